@@ -1,0 +1,55 @@
+package fsx
+
+import (
+	"errors"
+	"fmt"
+	"os"
+)
+
+// ErrLocked is returned when another process holds a lock.
+var ErrLocked = errors.New("in use by another process")
+
+// Lock is an exclusive lock that the kernel drops when its holder dies.
+type Lock struct{ file *os.File }
+
+// TryLock takes the lock file path, or returns an error that wraps ErrLocked and names the holder's process id.
+func TryLock(path string) (*Lock, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(file, false); err != nil {
+		holder := make([]byte, 20)
+		n, _ := file.ReadAt(holder, 0)
+		file.Close()
+		if errors.Is(err, ErrLocked) {
+			return nil, fmt.Errorf("lock %s (held by process %s): %w", path, holder[:n], ErrLocked)
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return own(file)
+}
+
+// WaitLock takes the lock file path, blocking until it is free.
+func WaitLock(path string) (*Lock, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(file, true); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return own(file)
+}
+
+func own(file *os.File) (*Lock, error) {
+	// The id is for people; the lock holds without it, so a full disk does not matter here.
+	if file.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(file, "%d", os.Getpid())
+	}
+	return &Lock{file}, nil
+}
+
+// Unlock frees the lock. The file stays, for the next holder.
+func (l *Lock) Unlock() error { return l.file.Close() }

@@ -1,0 +1,73 @@
+package spec
+
+import (
+	"overland/internal/platform"
+)
+
+// Version is the only value of the key "overland" so far.
+const Version = 1
+
+// FileName is where an application's repository keeps its App.
+const FileName = "overland.yaml"
+
+// App is one overland.yaml.
+type App struct {
+	Overland  int                 `json:"overland"`
+	Name      string              `json:"name"` // [a-z][a-z0-9-]{0,62}
+	Artifacts map[string]Artifact `json:"artifacts"`
+	Services  map[string]Service  `json:"services,omitempty"`
+}
+
+// Artifact is how one artifact is made. Exactly one builder key is set; today there is go.
+type Artifact struct {
+	Go        *Go                 `json:"go,omitempty"`
+	Platforms []platform.Platform `json:"platforms,omitempty"` // empty = platform.All
+}
+
+// Go is the builder key "go": a package path, or a mapping with these keys.
+type Go struct {
+	Package   string            `json:"package"`             // "./cmd/node"
+	Dir       string            `json:"dir,omitempty"`       // module folder inside the repository; "" = its root
+	Toolchain string            `json:"toolchain,omitempty"` // "go1.26.8"; "" = what go.mod asks for
+	Tags      []string          `json:"tags,omitempty"`
+	Vars      map[string]string `json:"vars,omitempty"` // -X name=value; values may hold {{.Version}} and {{.Commit}}
+}
+
+// Service is how an artifact runs on a node.
+type Service struct {
+	Artifact    string            `json:"artifact"`
+	Runtime     string            `json:"runtime"`             // "process"
+	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
+	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing else is inherited but PATH, HOME, TZ
+	Volumes     map[string]string `json:"volumes,omitempty"`   // name → path in a container; a process gets {{.Volumes.name}}
+	Ports       []int             `json:"ports,omitempty"`     // informative for a process; 1..65535
+	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = the agent's own
+	Restart     Restart           `json:"restart,omitzero"`    //
+	StopTimeout Duration          `json:"stop,omitempty"`      // SIGTERM to SIGKILL; 0 = 10 s
+	SelfTest    []Check           `json:"selftest,omitempty"`  //
+	Stable      Duration          `json:"stable,omitempty"`    // how long it must stay up before it is good; 0 = 5 s
+	Readiness   Duration          `json:"readiness,omitempty"` // default Within of its checks; 0 = 60 s
+}
+
+// Restart is when and how fast a service that ended starts again.
+type Restart struct {
+	Policy  string  `json:"policy,omitempty"` // always (the zero value), on-failure, never
+	Backoff Backoff `json:"backoff,omitzero"` // zero = 1s..5m
+}
+
+// Backoff is the span of waits between restarts, doubling from Min to Max; written "1s..5m".
+type Backoff struct {
+	Min Duration `json:"min,omitempty"`
+	Max Duration `json:"max,omitempty"`
+}
+
+// Check is one self-test. Exactly one of HTTP, TCP, Exec and Log is set.
+type Check struct {
+	HTTP     string   `json:"http,omitempty"`     // URL; literal address, loopback as a rule
+	Status   int      `json:"status,omitempty"`   // wanted status; 0 = any 2xx
+	TCP      string   `json:"tcp,omitempty"`      // host:port that must accept
+	Exec     []string `json:"exec,omitempty"`     // [0] may name an artifact; must exit 0
+	Log      string   `json:"log,omitempty"`      // regular expression that a line logged since the start must match
+	Contains string   `json:"contains,omitempty"` // text that the body or output must hold; expands like Args
+	Within   Duration `json:"within,omitempty"`   // deadline counted from the service's start; 0 = Readiness
+}
