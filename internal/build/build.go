@@ -1,0 +1,110 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/fsx"
+	"overland/internal/platform"
+	"overland/internal/source"
+	"overland/internal/spec"
+)
+
+// Depot is where results are kept; *store.Store is one.
+type Depot interface {
+	Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error)
+	Size(d digest.Digest) (int64, error)
+}
+
+// Request says what to build. Zero values work where it is said.
+type Request struct {
+	Repo   *source.Repo
+	Commit source.Commit
+	App    *spec.App
+
+	Artifacts []string            // names; empty = all of App
+	Platforms []platform.Platform // empty = what each artifact says. An artifact is built for those of them that it has
+
+	Builders map[string]Builder // by builder key: {"go": golang.New(golang.Options{…})}
+	Cache    string             // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
+	Parallel int                // artifacts×platforms built at once; 0 = 1
+	Progress func(Event)        // called from one goroutine at a time; nil = nobody looks
+	FS       fsx.FS
+}
+
+// Built is one artifact for one platform, in the depot.
+type Built struct {
+	Name      string // the artifact's
+	Platform  platform.Platform
+	File      string // file name of the program: the artifact's name
+	Digest    digest.Digest
+	Size      int64  // bytes
+	Toolchain string // "go1.26.8"
+	Cached    bool   // no work was done
+}
+
+// Step is what an Event tells.
+type Step string
+
+// The steps of one artifact for one platform: cached, or checkout → fetch → compile → done.
+const (
+	StepCached   Step = "cached"
+	StepCheckout Step = "checkout"
+	StepFetch    Step = "fetch"
+	StepCompile  Step = "compile"
+	StepDone     Step = "done"
+)
+
+// Event is progress.
+type Event struct {
+	Step     Step
+	Artifact string
+	Platform platform.Platform
+	Detail   string        // what is being fetched or used: "go1.26.8"
+	Took     time.Duration // StepDone: how long the whole of it took
+	Size     int64         // StepCached, StepDone: bytes of the result
+}
+
+// Builder is one way to make an artifact. It must be safe for concurrent use.
+type Builder interface {
+	// Recipe returns everything that decides the bytes of j, without doing any work beyond reading files of the commit.
+	Recipe(ctx context.Context, j Job) (Recipe, error)
+	// Build makes j from its recipe. The checkout in src must not be changed; scratch is an empty folder of its own,
+	// removed afterwards.
+	Build(ctx context.Context, j Job, r Recipe, src, scratch string) (Output, error)
+}
+
+// Job is one artifact for one platform.
+type Job struct {
+	Name     string
+	Artifact spec.Artifact
+	Platform platform.Platform
+	Commit   source.Commit
+	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit; fs.ErrNotExist; remembered
+	Progress func(step Step, detail string)
+}
+
+// Recipe is what decides the bytes of a Job, besides its tree and platform. Its JSON is hashed, so a field added later
+// needs a new Builder name.
+type Recipe struct {
+	Builder   string `json:"builder"`   // name and version of the builder: "go/1"
+	Toolchain string `json:"toolchain"` // "go1.26.8"
+	Settings  any    `json:"settings"`  // the builder's own, with variables expanded
+}
+
+// Output is what a Builder made.
+type Output struct {
+	File      string // path of the program, below scratch
+	Toolchain string // what made it; as in the Recipe
+}
+
+// Build makes what req asks for, or finds it made, and returns one Built for each artifact and platform, artifacts by
+// name and platforms in listing order. It blocks while another process makes the same thing. The first failure stops
+// the rest. Errors: Invalid for a wrong spec or source (with the compiler's words), Unavailable when an input cannot be
+// reached, Untrusted when one is not what its checksum says.
+func Build(ctx context.Context, d Depot, req Request) ([]Built, error) {
+	return nil, errors.ErrUnsupported
+}
