@@ -1,0 +1,57 @@
+package trust
+
+import (
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strconv"
+
+	"overland/internal/digest"
+)
+
+// The longest metadata that is read, in bytes, and the longest walks that are taken.
+const (
+	MaxRoot      = 512 << 10
+	MaxTimestamp = 16 << 10
+	MaxSnapshot  = 2 << 20
+	MaxTargets   = 5 << 20
+
+	maxRootRotations = 256 // new root versions in one Refresh
+	maxDelegations   = 32  // roles asked for one target
+)
+
+var (
+	// ErrNotPinned is returned when a node has no root to trust yet: nothing may be installed. Kind: untrusted.
+	ErrNotPinned = errors.New("no root of trust is pinned on this node")
+	// ErrTooLarge is returned for metadata longer than its limit.
+	ErrTooLarge = errors.New("longer than its limit")
+	// ErrRollback is returned when a source offers an older version than was verified before.
+	ErrRollback = errors.New("older than what was verified before")
+	// ErrExpired is returned when metadata is past its expiry at the reference time.
+	ErrExpired = errors.New("expired")
+	// ErrSignature is returned when too few of the right keys signed.
+	ErrSignature = errors.New("too few valid signatures")
+	// ErrMismatch is returned when metadata is not what the signed statement about it says, or has no valid form.
+	ErrMismatch = errors.New("not what was signed")
+	// ErrDamaged is returned when a node's own files are damaged beyond what a source can restore.
+	ErrDamaged = errors.New("the node's trust files are damaged")
+	// ErrStaged is wrapped when a change waits for more signatures. Kind: partial.
+	ErrStaged = errors.New("waits for more signatures")
+)
+
+// TargetFile is what a role says of one target path: the blob that it means.
+type TargetFile struct {
+	Digest digest.Digest
+	Size   int64 // bytes
+	Custom json.RawMessage
+}
+
+// WireName returns the name of a role's metadata file: "3.app%2Fwallet.json". Version 0 gives the name without a
+// number ("timestamp.json").
+func WireName(role string, version int64) string {
+	name := url.PathEscape(role) + ".json"
+	if version == 0 {
+		return name
+	}
+	return strconv.FormatInt(version, 10) + "." + name
+}
