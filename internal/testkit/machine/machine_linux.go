@@ -1,0 +1,417 @@
+package machine
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Root is what a machine's root file system is made of.
+type Root string
+
+// The kinds of root file system.
+const (
+	Host    Root = "host"    // this machine's own files, read through an overlay: a Debian host
+	Busybox Root = "busybox" // nothing but a static busybox: an Alpine-like or container-like host
+)
+
+// Options is a machine to be. The zero value is a host-like machine called "machine".
+type Options struct {
+	Name   string            // host name; "" = machine
+	Root   Root              // "" = Host
+	Binds  map[string]string // path here → path inside, read-only
+	Env    []string          // environment of everything run inside, KEY=VALUE
+	First  []string          // program that is the machine's process 1 after set-up; nil = a small init that reaps
+	Output io.Writer         // where First writes; nil = nowhere
+	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
+	// machine's own user namespace and nowhere else.
+	Interpreters []string
+}
+
+// Machine is a running machine. Its methods are safe for concurrent use.
+type Machine struct {
+	opts Options
+	dir  string
+	cmd  *exec.Cmd
+	done chan struct{}
+	err  error
+	stop sync.Once
+}
+
+// spec travels to the machine's first process.
+type spec struct {
+	Options
+	Dir string
+}
+
+const initArg = "overland-machine-init"
+
+// Supported returns nil when machines can be made here, or an error that says what is missing.
+func Supported() error {
+	for _, tool := range []string{"nsenter", "busybox"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			return fmt.Errorf("%s is not installed: apt-get install util-linux busybox-static", tool)
+		}
+	}
+	cmd := exec.Command("/proc/self/exe", initArg+"-probe")
+	cmd.SysProcAttr = namespaces()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("namespaces cannot be made here (%w): run as root, or allow user namespaces with sysctl kernel.unprivileged_userns_clone=1", err)
+	}
+	return cmd.Wait()
+}
+
+// Start makes a machine and returns when its root file system, loopback and first process are up.
+func Start(ctx context.Context, o Options) (*Machine, error) {
+	if o.Name == "" {
+		o.Name = "machine"
+	}
+	if o.Root == "" {
+		o.Root = Host
+	}
+	dir, err := os.MkdirTemp("", "overland-"+o.Name+"-")
+	if err != nil {
+		return nil, err
+	}
+	description, err := json.Marshal(spec{o, dir})
+	if err != nil {
+		return nil, err
+	}
+	ready, readyW, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close()
+	m := &Machine{opts: o, dir: dir, done: make(chan struct{})}
+	m.cmd = exec.Command("/proc/self/exe", initArg, string(description))
+	m.cmd.SysProcAttr = namespaces()
+	m.cmd.ExtraFiles = []*os.File{readyW}
+	m.cmd.Stdout, m.cmd.Stderr = o.Output, o.Output
+	err = m.cmd.Start()
+	readyW.Close()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("machine %s: %w", o.Name, err), os.RemoveAll(dir))
+	}
+	go func() {
+		m.err = m.cmd.Wait()
+		close(m.done)
+	}()
+	said := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(ready).ReadString('\n')
+		said <- strings.TrimSpace(line)
+	}()
+	select {
+	case line := <-said:
+		if line != "ready" {
+			m.Stop()
+			return nil, fmt.Errorf("machine %s: %s", o.Name, line)
+		}
+		return m, nil
+	case <-ctx.Done():
+		m.Stop()
+		return nil, ctx.Err()
+	}
+}
+
+// Command returns a command that runs argv inside m, as its root, in its root directory.
+func (m *Machine) Command(ctx context.Context, argv ...string) *exec.Cmd {
+	pid := strconv.Itoa(m.cmd.Process.Pid)
+	args := []string{"--target", pid, "--user", "--mount", "--uts", "--net", "--pid", "--root", "--wd"}
+	if os.Geteuid() != 0 {
+		args = append(args, "--preserve-credentials")
+	}
+	cmd := exec.CommandContext(ctx, "nsenter", append(append(args, "--"), argv...)...)
+	cmd.Env = m.env()
+	// The grandchild may hold the pipes after a kill; do not wait for it forever.
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
+// Run runs argv inside m and returns what it printed, both streams together. A failing command is an
+// *exec.ExitError.
+func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
+	out, err := m.Command(ctx, argv...).CombinedOutput()
+	return string(out), err
+}
+
+// Name returns the machine's host name.
+func (m *Machine) Name() string { return m.opts.Name }
+
+// Done is closed when the machine's first process has ended.
+func (m *Machine) Done() <-chan struct{} { return m.done }
+
+// Signal sends sig to the machine's first process.
+func (m *Machine) Signal(sig os.Signal) error { return m.cmd.Process.Signal(sig) }
+
+// Stop ends everything on the machine and removes its files. It may be called more than once.
+func (m *Machine) Stop() {
+	m.stop.Do(func() {
+		_ = m.cmd.Process.Kill()
+		<-m.done
+		_ = os.RemoveAll(m.dir)
+	})
+}
+
+func (m *Machine) env() []string {
+	return append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb"}, m.opts.Env...)
+}
+
+func namespaces() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
+			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
+		Pdeathsig: syscall.SIGKILL,
+		Setpgid:   true, // Ctrl-C reaches the caller only, who then stops the machine
+	}
+	size := 1
+	if os.Geteuid() == 0 {
+		size = 65536
+	}
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: size}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: size}}
+	a.GidMappingsEnableSetgroups = size > 1
+	return a
+}
+
+// Init turns this process into a machine's first one when it was started as such; otherwise it returns at once.
+func Init() {
+	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], initArg) {
+		return
+	}
+	if os.Args[1] == initArg+"-probe" {
+		os.Exit(0)
+	}
+	ready := os.NewFile(3, "ready")
+	syscall.CloseOnExec(3)
+	var s spec
+	err := json.Unmarshal([]byte(os.Args[2]), &s)
+	if err == nil {
+		err = setUp(s)
+	}
+	if err != nil {
+		fmt.Fprintln(ready, err)
+		os.Exit(1)
+	}
+	fmt.Fprintln(ready, "ready")
+	ready.Close()
+	m := Machine{opts: s.Options}
+	if len(s.First) > 0 {
+		path, err := lookPath(s.First[0])
+		if err == nil {
+			err = syscall.Exec(path, s.First, m.env())
+		}
+		fmt.Fprintf(os.Stderr, "machine %s: run %s: %v\n", s.Name, s.First[0], err)
+		os.Exit(1)
+	}
+	reap()
+}
+
+func lookPath(name string) (string, error) {
+	if err := os.Setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/sbin"); err != nil {
+		return "", err
+	}
+	return exec.LookPath(name)
+}
+
+// reap is the whole of a machine's init: it waits for orphans until it is killed.
+func reap() {
+	for {
+		if _, err := syscall.Wait4(-1, nil, 0, nil); errors.Is(err, syscall.ECHILD) {
+			time.Sleep(50 * time.Millisecond) // nothing to wait for yet; SIGCHLD would need a handler
+		}
+	}
+}
+
+func setUp(s spec) error {
+	if err := syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := syscall.Sethostname([]byte(s.Name)); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return fmt.Errorf("loopback up: %w", err)
+	}
+	// One tmpfs holds all that the machine writes; it goes with the mount namespace.
+	if err := syscall.Mount("tmpfs", s.Dir, "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount tmpfs: %w", err)
+	}
+	root := filepath.Join(s.Dir, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
+	fill := fillBusybox
+	if s.Root == Host {
+		fill = fillHost
+	}
+	if err := fill(s.Dir, root); err != nil {
+		return fmt.Errorf("root file system: %w", err)
+	}
+	if err := mountAll(s, root); err != nil {
+		return err
+	}
+	if err := syscall.Chroot(root); err != nil {
+		return fmt.Errorf("chroot: %w", err)
+	}
+	return os.Chdir("/")
+}
+
+// fillHost makes a Debian-like root: this machine's /usr below an overlay, a few files of /etc, the rest empty. (The
+// root file system as a whole cannot be an overlay's lower layer in a user namespace: its child mounts are locked.)
+func fillHost(dir, root string) error {
+	if err := makeDirs(root, "usr", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log", "var/tmp"); err != nil {
+		return err
+	}
+	upper, work := filepath.Join(dir, "upper"), filepath.Join(dir, "work")
+	if err := makeDirs(dir, "upper", "work"); err != nil {
+		return err
+	}
+	data := fmt.Sprintf("lowerdir=/usr,upperdir=%s,workdir=%s,userxattr", upper, work)
+	if err := syscall.Mount("overlay", filepath.Join(root, "usr"), "overlay", 0, data); err != nil {
+		return fmt.Errorf("overlay: %w", err)
+	}
+	// What was installed by hand here is not on a fresh Debian; and an ordinary user could not write below root's folder.
+	if err := syscall.Mount("tmpfs", filepath.Join(root, "usr/local"), "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("tmpfs on usr/local: %w", err)
+	}
+	if err := makeDirs(root, "usr/local/bin", "usr/local/sbin"); err != nil {
+		return err
+	}
+	for _, name := range []string{"bin", "sbin", "lib", "lib32", "lib64", "libx32"} {
+		target, err := os.Readlink("/" + name)
+		if err != nil {
+			continue
+		}
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"passwd", "group", "nsswitch.conf", "ld.so.cache", "os-release", "debian_version"} {
+		text, err := os.ReadFile("/etc/" + name)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(filepath.Join(root, "etc", name), text, 0o644)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func makeDirs(root string, names ...string) error {
+	for _, name := range names {
+		if err := os.MkdirAll(filepath.Join(root, name), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func fillBusybox(_, root string) error {
+	if err := makeDirs(root, "bin", "sbin", "usr/bin", "usr/local/bin", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log"); err != nil {
+		return err
+	}
+	files := map[string]string{
+		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+		"etc/group":  "root:x:0:\nnogroup:x:65534:\n",
+	}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	busybox, err := exec.LookPath("busybox")
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile(busybox)
+	if err != nil {
+		return err
+	}
+	inside := filepath.Join(root, "bin/busybox")
+	if err := os.WriteFile(inside, program, 0o755); err != nil {
+		return err
+	}
+	list, err := exec.Command(busybox, "--list").Output()
+	if err != nil {
+		return err
+	}
+	for name := range strings.FieldsSeq(string(list)) {
+		if err := os.Symlink("/bin/busybox", filepath.Join(root, "bin", name)); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func mountAll(s spec, root string) error {
+	if err := syscall.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""); err != nil {
+		return fmt.Errorf("mount proc: %w", err)
+	}
+	for _, dev := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
+		if err := bind("/dev/"+dev, filepath.Join(root, "dev", dev), false); err != nil {
+			return err
+		}
+	}
+	for from, to := range s.Binds {
+		if err := bind(from, filepath.Join(root, to), true); err != nil {
+			return err
+		}
+	}
+	if len(s.Interpreters) == 0 {
+		return nil
+	}
+	misc := filepath.Join(root, "proc/sys/fs/binfmt_misc")
+	if err := syscall.Mount("binfmt_misc", misc, "binfmt_misc", 0, ""); err != nil {
+		return fmt.Errorf("mount binfmt_misc in a user namespace (needs Linux 6.7): %w", err)
+	}
+	for _, line := range s.Interpreters {
+		if err := os.WriteFile(filepath.Join(misc, "register"), []byte(line), 0o200); err != nil {
+			return fmt.Errorf("register interpreter: %w", err)
+		}
+	}
+	return nil
+}
+
+func bind(from, to string, readOnly bool) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	if info.IsDir() {
+		err = os.MkdirAll(to, 0o755)
+	} else if _, missing := os.Stat(to); missing != nil {
+		err = os.WriteFile(to, nil, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	if err := syscall.Mount(from, to, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", from, err)
+	}
+	if !readOnly {
+		return nil
+	}
+	if err := syscall.Mount("", to, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		return fmt.Errorf("bind %s read-only: %w", from, err)
+	}
+	return nil
+}
