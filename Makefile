@@ -1,0 +1,50 @@
+# Overland. `make demo` shows it, `make test` proves it; the rest is for people who change it.
+
+GO       ?= go
+BIN      := $(CURDIR)/bin
+TOOLS    := $(CURDIR)/.cache/bin
+AGENTS   := linux/amd64 linux/arm/v5 linux/arm/v6 linux/arm/v7 linux/arm64
+TAGS     := netgo,osusergo
+# The agent speaks HTTP/1.1 only; leaving HTTP/2 out saves what crosses a slow link.
+AGENTTAGS := $(TAGS),nethttpomithttp2
+GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid='
+FUZZTIME ?= 5s
+export GOFLAGS :=
+
+.PHONY: help build agents demo test check unit race fuzz crash hosts cross bench deps tools clean conformance
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: agents ## bin/overland, and the agent for every platform beside it
+	$(GOBUILD) -tags $(TAGS) -o $(BIN)/overland ./cmd/overland
+
+agents:
+	@for p in $(AGENTS); do \
+		os=$${p%%/*}; rest=$${p#*/}; arch=$${rest%%/*}; v=$${rest#$$arch}; v=$${v#/v}; \
+		dir=$(BIN)/agents/$$(echo $$p | tr / -); \
+		GOOS=$$os GOARCH=$$arch GOARM=$$v $(GOBUILD) -tags $(AGENTTAGS) -o $$dir/overland-agent ./cmd/overland-agent || exit 1; \
+	done
+
+demo: build ## from a git commit to three running machines with the cable unplugged
+	@$(GO) run ./demo $(DEMOFLAGS)
+
+test: deps check race fuzz crash hosts cross ## everything that CI runs
+
+check: tools ## format, vet, lint, floors
+	$(TOOLS)/golangci-lint fmt --diff
+	$(GO) vet ./...
+	$(TOOLS)/golangci-lint run
+	$(GO) test -count=1 ./internal/layers
+
+deps: ## Debian packages that the tests and the demo use
+	@sh .ci/deps
+
+tools: $(TOOLS)/golangci-lint
+
+$(TOOLS)/golangci-lint: tools/go.mod tools/go.sum
+	$(GO) build -C tools -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	@touch $@
+
+clean: ## remove what building and testing left in this folder
+	rm -rf $(BIN) .cache .demo
