@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/spec"
+)
+
+// Instance is one service of a node, ready to be started. Args and Env are final: already expanded.
+type Instance struct {
+	Name    string        // app.service; unique on the node
+	Program string        // absolute path of the program
+	Blob    digest.Digest // names Program's content, so that a move to another generation is no change; "" = Program does
+	Args    []string      // without the program's own name
+	Env     []string      // NAME=value; nothing else is inherited but PATH, HOME and TZ
+	Dir     string        // working directory, absolute; must exist
+	User    string        // name or uid[:gid]; "" = the agent's own
+	Log     string        // file that stdout and stderr are appended to; its directory must exist
+	Record  string        // file that says which process runs this; its directory must exist
+
+	Spec     spec.Service                 // restart policy, stop timeout, self-tests
+	Programs map[string]string            // artifact name → path: what [0] of an exec check may name
+	Expand   func(string) (string, error) // expands what checks hold; nil = as it is written
+}
+
+// Digest names everything that a running copy of i cannot change without a restart. Two instances with one Digest are
+// served by one process.
+func (i Instance) Digest() digest.Digest {
+	what := string(i.Blob)
+	if what == "" {
+		what = i.Program
+	}
+	b, err := json.Marshal([]any{what, i.Args, i.Env, i.Dir, i.User})
+	if err != nil {
+		panic(err) // strings always marshal
+	}
+	return digest.Of(b)
+}
+
+// StopTimeout returns how long i may take from SIGTERM to SIGKILL.
+func (i Instance) StopTimeout() time.Duration { return i.Spec.StopTimeout.Or(10 * time.Second) }
+
+func (i Instance) expand(s string) (string, error) {
+	if i.Expand == nil {
+		return s, nil
+	}
+	return i.Expand(s)
+}
+
+// Runtime starts instances of one kind of service.
+type Runtime interface {
+	// Start starts i and returns once it runs and its record is durable. What still runs of another version of i is
+	// ended first; a running copy with the same Digest is errs.Conflict (Adopt it). A program that cannot run at all
+	// is errs.Invalid or errs.NotFound.
+	Start(ctx context.Context, i Instance) (Process, error)
+	// Adopt returns the running copy of i that an earlier agent started, if there is one with i's Digest.
+	Adopt(ctx context.Context, i Instance) (Process, bool)
+}
+
+// Execer is a Runtime that can run one more program where an instance runs, as its user, for a self-test.
+type Execer interface {
+	// Exec runs argv to its end with stdout and stderr going to out, and kills it with everything it started when ctx
+	// ends. It returns an error when it could not run or ctx ended.
+	Exec(ctx context.Context, i Instance, argv []string, out io.Writer) (Exit, error)
+}
+
+// Process is a running copy of an instance. It is safe for concurrent use.
+type Process interface {
+	PID() int
+	Info() Info
+	// Done is closed when the process and everything that it started is gone.
+	Done() <-chan struct{}
+	// Exit says how it ended; valid after Done.
+	Exit() Exit
+	// Stop asks it and everything it started to end (SIGTERM), kills what is left after timeout (SIGKILL), and returns
+	// when it is gone. When ctx ends first, it returns ctx's error and leaves the process ending on its own.
+	Stop(ctx context.Context, timeout time.Duration) error
+	// Release stops watching and leaves the process running. Done is never closed after it.
+	Release()
+}
+
+// Info is what is known about a process from its start.
+type Info struct {
+	Since    time.Time // when it started
+	LogStart int64     // length of the log file in bytes when it started
+	Adopted  bool      // started by an earlier agent
+}
+
+// Exit says how a process ended.
+type Exit struct {
+	Known  bool           `json:"known"`            // false for an adopted process: only its parent learns the status
+	Code   int            `json:"code"`             // exit code; 0 when it was ended by a signal
+	Signal syscall.Signal `json:"signal,omitempty"` // the signal that ended it
+	At     time.Time      `json:"at"`
+}
+
+// OK reports whether it is known to have ended without an error.
+func (e Exit) OK() bool { return e.Known && e.Code == 0 && e.Signal == 0 }
+
+// String returns "exit code 3", "killed by signal 11 (segmentation fault)" or "ended with an unknown status".
+func (e Exit) String() string {
+	switch {
+	case !e.Known:
+		return "ended with an unknown status"
+	case e.Signal != 0:
+		return fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), e.Signal)
+	}
+	return fmt.Sprintf("exit code %d", e.Code)
+}

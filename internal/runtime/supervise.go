@@ -1,0 +1,263 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// Options are how Supervise works. The zero value works.
+type Options struct {
+	Log      *slog.Logger // nil = none
+	Rotation Rotation     // of the instance's log
+}
+
+// Supervisor keeps one instance up. It is safe for concurrent use.
+type Supervisor struct {
+	rt     Runtime
+	inst   Instance
+	log    *slog.Logger
+	rotate Rotation
+	end    context.CancelCauseFunc
+	done   chan struct{}
+
+	mu      sync.Mutex
+	status  Status
+	changed chan struct{}
+	stopErr error
+}
+
+// Reasons for the end of a supervisor's context; anything else detaches too.
+var (
+	errStop   = fmt.Errorf("stop")
+	errDetach = fmt.Errorf("detach")
+)
+
+// Supervise adopts inst when an earlier agent left it running, starts it otherwise, and starts it again by its restart
+// policy whenever it ends. It returns at once; the end of ctx is Detach. The caller ends it with Stop or Detach, which
+// wait for the goroutine that it starts.
+func Supervise(ctx context.Context, rt Runtime, inst Instance, o Options) *Supervisor {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Supervisor{
+		rt: rt, inst: inst, rotate: o.Rotation,
+		log:     o.Log.With("instance", inst.Name),
+		done:    make(chan struct{}),
+		status:  Status{State: Starting, Since: time.Now()},
+		changed: make(chan struct{}),
+	}
+	ctx, s.end = context.WithCancelCause(ctx)
+	go func() {
+		defer close(s.done)
+		s.run(ctx)
+	}()
+	return s
+}
+
+// Status returns what the instance is doing.
+func (s *Supervisor) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status
+}
+
+// Watch returns the status and a channel that is closed when it has changed.
+func (s *Supervisor) Watch() (Status, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status, s.changed
+}
+
+// Done is closed when the supervisor has ended: the instance is Ended, Stopped or Detached.
+func (s *Supervisor) Done() <-chan struct{} { return s.done }
+
+// Stop ends the instance and the supervisor and returns when the process is gone. After the supervisor has ended it
+// does nothing. When ctx ends first, it returns ctx's error; the instance is still being stopped.
+func (s *Supervisor) Stop(ctx context.Context) error {
+	s.end(errStop)
+	select {
+	case <-s.done:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.stopErr
+	case <-ctx.Done():
+		return fmt.Errorf("stop %s: %w", s.inst.Name, ctx.Err())
+	}
+}
+
+// Detach ends the supervisor and leaves the instance running, for the next agent to adopt. After Stop it does nothing
+// but wait.
+func (s *Supervisor) Detach() {
+	s.end(errDetach)
+	<-s.done
+}
+
+func (s *Supervisor) set(change func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&s.status)
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// run is the supervisor's life: a process, a wait, a process, …
+func (s *Supervisor) run(ctx context.Context) {
+	delay := backoff{min: s.inst.Spec.Restart.Backoff.Min.Or(time.Second), max: s.inst.Spec.Restart.Backoff.Max.Or(5 * time.Minute)}
+	for first := true; ; first = false {
+		p, err := s.obtain(ctx, first)
+		var ended Exit
+		switch {
+		case err != nil && ctx.Err() != nil:
+			s.quit(ctx)
+			return
+		case err == nil:
+			if !s.attend(ctx, p) {
+				return
+			}
+			ended = p.Exit()
+			if up := ended.At.Sub(p.Info().Since); up >= s.inst.Spec.Stable.Or(DefaultStable) {
+				delay.reset()
+			}
+			if !s.again(ended) {
+				s.log.Info("service ended", "exit", ended.String())
+				s.set(func(st *Status) {
+					*st = Status{State: Ended, Since: ended.At, Restarts: st.Restarts, LastExit: &ended, LogStart: st.LogStart, Final: true}
+				})
+				return
+			}
+		}
+		wait := delay.next()
+		s.set(func(st *Status) {
+			next := Status{State: Waiting, Since: time.Now(), Restarts: st.Restarts, LastExit: st.LastExit, LogStart: st.LogStart}
+			next.NextStart = next.Since.Add(wait)
+			if err != nil {
+				kind := errs.KindOf(err)
+				next.Err, next.Final = err.Error(), kind == errs.Invalid || kind == errs.NotFound
+			} else {
+				next.LastExit = &ended
+			}
+			*st = next
+		})
+		if err != nil {
+			s.log.Warn("service does not start", "error", err, "wait", wait)
+		} else {
+			s.log.Warn("service ended", "exit", ended.String(), "wait", wait)
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			s.quit(ctx)
+			return
+		}
+	}
+}
+
+// obtain returns the running process: an adopted one where there is one.
+func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	s.set(func(st *Status) {
+		next := Status{State: Starting, Since: time.Now(), Restarts: st.Restarts, LastExit: st.LastExit, LogStart: st.LogStart}
+		if !first {
+			next.Restarts++
+		}
+		*st = next
+	})
+	p, found := s.rt.Adopt(ctx, s.inst)
+	if !found {
+		var err error
+		if p, err = s.rt.Start(ctx, s.inst); err != nil {
+			return nil, fmt.Errorf("start %s: %w", s.inst.Name, err)
+		}
+	}
+	info := p.Info()
+	s.set(func(st *Status) {
+		*st = Status{State: Running, PID: p.PID(), Since: info.Since, Adopted: info.Adopted, LogStart: info.LogStart, Restarts: st.Restarts, LastExit: st.LastExit}
+	})
+	s.log.Info("service runs", "pid", p.PID(), "adopted", info.Adopted)
+	return p, nil
+}
+
+// attend watches p until it ended by itself (true) or the supervisor is to end (false).
+func (s *Supervisor) attend(ctx context.Context, p Process) bool {
+	rotator := newRotator(s.inst.Log, s.rotate)
+	for {
+		tick := time.NewTimer(rotator.wait)
+		select {
+		case <-p.Done():
+			tick.Stop()
+			return true
+		case <-ctx.Done():
+			tick.Stop()
+			s.leave(ctx, p)
+			return false
+		case <-tick.C:
+			if err := rotator.check(); err != nil {
+				s.log.Warn("log not rotated", "error", err)
+			}
+		}
+	}
+}
+
+// leave ends the supervision of the running p, as the reason of ctx's end says.
+func (s *Supervisor) leave(ctx context.Context, p Process) {
+	if context.Cause(ctx) != errStop { //nolint:errorlint // our own value, never wrapped
+		p.Release()
+		s.set(func(st *Status) { st.State = Detached })
+		return
+	}
+	s.set(func(st *Status) { st.State = Stopping })
+	// Not ctx: it has ended, and the process must end all the same.
+	err := p.Stop(context.WithoutCancel(ctx), s.inst.StopTimeout())
+	s.mu.Lock()
+	s.stopErr = err
+	s.mu.Unlock()
+	if err != nil {
+		p.Release()
+		s.log.Error("service does not stop", "error", err)
+		return
+	}
+	ended := p.Exit()
+	s.log.Info("service stopped", "exit", ended.String())
+	s.set(func(st *Status) {
+		*st = Status{State: Stopped, Since: time.Now(), Restarts: st.Restarts, LastExit: &ended, LogStart: st.LogStart, Final: true}
+	})
+}
+
+// quit ends a supervisor that has no process.
+func (s *Supervisor) quit(ctx context.Context) {
+	state := Detached
+	if context.Cause(ctx) == errStop { //nolint:errorlint // our own value, never wrapped
+		state = Stopped
+	}
+	s.set(func(st *Status) {
+		*st = Status{State: state, Since: time.Now(), Restarts: st.Restarts, LastExit: st.LastExit, LogStart: st.LogStart, Final: true}
+	})
+}
+
+// again reports whether the policy wants another start after e.
+func (s *Supervisor) again(e Exit) bool {
+	switch s.inst.Spec.Restart.Policy {
+	case "never":
+		return false
+	case "on-failure":
+		return !e.OK()
+	}
+	return true
+}
+
+// backoff is the wait before a restart: min, then twice as long each time, up to max.
+type backoff struct{ min, max, last time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.last = max(b.min, min(2*b.last, b.max))
+	return b.last
+}
+
+func (b *backoff) reset() { b.last = 0 }
