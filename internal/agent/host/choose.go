@@ -1,0 +1,96 @@
+package host
+
+import (
+	"fmt"
+
+	"overland/internal/errs"
+)
+
+// choice is what the supervisor starts next.
+type choice struct {
+	slot  Slot
+	trial *intent // nil: not a trial
+}
+
+// choose decides which version to start and makes the decision durable BEFORE it is started: a try is spent, or the
+// switch is taken back. Whatever is unreadable ends at the last good version.
+func (s Slots) choose() (choice, error) {
+	if i, ok := s.readIntent(); ok {
+		switch {
+		case s.link("good") == i.To: // the power went between "good" and removing the intent
+			return choice{slot: i.To}, s.settle(i.To)
+		case i.Tries > 0 && s.runnable(i.To):
+			i.Tries--
+			if err := s.writeIntent(i); err != nil {
+				return choice{}, fmt.Errorf("try agent %s: %w", i.To, err)
+			}
+			if err := s.FS.Symlink(string(i.To), s.path("current")); err != nil {
+				return choice{}, fmt.Errorf("try agent %s: %w", i.To, err)
+			}
+			return choice{slot: i.To, trial: &i}, nil
+		default:
+			if err := s.takeBack(i); err != nil {
+				return choice{}, err
+			}
+		}
+	} else if s.hasIntent() {
+		if err := s.FS.Remove(s.path("intent.json")); err != nil {
+			return choice{}, err
+		}
+		if good := s.link("good"); s.runnable(good) {
+			return choice{slot: good}, s.FS.Symlink(string(good), s.path("current"))
+		}
+	}
+	for _, slot := range append([]Slot{s.link("current"), s.link("good")}, s.list()...) {
+		if _, refused := s.refused(slot); !refused && s.runnable(slot) {
+			if s.link("current") != slot {
+				return choice{slot: slot}, s.FS.Symlink(string(slot), s.path("current"))
+			}
+			return choice{slot: slot}, nil
+		}
+	}
+	return choice{}, errs.Hint(errs.Errorf(errs.NotFound, "no agent program in %s", s.path()),
+		"install again from a volume: sh FILE install")
+}
+
+// takeBack ends a switch that failed: the new version is refused with its reason and the old one is current again.
+// Each step can be repeated, so a power cut between two of them is mended by the next start.
+func (s Slots) takeBack(i intent) error {
+	reason := i.Reason
+	if reason == "" {
+		reason = "the machine or the supervisor stopped during every try"
+	}
+	if err := s.refuse(i.To, reason); err != nil {
+		return fmt.Errorf("take back agent %s: %w", i.To, err)
+	}
+	if err := s.FS.Symlink(string(i.From), s.path("current")); err != nil {
+		return fmt.Errorf("take back agent %s: %w", i.To, err)
+	}
+	return s.FS.Remove(s.path("intent.json"))
+}
+
+// settle ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.
+func (s Slots) settle(slot Slot) error {
+	before := s.link("good")
+	if before != slot {
+		if err := s.FS.Symlink(string(slot), s.path("good")); err != nil {
+			return fmt.Errorf("mark agent %s good: %w", slot, err)
+		}
+	}
+	if err := s.FS.Symlink(string(slot), s.path("current")); err != nil {
+		return fmt.Errorf("mark agent %s good: %w", slot, err)
+	}
+	i, known := s.readIntent()
+	if err := s.FS.Remove(s.path("intent.json")); err != nil {
+		return fmt.Errorf("mark agent %s good: %w", slot, err)
+	}
+	for _, old := range s.list() {
+		if _, refused := s.refused(old); refused || old == slot || old == before || (known && old == i.From) {
+			continue
+		}
+		if err := s.FS.RemoveAll(s.path(string(old))); err != nil {
+			return fmt.Errorf("remove agent %s: %w", old, err)
+		}
+	}
+	return nil
+}

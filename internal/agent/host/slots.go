@@ -1,0 +1,321 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/spec"
+)
+
+// Program is the agent's file name.
+const Program = "overland-agent"
+
+// Defaults of a Trial.
+const (
+	DefaultTries  = 3
+	DefaultReady  = 2 * time.Minute
+	DefaultStable = 15 * time.Second
+)
+
+// Slots are the versions of the agent's program, side by side. The zero FS is the real disk. One process at a time
+// changes them: the agent stages and arms, the supervisor decides.
+type Slots struct {
+	Dir string // the node's directory, not agent/ below it
+	FS  fsx.FS
+}
+
+// Slot names one version: the first 16 hex digits of the program's sha256.
+type Slot string
+
+// SlotOf returns the Slot of the program named d.
+func SlotOf(d digest.Digest) Slot { return Slot(strings.TrimPrefix(string(d), "sha256:")[:16]) }
+
+// Trial is how a new version must prove itself. The zero value uses the defaults.
+type Trial struct {
+	Tries  int           // starts before it is taken back
+	Ready  time.Duration // how long each start may take to report ready
+	Stable time.Duration // how long it must then stay up
+}
+
+// intent is a switch that is being tried. Lengths are measured from each start with the monotonic clock, because a
+// node's time of day may be wrong; tries is what bounds a machine that loses power during every try.
+type intent struct {
+	Version int           `json:"version"`
+	To      Slot          `json:"to"`
+	From    Slot          `json:"from"`
+	Tries   int           `json:"tries"` // left
+	Ready   spec.Duration `json:"ready"`
+	Stable  spec.Duration `json:"stable"`
+	Reason  string        `json:"reason,omitempty"` // why the last try failed
+}
+
+// Refused is a version that was taken back.
+type Refused struct {
+	Slot   Slot   `json:"slot"`
+	Reason string `json:"reason"`
+}
+
+// Versions is what Status reports of the agent's own program.
+type Versions struct {
+	Current Slot      `json:"current"`
+	Good    Slot      `json:"good"`
+	Trying  Slot      `json:"trying,omitempty"`
+	Refused []Refused `json:"refused,omitempty"`
+}
+
+func (s Slots) path(parts ...string) string {
+	return filepath.Join(append([]string{s.Dir, "agent"}, parts...)...)
+}
+
+// ProgramPath returns the path of current's program, which is what the link in /usr/local/bin points to.
+func (s Slots) ProgramPath() string { return s.path("current", Program) }
+
+// Stage puts the program named d into its slot: place must make the file at the path it is given (a hard link or a
+// copy); its bytes are hashed before the slot gets its name. A slot that is there already is left alone.
+func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (Slot, error) {
+	slot := SlotOf(d)
+	if reason, refused := s.refused(slot); refused {
+		return "", errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, reason)
+	}
+	if s.runnable(slot) {
+		return slot, nil
+	}
+	tmp := s.path("." + string(slot) + ".tmp")
+	if err := s.FS.RemoveAll(tmp); err != nil {
+		return "", fmt.Errorf("stage agent %s: %w", slot, err)
+	}
+	if err := s.FS.Mkdir(tmp, 0o755); err != nil {
+		return "", fmt.Errorf("stage agent %s: %w", slot, err)
+	}
+	if err := s.fill(tmp, d, place); err != nil {
+		return "", errors.Join(fmt.Errorf("stage agent %s: %w", slot, err), s.FS.RemoveAll(tmp))
+	}
+	// A slot without a runnable program is the rest of something damaged.
+	if err := s.FS.RemoveAll(s.path(string(slot))); err != nil {
+		return "", fmt.Errorf("stage agent %s: %w", slot, err)
+	}
+	if err := s.FS.Rename(tmp, s.path(string(slot))); err != nil {
+		return "", fmt.Errorf("stage agent %s: %w", slot, err)
+	}
+	return slot, s.FS.SyncDir(s.path())
+}
+
+func (s Slots) fill(dir string, d digest.Digest, place func(string) error) error {
+	path := filepath.Join(dir, Program)
+	if err := place(path); err != nil {
+		return err
+	}
+	f, err := s.FS.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := io.Copy(io.Discard, digest.Reader(f, d, -1)); err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	if err := s.FS.Chmod(path, 0o755); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return s.FS.SyncDir(dir)
+}
+
+// StageFile stages the program at path, for example the one that is running.
+func (s Slots) StageFile(ctx context.Context, path string) (Slot, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("stage agent: %w", err)
+	}
+	defer f.Close()
+	h := digest.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", fmt.Errorf("stage agent from %s: %w", path, err)
+	}
+	return s.Stage(ctx, h.Digest(), func(to string) error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		w, err := s.FS.Create(to, 0o755)
+		if err != nil {
+			return err
+		}
+		defer w.Discard()
+		if _, err := io.Copy(w, f); err != nil {
+			return err
+		}
+		return w.Commit()
+	})
+}
+
+// First makes slot current and good when there is no version yet, as a first install does; else it changes nothing.
+// It returns whether it did.
+func (s Slots) First(slot Slot) (bool, error) {
+	if s.runnable(s.link("good")) {
+		return false, nil
+	}
+	if err := s.FS.Symlink(string(slot), s.path("good")); err != nil {
+		return false, err
+	}
+	return true, s.FS.Symlink(string(slot), s.path("current"))
+}
+
+// Arm makes the supervisor try slot at its next start of the agent. A version that was refused before is a Conflict,
+// with the reason; arming the current version changes nothing and returns false.
+func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
+	if reason, refused := s.refused(slot); refused {
+		return false, errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, reason)
+	}
+	if !s.runnable(slot) {
+		return false, errs.Errorf(errs.NotFound, "agent %s is not staged", slot)
+	}
+	if slot == s.link("current") {
+		return false, nil
+	}
+	i := intent{Version: 1, To: slot, From: s.link("current"), Tries: t.Tries,
+		Ready: spec.Duration(t.Ready), Stable: spec.Duration(t.Stable)}
+	if i.Tries <= 0 {
+		i.Tries = DefaultTries
+	}
+	return true, s.writeIntent(i)
+}
+
+// Upgrade stages the program named d and arms it: what the agent calls for a new version in its channel. When it
+// returns true the agent ends with ExitSwitch and the supervisor starts the new one.
+func (s Slots) Upgrade(ctx context.Context, d digest.Digest, place func(path string) error) (bool, error) {
+	if SlotOf(d) == s.link("current") {
+		return false, nil
+	}
+	slot, err := s.Stage(ctx, d, place)
+	if err != nil {
+		return false, err
+	}
+	return s.Arm(slot, Trial{})
+}
+
+// Versions reports which versions there are. It never fails: what cannot be read is left empty.
+func (s Slots) Versions() Versions {
+	v := Versions{Current: s.link("current"), Good: s.link("good")}
+	if i, ok := s.readIntent(); ok {
+		v.Trying = i.To
+	}
+	for _, slot := range s.list() {
+		if reason, refused := s.refused(slot); refused {
+			v.Refused = append(v.Refused, Refused{slot, reason})
+		}
+	}
+	return v
+}
+
+func (s Slots) refused(slot Slot) (string, bool) {
+	const longest = 4 << 10
+	f, err := os.Open(s.path(string(slot), "refused"))
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	b, _ := io.ReadAll(io.LimitReader(f, longest))
+	return strings.TrimSpace(string(b)), true
+}
+
+// refuse takes slot out for good and says why; its program is removed to free the space.
+func (s Slots) refuse(slot Slot, reason string) error {
+	if err := s.FS.WriteFile(s.path(string(slot), "refused"), []byte(reason+"\n"), 0o644); err != nil {
+		return err
+	}
+	return s.FS.Remove(s.path(string(slot), Program))
+}
+
+func (s Slots) runnable(slot Slot) bool {
+	if slot == "" {
+		return false
+	}
+	info, err := os.Stat(s.path(string(slot), Program))
+	return err == nil && info.Mode().IsRegular() && info.Size() > 0
+}
+
+// damaged reports whether slot's program is not the one its name promises.
+func (s Slots) damaged(slot Slot) bool {
+	f, err := os.Open(s.path(string(slot), Program))
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	h := digest.New()
+	_, err = io.Copy(h, f)
+	return err != nil || SlotOf(h.Digest()) != slot
+}
+
+// link returns where the link name points, or "" when it is not a link to a slot.
+func (s Slots) link(name string) Slot {
+	to, err := os.Readlink(s.path(name))
+	if err != nil || !isSlot(to) {
+		return ""
+	}
+	return Slot(to)
+}
+
+func isSlot(name string) bool {
+	return len(name) == 16 && strings.Trim(name, "0123456789abcdef") == ""
+}
+
+func (s Slots) list() []Slot {
+	entries, _ := os.ReadDir(s.path())
+	var slots []Slot
+	for _, e := range entries {
+		if e.IsDir() && isSlot(e.Name()) {
+			slots = append(slots, Slot(e.Name()))
+		}
+	}
+	return slots
+}
+
+func (s Slots) writeIntent(i intent) error {
+	b, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	return s.FS.WriteFile(s.path("intent.json"), append(b, '\n'), 0o644)
+}
+
+// readIntent returns the switch that is being tried. One that makes no sense counts as none: the last good version is
+// then the answer.
+func (s Slots) readIntent() (intent, bool) {
+	const longest = 64 << 10
+	f, err := os.Open(s.path("intent.json"))
+	if err != nil {
+		return intent{}, false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, longest))
+	if err != nil {
+		return intent{}, false
+	}
+	return parseIntent(b)
+}
+
+func parseIntent(b []byte) (intent, bool) {
+	var i intent
+	if json.Unmarshal(b, &i) != nil || i.Version != 1 || !isSlot(string(i.To)) || !isSlot(string(i.From)) ||
+		i.To == i.From || i.Tries < 0 || i.Tries > 100 {
+		return intent{}, false
+	}
+	return i, true
+}
+
+func (s Slots) hasIntent() bool {
+	_, err := os.Lstat(s.path("intent.json"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
