@@ -1,0 +1,120 @@
+package release
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/trust"
+)
+
+// Entry is what a channel says about one application.
+type Entry struct {
+	App     string
+	Version string
+	Digest  digest.Digest // of the release's OCI index
+	Size    int64         // of the index, bytes
+	Since   time.Time     // when it was promoted: filled by Show, zero on a node
+	From    Channel       // the channel it came from; "" when it was promoted by name
+}
+
+// Ref returns the name of the entry's release.
+func (e Entry) Ref() Ref { return Ref{App: e.App, Version: e.Version} }
+
+// Current returns what channel ch runs, sorted by application, as the verified metadata of node client c says. An entry
+// is returned only when the application's own role has signed the same digest under the same version: whoever may
+// promote cannot release. Anything else is an error of kind Untrusted, and an unknown channel one of kind NotFound.
+func Current(ctx context.Context, c *trust.Client, ch Channel) ([]Entry, error) {
+	if _, err := ParseChannel(string(ch)); err != nil {
+		return nil, err
+	}
+	targets, err := c.Targets(ctx, ch.Role())
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.NotFound {
+			return nil, errs.E(errs.NotFound, fmt.Errorf("no channel %q: %w", ch, err))
+		}
+		return nil, fmt.Errorf("channel %s: %w", ch, err)
+	}
+	entries, err := parseEntries(ch, targets)
+	if err != nil {
+		return nil, errs.E(errs.Untrusted, err)
+	}
+	for _, e := range entries {
+		t, err := c.Target(ctx, Path(e.Ref()))
+		if err != nil {
+			return nil, errs.E(untrustedUnlessAway(err), fmt.Errorf("channel %s: %s is not a signed release: %w", ch, e.Ref(), err))
+		}
+		if t.Digest != e.Digest || t.Size != e.Size {
+			return nil, errs.Errorf(errs.Untrusted, "channel %s: %s is %s there, but its release is signed as %s", ch, e.Ref(), e.Digest, t.Digest)
+		}
+	}
+	return entries, nil
+}
+
+// untrustedUnlessAway returns the kind of an error met while looking for a release's own signature.
+func untrustedUnlessAway(err error) errs.Kind {
+	switch k := errs.KindOf(err); k {
+	case errs.Unavailable, errs.Cancelled:
+		return k
+	default:
+		return errs.Untrusted
+	}
+}
+
+// statement is the custom part of a channel's target.
+type statement struct {
+	Version  string  `json:"version"`
+	From     Channel `json:"from,omitempty"`
+	Rollback bool    `json:"rollback,omitempty"` // returns to an earlier statement: Before does not count those between
+}
+
+func parseEntries(ch Channel, targets map[string]trust.TargetFile) ([]Entry, error) {
+	list := make([]Entry, 0, len(targets))
+	for path, t := range targets {
+		app, ok := strings.CutPrefix(path, ch.Role()+"/")
+		if !ok {
+			return nil, fmt.Errorf("channel %s: %q does not belong there", ch, clip(path))
+		}
+		e, _, err := parseEntry(app, t)
+		if err != nil {
+			return nil, fmt.Errorf("channel %s: %w", ch, err)
+		}
+		list = append(list, e)
+	}
+	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.App, b.App) })
+	return list, nil
+}
+
+func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
+	var s statement
+	if err := json.Unmarshal(t.Custom, &s); err != nil {
+		return Entry{}, s, fmt.Errorf("application %q: %w", clip(app), err)
+	}
+	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From}
+	if err := e.Ref().Check(); err != nil {
+		return Entry{}, s, err
+	}
+	return e, s, nil
+}
+
+// AnnotationChannel names, in the index.json of a volume, the channel that was sealed into it. It is not signed: it
+// only says what to install when nobody says otherwise, and what the channel runs is signed.
+const AnnotationChannel = "dev.overland.channel"
+
+// SealedChannel returns the channel named in index, the index.json of a volume. The error is of kind Invalid.
+func SealedChannel(index []byte) (Channel, error) {
+	var v struct {
+		Annotations map[string]string `json:"annotations"`
+	}
+	if err := json.Unmarshal(index, &v); err != nil {
+		return "", errs.E(errs.Invalid, fmt.Errorf("index.json: %w", err))
+	}
+	return ParseChannel(v.Annotations[AnnotationChannel])
+}

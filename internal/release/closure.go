@@ -1,0 +1,47 @@
+package release
+
+import (
+	"context"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+)
+
+// empty is OCI's empty JSON blob: the config of manifests that are no container image.
+var empty = ocispec.DescriptorEmptyJSON
+
+// Closure returns the blobs of release d that someone needs who wants only the artifacts that keep accepts: the index,
+// the document and its manifest always; manifest, program and chunk list of each kept artifact. A nil keep keeps all.
+// Blobs come in the order in which a reader meets them; the same blob may come twice.
+func Closure(ctx context.Context, g Getter, d digest.Digest, keep func(Artifact) bool) ([]ocispec.Descriptor, error) {
+	r, p, err := read(ctx, g, d)
+	if err != nil {
+		return nil, err
+	}
+	list := []ocispec.Descriptor{p.index, p.manifest, p.config, p.doc}
+	for _, a := range r.Artifacts {
+		if keep == nil || keep(a) {
+			list = append(list, plain(a.Manifest))
+			list = append(list, a.layers()...)
+		}
+	}
+	return list, nil
+}
+
+// layers returns the descriptors of a's blobs: the program, then its chunk list.
+func (a *Artifact) layers() []ocispec.Descriptor {
+	list := []ocispec.Descriptor{{
+		MediaType: TypeBinary, Digest: a.Blob.Digest, Size: a.Blob.Size,
+		Annotations: map[string]string{ocispec.AnnotationTitle: a.File},
+	}}
+	if a.Blob.Chunks != "" {
+		list = append(list, ocispec.Descriptor{
+			MediaType: TypeChunks, Digest: a.Blob.Chunks, Size: a.Blob.chunksSize(),
+		})
+	}
+	return list
+}
+
+// chunksSize returns the length in bytes of b's chunk list.
+func (b Blob) chunksSize() int64 { return (b.Size + ChunkSize - 1) / ChunkSize * digest.Size }

@@ -1,0 +1,169 @@
+package release
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/platform"
+	"overland/internal/spec"
+)
+
+// Schema is the version of the release document that this program writes and the newest that it reads.
+const Schema = 1
+
+// KindBinary is the only Kind of artifact so far: one static program.
+const KindBinary = "binary"
+
+// ChunkSize is the length in bytes of the pieces that a chunk list names; a blob up to it has no list.
+const ChunkSize = 1 << 20
+
+// Release is the release document: everything that a node must know to run one version of an application.
+type Release struct {
+	Schema     int                     `json:"schema"` // 0 is written as Schema
+	App        string                  `json:"app"`
+	Version    string                  `json:"version"`            // "r412.abcdef012345"
+	Commit     string                  `json:"commit,omitempty"`   // full hash; "" when no commit was built
+	CommitTime time.Time               `json:"committed,omitzero"` // never the time of the build: equal input, equal bytes
+	Toolchain  string                  `json:"toolchain,omitempty"`
+	Spec       digest.Digest           `json:"spec,omitempty"` // of the overland.yaml that was built
+	Artifacts  []Artifact              `json:"artifacts"`      // sorted by name, then platform.All's order
+	Services   map[string]spec.Service `json:"services,omitempty"`
+}
+
+// Artifact is one program for one platform.
+type Artifact struct {
+	Name     string             `json:"name"`
+	Platform platform.Platform  `json:"platform"`
+	File     string             `json:"file"` // plain file name for it on a node
+	Kind     string             `json:"kind"` // KindBinary
+	Blob     Blob               `json:"blob"`
+	Manifest ocispec.Descriptor `json:"-"` // its OCI manifest: filled by Read, made by Write
+}
+
+// Blob is content and how to fetch it piece by piece. Its fields are those of fetch.Blob.
+type Blob struct {
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"`             // bytes
+	Chunks digest.Digest `json:"chunks,omitempty"` // the list of raw chunk digests; set when Size > ChunkSize
+}
+
+// Ref returns the name of r.
+func (r *Release) Ref() Ref { return Ref{App: r.App, Version: r.Version} }
+
+// For returns the artifacts that a machine of platform p runs, one for each artifact name, best platform first:
+// an arm/v7 machine gets arm/v6 when there is no arm/v7. Names without a fitting platform are left out.
+func (r *Release) For(p platform.Platform) []Artifact {
+	best := make(map[string]int)
+	var list []Artifact
+	for rank, fits := range p.Runs() {
+		for _, a := range r.Artifacts {
+			if _, have := best[a.Name]; a.Platform == fits && !have {
+				best[a.Name] = rank
+				list = append(list, a)
+			}
+		}
+	}
+	slices.SortFunc(list, compare)
+	return list
+}
+
+// Platforms returns the platforms that r has artifacts for, in platform.All's order.
+func (r *Release) Platforms() []platform.Platform {
+	var list []platform.Platform
+	for _, p := range platform.All() {
+		if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Platform == p }) {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+func compare(a, b Artifact) int {
+	all := platform.All()
+	return cmp.Or(cmp.Compare(a.Name, b.Name),
+		cmp.Compare(slices.Index(all, a.Platform), slices.Index(all, b.Platform)))
+}
+
+// check refuses what a node must not act on. Every name in a document becomes part of a path there.
+func (r *Release) check() error {
+	if r.Schema != Schema {
+		return fmt.Errorf("schema %d: this program reads %d", r.Schema, Schema)
+	}
+	if err := r.Ref().Check(); err != nil {
+		return err
+	}
+	if len(r.Artifacts) == 0 {
+		return fmt.Errorf("no artifacts")
+	}
+	for i, a := range r.Artifacts {
+		if err := a.check(); err != nil {
+			return fmt.Errorf("artifact %q for %q: %w", clip(a.Name), clip(string(a.Platform)), err)
+		}
+		if i > 0 && compare(r.Artifacts[i-1], a) >= 0 {
+			return fmt.Errorf("artifact %s for %s: twice, or out of order", a.Name, a.Platform)
+		}
+	}
+	for name, s := range r.Services {
+		if err := r.checkService(name, s); err != nil {
+			return fmt.Errorf("service %q: %w", clip(name), err)
+		}
+	}
+	return nil
+}
+
+func (a *Artifact) check() error {
+	if err := checkName("artifact", a.Name); err != nil {
+		return err
+	}
+	if _, err := platform.Parse(string(a.Platform)); err != nil {
+		return err
+	}
+	if a.File == "" || len(a.File) > 255 || a.File != path.Base(a.File) || strings.HasPrefix(a.File, ".") ||
+		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
+		return fmt.Errorf("%q is no plain file name", clip(a.File))
+	}
+	if a.Kind != KindBinary {
+		return fmt.Errorf("kind %q: this program knows %q", clip(a.Kind), KindBinary)
+	}
+	return a.Blob.check()
+}
+
+func (b Blob) check() error {
+	if _, err := digest.Parse(string(b.Digest)); err != nil {
+		return err
+	}
+	if b.Size <= 0 {
+		return fmt.Errorf("%s: size %d", b.Digest, b.Size)
+	}
+	if (b.Size > ChunkSize) != (b.Chunks != "") {
+		return fmt.Errorf("%s: %d bytes with chunk list %q", b.Digest, b.Size, clip(string(b.Chunks)))
+	}
+	if b.Chunks != "" {
+		if _, err := digest.Parse(string(b.Chunks)); err != nil {
+			return fmt.Errorf("chunk list: %w", err)
+		}
+	}
+	return nil
+}
+
+func (r *Release) checkService(name string, s spec.Service) error {
+	if err := checkName("service", name); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {
+		return fmt.Errorf("artifact %q is not in this release", clip(s.Artifact))
+	}
+	for volume := range s.Volumes {
+		if err := checkName("volume", volume); err != nil {
+			return err
+		}
+	}
+	return nil
+}
