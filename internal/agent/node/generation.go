@@ -1,0 +1,268 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/platform"
+	"overland/internal/spec"
+)
+
+const (
+	documentName = "generation.json"
+	documentCopy = "generation.copy.json"
+	documentMax  = 4 << 20 // bytes of a generation document
+	appsMax      = 1000
+)
+
+// Generation is one complete installed state: every app of a channel.
+type Generation struct {
+	Schema  int       `json:"schema"`
+	Number  int       `json:"generation"`
+	Channel string    `json:"channel"`
+	Source  string    `json:"source"`          // where it came from, for people
+	Staged  time.Time `json:"staged,omitzero"` // for people
+	Apps    []App     `json:"apps"`            // by name
+}
+
+// App is one application of a generation.
+type App struct {
+	App      string                  `json:"app"`
+	Version  string                  `json:"version"`
+	Release  digest.Digest           `json:"release"`
+	Programs []Program               `json:"programs,omitempty"` // by artifact
+	Services map[string]spec.Service `json:"services,omitempty"`
+	Blobs    []digest.Digest         `json:"blobs,omitempty"` // everything of it that the depot holds
+}
+
+// Program is one artifact, for this machine. It is bin/APP/FILE in the generation's folder.
+type Program struct {
+	Artifact string            `json:"artifact"`
+	Platform platform.Platform `json:"platform"`
+	File     string            `json:"file"`
+	Digest   digest.Digest     `json:"digest"`
+	Size     int64             `json:"size"` // bytes
+}
+
+// Content returns the name of what g runs: equal for two generations that run the same releases on the same programs.
+func (g *Generation) Content() digest.Digest {
+	type app struct {
+		App, Version string
+		Release      digest.Digest
+		Programs     []Program
+	}
+	list := make([]app, len(g.Apps))
+	for i, a := range g.Apps {
+		list[i] = app{a.App, a.Version, a.Release, a.Programs}
+	}
+	b, err := json.Marshal(struct {
+		Channel string
+		Apps    []app
+	}{g.Channel, list})
+	if err != nil {
+		panic("node: generation content: " + err.Error()) // plain data
+	}
+	return digest.Of(b)
+}
+
+// Names returns g's apps as "wallet@r412.abcdef012345".
+func (g *Generation) Names() []string {
+	names := make([]string, len(g.Apps))
+	for i, a := range g.Apps {
+		names[i] = a.App + "@" + a.Version
+	}
+	return names
+}
+
+// ProgramPath returns where p lies below the generation's folder.
+func (a *App) ProgramPath(p Program) string { return filepath.Join("bin", a.App, p.File) }
+
+type envelope struct {
+	Magic  int             `json:"overland-generation"`
+	SHA256 string          `json:"sha256"` // of the bytes of Body as they stand
+	Body   json.RawMessage `json:"body"`
+}
+
+func encodeGeneration(g *Generation) ([]byte, error) {
+	body, err := json.Marshal(g)
+	if err != nil {
+		return nil, fmt.Errorf("encode generation %d: %w", g.Number, err)
+	}
+	b, err := json.Marshal(envelope{Schema, digest.Of(body).Encoded(), body})
+	if err == nil && len(b) > documentMax {
+		err = fmt.Errorf("%d bytes is more than %d", len(b), documentMax)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("encode generation %d: %w", g.Number, err)
+	}
+	return append(b, '\n'), nil
+}
+
+func decodeGeneration(r io.Reader) (*Generation, error) {
+	b, err := io.ReadAll(io.LimitReader(r, documentMax+1))
+	if err != nil {
+		return nil, fmt.Errorf("generation document: %w", err)
+	}
+	if len(b) > documentMax {
+		return nil, fmt.Errorf("generation document: more than %d bytes", documentMax)
+	}
+	var e envelope
+	if err := json.Unmarshal(b, &e); err != nil {
+		return nil, fmt.Errorf("generation document: %w", err)
+	}
+	if e.Magic != Schema {
+		return nil, fmt.Errorf("generation document: version %d is not known to this agent", e.Magic)
+	}
+	if digest.Of(e.Body).Encoded() != e.SHA256 {
+		return nil, fmt.Errorf("generation document: checksum does not match")
+	}
+	var g Generation
+	if err := json.Unmarshal(e.Body, &g); err != nil {
+		return nil, fmt.Errorf("generation document: %w", err)
+	}
+	return &g, g.check()
+}
+
+var (
+	nameOK = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	fileOK = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}$`)
+)
+
+// check refuses names that would leave the generation's folder and programs that would overwrite each other.
+func (g *Generation) check() error {
+	bad := func(format string, args ...any) error {
+		return errs.Errorf(errs.Invalid, "generation: "+format, args...)
+	}
+	if g.Schema != Schema || g.Number <= 0 || len(g.Apps) > appsMax {
+		return bad("schema %d, number %d, %d apps", g.Schema, g.Number, len(g.Apps))
+	}
+	apps := map[string]bool{}
+	for _, a := range g.Apps {
+		if !nameOK.MatchString(a.App) || apps[a.App] {
+			return bad("app %q is named twice or badly", clip(a.App, 80))
+		}
+		apps[a.App] = true
+		files := map[string]bool{}
+		for _, p := range a.Programs {
+			if !fileOK.MatchString(p.File) || files[p.File] {
+				return bad("app %s: program file %q is named twice or badly", a.App, clip(p.File, 80))
+			}
+			files[p.File] = true
+			if _, err := digest.Parse(string(p.Digest)); err != nil || p.Size < 0 {
+				return bad("app %s: program %s: no digest or size", a.App, p.File)
+			}
+		}
+		for name, s := range a.Services {
+			if !nameOK.MatchString(name) {
+				return bad("app %s: service %q is named badly", a.App, clip(name, 80))
+			}
+			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact }) {
+				return bad("app %s: service %s runs artifact %q, which is not here", a.App, name, clip(s.Artifact, 80))
+			}
+			for volume := range s.Volumes {
+				if !nameOK.MatchString(volume) {
+					return bad("app %s: service %s: volume %q is named badly", a.App, name, clip(volume, 80))
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// readGeneration reads and checks the document of the folder dir, from its copy when the first is damaged.
+func readGeneration(dir string, number int) (*Generation, error) {
+	var first error
+	for _, name := range []string{documentName, documentCopy} {
+		g, err := readDocument(filepath.Join(dir, name))
+		if err == nil && g.Number != number {
+			err = fmt.Errorf("generation document: of generation %d, not %d", g.Number, number)
+		}
+		if err == nil {
+			return g, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", dir, first)
+}
+
+func readDocument(path string) (*Generation, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return decodeGeneration(file)
+}
+
+// verifyGeneration returns what is wrong with the programs of g in dir. Sizes and kinds always; every byte when deep.
+func verifyGeneration(dir string, g *Generation, deep bool) error {
+	for _, a := range g.Apps {
+		for _, p := range a.Programs {
+			path := filepath.Join(dir, a.ProgramPath(p))
+			info, err := os.Lstat(path)
+			if err != nil {
+				return err
+			}
+			if !info.Mode().IsRegular() || info.Size() != p.Size || info.Mode()&0o111 == 0 {
+				return fmt.Errorf("%s: %s of %d bytes, want a program of %d", path, info.Mode(), info.Size(), p.Size)
+			}
+			if deep {
+				if err := verifyFile(path, p); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func verifyFile(path string, p Program) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if _, err := io.Copy(io.Discard, digest.Reader(file, p.Digest, p.Size)); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// generationNumber returns the N of a folder name "N", or 0.
+func generationNumber(name string) int {
+	n := 0
+	for _, c := range name {
+		if c < '0' || c > '9' || n > 1e8 {
+			return 0
+		}
+		n = n*10 + int(c-'0')
+	}
+	if strings.HasPrefix(name, "0") {
+		return 0
+	}
+	return n
+}
+
+// sameDocument reports whether the file at path is exactly want.
+func sameDocument(path string, want []byte) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && bytes.Equal(b, want)
+}
+
+// exists reports whether path is there.
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil || !os.IsNotExist(err)
+}
