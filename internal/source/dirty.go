@@ -1,0 +1,237 @@
+package source
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+const (
+	dirtyTree  = "dirty:"
+	maxChanged = 100
+)
+
+// Dirty returns HEAD with what the folder holds in place of its tree: tracked files as they are, and untracked files
+// that are not ignored. When nothing differs it returns HEAD itself. Two folders with the same content on the same
+// commit have the same version.
+func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
+	c, err := r.Resolve(ctx, "")
+	if err != nil || !c.Dirty {
+		return c, err
+	}
+	list, err := r.listWorking(ctx)
+	if err != nil {
+		return Commit{}, fmt.Errorf("read %s: %w", r.dir, err)
+	}
+	h := digest.New()
+	if err := r.eachWorking(list, h, func(entry, io.Reader, int64) error { return nil }); err != nil {
+		return Commit{}, fmt.Errorf("read %s: %w", r.dir, err)
+	}
+	hex := h.Digest().Encoded()
+	c.Tree = dirtyTree + hex
+	c.Version += "-dirty." + hex[:12]
+	return c, nil
+}
+
+// changed returns the paths that git status names. Filters named by the repository's own configuration would be run by
+// it, so they are switched off one by one.
+func (r *Repo) changed(ctx context.Context) ([]string, error) {
+	filters, err := output(ctx, r.dir, 1<<20, nil, "config", "-z", "--name-only", "--get-regexp",
+		`^filter\..*\.(clean|smudge|process|required)$`)
+	if err != nil && !saysNothing(err) {
+		return nil, fmt.Errorf("read the repository's filters: %w", err)
+	}
+	cmd := command(ctx, r.dir, "status", "--porcelain=v1", "-z", "--no-renames",
+		"--untracked-files=all", "--ignore-submodules=all")
+	cmd.Env = append(cmd.Env, without(string(filters))...)
+	out, err := run(ctx, cmd, maxList)
+	if err != nil {
+		return nil, fmt.Errorf("compare the folder with its commit: %w", err)
+	}
+	var list []string
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		if len(line) > 3 {
+			list = append(list, line[3:])
+		}
+	}
+	slices.Sort(list)
+	if len(list) > maxChanged {
+		list = list[:maxChanged:maxChanged]
+	}
+	return list, nil
+}
+
+// without returns the environment that empties the settings named in names, which ends each with a zero byte. It is the
+// environment and not -c, because a name may hold "=".
+func without(names string) []string {
+	var env []string
+	n := 0
+	for name := range strings.SplitSeq(names, "\x00") {
+		if name == "" {
+			continue
+		}
+		value := ""
+		if strings.HasSuffix(name, ".required") {
+			value = "false"
+		}
+		env = append(env, fmt.Sprintf("GIT_CONFIG_KEY_%d=%s", n, name), fmt.Sprintf("GIT_CONFIG_VALUE_%d=%s", n, value))
+		n++
+	}
+	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", n))
+}
+
+// saysNothing reports whether git ended with exit code 1: nothing was found.
+func saysNothing(err error) bool {
+	var e interface{ ExitCode() int }
+	return errors.As(err, &e) && e.ExitCode() == 1
+}
+
+// listWorking returns the folder's files, sorted. hash is empty; mode is what the file has.
+func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
+	out, err := output(ctx, r.dir, maxList, nil, "ls-files", "-z", "--stage", "--cached")
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		meta, name, ok := strings.Cut(line, "\t")
+		if ok && strings.HasPrefix(meta, "160000 ") {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
+				"add its files to this repository (git subtree add), or use it as a Go module")
+		}
+		if ok {
+			names = append(names, name)
+		}
+	}
+	out, err = output(ctx, r.dir, maxList, nil, "ls-files", "-z", "--others", "--exclude-standard")
+	if err != nil {
+		return nil, err
+	}
+	names = append(names, strings.Split(string(out), "\x00")...)
+	slices.Sort(names)
+	return r.stat(slices.Compact(names))
+}
+
+// stat returns the entries of the names that exist and are files or links.
+func (r *Repo) stat(names []string) ([]entry, error) {
+	links := map[string]bool{}
+	var list []entry
+	for _, name := range names {
+		if name == "" || strings.HasSuffix(name, "/") || belowLink(name, links) {
+			continue // another repository's folder, or a file behind a link: git does not see it either
+		}
+		info, err := os.Lstat(filepath.Join(r.dir, filepath.FromSlash(name)))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR):
+			continue // deleted
+		case err != nil:
+			return nil, err
+		case info.Mode().IsRegular() && info.Mode()&0o100 != 0:
+			list = append(list, entry{mode: "100755", path: name})
+		case info.Mode().IsRegular():
+			list = append(list, entry{mode: "100644", path: name})
+		case info.Mode()&fs.ModeSymlink != 0:
+			links[name] = true
+			list = append(list, entry{mode: "120000", path: name})
+		}
+	}
+	return list, nil
+}
+
+func belowLink(name string, links map[string]bool) bool {
+	for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+		if links[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+// eachWorking gives each file to do, and to h its name, mode, length and content.
+func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, content io.Reader, size int64) error) error {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	one := func(e entry) error {
+		name := filepath.FromSlash(e.path)
+		if e.mode == "120000" {
+			to, err := root.Readlink(name)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(h, "%s %d %s\x00%s", e.mode, len(to), e.path, to)
+			return do(e, strings.NewReader(to), int64(len(to)))
+		}
+		f, err := root.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(h, "%s %d %s\x00", e.mode, info.Size(), e.path)
+		content := io.TeeReader(bufio.NewReader(io.LimitReader(f, info.Size())), h)
+		if err := do(e, content, info.Size()); err != nil {
+			return err
+		}
+		_, err = io.Copy(io.Discard, content)
+		return err
+	}
+	for _, e := range list {
+		if err := one(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyWorking copies the folder's files, and checks that they are still the ones that c was named after.
+func (r *Repo) copyWorking(ctx context.Context, c Commit, t *target) error {
+	list, err := r.listWorking(ctx)
+	if err != nil {
+		return err
+	}
+	h := digest.New()
+	if err := r.eachWorking(list, h, t.write); err != nil {
+		return err
+	}
+	if dirtyTree+h.Digest().Encoded() != c.Tree {
+		return errs.Hint(errs.Errorf(errs.Conflict, "%s changed while it was being read", r.dir),
+			"try again when nothing writes there")
+	}
+	return nil
+}
+
+func (r *Repo) readWorking(name string) ([]byte, error) {
+	root, err := os.OpenRoot(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	f, err := root.Open(filepath.FromSlash(name))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = errs.Errorf(errs.Invalid, "%s: longer than %d bytes", name, maxFile)
+	}
+	return b, err
+}

@@ -1,0 +1,143 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// settings hold for every git command. Each one stops a repository, or this machine, from running a program or from
+// changing a byte.
+var settings = []string{
+	"safe.directory=*", // whoever owns the folder: nothing in it is run
+	"core.hooksPath=/dev/null",
+	"core.fsmonitor=false",
+	"core.autocrlf=false",
+	"core.eol=lf",
+	"core.attributesFile=/dev/null",
+	"core.excludesFile=/dev/null",
+	"core.quotePath=false",
+	"core.pager=cat",
+	"log.showSignature=false",
+	"protocol.allow=never", // a partial clone would fetch, through a command that its own configuration names
+}
+
+func environment() []string {
+	return []string{
+		"PATH=" + os.Getenv("PATH"),
+		"HOME=/dev/null",
+		"LC_ALL=C",
+		"GIT_CONFIG_NOSYSTEM=1",
+		"GIT_CONFIG_SYSTEM=/dev/null",
+		"GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_ATTR_NOSYSTEM=1",
+		"GIT_NO_REPLACE_OBJECTS=1", // replace refs and grafts would change a commit under its own name
+		"GIT_GRAFT_FILE=/dev/null",
+		"GIT_NO_LAZY_FETCH=1",
+		"GIT_ALLOW_PROTOCOL=",
+		"GIT_OPTIONAL_LOCKS=0", // reading changes nothing, not even the index
+		"GIT_TERMINAL_PROMPT=0",
+		"GIT_PAGER=cat",
+	}
+}
+
+// command returns git in dir with args, in a process group of its own that ends as a whole when ctx does.
+func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
+	full := make([]string, 0, 2*len(settings)+len(args))
+	for _, s := range settings {
+		full = append(full, "-c", s)
+	}
+	cmd := exec.CommandContext(ctx, "git", append(full, args...)...)
+	cmd.Dir = dir
+	cmd.Env = environment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// output returns what git prints, at most limit bytes; errTooMuch when that is more.
+func output(ctx context.Context, dir string, limit int64, stdin io.Reader, args ...string) ([]byte, error) {
+	cmd := command(ctx, dir, args...)
+	cmd.Stdin = stdin
+	return run(ctx, cmd, limit)
+}
+
+func run(ctx context.Context, cmd *exec.Cmd, limit int64) ([]byte, error) {
+	var stdout, says bytes.Buffer
+	out := &capped{w: &stdout, left: limit}
+	cmd.Stdout = out
+	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
+	err := cmd.Run()
+	if out.over {
+		return nil, errTooMuch
+	}
+	if err != nil {
+		return nil, explain(ctx, err, cmd.Args[1+2*len(settings)], says.String())
+	}
+	return stdout.Bytes(), nil
+}
+
+// explain returns what went wrong with a git command in its own last words.
+func explain(ctx context.Context, err error, verb, says string) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("git %s: %w", verb, ctx.Err())
+	}
+	if errors.Is(err, exec.ErrNotFound) {
+		return errs.Hint(errs.Errorf(errs.NotFound, "git is not on this machine"), "install the package git")
+	}
+	says = strings.TrimSpace(says)
+	if i := strings.LastIndexByte(says, '\n'); i >= 0 && !strings.Contains(says, "fatal: ") {
+		says = says[i+1:]
+	} else if i := strings.Index(says, "fatal: "); i >= 0 {
+		says, _, _ = strings.Cut(says[i+len("fatal: "):], "\n")
+	}
+	if says == "" {
+		return fmt.Errorf("git %s: %w", verb, err)
+	}
+	return &gitError{verb: verb, says: says, err: err}
+}
+
+// gitError is a git command that ended badly, with what it said.
+type gitError struct {
+	verb, says string
+	err        error
+}
+
+func (e *gitError) Error() string { return "git " + e.verb + ": " + e.says }
+func (e *gitError) Unwrap() error { return e.err }
+
+var errTooMuch = errors.New("git printed more than expected")
+
+// capped passes on at most left bytes; then it fails, or when quiet drops the rest.
+type capped struct {
+	w     io.Writer
+	left  int64
+	quiet bool
+	over  bool
+}
+
+func (c *capped) Write(p []byte) (int, error) {
+	n := len(p)
+	if int64(n) > c.left {
+		c.over = true
+		if !c.quiet {
+			return 0, errTooMuch
+		}
+		p = p[:c.left]
+	}
+	c.left -= int64(len(p))
+	if _, err := c.w.Write(p); err != nil {
+		return 0, err
+	}
+	return n, nil
+}

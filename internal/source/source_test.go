@@ -1,0 +1,465 @@
+package source
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/errs"
+)
+
+// repo is a git repository that a test writes to with an ordinary git.
+type repo struct {
+	t   *testing.T
+	dir string
+}
+
+func newRepo(t *testing.T, args ...string) repo {
+	r := repo{t, t.TempDir()}
+	r.git(append([]string{"init", "-q", "-b", "main"}, args...)...)
+	return r
+}
+
+func (r repo) git(args ...string) string {
+	r.t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.org",
+		"GIT_AUTHOR_DATE=2026-01-02T03:04:05Z", "GIT_COMMITTER_DATE=2026-01-02T03:04:05Z")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (r repo) write(name, content string) {
+	r.t.Helper()
+	path := filepath.Join(r.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		r.t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r repo) commit(files map[string]string) string {
+	r.t.Helper()
+	for name, content := range files {
+		r.write(name, content)
+	}
+	r.git("add", "-A")
+	r.git("commit", "-q", "--allow-empty", "-m", "a subject\n\nand a body")
+	return r.git("rev-parse", "HEAD")
+}
+
+func (r repo) open() *Repo {
+	r.t.Helper()
+	got, err := Open(r.t.Context(), r.dir)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return got
+}
+
+func (r repo) resolve(rev string) Commit {
+	r.t.Helper()
+	c, err := r.open().Resolve(r.t.Context(), rev)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c
+}
+
+// checkout returns what Checkout writes: path → "mode content".
+func (r repo) checkout(c Commit) map[string]string {
+	r.t.Helper()
+	dir := filepath.Join(r.t.TempDir(), "out")
+	if err := r.open().Checkout(r.t.Context(), c, dir); err != nil {
+		r.t.Fatal(err)
+	}
+	return files(r.t, dir)
+}
+
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	got := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			to, err := os.Readlink(path)
+			got[name] = "link " + to
+			return err
+		}
+		b, err := os.ReadFile(path)
+		got[name] = info.Mode().String() + " " + string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestResolve(t *testing.T) {
+	r := newRepo(t)
+	first := r.commit(map[string]string{"a": "1"})
+	r.git("tag", "-a", "v1", "-m", "one")
+	second := r.commit(map[string]string{"sub/b": "2"})
+
+	for rev, want := range map[string]string{"": second, "HEAD": second, "main": second, "v1": first, first: first, first[:8]: first, "HEAD~1": first} {
+		c := r.resolve(rev)
+		if c.Hash != want {
+			t.Errorf("Resolve(%q) = %s, want %s", rev, c.Hash, want)
+		}
+	}
+	c := r.resolve("")
+	if want := "r2." + second[:12]; c.Version != want || c.Count != 2 {
+		t.Errorf("version %s (count %d), want %s", c.Version, c.Count, want)
+	}
+	if want := r.git("rev-parse", "HEAD^{tree}"); c.Tree != want {
+		t.Errorf("tree %s, want %s", c.Tree, want)
+	}
+	if got := c.Time.Format("2006-01-02T15:04:05Z07:00"); got != "2026-01-02T03:04:05Z" {
+		t.Errorf("time %s", got)
+	}
+	if c.Subject != "a subject" || c.Dirty || c.Working() {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestOpenBelowTheTopAndBareAndWorktreeAndSHA256(t *testing.T) {
+	r := newRepo(t, "--object-format=sha256")
+	hash := r.commit(map[string]string{"sub/a": "1"})
+	if len(hash) != 64 {
+		t.Fatalf("hash %s: not sha256", hash)
+	}
+	below, err := Open(t.Context(), filepath.Join(r.dir, "sub"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	top, _ := filepath.EvalSymlinks(r.dir)
+	if got, _ := filepath.EvalSymlinks(below.Dir()); got != top {
+		t.Errorf("Dir() = %s, want %s", got, top)
+	}
+	tree := filepath.Join(t.TempDir(), "tree")
+	r.git("worktree", "add", "-q", tree)
+	bare := filepath.Join(t.TempDir(), "bare")
+	r.git("clone", "-q", "--bare", r.dir, bare)
+	for _, dir := range []string{filepath.Join(r.dir, "sub"), tree, bare, filepath.Join(r.dir, ".git")} {
+		if c := (repo{t, dir}).resolve(""); c.Hash != hash || c.Dirty {
+			t.Errorf("%s: got %+v", dir, c)
+		}
+		if got := (repo{t, dir}).checkout(r.resolve("")); len(got) != 1 {
+			t.Errorf("%s: checked out %v", dir, got)
+		}
+	}
+}
+
+func TestErrorsHaveKindAndHint(t *testing.T) {
+	empty := newRepo(t)
+	full := newRepo(t)
+	full.commit(map[string]string{"a": "1"})
+	full.commit(map[string]string{"a": "2"})
+	shallow := repo{t, filepath.Join(t.TempDir(), "shallow")}
+	full.git("clone", "-q", "--depth", "1", "file://"+full.dir, shallow.dir)
+
+	for _, test := range []struct {
+		name, dir, rev string
+		kind           errs.Kind
+		says, hint     string
+	}{
+		{"no repository", t.TempDir(), "", errs.NotFound, "not in a git repository", "git init"},
+		{"no commit", empty.dir, "", errs.NotFound, "no commit yet", "git commit"},
+		{"unknown revision", full.dir, "v9", errs.NotFound, `"v9"`, "git tag"},
+		{"an option", full.dir, "--all", errs.Invalid, `"--all"`, "git branch"},
+		{"two lines", full.dir, "main\nmain", errs.Invalid, "not a branch", "git branch"},
+		{"a tree", full.dir, "HEAD^{tree}", errs.NotFound, "no such commit", "git branch"},
+		{"shallow clone", shallow.dir, "", errs.Invalid, "shallow clone", "git fetch --unshallow"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r, err := Open(t.Context(), test.dir)
+			if err == nil {
+				_, err = r.Resolve(t.Context(), test.rev)
+			}
+			if err == nil || errs.KindOf(err) != test.kind || !strings.Contains(err.Error(), test.says) {
+				t.Errorf("error %v (%v), want %v with %q", err, errs.KindOf(err), test.kind, test.says)
+			}
+			if !strings.Contains(errs.HintOf(err), test.hint) {
+				t.Errorf("hint %q, want %q in it", errs.HintOf(err), test.hint)
+			}
+		})
+	}
+}
+
+func TestCheckoutIsTheCommit(t *testing.T) {
+	r := newRepo(t)
+	r.write(".gitattributes", "secret export-ignore\nversion.txt export-subst\n*.txt text eol=crlf ident\n")
+	r.write("version.txt", "$Format:%H$ $Id$\n")
+	r.write("secret", "kept")
+	r.write("run.sh", "#!/bin/sh\n")
+	if err := os.Chmod(filepath.Join(r.dir, "run.sh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"sub/in": "../secret", "sub/up": "../../etc", "abs": "/etc/passwd"} {
+		if err := os.MkdirAll(filepath.Join(r.dir, "sub"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(to, filepath.Join(r.dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.commit(nil)
+	c := r.resolve("")
+
+	// What is in the folder by now does not matter.
+	r.write("secret", "changed")
+	r.write("new", "untracked")
+	got := r.checkout(c)
+	want := map[string]string{
+		".gitattributes": "-rw-r--r-- secret export-ignore\nversion.txt export-subst\n*.txt text eol=crlf ident\n",
+		"version.txt":    "-rw-r--r-- $Format:%H$ $Id$\n",
+		"secret":         "-rw-r--r-- kept",
+		"run.sh":         "-rwxr-xr-x #!/bin/sh\n",
+		"sub/in":         "link ../secret",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("checkout (-want +got):\n%s", diff)
+	}
+	if c := r.resolve(""); !c.Dirty || !cmp.Equal(c.Changed, []string{"new", "secret"}) {
+		t.Errorf("Dirty %v, Changed %v", c.Dirty, c.Changed)
+	}
+	if err := r.open().Checkout(t.Context(), c, r.dir); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("checkout over a full folder: %v", err)
+	}
+}
+
+func TestCheckoutRefusals(t *testing.T) {
+	lfs := newRepo(t)
+	lfs.commit(map[string]string{"big.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
+	sub := newRepo(t)
+	sub.commit(map[string]string{"a": "1"})
+	sub.git("update-index", "--add", "--cacheinfo", "160000,"+sub.git("rev-parse", "HEAD")+",lib")
+	sub.git("commit", "-q", "-m", "submodule")
+	for name, test := range map[string]struct {
+		r    repo
+		says string
+	}{"lfs": {lfs, "big.bin is a Git LFS pointer"}, "submodule": {sub, "lib is a submodule"}} {
+		c := test.r.resolve("HEAD~0")
+		err := test.r.open().Checkout(t.Context(), c, t.TempDir())
+		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), test.says) || errs.HintOf(err) == "" {
+			t.Errorf("%s: %v (hint %q)", name, err, errs.HintOf(err))
+		}
+	}
+}
+
+// TestCraftedTree holds trees that git itself would not make.
+func TestCraftedTree(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"a": "/tmp", "b": "x"})
+	link, blob := r.git("rev-parse", "HEAD:a"), r.git("rev-parse", "HEAD:b")
+	for name, lines := range map[string]string{
+		"dot-dot":          "100644 blob " + blob + "\t../evil\n",
+		"git folder":       "100644 blob " + blob + "\t.git\n",
+		"file twice":       "100644 blob " + blob + "\tf\n100644 blob " + blob + "\tf\n",
+		"through its link": "120000 blob " + link + "\td\n040000 tree " + r.git("rev-parse", "HEAD^{tree}") + "\td\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("git", "hash-object", "-t", "tree", "-w", "--literally", "--stdin")
+			cmd.Dir = r.dir
+			cmd.Stdin = strings.NewReader(rawTree(t, lines))
+			out, err := cmd.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			hash := r.git("commit-tree", "-m", "crafted", strings.TrimSpace(string(out)))
+			dir := filepath.Join(t.TempDir(), "in")
+			c := r.resolve(hash)
+			if err := r.open().Checkout(t.Context(), c, dir); err == nil && name != "through its link" {
+				t.Errorf("checked out: %v", files(t, dir))
+			}
+			if got := files(t, filepath.Dir(dir)); len(got) > 2 || got["evil"] != "" {
+				t.Errorf("outside: %v", got)
+			}
+		})
+	}
+}
+
+func rawTree(t *testing.T, lines string) string {
+	var b strings.Builder
+	for line := range strings.Lines(lines) {
+		meta, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		f := strings.Fields(meta)
+		b.WriteString(strings.TrimPrefix(f[0], "0") + " " + name + "\x00")
+		for i := 0; i < len(f[2]); i += 2 {
+			var c byte
+			for _, d := range f[2][i : i+2] {
+				c = c<<4 | byte(strings.IndexRune("0123456789abcdef", d))
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+func TestReadFile(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"go.mod": "module a\n", "sub/x": "y", "big": strings.Repeat("x", maxFile+1)})
+	c := r.resolve("")
+	o := r.open()
+	if b, err := o.ReadFile(t.Context(), c, "sub/x"); err != nil || string(b) != "y" {
+		t.Errorf("got %q, %v", b, err)
+	}
+	for _, name := range []string{"none", "sub", "sub/x/y"} {
+		if _, err := o.ReadFile(t.Context(), c, name); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v, want ErrNotExist", name, err)
+		}
+	}
+	for _, name := range []string{"../x", "/etc/passwd", "", "a\nb", "big"} {
+		if _, err := o.ReadFile(t.Context(), c, name); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%q: %v, want Invalid", name, err)
+		}
+	}
+}
+
+func TestDirty(t *testing.T) {
+	make2 := func() repo {
+		r := newRepo(t)
+		r.commit(map[string]string{"a": "1", "gone": "x", ".gitignore": "*.log\n"})
+		if err := os.Remove(filepath.Join(r.dir, "gone")); err != nil {
+			t.Fatal(err)
+		}
+		r.write("a", "2")
+		r.write("new/b", "3")
+		r.write("x.log", "ignored")
+		return r
+	}
+	r := make2()
+	c, err := r.open().Dirty(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !c.Dirty || !c.Working() || !strings.HasPrefix(c.Version, r.resolve("").Version+"-dirty.") {
+		t.Errorf("got %+v", c)
+	}
+	want := map[string]string{".gitignore": "-rw-r--r-- *.log\n", "a": "-rw-r--r-- 2", "new/b": "-rw-r--r-- 3"}
+	if diff := cmp.Diff(want, r.checkout(c)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if b, err := r.open().ReadFile(t.Context(), c, "a"); err != nil || string(b) != "2" {
+		t.Errorf("ReadFile: %q, %v", b, err)
+	}
+	if again, err := make2().open().Dirty(t.Context()); err != nil || again.Version != c.Version || again.Tree != c.Tree {
+		t.Errorf("in another folder: %s, %v; want %s", again.Version, err, c.Version)
+	}
+	r.write("a", "4")
+	if err := r.open().Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("checkout after another change: %v, want Conflict", err)
+	}
+	r.git("checkout", "-q", "--", ".")
+	r.git("clean", "-fdqx")
+	if c, err := r.open().Dirty(t.Context()); err != nil || c.Working() || c.Dirty {
+		t.Errorf("clean: %+v, %v", c, err)
+	}
+}
+
+// TestNothingInARepositoryIsRun puts a program behind every setting that would run one.
+func TestNothingInARepositoryIsRun(t *testing.T) {
+	r := newRepo(t)
+	mark := filepath.Join(t.TempDir(), "ran")
+	evil := filepath.Join(t.TempDir(), "evil")
+	if err := os.WriteFile(evil, []byte("#!/bin/sh\necho \"$0 $*\" >> "+mark+"\ncat\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r.commit(map[string]string{"a": "1", ".gitattributes": "* filter=evil diff=evil merge=evil\n", "b": "2"})
+	hash := r.git("rev-parse", "HEAD")
+	for _, hook := range []string{"post-checkout", "post-index-change", "pre-commit", "fsmonitor-watchman", "reference-transaction"} {
+		if err := os.WriteFile(filepath.Join(r.dir, ".git", "hooks", hook), []byte("#!/bin/sh\ntouch "+mark+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"core.fsmonitor", "core.pager", "pager.status", "pager.config", "core.editor", "core.sshCommand", "gpg.program",
+		"filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "filter.e=v.clean", "diff.external",
+		"diff.evil.textconv", "diff.evil.command", "core.alternateRefsCommand", "credential.helper"} {
+		r.git("config", key, evil)
+	}
+	r.git("config", "alias.cat-file", "!"+evil)
+	r.git("config", "filter.evil.required", "true")
+	r.git("config", "log.showSignature", "true")
+	r.git("config", "remote.origin.url", "ext::"+evil)
+	r.git("config", "remote.origin.promisor", "true")
+	r.git("config", "remote.origin.partialclonefilter", "blob:none")
+	r.git("config", "extensions.partialClone", "origin")
+	r.git("config", "core.repositoryformatversion", "1")
+	r.write("a", "changed")
+	r.write(".gitattributes", "* filter=evil diff=evil\nb filter=e=v\n")
+	os.Remove(mark)
+
+	o := r.open()
+	c := r.resolve("")
+	if c.Hash != hash || !c.Dirty {
+		t.Errorf("got %+v", c)
+	}
+	if got := r.checkout(c); got["a"] != "-rw-r--r-- 1" {
+		t.Errorf("checkout %v", got)
+	}
+	if _, err := o.ReadFile(t.Context(), c, "a"); err != nil {
+		t.Error(err)
+	}
+	d, err := o.Dirty(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.checkout(d)
+	blob := filepath.Join(r.dir, ".git", "objects", r.git("rev-parse", "HEAD:b")[:2], r.git("rev-parse", "HEAD:b")[2:])
+	if err := os.Remove(blob); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "--filter") {
+		t.Errorf("checkout of a partial clone: %v", err)
+	}
+	if b, err := os.ReadFile(mark); err == nil {
+		t.Errorf("it ran a program of the repository:\n%s", b)
+	}
+}
+
+func TestReplaceRefsAndForeignOwner(t *testing.T) {
+	r := newRepo(t)
+	first := r.commit(map[string]string{"a": "1"})
+	second := r.commit(map[string]string{"a": "2"})
+	r.git("replace", second, first)
+	if os.Getuid() == 0 {
+		if err := exec.Command("chown", "-R", "65534", r.dir).Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := (repo{t, r.dir}).resolve("main")
+	if c.Count != 2 || (repo{t, r.dir}).checkout(c)["a"] != "-rw-r--r-- 2" {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func FuzzParseCommit(f *testing.F) {
+	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx\n"))
+	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ncommitter a\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := parseCommit(b); err == nil && !isHex(c.Tree) {
+			t.Errorf("tree %q", c.Tree)
+		}
+	})
+}

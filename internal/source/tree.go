@@ -1,0 +1,283 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+// Limits of one file read into memory, of a commit's list of files and of a symbolic link's text, in bytes.
+const (
+	maxFile  = 1 << 20
+	maxList  = 256 << 20
+	maxLink  = 4 << 10
+	lfsStart = "version https://git-lfs.github.com/spec/"
+	maxLFS   = 1 << 10 // an LFS pointer is smaller than this
+)
+
+var errMissing = errors.New("git has no such object")
+
+// ReadFile returns the file name (slash-separated, from the top) of c, at most 1 MiB; fs.ErrNotExist when c has none.
+func (r *Repo) ReadFile(ctx context.Context, c Commit, name string) ([]byte, error) {
+	if !fs.ValidPath(name) || strings.ContainsRune(name, '\n') {
+		return nil, errs.Errorf(errs.Invalid, "file %q: not a path inside the repository", name)
+	}
+	if c.Working() {
+		return r.readWorking(name)
+	}
+	_, kind, b, err := r.object(ctx, c.Hash+":"+name, maxFile)
+	switch {
+	case errors.Is(err, errMissing), err == nil && kind != "blob":
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+	case err != nil:
+		return nil, fmt.Errorf("read %s of %s: %w", name, c.Version, err)
+	}
+	return b, nil
+}
+
+// object returns one git object of at most limit bytes, or errMissing.
+func (r *Repo) object(ctx context.Context, name string, limit int64) (hash, kind string, b []byte, err error) {
+	out, err := output(ctx, r.dir, limit+4<<10, strings.NewReader(name+"\n"), "cat-file", "--batch")
+	if errors.Is(err, errTooMuch) {
+		return "", "", nil, errs.Errorf(errs.Invalid, "longer than %d bytes", limit)
+	}
+	if err != nil {
+		return "", "", nil, err
+	}
+	br := bufio.NewReader(bytes.NewReader(out))
+	hash, kind, size, err := batchHeader(br)
+	if err != nil {
+		return "", "", nil, err
+	}
+	if size < 0 || size > limit {
+		return "", "", nil, errs.Errorf(errs.Invalid, "longer than %d bytes", limit)
+	}
+	b = make([]byte, size)
+	_, err = io.ReadFull(br, b)
+	return hash, kind, b, err
+}
+
+// batchHeader reads the line "<hash> <kind> <size>" of git cat-file --batch.
+func batchHeader(br *bufio.Reader) (hash, kind string, size int64, err error) {
+	line, err := br.ReadString('\n')
+	if err != nil {
+		return "", "", 0, fmt.Errorf("git cat-file: %w", err)
+	}
+	f := strings.Fields(line)
+	if len(f) != 3 || !isHex(f[0]) {
+		return "", "", 0, errMissing // "<name> missing", "<name> ambiguous"
+	}
+	size, err = strconv.ParseInt(f[2], 10, 64)
+	return f[0], f[1], size, err
+}
+
+// entry is one file of a tree.
+type entry struct {
+	mode string // 100644, 100755, 120000 (link), 160000 (submodule)
+	hash string
+	path string
+}
+
+// Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755, folders 0755, whatever
+// the umask. Symbolic links that leave dir are left out: what they lead to is not part of the commit. Submodules and LFS
+// pointers are Invalid errors; for the folder's own content (Repo.Dirty), a change since then is a Conflict.
+func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) error {
+	t, err := openTarget(dir)
+	if err != nil {
+		return fmt.Errorf("check out %s: %w", c.Version, err)
+	}
+	defer t.root.Close()
+	if c.Working() {
+		err = r.copyWorking(ctx, c, t)
+	} else {
+		err = r.copyCommit(ctx, c, t)
+	}
+	if err != nil {
+		return fmt.Errorf("check out %s: %w", c.Version, err)
+	}
+	return nil
+}
+
+func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
+	list, err := r.list(ctx, c.Hash)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
+	var names, says bytes.Buffer
+	for _, e := range list {
+		names.WriteString(e.hash + "\n")
+	}
+	cmd.Stdin = &names
+	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return explain(ctx, err, "cat-file", "")
+	}
+	if err := t.writeAll(list, bufio.NewReaderSize(out, 256<<10)); err != nil {
+		cancel()
+		_ = cmd.Wait() // its end is our own doing
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return explain(ctx, err, "cat-file", says.String())
+	}
+	return nil
+}
+
+// list returns the files of a commit, in git's order.
+func (r *Repo) list(ctx context.Context, hash string) ([]entry, error) {
+	out, err := output(ctx, r.dir, maxList, nil, "ls-tree", "-r", "-z", "--full-tree", hash)
+	if err != nil {
+		return nil, err
+	}
+	var list []entry
+	for line := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		if line == "" {
+			continue // a commit without files
+		}
+		meta, name, ok := strings.Cut(line, "\t")
+		f := strings.Fields(meta)
+		if !ok || len(f) != 3 {
+			return nil, fmt.Errorf("git ls-tree printed %q", line)
+		}
+		if f[0] == "160000" {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
+				"add its files to this repository (git subtree add), or use it as a Go module")
+		}
+		list = append(list, entry{mode: f[0], hash: f[2], path: name})
+	}
+	return list, nil
+}
+
+// target is an empty folder that nothing is written outside of.
+type target struct {
+	root *os.Root
+	made map[string]bool
+}
+
+func openTarget(dir string) (*target, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) > 0 {
+		return nil, errors.Join(err, errs.Errorf(errs.Conflict, "%s is not empty", dir))
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &target{root: root, made: map[string]bool{".": true}}, nil
+}
+
+// writeAll writes the files of list, whose contents are the objects that br gives in the same order.
+func (t *target) writeAll(list []entry, br *bufio.Reader) error {
+	for _, e := range list {
+		_, kind, size, err := batchHeader(br)
+		if errors.Is(err, errMissing) {
+			return errs.Hint(errs.Errorf(errs.Invalid, "%s: its content is not in this clone", e.path),
+				"a partial clone lacks files; clone the repository again without --filter")
+		}
+		if err != nil {
+			return err
+		}
+		if kind != "blob" {
+			return errs.Errorf(errs.Invalid, "%s: a %s where a file belongs", e.path, kind)
+		}
+		if err := t.write(e, io.LimitReader(br, size), size); err != nil {
+			return err
+		}
+		if _, err := br.Discard(1); err != nil { // the line end after each object
+			return err
+		}
+	}
+	return nil
+}
+
+// write writes one file of size bytes. Its folders are made on the way.
+func (t *target) write(e entry, r io.Reader, size int64) error {
+	if !fs.ValidPath(e.path) || hasGitDir(e.path) {
+		return errs.Errorf(errs.Invalid, "%q: not a file that belongs in a repository", e.path)
+	}
+	if err := t.mkdir(path.Dir(e.path)); err != nil {
+		return err
+	}
+	if e.mode == "120000" {
+		return t.link(e.path, r)
+	}
+	if size < maxLFS {
+		b, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(b, []byte(lfsStart)) {
+			return errs.Hint(errs.Errorf(errs.Invalid, "%s is a Git LFS pointer: its content is not in the repository", e.path),
+				"take the file out of LFS: git lfs migrate export --include=%q", e.path)
+		}
+		r = bytes.NewReader(b)
+	}
+	mode := fs.FileMode(0o644)
+	if e.mode == "100755" {
+		mode = 0o755
+	}
+	f, err := t.root.OpenFile(filepath.FromSlash(e.path), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+func (t *target) link(name string, r io.Reader) error {
+	b, err := io.ReadAll(io.LimitReader(r, maxLink+1))
+	if err != nil {
+		return err
+	}
+	to := string(b)
+	if len(b) > maxLink || to == "" || strings.ContainsRune(to, 0) {
+		return errs.Errorf(errs.Invalid, "%s: a symbolic link to nowhere", name)
+	}
+	if path.IsAbs(to) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), to))) {
+		return nil
+	}
+	return t.root.Symlink(to, filepath.FromSlash(name))
+}
+
+func (t *target) mkdir(dir string) error {
+	if t.made[dir] {
+		return nil
+	}
+	if err := t.mkdir(path.Dir(dir)); err != nil {
+		return err
+	}
+	if err := t.root.Mkdir(filepath.FromSlash(dir), 0o755); err != nil {
+		return err
+	}
+	t.made[dir] = true
+	return t.root.Chmod(filepath.FromSlash(dir), 0o755)
+}
+
+func hasGitDir(name string) bool {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.EqualFold(part, ".git") {
+			return true
+		}
+	}
+	return false
+}
