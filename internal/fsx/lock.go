@@ -53,3 +53,12 @@ func own(file *os.File) (*Lock, error) {
 
 // Unlock frees the lock. The file stays, for the next holder.
 func (l *Lock) Unlock() error { return l.file.Close() }
+
+// TryLock locks the open file itself until it is closed, or returns an error that wraps ErrLocked. The lock belongs to
+// the file, not to its name: who renames or removes locked files checks afterwards that the name is still theirs.
+func (f *File) TryLock() error {
+	if err := flock(f.File, false); err != nil {
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return nil
+}

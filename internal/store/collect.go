@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+)
+
+// Collect removes every blob that neither roots nor the tags of index.json reach, and the temporary files of writers
+// that died; it returns how many bytes that freed (less where hard links remain). Partial blobs stay, to be resumed.
+//
+// A document that the depot has not reaches nothing: a node keeps of a release only what is for its platform. One that
+// is there but cannot be read ends Collect before anything is removed. The caller sees to it that meanwhile nobody adds
+// blobs that nothing reaches yet.
+func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor) (freed int64, err error) {
+	freed, err = s.collect(ctx, roots)
+	if err != nil {
+		return freed, fmt.Errorf("collect depot %s: %w", s.dir, err)
+	}
+	return freed, nil
+}
+
+func (s *Store) collect(ctx context.Context, roots []ocispec.Descriptor) (int64, error) {
+	tags, err := s.Tags()
+	if err != nil {
+		return 0, err
+	}
+	w := walk{g: s, visit: func(ocispec.Descriptor) error { return nil }, seen: map[digest.Digest]bool{}, partial: true}
+	for _, list := range [][]ocispec.Descriptor{roots, tags} {
+		for _, root := range list {
+			if err := w.walk(ctx, root, 0); err != nil {
+				return 0, err
+			}
+		}
+	}
+	var freed int64
+	err = s.List(ctx, func(d digest.Digest, size int64) error {
+		if w.seen[d] {
+			return nil
+		}
+		if err := s.Remove(d); err != nil {
+			return err
+		}
+		freed += size
+		return nil
+	})
+	if err != nil {
+		return freed, err
+	}
+	return freed, s.sweep()
+}

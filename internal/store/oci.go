@@ -1,0 +1,154 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+// Limits of one OCI manifest or index, and of how deep they nest.
+const (
+	ManifestLimit = 4 << 20 // bytes; what registries accept
+	childLimit    = 1 << 14
+	depthLimit    = 16
+)
+
+// Docker's names for the same two documents.
+const (
+	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
+	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
+)
+
+// ErrSkip, returned by the visit function of Walk, passes over what the descriptor points to.
+var ErrSkip = errors.New("skip what this points to")
+
+// Getter gets small blobs whole and verified. A *Store is one.
+type Getter interface {
+	// Bytes returns blob d, or an error when it is longer than limit bytes.
+	Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error)
+}
+
+// HasChildren reports whether a blob of this media type is a document that points to other blobs.
+func HasChildren(mediaType string) bool {
+	switch mediaType {
+	case ocispec.MediaTypeImageIndex, ocispec.MediaTypeImageManifest, dockerManifest, dockerList:
+		return true
+	}
+	return false
+}
+
+// Children returns what the document b points to: an index's manifests; a manifest's config, then its layers. It is
+// empty for other media types. A document that exceeds the limits, names a bad digest or claims another media type
+// than the one it was reached by is refused (errs.Untrusted).
+func Children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
+	if !HasChildren(mediaType) {
+		return nil, nil
+	}
+	list, err := children(mediaType, b)
+	if err != nil {
+		return nil, errs.Errorf(errs.Untrusted, "%s: %w", mediaType, err)
+	}
+	return list, nil
+}
+
+func children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
+	if len(b) > ManifestLimit {
+		return nil, fmt.Errorf("%d bytes: %w", len(b), ErrTooLarge)
+	}
+	var doc struct {
+		SchemaVersion int                  `json:"schemaVersion"`
+		MediaType     string               `json:"mediaType"`
+		Manifests     []ocispec.Descriptor `json:"manifests"`
+		Config        *ocispec.Descriptor  `json:"config"`
+		Layers        []ocispec.Descriptor `json:"layers"`
+	}
+	if err := json.Unmarshal(b, &doc); err != nil {
+		return nil, err
+	}
+	if doc.SchemaVersion != 2 {
+		return nil, fmt.Errorf("schema version %d, want 2", doc.SchemaVersion)
+	}
+	if doc.MediaType != "" && doc.MediaType != mediaType {
+		return nil, fmt.Errorf("says that it is %.100q", doc.MediaType)
+	}
+	list := doc.Manifests
+	if mediaType == ocispec.MediaTypeImageManifest || mediaType == dockerManifest {
+		if doc.Config == nil || doc.Manifests != nil {
+			return nil, errors.New("not a manifest")
+		}
+		list = append([]ocispec.Descriptor{*doc.Config}, doc.Layers...)
+	} else if doc.Config != nil || doc.Layers != nil {
+		return nil, errors.New("not an index")
+	}
+	if len(list) > childLimit {
+		return nil, fmt.Errorf("points to %d blobs: %w", len(list), ErrTooLarge)
+	}
+	for _, d := range list {
+		if err := checkDescriptor(d); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// Walk calls visit for root and for everything that it reaches, a document before what it points to, each digest once.
+// visit may return ErrSkip; any other error ends the walk. Documents come from g; one whose size is not that of its
+// descriptor is refused (errs.Untrusted).
+func Walk(ctx context.Context, g Getter, root ocispec.Descriptor, visit func(ocispec.Descriptor) error) error {
+	w := walk{g: g, visit: visit, seen: map[digest.Digest]bool{}}
+	return w.walk(ctx, root, 0)
+}
+
+type walk struct {
+	g       Getter
+	visit   func(ocispec.Descriptor) error
+	seen    map[digest.Digest]bool
+	partial bool // documents that g has not are passed over
+}
+
+func (w *walk) walk(ctx context.Context, desc ocispec.Descriptor, depth int) error {
+	if w.seen[desc.Digest] {
+		return nil
+	}
+	w.seen[desc.Digest] = true
+	if depth > depthLimit {
+		return errs.Errorf(errs.Untrusted, "%s: nested deeper than %d", desc.Digest, depthLimit)
+	}
+	if err := checkDescriptor(desc); err != nil {
+		return err
+	}
+	if err := w.visit(desc); errors.Is(err, ErrSkip) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if !HasChildren(desc.MediaType) {
+		return nil
+	}
+	b, err := w.g.Bytes(ctx, desc.Digest, min(desc.Size, ManifestLimit))
+	if w.partial && errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if int64(len(b)) != desc.Size {
+		return errs.Errorf(errs.Untrusted, "%s: %d bytes, its descriptor says %d", desc.Digest, len(b), desc.Size)
+	}
+	list, err := Children(desc.MediaType, b)
+	if err != nil {
+		return fmt.Errorf("%s: %w", desc.Digest, err)
+	}
+	for _, c := range list {
+		if err := w.walk(ctx, c, depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}

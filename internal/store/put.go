@@ -1,0 +1,166 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+const putPrefix = "put-"
+
+// Put stores what r yields and returns its name and length in bytes, when it will survive a power cut. An empty want
+// means any content, a size of -1 an unknown length; otherwise bytes that are not them are refused with an error that
+// wraps digest.ErrMismatch (errs.Untrusted) and leave nothing behind. At most size+1 bytes are read. When the depot has
+// want already, nothing is read from r.
+func (s *Store) Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
+	d, n, err := s.put(ctx, r, want, size)
+	if err != nil {
+		return "", 0, fmt.Errorf("put blob %s: %w", want, full(err))
+	}
+	return d, n, nil
+}
+
+// PutBytes stores b and returns its name.
+func (s *Store) PutBytes(ctx context.Context, b []byte) (digest.Digest, error) {
+	d, _, err := s.Put(ctx, bytes.NewReader(b), digest.Of(b), int64(len(b)))
+	return d, err
+}
+
+func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
+	if want != "" {
+		n, err := s.Size(want)
+		if err == nil && (size < 0 || n == size) {
+			return want, n, nil
+		}
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return "", 0, err
+		}
+	}
+	if size > 0 {
+		if err := s.room(size); err != nil {
+			return "", 0, err
+		}
+	}
+	f, err := s.temp()
+	if err != nil {
+		return "", 0, err
+	}
+	kept := false
+	defer func() {
+		f.Close()
+		if !kept {
+			os.Remove(f.Name())
+		}
+	}()
+	if size >= 0 {
+		r = io.LimitReader(r, size+1)
+	}
+	h := digest.New()
+	n, err := s.copy(ctx, both{f, h}, r)
+	if err != nil {
+		return "", 0, err
+	}
+	d := h.Digest()
+	if (want != "" && d != want) || (size >= 0 && n != size) {
+		return "", 0, errs.Errorf(errs.Untrusted, "got %d bytes named %s, want %d: %w", n, d, size, digest.ErrMismatch)
+	}
+	if err := s.publish(f, d, n); err != nil {
+		return "", 0, err
+	}
+	kept = true
+	return d, n, nil
+}
+
+// both writes to the file first: what the hash has seen is on the disk.
+type both struct {
+	f *fsx.File
+	h digest.Hasher
+}
+
+func (b both) Write(p []byte) (int, error) {
+	n, err := b.f.Write(p)
+	b.h.Write(p[:n])
+	return n, err
+}
+
+// publish gives the whole, verified file f its name, durably.
+func (s *Store) publish(f *fsx.File, d digest.Digest, size int64) error {
+	path, err := s.path(d)
+	if err != nil {
+		return err
+	}
+	// Everybody may read a blob, whatever the umask: services run as other users. Nobody writes it again.
+	if err := f.Chmod(blobMode); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if info, err := os.Stat(path); err == nil && info.Size() == size {
+		// Somebody was faster with the same bytes. Theirs may have hard links by now, so theirs stays.
+		if err := s.fs.Remove(f.Name()); err != nil {
+			return err
+		}
+	} else if err := s.fs.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(filepath.Dir(path))
+}
+
+// temp makes a new temporary file, locked so that Collect in another process lets it be.
+func (s *Store) temp() (*fsx.File, error) {
+	if err := s.folder(ingestFolder); err != nil {
+		return nil, err
+	}
+	for {
+		path := s.ingest(putPrefix + strconv.FormatUint(rand.Uint64(), 36))
+		f, err := s.fs.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if err := f.TryLock(); err != nil {
+			return nil, errors.Join(err, f.Close(), os.Remove(path))
+		}
+		return f, nil
+	}
+}
+
+// sweep removes the temporary files whose writers have died.
+func (s *Store) sweep() error {
+	entries, err := os.ReadDir(s.ingest(""))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), putPrefix) {
+			continue
+		}
+		f, err := s.fs.OpenFile(s.ingest(e.Name()), os.O_RDWR, 0)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		if f.TryLock() == nil {
+			err = s.fs.Remove(f.Name())
+		}
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
