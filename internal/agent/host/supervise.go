@@ -235,6 +235,10 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 			if !ended {
 				continue
 			}
+			if reported != nil { // the report and the end may have come together
+				_ = a.pipe.SetReadDeadline(time.Now().Add(time.Second))
+				isReady = <-reported
+			}
 			e.status, e.quick = status, !e.proven
 			if e.reason == "" {
 				e.reason = describe(status, isReady)

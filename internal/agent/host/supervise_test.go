@@ -1,0 +1,411 @@
+package host
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+)
+
+// Agents are shell scripts here: what the supervisor knows of an agent is a program, a pipe and an exit code. Each
+// writes what it does to its output, which the test reads line by line.
+const (
+	// worksScript starts a service in its own session when there is none yet, reports ready and waits for SIGTERM.
+	worksScript = `#!/bin/sh
+# %s
+if ! kill -0 "$(cat service.pid 2>/dev/null)" 2>/dev/null; then
+	setsid sh -c 'exec 3>&-; echo $$ >service.pid.new; mv service.pid.new service.pid; exec sleep 600' </dev/null >/dev/null 2>&1 &
+	while [ ! -e service.pid ]; do :; done
+fi
+mkfifo -m 600 fifo.$$
+trap 'echo agent stops; rm fifo.$$; exit 0' TERM
+trap 'rm fifo.$$; exit 75' USR1
+echo "agent works as $1"
+echo ready >&$OVERLAND_READY_FD
+exec 3>&-
+while :; do read x <>fifo.$$; done
+`
+	crashScript     = "#!/bin/sh\necho tried\nexit 3\n"
+	signalScript    = "#!/bin/sh\necho tried\nkill -SEGV $$\n"
+	hangScript      = "#!/bin/sh\necho tried\nexec sleep 600\n"
+	deafScript      = "#!/bin/sh\necho tried\ntrap '' TERM\nwhile :; do sleep 600; done\n"
+	lieScript       = "#!/bin/sh\necho tried\necho fine >&$OVERLAND_READY_FD\nexec sleep 600\n"
+	readyThenCrash  = "#!/bin/sh\necho tried\necho ready >&$OVERLAND_READY_FD\nexit 4\n"
+	notAProgram     = "\x7fELF garbage"
+	switchesForever = "#!/bin/sh\necho tried\nexit 75\n"
+)
+
+func works(version string) string { return fmt.Sprintf(worksScript, version) }
+
+// stage puts a script into its slot.
+func stage(t *testing.T, s Slots, script string) Slot {
+	t.Helper()
+	if err := s.FS.Mkdir(s.path(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	slot, err := s.Stage(t.Context(), digest.Of([]byte(script)), func(path string) error {
+		return os.WriteFile(path, []byte(script), 0o600)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slot
+}
+
+// running is a supervisor process whose output the test follows.
+type running struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	lines chan string
+	seen  []string
+	limit *time.Timer
+}
+
+func supervise(t *testing.T, dir string) *running {
+	t.Helper()
+	r := &running{t: t, lines: make(chan string, 1000), limit: time.NewTimer(60 * time.Second)}
+	out, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.cmd = exec.Command("/proc/self/exe")
+	r.cmd.Env = append(os.Environ(), superviseEnv+"="+dir)
+	r.cmd.Stdout, r.cmd.Stderr = w, w
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	finished := make(chan struct{})
+	go func() {
+		defer close(finished)
+		defer close(r.lines)
+		for sc := bufio.NewScanner(out); sc.Scan(); {
+			r.lines <- sc.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Signal(syscall.SIGTERM) // so that the agent has ended when its directory is removed
+		_ = r.cmd.Wait()
+		out.Close()
+		for range r.lines {
+		}
+		<-finished
+		if b, err := os.ReadFile(filepath.Join(dir, "service.pid")); err == nil {
+			if pid, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
+				_ = syscall.Kill(-pid, syscall.SIGKILL)
+			}
+		}
+	})
+	return r
+}
+
+// expect reads output until a line matches, and returns that line.
+func (r *running) expect(pattern string) string {
+	r.t.Helper()
+	re := regexp.MustCompile(pattern)
+	for {
+		select {
+		case line, ok := <-r.lines:
+			if !ok {
+				r.t.Fatalf("supervisor ended before %q:\n%s", pattern, strings.Join(r.seen, "\n"))
+			}
+			r.seen = append(r.seen, line)
+			if re.MatchString(line) {
+				return line
+			}
+		case <-r.limit.C:
+			r.t.Fatalf("no line %q:\n%s", pattern, strings.Join(r.seen, "\n"))
+		}
+	}
+}
+
+func (r *running) count(substring string) int {
+	n := 0
+	for _, line := range r.seen {
+		if strings.Contains(line, substring) {
+			n++
+		}
+	}
+	return n
+}
+
+func pidIn(t *testing.T, line string) int {
+	t.Helper()
+	m := regexp.MustCompile(`pid=(\d+)`).FindStringSubmatch(line)
+	if m == nil {
+		t.Fatalf("no pid in %q", line)
+	}
+	pid, err := strconv.Atoi(m[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func servicePID(t *testing.T, dir string) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(dir, "service.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, 0); err != nil {
+		t.Fatalf("service process %d: %v", pid, err)
+	}
+	return pid
+}
+
+// start makes a node whose agent works, and runs it.
+func start(t *testing.T) (Slots, Slot, *running) {
+	t.Helper()
+	s := Slots{Dir: t.TempDir()}
+	old := stage(t, s, works("old"))
+	if first, err := s.First(old); err != nil || !first {
+		t.Fatalf("First = %v, %v", first, err)
+	}
+	r := supervise(t, s.Dir)
+	return s, old, r
+}
+
+func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
+	for name, tt := range map[string]struct {
+		script string
+		trial  Trial
+		reason string
+	}{
+		"crashes at start":        {crashScript, Trial{Tries: 3}, "exit code 3 before it was ready"},
+		"ended by a signal":       {signalScript, Trial{Tries: 2}, "ended by signal 11"},
+		"hangs":                   {hangScript, Trial{Tries: 2, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"hangs, ignores SIGTERM":  {deafScript, Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"reports something else":  {lieScript, Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"crashes when it is done": {readyThenCrash, Trial{Tries: 2, Stable: time.Minute}, "exit code 4 after it was ready"},
+		"is no program":           {notAProgram, Trial{Tries: 2}, "exec format error"},
+		"wants to be switched":    {switchesForever, Trial{Tries: 2}, "exit code 75 before it was ready"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, old, r := start(t)
+			agent := pidIn(t, r.expect("agent started"))
+			r.expect("agent works")
+			service := servicePID(t, s.Dir)
+
+			bad := stage(t, s, tt.script)
+			if armed, err := s.Arm(bad, tt.trial); err != nil || !armed {
+				t.Fatalf("Arm = %v, %v", armed, err)
+			}
+			if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
+				t.Fatal(err)
+			}
+			r.expect("agent started.*slot=" + string(old) + ".*trial=false")
+			r.expect("agent works")
+
+			if got := servicePID(t, s.Dir); got != service {
+				t.Errorf("service process = %d, want %d: it was restarted", got, service)
+			}
+			if tries := r.count("slot=" + string(bad) + " reason="); tries+r.count("cannot start the agent") != tt.trial.Tries {
+				t.Errorf("tries = %d, want %d:\n%s", tries, tt.trial.Tries, strings.Join(r.seen, "\n"))
+			}
+			v := s.Versions()
+			if v.Current != old || v.Good != old || v.Trying != "" {
+				t.Errorf("Versions = %+v, want %s everywhere", v, old)
+			}
+			if len(v.Refused) != 1 || v.Refused[0].Slot != bad || !strings.Contains(v.Refused[0].Reason, tt.reason) {
+				t.Errorf("Refused = %+v, want %s because %q", v.Refused, bad, tt.reason)
+			}
+			if _, err := s.Stage(t.Context(), digest.Of([]byte(tt.script)), nil); err == nil {
+				t.Error("a refused version could be staged again")
+			}
+		})
+	}
+}
+
+func TestNewAgentThatWorksIsGood(t *testing.T) {
+	s, old, r := start(t)
+	ancient := stage(t, s, works("ancient"))
+	agent := pidIn(t, r.expect("agent started"))
+	r.expect("agent works")
+	service := servicePID(t, s.Dir)
+	next := stage(t, s, works("new"))
+	if _, err := s.Arm(next, Trial{Stable: 10 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("agent works")
+	r.expect("new agent is good")
+	if got := servicePID(t, s.Dir); got != service {
+		t.Errorf("service process = %d, want %d", got, service)
+	}
+	if v := s.Versions(); v.Current != next || v.Good != next || v.Trying != "" {
+		t.Errorf("Versions = %+v, want %s", v, next)
+	}
+	if !s.runnable(old) || s.runnable(ancient) {
+		t.Errorf("kept old = %v, ancient = %v; want the one before kept and older ones removed", s.runnable(old), s.runnable(ancient))
+	}
+}
+
+func TestSupervisorKilledDuringTries(t *testing.T) {
+	s, old, r := start(t)
+	r.expect("agent works")
+	service := servicePID(t, s.Dir)
+	bad := stage(t, s, hangScript)
+	if _, err := s.Arm(bad, Trial{Tries: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		r.cmd.Wait()
+		r = supervise(t, s.Dir)
+		r.expect("tried")
+	}
+	if err := r.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	r.cmd.Wait()
+	r = supervise(t, s.Dir)
+	r.expect("agent started.*slot=" + string(old))
+	r.expect("agent works")
+	if reason, ok := s.refused(bad); !ok || !strings.Contains(reason, "stopped during every try") {
+		t.Errorf("refused = %q, %v", reason, ok)
+	}
+	if got := servicePID(t, s.Dir); got != service {
+		t.Errorf("service process = %d, want %d", got, service)
+	}
+}
+
+func TestAgentEndsWithItsSupervisor(t *testing.T) {
+	_, _, r := start(t)
+	agent := pidIn(t, r.expect("agent started"))
+	r.expect("agent works")
+	fd, err := pidfdOpen(agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := r.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !pidfdWait(t, fd, 30*time.Second) {
+		t.Error("the agent outlived its supervisor")
+	}
+}
+
+func TestStopPassesSIGTERMAndLeavesServices(t *testing.T) {
+	s, _, r := start(t)
+	r.expect("agent works")
+	service := servicePID(t, s.Dir)
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("agent stops")
+	r.expect("supervisor: done")
+	if err := r.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if got := servicePID(t, s.Dir); got != service {
+		t.Errorf("service process = %d, want %d", got, service)
+	}
+}
+
+func TestOrderlyStopGivesTheTryBack(t *testing.T) {
+	s, _, r := start(t)
+	agent := pidIn(t, r.expect("agent started"))
+	r.expect("agent works")
+	slow := stage(t, s, hangScript)
+	if _, err := s.Arm(slow, Trial{Tries: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("tried")
+	if err := r.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	r.expect("supervisor: done")
+	if i, ok := s.readIntent(); !ok || i.Tries != 1 || i.To != slow {
+		t.Errorf("intent = %+v, %v; want 1 try left for %s", i, ok, slow)
+	}
+}
+
+func TestAgentThatEndsIsStartedAgain(t *testing.T) {
+	s, _, r := start(t)
+	for range 3 {
+		agent := pidIn(t, r.expect("agent started"))
+		r.expect("agent works")
+		service := servicePID(t, s.Dir)
+		if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		r.expect("agent ended.*signal 9")
+		if got := servicePID(t, s.Dir); got != service {
+			t.Fatalf("service process = %d, want %d", got, service)
+		}
+	}
+}
+
+func TestDamagedProgramGivesWayToAnother(t *testing.T) {
+	s := Slots{Dir: t.TempDir()}
+	old := stage(t, s, works("old"))
+	damaged := stage(t, s, works("new"))
+	if _, err := s.First(damaged); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path(string(damaged), Program), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r := supervise(t, s.Dir)
+	r.expect("agent ended.*slot=" + string(damaged))
+	r.expect("agent started.*slot=" + string(old))
+	r.expect("agent works")
+}
+
+func TestTwoSupervisorsNeverRun(t *testing.T) {
+	s, _, r := start(t)
+	r.expect("agent works")
+	second := supervise(t, s.Dir)
+	second.expect("supervisor: supervise: lock .* in use by another process")
+}
+
+func TestOrphansAreReaped(t *testing.T) {
+	s := Slots{Dir: t.TempDir()}
+	// The agent ends at once; its child is adopted by the supervisor, ends, and must not stay as a zombie.
+	slot := stage(t, s, "#!/bin/sh\n[ -e once ] && { echo again; exec sleep 600; }\n: >once\n(sleep 0.05; echo $$ >/dev/null) & echo \"orphan pid=$!\"\nexit 0\n")
+	if _, err := s.First(slot); err != nil {
+		t.Fatal(err)
+	}
+	r := supervise(t, s.Dir)
+	orphan := pidIn(t, r.expect("orphan"))
+	fd, err := pidfdOpen(orphan)
+	if err != nil {
+		return // reaped already
+	}
+	defer syscall.Close(fd)
+	if !pidfdWait(t, fd, 30*time.Second) {
+		t.Fatal("orphan does not end")
+	}
+	// pidfd says "ended" for a zombie too; only a reaped process is gone from /proc.
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", orphan)); os.IsNotExist(err) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("orphan %d is still a zombie", orphan)
+		}
+	}
+}
