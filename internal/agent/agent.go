@@ -40,6 +40,10 @@ type Options struct {
 	// error is kept as the reason not to try this program again; nil means that it took over or will.
 	Upgrade func(ctx context.Context, path, version string, d digest.Digest) error
 
+	// Ready is called once by Run, when the state is open, the services of the current generation are started or adopted
+	// and the control socket answers; not after the self-tests of an undecided switch. It proves a new agent program.
+	Ready func()
+
 	Boot func() (string, time.Duration) // nil = node.Boot
 }
 
