@@ -1,0 +1,105 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+var (
+	// ErrNoRange is returned by Source.Open when the source can send the blob only from its beginning.
+	ErrNoRange = errors.New("cannot start in the middle of a blob")
+	// ErrStalled means that a source sent no byte for Options.Stall.
+	ErrStalled = errors.New("went silent")
+	// ErrShort means that a source ended before the blob did.
+	ErrShort = errors.New("ended too early")
+	// ErrAnswer means that something answered in the source's place, or wrongly: a captive portal, another size or range.
+	ErrAnswer = errors.New("unusable answer")
+)
+
+// SourceError is what went wrong between one source and one blob.
+type SourceError struct {
+	Source string
+	Digest digest.Digest
+	Err    error
+}
+
+func (e *SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *SourceError) Unwrap() error { return e.Err }
+
+// lost is the end of a call that has no source left: one *SourceError each, on one line for people.
+type lost struct {
+	digest digest.Digest
+	errs   []error
+}
+
+func (l *lost) Error() string {
+	if len(l.errs) == 0 {
+		return fmt.Sprintf("fetch %s: there is no source to ask", l.digest)
+	}
+	text := make([]string, len(l.errs))
+	for i, err := range l.errs {
+		text[i] = err.Error()
+	}
+	return fmt.Sprintf("fetch %s: %s", l.digest, strings.Join(text, "; "))
+}
+
+func (l *lost) Unwrap() []error { return l.errs }
+
+// diskError marks an error of our own disk: no other source would help.
+type diskError struct{ err error }
+
+func (e *diskError) Error() string { return e.err.Error() }
+func (e *diskError) Unwrap() error { return e.err }
+
+// outcome is what an attempt's error means for its source.
+type outcome int
+
+const (
+	transient outcome = iota // may work later
+	missing                  // it does not have the blob
+	lied                     // it sent other bytes
+	useless                  // asking again in this call is of no use
+	noRange                  // only from the beginning
+	ours                     // the caller's end, or our disk's
+)
+
+func judge(ctx context.Context, err error) outcome {
+	var disk *diskError
+	switch {
+	case ctx.Err() != nil, errors.As(err, &disk):
+		return ours
+	case errors.Is(err, digest.ErrMismatch):
+		return lied
+	case errors.Is(err, ErrNoRange):
+		return noRange
+	case errors.Is(err, fs.ErrNotExist), errs.KindOf(err) == errs.NotFound:
+		return missing
+	case errs.KindOf(err) == errs.Untrusted, errs.KindOf(err) == errs.Denied, errs.KindOf(err) == errs.Invalid:
+		return useless
+	}
+	return transient
+}
+
+// explainDisk returns the error that the caller sees when our own disk refused bytes of d.
+func explainDisk(d digest.Digest, err error) error {
+	err = fmt.Errorf("fetch %s: %w", d, err)
+	if fsx.IsFull(err) && errs.HintOf(err) == "" {
+		return errs.Hint(errs.E(errs.Unavailable, err), "free some space on the disk and run the same command again: the download goes on where it stopped")
+	}
+	return err
+}
+
+// stallError returns ErrStalled with the time it took.
+func stallError(after time.Duration) error {
+	return fmt.Errorf("%w: no byte for %s", ErrStalled, after)
+}

@@ -1,0 +1,108 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"overland/internal/errs"
+)
+
+const metadataNameLimit = 255
+
+// checkName refuses what cannot be the name of a metadata file: letters, digits and . _ - % alone, not beginning with
+// a dot, ending in .json.
+func checkName(name string) error {
+	if len(name) > metadataNameLimit || !strings.HasSuffix(name, ".json") || name[0] == '.' {
+		return errs.Errorf(errs.Invalid, "metadata name %q", name[:min(len(name), metadataNameLimit)])
+	}
+	for _, c := range []byte(name) {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-%", c) >= 0) {
+			return errs.Errorf(errs.Invalid, "metadata name %q", name)
+		}
+	}
+	return nil
+}
+
+// Metadata returns the metadata file of that name ("2.root.json", "3.app%2Fwallet.json"): GET /v1/trust/NAME. It is
+// not verified. Failures that may pass are tried again, SiteOptions.Attempts times. Errors: fs.ErrNotExist when the
+// site has no such file; kind Unavailable when it is longer than limit bytes or the site cannot be reached.
+func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if err := checkName(name); err != nil {
+		return nil, err
+	}
+	var h health
+	for {
+		began := time.Now()
+		body, err := s.document(ctx, name, limit)
+		if err == nil {
+			return body, nil
+		}
+		err = fmt.Errorf("%s: %s: %w", s.Name(), name, err)
+		if ctx.Err() != nil || h.fails+1 >= s.o.Attempts || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errLong) {
+			return nil, err
+		}
+		h.failed(metadataBackoff, time.Since(began), 0)
+		if errors.Is(err, ErrStalled) {
+			s.CloseIdleConnections()
+		}
+		if serr := sleep(ctx, time.Until(h.rest)); serr != nil {
+			return nil, errors.Join(err, serr)
+		}
+	}
+}
+
+var errLong = errors.New("too long")
+
+// document makes one try to get a metadata file. An unchanged timestamp is not sent again.
+func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]byte, error) {
+	w := newWatch(ctx, s.o.Stall)
+	defer w.stop()
+	s.mu.Lock()
+	known, again := s.recent[name]
+	s.mu.Unlock()
+	header := http.Header{}
+	if again {
+		header.Set("If-None-Match", known.tag)
+	}
+	resp, err := s.get(w.ctx, "/v1/trust/"+name, header)
+	if err != nil {
+		return nil, w.explainAs(errs.Unavailable, err)
+	}
+	defer resp.Body.Close()
+	if again && resp.StatusCode == http.StatusNotModified && int64(len(known.body)) <= limit {
+		return append([]byte(nil), known.body...), nil
+	}
+	if resp.StatusCode != http.StatusOK {
+		return nil, s.refusal(resp)
+	}
+	if err := plain(resp); err != nil {
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	w.seen()
+	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, w}, limit+1))
+	if err != nil {
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, errs.Errorf(errs.Unavailable, "%w: more than %d bytes", errLong, limit)
+	}
+	if tag := resp.Header.Get("ETag"); tag != "" && name == "timestamp.json" {
+		s.mu.Lock()
+		s.recent[name] = document{tag, append([]byte(nil), body...)}
+		s.mu.Unlock()
+	}
+	return body, nil
+}
+
+// explainAs is explain, with a kind for the watch's own end.
+func (w *watch) explainAs(kind errs.Kind, err error) error {
+	if err != nil && w.ctx.Err() != nil && errors.Is(context.Cause(w.ctx), ErrStalled) {
+		return errs.E(kind, context.Cause(w.ctx))
+	}
+	return err
+}

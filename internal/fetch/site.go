@@ -1,0 +1,244 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+const (
+	dialTimeout     = 10 * time.Second
+	idleConns       = 8
+	idleTimeout     = 60 * time.Second
+	headerLimit     = 16 << 10
+	tlsSessions     = 4
+	metadataBackoff = 250 * time.Millisecond
+)
+
+// SiteOptions are the settings of a SiteSource. The zero value works.
+type SiteOptions struct {
+	Stall    time.Duration // metadata: a site that sends no byte for so long is asked anew; also for headers; default 30 s
+	Attempts int           // metadata: tries in a row without a byte; default 5
+	// Dial replaces the way to the site, for tests and tunnels. addr is the literal IP and port.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// SiteSource is a site, or anything else that speaks docs/format/site.md, known by its key. It is a Source and has the
+// method of a trust.MetadataSource. HTTP/1.1 over TLS 1.3; no proxy, no redirect, no name to look up, no cookie.
+// It is safe for concurrent use.
+type SiteSource struct {
+	url    SiteURL
+	o      SiteOptions
+	client *http.Client
+	tr     *http.Transport
+
+	mu     sync.Mutex
+	recent map[string]document // the last answers that may be asked for again conditionally
+}
+
+type document struct {
+	tag  string
+	body []byte
+}
+
+// Site returns the site at rawurl, which ParseSiteURL reads. Nothing is sent yet. A site that is not used any more is
+// let go with CloseIdleConnections.
+func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
+	u, err := ParseSiteURL(rawurl)
+	if err != nil {
+		return nil, err
+	}
+	if o.Stall <= 0 {
+		o.Stall = defaultStall
+	}
+	if o.Attempts <= 0 {
+		o.Attempts = 5
+	}
+	if o.Dial == nil {
+		o.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
+	}
+	s := &SiteSource{url: u, o: o, recent: map[string]document{}}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	s.tr = &http.Transport{
+		DialContext: o.Dial,
+		TLSClientConfig: &tls.Config{
+			MinVersion: tls.VersionTLS13,
+			// The key is the identity: names and dates of a certificate would only add ways to fail on a node whose
+			// clock says 1970.
+			InsecureSkipVerify: true,
+			VerifyConnection:   u.verify,
+			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
+		},
+		Protocols:              &protocols,
+		DisableCompression:     true,
+		MaxIdleConns:           idleConns,
+		MaxIdleConnsPerHost:    idleConns,
+		IdleConnTimeout:        idleTimeout,
+		TLSHandshakeTimeout:    o.Stall,
+		ResponseHeaderTimeout:  o.Stall,
+		MaxResponseHeaderBytes: headerLimit,
+	}
+	s.client = &http.Client{
+		Transport:     s.tr,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return s, nil
+}
+
+// verify refuses every key but the pinned one.
+func (u SiteURL) verify(c tls.ConnectionState) error {
+	if len(c.PeerCertificates) == 0 {
+		return errs.Errorf(errs.Untrusted, "%s showed no key", u.Base())
+	}
+	if got := PinOf(c.PeerCertificates[0]); got != u.Pin {
+		return errs.Hint(errs.Errorf(errs.Untrusted, "%s has the key %s, not the pinned %s", u.Base(), got, u.Pin),
+			"somebody answers in the site's place (a captive portal?), or the site has a new key: compare with what "+
+				"`overland site init` prints on it")
+	}
+	return nil
+}
+
+// Name returns "site https://10.0.0.1:8443".
+func (s *SiteSource) Name() string { return "site " + s.url.Base() }
+
+// URL returns where the site is and its pin.
+func (s *SiteSource) URL() SiteURL { return s.url }
+
+// CloseIdleConnections closes the connections that are kept for later. Those in use go on.
+func (s *SiteSource) CloseIdleConnections() { s.tr.CloseIdleConnections() }
+
+// Health returns nil when the site answers that it is well.
+func (s *SiteSource) Health(ctx context.Context) error {
+	resp, err := s.get(ctx, "/v1/health", nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return s.refusal(resp)
+	}
+	return nil
+}
+
+// Open is Source.Open: GET /v1/blobs/sha256:HEX, with a Range when off > 0.
+func (s *SiteSource) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+	header := http.Header{}
+	if off > 0 {
+		header.Set("Range", fmt.Sprintf("bytes=%d-", off))
+	}
+	resp, err := s.get(ctx, "/v1/blobs/"+string(d), header)
+	if err != nil {
+		return nil, -1, err
+	}
+	size, err := s.checkBlob(resp, off)
+	if err != nil {
+		resp.Body.Close()
+		return nil, -1, err
+	}
+	if resp.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+		resp.Body.Close()
+		return http.NoBody, size, nil
+	}
+	return resp.Body, size, nil
+}
+
+// checkBlob returns the size of the whole blob, when resp is an answer to a request for it from off on.
+func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
+	switch {
+	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && off > 0:
+		r, err := parseContentRange(resp.Header.Get("Content-Range"))
+		if err == nil && r.size > off {
+			err = fmt.Errorf("%w: refuses byte %d of %d", ErrAnswer, off, r.size)
+		}
+		return r.size, err
+	case resp.StatusCode != http.StatusOK && (resp.StatusCode != http.StatusPartialContent || off == 0):
+		return -1, s.refusal(resp)
+	}
+	if err := plain(resp); err != nil {
+		return -1, err
+	}
+	if resp.StatusCode == http.StatusOK {
+		if off > 0 {
+			return -1, ErrNoRange
+		}
+		return resp.ContentLength, nil
+	}
+	r, err := parseContentRange(resp.Header.Get("Content-Range"))
+	if err != nil {
+		return -1, err
+	}
+	if r.first != off || r.size < 0 || resp.ContentLength >= 0 && resp.ContentLength != r.last-r.first+1 {
+		return -1, fmt.Errorf("%w: bytes %d-%d/%d, %d long, where %d- was asked", ErrAnswer, r.first, r.last, r.size, resp.ContentLength, off)
+	}
+	return r.size, nil
+}
+
+// plain refuses a body that is not the thing itself: a web page, something encoded, one whose end cannot be told from
+// a cut.
+func plain(resp *http.Response) error {
+	if kind := resp.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/html") || strings.HasPrefix(kind, "multipart/") {
+		return fmt.Errorf("%w: a page of type %q (a captive portal?)", ErrAnswer, kind)
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		return fmt.Errorf("%w: encoded as %q", ErrAnswer, enc)
+	}
+	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
+		return fmt.Errorf("%w: no length", ErrAnswer)
+	}
+	return nil
+}
+
+// get asks for path, which is escaped already. The caller closes the body.
+func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.Base()+path, nil)
+	if err != nil {
+		return nil, errs.E(errs.Invalid, err)
+	}
+	if header != nil {
+		req.Header = header
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	req.Header.Set("User-Agent", "overland")
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return nil, s.unreachable(err)
+	}
+	return resp, nil
+}
+
+// unreachable drops the URL that net/http repeats and gives the error its kind.
+func (s *SiteSource) unreachable(err error) error {
+	var kind *errs.Error
+	if errors.As(err, &kind) {
+		return kind // the pin
+	}
+	if dull := (*url.Error)(nil); errors.As(err, &dull) {
+		err = dull.Err
+	}
+	return errs.E(errs.Unavailable, err)
+}
+
+// refusal makes an error of an answer that is not a success.
+func (s *SiteSource) refusal(resp *http.Response) error {
+	err := fmt.Errorf("%w: %s", ErrAnswer, resp.Status)
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusGone:
+		return errs.E(errs.NotFound, fmt.Errorf("does not have it: %w", fs.ErrNotExist))
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return errs.E(errs.Denied, err)
+	}
+	return errs.E(errs.Unavailable, err)
+}

@@ -1,0 +1,460 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+const (
+	readSize = 32 << 10
+	busyWait = 50 * time.Millisecond // first pause while another process writes the same blob; doubles
+	busyCap  = time.Second
+
+	mostLiars = 4096 // remembered pairs of source and blob
+)
+
+// transfer is one blob on its way. It is for one goroutine.
+//
+// It works in units: a chunk, or the whole blob when there is no chunk list. A unit's bytes are judged when it is whole.
+// When a unit that several sources sent parts of is bad, nobody can be named yet: it is asked for again, solo, from one
+// source at a time, and compared with the bad one afterwards.
+type transfer struct {
+	f     *Fetcher
+	b     Blob
+	list  chunkList // nil: none
+	in    *store.Ingest
+	off   int64         // bytes on disk
+	best  int64         // the largest off so far: a byte beyond it is a new one
+	sum   digest.Hasher // of the unit's bytes; only with a list
+	parts []part        // who sent the unit's bytes, in order
+	solo  bool          // this unit comes from one source
+	last  int           // the source read last
+	bad   []suspect     // bad units that several sources sent parts of
+	src   []standing
+	meter meter
+	buf   []byte
+}
+
+// part is bytes of the unit that one source sent, up to end. Source disk means that they were there before.
+type part struct {
+	source int
+	end    int64
+}
+
+const disk = -1
+
+// suspect is a bad unit and who sent which part of it.
+type suspect struct {
+	at    int64
+	bytes []byte
+	parts []part
+}
+
+// standing is where a source stands in this call.
+type standing struct {
+	err     error // the last one
+	idle    int   // attempts since the last new byte
+	noRange bool  // only from the beginning
+	over    outcome
+	out     bool // not asked again, because of over
+}
+
+func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
+	list, err := f.chunks(ctx, b)
+	if err != nil {
+		return err
+	}
+	in, err := f.begin(ctx, b)
+	if err != nil || in == nil {
+		return err
+	}
+	defer in.Close()
+	t := &transfer{
+		f: f, b: b, list: list, in: in, sum: digest.New(), last: disk,
+		src: make([]standing, len(f.o.Sources)), buf: make([]byte, readSize),
+	}
+	t.meter = meter{tell: f.o.Progress, last: time.Now(), e: Event{Digest: b.Digest, Size: b.Size}}
+	for i := range t.src {
+		f.mu.Lock()
+		if err, known := f.liars[liar{i, b.Digest}]; known {
+			t.src[i] = standing{err: err, over: lied, out: true}
+		}
+		f.mu.Unlock()
+	}
+	if err := t.resume(ctx); err != nil {
+		return explainDisk(b.Digest, err)
+	}
+	err = t.run(ctx)
+	t.meter.end(t.off)
+	return err
+}
+
+// begin returns the blob's only writer, waiting while another process has it; nil when that one brought the blob.
+func (f *Fetcher) begin(ctx context.Context, b Blob) (*store.Ingest, error) {
+	for pause := busyWait; ; pause = min(2*pause, busyCap) {
+		in, err := f.store.Begin(b.Digest, b.Size)
+		switch {
+		case err == nil:
+			return in, nil
+		case errors.Is(err, store.ErrExists):
+			return nil, nil
+		case !errors.Is(err, store.ErrBusy):
+			return nil, explainDisk(b.Digest, err)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return nil, fmt.Errorf("fetch %s: wait for another process: %w", b.Digest, err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// run goes from source to source until the blob is committed.
+func (t *transfer) run(ctx context.Context) error {
+	whole := t.b.Size >= 0 && t.off == t.b.Size
+	for {
+		if whole {
+			err := t.in.Commit(ctx)
+			if err == nil {
+				return t.settle()
+			}
+			if !errors.Is(err, digest.ErrMismatch) {
+				return explainDisk(t.b.Digest, err)
+			}
+			if err := t.mismatch(err); err != nil {
+				return err
+			}
+		}
+		i, err := t.pick(ctx)
+		if err != nil {
+			return err
+		}
+		began, before, moved := time.Now(), t.best, t.meter.e.Moved
+		whole, err = t.read(ctx, i)
+		if t.best > before {
+			for j := range t.src {
+				t.src[j].idle = 0
+			}
+		}
+		if err != nil {
+			if err := t.note(ctx, i, err, began, t.best-before); err != nil {
+				return err
+			}
+		} else if whole {
+			t.f.healthy(i)
+		}
+		t.f.o.Log.Debug("attempt", "blob", t.b.Digest, "source", t.name(i), "bytes", t.meter.e.Moved-moved, "err", err)
+	}
+}
+
+// settle names who spoiled a blob without a chunk list, now that the store has it.
+func (t *transfer) settle() error {
+	if t.list != nil || len(t.bad) == 0 {
+		return nil
+	}
+	blob, err := t.f.store.Open(t.b.Digest)
+	if err != nil {
+		return fmt.Errorf("fetch: %w", err)
+	}
+	defer blob.Close()
+	return t.compare(0, blob)
+}
+
+// note draws the consequences of an attempt's error; the error that it returns ends the call.
+func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, got int64) error {
+	s := &t.src[i]
+	o := judge(ctx, err)
+	if o == ours {
+		if ctx.Err() != nil {
+			return fmt.Errorf("fetch %s: %w", t.b.Digest, context.Cause(ctx))
+		}
+		return explainDisk(t.b.Digest, err)
+	}
+	s.err = err
+	switch o {
+	case missing:
+		s.out, s.over = true, missing
+		t.f.healthy(i) // it answered
+	case lied:
+		t.accuse(i, err)
+	case useless:
+		s.out, s.over = true, useless
+	case noRange:
+		s.noRange = true
+	default:
+		s.idle++
+		if s.idle >= t.f.o.Attempts {
+			s.out, s.over = true, transient
+		}
+		t.f.failed(i, time.Since(began), got, errors.Is(err, ErrStalled))
+	}
+	return nil
+}
+
+// accuse leaves out source i for this blob, now and in later calls, and tells who listens.
+func (t *transfer) accuse(i int, err error) {
+	t.src[i].err, t.src[i].out, t.src[i].over = err, true, lied
+	t.f.mu.Lock()
+	_, known := t.f.liars[liar{i, t.b.Digest}]
+	if len(t.f.liars) < mostLiars {
+		t.f.liars[liar{i, t.b.Digest}] = err
+	}
+	t.f.mu.Unlock()
+	if known {
+		return
+	}
+	t.f.o.Log.Warn("source sent bytes of something else; it is not asked for this blob again",
+		"source", t.name(i), "blob", t.b.Digest, "err", err)
+	if t.f.o.Liar != nil {
+		t.f.o.Liar(&SourceError{Source: t.name(i), Digest: t.b.Digest, Err: err})
+	}
+}
+
+func (t *transfer) name(i int) string { return t.f.o.Sources[i].Name() }
+
+// read takes bytes from source i until the blob is whole, or the source's error.
+func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
+	if t.solo && t.last != i && t.off > t.start() {
+		if err := t.truncate(t.start()); err != nil {
+			return false, &diskError{err}
+		}
+	}
+	t.last = i
+	w := newWatch(ctx, t.f.o.Stall)
+	defer w.stop()
+	from := t.off
+	if t.src[i].noRange {
+		from = 0
+	}
+	rc, size, err := t.f.o.Sources[i].Open(w.ctx, t.b.Digest, from)
+	if err != nil {
+		return false, w.explain(err)
+	}
+	defer rc.Close()
+	if size >= 0 && t.b.Size >= 0 && size != t.b.Size {
+		return false, fmt.Errorf("%w: says that the blob has %d bytes, not %d", ErrAnswer, size, t.b.Size)
+	}
+	w.seen()
+	if size >= 0 && size < t.off {
+		// Only for a blob of unknown size: what is on the disk is not a prefix of it.
+		if err := t.truncate(0); err != nil {
+			return false, &diskError{err}
+		}
+		return false, fmt.Errorf("%w: the blob has only %d bytes", ErrAnswer, size)
+	}
+	r := &watched{r: rc, w: w}
+	if from < t.off {
+		if err := t.skip(i, r); err != nil {
+			return false, err
+		}
+	}
+	return t.copy(i, r, size)
+}
+
+// watched is a source's bytes; its errors are the watch's when that ended them.
+type watched struct {
+	r io.Reader
+	w *watch
+}
+
+func (r *watched) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	if n > 0 {
+		r.w.seen()
+	}
+	if err == io.EOF {
+		return n, err
+	}
+	return n, r.w.explain(err)
+}
+
+// copy appends what r sends, from off on. said is the blob's size as the source says, or -1.
+func (t *transfer) copy(i int, r io.Reader, said int64) (whole bool, err error) {
+	limit := t.b.Size
+	if limit < 0 {
+		limit = t.f.o.Unknown + 1
+	}
+	for t.off < limit {
+		n, rerr := r.Read(t.buf[:min(int64(len(t.buf)), t.end()-t.off, limit-t.off)])
+		if n > 0 {
+			if err := t.write(i, t.buf[:n]); err != nil {
+				return false, err
+			}
+		}
+		switch {
+		case rerr == io.EOF && t.off == t.b.Size:
+		case rerr == io.EOF && t.b.Size < 0 && (said < 0 || t.off >= said):
+			return true, nil
+		case rerr == io.EOF:
+			return false, fmt.Errorf("%w: after %d bytes", ErrShort, t.off)
+		case rerr != nil && t.off < limit:
+			return false, rerr
+		}
+	}
+	if t.b.Size < 0 {
+		// Endless, or larger than whoever asked can want.
+		if err := t.truncate(0); err != nil {
+			return false, &diskError{err}
+		}
+		return false, errs.Errorf(errs.Invalid, "%w: more than %d bytes", ErrAnswer, t.f.o.Unknown)
+	}
+	return true, nil
+}
+
+// write appends p, which lies within one unit, and judges the unit when it is whole.
+func (t *transfer) write(i int, p []byte) error {
+	n, err := t.in.Write(p)
+	t.off += int64(n)
+	if err != nil {
+		return &diskError{err}
+	}
+	if k := len(t.parts); k > 0 && t.parts[k-1].source == i {
+		t.parts[k-1].end = t.off
+	} else {
+		t.parts = append(t.parts, part{i, t.off})
+	}
+	if t.list != nil {
+		t.sum.Write(p)
+		if t.off%store.ChunkSize == 0 || t.off == t.b.Size {
+			if err := t.chunk(i); err != nil {
+				return err
+			}
+		}
+	}
+	t.best = max(t.best, t.off)
+	t.meter.moved(t.name(i), len(p), t.off)
+	return nil
+}
+
+// chunk judges the chunk that ends at off. A bad one is dropped from the disk; the error, when it is the fault of the
+// source i alone, accuses it.
+func (t *transfer) chunk(i int) error {
+	at := (t.off - 1) / store.ChunkSize * store.ChunkSize
+	if t.list.holds(at/store.ChunkSize, t.sum.Sum(nil)) {
+		err := t.compare(at, t.in)
+		t.sum.Reset()
+		t.parts, t.solo = t.parts[:0], false
+		return err
+	}
+	t.meter.moved(t.name(i), 0, at)
+	alone := len(t.parts) == 1 && t.parts[0].source == i
+	if !alone {
+		if err := t.suspect(at); err != nil {
+			return err
+		}
+	}
+	if err := t.truncate(at); err != nil {
+		return &diskError{err}
+	}
+	if alone {
+		return fmt.Errorf("chunk %d: %w", at/store.ChunkSize, digest.ErrMismatch)
+	}
+	return fmt.Errorf("chunk %d, from several sources, is bad", at/store.ChunkSize)
+}
+
+// start returns where the unit that holds off begins, and end where it ends if the blob is long enough.
+func (t *transfer) start() int64 {
+	if t.list == nil {
+		return 0
+	}
+	return t.off / store.ChunkSize * store.ChunkSize
+}
+
+func (t *transfer) end() int64 {
+	if t.list == nil {
+		return 1<<63 - 1
+	}
+	return t.start() + store.ChunkSize
+}
+
+// mismatch deals with a whole blob that is another one. The error that it returns ends the call.
+func (t *transfer) mismatch(err error) error {
+	if t.list != nil {
+		// Every chunk is as its list says: list and blob do not belong together, and no source can mend that.
+		if derr := t.in.Discard(); derr != nil {
+			return explainDisk(t.b.Digest, derr)
+		}
+		return errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("fetch %s: its chunk list %s is of another blob: %w",
+			t.b.Digest, t.b.Chunks, err)), "the release is broken where it was made: release it again")
+	}
+	if len(t.parts) == 1 && t.parts[0].source != disk {
+		t.accuse(t.parts[0].source, err)
+	} else if serr := t.suspect(0); serr != nil {
+		return explainDisk(t.b.Digest, serr)
+	}
+	if err := t.truncate(0); err != nil {
+		return explainDisk(t.b.Digest, err)
+	}
+	return nil
+}
+
+// suspect remembers the bad unit at at, and makes its next try solo when sources share the blame.
+func (t *transfer) suspect(at int64) error {
+	t.solo = t.solo || len(t.parts) > 1
+	const most = 4
+	if t.off-at > store.ChunkSize || len(t.bad) == most {
+		return nil
+	}
+	s := suspect{at: at, bytes: make([]byte, t.off-at), parts: append([]part(nil), t.parts...)}
+	if _, err := t.in.ReadAt(s.bytes, at); err != nil {
+		return &diskError{err}
+	}
+	t.bad = append(t.bad, s)
+	return nil
+}
+
+// compare names the sources that spoiled the unit at at, now that it is there and good.
+func (t *transfer) compare(at int64, unit io.ReaderAt) error {
+	for _, s := range t.bad {
+		if s.at != at {
+			continue
+		}
+		good := make([]byte, len(s.bytes))
+		if _, err := unit.ReadAt(good, at); err != nil {
+			return &diskError{err}
+		}
+		from := int64(0)
+		for _, p := range s.parts {
+			to := p.end - at
+			if p.source != disk && !bytes.Equal(good[from:to], s.bytes[from:to]) {
+				t.accuse(p.source, fmt.Errorf("bytes %d to %d: %w", at+from, at+to-1, digest.ErrMismatch))
+			}
+			from = to
+		}
+	}
+	return nil
+}
+
+// truncate drops the bytes from at on, which is where the unit starts or lies inside it.
+func (t *transfer) truncate(at int64) error {
+	if err := t.in.Truncate(at); err != nil {
+		return err
+	}
+	t.off = at
+	kept, from := t.parts[:0], t.start()
+	for _, p := range t.parts {
+		if from < at {
+			kept = append(kept, part{p.source, min(p.end, at)})
+		}
+		from = p.end
+	}
+	t.parts = kept
+	return t.rehash()
+}
