@@ -3,21 +3,32 @@ package process
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"sync"
+	"time"
 
+	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
 )
 
 // Options are how a Runtime works. The zero value works.
 type Options struct {
-	FS  fsx.FS
+	FS  fsx.FS       // for the records
 	Log *slog.Logger // nil = none
 }
 
-// Runtime starts instances as processes. It is safe for concurrent use.
-type Runtime struct{ o Options }
+// Runtime starts instances as processes. It is safe for concurrent use. A program has one, or Reap of one takes the
+// children of the other.
+type Runtime struct {
+	o       Options
+	log     *slog.Logger
+	noPidfd bool // a test plays an old kernel
+
+	mu   sync.Mutex
+	pids map[int]int // watched: Reap leaves them alone
+}
 
 var (
 	_ runtime.Runtime = (*Runtime)(nil)
@@ -25,32 +36,121 @@ var (
 )
 
 // New returns a Runtime.
-func New(o Options) *Runtime { return &Runtime{o} }
+func New(o Options) *Runtime {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Runtime{o: o, log: o.Log, pids: map[int]int{}}
+}
 
-// Start implements runtime.Runtime.
+func (r *Runtime) watching(pid, change int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.pids[pid] += change; r.pids[pid] == 0 {
+		delete(r.pids, pid)
+	}
+}
+
+// Start implements runtime.Runtime. A record that cannot be written (a full disk) does not keep the service down: the
+// mark of its processes is enough to find it.
 func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Process, error) {
-	return nil, errors.ErrUnsupported
+	unlock, err := lock(ctx, i.Record)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	if err := r.makeRoom(ctx, i); err != nil {
+		return nil, err
+	}
+	c, err := prepare(i)
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+
+	rec := newRecord(i, c.logStart)
+	if err := rec.write(r.o.FS, i.Record); err != nil {
+		r.log.Warn("record not written", "instance", i.Name, "error", err)
+	}
+	pid, err := c.fork(ctx, rec.mark(i.Record))
+	if err != nil {
+		return nil, errors.Join(err, r.o.FS.Remove(i.Record))
+	}
+	rec.PID = pid
+	s, err := readStat(pid)
+	if err != nil {
+		// Not even a dead child vanishes before it is waited for.
+		return nil, errors.Join(fmt.Errorf("read process %d: %w", pid, err), kill(pid))
+	}
+	rec.Start = s.start
+	p := r.watch(i.Record, rec, i.StopTimeout(), false)
+	if err := rec.write(r.o.FS, i.Record); err != nil {
+		r.log.Warn("record not written", "instance", i.Name, "error", err)
+	}
+	return p, nil
+}
+
+// makeRoom ends what still runs of other versions of i and what they left behind.
+func (r *Runtime) makeRoom(ctx context.Context, i runtime.Instance) error {
+	if rec, ok := find(i.Record); ok {
+		if rec.Instance == i.Digest() {
+			return errs.Errorf(errs.Conflict, "%s runs already as process %d", i.Name, rec.PID)
+		}
+		r.log.Info("ending another version", "instance", i.Name, "pid", rec.PID)
+		p := r.watch(i.Record, rec, i.StopTimeout(), true)
+		err := p.Stop(ctx, i.StopTimeout())
+		p.Release()
+		if err != nil {
+			return fmt.Errorf("end the version before: %w", err)
+		}
+	}
+	return clearOut(ctx, i.Record, i.StopTimeout())
 }
 
 // Adopt implements runtime.Runtime.
 func (r *Runtime) Adopt(ctx context.Context, i runtime.Instance) (runtime.Process, bool) {
-	return nil, false
+	return r.adopt(ctx, i.Record, i.StopTimeout(), func(rec record) bool { return rec.Instance == i.Digest() })
 }
 
 // Find returns whatever process runs under the record file, whichever instance it was: for services that no
 // generation holds any more.
 func (r *Runtime) Find(ctx context.Context, record string) (runtime.Process, bool) {
-	return nil, false
+	return r.adopt(ctx, record, runtime.Instance{}.StopTimeout(), nil)
 }
 
-// Exec implements runtime.Execer.
-func (r *Runtime) Exec(ctx context.Context, i runtime.Instance, argv []string, out io.Writer) (runtime.Exit, error) {
-	return runtime.Exit{}, errors.ErrUnsupported
+func (r *Runtime) adopt(ctx context.Context, path string, late time.Duration, want func(record) bool) (runtime.Process, bool) {
+	unlock, err := lock(ctx, path)
+	if err != nil {
+		return nil, false
+	}
+	defer unlock()
+	rec, ok := find(path)
+	if !ok || (want != nil && !want(rec)) {
+		return nil, false
+	}
+	if before, known := readRecord(path); !known || before.PID != rec.PID || before.Run != rec.Run {
+		if err := rec.write(r.o.FS, path); err != nil {
+			r.log.Warn("record not written", "record", path, "error", err)
+		}
+	}
+	return r.watch(path, rec, late, true), true
 }
 
-// Reap collects, until ctx ends, the zombies that others left to this process: needed where the agent is process 1 or
-// a subreaper. It never takes the exit status of a child that this program waits for.
-func Reap(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Subreaper makes this process the parent of its descendants' orphans.
-func Subreaper() error { return errors.ErrUnsupported }
+// lock takes the lock of the record at path. A child holds it too until it has become the service, so whoever has the
+// lock sees every process that was ever started under the record.
+func lock(ctx context.Context, path string) (unlock func(), err error) {
+	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		l, err := fsx.TryLock(path + ".lock")
+		if err == nil {
+			return func() { _ = l.Unlock() }, nil
+		}
+		if !errors.Is(err, fsx.ErrLocked) {
+			return nil, err
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
