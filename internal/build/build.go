@@ -2,11 +2,17 @@ package build
 
 import (
 	"context"
-	"errors"
 	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/source"
@@ -106,5 +112,67 @@ type Output struct {
 // the rest. Errors: Invalid for a wrong spec or source (with the compiler's words), Unavailable when an input cannot be
 // reached, Untrusted when one is not what its checksum says.
 func Build(ctx context.Context, d Depot, req Request) ([]Built, error) {
-	return nil, errors.ErrUnsupported
+	jobs, err := plan(req)
+	if err != nil {
+		return nil, err
+	}
+	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}}
+	defer r.close()
+	built := make([]Built, len(jobs))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(max(1, req.Parallel))
+	for i, j := range jobs {
+		group.Go(func() (err error) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			built[i], err = r.one(ctx, j)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return built, nil
+}
+
+// plan returns the jobs of req, artifacts by name and platforms in listing order.
+func plan(req Request) ([]Job, error) {
+	names := slices.Sorted(maps.Keys(req.App.Artifacts))
+	for _, name := range req.Artifacts {
+		if !slices.Contains(names, name) {
+			return nil, errs.Hint(errs.Errorf(errs.NotFound, "artifact %q: %s has no such artifact", name, req.App.Name),
+				"one of: %s", strings.Join(names, ", "))
+		}
+	}
+	var jobs []Job
+	for _, name := range names {
+		if len(req.Artifacts) > 0 && !slices.Contains(req.Artifacts, name) {
+			continue
+		}
+		a := req.App.Artifacts[name]
+		for _, p := range platform.All() {
+			wanted := len(req.Platforms) == 0 || slices.Contains(req.Platforms, p)
+			if wanted && (len(a.Platforms) == 0 || slices.Contains(a.Platforms, p)) {
+				jobs = append(jobs, Job{Name: name, Artifact: a, Platform: p, Commit: req.Commit})
+			}
+		}
+	}
+	if len(jobs) == 0 {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "nothing to build: no artifact of %s is made for these platforms", req.App.Name),
+			"see platforms in %s", spec.FileName)
+	}
+	return jobs, nil
+}
+
+// builder returns the Builder for a, chosen by its builder key.
+func builder(req Request, a spec.Artifact) (Builder, error) {
+	key := ""
+	if a.Go != nil {
+		key = "go"
+	}
+	if b := req.Builders[key]; b != nil {
+		return b, nil
+	}
+	return nil, errs.Errorf(errs.Invalid, "no builder for the key %q", key)
 }

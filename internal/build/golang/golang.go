@@ -2,14 +2,20 @@ package golang
 
 import (
 	"context"
-	"errors"
-	"io/fs"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"sync"
 
 	"overland/internal/build"
-	"overland/internal/spec"
+	"overland/internal/errs"
 )
 
-// Options is where and with what a Go is run. The zero value works but for Cache.
+// Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
+const Name = "go/1"
+
+// Options is where and with what Go is run. The zero value works but for Cache.
 type Options struct {
 	Go       string   // the machine's Go command; "" = go on the PATH
 	Cache    string   // folder of the compiler's cache: the site's cache/go-build
@@ -18,23 +24,92 @@ type Options struct {
 }
 
 // Builder builds Go programs. It is safe for concurrent use.
-type Builder struct{ o Options }
+type Builder struct {
+	o Options
+
+	mu         sync.Mutex
+	host       *host
+	toolchains map[string]string // version → GOROOT, of those fetched by this Builder
+}
 
 // New returns a Builder. Nothing is run before the first build.
-func New(o Options) *Builder { return &Builder{o: o} }
+func New(o Options) *Builder { return &Builder{o: o, toolchains: map[string]string{}} }
 
 var _ build.Builder = (*Builder)(nil)
 
-// Recipe returns what decides the bytes of j.
+// settings is the part of a recipe that is Go's own.
+type settings struct {
+	Package   string   `json:"package"`
+	Dir       string   `json:"dir"`
+	Tags      []string `json:"tags,omitempty"`
+	Vars      []string `json:"vars,omitempty"`      // "importpath.Name=value", sorted, variables expanded
+	Workspace string   `json:"workspace,omitempty"` // path of the go.work that holds the module
+}
+
+// Recipe returns what decides the bytes of j: nothing is run, but for a module that names no version of Go.
 func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error) {
-	return build.Recipe{}, errors.ErrUnsupported
+	g := j.Artifact.Go
+	if g == nil {
+		return build.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key go", j.Name)
+	}
+	s := settings{Package: g.Package, Dir: g.Dir, Tags: slices.Clone(g.Tags)}
+	if s.Dir == "" {
+		s.Dir = "."
+	}
+	if s.Dir = path.Clean(s.Dir); !localPath(s.Dir) || (s.Package != "." && !strings.HasPrefix(s.Package, "./")) || !localPath(s.Package) {
+		return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "go: %q in %q is not a folder of the repository", g.Package, s.Dir),
+			"write it like ./cmd/server")
+	}
+	for name, value := range g.Vars {
+		value = strings.NewReplacer("{{.Version}}", j.Commit.Version, "{{.Commit}}", j.Commit.Hash).Replace(value)
+		if strings.Contains(value, "{{") {
+			return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
+				"{{.Version}} and {{.Commit}} are known")
+		}
+		s.Vars = append(s.Vars, name+"="+value)
+	}
+	slices.Sort(s.Vars)
+	toolchain, workspace, err := b.wanted(ctx, j, s.Dir)
+	if err != nil {
+		return build.Recipe{}, err
+	}
+	s.Workspace = workspace
+	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
 }
 
-// Build compiles j.
+// localPath reports whether p, slash-separated, stays inside the folder it is in and names one package.
+func localPath(p string) bool {
+	return p != "" && !path.IsAbs(p) && !strings.Contains(p, "...") && !strings.ContainsAny(p, "\\\x00\n@") &&
+		!slices.Contains(strings.Split(p, "/"), "..")
+}
+
+// Build compiles j. A source that does not compile is an Invalid error with the compiler's first lines: the commit is
+// the caller's input, and no other machine would do better.
 func (b *Builder) Build(ctx context.Context, j build.Job, r build.Recipe, src, scratch string) (build.Output, error) {
-	return build.Output{}, errors.ErrUnsupported
+	s, ok := r.Settings.(settings)
+	if !ok {
+		return build.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+	}
+	h, err := b.machine(ctx)
+	if err != nil {
+		return build.Output{}, err
+	}
+	root, err := b.toolchain(ctx, h, r.Toolchain, scratch, j.Progress)
+	if err != nil {
+		return build.Output{}, err
+	}
+	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, cache: b.o.Cache}
+	if err := c.prepare(); err != nil {
+		return build.Output{}, err
+	}
+	j.Progress(build.StepFetch, "modules")
+	if err := c.fetch(ctx); err != nil {
+		return build.Output{}, err
+	}
+	j.Progress(build.StepCompile, r.Toolchain)
+	file, err := c.build(ctx)
+	if err != nil {
+		return build.Output{}, err
+	}
+	return build.Output{File: file, Toolchain: r.Toolchain}, nil
 }
-
-// Propose returns an App for the Go commands found in dir, for overland init: every command is an artifact, the
-// likeliest one is a service that must stay up for 10 s. NotFound with a hint when there is no command.
-func Propose(dir fs.FS, name string) (*spec.App, error) { return nil, errors.ErrUnsupported }

@@ -1,0 +1,127 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/fsx"
+	"overland/internal/platform"
+)
+
+// cache remembers what each recipe made: dir/AB/<64 hex of the recipe>.json.
+type cache struct {
+	dir string
+	fs  fsx.FS
+}
+
+// recordVersion is part of every key: a change of the meaning of a record forgets all of them.
+const recordVersion = 1
+
+// maxRecord is the length in bytes that a record never reaches.
+const maxRecord = 64 << 10
+
+// inputs is everything that decides a result's bytes.
+type inputs struct {
+	Version  int               `json:"version"`
+	Tree     string            `json:"tree"` // of the whole repository: a Go module may refer to another folder of it
+	Platform platform.Platform `json:"platform"`
+	Recipe   Recipe            `json:"recipe"`
+}
+
+// record is one remembered result.
+type record struct {
+	Digest    digest.Digest `json:"digest"`
+	Size      int64         `json:"size"`
+	Toolchain string        `json:"toolchain"`
+	Inputs    inputs        `json:"inputs"` // for people: why this is a result of its own
+}
+
+// key returns the name of a result. encoding/json writes fields in order and map keys sorted, so equal inputs have
+// equal keys.
+func (in inputs) key() (digest.Digest, error) {
+	b, err := json.Marshal(in)
+	if err != nil {
+		return "", fmt.Errorf("recipe: %w", err)
+	}
+	return digest.Of(b), nil
+}
+
+func (c cache) path(key digest.Digest) string {
+	return filepath.Join(c.dir, key.Encoded()[:2], key.Encoded()+".json")
+}
+
+// get returns the record of key. A record that cannot be read, or whose blob is not in d with its size, counts as none.
+func (c cache) get(d Depot, key digest.Digest) (record, bool) {
+	f, err := os.Open(c.path(key))
+	if err != nil {
+		return record{}, false
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	if err != nil {
+		return record{}, false
+	}
+	return readRecord(b, func(g digest.Digest) (int64, error) { return d.Size(g) })
+}
+
+func readRecord(b []byte, size func(digest.Digest) (int64, error)) (record, bool) {
+	var r record
+	if json.Unmarshal(b, &r) != nil || r.Toolchain == "" {
+		return record{}, false
+	}
+	if _, err := digest.Parse(string(r.Digest)); err != nil {
+		return record{}, false
+	}
+	if n, err := size(r.Digest); err != nil || n != r.Size {
+		return record{}, false
+	}
+	return r, true
+}
+
+// put remembers r, durably.
+func (c cache) put(key digest.Digest, r record) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("remember a build: %w", err)
+	}
+	path := c.path(key)
+	if err := c.fs.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("remember a build: %w", err)
+	}
+	if err := c.fs.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+		return fmt.Errorf("remember a build: %w", err)
+	}
+	return nil
+}
+
+// lockPoll is how often a lock that another process holds is tried again.
+const lockPoll = 50 * time.Millisecond
+
+// lock makes the caller the only one that works on key. It waits for the other, or for ctx. Keys that begin alike share
+// a lock, so that the number of lock files stays small; nobody holds two.
+func (c cache) lock(ctx context.Context, key digest.Digest) (*fsx.Lock, error) {
+	dir := filepath.Join(c.dir, key.Encoded()[:2])
+	if err := c.fs.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("lock a build: %w", err)
+	}
+	tick := time.NewTicker(lockPoll)
+	defer tick.Stop()
+	for {
+		l, err := fsx.TryLock(filepath.Join(dir, "lock"))
+		if !errors.Is(err, fsx.ErrLocked) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("wait for another build: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package golang
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"overland/internal/build"
+	"overland/internal/errs"
+)
+
+// compile is one program for one platform.
+type compile struct {
+	host     *host
+	root     string // GOROOT of the pinned toolchain
+	job      build.Job
+	settings settings
+	src      string
+	scratch  string
+	cache    string
+}
+
+// prepare makes the folders that the Go command writes to.
+func (c compile) prepare() error {
+	// Telemetry would start a process of its own that outlives the build.
+	mode := filepath.Join(c.scratch, "home", ".config", "go", "telemetry", "mode")
+	for _, dir := range []string{filepath.Dir(mode), filepath.Join(c.scratch, "tmp"), c.cache} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(mode, []byte("off\n"), 0o600)
+}
+
+func (c compile) command() string { return filepath.Join(c.root, "bin", "go") }
+func (c compile) dir() string     { return filepath.Join(c.src, filepath.FromSlash(c.settings.Dir)) }
+
+// fixed is what both steps share.
+func (c compile) fixed() []string {
+	work := "off"
+	if c.settings.Workspace != "" {
+		work = filepath.Join(c.src, filepath.FromSlash(c.settings.Workspace))
+	}
+	return append(c.job.Platform.GoEnv(), "GOROOT="+c.root, "GOWORK="+work, "GOCACHE="+c.cache,
+		"GOTMPDIR="+filepath.Join(c.scratch, "tmp"))
+}
+
+// compileEnv is the whole environment of the compiler: nothing of the caller's, and no network.
+func (c compile) compileEnv() []string {
+	return append(c.fixed(), "PATH="+filepath.Join(c.root, "bin"), "HOME="+filepath.Join(c.scratch, "home"),
+		"TMPDIR="+filepath.Join(c.scratch, "tmp"), "GOPATH="+filepath.Join(c.scratch, "gopath"),
+		"GOMODCACHE="+c.host.Go.GOMODCACHE, "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on",
+		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
+}
+
+// fetch brings the modules of the packages that the program imports on its platform, each verified against go.sum.
+func (c compile) fetch(ctx context.Context) error {
+	args := []string{"list", "-deps", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
+	if len(c.settings.Tags) > 0 {
+		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
+	}
+	out, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), append(args, c.settings.Package)...)
+	var ended *runError
+	if errors.As(err, &ended) {
+		return notFetched("modules of "+c.settings.Package, c.tidy(ended.said))
+	}
+	if err != nil {
+		return err
+	}
+	if name := strings.TrimSpace(string(out)); name != "main" {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, name),
+			"name the folder of a package main")
+	}
+	return nil
+}
+
+// build compiles, and returns the program's file.
+func (c compile) build(ctx context.Context) (string, error) {
+	file := filepath.Join(c.scratch, "out", c.job.Name)
+	flags, err := ldflags(c.settings.Vars)
+	if err != nil {
+		return "", err
+	}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=" + flags, "-o", file}
+	if len(c.settings.Tags) > 0 {
+		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
+	}
+	_, err = run(ctx, c.dir(), c.compileEnv(), c.command(), append(args, c.settings.Package)...)
+	var ended *runError
+	if errors.As(err, &ended) {
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "it does not compile:\n%s", c.tidy(ended.said)),
+			"mend it and commit; go build %s shows the same", c.settings.Package)
+	}
+	if err != nil {
+		return "", err
+	}
+	return file, nil
+}
+
+// ldflags returns the linker's flags; each value of a variable is quoted as the Go command reads it back.
+func ldflags(vars []string) (string, error) {
+	flags := "-s -w -buildid="
+	for _, v := range vars {
+		quote := "'"
+		if strings.Contains(v, quote) {
+			quote = `"`
+		}
+		if strings.Contains(v, quote) || strings.ContainsAny(v, "\n\x00") {
+			return "", errs.Errorf(errs.Invalid, "vars: %q: both kinds of quotes, or a line end, cannot be passed on", v)
+		}
+		flags += " -X " + quote + v + quote
+	}
+	return flags, nil
+}
+
+// maxLines is how much of a compiler's complaint a person is shown.
+const maxLines = 20
+
+// tidy returns the first lines of what a Go command said, with the checkout's folder cut off.
+func (c compile) tidy(said string) string {
+	said = strings.ReplaceAll(strings.TrimSpace(said), c.src+string(filepath.Separator), "")
+	lines := strings.Split(said, "\n")
+	if more := len(lines) - maxLines; more > 0 {
+		lines = append(lines[:maxLines:maxLines], fmt.Sprintf("… and %d lines more", more))
+	}
+	return strings.Join(lines, "\n")
+}

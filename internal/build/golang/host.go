@@ -1,0 +1,132 @@
+package golang
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"syscall"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// host is the machine's own Go, and the caller's settings for fetching.
+type host struct {
+	command string
+	env     []string // the caller's environment without what belongs to Go or to a C compiler
+	Go      goEnv
+}
+
+// goEnv is what the machine's Go command says of itself. The caller may have set these by variables or by go env -w.
+type goEnv struct {
+	GOVERSION, GOHOSTOS, GOHOSTARCH, GOMODCACHE                                         string
+	GOPROXY, GOSUMDB, GONOSUMDB, GONOPROXY, GOPRIVATE, GOINSECURE, GOAUTH, GOVCS, GOENV string
+}
+
+// ownedByGo matches the variables that would change a build. Not those of others that begin alike (GOOGLE_…).
+var ownedByGo = regexp.MustCompile(`^(GO[A-Z0-9]+|CGO_[A-Z_]+|GO_[A-Z_]+|GIT_HTTP_USER_AGENT|CC|CXX)=`)
+
+// machine returns the host, asked once.
+func (b *Builder) machine(ctx context.Context) (*host, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.host != nil {
+		return b.host, nil
+	}
+	h := &host{command: b.o.Go}
+	if h.command == "" {
+		h.command = "go"
+	}
+	given := b.o.Env
+	if given == nil {
+		given = os.Environ()
+	}
+	command, err := exec.LookPath(h.command)
+	if err != nil {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "Go is not on this machine: %w", err),
+			"install Go 1.21 or newer; it fetches the toolchain that each build asks for")
+	}
+	h.command = command
+	out, err := run(ctx, os.TempDir(), append(slices.Clone(given), "GOTOOLCHAIN=local", "GOWORK=off"), command, "env", "-json")
+	if err != nil {
+		return nil, fmt.Errorf("ask Go for its settings: %w", err)
+	}
+	if err := json.Unmarshal(out, &h.Go); err != nil {
+		return nil, fmt.Errorf("ask Go for its settings: %w", err)
+	}
+	if b.o.ModCache != "" {
+		h.Go.GOMODCACHE = b.o.ModCache
+	}
+	for _, v := range given {
+		if !ownedByGo.MatchString(v) {
+			h.env = append(h.env, v)
+		}
+	}
+	b.host = h
+	return h, nil
+}
+
+// fetchEnv is the environment of what may use the network: the caller's own (its proxies, certificates, credentials),
+// with Go's settings as the caller's Go has them. What is fetched is verified, so this cannot change a result.
+func (h *host) fetchEnv() []string {
+	g := h.Go
+	return append(slices.Clone(h.env), "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0",
+		"GOMODCACHE="+g.GOMODCACHE, "GOPROXY="+g.GOPROXY, "GOSUMDB="+g.GOSUMDB, "GONOSUMDB="+g.GONOSUMDB,
+		"GONOPROXY="+g.GONOPROXY, "GOPRIVATE="+g.GOPRIVATE, "GOINSECURE="+g.GOINSECURE, "GOAUTH="+g.GOAUTH, "GOVCS="+g.GOVCS)
+}
+
+// maxSaid is how many bytes of a command's output are kept. The most that is needed is go env or a list of a program's
+// packages.
+const maxSaid = 4 << 20
+
+// runError is a command that ended badly, with what it printed.
+type runError struct {
+	verb string
+	out  []byte // stdout, for commands that explain themselves there
+	said string // stderr
+	err  error
+}
+
+func (e *runError) Error() string { return fmt.Sprintf("%s: %v: %s", e.verb, e.err, e.said) }
+func (e *runError) Unwrap() error { return e.err }
+
+// run returns what a command prints on stdout. The command and all it starts end when ctx does.
+func run(ctx context.Context, dir string, env []string, command string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, command, args...)
+	cmd.Dir = dir
+	cmd.Env = append(slices.Clone(env), "PWD="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = 5 * time.Second
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout = &first{&stdout, maxSaid}
+	cmd.Stderr = &first{&stderr, maxSaid}
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("go %s: %w", args[0], ctx.Err())
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return nil, &runError{verb: "go " + args[0], out: stdout.Bytes(), said: stderr.String(), err: err}
+	}
+	return stdout.Bytes(), err
+}
+
+// first keeps the first left bytes and drops the rest.
+type first struct {
+	b    *bytes.Buffer
+	left int
+}
+
+func (f *first) Write(p []byte) (int, error) {
+	n := min(len(p), f.left)
+	f.left -= n
+	f.b.Write(p[:n])
+	return len(p), nil
+}

@@ -1,0 +1,221 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"overland/internal/fsx"
+)
+
+// run is one call of Build: what its jobs share.
+type run struct {
+	depot Depot
+	req   Request
+	cache cache
+
+	reading sync.Mutex
+	read    map[string]file
+
+	working sync.Mutex
+	work    *workplace
+	src     string
+
+	telling sync.Mutex
+}
+
+// file is one file of the commit, read once.
+type file struct {
+	b   []byte
+	err error
+}
+
+func (r *run) one(ctx context.Context, j Job) (Built, error) {
+	start := time.Now()
+	fail := func(err error) (Built, error) {
+		return Built{}, fmt.Errorf("build %s for %s: %w", j.Name, j.Platform, err)
+	}
+	tell := func(e Event) {
+		if r.req.Progress != nil {
+			r.telling.Lock()
+			defer r.telling.Unlock()
+			e.Artifact, e.Platform = j.Name, j.Platform
+			r.req.Progress(e)
+		}
+	}
+	j.ReadFile = r.readFile
+	j.Progress = func(step Step, detail string) { tell(Event{Step: step, Detail: detail}) }
+
+	b, err := builder(r.req, j.Artifact)
+	if err != nil {
+		return fail(err)
+	}
+	recipe, err := b.Recipe(ctx, j)
+	if err != nil {
+		return fail(err)
+	}
+	in := inputs{Version: recordVersion, Tree: r.req.Commit.Tree, Platform: j.Platform, Recipe: recipe}
+	key, err := in.key()
+	if err != nil {
+		return fail(err)
+	}
+	cached := func() (Built, bool) {
+		rec, ok := r.cache.get(r.depot, key)
+		if !ok {
+			return Built{}, false
+		}
+		tell(Event{Step: StepCached, Detail: rec.Toolchain, Size: rec.Size})
+		return Built{Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
+			Toolchain: rec.Toolchain, Cached: true}, true
+	}
+	if got, ok := cached(); ok {
+		return got, nil
+	}
+	lock, err := r.cache.lock(ctx, key)
+	if err != nil {
+		return fail(err)
+	}
+	defer lock.Unlock()
+	if got, ok := cached(); ok { // another process made it while this one waited
+		return got, nil
+	}
+	rec, err := r.make(ctx, b, j, recipe)
+	if err != nil {
+		return fail(err)
+	}
+	rec.Inputs = in
+	if err := r.cache.put(key, rec); err != nil {
+		return fail(err)
+	}
+	tell(Event{Step: StepDone, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
+	return Built{Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size, Toolchain: rec.Toolchain}, nil
+}
+
+// make builds j and puts the result into the depot.
+func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record, error) {
+	src, scratch, err := r.checkout(ctx, j)
+	if err != nil {
+		return record{}, err
+	}
+	defer removeTree(scratch)
+	out, err := b.Build(ctx, j, recipe, src, scratch)
+	if err != nil {
+		return record{}, err
+	}
+	f, err := os.Open(out.File)
+	if err != nil {
+		return record{}, err
+	}
+	defer f.Close()
+	d, size, err := r.depot.Put(ctx, f, "", -1)
+	if err != nil {
+		return record{}, fmt.Errorf("keep the result: %w", err)
+	}
+	return record{Digest: d, Size: size, Toolchain: out.Toolchain}, nil
+}
+
+func (r *run) readFile(ctx context.Context, path string) ([]byte, error) {
+	r.reading.Lock()
+	defer r.reading.Unlock()
+	got, ok := r.read[path]
+	if !ok {
+		got.b, got.err = r.req.Repo.ReadFile(ctx, r.req.Commit, path)
+		if got.err == nil || errors.Is(got.err, fs.ErrNotExist) {
+			r.read[path] = got
+		}
+	}
+	return got.b, got.err
+}
+
+// checkout returns the folder that holds the commit's files, written once for all jobs, and an empty one for this job.
+func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err error) {
+	r.working.Lock()
+	defer r.working.Unlock()
+	if r.work == nil {
+		if r.work, err = newWorkplace(filepath.Join(r.req.Cache, "work"), r.req.FS); err != nil {
+			return "", "", err
+		}
+	}
+	if r.src == "" {
+		j.Progress(StepCheckout, r.req.Commit.Version)
+		dir := filepath.Join(r.work.dir, "src")
+		if err := removeTree(dir); err != nil { // of a try that failed
+			return "", "", err
+		}
+		if err := r.req.Repo.Checkout(ctx, r.req.Commit, dir); err != nil {
+			return "", "", err
+		}
+		r.src = dir
+	}
+	scratch, err = os.MkdirTemp(r.work.dir, "job-")
+	return r.src, scratch, err
+}
+
+func (r *run) close() {
+	if r.work != nil {
+		r.work.close()
+	}
+}
+
+// workplace is a folder for one call of Build. Its lock says that its owner lives: what a killed build left behind is
+// removed by the next one.
+type workplace struct {
+	dir  string
+	lock *fsx.Lock
+}
+
+func newWorkplace(parent string, disk fsx.FS) (*workplace, error) {
+	if err := disk.Mkdir(parent, 0o755); err != nil {
+		return nil, err
+	}
+	// One at a time: between making a folder and locking it, a sweep would take it for a dead one.
+	door, err := fsx.WaitLock(filepath.Join(parent, "lock"))
+	if err != nil {
+		return nil, err
+	}
+	defer door.Unlock()
+	sweep(parent)
+	dir, err := os.MkdirTemp(parent, "build-")
+	if err != nil {
+		return nil, err
+	}
+	lock, err := fsx.TryLock(filepath.Join(dir, "lock"))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return &workplace{dir: dir, lock: lock}, nil
+}
+
+func sweep(parent string) {
+	old, _ := filepath.Glob(filepath.Join(parent, "build-*"))
+	for _, dir := range old {
+		if lock, err := fsx.TryLock(filepath.Join(dir, "lock")); err == nil {
+			_ = removeTree(dir) // leftovers cost space, not correctness
+			_ = lock.Unlock()
+		}
+	}
+}
+
+func (w *workplace) close() {
+	_ = removeTree(w.dir)
+	_ = w.lock.Unlock()
+}
+
+// removeTree removes dir, read-only folders in it too.
+func removeTree(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(path, 0o700) //nolint:gosec // a folder about to be removed
+		}
+		return err
+	})
+	return errors.Join(err, os.RemoveAll(dir))
+}
