@@ -152,6 +152,34 @@ func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch strin
 	if got.Error != "" {
 		return "", notFetched("toolchain "+version, got.Error)
 	}
+	if err := allowExec(got.Dir); err != nil {
+		return "", errs.Hint(fmt.Errorf("make toolchain %s executable: %w", version, err),
+			"the module cache belongs to somebody else; set GOMODCACHE to a folder of your own")
+	}
 	b.toolchains[version] = got.Dir
 	return got.Dir, nil
+}
+
+// allowExec lets the programs of a toolchain run: a module carries no modes. The Go command does the same when it
+// switches to a toolchain (cmd/go/internal/toolchain).
+func allowExec(root string) error {
+	for _, dir := range []string{"pkg/tool", "bin"} { // bin last: bin/go says that all are done
+		if info, err := os.Stat(filepath.Join(root, "bin", "go")); err != nil || info.Mode()&0o111 == 0o111 {
+			return err
+		}
+		err := filepath.WalkDir(filepath.Join(root, filepath.FromSlash(dir)), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			return os.Chmod(path, info.Mode()&0o777|0o111)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
