@@ -2,7 +2,12 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync"
 	"time"
+
+	"overland/internal/spec"
 )
 
 // DefaultStable and DefaultWithin are what a spec gets that does not say otherwise.
@@ -33,13 +38,6 @@ func (r Result) String() string {
 	return r.Check + ": " + r.Err
 }
 
-// SelfTest runs the checks of inst until each has passed or its Within has gone by, then watches s for Stable. It
-// returns one Result per check and one for "stable". It never takes longer than the longest Within plus Stable, counted
-// from the service's start, and ends early when a check failed for good or the process will not run again.
-func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Result {
-	return nil
-}
-
 // Failed returns the first Result that is not OK.
 func Failed(list []Result) (Result, bool) {
 	for _, r := range list {
@@ -48,4 +46,156 @@ func Failed(list []Result) (Result, bool) {
 		}
 	}
 	return Result{}, false
+}
+
+// errOther ends the checks that are still tried when another one failed for good.
+var errOther = errors.New("given up: another check failed")
+
+// SelfTest runs the checks of inst side by side until each has passed or its Within has gone by, then watches s for
+// Stable, during which the process must not restart. It returns one Result per check and one for "stable". It takes no
+// longer than the longest Within plus Stable, counted from the service's start (or from now, for one that runs
+// already), and ends early when a check failed for good or the service will not run again as it is.
+func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Result {
+	called := time.Now()
+	results := make([]Result, len(inst.Spec.SelfTest)+1)
+	first, err := awaitStart(ctx, inst, s)
+	if err != nil {
+		for k, c := range inst.Spec.SelfTest {
+			results[k] = Result{Check: title(c), Err: err.Error(), Took: time.Since(called)}
+		}
+		results[len(results)-1] = Result{Check: "stable", Err: err.Error(), Took: time.Since(called)}
+		return results
+	}
+	start := called
+	if first.Since.After(called) {
+		start = first.Since
+	}
+
+	trial, give := context.WithCancelCause(ctx)
+	defer give(nil)
+	var all sync.WaitGroup
+	for k, c := range inst.Spec.SelfTest {
+		p := newProbe(rt, inst, c, first.LogStart)
+		all.Go(func() {
+			err := p.passes(trial, start, s)
+			results[k] = Result{Check: title(c), OK: err == nil, Took: time.Since(start)}
+			if err != nil {
+				results[k].Err = err.Error()
+				give(errOther)
+			}
+		})
+	}
+	var watcher sync.WaitGroup
+	watcher.Go(func() { giveUp(trial, s, give) })
+	all.Wait()
+	give(nil)
+	watcher.Wait()
+
+	stable := Result{Check: "stable", Err: "not tried: a check failed"}
+	if _, bad := Failed(results[:len(results)-1]); !bad {
+		began := time.Now()
+		err := hold(ctx, s, inst.Spec.Stable.Or(DefaultStable))
+		stable = Result{Check: "stable", OK: err == nil, Took: time.Since(began)}
+		if err != nil {
+			stable.Err = err.Error()
+		}
+	}
+	results[len(results)-1] = stable
+	return results
+}
+
+// awaitStart waits until the service runs, for as long as its most patient check would.
+func awaitStart(ctx context.Context, inst Instance, s Subject) (Status, error) {
+	patience := inst.Spec.Readiness.Or(DefaultWithin)
+	for _, c := range inst.Spec.SelfTest {
+		patience = max(patience, within(inst, c))
+	}
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		st, changed := s.Watch()
+		switch {
+		case st.State == Running:
+			return st, nil
+		case st.Final:
+			return st, gone(st)
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return st, fmt.Errorf("the service did not start for %s%s", patience, history(st))
+		case <-ctx.Done():
+			return st, ctx.Err()
+		}
+	}
+}
+
+// giveUp ends the trial when the service will not run again.
+func giveUp(ctx context.Context, s Subject, give context.CancelCauseFunc) {
+	for {
+		st, changed := s.Watch()
+		if st.Final {
+			give(gone(st))
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// hold returns nil when the service stays the same process for d.
+func hold(ctx context.Context, s Subject, d time.Duration) error {
+	began := time.Now()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	first, changed := s.Watch()
+	for st := first; ; {
+		if st.State != Running || st.PID != first.PID || st.Restarts != first.Restarts {
+			return fmt.Errorf("did not stay up for %s: %s after %s", d, ending(st), time.Since(began).Round(time.Millisecond))
+		}
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-changed:
+			st, changed = s.Watch()
+		}
+	}
+}
+
+func within(inst Instance, c spec.Check) time.Duration {
+	return c.Within.Or(inst.Spec.Readiness.Or(DefaultWithin))
+}
+
+// gone says why a service will not run again.
+func gone(st Status) error {
+	if st.Err != "" {
+		return errors.New(st.Err)
+	}
+	return fmt.Errorf("the service is gone: %s", ending(st))
+}
+
+func ending(st Status) string {
+	switch {
+	case st.Err != "":
+		return st.Err
+	case st.LastExit != nil:
+		return st.LastExit.String()
+	}
+	return string(st.State)
+}
+
+// history returns what a failed check should also say of the service; "" when it just ran.
+func history(st Status) string {
+	switch {
+	case st.Err != "":
+		return "; " + st.Err
+	case st.LastExit != nil:
+		return fmt.Sprintf("; the service ended meanwhile, last with %s", st.LastExit)
+	}
+	return ""
 }
