@@ -112,6 +112,14 @@ func (h *Host) Install(ctx context.Context) (Result, error) {
 	return r, err
 }
 
+// Link places the link LinkPath alone, for a node that something else starts. Not being able to is no error.
+func (h *Host) Link() error {
+	if _, err := h.placeLink(); err != nil && !unplaceable(err) {
+		return err
+	}
+	return nil
+}
+
 // Running reports whether a supervisor has this node in hand, however it was started.
 func (h *Host) Running(ctx context.Context) bool { return none{h.slots()}.running(ctx) }
 

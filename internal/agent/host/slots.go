@@ -81,6 +81,9 @@ func (s Slots) path(parts ...string) string {
 // ProgramPath returns the path of current's program, which is what the link in /usr/local/bin points to.
 func (s Slots) ProgramPath() string { return s.path("current", Program) }
 
+// GoodPath returns the path of the program that last proved itself.
+func (s Slots) GoodPath() string { return s.path("good", Program) }
+
 // Stage puts the program named d into its slot: place must make the file at the path it is given (a hard link or a
 // copy); its bytes are hashed before the slot gets its name. A slot that is there already is left alone.
 func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (Slot, error) {
@@ -135,29 +138,42 @@ func (s Slots) fill(dir string, d digest.Digest, place func(string) error) error
 
 // StageFile stages the program at path, for example the one that is running.
 func (s Slots) StageFile(ctx context.Context, path string) (Slot, error) {
+	d, err := Name(path)
+	if err != nil {
+		return "", fmt.Errorf("stage agent from %s: %w", path, err)
+	}
+	return s.Stage(ctx, d, func(to string) error { return s.copyTo(path, to) })
+}
+
+// Name returns the digest of the program at path.
+func Name(path string) (digest.Digest, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", fmt.Errorf("stage agent: %w", err)
+		return "", err
 	}
 	defer f.Close()
 	h := digest.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("stage agent from %s: %w", path, err)
+		return "", err
 	}
-	return s.Stage(ctx, h.Digest(), func(to string) error {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-		w, err := s.FS.Create(to, 0o755)
-		if err != nil {
-			return err
-		}
-		defer w.Discard()
-		if _, err := io.Copy(w, f); err != nil {
-			return err
-		}
-		return w.Commit()
-	})
+	return h.Digest(), nil
+}
+
+func (s Slots) copyTo(from, to string) error {
+	f, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	w, err := s.FS.Create(to, 0o755)
+	if err != nil {
+		return err
+	}
+	defer w.Discard()
+	if _, err := io.Copy(w, f); err != nil {
+		return err
+	}
+	return w.Commit()
 }
 
 // First makes slot current and good when there is no version yet, as a first install does; else it changes nothing.
@@ -192,13 +208,19 @@ func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
 	return true, s.writeIntent(i)
 }
 
-// Upgrade stages the program named d and arms it: what the agent calls for a new version in its channel. When it
-// returns true the agent ends with ExitSwitch and the supervisor starts the new one.
-func (s Slots) Upgrade(ctx context.Context, d digest.Digest, place func(path string) error) (bool, error) {
+// Upgrade stages the program named d, which lies at path, and arms it: what the agent calls for a new version in its
+// channel. When it returns true the agent ends with ExitSwitch and the supervisor starts the new one. The program is
+// linked when path is on the same file system, else copied.
+func (s Slots) Upgrade(ctx context.Context, d digest.Digest, path string) (bool, error) {
 	if SlotOf(d) == s.link("current") {
 		return false, nil
 	}
-	slot, err := s.Stage(ctx, d, place)
+	slot, err := s.Stage(ctx, d, func(to string) error {
+		if s.FS.Link(path, to) == nil {
+			return nil
+		}
+		return s.copyTo(path, to)
+	})
 	if err != nil {
 		return false, err
 	}
@@ -248,14 +270,8 @@ func (s Slots) runnable(slot Slot) bool {
 
 // damaged reports whether slot's program is not the one its name promises.
 func (s Slots) damaged(slot Slot) bool {
-	f, err := os.Open(s.path(string(slot), Program))
-	if err != nil {
-		return true
-	}
-	defer f.Close()
-	h := digest.New()
-	_, err = io.Copy(h, f)
-	return err != nil || SlotOf(h.Digest()) != slot
+	d, err := Name(s.path(string(slot), Program))
+	return err != nil || SlotOf(d) != slot
 }
 
 // link returns where the link name points, or "" when it is not a link to a slot.
@@ -318,4 +334,14 @@ func parseIntent(b []byte) (intent, bool) {
 func (s Slots) hasIntent() bool {
 	_, err := os.Lstat(s.path("intent.json"))
 	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// NodeOf returns the node's directory when program lies in one of its slots.
+func NodeOf(program string) (dir string, ok bool) {
+	slot := filepath.Dir(program)
+	agents := filepath.Dir(slot)
+	if filepath.Base(program) != Program || !isSlot(filepath.Base(slot)) || filepath.Base(agents) != "agent" {
+		return "", false
+	}
+	return filepath.Dir(agents), true
 }

@@ -1,0 +1,225 @@
+package nodecli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"overland/internal/agent"
+	"overland/internal/agent/host"
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+// outcomeTimeout bounds the wait for the supervised agent to prove an installation: longer than any self-test.
+const outcomeTimeout = 30 * time.Minute
+
+// origin returns what the flags name as the source, and whether the node follows it from now on.
+func (c *call) origin() (string, error) {
+	n := 0
+	name := ""
+	for _, s := range []string{c.volume, c.source, c.site} {
+		if s != "" {
+			n++
+			name = s
+		}
+	}
+	if n == 0 {
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "install: from where?"),
+			"sh FILE install, or --volume FILE, --dir-source DIR or --site URL")
+	}
+	if n > 1 {
+		return "", errs.Errorf(errs.Invalid, "install: only one of --volume, --dir-source and --site")
+	}
+	return name, nil
+}
+
+func (c *call) installOptions() agent.InstallOptions {
+	o := agent.InstallOptions{Channel: c.channel, Offline: c.offline, Retry: c.retry, Watch: c.watch}
+	if c.site != "" {
+		o.Sites = []string{c.site}
+	}
+	if c.source != "" {
+		o.Watch = append(o.Watch, c.source)
+	}
+	return o
+}
+
+func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
+	name, err := c.origin()
+	if err != nil {
+		return 0, err
+	}
+	opts := c.installOptions()
+	src, closeSrc, err := agent.OpenSource(name)
+	if err != nil {
+		return 0, err
+	}
+	defer closeSrc()
+	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
+		return 0, err
+	}
+	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
+	var report agent.Report
+	if h.Running(ctx) {
+		report, err = installRunning(ctx, e, c, name, opts)
+	} else {
+		report, err = installFresh(ctx, e, c, src, opts)
+	}
+	if err != nil && errs.KindOf(err) != errs.Partial {
+		return 0, err
+	}
+	if err == nil {
+		if err := place(ctx, e, c, h); err != nil {
+			return 0, err
+		}
+		if report.Outcome == agent.Staged {
+			if c.fore {
+				return 0, foreground(e, c)
+			}
+			report, err = awaitOutcome(ctx, e, c.dir)
+		} else if c.fore && !h.Running(ctx) {
+			return 0, foreground(e, c)
+		}
+	}
+	if err != nil && report.Outcome == "" {
+		return 0, err
+	}
+	return finish(e, c, report, err)
+}
+
+// installRunning hands the source to the agent that runs.
+func installRunning(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) (agent.Report, error) {
+	e.say("the running agent takes %s", name)
+	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o})
+	if r.Report != nil {
+		return *r.Report, err
+	}
+	return agent.Report{}, err
+}
+
+// installFresh verifies and stages, and leaves the start to the supervised agent: services must belong to the service,
+// not to the terminal session in which somebody installed.
+func installFresh(ctx context.Context, e env, c *call, src agent.Source, o agent.InstallOptions) (agent.Report, error) {
+	o.Defer = true
+	slots := host.Slots{Dir: c.dir}
+	ao, err := agentOptions(slots)
+	if err != nil {
+		return agent.Report{}, err
+	}
+	ao.Progress = e.progress()
+	ao.Upgrade = func(ctx context.Context, path, _ string, d digest.Digest) error {
+		if err := placeProgram(ctx, e, slots); err != nil {
+			return err
+		}
+		_, err := slots.Upgrade(ctx, d, path)
+		return err
+	}
+	a, err := agent.Open(c.dir, ao)
+	if err != nil {
+		return agent.Report{}, err
+	}
+	report, err := a.Install(ctx, src, o)
+	return report, firstOf(err, a.Close())
+}
+
+// place puts the agent's own program, link and service on the machine, and starts the supervisor.
+func place(ctx context.Context, e env, c *call, h *host.Host) error {
+	if err := placeProgram(ctx, e, host.Slots{Dir: c.dir}); err != nil {
+		return err
+	}
+	if c.fore {
+		h.Kind = host.None
+		return h.Link()
+	}
+	r, err := h.Install(ctx)
+	for _, u := range r.Unplaced {
+		e.say("note: %v", u)
+		if hint := errs.HintOf(u); hint != "" {
+			e.say("  hint: %s", hint)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if r.Started {
+		e.say("agent started (%s)", h.Kind)
+	}
+	if h.Kind == host.None && r.Started {
+		e.say("note: nothing starts the agent at boot: let your init run %s supervise", host.LinkPath)
+	}
+	return nil
+}
+
+// placeProgram puts this very program into a slot when the node has no agent yet: it is the one that is known to run
+// here. What the channel names instead is tried by the supervisor.
+func placeProgram(ctx context.Context, e env, slots host.Slots) error {
+	if slots.Versions().Good != "" {
+		return nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	slot, err := slots.StageFile(ctx, exe)
+	if err != nil {
+		return err
+	}
+	if _, err := slots.First(slot); err != nil {
+		return err
+	}
+	e.say("agent %s placed in %s", slot, slots.Dir)
+	return nil
+}
+
+// foreground becomes the supervisor, with the same process id: a container's process 1 stays itself, and the memory
+// that installing took is given back.
+func foreground(e env, c *call) error {
+	program := host.Slots{Dir: c.dir}.GoodPath()
+	args := []string{Program, "supervise", "--stop-services", "--say-outcome", "--state", c.dir}
+	if err := syscall.Exec(program, args, os.Environ()); err != nil {
+		return fmt.Errorf("become the supervisor: %w", err)
+	}
+	return nil
+}
+
+// awaitOutcome waits until the supervised agent has decided what was staged.
+func awaitOutcome(ctx context.Context, e env, dir string) (agent.Report, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, outcomeTimeout,
+		errs.Hint(errs.Errorf(errs.Unavailable, "the agent did not decide within %s", outcomeTimeout), "%s status", Program))
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	said := ""
+	for {
+		r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+		if err == nil && r.Status != nil {
+			s := r.Status
+			if s.Trial == nil && s.Report != nil {
+				return *s.Report, rolledBack(s.Report)
+			}
+			if s.Trial == nil && s.Good == s.Generation && s.Generation > 0 {
+				return agent.Report{Outcome: agent.Installed, Generation: s.Generation, Channel: s.Channel, Apps: s.Apps}, nil
+			}
+			if now := servicesLine(s.Services); now != said {
+				said = now
+				e.say("%s", now)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return agent.Report{}, context.Cause(ctx)
+		case <-tick.C:
+		}
+	}
+}
+
+func rolledBack(r *agent.Report) error {
+	if r.Outcome != agent.RolledBack {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Partial, "generation %d did not prove itself and was taken back: %s", r.Tried, r.Reason),
+		"%s history; mend the release and promote it again, or try this one again with --retry", Program)
+}

@@ -1,0 +1,286 @@
+package nodecli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"overland/internal/agent"
+	"overland/internal/agent/host"
+	"overland/internal/agent/node"
+	"overland/internal/errs"
+	"overland/internal/runtime"
+)
+
+func noVerb(name string) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "no verb %.40q", name), "%s help", Program)
+}
+
+// statusJSON is what `status --json` prints: the node, and the agent's own program.
+type statusJSON struct {
+	agent.Status
+	Program host.Versions `json:"program"`
+}
+
+func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
+	s, err := nodeStatus(ctx, c.dir)
+	if err != nil {
+		return 0, err
+	}
+	v := host.Slots{Dir: c.dir}.Versions()
+	if c.json {
+		err = writeJSON(e.out, statusJSON{s, v})
+	} else {
+		printStatus(e, s, v)
+	}
+	switch {
+	case err != nil:
+		return 0, err
+	case !s.Running:
+		return errs.Unavailable.Exit(), nil
+	case !allUp(s.Services):
+		return errs.Partial.Exit(), nil
+	}
+	return 0, nil
+}
+
+// nodeStatus asks the agent that runs, else the disk.
+func nodeStatus(ctx context.Context, dir string) (agent.Status, error) {
+	r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+	if err == nil && r.Status != nil {
+		return *r.Status, nil
+	}
+	if err != nil && errs.KindOf(err) != errs.Unavailable {
+		return agent.Status{}, err
+	}
+	return agent.Peek(dir)
+}
+
+func allUp(list []agent.Service) bool {
+	for _, s := range list {
+		if s.State != "running" {
+			return false
+		}
+	}
+	return true
+}
+
+func printStatus(e env, s agent.Status, v host.Versions) {
+	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
+	defer w.Flush()
+	running := "not running"
+	if s.Running {
+		running = fmt.Sprintf("running, process %d", s.PID)
+	}
+	fmt.Fprintf(w, "agent\t%s, %s (%s)\n", running, s.Agent, v.Current)
+	if v.Trying != "" {
+		fmt.Fprintf(w, "\ttrying version %s\n", v.Trying)
+	}
+	for _, r := range v.Refused {
+		fmt.Fprintf(w, "\trefused version %s: %s\n", r.Slot, r.Reason)
+	}
+	fmt.Fprintf(w, "node\t%s, %s\n", s.Platform, s.Dir)
+	fmt.Fprintf(w, "channel\t%s\n", orNone(s.Channel))
+	for _, site := range s.Sites {
+		fmt.Fprintf(w, "site\t%s\n", site)
+	}
+	for _, dir := range s.Watch {
+		fmt.Fprintf(w, "watches\t%s\n", dir)
+	}
+	fmt.Fprintf(w, "generation\t%d (good: %d)\n", s.Generation, s.Good)
+	if s.Trial != nil {
+		fmt.Fprintf(w, "\ttrying %d, %d tries left\n", s.Trial.Generation, s.Trial.TriesLeft)
+	}
+	for _, a := range s.Apps {
+		fmt.Fprintf(w, "app\t%s@%s\n", a.App, a.Version)
+	}
+	for _, svc := range s.Services {
+		fmt.Fprintf(w, "service\t%s %s", svc.Name, svc.State)
+		if svc.PID != 0 {
+			fmt.Fprintf(w, ", process %d", svc.PID)
+		}
+		if !svc.Since.IsZero() {
+			fmt.Fprintf(w, ", since %s", svc.Since.UTC().Format(time.RFC3339))
+		}
+		if svc.Restarts > 0 {
+			fmt.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
+		}
+		fmt.Fprintln(w)
+	}
+	switch {
+	case s.Freshness.SignedAt.IsZero():
+	case s.Freshness.Known:
+		fmt.Fprintf(w, "signed\t%s, expires %s\n", stamp(s.Freshness.SignedAt), stamp(s.Freshness.Expires))
+	default:
+		fmt.Fprintf(w, "signed\t%s, freshness unknown (taken offline)\n", stamp(s.Freshness.SignedAt))
+	}
+	if s.Last != nil {
+		fmt.Fprintf(w, "last look\t%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
+	}
+	for _, r := range s.Refused {
+		fmt.Fprintf(w, "refused\tgeneration %d: %s\n", r.Generation, r.Reason)
+	}
+	for _, p := range s.Problems {
+		fmt.Fprintf(w, "problem\t%s\n", p)
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return s
+}
+
+func history(ctx context.Context, e env, c *call, _ []string) (int, error) {
+	var events []node.Event
+	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpHistory})
+	if err == nil {
+		events = r.Events
+	} else if errs.KindOf(err) != errs.Unavailable {
+		return 0, err
+	} else if events, err = agent.PeekHistory(c.dir); err != nil {
+		return 0, err
+	}
+	if c.json {
+		return 0, writeJSON(e.out, events)
+	}
+	for _, ev := range events {
+		fmt.Fprintf(e.out, "%s  %-9s generation %d", stamp(ev.At), ev.What, ev.Generation)
+		if len(ev.Apps) > 0 {
+			fmt.Fprintf(e.out, "  %s", strings.Join(ev.Apps, " "))
+		}
+		if ev.Reason != "" {
+			fmt.Fprintf(e.out, "  %s", ev.Reason)
+		}
+		fmt.Fprintln(e.out)
+		for _, line := range ev.Log {
+			fmt.Fprintf(e.out, "    | %s\n", line)
+		}
+	}
+	return 0, nil
+}
+
+func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
+	to := 0
+	if len(args) == 1 {
+		n, err := strconv.Atoi(args[0])
+		if err != nil || n < 1 {
+			return 0, errs.Errorf(errs.Invalid, "rollback %s: a generation is a number, as in status and history", args[0])
+		}
+		to = n
+	}
+	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpRollback, Generation: to})
+	if r.Report == nil {
+		if errs.KindOf(err) == errs.Unavailable {
+			err = errs.Hint(err, "start the agent: %s supervise, or the service %s", Program, host.ServiceName)
+		}
+		return 0, err
+	}
+	return finish(e, c, *r.Report, err)
+}
+
+func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
+	if c.lines < 0 || c.lines > 10000 {
+		return 0, errs.Errorf(errs.Invalid, "logs: -n %d: between 0 and 10000", c.lines)
+	}
+	s, err := nodeStatus(ctx, c.dir)
+	if err != nil {
+		return 0, err
+	}
+	path := ""
+	var names []string
+	for _, svc := range s.Services {
+		names = append(names, svc.Name)
+		if svc.Name == args[0] {
+			path = svc.Log
+		}
+	}
+	if path == "" {
+		return 0, errs.Hint(errs.Errorf(errs.NotFound, "no service %s on this node", args[0]), "there are: %s", orNone(strings.Join(names, ", ")))
+	}
+	lines, err := runtime.Tail(path, c.lines)
+	if err != nil {
+		return 0, fmt.Errorf("log of %s: %w", args[0], err)
+	}
+	for _, line := range lines {
+		fmt.Fprintln(e.out, line)
+	}
+	if !c.follow {
+		return 0, nil
+	}
+	err = runtime.Follow(ctx, path, -1, e.out)
+	if ctx.Err() != nil {
+		return 0, nil
+	}
+	return 0, err
+}
+
+func uninstall(ctx context.Context, e env, c *call, _ []string) (int, error) {
+	if _, err := os.Stat(c.dir); errors.Is(err, os.ErrNotExist) {
+		e.say("nothing is installed in %s", c.dir)
+		return 0, nil
+	}
+	if c.purge && !c.yes {
+		if err := confirmPurge(e, c.dir); err != nil {
+			return 0, err
+		}
+	}
+	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
+	if err := h.Stop(ctx); err != nil {
+		return 0, err
+	}
+	o, err := agentOptions(host.Slots{Dir: c.dir})
+	if err != nil {
+		return 0, err
+	}
+	a, err := agent.Open(c.dir, o)
+	if err != nil {
+		return 0, err
+	}
+	if err := a.Uninstall(ctx, c.purge); err != nil {
+		return 0, err
+	}
+	if err := h.Uninstall(ctx); err != nil {
+		return 0, err
+	}
+	if entries, err := os.ReadDir(c.dir); err == nil && len(entries) > 0 {
+		var left []string
+		for _, entry := range entries {
+			left = append(left, entry.Name())
+		}
+		e.say("kept in %s: %s", c.dir, strings.Join(left, ", "))
+	}
+	fmt.Fprintln(e.out, "uninstalled")
+	return 0, nil
+}
+
+// confirmPurge says what is lost and asks.
+func confirmPurge(e env, dir string) error {
+	volumes, _ := filepath.Glob(filepath.Join(dir, "volumes", "*", "*"))
+	e.say("--purge removes the state, the logs and these volumes of services in %s:", dir)
+	for _, v := range volumes {
+		e.say("  %s", v)
+	}
+	if len(volumes) == 0 {
+		e.say("  (none)")
+	}
+	if !e.terminal {
+		return errs.Hint(errs.Errorf(errs.Invalid, "uninstall --purge: nobody is here to confirm"), "add --yes")
+	}
+	fmt.Fprint(e.err, "Type yes to remove them: ")
+	answer, _ := bufio.NewReader(e.in).ReadString('\n')
+	if strings.TrimSpace(answer) != "yes" {
+		return errs.Errorf(errs.Cancelled, "uninstall --purge: not confirmed: nothing was removed")
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package nodecli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+
+	"overland/internal/agent"
+	"overland/internal/errs"
+	"overland/internal/trust"
+)
+
+// chooseRoot returns the fingerprint to pin, or "" when the node has pinned one already (a --root that differs from it
+// is the agent's to refuse). It never takes the source's word: --root, provisioning, or a person who compared.
+func chooseRoot(ctx context.Context, e env, c *call, src agent.Source) (string, error) {
+	if c.root != "" {
+		fp, err := trust.ParseFingerprint(c.root)
+		if err != nil {
+			return "", errs.E(errs.Invalid, fmt.Errorf("--root: %w", err))
+		}
+		return string(fp), nil
+	}
+	if s, err := agent.Peek(c.dir); err == nil && s.Root != "" {
+		return "", nil
+	}
+	fp, err := provisioned(provisionedRoot)
+	if err != nil || fp != "" {
+		return string(fp), err
+	}
+	offered, err := agent.OfferedRoot(ctx, src)
+	if err != nil {
+		return "", err
+	}
+	if !e.terminal {
+		return "", errs.Hint(errs.Errorf(errs.Untrusted, "no root of trust is pinned on this machine, and nobody is here to compare"),
+			"get the fingerprint from whoever made %s (\"overland trust show\") over another way than the volume itself, and add --root FINGERPRINT", src.Name())
+	}
+	fmt.Fprintf(e.err, `
+This machine trusts nobody yet. %s says that its root of trust is
+
+    %s
+
+Compare it with what whoever made it told you over another way ("overland trust show" prints it).
+Type yes when every character is the same: `, src.Name(), offered.Groups())
+	answer, err := e.in.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return "", errs.Hint(errs.Errorf(errs.Untrusted, "the root of trust was not confirmed: nothing was installed"),
+			"ask for the fingerprint and install again, or add --root FINGERPRINT")
+	}
+	return string(offered), nil
+}
+
+// provisioned returns the fingerprint in file path, "" when there is no such file.
+func provisioned(path string) (trust.Fingerprint, error) {
+	const longest = 4 << 10
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("provisioned root: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, longest))
+	if err != nil {
+		return "", fmt.Errorf("provisioned root: %w", err)
+	}
+	fp, err := trust.ParseFingerprint(strings.TrimSpace(string(b)))
+	if err != nil {
+		return "", errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("provisioned root %s: %w", path, err)), "mend or remove the file")
+	}
+	return fp, nil
+}

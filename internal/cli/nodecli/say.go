@@ -1,0 +1,107 @@
+package nodecli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"overland/internal/agent"
+)
+
+// say prints one progress line.
+func (e env) say(format string, args ...any) { fmt.Fprintf(e.err, format+"\n", args...) }
+
+// progress returns a printer of an installation's steps: a line that moves on a terminal, a line for each new step
+// elsewhere.
+func (e env) progress() func(agent.Progress) {
+	var last agent.Progress
+	open := false
+	return func(p agent.Progress) {
+		what := strings.TrimSpace(p.Step + " " + p.What)
+		fresh := p.Step != last.Step || p.What != last.What
+		last = p
+		if !e.terminal {
+			if fresh {
+				e.say("%s", what)
+			}
+			return
+		}
+		if open && fresh {
+			fmt.Fprintln(e.err)
+		}
+		open = true
+		if p.Total > 0 {
+			what = fmt.Sprintf("%s %3d %% of %s", what, 100*p.Done/p.Total, bytesText(p.Total))
+		}
+		fmt.Fprintf(e.err, "\r\x1b[K%s", what)
+		if p.Total > 0 && p.Done >= p.Total {
+			fmt.Fprintln(e.err)
+			open = false
+		}
+	}
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// finish prints what became of a switch. err, when there is one, is printed by the caller.
+func finish(e env, c *call, r agent.Report, err error) (int, error) {
+	if c.json {
+		if werr := writeJSON(e.out, r); werr != nil {
+			return 0, werr
+		}
+		return 0, err
+	}
+	for _, t := range r.Tests {
+		mark := "ok  "
+		if !t.OK {
+			mark = "FAIL"
+		}
+		fmt.Fprintf(e.err, "%s %s: %s (%s)", mark, t.Service, t.Check, t.Took.Round(time.Millisecond))
+		if t.Error != "" {
+			fmt.Fprintf(e.err, ": %s", t.Error)
+		}
+		fmt.Fprintln(e.err)
+	}
+	if r.Outcome == agent.RolledBack && len(r.Log) > 0 {
+		e.say("last lines of the log:")
+		for _, line := range r.Log {
+			e.say("  | %s", line)
+		}
+	}
+	if r.Freshness.Known || r.Outcome == agent.Unchanged {
+	} else if !r.Freshness.SignedAt.IsZero() {
+		e.say("note: freshness unknown: signed %s; there may be something newer", r.Freshness.SignedAt.Format(time.RFC3339))
+	}
+	fmt.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Generation)
+	for _, a := range r.Apps {
+		fmt.Fprintf(e.out, " %s@%s", a.App, a.Version)
+	}
+	fmt.Fprintln(e.out)
+	return 0, err
+}
+
+func servicesLine(list []agent.Service) string {
+	var b strings.Builder
+	for _, s := range list {
+		fmt.Fprintf(&b, "%s %s  ", s.Name, s.State)
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 10<<30:
+		return fmt.Sprintf("%d GiB", n>>30)
+	case n >= 10<<20:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 10<<10:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d B", n)
+}
