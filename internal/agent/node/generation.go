@@ -54,25 +54,14 @@ type Program struct {
 	Size     int64             `json:"size"` // bytes
 }
 
-// Content returns the name of what g runs: equal for two generations that run the same releases on the same programs.
+// Content returns the name of what g runs: equal for two generations of one channel that hold the same releases.
 func (g *Generation) Content() digest.Digest {
-	type app struct {
-		App, Version string
-		Release      digest.Digest
-		Programs     []Program
+	h := digest.New()
+	fmt.Fprintf(h, "%q\n", g.Channel)
+	for _, a := range g.Apps {
+		fmt.Fprintf(h, "%q %q %q\n", a.App, a.Version, a.Release)
 	}
-	list := make([]app, len(g.Apps))
-	for i, a := range g.Apps {
-		list[i] = app{a.App, a.Version, a.Release, a.Programs}
-	}
-	b, err := json.Marshal(struct {
-		Channel string
-		Apps    []app
-	}{g.Channel, list})
-	if err != nil {
-		panic("node: generation content: " + err.Error()) // plain data
-	}
-	return digest.Of(b)
+	return h.Digest()
 }
 
 // Names returns g's apps as "wallet@r412.abcdef012345".

@@ -29,31 +29,31 @@ const (
 
 // State is what the node remembers. Times of day in it are for people only: no decision reads them.
 type State struct {
-	Schema   int         `json:"schema"`
-	Current  int         `json:"current"`          // the generation to run when there is no intent; 0 = none
-	Good     int         `json:"good"`             // the last generation that proved itself; 0 = none
-	Before   int         `json:"before,omitempty"` // the good one before that; kept for a rollback
-	Next     int         `json:"next"`             // the number of the next generation; never used twice
-	Intent   *Intent     `json:"intent,omitempty"` // a switch that is not decided yet
-	Bad      []Bad       `json:"bad,omitempty"`    // oldest first
-	Events   []Event     `json:"events,omitempty"` // oldest first
-	Settings Settings    `json:"settings"`
-	Programs []Candidate `json:"programs,omitempty"` // the agent's own programs that were tried
+	Schema   int           `json:"schema"`
+	Current  int           `json:"current"`          // the generation to run when there is no intent; 0 = none
+	Good     int           `json:"good"`             // the last generation that proved itself; 0 = none
+	Before   int           `json:"before,omitempty"` // the good one before that; kept for a rollback
+	Next     int           `json:"next"`             // the number of the next generation; never used twice
+	Intent   *Intent       `json:"intent,omitempty"` // a switch that is not decided yet
+	Bad      []Bad         `json:"bad,omitempty"`    // oldest first
+	Events   []Event       `json:"events,omitempty"` // oldest first
+	Settings Settings      `json:"settings"`
+	Agent    digest.Digest `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
+	Programs []Candidate   `json:"programs,omitempty"` // agent programs that are not tried again
 }
 
 // Settings is what the node was told to follow. It is remembered here and written to config.json for people.
 type Settings struct {
 	Channel string   `json:"channel,omitempty"`
-	Root    string   `json:"root,omitempty"`    // fingerprint of the pinned root
-	Sources []string `json:"sources,omitempty"` // site URLs, in order
-	Watch   []string `json:"watch,omitempty"`   // directories in which volumes appear
-	Offline bool     `json:"offline,omitempty"` // the last install came from a volume
+	Root    string   `json:"root,omitempty"`  // fingerprint of the pinned root
+	Sites   []string `json:"sites,omitempty"` // URLs, in order of preference
+	Watch   []string `json:"watch,omitempty"` // directories (patterns) in which volumes appear
 }
 
-// Candidate is an agent program that the node tried to become.
+// Candidate is an agent program that the node tried to become and refused.
 type Candidate struct {
 	Digest digest.Digest `json:"digest"`
-	Reason string        `json:"reason,omitempty"` // why it was refused; "" = taken
+	Reason string        `json:"reason"`
 }
 
 // Intent is a switch in progress.
@@ -99,7 +99,7 @@ func (s State) clone() State {
 		s.Intent = &i
 	}
 	s.Bad, s.Events, s.Programs = slices.Clone(s.Bad), slices.Clone(s.Events), slices.Clone(s.Programs)
-	s.Settings.Sources, s.Settings.Watch = slices.Clone(s.Settings.Sources), slices.Clone(s.Settings.Watch)
+	s.Settings.Sites, s.Settings.Watch = slices.Clone(s.Settings.Sites), slices.Clone(s.Settings.Watch)
 	return s
 }
 

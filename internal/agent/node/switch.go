@@ -290,3 +290,32 @@ func (n *Node) Collect() ([]int, error) {
 	}
 	return kept, nil
 }
+
+// Untry gives back the attempt that Try counted, when the caller was asked to stop before it was decided.
+func (n *Node) Untry() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	next := n.state.clone()
+	if next.Intent == nil || next.Intent.Failed != "" || next.Intent.Tries >= Tries {
+		return nil
+	}
+	next.Intent.Tries++
+	return n.save(next)
+}
+
+// Abandon ends a switch that was never tried: the generation it came from stays current and nothing is refused.
+func (n *Node) Abandon(reason string) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	i := n.state.Intent
+	if i == nil || i.Tries != Tries || i.Failed != "" {
+		return errs.Errorf(errs.Conflict, "abandon: no switch that was never tried")
+	}
+	next := n.state.clone()
+	next.Intent, next.Current = nil, i.From
+	next.add(Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Reason: reason})
+	if err := n.save(next); err != nil {
+		return err
+	}
+	return n.links()
+}
