@@ -39,6 +39,7 @@ type Generation struct {
 type App struct {
 	App      string                  `json:"app"`
 	Version  string                  `json:"version"`
+	Commit   string                  `json:"commit,omitempty"`
 	Release  digest.Digest           `json:"release"`
 	Programs []Program               `json:"programs,omitempty"` // by artifact
 	Services map[string]spec.Service `json:"services,omitempty"`
@@ -159,7 +160,7 @@ func (g *Generation) check() error {
 				return bad("app %s: service %s runs artifact %q, which is not here", a.App, name, clip(s.Artifact, 80))
 			}
 			for volume := range s.Volumes {
-				if !nameOK.MatchString(volume) {
+				if !fileOK.MatchString(volume) {
 					return bad("app %s: service %s: volume %q is named badly", a.App, name, clip(volume, 80))
 				}
 			}

@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"overland/internal/errs"
+	"overland/internal/fetch"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+// OpenSource opens what a person named: a volume file or its first part, a depot directory, a site URL. The caller
+// calls the returned function when it is done with it.
+func OpenSource(name string) (Source, func() error, error) {
+	nothing := func() error { return nil }
+	if strings.HasPrefix(name, "https://") {
+		s, err := fetch.Site(name, fetch.SiteOptions{})
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, nothing, nil
+	}
+	info, err := os.Stat(name)
+	if err == nil && info.IsDir() {
+		d, err := fetch.Dir(name)
+		if err != nil {
+			return nil, nil, err
+		}
+		return d, nothing, nil
+	}
+	v, err := volume.Open(name)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) == errs.Internal {
+			err = errs.E(errs.NotFound, err)
+		}
+		return nil, nil, err
+	}
+	return v, v.Close, nil
+}
+
+// live reports whether src can be asked whether there is newer metadata now. Others are judged at the time at which they
+// were sealed.
+func live(src Source) bool {
+	if l, ok := src.(interface{ Live() bool }); ok {
+		return l.Live()
+	}
+	_, ok := src.(*fetch.SiteSource)
+	return ok
+}
+
+// OfferedRoot returns the fingerprint of the newest root that src offers, for a person to compare. It is not trusted.
+func OfferedRoot(ctx context.Context, src Source) (trust.Fingerprint, error) {
+	var newest []byte
+	for version := int64(1); version <= 1<<10; version++ {
+		b, err := src.Metadata(ctx, trust.WireName("root", version), trust.MaxRoot)
+		if errors.Is(err, fs.ErrNotExist) {
+			break // a source carries every root from the first
+		}
+		if err != nil {
+			return "", fmt.Errorf("%s: read root: %w", src.Name(), err)
+		}
+		newest = b
+	}
+	if newest == nil {
+		return "", errs.Errorf(errs.NotFound, "%s: offers no root of trust", src.Name())
+	}
+	return trust.FingerprintOf(newest)
+}
+
+// onlyChannel returns the one channel whose metadata src carries.
+func onlyChannel(src Source) (string, error) {
+	var found []string
+	if l, ok := src.(interface{ MetadataNames() []string }); ok {
+		for _, name := range l.MetadataNames() {
+			if c := channelOf(name); c != "" && !slices.Contains(found, c) {
+				found = append(found, c)
+			}
+		}
+	}
+	slices.Sort(found)
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "%s: the channel to follow is not known", src.Name()), "name it: --channel live")
+	}
+	return "", errs.Hint(errs.Errorf(errs.Invalid, "%s: carries several channels: %s", src.Name(), strings.Join(found, ", ")),
+		"name the one to follow: --channel %s", found[0])
+}
+
+// channelOf returns the channel of a metadata file's name, "3.channel%2Flive.json", or "".
+func channelOf(name string) string {
+	_, role, ok := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
+	if !ok {
+		return ""
+	}
+	role, err := url.PathUnescape(role)
+	if err != nil {
+		return ""
+	}
+	channel, ok := strings.CutPrefix(role, "channel/")
+	if !ok {
+		return ""
+	}
+	return channel
+}
+
+// volumeFiles returns what may be a volume or depot among what pattern matches and, for a directory, what it holds.
+func volumeFiles(pattern string) []string {
+	dirs, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil
+	}
+	var list []string
+	for _, dir := range dirs {
+		if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err == nil {
+			list = append(list, dir)
+			continue
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if name := e.Name(); strings.HasSuffix(name, ".volume") || strings.HasSuffix(name, ".volume.001") {
+				list = append(list, filepath.Join(dir, name))
+			}
+		}
+	}
+	return list
+}
