@@ -156,8 +156,9 @@ type Service struct {
 	Since    time.Time `json:"since,omitzero"`
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"last_exit,omitempty"`
-	Next     time.Time `json:"next,omitzero"` // when it is started again
-	Log      string    `json:"log"`           // its file
+	Error    string    `json:"error,omitempty"` // why the last start failed
+	Next     time.Time `json:"next,omitzero"`   // when it is started again
+	Log      string    `json:"log"`             // its file
 }
 
 // Look is the last look at a source.

@@ -15,7 +15,6 @@ import (
 	"overland/internal/trust"
 )
 
-
 // Install makes the node run what src says of its channel. A generation that does not prove itself is rolled back:
 // Report says why and the error is of kind errs.Partial. Nothing is written outside depot/ and trust/ before everything
 // is verified. Installing again what runs changes nothing.
@@ -40,6 +39,13 @@ func (a *Agent) install(ctx, staging context.Context, src Source, o InstallOptio
 	p, err := a.plan(staging, src, o)
 	if err != nil {
 		return Report{}, err
+	}
+	if err := a.stageAgent(staging, src, p.agent); err != nil {
+		if staging.Err() != nil {
+			return Report{}, err
+		}
+		a.problem("agent", err.Error())
+		a.o.Log.Warn("the agent program was not fetched", keyError, err)
 	}
 	if p.unchanged > 0 {
 		if err := a.saveSettings(p.settings); err != nil {
@@ -126,6 +132,9 @@ func (a *Agent) plan(ctx context.Context, src Source, o InstallOptions) (plan, e
 
 // compare finds out whether p is what the node runs already or what it refused.
 func (a *Agent) compare(p plan, st node.State, o InstallOptions) (plan, error) {
+	if len(p.generation.Apps) == 0 && st.Current == 0 && st.Intent == nil {
+		return p, errs.Errorf(errs.NotFound, "%s: channel %s names no application", p.generation.Source, p.generation.Channel)
+	}
 	content := p.generation.Content()
 	number := st.Current
 	if st.Intent != nil {
@@ -298,4 +307,3 @@ func untrusted(err error) error {
 	}
 	return err
 }
-

@@ -36,6 +36,7 @@ type Agent struct {
 
 	turn chan struct{} // holds one token: who has it may change the node
 	wake chan struct{} // look at every source now
+	hand chan struct{} // an agent program lies ready
 
 	mu       sync.Mutex
 	units    map[string]*unit
@@ -44,7 +45,9 @@ type Agent struct {
 	last     *Look
 	report   *Report
 	running  bool
-	abort    func() // ends the staging of a look in progress; nil when there is none
+	told     bool     // Ready was called
+	next     *program // the agent program to hand over to
+	abort    func()   // ends the staging of a look in progress; nil when there is none
 }
 
 // Open takes the lock of directory dir, makes what is missing and mends what a crash left. A running agent is
@@ -71,7 +74,7 @@ func Open(dir string, o Options) (*Agent, error) {
 	}
 	a := &Agent{
 		dir: n.Dir(), o: o, node: n, units: map[string]*unit{}, problems: map[string]string{},
-		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), hand: make(chan struct{}, 1),
 	}
 	a.turn <- struct{}{}
 	if a.depot, err = store.Open(filepath.Join(a.dir, "depot"), store.Options{FS: o.FS}); err != nil {

@@ -47,7 +47,7 @@ func (a *Agent) instance(number int, app node.App, name string, s spec.Service) 
 	}
 	inst := runtime.Instance{
 		Name: full, Dir: home, User: s.User, Spec: s, Programs: map[string]string{},
-		Log:    filepath.Join(a.dir, "log", full+".log"),
+		Log:    logPath(a.dir, full),
 		Record: filepath.Join(a.dir, "run", full+".json"),
 		Expand: func(text string) (string, error) { return runtime.Expand(text, vars) },
 	}

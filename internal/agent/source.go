@@ -137,3 +137,11 @@ func volumeFiles(pattern string) []string {
 	}
 	return list
 }
+
+// marker returns the file whose size and time tell that what lies at path has changed.
+func marker(path string) string {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return filepath.Join(path, "trust", "timestamp.json")
+	}
+	return path
+}

@@ -119,6 +119,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 	if err := a.apply(bounded, g); err != nil {
 		return nil, node.Verdict{Reason: err.Error()}
 	}
+	a.ready()
 	a.mu.Lock()
 	units := maps.Clone(a.units)
 	a.mu.Unlock()

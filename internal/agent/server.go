@@ -1,0 +1,182 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"overland/internal/errs"
+)
+
+const (
+	requestTime = 10 * time.Second // for a request to arrive, or a response to be taken
+	connections = 8                // requests answered at once
+	pathMax     = 100              // bytes of a path that a socket address surely holds
+)
+
+// server answers on the control socket. Only the owner of the node's directory can connect.
+type server struct {
+	a    *Agent
+	list *net.UnixListener
+	free chan struct{}
+	wait sync.WaitGroup
+}
+
+// listen opens the control socket. A socket that a dead agent left is replaced: the caller holds the node's lock.
+func (a *Agent) listen() (*server, error) {
+	path := socketPath(a.dir)
+	if err := a.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	if err := a.o.FS.Remove(path); err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	address, done, err := socketAddress(path)
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	defer done()
+	list, err := net.ListenUnix("unix", &net.UnixAddr{Name: address, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("control socket: %w", err)
+	}
+	list.SetUnlinkOnClose(false)
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("control socket: %w", err), list.Close())
+	}
+	return &server{a: a, list: list, free: make(chan struct{}, connections)}, nil
+}
+
+// socketAddress returns a name for path that fits into a socket address, and what to call when it is not needed any
+// more: a long path is reached through its open directory.
+func socketAddress(path string) (string, func(), error) {
+	if len(path) <= pathMax {
+		return path, func() {}, nil
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), filepath.Base(path)), func() { dir.Close() }, nil
+}
+
+// serve answers until ctx ends, and returns when every answer is given.
+func (s *server) serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.list.Close() })
+	defer stop()
+	defer s.wait.Wait()
+	for {
+		conn, err := s.list.AcceptUnix()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("control socket: %w", err)
+		}
+		s.free <- struct{}{}
+		s.wait.Add(1)
+		go func() {
+			defer s.wait.Done()
+			defer func() { <-s.free }()
+			defer conn.Close()
+			s.answer(ctx, conn)
+		}()
+	}
+}
+
+func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
+	end := time.Now().Add(requestTime)
+	if err := conn.SetReadDeadline(end); err != nil {
+		return
+	}
+	q, err := readRequest(conn)
+	var r Response
+	if err == nil {
+		r, err = s.a.handle(ctx, q)
+	}
+	r.Error = errorBody(err)
+	b, err := json.Marshal(r)
+	if err != nil {
+		return
+	}
+	if conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
+		_, _ = conn.Write(append(b, '\n')) // whoever asked may be gone
+	}
+}
+
+// handle does what q asks.
+func (a *Agent) handle(ctx context.Context, q Request) (Response, error) {
+	switch q.Op {
+	case OpStatus:
+		s := a.Status()
+		return Response{Status: &s}, nil
+	case OpHistory:
+		return Response{Events: a.History()}, nil
+	case OpLogs:
+		lines, err := a.Logs(q.Service, q.Lines)
+		return Response{Lines: lines}, err
+	case OpReload:
+		a.rouse()
+		return Response{}, nil
+	case OpRollback:
+		r, err := a.Rollback(ctx, q.Generation)
+		return Response{Report: &r}, err
+	case OpInstall:
+		src, done, err := OpenSource(q.Source)
+		if err != nil {
+			return Response{}, err
+		}
+		var o InstallOptions
+		if q.Install != nil {
+			o = *q.Install
+		}
+		r, err := a.Install(ctx, src, o)
+		if closed := done(); err == nil {
+			err = closed
+		}
+		return Response{Report: &r}, err
+	}
+	return Response{}, errs.Errorf(errs.Invalid, "control request: no verb %q", q.Op)
+}
+
+// Call sends q to the agent that runs in dir and returns its response. No agent there is errs.Unavailable; the
+// response's own error is returned as an error too. It waits as long as the request takes, or until ctx ends.
+func Call(ctx context.Context, dir string, q Request) (Response, error) {
+	path, err := filepath.Abs(socketPath(dir))
+	if err != nil {
+		return Response{}, err
+	}
+	away := func(err error) error {
+		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --dir %s", dir)
+	}
+	address, done, err := socketAddress(path)
+	if err != nil {
+		return Response{}, away(err)
+	}
+	defer done()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", address)
+	if err != nil {
+		return Response{}, away(err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		return Response{}, away(err)
+	}
+	var r Response
+	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+		if ctx.Err() != nil {
+			return Response{}, ctx.Err()
+		}
+		return Response{}, away(fmt.Errorf("it ended before it answered: %w", err))
+	}
+	return r, r.Error.Err()
+}

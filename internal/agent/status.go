@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"overland/internal/agent/node"
+	"overland/internal/errs"
+	"overland/internal/runtime"
+	"overland/internal/trust"
+)
+
+// Status returns the state of the node.
+func (a *Agent) Status() Status {
+	st := a.node.State()
+	s := statusOf(a.dir, st, nil)
+	number := st.Current
+	if st.Intent != nil {
+		number = st.Intent.Generation
+	}
+	if number > 0 {
+		if g, err := a.node.Generation(number); err == nil {
+			s = statusOf(a.dir, st, g)
+		}
+	}
+	s.PID, s.Agent, s.Platform = os.Getpid(), a.o.Version, string(a.o.Platform)
+	s.Root = string(a.trust.Fingerprint())
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.Running, s.Freshness, s.Last, s.Report = a.running, a.fresh, a.last, a.report
+	s.Problems = append(s.Problems, sortedValues(a.problems)...)
+	for i := range s.Services {
+		if u := a.units[s.Services[i].Name]; u != nil {
+			s.Services[i].fill(u.sup.Status())
+		}
+	}
+	return s
+}
+
+func sortedValues(m map[string]string) []string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, m[k])
+	}
+	return list
+}
+
+func (s *Service) fill(r runtime.Status) {
+	s.State, s.PID, s.Since, s.Restarts, s.Next = string(r.State), r.PID, r.Since, r.Restarts, r.NextStart
+	if r.LastExit != nil {
+		s.LastExit = r.LastExit.String()
+	}
+	s.Error = r.Err
+}
+
+// statusOf returns what the disk says: state st of dir, whose generation is g (nil = none, or unreadable).
+func statusOf(dir string, st node.State, g *node.Generation) Status {
+	s := Status{
+		Schema: 1, Dir: dir, Root: st.Settings.Root, Channel: st.Settings.Channel, Sites: st.Settings.Sites, Watch: st.Settings.Watch,
+		Generation: st.Current, Good: st.Good, Apps: []AppInfo{}, Services: []Service{},
+	}
+	if i := st.Intent; i != nil {
+		s.Trial = &Trial{Generation: i.Generation, From: i.From, TriesLeft: i.Tries, Deadline: i.Deadline, Failed: i.Failed}
+	}
+	for _, b := range st.Bad {
+		s.Refused = append(s.Refused, Refusal{Generation: b.Generation, Reason: b.Reason, At: b.At})
+	}
+	for _, p := range st.Programs {
+		s.Refused = append(s.Refused, Refusal{Reason: "agent program " + p.Digest.String() + ": " + p.Reason})
+	}
+	if g == nil {
+		return s
+	}
+	s.Apps = appInfos(g)
+	for _, app := range g.Apps {
+		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
+			full := app.App + "." + name
+			s.Services = append(s.Services, Service{Name: full, State: "unknown", Log: logPath(dir, full)})
+		}
+	}
+	return s
+}
+
+func logPath(dir, service string) string { return filepath.Join(dir, "log", service+".log") }
+
+// Peek returns the status of directory dir when no agent runs there; services are "unknown". Nothing is changed. A
+// directory without a node is errs.NotFound.
+func Peek(dir string) (Status, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return Status{}, err
+	}
+	st, g, err := node.Peek(dir)
+	if err != nil && g == nil && st.Schema == 0 {
+		return Status{}, err
+	}
+	s := statusOf(dir, st, g)
+	if err != nil {
+		s.Problems = append(s.Problems, err.Error())
+	}
+	if c, err := trust.OpenClient(filepath.Join(dir, "trust"), trust.ClientOptions{}); err == nil {
+		s.Root = string(c.Fingerprint())
+	}
+	return s, nil
+}
+
+// PeekHistory returns the history of dir without its lock, oldest first.
+func PeekHistory(dir string) ([]node.Event, error) {
+	st, _, err := node.Peek(dir)
+	if err != nil && st.Schema == 0 {
+		return nil, err
+	}
+	return st.Events, nil
+}
+
+// PeekLogs returns the last lines of the log of service app.service in dir; of "" those of every service, each line
+// with its service's name in front when there is more than one.
+func PeekLogs(dir, service string, lines int) ([]string, error) {
+	if lines <= 0 {
+		lines = 50
+	}
+	paths := []string{logPath(dir, service)}
+	if service == "" {
+		var err error
+		if paths, err = filepath.Glob(filepath.Join(dir, "log", "*.log")); err != nil {
+			return nil, err
+		}
+		slices.Sort(paths)
+	} else if filepath.Base(service) != service {
+		return nil, errs.Errorf(errs.Invalid, "service %q: not a name", service)
+	}
+	var list []string
+	for _, path := range paths {
+		tail, err := runtime.Tail(path, lines)
+		if errors.Is(err, os.ErrNotExist) {
+			return nil, errs.Hint(errs.Errorf(errs.NotFound, "service %s has no log here", service), "overland-agent status lists the services")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("logs of %s: %w", service, err)
+		}
+		if len(paths) > 1 {
+			name := filepath.Base(path)
+			for i := range tail {
+				tail[i] = name[:len(name)-len(".log")] + ": " + tail[i]
+			}
+		}
+		list = append(list, tail...)
+	}
+	return list, nil
+}
