@@ -1,85 +1,337 @@
 package volume
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"hash/crc32"
 	"io"
+	"io/fs"
+	"slices"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
-	"overland/internal/fsx"
-	"overland/internal/platform"
+	"overland/internal/errs"
+	"overland/internal/store"
 )
-
-// Agent is the node's program for one platform, a blob of the volume.
-type Agent struct {
-	Platform platform.Platform
-	Digest   digest.Digest
-	Size     int64 // bytes
-}
-
-// Content is what Seal puts into a volume.
-type Content struct {
-	Blobs  []ocispec.Descriptor                       // all of them, in any order; duplicates are no harm
-	Open   func(digest.Digest) (io.ReadCloser, error) // where their bytes come from; Seal verifies them
-	Index  []byte                                     // index.json, see store.MarshalIndex
-	Trust  map[string][]byte                          // metadata by its name on the wire: "2.root.json"
-	Agents []Agent                                    // at most one for each platform, their digests among Blobs
-}
-
-// Options changes how Seal works. The zero value works.
-type Options struct {
-	Split    int64                   // bytes of each part but the last; 0 = one file
-	Progress func(done, total int64) // bytes
-	FS       fsx.FS
-}
-
-// Info is what Seal made.
-type Info struct {
-	Paths  []string      // the file, or its parts in order
-	Size   int64         // bytes of all parts together
-	Digest digest.Digest // names the content: of overland.json and the central directory
-}
 
 // Entry is one file in the archive.
 type Entry struct {
-	Name   string
-	Offset int64 // of its bytes in the volume
-	Size   int64 // bytes
-	Digest digest.Digest
+	Name   string        // "blobs/sha256/…", "trust/2.root.json", "index.json", "overland.json", "oci-layout"
+	Offset int64         // of its bytes in the volume
+	Size   int64         // bytes
+	Digest digest.Digest // of its bytes; "" for overland.json, which names the others
 }
 
-// Volume is an open volume. It is safe for concurrent use.
-type Volume struct{}
-
-var errTODO = errors.New("not written yet")
-
-// Seal writes the volume path.
-func Seal(ctx context.Context, path string, c Content, o Options) (Info, error) {
-	return Info{}, errTODO
+// Volume is an open volume, read in place. It is safe for concurrent use.
+type Volume struct {
+	src     *source
+	members []member
+	names   map[string]int // name → index of members
+	doc     *document
+	stub    []byte
+	tail    []byte // central directory and end records
+	dir     int64  // offset of tail
+	digest  digest.Digest
 }
 
-// Open opens a volume: the file, its first part, or the name without the part's number.
-func Open(path string) (*Volume, error) { return nil, errTODO }
+// Open opens a volume for reading: the file, or any part, the list of parts, or the name that they have in common.
+// It reads the stub, overland.json and the central directory, and refuses (errs.Untrusted) a file that differs in them
+// from what Seal makes. Blobs are not read: see Verify. The caller closes it.
+func Open(path string) (*Volume, error) {
+	v, err := openVolume(path)
+	if err != nil {
+		return nil, fmt.Errorf("open volume %s: %w", path, err)
+	}
+	return v, nil
+}
 
-func (v *Volume) Close() error { return nil }
-func (v *Volume) Name() string { return "" }
+func openVolume(path string) (*Volume, error) {
+	src, err := openSource(path)
+	if err != nil {
+		return nil, errors.Join(err, src.Close())
+	}
+	v := &Volume{src: src}
+	if err := v.read(src, src.size); err != nil {
+		return nil, errors.Join(src.blame(context.Background(), err), src.Close())
+	}
+	return v, nil
+}
+
+// Close ends the reading. Readers that came from v fail afterwards.
+func (v *Volume) Close() error { return v.src.Close() }
+
+// Name returns the path of the volume, for messages.
+func (v *Volume) Name() string { return v.src.path }
+
+// Size returns the length of all parts together in bytes.
+func (v *Volume) Size() int64 { return v.src.size }
+
+// Digest names the content: it is the sha256 of the bytes of overland.json followed by those of the central directory.
+// Equal digests mean equal volumes, byte for byte; it takes no pass over the blobs, whose bytes Verify judges.
+func (v *Volume) Digest() digest.Digest { return v.digest }
+
+// Entries returns what is in the archive, in its order.
+func (v *Volume) Entries() []Entry {
+	list := make([]Entry, len(v.members))
+	for i := range v.members {
+		m := &v.members[i]
+		d := m.digest()
+		if d == "" {
+			d = v.doc.Files[m.name]
+		}
+		list[i] = Entry{Name: m.name, Offset: m.data, Size: m.size, Digest: d}
+	}
+	return list
+}
+
+// Agents returns the agents in the volume, one for a platform at most.
+func (v *Volume) Agents() []Agent { return v.doc.agents() }
+
+// Has reports whether the volume has blob d.
+func (v *Volume) Has(d digest.Digest) bool { return v.blob(d) != nil }
+
+func (v *Volume) blob(d digest.Digest) *member {
+	if _, err := digest.Parse(string(d)); err != nil {
+		return nil
+	}
+	return v.find(blobName(d))
+}
+
+func (v *Volume) find(name string) *member {
+	if i, ok := v.names[name]; ok {
+		return &v.members[i]
+	}
+	return nil
+}
+
+// ReaderAt returns the bytes of blob d as they are in the file, not verified, or an error that wraps store.ErrNotFound.
+func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) {
+	m := v.blob(d)
+	if m == nil {
+		return nil, errs.Errorf(errs.NotFound, "volume %s: blob %s: %w", v.Name(), d, store.ErrNotFound)
+	}
+	return io.NewSectionReader(v.src, m.data, m.size), nil
+}
+
+// Open returns the bytes of blob d from offset off on, not verified, and its whole length. The error for a blob that
+// is not there wraps fs.ErrNotExist. So a *Volume is a fetch.Source.
 func (v *Volume) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
-	return nil, 0, errTODO
+	if err := ctx.Err(); err != nil {
+		return nil, 0, err
+	}
+	r, err := v.ReaderAt(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	if _, err := r.Seek(off, io.SeekStart); err != nil || off > r.Size() {
+		return nil, 0, errs.Errorf(errs.Invalid, "volume %s: blob %s: offset %d of %d", v.Name(), d, off, r.Size())
+	}
+	return io.NopCloser(r), r.Size(), nil
 }
-func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) { return nil, errTODO }
-func (v *Volume) Has(d digest.Digest) bool                            { return false }
+
+// Bytes returns blob d, verified. So a *Volume is a store.Getter.
 func (v *Volume) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error) {
-	return nil, errTODO
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m := v.blob(d)
+	if m == nil {
+		return nil, errs.Errorf(errs.NotFound, "volume %s: blob %s: %w", v.Name(), d, store.ErrNotFound)
+	}
+	return v.bytes(m, d, limit)
 }
+
+// Metadata returns the metadata file name, as it is called on the wire, or an error that wraps fs.ErrNotExist. So a
+// *Volume is a trust.MetadataSource.
 func (v *Volume) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	return nil, errTODO
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m := v.find(prefixTrust + name)
+	if m == nil {
+		return nil, errs.Errorf(errs.NotFound, "volume %s: metadata %s: %w", v.Name(), name, fs.ErrNotExist)
+	}
+	return v.bytes(m, v.doc.Files[m.name], limit)
 }
-func (v *Volume) MetadataNames() []string                                            { return nil }
-func (v *Volume) Index() ([]byte, error)                                             { return nil, errTODO }
-func (v *Volume) Tags() ([]ocispec.Descriptor, error)                                { return nil, errTODO }
-func (v *Volume) Entries() []Entry                                                   { return nil }
-func (v *Volume) Agents() []Agent                                                    { return nil }
-func (v *Volume) Verify(ctx context.Context, progress func(done, total int64)) error { return errTODO }
-func (v *Volume) Extract(ctx context.Context, dir string, f fsx.FS) error            { return errTODO }
+
+// MetadataNames returns the names of all metadata, sorted.
+func (v *Volume) MetadataNames() []string {
+	var list []string
+	for i := range v.members {
+		if name, ok := strings.CutPrefix(v.members[i].name, prefixTrust); ok {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// Index returns index.json, verified.
+func (v *Volume) Index() ([]byte, error) {
+	return v.bytes(v.find(nameIndex), v.doc.Files[nameIndex], maxFile)
+}
+
+// Tags returns what index.json lists; see store.TagOf.
+func (v *Volume) Tags() ([]ocispec.Descriptor, error) {
+	b, err := v.Index()
+	if err != nil {
+		return nil, err
+	}
+	list, err := store.ParseIndex(b)
+	if err != nil {
+		return nil, untrusted("volume %s: %s: %w", v.Name(), nameIndex, err)
+	}
+	return list, nil
+}
+
+// bytes returns the bytes of m, judged by want, or by the checksum alone where there is none.
+func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, error) {
+	if m.size > limit {
+		return nil, fmt.Errorf("volume %s: %s: %d bytes, at most %d wanted: %w", v.Name(), m.name, m.size, limit, store.ErrTooLarge)
+	}
+	b := make([]byte, m.size)
+	if _, err := io.ReadFull(io.NewSectionReader(v.src, m.data, m.size), b); err != nil {
+		return nil, fmt.Errorf("volume %s: %s: %w", v.Name(), m.name, err)
+	}
+	if got := digest.Of(b); want != "" && got != want {
+		return nil, untrusted("volume %s: %s: its bytes are %s: %w", v.Name(), m.name, got, digest.ErrMismatch)
+	}
+	if crc32.ChecksumIEEE(b) != m.crc {
+		return nil, untrusted("volume %s: %s: checksum: %w", v.Name(), m.name, digest.ErrMismatch)
+	}
+	return b, nil
+}
+
+// read takes in the structure of the volume in r, which has size bytes.
+func (v *Volume) read(r io.ReaderAt, size int64) error {
+	head := make([]byte, stubSize)
+	if n, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+		return err
+	} else if n < len(head) {
+		return untrusted("%d bytes: not a volume, or cut short", size)
+	}
+	if !bytes.HasPrefix(head, []byte(magic)) {
+		if text, ok := strings.CutPrefix(string(head[:len(magic)+8]), magicStem); ok {
+			line, _, _ := strings.Cut(text, "\n")
+			return errs.Hint(untrusted("format version %.8q, this program reads %d", line, version), "use a newer overland or overland-agent")
+		}
+		return untrusted("not a volume")
+	}
+	end, err := readEnd(r, size)
+	if err != nil {
+		return err
+	}
+	if v.members, err = readDirectory(r, end); err != nil {
+		return err
+	}
+	if err := v.readDocument(r); err != nil {
+		return fmt.Errorf("%s: %w", nameDocument, err)
+	}
+	return v.compare(r, size, head)
+}
+
+// readDocument finds overland.json before the places of the others are judged: it takes part in judging them.
+func (v *Volume) readDocument(r io.ReaderAt) error {
+	i := slices.IndexFunc(v.members, func(m member) bool { return m.name == nameDocument })
+	if i < 0 {
+		return untrusted("missing")
+	}
+	m := v.members[i]
+	if m.size > maxFile {
+		return untrusted("%d bytes, at most %d", m.size, maxFile)
+	}
+	m.data = m.header + lenLocal + int64(len(m.name))
+	b := make([]byte, m.size)
+	if n, err := r.ReadAt(b, m.data); n < len(b) {
+		return untrusted("cut short: %w", err)
+	}
+	if crc32.ChecksumIEEE(b) != m.crc {
+		return untrusted("checksum: %w", digest.ErrMismatch)
+	}
+	var err error
+	if v.doc, err = parseDocument(b); err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	v.digest = digest.Of(b) // completed by compare
+	return nil
+}
+
+// compare refuses a volume that is not laid out as Seal would do it: other places, other headers, bytes between
+// entries, another program in front, anything behind.
+func (v *Volume) compare(r io.ReaderAt, size int64, head []byte) error {
+	agents := v.doc.agents()
+	found := slices.Clone(v.members)
+	var err error
+	if v.dir, err = arrange(v.members, agents); err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	v.names = make(map[string]int, len(v.members))
+	sizes := make(map[digest.Digest]int64, len(v.members))
+	for i := range v.members {
+		m := &v.members[i]
+		if m.name != found[i].name || m.header != found[i].header {
+			return untrusted("%s: at offset %d, where %s belongs", found[i].name, found[i].header, m.name)
+		}
+		v.names[m.name] = i
+		if d := m.digest(); d != "" {
+			sizes[d] = m.size
+		} else if m.size > maxFile {
+			return untrusted("%s: %d bytes, at most %d", m.name, m.size, maxFile)
+		} else if _, ok := v.doc.Files[m.name]; !ok && m.name != nameDocument {
+			return untrusted("%s: not listed in %s", m.name, nameDocument)
+		}
+	}
+	for name := range v.doc.Files {
+		if v.find(name) == nil || name == nameDocument {
+			return untrusted("%s: missing", name)
+		}
+	}
+	if v.find(nameIndex) == nil || v.doc.Files[nameLayout] != digest.Of([]byte(ociLayout)) {
+		return untrusted("%s or %s: missing, or not a layout that this program reads", nameIndex, nameLayout)
+	}
+	if err := checkListed(sizes, agents, nil); err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	if v.stub, err = stub(agents, v.members); err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	if at := differ(head, v.stub); at >= 0 {
+		return untrusted("the program in front is not the one that Overland puts there (byte %d): damaged or forged", at)
+	}
+	return v.compareTail(r, size)
+}
+
+func (v *Volume) compareTail(r io.ReaderAt, size int64) error {
+	directory, end := tail(v.members, v.dir)
+	v.tail = append(directory, end...)
+	if v.dir+int64(len(v.tail)) != size {
+		return untrusted("%d bytes, its entries make %d", size, v.dir+int64(len(v.tail)))
+	}
+	got := make([]byte, len(v.tail))
+	if n, err := r.ReadAt(got, v.dir); n < len(got) {
+		return fmt.Errorf("central directory: %w", err)
+	}
+	if at := differ(got, v.tail); at >= 0 {
+		return untrusted("central directory: damaged or forged (byte %d)", v.dir+int64(at))
+	}
+	doc := v.find(nameDocument)
+	b := make([]byte, doc.size)
+	if n, err := r.ReadAt(b, doc.data); n < len(b) || digest.Of(b) != v.digest {
+		return untrusted("%s: changed while it was read: %w", nameDocument, errors.Join(err, digest.ErrMismatch))
+	}
+	v.digest = identity(b, directory)
+	return nil
+}
+
+// differ returns the first offset at which a and b, of one length, differ, or -1.
+func differ(a, b []byte) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}

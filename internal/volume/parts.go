@@ -1,0 +1,234 @@
+package volume
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+const (
+	maxParts    = 999
+	partsSuffix = ".parts"
+	tempMark    = ".tmp-" // see fsx.FS.Create
+	maxManifest = maxParts * (2*digest.Size + 300)
+)
+
+func untidy(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }
+
+// partName returns the path of a part, counted from 0, of the volume path.
+func partName(path string, part int) string { return fmt.Sprintf("%s.%03d", path, part+1) }
+
+// trimPart returns path without a part's number at its end.
+func trimPart(path string) string {
+	const n = len(".001")
+	if len(path) <= n || path[len(path)-n] != '.' || strings.Trim(path[len(path)-n+1:], "0123456789") != "" {
+		return path
+	}
+	return path[:len(path)-n]
+}
+
+// cutTemp returns the name of the file that the temporary file name would have become.
+func cutTemp(name string) (string, bool) {
+	name, ok := strings.CutPrefix(name, ".")
+	i := strings.LastIndex(name, tempMark)
+	if !ok || i < 0 {
+		return "", false
+	}
+	return name[:i], true
+}
+
+// manifest is FILE.parts: the digests of the parts, in order. It is text that `sha256sum -c` reads.
+type manifest []digest.Digest
+
+func (m manifest) marshal(path string) []byte {
+	var b bytes.Buffer
+	for i, d := range m {
+		fmt.Fprintf(&b, "%s  %s\n", d.Encoded(), filepath.Base(partName(path, i)))
+	}
+	return b.Bytes()
+}
+
+// parseManifest accepts only the bytes that marshal makes.
+func parseManifest(b []byte, path string) (manifest, error) {
+	var m manifest
+	for line := range strings.Lines(string(b)) {
+		d, err := digest.FromHex(line[:min(len(line), 2*digest.Size)])
+		if err != nil {
+			return nil, err
+		}
+		if m = append(m, d); len(m) > maxParts {
+			return nil, fmt.Errorf("more than %d parts", maxParts)
+		}
+	}
+	if len(m) == 0 || !bytes.Equal(b, m.marshal(path)) {
+		return nil, fmt.Errorf("does not list %s and so on", filepath.Base(partName(path, 0)))
+	}
+	return m, nil
+}
+
+// source is the bytes of a volume: one file, or parts one after the other.
+type source struct {
+	path   string // without a part's number
+	files  []*os.File
+	sizes  []int64
+	size   int64
+	parts  manifest // nil for one file
+	lonely bool     // one file that is named like a part
+}
+
+// openSource finds the volume path: the file, one of its parts, its list of parts, or the name without all that.
+func openSource(path string) (*source, error) {
+	base := trimPart(strings.TrimSuffix(path, partsSuffix))
+	s := &source{path: path}
+	if _, err := os.Lstat(base + partsSuffix); err == nil && (base != path || !exists(path)) {
+		s.path = base
+		return s, s.openParts()
+	}
+	if exists(partName(base, 0)) && !exists(path) {
+		return s, lonely(untrusted("part list %s is missing", base+partsSuffix))
+	}
+	s.lonely = base != path
+	err := s.add(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = errs.E(errs.NotFound, err)
+	}
+	return s, err
+}
+
+func lonely(err error) error {
+	return errs.Hint(err, "if this is one part of several, copy all of them and the list that ends in %s", partsSuffix)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+func (s *source) openParts() error {
+	f, err := os.Open(s.path + partsSuffix)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err != nil {
+		return err
+	}
+	if s.parts, err = parseManifest(b, s.path); err != nil {
+		return errs.Hint(untrusted("part list %s: damaged: %w", f.Name(), err),
+			"copy it again, and give the parts the names that they were sealed with")
+	}
+	for i := range s.parts {
+		err := s.add(partName(s.path, i))
+		if errors.Is(err, fs.ErrNotExist) {
+			return errs.Hint(untrusted("part %s is missing", partName(s.path, i)), "copy it beside the others")
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *source) add(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	s.files = append(s.files, f)
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return untidy("%s is not a file", path)
+	}
+	s.sizes = append(s.sizes, info.Size())
+	s.size += info.Size()
+	return nil
+}
+
+func (s *source) Close() error {
+	var err error
+	for _, f := range s.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
+// ReadAt reads across parts, as io.ReaderAt.
+func (s *source) ReadAt(p []byte, off int64) (int, error) {
+	done := 0
+	for i, f := range s.files {
+		if off >= s.sizes[i] {
+			off -= s.sizes[i]
+			continue
+		}
+		n, err := f.ReadAt(p[done:done+int(min(int64(len(p)-done), s.sizes[i]-off))], off)
+		done += n
+		if done == len(p) {
+			return done, nil
+		}
+		if err != nil && err != io.EOF {
+			return done, err
+		}
+		if off += int64(n); off < s.sizes[i] {
+			return done, io.ErrUnexpectedEOF // shorter than it was when it was opened
+		}
+		off = 0
+	}
+	return done, io.EOF
+}
+
+// blame hashes the parts and returns err with the names of those that are not what the list promises. A volume of one
+// file has nobody to blame.
+func (s *source) blame(ctx context.Context, err error) error {
+	buf := make([]byte, bufferSize)
+	var bad []error
+	for i, f := range s.files {
+		if s.parts == nil {
+			break
+		}
+		h := digest.New()
+		if rerr := copyRange(ctx, h, f, buf); rerr != nil {
+			return errors.Join(err, rerr)
+		}
+		if perr := s.judge(i, h.Digest()); perr != nil {
+			bad = append(bad, perr)
+		}
+	}
+	switch {
+	case s.lonely:
+		return lonely(err)
+	case bad == nil:
+		return err
+	}
+	return errs.Hint(errs.E(errs.Untrusted, errors.Join(bad...)), "copy that part again")
+}
+
+// judge returns an error when part i, whose bytes are named got, is not the one that the list promises.
+func (s *source) judge(i int, got digest.Digest) error {
+	name := partName(s.path, i)
+	if got == s.parts[i] {
+		return nil
+	}
+	for j, d := range s.parts {
+		if d == got {
+			return untrusted("part %s holds the bytes of %s: swapped", name, partName(s.path, j))
+		}
+	}
+	if i > 0 && i < len(s.files)-1 && s.sizes[i] < s.sizes[0] {
+		return untrusted("part %s is cut short: %d bytes, want %d", name, s.sizes[i], s.sizes[0])
+	}
+	return untrusted("part %s is damaged or cut short (or its line in %s): its bytes are %s, want %s: %w",
+		name, filepath.Base(s.path)+partsSuffix, got, s.parts[i], digest.ErrMismatch)
+}

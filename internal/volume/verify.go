@@ -1,0 +1,175 @@
+package volume
+
+import (
+	"context"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+// Verify reads the volume once, front to back, and returns an error (errs.Untrusted) that names the first thing that
+// is wrong: a part, a header, an entry. It judges bytes; whom to believe about them is for trust. progress, which may
+// be nil, is called with bytes from Verify's goroutine.
+func (v *Volume) Verify(ctx context.Context, progress func(done, total int64)) error {
+	if err := v.walk(ctx, progress, func(*member) (io.WriteCloser, error) { return nil, nil }); err != nil {
+		return fmt.Errorf("verify volume %s: %w", v.Name(), err)
+	}
+	return nil
+}
+
+// walk reads everything in order, judges it, and gives each entry's bytes to what open returns for it, before they are
+// judged; a nil writer takes nothing. The last Close comes after the judgement of its entry.
+func (v *Volume) walk(ctx context.Context, progress func(done, total int64), open func(*member) (io.WriteCloser, error)) error {
+	if err := v.checkIndex(); err != nil {
+		return v.src.blame(ctx, err)
+	}
+	w := &walker{v: v, buf: make([]byte, bufferSize), progress: progress, parts: digest.New()}
+	err := w.run(ctx, open)
+	if errs.KindOf(err) == errs.Untrusted {
+		return v.src.blame(ctx, err)
+	}
+	return err
+}
+
+// checkIndex refuses an index.json that lists what the volume has not.
+func (v *Volume) checkIndex() error {
+	list, err := v.Tags()
+	if err != nil {
+		return err
+	}
+	sizes := make(map[digest.Digest]int64, len(list))
+	for _, d := range list {
+		if m := v.blob(d.Digest); m != nil {
+			sizes[d.Digest] = m.size
+		}
+	}
+	return errs.E(errs.Untrusted, checkListed(sizes, nil, list))
+}
+
+type walker struct {
+	v        *Volume
+	off      int64
+	buf      []byte
+	progress func(done, total int64)
+	part     int           // that off is in
+	parts    digest.Hasher // of the bytes of that part so far
+	partEnd  int64         // offset
+}
+
+func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, error)) error {
+	if w.v.src.parts != nil {
+		w.partEnd = w.v.src.sizes[0]
+	}
+	if err := w.same(w.v.stub, "the program in front"); err != nil {
+		return err
+	}
+	var header []byte
+	for i := range w.v.members {
+		m := &w.v.members[i]
+		header = appendLocal(header[:0], m)
+		if err := w.same(header, "header of "+m.name); err != nil {
+			return err
+		}
+		out, err := open(m)
+		if err != nil {
+			return err
+		}
+		err = w.entry(ctx, m, out)
+		if out != nil {
+			if cerr := out.Close(); err == nil {
+				err = cerr
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", m.name, err)
+		}
+	}
+	return w.same(w.v.tail, "central directory")
+}
+
+// same reads what must be the bytes want.
+func (w *walker) same(want []byte, what string) error {
+	for len(want) > 0 {
+		b := w.buf[:min(len(want), len(w.buf))]
+		if err := w.read(b); err != nil {
+			return err
+		}
+		if at := differ(b, want[:len(b)]); at >= 0 {
+			return untrusted("%s: damaged or forged (byte %d)", what, w.off-int64(len(b)-at))
+		}
+		want = want[len(b):]
+	}
+	return nil
+}
+
+func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
+	h := digest.New()
+	crc := uint32(0)
+	for left := m.size; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := w.buf[:min(left, int64(len(w.buf)))]
+		if err := w.read(b); err != nil {
+			return err
+		}
+		left -= int64(len(b))
+		h.Write(b)
+		crc = crc32.Update(crc, crc32.IEEETable, b)
+		if out != nil {
+			if _, err := out.Write(b); err != nil {
+				return err
+			}
+		}
+		if w.progress != nil {
+			w.progress(w.off, w.v.Size())
+		}
+	}
+	want := m.digest()
+	if want == "" {
+		want = w.v.doc.Files[m.name]
+	}
+	if got := h.Digest(); want != "" && got != want {
+		return untrusted("its bytes are %s: %w", got, digest.ErrMismatch)
+	}
+	if crc != m.crc {
+		return untrusted("checksum: %w", digest.ErrMismatch)
+	}
+	return nil
+}
+
+// read fills b with the next bytes and hashes them for the part that they are in.
+func (w *walker) read(b []byte) error {
+	if n, err := w.v.src.ReadAt(b, w.off); n < len(b) {
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			return untrusted("cut short at byte %d while it was read", w.off+int64(n))
+		}
+		return err
+	}
+	w.off += int64(len(b))
+	if w.v.src.parts == nil {
+		return nil
+	}
+	for start := w.off - int64(len(b)); len(b) > 0; {
+		n := min(int64(len(b)), w.partEnd-start)
+		w.parts.Write(b[:n])
+		b, start = b[n:], start+n
+		if start < w.partEnd {
+			continue
+		}
+		if err := w.v.src.judge(w.part, w.parts.Digest()); err != nil {
+			return err
+		}
+		w.parts.Reset()
+		if w.part++; w.part < len(w.v.src.sizes) {
+			w.partEnd += w.v.src.sizes[w.part]
+		}
+	}
+	return nil
+}
+
+var _ store.Getter = (*Volume)(nil)
