@@ -56,17 +56,25 @@ func (s Slots) choose() (choice, error) {
 // takeBack ends a switch that failed: the new version is refused with its reason and the old one is current again.
 // Each step can be repeated, so a power cut between two of them is mended by the next start.
 func (s Slots) takeBack(i intent) error {
-	reason := i.Reason
-	if reason == "" {
-		reason = "the machine or the supervisor stopped during every try"
-	}
-	if err := s.refuse(i.To, reason); err != nil {
+	if err := s.condemn(i); err != nil {
 		return fmt.Errorf("take back agent %s: %w", i.To, err)
 	}
 	if err := s.FS.Symlink(string(i.From), s.path("current")); err != nil {
 		return fmt.Errorf("take back agent %s: %w", i.To, err)
 	}
 	return s.FS.Remove(s.path("intent.json"))
+}
+
+// condemn refuses a version that used up its tries. One that was lost or cut short on the disk is only removed: it may
+// be staged again.
+func (s Slots) condemn(i intent) error {
+	if _, refused := s.refused(i.To); !refused && i.Tries > 0 {
+		return s.FS.RemoveAll(s.path(string(i.To)))
+	}
+	if i.Reason == "" {
+		i.Reason = "the machine or the supervisor stopped during every try"
+	}
+	return s.refuse(i.To, i.Reason)
 }
 
 // settle ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.

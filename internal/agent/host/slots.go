@@ -254,6 +254,9 @@ func (s Slots) refused(slot Slot) (string, bool) {
 
 // refuse takes slot out for good and says why; its program is removed to free the space.
 func (s Slots) refuse(slot Slot, reason string) error {
+	if err := s.FS.Mkdir(s.path(string(slot)), 0o755); err != nil {
+		return err
+	}
 	if err := s.FS.WriteFile(s.path(string(slot), "refused"), []byte(reason+"\n"), 0o644); err != nil {
 		return err
 	}

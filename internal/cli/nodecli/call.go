@@ -43,6 +43,9 @@ func (c *call) check() (err error) {
 	if c.dir, err = filepath.Abs(c.dir); err != nil {
 		return err
 	}
+	if err := host.CheckDir(c.dir); err != nil {
+		return err
+	}
 	if c.volume != "" {
 		// The agent that runs has another working directory.
 		if c.volume, err = filepath.Abs(c.volume); err != nil {
