@@ -32,11 +32,14 @@ type SiteURL struct {
 func (u SiteURL) String() string { return u.Base() + "#" + u.Pin.String() }
 
 // Base returns the URL without the pin.
-func (u SiteURL) Base() string { return "https://" + u.Addr.String() }
+func (u SiteURL) Base() string {
+	return "https://" + strings.Replace(u.Addr.String(), "%", "%25", 1) // an IPv6 zone, RFC 6874
+}
 
 const (
 	siteURLLimit = 512
 	defaultPort  = 443
+	zoneLimit    = 15 // the longest name of a network interface on Linux
 	sitePattern  = "https://10.0.0.1:8443#sha256:… (overland site init prints it)"
 )
 
@@ -69,6 +72,9 @@ func parseSiteURL(raw string) (SiteURL, error) {
 	if err != nil {
 		return SiteURL{}, fmt.Errorf("the host is not an IP address")
 	}
+	if zone := ip.Zone(); len(zone) > zoneLimit || strings.ContainsFunc(zone, notInZone) {
+		return SiteURL{}, fmt.Errorf("zone %q", zone)
+	}
 	port := uint64(defaultPort)
 	if p := u.Port(); p != "" {
 		if port, err = strconv.ParseUint(p, 10, 16); err != nil || port == 0 {
@@ -80,6 +86,10 @@ func parseSiteURL(raw string) (SiteURL, error) {
 		return SiteURL{}, err
 	}
 	return SiteURL{Addr: netip.AddrPortFrom(ip.Unmap(), uint16(port)), Pin: pin}, nil
+}
+
+func notInZone(c rune) bool {
+	return !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.ContainsRune("._-", c))
 }
 
 func parsePin(s string) (Pin, error) {

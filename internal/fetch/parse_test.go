@@ -1,0 +1,108 @@
+package fetch
+
+import (
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+const onePin = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func TestParseSiteURL(t *testing.T) {
+	for raw, want := range map[string]string{
+		"https://10.0.0.1:8443#" + onePin:                             "https://10.0.0.1:8443#" + onePin,
+		"https://10.0.0.1/#" + onePin:                                 "https://10.0.0.1:443#" + onePin,
+		"https://[fd00::1]:8443#" + onePin:                            "https://[fd00::1]:8443#" + onePin,
+		"https://[::ffff:10.0.0.1]:8443#" + onePin:                    "https://10.0.0.1:8443#" + onePin,
+		"https://10.0.0.1:8443#sha256:" + strings.ToUpper(onePin[7:]): "https://10.0.0.1:8443#" + onePin,
+	} {
+		u, err := ParseSiteURL(raw)
+		if err != nil || u.String() != want {
+			t.Errorf("%s: got %s, %v; want %s", raw, u, err, want)
+		}
+	}
+	for _, raw := range []string{
+		"", "10.0.0.1:8443", "http://10.0.0.1#" + onePin, "https://site.example:8443#" + onePin, "https://10.0.0.1:8443",
+		"https://10.0.0.1:8443#md5:00", "https://10.0.0.1:8443#sha256:00", "https://10.0.0.1:0#" + onePin,
+		"https://10.0.0.1:99999#" + onePin, "https://me@10.0.0.1#" + onePin, "https://10.0.0.1/path#" + onePin,
+		"https://10.0.0.1?q#" + onePin, "https:10.0.0.1#" + onePin, "https://10.0.0.1:8443#" + onePin + strings.Repeat("0", 600),
+	} {
+		if u, err := ParseSiteURL(raw); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+			t.Errorf("%q: got %v, %v; want Invalid with a hint", raw, u, err)
+		}
+	}
+}
+
+func TestParseContentRange(t *testing.T) {
+	for s, want := range map[string]contentRange{
+		"bytes 5-9/10":   {5, 9, 10},
+		"bytes 0-0/1":    {0, 0, 1},
+		"bytes 5-9/*":    {5, 9, -1},
+		"bytes */10":     {-1, -1, 10},
+		"bytes 5-9/9999": {5, 9, 9999},
+	} {
+		if got, err := parseContentRange(s); err != nil || got != want {
+			t.Errorf("%q: got %v, %v; want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{
+		"", "bytes", "bytes 5-9", "5-9/10", "bytes 9-5/10", "bytes 5-10/10", "bytes -5/10", "bytes 5-/10", "bytes */*",
+		"bytes +5-9/10", "bytes 5-9/99999999999999999999", "bytes 5 - 9/10", "items 5-9/10", "bytes 1-2,4-5/10",
+	} {
+		if got, err := parseContentRange(s); err == nil {
+			t.Errorf("%q: got %v, want an error", s, got)
+		}
+	}
+}
+
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 5-9/10", "bytes */10", "bytes 5-9/*", "bytes 9-5/10", "bytes 0-9223372036854775807/*"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		r, err := parseContentRange(s)
+		if err != nil {
+			return
+		}
+		if r.first < -1 || r.last < r.first || r.size >= 0 && r.last >= r.size || r.first < 0 && r.size < 0 {
+			t.Errorf("%q was read as %v", s, r)
+		}
+	})
+}
+
+func FuzzSiteURL(f *testing.F) {
+	for _, s := range []string{"https://10.0.0.1:8443#" + onePin, "https://[fd00::1%25eth0]:1#" + onePin, "https://x", "%", "https://10.0.0.1:8443/#" + onePin} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := ParseSiteURL(raw)
+		if err != nil {
+			return
+		}
+		again, err := ParseSiteURL(u.String())
+		if err != nil || again != u {
+			t.Errorf("%q became %q, which reads as %v, %v", raw, u, again, err)
+		}
+	})
+}
+
+func FuzzChunkList(f *testing.F) {
+	f.Add([]byte{}, int64(0))
+	f.Add(make([]byte, 64), int64(store.ChunkSize+1))
+	f.Add(make([]byte, 33), int64(2*store.ChunkSize))
+	f.Add([]byte{}, int64(-1))
+	f.Add([]byte{}, int64(1<<63-1))
+	f.Fuzz(func(t *testing.T, raw []byte, size int64) {
+		list, err := parseChunks(raw, size)
+		if err != nil {
+			return
+		}
+		// Every byte of the blob has a chunk in the list.
+		if size > 0 {
+			_ = list.holds((size-1)/store.ChunkSize, make([]byte, digest.Size))
+		}
+	})
+}

@@ -1,0 +1,538 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+	"overland/internal/testkit/badlink"
+)
+
+func flip(at ...int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		for _, i := range at {
+			if i < len(b) {
+				b[i] ^= 1
+			}
+		}
+		return b
+	}
+}
+
+func TestALiarAmongThreeIsNamedAndCostsOneChunk(t *testing.T) {
+	body := random(21, 12*mib+99)
+	b, list := withChunks(t, body)
+	liar := behind(t, badlink.Faults{}, body, list)
+	liar.Origin.Set(badlink.Liar, 5*mib+17, 8*mib)
+	honest, third := behind(t, badlink.Faults{}, body, list), behind(t, badlink.Faults{}, body, list)
+	s := newStore(t)
+	var accused []*SourceError
+	var moved int64
+	o := quick(liar.src, honest.src, third.src)
+	o.Liar = func(e *SourceError) { accused = append(accused, e) }
+	o.Progress = func(e Event) {
+		if e.Digest == b.Digest {
+			moved = e.Moved
+		}
+	}
+	f := New(s, o)
+	if err := f.Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+	if len(accused) != 1 || accused[0].Source != liar.src.Name() || accused[0].Digest != b.Digest || !errors.Is(accused[0], digest.ErrMismatch) {
+		t.Errorf("accused %v, want the first source alone", accused)
+	}
+	if waste := moved - b.Size; waste > mib {
+		t.Errorf("a bad byte cost %d bytes, want at most one chunk", waste)
+	}
+	before := liar.Counts().Conns
+	if err := s.Remove(b.Digest); err != nil {
+		t.Fatal(err)
+	}
+	requests, _ := liar.Requests()
+	if err := f.Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	if again, _ := liar.Requests(); again != requests {
+		t.Errorf("the liar was asked again (%d connections before)", before)
+	}
+}
+
+func TestOnlyLiarsIsUntrusted(t *testing.T) {
+	body := random(22, 3*mib)
+	b, list := withChunks(t, body)
+	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body), "unknown size": {Digest: b.Digest, Size: -1}} {
+		t.Run(name, func(t *testing.T) {
+			good := having("keeper of the list", nil, list)
+			f := New(newStore(t), quick(having("liar 1", flip(5), body), having("liar 2", flip(2*mib), body), good))
+			err := f.Fetch(t.Context(), b)
+			if errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
+				t.Fatalf("got %v (%v), want Untrusted with a hint", err, errs.KindOf(err))
+			}
+			for _, name := range []string{"liar 1", "liar 2"} {
+				if !strings.Contains(err.Error(), name) {
+					t.Errorf("%v does not name %s", err, name)
+				}
+			}
+		})
+	}
+}
+
+// cutAfter passes on n bytes of each stream.
+func cutAfter(src *fake, n int64) *fake {
+	return &fake{name: src.name, open: func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+		rc, size, err := src.Open(ctx, d, off)
+		if err != nil {
+			return nil, size, err
+		}
+		return io.NopCloser(io.MultiReader(io.LimitReader(rc, n), brokenReader{})), size, nil
+	}}
+}
+
+type brokenReader struct{}
+
+func (brokenReader) Read([]byte) (int, error) { return 0, errDown }
+
+func TestALiarThatSendsPartOfAChunkIsNamedToo(t *testing.T) {
+	body := random(23, 3*mib+5)
+	b, list := withChunks(t, body)
+	lists := having("keeper of the list", nil, list)
+	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body[:mib])} {
+		t.Run(name, func(t *testing.T) {
+			part := body[:b.Size]
+			// The liar spoils 100,000 bytes of the first unit and goes; another one has to finish it.
+			liar := cutAfter(having("liar", flip(5), part), 100_000)
+			liar.open = once(liar.open)
+			honest := having("honest", nil, part)
+			s := newStore(t)
+			var accused []string
+			o := quick(liar, honest, lists)
+			o.Liar = func(e *SourceError) { accused = append(accused, e.Source) }
+			if err := New(s, o).Fetch(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			want(t, s, part)
+			if fmt.Sprint(accused) != "[liar]" {
+				t.Errorf("accused %v, want the liar", accused)
+			}
+		})
+	}
+}
+
+// once opens a blob once and is down afterwards.
+func once(open func(context.Context, digest.Digest, int64) (io.ReadCloser, int64, error)) func(context.Context, digest.Digest, int64) (io.ReadCloser, int64, error) {
+	var asked bool
+	return func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+		if asked {
+			return nil, -1, errDown
+		}
+		rc, size, err := open(ctx, d, off)
+		asked = asked || err == nil
+		return rc, size, err
+	}
+}
+
+func TestKinds(t *testing.T) {
+	body := random(24, 1000)
+	none, down, liar := having("empty", nil), failing("down", errDown), having("liar", flip(1), body)
+	denied := failing("strict", errs.Errorf(errs.Denied, "403"))
+	pin := failing("other key", errs.Errorf(errs.Untrusted, "not the pinned key"))
+	for _, c := range []struct {
+		sources []Source
+		kind    errs.Kind
+	}{
+		{nil, errs.Unavailable},
+		{[]Source{none}, errs.NotFound},
+		{[]Source{down}, errs.Unavailable},
+		{[]Source{none, down}, errs.Unavailable},
+		{[]Source{none, liar}, errs.Untrusted},
+		{[]Source{liar, none}, errs.Untrusted},
+		{[]Source{liar, down}, errs.Unavailable},
+		{[]Source{denied, none}, errs.Unavailable},
+		{[]Source{pin, none}, errs.Untrusted},
+	} {
+		err := New(newStore(t), quick(c.sources...)).Fetch(t.Context(), plainBlob(body))
+		if errs.KindOf(err) != c.kind {
+			t.Errorf("%v: kind %v, want %v", err, errs.KindOf(err), c.kind)
+		}
+	}
+	for _, b := range []Blob{{}, {Digest: digest.Of(body)}, {Digest: digest.Of(body), Size: 9, Chunks: "x"},
+		{Digest: digest.Of(body), Size: 9, Chunks: digest.Of(body)}} {
+		if err := New(newStore(t), quick(none)).Fetch(t.Context(), b); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%+v: got %v, want Invalid", b, err)
+		}
+	}
+	if err := New(newStore(t), Options{}).Fetch(t.Context(), Blob{Digest: digest.Of(nil)}); err != nil {
+		t.Errorf("the empty blob needs no source: %v", err)
+	}
+}
+
+func TestSourcesAreAskedInOrder(t *testing.T) {
+	body := random(25, 5000)
+	down, first, second := failing("down", errDown), having("first", nil, body), having("second", nil, body)
+	s := newStore(t)
+	if err := New(s, quick(having("empty", nil), down, first, second)).Fetch(t.Context(), plainBlob(body)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+	if down.asked() != 1 || first.asked() != 1 || second.asked() != 0 {
+		t.Errorf("asked: down %d, first %d, second %d; want 1, 1, 0", down.asked(), first.asked(), second.asked())
+	}
+}
+
+func TestASmallBlobDoesNotWaitForADeadSourceEachTime(t *testing.T) {
+	var bodies [][]byte
+	var blobs []Blob
+	for i := range 1000 {
+		bodies = append(bodies, random(uint64(i), 300+i))
+		blobs = append(blobs, plainBlob(bodies[i]))
+	}
+	link := behind(t, badlink.Faults{}, bodies...)
+	dead := failing("dead", errDown)
+	s := newStore(t)
+	o := Options{Sources: []Source{dead, link.src}}
+	if err := New(s, o).All(t.Context(), blobs); err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range bodies {
+		want(t, s, body)
+	}
+	if n := link.Counts().Conns; n > 2*defaultParallel {
+		t.Errorf("%d connections for 1,000 blobs, want them kept", n)
+	}
+	if dead.asked() > 200 {
+		t.Errorf("the dead source was asked %d times", dead.asked())
+	}
+}
+
+func TestTwoFetchersOfOneBlobMoveItOnce(t *testing.T) {
+	body := random(26, 6*mib)
+	b, list := withChunks(t, body)
+	link := behind(t, badlink.Faults{CutEvery: 2_500_000}, body, list)
+	dir := t.TempDir()
+	// Two processes' worth of stores, and two callers of each.
+	var wg sync.WaitGroup
+	for range 2 {
+		f := New(openStore(t, dir, store.Options{}), quick(link.src))
+		for range 2 {
+			wg.Go(func() {
+				if err := f.Fetch(t.Context(), b); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	want(t, openStore(t, dir, store.Options{}), body)
+	atMost(t, link.Link, len(body))
+}
+
+func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
+	body := random(27, 4*mib)
+	b, list := withChunks(t, body)
+	link := behind(t, badlink.Faults{}, body, list)
+	dir := t.TempDir()
+	written := 0
+	full := fsx.FS{Before: func(op fsx.Op) error {
+		if op.Name == "write" && strings.HasSuffix(op.Path, ".part") {
+			if written++; written > 100 {
+				return syscall.ENOSPC
+			}
+		}
+		return nil
+	}}
+	err := New(openStore(t, dir, store.Options{FS: full}), quick(link.src)).Fetch(t.Context(), b)
+	if errs.KindOf(err) != errs.Unavailable || !fsx.IsFull(err) || !strings.Contains(errs.HintOf(err), "free") {
+		t.Fatalf("got %v (%v, hint %q), want a full disk", err, errs.KindOf(err), errs.HintOf(err))
+	}
+	if written != 101 {
+		t.Errorf("%d writes, want no retry of a full disk", written)
+	}
+	before := link.Counts().Down
+	s := openStore(t, dir, store.Options{})
+	if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+	if second := link.Counts().Down - before; second > b.Size*6/10+mib {
+		t.Errorf("moved %d bytes the second time, want only the rest", second)
+	}
+}
+
+func TestNoRoomIsKnownBeforeTheFirstByte(t *testing.T) {
+	body := random(28, 1000)
+	src := having("source", nil, body)
+	s := openStore(t, t.TempDir(), store.Options{Reserve: 1 << 60})
+	err := New(s, quick(src)).Fetch(t.Context(), plainBlob(body))
+	if errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" || src.asked() != 0 {
+		t.Errorf("got %v (asked %d times), want no room, unasked", err, src.asked())
+	}
+}
+
+func TestASpoiledPartialIsFoundAndMended(t *testing.T) {
+	body := random(29, 5*mib+1)
+	b, list := withChunks(t, body)
+	for _, c := range []struct {
+		name  string
+		b     Blob
+		keep  int
+		spoil []int
+		most  int64 // bytes the second call may move
+	}{
+		{"zeros in the third chunk", b, 4*mib + 5, []int{2*mib + 9}, 3*mib + 1},
+		{"zeros in the unfinished chunk", b, 2*mib + 500, []int{2*mib + 9}, 5 * mib},
+		{"all there, nothing wrong", b, 5*mib + 1, nil, 0},
+		{"no chunk list", plainBlob(body), 3 * mib, []int{9}, 8 * mib},
+		{"no chunk list, all there", plainBlob(body), 5*mib + 1, []int{9}, 6 * mib},
+		{"no chunk list, all there, nothing wrong", plainBlob(body), 5*mib + 1, nil, 0},
+		{"unknown size, all there, nothing wrong", Blob{Digest: b.Digest, Size: -1}, 5*mib + 1, nil, 0},
+		{"unknown size, too much there", Blob{Digest: b.Digest, Size: -1}, 5*mib + 900, nil, 6 * mib},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			link := behind(t, badlink.Faults{}, body, list)
+			s := newStore(t)
+			in, err := s.Begin(c.b.Digest, -1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Write(flip(c.spoil...)(append(bytes.Clone(body), make([]byte, mib)...))[:c.keep]); err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var moved int64
+			o := quick(link.src)
+			o.Liar = func(e *SourceError) { t.Errorf("accused %v of what the disk did", e) }
+			o.Progress = func(e Event) {
+				if e.Digest == b.Digest {
+					moved = e.Moved
+				}
+			}
+			if err := New(s, o).Fetch(t.Context(), c.b); err != nil {
+				t.Fatal(err)
+			}
+			want(t, s, body)
+			if moved > c.most {
+				t.Errorf("moved %d bytes, want at most %d", moved, c.most)
+			}
+		})
+	}
+}
+
+func TestAChunkListOfAnotherBlob(t *testing.T) {
+	body, other := random(30, 2*mib+5), random(31, 2*mib+5)
+	b := plainBlob(body)
+	_, list := withChunks(t, other)
+	b.Chunks = digest.Of(list)
+	// Whoever sends what the list says makes a blob that is not the one signed: nobody can be right.
+	src := having("source", nil, list)
+	inner := src.open
+	src.open = func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+		if d == b.Digest {
+			return io.NopCloser(bytes.NewReader(other[off:])), int64(len(other)), nil
+		}
+		return inner(ctx, d, off)
+	}
+	err := New(newStore(t), quick(src)).Fetch(t.Context(), b)
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "chunk list") {
+		t.Errorf("got %v, want Untrusted and the chunk list named", err)
+	}
+	b.Chunks = digest.Of([]byte("short"))
+	err = New(newStore(t), quick(having("source", nil, body, []byte("short")))).Fetch(t.Context(), b)
+	if err == nil {
+		t.Error("a chunk list of a wrong length was taken")
+	}
+}
+
+func TestAMissingChunkListIsDoneWithout(t *testing.T) {
+	body := random(32, 2*mib+5)
+	b, _ := withChunks(t, body)
+	s := newStore(t)
+	if err := New(s, quick(having("source", nil, body))).Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+}
+
+func TestASourceThatStartsOnlyAtZeroIsTheLastResort(t *testing.T) {
+	body := random(33, 16*mib)
+	b, list := withChunks(t, body)
+	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body)} {
+		t.Run(name, func(t *testing.T) {
+			whole := behind(t, badlink.Faults{CutEvery: 1_500_000}, body, list)
+			whole.Origin.Set(badlink.IgnoreRange)
+			ranged := behind(t, badlink.Faults{}, body, list)
+			s := newStore(t)
+			if err := New(s, quick(whole.src, ranged.src)).Fetch(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			want(t, s, body)
+			both := whole.Counts().Down + ranged.Counts().Down
+			if float64(both) > 1.02*float64(len(body)) {
+				t.Errorf("moved %d bytes for %d", both, len(body))
+			}
+
+			// Alone it is used all the same, and costs the prefix once more.
+			s = newStore(t)
+			in, err := s.Begin(b.Digest, b.Size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := in.Write(body[:mib+50]); err != nil {
+				t.Fatal(err)
+			}
+			if err := in.Close(); err != nil {
+				t.Fatal(err)
+			}
+			whole.Link.Set(badlink.Faults{})
+			if err := New(s, quick(whole.src)).Fetch(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			want(t, s, body)
+		})
+	}
+}
+
+func TestMischief(t *testing.T) {
+	body := random(34, 2*mib+77)
+	b, list := withChunks(t, body)
+	for name, m := range map[string]badlink.Mischief{
+		"captive portal": badlink.Portal, "portal of the right length": badlink.PortalSameLen, "ignored range": badlink.IgnoreRange,
+		"wrong range": badlink.WrongRange, "too long a range": badlink.RangeTooLong, "too long a length": badlink.LongLength,
+		"short body": badlink.ShortBody, "endless body": badlink.Endless, "gzip": badlink.Gzipped,
+		"redirects": badlink.Redirects, "unavailable": badlink.Unavailable, "no length": badlink.NoLength,
+	} {
+		t.Run(name, func(t *testing.T) {
+			odd, good := behind(t, badlink.Faults{}, body, list), behind(t, badlink.Faults{}, body, list)
+			odd.Origin.Set(m)
+			for what, have := range map[string]int{"from the beginning": 0, "from the middle": mib + 10} {
+				for _, size := range []int64{b.Size, -1} {
+					s := newStore(t)
+					if have > 0 {
+						in, err := s.Begin(b.Digest, size)
+						if err != nil {
+							t.Fatal(err)
+						}
+						if _, err := in.Write(body[:have]); err != nil {
+							t.Fatal(err)
+						}
+						if err := in.Close(); err != nil {
+							t.Fatal(err)
+						}
+					}
+					want := b
+					if want.Size = size; size < 0 {
+						want.Chunks = ""
+					}
+					alone := quick(odd.src)
+					alone.Attempts, alone.Unknown = 3, 3*mib
+					err := New(s, alone).Fetch(t.Context(), want)
+					if (err == nil) != s.Has(b.Digest) {
+						t.Fatalf("%s: got %v, and the store has it: %v", what, err, s.Has(b.Digest))
+					}
+					if err == nil {
+						if err := s.Verify(t.Context(), b.Digest); err != nil {
+							t.Fatalf("%s: something else reached the store: %v", what, err)
+						}
+					}
+					if err := New(s, quick(odd.src, good.src)).Fetch(t.Context(), want); err != nil {
+						t.Fatalf("%s, size %d, beside a good source: %v", what, size, err)
+					}
+					if err := s.Verify(t.Context(), b.Digest); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestAPortalThatGoesAway(t *testing.T) {
+	body := random(35, 3*mib)
+	b, list := withChunks(t, body)
+	link := behind(t, badlink.Faults{}, body, list)
+	link.Origin.Set(badlink.Portal)
+	s := newStore(t)
+	o := quick(link.src)
+	asks := 0
+	o.Sources = []Source{&fake{name: "site", open: func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+		if asks++; asks == 5 {
+			link.Origin.Set(badlink.Honest)
+		}
+		return link.src.Open(ctx, d, off)
+	}}}
+	if err := New(s, o).Fetch(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+	atMost(t, link.Link, len(body))
+}
+
+func TestDir(t *testing.T) {
+	body := random(36, 2*mib+1)
+	b, list := withChunks(t, body)
+	for _, layout := range []string{".", "depot"} {
+		dir := t.TempDir()
+		from := openStore(t, filepath.Join(dir, layout), store.Options{})
+		for _, p := range [][]byte{body, list} {
+			if _, err := from.PutBytes(t.Context(), p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		trust := filepath.Join(dir, "trust")
+		if err := os.Mkdir(trust, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		name := "3.app%2Fwallet.json"
+		if err := os.WriteFile(filepath.Join(trust, name), []byte("{}"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("/etc/passwd", filepath.Join(trust, "out.json")); err != nil {
+			t.Fatal(err)
+		}
+		if err := syscall.Mkfifo(filepath.Join(trust, "pipe.json"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		src, err := Dir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStore(t)
+		if err := New(s, quick(src)).Fetch(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, body)
+		if got, err := src.Metadata(t.Context(), name, 10); err != nil || string(got) != "{}" {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+		if _, err := src.Metadata(t.Context(), "timestamp.json", 10); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %v, want ErrNotExist", err)
+		}
+		for _, name := range []string{"out.json", "pipe.json", "../trust/x.json", "", ".json", strings.Repeat("x", 300) + ".json"} {
+			if got, err := src.Metadata(t.Context(), name, 1<<20); err == nil {
+				t.Errorf("%q gave %q", name, got)
+			}
+		}
+		if _, err := src.Metadata(t.Context(), name, 1); err == nil {
+			t.Error("the limit does not hold")
+		}
+	}
+	if _, err := Dir(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an empty folder: %v, want ErrNotExist", err)
+	}
+}
