@@ -3,9 +3,19 @@ package trust
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
+
 	"overland/internal/clock"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -31,40 +41,214 @@ type Freshness struct {
 }
 
 // Client is a node's verified metadata. It is safe for concurrent use, also by several processes.
-type Client struct{}
+type Client struct {
+	dir string
+	o   ClientOptions
 
-var errTODO = errors.New("not implemented yet")
+	mu  sync.Mutex
+	pin Fingerprint
+	set *trustedmetadata.TrustedMetadata // of the last Refresh that succeeded; nil: none did
+	src MetadataSource                   // of that Refresh; nil: only the disk
+}
 
-// OpenClient opens the trust files in directory dir. A missing directory is a node that has nothing pinned. Torn files
-// are left aside and fetched again by Refresh; damage that only a person may repair is reported by Refresh.
-func OpenClient(dir string, o ClientOptions) (*Client, error) { return nil, errTODO }
+const rolesDir = "roles" // below the client's directory: delegated roles, whose names are the publisher's
+
+// OpenClient opens the trust files in directory dir. A missing directory is a node that has nothing pinned. Torn
+// metadata is left aside and fetched again by Refresh; damage that only a person may repair is reported by Refresh.
+func OpenClient(dir string, o ClientOptions) (*Client, error) {
+	o.Clock = o.Clock.Or()
+	c := &Client{dir: dir, o: o}
+	s, err := loadSeen(dir)
+	if err != nil && !errors.Is(err, ErrDamaged) {
+		return nil, fmt.Errorf("open trust: %w", err)
+	}
+	if s != nil {
+		c.pin = s.Pin
+	}
+	return c, nil
+}
 
 // Pinned reports whether the node has a root to trust.
-func (c *Client) Pinned() bool { return false }
+func (c *Client) Pinned() bool { return c.Fingerprint() != "" }
 
-// Fingerprint returns the fingerprint of the pinned root, "" when there is none.
-func (c *Client) Fingerprint() Fingerprint { return "" }
+// Fingerprint returns the fingerprint of the pinned root version, "" when there is none.
+func (c *Client) Fingerprint() Fingerprint {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pin
+}
 
 // Pin makes the root version of src whose fingerprint is fp the root of trust of this node. Pinning again what is
-// already trusted changes nothing; another root is refused: a person removes the old one first.
-func (c *Client) Pin(ctx context.Context, src MetadataSource, fp Fingerprint) error { return errTODO }
-
-// PinRoot makes root, which provisioning placed on the node, the root of trust.
-func (c *Client) PinRoot(ctx context.Context, root []byte) error { return errTODO }
-
-// Refresh verifies what src has and keeps it. A nil src judges what is on the disk. src stays in use by Target and
-// Targets until the next Refresh. An unchanged source costs no write.
-func (c *Client) Refresh(ctx context.Context, src MetadataSource, o RefreshOptions) (Freshness, error) {
-	return Freshness{}, errTODO
+// already trusted changes nothing; another root is refused: a person removes the old one first. errs.Untrusted when
+// src has no such root.
+func (c *Client) Pin(ctx context.Context, src MetadataSource, fp Fingerprint) error {
+	fp, err := ParseFingerprint(string(fp))
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, err := loadSeen(c.dir); err == nil && s != nil {
+		return c.pinAgain(ctx, src, s, fp)
+	}
+	var newest Fingerprint
+	for v := int64(1); ; v++ {
+		b, err := fetch(ctx, src, WireName("root", v), MaxRoot)
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return fmt.Errorf("pin %s: %w", fp, err)
+		}
+		if newest, err = FingerprintOf(b); err != nil {
+			return fmt.Errorf("pin %s: root %d: %w", fp, v, err)
+		}
+		if newest == fp {
+			return c.pinRoot(b, fp)
+		}
+	}
+	if newest == "" {
+		return errs.Errorf(errs.Untrusted, "pin %s: the source has no root metadata", fp)
+	}
+	err = errs.Errorf(errs.Untrusted, "pin %s: the source's root is another one: %s", fp, newest)
+	return errs.Hint(err, "compare with what overland trust show prints on the machine that signs; if it differs, "+
+		"the source is not your operator's")
 }
 
-// Target returns what the metadata of the last Refresh says of path, asking only roles that path is delegated to.
-// errs.NotFound when no role speaks of it.
-func (c *Client) Target(ctx context.Context, path string) (TargetFile, error) {
-	return TargetFile{}, errTODO
+// PinRoot makes root, which provisioning placed on the node, the root of trust; like Pin in everything else.
+func (c *Client) PinRoot(ctx context.Context, root []byte) error {
+	fp, err := FingerprintOf(root)
+	if err != nil {
+		return fmt.Errorf("pin root: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s, err := loadSeen(c.dir); err == nil && s != nil {
+		return c.pinAgain(ctx, nil, s, fp)
+	}
+	return c.pinRoot(root, fp)
 }
 
-// Targets returns everything that role ("app/wallet") says, without paths outside of its delegation.
-func (c *Client) Targets(ctx context.Context, role string) (map[string]TargetFile, error) {
-	return nil, errTODO
+// pinRoot writes the pin: the root first, then the statement that it is the one.
+func (c *Client) pinRoot(b []byte, fp Fingerprint) error {
+	set, err := newSet(b)
+	if err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	if err := c.o.FS.Mkdir(c.dir, 0o755); err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	lock, err := fsx.WaitLock(c.path("lock"))
+	if err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	defer lock.Unlock()
+	v := set.Root.Signed.Version
+	if err := c.o.FS.WriteFile(c.path(WireName("root", v)), b, 0o644); err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	s := &seen{Pin: fp, PinVersion: v, Root: v}
+	if err := s.save(c.o.FS, c.dir); err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	c.pin, c.set = fp, nil
+	return nil
+}
+
+// pinAgain returns nil when fp is a root that the pinned one leads to.
+func (c *Client) pinAgain(ctx context.Context, src MetadataSource, s *seen, fp Fingerprint) error {
+	if s.Pin == fp {
+		c.pin = fp
+		return nil
+	}
+	lock, err := fsx.WaitLock(c.path("lock"))
+	if err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	defer lock.Unlock()
+	set, err := c.roots(ctx, src, s)
+	if err != nil {
+		return fmt.Errorf("pin %s: %w", fp, err)
+	}
+	for v := s.PinVersion; v <= set.Root.Signed.Version; v++ {
+		b, err := readLimited(c.path(WireName("root", v)), MaxRoot)
+		if err != nil {
+			return fmt.Errorf("pin %s: %w", fp, err)
+		}
+		if have, err := FingerprintOf(b); err == nil && have == fp {
+			return nil
+		}
+	}
+	err = errs.Errorf(errs.Untrusted, "pin %s: this node trusts another root, %s", fp, s.Pin)
+	return errs.Hint(err, "to move the node to another operator, remove it first: overland-agent uninstall --purge")
+}
+
+// load returns what the node has verified, under the lock that the caller ends with the returned function.
+func (c *Client) load() (*seen, func(), error) {
+	s, err := loadSeen(c.dir)
+	if err == nil && s == nil {
+		err := errs.E(errs.Untrusted, ErrNotPinned)
+		return nil, nil, errs.Hint(err, "compare the fingerprint that overland trust show prints, then install with "+
+			"--root FINGERPRINT")
+	}
+	if err != nil {
+		if errors.Is(err, ErrDamaged) {
+			err = errs.Hint(errs.E(errs.Untrusted, err), "nothing was changed. Compare the fingerprint that overland "+
+				"trust show prints, then install with --root FINGERPRINT")
+		}
+		return nil, nil, err
+	}
+	c.pin = s.Pin
+	lock, err := fsx.WaitLock(c.path("lock"))
+	if err != nil {
+		return nil, nil, fmt.Errorf("trust: %w", err)
+	}
+	// Another process may have gone ahead while this one waited.
+	if again, err := loadSeen(c.dir); err == nil && again != nil {
+		s = again
+	}
+	c.sweep()
+	return s, func() { lock.Unlock() }, nil
+}
+
+// sweep removes the temporary files of writers that were killed. The caller holds the lock.
+func (c *Client) sweep() {
+	for _, dir := range []string{c.dir, c.path(rolesDir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if strings.HasPrefix(e.Name(), ".") && strings.Contains(e.Name(), ".tmp-") {
+				// Leftovers only cost space: a failure to remove one must not stop the node.
+				_ = c.o.FS.Remove(filepath.Join(dir, e.Name()))
+			}
+		}
+	}
+}
+
+func (c *Client) path(name string) string { return filepath.Join(c.dir, name) }
+
+// fetch returns the file name of src. Whatever the source does, no more than limit bytes are used.
+func fetch(ctx context.Context, src MetadataSource, name string, limit int64) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	b, err := src.Metadata(ctx, name, limit)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	if int64(len(b)) > limit {
+		return nil, errs.Errorf(errs.Untrusted, "%s: %w (%d bytes)", name, ErrTooLarge, limit)
+	}
+	return b, nil
+}
+
+// newSet starts a set of trusted metadata from the root b, which must be signed by itself.
+func newSet(b []byte) (*trustedmetadata.TrustedMetadata, error) {
+	if err := check(b, metadata.ROOT); err != nil {
+		return nil, untrusted("root", err)
+	}
+	set, err := trustedmetadata.New(b)
+	return set, untrusted("root", err)
 }

@@ -2,7 +2,20 @@ package trust
 
 import (
 	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -13,12 +26,18 @@ type KeyOptions struct {
 	Passphrase func(name string) ([]byte, error)
 }
 
-// KeyDir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub.
-type KeyDir struct{}
+// KeyDir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. It is safe for concurrent use.
+type KeyDir struct {
+	dir string
+	o   KeyOptions
 
-// PublicKey is an ed25519 key as TUF names it.
+	mu   sync.Mutex
+	open map[string]ed25519.PrivateKey // by key id, so that a passphrase is asked for once
+}
+
+// PublicKey is an ed25519 key as TUF names it. The zero value is no key.
 type PublicKey struct {
-	ID  string // 64 hex digits
+	ID  string // 64 hex digits: sha256 over TUF's canonical form of the key
 	Key ed25519.PublicKey
 }
 
@@ -36,20 +55,273 @@ type Signer interface {
 	Sign(message []byte) ([]byte, error)
 }
 
-// OpenKeys opens the directory dir of keys; it is made when the first key is.
-func OpenKeys(dir string, o KeyOptions) (*KeyDir, error) { return nil, errTODO }
+var keyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// New makes a key. A nil passphrase: the file's mode is its only protection. errs.Conflict when there is one.
-func (k *KeyDir) New(name string, passphrase []byte) (PublicKey, error) { return PublicKey{}, errTODO }
+// OpenKeys opens the directory dir of keys; it is made when the first key is.
+func OpenKeys(dir string, o KeyOptions) (*KeyDir, error) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("open keys: %w", err)
+	case !info.IsDir():
+		return nil, errs.Errorf(errs.Invalid, "open keys %s: not a directory", dir)
+	}
+	return &KeyDir{dir: dir, o: o, open: map[string]ed25519.PrivateKey{}}, nil
+}
+
+// New makes the key name. With no passphrase the file's mode is its only protection. errs.Conflict when there is one.
+func (k *KeyDir) New(name string, passphrase []byte) (PublicKey, error) {
+	if err := checkKeyName(name); err != nil {
+		return PublicKey{}, err
+	}
+	if k.exists(name+".key") || k.exists(name+".pub") {
+		err := errs.Errorf(errs.Conflict, "key %s exists in %s", name, k.dir)
+		return PublicKey{}, errs.Hint(err, "overland key rotate %s replaces it", name)
+	}
+	return k.write(name, passphrase)
+}
+
+func (k *KeyDir) write(name string, passphrase []byte) (PublicKey, error) {
+	pub, priv, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
+	}
+	secret, err := encodePrivate(priv, passphrase)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
+	}
+	if err := k.o.FS.Mkdir(k.dir, 0o700); err != nil {
+		return PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
+	}
+	// The private half first: a lone .key is repaired from itself, a lone .pub would name a key that never was.
+	if err := k.o.FS.WriteFile(k.path(name+".key"), secret, 0o600); err != nil {
+		return PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
+	}
+	if err := k.o.FS.WriteFile(k.path(name+".pub"), EncodePublicKey(pub), 0o644); err != nil {
+		return PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
+	}
+	return publicKey(pub)
+}
+
+// Import keeps the public key of another signer under name. errs.Conflict when name is another key.
+func (k *KeyDir) Import(name string, pub PublicKey) error {
+	if err := checkKeyName(name); err != nil {
+		return err
+	}
+	if have, err := k.Public(name); err == nil {
+		if have.ID == pub.ID {
+			return nil
+		}
+		return errs.Errorf(errs.Conflict, "import key %s: another key has that name", name)
+	}
+	if err := k.o.FS.Mkdir(k.dir, 0o700); err != nil {
+		return fmt.Errorf("import key %s: %w", name, err)
+	}
+	return k.o.FS.WriteFile(k.path(name+".pub"), EncodePublicKey(pub.Key), 0o644)
+}
 
 // List returns the keys by name.
-func (k *KeyDir) List() ([]KeyInfo, error) { return nil, errTODO }
+func (k *KeyDir) List() ([]KeyInfo, error) {
+	entries, err := os.ReadDir(k.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list keys: %w", err)
+	}
+	names := map[string]bool{}
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		if name := strings.TrimSuffix(e.Name(), ext); (ext == ".key" || ext == ".pub") && keyName.MatchString(name) {
+			names[name] = true
+		}
+	}
+	var out []KeyInfo
+	for name := range names {
+		pub, err := k.Public(name)
+		if err != nil {
+			return nil, err
+		}
+		info := KeyInfo{Name: name, ID: pub.ID, Private: k.exists(name + ".key")}
+		if info.Private {
+			b, err := k.readPrivate(name)
+			if err != nil {
+				return nil, err
+			}
+			info.Locked = isLocked(b)
+		}
+		out = append(out, info)
+	}
+	slices.SortFunc(out, func(a, b KeyInfo) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
 
-// Signer returns a signer with the private key name.
-func (k *KeyDir) Signer(name string) (Signer, error) { return nil, errTODO }
+// Public returns the public key name. errs.NotFound when there is none; errs.Denied when a private key is in its
+// place.
+func (k *KeyDir) Public(name string) (PublicKey, error) {
+	if err := checkKeyName(name); err != nil {
+		return PublicKey{}, err
+	}
+	b, err := readLimited(k.path(name+".pub"), maxKeyFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		// A crash between the two files of New leaves only the private one; an open one still says its public half.
+		if secret, rerr := k.readPrivate(name); rerr == nil && !isLocked(secret) {
+			if priv, perr := decodePrivate(secret, nil); perr == nil {
+				return publicKey(priv.Public().(ed25519.PublicKey))
+			}
+		}
+		err = errs.Errorf(errs.NotFound, "key %s: not in %s", name, k.dir)
+		return PublicKey{}, errs.Hint(err, "overland key list shows the keys, overland key new %s makes one", name)
+	}
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("key %s: %w", name, err)
+	}
+	pub, err := ParsePublicKey(b)
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("key %s: %w", k.path(name+".pub"), err)
+	}
+	return pub, nil
+}
 
-// Public returns the public key name.
-func (k *KeyDir) Public(name string) (PublicKey, error) { return PublicKey{}, errTODO }
+// Signer returns a signer with the private key name. errs.NotFound when it is not here, errs.Denied when its file may
+// be read by others or its passphrase is wrong.
+func (k *KeyDir) Signer(name string) (Signer, error) {
+	pub, err := k.Public(name)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if priv, ok := k.open[pub.ID]; ok {
+		return signer{pub, priv}, nil
+	}
+	b, err := k.readPrivate(name)
+	if err != nil {
+		return nil, err
+	}
+	var passphrase []byte
+	if isLocked(b) {
+		if k.o.Passphrase == nil {
+			return nil, errs.Errorf(errs.Denied, "key %s: needs its passphrase, and nobody is here to give it", name)
+		}
+		if passphrase, err = k.o.Passphrase(name); err != nil {
+			return nil, fmt.Errorf("key %s: passphrase: %w", name, err)
+		}
+	}
+	priv, err := decodePrivate(b, passphrase)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", name, err)
+	}
+	if !pub.Key.Equal(priv.Public()) {
+		return nil, errs.Errorf(errs.Denied, "key %s: %s.key and %s.pub are halves of different keys", name, name, name)
+	}
+	k.open[pub.ID] = priv
+	return signer{pub, priv}, nil
+}
 
-// ParsePublicKey returns the public key in b, a NAME.pub file. A private key is refused.
-func ParsePublicKey(b []byte) (PublicKey, error) { return PublicKey{}, errTODO }
+// successor returns the key that will take the place of name: NAME.next, made when it is not there yet.
+func (k *KeyDir) successor(name string, passphrase []byte) (PublicKey, error) {
+	if err := checkKeyName(name + ".next"); err != nil {
+		return PublicKey{}, err
+	}
+	pub, err := k.Public(name + ".next")
+	if errs.KindOf(err) == errs.NotFound {
+		return k.write(name+".next", passphrase)
+	}
+	return pub, err
+}
+
+// retire puts the key old, called name, aside as retired/NAME-ID and gives its name to its successor.
+func (k *KeyDir) retire(name string, old PublicKey) error {
+	aside := "retired/" + name + "-" + old.ID[:16]
+	if err := k.o.FS.Mkdir(k.path("retired"), 0o700); err != nil {
+		return fmt.Errorf("retire key %s: %w", name, err)
+	}
+	// Private halves first: until the last rename, NAME.pub still says which key is being retired.
+	for _, ext := range []string{".key", ".pub"} {
+		if !k.exists(name + ".next" + ext) {
+			continue
+		}
+		if k.exists(name+ext) && !k.exists(aside+ext) {
+			if err := k.o.FS.Link(k.path(name+ext), k.path(aside+ext)); err != nil {
+				return fmt.Errorf("retire key %s: %w", name, err)
+			}
+		}
+		if err := k.o.FS.Rename(k.path(name+".next"+ext), k.path(name+ext)); err != nil {
+			return fmt.Errorf("retire key %s: %w", name, err)
+		}
+	}
+	if err := k.o.FS.SyncDir(k.path("retired")); err != nil {
+		return fmt.Errorf("retire key %s: %w", name, err)
+	}
+	return k.o.FS.SyncDir(k.dir)
+}
+
+// readPrivate returns the bytes of NAME.key, refusing a file that others may read.
+func (k *KeyDir) readPrivate(name string) ([]byte, error) {
+	path := k.path(name + ".key")
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.Errorf(errs.NotFound, "key %s: its private half is not in %s", name, k.dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", name, err)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		err := errs.Errorf(errs.Denied, "key %s: %s has mode %04o: others may read it", name, path, mode)
+		return nil, errs.Hint(err, "if nobody has: chmod 600 %s; otherwise overland key rotate %s", path, name)
+	}
+	b, err := readLimited(path, maxKeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", name, err)
+	}
+	return b, nil
+}
+
+// byID returns a signer with the private key id, nil when this machine cannot sign with it.
+func (k *KeyDir) byID(id string) (Signer, error) {
+	keys, err := k.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range keys {
+		if info.ID != id || !info.Private {
+			continue
+		}
+		if info.Locked && k.o.Passphrase == nil {
+			return nil, nil
+		}
+		return k.Signer(info.Name)
+	}
+	return nil, nil
+}
+
+func (k *KeyDir) path(file string) string { return filepath.Join(k.dir, file) }
+
+func (k *KeyDir) exists(file string) bool {
+	_, err := os.Lstat(k.path(file))
+	return err == nil
+}
+
+func checkKeyName(name string) error {
+	if !keyName.MatchString(name) {
+		return errs.Errorf(errs.Invalid, "key name %q: letters, digits, and . _ - inside, at most 64", clip(name))
+	}
+	return nil
+}
+
+type signer struct {
+	pub  PublicKey
+	priv ed25519.PrivateKey
+}
+
+func (s signer) Public() PublicKey { return s.pub }
+
+func (s signer) Sign(message []byte) ([]byte, error) { return ed25519.Sign(s.priv, message), nil }
+
+func publicKey(key ed25519.PublicKey) (PublicKey, error) {
+	k, err := metadata.KeyFromPublicKey(key)
+	if err != nil {
+		return PublicKey{}, err
+	}
+	id, err := k.ID()
+	return PublicKey{ID: id, Key: key}, err
+}

@@ -1,7 +1,201 @@
 package trust
 
-import "github.com/theupdateframework/go-tuf/v2/metadata"
+import (
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"overland/internal/errs"
+)
+
+// signedAtField is the signed field, in every role's metadata, that says when it was signed (RFC 3339). In
+// timestamp.json it is the "sealed at" of a volume.
+const signedAtField = "x-overland-signed-at"
+
+const longestName = 1024 // of a role or target path, in bytes
+
+// form is what every file of metadata must look like before go-tuf sees it. go-tuf takes a null for a value in some
+// maps and a key of another length than its type's, and panics.
+type form struct {
+	Signed struct {
+		Type        string                 `json:"_type"`
+		Version     int64                  `json:"version"`
+		Keys        map[string]*formKey    `json:"keys"`
+		Roles       map[string]*formRole   `json:"roles"`
+		Meta        map[string]*formMeta   `json:"meta"`
+		Targets     map[string]*formTarget `json:"targets"`
+		Delegations *formDelegations       `json:"delegations"`
+	} `json:"signed"`
+}
+
+type formKey struct {
+	Type  string `json:"keytype"`
+	Value struct {
+		Public string `json:"public"`
+	} `json:"keyval"`
+}
+
+type formRole struct {
+	Threshold int `json:"threshold"`
+}
+
+type formMeta struct {
+	Version int64 `json:"version"`
+	Length  int64 `json:"length"`
+}
+
+type formTarget struct {
+	Length int64 `json:"length"`
+}
+
+type formDelegations struct {
+	Keys  map[string]*formKey `json:"keys"`
+	Roles []struct {
+		Name string `json:"name"`
+	} `json:"roles"`
+}
+
+// check returns an error that wraps ErrMismatch unless b has the form of metadata of type kind.
+func check(b []byte, kind string) error {
+	var f form
+	if err := json.Unmarshal(b, &f); err != nil {
+		return fmt.Errorf("%w: no valid JSON metadata: %w", ErrMismatch, err)
+	}
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrMismatch, fmt.Sprintf(format, args...))
+	}
+	s := &f.Signed
+	if s.Type != kind {
+		return bad("type %q where %q belongs", clip(s.Type), kind)
+	}
+	if s.Version < 1 {
+		return bad("version %d", s.Version)
+	}
+	if err := checkKeys(s.Keys); err != nil {
+		return err
+	}
+	for name, r := range s.Roles {
+		if r == nil {
+			return bad("role %q is null", clip(name))
+		}
+	}
+	for name, m := range s.Meta {
+		if m == nil || m.Version < 1 || m.Length < 0 || len(name) > longestName {
+			return bad("entry %q has no valid version and length", clip(name))
+		}
+	}
+	if kind == metadata.TIMESTAMP && s.Meta["snapshot.json"] == nil {
+		return bad("timestamp without a snapshot")
+	}
+	for name, t := range s.Targets {
+		if t == nil || t.Length < 0 || len(name) > longestName {
+			return bad("target %q has no valid length", clip(name))
+		}
+	}
+	if d := s.Delegations; d != nil {
+		if err := checkKeys(d.Keys); err != nil {
+			return err
+		}
+		for _, r := range d.Roles {
+			if r.Name == "" || len(r.Name) > longestName || topLevel(r.Name) {
+				return bad("delegation to a role named %q", clip(r.Name))
+			}
+		}
+	}
+	return nil
+}
+
+func checkKeys(keys map[string]*formKey) error {
+	for id, k := range keys {
+		if k == nil {
+			return fmt.Errorf("%w: key %q is null", ErrMismatch, clip(id))
+		}
+		if k.Type == metadata.KeyTypeEd25519 {
+			if b, err := hex.DecodeString(k.Value.Public); err != nil || len(b) != 32 {
+				return fmt.Errorf("%w: key %q is no ed25519 key", ErrMismatch, clip(id))
+			}
+		}
+	}
+	return nil
+}
+
+// topLevel reports whether role is one that root speaks of. A delegation to such a name would take its files' place.
+func topLevel(role string) bool {
+	switch role {
+	case metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP:
+		return true
+	}
+	return false
+}
 
 func parseRoot(b []byte) (*metadata.Metadata[metadata.RootType], error) {
-	return metadata.Root().FromBytes(b)
+	if err := check(b, metadata.ROOT); err != nil {
+		return nil, untrusted("root", err)
+	}
+	m, err := metadata.Root().FromBytes(b)
+	return m, untrusted("root", err)
+}
+
+func parseTimestamp(b []byte) (*metadata.Metadata[metadata.TimestampType], error) {
+	if err := check(b, metadata.TIMESTAMP); err != nil {
+		return nil, untrusted("timestamp", err)
+	}
+	m, err := metadata.Timestamp().FromBytes(b)
+	return m, untrusted("timestamp", err)
+}
+
+func parseSnapshot(b []byte) (*metadata.Metadata[metadata.SnapshotType], error) {
+	if err := check(b, metadata.SNAPSHOT); err != nil {
+		return nil, untrusted("snapshot", err)
+	}
+	m, err := metadata.Snapshot().FromBytes(b)
+	return m, untrusted("snapshot", err)
+}
+
+func parseTargets(b []byte, role string) (*metadata.Metadata[metadata.TargetsType], error) {
+	if err := check(b, metadata.TARGETS); err != nil {
+		return nil, untrusted(role, err)
+	}
+	m, err := metadata.Targets().FromBytes(b)
+	return m, untrusted(role, err)
+}
+
+// signedAt returns when metadata was signed, zero when it does not say. fields are the unrecognised signed fields.
+func signedAt(fields map[string]any) (time.Time, error) {
+	v, ok := fields[signedAtField]
+	if !ok {
+		return time.Time{}, nil
+	}
+	s, _ := v.(string)
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: %s: %w", ErrMismatch, signedAtField, err)
+	}
+	return t.UTC(), nil
+}
+
+// untrusted returns err, of go-tuf or of our own, as one of kind untrusted that wraps a sentinel of this package; nil
+// stays nil.
+func untrusted(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var sentinel error
+	switch {
+	case errors.Is(err, ErrMismatch), errors.Is(err, ErrRollback), errors.Is(err, ErrExpired), errors.Is(err, ErrSignature):
+		return errs.Errorf(errs.Untrusted, "%s: %w", what, err)
+	case errors.Is(err, &metadata.ErrExpiredMetadata{}):
+		sentinel = ErrExpired
+	case errors.Is(err, &metadata.ErrUnsignedMetadata{}):
+		sentinel = ErrSignature
+	case errors.Is(err, &metadata.ErrBadVersionNumber{}):
+		sentinel = ErrRollback
+	default:
+		sentinel = ErrMismatch
+	}
+	return errs.Errorf(errs.Untrusted, "%s: %w (%w)", what, sentinel, err)
 }

@@ -2,9 +2,20 @@ package trust
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
 	"overland/internal/clock"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -15,110 +26,227 @@ type RepositoryOptions struct {
 	Expiry Expiry
 }
 
-// Expiry is how long each kind of metadata is valid after signing. Zero fields: the defaults of DefaultExpiry.
+// Expiry is how long each kind of metadata is valid after it was signed. Zero fields take those of DefaultExpiry.
 type Expiry struct{ Root, Targets, Snapshot, Timestamp time.Duration }
+
+const day = 24 * time.Hour
+
+// DefaultExpiry suits a site that signs anew by itself: a node that is cut off learns within two weeks that it may be
+// kept from news, and the keys that people hold are needed once a year.
+var DefaultExpiry = Expiry{Root: 730 * day, Targets: 365 * day, Snapshot: 60 * day, Timestamp: 14 * day}
 
 // InitOptions are the settings of a new Repository; the zero value works.
 type InitOptions struct {
 	RepositoryOptions
-	RootKeys  []string // key names; empty: "root". Missing keys are made, without a passphrase
+	RootKeys  []string // key names; empty: "root". Keys that are missing are made, without a passphrase
 	Threshold int      // how many root keys must sign; 0: 1
 }
 
-// Repository is the operator's signed metadata. It is safe for concurrent use, also by several processes.
-type Repository struct{}
+// The names of the keys that sign when nobody said otherwise.
+const (
+	KeyRoot    = "root"    // who the others are
+	KeyTargets = "targets" // who may release and promote
+	KeyOnline  = "online"  // snapshot and timestamp
+	KeyRelease = "release" // app/…
+	KeyPromote = "promote" // channel/…
+)
 
-// Info is what a person sees of a Repository.
-type Info struct {
-	Fingerprint Fingerprint `json:"fingerprint"`
-	Version     int64       `json:"version"` // of root
-	SignedAt    time.Time   `json:"signedAt"`
-	Roles       []RoleInfo  `json:"roles"` // root, targets, snapshot, timestamp, then the delegated ones by name
-	Staged      []Staged    `json:"staged,omitempty"`
-}
+// Repository is the operator's signed metadata. It is safe for concurrent use, also by several processes: changes wait
+// for each other, and readers see the state before or after one.
+type Repository struct {
+	dir  string
+	keys *KeyDir
+	o    RepositoryOptions
 
-// RoleInfo is one role: who may sign it, and what is signed.
-type RoleInfo struct {
-	Role      string    `json:"role"`
-	Version   int64     `json:"version"`
-	Expires   time.Time `json:"expires"`
-	Threshold int       `json:"threshold"`
-	Keys      []KeyInfo `json:"keys"`
-	Targets   int       `json:"targets"`
-	SignedBy  []string  `json:"signedBy"` // key ids
-}
-
-// Staged is a change that waits for more signatures.
-type Staged struct {
-	Role     string   `json:"role"`
-	Version  int64    `json:"version"`
-	SignedBy []string `json:"signedBy"` // key ids
-	Have     int      `json:"have"`
-	Want     int      `json:"want"`
-}
-
-// Version is one past version of a role.
-type Version struct {
-	Version  int64
-	SignedAt time.Time
-	Targets  map[string]TargetFile
+	mu sync.Mutex
+	fp Fingerprint
 }
 
 // OpenRepository opens the repository in directory dir. errs.NotFound when there is none.
 func OpenRepository(dir string, keys *KeyDir, o RepositoryOptions) (*Repository, error) {
-	return nil, errTODO
+	r := newRepository(dir, keys, o)
+	if _, err := os.Stat(r.path("timestamp.json")); errors.Is(err, fs.ErrNotExist) {
+		err := errs.Errorf(errs.NotFound, "no trust repository in %s", dir)
+		return nil, errs.Hint(err, "overland trust init")
+	}
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	return r, r.newRoot(s.root)
 }
 
-// InitRepository makes a repository in directory dir. errs.Conflict when there is one.
+func newRepository(dir string, keys *KeyDir, o RepositoryOptions) *Repository {
+	o.Clock = o.Clock.Or()
+	for _, e := range []struct{ set, or *time.Duration }{
+		{&o.Expiry.Root, &DefaultExpiry.Root}, {&o.Expiry.Targets, &DefaultExpiry.Targets},
+		{&o.Expiry.Snapshot, &DefaultExpiry.Snapshot}, {&o.Expiry.Timestamp, &DefaultExpiry.Timestamp},
+	} {
+		if *e.set == 0 {
+			*e.set = *e.or
+		}
+	}
+	return &Repository{dir: dir, keys: keys, o: o}
+}
+
+// InitRepository makes a repository in directory dir, and the keys that are missing. errs.Conflict when there is a
+// repository already.
 func InitRepository(ctx context.Context, dir string, keys *KeyDir, o InitOptions) (*Repository, error) {
-	return nil, errTODO
+	r := newRepository(dir, keys, o.RepositoryOptions)
+	if len(o.RootKeys) == 0 {
+		o.RootKeys = []string{KeyRoot}
+	}
+	threshold := max(o.Threshold, 1)
+	if threshold > len(o.RootKeys) {
+		return nil, errs.Errorf(errs.Invalid, "init trust: %d of %d root keys must sign", threshold, len(o.RootKeys))
+	}
+	if err := r.o.FS.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	defer unlock()
+	if _, err := os.Stat(r.path("timestamp.json")); err == nil {
+		err := errs.Errorf(errs.Conflict, "init trust: there is a repository in %s", dir)
+		return nil, errs.Hint(err, "overland trust show")
+	}
+	now, err := r.now(nil)
+	if err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	root := metadata.Root(now.Add(r.o.Expiry.Root))
+	root.Signed.UnrecognizedFields = stamp(nil, now)
+	add := func(role, name string) error {
+		pub, err := keys.Public(name)
+		if errs.KindOf(err) == errs.NotFound {
+			pub, err = keys.New(name, nil)
+		}
+		if err != nil {
+			return err
+		}
+		return addKey(root.Signed.Keys, &root.Signed.Roles[role].KeyIDs, pub)
+	}
+	for _, name := range o.RootKeys {
+		if err := add(metadata.ROOT, name); err != nil {
+			return nil, fmt.Errorf("init trust: %w", err)
+		}
+	}
+	root.Signed.Roles[metadata.ROOT].Threshold = threshold
+	for _, k := range []struct{ role, key string }{
+		{metadata.TARGETS, KeyTargets}, {metadata.SNAPSHOT, KeyOnline}, {metadata.TIMESTAMP, KeyOnline},
+	} {
+		if err := add(k.role, k.key); err != nil {
+			return nil, fmt.Errorf("init trust: %w", err)
+		}
+	}
+	if _, err := sign(keys, root, root.Signed.Roles[metadata.ROOT].KeyIDs); err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	if err := root.VerifyDelegate(metadata.ROOT, root); err != nil {
+		return nil, fmt.Errorf("init trust: all of the first root's keys must be here: %w", err)
+	}
+	s := &state{root: root, roles: map[string]*roleMetadata{}}
+	targets := metadata.Targets(now.Add(r.o.Expiry.Targets))
+	targets.Signed.Version = 0
+	if err := r.write(WireName("root", 1), root); err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	if err := r.publish(s, now, map[string]*roleMetadata{metadata.TARGETS: r.next(targets, now)}); err != nil {
+		return nil, fmt.Errorf("init trust: %w", err)
+	}
+	return r, r.newRoot(root)
 }
 
-// Fingerprint returns the fingerprint of the newest root.
-func (r *Repository) Fingerprint() Fingerprint { return "" }
-
-// Show returns what the repository says.
-func (r *Repository) Show(ctx context.Context) (*Info, error) { return nil, errTODO }
-
-// AddSigner lets pub sign for role, with the new threshold (0: as it is).
-func (r *Repository) AddSigner(ctx context.Context, role string, pub PublicKey, threshold int) error {
-	return errTODO
+// newRoot remembers the fingerprint of root.
+func (r *Repository) newRoot(root *metadata.Metadata[metadata.RootType]) error {
+	fp, err := fingerprintOf(root)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fp = fp
+	return err
 }
 
-// RemoveSigner takes the key keyID from role, with the new threshold (0: as it is).
-func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, threshold int) error {
-	return errTODO
+// Fingerprint returns the fingerprint of the newest root: what a node is told to trust.
+func (r *Repository) Fingerprint() Fingerprint {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.fp
 }
 
-// RotateKey makes a new key in place of the key name, wherever it signs.
-func (r *Repository) RotateKey(ctx context.Context, name string, passphrase []byte) (PublicKey, error) {
-	return PublicKey{}, errTODO
-}
-
-// SetTargets changes what role says and publishes it: role, snapshot, timestamp.
-func (r *Repository) SetTargets(ctx context.Context, role string, change func(t map[string]TargetFile) error) error {
-	return errTODO
-}
-
-// Sign adds the signatures of this repository's keys to the staged change of role, and publishes it when they suffice.
-func (r *Repository) Sign(ctx context.Context, role string) error { return errTODO }
-
-// Unstage drops the staged change of role.
-func (r *Repository) Unstage(ctx context.Context, role string) error { return errTODO }
-
-// Targets returns what role says now; an unknown role says nothing.
-func (r *Repository) Targets(role string) (map[string]TargetFile, error) { return nil, errTODO }
-
-// History returns the versions of role, the newest first.
-func (r *Repository) History(role string) ([]Version, error) { return nil, errTODO }
-
-// Metadata returns one file, so a Repository is a MetadataSource.
+// Metadata returns the file name, so a Repository is a MetadataSource.
 func (r *Repository) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	return nil, errTODO
+	return DirSource(r.dir).Metadata(ctx, name, limit)
 }
 
-// Names returns the names of all files that a client needs.
-func (r *Repository) Names() ([]string, error) { return nil, errTODO }
+// Names returns the names of all files that a client needs: every root, and the current timestamp, snapshot, targets
+// and delegated roles. It is what a volume carries.
+func (r *Repository) Names() ([]string, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for v := int64(1); v <= s.root.Signed.Version; v++ {
+		names = append(names, WireName("root", v))
+	}
+	names = append(names, "timestamp.json", WireName("snapshot", s.snapshot.Signed.Version))
+	var roles []string
+	for file, m := range s.snapshot.Signed.Meta {
+		roles = append(roles, WireName(strings.TrimSuffix(file, ".json"), m.Version))
+	}
+	slices.Sort(roles)
+	return append(names, roles...), nil
+}
 
-// Refresh signs again what expires soon.
-func (r *Repository) Refresh(ctx context.Context) error { return errTODO }
+// lock waits until no other change, of this process or another, is under way.
+func (r *Repository) lock(ctx context.Context) (func(), error) {
+	for {
+		l, err := fsx.TryLock(filepath.Join(r.dir, "lock"))
+		if err == nil {
+			return func() { l.Unlock() }, nil
+		}
+		if !errors.Is(err, fsx.ErrLocked) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errs.Errorf(errs.Conflict, "another change is under way: %w: %w", err, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (r *Repository) path(name string) string { return filepath.Join(r.dir, name) }
+
+// earliest is before every signature that was ever made here: a clock below it is wrong.
+var earliest = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// now returns the signing time, which never falls: nodes take it for the lowest time that can be.
+func (r *Repository) now(s *state) (time.Time, error) {
+	now := r.o.Clock().UTC().Truncate(time.Second)
+	if s != nil && s.timestamp != nil {
+		last, err := signedAt(s.timestamp.Signed.UnrecognizedFields)
+		if err != nil {
+			return time.Time{}, err
+		}
+		now = latest(now, last)
+	}
+	if now.Before(earliest) {
+		err := errs.Errorf(errs.Invalid, "this machine's clock says %s: what it signs would be expired everywhere",
+			now.Format(time.RFC3339))
+		return time.Time{}, errs.Hint(err, "set the clock")
+	}
+	return now, nil
+}
+
+// stamp returns fields with the signing time.
+func stamp(fields map[string]any, now time.Time) map[string]any {
+	out := map[string]any{}
+	for k, v := range fields {
+		out[k] = v
+	}
+	out[signedAtField] = now.Format(time.RFC3339)
+	return out
+}

@@ -44,6 +44,8 @@ type TargetFile struct {
 	Digest digest.Digest
 	Size   int64 // bytes
 	Custom json.RawMessage
+	// Other hashes that a foreign publisher gave, algorithm → hex digits; our own repositories give none.
+	Other map[string]string
 }
 
 // WireName returns the name of a role's metadata file: "3.app%2Fwallet.json". Version 0 gives the name without a

@@ -1,0 +1,236 @@
+package trust
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+var roleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,3}$`)
+
+// checkRole returns an error unless role may be delegated to. What it refuses would be a pattern, or hide in a path.
+func checkRole(role string) error {
+	if topLevel(role) || len(role) > 128 || !roleName.MatchString(role) {
+		return errs.Errorf(errs.Invalid, "role %q: names are like app/wallet or channel/live", clip(role))
+	}
+	return nil
+}
+
+// SetTargets changes what role ("app/wallet") says and publishes it: role, snapshot, then timestamp, which makes it
+// hold. The delegation is made on first use, for paths role+"/*". change sees the state that the change is applied to,
+// under the lock; its error is returned as it is, and nothing is changed. A change that changes nothing writes nothing.
+//
+// When this machine's keys are fewer than the role's threshold the change is staged: errs.Partial, wrapping ErrStaged;
+// the same change made with other keys, or Sign, adds their signatures. errs.Conflict when another change is staged.
+func (r *Repository) SetTargets(ctx context.Context, role string, change func(t map[string]TargetFile) error) error {
+	if err := checkRole(role); err != nil {
+		return err
+	}
+	return r.edit(ctx, "set targets of "+role, func(s *state, now time.Time) (map[string]*roleMetadata, error) {
+		current := s.roles[role]
+		if current == nil {
+			current = metadata.Targets(now)
+			current.Signed.Version = 0
+		}
+		before := targetFiles(current)
+		after := maps.Clone(before)
+		if err := change(after); err != nil {
+			return nil, err
+		}
+		targets, err := checkTargets(role, after)
+		if err != nil {
+			return nil, err
+		}
+		if s.roles[role] != nil && sameJSON(before, after) {
+			return nil, nil
+		}
+		proposed := map[string]*roleMetadata{role: r.next(current, now)}
+		proposed[role].Signed.Targets = targets
+		if delegation(s.top(), role) == nil {
+			pub, err := r.defaultKey(role)
+			if err != nil {
+				return nil, err
+			}
+			if proposed[metadata.TARGETS], err = r.delegate(s, now, role, pub); err != nil {
+				return nil, err
+			}
+		}
+		return proposed, nil
+	})
+}
+
+// edit runs one change: under the lock, on the newest state, published or staged.
+func (r *Repository) edit(ctx context.Context, what string, change func(*state, time.Time) (map[string]*roleMetadata, error)) error {
+	unlock, err := r.lock(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	defer unlock()
+	s, err := r.load()
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	now, err := r.now(s)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	proposed, err := change(s, now)
+	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if len(proposed) == 0 {
+		return nil
+	}
+	if err := r.settle(s, now, proposed); err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return nil
+}
+
+// defaultKey returns the key that signs for role when nobody said otherwise; it is made when missing.
+func (r *Repository) defaultKey(role string) (PublicKey, error) {
+	name := KeyTargets
+	switch first, _, _ := strings.Cut(role, "/"); first {
+	case "app":
+		name = KeyRelease
+	case "channel":
+		name = KeyPromote
+	}
+	pub, err := r.keys.Public(name)
+	if errs.KindOf(err) == errs.NotFound {
+		return r.keys.New(name, nil)
+	}
+	return pub, err
+}
+
+// delegate returns the next version of targets, with a delegation to role that pub signs.
+func (r *Repository) delegate(s *state, now time.Time, role string, pub PublicKey) (*roleMetadata, error) {
+	top, err := r.nextTop(s, now)
+	if err != nil {
+		return nil, err
+	}
+	d := metadata.DelegatedRole{Name: role, Threshold: 1, Terminating: true, Paths: []string{role + "/*"}}
+	if err := addKey(top.Signed.Delegations.Keys, &d.KeyIDs, pub); err != nil {
+		return nil, err
+	}
+	top.Signed.Delegations.Roles = append(top.Signed.Delegations.Roles, d)
+	return top, nil
+}
+
+// nextTop returns the next version of targets, with delegations that can be changed.
+func (r *Repository) nextTop(s *state, now time.Time) (*roleMetadata, error) {
+	b, err := s.top().ToBytes(false)
+	if err != nil {
+		return nil, err
+	}
+	top, err := parseTargets(b, metadata.TARGETS)
+	if err != nil {
+		return nil, err
+	}
+	if top.Signed.Delegations == nil {
+		top.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{}, Roles: []metadata.DelegatedRole{}}
+	}
+	return r.next(top, now), nil
+}
+
+func targetFiles(m *roleMetadata) map[string]TargetFile {
+	out := map[string]TargetFile{}
+	for path, t := range m.Signed.Targets {
+		out[path] = targetFile(t)
+	}
+	return out
+}
+
+// checkTargets returns files as TUF writes them, or an error when a node would not find one.
+func checkTargets(role string, files map[string]TargetFile) (map[string]*metadata.TargetFiles, error) {
+	out := map[string]*metadata.TargetFiles{}
+	for path, f := range files {
+		last, ok := strings.CutPrefix(path, role+"/")
+		if !ok || last == "" || strings.Contains(last, "/") || len(path) > longestName {
+			return nil, errs.Errorf(errs.Invalid, "target %q: role %s speaks of %s/NAME only", clip(path), role, role)
+		}
+		d, err := digest.Parse(string(f.Digest))
+		if err != nil || f.Size < 0 {
+			return nil, errs.Errorf(errs.Invalid, "target %s: no valid digest and size", path)
+		}
+		raw, err := hex.DecodeString(d.Encoded())
+		if err != nil {
+			return nil, err
+		}
+		t := &metadata.TargetFiles{Length: f.Size, Hashes: metadata.Hashes{"sha256": raw}, Path: path}
+		if f.Custom != nil {
+			if !json.Valid(f.Custom) {
+				return nil, errs.Errorf(errs.Invalid, "target %s: custom is no JSON", path)
+			}
+			custom := slices.Clone(f.Custom)
+			t.Custom = &custom
+		}
+		out[path] = t
+	}
+	return out, nil
+}
+
+// Targets returns what role says now; an unknown role says nothing.
+func (r *Repository) Targets(role string) (map[string]TargetFile, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if m := s.roles[role]; m != nil {
+		return targetFiles(m), nil
+	}
+	return map[string]TargetFile{}, nil
+}
+
+// Version is one published version of a role.
+type Version struct {
+	Version  int64
+	SignedAt time.Time
+	Targets  map[string]TargetFile
+}
+
+// History returns the published versions of role, the newest first.
+func (r *Repository) History(role string) ([]Version, error) {
+	s, err := r.load()
+	if err != nil {
+		return nil, err
+	}
+	if s.roles[role] == nil {
+		return nil, nil
+	}
+	numbers, err := r.versions(r.dir, role)
+	if err != nil {
+		return nil, fmt.Errorf("history of %s: %w", role, err)
+	}
+	var out []Version
+	for _, v := range slices.Backward(numbers) {
+		if v > s.roles[role].Signed.Version {
+			continue // left by a change that was cut off
+		}
+		b, err := readLimited(r.path(WireName(role, v)), MaxTargets)
+		if err != nil {
+			return nil, fmt.Errorf("history of %s: %w", role, err)
+		}
+		m, err := parseTargets(b, role)
+		if err != nil {
+			return nil, fmt.Errorf("history of %s: version %d: %w", role, v, err)
+		}
+		at, err := signedAt(m.Signed.UnrecognizedFields)
+		if err != nil {
+			return nil, fmt.Errorf("history of %s: version %d: %w", role, v, err)
+		}
+		out = append(out, Version{Version: v, SignedAt: at, Targets: targetFiles(m)})
+	}
+	return out, nil
+}

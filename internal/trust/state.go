@@ -1,0 +1,326 @@
+package trust
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+// state is what a Repository says at one moment. timestamp.json is the commit mark: it names the one snapshot that
+// holds, and that names every role's version. Files with higher numbers are left by a change that was cut off, and the
+// next one replaces them.
+type state struct {
+	root      *metadata.Metadata[metadata.RootType]
+	timestamp *metadata.Metadata[metadata.TimestampType]
+	snapshot  *metadata.Metadata[metadata.SnapshotType]
+	roles     map[string]*roleMetadata // targets, and the delegated ones by name
+}
+
+// load reads the current state.
+func (r *Repository) load() (*state, error) {
+	s, err := r.read()
+	if err != nil {
+		err = fmt.Errorf("trust repository %s: %w", r.dir, err)
+		return nil, errs.Hint(err, "bring the file back from a copy: a site, a node's source or any volume sealed since")
+	}
+	return s, nil
+}
+
+func (r *Repository) read() (*state, error) {
+	s := &state{roles: map[string]*roleMetadata{}}
+	var err error
+	if s.root, err = r.newestRoot(); err != nil {
+		return nil, err
+	}
+	b, err := readLimited(r.path("timestamp.json"), MaxTimestamp)
+	if err != nil {
+		return nil, err
+	}
+	if s.timestamp, err = parseTimestamp(b); err != nil {
+		return nil, err
+	}
+	meta := s.timestamp.Signed.Meta["snapshot.json"]
+	name := WireName("snapshot", meta.Version)
+	if b, err = readLimited(r.path(name), MaxSnapshot); err != nil {
+		return nil, err
+	}
+	if err := meta.VerifyLengthHashes(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, untrusted("snapshot", err))
+	}
+	if s.snapshot, err = parseSnapshot(b); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	for file, m := range s.snapshot.Signed.Meta {
+		role := strings.TrimSuffix(file, ".json")
+		name := WireName(role, m.Version)
+		b, err := readLimited(r.path(name), MaxTargets)
+		if err != nil {
+			return nil, err
+		}
+		if err := m.VerifyLengthHashes(b); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, untrusted(role, err))
+		}
+		if s.roles[role], err = parseTargets(b, role); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	if s.roles[metadata.TARGETS] == nil {
+		return nil, fmt.Errorf("%s: speaks of no targets", name)
+	}
+	return s, nil
+}
+
+// newestRoot returns the last root of the chain from 1.root.json.
+func (r *Repository) newestRoot() (*metadata.Metadata[metadata.RootType], error) {
+	var root *metadata.Metadata[metadata.RootType]
+	for v := int64(1); ; v++ {
+		b, err := readLimited(r.path(WireName("root", v)), MaxRoot)
+		if errors.Is(err, fs.ErrNotExist) && root != nil {
+			return root, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if root, err = parseRoot(b); err != nil {
+			return nil, fmt.Errorf("root %d: %w", v, err)
+		}
+	}
+}
+
+// top returns the top-level targets.
+func (s *state) top() *roleMetadata { return s.roles[metadata.TARGETS] }
+
+// signersOf returns the key ids and the threshold of role.
+func (s *state) signersOf(role string) (ids []string, threshold int) {
+	if topLevel(role) {
+		if d := s.root.Signed.Roles[role]; d != nil {
+			return d.KeyIDs, d.Threshold
+		}
+		return nil, 0
+	}
+	if d := delegation(s.top(), role); d != nil {
+		return d.KeyIDs, d.Threshold
+	}
+	return nil, 0
+}
+
+// verify returns an error unless role's metadata m is signed as its delegator in s demands.
+func (s *state) verify(role string, m any) error {
+	if topLevel(role) {
+		return untrusted(role, s.root.VerifyDelegate(role, m))
+	}
+	return untrusted(role, s.top().VerifyDelegate(role, m))
+}
+
+// with returns s in which the roles of changed have taken the place of the old ones.
+func (s *state) with(changed map[string]*roleMetadata) *state {
+	out := *s
+	out.roles = maps.Clone(s.roles)
+	maps.Copy(out.roles, changed)
+	return &out
+}
+
+// holds returns an error unless every targets role of s is signed as its delegator demands.
+func (s *state) holds() error {
+	for _, role := range slices.Sorted(maps.Keys(s.roles)) {
+		if err := s.verify(role, s.roles[role]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns m as its next version, unsigned, with a new expiry.
+func (r *Repository) next(m *roleMetadata, now time.Time) *roleMetadata {
+	out := *m
+	out.Signed.Version++
+	out.Signed.Expires = now.Add(r.o.Expiry.Targets)
+	out.Signed.UnrecognizedFields = stamp(m.Signed.UnrecognizedFields, now)
+	out.Signatures = nil
+	return &out
+}
+
+// publish writes the changed roles, signed already or (targets) to be signed here, then a snapshot of all, then the
+// timestamp that makes it hold. extra are further keys that sign the two online roles.
+func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMetadata, extra ...string) error {
+	if changed[metadata.TARGETS] == nil && s.verify(metadata.TARGETS, s.top()) != nil {
+		// A root rotation was cut off before targets was signed with the new keys.
+		changed = maps.Clone(changed)
+		changed[metadata.TARGETS] = r.next(s.top(), now)
+	}
+	for _, role := range slices.Sorted(maps.Keys(changed)) {
+		m := changed[role]
+		if len(m.Signatures) == 0 {
+			ids, _ := s.with(changed).signersOf(role)
+			if _, err := sign(r.keys, m, append(slices.Clone(ids), extra...)); err != nil {
+				return err
+			}
+		}
+	}
+	after := s.with(changed)
+	if err := after.holds(); err != nil {
+		return err
+	}
+	snapshot := metadata.Snapshot(now.Add(r.o.Expiry.Snapshot))
+	if s.snapshot != nil {
+		snapshot.Signed.Version = s.snapshot.Signed.Version + 1
+		snapshot.Signed.Meta = maps.Clone(s.snapshot.Signed.Meta)
+	}
+	snapshot.Signed.UnrecognizedFields = stamp(nil, now)
+	for role, m := range changed {
+		b, err := m.ToBytes(false)
+		if err != nil {
+			return err
+		}
+		if len(b) > MaxTargets {
+			return errs.Errorf(errs.Invalid, "%s: metadata %w (%d bytes)", role, ErrTooLarge, MaxTargets)
+		}
+		if err := r.o.FS.WriteFile(r.path(WireName(role, m.Signed.Version)), b, 0o644); err != nil {
+			return err
+		}
+		snapshot.Signed.Meta[role+".json"] = metaFile(b, m.Signed.Version)
+	}
+	if err := r.signOnline(after, metadata.SNAPSHOT, snapshot, extra); err != nil {
+		return err
+	}
+	b, err := snapshot.ToBytes(false)
+	if err != nil {
+		return err
+	}
+	if err := r.o.FS.WriteFile(r.path(WireName("snapshot", snapshot.Signed.Version)), b, 0o644); err != nil {
+		return err
+	}
+	after.snapshot = snapshot
+	return r.publishTimestamp(after, now, metaFile(b, snapshot.Signed.Version), extra)
+}
+
+// publishTimestamp writes the commit mark.
+func (r *Repository) publishTimestamp(s *state, now time.Time, snapshot *metadata.MetaFiles, extra []string) error {
+	ts := metadata.Timestamp(now.Add(r.o.Expiry.Timestamp))
+	if s.timestamp != nil {
+		ts.Signed.Version = s.timestamp.Signed.Version + 1
+	}
+	ts.Signed.UnrecognizedFields = stamp(nil, now)
+	ts.Signed.Meta = map[string]*metadata.MetaFiles{"snapshot.json": snapshot}
+	if err := r.signOnline(s, metadata.TIMESTAMP, ts, extra); err != nil {
+		return err
+	}
+	s.timestamp = ts
+	return r.write("timestamp.json", ts)
+}
+
+// signOnline signs snapshot or timestamp m with the keys of role and those of extra.
+func (r *Repository) signOnline(s *state, role string, m any, extra []string) error {
+	ids, _ := s.signersOf(role)
+	ids = append(slices.Clone(ids), extra...)
+	var err error
+	switch m := m.(type) {
+	case *metadata.Metadata[metadata.SnapshotType]:
+		_, err = sign(r.keys, m, ids)
+	case *metadata.Metadata[metadata.TimestampType]:
+		_, err = sign(r.keys, m, ids)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.verify(role, m); err != nil {
+		err = errs.Errorf(errs.Denied, "sign %s: the key is not here, or locked: %w", role, err)
+		return errs.Hint(err, "this machine needs the key of the role %s: overland key list", role)
+	}
+	return nil
+}
+
+func (r *Repository) write(name string, m interface{ ToBytes(bool) ([]byte, error) }) error {
+	b, err := m.ToBytes(false)
+	if err != nil {
+		return err
+	}
+	return r.o.FS.WriteFile(r.path(name), b, 0o644)
+}
+
+func metaFile(b []byte, version int64) *metadata.MetaFiles {
+	raw := digest.New()
+	raw.Write(b)
+	return &metadata.MetaFiles{Length: int64(len(b)), Hashes: metadata.Hashes{"sha256": raw.Sum(nil)}, Version: version}
+}
+
+// sign adds to m the signatures of those keys of ids whose private half is here. It returns how many it added.
+func sign[T metadata.Roles](keys *KeyDir, m *metadata.Metadata[T], ids []string) (int, error) {
+	payload, err := cjson.EncodeCanonical(m.Signed)
+	if err != nil {
+		return 0, fmt.Errorf("sign: %w", err)
+	}
+	added := 0
+	for _, id := range ids {
+		if slices.ContainsFunc(m.Signatures, func(s metadata.Signature) bool { return s.KeyID == id }) {
+			continue
+		}
+		key, err := keys.byID(id)
+		if err != nil {
+			return added, fmt.Errorf("sign: %w", err)
+		}
+		if key == nil {
+			continue
+		}
+		sig, err := key.Sign(payload)
+		if err != nil {
+			return added, fmt.Errorf("sign: %w", err)
+		}
+		m.Signatures = append(m.Signatures, metadata.Signature{KeyID: id, Signature: sig})
+		added++
+	}
+	return added, nil
+}
+
+// addKey adds pub to a delegator's keys and to one role's key ids.
+func addKey(keys map[string]*metadata.Key, ids *[]string, pub PublicKey) error {
+	k, err := metadata.KeyFromPublicKey(pub.Key)
+	if err != nil {
+		return err
+	}
+	keys[pub.ID] = k
+	if !slices.Contains(*ids, pub.ID) {
+		*ids = append(*ids, pub.ID)
+	}
+	return nil
+}
+
+// versions returns the numbers of the files that role has, rising.
+func (r *Repository) versions(dir, role string) ([]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []int64
+	for _, e := range entries {
+		number, rest, ok := strings.Cut(e.Name(), ".")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if ok && err == nil && v > 0 && rest == WireName(role, 0) {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
+func sameJSON(a, b any) bool {
+	x, err := json.Marshal(a)
+	if err != nil {
+		return false
+	}
+	y, err := json.Marshal(b)
+	return err == nil && string(x) == string(y)
+}
