@@ -74,7 +74,7 @@ func (s Slots) condemn(i intent) error {
 	if i.Reason == "" {
 		i.Reason = "the machine or the supervisor stopped during every try"
 	}
-	return s.refuse(i.To, i.Reason)
+	return s.refuse(Refused{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
 }
 
 // settle ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.

@@ -53,6 +53,7 @@ type Trial struct {
 type intent struct {
 	Version int           `json:"version"`
 	To      Slot          `json:"to"`
+	Digest  digest.Digest `json:"digest"` // of to's program
 	From    Slot          `json:"from"`
 	Tries   int           `json:"tries"` // left
 	Ready   spec.Duration `json:"ready"`
@@ -62,8 +63,9 @@ type intent struct {
 
 // Refused is a version that was taken back.
 type Refused struct {
-	Slot   Slot   `json:"slot"`
-	Reason string `json:"reason"`
+	Slot   Slot          `json:"slot"`
+	Digest digest.Digest `json:"digest,omitempty"` // "" when it is not known any more
+	Reason string        `json:"reason"`
 }
 
 // Versions is what Status reports of the agent's own program.
@@ -88,10 +90,10 @@ func (s Slots) GoodPath() string { return s.path("good", Program) }
 // copy); its bytes are hashed before the slot gets its name. A slot that is there already is left alone.
 func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (Slot, error) {
 	slot := SlotOf(d)
-	if reason, refused := s.refused(slot); refused {
-		return "", errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, reason)
+	if r, refused := s.refused(slot); refused {
+		return "", errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, r.Reason)
 	}
-	if s.runnable(slot) {
+	if s.runnable(slot) && !s.damaged(slot) {
 		return slot, nil
 	}
 	tmp := s.path("." + string(slot) + ".tmp")
@@ -191,16 +193,17 @@ func (s Slots) First(slot Slot) (bool, error) {
 // Arm makes the supervisor try slot at its next start of the agent. A version that was refused before is a Conflict,
 // with the reason; arming the current version changes nothing and returns false.
 func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
-	if reason, refused := s.refused(slot); refused {
-		return false, errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, reason)
+	if r, refused := s.refused(slot); refused {
+		return false, errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, r.Reason)
 	}
-	if !s.runnable(slot) {
+	d, err := Name(s.path(string(slot), Program))
+	if err != nil || SlotOf(d) != slot {
 		return false, errs.Errorf(errs.NotFound, "agent %s is not staged", slot)
 	}
 	if slot == s.link("current") {
 		return false, nil
 	}
-	i := intent{Version: 1, To: slot, From: s.link("current"), Tries: t.Tries,
+	i := intent{Version: 1, To: slot, Digest: d, From: s.link("current"), Tries: t.Tries,
 		Ready: spec.Duration(t.Ready), Stable: spec.Duration(t.Stable)}
 	if i.Tries <= 0 {
 		i.Tries = DefaultTries
@@ -234,33 +237,46 @@ func (s Slots) Versions() Versions {
 		v.Trying = i.To
 	}
 	for _, slot := range s.list() {
-		if reason, refused := s.refused(slot); refused {
-			v.Refused = append(v.Refused, Refused{slot, reason})
+		if r, refused := s.refused(slot); refused {
+			v.Refused = append(v.Refused, r)
 		}
 	}
 	return v
 }
 
-func (s Slots) refused(slot Slot) (string, bool) {
-	const longest = 4 << 10
+// refused returns why slot was taken back. A mark that cannot be read refuses as well.
+func (s Slots) refused(slot Slot) (Refused, bool) {
+	const longest = 8 << 10
+	r := Refused{Slot: slot, Reason: "the reason cannot be read"}
 	f, err := os.Open(s.path(string(slot), "refused"))
 	if err != nil {
-		return "", false
+		return Refused{}, !errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close()
 	b, _ := io.ReadAll(io.LimitReader(f, longest))
-	return strings.TrimSpace(string(b)), true
+	var read Refused
+	if json.Unmarshal(b, &read) == nil && read.Reason != "" {
+		r.Reason = read.Reason
+		if d, err := digest.Parse(string(read.Digest)); err == nil {
+			r.Digest = d
+		}
+	}
+	return r, true
 }
 
-// refuse takes slot out for good and says why; its program is removed to free the space.
-func (s Slots) refuse(slot Slot, reason string) error {
-	if err := s.FS.Mkdir(s.path(string(slot)), 0o755); err != nil {
+// refuse takes r.Slot out for good and says why; its program is removed to free the space.
+func (s Slots) refuse(r Refused) error {
+	b, err := json.Marshal(r)
+	if err != nil {
 		return err
 	}
-	if err := s.FS.WriteFile(s.path(string(slot), "refused"), []byte(reason+"\n"), 0o644); err != nil {
+	if err := s.FS.Mkdir(s.path(string(r.Slot)), 0o755); err != nil {
 		return err
 	}
-	return s.FS.Remove(s.path(string(slot), Program))
+	if err := s.FS.WriteFile(s.path(string(r.Slot), "refused"), append(b, '\n'), 0o644); err != nil {
+		return err
+	}
+	return s.FS.Remove(s.path(string(r.Slot), Program))
 }
 
 func (s Slots) runnable(slot Slot) bool {

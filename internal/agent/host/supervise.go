@@ -147,7 +147,7 @@ func (s *Supervisor) failed(c choice, reason string) {
 	}
 	for _, other := range s.Slots.list() {
 		if _, refused := s.Slots.refused(other); other != c.slot && !refused && s.Slots.runnable(other) {
-			if err := s.Slots.refuse(c.slot, reason); err != nil {
+			if err := s.Slots.refuse(Refused{Slot: c.slot, Reason: reason}); err != nil {
 				s.Log.Error("cannot refuse an agent", "slot", c.slot, "error", err)
 			}
 			return

@@ -221,7 +221,7 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 			if v.Current != old || v.Good != old || v.Trying != "" {
 				t.Errorf("Versions = %+v, want %s everywhere", v, old)
 			}
-			if len(v.Refused) != 1 || v.Refused[0].Slot != bad || !strings.Contains(v.Refused[0].Reason, tt.reason) {
+			if len(v.Refused) != 1 || v.Refused[0].Slot != bad || v.Refused[0].Digest != digest.Of([]byte(tt.script)) || !strings.Contains(v.Refused[0].Reason, tt.reason) {
 				t.Errorf("Refused = %+v, want %s because %q", v.Refused, bad, tt.reason)
 			}
 			if _, err := s.Stage(t.Context(), digest.Of([]byte(tt.script)), nil); err == nil {
@@ -280,8 +280,8 @@ func TestSupervisorKilledDuringTries(t *testing.T) {
 	r = supervise(t, s.Dir)
 	r.expect("agent started.*slot=" + string(old))
 	r.expect("agent works")
-	if reason, ok := s.refused(bad); !ok || !strings.Contains(reason, "stopped during every try") {
-		t.Errorf("refused = %q, %v", reason, ok)
+	if refused, ok := s.refused(bad); !ok || !strings.Contains(refused.Reason, "stopped during every try") {
+		t.Errorf("refused = %+v, %v", refused, ok)
 	}
 	if got := servicePID(t, s.Dir); got != service {
 		t.Errorf("service process = %d, want %d", got, service)

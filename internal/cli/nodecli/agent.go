@@ -104,6 +104,15 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	for _, r := range slots.Versions().Refused {
+		if r.Digest == "" {
+			continue
+		}
+		// So that history tells it, and the channel is not asked for the same program again.
+		if err := a.RefuseProgram(r.Digest, r.Reason); err != nil {
+			o.Log.Warn("a refused version of the agent could not be noted", "digest", r.Digest, "error", err)
+		}
+	}
 	err = a.Run(ctx)
 	switch {
 	case errors.Is(context.Cause(ctx), errSwitch):
@@ -131,7 +140,7 @@ func supervise(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		if !c.chatter {
 			return
 		}
-		report, err := awaitOutcome(ctx, e, c.dir)
+		report, err := awaitOutcome(ctx, e, c.dir, 0)
 		if report.Outcome != "" {
 			_, err = finish(env{out: e.err, err: e.err}, c, report, err)
 		}

@@ -79,7 +79,10 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			if c.fore {
 				return 0, foreground(e, c)
 			}
-			report, err = awaitOutcome(ctx, e, c.dir)
+			report, err = awaitOutcome(ctx, e, c.dir, report.Tried)
+			if err == nil {
+				err = offerProgram(ctx, c, name, opts)
+			}
 		} else if c.fore && !h.Running(ctx) {
 			return 0, foreground(e, c)
 		}
@@ -98,6 +101,12 @@ func installRunning(ctx context.Context, e env, c *call, name string, o agent.In
 		return *r.Report, err
 	}
 	return agent.Report{}, err
+}
+
+// offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it.
+func offerProgram(ctx context.Context, c *call, name string, o agent.InstallOptions) error {
+	_, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o})
+	return err
 }
 
 // installFresh verifies and stages, and leaves the start to the supervised agent: services must belong to the service,
@@ -185,25 +194,22 @@ func foreground(e env, c *call) error {
 	return nil
 }
 
-// awaitOutcome waits until the supervised agent has decided what was staged.
-func awaitOutcome(ctx context.Context, e env, dir string) (agent.Report, error) {
+// awaitOutcome waits until the supervised agent has decided generation number, which was staged.
+func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, outcomeTimeout,
 		errs.Hint(errs.Errorf(errs.Unavailable, "the agent did not decide within %s", outcomeTimeout), "%s status", Program))
 	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
+	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	said := ""
 	for {
 		r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
 		if err == nil && r.Status != nil {
-			s := r.Status
-			if s.Trial == nil && s.Report != nil {
-				return *s.Report, rolledBack(s.Report)
+			if s := r.Status; s.Trial == nil {
+				report := outcome(s, number)
+				return report, rolledBack(report)
 			}
-			if s.Trial == nil && s.Good == s.Generation && s.Generation > 0 {
-				return agent.Report{Outcome: agent.Installed, Generation: s.Generation, Channel: s.Channel, Apps: s.Apps}, nil
-			}
-			if now := servicesLine(s.Services); now != said {
+			if now := servicesLine(r.Status.Services); now != said {
 				said = now
 				e.say("%s", now)
 			}
@@ -216,7 +222,25 @@ func awaitOutcome(ctx context.Context, e env, dir string) (agent.Report, error) 
 	}
 }
 
-func rolledBack(r *agent.Report) error {
+// outcome returns what became of generation number. The agent's own report is lost when it was restarted since; then
+// what it remembers says the same in fewer words.
+func outcome(s *agent.Status, number int) agent.Report {
+	if s.Report != nil && (s.Report.Tried == number || number == 0) {
+		return *s.Report
+	}
+	r := agent.Report{Outcome: agent.Installed, Generation: s.Generation, Tried: number, Channel: s.Channel, Apps: s.Apps}
+	if number != 0 && s.Generation != number {
+		r.Outcome, r.Reason = agent.RolledBack, "see history"
+		for _, bad := range s.Refused {
+			if bad.Generation == number {
+				r.Reason = bad.Reason
+			}
+		}
+	}
+	return r
+}
+
+func rolledBack(r agent.Report) error {
 	if r.Outcome != agent.RolledBack {
 		return nil
 	}

@@ -116,6 +116,7 @@ func parse(v verb, args []string) (*call, []string, error) {
 	f := flag.NewFlagSet(v.name, flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&c.dir, "state", defaultDir(), "")
+	f.StringVar(&c.dir, "dir", c.dir, "")    // the same
 	f.StringVar(&c.volume, "volume", "", "") // every verb: the stub of a volume passes it
 	if v.flags != nil {
 		v.flags(c, f)
