@@ -1,0 +1,74 @@
+package yamlspec
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"overland/internal/platform"
+	"overland/internal/spec"
+)
+
+func TestMarshalReadsBack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		app := drawApp(t)
+		b := Marshal(app)
+		got, err := Parse(b, "overland.yaml")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, b)
+		}
+		if diff := cmp.Diff(app, got); diff != "" {
+			t.Fatalf("(-want +got):\n%s\n%s", diff, b)
+		}
+	})
+}
+
+var (
+	names     = rapid.StringMatching(`[a-z][a-z0-9-]{0,8}`)
+	texts2    = rapid.OneOf(rapid.StringMatching(`[ -z|~]{0,12}`), rapid.SampledFrom([]string{"yes", "null", "~", "1.0", "0x1", "- a", "a: b", "#", "é\n\tü", "'\"\\", "{{.Release.App}}"}))
+	durations = rapid.Custom(func(t *rapid.T) spec.Duration {
+		return spec.Duration(rapid.IntRange(0, 100_000).Draw(t, "ms")) * spec.Duration(time.Millisecond)
+	})
+)
+
+func drawApp(t *rapid.T) *spec.App {
+	app := &spec.App{Overland: 1, Name: names.Draw(t, "name")}
+	app.Artifacts = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) spec.Artifact {
+		g := &spec.Go{Package: "./" + names.Draw(t, "package")}
+		if rapid.Bool().Draw(t, "mapping") {
+			g.Dir, g.Toolchain, g.Tags = names.Draw(t, "dir"), "go1.26.8", []string{"t_1.x", "netgo"}
+			g.Vars = map[string]string{"main." + rapid.StringMatching(`[a-zA-Z]{1,5}`).Draw(t, "var"): rapid.StringMatching(`[a-z '"]{0,8}`).Draw(t, "value")}
+		}
+		return spec.Artifact{Go: g, Platforms: rapid.SampledFrom([][]platform.Platform{nil, {"linux/amd64"}, platform.All()}).Draw(t, "platforms")}
+	}), 1, 3).Draw(t, "artifacts")
+	app.Services = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) spec.Service {
+		s := spec.Service{
+			Artifact: rapid.SampledFrom(slices.Sorted(maps.Keys(app.Artifacts))).Draw(t, "artifact"), Runtime: "process",
+			Args:    rapid.SliceOfN(texts2, 1, 4).Draw(t, "args"),
+			Env:     map[string]string{rapid.StringMatching(`[A-Z_]{1,5}`).Draw(t, "env"): texts2.Draw(t, "value")},
+			Volumes: map[string]string{names.Draw(t, "volume"): "/" + rapid.StringMatching(`[a-z "#:]{0,5}`).Draw(t, "path")},
+			Ports:   []int{rapid.IntRange(1, 65535).Draw(t, "port")},
+			User:    rapid.SampledFrom([]string{"", "root", "1000", "1000:nobody"}).Draw(t, "user"),
+			Stable:  durations.Draw(t, "stable"), StopTimeout: durations.Draw(t, "stop"), Readiness: durations.Draw(t, "readiness"),
+		}
+		s.Restart.Policy = rapid.SampledFrom([]string{"", "always", "never"}).Draw(t, "policy")
+		if rapid.Bool().Draw(t, "backoff") {
+			low := durations.Draw(t, "min") + 1_000_000
+			s.Restart.Backoff = spec.Backoff{Min: low, Max: low + durations.Draw(t, "more")}
+		}
+		if rapid.Bool().Draw(t, "selftest") {
+			s.SelfTest = []spec.Check{
+				{HTTP: "http://127.0.0.1:80/a?b=c#d", Status: 204, Contains: texts2.Draw(t, "contains"), Within: durations.Draw(t, "within")},
+				{TCP: "[::1]:80"},
+				{Exec: append([]string{"a"}, rapid.SliceOf(texts2).Draw(t, "exec")...)},
+				{Log: "^[a-z]: \\d+"},
+			}
+		}
+		return s
+	}), 1, 3).Draw(t, "services")
+	return app
+}

@@ -1,0 +1,213 @@
+package yamlspec
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/errs"
+	"overland/internal/platform"
+	"overland/internal/spec"
+)
+
+// TestDesign reads the example of the design page.
+func TestDesign(t *testing.T) {
+	b, err := os.ReadFile("testdata/design.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Parse(b, "overland.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &spec.App{
+		Overland:  1,
+		Name:      "wallet",
+		Artifacts: map[string]spec.Artifact{"node": {Go: &spec.Go{Package: "./cmd/node"}, Platforms: platform.All()}},
+		Services: map[string]spec.Service{"node": {
+			Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"},
+			Volumes: map[string]string{"data": "/data", "wallet": "/wallet"},
+			Restart: spec.Restart{Backoff: spec.Backoff{Min: seconds(1), Max: seconds(300)}},
+			SelfTest: []spec.Check{
+				{HTTP: "http://127.0.0.1:6420/health", Status: 200, Within: seconds(60)},
+				{Exec: []string{"node", "--version"}, Contains: "{{.Release.Version}}"},
+			},
+			Stable: seconds(10),
+		}},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func seconds(n int) spec.Duration { return spec.Duration(time.Duration(n) * time.Second) }
+
+// head is the least that a file needs; a test appends to it.
+const head = "overland: 1\nname: a\nartifacts:\n  a: {go: ./cmd/a}\n"
+
+// service is head and the beginning of a service; a test appends keys, indented by four.
+const serviceHead = head + "services:\n  s:\n    artifact: a\n"
+
+// TestGood and TestBad run over examples; the schema's test runs over the same ones.
+var good = map[string]string{
+	"least":          head,
+	"go mapping":     "overland: 1\nname: a\nartifacts:\n  a:\n    go: {package: ., dir: tools/x, toolchain: go1.26.8, tags: [netgo, x_1], vars: {main.version: \"{{.Version}} {{ .Commit }}\"}}\n",
+	"comments":       "# one\n" + head + "# two\n",
+	"json":           `{"overland": 1, "name": "a", "artifacts": {"a": {"go": "./cmd/a"}}}`,
+	"document start": "---\n" + head,
+	"every key": serviceHead + `    runtime: process
+    args: [run, 5, 1.10, true, "{{.Volumes.d}}", "{{ .Release.App }}"]
+    env: {PORT: 80, NAME: "{{.Release.Version}}"}
+    volumes: {d: /data}
+    ports: [80, 65535]
+    user: "1000:1000"
+    restart: {policy: on-failure, backoff: 500ms..1m30s}
+    stop: 30s
+    readiness: 2m
+    stable: 1h
+    selftest:
+      - tcp: 127.0.0.1:80
+        within: 5s
+      - {log: "^ready in [0-9]+"}
+      - {exec: [a, check], contains: ok}
+      - {http: "https://[::1]:80/"}
+`,
+	"block text":  serviceHead + "    args:\n      - |\n        two\n        lines\n",
+	"user number": serviceHead + "    user: 1000\n",
+}
+
+// bad are examples, what is said of them, and whether the schema refuses them too.
+var bad = map[string]struct {
+	yaml, says, hint string
+	schema           bool
+}{
+	"empty":                 {"", "f.yaml:1:1: the file is empty", "overland init", false},
+	"comment only":          {"# nothing\n", "f.yaml:1:1: the file is empty", "overland init", false},
+	"not yaml":              {"overland: [1\n", "f.yaml:1:", "", false},
+	"tab":                   {"overland: 1\n\tname: a\n", "f.yaml:2:", "", false},
+	"a list":                {"- 1\n", "f.yaml:1:1: the file must be a mapping (key: value), not a list", "", true},
+	"a text":                {"hello\n", "f.yaml:1:1: the file must be a mapping (key: value), not text", "", true},
+	"two documents":         {head + "---\nname: b\n", "f.yaml:6:1: a second document", "one application", false},
+	"newer":                 {strings.Replace(head, "1", "2", 1), "f.yaml:1:11: format 2 is not known here", "newer Overland", true},
+	"no version":            {head[len("overland: 1\n"):], "f.yaml:1:1: the file has no key overland", "overland: ", true},
+	"no artifacts":          {"overland: 1\nname: a\nartifacts: {}\n", "f.yaml:3:12: artifacts is empty", "overland init", true},
+	"null artifacts":        {"overland: 1\nname: a\nartifacts:\n", "f.yaml:3:12: artifacts must be a mapping (key: value), not nothing", "", true},
+	"bad name":              {strings.Replace(head, "name: a", "name: Wallet", 1), `f.yaml:2:7: name "Wallet": a to z`, "a to z", true},
+	"number as name":        {strings.Replace(head, "name: a", "name: 42", 1), "f.yaml:2:7: name must be text, not a number", `quote it: "42"`, true},
+	"long name":             {strings.Replace(head, "name: a", "name: "+strings.Repeat("a", 64), 1), "f.yaml:2:7: name", "at most 63", true},
+	"unknown key":           {head + "service: {}\n", `f.yaml:5:1: unknown key "service" · did you mean services?`, "keys of the file: overland", true},
+	"far key":               {head + "zebra: {}\n", `f.yaml:5:1: unknown key "zebra"`, "keys of the file", true},
+	"unknown inner key":     {serviceHead + "    artifcat: a\n", `f.yaml:8:5: unknown key "artifcat" · did you mean artifact?`, "keys of service s: artifact", true},
+	"twice":                 {head + "name: b\n", `f.yaml:5:1: key "name" is here twice; first in line 2`, "keep one", false},
+	"artifact twice":        {strings.Replace(head, "  a: {go: ./cmd/a}\n", "  a: {go: ./cmd/a}\n  a: {go: ./b}\n", 1), `f.yaml:5:3: key "a" is here twice; first in line 4`, "", false},
+	"number as key":         {head + "5: x\n", "f.yaml:5:1: a key of the file must be text", "quote it", true},
+	"artifact name":         {strings.Replace(head, "  a:", "  A_b:", 1), `f.yaml:4:3: artifact "A_b"`, "a to z", true},
+	"no builder":            {strings.Replace(head, "{go: ./cmd/a}", "{platforms: [linux/amd64]}", 1), "f.yaml:4:3: artifact a has no builder key", "go: ./cmd/a", false},
+	"two builders":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ./cmd/a, rootfs: x}", 1), "f.yaml:4:3: artifact a has 2 builder keys, go and rootfs", "keep one", true},
+	"later builder":         {strings.Replace(head, "{go: ./cmd/a}", "{rootfs: x}", 1), "f.yaml:4:15: the builder rootfs is not there yet", "go", true},
+	"package outside":       {strings.Replace(head, "./cmd/a", "./../a", 1), `f.yaml:4:11: go "./../a"`, "./cmd/node", false},
+	"package absolute":      {strings.Replace(head, "./cmd/a", "/cmd/a", 1), `f.yaml:4:11: go "/cmd/a"`, "./cmd/node", true},
+	"package pattern":       {strings.Replace(head, "./cmd/a", "./...", 1), `f.yaml:4:11: go "./..."`, "./cmd/node", false},
+	"go is a list":          {strings.Replace(head, "./cmd/a", "[x]", 1), "f.yaml:4:11: go must be text, not a list", "", true},
+	"go without package":    {strings.Replace(head, "./cmd/a", "{dir: x}", 1), "f.yaml:4:11: go has no key package", "package: ", true},
+	"dir outside":           {strings.Replace(head, "./cmd/a", "{package: ., dir: a/../../b}", 1), `f.yaml:4:29: dir "a/../../b"`, "tools/server", false},
+	"toolchain":             {strings.Replace(head, "./cmd/a", "{package: ., toolchain: \"1.26\"}", 1), `f.yaml:4:35: toolchain "1.26"`, "go1.26.8", true},
+	"tag":                   {strings.Replace(head, "./cmd/a", "{package: ., tags: [\"a b\"]}", 1), `f.yaml:4:31: tag "a b"`, "letters", true},
+	"var name":              {strings.Replace(head, "./cmd/a", "{package: ., vars: {version: x}}", 1), `f.yaml:4:31: vars: "version"`, "main.version", true},
+	"var variable":          {strings.Replace(head, "./cmd/a", "{package: ., vars: {main.v: \"{{.Vresion}}\"}}", 1), "f.yaml:4:39: unknown variable {{.Vresion}} · did you mean {{.Version}}?", "{{.Commit}}", false},
+	"bad platform":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm/v8]}", 1), `f.yaml:4:26: platform "linux/arm/v8": not one of linux/amd64`, "leave platforms out", true},
+	"platform twice":        {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm64, linux/arm64]}", 1), `f.yaml:4:39: platform "linux/arm64" is here twice`, "", true},
+	"no platform":           {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: []}", 1), "f.yaml:4:25: platforms is empty", "", true},
+	"unknown artifact":      {strings.Replace(serviceHead, "artifact: a", "artifact: b", 1), `f.yaml:7:15: unknown artifact "b"`, "artifacts of this file: a", false},
+	"service before":        {"overland: 1\nname: a\nservices: {s: {artifact: appp}}\nartifacts: {app: {go: .}}\n", `f.yaml:3:26: unknown artifact "appp" · did you mean app?`, "", false},
+	"no artifact":           {head + "services:\n  s:\n    stable: 1s\n", "f.yaml:7:5: service s has no key artifact", "artifact: ", true},
+	"runtime":               {serviceHead + "    runtime: proces\n", `f.yaml:8:14: unknown runtime "proces" · did you mean process?`, "one of: process", true},
+	"later runtime":         {serviceHead + "    runtime: container\n", "f.yaml:8:14: the runtime container is not there yet", "process", true},
+	"args is text":          {serviceHead + "    args: --data x\n", "f.yaml:8:11: args must be a list, not text", "[one, two]", true},
+	"null arg":              {serviceHead + "    args: [~]\n", "f.yaml:8:12: an entry of args must be text, not nothing", "", true},
+	"unknown volume":        {serviceHead + "    args: [\"{{.Volumes.dat}}\"]\n    volumes: {data: /data}\n", "f.yaml:8:12: unknown variable {{.Volumes.dat}} · did you mean {{.Volumes.data}}?", "{{.Volumes.data}}", false},
+	"open variable":         {serviceHead + "    args: [\"{{.Volumes\"]\n", `f.yaml:8:12: "{{.Volumes": {{ without }}`, "}}", false},
+	"undotted":              {serviceHead + "    env: {A: \"{{Release.App}}\"}\n", "f.yaml:8:14: unknown variable {{Release.App}}", "{{.Release.App}}", false},
+	"env name":              {serviceHead + "    env: {A-B: x}\n", `f.yaml:8:11: env: "A-B"`, "letters", true},
+	"volume path":           {serviceHead + "    volumes: {d: data}\n", `f.yaml:8:18: volume d: "data" is not an absolute path`, "/data", true},
+	"port":                  {serviceHead + "    ports: [70000]\n", "f.yaml:8:13: port 70000: must be between 1 and 65535", "", true},
+	"port text":             {serviceHead + "    ports: [\"80\"]\n", "f.yaml:8:13: port must be a number, not text", "", true},
+	"user":                  {serviceHead + "    user: \"a b\"\n", `f.yaml:8:11: user "a b"`, "uid", true},
+	"policy":                {serviceHead + "    restart: {policy: alwyas}\n", `f.yaml:8:23: unknown policy "alwyas" · did you mean always?`, "on-failure", true},
+	"backoff":               {serviceHead + "    restart: {backoff: 1s...5m}\n", `f.yaml:8:24: backoff "1s...5m"`, "1s..5m", true},
+	"backoff downwards":     {serviceHead + "    restart: {backoff: 5m..1s}\n", `f.yaml:8:24: backoff "5m..1s"`, "1s..5m", false},
+	"duration":              {serviceHead + "    stable: fast\n", `f.yaml:8:13: stable: duration "fast"`, "10s", true},
+	"duration without unit": {serviceHead + "    stop: 10\n", "f.yaml:8:11: stop 10: without a unit", "10s", true},
+	"negative duration":     {serviceHead + "    stable: -1s\n", `f.yaml:8:13: stable: duration "-1s"`, "10s", true},
+	"no check":              {serviceHead + "    selftest:\n      - {within: 5s}\n", "f.yaml:9:9: a self-test must have one of http, tcp, exec and log; this one has none", "each", false},
+	"two checks":            {serviceHead + "    selftest:\n      - {http: \"http://127.0.0.1/\", tcp: \"127.0.0.1:1\"}\n", "this one has http and tcp", "each", false},
+	"status of tcp":         {serviceHead + "    selftest:\n      - {tcp: \"127.0.0.1:1\", status: 200}\n", "status belongs to http, not to tcp", "", false},
+	"contains of log":       {serviceHead + "    selftest:\n      - {log: x, contains: y}\n", "contains does not belong to log", "", false},
+	"status":                {serviceHead + "    selftest:\n      - {http: \"http://127.0.0.1/\", status: 2000}\n", "status 2000: must be between 100 and 599", "", true},
+	"url":                   {serviceHead + "    selftest:\n      - {http: 127.0.0.1/health}\n", `f.yaml:9:16: http "127.0.0.1/health" is not a URL`, "http://", true},
+	"tcp":                   {serviceHead + "    selftest:\n      - {tcp: localhost}\n", `tcp "localhost" is not host:port`, "127.0.0.1:6420", true},
+	"exec":                  {serviceHead + "    selftest:\n      - {exec: []}\n", "exec names no program", "--version", true},
+	"log":                   {serviceHead + "    selftest:\n      - {log: \"(\"}\n", `log "(" is not a regular expression`, "regexp", false},
+	"self-test variable":    {serviceHead + "    selftest:\n      - {exec: [a], contains: \"{{.Release.Versoin}}\"}\n", "did you mean {{.Release.Version}}?", "{{.Release.App}}", false},
+	"anchor":                {strings.Replace(head, "{go", "&x {go", 1), "f.yaml:4:6: anchors, aliases and merge keys are not allowed here", "write it out", false},
+	"alias":                 {head + "services: *x\n", "f.yaml:5:11: anchors", "write it out", false},
+	"bomb":                  {"a: &a [x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\n", "f.yaml:1:4: anchors", "write it out", false},
+	"merge":                 {head + "<<: {name: b}\n", "f.yaml:5:1: anchors", "write it out", false},
+	"tag of yaml":           {strings.Replace(head, "name: a", "name: !!str a", 1), "f.yaml:2:7: tags are not allowed here", "remove", false},
+	"directive":             {"%YAML 1.2\n---\n" + head, "f.yaml:1:1: directives", "remove", false},
+	"question":              {head + "? x\n: y\n", "f.yaml:5:1: keys that begin with ?", "key: value", false},
+	"deep flow":             {head + "services: " + strings.Repeat("[", 50) + strings.Repeat("]", 50) + "\n", "nested too deeply", "", false},
+	"deep list":             {strings.Repeat("- ", 100_000) + "x\n", "f.yaml:1:", "", false},
+	"deep mapping":          {deepMapping(400), "nested too deeply", "", false},
+	"too long":              {head + "#" + strings.Repeat("x", maxSize), "f.yaml:1:1: longer than 1048576 bytes", "a page", false},
+	"too many words":        {head + "x: [" + strings.Repeat("a, ", 100_000) + "a]\n", "more than 100000 words", "a page", false},
+}
+
+func deepMapping(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strings.Repeat(" ", i) + "a:\n")
+	}
+	return b.String()
+}
+
+func TestGood(t *testing.T) {
+	for name, text := range good {
+		if _, err := Parse([]byte(text), "f.yaml"); err != nil {
+			t.Errorf("%s: %v\n%s", name, err, text)
+		}
+	}
+}
+
+func TestBad(t *testing.T) {
+	for name, test := range bad {
+		t.Run(name, func(t *testing.T) {
+			app, err := Parse([]byte(test.yaml), "f.yaml")
+			if err == nil {
+				t.Fatalf("accepted: %+v", app)
+			}
+			if !strings.Contains(err.Error(), test.says) || errs.KindOf(err) != errs.Invalid {
+				t.Errorf("error %v: %v\nwant %v: %s", errs.KindOf(err), err, errs.Invalid, test.says)
+			}
+			if hint := errs.HintOf(err); hint == "" || !strings.Contains(hint, test.hint) {
+				t.Errorf("hint %q, want %q in it", hint, test.hint)
+			}
+		})
+	}
+}
+
+func TestAllProblemsAtOnce(t *testing.T) {
+	_, err := Parse([]byte("overland: 1\nnmae: a\nartifacts:\n  a: {go: ./a, platforms: [vax]}\n"), "f.yaml")
+	want := `f.yaml:2:1: unknown key "nmae" · did you mean name?`
+	lines := strings.Split(err.Error(), "\n")
+	if len(lines) != 3 || !strings.Contains(err.Error(), want) || !strings.HasPrefix(lines[2], "f.yaml:4:28: ") {
+		t.Errorf("got\n%v", err)
+	}
+	_, err = Parse([]byte(head+"services:\n"+strings.Repeat("  s:\n", 50)), "f.yaml")
+	if n := strings.Count(err.Error(), "\n"); n != maxErrors {
+		t.Errorf("%d lines of errors", n+1)
+	}
+}
