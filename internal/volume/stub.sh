@@ -17,10 +17,12 @@ die() {
 	exit "$code"
 }
 
-# tool NAME ARGS: the machine's own, or busybox's.
+# tool NAME ARGS: the machine's own, or busybox's. There may be no /dev/null: what must be silent gets no stderr.
+# A busybox shell says that it has tail, and without /proc cannot run it: so tail is tried.
 tool() {
-	if command -v "$1" >/dev/null 2>&1; then "$@"; else busybox "$@"; fi
+	if [ -n "$own" ] && [ -n "$(command -v "$1")" ]; then "$@"; else busybox "$@"; fi
 }
+own=$(echo 1 | tail -c 2 2>&-)
 
 usage() {
 	echo "usage: sh ${0##*/} VERB [ARGUMENTS]
@@ -128,10 +130,10 @@ trap 'exit 143' TERM
 problem=none
 for place in "${TMPDIR-}" /tmp /var/tmp /dev/shm /run /var/lib "${HOME-}" "${file%/*}"; do
 	if [ -z "$place" ] || [ ! -d "$place" ] || [ ! -w "$place" ]; then continue; fi
-	tool mkdir "$place/overland-$$" 2>/dev/null || continue
+	tool mkdir "$place/overland-$$" 2>&- || continue
 	dir=$place/overland-$$
 	program=$dir/overland-agent
-	if ! from "$first" 2>/dev/null | tool head -c "$size" >"$program" 2>/dev/null; then
+	if ! from "$first" 2>&- | tool head -c "$size" >"$program" 2>&-; then
 		clean
 		continue
 	fi
