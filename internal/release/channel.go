@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/trust"
@@ -104,17 +106,25 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 	return e, s, nil
 }
 
-// AnnotationChannel names, in the index.json of a volume, the channel that was sealed into it. It is not signed: it
-// only says what to install when nobody says otherwise, and what the channel runs is signed.
+// AnnotationChannel names, on each release in the index.json of a volume, the channel that was sealed. It is not signed:
+// it only says what to install when nobody says otherwise; what the channel runs is signed.
 const AnnotationChannel = "dev.overland.channel"
 
-// SealedChannel returns the channel named in index, the index.json of a volume. The error is of kind Invalid.
-func SealedChannel(index []byte) (Channel, error) {
-	var v struct {
-		Annotations map[string]string `json:"annotations"`
+// SealedChannel returns the channel named in list, the releases in a volume's index.json. The error is of kind Invalid.
+func SealedChannel(list []ocispec.Descriptor) (Channel, error) {
+	var found Channel
+	for _, d := range list {
+		ch, err := ParseChannel(d.Annotations[AnnotationChannel])
+		if err != nil {
+			return "", err
+		}
+		if found != "" && found != ch {
+			return "", errs.Errorf(errs.Invalid, "two channels in one volume: %s and %s", found, ch)
+		}
+		found = ch
 	}
-	if err := json.Unmarshal(index, &v); err != nil {
-		return "", errs.E(errs.Invalid, fmt.Errorf("index.json: %w", err))
+	if found == "" {
+		return "", errs.Errorf(errs.Invalid, "no channel in this volume")
 	}
-	return ParseChannel(v.Annotations[AnnotationChannel])
+	return found, nil
 }

@@ -109,23 +109,29 @@ func state(ctx context.Context, repo Repository, ch Channel, app string,
 // taken from the signed history; rolling back twice goes back two promotions. Without an earlier one the error is of
 // kind NotFound.
 func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (Entry, error) {
-	if _, err := Show(repo, ch); err != nil {
+	list, err := Show(repo, ch)
+	if err != nil {
 		return Entry{}, err
 	}
-	return state(ctx, repo, ch, app, func(_ trust.TargetFile, have bool) (trust.TargetFile, statement, error) {
-		var none trust.TargetFile
-		if !have {
-			return none, statement{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
+	at := slices.IndexFunc(list, func(e Entry) bool { return e.App == app })
+	if at < 0 {
+		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
+	}
+	before, err := Before(repo, ch, app)
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(before) == 0 {
+		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s has run no earlier %s", ch, app),
+			"promote the release that you want: overland promote %s@VERSION --to %s", app, ch)
+	}
+	seen, e := list[at], before[len(before)-1]
+	return state(ctx, repo, ch, app, func(now trust.TargetFile, _ bool) (trust.TargetFile, statement, error) {
+		if now.Digest != seen.Digest {
+			// Whoever promoted in the meantime did not mean to have that taken back.
+			return now, statement{}, errs.Hint(errs.Errorf(errs.Conflict, "somebody else has just promoted %s", app),
+				"overland channel show %s, then decide again", ch)
 		}
-		before, err := Before(repo, ch, app)
-		if err != nil {
-			return none, statement{}, err
-		}
-		if len(before) == 0 {
-			return none, statement{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s has run no earlier %s", ch, app),
-				"promote the release that you want: overland promote %s@VERSION --to %s", app, ch)
-		}
-		e := before[len(before)-1]
 		return trust.TargetFile{Digest: e.Digest, Size: e.Size}, statement{Version: e.Version, From: e.From, Rollback: true}, nil
 	})
 }

@@ -1,0 +1,195 @@
+package release
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"testing"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/trust"
+)
+
+// signed is a Repository in memory: it keeps every version of every role, as the real one does.
+type signed struct {
+	mu    sync.Mutex
+	roles map[string][]trust.Version // oldest first
+}
+
+func (s *signed) SetTargets(_ context.Context, role string, change func(map[string]trust.TargetFile) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.roles == nil {
+		s.roles = make(map[string][]trust.Version)
+	}
+	t := make(map[string]trust.TargetFile)
+	n := len(s.roles[role])
+	if n > 0 {
+		maps.Copy(t, s.roles[role][n-1].Targets)
+	}
+	if err := change(t); err != nil {
+		return err
+	}
+	at := time.Date(2026, 3, 1, 0, 0, n, 0, time.UTC)
+	s.roles[role] = append(s.roles[role], trust.Version{Version: int64(n + 1), SignedAt: at, Targets: t})
+	return nil
+}
+
+func (s *signed) Targets(role string) (map[string]trust.TargetFile, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.roles[role]; len(v) > 0 {
+		return maps.Clone(v[len(v)-1].Targets), nil
+	}
+	return nil, nil
+}
+
+func (s *signed) History(role string) ([]trust.Version, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var newest []trust.Version
+	for i := len(s.roles[role]) - 1; i >= 0; i-- {
+		newest = append(newest, s.roles[role][i])
+	}
+	return newest, nil
+}
+
+func index(content string) ocispec.Descriptor {
+	return describe(ocispec.MediaTypeImageIndex, []byte(content))
+}
+
+func published(t *testing.T, repo Repository, versions ...string) {
+	t.Helper()
+	for _, v := range versions {
+		if err := Publish(t.Context(), repo, Ref{"wallet", v}, index(v)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func promoted(t *testing.T, repo Repository, ch Channel, version string) {
+	t.Helper()
+	if _, err := Promote(t.Context(), repo, Ref{"wallet", version}, ch); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestReleasesAreImmutable(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a", "r1.a")
+	err := Publish(t.Context(), repo, Ref{"wallet", "r1.a"}, index("other"))
+	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
+		t.Errorf("error = %v, want a conflict with a hint", err)
+	}
+	if n := len(repo.roles["app/wallet"]); n != 1 {
+		t.Errorf("%d versions were signed, want 1", n)
+	}
+}
+
+func TestPromoteNeedsARelease(t *testing.T) {
+	_, err := Promote(t.Context(), &signed{}, Ref{"wallet", "r1.a"}, "live")
+	if errs.KindOf(err) != errs.NotFound {
+		t.Errorf("error = %v, want not found", err)
+	}
+}
+
+func TestPromoteFromMovesTheDigest(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a", "r2.b")
+	promoted(t, repo, "staging", "r2.b")
+	if _, err := PromoteFrom(t.Context(), repo, "wallet", "staging", "live"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Show(repo, "live")
+	if err != nil || len(got) != 1 {
+		t.Fatalf("live runs %v, %v", got, err)
+	}
+	if e := got[0]; e.Version != "r2.b" || e.Digest != index("r2.b").Digest || e.From != "staging" || e.Since.IsZero() {
+		t.Errorf("live runs %+v", e)
+	}
+	if _, err := PromoteFrom(t.Context(), repo, "other", "staging", "live"); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("error = %v, want not found", err)
+	}
+}
+
+func TestPromotingTheSameSignsNothing(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a")
+	promoted(t, repo, "live", "r1.a")
+	promoted(t, repo, "live", "r1.a")
+	if n := len(repo.roles["channel/live"]); n != 1 {
+		t.Errorf("%d versions were signed, want 1", n)
+	}
+}
+
+func TestRollbackWalksBack(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a", "r2.b", "r3.c", "r4.d")
+	for _, v := range []string{"r1.a", "r2.b", "r3.c"} {
+		promoted(t, repo, "live", v)
+	}
+	back := func(want string) {
+		t.Helper()
+		e, err := Rollback(t.Context(), repo, "live", "wallet")
+		if want == "" {
+			if errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+				t.Fatalf("rolled back to %v, %v; want not found and a hint", e, err)
+			}
+			return
+		}
+		if err != nil || e.Version != want {
+			t.Fatalf("rolled back to %v, %v; want %s", e, err, want)
+		}
+	}
+	back("r2.b")
+	promoted(t, repo, "live", "r4.d")
+	back("r2.b")
+	back("r1.a")
+	back("")
+	promoted(t, repo, "live", "r3.c")
+	back("r1.a")
+}
+
+func TestShowUnknownChannel(t *testing.T) {
+	if _, err := Show(&signed{}, "live"); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("error = %v, want not found", err)
+	}
+	if _, err := Show(&signed{}, "../live"); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("error = %v, want invalid", err)
+	}
+}
+
+func TestTwoOperatorsPromoteAtOnce(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a", "r2.b")
+	var wait sync.WaitGroup
+	for _, v := range []string{"r1.a", "r2.b"} {
+		wait.Go(func() {
+			if _, err := Promote(t.Context(), repo, Ref{"wallet", v}, "live"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if n := len(repo.roles["channel/live"]); n != 2 {
+		t.Errorf("%d statements, want both in the history", n)
+	}
+}
+
+func TestSealedChannel(t *testing.T) {
+	on := func(ch string) ocispec.Descriptor {
+		return ocispec.Descriptor{Digest: digest.Of(nil), Annotations: map[string]string{AnnotationChannel: ch}}
+	}
+	if ch, err := SealedChannel([]ocispec.Descriptor{on("live"), on("live")}); err != nil || ch != "live" {
+		t.Errorf("channel %q, %v", ch, err)
+	}
+	for _, list := range [][]ocispec.Descriptor{nil, {on("live"), on("x")}, {on("../x")}, {{}}} {
+		if _, err := SealedChannel(list); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%v: error = %v, want invalid", list, err)
+		}
+	}
+}

@@ -1,0 +1,269 @@
+package release
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/platform"
+	"overland/internal/spec"
+	"overland/internal/store"
+)
+
+// depot returns an empty depot and its directory.
+func depot(t *testing.T) (*store.Store, string) {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "depot")
+	s, err := store.Open(dir, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, dir
+}
+
+// wallet returns a release of two programs for two platforms each, one of them over one chunk, with its blobs in s.
+func wallet(t *testing.T, s *store.Store) Release {
+	t.Helper()
+	put := func(b []byte) Blob {
+		d, err := s.PutBytes(t.Context(), b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Blob{Digest: d, Size: int64(len(b))}
+	}
+	long := bytes.Repeat([]byte("0123456789abcdef"), ChunkSize/16+1)
+	artifact := func(name string, p platform.Platform, b Blob) Artifact {
+		return Artifact{Name: name, Platform: p, File: name, Kind: KindBinary, Blob: b}
+	}
+	return Release{
+		App: "wallet", Version: "r412.abcdef012345",
+		Commit:     "abcdef0123456789abcdef0123456789abcdef01",
+		CommitTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600)),
+		Toolchain:  "go1.26.8",
+		Spec:       digest.Of([]byte("overland: 1")),
+		Artifacts: []Artifact{
+			artifact("node", "linux/arm/v6", put([]byte("node for arm"))),
+			artifact("node", "linux/amd64", put(long)),
+			artifact("cli", "linux/amd64", put([]byte("cli for amd64"))),
+			artifact("cli", "linux/arm/v6", put([]byte("cli for arm"))),
+		},
+		Services: map[string]spec.Service{
+			"node": {Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"}, Volumes: map[string]string{"data": "/data"}},
+		},
+	}
+}
+
+func written(t *testing.T, s *store.Store, r Release) ocispec.Descriptor {
+	t.Helper()
+	desc, err := Write(t.Context(), s, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return desc
+}
+
+func TestWriteReadBack(t *testing.T) {
+	s, _ := depot(t)
+	want := wallet(t, s)
+	desc := written(t, s, want)
+	got, err := Read(t.Context(), s, desc.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Schema != Schema || got.Version != want.Version || !got.CommitTime.Equal(want.CommitTime) {
+		t.Errorf("read %+v, wrote %+v", got, want)
+	}
+	if diff := cmp.Diff(want.Services, got.Services); diff != "" {
+		t.Error(diff)
+	}
+	var order []string
+	for _, a := range got.Artifacts {
+		order = append(order, a.Name+" "+string(a.Platform))
+		if (a.Blob.Size > ChunkSize) != (a.Blob.Chunks != "") {
+			t.Errorf("%s for %s: %d bytes, chunk list %q", a.Name, a.Platform, a.Blob.Size, a.Blob.Chunks)
+		}
+	}
+	if diff := cmp.Diff([]string{"cli linux/amd64", "cli linux/arm/v6", "node linux/amd64", "node linux/arm/v6"}, order); diff != "" {
+		t.Error(diff)
+	}
+	tagged, err := s.Resolve("wallet@r412.abcdef012345")
+	if err != nil || tagged.Digest != desc.Digest {
+		t.Errorf("tag = %v, %v", tagged, err)
+	}
+}
+
+func TestWriteIsDeterministic(t *testing.T) {
+	s, _ := depot(t)
+	r := wallet(t, s)
+	first := written(t, s, r)
+	other, _ := depot(t)
+	again := wallet(t, other)
+	again.Artifacts[0], again.Artifacts[3] = again.Artifacts[3], again.Artifacts[0]
+	again.CommitTime = again.CommitTime.UTC()
+	if second := written(t, other, again); second.Digest != first.Digest {
+		t.Errorf("the same release is %s and %s", first.Digest, second.Digest)
+	}
+}
+
+func TestWriteRefuses(t *testing.T) {
+	s, _ := depot(t)
+	for name, change := range map[string]func(*Release){
+		"no artifacts":       func(r *Release) { r.Artifacts, r.Services = nil, nil },
+		"file leaves folder": func(r *Release) { r.Artifacts[0].File = "../node" },
+		"file is hidden":     func(r *Release) { r.Artifacts[0].File = ".." },
+		"twice":              func(r *Release) { r.Artifacts[1].Platform = r.Artifacts[0].Platform },
+		"platform":           func(r *Release) { r.Artifacts[0].Platform = "linux/vax" },
+		"size":               func(r *Release) { r.Artifacts[0].Blob.Size++ },
+		"service's artifact": func(r *Release) { r.Services = map[string]spec.Service{"x": {Artifact: "none"}} },
+		"volume's name":      func(r *Release) { r.Services["node"].Volumes["../../etc"] = "/" },
+		"version":            func(r *Release) { r.Version = "r1/../../x" },
+		"app":                func(r *Release) { r.App = "Wallet" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := wallet(t, s)
+			change(&r)
+			if _, err := Write(t.Context(), s, r); errs.KindOf(err) != errs.Invalid {
+				t.Errorf("error = %v, want an invalid one", err)
+			}
+		})
+	}
+}
+
+// TestReadRefuses changes a good index, so that every other rule holds.
+func TestReadRefuses(t *testing.T) {
+	s, _ := depot(t)
+	good, err := s.Bytes(t.Context(), written(t, s, wallet(t, s)).Digest, maxJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(*ocispec.Index){
+		"no release":         func(x *ocispec.Index) { x.ArtifactType = "" },
+		"no document":        func(x *ocispec.Index) { x.Manifests = x.Manifests[1:] },
+		"two documents":      func(x *ocispec.Index) { x.Manifests = append(x.Manifests, x.Manifests[0]) },
+		"a manifest missing": func(x *ocispec.Index) { x.Manifests = x.Manifests[:len(x.Manifests)-1] },
+		"other platform":     func(x *ocispec.Index) { x.Manifests[1].Platform.Architecture = "riscv64" },
+		"a manifest twice":   func(x *ocispec.Index) { x.Manifests[1] = x.Manifests[2] },
+		"endless manifest":   func(x *ocispec.Index) { x.Manifests[1].Size = 1 << 40 },
+		"no digest":          func(x *ocispec.Index) { x.Manifests[0].Digest = "sha256:../../x" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var index ocispec.Index
+			if err := json.Unmarshal(good, &index); err != nil {
+				t.Fatal(err)
+			}
+			change(&index)
+			b, err := json.Marshal(index)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := s.PutBytes(t.Context(), b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Read(t.Context(), s, d); errs.KindOf(err) != errs.Untrusted {
+				t.Errorf("error = %v, want an untrusted one", err)
+			}
+		})
+	}
+}
+
+func TestReadPassesOnTheGettersError(t *testing.T) {
+	s, _ := depot(t)
+	_, err := Read(t.Context(), s, digest.Of([]byte("not there")))
+	if errs.KindOf(err) != errs.NotFound {
+		t.Errorf("error = %v, want not found", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	desc := written(t, s, wallet(t, s))
+	if _, err := Read(ctx, stopped{}, desc.Digest); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v, want cancelled", err)
+	}
+}
+
+type stopped struct{}
+
+func (stopped) Bytes(ctx context.Context, _ digest.Digest, _ int64) ([]byte, error) {
+	return nil, ctx.Err()
+}
+
+func TestForTakesTheBestPlatform(t *testing.T) {
+	s, _ := depot(t)
+	r := wallet(t, s)
+	for p, want := range map[platform.Platform]int{"linux/amd64": 2, "linux/arm/v7": 2, "linux/arm/v6": 2, "linux/arm/v5": 0, "linux/arm64": 0} {
+		if got := r.For(p); len(got) != want {
+			t.Errorf("For(%s) = %d artifacts, want %d", p, len(got), want)
+		}
+	}
+}
+
+func TestClosureLeavesOut(t *testing.T) {
+	s, _ := depot(t)
+	desc := written(t, s, wallet(t, s))
+	all, err := Closure(t.Context(), s, desc.Digest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		if size, err := s.Size(d.Digest); err != nil || size != d.Size {
+			t.Errorf("%s %s: %d bytes, %v; the list says %d", d.MediaType, d.Digest, size, err, d.Size)
+		}
+	}
+	arm, err := Closure(t.Context(), s, desc.Digest, func(a Artifact) bool { return a.Platform == "linux/arm/v6" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Index, document, its manifest and config; two programs with their manifests; only amd64 has a chunk list.
+	if len(arm) != 8 || len(all) != 13 {
+		t.Errorf("%d blobs for arm, %d in all, want 8 and 13", len(arm), len(all))
+	}
+}
+
+func TestOtherToolsRead(t *testing.T) {
+	s, dir := depot(t)
+	desc := written(t, s, wallet(t, s))
+	skopeo := func(args ...string) []byte {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), "skopeo", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("skopeo %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return out
+	}
+	ref := "oci:" + dir + ":wallet@r412.abcdef012345"
+	raw := skopeo("inspect", "--raw", ref)
+	if digest.Of(raw) != desc.Digest {
+		t.Errorf("skopeo reads %s, written was %s", digest.Of(raw), desc.Digest)
+	}
+	copied := filepath.Join(t.TempDir(), "copy")
+	skopeo("--insecure-policy", "copy", "--all", "--preserve-digests", ref, "oci:"+copied+":copy")
+	b, err := os.ReadFile(filepath.Join(copied, "blobs", "sha256", desc.Digest.Encoded()))
+	if err != nil || digest.Of(b) != desc.Digest {
+		t.Errorf("skopeo's copy has not the same index: %v", err)
+	}
+	again, err := store.Open(copied, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := Closure(t.Context(), again, desc.Digest, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range all {
+		if d.MediaType != TypeChunks && !again.Has(d.Digest) {
+			t.Errorf("skopeo's copy lacks %s %s", d.MediaType, d.Digest)
+		}
+	}
+}
