@@ -10,10 +10,9 @@ import (
 	"strings"
 	"time"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/store"
 	"overland/internal/trust"
 )
 
@@ -110,8 +109,12 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 // it only says what to install when nobody says otherwise; what the channel runs is signed.
 const AnnotationChannel = "dev.overland.channel"
 
-// SealedChannel returns the channel named in list, the releases in a volume's index.json. The error is of kind Invalid.
-func SealedChannel(list []ocispec.Descriptor) (Channel, error) {
+// SealedChannel returns the channel named in index, the index.json of a volume. The error is of kind Invalid.
+func SealedChannel(index []byte) (Channel, error) {
+	list, err := store.ParseIndex(index)
+	if err != nil {
+		return "", err
+	}
 	var found Channel
 	for _, d := range list {
 		ch, err := ParseChannel(d.Annotations[AnnotationChannel])

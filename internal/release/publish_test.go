@@ -9,8 +9,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/store"
 	"overland/internal/trust"
 )
 
@@ -181,15 +181,25 @@ func TestTwoOperatorsPromoteAtOnce(t *testing.T) {
 }
 
 func TestSealedChannel(t *testing.T) {
-	on := func(ch string) ocispec.Descriptor {
-		return ocispec.Descriptor{Digest: digest.Of(nil), Annotations: map[string]string{AnnotationChannel: ch}}
+	index := func(channels ...string) []byte {
+		var list []ocispec.Descriptor
+		for i, ch := range channels {
+			d := index(string(rune('a' + i)))
+			d.Annotations = map[string]string{AnnotationChannel: ch}
+			list = append(list, d)
+		}
+		b, err := store.MarshalIndex(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
 	}
-	if ch, err := SealedChannel([]ocispec.Descriptor{on("live"), on("live")}); err != nil || ch != "live" {
+	if ch, err := SealedChannel(index("live", "live")); err != nil || ch != "live" {
 		t.Errorf("channel %q, %v", ch, err)
 	}
-	for _, list := range [][]ocispec.Descriptor{nil, {on("live"), on("x")}, {on("../x")}, {{}}} {
-		if _, err := SealedChannel(list); errs.KindOf(err) != errs.Invalid {
-			t.Errorf("%v: error = %v, want invalid", list, err)
+	for _, b := range [][]byte{nil, index(), index("live", "x"), index("../x"), index(""), []byte("{")} {
+		if _, err := SealedChannel(b); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s: error = %v, want invalid", b, err)
 		}
 	}
 }

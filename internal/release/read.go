@@ -12,19 +12,24 @@ import (
 	"overland/internal/platform"
 )
 
-// Media types and annotations of a release's blobs.
+// Media types and annotations of a release's blobs. The index is marked by an annotation and has no artifactType:
+// skopeo 1.9 (Debian 12) drops that field when it copies, and with it the digest that is signed.
 const (
-	TypeRelease = "application/vnd.overland.release.v1+json" // the document; also the index's artifactType
+	TypeRelease = "application/vnd.overland.release.v1+json" // the document; also its manifest's artifactType
 	TypeBinary  = "application/vnd.overland.binary.v1"       // a raw program
 	TypeChunks  = "application/vnd.overland.chunks.v1"       // the raw sha256 of each ChunkSize bytes of a program
 
-	AnnotationArtifact = "dev.overland.artifact" // the artifact's name, on its manifest's descriptor
+	AnnotationRelease  = "dev.overland.release"  // "1", on the index and on the document's manifest in it
+	AnnotationArtifact = "dev.overland.artifact" // the artifact's name, on its manifest in the index
 )
 
 // Getter returns small blobs, verified: a depot, a volume, a fetcher.
 type Getter interface {
 	Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error)
 }
+
+// marked is the value of AnnotationRelease.
+const marked = "1"
 
 // maxJSON is the longest index, manifest or document that is read, in bytes.
 const maxJSON = 1 << 20
@@ -47,8 +52,8 @@ func read(ctx context.Context, g Getter, d digest.Digest) (*Release, *parts, err
 	if err := json.Unmarshal(b, &index); err != nil {
 		return nil, nil, refuse(d, err)
 	}
-	if index.ArtifactType != TypeRelease || index.SchemaVersion != 2 {
-		return nil, nil, refuse(d, fmt.Errorf("artifactType %q", clip(index.ArtifactType)))
+	if index.Annotations[AnnotationRelease] != marked || index.SchemaVersion != 2 {
+		return nil, nil, refuse(d, fmt.Errorf("not marked as a release of form %s", marked))
 	}
 	if err := p.document(ctx, g, index); err != nil {
 		return nil, nil, fmt.Errorf("read release %s: %w", d, err)
@@ -86,7 +91,7 @@ type parts struct {
 
 func (p *parts) document(ctx context.Context, g Getter, index ocispec.Index) error {
 	for _, m := range index.Manifests {
-		if m.ArtifactType == TypeRelease {
+		if m.Annotations[AnnotationRelease] == marked {
 			if p.manifest.Digest != "" {
 				return errs.Errorf(errs.Untrusted, "two release documents")
 			}
@@ -126,7 +131,7 @@ func (r *Release) link(index ocispec.Index) error {
 	}
 	found := make(map[key]ocispec.Descriptor)
 	for _, m := range index.Manifests {
-		if m.ArtifactType == TypeRelease {
+		if m.Annotations[AnnotationRelease] == marked {
 			continue
 		}
 		k := key{m.Annotations[AnnotationArtifact], platform.FromOCI(m.Platform)}

@@ -43,10 +43,9 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 		return none, err
 	}
 	index := ocispec.Index{
-		Versioned:    specs.Versioned{SchemaVersion: 2},
-		MediaType:    ocispec.MediaTypeImageIndex,
-		ArtifactType: TypeRelease,
-		Annotations:  annotations(r),
+		Versioned:   specs.Versioned{SchemaVersion: 2},
+		MediaType:   ocispec.MediaTypeImageIndex,
+		Annotations: annotations(r),
 	}
 	doc, err := putJSON(ctx, s, TypeRelease, r)
 	if err != nil {
@@ -56,6 +55,7 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 	if err != nil {
 		return none, err
 	}
+	m.Annotations = map[string]string{AnnotationRelease: marked}
 	index.Manifests = append(index.Manifests, m)
 	for _, a := range r.Artifacts {
 		m, err := putManifest(ctx, s, TypeBinary, a.layers()...)
@@ -70,7 +70,6 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 	if err != nil {
 		return none, err
 	}
-	desc.ArtifactType = TypeRelease
 	return desc, s.Tag(ctx, r.Ref().String(), desc)
 }
 
@@ -97,7 +96,7 @@ func chunk(ctx context.Context, s *store.Store, b *Blob) error {
 }
 
 func annotations(r Release) map[string]string {
-	m := map[string]string{ocispec.AnnotationTitle: r.App, ocispec.AnnotationVersion: r.Version}
+	m := map[string]string{AnnotationRelease: marked, ocispec.AnnotationTitle: r.App, ocispec.AnnotationVersion: r.Version}
 	if r.Commit != "" {
 		m[ocispec.AnnotationRevision] = r.Commit
 	}
@@ -108,15 +107,13 @@ func annotations(r Release) map[string]string {
 }
 
 func putManifest(ctx context.Context, s *store.Store, artifactType string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
-	desc, err := putJSON(ctx, s, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+	return putJSON(ctx, s, ocispec.MediaTypeImageManifest, ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: artifactType,
 		Config:       plain(empty),
 		Layers:       layers,
 	})
-	desc.ArtifactType = artifactType
-	return desc, err
 }
 
 func putJSON(ctx context.Context, s *store.Store, mediaType string, v any) (ocispec.Descriptor, error) {

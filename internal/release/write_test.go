@@ -149,7 +149,7 @@ func TestReadRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*ocispec.Index){
-		"no release":         func(x *ocispec.Index) { x.ArtifactType = "" },
+		"no release":         func(x *ocispec.Index) { delete(x.Annotations, AnnotationRelease) },
 		"no document":        func(x *ocispec.Index) { x.Manifests = x.Manifests[1:] },
 		"two documents":      func(x *ocispec.Index) { x.Manifests = append(x.Manifests, x.Manifests[0]) },
 		"a manifest missing": func(x *ocispec.Index) { x.Manifests = x.Manifests[:len(x.Manifests)-1] },

@@ -1,0 +1,87 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"overland/internal/build"
+	"overland/internal/build/golang"
+	"overland/internal/platform"
+	"overland/internal/release"
+)
+
+// BuildOptions say what to build; the zero value builds HEAD of the current folder for all its platforms.
+type BuildOptions struct {
+	Source    SourceOptions
+	Platforms []platform.Platform // empty = what overland.yaml says
+	Parallel  int                 // programs built at once; 0 = 1
+}
+
+// Built is what a build made: all of it is in the depot.
+type Built struct {
+	Ref      release.Ref
+	Source   *Source
+	Programs []build.Built
+	Took     time.Duration
+}
+
+// Build builds one commit. What was built before is not built again.
+func (p *Pipeline) Build(ctx context.Context, o BuildOptions) (*Built, error) {
+	src, err := LoadSource(ctx, o.Source)
+	if err != nil {
+		return nil, err
+	}
+	return p.build(ctx, src, o)
+}
+
+func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
+	start := time.Now()
+	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	programs, err := build.Build(ctx, p.depot, build.Request{
+		Repo:      src.Repo,
+		Commit:    src.Commit,
+		App:       src.App,
+		Platforms: o.Platforms,
+		Builders: map[string]build.Builder{
+			"go": golang.New(golang.Options{Cache: filepath.Join(p.cacheDir(), "go-build"), Env: p.env()}),
+		},
+		Cache:    p.cacheDir(),
+		Parallel: o.Parallel,
+		Progress: p.buildProgress,
+		FS:       p.o.FS,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", ref, err)
+	}
+	return &Built{Ref: ref, Source: src, Programs: programs, Took: time.Since(start)}, nil
+}
+
+func (p *Pipeline) buildProgress(e build.Event) {
+	note := string(e.Step)
+	if e.Detail != "" {
+		note += " " + e.Detail
+	}
+	p.o.Progress(Event{
+		Task: fmt.Sprintf("build %s for %s", e.Artifact, e.Platform), Note: note,
+		End: e.Step == build.StepDone || e.Step == build.StepCached,
+	})
+}
+
+// Release returns b as a release document, ready for release.Write.
+func (b *Built) Release() release.Release {
+	r := release.Release{
+		App: b.Ref.App, Version: b.Ref.Version,
+		Commit: b.Source.Commit.Hash, CommitTime: b.Source.Commit.Time,
+		Spec: b.Source.specDigest(), Services: b.Source.App.Services,
+	}
+	for _, a := range b.Programs {
+		r.Toolchain = a.Toolchain
+		r.Artifacts = append(r.Artifacts, release.Artifact{
+			Name: a.Name, Platform: a.Platform, File: a.File, Kind: release.KindBinary,
+			Blob: release.Blob{Digest: a.Digest, Size: a.Size},
+		})
+	}
+	return r
+}

@@ -1,0 +1,78 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/release"
+	"overland/internal/store"
+)
+
+// ExportDir copies b's programs to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), mode 0755, each whole or not at all, and
+// returns their paths in the order of b.Programs.
+func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
+	var paths []string
+	for _, a := range b.Programs {
+		path := filepath.Join(dir, a.Platform.Dashed(), a.File)
+		if err := p.export(a.Digest, path); err != nil {
+			return paths, fmt.Errorf("write %s: %w", path, err)
+		}
+		paths = append(paths, path)
+	}
+	return paths, nil
+}
+
+// export copies rather than links: the file is the user's, who may change it in place.
+func (p *Pipeline) export(d digest.Digest, path string) error {
+	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	from, err := p.depot.Open(d)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := p.o.FS.Create(path, 0o755)
+	if err != nil {
+		return err
+	}
+	defer to.Discard()
+	if _, err := io.Copy(to, from); err != nil {
+		return err
+	}
+	return to.Commit()
+}
+
+// ExportOCI writes b as an unsigned release into the OCI image layout dir, tagged "APP@VERSION".
+func (p *Pipeline) ExportOCI(ctx context.Context, b *Built, dir string) error {
+	if err := p.o.FS.Mkdir(filepath.Dir(dir), 0o755); err != nil {
+		return err
+	}
+	to, err := store.Open(dir, store.Options{FS: p.o.FS})
+	if err != nil {
+		return fmt.Errorf("write image layout %s: %w", dir, err)
+	}
+	for _, a := range b.Programs {
+		if err := p.copyBlob(ctx, to, a.Digest, a.Size); err != nil {
+			return fmt.Errorf("write image layout %s: %w", dir, err)
+		}
+	}
+	if _, err := release.Write(ctx, to, b.Release()); err != nil {
+		return fmt.Errorf("write image layout %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (p *Pipeline) copyBlob(ctx context.Context, to *store.Store, d digest.Digest, size int64) error {
+	from, err := p.depot.Open(d)
+	if err != nil {
+		return errs.E(errs.Internal, err)
+	}
+	defer from.Close()
+	_, _, err = to.Put(ctx, from, d, size)
+	return err
+}

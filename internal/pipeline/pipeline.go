@@ -1,0 +1,114 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"overland/internal/clock"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+	"overland/internal/trust"
+)
+
+// Options are the settings of a Pipeline; the zero value works.
+type Options struct {
+	FS         fsx.FS
+	Clock      clock.Clock                          // nil: the machine's
+	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
+	Progress   func(Event)                          // called from one goroutine at a time; nil: nobody looks
+	Agents     string                               // folder of agent programs; "" = "agents" beside this program
+	Env        []string                             // environment that builders take network settings from; nil = os.Environ()
+}
+
+// Event is progress: of one task, or a note when Note is set.
+type Event struct {
+	Task  string // "wallet for linux/amd64", "seal live.volume"
+	Note  string // what it does now: "compile"
+	Done  int64  // bytes
+	Total int64  // bytes; 0 = not counted
+	End   bool   // the task is done; Note says how
+}
+
+// Pipeline works in one site directory. It is safe for concurrent use.
+type Pipeline struct {
+	dir   string
+	o     Options
+	depot *store.Store
+	keys  *trust.KeyDir
+}
+
+// Open returns the Pipeline of site directory dir, which is made when it is missing. Signed metadata is not: see
+// InitTrust.
+func Open(dir string, o Options) (*Pipeline, error) {
+	if o.Progress == nil {
+		o.Progress = func(Event) {}
+	}
+	if err := o.FS.Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
+	}
+	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{FS: o.FS})
+	if err != nil {
+		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
+	}
+	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{FS: o.FS, Passphrase: o.Passphrase})
+	if err != nil {
+		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
+	}
+	return &Pipeline{dir: dir, o: o, depot: depot, keys: keys}, nil
+}
+
+// Depot returns the blobs.
+func (p *Pipeline) Depot() *store.Store { return p.depot }
+
+// Keys returns the key files.
+func (p *Pipeline) Keys() *trust.KeyDir { return p.keys }
+
+// Repository opens the signed metadata. Without any the error is of kind NotFound, with the command that makes it.
+func (p *Pipeline) Repository() (*trust.Repository, error) {
+	repo, err := trust.OpenRepository(p.trustDir(), p.keys, p.repositoryOptions())
+	if errs.KindOf(err) == errs.NotFound {
+		return nil, errs.Hint(err, "overland trust init")
+	}
+	return repo, err
+}
+
+// InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root") of which threshold
+// must sign (0: 1). An error of kind Conflict says that it is there already.
+func (p *Pipeline) InitTrust(ctx context.Context, rootKeys []string, threshold int) (*trust.Repository, error) {
+	return trust.InitRepository(ctx, p.trustDir(), p.keys, trust.InitOptions{
+		RepositoryOptions: p.repositoryOptions(), RootKeys: rootKeys, Threshold: threshold,
+	})
+}
+
+// ensureTrust opens the metadata or makes it; made says which.
+func (p *Pipeline) ensureTrust(ctx context.Context) (repo *trust.Repository, made bool, err error) {
+	repo, err = p.Repository()
+	if errs.KindOf(err) != errs.NotFound {
+		return repo, false, err
+	}
+	repo, err = p.InitTrust(ctx, nil, 0)
+	if errs.KindOf(err) == errs.Conflict {
+		// Another operator made it in the meantime.
+		repo, err = p.Repository()
+		return repo, false, err
+	}
+	return repo, true, err
+}
+
+func (p *Pipeline) trustDir() string { return filepath.Join(p.dir, "trust") }
+
+func (p *Pipeline) cacheDir() string { return filepath.Join(p.dir, "cache") }
+
+func (p *Pipeline) repositoryOptions() trust.RepositoryOptions {
+	return trust.RepositoryOptions{FS: p.o.FS, Clock: p.o.Clock}
+}
+
+func (p *Pipeline) env() []string {
+	if p.o.Env != nil {
+		return p.o.Env
+	}
+	return os.Environ()
+}

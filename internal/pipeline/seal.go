@@ -1,0 +1,253 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/platform"
+	"overland/internal/release"
+	"overland/internal/store"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+// SealOptions say what goes into a volume.
+type SealOptions struct {
+	Channel   release.Channel // "" = build and release Source, promote it to release.Local, seal that
+	Source    SourceOptions   // used when Channel is ""
+	Out       string
+	Platforms []platform.Platform // empty = all that every application and the agent have
+	Apps      []string            // whose programs go in, for nodes that have the others; empty = all
+	Split     int64               // bytes per part; 0 = one file
+}
+
+// Sealed is a volume that was written.
+type Sealed struct {
+	volume.Info
+	Channel     release.Channel
+	Entries     []release.Entry // what the channel runs, those in the volume only
+	Platforms   []platform.Platform
+	Fingerprint trust.Fingerprint
+	Released    *Released // of the short path; else nil
+	NewKeys     bool      // keys and metadata were made by this
+	NewAgent    bool      // the channel runs a new agent from now on
+	Renewed     bool      // metadata was close to its expiry and is signed anew
+	Warnings    []string
+}
+
+// Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The same state gives the
+// same bytes.
+func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
+	if o.Out == "" {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "where should the volume be written?"), "-o FILE")
+	}
+	s := &Sealed{Channel: o.Channel}
+	repo, err := p.sealable(ctx, o, s)
+	if err != nil {
+		return nil, err
+	}
+	if s.NewAgent, err = p.promoteAgent(ctx, repo, s.Channel); err != nil {
+		return nil, fmt.Errorf("the agent for the volume: %w", err)
+	}
+	if s.Renewed, err = renew(ctx, repo); err != nil {
+		return nil, err
+	}
+	content, err := p.content(ctx, repo, o, s)
+	if err != nil {
+		return nil, err
+	}
+	task := "seal " + o.Out
+	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: func(done, total int64) {
+		p.o.Progress(Event{Task: task, Done: done, Total: total, End: done == total})
+	}})
+	return s, err
+}
+
+// sealable returns the metadata once the channel runs something, along the short path when no channel was asked for.
+func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*trust.Repository, error) {
+	if o.Channel != "" {
+		repo, err := p.Repository()
+		if err != nil {
+			return nil, err
+		}
+		_, err = p.show(ctx, repo, o.Channel)
+		return repo, err
+	}
+	// The source is looked at first: without one there is no reason to make keys.
+	src, err := LoadSource(ctx, o.Source)
+	if err != nil {
+		return nil, err
+	}
+	s.Warnings = append(s.Warnings, src.Warnings...)
+	repo, made, err := p.ensureTrust(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.NewKeys, s.Channel = made, release.Local
+	if s.Released, err = p.release(ctx, repo, o.Source); err != nil {
+		return nil, err
+	}
+	_, err = release.Promote(ctx, repo, s.Released.Ref, release.Local)
+	return repo, err
+}
+
+// renew signs again what expires soon, and reports whether something did.
+func renew(ctx context.Context, repo *trust.Repository) (bool, error) {
+	name := trust.WireName("timestamp", 0)
+	before, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
+	if err != nil {
+		return false, err
+	}
+	if err := repo.Refresh(ctx); err != nil {
+		return false, err
+	}
+	after, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
+	return !bytes.Equal(before, after), err
+}
+
+// content collects what goes into the volume, and fills s.
+func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
+	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(d) }}
+	entries, err := p.chosen(ctx, repo, o, s.Channel)
+	if err != nil {
+		return c, err
+	}
+	releases := make([]*release.Release, len(entries))
+	for i, e := range entries {
+		if releases[i], err = release.Read(ctx, p.depot, e.Digest); err != nil {
+			return c, fmt.Errorf("%s: %w", e.Ref(), err)
+		}
+	}
+	if err := choosePlatforms(releases, o.Platforms, s); err != nil {
+		return c, err
+	}
+	var roots []ocispec.Descriptor
+	for i, e := range entries {
+		list, err := release.Closure(ctx, p.depot, e.Digest, keepFor(releases[i], s.Platforms))
+		if err != nil {
+			return c, err
+		}
+		c.Blobs = append(c.Blobs, list...)
+		root := list[0]
+		root.Annotations = map[string]string{
+			ocispec.AnnotationRefName: e.Ref().String(), release.AnnotationChannel: string(s.Channel),
+		}
+		roots = append(roots, root)
+		if e.App == release.AgentApp {
+			c.Agents = agentsOf(releases[i], s.Platforms)
+		}
+	}
+	s.Entries = entries
+	if c.Index, err = store.MarshalIndex(roots); err != nil {
+		return c, err
+	}
+	s.Fingerprint = repo.Fingerprint()
+	c.Trust, err = metadata(ctx, repo)
+	return c, err
+}
+
+// chosen returns the channel's entries whose programs go into the volume.
+func (p *Pipeline) chosen(ctx context.Context, repo *trust.Repository, o SealOptions, ch release.Channel) ([]release.Entry, error) {
+	all, err := p.show(ctx, repo, ch)
+	if err != nil || len(o.Apps) == 0 {
+		return all, err
+	}
+	var names []string
+	for _, e := range all {
+		names = append(names, e.App)
+	}
+	for _, app := range o.Apps {
+		if !slices.Contains(names, app) {
+			return nil, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "it runs %s", strings.Join(names, ", "))
+		}
+	}
+	return slices.DeleteFunc(all, func(e release.Entry) bool {
+		return e.App != release.AgentApp && !slices.Contains(o.Apps, e.App)
+	}), nil
+}
+
+// choosePlatforms sets s.Platforms: what was asked for, which every release must serve, or else all that every release
+// serves, with a warning for each platform that only some do.
+func choosePlatforms(releases []*release.Release, asked []platform.Platform, s *Sealed) error {
+	for _, plat := range platform.All() {
+		if len(asked) > 0 && !slices.Contains(asked, plat) {
+			continue
+		}
+		var without []string
+		for _, r := range releases {
+			if !serves(r, plat) {
+				without = append(without, r.Ref().String())
+			}
+		}
+		switch {
+		case len(without) == 0:
+			s.Platforms = append(s.Platforms, plat)
+		case len(asked) > 0:
+			return errs.Hint(errs.Errorf(errs.Invalid, "%s: nothing for %s", strings.Join(without, ", "), plat),
+				"overland inspect shows the platforms of a release")
+		case len(without) < len(releases):
+			s.Warnings = append(s.Warnings, fmt.Sprintf("%s is left out: nothing for it in %s", plat, strings.Join(without, ", ")))
+		}
+	}
+	if len(s.Platforms) == 0 {
+		return errs.Hint(errs.Errorf(errs.Invalid, "channel %s: no platform that the agent and every application have", s.Channel),
+			"overland inspect shows the platforms of a release")
+	}
+	return nil
+}
+
+// serves reports whether a machine of platform plat can run every service of r.
+func serves(r *release.Release, plat platform.Platform) bool {
+	have := r.For(plat)
+	for _, service := range r.Services {
+		if !slices.ContainsFunc(have, func(a release.Artifact) bool { return a.Name == service.Artifact }) {
+			return false
+		}
+	}
+	return len(have) > 0
+}
+
+// keepFor returns the filter for those artifacts of r that machines of the platforms run.
+func keepFor(r *release.Release, platforms []platform.Platform) func(release.Artifact) bool {
+	keep := make(map[digest.Digest]bool)
+	for _, plat := range platforms {
+		for _, a := range r.For(plat) {
+			keep[a.Manifest.Digest] = true
+		}
+	}
+	return func(a release.Artifact) bool { return keep[a.Manifest.Digest] }
+}
+
+// agentsOf returns the agent programs by the platform that starts them.
+func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent {
+	var list []volume.Agent
+	for _, plat := range platforms {
+		for _, a := range r.For(plat) {
+			list = append(list, volume.Agent{Platform: plat, Digest: a.Blob.Digest, Size: a.Blob.Size})
+		}
+	}
+	return list
+}
+
+// metadata returns the files that a client needs.
+func metadata(ctx context.Context, repo *trust.Repository) (map[string][]byte, error) {
+	names, err := repo.Names()
+	if err != nil {
+		return nil, err
+	}
+	files := make(map[string][]byte, len(names))
+	for _, name := range names {
+		if files[name], err = repo.Metadata(ctx, name, trust.MaxTargets); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
+}

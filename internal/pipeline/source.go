@@ -1,0 +1,107 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/source"
+	"overland/internal/spec"
+	"overland/internal/spec/yamlspec"
+)
+
+// SourceOptions say what is built.
+type SourceOptions struct {
+	Dir   string // a folder in a git work tree, or a bare repository; "" = the current folder
+	Rev   string // branch, tag or hash; "" = HEAD, and then the folder must not differ from it
+	Dirty bool   // what the folder holds instead of a commit
+}
+
+// Source is one commit and what its overland.yaml says.
+type Source struct {
+	Repo     *source.Repo
+	Commit   source.Commit
+	App      *spec.App
+	Spec     []byte // the bytes of overland.yaml
+	Warnings []string
+}
+
+// LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the folder's, with a warning,
+// so that a newcomer's first build needs no commit.
+func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
+	dir := o.Dir
+	if dir == "" {
+		dir = "."
+	}
+	repo, err := source.Open(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{Repo: repo}
+	if o.Dirty {
+		if o.Rev != "" {
+			return nil, errs.Errorf(errs.Invalid, "a revision and the folder as it is: only one of them can be built")
+		}
+		s.Commit, err = repo.Dirty(ctx)
+	} else {
+		s.Commit, err = repo.Resolve(ctx, o.Rev)
+	}
+	if err != nil {
+		return nil, err
+	}
+	fromFolder, err := s.readSpec(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if o.Rev == "" && !o.Dirty {
+		if err := refuseDirty(s.Commit, fromFolder); err != nil {
+			return nil, err
+		}
+	}
+	s.App, err = yamlspec.Parse(s.Spec, spec.FileName)
+	return s, err
+}
+
+func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
+	s.Spec, err = s.Repo.ReadFile(ctx, s.Commit, spec.FileName)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	s.Spec, err = os.ReadFile(filepath.Join(s.Repo.Dir(), spec.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, errs.Hint(errs.Errorf(errs.NotFound, "%s has no %s", s.Repo.Dir(), spec.FileName), "overland init")
+	}
+	if err != nil {
+		return false, err
+	}
+	s.Warnings = append(s.Warnings, fmt.Sprintf("%s is not in commit %.12s: the folder's is used; commit it",
+		spec.FileName, s.Commit.Hash))
+	return true, nil
+}
+
+// refuseDirty returns an error when the folder differs from c in more than a new overland.yaml.
+func refuseDirty(c source.Commit, newSpec bool) error {
+	changed := c.Changed
+	if newSpec {
+		changed = slices.DeleteFunc(slices.Clone(changed), func(path string) bool { return path == spec.FileName })
+	}
+	if !c.Dirty || len(changed) == 0 {
+		return nil
+	}
+	const show = 3
+	list := strings.Join(changed[:min(show, len(changed))], ", ")
+	if len(changed) > show {
+		list += ", …"
+	}
+	return errs.Hint(errs.Errorf(errs.Invalid, "the folder differs from commit %.12s: %s", c.Hash, list),
+		"commit it, or build the commit without it (--rev HEAD), or the folder as it is (--dirty)")
+}
+
+func (s *Source) specDigest() digest.Digest { return digest.Of(s.Spec) }
