@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -61,7 +62,15 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 			"write it like ./cmd/server")
 	}
 	for name, value := range g.Vars {
-		value = strings.NewReplacer("{{.Version}}", j.Commit.Version, "{{.Commit}}", j.Commit.Hash).Replace(value)
+		value = variable.ReplaceAllStringFunc(value, func(v string) string {
+			switch variable.FindStringSubmatch(v)[1] {
+			case "Version":
+				return j.Commit.Version
+			case "Commit":
+				return j.Commit.Hash
+			}
+			return v
+		})
 		if strings.Contains(value, "{{") {
 			return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
 				"{{.Version}} and {{.Commit}} are known")
@@ -76,6 +85,8 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 	s.Workspace = workspace
 	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
 }
+
+var variable = regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`)
 
 // localPath reports whether p, slash-separated, stays inside the folder it is in and names one package.
 func localPath(p string) bool {
