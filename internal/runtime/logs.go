@@ -74,8 +74,9 @@ func tail(f *os.File, n, limit int) ([]byte, error) {
 			return text, nil
 		}
 		if off > 0 && len(text) >= limit {
-			// What is cut is no line.
-			_, text, _ = bytes.Cut(text, []byte("\n"))
+			if _, whole, found := bytes.Cut(text, []byte("\n")); found {
+				text = whole // what is cut is no line
+			}
 			return text, nil
 		}
 	}

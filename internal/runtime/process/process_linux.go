@@ -22,9 +22,11 @@ type Options struct {
 // Runtime starts instances as processes. It is safe for concurrent use. A program has one, or Reap of one takes the
 // children of the other.
 type Runtime struct {
-	o       Options
-	log     *slog.Logger
-	noPidfd bool // a test plays an old kernel
+	o   Options
+	log *slog.Logger
+
+	noPidfd   bool          // a test plays an old kernel
+	zombieAge time.Duration // see Reap
 
 	mu   sync.Mutex
 	pids map[int]int // watched: Reap leaves them alone
@@ -40,7 +42,7 @@ func New(o Options) *Runtime {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Runtime{o: o, log: o.Log, pids: map[int]int{}}
+	return &Runtime{o: o, log: o.Log, zombieAge: oldZombie, pids: map[int]int{}}
 }
 
 func (r *Runtime) watching(pid, change int) {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// zombieAge is how long a dead child that nobody of ours watches may wait for a wait of os/exec.
-const zombieAge = 2 * time.Second
+// oldZombie is how long a dead child that nobody of ours watches may wait for a wait of os/exec.
+const oldZombie = 2 * time.Second
 
 // Reap collects, until ctx ends, the zombies that others left to this process: needed where it is process 1 or a
 // subreaper. It never takes the exit status of a watched process, nor that of a child that some Wait of this program
-// is waiting for: such a zombie is gone long before zombieAge.
+// is waiting for: such a zombie is gone long before oldZombie.
 func (r *Runtime) Reap(ctx context.Context) error {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, syscall.SIGCHLD)
@@ -31,13 +31,13 @@ func (r *Runtime) Reap(ctx context.Context) error {
 			return nil
 		case <-died:
 			if !waiting {
-				look.Reset(zombieAge)
+				look.Reset(r.zombieAge)
 				waiting = true
 			}
 		case <-look.C:
 			old = r.reap(old)
 			if waiting = len(old) > 0; waiting {
-				look.Reset(zombieAge)
+				look.Reset(r.zombieAge)
 			}
 		}
 	}
@@ -59,7 +59,9 @@ func (r *Runtime) reap(old map[int]uint64) map[int]uint64 {
 		}
 		if _, err := syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil); err != nil {
 			r.log.Warn("zombie not collected", "pid", s.pid, "error", err)
+			return
 		}
+		r.log.Debug("zombie collected", "pid", s.pid)
 	})
 	if err != nil {
 		r.log.Warn("zombies not looked for", "error", err)

@@ -1,0 +1,258 @@
+package process
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/fsx"
+)
+
+// agent plays an agent in a process of its own that gets killed: "start DIR" starts the instance of DIR and waits;
+// "start DIR N" kills itself before the Nth change of the disk.
+func agent(arg string) {
+	dir, at, _ := strings.Cut(arg, ":")
+	var count atomic.Int32
+	disk := fsx.FS{Before: func(op fsx.Op) error {
+		if at != "" && int(count.Add(1)) == int(at[0]-'a') {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		return nil
+	}}
+	r := New(Options{FS: disk})
+	name, _ := os.ReadFile(filepath.Join(dir, "name"))
+	if _, err := r.Start(contextOf(), instance(string(name), dir, "serve")); err != nil {
+		panic(err)
+	}
+	os.Stdout.WriteString("started\n")
+	select {}
+}
+
+// runAgent runs an agent and returns once it said that it started the service, or died.
+func runAgent(t *testing.T, w *world, at string) (agent *exec.Cmd, started bool) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, "name"), []byte(w.inst.Name), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVar+"=agent="+w.dir+at)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	n, _ := out.Read(make([]byte, 8)) // "started", or the end of file
+	return cmd, n > 0
+}
+
+func kill9(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+}
+
+func TestServiceSurvivesKill9OfItsAgent(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "serve")
+		cmd, _ := runAgent(t, w, "")
+		pid := w.ready(1)[0]
+		kill9(t, cmd)
+		p, ok := r.Adopt(t.Context(), w.inst)
+		if !ok {
+			t.Fatal("not adopted")
+		}
+		t.Cleanup(p.Release)
+		if p.PID() != pid {
+			t.Errorf("adopted %d, want %d", p.PID(), pid)
+		}
+		w.stop(p)
+		if e := p.Exit(); e.Known {
+			t.Errorf("exit %s of another's child", e)
+		}
+		if got := w.log(); got != "serving\nbye\n" { // it logged after its agent had died
+			t.Errorf("log %q", got)
+		}
+		w.allGone()
+	})
+}
+
+// The agent dies before each of its changes of the disk: whatever it started is found, and is one.
+func TestKill9AtEveryStepOfAStart(t *testing.T) {
+	started, fresh := 0, 0
+	for at := byte('b'); ; at++ {
+		w := newWorld(t, "serve")
+		r := New(Options{})
+		cmd, complete := runAgent(t, w, ":"+string(at))
+		if complete {
+			w.ready(1)
+			kill9(t, cmd)
+			t.Logf("%d steps: %d with a service started, %d without", at-'b', started, fresh)
+			if started == 0 || fresh == 0 {
+				t.Error("the kill did not fall on both sides of the fork")
+			}
+			return
+		}
+		kill9(t, cmd)
+		p, ok := r.Adopt(t.Context(), w.inst)
+		if ok {
+			started++
+			if got := w.ready(1)[0]; got != p.PID() {
+				t.Errorf("step %c: adopted %d, the service is %d", at, p.PID(), got)
+			}
+		} else {
+			fresh++
+			p = w.start(r)
+			w.ready(1)
+		}
+		n := 0
+		if err := marked(w.inst.Record, func(stat, record) { n++ }); err != nil || n != 1 {
+			t.Errorf("step %c: %d copies run (%v)", at, n, err)
+		}
+		w.stop(p)
+		w.allGone()
+	}
+}
+
+func TestRecordOfAReusedProcessID(t *testing.T) {
+	changes := map[string]func(*record){
+		"other start": func(r *record) { r.Start++ },
+		"other boot":  func(r *record) { r.Boot = "another" },
+	}
+	for name, change := range changes {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "serve")
+			r := New(Options{})
+			// A stranger: the same number as in the record, but not what was started then.
+			stranger := exec.Command("cat")
+			hold, err := stranger.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := stranger.Start(); err != nil {
+				t.Fatal(err)
+			}
+			s, err := readStat(stranger.Process.Pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec := newRecord(w.inst, 0)
+			rec.PID, rec.Start = s.pid, s.start
+			change(&rec)
+			if err := rec.write(fsx.FS{}, w.inst.Record); err != nil {
+				t.Fatal(err)
+			}
+			if p, ok := r.Adopt(t.Context(), w.inst); ok {
+				p.Release()
+				t.Error("the stranger was adopted")
+			}
+			w.inst.Args = []string{"--new"} // not even to make room
+			p := w.start(r)
+			w.ready(1)
+			w.stop(p)
+			hold.Close()
+			if err := stranger.Wait(); err != nil {
+				t.Errorf("the stranger was hurt: %v", err)
+			}
+		})
+	}
+}
+
+func TestDamagedRecord(t *testing.T) {
+	for name, text := range map[string]string{
+		"empty": "", "garbage": "\x00\xff{", "half": `{"schema":1,"run":"X","pi`, "pid 1": `{"schema":1,"run":"X","pid":1}`, "missing": "-",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "serve")
+			r := New(Options{})
+			first := w.start(r)
+			w.ready(1)
+			first.Release()
+			if err := os.WriteFile(w.inst.Record, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if text == "-" {
+				os.Remove(w.inst.Record)
+			}
+			p, ok := r.Adopt(t.Context(), w.inst)
+			if !ok {
+				t.Fatal("not adopted")
+			}
+			if p.PID() != first.PID() {
+				t.Errorf("adopted %d, want %d", p.PID(), first.PID())
+			}
+			if rec, ok := readRecord(w.inst.Record); !ok || rec.PID != p.PID() {
+				t.Errorf("the record was not mended: %+v", rec)
+			}
+			w.stop(p)
+		})
+	}
+}
+
+func TestFullDiskDoesNotKeepAServiceDown(t *testing.T) {
+	w := newWorld(t, "serve")
+	full := fsx.FS{Before: func(fsx.Op) error { return syscall.ENOSPC }}
+	p := w.start(New(Options{FS: full}))
+	w.ready(1)
+	p.Release()
+	again, ok := New(Options{FS: full}).Adopt(t.Context(), w.inst)
+	if !ok {
+		t.Fatal("not adopted")
+	}
+	w.stop(again)
+}
+
+func TestLeftoversAreNotAdoptedButEnded(t *testing.T) {
+	w := newWorld(t, "family=dies")
+	r := New(Options{})
+	first := w.start(r)
+	pids := w.ready(5)
+	first.Release() // nobody watches: what it leaves stays
+	if err := syscall.Kill(first.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	collectDead(t, first.PID())
+	if p, ok := r.Adopt(t.Context(), w.inst); ok {
+		p.Release()
+		t.Fatalf("adopted %d of the leftovers %v", p.PID(), pids)
+	}
+	w.inst.Spec.StopTimeout = 1
+	w.inst.Env[0] = roleVar + "=exit=0"
+	w.done(w.start(r))
+	w.allGone()
+}
+
+func collectDead(t *testing.T, pid int) {
+	t.Helper()
+	if _, err := syscall.Wait4(pid, nil, 0, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestStartsAreSerialised(t *testing.T) {
+	w := newWorld(t, "serve")
+	lock, err := fsx.TryLock(w.inst.Record + ".lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := contextWith(t, 50*time.Millisecond)
+	defer cancel()
+	if _, err := New(Options{}).Start(ctx, w.inst); err == nil {
+		t.Error("started while another start was going on")
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,301 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/runtime"
+	"overland/internal/spec"
+)
+
+func TestStartAndStop(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "serve")
+		p := w.start(r)
+		if got := w.ready(1)[0]; got != p.PID() {
+			t.Errorf("the service is process %d, want %d", got, p.PID())
+		}
+		s, err := readStat(p.PID())
+		if err != nil || s.session != p.PID() || s.group != p.PID() {
+			t.Errorf("stat %+v, %v: not the leader of a session of its own", s, err)
+		}
+		w.stop(p)
+		if e := p.Exit(); !e.OK() {
+			t.Errorf("exit: %s", e)
+		}
+		if got := w.log(); got != "serving\nbye\n" {
+			t.Errorf("log %q", got)
+		}
+		if _, err := os.Stat(w.inst.Record); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the record is still there: %v", err)
+		}
+		w.allGone()
+	})
+}
+
+func TestExitStatus(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		for role, want := range map[string]string{
+			"exit=0": "exit code 0", "exit=3": "exit code 3", "abort": "killed by signal 9 (killed)",
+		} {
+			w := newWorld(t, role)
+			if got := w.done(w.start(r)).String(); got != want {
+				t.Errorf("%s: %s, want %s", role, got, want)
+			}
+		}
+	})
+}
+
+func TestCleanEnvironment(t *testing.T) {
+	t.Setenv("SECRET_OF_THE_AGENT", "leaked")
+	t.Setenv("TZ", "UTC")
+	t.Setenv("PATH", "/usr/bin:/bin")
+	t.Setenv("HOME", "/root")
+	w := newWorld(t, "whoami")
+	w.inst.Args = []string{"-a", "b c"}
+	w.inst.Env = append(w.inst.Env, "HOME=/elsewhere")
+	r := New(Options{})
+	p := w.start(r)
+	got := w.line()
+	for _, want := range []string{
+		"dir " + w.dir, "stdin /dev/null", `args ["-a" "b c"]`, `"TZ=UTC"`, `"PATH=/usr/bin:/bin"`, `"HOME=/elsewhere"`,
+		`"OVERLAND_INSTANCE=TestCleanEnvironment"`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+	for _, leak := range []string{"SECRET", "HOME=/root"} {
+		if strings.Contains(got, leak) {
+			t.Errorf("%s leaked into %s", leak, got)
+		}
+	}
+	w.done(p)
+}
+
+// The tests run as root: they are about a machine's agent.
+func TestOtherUser(t *testing.T) {
+	for text, want := range map[string]string{
+		"nobody": "uid 65534 gid 65534", "1234": "uid 1234 gid 1234 groups []", "1234:77": "uid 1234 gid 77 groups []",
+	} {
+		t.Run(text, func(t *testing.T) {
+			w := newWorld(t, "whoami")
+			w.inst.User = text
+			// The test's own folders are closed to others.
+			w.inst.Program = filepath.Join(w.dir, "program")
+			copyProgram(t, w.inst.Program)
+			open(t, w.dir)
+			p := w.start(New(Options{}))
+			if got := w.line(); !strings.HasPrefix(got, want) {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			w.done(p)
+		})
+	}
+}
+
+func copyProgram(t *testing.T, to string) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(to, b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open lets other users into dir, a folder of t.TempDir.
+func open(t *testing.T, dir string) {
+	t.Helper()
+	for ; dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRefused(t *testing.T) {
+	dir := t.TempDir()
+	script := filepath.Join(dir, "script")
+	if err := os.WriteFile(script, []byte("#!/no/such/interpreter\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	garbage := filepath.Join(dir, "garbage")
+	if err := os.WriteFile(garbage, []byte("not a program"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	plain := filepath.Join(dir, "plain")
+	if err := os.WriteFile(plain, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		change func(*runtime.Instance)
+		kind   errs.Kind
+		text   string
+	}{
+		"missing program":     {func(i *runtime.Instance) { i.Program = "/no/such/program" }, errs.NotFound, "not there"},
+		"relative program":    {func(i *runtime.Instance) { i.Program = "program" }, errs.Invalid, "absolute"},
+		"not executable":      {func(i *runtime.Instance) { i.Program = plain }, errs.Invalid, "not an executable file"},
+		"another CPU":         {func(i *runtime.Instance) { i.Program = garbage }, errs.Invalid, "CPU"},
+		"missing interpreter": {func(i *runtime.Instance) { i.Program = script }, errs.Invalid, "C library"},
+		"missing directory":   {func(i *runtime.Instance) { i.Dir = "/no/such/dir" }, errs.NotFound, "working directory"},
+		"unknown user":        {func(i *runtime.Instance) { i.User = "nosuchuser" }, errs.NotFound, "no such user"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, "serve")
+			test.change(&w.inst)
+			_, err := New(Options{}).Start(t.Context(), w.inst)
+			if errs.KindOf(err) != test.kind || err == nil || !strings.Contains(err.Error(), test.text) {
+				t.Errorf("error %v (%s), want %s: …%s…", err, errs.KindOf(err), test.kind, test.text)
+			}
+			if _, err := os.Stat(w.inst.Record); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("a record is left: %v", err)
+			}
+		})
+	}
+}
+
+func TestServiceIgnoringSIGTERMIsKilled(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "stubborn")
+		p := w.start(r)
+		w.ready(1)
+		if err := p.Stop(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		if e := p.Exit(); e.Signal != syscall.SIGKILL {
+			t.Errorf("exit: %s", e)
+		}
+	})
+}
+
+func TestStopEndsGrandchildrenThatFledTheGroup(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "family")
+		p := w.start(r)
+		w.ready(5)
+		if err := p.Stop(t.Context(), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		w.allGone()
+	})
+}
+
+func TestForkBombIsStopped(t *testing.T) {
+	w := newWorld(t, "bomb")
+	p := w.start(New(Options{}))
+	w.ready(5) // in the middle of it
+	if err := p.Stop(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	w.allGone()
+}
+
+func TestDoneMeansThatNothingIsLeft(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "family=dies")
+		w.inst.Spec.StopTimeout = spec.Duration(time.Millisecond)
+		p := w.start(r)
+		w.ready(5)
+		if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		if e := w.done(p); e.Code != 7 {
+			t.Errorf("exit: %s", e)
+		}
+		w.allGone()
+	})
+}
+
+func TestStopEndsWithItsContext(t *testing.T) {
+	w := newWorld(t, "stubborn")
+	p := w.start(New(Options{}))
+	w.ready(1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Stop(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-p.Done():
+		t.Error("it was killed")
+	default:
+	}
+	if err := p.Stop(t.Context(), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestReleasedServiceIsAdopted(t *testing.T) {
+	both(t, func(t *testing.T, r *Runtime) {
+		w := newWorld(t, "serve")
+		first := w.start(r)
+		w.ready(1)
+		first.Release()
+		p, ok := r.Adopt(t.Context(), w.inst)
+		if !ok {
+			t.Fatal("not adopted")
+		}
+		t.Cleanup(p.Release)
+		if p.PID() != first.PID() || !p.Info().Adopted || !p.Info().Since.Equal(first.Info().Since) {
+			t.Errorf("adopted %d %+v, want %d %+v", p.PID(), p.Info(), first.PID(), first.Info())
+		}
+		w.stop(p)
+		if e := p.Exit(); !e.OK() { // it is still our child
+			t.Errorf("exit: %s", e)
+		}
+	})
+}
+
+func TestSecondCopyIsRefused(t *testing.T) {
+	w := newWorld(t, "serve")
+	r := New(Options{})
+	p := w.start(r)
+	w.ready(1)
+	if _, err := r.Start(t.Context(), w.inst); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("got %v, want a conflict", err)
+	}
+	w.stop(p)
+}
+
+func TestAnotherVersionIsEndedFirst(t *testing.T) {
+	w := newWorld(t, "serve")
+	r := New(Options{})
+	first := w.start(r)
+	w.ready(1)
+	w.inst.Args = []string{"--new"}
+	if _, ok := r.Adopt(t.Context(), w.inst); ok {
+		t.Fatal("another version was adopted")
+	}
+	second := w.start(r)
+	w.ready(1)
+	w.done(first)
+	if got, ok := readRecord(w.inst.Record); !ok || got.PID != second.PID() {
+		t.Errorf("record %+v, want process %d", got, second.PID())
+	}
+	w.stop(second)
+}
+
+func TestFindWhateverItIs(t *testing.T) {
+	w := newWorld(t, "serve")
+	r := New(Options{})
+	w.start(r).Release()
+	w.ready(1)
+	p, ok := r.Find(t.Context(), w.inst.Record)
+	if !ok {
+		t.Fatal("not found")
+	}
+	w.stop(p)
+	if _, ok := r.Find(t.Context(), w.inst.Record); ok {
+		t.Error("found after its end")
+	}
+}

@@ -1,0 +1,75 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noDeadline time.Time
+
+func testCommand(t *testing.T, role string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = append(os.Environ(), roleVar+"="+role)
+	return cmd
+}
+
+// collected tells a channel of each zombie that Reap collects.
+type collected struct {
+	slog.Handler
+	c chan struct{}
+}
+
+func (h collected) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h collected) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "zombie collected") {
+		h.c <- struct{}{}
+	}
+	return nil
+}
+
+// reaper plays a process 1: its service leaves an orphan behind, and it has children of its own.
+func reaper(dir string) {
+	if err := Subreaper(); err != nil {
+		panic(err)
+	}
+	seen := collected{slog.DiscardHandler, make(chan struct{})}
+	r := New(Options{Log: slog.New(seen)})
+	r.zombieAge = 300 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- r.Reap(ctx) }()
+
+	p, err := r.Start(ctx, instance("orphaner", dir, "orphaner"))
+	if err != nil {
+		panic(err)
+	}
+	<-p.Done()
+	fmt.Println("service:", p.Exit())
+
+	i := instance("exec", dir, "exit=5")
+	e, err := r.Exec(ctx, i, []string{i.Program}, &bytes.Buffer{})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("exec:", e)
+
+	waited := exec.Command("/proc/self/exe")
+	waited.Env = append(os.Environ(), roleVar+"=exit=6")
+	fmt.Println("waited late:", waited.Run())
+
+	<-seen.c
+	fmt.Println("orphan collected")
+	cancel()
+	if err := <-ended; err != nil {
+		panic(err)
+	}
+}
