@@ -1,32 +1,109 @@
 package site
 
 import (
-	"context"
-	"errors"
-	"log/slog"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+)
+
+// The folders of a site's directory.
+const (
+	depotFolder = "depot"
+	trustFolder = "trust"
+	keysFolder  = "keys"
+	tlsFolder   = "tls"
 )
 
 // Info is what a person needs to know of a site.
 type Info struct {
-	Dir string
-	Pin string // "sha256:HEX" of the certificate's public key
+	Dir string `json:"dir"`
+	Pin string `json:"pin"` // "sha256:HEX" of the certificate's public key
+}
+
+// Init makes the site directory dir, or completes it, and returns what to tell nodes. Again changes nothing. The
+// trust folder stays empty: `overland trust init` fills it.
+func Init(dir string) (Info, error) { return initialise(fsx.FS{}, dir) }
+
+func initialise(f fsx.FS, dir string) (Info, error) {
+	info, err := makeSite(f, dir)
+	if err != nil {
+		return Info{}, fmt.Errorf("site %s: %w", dir, err)
+	}
+	return info, nil
+}
+
+func makeSite(f fsx.FS, dir string) (Info, error) {
+	for name, mode := range map[string]os.FileMode{trustFolder: 0o755, keysFolder: 0o700} {
+		if err := f.Mkdir(filepath.Join(dir, name), mode); err != nil {
+			return Info{}, err
+		}
+	}
+	if _, err := store.Open(filepath.Join(dir, depotFolder), store.Options{FS: f}); err != nil {
+		return Info{}, err
+	}
+	_, pin, err := identity(f, filepath.Join(dir, tlsFolder))
+	if err != nil {
+		return Info{}, err
+	}
+	return Info{Dir: dir, Pin: pin.String()}, nil
 }
 
 // URL returns the URL that nodes are given for the site when it listens on addr, an IP address and port.
 func (i Info) URL(addr string) string { return "https://" + addr + "#" + i.Pin }
 
-// Options are the settings of Run. The zero value works.
-type Options struct {
-	Listen string            // address and port; default ":8443"
-	Log    *slog.Logger      // default: nothing is logged
-	Ready  func(addr string) // called once with the address listened on, when requests are answered
+// URLs returns a URL for each address of this machine under which a site that listens on listen can be reached: the
+// one address of listen, or those of all interfaces that are up, loopback only when there is no other.
+func (i Info) URLs(listen string) ([]string, error) {
+	host, port, err := parseListen(listen)
+	if err != nil {
+		return nil, err
+	}
+	var urls []string
+	add := func(ip netip.Addr) { urls = append(urls, i.URL(netip.AddrPortFrom(ip, port).String())) }
+	if host.IsValid() && !host.IsUnspecified() {
+		add(host)
+		return urls, nil
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("addresses of this machine: %w", err)
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if err != nil || !prefix.Addr().Unmap().IsGlobalUnicast() {
+			continue
+		}
+		if ip := prefix.Addr().Unmap(); !host.IsValid() || host.Is6() || ip.Is4() {
+			add(ip)
+		}
+	}
+	if len(urls) == 0 {
+		add(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
+	}
+	return urls, nil
 }
 
-// Init makes the site directory dir, or completes it, and returns what to tell nodes. Again changes nothing.
-func Init(dir string) (Info, error) { return Info{}, errors.ErrUnsupported }
-
-// URLs returns a URL for each address of this machine under which a site that listens on listen may be reached.
-func (i Info) URLs(listen string) ([]string, error) { return nil, errors.ErrUnsupported }
-
-// Run serves dir until ctx ends, then finishes the requests it is at. It calls Init first.
-func Run(ctx context.Context, dir string, o Options) error { return errors.ErrUnsupported }
+// parseListen reads ":8443", "10.0.0.1:8443" or "[::]:0". The host is a literal IP address or missing.
+func parseListen(listen string) (host netip.Addr, port uint16, err error) {
+	name, number, err := net.SplitHostPort(listen)
+	if err == nil {
+		var n uint64
+		n, err = strconv.ParseUint(number, 10, 16)
+		port = uint16(n)
+	}
+	if err == nil && name != "" {
+		host, err = netip.ParseAddr(name)
+	}
+	if err != nil {
+		err = errs.E(errs.Invalid, fmt.Errorf("listen on %q: %w", listen, err))
+		return netip.Addr{}, 0, errs.Hint(err, "write an IP address and a port: 10.0.0.1:8443, or :8443 for all addresses")
+	}
+	return host.Unmap(), port, nil
+}

@@ -1,0 +1,77 @@
+package api
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+// blob sends a blob or one range of it. What a name stands for never changes, so an answer may be kept for ever.
+func (h *handler) blob(w http.ResponseWriter, r *http.Request, name string) error {
+	d, err := digest.Parse(name)
+	if err != nil {
+		return errs.E(errs.Invalid, err)
+	}
+	b, err := h.o.Blobs.Open(d)
+	if err != nil {
+		return missing(err, string(d))
+	}
+	defer b.Close()
+	header := w.Header()
+	header.Set("Content-Type", "application/octet-stream")
+	header.Set("Cache-Control", "public, max-age=31536000, immutable")
+	header.Set("ETag", `"`+string(d)+`"`)
+	// Several ranges in one answer are nothing that a node asks for; the whole is a valid answer (RFC 9110 §14.2).
+	if strings.Contains(r.Header.Get("Range"), ",") || len(r.Header.Values("Range")) > 1 {
+		r.Header.Del("Range")
+	}
+	http.ServeContent(w, r, "", time.Time{}, b)
+	return nil
+}
+
+// trust sends a metadata file as it is. Numbered files never change; timestamp.json is asked for again each time.
+func (h *handler) trust(w http.ResponseWriter, r *http.Request, name string) error {
+	if !metadataName(name) {
+		return unknown("/v1/trust/" + name)
+	}
+	b, err := h.o.Trust.Metadata(r.Context(), name, metadataLimit)
+	if err != nil {
+		return missing(err, name)
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "no-cache")
+	header.Set("ETag", `"`+string(digest.Of(b))+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(b))
+	return nil
+}
+
+// missing gives err the kind NotFound when it says so.
+func missing(err error, what string) error {
+	if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.NotFound {
+		return errs.E(errs.NotFound, fmt.Errorf("%s: not here", what))
+	}
+	return err
+}
+
+// metadataName reports whether name can be a metadata file: letters, digits and . _ - % alone, not beginning with a
+// dot, ending in .json.
+func metadataName(name string) bool {
+	const limit = 255
+	if len(name) > limit || !strings.HasSuffix(name, ".json") || name[0] == '.' {
+		return false
+	}
+	for _, c := range []byte(name) {
+		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-%", c) >= 0) {
+			return false
+		}
+	}
+	return true
+}

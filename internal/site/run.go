@@ -1,0 +1,178 @@
+package site
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"overland/internal/api"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+	"overland/internal/trust"
+)
+
+const (
+	defaultListen  = ":8443"
+	defaultGrace   = 10 * time.Second
+	defaultRefresh = 5 * time.Minute
+	defaultConns   = 4096
+	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
+	idleTimeout    = 2 * time.Minute
+	headerLimit    = 16 << 10
+)
+
+// Options are the settings of Run. The zero value works.
+type Options struct {
+	Listen  string            // IP address and port; default ":8443"
+	Log     *slog.Logger      // default: nothing is logged
+	Ready   func(addr string) // called once with the address listened on, when requests are answered
+	Grace   time.Duration     // what requests get to finish at the end; default 10 s
+	Refresh time.Duration     // between looks at the timestamp's age; default 5 min
+	Conns   int               // connections open at once; more wait; default 4096
+
+	refresh func(context.Context) error // in place of the trust folder's
+}
+
+// Run serves the site in dir until ctx ends, gives the requests under way Options.Grace to finish, and returns nil. It
+// makes what Init makes. While it runs it signs the timestamp anew before that expires, when the keys for that are
+// here and need no passphrase.
+func Run(ctx context.Context, dir string, o Options) error {
+	if err := run(ctx, dir, o.defaults(dir)); err != nil {
+		return fmt.Errorf("site %s: %w", dir, err)
+	}
+	return nil
+}
+
+func (o Options) defaults(dir string) Options {
+	if o.Listen == "" {
+		o.Listen = defaultListen
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Grace <= 0 {
+		o.Grace = defaultGrace
+	}
+	if o.Refresh <= 0 {
+		o.Refresh = defaultRefresh
+	}
+	if o.Conns <= 0 {
+		o.Conns = defaultConns
+	}
+	if o.refresh == nil {
+		o.refresh = func(ctx context.Context) error { return refresh(ctx, dir) }
+	}
+	return o
+}
+
+func run(ctx context.Context, dir string, o Options) error {
+	if _, _, err := parseListen(o.Listen); err != nil {
+		return err
+	}
+	if _, err := makeSite(fsx.FS{}, dir); err != nil {
+		return err
+	}
+	cert, pin, err := identity(fsx.FS{}, filepath.Join(dir, tlsFolder))
+	if err != nil {
+		return err
+	}
+	blobs, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	if err != nil {
+		return err
+	}
+	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return errs.Hint(err, "another program may have that port: choose one with --listen")
+	}
+	listener := tls.NewListener(limit(plain, o.Conns), &tls.Config{
+		Certificates: []tls.Certificate{cert},
+		MinVersion:   tls.VersionTLS13,
+		NextProtos:   []string{"http/1.1"},
+	})
+	server := &http.Server{
+		Handler: api.New(api.Options{
+			Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
+		}),
+		ReadHeaderTimeout:            headerTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               headerLimit,
+		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+		DisableGeneralOptionsHandler: true,
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
+		defer cancel()
+		// A download at 4 KB/s is not waited for: its client goes on where it was, with the next start.
+		if err := server.Shutdown(grace); err != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	group.Go(func() error { keepFresh(ctx, o); return nil })
+	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
+	if o.Ready != nil {
+		o.Ready(plain.Addr().String())
+	}
+	return group.Wait()
+}
+
+// keepFresh renews the timestamp until ctx ends. A trouble is logged when it begins and when it ends, not each time.
+func keepFresh(ctx context.Context, o Options) {
+	ticker := time.NewTicker(o.Refresh)
+	defer ticker.Stop()
+	for said := ""; ; {
+		err := o.refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case errs.KindOf(err) == errs.NotFound:
+			if said != err.Error() {
+				o.Log.Info("nothing is signed yet", "hint", errs.HintOf(err))
+			}
+			said = err.Error()
+		case err != nil:
+			if said != err.Error() {
+				o.Log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
+			}
+			said = err.Error()
+		case said != "":
+			o.Log.Info("the timestamp is kept fresh")
+			said = ""
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// refresh opens the trust folder anew each time: keys and roles change under a running site.
+func refresh(ctx context.Context, dir string) error {
+	keys, err := trust.OpenKeys(filepath.Join(dir, keysFolder), trust.KeyOptions{})
+	if err != nil {
+		return err
+	}
+	repo, err := trust.OpenRepository(filepath.Join(dir, trustFolder), keys, trust.RepositoryOptions{})
+	if err != nil {
+		return err
+	}
+	return repo.Refresh(ctx)
+}
