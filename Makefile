@@ -37,6 +37,9 @@ check: tools ## format, vet, lint, floors
 	$(TOOLS)/golangci-lint run
 	$(GO) test -count=1 ./internal/layers
 
+bench: build ## the figures of docs/benchmarks.md, beside their floors
+	@$(GO) run ./bench $(BENCHFLAGS)
+
 deps: ## Debian packages that the tests and the demo use
 	@sh .ci/deps
 

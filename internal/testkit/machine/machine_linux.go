@@ -28,12 +28,14 @@ const (
 
 // Options is a machine to be. The zero value is a host-like machine called "machine".
 type Options struct {
-	Name   string            // host name; "" = machine
-	Root   Root              // "" = Host
-	Binds  map[string]string // path here → path inside, read-only
-	Env    []string          // environment of everything run inside, KEY=VALUE
-	First  []string          // program that is the machine's process 1 after set-up; nil = a small init that reaps
-	Output io.Writer         // where First writes; nil = nowhere
+	Name  string            // host name; "" = machine
+	Root  Root              // "" = Host
+	Binds map[string]string // path here → path inside, read-only
+	// Writable are directories here → paths inside, where what the machine writes stays; made when missing.
+	Writable map[string]string
+	Env      []string  // environment of everything run inside, KEY=VALUE
+	First    []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
+	Output   io.Writer // where First writes; nil = nowhere
 	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
 	// machine's own user namespace and nowhere else.
 	Interpreters []string
@@ -370,6 +372,14 @@ func mountAll(s spec, root string) error {
 	}
 	for from, to := range s.Binds {
 		if err := bind(from, filepath.Join(root, to), true); err != nil {
+			return err
+		}
+	}
+	for from, to := range s.Writable {
+		if err := os.MkdirAll(from, 0o755); err != nil {
+			return err
+		}
+		if err := bind(from, filepath.Join(root, to), false); err != nil {
 			return err
 		}
 	}

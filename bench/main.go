@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+
+	"overland/internal/testkit/machine"
+)
+
+func main() {
+	machine.Init()
+	size := flag.Int64("mib", 1024, "size of the volume in MiB")
+	dir := flag.String("dir", "", "where to work; needs four times the size (default: a temporary folder)")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *dir, *size<<20); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		stop()
+		os.Exit(1)
+	}
+}
+
+// bench is one run: its folder, its programs, and the rows measured so far.
+type bench struct {
+	dir      string
+	overland string
+	agents   string
+	table    table
+}
+
+func run(ctx context.Context, dir string, size int64) error {
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "overland-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		dir = tmp
+	}
+	bin, err := filepath.Abs("bin")
+	if err != nil {
+		return err
+	}
+	b := &bench{dir: dir, overland: filepath.Join(bin, "overland"), agents: filepath.Join(bin, "agents")}
+	defer b.table.print(os.Stdout)
+	steps := []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"the agent program", b.agentSize},
+		{"rebuild of an unchanged commit", b.rebuild},
+		{"seal, verify and install", func(ctx context.Context) error { return b.volume(ctx, size) }},
+		{"from the volume to a tested service", b.start},
+	}
+	for _, s := range steps {
+		fmt.Fprintln(os.Stderr, "measuring:", s.name)
+		if err := s.do(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os/exec"
+	"path/filepath"
+
+	"overland/internal/digest"
+	"overland/internal/platform"
+	"overland/internal/release"
+	"overland/internal/store"
+	"overland/internal/testkit/machine"
+	"overland/internal/trust"
+)
+
+const blobSize = 64 << 20
+
+func (b *bench) home() string { return filepath.Join(b.dir, "site") }
+
+// volume seals a release of incompressible blobs, beside sha256sum over the same bytes, and installs it on a machine.
+func (b *bench) volume(ctx context.Context, size int64) error {
+	fingerprint, blobs, err := b.heavyRelease(ctx, size)
+	if err != nil {
+		return err
+	}
+	floor, err := measure(exec.CommandContext(ctx, "sha256sum", blobs...))
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(b.dir, "heavy.volume")
+	seal, err := measure(b.command(ctx, "seal", "--channel", "heavy", "--platform", "linux/amd64", "-o", file, "--quiet"))
+	if err != nil {
+		return err
+	}
+	b.table.add(fmt.Sprintf("floor: sha256sum over %.0f MiB", mib(size)), "%.2f CPU-s", "", floor.cpu.Seconds())
+	b.table.add(fmt.Sprintf("seal %.0f MiB of incompressible blobs", mib(size)), "%.2f CPU-s, RSS %.0f MiB, %.2f × sha256sum",
+		"≤ 1.5 CPU-s, RSS ≤ 48 MiB, ≤ 1.2 ×", seal.cpu.Seconds(), mib(seal.rss), seal.cpu.Seconds()/floor.cpu.Seconds())
+
+	check, err := measure(b.command(ctx, "volume", "verify", file, "--root", fingerprint, "--quiet"))
+	if err != nil {
+		return err
+	}
+	b.table.add("overland volume verify of it", "%.2f CPU-s, RSS %.0f MiB", "", check.cpu.Seconds(), mib(check.rss))
+	return b.install(ctx, file, fingerprint)
+}
+
+func (b *bench) install(ctx context.Context, file, fingerprint string) error {
+	// The state directory is a real disk: on the machine's own tmpfs the depot would count as memory.
+	state := filepath.Join(b.dir, "state")
+	m, err := machine.Start(ctx, machine.Options{
+		Name: "heavy", Root: machine.Host,
+		Binds: map[string]string{filepath.Dir(file): "/mnt"}, Writable: map[string]string{state: "/var/lib/overland"},
+	})
+	if err != nil {
+		return err
+	}
+	defer m.Stop()
+	before, err := everything(ctx, m, "overland-agent")
+	if err != nil {
+		return err
+	}
+	c, err := measure(m.Command(ctx, "sh", "/mnt/"+filepath.Base(file), "install", "--root", fingerprint))
+	if err != nil {
+		return err
+	}
+	after, err := everything(ctx, m, "overland-agent")
+	if err != nil {
+		return err
+	}
+	cpu := c.cpu + after.cpu - before.cpu
+	b.table.add("verify + install that volume (sh FILE install)", "%.2f CPU-s, RSS %.0f MiB", "≤ 2.5 CPU-s, RSS ≤ 48 MiB, one hashing pass",
+		cpu.Seconds(), mib(max(c.rss, after.rss)))
+	return nil
+}
+
+// heavyRelease signs a release of random blobs and returns the root's fingerprint and the paths of the blobs.
+func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string, error) {
+	depot, err := store.Open(filepath.Join(b.home(), "depot"), store.Options{})
+	if err != nil {
+		return "", nil, err
+	}
+	r := release.Release{App: "heavy", Version: "r1.000000000000"}
+	var paths []string
+	random := rand.NewChaCha8([32]byte{1})
+	for i := int64(0); i*blobSize < size; i++ {
+		n := min(blobSize, size-i*blobSize)
+		d, _, err := depot.Put(ctx, io.LimitReader(random, n), "", n)
+		if err != nil {
+			return "", nil, err
+		}
+		path := filepath.Join(depot.Dir(), "blobs", "sha256", d.Encoded())
+		paths = append(paths, path)
+		chunks, err := chunkList(ctx, depot, d)
+		if err != nil {
+			return "", nil, err
+		}
+		name := fmt.Sprintf("data-%02d", i)
+		r.Artifacts = append(r.Artifacts, release.Artifact{
+			Name: name, Platform: platform.Platform("linux/amd64"), File: name, Kind: release.KindBinary,
+			Blob: release.Blob{Digest: d, Size: n, Chunks: chunks},
+		})
+	}
+	desc, err := release.Write(ctx, depot, r)
+	if err != nil {
+		return "", nil, err
+	}
+	keys, err := trust.OpenKeys(filepath.Join(b.home(), "keys"), trust.KeyOptions{})
+	if err != nil {
+		return "", nil, err
+	}
+	repo, err := trust.InitRepository(ctx, filepath.Join(b.home(), "trust"), keys, trust.InitOptions{})
+	if err != nil {
+		return "", nil, err
+	}
+	if err := release.Publish(ctx, repo, r.Ref(), desc); err != nil {
+		return "", nil, err
+	}
+	if _, err := release.Promote(ctx, repo, r.Ref(), "heavy"); err != nil {
+		return "", nil, err
+	}
+	return string(repo.Fingerprint()), paths, nil
+}
+
+func chunkList(ctx context.Context, depot *store.Store, d digest.Digest) (digest.Digest, error) {
+	blob, err := depot.Open(d)
+	if err != nil {
+		return "", err
+	}
+	defer blob.Close()
+	list, err := store.Chunks(blob)
+	if err != nil {
+		return "", err
+	}
+	return depot.PutBytes(ctx, list)
+}
