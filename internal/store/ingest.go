@@ -60,31 +60,45 @@ func (s *Store) begin(d digest.Digest, size int64) (*Ingest, error) {
 // part opens and locks the partial file of d.
 func (s *Store) part(d digest.Digest, size int64) (*fsx.File, error) {
 	path := s.ingest(d.Encoded() + ".part")
-	for {
-		if n, err := s.Size(d); err == nil && (size < 0 || n == size) {
-			return nil, errs.E(errs.Conflict, ErrExists)
-		}
+	there := func() bool {
+		n, err := s.Size(d)
+		return err == nil && (size < 0 || n == size)
+	}
+	for !there() {
 		f, err := s.fs.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 		if err != nil {
 			return nil, err
 		}
-		if err := f.TryLock(); errors.Is(err, fsx.ErrLocked) {
+		mine, err := locked(f)
+		switch {
+		case errors.Is(err, fsx.ErrLocked):
 			return nil, errors.Join(errs.E(errs.Conflict, ErrBusy), f.Close())
-		} else if err != nil {
+		case err != nil:
 			return nil, errors.Join(err, f.Close())
-		}
-		// Between open and lock the last writer may have committed: then this file is a finished blob, not to be touched.
-		mine, err := f.Stat()
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		if now, err := os.Stat(path); err == nil && os.SameFile(mine, now) {
+		case mine && !there():
 			return f, nil
+		case mine: // committed after we looked and before we opened: this file is a new one, and idle
+			err = s.fs.Remove(path)
 		}
-		if err := f.Close(); err != nil {
+		if err := errors.Join(err, f.Close()); err != nil {
 			return nil, err
 		}
 	}
+	return nil, errs.E(errs.Conflict, ErrExists)
+}
+
+// locked takes the lock of f and reports whether f still has its name. Between open and lock the last writer may have
+// committed: then f is a finished blob, not to be touched.
+func locked(f *fsx.File) (bool, error) {
+	if err := f.TryLock(); err != nil {
+		return false, err
+	}
+	mine, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	now, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(mine, now), nil
 }
 
 func (i *Ingest) resume() error {

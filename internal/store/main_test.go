@@ -1,0 +1,114 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"overland/internal/digest"
+)
+
+// TestMain also plays the other processes of the tests: OVERLAND_STORE_TEST names the part, the arguments follow it.
+func TestMain(m *testing.M) {
+	if part := os.Getenv("OVERLAND_STORE_TEST"); part != "" {
+		if err := play(part, os.Args[1], os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func play(part, dir, arg string) error {
+	s, err := Open(dir, Options{})
+	if err != nil {
+		return err
+	}
+	n, err := strconv.Atoi(arg)
+	if err != nil {
+		return err
+	}
+	switch part {
+	case "ingest": // writes n bytes of a blob of 2n, says so, and waits to be killed
+		b := noise(2*n, 1)
+		i, err := s.Begin(digest.Of(b), int64(len(b)))
+		if err != nil {
+			return err
+		}
+		if _, err := i.ReadFrom(bytes.NewReader(b[i.Offset():n])); err != nil {
+			return err
+		}
+		fmt.Println("written")
+		_, err = os.Stdin.Read(make([]byte, 1))
+		return err
+	case "put": // the same in the middle of a Put
+		_, _, err := s.Put(context.Background(), &teller{bytes.NewReader(noise(n, 1))}, "", -1)
+		return err
+	case "tag": // tags twenty names of its own
+		for k := range 20 {
+			if err := s.Tag(context.Background(), fmt.Sprintf("n%d.%d", n, k), desc([]byte{byte(n), byte(k)})); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return fmt.Errorf("no part %s", part)
+}
+
+// teller yields its bytes, then says so and waits.
+type teller struct{ *bytes.Reader }
+
+func (t *teller) Read(p []byte) (int, error) {
+	if t.Len() == 0 {
+		fmt.Println("written")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+	}
+	return t.Reader.Read(p)
+}
+
+func other(t *testing.T, part, dir string, n int) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe, dir, strconv.Itoa(n))
+	cmd.Env = append(os.Environ(), "OVERLAND_STORE_TEST="+part)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// killed runs a part until it says that it has written, then kills it as kill -9 does.
+func killed(t *testing.T, part, dir string, n int, meanwhile func()) {
+	t.Helper()
+	cmd := other(t, part, dir, n)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 7)); err != nil {
+		t.Fatal(err)
+	}
+	if meanwhile != nil {
+		meanwhile()
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+}
