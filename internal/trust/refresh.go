@@ -35,7 +35,7 @@ func (c *Client) Refresh(ctx context.Context, src MetadataSource, o RefreshOptio
 		return Freshness{}, fmt.Errorf("refresh: %w", err)
 	}
 	defer unlock()
-	r := &refresh{Client: c, src: src, seen: s, offline: o.Offline}
+	r := &refresh{Client: c, src: src, seen: s, offline: o.Offline, dirty: s.lone}
 	fresh, err := r.run(ctx)
 	if r.dirty {
 		err = errors.Join(err, s.save(c.o.FS, c.dir))

@@ -33,6 +33,8 @@ type seen struct {
 	// for a day cannot stop the node for good.
 	Signed time.Time `json:"signed"`
 	Clock  time.Time `json:"clock"`
+
+	lone bool // the other copy is missing, torn or older
 }
 
 const (
@@ -72,6 +74,7 @@ func parseSeen(b []byte) (*seen, error) {
 func loadSeen(dir string) (*seen, error) {
 	var best *seen
 	var bad []error
+	same := 0
 	for _, name := range seenFiles {
 		b, err := readLimited(filepath.Join(dir, name), maxSeen)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -85,12 +88,18 @@ func loadSeen(dir string) (*seen, error) {
 			bad = append(bad, fmt.Errorf("%s: %w", filepath.Join(dir, name), err))
 			continue
 		}
-		if best == nil || s.Seq > best.Seq {
-			best = s
+		switch {
+		case best == nil || s.Seq > best.Seq:
+			best, same = s, 1
+		case s.Seq == best.Seq:
+			same++
 		}
 	}
 	if best == nil && len(bad) > 0 {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, errors.Join(bad...))
+	}
+	if best != nil {
+		best.lone = same < len(seenFiles)
 	}
 	return best, nil
 }
