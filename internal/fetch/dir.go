@@ -31,6 +31,9 @@ func Dir(path string) (*DirSource, error) {
 // Name returns "directory PATH".
 func (s *DirSource) Name() string { return "directory " + s.name }
 
+// Local says that reading again costs no link.
+func (s *DirSource) Local() bool { return true }
+
 // Open is Source.Open.
 func (s *DirSource) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
 	if err := ctx.Err(); err != nil {

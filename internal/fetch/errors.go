@@ -36,13 +36,13 @@ func (e *SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// lost is the end of a call that has no source left: one *SourceError each, on one line for people.
-type lost struct {
+// lostError is the end of a call that has no source left: one *SourceError each, on one line for people.
+type lostError struct {
 	digest digest.Digest
 	errs   []error
 }
 
-func (l *lost) Error() string {
+func (l *lostError) Error() string {
 	if len(l.errs) == 0 {
 		return fmt.Sprintf("fetch %s: there is no source to ask", l.digest)
 	}
@@ -53,7 +53,7 @@ func (l *lost) Error() string {
 	return fmt.Sprintf("fetch %s: %s", l.digest, strings.Join(text, "; "))
 }
 
-func (l *lost) Unwrap() []error { return l.errs }
+func (l *lostError) Unwrap() []error { return l.errs }
 
 // diskError marks an error of our own disk: no other source would help.
 type diskError struct{ err error }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,10 @@ type Source interface {
 	// no use; anything else may work later.
 	Open(ctx context.Context, d digest.Digest, off int64) (rc io.ReadCloser, size int64, err error)
 }
+
+// local is a Source whose bytes cost no link. When all sources are, blobs are hashed once, whole: a chunk list would
+// save nothing that is dear there.
+type local interface{ Local() bool }
 
 // Blob says what is wanted.
 type Blob struct {
@@ -70,6 +75,7 @@ const (
 type Fetcher struct {
 	store *store.Store
 	o     Options
+	local bool // all sources are
 
 	mu     sync.Mutex
 	calls  map[digest.Digest]*call // blobs being fetched now
@@ -109,6 +115,10 @@ func New(s *store.Store, o Options) *Fetcher {
 	}
 	return &Fetcher{
 		store: s, o: o,
+		local: !slices.ContainsFunc(o.Sources, func(s Source) bool {
+			l, ok := s.(local)
+			return !ok || !l.Local()
+		}),
 		calls:  map[digest.Digest]*call{},
 		liars:  map[liar]error{},
 		health: make([]health, len(o.Sources)),

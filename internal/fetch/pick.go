@@ -96,7 +96,7 @@ func (f *Fetcher) failed(i int, took time.Duration, got int64, silent bool) {
 
 // lost returns why no source is left. What may work later wins over what never will, so that a caller tries again.
 func (t *transfer) lost() error {
-	l := &lost{digest: t.b.Digest}
+	l := &lostError{digest: t.b.Digest}
 	kind, hint := errs.NotFound, "add a source that has it: a volume, a stick or a site"
 	for i := range t.src {
 		s := &t.src[i]

@@ -517,6 +517,9 @@ func TestDir(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, s, body)
+		if s.Has(b.Chunks) {
+			t.Error("a local source was read by a chunk list: everything is hashed twice")
+		}
 		if got, err := src.Metadata(t.Context(), name, 10); err != nil || string(got) != "{}" {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}

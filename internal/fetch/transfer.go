@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	readSize = 32 << 10
+	readSize = 128 << 10
 	busyWait = 50 * time.Millisecond // first pause while another process writes the same blob; doubles
 	busyCap  = time.Second
 

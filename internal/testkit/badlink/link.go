@@ -55,7 +55,7 @@ type Link struct {
 
 // Listen starts a Link on a free port of the loopback address, to the server that to dials.
 func Listen(to Dialer, f Faults) (*Link, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}

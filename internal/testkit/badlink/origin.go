@@ -3,6 +3,7 @@ package badlink
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -64,7 +65,7 @@ type Origin struct {
 func NewOrigin(l net.Listener, blobs ...[]byte) *Origin {
 	if l == nil {
 		var err error
-		if l, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		if l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0"); err != nil {
 			panic(err)
 		}
 	}
