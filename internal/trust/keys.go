@@ -162,11 +162,8 @@ func (k *KeyDir) Public(name string) (PublicKey, error) {
 	}
 	b, err := readLimited(k.path(name+".pub"), maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		// A crash between the two files of New leaves only the private one; an open one still says its public half.
-		if secret, rerr := k.readPrivate(name); rerr == nil && !isLocked(secret) {
-			if priv, perr := decodePrivate(secret, nil); perr == nil {
-				return publicKey(priv.Public().(ed25519.PublicKey))
-			}
+		if k.exists(name + ".key") {
+			return k.repair(name)
 		}
 		err = errs.Errorf(errs.NotFound, "key %s: not in %s", name, k.dir)
 		return PublicKey{}, errs.Hint(err, "overland key list shows the keys, overland key new %s makes one", name)
@@ -181,18 +178,21 @@ func (k *KeyDir) Public(name string) (PublicKey, error) {
 	return pub, nil
 }
 
-// Signer returns a signer with the private key name. errs.NotFound when it is not here, errs.Denied when its file may
-// be read by others or its passphrase is wrong.
-func (k *KeyDir) Signer(name string) (Signer, error) {
-	pub, err := k.Public(name)
+// repair makes NAME.pub from NAME.key: a crash between the two files of New leaves only the private one.
+func (k *KeyDir) repair(name string) (PublicKey, error) {
+	priv, err := k.private(name)
 	if err != nil {
-		return nil, err
+		return PublicKey{}, err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if priv, ok := k.open[pub.ID]; ok {
-		return signer{pub, priv}, nil
+	pub, err := publicKey(priv.Public().(ed25519.PublicKey))
+	if err != nil {
+		return PublicKey{}, fmt.Errorf("key %s: %w", name, err)
 	}
+	return pub, k.o.FS.WriteFile(k.path(name+".pub"), EncodePublicKey(pub.Key), 0o644)
+}
+
+// private reads NAME.key, asking for its passphrase when it has one.
+func (k *KeyDir) private(name string) (ed25519.PrivateKey, error) {
 	b, err := k.readPrivate(name)
 	if err != nil {
 		return nil, err
@@ -210,6 +210,25 @@ func (k *KeyDir) Signer(name string) (Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", name, err)
 	}
+	return priv, nil
+}
+
+// Signer returns a signer with the private key name. errs.NotFound when it is not here, errs.Denied when its file may
+// be read by others or its passphrase is wrong.
+func (k *KeyDir) Signer(name string) (Signer, error) {
+	pub, err := k.Public(name)
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if priv, ok := k.open[pub.ID]; ok {
+		return signer{pub, priv}, nil
+	}
+	priv, err := k.private(name)
+	if err != nil {
+		return nil, err
+	}
 	if !pub.Key.Equal(priv.Public()) {
 		return nil, errs.Errorf(errs.Denied, "key %s: %s.key and %s.pub are halves of different keys", name, name, name)
 	}
@@ -222,11 +241,11 @@ func (k *KeyDir) successor(name string, passphrase []byte) (PublicKey, error) {
 	if err := checkKeyName(name + ".next"); err != nil {
 		return PublicKey{}, err
 	}
-	pub, err := k.Public(name + ".next")
-	if errs.KindOf(err) == errs.NotFound {
+	if !k.exists(name + ".next.pub") {
+		// A lone .key was cut off while it was made: nothing was ever signed for it.
 		return k.write(name+".next", passphrase)
 	}
-	return pub, err
+	return k.Public(name + ".next")
 }
 
 // retire puts the key old, called name, aside as retired/NAME-ID and gives its name to its successor.

@@ -103,7 +103,11 @@ func (r *Repository) ready(s *state, waiting map[string]*roleMetadata) map[strin
 	if s.with(waiting).holds() == nil {
 		return maps.Clone(waiting)
 	}
+	top := waiting[metadata.TARGETS]
 	for _, role := range slices.Sorted(maps.Keys(waiting)) {
+		if role != metadata.TARGETS && top != nil && !sameJSON(delegation(s.top(), role), delegation(top, role)) {
+			continue // signed for signers that are about to change: it goes out together with them
+		}
 		one := map[string]*roleMetadata{role: waiting[role]}
 		if s.with(one).holds() == nil {
 			return one
@@ -190,7 +194,11 @@ func (r *Repository) Sign(ctx context.Context, role string) error {
 		if err != nil {
 			return nil, err
 		}
-		if added == 0 && !r.mayAct(m, ids) {
+		mine, err := r.haveOneOf(ids)
+		if err != nil {
+			return nil, err
+		}
+		if !mine {
 			err := errs.Errorf(errs.Denied, "none of its signers' private keys is here")
 			return nil, errs.Hint(err, "overland trust show lists the signers, overland key list the keys")
 		}
@@ -204,9 +212,15 @@ func (r *Repository) Sign(ctx context.Context, role string) error {
 	})
 }
 
-// mayAct reports whether one of the signatures of m is by one of the keys ids: then signing again is no mistake.
-func (r *Repository) mayAct(m *roleMetadata, ids []string) bool {
-	return slices.ContainsFunc(m.Signatures, func(s metadata.Signature) bool { return slices.Contains(ids, s.KeyID) })
+// haveOneOf reports whether this machine can sign with one of the keys ids.
+func (r *Repository) haveOneOf(ids []string) (bool, error) {
+	for _, id := range ids {
+		k, err := r.keys.byID(id)
+		if err != nil || k != nil {
+			return k != nil, err
+		}
+	}
+	return false, nil
 }
 
 // Unstage drops the staged change of role. errs.NotFound when nothing is staged.

@@ -1,0 +1,673 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+func TestInitTwice(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	_, err := InitRepository(context.Background(), s.dir, s.keys, InitOptions{})
+	if errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("%v", err)
+	}
+	if _, err := OpenRepository(t.TempDir(), s.keys, RepositoryOptions{}); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestInitWithClockAt1970(t *testing.T) {
+	keys, err := OpenKeys(t.TempDir(), KeyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := InitOptions{RepositoryOptions: RepositoryOptions{Clock: func() time.Time { return time.Unix(0, 0) }}}
+	if _, err := InitRepository(context.Background(), t.TempDir(), keys, o); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+		t.Fatalf("%v", err)
+	}
+}
+
+func TestSigningTimeNeverFalls(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	s.now = day0.Add(48 * time.Hour)
+	s.release("wallet", "r1")
+	s.now = time.Unix(0, 0)
+	s.release("wallet", "r2")
+	info, err := s.Show(context.Background())
+	if err != nil || !info.SignedAt.Equal(day0.Add(48*time.Hour)) {
+		t.Fatalf("signed at %v, %v", info.SignedAt, err)
+	}
+}
+
+func TestChangeThatFailsChangesNothing(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	before := tree(t, s.dir)
+	boom := errors.New("boom")
+	if err := s.SetTargets(context.Background(), "app/wallet", func(map[string]TargetFile) error { return boom }); !errors.Is(err, boom) {
+		t.Fatalf("%v", err)
+	}
+	for name, f := range map[string]TargetFile{
+		"app/other/r1":  {Digest: digest.Of(nil)},
+		"app/wallet":    {Digest: digest.Of(nil)},
+		"app/wallet/":   {Digest: digest.Of(nil)},
+		"app/wallet/ok": {},
+		"app/wallet/r2": {Digest: digest.Of(nil), Size: -1},
+		"app/wallet/r3": {Digest: digest.Of(nil), Custom: []byte("{")},
+	} {
+		err := s.SetTargets(context.Background(), "app/wallet", func(m map[string]TargetFile) error { m[name] = f; return nil })
+		if errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s %+v: %v", name, f, err)
+		}
+	}
+	for _, role := range []string{"", "root", "targets", "snapshot", "app/*", "../x", "app//x", "/app", "app/", "app/a\x00", strings.Repeat("a", 129)} {
+		if err := s.SetTargets(context.Background(), role, put(role+"/x", "x")); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("role %q: %v", role, err)
+		}
+	}
+	if diff := cmp.Diff(before, tree(t, s.dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestSameChangeWritesNothing(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r1")
+	before := tree(t, s.dir)
+	s.now = s.now.Add(time.Hour)
+	s.release("wallet", "r1")
+	if diff := cmp.Diff(before, tree(t, s.dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestCrashDuringPublishing stops a publisher before each change of its disk. What nodes then get is the old state or
+// the new one, and the next change goes through.
+func TestCrashDuringPublishing(t *testing.T) {
+	ctx := context.Background()
+	steps := map[string]func(r *Repository) error{
+		"first release of an app": func(r *Repository) error { return r.SetTargets(ctx, "app/new", put("app/new/r1", "one")) },
+		"release":                 func(r *Repository) error { return r.SetTargets(ctx, "app/wallet", put("app/wallet/r2", "two")) },
+		"rotate online": func(r *Repository) error {
+			_, err := r.RotateKey(ctx, KeyOnline, nil)
+			return err
+		},
+		"rotate root":    func(r *Repository) error { _, err := r.RotateKey(ctx, KeyRoot, nil); return err },
+		"rotate targets": func(r *Repository) error { _, err := r.RotateKey(ctx, KeyTargets, nil); return err },
+		"rotate release": func(r *Repository) error { _, err := r.RotateKey(ctx, KeyRelease, nil); return err },
+		"refresh":        func(r *Repository) error { return r.Refresh(ctx) },
+	}
+	for name, step := range steps {
+		t.Run(name, func(t *testing.T) {
+			base := newSite(t, InitOptions{})
+			base.release("wallet", "r1")
+			for n := 1; ; n++ {
+				dir := t.TempDir()
+				copyTree(t, base.dir, filepath.Join(dir, "trust"))
+				copyTree(t, base.keys.dir, filepath.Join(dir, "keys"))
+				fsys, count := failAt(n)
+				now := base.now
+				if name == "refresh" {
+					now = now.Add(400 * day)
+				}
+				open := func(fsys fsx.FS) *site {
+					keys, err := OpenKeys(filepath.Join(dir, "keys"), KeyOptions{FS: fsys})
+					if err != nil {
+						t.Fatal(err)
+					}
+					r, err := OpenRepository(filepath.Join(dir, "trust"), keys,
+						RepositoryOptions{FS: fsys, Clock: func() time.Time { return now }})
+					if err != nil {
+						t.Fatalf("operation %d: %v", n, err)
+					}
+					return &site{Repository: r, keys: keys, dir: filepath.Join(dir, "trust"), now: now, t: t}
+				}
+				// A node that followed from the start, and must get over whatever it finds.
+				node, err := OpenClient(filepath.Join(dir, "node"), ClientOptions{Clock: func() time.Time { return now }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := node.Pin(ctx, base, base.Fingerprint()); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := node.Refresh(ctx, base, RefreshOptions{Offline: true}); err != nil {
+					t.Fatal(err)
+				}
+				err = step(open(fsys).Repository)
+				done := *count < n
+				if done && err != nil {
+					t.Fatal(err)
+				}
+				if !done && !errors.Is(err, errCrash) {
+					t.Fatalf("operation %d failed, and the publisher said %v", n, err)
+				}
+				s := open(fsx.FS{})
+				if _, err := node.Refresh(ctx, s, RefreshOptions{Offline: true}); err != nil {
+					t.Fatalf("operation %d: a node cannot follow: %v", n, err)
+				}
+				if _, err := node.Target(ctx, "app/wallet/r1"); err != nil {
+					t.Fatalf("operation %d: the node lost what was released: %v", n, err)
+				}
+				if err := step(s.Repository); err != nil {
+					t.Fatalf("operation %d: the change cannot be repeated: %v", n, err)
+				}
+				s.release("wallet", "r3")
+				if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+					t.Fatalf("operation %d: after repair: %v", n, err)
+				}
+				if _, err := node.Target(ctx, "app/wallet/r3"); err != nil {
+					t.Fatalf("operation %d: after repair: %v", n, err)
+				}
+				if done {
+					t.Logf("crash points tried: %d", n-1)
+					if n < 10 {
+						t.Errorf("only %d crash points: the hook is not reached", n-1)
+					}
+					return
+				}
+			}
+		})
+	}
+}
+
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := filepath.Glob(filepath.Join(to, "*.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range keys {
+		if err := os.Chmod(k, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestTwoPublishersAtOnce lets several publishers, each with its own handle as processes have, change one repository:
+// nothing is lost, and nodes follow at every moment.
+func TestTwoPublishersAtOnce(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r0")
+	const publishers, each = 4, 6
+	stop := make(chan struct{})
+	var readers, writers sync.WaitGroup
+	readers.Go(func() {
+		node, err := OpenClient(t.TempDir(), ClientOptions{Clock: func() time.Time { return day0 }})
+		if err == nil {
+			err = node.Pin(ctx, s, s.Fingerprint())
+		}
+		for err == nil {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_, err = node.Refresh(ctx, s, RefreshOptions{})
+		}
+		t.Error(err)
+	})
+	for i := range publishers {
+		writers.Go(func() {
+			r, err := OpenRepository(s.dir, s.keys, RepositoryOptions{Clock: func() time.Time { return day0 }})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for j := range each {
+				version := fmt.Sprintf("r%d-%d", i, j)
+				if err := r.SetTargets(ctx, "app/wallet", put("app/wallet/"+version, version)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+	got, err := s.Targets("app/wallet")
+	if err != nil || len(got) != publishers*each+1 {
+		t.Errorf("%d releases, %v; want %d", len(got), err, publishers*each+1)
+	}
+	hist, err := s.History("app/wallet")
+	if err != nil || len(hist) != publishers*each+1 {
+		t.Errorf("%d versions, %v", len(hist), err)
+	}
+}
+
+func TestWaitingForTheOtherPublisherEnds(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	held, err := fsx.TryLock(filepath.Join(s.dir, "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.SetTargets(ctx, "app/wallet", put("app/wallet/r1", "r1")); errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("%v", err)
+	}
+	if err := held.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// signer is another person's machine: the same repository, other keys.
+func (s *site) machine(names ...string) *site {
+	s.t.Helper()
+	dir := filepath.Join(s.t.TempDir(), "keys")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		s.t.Fatal(err)
+	}
+	for _, name := range names {
+		for _, ext := range []string{".key", ".pub"} {
+			b, err := os.ReadFile(filepath.Join(s.keys.dir, name+ext))
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, name+ext), b, 0o600); err != nil {
+				s.t.Fatal(err)
+			}
+		}
+	}
+	keys, err := OpenKeys(dir, KeyOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r, err := OpenRepository(s.dir, keys, RepositoryOptions{Clock: func() time.Time { return s.now }})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return &site{Repository: r, keys: keys, dir: s.dir, now: s.now, t: s.t}
+}
+
+func (s *site) newKey(name string) PublicKey {
+	s.t.Helper()
+	pub, err := s.keys.New(name, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return pub
+}
+
+func TestChannelNeedsTwoOfThreeSigners(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	for _, name := range []string{"ann", "ben", "cem"} {
+		if err := s.AddSigner(ctx, "channel/live", s.newKey(name), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	office := s.machine("targets", "online")
+	ann, ben, cem := s.machine("ann"), s.machine("ben"), s.machine("cem")
+	pub, err := ann.keys.Public("ann")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := office.AddSigner(ctx, "channel/live", pub, 2); err != nil {
+		t.Fatal(err)
+	}
+	node := newNode(t, s)
+	node.o.Clock = func() time.Time { return s.now }
+	must := func() map[string]TargetFile {
+		t.Helper()
+		if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := node.Targets(ctx, "channel/live")
+		if err != nil && errs.KindOf(err) != errs.NotFound {
+			t.Fatal(err)
+		}
+		return got
+	}
+	partial := func(err error) {
+		t.Helper()
+		if errs.KindOf(err) != errs.Partial || !errors.Is(err, ErrStaged) || errs.HintOf(err) == "" {
+			t.Fatalf("got %v, want: staged", err)
+		}
+	}
+	live := put("channel/live/wallet", "r1")
+
+	partial(ann.SetTargets(ctx, "channel/live", live))
+	if n := len(must()); n != 0 {
+		t.Fatalf("%d targets after one of two signatures", n)
+	}
+	// One person is one signature, however often.
+	partial(ann.SetTargets(ctx, "channel/live", live))
+	partial(ann.Sign(ctx, "channel/live"))
+	if err := ben.SetTargets(ctx, "channel/live", put("channel/live/wallet", "evil")); errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("another change: %v", err)
+	}
+	if err := office.Sign(ctx, "channel/live"); errs.KindOf(err) != errs.Denied {
+		t.Fatalf("signed with no signer's key: %v", err)
+	}
+	info, err := s.Show(ctx)
+	if err != nil || len(info.Staged) != 1 || info.Staged[0].Have != 1 || info.Staged[0].Want != 2 {
+		t.Fatalf("staged %+v, %v", info, err)
+	}
+	// Ben has no online key: his signature is kept, and the office publishes.
+	partial(ben.Sign(ctx, "channel/live"))
+	if n := len(must()); n != 0 {
+		t.Fatalf("%d targets before the online machine published", n)
+	}
+	if err := office.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(must()); n != 1 {
+		t.Fatalf("%d targets after two of three signatures", n)
+	}
+	if info, err = s.Show(ctx); err != nil || len(info.Staged) != 0 {
+		t.Fatalf("staged %+v, %v", info, err)
+	}
+	if err := cem.Sign(ctx, "channel/live"); errs.KindOf(err) != errs.NotFound {
+		t.Fatalf("nothing is staged: %v", err)
+	}
+	partial(cem.SetTargets(ctx, "channel/live", put("channel/live/wallet", "r2")))
+	if err := office.Unstage(ctx, "channel/live"); err != nil {
+		t.Fatal(err)
+	}
+	if err := office.Unstage(ctx, "channel/live"); errs.KindOf(err) != errs.NotFound {
+		t.Fatal(err)
+	}
+}
+
+// TestRaisedThresholdWaitsForItsSignatures raises a role's threshold when the other signer is elsewhere: nodes keep
+// what they have until both have signed.
+func TestRaisedThresholdWaitsForItsSignatures(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	if err := s.SetTargets(ctx, "channel/live", put("channel/live/wallet", "r1")); err != nil {
+		t.Fatal(err)
+	}
+	s.newKey("ben")
+	ben := s.machine("ben")
+	pub, err := ben.keys.Public("ben")
+	if err != nil {
+		t.Fatal(err)
+	}
+	office := s.machine("targets", "online", "promote")
+	if err := office.AddSigner(ctx, "channel/live", pub, 2); errs.KindOf(err) != errs.Partial {
+		t.Fatalf("%v", err)
+	}
+	node := newNode(t, s)
+	if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := node.Targets(ctx, "channel/live"); err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+	if err := ben.Sign(ctx, "channel/live"); errs.KindOf(err) != errs.Partial {
+		t.Fatalf("%v", err)
+	}
+	if err := office.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	info, err := s.Show(ctx)
+	if err != nil || len(info.Staged) != 0 {
+		t.Fatalf("%+v, %v", info, err)
+	}
+	for _, r := range info.Roles {
+		if r.Role == "channel/live" && (r.Threshold != 2 || len(r.SignedBy) != 2) {
+			t.Errorf("%+v", r)
+		}
+	}
+	if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := node.Targets(ctx, "channel/live"); err != nil || len(got) != 1 {
+		t.Fatalf("%v, %v", got, err)
+	}
+}
+
+func TestRootNeedsTwoOfThreeKeys(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{RootKeys: []string{"root-a", "root-b", "root-c"}, Threshold: 2})
+	s.release("wallet", "r1")
+	node := newNode(t, s)
+	a, b := s.machine("root-a", "targets", "online"), s.machine("root-b", "targets", "online")
+	first := s.Fingerprint()
+	d := s.newKey("root-d")
+	if err := a.AddSigner(ctx, "root", d, 0); errs.KindOf(err) != errs.Partial || errs.HintOf(err) == "" {
+		t.Fatalf("%v", err)
+	}
+	if err := b.AddSigner(ctx, "root", s.newKey("root-e"), 0); errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("%v", err)
+	}
+	if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Sign(ctx, "root"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Sign(ctx, "root"); errs.KindOf(err) != errs.NotFound {
+		t.Fatal(err)
+	}
+	if b.Fingerprint() == first {
+		t.Error("the fingerprint of the old root")
+	}
+	// The lost key leaves; now two of b, c, d sign.
+	lost, err := s.keys.Public("root-a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RemoveSigner(ctx, "root", lost.ID, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.machine("root-b"); got.Fingerprint() != s.Fingerprint() {
+		t.Error("fingerprints differ")
+	}
+	if err := s.RemoveSigner(ctx, "root", d.ID, 3); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("3 of 2 keys: %v", err)
+	}
+}
+
+func TestKeyRotation(t *testing.T) {
+	ctx := context.Background()
+	for _, name := range []string{KeyRoot, KeyTargets, KeyOnline, KeyRelease, KeyPromote} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, InitOptions{})
+			s.release("wallet", "r1")
+			if err := s.SetTargets(ctx, "channel/live", put("channel/live/wallet", "r1")); err != nil {
+				t.Fatal(err)
+			}
+			node := newNode(t, s)
+			if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			stolen := s.machine(KeyRoot, KeyTargets, KeyOnline, KeyRelease, KeyPromote)
+			old, err := s.keys.Public(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.now = s.now.Add(time.Hour)
+			next, err := s.RotateKey(ctx, name, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if next.ID == old.ID {
+				t.Fatal("the same key")
+			}
+			info, err := s.Show(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := false
+			for _, r := range info.Roles {
+				for _, k := range r.Keys {
+					if k.ID == old.ID {
+						t.Errorf("%s still signs for %s", name, r.Role)
+					}
+					found = found || (k.ID == next.ID && k.Name == name && k.Private)
+				}
+			}
+			if !found {
+				t.Errorf("nobody may sign with the new key: %+v", info)
+			}
+			if _, err := os.Stat(filepath.Join(s.keys.dir, "retired", name+"-"+old.ID[:16]+".key")); err != nil {
+				t.Error(err)
+			}
+			for range 2 {
+				if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := node.Target(ctx, "channel/live/wallet"); err != nil {
+					t.Fatal(err)
+				}
+				s.release("wallet", "r2")
+				if err := s.SetTargets(ctx, "channel/live", put("channel/live/wallet", "r2")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Who took the old keys cannot publish with them.
+			err = stolen.SetTargets(ctx, "app/wallet", put("app/wallet/evil", "evil"))
+			err = errors.Join(err, stolen.SetTargets(ctx, "channel/live", put("channel/live/wallet", "evil")))
+			if err == nil && name != KeyRoot && name != KeyTargets {
+				t.Error("published with a key that was rotated away")
+			}
+		})
+	}
+}
+
+func TestRefreshSignsWhatExpires(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r1")
+	before := tree(t, s.dir)
+	if err := s.Refresh(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, tree(t, s.dir)); diff != "" {
+		t.Errorf("nothing was due: %s", diff)
+	}
+	node := newNode(t, s)
+	for range 60 {
+		s.now = s.now.Add(13 * day)
+		if err := s.Refresh(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := node.Target(ctx, "app/wallet/r1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestRefreshNamesKeysThatPeopleHold(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r1")
+	office := s.machine("online")
+	s.now = s.now.Add(340 * day)
+	err := office.Refresh(ctx)
+	if errs.KindOf(err) != errs.Partial || !strings.Contains(err.Error(), "app/wallet") || errs.HintOf(err) == "" {
+		t.Fatalf("%v", err)
+	}
+	node := newNode(t, s)
+	if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+		t.Fatalf("what could be signed was not: %v", err)
+	}
+}
+
+func TestDamagedRepositoryFile(t *testing.T) {
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r1")
+	names, err := s.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		path := filepath.Join(s.dir, name)
+		whole, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for how, damage := range damages {
+			b := damage(whole)
+			if b == nil || (how == "flipped" && (strings.HasSuffix(name, "root.json") || name == "timestamp.json")) {
+				continue
+			}
+			if err := os.WriteFile(path, b, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err := OpenRepository(s.dir, s.keys, RepositoryOptions{})
+			if err == nil || errs.HintOf(err) == "" {
+				t.Errorf("%s %s: %v", name, how, err)
+			}
+		}
+		if err := os.WriteFile(path, whole, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.release("wallet", "r2")
+}
+
+func TestNamesAreAllThatANodeNeeds(t *testing.T) {
+	ctx := context.Background()
+	s := newSite(t, InitOptions{})
+	s.release("wallet", "r1")
+	if _, err := s.RotateKey(ctx, KeyRoot, nil); err != nil {
+		t.Fatal(err)
+	}
+	names, err := s.Names()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"1.root.json", "2.root.json", "timestamp.json", "3.snapshot.json", "1.app%2Fwallet.json", "2.targets.json"}
+	if len(names) != len(want) {
+		t.Errorf("names %v, want the like of %v", names, want)
+	}
+	stick := filepath.Join(t.TempDir(), "stick")
+	if err := os.Mkdir(stick, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := s.Metadata(ctx, name, MaxTargets)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(stick, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// A person may compare with either root.
+	for _, root := range []string{"1.root.json", "2.root.json"} {
+		b, err := os.ReadFile(filepath.Join(stick, root))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := openNode(t, t.TempDir(), s)
+		if err := c.Pin(ctx, DirSource(stick), mustFingerprint(t, b)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Refresh(ctx, DirSource(stick), RefreshOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Target(ctx, "app/wallet/r1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"../keys/root.key", "/etc/passwd", "", ".", "..", "a/b", "lock\x00"} {
+		if b, err := s.Metadata(ctx, name, MaxTargets); err == nil {
+			t.Errorf("%q: %d bytes", name, len(b))
+		}
+	}
+}
