@@ -1,4 +1,10 @@
 // Command overland is the operator's program and the site.
 package main
 
-func main() {}
+import (
+	"os"
+
+	"overland/internal/cli"
+)
+
+func main() { os.Exit(cli.Main()) }

@@ -33,7 +33,7 @@ type SealOptions struct {
 type Sealed struct {
 	volume.Info
 	Channel     release.Channel
-	Entries     []release.Entry // what the channel runs, those in the volume only
+	Entries     []release.Entry // of the channel, whose programs are in the volume
 	Platforms   []platform.Platform
 	Fingerprint trust.Fingerprint
 	Released    *Released // of the short path; else nil
@@ -57,7 +57,7 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if s.NewAgent, err = p.promoteAgent(ctx, repo, s.Channel); err != nil {
 		return nil, fmt.Errorf("the agent for the volume: %w", err)
 	}
-	if s.Renewed, err = renew(ctx, repo); err != nil {
+	if err := renew(ctx, repo, s); err != nil {
 		return nil, err
 	}
 	content, err := p.content(ctx, repo, o, s)
@@ -66,8 +66,9 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	}
 	task := "seal " + o.Out
 	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: func(done, total int64) {
-		p.o.Progress(Event{Task: task, Done: done, Total: total, End: done == total})
+		p.o.Progress(Event{Task: task, Done: done, Total: total})
 	}})
+	p.o.Progress(Event{Task: task, Done: s.Info.Size, Total: s.Info.Size, End: true})
 	return s, err
 }
 
@@ -99,39 +100,57 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 	return repo, err
 }
 
-// renew signs again what expires soon, and reports whether something did.
-func renew(ctx context.Context, repo *trust.Repository) (bool, error) {
+// renew signs again what expires soon. What needs a key that is not here is a warning while it is still valid.
+func renew(ctx context.Context, repo *trust.Repository, s *Sealed) error {
 	name := trust.WireName("timestamp", 0)
 	before, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if err := repo.Refresh(ctx); err != nil {
-		return false, err
+	switch err := repo.Refresh(ctx); {
+	case errs.KindOf(err) == errs.Partial:
+		s.Warnings = append(s.Warnings, err.Error())
+	case err != nil:
+		return err
 	}
 	after, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
-	return !bytes.Equal(before, after), err
+	s.Renewed = !bytes.Equal(before, after)
+	return err
 }
 
 // content collects what goes into the volume, and fills s.
 func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
 	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(d) }}
-	entries, err := p.chosen(ctx, repo, o, s.Channel)
+	entries, err := p.show(ctx, repo, s.Channel)
+	if err != nil {
+		return c, err
+	}
+	wanted, err := appFilter(o.Apps, s.Channel, entries)
 	if err != nil {
 		return c, err
 	}
 	releases := make([]*release.Release, len(entries))
+	var chosen []*release.Release
 	for i, e := range entries {
 		if releases[i], err = release.Read(ctx, p.depot, e.Digest); err != nil {
 			return c, fmt.Errorf("%s: %w", e.Ref(), err)
 		}
+		if wanted(e.App) {
+			chosen = append(chosen, releases[i])
+			s.Entries = append(s.Entries, e)
+		}
 	}
-	if err := choosePlatforms(releases, o.Platforms, s); err != nil {
+	if err := choosePlatforms(chosen, o.Platforms, s); err != nil {
 		return c, err
 	}
 	var roots []ocispec.Descriptor
 	for i, e := range entries {
-		list, err := release.Closure(ctx, p.depot, e.Digest, keepFor(releases[i], s.Platforms))
+		// Index and document go in even without programs: what the channel runs can be read from every volume.
+		keep := func(release.Artifact) bool { return false }
+		if wanted(e.App) {
+			keep = keepFor(releases[i], s.Platforms)
+		}
+		list, err := release.Closure(ctx, p.depot, e.Digest, keep)
 		if err != nil {
 			return c, err
 		}
@@ -145,7 +164,6 @@ func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOp
 			c.Agents = agentsOf(releases[i], s.Platforms)
 		}
 	}
-	s.Entries = entries
 	if c.Index, err = store.MarshalIndex(roots); err != nil {
 		return c, err
 	}
@@ -154,24 +172,20 @@ func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOp
 	return c, err
 }
 
-// chosen returns the channel's entries whose programs go into the volume.
-func (p *Pipeline) chosen(ctx context.Context, repo *trust.Repository, o SealOptions, ch release.Channel) ([]release.Entry, error) {
-	all, err := p.show(ctx, repo, ch)
-	if err != nil || len(o.Apps) == 0 {
-		return all, err
-	}
+// appFilter reports whose programs go into the volume. Applications that nobody of the channel runs are an error.
+func appFilter(apps []string, ch release.Channel, entries []release.Entry) (func(app string) bool, error) {
 	var names []string
-	for _, e := range all {
+	for _, e := range entries {
 		names = append(names, e.App)
 	}
-	for _, app := range o.Apps {
+	for _, app := range apps {
 		if !slices.Contains(names, app) {
 			return nil, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "it runs %s", strings.Join(names, ", "))
 		}
 	}
-	return slices.DeleteFunc(all, func(e release.Entry) bool {
-		return e.App != release.AgentApp && !slices.Contains(o.Apps, e.App)
-	}), nil
+	return func(app string) bool {
+		return len(apps) == 0 || app == release.AgentApp || slices.Contains(apps, app)
+	}, nil
 }
 
 // choosePlatforms sets s.Platforms: what was asked for, which every release must serve, or else all that every release

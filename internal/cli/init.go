@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/build/golang"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/spec"
+	"overland/internal/spec/yamlspec"
+)
+
+type initOptions struct {
+	dir  string
+	name string
+}
+
+func (a *app) init() *cobra.Command {
+	var o initOptions
+	c := &cobra.Command{
+		Use:   "init [DIR]",
+		Short: "Write overland.yaml for a repository",
+		Long: "Looks for Go commands in DIR (default: the current folder) and writes an overland.yaml that builds each of\n" +
+			"them for all platforms and runs the likeliest one as a service. It is meant to be read and changed.",
+		Example: "overland init\noverland init --name wallet .",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.dir = first(args, ".")
+			return a.runInit(o)
+		},
+	}
+	c.Flags().StringVar(&o.name, "name", "", "the application's name (default: the folder's)")
+	return c
+}
+
+func (a *app) runInit(o initOptions) error {
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	if o.name == "" {
+		o.name = appName(filepath.Base(dir))
+	}
+	path := filepath.Join(dir, spec.FileName)
+	if _, err := os.Lstat(path); err == nil {
+		if err := a.confirm("%s is there already. Write it anew?", path); err != nil {
+			return errs.Hint(errs.E(errs.Conflict, err), "change it with an editor, or write it anew with --yes")
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	app, err := golang.Propose(os.DirFS(dir), o.name)
+	if err != nil {
+		return err
+	}
+	const mode = 0o644
+	if err := (fsx.FS{}).WriteFile(path, yamlspec.Marshal(app), mode); err != nil {
+		return err
+	}
+	a.printf("%s\n", path)
+	a.note("next: read it, commit it, then overland seal -o %s.volume", app.Name)
+	return nil
+}
+
+var notInName = regexp.MustCompile(`[^a-z0-9]+`)
+
+// appName makes an application's name of a folder's.
+func appName(folder string) string {
+	const longest = 63
+	s := strings.Trim(notInName.ReplaceAllString(strings.ToLower(folder), "-"), "-0123456789")
+	if s == "" {
+		return "app"
+	}
+	return s[:min(longest, len(s))]
+}
+
+func first(args []string, other string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return other
+}

@@ -1,0 +1,127 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/pipeline"
+)
+
+func (a *app) inspect() *cobra.Command {
+	var asJSON, modules bool
+	c := &cobra.Command{
+		Use:   "inspect RELEASE|VOLUME|FILE",
+		Short: "Show what is inside a release, a volume or a program",
+		Long: "Shows artifacts, platforms, sizes, toolchain, Go modules and their versions, and who signed what. A volume is\n" +
+			"read in place, and its signatures are checked against the root that it carries itself: compare the\n" +
+			"fingerprint, or use overland volume verify --root.",
+		Example: "overland inspect wallet@r412.abcdef012345\noverland inspect live.volume\noverland inspect live.volume --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.runInspect(c.Context(), args[0], asJSON, modules)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	c.Flags().BoolVar(&modules, "modules", true, "list the Go modules")
+	return c
+}
+
+func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool) error {
+	p, end, err := a.open()
+	if err != nil {
+		return err
+	}
+	in, err := p.Inspect(ctx, what)
+	end()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.printJSON(in)
+	}
+	a.printf("%s %s, %s\n", in.Kind, in.Name, size(in.Size))
+	if in.Program != nil {
+		a.printf("digest     %s\nbuilt with %s from %s\n", in.Program.Digest, in.Program.Go, in.Program.Package)
+		a.printModules(in.Program.Modules)
+	}
+	if in.Channel != "" {
+		a.printf("channel    %s\n", in.Channel)
+	}
+	for _, r := range in.Releases {
+		a.printRelease(r, modules)
+	}
+	if in.Signed != nil {
+		a.printSigned(in.Signed)
+	}
+	return nil
+}
+
+func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
+	a.printf("\n%s@%s\n", r.App, r.Version)
+	a.field("digest", string(r.Digest))
+	a.field("commit", r.Commit)
+	if !r.Committed.IsZero() {
+		a.field("committed", when(r.Committed))
+	}
+	a.field("toolchain", r.Toolchain)
+	a.field("services", strings.Join(r.Services, ", "))
+	var channels []string
+	for _, ch := range r.Channels {
+		channels = append(channels, string(ch))
+	}
+	a.field("channels", strings.Join(channels, ", "))
+	var rows [][]string
+	for _, p := range r.Artifacts {
+		where := string(p.Digest)
+		if !p.Present {
+			where += " (left out)"
+		}
+		rows = append(rows, []string{"  " + p.Name, string(p.Platform), size(p.Size), where})
+	}
+	a.table("  ARTIFACT PLATFORM SIZE DIGEST", rows)
+	if modules {
+		a.printReleaseModules(r)
+	}
+}
+
+// field prints one line of a release's details; nothing for an empty value.
+func (a *app) field(name, value string) {
+	if value != "" {
+		a.printf("  %-10s %s\n", name, value)
+	}
+}
+
+// printReleaseModules prints the modules of each artifact once: they are the same on every platform as a rule.
+func (a *app) printReleaseModules(r pipeline.ReleaseDetails) {
+	seen := make(map[string]bool)
+	for _, p := range r.Artifacts {
+		if len(p.Modules) == 0 || seen[p.Name+fmt.Sprint(p.Modules)] {
+			continue
+		}
+		seen[p.Name+fmt.Sprint(p.Modules)] = true
+		a.printf("  modules of %s (%s):\n", p.Name, p.Platform)
+		a.printModules(p.Modules)
+	}
+}
+
+func (a *app) printModules(list []pipeline.Module) {
+	for _, m := range list {
+		a.printf("    %s\n", strings.TrimSpace(m.Path+" "+m.Version))
+	}
+}
+
+func (a *app) printSigned(s *pipeline.Signed) {
+	a.printf("\nroot fingerprint  %s\n                  %s\n", s.Fingerprint, s.Fingerprint.Groups())
+	a.printf("sealed at         %s, expires %s\n", when(s.SealedAt), when(s.Expires))
+	var rows [][]string
+	for _, r := range s.Roles {
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Version), when(r.Expires), strings.Join(r.SignedBy, ", ")})
+	}
+	a.table("ROLE VERSION EXPIRES SIGNED", rows)
+	if s.Problem != "" {
+		a.printf("\nthe signatures do NOT hold: %s\n", s.Problem)
+	}
+}

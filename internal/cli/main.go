@@ -1,0 +1,86 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"overland/internal/errs"
+)
+
+// Env is what one run of the program may touch besides the disk and the network.
+type Env struct {
+	Args   []string // without the program's name
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+}
+
+// Main runs the program with the process's arguments and streams and returns the exit code. The first interrupt stops
+// it in order, the second one at once.
+func Main() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	return Run(ctx, Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv})
+}
+
+// Run runs the program once and returns the exit code.
+func Run(ctx context.Context, env Env) int {
+	a := &app{Env: env}
+	root := a.root()
+	root.SetArgs(env.Args)
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		fmt.Fprintln(env.Stderr, explain(err))
+	}
+	return code(err)
+}
+
+func code(err error) int {
+	if err == nil {
+		return 0
+	}
+	return errs.KindOf(err).Exit()
+}
+
+// explain returns what a person sees of err, on one line as a rule.
+func explain(err error) string {
+	kind, msg := errs.KindOf(err), strings.TrimSpace(err.Error())
+	if kind == errs.Cancelled && errors.Is(err, context.Canceled) {
+		msg = "stopped"
+	}
+	if hint := errs.HintOf(err); hint != "" {
+		msg += " · hint: " + hint
+	}
+	return "overland: " + msg
+}
+
+// app is the state that the verbs of one run share: the streams and the flags that every verb has.
+type app struct {
+	Env
+	home   string
+	agents string
+	quiet  bool
+	yes    bool
+}
+
+// terminal reports whether w is a screen that a person looks at.
+func terminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// usage marks err as the caller's mistake: exit code 2.
+func usage(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }

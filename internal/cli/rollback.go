@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/release"
+)
+
+func (a *app) rollback() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "rollback CHANNEL [APP]",
+		Short: "Return a channel to what it ran before",
+		Long: "Signs that CHANNEL runs again what its signed history says it ran before the present release of APP (which\n" +
+			"may be left out when the channel runs one application). Rolling back twice goes back two promotions.",
+		Example: "overland rollback live\noverland rollback live wallet",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.runRollback(c.Context(), args[0], first(args[1:], ""), asJSON)
+		},
+		ValidArgsFunction: a.channelArg,
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+func (a *app) runRollback(ctx context.Context, channel, app string, asJSON bool) error {
+	ch, err := release.ParseChannel(channel)
+	if err != nil {
+		return err
+	}
+	p, end, err := a.open()
+	if err != nil {
+		return err
+	}
+	n, err := p.Rollback(ctx, ch, app)
+	end()
+	if err != nil {
+		return err
+	}
+	return a.printPromotion(n, asJSON)
+}

@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/pipeline"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+func (a *app) volume() *cobra.Command {
+	return group("volume", "Verify, list and unpack volumes", a.volumeVerify(), a.volumeList(), a.volumeExtract())
+}
+
+func (a *app) volumeVerify() *cobra.Command {
+	var root string
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "verify FILE",
+		Short: "Check every byte of a volume and its signatures",
+		Long: "Reads all of FILE and checks each blob against its digest, then the signatures from the root to each release.\n" +
+			"With --root the chain must begin at that fingerprint; without it, FILE is shown to be whole, not who made it.",
+		Example: "overland volume verify live.volume\noverland volume verify live.volume --root FINGERPRINT",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.runVolumeVerify(c.Context(), args[0], root, asJSON)
+		},
+	}
+	c.Flags().StringVar(&root, "root", "", "fingerprint of the root of trust, as overland trust show prints it")
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON bool) error {
+	var fp trust.Fingerprint
+	if root != "" {
+		var err error
+		if fp, err = trust.ParseFingerprint(root); err != nil {
+			return errs.Hint(errs.E(errs.Invalid, err), "overland trust show")
+		}
+	}
+	show := newProgress(a.Stderr, a.quiet)
+	check, err := pipeline.VerifyVolume(ctx, path, fp, func(done, total int64) {
+		show.event(pipeline.Event{Task: "verify " + path, Done: done, Total: total})
+	})
+	show.end()
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return a.printJSON(check)
+	}
+	a.printf("%s is whole: %d blobs, %s\n", path, check.Blobs, size(check.Bytes))
+	a.printf("channel %s: %s, sealed at %s\n", check.Channel, strings.Join(check.Releases, ", "), when(check.SealedAt))
+	if check.Trusted {
+		a.printf("signed under the root %s\n", check.Fingerprint)
+	} else {
+		a.printf("its root, to compare: %s\n", check.Fingerprint)
+	}
+	return nil
+}
+
+func (a *app) volumeList() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "list FILE",
+		Short:   "List what is in a volume",
+		Long:    "Lists the entries of FILE with their offsets and sizes in bytes.",
+		Example: "overland volume list live.volume",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.runVolumeList(args[0], asJSON) },
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	return c
+}
+
+// volumeEntryJSON is one element of volume list --json.
+type volumeEntryJSON struct {
+	Name   string        `json:"name"`
+	Offset int64         `json:"offset"`
+	Size   int64         `json:"size"`
+	Digest digest.Digest `json:"digest,omitempty"`
+}
+
+func (a *app) runVolumeList(path string, asJSON bool) error {
+	v, err := volume.Open(path)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	out := []volumeEntryJSON{}
+	for _, e := range v.Entries() {
+		out = append(out, volumeEntryJSON(e))
+	}
+	if asJSON {
+		return a.printJSON(out)
+	}
+	for _, e := range out {
+		a.printf("%12d %12d %s\n", e.Offset, e.Size, e.Name)
+	}
+	return nil
+}
+
+func (a *app) volumeExtract() *cobra.Command {
+	var dir string
+	c := &cobra.Command{
+		Use:   "extract FILE",
+		Short: "Unpack a volume",
+		Long: "Unpacks FILE into --dir (default: its name without the ending), every blob checked: an OCI image layout with the\n" +
+			"signed metadata beside it.",
+		Example: "overland volume extract live.volume --dir live",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.runVolumeExtract(c.Context(), args[0], dir)
+		},
+	}
+	c.Flags().StringVar(&dir, "dir", "", "where to")
+	return c
+}
+
+func (a *app) runVolumeExtract(ctx context.Context, path, dir string) (err error) {
+	if dir == "" {
+		base := filepath.Base(path)
+		if dir = strings.TrimSuffix(base, filepath.Ext(base)); dir == base {
+			return errs.Hint(usage("unpack %s into which folder?", path), "--dir DIR")
+		}
+	}
+	v, err := volume.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	if err := v.Extract(ctx, dir, fsx.FS{}); err != nil {
+		return err
+	}
+	a.printf("%s\n", dir)
+	return nil
+}
