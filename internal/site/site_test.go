@@ -25,7 +25,12 @@ import (
 	"overland/internal/testkit/badlink"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if role := os.Getenv(childRole); role != "" {
+		child(role) // never returns
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // start runs the site in dir on a free port and returns its URL and what ends it.
 func start(t *testing.T, dir string, o Options) (url string, stop func()) {
