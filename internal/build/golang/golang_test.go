@@ -2,7 +2,9 @@ package golang
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -100,7 +102,40 @@ func sharedCache(t testing.TB) string {
 
 var shared string
 
+// helperVar makes the test program a helper that builds the repository named by it, and prints a helperResult.
+const helperVar = "OVERLAND_TEST_BUILD"
+
+type helperResult struct {
+	UID   int
+	Built build.Built
+}
+
+func help(dir string) error {
+	s, err := store.Open("depot", store.Options{})
+	if err != nil {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	w := &site{store: s, Request: build.Request{Cache: filepath.Join(here, "cache"),
+		Builders: map[string]build.Builder{"go": New(Options{Cache: filepath.Join(here, "cache", "go-build")})}}}
+	built, err := w.build(context.Background(), dir, greeter, "linux/amd64")
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(os.Stdout).Encode(helperResult{os.Getuid(), built[0]})
+}
+
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(helperVar); dir != "" {
+		if err := help(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "overland-go-build-")
 		if err != nil {
