@@ -145,7 +145,7 @@ func (n *Node) Update(change func(*State)) error {
 func (s *State) AddEvent(e Event) { s.add(e) }
 
 // save writes next over the older copy, in place: those blocks exist, so a full disk cannot stop it, and the newer copy
-// is whole until this one is. n.mu is held.
+// is whole until this one is. Between switches both copies hold the same. n.mu is held.
 func (n *Node) save(next State) error {
 	next.Schema = Schema
 	if err := next.check(); err != nil {
@@ -166,6 +166,10 @@ func (n *Node) save(next State) error {
 		n.older = "state.b"
 	} else {
 		n.older = "state.a"
+	}
+	if next.Intent == nil {
+		// A decision stands: both copies say so, and one may rot. That one failing takes nothing back.
+		_ = n.again()
 	}
 	return nil
 }

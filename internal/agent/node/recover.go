@@ -42,7 +42,7 @@ func (n *Node) recover() error {
 	default:
 		return n.rebuild(errors.Join(a.err, b.err))
 	}
-	if a.err != nil || b.err != nil {
+	if a.err != nil || b.err != nil || (n.state.Intent == nil && a.seq != b.seq) {
 		// One copy was cut while it was written, or is damaged: the other one is the truth. Write it again.
 		if err := n.again(); err != nil {
 			return err
@@ -53,7 +53,7 @@ func (n *Node) recover() error {
 
 // both writes the first two copies, so that both occupy their blocks from now on.
 func (n *Node) both() error {
-	if err := n.save(n.state); err != nil {
+	if err := n.save(n.state); err != nil || n.state.Intent == nil {
 		return err
 	}
 	return n.again()

@@ -21,10 +21,10 @@ const (
 	stateSlot  = 64 << 10 // bytes that a copy occupies from the start, so that a full disk cannot stop a rollback
 	eventLimit = 50       // events kept
 	logsLimit  = 3        // events that keep their log lines
-	textLimit  = 2000     // bytes of a reason
-	lineLimit  = 300      // bytes of a log line
+	textLimit  = 500      // bytes of a reason
+	lineLimit  = 200      // bytes of a log line
 	linesLimit = 20       // log lines of an event
-	badLimit   = 20       // refused contents remembered
+	badLimit   = 10       // refused contents remembered
 )
 
 // State is what the node remembers. Times of day in it are for people only: no decision reads them.

@@ -1,0 +1,10 @@
+// Package crash stops a scenario at every change it makes to the disk, and looks at what is left.
+//
+//   - Stop: in this process, every operation from the N-th on fails. Fast; for one room.
+//   - Kill: in a process of its own, which gets SIGKILL before its N-th operation. All that was written is still there.
+//   - PowerCut: on an ext4 image that is photographed before every operation and mounted again. All that was not synced
+//     is gone.
+//
+// Each tries every N until the scenario completes, and returns how many points that were. Tests only. Failure guarded:
+// a moment, however short, at which a crash leaves a node that is neither old nor new.
+package crash
