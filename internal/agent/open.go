@@ -44,6 +44,7 @@ type Agent struct {
 	fresh    Freshness
 	last     *Look
 	report   *Report
+	resumed  bool // the services of the current generation are supervised
 	running  bool
 	told     bool     // Ready was called
 	next     *program // the agent program to hand over to

@@ -114,7 +114,7 @@ func (a *Agent) start(inst runtime.Instance) error {
 	u := a.units[inst.Name]
 	a.mu.Unlock()
 	if u != nil {
-		if s := u.sup.Status(); u.inst.Program == inst.Program && !s.Final {
+		if u.inst.Program == inst.Program {
 			return nil
 		}
 		u.sup.Detach()

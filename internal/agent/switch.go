@@ -67,6 +67,10 @@ func (a *Agent) settle(ctx context.Context) (Report, error) {
 		return Report{}, err
 	}
 	a.o.Log.Info("a generation proved itself", keyGeneration, i.Generation)
+	a.problem("current", "")
+	a.mu.Lock()
+	a.resumed = true
+	a.mu.Unlock()
 	a.collect(ctx)
 	r := a.fill(Report{Outcome: Installed, Generation: g.Number, Tried: g.Number, From: i.From, Tests: tests}, g)
 	a.mu.Lock()
@@ -236,6 +240,12 @@ func (a *Agent) resume(ctx context.Context) error {
 		}
 		return nil
 	}
+	a.mu.Lock()
+	resumed := a.resumed
+	a.mu.Unlock()
+	if resumed {
+		return nil // supervisors keep up what runs
+	}
 	if st.Current == 0 {
 		return a.apply(ctx, nil)
 	}
@@ -252,6 +262,9 @@ func (a *Agent) resume(ctx context.Context) error {
 		return nil
 	}
 	a.problem("current", "")
+	a.mu.Lock()
+	a.resumed = true
+	a.mu.Unlock()
 	return nil
 }
 

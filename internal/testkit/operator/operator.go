@@ -1,0 +1,123 @@
+// Package operator is the other side of a node, for tests: somebody with keys, releases, channels and volumes.
+//
+// Everything is real (trust.Repository, release, volume); only the programs are a few bytes. Tests only.
+package operator
+
+import (
+	"context"
+	"io"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/clock"
+	"overland/internal/digest"
+	"overland/internal/platform"
+	"overland/internal/release"
+	"overland/internal/spec"
+	"overland/internal/store"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+// Operator holds a depot and a signed repository below one directory: dir/depot, dir/trust, dir/keys.
+type Operator struct {
+	T     testing.TB
+	Dir   string
+	Depot *store.Store
+	Repo  *trust.Repository
+}
+
+// New makes an operator below dir, whose clock is c (nil = the machine's).
+func New(t testing.TB, dir string, c clock.Clock) *Operator {
+	t.Helper()
+	o := &Operator{T: t, Dir: dir}
+	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{})
+	o.must(err)
+	o.Repo, err = trust.InitRepository(context.Background(), filepath.Join(dir, "trust"), keys,
+		trust.InitOptions{RepositoryOptions: trust.RepositoryOptions{Clock: c}})
+	o.must(err)
+	o.Depot, err = store.Open(filepath.Join(dir, "depot"), store.Options{})
+	o.must(err)
+	return o
+}
+
+func (o *Operator) must(err error) {
+	o.T.Helper()
+	if err != nil {
+		o.T.Fatal(err)
+	}
+}
+
+// Root returns the fingerprint of the root of trust.
+func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
+
+// Release publishes app@version. programs maps "artifact platform" to content, or "artifact" for linux/amd64.
+func (o *Operator) Release(app, version string, programs map[string]string, services map[string]spec.Service) {
+	o.T.Helper()
+	ctx := context.Background()
+	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services}
+	for _, key := range slices.Sorted(maps.Keys(programs)) {
+		name, p, ok := strings.Cut(key, " ")
+		if !ok {
+			p = "linux/amd64"
+		}
+		d, err := o.Depot.PutBytes(ctx, []byte(programs[key]))
+		o.must(err)
+		r.Artifacts = append(r.Artifacts, release.Artifact{
+			Name: name, Platform: platform.Platform(p), File: name, Kind: release.KindBinary,
+			Blob: release.Blob{Digest: d, Size: int64(len(programs[key]))},
+		})
+	}
+	desc, err := release.Write(ctx, o.Depot, r)
+	o.must(err)
+	o.must(release.Publish(ctx, o.Repo, release.Ref{App: app, Version: version}, desc))
+}
+
+// Promote makes channel run app@version.
+func (o *Operator) Promote(channel, app, version string) {
+	o.T.Helper()
+	_, err := release.Promote(context.Background(), o.Repo, release.Ref{App: app, Version: version}, release.Channel(channel))
+	o.must(err)
+}
+
+// Content returns what a volume of channel holds.
+func (o *Operator) Content(channel string) volume.Content {
+	o.T.Helper()
+	ctx := context.Background()
+	c := volume.Content{
+		Trust: map[string][]byte{},
+		Open:  func(d digest.Digest) (io.ReadCloser, error) { return o.Depot.Open(d) },
+	}
+	entries, err := release.Show(o.Repo, release.Channel(channel))
+	o.must(err)
+	var roots []ocispec.Descriptor
+	for _, e := range entries {
+		list, err := release.Closure(ctx, o.Depot, e.Digest, nil)
+		o.must(err)
+		c.Blobs = append(c.Blobs, list...)
+		root, err := o.Depot.Resolve(e.App + "@" + e.Version)
+		o.must(err)
+		roots = append(roots, root)
+	}
+	c.Index, err = store.MarshalIndex(roots)
+	o.must(err)
+	names, err := o.Repo.Names()
+	o.must(err)
+	for _, name := range names {
+		c.Trust[name], err = o.Repo.Metadata(ctx, name, 1<<24)
+		o.must(err)
+	}
+	return c
+}
+
+// Seal writes the volume path of channel.
+func (o *Operator) Seal(channel, path string) {
+	o.T.Helper()
+	_, err := volume.Seal(context.Background(), path, o.Content(channel), volume.Options{})
+	o.must(err)
+}
