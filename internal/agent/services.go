@@ -102,7 +102,33 @@ func (a *Agent) apply(ctx context.Context, g *node.Generation) error {
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		failed = errors.Join(failed, a.start(want[name]))
 	}
+	a.mu.Lock()
+	units := slices.Collect(maps.Values(a.units))
+	a.mu.Unlock()
+	for _, u := range units {
+		if err := started(ctx, u.sup); err != nil {
+			return errors.Join(failed, err)
+		}
+	}
 	return failed
+}
+
+// started returns when the first attempt to start is over, whatever became of it: an agent that ends right after must
+// not leave a service that nobody started.
+func started(ctx context.Context, sup *runtime.Supervisor) error {
+	for {
+		st, changed := sup.Watch()
+		if st.State != runtime.Starting {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-sup.Done():
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // start keeps inst up from now on. A supervisor that already does, for another generation, hands over to a new one.

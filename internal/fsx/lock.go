@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 )
 
 // ErrLocked is returned when another process holds a lock.
@@ -45,8 +46,11 @@ func WaitLock(path string) (*Lock, error) {
 
 func own(file *os.File) (*Lock, error) {
 	// The id is for people; the lock holds without it, so a full disk does not matter here.
-	if file.Truncate(0) == nil {
-		_, _ = fmt.Fprintf(file, "%d", os.Getpid())
+	// An unchanged id is not written: taking a lock again and again costs a flash disk nothing.
+	id := strconv.Itoa(os.Getpid())
+	old := make([]byte, 20)
+	if n, _ := file.ReadAt(old, 0); string(old[:n]) != id && file.Truncate(0) == nil {
+		_, _ = file.WriteAt([]byte(id), 0)
 	}
 	return &Lock{file}, nil
 }

@@ -1,0 +1,5 @@
+package agent
+
+import "syscall"
+
+var errFull = syscall.ENOSPC
