@@ -109,6 +109,22 @@ func TestALinkOf4KBPerSecond(t *testing.T) {
 	})
 }
 
+func TestALinkOnWhichOneTLSRecordTakesAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := random(41, 300_000)
+		link, end := inMemory(t, badlink.Faults{Rate: 256}, body)
+		defer end()
+		s := newStore(t)
+		if err := New(s, Options{Sources: []Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, body)
+		if n := link.Counts().Conns; n != 1 {
+			t.Errorf("%d connections, want 1: bytes came all the time", n)
+		}
+	})
+}
+
 func TestALinkThatRefuses(t *testing.T) {
 	var bodies [][]byte
 	var blobs []Blob

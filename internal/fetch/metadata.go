@@ -83,8 +83,7 @@ func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]
 	if err := plain(resp); err != nil {
 		return nil, errs.E(errs.Unavailable, err)
 	}
-	w.seen()
-	body, err := io.ReadAll(io.LimitReader(&watched{resp.Body, w}, limit+1))
+	body, err := io.ReadAll(io.LimitReader(w.over(resp.Body), limit+1))
 	if err != nil {
 		return nil, errs.E(errs.Unavailable, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -73,7 +74,7 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	s.tr = &http.Transport{
-		DialContext: o.Dial,
+		DialContext: timed(o.Dial),
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13,
 			// The key is the identity: names and dates of a certificate would only add ways to fail on a node whose
@@ -212,9 +213,17 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "overland")
-	resp, err := s.client.Do(req)
+	var conn net.Conn
+	resp, err := s.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },
+	})))
 	if err != nil {
 		return nil, s.unreachable(err)
+	}
+	if c, ok := conn.(*tls.Conn); ok {
+		if m, ok := c.NetConn().(*timedConn); ok {
+			resp.Body = &body{resp.Body, m}
+		}
 	}
 	return resp, nil
 }

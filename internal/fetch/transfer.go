@@ -251,7 +251,6 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 	if size >= 0 && t.b.Size >= 0 && size != t.b.Size {
 		return false, fmt.Errorf("%w: says that the blob has %d bytes, not %d", ErrAnswer, size, t.b.Size)
 	}
-	w.seen()
 	if size >= 0 && size < t.off {
 		// Only for a blob of unknown size: what is on the disk is not a prefix of it.
 		if err := t.truncate(0); err != nil {
@@ -259,30 +258,13 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 		}
 		return false, fmt.Errorf("%w: the blob has only %d bytes", ErrAnswer, size)
 	}
-	r := &watched{r: rc, w: w}
+	r := w.over(rc)
 	if from < t.off {
 		if err := t.skip(i, r); err != nil {
 			return false, err
 		}
 	}
 	return t.copy(i, r, size)
-}
-
-// watched is a source's bytes; its errors are the watch's when that ended them.
-type watched struct {
-	r io.Reader
-	w *watch
-}
-
-func (r *watched) Read(p []byte) (int, error) {
-	n, err := r.r.Read(p)
-	if n > 0 {
-		r.w.seen()
-	}
-	if err == io.EOF {
-		return n, err
-	}
-	return n, r.w.explain(err)
 }
 
 // copy appends what r sends, from off on. said is the blob's size as the source says, or -1.

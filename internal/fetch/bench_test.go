@@ -1,0 +1,50 @@
+package fetch
+
+import (
+	"testing"
+
+	"overland/internal/store"
+	"overland/internal/testkit/badlink"
+)
+
+// Compare with sha256sum over the same bytes: a local source is hashed once, a remote one twice (blob and chunks).
+func BenchmarkFetch(b *testing.B) {
+	const size = 64 * mib
+	body := random(51, size)
+	from, err := store.Open(b.TempDir(), store.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	if _, err := from.PutBytes(b.Context(), body); err != nil {
+		b.Fatal(err)
+	}
+	dir, err := Dir(from.Dir())
+	if err != nil {
+		b.Fatal(err)
+	}
+	origin := badlink.NewOrigin(nil, body)
+	defer origin.Close()
+	site, err := Site(origin.URL(origin.Addr()), SiteOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer site.CloseIdleConnections()
+	for name, src := range map[string]Source{"dir": dir, "site": site} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(size)
+			s, err := store.Open(b.TempDir(), store.Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			f := New(s, Options{Sources: []Source{src}})
+			for b.Loop() {
+				if err := f.Fetch(b.Context(), plainBlob(body)); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.Remove(plainBlob(body).Digest); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
