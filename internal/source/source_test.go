@@ -10,9 +10,12 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
 	"overland/internal/errs"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // repo is a git repository that a test writes to with an ordinary git.
 type repo struct {

@@ -246,6 +246,19 @@ func TestCancelKillsAll(t *testing.T) {
 	}
 }
 
+func TestMachineWithoutAUsableGo(t *testing.T) {
+	dir := t.TempDir()
+	old := filepath.Join(dir, "go")
+	if err := os.WriteFile(old, []byte("#!/bin/sh\necho '{\"GOVERSION\":\"go1.19.8\"}'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]errs.Kind{old: errs.Invalid, filepath.Join(dir, "none"): errs.NotFound} {
+		if _, err := New(Options{Go: command}).machine(t.Context()); errs.KindOf(err) != want || !strings.Contains(errs.HintOf(err), "install Go 1.21") {
+			t.Errorf("%s: %v (hint %q), want %v", command, err, errs.HintOf(err), want)
+		}
+	}
+}
+
 // TestWorkspaceAndVendor builds a module that needs the workspace, and one that has its dependencies with it.
 func TestWorkspaceAndVendor(t *testing.T) {
 	const main = "package main\n\nimport \"example.org/lib\"\n\nfunc main() { println(lib.Name) }\n"

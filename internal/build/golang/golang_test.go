@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	"overland/internal/build"
 	"overland/internal/platform"
 	"overland/internal/source"
@@ -147,7 +149,12 @@ func TestMain(m *testing.M) {
 			}
 		}()
 		shared = dir
-		return m.Run()
+		code := m.Run()
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return code
 	}())
 }
 

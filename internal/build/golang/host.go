@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	goversion "go/version"
 	"os"
 	"os/exec"
 	"regexp"
@@ -59,6 +60,10 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	}
 	if err := json.Unmarshal(out, &h.Go); err != nil {
 		return nil, fmt.Errorf("ask Go for its settings: %w", err)
+	}
+	// Before 1.21 the Go command does not insist on verifying toolchains.
+	if v := h.Go.GOVERSION; goversion.IsValid(v) && goversion.Compare(v, "go1.21") < 0 {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is %s: too old to fetch toolchains", command, v), "install Go 1.21 or newer")
 	}
 	if b.o.ModCache != "" {
 		h.Go.GOMODCACHE = b.o.ModCache
