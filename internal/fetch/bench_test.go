@@ -11,6 +11,7 @@ import (
 func BenchmarkFetch(b *testing.B) {
 	const size = 64 * mib
 	body := random(51, size)
+	blob := plainBlob(body)
 	from, err := store.Open(b.TempDir(), store.Options{})
 	if err != nil {
 		b.Fatal(err)
@@ -38,10 +39,10 @@ func BenchmarkFetch(b *testing.B) {
 			}
 			f := New(s, Options{Sources: []Source{src}})
 			for b.Loop() {
-				if err := f.Fetch(b.Context(), plainBlob(body)); err != nil {
+				if err := f.Fetch(b.Context(), blob); err != nil {
 					b.Fatal(err)
 				}
-				if err := s.Remove(plainBlob(body).Digest); err != nil {
+				if err := s.Remove(blob.Digest); err != nil {
 					b.Fatal(err)
 				}
 			}
