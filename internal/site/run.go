@@ -137,30 +137,37 @@ func run(ctx context.Context, dir string, o Options) error {
 func keepFresh(ctx context.Context, o Options) {
 	ticker := time.NewTicker(o.Refresh)
 	defer ticker.Stop()
-	for said := ""; ; {
+	for trouble := ""; ; {
 		err := o.refresh(ctx)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case errs.KindOf(err) == errs.NotFound:
-			if said != err.Error() {
-				o.Log.Info("nothing is signed yet", "hint", errs.HintOf(err))
-			}
-			said = err.Error()
+		}
+		if err != nil && err.Error() != trouble {
+			report(o.Log, err)
+		}
+		switch {
 		case err != nil:
-			if said != err.Error() {
-				o.Log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
-			}
-			said = err.Error()
-		case said != "":
-			o.Log.Info("the timestamp is kept fresh")
-			said = ""
+			trouble = err.Error()
+		case trouble != "":
+			o.Log.Info("the signed metadata is kept fresh")
+			trouble = ""
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
+	}
+}
+
+func report(log *slog.Logger, err error) {
+	switch errs.KindOf(err) {
+	case errs.NotFound:
+		log.Info("nothing is signed yet", "hint", errs.HintOf(err))
+	case errs.Partial:
+		log.Error("metadata will expire that needs a person's key", "err", err, "hint", errs.HintOf(err))
+	default:
+		log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
 	}
 }
 

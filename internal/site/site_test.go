@@ -14,15 +14,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
+	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
 	"overland/internal/fsx"
 	"overland/internal/store"
 	"overland/internal/testkit/badlink"
+	"overland/internal/trust"
 )
 
 func TestMain(m *testing.M) {
@@ -323,7 +326,10 @@ func TestURLs(t *testing.T) {
 
 func TestTheTimestampIsKeptFresh(t *testing.T) {
 	calls := make(chan struct{})
-	answers := []error{errs.Errorf(errs.NotFound, "no trust"), errors.New("locked key"), errors.New("locked key"), nil, nil}
+	answers := []error{
+		errs.Errorf(errs.NotFound, "no trust"), errors.New("locked key"), errors.New("locked key"),
+		errs.Errorf(errs.Partial, "targets expires soon"), nil, nil,
+	}
 	var log bytes.Buffer
 	o := Options{Refresh: 1, Log: slog.New(slog.NewTextHandler(&log, nil)), refresh: func(ctx context.Context) error {
 		select {
@@ -338,13 +344,52 @@ func TestTheTimestampIsKeptFresh(t *testing.T) {
 		return err
 	}}
 	_, stop := start(t, t.TempDir(), o)
-	for range 7 {
+	for range 8 {
 		<-calls
 	}
 	stop()
 	text := log.String()
-	if strings.Count(text, "locked key") != 1 || !strings.Contains(text, "nothing is signed yet") || !strings.Contains(text, "kept fresh") {
+	if strings.Count(text, "locked key") != 1 || !strings.Contains(text, "person's key") || !strings.Contains(text, "nothing is signed yet") || !strings.Contains(text, "kept fresh") {
 		t.Errorf("log:\n%s", text)
+	}
+}
+
+func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Signed long ago: without the site's work a node would refuse it.
+	old := time.Now().Add(-20 * 24 * time.Hour)
+	o := trust.InitOptions{RepositoryOptions: trust.RepositoryOptions{Clock: clock.At(old)}}
+	repo, err := trust.InitRepository(t.Context(), filepath.Join(dir, "trust"), keys, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	url, _ := start(t, dir, Options{refresh: func(ctx context.Context) error {
+		err := refresh(ctx, dir)
+		done <- err
+		return err
+	}})
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	client, err := trust.OpenClient(t.TempDir(), trust.ClientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := open(t, url)
+	if err := client.Pin(t.Context(), src, repo.Fingerprint()); err != nil {
+		t.Fatal(err)
+	}
+	fresh, err := client.Refresh(t.Context(), src, trust.RefreshOptions{})
+	if err != nil || !fresh.Known || !fresh.SignedAt.After(old.Add(time.Hour)) {
+		t.Errorf("%+v, %v; want fresh metadata", fresh, err)
 	}
 }
 
