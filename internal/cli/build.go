@@ -104,7 +104,7 @@ func (a *app) printBuilt(b *pipeline.Built, paths []string, asJSON bool) error {
 		return a.printJSON(out)
 	}
 	a.printf("%s\n", b.Ref)
-	a.table("ARTIFACT PLATFORM SIZE TOOLCHAIN DIGEST", rows)
+	a.table("", "ARTIFACT PLATFORM SIZE TOOLCHAIN DIGEST", rows)
 	a.note("built in %s", b.Took.Round(10*time.Millisecond))
 	return nil
 }

@@ -65,7 +65,7 @@ func (a *app) runChannelShow(ctx context.Context, name string, asJSON bool) erro
 	if asJSON {
 		return a.printJSON(out)
 	}
-	a.table("APPLICATION VERSION SINCE FROM DIGEST", rows)
+	a.table("", "APPLICATION VERSION SINCE FROM DIGEST", rows)
 	return nil
 }
 

@@ -22,7 +22,9 @@ func (a *app) open() (p *pipeline.Pipeline, end func(), err error) {
 	if agents == "" {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
-	p, err = pipeline.Open(dir, pipeline.Options{Agents: agents, Passphrase: a.passphrase, Progress: show.event})
+	p, err = pipeline.Open(dir, pipeline.Options{
+		Agents: agents, Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
+	})
 	return p, show.end, err
 }
 

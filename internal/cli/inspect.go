@@ -79,9 +79,9 @@ func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
 		if !p.Present {
 			where += " (left out)"
 		}
-		rows = append(rows, []string{"  " + p.Name, string(p.Platform), size(p.Size), where})
+		rows = append(rows, []string{p.Name, string(p.Platform), size(p.Size), where})
 	}
-	a.table("  ARTIFACT PLATFORM SIZE DIGEST", rows)
+	a.table("  ", "ARTIFACT PLATFORM SIZE DIGEST", rows)
 	if modules {
 		a.printReleaseModules(r)
 	}
@@ -120,7 +120,7 @@ func (a *app) printSigned(s *pipeline.Signed) {
 	for _, r := range s.Roles {
 		rows = append(rows, []string{r.Name, fmt.Sprint(r.Version), when(r.Expires), strings.Join(r.SignedBy, ", ")})
 	}
-	a.table("ROLE VERSION EXPIRES SIGNED", rows)
+	a.table("", "ROLE VERSION EXPIRES SIGNED", rows)
 	if s.Problem != "" {
 		a.printf("\nthe signatures do NOT hold: %s\n", s.Problem)
 	}

@@ -87,7 +87,7 @@ func (a *app) runKeyList(asJSON bool) error {
 	for _, k := range list {
 		rows = append(rows, []string{k.Name, keyState(k), k.ID})
 	}
-	a.table("NAME CAN ID", rows)
+	a.table("", "NAME CAN ID", rows)
 	return nil
 }
 

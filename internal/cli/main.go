@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/term"
 
+	"overland/internal/clock"
 	"overland/internal/errs"
 )
 
@@ -22,6 +23,7 @@ type Env struct {
 	Stdout io.Writer
 	Stderr io.Writer
 	Getenv func(string) string
+	Clock  clock.Clock // nil: the machine's
 }
 
 // Main runs the program with the process's arguments and streams and returns the exit code. The first interrupt stops
@@ -41,18 +43,29 @@ func Run(ctx context.Context, env Env) int {
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
-	if err != nil {
-		fmt.Fprintln(env.Stderr, explain(err))
-	}
-	return code(err)
-}
-
-func code(err error) int {
+	verb, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
+	if errs.HintOf(err) == "" {
+		err = hinted(err, verb.CommandPath())
+	}
+	fmt.Fprintln(env.Stderr, explain(err))
 	return errs.KindOf(err).Exit()
+}
+
+// hinted gives err the hint of its kind: what a person can do when nobody below knew better.
+func hinted(err error, verb string) error {
+	switch errs.KindOf(err) {
+	case errs.Invalid:
+		return errs.Hint(err, "%s --help", verb)
+	case errs.Untrusted:
+		return errs.Hint(err, "it was damaged or changed since it was signed: get it again from whoever made it")
+	case errs.Unavailable:
+		return errs.Hint(err, "try again later: what was done so far is kept")
+	default:
+		return err
+	}
 }
 
 // explain returns what a person sees of err, on one line as a rule.

@@ -58,12 +58,12 @@ func (a *app) printJSON(v any) error {
 	return e.Encode(v)
 }
 
-// table prints rows in columns under head.
-func (a *app) table(head string, rows [][]string) {
+// table prints rows in columns under head, whose words are the columns' names; each line after indent.
+func (a *app) table(indent, head string, rows [][]string) {
 	w := tabwriter.NewWriter(a.Stdout, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, strings.ReplaceAll(head, " ", "\t"))
+	fmt.Fprintln(w, indent+strings.Join(strings.Fields(head), "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
+		fmt.Fprintln(w, indent+strings.Join(row, "\t"))
 	}
 	// The writer below is stdout; its errors are nobody's to mend.
 	_ = w.Flush()

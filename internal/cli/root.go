@@ -17,9 +17,12 @@ func (a *app) root() *cobra.Command {
 			"channel into one file that installs, proves and rolls back services on machines without a network.\n\n" +
 			"Exit codes: " + errs.ExitCodes,
 		Example: "overland init\noverland seal -o app.volume\nsh app.volume install",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			return c.Help()
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return c.Help()
+			}
+			return errs.Hint(usage("there is no verb %q", args[0]), "overland --help lists them")
 		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -31,10 +34,8 @@ func (a *app) root() *cobra.Command {
 		return errs.Hint(errs.E(errs.Invalid, err), "%s --help", c.CommandPath())
 	})
 	c.CompletionOptions.HiddenDefaultCmd = false
-	for _, verb := range a.verbs() {
-		finish(verb)
-		c.AddCommand(verb)
-	}
+	c.AddCommand(a.verbs()...)
+	finish(c)
 	return c
 }
 

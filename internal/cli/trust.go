@@ -81,7 +81,7 @@ func (a *app) runTrustShow(ctx context.Context, asJSON bool) error {
 			keyNames(r.Keys), signers(r),
 		})
 	}
-	a.table("ROLE VERSION EXPIRES NEEDS KEYS SIGNED", rows)
+	a.table("", "ROLE VERSION EXPIRES NEEDS KEYS SIGNED", rows)
 	for _, s := range info.Staged {
 		a.printf("\nwaiting: %s version %d has %d of %d signatures: overland trust sign %s\n", s.Role, s.Version, s.Have, s.Want, s.Role)
 	}

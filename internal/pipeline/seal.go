@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -54,10 +55,13 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.NewAgent, err = p.promoteAgent(ctx, repo, s.Channel); err != nil {
+	if err := p.checkWanted(ctx, repo, o, s.Channel); err != nil {
+		return nil, err
+	}
+	if err := p.addAgent(ctx, repo, s); err != nil {
 		return nil, fmt.Errorf("the agent for the volume: %w", err)
 	}
-	if err := renew(ctx, repo, s); err != nil {
+	if err := p.renew(ctx, repo, s); err != nil {
 		return nil, err
 	}
 	content, err := p.content(ctx, repo, o, s)
@@ -100,8 +104,49 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 	return repo, err
 }
 
-// renew signs again what expires soon. What needs a key that is not here is a warning while it is still valid.
-func renew(ctx context.Context, repo *trust.Repository, s *Sealed) error {
+// checkWanted refuses platforms and applications that the channel cannot give, before anything is signed.
+func (p *Pipeline) checkWanted(ctx context.Context, repo *trust.Repository, o SealOptions, ch release.Channel) error {
+	entries, err := p.show(ctx, repo, ch)
+	if err != nil {
+		return err
+	}
+	wanted, err := appFilter(o.Apps, ch, entries)
+	if err != nil {
+		return err
+	}
+	var releases []*release.Release
+	for _, e := range entries {
+		if e.App == release.AgentApp || !wanted(e.App) {
+			continue
+		}
+		r, err := release.Read(ctx, p.depot, e.Digest)
+		if err != nil {
+			return fmt.Errorf("%s: %w", e.Ref(), err)
+		}
+		releases = append(releases, r)
+	}
+	return choosePlatforms(releases, o.Platforms, &Sealed{Channel: ch})
+}
+
+// addAgent gives the channel this machine's agent. Where that needs somebody else's signature, the agent that the channel
+// has goes into the volume, with a warning.
+func (p *Pipeline) addAgent(ctx context.Context, repo *trust.Repository, s *Sealed) error {
+	promoted, err := p.promoteAgent(ctx, repo, s.Channel)
+	s.NewAgent = promoted
+	if k := errs.KindOf(err); err == nil || (k != errs.Partial && k != errs.Denied && k != errs.Conflict) {
+		return err
+	}
+	now, showErr := release.Show(repo, s.Channel)
+	if showErr != nil || !hasAgent(now) {
+		return err
+	}
+	s.Warnings = append(s.Warnings, fmt.Sprintf("the channel's older agent is sealed: %v", err))
+	return nil
+}
+
+// renew signs again what expires soon. What needs a key that is not here is a warning while it is valid; an expired
+// statement that nodes would refuse is an error of kind Untrusted.
+func (p *Pipeline) renew(ctx context.Context, repo *trust.Repository, s *Sealed) error {
 	name := trust.WireName("timestamp", 0)
 	before, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
 	if err != nil {
@@ -114,8 +159,35 @@ func renew(ctx context.Context, repo *trust.Repository, s *Sealed) error {
 		return err
 	}
 	after, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
+	if err != nil {
+		return err
+	}
 	s.Renewed = !bytes.Equal(before, after)
-	return err
+	return p.refuseExpired(ctx, repo, s.Channel)
+}
+
+// refuseExpired returns an error when what leads from the root to a release of ch is past its expiry.
+func (p *Pipeline) refuseExpired(ctx context.Context, repo *trust.Repository, ch release.Channel) error {
+	entries, err := p.show(ctx, repo, ch)
+	if err != nil {
+		return err
+	}
+	chain := []string{"root", "targets", "snapshot", "timestamp", ch.Role()}
+	for _, e := range entries {
+		chain = append(chain, release.Role(e.App))
+	}
+	info, err := repo.Show(ctx)
+	if err != nil {
+		return err
+	}
+	now := p.o.Clock.Or()()
+	for _, r := range info.Roles {
+		if slices.Contains(chain, r.Role) && r.Expires.Before(now) {
+			return errs.Hint(errs.Errorf(errs.Untrusted, "the signed statement of %s expired at %s", r.Role, r.Expires.Format(time.RFC3339)),
+				"overland trust refresh, where the keys of %s are", r.Role)
+		}
+	}
+	return nil
 }
 
 // content collects what goes into the volume, and fills s.
