@@ -29,6 +29,9 @@ func readCopy(path string) copyRead {
 
 // recover reads the state and makes the disk agree with it.
 func (n *Node) recover() error {
+	if err := n.sweep(); err != nil {
+		return err
+	}
 	a, b := readCopy(filepath.Join(n.dir, "state.a")), readCopy(filepath.Join(n.dir, "state.b"))
 	n.older = "state.b"
 	switch {
@@ -49,6 +52,20 @@ func (n *Node) recover() error {
 		}
 	}
 	return n.agree()
+}
+
+// sweep removes files that were never finished, so that crashes do not add up.
+func (n *Node) sweep() error {
+	left, err := filepath.Glob(filepath.Join(n.dir, ".*.tmp-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range left {
+		if err := n.o.FS.Remove(path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // both writes the first two copies, so that both occupy their blocks from now on.

@@ -26,6 +26,7 @@ type Machine struct {
 type process struct {
 	m      *Machine
 	inst   runtime.Instance
+	what   string // the program
 	digest digest.Digest
 	pid    int
 	since  time.Time
@@ -62,7 +63,7 @@ func (m *Machine) Start(_ context.Context, i runtime.Instance) (runtime.Process,
 		old.end(runtime.Exit{Known: true, Signal: 15, At: time.Now()})
 	}
 	m.next++
-	p := &process{m: m, inst: i, digest: i.Digest(), pid: 1000 + m.next, since: time.Now(), start: start, done: make(chan struct{})}
+	p := &process{m: m, inst: i, what: string(b), digest: i.Digest(), pid: 1000 + m.next, since: time.Now(), start: start, done: make(chan struct{})}
 	switch verb {
 	case "up":
 		if m.procs == nil {
@@ -95,12 +96,7 @@ func (m *Machine) Running() []string {
 	defer m.mu.Unlock()
 	list := []string{}
 	for name, p := range m.procs {
-		b, err := os.ReadFile(p.inst.Log)
-		if err != nil {
-			b = []byte(err.Error())
-		}
-		lines := strings.Split(strings.TrimSpace(string(b)), "\n")
-		list = append(list, name+": "+strings.TrimPrefix(lines[len(lines)-1], "this is "))
+		list = append(list, name+": "+p.what)
 	}
 	slices.Sort(list)
 	return list
