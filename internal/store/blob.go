@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Blob is an open blob: its bytes as they are on the disk, not verified again. The caller closes it.
@@ -48,6 +49,28 @@ func missing(d digest.Digest, err error) error {
 		return errs.Errorf(errs.NotFound, "blob %s: %w", d, ErrNotFound)
 	}
 	return fmt.Errorf("blob %s: %w", d, err)
+}
+
+// Once returns a reader of the whole blob, from its start, that does not leave a large one in memory: for copies that
+// take long and are not soon followed by another.
+func (b *Blob) Once() io.Reader {
+	if b.size < large {
+		return b.File
+	}
+	return &once{b.File, fsx.Behind{File: b.File}, 0}
+}
+
+type once struct {
+	r    io.Reader
+	done fsx.Behind
+	off  int64
+}
+
+func (o *once) Read(p []byte) (int, error) {
+	n, err := o.r.Read(p)
+	o.off += int64(n)
+	o.done.At(o.off)
+	return n, err
 }
 
 // Size returns the length of blob d in bytes, or an error that wraps ErrNotFound.
@@ -101,7 +124,7 @@ func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
 	}
 	defer f.Close()
 	h := digest.New()
-	if _, err := s.copy(ctx, h, f); err != nil {
+	if _, err := s.copy(ctx, h, f.Once()); err != nil {
 		return fmt.Errorf("verify blob %s: %w", d, err)
 	}
 	if got := h.Digest(); got != d {

@@ -26,6 +26,7 @@ type Ingest struct {
 	off    int64         // bytes in the file
 	h      digest.Hasher // of the first hashed bytes
 	hashed int64
+	done   *fsx.Behind
 	closed bool
 }
 
@@ -50,7 +51,7 @@ func (s *Store) begin(d digest.Digest, size int64) (*Ingest, error) {
 	if err != nil {
 		return nil, err
 	}
-	i := &Ingest{s: s, d: d, size: size, f: f, h: digest.New()}
+	i := &Ingest{s: s, d: d, size: size, f: f, h: digest.New(), done: behind(f, size)}
 	if err := i.resume(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -117,6 +118,9 @@ func (i *Ingest) resume() error {
 			return err
 		}
 	}
+	if i.done != nil {
+		i.done.Start(i.off)
+	}
 	_, err = i.f.Seek(i.off, io.SeekStart)
 	return err
 }
@@ -136,6 +140,9 @@ func (i *Ingest) Write(p []byte) (int, error) {
 	i.h.Write(p[:n])
 	i.off += int64(n)
 	i.hashed = i.off
+	if i.done != nil {
+		i.done.At(i.off)
+	}
 	return n, full(err)
 }
 

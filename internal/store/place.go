@@ -78,7 +78,7 @@ func (s *Store) copyTo(ctx context.Context, d digest.Digest, path string, mode f
 	}
 	defer w.Discard()
 	h := digest.New()
-	if _, err := s.copy(ctx, both{w.File, h}, f); err != nil {
+	if _, err := s.copy(ctx, &both{f: w.File, h: h, done: behind(w.File, f.size)}, f.Once()); err != nil {
 		return err
 	}
 	if got := h.Digest(); got != d {

@@ -68,7 +68,7 @@ func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size i
 		r = io.LimitReader(r, size+1)
 	}
 	h := digest.New()
-	n, err := s.copy(ctx, both{f, h}, r)
+	n, err := s.copy(ctx, &both{f: f, h: h, done: behind(f, size)}, r)
 	if err != nil {
 		return "", 0, err
 	}
@@ -85,14 +85,27 @@ func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size i
 
 // both writes to the file first: what the hash has seen is on the disk.
 type both struct {
-	f *fsx.File
-	h digest.Hasher
+	f    *fsx.File
+	h    digest.Hasher
+	off  int64
+	done *fsx.Behind // nil when the file is to stay in memory
 }
 
-func (b both) Write(p []byte) (int, error) {
+func (b *both) Write(p []byte) (int, error) {
 	n, err := b.f.Write(p)
 	b.h.Write(p[:n])
+	if b.off += int64(n); b.done != nil {
+		b.done.At(b.off)
+	}
 	return n, err
+}
+
+// behind returns what follows the writing of a blob of size bytes.
+func behind(f *fsx.File, size int64) *fsx.Behind {
+	if size < large {
+		return nil
+	}
+	return &fsx.Behind{File: f.File, Written: true}
 }
 
 // publish gives the whole, verified file f its name, durably.

@@ -38,6 +38,7 @@ const (
 	bufferSize   = 256 << 10
 	blobMode     = 0o444
 	reserve      = 16 << 20
+	large        = 32 << 20 // bytes; what is smaller may be a program that runs next, and stays in memory
 	ingestFolder = "ingest"
 )
 

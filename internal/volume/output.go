@@ -19,6 +19,7 @@ type output struct {
 	fs    fsx.FS
 	files []*fsx.Pending
 	off   int64
+	done  fsx.Behind // of the last file
 }
 
 func newOutput(path string, size int64, o Options) (*output, error) {
@@ -49,6 +50,7 @@ func (w *output) Write(p []byte) (int, error) {
 		if err != nil {
 			return done, err
 		}
+		w.done.At(w.off - int64(len(w.files)-1)*w.split)
 	}
 	return done, nil
 }
@@ -71,6 +73,7 @@ func (w *output) room() (*fsx.Pending, int, error) {
 			return nil, 0, err
 		}
 		w.files = append(w.files, f)
+		w.done = fsx.Behind{File: f.File.File, Written: true}
 		// Held until the file has its name, or its writer is dead: see sweep.
 		if err := f.TryLock(); err != nil {
 			return nil, 0, err

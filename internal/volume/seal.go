@@ -205,11 +205,15 @@ func (s *sealer) run(ctx context.Context) error {
 
 // blob copies the bytes of m, judging them on the way, then fills in the checksum that its header lacks.
 func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err error) {
-	r, err := s.open(d)
+	f, err := s.open(d)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	defer func() { err = errors.Join(err, f.Close()) }()
+	r := io.Reader(f)
+	if b, ok := f.(*store.Blob); ok {
+		r = b.Once()
+	}
 	h := digest.New()
 	for left := m.size; ; {
 		if err := ctx.Err(); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/store"
 )
 
@@ -58,11 +59,15 @@ type walker struct {
 	part     int           // that off is in
 	parts    digest.Hasher // of the bytes of that part so far
 	partEnd  int64         // offset
+	done     []fsx.Behind  // for each file of the volume
 }
 
 func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, error)) error {
 	if w.v.src.parts != nil {
 		w.partEnd = w.v.src.sizes[0]
+	}
+	for _, f := range w.v.src.files {
+		w.done = append(w.done, fsx.Behind{File: f})
 	}
 	if err := w.same(w.v.stub, "the program in front"); err != nil {
 		return err
@@ -152,12 +157,14 @@ func (w *walker) read(b []byte) error {
 	}
 	w.off += int64(len(b))
 	if w.v.src.parts == nil {
+		w.done[0].At(w.off)
 		return nil
 	}
 	for start := w.off - int64(len(b)); len(b) > 0; {
 		n := min(int64(len(b)), w.partEnd-start)
 		w.parts.Write(b[:n])
 		b, start = b[n:], start+n
+		w.done[w.part].At(start - (w.partEnd - w.v.src.sizes[w.part]))
 		if start < w.partEnd {
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/store"
 )
 
@@ -133,8 +134,32 @@ func (v *Volume) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadC
 	if _, err := r.Seek(off, io.SeekStart); err != nil || off > r.Size() {
 		return nil, 0, errs.Errorf(errs.Invalid, "volume %s: blob %s: offset %d of %d", v.Name(), d, off, r.Size())
 	}
-	return io.NopCloser(r), r.Size(), nil
+	return &reading{SectionReader: r, v: v, at: v.find(blobName(d)).data, off: off}, r.Size(), nil
 }
+
+// reading reads a blob once: what it has passed need not stay in memory.
+type reading struct {
+	*io.SectionReader
+	v    *Volume
+	at   int64 // offset of the blob in the volume
+	off  int64 // in the blob
+	done fsx.Behind
+}
+
+func (r *reading) Read(p []byte) (int, error) {
+	n, err := r.SectionReader.Read(p)
+	r.off += int64(n)
+	if r.v.src.parts == nil {
+		if r.done.File == nil {
+			r.done.File = r.v.src.files[0]
+			r.done.Start(r.at + r.off - int64(n))
+		}
+		r.done.At(r.at + r.off)
+	}
+	return n, err
+}
+
+func (r *reading) Close() error { return nil }
 
 // Bytes returns blob d, verified. So a *Volume is a store.Getter.
 func (v *Volume) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error) {
