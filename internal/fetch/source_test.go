@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -537,5 +541,74 @@ func TestDir(t *testing.T) {
 	}
 	if _, err := Dir(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty folder: %v, want ErrNotExist", err)
+	}
+}
+
+func TestASourceThatStartsOnlyAtZeroOverALinkThatIsCutGivesUp(t *testing.T) {
+	body := random(42, 4*mib)
+	link := behind(t, badlink.Faults{CutEvery: 1_500_000}, body)
+	link.Origin.Set(badlink.IgnoreRange)
+	o := quick(link.src)
+	o.Attempts = 4
+	err := New(newStore(t), o).Fetch(t.Context(), plainBlob(body))
+	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), link.src.Name()) {
+		t.Errorf("got %v (%v), want Unavailable and the source named", err, errs.KindOf(err))
+	}
+	if n, _ := link.Requests(); n > 3*o.Attempts {
+		t.Errorf("%d requests without progress", n)
+	}
+}
+
+func TestAPortalInTheWayOfTLS(t *testing.T) {
+	body := random(43, 3*mib)
+	origin := badlink.NewOrigin(nil, body)
+	defer origin.Close()
+	portal := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<h1>Welcome</h1>")
+	}))
+	defer portal.Close()
+	var conns atomic.Int64
+	// The portal takes the first connections, until somebody has accepted its terms.
+	link, err := badlink.Listen(func(ctx context.Context) (net.Conn, error) {
+		if conns.Add(1) <= 4 {
+			return badlink.To(portal.Listener.Addr().String())(ctx)
+		}
+		return badlink.To(origin.Addr())(ctx)
+	}, badlink.Faults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer link.Close()
+	s := newStore(t)
+	if err := New(s, quick(site(t, origin.URL(link.Addr()), SiteOptions{}))).Fetch(t.Context(), plainBlob(body)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+	atMost(t, link, len(body))
+	if n := conns.Load(); n != 5 {
+		t.Errorf("%d connections, want 4 to the portal and 1 to the site", n)
+	}
+}
+
+func TestMetadataOverABadLink(t *testing.T) {
+	link := behind(t, badlink.Faults{Refuse: 0.3, Seed: 3}, nil)
+	link.AddTrust("timestamp.json", []byte(`{"v":1}`))
+	for i := range 20 {
+		link.src.CloseIdleConnections()
+		if got, err := link.src.Metadata(t.Context(), "timestamp.json", 100); err != nil || string(got) != `{"v":1}` {
+			t.Fatalf("%d: %q, %v", i, got, err)
+		}
+	}
+	if _, err := link.src.Metadata(t.Context(), "2.root.json", 100); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("absent: %v, want ErrNotExist", err)
+	}
+	link.Origin.Set(badlink.Endless)
+	if _, err := link.src.Metadata(t.Context(), "timestamp.json", 100); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("endless: %v, want an error", err)
+	}
+	link.Origin.Set(badlink.Portal)
+	if got, err := link.src.Metadata(t.Context(), "timestamp.json", 1000); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("a portal's page was taken: %q, %v", got, err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -301,6 +302,68 @@ func TestTwoInitsAgree(t *testing.T) {
 			t.Errorf("two pins: %v and %v", info, infos[0])
 		}
 	}
+}
+
+func TestTheEndIsNotHeldUpByASlowNode(t *testing.T) {
+	dir := t.TempDir()
+	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := depot.PutBytes(t.Context(), random(32<<20))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, stop := start(t, dir, Options{Grace: 1})
+	rc, _, err := open(t, url).Open(t.Context(), d, 0) // and nothing is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rc.Close()
+	stop() // returns, and Run returns nil
+}
+
+func TestConnectionsWaitWhenThereAreTooMany(t *testing.T) {
+	m := badlink.NewMemory()
+	l := limit(m, 1)
+	got := make(chan net.Conn)
+	done := make(chan error)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				done <- err
+				return
+			}
+			got <- c
+		}
+	}()
+	dial := func(ctx context.Context) (net.Conn, error) { return m.Dial(ctx) }
+	first, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	held := <-got
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if c, err := dial(soon); err == nil {
+		c.Close()
+		t.Error("a second connection was accepted")
+	}
+	held.Close()
+	held.Close() // frees one slot, not two
+	second, err := dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	held = <-got
+	l.Close()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	held.Close()
 }
 
 func TestURLs(t *testing.T) {
