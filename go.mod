@@ -31,3 +31,6 @@ require (
 	google.golang.org/genproto/googleapis/api v0.0.0-20250825161204-c5933d9347a5 // indirect
 	google.golang.org/protobuf v1.36.11 // indirect
 )
+
+// go-tuf verifies signatures through sigstore, which brings protobuf with it: 3.3 MB of the agent. docs/decisions/0006.
+replace github.com/sigstore/sigstore => ./third_party/sigstore

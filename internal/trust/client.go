@@ -142,7 +142,7 @@ func (c *Client) pinRoot(b []byte, fp Fingerprint) error {
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }() // the kernel frees it in any case
 	v := set.Root.Signed.Version
 	if err := c.o.FS.WriteFile(c.path(WireName("root", v)), b, 0o644); err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
@@ -165,7 +165,7 @@ func (c *Client) pinAgain(ctx context.Context, src MetadataSource, s *seen, fp F
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }()
 	set, err := c.roots(ctx, src, s)
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
@@ -208,7 +208,7 @@ func (c *Client) load() (*seen, func(), error) {
 		s = again
 	}
 	c.sweep()
-	return s, func() { lock.Unlock() }, nil
+	return s, func() { _ = lock.Unlock() }, nil
 }
 
 // sweep removes the temporary files of writers that were killed. The caller holds the lock.

@@ -205,7 +205,7 @@ func (r *Repository) lock(ctx context.Context) (func(), error) {
 	for {
 		l, err := fsx.TryLock(filepath.Join(r.dir, "lock"))
 		if err == nil {
-			return func() { l.Unlock() }, nil
+			return func() { _ = l.Unlock() }, nil
 		}
 		if !errors.Is(err, fsx.ErrLocked) {
 			return nil, err

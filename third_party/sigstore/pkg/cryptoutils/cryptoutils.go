@@ -1,0 +1,35 @@
+// Package cryptoutils is a stand-in, written for Overland, for the part of sigstore's package of that name that
+// go-tuf's metadata calls: public keys to and from PEM. See package signature for why.
+package cryptoutils
+
+import (
+	"crypto"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+)
+
+// UnmarshalPEMToPublicKey returns the key in the first PEM block of b: "PUBLIC KEY" (PKIX) or "RSA PUBLIC KEY" (PKCS #1).
+func UnmarshalPEMToPublicKey(b []byte) (crypto.PublicKey, error) {
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errors.New("public key: no PEM block")
+	}
+	switch block.Type {
+	case "PUBLIC KEY":
+		return x509.ParsePKIXPublicKey(block.Bytes)
+	case "RSA PUBLIC KEY":
+		return x509.ParsePKCS1PublicKey(block.Bytes)
+	}
+	return nil, fmt.Errorf("public key: PEM block of another kind (%d bytes)", len(block.Bytes))
+}
+
+// MarshalPublicKeyToPEM returns pub as a PEM block "PUBLIC KEY".
+func MarshalPublicKeyToPEM(pub crypto.PublicKey) ([]byte, error) {
+	der, err := x509.MarshalPKIXPublicKey(pub)
+	if err != nil {
+		return nil, fmt.Errorf("public key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
