@@ -27,7 +27,7 @@ func child() {
 		if err != nil {
 			return err
 		}
-		src, err := Site(os.Getenv(childURL), SiteOptions{})
+		src, err := Site(os.Getenv(childURL), SiteOptions{Dial: dialSmall})
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func TestKill9AndResume(t *testing.T) {
 	const size, kills = 32*mib + 4321, 3
 	body := random(11, size)
 	b, list := withChunks(t, body)
-	// Slow enough that the kernel of the killed child holds little that it has not read.
+	// Slow enough that the kernels hold little that the killed child has not read.
 	link := behind(t, badlink.Faults{Rate: 24 * mib}, body, list)
 	dir := t.TempDir()
 	s := openStore(t, dir, store.Options{})
@@ -85,7 +85,7 @@ func TestKill9AndResume(t *testing.T) {
 		}
 		_ = cmd.Wait() // killed, mostly
 		if done {
-			if i <= kills {
+			if i < kills { // the last kill may come too late
 				t.Fatalf("done after %d kills, want %d", i-1, kills)
 			}
 			break

@@ -97,8 +97,18 @@ func behind(t *testing.T, f badlink.Faults, blobs ...[]byte) *bad {
 	}
 	t.Cleanup(func() { k.Close() })
 	b := &bad{Origin: o, Link: k}
-	b.src = site(t, b.url(), SiteOptions{})
+	b.src = site(t, b.url(), SiteOptions{Dial: dialSmall})
 	return b
+}
+
+// dialSmall keeps the kernel's buffer small. What it holds at a reset or a kill -9 is lost, and on loopback, under load,
+// that may be megabytes; on a real link it is what is on the way.
+func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.(*net.TCPConn).SetReadBuffer(64 << 10)
 }
 
 func site(t *testing.T, url string, o SiteOptions) *SiteSource {
