@@ -180,9 +180,7 @@ func (a *Agent) pin(ctx context.Context, src Source, root string, asked bool) er
 // stage brings every blob of p into the depot and writes the generation. What is read back of a release is verified by
 // digest, from the signed channel down.
 func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
-	f := fetch.New(a.depot, fetch.Options{Sources: []fetch.Source{src}, Log: a.o.Log, Progress: func(e fetch.Event) {
-		a.o.Progress(Progress{Step: "fetch", What: e.Digest.String(), Done: e.Done, Total: e.Size})
-	}})
+	f := a.fetcherOf(src)
 	var blobs []fetch.Blob
 	for i := range p.generation.Apps {
 		list, err := a.resolve(ctx, f, src, &p.generation.Apps[i])
@@ -208,6 +206,14 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
 	return a.node.Stage(p.generation, func(prog node.Program, path string) error {
 		return a.depot.Place(ctx, prog.Digest, path, 0o755)
 	})
+}
+
+// fetcherOf returns the fetcher that src brought, or one of its own.
+func (a *Agent) fetcherOf(src Source) *fetch.Fetcher {
+	if f, ok := src.(*feed); ok {
+		return f.fetcher
+	}
+	return a.fetcher(src)
 }
 
 // resolve reads the release of app and fills in what this machine takes of it. It returns the programs to fetch.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fetch"
 )
 
 const slowest = 15 * time.Minute // between polls of sites that do not answer
@@ -75,6 +76,13 @@ func (a *Agent) follow(ctx context.Context) error {
 	defer watch.Stop()
 	defer poll.Stop()
 	wait := a.o.Poll
+	var list []*feed
+	var feeds map[string]*feed
+	defer func() {
+		for _, f := range feeds {
+			f.CloseIdleConnections()
+		}
+	}()
 	for {
 		select {
 		case <-ctx.Done():
@@ -91,7 +99,8 @@ func (a *Agent) follow(ctx context.Context) error {
 			a.watch(ctx, w)
 			watch.Reset(a.o.Watch)
 		case <-poll.C:
-			if a.poll(ctx) {
+			list, feeds = a.feeds(feeds)
+			if a.poll(ctx, list) {
 				wait = a.o.Poll
 			} else {
 				wait = min(2*wait, max(slowest, a.o.Poll))
@@ -121,24 +130,72 @@ func (a *Agent) turnFor(ctx context.Context, f func(context.Context) error) erro
 	return f(ctx)
 }
 
-// poll asks the sites, in order, until one answers. It reports whether one did.
-func (a *Agent) poll(ctx context.Context) bool {
-	sites := a.node.State().Settings.Sites
-	for _, site := range sites {
-		src, done, err := OpenSource(site)
-		if err == nil {
-			_, err = a.look(ctx, src)
-			err = errors.Join(err, done())
+// feed is a site that is followed. Its connection, its last answers and what is known of its lies last as long as it.
+type feed struct {
+	*fetch.SiteSource
+	fetcher *fetch.Fetcher
+}
+
+// Live reports that a feed can be asked for what is new.
+func (*feed) Live() bool { return true }
+
+// feeds returns the sites that the node follows, in order, and keeps those that it followed before.
+func (a *Agent) feeds(old map[string]*feed) (list []*feed, now map[string]*feed) {
+	now = map[string]*feed{}
+	var sites []fetch.Source
+	for _, name := range a.node.State().Settings.Sites {
+		f := old[name]
+		if f == nil {
+			site, err := fetch.Site(name, fetch.SiteOptions{})
+			if err != nil {
+				a.problem("site "+name, err.Error())
+				continue
+			}
+			f = &feed{SiteSource: site}
 		}
-		a.noteLook(site, err)
+		now[name] = f
+		list = append(list, f)
+		sites = append(sites, f.SiteSource)
+	}
+	same := len(now) == len(old)
+	for name, f := range old {
+		if now[name] == nil {
+			f.CloseIdleConnections()
+			a.problem("site "+name, "")
+			same = false
+		}
+	}
+	if !same {
+		fetcher := a.fetcher(sites...)
+		for _, f := range list {
+			f.fetcher = fetcher
+		}
+	}
+	return list, now
+}
+
+// fetcher returns a fetcher into the depot from sources.
+func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
+	return fetch.New(a.depot, fetch.Options{Sources: sources, Log: a.o.Log, Progress: func(e fetch.Event) {
+		a.o.Progress(Progress{Step: "fetch", What: e.Digest.String(), Done: e.Done, Total: e.Size})
+	}})
+}
+
+// poll asks the sites, in order, until one has an answer that can be used. It reports whether one did.
+func (a *Agent) poll(ctx context.Context, list []*feed) bool {
+	for _, f := range list {
+		_, err := a.look(ctx, f)
 		if ctx.Err() != nil {
 			return false
 		}
-		if errs.KindOf(err) != errs.Unavailable && err == nil {
-			return true
+		a.noteLook(f.Name(), err)
+		switch errs.KindOf(err) {
+		case errs.Unavailable, errs.Untrusted, errs.Cancelled:
+			continue
 		}
+		return true
 	}
-	return len(sites) == 0
+	return len(list) == 0
 }
 
 // look installs what src says, as something that came by itself: a person's request interrupts it while it stages.

@@ -26,7 +26,7 @@ func OpenSource(name string) (Source, func() error, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return s, nothing, nil
+		return s, func() error { s.CloseIdleConnections(); return nil }, nil
 	}
 	info, err := os.Stat(name)
 	if err == nil && info.IsDir() {

@@ -30,7 +30,7 @@ func (a *Agent) stageAgent(ctx context.Context, src Source, e *release.Entry) er
 	if e == nil || a.o.Upgrade == nil || a.o.Self == "" || st.Agent == e.Digest {
 		return nil
 	}
-	f := fetch.New(a.depot, fetch.Options{Sources: []fetch.Source{src}, Log: a.o.Log})
+	f := a.fetcherOf(src)
 	r, err := release.Read(ctx, f, e.Digest)
 	if err != nil {
 		return fmt.Errorf("agent program %s: %w", e.Version, untrusted(err))

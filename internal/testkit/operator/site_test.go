@@ -1,0 +1,167 @@
+package operator_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"overland/internal/agent"
+	"overland/internal/fsx"
+	"overland/internal/site"
+	"overland/internal/spec"
+	"overland/internal/testkit/operator"
+)
+
+const v1, v2 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb"
+
+var node = map[string]spec.Service{"node": {Artifact: "node", Runtime: "process", Stable: spec.Duration(time.Millisecond)}}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// serve runs the operator's site and returns its URL and how to end it.
+func serve(t *testing.T, o *operator.Operator) (string, func()) {
+	t.Helper()
+	info, err := site.Init(o.Dir)
+	must(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ready := make(chan string, 1)
+	ran := make(chan error, 1)
+	go func() {
+		ran <- site.Run(ctx, o.Dir, site.Options{Listen: "127.0.0.1:0", Ready: func(addr string) { ready <- addr }, Grace: time.Millisecond})
+	}()
+	select {
+	case addr := <-ready:
+		return info.URL(addr), func() {
+			cancel()
+			must(t, <-ran)
+		}
+	case err := <-ran:
+		t.Fatal(err)
+	}
+	return "", nil
+}
+
+func until(t *testing.T, cond func() bool) {
+	t.Helper()
+	end := time.After(30 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !cond() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("it did not happen within 30 s")
+		}
+	}
+}
+
+func TestNodeFollowsASite(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	o := operator.New(t, t.TempDir(), nil)
+	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
+	o.Promote("live", "wallet", v1)
+	url, stop := serve(t, o)
+	m := &operator.Machine{}
+	dir := filepath.Join(t.TempDir(), "node")
+	options := agent.Options{
+		Runtime: m, Platform: "linux/amd64", Poll: 20 * time.Millisecond,
+	}
+	a, err := agent.Open(dir, options)
+	must(t, err)
+	src, done, err := agent.OpenSource(url)
+	must(t, err)
+	r, err := a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live", Sites: []string{url}})
+	must(t, err)
+	must(t, done())
+	if !r.Freshness.Known || r.Outcome != agent.Installed {
+		t.Errorf("report: %+v", r)
+	}
+	must(t, a.Close())
+
+	ctx, cancel := context.WithCancel(context.Background())
+	a, err = agent.Open(dir, options)
+	must(t, err)
+	ran := make(chan error, 1)
+	go func() { ran <- a.Run(ctx) }()
+	until(t, func() bool { return a.Status().Last != nil })
+	o.Release("wallet", v2, map[string]string{"node": "up two"}, node)
+	o.Promote("live", "wallet", v2)
+	until(t, func() bool { return a.Status().Good == 2 })
+	stop()
+	until(t, func() bool { return a.Status().Last.Error != "" }) // the source is gone, and it goes on serving
+	cancel()
+	must(t, <-ran)
+	must(t, a.Close())
+	if got := m.Running(); !slices.Equal(got, []string{"wallet.node: up two"}) {
+		t.Errorf("runs %q", got)
+	}
+}
+
+func TestUnchangedPollWritesNothing(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	o := operator.New(t, t.TempDir(), nil)
+	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
+	o.Promote("live", "wallet", v1)
+	url, stop := serve(t, o)
+	defer stop()
+	dir := filepath.Join(t.TempDir(), "node")
+	errWrite := errors.New("written")
+	strict := false
+	a, err := agent.Open(dir, agent.Options{
+		Runtime: &operator.Machine{}, Platform: "linux/amd64",
+		FS: fsx.FS{Before: func(op fsx.Op) error {
+			if strict {
+				t.Errorf("an unchanged poll does %v", op)
+				return errWrite
+			}
+			return nil
+		}},
+	})
+	must(t, err)
+	defer a.Close()
+	src, done, err := agent.OpenSource(url)
+	must(t, err)
+	defer done()
+	_, err = a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live"})
+	must(t, err)
+	before := tree(t, dir)
+	strict = true
+	for range 3 {
+		r, err := a.Install(context.Background(), src, agent.InstallOptions{})
+		if err != nil || r.Outcome != agent.Unchanged {
+			t.Errorf("poll: %+v, %v", r, err)
+		}
+	}
+	strict = false
+	if after := tree(t, dir); !slices.Equal(before, after) {
+		t.Errorf("the disk changed:\n%q\n%q", before, after)
+	}
+}
+
+func tree(t *testing.T, dir string) []string {
+	t.Helper()
+	var list []string
+	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			list = append(list, fmt.Sprint(path, info.Size(), info.ModTime().UnixNano()))
+		}
+		return err
+	}))
+	return list
+}
