@@ -22,7 +22,7 @@ func agent(arg string) {
 	disk := fsx.FS{Before: func(op fsx.Op) error {
 		if at != "" && int(count.Add(1)) == int(at[0]-'a') {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-			select {}
+			hang()
 		}
 		return nil
 	}}
@@ -32,7 +32,7 @@ func agent(arg string) {
 		panic(err)
 	}
 	os.Stdout.WriteString("started\n")
-	select {}
+	hang()
 }
 
 // runAgent runs an agent and returns once it said that it started the service, or died.
@@ -42,7 +42,7 @@ func runAgent(t *testing.T, w *world, at string) (agent *exec.Cmd, started bool)
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVar+"=agent="+w.dir+at)
+	cmd.Env = append(os.Environ(), quickExit, roleVar+"=agent="+w.dir+at)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,9 @@ import (
 // The test binary is also the service that the tests run: what it plays is in this variable.
 const roleVar = "OVERLAND_TEST_ROLE"
 
+// Under the race detector a program lingers for a second before it exits.
+const quickExit = "GORACE=atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleVar); role != "" {
 		play(role)
@@ -58,13 +61,13 @@ func play(role string) {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		say("ready %d", os.Getpid())
-		select {}
+		hang()
 	case "exit":
 		code, _ := strconv.Atoi(arg)
 		os.Exit(code)
 	case "abort":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		select {}
+		hang()
 	case "family":
 		// A parent with children in its group and children that fled into sessions of their own; all ignore SIGTERM.
 		signal.Ignore(syscall.SIGTERM)
@@ -78,14 +81,14 @@ func play(role string) {
 			<-wait // until all of the family is there
 			os.Exit(7)
 		}
-		select {}
+		hang()
 	case "bomb":
 		// Forks as fast as it can, up to a number, each child doing the same once.
 		say("ready %d", os.Getpid())
 		for range 40 {
 			spawn("stubborn", &syscall.SysProcAttr{Setsid: true})
 		}
-		select {}
+		hang()
 	case "orphaner":
 		spawn("exit=0", &syscall.SysProcAttr{})
 		say("ready %d", os.Getpid())
@@ -105,12 +108,19 @@ func play(role string) {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("before the hang")
 		say("ready %d", os.Getpid())
-		select {}
+		hang()
 	case "agent":
 		// An agent that is killed at a named moment: it starts the instance whose folder is arg.
 		agent(arg)
 	default:
 		panic("unknown role " + role)
+	}
+}
+
+// hang blocks for ever. An empty select would be called a deadlock in a build without cgo.
+func hang() {
+	for {
+		time.Sleep(time.Hour)
 	}
 }
 
@@ -177,7 +187,7 @@ func instance(name, dir, role string) runtime.Instance {
 	}
 	return runtime.Instance{
 		Name: strings.ReplaceAll(name, "/", "-"), Program: exe, Dir: dir,
-		Env: []string{roleVar + "=" + role, "OVERLAND_TEST_FIFO=" + filepath.Join(dir, "fifo")},
+		Env: []string{roleVar + "=" + role, "OVERLAND_TEST_FIFO=" + filepath.Join(dir, "fifo"), quickExit},
 		Log: filepath.Join(dir, "log"), Record: filepath.Join(dir, "record"),
 		Spec: spec.Service{StopTimeout: spec.Duration(time.Minute)},
 	}

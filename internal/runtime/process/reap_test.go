@@ -17,7 +17,7 @@ var noDeadline time.Time
 func testCommand(t *testing.T, role string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVar+"="+role)
+	cmd.Env = append(os.Environ(), quickExit, roleVar+"="+role)
 	return cmd
 }
 
@@ -63,7 +63,7 @@ func reaper(dir string) {
 	fmt.Println("exec:", e)
 
 	waited := exec.Command("/proc/self/exe")
-	waited.Env = append(os.Environ(), roleVar+"=exit=6")
+	waited.Env = append(os.Environ(), quickExit, roleVar+"=exit=6")
 	fmt.Println("waited late:", waited.Run())
 
 	<-seen.c

@@ -120,7 +120,7 @@ func explain(i runtime.Instance, err error) error {
 		return errs.Errorf(errs.Invalid, "program %s: not a program for this machine's CPU", i.Program)
 	case errors.Is(err, fs.ErrNotExist):
 		return errs.Errorf(errs.Invalid, "program %s: the interpreter or C library that it wants is not on this machine", i.Program)
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, fs.ErrPermission): // EACCES, EPERM
 		return errs.Hint(errs.Errorf(errs.Denied, "program %s: user %q may not run it", i.Program, i.User),
 			"look at the modes on the way to it, and whether its file system is mounted noexec")
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM):

@@ -1,0 +1,224 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/spec"
+)
+
+var (
+	failed = Exit{Known: true, Code: 1}
+	fine   = Exit{Known: true}
+	shot   = Exit{Known: true, Signal: syscall.SIGSEGV}
+	lost   = Exit{} // adopted: unknown
+)
+
+const sec = time.Second
+
+func TestBackoffDoublesUpToItsMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{lives: []life{{d: time.Nanosecond, exit: failed}}}
+		inst := Instance{Name: "a.b", Spec: spec.Service{Restart: spec.Restart{Backoff: spec.Backoff{Max: spec.Duration(10 * sec)}}}}
+		s := Supervise(t.Context(), rt, inst, Options{})
+		time.Sleep(46 * sec)
+		s.Detach()
+		got := rt.waits()
+		for k := range got {
+			got[k] = got[k].Round(time.Millisecond)
+		}
+		if want := []time.Duration{sec, 2 * sec, 4 * sec, 8 * sec, 10 * sec, 10 * sec, 10 * sec}; !slices.Equal(got, want) {
+			t.Errorf("waits %v, want %v", got, want)
+		}
+	})
+}
+
+func TestBackoffStartsAnewAfterAStableRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		crash, stable := life{d: time.Millisecond, exit: failed}, life{d: 30 * sec, exit: failed}
+		rt := &fakeRuntime{lives: []life{crash, crash, crash, stable, crash, {}}}
+		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Stable: spec.Duration(20 * sec)}}, Options{})
+		time.Sleep(time.Hour)
+		s.Detach()
+		got := rt.waits()
+		for k := range got {
+			got[k] = got[k].Round(10 * time.Millisecond)
+		}
+		if want := []time.Duration{sec, 2 * sec, 4 * sec, 31 * sec, 2 * sec}; !slices.Equal(got, want) {
+			t.Errorf("waits %v, want %v", got, want)
+		}
+	})
+}
+
+func TestRestartPolicy(t *testing.T) {
+	tests := []struct {
+		policy string
+		exit   Exit
+		again  bool
+	}{
+		{"", fine, true}, {"", failed, true}, {"", shot, true},
+		{"always", fine, true}, {"always", shot, true},
+		{"on-failure", fine, false}, {"on-failure", failed, true}, {"on-failure", shot, true}, {"on-failure", lost, true},
+		{"never", fine, false}, {"never", failed, false}, {"never", shot, false},
+	}
+	for _, test := range tests {
+		t.Run(test.policy+" "+test.exit.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := &fakeRuntime{lives: []life{{d: sec, exit: test.exit}, {}}}
+				s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Restart: spec.Restart{Policy: test.policy}}}, Options{})
+				time.Sleep(time.Minute)
+				st := s.Status()
+				if test.again != (st.State == Running && st.Restarts == 1) || test.again == (st.State == Ended && st.Final) {
+					t.Errorf("got %+v, want another start: %v", st, test.again)
+				}
+				if st.LastExit == nil || st.LastExit.String() != test.exit.String() {
+					t.Errorf("last exit %v, want %s", st.LastExit, test.exit)
+				}
+				s.Detach()
+			})
+		})
+	}
+}
+
+func TestStatusWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{lives: []life{{d: sec, exit: shot}}}
+		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		time.Sleep(1500 * time.Millisecond)
+		st := s.Status()
+		if st.State != Waiting || st.PID != 0 || st.NextStart.Sub(time.Now()) != 500*time.Millisecond || st.LastExit.Signal != syscall.SIGSEGV {
+			t.Errorf("got %+v", st)
+		}
+		s.Detach()
+	})
+}
+
+func TestStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{lives: []life{{}}}
+		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{StopTimeout: spec.Duration(7 * sec)}}, Options{})
+		synctest.Wait()
+		if err := s.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if st := s.Status(); st.State != Stopped || !st.Final || rt.current.stopped != 7*sec {
+			t.Errorf("got %+v, stopped with %s", st, rt.current.stopped)
+		}
+		s.Detach() // nothing to do any more
+		if rt.current.released || s.Status().State != Stopped {
+			t.Error("detached after its stop")
+		}
+	})
+}
+
+func TestStopWhileWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}}}
+		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		time.Sleep(1500 * time.Millisecond)
+		if err := s.Stop(t.Context()); err != nil || s.Status().State != Stopped || len(rt.starts) != 1 {
+			t.Errorf("got %v, %+v, %d starts", err, s.Status(), len(rt.starts))
+		}
+	})
+}
+
+func TestStopThatDoesNotHelpIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{adopt: newFakeProcess(77, life{})}
+		p := rt.adopt
+		p.deaf = true
+		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		synctest.Wait()
+		if err := s.Stop(t.Context()); err == nil || s.Status().State == Stopped || !p.released {
+			t.Errorf("got %v, %+v", err, s.Status())
+		}
+	})
+}
+
+func TestDetachLeavesItRunning(t *testing.T) {
+	for name, detach := range map[string]func(*Supervisor, context.CancelFunc){
+		"detach": func(s *Supervisor, _ context.CancelFunc) { s.Detach() },
+		"cancel": func(s *Supervisor, cancel context.CancelFunc) { cancel(); <-s.Done() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				rt := &fakeRuntime{lives: []life{{}}}
+				s := Supervise(ctx, rt, Instance{}, Options{})
+				synctest.Wait()
+				detach(s, cancel)
+				if st := s.Status(); st.State != Detached || st.PID != rt.current.pid || !rt.current.released || rt.current.stopped != 0 {
+					t.Errorf("got %+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestRunningCopyIsAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProcess(77, life{d: time.Minute})
+		p.info.Adopted = true
+		rt := &fakeRuntime{adopt: p, lives: []life{{}}}
+		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		synctest.Wait()
+		if st := s.Status(); st.PID != 77 || !st.Adopted || st.Restarts != 0 || len(rt.starts) != 0 {
+			t.Errorf("got %+v and %d starts", st, len(rt.starts))
+		}
+		time.Sleep(2 * time.Minute)
+		if st := s.Status(); st.PID == 77 || st.Adopted || st.Restarts != 1 {
+			t.Errorf("after its end: %+v", st)
+		}
+		s.Detach()
+	})
+}
+
+func TestStartThatFailsIsTriedAgain(t *testing.T) {
+	for _, kind := range []errs.Kind{errs.NotFound, errs.Invalid, errs.Unavailable, errs.Internal} {
+		t.Run(kind.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				rt := &fakeRuntime{lives: []life{{err: errs.E(kind, errors.New("no such user"))}, {}}}
+				s := Supervise(t.Context(), rt, Instance{Name: "a.b"}, Options{})
+				synctest.Wait()
+				final := kind == errs.NotFound || kind == errs.Invalid
+				if st := s.Status(); st.State != Waiting || st.Err != "start a.b: no such user" || st.Final != final {
+					t.Errorf("got %+v", st)
+				}
+				time.Sleep(2 * sec)
+				if st := s.Status(); st.State != Running || st.Err != "" {
+					t.Errorf("after a while: %+v", st)
+				}
+				s.Detach()
+			})
+		})
+	}
+}
+
+func TestWatchTellsOfEveryState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}, {d: sec, exit: fine}}}
+		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Restart: spec.Restart{Policy: "on-failure"}}}, Options{})
+		var got []State
+		for st, changed := s.Watch(); ; st, changed = s.Watch() {
+			if len(got) == 0 || got[len(got)-1] != st.State {
+				got = append(got, st.State)
+			}
+			if st.State == Ended {
+				break
+			}
+			<-changed
+			synctest.Wait()
+		}
+		if want := []State{Running, Waiting, Running, Ended}; !slices.Equal(got[len(got)-4:], want) {
+			t.Errorf("states %v, want %v", got, want)
+		}
+		s.Detach()
+	})
+}
