@@ -1,0 +1,151 @@
+package runtime
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/spec"
+)
+
+var vars = map[string]string{"Release.Version": "r412.abc", "Volumes.data": "/d/{{.Release.Version}}"}
+
+func TestExpand(t *testing.T) {
+	tests := []struct{ in, want, err string }{
+		{"", "", ""},
+		{"plain } {", "plain } {", ""},
+		{"{{.Release.Version}}", "r412.abc", ""},
+		{"a {{ .Release.Version }}b{{.Release.Version}}", "a r412.abcbr412.abc", ""},
+		{"{{.Volumes.data}}", "/d/{{.Release.Version}}", ""}, // not again
+		{"{{.Volumes.dat}}", "", "known: {{.Release.Version}} {{.Volumes.data}}"},
+		{"{{Release.Version}}", "", "unknown"},
+		{"{{}}", "", "unknown"},
+		{"{{.Release.Version}", "", "without"},
+		{"{{.Release.Version | printf}}", "", "unknown"},
+	}
+	for _, test := range tests {
+		got, err := Expand(test.in, vars)
+		if got != test.want || (err == nil) != (test.err == "") {
+			t.Errorf("%q: got %q, %v", test.in, got, err)
+		}
+		if err != nil && (errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), test.err)) {
+			t.Errorf("%q: error %v, want %s", test.in, err, test.err)
+		}
+	}
+}
+
+func FuzzExpand(f *testing.F) {
+	f.Fuzz(func(t *testing.T, s string) {
+		got, err := Expand(s, vars)
+		if err == nil && !strings.Contains(s, "{{") && got != s {
+			t.Errorf("%q became %q", s, got)
+		}
+	})
+}
+
+func TestArgumentsAndEnviron(t *testing.T) {
+	s := spec.Service{Args: []string{"--v", "{{.Release.Version}}"}, Env: map[string]string{"B": "{{.Release.Version}}", "A": "1"}}
+	args, err := Arguments(s, vars)
+	if err != nil || !slices.Equal(args, []string{"--v", "r412.abc"}) {
+		t.Errorf("args %q, %v", args, err)
+	}
+	env, err := Environ(s, vars)
+	if err != nil || !slices.Equal(env, []string{"A=1", "B=r412.abc"}) {
+		t.Errorf("env %q, %v", env, err)
+	}
+	s = spec.Service{Args: []string{"{{.X}}"}, Env: map[string]string{"A": "{{.X}}"}}
+	if _, err := Arguments(s, vars); err == nil || !strings.HasPrefix(err.Error(), "args[0]: ") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Environ(s, vars); err == nil || !strings.HasPrefix(err.Error(), "env A: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestLookupUser(t *testing.T) {
+	for text, want := range map[string][2]uint32{
+		"": {uint32(os.Geteuid()), uint32(os.Getegid())}, "root": {0, 0}, "nobody": {65534, 65534},
+		"4242": {4242, 4242}, "4242:7": {4242, 7}, "nobody:7": {65534, 7},
+	} {
+		if u, err := LookupUser(text); err != nil || u.UID != want[0] || u.GID != want[1] {
+			t.Errorf("%q: got %+v, %v", text, u, err)
+		}
+	}
+	for text, want := range map[string]errs.Kind{"nosuchuser": errs.NotFound, "-1": errs.NotFound, "4294967296": errs.NotFound, "1:x": errs.Invalid, "1:": errs.Invalid} {
+		if u, err := LookupUser(text); errs.KindOf(err) != want || err == nil {
+			t.Errorf("%q: got %+v, %v", text, u, err)
+		}
+	}
+}
+
+func TestVolumes(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "volumes", "wallet")
+	s := spec.Service{User: "1234:77", Volumes: map[string]string{"data": "/data", "wallet": "/wallet"}}
+	for range 2 { // the second time changes nothing
+		got, err := Volumes(fsx.FS{}, root, s)
+		if err != nil || got["data"] != filepath.Join(root, "data") || len(got) != 2 {
+			t.Fatalf("got %v, %v", got, err)
+		}
+	}
+	inside := filepath.Join(root, "data", "file")
+	appendTo(t, inside, "kept")
+	if err := os.Chmod(filepath.Join(root, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	s.User = "99"
+	if _, err := Volumes(fsx.FS{}, root, s); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]struct {
+		mode     os.FileMode
+		uid, gid uint32
+	}{"data": {0o700, 99, 99}, "wallet": {0o750, 99, 99}} {
+		info, err := os.Stat(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st := info.Sys().(*syscall.Stat_t)
+		if info.Mode().Perm() != want.mode || st.Uid != want.uid || st.Gid != want.gid {
+			t.Errorf("%s: %v %d:%d", name, info.Mode(), st.Uid, st.Gid)
+		}
+	}
+	if b, err := os.ReadFile(inside); err != nil || string(b) != "kept" {
+		t.Errorf("content: %q, %v", b, err)
+	}
+}
+
+func TestVolumesRefused(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Symlink("/etc", filepath.Join(root, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"", ".", "..", "a/b", "../x", "link"} {
+		s := spec.Service{Volumes: map[string]string{name: "/data"}}
+		if _, err := Volumes(fsx.FS{}, root, s); err == nil {
+			t.Errorf("volume %q was made", name)
+		}
+	}
+	if got, err := Volumes(fsx.FS{}, "/no/need", spec.Service{User: "nosuchuser"}); err != nil || len(got) != 0 {
+		t.Errorf("no volumes: %v, %v", got, err)
+	}
+}
+
+func TestInstanceDigest(t *testing.T) {
+	a := Instance{Name: "x", Program: "/gen/1/bin", Blob: "sha256:aa", Args: []string{"a", "b"}, Log: "l"}
+	same := a
+	same.Program, same.Log, same.Name = "/gen/2/bin", "m", "y"
+	if a.Digest() != same.Digest() {
+		t.Error("a move is no change")
+	}
+	other := a
+	other.Args = []string{"a b"}
+	moved := Instance{Program: "/gen/2/bin"}
+	if a.Digest() == other.Digest() || moved.Digest() == (Instance{Program: "/gen/1/bin"}).Digest() {
+		t.Error("a change goes unseen")
+	}
+}

@@ -1,0 +1,305 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/spec"
+)
+
+// steady is a Subject that runs and stays so.
+type steady struct{ logStart int64 }
+
+func (s steady) Watch() (Status, <-chan struct{}) {
+	return Status{State: Running, PID: 77, LogStart: s.logStart}, make(chan struct{})
+}
+
+const soon = spec.Duration(300 * time.Millisecond)
+
+// check runs one check against a service that runs, and returns its result.
+func check(t *testing.T, inst Instance, c spec.Check) Result {
+	t.Helper()
+	inst.Spec.SelfTest, inst.Spec.Stable = []spec.Check{c}, 1
+	list := SelfTest(t.Context(), &fakeRuntime{}, inst, steady{})
+	if len(list) != 2 || list[1].Check != "stable" || list[1].OK != list[0].OK {
+		t.Fatalf("results %v", list)
+	}
+	return list[0]
+}
+
+func wantErr(t *testing.T, r Result, text string) {
+	t.Helper()
+	if r.OK != (text == "") || !strings.Contains(r.Err, text) {
+		t.Errorf("%s: got %v %q, want %q", r.Check, r.OK, r.Err, text)
+	}
+}
+
+func TestHTTPCheck(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/ok", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "version r412.abc") })
+	mux.HandleFunc("/away", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/ok", http.StatusFound) })
+	mux.HandleFunc("/ill", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "database is gone", http.StatusServiceUnavailable)
+	})
+	mux.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, strings.Repeat("x", bodyLimit)+"needle")
+	})
+	plain, secure := httptest.NewServer(mux), httptest.NewTLSServer(mux)
+	t.Cleanup(plain.Close)
+	t.Cleanup(secure.Close)
+	// A proxy of the environment is not asked.
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
+	inst := Instance{Expand: func(s string) (string, error) {
+		return Expand(s, map[string]string{"Release.Version": "r412.abc"})
+	}}
+	tests := []struct {
+		check spec.Check
+		err   string
+	}{
+		{spec.Check{HTTP: plain.URL + "/ok"}, ""},
+		{spec.Check{HTTP: secure.URL + "/ok"}, ""},
+		{spec.Check{HTTP: plain.URL + "/ok", Status: 200, Contains: "version {{.Release.Version}}"}, ""},
+		{spec.Check{HTTP: plain.URL + "/ok", Contains: "r413"}, `no "r413" in the answer ("version r412.abc") for 300ms`},
+		{spec.Check{HTTP: plain.URL + "/ok", Contains: "{{.Nothing}}"}, "unknown {{.Nothing}}"},
+		{spec.Check{HTTP: plain.URL + "/away", Status: 302}, ""},
+		{spec.Check{HTTP: plain.URL + "/away"}, "status 302"},
+		{spec.Check{HTTP: plain.URL + "/ok", Status: 204}, "status 200 instead of 204"},
+		{spec.Check{HTTP: plain.URL + "/ill"}, `status 503 ("database is gone") for 300ms`},
+		{spec.Check{HTTP: plain.URL + "/ill", Status: 503}, ""},
+		{spec.Check{HTTP: plain.URL + "/long", Contains: "needle"}, `no "needle"`},
+		{spec.Check{HTTP: "http://127.0.0.1:1/"}, "connection refused for 300ms"},
+		{spec.Check{HTTP: "gopher://127.0.0.1"}, "unsupported protocol"},
+		{spec.Check{HTTP: "http://[::1"}, "missing ']'"},
+	}
+	for _, test := range tests {
+		test.check.Within = soon
+		wantErr(t, check(t, inst, test.check), test.err)
+	}
+}
+
+func TestHTTPCheckOfAServerThatNeverAnswers(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	wantErr(t, check(t, Instance{}, spec.Check{HTTP: "http://" + l.Addr().String(), Within: soon}), "no answer for 300ms")
+}
+
+func TestTCPCheck(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	wantErr(t, check(t, Instance{}, spec.Check{TCP: l.Addr().String(), Within: soon}), "")
+	wantErr(t, check(t, Instance{}, spec.Check{TCP: "127.0.0.1:1", Within: soon}), "connection refused for 300ms")
+}
+
+func TestLogCheck(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	before := "ready for the last time\n"
+	if err := os.WriteFile(path, []byte(before+"listening on :80\nhalf a li"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inst := Instance{Log: path, Spec: spec.Service{Stable: 1}}
+	for pattern, want := range map[string]string{
+		`^listening on :\d+$`: "", "ready": "no such line for 300ms", "half": "no such line for 300ms", "(": "missing closing",
+	} {
+		inst.Spec.SelfTest = []spec.Check{{Log: pattern, Within: soon}}
+		wantErr(t, SelfTest(t.Context(), &fakeRuntime{}, inst, steady{int64(len(before))})[0], want)
+	}
+}
+
+func TestLogCheckThroughARotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	synctest.Test(t, func(t *testing.T) {
+		appendTo(t, path, strings.Repeat("before\n", 100))
+		inst := Instance{Log: path, Spec: spec.Service{SelfTest: []spec.Check{{Log: "needle"}}}}
+		result := make(chan []Result)
+		go func() { result <- SelfTest(t.Context(), &fakeRuntime{}, inst, steady{}) }()
+		synctest.Wait() // it has read all of it
+		appendTo(t, path, "needle\n")
+		if done, err := Rotate(path, Rotation{Size: 500}); !done || err != nil {
+			t.Fatal(done, err)
+		}
+		if r := (<-result)[0]; !r.OK {
+			t.Error(r)
+		}
+	})
+}
+
+func TestExecCheck(t *testing.T) {
+	answer := func(text string, e Exit, err error) *fakeRuntime {
+		return &fakeRuntime{exec: func(_ context.Context, argv []string, out io.Writer) (Exit, error) {
+			if strings.Join(argv, " ") != "/bin/node --version r1" {
+				return Exit{}, errs.Errorf(errs.Invalid, "argv %q", argv)
+			}
+			_, _ = io.WriteString(out, text)
+			return e, err
+		}}
+	}
+	long := strings.Repeat("x", 3*outputLimit)
+	tests := map[string]struct {
+		rt  Runtime
+		err string
+	}{
+		"passes":         {answer("node r1\n", fine, nil), ""},
+		"far down":       {answer(long+" r1 "+long, fine, nil), ""},
+		"other text":     {answer("node r0\n", fine, nil), `no "r1" in its output ("node r0") for 1m0s`},
+		"exit code":      {answer("r1 oops\n", failed, nil), `exit code 1 ("r1 oops") for 1m0s`},
+		"signal":         {answer("", shot, nil), "killed by signal 11"},
+		"cannot run":     {answer("", Exit{}, errors.New("out of memory")), "out of memory for 1m0s"},
+		"no such thing":  {answer("", Exit{}, errs.Errorf(errs.NotFound, "not there")), "not there"},
+		"other runtimes": {struct{ Runtime }{}, "cannot run a program"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				inst := Instance{
+					Programs: map[string]string{"node": "/bin/node"},
+					Expand:   func(s string) (string, error) { return Expand(s, map[string]string{"V": "r1"}) },
+					Spec:     spec.Service{SelfTest: []spec.Check{{Exec: []string{"node", "--version", "{{.V}}"}, Contains: "{{.V}}"}}},
+				}
+				wantErr(t, SelfTest(t.Context(), test.rt, inst, steady{})[0], test.err)
+			})
+		})
+	}
+}
+
+func TestHangingCheckEndsAtItsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := &fakeRuntime{exec: func(ctx context.Context, _ []string, _ io.Writer) (Exit, error) {
+			<-ctx.Done()
+			return Exit{}, ctx.Err()
+		}}
+		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Exec: []string{"/bin/hang"}, Within: spec.Duration(42 * sec)}}}}
+		began := time.Now()
+		list := SelfTest(t.Context(), rt, inst, steady{})
+		if got := time.Since(began); got != 42*sec {
+			t.Errorf("took %s", got)
+		}
+		wantErr(t, list[0], "it did not end for 42s")
+		wantErr(t, list[1], "not tried")
+	})
+}
+
+// supervised runs a self-test of a service with these lives and no checks but an exec that passes after a while.
+func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life) ([]Result, time.Duration) {
+	t.Helper()
+	began := time.Now()
+	rt := &fakeRuntime{lives: lives, exec: func(context.Context, []string, io.Writer) (Exit, error) {
+		if time.Since(began) < passes {
+			return failed, nil
+		}
+		return fine, nil
+	}}
+	inst.Name = "a.b"
+	inst.Spec.SelfTest = append(inst.Spec.SelfTest, spec.Check{Exec: []string{"/bin/check"}})
+	s := Supervise(t.Context(), rt, inst, Options{})
+	list := SelfTest(t.Context(), rt, inst, s)
+	took := time.Since(began)
+	s.Detach()
+	return list, took
+}
+
+func TestCheckIsPolledUntilItPassesThenHeldStable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, took := supervised(t, Instance{}, 30*sec, life{})
+		if r, bad := Failed(list); bad {
+			t.Error(r)
+		}
+		if took < 35*sec || took > 37*sec {
+			t.Errorf("took %s: 30 s, at most one more pause, and 5 s of being stable", took)
+		}
+	})
+}
+
+func TestCrashLoopIsToldByTheCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, took := supervised(t, Instance{}, time.Hour, life{d: sec, exit: failed})
+		wantErr(t, list[0], "exit code 1 for 1m0s; the service ended meanwhile, last with exit code 1")
+		if took != time.Minute {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestServiceGoneForGoodEndsTheTestEarly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inst := Instance{Spec: spec.Service{Restart: spec.Restart{Policy: "never"}}}
+		list, took := supervised(t, inst, time.Hour, life{d: 3 * sec, exit: shot})
+		wantErr(t, list[0], "the service is gone: killed by signal 11 (segmentation fault)")
+		if took != 3*sec {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestProgramThatCannotRunEndsTheTestAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, took := supervised(t, Instance{}, 0, life{err: errs.Errorf(errs.Invalid, "not a program for this machine's CPU")})
+		wantErr(t, list[0], "start a.b: not a program for this machine's CPU")
+		wantErr(t, list[1], "CPU")
+		if took != 0 {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestServiceThatNeverStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, took := supervised(t, Instance{}, 0, life{err: errors.New("no memory")})
+		wantErr(t, list[0], "the service did not start for 1m0s; start a.b: no memory")
+		if took != time.Minute {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestRestartWhileHeldStableFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, took := supervised(t, Instance{}, 0, life{d: 3 * sec, exit: failed}, life{})
+		wantErr(t, list[0], "")
+		wantErr(t, list[1], "did not stay up for 5s: exit code 1 after 3s")
+		if took != 3*sec {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestOneFailedCheckEndsTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Log: "(", Within: spec.Duration(time.Hour)}}}}
+		list, took := supervised(t, inst, time.Hour, life{})
+		wantErr(t, list[0], "missing closing")
+		wantErr(t, list[1], "given up: another check failed")
+		if took != 0 {
+			t.Errorf("took %s", took)
+		}
+	})
+}
+
+func TestSelfTestEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), sec)
+		defer cancel()
+		rt := &fakeRuntime{exec: func(context.Context, []string, io.Writer) (Exit, error) { return failed, nil }}
+		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Exec: []string{"/bin/check"}}}}}
+		began := time.Now()
+		if list := SelfTest(ctx, rt, inst, steady{}); list[0].OK || time.Since(began) != sec {
+			t.Errorf("got %v after %s", list, time.Since(began))
+		}
+	})
+}
