@@ -152,3 +152,22 @@ func (w *walk) walk(ctx context.Context, desc ocispec.Descriptor, depth int) err
 	}
 	return nil
 }
+
+// Reach returns everything that roots reach, each blob once, a document before what it points to. keep, when not nil,
+// says of each descriptor whether to take it; what is not taken is not followed either (the other platforms of an index).
+func Reach(ctx context.Context, g Getter, roots []ocispec.Descriptor, keep func(ocispec.Descriptor) bool) ([]ocispec.Descriptor, error) {
+	var list []ocispec.Descriptor
+	w := walk{g: g, seen: map[digest.Digest]bool{}, visit: func(d ocispec.Descriptor) error {
+		if keep != nil && !keep(d) {
+			return ErrSkip
+		}
+		list = append(list, d)
+		return nil
+	}}
+	for _, root := range roots {
+		if err := w.walk(ctx, root, 0); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}

@@ -98,6 +98,18 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+func TestReach(t *testing.T) {
+	tr := tree{t, open(t)}
+	config, a, b := tr.blob("{}"), tr.blob("a"), tr.blob("b")
+	m1, m2 := tr.manifest(config, a), tr.manifest(config, b)
+	got, err := Reach(t.Context(), tr.s, []ocispec.Descriptor{m1, tr.index(m1, m2)}, func(d ocispec.Descriptor) bool {
+		return d.Digest != m2.Digest
+	})
+	if err != nil || len(got) != 4 || got[0].Digest != m1.Digest || got[2].Digest != a.Digest {
+		t.Errorf("%d descriptors, %v", len(got), err)
+	}
+}
+
 func TestWalkDeep(t *testing.T) {
 	tr := tree{t, open(t)}
 	d := tr.blob("bottom")
