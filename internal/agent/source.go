@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +12,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -80,8 +80,8 @@ func onlyChannel(src Source) (string, error) {
 	var found []string
 	if l, ok := src.(interface{ MetadataNames() []string }); ok {
 		for _, name := range l.MetadataNames() {
-			if c := channelOf(name); c != "" && !slices.Contains(found, c) {
-				found = append(found, c)
+			if c := release.MetadataChannel(name); c != "" && !slices.Contains(found, string(c)) {
+				found = append(found, string(c))
 			}
 		}
 	}
@@ -94,23 +94,6 @@ func onlyChannel(src Source) (string, error) {
 	}
 	return "", errs.Hint(errs.Errorf(errs.Invalid, "%s: carries several channels: %s", src.Name(), strings.Join(found, ", ")),
 		"name the one to follow: --channel %s", found[0])
-}
-
-// channelOf returns the channel of a metadata file's name, "3.channel%2Flive.json", or "".
-func channelOf(name string) string {
-	_, role, ok := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
-	if !ok {
-		return ""
-	}
-	role, err := url.PathUnescape(role)
-	if err != nil {
-		return ""
-	}
-	channel, ok := strings.CutPrefix(role, "channel/")
-	if !ok {
-		return ""
-	}
-	return channel
 }
 
 // volumeFiles returns what may be a volume or depot among what pattern matches and, for a directory, what it holds.

@@ -240,7 +240,7 @@ func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOp
 		return c, err
 	}
 	s.Fingerprint = repo.Fingerprint()
-	c.Trust, err = metadata(ctx, repo)
+	c.Trust, err = metadata(ctx, repo, s.Channel)
 	return c, err
 }
 
@@ -323,14 +323,18 @@ func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent 
 	return list
 }
 
-// metadata returns the files that a client needs.
-func metadata(ctx context.Context, repo *trust.Repository) (map[string][]byte, error) {
+// metadata returns the files that a client of channel ch needs. Other channels stay out: a node that is told no channel
+// takes the only one there is.
+func metadata(ctx context.Context, repo *trust.Repository, ch release.Channel) (map[string][]byte, error) {
 	names, err := repo.Names()
 	if err != nil {
 		return nil, err
 	}
 	files := make(map[string][]byte, len(names))
 	for _, name := range names {
+		if other := release.MetadataChannel(name); other != "" && other != ch {
+			continue
+		}
 		if files[name], err = repo.Metadata(ctx, name, trust.MaxTargets); err != nil {
 			return nil, err
 		}

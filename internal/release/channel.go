@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -108,6 +109,24 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 // AnnotationChannel names, on each release in the index.json of a volume, the channel that was sealed. It is not signed:
 // it only says what to install when nobody says otherwise; what the channel runs is signed.
 const AnnotationChannel = "dev.overland.channel"
+
+// MetadataChannel returns the channel whose statements the metadata file name holds ("3.channel%2Flive.json"), or "" for
+// any other file.
+func MetadataChannel(name string) Channel {
+	_, role, ok := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
+	if !ok {
+		return ""
+	}
+	role, err := url.PathUnescape(role)
+	if err != nil {
+		return ""
+	}
+	channel, ok := strings.CutPrefix(role, "channel/")
+	if !ok {
+		return ""
+	}
+	return Channel(channel)
+}
 
 // SealedChannel returns the channel named in index, the index.json of a volume. The error is of kind Invalid.
 func SealedChannel(index []byte) (Channel, error) {
