@@ -6,11 +6,11 @@
 //	agent/SLOT/overland-agent   one version of the program; SLOT is the first 16 hex digits of its sha256
 //	agent/SLOT/refused          why this version was taken back; it is never tried again
 //	agent/current → SLOT        what the supervisor starts
-//	agent/good → SLOT           what last proved itself; the service file starts this one
+//	agent/good → SLOT           what last proved itself; the service file and the link lead here
 //	agent/intent.json           a switch that is being tried: to, from, tries left
 //	agent/lock                  held by the one supervisor
 //
-// Outside DIR there are at most two more: /usr/local/bin/overland-agent, a link to agent/current, and one service file.
+// Outside DIR there are at most two more: /usr/local/bin/overland-agent, a link to agent/good, and one service file.
 // Nothing that install did not make is changed or removed.
 //
 // Parties: the service manager starts the supervisor; the supervisor starts the agent ("run") and gives it a pipe; the

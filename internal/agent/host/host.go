@@ -229,7 +229,7 @@ func (h *Host) placeLink() (bool, error) {
 	if err := h.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return false, fmt.Errorf("no program on the path: %w", err)
 	}
-	if err := h.FS.Symlink(h.slots().ProgramPath(), path); err != nil {
+	if err := h.FS.Symlink(h.slots().GoodPath(), path); err != nil {
 		return false, fmt.Errorf("no program on the path: %w", err)
 	}
 	h.say("program %s", LinkPath)
@@ -238,7 +238,7 @@ func (h *Host) placeLink() (bool, error) {
 
 func (h *Host) ownsLink() bool {
 	to, err := os.Readlink(h.at(LinkPath))
-	return err == nil && to == h.slots().ProgramPath()
+	return err == nil && to == h.slots().GoodPath()
 }
 
 // unplaceable reports whether err says that a file cannot be there, which a node can live with.

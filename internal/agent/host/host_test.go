@@ -123,7 +123,7 @@ func TestInstallAndUninstall(t *testing.T) {
 			if diff := cmp.Diff([]string{tt.file, LinkPath}, tree(t, h.Root)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
-			if got, _ := os.Readlink(h.at(LinkPath)); got != h.Dir+"/agent/current/overland-agent" {
+			if got, _ := os.Readlink(h.at(LinkPath)); got != h.Dir+"/agent/good/overland-agent" {
 				t.Errorf("link leads to %s", got)
 			}
 

@@ -48,6 +48,24 @@ type Trial struct {
 	Stable time.Duration // how long it must then stay up
 }
 
+// The environment variables that change the defaults of a Trial: durations like "30s". A slow machine may need more.
+const (
+	ReadyEnv  = "OVERLAND_AGENT_READY"
+	StableEnv = "OVERLAND_AGENT_STABLE"
+)
+
+// trialFromEnv returns the Trial that the environment asks for. What is no duration counts as not set.
+func trialFromEnv() Trial {
+	get := func(name string) time.Duration {
+		d, err := spec.ParseDuration(os.Getenv(name))
+		if err != nil {
+			return 0
+		}
+		return time.Duration(d)
+	}
+	return Trial{Ready: get(ReadyEnv), Stable: get(StableEnv)}
+}
+
 // intent is a switch that is being tried. Lengths are measured from each start with the monotonic clock, because a
 // node's time of day may be wrong; tries is what bounds a machine that loses power during every try.
 type intent struct {
@@ -80,10 +98,9 @@ func (s Slots) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Dir, "agent"}, parts...)...)
 }
 
-// ProgramPath returns the path of current's program, which is what the link in /usr/local/bin points to.
-func (s Slots) ProgramPath() string { return s.path("current", Program) }
-
-// GoodPath returns the path of the program that last proved itself.
+// GoodPath returns the path of the program that last proved itself: what the service file and the link in
+// /usr/local/bin lead to. (Not current: a person who asks for the status while a version that hangs is being tried
+// would wait with it.)
 func (s Slots) GoodPath() string { return s.path("good", Program) }
 
 // Stage puts the program named d into its slot: place must make the file at the path it is given (a hard link or a
@@ -227,7 +244,7 @@ func (s Slots) Upgrade(ctx context.Context, d digest.Digest, path string) (bool,
 	if err != nil {
 		return false, err
 	}
-	return s.Arm(slot, Trial{})
+	return s.Arm(slot, trialFromEnv())
 }
 
 // Versions reports which versions there are. It never fails: what cannot be read is left empty.

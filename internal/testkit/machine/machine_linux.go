@@ -35,7 +35,7 @@ type Options struct {
 	Writable map[string]string
 	Env      []string  // environment of everything run inside, KEY=VALUE
 	First    []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
-	Output   io.Writer // where First writes; nil = nowhere
+	Output   io.Writer `json:"-"` // where First writes; nil = nowhere
 	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
 	// machine's own user namespace and nowhere else.
 	Interpreters []string

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"overland/internal/pipeline"
+	"overland/internal/platform"
+	"overland/internal/release"
+	"overland/internal/spec"
+	"overland/internal/testkit/bins"
+)
+
+const (
+	address = "127.0.0.1:8099"
+	channel = release.Channel("live")
+)
+
+// site is an operator with one application, hello, whose versions and agents a test chooses.
+type site struct {
+	t    *testing.T
+	dir  string
+	root string // fingerprint
+	plat platform.Platform
+}
+
+func newSite(t *testing.T, plat platform.Platform) *site {
+	t.Helper()
+	s := &site{t: t, dir: t.TempDir(), plat: plat}
+	repo, err := s.open("").InitTrust(t.Context(), nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.root = string(repo.Fingerprint())
+	return s
+}
+
+func (s *site) open(agents string) *pipeline.Pipeline {
+	s.t.Helper()
+	p, err := pipeline.Open(filepath.Join(s.dir, "site"), pipeline.Options{Agents: agents})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// seal releases hello in a version, with extra arguments, and returns a volume with it and the agents in folder agents.
+func (s *site) seal(version, agents string, args ...string) string {
+	s.t.Helper()
+	ctx := s.t.Context()
+	p := s.open(agents)
+	path, err := builder.Build(ctx, bins.Hello, s.plat, "")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer f.Close()
+	d, size, err := p.Depot().Put(ctx, io.Reader(f), "", -1)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := release.Release{
+		App: "hello", Version: version,
+		Artifacts: []release.Artifact{{
+			Name: "hello", Platform: s.plat, File: "hello", Kind: release.KindBinary,
+			Blob: release.Blob{Digest: d, Size: size},
+		}},
+		Services: map[string]spec.Service{"web": {
+			Artifact: "hello", Runtime: "process",
+			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
+			Volumes:  map[string]string{"data": "/data"},
+			SelfTest: []spec.Check{{HTTP: "http://" + address + "/", Contains: "version {{.Release.Version}}", Within: spec.Duration(patience(s.plat, 3*time.Second))}},
+			Stable:   spec.Duration(100 * time.Millisecond),
+		}},
+	}
+	desc, err := release.Write(ctx, p.Depot(), r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	repo, err := p.Repository()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := release.Publish(ctx, repo, r.Ref(), desc); err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := release.Promote(ctx, repo, r.Ref(), channel); err != nil {
+		s.t.Fatal(err)
+	}
+	out := filepath.Join(s.dir, version+".volume")
+	if _, err := p.Seal(ctx, pipeline.SealOptions{Channel: channel, Out: out}); err != nil {
+		s.t.Fatal(err)
+	}
+	return "/mnt/" + filepath.Base(out)
+}
+
+// patience is d, longer where qemu does the work.
+func patience(p platform.Platform, d time.Duration) time.Duration {
+	if p != "linux/amd64" {
+		return 10 * d
+	}
+	return d
+}
