@@ -96,10 +96,14 @@ func flagName(f *pflag.Flag) string {
 	if f.Shorthand != "" {
 		name = "-" + f.Shorthand + ", " + name
 	}
-	if t := f.Value.Type(); t != "bool" {
-		name += " " + t
+	switch t := f.Value.Type(); t {
+	case "bool":
+		return name
+	case "stringSlice":
+		return name + " list"
+	default:
+		return name + " " + t
 	}
-	return name
 }
 
 var roffEscapes = strings.NewReplacer(`\`, `\e`, "-", `\-`)

@@ -2,7 +2,7 @@ package cli
 
 import "github.com/spf13/cobra"
 
-// verbs returns the verbs in the order of the way from a commit to a node.
+// verbs returns the verbs, in the order of the way from a commit to a node; help sorts them.
 func (a *app) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.init(), a.build(), a.release(), a.promote(), a.rollback(), a.channel(), a.seal(), a.inspect(),

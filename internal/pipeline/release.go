@@ -24,11 +24,15 @@ func (p *Pipeline) Release(ctx context.Context, o SourceOptions) (*Released, err
 	if err != nil {
 		return nil, err
 	}
-	return p.release(ctx, repo, o)
+	src, err := LoadSource(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.release(ctx, repo, src)
 }
 
-func (p *Pipeline) release(ctx context.Context, repo *trust.Repository, o SourceOptions) (*Released, error) {
-	b, err := p.Build(ctx, BuildOptions{Source: o})
+func (p *Pipeline) release(ctx context.Context, repo *trust.Repository, src *Source) (*Released, error) {
+	b, err := p.build(ctx, src, BuildOptions{})
 	if err != nil {
 		return nil, err
 	}

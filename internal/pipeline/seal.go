@@ -97,7 +97,7 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 		return nil, err
 	}
 	s.NewKeys, s.Channel = made, release.Local
-	if s.Released, err = p.release(ctx, repo, o.Source); err != nil {
+	if s.Released, err = p.release(ctx, repo, src); err != nil {
 		return nil, err
 	}
 	_, err = release.Promote(ctx, repo, s.Released.Ref, release.Local)

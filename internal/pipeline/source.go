@@ -64,6 +64,7 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		if err := refuseDirty(s.Commit, fromFolder); err != nil {
 			return nil, err
 		}
+		s.warnNew(fromFolder)
 	}
 	s.App, err = yamlspec.Parse(s.Spec, spec.FileName)
 	return s, err
@@ -86,22 +87,44 @@ func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	return true, nil
 }
 
-// refuseDirty returns an error when the folder differs from c in more than a new overland.yaml.
+// refuseDirty returns an error when the folder changes a file of c: what is seen there would not be what is built.
 func refuseDirty(c source.Commit, newSpec bool) error {
-	changed := c.Changed
-	if newSpec {
-		changed = slices.DeleteFunc(slices.Clone(changed), func(path string) bool { return path == spec.FileName })
-	}
-	if !c.Dirty || len(changed) == 0 {
+	changed := except(c.Modified, newSpec)
+	if len(changed) == 0 {
 		return nil
 	}
-	const show = 3
-	list := strings.Join(changed[:min(show, len(changed))], ", ")
-	if len(changed) > show {
-		list += ", …"
-	}
-	return errs.Hint(errs.Errorf(errs.Invalid, "the folder differs from commit %.12s: %s", c.Hash, list),
+	return errs.Hint(errs.Errorf(errs.Invalid, "the folder differs from commit %.12s: %s", c.Hash, some(changed)),
 		"commit it, or build the commit without it (--rev HEAD), or the folder as it is (--dirty)")
+}
+
+// warnNew warns of files that are not in the commit, and so not in what is built.
+func (s *Source) warnNew(newSpec bool) {
+	var list []string
+	for _, path := range except(s.Commit.Changed, newSpec) {
+		if !slices.Contains(s.Commit.Modified, path) {
+			list = append(list, path)
+		}
+	}
+	if len(list) > 0 {
+		s.Warnings = append(s.Warnings, "not in the commit, so not built: "+some(list))
+	}
+}
+
+// except returns list without overland.yaml when that is new: it was warned of already.
+func except(list []string, newSpec bool) []string {
+	if !newSpec {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(path string) bool { return path == spec.FileName })
+}
+
+func some(list []string) string {
+	const show = 3
+	text := strings.Join(list[:min(show, len(list))], ", ")
+	if len(list) > show {
+		text += ", …"
+	}
+	return text
 }
 
 func (s *Source) specDigest() digest.Digest { return digest.Of(s.Spec) }

@@ -45,32 +45,36 @@ func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	return c, nil
 }
 
-// changed returns the paths that git status names. Filters named by the repository's own configuration would be run by
+// changed returns the paths that git status names, and those of them that git tracks. Filters named by the repository's own configuration would be run by
 // it, so they are switched off one by one.
-func (r *Repo) changed(ctx context.Context) ([]string, error) {
+func (r *Repo) changed(ctx context.Context) (all, tracked []string, err error) {
 	filters, err := output(ctx, r.dir, 1<<20, nil, "config", "-z", "--name-only", "--get-regexp",
 		`^filter\..*\.(clean|smudge|process|required)$`)
 	if err != nil && !saysNothing(err) {
-		return nil, fmt.Errorf("read the repository's filters: %w", err)
+		return nil, nil, fmt.Errorf("read the repository's filters: %w", err)
 	}
 	cmd := command(ctx, r.dir, "status", "--porcelain=v1", "-z", "--no-renames",
 		"--untracked-files=all", "--ignore-submodules=all")
 	cmd.Env = append(cmd.Env, without(string(filters))...)
 	out, err := run(ctx, cmd, maxList)
 	if err != nil {
-		return nil, fmt.Errorf("compare the folder with its commit: %w", err)
+		return nil, nil, fmt.Errorf("compare the folder with its commit: %w", err)
 	}
-	var list []string
 	for line := range strings.SplitSeq(string(out), "\x00") {
 		if len(line) > 3 {
-			list = append(list, line[3:])
+			all = append(all, line[3:])
+			if !strings.HasPrefix(line, "??") {
+				tracked = append(tracked, line[3:])
+			}
 		}
 	}
+	return atMost(all), atMost(tracked), nil
+}
+
+// atMost returns the first maxChanged of list, sorted.
+func atMost(list []string) []string {
 	slices.Sort(list)
-	if len(list) > maxChanged {
-		list = list[:maxChanged:maxChanged]
-	}
-	return list, nil
+	return slices.Clip(list[:min(len(list), maxChanged)])
 }
 
 // without returns the environment that empties the settings named in names, which ends each with a zero byte. It is the

@@ -31,6 +31,8 @@ type Commit struct {
 	// (Repo.Dirty).
 	Dirty   bool
 	Changed []string // the paths that differ, sorted, at most 100
+	// Modified is Changed without the files that git does not track: new ones are no part of any commit.
+	Modified []string
 }
 
 // Working reports whether the content is the folder's and not a commit's.
@@ -76,7 +78,7 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (Commit, error) {
 	if err != nil || r.bare || (rev != "" && rev != "HEAD") {
 		return c, err
 	}
-	if c.Changed, err = r.changed(ctx); err != nil {
+	if c.Changed, c.Modified, err = r.changed(ctx); err != nil {
 		return Commit{}, err
 	}
 	c.Dirty = len(c.Changed) > 0

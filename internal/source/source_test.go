@@ -244,7 +244,7 @@ func TestCheckoutIsTheCommit(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("checkout (-want +got):\n%s", diff)
 	}
-	if c := r.resolve(""); !c.Dirty || !cmp.Equal(c.Changed, []string{"new", "secret"}) {
+	if c := r.resolve(""); !c.Dirty || !cmp.Equal(c.Changed, []string{"new", "secret"}) || len(c.Modified) > 1 {
 		t.Errorf("Dirty %v, Changed %v", c.Dirty, c.Changed)
 	}
 	if err := r.open().Checkout(t.Context(), c, r.dir); errs.KindOf(err) != errs.Conflict {

@@ -1,0 +1,294 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/errs"
+)
+
+// run runs the program in dir's site with args, and returns the exit code and both streams.
+func run(ctx context.Context, env map[string]string, args ...string) (code int, stdout, stderr string) {
+	var out, msg bytes.Buffer
+	code = Run(ctx, Env{
+		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &msg,
+		Getenv: func(name string) string { return env[name] },
+	})
+	return code, out.String(), msg.String()
+}
+
+// TestHelp holds what every verb's help must have: one line, one paragraph, examples of itself.
+func TestHelp(t *testing.T) {
+	for _, c := range allVerbs((&app{}).root())[1:] {
+		if c.HasSubCommands() {
+			continue
+		}
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") || strings.Contains(c.Short, "\n") {
+			t.Errorf("%s: its line is %q", c.CommandPath(), c.Short)
+		}
+		if !strings.HasSuffix(c.Long, ".") || strings.Contains(c.Long, "\n\n") {
+			t.Errorf("%s: %q is not one paragraph", c.CommandPath(), c.Long)
+		}
+		for line := range strings.Lines(c.Example) {
+			if !strings.HasPrefix(line, c.CommandPath()) {
+				t.Errorf("%s: example %q is of another verb", c.CommandPath(), line)
+			}
+		}
+	}
+}
+
+func TestHelpNamesTheExitCodes(t *testing.T) {
+	code, out, _ := run(t.Context(), nil, "--help")
+	if code != 0 || !strings.Contains(out, errs.ExitCodes) {
+		t.Errorf("exit code %d, help %q", code, out)
+	}
+}
+
+// TestReferenceIsCurrent fails when the tree has changed and go generate was not run.
+func TestReferenceIsCurrent(t *testing.T) {
+	for name, want := range map[string][]byte{"cli.md": Reference(), "exit-codes.md": ExitCodes()} {
+		got, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", name))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("docs/reference/%s is not what the tree says (%v): go generate ./internal/cli", name, err)
+		}
+	}
+}
+
+func TestManPages(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "man1")
+	if code, _, msg := run(t.Context(), nil, "man", "--dir", dir); code != 0 {
+		t.Fatal(msg)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "overland-channel-show.1"))
+	if err != nil || !strings.HasPrefix(string(b), ".TH OVERLAND\\-CHANNEL\\-SHOW 1 ") {
+		t.Errorf("page %q, %v", b, err)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish"} {
+		if code, out, msg := run(t.Context(), nil, "completion", shell); code != 0 || !strings.Contains(out, "overland") {
+			t.Errorf("%s: exit code %d %s", shell, code, msg)
+		}
+	}
+}
+
+// TestExamples runs every example of every verb's help, each verb in a copy of a site that has releases of the
+// application wallet on the channels staging and live, keys and a volume.
+func TestExamples(t *testing.T) {
+	site, versions := newSite(t)
+	for _, c := range allVerbs((&app{}).root())[1:] {
+		if c.Example == "" || c.HasSubCommands() {
+			continue
+		}
+		t.Run(strings.ReplaceAll(c.CommandPath(), " ", "-"), func(t *testing.T) { runExamples(t, site, versions, c) })
+	}
+}
+
+func runExamples(t *testing.T, site string, versions []string, c *cobra.Command) {
+	work := filepath.Join(t.TempDir(), "work")
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", site, work).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Chdir(filepath.Join(work, "wallet"))
+	env := siteEnv(work)
+	_, fingerprint, _ := run(t.Context(), env, "trust", "show", "--json")
+	_, fingerprint, _ = strings.Cut(fingerprint, `"fingerprint": "`)
+	fingerprint, _, _ = strings.Cut(fingerprint, `"`)
+	prepareFor(t, env, c.CommandPath())
+	for line := range strings.Lines(c.Example) {
+		line = strings.NewReplacer("r412.abcdef012345", versions[0], "FINGERPRINT", fingerprint).Replace(strings.TrimSpace(line))
+		args := strings.Fields(line)[1:]
+		switch c.CommandPath() {
+		case "overland init":
+			args = append(args, "--yes")
+		case "overland trust init":
+			// Its examples are ways to begin where nothing is.
+			for _, dir := range []string{"trust", "keys"} {
+				if err := os.RemoveAll(filepath.Join(env["OVERLAND_HOME"], dir)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		case "overland rollback":
+			// Each of its examples is the first.
+			if code, _, msg := run(t.Context(), env, "promote", "wallet@"+versions[1], "--to", "live"); code != 0 {
+				t.Fatal(msg)
+			}
+		}
+		ctx := t.Context()
+		if c.CommandPath() == "overland site run" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithCancel(ctx)
+			defer cancel()
+			runUntilPrinted(t, ctx, cancel, env, args)
+			continue
+		}
+		if code, _, msg := run(ctx, env, args...); code != 0 {
+			t.Errorf("%s\nexit code %d: %s", line, code, msg)
+		}
+	}
+}
+
+// prepareFor brings about what the examples of a verb take for granted.
+func prepareFor(t *testing.T, env map[string]string, verb string) {
+	t.Helper()
+	must := func(args ...string) {
+		if code, _, msg := run(t.Context(), env, args...); code != 0 {
+			t.Fatalf("%v: %s", args, msg)
+		}
+	}
+	switch verb {
+	case "overland key new":
+		removeKey(t, env, "alice")
+	case "overland trust add-signer", "overland trust remove-signer":
+		must("trust", "add-signer", "channel/live", "bob")
+		data, err := os.ReadFile(filepath.Join(env["OVERLAND_HOME"], "keys", "alice.pub"))
+		if err == nil {
+			err = os.WriteFile("alice.pub", data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	case "overland trust sign", "overland trust unstage":
+		must("trust", "add-signer", "channel/live", "bob", "--threshold", "2")
+		key := filepath.Join(env["OVERLAND_HOME"], "keys", "bob.key")
+		if err := os.Rename(key, key+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, msg := run(t.Context(), env, "rollback", "live", "wallet"); code != errs.Partial.Exit() {
+			t.Fatalf("exit code %d: %s", code, msg)
+		}
+		if err := os.Rename(key+".away", key); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func removeKey(t *testing.T, env map[string]string, name string) {
+	t.Helper()
+	for _, ending := range []string{".key", ".pub"} {
+		if err := os.Remove(filepath.Join(env["OVERLAND_HOME"], "keys", name+ending)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// runUntilPrinted runs a verb that goes on until it is stopped, and stops it when it has printed its first line.
+func runUntilPrinted(t *testing.T, ctx context.Context, stop func(), env map[string]string, args []string) {
+	t.Helper()
+	out := &firstWrite{done: stop}
+	Run(ctx, Env{
+		Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: &bytes.Buffer{},
+		Getenv: func(name string) string { return env[name] },
+	})
+	if !strings.HasPrefix(out.text(), "https://127.0.0.1:") {
+		t.Errorf("%v printed %q", args, out.text())
+	}
+}
+
+// firstWrite calls done at the first write to it.
+type firstWrite struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	done func()
+}
+
+func (w *firstWrite) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	defer w.done()
+	return w.b.Write(p)
+}
+
+func (w *firstWrite) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+func siteEnv(work string) map[string]string {
+	return map[string]string{"OVERLAND_HOME": filepath.Join(work, "home"), "OVERLAND_AGENTS": filepath.Join(work, "agents")}
+}
+
+// newSite returns a folder with wallet/ (a repository of two commits), home/ and agents/, and the two versions.
+func newSite(t *testing.T) (dir string, versions []string) {
+	t.Helper()
+	dir = t.TempDir()
+	repo, agent := filepath.Join(dir, "wallet"), filepath.Join(dir, "agents", "linux-amd64", "overland-agent")
+	write := func(path, text string) {
+		t.Helper()
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git := func(args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "git", append([]string{"-C", repo, "-c", "user.name=t", "-c", "user.email=t@example.org"}, args...)...)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	must := func(args ...string) string {
+		t.Helper()
+		code, out, msg := run(t.Context(), siteEnv(dir), args...)
+		if code != 0 {
+			t.Fatalf("%v: %s", args, msg)
+		}
+		return out
+	}
+	write(agent, "#!/bin/sh\n")
+	write(filepath.Join(repo, "go.mod"), "module example.org/wallet\n\ngo 1.26.0\n\ntoolchain go1.26.8\n")
+	write(filepath.Join(repo, "overland.yaml"), "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    go: .\n    platforms: [linux/amd64]\n"+
+		"services:\n  wallet:\n    artifact: wallet\n    runtime: process\n")
+	must("trust", "init")
+	must("key", "new", "alice")
+	must("key", "new", "bob")
+	for i, text := range []string{"one", "two"} {
+		write(filepath.Join(repo, "main.go"), "package main\n\nfunc main() { println(\""+text+"\") }\n")
+		if i == 0 {
+			git("init", "-q")
+		}
+		git("add", "-A")
+		git("commit", "-q", "-m", text)
+		ref := strings.TrimSpace(must("release", repo))
+		versions = append(versions, strings.TrimPrefix(ref, "wallet@"))
+		must("promote", ref, "--to", "staging")
+		must("promote", "--from", "staging", "--to", "live")
+	}
+	must("seal", "--channel", "live", "-o", filepath.Join(repo, "live.volume"))
+	return dir, versions
+}
+
+func TestSizes(t *testing.T) {
+	for s, want := range map[string]int64{"": 0, "700": 700, "650MiB": 650 << 20, "2GB": 2e9, "1G": 1 << 30} {
+		if got, err := parseSize(s); err != nil || got != want {
+			t.Errorf("parseSize(%q) = %d, %v, want %d", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"-1", "0", "x", "1.5GB", "9999999999TB", "5 GB", "GB"} {
+		if _, err := parseSize(s); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("parseSize(%q): error = %v, want invalid", s, err)
+		}
+	}
+	if got := []string{size(999), size(17_400_000)}; !slices.Equal(got, []string{"999 B", "17.4 MB"}) {
+		t.Errorf("sizes = %q", got)
+	}
+	if got := when(time.Time{}); got != "-" {
+		t.Errorf("no time = %q", got)
+	}
+}
