@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -228,6 +229,7 @@ func (a *Agent) collect(ctx context.Context) {
 	if _, err := a.depot.Collect(ctx, roots); err != nil {
 		a.o.Log.Warn("old blobs were not removed", keyError, err)
 	}
+	debug.FreeOSMemory() // what staging took; small machines have little
 }
 
 // resume brings the node to where its state says it should be: it decides an undecided switch, or starts or adopts

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+)
+
+// TestDamagedFiles damages each file below a node that runs r1, one at a time: the next agent keeps the service, and a
+// newer volume is installed, or refused with words that say what to do.
+func TestDamagedFiles(t *testing.T) {
+	damages := map[string]func(b []byte) []byte{
+		"empty":   func([]byte) []byte { return nil },
+		"half":    func(b []byte) []byte { return b[:len(b)/2] },
+		"garbage": func([]byte) []byte { return bytes.Repeat([]byte{0xfe, '{', 0}, 500) },
+	}
+	w := newWorld(t)
+	one, two := w.wallet(v1, "up one"), w.wallet(v2, "up two")
+	w.mustInstall(one)
+	var files []string
+	must(t, filepath.WalkDir(w.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			rel, _ := filepath.Rel(w.dir, path)
+			files = append(files, rel)
+		}
+		return err
+	}))
+	must(t, w.open().Uninstall(t.Context(), true))
+	for _, file := range files {
+		if strings.HasSuffix(file, ".log") || strings.HasSuffix(file, "lock") {
+			continue // nothing is read back from these
+		}
+		for name, damage := range damages {
+			t.Run(strings.ReplaceAll(file, "/", " ")+" "+name, func(t *testing.T) {
+				w.t, w.dir = t, filepath.Join(t.TempDir(), "node")
+				w.Boot()
+				w.mustInstall(one)
+				path := filepath.Join(w.dir, file)
+				b, err := os.ReadFile(path)
+				must(t, err)
+				must(t, os.Remove(path)) // not through a hard link: the program is another file
+				must(t, os.WriteFile(path, damage(b), 0o755))
+				w.Calls()
+				r, err := w.install(two, InstallOptions{})
+				switch {
+				case err == nil && r.Outcome == Installed:
+					w.runs("wallet.node: up two")
+				case err == nil:
+					t.Errorf("report: %+v", r)
+				case errs.HintOf(err) == "":
+					t.Errorf("the error does not say what to do: %v", err)
+				default:
+					t.Logf("%s: %s", errs.KindOf(err), errs.Explain(err))
+					w.runs("wallet.node: up one")
+				}
+			})
+		}
+	}
+}
