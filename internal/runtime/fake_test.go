@@ -39,6 +39,8 @@ func (r *fakeRuntime) Start(context.Context, Instance) (Process, error) {
 }
 
 func (r *fakeRuntime) Adopt(context.Context, Instance) (Process, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	p := r.adopt
 	r.adopt = nil
 	return p, p != nil
@@ -46,6 +48,13 @@ func (r *fakeRuntime) Adopt(context.Context, Instance) (Process, bool) {
 
 func (r *fakeRuntime) Exec(ctx context.Context, _ Instance, argv []string, out io.Writer) (Exit, error) {
 	return r.exec(ctx, argv, out)
+}
+
+// started returns how many processes were started.
+func (r *fakeRuntime) started() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.starts)
 }
 
 // waits returns the times between starts.

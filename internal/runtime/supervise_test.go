@@ -122,8 +122,8 @@ func TestStopWhileWaiting(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}}}
 		s := Supervise(t.Context(), rt, Instance{}, Options{})
 		time.Sleep(1500 * time.Millisecond)
-		if err := s.Stop(t.Context()); err != nil || s.Status().State != Stopped || len(rt.starts) != 1 {
-			t.Errorf("got %v, %+v, %d starts", err, s.Status(), len(rt.starts))
+		if err := s.Stop(t.Context()); err != nil || s.Status().State != Stopped || rt.started() != 1 {
+			t.Errorf("got %v, %+v, %d starts", err, s.Status(), rt.started())
 		}
 	})
 }
@@ -169,8 +169,8 @@ func TestRunningCopyIsAdopted(t *testing.T) {
 		rt := &fakeRuntime{adopt: p, lives: []life{{}}}
 		s := Supervise(t.Context(), rt, Instance{}, Options{})
 		synctest.Wait()
-		if st := s.Status(); st.PID != 77 || !st.Adopted || st.Restarts != 0 || len(rt.starts) != 0 {
-			t.Errorf("got %+v and %d starts", st, len(rt.starts))
+		if st := s.Status(); st.PID != 77 || !st.Adopted || st.Restarts != 0 || rt.started() != 0 {
+			t.Errorf("got %+v and %d starts", st, rt.started())
 		}
 		time.Sleep(2 * time.Minute)
 		if st := s.Status(); st.PID == 77 || st.Adopted || st.Restarts != 1 {
