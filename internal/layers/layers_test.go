@@ -1,0 +1,287 @@
+package layers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "overland/"
+
+// floors lists every package of the house, below internal/. A package may import those of lower floors and of its own
+// room: the packages whose path begins with the same name.
+var floors = [][]string{
+	0: {"digest", "fsx", "clock", "errs", "platform", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
+	1: {"store", "trust", "trust/conformance", "source"},
+	2: {"fetch", "volume"},
+	3: {"release", "runtime", "runtime/process"},
+	4: {"build", "build/golang"},
+	5: {"pipeline", "agent", "agent/host", "agent/node"},
+	6: {"api"},
+	7: {"site"},
+	8: {"cli", "cli/nodecli"},
+}
+
+// outside lists the packages that stand on no floor: programs, and what only tests and measurements use. They may
+// import any floor; no package of a floor imports them, but for its tests the testkit.
+var outside = []string{
+	"cmd/overland", "cmd/overland-agent", "bench", "demo", "internal/layers",
+	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/crash", "internal/testkit/machine",
+	"internal/testkit/operator",
+}
+
+// neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
+var neighbours = map[[2]string]string{
+	{"spec", "platform"}: "an artifact's spec names the platforms that it is made for",
+	{"spec", "errs"}:     "reading a spec tells a person's mistake from ours",
+}
+
+// pkg is what go list says of a package; paths of this module are without its name.
+type pkg struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func (p pkg) name() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// table returns the floor of each package by its path in the module; -1 is outside.
+func table(floors [][]string, outside []string) map[string]int {
+	t := map[string]int{}
+	for floor, list := range floors {
+		for _, name := range list {
+			t["internal/"+name] = floor
+		}
+	}
+	for _, name := range outside {
+		t[name] = -1
+	}
+	return t
+}
+
+func room(name string) string {
+	first, _, _ := strings.Cut(strings.TrimPrefix(name, "internal/"), "/")
+	return first
+}
+
+// violations returns what is wrong with packages, in words.
+func violations(packages []pkg, floorOf map[string]int) []string {
+	var wrong []string
+	seen := map[string]bool{}
+	for _, p := range packages {
+		seen[p.name()] = true
+		if _, ok := floorOf[p.name()]; !ok {
+			wrong = append(wrong, p.name()+" is on no floor: add it to the table in internal/layers/layers_test.go")
+			continue
+		}
+		for _, to := range p.Imports {
+			wrong = append(wrong, judge(p.name(), to, false, floorOf)...)
+		}
+		for _, to := range slices.Concat(p.TestImports, p.XTestImports) {
+			wrong = append(wrong, judge(p.name(), to, true, floorOf)...)
+		}
+	}
+	for name := range floorOf {
+		if !seen[name] {
+			wrong = append(wrong, name+" is in the table but not in the module")
+		}
+	}
+	slices.Sort(wrong)
+	return slices.Compact(wrong)
+}
+
+// judge returns why the package from may not import to; nothing when it may.
+func judge(from, to string, test bool, floorOf map[string]int) []string {
+	to, ours := strings.CutPrefix(to, module)
+	floor, listed := floorOf[to]
+	own := floorOf[from]
+	where := ""
+	if test {
+		where = " in a test"
+	}
+	switch kit := strings.HasPrefix(to, "internal/testkit/"); {
+	case !ours, own < 0:
+		return nil
+	case kit && test:
+		return nil
+	case !listed:
+		return []string{fmt.Sprintf("%s imports %s, which is on no floor", from, to)}
+	case floor < 0:
+		return []string{fmt.Sprintf("%s imports %s%s, which stands outside of the house", from, to, where)}
+	case floor > own:
+		return []string{fmt.Sprintf("%s (floor %d) imports %s (floor %d)%s: imports point down", from, own, to, floor, where)}
+	case floor == own && room(from) != room(to) && neighbours[[2]string{room(from), room(to)}] == "":
+		return []string{fmt.Sprintf("%s imports %s%s: rooms on one floor do not know each other", from, to, where)}
+	}
+	return nil
+}
+
+func TestFloors(t *testing.T) {
+	for _, system := range []string{"linux", "darwin"} {
+		for _, v := range violations(list(t, system), table(floors, outside)) {
+			t.Errorf("%s: %s", system, v)
+		}
+	}
+}
+
+// The agent must cross a 4 KB/s link and idle in 16 MiB: what it may never carry, with all that is below each.
+var tooHeavy = []string{
+	"text/template", "html/template", "net/http/pprof", "expvar", "testing", "encoding/gob", "encoding/xml", "go", "database/sql",
+	"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/go-containerregistry", "google.golang.org/protobuf",
+	"github.com/klauspost/compress", "github.com/goccy/go-yaml", "gopkg.in", "golang.org/x/tools", "golang.org/x/mod",
+}
+
+// agentRooms are the packages of this module that the agent is made of.
+var agentRooms = []string{
+	"cmd/overland-agent", "internal/cli/nodecli", "internal/agent", "internal/agent/host", "internal/agent/node",
+	"internal/release", "internal/runtime", "internal/runtime/process", "internal/fetch", "internal/volume", "internal/store",
+	"internal/trust", "internal/digest", "internal/fsx", "internal/clock", "internal/errs", "internal/platform", "internal/spec",
+}
+
+func TestAgentCarriesOnlyWhatItNeeds(t *testing.T) {
+	for _, arch := range []string{"amd64", "arm"} {
+		deps := strings.Fields(string(goList(t, []string{"GOOS=linux", "GOARCH=" + arch}, "-deps", "./cmd/overland-agent")))
+		if !slices.Contains(deps, module+"internal/runtime/process") || !slices.Contains(deps, "net/http") {
+			t.Fatalf("this is not the agent's import graph: %d packages", len(deps))
+		}
+		for _, v := range unwanted(deps) {
+			t.Errorf("%s: the agent imports %s; see: go list -deps ./cmd/overland-agent", arch, v)
+		}
+	}
+}
+
+// unwanted returns those of deps that the agent must not hold.
+func unwanted(deps []string) []string {
+	var list []string
+	for _, dep := range deps {
+		below := func(s string) bool { return dep == s || strings.HasPrefix(dep, s+"/") }
+		name, ours := strings.CutPrefix(dep, module)
+		if slices.ContainsFunc(tooHeavy, below) || (ours && !slices.Contains(agentRooms, name)) {
+			list = append(list, dep)
+		}
+	}
+	return list
+}
+
+func TestBrokenFloorsAreFound(t *testing.T) {
+	house := table([][]string{{"digest", "errs"}, {"store", "trust"}, {"fetch", "fetch/peer"}}, []string{"cmd/x", "internal/testkit/link"})
+	imports := func(names ...string) (list []string) {
+		for _, name := range names {
+			list = append(list, module+"internal/"+name)
+		}
+		return list
+	}
+	sound := func() map[string]pkg {
+		m := map[string]pkg{}
+		for name := range house {
+			m[name] = pkg{ImportPath: module + name, Imports: []string{"fmt", "example.org/x"}}
+		}
+		return m
+	}
+	tests := map[string]struct {
+		name string
+		pkg  pkg
+		want string // "" = allowed
+	}{
+		"down":                  {"internal/fetch", pkg{Imports: imports("store", "trust", "digest")}, ""},
+		"own room":              {"internal/fetch", pkg{Imports: imports("fetch/peer")}, ""},
+		"program":               {"cmd/x", pkg{Imports: imports("fetch", "digest")}, ""},
+		"testkit in a test":     {"internal/store", pkg{TestImports: imports("testkit/link")}, ""},
+		"own package in a test": {"internal/store", pkg{XTestImports: imports("store")}, ""},
+		"up":                    {"internal/store", pkg{Imports: imports("fetch")}, "internal/store (floor 1) imports internal/fetch (floor 2): imports point down"},
+		"up in a test":          {"internal/store", pkg{TestImports: imports("fetch")}, "internal/store (floor 1) imports internal/fetch (floor 2) in a test: imports point down"},
+		"up from outside":       {"internal/store", pkg{XTestImports: imports("fetch")}, "internal/store (floor 1) imports internal/fetch (floor 2) in a test: imports point down"},
+		"neighbour":             {"internal/store", pkg{Imports: imports("trust")}, "internal/store imports internal/trust: rooms on one floor do not know each other"},
+		"testkit":               {"internal/store", pkg{Imports: imports("testkit/link")}, "internal/store imports internal/testkit/link, which stands outside of the house"},
+		"program imported":      {"internal/fetch", pkg{TestImports: []string{module + "cmd/x"}}, "internal/fetch imports cmd/x in a test, which stands outside of the house"},
+		"unlisted imported":     {"internal/fetch", pkg{Imports: imports("util")}, "internal/fetch imports internal/util, which is on no floor"},
+		"unlisted":              {"internal/util", pkg{}, "internal/util is on no floor: add it to the table in internal/layers/layers_test.go"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := sound()
+			test.pkg.ImportPath = module + test.name
+			m[test.name] = test.pkg
+			var all []pkg
+			for _, p := range m {
+				all = append(all, p)
+			}
+			got := strings.Join(violations(all, house), "; ")
+			if got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	t.Run("gone", func(t *testing.T) {
+		if got := violations(nil, map[string]int{"internal/x": 0}); len(got) != 1 {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("heavy agent", func(t *testing.T) {
+		deps := []string{"net/http", "goexperiment", "go/ast", "text/template/parse", module + "internal/build", module + "internal/store", "github.com/spf13/cobra"}
+		want := []string{"go/ast", "text/template/parse", module + "internal/build", "github.com/spf13/cobra"}
+		if got := unwanted(deps); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// list returns every package of the module as it is built for system.
+func list(t *testing.T, system string) []pkg {
+	t.Helper()
+	touch(t)
+	out := goList(t, []string{"GOOS=" + system}, "-json=ImportPath,Imports,TestImports,XTestImports", "./...")
+	var all []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, p)
+	}
+}
+
+func goList(t *testing.T, env []string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Dir = root
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="), env...)
+	var diagnosis strings.Builder
+	cmd.Stderr = &diagnosis
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v\n%s", strings.Join(args, " "), err, &diagnosis)
+	}
+	return out
+}
+
+const root = "../.."
+
+// touch looks at every Go file, so that the go command remembers no pass of this test from before one changed.
+func touch(t *testing.T) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && path != root && strings.HasPrefix(entry.Name(), ".") {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") || entry.Name() == "go.mod" {
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
