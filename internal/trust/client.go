@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -37,7 +38,7 @@ type RefreshOptions struct {
 type Freshness struct {
 	Known    bool      // false: offline, there may be newer
 	SignedAt time.Time // when the timestamp was signed; zero when it does not say
-	Expires  time.Time
+	Expires  time.Time // the first of root, timestamp, snapshot and targets to expire
 }
 
 // Client is a node's verified metadata. It is safe for concurrent use, also by several processes.
@@ -45,8 +46,9 @@ type Client struct {
 	dir string
 	o   ClientOptions
 
+	pin atomic.Value // Fingerprint: read while a Refresh waits for a slow link
+
 	mu  sync.Mutex
-	pin Fingerprint
 	set *trustedmetadata.TrustedMetadata // of the last Refresh that succeeded; nil: none did
 	src MetadataSource                   // of that Refresh; nil: only the disk
 }
@@ -58,12 +60,13 @@ const rolesDir = "roles" // below the client's directory: delegated roles, whose
 func OpenClient(dir string, o ClientOptions) (*Client, error) {
 	o.Clock = o.Clock.Or()
 	c := &Client{dir: dir, o: o}
+	c.pin.Store(Fingerprint(""))
 	s, err := loadSeen(dir)
 	if err != nil && !errors.Is(err, ErrDamaged) {
 		return nil, fmt.Errorf("open trust: %w", err)
 	}
 	if s != nil {
-		c.pin = s.Pin
+		c.pin.Store(s.Pin)
 	}
 	return c, nil
 }
@@ -72,11 +75,8 @@ func OpenClient(dir string, o ClientOptions) (*Client, error) {
 func (c *Client) Pinned() bool { return c.Fingerprint() != "" }
 
 // Fingerprint returns the fingerprint of the pinned root version, "" when there is none.
-func (c *Client) Fingerprint() Fingerprint {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.pin
-}
+// It does not wait for a Refresh that is under way.
+func (c *Client) Fingerprint() Fingerprint { return c.pin.Load().(Fingerprint) }
 
 // Pin makes the root version of src whose fingerprint is fp the root of trust of this node. Pinning again what is
 // already trusted changes nothing; another root is refused: a person removes the old one first. errs.Untrusted when
@@ -104,7 +104,7 @@ func (c *Client) Pin(ctx context.Context, src MetadataSource, fp Fingerprint) er
 			return fmt.Errorf("pin %s: root %d: %w", fp, v, err)
 		}
 		if newest == fp {
-			return c.pinRoot(b, fp)
+			return c.pinRoot(ctx, b, fp)
 		}
 	}
 	if newest == "" {
@@ -126,11 +126,11 @@ func (c *Client) PinRoot(ctx context.Context, root []byte) error {
 	if s, err := loadSeen(c.dir); err == nil && s != nil {
 		return c.pinAgain(ctx, nil, s, fp)
 	}
-	return c.pinRoot(root, fp)
+	return c.pinRoot(ctx, root, fp)
 }
 
 // pinRoot writes the pin: the root first, then the statement that it is the one.
-func (c *Client) pinRoot(b []byte, fp Fingerprint) error {
+func (c *Client) pinRoot(ctx context.Context, b []byte, fp Fingerprint) error {
 	set, err := newSet(b)
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
@@ -138,7 +138,7 @@ func (c *Client) pinRoot(b []byte, fp Fingerprint) error {
 	if err := c.o.FS.Mkdir(c.dir, 0o755); err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
-	lock, err := fsx.WaitLock(c.path("lock"))
+	lock, err := waitLock(ctx, c.path("lock"))
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
@@ -151,17 +151,18 @@ func (c *Client) pinRoot(b []byte, fp Fingerprint) error {
 	if err := s.save(c.o.FS, c.dir); err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
-	c.pin, c.set = fp, nil
+	c.pin.Store(fp)
+	c.set, c.src = nil, nil
 	return nil
 }
 
 // pinAgain returns nil when fp is a root that the pinned one leads to.
 func (c *Client) pinAgain(ctx context.Context, src MetadataSource, s *seen, fp Fingerprint) error {
 	if s.Pin == fp {
-		c.pin = fp
+		c.pin.Store(fp)
 		return nil
 	}
-	lock, err := fsx.WaitLock(c.path("lock"))
+	lock, err := waitLock(ctx, c.path("lock"))
 	if err != nil {
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
@@ -184,7 +185,7 @@ func (c *Client) pinAgain(ctx context.Context, src MetadataSource, s *seen, fp F
 }
 
 // load returns what the node has verified, under the lock that the caller ends with the returned function.
-func (c *Client) load() (*seen, func(), error) {
+func (c *Client) load(ctx context.Context) (*seen, func(), error) {
 	s, err := loadSeen(c.dir)
 	if err == nil && s == nil {
 		err := errs.E(errs.Untrusted, ErrNotPinned)
@@ -198,8 +199,8 @@ func (c *Client) load() (*seen, func(), error) {
 		}
 		return nil, nil, err
 	}
-	c.pin = s.Pin
-	lock, err := fsx.WaitLock(c.path("lock"))
+	c.pin.Store(s.Pin)
+	lock, err := waitLock(ctx, c.path("lock"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("trust: %w", err)
 	}
@@ -228,6 +229,21 @@ func (c *Client) sweep() {
 }
 
 func (c *Client) path(name string) string { return filepath.Join(c.dir, name) }
+
+// waitLock takes the lock file path when its holder is done with it, or returns when ctx ends: errs.Conflict.
+func waitLock(ctx context.Context, path string) (*fsx.Lock, error) {
+	for {
+		l, err := fsx.TryLock(path)
+		if err == nil || !errors.Is(err, fsx.ErrLocked) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errs.Errorf(errs.Conflict, "another change is under way: %w: %w", err, ctx.Err())
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
 
 // fetch returns the file name of src. Whatever the source does, no more than limit bytes are used.
 func fetch(ctx context.Context, src MetadataSource, name string, limit int64) ([]byte, error) {

@@ -30,7 +30,7 @@ func (c *Client) Refresh(ctx context.Context, src MetadataSource, o RefreshOptio
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.set, c.src = nil, nil
-	s, unlock, err := c.load()
+	s, unlock, err := c.load(ctx)
 	if err != nil {
 		return Freshness{}, fmt.Errorf("refresh: %w", err)
 	}
@@ -78,7 +78,9 @@ func (r *refresh) run(ctx context.Context) (Freshness, error) {
 	if now := r.o.Clock(); !r.offline && r.src != nil && now.Sub(r.seen.Clock) >= clockStep {
 		r.seen.Clock, r.dirty = now.UTC().Truncate(time.Second), true
 	}
-	return Freshness{Known: !r.offline && r.src != nil, SignedAt: signed, Expires: ts.Expires}, nil
+	expires := slices.MinFunc([]time.Time{r.set.Root.Signed.Expires, ts.Expires, r.set.Snapshot.Signed.Expires,
+		r.set.Targets[metadata.TARGETS].Signed.Expires}, time.Time.Compare)
+	return Freshness{Known: !r.offline && r.src != nil, SignedAt: signed, Expires: expires}, nil
 }
 
 // roots walks from the pinned root through every newer one, those on the disk first, then those of src, and keeps each
@@ -264,7 +266,8 @@ func (r *refresh) newTimestamp(b []byte) error {
 		return err
 	}
 	if v := m.Signed.Version; v < r.seen.Timestamp {
-		return untrusted("timestamp", fmt.Errorf("%w: version %d, and %d was", ErrRollback, v, r.seen.Timestamp))
+		err := untrusted("timestamp", fmt.Errorf("%w: version %d, and %d was", ErrRollback, v, r.seen.Timestamp))
+		return errs.Hint(err, "this node has had newer: use a volume that was sealed later, or the site")
 	}
 	snap := m.Signed.Meta["snapshot.json"].Version
 	if was := r.seen.Versions["snapshot"]; snap < was && m.Signed.Version > r.seen.Timestamp {

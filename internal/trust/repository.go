@@ -153,7 +153,7 @@ func InitRepository(ctx context.Context, dir string, keys *KeyDir, o InitOptions
 	if err := r.write(WireName("root", 1), root); err != nil {
 		return nil, fmt.Errorf("init trust: %w", err)
 	}
-	if err := r.publish(s, now, map[string]*roleMetadata{metadata.TARGETS: r.next(targets, now)}); err != nil {
+	if err := r.publish(s, now, map[string]*roleMetadata{metadata.TARGETS: r.next(targets, now)}, nil); err != nil {
 		return nil, fmt.Errorf("init trust: %w", err)
 	}
 	return r, r.newRoot(root)
@@ -202,20 +202,11 @@ func (r *Repository) Names() ([]string, error) {
 
 // lock waits until no other change, of this process or another, is under way.
 func (r *Repository) lock(ctx context.Context) (func(), error) {
-	for {
-		l, err := fsx.TryLock(filepath.Join(r.dir, "lock"))
-		if err == nil {
-			return func() { _ = l.Unlock() }, nil
-		}
-		if !errors.Is(err, fsx.ErrLocked) {
-			return nil, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errs.Errorf(errs.Conflict, "another change is under way: %w: %w", err, ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-		}
+	l, err := waitLock(ctx, r.path("lock"))
+	if err != nil {
+		return nil, err
 	}
+	return func() { _ = l.Unlock() }, nil
 }
 
 func (r *Repository) path(name string) string { return filepath.Join(r.dir, name) }

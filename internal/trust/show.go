@@ -164,7 +164,7 @@ func (r *Repository) Refresh(ctx context.Context) error {
 	switch {
 	case len(changed) > 0 || s.verify(metadata.SNAPSHOT, s.snapshot) != nil || s.verify(metadata.TARGETS, s.top()) != nil ||
 		s.snapshot.Signed.Expires.Sub(now) < e.Snapshot/3:
-		err = r.publish(s, now, changed)
+		err = r.publish(s, now, changed, nil)
 	case s.verify(metadata.TIMESTAMP, s.timestamp) != nil || s.timestamp.Signed.Expires.Sub(now) < e.Timestamp/2:
 		err = r.publishTimestamp(s, now, s.timestamp.Signed.Meta["snapshot.json"], nil)
 	}

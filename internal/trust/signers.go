@@ -303,13 +303,9 @@ func (r *Repository) publishRoot(s *state, now time.Time, root *rootMetadata) er
 		if err := r.canSign(root); err != nil {
 			return err
 		}
-		var both []string
-		for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
-			both = append(both, root.Signed.Roles[role].KeyIDs...)
-		}
 		changed := map[string]*roleMetadata{metadata.TARGETS: r.next(s.top(), now)}
 		// Without the old keys (they were lost, or it is why they are replaced) the new root comes first.
-		if err := r.publish(s, now, changed, both...); err != nil && errs.KindOf(err) != errs.Denied && !errors.Is(err, ErrSignature) {
+		if err := r.publish(s, now, changed, root); err != nil && errs.KindOf(err) != errs.Denied && !errors.Is(err, ErrSignature) {
 			return err
 		}
 	}
@@ -319,12 +315,12 @@ func (r *Repository) publishRoot(s *state, now time.Time, root *rootMetadata) er
 	if err := r.newRoot(root); err != nil {
 		return err
 	}
-	now2, err := r.load()
+	written, err := r.load()
 	if err != nil {
 		return err
 	}
-	if stale(now2) {
-		return r.publish(now2, now, map[string]*roleMetadata{metadata.TARGETS: r.next(now2.top(), now)})
+	if stale(written) {
+		return r.publish(written, now, map[string]*roleMetadata{metadata.TARGETS: r.next(written.top(), now)}, nil)
 	}
 	return nil
 }

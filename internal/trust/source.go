@@ -30,9 +30,9 @@ func (d dirSource) Metadata(_ context.Context, name string, limit int64) ([]byte
 	return readLimited(filepath.Join(string(d), name), limit)
 }
 
-// fileName reports whether name can only be a file inside a directory.
+// fileName reports whether name can only be a file of metadata inside a directory.
 func fileName(name string) bool {
-	return name != "" && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00") && len(name) <= 255
+	return strings.HasSuffix(name, ".json") && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00") && len(name) <= 255
 }
 
 // readLimited reads the regular file path, of at most limit bytes.

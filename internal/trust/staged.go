@@ -57,7 +57,7 @@ func (r *Repository) settle(s *state, now time.Time, proposed map[string]*roleMe
 		if len(ready) == 0 {
 			break
 		}
-		if failed = r.publish(s, now, ready); failed != nil {
+		if failed = r.publish(s, now, ready, nil); failed != nil {
 			break
 		}
 		for role, m := range ready {
@@ -92,7 +92,7 @@ func (r *Repository) settle(s *state, now time.Time, proposed map[string]*roleMe
 		return errs.Hint(err, "on the machine with the online key: overland trust refresh")
 	}
 	err = errs.Errorf(errs.Partial, "%s: %w", strings.Join(lacking, ", "), ErrStaged)
-	return errs.Hint(err, "the other signers run: overland trust sign %s", strings.Join(lacking, " "))
+	return errs.Hint(err, "the other signers run: overland trust sign %s", strings.Join(lacking, "; overland trust sign "))
 }
 
 // ready returns which of the waiting changes may be published at once: all together, or one alone.

@@ -117,6 +117,15 @@ func (s *state) signersOf(role string) (ids []string, threshold int) {
 	return nil, 0
 }
 
+// signersAcross returns the key ids of role, with those that the coming root next gives it; next may be nil.
+func (s *state) signersAcross(role string, next *rootMetadata) []string {
+	ids, _ := s.signersOf(role)
+	if next == nil || next.Signed.Roles[role] == nil {
+		return ids
+	}
+	return append(slices.Clone(ids), next.Signed.Roles[role].KeyIDs...)
+}
+
 // verify returns an error unless role's metadata m is signed as its delegator in s demands.
 func (s *state) verify(role string, m any) error {
 	if topLevel(role) {
@@ -154,8 +163,8 @@ func (r *Repository) next(m *roleMetadata, now time.Time) *roleMetadata {
 }
 
 // publish writes the changed roles, signed already or (targets) to be signed here, then a snapshot of all, then the
-// timestamp that makes it hold. extra are further keys that sign the two online roles.
-func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMetadata, extra ...string) error {
+// timestamp that makes it hold. next is the root that is about to come, whose keys sign as well; nil: none.
+func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMetadata, next *rootMetadata) error {
 	if changed[metadata.TARGETS] == nil && s.verify(metadata.TARGETS, s.top()) != nil {
 		// A root rotation was cut off before targets was signed with the new keys.
 		changed = maps.Clone(changed)
@@ -164,8 +173,7 @@ func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMe
 	for _, role := range slices.Sorted(maps.Keys(changed)) {
 		m := changed[role]
 		if len(m.Signatures) == 0 {
-			ids, _ := s.with(changed).signersOf(role)
-			if _, err := sign(r.keys, m, append(slices.Clone(ids), extra...)); err != nil {
+			if _, err := sign(r.keys, m, s.with(changed).signersAcross(role, next)); err != nil {
 				return err
 			}
 		}
@@ -193,7 +201,7 @@ func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMe
 		}
 		snapshot.Signed.Meta[role+".json"] = metaFile(b, m.Signed.Version)
 	}
-	if err := r.signOnline(after, metadata.SNAPSHOT, snapshot, extra); err != nil {
+	if err := r.signOnline(after, metadata.SNAPSHOT, snapshot, next); err != nil {
 		return err
 	}
 	b, err := snapshot.ToBytes(false)
@@ -204,28 +212,27 @@ func (r *Repository) publish(s *state, now time.Time, changed map[string]*roleMe
 		return err
 	}
 	after.snapshot = snapshot
-	return r.publishTimestamp(after, now, metaFile(b, snapshot.Signed.Version), extra)
+	return r.publishTimestamp(after, now, metaFile(b, snapshot.Signed.Version), next)
 }
 
 // publishTimestamp writes the commit mark.
-func (r *Repository) publishTimestamp(s *state, now time.Time, snapshot *metadata.MetaFiles, extra []string) error {
+func (r *Repository) publishTimestamp(s *state, now time.Time, snapshot *metadata.MetaFiles, next *rootMetadata) error {
 	ts := metadata.Timestamp(now.Add(r.o.Expiry.Timestamp))
 	if s.timestamp != nil {
 		ts.Signed.Version = s.timestamp.Signed.Version + 1
 	}
 	ts.Signed.UnrecognizedFields = stamp(nil, now)
 	ts.Signed.Meta = map[string]*metadata.MetaFiles{"snapshot.json": snapshot}
-	if err := r.signOnline(s, metadata.TIMESTAMP, ts, extra); err != nil {
+	if err := r.signOnline(s, metadata.TIMESTAMP, ts, next); err != nil {
 		return err
 	}
 	s.timestamp = ts
 	return r.write("timestamp.json", ts)
 }
 
-// signOnline signs snapshot or timestamp m with the keys of role and those of extra.
-func (r *Repository) signOnline(s *state, role string, m any, extra []string) error {
-	ids, _ := s.signersOf(role)
-	ids = append(slices.Clone(ids), extra...)
+// signOnline signs snapshot or timestamp m.
+func (r *Repository) signOnline(s *state, role string, m any, next *rootMetadata) error {
+	ids := s.signersAcross(role, next)
 	var err error
 	switch m := m.(type) {
 	case *metadata.Metadata[metadata.SnapshotType]:
