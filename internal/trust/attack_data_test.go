@@ -147,6 +147,7 @@ func TestSlowMetadata(t *testing.T) {
 }
 
 func TestGarbageFromSource(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"} {
 		for _, garbage := range []string{"", "{", "null", "[]", "\x00\x00", `{"signed":null}`, `{"signed":{"_type":"root"}}`,
 			`{"signed":{"_type":"timestamp","version":1,"meta":{"snapshot.json":null}},"signatures":[]}`,

@@ -197,6 +197,7 @@ func TestRootRotationSurvivesRestart(t *testing.T) {
 }
 
 func TestEndlessRootRotations(t *testing.T) {
+	t.Parallel()
 	p := attack.New(day0)
 	v := newVictim(t, p)
 	for range maxRootRotations + 3 {
@@ -333,6 +334,7 @@ func TestDelegationByHashPrefix(t *testing.T) {
 }
 
 func TestRoleNamesWithTrickyCharacters(t *testing.T) {
+	t.Parallel()
 	for _, role := range []string{"../../escape", "/etc/passwd", "?", "#", "a%2Fb", "..", ".", "a b", "tab\t", "ü", "a\\b", "nul\x00", strings.Repeat("long/", 100)} {
 		p := attack.New(day0)
 		p.Delegate("targets", role, "*")

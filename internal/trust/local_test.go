@@ -59,6 +59,7 @@ var damages = map[string]func(b []byte) []byte{
 // TestDamagedLocalFile damages each file of a node in each way: it goes on with the same pin, and still refuses what is
 // older than what it had verified.
 func TestDamagedLocalFile(t *testing.T) {
+	t.Parallel()
 	p := attack.New(day0)
 	p.Delegate("targets", "app/wallet", "app/wallet/*")
 	p.Put("app/wallet", "app/wallet/r1", "one")
@@ -162,6 +163,7 @@ var errCrash = errors.New("the machine lost its power")
 
 // TestCrashDuringRefresh stops a node's Refresh, with a root rotation and new roles, before each change of its disk.
 func TestCrashDuringRefresh(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	points := 0
 	for n := 1; ; n++ {
@@ -227,6 +229,7 @@ func TestCrashDuringRefresh(t *testing.T) {
 
 // TestCrashDuringPin stops the first installation before each change of the disk: pinned, or not at all.
 func TestCrashDuringPin(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	p := attack.New(day0)
 	fp := mustFingerprint(t, p.Files()["1.root.json"])

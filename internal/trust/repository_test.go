@@ -111,6 +111,7 @@ func TestCrashDuringPublishing(t *testing.T) {
 	}
 	for name, step := range steps {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			base := newSite(t, InitOptions{})
 			base.release("wallet", "r1")
 			for n := 1; ; n++ {
@@ -201,6 +202,7 @@ func copyTree(t *testing.T, from, to string) {
 // TestTwoPublishersAtOnce lets several publishers, each with its own handle as processes have, change one repository:
 // nothing is lost, and nodes follow at every moment.
 func TestTwoPublishersAtOnce(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	s := newSite(t, InitOptions{})
 	s.release("wallet", "r0")
@@ -479,6 +481,7 @@ func TestRootNeedsTwoOfThreeKeys(t *testing.T) {
 }
 
 func TestKeyRotation(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	for _, name := range []string{KeyRoot, KeyTargets, KeyOnline, KeyRelease, KeyPromote} {
 		t.Run(name, func(t *testing.T) {
@@ -546,6 +549,7 @@ func TestKeyRotation(t *testing.T) {
 }
 
 func TestRefreshSignsWhatExpires(t *testing.T) {
+	t.Parallel()
 	ctx := context.Background()
 	s := newSite(t, InitOptions{})
 	s.release("wallet", "r1")
