@@ -1,7 +1,6 @@
 package fetch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -50,13 +49,6 @@ type part struct {
 }
 
 const disk = -1
-
-// suspect is a bad unit and who sent which part of it.
-type suspect struct {
-	at    int64
-	bytes []byte
-	parts []part
-}
 
 // standing is where a source stands in this call.
 type standing struct {
@@ -164,19 +156,6 @@ func (t *transfer) run(ctx context.Context) error {
 	}
 }
 
-// settle names who spoiled a blob without a chunk list, now that the store has it.
-func (t *transfer) settle() error {
-	if t.list != nil || len(t.bad) == 0 {
-		return nil
-	}
-	blob, err := t.f.store.Open(t.b.Digest)
-	if err != nil {
-		return fmt.Errorf("fetch: %w", err)
-	}
-	defer blob.Close()
-	return t.compare(0, blob)
-}
-
 // note draws the consequences of an attempt's error; the error that it returns ends the call.
 func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, got int64) error {
 	s := &t.src[i]
@@ -206,25 +185,6 @@ func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, 
 		t.f.failed(i, time.Since(began), got, errors.Is(err, ErrStalled))
 	}
 	return nil
-}
-
-// accuse leaves out source i for this blob, now and in later calls, and tells who listens.
-func (t *transfer) accuse(i int, err error) {
-	t.src[i].err, t.src[i].out, t.src[i].over = err, true, lied
-	t.f.mu.Lock()
-	_, known := t.f.liars[liar{i, t.b.Digest}]
-	if len(t.f.liars) < mostLiars {
-		t.f.liars[liar{i, t.b.Digest}] = err
-	}
-	t.f.mu.Unlock()
-	if known {
-		return
-	}
-	t.f.o.Log.Warn("source sent bytes of something else; it is not asked for this blob again",
-		"source", t.name(i), "blob", t.b.Digest, "err", err)
-	if t.f.o.Liar != nil {
-		t.f.o.Liar(&SourceError{Source: t.name(i), Digest: t.b.Digest, Err: err})
-	}
 }
 
 func (t *transfer) name(i int) string { return t.f.o.Sources[i].Name() }
@@ -325,32 +285,6 @@ func (t *transfer) write(i int, p []byte) error {
 	return nil
 }
 
-// chunk judges the chunk that ends at off. A bad one is dropped from the disk; the error, when it is the fault of the
-// source i alone, accuses it.
-func (t *transfer) chunk(i int) error {
-	at := (t.off - 1) / store.ChunkSize * store.ChunkSize
-	if t.list.holds(at/store.ChunkSize, t.sum.Sum(nil)) {
-		err := t.compare(at, t.in)
-		t.sum.Reset()
-		t.parts, t.solo = t.parts[:0], false
-		return err
-	}
-	t.meter.moved(t.name(i), 0, at)
-	alone := len(t.parts) == 1 && t.parts[0].source == i
-	if !alone {
-		if err := t.suspect(at); err != nil {
-			return err
-		}
-	}
-	if err := t.truncate(at); err != nil {
-		return &diskError{err}
-	}
-	if alone {
-		return fmt.Errorf("chunk %d: %w", at/store.ChunkSize, digest.ErrMismatch)
-	}
-	return fmt.Errorf("chunk %d, from several sources, is bad", at/store.ChunkSize)
-}
-
 // start returns where the unit that holds off begins, and end where it ends if the blob is long enough.
 func (t *transfer) start() int64 {
 	if t.list == nil {
@@ -364,64 +298,6 @@ func (t *transfer) end() int64 {
 		return 1<<63 - 1
 	}
 	return t.start() + store.ChunkSize
-}
-
-// mismatch deals with a whole blob that is another one. The error that it returns ends the call.
-func (t *transfer) mismatch(err error) error {
-	if t.list != nil {
-		// Every chunk is as its list says: list and blob do not belong together, and no source can mend that.
-		if derr := t.in.Discard(); derr != nil {
-			return explainDisk(t.b.Digest, derr)
-		}
-		return errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("fetch %s: its chunk list %s is of another blob: %w",
-			t.b.Digest, t.b.Chunks, err)), "the release is broken where it was made: release it again")
-	}
-	if len(t.parts) == 1 && t.parts[0].source != disk {
-		t.accuse(t.parts[0].source, err)
-	} else if serr := t.suspect(0); serr != nil {
-		return explainDisk(t.b.Digest, serr)
-	}
-	if err := t.truncate(0); err != nil {
-		return explainDisk(t.b.Digest, err)
-	}
-	return nil
-}
-
-// suspect remembers the bad unit at at, and makes its next try solo when sources share the blame.
-func (t *transfer) suspect(at int64) error {
-	t.solo = t.solo || len(t.parts) > 1
-	const most = 4
-	if t.off-at > store.ChunkSize || len(t.bad) == most {
-		return nil
-	}
-	s := suspect{at: at, bytes: make([]byte, t.off-at), parts: append([]part(nil), t.parts...)}
-	if _, err := t.in.ReadAt(s.bytes, at); err != nil {
-		return &diskError{err}
-	}
-	t.bad = append(t.bad, s)
-	return nil
-}
-
-// compare names the sources that spoiled the unit at at, now that it is there and good.
-func (t *transfer) compare(at int64, unit io.ReaderAt) error {
-	for _, s := range t.bad {
-		if s.at != at {
-			continue
-		}
-		good := make([]byte, len(s.bytes))
-		if _, err := unit.ReadAt(good, at); err != nil {
-			return &diskError{err}
-		}
-		from := int64(0)
-		for _, p := range s.parts {
-			to := p.end - at
-			if p.source != disk && !bytes.Equal(good[from:to], s.bytes[from:to]) {
-				t.accuse(p.source, fmt.Errorf("bytes %d to %d: %w", at+from, at+to-1, digest.ErrMismatch))
-			}
-			from = to
-		}
-	}
-	return nil
 }
 
 // truncate drops the bytes from at on, which is where the unit starts or lies inside it.
