@@ -259,14 +259,34 @@ func TestOperatorsAtOnce(t *testing.T) {
 	}
 }
 
+// private gives the keys of a copied site their mode back.
+func private(t *testing.T, dir string) {
+	t.Helper()
+	keys, err := filepath.Glob(filepath.Join(dir, "keys", "*.key"))
+	if err != nil || len(keys) == 0 {
+		t.Fatalf("no keys in %s: %v", dir, err)
+	}
+	for _, k := range keys {
+		if err := os.Chmod(k, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestSealStoppedAnywhere stops a seal before each change of the disk: the next one succeeds, and nothing half is left
 // under the volume's name.
 func TestSealStoppedAnywhere(t *testing.T) {
 	stop := errors.New("stopped here")
+	base := begin(t)
+	promote(t, base, publish(t, base, "wallet", "r1.a", "linux/amd64"), "live")
 	points := 0
 	for n := 0; ; n++ {
-		p := begin(t)
-		promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64"), "live")
+		dir := filepath.Join(t.TempDir(), "site")
+		if err := os.CopyFS(dir, os.DirFS(base.dir)); err != nil {
+			t.Fatal(err)
+		}
+		private(t, dir)
+		p := open(t, dir, Options{Agents: base.o.Agents})
 		left := n
 		broken := open(t, p.dir, Options{Agents: p.o.Agents, Clock: clock.At(noon), FS: fsx.FS{Before: func(fsx.Op) error {
 			if left--; left < 0 {
