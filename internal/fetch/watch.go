@@ -9,7 +9,7 @@ import (
 
 // watch ends its context when nothing was seen for a while.
 type watch struct {
-	ctx    context.Context //nolint:containedctx // what it watches over
+	ctx    context.Context // what it watches over
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration

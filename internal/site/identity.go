@@ -44,7 +44,7 @@ func identity(f fsx.FS, dir string) (tls.Certificate, fetch.Pin, error) {
 	if err != nil {
 		return tls.Certificate{}, fetch.Pin{}, err
 	}
-	defer lock.Unlock()
+	defer func() { _ = lock.Unlock() }() // held by the open file alone
 	key, err := readKey(filepath.Join(dir, keyFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		key, err = newKey(f, dir)

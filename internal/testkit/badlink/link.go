@@ -41,7 +41,7 @@ func To(addr string) Dialer {
 type Link struct {
 	l      net.Listener
 	dial   Dialer
-	ctx    context.Context //nolint:containedctx // the life of the proxy, ended by Close
+	ctx    context.Context // the life of the proxy, ended by Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 

@@ -18,7 +18,7 @@ import (
 // namespace that nothing outside can see, and in processes that wait for their standard input to end: when the test
 // that made it dies in whatever way, so do they, and the kernel removes everything.
 type Net struct {
-	ctx   context.Context //nolint:containedctx // the life of the test
+	ctx   context.Context // the life of the test
 	sw    *space
 	hosts []*Host
 }
@@ -90,7 +90,7 @@ func (n *Net) make(count int) error {
 // hold starts a shell by the command argv that says when its namespaces are there and then waits.
 func hold(attr *syscall.SysProcAttr, argv ...string) (*space, error) {
 	argv = append(argv, "-c", "echo ready; exec cat >/dev/null")
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // ends with its standard input
+	cmd := exec.Command(argv[0], argv[1:]...) // ends with its standard input
 	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	if err != nil {
