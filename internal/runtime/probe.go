@@ -65,8 +65,8 @@ func newProbe(rt Runtime, inst Instance, c spec.Check, logStart int64) *probe {
 
 // passes tries until one try passes (nil) or the probe's time after start is over; a try that hangs is given up.
 func (p *probe) passes(ctx context.Context, start time.Time, s Subject) error {
-	deadline := start.Add(p.within)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
+	all := ctx
+	ctx, cancel := context.WithDeadline(all, start.Add(p.within))
 	defer cancel()
 	var last error
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
@@ -91,7 +91,11 @@ func (p *probe) passes(ctx context.Context, start time.Time, s Subject) error {
 			return cause
 		}
 		st, _ := s.Watch()
-		return fmt.Errorf("%w for %s%s", last, p.within, history(st))
+		waited := p.within
+		if all.Err() != nil { // the caller's time was shorter
+			waited = time.Since(start).Round(100 * time.Millisecond)
+		}
+		return fmt.Errorf("%w for %s%s", last, waited, history(st))
 	}
 }
 

@@ -298,8 +298,9 @@ func TestSelfTestEndsWithItsContext(t *testing.T) {
 		rt := &fakeRuntime{exec: func(context.Context, []string, io.Writer) (Exit, error) { return failed, nil }}
 		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Exec: []string{"/bin/check"}}}}}
 		began := time.Now()
-		if list := SelfTest(ctx, rt, inst, steady{}); list[0].OK || time.Since(began) != sec {
-			t.Errorf("got %v after %s", list, time.Since(began))
+		list := SelfTest(ctx, rt, inst, steady{})
+		if wantErr(t, list[0], "exit code 1 for 1s"); time.Since(began) != sec {
+			t.Errorf("took %s", time.Since(began))
 		}
 	})
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -33,9 +34,12 @@ type Supervisor struct {
 
 // Reasons for the end of a supervisor's context; anything else detaches too.
 var (
-	errStop   = fmt.Errorf("stop")
-	errDetach = fmt.Errorf("detach")
+	errStop   = errors.New("stop")
+	errDetach = errors.New("detach")
 )
+
+// stopping reports whether Stop, and not anything that detaches, ended ctx.
+func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errStop) }
 
 // Supervise adopts inst when an earlier agent left it running, starts it otherwise, and starts it again by its restart
 // policy whenever it ends. It returns at once; the end of ctx is Detach. The caller ends it with Stop or Detach, which
@@ -157,9 +161,10 @@ func (s *Supervisor) run(ctx context.Context) {
 	}
 }
 
-// obtain returns the running process: an adopted one where there is one.
+// obtain returns the running process: an adopted one where there is one. Even when the supervisor is to end already,
+// the first call looks for one: a Stop that comes at once is to end it.
 func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
-	if ctx.Err() != nil {
+	if ctx.Err() != nil && !first {
 		return nil, ctx.Err()
 	}
 	s.set(func(st *Status) {
@@ -169,10 +174,21 @@ func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 		}
 		*st = next
 	})
-	p, found := s.rt.Adopt(ctx, s.inst)
+	// Stop does not cut a start short: what the start is replacing would be left running and called stopped.
+	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		if !stopping(ctx) {
+			cancel()
+		}
+	})()
+	p, found := s.rt.Adopt(whole, s.inst)
 	if !found {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		var err error
-		if p, err = s.rt.Start(ctx, s.inst); err != nil {
+		if p, err = s.rt.Start(whole, s.inst); err != nil {
 			return nil, fmt.Errorf("start %s: %w", s.inst.Name, err)
 		}
 	}
@@ -207,7 +223,7 @@ func (s *Supervisor) attend(ctx context.Context, p Process) bool {
 
 // leave ends the supervision of the running p, as the reason of ctx's end says.
 func (s *Supervisor) leave(ctx context.Context, p Process) {
-	if context.Cause(ctx) != errStop { //nolint:errorlint // our own value, never wrapped
+	if !stopping(ctx) {
 		p.Release()
 		s.set(func(st *Status) { st.State = Detached })
 		return
@@ -233,7 +249,7 @@ func (s *Supervisor) leave(ctx context.Context, p Process) {
 // quit ends a supervisor that has no process.
 func (s *Supervisor) quit(ctx context.Context) {
 	state := Detached
-	if context.Cause(ctx) == errStop { //nolint:errorlint // our own value, never wrapped
+	if stopping(ctx) {
 		state = Stopped
 	}
 	s.set(func(st *Status) {

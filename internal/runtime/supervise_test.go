@@ -222,3 +222,51 @@ func TestWatchTellsOfEveryState(t *testing.T) {
 		s.Detach()
 	})
 }
+
+// An agent that starts, finds its service running and is told at once to stop it must not leave it.
+func TestStopAtOnceEndsWhatAnEarlierAgentLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newFakeProcess(77, life{})
+		rt := &fakeRuntime{adopt: p, lives: []life{{}}}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		s := Supervise(ctx, rt, Instance{}, Options{})
+		if err := s.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if p.stopped == 0 || rt.started() != 0 || s.Status().State != Stopped {
+			t.Errorf("stopped with %s, %d starts, %+v", p.stopped, rt.started(), s.Status())
+		}
+	})
+}
+
+// slowStart is a Runtime whose Start takes a while: it ends the version before.
+type slowStart struct{ *fakeRuntime }
+
+func (r slowStart) Start(ctx context.Context, i Instance) (Process, error) {
+	select {
+	case <-time.After(10 * sec):
+		return r.fakeRuntime.Start(ctx, i)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func TestStopLetsAStartEndAndDetachCutsItShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt := slowStart{&fakeRuntime{lives: []life{{}}}}
+		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		time.Sleep(sec)
+		began := time.Now()
+		if err := s.Stop(t.Context()); err != nil || time.Since(began) != 9*sec || rt.current.stopped == 0 {
+			t.Errorf("stop: %v after %s", err, time.Since(began))
+		}
+		s = Supervise(t.Context(), rt, Instance{}, Options{})
+		time.Sleep(sec)
+		began = time.Now()
+		s.Detach()
+		if time.Since(began) != 0 || rt.started() != 1 {
+			t.Errorf("detach: after %s, %d starts", time.Since(began), rt.started())
+		}
+	})
+}
