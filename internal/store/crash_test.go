@@ -99,6 +99,7 @@ func intact(t *testing.T, dir string) *Store {
 
 // Whichever operation fails, or is the last before kill -9: the depot is intact, and a later attempt succeeds.
 func TestFailsAnywhere(t *testing.T) {
+	t.Parallel()
 	for name, change := range changes {
 		for _, c := range []struct {
 			err  error
@@ -147,6 +148,7 @@ func TestFailsAnywhere(t *testing.T) {
 // A photograph of the disk before every operation is a depot that opens, with nothing half in it: what kill -9 at that
 // moment leaves, temporary files and all.
 func TestPhotographs(t *testing.T) {
+	t.Parallel()
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			dir := furnish(t)

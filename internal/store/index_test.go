@@ -50,6 +50,7 @@ func TestTag(t *testing.T) {
 }
 
 func TestManyProcessesTag(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	const processes = 6
 	var wait []func() error

@@ -191,6 +191,7 @@ func TestCollectStopsAtDamage(t *testing.T) {
 
 // Collect keeps exactly what roots reach, whatever the graph.
 func TestCollectProperty(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		tr := tree{t, open(t)}
 		all := []ocispec.Descriptor{tr.blob("{}")}

@@ -30,6 +30,7 @@ var errDead = errors.New("the process is dead")
 
 // Whatever operation fails, a volume is the old one or the new one; a later attempt succeeds.
 func TestSealFailsAnywhere(t *testing.T) {
+	t.Parallel()
 	old, next := small(t), small(t)
 	next.add("application/octet-stream", noise(100_000, 9))
 	want := map[string][]byte{"old": read(t, old.seal(t, Options{})), "new": read(t, next.seal(t, Options{}))}
@@ -67,6 +68,7 @@ func TestSealFailsAnywhere(t *testing.T) {
 
 // Parts are not replaced in one step; so whatever fails, what is there is the old volume, the new one, or refused.
 func TestSealPartsFailsAnywhere(t *testing.T) {
+	t.Parallel()
 	old, next := small(t), small(t)
 	next.add("application/octet-stream", noise(5000, 9))
 	accepted, rejected := 0, 0
@@ -107,6 +109,7 @@ func TestSealPartsFailsAnywhere(t *testing.T) {
 }
 
 func TestExtractFailsAnywhere(t *testing.T) {
+	t.Parallel()
 	v := open(t, small(t).seal(t, Options{}))
 	for _, dead := range []bool{false, true} {
 		for n := 1; ; n++ {

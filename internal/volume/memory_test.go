@@ -99,6 +99,7 @@ func install(ctx context.Context, s *store.Store, v *Volume, d digest.Digest) er
 // The memory of sealing, verifying and installing does not grow with the volume. Counted is what the Go runtime took from
 // the system: the resident size that the kernel reports of a child begins with that of its parent.
 func TestMemory(t *testing.T) {
+	t.Parallel()
 	const limit = 40 << 10 // KiB; with the program's text it is below 48 MiB
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{})

@@ -192,12 +192,15 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 // blame hashes the parts and returns err with the names of those that are not what the list promises. A volume of one
 // file has nobody to blame.
 func (s *source) blame(ctx context.Context, err error) error {
+	if s.parts == nil {
+		if s.lonely {
+			return lonely(err)
+		}
+		return err
+	}
 	buf := make([]byte, bufferSize)
 	var bad []error
 	for i, f := range s.files {
-		if s.parts == nil {
-			break
-		}
 		h := digest.New()
 		if rerr := copyRange(ctx, h, f, buf); rerr != nil {
 			return errors.Join(err, rerr)
@@ -206,10 +209,7 @@ func (s *source) blame(ctx context.Context, err error) error {
 			bad = append(bad, perr)
 		}
 	}
-	switch {
-	case s.lonely:
-		return lonely(err)
-	case bad == nil:
+	if bad == nil {
 		return err
 	}
 	return errs.Hint(errs.E(errs.Untrusted, errors.Join(bad...)), "copy that part again")

@@ -82,6 +82,7 @@ func (r run) want(t *testing.T, code int, texts ...string) {
 }
 
 func TestStub(t *testing.T) {
+	t.Parallel()
 	path := runnable(t).seal(t, Options{})
 	split := runnable(t).seal(t, Options{Split: 500_000}) // the agents do not fit into the first part
 	for name, shell := range shells {
@@ -114,6 +115,7 @@ func relative(t *testing.T, shell []string, path string) run {
 }
 
 func TestStubKnowsMachines(t *testing.T) {
+	t.Parallel()
 	path := runnable(t).seal(t, Options{})
 	for machine, want := range map[string]string{
 		"armv6l": "agent v6", "armv7l": "agent v6", "armv8l": "agent v6", "armv5tejl": "no agent for Linux/armv5tejl",
@@ -131,6 +133,7 @@ func TestStubKnowsMachines(t *testing.T) {
 }
 
 func TestStubPrefersWhatIsInstalled(t *testing.T) {
+	t.Parallel()
 	path := small(t).seal(t, Options{})
 	agent := filepath.Join(t.TempDir(), "installed agent")
 	if err := os.WriteFile(agent, fakeAgent(t, "installed"), 0o755); err != nil {
@@ -146,6 +149,7 @@ func TestStubPrefersWhatIsInstalled(t *testing.T) {
 }
 
 func TestStubRefusesAnotherAgent(t *testing.T) {
+	t.Parallel()
 	f := runnable(t)
 	good := f.seal(t, Options{})
 	v := open(t, good)
@@ -168,6 +172,7 @@ func TestStubRefusesAnotherAgent(t *testing.T) {
 }
 
 func TestStubThroughAPipe(t *testing.T) {
+	t.Parallel()
 	b := read(t, runnable(t).seal(t, Options{}))
 	for name, shell := range shells {
 		for _, args := range [][]string{nil, {"-s", "install"}} {
@@ -184,6 +189,7 @@ func TestStubThroughAPipe(t *testing.T) {
 
 // A file whose stub is cut must do nothing at all, and say so by its exit code.
 func TestStubCutShort(t *testing.T) {
+	t.Parallel()
 	path := runnable(t).seal(t, Options{})
 	first, last := bytes.IndexByte([]byte(stubText), '{'), bytes.LastIndexByte(read(t, path)[:stubSize], '}')
 	for name, shell := range shells {
@@ -197,6 +203,7 @@ func TestStubCutShort(t *testing.T) {
 }
 
 func TestStubCleansUpWhenInterrupted(t *testing.T) {
+	t.Parallel()
 	path := runnable(t).seal(t, Options{})
 	for name, shell := range shells {
 		tmp := t.TempDir()
@@ -231,6 +238,7 @@ func TestStubCleansUpWhenInterrupted(t *testing.T) {
 
 // TestStubOnBusyboxAlone runs a volume where there is no other program than busybox, with folders that cannot be used.
 func TestStubOnBusyboxAlone(t *testing.T) {
+	t.Parallel()
 	f := runnable(t)
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {

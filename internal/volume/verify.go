@@ -28,7 +28,7 @@ func (v *Volume) walk(ctx context.Context, progress func(done, total int64), ope
 	if err := v.checkIndex(); err != nil {
 		return v.src.blame(ctx, err)
 	}
-	w := &walker{v: v, buf: make([]byte, bufferSize), progress: progress, parts: digest.New()}
+	w := &walker{v: v, buf: make([]byte, min(bufferSize, v.Size())), progress: progress, parts: digest.New()}
 	err := w.run(ctx, open)
 	if errs.KindOf(err) == errs.Untrusted {
 		return v.src.blame(ctx, err)

@@ -267,6 +267,7 @@ func empty(t *testing.T, dir string) {
 }
 
 func TestArchiveTools(t *testing.T) {
+	t.Parallel()
 	f := small(t)
 	path := f.seal(t, Options{})
 	if out, err := exec.Command("unzip", "-t", path).CombinedOutput(); err != nil || bytes.Contains(out, []byte("warning")) {
@@ -365,6 +366,7 @@ func check(t testing.TB, path string) error {
 }
 
 func TestFlippedByteAnywhere(t *testing.T) {
+	t.Parallel()
 	good := read(t, small(t).seal(t, Options{}))
 	path := filepath.Join(t.TempDir(), "flipped.volume")
 	if err := os.WriteFile(path, good, 0o644); err != nil {
@@ -393,6 +395,7 @@ func TestFlippedByteAnywhere(t *testing.T) {
 }
 
 func TestCutAnywhere(t *testing.T) {
+	t.Parallel()
 	good := read(t, small(t).seal(t, Options{}))
 	path := filepath.Join(t.TempDir(), "cut.volume")
 	if err := os.WriteFile(path, append(slices.Clone(good), 0), 0o644); err != nil {
@@ -409,6 +412,7 @@ func TestCutAnywhere(t *testing.T) {
 }
 
 func TestPartsAreNamed(t *testing.T) {
+	t.Parallel()
 	const split = stubSize + 500
 	damage := func(name string, change func(t *testing.T, path string), want ...string) {
 		t.Run(name, func(t *testing.T) {
@@ -454,6 +458,7 @@ func TestPartsAreNamed(t *testing.T) {
 }
 
 func TestFlippedByteInPartList(t *testing.T) {
+	t.Parallel()
 	path := small(t).seal(t, Options{Split: stubSize + 500})
 	good := read(t, path+partsSuffix)
 	for off := range good {
