@@ -62,3 +62,27 @@ func TestDamagedFiles(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedBytesAreFetchedAgain damages what generation and depot share, and installs the same volume again.
+func TestDamagedBytesAreFetchedAgain(t *testing.T) {
+	w := newWorld(t)
+	one := w.wallet(v1, "up one")
+	w.mustInstall(one)
+	must(t, os.Truncate(filepath.Join(w.dir, "gen", "1", "bin", "wallet", "node"), 3))
+	w.Boot()
+	a := w.open()
+	if s := a.Status(); s.Generation != 0 || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "install the same volume again") {
+		t.Errorf("status: %+v", s)
+	}
+	must(t, a.Close())
+	w.mustInstall(one)
+	w.runs("wallet.node: up one")
+
+	// Blobs that an interrupted installation left in the depot, and that rotted there.
+	two := w.wallet(v2, "up two")
+	desc, err := w.Depot.Resolve("wallet@" + v2)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(w.dir, "depot", "blobs", "sha256", desc.Digest.Encoded()), []byte("rotten"), 0o644))
+	w.mustInstall(two)
+	w.runs("wallet.node: up two")
+}

@@ -183,10 +183,16 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
 	f := a.fetcherOf(src)
 	var blobs []fetch.Blob
 	for i := range p.generation.Apps {
-		list, err := a.resolve(ctx, f, src, &p.generation.Apps[i])
+		app := p.generation.Apps[i]
+		list, err := a.resolve(ctx, f, src, &app)
+		if err != nil && a.heal(ctx, err) {
+			app = p.generation.Apps[i]
+			list, err = a.resolve(ctx, f, src, &app)
+		}
 		if err != nil {
 			return 0, err
 		}
+		p.generation.Apps[i] = app
 		blobs = append(blobs, list...)
 	}
 	for _, b := range blobs {
@@ -194,7 +200,7 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
 			return 0, err
 		}
 	}
-	if len(a.node.Problems()) > 0 {
+	if events := a.node.State().Events; len(a.node.Problems()) > 0 || (len(events) > 0 && events[len(events)-1].What == "recovered") {
 		if err := a.distrust(ctx, blobs); err != nil {
 			return 0, err
 		}
@@ -277,6 +283,24 @@ func complete(r *release.Release, app *node.App, p platform.Platform) error {
 	return errs.Hint(errs.Errorf(errs.NotFound, "release %s@%s has not %s for this machine, which is %s; it has %s",
 		r.App, r.Version, missing, p, strings.Join(platforms, ", ")),
 		"add %s to the artifact's platforms and release again", p)
+}
+
+// heal drops every damaged blob of the depot when err says that one is and no source is to blame. It reports whether it
+// dropped any: then it is worth trying again.
+func (a *Agent) heal(ctx context.Context, err error) bool {
+	var blamed *fetch.SourceError
+	if !errors.Is(err, digest.ErrMismatch) || errors.As(err, &blamed) {
+		return false
+	}
+	var blobs []fetch.Blob
+	if err := a.depot.List(ctx, func(d digest.Digest, size int64) error {
+		blobs = append(blobs, fetch.Blob{Digest: d, Size: size})
+		return nil
+	}); err != nil {
+		return false
+	}
+	a.problem("depot", "a blob in the depot was damaged; it is fetched again")
+	return a.distrust(ctx, blobs) == nil
 }
 
 // distrust drops blobs from the depot whose bytes are damaged: after damage was found in a generation, whose programs

@@ -96,6 +96,9 @@ func (a *Agent) follow(ctx context.Context) error {
 		case <-a.hand:
 			a.handOver(ctx)
 		case <-watch.C:
+			if err := a.turnFor(ctx, a.resume); err != nil && ctx.Err() == nil { // what could not be prepared before
+				a.o.Log.Warn("the node's generation does not run whole", keyError, err)
+			}
 			a.watch(ctx, w)
 			watch.Reset(a.o.Watch)
 		case <-poll.C:

@@ -16,7 +16,7 @@ import (
 
 const (
 	requestTime = 10 * time.Second // for a request to arrive, or a response to be taken
-	connections = 8                // requests answered at once
+	connections = 32               // requests answered at once
 	pathMax     = 100              // bytes of a path that a socket address surely holds
 )
 
