@@ -153,7 +153,7 @@ func Call(ctx context.Context, dir string, q Request) (Response, error) {
 		return Response{}, err
 	}
 	away := func(err error) error {
-		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --dir %s", dir)
+		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --state %s", dir)
 	}
 	address, done, err := socketAddress(path)
 	if err != nil {

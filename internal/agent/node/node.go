@@ -56,7 +56,7 @@ func Open(dir string, o Options) (*Node, error) {
 	lock, err := fsx.TryLock(filepath.Join(dir, "lock"))
 	if errors.Is(err, fsx.ErrLocked) {
 		return nil, errs.Hint(errs.Errorf(errs.Conflict, "open node %s: an agent is running here: %w", dir, err),
-			"ask the running agent: overland-agent status --dir %s", dir)
+			"ask the running agent: overland-agent status --state %s", dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open node %s: %w", dir, err)
