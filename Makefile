@@ -40,6 +40,11 @@ check: tools ## format, vet, lint, floors
 bench: build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
 
+conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANCE (docs/explanation/trust.md)
+	@test -d "$(TUF_CONFORMANCE)" || { echo "set TUF_CONFORMANCE to a copy of the suite: docs/explanation/trust.md" >&2; exit 2; }
+	$(GO) build -o $(BIN)/conformance ./internal/trust/conformance
+	cd "$(TUF_CONFORMANCE)" && PYTHONPATH="$$PWD:$$PYTHONPATH" python3 -m pytest -q tuf_conformance --entrypoint $(BIN)/conformance
+
 deps: ## Debian packages that the tests and the demo use
 	@sh .ci/deps
 

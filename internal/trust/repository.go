@@ -145,7 +145,8 @@ func InitRepository(ctx context.Context, dir string, keys *KeyDir, o InitOptions
 		return nil, fmt.Errorf("init trust: %w", err)
 	}
 	if err := root.VerifyDelegate(metadata.ROOT, root); err != nil {
-		return nil, fmt.Errorf("init trust: all of the first root's keys must be here: %w", err)
+		err = errs.Errorf(errs.Denied, "init trust: %d of the root keys must sign the first root, and fewer are here: %w", threshold, err)
+		return nil, errs.Hint(err, "start with a root key of this machine, then overland trust add-signer root KEY --threshold %d", threshold)
 	}
 	s := &state{root: root, roles: map[string]*roleMetadata{}}
 	targets := metadata.Targets(now.Add(r.o.Expiry.Targets))
