@@ -16,6 +16,9 @@ import (
 	"overland/internal/platform"
 )
 
+// Tests that write a program and run it are not parallel: a fork in between would hold the file open for writing, and
+// the kernel refuses to run it then.
+
 // shells are what /bin/sh is on the machines that a volume meets.
 var shells = map[string][]string{
 	"busybox": {"busybox", "sh"},
@@ -115,7 +118,6 @@ func relative(t *testing.T, shell []string, path string) run {
 }
 
 func TestStubKnowsMachines(t *testing.T) {
-	t.Parallel()
 	path := runnable(t).seal(t, Options{})
 	for machine, want := range map[string]string{
 		"armv6l": "agent v6", "armv7l": "agent v6", "armv8l": "agent v6", "armv5tejl": "no agent for Linux/armv5tejl",
@@ -133,7 +135,6 @@ func TestStubKnowsMachines(t *testing.T) {
 }
 
 func TestStubPrefersWhatIsInstalled(t *testing.T) {
-	t.Parallel()
 	path := small(t).seal(t, Options{})
 	agent := filepath.Join(t.TempDir(), "installed agent")
 	if err := os.WriteFile(agent, fakeAgent(t, "installed"), 0o755); err != nil {
@@ -238,7 +239,6 @@ func TestStubCleansUpWhenInterrupted(t *testing.T) {
 
 // TestStubOnBusyboxAlone runs a volume where there is no other program than busybox, with folders that cannot be used.
 func TestStubOnBusyboxAlone(t *testing.T) {
-	t.Parallel()
 	f := runnable(t)
 	busybox, err := exec.LookPath("busybox")
 	if err != nil {
