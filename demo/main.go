@@ -35,6 +35,7 @@ func main() {
 // demo is one run: where its files are, and the machines that are up.
 type demo struct {
 	dir         string // absolute after run has begun
+	compiled    string // where compiled packages stay between runs
 	overland    string // the operator's program
 	fingerprint string
 	show        *show
@@ -81,6 +82,9 @@ func (d *demo) prepare(context.Context) error {
 		return err
 	}
 	d.dir = dir
+	if d.compiled, err = filepath.Abs(filepath.Join(".cache", "demo")); err != nil {
+		return err
+	}
 	d.overland, err = filepath.Abs(filepath.Join("bin", "overland"))
 	if err != nil {
 		return err

@@ -16,7 +16,8 @@ func (d *demo) operate(ctx context.Context, args ...string) (string, error) {
 	d.show.command("overland " + strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, d.overland, args...)
 	cmd.Dir = d.repository()
-	cmd.Env = append(os.Environ(), "OVERLAND_HOME="+filepath.Join(d.dir, "site"))
+	// What was compiled stays for the next run; everything else of the site goes with .demo.
+	cmd.Env = append(os.Environ(), "OVERLAND_HOME="+filepath.Join(d.dir, "site"), "OVERLAND_COMPILED="+d.compiled)
 	var out strings.Builder
 	cmd.Stdout = &out
 	cmd.Stderr = d.show.child()

@@ -23,7 +23,7 @@ func (a *app) open() (p *pipeline.Pipeline, end func(), err error) {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
 	p, err = pipeline.Open(dir, pipeline.Options{
-		Agents: agents, Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
+		Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
 	})
 	return p, show.end, err
 }

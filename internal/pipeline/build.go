@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -45,7 +46,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		App:       src.App,
 		Platforms: o.Platforms,
 		Builders: map[string]build.Builder{
-			"go": golang.New(golang.Options{Cache: filepath.Join(p.cacheDir(), "go-build"), Env: p.env()}),
+			"go": golang.New(golang.Options{Cache: filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build"), Env: p.env()}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,

@@ -20,6 +20,7 @@ type Options struct {
 	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
 	Progress   func(Event)                          // called from one goroutine at a time; nil: nobody looks
 	Agents     string                               // folder of agent programs; "" = "agents" beside this program
+	Compiled   string                               // folder of the compilers' own caches; "" = cache/ in the site directory
 	Env        []string                             // environment that builders take network settings from; nil = os.Environ()
 }
 
