@@ -32,26 +32,25 @@ const (
 
 // Lengths in bytes and other numbers of the ZIP format (APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3).
 const (
-	sigLocal      = 0x04034b50
-	sigDirectory  = 0x02014b50
-	sigEnd        = 0x06054b50
-	sigEnd64      = 0x06064b50
-	sigLocator64  = 0x07064b50
-	lenLocal      = 30
-	lenDirectory  = 46
-	lenEnd        = 22
-	lenEnd64      = 56
-	lenLocator64  = 20
-	offLocalCRC   = 14
-	need          = 20         // version 2.0
-	need64        = 45         // version 4.5: ZIP64
-	madeUnix      = 3 << 8     // so that the mode counts
-	dosDate       = 1<<5 | 1   // 1980-01-01, the first day there is; the time is 0
-	fileMode      = 0o100644   // regular, rw-r--r--
-	extra64       = 1          // id of the ZIP64 extra field
-	big           = 0xffffffff // "see the ZIP64 field"
-	bigCount      = 0xffff
-	centralSample = 1 << 10
+	sigLocal     = 0x04034b50
+	sigDirectory = 0x02014b50
+	sigEnd       = 0x06054b50
+	sigEnd64     = 0x06064b50
+	sigLocator64 = 0x07064b50
+	lenLocal     = 30
+	lenDirectory = 46
+	lenEnd       = 22
+	lenEnd64     = 56
+	lenLocator64 = 20
+	offLocalCRC  = 14
+	need         = 20         // version 2.0
+	need64       = 45         // version 4.5: ZIP64
+	madeUnix     = 3 << 8     // so that the mode counts
+	dosDate      = 1<<5 | 1   // 1980-01-01, the first day there is; the time is 0
+	fileMode     = 0o100644   // regular, rw-r--r--
+	extra64      = 1          // id of the ZIP64 extra field
+	big          = 0xffffffff // "see the ZIP64 field"
+	bigCount     = 0xffff
 )
 
 // member is one entry and its place. Its bytes are stored as they are.
