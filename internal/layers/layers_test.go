@@ -27,14 +27,15 @@ var floors = [][]string{
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},
 	7: {"site"},
-	8: {"cli", "cli/nodecli"},
+	8: {"cli", "cli/gen", "cli/nodecli"},
 }
 
 // outside lists the packages that stand on no floor: programs, and what only tests and measurements use. They may
 // import any floor; no package of a floor imports them, but for its tests the testkit.
 var outside = []string{
 	"cmd/overland", "cmd/overland-agent", "bench", "demo", "internal/layers",
-	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/crash", "internal/testkit/machine",
+	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
+	"internal/testkit/hello", "internal/testkit/machine",
 	"internal/testkit/operator",
 }
 
