@@ -15,15 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/release"
 	"overland/internal/spec"
 	"overland/internal/testkit/operator"
-	"overland/internal/trust"
-	"overland/internal/volume"
 )
 
 func TestMain(m *testing.M) {
@@ -328,7 +324,15 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 		if err != nil || r.Report.Outcome != Installed {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
-		r, err = Call(ctx, w.dir, Request{Op: OpInstall, Source: w.wallet(v2, "crash two")})
+		var steps []string
+		r, err = CallProgress(ctx, w.dir, Request{Op: OpInstall, Source: w.wallet(v2, "crash two")}, func(p Progress) {
+			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
+				steps = append(steps, p.Step)
+			}
+		})
+		if want := "verify fetch stage start selftest back"; strings.Join(steps, " ") != want {
+			t.Errorf("steps %q, want %q", steps, want)
+		}
 		if errs.KindOf(err) != errs.Partial || r.Report.Outcome != RolledBack || errs.HintOf(err) == "" {
 			t.Errorf("broken: %+v, %v", r.Report, err)
 		}
@@ -386,221 +390,6 @@ func TestNoArtifactForThisMachine(t *testing.T) {
 	w.runs("wallet.node: up six")
 }
 
-func TestNothingIsPinnedSilently(t *testing.T) {
-	w := newWorld(t)
-	path := w.wallet(v1, "up one")
-	_, err := w.install(path, InstallOptions{})
-	if errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrNotPinned) || !strings.Contains(errs.HintOf(err), "--root") {
-		t.Errorf("without a root: %v", err)
-	}
-	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
-	if errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("with another root: %v", err)
-	}
-	w.untouched()
-	src, done, err := OpenSource(path)
-	must(t, err)
-	defer done()
-	if fp, err := OfferedRoot(context.Background(), src); err != nil || string(fp) != w.Root() {
-		t.Errorf("offered root %s, %v", fp, err)
-	}
-	w.mustInstall(path)
-	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
-	if errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("another root on a pinned node: %v", err)
-	}
-	w.runs("wallet.node: up one")
-}
-
-// untouched fails when anything was written outside the depot and the trust files, or anything ran.
-func (w *world) untouched() {
-	w.t.Helper()
-	for path := range tree(w.t, w.dir) {
-		top, _, _ := strings.Cut(path, "/")
-		if !slices.Contains([]string{".", "depot", "trust", "gen", "lock", "state.a", "state.b"}, top) || strings.HasPrefix(path, "gen/") {
-			w.t.Errorf("%s was written", path)
-		}
-	}
-	w.calls()
-}
-
-// forge seals a volume of live whose wallet program is evil, with every digest from there up computed again and the
-// signed metadata left as it is.
-func (w *world) forge(t *testing.T) string {
-	t.Helper()
-	w.wallet(v1, "up one")
-	evil := operator.New(t, t.TempDir(), nil)
-	evil.Release("wallet", v1, map[string]string{"node": "up evil"}, services(quick))
-	evil.Promote("live", "wallet", v1)
-	c := evil.Content("live")
-	c.Trust = w.Content("live").Trust
-	path := filepath.Join(t.TempDir(), "forged.volume")
-	_, err := volume.Seal(context.Background(), path, c, volume.Options{})
-	must(t, err)
-	return path
-}
-
-func TestForgedPayloadWithEveryDigestRecomputed(t *testing.T) {
-	w := newWorld(t)
-	path := w.forge(t)
-	_, err := w.install(path, InstallOptions{Root: w.Root()})
-	if errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("forged: %v (%s), want untrusted", err, errs.KindOf(err))
-	}
-	w.untouched()
-}
-
-func TestForgedVolumeWithItsOwnKeys(t *testing.T) {
-	w := newWorld(t)
-	one := w.wallet(v1, "up one")
-	other := newWorld(t)
-	evil := other.wallet(v2, "up evil")
-	if _, err := w.install(evil, InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("on a new node: %v", err)
-	}
-	w.untouched()
-	w.mustInstall(one)
-	w.Calls()
-	if _, err := w.install(evil, InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("on a node that runs: %v", err)
-	}
-	w.calls()
-	w.runs("wallet.node: up one")
-}
-
-func TestOlderVolumeIsRefused(t *testing.T) {
-	w := newWorld(t)
-	one := w.wallet(v1, "up one")
-	w.mustInstall(w.wallet(v2, "up two"))
-	w.Calls()
-	if _, err := w.install(one, InstallOptions{}); errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrRollback) {
-		t.Errorf("older volume: %v", err)
-	}
-	w.calls()
-	w.runs("wallet.node: up two")
-}
-
-func TestMissingPartIsRefused(t *testing.T) {
-	w := newWorld(t)
-	w.Release("wallet", v1, map[string]string{"node": "up one" + strings.Repeat(" padding", 10000)}, services(quick))
-	w.Promote("live", "wallet", v1)
-	path := filepath.Join(t.TempDir(), "big.volume")
-	info, err := volume.Seal(context.Background(), path, w.Content("live"), volume.Options{Split: 40000})
-	must(t, err)
-	if len(info.Paths) < 2 {
-		t.Fatalf("parts: %v", info.Paths)
-	}
-	must(t, os.Remove(info.Paths[1]))
-	if _, err := w.install(info.Paths[0], InstallOptions{Root: w.Root()}); err == nil {
-		t.Error("installed without a part")
-	} else {
-		t.Logf("%s: %v", errs.KindOf(err), err)
-	}
-	w.untouched()
-}
-
-func TestFlippedBytes(t *testing.T) {
-	w := newWorld(t)
-	path := w.wallet(v1, "up one")
-	whole, err := os.ReadFile(path)
-	must(t, err)
-	for at := len(whole) - 1; at > 0; at -= 1 + len(whole)/60 {
-		b := slices.Clone(whole)
-		b[at] ^= 0x10
-		bad := filepath.Join(t.TempDir(), "flipped.volume")
-		must(t, os.WriteFile(bad, b, 0o644))
-		w.dir = filepath.Join(t.TempDir(), "node")
-		_, err := w.install(bad, InstallOptions{Root: w.Root()})
-		switch {
-		case err == nil: // a byte that nothing that was installed depends on: what runs is right all the same
-			w.runs("wallet.node: up one")
-			w.Boot()
-		case errs.KindOf(err) == errs.Internal:
-			t.Errorf("byte %d: %v is of kind internal", at, err)
-		default:
-			w.untouched()
-		}
-	}
-}
-
-func TestLyingClock(t *testing.T) {
-	for _, year := range []int{1970, 2100} {
-		t.Run(fmt.Sprint(year), func(t *testing.T) {
-			w := newWorld(t)
-			w.o.Clock = clock.At(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC))
-			w.mustInstall(w.wallet(v1, "up one"))
-			if r := w.mustInstall(w.wallet(v2, "up two")); r.Outcome != Installed {
-				t.Errorf("report: %+v", r)
-			}
-			if r, err := w.install(w.wallet(v3, "crash"), InstallOptions{}); r.Outcome != RolledBack {
-				t.Errorf("report: %+v, %v", r, err)
-			}
-			w.runs("wallet.node: up two")
-		})
-	}
-}
-
-func TestFullDiskAtAnyPoint(t *testing.T) {
-	w := newWorld(t)
-	one, two := w.wallet(v1, "up one"), w.wallet(v2, "up two")
-	for n := 1; ; n++ {
-		w.dir = filepath.Join(t.TempDir(), "node")
-		w.o.FS = fsx.FS{}
-		w.Boot()
-		w.mustInstall(one)
-		count := 0
-		w.o.FS = fsx.FS{Before: func(op fsx.Op) error {
-			// What needs no new space still works on a full disk.
-			if op.Name == "remove" || op.Name == "sync" || op.Name == "syncdir" {
-				return nil
-			}
-			if count++; count >= n && !strings.Contains(op.Path, "/state.") {
-				return &fs.PathError{Op: op.Name, Path: op.Path, Err: errFull}
-			}
-			return nil
-		}}
-		a, err := Open(w.dir, w.o)
-		var r Report
-		if err == nil {
-			src, done, e := OpenSource(two)
-			must(t, e)
-			r, err = a.Install(context.Background(), src, InstallOptions{})
-			done()
-			a.Close()
-		}
-		if count < n {
-			if err != nil || r.Outcome != Installed {
-				t.Fatalf("with space: %+v, %v", r, err)
-			}
-			t.Logf("%d points tried", n)
-			return
-		}
-		if got := w.Running(); len(got) != 1 || (got[0] != "wallet.node: up one" && got[0] != "wallet.node: up two") {
-			t.Errorf("point %d: runs %v after %v", n, got, err)
-		}
-		w.o.FS = fsx.FS{} // somebody made space
-		if _, err := w.install(two, InstallOptions{Retry: true}); err != nil {
-			t.Errorf("point %d: with space again: %v", n, err)
-		}
-		w.runs("wallet.node: up two")
-	}
-}
-
-func TestDamagedConfig(t *testing.T) {
-	w := newWorld(t)
-	w.mustInstall(w.wallet(v1, "up one"))
-	path := filepath.Join(w.dir, configName)
-	for _, text := range []string{"", "{", `{"channel":"Live!"}`, `{"chanel":"live"}`, strings.Repeat("x", configMax+1)} {
-		must(t, os.WriteFile(path, []byte(text), 0o644))
-		a := w.open()
-		st := a.Status()
-		if st.Channel != "live" || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], configName) {
-			t.Errorf("%.20q: channel %q, problems %q", text, st.Channel, st.Problems)
-		}
-		must(t, a.Close())
-	}
-}
-
 func TestUninstall(t *testing.T) {
 	for _, purge := range []bool{false, true} {
 		w := newWorld(t)
@@ -649,29 +438,4 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 		t.Errorf("a refused agent program was tried again")
 	}
 	w.runs("wallet.node: up one")
-}
-
-func FuzzControl(f *testing.F) {
-	f.Add([]byte(`{"op":"status"}`))
-	f.Add([]byte(`{"op":"install","source":"/a.volume","install":{"root":"sha256:00"}}`))
-	f.Add([]byte(`{"op":"rollback","generation":-1}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		q, err := readRequest(strings.NewReader(string(b)))
-		if err != nil && errs.KindOf(err) != errs.Invalid {
-			t.Errorf("kind %s of %v", errs.KindOf(err), err)
-		}
-		if err == nil && q.Op == "" {
-			t.Error("a request without a verb")
-		}
-	})
-}
-
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(`{"channel":"live","sites":["https://10.0.0.1:8443#sha256:00"],"watch":["/media/*"]}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s, err := decodeConfig(strings.NewReader(string(b)))
-		if err == nil && checkSettings(s) != nil {
-			t.Error("settings that do not hold were taken")
-		}
-	})
 }

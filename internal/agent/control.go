@@ -24,7 +24,8 @@ const (
 
 const requestMax = 64 << 10 // bytes
 
-// Request is one JSON line to the running agent. One connection carries one request and its response.
+// Request is one JSON line to the running agent. One connection carries one request and its response; with Progress,
+// lines that hold nothing but progress come before it.
 type Request struct {
 	Op         string          `json:"op"`
 	Source     string          `json:"source,omitempty"` // absolute path of a volume or directory, or a site URL
@@ -32,15 +33,17 @@ type Request struct {
 	Generation int             `json:"generation,omitempty"` // to roll back to; 0 = the good one before
 	Service    string          `json:"service,omitempty"`    // app.service; "" = all
 	Lines      int             `json:"lines,omitempty"`      // log lines; 0 = 50
+	Progress   bool            `json:"progress,omitempty"`   // install, rollback: tell the steps
 }
 
 // Response is the one JSON line that answers a Request. A rolled-back switch carries both Error and Report.
 type Response struct {
-	Error  *ErrorBody   `json:"error,omitempty"`
-	Status *Status      `json:"status,omitempty"`
-	Report *Report      `json:"report,omitempty"`
-	Events []node.Event `json:"events,omitempty"`
-	Lines  []string     `json:"lines,omitempty"`
+	Progress *Progress    `json:"progress,omitempty"` // a step; this is not the response yet
+	Error    *ErrorBody   `json:"error,omitempty"`
+	Status   *Status      `json:"status,omitempty"`
+	Report   *Report      `json:"report,omitempty"`
+	Events   []node.Event `json:"events,omitempty"`
+	Lines    []string     `json:"lines,omitempty"`
 }
 
 // ErrorBody is an error as it crosses the socket.

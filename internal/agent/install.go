@@ -94,7 +94,7 @@ func (a *Agent) plan(ctx context.Context, src Source, o InstallOptions) (plan, e
 	if err != nil {
 		return plan{}, err
 	}
-	a.o.Progress(Progress{Step: "verify", What: src.Name()})
+	a.progress(Progress{Step: "verify", What: src.Name()})
 	if err := a.pin(ctx, src, settings.Root, o.Root != ""); err != nil {
 		return plan{}, err
 	}
@@ -208,7 +208,7 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
 	if err := f.All(ctx, blobs); err != nil {
 		return 0, fmt.Errorf("%s: %w", src.Name(), untrusted(err))
 	}
-	a.o.Progress(Progress{Step: "stage", What: strings.Join(p.generation.Names(), " ")})
+	a.progress(Progress{Step: "stage", What: strings.Join(p.generation.Names(), " ")})
 	return a.node.Stage(p.generation, func(prog node.Program, path string) error {
 		return a.depot.Place(ctx, prog.Digest, path, 0o755)
 	})

@@ -38,17 +38,18 @@ type Agent struct {
 	wake chan struct{} // look at every source now
 	hand chan struct{} // an agent program lies ready
 
-	mu       sync.Mutex
-	units    map[string]*unit
-	problems map[string]string // by subject
-	fresh    Freshness
-	last     *Look
-	report   *Report
-	resumed  bool // the services of the current generation are supervised
-	running  bool
-	told     bool     // Ready was called
-	next     *program // the agent program to hand over to
-	abort    func()   // ends the staging of a look in progress; nil when there is none
+	mu        sync.Mutex
+	units     map[string]*unit
+	listeners []*listener
+	problems  map[string]string // by subject
+	fresh     Freshness
+	last      *Look
+	report    *Report
+	resumed   bool // the services of the current generation are supervised
+	running   bool
+	told      bool     // Ready was called
+	next      *program // the agent program to hand over to
+	abort     func()   // ends the staging of a look in progress; nil when there is none
 }
 
 // Open takes the lock of directory dir, makes what is missing and mends what a crash left. A running agent is

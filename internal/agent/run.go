@@ -180,7 +180,7 @@ func (a *Agent) feeds(old map[string]*feed) (list []*feed, now map[string]*feed)
 // fetcher returns a fetcher into the depot from sources.
 func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
 	return fetch.New(a.depot, fetch.Options{Sources: sources, Log: a.o.Log, Progress: func(e fetch.Event) {
-		a.o.Progress(Progress{Step: "fetch", What: e.Digest.String(), Done: e.Done, Total: e.Size})
+		a.progress(Progress{Step: "fetch", What: e.Digest.String(), Done: e.Done, Total: e.Size})
 	}})
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -98,7 +99,18 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
 	q, err := readRequest(conn)
 	var r Response
 	if err == nil {
+		var quiet func()
+		if q.Progress {
+			quiet = s.a.listenTo(func(p Progress) {
+				if b, err := json.Marshal(Response{Progress: &p}); err == nil && conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
+					_, _ = conn.Write(append(b, '\n')) // whoever asked may be gone
+				}
+			})
+		}
 		r, err = s.a.handle(ctx, q)
+		if quiet != nil {
+			quiet()
+		}
 	}
 	r.Error = errorBody(err)
 	b, err := json.Marshal(r)
@@ -145,9 +157,53 @@ func (a *Agent) handle(ctx context.Context, q Request) (Response, error) {
 	return Response{}, errs.Errorf(errs.Invalid, "control request: no verb %q", q.Op)
 }
 
-// Call sends q to the agent that runs in dir and returns its response. No agent there is errs.Unavailable; the
-// response's own error is returned as an error too. It waits as long as the request takes, or until ctx ends.
+// progress tells p to everybody who listens.
+func (a *Agent) progress(p Progress) {
+	a.o.Progress(p)
+	a.mu.Lock()
+	list := slices.Clone(a.listeners)
+	a.mu.Unlock()
+	for _, l := range list {
+		l.tell(p)
+	}
+}
+
+type listener struct {
+	mu   sync.Mutex
+	tell func(Progress)
+}
+
+// listenTo calls f with every step, one at a time, until the returned function is called.
+func (a *Agent) listenTo(f func(Progress)) (quiet func()) {
+	l := &listener{}
+	l.tell = func(p Progress) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		f(p)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.listeners = append(a.listeners, l)
+	return func() {
+		a.mu.Lock()
+		a.listeners = slices.DeleteFunc(a.listeners, func(o *listener) bool { return o == l })
+		a.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		f = func(Progress) {}
+	}
+}
+
+// Call is CallProgress for somebody who does not want to know the steps.
 func Call(ctx context.Context, dir string, q Request) (Response, error) {
+	return CallProgress(ctx, dir, q, nil)
+}
+
+// CallProgress sends q to the agent that runs in dir and returns its response; steps, when it is not nil, is called with
+// each step before that. No agent there is errs.Unavailable; the response's own error is returned as an error too. It
+// waits as long as the request takes, or until ctx ends.
+func CallProgress(ctx context.Context, dir string, q Request, steps func(Progress)) (Response, error) {
+	q.Progress = steps != nil
 	path, err := filepath.Abs(socketPath(dir))
 	if err != nil {
 		return Response{}, err
@@ -171,12 +227,17 @@ func Call(ctx context.Context, dir string, q Request) (Response, error) {
 	if err := json.NewEncoder(conn).Encode(q); err != nil {
 		return Response{}, away(err)
 	}
-	var r Response
-	if err := json.NewDecoder(conn).Decode(&r); err != nil {
-		if ctx.Err() != nil {
-			return Response{}, ctx.Err()
+	for lines := json.NewDecoder(conn); ; {
+		var r Response
+		if err := lines.Decode(&r); err != nil {
+			if ctx.Err() != nil {
+				return Response{}, ctx.Err()
+			}
+			return Response{}, away(fmt.Errorf("it ended before it answered: %w", err))
 		}
-		return Response{}, away(fmt.Errorf("it ended before it answered: %w", err))
+		if r.Progress == nil {
+			return r, r.Error.Err()
+		}
+		steps(*r.Progress)
 	}
-	return r, r.Error.Err()
 }

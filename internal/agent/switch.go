@@ -120,7 +120,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 	left := a.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	a.o.Progress(Progress{Step: "start", What: strings.Join(g.Names(), " ")})
+	a.progress(Progress{Step: "start", What: strings.Join(g.Names(), " ")})
 	if err := a.apply(bounded, g); err != nil {
 		return nil, node.Verdict{Reason: err.Error()}
 	}
@@ -136,7 +136,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 	results := make([][]runtime.Result, len(names))
 	var wait sync.WaitGroup
 	for i, name := range names {
-		a.o.Progress(Progress{Step: "selftest", What: name})
+		a.progress(Progress{Step: "selftest", What: name})
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
@@ -166,7 +166,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 
 // back leaves the generation on trial for the one before it. The Report says why; so does the error.
 func (a *Agent) back(ctx context.Context, v node.Verdict, tests []Test) (Report, error) {
-	a.o.Progress(Progress{Step: "back", What: v.Reason})
+	a.progress(Progress{Step: "back", What: v.Reason})
 	if err := a.node.Fail(v); err != nil {
 		return Report{}, err
 	}

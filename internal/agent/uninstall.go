@@ -7,13 +7,14 @@ import (
 	"path/filepath"
 )
 
-// Uninstall stops every service and removes what the agent wrote; the services' volumes and logs only with purge.
+// Uninstall stops every service and removes what the agent wrote; the services' volumes and logs only with purge. What
+// package host wrote (agent/) stays for it to remove.
 // The agent is closed after it.
 func (a *Agent) Uninstall(ctx context.Context, purge bool) error {
 	if err := a.Stop(ctx); err != nil {
 		return fmt.Errorf("uninstall: %w", err)
 	}
-	names := []string{"current", "good", "state.a", "state.b", configName, "gen", "run", "agent", "depot", "trust"}
+	names := []string{"current", "good", "state.a", "state.b", configName, "gen", "run", "upgrade", "depot", "trust"}
 	if purge {
 		names = append(names, "log", "volumes")
 	}
@@ -23,7 +24,8 @@ func (a *Agent) Uninstall(ctx context.Context, purge bool) error {
 	}
 	failed = errors.Join(failed, a.node.Close())
 	if failed == nil && purge {
-		failed = errors.Join(a.o.FS.RemoveAll(filepath.Join(a.dir, "lock")), a.o.FS.Remove(a.dir))
+		failed = a.o.FS.Remove(filepath.Join(a.dir, "lock"))
+		_ = a.o.FS.Remove(a.dir) // not empty when the host's own files are still there
 	}
 	if failed != nil {
 		return fmt.Errorf("uninstall: %w", failed)

@@ -98,25 +98,24 @@ func (a *Agent) handOver(ctx context.Context) {
 	}
 }
 
-// placeProgram puts the agent program into agent/HEX/.
+// placeProgram puts the agent program into upgrade/HEX/, in place of what was there before, and returns its path.
 func (a *Agent) placeProgram(ctx context.Context, art release.Artifact) (string, error) {
-	top := filepath.Join(a.dir, "agent")
+	top := filepath.Join(a.dir, "upgrade")
 	name := art.Blob.Digest.Encoded()[:16]
 	dir := filepath.Join(top, name)
-	path := filepath.Join(dir, art.File)
+	if entries, err := os.ReadDir(top); err == nil {
+		for _, e := range entries {
+			if err := a.o.FS.RemoveAll(filepath.Join(top, e.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
 	if err := a.o.FS.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	if info, err := os.Lstat(path); err != nil || info.Size() != art.Blob.Size {
-		if err := a.o.FS.Remove(path); err != nil {
-			return "", err
-		}
-		if err := a.depot.Place(ctx, art.Blob.Digest, path, 0o755); err != nil {
-			return "", err
-		}
-		if err := a.o.FS.SyncDir(dir); err != nil {
-			return "", err
-		}
+	path := filepath.Join(dir, art.File)
+	if err := a.depot.Place(ctx, art.Blob.Digest, path, 0o755); err != nil {
+		return "", err
 	}
-	return path, nil
+	return path, a.o.FS.SyncDir(dir)
 }

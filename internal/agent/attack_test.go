@@ -1,0 +1,154 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/testkit/operator"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+func TestNothingIsPinnedSilently(t *testing.T) {
+	w := newWorld(t)
+	path := w.wallet(v1, "up one")
+	_, err := w.install(path, InstallOptions{})
+	if errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrNotPinned) || !strings.Contains(errs.HintOf(err), "--root") {
+		t.Errorf("without a root: %v", err)
+	}
+	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
+	if errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("with another root: %v", err)
+	}
+	w.untouched()
+	src, done, err := OpenSource(path)
+	must(t, err)
+	defer done()
+	if fp, err := OfferedRoot(context.Background(), src); err != nil || string(fp) != w.Root() {
+		t.Errorf("offered root %s, %v", fp, err)
+	}
+	w.mustInstall(path)
+	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
+	if errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("another root on a pinned node: %v", err)
+	}
+	w.runs("wallet.node: up one")
+}
+
+// untouched fails when anything was written outside the depot and the trust files, or anything ran.
+func (w *world) untouched() {
+	w.t.Helper()
+	for path := range tree(w.t, w.dir) {
+		top, _, _ := strings.Cut(path, "/")
+		if !slices.Contains([]string{".", "depot", "trust", "gen", "lock", "state.a", "state.b"}, top) || strings.HasPrefix(path, "gen/") {
+			w.t.Errorf("%s was written", path)
+		}
+	}
+	w.calls()
+}
+
+// forge seals a volume of live whose wallet program is evil, with every digest from there up computed again and the
+// signed metadata left as it is.
+func (w *world) forge(t *testing.T) string {
+	t.Helper()
+	w.wallet(v1, "up one")
+	evil := operator.New(t, t.TempDir(), nil)
+	evil.Release("wallet", v1, map[string]string{"node": "up evil"}, services(quick))
+	evil.Promote("live", "wallet", v1)
+	c := evil.Content("live")
+	c.Trust = w.Content("live").Trust
+	path := filepath.Join(t.TempDir(), "forged.volume")
+	_, err := volume.Seal(context.Background(), path, c, volume.Options{})
+	must(t, err)
+	return path
+}
+
+func TestForgedPayloadWithEveryDigestRecomputed(t *testing.T) {
+	w := newWorld(t)
+	path := w.forge(t)
+	_, err := w.install(path, InstallOptions{Root: w.Root()})
+	if errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("forged: %v (%s), want untrusted", err, errs.KindOf(err))
+	}
+	w.untouched()
+}
+
+func TestForgedVolumeWithItsOwnKeys(t *testing.T) {
+	w := newWorld(t)
+	one := w.wallet(v1, "up one")
+	other := newWorld(t)
+	evil := other.wallet(v2, "up evil")
+	if _, err := w.install(evil, InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("on a new node: %v", err)
+	}
+	w.untouched()
+	w.mustInstall(one)
+	w.Calls()
+	if _, err := w.install(evil, InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("on a node that runs: %v", err)
+	}
+	w.calls()
+	w.runs("wallet.node: up one")
+}
+
+func TestOlderVolumeIsRefused(t *testing.T) {
+	w := newWorld(t)
+	one := w.wallet(v1, "up one")
+	w.mustInstall(w.wallet(v2, "up two"))
+	w.Calls()
+	if _, err := w.install(one, InstallOptions{}); errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrRollback) {
+		t.Errorf("older volume: %v", err)
+	}
+	w.calls()
+	w.runs("wallet.node: up two")
+}
+
+func TestMissingPartIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.Release("wallet", v1, map[string]string{"node": "up one" + strings.Repeat(" padding", 10000)}, services(quick))
+	w.Promote("live", "wallet", v1)
+	path := filepath.Join(t.TempDir(), "big.volume")
+	info, err := volume.Seal(context.Background(), path, w.Content("live"), volume.Options{Split: 40000})
+	must(t, err)
+	if len(info.Paths) < 2 {
+		t.Fatalf("parts: %v", info.Paths)
+	}
+	must(t, os.Remove(info.Paths[1]))
+	if _, err := w.install(info.Paths[0], InstallOptions{Root: w.Root()}); err == nil {
+		t.Error("installed without a part")
+	} else {
+		t.Logf("%s: %v", errs.KindOf(err), err)
+	}
+	w.untouched()
+}
+
+func TestFlippedBytes(t *testing.T) {
+	w := newWorld(t)
+	path := w.wallet(v1, "up one")
+	whole, err := os.ReadFile(path)
+	must(t, err)
+	for at := len(whole) - 1; at > 0; at -= 1 + len(whole)/60 {
+		b := slices.Clone(whole)
+		b[at] ^= 0x10
+		bad := filepath.Join(t.TempDir(), "flipped.volume")
+		must(t, os.WriteFile(bad, b, 0o644))
+		w.dir = filepath.Join(t.TempDir(), "node")
+		_, err := w.install(bad, InstallOptions{Root: w.Root()})
+		switch {
+		case err == nil: // a byte that nothing that was installed depends on: what runs is right all the same
+			w.runs("wallet.node: up one")
+			w.Boot()
+		case errs.KindOf(err) == errs.Internal:
+			t.Errorf("byte %d: %v is of kind internal", at, err)
+		default:
+			w.untouched()
+		}
+	}
+}

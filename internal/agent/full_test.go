@@ -1,5 +1,0 @@
-package agent
-
-import "syscall"
-
-var errFull = syscall.ENOSPC

@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/clock"
+	"overland/internal/fsx"
+)
+
+func TestLyingClock(t *testing.T) {
+	for _, year := range []int{1970, 2100} {
+		t.Run(fmt.Sprint(year), func(t *testing.T) {
+			w := newWorld(t)
+			w.o.Clock = clock.At(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC))
+			w.mustInstall(w.wallet(v1, "up one"))
+			if r := w.mustInstall(w.wallet(v2, "up two")); r.Outcome != Installed {
+				t.Errorf("report: %+v", r)
+			}
+			if r, err := w.install(w.wallet(v3, "crash"), InstallOptions{}); r.Outcome != RolledBack {
+				t.Errorf("report: %+v, %v", r, err)
+			}
+			w.runs("wallet.node: up two")
+		})
+	}
+}
+
+func TestFullDiskAtAnyPoint(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.wallet(v1, "up one"), w.wallet(v2, "up two")
+	for n := 1; ; n++ {
+		w.dir = filepath.Join(t.TempDir(), "node")
+		w.o.FS = fsx.FS{}
+		w.Boot()
+		w.mustInstall(one)
+		count := 0
+		w.o.FS = fsx.FS{Before: func(op fsx.Op) error {
+			// What needs no new space still works on a full disk.
+			if op.Name == "remove" || op.Name == "sync" || op.Name == "syncdir" {
+				return nil
+			}
+			if count++; count >= n && !strings.Contains(op.Path, "/state.") {
+				return &fs.PathError{Op: op.Name, Path: op.Path, Err: syscall.ENOSPC}
+			}
+			return nil
+		}}
+		a, err := Open(w.dir, w.o)
+		var r Report
+		if err == nil {
+			src, done, e := OpenSource(two)
+			must(t, e)
+			r, err = a.Install(context.Background(), src, InstallOptions{})
+			done()
+			a.Close()
+		}
+		if count < n {
+			if err != nil || r.Outcome != Installed {
+				t.Fatalf("with space: %+v, %v", r, err)
+			}
+			t.Logf("%d points tried", n)
+			return
+		}
+		if got := w.Running(); len(got) != 1 || (got[0] != "wallet.node: up one" && got[0] != "wallet.node: up two") {
+			t.Errorf("point %d: runs %v after %v", n, got, err)
+		}
+		w.o.FS = fsx.FS{} // somebody made space
+		if _, err := w.install(two, InstallOptions{Retry: true}); err != nil {
+			t.Errorf("point %d: with space again: %v", n, err)
+		}
+		w.runs("wallet.node: up two")
+	}
+}
+
+func TestDamagedConfig(t *testing.T) {
+	w := newWorld(t)
+	w.mustInstall(w.wallet(v1, "up one"))
+	path := filepath.Join(w.dir, configName)
+	for _, text := range []string{"", "{", `{"channel":"Live!"}`, `{"chanel":"live"}`, strings.Repeat("x", configMax+1)} {
+		must(t, os.WriteFile(path, []byte(text), 0o644))
+		a := w.open()
+		st := a.Status()
+		if st.Channel != "live" || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], configName) {
+			t.Errorf("%.20q: channel %q, problems %q", text, st.Channel, st.Problems)
+		}
+		must(t, a.Close())
+	}
+}
