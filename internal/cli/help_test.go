@@ -274,6 +274,15 @@ func newSite(t *testing.T) (dir string, versions []string) {
 	return dir, versions
 }
 
+func TestAnInterruptEndsWith130(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
+	if code, _, msg := run(ctx, env, "build", "."); code != errs.Cancelled.Exit() || !strings.Contains(msg, "stopped · hint: ") {
+		t.Errorf("exit code %d: %s", code, msg)
+	}
+}
+
 func TestSizes(t *testing.T) {
 	for s, want := range map[string]int64{"": 0, "700": 700, "650MiB": 650 << 20, "2GB": 2e9, "1G": 1 << 30} {
 		if got, err := parseSize(s); err != nil || got != want {

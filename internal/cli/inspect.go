@@ -109,7 +109,11 @@ func (a *app) printReleaseModules(r pipeline.ReleaseDetails) {
 
 func (a *app) printModules(list []pipeline.Module) {
 	for _, m := range list {
-		a.printf("    %s\n", strings.TrimSpace(m.Path+" "+m.Version))
+		text := strings.TrimSpace(m.Path + " " + m.Version)
+		if m.Replace != "" {
+			text += " => " + m.Replace
+		}
+		a.printf("    %s\n", text)
 	}
 }
 

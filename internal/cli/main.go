@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +46,10 @@ func Run(ctx context.Context, env Env) int {
 	if err == nil {
 		return 0
 	}
+	if ctx.Err() != nil {
+		// Whatever a room made of it, the person stopped it: a killed git or compiler reports something else.
+		err = errs.Hint(errs.Errorf(errs.Cancelled, "stopped"), "what was done so far is kept: run it again")
+	}
 	if errs.HintOf(err) == "" {
 		err = hinted(err, verb.CommandPath())
 	}
@@ -70,10 +73,7 @@ func hinted(err error, verb string) error {
 
 // explain returns what a person sees of err, on one line as a rule.
 func explain(err error) string {
-	kind, msg := errs.KindOf(err), strings.TrimSpace(err.Error())
-	if kind == errs.Cancelled && errors.Is(err, context.Canceled) {
-		msg = "stopped"
-	}
+	msg := strings.TrimSpace(err.Error())
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"debug/buildinfo"
 	"io"
+	"strings"
 
 	"overland/internal/digest"
 	"overland/internal/store"
@@ -22,7 +23,8 @@ type Program struct {
 type Module struct {
 	Path    string `json:"path"`
 	Version string `json:"version,omitempty"` // "" for the main module, which has the release's
-	Sum     string `json:"sum,omitempty"`
+	Sum     string `json:"sum,omitempty"`     // "h1:…", of what was built
+	Replace string `json:"replace,omitempty"` // what was built in its place: "example.org/fork v1.2.3", "./folder"
 }
 
 // readProgram reads what the Go linker left in the program r, in place.
@@ -37,10 +39,12 @@ func readProgram(r *io.SectionReader) (Program, error) {
 		p.Modules = append(p.Modules, Module{Path: info.Main.Path})
 	}
 	for _, m := range info.Deps {
-		if m.Replace != nil {
-			m = m.Replace
+		entry := Module{Path: m.Path, Version: m.Version, Sum: m.Sum}
+		if r := m.Replace; r != nil {
+			entry.Sum = r.Sum
+			entry.Replace = strings.TrimSpace(r.Path + " " + strings.TrimPrefix(r.Version, "(devel)"))
 		}
-		p.Modules = append(p.Modules, Module{Path: m.Path, Version: m.Version, Sum: m.Sum})
+		p.Modules = append(p.Modules, entry)
 	}
 	return p, nil
 }
