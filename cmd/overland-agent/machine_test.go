@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,10 +47,14 @@ func newNode(t *testing.T, s *site, env ...string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := machine.Start(t.Context(), machine.Options{
-		Name: "node", Root: machine.Busybox, Binds: map[string]string{s.dir: "/mnt"},
-		Interpreters: interpreters, Env: append(cpu, env...),
-	})
+	return startNode(t, s, machine.Options{Interpreters: interpreters, Env: append(cpu, env...)})
+}
+
+func startNode(t *testing.T, s *site, o machine.Options) *node {
+	t.Helper()
+	o.Output = t.Output()
+	o.Name, o.Root, o.Binds = "node", machine.Busybox, map[string]string{s.dir: "/mnt"}
+	m, err := machine.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +150,10 @@ const (
 
 func TestLifeOfANode(t *testing.T) {
 	for _, plat := range platform.All() {
-		t.Run(plat.Dashed(), func(t *testing.T) { life(t, plat) })
+		t.Run(plat.Dashed(), func(t *testing.T) {
+			t.Parallel()
+			life(t, plat)
+		})
 	}
 }
 
@@ -209,10 +217,69 @@ func life(t *testing.T, plat platform.Platform) {
 
 	n.agent(2, "uninstall", "--purge")
 	n.agent(0, "uninstall", "--purge", "--yes")
-	left := n.sh(0, "sh", "-c", "ls -d /var/lib/overland /usr/local/bin/overland-agent 2>/dev/null; ps | grep -v -e grep -e ps | grep -e overland -e hello || true")
+	left := n.sh(0, "sh", "-c", "ls -d /var/lib/overland /usr/local/bin/overland-agent 2>/dev/null; ps | grep -v -e grep -e machine-init | grep -e overland -e hello || true")
 	if strings.TrimSpace(left) != "" {
 		t.Errorf("uninstall left:\n%s", left)
 	}
+}
+
+// A container without an init: the volume itself is what it starts, and the agent becomes its process 1.
+func TestContainer(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	state := t.TempDir()
+	first := machine.Options{
+		Writable: map[string]string{state: "/var/lib/overland"},
+		First:    []string{"sh", s.seal(v1, agents), "install", "--foreground", "--root", s.root},
+	}
+	n := startNode(t, s, first)
+	process := n.mustServe(v1)
+	if comm := n.sh(0, "cat", "/proc/1/cmdline"); !strings.Contains(comm, "supervise") {
+		t.Errorf("process 1 is %q", comm)
+	}
+	if left := n.sh(0, "sh", "-c", "ls -d /tmp/overland-* 2>/dev/null || true"); left != "" {
+		t.Errorf("unpacked and left: %s", left)
+	}
+	// Orphans of others end up at process 1, which must not keep them as zombies.
+	n.sh(0, "sh", "-c", "(sh -c 'exit 0' & sh -c 'exit 0' &)")
+	for limit := time.Now().Add(10 * time.Second); strings.Contains(n.sh(0, "ps", "-o", "stat"), "Z"); {
+		if time.Now().After(limit) {
+			t.Fatalf("zombies:\n%s", n.sh(0, "ps"))
+		}
+	}
+	out := n.sh(0, "sh", s.seal(v2, agents), "install")
+	if !strings.Contains(out, "installed: generation 2") {
+		t.Errorf("upgrade printed:\n%s", out)
+	}
+	if again := n.mustServe(v2); again == process {
+		t.Error("another version in the same process")
+	}
+	log := filepath.Join(state, "log", "hello.web.log")
+	before := strings.Count(read(t, log), "hello: stopping")
+	if err := n.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-n.Done()
+	if after := strings.Count(read(t, log), "hello: stopping"); after != before+1 {
+		t.Errorf("the service was not stopped in order:\n%s", read(t, log))
+	}
+
+	// The container starts again with what it had, from the same command.
+	n = startNode(t, s, first)
+	n.mustServe(v2)
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 // Broken agents, as far as a machine can tell: they are programs, they are signed, and they do not work.

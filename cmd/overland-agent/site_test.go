@@ -103,7 +103,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 // patience is d, longer where qemu does the work.
 func patience(p platform.Platform, d time.Duration) time.Duration {
 	if p != "linux/amd64" {
-		return 10 * d
+		return 4 * d
 	}
 	return d
 }

@@ -144,6 +144,15 @@ for place in "${TMPDIR-}" /tmp /var/tmp /dev/shm /run /var/lib "${HOME-}" "${fil
 		continue
 	fi
 	tool chmod 700 "$program"
+	case " $* " in
+	*" --foreground "*)
+		# The agent stays, maybe as process 1, so it must get the signals; it removes the folder itself.
+		if "$program" version >&- 2>&-; then
+			trap - EXIT HUP INT TERM
+			OVERLAND_UNPACKED=$dir exec "$program" "$verb" --volume "$file" "$@"
+		fi
+		;;
+	esac
 	"$program" "$verb" --volume "$file" "$@"
 	code=$?
 	if [ "$code" -ne 126 ]; then exit "$code"; fi

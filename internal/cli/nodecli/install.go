@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -48,6 +49,7 @@ func (c *call) installOptions() agent.InstallOptions {
 }
 
 func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
+	defer removeUnpacked()
 	name, err := c.origin()
 	if err != nil {
 		return 0, err
@@ -69,6 +71,12 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		report, err = installFresh(ctx, e, c, src, opts)
 	}
 	if err != nil && errs.KindOf(err) != errs.Partial {
+		if c.fore && ctx.Err() == nil && installed(c.dir) && !h.Running(ctx) {
+			// A container that starts again with an older volume must serve what it has.
+			complain(e, err)
+			e.say("running what is installed")
+			return 0, foreground(e, c)
+		}
 		return 0, err
 	}
 	if err == nil {
@@ -188,10 +196,29 @@ func placeProgram(ctx context.Context, e env, slots host.Slots) error {
 func foreground(e env, c *call) error {
 	program := host.Slots{Dir: c.dir}.GoodPath()
 	args := []string{Program, "supervise", "--stop-services", "--say-outcome", "--state", c.dir}
+	removeUnpacked()
 	if err := syscall.Exec(program, args, os.Environ()); err != nil {
 		return fmt.Errorf("become the supervisor: %w", err)
 	}
 	return nil
+}
+
+// installed reports whether the node in dir has something good to run and an agent to do it.
+func installed(dir string) bool {
+	s, err := agent.Peek(dir)
+	return err == nil && s.Good > 0 && host.Slots{Dir: dir}.Versions().Good != ""
+}
+
+// removeUnpacked removes the folder to which a volume's stub unpacked this program before it became it: with
+// --foreground no shell is left to do so.
+func removeUnpacked() {
+	dir := os.Getenv("OVERLAND_UNPACKED")
+	exe, err := os.Executable()
+	if dir == "" || err != nil || filepath.Dir(exe) != dir {
+		return
+	}
+	os.RemoveAll(dir)
+	os.Unsetenv("OVERLAND_UNPACKED")
 }
 
 // awaitOutcome waits until the supervised agent has decided generation number, which was staged.

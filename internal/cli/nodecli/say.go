@@ -19,6 +19,9 @@ func (e env) progress() func(agent.Progress) {
 	var last agent.Progress
 	open := false
 	return func(p agent.Progress) {
+		if p.Total < 1<<20 && p.Step == "fetch" {
+			return // small change: manifests and lists
+		}
 		what := strings.TrimSpace(p.Step + " " + p.What)
 		fresh := p.Step != last.Step || p.What != last.What
 		last = p
