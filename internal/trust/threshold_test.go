@@ -290,4 +290,3 @@ func TestKeyRotation(t *testing.T) {
 		})
 	}
 }
-
