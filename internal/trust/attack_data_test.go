@@ -149,11 +149,13 @@ func TestSlowMetadata(t *testing.T) {
 func TestGarbageFromSource(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"2.root.json", "timestamp.json", "1.snapshot.json", "1.targets.json"} {
-		for _, garbage := range []string{"", "{", "null", "[]", "\x00\x00", `{"signed":null}`, `{"signed":{"_type":"root"}}`,
+		for _, garbage := range []string{
+			"", "{", "null", "[]", "\x00\x00", `{"signed":null}`, `{"signed":{"_type":"root"}}`,
 			`{"signed":{"_type":"timestamp","version":1,"meta":{"snapshot.json":null}},"signatures":[]}`,
 			`{"signed":{"_type":"targets","version":1,"targets":{"a":null}},"signatures":[]}`,
 			`{"signed":{"_type":"root","version":2,"keys":{"a":null},"roles":{"root":null}},"signatures":[]}`,
-			"<html><body>Please log in to the guest network</body></html>"} {
+			"<html><body>Please log in to the guest network</body></html>",
+		} {
 			p := attack.New(day0)
 			p.Hashes = false
 			p.PublishTimestamp()

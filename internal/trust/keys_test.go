@@ -208,8 +208,10 @@ func TestCrashWhileMakingAKey(t *testing.T) {
 func TestFingerprintAsPeopleTypeIt(t *testing.T) {
 	const h = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	want := Fingerprint(FingerprintPrefix + h)
-	for _, s := range []string{string(want), h, strings.ToUpper(h), "SHA256:" + h, want.Groups(), " " + h + "\n",
-		"sha256: 01:23:45:67:89:ab:cd:ef-0123456789abcdef-" + h[32:]} {
+	for _, s := range []string{
+		string(want), h, strings.ToUpper(h), "SHA256:" + h, want.Groups(), " " + h + "\n",
+		"sha256: 01:23:45:67:89:ab:cd:ef-0123456789abcdef-" + h[32:],
+	} {
 		if got, err := ParseFingerprint(s); err != nil || got != want {
 			t.Errorf("%q: %s, %v", s, got, err)
 		}

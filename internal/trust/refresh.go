@@ -78,8 +78,10 @@ func (r *refresh) run(ctx context.Context) (Freshness, error) {
 	if now := r.o.Clock(); !r.offline && r.src != nil && now.Sub(r.seen.Clock) >= clockStep {
 		r.seen.Clock, r.dirty = now.UTC().Truncate(time.Second), true
 	}
-	expires := slices.MinFunc([]time.Time{r.set.Root.Signed.Expires, ts.Expires, r.set.Snapshot.Signed.Expires,
-		r.set.Targets[metadata.TARGETS].Signed.Expires}, time.Time.Compare)
+	expires := slices.MinFunc([]time.Time{
+		r.set.Root.Signed.Expires, ts.Expires, r.set.Snapshot.Signed.Expires,
+		r.set.Targets[metadata.TARGETS].Signed.Expires,
+	}, time.Time.Compare)
 	return Freshness{Known: !r.offline && r.src != nil, SignedAt: signed, Expires: expires}, nil
 }
 

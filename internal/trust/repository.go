@@ -79,8 +79,10 @@ func OpenRepository(dir string, keys *KeyDir, o RepositoryOptions) (*Repository,
 func newRepository(dir string, keys *KeyDir, o RepositoryOptions) *Repository {
 	o.Clock = o.Clock.Or()
 	for _, e := range []struct{ set, or *time.Duration }{
-		{&o.Expiry.Root, &DefaultExpiry.Root}, {&o.Expiry.Targets, &DefaultExpiry.Targets},
-		{&o.Expiry.Snapshot, &DefaultExpiry.Snapshot}, {&o.Expiry.Timestamp, &DefaultExpiry.Timestamp},
+		{&o.Expiry.Root, &DefaultExpiry.Root},
+		{&o.Expiry.Targets, &DefaultExpiry.Targets},
+		{&o.Expiry.Snapshot, &DefaultExpiry.Snapshot},
+		{&o.Expiry.Timestamp, &DefaultExpiry.Timestamp},
 	} {
 		if *e.set == 0 {
 			*e.set = *e.or
