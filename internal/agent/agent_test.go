@@ -20,6 +20,7 @@ import (
 	"overland/internal/release"
 	"overland/internal/spec"
 	"overland/internal/testkit/operator"
+	"overland/internal/volume"
 )
 
 func TestMain(m *testing.M) {
@@ -372,6 +373,35 @@ func TestWatchedDirectory(t *testing.T) {
 		_, err := Call(context.Background(), w.dir, Request{Op: OpReload})
 		must(t, err)
 		w.runs("wallet.node: up two")
+	})
+}
+
+func TestPartsThatArriveOneByOne(t *testing.T) {
+	w := newWorld(t)
+	w.o.Watch = 5 * time.Millisecond
+	stick := t.TempDir()
+	_, err := w.install(w.wallet(v1, "up one"), InstallOptions{Root: w.Root(), Watch: []string{stick}})
+	must(t, err)
+	w.Release("wallet", v2, map[string]string{"node": "up two" + strings.Repeat(" padding", 10000)}, services(quick))
+	w.Promote("live", "wallet", v2)
+	info, err := volume.Seal(t.Context(), filepath.Join(t.TempDir(), "two.volume"), w.Content("live"), volume.Options{Split: 40000})
+	must(t, err)
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(info.Paths[0]), "two.volume*"))
+	must(t, err)
+	if len(files) < 3 {
+		t.Fatalf("parts: %q", files)
+	}
+	w.running(func(a *Agent) {
+		for _, path := range files {
+			b, err := os.ReadFile(path)
+			must(t, err)
+			before := a.Status().Last
+			must(t, os.WriteFile(filepath.Join(stick, filepath.Base(path)), b, 0o644))
+			if path != files[len(files)-1] {
+				until(t, func() bool { return a.Status().Last != before })
+			}
+		}
+		until(t, func() bool { return a.Status().Good == 2 })
 	})
 }
 

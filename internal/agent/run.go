@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"overland/internal/errs"
@@ -187,11 +186,11 @@ func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
 // poll asks the sites, in order, until one has an answer that can be used. It reports whether one did.
 func (a *Agent) poll(ctx context.Context, list []*feed) bool {
 	for _, f := range list {
-		_, err := a.look(ctx, f)
+		r, err := a.look(ctx, f)
 		if ctx.Err() != nil {
 			return false
 		}
-		a.noteLook(f.Name(), err)
+		a.noteLook(f.Name(), r.Outcome, err)
 		switch errs.KindOf(err) {
 		case errs.Unavailable, errs.Untrusted, errs.Cancelled:
 			continue
@@ -242,8 +241,8 @@ func (a *Agent) rouse() {
 }
 
 // noteLook remembers the outcome of a look for the status, and logs what is new.
-func (a *Agent) noteLook(source string, err error) {
-	l := &Look{Source: source, At: a.now()}
+func (a *Agent) noteLook(source, outcome string, err error) {
+	l := &Look{Source: source, At: a.now(), Outcome: outcome}
 	if err != nil {
 		l.Error = err.Error()
 	}
@@ -279,8 +278,8 @@ func (a *Agent) watch(ctx context.Context, w *watcher) {
 			if ctx.Err() != nil {
 				return
 			}
-			if w.settled(path) {
-				a.offer(ctx, path)
+			if w.settled(path) && !a.offer(ctx, path) {
+				delete(w.seen, path) // it may be readable later
 			}
 		}
 	}
@@ -293,11 +292,11 @@ func (a *Agent) watch(ctx context.Context, w *watcher) {
 
 // settled reports whether the file at path is new and was the same at two looks.
 func (w *watcher) settled(path string) bool {
-	info, err := os.Stat(marker(path))
-	if err != nil {
+	size, newest, ok := signature(path)
+	if !ok {
 		return false
 	}
-	now := seen{size: info.Size(), mtime: info.ModTime()}
+	now := seen{size: size, mtime: newest}
 	old, known := w.seen[path]
 	if !known || old.size != now.size || !old.mtime.Equal(now.mtime) {
 		w.seen[path] = now
@@ -311,12 +310,21 @@ func (w *watcher) settled(path string) bool {
 	return true
 }
 
-// offer installs from the volume or depot at path.
-func (a *Agent) offer(ctx context.Context, path string) {
+// offer installs from the volume or depot at path. It reports whether that was decided, for good or bad.
+func (a *Agent) offer(ctx context.Context, path string) bool {
+	var r Report
 	src, done, err := OpenSource(path)
 	if err == nil {
-		_, err = a.look(ctx, src)
+		r, err = a.look(ctx, src)
 		err = errors.Join(err, done())
 	}
-	a.noteLook(path, err)
+	a.noteLook(path, r.Outcome, err)
+	if err == nil {
+		return true
+	}
+	switch errs.KindOf(err) {
+	case errs.Internal, errs.Unavailable, errs.Cancelled:
+		return false
+	}
+	return true
 }

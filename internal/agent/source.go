@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/fetch"
@@ -121,10 +122,25 @@ func volumeFiles(pattern string) []string {
 	return list
 }
 
-// marker returns the file whose size and time tell that what lies at path has changed.
-func marker(path string) string {
+// signature returns what tells that the volume or depot at path has changed: the size of all its parts together, and
+// when the newest of them was written. ok is false when it is gone.
+func signature(path string) (size int64, newest time.Time, ok bool) {
+	paths := []string{path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return filepath.Join(path, "trust", "timestamp.json")
+		paths = []string{filepath.Join(path, "trust", "timestamp.json")}
+	} else if base, split := strings.CutSuffix(path, ".001"); split {
+		if parts, err := filepath.Glob(base + ".*"); err == nil {
+			paths = parts
+		}
 	}
-	return path
+	for _, p := range paths {
+		if info, err := os.Stat(p); err == nil {
+			ok = true
+			size += info.Size()
+			if info.ModTime().After(newest) {
+				newest = info.ModTime()
+			}
+		}
+	}
+	return size, newest, ok
 }
