@@ -96,6 +96,8 @@ func TestRollbackOfTimestamp(t *testing.T) {
 	v.refuses(p, ErrRollback)
 	v.reopen()
 	v.refuses(p, ErrRollback)
+	v.tear("timestamp.json") // only what was seen still knows
+	v.refuses(p, ErrRollback)
 }
 
 func TestRollbackOfSnapshot(t *testing.T) {

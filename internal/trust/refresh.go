@@ -213,13 +213,14 @@ func (r *refresh) floor() time.Time {
 	return t
 }
 
-// reference returns the time at which expiry is judged, given when the timestamp says that it was signed.
+// reference returns the time at which expiry is judged, given when the timestamp says that it was signed; what was
+// verified of that is in the floor already.
 func (r *refresh) reference(signed time.Time) time.Time {
 	if r.offline && !signed.IsZero() {
 		// Signing times only rise, so a timestamp signed before the newest that was verified is judged at that one.
 		return latest(signed, r.seen.Signed)
 	}
-	return latest(r.o.Clock(), r.floor(), signed)
+	return latest(r.o.Clock(), r.floor())
 }
 
 func latest(times ...time.Time) time.Time {

@@ -26,14 +26,17 @@ type RepositoryOptions struct {
 	Expiry Expiry
 }
 
-// Expiry is how long each kind of metadata is valid after it was signed. Zero fields take those of DefaultExpiry.
+// Expiry is how long each kind of metadata is valid after it was signed. Zero fields: 730, 365, 60 and 14
+// days.
 type Expiry struct{ Root, Targets, Snapshot, Timestamp time.Duration }
 
 const day = 24 * time.Hour
 
-// DefaultExpiry suits a site that signs anew by itself: a node that is cut off learns within two weeks that it may be
+// defaultExpiry suits a site that signs anew by itself: a node that is cut off learns within two weeks that it may be
 // kept from news, and the keys that people hold are needed once a year.
-var DefaultExpiry = Expiry{Root: 730 * day, Targets: 365 * day, Snapshot: 60 * day, Timestamp: 14 * day}
+func defaultExpiry() Expiry {
+	return Expiry{Root: 730 * day, Targets: 365 * day, Snapshot: 60 * day, Timestamp: 14 * day}
+}
 
 // InitOptions are the settings of a new Repository; the zero value works.
 type InitOptions struct {
@@ -78,11 +81,12 @@ func OpenRepository(dir string, keys *KeyDir, o RepositoryOptions) (*Repository,
 
 func newRepository(dir string, keys *KeyDir, o RepositoryOptions) *Repository {
 	o.Clock = o.Clock.Or()
+	def := defaultExpiry()
 	for _, e := range []struct{ set, or *time.Duration }{
-		{&o.Expiry.Root, &DefaultExpiry.Root},
-		{&o.Expiry.Targets, &DefaultExpiry.Targets},
-		{&o.Expiry.Snapshot, &DefaultExpiry.Snapshot},
-		{&o.Expiry.Timestamp, &DefaultExpiry.Timestamp},
+		{&o.Expiry.Root, &def.Root},
+		{&o.Expiry.Targets, &def.Targets},
+		{&o.Expiry.Snapshot, &def.Snapshot},
+		{&o.Expiry.Timestamp, &def.Timestamp},
 	} {
 		if *e.set == 0 {
 			*e.set = *e.or

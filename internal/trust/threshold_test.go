@@ -290,3 +290,37 @@ func TestKeyRotation(t *testing.T) {
 		})
 	}
 }
+
+// TestRotationOfLostKey replaces a key whose private half is gone: root alone decides, and nodes follow.
+func TestRotationOfLostKey(t *testing.T) {
+	t.Parallel()
+	ctx := context.Background()
+	for _, name := range []string{KeyTargets, KeyOnline, KeyRelease} {
+		s := newSite(t, InitOptions{})
+		s.release("wallet", "r1")
+		node := newNode(t, s)
+		if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Remove(filepath.Join(s.keys.dir, name+".key")); err != nil {
+			t.Fatal(err)
+		}
+		// A new process, with nothing in memory.
+		keys := openKeys(t, s.keys.dir, KeyOptions{})
+		r, err := OpenRepository(s.dir, keys, RepositoryOptions{Clock: func() time.Time { return s.now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Repository, s.keys = r, keys
+		if _, err := s.RotateKey(ctx, name, nil); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		s.release("wallet", "r2")
+		if _, err := node.Refresh(ctx, s, RefreshOptions{}); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, err := node.Target(ctx, "app/wallet/r2"); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
