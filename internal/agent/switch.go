@@ -125,6 +125,15 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 		return nil, node.Verdict{Reason: err.Error()}
 	}
 	a.ready()
+	tests, v := a.selfTest(bounded, proven)
+	if v.Reason == "" && bounded.Err() != nil && ctx.Err() == nil {
+		v.Reason = fmt.Sprintf("generation %d did not prove itself within %s", g.Number, left.Round(time.Second))
+	}
+	return tests, v
+}
+
+// selfTest tests the services that run, but those that are the same in proven.
+func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance) ([]Test, node.Verdict) {
 	a.mu.Lock()
 	units := maps.Clone(a.units)
 	a.mu.Unlock()
@@ -140,7 +149,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			results[i] = runtime.SelfTest(bounded, a.o.Runtime, units[name].inst, units[name].sup)
+			results[i] = runtime.SelfTest(ctx, a.o.Runtime, units[name].inst, units[name].sup)
 		}()
 	}
 	wait.Wait()
@@ -157,9 +166,6 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 			}
 			v = node.Verdict{Reason: "service " + name + " failed its self-test: " + r.String(), Check: name + ": " + r.Check, Log: lines}
 		}
-	}
-	if v.Reason == "" && bounded.Err() != nil && ctx.Err() == nil {
-		v.Reason = fmt.Sprintf("generation %d did not prove itself within %s", g.Number, left.Round(time.Second))
 	}
 	return tests, v
 }
@@ -201,10 +207,29 @@ func (a *Agent) back(ctx context.Context, v node.Verdict, tests []Test) (Report,
 	a.mu.Unlock()
 	now := "nothing runs, as before"
 	if old != nil {
-		now = fmt.Sprintf("generation %d (%s) runs again", old.Number, strings.Join(old.Names(), ", "))
+		now = fmt.Sprintf("generation %d (%s) %s", old.Number, strings.Join(old.Names(), ", "), a.again(ctx, old, tried))
 	}
 	return r, errs.Hint(errs.Errorf(errs.Partial, "generation %d was rolled back: %s; %s", i.Generation, i.Failed, now),
 		"overland-agent history shows the service's last log lines")
+}
+
+// again waits until the services of old, to which the node went back from tried, answer as they did, and returns what
+// to say of it. The way back is decided already: a failure is a problem to report, nothing to switch for.
+func (a *Agent) again(ctx context.Context, old, tried *node.Generation) string {
+	bounded, cancel := context.WithTimeout(ctx, limit(old))
+	defer cancel()
+	var kept map[string]runtime.Instance
+	if tried != nil {
+		if list, err := a.instances(tried); err == nil {
+			kept = list
+		}
+	}
+	_, v := a.selfTest(bounded, kept)
+	if v.Reason == "" {
+		return "runs again"
+	}
+	a.problem("current", fmt.Sprintf("generation %d, to which the node went back, is not well: %s", old.Number, v.Reason))
+	return "is back, but " + v.Reason
 }
 
 // collect removes the generations and blobs that nothing leads back to. What cannot be removed now is removed later.

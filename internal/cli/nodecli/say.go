@@ -77,11 +77,10 @@ func finish(e env, c *call, r agent.Report, err error) (int, error) {
 			e.say("  | %s", line)
 		}
 	}
-	if r.Freshness.Known || r.Outcome == agent.Unchanged {
-	} else if !r.Freshness.SignedAt.IsZero() {
+	if !r.Freshness.Known && r.Outcome != agent.Unchanged && !r.Freshness.SignedAt.IsZero() {
 		e.say("note: freshness unknown: signed %s; there may be something newer", r.Freshness.SignedAt.Format(time.RFC3339))
 	}
-	fmt.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Generation)
+	fmt.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Tried)
 	for _, a := range r.Apps {
 		fmt.Fprintf(e.out, " %s@%s", a.App, a.Version)
 	}
