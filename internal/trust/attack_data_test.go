@@ -175,3 +175,34 @@ func TestGarbageFromSource(t *testing.T) {
 		}
 	}
 }
+
+// TestSignedNonsense is metadata with good signatures that says what go-tuf would stumble over.
+func TestSignedNonsense(t *testing.T) {
+	for name, spoil := range map[string]func(p *attack.Publisher){
+		"timestamp of no snapshot":  func(p *attack.Publisher) { p.Timestamp.Signed.Meta = nil },
+		"timestamp of a null":       func(p *attack.Publisher) { p.Timestamp.Signed.Meta["snapshot.json"] = nil },
+		"timestamp of version zero": func(p *attack.Publisher) { p.Timestamp.Signed.Version = -1 },
+		"root with a short key": func(p *attack.Publisher) {
+			for _, k := range p.Root.Signed.Keys {
+				k.Value.PublicKey = "00"
+			}
+			p.PublishRoot()
+		},
+		"root with a null key": func(p *attack.Publisher) {
+			p.Root.Signed.Keys["a"] = nil
+			p.PublishRoot()
+		},
+		"root with a null role": func(p *attack.Publisher) {
+			p.Root.Signed.Roles["mirrors"] = nil
+			p.PublishRoot()
+		},
+	} {
+		p := attack.New(day0)
+		v := newVictim(t, p)
+		spoil(p)
+		p.PublishTimestamp()
+		if err := v.refuses(p, ErrMismatch); err == nil {
+			t.Error(name)
+		}
+	}
+}

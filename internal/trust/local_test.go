@@ -145,6 +145,14 @@ func TestDamagedPinnedRootIsRestoredByFingerprintOnly(t *testing.T) {
 	v.refuses(stranger, ErrDamaged)
 	v.refuses(nil, ErrDamaged)
 	v.accepts(p)
+
+	// A root that is whole, and another operator's, is not the pinned one either.
+	if err := os.WriteFile(filepath.Join(v.dir, "1.root.json"), stranger.Files()["1.root.json"], 0o644); err != nil {
+		t.Fatal(err)
+	}
+	v.reopen()
+	v.refuses(stranger, ErrDamaged)
+	v.accepts(p)
 }
 
 // failAt makes the n-th change of the disk, and every one after it, fail: the process died there.
