@@ -34,7 +34,7 @@ func measure(cmd *exec.Cmd) (cost, error) {
 		return cost{}, fmt.Errorf("no resource usage of %s", cmd.Path)
 	}
 	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
-	return cost{cpu: cpu, rss: int64(usage.Maxrss) << 10, wall: time.Since(began)}, nil
+	return cost{cpu: cpu, rss: usage.Maxrss << 10, wall: time.Since(began)}, nil
 }
 
 // everything returns the CPU time that all processes of m have used so far, and the largest resident set that one of
@@ -46,7 +46,7 @@ func everything(ctx context.Context, m *machine.Machine, name string) (cost, err
 		return cost{}, fmt.Errorf("read processes: %w: %s", err, out)
 	}
 	var c cost
-	ticks, err := clockTicks()
+	ticks, err := clockTicks(ctx)
 	if err != nil {
 		return c, err
 	}
@@ -81,8 +81,8 @@ func everything(ctx context.Context, m *machine.Machine, name string) (cost, err
 	return c, nil
 }
 
-func clockTicks() (int64, error) {
-	out, err := exec.Command("getconf", "CLK_TCK").Output()
+func clockTicks(ctx context.Context) (int64, error) {
+	out, err := exec.CommandContext(ctx, "getconf", "CLK_TCK").Output()
 	if err != nil {
 		return 0, fmt.Errorf("getconf CLK_TCK: %w", err)
 	}

@@ -101,7 +101,7 @@ func (b *bench) alone(ctx context.Context, repo string) (time.Duration, error) {
 		_ = cmd.Wait()
 	}()
 	for time.Since(began) < 10*time.Second {
-		conn, err := net.Dial("tcp", "127.0.0.1:6420")
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:6420")
 		if err == nil {
 			defer conn.Close()
 			fmt.Fprint(conn, "GET /health HTTP/1.0\r\n\r\n")

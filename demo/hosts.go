@@ -77,8 +77,11 @@ func (d *demo) offerBroken(ctx context.Context) error {
 		began := time.Now()
 		err := d.runVolume(ctx, h, "v3")
 		var exit *exec.ExitError
-		if !errors.As(err, &exit) {
-			return fmt.Errorf("machine %s took the broken version (%v)", h.Name(), err)
+		switch {
+		case err == nil:
+			return fmt.Errorf("machine %s took the broken version", h.Name())
+		case !errors.As(err, &exit):
+			return fmt.Errorf("machine %s: %w", h.Name(), err)
 		}
 		h.took = append(h.took, fmt.Sprintf("rolled back, %.1f s", time.Since(began).Seconds()))
 		if err := d.mustServe(ctx, h, version2); err != nil {

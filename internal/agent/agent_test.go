@@ -34,8 +34,10 @@ func TestMain(m *testing.M) {
 const v1, v2, v3 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb", "r3.cccccccccccc"
 
 // quick is a service that proves itself by staying up for a moment.
-var quick = spec.Service{Artifact: "node", Runtime: "process", Stable: spec.Duration(time.Millisecond), Readiness: spec.Duration(300 * time.Millisecond), Volumes: map[string]string{"data": "/data"},
-	Args: []string{"--data", "{{.Volumes.data}}"}}
+var quick = spec.Service{
+	Artifact: "node", Runtime: "process", Stable: spec.Duration(time.Millisecond), Readiness: spec.Duration(300 * time.Millisecond), Volumes: map[string]string{"data": "/data"},
+	Args: []string{"--data", "{{.Volumes.data}}"},
+}
 
 func services(s spec.Service) map[string]spec.Service { return map[string]spec.Service{"node": s} }
 

@@ -165,7 +165,7 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s: Cache-Control %q: an error may be kept", c.path, got)
 		}
 	}
-	r := httptest.NewRequest("GET", "/v1/health", strings.NewReader("body"))
+	r := httptest.NewRequest(http.MethodGet, "/v1/health", strings.NewReader("body"))
 	w := httptest.NewRecorder()
 	if h.ServeHTTP(w, r); w.Code != 400 {
 		t.Errorf("a request with a body: %d", w.Code)

@@ -39,8 +39,10 @@ func (f *fake) Recipe(ctx context.Context, j Job) (Recipe, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Recipe{}, err
 	}
-	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Settings: map[string]string{"package": j.Artifact.Go.Package,
-		"settings": strings.ReplaceAll(string(b), "{{.Version}}", j.Commit.Version)}}, nil
+	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Settings: map[string]string{
+		"package":  j.Artifact.Go.Package,
+		"settings": strings.ReplaceAll(string(b), "{{.Version}}", j.Commit.Version),
+	}}, nil
 }
 
 func (f *fake) Build(ctx context.Context, j Job, r Recipe, src, scratch string) (Output, error) {

@@ -70,8 +70,10 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 			return Built{}, false
 		}
 		tell(Event{Step: StepCached, Detail: rec.Toolchain, Size: rec.Size})
-		return Built{Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
-			Toolchain: rec.Toolchain, Cached: true}, true
+		return Built{
+			Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
+			Toolchain: rec.Toolchain, Cached: true,
+		}, true
 	}
 	if got, ok := cached(); ok {
 		return got, nil
@@ -102,7 +104,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, err
 	}
-	defer removeTree(scratch)
+	defer func() { _ = removeTree(scratch) }()
 	out, err := b.Build(ctx, j, recipe, src, scratch)
 	if err != nil {
 		return record{}, err

@@ -170,8 +170,12 @@ func TestKinds(t *testing.T) {
 			t.Errorf("%v: kind %v, want %v", err, errs.KindOf(err), c.kind)
 		}
 	}
-	for _, b := range []Blob{{}, {Digest: digest.Of(body)}, {Digest: digest.Of(body), Size: 9, Chunks: "x"},
-		{Digest: digest.Of(body), Size: 9, Chunks: digest.Of(body)}} {
+	for _, b := range []Blob{
+		{},
+		{Digest: digest.Of(body)},
+		{Digest: digest.Of(body), Size: 9, Chunks: "x"},
+		{Digest: digest.Of(body), Size: 9, Chunks: digest.Of(body)},
+	} {
 		if err := New(newStore(t), quick(none)).Fetch(t.Context(), b); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%+v: got %v, want Invalid", b, err)
 		}

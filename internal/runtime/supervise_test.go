@@ -62,10 +62,18 @@ func TestRestartPolicy(t *testing.T) {
 		exit   Exit
 		again  bool
 	}{
-		{"", fine, true}, {"", failed, true}, {"", shot, true},
-		{"always", fine, true}, {"always", shot, true},
-		{"on-failure", fine, false}, {"on-failure", failed, true}, {"on-failure", shot, true}, {"on-failure", lost, true},
-		{"never", fine, false}, {"never", failed, false}, {"never", shot, false},
+		{"", fine, true},
+		{"", failed, true},
+		{"", shot, true},
+		{"always", fine, true},
+		{"always", shot, true},
+		{"on-failure", fine, false},
+		{"on-failure", failed, true},
+		{"on-failure", shot, true},
+		{"on-failure", lost, true},
+		{"never", fine, false},
+		{"never", failed, false},
+		{"never", shot, false},
 	}
 	for _, test := range tests {
 		t.Run(test.policy+" "+test.exit.String(), func(t *testing.T) {
@@ -92,7 +100,7 @@ func TestStatusWhileWaiting(t *testing.T) {
 		s := Supervise(t.Context(), rt, Instance{}, Options{})
 		time.Sleep(1500 * time.Millisecond)
 		st := s.Status()
-		if st.State != Waiting || st.PID != 0 || st.NextStart.Sub(time.Now()) != 500*time.Millisecond || st.LastExit.Signal != syscall.SIGSEGV {
+		if st.State != Waiting || st.PID != 0 || time.Until(st.NextStart) != 500*time.Millisecond || st.LastExit.Signal != syscall.SIGSEGV {
 			t.Errorf("got %+v", st)
 		}
 		s.Detach()

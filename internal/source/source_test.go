@@ -396,9 +396,11 @@ func TestNothingInARepositoryIsRun(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, key := range []string{"core.fsmonitor", "core.pager", "pager.status", "pager.config", "core.editor", "core.sshCommand", "gpg.program",
+	for _, key := range []string{
+		"core.fsmonitor", "core.pager", "pager.status", "pager.config", "core.editor", "core.sshCommand", "gpg.program",
 		"filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "filter.e=v.clean", "diff.external",
-		"diff.evil.textconv", "diff.evil.command", "core.alternateRefsCommand", "credential.helper"} {
+		"diff.evil.textconv", "diff.evil.command", "core.alternateRefsCommand", "credential.helper",
+	} {
 		r.git("config", key, evil)
 	}
 	r.git("config", "alias.cat-file", "!"+evil)

@@ -25,7 +25,7 @@ const (
 	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
-// ErrSkip, returned by the visit function of Walk, passes over what the descriptor points to.
+// ErrSkip is returned by the visit function of Walk; it passes over what the descriptor points to.
 var ErrSkip = errors.New("skip what this points to")
 
 // Getter gets small blobs whole and verified. A *Store is one.

@@ -18,7 +18,7 @@ import (
 
 var (
 	// ErrNotFound is returned for a blob or a tag that the depot does not have. It is an fs.ErrNotExist too.
-	ErrNotFound error = notFound{}
+	ErrNotFound error = notFoundError{}
 	// ErrTooLarge is returned when something is longer than the limit that the caller gave.
 	ErrTooLarge = errors.New("too large")
 	// ErrBusy is returned by Begin when somebody else is writing the same blob.
@@ -27,10 +27,10 @@ var (
 	ErrExists = errors.New("the blob is in the depot already")
 )
 
-type notFound struct{}
+type notFoundError struct{}
 
-func (notFound) Error() string        { return "not in the depot" }
-func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
+func (notFoundError) Error() string        { return "not in the depot" }
+func (notFoundError) Is(target error) bool { return target == fs.ErrNotExist }
 
 const (
 	layout       = `{"imageLayoutVersion":"` + ocispec.ImageLayoutVersion + `"}`

@@ -254,8 +254,10 @@ func TestStubOnBusyboxAlone(t *testing.T) {
 		{"noexec", "mount -t tmpfs -o noexec none $R/tmp", 7, []string{"agent here called"}},
 		{"full", fmt.Sprintf("mount -t tmpfs -o size=%dk none $R/tmp", size/2), 7, []string{"agent here called"}},
 		{"read-only", "mount -o remount,ro,bind $R", 1, []string{"no folder to unpack", "set TMPDIR"}},
-		{"noexec everywhere", "mount -o remount,noexec,bind $R && mount -t tmpfs none $R/bin && cp $B $R/bin/busybox", 1,
-			[]string{"programs cannot run in /tmp", "set TMPDIR"}},
+		{
+			"noexec everywhere", "mount -o remount,noexec,bind $R && mount -t tmpfs none $R/bin && cp $B $R/bin/busybox", 1,
+			[]string{"programs cannot run in /tmp", "set TMPDIR"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			root := t.TempDir()

@@ -2,6 +2,7 @@ package volume
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -150,7 +151,7 @@ func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
 // read fills b with the next bytes and hashes them for the part that they are in.
 func (w *walker) read(b []byte) error {
 	if n, err := w.v.src.ReadAt(b, w.off); n < len(b) {
-		if err == io.EOF || err == io.ErrUnexpectedEOF {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return untrusted("cut short at byte %d while it was read", w.off+int64(n))
 		}
 		return err

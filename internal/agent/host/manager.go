@@ -3,7 +3,6 @@ package host
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os/exec"
@@ -52,10 +51,4 @@ type manager interface {
 	restart(ctx context.Context) error
 	stop(ctx context.Context) error
 	disable(ctx context.Context) error
-}
-
-// exited reports whether err is a program's own "no" and not a failure to ask.
-func exited(err error) bool {
-	var e *exec.ExitError
-	return errors.As(err, &e)
 }

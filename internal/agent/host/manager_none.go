@@ -62,8 +62,10 @@ func (m none) start(ctx context.Context) error {
 	defer null.Close()
 	program := m.slots.path("good", Program)
 	p, err := os.StartProcess(program, []string{Program, "supervise", "--stop-services", "--state", m.slots.Dir},
-		&os.ProcAttr{Dir: m.slots.Dir, Env: os.Environ(), Files: []*os.File{null, out, out},
-			Sys: &syscall.SysProcAttr{Setsid: true}})
+		&os.ProcAttr{
+			Dir: m.slots.Dir, Env: os.Environ(), Files: []*os.File{null, out, out},
+			Sys: &syscall.SysProcAttr{Setsid: true},
+		})
 	if err != nil {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}

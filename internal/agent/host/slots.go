@@ -220,8 +220,10 @@ func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
 	if slot == s.link("current") {
 		return false, nil
 	}
-	i := intent{Version: 1, To: slot, Digest: d, From: s.link("current"), Tries: t.Tries,
-		Ready: spec.Duration(t.Ready), Stable: spec.Duration(t.Stable)}
+	i := intent{
+		Version: 1, To: slot, Digest: d, From: s.link("current"), Tries: t.Tries,
+		Ready: spec.Duration(t.Ready), Stable: spec.Duration(t.Stable),
+	}
 	if i.Tries <= 0 {
 		i.Tries = DefaultTries
 	}

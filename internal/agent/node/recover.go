@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"overland/internal/fsx"
 )
 
 type copyRead struct {
@@ -262,7 +264,7 @@ func (n *Node) mendCopies() error {
 	dir := genDir(n.dir, number)
 	g, err := readGeneration(dir, number)
 	if err != nil {
-		return nil // nothing to mend it from; Generation reports it
+		return nil //nolint:nilerr // nothing to mend it from; Generation reports it
 	}
 	b, err := encodeGeneration(g)
 	if err != nil {
@@ -271,7 +273,7 @@ func (n *Node) mendCopies() error {
 	for _, name := range []string{documentName, documentCopy} {
 		if path := filepath.Join(dir, name); !sameDocument(path, b) {
 			if err := n.o.FS.WriteFile(path, b, 0o644); err != nil {
-				if fullDisk := full(err, n.dir); fullDisk != err {
+				if fsx.IsFull(err) {
 					return nil // the other copy still serves
 				}
 				return fmt.Errorf("mend %s: %w", path, err)

@@ -32,16 +32,22 @@ func TestSourceErrors(t *testing.T) {
 		kind       errs.Kind
 		says, hint string
 	}{
-		"does not compile": {map[string]string{"cmd/greeter/more.go": "package main\n\nvar x int = \"text\"\n"}, "", errs.Invalid,
-			"it does not compile:\n# example.org/greeter/cmd/greeter\ncmd/greeter/more.go:3:13: cannot use", "go build ./cmd/greeter"},
+		"does not compile": {
+			map[string]string{"cmd/greeter/more.go": "package main\n\nvar x int = \"text\"\n"},
+			"", errs.Invalid,
+			"it does not compile:\n# example.org/greeter/cmd/greeter\ncmd/greeter/more.go:3:13: cannot use", "go build ./cmd/greeter",
+		},
 		"does not parse":  {map[string]string{"cmd/greeter/more.go": "package main\n\nfunc {\n"}, "", errs.Invalid, "cmd/greeter/more.go:3:6", ""},
 		"no such package": {nil, "./cmd/none", errs.Invalid, "cmd/none", ""},
 		"not a command":   {map[string]string{"lib/lib.go": "package lib\n"}, "./lib", errs.Invalid, "./lib is package lib: not a command", "package main"},
 		"no module":       {map[string]string{"go.mod": ""}, "", errs.NotFound, "go.mod is not in r1.", "dir: FOLDER"},
 		"bad go.mod":      {map[string]string{"go.mod": "module x\n\nrequire (\n"}, "", errs.Invalid, "go.mod:", ""},
 		"no go.sum":       {map[string]string{"go.sum": ""}, "", errs.Invalid, "missing go.sum entry", "go mod tidy"},
-		"tampered module": {map[string]string{"go.sum": strings.Replace(string(sum), "h1:vz/", "h1:zv/", 1)}, "", errs.Untrusted,
-			"checksum mismatch", "GOSUMDB"},
+		"tampered module": {
+			map[string]string{"go.sum": strings.Replace(string(sum), "h1:vz/", "h1:zv/", 1)},
+			"", errs.Untrusted,
+			"checksum mismatch", "GOSUMDB",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			app := &spec.App{Name: "greeter", Artifacts: map[string]spec.Artifact{"greeter": {Go: &spec.Go{Package: "./cmd/greeter"}}}}
@@ -139,20 +145,24 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 		"before modules":         {files: map[string]string{"go.mod": "module x\ngo 1.20\n"}, want: running},
 		"nothing":                {files: map[string]string{"go.mod": "module x\n"}, want: running},
 		"in a folder":            {files: map[string]string{"a/b/go.mod": "module x\ngo 1.24.9\n", "go.mod": "module y\ngo 1.25.0\n"}, dir: "a/b", want: "go1.24.9"},
-		"workspace": {files: map[string]string{"a/go.mod": "module x\ngo 1.24.9\n", "go.work": "go 1.25.0\nuse ./a\n"}, dir: "a",
-			want: "go1.25.0", workspace: "go.work"},
+		"workspace": {
+			files: map[string]string{"a/go.mod": "module x\ngo 1.24.9\n", "go.work": "go 1.25.0\nuse ./a\n"}, dir: "a",
+			want: "go1.25.0", workspace: "go.work",
+		},
 		"workspace of others": {files: map[string]string{"a/go.mod": "module x\ngo 1.24.9\n", "go.work": "go 1.25.0\nuse ./b\n"}, dir: "a", want: "go1.24.9"},
 		"own toolchain":       {files: map[string]string{"go.mod": "module x\ngo 1.24.0\ntoolchain go1.26.8-custom\n"}, want: ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{})
-			j := build.Job{Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
+			j := build.Job{
+				Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
 				ReadFile: func(_ context.Context, name string) ([]byte, error) {
 					if text, ok := test.files[name]; ok {
 						return []byte(text), nil
 					}
 					return nil, fs.ErrNotExist
-				}}
+				},
+			}
 			r, err := b.Recipe(t.Context(), j)
 			if test.want == "" {
 				if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
@@ -180,14 +190,16 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	b := New(Options{})
 	recipe := func(vars map[string]string, version string) []string {
-		j := build.Job{Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Vars: vars}},
+		j := build.Job{
+			Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Vars: vars}},
 			Commit: source.Commit{Version: version, Hash: "h" + version},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {
 				if name != "go.mod" {
 					return nil, fs.ErrNotExist
 				}
 				return []byte("module x\ngo 1.24.0\n"), nil
-			}}
+			},
+		}
 		r, err := b.Recipe(t.Context(), j)
 		if err != nil {
 			t.Fatal(err)
@@ -262,7 +274,8 @@ func TestMachineWithoutAUsableGo(t *testing.T) {
 // TestWorkspaceAndVendor builds a module that needs the workspace, and one that has its dependencies with it.
 func TestWorkspaceAndVendor(t *testing.T) {
 	const main = "package main\n\nimport \"example.org/lib\"\n\nfunc main() { println(lib.Name) }\n"
-	files := map[string]string{"go.mod": "", "go.sum": "", "cmd": "",
+	files := map[string]string{
+		"go.mod": "", "go.sum": "", "cmd": "",
 		"go.work":                                "go 1.26.0\n\ntoolchain go1.26.8\n\nuse (\n\t./app\n\t./lib\n)\n",
 		"app/go.mod":                             "module example.org/app\n\ngo 1.26.0\n",
 		"app/main.go":                            main,

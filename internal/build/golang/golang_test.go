@@ -121,8 +121,10 @@ func help(dir string) error {
 	if err != nil {
 		return err
 	}
-	w := &site{store: s, Request: build.Request{Cache: filepath.Join(here, "cache"),
-		Builders: map[string]build.Builder{"go": New(Options{Cache: filepath.Join(here, "cache", "go-build")})}}}
+	w := &site{store: s, Request: build.Request{
+		Cache:    filepath.Join(here, "cache"),
+		Builders: map[string]build.Builder{"go": New(Options{Cache: filepath.Join(here, "cache", "go-build")})},
+	}}
 	built, err := w.build(context.Background(), dir, greeter, "linux/amd64")
 	if err != nil {
 		return err

@@ -64,8 +64,10 @@ func Propose(dir fs.FS, name string) (*spec.App, error) {
 		for _, taken := app.Artifacts[as]; taken || as == ""; _, taken = app.Artifacts[as] {
 			as = plainName("x-" + as)
 		}
-		app.Artifacts[as] = spec.Artifact{Go: &spec.Go{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)},
-			Platforms: platform.All()}
+		app.Artifacts[as] = spec.Artifact{
+			Go:        &spec.Go{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)},
+			Platforms: platform.All(),
+		}
 		if p := app.Artifacts[as].Go; p.Package == "./" {
 			p.Package = "."
 		}
@@ -93,8 +95,10 @@ type search struct {
 }
 
 // helpers are folders whose commands are about the repository itself.
-var helpers = []string{"internal", "tools", "tool", "hack", "script", "scripts", "example", "examples", "_examples", "test",
-	"tests", "e2e", "ci", "dev", "demo", "docs", "doc", "build", "bench", "benchmarks", "integration", "third_party"}
+var helpers = []string{
+	"internal", "tools", "tool", "hack", "script", "scripts", "example", "examples", "_examples", "test",
+	"tests", "e2e", "ci", "dev", "demo", "docs", "doc", "build", "bench", "benchmarks", "integration", "third_party",
+}
 
 func (s *search) visit(name string, d fs.DirEntry, err error) error {
 	if err != nil || !d.IsDir() {
@@ -151,9 +155,11 @@ func (s *search) moduleOf(name string) (string, bool) {
 
 // command reports whether the folder name holds a package main for Linux, and whether that imports what servers do.
 func (s *search) command(name string) (isMain, serves bool, err error) {
-	rules := build.Context{GOOS: "linux", GOARCH: "amd64", Compiler: "gc", ReleaseTags: build.Default.ReleaseTags,
+	rules := build.Context{
+		GOOS: "linux", GOARCH: "amd64", Compiler: "gc", ReleaseTags: build.Default.ReleaseTags,
 		JoinPath: path.Join,
-		OpenFile: func(p string) (io.ReadCloser, error) { return s.dir.Open(p) }}
+		OpenFile: func(p string) (io.ReadCloser, error) { return s.dir.Open(p) },
+	}
 	files, err := fs.ReadDir(s.dir, name)
 	if err != nil {
 		return false, false, err

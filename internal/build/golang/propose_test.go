@@ -18,8 +18,13 @@ func TestPropose(t *testing.T) {
 		want    map[string][2]string // artifact → dir, package
 		service string
 	}{
-		{"one at the top", map[string]string{"go.mod": "module example.org/Nats-Server/v2\n", "main.go": "package main\n"},
-			"nats-server", map[string][2]string{"nats-server": {"", "."}}, "nats-server"},
+		{
+			"one at the top",
+			map[string]string{"go.mod": "module example.org/Nats-Server/v2\n", "main.go": "package main\n"},
+			"nats-server",
+			map[string][2]string{"nats-server": {"", "."}},
+			"nats-server",
+		},
 		{"several below cmd", map[string]string{
 			"go.mod":               "module example.org/wallet\n",
 			"cmd/cli/main.go":      "package main\n",
@@ -46,8 +51,13 @@ func TestPropose(t *testing.T) {
 			"worker/go.mod":              "module example.org/shop/worker\n",
 			"worker/cmd/server/main.go":  "package main\n",
 		}, "backend", map[string][2]string{"server": {"backend", "./cmd/server"}, "worker-cmd-server": {"worker", "./cmd/server"}}, "server"},
-		{"helpers only", map[string]string{"go.mod": "module x\n", "tools/a/main.go": "package main\n"},
-			"x", map[string][2]string{"a": {"", "./tools/a"}}, "a"},
+		{
+			"helpers only",
+			map[string]string{"go.mod": "module x\n", "tools/a/main.go": "package main\n"},
+			"x",
+			map[string][2]string{"a": {"", "./tools/a"}},
+			"a",
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := fstest.MapFS{}

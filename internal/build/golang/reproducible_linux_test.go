@@ -134,9 +134,11 @@ func TestAnotherUserAnotherFolder(t *testing.T) {
 	copyProxy(t, filepath.Join(theirs, "proxy"))
 	cmd := exec.Command(filepath.Join(theirs, "helper"))
 	cmd.Dir = theirs
-	cmd.Env = []string{helperVar + "=" + repo, "PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(theirs, "home"),
+	cmd.Env = []string{
+		helperVar + "=" + repo, "PATH=" + os.Getenv("PATH"), "HOME=" + filepath.Join(theirs, "home"),
 		"TMPDIR=" + theirs, "GOFLAGS=-race -tags=leak", "GOPROXY=file://" + filepath.Join(theirs, "proxy"), "GOSUMDB=off", "CGO_ENABLED=1",
-		"LANG=de_DE.UTF-8", "TZ=Asia/Kolkata", "GOAMD64=v3", "GOEXPERIMENT=nojsonv2", "GOTOOLCHAIN=auto"}
+		"LANG=de_DE.UTF-8", "TZ=Asia/Kolkata", "GOAMD64=v3", "GOEXPERIMENT=nojsonv2", "GOTOOLCHAIN=auto",
+	}
 	const nobody = 65534
 	if os.Getuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
@@ -144,9 +146,11 @@ func TestAnotherUserAnotherFolder(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	} else { // another user is what the program sees in its own namespace
-		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER,
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags:  syscall.CLONE_NEWUSER,
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getuid(), Size: 1}},
-			GidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getgid(), Size: 1}}}
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: nobody, HostID: os.Getgid(), Size: 1}},
+		}
 	}
 	var said bytes.Buffer
 	cmd.Stderr = &said

@@ -59,7 +59,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer closeSrc()
+	defer func() { _ = closeSrc() }()
 	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
 		return 0, err
 	}

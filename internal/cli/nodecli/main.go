@@ -37,7 +37,6 @@ type verb struct {
 	short   string
 	long    string
 	example []string // arguments after the program's name
-	hidden  bool     // called by programs, not by people
 	run     func(ctx context.Context, e env, c *call, args []string) (int, error)
 	flags   func(c *call, f *flag.FlagSet)
 	args    [2]int // fewest and most positional arguments

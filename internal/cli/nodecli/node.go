@@ -220,7 +220,7 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 	}
 	err = runtime.Follow(ctx, path, -1, e.out)
 	if ctx.Err() != nil {
-		return 0, nil
+		err = nil // Ctrl-C is how following ends
 	}
 	return 0, err
 }

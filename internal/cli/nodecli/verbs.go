@@ -126,8 +126,10 @@ of them the signatures are checked against the volume's own root, and its finger
 			},
 		},
 		{name: "version", short: "print the agent's version and platform", run: version, example: []string{"version"}},
-		{name: "help", usage: "[VERB]", short: "print this, or all about one verb", run: runHelp, args: [2]int{0, 1},
-			example: []string{"help install"}},
+		{
+			name: "help", usage: "[VERB]", short: "print this, or all about one verb", run: runHelp, args: [2]int{0, 1},
+			example: []string{"help install"},
+		},
 	}
 }
 

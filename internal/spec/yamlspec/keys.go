@@ -20,15 +20,21 @@ const dottedVars = "{{.Release.Version}}, {{.Release.App}} and {{.Volumes.NAME}}
 
 func appKeys() []key[spec.App] {
 	return []key[spec.App]{
-		{"overland", "The version of this format: 1.", true, schema{"const": spec.Version},
+		{
+			"overland", "The version of this format: 1.", true,
+			schema{"const": spec.Version},
 			func(d *decoder, n ast.Node, a *spec.App) {
 				if v, ok := d.number(n, "overland", 0, 1<<30); ok && v != spec.Version {
 					d.fail(start(n), "write overland: 1, or use a newer Overland", "format %d is not known here; only %d is", v, spec.Version)
 				}
 				a.Overland = spec.Version
-			}},
-		{"name", "The application's name: " + nameForm + ".", true, schema{"type": "string", "pattern": namePattern},
-			func(d *decoder, n ast.Node, a *spec.App) { a.Name, _ = d.match(n, "name", namePattern, nameForm) }},
+			},
+		},
+		{
+			"name", "The application's name: " + nameForm + ".", true,
+			schema{"type": "string", "pattern": namePattern},
+			func(d *decoder, n ast.Node, a *spec.App) { a.Name, _ = d.match(n, "name", namePattern, nameForm) },
+		},
 		{"artifacts", "What is built, by name.", true, named(object(artifactKeys()), 1), setArtifacts},
 		{"services", "What runs on a node, by name.", false, named(object(serviceKeys()), 0), setServices},
 	}
@@ -72,7 +78,8 @@ func oneBuilder(d *decoder, k *token.Token, n ast.Node) {
 
 func artifactKeys() []key[spec.Artifact] {
 	keys := []key[spec.Artifact]{
-		{"go", "Builder key: a Go command, as the path of its package (./cmd/node) or as a mapping.", false,
+		{
+			"go", "Builder key: a Go command, as the path of its package (./cmd/node) or as a mapping.", false,
 			schema{"oneOf": []any{schema{"type": "string", "pattern": packagePattern}, object(goKeys())}},
 			func(d *decoder, n ast.Node, a *spec.Artifact) {
 				a.Go = &spec.Go{}
@@ -81,9 +88,13 @@ func artifactKeys() []key[spec.Artifact] {
 					return
 				}
 				setPackage(d, n, a.Go)
-			}},
-		{"platforms", "What it is built for; all five when left out.", false,
-			schema{"type": "array", "minItems": 1, "uniqueItems": true, "items": schema{"enum": platform.All()}}, setPlatforms},
+			},
+		},
+		{
+			"platforms", "What it is built for; all five when left out.", false,
+			schema{"type": "array", "minItems": 1, "uniqueItems": true, "items": schema{"enum": platform.All()}},
+			setPlatforms,
+		},
 	}
 	for _, name := range builders[1:] {
 		keys = append(keys, key[spec.Artifact]{name: name, set: func(d *decoder, n ast.Node, _ *spec.Artifact) {
@@ -127,7 +138,9 @@ func setPackage(d *decoder, n ast.Node, g *spec.Go) {
 func goKeys() []key[spec.Go] {
 	return []key[spec.Go]{
 		{"package", "The path of the package main inside its module: ./cmd/node.", true, schema{"type": "string", "pattern": packagePattern}, setPackage},
-		{"dir", "The module's folder inside the repository; its top when left out.", false, schema{"type": "string"},
+		{
+			"dir", "The module's folder inside the repository; its top when left out.", false,
+			schema{"type": "string"},
 			func(d *decoder, n ast.Node, g *spec.Go) {
 				s, ok := d.text(n, "dir")
 				clean := path.Clean(s)
@@ -138,25 +151,33 @@ func goKeys() []key[spec.Go] {
 				if g.Dir = clean; clean == "." {
 					g.Dir = ""
 				}
-			}},
-		{"toolchain", "The version of Go that builds it; what go.mod asks for when left out.", false,
+			},
+		},
+		{
+			"toolchain", "The version of Go that builds it; what go.mod asks for when left out.", false,
 			schema{"type": "string", "pattern": toolchainPattern},
 			func(d *decoder, n ast.Node, g *spec.Go) {
 				g.Toolchain, _ = d.match(n, "toolchain", toolchainPattern, "a released Go, written like go1.26.8")
-			}},
-		{"tags", "Build tags.", false, schema{"type": "array", "items": schema{"type": "string", "pattern": tagPattern}},
+			},
+		},
+		{
+			"tags", "Build tags.", false,
+			schema{"type": "array", "items": schema{"type": "string", "pattern": tagPattern}},
 			func(d *decoder, n ast.Node, g *spec.Go) {
 				d.list(n, "tags", func(_ int, v ast.Node) {
 					if s, ok := d.match(v, "tag", tagPattern, "letters, digits, _ and ."); ok {
 						g.Tags = append(g.Tags, s)
 					}
 				})
-			}},
-		{"vars", "Text variables set in the program, like main.version; {{.Version}} and {{.Commit}} are replaced.", false,
+			},
+		},
+		{
+			"vars", "Text variables set in the program, like main.version; {{.Version}} and {{.Commit}} are replaced.", false,
 			texts(varPattern), func(d *decoder, n ast.Node, g *spec.Go) {
 				g.Vars = d.texts(n, "vars", varPattern, "a package's path and a variable, like main.version")
 				d.eachText(n, func(v ast.Node, s string) { d.variables(v, s, []string{"Version", "Commit"}) })
-			}},
+			},
+		},
 	}
 }
 

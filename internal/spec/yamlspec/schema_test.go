@@ -132,8 +132,10 @@ func keyword(s map[string]any, key string, want, v any, at string) error {
 			types = []any{want}
 		}
 		_, isBool := v.(bool)
-		is := map[string]bool{"object": isObject, "array": isArray, "string": isText, "number": isNumber,
-			"integer": isNumber && number == float64(int(number)), "boolean": isBool}
+		is := map[string]bool{
+			"object": isObject, "array": isArray, "string": isText, "number": isNumber,
+			"integer": isNumber && number == float64(int(number)), "boolean": isBool,
+		}
 		return bad(!slices.ContainsFunc(types, func(t any) bool { return is[t.(string)] }))
 	case "const":
 		return bad(!reflect.DeepEqual(want, v))

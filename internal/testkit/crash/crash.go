@@ -79,8 +79,10 @@ func point(t *testing.T, n int64, op *fsx.Op, check func(testing.TB)) {
 	}
 }
 
-const envPoint = "OVERLAND_CRASH_POINT" // "TEST N DIR": the child's task
-const doneMark = "crash: completed"
+const (
+	envPoint = "OVERLAND_CRASH_POINT" // "TEST N DIR": the child's task
+	doneMark = "crash: completed"
+)
 
 // Kill runs s once for each operation, in a process of its own that gets SIGKILL before operation N. It returns the
 // points tried. The test that calls it must not do anything before that a child should not do.
