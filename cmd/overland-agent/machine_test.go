@@ -204,7 +204,7 @@ func life(t *testing.T, plat platform.Platform) {
 	n.mustServe(v2)
 
 	out = n.sh(3, "sh", s.seal(v3, agents, "--broken"), "install")
-	if !strings.Contains(out, "rolled back: generation 2") || !strings.Contains(out, "flux capacitor") {
+	if !strings.Contains(out, "rolled back: generation 3 hello@"+v3) || !strings.Contains(out, "flux capacitor") {
 		t.Errorf("broken version printed:\n%s", out)
 	}
 	n.mustServe(v2)

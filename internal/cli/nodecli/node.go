@@ -253,6 +253,9 @@ func uninstall(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if err := h.Uninstall(ctx); err != nil {
 		return 0, err
 	}
+	if c.purge {
+		_ = os.Remove(c.dir) // not empty when something that is not ours is in it: said below
+	}
 	if entries, err := os.ReadDir(c.dir); err == nil && len(entries) > 0 {
 		var left []string
 		for _, entry := range entries {
