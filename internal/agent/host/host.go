@@ -81,6 +81,10 @@ func (h *Host) Install(ctx context.Context) (Result, error) {
 	if !h.slots().runnable(h.slots().link("good")) {
 		return r, errs.Errorf(errs.Internal, "install service: no agent program in %s", h.slots().path())
 	}
+	// supervise-daemon opens its log before the agent could make the folder.
+	if err := h.FS.Mkdir(filepath.Join(h.Dir, "log"), 0o755); err != nil {
+		return r, err
+	}
 	changed, err := h.placeLink()
 	if err != nil {
 		r.Unplaced = append(r.Unplaced, err)

@@ -1,14 +1,16 @@
 package host
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"strings"
 
-	"overland/internal/errs"
+	"golang.org/x/sys/unix"
 )
 
 // ServiceName is what the service is called in every service manager.
@@ -22,15 +24,23 @@ type Command func(ctx context.Context, name string, args ...string) (string, err
 
 // RunCommand is the real Command. The error ends with the last line of the output.
 func RunCommand(ctx context.Context, name string, args ...string) (string, error) {
-	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	err := cmd.Run()
+	const longest = 64 << 10
+	// Not a pipe: supervise-daemon keeps its outputs open for as long as it lives, and a pipe's reader would wait for it.
+	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-		err = errs.E(errs.Internal, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lines[len(lines)-1]))
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
-	return out.String(), err
+	out := os.NewFile(uintptr(fd), "output")
+	defer out.Close()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	err = cmd.Run()
+	text, readErr := io.ReadAll(io.NewSectionReader(out, 0, longest))
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		err = fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lines[len(lines)-1])
+	}
+	return string(text), errors.Join(err, readErr)
 }
 
 // file is a service file: what is to be at path.

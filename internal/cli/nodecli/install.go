@@ -17,6 +17,9 @@ import (
 // outcomeTimeout bounds the wait for the supervised agent to prove an installation: longer than any self-test.
 const outcomeTimeout = 30 * time.Minute
 
+// startTimeout bounds the wait for a supervisor to appear.
+const startTimeout = 30 * time.Second
+
 // origin returns what the flags name as the source, and whether the node follows it from now on.
 func (c *call) origin() (string, error) {
 	n := 0
@@ -229,6 +232,7 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Rep
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	said := ""
+	h, seen := host.Host{Dir: dir}, time.Now()
 	for {
 		r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
 		if err == nil && r.Status != nil {
@@ -240,6 +244,13 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Rep
 				said = now
 				e.say("%s", now)
 			}
+		}
+		if err == nil || h.Running(ctx) {
+			seen = time.Now()
+		}
+		if time.Since(seen) > startTimeout {
+			return agent.Report{}, errs.Hint(errs.Errorf(errs.Unavailable, "the agent does not start"),
+				"read %s/log/agent.log, or the log of the service %s; then install again", dir, host.ServiceName)
 		}
 		select {
 		case <-ctx.Done():
