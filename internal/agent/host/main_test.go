@@ -34,7 +34,7 @@ func superviseMain(dir string) int {
 		MinWait: time.Millisecond,
 		MaxWait: 50 * time.Millisecond,
 		// Some of the agents here ignore SIGTERM on purpose.
-		StopTimeout: time.Second,
+		StopTimeout: 4 * time.Second,
 		Log:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if err := s.Run(ctx); err != nil {
