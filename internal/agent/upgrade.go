@@ -48,6 +48,14 @@ func (a *Agent) stageAgent(ctx context.Context, src Source, e *release.Entry) er
 	if refused || art.Blob.Digest == a.o.Self {
 		return a.node.Update(func(s *node.State) { s.Agent = e.Digest })
 	}
+	// The process that installed may have brought it, and its blob was collected since: a slow link must not carry it twice.
+	if placed, err := os.Open(a.programPath(art)); err == nil {
+		_, _, err = a.depot.Put(ctx, placed, art.Blob.Digest, art.Blob.Size)
+		placed.Close()
+		if err != nil {
+			a.o.Log.Warn("the agent program that was brought before cannot be used", keyError, err)
+		}
+	}
 	if err := f.Fetch(ctx, fetch.Blob{Digest: art.Blob.Digest, Size: art.Blob.Size, Chunks: art.Blob.Chunks}); err != nil {
 		return fmt.Errorf("agent program %s: %w", e.Version, untrusted(err))
 	}
@@ -98,11 +106,16 @@ func (a *Agent) handOver(ctx context.Context) {
 	}
 }
 
+// programPath returns where the agent program of art lies before it is handed over.
+func (a *Agent) programPath(art release.Artifact) string {
+	return filepath.Join(a.dir, "upgrade", art.Blob.Digest.Encoded()[:16], art.File)
+}
+
 // placeProgram puts the agent program into upgrade/HEX/, in place of what was there before, and returns its path.
 func (a *Agent) placeProgram(ctx context.Context, art release.Artifact) (string, error) {
-	top := filepath.Join(a.dir, "upgrade")
-	name := art.Blob.Digest.Encoded()[:16]
-	dir := filepath.Join(top, name)
+	path := a.programPath(art)
+	dir := filepath.Dir(path)
+	top := filepath.Dir(dir)
 	if entries, err := os.ReadDir(top); err == nil {
 		for _, e := range entries {
 			if err := a.o.FS.RemoveAll(filepath.Join(top, e.Name())); err != nil {
@@ -113,7 +126,6 @@ func (a *Agent) placeProgram(ctx context.Context, art release.Artifact) (string,
 	if err := a.o.FS.Mkdir(dir, 0o755); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, art.File)
 	if err := a.depot.Place(ctx, art.Blob.Digest, path, 0o755); err != nil {
 		return "", err
 	}

@@ -33,9 +33,11 @@ type Options struct {
 	Binds map[string]string // path here → path inside, read-only
 	// Writable are directories here → paths inside, where what the machine writes stays; made when missing.
 	Writable map[string]string
-	Env      []string  // environment of everything run inside, KEY=VALUE
-	First    []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
-	Output   io.Writer `json:"-"` // where First writes; nil = nowhere
+	// HostNetwork leaves the machine in this machine's network: for a server or a bad link on its loopback address.
+	HostNetwork bool
+	Env         []string  // environment of everything run inside, KEY=VALUE
+	First       []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
+	Output      io.Writer `json:"-"` // where First writes; nil = nowhere
 	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
 	// machine's own user namespace and nowhere else.
 	Interpreters []string
@@ -67,7 +69,7 @@ func Supported() error {
 		}
 	}
 	cmd := exec.Command("/proc/self/exe", initArg+"-probe")
-	cmd.SysProcAttr = namespaces()
+	cmd.SysProcAttr = namespaces(false)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("namespaces cannot be made here (%w): run as root, or allow user namespaces with sysctl kernel.unprivileged_userns_clone=1", err)
 	}
@@ -97,7 +99,7 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	defer ready.Close()
 	m := &Machine{opts: o, dir: dir, done: make(chan struct{})}
 	m.cmd = exec.Command("/proc/self/exe", initArg, string(description))
-	m.cmd.SysProcAttr = namespaces()
+	m.cmd.SysProcAttr = namespaces(o.HostNetwork)
 	m.cmd.ExtraFiles = []*os.File{readyW}
 	m.cmd.Stdout, m.cmd.Stderr = o.Output, o.Output
 	err = m.cmd.Start()
@@ -130,7 +132,10 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 // Command returns a command that runs argv inside m, as its root, in its root directory.
 func (m *Machine) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	pid := strconv.Itoa(m.cmd.Process.Pid)
-	args := []string{"--target", pid, "--user", "--mount", "--uts", "--net", "--pid", "--root", "--wd"}
+	args := []string{"--target", pid, "--user", "--mount", "--uts", "--pid", "--root", "--wd"}
+	if !m.opts.HostNetwork {
+		args = append(args, "--net")
+	}
 	if os.Geteuid() != 0 {
 		args = append(args, "--preserve-credentials")
 	}
@@ -170,12 +175,15 @@ func (m *Machine) env() []string {
 	return append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=dumb"}, m.opts.Env...)
 }
 
-func namespaces() *syscall.SysProcAttr {
+func namespaces(hostNetwork bool) *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWNET |
 			syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true, // Ctrl-C reaches the caller only, who then stops the machine
+	}
+	if hostNetwork {
+		a.Cloneflags &^= syscall.CLONE_NEWNET
 	}
 	size := 1
 	if os.Geteuid() == 0 {
@@ -243,8 +251,10 @@ func setUp(s spec) error {
 	if err := syscall.Sethostname([]byte(s.Name)); err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
-	if err := loopbackUp(); err != nil {
-		return fmt.Errorf("loopback up: %w", err)
+	if !s.HostNetwork {
+		if err := loopbackUp(); err != nil {
+			return fmt.Errorf("loopback up: %w", err)
+		}
 	}
 	// One tmpfs holds all that the machine writes; it goes with the mount namespace.
 	if err := syscall.Mount("tmpfs", s.Dir, "tmpfs", 0, "mode=755"); err != nil {
