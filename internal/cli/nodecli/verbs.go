@@ -26,15 +26,16 @@ the channel's services, self-tests them, and goes back to what ran before when t
 The first installation pins the root of trust: by --root, by ` + provisionedRoot + `, or by a
 person who compares the fingerprint that is shown. Without any of them it refuses (exit 4).
 
---volume    a volume file, or its first part. "sh FILE install" passes it
---dir-source a depot directory, for example on a stick; the node looks there again from now on
---site      a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
---channel   the channel to follow; default: the one the node follows, or the only one that the source holds
---offline   judge expiry at the time when the source was sealed, not at today's: "freshness unknown"
---retry     also try what failed its self-test here before
---watch     a directory in which volumes may appear (sticks); may be repeated
---service   what starts the agent at boot; none = nothing does
---foreground stay: for containers. Stops the services on SIGTERM`,
+  --volume      a volume file, or its first part; "sh FILE install" passes it
+  --dir-source  a depot directory, for example on a stick; the node looks there again from now on
+  --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
+  --channel     the channel to follow; default: the one the node follows, or the only one that the source holds
+  --offline     judge expiry at the time when the source was sealed, not at today's: "freshness unknown"
+  --retry       also try what failed its self-test here before
+  --watch       a directory in which volumes may appear (sticks); may be repeated
+  --service     what starts the agent at boot; none = nothing does
+  --foreground  stay, as a container's first process: SIGTERM stops the services; a source that brings nothing is
+                reported, and what is installed runs`,
 			example: []string{
 				"install --volume wallet.volume --root sha256:5b2c…",
 				"install --site https://10.0.0.1:8443#sha256:9f1e… --root sha256:5b2c…",
