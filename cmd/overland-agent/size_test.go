@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/agent/host"
 	"overland/internal/platform"
 	"overland/internal/testkit/bins"
 )
@@ -87,7 +86,7 @@ func TestAgentIdlesCheaply(t *testing.T) {
 		t.Errorf("agent %d KiB, supervisor %d KiB; each at most %d", agent, idle, maxRSS)
 	}
 	if v := st.Program; v.Good == "" || v.Current != v.Good {
-		t.Errorf("Program = %+v", host.Versions(v))
+		t.Errorf("Program = %+v", v)
 	}
 }
 
