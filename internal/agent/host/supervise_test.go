@@ -37,7 +37,7 @@ while :; do read x <>fifo.$$; done
 	crashScript     = "#!/bin/sh\necho tried\nexit 3\n"
 	signalScript    = "#!/bin/sh\necho tried\nkill -SEGV $$\n"
 	hangScript      = "#!/bin/sh\necho tried\nexec sleep 600\n"
-	deafScript      = "#!/bin/sh\necho tried\ntrap '' TERM\nwhile :; do sleep 600; done\n"
+	deafScript      = "#!/bin/sh\nmkfifo -m 600 deaf.$$\ntrap '' TERM\necho tried\nwhile :; do read x <>deaf.$$; done\n"
 	lieScript       = "#!/bin/sh\necho tried\necho fine >&$OVERLAND_READY_FD\nexec sleep 600\n"
 	readyThenCrash  = "#!/bin/sh\necho tried\necho ready >&$OVERLAND_READY_FD\nexit 4\n"
 	notAProgram     = "\x7fELF garbage"
