@@ -66,7 +66,7 @@ func (f *fakeManager) command(_ context.Context, name string, args ...string) (s
 func newHost(t *testing.T, kind Kind, f *fakeManager) *Host {
 	t.Helper()
 	h := &Host{Dir: filepath.Join(t.TempDir(), "node"), Kind: kind, Root: t.TempDir(), Command: f.command}
-	slot := stage(t, h.slots(), works("host"))
+	slot := stage(t, h.slots(), crashScript)
 	if _, err := h.slots().First(slot); err != nil {
 		t.Fatal(err)
 	}
