@@ -11,7 +11,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 5s
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units fuzz cross bench conformance deps tools clean
+.PHONY: help build agents demo test check units fuzz cross bench conformance deps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ agents:
 		GOOS=$$os GOARCH=$$arch GOARM=$$v $(GOBUILD) -tags $(AGENTTAGS) -o $$dir/overland-agent ./cmd/overland-agent || exit 1; \
 	done
 
-demo: build ## from a git commit to three running machines with the cable unplugged
+demo: demodeps build ## from a git commit to three running machines with the cable unplugged
 	@$(GO) run ./demo $(DEMOFLAGS)
 
 test: deps check units fuzz cross ## everything that CI runs
@@ -53,7 +53,7 @@ cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
 	GOOS=linux GOARCH=arm GOARM=5 $(GO) vet ./internal/... ./cmd/...
 
-bench: build ## the figures of docs/benchmarks.md, beside their floors
+bench: demodeps build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
 
 conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANCE (docs/explanation/trust.md)
@@ -61,8 +61,11 @@ conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANC
 	$(GO) build -o $(BIN)/conformance ./internal/trust/conformance
 	cd "$(TUF_CONFORMANCE)" && PYTHONPATH="$$PWD:$$PYTHONPATH" python3 -m pytest -q tuf_conformance --entrypoint $(BIN)/conformance
 
-deps: ## Debian packages that the tests and the demo use
-	@sh .ci/deps
+deps: ## Debian packages that the tests use
+	@sh .ci/deps busybox-static e2fsprogs faketime git iproute2 openrc qemu-user-static skopeo systemd unzip util-linux xz-utils
+
+demodeps:
+	@sh .ci/deps busybox-static git qemu-user-static util-linux
 
 tools: $(TOOLS)/golangci-lint
 
