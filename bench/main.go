@@ -56,6 +56,7 @@ func run(ctx context.Context, dir string, size int64) error {
 		{"rebuild of an unchanged commit", b.rebuild},
 		{"seal, verify and install", func(ctx context.Context) error { return b.volume(ctx, size) }},
 		{"from the volume to a tested service", b.start},
+		{"crashes and power cuts", b.crash},
 	}
 	for _, s := range steps {
 		fmt.Fprintln(os.Stderr, "measuring:", s.name)

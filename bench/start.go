@@ -128,14 +128,37 @@ func (b *bench) idle(ctx context.Context, m *machine.Machine) error {
 	if err != nil {
 		return err
 	}
-	// VmRSS now, of the agent and of its supervisor.
-	out, err := m.Run(ctx, "sh", "-c", `for p in /proc/[0-9]*; do grep -q overland-agent $p/cmdline 2>/dev/null && echo "$(tr '\0' ' ' <$p/cmdline | cut -d' ' -f2) $(grep VmRSS $p/status | tr -s '\t ' ' ')"; done`)
+	rss, err := resident(ctx, m)
 	if err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+		return err
 	}
 	b.table.add("the agent when idle", "%s; %.2f CPU-s in %.0f s for everything on the machine", "RSS ≤ 16 MiB, CPU ≈ 0",
-		strings.Join(strings.Split(strings.TrimSpace(out), "\n"), ", "), (after.cpu - before.cpu).Seconds(), wait.Seconds())
+		rss, (after.cpu - before.cpu).Seconds(), wait.Seconds())
 	return nil
+}
+
+// resident says how much memory the agent and its supervisor hold now. Both are the same program, so most of one's
+// resident pages are the other's too; PSS counts a shared page once.
+func resident(ctx context.Context, m *machine.Machine) (string, error) {
+	out, err := m.Run(ctx, "sh", "-c", `for p in /proc/[0-9]*; do
+		verb=$(tr '\0' ' ' <$p/cmdline 2>/dev/null | grep '^[^ ]*overland-agent ' | cut -d' ' -f2)
+		[ -n "$verb" ] && echo "$verb $(grep ^Rss: $p/smaps_rollup | tr -dc 0-9) $(grep ^Pss: $p/smaps_rollup | tr -dc 0-9)"
+	done; true`)
+	if err != nil {
+		return "", fmt.Errorf("read memory: %w: %s", err, out)
+	}
+	var parts []string
+	var pss float64
+	for line := range strings.Lines(out) {
+		var verb string
+		var r, p float64
+		if _, err := fmt.Sscan(line, &verb, &r, &p); err != nil {
+			return "", fmt.Errorf("read memory: %q: %w", line, err)
+		}
+		parts = append(parts, fmt.Sprintf("%s RSS %.1f MiB", verb, r/1024))
+		pss += p / 1024
+	}
+	return fmt.Sprintf("%s; together PSS %.1f MiB", strings.Join(parts, ", "), pss), nil
 }
 
 func findFingerprint(text string) string {
