@@ -7,6 +7,10 @@ AGENTS   := linux/amd64 linux/arm/v5 linux/arm/v6 linux/arm/v7 linux/arm64
 TAGS     := netgo,osusergo
 # The agent speaks HTTP/1.1 only; leaving HTTP/2 out saves what crosses a slow link.
 AGENTTAGS := $(TAGS),nethttpomithttp2
+# What the agent calls itself, and the floor under its clock: from the commit, so that one commit gives one program.
+VERSION  := $(shell git rev-list --count HEAD 2>/dev/null | sed "s/^/r/").$(shell git rev-parse --short=12 HEAD 2>/dev/null)$(shell git diff --quiet HEAD 2>/dev/null || echo -dirty)
+TIME     := $(shell git show -s --format=%ct HEAD 2>/dev/null)
+NODECLI  := overland/internal/cli/nodecli
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid='
 FUZZTIME ?= 5s
 export GOFLAGS :=
@@ -17,13 +21,15 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: agents ## bin/overland, and the agent for every platform beside it
-	$(GOBUILD) -tags $(TAGS) -o $(BIN)/overland ./cmd/overland
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(TAGS) \
+		-ldflags '-s -w -buildid= -X overland/internal/cli.programVersion=$(VERSION)' -o $(BIN)/overland ./cmd/overland
 
 agents:
 	@for p in $(AGENTS); do \
 		os=$${p%%/*}; rest=$${p#*/}; arch=$${rest%%/*}; v=$${rest#$$arch}; v=$${v#/v}; \
 		dir=$(BIN)/agents/$$(echo $$p | tr / -); \
-		GOOS=$$os GOARCH=$$arch GOARM=$$v $(GOBUILD) -tags $(AGENTTAGS) -o $$dir/overland-agent ./cmd/overland-agent || exit 1; \
+		GOOS=$$os GOARCH=$$arch GOARM=$$v CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags $(AGENTTAGS) \
+			-ldflags '-s -w -buildid= -X $(NODECLI).programVersion=$(VERSION) -X $(NODECLI).programTime=$(TIME)' -o $$dir/overland-agent ./cmd/overland-agent || exit 1; \
 	done
 
 demo: demodeps build ## from a git commit to three running machines with the cable unplugged

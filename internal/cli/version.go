@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 
@@ -36,8 +37,11 @@ func (a *app) version() *cobra.Command {
 	return c
 }
 
+// programVersion is set by the linker: -X overland/internal/cli.programVersion=r412.abcdef012345.
+var programVersion string
+
 func readVersion() versionJSON {
-	v := versionJSON{Version: "devel", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionJSON{Version: cmp.Or(programVersion, "devel"), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -45,7 +49,7 @@ func readVersion() versionJSON {
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			v.Revision = s.Value
-			v.Version = short(s.Value)
+			v.Version = cmp.Or(programVersion, short(s.Value))
 		}
 	}
 	return v
