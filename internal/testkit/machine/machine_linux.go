@@ -37,6 +37,7 @@ type Options struct {
 	HostNetwork bool
 	Env         []string  // environment of everything run inside, KEY=VALUE
 	First       []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
+	Systemd     bool      // process 1 is the real systemd of a Host root, instead of First; needs root here
 	Output      io.Writer `json:"-"` // where First writes; nil = nowhere
 	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
 	// machine's own user namespace and nowhere else.
@@ -45,12 +46,13 @@ type Options struct {
 
 // Machine is a running machine. Its methods are safe for concurrent use.
 type Machine struct {
-	opts Options
-	dir  string
-	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
-	stop sync.Once
+	opts   Options
+	dir    string
+	cgroup string // of a Systemd machine
+	cmd    *exec.Cmd
+	done   chan struct{}
+	err    error
+	stop   sync.Once
 }
 
 // spec travels to the machine's first process.
@@ -100,11 +102,22 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	m := &Machine{opts: o, dir: dir, done: make(chan struct{})}
 	m.cmd = exec.Command("/proc/self/exe", initArg, string(description))
 	m.cmd.SysProcAttr = namespaces(o.HostNetwork)
+	if o.Systemd {
+		group, err := newCgroup(filepath.Base(dir))
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		defer group.Close()
+		m.cgroup = group.Name()
+		m.cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWCGROUP
+		m.cmd.SysProcAttr.UseCgroupFD, m.cmd.SysProcAttr.CgroupFD = true, int(group.Fd())
+	}
 	m.cmd.ExtraFiles = []*os.File{readyW}
 	m.cmd.Stdout, m.cmd.Stderr = o.Output, o.Output
 	err = m.cmd.Start()
 	readyW.Close()
 	if err != nil {
+		removeCgroup(m.cgroup)
 		return nil, errors.Join(fmt.Errorf("machine %s: %w", o.Name, err), os.RemoveAll(dir))
 	}
 	go func() {
@@ -168,6 +181,7 @@ func (m *Machine) Stop() {
 		_ = m.cmd.Process.Kill()
 		<-m.done
 		_ = os.RemoveAll(m.dir)
+		removeCgroup(m.cgroup)
 	})
 }
 
@@ -217,6 +231,10 @@ func Init() {
 	fmt.Fprintln(ready, "ready")
 	ready.Close()
 	m := Machine{opts: s.Options}
+	if s.Systemd {
+		s.First = []string{"/lib/systemd/systemd", "--log-target=console", "--show-status=no"}
+		m.opts.Env = append(m.opts.Env, "container=overland")
+	}
 	if len(s.First) > 0 {
 		path, err := lookPath(s.First[0])
 		if err == nil {
@@ -375,6 +393,9 @@ func mountAll(s spec, root string) error {
 	if err := syscall.Mount("proc", filepath.Join(root, "proc"), "proc", 0, ""); err != nil {
 		return fmt.Errorf("mount proc: %w", err)
 	}
+	if err := syscall.Mount("tmpfs", filepath.Join(root, "dev"), "tmpfs", 0, "mode=755"); err != nil {
+		return fmt.Errorf("mount dev: %w", err)
+	}
 	for _, dev := range []string{"null", "zero", "full", "random", "urandom", "tty"} {
 		if err := bind("/dev/"+dev, filepath.Join(root, "dev", dev), false); err != nil {
 			return err
@@ -390,6 +411,11 @@ func mountAll(s spec, root string) error {
 			return err
 		}
 		if err := bind(from, filepath.Join(root, to), false); err != nil {
+			return err
+		}
+	}
+	if s.Systemd {
+		if err := prepareSystemd(root); err != nil {
 			return err
 		}
 	}
