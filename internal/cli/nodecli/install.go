@@ -92,7 +92,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			}
 			report, err = awaitOutcome(ctx, e, c.dir, report.Tried)
 			if err == nil {
-				err = offerProgram(ctx, c, name, opts)
+				err = offerProgram(ctx, e, c, name, opts)
 			}
 		} else if c.fore && !h.Running(ctx) {
 			return 0, foreground(e, c)
@@ -114,9 +114,14 @@ func installRunning(ctx context.Context, e env, c *call, name string, o agent.In
 	return agent.Report{}, err
 }
 
-// offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it.
-func offerProgram(ctx context.Context, c *call, name string, o agent.InstallOptions) error {
+// offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it. The
+// installation is done by then: an agent that is being replaced already, and so answers nothing, is no failure of it.
+func offerProgram(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) error {
 	_, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o})
+	if err != nil && ctx.Err() == nil {
+		e.say("note: the agent did not look for a newer version of itself: %v", err)
+		return nil
+	}
 	return err
 }
 
