@@ -59,7 +59,7 @@ cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
 	GOOS=linux GOARCH=arm GOARM=5 $(GO) vet ./internal/... ./cmd/...
 
-bench: demodeps build ## the figures of docs/benchmarks.md, beside their floors
+bench: deps build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
 
 conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANCE (docs/explanation/trust.md)

@@ -18,6 +18,8 @@ import (
 
 const blobSize = 64 << 20
 
+var heavy = release.Ref{App: "heavy", Version: "r1.000000000000"}
+
 func (b *bench) home() string { return filepath.Join(b.dir, "site") }
 
 // volume seals a release of incompressible blobs, beside sha256sum over the same bytes, and installs it on a machine.
@@ -38,6 +40,13 @@ func (b *bench) volume(ctx context.Context, size int64) error {
 	b.table.add(fmt.Sprintf("floor: sha256sum over %.0f MiB", mib(size)), "%.2f CPU-s", "", floor.cpu.Seconds())
 	b.table.add(fmt.Sprintf("seal %.0f MiB of incompressible blobs", mib(size)), "%.2f CPU-s, RSS %.0f MiB, %.2f × sha256sum",
 		"≤ 1.5 CPU-s, RSS ≤ 48 MiB, ≤ 1.2 ×", seal.cpu.Seconds(), mib(seal.rss), seal.cpu.Seconds()/floor.cpu.Seconds())
+	// The rival carries the same bytes into one file, without signatures, agents or a way to run it.
+	rival, err := measure(exec.CommandContext(ctx, "skopeo", "copy", "--all", "--quiet",
+		"oci:"+filepath.Join(b.home(), "depot")+":"+heavy.String(), "oci-archive:"+filepath.Join(b.dir, "rival.tar")))
+	if err != nil {
+		return err
+	}
+	b.table.add("rival: skopeo copy of the same release to an oci-archive", "%.2f CPU-s, RSS %.0f MiB", "", rival.cpu.Seconds(), mib(rival.rss))
 
 	check, err := measure(b.command(ctx, "volume", "verify", file, "--root", fingerprint, "--quiet"))
 	if err != nil {
@@ -82,7 +91,7 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	if err != nil {
 		return "", nil, err
 	}
-	r := release.Release{App: "heavy", Version: "r1.000000000000"}
+	r := release.Release{App: heavy.App, Version: heavy.Version}
 	var paths []string
 	random := rand.NewChaCha8([32]byte{1})
 	for i := int64(0); i*blobSize < size; i++ {
@@ -105,6 +114,9 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	}
 	desc, err := release.Write(ctx, depot, r)
 	if err != nil {
+		return "", nil, err
+	}
+	if err := depot.Tag(ctx, heavy.String(), desc); err != nil {
 		return "", nil, err
 	}
 	keys, err := trust.OpenKeys(filepath.Join(b.home(), "keys"), trust.KeyOptions{})
