@@ -1,0 +1,105 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+// missStatus answers a request that was never recorded: not 404, which clients take for a fact, and not 5xx, which
+// they ask again after a while.
+const missStatus = http.StatusFailedDependency
+
+// Handler returns the HTTP face of k: each protocol below /NAME/.
+func Handler(k Keeper, protocols ...Protocol) http.Handler {
+	mounts := map[string]http.Handler{}
+	for _, p := range protocols {
+		mounts[p.Name()] = http.StripPrefix("/"+p.Name(), &mount{k, p})
+	}
+	// Not a ServeMux: it would redirect paths such as npm's "@scope%2fname" and those with "//".
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		h, ok := mounts[name]
+		if !ok {
+			http.Error(w, "no protocol is served here: "+r.URL.Path, http.StatusNotFound)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// mount serves one protocol.
+type mount struct {
+	k Keeper
+	p Protocol
+}
+
+func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
+		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		return
+	}
+	it, err := m.p.Item(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	base := url.URL{Scheme: "http", Host: r.Host, Path: "/" + m.p.Name()}
+	if r.TLS != nil {
+		base.Scheme = "https"
+	}
+	Answer(w, r, m.k, m.p, it, base.String())
+}
+
+// Answer writes what k has for it. base is the absolute URL of the protocol's mount.
+func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Item, base string) {
+	e, blob, err := k.Get(r.Context(), p, it)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	if !e.Exists() {
+		http.Error(w, "not found: "+it.Key, e.Status)
+		return
+	}
+	defer blob.Close()
+	body, media, err := p.Serve(it, e, blob.File, base)
+	if err != nil {
+		refuse(w, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))
+		return
+	}
+	w.Header().Set("Content-Type", media)
+	// A body that can be sought is the blob itself, or as good: parts of it may be asked for.
+	if s, ok := body.(io.ReadSeeker); ok {
+		if body == io.Reader(blob.File) {
+			w.Header().Set("Etag", `"`+e.Blob.Encoded()+`"`)
+		}
+		r2 := r
+		if r.Method == http.MethodPost {
+			r2 = r.Clone(r.Context())
+			r2.Header = http.Header{} // a POST has no ranges and no conditions
+		}
+		http.ServeContent(w, r2, "", noTime, s)
+		return
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	// Whatever ends this copy, the client sees a short body: the status is out.
+	_, _ = io.Copy(w, body)
+}
+
+// refuse answers with err, named in plain text: the clients print it.
+func refuse(w http.ResponseWriter, err error) {
+	status := errs.KindOf(err).Status()
+	if m := (*MissError)(nil); errors.As(err, &m) {
+		status = missStatus
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Error(w, "overland: "+err.Error(), status)
+}

@@ -1,0 +1,98 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+// Item is one external thing that a client of a protocol asked for.
+type Item struct {
+	Protocol string      // "go", "npm", "apt", "url"
+	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
+	Upstream string      // absolute URL to get it from; not part of Key where the protocol has a configured upstream
+	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
+	Limit    int64       // largest acceptable size in bytes; 0 = DefaultLimit
+	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol
+	HTML     bool        // a web page is an acceptable answer
+	Method   string      // "" = GET
+	Body     []byte      // sent with Method POST; part of Key through its digest
+	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
+}
+
+// DefaultLimit is the largest acceptable size of an Item that sets none, in bytes.
+const DefaultLimit = 4 << 30
+
+// Protocol is one ecosystem's way to ask for things. Its methods are safe for concurrent use.
+type Protocol interface {
+	// Name returns the protocol's name, which is also where Handler mounts it.
+	Name() string
+	// Item returns what r asks for; r.URL.Path is below the protocol's mount and starts with "/". What the protocol
+	// does not serve is errs.Invalid.
+	Item(r *http.Request) (Item, error)
+	// Check judges body before anything is stored: errs.Untrusted when the ecosystem's own proof fails. have opens what
+	// this session holds of the same protocol. body is at its start, and is left anywhere.
+	Check(ctx context.Context, it Item, body io.ReadSeeker, have Lookup) (Proof, error)
+	// Serve returns what the client gets for the stored body, and its media type. base is the absolute URL of the
+	// mount, without a slash at the end. A protocol that changes nothing returns body itself.
+	Serve(it Item, e Entry, body io.Reader, base string) (io.Reader, string, error)
+}
+
+// Lookup opens what a session already holds of a protocol under key: errs.NotFound when it holds nothing. The caller
+// closes it.
+type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)
+
+// Proof says why the bytes of an entry are the right ones, in the words of their ecosystem.
+type Proof struct {
+	Kind  string `json:"kind"`  // "go.sum", "sumdb", "npm-integrity", "apt", "sha256"
+	Value string `json:"value"` // "h1:…", "sha512-…", a fingerprint
+}
+
+// Entry is one line of overland.lock: an answer that a build relied on.
+type Entry struct {
+	Protocol  string
+	Key       string
+	Status    int           // 200; 404 or 410 = the upstream says that it does not exist, and Blob is empty
+	Blob      digest.Digest // the original bytes
+	Size      int64         // of Blob, in bytes
+	MediaType string
+	Proof     Proof
+	Mutable   bool // what the upstream may answer otherwise tomorrow
+}
+
+// Exists reports whether e stands for bytes, and not for the fact that there are none.
+func (e Entry) Exists() bool { return e.Status == http.StatusOK }
+
+// Keeper answers requests: from what it holds, else from upstream, once for all who ask at the same time. The caller
+// closes the blob; it is nil when the entry says that the thing does not exist.
+type Keeper interface {
+	Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error)
+}
+
+// MissError is a request in a replay that was never recorded.
+type MissError struct{ Protocol, Key string }
+
+func (e *MissError) Error() string { return fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key) }
+
+// ChangedError is content that is not what the lock holds for the same request. Nothing is replaced.
+type ChangedError struct {
+	Protocol, Key string
+	Upstream      string
+	Locked        digest.Digest
+	Got           digest.Digest
+}
+
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s %s changed: locked %s, upstream %s now has %s", e.Protocol, e.Key, e.Locked, e.Upstream, e.Got)
+}
+
+// miss returns the error of a request that was never recorded.
+func miss(it Item) error {
+	return errs.Hint(errs.E(errs.Unavailable, &MissError{it.Protocol, it.Key}),
+		"run it once with a network: overland record -- CMD")
+}

@@ -1,0 +1,216 @@
+package record
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+// noTime is the modification time of what has none: no Last-Modified is sent.
+var noTime time.Time
+
+// Options changes how a Recorder works. The zero value works.
+type Options struct {
+	Upstream *Upstream // how things are fetched; nil = the defaults
+	Lock     *Lock     // what is locked already: it is served as it is and never replaced; nil = nothing
+}
+
+// Recorder is the Keeper that fetches, checks, stores and remembers. It is safe for concurrent use.
+type Recorder struct {
+	store *store.Store
+	up    *Upstream
+	lock  *Lock
+
+	mu    sync.Mutex
+	have  map[name]Entry
+	calls map[name]*call
+	wrong map[name]error
+	wg    sync.WaitGroup
+}
+
+type name struct{ protocol, key string }
+
+// call is a fetch under way, for all who wait for it. It is cancelled when nobody waits any more.
+type call struct {
+	done    chan struct{}
+	cancel  context.CancelFunc
+	waiters int
+	entry   Entry
+	err     error
+}
+
+// NewRecorder returns a Recorder that keeps bytes in s.
+func NewRecorder(s *store.Store, o Options) *Recorder {
+	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, have: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}}
+	if r.up == nil {
+		r.up = &Upstream{}
+	}
+	if r.lock == nil {
+		r.lock = &Lock{}
+	}
+	return r
+}
+
+// Get implements Keeper.
+func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error) {
+	e, err := r.entry(ctx, p, it)
+	if err != nil || !e.Exists() {
+		return e, nil, err
+	}
+	b, err := r.store.Open(e.Blob)
+	return e, b, err
+}
+
+// entry returns the entry of it, whose blob is in the store then.
+func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error) {
+	n := name{it.Protocol, it.Key}
+	r.mu.Lock()
+	if e, ok := r.have[n]; ok {
+		r.mu.Unlock()
+		return e, nil
+	}
+	c := r.calls[n]
+	if c == nil {
+		c = &call{done: make(chan struct{})}
+		var own context.Context
+		own, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		r.calls[n] = c
+		r.wg.Go(func() { r.run(own, c, n, p, it) })
+	}
+	c.waiters++
+	r.mu.Unlock()
+
+	select {
+	case <-c.done:
+		return c.entry, c.err
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.waiters--; c.waiters == 0 {
+		c.cancel()
+		if r.calls[n] == c {
+			delete(r.calls, n) // who asks next starts anew
+		}
+	}
+	return Entry{}, ctx.Err()
+}
+
+func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item) {
+	defer c.cancel()
+	c.entry, c.err = r.fetch(ctx, p, it)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.calls[n] == c {
+		delete(r.calls, n)
+	}
+	switch {
+	case c.err == nil:
+		r.have[n] = c.entry
+		delete(r.wrong, n)
+	case ctx.Err() == nil:
+		r.wrong[n] = c.err
+	}
+	close(c.done)
+}
+
+// fetch returns the entry of it: the locked one when the store has its blob, else what the upstream has, checked and
+// stored.
+func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error) {
+	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
+	if isLocked && (!locked.Exists() || r.store.Has(locked.Blob)) {
+		return locked, nil
+	}
+	e, err := Fetch(ctx, r.store, r.up, p, it, r.lookup(it.Protocol))
+	if err != nil {
+		return Entry{}, err
+	}
+	if isLocked && e.Blob != locked.Blob {
+		err := &ChangedError{it.Protocol, it.Key, it.Upstream, locked.Blob, e.Blob}
+		return Entry{}, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
+	}
+	return e, nil
+}
+
+// Fetch gets it from upstream, has p judge it, and stores it. A status of 404 or 410 becomes an Entry that says so.
+func Fetch(ctx context.Context, s *store.Store, up *Upstream, p Protocol, it Item, have Lookup) (Entry, error) {
+	e := Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
+	a, err := up.Get(ctx, it)
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
+		e.Status = status.Status
+		e.Mutable = true // it may exist tomorrow
+		return e, nil
+	}
+	if err != nil {
+		return Entry{}, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
+	}
+	defer a.Close()
+	if e.Proof, err = p.Check(ctx, it, a.Body, have); err != nil {
+		return Entry{}, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
+	}
+	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
+		return Entry{}, err
+	}
+	e.MediaType = a.MediaType
+	e.Blob, e.Size, err = s.Put(ctx, a.Body, "", a.Size)
+	return e, err
+}
+
+// lookup opens what this session, or the lock with the store, holds of protocol.
+func (r *Recorder) lookup(protocol string) Lookup {
+	return func(_ context.Context, key string) (io.ReadCloser, error) {
+		r.mu.Lock()
+		e, ok := r.have[name{protocol, key}]
+		r.mu.Unlock()
+		if !ok {
+			e, ok = r.lock.Find(protocol, key)
+		}
+		return open(r.store, e, ok, protocol, key)
+	}
+}
+
+func open(s *store.Store, e Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
+	if !ok || !e.Exists() {
+		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
+	}
+	return s.Open(e.Blob)
+}
+
+// Lock returns what was locked before together with everything that was asked for since.
+func (r *Recorder) Lock() *Lock {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.have))}
+	for _, e := range r.lock.Entries {
+		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
+			l.Entries = append(l.Entries, e)
+		}
+	}
+	slices.SortFunc(l.Entries, compare)
+	return l
+}
+
+// Problems returns what could not be recorded, one error for each request, sorted by it.
+func (r *Recorder) Problems() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return inOrder(r.wrong)
+}
+
+// Close waits for the fetches that nobody waits for any more. Nothing may be asked afterwards.
+func (r *Recorder) Close() {
+	r.mu.Lock()
+	for _, c := range r.calls {
+		c.cancel()
+	}
+	r.mu.Unlock()
+	r.wg.Wait()
+}

@@ -1,0 +1,88 @@
+package record
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+// Replayer is the Keeper that knows a lock and a store and asks nobody. It is safe for concurrent use.
+type Replayer struct {
+	store *store.Store
+	lock  *Lock
+
+	mu     sync.Mutex
+	used   map[name]Entry
+	missed map[name]error
+}
+
+// NewReplayer returns a Replayer of l, whose bytes are in s.
+func NewReplayer(s *store.Store, l *Lock) *Replayer {
+	return &Replayer{store: s, lock: l, used: map[name]Entry{}, missed: map[name]error{}}
+}
+
+// Get implements Keeper. What was never recorded is a *MissError, at once.
+func (r *Replayer) Get(_ context.Context, _ Protocol, it Item) (Entry, *store.Blob, error) {
+	e, b, err := r.get(it)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := name{it.Protocol, it.Key}
+	if err != nil {
+		r.missed[n] = err
+		return Entry{}, nil, err
+	}
+	r.used[n] = e
+	return e, b, nil
+}
+
+func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
+	e, ok := r.lock.Find(it.Protocol, it.Key)
+	if !ok {
+		return e, nil, miss(it)
+	}
+	if !e.Exists() {
+		return e, nil, nil
+	}
+	b, err := r.store.Open(e.Blob)
+	if err != nil {
+		return e, nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
+			"run it once with a network: overland record -- CMD")
+	}
+	return e, b, nil
+}
+
+// Misses returns what was asked for and could not be had, one error for each request, sorted by it.
+func (r *Replayer) Misses() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return inOrder(r.missed)
+}
+
+// Used returns the part of the lock that was asked for.
+func (r *Replayer) Used() *Lock {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.used))}
+	slices.SortFunc(l.Entries, compare)
+	return l
+}
+
+func values(m map[name]Entry) iter.Seq[Entry] { return maps.Values(m) }
+
+// inOrder returns the errors of m in the order of what they are about.
+func inOrder(m map[name]error) []error {
+	keys := slices.SortedFunc(maps.Keys(m), func(a, b name) int {
+		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.key, b.key))
+	})
+	list := make([]error, len(keys))
+	for i, k := range keys {
+		list[i] = m[k]
+	}
+	return list
+}

@@ -1,0 +1,310 @@
+package record
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// Defaults of Upstream.
+const (
+	DefaultStall = 30 * time.Second
+	DefaultTries = 4
+	DefaultWait  = 500 * time.Millisecond
+	redirects    = 10
+)
+
+// errUnusable means that what came is not the thing: a web page, another range, too many bytes.
+var errUnusable = errors.New("unusable answer")
+
+// StatusError is an upstream's answer other than success.
+type StatusError struct {
+	URL    string
+	Status int
+}
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
+}
+
+// gone reports whether the upstream says that there is no such thing.
+func (e *StatusError) gone() bool {
+	return e.Status == http.StatusNotFound || e.Status == http.StatusGone
+}
+
+// Upstream fetches from origins. The zero value works; it is safe for concurrent use.
+type Upstream struct {
+	Transport http.RoundTripper // nil = as http.DefaultTransport, which heeds the proxy variables of the process
+	Stall     time.Duration     // end an attempt when no byte came for so long; 0 = DefaultStall
+	Tries     int               // attempts in a row that bring no byte; 0 = DefaultTries
+	Wait      time.Duration     // before the second attempt, doubled each time; 0 = DefaultWait
+	Dir       string            // for what is being fetched; "" = the system's temporary directory
+}
+
+// Fetched is a whole answer.
+type Fetched struct {
+	Body      *os.File // at its start; it has no name any more
+	Size      int64    // bytes
+	MediaType string
+	URL       string // the one that answered, before redirects
+	Header    http.Header
+}
+
+// Close frees the temporary file.
+func (f *Fetched) Close() error { return f.Body.Close() }
+
+// Get returns what it.Upstream, or else one of it.Fallback, has, whole. A transfer that breaks is resumed where it
+// stopped when the origin gave it a validator. Errors: *StatusError (errs.NotFound, errs.Denied, errs.Unavailable),
+// errs.Unavailable for whatever may work later, errs.Untrusted for redirects from https to http.
+func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
+	f, err := u.getOne(ctx, it, it.Upstream)
+	for _, next := range it.Fallback {
+		if err == nil || errs.KindOf(err) != errs.NotFound {
+			break
+		}
+		f, err = u.getOne(ctx, it, next)
+	}
+	return f, err
+}
+
+func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched, err error) {
+	spool, err := os.CreateTemp(u.Dir, "overland-fetch-")
+	if err != nil {
+		return nil, err
+	}
+	t := &transfer{u: u, it: it, url: from, file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
+	defer func() {
+		if err != nil {
+			_ = spool.Close()
+		}
+	}()
+	if err := os.Remove(spool.Name()); err != nil {
+		return nil, err
+	}
+	wait := cmp.Or(u.Wait, DefaultWait)
+	for tries := 1; ; tries++ {
+		before := t.got
+		err := t.attempt(ctx)
+		if err == nil {
+			break
+		}
+		if t.got > before {
+			tries, wait = 0, cmp.Or(u.Wait, DefaultWait)
+		}
+		if ctx.Err() != nil || !again(err) || tries >= cmp.Or(u.Tries, DefaultTries) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(wait):
+		}
+		wait *= 2
+	}
+	if _, err := spool.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return &Fetched{Body: spool, Size: t.got, MediaType: t.media, URL: from, Header: t.header}, nil
+}
+
+// again reports whether the same request may bring more.
+func again(err error) bool {
+	status := (*StatusError)(nil)
+	if errors.As(err, &status) {
+		return status.Status >= http.StatusInternalServerError || status.Status == http.StatusTooManyRequests
+	}
+	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, errUnusable)
+}
+
+// transfer is one thing on its way in, over any number of attempts.
+type transfer struct {
+	u     *Upstream
+	it    Item
+	url   string
+	file  *os.File
+	limit int64
+
+	got       int64  // bytes in file
+	validator string // an ETag or date under which the rest can be asked for
+	media     string
+	header    http.Header
+}
+
+func (t *transfer) attempt(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stall := cmp.Or(t.u.Stall, DefaultStall)
+	watch := time.AfterFunc(stall, func() {
+		cancel(errs.Errorf(errs.Unavailable, "%s: went silent: no byte for %s", t.url, stall))
+	})
+	defer watch.Stop()
+	err := t.once(ctx, func() { watch.Reset(stall) })
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+func (t *transfer) once(ctx context.Context, seen func()) error {
+	req, err := http.NewRequestWithContext(ctx, cmp.Or(t.it.Method, http.MethodGet), t.url, bytes.NewReader(t.it.Body))
+	if err != nil {
+		return errs.E(errs.Invalid, err)
+	}
+	req.Header.Set("Accept-Encoding", "identity") // the bytes as they are, not as a transport packs them
+	for k, v := range t.it.Header {
+		req.Header[k] = v
+	}
+	if t.got > 0 && t.validator == "" {
+		if err := t.restart(); err != nil {
+			return err
+		}
+	}
+	if t.got > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.got))
+		req.Header.Set("If-Range", t.validator)
+	}
+	res, err := t.client().Do(req)
+	if err != nil {
+		if errs.KindOf(err) != errs.Internal {
+			return err
+		}
+		return errs.E(errs.Unavailable, err)
+	}
+	defer res.Body.Close()
+	if err := t.begin(res); err != nil {
+		return err
+	}
+	return t.copy(res, seen)
+}
+
+// begin takes the answer's head: it decides where the body goes.
+func (t *transfer) begin(res *http.Response) error {
+	switch s := res.StatusCode; {
+	case s == http.StatusPartialContent && t.got > 0:
+		if from, ok := rangeStart(res.Header.Get("Content-Range")); !ok || from != t.got {
+			return errors.Join(t.restart(), t.unusable("Content-Range %q for bytes from %d", res.Header.Get("Content-Range"), t.got))
+		}
+		return nil
+	case s == http.StatusOK:
+		if err := t.restart(); err != nil {
+			return err
+		}
+	case s == http.StatusRequestedRangeNotSatisfiable && t.got > 0:
+		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.url))
+	default:
+		return statusError(t.url, s)
+	}
+	if res.ContentLength > t.limit {
+		return t.unusable("%d bytes, more than the limit of %d", res.ContentLength, t.limit)
+	}
+	t.header = res.Header
+	t.media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
+	t.media = cmp.Or(t.media, "application/octet-stream")
+	if t.media == "text/html" && !t.it.HTML {
+		return t.unusable("a web page in place of it (a captive portal or a login page?)")
+	}
+	t.validator = ""
+	if tag := res.Header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
+		t.validator = tag
+	} else if date := res.Header.Get("Last-Modified"); date != "" && res.Header.Get("Accept-Ranges") == "bytes" {
+		t.validator = date
+	}
+	return nil
+}
+
+func (t *transfer) copy(res *http.Response, seen func()) error {
+	in := bufio.NewReaderSize(io.LimitReader(res.Body, t.limit-t.got+1), 64<<10)
+	if t.got == 0 && !t.it.HTML {
+		if head, _ := in.Peek(64); looksHTML(head) {
+			return t.unusable("a web page in place of it (a captive portal or a login page?)")
+		}
+	}
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := in.Read(buf)
+		if n > 0 {
+			seen()
+			if _, werr := t.file.Write(buf[:n]); werr != nil {
+				return werr
+			}
+			t.got += int64(n)
+		}
+		switch {
+		case t.got > t.limit:
+			return t.unusable("more than the limit of %d bytes", t.limit)
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return errs.Errorf(errs.Unavailable, "%s: broke off after %d bytes: %w", t.url, t.got, err)
+		}
+	}
+}
+
+// restart forgets what came so far.
+func (t *transfer) restart() error {
+	t.got, t.validator = 0, ""
+	if err := t.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err := t.file.Seek(0, io.SeekStart)
+	return err
+}
+
+func (t *transfer) unusable(format string, args ...any) error {
+	return errs.Errorf(errs.Unavailable, "%s: %w: %s", t.url, errUnusable, fmt.Sprintf(format, args...))
+}
+
+func (t *transfer) client() *http.Client {
+	return &http.Client{
+		Transport: t.u.Transport,
+		CheckRedirect: func(req *http.Request, via []*http.Request) error {
+			switch {
+			case len(via) > redirects:
+				return t.unusable("more than %d redirects", redirects)
+			case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
+				return errs.Errorf(errs.Untrusted, "%s: redirects from https to %s", t.url, req.URL.Scheme)
+			}
+			return nil
+		},
+	}
+}
+
+func statusError(url string, status int) error {
+	kind := errs.Unavailable
+	switch status {
+	case http.StatusNotFound, http.StatusGone:
+		kind = errs.NotFound
+	case http.StatusUnauthorized, http.StatusForbidden:
+		kind = errs.Denied
+	}
+	return errs.E(kind, &StatusError{url, status})
+}
+
+// looksHTML reports whether head is the beginning of a web page.
+func looksHTML(head []byte) bool {
+	s := bytes.ToLower(bytes.TrimLeft(head, "\xef\xbb\xbf \t\r\n"))
+	return bytes.HasPrefix(s, []byte("<!doctype html")) || bytes.HasPrefix(s, []byte("<html"))
+}
+
+// rangeStart returns the first byte that a Content-Range (RFC 9110 §14.4) speaks of.
+func rangeStart(s string) (int64, bool) {
+	span, ok := strings.CutPrefix(s, "bytes ")
+	first, _, ok2 := strings.Cut(span, "-")
+	if !ok || !ok2 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(first, 10, 64)
+	return n, err == nil && n >= 0
+}
