@@ -1,10 +1,12 @@
 #!/bin/sh
 # overland volume 1
+trap 'echo "overland: this file is cut short. Get it again" >&2; exit 4' EXIT
 # One file that is a program, an archive and an OCI image layout.
 #   sh FILE help     what it can do
 #   unzip -l FILE    what is inside
 # What follows this program is binary. It is read whole, then run: a cut file does nothing.
 {
+trap - EXIT
 T='
 @TABLE@'
 
