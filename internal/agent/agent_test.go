@@ -333,7 +333,7 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 				steps = append(steps, p.Step)
 			}
 		})
-		if want := "verify fetch stage start selftest back selftest"; strings.Join(steps, " ") != want {
+		if want := "verify fetch verify fetch stage start selftest back selftest"; strings.Join(steps, " ") != want {
 			t.Errorf("steps %q, want %q", steps, want)
 		}
 		if errs.KindOf(err) != errs.Partial || r.Report.Outcome != RolledBack || errs.HintOf(err) == "" {

@@ -121,14 +121,14 @@ func TestMissingPartIsRefused(t *testing.T) {
 		t.Fatalf("parts: %v", info.Paths)
 	}
 	must(t, os.Remove(info.Paths[1]))
-	if _, err := w.install(info.Paths[0], InstallOptions{Root: w.Root()}); err == nil {
-		t.Error("installed without a part")
-	} else {
-		t.Logf("%s: %v", errs.KindOf(err), err)
+	_, err = w.install(info.Paths[0], InstallOptions{Root: w.Root()})
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), info.Paths[1]) {
+		t.Errorf("without a part: %v (%s)", err, errs.KindOf(err))
 	}
 	w.untouched()
 }
 
+// A flipped byte anywhere is refused, also in what only another machine would run.
 func TestFlippedBytes(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")
@@ -140,15 +140,9 @@ func TestFlippedBytes(t *testing.T) {
 		bad := filepath.Join(t.TempDir(), "flipped.volume")
 		must(t, os.WriteFile(bad, b, 0o644))
 		w.dir = filepath.Join(t.TempDir(), "node")
-		_, err := w.install(bad, InstallOptions{Root: w.Root()})
-		switch {
-		case err == nil: // a byte that nothing that was installed depends on: what runs is right all the same
-			w.runs("wallet.node: up one")
-			w.Boot()
-		case errs.KindOf(err) == errs.Internal:
-			t.Errorf("byte %d: %v is of kind internal", at, err)
-		default:
-			w.untouched()
+		if _, err := w.install(bad, InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("byte %d: %v (%s), want untrusted", at, err, errs.KindOf(err))
 		}
+		w.untouched()
 	}
 }

@@ -40,6 +40,11 @@ func (a *Agent) install(ctx, staging context.Context, src Source, o InstallOptio
 	if err != nil {
 		return Report{}, err
 	}
+	blobs, gatherErr := a.gather(staging, src, &p)
+	if errs.KindOf(gatherErr) == errs.Untrusted {
+		return Report{}, gatherErr
+	}
+	// A release that this agent cannot read may be one that the next agent can.
 	if err := a.stageAgent(staging, src, p.agent); err != nil {
 		if staging.Err() != nil {
 			return Report{}, err
@@ -57,7 +62,10 @@ func (a *Agent) install(ctx, staging context.Context, src Source, o InstallOptio
 		}
 		return a.fill(Report{Outcome: outcome, Generation: p.unchanged, Tried: p.unchanged}, &p.generation), nil
 	}
-	number, err := a.stage(staging, src, p)
+	if gatherErr != nil {
+		return Report{}, gatherErr
+	}
+	number, err := a.stage(staging, src, p, blobs)
 	if err != nil {
 		return Report{}, err
 	}
@@ -177,9 +185,14 @@ func (a *Agent) pin(ctx context.Context, src Source, root string, asked bool) er
 	return nil
 }
 
-// stage brings every blob of p into the depot and writes the generation. What is read back of a release is verified by
-// digest, from the signed channel down.
-func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
+// gather fills p with what this machine takes of each release and returns the programs to fetch, nil when nothing
+// changes. What is read of a release is verified by digest, from the signed channel down. A volume is refused here when
+// any of its bytes is not what it was sealed with, whether this machine needs it or not: but for the programs to fetch,
+// which fetching judges.
+func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, error) {
+	if p.unchanged > 0 {
+		return nil, nil
+	}
 	f := a.fetcherOf(src)
 	var blobs []fetch.Blob
 	for i := range p.generation.Apps {
@@ -190,21 +203,39 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan) (int, error) {
 			list, err = a.resolve(ctx, f, src, &app)
 		}
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		p.generation.Apps[i] = app
 		blobs = append(blobs, list...)
 	}
 	for _, b := range blobs {
 		if err := holds(src, b.Digest); err != nil && !a.depot.Has(b.Digest) {
-			return 0, err
+			return nil, err
 		}
 	}
 	if events := a.node.State().Events; len(a.node.Problems()) > 0 || (len(events) > 0 && events[len(events)-1].What == "recovered") {
 		if err := a.distrust(ctx, blobs); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
+	v, ok := src.(interface {
+		VerifyExcept(context.Context, func(digest.Digest) bool, func(done, total int64)) error
+	})
+	if !ok {
+		return blobs, nil
+	}
+	fetched := map[digest.Digest]bool{}
+	for _, b := range blobs {
+		fetched[b.Digest] = !a.depot.Has(b.Digest)
+	}
+	return blobs, v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(done, total int64) {
+		a.progress(Progress{Step: "verify", What: src.Name(), Done: done, Total: total})
+	})
+}
+
+// stage brings blobs, which are p's, into the depot and writes the generation.
+func (a *Agent) stage(ctx context.Context, src Source, p plan, blobs []fetch.Blob) (int, error) {
+	f := a.fetcherOf(src)
 	if err := f.All(ctx, blobs); err != nil {
 		return 0, fmt.Errorf("%s: %w", src.Name(), untrusted(err))
 	}

@@ -62,7 +62,7 @@ func (v *Volume) extract(ctx context.Context, dir string, f fsx.FS) (err error) 
 		}
 		return durable{file}, nil
 	}
-	if err := v.walk(ctx, nil, open); err != nil {
+	if err := v.walk(ctx, &walker{v: v}, open); err != nil {
 		return err
 	}
 	for folder := range folders {
