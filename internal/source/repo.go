@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -43,6 +44,9 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no folder %s", dir), "name the folder of your repository")
 	}
 	out, err := output(ctx, dir, 64<<10, nil, "rev-parse", "--is-bare-repository", "--is-shallow-repository",
 		"--is-inside-work-tree", "--absolute-git-dir", "--show-cdup")

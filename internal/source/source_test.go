@@ -187,6 +187,7 @@ func TestErrorsHaveKindAndHint(t *testing.T) {
 		kind           errs.Kind
 		says, hint     string
 	}{
+		{"no folder", filepath.Join(full.dir, "none"), "", errs.NotFound, "no folder", "name the folder"},
 		{"no repository", t.TempDir(), "", errs.NotFound, "not in a git repository", "git init"},
 		{"no commit", empty.dir, "", errs.NotFound, "no commit yet", "git commit"},
 		{"unknown revision", full.dir, "v9", errs.NotFound, `"v9"`, "git tag"},
