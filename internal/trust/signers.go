@@ -36,7 +36,7 @@ func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, thres
 	return r.changeSigners(ctx, role, PublicKey{}, func(ids *[]string, have *int, _ map[string]*metadata.Key) error {
 		i := slices.Index(*ids, keyID)
 		if i < 0 {
-			return errs.Errorf(errs.NotFound, "key %s does not sign for %s", clip(keyID), role)
+			return errs.Hint(errs.Errorf(errs.NotFound, "key %s does not sign for %s", clip(keyID), role), "overland trust show lists who does")
 		}
 		*ids = slices.Delete(slices.Clone(*ids), i, i+1)
 		if threshold > 0 {
@@ -69,7 +69,7 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first Publi
 		if delegation(s.top(), role) != nil {
 			top, err = r.nextTop(s, now)
 		} else if first.ID == "" {
-			return nil, errs.Errorf(errs.NotFound, "no such role")
+			return nil, errs.Hint(errs.Errorf(errs.NotFound, "no such role"), "overland trust show lists the roles")
 		} else {
 			top, err = r.delegate(s, now, role, first)
 		}
@@ -102,7 +102,8 @@ func (r *Repository) resigned(s *state, now time.Time, top *roleMetadata) (map[s
 
 func checkThreshold(role string, ids []string, threshold int) error {
 	if threshold < 1 || threshold > len(ids) {
-		return errs.Errorf(errs.Invalid, "%s: %d of %d signers cannot sign", role, threshold, len(ids))
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s: needs %d signatures and would have %d signers", role, threshold, len(ids)),
+			"add signers first (overland trust add-signer %s KEY), or ask for fewer signatures (--threshold)", role)
 	}
 	return nil
 }
@@ -263,7 +264,7 @@ func (r *Repository) signRoot(ctx context.Context) error {
 		return fmt.Errorf("sign root: %w", err)
 	}
 	if root == nil {
-		return errs.Errorf(errs.NotFound, "sign root: nothing is staged")
+		return fmt.Errorf("sign root: %w", nothingStaged())
 	}
 	if err := r.settleRoot(s, now, root); err != nil {
 		return fmt.Errorf("sign root: %w", err)

@@ -187,7 +187,7 @@ func (r *Repository) Sign(ctx context.Context, role string) error {
 		}
 		m := waiting[role]
 		if m == nil {
-			return nil, errs.Errorf(errs.NotFound, "nothing is staged")
+			return nil, nothingStaged()
 		}
 		ids, _ := s.with(waiting).signersOf(role)
 		added, err := sign(r.keys, m, ids)
@@ -223,6 +223,10 @@ func (r *Repository) haveOneOf(ids []string) (bool, error) {
 	return false, nil
 }
 
+func nothingStaged() error {
+	return errs.Hint(errs.Errorf(errs.NotFound, "no change waits for signatures"), "overland trust show lists those that do")
+}
+
 // Unstage drops the staged change of role. errs.NotFound when nothing is staged.
 func (r *Repository) Unstage(ctx context.Context, role string) error {
 	unlock, err := r.lock(ctx)
@@ -235,7 +239,7 @@ func (r *Repository) Unstage(ctx context.Context, role string) error {
 		return fmt.Errorf("unstage %s: %w", role, err)
 	}
 	if len(numbers) == 0 {
-		return errs.Errorf(errs.NotFound, "unstage %s: nothing is staged", role)
+		return fmt.Errorf("unstage %s: %w", role, nothingStaged())
 	}
 	for _, v := range numbers {
 		if err := r.o.FS.Remove(r.stagedPath(role, v)); err != nil {
