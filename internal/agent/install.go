@@ -180,7 +180,7 @@ func (a *Agent) pin(ctx context.Context, src Source, root string, asked bool) er
 		return errs.E(errs.Invalid, err)
 	}
 	if err := a.trust.Pin(ctx, src, fp); err != nil {
-		return fmt.Errorf("%s: pin root %s: %w", src.Name(), fp, err)
+		return fmt.Errorf("%s: %w", src.Name(), err)
 	}
 	return nil
 }
