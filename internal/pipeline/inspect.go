@@ -95,7 +95,8 @@ func inspectFile(ctx context.Context, path string, size int64, names map[string]
 	defer f.Close()
 	program, readErr := readProgram(io.NewSectionReader(f, 0, size))
 	if readErr != nil {
-		return nil, fmt.Errorf("inspect %s: neither a volume nor a Go program: %w", path, err)
+		return nil, errs.Hint(fmt.Errorf("inspect %s: neither a volume nor a Go program: %w", path, err),
+			"if it should be a volume, it was damaged on the way: get it again")
 	}
 	h := digest.New()
 	if _, err := io.Copy(h, f); err != nil {

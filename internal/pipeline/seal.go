@@ -3,8 +3,12 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -50,6 +54,12 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if o.Out == "" {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "where should the volume be written?"), "-o FILE")
 	}
+	if err := writable(o.Out); err != nil {
+		return nil, err
+	}
+	if o.Split != 0 && o.Split < volume.MinPart {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "parts of %d bytes: at least %d", o.Split, int64(volume.MinPart)), "--split 650MiB")
+	}
 	s := &Sealed{Channel: o.Channel}
 	repo, err := p.sealable(ctx, o, s)
 	if err != nil {
@@ -72,8 +82,23 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: func(done, total int64) {
 		p.o.Progress(Event{Task: task, Done: done, Total: total})
 	}})
+	if err != nil {
+		return nil, err
+	}
 	p.o.Progress(Event{Task: task, Done: s.Info.Size, Total: s.Info.Size, End: true})
-	return s, err
+	return s, nil
+}
+
+// writable refuses a place where no file can be written, before minutes go into what it would hold.
+func writable(file string) error {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s is a folder", file), "name the file: -o %s", filepath.Join(file, "app.volume"))
+	}
+	dir := filepath.Dir(file)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return errs.Hint(errs.Errorf(errs.NotFound, "there is no folder %s to write %s to", dir, filepath.Base(file)), "mkdir -p %s", dir)
+	}
+	return nil
 }
 
 // sealable returns the metadata once the channel runs something, along the short path when no channel was asked for.

@@ -24,8 +24,8 @@ type output struct {
 
 func newOutput(path string, size int64, o Options) (*output, error) {
 	w := &output{path: path, split: o.Split, fs: o.FS}
-	if w.split < 0 || (w.split > 0 && w.split < stubSize) {
-		return nil, untidy("parts of %d bytes: at least %d", w.split, stubSize)
+	if w.split < 0 || (w.split > 0 && w.split < MinPart) {
+		return nil, untidy("parts of %d bytes: at least %d", w.split, MinPart)
 	}
 	if w.split > 0 && (size-1)/w.split+1 > maxParts {
 		return nil, untidy("more than %d parts of %d bytes", maxParts, w.split)

@@ -99,7 +99,7 @@ func openSource(path string) (*source, error) {
 	s.lonely = base != path
 	err := s.add(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = errs.E(errs.NotFound, err)
+		err = errs.Hint(errs.E(errs.NotFound, err), "name the volume's file, or the first of its parts")
 	}
 	return s, err
 }

@@ -9,6 +9,9 @@ import (
 // stubSize is the length in bytes of the program at the front of every volume, filled up with line feeds.
 const stubSize = 8 << 10
 
+// MinPart is the smallest size of a part, in bytes: the first one holds the whole program.
+const MinPart = stubSize
+
 // magic is how every volume of this version begins.
 const magic = magicStem + "1\n"
 
