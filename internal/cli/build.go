@@ -37,7 +37,7 @@ func (a *app) build() *cobra.Command {
 	sourceFlags(c, &o.source)
 	platformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
-	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	jsonFlag(c, &o.json)
 	return c
 }
 
@@ -65,25 +65,23 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 	if err != nil {
 		return err
 	}
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms})
-	end()
+	var paths []string
+	b, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
+		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms})
+		if err != nil {
+			return nil, err
+		}
+		if layout, ok := strings.CutPrefix(o.out, "oci:"); ok {
+			err = p.ExportOCI(ctx, b, layout)
+		} else if o.out != "" {
+			paths, err = p.ExportDir(b, o.out)
+		}
+		return b, err
+	})
 	if err != nil {
 		return err
 	}
 	a.warn(b.Source.Warnings...)
-	var paths []string
-	if layout, ok := strings.CutPrefix(o.out, "oci:"); ok {
-		err = p.ExportOCI(ctx, b, layout)
-	} else if o.out != "" {
-		paths, err = p.ExportDir(b, o.out)
-	}
-	if err != nil {
-		return err
-	}
 	return a.printBuilt(b, paths, o.json)
 }
 

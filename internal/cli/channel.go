@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
+	"overland/internal/pipeline"
 	"overland/internal/release"
 )
 
@@ -25,7 +26,7 @@ func (a *app) channelShow() *cobra.Command {
 		RunE:              func(c *cobra.Command, args []string) error { return a.runChannelShow(c.Context(), args[0], asJSON) },
 		ValidArgsFunction: a.channelArg,
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -43,12 +44,7 @@ func (a *app) runChannelShow(ctx context.Context, name string, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	list, err := p.Channel(ctx, ch)
-	end()
+	list, err := call(a, func(p *pipeline.Pipeline) ([]release.Entry, error) { return p.Channel(ctx, ch) })
 	if err != nil {
 		return err
 	}
@@ -79,7 +75,7 @@ func (a *app) channelList() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.runChannelList(c.Context(), asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -98,12 +94,7 @@ func (a *app) runChannelList(ctx context.Context, asJSON bool) error {
 }
 
 func (a *app) channelNames(ctx context.Context) ([]string, error) {
-	p, end, err := a.open()
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	return p.Channels(ctx)
+	return call(a, func(p *pipeline.Pipeline) ([]string, error) { return p.Channels(ctx) })
 }
 
 // channelArg completes the first argument with the channels that there are.

@@ -8,24 +8,47 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/pipeline"
+	"overland/internal/trust"
 )
 
-// open returns the pipeline of the site directory. end stops the progress on the screen and must be called before
-// anything else is printed there.
-func (a *app) open() (p *pipeline.Pipeline, end func(), err error) {
+// call returns what do makes of the site directory. The progress that it shows is gone from the screen afterwards.
+func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+	var none T
 	dir, err := a.dir()
 	if err != nil {
-		return nil, nil, err
+		return none, err
 	}
 	show := newProgress(a.Stderr, a.quiet)
+	defer show.end()
 	agents := a.agents
 	if agents == "" {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
-	p, err = pipeline.Open(dir, pipeline.Options{
+	p, err := pipeline.Open(dir, pipeline.Options{
 		Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
 	})
-	return p, show.end, err
+	if err != nil {
+		return none, err
+	}
+	return do(p)
+}
+
+// signed is call for what works on the signed metadata.
+func signed[T any](a *app, do func(*trust.Repository) (T, error)) (T, error) {
+	return call(a, func(p *pipeline.Pipeline) (T, error) {
+		repo, err := p.Repository()
+		if err != nil {
+			var none T
+			return none, err
+		}
+		return do(repo)
+	})
+}
+
+// change is signed for what has no result but that it was done.
+func (a *app) change(do func(*trust.Repository) error) error {
+	_, err := signed(a, func(repo *trust.Repository) (struct{}, error) { return struct{}{}, do(repo) })
+	return err
 }
 
 // dir returns the site directory.

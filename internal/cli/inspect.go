@@ -24,18 +24,13 @@ func (a *app) inspect() *cobra.Command {
 			return a.runInspect(c.Context(), args[0], asJSON, modules)
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	c.Flags().BoolVar(&modules, "modules", true, "list the Go modules")
 	return c
 }
 
 func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool) error {
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	in, err := p.Inspect(ctx, what)
-	end()
+	in, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Inspection, error) { return p.Inspect(ctx, what) })
 	if err != nil {
 		return err
 	}
@@ -54,7 +49,7 @@ func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool)
 		a.printRelease(r, modules)
 	}
 	if in.Signed != nil {
-		a.printSigned(in.Signed)
+		a.printSigned(in.Signed, in.Kind)
 	}
 	return nil
 }
@@ -117,9 +112,13 @@ func (a *app) printModules(list []pipeline.Module) {
 	}
 }
 
-func (a *app) printSigned(s *pipeline.Signed) {
+func (a *app) printSigned(s *pipeline.Signed, kind string) {
+	signed := "signed at"
+	if kind == "volume" {
+		signed = "sealed at"
+	}
 	a.printf("\nroot fingerprint  %s\n                  %s\n", s.Fingerprint, s.Fingerprint.Groups())
-	a.printf("sealed at         %s, expires %s\n", when(s.SealedAt), when(s.Expires))
+	a.printf("%s         %s, expires %s\n", signed, when(s.SealedAt), when(s.Expires))
 	var rows [][]string
 	for _, r := range s.Roles {
 		rows = append(rows, []string{r.Name, fmt.Sprint(r.Version), when(r.Expires), strings.Join(r.SignedBy, ", ")})

@@ -1,9 +1,12 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/pipeline"
 	"overland/internal/trust"
 )
 
@@ -22,21 +25,18 @@ func (a *app) keyNew() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runKeyNew(args[0], locked) },
 	}
-	c.Flags().BoolVar(&locked, "passphrase", false, "encrypt it with a passphrase ($OVERLAND_PASSPHRASE, or asked for)")
+	passphraseFlag(c, &locked)
 	return c
 }
 
 func (a *app) runKeyNew(name string, locked bool) error {
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	defer end()
-	passphrase, err := a.newPassphrase(name, locked)
-	if err != nil {
-		return err
-	}
-	pub, err := p.Keys().New(name, passphrase)
+	pub, err := call(a, func(p *pipeline.Pipeline) (trust.PublicKey, error) {
+		passphrase, err := a.newPassphrase(name, locked)
+		if err != nil {
+			return trust.PublicKey{}, err
+		}
+		return p.Keys().New(name, passphrase)
+	})
 	if err != nil {
 		return err
 	}
@@ -66,17 +66,12 @@ func (a *app) keyList() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(*cobra.Command, []string) error { return a.runKeyList(asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
 func (a *app) runKeyList(asJSON bool) error {
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	defer end()
-	list, err := p.Keys().List()
+	list, err := call(a, func(p *pipeline.Pipeline) ([]trust.KeyInfo, error) { return p.Keys().List() })
 	if err != nil {
 		return err
 	}
@@ -111,28 +106,28 @@ func (a *app) keyRotate() *cobra.Command {
 			"follow by themselves. It may be repeated when it was interrupted.",
 		Example: "overland key rotate online",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			p, end, err := a.open()
-			if err != nil {
-				return err
-			}
-			defer end()
-			repo, err := p.Repository()
-			if err != nil {
-				return err
-			}
-			passphrase, err := a.newPassphrase(args[0], locked)
-			if err != nil {
-				return err
-			}
-			pub, err := repo.RotateKey(c.Context(), args[0], passphrase)
-			if err != nil {
-				return err
-			}
-			a.printf("%s\n", pub.ID)
-			return nil
-		},
+		RunE:    func(c *cobra.Command, args []string) error { return a.runKeyRotate(c.Context(), args[0], locked) },
 	}
-	c.Flags().BoolVar(&locked, "passphrase", false, "encrypt it with a passphrase ($OVERLAND_PASSPHRASE, or asked for)")
+	passphraseFlag(c, &locked)
 	return c
+}
+
+func (a *app) runKeyRotate(ctx context.Context, name string, locked bool) error {
+	pub, err := signed(a, func(repo *trust.Repository) (trust.PublicKey, error) {
+		passphrase, err := a.newPassphrase(name, locked)
+		if err != nil {
+			return trust.PublicKey{}, err
+		}
+		return repo.RotateKey(ctx, name, passphrase)
+	})
+	if err != nil {
+		return err
+	}
+	a.printf("%s\n", pub.ID)
+	return nil
+}
+
+// passphraseFlag adds --passphrase, for a key that is made.
+func passphraseFlag(c *cobra.Command, locked *bool) {
+	c.Flags().BoolVar(locked, "passphrase", false, "encrypt it with a passphrase ($OVERLAND_PASSPHRASE, or asked for)")
 }

@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"overland/internal/errs"
@@ -48,6 +49,11 @@ func (a *app) confirm(format string, args ...any) error {
 		return errs.Errorf(errs.Cancelled, "nothing was changed")
 	}
 	return nil
+}
+
+// jsonFlag adds --json.
+func jsonFlag(c *cobra.Command, asJSON *bool) {
+	c.Flags().BoolVar(asJSON, "json", false, "print the result as JSON")
 }
 
 // printJSON prints v, indented, as the result.

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/pipeline"
 	"overland/internal/release"
 )
@@ -34,7 +36,7 @@ func (a *app) promote() *cobra.Command {
 	}
 	c.Flags().StringVar(&o.from, "from", "", "take the release that this channel runs")
 	c.Flags().StringVar(&o.to, "to", "", "the channel to move")
-	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	jsonFlag(c, &o.json)
 	a.completeChannels(c, "from", "to")
 	return c
 }
@@ -54,26 +56,26 @@ func (a *app) runPromote(ctx context.Context, o promoteOptions) error {
 	n := pipeline.PromoteOptions{}
 	var err error
 	if o.to == "" {
-		return usage("promote to which channel? --to CHANNEL")
+		return errs.Hint(usage("promote to which channel?"), "--to CHANNEL")
 	}
 	if n.To, err = release.ParseChannel(o.to); err != nil {
 		return err
 	}
-	if o.from == "" {
+	switch {
+	case o.what == "" && o.from == "":
+		return errs.Hint(usage("promote which release to %s?", o.to), "name it, APP@VERSION, or the channel that runs it: --from CHANNEL")
+	case o.from == "":
 		n.Ref, err = release.ParseRef(o.what)
-	} else {
+	case strings.Contains(o.what, "@"):
+		return errs.Hint(usage("%s names a release, and --from %s another one", o.what, o.from), "leave out one of them")
+	default:
 		n.App = o.what
 		n.From, err = release.ParseChannel(o.from)
 	}
 	if err != nil {
 		return err
 	}
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	done, err := p.Promote(ctx, n)
-	end()
+	done, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Promotion, error) { return p.Promote(ctx, n) })
 	if err != nil {
 		return err
 	}

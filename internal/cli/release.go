@@ -29,7 +29,7 @@ func (a *app) release() *cobra.Command {
 		},
 	}
 	sourceFlags(c, &o.source)
-	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	jsonFlag(c, &o.json)
 	return c
 }
 
@@ -43,12 +43,7 @@ type releasedJSON struct {
 }
 
 func (a *app) runRelease(ctx context.Context, o releaseOptions) error {
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	r, err := p.Release(ctx, o.source)
-	end()
+	r, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Released, error) { return p.Release(ctx, o.source) })
 	if err != nil {
 		return err
 	}

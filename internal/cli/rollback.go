@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/pipeline"
 	"overland/internal/release"
 )
 
@@ -22,7 +23,7 @@ func (a *app) rollback() *cobra.Command {
 		},
 		ValidArgsFunction: a.channelArg,
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -31,12 +32,7 @@ func (a *app) runRollback(ctx context.Context, channel, app string, asJSON bool)
 	if err != nil {
 		return err
 	}
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	n, err := p.Rollback(ctx, ch, app)
-	end()
+	n, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Promotion, error) { return p.Rollback(ctx, ch, app) })
 	if err != nil {
 		return err
 	}

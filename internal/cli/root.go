@@ -43,10 +43,14 @@ func (a *app) root() *cobra.Command {
 func finish(verb *cobra.Command) {
 	if check := verb.Args; check != nil {
 		verb.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return errs.Hint(errs.E(errs.Invalid, err), "%s --help", c.CommandPath())
+			if check(c, args) == nil {
+				return nil
 			}
-			return nil
+			wants := strings.TrimSpace(strings.TrimPrefix(c.Use, c.Name()))
+			if wants == "" {
+				wants = "none"
+			}
+			return errs.Hint(usage("%s: %d arguments, it takes %s", c.CommandPath(), len(args), wants), "%s --help", c.CommandPath())
 		}
 	}
 	verb.DisableFlagsInUseLine = true

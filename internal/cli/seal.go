@@ -34,7 +34,7 @@ func (a *app) seal() *cobra.Command {
 		Long: "Writes the releases that --channel runs, the agent and the signed metadata into FILE, which is an installer, an\n" +
 			"archive and an OCI image layout at once. The same state gives the same bytes. Without --channel it builds\n" +
 			"SOURCE (default: the current folder), releases it, promotes it to the channel \"local\" and seals that,\n" +
-			"making keys on first use.",
+			"making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.",
 		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume",
 		Args: cobra.MaximumNArgs(1),
@@ -53,7 +53,7 @@ func (a *app) seal() *cobra.Command {
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "programs of these applications only, for nodes that have the others; may be repeated")
 	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GB")
 	c.Flags().StringVar(&a.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
-	c.Flags().BoolVar(&o.json, "json", false, "print the result as JSON")
+	jsonFlag(c, &o.json)
 	a.completeChannels(c, "channel")
 	return c
 }
@@ -86,14 +86,11 @@ func (a *app) runSeal(ctx context.Context, o sealOptions) error {
 		}
 	}
 	begun := time.Now()
-	p, end, err := a.open()
-	if err != nil {
-		return err
-	}
-	s, err := p.Seal(ctx, pipeline.SealOptions{
-		Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split,
+	s, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Sealed, error) {
+		return p.Seal(ctx, pipeline.SealOptions{
+			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split,
+		})
 	})
-	end()
 	if err != nil {
 		return err
 	}

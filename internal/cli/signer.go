@@ -4,15 +4,25 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/pipeline"
+	"overland/internal/release"
 	"overland/internal/trust"
 )
 
+type signerOptions struct {
+	threshold int
+	byID      bool   // the key may be an id that no file here has
+	done      string // what is said of the key afterwards
+}
+
 func (a *app) trustAddSigner() *cobra.Command {
-	var threshold int
+	o := signerOptions{done: "may sign"}
 	c := &cobra.Command{
 		Use:   "add-signer ROLE KEY",
 		Short: "Let a key sign for a role",
@@ -21,28 +31,17 @@ func (a *app) trustAddSigner() *cobra.Command {
 		Example: "overland trust add-signer channel/live alice.pub\noverland trust add-signer channel/live bob --threshold 2",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			p, end, err := a.open()
-			if err != nil {
-				return err
-			}
-			defer end()
-			repo, err := p.Repository()
-			if err != nil {
-				return err
-			}
-			pub, err := publicKey(p.Keys(), args[1])
-			if err != nil {
-				return err
-			}
-			return repo.AddSigner(c.Context(), args[0], pub, threshold)
+			return a.runSigner(o, args, func(repo *trust.Repository, role string, pub trust.PublicKey) error {
+				return repo.AddSigner(c.Context(), role, pub, o.threshold)
+			})
 		},
 	}
-	c.Flags().IntVar(&threshold, "threshold", 0, "signatures that the role needs (default: as it is)")
+	thresholdFlag(c, &o)
 	return c
 }
 
 func (a *app) trustRemoveSigner() *cobra.Command {
-	var threshold int
+	o := signerOptions{done: "no longer signs", byID: true}
 	c := &cobra.Command{
 		Use:     "remove-signer ROLE KEY",
 		Short:   "No longer let a key sign for a role",
@@ -50,24 +49,58 @@ func (a *app) trustRemoveSigner() *cobra.Command {
 		Example: "overland trust remove-signer channel/live bob --threshold 1",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			p, end, err := a.open()
-			if err != nil {
-				return err
-			}
-			defer end()
-			repo, err := p.Repository()
-			if err != nil {
-				return err
-			}
-			id := args[1]
-			if pub, err := publicKey(p.Keys(), id); err == nil {
-				id = pub.ID
-			}
-			return repo.RemoveSigner(c.Context(), args[0], id, threshold)
+			return a.runSigner(o, args, func(repo *trust.Repository, role string, pub trust.PublicKey) error {
+				return repo.RemoveSigner(c.Context(), role, pub.ID, o.threshold)
+			})
 		},
 	}
-	c.Flags().IntVar(&threshold, "threshold", 0, "signatures that the role needs (default: as it is)")
+	thresholdFlag(c, &o)
 	return c
+}
+
+func thresholdFlag(c *cobra.Command, o *signerOptions) {
+	c.Flags().IntVar(&o.threshold, "threshold", 0, "signatures that the role needs (default: as it is)")
+}
+
+// runSigner changes who signs for the role args[0]: do, for the key args[1].
+func (a *app) runSigner(o signerOptions, args []string, do func(repo *trust.Repository, role string, pub trust.PublicKey) error) error {
+	role, key := args[0], args[1]
+	if err := checkRole(role); err != nil {
+		return err
+	}
+	_, err := call(a, func(p *pipeline.Pipeline) (struct{}, error) {
+		repo, err := p.Repository()
+		if err != nil {
+			return struct{}{}, err
+		}
+		pub, err := publicKey(p.Keys(), key)
+		if o.byID && errs.KindOf(err) == errs.NotFound {
+			pub, err = trust.PublicKey{ID: key}, nil
+		}
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, do(repo, role, pub)
+	})
+	if err == nil {
+		a.note("%s %s for %s", key, o.done, role)
+	}
+	return err
+}
+
+// checkRole refuses a role that nothing would ever ask: "live" for channel/live.
+func checkRole(role string) error {
+	kind, name, _ := strings.Cut(role, "/")
+	var err error
+	switch {
+	case slices.Contains([]string{"root", "targets", "snapshot", "timestamp"}, role):
+	case kind == "channel":
+		_, err = release.ParseChannel(name)
+	case kind == "app" && name != "":
+	default:
+		err = errs.Hint(usage("there is no role %q", role), "app/NAME may release, channel/NAME may promote; root, targets, snapshot, timestamp")
+	}
+	return err
 }
 
 // publicKey returns the public key in the file s, or of this machine's key s.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/pipeline"
 	"overland/internal/trust"
 )
 
@@ -26,12 +27,9 @@ func (a *app) trustInit() *cobra.Command {
 		Example: "overland trust init\noverland trust init --root-key alice --root-key bob --threshold 2",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			p, end, err := a.open()
-			if err != nil {
-				return err
-			}
-			defer end()
-			repo, err := p.InitTrust(c.Context(), rootKeys, threshold)
+			repo, err := call(a, func(p *pipeline.Pipeline) (*trust.Repository, error) {
+				return p.InitTrust(c.Context(), rootKeys, threshold)
+			})
 			if err != nil {
 				return err
 			}
@@ -56,16 +54,12 @@ func (a *app) trustShow() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.runTrustShow(c.Context(), asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
 func (a *app) runTrustShow(ctx context.Context, asJSON bool) error {
-	repo, err := a.repository()
-	if err != nil {
-		return err
-	}
-	info, err := repo.Show(ctx)
+	info, err := signed(a, func(repo *trust.Repository) (*trust.Info, error) { return repo.Show(ctx) })
 	if err != nil {
 		return err
 	}
@@ -117,16 +111,6 @@ func signers(r trust.RoleInfo) string {
 	return strings.Join(names, ", ")
 }
 
-// repository opens the signed metadata of the site directory.
-func (a *app) repository() (*trust.Repository, error) {
-	p, end, err := a.open()
-	if err != nil {
-		return nil, err
-	}
-	end()
-	return p.Repository()
-}
-
 func (a *app) trustSign() *cobra.Command {
 	return &cobra.Command{
 		Use:   "sign ROLE",
@@ -136,11 +120,11 @@ func (a *app) trustSign() *cobra.Command {
 		Example: "overland trust sign channel/live",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			repo, err := a.repository()
-			if err != nil {
-				return err
+			err := a.change(func(repo *trust.Repository) error { return repo.Sign(c.Context(), args[0]) })
+			if err == nil {
+				a.note("%s: signed and published", args[0])
 			}
-			return repo.Sign(c.Context(), args[0])
+			return err
 		},
 	}
 }
@@ -153,11 +137,11 @@ func (a *app) trustUnstage() *cobra.Command {
 		Example: "overland trust unstage channel/live",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			repo, err := a.repository()
-			if err != nil {
-				return err
+			err := a.change(func(repo *trust.Repository) error { return repo.Unstage(c.Context(), args[0]) })
+			if err == nil {
+				a.note("%s: the change is dropped", args[0])
 			}
-			return repo.Unstage(c.Context(), args[0])
+			return err
 		},
 	}
 }
@@ -171,11 +155,7 @@ func (a *app) trustRefresh() *cobra.Command {
 		Example: "overland trust refresh",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			repo, err := a.repository()
-			if err != nil {
-				return err
-			}
-			return repo.Refresh(c.Context())
+			return a.change(func(repo *trust.Repository) error { return repo.Refresh(c.Context()) })
 		},
 	}
 }

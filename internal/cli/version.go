@@ -33,7 +33,7 @@ func (a *app) version() *cobra.Command {
 			return nil
 		},
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 

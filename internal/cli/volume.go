@@ -35,7 +35,7 @@ func (a *app) volumeVerify() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&root, "root", "", "fingerprint of the root of trust, as overland trust show prints it")
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -78,7 +78,7 @@ func (a *app) volumeList() *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runVolumeList(args[0], asJSON) },
 	}
-	c.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON")
+	jsonFlag(c, &asJSON)
 	return c
 }
 
@@ -122,22 +122,22 @@ func (a *app) volumeExtract() *cobra.Command {
 			return a.runVolumeExtract(c.Context(), args[0], dir)
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", "", "where to")
+	c.Flags().StringVar(&dir, "dir", "", "a folder that is empty or not there yet")
 	return c
 }
 
 func (a *app) runVolumeExtract(ctx context.Context, path, dir string) (err error) {
+	v, err := volume.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
 	if dir == "" {
 		base := filepath.Base(path)
 		if dir = strings.TrimSuffix(base, filepath.Ext(base)); dir == base {
 			return errs.Hint(usage("unpack %s into which folder?", path), "--dir DIR")
 		}
 	}
-	v, err := volume.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, v.Close()) }()
 	if err := v.Extract(ctx, dir, fsx.FS{}); err != nil {
 		return err
 	}
