@@ -35,7 +35,7 @@ agents:
 demo: demodeps build ## from a git commit to three running machines with the cable unplugged
 	@$(GO) run ./demo $(DEMOFLAGS)
 
-test: deps check units fuzz cross ## everything that CI runs
+test: deps check units fuzz cross demo ## everything that CI runs, the demo last
 
 check: tools ## format, vet, lint, floors
 	$(TOOLS)/golangci-lint fmt --diff
