@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"overland/internal/agent/node"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/release"
@@ -470,4 +472,53 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 		t.Errorf("a refused agent program was tried again")
 	}
 	w.runs("wallet.node: up one")
+}
+
+// stuck is a source that says what there is, and then falls silent.
+type stuck struct {
+	Source
+	asked chan struct{} // closed when a blob was asked for
+}
+
+func (s stuck) Open(ctx context.Context, _ digest.Digest, _ int64) (io.ReadCloser, int64, error) {
+	select {
+	case <-s.asked:
+	default:
+		close(s.asked)
+	}
+	<-ctx.Done()
+	return nil, 0, ctx.Err()
+}
+
+func TestAPersonsRequestIsNoFaultOfTheSource(t *testing.T) {
+	w := newWorld(t)
+	one := w.wallet(v1, "up one")
+	a := w.open()
+	ctx := t.Context()
+	must(t, a.saveSettings(node.Settings{Root: w.Root(), Channel: "live"}))
+	src, done, err := OpenSource(one)
+	must(t, err)
+	defer done()
+	slow := stuck{src, make(chan struct{})}
+	looked := make(chan error, 1)
+	go func() {
+		r, err := a.look(ctx, slow)
+		a.noteLook("slow", r.Outcome, err)
+		looked <- err
+	}()
+	select {
+	case <-slow.asked:
+	case err := <-looked:
+		t.Fatalf("the look ended: %v", err)
+	}
+	r, err := a.Install(ctx, src, InstallOptions{})
+	if err != nil || r.Outcome != Installed {
+		t.Errorf("the person's: %+v, %v", r, err)
+	}
+	if err := <-looked; errs.KindOf(err) != errs.Cancelled {
+		t.Errorf("the look that was interrupted: %v (%s)", err, errs.KindOf(err))
+	}
+	if s := a.Status(); s.Last != nil {
+		t.Errorf("status tells of the look that the agent ended itself: %+v", s.Last)
+	}
 }

@@ -192,7 +192,7 @@ func (a *Agent) poll(ctx context.Context, list []*feed) bool {
 		}
 		a.noteLook(f.Name(), r.Outcome, err)
 		switch errs.KindOf(err) {
-		case errs.Unavailable, errs.Untrusted, errs.Cancelled:
+		case errs.Unavailable, errs.Untrusted:
 			continue
 		}
 		return true
@@ -200,7 +200,8 @@ func (a *Agent) poll(ctx context.Context, list []*feed) bool {
 	return len(list) == 0
 }
 
-// look installs what src says, as something that came by itself: a person's request interrupts it while it stages.
+// look installs what src says, as something that came by itself: a person's request interrupts it while it stages, and
+// then the error is of kind errs.Cancelled and says nothing about src.
 func (a *Agent) look(ctx context.Context, src Source) (Report, error) {
 	done, err := a.take(ctx)
 	if err != nil {
@@ -216,8 +217,10 @@ func (a *Agent) look(ctx context.Context, src Source) (Report, error) {
 	a.mu.Lock()
 	a.abort = nil
 	a.mu.Unlock()
-	if err != nil && staging.Err() != nil && ctx.Err() == nil {
+	if err != nil && errs.KindOf(err) != errs.Partial && staging.Err() != nil && ctx.Err() == nil {
 		a.rouse() // the source is looked at again when the person is served
+		// Which read was ended, and in what words, is of no interest to anybody.
+		err = errs.E(errs.Cancelled, errors.New("a person's request came first"))
 	}
 	return r, err
 }
@@ -240,8 +243,12 @@ func (a *Agent) rouse() {
 	}
 }
 
-// noteLook remembers the outcome of a look for the status, and logs what is new.
+// noteLook remembers the outcome of a look for the status, and logs what is new. A look that the agent itself ended has
+// no outcome: the one before it stays.
 func (a *Agent) noteLook(source, outcome string, err error) {
+	if errs.KindOf(err) == errs.Cancelled {
+		return
+	}
 	l := &Look{Source: source, At: a.now(), Outcome: outcome}
 	if err != nil {
 		l.Error = err.Error()
@@ -250,7 +257,7 @@ func (a *Agent) noteLook(source, outcome string, err error) {
 	repeated := a.last != nil && a.last.Source == l.Source && a.last.Error == l.Error
 	a.last = l
 	a.mu.Unlock()
-	if err == nil || repeated || errs.KindOf(err) == errs.Cancelled {
+	if err == nil || repeated {
 		return
 	}
 	if errs.KindOf(err) == errs.Untrusted {
