@@ -49,10 +49,11 @@ type Options struct {
 
 // Progress is a step of an installation, for a person who waits.
 type Progress struct {
-	Step  string `json:"step"` // verify, fetch, stage, start, selftest, stable, back
-	What  string `json:"what,omitempty"`
+	Step  string `json:"step"`           // verify, fetch, stage, start, selftest, back
+	What  string `json:"what,omitempty"` // fetch: "wallet@r412.5b2c… node"; "" for what describes releases
 	Done  int64  `json:"done,omitempty"` // bytes
 	Total int64  `json:"total,omitempty"`
+	Rate  int64  `json:"rate,omitempty"` // bytes per second, smoothed
 }
 
 // InstallOptions are the settings of one installation. The zero value continues what the node already follows.

@@ -329,12 +329,18 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 		if err != nil || r.Report.Outcome != Installed {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
-		var steps []string
+		var steps, fetched []string
 		r, err = CallProgress(ctx, w.dir, Request{Op: OpInstall, Source: w.wallet(v2, "crash two")}, func(p Progress) {
 			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
 				steps = append(steps, p.Step)
 			}
+			if p.Step == "fetch" && p.What != "" && p.Done == p.Total {
+				fetched = append(fetched, p.What)
+			}
 		})
+		if want := []string{"wallet@" + v2 + " node"}; !slices.Equal(fetched, want) {
+			t.Errorf("fetched %q, want %q: names that people know", fetched, want)
+		}
 		if want := "verify fetch verify fetch stage start selftest back selftest"; strings.Join(steps, " ") != want {
 			t.Errorf("steps %q, want %q", steps, want)
 		}

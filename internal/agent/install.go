@@ -31,6 +31,9 @@ func (a *Agent) Install(ctx context.Context, src Source, o InstallOptions) (Repo
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging ends it; afterwards
 // only the end of ctx does.
 func (a *Agent) install(ctx, staging context.Context, src Source, o InstallOptions) (Report, error) {
+	a.mu.Lock()
+	clear(a.names) // of the installation before
+	a.mu.Unlock()
 	if !o.Defer {
 		if err := a.resume(ctx); err != nil {
 			return Report{}, err
@@ -274,6 +277,7 @@ func (a *Agent) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *
 			Artifact: art.Name, Platform: art.Platform, File: art.File, Digest: art.Blob.Digest, Size: art.Blob.Size,
 		})
 		mine[art.Manifest.Digest] = true
+		a.named(art.Blob.Digest, name+" "+art.Name)
 		blobs = append(blobs, fetch.Blob{Digest: art.Blob.Digest, Size: art.Blob.Size, Chunks: art.Blob.Chunks})
 	}
 	if err := complete(r, app, a.o.Platform); err != nil {

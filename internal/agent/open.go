@@ -41,7 +41,8 @@ type Agent struct {
 	mu        sync.Mutex
 	units     map[string]*unit
 	listeners []*listener
-	problems  map[string]string // by subject
+	problems  map[string]string        // by subject
+	names     map[digest.Digest]string // of the blobs that are fetched now, for people
 	fresh     Freshness
 	last      *Look
 	report    *Report
@@ -75,7 +76,7 @@ func Open(dir string, o Options) (*Agent, error) {
 		return nil, err
 	}
 	a := &Agent{
-		dir: n.Dir(), o: o, node: n, units: map[string]*unit{}, problems: map[string]string{},
+		dir: n.Dir(), o: o, node: n, units: map[string]*unit{}, problems: map[string]string{}, names: map[digest.Digest]string{},
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), hand: make(chan struct{}, 1),
 	}
 	a.turn <- struct{}{}

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
 )
@@ -179,8 +180,18 @@ func (a *Agent) feeds(old map[string]*feed) (list []*feed, now map[string]*feed)
 // fetcher returns a fetcher into the depot from sources.
 func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
 	return fetch.New(a.depot, fetch.Options{Sources: sources, Log: a.o.Log, Progress: func(e fetch.Event) {
-		a.progress(Progress{Step: "fetch", What: e.Digest.String(), Done: e.Done, Total: e.Size})
+		a.mu.Lock()
+		what := a.names[e.Digest]
+		a.mu.Unlock()
+		a.progress(Progress{Step: "fetch", What: what, Done: e.Done, Total: e.Size, Rate: e.Rate})
 	}})
+}
+
+// named gives blob d a name for people who watch it being fetched.
+func (a *Agent) named(d digest.Digest, name string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.names[d] = name
 }
 
 // poll asks the sites, in order, until one has an answer that can be used. It reports whether one did.

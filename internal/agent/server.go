@@ -101,10 +101,17 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
 	if err == nil {
 		var quiet func()
 		if q.Progress {
+			deaf := false
 			quiet = s.a.listenTo(func(p Progress) {
-				if b, err := json.Marshal(Response{Progress: &p}); err == nil && conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
-					_, _ = conn.Write(append(b, '\n')) // whoever asked may be gone
+				if deaf {
+					return
 				}
+				b, err := json.Marshal(Response{Progress: &p})
+				if err == nil && conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
+					_, err = conn.Write(append(b, '\n'))
+				}
+				// Whoever asked may be gone, or stopped with Ctrl-Z: the installation must not wait for that person again.
+				deaf = err != nil
 			})
 		}
 		r, err = s.a.handle(ctx, q)

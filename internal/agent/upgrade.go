@@ -48,6 +48,7 @@ func (a *Agent) stageAgent(ctx context.Context, src Source, e *release.Entry) er
 	if refused || art.Blob.Digest == a.o.Self {
 		return a.node.Update(func(s *node.State) { s.Agent = e.Digest })
 	}
+	a.named(art.Blob.Digest, release.AgentApp+"@"+e.Version)
 	// The process that installed may have brought it, and its blob was collected since: a slow link must not carry it twice.
 	if placed, err := os.Open(a.programPath(art)); err == nil {
 		_, _, err = a.depot.Put(ctx, placed, art.Blob.Digest, art.Blob.Size)
