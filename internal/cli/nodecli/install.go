@@ -68,7 +68,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	}
 	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
 	var report agent.Report
-	if h.Running(ctx) {
+	supervised := h.Running(ctx)
+	running := supervised || answers(ctx, c.dir)
+	if running {
 		report, err = installRunning(ctx, e, c, name, opts)
 	} else {
 		report, err = installFresh(ctx, e, c, src, opts)
@@ -82,7 +84,10 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		}
 		return 0, err
 	}
-	if err == nil {
+	switch {
+	case err == nil && running && !supervised:
+		e.say("note: the agent that runs has no supervisor, and nothing starts it at boot: end it and install again to have it so")
+	case err == nil:
 		if err := place(ctx, e, c, h); err != nil {
 			return 0, err
 		}
@@ -104,10 +109,18 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	return finish(e, c, report, err)
 }
 
+// answers reports whether an agent runs in dir. One that a person started with run has no supervisor.
+func answers(ctx context.Context, dir string) bool {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	_, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+	return err == nil
+}
+
 // installRunning hands the source to the agent that runs.
 func installRunning(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) (agent.Report, error) {
 	e.say("the running agent takes %s", name)
-	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o})
+	r, err := agent.CallProgress(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o}, e.progress())
 	if r.Report != nil {
 		return *r.Report, err
 	}

@@ -179,7 +179,7 @@ func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
 		}
 		to = n
 	}
-	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpRollback, Generation: to})
+	r, err := agent.CallProgress(ctx, c.dir, agent.Request{Op: agent.OpRollback, Generation: to}, e.progress())
 	if r.Report == nil {
 		if errs.KindOf(err) == errs.Unavailable {
 			err = errs.Hint(err, "start the agent: %s supervise, or the service %s", Program, host.ServiceName)

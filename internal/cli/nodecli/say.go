@@ -13,39 +13,6 @@ import (
 // say prints one progress line.
 func (e env) say(format string, args ...any) { fmt.Fprintf(e.err, format+"\n", args...) }
 
-// progress returns a printer of an installation's steps: a line that moves on a terminal, a line for each new step
-// elsewhere.
-func (e env) progress() func(agent.Progress) {
-	var last agent.Progress
-	open := false
-	return func(p agent.Progress) {
-		if p.Total < 1<<20 && p.Step == "fetch" {
-			return // small change: manifests and lists
-		}
-		what := strings.TrimSpace(p.Step + " " + p.What)
-		fresh := p.Step != last.Step || p.What != last.What
-		last = p
-		if !e.terminal {
-			if fresh {
-				e.say("%s", what)
-			}
-			return
-		}
-		if open && fresh {
-			fmt.Fprintln(e.err)
-		}
-		open = true
-		if p.Total > 0 {
-			what = fmt.Sprintf("%s %3d %% of %s", what, 100*p.Done/p.Total, bytesText(p.Total))
-		}
-		fmt.Fprintf(e.err, "\r\x1b[K%s", what)
-		if p.Total > 0 && p.Done >= p.Total {
-			fmt.Fprintln(e.err)
-			open = false
-		}
-	}
-}
-
 func writeJSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
