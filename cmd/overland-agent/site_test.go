@@ -25,6 +25,8 @@ type site struct {
 	dir  string
 	root string // fingerprint
 	plat platform.Platform
+
+	tests []spec.Check // of hello; nil = that it answers
 }
 
 func newSite(t *testing.T, plat platform.Platform) *site {
@@ -65,6 +67,10 @@ func (s *site) seal(version, agents string, args ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	tests := s.tests
+	if tests == nil {
+		tests = []spec.Check{{HTTP: "http://" + address + "/", Contains: "version {{.Release.Version}}", Within: spec.Duration(patience(s.plat, 3*time.Second))}}
+	}
 	r := release.Release{
 		App: "hello", Version: version,
 		Artifacts: []release.Artifact{{
@@ -75,7 +81,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 			Artifact: "hello", Runtime: "process",
 			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
 			Volumes:  map[string]string{"data": "/data"},
-			SelfTest: []spec.Check{{HTTP: "http://" + address + "/", Contains: "version {{.Release.Version}}", Within: spec.Duration(patience(s.plat, 3*time.Second))}},
+			SelfTest: tests,
 			Stable:   spec.Duration(100 * time.Millisecond),
 		}},
 	}

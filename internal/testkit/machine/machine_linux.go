@@ -33,6 +33,8 @@ type Options struct {
 	Binds map[string]string // path here → path inside, read-only
 	// Writable are directories here → paths inside, where what the machine writes stays; made when missing.
 	Writable map[string]string
+	// ReadOnly mounts the root read-only: what the machine writes can go to Writable alone.
+	ReadOnly bool
 	// HostNetwork leaves the machine in this machine's network: for a server or a bad link on its loopback address.
 	HostNetwork bool
 	Env         []string  // environment of everything run inside, KEY=VALUE

@@ -37,8 +37,18 @@ func setUp(s spec) error {
 	if err := fill(s.Dir, root); err != nil {
 		return fmt.Errorf("root file system: %w", err)
 	}
+	if s.ReadOnly {
+		if err := syscall.Mount(root, root, "", syscall.MS_BIND|syscall.MS_REC, ""); err != nil {
+			return fmt.Errorf("bind the root: %w", err)
+		}
+	}
 	if err := mountAll(s, root); err != nil {
 		return err
+	}
+	if s.ReadOnly {
+		if err := syscall.Mount("", root, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+			return fmt.Errorf("mount the root read-only: %w", err)
+		}
 	}
 	if err := syscall.Chroot(root); err != nil {
 		return fmt.Errorf("chroot: %w", err)

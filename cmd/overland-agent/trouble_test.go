@@ -1,0 +1,82 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/platform"
+	"overland/internal/spec"
+	"overland/internal/testkit/machine"
+)
+
+// A machine whose root is mounted read-only: only the node's own directory and one folder for scratch can be written.
+func TestReadOnlyRoot(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	first := s.seal(v1, agents)
+	n := startNode(t, s, machine.Options{
+		Writable: map[string]string{t.TempDir(): "/var/lib/overland", t.TempDir(): "/tmp"}, ReadOnly: true,
+	})
+	n.sh(1, "touch", "/usr/local/bin/probe")
+	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	if !strings.Contains(out, "read-only") || !strings.Contains(out, "installed: generation 1") {
+		t.Errorf("install printed:\n%s", out)
+	}
+	n.mustServe(v1)
+	out = n.sh(0, "sh", s.seal(v2, agents), "install")
+	if !strings.Contains(out, "installed: generation 2") {
+		t.Errorf("upgrade printed:\n%s", out)
+	}
+	n.mustServe(v2)
+	// Nothing could be linked into the path; the program itself is where the service would start it.
+	n.sh(0, "/var/lib/overland/agent/good/overland-agent", "uninstall", "--purge", "--yes")
+}
+
+// A stick appears: the running agent takes what it brings, without anybody asking. What it brings has a self-test that
+// hangs: it is taken back within the test's own time.
+func TestAStickAppears(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	first := s.seal(v1, agents)
+	stick := t.TempDir()
+	n := startNode(t, s, machine.Options{Writable: map[string]string{stick: "/media/stick"}})
+	n.sh(0, "sh", first, "install", "--root", s.root, "--watch", "/media/*")
+	n.mustServe(v1)
+
+	s.plug(s.seal(v2, agents), stick)
+	n.until("the volume on the stick runs", func(st status) bool { return st.Running && st.Good == 2 })
+	n.mustServe(v2)
+
+	s.tests = []spec.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: spec.Duration(patience(plat, 2e9))}}
+	s.plug(s.seal(v3, agents), stick)
+	st := n.until("the self-test that hangs is given up", func(st status) bool { return st.Running && len(st.Refused) == 1 })
+	if st.Generation != 2 || !strings.Contains(st.Refused[0].Reason, "failed its self-test") {
+		t.Errorf("status: %+v", st)
+	}
+	n.mustServe(v2)
+	if out := n.sh(0, "ps"); strings.Contains(out, "sleep 100000") {
+		t.Errorf("the self-test still hangs:\n%s", out)
+	}
+}
+
+// plug puts a volume of the site onto a stick.
+func (s *site) plug(volume, stick string) {
+	s.t.Helper()
+	b, err := os.ReadFile(filepath.Join(s.dir, filepath.Base(volume)))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(stick, filepath.Base(volume)), b, 0o644); err != nil {
+		s.t.Fatal(err)
+	}
+}
