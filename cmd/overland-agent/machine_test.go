@@ -244,13 +244,7 @@ func TestContainer(t *testing.T) {
 	if left := n.sh(0, "sh", "-c", "ls -d /tmp/overland-* 2>/dev/null || true"); left != "" {
 		t.Errorf("unpacked and left: %s", left)
 	}
-	// Orphans of others end up at process 1, which must not keep them as zombies.
-	n.sh(0, "sh", "-c", "(sh -c 'exit 0' & sh -c 'exit 0' &)")
-	for limit := time.Now().Add(10 * time.Second); strings.Contains(n.sh(0, "ps", "-o", "stat"), "Z"); {
-		if time.Now().After(limit) {
-			t.Fatalf("zombies:\n%s", n.sh(0, "ps"))
-		}
-	}
+	n.mustReap()
 	out := n.sh(0, "sh", s.seal(v2, agents), "install")
 	if !strings.Contains(out, "installed: generation 2") {
 		t.Errorf("upgrade printed:\n%s", out)
@@ -271,6 +265,64 @@ func TestContainer(t *testing.T) {
 	// The container starts again with what it had, from the same command.
 	n = startNode(t, s, first)
 	n.mustServe(v2)
+}
+
+// The agent alone, without its supervisor: what it runs, it runs, and who installs reaches it.
+func TestAgentAsProcessOne(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	first := s.seal(v1, agents)
+	state := t.TempDir()
+	n := startNode(t, s, machine.Options{
+		Writable: map[string]string{state: "/var/lib/overland", agents: "/opt"},
+		First:    []string{"/opt/" + plat.Dashed() + "/overland-agent", "run"},
+	})
+	for limit := time.Now().Add(10 * time.Second); ; {
+		if _, err := os.Stat(filepath.Join(state, agent.SocketName)); err == nil {
+			break
+		}
+		if time.Now().After(limit) {
+			t.Fatal("the agent does not listen")
+		}
+		n.sh(0, "true")
+	}
+	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	for _, want := range []string{"the running agent takes", "fetching hello@" + v1 + " hello: ", "installed: generation 1", "has no supervisor"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("install does not print %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "sha256:") {
+		t.Errorf("install prints digests:\n%s", out)
+	}
+	process := n.mustServe(v1)
+	n.mustReap()
+	if again := n.mustServe(v1); again != process {
+		t.Errorf("reaping orphans restarted the service: process %s → %s", process, again)
+	}
+	log := filepath.Join(state, "log", "hello.web.log")
+	if err := n.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-n.Done()
+	if text := read(t, log); !strings.Contains(text, "hello: stopping") {
+		t.Errorf("the service was not stopped in order:\n%s", text)
+	}
+}
+
+// mustReap leaves orphans to process 1, which must not keep them as zombies.
+func (n *node) mustReap() {
+	n.t.Helper()
+	n.sh(0, "sh", "-c", "(sh -c 'exit 0' & sh -c 'exit 0' &)")
+	for limit := time.Now().Add(10 * time.Second); strings.Contains(n.sh(0, "ps", "-o", "stat"), "Z"); {
+		if time.Now().After(limit) {
+			n.t.Fatalf("zombies:\n%s", n.sh(0, "ps"))
+		}
+	}
 }
 
 func read(t *testing.T, path string) string {

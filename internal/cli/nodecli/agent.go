@@ -81,6 +81,8 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if o.Self, err = host.Name(exe); err != nil {
 		return 0, fmt.Errorf("name this program: %w", err)
 	}
+	services := process.New(process.Options{})
+	o.Runtime = services
 	o.Log = slog.New(slog.NewTextHandler(e.err, nil))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -113,17 +115,35 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			o.Log.Warn("a refused version of the agent could not be noted", "digest", r.Digest, "error", err)
 		}
 	}
+	first := os.Getpid() == 1
+	if first {
+		defer reap(services)()
+	}
 	err = a.Run(ctx)
 	switch {
 	case errors.Is(context.Cause(ctx), errSwitch):
 		return host.ExitSwitch, a.Close()
 	case ctx.Err() != nil:
 		err = nil
-		if c.stop {
+		if c.stop || first { // the kernel would kill them all, without a word
 			err = a.Stop(context.WithoutCancel(ctx))
 		}
 	}
 	return 0, firstOf(err, a.Close())
+}
+
+// reap collects the orphans that end up at this process, as they do at process 1, until the returned function is called.
+func reap(r *process.Runtime) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = r.Reap(ctx) // its only end is that of ctx
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 // supervise is the supervisor.

@@ -112,8 +112,9 @@ of them the signatures are checked against the volume's own root, and its finger
 		},
 		{
 			name: "run", usage: "[--stop-services]", short: "run the agent itself, without a supervisor",
-			long: "For the supervisor, and for people who look for a fault. On SIGTERM the services go on, unless --stop-services.",
-			run:  runAgent, example: []string{"run"},
+			long: "For the supervisor, and for people who look for a fault. On SIGTERM the services go on, unless --stop-services. " +
+				"As process 1 it stops them and reaps orphans.",
+			run: runAgent, example: []string{"run"},
 			flags: func(c *call, f *flag.FlagSet) { f.BoolVar(&c.stop, "stop-services", false, "") },
 		},
 		{
