@@ -3,9 +3,11 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
+	"overland/internal/agent/host"
 	"overland/internal/platform"
 	"overland/internal/spec"
 	"overland/internal/testkit/machine"
@@ -66,6 +68,29 @@ func TestAStickAppears(t *testing.T) {
 	n.mustServe(v2)
 	if out := n.sh(0, "ps"); strings.Contains(out, "sleep 100000") {
 		t.Errorf("the self-test still hangs:\n%s", out)
+	}
+}
+
+// An agent that stands still is started again; what it runs does not notice.
+func TestAgentThatHangs(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	first := s.seal(v1, agents)
+	n := newNode(t, s, host.SilenceEnv+"=5s")
+	n.sh(0, "sh", first, "install", "--root", s.root)
+	process := n.mustServe(v1)
+	pid := n.status(0).PID
+	n.sh(0, "kill", "-STOP", strconv.Itoa(pid))
+	n.until("another agent runs", func(st status) bool { return st.Running && st.PID != pid })
+	if again := n.mustServe(v1); again != process {
+		t.Errorf("the service was restarted: process %s → %s", process, again)
+	}
+	if log := n.sh(0, "cat", "/var/lib/overland/log/agent.log"); !strings.Contains(log, "it hung: no sign of life for 5s") {
+		t.Errorf("agent.log:\n%s", log)
 	}
 }
 

@@ -111,6 +111,13 @@ func (a *Agent) take(ctx context.Context) (release func(), err error) {
 	}
 }
 
+// Alive returns when the agent can take its own lock, which is never held while it waits for anything: an agent that
+// hangs does not return.
+func (a *Agent) Alive() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+}
+
 // problem notes what is wrong with subject, for the status; "" forgets it.
 func (a *Agent) problem(subject, text string) {
 	a.mu.Lock()

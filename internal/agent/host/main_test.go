@@ -35,6 +35,7 @@ func superviseMain(dir string) int {
 		MaxWait: 50 * time.Millisecond,
 		// Some of the agents here ignore SIGTERM on purpose.
 		StopTimeout: 4 * time.Second,
+		Silence:     2 * time.Second,
 		Log:         slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if err := s.Run(ctx); err != nil {

@@ -1,9 +1,13 @@
 package host
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"syscall"
+	"time"
+
+	"overland/internal/spec"
 )
 
 // ExitSwitch is the exit code with which an agent asks its supervisor to start what Arm armed, at once.
@@ -26,17 +30,51 @@ func NewReporter() Reporter {
 		return Reporter{}
 	}
 	syscall.CloseOnExec(fd)
+	_ = syscall.SetNonblock(fd, true) // so that a write can have a deadline
 	return Reporter{os.NewFile(uintptr(fd), "ready")}
 }
 
 // Supervised reports whether a supervisor started this process.
 func (r Reporter) Supervised() bool { return r.pipe != nil }
 
-// Ready says that the agent has opened its state and adopted its services. A second call does nothing.
+// Ready says that the agent has opened its state and adopted its services.
 func (r Reporter) Ready() {
 	if r.pipe != nil {
 		// A supervisor that is gone cannot be told, and the next one will ask again.
 		_, _ = r.pipe.WriteString(readyWord)
-		_ = r.pipe.Close()
 	}
+}
+
+// Beat gives the supervisor a sign of life again and again until ctx ends. alive returns while the agent works; when it
+// hangs, so does Beat, and the supervisor starts the agent anew. Call it after Ready, once.
+func (r Reporter) Beat(ctx context.Context, alive func()) {
+	if r.pipe == nil {
+		return
+	}
+	tick := time.NewTicker(silence() / 10)
+	defer tick.Stop()
+	for {
+		alive()
+		// An older supervisor reads none of them: the full pipe must not hold up anything.
+		_ = r.pipe.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = r.pipe.WriteString(".")
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// SilenceEnv is the environment variable that changes how long an agent may give no sign of life: a duration like "30m".
+const SilenceEnv = "OVERLAND_AGENT_SILENCE"
+
+// silence is long: an agent that is merely slow, on a machine that swaps or waits for its disk, must not be killed.
+func silence() time.Duration {
+	const usual, least = 10 * time.Minute, time.Second
+	d, err := spec.ParseDuration(os.Getenv(SilenceEnv))
+	if err != nil || d.Or(0) < least {
+		return usual
+	}
+	return d.Or(usual)
 }

@@ -29,7 +29,10 @@ type Supervisor struct {
 	MinWait, MaxWait time.Duration
 	// StopTimeout is how long the agent may take to end after SIGTERM before it is killed. 0 = 90 s.
 	StopTimeout time.Duration
-	Log         *slog.Logger // nil = none
+	// Silence is how long an agent that gave signs of life may give none before it is killed and started again; a fifth
+	// of it is added, in case it was the machine that stood still. 0 = what SilenceEnv says, else 10 min.
+	Silence time.Duration
+	Log     *slog.Logger // nil = none
 	// Stderr receives what the agent writes to both outputs; nil = this process's.
 	Stderr *os.File
 }
@@ -158,7 +161,8 @@ func (s *Supervisor) failed(c choice, reason string) {
 // child is one running agent.
 type child struct {
 	pid   int
-	ready chan bool // one value: whether it reported ready before it closed the pipe
+	ready chan bool     // one value: whether it reported ready before it closed the pipe
+	beats chan struct{} // signs of life after that; closed with the pipe
 	pipe  *os.File
 }
 
@@ -195,12 +199,21 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), r.Close())
 	}
-	a := &child{pid: pid, ready: make(chan bool, 1), pipe: r}
+	a := &child{pid: pid, ready: make(chan bool, 1), beats: make(chan struct{}, 1), pipe: r}
 	go func() {
 		defer close(a.ready)
+		defer close(a.beats)
 		word := make([]byte, len(readyWord))
 		_, err := io.ReadFull(r, word)
 		a.ready <- err == nil && string(word) == readyWord
+		for err == nil {
+			if _, err = r.Read(word); err == nil {
+				select {
+				case a.beats <- struct{}{}:
+				default:
+				}
+			}
+		}
 	}()
 	return a, nil
 }
@@ -226,8 +239,14 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 		timer    = time.NewTimer(ready)
 		isReady  bool
 		stopping bool
+		beats    = a.beats
+		limit    = orDefault(s.Silence, silence())
+		quiet    = time.NewTimer(limit)
+		warned   bool
 	)
 	defer timer.Stop()
+	defer quiet.Stop()
+	quiet.Stop() // until the first sign of life: an older agent gives none
 	for {
 		select {
 		case <-children:
@@ -250,8 +269,25 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 				isReady = true
 				timer.Reset(stable)
 			}
+		case _, open := <-beats:
+			if warned = false; open && !stopping {
+				quiet.Reset(limit)
+			} else {
+				beats = nil
+				quiet.Stop()
+			}
+		case <-quiet.C:
+			if !warned {
+				s.Log.Warn("agent gives no sign of life", "pid", a.pid, "for", limit)
+				warned = true
+				quiet.Reset(limit / 5)
+				continue
+			}
+			e.reason = fmt.Sprintf("it hung: no sign of life for %s", limit)
+			kill(a.pid, syscall.SIGKILL)
 		case <-done:
 			done, stopping = nil, true
+			quiet.Stop()
 			kill(a.pid, syscall.SIGTERM)
 			timer.Reset(orDefault(s.StopTimeout, 90*time.Second))
 		case <-timer.C:

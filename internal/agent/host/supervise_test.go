@@ -359,6 +359,32 @@ func TestAgentThatEndsIsStartedAgain(t *testing.T) {
 	}
 }
 
+func TestAgentThatHangsIsStartedAgain(t *testing.T) {
+	s := Slots{Dir: t.TempDir()}
+	// It lives as long as it beats, however long that is; the file is there once it has hung.
+	slot := stage(t, s, `#!/bin/sh
+printf 'ready\n' >&$OVERLAND_READY_FD
+for i in $(seq 60); do printf . >&$OVERLAND_READY_FD; sleep 0.05; done
+echo beaten
+[ -e hung ] || { : >hung; exec sleep 600; }
+exec 3>&-
+echo "silent by right"
+exec sleep 600
+`)
+	if _, err := s.First(slot); err != nil {
+		t.Fatal(err)
+	}
+	r := supervise(t, s.Dir)
+	r.expect("beaten")
+	r.expect("no sign of life")
+	r.expect("agent ended.*it hung")
+	r.expect("beaten")
+	r.expect("silent by right")
+	if got := r.count("agent started"); got != 2 {
+		t.Errorf("started %d times, want 2:\n%s", got, strings.Join(r.seen, "\n"))
+	}
+}
+
 func TestDamagedProgramGivesWayToAnother(t *testing.T) {
 	s := Slots{Dir: t.TempDir()}
 	old := stage(t, s, works("old"))

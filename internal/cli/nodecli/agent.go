@@ -86,9 +86,11 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	o.Log = slog.New(slog.NewTextHandler(e.err, nil))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	ready := make(chan struct{})
 	o.Ready = func() {
 		reporter.Ready()
 		debug.FreeOSMemory()
+		close(ready)
 	}
 	if reporter.Supervised() {
 		o.Upgrade = func(ctx context.Context, path, version string, d digest.Digest) error {
@@ -115,9 +117,17 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			o.Log.Warn("a refused version of the agent could not be noted", "digest", r.Digest, "error", err)
 		}
 	}
+	defer background(ctx, func(ctx context.Context) {
+		select {
+		case <-ready:
+			reporter.Beat(ctx, a.Alive)
+		case <-ctx.Done():
+		}
+	})()
 	first := os.Getpid() == 1
-	if first {
-		defer reap(services)()
+	if first { // not until ctx ends: services are stopped after that
+		//nolint:errcheck // its only end is that of ctx
+		defer background(context.WithoutCancel(ctx), func(ctx context.Context) { services.Reap(ctx) })()
 	}
 	err = a.Run(ctx)
 	switch {
@@ -132,13 +142,13 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	return 0, firstOf(err, a.Close())
 }
 
-// reap collects the orphans that end up at this process, as they do at process 1, until the returned function is called.
-func reap(r *process.Runtime) (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// background runs f until the returned function is called, which waits for its end.
+func background(ctx context.Context, f func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = r.Reap(ctx) // its only end is that of ctx
+		f(ctx)
 	}()
 	return func() {
 		cancel()
