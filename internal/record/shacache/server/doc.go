@@ -1,0 +1,14 @@
+// Package server keeps a network cache and serves it: blobs by their sha512 and, for each key, a list of signed
+// entries.
+//
+//	DIR/format                    the layout's version
+//	DIR/sha512/AB/…               one small file for each blob: which blob of the depot it is
+//	DIR/dir/AB/HEX                the entries of one key, appended; HEX is the sha256 of the key
+//	DIR/dir/AB/lock               taken to change a list below AB
+//	DIR/audit.log                 who wrote what, one JSON object on a line
+//
+// The blobs themselves are in the depot. Any number of processes may serve one directory.
+//
+// Callers: site, cli. Failure guarded: an acknowledged entry or blob that is lost, or half there; a key that reaches a
+// file of its own choice; an entry that makes the list of its key unreadable for old clients.
+package server
