@@ -30,7 +30,7 @@ type statusJSON struct {
 }
 
 func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
-	s, err := nodeStatus(ctx, c.dir)
+	s, err := nodeStatus(ctx, c.dir, answerTime)
 	if err != nil {
 		return 0, err
 	}
@@ -51,11 +51,21 @@ func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	return 0, nil
 }
 
-// nodeStatus asks the agent that runs, else the disk.
-func nodeStatus(ctx context.Context, dir string) (agent.Status, error) {
-	r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+// answerTime is how long an agent may take to say how it is: it needs no disk for that.
+const answerTime = 10 * time.Second
+
+// nodeStatus asks the agent that runs, for at most limit, else the disk.
+func nodeStatus(ctx context.Context, dir string, limit time.Duration) (agent.Status, error) {
+	bounded, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	r, err := agent.Call(bounded, dir, agent.Request{Op: agent.OpStatus})
 	if err == nil && r.Status != nil {
 		return *r.Status, nil
+	}
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		s, err := agent.Peek(dir)
+		s.Problems = append(s.Problems, fmt.Sprintf("the agent does not answer within %s; this is what the disk says. Its supervisor starts it again when it hangs", limit))
+		return s, err
 	}
 	if err != nil && errs.KindOf(err) != errs.Unavailable {
 		return agent.Status{}, err
@@ -193,7 +203,7 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 	if c.lines < 0 || c.lines > 10000 {
 		return 0, errs.Errorf(errs.Invalid, "logs: -n %d: between 0 and 10000", c.lines)
 	}
-	s, err := nodeStatus(ctx, c.dir)
+	s, err := nodeStatus(ctx, c.dir, answerTime)
 	if err != nil {
 		return 0, err
 	}

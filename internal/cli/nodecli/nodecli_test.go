@@ -6,10 +6,12 @@ import (
 	"context"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -221,6 +223,22 @@ func TestOutcomeOfAGeneration(t *testing.T) {
 		if err := rolledBack(r); (errs.KindOf(err) == errs.Partial) != (tt.want == agent.RolledBack) {
 			t.Errorf("%s: error %v", tt.name, err)
 		}
+	}
+}
+
+func TestStatusOfAnAgentThatDoesNotAnswer(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	hung, err := net.Listen("unix", filepath.Join(dir, agent.SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close()
+	s, err := nodeStatus(t.Context(), dir, 50*time.Millisecond)
+	if errs.KindOf(err) != errs.NotFound || s.Running || len(s.Problems) != 1 || !strings.Contains(s.Problems[0], "does not answer") {
+		t.Errorf("status = %+v, %v", s, err)
 	}
 }
 
