@@ -26,7 +26,8 @@ type site struct {
 	root string // fingerprint
 	plat platform.Platform
 
-	tests []spec.Check // of hello; nil = that it answers
+	tests []spec.Check  // of hello; nil = that it answers
+	stop  spec.Duration // what it may take to end; 0 = the usual
 }
 
 func newSite(t *testing.T, plat platform.Platform) *site {
@@ -82,7 +83,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
 			Volumes:  map[string]string{"data": "/data"},
 			SelfTest: tests,
-			Stable:   spec.Duration(100 * time.Millisecond),
+			Stable:   spec.Duration(100 * time.Millisecond), StopTimeout: s.stop,
 		}},
 	}
 	desc, err := release.Write(ctx, p.Depot(), r)

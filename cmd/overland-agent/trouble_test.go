@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/agent/host"
 	"overland/internal/platform"
@@ -59,7 +60,7 @@ func TestAStickAppears(t *testing.T) {
 	n.until("the volume on the stick runs", func(st status) bool { return st.Running && st.Good == 2 })
 	n.mustServe(v2)
 
-	s.tests = []spec.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: spec.Duration(patience(plat, 2e9))}}
+	s.tests = []spec.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: spec.Duration(patience(plat, 2*time.Second))}}
 	s.plug(s.seal(v3, agents), stick)
 	st := n.until("the self-test that hangs is given up", func(st status) bool { return st.Running && len(st.Refused) == 1 })
 	if st.Generation != 2 || !strings.Contains(st.Refused[0].Reason, "failed its self-test") {
@@ -68,6 +69,31 @@ func TestAStickAppears(t *testing.T) {
 	n.mustServe(v2)
 	if out := n.sh(0, "ps"); strings.Contains(out, "sleep 100000") {
 		t.Errorf("the self-test still hangs:\n%s", out)
+	}
+}
+
+// A service that ignores SIGTERM holds up neither an upgrade, nor the way back from one, nor the end.
+func TestServiceThatIgnoresSIGTERM(t *testing.T) {
+	const plat = platform.Platform("linux/amd64")
+	agents, err := builder.Agents(t.Context(), "", plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, plat)
+	s.stop = spec.Duration(time.Second)
+	n := newNode(t, s)
+	n.sh(0, "sh", s.seal(v1, agents, "--deaf"), "install", "--root", s.root)
+	n.mustServe(v1)
+	n.sh(0, "sh", s.seal(v2, agents, "--deaf"), "install")
+	n.mustServe(v2)
+	n.sh(3, "sh", s.seal(v3, agents, "--deaf", "--broken"), "install")
+	n.mustServe(v2)
+	if out := n.sh(0, "ps"); strings.Count(out, "hello --listen") != 1 {
+		t.Errorf("want one hello:\n%s", out)
+	}
+	n.agent(0, "uninstall")
+	if out := n.sh(0, "ps"); strings.Contains(out, "hello --listen") {
+		t.Errorf("it outlived uninstall:\n%s", out)
 	}
 }
 

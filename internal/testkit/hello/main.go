@@ -15,13 +15,17 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:8099", "address")
 	version := flag.String("version", "", "what to answer")
 	broken := flag.Bool("broken", false, "answer with an error")
+	deaf := flag.Bool("deaf", false, "ignore SIGTERM")
 	flag.Parse()
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	go func() {
-		<-stop
-		fmt.Println("hello: stopping")
-		os.Exit(0)
+		for range stop {
+			fmt.Println("hello: stopping")
+			if !*deaf {
+				os.Exit(0)
+			}
+		}
 	}()
 	fmt.Println("hello: version", *version)
 	log.Fatal(http.ListenAndServe(*listen, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
