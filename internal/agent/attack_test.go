@@ -1,13 +1,17 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -76,6 +80,30 @@ func TestForgedPayloadWithEveryDigestRecomputed(t *testing.T) {
 	_, err := w.install(path, InstallOptions{Root: w.Root()})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("forged: %v (%s), want untrusted", err, errs.KindOf(err))
+	}
+	w.untouched()
+}
+
+// Something is put into the volume that this machine would not run: nobody signed it.
+func TestPayloadThatNobodySigned(t *testing.T) {
+	w := newWorld(t)
+	w.wallet(v1, "up one")
+	c := w.Content("live")
+	evil := []byte("for another machine")
+	d, open := digest.Of(evil), c.Open
+	c.Blobs = append(c.Blobs, ocispec.Descriptor{Digest: d, Size: int64(len(evil))})
+	c.Open = func(want digest.Digest) (io.ReadCloser, error) {
+		if want == d {
+			return io.NopCloser(bytes.NewReader(evil)), nil
+		}
+		return open(want)
+	}
+	path := filepath.Join(t.TempDir(), "forged.volume")
+	_, err := volume.Seal(context.Background(), path, c, volume.Options{})
+	must(t, err)
+	_, err = w.install(path, InstallOptions{Root: w.Root()})
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), d.Encoded()) {
+		t.Errorf("unsigned payload: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
 	w.untouched()
 }

@@ -13,6 +13,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/volume"
 )
 
 // Install makes the node run what src says of its channel. A generation that does not prove itself is rolled back:
@@ -190,8 +191,8 @@ func (a *Agent) pin(ctx context.Context, src Source, root string, asked bool) er
 
 // gather fills p with what this machine takes of each release and returns the programs to fetch, nil when nothing
 // changes. What is read of a release is verified by digest, from the signed channel down. A volume is refused here when
-// any of its bytes is not what it was sealed with, whether this machine needs it or not: but for the programs to fetch,
-// which fetching judges.
+// any of its bytes is not what was signed and sealed, whether this machine needs it or not: but for the programs to
+// fetch, which fetching judges.
 func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, error) {
 	if p.unchanged > 0 {
 		return nil, nil
@@ -221,11 +222,16 @@ func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, 
 			return nil, err
 		}
 	}
-	v, ok := src.(interface {
-		VerifyExcept(context.Context, func(digest.Digest) bool, func(done, total int64)) error
-	})
+	v, ok := src.(*volume.Volume)
 	if !ok {
 		return blobs, nil
+	}
+	entries, err := release.Current(ctx, a.trust, release.Channel(p.settings.Channel))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", src.Name(), err)
+	}
+	if err := release.CheckVolume(ctx, v, entries); err != nil {
+		return nil, err
 	}
 	fetched := map[digest.Digest]bool{}
 	for _, b := range blobs {

@@ -13,9 +13,11 @@ import (
 	"testing"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.uber.org/goleak"
 
 	"overland/internal/clock"
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
@@ -179,6 +181,65 @@ func TestVerifyVolumeWithAnotherRoot(t *testing.T) {
 	other := trust.Fingerprint("sha256:" + strings.Repeat("0", 64))
 	if _, err := VerifyVolume(t.Context(), s.Paths[0], other, nil); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("error = %v, want an untrusted one", err)
+	}
+}
+
+// The payload is replaced and every digest in the volume is computed again: only the signatures tell.
+func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
+	p := begin(t)
+	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6"), "live")
+	s, _ := seal(t, p, SealOptions{Channel: "live"})
+	repo, err := p.Repository()
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil, err := p.Depot().PutBytes(t.Context(), []byte("wallet r1.a for evil"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(c *volume.Content){
+		"as it is": func(*volume.Content) {},
+		"program": func(c *volume.Content) {
+			good := digest.Of([]byte("wallet r1.a for linux/amd64"))
+			i := slices.IndexFunc(c.Blobs, func(b ocispec.Descriptor) bool { return b.Digest == good })
+			c.Blobs[i].Digest, c.Blobs[i].Size = evil, int64(len("wallet r1.a for evil"))
+		},
+		"one more": func(c *volume.Content) {
+			c.Blobs = append(c.Blobs, ocispec.Descriptor{Digest: evil, Size: int64(len("wallet r1.a for evil"))})
+		},
+		"agent": func(c *volume.Content) {
+			c.Blobs = append(c.Blobs, ocispec.Descriptor{Digest: evil, Size: int64(len("wallet r1.a for evil"))})
+			c.Agents[0].Digest, c.Agents[0].Size = evil, int64(len("wallet r1.a for evil"))
+		},
+		"another machine's agent": func(c *volume.Content) {
+			c.Agents[0].Digest, c.Agents[0].Size = c.Agents[1].Digest, c.Agents[1].Size
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := p.content(t.Context(), repo, SealOptions{}, &Sealed{Channel: "live"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(&c)
+			path := filepath.Join(t.TempDir(), "forged.volume")
+			if _, err := volume.Seal(t.Context(), path, c, volume.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = VerifyVolume(t.Context(), path, s.Fingerprint, nil)
+			in, inspectErr := p.Inspect(t.Context(), path)
+			if inspectErr != nil {
+				t.Fatal(inspectErr)
+			}
+			if name == "as it is" {
+				if err != nil || in.Signed.Problem != "" {
+					t.Errorf("refused: %v, inspect says %q", err, in.Signed.Problem)
+				}
+				return
+			}
+			if errs.KindOf(err) != errs.Untrusted || in.Signed.Problem == "" {
+				t.Errorf("error = %v, inspect says %q; want both to refuse it", err, in.Signed.Problem)
+			}
+		})
 	}
 }
 

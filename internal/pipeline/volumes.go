@@ -142,7 +142,8 @@ type VolumeCheck struct {
 	Releases    []string          `json:"releases"`
 }
 
-// VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root to each release.
+// VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root to each release,
+// and that nothing is in it of which those do not speak.
 // An empty root takes the volume's own, which shows that it is whole, not who made it.
 func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, progress func(done, total int64)) (_ *VolumeCheck, err error) {
 	v, err := volume.Open(path)
@@ -183,7 +184,7 @@ func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, prog
 	return c, nil
 }
 
-// checkSigned follows the signatures in v from root to each release of ch, as a node does that was never online.
+// checkSigned follows the signatures in v from root to each blob of ch's releases, as a node does that was never online.
 func checkSigned(ctx context.Context, v *volume.Volume, root trust.Fingerprint, ch release.Channel) (_ *VolumeCheck, err error) {
 	dir, err := os.MkdirTemp("", "overland-verify-*")
 	if err != nil {
@@ -212,5 +213,5 @@ func checkSigned(ctx context.Context, v *volume.Volume, root trust.Fingerprint, 
 		}
 		c.Releases = append(c.Releases, e.Ref().String())
 	}
-	return c, nil
+	return c, release.CheckVolume(ctx, v, entries)
 }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"overland/internal/agent"
 	"overland/internal/digest"
@@ -83,27 +82,7 @@ func readSigned(ctx context.Context, c *call, v *volume.Volume) (s signed, err e
 		}
 		s.releases = append(s.releases, r)
 	}
-	return s, s.coversAll(ctx, v, entries)
-}
-
-// coversAll refuses a blob that nothing signed speaks of.
-func (s *signed) coversAll(ctx context.Context, v *volume.Volume, entries []release.Entry) error {
-	known := make(map[digest.Digest]bool)
-	for _, entry := range entries {
-		blobs, err := release.Closure(ctx, v, entry.Digest, func(a release.Artifact) bool { return v.Has(a.Blob.Digest) })
-		if err != nil {
-			return fmt.Errorf("release %s: %w", entry.Ref(), err)
-		}
-		for _, b := range blobs {
-			known[b.Digest] = true
-		}
-	}
-	for _, e := range v.Entries() {
-		if strings.HasPrefix(e.Name, "blobs/") && !known[e.Digest] {
-			return errs.Errorf(errs.Untrusted, "%s is in the volume, but nothing that was signed names it", e.Name)
-		}
-	}
-	return nil
+	return s, release.CheckVolume(ctx, v, entries)
 }
 
 // knownRoot returns the root to judge by and where it came from, both "" when this machine knows none.
