@@ -1,0 +1,212 @@
+package npm
+
+import (
+	"crypto/sha1"
+	"crypto/sha512"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// registry is one in memory, and whoever sits between it and us.
+type registry struct {
+	mu    sync.Mutex
+	pages map[string][]byte // by path, unescaped
+}
+
+func (g *registry) put(path string, b []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pages[path] = b
+}
+
+func (g *registry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	b := g.pages[r.URL.Path]
+	g.mu.Unlock()
+	if b == nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(b)
+}
+
+var tarball = []byte("\x1f\x8b a tarball, which nobody unpacks here")
+
+func sri(b []byte) string {
+	sum := sha512.Sum512(b)
+	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// publish puts a package with one version; d lacks only the address of the tarball.
+func (g *registry) publish(url, name string, d dist) {
+	file := request{Name: name}.base() + "-1.0.0.tgz"
+	d.Tarball = url + "/reg/" + name + "/-/" + file
+	m := manifest{Name: name, Version: "1.0.0", Dist: d}
+	whole, _ := json.Marshal(document{Name: name, Versions: map[string]manifest{"1.0.0": m}})
+	one, _ := json.Marshal(m)
+	g.put("/reg/"+name, whole)
+	g.put("/reg/"+name+"/1.0.0", one)
+	g.put("/reg/"+name+"/-/"+file, tarball)
+}
+
+type session struct {
+	t *testing.T
+	*registry
+	url      string
+	protocol *Protocol
+	recorder *record.Recorder
+	store    *store.Store
+}
+
+func newSession(t *testing.T) *session {
+	g := &registry{pages: map[string][]byte{}}
+	srv := httptest.NewServer(g)
+	t.Cleanup(srv.Close)
+	p, err := New(Config{Registry: srv.URL + "/reg"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{t: t, registry: g, url: srv.URL, protocol: p, store: openStore(t)}
+	s.recorder = newRecorder(t, s.store)
+	p.Keeper = s.recorder
+	g.publish(srv.URL, "tea", dist{Integrity: sri(tarball)})
+	g.publish(srv.URL, "@leaf/tea", dist{Integrity: sri(tarball)})
+	return s
+}
+
+// fetch asks as npm does and returns what is served.
+func (s *session) fetch(path string) (record.Entry, string, error) {
+	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
+	r.Header.Set("Accept", short+"; q=1.0, application/json")
+	it, err := s.protocol.Item(r)
+	if err != nil {
+		return record.Entry{}, "", err
+	}
+	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
+	if err != nil || blob == nil {
+		return e, "", err
+	}
+	defer blob.Close()
+	body, _, err := s.protocol.Serve(it, e, blob, "http://recorder/npm")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e, string(b), nil
+}
+
+func TestAPackageIsRecordedWithItsProof(t *testing.T) {
+	for _, c := range []struct{ ask, key, file string }{
+		{"/tea", "tea#install", "/tea/-/tea-1.0.0.tgz"},
+		{"/@leaf%2ftea", "@leaf/tea#install", "/@leaf/tea/-/tea-1.0.0.tgz"},
+		{"/@leaf/tea/1.0.0", "@leaf/tea/1.0.0", "/@leaf/tea/-/tea-1.0.0.tgz"},
+		{"", "", "/@leaf/tea/-/tea-1.0.0.tgz"}, // the manifest is fetched by itself
+	} {
+		s := newSession(t)
+		if c.ask != "" {
+			e, text, err := s.fetch(c.ask)
+			if err != nil || e.Key != c.key || !e.Mutable {
+				t.Fatalf("%s: %+v, %v", c.ask, e, err)
+			}
+			if !strings.Contains(text, `"tarball":"http://recorder/npm`+c.file+`"`) || strings.Contains(text, s.url) {
+				t.Errorf("%s: served %s", c.ask, text)
+			}
+		}
+		e, text, err := s.fetch(c.file)
+		if err != nil || text != string(tarball) || e.Proof != (record.Proof{Kind: ProofIntegrity, Value: sri(tarball)}) || e.Mutable {
+			t.Errorf("%s: %+v, %v", c.file, e, err)
+		}
+		if n := len(s.recorder.Lock().Entries); n != 2 {
+			t.Errorf("%s: %d entries", c.ask, n)
+		}
+	}
+}
+
+func TestAnOldPackageHasOnlyASha1(t *testing.T) {
+	s := newSession(t)
+	sum := sha1.Sum(tarball)
+	s.publish(s.url, "tea", dist{Shasum: hex.EncodeToString(sum[:])})
+	if e, _, err := s.fetch("/tea/-/tea-1.0.0.tgz"); err != nil || !strings.HasPrefix(e.Proof.Value, "sha1-") {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+func TestAttacks(t *testing.T) {
+	const file = "/tea/-/tea-1.0.0.tgz"
+	sum1 := sha1.Sum(tarball)
+	promise := func(d dist) func(*session) { return func(s *session) { s.publish(s.url, "tea", d) } }
+	page := func(path, text string) func(*session) {
+		return func(s *session) { s.put("/reg"+path, []byte(text)) }
+	}
+	for _, c := range []struct {
+		name   string
+		before string // fetched before the attack
+		attack func(*session)
+		ask    string
+		stored int // documents that are stored by the attempt
+		want   string
+	}{
+		{"tampered tarball", "/tea", page(file, "\x1f\x8b evil"), file, 0, "the registry promises"},
+		{"tampered tarball, npm ci", "", page(file, "\x1f\x8b evil"), file, 1, "the registry promises"},
+		{"web page for a tarball", "/tea", page(file, "Welcome! <html>log in</html>"), file, 0, "the registry promises"},
+		{"only the weaker hash is right", "", promise(dist{Integrity: "sha1-" + base64.StdEncoding.EncodeToString(sum1[:]) + " " + sri([]byte("x"))}), file, 1, "the registry promises"},
+		{"right shasum beside a wrong integrity", "", promise(dist{Integrity: sri([]byte("x")), Shasum: hex.EncodeToString(sum1[:])}), file, 1, "the registry promises"},
+		{"no integrity", "", promise(dist{}), file, 1, "no integrity"},
+		{"unknown algorithm", "", promise(dist{Integrity: "md5-AAAA"}), file, 1, "no integrity"},
+		{"short integrity", "", promise(dist{Integrity: "sha512-AAAA"}), file, 1, "integrity"},
+		{"tarball of no version", "/tea", page("/tea/-/tea-6.6.6.tgz", "x"), "/tea/-/tea-6.6.6.tgz", 0, "nothing that the registry says"},
+		{"web page for a packument", "", page("/tea", "Welcome! <html>log in</html>"), "/tea", 0, "packument"},
+		{"packument of another package", "", page("/tea", `{"name":"evil","versions":{}}`), "/tea", 0, "it is of"},
+		{"version of another package", "", page("/tea", `{"name":"tea","versions":{"1.0.0":{"name":"evil","version":"1.0.0"}}}`), "/tea", 0, "is of evil"},
+		{"two documents in one", "", page("/tea", `{"name":"tea"}{"name":"evil"}`), "/tea", 0, "more than one"},
+		{"cut packument", "", page("/tea", `{"name":"tea","versions":{`), "/tea", 0, "EOF"},
+		{"manifest of another version", "", page("/tea/1.0.0", `{"name":"tea","version":"6.6.6"}`), "/tea/1.0.0", 0, "it is of"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSession(t)
+			if c.before != "" {
+				if _, _, err := s.fetch(c.before); err != nil {
+					t.Fatal(err)
+				}
+				c.stored++
+			}
+			c.attack(s)
+			_, _, err := s.fetch(c.ask)
+			if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
+			}
+			found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
+			if err != nil || len(found) != c.stored {
+				t.Errorf("%d blobs, want %d: %v", len(found), c.stored, err)
+			}
+		})
+	}
+}
+
+func TestOtherAddressesOfTarballsAreLeftAlone(t *testing.T) {
+	s := newSession(t)
+	doc := fmt.Sprintf(`{"name":"tea","versions":{"1.0.0":{"name":"tea","version":"1.0.0","dist":{"tarball":"http://elsewhere.invalid/reg/tea/-/tea-1.0.0.tgz"}}},`+
+		`"readme":"\"tarball\":\"%s/reg/tea/-/x.tgz\""}`, s.url)
+	s.put("/reg/tea", []byte(doc))
+	if _, text, err := s.fetch("/tea"); err != nil || text != doc {
+		t.Errorf("%s, %v", text, err)
+	}
+}

@@ -1,0 +1,108 @@
+package npm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/url"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const configLimit = 1 << 20 // bytes of what npm prints
+
+// Config names the registries: absolute http or https URLs.
+type Config struct {
+	Registry string
+	Scopes   map[string]string // registries of scopes, by "@scope"
+}
+
+// MachineConfig returns the registries that npm itself would use in dir ("" = the current one).
+func MachineConfig(ctx context.Context, dir string) (Config, error) {
+	cmd := exec.CommandContext(ctx, "npm", "config", "list", "--json")
+	cmd.Dir = dir
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	if err := cmd.Run(); err != nil {
+		return Config{}, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("npm config list: %w: %s", err, clip(problem.String()))),
+			"install npm, or see what it says when run by hand")
+	}
+	return parseConfig(&out)
+}
+
+// parseConfig reads what "npm config list --json" prints.
+func parseConfig(r io.Reader) (Config, error) {
+	var all map[string]any
+	if err := json.NewDecoder(io.LimitReader(r, configLimit)).Decode(&all); err != nil {
+		return Config{}, errs.E(errs.Invalid, fmt.Errorf("npm config: %w", err))
+	}
+	c := Config{Scopes: map[string]string{}}
+	c.Registry, _ = all["registry"].(string)
+	for name, v := range all {
+		scope, ok := strings.CutSuffix(name, ":registry")
+		if s, isText := v.(string); ok && isText && strings.HasPrefix(scope, "@") {
+			c.Scopes[scope] = s
+		}
+	}
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	for _, s := range append(slices.Collect(maps.Values(c.Scopes)), c.Registry) {
+		u, err := url.Parse(s)
+		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %q is not an http or https URL", clip(s)), "npm config get registry")
+		}
+	}
+	return nil
+}
+
+// registry returns the registry of q's package, with a slash at the end.
+func (c Config) registry(q request) string {
+	s, ok := c.Scopes[q.scope()]
+	if !ok {
+		s = c.Registry
+	}
+	return strings.TrimRight(s, "/") + "/"
+}
+
+// below returns the path, unescaped, of address below the registry of q's package; false when it is elsewhere or no
+// tarball that this protocol serves. http and https are the same here: registries behind a proxy mix them up.
+func (c Config) below(q request, address string) (string, bool) {
+	u, err := url.Parse(address)
+	if err != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", false
+	}
+	reg, err := url.Parse(c.registry(q))
+	if err != nil || u.Host != reg.Host {
+		return "", false
+	}
+	rel, ok := strings.CutPrefix(u.Path, reg.Path)
+	if !ok {
+		return "", false
+	}
+	got, err := parsePath(rel)
+	return rel, err == nil && got.File != "" && got.scope() == q.scope()
+}
+
+// Env returns the settings, NAME=VALUE, of an npm that goes through base, the address of this protocol's mount: also
+// for tarballs that a package-lock names at another address, without naming base in a package-lock that it writes, and
+// without questions that are no part of a build.
+func (p *Protocol) Env(base string) []string {
+	base = strings.TrimRight(base, "/") + "/"
+	env := []string{
+		"npm_config_registry=" + base, "npm_config_replace_registry_host=always",
+		"npm_config_omit_lockfile_registry_resolved=true", "npm_config_audit=false", "npm_config_fund=false",
+		"npm_config_update_notifier=false",
+	}
+	for _, scope := range slices.Sorted(maps.Keys(p.config.Scopes)) {
+		env = append(env, "npm_config_"+scope+":registry="+base)
+	}
+	return env
+}

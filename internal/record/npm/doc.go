@@ -1,0 +1,20 @@
+// Package npm records and replays npm registries: record's protocol "npm".
+//
+// Parties and documents:
+//
+//	registry   the one that npm's own configuration names, and one more per scope where it says so: the only upstreams
+//	packument  everything about a package, NAME; npm asks for the short form (application/vnd.npm.install-v1+json),
+//	           which is an entry of its own, NAME#install
+//	manifest   one version, NAME/VERSION
+//	tarball    NAME/-/FILE.tgz, immutable; its integrity (else its sha1) stands in the packument and the manifest
+//
+// A tarball is stored only when it is what a packument or manifest of the same registry says. "npm ci" asks for
+// tarballs alone, so Protocol fetches the small manifest of each by itself, through the keeper that it is given.
+// Documents are stored as the registry sent them; the addresses of tarballs are rewritten on serve, and only those
+// below the registry: others keep their address and are recorded as plain URLs.
+//
+// Failures guarded: a tarball that is not what the registry promised, a packument of another package, a web page in
+// place of either, a promise of an algorithm that proves nothing.
+//
+// Not served: audits, searches, logins, publishing.
+package npm

@@ -1,0 +1,195 @@
+package npm
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/errs"
+)
+
+func TestPaths(t *testing.T) {
+	for path, want := range map[string]request{
+		"/tea":                         {Name: "tea"},
+		"/@leaf/tea":                   {Name: "@leaf/tea"},
+		"/tea/latest":                  {Name: "tea", Version: "latest"},
+		"/tea/1.0.0-rc.1+b":            {Name: "tea", Version: "1.0.0-rc.1+b"},
+		"/@leaf/tea/1.0.0":             {Name: "@leaf/tea", Version: "1.0.0"},
+		"/@leaf/tea/-/tea-1.0.0.tgz":   {Name: "@leaf/tea", File: "tea-1.0.0.tgz"},
+		"/JSONStream/-/JSONStream.tgz": {Name: "JSONStream", File: "JSONStream.tgz"},
+	} {
+		if got, err := parsePath(path); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", path, got, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "/", "/..", "/.tea", "/@leaf", "/@/tea", "/@leaf/..", "/tea/-/..", "/tea/-/x.tar", "/tea/-/a/b.tgz", "/-/v1/search", "/tea#install",
+		"/tea/1/2", "/" + strings.Repeat("a", 300), "/tea/../x", "/te\x00a", "/tea//", "/a b",
+	} {
+		if got, err := parsePath(bad); errs.KindOf(err) != errs.Invalid || err == nil {
+			t.Errorf("%q: %+v, %v", bad, got, err)
+		}
+	}
+}
+
+func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
+	c, err := parseConfig(strings.NewReader(`{"registry":"https://a.invalid/","@leaf:registry":"http://b.invalid/npm","x":1,"_auth":null}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{
+		"/tea":                       "https://a.invalid/tea",
+		"/@other%2ftea":              "https://a.invalid/@other%2ftea",
+		"/@leaf%2ftea":               "http://b.invalid/npm/@leaf%2ftea",
+		"/@leaf/tea/-/tea-1.0.0.tgz": "http://b.invalid/npm/@leaf/tea/-/tea-1.0.0.tgz",
+	} {
+		it, err := p.Item(httptest.NewRequest(http.MethodGet, "http://r"+path, nil))
+		if err != nil || it.Upstream != want {
+			t.Errorf("%s: %+v, %v", path, it, err)
+		}
+	}
+	if !strings.Contains(strings.Join(p.Env("http://r/npm"), "\n"), "npm_config_@leaf:registry=http://r/npm/") {
+		t.Errorf("%q", p.Env("http://r/npm"))
+	}
+	for _, bad := range []string{`{}`, `{"registry":"ftp://x"}`, `{"registry":"https://x","@l:registry":"x"}`, `[`} {
+		if _, err := parseConfig(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	if _, err := p.Item(httptest.NewRequest(http.MethodPost, "http://r/-/npm/v1/security/advisories/bulk", nil)); errs.KindOf(err) != errs.Invalid {
+		t.Error(err)
+	}
+}
+
+func TestOnlyAddressesOfTarballsAreRewritten(t *testing.T) {
+	to := func(s string) string { return strings.Replace(s, "http://a/", "http://b/", 1) }
+	long := strings.Repeat(`x\"`, 50_000)
+	for in, want := range map[string]string{
+		`{"tarball":"http://a/x"}`:                              `{"tarball":"http://b/x"}`,
+		"{\"tarball\" :\n \"http:\\/\\/a\\/x\"}":                "{\"tarball\" :\n \"http://b/x\"}",
+		`{"tarball":null,"x":"http://a/x"}`:                     `{"tarball":null,"x":"http://a/x"}`,
+		`["tarball","http://a/x"]`:                              `["tarball","http://a/x"]`,
+		`{"x":"\"tarball\":\"http://a/x\""}`:                    `{"x":"\"tarball\":\"http://a/x\""}`,
+		`{"x\\":"tarball","tarball":"http://a/"}`:               `{"x\\":"tarball","tarball":"http://b/"}`,
+		`{"r":"` + long + `","tarball":"http://a/"}`:            `{"r":"` + long + `","tarball":"http://b/"}`,
+		`{"tarball":"` + long + `","y":{"tarball":"http://a/"}`: `{"tarball":"` + long + `","y":{"tarball":"http://b/"}`,
+		`{"tarball":"http://a/`:                                 `{"tarball":"http://a/`,
+		``:                                                      ``,
+	} {
+		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "bytes": iotest.OneByteReader(strings.NewReader(in))} {
+			got, err := io.ReadAll(newRewriter(r, to))
+			if err != nil || string(got) != want {
+				t.Errorf("%s %.60s: %.60s, %v", name, in, got, err)
+			}
+		}
+	}
+}
+
+func FuzzRewrite(f *testing.F) {
+	f.Add([]byte(`{"versions":{"1":{"dist":{"tarball":"http://a/x","\\\"":"tarball"}}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		same, err := io.ReadAll(newRewriter(bytes.NewReader(b), func(s string) string { return s }))
+		if err != nil || !bytes.Equal(same, b) {
+			t.Fatalf("%q became %q: %v", b, same, err)
+		}
+		got, err := io.ReadAll(newRewriter(bytes.NewReader(b), func(string) string { return "new" }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var in, out any
+		if json.Unmarshal(b, &in) != nil {
+			return
+		}
+		if err := json.Unmarshal(got, &out); err != nil {
+			t.Fatalf("%q became %q: %v", b, got, err)
+		}
+		if want := renamed(in); !reflect.DeepEqual(out, want) {
+			t.Fatalf("%q became %q\n%s", b, got, cmp.Diff(want, out))
+		}
+	})
+}
+
+// renamed does what the rewriter does, on a tree.
+func renamed(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if _, text := e.(string); text && k == tarballKey {
+				v[k] = "new"
+			} else {
+				v[k] = renamed(e)
+			}
+		}
+	case []any:
+		for i := range v {
+			v[i] = renamed(v[i])
+		}
+	}
+	return v
+}
+
+func FuzzDocument(f *testing.F) {
+	f.Add([]byte(`{"name":"tea","versions":{"1.0.0":{"name":"tea","version":"1.0.0","dist":{"integrity":"sha512-AA==","shasum":"00"}}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		d, err := readDocument(bytes.NewReader(b), "tea")
+		if err != nil {
+			if errs.KindOf(err) != errs.Untrusted {
+				t.Fatal(err)
+			}
+			return
+		}
+		for v, m := range d.Versions {
+			if m.Name != "tea" || m.Version != v {
+				t.Fatalf("%s: %+v", v, m)
+			}
+			if text, err := m.Dist.proof(bytes.NewReader(tarball)); err == nil && !strings.Contains(text, "-") {
+				t.Fatal(text)
+			}
+		}
+	})
+}
+
+func FuzzPath(f *testing.F) {
+	p, err := New(Config{Registry: "http://a.invalid/reg"})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("/@leaf/tea/-/tea-1.0.0.tgz")
+	f.Add("/tea/1.0.0")
+	f.Fuzz(func(t *testing.T, path string) {
+		r := httptest.NewRequest(http.MethodGet, "http://r/", nil)
+		r.URL.Path = path
+		it, err := p.Item(r)
+		if err != nil {
+			return
+		}
+		q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
+		if want, _ := parsePath(path); err != nil || q != want {
+			t.Fatalf("key %q is %+v, want %+v: %v", it.Key, q, want, err)
+		}
+		if !strings.HasPrefix(it.Upstream, "http://a.invalid/reg/") || strings.Contains(it.Upstream, "/../") || it.Limit <= 0 {
+			t.Fatalf("%+v", it)
+		}
+	})
+}
+
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"registry":"https://a.invalid/","@leaf:registry":"http://b.invalid/npm"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := parseConfig(bytes.NewReader(b)); err == nil && !strings.HasPrefix(c.registry(request{Name: "tea"}), "http") {
+			t.Fatal(c)
+		}
+	})
+}

@@ -1,0 +1,208 @@
+package npm
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+const (
+	documentLimit = 256 << 20 // bytes of a packument; the largest ones have 60 MB
+	tarballLimit  = 2 << 30   // bytes of a tarball
+
+	short     = "application/vnd.npm.install-v1+json" // the media type of the short packument
+	shortMark = "#install"                            // ends its key; no name has a "#"
+)
+
+// Kinds of proof.
+const (
+	ProofIntegrity = "npm-integrity" // of a tarball: the hash that the registry promises, "sha512-…"
+	ProofDocument  = "npm-document"  // of a packument or manifest: the registry does not sign them; the lock pins them
+)
+
+// Protocol is record's protocol for npm registries. It is safe for concurrent use once its fields are set.
+type Protocol struct {
+	// Keeper gets the manifest of a tarball for which the session has neither that nor a packument; nil = such a tarball
+	// is refused. It is the keeper that serves this protocol.
+	Keeper record.Keeper
+
+	config Config
+}
+
+var _ record.Protocol = (*Protocol)(nil)
+
+// New returns the protocol for the registries of c (see MachineConfig).
+func New(c Config) (*Protocol, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return &Protocol{config: c}, nil
+}
+
+// Name implements record.Protocol.
+func (p *Protocol) Name() string { return "npm" }
+
+// Item implements record.Protocol.
+func (p *Protocol) Item(r *http.Request) (record.Item, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || strings.HasPrefix(r.URL.Path, "/-/") {
+		return record.Item{}, errs.Hint(errs.Errorf(errs.Invalid, "npm: %s %.200q is not recorded", r.Method, r.URL.Path),
+			"audits and the like are not part of a build: npm_config_audit=false npm_config_update_notifier=false")
+	}
+	q, err := parsePath(r.URL.Path)
+	if err != nil {
+		return record.Item{}, err
+	}
+	return p.item(q, strings.Contains(r.Header.Get("Accept"), short)), nil
+}
+
+// item returns the Item of q, in the short form where there is one.
+func (p *Protocol) item(q request, brief bool) record.Item {
+	it := record.Item{Protocol: "npm", Upstream: p.config.registry(q) + q.path(), Header: http.Header{}}
+	switch {
+	case q.File != "":
+		it.Key, it.Limit = q.Name+"/-/"+q.File, tarballLimit
+	case q.Version != "":
+		it.Key, it.Limit, it.Mutable = q.Name+"/"+q.Version, documentLimit, true
+		it.Header.Set("Accept", "application/json")
+	case brief:
+		it.Key, it.Limit, it.Mutable = q.Name+shortMark, documentLimit, true
+		it.Header.Set("Accept", short+"; q=1.0, application/json; q=0.8, */*")
+	default:
+		it.Key, it.Limit, it.Mutable = q.Name, documentLimit, true
+		it.Header.Set("Accept", "application/json")
+	}
+	return it
+}
+
+// Check implements record.Protocol.
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
+	if err != nil {
+		return record.Proof{}, err
+	}
+	switch {
+	case q.File != "":
+		d, err := p.promise(ctx, q, have)
+		if err != nil {
+			return record.Proof{}, err
+		}
+		text, err := d.proof(body)
+		return record.Proof{Kind: ProofIntegrity, Value: text}, err
+	case q.Version != "":
+		version := q.Version
+		if version[0] < '0' || version[0] > '9' {
+			version = "" // a tag
+		}
+		m, err := readManifest(body, q.Name, version)
+		if err != nil {
+			return record.Proof{}, err
+		}
+		return record.Proof{Kind: ProofDocument, Value: q.Name + "@" + m.Version}, nil
+	}
+	if _, err := readDocument(body, q.Name); err != nil {
+		return record.Proof{}, err
+	}
+	return record.Proof{Kind: ProofDocument, Value: q.Name}, nil
+}
+
+// promise returns what the registry says of the tarball q: from a packument of the session, else from its manifest.
+func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (dist, error) {
+	version := q.fileVersion()
+	for _, key := range []string{q.Name + "/" + version, q.Name + shortMark, q.Name} {
+		d, err := p.promised(ctx, q, key, have)
+		if errs.KindOf(err) == errs.NotFound {
+			continue
+		}
+		return d, err
+	}
+	none := errs.Hint(errs.Errorf(errs.Untrusted, "nothing that the registry says of %s %s is recorded", q.Name, q.File),
+		"run npm install through the recorder first, so that it asks for the package too")
+	if p.Keeper == nil {
+		return dist{}, none
+	}
+	asked := []request{{Name: q.Name, Version: version}, {Name: q.Name}}
+	if version == "" {
+		asked = asked[1:]
+	}
+	for _, doc := range asked {
+		it := p.item(doc, true)
+		e, blob, err := p.Keeper.Get(ctx, p, it)
+		if err != nil {
+			return dist{}, fmt.Errorf("what the registry says of %s: %w", q.File, err)
+		}
+		if !e.Exists() {
+			continue
+		}
+		d, err := p.promised(ctx, q, it.Key, func(context.Context, string) (io.ReadCloser, error) { return blob, nil })
+		if errs.KindOf(err) != errs.NotFound {
+			return d, err
+		}
+	}
+	return dist{}, none
+}
+
+// promised returns what the document under key says of the tarball q: errs.NotFound when it is not held or says
+// nothing.
+func (p *Protocol) promised(ctx context.Context, q request, key string, have record.Lookup) (dist, error) {
+	f, err := have(ctx, key)
+	if err != nil {
+		return dist{}, err
+	}
+	defer f.Close()
+	if strings.HasPrefix(key, q.Name+"/") {
+		m, err := readManifest(f, q.Name, q.fileVersion())
+		if err != nil {
+			return dist{}, err
+		}
+		return p.of(q, map[string]manifest{m.Version: *m})
+	}
+	d, err := readDocument(f, q.Name)
+	if err != nil {
+		return dist{}, err
+	}
+	return p.of(q, d.Versions)
+}
+
+// of returns the dist among versions whose tarball q asks for.
+func (p *Protocol) of(q request, versions map[string]manifest) (dist, error) {
+	if m, ok := versions[q.fileVersion()]; ok && p.names(q, m.Dist.Tarball) {
+		return m.Dist, nil
+	}
+	for _, m := range versions {
+		if p.names(q, m.Dist.Tarball) {
+			return m.Dist, nil
+		}
+	}
+	return dist{}, errs.Errorf(errs.NotFound, "no version of %s has the tarball %s", q.Name, q.File)
+}
+
+// names reports whether the address of a tarball is that of q.
+func (p *Protocol) names(q request, address string) bool {
+	rel, ok := p.config.below(q, address)
+	if !ok {
+		return false
+	}
+	got, err := parsePath(rel)
+	return err == nil && got == q
+}
+
+// Serve implements record.Protocol: documents name the tarballs below base.
+func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, base string) (io.Reader, string, error) {
+	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
+	if err != nil || q.File != "" {
+		return body, cmp.Or(e.MediaType, "application/octet-stream"), err
+	}
+	return newRewriter(body, func(address string) string {
+		if rel, ok := p.config.below(q, address); ok {
+			return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: rel}).EscapedPath()
+		}
+		return address
+	}), e.MediaType, nil
+}
