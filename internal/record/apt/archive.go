@@ -1,0 +1,152 @@
+package apt
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+// archive is one upstream: all sources with the same URI.
+type archive struct {
+	name   string   // in keys, "debian-security"
+	uri    *url.URL // without a slash at the end
+	suites []*suite
+}
+
+// suite is one distribution of an archive, or the directory of a flat one.
+type suite struct {
+	name       string // as the source has it: "bookworm"; "" when it is a directory
+	dir        string // of its InRelease, below the archive: "dists/bookworm"; "" is the archive itself
+	flat       bool
+	components []string
+	signedBy   string
+	anyDate    bool
+}
+
+// archives returns what sources name, by the names that they get in keys, and the URIs that cannot be recorded.
+func archives(sources []Source) (map[string]*archive, []string, error) {
+	byURI := map[string]*archive{}
+	var order, skipped []string
+	for _, s := range sources {
+		for _, raw := range s.URIs {
+			u, err := url.Parse(strings.TrimRight(raw, "/"))
+			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+				skipped = append(skipped, raw)
+				continue
+			}
+			id := u.String()
+			a := byURI[id]
+			if a == nil {
+				a = &archive{uri: u}
+				byURI[id] = a
+				order = append(order, id)
+			}
+			for _, name := range s.Suites {
+				if err := a.add(name, s); err != nil {
+					return nil, nil, fmt.Errorf("apt source %s: %w", u.Redacted(), err)
+				}
+			}
+		}
+	}
+	count := map[string]int{}
+	for _, id := range order {
+		count[shortName(byURI[id].uri)]++
+	}
+	named := map[string]*archive{}
+	for _, id := range order {
+		a := byURI[id]
+		if a.name = shortName(a.uri); a.name == "" || count[a.name] > 1 {
+			a.name = strings.Trim(a.uri.Host+"-"+a.name, "-")
+		}
+		if named[a.name] != nil {
+			return nil, nil, errs.Errorf(errs.Invalid, "apt sources: %s and %s would both be called %s",
+				named[a.name].uri.Redacted(), a.uri.Redacted(), a.name)
+		}
+		named[a.name] = a
+	}
+	return named, skipped, nil
+}
+
+// shortName returns the path of u as one word: mirrors of one archive mostly agree on it.
+func shortName(u *url.URL) string {
+	return strings.NewReplacer("/", "-", "~", "-").Replace(strings.Trim(path.Clean("/"+u.Path), "/"))
+}
+
+// add adds the suite called name of s to a.
+func (a *archive) add(name string, s Source) error {
+	n := &suite{name: name, dir: path.Join("dists", name), components: s.Components, signedBy: s.SignedBy, anyDate: s.AnyDate}
+	if strings.HasSuffix(name, "/") {
+		n.name, n.flat, n.dir = "", true, strings.Trim(path.Clean("/"+name), "/")
+	}
+	for _, old := range a.suites {
+		if old.dir != n.dir {
+			continue
+		}
+		if old.signedBy != n.signedBy {
+			return errs.Hint(errs.Errorf(errs.Invalid, "two values of Signed-By for %s", name), "apt refuses that too: make them equal")
+		}
+		for _, c := range n.components {
+			if !slices.Contains(old.components, c) {
+				old.components = append(slices.Clone(old.components), c)
+			}
+		}
+		old.anyDate = old.anyDate && n.anyDate
+		return nil
+	}
+	a.suites = append(a.suites, n)
+	return nil
+}
+
+// suiteOf returns the suite that the path rel belongs to, and the rest of rel below its directory; nil when rel is of
+// the pool. The longest directory wins.
+func (a *archive) suiteOf(rel string) (*suite, string) {
+	var best *suite
+	rest := ""
+	for _, s := range a.suites {
+		below, ok := rel, true
+		if s.dir != "" {
+			below, ok = strings.CutPrefix(rel, s.dir+"/")
+		}
+		if ok && (best == nil || len(s.dir) > len(best.dir)) {
+			best, rest = s, below
+		}
+	}
+	return best, rest
+}
+
+// Sources returns the sources for an apt that goes through base, the address of this protocol's mount: a deb822 file
+// (x.sources). Signatures are checked by that apt as before. Valid-Until is not: it was judged when the InRelease was
+// recorded, and a replay comes later.
+func (p *Protocol) Sources(base string) string {
+	var b strings.Builder
+	for _, s := range p.sources {
+		var uris []string
+		for _, raw := range s.URIs {
+			for _, name := range slices.Sorted(maps.Keys(p.archives)) {
+				if p.archives[name].uri.String() == strings.TrimRight(raw, "/") {
+					uris = append(uris, strings.TrimRight(base, "/")+"/"+name)
+				}
+			}
+		}
+		if len(uris) == 0 {
+			continue
+		}
+		fields := map[string]string{
+			"types": strings.Join(s.Types, " "), "uris": strings.Join(uris, " "), "suites": strings.Join(s.Suites, " "),
+			"components": strings.Join(s.Components, " "), "signed-by": s.SignedBy, "check-valid-until": "no",
+		}
+		maps.Copy(fields, s.Options)
+		for _, name := range slices.Sorted(maps.Keys(fields)) {
+			if v := fields[name]; v != "" {
+				fmt.Fprintf(&b, "%s: %s\n", name, strings.ReplaceAll(v, "\n", "\n "))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}

@@ -1,0 +1,141 @@
+package apt
+
+import (
+	"bytes"
+	"path"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+func TestAChainIsRecordedWithItsProofs(t *testing.T) {
+	s := newSession(t)
+	byHash := path.Join(path.Dir(indexPath), "by-hash/SHA256", hexSum(s.get(indexPath)))
+	for _, c := range []struct{ name, kind, value string }{
+		{"dists/calm/InRelease", ProofKey, fingerprint(s.key)},
+		{byHash, ProofRelease, "archive/dists/calm/InRelease sha256:" + hexSum(s.get("dists/calm/InRelease"))},
+		{debPath, ProofIndex, "archive/" + indexPath + " sha256:" + hexSum(s.get(indexPath))},
+	} {
+		e, err := s.fetch(c.name)
+		if err != nil {
+			t.Fatalf("%s: %v", c.name, err)
+		}
+		if want := (record.Proof{Kind: c.kind, Value: c.value}); e.Proof != want || e.Key != "archive/"+c.name {
+			t.Errorf("%s: key %s, proof %v, want %v", c.name, e.Key, e.Proof, want)
+		}
+	}
+}
+
+func TestAPackageIsProvedByWhatAnEarlierSessionLocked(t *testing.T) {
+	s := newSession(t)
+	for _, name := range []string{"dists/calm/InRelease", indexPath} {
+		if _, err := s.fetch(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.restart()
+	clear(s.protocol.tables)
+	if e, err := s.fetch(debPath); err != nil || e.Proof.Kind != ProofIndex {
+		t.Errorf("%v %v", e, err)
+	}
+}
+
+func TestAttacks(t *testing.T) {
+	const inRelease = "dists/calm/InRelease"
+	day := func(n int) func(s *session) { // an InRelease of that day, valid for a week
+		return func(s *session) {
+			s.release(s.key, "calm", birth.AddDate(0, 0, n), birth.AddDate(0, 0, n+7))
+		}
+	}
+	flip := func(name string) func(s *session) {
+		return func(s *session) {
+			b := s.get(name)
+			b[len(b)/2] ^= 1
+			s.put(name, b)
+		}
+	}
+	page := func(name string) func(s *session) {
+		return func(s *session) { s.put(name, []byte("Welcome to our WiFi. <html>please log in</html>")) }
+	}
+	replace := func(old, with string) func(s *session) {
+		return func(s *session) { s.put(inRelease, bytes.Replace(s.get(inRelease), []byte(old), []byte(with), 1)) }
+	}
+	for _, c := range []struct {
+		name   string
+		before []string // fetched before the attack
+		attack func(s *session)
+		ask    string
+		want   string
+	}{
+		{"tampered index", []string{inRelease}, flip(indexPath), indexPath, "signed is"},
+		{"longer index", []string{inRelease}, func(s *session) { s.put(indexPath, append(s.get(indexPath), 0)) }, indexPath, "bytes, signed are"},
+		{"index without InRelease", nil, func(*session) {}, indexPath, "was not recorded"},
+		{"index that is not listed", []string{inRelease}, func(s *session) { s.put("dists/calm/main/x", []byte("x")) }, "dists/calm/main/x", "does not list"},
+		{
+			"by-hash that is not listed",
+			[]string{inRelease},
+			func(s *session) { s.put("dists/calm/by-hash/SHA256/"+hexSum([]byte("x")), []byte("x")) },
+			"dists/calm/by-hash/SHA256/" + hexSum([]byte("x")), "does not list",
+		},
+		{"tampered package", []string{inRelease, indexPath}, flip(debPath), debPath, "signed is"},
+		{"web page for a package", []string{inRelease, indexPath}, page(debPath), debPath, "signed are"},
+		{"package that is not listed", []string{inRelease, indexPath}, func(s *session) { s.put("pool/evil.deb", []byte("x")) }, "pool/evil.deb", "no index"},
+		{"package without index", []string{inRelease}, func(*session) {}, debPath, "no index"},
+		{"package without anything", nil, func(*session) {}, debPath, "was not recorded"},
+		{"unknown key", nil, func(s *session) { s.release(newKey(t), "calm", birth, today) }, inRelease, "signature"},
+		{"tampered InRelease", nil, replace("Origin: Test", "Origin: Evil"), inRelease, "signature"},
+		{"text before the message", nil, replace("-----BEGIN PGP SIGNED", "Origin: Evil\n\n-----BEGIN PGP SIGNED"), inRelease, "not a clear-signed"},
+		{"text after the message", nil, func(s *session) { s.put(inRelease, append(s.get(inRelease), "\nOrigin: Evil\n"...)) }, inRelease, "exactly one"},
+		{"two messages", nil, func(s *session) { b := s.get(inRelease); s.put(inRelease, append(b, append([]byte("\n"), b...)...)) }, inRelease, "exactly one"},
+		{"unsigned", nil, func(s *session) { s.put(inRelease, []byte("Origin: Test\nSuite: calm\n")) }, inRelease, "not a clear-signed"},
+		{"web page for an InRelease", nil, page(inRelease), inRelease, "not a clear-signed"},
+		{"expired", nil, day(1), inRelease, "expired"},
+		{"from the future", nil, day(11), inRelease, "future"},
+		{"another suite", nil, func(s *session) { s.release(s.key, "storm", birth, birth.AddDate(0, 0, 20)) }, inRelease, `of "storm"`},
+		{"signed, but no Release", nil, func(s *session) { s.put(inRelease, sign(t, s.key, "Origin: Test\n")) }, inRelease, "date"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSession(t)
+			for _, name := range c.before {
+				if _, err := s.fetch(name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.attack(s)
+			_, err := s.fetch(c.ask)
+			if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
+			}
+			if got := s.blobs(); got != len(c.before) {
+				t.Errorf("%d blobs, %d before the attack", got, len(c.before))
+			}
+		})
+	}
+}
+
+// TestARollbackIsRefused: a service sees one InRelease after another.
+func TestARollbackIsRefused(t *testing.T) {
+	s := newSession(t)
+	newer := s.get("dists/calm/InRelease")
+	s.release(s.key, "calm", birth.AddDate(0, 0, 8), birth.AddDate(0, 0, 20))
+	older := s.get("dists/calm/InRelease")
+	it := record.Item{Protocol: "apt", Key: "archive/dists/calm/InRelease"}
+	if _, err := s.protocol.Check(t.Context(), it, bytes.NewReader(newer), holding(older)); err != nil {
+		t.Error(err)
+	}
+	_, err := s.protocol.Check(t.Context(), it, bytes.NewReader(older), holding(newer))
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "before the one held") {
+		t.Error(err)
+	}
+}
+
+func TestASnapshotMayBeOld(t *testing.T) {
+	s := newSession(t)
+	s.release(s.key, "calm", birth, birth.AddDate(0, 0, 1))
+	s.protocol.archives["archive"].suites[0].anyDate = true
+	if _, err := s.fetch("dists/calm/InRelease"); err != nil {
+		t.Error(err)
+	}
+}

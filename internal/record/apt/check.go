@@ -1,0 +1,254 @@
+package apt
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/sha512"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// Check implements record.Protocol. The chain is walked upwards: a package needs an index in the session, an index
+// needs its InRelease, and that needs a good signature.
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+	w, err := p.locate(it.Key)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	if w.suite != nil && w.rest == "InRelease" {
+		return p.checkRelease(ctx, w, it.Key, body, have)
+	}
+	got, err := measure(body, w.suite != nil)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	if w.suite != nil {
+		proof, listed, err := p.checkIndex(ctx, w, got, have)
+		if listed || !w.suite.flat {
+			return proof, err
+		}
+	}
+	return p.checkPackage(ctx, w, got, have)
+}
+
+func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body io.Reader, have record.Lookup) (record.Proof, error) {
+	b, err := io.ReadAll(&limited{body, releaseLimit + 1})
+	if err != nil {
+		return record.Proof{}, errs.E(errs.Untrusted, err)
+	}
+	keys, err := p.keysOf(w.suite)
+	if err != nil {
+		return record.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
+	}
+	text, signer, err := verifyInRelease(b, keys, p.now())
+	if err != nil {
+		return record.Proof{}, errs.Hint(err, "a key that apt trusts for this source must have signed it: see Signed-By in apt's sources")
+	}
+	r, err := parseRelease(text)
+	if err != nil {
+		return record.Proof{}, errs.E(errs.Untrusted, err)
+	}
+	if err := r.judge(w.suite.name, p.now(), w.suite.anyDate); err != nil {
+		return record.Proof{}, err
+	}
+	// What is held may be older, never newer.
+	if old, _, err := heldRelease(ctx, key, have); err == nil && r.Date.Before(old.Date) {
+		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", r.Date, old.Date),
+			"the mirror is behind, or somebody rolls it back: choose another one")
+	}
+	return record.Proof{Kind: ProofKey, Value: signer}, nil
+}
+
+// heldRelease returns the InRelease that the session holds under key, and its sha256.
+func heldRelease(ctx context.Context, key string, have record.Lookup) (*release, string, error) {
+	b, err := read(ctx, have, key, releaseLimit)
+	if err != nil {
+		return nil, "", err
+	}
+	text, err := signedText(b)
+	if err != nil {
+		return nil, "", err
+	}
+	r, err := parseRelease(text)
+	sum := sha256.Sum256(b)
+	return r, hex.EncodeToString(sum[:]), err
+}
+
+// checkIndex proves what has size and digests got by the InRelease of w. It reports whether that one lists it at all.
+func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (_ record.Proof, found bool, _ error) {
+	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
+	r, sum, err := heldRelease(ctx, key, have)
+	if err != nil {
+		return record.Proof{}, false, first(err, key)
+	}
+	proof := record.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
+	if dir, want, ok := byHash(w.rest); ok {
+		for name, f := range r.Files {
+			is := want.SHA256 != "" && f.SHA256 == want.SHA256 || want.SHA512 != "" && f.SHA512 == want.SHA512
+			if is && strings.TrimPrefix(path.Dir(name), ".") == dir {
+				return proof, true, f.same(got)
+			}
+		}
+		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+	}
+	f, ok := r.Files[w.rest]
+	if !ok {
+		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+	}
+	return proof, true, f.same(got)
+}
+
+// checkPackage proves what has size and digest got by an index that the session holds.
+func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have record.Lookup) (record.Proof, error) {
+	var held error
+	for _, s := range w.archive.suites {
+		key := path.Join(w.archive.name, s.dir, "InRelease")
+		r, _, err := heldRelease(ctx, key, have)
+		if err != nil {
+			held = cmp.Or(held, first(err, key))
+			continue
+		}
+		for _, name := range s.indexes(r) {
+			sum := r.Files[name].SHA256
+			t, err := p.table(ctx, path.Join(w.archive.name, s.dir), name, r.Files[name], have)
+			if err != nil {
+				return record.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
+			}
+			if want, ok := t.find(w.rel); ok {
+				proof := record.Proof{Kind: ProofIndex, Value: path.Join(w.archive.name, s.dir, name) + " sha256:" + sum}
+				return proof, want.same(got)
+			}
+		}
+	}
+	if held != nil {
+		return record.Proof{}, held
+	}
+	return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "no index of %s that was recorded lists it", w.archive.name),
+		"run apt-get update through the recorder first")
+}
+
+// indexes returns the paths of the Packages and Sources indexes that r lists for the components of s.
+func (s *suite) indexes(r *release) []string {
+	var names []string
+	for name, f := range r.Files {
+		base, _, _ := strings.Cut(path.Base(name), ".")
+		if f.SHA256 == "" || base != "Packages" && base != "Sources" || strings.Contains(name, ".diff/") {
+			continue
+		}
+		of := func(c string) bool {
+			// Of "updates/main", as security archives say, apt asks for "main".
+			return strings.HasPrefix(name, c+"/") || strings.HasPrefix(name, path.Base(c)+"/")
+		}
+		if s.flat || slices.ContainsFunc(s.components, of) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// table returns what the index called name below dir lists; nil when the session does not hold it.
+func (p *Protocol) table(ctx context.Context, dir, name string, want listed, have record.Lookup) (table, error) {
+	p.tablesMu.Lock()
+	defer p.tablesMu.Unlock()
+	if t, ok := p.tables[want.SHA256]; ok {
+		return t, nil
+	}
+	hash := path.Join(dir, path.Dir(name), "by-hash")
+	keys := []string{path.Join(hash, "SHA256", want.SHA256), path.Join(dir, name)}
+	if want.SHA512 != "" {
+		keys = append(keys, path.Join(hash, "SHA512", want.SHA512))
+	}
+	for _, key := range keys {
+		t, err := readTable(ctx, key, want, have)
+		if errs.KindOf(err) == errs.NotFound || errors.Is(err, errOther) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(p.tables) >= tablesLimit {
+			clear(p.tables)
+		}
+		p.tables[want.SHA256] = t
+		return t, nil
+	}
+	return nil, nil
+}
+
+// errOther is returned for an index that is held, but of another day than the InRelease.
+var errOther = errors.New("another index")
+
+func readTable(ctx context.Context, key string, want listed, have record.Lookup) (table, error) {
+	f, err := have(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	tee := io.TeeReader(f, h)
+	t, perr := unpackTable(tee)
+	if _, err := io.Copy(io.Discard, tee); err != nil {
+		return nil, err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != want.SHA256 {
+		return nil, errOther
+	}
+	return t, perr
+}
+
+func unpackTable(r io.Reader) (table, error) {
+	u, err := unpack(r)
+	if err != nil {
+		return nil, err
+	}
+	return parseIndex(u)
+}
+
+// measure returns size and sha256 of what is left of r, and the sha512 when it is wanted.
+func measure(r io.Reader, both bool) (listed, error) {
+	a, b := sha256.New(), sha512.New()
+	into := io.Writer(a)
+	if both {
+		into = io.MultiWriter(a, b)
+	}
+	n, err := io.Copy(into, r)
+	got := listed{Size: n, SHA256: hex.EncodeToString(a.Sum(nil))}
+	if both {
+		got.SHA512 = hex.EncodeToString(b.Sum(nil))
+	}
+	return got, err
+}
+
+// same returns errs.Untrusted when got is not what f wants.
+func (f listed) same(got listed) error {
+	switch {
+	case got.Size != f.Size:
+		return errs.Errorf(errs.Untrusted, "%d bytes, signed are %d", got.Size, f.Size)
+	case f.SHA256 == "" && f.SHA512 == "":
+		return errs.Errorf(errs.Untrusted, "no sha256 or sha512 of it is signed")
+	case f.SHA256 != "" && got.SHA256 != f.SHA256:
+		return errs.Errorf(errs.Untrusted, "sha256 %s, signed is %s", got.SHA256, f.SHA256)
+	case f.SHA512 != "" && got.SHA512 != f.SHA512:
+		return errs.Errorf(errs.Untrusted, "sha512 %s, signed is %s", got.SHA512, f.SHA512)
+	}
+	return nil
+}
+
+// first returns err for a thing that comes before its InRelease.
+func first(err error, key string) error {
+	if errs.KindOf(err) != errs.NotFound {
+		return err
+	}
+	return errs.Hint(errs.Errorf(errs.Untrusted, "%s was not recorded, and only that proves it", key),
+		"run apt-get update through the recorder first")
+}

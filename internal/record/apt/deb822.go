@@ -1,0 +1,160 @@
+package apt
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const (
+	paragraphLimit = 8 << 20 // bytes; the largest one known is the Release of a big suite, 300 KB
+	fieldLimit     = 1000    // fields of a paragraph
+)
+
+// paragraph is one block of fields; the names are in lower case. The lines of a value are joined by "\n", each without
+// the space that it began with.
+type paragraph map[string]string
+
+// decoder reads the paragraphs of a deb822 file (deb822(5)). Comments are lines that begin with "#".
+type decoder struct {
+	r    *bufio.Reader
+	only map[string]bool // fields that are kept; nil = all
+	line int
+	size int // bytes of the paragraph so far
+}
+
+// newDecoder returns a decoder of r that keeps the fields only (lower case), or all when there are none.
+func newDecoder(r io.Reader, only ...string) *decoder {
+	d := &decoder{r: bufio.NewReaderSize(r, 64<<10)}
+	for _, name := range only {
+		if d.only == nil {
+			d.only = map[string]bool{}
+		}
+		d.only[name] = true
+	}
+	return d
+}
+
+// next returns the next paragraph, never an empty one of the file, or io.EOF. A syntax error is errs.Invalid and names
+// the line. With only set, a paragraph without any of those fields is returned empty.
+func (d *decoder) next() (paragraph, error) {
+	p := paragraph{}
+	d.size = 0
+	fields, name, keep := 0, "", false
+	var value strings.Builder
+	flush := func() {
+		if keep {
+			p[name] = value.String()
+		}
+		value.Reset()
+		keep = false
+	}
+	for {
+		line, err := d.readLine()
+		if err != nil && (!errors.Is(err, io.EOF) || line == nil) {
+			if errors.Is(err, io.EOF) && fields > 0 {
+				flush()
+				return p, nil
+			}
+			return nil, err
+		}
+		switch {
+		case len(line) > 0 && line[0] == '#':
+		case blank(line):
+			if fields > 0 {
+				flush()
+				return p, nil
+			}
+		case line[0] == ' ' || line[0] == '\t':
+			if name == "" {
+				return nil, d.errorf("a continuation without a field")
+			}
+			if keep {
+				value.WriteByte('\n')
+				value.Write(line[1:])
+			}
+		default:
+			flush()
+			if fields++; fields > fieldLimit {
+				return nil, d.errorf("more than %d fields", fieldLimit)
+			}
+			var rest []byte
+			if name, rest, err = d.field(line); err != nil {
+				return nil, err
+			}
+			if keep = d.only == nil || d.only[name]; keep {
+				if _, twice := p[name]; twice {
+					return nil, d.errorf("field %q is there twice", name)
+				}
+				value.WriteString(strings.TrimSpace(string(rest)))
+			}
+		}
+	}
+}
+
+// field returns the name, in lower case, and the value of a line "Name: value".
+func (d *decoder) field(line []byte) (string, []byte, error) {
+	for i, c := range line {
+		switch {
+		case c == ':' && i > 0 && line[0] != '-':
+			return strings.ToLower(string(line[:i])), line[i+1:], nil
+		case c <= ' ' || c > '~' || c == ':':
+			return "", nil, d.errorf("not a field name")
+		}
+	}
+	return "", nil, d.errorf("a line without a colon")
+}
+
+// readLine returns the next line without its end; valid until the next call. The last line may lack a line feed. At
+// the end it returns nil and io.EOF.
+func (d *decoder) readLine() ([]byte, error) {
+	d.line++
+	line, err := d.r.ReadSlice('\n')
+	if errors.Is(err, bufio.ErrBufferFull) {
+		long := append([]byte(nil), line...)
+		for errors.Is(err, bufio.ErrBufferFull) && d.size+len(long) <= paragraphLimit {
+			line, err = d.r.ReadSlice('\n')
+			long = append(long, line...)
+		}
+		line = long
+	}
+	if d.size += len(line); d.size > paragraphLimit {
+		return nil, d.errorf("a paragraph of more than %d bytes", paragraphLimit)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("line %d: %w", d.line, err)
+	}
+	if len(line) == 0 {
+		return nil, io.EOF
+	}
+	n := len(line)
+	if line[n-1] == '\n' {
+		n--
+	}
+	if n > 0 && line[n-1] == '\r' {
+		n--
+	}
+	for _, c := range line[:n] {
+		if c == 0 {
+			return nil, d.errorf("a NUL byte")
+		}
+	}
+	return line[:n:n], nil
+}
+
+func (d *decoder) errorf(format string, args ...any) error {
+	return errs.Errorf(errs.Invalid, "line %d: %s", d.line, fmt.Sprintf(format, args...))
+}
+
+func blank(line []byte) bool {
+	for _, c := range line {
+		if c != ' ' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}

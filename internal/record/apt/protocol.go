@@ -1,0 +1,204 @@
+package apt
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+
+	"overland/internal/clock"
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+const (
+	packageLimit = 8 << 30 // bytes of a package; the largest ones are games' data, 1.5 GB
+	pathLimit    = 1024    // bytes of a request's path
+	tablesLimit  = 64      // indexes that are remembered, read
+)
+
+// Kinds of proof, from the root to the leaf.
+const (
+	ProofKey     = "apt-openpgp" // of an InRelease: the fingerprint of the key that signed it
+	ProofRelease = "apt-release" // of an index: key and digest of the InRelease that lists it
+	ProofIndex   = "apt-index"   // of a package: key and digest of the index that lists it
+)
+
+// Options changes how a Protocol works. The zero value works.
+type Options struct {
+	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
+	Clock clock.Clock // judges Valid-Until; nil = the machine's
+}
+
+// Protocol is record's protocol for Debian archives. It is safe for concurrent use.
+type Protocol struct {
+	// Skipped are the URIs of the sources that are not recorded: they are neither http nor https.
+	Skipped []string
+
+	sources  []Source
+	archives map[string]*archive // by name; never changed
+	dir      string
+	now      clock.Clock
+
+	keysMu sync.Mutex
+	keys   map[string]openpgp.EntityList // by signedBy
+
+	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
+	tables   map[string]table // by the sha256 of the index
+}
+
+var _ record.Protocol = (*Protocol)(nil)
+
+// New returns the protocol for the archives that sources name (see MachineSources).
+func New(sources []Source, o Options) (*Protocol, error) {
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), keys: map[string]openpgp.EntityList{}, tables: map[string]table{}}
+	if p.dir == "" {
+		p.dir = etc
+	}
+	var err error
+	p.archives, p.Skipped, err = archives(sources)
+	return p, err
+}
+
+// Name implements record.Protocol.
+func (p *Protocol) Name() string { return "apt" }
+
+// Item implements record.Protocol: "/NAME/dists/SUITE/InRelease", an index below it, or a file of the archive.
+func (p *Protocol) Item(r *http.Request) (record.Item, error) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery != "" {
+		return record.Item{}, errs.Errorf(errs.Invalid, "apt: only plain GET requests")
+	}
+	key, err := cleanPath(r.URL.Path)
+	if err != nil {
+		return record.Item{}, err
+	}
+	w, err := p.locate(key)
+	if err != nil {
+		return record.Item{}, err
+	}
+	it := record.Item{Protocol: "apt", Key: key, Upstream: w.archive.uri.JoinPath(escape(w.rel)).String(), Limit: packageLimit}
+	switch base := path.Base(w.rest); {
+	case w.suite == nil:
+	case w.rest == "InRelease":
+		it.Mutable, it.Limit = true, releaseLimit
+	case w.rest == "Release", w.rest == "Release.gpg":
+		return it, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: only archives with an InRelease are recorded", key),
+			"choose a mirror that has %s/InRelease", w.suite.dir)
+	case strings.Contains(w.rest, ".diff/"):
+		return it, errs.Errorf(errs.Invalid, "apt: %s: pdiffs are not recorded: whole indexes are", key)
+	case strings.Contains(w.rest, "by-hash/"):
+		if _, _, ok := byHash(w.rest); !ok {
+			return it, errs.Errorf(errs.Invalid, "apt: %s: not by SHA256 or SHA512", key)
+		}
+		it.Limit = indexLimit
+	case !w.suite.flat || strings.HasPrefix(base, "Packages") || strings.HasPrefix(base, "Sources"):
+		it.Mutable, it.Limit = true, indexLimit
+	}
+	return it, nil
+}
+
+// Serve implements record.Protocol: the bytes as they are.
+func (p *Protocol) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+	return body, e.MediaType, nil
+}
+
+// where is a key taken apart.
+type where struct {
+	archive *archive
+	rel     string // below the archive
+	suite   *suite // nil in the pool
+	rest    string // below the suite's directory
+}
+
+func (p *Protocol) locate(key string) (where, error) {
+	name, rel, _ := strings.Cut(key, "/")
+	a := p.archives[name]
+	if a == nil || rel == "" {
+		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: no source of this machine is called %s", clip(key), clip(name)),
+			"add it to apt's sources; only those are recorded")
+	}
+	w := where{archive: a, rel: rel}
+	w.suite, w.rest = a.suiteOf(rel)
+	if w.suite == nil && strings.HasPrefix(rel, "dists/") {
+		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: no source of this machine names that suite", clip(key)),
+			"add it to apt's sources; only those are recorded")
+	}
+	return w, nil
+}
+
+// cleanPath returns the request path s as a key. Elements "." are left out (flat archives have them); ".." and what
+// cannot be the name of a file are errs.Invalid.
+func cleanPath(s string) (string, error) {
+	bad := func() (string, error) { return "", errs.Errorf(errs.Invalid, "apt: bad path %q", clip(s)) }
+	if len(s) > pathLimit || !utf8.ValidString(s) || strings.HasSuffix(s, "/") {
+		return bad()
+	}
+	for _, c := range s {
+		if c < ' ' || c == 0x7f || c == '\\' {
+			return bad()
+		}
+	}
+	elements := strings.Split(strings.TrimLeft(s, "/"), "/")
+	if slices.Contains(elements, "..") {
+		return bad()
+	}
+	elements = slices.DeleteFunc(elements, func(e string) bool { return e == "" || e == "." })
+	if len(elements) == 0 {
+		return bad()
+	}
+	return strings.Join(elements, "/"), nil
+}
+
+// escape returns rel as a part of a URL: JoinPath takes a path that is escaped already.
+func escape(rel string) string { return (&url.URL{Path: "/" + rel}).EscapedPath() }
+
+// byHash returns directory and digest of "dir/by-hash/SHA256/HEX"; the digest as a listed without a size.
+func byHash(rest string) (dir string, want listed, ok bool) {
+	head, sum := path.Split(rest)
+	switch {
+	case strings.HasSuffix(head, "by-hash/SHA256/") && isHex(sum, 64):
+		want.SHA256 = sum
+	case strings.HasSuffix(head, "by-hash/SHA512/") && isHex(sum, 128):
+		want.SHA512 = sum
+	default:
+		return "", want, false
+	}
+	return strings.TrimSuffix(path.Dir(path.Dir(path.Clean(head))), "."), want, true
+}
+
+// keysOf returns the keys that may sign s.
+func (p *Protocol) keysOf(s *suite) (openpgp.EntityList, error) {
+	p.keysMu.Lock()
+	defer p.keysMu.Unlock()
+	if k, ok := p.keys[s.signedBy]; ok {
+		return k, nil
+	}
+	k, err := keysFor(s.signedBy, p.dir)
+	if err != nil {
+		return nil, err
+	}
+	p.keys[s.signedBy] = k
+	return k, nil
+}
+
+// read returns what have holds under key, at most limit bytes.
+func read(ctx context.Context, have record.Lookup, key string, limit int64) ([]byte, error) {
+	f, err := have(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(&limited{f, limit + 1})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", key, err)
+	}
+	return b, nil
+}

@@ -1,0 +1,207 @@
+package apt
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/armor"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+	"github.com/ulikunitz/xz"
+
+	"overland/internal/clock"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+var (
+	birth = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	today = birth.AddDate(0, 0, 10)
+)
+
+// publisher is an archive in memory with the suite "calm" and one package, and whoever sits between it and us.
+type publisher struct {
+	t   *testing.T
+	key *openpgp.Entity
+
+	mu    sync.Mutex
+	files map[string][]byte
+}
+
+const (
+	debPath   = "pool/main/t/tea/tea_1%3a2~rc+3_amd64.deb"
+	indexPath = "dists/calm/main/binary-amd64/Packages.xz"
+)
+
+func newKey(t *testing.T) *openpgp.Entity {
+	t.Helper()
+	e, err := openpgp.NewEntity("archive", "", "archive@invalid", &packet.Config{Time: clock.At(birth), Algorithm: packet.PubKeyAlgoEdDSA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func armoured(t *testing.T, e *openpgp.Entity) string {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Serialize(w); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func packed(t *testing.T, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := xz.NewWriter(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func sign(t *testing.T, key *openpgp.Entity, text string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w, err := clearsign.Encode(&out, key.PrivateKey, &packet.Config{Time: clock.At(birth.Add(time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func hexSum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
+
+func newPublisher(t *testing.T) *publisher {
+	p := &publisher{t: t, key: newKey(t), files: map[string][]byte{}}
+	deb := []byte("!<arch>\nnot really a package, but nobody unpacks it here")
+	index := packed(t, fmt.Appendf(nil, "Package: tea\nFilename: %s\nSize: %d\nSHA256: %s\n", debPath, len(deb), hexSum(deb)))
+	p.files[debPath] = deb
+	p.files[indexPath] = index
+	p.files["dists/calm/main/binary-amd64/by-hash/SHA256/"+hexSum(index)] = index
+	p.release(p.key, "calm", birth.AddDate(0, 0, 9), birth.AddDate(0, 0, 16))
+	return p
+}
+
+// release publishes an InRelease at suite "calm" that says it is of suite.
+func (p *publisher) release(key *openpgp.Entity, suite string, date, until time.Time) {
+	const layout = "Mon, 02 Jan 2006 15:04:05 UTC"
+	index := p.get(indexPath)
+	p.put("dists/calm/InRelease", sign(p.t, key, fmt.Sprintf(
+		"Origin: Test\nSuite: %s\nCodename: %s\nDate: %s\nValid-Until: %s\nAcquire-By-Hash: yes\nSHA256:\n %s %d main/binary-amd64/Packages.xz\n",
+		suite, suite, date.Format(layout), until.Format(layout), hexSum(index), len(index))))
+}
+
+func (p *publisher) put(name string, b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files[name] = b
+}
+
+func (p *publisher) get(name string) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Clone(p.files[name])
+}
+
+func (p *publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b := p.get(r.URL.Path[len("/archive/"):])
+	if b == nil {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = w.Write(b)
+}
+
+// session is a recorder of a publisher.
+type session struct {
+	*publisher
+	protocol *Protocol
+	store    *store.Store
+	recorder *record.Recorder
+}
+
+func newSession(t *testing.T) *session {
+	pub := newPublisher(t)
+	srv := httptest.NewServer(pub)
+	t.Cleanup(srv.Close)
+	p, err := New([]Source{{
+		Types: []string{"deb"}, URIs: []string{srv.URL + "/archive"}, Suites: []string{"calm"}, Components: []string{"main"},
+		SignedBy: armoured(t, pub.key),
+	}}, Options{Clock: clock.At(today)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{publisher: pub, protocol: p, store: openStore(t)}
+	s.restart()
+	return s
+}
+
+// restart begins a new session on the same store, which knows what was locked so far.
+func (s *session) restart() {
+	var lock *record.Lock
+	if s.recorder != nil {
+		lock = s.recorder.Lock()
+	}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	r := record.NewRecorder(s.store, record.Options{Lock: lock, Upstream: &record.Upstream{Transport: transport, Tries: 1}})
+	s.recorder = r
+	s.t.Cleanup(func() {
+		r.Close()
+		transport.CloseIdleConnections()
+	})
+}
+
+// fetch asks for the path name of the archive.
+func (s *session) fetch(name string) (record.Entry, error) {
+	req := httptest.NewRequest(http.MethodGet, "http://recorder/", nil)
+	req.URL.Path = "/archive/" + name
+	it, err := s.protocol.Item(req)
+	if err != nil {
+		return record.Entry{}, err
+	}
+	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
+	if blob != nil {
+		blob.Close()
+	}
+	return e, err
+}
+
+// blobs returns how many blobs the store has.
+func (s *session) blobs() int {
+	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return len(found)
+}

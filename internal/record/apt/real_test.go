@@ -1,0 +1,194 @@
+package apt
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// aptRoot returns a runner of apt-get with lists and caches of its own, whose only sources are text.
+func aptRoot(t *testing.T, text string) (dir string, run func(args ...string) (string, error)) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, d := range []string{"state/lists/partial", "cache/archives/partial", "work"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sources := filepath.Join(dir, "overland.sources")
+	if err := os.WriteFile(sources, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir, func(args ...string) (string, error) {
+		c := exec.CommandContext(t.Context(), "apt-get", append([]string{
+			"-q", "-o", "Dir::State=" + dir + "/state", "-o", "Dir::Cache=" + dir + "/cache",
+			"-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=/dev/null",
+			"-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "APT::Sandbox::User=root",
+			"-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT",
+		}, args...)...)
+		c.Dir = filepath.Join(dir, "work")
+		c.Env = append(os.Environ(), "LC_ALL=C", "http_proxy=", "no_proxy=*")
+		out, err := c.CombinedOutput()
+		return string(out), err
+	}
+}
+
+func openStore(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// serve returns the base URL of p behind k.
+func serve(t *testing.T, k record.Keeper, p record.Protocol) string {
+	t.Helper()
+	srv := httptest.NewServer(record.Handler(k, p))
+	t.Cleanup(srv.Close)
+	return srv.URL + "/" + p.Name()
+}
+
+func newRecorder(t *testing.T, s *store.Store) *record.Recorder {
+	t.Helper()
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	r := record.NewRecorder(s, record.Options{Upstream: &record.Upstream{Transport: transport, Tries: 1}})
+	t.Cleanup(func() {
+		r.Close()
+		transport.CloseIdleConnections()
+	})
+	return r
+}
+
+func debs(t *testing.T, dir string) map[string][]byte {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "work", "*.deb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string][]byte{}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[filepath.Base(p)] = b
+	}
+	return got
+}
+
+// TestAptGetIsRecordedAndReplayed takes the machine's own apt-get and the archives of the machine's own sources.
+func TestAptGetIsRecordedAndReplayed(t *testing.T) {
+	sources, err := MachineSources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(sources, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := openStore(t)
+	rec := newRecorder(t, s)
+	recorded, run := aptRoot(t, p.Sources(serve(t, rec, p)))
+	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
+		if out, err := run(args...); err != nil || strings.Contains(out, "\nErr:") || strings.Contains(out, "\nW:") {
+			t.Fatalf("apt-get %v: %v\n%s\n%v", args, err, out, rec.Problems())
+		}
+	}
+	lock := rec.Lock()
+	kinds := map[string]int{}
+	for _, e := range lock.Entries {
+		kinds[e.Proof.Kind]++
+		if e.Exists() && e.Proof.Value == "" {
+			t.Errorf("%s has no proof", e.Key)
+		}
+	}
+	if kinds[ProofKey] == 0 || kinds[ProofRelease] == 0 || kinds[ProofIndex] != 1 {
+		t.Errorf("proofs: %v", kinds)
+	}
+
+	// The lock goes through its text, and another apt with empty lists gets the same files from what is on disk.
+	var text bytes.Buffer
+	if err := lock.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	lock, err = record.ParseLock(&text, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep := record.NewReplayer(s, lock)
+	replayed, run := aptRoot(t, p.Sources(serve(t, rep, p)))
+	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
+		if out, err := run(args...); err != nil || strings.Contains(out, "\nErr:") {
+			t.Fatalf("replay apt-get %v: %v\n%s\n%v", args, err, out, rep.Misses())
+		}
+	}
+	if got, want := debs(t, replayed), debs(t, recorded); len(want) != 1 || !cmp.Equal(got, want) {
+		t.Errorf("recorded %d packages, replayed %d, or they differ", len(want), len(got))
+	}
+	if m := rep.Misses(); len(m) > 0 {
+		t.Errorf("misses: %v", m)
+	}
+	if out, err := run("download", "sl"); err == nil {
+		t.Errorf("a package that was never recorded was had:\n%s", out)
+	} else if len(rep.Misses()) != 1 {
+		t.Errorf("misses: %v", rep.Misses())
+	}
+}
+
+// TestThisMachinesKeysVerifyWhatItsSourcesSign asks each archive for its InRelease and alters it in one place.
+func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
+	sources, err := MachineSources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := New(sources, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	up := &record.Upstream{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	defer up.Transport.(*http.Transport).CloseIdleConnections()
+	seen := 0
+	for _, a := range p.archives {
+		for _, s := range a.suites {
+			f, err := up.Get(context.Background(), record.Item{Upstream: a.uri.JoinPath(s.dir, "InRelease").String()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(f.Body)
+			f.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			keys, err := p.keysOf(s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, signer, err := verifyInRelease(b, keys, p.now()); err != nil || len(signer) < 40 {
+				t.Errorf("%s: %v", s.dir, err)
+			}
+			i := bytes.Index(b, []byte("SHA256:")) + 20
+			b[i] ^= 1
+			if _, _, err := verifyInRelease(b, keys, p.now()); err == nil {
+				t.Errorf("%s: altered, and taken", s.dir)
+			}
+			seen++
+		}
+	}
+	if seen == 0 {
+		t.Fatal("no archive in this machine's sources")
+	}
+}
