@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/errs"
+	"overland/internal/record/session"
 )
 
 // Env is what one run of the program may touch besides the disk and the network.
@@ -49,6 +51,11 @@ func Run(ctx context.Context, env Env) int {
 	if ctx.Err() != nil {
 		// Whatever a room made of it, the person stopped it: a killed git or compiler reports something else.
 		err = errs.Hint(errs.Errorf(errs.Cancelled, "stopped"), "what was done so far is kept: run it again")
+	}
+	if exit := (*session.ExitError)(nil); errors.As(err, &exit) {
+		// The command has said why.
+		fmt.Fprintln(env.Stderr, explain(errs.Hint(err, "its own messages are above")))
+		return exit.Code
 	}
 	if errs.HintOf(err) == "" {
 		err = hinted(err, verb.CommandPath())

@@ -201,3 +201,8 @@ func Diff(a, b *Lock) []Change {
 func compare(a, b Entry) int {
 	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Key, b.Key))
 }
+
+// Holds reports whether l has an entry of protocol.
+func (l *Lock) Holds(protocol string) bool {
+	return slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.Protocol == protocol })
+}

@@ -86,3 +86,10 @@ func inOrder(m map[name]error) []error {
 	}
 	return list
 }
+
+// Forget empties what Misses returns: the command has not asked yet.
+func (r *Replayer) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.missed)
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/record"
+	"overland/internal/record/session"
+	"overland/internal/store"
+)
+
+// sessionOptions are the flags of the verbs that run a command.
+type sessionOptions struct {
+	lock          string
+	machineCaches bool
+}
+
+func (o *sessionOptions) flags(c *cobra.Command) *cobra.Command {
+	c.Flags().StringVar(&o.lock, "lock", "overland.lock", "the lock file")
+	c.Flags().BoolVar(&o.machineCaches, "machine-caches", false, "leave tools their own caches: what these hold is neither recorded nor proved")
+	c.Flags().SetInterspersed(false)
+	return c
+}
+
+func (a *app) record() *cobra.Command {
+	var o sessionOptions
+	return o.flags(&cobra.Command{
+		Use:   "record [flags] -- COMMAND…",
+		Short: "Run a command and lock everything that it fetches",
+		Long: "Runs COMMAND with empty caches and the recorder as its way to the network, and adds what it fetched to the lock\n" +
+			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
+			"What is locked already is served as it is and never replaced. Modules of Go come through the module proxy that\n" +
+			"go env names, everything else through an HTTP proxy with an authority made for this run.",
+		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...",
+		Args:    cobra.MinimumNArgs(1),
+		RunE:    func(c *cobra.Command, args []string) error { return a.runRecord(c.Context(), o, args) },
+	})
+}
+
+func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string) error {
+	s, err := a.session(o, command)
+	if err != nil {
+		return err
+	}
+	if s.Lock, err = readLock(o.lock); errors.Is(err, fs.ErrNotExist) {
+		s.Lock, err = &record.Lock{}, nil
+	}
+	if err != nil {
+		return err
+	}
+	res, err := session.Record(ctx, *s)
+	if err := a.judge(res, err); err != nil {
+		return err
+	}
+	if err := writeLock(o.lock, res.Lock); err != nil {
+		return err
+	}
+	a.note("%s: %s", o.lock, summary(res.Lock, record.Diff(s.Lock, res.Lock)))
+	return nil
+}
+
+// judge returns the error of a recording: content that changed or fails its proof is one even when the command went on.
+func (a *app) judge(res *session.Result, err error) error {
+	if res == nil {
+		return err
+	}
+	for _, p := range res.Problems {
+		if k := errs.KindOf(p); err == nil && (k == errs.Untrusted || k == errs.Conflict) {
+			err = errs.Hint(errs.Errorf(k, "%d requests failed; the lock stays as it was", len(res.Problems)), "the warnings above name them")
+		}
+		a.warn(p.Error())
+	}
+	return err
+}
+
+func (a *app) replay() *cobra.Command {
+	var o sessionOptions
+	return o.flags(&cobra.Command{
+		Use:   "replay [flags] -- COMMAND…",
+		Short: "Run a command again without a network, from what was recorded",
+		Long: "Runs COMMAND with empty caches in a network namespace of its own, where nothing but the recorder answers, and that\n" +
+			"only from the lock file and the depot. A request that was never recorded fails at once and is named; then the\n" +
+			"exit code is 5, otherwise the command's.",
+		Example: "overland replay -- go build ./...",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			_, err := a.runReplay(c.Context(), o, args)
+			return err
+		},
+	})
+}
+
+func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string) (*session.Result, error) {
+	s, err := a.session(o, command)
+	if err != nil {
+		return nil, err
+	}
+	if s.Lock, err = readLock(o.lock); err != nil {
+		return nil, err
+	}
+	res, err := session.Replay(ctx, *s)
+	if res == nil || len(res.Problems) == 0 {
+		return res, err
+	}
+	for _, p := range res.Problems {
+		a.warn(p.Error())
+	}
+	return nil, errs.Hint(errs.Errorf(errs.Unavailable, "%d requests were never recorded", len(res.Problems)),
+		"with a network: overland record -- %s …", command[0])
+}
+
+// inside is what replay starts in the network namespace.
+func (a *app) inside() *cobra.Command {
+	return &cobra.Command{
+		Use: session.Verb, Hidden: true, Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error { return session.Inside(c.Context(), args) },
+	}
+}
+
+// session returns what all sessions have in common.
+func (a *app) session(o sessionOptions, command []string) (*session.Options, error) {
+	home, err := a.dir()
+	if err != nil {
+		return nil, err
+	}
+	depot, err := store.Open(filepath.Join(home, "depot"), store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(o.lock)
+	return &session.Options{
+		Store: depot, LockFile: path, Dir: filepath.Join(home, "cache", "record"), Command: command, Environ: os.Environ(),
+		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, MachineCaches: o.machineCaches,
+	}, err
+}
+
+func readLock(path string) (*record.Lock, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.Hint(errs.E(errs.NotFound, err), "overland record -- COMMAND makes it")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	l, err := record.ParseLock(f, 0)
+	if err != nil {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "mend the line, or record again into another file")
+	}
+	return l, nil
+}
+
+func writeLock(path string, l *record.Lock) error {
+	const mode = 0o644
+	var disk fsx.FS
+	f, err := disk.Create(path, mode)
+	if err != nil {
+		return err
+	}
+	defer f.Discard()
+	if err := l.Write(f); err != nil {
+		return err
+	}
+	return f.Commit()
+}

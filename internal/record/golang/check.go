@@ -1,0 +1,140 @@
+package golang
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/mod/semver"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/dirhash"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// Kinds of proof.
+const (
+	ProofSum  = "go.sum" // the h1 hash of go.sum, as computed
+	ProofTree = "sumdb"  // the same, found in the checksum database
+)
+
+// Check implements record.Protocol.
+func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
+	if strings.HasPrefix(it.Key, "sumdb/") {
+		return record.Proof{}, checkDatabase(it.Key, body)
+	}
+	r, err := parse(it.Key)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	switch r.kind {
+	case "zip", "mod":
+		return p.prove(r, body)
+	case "list":
+		return record.Proof{}, checkList(body)
+	}
+	return record.Proof{}, checkInfo(r, body)
+}
+
+// prove returns the h1 hash of a module or of its go.mod.
+func (p *Protocol) prove(r request, body io.ReadSeeker) (record.Proof, error) {
+	hash, version := hashZip, r.module.Version
+	if r.kind == "mod" {
+		hash, version = hashMod, version+"/go.mod"
+	}
+	h, err := hash(r, body)
+	if err != nil {
+		return record.Proof{}, errs.E(errs.Untrusted, err)
+	}
+	proof := record.Proof{Kind: ProofSum, Value: h}
+	if p.check == nil || r.partial {
+		return proof, nil
+	}
+	lines, err := p.check.Lookup(r.module.Path, version)
+	want := r.module.Path + " " + version + " "
+	switch {
+	case errors.Is(err, sumdb.ErrSecurity):
+		return proof, errs.E(errs.Untrusted, fmt.Errorf("checksum database: %w", err))
+	case err != nil:
+		// Not reached, or not for this module (GONOSUMDB): the lock says that this proof is missing. The go command
+		// itself goes on only when go.sum has the hash.
+		return proof, nil
+	}
+	for _, line := range lines {
+		if got, ok := strings.CutPrefix(line, want); ok && strings.HasPrefix(got, "h1:") {
+			if got != h {
+				return proof, errs.Errorf(errs.Untrusted, "%s%s: the checksum database has %s", want, h, got)
+			}
+			proof.Kind = ProofTree
+		}
+	}
+	return proof, nil
+}
+
+func hashMod(_ request, body io.ReadSeeker) (string, error) {
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return "", err
+	}
+	return dirhash.Hash1([]string{"go.mod"}, func(string) (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(b)), nil
+	})
+}
+
+// hashZip returns the hash of a module's archive, whose files all lie below MODULE@VERSION/.
+func hashZip(r request, body io.ReadSeeker) (string, error) {
+	at, ok := body.(io.ReaderAt)
+	if !ok {
+		return "", errors.New("a module that cannot be read at an offset")
+	}
+	size, err := body.Seek(0, io.SeekEnd)
+	if err != nil {
+		return "", err
+	}
+	z, err := zip.NewReader(at, size)
+	if err != nil {
+		return "", fmt.Errorf("not a whole zip archive: %w", err)
+	}
+	prefix := r.module.Path + "@" + r.module.Version + "/"
+	files := map[string]*zip.File{}
+	names := make([]string, 0, len(z.File))
+	for _, f := range z.File {
+		if !strings.HasPrefix(f.Name, prefix) || files[f.Name] != nil {
+			return "", fmt.Errorf("file %q is not one file below %s", f.Name, prefix)
+		}
+		files[f.Name] = f
+		names = append(names, f.Name)
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
+}
+
+// checkList refuses what is not a list of versions.
+func checkList(body io.Reader) error {
+	lines := bufio.NewScanner(body)
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) > 0 && !semver.IsValid(f[0]) {
+			return errs.Errorf(errs.Untrusted, "not a list of versions: %q", f[0][:min(len(f[0]), 80)])
+		}
+	}
+	return errs.E(errs.Untrusted, lines.Err())
+}
+
+// checkInfo refuses what does not say which version it is about.
+func checkInfo(r request, body io.Reader) error {
+	var info struct{ Version string }
+	if err := json.NewDecoder(body).Decode(&info); err != nil {
+		return errs.Errorf(errs.Untrusted, "not the information about a version: %w", err)
+	}
+	if !semver.IsValid(info.Version) || r.kind == "info" && !r.partial && info.Version != r.module.Version {
+		return errs.Errorf(errs.Untrusted, "information about version %q", info.Version[:min(len(info.Version), 80)])
+	}
+	return nil
+}

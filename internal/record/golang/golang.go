@@ -1,0 +1,180 @@
+package golang
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// Name is the protocol's name in locks and URLs.
+const Name = "go"
+
+// Limits, in bytes; those of the go command where it has them.
+const (
+	zipLimit  = 500 << 20
+	modLimit  = 16 << 20
+	textLimit = 16 << 20
+	tileLimit = 1 << 20
+)
+
+// Protocol is the Go module proxy protocol with one machine's configuration. It is safe for concurrent use.
+type Protocol struct {
+	proxies []string
+	db      database
+	hasDB   bool
+	check   *sumdb.Client // nil: hashes are computed and not looked up
+	frozen  atomic.Pointer[tree]
+}
+
+// New returns the protocol with the proxies and the checksum database that e names; up fetches what the database is
+// asked for.
+func New(e Env, up *record.Upstream) (*Protocol, error) {
+	p := &Protocol{proxies: e.proxies()}
+	var err error
+	if p.db, p.hasDB, err = e.database(); err != nil {
+		return nil, err
+	}
+	if p.hasDB && p.db.key != "" && up != nil {
+		p.check = sumdb.NewClient(&remote{p: p, up: up, config: map[string][]byte{"key": []byte(p.db.key)}, cache: map[string][]byte{}})
+		p.check.SetGONOSUMDB(e.GONOSUMDB)
+	}
+	return p, nil
+}
+
+// Name implements record.Protocol.
+func (*Protocol) Name() string { return Name }
+
+// Item implements record.Protocol.
+func (p *Protocol) Item(r *http.Request) (record.Item, error) {
+	if r.Method == http.MethodPost {
+		return record.Item{}, errs.Errorf(errs.Invalid, "the module proxy protocol has no POST")
+	}
+	return p.item(strings.TrimPrefix(r.URL.Path, "/"))
+}
+
+func (p *Protocol) item(key string) (record.Item, error) {
+	it := record.Item{Protocol: Name, Key: key}
+	for _, proxy := range p.proxies {
+		it.Fallback = append(it.Fallback, proxy+"/"+key)
+	}
+	if rest, ok := strings.CutPrefix(key, "sumdb/"); ok {
+		db, path, _ := strings.Cut(rest, "/")
+		if !p.hasDB || db != p.db.name || !databasePath(path) {
+			return it, errs.Errorf(errs.Invalid, "%s is not the checksum database of this machine's GOSUMDB", db)
+		}
+		it.Mutable = path == "latest" || strings.HasPrefix(path, "lookup/")
+		it.Limit = tileLimit
+		it.Fallback = append(it.Fallback, p.db.url+"/"+path)
+	} else {
+		what, err := parse(key)
+		if err != nil {
+			return it, errs.E(errs.Invalid, err)
+		}
+		it.Mutable, it.Limit = what.mutable(), what.limit()
+	}
+	if len(it.Fallback) > 0 {
+		it.Upstream, it.Fallback = it.Fallback[0], it.Fallback[1:]
+	}
+	return it, nil
+}
+
+// databasePath reports whether a client of a checksum database asks for path.
+func databasePath(path string) bool {
+	kind, rest, _ := strings.Cut(path, "/")
+	switch kind {
+	case "supported", "latest":
+		return rest == ""
+	case "lookup", "tile":
+		return rest != "" && !strings.Contains(rest, "..") && strings.Trim(rest, keyLetters) == ""
+	}
+	return false
+}
+
+const keyLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/!@+"
+
+// request is what is asked of a proxy about a module.
+type request struct {
+	module  module.Version // Version is "" for the list and the latest
+	kind    string         // "list", "latest", "info", "mod", "zip"
+	partial bool           // the version is a branch, a commit or another query
+}
+
+// parse reads MODULE/@v/list, MODULE/@latest and MODULE/@v/VERSION.info, .mod, .zip.
+func parse(key string) (request, error) {
+	bad := errs.Errorf(errs.Invalid, "not a request of the module proxy protocol: %q", key[:min(len(key), 200)])
+	var r request
+	escaped, file, ok := strings.Cut(key, "/@v/")
+	if !ok {
+		if escaped, ok = strings.CutSuffix(key, "/@latest"); !ok {
+			return r, bad
+		}
+		r.kind = "latest"
+	}
+	var err error
+	if r.module.Path, err = module.UnescapePath(escaped); err != nil {
+		return r, err
+	}
+	switch {
+	case r.kind == "latest":
+		return r, nil
+	case file == "list":
+		r.kind = "list"
+		return r, nil
+	}
+	dot := strings.LastIndexByte(file, '.')
+	if dot <= 0 {
+		return r, bad
+	}
+	switch r.kind = file[dot+1:]; r.kind {
+	case "info", "mod", "zip":
+	default:
+		return r, bad
+	}
+	if r.module.Version, err = module.UnescapeVersion(file[:dot]); err != nil {
+		return r, err
+	}
+	r.partial = module.CanonicalVersion(r.module.Version) != r.module.Version
+	return r, nil
+}
+
+func (r request) mutable() bool { return r.kind == "list" || r.kind == "latest" || r.partial }
+
+func (r request) limit() int64 {
+	switch r.kind {
+	case "zip":
+		return zipLimit
+	case "mod":
+		return modLimit
+	}
+	return textLimit
+}
+
+// Freeze makes the session's tree of the checksum database the one that k holds, or gets: the first thing to do in a
+// session, before the go command asks. Without a database, or when it cannot be had, nothing is frozen.
+func (p *Protocol) Freeze(ctx context.Context, k record.Keeper) error {
+	if !p.hasDB {
+		return nil
+	}
+	it, err := p.item("sumdb/" + p.db.name + "/latest")
+	if err != nil {
+		return err
+	}
+	e, blob, err := k.Get(ctx, p, it)
+	if err != nil || !e.Exists() {
+		return err
+	}
+	defer blob.Close()
+	t, err := readTree(blob.File)
+	if err != nil {
+		return err
+	}
+	p.frozen.Store(&t)
+	return nil
+}

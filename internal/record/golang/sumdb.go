@@ -1,0 +1,171 @@
+package golang
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// tree is a signed tree head of a checksum database, as it came.
+type tree struct {
+	size int64
+	note []byte
+}
+
+func readTree(r io.Reader) (tree, error) {
+	b, err := io.ReadAll(io.LimitReader(r, tileLimit))
+	if err != nil {
+		return tree{}, err
+	}
+	return parseTree(b)
+}
+
+func parseTree(b []byte) (tree, error) {
+	text, _, ok := bytes.Cut(b, []byte("\n\n"))
+	if !ok {
+		return tree{}, errs.Errorf(errs.Untrusted, "not a signed tree")
+	}
+	t, err := tlog.ParseTree(append(bytes.Clone(text), '\n'))
+	if err != nil {
+		return tree{}, errs.E(errs.Untrusted, err)
+	}
+	return tree{t.N, b}, nil
+}
+
+// checkDatabase refuses what is not an answer of a checksum database. Who is meant to believe it checks its signature.
+func checkDatabase(key string, body io.ReadSeeker) error {
+	_, path, _ := strings.Cut(strings.TrimPrefix(key, "sumdb/"), "/")
+	kind, _, _ := strings.Cut(path, "/")
+	if kind == "supported" {
+		return nil
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	switch kind {
+	case "latest":
+		_, err = parseTree(b)
+	case "lookup":
+		_, _, _, err = parseLookup(b)
+	case "tile":
+		if len(b) == 0 || !strings.HasPrefix(path, "tile/8/data/") && len(b)%tlog.HashSize != 0 {
+			err = fmt.Errorf("a tile of %d bytes", len(b))
+		}
+	}
+	return errs.E(errs.Untrusted, err)
+}
+
+// parseLookup splits the answer to a lookup into the record with its number, as it stands, and the tree.
+func parseLookup(b []byte) (id int64, rec []byte, t tree, err error) {
+	id, _, rest, err := tlog.ParseRecord(b)
+	if err != nil {
+		return 0, nil, tree{}, errs.E(errs.Untrusted, err)
+	}
+	t, err = parseTree(rest)
+	return id, b[:len(b)-len(rest)], t, err
+}
+
+// Serve implements record.Protocol: a lookup gets the session's tree in place of the one that it came with.
+func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+	frozen := p.frozen.Load()
+	if frozen == nil || !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {
+		return body, e.MediaType, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(body, tileLimit))
+	if err != nil {
+		return nil, "", err
+	}
+	id, rec, _, err := parseLookup(b)
+	if err != nil {
+		return nil, "", err
+	}
+	if id < frozen.size { // else it is younger than the tree
+		b = append(bytes.Clone(rec), frozen.note...)
+	}
+	return bytes.NewReader(b), e.MediaType, nil
+}
+
+// remote is what the client of the checksum database, which judges what is recorded, needs: the same sources, and a
+// memory of its own.
+type remote struct {
+	p  *Protocol
+	up *record.Upstream
+
+	mu     sync.Mutex
+	config map[string][]byte
+	cache  map[string][]byte
+}
+
+// ReadRemote implements sumdb.ClientOps.
+func (r *remote) ReadRemote(path string) ([]byte, error) {
+	it, err := r.p.item("sumdb/" + r.p.db.name + path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := r.up.Get(context.Background(), it)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(f.Body)
+	t := r.p.frozen.Load()
+	if err != nil || t == nil || !strings.HasPrefix(path, "/lookup/") {
+		return b, err
+	}
+	if id, rec, _, err := parseLookup(b); err == nil && id < t.size {
+		return append(bytes.Clone(rec), t.note...), nil
+	}
+	return b, nil
+}
+
+// ReadConfig implements sumdb.ClientOps.
+func (r *remote) ReadConfig(file string) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.config[file], nil
+}
+
+// WriteConfig implements sumdb.ClientOps.
+func (r *remote) WriteConfig(file string, old, latest []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !bytes.Equal(r.config[file], old) {
+		return sumdb.ErrWriteConflict
+	}
+	r.config[file] = latest
+	return nil
+}
+
+// ReadCache implements sumdb.ClientOps.
+func (r *remote) ReadCache(file string) ([]byte, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b, ok := r.cache[file]; ok {
+		return b, nil
+	}
+	return nil, errs.Errorf(errs.NotFound, "%s %s", http.StatusText(http.StatusNotFound), file)
+}
+
+// WriteCache implements sumdb.ClientOps.
+func (r *remote) WriteCache(file string, data []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.cache[file] = data
+}
+
+// Log implements sumdb.ClientOps; what it says is in the errors too.
+func (*remote) Log(string) {}
+
+// SecurityError implements sumdb.ClientOps; Lookup returns sumdb.ErrSecurity then.
+func (*remote) SecurityError(string) {}

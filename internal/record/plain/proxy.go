@@ -1,0 +1,171 @@
+package plain
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"overland/internal/record"
+)
+
+// handshake is how long a client may take over its TLS handshake and the head of a request.
+const handshake = time.Minute
+
+// Proxy serves plain URLs from k to clients that use it as their HTTP proxy; what is asked of the proxy itself goes to
+// Next.
+type Proxy struct {
+	keeper record.Keeper
+	ca     *Authority
+	next   http.Handler
+
+	inner *http.Server // speaks to clients inside of their CONNECT tunnels
+	conns *queue
+	done  chan struct{}
+}
+
+// NewProxy returns a proxy whose https certificates are ca's. The caller closes it.
+func NewProxy(k record.Keeper, ca *Authority, next http.Handler) *Proxy {
+	p := &Proxy{keeper: k, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
+	p.inner = &http.Server{
+		Handler:           http.HandlerFunc(p.tunneled),
+		ReadHeaderTimeout: handshake,
+		ErrorLog:          log.New(io.Discard, "", 0), // a client that does not believe the authority says so itself
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				if h, ok := t.NetConn().(*tunnel); ok {
+					return context.WithValue(ctx, hostKey{}, h.host)
+				}
+			}
+			return ctx
+		},
+	}
+	go func() {
+		defer close(p.done)
+		_ = p.inner.Serve(p.conns) // ends with Close
+	}()
+	return p
+}
+
+// Close ends every tunnel.
+func (p *Proxy) Close() error {
+	err := p.inner.Close()
+	<-p.done
+	return err
+}
+
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.Method == http.MethodConnect:
+		p.connect(w, r)
+	case r.URL.IsAbs():
+		p.answer(w, r)
+	default:
+		p.next.ServeHTTP(w, r)
+	}
+}
+
+func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost:
+	default:
+		http.Error(w, "overland: only GET, HEAD and POST are recorded", http.StatusMethodNotAllowed)
+		return
+	}
+	it, err := Protocol{}.Item(r)
+	if err != nil {
+		http.Error(w, "overland: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	record.Answer(w, r, p.keeper, Protocol{}, it, "")
+}
+
+// connect takes the connection over and speaks TLS on it in the origin's place.
+func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
+	host, _, err := net.SplitHostPort(r.Host)
+	h, ok := w.(http.Hijacker)
+	if err != nil || host == "" || !ok {
+		http.Error(w, "overland: CONNECT HOST:PORT", http.StatusBadRequest)
+		return
+	}
+	conn, buf, err := h.Hijack()
+	if err != nil {
+		return
+	}
+	if _, err := io.WriteString(conn, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		_ = conn.Close()
+		return
+	}
+	config := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return p.ca.certificate(strings.ToLower(host))
+		},
+	}
+	p.conns.add(tls.Server(&tunnel{conn, buf.Reader, r.Host}, config))
+}
+
+// tunneled serves a request that came through a tunnel.
+func (p *Proxy) tunneled(w http.ResponseWriter, r *http.Request) {
+	host, ok := r.Context().Value(hostKey{}).(string)
+	if !ok {
+		http.Error(w, "overland: not a tunnel", http.StatusBadRequest)
+		return
+	}
+	r.URL.Scheme, r.URL.Host = "https", host
+	p.answer(w, r)
+}
+
+type hostKey struct{}
+
+// tunnel is a client's connection after CONNECT, with what was read of it already.
+type tunnel struct {
+	net.Conn
+	buf  *bufio.Reader
+	host string // HOST:PORT
+}
+
+func (t *tunnel) Read(p []byte) (int, error) { return t.buf.Read(p) }
+
+// queue is a listener of connections that came another way.
+type queue struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newQueue() *queue { return &queue{conns: make(chan net.Conn), closed: make(chan struct{})} }
+
+func (q *queue) add(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.closed:
+		_ = c.Close()
+	}
+}
+
+// Accept implements net.Listener.
+func (q *queue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close implements net.Listener.
+func (q *queue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+// Addr implements net.Listener.
+func (q *queue) Addr() net.Addr { return &net.UnixAddr{Name: "tunnel", Net: "unix"} }

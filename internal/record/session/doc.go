@@ -1,0 +1,15 @@
+// Package session runs a command with the recorder as its only way to the network.
+//
+// Record: the command's environment points go, and through the proxy variables everything else, at a listener of this
+// process. Replay: the same, in a network namespace of the command's own, in which only that listener exists:
+//
+//	this process ──starts──▶ itself as "inside", in a new network namespace (and user namespace, when not root)
+//	             ◀─socket──  a listening socket made in there, on the loopback interface
+//	             ──socket─▶  the environment, with that listener's address
+//	                         inside becomes the command; this process answers on the socket
+//
+// Both give the command caches of its own, empty, always at the same place for one lock: what a tool's cache holds
+// already would be missing in the lock, and a compiler may write the place into what it makes.
+//
+// Callers: cli. Failure guarded: a replay that works only because the network, or a warm cache, was there.
+package session

@@ -1,0 +1,83 @@
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// environ returns the command's environment: everything that fetches is pointed at the listener at addr.
+func (s *session) environ(addr string) []string {
+	base := "http://" + addr
+	set := map[string]string{
+		"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1", // what the command itself serves
+		"ALL_PROXY": "", "all_proxy": "",
+	}
+	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
+		set[name] = base
+	}
+	for _, name := range []string{
+		"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO",
+		"NODE_EXTRA_CA_CERTS", "npm_config_cafile",
+	} {
+		set[name] = s.ca
+	}
+	if rc := s.wgetrc(); rc != "" {
+		set["WGETRC"] = rc
+	}
+	if s.golang != nil {
+		set["GOPROXY"] = base + "/go"
+	}
+	if !s.o.MachineCaches {
+		s.ownCaches(set)
+	}
+	return merge(s.o.Environ, set)
+}
+
+// ownCaches points tools at caches that are empty. GOPATH is one: it holds the last tree of the checksum database.
+func (s *session) ownCaches(set map[string]string) {
+	set["npm_config_cache"] = filepath.Join(s.caches, "npm")
+	set["PIP_CACHE_DIR"] = filepath.Join(s.caches, "pip")
+	if s.golang != nil {
+		set["GOPATH"] = filepath.Join(s.caches, "go")
+		set["GOMODCACHE"] = filepath.Join(s.caches, "go", "pkg", "mod")
+		set["GOBIN"] = s.goEnv.GOBIN
+		if first := filepath.SplitList(s.goEnv.GOPATH); s.goEnv.GOBIN == "" && len(first) > 0 {
+			set["GOBIN"] = filepath.Join(first[0], "bin") // go install goes where it always did
+		}
+	}
+}
+
+// wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns
+// the file; "" when that cannot be done.
+func (s *session) wgetrc() string {
+	old := os.Getenv("WGETRC")
+	if old == "" {
+		old = filepath.Join(os.Getenv("HOME"), ".wgetrc")
+	}
+	b, err := os.ReadFile(old)
+	if err != nil {
+		b = nil
+	}
+	path := filepath.Join(s.caches, "wgetrc")
+	const mode = 0o600
+	if os.WriteFile(path, append(b, []byte("\nca_certificate = "+s.ca+"\n")...), mode) != nil {
+		return ""
+	}
+	return path
+}
+
+// merge returns environ with set in place of what had the same names.
+func merge(environ []string, set map[string]string) []string {
+	out := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		k, _, _ := strings.Cut(kv, "=")
+		_, ours := set[k]
+		return ours
+	})
+	for k, v := range set {
+		out = append(out, k+"="+v)
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,212 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/record"
+	"overland/internal/record/golang"
+	"overland/internal/record/plain"
+	"overland/internal/store"
+)
+
+// Options says what to run and where things are.
+type Options struct {
+	Store         *store.Store
+	Lock          *record.Lock // what is locked already; nil = nothing
+	LockFile      string       // its absolute path: it names the caches
+	Dir           string       // for caches; made when it is missing
+	Command       []string
+	Environ       []string // the command's, before what a session adds
+	Stdin         io.Reader
+	Stdout        io.Writer
+	Stderr        io.Writer
+	MachineCaches bool // leave the tools their own caches: what these hold is not recorded
+	Upstream      *record.Upstream
+}
+
+// ExitError is a command that ended with another code than 0.
+type ExitError struct {
+	Command string
+	Code    int
+}
+
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("%s ended with exit code %d", e.Command, e.Code)
+}
+
+// Result is what a session has seen.
+type Result struct {
+	Lock     *record.Lock // Record: the old and the new entries; Replay: those that were asked for
+	Problems []error      // requests that could not be answered
+}
+
+// shutdown is how long a command that was told to stop may take.
+const shutdown = 10 * time.Second
+
+// Record runs the command and returns the lock of what it fetched. An error of the command is an *ExitError.
+func Record(ctx context.Context, o Options) (*Result, error) {
+	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock})
+	defer r.Close()
+	s, err := open(ctx, o, r)
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if s.golang != nil {
+		// A database that cannot be reached now is the go command's to judge: it may not need it.
+		_ = s.golang.Freeze(ctx, r)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	stop := s.serve(l)
+	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
+	cmd.Env = s.environ(l.Addr().String())
+	err = o.run(cmd)
+	stop()
+	return &Result{Lock: r.Lock(), Problems: r.Problems()}, err
+}
+
+// run runs cmd on the caller's streams.
+func (o *Options) run(cmd *exec.Cmd) error {
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = shutdown
+	return o.explain(cmd.Run())
+}
+
+func (o *Options) explain(err error) error {
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return &ExitError{o.Command[0], max(exit.ExitCode(), 1)}
+	case errors.Is(err, exec.ErrNotFound):
+		return errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
+	}
+	return err
+}
+
+// session is one run.
+type session struct {
+	o      Options
+	keeper record.Keeper
+	golang *golang.Protocol // nil without a go command
+	goEnv  golang.Env
+	proxy  *plain.Proxy
+	lock   *fsx.Lock
+	caches string // the session's own
+	ca     string // the authority's certificate, a file
+}
+
+// open prepares everything but the listener. The caller closes the session.
+func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err error) {
+	if len(o.Command) == 0 {
+		return nil, errs.Errorf(errs.Invalid, "no command to run")
+	}
+	const idDigits, mode = 16, 0o700
+	s := &session{o: o, keeper: k, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
+	if err := os.MkdirAll(o.Dir, mode); err != nil {
+		return nil, err
+	}
+	if s.lock, err = fsx.TryLock(s.caches + ".lock"); err != nil {
+		if errors.Is(err, fsx.ErrLocked) {
+			return nil, errs.Hint(errs.E(errs.Conflict, err), "another session works on the same lock: wait for it")
+		}
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if err := removeAll(s.caches); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(s.caches, mode); err != nil {
+		return nil, err
+	}
+	protocols, err := s.protocols(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ca, err := plain.NewAuthority()
+	if err != nil {
+		return nil, err
+	}
+	s.ca = filepath.Join(s.caches, "ca.pem")
+	const file = 0o600
+	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
+		return nil, err
+	}
+	s.proxy = plain.NewProxy(k, ca, record.Handler(k, protocols...))
+	return s, nil
+}
+
+// protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for.
+func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
+	var list []record.Protocol
+	if _, err := exec.LookPath("go"); err == nil {
+		if s.goEnv, err = golang.ReadEnv(ctx, ""); err != nil {
+			return nil, err
+		}
+		up := s.o.Upstream
+		if up == nil {
+			up = &record.Upstream{}
+		}
+		if s.golang, err = golang.New(s.goEnv, up); err != nil {
+			return nil, err
+		}
+		list = append(list, s.golang)
+	}
+	return list, nil
+}
+
+// serve answers on l until the returned function is called.
+func (s *session) serve(l net.Listener) (stop func()) {
+	const head = time.Minute
+	srv := &http.Server{Handler: s.proxy, ReadHeaderTimeout: head}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(l) // ends with Close
+	}()
+	return func() {
+		_ = srv.Close()
+		<-done
+	}
+}
+
+func (s *session) close() {
+	if s.proxy != nil {
+		_ = s.proxy.Close()
+	}
+	// What stays behind is removed by the next session of the same lock.
+	_ = removeAll(s.caches)
+	s.lock.Unlock()
+}
+
+// removeAll removes dir, also directories without write permission, as the go command leaves them.
+func removeAll(dir string) error {
+	const mode = 0o700
+	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(path, mode)
+		}
+		return nil
+	})
+	return os.RemoveAll(dir)
+}
