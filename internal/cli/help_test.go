@@ -150,6 +150,8 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		}
 	}
 	switch verb {
+	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
+		must("record", "--", "go", "mod", "download")
 	case "overland key new":
 		removeKey(t, env, "alice")
 	case "overland trust add-signer", "overland trust remove-signer":

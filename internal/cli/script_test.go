@@ -15,9 +15,13 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"overland/internal/clock"
+	"overland/internal/record/session"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == session.Verb {
+		os.Exit(mainAt()) // a replay of a test starts its own program
+	}
 	testscript.Main(m, map[string]func(){"overland": func() { os.Exit(mainAt()) }})
 }
 
@@ -46,7 +50,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:         func(e *testscript.Env) error { return prepare(e, cache, modules) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"commit": commit, "exits": exits, "flip": flip,
+			"commit": commit, "exits": exits, "flip": flip, "spoil": spoil,
 		},
 	})
 }
@@ -143,4 +147,23 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	b[(at+len(b))%len(b)] ^= 1
 	const mode = 0o644
 	ts.Check(os.WriteFile(path, b, mode))
+}
+
+// spoil changes the largest blob of the depot.
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: spoil")
+	}
+	list, err := filepath.Glob(filepath.Join(ts.Getenv("OVERLAND_HOME"), "depot", "blobs", "sha256", "*"))
+	ts.Check(err)
+	var largest string
+	var most int64
+	for _, path := range list {
+		if info, err := os.Stat(path); err == nil && info.Size() > most {
+			largest, most = path, info.Size()
+		}
+	}
+	const mode = 0o644
+	ts.Check(os.Chmod(largest, mode))
+	flip(ts, false, []string{largest, "-1"})
 }

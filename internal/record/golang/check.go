@@ -57,25 +57,30 @@ func (p *Protocol) prove(r request, body io.ReadSeeker) (record.Proof, error) {
 	if p.check == nil || r.partial {
 		return proof, nil
 	}
-	lines, err := p.check.Lookup(r.module.Path, version)
-	want := r.module.Path + " " + version + " "
-	switch {
-	case errors.Is(err, sumdb.ErrSecurity):
-		return proof, errs.E(errs.Untrusted, fmt.Errorf("checksum database: %w", err))
-	case err != nil:
-		// Not reached, or not for this module (GONOSUMDB): the lock says that this proof is missing. The go command
-		// itself goes on only when go.sum has the hash.
-		return proof, nil
+	inTree, err := p.inTree(r.module.Path, version, h)
+	if inTree {
+		proof.Kind = ProofTree
+	}
+	return proof, err
+}
+
+// inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one. When it cannot be
+// reached, or is not asked for this module (GONOSUMDB), the answer is no: the lock then says that this proof is missing,
+// and the go command goes on only when its go.sum has the hash.
+func (p *Protocol) inTree(path, version, h string) (bool, error) {
+	lines, err := p.check.Lookup(path, version)
+	if errors.Is(err, sumdb.ErrSecurity) {
+		return false, errs.E(errs.Untrusted, fmt.Errorf("checksum database: %w", err))
 	}
 	for _, line := range lines {
-		if got, ok := strings.CutPrefix(line, want); ok && strings.HasPrefix(got, "h1:") {
-			if got != h {
-				return proof, errs.Errorf(errs.Untrusted, "%s%s: the checksum database has %s", want, h, got)
+		if got, ok := strings.CutPrefix(line, path+" "+version+" h1:"); ok {
+			if "h1:"+got != h {
+				return false, errs.Errorf(errs.Untrusted, "%s %s is %s: the checksum database has h1:%s", path, version, h, got)
 			}
-			proof.Kind = ProofTree
+			return true, nil
 		}
 	}
-	return proof, nil
+	return false, nil
 }
 
 func hashMod(_ request, body io.ReadSeeker) (string, error) {
@@ -105,9 +110,13 @@ func hashZip(r request, body io.ReadSeeker) (string, error) {
 	prefix := r.module.Path + "@" + r.module.Version + "/"
 	files := map[string]*zip.File{}
 	names := make([]string, 0, len(z.File))
+	var unpacked uint64
 	for _, f := range z.File {
 		if !strings.HasPrefix(f.Name, prefix) || files[f.Name] != nil {
 			return "", fmt.Errorf("file %q is not one file below %s", f.Name, prefix)
+		}
+		if unpacked += f.UncompressedSize64; f.UncompressedSize64 > zipLimit || unpacked > zipLimit {
+			return "", fmt.Errorf("more than %d bytes unpacked", zipLimit)
 		}
 		files[f.Name] = f
 		names = append(names, f.Name)

@@ -28,6 +28,9 @@ func (s *session) environ(addr string) []string {
 	}
 	if s.golang != nil {
 		set["GOPROXY"] = base + "/go"
+		if strings.Contains(s.goEnv.GOPROXY, "direct") {
+			set["GOPROXY"] += ",direct" // as on the machine: a version control system, through the HTTP proxy
+		}
 	}
 	if !s.o.MachineCaches {
 		s.ownCaches(set)

@@ -149,7 +149,7 @@ func Inside(ctx context.Context, command []string) error {
 	}
 	path, err := exec.LookPath(command[0])
 	if err != nil {
-		return errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
+		return errs.E(errs.NotFound, err)
 	}
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
@@ -177,7 +177,7 @@ func loopback() error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd) //nolint:errcheck // nothing was written to it
+	defer unix.Close(fd)
 	r, err := unix.NewIfreq("lo")
 	if err != nil {
 		return err

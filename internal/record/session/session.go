@@ -94,8 +94,6 @@ func (o *Options) explain(err error) error {
 	switch {
 	case errors.As(err, &exit):
 		return &ExitError{o.Command[0], max(exit.ExitCode(), 1)}
-	case errors.Is(err, exec.ErrNotFound):
-		return errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	return err
 }
@@ -116,6 +114,9 @@ type session struct {
 func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err error) {
 	if len(o.Command) == 0 {
 		return nil, errs.Errorf(errs.Invalid, "no command to run")
+	}
+	if _, err := exec.LookPath(o.Command[0]); err != nil {
+		return nil, errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	const idDigits, mode = 16, 0o700
 	s := &session{o: o, keeper: k, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}

@@ -1,0 +1,418 @@
+package golang
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb"
+	"golang.org/x/mod/sumdb/note"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const goMod = "module example.org/dep\n\ngo 1.20\n"
+
+// upstream is a module proxy with one module, and its checksum database below /sumdb/db.example/.
+type upstream struct {
+	*httptest.Server
+	key string // of the database
+
+	mu    sync.Mutex
+	files map[string]string
+	fault map[string]func(http.ResponseWriter, *http.Request, string)
+	asked map[string]int
+}
+
+func newUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u := &upstream{
+		files: map[string]string{
+			"example.org/dep/@v/list":        "v1.0.0\n",
+			"example.org/dep/@v/v1.0.0.info": `{"Version":"v1.0.0","Time":"2026-01-01T00:00:00Z"}`,
+			"example.org/dep/@v/v1.0.0.mod":  goMod,
+			"example.org/dep/@v/v1.0.0.zip":  moduleZip(t, "example.org/dep@v1.0.0/"),
+		},
+		fault: map[string]func(http.ResponseWriter, *http.Request, string){},
+		asked: map[string]int{},
+	}
+	secret, public, err := note.GenerateKey(nil, "db.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.key = public
+	db := sumdb.NewServer(sumdb.NewTestServer(secret, u.goSum))
+	mux := http.NewServeMux()
+	mux.HandleFunc("/sumdb/db.example/supported", func(http.ResponseWriter, *http.Request) {})
+	for _, path := range sumdb.ServerPaths {
+		mux.Handle("/sumdb/db.example"+path, http.StripPrefix("/sumdb/db.example", db))
+	}
+	mux.HandleFunc("/", u.serve)
+	u.Server = httptest.NewServer(mux)
+	t.Cleanup(u.Close)
+	return u
+}
+
+// goSum returns what the database says of a module: what the files are when it is first asked.
+func (u *upstream) goSum(path, version string) ([]byte, error) {
+	p := &Protocol{}
+	var b bytes.Buffer
+	for kind, suffix := range map[string]string{"zip": "", "mod": "/go.mod"} {
+		body, ok := u.files[path+"/@v/"+version+"."+kind]
+		if !ok {
+			return nil, os.ErrNotExist
+		}
+		r := request{kind: kind, module: module.Version{Path: path, Version: version}}
+		proof, err := p.prove(r, strings.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		fmt.Fprintf(&b, "%s %s%s %s\n", path, version, suffix, proof.Value)
+	}
+	return b.Bytes(), nil
+}
+
+func (u *upstream) serve(w http.ResponseWriter, r *http.Request) {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	u.mu.Lock()
+	body, ok := u.files[path]
+	fault := u.fault[path]
+	u.asked[path]++
+	u.mu.Unlock()
+	switch {
+	case fault != nil:
+		fault(w, r, body)
+	case ok:
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func moduleZip(t *testing.T, prefix string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, text := range map[string]string{"go.mod": goMod, "dep.go": "package dep\n\n// Word is one.\nconst Word = \"dep\"\n"} {
+		f, err := z.Create(prefix + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// lab is a recorder before an upstream, and what the real go command needs to use it.
+type lab struct {
+	store    *store.Store
+	recorder *record.Recorder
+	protocol *Protocol
+	sumdb    string // GOSUMDB
+}
+
+func (u *upstream) env() Env { return Env{GOPROXY: u.URL + ",direct", GOSUMDB: u.key} }
+
+func newLab(t *testing.T, e Env) *lab {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	t.Cleanup(tr.CloseIdleConnections)
+	up := &record.Upstream{Transport: tr, Wait: time.Millisecond}
+	p, err := New(e, up)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{store: s, recorder: record.NewRecorder(s, record.Options{Upstream: up}), protocol: p, sumdb: e.GOSUMDB}
+	t.Cleanup(l.recorder.Close)
+	if err := p.Freeze(t.Context(), l.recorder); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// download runs go mod download against k with an empty cache.
+func (l *lab) download(t *testing.T, k record.Keeper, args ...string) (string, error) {
+	t.Helper()
+	srv := httptest.NewServer(record.Handler(k, l.protocol))
+	defer srv.Close()
+	gopath := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"mod", "download", "-modcacherw", "-json"}, args...)...)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "GOPROXY="+srv.URL+"/go", "GOSUMDB="+l.sumdb, "GOPATH="+gopath, "GOFLAGS=",
+		"GOMODCACHE="+filepath.Join(gopath, "pkg", "mod"), "GONOSUMDB=", "GOPRIVATE=", "GOTOOLCHAIN=local")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
+	u := newUpstream(t)
+	l := newLab(t, u.env())
+	if out, err := l.download(t, l.recorder, "example.org/dep@latest"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lock := l.recorder.Lock()
+	for _, want := range []string{"list", "v1.0.0.info", "v1.0.0.mod", "v1.0.0.zip"} {
+		e, ok := lock.Find(Name, "example.org/dep/@v/"+want)
+		if !ok {
+			t.Errorf("%s is not locked", want)
+		}
+		if module := strings.HasSuffix(want, "mod") || strings.HasSuffix(want, "zip"); module && e.Proof.Kind != ProofTree {
+			t.Errorf("%s has the proof %v", want, e.Proof)
+		}
+		if e.Mutable != (want == "list") {
+			t.Errorf("%s: mutable %v", want, e.Mutable)
+		}
+	}
+	if _, ok := lock.Find(Name, "sumdb/db.example/lookup/example.org/dep@v1.0.0"); !ok {
+		t.Error("the lookup is not locked")
+	}
+	u.Close()
+	replay := record.NewReplayer(l.store, lock)
+	if out, err := l.download(t, replay, "example.org/dep@latest"); err != nil {
+		t.Errorf("%v\n%s\n%v", err, out, replay.Misses())
+	}
+	out, err := l.download(t, replay, "example.org/dep@v1.0.1")
+	if err == nil || !strings.Contains(out, "never recorded: go example.org/dep/@v/v1.0.1.info") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if bad := record.Verify(t.Context(), l.store, lock, &Protocol{}); len(bad) != 0 {
+		t.Error(bad)
+	}
+}
+
+// TestAReplayDoesNotDependOnTheTreesGrowth records two modules with the database growing in between.
+func TestAReplayDoesNotDependOnTheTreesGrowth(t *testing.T) {
+	u := newUpstream(t)
+	for _, name := range []string{"a", "b", "c"} {
+		path := "example.org/" + name
+		mod := "module " + path + "\n"
+		u.files[path+"/@v/v1.0.0.info"] = `{"Version":"v1.0.0"}`
+		u.files[path+"/@v/v1.0.0.mod"] = mod
+		u.files[path+"/@v/v1.0.0.zip"] = moduleZip(t, path+"@v1.0.0/")
+	}
+	first := newLab(t, u.env()) // so that the database knows them
+	if out, err := first.download(t, first.recorder, "example.org/a@v1.0.0", "example.org/b@v1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	l := newLab(t, u.env())
+	if out, err := l.download(t, l.recorder, "example.org/a@v1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := first.download(t, first.recorder, "example.org/c@v1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if out, err := l.download(t, l.recorder, "example.org/b@v1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	u.Close()
+	replay := record.NewReplayer(l.store, l.recorder.Lock())
+	for _, args := range [][]string{{"example.org/b@v1.0.0"}, {"example.org/a@v1.0.0"}} {
+		if out, err := l.download(t, replay, args...); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+}
+
+func TestMisbehavingProxies(t *testing.T) {
+	const file = "example.org/dep/@v/v1.0.0.zip"
+	other := moduleZip(t, "example.org/dep@v9.0.0/")
+	for what, c := range map[string]struct {
+		fault func(w http.ResponseWriter, r *http.Request, body string)
+		says  string // "" = it succeeds all the same
+	}{
+		"a web page": {func(w http.ResponseWriter, _ *http.Request, _ string) {
+			w.Header().Set("Content-Type", "application/zip")
+			_, _ = io.WriteString(w, "<!doctype html><title>log in</title>")
+		}, "a web page"},
+		"a length that is too small": {func(w http.ResponseWriter, _ *http.Request, body string) {
+			w.Header().Set("Content-Length", "100")
+			_, _ = io.WriteString(w, body[:100])
+		}, "not a whole zip"},
+		"a length that is too large": {func(w http.ResponseWriter, _ *http.Request, body string) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(body)+10))
+			_, _ = io.WriteString(w, body)
+		}, "broke off"},
+		"another module": {func(w http.ResponseWriter, _ *http.Request, _ string) { _, _ = io.WriteString(w, other) }, "is not one file below"},
+		"cut and resumed": {func(w http.ResponseWriter, r *http.Request, body string) {
+			w.Header().Set("Etag", `"1"`)
+			if r.Header.Get("Range") != "" {
+				http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+				return
+			}
+			w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+			_, _ = io.WriteString(w, body[:200])
+		}, ""},
+	} {
+		t.Run(what, func(t *testing.T) {
+			u := newUpstream(t)
+			u.fault[file] = c.fault
+			l := newLab(t, u.env())
+			out, err := l.download(t, l.recorder, "example.org/dep@v1.0.0")
+			_, locked := l.recorder.Lock().Find(Name, file)
+			if ok := c.says == ""; ok != (err == nil) || ok != locked || !strings.Contains(out, c.says) {
+				t.Errorf("locked %v, %v\n%s", locked, err, out)
+			}
+		})
+	}
+}
+
+// TestAnotherModuleThanTheDatabaseKnows is a proxy that serves changed content, well formed.
+func TestAnotherModuleThanTheDatabaseKnows(t *testing.T) {
+	u := newUpstream(t)
+	first := newLab(t, u.env())
+	if out, err := first.download(t, first.recorder, "example.org/dep@v1.0.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	u.files["example.org/dep/@v/v1.0.0.mod"] = goMod + "// changed\n"
+	l := newLab(t, u.env())
+	it, err := l.protocol.item("example.org/dep/@v/v1.0.0.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = l.recorder.Get(t.Context(), l.protocol, it)
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") {
+		t.Errorf("error %v", err)
+	}
+	if l.recorder.Lock().Holds("none") || len(l.recorder.Problems()) != 1 {
+		t.Errorf("problems %v", l.recorder.Problems())
+	}
+}
+
+// TestTheMachinesOwnProxy asks the proxy and the checksum database that the machine is configured for.
+func TestTheMachinesOwnProxy(t *testing.T) {
+	e, err := ReadEnv(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLab(t, e)
+	if out, err := l.download(t, l.recorder, "golang.org/x/sync@v0.18.0"); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	entry, ok := l.recorder.Lock().Find(Name, "golang.org/x/sync/@v/v0.18.0.zip")
+	if want := "h1:kr88TuHDroi+UVf+0hZnirlk8o8T+4MrK6mr60WkH/I="; !ok || entry.Proof.Value != want {
+		t.Errorf("locked %v, proof %v, want %s", ok, entry.Proof, want)
+	}
+}
+
+func TestItems(t *testing.T) {
+	p, err := New(Env{GOPROXY: "https://one.example/x/|https://two.example,direct", GOSUMDB: "db.example"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := p.item("github.com/!burnt!sushi/toml/@v/v1.0.0.zip")
+	want := []string{"https://one.example/x/github.com/!burnt!sushi/toml/@v/v1.0.0.zip", "https://two.example/github.com/!burnt!sushi/toml/@v/v1.0.0.zip"}
+	if err != nil || !slices.Equal(append([]string{it.Upstream}, it.Fallback...), want) || it.Mutable {
+		t.Errorf("%+v, %v", it, err)
+	}
+	for key, mutable := range map[string]bool{
+		"golang.org/toolchain/@v/v0.0.1-go1.26.0.linux-amd64.zip": false,
+		"example.org/a/@v/list":                                   true,
+		"example.org/a/@latest":                                   true,
+		"example.org/a/@v/main.info":                              true,
+		"example.org/a/@v/v1.info":                                true,
+		"sumdb/db.example/tile/8/0/x001/234.p/5":                  false,
+		"sumdb/db.example/lookup/example.org/a@v1.0.0":            true,
+	} {
+		if it, err := p.item(key); err != nil || it.Mutable != mutable {
+			t.Errorf("%s: mutable %v, %v", key, it.Mutable, err)
+		}
+	}
+	for _, key := range []string{
+		"", "x", "example.org/a/@v/", "example.org/a/@v/v1.0.0", "example.org/a/@v/v1.0.0.exe", "example.org/../a/@v/list", "Example.org/a/@v/list",
+		"example.org/a/@v/../x.zip", "sumdb/other.example/latest", "sumdb/db.example/../latest", "sumdb/db.example/tile/../..", "sumdb/db.example/",
+	} {
+		if _, err := p.item(key); errs.KindOf(err) != errs.Invalid || err == nil {
+			t.Errorf("%q: error %v", key, err)
+		}
+	}
+}
+
+func TestKeysComeFromTheToolchain(t *testing.T) {
+	e, err := ReadEnv(context.Background(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.GOSUMDB, _ = defaultDatabase(e.GOROOT)
+	db, on, err := e.database()
+	if _, keyErr := note.NewVerifier(db.key); errors.Join(err, keyErr) != nil || !on || !strings.HasPrefix(db.key, db.name+"+") {
+		t.Errorf("%+v, %v, %v %v", db, on, err, keyErr)
+	}
+	for _, off := range []string{"", "off"} {
+		if _, on, err := (Env{GOSUMDB: off}).database(); on || err != nil {
+			t.Errorf("%q: %v %v", off, on, err)
+		}
+	}
+	if _, _, err := (Env{GOSUMDB: "a+b+c"}).database(); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("error %v", err)
+	}
+}
+
+// defaultDatabase returns the first name that the toolchain has a key for.
+func defaultDatabase(goroot string) (string, error) {
+	b, err := os.ReadFile(filepath.Join(goroot, "src", "cmd", "go", "internal", "modfetch", "key.go"))
+	_, s, _ := strings.Cut(string(b), "{\n\t\"")
+	name, _, _ := strings.Cut(s, `"`)
+	return name, err
+}
+
+func FuzzItem(f *testing.F) {
+	for key := range maps.Keys(map[string]bool{"example.org/a/@v/v1.0.0.zip": true, "sumdb/db.example/lookup/a@v1": true}) {
+		f.Add(key)
+	}
+	p := &Protocol{proxies: []string{"https://one.example"}, hasDB: true, db: database{name: "db.example", url: "https://db.example"}}
+	f.Fuzz(func(t *testing.T, key string) {
+		it, err := p.item(key)
+		if err == nil && (it.Key != key || strings.Contains(key, "/../") || !strings.HasPrefix(it.Upstream, "https://one.example/")) {
+			t.Errorf("%q: %+v", key, it)
+		}
+	})
+}
+
+func FuzzParseLookup(f *testing.F) {
+	f.Add([]byte("1\nexample.org/a v1.0.0 h1:x\n\ngo.sum database tree\n2\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— db x\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		id, rec, tree, err := parseLookup(b)
+		if err == nil && (id < 0 || tree.size < 0 || !bytes.HasPrefix(b, rec)) {
+			t.Errorf("%q: %d %q %+v", b, id, rec, tree)
+		}
+	})
+}
+
+func FuzzHashZip(f *testing.F) {
+	f.Add([]byte("PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
+	r := request{kind: "zip", module: module.Version{Path: "example.org/a", Version: "v1.0.0"}}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if h, err := hashZip(r, bytes.NewReader(b)); err == nil && !strings.HasPrefix(h, "h1:") {
+			t.Errorf("hash %q", h)
+		}
+	})
+}

@@ -1,0 +1,125 @@
+package record
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+func write(t interface{ Fatal(args ...any) }, l *Lock) string {
+	var b bytes.Buffer
+	if err := l.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestALockIsOneText(t *testing.T) {
+	entry := rapid.Custom(func(t *rapid.T) Entry {
+		e := Entry{
+			Protocol: rapid.SampledFrom([]string{"go", "npm", "url"}).Draw(t, "protocol"),
+			Key:      rapid.StringMatching(`[ -~é<>&]{1,30}`).Draw(t, "key"),
+			Status:   rapid.SampledFrom([]int{200, 404, 410}).Draw(t, "status"),
+			Mutable:  rapid.Bool().Draw(t, "mutable"),
+		}
+		if e.Exists() {
+			e.Blob, e.Size = digest.Of([]byte(e.Key)), rapid.Int64Range(0, 1<<40).Draw(t, "size")
+			e.MediaType, e.Proof = "text/plain", Proof{"go.sum", rapid.String().Draw(t, "proof")}
+		}
+		return e
+	})
+	rapid.Check(t, func(t *rapid.T) {
+		list := rapid.SliceOfNDistinct(entry, 0, 9, func(e Entry) name { return name{e.Protocol, e.Key} }).Draw(t, "entries")
+		text := write(t, &Lock{Entries: list})
+		back, err := ParseLock(strings.NewReader(text), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again := write(t, back); again != text {
+			t.Fatalf("%q, then %q", text, again)
+		}
+		for _, e := range list {
+			if got, ok := back.Find(e.Protocol, e.Key); !ok || got != e {
+				t.Fatal(cmp.Diff(e, got))
+			}
+		}
+		if d := Diff(back, back); len(d) != 0 {
+			t.Fatal(d)
+		}
+		if d := Diff(&Lock{}, back); len(d) != len(list) {
+			t.Fatal(d)
+		}
+	})
+}
+
+func TestBadLocks(t *testing.T) {
+	blob := string(digest.Of(nil))
+	good := `{"protocol":"go","key":"k","blob":"` + blob + `"}`
+	if _, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{
+		"empty":         "",
+		"another file":  "module x\n",
+		"version":       "overland.lock 2\n",
+		"twice":         "overland.lock 1\n" + good + "\n" + good + "\n",
+		"unknown key":   "overland.lock 1\n" + `{"protocol":"go","key":"k","blob":"` + blob + `","x":1}`,
+		"no protocol":   "overland.lock 1\n" + `{"key":"k","blob":"` + blob + `"}`,
+		"control":       "overland.lock 1\n" + `{"protocol":"go","key":"a\nb","blob":"` + blob + `"}`,
+		"digest":        "overland.lock 1\n" + `{"protocol":"go","key":"k","blob":"sha256:../../x"}`,
+		"no blob":       "overland.lock 1\n" + `{"protocol":"go","key":"k"}`,
+		"blob of none":  "overland.lock 1\n" + `{"protocol":"go","key":"k","status":404,"blob":"` + blob + `"}`,
+		"status":        "overland.lock 1\n" + `{"protocol":"go","key":"k","status":500}`,
+		"negative":      "overland.lock 1\n" + `{"protocol":"go","key":"k","size":-1,"blob":"` + blob + `"}`,
+		"two on a line": "overland.lock 1\n" + good + good,
+		"conflict":      "overland.lock 1\n<<<<<<< HEAD\n" + good + "\n",
+		"long line":     "overland.lock 1\n" + `{"protocol":"go","key":"` + strings.Repeat("k", lineLimit) + `"}`,
+	} {
+		if _, err := ParseLock(strings.NewReader(text), 0); errs.KindOf(err) != errs.Invalid || err == nil {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	if _, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"), 40); errs.KindOf(err) != errs.Invalid || err == nil {
+		t.Errorf("over the limit: error %v", err)
+	}
+}
+
+func TestDiffNamesWhatMoved(t *testing.T) {
+	a := &Lock{Entries: []Entry{{Protocol: "go", Key: "a"}, {Protocol: "go", Key: "b", Size: 1}}}
+	b := &Lock{Entries: []Entry{{Protocol: "go", Key: "b", Size: 2}, {Protocol: "npm", Key: "a"}}}
+	var got []string
+	for _, c := range Diff(a, b) {
+		switch {
+		case c.Old == nil:
+			got = append(got, "+"+c.New.Protocol+c.New.Key)
+		case c.New == nil:
+			got = append(got, "-"+c.Old.Protocol+c.Old.Key)
+		default:
+			got = append(got, "~"+c.New.Protocol+c.New.Key)
+		}
+	}
+	if d := cmp.Diff([]string{"-goa", "~gob", "+npma"}, got); d != "" {
+		t.Error(d)
+	}
+}
+
+func FuzzParseLock(f *testing.F) {
+	f.Add([]byte("overland.lock 1\n" + `{"protocol":"go","key":"k","blob":"` + string(digest.Of(nil)) + `","proof":{"kind":"go.sum","value":"h1:x"}}` + "\n"))
+	f.Add([]byte("overland.lock 1\n" + `{"protocol":"go","key":"k","status":404}` + "\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := ParseLock(bytes.NewReader(b), 1<<20)
+		if err != nil {
+			return
+		}
+		text := write(t, l)
+		if _, err := ParseLock(strings.NewReader(text), 0); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}

@@ -1,0 +1,97 @@
+package record
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// files is a protocol without rules: what is asked for is a file of an origin. Content that starts with "bad" fails its
+// proof.
+type files struct{ origin string }
+
+func (files) Name() string { return "files" }
+
+func (f files) Item(r *http.Request) (Item, error) {
+	key := strings.TrimPrefix(r.URL.Path, "/")
+	if key == "" {
+		return Item{}, errs.Errorf(errs.Invalid, "no name")
+	}
+	return f.item(key), nil
+}
+
+func (f files) item(key string) Item {
+	return Item{Protocol: "files", Key: key, Upstream: f.origin + "/" + key, Limit: 1 << 20}
+}
+
+func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (Proof, error) {
+	head := make([]byte, 3)
+	if _, err := io.ReadFull(body, head); err == nil && string(head) == "bad" {
+		return Proof{}, errs.Errorf(errs.Untrusted, "bad content")
+	}
+	return Proof{Kind: "files", Value: "fine"}, nil
+}
+
+func (files) Serve(_ Item, e Entry, body io.Reader, _ string) (io.Reader, string, error) {
+	return body, e.MediaType, nil
+}
+
+// origin is a server with one behaviour for each path, and a count of what it was asked.
+type origin struct {
+	*httptest.Server
+	asked atomic.Int64
+}
+
+func newOrigin(t *testing.T, h http.HandlerFunc) *origin {
+	t.Helper()
+	o := &origin{}
+	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o.asked.Add(1)
+		h(w, r)
+	}))
+	t.Cleanup(o.Close)
+	return o
+}
+
+// quick is an Upstream that does not wait long.
+func quick(t *testing.T) *Upstream {
+	t.Helper()
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &Upstream{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
+}
+
+func newStore(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// blobs returns how many blobs s has.
+func blobs(t *testing.T, s *store.Store) int {
+	t.Helper()
+	list, err := os.ReadDir(s.Dir() + "/blobs/sha256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
+var content = bytes.Repeat([]byte("0123456789abcdef"), 4096)

@@ -1,0 +1,210 @@
+package record
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	res, err := tr.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	s, p := newStore(t), files{o.URL}
+	r := NewRecorder(s, Options{Upstream: quick(t)})
+	defer r.Close()
+	srv := httptest.NewServer(Handler(r, p))
+	defer srv.Close()
+	for path, want := range map[string]int{"fine": 200, "none": 404, "gone": 410, "html": 503, "denied": 403, "": 400} {
+		if code, _ := get(t, srv.URL+"/files/"+path); code != want {
+			t.Errorf("%q: status %d, want %d", path, code, want)
+		}
+	}
+	if code, _ := get(t, srv.URL+"/other/fine"); code != http.StatusNotFound {
+		t.Errorf("another protocol: status %d", code)
+	}
+	if n := blobs(t, s); n != 1 {
+		t.Errorf("%d blobs, want 1: an error was stored", n)
+	}
+	if list := r.Problems(); len(list) != 2 || !strings.Contains(list[0].Error(), "denied") {
+		t.Errorf("problems %v", list)
+	}
+	l := r.Lock()
+	if len(l.Entries) != 3 {
+		t.Fatalf("lock %v", l.Entries)
+	}
+
+	o.Close()
+	replay := NewReplayer(s, l)
+	srv2 := httptest.NewServer(Handler(replay, p))
+	defer srv2.Close()
+	if code, body := get(t, srv2.URL+"/files/fine"); code != http.StatusOK || body != string(content) {
+		t.Errorf("status %d, %d bytes", code, len(body))
+	}
+	if code, _ := get(t, srv2.URL+"/files/gone"); code != http.StatusGone {
+		t.Errorf("status %d", code)
+	}
+	code, body := get(t, srv2.URL+"/files/html")
+	if code != http.StatusFailedDependency || !strings.Contains(body, "never recorded: files html") {
+		t.Errorf("status %d: %s", code, body)
+	}
+	miss := (*MissError)(nil)
+	if list := replay.Misses(); len(list) != 1 || !errors.As(list[0], &miss) || miss.Key != "html" {
+		t.Errorf("misses %v", list)
+	}
+	if used := replay.Used(); len(used.Entries) != 2 || used.Entries[1].Key != "gone" {
+		t.Errorf("used %v", used.Entries)
+	}
+	if bad := Verify(t.Context(), s, l, p); len(bad) != 0 {
+		t.Error(bad)
+	}
+}
+
+func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
+	body := "one"
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	s, p := newStore(t), files{o.URL}
+	first := NewRecorder(s, Options{Upstream: quick(t)})
+	defer first.Close()
+	if _, b, err := first.Get(t.Context(), p, p.item("x")); err != nil {
+		t.Fatal(err)
+	} else {
+		b.Close()
+	}
+	body = "two"
+
+	// The depot has it: the origin is not asked.
+	second := NewRecorder(s, Options{Upstream: quick(t), Lock: first.Lock()})
+	defer second.Close()
+	_, b, err := second.Get(t.Context(), p, p.item("x"))
+	if err != nil || o.asked.Load() != 1 {
+		t.Fatalf("%v, asked %d times", err, o.asked.Load())
+	}
+	b.Close()
+
+	// The depot has lost it, and the origin has something else.
+	third := NewRecorder(newStore(t), Options{Upstream: quick(t), Lock: first.Lock()})
+	defer third.Close()
+	_, _, err = third.Get(t.Context(), p, p.item("x"))
+	changed := (*ChangedError)(nil)
+	if !errors.As(err, &changed) || errs.KindOf(err) != errs.Conflict {
+		t.Fatalf("error %v", err)
+	}
+	for _, d := range []digest.Digest{digest.Of([]byte("one")), digest.Of([]byte("two"))} {
+		if !strings.Contains(err.Error(), string(d)) {
+			t.Errorf("%v does not name %s", err, d)
+		}
+	}
+	if e, ok := third.Lock().Find("files", "x"); !ok || e.Blob != digest.Of([]byte("one")) {
+		t.Errorf("lock has %v", e)
+	}
+}
+
+func TestWhatFailsItsProofIsNotStored(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "bad thing") })
+	s, p := newStore(t), files{o.URL}
+	r := NewRecorder(s, Options{Upstream: quick(t)})
+	defer r.Close()
+	if _, _, err := r.Get(t.Context(), p, p.item("x")); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("error %v", err)
+	}
+	if n := blobs(t, s); n != 0 {
+		t.Errorf("%d blobs", n)
+	}
+}
+
+func TestManyClientsOneTransfer(t *testing.T) {
+	const clients = 500
+	var arrived sync.WaitGroup
+	arrived.Add(clients)
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		arrived.Wait()
+		_, _ = w.Write(content)
+	})
+	s, p := newStore(t), files{o.URL}
+	r := NewRecorder(s, Options{Upstream: quick(t)})
+	defer r.Close()
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			arrived.Done()
+			_, b, err := r.Get(t.Context(), p, p.item("x"))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer b.Close()
+			if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, content) {
+				t.Errorf("%d bytes, %v", len(got), err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := o.asked.Load(); n != 1 {
+		t.Errorf("the origin was asked %d times", n)
+	}
+}
+
+func TestAClientThatLeavesDoesNotEndTheOthers(t *testing.T) {
+	asked, go2 := make(chan struct{}), make(chan struct{})
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		close(asked)
+		<-go2
+		_, _ = w.Write(content)
+	})
+	p := files{o.URL}
+	r := NewRecorder(newStore(t), Options{Upstream: quick(t)})
+	defer r.Close()
+	ctx, leave := context.WithCancel(t.Context())
+	first, second := make(chan error, 1), make(chan error, 1)
+	ask := func(ctx context.Context, c chan<- error) {
+		_, b, err := r.Get(ctx, p, p.item("x"))
+		if err == nil {
+			b.Close()
+		}
+		c <- err
+	}
+	go ask(ctx, first)
+	<-asked
+	go ask(t.Context(), second)
+	for waiting := 0; waiting < 2; {
+		r.mu.Lock()
+		waiting = r.calls[name{"files", "x"}].waiters
+		r.mu.Unlock()
+	}
+	leave()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	close(go2)
+	if err := <-second; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,175 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// misbehave answers as its path says.
+func misbehave(w http.ResponseWriter, r *http.Request, n int64) {
+	h := w.Header()
+	switch strings.TrimPrefix(r.URL.Path, "/") {
+	case "fine":
+		_, _ = w.Write(content)
+	case "html":
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<p>please log in")
+	case "disguised":
+		h.Set("Content-Type", "application/zip")
+		_, _ = io.WriteString(w, "\n<!DOCTYPE html><title>portal</title>")
+	case "short":
+		h.Set("Content-Length", strconv.Itoa(len(content)+1))
+		_, _ = w.Write(content)
+	case "long":
+		_, _ = w.Write(bytes.Repeat([]byte{1}, 1<<20+1))
+	case "claims":
+		h.Set("Content-Length", strconv.Itoa(1<<40))
+	case "500 then fine":
+		if n < 3 {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(content)
+	case "500":
+		w.WriteHeader(http.StatusInternalServerError)
+	case "loop":
+		http.Redirect(w, r, "/loop", http.StatusFound)
+	case "moved":
+		http.Redirect(w, r, "/fine", http.StatusFound)
+	case "cut":
+		h.Set("Etag", `"v1"`)
+		from := 0
+		if s, ok := strings.CutPrefix(r.Header.Get("Range"), "bytes="); ok && r.Header.Get("If-Range") == `"v1"` {
+			from, _ = strconv.Atoi(strings.TrimSuffix(s, "-"))
+			h.Set("Content-Range", "bytes "+strconv.Itoa(from)+"-"+strconv.Itoa(len(content)-1)+"/"+strconv.Itoa(len(content)))
+		}
+		h.Set("Content-Length", strconv.Itoa(len(content)-from))
+		if from > 0 {
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		const piece = 20_000
+		_, _ = w.Write(content[from:min(from+piece, len(content))])
+	case "wrong range":
+		h.Set("Etag", `"v1"`)
+		h.Set("Content-Length", strconv.Itoa(len(content)))
+		if r.Header.Get("Range") != "" {
+			h.Set("Content-Range", "bytes 0-1/2")
+			h.Set("Content-Length", "2")
+			w.WriteHeader(http.StatusPartialContent)
+		}
+		_, _ = w.Write(content[:2])
+	case "denied":
+		w.WriteHeader(http.StatusForbidden)
+	case "gone":
+		w.WriteHeader(http.StatusGone)
+	case "silent":
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func TestUpstream(t *testing.T) {
+	for _, c := range []struct {
+		path  string
+		kind  errs.Kind // Internal: it succeeds
+		asked int64
+		says  string
+	}{
+		{"fine", errs.Internal, 1, ""},
+		{"500 then fine", errs.Internal, 3, ""},
+		{"cut", errs.Internal, 4, ""},
+		{"moved", errs.Internal, 2, ""},
+		{"html", errs.Unavailable, 1, "a web page"},
+		{"disguised", errs.Unavailable, 1, "a web page"},
+		{"short", errs.Unavailable, 0, "broke off"},
+		{"long", errs.Unavailable, 1, "more than the limit"},
+		{"claims", errs.Unavailable, 1, "more than the limit"},
+		{"500", errs.Unavailable, DefaultTries, "answered 500"},
+		{"loop", errs.Unavailable, 11, "redirects"},
+		{"wrong range", errs.Unavailable, 2, "Content-Range"},
+		{"denied", errs.Denied, 1, "answered 403"},
+		{"gone", errs.NotFound, 1, "answered 410"},
+		{"none", errs.NotFound, 1, "answered 404"},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			var o *origin
+			o = newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, o.asked.Load()) })
+			up := quick(t)
+			f, err := up.Get(t.Context(), files{o.URL}.item(c.path))
+			if got := o.asked.Load(); c.asked != 0 && got != c.asked {
+				t.Errorf("asked %d times, want %d", got, c.asked)
+			}
+			if left, _ := os.ReadDir(up.Dir); len(left) != 0 {
+				t.Errorf("%d temporary files stay behind", len(left))
+			}
+			if c.kind != errs.Internal {
+				if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("error %v (%v), want %v with %q", err, errs.KindOf(err), c.kind, c.says)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if got, err := io.ReadAll(f.Body); err != nil || !bytes.Equal(got, content) || f.Size != int64(len(content)) {
+				t.Errorf("%d bytes, size %d, %v", len(got), f.Size, err)
+			}
+		})
+	}
+}
+
+func TestASilentUpstreamIsLeft(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	up := quick(t)
+	up.Stall, up.Tries = 50*time.Millisecond, 2
+	_, err := up.Get(t.Context(), files{o.URL}.item("silent"))
+	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), "went silent") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
+	tr := &transfer{url: "https://example.org/x", u: &Upstream{}}
+	from, _ := http.NewRequest(http.MethodGet, "https://example.org/x", nil)
+	to, _ := http.NewRequest(http.MethodGet, "http://example.org/x", nil)
+	if err := tr.client().CheckRedirect(to, []*http.Request{from}); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestTheNextUpstreamIsAskedWhenThereIsNoSuchThing(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	it := files{o.URL}.item("none")
+	it.Fallback = []string{o.URL + "/gone", o.URL + "/fine", o.URL + "/500"}
+	f, err := quick(t).Get(t.Context(), it)
+	if err != nil || f.URL != o.URL+"/fine" {
+		t.Fatalf("%v, %v", f, err)
+	}
+	f.Close()
+	it.Fallback = it.Fallback[:1]
+	if _, err = quick(t).Get(t.Context(), it); !errors.As(err, new(*StatusError)) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzRangeStart(f *testing.F) {
+	f.Add("bytes 5-9/10")
+	f.Add("bytes */10")
+	f.Fuzz(func(t *testing.T, s string) {
+		if n, ok := rangeStart(s); ok && (n < 0 || !strings.HasPrefix(s, "bytes ")) {
+			t.Errorf("%q: %d", s, n)
+		}
+	})
+}
