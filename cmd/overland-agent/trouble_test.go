@@ -111,7 +111,11 @@ func TestAgentThatHangs(t *testing.T) {
 	process := n.mustServe(v1)
 	pid := n.status(0).PID
 	n.sh(0, "kill", "-STOP", strconv.Itoa(pid))
-	n.until("another agent runs", func(st status) bool { return st.Running && st.PID != pid })
+	st := n.until("another agent runs", func(st status) bool { return st.Running && st.PID != pid })
+	n.sh(0, "kill", "-KILL", strconv.Itoa(st.PID))
+	if out := n.sh(0, "sh", first, "install"); !strings.Contains(out, "unchanged") { // while it is away
+		t.Errorf("install printed:\n%s", out)
+	}
 	if again := n.mustServe(v1); again != process {
 		t.Errorf("the service was restarted: process %s → %s", process, again)
 	}

@@ -119,6 +119,14 @@ func answers(ctx context.Context, dir string) bool {
 
 // installRunning hands the source to the agent that runs.
 func installRunning(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) (agent.Report, error) {
+	// A supervised agent may just have ended, and be back in a moment.
+	for until := time.Now().Add(startTimeout); !answers(ctx, c.dir) && time.Now().Before(until); {
+		select {
+		case <-ctx.Done():
+			return agent.Report{}, ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 	e.say("the running agent takes %s", name)
 	r, err := agent.CallProgress(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o}, e.progress())
 	if r.Report != nil {
