@@ -18,28 +18,18 @@ import (
 	"overland/internal/store"
 )
 
-// aptRoot returns a runner of apt-get with lists and caches of its own, whose only sources are text.
-func aptRoot(t *testing.T, text string) (dir string, run func(args ...string) (string, error)) {
+// newApt returns a runner of the machine's apt-get, set up to go through base, and the folder it works in.
+func newApt(t *testing.T, p *Protocol, base string) (work string, run func(args ...string) (string, error)) {
 	t.Helper()
-	dir = t.TempDir()
-	for _, d := range []string{"state/lists/partial", "cache/archives/partial", "work"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	sources := filepath.Join(dir, "overland.sources")
-	if err := os.WriteFile(sources, []byte(text), 0o644); err != nil {
+	env, err := p.Setup(t.TempDir(), base)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return dir, func(args ...string) (string, error) {
-		c := exec.CommandContext(t.Context(), "apt-get", append([]string{
-			"-q", "-o", "Dir::State=" + dir + "/state", "-o", "Dir::Cache=" + dir + "/cache",
-			"-o", "Dir::Etc::sourcelist=" + sources, "-o", "Dir::Etc::sourceparts=/dev/null",
-			"-o", "Dir::State::status=/var/lib/dpkg/status", "-o", "APT::Sandbox::User=root",
-			"-o", "Acquire::Retries=0", "-o", "Acquire::http::Proxy=DIRECT",
-		}, args...)...)
-		c.Dir = filepath.Join(dir, "work")
-		c.Env = append(os.Environ(), "LC_ALL=C", "http_proxy=", "no_proxy=*")
+	work = t.TempDir()
+	return work, func(args ...string) (string, error) {
+		c := exec.CommandContext(t.Context(), "apt-get", append([]string{"-q"}, args...)...)
+		c.Dir = work
+		c.Env = append(append(os.Environ(), env...), "LC_ALL=C", "http_proxy=http://127.0.0.1:1")
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
@@ -75,7 +65,7 @@ func newRecorder(t *testing.T, s *store.Store) *record.Recorder {
 
 func debs(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(dir, "work", "*.deb"))
+	paths, err := filepath.Glob(filepath.Join(dir, "*.deb"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +92,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	}
 	s := openStore(t)
 	rec := newRecorder(t, s)
-	recorded, run := aptRoot(t, p.Sources(serve(t, rec, p)))
+	recorded, run := newApt(t, p, serve(t, rec, p))
 	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
 		if out, err := run(args...); err != nil || strings.Contains(out, "\nErr:") || strings.Contains(out, "\nW:") {
 			t.Fatalf("apt-get %v: %v\n%s\n%v", args, err, out, rec.Problems())
@@ -130,7 +120,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	rep := record.NewReplayer(s, lock)
-	replayed, run := aptRoot(t, p.Sources(serve(t, rep, p)))
+	replayed, run := newApt(t, p, serve(t, rep, p))
 	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
 		if out, err := run(args...); err != nil || strings.Contains(out, "\nErr:") {
 			t.Fatalf("replay apt-get %v: %v\n%s\n%v", args, err, out, rep.Misses())
