@@ -149,6 +149,9 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 			t.Fatalf("%v: %s", args, msg)
 		}
 	}
+	if strings.HasPrefix(verb, "overland netcache ") {
+		newNetcache(t, env)
+	}
 	switch verb {
 	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
 		must("record", "--", "go", "mod", "download")

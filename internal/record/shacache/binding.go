@@ -37,8 +37,14 @@ func Binding(key string, e Entry) Bound {
 		if bound, _ := s["key"].(string); bound != key {
 			return Mismatch
 		}
-		return Matches
+		// Old clients do not read the statement: what they read must not say otherwise.
+		return max(Matches, hint(key, e))
 	}
+	return hint(key, e)
+}
+
+// hint is Binding by what old clients put into metadata.
+func hint(key string, e Entry) Bound {
 	if rest, ok := strings.CutPrefix(key, "pypi:"); ok {
 		return basename(rest, e.Text("basename"))
 	}
@@ -99,4 +105,15 @@ func CheckBinding(key string, e Entry, unbound bool) error {
 		}
 	}
 	return nil
+}
+
+// Platform returns, in one spelling, what the metadata of e say of the platform that its blob is for; "{}" for nothing.
+func Platform(e Entry) string {
+	about := map[string]any{}
+	for _, name := range []string{"multiarch", "machine", "os", "arch", "goarm", "libc", "libc_min", "march"} {
+		if v, ok := e.Fields[name]; ok {
+			about[name] = v
+		}
+	}
+	return string(canonical(nil, about))
 }

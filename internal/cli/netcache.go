@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/errs"
+	"overland/internal/record/shacache"
+	"overland/internal/record/shacache/client"
+)
+
+func (a *app) netcache() *cobra.Command {
+	return group("netcache", "Use a SlapOS network cache", a.netcacheUpload(), a.netcacheDownload(), a.netcacheList(), a.netcacheKey())
+}
+
+// netcacheOptions are the flags that the verbs of the network cache have in common.
+type netcacheOptions struct {
+	config, key, url string
+	binary           bool
+	sha1, unbound    bool
+	mutable          bool
+}
+
+func (o *netcacheOptions) flags(c *cobra.Command, reads bool) {
+	f := c.Flags()
+	f.StringVarP(&o.config, "config", "c", "slapos.cfg", "configuration with a section [networkcache]")
+	f.StringVarP(&o.key, "key", "k", "", "key of the entry")
+	f.StringVarP(&o.url, "url", "u", "", "URL that the file is from, in place of a key")
+	f.BoolVar(&o.binary, "binary", false, "the binary cache: the URL is that of a software release")
+	if reads {
+		f.BoolVar(&o.sha1, "sha1", false, "believe the SHA-1 signatures of signature-certificate-list too")
+		f.BoolVar(&o.unbound, "unbound", false, "with --sha1: also for entries that do not say which key they belong to")
+	} else {
+		f.BoolVar(&o.mutable, "mutable", false, "upload what a branch or \"latest\" had today, for good")
+	}
+}
+
+// open returns the client, the key, and the metadata field that the URL is in.
+func (o *netcacheOptions) open(a *app) (c *client.Client, config shacache.Config, field string, err error) {
+	if o.key != "" && o.url != "" {
+		return nil, config, "", usage("a key and a URL: which of them")
+	}
+	config, err = readNetcacheConfig(o.config)
+	if err != nil {
+		return nil, config, "", err
+	}
+	field = "url"
+	if o.url != "" {
+		o.key = shacache.URLKey(o.url)
+		if o.binary {
+			o.key, field = shacache.MD5(o.url), "software_url"
+		}
+	}
+	c, err = client.New(config, client.Options{Binary: o.binary, SHA1: o.sha1, Unbound: o.unbound, Clock: a.Clock, State: a.netcacheState()})
+	if err != nil {
+		return nil, config, "", err
+	}
+	a.warn(c.Warnings()...)
+	return c, config, field, nil
+}
+
+// netcacheState returns where the newest entries seen are remembered; "" without a site directory.
+func (a *app) netcacheState() string {
+	dir, err := a.dir()
+	if err != nil {
+		return ""
+	}
+	return dir + "/netcache-seen"
+}
+
+func readNetcacheConfig(path string) (shacache.Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return shacache.Config{}, errs.Hint(errs.E(errs.Invalid, err), "-c FILE: a configuration with a section [networkcache]")
+	}
+	defer f.Close()
+	c, err := shacache.ParseConfig(f)
+	if err != nil && errs.HintOf(err) == "" {
+		err = errs.Hint(err, "docs/format/shacache.md lists the options of %s", path)
+	}
+	return c, err
+}
+
+// blocked returns an error when the URL is on a blacklist of the binary cache.
+func blocked(list shacache.Prefixes, url, option string) error {
+	if prefix, ok := list.Match(url); ok && url != "" {
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list %s", url, option), "take %s off that list", prefix)
+	}
+	return nil
+}
+
+func parseFilters(args []string) (list []shacache.Filter, err error) {
+	for _, arg := range args {
+		f, err := shacache.ParseFilter(arg)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, f)
+	}
+	return list, nil
+}
+
+// parseFields reads NAME=VALUE arguments; a value that is a JSON list, object, string or word is one.
+func parseFields(fields map[string]any, args []string) error {
+	for _, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok || name == "" {
+			return errs.Hint(usage("%q is no metadata", arg), "NAME=VALUE")
+		}
+		fields[name] = shacache.ParseValue(value)
+	}
+	return nil
+}

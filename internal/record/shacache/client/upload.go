@@ -1,0 +1,144 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha512"
+	"encoding/hex"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record/shacache"
+)
+
+// Uploaded says what an upload did.
+type Uploaded struct {
+	Name  string // sha512
+	Size  int64
+	Sent  bool // false: the cache had the bytes already
+	Entry shacache.Entry
+}
+
+// Upload stores the bytes of file, from its start, and, unless key is "", an entry for them under key with the metadata
+// fields, signed with every private key that is configured. An entry that does not belong to key is refused here
+// (errs.Invalid), as is one without fields or a signer.
+func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fields map[string]any) (Uploaded, error) {
+	if err := n.uploadable(key, fields); err != nil {
+		return Uploaded{}, err
+	}
+	up, sum, err := hashed(file)
+	if err != nil {
+		return up, err
+	}
+	if up.Sent, err = n.send(ctx, file, up); err != nil || key == "" {
+		return up, err
+	}
+	if up.Entry, err = n.entry(up, sum, key, fields); err != nil {
+		return up, err
+	}
+	b := shacache.EncodeEntry(up.Entry)
+	resp, err := n.putKey.do(ctx, http.MethodPut, key, bytes.NewReader(b), int64(len(b)), http.Header{"Content-Type": {"application/json"}})
+	if err != nil {
+		return up, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		return up, refused(resp)
+	}
+	return up, nil
+}
+
+func (n *Client) uploadable(key string, fields map[string]any) error {
+	if err := n.put.configured("upload-cache-url"); err != nil || key == "" {
+		return err
+	}
+	if err := n.putKey.configured("upload-dir-url"); err != nil {
+		return err
+	}
+	if err := shacache.CheckKey(key); err != nil {
+		return err
+	}
+	if len(fields) == 0 {
+		return errs.Errorf(errs.Invalid, "an entry without metadata says nothing")
+	}
+	if n.rsa == nil && n.ed25519 == nil {
+		return errs.Hint(errs.Errorf(errs.Invalid, "nothing to sign with: nobody would believe the entry"),
+			"set overland-private-key-file or signature-private-key-file; overland netcache generate-signature-key makes one")
+	}
+	return nil
+}
+
+func hashed(file io.ReadSeeker) (up Uploaded, sum digest.Digest, err error) {
+	if _, err = file.Seek(0, io.SeekStart); err != nil {
+		return up, "", err
+	}
+	h512, h256 := sha512.New(), digest.New()
+	if up.Size, err = io.Copy(io.MultiWriter(h512, h256), file); err != nil {
+		return up, "", err
+	}
+	up.Name = hex.EncodeToString(h512.Sum(nil))
+	_, err = file.Seek(0, io.SeekStart)
+	return up, h256.Digest(), err
+}
+
+// send posts the bytes unless the cache has them.
+func (n *Client) send(ctx context.Context, file io.Reader, up Uploaded) (sent bool, err error) {
+	resp, err := n.put.do(ctx, http.MethodGet, up.Name, nil, 0, nil)
+	if err != nil {
+		return false, err
+	}
+	resp.Body.Close() // the bytes themselves are not wanted
+	if resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == up.Size) {
+		return false, nil
+	}
+	// The size is fixed here: a file that grows meanwhile is not sent longer than it was hashed.
+	resp, err = n.put.do(ctx, http.MethodPost, "", io.NopCloser(io.LimitReader(file, up.Size)), up.Size,
+		http.Header{"Content-Type": {"application/octet-stream"}})
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusCreated {
+		return false, refused(resp)
+	}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(up.Name))+2))
+	if err != nil {
+		return false, errs.E(errs.Unavailable, err)
+	}
+	if got := strings.TrimSpace(string(b)); got != up.Name {
+		return false, errs.Errorf(errs.Unavailable, "the cache stored %.20q, sent was %.16s…", got, up.Name)
+	}
+	return true, nil
+}
+
+// entry returns the signed entry of what was uploaded.
+func (n *Client) entry(up Uploaded, sum digest.Digest, key string, fields map[string]any) (shacache.Entry, error) {
+	all := maps.Clone(fields)
+	all["sha512"] = up.Name
+	if n.ed25519 != nil {
+		now := n.o.Clock().Truncate(time.Second)
+		err := shacache.AddStatement(all, shacache.Statement{
+			Key: key, Size: up.Size, SHA256: sum, Created: now, Expires: now.Add(n.o.Lifetime).Truncate(time.Second), Seq: now.UnixMilli(),
+		}, n.ed25519)
+		if err != nil {
+			return shacache.Entry{}, err
+		}
+	}
+	metadata, signature := shacache.EncodeMetadata(all), ""
+	if n.rsa != nil {
+		var err error
+		if signature, err = shacache.Sign(n.rsa, metadata); err != nil {
+			return shacache.Entry{}, err
+		}
+	}
+	e, err := shacache.NewEntry(metadata, signature)
+	if err == nil && shacache.Binding(key, e) == shacache.Mismatch {
+		err = errs.Errorf(errs.Invalid, "the metadata belong to another key than %q", key)
+	}
+	return e, err
+}
