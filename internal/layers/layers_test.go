@@ -22,7 +22,7 @@ var floors = [][]string{
 	0: {"digest", "fsx", "clock", "errs", "platform", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
-	3: {"record", "record/apt", "record/golang", "record/npm", "record/plain", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
+	3: {"record", "record/apt", "record/cache", "record/golang", "record/npm", "record/plain", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
 	4: {"build", "build/golang"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},

@@ -1,0 +1,150 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+)
+
+func TestEvictsLongestUnused(t *testing.T) {
+	roots := map[digest.Digest]bool{digest.Of([]byte("root1")): true}
+	b := newBench(t, func(b *bench) {
+		b.o.Limit = 15
+		b.o.Roots = func(context.Context) (map[digest.Digest]bool, error) { return roots, nil }
+	})
+	if _, err := b.Keeper.store.PutBytes(t.Context(), []byte("other")); err != nil {
+		t.Fatal(err)
+	}
+	for key, body := range map[string]string{"root": "root1", "a": "aaaaa", "b": "bbbbb", "c": "ccccc", "same": "aaaaa", "other": "other"} {
+		b.origin.set(key, body)
+	}
+	for _, key := range []string{"root", "other", "a", "same", "b"} {
+		b.want(b, key, b.origin.things[key])
+		b.later(time.Hour)
+	}
+	b.want(b, "a", "aaaaa") // used again: b is older now
+	b.later(time.Hour)
+	b.want(b, "c", "ccccc")
+	b.later(time.Hour)
+	if _, err := b.Evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := b.Size(t.Context()); err != nil || size > 15 {
+		t.Errorf("%d bytes are held, %v", size, err)
+	}
+	b.origin.trouble(broken)
+	b.want(b, "root", "root1")
+	b.want(b, "other", "other")
+	b.want(b, "c", "ccccc")
+	b.wantErr(b, "b", errs.Unavailable)
+}
+
+// When it is not known what must stay, nothing goes.
+func TestEvictsNothingWithoutRoots(t *testing.T) {
+	lost := errors.New("the trust folder is gone")
+	b := newBench(t, func(b *bench) {
+		b.o.Limit = 1
+		b.o.Roots = func(context.Context) (map[digest.Digest]bool, error) { return nil, lost }
+	})
+	b.origin.set("a", "aaaaa")
+	b.want(b, "a", "aaaaa")
+	b.later(time.Hour)
+	if _, err := b.Evict(t.Context()); !errors.Is(err, lost) {
+		t.Errorf("got %v", err)
+	}
+	b.origin.trouble(broken)
+	b.want(b, "a", "aaaaa")
+}
+
+func TestFreeze(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
+	ctx := t.Context()
+	day := func(n string) {
+		b.origin.set("i/release", n)
+		b.origin.set("i/packages", n+": a")
+		b.want(b, "i/release", n)
+		b.want(b, "i/packages", n+": a")
+	}
+	day("monday")
+	b.later(24 * time.Hour)
+	day("tuesday")
+	tuesday := b.Keeper.now()
+	b.later(24 * time.Hour)
+	if _, err := b.Freeze(ctx, "tuesday", tuesday); err != nil {
+		t.Fatal(err)
+	}
+	day("wednesday")
+	b.later(24 * time.Hour)
+	w := b.View("tuesday")
+	check := func() {
+		t.Helper()
+		b.want(w, "i/release", "tuesday")
+		b.want(w, "i/packages", "tuesday: a")
+	}
+	if freed, err := b.Evict(ctx); err != nil || freed == 0 {
+		t.Errorf("monday stays: %d, %v", freed, err)
+	}
+	check()
+	b.want(b, "i/release", "wednesday")
+	b.origin.trouble(broken)
+	b.reopen()
+	w = b.View("tuesday")
+	check()
+	b.wantErr(w, "i/unknown", errs.NotFound) // and not what upstream has today
+	b.origin.trouble(nil)
+
+	// What never changes, once it was asked for through a freeze, stays too.
+	b.origin.set("a.zip", "alpha")
+	b.want(w, "a.zip", "alpha")
+	b.later(time.Hour)
+	if _, err := b.Evict(ctx); err != nil {
+		t.Fatal(err)
+	}
+	b.origin.trouble(broken)
+	b.want(w, "a.zip", "alpha")
+
+	if _, err := b.Freeze(ctx, "tuesday", tuesday); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if _, err := b.Freeze(ctx, "tuesday", tuesday.Add(time.Hour)); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("another moment: %v", err)
+	}
+	for _, name := range []string{"", "../x", "A", "a/b"} {
+		if _, err := b.Freeze(ctx, name, tuesday); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	if _, err := b.Freeze(ctx, "future", b.Keeper.now().Add(time.Hour)); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("future: %v", err)
+	}
+	if err := b.Thaw(ctx, "tuesday"); err != nil {
+		t.Fatal(err)
+	}
+	b.wantErr(w, "i/release", errs.NotFound)
+	if list, err := b.Freezes(ctx); err != nil || len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A freeze that is made for now takes what it does not have yet from upstream, once, and only if it fits the rest.
+func TestFreezeOfNow(t *testing.T) {
+	b := newBench(t, nil)
+	if _, err := b.Freeze(t.Context(), "now", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	b.later(time.Hour)
+	w := b.View("now")
+	b.origin.set("i/release", "one")
+	b.want(w, "i/release", "one")
+	b.origin.set("i/release", "two")
+	b.origin.set("i/packages", "two: a")
+	b.later(time.Hour)
+	b.want(b, "i/release", "two")
+	b.want(w, "i/release", "one")
+	b.want(b, "i/packages", "two: a")
+	b.wantErr(w, "i/packages", errs.Untrusted)
+}

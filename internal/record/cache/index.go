@@ -1,0 +1,198 @@
+package cache
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// schema is the index, version 1. Times are Unix milliseconds. A version whose blob was evicted stays with held = 0: its
+// digest tells whether upstream has the same bytes when they come again.
+const schema = `
+CREATE TABLE IF NOT EXISTS version (
+	protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
+	checked INTEGER NOT NULL, used INTEGER NOT NULL, held INTEGER NOT NULL, own INTEGER NOT NULL,
+	mutable INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, media TEXT NOT NULL,
+	proof_kind TEXT NOT NULL, proof TEXT NOT NULL, etag TEXT NOT NULL, modified TEXT NOT NULL,
+	PRIMARY KEY (protocol, key, fetched)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS version_used ON version (used) WHERE held = 1;
+CREATE INDEX IF NOT EXISTS version_blob ON version (blob);
+CREATE TABLE IF NOT EXISTS absent (
+	protocol TEXT NOT NULL, key TEXT NOT NULL, status INTEGER NOT NULL, until INTEGER NOT NULL,
+	PRIMARY KEY (protocol, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS freeze (name TEXT PRIMARY KEY, at INTEGER NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pin (
+	name TEXT NOT NULL, protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
+	PRIMARY KEY (name, protocol, key)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+PRAGMA user_version = 1;`
+
+const schemaVersion = 1
+
+// index is what the cache holds, on the disk. It is safe for concurrent use, also by several processes.
+type index struct{ db *sql.DB }
+
+// id names an answer.
+type id struct{ protocol, key string }
+
+// version is one content that an answer has had.
+type version struct {
+	id
+	fetched, checked, used time.Time // first seen · last known to be upstream's · last asked for
+	held                   bool      // its blob is in the depot
+	own                    bool      // the cache brought that blob
+	mutable                bool
+	blob                   digest.Digest
+	size                   int64
+	media                  string
+	proof                  record.Proof
+	etag, modified         string // upstream's validators
+}
+
+func (v version) entry() record.Entry {
+	return record.Entry{
+		Protocol: v.protocol, Key: v.key, Status: 200, Blob: v.blob, Size: v.size, MediaType: v.media, Proof: v.proof, Mutable: v.mutable,
+	}
+}
+
+// openIndex opens the index file in dir, or makes it.
+func openIndex(ctx context.Context, dir string) (*index, error) {
+	path := filepath.Join(dir, "index.db")
+	// A commit is on the disk when it returns (synchronous FULL): what a lock was told it holds is held after a power cut.
+	pragmas := "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", path, err)
+	}
+	db.SetMaxOpenConns(4)
+	x := &index{db}
+	if err := x.prepare(ctx); err != nil {
+		err = errs.Hint(fmt.Errorf("open %s: %w", path, err), "when it is damaged, move it away: blobs are not lost, "+
+			"but freezes are, and what was cached is asked for again")
+		return nil, errors.Join(err, db.Close())
+	}
+	return x, nil
+}
+
+func (x *index) prepare(ctx context.Context) error {
+	var n int
+	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n); err != nil {
+		return err
+	}
+	switch n {
+	case schemaVersion:
+		return nil
+	case 0:
+		_, err := x.db.ExecContext(ctx, schema)
+		return err
+	}
+	return errs.Errorf(errs.Invalid, "index of version %d, want %d", n, schemaVersion)
+}
+
+func (x *index) close() error { return x.db.Close() }
+
+const columns = `protocol, key, fetched, checked, used, held, own, mutable, blob, size, media, proof_kind, proof, etag, modified`
+
+type scanner interface{ Scan(...any) error }
+
+// scan reads a row of columns; ok is false when there is none.
+func scan(row scanner) (v version, ok bool, err error) {
+	var fetched, checked, used int64
+	var blob string
+	err = row.Scan(&v.protocol, &v.key, &fetched, &checked, &used, &v.held, &v.own, &v.mutable, &blob, &v.size, &v.media,
+		&v.proof.Kind, &v.proof.Value, &v.etag, &v.modified)
+	if errors.Is(err, sql.ErrNoRows) {
+		return version{}, false, nil
+	}
+	if err != nil {
+		return version{}, false, fmt.Errorf("cache index: %w", err)
+	}
+	v.fetched, v.checked, v.used = time.UnixMilli(fetched), time.UnixMilli(checked), time.UnixMilli(used)
+	v.blob, err = digest.Parse(blob)
+	return v, err == nil, err
+}
+
+// newest returns the version of i that was the current one at the moment at; false when there was none.
+func (x *index) newest(ctx context.Context, i id, at time.Time) (version, bool, error) {
+	return scan(x.db.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE protocol = ? AND key = ? AND fetched <= ?"+
+		" ORDER BY fetched DESC LIMIT 1", i.protocol, i.key, at.UnixMilli()))
+}
+
+// forever is later than any version.
+var forever = time.UnixMilli(1<<62 - 1)
+
+// add makes v the newest version of its answer, or, when the newest has the same bytes, confirms that one. An answer
+// that was said to be absent is not any more. It returns what the index has now.
+func (x *index) add(ctx context.Context, v version) (version, error) {
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return version{}, fmt.Errorf("cache index: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	old, ok, err := scan(tx.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE protocol = ? AND key = ?"+
+		" ORDER BY fetched DESC LIMIT 1", v.protocol, v.key))
+	if err != nil {
+		return version{}, err
+	}
+	switch {
+	case ok && old.blob == v.blob:
+		v.fetched, v.own = old.fetched, v.own || old.own
+	case ok && !v.fetched.After(old.fetched): // the clock went back, or stands
+		v.fetched = old.fetched.Add(time.Millisecond)
+	}
+	v.held = true
+	if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO version ("+columns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		v.protocol, v.key, v.fetched.UnixMilli(), v.checked.UnixMilli(), v.used.UnixMilli(), v.held, v.own, v.mutable,
+		string(v.blob), v.size, v.media, v.proof.Kind, v.proof.Value, v.etag, v.modified); err != nil {
+		return version{}, fmt.Errorf("cache index: %w", err)
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM absent WHERE protocol = ? AND key = ?", v.protocol, v.key); err != nil {
+		return version{}, fmt.Errorf("cache index: %w", err)
+	}
+	if err := tx.Commit(); err != nil {
+		return version{}, fmt.Errorf("cache index: %w", err)
+	}
+	return v, nil
+}
+
+// exec changes the index.
+func (x *index) exec(ctx context.Context, query string, args ...any) error {
+	if _, err := x.db.ExecContext(ctx, query, args...); err != nil {
+		return fmt.Errorf("cache index: %w", err)
+	}
+	return nil
+}
+
+// confirm notes that v is still upstream's at the moment at.
+func (x *index) confirm(ctx context.Context, v version, at time.Time) error {
+	return x.exec(ctx, "UPDATE version SET checked = ? WHERE protocol = ? AND key = ? AND fetched = ?",
+		at.UnixMilli(), v.protocol, v.key, v.fetched.UnixMilli())
+}
+
+// setAbsent notes that upstream says until then that i does not exist.
+func (x *index) setAbsent(ctx context.Context, i id, status int, until time.Time) error {
+	return x.exec(ctx, "INSERT OR REPLACE INTO absent VALUES (?,?,?,?)", i.protocol, i.key, status, until.UnixMilli())
+}
+
+// absent returns the status with which upstream said that i does not exist; 0 when it did not, or too long ago.
+func (x *index) absent(ctx context.Context, i id, now time.Time) (status int, err error) {
+	err = x.db.QueryRowContext(ctx, "SELECT status FROM absent WHERE protocol = ? AND key = ? AND until > ?",
+		i.protocol, i.key, now.UnixMilli()).Scan(&status)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cache index: %w", err)
+	}
+	return status, nil
+}

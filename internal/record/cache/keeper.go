@@ -1,0 +1,241 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"overland/internal/clock"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// Defaults of Options.
+const (
+	DefaultFresh    = 5 * time.Minute
+	DefaultAbsent   = time.Minute
+	DefaultPatience = 10 * time.Second
+	downtime        = 30 * time.Second // for which an upstream that failed is not asked again while there is a stale answer
+)
+
+// Options are the settings of a Keeper. The zero value works.
+type Options struct {
+	Upstream *record.Upstream // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
+	Fresh    time.Duration    // how long what can change is served without asking upstream; 0 = DefaultFresh
+	Absent   time.Duration    // how long "there is no such thing" is believed; 0 = DefaultAbsent
+	Patience time.Duration    // how long upstream is waited for when there is a stale answer; 0 = DefaultPatience
+	Offline  bool             // never ask upstream, whatever SetOffline says
+	Limit    int64            // bytes that answers may take on the disk; 0 = no limit
+	// Roots returns the blobs that eviction must keep, whatever the limit: what locks and releases name. nil = none.
+	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
+	Clock clock.Clock  // nil = the machine's
+	Log   *slog.Logger // nil = nothing is logged
+}
+
+// Keeper is the pull-through cache. It is safe for concurrent use. The caller ends it with Close.
+type Keeper struct {
+	store *store.Store
+	index *index
+	o     Options
+
+	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
+
+	mu    sync.Mutex
+	calls map[id]*call
+	used  map[id]time.Time // last uses that the index does not know yet
+	down  map[string]time.Time
+	wg    sync.WaitGroup
+}
+
+// Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
+func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, error) {
+	if err := (fsx.FS{}).Mkdir(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
+	x, err := openIndex(ctx, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
+	if o.Upstream == nil {
+		o.Upstream = &record.Upstream{Dir: dir}
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
+	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
+	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+	return &Keeper{store: s, index: x, o: o, calls: map[id]*call{}, used: map[id]time.Time{}, down: map[string]time.Time{}}, nil
+}
+
+// Close ends the transfers under way, waits for them, and writes down what is known of last uses.
+func (k *Keeper) Close() error {
+	k.mu.Lock()
+	for _, c := range k.calls {
+		c.cancel()
+	}
+	k.mu.Unlock()
+	k.wg.Wait()
+	return errors.Join(k.flush(context.Background()), k.index.close())
+}
+
+func (k *Keeper) now() time.Time { return k.o.Clock.Or()() }
+
+// Get implements record.Keeper.
+func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
+	a, b, err := k.get(ctx, p, it)
+	return a.entry, b, err
+}
+
+// answer is what a request gets: a version, or the status of what does not exist.
+type answer struct {
+	entry   record.Entry
+	version version
+}
+
+func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item) (answer, *store.Blob, error) {
+	for again := false; ; again = true {
+		a, err := k.find(ctx, p, it)
+		if err != nil || !a.entry.Exists() {
+			return a, nil, err
+		}
+		b, err := k.store.Open(a.version.blob)
+		// Evicted, or removed by somebody else, between the look and the opening: it is fetched again, once.
+		if errors.Is(err, store.ErrNotFound) && !again {
+			continue
+		}
+		return a, b, err
+	}
+}
+
+// find returns the answer to it, from the index if that will do, else from upstream.
+func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item) (answer, error) {
+	i, now := id{it.Protocol, it.Key}, k.now()
+	old, known, err := k.index.newest(ctx, i, forever)
+	if err != nil {
+		return answer{}, err
+	}
+	held := known && old.held && k.store.Has(old.blob)
+	if held && (!it.Mutable || fresh(old.checked, now, k.o.Fresh)) {
+		return k.hit(old), nil
+	}
+	status, err := k.index.absent(ctx, i, now)
+	if err != nil {
+		return answer{}, err
+	}
+	if status != 0 {
+		return gone(it, status), nil
+	}
+	offline, err := k.Offline(ctx)
+	switch {
+	case err != nil:
+		return answer{}, err
+	case held && (offline || k.isDown(it, now)):
+		return k.hit(old), nil
+	case offline:
+		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),
+			"overland cache offline off")
+	}
+	if !held {
+		old.held = false
+		return k.once(ctx, p, it, old, 0)
+	}
+	a, err := k.once(ctx, p, it, old, k.o.Patience)
+	if err == nil || ctx.Err() != nil || !tolerable(err) {
+		return a, err
+	}
+	k.setDown(it, now)
+	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "err", err)
+	return k.hit(old), nil
+}
+
+// tolerable reports whether a stale answer is better than err. A broken proof is never tolerable.
+func tolerable(err error) bool {
+	return errs.KindOf(err) == errs.Unavailable || fsx.IsFull(err) || errors.Is(err, errPatience)
+}
+
+// fresh reports whether something of the moment then is younger than age. A clock that went back makes nothing fresh.
+func fresh(then, now time.Time, age time.Duration) bool {
+	return !then.After(now) && now.Sub(then) < age
+}
+
+// hit notes the use of v and returns it as an answer.
+func (k *Keeper) hit(v version) answer {
+	k.mu.Lock()
+	k.used[v.id] = k.now()
+	k.mu.Unlock()
+	return answer{v.entry(), v}
+}
+
+func gone(it record.Item, status int) answer {
+	return answer{entry: record.Entry{Protocol: it.Protocol, Key: it.Key, Status: status, Mutable: true}}
+}
+
+// host is what fails together.
+func host(it record.Item) string {
+	if u, err := url.Parse(it.Upstream); err == nil {
+		return u.Host
+	}
+	return it.Upstream
+}
+
+func (k *Keeper) isDown(it record.Item, now time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	then, ok := k.down[host(it)]
+	return ok && fresh(then, now, downtime)
+}
+
+func (k *Keeper) setDown(it record.Item, now time.Time) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.down) >= 1024 { // plain URLs have any number of hosts
+		clear(k.down)
+	}
+	k.down[host(it)] = now
+}
+
+// lookup opens what the cache holds of protocol.
+func (k *Keeper) lookup(protocol string) record.Lookup {
+	return func(ctx context.Context, key string) (io.ReadCloser, error) {
+		v, ok, err := k.index.newest(ctx, id{protocol, key}, forever)
+		return k.openVersion(v, ok, protocol, key, err)
+	}
+}
+
+func (k *Keeper) openVersion(v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok || !v.held:
+		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
+	}
+	return k.store.Open(v.blob)
+}
+
+// Offline reports whether upstream is not to be asked.
+func (k *Keeper) Offline(ctx context.Context) (bool, error) {
+	if k.o.Offline {
+		return true, nil
+	}
+	var on bool
+	err := k.index.db.QueryRowContext(ctx, "SELECT COALESCE((SELECT value FROM setting WHERE name = 'offline'), 0)").Scan(&on)
+	if err != nil {
+		return false, fmt.Errorf("cache index: %w", err)
+	}
+	return on, nil
+}
+
+// SetOffline says whether upstream may be asked, from now on and after a restart, to every process that has the cache open.
+func (k *Keeper) SetOffline(ctx context.Context, on bool) error {
+	return k.index.exec(ctx, "INSERT OR REPLACE INTO setting VALUES ('offline', ?)", on)
+}

@@ -1,0 +1,89 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"overland/internal/fsx"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// play asks for k0, k1, … and says so when a change of the disk begins, until it is killed.
+func play(dir, upstream string) error {
+	tell := func(fsx.Op) error { fmt.Println("op"); return nil }
+	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{FS: fsx.FS{Before: tell}})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	k, err := Open(ctx, filepath.Join(dir, "cache"), s, Options{Upstream: &record.Upstream{Transport: &http.Transport{}}})
+	if err != nil {
+		return err
+	}
+	for n := range 1000 {
+		if _, err := read(ctx, k, fixture{upstream}, fmt.Sprint("k", n)); err != nil {
+			return err
+		}
+	}
+	return k.Close()
+}
+
+// Killed at any step of storing, the cache has whole blobs only, and every row of its index has its blob.
+func TestKilled(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, nil)
+	for n := range 1000 {
+		b.origin.set(fmt.Sprint("k", n), fmt.Sprint("body of ", n))
+	}
+	for step := 1; step <= 20; step++ {
+		cmd := exec.CommandContext(t.Context(), exe)
+		cmd.Env = append(os.Environ(), "OVERLAND_CACHE_TEST="+b.dir+" "+b.origin.URL)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range step {
+			if _, err := out.Read(make([]byte, 3)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait() // it was killed
+		b.blobs()
+	}
+	rows, err := b.index.db.QueryContext(t.Context(), "SELECT "+columns+" FROM version WHERE held = 1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	n := 0
+	for ; rows.Next(); n++ {
+		v, _, err := scan(rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if size, err := b.Keeper.store.Size(v.blob); err != nil || size != v.size {
+			t.Errorf("%s: %d bytes, %v; want %d", v.key, size, err, v.size)
+		}
+	}
+	if n == 0 {
+		t.Error("nothing was stored in 20 runs")
+	}
+	b.origin.trouble(broken)
+	b.want(b, "k0", "body of 0")
+}
