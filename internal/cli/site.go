@@ -3,9 +3,11 @@ package cli
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/errs"
 	"overland/internal/site"
 )
 
@@ -33,22 +35,49 @@ func (a *app) siteInit() *cobra.Command {
 	}
 }
 
+type siteOptions struct {
+	listen    string
+	cache     string
+	size      string
+	offline   bool
+	upstreams []string
+}
+
 func (a *app) siteRun() *cobra.Command {
-	var listen string
+	var o siteOptions
 	c := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Serve a site directory over HTTPS",
 		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
-			"bare IP address works, and no name service is needed.",
-		Example: "overland site run site --listen 127.0.0.1:0",
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(c *cobra.Command, args []string) error { return a.runSite(c.Context(), args[0], listen) },
+			"bare IP address works, and no name service is needed. With --cache-listen it also is a cache of what\n" +
+			"the tools of other machines fetch, over plain HTTP and without asking who they are: give it an address that only\n" +
+			"they reach. `overland cache env` prints how to point a machine at it.",
+		Example: "overland site run site --listen 127.0.0.1:0\n" +
+			"overland site run site --listen 127.0.0.1:0 --cache-listen 127.0.0.1:0 --cache-size 50GiB",
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error { return a.runSite(c.Context(), args[0], o) },
 	}
-	c.Flags().StringVar(&listen, "listen", ":8443", "address and port")
+	c.Flags().StringVar(&o.listen, "listen", ":8443", "address and port")
+	c.Flags().StringVar(&o.cache, "cache-listen", "", "address and port of the cache; no cache without it")
+	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was not used for longest above this size: 50GiB; no limit without it")
+	c.Flags().BoolVar(&o.offline, "cache-offline", false, "answer from the cache only")
+	c.Flags().StringArrayVar(&o.upstreams, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again")
 	return c
 }
 
-func (a *app) runSite(ctx context.Context, dir, listen string) error {
+func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
+	limit, err := parseSize(o.size)
+	if err != nil {
+		return err
+	}
+	upstreams := map[string][]string{}
+	for _, s := range o.upstreams {
+		name, u, ok := strings.Cut(s, "=")
+		if !ok || name == "" || u == "" {
+			return errs.Hint(usage("upstream %q", s), "write it like go=https://10.0.0.1:3000")
+		}
+		upstreams[name] = append(upstreams[name], u)
+	}
 	level := slog.LevelInfo
 	if a.quiet {
 		level = slog.LevelError
@@ -58,8 +87,12 @@ func (a *app) runSite(ctx context.Context, dir, listen string) error {
 		return err
 	}
 	return site.Run(ctx, dir, site.Options{
-		Listen: listen,
+		Listen: o.listen,
 		Log:    slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})),
+		Cache: site.CacheOptions{
+			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams,
+			Ready: func(addr string) { a.note("cache: overland cache env http://%s", addr) },
+		},
 		Ready: func(addr string) {
 			urls, err := info.URLs(addr)
 			if err != nil {

@@ -37,7 +37,8 @@ type Options struct {
 	Ready   func(addr string) // called once with the address listened on, when requests are answered
 	Grace   time.Duration     // what requests get to finish at the end; default 10 s
 	Refresh time.Duration     // between looks at the timestamp's age; default 5 min
-	Conns   int               // connections open at once; more wait; default 4096
+	Conns   int               // connections open at once, of each listener; more wait; default 4096
+	Cache   CacheOptions      // the cache; default: none
 
 	refresh func(context.Context) error // in place of the trust folder's
 }
@@ -74,7 +75,7 @@ func (o Options) defaults(dir string) Options {
 	return o
 }
 
-func run(ctx context.Context, dir string, o Options) error {
+func run(ctx context.Context, dir string, o Options) (err error) {
 	if _, _, err := parseListen(o.Listen); err != nil {
 		return err
 	}
@@ -98,17 +99,43 @@ func run(ctx context.Context, dir string, o Options) error {
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   []string{"http/1.1"},
 	})
+	var c *cached
+	if o.Cache.Listen != "" {
+		if c, err = openCache(ctx, dir, blobs, o); err != nil {
+			return errors.Join(fmt.Errorf("cache: %w", err), listener.Close())
+		}
+		defer func() { err = errors.Join(err, c.keeper.Close()) }()
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	serve(ctx, group, o, listener, api.New(api.Options{
+		Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
+	}))
+	group.Go(func() error { keepFresh(ctx, o); return nil })
+	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
+	if c != nil {
+		serve(ctx, group, o, c.listener, c.handler)
+		group.Go(func() error { return c.keeper.Run(ctx) })
+		o.Log.Info("cache serves", "addr", c.listener.Addr().String())
+		if o.Cache.Ready != nil {
+			o.Cache.Ready(c.listener.Addr().String())
+		}
+	}
+	if o.Ready != nil {
+		o.Ready(plain.Addr().String())
+	}
+	return group.Wait()
+}
+
+// serve answers on listener by handler, in group, until ctx ends.
+func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.Listener, handler http.Handler) {
 	server := &http.Server{
-		Handler: api.New(api.Options{
-			Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
-		}),
+		Handler:                      handler,
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               headerLimit,
 		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 		DisableGeneralOptionsHandler: true,
 	}
-	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -125,12 +152,6 @@ func run(ctx context.Context, dir string, o Options) error {
 		}
 		return nil
 	})
-	group.Go(func() error { keepFresh(ctx, o); return nil })
-	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
-	if o.Ready != nil {
-		o.Ready(plain.Addr().String())
-	}
-	return group.Wait()
 }
 
 // keepFresh renews the timestamp until ctx ends. A trouble is logged when it begins and when it ends, not each time.

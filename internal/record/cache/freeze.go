@@ -20,10 +20,13 @@ type Freeze struct {
 
 var freezeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
+// ValidName reports whether name can be that of a freeze.
+func ValidName(name string) bool { return freezeName.MatchString(name) }
+
 // Freeze makes name stand for the state at the moment at; the zero time is now. A name that stands for another moment
 // already is refused (errs.Conflict): machines may rely on it.
 func (k *Keeper) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
-	if !freezeName.MatchString(name) {
+	if !ValidName(name) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: 1 to 64 of a-z, 0-9 and ._-, a letter or digit first", name)
 	}
 	now := k.now()

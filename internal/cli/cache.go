@@ -1,0 +1,169 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/errs"
+	"overland/internal/record/cache"
+	"overland/internal/site"
+)
+
+func (a *app) cache() *cobra.Command {
+	return group("cache", "Point machines at a site's cache, freeze it, take it offline",
+		a.cacheEnv(), a.cacheFreeze(), a.cacheThaw(), a.cacheFreezes(), a.cacheOffline())
+}
+
+func (a *app) cacheEnv() *cobra.Command {
+	var freeze string
+	c := &cobra.Command{
+		Use:   "env URL",
+		Short: "Print how to point a machine at a cache",
+		Long: "Prints one command for each tool that the cache at URL serves; run them on the machine that is to use it. With\n" +
+			"--freeze they point at the state that `overland cache freeze` gave a name.",
+		Example: "overland cache env http://10.0.0.1:3142\noverland cache env http://10.0.0.1:3142 --freeze tuesday",
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.printCacheEnv(args[0], freeze) },
+	}
+	c.Flags().StringVar(&freeze, "freeze", "", "the name of a freeze")
+	return c
+}
+
+// printCacheEnv prints a line for each protocol that a site's cache speaks: tools it does not speak to would only fail.
+func (a *app) printCacheEnv(base, freeze string) error {
+	u, err := url.Parse(base)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(base, " '\"$`\\") {
+		return errs.Hint(usage("cache %q", base), "write it like http://10.0.0.1:3142")
+	}
+	base = strings.TrimRight(base, "/")
+	if freeze != "" {
+		if !cache.ValidName(freeze) {
+			return usage("freeze %q", freeze)
+		}
+		base += "/at/" + freeze
+	}
+	a.printf("go env -w GOPROXY=%s/go\n", base)
+	return nil
+}
+
+func (a *app) cacheFreeze() *cobra.Command {
+	var at string
+	c := &cobra.Command{
+		Use:   "freeze NAME",
+		Short: "Give the cache's state at a moment a name",
+		Long: "Makes NAME stand for what every index was in the cache at a moment: now, or --at. Machines that are pointed at\n" +
+			"it (`overland cache env URL --freeze NAME`) install the same on any day. What they fetch through it is never\n" +
+			"evicted. A freeze of now takes what the cache does not have yet from its origin when first asked for; one of an\n" +
+			"earlier moment knows only what was asked for before.",
+		Example: "overland cache freeze release-1\noverland cache freeze tuesday --at 2026-01-06T12:00:00Z",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			moment, err := parseMoment(at)
+			if err != nil {
+				return err
+			}
+			return a.withCache(c.Context(), func(k *cache.Keeper) error {
+				f, err := k.Freeze(c.Context(), args[0], moment)
+				if err == nil {
+					a.printf("%s\n", describe(f))
+				}
+				return err
+			})
+		},
+	}
+	c.Flags().StringVar(&at, "at", "", "the moment: 2026-01-06T12:00:00Z, or 2026-01-06 for its end; now without it")
+	return c
+}
+
+// parseMoment reads a time, or a day in UTC, of which it is the end. "" is the zero time.
+func parseMoment(s string) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		return t.AddDate(0, 0, 1).Add(-time.Millisecond), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return t, errs.Hint(usage("moment %q", s), "write it like 2026-01-06T12:00:00Z or 2026-01-06")
+	}
+	return t, nil
+}
+
+func describe(f cache.Freeze) string { return f.Name + "  " + f.At.UTC().Format(time.RFC3339) }
+
+func (a *app) cacheThaw() *cobra.Command {
+	return &cobra.Command{
+		Use:     "thaw NAME",
+		Short:   "Remove a freeze",
+		Long:    "Removes the freeze NAME: machines that are pointed at it get nothing more, and what it kept may be evicted.",
+		Example: "overland cache thaw tuesday",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			return a.withCache(c.Context(), func(k *cache.Keeper) error { return k.Thaw(c.Context(), args[0]) })
+		},
+	}
+}
+
+func (a *app) cacheFreezes() *cobra.Command {
+	return &cobra.Command{
+		Use:     "freezes",
+		Short:   "List the freezes",
+		Long:    "Prints each freeze with its moment.",
+		Example: "overland cache freezes",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.withCache(c.Context(), func(k *cache.Keeper) error {
+				list, err := k.Freezes(c.Context())
+				for _, f := range list {
+					a.printf("%s\n", describe(f))
+				}
+				return err
+			})
+		},
+	}
+}
+
+func (a *app) cacheOffline() *cobra.Command {
+	return &cobra.Command{
+		Use:   "offline [on|off]",
+		Short: "Say whether the cache may ask its origins",
+		Long: "With `on` the cache answers from what it holds, however old; with `off` it fetches again. A running site obeys\n" +
+			"at once, and remembers it. Without an argument it prints which it is.",
+		Example: "overland cache offline on\noverland cache offline off\noverland cache offline",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) == 1 && args[0] != "on" && args[0] != "off" {
+				return errs.Hint(usage("offline %q", args[0]), "on or off")
+			}
+			return a.withCache(c.Context(), func(k *cache.Keeper) error {
+				if len(args) == 1 {
+					return k.SetOffline(c.Context(), args[0] == "on")
+				}
+				on, err := k.Offline(c.Context())
+				if err == nil {
+					a.printf("%s\n", map[bool]string{true: "on", false: "off"}[on])
+				}
+				return err
+			})
+		},
+	}
+}
+
+// withCache opens the cache of the site directory for do.
+func (a *app) withCache(ctx context.Context, do func(*cache.Keeper) error) error {
+	dir, err := a.dir()
+	if err != nil {
+		return err
+	}
+	k, err := site.OpenCache(ctx, dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(k), k.Close())
+}

@@ -1,0 +1,148 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/record/cache"
+	"overland/internal/record/golang"
+	"overland/internal/store"
+)
+
+// The cache's folders in a site's directory.
+const (
+	cacheFolder = "cache"
+	locksFolder = "locks" // *.lock: what they name is never evicted
+)
+
+// CacheOptions are the settings of the cache that a site serves over plain HTTP.
+type CacheOptions struct {
+	Listen    string              // IP address and port; "" = no cache
+	Limit     int64               // bytes that answers may take on the disk; 0 = no limit
+	Offline   bool                // never ask upstream
+	Upstreams map[string][]string // by protocol, URLs in place of what the machine's own tools are configured for
+	Ready     func(addr string)   // called once with the address listened on, when requests are answered
+}
+
+// cached is a site's cache with its listener.
+type cached struct {
+	keeper   *cache.Keeper
+	handler  http.Handler
+	listener net.Listener
+}
+
+// OpenCache opens the cache of the site in dir, to look at it or change its settings; a running site sees the changes.
+// The caller closes it.
+func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
+	blobs, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{})
+}
+
+// openCache opens the cache of the site in dir and the address that it is served on.
+func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
+	if _, _, err := parseListen(o.Cache.Listen); err != nil {
+		return nil, err
+	}
+	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder)}
+	protocols, err := o.Cache.protocols(ctx, up)
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
+		Upstream: up, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
+		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
+	if err != nil {
+		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
+		return nil, errors.Join(err, keeper.Close())
+	}
+	return &cached{keeper, keeper.Handler(protocols...), limit(plain, o.Conns)}, nil
+}
+
+// protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
+func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream) ([]record.Protocol, error) {
+	for name := range o.Upstreams {
+		if name != golang.Name {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", golang.Name)
+		}
+	}
+	var env golang.Env
+	if _, err := exec.LookPath("go"); err == nil {
+		if env, err = golang.ReadEnv(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	if own := o.Upstreams[golang.Name]; len(own) > 0 {
+		env.GOPROXY = strings.Join(own, ",")
+	}
+	if env.GOPROXY == "" {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is nothing to cache: no go command is on this machine"),
+			"install it, or say where modules come from: --cache-upstream go=URL")
+	}
+	p, err := golang.New(env, up)
+	if err != nil {
+		return nil, err
+	}
+	return []record.Protocol{p}, nil
+}
+
+// roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks
+// in the site's directory name.
+func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Digest]bool, error) {
+	tags, err := blobs.Tags()
+	if err != nil {
+		return nil, err
+	}
+	reached, err := store.Reach(ctx, blobs, tags, nil)
+	if err != nil {
+		return nil, err
+	}
+	keep := map[digest.Digest]bool{}
+	for _, d := range reached {
+		keep[d.Digest] = true
+	}
+	files, err := filepath.Glob(filepath.Join(dir, locksFolder, "*.lock"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range slices.Sorted(slices.Values(files)) {
+		if err := addLock(keep, path); err != nil {
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+	}
+	return keep, nil
+}
+
+func addLock(keep map[digest.Digest]bool, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	l, err := record.ParseLock(f, record.LockLimit)
+	if err != nil {
+		return err
+	}
+	for _, e := range l.Entries {
+		keep[e.Blob] = true
+	}
+	return nil
+}

@@ -1,0 +1,141 @@
+package site
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// get returns what the cache at addr answers.
+func get(t *testing.T, addr, path string) (int, string) {
+	t.Helper()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	res, err := (&http.Client{Transport: transport}).Get("http://" + addr + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// A site fetches for others, and gives the same when its origin is gone, after a restart.
+func TestASiteIsACache(t *testing.T) {
+	t.Setenv("GOSUMDB", "off")
+	const path, mod = "/go/example.org/x/@v/v1.0.0.mod", "module example.org/x\n"
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if "/go"+r.URL.Path != path {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, mod)
+	}))
+	t.Cleanup(origin.Close)
+	dir := t.TempDir()
+	addr := make(chan string, 1)
+	o := Options{Cache: CacheOptions{
+		Listen: "127.0.0.1:0", Upstreams: map[string][]string{"go": {origin.URL}}, Ready: func(a string) { addr <- a },
+	}}
+	_, stop := start(t, dir, o)
+	face := <-addr
+	if status, body := get(t, face, path); status != 200 || body != mod {
+		t.Errorf("got %d %q", status, body)
+	}
+	if status, _ := get(t, face, "/go/example.org/y/@v/v1.0.0.mod"); status != 404 {
+		t.Errorf("what is not there: %d", status)
+	}
+	stop()
+	origin.Close()
+	_, stop = start(t, dir, o)
+	face = <-addr
+	if status, body := get(t, face, path); status != 200 || body != mod {
+		t.Errorf("with the origin gone: %d %q", status, body)
+	}
+	if err := offline(t, dir); err != nil {
+		t.Fatal(err)
+	}
+	if status, body := get(t, face, "/go/example.org/z/@v/v1.0.0.mod"); status != 503 || !bytes.Contains([]byte(body), []byte("offline")) {
+		t.Errorf("offline: %d %q", status, body)
+	}
+	stop()
+}
+
+// offline takes the cache of a running site offline, as a person does.
+func offline(t *testing.T, dir string) error {
+	k, err := OpenCache(t.Context(), dir)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return k.SetOffline(t.Context(), true)
+}
+
+func TestCacheMistakes(t *testing.T) {
+	for name, o := range map[string]CacheOptions{
+		"address":  {Listen: "nowhere"},
+		"protocol": {Listen: "127.0.0.1:0", Upstreams: map[string][]string{"gopher": {"http://127.0.0.1:1"}}},
+	} {
+		if err := Run(t.Context(), t.TempDir(), Options{Listen: "127.0.0.1:0", Cache: o}); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// What a release or a lock names is never evicted; a lock that cannot be read means that nothing is.
+func TestRoots(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tagged, locked, other := []byte("tagged"), []byte("locked"), []byte("other")
+	for _, b := range [][]byte{tagged, locked, other} {
+		if _, err := s.PutBytes(t.Context(), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	desc := ocispec.Descriptor{MediaType: "application/octet-stream", Digest: digest.Of(tagged), Size: int64(len(tagged))}
+	if err := s.Tag(t.Context(), "a", desc); err != nil {
+		t.Fatal(err)
+	}
+	l := record.Lock{Version: 1, Entries: []record.Entry{{
+		Protocol: "go", Key: "example.org/x/@v/v1.0.0.mod", Status: 200, Blob: digest.Of(locked), Size: int64(len(locked)),
+		MediaType: "text/plain", Proof: record.Proof{Kind: "sha256", Value: digest.Of(locked).Encoded()},
+	}}}
+	var text bytes.Buffer
+	if err := l.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, locksFolder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, locksFolder, "app.lock")
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keep, err := roots(t.Context(), dir, s)
+	if err != nil || !keep[digest.Of(tagged)] || !keep[digest.Of(locked)] || keep[digest.Of(other)] {
+		t.Errorf("got %v, %v", keep, err)
+	}
+	if err := os.WriteFile(path, []byte("no lock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := roots(t.Context(), dir, s); err == nil {
+		t.Error("a lock that cannot be read was passed over")
+	}
+}
