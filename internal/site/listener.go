@@ -10,12 +10,13 @@ import (
 // machine's memory.
 type limited struct {
 	net.Listener
+	tune  func(net.Conn) // of each connection; nil = left as it is
 	slots chan struct{}
 	done  chan struct{}
 	once  sync.Once
 }
 
-func limit(l net.Listener, n int) net.Listener {
+func limit(l net.Listener, n int) *limited {
 	return &limited{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
 }
 
@@ -31,7 +32,9 @@ func (l *limited) Accept() (net.Conn, error) {
 		<-l.slots
 		return nil, err
 	}
-	tune(c)
+	if l.tune != nil {
+		l.tune(c)
+	}
 	return &counted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 

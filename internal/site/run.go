@@ -94,7 +94,9 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --listen")
 	}
-	listener := tls.NewListener(limit(plain, o.Conns), &tls.Config{
+	tuned := limit(plain, o.Conns)
+	tuned.tune = tune
+	listener := tls.NewListener(tuned, &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   []string{"http/1.1"},
