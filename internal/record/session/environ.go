@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -32,6 +33,15 @@ func (s *session) environ(addr string) []string {
 			set["GOPROXY"] += ",direct" // as on the machine: a version control system, through the HTTP proxy
 		}
 	}
+	if s.npm != nil {
+		for _, kv := range s.npm.Env(base + "/npm") {
+			k, v, _ := strings.Cut(kv, "=")
+			set[k] = v
+		}
+	}
+	if s.apt != nil {
+		s.aptConfig(set, base+"/apt")
+	}
 	if !s.o.MachineCaches {
 		s.ownCaches(set)
 	}
@@ -49,6 +59,29 @@ func (s *session) ownCaches(set map[string]string) {
 		if first := filepath.SplitList(s.goEnv.GOPATH); s.goEnv.GOBIN == "" && len(first) > 0 {
 			set["GOBIN"] = filepath.Join(first[0], "bin") // go install goes where it always did
 		}
+	}
+}
+
+// aptConfig points apt at the mount base, with lists and archives of the session's own: the machine's are never mixed
+// with what was recorded.
+func (s *session) aptConfig(set map[string]string, base string) {
+	dir := filepath.Join(s.caches, "apt")
+	const dirMode, mode = 0o755, 0o644
+	for _, sub := range []string{"lists/partial", "archives/partial"} {
+		if os.MkdirAll(filepath.Join(dir, sub), dirMode) != nil {
+			return
+		}
+	}
+	old, err := os.ReadFile(os.Getenv("APT_CONFIG"))
+	if err != nil {
+		old = nil
+	}
+	sources, config := filepath.Join(dir, "overland.sources"), filepath.Join(dir, "apt.conf")
+	text := fmt.Sprintf("%s\nDir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"/dev/null\";\nDir::State::lists %q;\nDir::Cache::archives %q;\n"+
+		"Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\nAcquire::http::Proxy \"DIRECT\";\nAPT::Sandbox::User \"root\";\n",
+		old, sources, filepath.Join(dir, "lists"), filepath.Join(dir, "archives"))
+	if os.WriteFile(sources, []byte(s.apt.Sources(base)), mode) == nil && os.WriteFile(config, []byte(text), mode) == nil {
+		set["APT_CONFIG"] = config
 	}
 }
 

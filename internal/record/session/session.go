@@ -10,13 +10,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
+	"overland/internal/record/apt"
 	"overland/internal/record/golang"
+	"overland/internal/record/npm"
 	"overland/internal/record/plain"
 	"overland/internal/store"
 )
@@ -78,7 +82,18 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	cmd.Env = s.environ(l.Addr().String())
 	err = o.run(cmd)
 	stop()
-	return &Result{Lock: r.Lock(), Problems: r.Problems()}, err
+	return &Result{Lock: withoutIdleTree(r.Lock()), Problems: r.Problems()}, err
+}
+
+// withoutIdleTree returns l without the tree of a checksum database when nothing of Go was asked for.
+func withoutIdleTree(l *record.Lock) *record.Lock {
+	idle := func(e record.Entry) bool {
+		return e.Protocol == golang.Name && strings.HasPrefix(e.Key, "sumdb/") && strings.HasSuffix(e.Key, "/latest")
+	}
+	if !slices.ContainsFunc(l.Entries, func(e record.Entry) bool { return e.Protocol == golang.Name && !idle(e) }) {
+		l.Entries = slices.DeleteFunc(l.Entries, idle)
+	}
+	return l
 }
 
 // run runs cmd on the caller's streams.
@@ -100,18 +115,22 @@ func (o *Options) explain(err error) error {
 
 // session is one run.
 type session struct {
-	o      Options
-	keeper record.Keeper
-	golang *golang.Protocol // nil without a go command
-	goEnv  golang.Env
-	proxy  *plain.Proxy
-	lock   *fsx.Lock
-	caches string // the session's own
-	ca     string // the authority's certificate, a file
+	o         Options
+	keeper    record.Keeper
+	recording bool
+	golang    *golang.Protocol // nil without a go command
+	goEnv     golang.Env
+	proxy     *plain.Proxy
+	lock      *fsx.Lock
+	npm       *npm.Protocol // nil without npm
+	apt       *apt.Protocol // nil without apt-get
+	caches    string        // the session's own
+	ca        string        // the authority's certificate, a file
 }
 
 // open prepares everything but the listener. The caller closes the session.
 func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err error) {
+	_, recording := k.(*record.Recorder)
 	if len(o.Command) == 0 {
 		return nil, errs.Errorf(errs.Invalid, "no command to run")
 	}
@@ -119,7 +138,7 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	const idDigits, mode = 16, 0o700
-	s := &session{o: o, keeper: k, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
+	s := &session{o: o, keeper: k, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
 	if err := os.MkdirAll(o.Dir, mode); err != nil {
 		return nil, err
 	}
@@ -155,25 +174,6 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 	}
 	s.proxy = plain.NewProxy(k, ca, record.Handler(k, protocols...))
 	return s, nil
-}
-
-// protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for.
-func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
-	var list []record.Protocol
-	if _, err := exec.LookPath("go"); err == nil {
-		if s.goEnv, err = golang.ReadEnv(ctx, ""); err != nil {
-			return nil, err
-		}
-		up := s.o.Upstream
-		if up == nil {
-			up = &record.Upstream{}
-		}
-		if s.golang, err = golang.New(s.goEnv, up); err != nil {
-			return nil, err
-		}
-		list = append(list, s.golang)
-	}
-	return list, nil
 }
 
 // serve answers on l until the returned function is called.

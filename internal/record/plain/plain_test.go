@@ -1,0 +1,183 @@
+package plain
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// lab is a keeper behind a proxy, and the environment of a client.
+type lab struct {
+	store *store.Store
+	up    *record.Upstream
+	dir   string
+}
+
+// newLab returns a lab whose recorder believes the certificate of origin.
+func newLab(t *testing.T, origin *httptest.Server) *lab {
+	t.Helper()
+	l := &lab{dir: t.TempDir()}
+	var err error
+	if l.store, err = store.Open(t.TempDir(), store.Options{Reserve: -1}); err != nil {
+		t.Fatal(err)
+	}
+	l.up = &record.Upstream{Transport: origin.Client().Transport, Wait: time.Millisecond}
+	return l
+}
+
+// run runs a shell script whose only way out is a proxy for k, and returns what it printed.
+func (l *lab) run(t *testing.T, k record.Keeper, script string) (string, error) {
+	t.Helper()
+	ca, err := NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewProxy(k, ca, http.NotFoundHandler())
+	defer p.Close()
+	srv := httptest.NewServer(p)
+	defer srv.Close()
+	bundle := filepath.Join(l.dir, "ca.pem")
+	rc := filepath.Join(l.dir, "wgetrc")
+	for path, text := range map[string]string{bundle: string(ca.PEM()), rc: "ca_certificate = " + bundle + "\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-ec", script)
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), "http_proxy="+srv.URL, "https_proxy="+srv.URL, "no_proxy=", "NO_PROXY=",
+		"CURL_CA_BUNDLE="+bundle, "GIT_SSL_CAINFO="+bundle, "WGETRC="+rc, "GIT_CONFIG_GLOBAL=/dev/null")
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+func TestCurlAndWgetAreRecordedAndReplayed(t *testing.T) {
+	files := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/none" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "content of "+r.URL.String()+"\n")
+	})
+	safe, open := httptest.NewTLSServer(files), httptest.NewServer(files)
+	defer safe.Close()
+	defer open.Close()
+	l := newLab(t, safe)
+	r := record.NewRecorder(l.store, record.Options{Upstream: l.up})
+	defer r.Close()
+	script := "curl -fsS " + safe.URL + "/a?x=1\nwget -q -O - " + safe.URL + "/b\ncurl -fsS " + open.URL + "/c\n" +
+		"curl -fsS -r 3-6 " + safe.URL + "/a?x=1\ncurl -sS -o none -w '%{http_code}' " + safe.URL + "/none\n"
+	const want = "content of /a?x=1\ncontent of /b\ncontent of /c\ntent404"
+	if out, err := l.run(t, r, script); err != nil || out != want {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	lock := r.Lock()
+	if e, ok := lock.Find(Name, safe.URL+"/b"); !ok || e.Blob != digest.Of([]byte("content of /b\n")) {
+		t.Errorf("locked: %v", lock.Entries)
+	}
+	safe.Close()
+	open.Close()
+	replay := record.NewReplayer(l.store, lock)
+	if out, err := l.run(t, replay, script); err != nil || out != want {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err := l.run(t, replay, "curl -sS "+safe.URL+"/new; curl -fsS "+open.URL+"/new")
+	if err == nil || !strings.Contains(out, "never recorded: url "+safe.URL+"/new") || len(replay.Misses()) != 2 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestGitOverHTTPS clones from git's own server program.
+func TestGitOverHTTPS(t *testing.T) {
+	root := t.TempDir()
+	setup := exec.CommandContext(t.Context(), "sh", "-ec", `git init -q -b main "$0/r" && cd "$0/r" && echo one > file && git add file &&
+		git -c user.name=t -c user.email=t@example.org commit -q -m one && touch .git/git-daemon-export-ok`, root)
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	origin := httptest.NewTLSServer(backend(root))
+	defer origin.Close()
+	l := newLab(t, origin)
+	r := record.NewRecorder(l.store, record.Options{Upstream: l.up})
+	defer r.Close()
+	script := "git clone -q " + origin.URL + "/r/.git copy && cat copy/file"
+	if out, err := l.run(t, r, script); err != nil || out != "one\n" {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	origin.Close()
+	replay := record.NewReplayer(l.store, r.Lock())
+	if out, err := l.run(t, replay, script); err != nil || out != "one\n" {
+		t.Errorf("%v\n%s\n%v", err, out, replay.Misses())
+	}
+}
+
+// TestTheOriginsOwnCertificateIsChecked is an origin that nobody vouches for.
+func TestTheOriginsOwnCertificateIsChecked(t *testing.T) {
+	origin := httptest.NewTLSServer(http.NotFoundHandler())
+	defer origin.Close()
+	l := newLab(t, origin)
+	tr := &http.Transport{}
+	defer tr.CloseIdleConnections()
+	r := record.NewRecorder(l.store, record.Options{Upstream: &record.Upstream{Transport: tr, Wait: time.Millisecond, Tries: 1}})
+	defer r.Close()
+	if out, err := l.run(t, r, "curl -fsS "+origin.URL); err == nil || len(r.Lock().Entries) != 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestItems(t *testing.T) {
+	for in, want := range map[string]string{
+		"https://Example.org":                     "https://example.org/",
+		"https://example.org:443/a%2Fb?q=1":       "https://example.org/a%2Fb?q=1",
+		"http://example.org:80/x":                 "http://example.org/x",
+		"https://user:secret@example.org:8443/x#": "https://example.org:8443/x",
+	} {
+		u, err := url.Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it, err := Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
+		if err != nil || it.Key != want || it.Upstream != want {
+			t.Errorf("%s: %q, %v", in, it.Key, err)
+		}
+	}
+	for _, bad := range []string{"/x", "ftp://example.org/x", "https:///x", "https://example.org/" + strings.Repeat("x", record.KeyLimit)} {
+		u, err := url.Parse(bad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (Protocol{}).Item(&http.Request{Method: http.MethodGet, URL: u}); errs.KindOf(err) != errs.Invalid || err == nil {
+			t.Errorf("%.40s: error %v", bad, err)
+		}
+	}
+}
+
+func FuzzItem(f *testing.F) {
+	f.Add("https://example.org:443/a?b")
+	f.Fuzz(func(t *testing.T, s string) {
+		u, err := url.Parse(s)
+		if err != nil {
+			return
+		}
+		it, err := Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
+		if err == nil && !strings.HasPrefix(it.Key, u.Scheme+"://") {
+			t.Errorf("%q: key %q", s, it.Key)
+		}
+	})
+}

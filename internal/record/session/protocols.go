@@ -1,0 +1,81 @@
+package session
+
+import (
+	"context"
+	"os/exec"
+
+	"golang.org/x/sync/errgroup"
+
+	"overland/internal/record"
+	"overland/internal/record/apt"
+	"overland/internal/record/golang"
+	"overland/internal/record/npm"
+)
+
+// protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for. A replay
+// needs only those that its lock holds.
+func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
+	wanted := func(tool, protocol string) bool {
+		_, err := exec.LookPath(tool)
+		return err == nil && (s.recording || s.o.Lock.Holds(protocol))
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	if wanted("go", golang.Name) {
+		g.Go(func() error { return s.openGo(ctx) })
+	}
+	if wanted("npm", "npm") {
+		g.Go(func() error { return s.openNPM(ctx) })
+	}
+	if wanted("apt-get", "apt") {
+		g.Go(s.openAPT)
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	var list []record.Protocol
+	if s.golang != nil {
+		list = append(list, s.golang)
+	}
+	if s.npm != nil {
+		list = append(list, s.npm)
+	}
+	if s.apt != nil {
+		list = append(list, s.apt)
+	}
+	return list, nil
+}
+
+func (s *session) openGo(ctx context.Context) (err error) {
+	if s.goEnv, err = golang.ReadEnv(ctx, ""); err != nil {
+		return err
+	}
+	up := s.o.Upstream
+	if up == nil {
+		up = &record.Upstream{}
+	}
+	s.golang, err = golang.New(s.goEnv, up)
+	return err
+}
+
+func (s *session) openNPM(ctx context.Context) error {
+	c, err := npm.MachineConfig(ctx, "")
+	if err != nil {
+		return err
+	}
+	p, err := npm.New(c)
+	if err != nil {
+		return err
+	}
+	p.Keeper = s.keeper
+	s.npm = p
+	return nil
+}
+
+func (s *session) openAPT() error {
+	sources, err := apt.MachineSources()
+	if err != nil {
+		return err
+	}
+	s.apt, err = apt.New(sources, apt.Options{})
+	return err
+}

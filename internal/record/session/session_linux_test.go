@@ -1,0 +1,175 @@
+package session
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+const nobody = 65534
+
+// TestMain also plays what Replay starts, and a person without rights: OVERLAND_SESSION_TEST names that one's folder.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == Verb {
+		fmt.Fprintln(os.Stderr, Inside(context.Background(), os.Args[3:]))
+		os.Exit(1)
+	}
+	if dir := os.Getenv("OVERLAND_SESSION_TEST"); dir != "" {
+		if err := replayIn(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func replayIn(dir string) error {
+	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	if err != nil {
+		return err
+	}
+	o := options(s, dir, "id -u; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev; curl -sS http://origin.example/x")
+	o.Lock, o.Stdout, o.Stderr = &record.Lock{}, os.Stdout, os.Stderr
+	res, err := Replay(context.Background(), o)
+	if err == nil {
+		fmt.Println(len(res.Problems), "misses")
+	}
+	return err
+}
+
+func options(s *store.Store, dir, script string) Options {
+	return Options{
+		Store: s, LockFile: filepath.Join(dir, "overland.lock"), Dir: filepath.Join(dir, "caches"),
+		Command: []string{"sh", "-c", script}, Environ: os.Environ(),
+	}
+}
+
+func newOptions(t *testing.T, script string) (Options, *bytes.Buffer) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	o := options(s, dir, script)
+	out := &bytes.Buffer{}
+	o.Stdout, o.Stderr = out, out
+	o.Upstream = &record.Upstream{Transport: tr, Wait: time.Millisecond, Tries: 1}
+	return o, out
+}
+
+// origin is a server at an address that is not the command's own.
+func origin(t *testing.T) *httptest.Server {
+	t.Helper()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, "content of "+r.URL.Path)
+	}))
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.Start()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
+	srv := origin(t)
+	o, out := newOptions(t, "curl -fsS "+srv.URL+"/a")
+	res, err := Record(t.Context(), o)
+	if err != nil || out.String() != "content of /a" || len(res.Problems) != 0 || len(res.Lock.Entries) != 1 {
+		t.Fatalf("%v\n%s\n%+v", err, out, res)
+	}
+	// The origin goes on: only the namespace keeps the command from it.
+	out.Reset()
+	o.Lock = res.Lock
+	o.Command[2] += "; tail -n +3 /proc/net/dev; curl -fsS --noproxy '*' -m 5 " + srv.URL + "/a"
+	res, err = Replay(t.Context(), o)
+	exit := (*ExitError)(nil)
+	if !errors.As(err, &exit) || exit.Code != 7 {
+		t.Errorf("a connection past the recorder: %v", err)
+	}
+	if !strings.HasPrefix(out.String(), "content of /a") || strings.Count(out.String(), ": ") < 1 || strings.Contains(out.String(), "eth") {
+		t.Errorf("%s", out)
+	}
+	if len(res.Problems) != 0 || len(res.Lock.Entries) != 1 {
+		t.Errorf("%+v", res)
+	}
+	if left, _ := os.ReadDir(o.Dir); len(left) != 1 { // the lock's file
+		t.Errorf("%v stay behind", left)
+	}
+}
+
+func TestAPersonWithoutRightsReplaysToo(t *testing.T) {
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		if err := errors.Join(os.Chown(dir, nobody, nobody), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = append(os.Environ(), "OVERLAND_SESSION_TEST="+dir, "HOME="+dir)
+	cmd.Dir = "/"
+	if os.Geteuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	out, err := cmd.CombinedOutput()
+	for _, want := range []string{"CapEff:\t0000000000000000\n", "never recorded: url http://origin.example/x", "1 misses\n"} {
+		if err != nil || !strings.Contains(string(out), want) {
+			t.Errorf("no %q: %v\n%s", want, err, out)
+		}
+	}
+}
+
+func TestTwoSessionsOfOneLock(t *testing.T) {
+	o, _ := newOptions(t, "true")
+	s, err := open(t.Context(), o, record.NewRecorder(o.Store, record.Options{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.close()
+	if _, err := Record(t.Context(), o); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestACommandThatIsStopped(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	o, _ := newOptions(t, "echo ready; exec tail -f /dev/null")
+	o.Lock, o.Stdout = &record.Lock{}, stopper(cancel)
+	if _, err := Replay(ctx, o); err == nil {
+		t.Error("it went on")
+	}
+}
+
+// stopper is a writer that stops somebody.
+type stopper func()
+
+func (s stopper) Write(p []byte) (int, error) {
+	s()
+	return len(p), nil
+}
