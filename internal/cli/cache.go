@@ -48,6 +48,7 @@ func (a *app) printCacheEnv(base, freeze string) error {
 		base += "/at/" + freeze
 	}
 	a.printf("go env -w GOPROXY=%s/go\n", base)
+	a.printf("npm config set registry %s/npm/\n", base)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/cache"
 	"overland/internal/record/golang"
+	"overland/internal/record/npm"
 	"overland/internal/store"
 )
 
@@ -79,15 +80,45 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	return &cached{keeper, keeper.Handler(protocols...), limit(plain, o.Conns)}, nil
 }
 
+// spoken are the protocols that a site's cache can speak.
+var spoken = []string{golang.Name, "npm"}
+
 // protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
 func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream) ([]record.Protocol, error) {
 	for name := range o.Upstreams {
-		if name != golang.Name {
-			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", golang.Name)
+		if !slices.Contains(spoken, name) {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", strings.Join(spoken, ", "))
 		}
 	}
+	var list []record.Protocol
+	for _, open := range []func() (record.Protocol, error){
+		func() (record.Protocol, error) { return o.golang(ctx, up) },
+		func() (record.Protocol, error) { return o.npm(ctx) },
+	} {
+		p, err := open()
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			list = append(list, p)
+		}
+	}
+	if len(list) == 0 {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is nothing to cache: neither go nor npm is on this machine"),
+			"install one, or say where things come from: --cache-upstream go=URL")
+	}
+	return list, nil
+}
+
+func has(tool string) bool {
+	_, err := exec.LookPath(tool)
+	return err == nil
+}
+
+func (o CacheOptions) golang(ctx context.Context, up *record.Upstream) (record.Protocol, error) {
 	var env golang.Env
-	if _, err := exec.LookPath("go"); err == nil {
+	var err error
+	if has("go") {
 		if env, err = golang.ReadEnv(ctx, ""); err != nil {
 			return nil, err
 		}
@@ -96,14 +127,27 @@ func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream) ([]rec
 		env.GOPROXY = strings.Join(own, ",")
 	}
 	if env.GOPROXY == "" {
-		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is nothing to cache: no go command is on this machine"),
-			"install it, or say where modules come from: --cache-upstream go=URL")
+		return nil, nil
 	}
-	p, err := golang.New(env, up)
-	if err != nil {
-		return nil, err
+	return golang.New(env, up)
+}
+
+func (o CacheOptions) npm(ctx context.Context) (record.Protocol, error) {
+	var c npm.Config
+	var err error
+	switch own := o.Upstreams["npm"]; {
+	case len(own) > 1:
+		return nil, errs.Errorf(errs.Invalid, "npm has one registry, not %d", len(own))
+	case len(own) == 1:
+		c.Registry = own[0]
+	case has("npm"):
+		if c, err = npm.MachineConfig(ctx, ""); err != nil {
+			return nil, err
+		}
+	default:
+		return nil, nil
 	}
-	return []record.Protocol{p}, nil
+	return npm.New(c)
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks
