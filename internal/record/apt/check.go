@@ -45,7 +45,8 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	if err != nil {
 		return record.Proof{}, errs.E(errs.Untrusted, err)
 	}
-	keys, err := p.keysOf(w.suite)
+	// Read each time: a service outlives an upgrade of the keyrings.
+	keys, err := keysFor(w.suite.signedBy, p.dir)
 	if err != nil {
 		return record.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
 	}

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"unicode/utf8"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
-
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/record"
@@ -48,9 +46,6 @@ type Protocol struct {
 	dir      string
 	now      clock.Clock
 
-	keysMu sync.Mutex
-	keys   map[string]openpgp.EntityList // by signedBy
-
 	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
 	tables   map[string]table // by the sha256 of the index
 }
@@ -59,7 +54,7 @@ var _ record.Protocol = (*Protocol)(nil)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), keys: map[string]openpgp.EntityList{}, tables: map[string]table{}}
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), tables: map[string]table{}}
 	if p.dir == "" {
 		p.dir = etc
 	}
@@ -172,21 +167,6 @@ func byHash(rest string) (dir string, want listed, ok bool) {
 		return "", want, false
 	}
 	return strings.TrimSuffix(path.Dir(path.Dir(path.Clean(head))), "."), want, true
-}
-
-// keysOf returns the keys that may sign s.
-func (p *Protocol) keysOf(s *suite) (openpgp.EntityList, error) {
-	p.keysMu.Lock()
-	defer p.keysMu.Unlock()
-	if k, ok := p.keys[s.signedBy]; ok {
-		return k, nil
-	}
-	k, err := keysFor(s.signedBy, p.dir)
-	if err != nil {
-		return nil, err
-	}
-	p.keys[s.signedBy] = k
-	return k, nil
 }
 
 // read returns what have holds under key, at most limit bytes.

@@ -85,8 +85,13 @@ func packed(t *testing.T, b []byte) []byte {
 
 func sign(t *testing.T, key *openpgp.Entity, text string) []byte {
 	t.Helper()
+	return signWith(t, key, text, &packet.Config{Time: clock.At(birth.Add(time.Hour))})
+}
+
+func signWith(t *testing.T, key *openpgp.Entity, text string, config *packet.Config) []byte {
+	t.Helper()
 	var out bytes.Buffer
-	w, err := clearsign.Encode(&out, key.PrivateKey, &packet.Config{Time: clock.At(birth.Add(time.Hour))})
+	w, err := clearsign.Encode(&out, key.PrivateKey, config)
 	if err != nil {
 		t.Fatal(err)
 	}

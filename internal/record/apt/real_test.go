@@ -163,7 +163,7 @@ func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			keys, err := p.keysOf(s)
+			keys, err := keysFor(s.signedBy, p.dir)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,9 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"overland/internal/errs"
 )
@@ -36,25 +34,6 @@ type release struct {
 	Date            time.Time
 	ValidUntil      time.Time         // zero: the archive sets none
 	Files           map[string]listed // by path below the directory of the InRelease
-}
-
-// verifyInRelease returns the text that is signed in b and the fingerprint of the key that signed it, in upper case.
-// Exactly one clear-signed message must fill b. Anything but a good signature by one of keys at now, is
-// errs.Untrusted.
-func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
-	if !bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
-		return nil, "", errs.Errorf(errs.Untrusted, "not a clear-signed message")
-	}
-	block, rest := clearsign.Decode(b)
-	if block == nil || len(bytes.TrimSpace(rest)) > 0 {
-		return nil, "", errs.Errorf(errs.Untrusted, "not exactly one clear-signed message")
-	}
-	config := &packet.Config{Time: func() time.Time { return now }}
-	signer, err := openpgp.CheckDetachedSignature(keys, bytes.NewReader(block.Bytes), block.ArmoredSignature.Body, config)
-	if err != nil {
-		return nil, "", errs.E(errs.Untrusted, fmt.Errorf("signature: %w", err))
-	}
-	return block.Plaintext, fingerprint(signer), nil
 }
 
 // signedText returns the text of a clear-signed message without judging the signature: for an InRelease that was

@@ -1,0 +1,80 @@
+package apt
+
+import (
+	"bytes"
+	"cmp"
+	"crypto"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
+
+	"overland/internal/errs"
+)
+
+const signatureLimit = 32 // signatures of one InRelease; archives that change keys have three
+
+// verifyInRelease returns the text that is signed in b and the fingerprint of the key that signed it, in upper case.
+// Exactly one clear-signed message must fill b. Anything but a good signature by one of keys at now, is
+// errs.Untrusted.
+func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
+	if !bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
+		return nil, "", errs.Errorf(errs.Untrusted, "not a clear-signed message")
+	}
+	block, rest := clearsign.Decode(b)
+	if block == nil || len(bytes.TrimSpace(rest)) > 0 {
+		return nil, "", errs.Errorf(errs.Untrusted, "not exactly one clear-signed message")
+	}
+	signer, err := verify(block.Bytes, block.ArmoredSignature.Body, keys, now)
+	if err != nil {
+		return nil, "", errs.E(errs.Untrusted, fmt.Errorf("signature: %w", err))
+	}
+	return block.Plaintext, fingerprint(signer), nil
+}
+
+// verify returns the first of keys that made one of the signatures of text. Each is judged on its own: a bad one beside
+// a good one, as while an archive changes its keys, does no harm. Weak hashes are refused here: the library does not look.
+func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
+	config := &packet.Config{Time: func() time.Time { return now }}
+	var why error // the first problem with a signature by a key that is known
+	packets := packet.NewReader(signatures)
+	for range signatureLimit {
+		p, err := packets.Next()
+		if errors.Is(err, io.EOF) {
+			return nil, cmp.Or[error](why, pgperrors.ErrUnknownIssuer)
+		}
+		if err != nil {
+			return nil, err
+		}
+		sig, ok := p.(*packet.Signature)
+		if !ok {
+			return nil, errors.New("something else among the signatures")
+		}
+		signer, err := verifyOne(text, sig, keys, config)
+		if err == nil {
+			return signer, nil
+		}
+		if !errors.Is(err, pgperrors.ErrUnknownIssuer) {
+			why = cmp.Or(why, err)
+		}
+	}
+	return nil, fmt.Errorf("more than %d of them", signatureLimit)
+}
+
+func verifyOne(text []byte, sig *packet.Signature, keys openpgp.EntityList, config *packet.Config) (*openpgp.Entity, error) {
+	switch sig.Hash {
+	case crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
+	default:
+		return nil, fmt.Errorf("made with the weak hash %s", sig.Hash)
+	}
+	var one bytes.Buffer
+	if err := sig.Serialize(&one); err != nil {
+		return nil, err
+	}
+	return openpgp.CheckDetachedSignature(keys, bytes.NewReader(text), &one, config)
+}
