@@ -128,6 +128,18 @@ func (r *running) expect(pattern string) string {
 	}
 }
 
+// expectStart waits for the supervisor's line about a start, which it returns, and for the agent's own, "agent works".
+// Two processes write them, so either may come first.
+func (r *running) expectStart(pattern string) string {
+	r.t.Helper()
+	first := r.expect("(" + pattern + ")|agent works")
+	if strings.Contains(first, "agent works") {
+		return r.expect(pattern)
+	}
+	r.expect("agent works")
+	return first
+}
+
 func (r *running) count(substring string) int {
 	n := 0
 	for _, line := range r.seen {
@@ -197,8 +209,7 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, old, r := start(t)
-			agent := pidIn(t, r.expect("agent started"))
-			r.expect("agent works")
+			agent := pidIn(t, r.expectStart("agent started"))
 			service := servicePID(t, s.Dir)
 
 			bad := stage(t, s, tt.script)
@@ -208,8 +219,7 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 			if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
 				t.Fatal(err)
 			}
-			r.expect("agent started.*slot=" + string(old) + ".*trial=false")
-			r.expect("agent works")
+			r.expectStart("agent started.*slot=" + string(old) + ".*trial=false")
 
 			if got := servicePID(t, s.Dir); got != service {
 				t.Errorf("service process = %d, want %d: it was restarted", got, service)
@@ -234,8 +244,7 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 func TestNewAgentThatWorksIsGood(t *testing.T) {
 	s, old, r := start(t)
 	ancient := stage(t, s, works("ancient"))
-	agent := pidIn(t, r.expect("agent started"))
-	r.expect("agent works")
+	agent := pidIn(t, r.expectStart("agent started"))
 	service := servicePID(t, s.Dir)
 	next := stage(t, s, works("new"))
 	if _, err := s.Arm(next, Trial{Stable: 10 * time.Millisecond}); err != nil {
@@ -278,8 +287,7 @@ func TestSupervisorKilledDuringTries(t *testing.T) {
 	}
 	r.cmd.Wait()
 	r = supervise(t, s.Dir)
-	r.expect("agent started.*slot=" + string(old))
-	r.expect("agent works")
+	r.expectStart("agent started.*slot=" + string(old))
 	if refused, ok := s.refused(bad); !ok || !strings.Contains(refused.Reason, "stopped during every try") {
 		t.Errorf("refused = %+v, %v", refused, ok)
 	}
@@ -290,8 +298,7 @@ func TestSupervisorKilledDuringTries(t *testing.T) {
 
 func TestAgentEndsWithItsSupervisor(t *testing.T) {
 	_, _, r := start(t)
-	agent := pidIn(t, r.expect("agent started"))
-	r.expect("agent works")
+	agent := pidIn(t, r.expectStart("agent started"))
 	fd, err := pidfdOpen(agent)
 	if err != nil {
 		t.Fatal(err)
@@ -324,8 +331,7 @@ func TestStopPassesSIGTERMAndLeavesServices(t *testing.T) {
 
 func TestOrderlyStopGivesTheTryBack(t *testing.T) {
 	s, _, r := start(t)
-	agent := pidIn(t, r.expect("agent started"))
-	r.expect("agent works")
+	agent := pidIn(t, r.expectStart("agent started"))
 	slow := stage(t, s, hangScript)
 	if _, err := s.Arm(slow, Trial{Tries: 1}); err != nil {
 		t.Fatal(err)
@@ -346,8 +352,7 @@ func TestOrderlyStopGivesTheTryBack(t *testing.T) {
 func TestAgentThatEndsIsStartedAgain(t *testing.T) {
 	s, _, r := start(t)
 	for range 3 {
-		agent := pidIn(t, r.expect("agent started"))
-		r.expect("agent works")
+		agent := pidIn(t, r.expectStart("agent started"))
 		service := servicePID(t, s.Dir)
 		if err := syscall.Kill(agent, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
@@ -397,8 +402,7 @@ func TestDamagedProgramGivesWayToAnother(t *testing.T) {
 	}
 	r := supervise(t, s.Dir)
 	r.expect("agent ended.*slot=" + string(damaged))
-	r.expect("agent started.*slot=" + string(old))
-	r.expect("agent works")
+	r.expectStart("agent started.*slot=" + string(old))
 }
 
 func TestTwoSupervisorsNeverRun(t *testing.T) {
