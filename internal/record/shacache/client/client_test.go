@@ -469,3 +469,38 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A server that takes no bytes, or says nothing, does not hold an upload for ever; one that hashes for long may.
+func TestUploadStalls(t *testing.T) {
+	f := setup(t)
+	c := f.client(t, Options{Stall: 200 * time.Millisecond})
+	large, enough := bytes.Repeat(f.data, 64), make(chan struct{})
+	silent := func(method string) func(http.ResponseWriter, *http.Request) bool {
+		return func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Method != method {
+				return false
+			}
+			_, _ = io.Copy(io.Discard, r.Body) // only then the server notices that the client has gone
+			<-r.Context().Done()
+			return true
+		}
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		f.mischief(silent(method))
+		if _, err := c.Upload(t.Context(), strings.NewReader(method), "k", map[string]any{"x": "y"}); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	f.mischief(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost {
+			return false
+		}
+		_, _ = io.CopyN(io.Discard, r.Body, 1000)
+		<-enough
+		return true
+	})
+	defer close(enough)
+	if _, err := c.Upload(t.Context(), bytes.NewReader(large), "", nil); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("POST: %v", err)
+	}
+}

@@ -110,7 +110,7 @@ func (n *Client) fetch(ctx context.Context, f Found, path string) (int64, error)
 		if done {
 			break
 		}
-		if ctx.Err() != nil || errs.KindOf(err) != errs.Unavailable {
+		if ctx.Err() != nil || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errFull) {
 			return 0, err
 		}
 		if t.off > before {
@@ -238,11 +238,15 @@ func (t *transfer) restart() error {
 	return err
 }
 
-// room returns an error when the disk cannot take n more bytes.
+// errFull is not helped by another attempt.
+var errFull = errors.New("the disk is full")
+
+// room returns an error (errs.Unavailable) that wraps errFull when the disk cannot take n more bytes.
 func room(path string, n int64) error {
 	free, err := fsx.Free(filepath.Dir(path))
 	if err == nil && n > 0 && free < n+reserve {
-		return errs.Errorf(errs.Invalid, "%d bytes free at %s, %d needed", free, filepath.Dir(path), n)
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed: %w", free, filepath.Dir(path), n, errFull),
+			"free some space on that disk and run it again")
 	}
 	return err
 }

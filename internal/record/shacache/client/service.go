@@ -156,7 +156,10 @@ func watch(r io.Reader, patience time.Duration, stop context.CancelCauseFunc) *w
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.r.Read(p)
-	if n > 0 {
+	switch {
+	case errors.Is(err, io.EOF):
+		w.timer.Stop() // of an upload: the server hashes now, for as long as answerTime
+	case n > 0:
 		w.timer.Reset(w.patience)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

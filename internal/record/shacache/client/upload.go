@@ -41,6 +41,10 @@ func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fie
 	if up.Entry, err = n.entry(up, sum, key, fields); err != nil {
 		return up, err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	timer := watch(nil, 2*n.o.Stall, stop)
+	defer timer.stop()
 	b := shacache.EncodeEntry(up.Entry)
 	resp, err := n.putKey.do(ctx, http.MethodPut, key, bytes.NewReader(b), int64(len(b)), http.Header{"Content-Type": {"application/json"}})
 	if err != nil {
@@ -86,18 +90,31 @@ func hashed(file io.ReadSeeker) (up Uploaded, sum digest.Digest, err error) {
 	return up, h256.Digest(), err
 }
 
-// send posts the bytes unless the cache has them.
-func (n *Client) send(ctx context.Context, file io.Reader, up Uploaded) (sent bool, err error) {
+// there reports whether the cache has the bytes.
+func (n *Client) there(ctx context.Context, up Uploaded) (bool, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	timer := watch(nil, 2*n.o.Stall, stop)
+	defer timer.stop()
 	resp, err := n.put.do(ctx, http.MethodGet, up.Name, nil, 0, nil)
 	if err != nil {
 		return false, err
 	}
 	resp.Body.Close() // the bytes themselves are not wanted
-	if resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == up.Size) {
-		return false, nil
+	return resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == up.Size), nil
+}
+
+// send posts the bytes unless the cache has them.
+func (n *Client) send(ctx context.Context, file io.Reader, up Uploaded) (sent bool, err error) {
+	if there, err := n.there(ctx, up); there || err != nil {
+		return false, err
 	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	body := watch(io.LimitReader(file, up.Size), n.o.Stall, stop)
+	defer body.stop()
 	// The size is fixed here: a file that grows meanwhile is not sent longer than it was hashed.
-	resp, err = n.put.do(ctx, http.MethodPost, "", io.NopCloser(io.LimitReader(file, up.Size)), up.Size,
+	resp, err := n.put.do(ctx, http.MethodPost, "", io.NopCloser(body), up.Size,
 		http.Header{"Content-Type": {"application/octet-stream"}})
 	if err != nil {
 		return false, err

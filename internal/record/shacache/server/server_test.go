@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/errs"
 	"overland/internal/record/shacache"
 )
 
@@ -360,6 +362,39 @@ func TestSignersAndRevocation(t *testing.T) {
 		}
 		if a, b := put(signed("4", true)), put(signed("1", false)); a != 403 || b != 201 {
 			t.Errorf("%s: after the revocation: %d %d", name, a, b)
+		}
+	}
+}
+
+func TestParsePolicy(t *testing.T) {
+	c := certificate(t, "alice")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Leaf.Raw})
+	quoted, err := json.Marshal(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := Identity(c.Leaf)
+	p, err := ParsePolicy(strings.NewReader(`{"accounts":[{"name":"alice","certificate":` + string(quoted) + `},
+		{"name":"bob","identity":"` + id + `","prefixes":["pypi:"]}],
+		"signers":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n","requireKnownSigner":true,"revoked":` + string(quoted) + `,"revokedIds":["ab"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Account{{Name: "alice", Identity: id}, {Name: "bob", Identity: id, Prefixes: []string{"pypi:"}}}
+	if diff := cmp.Diff(want, p.Accounts); diff != "" || !p.RequireKnownSigner || len(p.Warnings) != 1 || len(p.Revoked) != 1 || len(p.RevokedIDs) != 1 {
+		t.Errorf("%s %+v", diff, p)
+	}
+	for name, bad := range map[string]string{
+		"unknown name":        `{"opne":true}`,
+		"two values":          `{} {}`,
+		"nobody":              `{"accounts":[{"name":"a"}]}`,
+		"upper case":          `{"accounts":[{"identity":"` + strings.ToUpper(id) + `"}]}`,
+		"no certificate":      `{"accounts":[{"certificate":"x"}]}`,
+		"private key":         `{"signers":"-----BEGIN RSA PRIVATE KEY-----"}`,
+		"revoked, unreadable": `{"revoked":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`,
+	} {
+		if p, err := ParsePolicy(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid || len(p.Accounts) > 0 {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
