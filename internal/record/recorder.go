@@ -205,6 +205,13 @@ func (r *Recorder) Problems() []error {
 	return inOrder(r.wrong)
 }
 
+// Forget empties what Problems returns: the client has not asked yet.
+func (r *Recorder) Forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.wrong)
+}
+
 // Close waits for the fetches that nobody waits for any more. Nothing may be asked afterwards.
 func (r *Recorder) Close() {
 	r.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +68,8 @@ func (f *Fetched) Close() error { return f.Body.Close() }
 
 // Get returns what it.Upstream, or else one of it.Fallback, has, whole. A transfer that breaks is resumed where it
 // stopped when the origin gave it a validator. Errors: *StatusError (errs.NotFound, errs.Denied, errs.Unavailable),
-// errs.Unavailable for whatever may work later, errs.Untrusted for redirects from https to http.
+// errs.Unavailable for whatever may work later, errs.Untrusted for redirects from https to http and for
+// certificates that do not hold.
 func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
 	f, err := u.getOne(ctx, it, it.Upstream)
 	for _, next := range it.Fallback {
@@ -177,8 +179,12 @@ func (t *transfer) once(ctx context.Context, seen func()) error {
 	}
 	res, err := t.client().Do(req)
 	if err != nil {
-		if errs.KindOf(err) != errs.Internal {
+		var cert *tls.CertificateVerificationError
+		switch {
+		case errs.KindOf(err) != errs.Internal:
 			return err
+		case errors.As(err, &cert):
+			return errs.E(errs.Untrusted, err)
 		}
 		return errs.E(errs.Unavailable, err)
 	}

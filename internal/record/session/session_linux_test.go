@@ -79,14 +79,20 @@ func newOptions(t *testing.T, script string) (Options, *bytes.Buffer) {
 	return o, out
 }
 
-// origin is a server at an address that is not the command's own.
-func origin(t *testing.T) *httptest.Server {
+func listen(t *testing.T, addr string) net.Listener {
 	t.Helper()
 	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.2:0")
+	l, err := lc.Listen(t.Context(), "tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+// origin is a server at an address that is not the command's own.
+func origin(t *testing.T) *httptest.Server {
+	t.Helper()
+	l := listen(t, "127.0.0.2:0")
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "content of "+r.URL.Path)
 	}))

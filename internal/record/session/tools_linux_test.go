@@ -1,0 +1,137 @@
+package session
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+)
+
+// registry serves files over https at an address that is not the command's own; {BASE} in them is that address.
+func registry(t *testing.T, files map[string]string) *httptest.Server {
+	t.Helper()
+	l := listen(t, "127.0.0.2:0")
+	addr := l.Addr().String()
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, ok := files[r.URL.Path]
+		if !ok {
+			http.NotFound(w, r)
+			return
+		}
+		if strings.HasSuffix(r.URL.Path, "/") {
+			w.Header().Set("Content-Type", "text/html")
+		}
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "{BASE}", "https://"+addr))
+	}))
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output.
+func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) {
+	t.Helper()
+	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}}
+	tr.TLSClientConfig.RootCAs.AddCert(srv.Certificate())
+	t.Cleanup(tr.CloseIdleConnections)
+	o.Upstream.Transport = tr
+	res, err := Record(t.Context(), o)
+	if err != nil || !strings.HasSuffix(out.String(), want) {
+		t.Fatalf("%v\n%s\n%v", err, out, res)
+	}
+	srv.Close()
+	out.Reset()
+	o.Lock = res.Lock
+	res, err = Replay(t.Context(), o)
+	if err != nil || !strings.HasSuffix(out.String(), want) || len(res.Problems) != 0 {
+		t.Errorf("%v\n%s\n%v", err, out, res)
+	}
+}
+
+func TestPip(t *testing.T) {
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, text := range map[string]string{
+		"tea.py":                     "WORD = 'tea'\n",
+		"tea-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tea\nVersion: 1.0\n",
+		"tea-1.0.dist-info/WHEEL":    "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+		"tea-1.0.dist-info/RECORD":   "tea.py,,\ntea-1.0.dist-info/METADATA,,\ntea-1.0.dist-info/WHEEL,,\ntea-1.0.dist-info/RECORD,,\n",
+	} {
+		f, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(f, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	srv := registry(t, map[string]string{
+		"/simple/tea/": fmt.Sprintf("<!DOCTYPE html><a href=\"/files/tea-1.0-py3-none-any.whl#sha256=%s\">tea-1.0-py3-none-any.whl</a>",
+			digest.Of(b.Bytes()).Encoded()),
+		"/files/tea-1.0-py3-none-any.whl": b.String(),
+	})
+	recordAndReplay(t, srv, "PIP_FIND_LINKS= PIP_CONFIG_FILE=/dev/null pip install -q --no-input --root-user-action ignore --target out --index-url "+
+		srv.URL+"/simple tea; cat out/tea.py", "WORD = 'tea'\n")
+}
+
+func TestCargo(t *testing.T) {
+	var b bytes.Buffer
+	gz := gzip.NewWriter(&b)
+	w := tar.NewWriter(gz)
+	for name, text := range map[string]string{
+		"tea-1.0.0/Cargo.toml": "[package]\nname = \"tea\"\nversion = \"1.0.0\"\nedition = \"2021\"\n",
+		"tea-1.0.0/src/lib.rs": "pub const WORD: &str = \"tea\";\n",
+	} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := gz.Close(); err != nil {
+		t.Fatal(err)
+	}
+	srv := registry(t, map[string]string{
+		"/index/config.json": `{"dl":"{BASE}/crates/{crate}-{version}.crate"}`,
+		"/index/3/t/tea": fmt.Sprintf(`{"name":"tea","vers":"1.0.0","deps":[],"features":{},"yanked":false,"cksum":"%s"}`+"\n",
+			digest.Of(b.Bytes()).Encoded()),
+		"/crates/tea-1.0.0.crate": b.String(),
+	})
+	project := filepath.Join(t.TempDir(), "p")
+	for name, text := range map[string]string{
+		"Cargo.toml": "[package]\nname = \"p\"\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[dependencies]\ntea = { version = \"1\", registry = \"t\" }\n",
+		"src/lib.rs": "",
+	} {
+		path := filepath.Join(project, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	recordAndReplay(t, srv, "CARGO_REGISTRIES_T_INDEX=sparse+"+srv.URL+"/index/ cargo -q fetch --manifest-path "+project+
+		"/Cargo.toml; cat \"$CARGO_HOME\"/registry/src/*/tea-1.0.0/src/lib.rs", "pub const WORD: &str = \"tea\";\n")
+}
