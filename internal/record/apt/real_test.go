@@ -21,7 +21,11 @@ import (
 // newApt returns a runner of the machine's apt-get, set up to go through base, and the folder it works in.
 func newApt(t *testing.T, p *Protocol, base string) (work string, run func(args ...string) (string, error)) {
 	t.Helper()
-	env, err := p.Setup(t.TempDir(), base)
+	before := filepath.Join(t.TempDir(), "before.conf")
+	if err := os.WriteFile(before, []byte("Acquire::http::Proxy \"http://127.0.0.1:1\";\nDir::Etc::sourcelist \"/none\";\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	env, err := p.Setup(t.TempDir(), base, before)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +33,7 @@ func newApt(t *testing.T, p *Protocol, base string) (work string, run func(args 
 	return work, func(args ...string) (string, error) {
 		c := exec.CommandContext(t.Context(), "apt-get", append([]string{"-q"}, args...)...)
 		c.Dir = work
-		c.Env = append(append(os.Environ(), env...), "LC_ALL=C", "http_proxy=http://127.0.0.1:1")
+		c.Env = append(append(os.Environ(), env...), "LC_ALL=C")
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
