@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record/shacache"
 )
@@ -396,5 +397,60 @@ func TestParsePolicy(t *testing.T) {
 		if p, err := ParsePolicy(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid || len(p.Accounts) > 0 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// Without a policy nobody writes; one that cannot be read opens nothing; a closed lab says so.
+func TestLoad(t *testing.T) {
+	kept := shelf(t)
+	put := func(o Options) int {
+		t.Helper()
+		s, _, err := Load(kept.dir, kept.depot, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(s.Mount("", "/shadir", nil))
+		defer srv.Close()
+		return do(t, nil, "PUT", srv.URL+"/shadir/k", bytes.NewReader(body(metadata("x"), ""))).status
+	}
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(kept.dir, PolicyFile), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a, b := put(Options{}), put(lab); a != 403 || b != 201 {
+		t.Errorf("without a policy: %d, in a lab %d", a, b)
+	}
+	write(`{"open":true}`)
+	if got := put(Options{}); got != 201 {
+		t.Errorf("an open policy: %d", got)
+	}
+	write(`{"requireKnownSigner":true}`)
+	if a, b := put(Options{}), put(lab); a != 403 || b != 403 {
+		t.Errorf("unsigned: %d, in a lab %d", a, b)
+	}
+	write(`{"open":true`)
+	if s, _, err := Load(kept.dir, kept.depot, lab); errs.KindOf(err) != errs.Invalid || s != nil {
+		t.Errorf("half a policy: %v", err)
+	}
+	var names []string
+	err := kept.Blobs(t.Context(), func(name string, _ digest.Digest, _ int64) error { names = append(names, name); return nil })
+	if err != nil || len(names) != 0 {
+		t.Errorf("%v, %v", names, err)
+	}
+	want, _, err := kept.PutBlob(t.Context(), strings.NewReader("x"), "", -1, maxBlob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = kept.Blobs(t.Context(), func(name string, d digest.Digest, n int64) error {
+		names = append(names, name)
+		if d != digest.Of([]byte("x")) || n != 1 {
+			t.Errorf("%s is %s, %d bytes", name, d, n)
+		}
+		return nil
+	})
+	if err != nil || len(names) != 1 || names[0] != want {
+		t.Errorf("%v, %v", names, err)
 	}
 }
