@@ -39,6 +39,7 @@ type siteOptions struct {
 	listen    string
 	cache     string
 	size      string
+	writes    string
 	offline   bool
 	upstreams []string
 }
@@ -60,6 +61,7 @@ func (a *app) siteRun() *cobra.Command {
 	c.Flags().StringVar(&o.listen, "listen", ":8443", "address and port")
 	c.Flags().StringVar(&o.cache, "cache-listen", "", "address and port of the cache; no cache without it")
 	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was not used for longest above this size: 50GiB; no limit without it")
+	c.Flags().StringVar(&o.writes, "cache-writes", "certificate", "who may write to the network cache: certificate (by netcache/policy.json, over HTTPS) or open")
 	c.Flags().BoolVar(&o.offline, "cache-offline", false, "answer from the cache only")
 	c.Flags().StringArrayVar(&o.upstreams, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again")
 	return c
@@ -69,6 +71,9 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 	limit, err := parseSize(o.size)
 	if err != nil {
 		return err
+	}
+	if o.writes != "open" && o.writes != "certificate" {
+		return errs.Hint(usage("cache-writes %q", o.writes), "certificate or open")
 	}
 	upstreams := map[string][]string{}
 	for _, s := range o.upstreams {
@@ -90,7 +95,7 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 		Listen: o.listen,
 		Log:    slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
-			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams,
+			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == "open",
 			Ready: func(addr string) { a.note("cache: overland cache env http://%s", addr) },
 		},
 		Ready: func(addr string) {

@@ -33,12 +33,14 @@ type CacheOptions struct {
 	Limit     int64               // bytes that answers may take on the disk; 0 = no limit
 	Offline   bool                // never ask upstream
 	Upstreams map[string][]string // by protocol, URLs in place of what the machine's own tools are configured for
+	Writes    bool                // everybody who reaches Listen may write to the network cache: for a closed lab
 	Ready     func(addr string)   // called once with the address listened on, when requests are answered
 }
 
 // cached is a site's cache with its listener.
 type cached struct {
 	keeper   *cache.Keeper
+	netcache *netcache
 	handler  http.Handler
 	listener net.Listener
 }
@@ -63,9 +65,19 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	if err != nil {
 		return nil, err
 	}
+	n, err := openNetcache(dir, blobs, o.Cache.Writes, o.Log)
+	if err != nil {
+		return nil, err
+	}
 	keeper, err := cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
 		Upstream: up, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
-		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
+		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
+			keep, err := roots(ctx, dir, blobs)
+			if err != nil {
+				return nil, err
+			}
+			return keep, n.roots(ctx, keep)
+		},
 	})
 	if err != nil {
 		return nil, err
@@ -77,7 +89,7 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	}
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	return &cached{keeper, keeper.Handler(protocols...), limit(plain, o.Conns)}, nil
+	return &cached{keeper, n, n.over(keeper.Handler(protocols...)), limit(plain, o.Conns)}, nil
 }
 
 // spoken are the protocols that a site's cache can speak.

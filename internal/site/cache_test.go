@@ -99,10 +99,7 @@ func TestCacheMistakes(t *testing.T) {
 // What a release or a lock names is never evicted; a lock that cannot be read means that nothing is.
 func TestRoots(t *testing.T) {
 	dir := t.TempDir()
-	s, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := openDepot(t, dir)
 	tagged, locked, other := []byte("tagged"), []byte("locked"), []byte("other")
 	for _, b := range [][]byte{tagged, locked, other} {
 		if _, err := s.PutBytes(t.Context(), b); err != nil {
@@ -138,4 +135,13 @@ func TestRoots(t *testing.T) {
 	if _, err := roots(t.Context(), dir, s); err == nil {
 		t.Error("a lock that cannot be read was passed over")
 	}
+}
+
+func openDepot(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	s, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }

@@ -16,6 +16,7 @@ import (
 	"overland/internal/api"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/record/shacache/server"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -94,24 +95,28 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --listen")
 	}
-	tuned := limit(plain, o.Conns)
-	tuned.tune = tune
-	listener := tls.NewListener(tuned, &tls.Config{
+	face := api.New(api.Options{
+		Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
+	})
+	config := &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   []string{"http/1.1"},
-	})
+	}
 	var c *cached
 	if o.Cache.Listen != "" {
 		if c, err = openCache(ctx, dir, blobs, o); err != nil {
-			return errors.Join(fmt.Errorf("cache: %w", err), listener.Close())
+			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
 		}
 		defer func() { err = errors.Join(err, c.keeper.Close()) }()
+		// Who writes to the network cache is known by a certificate: here, not over plain HTTP.
+		face, config = c.netcache.over(face), server.ClientAuth(config)
 	}
+	tuned := limit(plain, o.Conns)
+	tuned.tune = tune
+	listener := tls.NewListener(tuned, config)
 	group, ctx := errgroup.WithContext(ctx)
-	serve(ctx, group, o, listener, api.New(api.Options{
-		Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
-	}))
+	serve(ctx, group, o, listener, face)
 	group.Go(func() error { keepFresh(ctx, o); return nil })
 	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
 	if c != nil {
@@ -130,7 +135,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 
 // serve answers on listener by handler, in group, until ctx ends.
 func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.Listener, handler http.Handler) {
-	server := &http.Server{
+	s := &http.Server{
 		Handler:                      handler,
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  idleTimeout,
@@ -139,7 +144,7 @@ func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.L
 		DisableGeneralOptionsHandler: true,
 	}
 	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return err
 		}
 		return nil
@@ -149,8 +154,8 @@ func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.L
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
 		defer cancel()
 		// A download at 4 KB/s is not waited for: its client goes on where it was, with the next start.
-		if err := server.Shutdown(grace); err != nil {
-			return server.Close()
+		if err := s.Shutdown(grace); err != nil {
+			return s.Close()
 		}
 		return nil
 	})

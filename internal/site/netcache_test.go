@@ -1,0 +1,97 @@
+package site
+
+import (
+	"crypto/tls"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/record/shacache/server"
+)
+
+// post sends body to url with a client certificate, if any, and returns the status and the answer.
+func post(t *testing.T, url, body string, certs ...tls.Certificate) (int, string) {
+	t.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: certs}}
+	defer transport.CloseIdleConnections()
+	res, err := (&http.Client{Transport: transport}).Post(url, "application/octet-stream", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(b)
+}
+
+// Everybody may read the network cache; to write, a client shows a certificate that the policy names.
+func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
+	t.Setenv("GOSUMDB", "off")
+	dir, other := t.TempDir(), t.TempDir()
+	if _, err := Init(other); err != nil { // its certificate is as good as any
+		t.Fatal(err)
+	}
+	alice, err := tls.LoadX509KeyPair(filepath.Join(other, tlsFolder, "cert.pem"), filepath.Join(other, tlsFolder, "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := `{"accounts":[{"name":"alice","identity":"` + server.Identity(alice.Leaf) + `"}]}`
+	if err := os.MkdirAll(filepath.Join(dir, netcacheFolder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, netcacheFolder, policyFile), []byte(policy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr := make(chan string, 1)
+	o := Options{Cache: CacheOptions{
+		Listen: "127.0.0.1:0", Ready: func(a string) { addr <- a },
+		Upstreams: map[string][]string{"npm": {"http://127.0.0.1:1"}, "go": {"http://127.0.0.1:1"}},
+	}}
+	url, stop := start(t, dir, o)
+	secure, _, _ := strings.Cut(url, "#")
+	face := "http://" + <-addr
+	if status, _ := post(t, face+"/shacache", "egg"); status != 403 {
+		t.Errorf("over plain HTTP: %d", status)
+	}
+	if status, _ := post(t, secure+"/shacache", "egg"); status != 403 {
+		t.Errorf("without a certificate: %d", status)
+	}
+	status, name := post(t, secure+"/shacache", "egg", alice)
+	if status != 201 {
+		t.Fatalf("with a certificate: %d %s", status, name)
+	}
+	if status, body := get(t, strings.TrimPrefix(face, "http://"), "/shacache/"+name); status != 200 || body != "egg" {
+		t.Errorf("read: %d %q", status, body)
+	}
+	stop()
+
+	o.Cache.Writes = true
+	_, stop = start(t, dir, o)
+	face = "http://" + <-addr
+	if status, _ := post(t, face+"/shacache", "ham"); status != 201 {
+		t.Errorf("open: %d", status)
+	}
+	stop()
+}
+
+func TestTheNetworkCacheIsKept(t *testing.T) {
+	dir := t.TempDir()
+	s := openDepot(t, dir)
+	n, err := openNetcache(dir, s, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := n.shelf.PutBlob(t.Context(), strings.NewReader("egg"), "", -1, 100); err != nil {
+		t.Fatal(err)
+	}
+	keep := map[digest.Digest]bool{}
+	if err := n.roots(t.Context(), keep); err != nil || !keep[digest.Of([]byte("egg"))] {
+		t.Errorf("got %v, %v", keep, err)
+	}
+}
