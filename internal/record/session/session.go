@@ -61,6 +61,9 @@ const shutdown = 10 * time.Second
 
 // Record runs the command and returns the lock of what it fetched. An error of the command is an *ExitError.
 func Record(ctx context.Context, o Options) (*Result, error) {
+	if o.Upstream == nil {
+		o.Upstream = &record.Upstream{Dir: o.Dir} // beside the depot: the system's own place may be small
+	}
 	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock})
 	defer r.Close()
 	s, err := open(ctx, o, r)
