@@ -179,6 +179,7 @@ func TestFilters(t *testing.T) {
 	list := []Entry{entry(`"n":2,"s":"b"`), entry(`"n":10,"s":"a"`), entry(`"n":2.0,"s":["x",1]`), entry(`"s":"a"`), entry(`"n":"2"`)}
 	for text, want := range map[string][]int{
 		`n==2`: {0, 2}, `n>2`: {1}, `n>=2`: {0, 1, 2}, `n<10`: {0, 2}, `n<=1`: nil, `n>>`: {1}, `n<<`: {0, 2}, `s=="a"`: {1, 3}, `s==a`: {1, 3},
+		`n<<Infinity`: {0, 2}, `n>>-Infinity`: {1}, `n<<10`: {0, 2}, `n<<2`: nil, `n>>2`: {1}, `n>>10`: nil,
 		`s==["x",1]`: {2}, `x==1`: nil, `s>>`: {0}, `s<<`: {1, 3}, `n=="2"`: {4},
 	} {
 		f, err := ParseFilter(text)
@@ -197,7 +198,7 @@ func TestFilters(t *testing.T) {
 			t.Errorf("%s: %s", text, diff)
 		}
 	}
-	for _, text := range []string{"", "n", "==1", "n=", "n=1", "n>>1"} {
+	for _, text := range []string{"", "n", "==1", "n=", "n=1"} {
 		if f, err := ParseFilter(text); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%q: %+v, %v", text, f, err)
 		}

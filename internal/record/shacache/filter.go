@@ -14,11 +14,12 @@ import (
 type Filter struct {
 	Field string
 	Op    string // ==, <=, >=, <, >; << keeps the entries with the lowest value, >> those with the highest
-	Value any    // as parseJSON returns it; nothing for << and >>
+	Value any    // as parseJSON returns it; for << and >> the values must be beyond it
+	Any   bool   // for << and >>: there is no Value
 }
 
-// ParseFilter reads "url==\"http://…\"", "n>=3" or "version>>", as networkcache-download does. A value that is not JSON
-// is text. The error is errs.Invalid.
+// ParseFilter reads "url==\"http://…\"", "n>=3" or "version<<Infinity", as networkcache-download does. A value that is
+// not JSON is text; none, or an infinite one, is no bound for << and >>. The error is errs.Invalid.
 func ParseFilter(s string) (Filter, error) {
 	at := strings.IndexAny(s, "=<>")
 	if at > 0 && at+1 < len(s) {
@@ -29,10 +30,7 @@ func ParseFilter(s string) (Filter, error) {
 			}
 			f := Filter{Field: s[:at], Op: op}
 			if op == "<<" || op == ">>" {
-				if rest != "" {
-					break
-				}
-				return f, nil
+				f.Any = rest == "" || rest == "Infinity" || rest == "-Infinity"
 			}
 			var err error
 			if f.Value, err = parseJSON(rest); err != nil {
@@ -68,6 +66,12 @@ func (f Filter) apply(list []Entry) (kept []Entry) {
 			continue
 		}
 		order := 0
+		if !f.Any {
+			beyond := Filter{Op: f.Op[:1], Value: f.Value}
+			if !beyond.meets(v) {
+				continue
+			}
+		}
 		if len(kept) > 0 {
 			if order, ok = compare(v, kept[0].Fields[f.Field]); !ok {
 				continue // another kind of value than the first one's
