@@ -82,6 +82,11 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range protocols {
+		if n, ok := p.(*npm.Protocol); ok {
+			n.Keeper = keeper // npm ci asks for tarballs alone: what proves them is fetched through the cache too
+		}
+	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
 		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
