@@ -1,7 +1,6 @@
 package session
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -9,7 +8,7 @@ import (
 )
 
 // environ returns the command's environment: everything that fetches is pointed at the listener at addr.
-func (s *session) environ(addr string) []string {
+func (s *session) environ(addr string) ([]string, error) {
 	base := "http://" + addr
 	set := map[string]string{
 		"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1", // what the command itself serves
@@ -34,18 +33,27 @@ func (s *session) environ(addr string) []string {
 		}
 	}
 	if s.npm != nil {
-		for _, kv := range s.npm.Env(base + "/npm") {
-			k, v, _ := strings.Cut(kv, "=")
-			set[k] = v
-		}
+		add(set, s.npm.Env(base+"/npm"))
 	}
 	if s.apt != nil {
-		s.aptConfig(set, base+"/apt")
+		env, err := s.apt.Setup(filepath.Join(s.caches, "apt"), base+"/apt", os.Getenv("APT_CONFIG"))
+		if err != nil {
+			return nil, err
+		}
+		add(set, env)
 	}
 	if !s.o.MachineCaches {
 		s.ownCaches(set)
 	}
-	return merge(s.o.Environ, set)
+	return merge(s.o.Environ, set), nil
+}
+
+// add adds the settings list, NAME=VALUE, to set.
+func add(set map[string]string, list []string) {
+	for _, kv := range list {
+		k, v, _ := strings.Cut(kv, "=")
+		set[k] = v
+	}
 }
 
 // ownCaches points tools at caches that are empty. GOPATH is one: it holds the last tree of the checksum database.
@@ -81,29 +89,6 @@ func (s *session) cargoHome() string {
 		}
 	}
 	return dir
-}
-
-// aptConfig points apt at the mount base, with lists and archives of the session's own: the machine's are never mixed
-// with what was recorded.
-func (s *session) aptConfig(set map[string]string, base string) {
-	dir := filepath.Join(s.caches, "apt")
-	const dirMode, mode = 0o755, 0o644
-	for _, sub := range []string{"lists/partial", "archives/partial"} {
-		if os.MkdirAll(filepath.Join(dir, sub), dirMode) != nil {
-			return
-		}
-	}
-	old, err := os.ReadFile(os.Getenv("APT_CONFIG"))
-	if err != nil {
-		old = nil
-	}
-	sources, config := filepath.Join(dir, "overland.sources"), filepath.Join(dir, "apt.conf")
-	text := fmt.Sprintf("%s\nDir::Etc::sourcelist %q;\nDir::Etc::sourceparts \"/dev/null\";\nDir::State::lists %q;\nDir::Cache::archives %q;\n"+
-		"Dir::Cache::pkgcache \"\";\nDir::Cache::srcpkgcache \"\";\nAcquire::http::Proxy \"DIRECT\";\nAPT::Sandbox::User \"root\";\n",
-		old, sources, filepath.Join(dir, "lists"), filepath.Join(dir, "archives"))
-	if os.WriteFile(sources, []byte(s.apt.Sources(base)), mode) == nil && os.WriteFile(config, []byte(text), mode) == nil {
-		set["APT_CONFIG"] = config
-	}
 }
 
 // wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns

@@ -92,7 +92,12 @@ func (s *session) inside(cmd *exec.Cmd) error {
 	}
 	stop := s.serve(l)
 	defer stop()
-	if err := json.NewEncoder(conn).Encode(s.environ(l.Addr().String())); err != nil {
+	environ, err := s.environ(l.Addr().String())
+	if err == nil {
+		err = json.NewEncoder(conn).Encode(environ)
+	}
+	if err != nil {
+		conn.Close() // who waits for it inside, ends
 		return errors.Join(s.o.explain(cmd.Wait()), err)
 	}
 	conn.Close()

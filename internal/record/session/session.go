@@ -83,7 +83,10 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	}
 	stop := s.serve(l)
 	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
-	cmd.Env = s.environ(l.Addr().String())
+	defer stop()
+	if cmd.Env, err = s.environ(l.Addr().String()); err != nil {
+		return nil, err
+	}
 	err = o.run(cmd)
 	stop()
 	return &Result{Lock: withoutIdleTree(r.Lock()), Problems: r.Problems()}, err
