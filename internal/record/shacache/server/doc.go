@@ -5,7 +5,7 @@
 //	DIR/sha512/AB/…               one small file for each blob: which blob of the depot it is
 //	DIR/dir/AB/HEX                the entries of one key, appended; HEX is the sha256 of the key
 //	DIR/dir/AB/lock               taken to change a list below AB
-//	DIR/policy.json               who may write; written by a person
+//	DIR/policy.json               who may write; a person writes it, the site reads it
 //	DIR/audit.log                 who wrote what, one JSON object on a line
 //
 // The blobs themselves are in the depot. Any number of processes may serve one directory.

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"overland/internal/clock"
-	"overland/internal/fsx"
 )
 
 const (
@@ -21,7 +20,6 @@ type Options struct {
 	MaxBlob int64        // bytes of a blob that is taken; 0 = 16 GiB
 	Log     *slog.Logger // nil = none
 	Clock   clock.Clock  // nil = the machine's
-	FS      fsx.FS       // how Load changes the disk; the real disk
 }
 
 // Server answers the requests of both services for one Shelf. It is safe for concurrent use.

@@ -400,40 +400,9 @@ func TestParsePolicy(t *testing.T) {
 	}
 }
 
-// Without a policy nobody writes; one that cannot be read opens nothing; a closed lab says so.
-func TestLoad(t *testing.T) {
+// What a collection must keep.
+func TestBlobsAreNamed(t *testing.T) {
 	kept := shelf(t)
-	put := func(o Options) int {
-		t.Helper()
-		s, _, err := Load(kept.dir, kept.depot, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		srv := httptest.NewServer(s.Mount("", "/shadir", nil))
-		defer srv.Close()
-		return do(t, nil, "PUT", srv.URL+"/shadir/k", bytes.NewReader(body(metadata("x"), ""))).status
-	}
-	write := func(text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(kept.dir, PolicyFile), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if a, b := put(Options{}), put(lab); a != 403 || b != 201 {
-		t.Errorf("without a policy: %d, in a lab %d", a, b)
-	}
-	write(`{"open":true}`)
-	if got := put(Options{}); got != 201 {
-		t.Errorf("an open policy: %d", got)
-	}
-	write(`{"requireKnownSigner":true}`)
-	if a, b := put(Options{}), put(lab); a != 403 || b != 403 {
-		t.Errorf("unsigned: %d, in a lab %d", a, b)
-	}
-	write(`{"open":true`)
-	if s, _, err := Load(kept.dir, kept.depot, lab); errs.KindOf(err) != errs.Invalid || s != nil {
-		t.Errorf("half a policy: %v", err)
-	}
 	var names []string
 	err := kept.Blobs(t.Context(), func(name string, _ digest.Digest, _ int64) error { names = append(names, name); return nil })
 	if err != nil || len(names) != 0 {
