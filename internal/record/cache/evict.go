@@ -23,17 +23,12 @@ func (k *Keeper) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		k.grown(ctx)
+		if _, err := k.Evict(ctx); err != nil && ctx.Err() == nil {
+			k.o.Log.Error("nothing can be evicted", "err", err)
+		}
 		if err := k.flush(ctx); err != nil && ctx.Err() == nil {
 			k.o.Log.Warn("last uses are not written down", "err", err)
 		}
-	}
-}
-
-// grown holds the limit after something came.
-func (k *Keeper) grown(ctx context.Context) {
-	if _, err := k.Evict(ctx); err != nil && ctx.Err() == nil {
-		k.o.Log.Error("nothing can be evicted", "err", err)
 	}
 }
 

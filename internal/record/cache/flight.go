@@ -113,7 +113,6 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, o
 	if v, err = k.keep(ctx, it, old, v, a.Body); err != nil {
 		return answer{}, fmt.Errorf("%s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}
-	k.grown(ctx)
 	return k.hit(v), nil
 }
 
