@@ -49,14 +49,8 @@ func (s *site) serve() string {
 // than what it needs, and to go on serving when the site is gone.
 func TestOverABadLink(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	installed, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
-	released, err := builder.Agents(t.Context(), "v1", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	installed := agentsFor(t, "", plat)
+	released := agentsFor(t, "v1", plat)
 	s := newSite(t, plat)
 	s.seal(v1, released)
 	address, pin, ok := strings.Cut(strings.TrimPrefix(s.serve(), "https://"), "#")

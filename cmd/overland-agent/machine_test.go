@@ -158,10 +158,7 @@ func TestLifeOfANode(t *testing.T) {
 }
 
 func life(t *testing.T, plat platform.Platform) {
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	n := newNode(t, s)
@@ -226,10 +223,7 @@ func life(t *testing.T, plat platform.Platform) {
 // A container without an init: the volume itself is what it starts, and the agent becomes its process 1.
 func TestContainer(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	state := t.TempDir()
 	first := machine.Options{
@@ -270,10 +264,7 @@ func TestContainer(t *testing.T) {
 // The agent alone, without its supervisor: what it runs, it runs, and who installs reaches it.
 func TestAgentAsProcessOne(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	state := t.TempDir()
@@ -343,14 +334,8 @@ var brokenAgents = map[string]string{
 
 func TestAgentUpgradesItselfAndGoesBack(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	one, err := builder.Agents(t.Context(), "v1", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
-	two, err := builder.Agents(t.Context(), "v2", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	one := agentsFor(t, "v1", plat)
+	two := agentsFor(t, "v2", plat)
 	s := newSite(t, plat)
 	n := newNode(t, s, host.ReadyEnv+"=3s", host.StableEnv+"=1s")
 	n.sh(0, "sh", s.seal(v1, one), "install", "--root", s.root)

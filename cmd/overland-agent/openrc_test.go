@@ -23,10 +23,7 @@ echo default >/run/openrc/softlevel
 // The service script under OpenRC itself: openrc-run, rc-service, rc-update and supervise-daemon are the real ones.
 func TestOpenRC(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	m, err := machine.Start(t.Context(), machine.Options{

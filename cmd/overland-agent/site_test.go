@@ -107,6 +107,16 @@ func (s *site) seal(version, agents string, args ...string) string {
 	return "/mnt/" + filepath.Base(out)
 }
 
+// agentsFor returns the folder with the agent for plat, built once in each version.
+func agentsFor(t *testing.T, version string, plat platform.Platform) string {
+	t.Helper()
+	dir, err := builder.Agents(t.Context(), version, plat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // patience is d, longer where qemu does the work.
 func patience(p platform.Platform, d time.Duration) time.Duration {
 	if p != "linux/amd64" {

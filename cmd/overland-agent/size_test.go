@@ -65,10 +65,7 @@ func TestAgentIsSmall(t *testing.T) {
 
 func TestAgentIdlesCheaply(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	n := newNode(t, s)
 	n.sh(0, "sh", s.seal(v1, agents), "install", "--root", s.root)

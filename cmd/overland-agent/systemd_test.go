@@ -12,10 +12,7 @@ import (
 // The unit under systemd itself, which is the machine's process 1.
 func TestSystemd(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	m, err := machine.Start(t.Context(), machine.Options{

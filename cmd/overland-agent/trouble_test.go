@@ -17,10 +17,7 @@ import (
 // A machine whose root is mounted read-only: only the node's own directory and one folder for scratch can be written.
 func TestReadOnlyRoot(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	n := startNode(t, s, machine.Options{
@@ -45,10 +42,7 @@ func TestReadOnlyRoot(t *testing.T) {
 // hangs: it is taken back within the test's own time.
 func TestAStickAppears(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	stick := t.TempDir()
@@ -75,10 +69,7 @@ func TestAStickAppears(t *testing.T) {
 // A service that ignores SIGTERM holds up neither an upgrade, nor the way back from one, nor the end.
 func TestServiceThatIgnoresSIGTERM(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	s.stop = spec.Duration(time.Second)
 	n := newNode(t, s)
@@ -100,10 +91,7 @@ func TestServiceThatIgnoresSIGTERM(t *testing.T) {
 // An agent that stands still is started again; what it runs does not notice.
 func TestAgentThatHangs(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
-	agents, err := builder.Agents(t.Context(), "", plat)
-	if err != nil {
-		t.Fatal(err)
-	}
+	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	n := newNode(t, s, host.SilenceEnv+"=5s")
