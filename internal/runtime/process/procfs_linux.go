@@ -46,7 +46,7 @@ func parseStat(b []byte) (stat, error) {
 	}
 	const state, parent, group, session, threads, start = 0, 1, 2, 3, 17, 19 // proc(5)'s field number minus 3
 	f := strings.Fields(string(b[end+1:]))
-	if len(f) <= start || len(f[state]) != 1 {
+	if len(f) <= start || len(f[state]) != 1 || f[state][0] < 'A' || f[state][0] > 'z' {
 		return stat{}, errStat
 	}
 	s := stat{state: f[state][0]}
