@@ -32,7 +32,7 @@ func misbehave(w http.ResponseWriter, r *http.Request, n int64) {
 	case "long":
 		_, _ = w.Write(bytes.Repeat([]byte{1}, 1<<20+1))
 	case "claims":
-		h.Set("Content-Length", strconv.Itoa(1<<40))
+		h.Set("Content-Length", strconv.FormatInt(1<<40, 10))
 	case "500 then fine":
 		if n < 3 {
 			w.WriteHeader(http.StatusInternalServerError)
