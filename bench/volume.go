@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 
-	"overland/internal/digest"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -102,14 +101,10 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 		}
 		path := filepath.Join(depot.Dir(), "blobs", "sha256", d.Encoded())
 		paths = append(paths, path)
-		chunks, err := chunkList(ctx, depot, d)
-		if err != nil {
-			return "", nil, err
-		}
 		name := fmt.Sprintf("data-%02d", i)
 		r.Artifacts = append(r.Artifacts, release.Artifact{
 			Name: name, Platform: platform.Platform("linux/amd64"), File: name, Kind: release.KindBinary,
-			Blob: release.Blob{Digest: d, Size: n, Chunks: chunks},
+			Blob: release.Blob{Digest: d, Size: n},
 		})
 	}
 	desc, err := release.Write(ctx, depot, r)
@@ -134,17 +129,4 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 		return "", nil, err
 	}
 	return string(repo.Fingerprint()), paths, nil
-}
-
-func chunkList(ctx context.Context, depot *store.Store, d digest.Digest) (digest.Digest, error) {
-	blob, err := depot.Open(d)
-	if err != nil {
-		return "", err
-	}
-	defer blob.Close()
-	list, err := store.Chunks(blob)
-	if err != nil {
-		return "", err
-	}
-	return depot.PutBytes(ctx, list)
 }

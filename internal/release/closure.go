@@ -6,6 +6,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
+	"overland/internal/store"
 )
 
 // empty is OCI's empty JSON blob: the config of manifests that are no container image.
@@ -37,11 +38,13 @@ func (a *Artifact) layers() []ocispec.Descriptor {
 	}}
 	if a.Blob.Chunks != "" {
 		list = append(list, ocispec.Descriptor{
-			MediaType: TypeChunks, Digest: a.Blob.Chunks, Size: a.Blob.chunksSize(),
+			MediaType: store.MediaTypeChunks, Digest: a.Blob.Chunks, Size: a.Blob.chunksSize(),
 		})
 	}
 	return list
 }
 
 // chunksSize returns the length in bytes of b's chunk list.
-func (b Blob) chunksSize() int64 { return (b.Size + ChunkSize - 1) / ChunkSize * digest.Size }
+func (b Blob) chunksSize() int64 {
+	return (b.Size + store.ChunkSize - 1) / store.ChunkSize * digest.Size
+}

@@ -17,7 +17,6 @@ import (
 const (
 	TypeRelease = "application/vnd.overland.release.v1+json" // the document; also its manifest's artifactType
 	TypeBinary  = "application/vnd.overland.binary.v1"       // a raw program
-	TypeChunks  = "application/vnd.overland.chunks.v1"       // the raw sha256 of each ChunkSize bytes of a program
 
 	AnnotationRelease  = "dev.overland.release"  // "1", on the index and on the document's manifest in it
 	AnnotationArtifact = "dev.overland.artifact" // the artifact's name, on its manifest in the index

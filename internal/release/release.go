@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/platform"
 	"overland/internal/spec"
+	"overland/internal/store"
 )
 
 // Schema is the version of the release document that this program writes and the newest that it reads.
@@ -20,9 +21,6 @@ const Schema = 1
 
 // KindBinary is the only Kind of artifact so far: one static program.
 const KindBinary = "binary"
-
-// ChunkSize is the length in bytes of the pieces that a chunk list names; a blob up to it has no list.
-const ChunkSize = 1 << 20
 
 // Release is the release document: everything that a node must know to run one version of an application.
 type Release struct {
@@ -51,7 +49,7 @@ type Artifact struct {
 type Blob struct {
 	Digest digest.Digest `json:"digest"`
 	Size   int64         `json:"size"`             // bytes
-	Chunks digest.Digest `json:"chunks,omitempty"` // the list of raw chunk digests; set when Size > ChunkSize
+	Chunks digest.Digest `json:"chunks,omitempty"` // the list of raw chunk digests; set when Size > store.ChunkSize
 }
 
 // Ref returns the name of r.
@@ -142,7 +140,7 @@ func (b Blob) check() error {
 	if b.Size <= 0 {
 		return fmt.Errorf("%s: size %d", b.Digest, b.Size)
 	}
-	if (b.Size > ChunkSize) != (b.Chunks != "") {
+	if (b.Size > store.ChunkSize) != (b.Chunks != "") {
 		return fmt.Errorf("%s: %d bytes with chunk list %q", b.Digest, b.Size, clip(string(b.Chunks)))
 	}
 	if b.Chunks != "" {

@@ -84,7 +84,7 @@ func chunk(ctx context.Context, s *store.Store, b *Blob) error {
 		return errs.Errorf(errs.Invalid, "%s: %d bytes, not %d", b.Digest, f.Size(), b.Size)
 	}
 	b.Chunks = ""
-	if b.Size <= ChunkSize {
+	if b.Size <= store.ChunkSize {
 		return nil
 	}
 	list, err := store.Chunks(f)

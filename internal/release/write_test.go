@@ -43,7 +43,7 @@ func wallet(t *testing.T, s *store.Store) Release {
 		}
 		return Blob{Digest: d, Size: int64(len(b))}
 	}
-	long := bytes.Repeat([]byte("0123456789abcdef"), ChunkSize/16+1)
+	long := bytes.Repeat([]byte("0123456789abcdef"), store.ChunkSize/16+1)
 	artifact := func(name string, p platform.Platform, b Blob) Artifact {
 		return Artifact{Name: name, Platform: p, File: name, Kind: KindBinary, Blob: b}
 	}
@@ -91,7 +91,7 @@ func TestWriteReadBack(t *testing.T) {
 	var order []string
 	for _, a := range got.Artifacts {
 		order = append(order, a.Name+" "+string(a.Platform))
-		if (a.Blob.Size > ChunkSize) != (a.Blob.Chunks != "") {
+		if (a.Blob.Size > store.ChunkSize) != (a.Blob.Chunks != "") {
 			t.Errorf("%s for %s: %d bytes, chunk list %q", a.Name, a.Platform, a.Blob.Size, a.Blob.Chunks)
 		}
 	}
@@ -262,7 +262,7 @@ func TestOtherToolsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range all {
-		if d.MediaType != TypeChunks && !again.Has(d.Digest) {
+		if d.MediaType != store.MediaTypeChunks && !again.Has(d.Digest) {
 			t.Errorf("skopeo's copy lacks %s %s", d.MediaType, d.Digest)
 		}
 	}
