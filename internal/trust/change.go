@@ -70,21 +70,28 @@ func (r *Repository) SetTargets(ctx context.Context, role string, change func(t 
 	})
 }
 
+// begin takes the lock and returns the newest state and the time to sign at. The caller calls unlock when err is nil.
+func (r *Repository) begin(ctx context.Context) (s *state, now time.Time, unlock func(), err error) {
+	if unlock, err = r.lock(ctx); err != nil {
+		return nil, time.Time{}, nil, err
+	}
+	if s, err = r.load(); err == nil {
+		now, err = r.now(s)
+	}
+	if err != nil {
+		unlock()
+		return nil, time.Time{}, nil, err
+	}
+	return s, now, unlock, nil
+}
+
 // edit runs one change: under the lock, on the newest state, published or staged.
 func (r *Repository) edit(ctx context.Context, what string, change func(*state, time.Time) (map[string]*roleMetadata, error)) error {
-	unlock, err := r.lock(ctx)
+	s, now, unlock, err := r.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	now, err := r.now(s)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
 	proposed, err := change(s, now)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)

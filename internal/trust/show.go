@@ -134,19 +134,11 @@ func (r *Repository) Refresh(ctx context.Context) error {
 	if err := r.refreshRoot(ctx); err != nil && errs.KindOf(err) != errs.Partial {
 		return err
 	}
-	unlock, err := r.lock(ctx)
+	s, now, unlock, err := r.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("refresh trust: %w", err)
 	}
 	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return fmt.Errorf("refresh trust: %w", err)
-	}
-	now, err := r.now(s)
-	if err != nil {
-		return fmt.Errorf("refresh trust: %w", err)
-	}
 	waiting, err := r.stagedRoles(s)
 	if err != nil {
 		return fmt.Errorf("refresh trust: %w", err)

@@ -172,19 +172,11 @@ func (r *Repository) RotateKey(ctx context.Context, name string, passphrase []by
 
 // editRoot makes the next root version, when change changes anything, and publishes or stages it.
 func (r *Repository) editRoot(ctx context.Context, what string, change func(*rootMetadata) error) error {
-	unlock, err := r.lock(ctx)
+	s, now, unlock, err := r.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	now, err := r.now(s)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
 	root, err := cloneRoot(s.root)
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, err)
@@ -246,19 +238,11 @@ func (r *Repository) stagedRoot(s *state) (*rootMetadata, error) {
 }
 
 func (r *Repository) signRoot(ctx context.Context) error {
-	unlock, err := r.lock(ctx)
+	s, now, unlock, err := r.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("sign root: %w", err)
 	}
 	defer unlock()
-	s, err := r.load()
-	if err != nil {
-		return fmt.Errorf("sign root: %w", err)
-	}
-	now, err := r.now(s)
-	if err != nil {
-		return fmt.Errorf("sign root: %w", err)
-	}
 	root, err := r.stagedRoot(s)
 	if err != nil {
 		return fmt.Errorf("sign root: %w", err)
