@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,28 +26,16 @@ func (a *app) cacheEnv() *cobra.Command {
 			"--freeze they point at the state that `overland cache freeze` gave a name.",
 		Example: "overland cache env http://10.0.0.1:3142\noverland cache env http://10.0.0.1:3142 --freeze tuesday",
 		Args:    cobra.ExactArgs(1),
-		RunE:    func(_ *cobra.Command, args []string) error { return a.printCacheEnv(args[0], freeze) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			lines, err := site.CacheEnv(args[0], freeze)
+			for _, l := range lines {
+				a.printf("%s\n", l)
+			}
+			return err
+		},
 	}
 	c.Flags().StringVar(&freeze, "freeze", "", "the name of a freeze")
 	return c
-}
-
-// printCacheEnv prints a line for each protocol that a site's cache speaks: tools it does not speak to would only fail.
-func (a *app) printCacheEnv(base, freeze string) error {
-	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(base, " '\"$`\\") {
-		return errs.Hint(usage("cache %q", base), "write it like http://10.0.0.1:3142")
-	}
-	base = strings.TrimRight(base, "/")
-	if freeze != "" {
-		if !cache.ValidName(freeze) {
-			return usage("freeze %q", freeze)
-		}
-		base += "/at/" + freeze
-	}
-	a.printf("go env -w GOPROXY=%s/go\n", base)
-	a.printf("npm config set registry %s/npm/\n", base)
-	return nil
 }
 
 func (a *app) cacheFreeze() *cobra.Command {

@@ -7,17 +7,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/cache"
-	"overland/internal/record/golang"
-	"overland/internal/record/npm"
 	"overland/internal/store"
 )
 
@@ -61,10 +57,6 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 		return nil, err
 	}
 	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder)}
-	protocols, err := o.Cache.protocols(ctx, up)
-	if err != nil {
-		return nil, err
-	}
 	n, err := openNetcache(dir, blobs, o.Cache.Writes, o.Log)
 	if err != nil {
 		return nil, err
@@ -82,10 +74,9 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range protocols {
-		if n, ok := p.(*npm.Protocol); ok {
-			n.Keeper = keeper // npm ci asks for tarballs alone: what proves them is fetched through the cache too
-		}
+	protocols, err := o.Cache.protocols(ctx, up, keeper)
+	if err != nil {
+		return nil, errors.Join(err, keeper.Close())
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
@@ -95,76 +86,6 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
 	return &cached{keeper, n, n.over(keeper.Handler(protocols...)), limit(plain, o.Conns)}, nil
-}
-
-// spoken are the protocols that a site's cache can speak.
-var spoken = []string{golang.Name, "npm"}
-
-// protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
-func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream) ([]record.Protocol, error) {
-	for name := range o.Upstreams {
-		if !slices.Contains(spoken, name) {
-			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", strings.Join(spoken, ", "))
-		}
-	}
-	var list []record.Protocol
-	for _, open := range []func() (record.Protocol, error){
-		func() (record.Protocol, error) { return o.golang(ctx, up) },
-		func() (record.Protocol, error) { return o.npm(ctx) },
-	} {
-		p, err := open()
-		if err != nil {
-			return nil, err
-		}
-		if p != nil {
-			list = append(list, p)
-		}
-	}
-	if len(list) == 0 {
-		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is nothing to cache: neither go nor npm is on this machine"),
-			"install one, or say where things come from: --cache-upstream go=URL")
-	}
-	return list, nil
-}
-
-func has(tool string) bool {
-	_, err := exec.LookPath(tool)
-	return err == nil
-}
-
-func (o CacheOptions) golang(ctx context.Context, up *record.Upstream) (record.Protocol, error) {
-	var env golang.Env
-	var err error
-	if has("go") {
-		if env, err = golang.ReadEnv(ctx, ""); err != nil {
-			return nil, err
-		}
-	}
-	if own := o.Upstreams[golang.Name]; len(own) > 0 {
-		env.GOPROXY = strings.Join(own, ",")
-	}
-	if env.GOPROXY == "" {
-		return nil, nil
-	}
-	return golang.New(env, up)
-}
-
-func (o CacheOptions) npm(ctx context.Context) (record.Protocol, error) {
-	var c npm.Config
-	var err error
-	switch own := o.Upstreams["npm"]; {
-	case len(own) > 1:
-		return nil, errs.Errorf(errs.Invalid, "npm has one registry, not %d", len(own))
-	case len(own) == 1:
-		c.Registry = own[0]
-	case has("npm"):
-		if c, err = npm.MachineConfig(ctx, ""); err != nil {
-			return nil, err
-		}
-	default:
-		return nil, nil
-	}
-	return npm.New(c)
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks
