@@ -37,6 +37,7 @@ type Request struct {
 	Builders map[string]Builder // by builder key: {"go": golang.New(golang.Options{…})}
 	Cache    string             // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                // artifacts×platforms built at once; 0 = 1
+	Rebuild  bool               // build what was built before too, and fail when it comes out otherwise
 	Progress func(Event)        // called from one goroutine at a time; nil = nobody looks
 	FS       fsx.FS
 }
@@ -110,7 +111,7 @@ type Output struct {
 // Build makes what req asks for, or finds it made, and returns one Built for each artifact and platform, artifacts by
 // name and platforms in listing order. It blocks while another process makes the same thing. The first failure stops
 // the rest. Errors: Invalid for a wrong spec or source (with the compiler's words), Unavailable when an input cannot be
-// reached, Untrusted when one is not what its checksum says.
+// reached, Untrusted when one is not what its checksum says, Conflict when a rebuild is not what was built before.
 func Build(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	jobs, err := plan(req)
 	if err != nil {

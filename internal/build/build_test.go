@@ -234,6 +234,27 @@ func TestRecordsThatDoNotCount(t *testing.T) {
 	}
 }
 
+func TestRebuild(t *testing.T) {
+	s := newSite(t)
+	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
+	req.Platforms, req.Rebuild = []platform.Platform{"linux/amd64"}, true
+	first := s.build(req)[0]
+	if again := s.build(req)[0]; again.Digest != first.Digest || again.Cached || s.calls() != 2 {
+		t.Errorf("%+v, first %+v", again, first)
+	}
+	s.fake.during = func(_ context.Context, src string) error {
+		return os.WriteFile(filepath.Join(src, "main"), []byte("2"), 0o600)
+	}
+	_, err := Build(t.Context(), s.depot, req)
+	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "built before "+string(first.Digest)+", now sha256:") {
+		t.Errorf("another result: %v", err)
+	}
+	req.Rebuild = false
+	if got := s.build(req)[0]; got.Digest != first.Digest || !got.Cached {
+		t.Errorf("the first result was replaced: %+v", got)
+	}
+}
+
 func TestOneBuildsAndTheOthersWait(t *testing.T) {
 	s := newSite(t)
 	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))

@@ -57,8 +57,9 @@ func (c cache) path(key digest.Digest) string {
 	return filepath.Join(c.dir, key.Encoded()[:2], key.Encoded()+".json")
 }
 
-// get returns the record of key. A record that cannot be read, or whose blob is not in d with its size, counts as none.
-func (c cache) get(d Depot, key digest.Digest) (record, bool) {
+// get returns the record of key. A record that cannot be read, or whose blob does not have its size, counts as none; size
+// nil = the blob may be gone.
+func (c cache) get(key digest.Digest, size func(digest.Digest) (int64, error)) (record, bool) {
 	f, err := os.Open(c.path(key))
 	if err != nil {
 		return record{}, false
@@ -68,7 +69,7 @@ func (c cache) get(d Depot, key digest.Digest) (record, bool) {
 	if err != nil {
 		return record{}, false
 	}
-	return readRecord(b, func(g digest.Digest) (int64, error) { return d.Size(g) })
+	return readRecord(b, size)
 }
 
 func readRecord(b []byte, size func(digest.Digest) (int64, error)) (record, bool) {
@@ -79,10 +80,11 @@ func readRecord(b []byte, size func(digest.Digest) (int64, error)) (record, bool
 	if _, err := digest.Parse(string(r.Digest)); err != nil {
 		return record{}, false
 	}
-	if n, err := size(r.Digest); err != nil || n != r.Size {
-		return record{}, false
+	if size == nil {
+		return r, true
 	}
-	return r, true
+	n, err := size(r.Digest)
+	return r, err == nil && n == r.Size
 }
 
 // put remembers r, durably.

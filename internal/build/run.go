@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -65,8 +66,8 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		return fail(err)
 	}
 	cached := func() (Built, bool) {
-		rec, ok := r.cache.get(r.depot, key)
-		if !ok {
+		rec, ok := r.cache.get(key, r.depot.Size)
+		if !ok || r.req.Rebuild {
 			return Built{}, false
 		}
 		tell(Event{Step: StepCached, Detail: rec.Toolchain, Size: rec.Size})
@@ -89,6 +90,10 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	rec, err := r.make(ctx, b, j, recipe)
 	if err != nil {
 		return fail(err)
+	}
+	if before, ok := r.cache.get(key, nil); r.req.Rebuild && ok && before.Digest != rec.Digest {
+		return fail(errs.Hint(errs.Errorf(errs.Conflict, "not reproducible: built before %s, now %s", before.Digest, rec.Digest),
+			"look for times, paths, random numbers and the order of files; both are in the depot, for diffoscope"))
 	}
 	rec.Inputs = in
 	if err := r.cache.put(key, rec); err != nil {

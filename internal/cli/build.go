@@ -16,6 +16,7 @@ type buildOptions struct {
 	source    pipeline.SourceOptions
 	platforms []string
 	out       string
+	rebuild   bool
 	json      bool
 }
 
@@ -26,7 +27,8 @@ func (a *app) build() *cobra.Command {
 		Short: "Build a commit for its platforms",
 		Long: "Builds a clean checkout of HEAD, or of --rev, in SOURCE (default: the current folder) with the toolchain that\n" +
 			"the commit asks for. The same commit gives the same bytes everywhere. Results stay in the depot; --out DIR\n" +
-			"copies them to DIR/PLATFORM/NAME, --out oci:DIR into an OCI image layout.",
+			"copies them to DIR/PLATFORM/NAME, --out oci:DIR into an OCI image layout. What was built before is not built\n" +
+			"again, unless --rebuild asks for proof that it comes out the same; within overland record and replay it always is.",
 		Example: "overland build\noverland build --rev HEAD --platform linux/amd64 --out dist\noverland build --out oci:layout --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -37,6 +39,7 @@ func (a *app) build() *cobra.Command {
 	sourceFlags(c, &o.source)
 	platformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
+	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again what was built before, and fail when it comes out otherwise")
 	jsonFlag(c, &o.json)
 	return c
 }
@@ -67,7 +70,7 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 	}
 	var paths []string
 	b, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
-		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms})
+		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild})
 		if err != nil {
 			return nil, err
 		}

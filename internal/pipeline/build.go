@@ -10,6 +10,7 @@ import (
 	"overland/internal/build"
 	"overland/internal/build/golang"
 	"overland/internal/platform"
+	"overland/internal/record/session"
 	"overland/internal/release"
 )
 
@@ -18,6 +19,7 @@ type BuildOptions struct {
 	Source    SourceOptions
 	Platforms []platform.Platform // empty = what overland.yaml says
 	Parallel  int                 // programs built at once; 0 = 1
+	Rebuild   bool                // also what was built before, which must come out the same; in a session always
 }
 
 // Built is what a build made: all of it is in the depot.
@@ -50,6 +52,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
+		Rebuild:  o.Rebuild || session.Kind(p.env()) != "", // what is not built asks for no inputs
 		Progress: p.buildProgress,
 		FS:       p.o.FS,
 	})

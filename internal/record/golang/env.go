@@ -27,6 +27,7 @@ func ReadEnv(ctx context.Context, dir string) (Env, error) {
 	var e Env
 	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN")
 	cmd.Dir = dir
+	cmd.Env = append(cmd.Environ(), "GOTOOLCHAIN=local") // a toolchain that a go.mod here asks for is the session's to fetch
 	out, err := cmd.Output()
 	if err != nil {
 		return e, fmt.Errorf("go env: %w", err)

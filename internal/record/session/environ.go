@@ -1,11 +1,54 @@
 package session
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 )
+
+// The variables that a session tells its command of itself.
+const (
+	envKind = "OVERLAND_SESSION"     // Recording or Replaying
+	envSet  = "OVERLAND_SESSION_SET" // the names of the variables that the session set, these two among them
+)
+
+// The kinds of a session, as Kind returns them.
+const (
+	Recording = "record"
+	Replaying = "replay"
+)
+
+// Kind returns of which kind the session is that a process with this environment runs in: Recording, Replaying, or ""
+// for none.
+func Kind(environ []string) string {
+	switch kind := value(environ, envKind); kind {
+	case Recording, Replaying:
+		return kind
+	}
+	return ""
+}
+
+// Own returns the part of environ that the session set: what a program in it passes on to one that shall have nothing
+// else of the caller's.
+func Own(environ []string) []string {
+	names := strings.Fields(value(environ, envSet))
+	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return !slices.Contains(names, name)
+	})
+}
+
+// value returns the value of a variable; as everywhere, the last one counts.
+func value(environ []string, name string) string {
+	for _, kv := range slices.Backward(environ) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
 
 // environ returns the command's environment: everything that fetches is pointed at the listener at addr.
 func (s *session) environ(addr string) ([]string, error) {
@@ -13,6 +56,10 @@ func (s *session) environ(addr string) ([]string, error) {
 	set := map[string]string{
 		"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1", // what the command itself serves
 		"ALL_PROXY": "", "all_proxy": "",
+		envKind: Replaying,
+	}
+	if s.recording {
+		set[envKind] = Recording
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		set[name] = base
@@ -28,6 +75,7 @@ func (s *session) environ(addr string) ([]string, error) {
 	}
 	if s.golang != nil {
 		set["GOPROXY"] = base + "/go"
+		set["GOSUMDB"], set["GONOSUMDB"] = s.goEnv.GOSUMDB, s.goEnv.GONOSUMDB // they may stand in a file of HOME
 		if strings.Contains(s.goEnv.GOPROXY, "direct") {
 			set["GOPROXY"] += ",direct" // as on the machine: a version control system, through the HTTP proxy
 		}
@@ -45,6 +93,8 @@ func (s *session) environ(addr string) ([]string, error) {
 	if !s.o.MachineCaches {
 		s.ownCaches(set)
 	}
+	set[envSet] = ""
+	set[envSet] = strings.Join(slices.Sorted(maps.Keys(set)), " ")
 	return merge(s.o.Environ, set), nil
 }
 

@@ -76,6 +76,7 @@ func (s *session) inside(cmd *exec.Cmd) error {
 	}
 	defer conn.Close()
 	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Dir = s.o.WorkDir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.o.Stdin, s.o.Stdout, s.o.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = shutdown

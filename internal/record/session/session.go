@@ -32,6 +32,7 @@ type Options struct {
 	LockFile      string       // its absolute path: it names the caches
 	Dir           string       // for caches; made when it is missing
 	Command       []string
+	WorkDir       string   // the command's folder; "" = the caller's
 	Environ       []string // the command's, before what a session adds
 	Stdin         io.Reader
 	Stdout        io.Writer
@@ -105,6 +106,7 @@ func withoutIdleTree(l *record.Lock) *record.Lock {
 
 // run runs cmd on the caller's streams.
 func (o *Options) run(cmd *exec.Cmd) error {
+	cmd.Dir = o.WorkDir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = shutdown

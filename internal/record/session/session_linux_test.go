@@ -130,6 +130,27 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	}
 }
 
+func TestACommandKnowsItsSession(t *testing.T) {
+	o, out := newOptions(t, `echo "$OVERLAND_SESSION $PWD"; env`)
+	o.WorkDir = t.TempDir()
+	o.Environ = append(o.Environ, "PWD=/elsewhere", "MINE=1", envKind+"=other")
+	for want, run := range map[string]func(context.Context, Options) (*Result, error){Recording: Record, Replaying: Replay} {
+		out.Reset()
+		o.Lock = &record.Lock{}
+		if _, err := run(t.Context(), o); err != nil || !strings.HasPrefix(out.String(), want+" "+o.WorkDir+"\n") {
+			t.Errorf("%s: %v\n%s", want, err, out)
+		}
+		inner := strings.Split(out.String(), "\n")
+		own := strings.Join(Own(inner), "\n")
+		if Kind(inner) != want || !strings.Contains(own, "HTTP_PROXY=") || !strings.Contains(own, envSet+"=") || strings.Contains(own, "MINE=") {
+			t.Errorf("%s: kind %q, own\n%s", want, Kind(inner), own)
+		}
+	}
+	if Kind(o.Environ) != "" || len(Own(os.Environ())) != 0 {
+		t.Error("a session without one")
+	}
+}
+
 func TestAPersonWithoutRightsReplaysToo(t *testing.T) {
 	dir := t.TempDir()
 	if os.Geteuid() == 0 {
