@@ -19,7 +19,7 @@ const module = "overland/"
 // floors lists every package of the house, below internal/. A package may import those of lower floors and of its own
 // room: the packages whose path begins with the same name.
 var floors = [][]string{
-	0: {"digest", "fsx", "clock", "errs", "platform", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
+	0: {"digest", "fsx", "clock", "errs", "platform", "platform/host", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
 	3: {"record", "record/apt", "record/cache", "record/golang", "record/npm", "record/plain", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
