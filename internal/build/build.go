@@ -38,6 +38,7 @@ type Request struct {
 	Cache    string             // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                // artifacts×platforms built at once; 0 = 1
 	Rebuild  bool               // build what was built before too, and fail when it comes out otherwise
+	Shared   Shared             // asked before something is built, told afterwards; nil = nobody shares
 	Progress func(Event)        // called from one goroutine at a time; nil = nobody looks
 	FS       fsx.FS
 }
@@ -56,9 +57,10 @@ type Built struct {
 // Step is what an Event tells.
 type Step string
 
-// The steps of one artifact for one platform: cached, or checkout → fetch → compile → done.
+// The steps of one artifact for one platform: cached, or shared, or checkout → fetch → compile → done.
 const (
 	StepCached   Step = "cached"
+	StepShared   Step = "shared" // another machine made it
 	StepCheckout Step = "checkout"
 	StepFetch    Step = "fetch"
 	StepCompile  Step = "compile"
@@ -72,7 +74,7 @@ type Event struct {
 	Platform platform.Platform
 	Detail   string        // what is being fetched or used: "go1.26.8"
 	Took     time.Duration // StepDone: how long the whole of it took
-	Size     int64         // StepCached, StepDone: bytes of the result
+	Size     int64         // StepCached, StepShared, StepDone: bytes of the result
 }
 
 // Builder is one way to make an artifact. It must be safe for concurrent use.
@@ -100,6 +102,9 @@ type Recipe struct {
 	Builder   string `json:"builder"`   // name and version of the builder: "go/1"
 	Toolchain string `json:"toolchain"` // "go1.26.8"
 	Settings  any    `json:"settings"`  // the builder's own, with variables expanded
+	// Host is the kind of this machine when that decides the bytes, or whether they run: its compiler, its libraries. nil
+	// when it does not, as for static Go programs.
+	Host *platform.Host `json:"host,omitempty"`
 }
 
 // Output is what a Builder made.

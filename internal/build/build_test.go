@@ -31,6 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a Builder whose program is its recipe and the file "main" of the checkout.
 type fake struct {
 	calls  atomic.Int64
+	host   *platform.Host
 	during func(ctx context.Context, src string) error
 }
 
@@ -39,7 +40,7 @@ func (f *fake) Recipe(ctx context.Context, j Job) (Recipe, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Recipe{}, err
 	}
-	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Settings: map[string]string{
+	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Host: f.host, Settings: map[string]string{
 		"package":  j.Artifact.Go.Package,
 		"settings": strings.ReplaceAll(string(b), "{{.Version}}", j.Commit.Version),
 	}}, nil

@@ -87,7 +87,12 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if got, ok := cached(); ok { // another process made it while this one waited
 		return got, nil
 	}
-	rec, err := r.make(ctx, b, j, recipe)
+	step := StepShared
+	rec, found, err := r.shared(ctx, j, in)
+	if err == nil && !found {
+		step = StepDone
+		rec, err = r.make(ctx, b, j, recipe)
+	}
 	if err != nil {
 		return fail(err)
 	}
@@ -99,8 +104,14 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if err := r.cache.put(key, rec); err != nil {
 		return fail(err)
 	}
-	tell(Event{Step: StepDone, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
-	return Built{Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size, Toolchain: rec.Toolchain}, nil
+	if !found {
+		r.share(ctx, j, rec)
+	}
+	tell(Event{Step: step, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
+	return Built{
+		Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
+		Toolchain: rec.Toolchain, Cached: found,
+	}, nil
 }
 
 // make builds j and puts the result into the depot.

@@ -69,7 +69,7 @@ func (p *Pipeline) buildProgress(e build.Event) {
 	}
 	p.o.Progress(Event{
 		Task: fmt.Sprintf("build %s for %s", e.Artifact, e.Platform), Note: note,
-		End: e.Step == build.StepDone || e.Step == build.StepCached,
+		End: e.Step == build.StepDone || e.Step == build.StepCached || e.Step == build.StepShared,
 	})
 }
 

@@ -1,0 +1,67 @@
+package build
+
+import (
+	"context"
+
+	"overland/internal/digest"
+	"overland/internal/platform"
+	"overland/internal/source"
+)
+
+// Shared is where results are shared with other machines; build/binary has one. It must be safe for concurrent use. It
+// works on the depot of the Request.
+type Shared interface {
+	// Get brings what w names into the depot. found is false when it is not to be had: it is built then. An error means
+	// that it must not be built here.
+	Get(ctx context.Context, w Wanted) (s Sharable, found bool, err error)
+	// Put shares s, which was made here and is in the depot. What goes wrong is its own to tell: the result is good.
+	Put(ctx context.Context, w Wanted, s Sharable)
+}
+
+// Wanted names a result to those who share results.
+type Wanted struct {
+	Name     string // the artifact's
+	Platform platform.Platform
+	Source   source.Commit
+	Recipe   digest.Digest  // of everything that decides the bytes, but for the host
+	Host     *platform.Host // the kind of this machine, where that decides the bytes too; nil = it does not
+}
+
+// Sharable is a result in the depot.
+type Sharable struct {
+	Digest    digest.Digest
+	Size      int64  // bytes
+	Toolchain string // as in Built
+}
+
+// wanted returns the name of what in makes, among those who share.
+func (in inputs) wanted(j Job, c source.Commit) (Wanted, error) {
+	w := Wanted{Name: j.Name, Platform: j.Platform, Source: c, Host: in.Recipe.Host}
+	in.Recipe.Host = nil
+	var err error
+	w.Recipe, err = in.key()
+	return w, err
+}
+
+// shared brings the result of in from other machines, if there is one.
+func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found bool, err error) {
+	if r.req.Shared == nil || r.req.Rebuild {
+		return record{}, false, nil
+	}
+	w, err := in.wanted(j, r.req.Commit)
+	if err != nil {
+		return record{}, false, err
+	}
+	s, found, err := r.req.Shared.Get(ctx, w)
+	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain}, found, err
+}
+
+// share offers what was made here to other machines.
+func (r *run) share(ctx context.Context, j Job, rec record) {
+	if r.req.Shared == nil {
+		return
+	}
+	if w, err := rec.Inputs.wanted(j, r.req.Commit); err == nil {
+		r.req.Shared.Put(ctx, w, Sharable{Digest: rec.Digest, Size: rec.Size, Toolchain: rec.Toolchain})
+	}
+}
