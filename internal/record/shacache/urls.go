@@ -16,12 +16,16 @@ func NormalURL(s string) string {
 	s = strings.TrimSpace(s)
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "" || u.Host == "" {
-		if strings.HasPrefix(s, "/") {
-			return strings.TrimSpace(clean(s))
+		for strings.HasPrefix(s, "/") {
+			c := strings.TrimSpace(clean(s)) // a space that ended a folder's name ends the path now
+			if c == s {
+				break
+			}
+			s = c
 		}
 		return s
 	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	host := strings.TrimRight(strings.ToLower(u.Hostname()), ".")
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
