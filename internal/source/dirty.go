@@ -112,8 +112,7 @@ func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
 	for line := range strings.SplitSeq(string(out), "\x00") {
 		meta, name, ok := strings.Cut(line, "\t")
 		if ok && strings.HasPrefix(meta, "160000 ") {
-			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
-				"add its files to this repository (git subtree add), or use it as a Go module")
+			return nil, submodule(name)
 		}
 		if ok {
 			names = append(names, name)

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -115,6 +116,32 @@ type gitError struct {
 
 func (e *gitError) Error() string { return "git " + e.verb + ": " + e.says }
 func (e *gitError) Unwrap() error { return e.err }
+
+// batch gives read what git cat-file prints of the objects that names lists.
+func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Reader) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
+	var says bytes.Buffer
+	cmd.Stdin = names
+	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return explain(ctx, err, "cat-file", "")
+	}
+	if err := read(bufio.NewReaderSize(out, 256<<10)); err != nil {
+		cancel()
+		_ = cmd.Wait() // its end is our own doing
+		return err
+	}
+	if err := cmd.Wait(); err != nil {
+		return explain(ctx, err, "cat-file", says.String())
+	}
+	return nil
+}
 
 var errTooMuch = errors.New("git printed more than expected")
 

@@ -82,9 +82,11 @@ func batchHeader(br *bufio.Reader) (hash, kind string, size int64, err error) {
 	return f[0], f[1], size, err
 }
 
+const modeTree = "040000"
+
 // entry is one file of a tree.
 type entry struct {
-	mode string // 100644, 100755, 120000 (link), 160000 (submodule)
+	mode string // 100644, 100755, 120000 (link), 160000 (submodule), modeTree
 	hash string
 	path string
 }
@@ -114,36 +116,16 @@ func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
-	var names, says bytes.Buffer
+	var names strings.Builder
 	for _, e := range list {
 		names.WriteString(e.hash + "\n")
 	}
-	cmd.Stdin = &names
-	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return explain(ctx, err, "cat-file", "")
-	}
-	if err := t.writeAll(list, bufio.NewReaderSize(out, 256<<10)); err != nil {
-		cancel()
-		_ = cmd.Wait() // its end is our own doing
-		return err
-	}
-	if err := cmd.Wait(); err != nil {
-		return explain(ctx, err, "cat-file", says.String())
-	}
-	return nil
+	return r.batch(ctx, strings.NewReader(names.String()), func(br *bufio.Reader) error { return t.writeAll(list, br) })
 }
 
-// list returns the files of a commit, in git's order.
-func (r *Repo) list(ctx context.Context, hash string) ([]entry, error) {
-	out, err := output(ctx, r.dir, maxList, nil, "ls-tree", "-r", "-z", "--full-tree", hash)
+// list returns the files of a commit, in git's order; with "-t" its folders too, but for the top.
+func (r *Repo) list(ctx context.Context, hash string, also ...string) ([]entry, error) {
+	out, err := output(ctx, r.dir, maxList, nil, append(append([]string{"ls-tree", "-r", "-z", "--full-tree"}, also...), hash)...)
 	if err != nil {
 		return nil, err
 	}
@@ -158,12 +140,20 @@ func (r *Repo) list(ctx context.Context, hash string) ([]entry, error) {
 			return nil, fmt.Errorf("git ls-tree printed %q", line)
 		}
 		if f[0] == "160000" {
-			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
-				"add its files to this repository (git subtree add), or use it as a Go module")
+			return nil, submodule(name)
 		}
 		list = append(list, entry{mode: f[0], hash: f[2], path: name})
 	}
 	return list, nil
+}
+
+func submodule(name string) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
+		"add its files to this repository (git subtree add), or use it as a Go module")
+}
+
+func incomplete(err error) error {
+	return errs.Hint(err, "a partial clone lacks files; clone the repository again without --filter")
 }
 
 // target is an empty folder that nothing is written outside of.
@@ -191,8 +181,7 @@ func (t *target) writeAll(list []entry, br *bufio.Reader) error {
 	for _, e := range list {
 		_, kind, size, err := batchHeader(br)
 		if errors.Is(err, errMissing) {
-			return errs.Hint(errs.Errorf(errs.Invalid, "%s: its content is not in this clone", e.path),
-				"a partial clone lacks files; clone the repository again without --filter")
+			return incomplete(errs.Errorf(errs.Invalid, "%s: its content is not in this clone", e.path))
 		}
 		if err != nil {
 			return err
