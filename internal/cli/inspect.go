@@ -68,6 +68,9 @@ func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
 		channels = append(channels, string(ch))
 	}
 	a.field("channels", strings.Join(channels, ", "))
+	if r.Inputs != nil {
+		a.field("inputs", inputsText(r.Inputs))
+	}
 	var rows [][]string
 	for _, p := range r.Artifacts {
 		where := string(p.Digest)
@@ -80,6 +83,21 @@ func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
 	if modules {
 		a.printReleaseModules(r)
 	}
+}
+
+// inputsText returns in in one line: "42 blobs, 81.5 MB: source 1.2 MB; go 40 entries, 80.3 MB".
+func inputsText(in *pipeline.InputDetails) string {
+	if in.Blobs == 0 && in.Bytes == 0 {
+		return string(in.Digest) + " (left out)"
+	}
+	text := fmt.Sprintf("%d blobs, %s: source %s", in.Blobs, size(in.Bytes), size(in.Source))
+	for _, p := range in.Protocols {
+		text += fmt.Sprintf("; %s %d entries, %s", p.Name, p.Entries, size(p.Bytes))
+	}
+	if !in.Present {
+		text += " (not all of it is there)"
+	}
+	return text
 }
 
 // field prints one line of a release's details; nothing for an empty value.

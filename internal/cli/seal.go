@@ -23,6 +23,7 @@ type sealOptions struct {
 	platforms []string
 	apps      []string
 	split     string
+	inputs    bool
 	json      bool
 }
 
@@ -34,7 +35,9 @@ func (a *app) seal() *cobra.Command {
 		Long: "Writes the releases that --channel runs, the agent and the signed metadata into FILE, which is an installer, an\n" +
 			"archive and an OCI image layout at once. The same state gives the same bytes. Without --channel it builds\n" +
 			"SOURCE (default: the current folder), releases it, promotes it to the channel \"local\" and seals that,\n" +
-			"making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.",
+			"making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.\n" +
+			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
+			"alone.",
 		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume",
 		Args: cobra.MaximumNArgs(1),
@@ -52,6 +55,7 @@ func (a *app) seal() *cobra.Command {
 	c.Flags().StringVarP(&o.out, "out", "o", "", "the file to write")
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "programs of these applications only, for nodes that have the others; may be repeated")
 	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GB")
+	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "everything that a rebuild needs, too: source, packages, toolchains")
 	c.Flags().StringVar(&a.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	jsonFlag(c, &o.json)
 	a.completeChannels(c, "channel")
@@ -68,6 +72,8 @@ type sealedJSON struct {
 	Platforms   []platform.Platform `json:"platforms"`
 	Fingerprint trust.Fingerprint   `json:"fingerprint"`
 	NewKeys     bool                `json:"newKeys"`
+
+	Inputs []pipeline.SealedInputs `json:"inputs,omitempty"`
 }
 
 func (a *app) runSeal(ctx context.Context, o sealOptions) error {
@@ -88,7 +94,7 @@ func (a *app) runSeal(ctx context.Context, o sealOptions) error {
 	begun := time.Now()
 	s, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Sealed, error) {
 		return p.Seal(ctx, pipeline.SealOptions{
-			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split,
+			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
 		})
 	})
 	if err != nil {
@@ -104,7 +110,7 @@ func (a *app) printSealed(s *pipeline.Sealed, asJSON bool, took time.Duration) e
 	}
 	out := sealedJSON{
 		Paths: s.Paths, Size: s.Size, Digest: s.Digest, Channel: s.Channel, Platforms: s.Platforms,
-		Fingerprint: s.Fingerprint, NewKeys: s.NewKeys,
+		Fingerprint: s.Fingerprint, NewKeys: s.NewKeys, Inputs: s.Inputs,
 	}
 	for _, e := range s.Entries {
 		out.Releases = append(out.Releases, e.Ref().String())
@@ -116,6 +122,9 @@ func (a *app) printSealed(s *pipeline.Sealed, asJSON bool, took time.Duration) e
 		a.printf("%s\n", path)
 	}
 	a.note("%s in %s: channel %s, %s", size(s.Size), took.Round(10*time.Millisecond), s.Channel, strings.Join(out.Releases, ", "))
+	for _, in := range s.Inputs {
+		a.note("inputs of %s: %s", in.Release, inputsText(&in.InputDetails))
+	}
 	if s.NewKeys {
 		dir, err := a.dir()
 		if err != nil {

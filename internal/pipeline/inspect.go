@@ -41,6 +41,7 @@ type ReleaseDetails struct {
 	Channels  []release.Channel `json:"channels,omitempty"` // that run it
 	Services  []string          `json:"services,omitempty"`
 	Artifacts []ArtifactDetails `json:"artifacts"`
+	Inputs    *InputDetails     `json:"inputs,omitempty"`
 }
 
 // ArtifactDetails are an artifact's for one platform.
@@ -209,5 +210,8 @@ func details(ctx context.Context, b blobs, d digest.Digest) (*ReleaseDetails, er
 		detail.Digest, detail.Size = a.Blob.Digest, a.Blob.Size
 		out.Artifacts = append(out.Artifacts, detail)
 	}
-	return out, nil
+	if r.Inputs != nil {
+		out.Inputs, err = inputDetails(ctx, b, *r.Inputs)
+	}
+	return out, err
 }

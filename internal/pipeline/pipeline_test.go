@@ -68,15 +68,20 @@ func begin(t *testing.T) *Pipeline {
 // publish releases app at version with programs whose content tells all of it, without building anything.
 func publish(t *testing.T, p *Pipeline, app, version string, platforms ...platform.Platform) release.Ref {
 	t.Helper()
-	r := release.Release{App: app, Version: version, CommitTime: noon}
+	return publishRelease(t, p, release.Release{App: app, Version: version, CommitTime: noon}, platforms...)
+}
+
+// publishRelease gives r a program for each platform and signs it.
+func publishRelease(t *testing.T, p *Pipeline, r release.Release, platforms ...platform.Platform) release.Ref {
+	t.Helper()
 	for _, plat := range platforms {
-		text := []byte(fmt.Sprintf("%s %s for %s", app, version, plat))
+		text := []byte(fmt.Sprintf("%s %s for %s", r.App, r.Version, plat))
 		d, err := p.Depot().PutBytes(t.Context(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
 		r.Artifacts = append(r.Artifacts, release.Artifact{
-			Name: app, Platform: plat, File: app, Kind: release.KindBinary, Blob: release.Blob{Digest: d, Size: int64(len(text))},
+			Name: r.App, Platform: plat, File: r.App, Kind: release.KindBinary, Blob: release.Blob{Digest: d, Size: int64(len(text))},
 		})
 	}
 	desc, err := release.Write(t.Context(), p.Depot(), r)

@@ -36,7 +36,11 @@ func (p *Pipeline) release(ctx context.Context, repo *trust.Repository, src *Sou
 	if err != nil {
 		return nil, err
 	}
-	desc, err := release.Write(ctx, p.depot, b.Release())
+	r := b.Release()
+	if r.Inputs, err = p.writeInputs(ctx, b); err != nil {
+		return nil, err
+	}
+	desc, err := release.Write(ctx, p.depot, r)
 	if err != nil {
 		return nil, err
 	}

@@ -32,6 +32,7 @@ type SealOptions struct {
 	Platforms []platform.Platform // empty = all that every application and the agent have
 	Apps      []string            // whose programs go in, for nodes that have the others; empty = all
 	Split     int64               // bytes per part; 0 = one file
+	Inputs    bool                // what the releases were built from goes in too
 }
 
 // Sealed is a volume that was written.
@@ -40,12 +41,19 @@ type Sealed struct {
 	Channel     release.Channel
 	Entries     []release.Entry // of the channel, whose programs are in the volume
 	Platforms   []platform.Platform
+	Inputs      []SealedInputs // with SealOptions.Inputs: of the releases that have them
 	Fingerprint trust.Fingerprint
 	Released    *Released // of the short path; else nil
 	NewKeys     bool      // keys and metadata were made by this
 	NewAgent    bool      // the channel runs a new agent from now on
 	Renewed     bool      // metadata was close to its expiry and is signed anew
 	Warnings    []string
+}
+
+// SealedInputs is what one release in a volume was built from.
+type SealedInputs struct {
+	Release string `json:"release"` // "wallet@r412.…"
+	InputDetails
 }
 
 // Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The same state gives the
@@ -129,7 +137,7 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 	return repo, err
 }
 
-// checkWanted refuses platforms and applications that the channel cannot give, before anything is signed.
+// checkWanted refuses platforms, applications and inputs that the channel cannot give, before anything is signed.
 func (p *Pipeline) checkWanted(ctx context.Context, repo *trust.Repository, o SealOptions, ch release.Channel) error {
 	entries, err := p.show(ctx, repo, ch)
 	if err != nil {
@@ -149,6 +157,11 @@ func (p *Pipeline) checkWanted(ctx context.Context, repo *trust.Repository, o Se
 			return fmt.Errorf("%s: %w", e.Ref(), err)
 		}
 		releases = append(releases, r)
+	}
+	if o.Inputs {
+		if _, err := p.sealInputs(ctx, releases, &Sealed{}); err != nil {
+			return err
+		}
 	}
 	return choosePlatforms(releases, o.Platforms, &Sealed{Channel: ch})
 }
@@ -239,6 +252,13 @@ func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOp
 	}
 	if err := choosePlatforms(chosen, o.Platforms, s); err != nil {
 		return c, err
+	}
+	if o.Inputs {
+		list, err := p.sealInputs(ctx, chosen, s)
+		if err != nil {
+			return c, err
+		}
+		c.Blobs = append(c.Blobs, list...)
 	}
 	var roots []ocispec.Descriptor
 	for i, e := range entries {

@@ -31,6 +31,8 @@ type Source struct {
 	App      *spec.App
 	Spec     []byte // the bytes of overland.yaml
 	Warnings []string
+
+	newSpec bool // overland.yaml is the folder's: the commit has none
 }
 
 // LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the folder's, with a warning,
@@ -56,15 +58,14 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	fromFolder, err := s.readSpec(ctx)
-	if err != nil {
+	if s.newSpec, err = s.readSpec(ctx); err != nil {
 		return nil, err
 	}
 	if o.Rev == "" && !o.Dirty {
-		if err := refuseDirty(s.Commit, fromFolder); err != nil {
+		if err := refuseDirty(s.Commit, s.newSpec); err != nil {
 			return nil, err
 		}
-		s.warnNew(fromFolder)
+		s.warnNew(s.newSpec)
 	}
 	s.App, err = yamlspec.Parse(s.Spec, spec.FileName)
 	return s, err

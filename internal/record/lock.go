@@ -15,6 +15,9 @@ import (
 	"overland/internal/errs"
 )
 
+// LockName is the file that holds a lock, in an application's repository.
+const LockName = "overland.lock"
+
 // Limits of a lock.
 const (
 	LockLimit  = 64 << 20 // bytes
@@ -23,10 +26,7 @@ const (
 	entryLimit = 200_000
 )
 
-const (
-	lockName    = "overland.lock"
-	lockVersion = 1
-)
+const lockVersion = 1
 
 // Lock is every input of a build. The zero value is an empty lock.
 type Lock struct {
@@ -60,7 +60,7 @@ func ParseLock(r io.Reader, limit int64) (*Lock, error) {
 	for lines.Scan() {
 		n++
 		if n == 1 {
-			if want := fmt.Sprintf("%s %d", lockName, lockVersion); lines.Text() != want {
+			if want := fmt.Sprintf("%s %d", LockName, lockVersion); lines.Text() != want {
 				return nil, errs.Errorf(errs.Invalid, "line 1: not a lock of a version that this program reads (%q)", want)
 			}
 			continue
@@ -134,7 +134,7 @@ func (l *Lock) Write(w io.Writer) error {
 	list := slices.Clone(l.Entries)
 	slices.SortFunc(list, compare)
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %d\n", lockName, lockVersion)
+	fmt.Fprintf(&b, "%s %d\n", LockName, lockVersion)
 	out := json.NewEncoder(&b)
 	out.SetEscapeHTML(false)
 	for _, e := range list {

@@ -1,10 +1,16 @@
 package release
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"path"
 	"strings"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
 )
 
 // FuzzParse holds that whatever is accepted is safe to act on and is itself again when written.
@@ -29,6 +35,31 @@ func FuzzParse(f *testing.F) {
 		}
 		if _, err := Parse(again); err != nil {
 			t.Errorf("%s is refused when written again: %v", again, err)
+		}
+	})
+}
+
+// one is a Getter of one blob, whatever it is asked for.
+type one []byte
+
+func (b one) Bytes(context.Context, digest.Digest, int64) ([]byte, error) { return b, nil }
+
+// FuzzInputs holds that one list of inputs has one form.
+func FuzzInputs(f *testing.F) {
+	in := inputs(2)
+	list, err := in.documents()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(list[0].json)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ReadInputs(t.Context(), one(b), describe(ocispec.MediaTypeImageManifest, b))
+		if err != nil {
+			return
+		}
+		again, err := got.documents()
+		if err != nil || !bytes.Equal(again[0].json, b) {
+			t.Errorf("%s is %s when written again, %v", b, again[0].json, err)
 		}
 	})
 }

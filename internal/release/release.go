@@ -33,6 +33,7 @@ type Release struct {
 	Spec       digest.Digest           `json:"spec,omitempty"` // of the overland.yaml that was built
 	Artifacts  []Artifact              `json:"artifacts"`      // sorted by name, then platform.All's order
 	Services   map[string]spec.Service `json:"services,omitempty"`
+	Inputs     *ocispec.Descriptor     `json:"inputs,omitempty"` // what WriteInputs made; nil when the commit has no overland.lock
 }
 
 // Artifact is one program for one platform.
@@ -112,6 +113,9 @@ func (r *Release) check() error {
 		if err := r.checkService(name, s); err != nil {
 			return fmt.Errorf("service %q: %w", clip(name), err)
 		}
+	}
+	if r.Inputs != nil {
+		return checkInputs(*r.Inputs)
 	}
 	return nil
 }

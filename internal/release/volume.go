@@ -13,7 +13,8 @@ import (
 
 // CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in entries speaks of, or with
 // another agent than the signed one in front. Its digests prove nothing about such bytes: whoever puts them in computes
-// those again. entries are what the signed channel runs; the bytes of the blobs are judged by Volume.Verify.
+// those again. Inputs of a release are there as a whole or not at all. entries are what the signed channel runs; the
+// bytes of the blobs are judged by Volume.Verify.
 func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 	known := make(map[digest.Digest]bool)
 	var agent *Release
@@ -25,10 +26,15 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 		for _, b := range blobs {
 			known[b.Digest] = true
 		}
+		r, err := Read(ctx, v, e.Digest)
+		if err != nil {
+			return fmt.Errorf("release %s: %w", e.Ref(), err)
+		}
 		if e.App == AgentApp {
-			if agent, err = Read(ctx, v, e.Digest); err != nil {
-				return fmt.Errorf("release %s: %w", e.Ref(), err)
-			}
+			agent = r
+		}
+		if err := knowInputs(ctx, v, r, known); err != nil {
+			return fmt.Errorf("release %s: %w", e.Ref(), err)
 		}
 	}
 	for _, e := range v.Entries() {
@@ -41,6 +47,28 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 		if agent == nil || !slices.ContainsFunc(agent.For(a.Platform), signed) {
 			return errs.Errorf(errs.Untrusted, "volume %s: its agent for %s is not the one that was signed", v.Name(), a.Platform)
 		}
+	}
+	return nil
+}
+
+// knowInputs adds the inputs of r to known when v has them, and refuses v when it has some of them only.
+func knowInputs(ctx context.Context, v *volume.Volume, r *Release, known map[digest.Digest]bool) error {
+	if r.Inputs == nil || !v.Has(r.Inputs.Digest) {
+		return nil
+	}
+	in, err := ReadInputs(ctx, v, *r.Inputs)
+	if errs.KindOf(err) == errs.NotFound {
+		return errs.E(errs.Untrusted, err) // a part of the list was taken out
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range in.All() {
+		got, err := v.ReaderAt(b.Digest)
+		if err != nil || got.Size() != b.Size {
+			return errs.Errorf(errs.Untrusted, "volume %s: its input %s of %d bytes is missing", v.Name(), b.Digest, b.Size)
+		}
+		known[b.Digest] = true
 	}
 	return nil
 }

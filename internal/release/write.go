@@ -107,13 +107,17 @@ func annotations(r Release) map[string]string {
 }
 
 func putManifest(ctx context.Context, s *store.Store, artifactType string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
-	return putJSON(ctx, s, ocispec.MediaTypeImageManifest, ocispec.Manifest{
+	return putJSON(ctx, s, ocispec.MediaTypeImageManifest, manifest(artifactType, layers...))
+}
+
+func manifest(artifactType string, layers ...ocispec.Descriptor) ocispec.Manifest {
+	return ocispec.Manifest{
 		Versioned:    specs.Versioned{SchemaVersion: 2},
 		MediaType:    ocispec.MediaTypeImageManifest,
 		ArtifactType: artifactType,
 		Config:       plain(empty),
 		Layers:       layers,
-	})
+	}
 }
 
 func putJSON(ctx context.Context, s *store.Store, mediaType string, v any) (ocispec.Descriptor, error) {

@@ -221,7 +221,7 @@ func (r *Repo) copyWorking(ctx context.Context, c Commit, t *target) error {
 	return nil
 }
 
-func (r *Repo) readWorking(name string) ([]byte, error) {
+func (r *Repo) readWorking(name string, limit int64) ([]byte, error) {
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
 		return nil, err
@@ -232,9 +232,9 @@ func (r *Repo) readWorking(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = errs.Errorf(errs.Invalid, "%s: longer than %d bytes", name, maxFile)
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(b)) > limit {
+		err = errs.Errorf(errs.Invalid, "%s: longer than %d bytes", name, limit)
 	}
 	return b, err
 }

@@ -30,13 +30,18 @@ var errMissing = errors.New("git has no such object")
 
 // ReadFile returns the file name (slash-separated, from the top) of c, at most 1 MiB; fs.ErrNotExist when c has none.
 func (r *Repo) ReadFile(ctx context.Context, c Commit, name string) ([]byte, error) {
+	return r.ReadFileUpTo(ctx, c, name, maxFile)
+}
+
+// ReadFileUpTo is ReadFile for a file of at most limit bytes.
+func (r *Repo) ReadFileUpTo(ctx context.Context, c Commit, name string, limit int64) ([]byte, error) {
 	if !fs.ValidPath(name) || strings.ContainsRune(name, '\n') {
 		return nil, errs.Errorf(errs.Invalid, "file %q: not a path inside the repository", name)
 	}
 	if c.Working() {
-		return r.readWorking(name)
+		return r.readWorking(name, limit)
 	}
-	_, kind, b, err := r.object(ctx, c.Hash+":"+name, maxFile)
+	_, kind, b, err := r.object(ctx, c.Hash+":"+name, limit)
 	switch {
 	case errors.Is(err, errMissing), err == nil && kind != "blob":
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}

@@ -1,0 +1,172 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/release"
+)
+
+// writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
+// when the commit has no overland.lock.
+func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descriptor, error) {
+	src := b.Source
+	if src.Commit.Working() || src.newSpec {
+		return nil, nil // what was built is in no commit, so no commit can stand for it
+	}
+	text, err := src.Repo.ReadFileUpTo(ctx, src.Commit, record.LockName, record.LockLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+	if err != nil {
+		return nil, errs.Hint(fmt.Errorf("%s of %s: %w", record.LockName, b.Ref, err), "mend the line, or record again into another file, and commit it")
+	}
+	in := release.Inputs{}
+	if in.Blobs, err = blobsOf(lock); err != nil {
+		return nil, err
+	}
+	in.Lock.Size = int64(len(text))
+	if in.Lock.Digest, err = p.depot.PutBytes(ctx, text); err != nil {
+		return nil, err
+	}
+	if in.Source.Digest, in.Source.Size, err = p.packSource(ctx, b); err != nil {
+		return nil, err
+	}
+	desc, err := release.WriteInputs(ctx, p.depot, b.Ref, in)
+	return &desc, err
+}
+
+// blobsOf returns the blobs that l names, each once, sorted by digest.
+func blobsOf(l *record.Lock) ([]ocispec.Descriptor, error) {
+	sizes := map[digest.Digest]int64{}
+	for _, e := range l.Entries {
+		if !e.Exists() {
+			continue
+		}
+		if n, ok := sizes[e.Blob]; ok && n != e.Size {
+			return nil, errs.Errorf(errs.Invalid, "%s: %s %s: blob %s of %d and of %d bytes", record.LockName, e.Protocol, e.Key, e.Blob, n, e.Size)
+		}
+		sizes[e.Blob] = e.Size
+	}
+	list := make([]ocispec.Descriptor, 0, len(sizes))
+	for _, d := range slices.Sorted(maps.Keys(sizes)) {
+		list = append(list, ocispec.Descriptor{Digest: d, Size: sizes[d]})
+	}
+	return list, nil
+}
+
+// packSource puts the commit that b was built from into the depot.
+func (p *Pipeline) packSource(ctx context.Context, b *Built) (digest.Digest, int64, error) {
+	task := "source of " + b.Ref.String()
+	p.o.Progress(Event{Task: task, Note: "pack"})
+	from, to := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		to.CloseWithError(b.Source.Repo.Pack(ctx, b.Source.Commit, to))
+	}()
+	d, size, err := p.depot.Put(ctx, from, "", -1)
+	from.CloseWithError(err) // what is still being written has no reader
+	<-done
+	if err != nil {
+		return "", 0, err
+	}
+	p.o.Progress(Event{Task: task, Total: size, End: true})
+	return d, size, nil
+}
+
+// sealInputs returns the blobs of what the releases were built from, and fills s. It is an error when none names any.
+func (p *Pipeline) sealInputs(ctx context.Context, releases []*release.Release, s *Sealed) ([]ocispec.Descriptor, error) {
+	var list []ocispec.Descriptor
+	var without []string
+	for _, r := range releases {
+		if r.App == release.AgentApp {
+			continue
+		}
+		if r.Inputs == nil {
+			without = append(without, r.Ref().String())
+			continue
+		}
+		in, err := p.completeInputs(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, in.All()...)
+		d, err := inputDetails(ctx, depotBlobs{p.depot}, *r.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		s.Inputs = append(s.Inputs, SealedInputs{r.Ref().String(), *d})
+	}
+	const hint = "overland record -- overland build, commit overland.lock, and release that commit"
+	switch {
+	case len(list) == 0:
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s: built from a commit without overland.lock, so there are no inputs to seal",
+			strings.Join(without, ", ")), hint)
+	case len(without) > 0:
+		s.Warnings = append(s.Warnings, fmt.Sprintf("no inputs of %s are sealed: there is no overland.lock in its commit", strings.Join(without, ", ")))
+	}
+	return list, nil
+}
+
+// completeInputs returns the inputs of r, all of which must be in the depot.
+func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*release.Inputs, error) {
+	in, err := release.ReadInputs(ctx, p.depot, *r.Inputs)
+	if err != nil {
+		return nil, errs.Hint(fmt.Errorf("inputs of %s: %w", r.Ref(), err), "release the same commit again where its repository is: overland release --rev %.12s", r.Commit)
+	}
+	var missing []digest.Digest
+	for _, b := range in.All() {
+		if n, err := p.depot.Size(b.Digest); err != nil || n != b.Size {
+			missing = append(missing, b.Digest)
+		}
+	}
+	if len(missing) == 0 {
+		return in, nil
+	}
+	return nil, errs.Hint(errs.Errorf(errs.NotFound, "%d of %d inputs of %s are not in the depot: %s", len(missing), len(in.Blobs), r.Ref(),
+		some(p.namesOf(ctx, in, missing))),
+		"with a network, in its repository: overland record -- COMMAND fetches what is locked; or use the depot where it was recorded")
+}
+
+// namesOf returns what the lock calls the blobs of list; digests where it does not.
+func (p *Pipeline) namesOf(ctx context.Context, in *release.Inputs, list []digest.Digest) []string {
+	lock, err := readInputLock(ctx, p.depot, in)
+	if err != nil {
+		lock = &record.Lock{} // the lock itself is missing
+	}
+	names := make([]string, len(list))
+	for i, d := range list {
+		names[i] = string(d)
+		at := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Blob == d })
+		if at >= 0 {
+			names[i] = lock.Entries[at].Protocol + " " + lock.Entries[at].Key
+		}
+	}
+	return names
+}
+
+// readInputLock returns the lock of in.
+func readInputLock(ctx context.Context, g release.Getter, in *release.Inputs) (*record.Lock, error) {
+	b, err := g.Bytes(ctx, in.Lock.Digest, record.LockLimit)
+	if err != nil {
+		return nil, err
+	}
+	return record.ParseLock(bytes.NewReader(b), 0)
+}
