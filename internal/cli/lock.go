@@ -1,15 +1,18 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/golang"
 	"overland/internal/record/session"
 )
 
@@ -18,36 +21,38 @@ func (a *app) lock() *cobra.Command {
 }
 
 func (a *app) lockVerify() *cobra.Command {
-	var file string
+	var o sessionOptions
 	c := &cobra.Command{
 		Use:   "verify",
-		Short: "Read everything that is locked and check it",
-		Long: "Reads every locked blob in the depot and compares it with its digest; the h1 hashes of Go modules are computed\n" +
-			"again. It fails when something is missing or changed, and names it.",
+		Short: "Read everything that is locked and prove it again",
+		Long: "Reads every locked blob in the depot, compares it with its digest, and computes every proof again from what the lock\n" +
+			"itself holds: what a checksum database or an archive signed, what a registry's document promises, what is pinned.\n" +
+			"It fails when something is missing or changed, also when its line in the lock was changed with\n" +
+			"it, and names it. The keys are those that this machine's tools trust.",
 		Example: "overland lock verify",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.runLockVerify(c.Context(), file) },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.runLockVerify(c.Context(), o) },
 	}
-	c.Flags().StringVar(&file, "lock", "overland.lock", "the lock file")
+	o.files(c)
 	return c
 }
 
-func (a *app) runLockVerify(ctx context.Context, file string) error {
-	l, err := readLock(file)
+func (a *app) runLockVerify(ctx context.Context, o sessionOptions) error {
+	s, err := a.session(o, nil)
 	if err != nil {
 		return err
 	}
-	s, err := a.session(sessionOptions{lock: file}, nil)
+	if s.Lock, err = readLock(o.lock); err != nil {
+		return err
+	}
+	bad, err := session.Verify(ctx, *s)
 	if err != nil {
 		return err
 	}
-	gomod, err := golang.New(golang.Env{}, nil)
-	if err != nil {
-		return err
-	}
-	bad := record.Verify(ctx, s.Store, l, gomod)
+	l := s.Lock
 	if len(bad) == 0 {
-		a.note("%s: %s, all there", file, summary(l, nil))
+		a.note("%s: %s, all there", o.lock, summary(l, nil))
+		a.note("%s", proofs(l))
 		return ctx.Err()
 	}
 	worst := errs.Unavailable
@@ -93,8 +98,8 @@ func (a *app) lockPrune() *cobra.Command {
 	return o.flags(&cobra.Command{
 		Use:   "prune [flags] -- COMMAND…",
 		Short: "Drop what a command no longer asks for",
-		Long: "Replays COMMAND without a network, prints the entries that it did not ask for, and asks before it drops them from\n" +
-			"the lock file. The blobs stay in the depot.",
+		Long: "Replays COMMAND without a network, prints the entries that neither it asked for nor what it asked for is proved by,\n" +
+			"and asks before it drops them from the lock file. The blobs stay in the depot.",
 		Example: "overland lock prune --yes -- go mod download",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -102,6 +107,7 @@ func (a *app) lockPrune() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.proofs = true
 			res, err := a.runReplay(c.Context(), o, args)
 			if err != nil {
 				return err
@@ -177,4 +183,17 @@ func summary(l *record.Lock, changes []record.Change) string {
 		s += fmt.Sprintf(", %d changes", len(changes))
 	}
 	return s
+}
+
+// proofs returns by what the entries of l are proved, in a few words.
+func proofs(l *record.Lock) string {
+	count := map[string]int{}
+	for _, e := range l.Entries {
+		count[cmp.Or(e.Proof.Kind, "nothing of its own")]++
+	}
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(count)) {
+		list = append(list, fmt.Sprintf("%d by %s", count[kind], kind))
+	}
+	return "proved: " + strings.Join(list, ", ")
 }

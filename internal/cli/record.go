@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
+	"overland/internal/record/plain"
 	"overland/internal/record/session"
 	"overland/internal/store"
 )
@@ -19,11 +22,19 @@ import (
 // sessionOptions are the flags of the verbs that run a command.
 type sessionOptions struct {
 	lock          string
+	pins          string
 	machineCaches bool
+	proofs        bool
+}
+
+// files adds the flags that name files.
+func (o *sessionOptions) files(c *cobra.Command) {
+	c.Flags().StringVar(&o.lock, "lock", "overland.lock", "the lock file")
+	c.Flags().StringVar(&o.pins, "pins", "", "what must come from which URL: lines \"SHA256  URL\" (default overland.pins beside the lock, when there is one)")
 }
 
 func (o *sessionOptions) flags(c *cobra.Command) *cobra.Command {
-	c.Flags().StringVar(&o.lock, "lock", "overland.lock", "the lock file")
+	o.files(c)
 	c.Flags().BoolVar(&o.machineCaches, "machine-caches", false, "leave tools their own caches: what these hold is neither recorded nor proved")
 	c.Flags().SetInterspersed(false)
 	return c
@@ -67,13 +78,14 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	return nil
 }
 
-// judge returns the error of a recording: content that changed or fails its proof is one even when the command went on.
+// judge returns the error of a recording: content that changed or fails its proof is one, whatever the command made of it.
 func (a *app) judge(res *session.Result, err error) error {
 	if res == nil {
 		return err
 	}
+	exit := (*session.ExitError)(nil)
 	for _, p := range res.Problems {
-		if k := errs.KindOf(p); err == nil && (k == errs.Untrusted || k == errs.Conflict) {
+		if k := errs.KindOf(p); (err == nil || errors.As(err, &exit)) && (k == errs.Untrusted || k == errs.Conflict) {
 			err = errs.Hint(errs.Errorf(k, "%d requests failed; the lock stays as it was", len(res.Problems)), "the warnings above name them")
 		}
 		a.warn(p.Error())
@@ -135,10 +147,15 @@ func (a *app) session(o sessionOptions, command []string) (*session.Options, err
 	if err != nil {
 		return nil, err
 	}
+	pins, err := readPins(o)
+	if err != nil {
+		return nil, err
+	}
 	path, err := filepath.Abs(o.lock)
 	return &session.Options{
+		Pins:  pins,
 		Store: depot, LockFile: path, Dir: filepath.Join(home, "cache", "record"), Command: command, Environ: os.Environ(),
-		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, MachineCaches: o.machineCaches,
+		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
 	}, err
 }
 
@@ -156,6 +173,24 @@ func readLock(path string) (*record.Lock, error) {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "mend the line, or record again into another file")
 	}
 	return l, nil
+}
+
+// readPins reads the file of pins: the one that is named, or the one that lies beside the lock.
+func readPins(o sessionOptions) (plain.Pins, error) {
+	path := cmp.Or(o.pins, filepath.Join(filepath.Dir(o.lock), "overland.pins"))
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && o.pins == "":
+		return nil, nil
+	case err != nil:
+		return nil, errs.Hint(errs.E(errs.NotFound, err), "a file of lines as sha256sum writes them: SHA256  URL")
+	}
+	defer f.Close()
+	pins, err := plain.ParsePins(f)
+	if err != nil {
+		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("%s: %w", path, err)), "lines as sha256sum writes them: SHA256  URL")
+	}
+	return pins, nil
 }
 
 func writeLock(path string, l *record.Lock) error {

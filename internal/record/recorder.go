@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
 )
@@ -129,22 +130,13 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error
 	if isLocked && (!locked.Exists() || r.store.Has(locked.Blob)) {
 		return locked, nil
 	}
-	e, err := Fetch(ctx, r.store, r.up, p, it, r.lookup(it.Protocol))
-	if err != nil {
-		return Entry{}, err
-	}
-	if isLocked && e.Blob != locked.Blob {
-		err := &ChangedError{it.Protocol, it.Key, it.Upstream, locked.Blob, e.Blob}
-		return Entry{}, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
-	}
-	return e, nil
-}
-
-// Fetch gets it from upstream, has p judge it, and stores it. A status of 404 or 410 becomes an Entry that says so.
-func Fetch(ctx context.Context, s *store.Store, up *Upstream, p Protocol, it Item, have Lookup) (Entry, error) {
 	e := Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
-	a, err := up.Get(ctx, it)
+	a, err := r.up.Get(ctx, it)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
+		if isLocked {
+			return Entry{}, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
+				it.Protocol, it.Key, err)), "copy blob %s from a depot that has it", locked.Blob)
+		}
 		e.Status = status.Status
 		e.Mutable = true // it may exist tomorrow
 		return e, nil
@@ -153,15 +145,37 @@ func Fetch(ctx context.Context, s *store.Store, up *Upstream, p Protocol, it Ite
 		return Entry{}, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
 	}
 	defer a.Close()
-	if e.Proof, err = p.Check(ctx, it, a.Body, have); err != nil {
+	if isLocked {
+		if err := unchanged(a, it, locked); err != nil {
+			return Entry{}, err
+		}
+	}
+	if e.Proof, err = p.Check(ctx, it, a.Body, r.lookup(it.Protocol)); err != nil {
 		return Entry{}, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}
 	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
 		return Entry{}, err
 	}
 	e.MediaType = a.MediaType
-	e.Blob, e.Size, err = s.Put(ctx, a.Body, "", a.Size)
+	e.Blob, e.Size, err = r.store.Put(ctx, a.Body, locked.Blob, a.Size)
+	if isLocked {
+		return locked, err
+	}
 	return e, err
+}
+
+// unchanged returns a *ChangedError when a, which is at its start and left there, is not what is locked.
+func unchanged(a *Fetched, it Item, locked Entry) error {
+	h := digest.New()
+	if _, err := io.Copy(h, a.Body); err != nil {
+		return err
+	}
+	if got := h.Digest(); got != locked.Blob {
+		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, got}
+		return errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
+	}
+	_, err := a.Body.Seek(0, io.SeekStart)
+	return err
 }
 
 // lookup opens what this session, or the lock with the store, holds of protocol.

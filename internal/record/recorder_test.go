@@ -82,14 +82,20 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if used := replay.Used(); len(used.Entries) != 2 || used.Entries[1].Key != "gone" {
 		t.Errorf("used %v", used.Entries)
 	}
-	if bad := Verify(t.Context(), s, l, p); len(bad) != 0 {
+	if bad := Verify(t.Context(), NewReplayer(s, l), p); len(bad) != 0 {
 		t.Error(bad)
 	}
 }
 
 func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 	body := "one"
-	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		if body == "" {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		_, _ = io.WriteString(w, body)
+	})
 	s, p := newStore(t), files{o.URL}
 	first := NewRecorder(s, Options{Upstream: quick(t)})
 	defer first.Close()
@@ -110,7 +116,8 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 	b.Close()
 
 	// The depot has lost it, and the origin has something else.
-	third := NewRecorder(newStore(t), Options{Upstream: quick(t), Lock: first.Lock()})
+	empty := newStore(t)
+	third := NewRecorder(empty, Options{Upstream: quick(t), Lock: first.Lock()})
 	defer third.Close()
 	_, _, err = third.Get(t.Context(), p, p.item("x"))
 	changed := (*ChangedError)(nil)
@@ -122,8 +129,25 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 			t.Errorf("%v does not name %s", err, d)
 		}
 	}
-	if e, ok := third.Lock().Find("files", "x"); !ok || e.Blob != digest.Of([]byte("one")) {
-		t.Errorf("lock has %v", e)
+	if e, ok := third.Lock().Find("files", "x"); !ok || e.Blob != digest.Of([]byte("one")) || blobs(t, empty) != 0 {
+		t.Errorf("lock has %v, and the depot %d blobs", e, blobs(t, empty))
+	}
+
+	// The origin has it no more, then again.
+	it := p.item("x")
+	it.Upstream = o.URL + "/gone"
+	body = ""
+	if _, _, err = third.Get(t.Context(), p, it); errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "410") {
+		t.Errorf("error %v", err)
+	}
+	body = "one"
+	e, b, err := third.Get(t.Context(), p, p.item("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	if locked, _ := first.Lock().Find("files", "x"); e != locked {
+		t.Errorf("%v, locked was %v", e, locked)
 	}
 }
 

@@ -3,6 +3,7 @@ package record
 import (
 	"cmp"
 	"context"
+	"io"
 	"iter"
 	"maps"
 	"slices"
@@ -55,6 +56,18 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 			"run it once with a network: overland record -- CMD")
 	}
 	return e, b, nil
+}
+
+// open opens what the lock holds of protocol under key, and marks it as asked for: errs.NotFound when it holds nothing.
+func (r *Replayer) open(protocol, key string) (io.ReadCloser, error) {
+	e, ok := r.lock.Find(protocol, key)
+	f, err := open(r.store, e, ok, protocol, key)
+	if err == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.used[name{protocol, key}] = e
+	}
+	return f, err
 }
 
 // Misses returns what was asked for and could not be had, one error for each request, sorted by it.

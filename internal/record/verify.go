@@ -2,52 +2,126 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"overland/internal/errs"
 	"overland/internal/store"
 )
 
-// Verify reads every blob of l in s and returns what does not hold, one error for each entry. For entries of protocols,
-// the proof is computed again and its value compared.
-func Verify(ctx context.Context, s *store.Store, l *Lock, protocols ...Protocol) []error {
-	byName := map[string]Protocol{}
-	for _, p := range protocols {
-		byName[p.Name()] = p
+// Verify reads every blob of r's lock and returns what does not hold, one error for each entry. Then protocols compute
+// each proof again, from what the lock itself holds, and it must be the locked one: so an entry whose blob and proof
+// were changed together is found where something signed, or another entry, says otherwise.
+//
+// A protocol that needs a Keeper for that is given r.
+func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
+	v := &verifier{r: r, protocols: byName(protocols), bad: map[name]error{}}
+	for _, e := range r.lock.Entries {
+		if err := v.bytes(ctx, e); err != nil {
+			v.bad[name{e.Protocol, e.Key}] = err
+		}
 	}
-	var bad []error
-	for _, e := range l.Entries {
+	for _, e := range r.lock.Entries {
+		n := name{e.Protocol, e.Key}
 		if ctx.Err() != nil {
-			return append(bad, ctx.Err())
+			return []error{ctx.Err()}
 		}
-		if !e.Exists() {
-			continue
-		}
-		if err := verify(ctx, s, e, byName[e.Protocol]); err != nil {
-			bad = append(bad, fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err))
+		if v.bad[n] == nil && e.Exists() {
+			if err := v.proof(ctx, e); err != nil {
+				v.bad[n] = err
+			}
 		}
 	}
-	return bad
+	for n, err := range v.bad {
+		v.bad[n] = fmt.Errorf("%s %s: %w", n.protocol, n.key, err)
+	}
+	return inOrder(v.bad)
 }
 
-func verify(ctx context.Context, s *store.Store, e Entry, p Protocol) error {
-	if err := s.Verify(ctx, e.Blob); err != nil {
+type verifier struct {
+	r         *Replayer
+	protocols map[string]Protocol
+	bad       map[name]error
+}
+
+// bytes judges the blob of e alone.
+func (v *verifier) bytes(ctx context.Context, e Entry) error {
+	if ctx.Err() != nil || !e.Exists() {
+		return ctx.Err()
+	}
+	if err := v.r.store.Verify(ctx, e.Blob); err != nil {
 		return err
 	}
-	if p == nil {
-		return nil
-	}
-	b, err := s.Open(e.Blob)
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	if b.Size() != e.Size {
-		return errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", b.Size(), e.Size)
-	}
-	proof, err := p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key}, b.File, nil)
-	if err == nil && proof.Value != e.Proof.Value {
-		err = errs.Errorf(errs.Untrusted, "has the proof %q, locked is %q", proof.Value, e.Proof.Value)
+	size, err := v.r.store.Size(e.Blob)
+	if err == nil && size != e.Size {
+		err = errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", size, e.Size)
 	}
 	return err
+}
+
+func (v *verifier) proof(ctx context.Context, e Entry) error {
+	p := v.protocols[e.Protocol]
+	if p == nil {
+		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "the tool that speaks %s must be on this machine", e.Protocol)
+	}
+	proof, err := prove(ctx, v.r.store, p, e, func(_ context.Context, key string) (io.ReadCloser, error) {
+		if v.bad[name{e.Protocol, key}] != nil {
+			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, does not hold itself", key)
+		}
+		return v.r.open(e.Protocol, key)
+	})
+	if miss := (*MissError)(nil); errors.As(err, &miss) {
+		return errs.E(errs.Untrusted, err)
+	}
+	if err == nil && proof != e.Proof {
+		err = errs.Errorf(errs.Untrusted, "has the proof %q, locked is %q", proof, e.Proof)
+	}
+	return err
+}
+
+// String returns p as a person reads it.
+func (p Proof) String() string {
+	if p == (Proof{}) {
+		return "none"
+	}
+	return p.Kind + " " + p.Value
+}
+
+// Prove marks what proves the entries that were asked for of r as asked for too, so that Used holds all of it. What
+// cannot be proved is left to Verify.
+func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
+	by := byName(protocols)
+	for done := map[name]bool{}; ; {
+		before := len(done)
+		for _, e := range r.Used().Entries {
+			n := name{e.Protocol, e.Key}
+			if p := by[e.Protocol]; p != nil && e.Exists() && !done[n] && ctx.Err() == nil {
+				_, _ = prove(ctx, r.store, p, e, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(e.Protocol, key) })
+			}
+			done[n] = true
+		}
+		if len(done) == before {
+			r.Forget()
+			return
+		}
+	}
+}
+
+// prove computes the proof of e.
+func prove(ctx context.Context, s *store.Store, p Protocol, e Entry, have Lookup) (Proof, error) {
+	b, err := s.Open(e.Blob)
+	if err != nil {
+		return Proof{}, err
+	}
+	defer b.Close()
+	return p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}, b.File, have)
+}
+
+func byName(protocols []Protocol) map[string]Protocol {
+	m := map[string]Protocol{}
+	for _, p := range protocols {
+		m[p.Name()] = p
+	}
+	return m
 }

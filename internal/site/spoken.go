@@ -79,7 +79,12 @@ func openGo(ctx context.Context, o opening) (record.Protocol, error) {
 	if len(o.own) > 0 {
 		env.GOPROXY = strings.Join(o.own, ",")
 	}
-	return golang.New(env, o.up)
+	p, err := golang.New(env, o.up)
+	if err != nil {
+		return nil, err
+	}
+	p.Keeper = o.keeper // what the checksum database says is kept in the cache too, and not in memory
+	return p, nil
 }
 
 func openNPM(ctx context.Context, o opening) (record.Protocol, error) {

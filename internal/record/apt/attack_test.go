@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto"
 	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -212,5 +213,76 @@ func TestASnapshotMayBeOld(t *testing.T) {
 	s.protocol.archives["archive"].suites[0].anyDate = true
 	if _, err := s.fetch("dists/calm/InRelease"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestALockThatSomebodyChanged: lines whose blobs and proofs were changed together, link by link up to the signature.
+func TestALockThatSomebodyChanged(t *testing.T) {
+	s := newSession(t)
+	const inRelease = "dists/calm/InRelease"
+	for _, name := range []string{inRelease, indexPath, debPath} {
+		if _, err := s.fetch(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := func(lock *record.Lock) []error { // years later: what was judged by its date is not judged again
+		p, err := New(s.protocol.sources, Options{Clock: clock.At(today.AddDate(9, 0, 0)), Locked: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return record.Verify(t.Context(), record.NewReplayer(s.store, lock), p)
+	}
+	lock := s.recorder.Lock()
+	if bad := verify(lock); len(bad) != 0 {
+		t.Fatal(bad)
+	}
+	// What an archive of another key says of another package, put in the places of this one's.
+	evil := newPublisher(t)
+	deb := []byte("!<arch>\nan evil package")
+	evil.put(debPath, deb)
+	evil.put(indexPath, packed(t, fmt.Appendf(nil, "Package: tea\nFilename: %s\nSize: %d\nSHA256: %s\n", debPath, len(deb), hexSum(deb))))
+	evil.release(evil.key, "calm", birth.AddDate(0, 0, 9), birth.AddDate(0, 0, 16))
+	sum := func(name string) string {
+		return name + " sha256:" + hexSum(evil.get(strings.TrimPrefix(name, "archive/")))
+	}
+	for _, c := range []struct{ name, proof, says string }{
+		{debPath, sum("archive/" + indexPath), "signed are"},
+		{indexPath, sum("archive/" + inRelease), "signed are"},
+		{inRelease, fingerprint(evil.key), "unknown entity"},
+	} {
+		b := evil.get(c.name)
+		d, n, err := s.store.Put(t.Context(), bytes.NewReader(b), "", int64(len(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == "archive/"+c.name })
+		e := &lock.Entries[i]
+		e.Blob, e.Size, e.Proof.Value = d, n, c.proof
+		bad := verify(lock)
+		if len(bad) == 0 || errs.KindOf(errors.Join(bad...)) != errs.Untrusted || !strings.Contains(errors.Join(bad...).Error(), c.says) {
+			t.Errorf("%s: %v, want %q", c.name, bad, c.says)
+		}
+	}
+}
+
+// TestAnInReleaseThatMoved: signed anew, while the depot has lost the one that is locked.
+func TestAnInReleaseThatMoved(t *testing.T) {
+	s := newSession(t)
+	const inRelease = "dists/calm/InRelease"
+	old, err := s.fetch(inRelease)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := s.recorder.Lock()
+	s.release(s.key, "calm", birth.AddDate(0, 0, 10), birth.AddDate(0, 0, 17))
+	s.store = openStore(t)
+	s.restart()
+	_, err = s.fetch(inRelease)
+	changed := (*record.ChangedError)(nil)
+	if !errors.As(err, &changed) || changed.Locked != old.Blob || string(changed.Got) != "sha256:"+hexSum(s.get(inRelease)) {
+		t.Errorf("error %v", err)
+	}
+	if d := record.Diff(locked, s.recorder.Lock()); len(d) != 0 || s.blobs() != 0 {
+		t.Errorf("the lock has changed: %v; %d blobs", d, s.blobs())
 	}
 }

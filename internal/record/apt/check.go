@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/record"
@@ -50,7 +51,11 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	if err != nil {
 		return record.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
 	}
-	text, signer, err := verifyInRelease(b, keys, p.now())
+	now := p.now()
+	if p.locked {
+		now = time.Time{}
+	}
+	text, signer, err := verifyInRelease(b, keys, now)
 	if err != nil {
 		return record.Proof{}, errs.Hint(err, "a key that apt trusts for this source must have signed it: see Signed-By in apt's sources")
 	}
@@ -58,7 +63,7 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	if err != nil {
 		return record.Proof{}, errs.E(errs.Untrusted, err)
 	}
-	if err := r.judge(w.suite.name, p.now(), w.suite.anyDate); err != nil {
+	if err := r.judge(w.suite.name, p.now(), w.suite.anyDate || p.locked); err != nil {
 		return record.Proof{}, err
 	}
 	// What is held may be older, never newer.

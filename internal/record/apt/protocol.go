@@ -34,6 +34,9 @@ const (
 type Options struct {
 	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
 	Clock clock.Clock // judges Valid-Until; nil = the machine's
+	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
+	// moment that they name themselves, and Valid-Until is not.
+	Locked bool
 }
 
 // Protocol is record's protocol for Debian archives. It is safe for concurrent use.
@@ -45,6 +48,7 @@ type Protocol struct {
 	archives map[string]*archive // by name; never changed
 	dir      string
 	now      clock.Clock
+	locked   bool
 
 	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
 	tables   map[string]table // by the sha256 of the index
@@ -54,7 +58,7 @@ var _ record.Protocol = (*Protocol)(nil)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), tables: map[string]table{}}
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, tables: map[string]table{}}
 	if p.dir == "" {
 		p.dir = etc
 	}

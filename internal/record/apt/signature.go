@@ -21,7 +21,7 @@ const signatureLimit = 32 // signatures of one InRelease; archives that change k
 
 // verifyInRelease returns the text that is signed in b and the fingerprint of the key that signed it, in upper case.
 // Exactly one clear-signed message must fill b. Anything but a good signature by one of keys at now, is
-// errs.Untrusted.
+// errs.Untrusted. A zero now is the moment that each signature names as its own.
 func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
 	if !bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
 		return nil, "", errs.Errorf(errs.Untrusted, "not a clear-signed message")
@@ -40,7 +40,6 @@ func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, 
 // verify returns the first of keys that made one of the signatures of text. Each is judged on its own: a bad one beside
 // a good one, as while an archive changes its keys, does no harm. Weak hashes are refused here: the library does not look.
 func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
-	config := &packet.Config{Time: func() time.Time { return now }}
 	var why error // the first problem with a signature by a key that is known
 	packets := packet.NewReader(signatures)
 	for range signatureLimit {
@@ -55,7 +54,7 @@ func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time
 		if !ok {
 			return nil, errors.New("something else among the signatures")
 		}
-		signer, err := verifyOne(text, sig, keys, config)
+		signer, err := verifyOne(text, sig, keys, now)
 		if err == nil {
 			return signer, nil
 		}
@@ -66,7 +65,7 @@ func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time
 	return nil, fmt.Errorf("more than %d of them", signatureLimit)
 }
 
-func verifyOne(text []byte, sig *packet.Signature, keys openpgp.EntityList, config *packet.Config) (*openpgp.Entity, error) {
+func verifyOne(text []byte, sig *packet.Signature, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
 	switch sig.Hash {
 	case crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
 	default:
@@ -76,5 +75,9 @@ func verifyOne(text []byte, sig *packet.Signature, keys openpgp.EntityList, conf
 	if err := sig.Serialize(&one); err != nil {
 		return nil, err
 	}
+	if now.IsZero() {
+		now = sig.CreationTime
+	}
+	config := &packet.Config{Time: func() time.Time { return now }}
 	return openpgp.CheckDetachedSignature(keys, bytes.NewReader(text), &one, config)
 }

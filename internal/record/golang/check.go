@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"golang.org/x/mod/semver"
-	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"overland/internal/errs"
@@ -26,7 +25,7 @@ const (
 )
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
 	if strings.HasPrefix(it.Key, "sumdb/") {
 		return record.Proof{}, checkDatabase(it.Key, body)
 	}
@@ -36,7 +35,7 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 	}
 	switch r.kind {
 	case "zip", "mod":
-		return p.prove(r, body)
+		return p.prove(ctx, r, body)
 	case "list":
 		return record.Proof{}, checkList(body)
 	}
@@ -44,7 +43,7 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 }
 
 // prove returns the h1 hash of a module or of its go.mod.
-func (p *Protocol) prove(r request, body io.ReadSeeker) (record.Proof, error) {
+func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (record.Proof, error) {
 	hash, version := hashZip, r.module.Version
 	if r.kind == "mod" {
 		hash, version = hashMod, version+"/go.mod"
@@ -54,33 +53,14 @@ func (p *Protocol) prove(r request, body io.ReadSeeker) (record.Proof, error) {
 		return record.Proof{}, errs.E(errs.Untrusted, err)
 	}
 	proof := record.Proof{Kind: ProofSum, Value: h}
-	if p.check == nil || r.partial {
+	if r.partial {
 		return proof, nil
 	}
-	inTree, err := p.inTree(r.module.Path, version, h)
+	inTree, err := p.inTree(ctx, r.module.Path, version, h)
 	if inTree {
 		proof.Kind = ProofTree
 	}
 	return proof, err
-}
-
-// inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one. When it cannot be
-// reached, or is not asked for this module (GONOSUMDB), the answer is no: the lock then says that this proof is missing,
-// and the go command goes on only when its go.sum has the hash.
-func (p *Protocol) inTree(path, version, h string) (bool, error) {
-	lines, err := p.check.Lookup(path, version)
-	if errors.Is(err, sumdb.ErrSecurity) {
-		return false, errs.E(errs.Untrusted, fmt.Errorf("checksum database: %w", err))
-	}
-	for _, line := range lines {
-		if got, ok := strings.CutPrefix(line, path+" "+version+" h1:"); ok {
-			if "h1:"+got != h {
-				return false, errs.Errorf(errs.Untrusted, "%s %s is %s: the checksum database has h1:%s", path, version, h, got)
-			}
-			return true, nil
-		}
-	}
-	return false, nil
 }
 
 func hashMod(_ request, body io.ReadSeeker) (string, error) {

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 
 	"golang.org/x/mod/module"
-	"golang.org/x/mod/sumdb"
 
 	"overland/internal/errs"
 	"overland/internal/record"
@@ -26,26 +25,26 @@ const (
 
 // Protocol is the Go module proxy protocol with one machine's configuration. It is safe for concurrent use.
 type Protocol struct {
+	// Keeper gets what the checksum database says of a module, so that the proof is kept with it; nil = it is fetched and
+	// forgotten. It is the keeper that serves this protocol.
+	Keeper record.Keeper
+
 	proxies []string
 	db      database
 	hasDB   bool
-	check   *sumdb.Client // nil: hashes are computed and not looked up
+	skip    string           // GONOSUMDB
+	up      *record.Upstream // nil without a Keeper: hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
+	down    atomic.Int64 // until when the database is not asked, in nanoseconds since 1970
 }
 
 // New returns the protocol with the proxies and the checksum database that e names; up fetches what the database is
 // asked for.
 func New(e Env, up *record.Upstream) (*Protocol, error) {
-	p := &Protocol{proxies: e.proxies()}
+	p := &Protocol{proxies: e.proxies(), skip: e.GONOSUMDB, up: up}
 	var err error
-	if p.db, p.hasDB, err = e.database(); err != nil {
-		return nil, err
-	}
-	if p.hasDB && p.db.key != "" && up != nil {
-		p.check = sumdb.NewClient(&remote{p: p, up: up, config: map[string][]byte{"key": []byte(p.db.key)}, cache: map[string][]byte{}})
-		p.check.SetGONOSUMDB(e.GONOSUMDB)
-	}
-	return p, nil
+	p.db, p.hasDB, err = e.database()
+	return p, err
 }
 
 // Name implements record.Protocol.

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,7 +84,7 @@ func (u *upstream) goSum(path, version string) ([]byte, error) {
 			return nil, os.ErrNotExist
 		}
 		r := request{kind: kind, module: module.Version{Path: path, Version: version}}
-		proof, err := p.prove(r, strings.NewReader(body))
+		proof, err := p.prove(context.Background(), r, strings.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
@@ -152,6 +153,7 @@ func newLab(t *testing.T, e Env) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{store: s, recorder: record.NewRecorder(s, record.Options{Upstream: up}), protocol: p, sumdb: e.GOSUMDB}
+	p.Keeper = l.recorder
 	t.Cleanup(l.recorder.Close)
 	if err := p.Freeze(t.Context(), l.recorder); err != nil {
 		t.Fatal(err)
@@ -204,8 +206,134 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 	if err == nil || !strings.Contains(out, "never recorded: go example.org/dep/@v/v1.0.1.info") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	if bad := record.Verify(t.Context(), l.store, lock, &Protocol{}); len(bad) != 0 {
+	if bad := verify(t, l.store, lock, u.env()); len(bad) != 0 {
 		t.Error(bad)
+	}
+}
+
+// verify judges lock without a network, as another machine does.
+func verify(t *testing.T, s *store.Store, lock *record.Lock, e Env) []error {
+	t.Helper()
+	r := record.NewReplayer(s, lock)
+	p, err := New(e, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Keeper = r
+	if err := p.Freeze(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	return record.Verify(t.Context(), r, p)
+}
+
+// TestALockThatSomebodyChanged is lines of a lock that were changed together with their blobs, by who cannot sign.
+func TestALockThatSomebodyChanged(t *testing.T) {
+	u := newUpstream(t)
+	l := newLab(t, u.env())
+	const mod, lookup = "example.org/dep/@v/v1.0.0.mod", "sumdb/db.example/lookup/example.org/dep@v1.0.0"
+	it, err := l.protocol.item(mod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, blob, err := l.recorder.Get(t.Context(), l.protocol, it)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob.Close()
+	u.Close()
+	const evil = goMod + "require example.org/evil v1.0.0\n"
+	sum, err := hashMod(request{}, strings.NewReader(evil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(lock *record.Lock, key, text string) *record.Entry {
+		d, n, err := l.store.Put(t.Context(), strings.NewReader(text), "", int64(len(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == key })
+		e := &lock.Entries[i]
+		e.Blob, e.Size = d, n
+		return e
+	}
+	for what, c := range map[string]struct {
+		attack func(lock *record.Lock)
+		says   string
+	}{
+		"the module": {func(lock *record.Lock) { change(lock, mod, evil).Proof.Value = sum }, "the checksum database has"},
+		"the module, said to be in no database": {func(lock *record.Lock) {
+			change(lock, mod, evil).Proof = record.Proof{Kind: ProofSum, Value: sum}
+		}, "the checksum database has"},
+		"the module and what the database says": {func(lock *record.Lock) {
+			old, err := l.store.Open(lock.Entries[slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == lookup })].Blob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer old.Close()
+			b, err := io.ReadAll(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := change(lock, mod, evil)
+			change(lock, lookup, strings.ReplaceAll(string(b), e.Proof.Value, sum))
+			e.Proof.Value = sum
+		}, "cannot authenticate"},
+		"the module, without what the database says": {func(lock *record.Lock) {
+			change(lock, mod, evil).Proof.Value = sum
+			lock.Entries = slices.DeleteFunc(lock.Entries, func(e record.Entry) bool { return e.Key == lookup })
+		}, `locked is "sumdb `},
+	} {
+		lock := l.recorder.Lock()
+		if bad := verify(t, l.store, lock, u.env()); len(bad) != 0 {
+			t.Fatal(bad)
+		}
+		c.attack(lock)
+		bad := verify(t, l.store, lock, u.env())
+		if len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted || !strings.Contains(bad[0].Error(), mod) || !strings.Contains(bad[0].Error(), c.says) {
+			t.Errorf("%s: %v", what, bad)
+		}
+	}
+}
+
+// TestADatabaseThatIsSilentOrLies: one is borne, and asked no more for a while; the other is not.
+func TestADatabaseThatIsSilentOrLies(t *testing.T) {
+	const lookup = "/lookup/"
+	for what, c := range map[string]struct {
+		answer func(w http.ResponseWriter)
+		want   errs.Kind // Internal: it is recorded without this proof
+		asked  int32
+	}{
+		"silent": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, errs.Internal, 1},
+		"none":   {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, errs.Internal, 2},
+		"lies": {func(w http.ResponseWriter) {
+			_, _ = io.WriteString(w, "1\nexample.org/dep v1.0.0/go.mod h1:x\n\ngo.sum database tree\n2\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— db.example AAAAAAAA\n")
+		}, errs.Untrusted, 2},
+	} {
+		u := newUpstream(t)
+		var asked atomic.Int32
+		db := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, lookup) {
+				asked.Add(1)
+			}
+			c.answer(w)
+		}))
+		t.Cleanup(db.Close)
+		tr := &http.Transport{}
+		t.Cleanup(tr.CloseIdleConnections)
+		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, &record.Upstream{Transport: tr, Tries: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.proxies = nil // so that the database itself is asked
+		for range 2 {
+			proof, err := p.Check(t.Context(), record.Item{Key: "example.org/dep/@v/v1.0.0.mod"}, strings.NewReader(goMod), nil)
+			if errs.KindOf(err) != c.want || err == nil && proof.Kind != ProofSum {
+				t.Errorf("%s: %v, %v", what, proof, err)
+			}
+		}
+		if n := asked.Load(); n != c.asked {
+			t.Errorf("%s: asked %d times, want %d", what, n, c.asked)
+		}
 	}
 }
 

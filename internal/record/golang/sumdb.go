@@ -2,14 +2,10 @@ package golang
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
-	"sync"
 
-	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"overland/internal/errs"
@@ -95,77 +91,3 @@ func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, _ strin
 	}
 	return bytes.NewReader(b), e.MediaType, nil
 }
-
-// remote is what the client of the checksum database, which judges what is recorded, needs: the same sources, and a
-// memory of its own.
-type remote struct {
-	p  *Protocol
-	up *record.Upstream
-
-	mu     sync.Mutex
-	config map[string][]byte
-	cache  map[string][]byte
-}
-
-// ReadRemote implements sumdb.ClientOps.
-func (r *remote) ReadRemote(path string) ([]byte, error) {
-	it, err := r.p.item("sumdb/" + r.p.db.name + path)
-	if err != nil {
-		return nil, err
-	}
-	f, err := r.up.Get(context.Background(), it)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(f.Body)
-	t := r.p.frozen.Load()
-	if err != nil || t == nil || !strings.HasPrefix(path, "/lookup/") {
-		return b, err
-	}
-	if id, rec, _, err := parseLookup(b); err == nil && id < t.size {
-		return append(bytes.Clone(rec), t.note...), nil
-	}
-	return b, nil
-}
-
-// ReadConfig implements sumdb.ClientOps.
-func (r *remote) ReadConfig(file string) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.config[file], nil
-}
-
-// WriteConfig implements sumdb.ClientOps.
-func (r *remote) WriteConfig(file string, old, latest []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !bytes.Equal(r.config[file], old) {
-		return sumdb.ErrWriteConflict
-	}
-	r.config[file] = latest
-	return nil
-}
-
-// ReadCache implements sumdb.ClientOps.
-func (r *remote) ReadCache(file string) ([]byte, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if b, ok := r.cache[file]; ok {
-		return b, nil
-	}
-	return nil, errs.Errorf(errs.NotFound, "%s %s", http.StatusText(http.StatusNotFound), file)
-}
-
-// WriteCache implements sumdb.ClientOps.
-func (r *remote) WriteCache(file string, data []byte) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.cache[file] = data
-}
-
-// Log implements sumdb.ClientOps; what it says is in the errors too.
-func (*remote) Log(string) {}
-
-// SecurityError implements sumdb.ClientOps; Lookup returns sumdb.ErrSecurity then.
-func (*remote) SecurityError(string) {}

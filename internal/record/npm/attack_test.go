@@ -1,11 +1,13 @@
 package npm
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -16,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/store"
@@ -208,5 +211,67 @@ func TestOtherAddressesOfTarballsAreLeftAlone(t *testing.T) {
 	s.put("/reg/tea", []byte(doc))
 	if _, text, err := s.fetch("/tea"); err != nil || text != doc {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// TestALockThatSomebodyChanged: a line whose blob and proof were changed together is not what the document promises.
+func TestALockThatSomebodyChanged(t *testing.T) {
+	s := newSession(t)
+	for _, path := range []string{"/tea", "/tea/-/tea-1.0.0.tgz"} {
+		if _, _, err := s.fetch(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	verify := func(lock *record.Lock) []error {
+		elsewhere, err := New(Config{Registry: "https://mirror.example/npm"}) // of the machine that verifies
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := record.NewReplayer(s.store, lock)
+		elsewhere.Keeper = r
+		return record.Verify(t.Context(), r, elsewhere)
+	}
+	lock := s.recorder.Lock()
+	if bad := verify(lock); len(bad) != 0 {
+		t.Fatal(bad)
+	}
+	evil := []byte("\x1f\x8b evil")
+	d, n, err := s.store.Put(t.Context(), bytes.NewReader(evil), "", int64(len(evil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &lock.Entries[1]
+	e.Blob, e.Size, e.Proof.Value = d, n, sri(evil)
+	for _, want := range []string{"the registry promises", "never recorded: npm tea"} { // then without the document
+		bad := verify(lock)
+		if len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted || !strings.Contains(bad[0].Error(), want) {
+			t.Errorf("%v, want %q", bad, want)
+		}
+		lock.Entries = lock.Entries[len(lock.Entries)-1:]
+	}
+}
+
+// TestAPackageThatWasPublishedAgain: document and tarball changed together, and the depot has lost what is locked.
+func TestAPackageThatWasPublishedAgain(t *testing.T) {
+	s := newSession(t)
+	const file = "/tea/-/tea-1.0.0.tgz"
+	e, _, err := s.fetch(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := s.recorder.Lock()
+	again := []byte("\x1f\x8b another tarball")
+	s.publish(s.url, "tea", dist{Integrity: sri(again)})
+	s.put("/reg"+file, again)
+	s.recorder = record.NewRecorder(openStore(t), record.Options{Lock: locked, Upstream: &record.Upstream{Tries: 1}})
+	s.protocol.Keeper = s.recorder
+	defer s.recorder.Close()
+	_, _, err = s.fetch(file)
+	changed := (*record.ChangedError)(nil)
+	if !errors.As(err, &changed) || changed.Locked != e.Blob || changed.Got != digest.Of(again) {
+		t.Errorf("error %v", err)
+	}
+	if d := record.Diff(locked, s.recorder.Lock()); len(d) != 0 {
+		t.Errorf("the lock has changed: %v", d)
 	}
 }

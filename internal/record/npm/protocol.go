@@ -183,11 +183,13 @@ func (p *Protocol) of(q request, versions map[string]manifest) (dist, error) {
 	return dist{}, errs.Errorf(errs.NotFound, "no version of %s has the tarball %s", q.Name, q.File)
 }
 
-// names reports whether the address of a tarball is that of q.
+// names reports whether the address of a tarball is that of q: below the registry, or, as in a lock that was made with
+// another registry, with the same end.
 func (p *Protocol) names(q request, address string) bool {
 	rel, ok := p.config.below(q, address)
 	if !ok {
-		return false
+		u, err := url.Parse(address)
+		return err == nil && strings.HasSuffix(u.Path, "/"+q.Name+"/-/"+q.File)
 	}
 	got, err := parsePath(rel)
 	return err == nil && got == q

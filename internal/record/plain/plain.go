@@ -21,8 +21,13 @@ const postLimit = 4 << 20
 // passed are the request headers that decide what an origin answers.
 var passed = [...]string{"Accept", "Authorization", "Content-Type", "Content-Encoding", "Git-Protocol", "User-Agent"}
 
+// ProofPin is the proof of a URL that is pinned: the sha256 that Pins has for it, "sha256:…".
+const ProofPin = "sha256"
+
 // Protocol is plain URLs. The zero value works.
-type Protocol struct{}
+type Protocol struct {
+	Pins Pins // what must come from which URL; others are taken as they come
+}
 
 // Name implements record.Protocol.
 func (Protocol) Name() string { return Name }
@@ -30,21 +35,11 @@ func (Protocol) Name() string { return Name }
 // Item implements record.Protocol. The URL of r is absolute.
 func (Protocol) Item(r *http.Request) (record.Item, error) {
 	it := record.Item{Protocol: Name, HTML: true, Header: http.Header{}}
-	u := url.URL{Scheme: r.URL.Scheme, Host: strings.ToLower(r.URL.Host), Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
-	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return it, errs.Errorf(errs.Invalid, "not an absolute http or https URL: %q", r.URL.Redacted())
+	var err error
+	if it.Key, err = canonical(r.URL); err != nil {
+		return it, err
 	}
-	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
-		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	it.Key = u.String()
 	it.Upstream = it.Key
-	if len(it.Key) > record.KeyLimit/2 {
-		return it, errs.Errorf(errs.Invalid, "a URL of %d bytes", len(it.Key))
-	}
 	for _, name := range passed {
 		if v := r.Header.Values(name); len(v) > 0 {
 			it.Header[name] = v
@@ -62,12 +57,43 @@ func (Protocol) Item(r *http.Request) (record.Item, error) {
 	return it, nil
 }
 
-// Check implements record.Protocol: a plain URL has no proof of its own.
-func (Protocol) Check(context.Context, record.Item, io.ReadSeeker, record.Lookup) (record.Proof, error) {
-	return record.Proof{}, nil
+// Check implements record.Protocol: a plain URL has no proof but a pin.
+func (p Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
+	want, pinned := p.Pins[it.Key]
+	if !pinned {
+		return record.Proof{}, nil
+	}
+	h := digest.New()
+	if _, err := io.Copy(h, body); err != nil {
+		return record.Proof{}, err
+	}
+	if got := h.Digest(); got != want {
+		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "it has %s, pinned is %s", got, want),
+			"somebody changed it, or a web page came in its place: compare with what its maker publishes before you change the pin")
+	}
+	return proofOf(want), nil
 }
 
 // Serve implements record.Protocol.
 func (Protocol) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
+}
+
+// canonical returns the URL raw as a key: one text for all ways to write it.
+func canonical(raw *url.URL) (string, error) {
+	u := url.URL{Scheme: raw.Scheme, Host: strings.ToLower(raw.Host), Path: raw.Path, RawPath: raw.RawPath, RawQuery: raw.RawQuery}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return "", errs.Errorf(errs.Invalid, "not an absolute http or https URL: %q", raw.Redacted())
+	}
+	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	key := u.String()
+	if len(key) > record.KeyLimit/2 {
+		return "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(key))
+	}
+	return key, nil
 }

@@ -25,6 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // lab is a keeper behind a proxy, and the environment of a client.
 type lab struct {
 	store *store.Store
+	urls  Protocol
 	up    *record.Upstream
 	dir   string
 }
@@ -48,7 +49,7 @@ func (l *lab) run(t *testing.T, k record.Keeper, script string) (string, error) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewProxy(k, ca, http.NotFoundHandler())
+	p := NewProxy(k, l.urls, ca, http.NotFoundHandler())
 	defer p.Close()
 	srv := httptest.NewServer(p)
 	defer srv.Close()

@@ -22,6 +22,7 @@ const handshake = time.Minute
 // Next.
 type Proxy struct {
 	keeper record.Keeper
+	urls   Protocol
 	ca     *Authority
 	next   http.Handler
 
@@ -31,8 +32,8 @@ type Proxy struct {
 }
 
 // NewProxy returns a proxy whose https certificates are ca's. The caller closes it.
-func NewProxy(k record.Keeper, ca *Authority, next http.Handler) *Proxy {
-	p := &Proxy{keeper: k, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
+func NewProxy(k record.Keeper, urls Protocol, ca *Authority, next http.Handler) *Proxy {
+	p := &Proxy{keeper: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
 	p.inner = &http.Server{
 		Handler:           http.HandlerFunc(p.tunneled),
 		ReadHeaderTimeout: handshake,
@@ -78,12 +79,12 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "overland: only GET, HEAD and POST are recorded", http.StatusMethodNotAllowed)
 		return
 	}
-	it, err := Protocol{}.Item(r)
+	it, err := p.urls.Item(r)
 	if err != nil {
 		http.Error(w, "overland: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	record.Answer(w, r, p.keeper, Protocol{}, it, "")
+	record.Answer(w, r, p.keeper, p.urls, it, "")
 }
 
 // connect takes the connection over and speaks TLS on it in the origin's place.

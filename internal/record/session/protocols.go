@@ -53,8 +53,13 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	if up == nil {
 		up = &record.Upstream{}
 	}
-	s.golang, err = golang.New(s.goEnv, up)
-	return err
+	p, err := golang.New(s.goEnv, up)
+	if err != nil {
+		return err
+	}
+	p.Keeper = s.keeper
+	s.golang = p
+	return nil
 }
 
 func (s *session) openNPM(ctx context.Context) error {
@@ -76,6 +81,6 @@ func (s *session) openAPT() error {
 	if err != nil {
 		return err
 	}
-	s.apt, err = apt.New(sources, apt.Options{})
+	s.apt, err = apt.New(sources, apt.Options{Locked: !s.recording})
 	return err
 }

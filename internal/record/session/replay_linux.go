@@ -42,7 +42,11 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	cmd.Env = o.Environ
 	cmd.SysProcAttr = namespace()
 	err = s.inside(cmd)
-	return &Result{Lock: r.Used(), Problems: r.Misses()}, err
+	misses := r.Misses()
+	if o.Proofs {
+		record.Prove(ctx, r, s.spoken...)
+	}
+	return &Result{Lock: r.Used(), Problems: misses}, err
 }
 
 // namespace returns how to start a process without a network.

@@ -39,6 +39,8 @@ type Options struct {
 	Stderr        io.Writer
 	MachineCaches bool // leave the tools their own caches: what these hold is not recorded
 	Upstream      *record.Upstream
+	Pins          plain.Pins // what must come from which URL
+	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
 }
 
 // ExitError is a command that ended with another code than 0.
@@ -64,6 +66,13 @@ const shutdown = 10 * time.Second
 func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
 		o.Upstream = &record.Upstream{Dir: o.Dir} // beside the depot: the system's own place may be small
+	}
+	if o.Lock != nil {
+		held, err := o.Pins.Hold(o.Lock)
+		if err != nil {
+			return nil, err
+		}
+		o.Lock = held
 	}
 	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock})
 	defer r.Close()
@@ -129,6 +138,7 @@ type session struct {
 	recording bool
 	golang    *golang.Protocol // nil without a go command
 	goEnv     golang.Env
+	spoken    []record.Protocol
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
 	npm       *npm.Protocol // nil without npm
@@ -181,7 +191,8 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
 		return nil, err
 	}
-	s.proxy = plain.NewProxy(k, ca, record.Handler(k, protocols...))
+	s.spoken = protocols
+	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, protocols...))
 	return s, nil
 }
 

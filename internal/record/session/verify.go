@@ -1,0 +1,22 @@
+package session
+
+import (
+	"context"
+
+	"overland/internal/record"
+	"overland/internal/record/plain"
+)
+
+// Verify returns what does not hold of o.Lock: see record.Verify. Of o only Store, Lock and Pins are used; no network is.
+func Verify(ctx context.Context, o Options) ([]error, error) {
+	r := record.NewReplayer(o.Store, o.Lock)
+	s := &session{o: o, keeper: r}
+	protocols, err := s.protocols(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.golang != nil {
+		_ = s.golang.Freeze(ctx, r) // a lock without a tree was recorded with the database off
+	}
+	return record.Verify(ctx, r, append(protocols, plain.Protocol{Pins: o.Pins})...), nil
+}
