@@ -2,16 +2,10 @@ package npm
 
 import (
 	"bytes"
-	"encoding/json"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"reflect"
 	"strings"
 	"testing"
-	"testing/iotest"
-
-	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/errs"
 )
@@ -71,73 +65,6 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 	if _, err := p.Item(httptest.NewRequest(http.MethodPost, "http://r/-/npm/v1/security/advisories/bulk", nil)); errs.KindOf(err) != errs.Invalid {
 		t.Error(err)
 	}
-}
-
-func TestOnlyAddressesOfTarballsAreRewritten(t *testing.T) {
-	to := func(s string) string { return strings.Replace(s, "http://a/", "http://b/", 1) }
-	long := strings.Repeat(`x\"`, 50_000)
-	for in, want := range map[string]string{
-		`{"tarball":"http://a/x"}`:                              `{"tarball":"http://b/x"}`,
-		"{\"tarball\" :\n \"http:\\/\\/a\\/x\"}":                "{\"tarball\" :\n \"http://b/x\"}",
-		`{"tarball":null,"x":"http://a/x"}`:                     `{"tarball":null,"x":"http://a/x"}`,
-		`["tarball","http://a/x"]`:                              `["tarball","http://a/x"]`,
-		`{"x":"\"tarball\":\"http://a/x\""}`:                    `{"x":"\"tarball\":\"http://a/x\""}`,
-		`{"x\\":"tarball","tarball":"http://a/"}`:               `{"x\\":"tarball","tarball":"http://b/"}`,
-		`{"r":"` + long + `","tarball":"http://a/"}`:            `{"r":"` + long + `","tarball":"http://b/"}`,
-		`{"tarball":"` + long + `","y":{"tarball":"http://a/"}`: `{"tarball":"` + long + `","y":{"tarball":"http://b/"}`,
-		`{"tarball":"http://a/`:                                 `{"tarball":"http://a/`,
-		``:                                                      ``,
-	} {
-		for name, r := range map[string]io.Reader{"whole": strings.NewReader(in), "bytes": iotest.OneByteReader(strings.NewReader(in))} {
-			got, err := io.ReadAll(newRewriter(r, to))
-			if err != nil || string(got) != want {
-				t.Errorf("%s %.60s: %.60s, %v", name, in, got, err)
-			}
-		}
-	}
-}
-
-func FuzzRewrite(f *testing.F) {
-	f.Add([]byte(`{"versions":{"1":{"dist":{"tarball":"http://a/x","\\\"":"tarball"}}}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		same, err := io.ReadAll(newRewriter(bytes.NewReader(b), func(s string) string { return s }))
-		if err != nil || !bytes.Equal(same, b) {
-			t.Fatalf("%q became %q: %v", b, same, err)
-		}
-		got, err := io.ReadAll(newRewriter(bytes.NewReader(b), func(string) string { return "new" }))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var in, out any
-		if json.Unmarshal(b, &in) != nil {
-			return
-		}
-		if err := json.Unmarshal(got, &out); err != nil {
-			t.Fatalf("%q became %q: %v", b, got, err)
-		}
-		if want := renamed(in); !reflect.DeepEqual(out, want) {
-			t.Fatalf("%q became %q\n%s", b, got, cmp.Diff(want, out))
-		}
-	})
-}
-
-// renamed does what the rewriter does, on a tree.
-func renamed(v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k, e := range v {
-			if _, text := e.(string); text && k == tarballKey {
-				v[k] = "new"
-			} else {
-				v[k] = renamed(e)
-			}
-		}
-	case []any:
-		for i := range v {
-			v[i] = renamed(v[i])
-		}
-	}
-	return v
 }
 
 func FuzzDocument(f *testing.F) {

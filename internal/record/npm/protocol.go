@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/record/jsonedit"
 )
 
 const (
@@ -201,7 +202,7 @@ func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, base st
 	if err != nil || q.File != "" {
 		return body, cmp.Or(e.MediaType, "application/octet-stream"), err
 	}
-	return newRewriter(body, func(address string) string {
+	return jsonedit.Values(body, "tarball", func(address string) string {
 		if rel, ok := p.config.below(q, address); ok {
 			return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: rel}).EscapedPath()
 		}

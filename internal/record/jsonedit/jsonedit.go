@@ -1,4 +1,4 @@
-package npm
+package jsonedit
 
 import (
 	"bufio"
@@ -9,23 +9,22 @@ import (
 	"strings"
 )
 
-const (
-	tarballKey = "tarball"
-	valueLimit = 8 << 10 // bytes of a tarball's address that is rewritten
-)
+const valueLimit = 8 << 10 // bytes of a string that is replaced, as it is written
 
-// rewriter copies a JSON document and replaces the addresses of tarballs: the values of keys "tarball" that are
-// strings. Nothing else changes by a byte, so it need not hold the document.
+// rewriter copies a document and replaces strings on the way: it need not hold the document.
 type rewriter struct {
 	in  *bufio.Reader
 	out bytes.Buffer
+	key string // with its quotes
 	to  func(string) string
 	err error
 }
 
-// newRewriter returns r with every address a of a tarball replaced by to(a).
-func newRewriter(r io.Reader, to func(string) string) io.Reader {
-	return &rewriter{in: bufio.NewReaderSize(r, 64<<10), to: to}
+// Values returns r, a JSON document, with every string s that is the value of a key called key replaced by to(s).
+// Nothing else changes by a byte, also in what is no JSON. key has no character that JSON escapes; a key that is written
+// with escapes, and a value of more than 8 KiB, are left alone.
+func Values(r io.Reader, key string, to func(string) string) io.Reader {
+	return &rewriter{in: bufio.NewReaderSize(r, 64<<10), key: `"` + key + `"`, to: to}
 }
 
 func (w *rewriter) Read(p []byte) (int, error) {
@@ -44,8 +43,8 @@ func (w *rewriter) step() error {
 	if !more || err != nil {
 		return err
 	}
-	s, whole, err := w.text(len(tarballKey) + 2)
-	if err != nil || !whole || s != `"`+tarballKey+`"` {
+	s, whole, err := w.text(len(w.key))
+	if err != nil || !whole || s != w.key {
 		return err
 	}
 	colon, err := w.space(':')
