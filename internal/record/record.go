@@ -13,7 +13,7 @@ import (
 
 // Item is one external thing that a client of a protocol asked for.
 type Item struct {
-	Protocol string      // "go", "npm", "apt", "url"
+	Protocol string      // "go", "npm", "pypi", "apt", "url"
 	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
 	Upstream string      // absolute URL to get it from; not part of Key where the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
@@ -41,6 +41,27 @@ type Protocol interface {
 	// Serve returns what the client gets for the stored body, and its media type. base is the absolute URL of the
 	// mount, without a slash at the end. A protocol that changes nothing returns body itself.
 	Serve(it Item, e Entry, body io.Reader, base string) (io.Reader, string, error)
+}
+
+// Locator is a Protocol that learns only from what it holds, an index, where some of its items are.
+type Locator interface {
+	Protocol
+	// Locate returns it, which Item made, with its Upstream. It is called before something is fetched, and only then:
+	// what is held, as in a replay, needs no address. errs.NotFound when nothing that is held names it.
+	Locate(ctx context.Context, it Item, have Lookup) (Item, error)
+}
+
+// Locate returns it with its Upstream, which a Locator finds only now.
+func Locate(ctx context.Context, p Protocol, it Item, have Lookup) (Item, error) {
+	l, ok := p.(Locator)
+	if !ok {
+		return it, nil
+	}
+	it, err := l.Locate(ctx, it, have)
+	if err != nil {
+		return it, fmt.Errorf("locate %s %s: %w", it.Protocol, it.Key, err)
+	}
+	return it, nil
 }
 
 // Lookup opens what a session already holds of a protocol under key: errs.NotFound when it holds nothing. The caller

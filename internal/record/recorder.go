@@ -130,6 +130,10 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error
 	if isLocked && (!locked.Exists() || r.store.Has(locked.Blob)) {
 		return locked, nil
 	}
+	it, err := Locate(ctx, p, it, r.lookup(it.Protocol))
+	if err != nil {
+		return Entry{}, err
+	}
 	e := Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	a, err := r.up.Get(ctx, it)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {

@@ -85,6 +85,10 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, o
 		fresh(v.checked, k.now(), k.o.Fresh) && k.store.Has(v.blob) {
 		return k.hit(v), nil
 	}
+	it, err := record.Locate(ctx, p, it, k.lookup(it.Protocol))
+	if err != nil {
+		return answer{}, err
+	}
 	a, err := k.o.Upstream.Get(ctx, conditional(it, old))
 	now := k.now()
 	if status := (*record.StatusError)(nil); errors.As(err, &status) {

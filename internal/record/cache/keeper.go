@@ -180,10 +180,10 @@ func gone(it record.Item, status int) answer {
 	return answer{entry: record.Entry{Protocol: it.Protocol, Key: it.Key, Status: status, Mutable: true}}
 }
 
-// host is what fails together.
+// host is what fails together: a host, or everything of a protocol whose items have no address yet.
 func host(it record.Item) string {
 	if u, err := url.Parse(it.Upstream); err == nil {
-		return u.Host
+		return cmp.Or(u.Host, it.Protocol)
 	}
 	return it.Upstream
 }
