@@ -16,6 +16,7 @@ require (
 	github.com/ulikunitz/xz v0.5.17
 	go.uber.org/goleak v1.3.0
 	golang.org/x/mod v0.30.0
+	golang.org/x/net v0.52.0
 	golang.org/x/sync v0.18.0
 	golang.org/x/sys v0.43.0
 	golang.org/x/term v0.42.0

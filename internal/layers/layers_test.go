@@ -22,7 +22,7 @@ var floors = [][]string{
 	0: {"digest", "fsx", "clock", "errs", "platform", "platform/host", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
-	3: {"record", "record/apt", "record/cache", "record/golang", "record/npm", "record/plain", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
+	3: {"record", "record/apt", "record/cache", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
 	4: {"build", "build/golang"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},
@@ -36,7 +36,7 @@ var outside = []string{
 	"cmd/overland", "cmd/overland-agent", "bench", "demo", "internal/layers",
 	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
 	"internal/testkit/hello", "internal/testkit/machine",
-	"internal/testkit/operator",
+	"internal/testkit/operator", "internal/testkit/pack",
 }
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
