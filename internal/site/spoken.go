@@ -12,6 +12,7 @@ import (
 	"overland/internal/record/cache"
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
+	"overland/internal/record/pypi"
 )
 
 // speech is a protocol that a site's cache can speak.
@@ -27,6 +28,10 @@ type speech struct {
 var spoken = []speech{
 	{golang.Name, "go", openGo, func(f face) string { return "go env -w GOPROXY=" + f.mount(golang.Name) }},
 	{"npm", "npm", openNPM, func(f face) string { return "npm config set registry " + f.mount("npm") + "/" }},
+	{pypi.Name, "pip", openPyPI, func(f face) string {
+		// pip speaks plain HTTP only to hosts that it is told to trust.
+		return "pip config set global.index-url " + f.mount(pypi.Name) + "/simple/ && pip config set global.trusted-host " + f.host()
+	}},
 }
 
 // opening is what a protocol is opened with.
@@ -108,6 +113,21 @@ func openNPM(ctx context.Context, o opening) (record.Protocol, error) {
 	return p, nil
 }
 
+func openPyPI(_ context.Context, o opening) (record.Protocol, error) {
+	p := pypi.Machine()
+	if len(o.own) > 1 {
+		return nil, errs.Errorf(errs.Invalid, "pypi has one index, not %d", len(o.own))
+	}
+	if len(o.own) == 1 {
+		var err error
+		if p, err = pypi.New(pypi.Config{Index: o.own[0]}); err != nil {
+			return nil, err
+		}
+	}
+	p.Keeper = o.keeper // what proves a file is fetched through the cache too
+	return p, nil
+}
+
 // face is a cache as other machines see it.
 type face struct {
 	base   string // its URL, without a slash at the end
@@ -120,6 +140,13 @@ func (f face) mount(name string) string {
 		return f.base + "/at/" + f.freeze + "/" + name
 	}
 	return f.base + "/" + name
+}
+
+// host returns the host of f, with its port when there is one.
+func (f face) host() string {
+	_, host, _ := strings.Cut(f.base, "://")
+	host, _, _ = strings.Cut(host, "/")
+	return host
 }
 
 // CacheEnv returns a line of shell for each protocol that a site's cache can speak: it points that protocol's tool, on

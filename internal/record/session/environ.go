@@ -83,6 +83,9 @@ func (s *session) environ(addr string) ([]string, error) {
 	if s.npm != nil {
 		add(set, s.npm.Env(base+"/npm"))
 	}
+	if s.pypi != nil {
+		add(set, s.pypi.Env(base+"/pypi"))
+	}
 	if s.apt != nil {
 		env, err := s.apt.Setup(filepath.Join(s.caches, "apt"), base+"/apt", os.Getenv("APT_CONFIG"))
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"overland/internal/record/apt"
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
+	"overland/internal/record/pypi"
 )
 
 // protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for. A replay
@@ -29,6 +30,10 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	if wanted("apt-get", "apt") {
 		g.Go(s.openAPT)
 	}
+	if s.recording && pypi.Installed() || s.o.Lock.Holds(pypi.Name) {
+		s.pypi = pypi.Machine()
+		s.pypi.Keeper = s.keeper
+	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
@@ -41,6 +46,9 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	}
 	if s.apt != nil {
 		list = append(list, s.apt)
+	}
+	if s.pypi != nil {
+		list = append(list, s.pypi)
 	}
 	return list, nil
 }

@@ -22,6 +22,7 @@ import (
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/plain"
+	"overland/internal/record/pypi"
 	"overland/internal/store"
 )
 
@@ -141,10 +142,11 @@ type session struct {
 	spoken    []record.Protocol
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
-	npm       *npm.Protocol // nil without npm
-	apt       *apt.Protocol // nil without apt-get
-	caches    string        // the session's own
-	ca        string        // the authority's certificate, a file
+	npm       *npm.Protocol  // nil without npm
+	apt       *apt.Protocol  // nil without apt-get
+	pypi      *pypi.Protocol // nil without pip
+	caches    string         // the session's own
+	ca        string         // the authority's certificate, a file
 }
 
 // open prepares everything but the listener. The caller closes the session.

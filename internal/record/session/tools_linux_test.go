@@ -2,7 +2,6 @@ package session
 
 import (
 	"archive/tar"
-	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"crypto/tls"
@@ -17,6 +16,9 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/record"
+	"overland/internal/record/pypi"
+	"overland/internal/testkit/pack"
 )
 
 // registry serves files over https at an address that is not the command's own; {BASE} in them is that address.
@@ -42,8 +44,9 @@ func registry(t *testing.T, files map[string]string) *httptest.Server {
 	return srv
 }
 
-// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output.
-func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) {
+// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output. It
+// returns what the replay has seen.
+func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *Result {
 	t.Helper()
 	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}}
@@ -61,32 +64,32 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) {
 	if err != nil || !strings.HasSuffix(out.String(), want) || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
+	return res
+}
+
+// pip's own index is spoken by its protocol: the lock says why its files are the right ones.
+func TestPipWithItsIndex(t *testing.T) {
+	l := listen(t, "127.0.0.2:0")
+	wheel := pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
+	srv := httptest.NewUnstartedServer(pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}})
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	t.Setenv("PIP_INDEX_URL", srv.URL+"/simple/")
+	res := recordAndReplay(t, srv, "PIP_FIND_LINKS= pip install -q --no-input --root-user-action ignore --target out tea; cat out/tea.py", "WORD = 'tea'\n")
+	want := record.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
+	if e, ok := res.Lock.Find(pypi.Name, "tea/tea-1.0-py3-none-any.whl"); !ok || e.Proof != want || len(res.Lock.Entries) != 2 {
+		t.Errorf("%+v", res.Lock)
+	}
 }
 
 func TestPip(t *testing.T) {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	for name, text := range map[string]string{
-		"tea.py":                     "WORD = 'tea'\n",
-		"tea-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tea\nVersion: 1.0\n",
-		"tea-1.0.dist-info/WHEEL":    "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-		"tea-1.0.dist-info/RECORD":   "tea.py,,\ntea-1.0.dist-info/METADATA,,\ntea-1.0.dist-info/WHEEL,,\ntea-1.0.dist-info/RECORD,,\n",
-	} {
-		f, err := z.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.WriteString(f, text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
+	wheel := pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
 	srv := registry(t, map[string]string{
 		"/simple/tea/": fmt.Sprintf("<!DOCTYPE html><a href=\"/files/tea-1.0-py3-none-any.whl#sha256=%s\">tea-1.0-py3-none-any.whl</a>",
-			digest.Of(b.Bytes()).Encoded()),
-		"/files/tea-1.0-py3-none-any.whl": b.String(),
+			digest.Of(wheel).Encoded()),
+		"/files/tea-1.0-py3-none-any.whl": string(wheel),
 	})
 	recordAndReplay(t, srv, "PIP_FIND_LINKS= PIP_CONFIG_FILE=/dev/null pip install -q --no-input --root-user-action ignore --target out --index-url "+
 		srv.URL+"/simple tea; cat out/tea.py", "WORD = 'tea'\n")
