@@ -34,7 +34,7 @@ type Request struct {
 	Artifacts []string            // names; empty = all of App
 	Platforms []platform.Platform // empty = what each artifact says. An artifact is built for those of them that it has
 
-	Builders map[string]Builder // by builder key: {"go": golang.New(golang.Options{…})}
+	Builders map[string]Builder // by builder key: {"go": golang.New(golang.Options{…}), …}
 	Cache    string             // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                // artifacts×platforms built at once; 0 = 1
 	Rebuild  bool               // build what was built before too, and fail when it comes out otherwise
@@ -47,7 +47,8 @@ type Request struct {
 type Built struct {
 	Name      string // the artifact's
 	Platform  platform.Platform
-	File      string // file name of the program: the artifact's name
+	File      string // file name for it: the artifact's name
+	Data      bool   // it is no program
 	Digest    digest.Digest
 	Size      int64  // bytes
 	Toolchain string // "go1.26.8"
@@ -109,7 +110,8 @@ type Recipe struct {
 
 // Output is what a Builder made.
 type Output struct {
-	File      string // path of the program, below scratch
+	File      string // path of the result, below scratch
+	Data      bool   // it is no program
 	Toolchain string // what made it; as in the Recipe
 }
 
@@ -174,8 +176,11 @@ func plan(req Request) ([]Job, error) {
 // builder returns the Builder for a, chosen by its builder key.
 func builder(req Request, a spec.Artifact) (Builder, error) {
 	key := ""
-	if a.Go != nil {
+	switch {
+	case a.Go != nil:
 		key = "go"
+	case a.Command != nil:
+		key = "command"
 	}
 	if b := req.Builders[key]; b != nil {
 		return b, nil

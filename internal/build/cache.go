@@ -40,7 +40,16 @@ type record struct {
 	Digest    digest.Digest `json:"digest"`
 	Size      int64         `json:"size"`
 	Toolchain string        `json:"toolchain"`
-	Inputs    inputs        `json:"inputs"` // for people: why this is a result of its own
+	Data      bool          `json:"data,omitempty"` // it is no program
+	Inputs    inputs        `json:"inputs"`         // for people: why this is a result of its own
+}
+
+// built returns what r remembers as the result of j.
+func (r record) built(j Job, cached bool) Built {
+	return Built{
+		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
+		Cached: cached,
+	}
 }
 
 // key returns the name of a result. encoding/json writes fields in order and map keys sorted, so equal inputs have

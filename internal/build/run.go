@@ -71,10 +71,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 			return Built{}, false
 		}
 		tell(Event{Step: StepCached, Detail: rec.Toolchain, Size: rec.Size})
-		return Built{
-			Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
-			Toolchain: rec.Toolchain, Cached: true,
-		}, true
+		return rec.built(j, true), true
 	}
 	if got, ok := cached(); ok {
 		return got, nil
@@ -108,10 +105,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		r.share(ctx, j, rec)
 	}
 	tell(Event{Step: step, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
-	return Built{
-		Name: j.Name, Platform: j.Platform, File: j.Name, Digest: rec.Digest, Size: rec.Size,
-		Toolchain: rec.Toolchain, Cached: found,
-	}, nil
+	return rec.built(j, found), nil
 }
 
 // make builds j and puts the result into the depot.
@@ -134,7 +128,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, fmt.Errorf("keep the result: %w", err)
 	}
-	return record{Digest: d, Size: size, Toolchain: out.Toolchain}, nil
+	return record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data}, nil
 }
 
 func (r *run) readFile(ctx context.Context, path string) ([]byte, error) {

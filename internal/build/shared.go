@@ -32,6 +32,7 @@ type Sharable struct {
 	Digest    digest.Digest
 	Size      int64  // bytes
 	Toolchain string // as in Built
+	Data      bool   // as in Built
 }
 
 // wanted returns the name of what in makes, among those who share.
@@ -53,7 +54,7 @@ func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found b
 		return record{}, false, err
 	}
 	s, found, err := r.req.Shared.Get(ctx, w)
-	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain}, found, err
+	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data}, found, err
 }
 
 // share offers what was made here to other machines.
@@ -62,6 +63,6 @@ func (r *run) share(ctx context.Context, j Job, rec record) {
 		return
 	}
 	if w, err := rec.Inputs.wanted(j, r.req.Commit); err == nil {
-		r.req.Shared.Put(ctx, w, Sharable{Digest: rec.Digest, Size: rec.Size, Toolchain: rec.Toolchain})
+		r.req.Shared.Put(ctx, w, Sharable{Digest: rec.Digest, Size: rec.Size, Toolchain: rec.Toolchain, Data: rec.Data})
 	}
 }

@@ -51,7 +51,7 @@ func TestSharedResults(t *testing.T) {
 	if len(s.asked) != 1 || len(s.shared) != 1 || here.calls() != 1 || first.Cached {
 		t.Fatalf("asked %v, shared %v, %+v", s.asked, s.shared, first)
 	}
-	want := Sharable{first.Digest, first.Size, first.Toolchain}
+	want := Sharable{Digest: first.Digest, Size: first.Size, Toolchain: first.Toolchain}
 	if w := s.asked[0]; s.shared[0] != want || w.Name != "a" || w.Platform != "linux/amd64" || w.Source.Hash != req.Commit.Hash || w.Host.OS != "debian" {
 		t.Errorf("asked for %+v, shared %+v", s.asked[0], s.shared[0])
 	}

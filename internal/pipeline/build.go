@@ -4,14 +4,19 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"overland/internal/build"
+	"overland/internal/build/command"
 	"overland/internal/build/golang"
+	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/record/session"
 	"overland/internal/release"
+	"overland/internal/spec"
 )
 
 // BuildOptions say what to build; the zero value builds HEAD of the current folder for all its platforms.
@@ -42,13 +47,17 @@ func (p *Pipeline) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
 	start := time.Now()
 	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	goCache := filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build")
 	programs, err := build.Build(ctx, p.depot, build.Request{
 		Repo:      src.Repo,
 		Commit:    src.Commit,
 		App:       src.App,
 		Platforms: o.Platforms,
 		Builders: map[string]build.Builder{
-			"go": golang.New(golang.Options{Cache: filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build"), Env: p.env()}),
+			"go": golang.New(golang.Options{Cache: goCache, Env: p.env()}),
+			"command": command.New(command.Options{
+				Store: p.depot, Sessions: filepath.Join(p.cacheDir(), "record"), GoCache: goCache, Env: p.env(),
+			}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
@@ -56,10 +65,26 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Progress: p.buildProgress,
 		FS:       p.o.FS,
 	})
+	if err == nil {
+		err = runnable(src.App, programs)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", ref, err)
 	}
 	return &Built{Ref: ref, Source: src, Programs: programs, Took: time.Since(start)}, nil
+}
+
+// runnable returns an error when a service would run what is no program.
+func runnable(app *spec.App, made []build.Built) error {
+	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
+		for _, a := range made {
+			if a.Name == app.Services[name].Artifact && a.Data {
+				return errs.Hint(errs.Errorf(errs.Invalid, "service %s runs %s, which is no program: its output may not be executed", name, a.Name),
+					"the command must make it executable (chmod +x)")
+			}
+		}
+	}
+	return nil
 }
 
 func (p *Pipeline) buildProgress(e build.Event) {
@@ -81,10 +106,15 @@ func (b *Built) Release() release.Release {
 		Spec: b.Source.specDigest(), Services: b.Source.App.Services,
 	}
 	for _, a := range b.Programs {
-		r.Toolchain = a.Toolchain
+		if b.Source.App.Artifacts[a.Name].Go != nil {
+			r.Toolchain = a.Toolchain
+		}
+		kind := release.KindBinary
+		if a.Data {
+			kind = release.KindFile
+		}
 		r.Artifacts = append(r.Artifacts, release.Artifact{
-			Name: a.Name, Platform: a.Platform, File: a.File, Kind: release.KindBinary,
-			Blob: release.Blob{Digest: a.Digest, Size: a.Size},
+			Name: a.Name, Platform: a.Platform, File: a.File, Kind: kind, Blob: release.Blob{Digest: a.Digest, Size: a.Size},
 		})
 	}
 	return r

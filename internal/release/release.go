@@ -19,8 +19,11 @@ import (
 // Schema is the version of the release document that this program writes and the newest that it reads.
 const Schema = 1
 
-// KindBinary is the only Kind of artifact so far: one static program.
-const KindBinary = "binary"
+// The kinds of an artifact.
+const (
+	KindBinary = "binary" // one static program
+	KindFile   = "file"   // any other file: no service runs it
+)
 
 // Release is the release document: everything that a node must know to run one version of an application.
 type Release struct {
@@ -41,7 +44,7 @@ type Artifact struct {
 	Name     string             `json:"name"`
 	Platform platform.Platform  `json:"platform"`
 	File     string             `json:"file"` // plain file name for it on a node
-	Kind     string             `json:"kind"` // KindBinary
+	Kind     string             `json:"kind"` // KindBinary, KindFile
 	Blob     Blob               `json:"blob"`
 	Manifest ocispec.Descriptor `json:"-"` // its OCI manifest: filled by Read, made by Write
 }
@@ -131,8 +134,8 @@ func (a *Artifact) check() error {
 		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
 		return fmt.Errorf("%q is no plain file name", clip(a.File))
 	}
-	if a.Kind != KindBinary {
-		return fmt.Errorf("kind %q: this program knows %q", clip(a.Kind), KindBinary)
+	if a.Kind != KindBinary && a.Kind != KindFile {
+		return fmt.Errorf("kind %q: this program knows %q and %q", clip(a.Kind), KindBinary, KindFile)
 	}
 	return a.Blob.check()
 }
@@ -161,6 +164,9 @@ func (r *Release) checkService(name string, s spec.Service) error {
 	}
 	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {
 		return fmt.Errorf("artifact %q is not in this release", clip(s.Artifact))
+	}
+	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
+		return fmt.Errorf("artifact %q is no program", clip(s.Artifact))
 	}
 	for volume := range s.Volumes {
 		if err := checkName("volume", volume); err != nil {

@@ -104,6 +104,20 @@ func TestWriteReadBack(t *testing.T) {
 	}
 }
 
+func TestAFileThatNobodyRuns(t *testing.T) {
+	s, _ := depot(t)
+	r := wallet(t, s)
+	for i, a := range r.Artifacts {
+		if a.Name == "cli" {
+			r.Artifacts[i].Kind = KindFile
+		}
+	}
+	got, err := Read(t.Context(), s, written(t, s, r).Digest)
+	if err != nil || got.Artifacts[0].Kind != KindFile || got.Artifacts[2].Kind != KindBinary {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
 func TestWriteIsDeterministic(t *testing.T) {
 	s, _ := depot(t)
 	r := wallet(t, s)
@@ -127,9 +141,15 @@ func TestWriteRefuses(t *testing.T) {
 		"platform":           func(r *Release) { r.Artifacts[0].Platform = "linux/vax" },
 		"size":               func(r *Release) { r.Artifacts[0].Blob.Size++ },
 		"service's artifact": func(r *Release) { r.Services = map[string]spec.Service{"x": {Artifact: "none"}} },
-		"volume's name":      func(r *Release) { r.Services["node"].Volumes["../../etc"] = "/" },
-		"version":            func(r *Release) { r.Version = "r1/../../x" },
-		"app":                func(r *Release) { r.App = "Wallet" },
+		"kind":               func(r *Release) { r.Artifacts[0].Kind = "image" },
+		"runs a file": func(r *Release) {
+			for i := range r.Artifacts {
+				r.Artifacts[i].Kind = KindFile
+			}
+		},
+		"volume's name": func(r *Release) { r.Services["node"].Volumes["../../etc"] = "/" },
+		"version":       func(r *Release) { r.Version = "r1/../../x" },
+		"app":           func(r *Release) { r.App = "Wallet" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := wallet(t, s)

@@ -19,7 +19,7 @@ import (
 
 // Limits of one file read into memory, of a commit's list of files and of a symbolic link's text, in bytes.
 const (
-	maxFile  = 1 << 20
+	maxFile  = 64 << 20 // overland.lock may be that long
 	maxList  = 256 << 20
 	maxLink  = 4 << 10
 	lfsStart = "version https://git-lfs.github.com/spec/"
@@ -28,7 +28,7 @@ const (
 
 var errMissing = errors.New("git has no such object")
 
-// ReadFile returns the file name (slash-separated, from the top) of c, at most 1 MiB; fs.ErrNotExist when c has none.
+// ReadFile returns the file name (slash-separated, from the top) of c, at most 64 MiB; fs.ErrNotExist when c has none.
 func (r *Repo) ReadFile(ctx context.Context, c Commit, name string) ([]byte, error) {
 	return r.ReadFileUpTo(ctx, c, name, maxFile)
 }

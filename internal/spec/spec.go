@@ -18,9 +18,10 @@ type App struct {
 	Services  map[string]Service  `json:"services,omitempty"`
 }
 
-// Artifact is how one artifact is made. Exactly one builder key is set; today there is go.
+// Artifact is how one artifact is made. Exactly one builder key is set.
 type Artifact struct {
 	Go        *Go                 `json:"go,omitempty"`
+	Command   *Command            `json:"command,omitempty"`
 	Platforms []platform.Platform `json:"platforms,omitempty"` // empty = platform.All
 }
 
@@ -31,6 +32,12 @@ type Go struct {
 	Toolchain string            `json:"toolchain,omitempty"` // "go1.26.8"; "" = what go.mod asks for
 	Tags      []string          `json:"tags,omitempty"`
 	Vars      map[string]string `json:"vars,omitempty"` // -X name=value; values may hold {{.Version}} and {{.Commit}}
+}
+
+// Command is the builder key "command".
+type Command struct {
+	Run    []string `json:"run"`    // a program and its arguments, run at the top of a copy of the commit
+	Output string   `json:"output"` // the file that it makes, below that; slash-separated
 }
 
 // Service is how an artifact runs on a node.

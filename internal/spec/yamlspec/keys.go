@@ -2,6 +2,7 @@ package yamlspec
 
 import (
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,8 +14,10 @@ import (
 	"overland/internal/spec"
 )
 
-// builders are the builder keys of the design; all but the first are still to come.
-var builders = []string{"go", "rootfs", "dockerfile", "command", "package", "unikernel"}
+// builders are the builder keys of the design; those after the first two are still to come.
+var builders = []string{"go", "command", "rootfs", "dockerfile", "package", "unikernel"}
+
+const present = 2
 
 const dottedVars = "{{.Release.Version}}, {{.Release.App}} and {{.Volumes.NAME}} are replaced"
 
@@ -91,14 +94,22 @@ func artifactKeys() []key[spec.Artifact] {
 			},
 		},
 		{
+			"command", "Builder key: a command that makes one file from the commit and what overland.lock holds.", false,
+			object(commandKeys()),
+			func(d *decoder, n ast.Node, a *spec.Artifact) {
+				a.Command = &spec.Command{}
+				decode(d, n, "command", commandKeys(), a.Command)
+			},
+		},
+		{
 			"platforms", "What it is built for; all five when left out.", false,
 			schema{"type": "array", "minItems": 1, "uniqueItems": true, "items": schema{"enum": platform.All()}},
 			setPlatforms,
 		},
 	}
-	for _, name := range builders[1:] {
+	for _, name := range builders[present:] {
 		keys = append(keys, key[spec.Artifact]{name: name, set: func(d *decoder, n ast.Node, _ *spec.Artifact) {
-			d.fail(start(n), "the builder that is there: go", "the builder %s is not there yet", name)
+			d.fail(start(n), "the builders that are there: "+strings.Join(builders[:present], ", "), "the builder %s is not there yet", name)
 		}})
 	}
 	return keys
@@ -176,6 +187,34 @@ func goKeys() []key[spec.Go] {
 			texts(varPattern), func(d *decoder, n ast.Node, g *spec.Go) {
 				g.Vars = d.texts(n, "vars", varPattern, "a package's path and a variable, like main.version")
 				d.eachText(n, func(v ast.Node, s string) { d.variables(v, s, []string{"Version", "Commit"}) })
+			},
+		},
+	}
+}
+
+func commandKeys() []key[spec.Command] {
+	return []key[spec.Command]{
+		{
+			"run", "A program and its arguments, run at the top of a copy of the commit: [sh, build.sh].", true,
+			schema{"type": "array", "minItems": 1, "items": word},
+			func(d *decoder, n ast.Node, c *spec.Command) {
+				c.Run = d.words(n, "run")
+				if len(c.Run) == 0 && len(d.problems) == 0 || len(c.Run) > 0 && c.Run[0] == "" {
+					d.fail(start(n), "write it like [sh, build.sh]", "run names no program")
+				}
+			},
+		},
+		{
+			"output", "The file that it makes, a path inside that copy: out/app.", true,
+			schema{"type": "string", "pattern": outputPattern},
+			func(d *decoder, n ast.Node, c *spec.Command) {
+				s, ok := d.text(n, "output")
+				clean := path.Clean(s)
+				if ok && (!outputPattern.MatchString(s) || !filepath.IsLocal(clean) || clean == "." || strings.ContainsAny(s, "\\\n")) {
+					d.fail(start(n), "write it like out/app", "output %q is not a file inside the repository", clip(s))
+					return
+				}
+				c.Output = clean
 			},
 		},
 	}

@@ -90,6 +90,11 @@ func (w *writer) artifact(name string, a spec.Artifact) {
 		w.words(3, "tags", g.Tags)
 		w.texts(3, "vars", g.Vars)
 	}
+	if c := a.Command; c != nil {
+		w.line(2, "command:")
+		w.line(3, "run: %s", flow(c.Run))
+		w.line(3, "output: %s", quote(c.Output))
+	}
 	if len(a.Platforms) > 0 {
 		w.line(2, "platforms: %s", flow(platformTexts(a.Platforms)))
 	}

@@ -38,6 +38,10 @@ var (
 func drawApp(t *rapid.T) *spec.App {
 	app := &spec.App{Overland: 1, Name: names.Draw(t, "name")}
 	app.Artifacts = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) spec.Artifact {
+		if rapid.Bool().Draw(t, "command") {
+			run := append([]string{"sh"}, rapid.SliceOf(texts2).Draw(t, "run")...)
+			return spec.Artifact{Command: &spec.Command{Run: run, Output: "out/" + names.Draw(t, "output")}}
+		}
 		g := &spec.Go{Package: "./" + names.Draw(t, "package")}
 		if rapid.Bool().Draw(t, "mapping") {
 			g.Dir, g.Toolchain, g.Tags = names.Draw(t, "dir"), "go1.26.8", []string{"t_1.x", "netgo"}

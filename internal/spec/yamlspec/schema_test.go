@@ -46,6 +46,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 	check(documented(appKeys()))
 	check(documented(artifactKeys()))
 	check(documented(goKeys()))
+	check(documented(commandKeys()))
 	check(documented(serviceKeys()))
 	check(documented(restartKeys()))
 	check(documented(checkKeys()))

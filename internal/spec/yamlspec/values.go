@@ -24,6 +24,7 @@ var (
 	varPattern       = regexp.MustCompile(`^[A-Za-z0-9_./~-]+\.[A-Za-z_][A-Za-z0-9_]*$`)
 	packagePattern   = regexp.MustCompile(`^\.(/[^/]+)*$`)
 	absolutePattern  = regexp.MustCompile(`^/`)
+	outputPattern    = regexp.MustCompile(`^[^/]`)
 )
 
 // text returns n's text; a number or a truth value is not text.

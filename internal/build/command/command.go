@@ -1,0 +1,111 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"overland/internal/build"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/record/session"
+	"overland/internal/store"
+)
+
+// Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
+const Name = "command/1"
+
+// toolchain is what a result of this builder says that it was made with.
+const toolchain = "command"
+
+// Options is where and with what commands are run.
+type Options struct {
+	Store     *store.Store // holds the inputs
+	Sessions  string       // folder for what sessions need
+	GoCache   string       // folder of the Go compiler's cache, for commands that run it: entries are named by their inputs
+	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = os.Environ()
+	MaxOutput int64        // bytes; 0 = 4 GiB
+}
+
+// Builder runs commands. It is safe for concurrent use.
+type Builder struct {
+	o    Options
+	kind string // of the session around; "" = none
+}
+
+// New returns a Builder.
+func New(o Options) *Builder {
+	if o.Env == nil {
+		o.Env = os.Environ()
+	}
+	if o.MaxOutput == 0 {
+		o.MaxOutput = 4 << 30
+	}
+	return &Builder{o: o, kind: session.Kind(o.Env)}
+}
+
+var _ build.Builder = (*Builder)(nil)
+
+// settings is the part of a recipe that is this builder's own.
+type settings struct {
+	Run     []string      `json:"run"`
+	Output  string        `json:"output"`
+	Lock    digest.Digest `json:"lock,omitempty"`    // of overland.lock in the commit
+	Session string        `json:"session,omitempty"` // its inputs may be others than Lock has, so it is no result for anybody else
+	Version string        `json:"version"`           // OVERLAND_VERSION
+	Time    int64         `json:"time"`              // SOURCE_DATE_EPOCH
+}
+
+// Recipe returns what decides the bytes of j. Without a session around, a commit that holds no lock is Invalid.
+func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error) {
+	c := j.Artifact.Command
+	if c == nil {
+		return build.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key command", j.Name)
+	}
+	s := settings{
+		Run: slices.Clone(c.Run), Output: c.Output, Session: b.kind, Version: j.Commit.Version, Time: j.Commit.Time.Unix(),
+	}
+	lock, err := j.ReadFile(ctx, record.LockName)
+	switch {
+	case err == nil:
+		s.Lock = digest.Of(lock)
+	case !errors.Is(err, fs.ErrNotExist):
+		return build.Recipe{}, err
+	case b.kind == "":
+		return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
+			j.Commit.Version, record.LockName), "overland record -- overland build, then commit %s", record.LockName)
+	}
+	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
+}
+
+// Build runs the command of j in a copy of src. A command that fails, or leaves no usable file, is an Invalid error with
+// its last lines; one that asked for what the lock or the depot does not have is Unavailable.
+func (b *Builder) Build(ctx context.Context, j build.Job, r build.Recipe, src, scratch string) (build.Output, error) {
+	s, ok := r.Settings.(settings)
+	if !ok {
+		return build.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+	}
+	w, err := newPlace(scratch, src, j.Commit.Time)
+	if err != nil {
+		return build.Output{}, err
+	}
+	j.Progress(build.StepCompile, strings.Join(s.Run, " "))
+	run := b.replay
+	if b.kind != "" {
+		run = b.inSession
+	}
+	said := &tail{}
+	if err := run(ctx, j, s, w, said); err != nil {
+		return build.Output{}, explain(err, s, said)
+	}
+	file, data, err := w.output(s.Output, b.o.MaxOutput)
+	if err != nil {
+		return build.Output{}, explain(err, s, said)
+	}
+	return build.Output{File: file, Data: data, Toolchain: toolchain}, nil
+}

@@ -1,0 +1,74 @@
+package command
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it.
+type place struct{ src, home, tmp string }
+
+// newPlace copies the checkout src into scratch: modes as in the checkout, whatever the umask, and every file and folder
+// of the time of the commit.
+func newPlace(scratch, src string, committed time.Time) (place, error) {
+	w := place{src: filepath.Join(scratch, "src"), home: filepath.Join(scratch, "home"), tmp: filepath.Join(scratch, "tmp")}
+	// The Go command's telemetry would start a process that outlives the build.
+	mode := filepath.Join(w.home, ".config", "go", "telemetry", "mode")
+	for _, dir := range []string{filepath.Dir(mode), w.tmp} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return w, err
+		}
+	}
+	if err := os.WriteFile(mode, []byte("off\n"), 0o600); err != nil {
+		return w, err
+	}
+	if err := os.CopyFS(w.src, os.DirFS(src)); err != nil {
+		return w, err
+	}
+	return w, filepath.WalkDir(w.src, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		perm := fs.FileMode(0o644)
+		if d.IsDir() || info.Mode()&0o100 != 0 {
+			perm = 0o755
+		}
+		return errors.Join(os.Chmod(path, perm), os.Chtimes(path, committed, committed))
+	})
+}
+
+// output returns the regular file called name below the copy, and whether it is no program. Links on the way to it may
+// not leave the copy.
+func (w place) output(name string, limit int64) (file string, data bool, err error) {
+	bad := func(format string, args ...any) (string, bool, error) {
+		return "", false, errs.Hint(errs.Errorf(errs.Invalid, format, args...), "output in overland.yaml names the one file that the command makes")
+	}
+	root, err := os.OpenRoot(w.src)
+	if err != nil {
+		return bad("the command removed its own folder")
+	}
+	defer root.Close()
+	info, err := root.Lstat(filepath.FromSlash(name))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return bad("the command made no %s", name)
+	case err != nil:
+		return bad("%s: %w", name, err) // "path escapes from parent", for one
+	case !info.Mode().IsRegular():
+		return bad("%s is no regular file but %s", name, info.Mode())
+	case info.Size() == 0:
+		return bad("%s is empty", name)
+	case info.Size() > limit:
+		return bad("%s has %d bytes, more than %d", name, info.Size(), limit)
+	}
+	return filepath.Join(w.src, filepath.FromSlash(name)), info.Mode()&0o100 == 0, nil
+}

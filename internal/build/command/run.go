@@ -1,0 +1,110 @@
+package command
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"overland/internal/build"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/record/session"
+)
+
+// environ is the command's environment, but for what a session adds: nothing of the caller's but PATH.
+func (b *Builder) environ(j build.Job, s settings, w place) []string {
+	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	for _, kv := range b.o.Env {
+		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
+			path = v
+		}
+	}
+	return append(j.Platform.GoEnv(), "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+b.o.GoCache,
+		"OVERLAND_PLATFORM="+string(j.Platform), "OVERLAND_VERSION="+s.Version,
+		"SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Time, 10), "TZ=UTC", "LC_ALL=C")
+}
+
+// argv sets the umask, which belongs to a whole process, in the command's own.
+func argv(s settings) []string {
+	return append([]string{"sh", "-c", `umask 022 && exec "$@"`, "sh"}, s.Run...)
+}
+
+// missing is what a command asked for in a replay and could not have.
+type missing []error
+
+func (m missing) Error() string {
+	return fmt.Sprintf("%d requests could not be answered; the first: %v", len(m), m[0])
+}
+
+// replay runs the command where only what the commit's lock names can be fetched.
+func (b *Builder) replay(ctx context.Context, j build.Job, s settings, w place, said io.Writer) error {
+	text, err := j.ReadFile(ctx, record.LockName)
+	if err != nil {
+		return err
+	}
+	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+	if err != nil {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", record.LockName, err), "mend the line, or record again, and commit it")
+	}
+	res, err := session.Replay(ctx, session.Options{
+		Store: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
+		// It names the caches. Nobody builds the same thing at the same time: build holds a lock.
+		LockFile: filepath.Join("/", j.Commit.Tree, j.Name, string(j.Platform)), Dir: b.o.Sessions,
+	})
+	if res != nil && len(res.Problems) > 0 {
+		return missing(res.Problems)
+	}
+	return err
+}
+
+// inSession runs the command in the session around. When ctx ends, so does all that it started.
+func (b *Builder) inSession(ctx context.Context, j build.Job, s settings, w place, said io.Writer) error {
+	args := argv(s)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = w.src
+	cmd.Env = append(session.Own(b.o.Env), b.environ(j, s, w)...)
+	cmd.Stdout, cmd.Stderr = said, said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.Cancel = kill
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrWaitDelay) {
+		_ = kill()
+	}
+	return cmp.Or(ctx.Err(), err)
+}
+
+// explain returns what a person needs to know of a command that failed.
+func explain(err error, s settings, said *tail) error {
+	what := strings.Join(s.Run, " ")
+	var (
+		inside *session.ExitError
+		here   *exec.ExitError
+		misses missing
+	)
+	switch {
+	case errors.As(err, &misses):
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%s: %w%s", what, err, said.lines()),
+			"with a network: overland record -- overland build, then commit %s", record.LockName)
+	case errors.As(err, &inside):
+		err = fmt.Errorf("it ended with exit code %d", inside.Code)
+	case errors.As(err, &here):
+		err = fmt.Errorf("it ended with %w", err)
+	case errors.Is(err, exec.ErrWaitDelay):
+		err = errors.New("it left a process behind")
+	case errs.KindOf(err) != errs.Invalid:
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	hint := cmp.Or(errs.HintOf(err), "mend it and commit; its last lines say where")
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w%s", what, err, said.lines()), "%s", hint)
+}
