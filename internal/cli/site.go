@@ -63,7 +63,7 @@ func (a *app) siteRun() *cobra.Command {
 	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was not used for longest above this size: 50GiB; no limit without it")
 	c.Flags().StringVar(&o.writes, "cache-writes", "certificate", "who may write to the network cache: certificate (by netcache/policy.json, over HTTPS) or open")
 	c.Flags().BoolVar(&o.offline, "cache-offline", false, "answer from the cache only")
-	c.Flags().StringArrayVar(&o.upstreams, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again")
+	c.Flags().StringArrayVar(&o.upstreams, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again; apt also takes a line of a sources.list")
 	return c
 }
 

@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/record/apt"
 	"overland/internal/record/cache"
 	"overland/internal/store"
 )
@@ -78,6 +79,12 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	if err != nil {
 		return nil, errors.Join(err, keeper.Close())
 	}
+	handler := keeper.Handler(protocols...)
+	for _, p := range protocols {
+		if p, ok := p.(*apt.Protocol); ok {
+			handler = proxied(p, handler)
+		}
+	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
 		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
@@ -85,7 +92,7 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	}
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	return &cached{keeper, n, n.over(keeper.Handler(protocols...)), limit(plain, o.Conns)}, nil
+	return &cached{keeper, n, n.over(handler), limit(plain, o.Conns)}, nil
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks

@@ -21,7 +21,8 @@ type speech struct {
 	tool string // the command of this machine whose configuration says where things come from
 	// open returns the protocol. It is called when the tool is on this machine or upstreams were given.
 	open func(ctx context.Context, o opening) (record.Protocol, error)
-	env  func(f face) string // the command that points another machine's tool at a cache
+	// env returns the command that points another machine's tool at a cache; "" when it cannot be pointed at that one.
+	env func(f face) string
 }
 
 // spoken are the protocols that a site's cache can speak.
@@ -32,6 +33,7 @@ var spoken = []speech{
 		// pip speaks plain HTTP only to hosts that it is told to trust.
 		return "pip config set global.index-url " + f.mount(pypi.Name) + "/simple/ && pip config set global.trusted-host " + f.host()
 	}},
+	{"apt", "apt-get", openAPT, envAPT},
 }
 
 // opening is what a protocol is opened with.
@@ -39,11 +41,11 @@ type opening struct {
 	own    []string // upstreams that were given: they replace what the tool is configured for
 	here   bool     // the tool is on this machine
 	up     *record.Upstream
-	keeper record.Keeper // the cache itself, for a protocol that needs more than it is asked for
+	keeper *cache.Keeper // the cache itself, for a protocol that needs more than it is asked for
 }
 
 // protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
-func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream, k record.Keeper) ([]record.Protocol, error) {
+func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream, k *cache.Keeper) ([]record.Protocol, error) {
 	var names, tools []string
 	for _, s := range spoken {
 		names, tools = append(names, s.name), append(tools, s.tool)
@@ -153,7 +155,7 @@ func (f face) host() string {
 // the machine where it is run, at the cache at base, an http or https URL, as of the freeze of that name ("" = none).
 func CacheEnv(base, freeze string) ([]string, error) {
 	u, err := url.Parse(base)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" ||
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
 		strings.ContainsAny(base, " '\"$`\\") {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "cache %q", base), "write it like http://10.0.0.1:3142")
 	}
@@ -162,7 +164,9 @@ func CacheEnv(base, freeze string) ([]string, error) {
 	}
 	var lines []string
 	for _, s := range spoken {
-		lines = append(lines, s.env(face{strings.TrimRight(base, "/"), freeze}))
+		if l := s.env(face{strings.TrimRight(base, "/"), freeze}); l != "" {
+			lines = append(lines, l)
+		}
 	}
 	return lines, nil
 }

@@ -74,7 +74,7 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	return record.Proof{Kind: ProofKey, Value: signer}, nil
 }
 
-// heldRelease returns the InRelease that the session holds under key, and its sha256.
+// heldRelease returns the InRelease that have opens under key, and its sha256.
 func heldRelease(ctx context.Context, key string, have record.Lookup) (*release, string, error) {
 	b, err := read(ctx, have, key, releaseLimit)
 	if err != nil {
@@ -89,57 +89,99 @@ func heldRelease(ctx context.Context, key string, have record.Lookup) (*release,
 	return r, hex.EncodeToString(sum[:]), err
 }
 
-// checkIndex proves what has size and digests got by the InRelease of w. It reports whether that one lists it at all.
-func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (_ record.Proof, found bool, _ error) {
-	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
+// eachRelease calls try with the InRelease that have opens under key and its sha256, and then with those that a cache
+// held before, the newest first, until it returns true. There must be one.
+func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Lookup, try func(r *release, sum string) bool) error {
 	r, sum, err := heldRelease(ctx, key, have)
 	if err != nil {
-		return record.Proof{}, false, first(err, key)
+		return first(err, key)
 	}
-	proof := record.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
-	if dir, want, ok := byHash(w.rest); ok {
-		for name, f := range r.Files {
-			is := want.SHA256 != "" && f.SHA256 == want.SHA256 || want.SHA512 != "" && f.SHA512 == want.SHA512
-			if is && strings.TrimPrefix(path.Dir(name), ".") == dir {
-				return proof, true, f.same(got)
-			}
-		}
-		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+	for n := 0; err == nil && !try(r, sum) && p.cache != nil && n < pastLimit; n++ {
+		r, sum, err = heldRelease(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
+			return p.cache.Past(ctx, p.Name(), key, n)
+		})
 	}
-	f, ok := r.Files[w.rest]
-	if !ok {
-		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+	if errs.KindOf(err) == errs.NotFound {
+		return nil // there are no more
 	}
-	return proof, true, f.same(got)
+	return err
 }
 
-// checkPackage proves what has size and digest got by an index that the session holds.
+// checkIndex proves what has size and digests got by an InRelease of w. It reports whether one lists it at all.
+func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (proof record.Proof, found bool, err error) {
+	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
+	none := p.eachRelease(ctx, key, have, func(r *release, sum string) bool {
+		f, ok := r.find(w.rest)
+		if ok {
+			found, err, proof = true, f.same(got), record.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
+		}
+		return ok
+	})
+	switch {
+	case none != nil:
+		return record.Proof{}, false, none
+	case !found:
+		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+	case err != nil && p.cache != nil:
+		// The archive may have moved on between the two: its next InRelease is not waited for.
+		err = errors.Join(err, p.cache.Recheck(ctx, p.Name(), key))
+	}
+	return proof, true, err
+}
+
+// find returns what r says of the index at rest, a path below its directory, by name or by digest.
+func (r *release) find(rest string) (listed, bool) {
+	dir, want, ok := byHash(rest)
+	if !ok {
+		f, ok := r.Files[rest]
+		return f, ok
+	}
+	for name, f := range r.Files {
+		is := want.SHA256 != "" && f.SHA256 == want.SHA256 || want.SHA512 != "" && f.SHA512 == want.SHA512
+		if is && strings.TrimPrefix(path.Dir(name), ".") == dir {
+			return f, true
+		}
+	}
+	return listed{}, false
+}
+
+// checkPackage proves what has size and digest got by an index that is held.
 func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have record.Lookup) (record.Proof, error) {
 	var held error
 	for _, s := range w.archive.suites {
-		key := path.Join(w.archive.name, s.dir, "InRelease")
-		r, _, err := heldRelease(ctx, key, have)
-		if err != nil {
-			held = cmp.Or(held, first(err, key))
-			continue
+		var proof record.Proof
+		var err error
+		none := p.eachRelease(ctx, path.Join(w.archive.name, s.dir, "InRelease"), have, func(r *release, _ string) bool {
+			proof, err = p.inIndexes(ctx, w, s, r, got, have)
+			return proof != record.Proof{} || err != nil
+		})
+		if proof != (record.Proof{}) || err != nil {
+			return proof, err
 		}
-		for _, name := range s.indexes(r) {
-			sum := r.Files[name].SHA256
-			t, err := p.table(ctx, path.Join(w.archive.name, s.dir), name, r.Files[name], have)
-			if err != nil {
-				return record.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
-			}
-			if want, ok := t.find(w.rel); ok {
-				proof := record.Proof{Kind: ProofIndex, Value: path.Join(w.archive.name, s.dir, name) + " sha256:" + sum}
-				return proof, want.same(got)
-			}
-		}
+		held = cmp.Or(held, none)
 	}
 	if held != nil {
 		return record.Proof{}, held
 	}
 	return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "no index of %s that was recorded lists it", w.archive.name),
 		"run apt-get update through the recorder first")
+}
+
+// inIndexes proves what has size and digest got by an index of s that is held and that r lists; neither proof nor error
+// when there is none that lists it.
+func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *release, got listed, have record.Lookup) (record.Proof, error) {
+	dir := path.Join(w.archive.name, s.dir)
+	for _, name := range s.indexes(r) {
+		t, err := p.table(ctx, dir, name, r.Files[name], have)
+		if err != nil {
+			return record.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
+		}
+		if want, ok := t.find(w.rel); ok {
+			proof := record.Proof{Kind: ProofIndex, Value: path.Join(dir, name) + " sha256:" + r.Files[name].SHA256}
+			return proof, want.same(got)
+		}
+	}
+	return record.Proof{}, nil
 }
 
 // indexes returns the paths of the Packages and Sources indexes that r lists for the components of s.

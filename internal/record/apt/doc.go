@@ -17,6 +17,9 @@
 // Failures guarded: a mirror or a network that alters, swaps (another suite's InRelease), rolls back or freezes
 // (Valid-Until) an archive, a captive portal's page in place of a package, and memory: every parser has limits.
 //
+// A cache that serves it for long (Options.Cache) gives an index as the content that its InRelease lists (Resolve), and
+// also what an InRelease of before lists, for machines with lists of yesterday. To apt it is a proxy (Below).
+//
 // Not served: Release with Release.gpg (the archive must have an InRelease), pdiffs (apt then takes the whole index),
 // by-hash under MD5 and SHA1.
 package apt

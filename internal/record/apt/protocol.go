@@ -21,6 +21,7 @@ const (
 	packageLimit = 8 << 30 // bytes of a package; the largest ones are games' data, 1.5 GB
 	pathLimit    = 1024    // bytes of a request's path
 	tablesLimit  = 64      // indexes that are remembered, read
+	pastLimit    = 16      // InReleases of the past that may prove what machines with old lists ask for
 )
 
 // Kinds of proof, from the root to the leaf.
@@ -37,6 +38,15 @@ type Options struct {
 	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
 	// moment that they name themselves, and Valid-Until is not.
 	Locked bool
+	Cache  Cache // what the protocol is served from for long; nil in a session
+}
+
+// Cache is what a protocol asks of the cache that serves it to machines with lists of different days.
+type Cache interface {
+	// Past opens what was held under key before the newest n versions: errs.NotFound when there is nothing.
+	Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error)
+	// Recheck has what is held under key asked for again the next time.
+	Recheck(ctx context.Context, protocol, key string) error
 }
 
 // Protocol is record's protocol for Debian archives. It is safe for concurrent use.
@@ -49,6 +59,7 @@ type Protocol struct {
 	dir      string
 	now      clock.Clock
 	locked   bool
+	cache    Cache
 
 	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
 	tables   map[string]table // by the sha256 of the index
@@ -58,7 +69,7 @@ var _ record.Protocol = (*Protocol)(nil)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, tables: map[string]table{}}
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]table{}}
 	if p.dir == "" {
 		p.dir = etc
 	}

@@ -33,6 +33,7 @@ type release struct {
 	Suite, Codename string
 	Date            time.Time
 	ValidUntil      time.Time         // zero: the archive sets none
+	ByHash          bool              // indexes can be had by their digest too
 	Files           map[string]listed // by path below the directory of the InRelease
 }
 
@@ -56,7 +57,7 @@ func parseRelease(text []byte) (*release, error) {
 	if _, err := d.next(); !errors.Is(err, io.EOF) {
 		return nil, errs.Errorf(errs.Invalid, "release: more than one paragraph")
 	}
-	r := &release{Suite: p["suite"], Codename: p["codename"], Files: map[string]listed{}}
+	r := &release{Suite: p["suite"], Codename: p["codename"], ByHash: p["acquire-by-hash"] == "yes", Files: map[string]listed{}}
 	if r.Date, err = parseDate(p["date"]); err != nil {
 		return nil, notRelease(err)
 	}

@@ -16,6 +16,12 @@ import (
 // errPatience means that upstream takes longer than a client with a stale answer waits.
 var errPatience = errors.New("upstream is slow")
 
+// flight names a call: what was asked for, and with which freeze in sight.
+type flight struct {
+	id
+	freeze string
+}
+
 // call is one request to upstream, for all who wait for it. It is cancelled when nobody does any more.
 type call struct {
 	done    chan struct{}
@@ -27,8 +33,8 @@ type call struct {
 
 // once returns what upstream has for it: one request for all who ask at the same time. With a patience it returns
 // errPatience after so long, and the request goes on for those who ask later.
-func (k *Keeper) once(ctx context.Context, p record.Protocol, it record.Item, old version, patience time.Duration) (answer, error) {
-	c := k.join(ctx, p, it, old)
+func (k *Keeper) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
+	c := k.join(ctx, p, it, seen, old)
 	var late <-chan time.Time
 	if patience > 0 {
 		timer := time.NewTimer(patience)
@@ -46,15 +52,15 @@ func (k *Keeper) once(ctx context.Context, p record.Protocol, it record.Item, ol
 	defer k.mu.Unlock()
 	if c.waiters--; c.waiters == 0 {
 		c.cancel()
-		if i := (id{it.Protocol, it.Key}); k.calls[i] == c {
+		if i := (flight{id{it.Protocol, it.Key}, seen.freeze}); k.calls[i] == c {
 			delete(k.calls, i) // who asks next starts anew
 		}
 	}
 	return answer{}, ctx.Err()
 }
 
-func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, old version) *call {
-	i := id{it.Protocol, it.Key}
+func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version) *call {
+	i := flight{id{it.Protocol, it.Key}, seen.freeze}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if c := k.calls[i]; c != nil {
@@ -67,7 +73,7 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, ol
 	k.calls[i] = c
 	k.wg.Go(func() {
 		defer cancel()
-		c.answer, c.err = k.fetch(own, p, it, old)
+		c.answer, c.err = k.fetch(own, p, it, seen, old)
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.calls[i] == c {
@@ -79,7 +85,7 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, ol
 }
 
 // fetch asks upstream for it and stores what comes, once the protocol has proved it. old is the newest version known.
-func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, old version) (answer, error) {
+func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
 	// Another request may have ended between the caller's look and this one's start.
 	if v, ok, err := k.index.newest(ctx, id{it.Protocol, it.Key}, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
 		fresh(v.checked, k.now(), k.o.Fresh) && k.store.Has(v.blob) {
@@ -106,7 +112,7 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, o
 		return answer{}, fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err)
 	}
 	defer a.Close()
-	proof, err := p.Check(ctx, it, a.Body, k.lookup(it.Protocol))
+	proof, err := p.Check(ctx, it, a.Body, seen.have)
 	if err != nil {
 		return answer{}, fmt.Errorf("%s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}

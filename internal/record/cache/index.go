@@ -128,6 +128,12 @@ func (x *index) newest(ctx context.Context, i id, at time.Time) (version, bool, 
 		" ORDER BY fetched DESC LIMIT 1", i.protocol, i.key, at.UnixMilli()))
 }
 
+// before returns the version of i that n newer ones followed; false when there is none.
+func (x *index) before(ctx context.Context, i id, n int) (version, bool, error) {
+	return scan(x.db.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE protocol = ? AND key = ?"+
+		" ORDER BY fetched DESC LIMIT 1 OFFSET ?", i.protocol, i.key, n))
+}
+
 // forever is later than any version.
 var forever = time.UnixMilli(1<<62 - 1)
 

@@ -50,7 +50,7 @@ type Keeper struct {
 	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
 
 	mu    sync.Mutex
-	calls map[id]*call
+	calls map[flight]*call
 	used  map[id]time.Time // last uses that the index does not know yet
 	down  map[string]time.Time
 	wg    sync.WaitGroup
@@ -74,7 +74,7 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
 	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
-	return &Keeper{store: s, index: x, o: o, calls: map[id]*call{}, used: map[id]time.Time{}, down: map[string]time.Time{}}, nil
+	return &Keeper{store: s, index: x, o: o, calls: map[flight]*call{}, used: map[id]time.Time{}, down: map[string]time.Time{}}, nil
 }
 
 // Close ends the transfers under way, waits for them, and writes down what is known of last uses.
@@ -92,7 +92,12 @@ func (k *Keeper) now() time.Time { return k.o.Clock.Or()() }
 
 // Get implements record.Keeper.
 func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
-	a, b, err := k.get(ctx, p, it)
+	seen := sight{have: k.lookup(it.Protocol)}
+	it, err := seen.resolve(ctx, p, it)
+	if err != nil {
+		return record.Entry{}, nil, err
+	}
+	a, b, err := k.get(ctx, p, it, seen)
 	return a.entry, b, err
 }
 
@@ -102,9 +107,9 @@ type answer struct {
 	version version
 }
 
-func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item) (answer, *store.Blob, error) {
+func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, *store.Blob, error) {
 	for again := false; ; again = true {
-		a, err := k.find(ctx, p, it)
+		a, err := k.find(ctx, p, it, seen)
 		if err != nil || !a.entry.Exists() {
 			return a, nil, err
 		}
@@ -118,7 +123,7 @@ func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item) (an
 }
 
 // find returns the answer to it, from the index if that will do, else from upstream.
-func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item) (answer, error) {
+func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
 	i, now := id{it.Protocol, it.Key}, k.now()
 	old, known, err := k.index.newest(ctx, i, forever)
 	if err != nil {
@@ -147,9 +152,9 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item) (a
 	}
 	if !held {
 		old.held = false
-		return k.once(ctx, p, it, old, 0)
+		return k.once(ctx, p, it, seen, old, 0)
 	}
-	a, err := k.once(ctx, p, it, old, k.o.Patience)
+	a, err := k.once(ctx, p, it, seen, old, k.o.Patience)
 	if err == nil || ctx.Err() != nil || !tolerable(err) {
 		return a, err
 	}
@@ -219,7 +224,23 @@ func (k *Keeper) openVersion(v version, ok bool, protocol, key string, err error
 	case !ok || !v.held:
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}
-	return k.store.Open(v.blob)
+	b, err := k.store.Open(v.blob)
+	if err == nil {
+		k.hit(v) // what proves others is in use: without it they could not be fetched
+	}
+	return b, err
+}
+
+// Past opens what the cache held under key before the newest n versions: errs.NotFound when there is nothing. Origins
+// give what an older list named for a while, and machines that have that list ask for it. The caller closes it.
+func (k *Keeper) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
+	v, ok, err := k.index.before(ctx, id{protocol, key}, n)
+	return k.openVersion(v, ok, protocol, key, err)
+}
+
+// Recheck has what can change under key asked for again the next time, however fresh it is.
+func (k *Keeper) Recheck(ctx context.Context, protocol, key string) error {
+	return k.index.exec(ctx, "UPDATE version SET checked = 0 WHERE protocol = ? AND key = ?", protocol, key)
 }
 
 // Offline reports whether upstream is not to be asked.

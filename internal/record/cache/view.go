@@ -32,6 +32,10 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (reco
 	if err != nil {
 		return record.Entry{}, nil, err
 	}
+	seen := sight{w.name, w.lookup(f, it.Protocol)}
+	if it, err = seen.resolve(ctx, p, it); err != nil {
+		return record.Entry{}, nil, err
+	}
 	if it.Mutable {
 		v, ok, err := w.k.index.frozen(ctx, f, id{it.Protocol, it.Key})
 		if err != nil {
@@ -45,7 +49,10 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (reco
 				it.Protocol, it.Key, f.Name, f.At.UTC().Format(time.RFC3339))
 		}
 	}
-	a, b, err := w.k.get(ctx, p, it)
+	if it.Mutable {
+		seen = sight{have: w.k.lookup(it.Protocol)} // it becomes the newest for all, and is judged as that first
+	}
+	a, b, err := w.k.get(ctx, p, it, seen)
 	if err != nil || !a.entry.Exists() {
 		return a.entry, b, err
 	}
