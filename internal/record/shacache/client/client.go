@@ -20,6 +20,7 @@ type Options struct {
 	Lifetime time.Duration // how long an uploaded entry counts; 0 = one year
 	MaxBlob  int64         // bytes of a blob that is downloaded; 0 = 16 GiB
 	Stall    time.Duration // a transfer without a byte for so long is broken; 0 = 30 s
+	Wait     time.Duration // before an upload that broke goes on, doubled each time that nothing came; 0 = 1 s
 	State    string        // directory that remembers the newest entry seen of each key; "" = nowhere
 	Clock    clock.Clock   // nil = the machine's
 	FS       fsx.FS
@@ -29,6 +30,7 @@ const (
 	lifetime = 365 * 24 * time.Hour
 	maxBlob  = 16 << 30
 	stall    = 30 * time.Second
+	wait     = time.Second
 )
 
 // Client is safe for concurrent use. There is nothing to close but idle connections: Close.
@@ -53,6 +55,9 @@ func New(c shacache.Config, o Options) (*Client, error) {
 	}
 	if o.Stall == 0 {
 		o.Stall = stall
+	}
+	if o.Wait == 0 {
+		o.Wait = wait
 	}
 	o.Clock = o.Clock.Or()
 	n := &Client{o: o, warnings: c.Warnings}

@@ -473,7 +473,7 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 // A server that takes no bytes, or says nothing, does not hold an upload for ever; one that hashes for long may.
 func TestUploadStalls(t *testing.T) {
 	f := setup(t)
-	c := f.client(t, Options{Stall: 200 * time.Millisecond})
+	c := f.client(t, Options{Stall: 200 * time.Millisecond, Wait: time.Millisecond})
 	large, enough := bytes.Repeat(f.data, 64), make(chan struct{})
 	silent := func(method string) func(http.ResponseWriter, *http.Request) bool {
 		return func(_ http.ResponseWriter, r *http.Request) bool {
@@ -491,16 +491,22 @@ func TestUploadStalls(t *testing.T) {
 			t.Errorf("%s: %v", method, err)
 		}
 	}
-	f.mischief(func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.Method != http.MethodPost {
-			return false
+	for _, method := range []string{http.MethodPost, http.MethodPut} { // in one piece, and in parts
+		f.mischief(func(w http.ResponseWriter, r *http.Request) bool {
+			if part := r.Header.Get("Content-Range") != ""; part && method == http.MethodPost {
+				w.WriteHeader(http.StatusMethodNotAllowed)
+				return true
+			}
+			if r.Method != method || r.ContentLength <= 0 {
+				return false
+			}
+			_, _ = io.CopyN(io.Discard, r.Body, 1000)
+			<-enough
+			return true
+		})
+		if _, err := c.Upload(t.Context(), bytes.NewReader(large), "", nil); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("%s of a body: %v", method, err)
 		}
-		_, _ = io.CopyN(io.Discard, r.Body, 1000)
-		<-enough
-		return true
-	})
-	defer close(enough)
-	if _, err := c.Upload(t.Context(), bytes.NewReader(large), "", nil); errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("POST: %v", err)
 	}
+	close(enough)
 }

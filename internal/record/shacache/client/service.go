@@ -34,8 +34,8 @@ func newService(base string, files shacache.TLSFiles) (*service, error) {
 	}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: answerTime, TLSHandshakeTimeout: stall,
-		DisableCompression: true, // the bytes that are hashed are those on the wire
-		TLSClientConfig:    &tls.Config{MinVersion: tls.VersionTLS12},
+		ExpectContinueTimeout: time.Second, DisableCompression: true, // the bytes that are hashed are those on the wire
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if files.CA != "" {
 		b, err := os.ReadFile(files.CA)

@@ -35,7 +35,7 @@ func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fie
 	if err != nil {
 		return up, err
 	}
-	if up.Sent, err = n.send(ctx, file, up); err != nil || key == "" {
+	if up.Sent, err = n.send(ctx, file, up, sum); err != nil || key == "" {
 		return up, err
 	}
 	if up.Entry, err = n.entry(up, sum, key, fields); err != nil {
@@ -104,33 +104,72 @@ func (n *Client) there(ctx context.Context, up Uploaded) (bool, error) {
 	return resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == up.Size), nil
 }
 
-// send posts the bytes unless the cache has them.
-func (n *Client) send(ctx context.Context, file io.Reader, up Uploaded) (sent bool, err error) {
+// send sends the bytes unless the cache has them: a large blob in a way that goes on after a break, where the server
+// knows that.
+func (n *Client) send(ctx context.Context, file io.ReadSeeker, up Uploaded, sum digest.Digest) (sent bool, err error) {
 	if there, err := n.there(ctx, up); there || err != nil {
 		return false, err
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	body := watch(io.LimitReader(file, up.Size), n.o.Stall, stop)
-	defer body.stop()
+	if up.Size >= resumable {
+		if done, err := n.sendParts(ctx, file, up, sum); done || err != nil {
+			return done, err
+		}
+	}
 	// The size is fixed here: a file that grows meanwhile is not sent longer than it was hashed.
-	resp, err := n.put.do(ctx, http.MethodPost, "", io.NopCloser(body), up.Size,
-		http.Header{"Content-Type": {"application/octet-stream"}})
+	resp, err := n.sendBody(ctx, http.MethodPost, "", io.LimitReader(file, up.Size), up.Size, nil)
 	if err != nil {
 		return false, err
 	}
 	defer resp.Body.Close()
+	if err := up.taken(resp); err != nil {
+		return false, err
+	}
+	return true, nil
+}
+
+// sendBody sends one request with size bytes of body. The caller closes the answer's body.
+func (n *Client) sendBody(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
+	ctx, stop := context.WithCancelCause(ctx)
+	w := watch(body, n.o.Stall, stop)
+	if header == nil {
+		header = http.Header{}
+	}
+	header.Set("Content-Type", "application/octet-stream")
+	resp, err := n.put.do(ctx, method, name, io.NopCloser(w), size, header)
+	w.stop()
+	if err != nil {
+		stop(nil)
+		return nil, err
+	}
+	resp.Body = &ended{resp.Body, func() { stop(nil) }}
+	return resp, nil
+}
+
+// ended is the body of an answer whose request ends with it.
+type ended struct {
+	io.ReadCloser
+	stop func()
+}
+
+func (e *ended) Close() error {
+	err := e.ReadCloser.Close()
+	e.stop()
+	return err
+}
+
+// taken returns nil when the answer says that the blob is stored.
+func (up Uploaded) taken(resp *http.Response) error {
 	if resp.StatusCode != http.StatusCreated {
-		return false, refused(resp)
+		return refused(resp)
 	}
 	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(up.Name))+2))
 	if err != nil {
-		return false, errs.E(errs.Unavailable, err)
+		return errs.E(errs.Unavailable, err)
 	}
 	if got := strings.TrimSpace(string(b)); got != up.Name {
-		return false, errs.Errorf(errs.Unavailable, "the cache stored %.20q, sent was %.16s…", got, up.Name)
+		return errs.Errorf(errs.Unavailable, "the cache stored %.20q, sent was %.16s…", got, up.Name)
 	}
-	return true, nil
+	return nil
 }
 
 // entry returns the signed entry of what was uploaded.

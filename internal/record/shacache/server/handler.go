@@ -20,6 +20,8 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, name string) 
 	switch {
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && name != "":
 		s.getBlob(w, r, name)
+	case r.Method == http.MethodPut && shacache.ValidName(name) && r.Header.Get("Content-Range") != "":
+		s.putPart(w, r, name)
 	case r.Method == http.MethodPost && name == "", r.Method == http.MethodPut && shacache.ValidName(name):
 		s.putBlob(w, r, name)
 	case r.Method == http.MethodPut:
@@ -58,6 +60,11 @@ func (s *Server) putBlob(w http.ResponseWriter, r *http.Request, want string) {
 		s.fail(w, r, err)
 		return
 	}
+	stored(w, name)
+}
+
+// stored answers a write of the blob called name.
+func stored(w http.ResponseWriter, name string) {
 	w.Header().Set("Content-Type", "text/plain")
 	w.Header().Set("Content-Length", strconv.Itoa(len(name)))
 	w.WriteHeader(http.StatusCreated)
