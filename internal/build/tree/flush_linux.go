@@ -1,0 +1,17 @@
+package tree
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// flush makes everything on the disk of dir durable: one call for any number of files.
+func flush(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return os.NewSyscallError("syncfs", unix.Syncfs(int(d.Fd())))
+}

@@ -1,0 +1,352 @@
+package tree
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+// Limits bound what an archive may hold; zero values take the defaults.
+type Limits struct {
+	Entries int64 // files, folders and links; 0 = 1,000,000
+	Size    int64 // bytes of all files; 0 = 32 GiB
+	Ratio   int64 // bytes of files for one byte of the archive, beyond the first 64 MiB; 0 = 200
+}
+
+const (
+	defaultEntries = 1_000_000
+	defaultSize    = 32 << 30
+	defaultRatio   = 200
+	freeRatio      = 64 << 20 // bytes that are not yet judged by Ratio
+	nameLimit      = 4096     // bytes of a name
+	trailerLimit   = 1 << 20  // bytes after the end of the archive
+	reserve        = 16 << 20 // bytes that are left free on the disk
+)
+
+func (l Limits) orDefaults() Limits {
+	or := func(n *int64, d int64) {
+		if *n <= 0 {
+			*n = d
+		}
+	}
+	or(&l.Entries, defaultEntries)
+	or(&l.Size, defaultSize)
+	or(&l.Ratio, defaultRatio)
+	return l
+}
+
+// Unpack makes dest, which must not be there, from the archive r, whose one top folder is called top ("" = anything).
+// dest appears whole and durable, or not at all; its parent folder is made when it is missing. What reaches outside of
+// the top folder, comes twice, is a device, setuid, or more than the limits is an error (errs.Untrusted).
+func Unpack(ctx context.Context, r io.Reader, dest, top string, l Limits) error {
+	dest, err := filepath.Abs(dest)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
+	}
+	s, err := newStage(dest)
+	if err != nil {
+		return unpackErr(dest, err)
+	}
+	defer s.close()
+	u := &unpacker{root: s.root, top: top, limits: l.orDefaults(), seen: map[string]byte{}}
+	if err := u.all(ctx, r); err != nil {
+		return unpackErr(dest, err)
+	}
+	return unpackErr(dest, s.publish(u.top))
+}
+
+func unpackErr(dest string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		err = errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again")
+	}
+	if err != nil {
+		err = fmt.Errorf("unpack to %s: %w", dest, err)
+	}
+	return err
+}
+
+// stage is a folder beside the destination. Its lock says that its owner lives: what a killed one left is removed by the
+// next.
+type stage struct {
+	dest, dir string
+	lock      *fsx.Lock
+	root      *os.Root // dir/tree
+}
+
+const stagePrefix = ".overland-install-"
+
+func newStage(dest string) (*stage, error) {
+	parent := filepath.Dir(dest)
+	if err := (fsx.FS{}).Mkdir(parent, folderMode); err != nil {
+		return nil, err
+	}
+	old, _ := filepath.Glob(filepath.Join(parent, stagePrefix+"*", "lock"))
+	for _, path := range old {
+		if lock, err := fsx.TryLock(path); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path)) // leftovers cost space, not correctness
+			lock.Unlock()
+		}
+	}
+	dir, err := os.MkdirTemp(parent, stagePrefix)
+	if err != nil {
+		return nil, err
+	}
+	s := &stage{dest: dest, dir: dir}
+	if s.lock, err = fsx.TryLock(filepath.Join(dir, "lock")); err == nil {
+		tree := filepath.Join(dir, "tree")
+		if err = os.Mkdir(tree, folderMode); err == nil {
+			s.root, err = os.OpenRoot(tree)
+		}
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// publish gives the folder top of the stage its name.
+func (s *stage) publish(top string) error {
+	if err := flush(filepath.Join(s.dir, "tree")); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.dest); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Errorf(errs.Conflict, "%s was made meanwhile", s.dest)
+	}
+	disk := fsx.FS{}
+	if err := disk.Rename(filepath.Join(s.dir, "tree", top), s.dest); err != nil {
+		return err
+	}
+	return disk.SyncDir(filepath.Dir(s.dest))
+}
+
+func (s *stage) close() {
+	if s.root != nil {
+		s.root.Close()
+	}
+	_ = os.RemoveAll(s.dir)
+	if s.lock != nil {
+		s.lock.Unlock()
+	}
+}
+
+// unpacker is one call of Unpack.
+type unpacker struct {
+	root     *os.Root
+	top      string
+	limits   Limits
+	seen     map[string]byte // kind of each name that is there: a tar type
+	links    []string
+	entries  int64
+	size     int64
+	archived *counter
+}
+
+// counter counts what is read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
+
+func untrusted(format string, args ...any) error { return errs.Errorf(errs.Untrusted, format, args...) }
+
+func (u *unpacker) all(ctx context.Context, r io.Reader) error {
+	u.archived = &counter{r: r}
+	z, err := gzip.NewReader(u.archived)
+	if err != nil {
+		return untrusted("not a gzip file: %w", err)
+	}
+	t := tar.NewReader(z)
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return untrusted("a broken archive: %w", err)
+		}
+		if err := u.entry(ctx, h, t); err != nil {
+			return err
+		}
+	}
+	// The checksum of the whole comes after the end of the archive.
+	if n, err := io.Copy(io.Discard, io.LimitReader(z, trailerLimit+1)); err != nil || n > trailerLimit {
+		return untrusted("a broken archive: %d bytes after its end, %v", n, err)
+	}
+	if u.seen[u.top] != tar.TypeDir {
+		return untrusted("an archive without its top folder")
+	}
+	return u.stays()
+}
+
+// name returns the clean name of an entry, or an error for one that is not below the top folder or is there already.
+func (u *unpacker) name(h *tar.Header) (string, error) {
+	name := strings.TrimSuffix(h.Name, "/")
+	if len(name) > nameLimit || strings.ContainsAny(name, "\x00\\") || !filepath.IsLocal(name) || path.Clean(name) != strings.TrimPrefix(name, "./") {
+		return "", untrusted("%.200q is not a name of a file", h.Name)
+	}
+	name = path.Clean(name)
+	first, _, _ := strings.Cut(name, "/")
+	if u.top == "" {
+		u.top = first
+	}
+	if first != u.top {
+		return "", untrusted("%.200q is not in the folder %s", h.Name, u.top)
+	}
+	if u.seen[name] != 0 {
+		return "", untrusted("%.200q is there twice", h.Name)
+	}
+	return name, nil
+}
+
+func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) error {
+	if h.Typeflag == tar.TypeXGlobalHeader {
+		return nil
+	}
+	if u.entries++; u.entries > u.limits.Entries {
+		return untrusted("more than %d files", u.limits.Entries)
+	}
+	name, err := u.name(h)
+	if err != nil {
+		return err
+	}
+	if h.FileInfo().Mode()&special != 0 && h.Typeflag != tar.TypeDir {
+		return untrusted("%.200q is setuid, setgid or sticky", h.Name)
+	}
+	if err := u.folder(path.Dir(name)); err != nil {
+		return err
+	}
+	u.seen[name] = h.Typeflag
+	switch h.Typeflag {
+	case tar.TypeDir:
+		return u.mkdir(name)
+	case tar.TypeReg:
+		return u.file(ctx, name, h, body)
+	case tar.TypeSymlink:
+		if !linkStays(strings.TrimPrefix(name, u.top+"/"), h.Linkname) || name == u.top {
+			return untrusted("%.200q links to %.200q, which is outside", h.Name, h.Linkname)
+		}
+		u.links = append(u.links, name)
+		return u.root.Symlink(h.Linkname, name)
+	case tar.TypeLink:
+		if to := path.Clean(h.Linkname); u.seen[to] == tar.TypeReg {
+			u.seen[name] = tar.TypeReg
+			return u.root.Link(to, name)
+		}
+		return untrusted("%.200q is a link to %.200q, which is no file of the archive", h.Name, h.Linkname)
+	}
+	return untrusted("%.200q is neither a file, a folder nor a link", h.Name)
+}
+
+// folder makes the folder name when no entry did. What is there must be a folder: nothing is written through a link.
+func (u *unpacker) folder(name string) error {
+	switch kind := u.seen[name]; {
+	case name == "." || kind == tar.TypeDir:
+		return nil
+	case kind != 0:
+		return untrusted("%.200q is used as a folder", name)
+	}
+	if err := u.folder(path.Dir(name)); err != nil {
+		return err
+	}
+	if u.entries++; u.entries > u.limits.Entries {
+		return untrusted("more than %d files", u.limits.Entries)
+	}
+	u.seen[name] = tar.TypeDir
+	return u.mkdir(name)
+}
+
+func (u *unpacker) mkdir(name string) error {
+	if err := u.root.Mkdir(name, folderMode); err != nil {
+		return err
+	}
+	return u.root.Chmod(name, folderMode) // whatever the umask
+}
+
+func (u *unpacker) file(ctx context.Context, name string, h *tar.Header, body io.Reader) error {
+	if u.size += h.Size; h.Size < 0 || u.size > u.limits.Size {
+		return untrusted("more than %d bytes of files", u.limits.Size)
+	}
+	mode := fs.FileMode(fileMode)
+	if h.Mode&anyRun != 0 {
+		mode = programMode
+	}
+	f, err := u.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for left := h.Size; left > 0; {
+		n, err := io.CopyN(f, body, min(left, 8<<20))
+		left -= n
+		if err == nil {
+			err = ctx.Err()
+		}
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
+			err = untrusted("a broken archive: %w", err)
+		}
+		if err != nil {
+			return err
+		}
+		if written := u.size - left; written > freeRatio && written/u.limits.Ratio > u.archived.n {
+			return untrusted("it grows more than %d-fold", u.limits.Ratio)
+		}
+	}
+	return f.Chmod(mode)
+}
+
+// stays follows every link: a chain of them may lead outside though none does so alone. A link to nothing is allowed.
+func (u *unpacker) stays() error {
+	top, err := u.root.OpenRoot(u.top)
+	if err != nil {
+		return err
+	}
+	defer top.Close()
+	for _, name := range u.links {
+		if _, err := top.Stat(strings.TrimPrefix(name, u.top+"/")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return untrusted("the link %.200q leads outside: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of dest.
+func Room(dest string, size int64) error {
+	dir := filepath.Dir(dest)
+	for {
+		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	free, err := fsx.Free(dir)
+	if err == nil && free < size+reserve {
+		err = errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed", free, dir, size+reserve),
+			"free some space on that disk and run it again")
+	}
+	return err
+}
