@@ -148,7 +148,9 @@ func TestMutable(t *testing.T) {
 		"https://h/p-latest.tar.gz":                          true,
 		"https://h/latest/p.tar.gz":                          true,
 		"https://h/p/raw/file?ref=master":                    true,
-		"https://h/gitweb?p=x;hb=HEAD":                       false, // ";" separates nothing in a query any more: see gitweb below
+		"https://h/gitweb?p=x;hb=HEAD":                       true,
+		"http://h/gitweb/x.git/blob_plain/HEAD:/x.cfg":       true,
+		"https://h/p@latest":                                 true,
 		"https://h/gitweb?p=x&hb=HEAD":                       true,
 		"https://h/p?branch=feature":                         true,
 		"https://h/p-nightly.zip":                            true,
@@ -164,6 +166,43 @@ func TestMutable(t *testing.T) {
 		}
 		if err := CheckFrozen(url); (err != nil) != want || err != nil && errs.KindOf(err) != errs.Denied {
 			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+func TestPinned(t *testing.T) {
+	for url, want := range map[string]bool{
+		"https://h/p/raw/1.0.123/software/x/software.cfg":                true,
+		"https://h/p/raw/slapos-1.0/software.cfg":                        true,
+		"https://h/p/raw/v2/software.cfg":                                true,
+		"https://h/p/archive/refs/tags/stable.zip":                       true,
+		"https://h/p/raw/0a1b2c3/software.cfg":                           true,
+		"https://h/p?p=x&hb=" + strings.Repeat("0a", 20):                 true,
+		"https://h/p.git@" + strings.Repeat("0a", 20):                    true,
+		"https://h/p/daily/20260301/x":                                   true,
+		"https://h/p/raw/feature/software.cfg":                           false,
+		"https://h/p/raw/feature2/software.cfg":                          false,
+		"https://h/p/raw/defaced/software.cfg":                           false,
+		"https://h/p/software.cfg":                                       false,
+		"https://10.0.0.1/p/software.cfg":                                false,
+		"https://h/p/raw/master/software-1.0.cfg":                        false,
+		"http://h/gitweb/x.git/blob_plain/HEAD:/software/x-1.0/software": false,
+	} {
+		if err := CheckPinned(url); (err == nil) != want || err != nil && errs.KindOf(err) != errs.Denied {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
+func TestSourceURL(t *testing.T) {
+	for s, want := range map[string]string{
+		"git@Host.example:group/app.git":           "ssh://host.example/group/app.git",
+		"ssh://git@host.example:22/group/app.git/": "ssh://host.example/group/app.git",
+		" HTTPS://u:p@host.example:443/a/../app\n": "https://host.example/app",
+		"/srv//git/app": "/srv/git/app",
+	} {
+		if got := SourceURL(s); got != want {
+			t.Errorf("%q: got %q, want %q", s, got, want)
 		}
 	}
 }

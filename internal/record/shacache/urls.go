@@ -3,6 +3,7 @@ package shacache
 import (
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -82,12 +83,12 @@ func Mutable(s string) (reason string, yes bool) {
 	if err != nil {
 		return "", false
 	}
-	words := strings.Split(u.Path, "/")
+	words := strings.FieldsFunc(u.Path, func(r rune) bool { return strings.ContainsRune("/:@", r) }) // gitweb: blob_plain/HEAD:/x
 	if strings.Contains(u.Path, "/refs/heads/") {
 		return "a branch: refs/heads", true
 	}
 	// What a query says decides over the path: /archive?ref=v1.0.
-	query := u.Query()
+	query, _ := url.ParseQuery(strings.ReplaceAll(u.RawQuery, ";", "&")) // gitweb: ?p=x;hb=HEAD
 	for _, name := range []string{"ref", "h", "hb", "branch", "tag", "id", "sha", "rev", "revision", "version"} {
 		for _, v := range query[name] {
 			if name == "branch" && !pinned(v) {
@@ -128,4 +129,46 @@ func CheckFrozen(url string) error {
 		return errs.Errorf(errs.Denied, "%s changes under the same name (%q): it would be frozen as it is today", url, word)
 	}
 	return nil
+}
+
+// version matches what people name a version, a tag or a day by: 1.0, v2, 20260301.
+var version = regexp.MustCompile(`(^|[^0-9.])([0-9]+(\.[0-9]+)+|20[0-9]{6})([^0-9]|$)|^v[0-9]+$`)
+
+// commitLike matches a short or whole name of a commit.
+var commitLike = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
+
+// CheckPinned returns an error (errs.Denied) when url changes under the same name, or names neither a version, a tag nor a
+// commit: a branch may have any name.
+func CheckPinned(s string) error {
+	if err := CheckFrozen(s); err != nil {
+		return err
+	}
+	u, err := url.Parse(NormalURL(s))
+	if err != nil {
+		return errs.E(errs.Invalid, err)
+	}
+	words := strings.FieldsFunc(u.Path, func(r rune) bool { return r == '/' || r == '@' })
+	for _, list := range u.Query() {
+		words = append(words, list...)
+	}
+	for _, w := range words {
+		commit := commitLike.MatchString(w) && strings.ContainsAny(w, "0123456789")
+		if commit || version.MatchString(w) {
+			return nil
+		}
+	}
+	if strings.Contains(u.Path, "/refs/tags/") {
+		return nil
+	}
+	return errs.Errorf(errs.Denied, "%s names no version, tag or commit: it would be frozen as it is today", s)
+}
+
+// SourceURL returns where a git repository is, as lists of prefixes see it: a normal URL, also of git's short form
+// host:path, or a clean path.
+func SourceURL(s string) string {
+	s = strings.TrimSpace(s)
+	if host, rest, ok := strings.Cut(s, ":"); ok && !strings.Contains(host, "/") && !strings.HasPrefix(rest, "//") {
+		s = "ssh://" + host + "/" + strings.TrimPrefix(rest, "/")
+	}
+	return strings.TrimSuffix(NormalURL(s), "/")
 }

@@ -39,15 +39,20 @@ type Result struct {
 // appears whole, verified and durable, or not at all. Of several entries a broken one does not hide the next. The error
 // is nil exactly for a Hit.
 func (n *Client) Download(ctx context.Context, key string, filters []shacache.Filter, path string) (Result, error) {
-	if err := n.get.configured("download-cache-url"); err != nil {
-		return Result{Outcome: Unavailable}, err
-	}
 	list, err := n.Select(ctx, key, filters)
 	if err != nil {
 		return Result{Outcome: list.Outcome}, err
 	}
-	var first error
-	for _, f := range list.Found {
+	return n.Take(ctx, key, list.Found, path)
+}
+
+// Take is Download for a caller who has chosen among the entries that Select found: the first of list that can be had.
+func (n *Client) Take(ctx context.Context, key string, list []Found, path string) (Result, error) {
+	if err := n.get.configured("download-cache-url"); err != nil {
+		return Result{Outcome: Unavailable}, err
+	}
+	first := errs.Errorf(errs.NotFound, "no entry is wanted")
+	for i, f := range list {
 		size, err := n.fetch(ctx, f, path)
 		if err == nil {
 			return Result{Hit, f, size}, n.remember(key, f)
@@ -56,7 +61,7 @@ func (n *Client) Download(ctx context.Context, key string, filters []shacache.Fi
 			return Result{Outcome: Unavailable}, err
 		}
 		// A blob that is not what was signed says more than one that is missing.
-		if first == nil || errs.KindOf(err) == errs.Untrusted {
+		if i == 0 || errs.KindOf(err) == errs.Untrusted {
 			first = err
 		}
 	}

@@ -1,0 +1,186 @@
+package binary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"overland/internal/build/tree"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/platform"
+	"overland/internal/record/shacache"
+	"overland/internal/record/shacache/client"
+)
+
+// relocatableField says that a tree runs at any place. One without it runs only at its software_root.
+const relocatableField = "relocatable"
+
+// TreeOptions say what is shared and how.
+type TreeOptions struct {
+	URL      string            // of the software release
+	Host     platform.Host     // this machine's kind
+	List     shacache.Prefixes // URLs that are never uploaded, or never installed
+	Mutable  bool              // upload: what a branch had today, for good
+	Prefixes []string          // upload: other paths that the software was built for
+	Old      bool              // install: also what clients made that say nothing of libc and CPU
+	Temp     string            // upload: folder for the archive; "" = the machine's
+}
+
+// Uploaded is a tree in the cache.
+type Uploaded struct {
+	client.Uploaded
+	Tree tree.Packed
+}
+
+// UploadTree packs the folder dir and uploads it for machines of the kind o.Host. A URL that is on the list, may have
+// other content tomorrow, or holds a password is refused (errs.Denied, errs.Invalid), and so is a tree that would
+// not run elsewhere (errs.Invalid).
+func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions) (up Uploaded, err error) {
+	if err := o.uploadable(); err != nil {
+		return up, err
+	}
+	f, err := os.CreateTemp(o.Temp, "overland-tree-*")
+	if err != nil {
+		return up, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	key := shacache.MD5(o.URL)
+	if up.Tree, err = tree.Pack(ctx, f, dir, tree.PackOptions{Top: key, Prefixes: o.Prefixes}); err != nil {
+		return up, err
+	}
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return up, err
+	}
+	fields := map[string]any{
+		"software_url": o.URL, "software_root": filepath.Dir(root), relocatableField: true,
+		"entries": up.Tree.Entries, "unpacked_size": up.Tree.Size,
+	}
+	addKind(fields, o.Host)
+	up.Uploaded, err = c.Upload(ctx, f, key, fields)
+	return up, err
+}
+
+func (o TreeOptions) uploadable() error {
+	if !o.Host.Runs(o.Host) {
+		return errs.Errorf(errs.Invalid, "what kind of machine this is cannot be told (%s), so nobody could use what it uploads", o.Host)
+	}
+	if prefix, blocked := o.List.Match(o.URL); blocked {
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
+	}
+	u, err := url.Parse(o.URL)
+	if err != nil || u.Scheme == "" || u.Host == "" {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%q is not the URL of a software release", o.URL), "http://… or https://…")
+	}
+	if u.User != nil {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a user's name or password, and would be public"), "give it without")
+	}
+	if err := shacache.CheckPinned(o.URL); err != nil && !o.Mutable {
+		return errs.Hint(err, "name a tag or a commit, or give --mutable")
+	}
+	return nil
+}
+
+// Installed is a tree that was taken from the cache.
+type Installed struct {
+	client.Found
+	Kind platform.Host // that it was built on
+	Size int64         // bytes of the archive
+}
+
+// InstallTree makes the folder dest from the best entry for o.URL that o.Host runs; dest appears whole or not at all, and
+// must not be there. When there are only entries for other kinds of machines, the error (errs.NotFound) lists them.
+func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptions) (in Installed, err error) {
+	if prefix, blocked := o.List.Match(o.URL); blocked {
+		return in, errs.Hint(errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
+	}
+	if dest, err = filepath.Abs(dest); err != nil {
+		return in, err
+	}
+	if _, err := os.Lstat(dest); err == nil {
+		return in, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
+	}
+	fit, err := Trees(ctx, c, o)
+	if err != nil {
+		return in, err
+	}
+	if fit, err = placed(fit, dest, shacache.MD5(o.URL)); err != nil {
+		return in, err
+	}
+	return install(ctx, c, fit, dest, o)
+}
+
+// Trees returns the entries for o.URL that o.Host runs, best first. The error (errs.NotFound) lists those for others.
+func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]client.Found, error) {
+	list, err := c.Select(ctx, shacache.MD5(o.URL), nil)
+	if errs.KindOf(err) == errs.NotFound {
+		err = errs.Hint(errs.Errorf(errs.NotFound, "the binary cache has nothing for %s", o.URL), "build it, or upload it: overland binary upload")
+	}
+	if err != nil {
+		return nil, err
+	}
+	// Two URLs may have one md5; what was signed says which it was.
+	found := slices.DeleteFunc(list.Found, func(f client.Found) bool {
+		said := f.Text("software_url")
+		return said != o.URL && (said != "" || f.Statement != nil)
+	})
+	fit, others := choose(o.Host, found, o.Old)
+	if len(fit) == 0 {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s: %s", o.URL, notFor(o.Host, others)), "build it on a machine of this kind, and upload it from there")
+	}
+	return fit, nil
+}
+
+// placed returns those of list that may stand at dest.
+func placed(list []client.Found, dest, key string) (fit []client.Found, err error) {
+	for _, f := range list {
+		root := f.Text("software_root")
+		if anywhere, _ := f.Fields[relocatableField].(bool); anywhere || (root != "" && filepath.Join(root, key) == dest) {
+			fit = append(fit, f)
+		} else if err == nil {
+			err = errs.Hint(errs.Errorf(errs.Denied, "it was built to stand in %s and nowhere else", filepath.Join(root, key)), "install it there")
+		}
+	}
+	if len(fit) > 0 {
+		return fit, nil
+	}
+	return nil, err
+}
+
+func install(ctx context.Context, c *client.Client, fit []client.Found, dest string, o TreeOptions) (in Installed, err error) {
+	parent := filepath.Dir(dest)
+	if err := (fsx.FS{}).Mkdir(parent, 0o755); err != nil {
+		return in, err
+	}
+	dir, err := os.MkdirTemp(parent, ".overland-download-")
+	if err != nil {
+		return in, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "archive")
+	got, err := c.Take(ctx, shacache.MD5(o.URL), fit, path)
+	if err != nil {
+		return in, err
+	}
+	in = Installed{Found: got.Found, Kind: kindOf(got.Found.Entry), Size: got.Size}
+	// What its maker signed is an upper limit; an old client did not say.
+	limits := tree.Limits{Entries: number(in.Entry, "entries"), Size: number(in.Entry, "unpacked_size")}
+	if err := tree.Room(dest, limits.Size); err != nil {
+		return in, err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return in, err
+	}
+	defer f.Close()
+	if err := tree.Unpack(ctx, io.NewSectionReader(f, 0, got.Size), dest, shacache.MD5(o.URL), limits); err != nil {
+		return in, fmt.Errorf("install %s: %w", o.URL, err)
+	}
+	return in, nil
+}

@@ -1,0 +1,255 @@
+package binary
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/platform"
+	"overland/internal/record/shacache"
+	"overland/internal/record/shacache/client"
+	"overland/internal/testkit/netcache"
+)
+
+const software = "https://git.example/p/raw/1.0.167/software/hello/software.cfg"
+
+// software tree in a folder of its own
+func newTree(t *testing.T) string {
+	root := filepath.Join(t.TempDir(), shacache.MD5(software))
+	write(t, filepath.Join(root, "bin/hello"), "#!/bin/sh\necho hello\n", 0o755)
+	must(t, os.Symlink(filepath.Join(root, "bin"), filepath.Join(root, "sbin")))
+	return root
+}
+
+func TestATreeTravels(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
+	up, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: software, Host: debian12})
+	must(t, err)
+	if up.Tree.Entries != 4 || len(up.Tree.Rewritten) != 1 {
+		t.Errorf("%+v", up.Tree)
+	}
+	must(t, os.RemoveAll(root))
+	reader := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	dest := filepath.Join(t.TempDir(), "opt", "anywhere")
+	in, err := InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	must(t, err)
+	if got := sh(t, filepath.Join(dest, "sbin/hello")); got != "hello\n" || in.Kind != debian12 || in.Name() != up.Name {
+		t.Errorf("it says %q; %+v", got, in)
+	}
+	if names, _ := os.ReadDir(filepath.Dir(dest)); len(names) != 1 {
+		t.Errorf("beside it: %v", names)
+	}
+	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	kindOfErr(t, err, errs.Conflict, "there already")
+	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software + "x", Host: debian12})
+	kindOfErr(t, err, errs.NotFound, "nothing for")
+	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: debian12, List: shacache.Prefixes{"https://GIT.example/p"}})
+	kindOfErr(t, err, errs.Denied, "download-from-binary-cache-url-blacklist")
+	other := *kind(func(h *platform.Host) { h.Release = "13" })
+	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: other})
+	kindOfErr(t, err, errs.NotFound, "nothing for this machine (debian 13, amd64 (x86-64-v3), glibc 2.36); there is\n  debian 12, amd64 (x86-64-v3), glibc 2.36: it is for release 12, this is 13")
+	if _, err := os.Stat(dest + "2"); err == nil {
+		t.Error("a refused tree is there")
+	}
+}
+
+// What old clients read of an entry is what they expect: SlapObject's metadata.
+func TestOldClientsReadTheEntry(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	root := newTree(t)
+	_, err := UploadTree(t.Context(), newClient(t, c.Config(keys, keys), client.Options{}), root, TreeOptions{URL: software, Host: debian12})
+	must(t, err)
+	list, err := c.Shelf.List(shacache.MD5(software))
+	must(t, err)
+	e, err := shacache.NewEntry(list[0].Metadata, list[0].Signature)
+	must(t, err)
+	known, _, err := shacache.ParseCertificates(keys.List)
+	must(t, err)
+	if _, ok := shacache.Signer(known, e); !ok {
+		t.Error("the outer signature does not hold")
+	}
+	system, _ := e.Fields["os"].([]any)
+	if e.Text("software_url") != software || e.Text("software_root") != filepath.Dir(root) || e.Text("multiarch") != "x86_64-linux-gnu" ||
+		len(system) != 3 || system[0] != "debian" || system[1] != "12" || system[2] != "bookworm" {
+		t.Errorf("%s", e.Metadata)
+	}
+}
+
+func TestWhatIsNotUploaded(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
+	for name, test := range map[string]struct {
+		o    TreeOptions
+		kind errs.Kind
+		want string
+	}{
+		"a branch":       {TreeOptions{URL: "https://git.example/p/raw/feature/software.cfg", Host: debian12}, errs.Denied, "no version, tag or commit"},
+		"HEAD":           {TreeOptions{URL: "http://git.example/x.git/blob_plain/HEAD:/1.0/software.cfg", Host: debian12}, errs.Denied, "HEAD"},
+		"on the list":    {TreeOptions{URL: software, Host: debian12, List: shacache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
+		"on it, mutable": {TreeOptions{URL: software, Host: debian12, Mutable: true, List: shacache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
+		"a password":     {TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
+		"no URL":         {TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
+		"unknown host":   {TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "cannot be told"},
+		"fixed":          {TreeOptions{URL: software, Host: debian12, Prefixes: []string{"/bin/sh"}}, errs.Invalid, "bin/hello: its first line"},
+	} {
+		_, err := UploadTree(t.Context(), maker, root, test.o)
+		kindOfErr(t, err, test.kind, test.want)
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: the password is shown: %v", name, err)
+		}
+	}
+	if list, err := c.Shelf.List(shacache.MD5(software)); len(list) != 0 {
+		t.Errorf("%v, %v", list, err)
+	}
+	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: "https://git.example/p/raw/master/software.cfg", Host: debian12, Mutable: true})
+	must(t, err)
+}
+
+// Entries as slapgrid makes them: by its rules, and only where the caller believes SHA-1.
+func TestEntriesOfOldClients(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("old")
+	keys.Ed25519 = ""
+	uploader, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
+	ubuntu := platform.Host{OS: "ubuntu", Release: "22.04", Codename: "jammy", Arch: "amd64", CPU: "x86-64-v1", Libc: "glibc", LibcVersion: "2.35", Multiarch: "x86_64-linux-gnu"}
+	for name, test := range map[string]struct {
+		system any
+		arch   map[string]any
+		here   platform.Host
+		runs   bool
+	}{
+		"the same":          {[]any{"debian", "12.4", "bookworm"}, nil, debian12, true},
+		"capitals":          {[]any{"Debian", "12", ""}, nil, debian12, true},
+		"raspbian":          {[]any{"raspbian", "12", ""}, nil, debian12, true},
+		"another release":   {[]any{"debian", "11", "bullseye"}, nil, debian12, false},
+		"ubuntu":            {[]any{"ubuntu", "22.04", "jammy"}, nil, ubuntu, true},
+		"ubuntu's codename": {[]any{"ubuntu", "22.04", "focal"}, nil, ubuntu, false},
+		"another arch":      {[]any{"debian", "12", ""}, map[string]any{"multiarch": "aarch64-linux-gnu"}, debian12, false},
+		"of before 2021":    {"('debian', '12.1', '')", map[string]any{"machine": "x86_64"}, debian12, true},
+		"another machine":   {"('debian', '12.1', '')", map[string]any{"machine": "armv7l"}, debian12, false},
+		"no tuple":          {"debian 12", map[string]any{"machine": "x86_64"}, debian12, false},
+		"nothing":           {nil, map[string]any{}, debian12, false},
+		"unknown here":      {[]any{"debian", "12", ""}, nil, platform.Host{}, false},
+		"with a newer libc": {[]any{"debian", "12", ""}, map[string]any{"multiarch": "x86_64-linux-gnu", "arch": "amd64", "march": "x86-64-v1", "libc": "glibc", "libc_min": "2.40"}, debian12, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := software + "?" + shacache.MD5(name)
+			key := shacache.MD5(url)
+			archive := filepath.Join(t.TempDir(), "tree.tar.gz")
+			must(t, os.MkdirAll(filepath.Join(t.TempDir(), "x"), 0o755))
+			sh(t, "tar", "-C", filepath.Dir(root), "--transform=s,^"+filepath.Base(root)+","+key+",", "--exclude=sbin", "-czf", archive, filepath.Base(root))
+			f, err := os.Open(archive)
+			must(t, err)
+			defer f.Close()
+			fields := map[string]any{"software_url": url, "software_root": filepath.Dir(root), "os": test.system}
+			if test.arch == nil {
+				test.arch = map[string]any{"multiarch": "x86_64-linux-gnu"}
+			}
+			for k, v := range test.arch {
+				fields[k] = v
+			}
+			_, err = uploader.Upload(t.Context(), f, key, fields)
+			must(t, err)
+			root := t.TempDir()
+			dest := filepath.Join(root, key)
+			careful := newClient(t, c.Config(netcache.Keys{}, c.Keys("new"+name)), client.Options{})
+			_, err = InstallTree(t.Context(), careful, dest, TreeOptions{URL: url, Host: test.here})
+			kindOfErr(t, err, errs.Untrusted, "")
+			trusting := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{SHA1: true})
+			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here})
+			kindOfErr(t, err, errs.NotFound, "for")
+			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here, Old: true})
+			if test.runs {
+				kindOfErr(t, err, errs.Denied, "built to stand in") // software_root is elsewhere
+			} else {
+				kindOfErr(t, err, errs.NotFound, "for")
+			}
+		})
+	}
+}
+
+// A tree that does not say that it can move goes to its own place, and nowhere else.
+func TestAFixedTree(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("old")
+	root := t.TempDir()
+	key := shacache.MD5(software)
+	src := filepath.Join(t.TempDir(), key)
+	write(t, filepath.Join(src, "x"), "built for "+filepath.Join(root, key), 0o644)
+	archive := filepath.Join(t.TempDir(), "a.tgz")
+	sh(t, "tar", "-C", filepath.Dir(src), "-czf", archive, key)
+	f, err := os.Open(archive)
+	must(t, err)
+	defer f.Close()
+	keys.Ed25519 = ""
+	_, err = newClient(t, c.Config(keys, keys), client.Options{}).Upload(t.Context(), f, key, map[string]any{
+		"software_url": software, "software_root": root, "multiarch": "x86_64-linux-gnu", "os": []any{"debian", "12", "bookworm"},
+	})
+	must(t, err)
+	n := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{SHA1: true})
+	_, err = InstallTree(t.Context(), n, filepath.Join(root, "other"), TreeOptions{URL: software, Host: debian12, Old: true})
+	kindOfErr(t, err, errs.Denied, filepath.Join(root, key))
+	_, err = InstallTree(t.Context(), n, filepath.Join(root, key), TreeOptions{URL: software, Host: debian12, Old: true})
+	must(t, err)
+}
+
+// A signed entry of another URL under the key, a broken archive, and an archive with another top folder.
+func TestPoisonedTrees(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
+	old := software + "?v=0.9"
+	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: old, Host: debian12})
+	must(t, err)
+	copyEntries(t, c, shacache.MD5(old), shacache.MD5(software), nil)
+	reader := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	dest := filepath.Join(t.TempDir(), "dest")
+	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	kindOfErr(t, err, errs.Untrusted, "signed for key")
+
+	for name, text := range map[string]string{"no archive": "evil", "wrong folder": ""} {
+		url := software + "?" + name[:2]
+		file := filepath.Join(t.TempDir(), "a")
+		write(t, file, text, 0o644)
+		if text == "" {
+			sh(t, "tar", "-C", filepath.Dir(root), "-czf", file, filepath.Base(root))
+		}
+		f, err := os.Open(file)
+		must(t, err)
+		fields := map[string]any{"software_url": url, "relocatable": true}
+		addKind(fields, debian12)
+		_, err = maker.Upload(t.Context(), f, shacache.MD5(url), fields)
+		must(t, err)
+		f.Close()
+		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
+		kindOfErr(t, err, errs.Untrusted, "")
+		if left, _ := os.ReadDir(filepath.Dir(dest)); len(left) != 0 {
+			t.Errorf("%s: left %v", name, left)
+		}
+	}
+}
+
+func FuzzKind(f *testing.F) {
+	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": ["debian", "12", "bookworm"], "libc": "glibc", "libc_min": "2.36", "march": "x86-64-v1", "arch": "amd64", "multiarch": "x86_64-linux-gnu"}`)
+	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": "('debian', '7.0', '')", "machine": "x86_64"}`)
+	f.Fuzz(func(t *testing.T, metadata string) {
+		e, err := shacache.NewEntry(metadata, "")
+		if err != nil {
+			return
+		}
+		h := kindOf(e)
+		if refuses(debian12, e, false) == "" && (h.OS != "debian" || h.Release != "12" || h.Libc != "glibc" || h.Arch != "amd64") {
+			t.Errorf("%+v runs on debian 12: %s", h, metadata)
+		}
+		_ = h.String()
+		if number(e, "entries") < 0 {
+			t.Error("a negative number")
+		}
+	})
+}
