@@ -53,6 +53,7 @@ type Built struct {
 	Size      int64  // bytes
 	Toolchain string // "go1.26.8"
 	Cached    bool   // no work was done
+	Shared    bool   // another machine made it, and it was taken from there
 }
 
 // Step is what an Event tells.

@@ -105,7 +105,9 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		r.share(ctx, j, rec)
 	}
 	tell(Event{Step: step, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
-	return rec.built(j, found), nil
+	made := rec.built(j, found)
+	made.Shared = found
+	return made, nil
 }
 
 // make builds j and puts the result into the depot.

@@ -17,6 +17,7 @@ type buildOptions struct {
 	platforms []string
 	out       string
 	rebuild   bool
+	netcache  string
 	json      bool
 }
 
@@ -28,7 +29,8 @@ func (a *app) build() *cobra.Command {
 		Long: "Builds a clean checkout of HEAD, or of --rev, in SOURCE (default: the current folder) with the toolchain that\n" +
 			"the commit asks for. The same commit gives the same bytes everywhere. Results stay in the depot; --out DIR\n" +
 			"copies them to DIR/PLATFORM/NAME, --out oci:DIR into an OCI image layout. What was built before is not built\n" +
-			"again, unless --rebuild asks for proof that it comes out the same; within overland record and replay it always is.",
+			"again, unless --rebuild asks for proof that it comes out the same; within overland record and replay it always is.\n" +
+			"With a network cache, what a machine of the same kind has built and signed is taken from there in place of building.",
 		Example: "overland build\noverland build --rev HEAD --platform linux/amd64 --out dist\noverland build --out oci:layout --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -40,6 +42,7 @@ func (a *app) build() *cobra.Command {
 	platformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
 	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again what was built before, and fail when it comes out otherwise")
+	c.Flags().StringVar(&o.netcache, "network-cache", "", "share results over the binary cache of FILE's section [networkcache]; none = over none\n(default: networkcache.cfg in the site directory, when it is there)")
 	jsonFlag(c, &o.json)
 	return c
 }
@@ -60,7 +63,8 @@ type programJSON struct {
 	Size      int64             `json:"size"`
 	Toolchain string            `json:"toolchain"`
 	Cached    bool              `json:"cached"`
-	Path      string            `json:"path,omitempty"` // with --out DIR
+	Shared    bool              `json:"shared,omitempty"` // taken from the network cache
+	Path      string            `json:"path,omitempty"`   // with --out DIR
 }
 
 func (a *app) runBuild(ctx context.Context, o buildOptions) error {
@@ -70,7 +74,7 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 	}
 	var paths []string
 	b, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
-		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild})
+		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err
 		}
@@ -93,7 +97,7 @@ func (a *app) printBuilt(b *pipeline.Built, paths []string, asJSON bool) error {
 	var rows [][]string
 	for i, r := range b.Programs {
 		j := programJSON{
-			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain, Cached: r.Cached,
+			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain, Cached: r.Cached, Shared: r.Shared,
 		}
 		if i < len(paths) {
 			j.Path = paths[i]

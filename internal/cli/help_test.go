@@ -153,6 +153,13 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 	if strings.HasPrefix(verb, "overland netcache ") {
 		newNetcache(t, env)
 	}
+	if strings.HasPrefix(verb, "overland binary ") {
+		newNetcache(t, env)
+		if err := os.MkdirAll(filepath.Join("software", "bin"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		must("binary", "upload", "software", "--url", "https://origin.example/raw/1.0/software.cfg")
+	}
 	switch verb {
 	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
 		must("record", "--", "go", "mod", "download")

@@ -18,6 +18,8 @@ func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
 	if err != nil {
 		return none, err
 	}
+	var warnings []string
+	defer func() { a.warn(warnings...) }()
 	show := newProgress(a.Stderr, a.quiet)
 	defer show.end()
 	agents := a.agents
@@ -26,6 +28,7 @@ func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
 	}
 	p, err := pipeline.Open(dir, pipeline.Options{
 		Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
+		Warn: func(s string) { warnings = append(warnings, s) },
 	})
 	if err != nil {
 		return none, err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/pipeline"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
 )
@@ -67,7 +68,7 @@ func (a *app) netcacheState() string {
 	if err != nil {
 		return ""
 	}
-	return dir + "/netcache-seen"
+	return pipeline.NetcacheState(dir)
 }
 
 func readNetcacheConfig(path string) (shacache.Config, error) {

@@ -2,33 +2,20 @@ package cli
 
 import (
 	"encoding/json"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"overland/internal/fsx"
 	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/server"
-	"overland/internal/store"
+	"overland/internal/testkit/netcache"
 )
 
 // newNetcache serves a network cache and writes slapos.cfg for it, with fresh keys, in the current folder; it holds one
 // entry for the key pypi:a=1.0 and one for http://origin.example/a-1.0.tar.gz.
 func newNetcache(t *testing.T, env map[string]string) {
 	t.Helper()
-	dir := t.TempDir()
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	shelf, err := server.Open(filepath.Join(dir, "netcache"), depot, fsx.FS{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	srv := httptest.NewServer(server.New(shelf, server.Options{Policy: server.Policy{Open: true}}).Mount("/shacache", "/shadir", nil))
-	t.Cleanup(srv.Close)
+	dir, cache := t.TempDir(), netcache.New(t)
 	must := func(args ...string) string {
 		t.Helper()
 		code, out, msg := run(t.Context(), env, args...)
@@ -39,7 +26,8 @@ func newNetcache(t *testing.T, env map[string]string) {
 	}
 	indent := func(pem string) string { return strings.ReplaceAll("\n"+strings.TrimSpace(pem), "\n", "\n  ") + "\n" }
 	key, ed := filepath.Join(dir, "signature.key"), filepath.Join(dir, "ed25519.key")
-	text := "[networkcache]\ndownload-cache-url = " + srv.URL + "/shacache\nupload-cache-url = " + srv.URL + "/shacache\n" +
+	text := "[networkcache]\ndownload-cache-url = " + cache.URL + "/shacache\nupload-cache-url = " + cache.URL + "/shacache\n" +
+		"upload-binary-cache-url = " + cache.URL + "/shacache\n" +
 		"signature-private-key-file = " + key + "\nsignature-certificate-file = " + filepath.Join(dir, "signature.cert") +
 		"\noverland-private-key-file = " + ed + "\nupload-to-binary-cache-url-blacklist = http://origin.example/dev\n"
 	write := func() {

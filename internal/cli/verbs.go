@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func (a *app) verbs() []*cobra.Command {
 	return []*cobra.Command{
 		a.init(), a.build(), a.release(), a.promote(), a.rollback(), a.channel(), a.seal(), a.inspect(),
-		a.volume(), a.key(), a.trust(), a.site(), a.cache(), a.record(), a.replay(), a.lock(), a.netcache(), a.version(), a.man(),
+		a.volume(), a.key(), a.trust(), a.site(), a.cache(), a.record(), a.replay(), a.lock(), a.netcache(), a.binary(), a.version(), a.man(),
 		a.inside(),
 	}
 }

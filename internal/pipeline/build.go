@@ -25,6 +25,9 @@ type BuildOptions struct {
 	Platforms []platform.Platform // empty = what overland.yaml says
 	Parallel  int                 // programs built at once; 0 = 1
 	Rebuild   bool                // also what was built before, which must come out the same; in a session always
+	// NetworkCache is a file with a section [networkcache]: the binary cache that results are taken from and shared with.
+	// "" = networkcache.cfg in the site directory, when it is there; NoNetworkCache = none.
+	NetworkCache string
 }
 
 // Built is what a build made: all of it is in the depot.
@@ -47,6 +50,11 @@ func (p *Pipeline) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
 	start := time.Now()
 	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	shared, done, err := p.shared(o, src)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	goCache := filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build")
 	programs, err := build.Build(ctx, p.depot, build.Request{
 		Repo:      src.Repo,
@@ -62,6 +70,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
 		Rebuild:  o.Rebuild || session.Kind(p.env()) != "", // what is not built asks for no inputs
+		Shared:   shared,
 		Progress: p.buildProgress,
 		FS:       p.o.FS,
 	})

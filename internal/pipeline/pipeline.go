@@ -19,6 +19,7 @@ type Options struct {
 	Clock      clock.Clock                          // nil: the machine's
 	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
 	Progress   func(Event)                          // called from one goroutine at a time; nil: nobody looks
+	Warn       func(string)                         // what a person should know though the work goes on; as Progress
 	Agents     string                               // folder of agent programs; "" = "agents" beside this program
 	Compiled   string                               // folder of the compilers' own caches; "" = cache/ in the site directory
 	Env        []string                             // environment that builders take network settings from; nil = os.Environ()

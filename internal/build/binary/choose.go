@@ -5,35 +5,51 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/record/shacache/client"
 )
 
-// choose returns the entries of list that run on here, the nearest kind first, newer before older; and why each of the
-// others does not.
-func choose(here platform.Host, list []client.Found, old bool) (fit []client.Found, others []string) {
+// Offer is an entry that is believed, and what this machine makes of it.
+type Offer struct {
+	client.Found
+	Kind    platform.Host // of the machines that it is for
+	Refused string        // why this machine does not run it; "" = it does
+}
+
+// offers judges list for here: what runs comes first, the nearest kind first, newer before older.
+func offers(here platform.Host, list []client.Found, old bool) (all []Offer) {
 	for _, f := range list {
-		why := refuses(here, f.Entry, old)
-		if why == "" {
-			fit = append(fit, f)
-			continue
-		}
-		line := kindOf(f.Entry).String() + ": " + why
-		if !slices.Contains(others, line) {
-			others = append(others, line)
-		}
+		all = append(all, Offer{f, kindOf(f.Entry), refuses(here, f.Entry, old)})
 	}
-	slices.SortStableFunc(fit, func(a, b client.Found) int {
-		x, y := kindOf(a.Entry), kindOf(b.Entry)
+	slices.SortStableFunc(all, func(a, b Offer) int {
 		switch {
-		case here.Better(x, y):
+		case (a.Refused == "") != (b.Refused == ""):
+			return strings.Compare(a.Refused, b.Refused)
+		case here.Better(a.Kind, b.Kind):
 			return -1
-		case here.Better(y, x):
+		case here.Better(b.Kind, a.Kind):
 			return 1
 		}
 		return 0
 	})
-	return fit, others
+	return all
+}
+
+// fitting returns those of all that this machine runs, or an error (errs.NotFound) that lists the others.
+func fitting(here platform.Host, all []Offer) (fit []client.Found, err error) {
+	var others []string
+	for _, o := range all {
+		if o.Refused == "" {
+			fit = append(fit, o.Found)
+		} else if line := o.Kind.String() + ": " + o.Refused; !slices.Contains(others, line) {
+			others = append(others, line)
+		}
+	}
+	if len(fit) > 0 {
+		return fit, nil
+	}
+	return nil, errs.Errorf(errs.NotFound, "%s", notFor(here, others))
 }
 
 const showOthers = 10

@@ -24,7 +24,8 @@ type ResultsOptions struct {
 	Download shacache.Prefixes // never taken from the cache
 	Upload   shacache.Prefixes // never uploaded
 	Force    shacache.Prefixes // never built: an error when the cache does not have it
-	ReadOnly bool              // nothing is uploaded
+	// ReadOnly and WriteOnly say that nothing is uploaded, or nothing taken.
+	ReadOnly, WriteOnly bool
 	// Say is told what a person should know: an entry that is not to be believed, an upload that failed. It is called from
 	// one goroutine at a time; nil = nobody listens.
 	Say func(string)
@@ -129,8 +130,11 @@ func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, er
 	r.mu.Lock()
 	down := r.down
 	r.mu.Unlock()
-	if down != nil {
+	switch {
+	case down != nil:
 		return s, down
+	case r.o.WriteOnly:
+		return s, errs.Errorf(errs.NotFound, "no key is trusted, so nothing is taken from the cache: set overland-key-list")
 	}
 	key := Key(w)
 	list, err := r.client.Select(ctx, key, nil)
@@ -142,9 +146,8 @@ func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, er
 	}
 	fit := list.Found
 	if w.Host != nil {
-		var others []string
-		if fit, others = choose(*w.Host, list.Found, false); len(fit) == 0 {
-			return s, errs.Errorf(errs.NotFound, "%s", notFor(*w.Host, others))
+		if fit, err = fitting(*w.Host, offers(*w.Host, list.Found, false)); err != nil {
+			return s, err
 		}
 	}
 	if err := os.MkdirAll(r.o.Temp, 0o755); err != nil {

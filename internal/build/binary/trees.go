@@ -106,9 +106,13 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 	if _, err := os.Lstat(dest); err == nil {
 		return in, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
 	}
-	fit, err := Trees(ctx, c, o)
+	all, err := Trees(ctx, c, o)
 	if err != nil {
 		return in, err
+	}
+	fit, err := fitting(o.Host, all)
+	if err != nil {
+		return in, errs.Hint(fmt.Errorf("%s: %w", o.URL, err), "build it on a machine of this kind, and upload it from there")
 	}
 	if fit, err = placed(fit, dest, shacache.MD5(o.URL)); err != nil {
 		return in, err
@@ -116,8 +120,9 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 	return install(ctx, c, fit, dest, o)
 }
 
-// Trees returns the entries for o.URL that o.Host runs, best first. The error (errs.NotFound) lists those for others.
-func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]client.Found, error) {
+// Trees returns the entries for o.URL that are believed, those that o.Host runs first. The error is errs.NotFound when
+// there are none.
+func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]Offer, error) {
 	list, err := c.Select(ctx, shacache.MD5(o.URL), nil)
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(errs.Errorf(errs.NotFound, "the binary cache has nothing for %s", o.URL), "build it, or upload it: overland binary upload")
@@ -130,11 +135,7 @@ func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]client.Found
 		said := f.Text("software_url")
 		return said != o.URL && (said != "" || f.Statement != nil)
 	})
-	fit, others := choose(o.Host, found, o.Old)
-	if len(fit) == 0 {
-		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s: %s", o.URL, notFor(o.Host, others)), "build it on a machine of this kind, and upload it from there")
-	}
-	return fit, nil
+	return offers(o.Host, found, o.Old), nil
 }
 
 // placed returns those of list that may stand at dest.

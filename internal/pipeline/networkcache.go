@@ -1,0 +1,74 @@
+package pipeline
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"overland/internal/build"
+	"overland/internal/build/binary"
+	"overland/internal/errs"
+	"overland/internal/record/session"
+	"overland/internal/record/shacache"
+	"overland/internal/record/shacache/client"
+)
+
+const (
+	networkCacheFile = "networkcache.cfg" // in the site directory: a section [networkcache]
+	// NoNetworkCache as BuildOptions.NetworkCache does without the site's own.
+	NoNetworkCache = "none"
+)
+
+// NetcacheState returns where a site directory remembers the newest entries of network caches that it has used.
+func NetcacheState(dir string) string { return filepath.Join(dir, "netcache-seen") }
+
+// shared returns the binary cache that builds of src use, nil for none, and what ends its use.
+func (p *Pipeline) shared(o BuildOptions, src *Source) (build.Shared, func(), error) {
+	none := func() {}
+	// What a session records must be asked for, and a replay reaches nothing else.
+	if o.NetworkCache == NoNetworkCache || session.Kind(p.env()) != "" {
+		return nil, none, nil
+	}
+	path := o.NetworkCache
+	if path == "" {
+		path = filepath.Join(p.dir, networkCacheFile)
+	}
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) && o.NetworkCache == "" {
+		return nil, none, nil
+	}
+	if err != nil {
+		return nil, none, errs.Hint(errs.E(errs.Invalid, err), "--network-cache FILE: a configuration with a section [networkcache]")
+	}
+	defer f.Close()
+	config, err := shacache.ParseConfig(f)
+	if err != nil {
+		return nil, none, fmt.Errorf("%s: %w", path, err)
+	}
+	reads := config.DownloadBinaryCacheURL != "" && config.OverlandKeyList != ""
+	writes := config.UploadBinaryCacheURL != "" && config.OverlandPrivateKeyFile != ""
+	if !reads && !writes {
+		return nil, none, errs.Hint(errs.Errorf(errs.Invalid, "%s: nothing to take results from or to share them with", path),
+			"to take them: download-binary-cache-url and overland-key-list; to share them: upload-binary-cache-url and overland-private-key-file")
+	}
+	c, err := client.New(config, client.Options{Binary: true, State: NetcacheState(p.dir), Clock: p.o.Clock, FS: p.o.FS})
+	if err != nil {
+		return nil, none, fmt.Errorf("%s: %w", path, err)
+	}
+	for _, w := range c.Warnings() {
+		p.warn(w)
+	}
+	return binary.NewResults(c, p.depot, binary.ResultsOptions{
+		Source: src.Repo.Origin, Temp: filepath.Join(p.cacheDir(), "work"),
+		Download: config.DownloadBlacklist, Upload: config.UploadBlacklist, Force: config.ForceList,
+		ReadOnly: !writes, WriteOnly: !reads, Say: p.warn,
+	}), c.Close, nil
+}
+
+func (p *Pipeline) warn(s string) {
+	if p.o.Warn != nil {
+		p.o.Warn(s)
+	}
+}
