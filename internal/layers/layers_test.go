@@ -23,7 +23,7 @@ var floors = [][]string{
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
 	3: {"record", "record/apt", "record/cache", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
-	4: {"build", "build/command", "build/golang", "build/binary", "build/tree"},
+	4: {"build", "build/binary", "build/command", "build/golang", "build/tree"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},
 	7: {"site", "site/chain"},

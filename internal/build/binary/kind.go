@@ -86,6 +86,9 @@ func describe(w build.Wanted, s build.Sharable, source string) map[string]any {
 		"recipe": string(w.Recipe), "artifact": w.Name, "platform": string(w.Platform), "toolchain": s.Toolchain,
 		"source": source,
 	}
+	if s.Data {
+		fields["data"] = true
+	}
 	if w.Host != nil {
 		addKind(fields, *w.Host)
 	}

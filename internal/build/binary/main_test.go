@@ -91,7 +91,7 @@ func (m *machine) make(t testing.TB, w build.Wanted, text string) build.Sharable
 	t.Helper()
 	d, err := m.depot.PutBytes(t.Context(), []byte(text))
 	must(t, err)
-	s := build.Sharable{Digest: d, Size: int64(len(text)), Toolchain: "cc 12"}
+	s := build.Sharable{Digest: d, Size: int64(len(text)), Toolchain: "cc 12", Data: true}
 	m.Put(t.Context(), w, s)
 	return s
 }

@@ -169,6 +169,7 @@ func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, er
 // keep puts a downloaded result into the depot.
 func (r *Results) keep(ctx context.Context, f client.Found, path string) (s build.Sharable, err error) {
 	s.Toolchain = f.Text("toolchain")
+	s.Data, _ = f.Fields["data"].(bool)
 	if f.Statement == nil || s.Toolchain == "" || len(s.Toolchain) > maxToolchain {
 		return s, errs.Errorf(errs.Untrusted, "the entry is not one of a build")
 	}

@@ -12,6 +12,7 @@ import (
 	"overland/internal/build"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/platform/host"
 	"overland/internal/record"
 	"overland/internal/record/session"
 	"overland/internal/store"
@@ -80,7 +81,12 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 		return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
 			j.Commit.Version, record.LockName), "overland record -- overland build, then commit %s", record.LockName)
 	}
-	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
+	// The compilers and libraries that a command finds are this machine's.
+	h, err := host.Read("")
+	if err != nil {
+		return build.Recipe{}, err
+	}
+	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Host: &h}, nil
 }
 
 // Build runs the command of j in a copy of src. A command that fails, or leaves no usable file, is an Invalid error with
