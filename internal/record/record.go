@@ -13,7 +13,7 @@ import (
 
 // Item is one external thing that a client of a protocol asked for.
 type Item struct {
-	Protocol string      // "go", "npm", "pypi", "apt", "url"
+	Protocol string      // "go", "npm", "pypi", "cargo", "apt", "url"
 	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
 	Upstream string      // absolute URL to get it from; not part of Key where the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes

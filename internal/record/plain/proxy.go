@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type Proxy struct {
 	urls   Protocol
 	ca     *Authority
 	next   http.Handler
+	own    []own // set before it serves
 
 	inner *http.Server // speaks to clients inside of their CONNECT tunnels
 	conns *queue
@@ -52,6 +54,36 @@ func NewProxy(k record.Keeper, urls Protocol, ca *Authority, next http.Handler) 
 		_ = p.inner.Serve(p.conns) // ends with Close
 	}()
 	return p
+}
+
+// own is a protocol that answers for what is below an address.
+type own struct {
+	base     string // without a slash at the end
+	protocol record.Protocol
+}
+
+// Own lets protocol answer, from now on, for what it serves below base, an http or https URL: a client that knows of no
+// other address need not be configured. It is called before the proxy serves.
+func (p *Proxy) Own(base string, protocol record.Protocol) {
+	p.own = append(p.own, own{strings.TrimRight(base, "/"), protocol})
+}
+
+// owned returns the protocol that answers r, a request for the plain URL address, and its item.
+func (p *Proxy) owned(r *http.Request, address string) (own, record.Item, bool) {
+	for _, o := range p.own {
+		if rest, ok := strings.CutPrefix(address, o.base+"/"); ok {
+			u, err := url.Parse("/" + rest)
+			if err != nil {
+				continue
+			}
+			inner := r.WithContext(r.Context())
+			inner.URL = u
+			if it, err := o.protocol.Item(inner); err == nil {
+				return o, it, true
+			}
+		}
+	}
+	return own{}, record.Item{}, false
 }
 
 // Close ends every tunnel.
@@ -82,6 +114,10 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 	it, err := p.urls.Item(r)
 	if err != nil {
 		http.Error(w, "overland: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if o, inner, ok := p.owned(r, it.Key); ok {
+		record.Answer(w, r, p.keeper, o.protocol, inner, o.base)
 		return
 	}
 	record.Answer(w, r, p.keeper, p.urls, it, "")

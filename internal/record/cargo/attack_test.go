@@ -1,0 +1,301 @@
+package cargo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/store"
+	"overland/internal/testkit/pack"
+)
+
+// origin is a registry, and whoever sits between it and us.
+type origin struct {
+	registry http.Handler
+
+	mu    sync.Mutex
+	asked []string
+	other map[string]http.HandlerFunc // what is answered in the registry's place, by path
+}
+
+func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	o.asked = append(o.asked, r.URL.Path)
+	h := o.other[r.URL.Path]
+	o.mu.Unlock()
+	if h == nil {
+		h = o.registry.ServeHTTP
+	}
+	h(w, r)
+}
+
+func (o *origin) answer(path string, h http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.other[path] = h
+}
+
+func text(media, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", media)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+type session struct {
+	t *testing.T
+	*origin
+	srv      *httptest.Server
+	protocol *Protocol
+	recorder *record.Recorder
+	store    *store.Store
+}
+
+func newSession(t *testing.T, registry http.Handler) *session {
+	t.Helper()
+	o := &origin{registry: registry, other: map[string]http.HandlerFunc{}}
+	srv := httptest.NewServer(o)
+	t.Cleanup(srv.Close)
+	p, err := New("sparse+" + srv.URL + "/index")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &session{t: t, origin: o, srv: srv, protocol: p, store: openStore(t)}
+	s.begin(nil)
+	return s
+}
+
+// begin starts a recorder with what is locked.
+func (s *session) begin(locked *record.Lock) {
+	transport := &http.Transport{}
+	r := record.NewRecorder(s.store, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
+	s.t.Cleanup(func() {
+		r.Close()
+		transport.CloseIdleConnections()
+	})
+	s.recorder, s.protocol.Keeper = r, r
+}
+
+func openStore(t *testing.T) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fetch asks as cargo does and returns what is served.
+func (s *session) fetch(path string) (record.Entry, string, error) {
+	s.t.Helper()
+	it, err := s.protocol.Item(httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil))
+	if err != nil {
+		return record.Entry{}, "", err
+	}
+	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
+	if err != nil || blob == nil {
+		return e, "", err
+	}
+	defer blob.Close()
+	body, _, err := s.protocol.Serve(it, e, blob, "http://recorder/cargo")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e, string(b), nil
+}
+
+var tea = pack.NewCrate("Tea_Pot", "1.0.0+hot", "")
+
+const (
+	teaIndex = "/te/a_/tea_pot"
+	teaCrate = "/crates/Tea_Pot/Tea_Pot-1.0.0+hot.crate"
+)
+
+func dl() string { return "/dl/te/a_/Tea_Pot/1.0.0+hot/" + digest.Of(tea.Bytes).Encoded() }
+
+func TestACrateIsRecordedWithItsProof(t *testing.T) {
+	for _, first := range []string{"/config.json", teaIndex, ""} {
+		s := newSession(t, pack.Crates{tea})
+		if first != "" {
+			e, got, err := s.fetch(first)
+			if err != nil || !e.Mutable || e.Proof.Kind != ProofIndex {
+				t.Errorf("%s: %+v, %v", first, e, err)
+			}
+			want := tea.Line()
+			if first == "/config.json" {
+				want = `{"dl":"http://recorder/cargo/crates/{crate}/{crate}-{version}.crate"}`
+			}
+			if got != want {
+				t.Errorf("%s: served %s", first, got)
+			}
+		}
+		want := record.Proof{Kind: ProofCrate, Value: digest.Of(tea.Bytes).Encoded()}
+		e, got, err := s.fetch(teaCrate)
+		if err != nil || got != string(tea.Bytes) || e.Proof != want || e.Mutable {
+			t.Errorf("%q: %+v, %v", first, e, err)
+		}
+		if l := s.recorder.Lock(); len(l.Entries) != 3 {
+			t.Errorf("%q: %+v", first, l)
+		}
+		if e, _, err := s.fetch("/mi/lk/milk"); err != nil || e.Status != http.StatusNotFound {
+			t.Errorf("what is not there: %+v, %v", e, err)
+		}
+	}
+}
+
+func TestAttacks(t *testing.T) {
+	const index, config = "/index" + teaIndex, "/index/config.json"
+	zeros := strings.Repeat("0", 64)
+	page := func(path, body string) func(*session) {
+		return func(s *session) { s.answer(path, text("application/octet-stream", body)) }
+	}
+	portal := func(path string) func(*session) {
+		return func(s *session) { s.answer(path, text("text/html", "<!DOCTYPE html>log in")) }
+	}
+	loop := func(path string) func(*session) {
+		return func(s *session) {
+			s.answer(path, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, path, http.StatusFound) })
+		}
+	}
+	lineOf := func(name, version, sum string) string {
+		return fmt.Sprintf(`{"name":%q,"vers":%q,"cksum":%q}`+"\n", name, version, sum)
+	}
+	for _, c := range []struct {
+		name   string
+		before bool // index and configuration are fetched before the attack
+		attack func(*session)
+		ask    string
+		kind   errs.Kind
+		stored int // documents that are stored by the attempt
+		want   string
+	}{
+		{"another crate", true, page(dl(), "\x1f\x8b evil"), teaCrate, errs.Untrusted, 0, digest.Of(tea.Bytes).Encoded()},
+		{"another crate, no index before", false, page(dl(), "\x1f\x8b evil"), teaCrate, errs.Untrusted, 2, "the index has"},
+		{"wrong checksum in the index", false, func(s *session) {
+			s.answer(index, text("", lineOf("Tea_Pot", "1.0.0+hot", zeros)))
+			s.answer("/dl/te/a_/Tea_Pot/1.0.0+hot/"+zeros, text("", string(tea.Bytes)))
+		}, teaCrate, errs.Untrusted, 2, "the index has " + zeros},
+		{"portal for a crate", true, portal(dl()), teaCrate, errs.Unavailable, 0, "a web page in place of it"},
+		{"portal for an index", false, portal(index), teaIndex, errs.Unavailable, 0, "a web page in place of it"},
+		{"portal for the configuration", false, page(config, "Welcome! <html>log in</html>"), "/config.json", errs.Untrusted, 0, "config.json"},
+		{"short crate", true, func(s *session) {
+			s.answer(dl(), func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(tea.Bytes)))
+				_, _ = w.Write(tea.Bytes[:100])
+			})
+		}, teaCrate, errs.Unavailable, 0, "broke off after 100 bytes"},
+		{"short crate, called whole", true, page(dl(), string(tea.Bytes[:100])), teaCrate, errs.Untrusted, 0, "the index has"},
+		{"index of another crate", false, page(index, lineOf("evil", "1.0.0", zeros)), teaIndex, errs.Untrusted, 0, `it is of "evil"`},
+		{"another crate among the versions", false, page(index, lineOf("tea_pot", "1.0.0", zeros)+lineOf("evil", "1.0.1", zeros)), teaIndex, errs.Untrusted, 0, "line 2"},
+		{"index cut", false, page(index, lineOf("tea_pot", "1.0.0", zeros)[:20]), teaIndex, errs.Untrusted, 0, "unexpected end"},
+		{"empty index", false, page(index, "\n"), teaIndex, errs.Untrusted, 0, "names no version"},
+		{"no checksum", false, page(index, lineOf("tea_pot", "1.0.0", "")), teaIndex, errs.Untrusted, 0, "cksum"},
+		{"one version, two checksums", false, page(index, lineOf("tea_pot", "1.0.0", zeros)+lineOf("tea_pot", "1.0.0", strings.Repeat("1", 64))), teaIndex, errs.Untrusted, 0, "twice"},
+		{"version that the index does not name", true, nil, "/crates/Tea_Pot/Tea_Pot-6.6.6.crate", errs.NotFound, 0, "names no Tea_Pot 6.6.6"},
+		{"crate that the index does not name", false, nil, "/crates/milk/milk-1.0.0.crate", errs.NotFound, 0, "names no milk"},
+		{"crates on the machine", false, page(config, `{"dl":"file:///etc/{crate}"}`), teaCrate, errs.Untrusted, 1, "neither http nor https"},
+		{"crates nowhere", false, page(config, `{}`), "/config.json", errs.Untrusted, 0, "neither http nor https"},
+		{"a token is wanted", false, page(config, `{"dl":"http://x","auth-required":true}`), "/config.json", errs.Denied, 0, "token"},
+		{"crate that moves without an end", true, loop(dl()), teaCrate, errs.Unavailable, 0, "redirects"},
+		{"index that moves without an end", false, loop(index), teaIndex, errs.Unavailable, 0, "redirects"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newSession(t, pack.Crates{tea})
+			if c.before {
+				for _, path := range []string{"/config.json", teaIndex} {
+					if _, _, err := s.fetch(path); err != nil {
+						t.Fatal(err)
+					}
+					c.stored++
+				}
+			}
+			if c.attack != nil {
+				c.attack(s)
+			}
+			_, _, err := s.fetch(c.ask)
+			if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
+			}
+			found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
+			if err != nil || len(found) != c.stored {
+				t.Errorf("%d blobs, want %d: %v", len(found), c.stored, err)
+			}
+		})
+	}
+}
+
+// What the index does not name is asked of nobody.
+func TestOnlyTheIndexNamesCrates(t *testing.T) {
+	s := newSession(t, pack.Crates{tea})
+	if _, _, err := s.fetch(teaIndex); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.fetch("/crates/tea_pot/tea_pot-6.0.0.crate"); errs.KindOf(err) != errs.NotFound {
+		t.Error(err)
+	}
+	if len(s.asked) != 1 {
+		t.Errorf("asked %q", s.asked)
+	}
+}
+
+// A crate that changed under its name is not taken, and both digests are named: also when the index was changed with it.
+func TestAChangedCrate(t *testing.T) {
+	s := newSession(t, pack.Crates{tea})
+	if _, _, err := s.fetch(teaCrate); err != nil {
+		t.Fatal(err)
+	}
+	evil := pack.NewCrate("Tea_Pot", "1.0.0+hot", "evil")
+	s.registry = pack.Crates{evil}
+	e, _ := s.recorder.Lock().Find(Name, strings.TrimPrefix(teaCrate, "/crates/"))
+	s.store = openStore(t)
+	s.begin(&record.Lock{Version: 1, Entries: []record.Entry{e}}) // the index may move; the crate is locked
+	_, _, err := s.fetch(teaCrate)
+	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), digest.Of(evil.Bytes).Encoded()) || !strings.Contains(err.Error(), digest.Of(tea.Bytes).Encoded()) {
+		t.Error(err)
+	}
+}
+
+// lock verify computes the proofs again from nothing but the lock and its blobs, and finds a line that was changed
+// together with its blob.
+func TestVerify(t *testing.T) {
+	s := newSession(t, pack.Crates{tea})
+	if _, _, err := s.fetch(teaCrate); err != nil {
+		t.Fatal(err)
+	}
+	l := s.recorder.Lock()
+	verify := func() []error {
+		r := record.NewReplayer(s.store, l)
+		return record.Verify(context.Background(), r, &Protocol{Keeper: r})
+	}
+	if bad := verify(); len(bad) != 0 {
+		t.Error(bad)
+	}
+	evil := []byte("evil")
+	d, err := s.store.PutBytes(t.Context(), evil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, e := range l.Entries {
+		if e.Proof.Kind == ProofCrate {
+			l.Entries[i].Blob, l.Entries[i].Size, l.Entries[i].Proof.Value = d, int64(len(evil)), digest.Of(evil).Encoded()
+		}
+	}
+	if bad := verify(); len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted {
+		t.Error(bad)
+	}
+}

@@ -1,0 +1,135 @@
+package cargo
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/record/plain"
+	"overland/internal/store"
+)
+
+const patience = 20 * time.Second // for cargo to say where it would fetch from
+
+// Home makes a CARGO_HOME in dir with the person's settings and none of the crates that cargo has already. A file that
+// cannot be copied is left out: cargo goes on with its defaults, and says what it misses.
+func Home(dir string) error {
+	old := os.Getenv("CARGO_HOME")
+	if old == "" {
+		old = filepath.Join(os.Getenv("HOME"), ".cargo")
+	}
+	const dirMode, mode = 0o700, 0o600
+	if err := os.MkdirAll(dir, dirMode); err != nil {
+		return err
+	}
+	for _, file := range []string{"config.toml", "config", "credentials.toml", "credentials"} {
+		if b, err := os.ReadFile(filepath.Join(old, file)); err == nil {
+			if err := os.WriteFile(filepath.Join(dir, file), b, mode); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Discover returns the URL, with a slash at the end, of the sparse registry that cargo, run in this folder, takes for
+// crates-io. It starts cargo with a project that needs a crate, behind a proxy that reaches nobody: cargo's first
+// request names the registry, whether it is built in, in a file of configuration or in the environment. Where cargo asks
+// for none, because it is not there, uses a git registry or vendored sources, the error is errs.NotFound.
+func Discover(ctx context.Context) (string, error) {
+	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
+	path, err := exec.LookPath("cargo")
+	if err != nil {
+		return "", none
+	}
+	dir, err := os.MkdirTemp("", "overland-cargo-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	ca, err := plain.NewAuthority()
+	if err != nil {
+		return "", err
+	}
+	const mode = 0o600
+	err = errors.Join(Home(dir),
+		os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
+		os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
+		os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),
+		os.WriteFile(filepath.Join(dir, "src", "lib.rs"), nil, mode))
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var l listener
+	addr, stop, err := l.listen(ctx, ca)
+	if err != nil {
+		return "", err
+	}
+	defer stop()
+	cmd := exec.CommandContext(ctx, path, "generate-lockfile", "--quiet", "--manifest-path", filepath.Join(dir, "Cargo.toml"))
+	cmd.WaitDelay = time.Second
+	cmd.Env = append(os.Environ(), "CARGO_HOME="+dir, "CARGO_HTTP_CAINFO="+filepath.Join(dir, "ca.pem"), "CARGO_NET_RETRY=0",
+		"NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "RUSTUP_AUTO_INSTALL=0")
+	for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
+		cmd.Env = append(cmd.Env, name+"=http://"+addr)
+	}
+	_ = cmd.Run() // it fails: nothing is answered
+	if l.registry() == "" {
+		return "", none
+	}
+	return l.registry(), nil
+}
+
+// listener is the keeper of a proxy that has nothing: it remembers the first config.json that is asked for.
+type listener struct {
+	mu    sync.Mutex
+	found string
+}
+
+// Get implements record.Keeper.
+func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if base, ok := strings.CutSuffix(it.Upstream, "/"+configFile); ok && l.found == "" {
+		l.found = base + "/"
+	}
+	return record.Entry{}, nil, errs.Errorf(errs.NotFound, "nothing is here")
+}
+
+func (l *listener) registry() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found
+}
+
+// listen starts the proxy on an address of the loopback interface.
+func (l *listener) listen(ctx context.Context, ca *plain.Authority) (addr string, stop func(), _ error) {
+	conn, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	proxy := plain.NewProxy(l, plain.Protocol{}, ca, http.NotFoundHandler())
+	srv := &http.Server{Handler: proxy, ReadHeaderTimeout: patience}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = srv.Serve(conn) // ends with Close
+	}()
+	return conn.Addr().String(), func() {
+		_ = srv.Close()
+		<-done
+		_ = proxy.Close()
+	}, nil
+}

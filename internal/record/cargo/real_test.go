@@ -1,0 +1,146 @@
+package cargo
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/testkit/pack"
+)
+
+func write(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// packaged returns the crate that cargo package makes.
+func packaged(t *testing.T, name, version string) pack.Crate {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"Cargo.toml": pack.Manifest(name, version), "src/lib.rs": "pub const WORD: &str = \"" + name + "\";\n"})
+	cmd := exec.CommandContext(t.Context(), "cargo", "package", "--quiet", "--offline", "--no-verify", "--allow-dirty")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CARGO_HOME="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cargo package: %v\n%s", err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "target", "package", name+"-"+version+".crate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pack.Crate{Name: name, Version: version, Bytes: b}
+}
+
+// fetch runs the real cargo fetch of a project that needs tea, with an empty CARGO_HOME, through k; it returns what came
+// of tea and of milk, which tea needs.
+func fetch(t *testing.T, p *Protocol, k record.Keeper, needs ...string) (string, string, error) {
+	t.Helper()
+	srv := httptest.NewServer(record.Handler(k, p))
+	defer srv.Close()
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"Cargo.toml": pack.Manifest("p", "0.1.0", needs...), "src/lib.rs": "",
+		"home/config.toml": "[source.crates-io]\nreplace-with = \"overland\"\n[source.overland]\nregistry = \"sparse+" + srv.URL + "/cargo/\"\n",
+	})
+	cmd := exec.CommandContext(t.Context(), "cargo", "fetch", "--quiet")
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CARGO_HOME="+filepath.Join(dir, "home"), "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1", "CARGO_NET_RETRY=0")
+	out, err := cmd.CombinedOutput()
+	found, _ := filepath.Glob(filepath.Join(dir, "home", "registry", "src", "*", "*", "src", "lib.rs"))
+	text := ""
+	for _, path := range found {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
+	}
+	return text, string(out), err
+}
+
+// The real cargo fetches through the recorder what the real cargo packaged, and again with the registry dead.
+func TestCargoIsRecordedAndReplayed(t *testing.T) {
+	pack.SparseCargo(t)
+	milk := packaged(t, "milk", "1.2.3")
+	s := newSession(t, pack.Crates{pack.NewCrate("tea", "1.0.0", "pub const WORD: &str = \"tea\";\n", "milk"), milk})
+	const want = "pub const WORD: &str = \"milk\";\npub const WORD: &str = \"tea\";\n"
+	got, out, err := fetch(t, s.protocol, s.recorder, "tea")
+	if err != nil || got != want {
+		t.Fatalf("%v\n%s\n%q\n%v", err, out, got, s.recorder.Problems())
+	}
+	s.srv.Close()
+	var b bytes.Buffer
+	if err := s.recorder.Lock().Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	l, err := record.ParseLock(&b, 0)
+	if err != nil || len(l.Entries) != 5 {
+		t.Fatalf("%+v, %v", l, err)
+	}
+	replayer := record.NewReplayer(s.store, l)
+	if got, out, err := fetch(t, Machine(), replayer, "tea"); err != nil || got != want || len(replayer.Misses()) != 0 {
+		t.Errorf("replay: %v\n%s\n%v", err, out, replayer.Misses())
+	}
+	if _, out, err := fetch(t, Machine(), replayer, "oil"); err == nil || len(replayer.Misses()) == 0 || !strings.Contains(out, "never recorded") {
+		t.Errorf("what was never recorded was had: %v\n%s", replayer.Misses(), out)
+	}
+}
+
+// cargo itself says what it takes for crates-io: what is built in, what the person or the project configures, and that
+// it fetches from none.
+func TestDiscover(t *testing.T) {
+	home, project := t.TempDir(), t.TempDir()
+	t.Setenv("CARGO_HOME", home)
+	t.Chdir(project)
+	pack.SparseCargo(t)
+	builtIn, err := Discover(t.Context())
+	if err != nil || !strings.HasPrefix(builtIn, "https://") {
+		t.Errorf("built in: %q, %v", builtIn, err)
+	}
+	mirror := func(registry string) map[string]string {
+		return map[string]string{"config.toml": "[source.crates-io]\nreplace-with = \"m\"\n[source.m]\n" + registry + "\n"}
+	}
+	t.Run("git, as built into cargo before 1.70", func(t *testing.T) {
+		t.Setenv("CARGO_REGISTRIES_CRATES_IO_PROTOCOL", "git")
+		t.Setenv("CARGO_UNSTABLE_SPARSE_REGISTRY", "false")
+		if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+	write(t, home, mirror(`registry = "sparse+http://person.invalid/x/"`))
+	if got, err := Discover(t.Context()); err != nil || got != "http://person.invalid/x/" {
+		t.Errorf("the person's: %q, %v", got, err)
+	}
+	write(t, filepath.Join(project, ".cargo"), mirror(`registry = "sparse+https://project.invalid/"`))
+	if got, err := Discover(t.Context()); err != nil || got != "https://project.invalid/" {
+		t.Errorf("the project's: %q, %v", got, err)
+	}
+	p := Machine()
+	if it, err := p.Locate(t.Context(), item(request{Name: "tea"}), nil); err != nil || it.Upstream != "https://project.invalid/3/t/tea" {
+		t.Errorf("%+v, %v", it, err)
+	}
+	for name, registry := range map[string]string{"git": `registry = "http://git.invalid/x"`, "vendored": `directory = "/nowhere"`} {
+		write(t, filepath.Join(project, ".cargo"), mirror(registry))
+		if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
+	}
+	t.Setenv("PATH", t.TempDir())
+	if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Errorf("without cargo: %q, %v", got, err)
+	}
+}
