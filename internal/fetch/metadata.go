@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -76,9 +77,18 @@ func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]
 	if again && resp.StatusCode == http.StatusNotModified && int64(len(known.body)) <= limit {
 		return append([]byte(nil), known.body...), nil
 	}
-	body, err := s.whole(w, resp, limit)
+	if resp.StatusCode != http.StatusOK {
+		return nil, s.refusal(resp)
+	}
+	if err := plain(resp); err != nil {
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(w.over(resp.Body), limit+1))
 	if err != nil {
-		return nil, err
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, errs.Errorf(errs.Unavailable, "%w: more than %d bytes", errLong, limit)
 	}
 	if tag := resp.Header.Get("ETag"); tag != "" && name == "timestamp.json" {
 		s.mu.Lock()

@@ -15,7 +15,6 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/apt"
 	"overland/internal/record/cache"
-	"overland/internal/site/chain"
 	"overland/internal/store"
 )
 
@@ -35,20 +34,12 @@ type CacheOptions struct {
 	Ready     func(addr string)   // called once with the address listened on, when requests are answered
 }
 
-// cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
+// cached is a site's cache with its listener.
 type cached struct {
 	keeper   *cache.Keeper
 	netcache *netcache
-	chain    *chain.Chain // nil = no upstream sites
-	handler  http.Handler // of the cache's own listener; nil = none
+	handler  http.Handler
 	listener net.Listener
-}
-
-func (c *cached) close() error {
-	if c.chain != nil {
-		c.chain.Close()
-	}
-	return c.keeper.Close()
 }
 
 // OpenCache opens the cache of the site in dir, to look at it or change its settings; a running site sees the changes.
@@ -61,57 +52,34 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	return cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{})
 }
 
-// openCache opens what the site in dir keeps of others.
+// openCache opens the cache of the site in dir and the address that it is served on.
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
-	c := &cached{}
-	if c.netcache, err = openNetcache(dir, blobs, o.Cache.Writes, o.Log); err != nil {
+	if _, _, err := parseListen(o.Cache.Listen); err != nil {
 		return nil, err
 	}
-	if len(o.Upstreams) > 0 {
-		if c.chain, err = chain.Open(ctx, filepath.Join(dir, upstreamFolder), blobs, chain.Options{
-			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log,
-			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
-				return c.keeper.Hold(ctx, passed, string(d), d, size)
-			},
-		}); err != nil {
-			return nil, err
-		}
-	}
 	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder)}
-	c.keeper, err = cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
+	n, err := openNetcache(dir, blobs, o.Cache.Writes, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	keeper, err := cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
 		Upstream: up, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			keep, err := roots(ctx, dir, blobs)
 			if err != nil {
 				return nil, err
 			}
-			return keep, c.netcache.roots(ctx, keep)
+			return keep, n.roots(ctx, keep)
 		},
 	})
 	if err != nil {
-		if c.chain != nil {
-			c.chain.Close()
-		}
 		return nil, err
 	}
-	if o.Cache.Listen != "" {
-		if err := c.listen(ctx, up, o); err != nil {
-			return nil, errors.Join(err, c.close())
-		}
-	}
-	return c, nil
-}
-
-// listen opens the address that the cache is served on, for tools over plain HTTP.
-func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) error {
-	if _, _, err := parseListen(o.Cache.Listen); err != nil {
-		return err
-	}
-	protocols, err := o.Cache.protocols(ctx, up, c.keeper)
+	protocols, err := o.Cache.protocols(ctx, up, keeper)
 	if err != nil {
-		return err
+		return nil, errors.Join(err, keeper.Close())
 	}
-	handler := c.keeper.Handler(protocols...)
+	handler := keeper.Handler(protocols...)
 	for _, p := range protocols {
 		if p, ok := p.(*apt.Protocol); ok {
 			handler = proxied(p, handler)
@@ -119,12 +87,12 @@ func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) err
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
-		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
+		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
+		return nil, errors.Join(err, keeper.Close())
 	}
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	c.handler, c.listener = c.netcache.over(handler), limit(plain, o.Conns)
-	return nil
+	return &cached{keeper, n, n.over(handler), limit(plain, o.Conns)}, nil
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks

@@ -10,6 +10,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/cache"
+	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
@@ -34,6 +35,7 @@ var spoken = []speech{
 		return "pip config set global.index-url " + f.mount(pypi.Name) + "/simple/ && pip config set global.trusted-host " + f.host()
 	}},
 	{"apt", "apt-get", openAPT, envAPT},
+	{cargo.Name, "cargo", openCargo, envCargo},
 }
 
 // opening is what a protocol is opened with.
@@ -128,6 +130,29 @@ func openPyPI(_ context.Context, o opening) (record.Protocol, error) {
 	}
 	p.Keeper = o.keeper // what proves a file is fetched through the cache too
 	return p, nil
+}
+
+func openCargo(_ context.Context, o opening) (record.Protocol, error) {
+	p := cargo.Machine()
+	if len(o.own) > 1 {
+		return nil, errs.Errorf(errs.Invalid, "cargo has one registry, not %d", len(o.own))
+	}
+	if len(o.own) == 1 {
+		var err error
+		if p, err = cargo.New(o.own[0]); err != nil {
+			return nil, err
+		}
+	}
+	p.Keeper = o.keeper // what proves a crate is fetched through the cache too
+	return p, nil
+}
+
+// envCargo returns the command that writes f into cargo's configuration, in place of what it wrote there before: cargo has
+// no command for that.
+func envCargo(f face) string {
+	return `(d="${CARGO_HOME:-$HOME/.cargo}"; mkdir -p "$d"; touch "$d/config.toml"; sed -i.old '/# overland$/d' "$d/config.toml"; ` +
+		`printf '%s # overland\n' '[source.crates-io]' 'replace-with = "overland"' '[source.overland]' 'registry = "sparse+` +
+		f.mount(cargo.Name) + `/"' >>"$d/config.toml")`
 }
 
 // face is a cache as other machines see it.

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"overland/internal/record/cargo"
 )
 
 // The variables that a session tells its command of itself.
@@ -113,7 +115,8 @@ func add(set map[string]string, list []string) {
 func (s *session) ownCaches(set map[string]string) {
 	set["npm_config_cache"] = filepath.Join(s.caches, "npm")
 	set["PIP_CACHE_DIR"] = filepath.Join(s.caches, "pip")
-	set["CARGO_HOME"] = s.cargoHome()
+	set["CARGO_HOME"] = filepath.Join(s.caches, "cargo")
+	_ = cargo.Home(set["CARGO_HOME"]) // without it cargo goes on with its defaults
 	if s.golang != nil {
 		set["GOPATH"] = filepath.Join(s.caches, "go")
 		set["GOMODCACHE"] = filepath.Join(s.caches, "go", "pkg", "mod")
@@ -122,26 +125,6 @@ func (s *session) ownCaches(set map[string]string) {
 			set["GOBIN"] = filepath.Join(first[0], "bin") // go install goes where it always did
 		}
 	}
-}
-
-// cargoHome makes a folder with the person's settings of cargo and none of the crates that it has already.
-func (s *session) cargoHome() string {
-	old := os.Getenv("CARGO_HOME")
-	if old == "" {
-		old = filepath.Join(os.Getenv("HOME"), ".cargo")
-	}
-	dir := filepath.Join(s.caches, "cargo")
-	const dirMode, mode = 0o700, 0o600
-	if os.MkdirAll(dir, dirMode) != nil {
-		return dir
-	}
-	for _, file := range []string{"config.toml", "credentials.toml"} {
-		if b, err := os.ReadFile(filepath.Join(old, file)); err == nil {
-			// Without it cargo goes on with its defaults, and says what it misses.
-			_ = os.WriteFile(filepath.Join(dir, file), b, mode)
-		}
-	}
-	return dir
 }
 
 // wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns

@@ -6,8 +6,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apt"
+	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
@@ -30,6 +32,9 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	if wanted("apt-get", "apt") {
 		g.Go(s.openAPT)
 	}
+	if wanted("cargo", cargo.Name) {
+		g.Go(func() error { return s.openCargo(ctx) })
+	}
 	if s.recording && pypi.Installed() || s.o.Lock.Holds(pypi.Name) {
 		s.pypi = pypi.Machine()
 		s.pypi.Keeper = s.keeper
@@ -49,6 +54,9 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	}
 	if s.pypi != nil {
 		list = append(list, s.pypi)
+	}
+	if s.cargo != nil {
+		list = append(list, s.cargo)
 	}
 	return list, nil
 }
@@ -81,6 +89,27 @@ func (s *session) openNPM(ctx context.Context) error {
 	}
 	p.Keeper = s.keeper
 	s.npm = p
+	return nil
+}
+
+// openCargo finds the registry, which the proxy then knows by its address: a cargo that has none is left to plain URLs.
+func (s *session) openCargo(ctx context.Context) error {
+	registry, err := cargo.Discover(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		if !s.recording {
+			s.cargo = cargo.Machine() // what is locked can still be proved
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	p, err := cargo.New(registry)
+	if err != nil {
+		return err
+	}
+	p.Keeper = s.keeper
+	s.cargo, s.registry = p, registry
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/record"
 	"overland/internal/record/apt"
+	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/plain"
@@ -142,11 +143,13 @@ type session struct {
 	spoken    []record.Protocol
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
-	npm       *npm.Protocol  // nil without npm
-	apt       *apt.Protocol  // nil without apt-get
-	pypi      *pypi.Protocol // nil without pip
-	caches    string         // the session's own
-	ca        string         // the authority's certificate, a file
+	npm       *npm.Protocol   // nil without npm
+	apt       *apt.Protocol   // nil without apt-get
+	pypi      *pypi.Protocol  // nil without pip
+	cargo     *cargo.Protocol // nil without a cargo that fetches from a sparse registry
+	registry  string          // cargo's
+	caches    string          // the session's own
+	ca        string          // the authority's certificate, a file
 }
 
 // open prepares everything but the listener. The caller closes the session.
@@ -195,6 +198,9 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 	}
 	s.spoken = protocols
 	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, protocols...))
+	if s.registry != "" {
+		s.proxy.Own(s.registry, s.cargo)
+	}
 	return s, nil
 }
 

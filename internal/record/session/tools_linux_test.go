@@ -1,9 +1,6 @@
 package session
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -17,6 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/record"
+	"overland/internal/record/cargo"
 	"overland/internal/record/pypi"
 	"overland/internal/testkit/pack"
 )
@@ -58,10 +56,11 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *R
 		t.Fatalf("%v\n%s\n%v", err, out, res)
 	}
 	srv.Close()
+	first := out.String()
 	out.Reset()
 	o.Lock = res.Lock
 	res, err = Replay(t.Context(), o)
-	if err != nil || !strings.HasSuffix(out.String(), want) || len(res.Problems) != 0 {
+	if err != nil || out.String() != first || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
 	return res
@@ -95,32 +94,46 @@ func TestPip(t *testing.T) {
 		srv.URL+"/simple tea; cat out/tea.py", "WORD = 'tea'\n")
 }
 
-func TestCargo(t *testing.T) {
-	var b bytes.Buffer
-	gz := gzip.NewWriter(&b)
-	w := tar.NewWriter(gz)
+// cargo's own registry is spoken by its protocol: the lock says why its crates are the right ones, and what is compiled is
+// the same in a replay, paths included.
+func TestCargoWithItsRegistry(t *testing.T) {
+	pack.SparseCargo(t)
+	milk := pack.NewCrate("milk", "1.2.0", "pub fn place() -> &'static str { std::panic::Location::caller().file() }\n")
+	tea := pack.NewCrate("tea", "1.0.0", "pub fn place() -> &'static str { milk::place() }\n", "milk")
+	l := listen(t, "127.0.0.2:0")
+	srv := httptest.NewUnstartedServer(pack.Crates{tea, milk})
+	srv.Listener.Close()
+	srv.Listener = l
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	project := filepath.Join(t.TempDir(), "p")
 	for name, text := range map[string]string{
-		"tea-1.0.0/Cargo.toml": "[package]\nname = \"tea\"\nversion = \"1.0.0\"\nedition = \"2021\"\n",
-		"tea-1.0.0/src/lib.rs": "pub const WORD: &str = \"tea\";\n",
+		"Cargo.toml": pack.Manifest("p", "0.1.0", "tea"), "src/main.rs": "fn main() { println!(\"{}\", tea::place()); }\n",
+		".cargo/config.toml": "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"sparse+" + srv.URL + "/index/\"\n",
 	} {
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text))}); err != nil {
+		path := filepath.Join(project, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.WriteString(w, text); err != nil {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
+	t.Chdir(project)
+	res := recordAndReplay(t, srv, "cd "+project+"; rm -rf target; cargo build -q --release; target/release/p; sha256sum target/release/p", "target/release/p\n")
+	want := record.Proof{Kind: cargo.ProofCrate, Value: digest.Of(milk.Bytes).Encoded()}
+	if e, ok := res.Lock.Find(cargo.Name, "milk/milk-1.2.0.crate"); !ok || e.Proof != want || len(res.Lock.Entries) != 5 {
+		t.Errorf("%+v", res.Lock)
 	}
-	if err := gz.Close(); err != nil {
-		t.Fatal(err)
-	}
+}
+
+func TestCargo(t *testing.T) {
+	pack.SparseCargo(t)
+	tea := pack.NewCrate("tea", "1.0.0", "pub const WORD: &str = \"tea\";\n")
 	srv := registry(t, map[string]string{
-		"/index/config.json": `{"dl":"{BASE}/crates/{crate}-{version}.crate"}`,
-		"/index/3/t/tea": fmt.Sprintf(`{"name":"tea","vers":"1.0.0","deps":[],"features":{},"yanked":false,"cksum":"%s"}`+"\n",
-			digest.Of(b.Bytes()).Encoded()),
-		"/crates/tea-1.0.0.crate": b.String(),
+		"/index/config.json":      `{"dl":"{BASE}/crates/{crate}-{version}.crate"}`,
+		"/index/3/t/tea":          tea.Line(),
+		"/crates/tea-1.0.0.crate": string(tea.Bytes),
 	})
 	project := filepath.Join(t.TempDir(), "p")
 	for name, text := range map[string]string{
