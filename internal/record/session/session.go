@@ -177,7 +177,7 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 			s.close()
 		}
 	}()
-	if err := removeAll(s.caches); err != nil {
+	if err := discard(s.caches); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(s.caches, mode); err != nil {
@@ -223,19 +223,6 @@ func (s *session) close() {
 	if s.proxy != nil {
 		_ = s.proxy.Close()
 	}
-	// What stays behind is removed by the next session of the same lock.
-	_ = removeAll(s.caches)
+	_ = discard(s.caches) // the next session tries again
 	s.lock.Unlock()
-}
-
-// removeAll removes dir, also directories without write permission, as the go command leaves them.
-func removeAll(dir string) error {
-	const mode = 0o700
-	_ = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(path, mode)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
 }
