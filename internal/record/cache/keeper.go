@@ -52,6 +52,7 @@ type Keeper struct {
 	mu    sync.Mutex
 	calls map[flight]*call
 	used  map[id]time.Time // last uses that the index does not know yet
+	fixed map[id]version   // of what never changes, what the index is known to hold: a query costs more than 10 kB sent
 	down  map[string]time.Time
 	wg    sync.WaitGroup
 }
@@ -74,7 +75,10 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
 	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
-	return &Keeper{store: s, index: x, o: o, calls: map[flight]*call{}, used: map[id]time.Time{}, down: map[string]time.Time{}}, nil
+	return &Keeper{
+		store: s, index: x, o: o, calls: map[flight]*call{},
+		used: map[id]time.Time{}, fixed: map[id]version{}, down: map[string]time.Time{},
+	}, nil
 }
 
 // Close ends the transfers under way, waits for them, and writes down what is known of last uses.
@@ -116,6 +120,7 @@ func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, see
 		b, err := k.store.Open(a.version.blob)
 		// Evicted, or removed by somebody else, between the look and the opening: it is fetched again, once.
 		if errors.Is(err, store.ErrNotFound) && !again {
+			k.forget(a.version.id)
 			continue
 		}
 		return a, b, err
@@ -125,12 +130,16 @@ func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, see
 // find returns the answer to it, from the index if that will do, else from upstream.
 func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
 	i, now := id{it.Protocol, it.Key}, k.now()
+	if v, ok := k.remembered(i); ok && !it.Mutable {
+		return k.hit(v), nil // whether the blob is still there, who opens it will see
+	}
 	old, known, err := k.index.newest(ctx, i, forever)
 	if err != nil {
 		return answer{}, err
 	}
 	held := known && old.held && k.store.Has(old.blob)
 	if held && (!it.Mutable || fresh(old.checked, now, k.o.Fresh)) {
+		k.remember(old)
 		return k.hit(old), nil
 	}
 	status, err := k.index.absent(ctx, i, now)
@@ -161,6 +170,35 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 	k.setDown(it, now)
 	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "err", err)
 	return k.hit(old), nil
+}
+
+// rememberLimit is how many versions are remembered, of about 600 bytes each.
+const rememberLimit = 1 << 14
+
+func (k *Keeper) remembered(i id) (version, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	v, ok := k.fixed[i]
+	return v, ok
+}
+
+// remember keeps v, of what never changes, at hand.
+func (k *Keeper) remember(v version) {
+	if v.mutable {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.fixed) >= rememberLimit {
+		clear(k.fixed)
+	}
+	k.fixed[v.id] = v
+}
+
+func (k *Keeper) forget(i id) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.fixed, i)
 }
 
 // tolerable reports whether a stale answer is better than err. A broken proof is never tolerable.
