@@ -32,7 +32,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, name string) erro
 	if strings.Contains(r.Header.Get("Range"), ",") || len(r.Header.Values("Range")) > 1 {
 		r.Header.Del("Range")
 	}
-	http.ServeContent(w, r, "", time.Time{}, b)
+	http.ServeContent(w, r, "", time.Time{}, b.File) // the file itself, so that the kernel sends it
 	return nil
 }
 

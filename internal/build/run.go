@@ -116,7 +116,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, err
 	}
-	defer func() { _ = removeTree(scratch) }()
+	defer func() { _ = fsx.RemoveTree(scratch) }()
 	out, err := b.Build(ctx, j, recipe, src, scratch)
 	if err != nil {
 		return record{}, err
@@ -158,7 +158,7 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 	if r.src == "" {
 		j.Progress(StepCheckout, r.req.Commit.Version)
 		dir := filepath.Join(r.work.dir, "src")
-		if err := removeTree(dir); err != nil { // of a try that failed
+		if err := fsx.RemoveTree(dir); err != nil { // of a try that failed
 			return "", "", err
 		}
 		if err := r.req.Repo.Checkout(ctx, r.req.Commit, dir); err != nil {
@@ -209,27 +209,13 @@ func sweep(parent string) {
 	old, _ := filepath.Glob(filepath.Join(parent, "build-*"))
 	for _, dir := range old {
 		if lock, err := fsx.TryLock(filepath.Join(dir, "lock")); err == nil {
-			_ = removeTree(dir) // leftovers cost space, not correctness
+			_ = fsx.RemoveTree(dir) // leftovers cost space, not correctness
 			_ = lock.Unlock()
 		}
 	}
 }
 
 func (w *workplace) close() {
-	_ = removeTree(w.dir)
+	_ = fsx.RemoveTree(w.dir)
 	_ = w.lock.Unlock()
-}
-
-// removeTree removes dir, read-only folders in it too.
-func removeTree(dir string) error {
-	if err := os.RemoveAll(dir); err == nil {
-		return nil
-	}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			err = os.Chmod(path, 0o700) //nolint:gosec // a folder about to be removed
-		}
-		return err
-	})
-	return errors.Join(err, os.RemoveAll(dir))
 }

@@ -162,6 +162,8 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 	switch verb {
 	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
 		must("record", "--", "go", "mod", "download")
+	case "overland open":
+		openable(t, env, must)
 	case "overland key new":
 		removeKey(t, env, "alice")
 	case "overland trust add-signer", "overland trust remove-signer":
@@ -265,6 +267,7 @@ func newSite(t *testing.T) (dir string, versions []string) {
 	}
 	write(agent, "#!/bin/sh\n")
 	write(filepath.Join(repo, "go.mod"), "module example.org/wallet\n\ngo 1.26.0\n\ntoolchain go1.26.8\n")
+	write(filepath.Join(repo, "overland.lock"), "overland.lock 1\n")
 	write(filepath.Join(repo, "overland.yaml"), "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    go: .\n    platforms: [linux/amd64]\n"+
 		"services:\n  wallet:\n    artifact: wallet\n    runtime: process\n")
 	must("trust", "init")
@@ -282,7 +285,7 @@ func newSite(t *testing.T) (dir string, versions []string) {
 		must("promote", ref, "--to", "staging")
 		must("promote", "--from", "staging", "--to", "live")
 	}
-	must("seal", "--channel", "live", "-o", filepath.Join(repo, "live.volume"))
+	must("seal", "--channel", "live", "--with-inputs", "-o", filepath.Join(repo, "live.volume"))
 	return dir, versions
 }
 

@@ -119,14 +119,22 @@ func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string)
 		return nil, err
 	}
 	res, err := session.Replay(ctx, *s)
-	if res == nil || len(res.Problems) == 0 {
-		return res, err
+	if misses := a.misses(res); misses > 0 {
+		return nil, errs.Hint(errs.Errorf(errs.Unavailable, "%d requests were never recorded", misses),
+			"with a network: overland record -- %s …", command[0])
+	}
+	return res, err
+}
+
+// misses names the requests of a replay that were never recorded, and returns how many there are.
+func (a *app) misses(res *session.Result) int {
+	if res == nil {
+		return 0
 	}
 	for _, p := range res.Problems {
 		a.warn(p.Error())
 	}
-	return nil, errs.Hint(errs.Errorf(errs.Unavailable, "%d requests were never recorded", len(res.Problems)),
-		"with a network: overland record -- %s …", command[0])
+	return len(res.Problems)
 }
 
 // inside is what replay starts in the network namespace.

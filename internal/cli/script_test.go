@@ -19,11 +19,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == session.Verb {
+	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Getenv(asOverland) != "") {
 		os.Exit(mainAt()) // a replay of a test starts its own program
 	}
 	testscript.Main(m, map[string]func(){"overland": func() { os.Exit(mainAt()) }})
 }
+
+// asOverland is set for a program of a test that is to be overland.
+const asOverland = "TEST_AS_OVERLAND"
 
 // mainAt is Main at the time of day $TEST_NOW, so that a script can be years later.
 func mainAt() int {
@@ -50,7 +53,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:         func(e *testscript.Env) error { return prepare(e, cache, modules) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"commit": commit, "exits": exits, "flip": flip, "spoil": spoil,
+			"commit": commit, "exits": exits, "flip": flip, "read": read, "spoil": spoil,
 		},
 	})
 }
@@ -132,6 +135,14 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if want != 0 && (message == "" || strings.Count(message, " · hint: ") != 1 || strings.Contains(message, "\noverland: ")) {
 		ts.Fatalf("not one message with a hint: %q", stderr)
 	}
+}
+
+// read sets a variable to what a file holds.
+func read(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: read NAME FILE")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // flip changes one byte of a file, at an offset from its end when it is negative.

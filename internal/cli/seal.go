@@ -39,7 +39,8 @@ func (a *app) seal() *cobra.Command {
 			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
 			"alone.",
 		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
-			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume",
+			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
+			"overland seal --channel live --with-inputs -o live.volume",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.Dir = first(args, "")

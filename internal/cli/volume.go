@@ -40,12 +40,9 @@ func (a *app) volumeVerify() *cobra.Command {
 }
 
 func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON bool) error {
-	var fp trust.Fingerprint
-	if root != "" {
-		var err error
-		if fp, err = trust.ParseFingerprint(root); err != nil {
-			return errs.Hint(errs.E(errs.Invalid, err), "overland trust show")
-		}
+	fp, err := parseRoot(root)
+	if err != nil {
+		return err
 	}
 	show := newProgress(a.Stderr, a.quiet)
 	check, err := pipeline.VerifyVolume(ctx, path, fp, func(done, total int64) {
@@ -66,6 +63,15 @@ func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON boo
 		a.printf("its root, to compare: %s\n", check.Fingerprint)
 	}
 	return nil
+}
+
+// parseRoot returns the fingerprint s, "" for "".
+func parseRoot(s string) (trust.Fingerprint, error) {
+	if s == "" {
+		return "", nil
+	}
+	fp, err := trust.ParseFingerprint(s)
+	return fp, errs.Hint(errs.E(errs.Invalid, err), "overland trust show")
 }
 
 func (a *app) volumeList() *cobra.Command {

@@ -48,7 +48,7 @@ func inspectVolume(ctx context.Context, v *volume.Volume, names map[string]strin
 	if in.Signed, err = readRoles(ctx, v, names); err != nil {
 		return nil, err
 	}
-	if _, err := checkSigned(ctx, v, in.Signed.Fingerprint, in.Channel); err != nil {
+	if _, _, err := checkSigned(ctx, v, in.Signed.Fingerprint, in.Channel); err != nil {
 		in.Signed.Problem = err.Error()
 	}
 	return in, nil
@@ -170,7 +170,7 @@ func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, prog
 		}
 		root = s.Fingerprint
 	}
-	c, err := checkSigned(ctx, v, root, ch)
+	c, _, err := checkSigned(ctx, v, root, ch)
 	if err != nil {
 		return nil, err
 	}
@@ -184,34 +184,35 @@ func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, prog
 	return c, nil
 }
 
-// checkSigned follows the signatures in v from root to each blob of ch's releases, as a node does that was never online.
-func checkSigned(ctx context.Context, v *volume.Volume, root trust.Fingerprint, ch release.Channel) (_ *VolumeCheck, err error) {
+// checkSigned follows the signatures in v from root to each blob of ch's releases, as a node does that was never online,
+// and returns what the channel runs.
+func checkSigned(ctx context.Context, v *volume.Volume, root trust.Fingerprint, ch release.Channel) (_ *VolumeCheck, entries []release.Entry, err error) {
 	dir, err := os.MkdirTemp("", "overland-verify-*")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	client, err := trust.OpenClient(dir, trust.ClientOptions{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := client.Pin(ctx, v, root); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	fresh, err := client.Refresh(ctx, v, trust.RefreshOptions{Offline: true})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	entries, err := release.Current(ctx, client, ch)
+	entries, err = release.Current(ctx, client, ch)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	c := &VolumeCheck{Channel: ch, Fingerprint: root, SealedAt: fresh.SignedAt, Expires: fresh.Expires}
 	for _, e := range entries {
 		if _, err := release.Read(ctx, v, e.Digest); err != nil {
-			return nil, fmt.Errorf("%s: %w", e.Ref(), err)
+			return nil, nil, fmt.Errorf("%s: %w", e.Ref(), err)
 		}
 		c.Releases = append(c.Releases, e.Ref().String())
 	}
-	return c, release.CheckVolume(ctx, v, entries)
+	return c, entries, release.CheckVolume(ctx, v, entries)
 }

@@ -195,7 +195,7 @@ func (r *Recorder) lookup(protocol string) Lookup {
 	}
 }
 
-func open(s *store.Store, e Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
+func open(s Blobs, e Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
 	if !ok || !e.Exists() {
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}

@@ -9,13 +9,20 @@ import (
 	"slices"
 	"sync"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
 )
 
-// Replayer is the Keeper that knows a lock and a store and asks nobody. It is safe for concurrent use.
+// Blobs is where a Replayer finds bytes: a *store.Store, or what is read in place.
+type Blobs interface {
+	// Open returns blob d, which the caller closes, or an error of kind errs.NotFound.
+	Open(d digest.Digest) (*store.Blob, error)
+}
+
+// Replayer is the Keeper that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
 type Replayer struct {
-	store *store.Store
+	blobs Blobs
 	lock  *Lock
 
 	mu     sync.Mutex
@@ -23,9 +30,9 @@ type Replayer struct {
 	missed map[name]error
 }
 
-// NewReplayer returns a Replayer of l, whose bytes are in s.
-func NewReplayer(s *store.Store, l *Lock) *Replayer {
-	return &Replayer{store: s, lock: l, used: map[name]Entry{}, missed: map[name]error{}}
+// NewReplayer returns a Replayer of l, whose bytes are in b.
+func NewReplayer(b Blobs, l *Lock) *Replayer {
+	return &Replayer{blobs: b, lock: l, used: map[name]Entry{}, missed: map[name]error{}}
 }
 
 // Get implements Keeper. What was never recorded is a *MissError, at once.
@@ -50,7 +57,7 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 	if !e.Exists() {
 		return e, nil, nil
 	}
-	b, err := r.store.Open(e.Blob)
+	b, err := r.blobs.Open(e.Blob)
 	if err != nil {
 		return e, nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
 			"run it once with a network: overland record -- CMD")
@@ -61,7 +68,7 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 // open opens what the lock holds of protocol under key, and marks it as asked for: errs.NotFound when it holds nothing.
 func (r *Replayer) open(protocol, key string) (io.ReadCloser, error) {
 	e, ok := r.lock.Find(protocol, key)
-	f, err := open(r.store, e, ok, protocol, key)
+	f, err := open(r.blobs, e, ok, protocol, key)
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()

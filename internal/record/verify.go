@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/store"
 )
 
 // Verify reads every blob of r's lock and returns what does not hold, one error for each entry. Then protocols compute
@@ -50,14 +50,22 @@ func (v *verifier) bytes(ctx context.Context, e Entry) error {
 	if ctx.Err() != nil || !e.Exists() {
 		return ctx.Err()
 	}
-	if err := v.r.store.Verify(ctx, e.Blob); err != nil {
+	b, err := v.r.blobs.Open(e.Blob)
+	if err != nil {
 		return err
 	}
-	size, err := v.r.store.Size(e.Blob)
-	if err == nil && size != e.Size {
-		err = errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", size, e.Size)
+	defer b.Close()
+	h := digest.New()
+	if _, err := io.Copy(h, b.Once()); err != nil {
+		return err
 	}
-	return err
+	if got := h.Digest(); got != e.Blob {
+		return errs.Errorf(errs.Untrusted, "its bytes are %s: %w", got, digest.ErrMismatch)
+	}
+	if b.Size() != e.Size {
+		return errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", b.Size(), e.Size)
+	}
+	return nil
 }
 
 func (v *verifier) proof(ctx context.Context, e Entry) error {
@@ -65,7 +73,7 @@ func (v *verifier) proof(ctx context.Context, e Entry) error {
 	if p == nil {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "the tool that speaks %s must be on this machine", e.Protocol)
 	}
-	proof, err := prove(ctx, v.r.store, p, e, func(_ context.Context, key string) (io.ReadCloser, error) {
+	proof, err := prove(ctx, v.r.blobs, p, e, func(_ context.Context, key string) (io.ReadCloser, error) {
 		if v.bad[name{e.Protocol, key}] != nil {
 			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, does not hold itself", key)
 		}
@@ -97,7 +105,7 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 		for _, e := range r.Used().Entries {
 			n := name{e.Protocol, e.Key}
 			if p := by[e.Protocol]; p != nil && e.Exists() && !done[n] && ctx.Err() == nil {
-				_, _ = prove(ctx, r.store, p, e, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(e.Protocol, key) })
+				_, _ = prove(ctx, r.blobs, p, e, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(e.Protocol, key) })
 			}
 			done[n] = true
 		}
@@ -109,7 +117,7 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 }
 
 // prove computes the proof of e.
-func prove(ctx context.Context, s *store.Store, p Protocol, e Entry, have Lookup) (Proof, error) {
+func prove(ctx context.Context, s Blobs, p Protocol, e Entry, have Lookup) (Proof, error) {
 	b, err := s.Open(e.Blob)
 	if err != nil {
 		return Proof{}, err

@@ -17,9 +17,18 @@ import (
 
 // Blob is an open blob: its bytes as they are on the disk, not verified again. The caller closes it.
 type Blob struct {
-	*os.File
+	File
 	size int64
 }
+
+// File is what a blob is read from: an *os.File in a depot, a part of one elsewhere.
+type File interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+}
+
+// NewBlob returns the blob of size bytes that f is, for places of blobs that are no depot.
+func NewBlob(f File, size int64) *Blob { return &Blob{f, size} }
 
 // Size returns the length in bytes.
 func (b *Blob) Size() int64 { return b.size }
@@ -54,10 +63,11 @@ func missing(d digest.Digest, err error) error {
 // Once returns a reader of the whole blob, from its start, that does not leave a large one in memory: for copies that
 // take long and are not soon followed by another.
 func (b *Blob) Once() io.Reader {
-	if b.size < large {
+	f, ok := b.File.(*os.File)
+	if !ok || b.size < large {
 		return b.File
 	}
-	return &once{b.File, fsx.Behind{File: b.File}, 0}
+	return &once{f, fsx.Behind{File: f}, 0}
 }
 
 type once struct {

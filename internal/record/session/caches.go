@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"overland/internal/fsx"
 )
 
 // few is how many files and folders are removed while the caller waits.
@@ -51,18 +53,7 @@ func remove(dir string) error {
 	if errors.Is(err, errMany) && removeLater(dir) == nil {
 		return nil
 	}
-	if os.RemoveAll(dir) == nil {
-		return nil
-	}
-	// The go command leaves folders without write permission.
-	const mode = 0o700
-	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			_ = os.Chmod(path, mode)
-		}
-		return nil
-	})
-	return os.RemoveAll(dir)
+	return fsx.RemoveTree(dir)
 }
 
 // removeLater starts removing dir in a process that outlives this one, out of everybody's way.

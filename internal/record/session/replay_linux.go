@@ -27,7 +27,10 @@ const socketFD = 3
 // Replay runs the command in a network namespace in which only what o.Lock holds can be had. An error of the command is
 // an *ExitError.
 func Replay(ctx context.Context, o Options) (*Result, error) {
-	r := record.NewReplayer(o.Store, o.Lock)
+	if o.Blobs == nil {
+		o.Blobs = o.Store
+	}
+	r := record.NewReplayer(o.Blobs, o.Lock)
 	s, err := open(ctx, o, r)
 	if err != nil {
 		return nil, err

@@ -30,6 +30,7 @@ import (
 // Options says what to run and where things are.
 type Options struct {
 	Store         *store.Store
+	Blobs         record.Blobs // where Replay finds bytes; nil = Store
 	Lock          *record.Lock // what is locked already; nil = nothing
 	LockFile      string       // its absolute path: it names the caches
 	Dir           string       // for caches; made when it is missing

@@ -45,7 +45,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, name string) {
 	h.Set("Cache-Control", forever)
 	h.Set("ETag", `"`+name+`"`)
 	// It answers ranges, and a client that goes away after the head is no error.
-	http.ServeContent(w, r, "", time.Time{}, b)
+	http.ServeContent(w, r, "", time.Time{}, b.File) // the file itself, so that the kernel sends it
 }
 
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request, want string) {

@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/pipeline"
+	"overland/internal/platform"
+	"overland/internal/record"
+	"overland/internal/record/session"
+	"overland/internal/trust"
+)
+
+type openOptions struct {
+	file    string
+	root    string
+	app     string
+	command []string
+	json    bool
+}
+
+func (a *app) open() *cobra.Command {
+	var o openOptions
+	c := &cobra.Command{
+		Use:   "open FILE [-- COMMAND…]",
+		Short: "Build again from a volume, without a network",
+		Long: "Checks every byte of FILE and its signatures, unpacks the source of the release in it into a temporary folder, and\n" +
+			"runs COMMAND there as overland replay does: in a network namespace of its own, with empty caches, an empty site\n" +
+			"directory and what FILE holds. Without COMMAND it builds every artifact and compares it with the release. FILE\n" +
+			"must have been sealed --with-inputs. Its signatures must begin at the root --root, or else at this machine's own.\n" +
+			"The exit code is COMMAND's; 5 when it asked for what was never recorded.",
+		Example: "overland open live.volume\noverland open live.volume --root FINGERPRINT -- git log --oneline",
+		Args: func(c *cobra.Command, args []string) error {
+			if n := c.ArgsLenAtDash(); n == 1 || (n < 0 && len(args) == 1) {
+				return nil
+			}
+			return errors.New("one file, then -- and a command")
+		},
+		RunE: func(c *cobra.Command, args []string) error {
+			o.file, o.command = args[0], args[1:]
+			if o.json && len(o.command) > 0 {
+				return usage("--json is for the comparison: it goes without COMMAND")
+			}
+			return a.runOpen(c.Context(), o)
+		},
+	}
+	c.Flags().StringVar(&o.root, "root", "", "fingerprint of the root of trust, as overland trust show prints it")
+	c.Flags().StringVar(&o.app, "app", "", "the application, when FILE holds the inputs of several")
+	jsonFlag(c, &o.json)
+	return c
+}
+
+func (a *app) runOpen(ctx context.Context, o openOptions) (err error) {
+	root, err := a.trustedRoot(o.root)
+	if err != nil {
+		return err
+	}
+	show := newProgress(a.Stderr, a.quiet)
+	opened, err := pipeline.OpenVolume(ctx, pipeline.OpenOptions{Path: o.file, Root: root, App: o.app, Progress: func(done, total int64) {
+		show.event(pipeline.Event{Task: "verify " + o.file, Done: done, Total: total})
+	}})
+	show.end()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	place, err := takePlace("overland-open-" + opened.App + "-" + opened.Version)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, place.leave()) }()
+	a.note("%s: signed under the root %s", opened.Ref(), root)
+	source := filepath.Join(place.dir, "source")
+	if err := opened.Unpack(ctx, source); err != nil {
+		return err
+	}
+	s := session.Options{
+		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, record.LockName), Dir: filepath.Join(place.dir, "sessions"),
+		WorkDir: source, Command: o.command, Environ: place.environ(os.Environ()),
+		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
+	}
+	if len(o.command) > 0 {
+		return a.replayOpened(ctx, s)
+	}
+	return a.rebuild(ctx, s, opened, o.json)
+}
+
+// trustedRoot returns where the signatures of a volume must begin: the fingerprint given, or that of this machine's own
+// signed metadata.
+func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
+	if given != "" {
+		return parseRoot(given)
+	}
+	dir, err := a.dir()
+	if err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(filepath.Join(dir, "trust")); err != nil { // looked at first: opening would make it
+		return "", errs.Hint(errs.Errorf(errs.Untrusted, "this machine has no root of trust to judge by"),
+			"--root FINGERPRINT, as overland trust show prints it where the file was sealed")
+	}
+	return signed(a, func(repo *trust.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
+}
+
+func (a *app) replayOpened(ctx context.Context, s session.Options) error {
+	res, err := session.Replay(ctx, s)
+	if n := a.misses(res); n > 0 {
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%d requests are not in the file", n),
+			"where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again")
+	}
+	return err
+}
+
+// rebuild builds what was opened and compares the result with the release.
+func (a *app) rebuild(ctx context.Context, s session.Options, opened *pipeline.Opened, asJSON bool) error {
+	self, err := executable()
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	s.Command, s.Stdout = []string{self, "build", "--json"}, &out
+	if a.quiet {
+		s.Command = append(s.Command, "--quiet")
+	}
+	if err := a.replayOpened(ctx, s); err != nil {
+		return err
+	}
+	var built builtJSON
+	if err := json.Unmarshal(out.Bytes(), &built); err != nil {
+		return fmt.Errorf("result of overland build: %w", err)
+	}
+	return a.compare(opened, built, asJSON)
+}
+
+// executable returns the path of this program, as it was called.
+func executable() (string, error) {
+	path, err := exec.LookPath(os.Args[0])
+	if err != nil {
+		return os.Executable()
+	}
+	return filepath.Abs(path)
+}
+
+// rebuiltJSON is the result of open --json.
+type rebuiltJSON struct {
+	Release   string                `json:"release"`
+	Identical bool                  `json:"identical"`
+	Artifacts []rebuiltArtifactJSON `json:"artifacts"`
+}
+
+type rebuiltArtifactJSON struct {
+	Name     string            `json:"name"`
+	Platform platform.Platform `json:"platform"`
+	Released digest.Digest     `json:"released"`
+	Built    digest.Digest     `json:"built,omitempty"`
+}
+
+func (a *app) compare(opened *pipeline.Opened, built builtJSON, asJSON bool) error {
+	out := rebuiltJSON{Release: opened.Ref().String(), Identical: true}
+	var rows [][]string
+	var bad []string
+	for _, r := range opened.Artifacts {
+		j := rebuiltArtifactJSON{Name: r.Name, Platform: r.Platform, Released: r.Blob.Digest}
+		at := slices.IndexFunc(built.Programs, func(p programJSON) bool { return p.Name == r.Name && p.Platform == r.Platform })
+		if at >= 0 {
+			j.Built = built.Programs[at].Digest
+		}
+		verdict := "identical"
+		if j.Built != j.Released {
+			verdict, out.Identical = "different", false
+			bad = append(bad, fmt.Sprintf("%s for %s is %s, the release has %s", r.Name, r.Platform, orNothing(j.Built), j.Released))
+		}
+		out.Artifacts = append(out.Artifacts, j)
+		rows = append(rows, []string{r.Name, string(r.Platform), verdict, string(j.Released)})
+	}
+	if asJSON {
+		if err := a.printJSON(out); err != nil {
+			return err
+		}
+	} else {
+		a.printf("%s\n", out.Release)
+		a.table("", "ARTIFACT PLATFORM REBUILT DIGEST", rows)
+	}
+	if len(bad) > 0 {
+		return errs.Hint(errs.Errorf(errs.Conflict, "not reproducible: %s", strings.Join(bad, "; ")),
+			"overland build --rebuild, where it is developed, shows whether it comes out the same twice")
+	}
+	return nil
+}
+
+func orNothing(d digest.Digest) string {
+	if d == "" {
+		return "not built"
+	}
+	return string(d)
+}

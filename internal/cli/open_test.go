@@ -1,0 +1,141 @@
+package cli
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/pipeline"
+	"overland/internal/platform"
+	"overland/internal/release"
+)
+
+// openable seals live.volume with everything that the build of the current folder fetches.
+func openable(t *testing.T, env map[string]string, must func(...string)) {
+	t.Helper()
+	for name, value := range env {
+		t.Setenv(name, value)
+	}
+	t.Setenv(asOverland, "1")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	must("record", "--", self, "build")
+	for _, args := range [][]string{{"add", "overland.lock"}, {"-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "locked"}} {
+		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
+			t.Fatalf("git %v: %v\n%s", args, err, out)
+		}
+	}
+	must("seal", "--with-inputs", "-o", "live.volume")
+}
+
+// An interrupted run leaves nothing behind, and what a killed one left is gone after the next.
+func TestOpenLeavesNothingBehind(t *testing.T) {
+	site, versions := newSite(t)
+	env := siteEnv(site)
+	file := filepath.Join(site, "wallet", "live.volume")
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	dead := filepath.Join(tmp, "overland-open-wallet-"+versions[1], "source", "deep")
+	if err := os.MkdirAll(dead, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(dead), 0o500); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := &firstWrite{done: cancel}
+	code := Run(ctx, Env{
+		Args:  []string{"open", file, "--", "sh", "-c", "test -e main.go && test ! -e deep && echo begun; exec sleep 1000"},
+		Stdin: strings.NewReader(""), Stdout: begun, Stderr: os.Stderr,
+		Getenv: func(name string) string { return env[name] },
+	})
+	if code != errs.Cancelled.Exit() || begun.text() != "begun\n" {
+		t.Errorf("exit code %d, printed %q", code, begun.text())
+	}
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestPlaceIsForOne(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	p, err := takePlace("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := takePlace("x"); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("taken twice: %v", err)
+	}
+	if err := p.leave(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = takePlace("x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.leave(); err != nil {
+		t.Fatal(err)
+	}
+	// A folder that others may write to, and a link, are somebody else's doing.
+	open := filepath.Join(tmp, "open")
+	if err := os.Mkdir(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(tmp, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"open", "link"} {
+		if _, err := takePlace(name); errs.KindOf(err) != errs.Conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestCompareNamesBothDigests(t *testing.T) {
+	one, two := digest.Of([]byte("one")), digest.Of([]byte("two"))
+	artifact := func(p platform.Platform) release.Artifact {
+		return release.Artifact{Name: "wallet", Platform: p, Blob: release.Blob{Digest: one}}
+	}
+	opened := &pipeline.Opened{Release: &release.Release{
+		App: "wallet", Version: "r1.a", Artifacts: []release.Artifact{artifact("linux/amd64"), artifact("linux/arm64")},
+	}}
+	program := func(p platform.Platform, d digest.Digest) programJSON {
+		return programJSON{Name: "wallet", Platform: p, Digest: d}
+	}
+	for name, test := range map[string]struct {
+		built []programJSON
+		want  []string // in the error
+	}{
+		"the same": {[]programJSON{program("linux/arm64", one), program("linux/amd64", one)}, nil},
+		"another":  {[]programJSON{program("linux/arm64", two), program("linux/amd64", one)}, []string{"linux/arm64", string(one), string(two)}},
+		"missing":  {[]programJSON{program("linux/amd64", one)}, []string{"linux/arm64", string(one), "not built"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			a := &app{Env: Env{Stdout: &out}}
+			err := a.compare(opened, builtJSON{Programs: test.built}, false)
+			if (err == nil) != (test.want == nil) || (err != nil && errs.KindOf(err).Exit() != 1) {
+				t.Fatalf("error = %v", err)
+			}
+			for _, text := range test.want {
+				if !strings.Contains(err.Error(), text) {
+					t.Errorf("%q is not in %q", text, err)
+				}
+			}
+			if strings.Contains(out.String(), "different") != (err != nil) {
+				t.Errorf("printed %q", out.String())
+			}
+		})
+	}
+}

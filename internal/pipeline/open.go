@@ -1,0 +1,140 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/record"
+	"overland/internal/release"
+	"overland/internal/source"
+	"overland/internal/store"
+	"overland/internal/trust"
+	"overland/internal/volume"
+)
+
+// OpenOptions say which release of a volume is opened, and by whom it must be signed.
+type OpenOptions struct {
+	Path     string
+	Root     trust.Fingerprint // the chain of signatures must begin here
+	App      string            // "" = the only application with inputs
+	Progress func(done, total int64)
+}
+
+// Opened is a release in a volume, with what it was built from. It finds blobs in the volume, in place.
+type Opened struct {
+	*release.Release
+	Lock *record.Lock
+
+	in *release.Inputs
+	v  *volume.Volume
+}
+
+// OpenVolume checks every byte of a volume and its signatures, and returns the release of o.App in it. The caller closes
+// that. A volume without inputs is an error of kind NotFound.
+func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
+	v, err := volume.Open(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	if err := v.Verify(ctx, o.Progress); err != nil {
+		return nil, err
+	}
+	index, err := v.Index()
+	if err != nil {
+		return nil, err
+	}
+	ch, err := release.SealedChannel(index)
+	if err != nil {
+		return nil, err
+	}
+	_, entries, err := checkSigned(ctx, v, o.Root, ch)
+	if err != nil {
+		return nil, err
+	}
+	r, err := withInputs(ctx, v, entries, o.App)
+	if err != nil {
+		return nil, err
+	}
+	in, err := release.ReadInputs(ctx, v, *r.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := readInputLock(ctx, v, in)
+	if err != nil {
+		return nil, fmt.Errorf("lock of %s: %w", r.Ref(), err)
+	}
+	return &Opened{Release: r, Lock: lock, in: in, v: v}, nil
+}
+
+// withInputs returns the release of app, or the only one whose inputs are in v.
+func withInputs(ctx context.Context, v *volume.Volume, entries []release.Entry, app string) (*release.Release, error) {
+	var found []*release.Release
+	var names, without []string
+	for _, e := range entries {
+		if e.App == release.AgentApp || (app != "" && e.App != app) {
+			continue
+		}
+		r, err := release.Read(ctx, v, e.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Ref(), err)
+		}
+		if r.Inputs == nil || !v.Has(r.Inputs.Digest) {
+			without = append(without, e.Ref().String())
+			continue
+		}
+		found = append(found, r)
+		names = append(names, e.App)
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s holds the inputs of %d applications: which one?", v.Name(), len(found)),
+			"--app %s", strings.Join(names, ", --app "))
+	case len(without) == 0:
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), app), "overland inspect %s", v.Name())
+	}
+	return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s was sealed without what %s was built from", v.Name(), strings.Join(without, ", ")),
+		"whoever has the depot: overland seal --with-inputs")
+}
+
+// Unpack makes a git repository in dir, which must be empty or absent, with the release's commit in its folder.
+func (o *Opened) Unpack(ctx context.Context, dir string) error {
+	pack, err := o.v.ReaderAt(o.in.Source.Digest)
+	if err != nil {
+		return err
+	}
+	repo, err := source.Unpack(ctx, pack, o.Commit, dir)
+	if err != nil {
+		return err
+	}
+	c, err := repo.Resolve(ctx, "")
+	if err != nil {
+		return err
+	}
+	if c.Version != o.Version {
+		return errs.Errorf(errs.Untrusted, "the source of %s is that of %s", o.Ref(), c.Version)
+	}
+	return nil
+}
+
+// Open returns the bytes of blob d as they are in the volume, which was verified when it was opened.
+func (o *Opened) Open(d digest.Digest) (*store.Blob, error) {
+	r, err := o.v.ReaderAt(d)
+	if err != nil {
+		return nil, err
+	}
+	return store.NewBlob(part{r}, r.Size()), nil
+}
+
+// Close ends the reading of the volume.
+func (o *Opened) Close() error { return o.v.Close() }
