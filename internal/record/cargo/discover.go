@@ -42,11 +42,11 @@ func Home(dir string) error {
 	return nil
 }
 
-// Discover returns the URL, with a slash at the end, of the sparse registry that cargo, run in this folder, takes for
-// crates-io. It starts cargo with a project that needs a crate, behind a proxy that reaches nobody: cargo's first
+// Discover returns the URL, with a slash at the end, of the sparse registry that cargo, run in the folder at ("" = this
+// one), takes for crates-io. It starts cargo with a project that needs a crate, behind a proxy that reaches nobody: cargo's first
 // request names the registry, whether it is built in, in a file of configuration or in the environment. Where cargo asks
 // for none, because it is not there, uses a git registry or vendored sources, the error is errs.NotFound.
-func Discover(ctx context.Context) (string, error) {
+func Discover(ctx context.Context, at string) (string, error) {
 	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
 	path, err := exec.LookPath("cargo")
 	if err != nil {
@@ -79,7 +79,7 @@ func Discover(ctx context.Context) (string, error) {
 	}
 	defer stop()
 	cmd := exec.CommandContext(ctx, path, "generate-lockfile", "--quiet", "--manifest-path", filepath.Join(dir, "Cargo.toml"))
-	cmd.WaitDelay = time.Second
+	cmd.Dir, cmd.WaitDelay = at, time.Second
 	cmd.Env = append(os.Environ(), "CARGO_HOME="+dir, "CARGO_HTTP_CAINFO="+filepath.Join(dir, "ca.pem"), "CARGO_NET_RETRY=0",
 		"NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "RUSTUP_AUTO_INSTALL=0")
 	for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {

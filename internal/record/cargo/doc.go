@@ -10,8 +10,8 @@
 //	crate        NAME/NAME-VERSION.crate, immutable; stored only when the index has its cksum
 //
 // In a session cargo is not configured otherwise than on the machine: the session's proxy knows the registry by its
-// address. So crates are unpacked at the same place as without a session, and a compiler that writes the place into
-// what it makes writes the same; and whichever file of configuration names the registry, ours need not beat it.
+// address. So crates are unpacked at the same place below CARGO_HOME each time, and a compiler that writes the place
+// into what it makes writes the same; and whichever file of configuration names the registry, ours need not beat it.
 //
 // Failures guarded: a crate that is not what the index has, an index of another crate, a version with two checksums, a web
 // page in place of any of them.

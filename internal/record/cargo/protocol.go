@@ -62,7 +62,7 @@ func Machine() *Protocol {
 		mu.Lock()
 		defer mu.Unlock()
 		if known == "" {
-			known, err = Discover(ctx)
+			known, err = Discover(ctx, "")
 		}
 		return known, err
 	}}

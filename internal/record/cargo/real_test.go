@@ -107,7 +107,7 @@ func TestDiscover(t *testing.T) {
 	t.Setenv("CARGO_HOME", home)
 	t.Chdir(project)
 	pack.SparseCargo(t)
-	builtIn, err := Discover(t.Context())
+	builtIn, err := Discover(t.Context(), "")
 	if err != nil || !strings.HasPrefix(builtIn, "https://") {
 		t.Errorf("built in: %q, %v", builtIn, err)
 	}
@@ -117,16 +117,16 @@ func TestDiscover(t *testing.T) {
 	t.Run("git, as built into cargo before 1.70", func(t *testing.T) {
 		t.Setenv("CARGO_REGISTRIES_CRATES_IO_PROTOCOL", "git")
 		t.Setenv("CARGO_UNSTABLE_SPARSE_REGISTRY", "false")
-		if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound {
+		if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	write(t, home, mirror(`registry = "sparse+http://person.invalid/x/"`))
-	if got, err := Discover(t.Context()); err != nil || got != "http://person.invalid/x/" {
+	if got, err := Discover(t.Context(), ""); err != nil || got != "http://person.invalid/x/" {
 		t.Errorf("the person's: %q, %v", got, err)
 	}
 	write(t, filepath.Join(project, ".cargo"), mirror(`registry = "sparse+https://project.invalid/"`))
-	if got, err := Discover(t.Context()); err != nil || got != "https://project.invalid/" {
+	if got, err := Discover(t.Context(), ""); err != nil || got != "https://project.invalid/" {
 		t.Errorf("the project's: %q, %v", got, err)
 	}
 	p := Machine()
@@ -135,12 +135,12 @@ func TestDiscover(t *testing.T) {
 	}
 	for name, registry := range map[string]string{"git": `registry = "http://git.invalid/x"`, "vendored": `directory = "/nowhere"`} {
 		write(t, filepath.Join(project, ".cargo"), mirror(registry))
-		if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound {
+		if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
 	t.Setenv("PATH", t.TempDir())
-	if got, err := Discover(t.Context()); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+	if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Errorf("without cargo: %q, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
@@ -117,6 +118,9 @@ func (s *session) ownCaches(set map[string]string) {
 	set["PIP_CACHE_DIR"] = filepath.Join(s.caches, "pip")
 	set["CARGO_HOME"] = filepath.Join(s.caches, "cargo")
 	_ = cargo.Home(set["CARGO_HOME"]) // without it cargo goes on with its defaults
+	if home := cmp.Or(os.Getenv("RUSTUP_HOME"), filepath.Join(os.Getenv("HOME"), ".rustup")); isDir(home) {
+		set["RUSTUP_HOME"] = home // not a cache: the toolchains, also for a command with another HOME
+	}
 	if s.golang != nil {
 		set["GOPATH"] = filepath.Join(s.caches, "go")
 		set["GOMODCACHE"] = filepath.Join(s.caches, "go", "pkg", "mod")
@@ -125,6 +129,11 @@ func (s *session) ownCaches(set map[string]string) {
 			set["GOBIN"] = filepath.Join(first[0], "bin") // go install goes where it always did
 		}
 	}
+}
+
+func isDir(path string) bool {
+	i, err := os.Stat(path)
+	return err == nil && i.IsDir()
 }
 
 // wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns

@@ -94,7 +94,7 @@ func (s *session) openNPM(ctx context.Context) error {
 
 // openCargo finds the registry, which the proxy then knows by its address: a cargo that has none is left to plain URLs.
 func (s *session) openCargo(ctx context.Context) error {
-	registry, err := cargo.Discover(ctx)
+	registry, err := cargo.Discover(ctx, s.o.WorkDir)
 	if errs.KindOf(err) == errs.NotFound {
 		if !s.recording {
 			s.cargo = cargo.Machine() // what is locked can still be proved

@@ -19,12 +19,21 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// registry serves files over https at an address that is not the command's own; {BASE} in them is that address.
+// serve serves h over https at an address that is not the command's own.
+func serve(t *testing.T, h http.Handler) *httptest.Server {
+	t.Helper()
+	srv := httptest.NewUnstartedServer(h)
+	srv.Listener.Close()
+	srv.Listener = listen(t, "127.0.0.2:0")
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	return srv
+}
+
+// registry serves files; {BASE} in them is its address.
 func registry(t *testing.T, files map[string]string) *httptest.Server {
 	t.Helper()
-	l := listen(t, "127.0.0.2:0")
-	addr := l.Addr().String()
-	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, ok := files[r.URL.Path]
 		if !ok {
 			http.NotFound(w, r)
@@ -33,17 +42,12 @@ func registry(t *testing.T, files map[string]string) *httptest.Server {
 		if strings.HasSuffix(r.URL.Path, "/") {
 			w.Header().Set("Content-Type", "text/html")
 		}
-		_, _ = io.WriteString(w, strings.ReplaceAll(body, "{BASE}", "https://"+addr))
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "{BASE}", "https://"+r.Host))
 	}))
-	srv.Listener.Close()
-	srv.Listener = l
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	return srv
 }
 
-// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output. It
-// returns what the replay has seen.
+// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output, and
+// every proof again. It returns what the replay has seen.
 func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *Result {
 	t.Helper()
 	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
@@ -63,18 +67,16 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *R
 	if err != nil || out.String() != first || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
+	if bad, err := Verify(t.Context(), o); err != nil || len(bad) != 0 {
+		t.Errorf("verify: %v, %v", bad, err)
+	}
 	return res
 }
 
 // pip's own index is spoken by its protocol: the lock says why its files are the right ones.
 func TestPipWithItsIndex(t *testing.T) {
-	l := listen(t, "127.0.0.2:0")
 	wheel := pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
-	srv := httptest.NewUnstartedServer(pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}})
-	srv.Listener.Close()
-	srv.Listener = l
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
+	srv := serve(t, pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}})
 	t.Setenv("PIP_INDEX_URL", srv.URL+"/simple/")
 	res := recordAndReplay(t, srv, "PIP_FIND_LINKS= pip install -q --no-input --root-user-action ignore --target out tea; cat out/tea.py", "WORD = 'tea'\n")
 	want := record.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
@@ -100,12 +102,7 @@ func TestCargoWithItsRegistry(t *testing.T) {
 	pack.SparseCargo(t)
 	milk := pack.NewCrate("milk", "1.2.0", "pub fn place() -> &'static str { std::panic::Location::caller().file() }\n")
 	tea := pack.NewCrate("tea", "1.0.0", "pub fn place() -> &'static str { milk::place() }\n", "milk")
-	l := listen(t, "127.0.0.2:0")
-	srv := httptest.NewUnstartedServer(pack.Crates{tea, milk})
-	srv.Listener.Close()
-	srv.Listener = l
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
+	srv := serve(t, pack.Crates{tea, milk})
 	project := filepath.Join(t.TempDir(), "p")
 	for name, text := range map[string]string{
 		"Cargo.toml": pack.Manifest("p", "0.1.0", "tea"), "src/main.rs": "fn main() { println!(\"{}\", tea::place()); }\n",
