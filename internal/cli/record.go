@@ -67,6 +67,7 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	if err != nil {
 		return err
 	}
+	s.Resume = true
 	res, err := session.Record(ctx, *s)
 	if err := a.judge(res, err); err != nil {
 		return err

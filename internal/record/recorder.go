@@ -22,6 +22,9 @@ var noTime time.Time
 type Options struct {
 	Upstream *Upstream // how things are fetched; nil = the defaults
 	Lock     *Lock     // what is locked already: it is served as it is and never replaced; nil = nothing
+	// Note is told of each entry with a proof, which never changes, as soon as its blob is in the store: for Resume; nil =
+	// nobody is. It may be called by several goroutines.
+	Note func(Entry)
 }
 
 // Recorder is the Keeper that fetches, checks, stores and remembers. It is safe for concurrent use.
@@ -29,9 +32,11 @@ type Recorder struct {
 	store *store.Store
 	up    *Upstream
 	lock  *Lock
+	note  func(Entry)
 
 	mu    sync.Mutex
 	have  map[name]Entry
+	noted map[name]Entry
 	calls map[name]*call
 	wrong map[name]error
 	wg    sync.WaitGroup
@@ -50,7 +55,7 @@ type call struct {
 
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s *store.Store, o Options) *Recorder {
-	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, have: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}}
+	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]Entry{}, noted: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}}
 	if r.up == nil {
 		r.up = &Upstream{}
 	}
@@ -134,7 +139,13 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error
 	if err != nil {
 		return Entry{}, err
 	}
-	e := Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
+	r.mu.Lock()
+	e, isNoted := r.noted[name{it.Protocol, it.Key}]
+	r.mu.Unlock()
+	if isNoted && !isLocked && !it.Mutable && r.store.Has(e.Blob) {
+		return e, nil
+	}
+	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	a, err := r.up.Get(ctx, it)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
 		if isLocked {
@@ -165,7 +176,25 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error
 	if isLocked {
 		return locked, err
 	}
+	if err == nil && r.note != nil && lasting(e) {
+		r.note(e)
+	}
 	return e, err
+}
+
+// lasting reports whether e is the same whenever it is asked for, and was judged by more than its origin's word.
+func lasting(e Entry) bool { return e.Exists() && !e.Mutable && e.Proof != (Proof{}) }
+
+// Resume takes from l, what an earlier Recorder's Note was told, the entries that need not be fetched again while the
+// store has their blobs.
+func (r *Recorder) Resume(l *Lock) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range l.Entries {
+		if lasting(e) {
+			r.noted[name{e.Protocol, e.Key}] = e
+		}
+	}
 }
 
 // unchanged returns a *ChangedError when a, which is at its start and left there, is not what is locked.

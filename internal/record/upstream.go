@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Defaults of Upstream.
@@ -84,7 +85,7 @@ func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
 func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched, err error) {
 	spool, err := os.CreateTemp(u.Dir, "overland-fetch-")
 	if err != nil {
-		return nil, err
+		return nil, full(err)
 	}
 	t := &transfer{u: u, it: it, url: from, file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
 	defer func() {
@@ -127,7 +128,15 @@ func again(err error) bool {
 	if errors.As(err, &status) {
 		return status.Status >= http.StatusInternalServerError || status.Status == http.StatusTooManyRequests
 	}
-	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, errUnusable)
+	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, errUnusable) && !fsx.IsFull(err)
+}
+
+// full gives a full disk its kind and a hint; other errors stay what they are.
+func full(err error) error {
+	if !fsx.IsFull(err) {
+		return err
+	}
+	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again: what is there already is kept")
 }
 
 // transfer is one thing on its way in, over any number of attempts.
@@ -231,19 +240,25 @@ func (t *transfer) begin(res *http.Response) error {
 }
 
 func (t *transfer) copy(res *http.Response, seen func()) error {
-	in := bufio.NewReaderSize(io.LimitReader(res.Body, t.limit-t.got+1), 64<<10)
+	size := 64 << 10
+	if res.ContentLength < 0 {
+		// Of a body in chunks one Read takes until the buffer is full: on a link of 4 KB/s that many ask at once, a large one
+		// is silence.
+		size = 4 << 10
+	}
+	in := bufio.NewReaderSize(io.LimitReader(res.Body, t.limit-t.got+1), size)
 	if t.got == 0 && !t.it.HTML {
 		if head, _ := in.Peek(64); looksHTML(head) {
 			return t.unusable("a web page in place of it (a captive portal or a login page?)")
 		}
 	}
-	buf := make([]byte, 64<<10)
+	buf := make([]byte, size)
 	for {
 		n, err := in.Read(buf)
 		if n > 0 {
 			seen()
 			if _, werr := t.file.Write(buf[:n]); werr != nil {
-				return werr
+				return full(werr)
 			}
 			t.got += int64(n)
 		}

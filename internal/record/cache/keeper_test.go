@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -304,4 +306,32 @@ func TestLostBlob(t *testing.T) {
 	}
 	b.want(b, "a.zip", "alpha")
 	b.asked("a.zip", 2)
+}
+
+// Names that nobody resolves are an upstream that fails: what is held is served, also what can change.
+func TestDNSIsDead(t *testing.T) {
+	var dead atomic.Bool
+	b := newBench(t, func(b *bench) {
+		address := b.origin.Listener.Addr().String()
+		tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			if dead.Load() {
+				return nil, &net.DNSError{Err: "server misbehaving", Name: "origin.example", IsTemporary: true}
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}}
+		t.Cleanup(tr.CloseIdleConnections)
+		b.o.Upstream.Transport = tr
+		b.p = fixture{"http://origin.example"}
+	})
+	b.origin.set("i/x", "one")
+	b.origin.set("a.zip", "alpha")
+	b.want(b, "i/x", "one")
+	b.want(b, "a.zip", "alpha")
+	dead.Store(true)
+	b.later(time.Hour)
+	b.want(b, "i/x", "one")
+	b.want(b, "a.zip", "alpha")
+	if err := b.wantErr(b, "b.zip", errs.Unavailable); !strings.Contains(err.Error(), "origin.example") {
+		t.Errorf("error %v", err)
+	}
 }

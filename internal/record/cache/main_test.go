@@ -139,6 +139,7 @@ type bench struct {
 	origin *origin
 	dir    string
 	fs     fsx.FS
+	room   int64 // store.Options.Reserve
 	o      Options
 	mu     sync.Mutex
 	now    time.Time
@@ -169,7 +170,7 @@ func upstream(t *testing.T) *record.Upstream {
 
 func (b *bench) open() {
 	b.t.Helper()
-	s, err := store.Open(filepath.Join(b.dir, "depot"), store.Options{FS: b.fs})
+	s, err := store.Open(filepath.Join(b.dir, "depot"), store.Options{FS: b.fs, Reserve: b.room})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ type Options struct {
 	MachineCaches bool // leave the tools their own caches: what these hold is not recorded
 	Upstream      *record.Upstream
 	Pins          plain.Pins // what must come from which URL
+	Resume        bool       // Record: take from an earlier session of LockFile, which did not end well, what it has proved
 	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
 }
 
@@ -70,20 +71,32 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
 		o.Upstream = &record.Upstream{Dir: o.Dir} // beside the depot: the system's own place may be small
 	}
-	if o.Lock != nil {
-		held, err := o.Pins.Hold(o.Lock)
-		if err != nil {
-			return nil, err
-		}
-		o.Lock = held
+	if o.Lock == nil {
+		o.Lock = &record.Lock{}
 	}
-	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock})
+	var err error
+	if o.Lock, err = o.Pins.Hold(o.Lock); err != nil {
+		return nil, err
+	}
+	var notes *journal
+	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock, Note: func(e record.Entry) { notes.add(e) }})
 	defer r.Close()
 	s, err := open(ctx, o, r)
 	if err != nil {
 		return nil, err
 	}
 	defer s.close()
+	notes, earlier, err := openJournal(s.caches+".journal", o.Lock)
+	if err != nil {
+		return nil, err
+	}
+	defer notes.f.Close()
+	if o.Resume {
+		earlier.Entries = slices.DeleteFunc(earlier.Entries, func(e record.Entry) bool {
+			return e.Protocol == plain.Name && o.Pins[e.Key] != e.Blob
+		})
+		r.Resume(earlier)
+	}
 	if s.golang != nil {
 		// A database that cannot be reached now is the go command's to judge: it may not need it.
 		_ = s.golang.Freeze(ctx, r)

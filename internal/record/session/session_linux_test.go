@@ -125,7 +125,7 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	if len(res.Problems) != 0 || len(res.Lock.Entries) != 1 {
 		t.Errorf("%+v", res)
 	}
-	if left, _ := os.ReadDir(o.Dir); len(left) != 1 { // the lock's file
+	if left, _ := os.ReadDir(o.Dir); len(left) != 2 { // its lock and its journal
 		t.Errorf("%v stay behind", left)
 	}
 }

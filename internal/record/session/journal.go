@@ -1,0 +1,61 @@
+package session
+
+import (
+	"bytes"
+	"os"
+	"slices"
+	"sync"
+
+	"overland/internal/record"
+)
+
+// journal is what a session has recorded so far, for the next one if this one is killed or its command fails: lines of a
+// lock, appended without a wait for the disk. What it says is believed only of entries with a proof, which never change,
+// and whose blobs the depot has: those were judged before they were stored.
+type journal struct {
+	mu sync.Mutex
+	f  *os.File
+}
+
+// openJournal opens the file path, and returns what it holds already that lock has not: that is what it still holds.
+func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error) {
+	const mode = 0o600
+	b, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
+		return nil, nil, err
+	}
+	// A line that was being written when the power went is none, and one that says nonsense ends the list.
+	old := &record.Lock{}
+	for whole := b[:bytes.LastIndexByte(b, '\n')+1]; len(whole) > 0; {
+		if old, err = record.ParseLock(bytes.NewReader(whole), 0); err == nil {
+			break
+		}
+		old = &record.Lock{}
+		whole = whole[:bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1]
+	}
+	old.Entries = slices.DeleteFunc(old.Entries, func(e record.Entry) bool {
+		_, locked := lock.Find(e.Protocol, e.Key)
+		return locked
+	})
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, mode)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := old.Write(f); err != nil {
+		_ = f.Close()
+		return nil, nil, err
+	}
+	return &journal{f: f}, old, nil
+}
+
+// add appends e. That it cannot be written costs a fetch another time, and nothing now.
+func (j *journal) add(e record.Entry) {
+	var b bytes.Buffer
+	if err := (&record.Lock{Entries: []record.Entry{e}}).Write(&b); err != nil {
+		return
+	}
+	_, line, _ := bytes.Cut(b.Bytes(), []byte("\n"))
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	_, _ = j.f.Write(line)
+}
