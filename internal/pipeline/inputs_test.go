@@ -18,7 +18,12 @@ import (
 // publishFrom is publish for a release that was built from a lock, a source and the inputs.
 func publishFrom(t *testing.T, p *Pipeline, app, version string, inputs ...string) release.Ref {
 	t.Helper()
-	ref := release.Ref{App: app, Version: version}
+	return publishBuilt(t, p, release.Release{App: app, Version: version}, "source of "+app+"@"+version, inputs...)
+}
+
+func publishBuilt(t *testing.T, p *Pipeline, r release.Release, source string, inputs ...string) release.Ref {
+	t.Helper()
+	ref := r.Ref()
 	put := func(text string) ocispec.Descriptor {
 		d, err := p.Depot().PutBytes(t.Context(), []byte(text))
 		if err != nil {
@@ -27,7 +32,7 @@ func publishFrom(t *testing.T, p *Pipeline, app, version string, inputs ...strin
 		return ocispec.Descriptor{Digest: d, Size: int64(len(text))}
 	}
 	lock := "overland.lock 1\n"
-	in := release.Inputs{Source: put("source of " + ref.String())}
+	in := release.Inputs{Source: put(source)}
 	for _, text := range inputs {
 		b := put(text)
 		in.Blobs = append(in.Blobs, b)
@@ -39,7 +44,8 @@ func publishFrom(t *testing.T, p *Pipeline, app, version string, inputs ...strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	return publishRelease(t, p, release.Release{App: app, Version: version, CommitTime: noon, Inputs: &desc}, "linux/amd64")
+	r.CommitTime, r.Inputs = noon, &desc
+	return publishRelease(t, p, r, "linux/amd64")
 }
 
 func TestSealInputs(t *testing.T) {

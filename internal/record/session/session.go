@@ -29,7 +29,7 @@ import (
 
 // Options says what to run and where things are.
 type Options struct {
-	Store         *store.Store
+	Store         *store.Store // Replay does without when it has Blobs
 	Blobs         record.Blobs // where Replay finds bytes; nil = Store
 	Lock          *record.Lock // what is locked already; nil = nothing
 	LockFile      string       // its absolute path: it names the caches

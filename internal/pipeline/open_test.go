@@ -1,0 +1,158 @@
+package pipeline
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/release"
+	"overland/internal/source"
+	"overland/internal/trust"
+)
+
+// newCommit returns a repository of one commit that holds text.
+func newCommit(t *testing.T, text string) (*source.Repo, source.Commit) {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "text"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range []string{"init -q", "add text", "-c user.name=t -c user.email=t@example.org commit -q -m one"} {
+		if out, err := exec.CommandContext(t.Context(), "git", append([]string{"-C", dir}, strings.Fields(args)...)...).CombinedOutput(); err != nil {
+			t.Fatalf("git %s: %v\n%s", args, err, out)
+		}
+	}
+	repo, err := source.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := repo.Resolve(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return repo, c
+}
+
+func pack(t *testing.T, repo *source.Repo, c source.Commit) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := repo.Pack(t.Context(), c, &b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestOpenVolume(t *testing.T) {
+	p := begin(t)
+	repo, c := newCommit(t, "hello")
+	built := release.Release{App: "wallet", Version: c.Version, Commit: c.Hash}
+	promote(t, p, publishBuilt(t, p, built, pack(t, repo, c), "one", "two"), "live")
+	promote(t, p, publish(t, p, "chat", "r7.b", "linux/amd64"), "live")
+	s, err := p.Seal(t.Context(), SealOptions{Channel: "live", Inputs: true, Split: 16 << 10, Out: filepath.Join(t.TempDir(), "x.volume")})
+	if err != nil || len(s.Paths) < 2 {
+		t.Fatalf("sealed %v, %v", s, err)
+	}
+	o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	if o.App != "wallet" || len(o.Lock.Entries) != 2 {
+		t.Errorf("opened %s, %d locked", o.Ref(), len(o.Lock.Entries))
+	}
+	b, err := o.Open(digest.Of([]byte("two")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // from its start each time
+		if text, err := io.ReadAll(b); err != nil || string(text) != "two" || b.Size() != 3 {
+			t.Errorf("read %q of %d bytes, %v", text, b.Size(), err)
+		}
+		if _, err := b.Seek(0, io.SeekStart); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := o.Open(digest.Of([]byte("three"))); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("a blob that is not there: %v", err)
+	}
+	dir := filepath.Join(t.TempDir(), "source")
+	if err := o.Unpack(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(dir, "text")); err != nil || string(text) != "hello" {
+		t.Errorf("unpacked %q, %v", text, err)
+	}
+}
+
+func TestOpenVolumeRefuses(t *testing.T) {
+	p := begin(t)
+	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one"), "live")
+	promote(t, p, publishFrom(t, p, "chat", "r2.b", "two"), "live")
+	promote(t, p, publish(t, p, "plain", "r3.c", "linux/amd64"), "live")
+	with, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
+	without, _ := seal(t, p, SealOptions{Channel: "live"})
+	other := trust.Fingerprint("sha256:" + strings.Repeat("0", 64))
+	for name, test := range map[string]struct {
+		o    OpenOptions
+		kind errs.Kind
+	}{
+		"which of two":     {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint}, errs.Invalid},
+		"no such one":      {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "x"}, errs.NotFound},
+		"one without":      {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "plain"}, errs.NotFound},
+		"the agent":        {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: release.AgentApp}, errs.NotFound},
+		"sealed without":   {OpenOptions{Path: without.Paths[0], Root: with.Fingerprint, App: "chat"}, errs.NotFound},
+		"another root":     {OpenOptions{Path: with.Paths[0], Root: other, App: "chat"}, errs.Untrusted},
+		"no root":          {OpenOptions{Path: with.Paths[0], App: "chat"}, errs.Invalid},
+		"there is no file": {OpenOptions{Path: with.Paths[0] + "x", Root: with.Fingerprint}, errs.NotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, err := OpenVolume(t.Context(), test.o)
+			if err == nil {
+				_ = o.Close()
+			}
+			if errs.KindOf(err) != test.kind {
+				t.Errorf("error = %v of kind %v, want %v", err, errs.KindOf(err), test.kind)
+			}
+		})
+	}
+}
+
+// Sources that are signed and are not what the release says.
+func TestUnpackRefusesAnotherSource(t *testing.T) {
+	repo, c := newCommit(t, "hello")
+	otherRepo, other := newCommit(t, "something else")
+	for name, test := range map[string]struct {
+		r      release.Release
+		source string
+		kind   errs.Kind
+	}{
+		"junk":            {release.Release{Version: c.Version, Commit: c.Hash}, "junk", errs.Untrusted},
+		"another commit":  {release.Release{Version: c.Version, Commit: c.Hash}, pack(t, otherRepo, other), errs.Untrusted},
+		"another version": {release.Release{Version: "r9.abc", Commit: c.Hash}, pack(t, repo, c), errs.Untrusted},
+		"no commit":       {release.Release{Version: "r9.abc"}, pack(t, repo, c), errs.Invalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := begin(t)
+			test.r.App = "wallet"
+			promote(t, p, publishBuilt(t, p, test.r, test.source, "one"), "live")
+			s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
+			o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer o.Close()
+			if err := o.Unpack(t.Context(), filepath.Join(t.TempDir(), "source")); errs.KindOf(err) != test.kind {
+				t.Errorf("error = %v of kind %v, want %v", err, errs.KindOf(err), test.kind)
+			}
+		})
+	}
+}
