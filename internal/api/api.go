@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -25,19 +26,30 @@ type Metadata interface {
 	Metadata(ctx context.Context, name string, limit int64) ([]byte, error)
 }
 
+// Through brings blobs that are not here from somewhere else.
+type Through interface {
+	// Fetch returns nil when Blobs has d. Errors: kind NotFound when nobody has it.
+	Fetch(ctx context.Context, d digest.Digest) error
+	// Done returns how many bytes of d have come while it is being fetched.
+	Done(d digest.Digest) int64
+}
+
 // Options are the settings of a handler. Blobs and Trust are needed.
 type Options struct {
 	Blobs    Blobs
 	Trust    Metadata
+	Through  Through       // asked for blobs that Blobs has not; nil = nobody is
 	Stall    time.Duration // a client that takes no byte for so long is dropped; default 2 min
-	Requests int           // served at once; more are told to come back; default 512
+	Requests int           // served at once, not counting those that wait for Through; default 512
+	Wait     time.Duration // what more requests wait for their turn before they are told to come back; default 20 s
 	Log      *slog.Logger  // internal errors; default: nothing is logged
 }
 
 const (
 	defaultStall    = 2 * time.Minute
 	defaultRequests = 512
-	metadataLimit   = 16 << 20 // bytes of one metadata file
+	defaultWait     = 20 * time.Second // less than a node waits for an answer
+	metadataLimit   = 16 << 20         // bytes of one metadata file
 	pathLimit       = 512
 	retryAfter      = "5" // seconds
 )
@@ -55,6 +67,9 @@ func New(o Options) http.Handler {
 	if o.Requests <= 0 {
 		o.Requests = defaultRequests
 	}
+	if o.Wait <= 0 {
+		o.Wait = defaultWait
+	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -65,20 +80,54 @@ func New(o Options) http.Handler {
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w = newPatient(w, h.o.Stall)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	select {
-	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
-	default:
-		w.Header().Set("Retry-After", retryAfter)
-		h.fail(w, r, errs.Errorf(errs.Unavailable, "too many requests at once"))
-		return
+	t := turn{h: h}
+	defer t.end()
+	err := t.begin(r.Context())
+	if err == nil {
+		err = h.serve(w, r, &t)
 	}
-	if err := h.serve(w, r); err != nil {
+	if err != nil {
 		h.fail(w, r, err)
 	}
 }
 
-func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
+// turn is a request's place among those that are served at once.
+type turn struct {
+	h   *handler
+	has bool
+}
+
+// begin waits for a place; who gets none in time is told to come back.
+func (t *turn) begin(ctx context.Context) error {
+	select {
+	case t.h.slots <- struct{}{}:
+		t.has = true
+		return nil
+	default:
+	}
+	late := time.NewTimer(t.h.o.Wait)
+	defer late.Stop()
+	select {
+	case t.h.slots <- struct{}{}:
+		t.has = true
+	case <-ctx.Done():
+		return errBusy
+	case <-late.C:
+		return errBusy
+	}
+	return nil
+}
+
+func (t *turn) end() {
+	if t.has {
+		<-t.h.slots
+	}
+	t.has = false
+}
+
+var errBusy = errs.Errorf(errs.Unavailable, "too many requests at once")
+
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, t *turn) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		return errs.Errorf(errs.Invalid, "%s: only GET and HEAD are served", clip(r.Method))
@@ -93,7 +142,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request) error {
 		return unknown(path)
 	}
 	if d, ok := strings.CutPrefix(path, "/v1/blobs/"); ok {
-		return h.blob(w, r, d)
+		return h.blob(w, r, t, d)
 	}
 	if name, ok := strings.CutPrefix(path, "/v1/trust/"); ok {
 		return h.trust(w, r, name)
@@ -137,6 +186,9 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	header := w.Header()
 	header.Del("ETag")
+	if errors.Is(err, errBusy) {
+		header.Set("Retry-After", retryAfter)
+	}
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/json")
 	header.Set("Content-Length", fmt.Sprint(len(body)+1))

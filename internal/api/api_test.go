@@ -173,7 +173,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestTooManyAtOnce(t *testing.T) {
-	h := newHandler(t, Options{Requests: 1}).(*handler)
+	h := newHandler(t, Options{Requests: 1, Wait: 1}).(*handler)
 	h.slots <- struct{}{}
 	w := do(h, "GET", "/v1/health")
 	if w.Code != errs.Unavailable.Status() || w.Header().Get("Retry-After") == "" {

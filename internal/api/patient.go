@@ -37,5 +37,11 @@ func (p *patient) Write(b []byte) (int, error) {
 	}
 }
 
+// WriteHeader is http.ResponseWriter's; an interim answer may come long after the request.
+func (p *patient) WriteHeader(status int) {
+	p.extend()
+	p.ResponseWriter.WriteHeader(status)
+}
+
 // Unwrap serves http.ResponseController.
 func (p *patient) Unwrap() http.ResponseWriter { return p.ResponseWriter }

@@ -11,15 +11,20 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/hop"
+	"overland/internal/store"
 )
 
 // blob sends a blob or one range of it. What a name stands for never changes, so an answer may be kept for ever.
-func (h *handler) blob(w http.ResponseWriter, r *http.Request, name string) error {
+func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name string) error {
 	d, err := digest.Parse(name)
 	if err != nil {
 		return errs.E(errs.Invalid, err)
 	}
 	b, err := h.o.Blobs.Open(d)
+	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !hop.Held(r.Context()) {
+		b, err = h.through(w, r, t, d)
+	}
 	if err != nil {
 		return missing(err, string(d))
 	}
@@ -34,6 +39,21 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, name string) erro
 	}
 	http.ServeContent(w, r, "", time.Time{}, b.File) // the file itself, so that the kernel sends it
 	return nil
+}
+
+// through returns a blob that is fetched first. Who waits for that takes nobody's turn.
+func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (*store.Blob, error) {
+	t.end()
+	err := hop.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
+		return h.o.Through.Fetch(r.Context(), d)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := t.begin(r.Context()); err != nil {
+		return nil, err
+	}
+	return h.o.Blobs.Open(d)
 }
 
 // trust sends a metadata file as it is. Numbered files never change; timestamp.json is asked for again each time.

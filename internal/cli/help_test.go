@@ -109,7 +109,8 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 	fingerprint, _, _ = strings.Cut(fingerprint, `"`)
 	prepareFor(t, env, c.CommandPath())
 	for line := range strings.Lines(c.Example) {
-		line = strings.NewReplacer("r412.abcdef012345", versions[0], "FINGERPRINT", fingerprint).Replace(strings.TrimSpace(line))
+		line = strings.NewReplacer("r412.abcdef012345", versions[0], "FINGERPRINT", fingerprint,
+			"sha256:PIN", "sha256:"+strings.Repeat("0", 64)).Replace(strings.TrimSpace(line))
 		args := strings.Fields(line)[1:]
 		switch c.CommandPath() {
 		case "overland init":

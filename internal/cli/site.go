@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/site"
+	"overland/internal/trust"
 )
 
 func (a *app) site() *cobra.Command {
@@ -41,7 +42,9 @@ type siteOptions struct {
 	size      string
 	writes    string
 	offline   bool
+	origins   []string
 	upstreams []string
+	root      string
 }
 
 func (a *app) siteRun() *cobra.Command {
@@ -52,18 +55,22 @@ func (a *app) siteRun() *cobra.Command {
 		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
 			"bare IP address works, and no name service is needed. With --cache-listen it also is a cache of what\n" +
 			"the tools of other machines fetch, over plain HTTP and without asking who they are: give it an address that only\n" +
-			"they reach. `overland cache env` prints how to point a machine at it.",
+			"they reach. `overland cache env` prints how to point a machine at it. With --upstream it is a near copy of other\n" +
+			"sites: what it has not it fetches through from them, checks, and keeps.",
 		Example: "overland site run site --listen 127.0.0.1:0\n" +
-			"overland site run site --listen 127.0.0.1:0 --cache-listen 127.0.0.1:0 --cache-size 50GiB",
+			"overland site run site --listen 127.0.0.1:0 --cache-listen 127.0.0.1:0 --cache-size 50GiB\n" +
+			"overland site run copy --listen 127.0.0.1:0 --upstream https://127.0.0.1:8444#sha256:PIN --root FINGERPRINT",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return a.runSite(c.Context(), args[0], o) },
 	}
 	c.Flags().StringVar(&o.listen, "listen", ":8443", "address and port")
 	c.Flags().StringVar(&o.cache, "cache-listen", "", "address and port of the cache; no cache without it")
-	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was not used for longest above this size: 50GiB; no limit without it")
+	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was fetched for others and not used for longest above this size: 50GiB; no limit without it")
 	c.Flags().StringVar(&o.writes, "cache-writes", "certificate", "who may write to the network cache: certificate (by netcache/policy.json, over HTTPS) or open")
 	c.Flags().BoolVar(&o.offline, "cache-offline", false, "answer from the cache only")
-	c.Flags().StringArrayVar(&o.upstreams, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again; apt also takes a line of a sources.list")
+	c.Flags().StringArrayVar(&o.origins, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again; apt also takes a line of a sources.list")
+	c.Flags().StringArrayVar(&o.upstreams, "upstream", nil, "URL of a site, as nodes are given it, that is asked for what is not here; may be given again, the nearest first")
+	c.Flags().StringVar(&o.root, "root", "", "fingerprint of the root of trust whose metadata is fetched from --upstream; needed once")
 	return c
 }
 
@@ -76,12 +83,15 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 		return errs.Hint(usage("cache-writes %q", o.writes), "certificate or open")
 	}
 	upstreams := map[string][]string{}
-	for _, s := range o.upstreams {
+	for _, s := range o.origins {
 		name, u, ok := strings.Cut(s, "=")
 		if !ok || name == "" || u == "" {
 			return errs.Hint(usage("upstream %q", s), "write it like go=https://10.0.0.1:3000")
 		}
 		upstreams[name] = append(upstreams[name], u)
+	}
+	if o.root != "" && len(o.upstreams) == 0 {
+		return errs.Hint(usage("--root without --upstream"), "name the site that has its metadata: --upstream URL")
 	}
 	level := slog.LevelInfo
 	if a.quiet {
@@ -92,8 +102,9 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 		return err
 	}
 	return site.Run(ctx, dir, site.Options{
-		Listen: o.listen,
-		Log:    slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})),
+		Listen:    o.listen,
+		Upstreams: o.upstreams, Root: trust.Fingerprint(o.root),
+		Log: slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
 			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == "open",
 			Ready: func(addr string) { a.note("cache: overland cache env http://%s", addr) },

@@ -46,6 +46,7 @@ type Event struct {
 	Done   int64  // bytes of the blob on disk
 	Size   int64  // bytes of the whole blob; -1 unknown
 	Moved  int64  // bytes that this call took from sources, wasted ones too
+	Waits  int64  // how often a source that fetches the blob itself first said that more has come to it
 	Rate   int64  // bytes per second, smoothed
 }
 
@@ -57,7 +58,7 @@ type Options struct {
 	Backoff  time.Duration      // pause after a source's first failure; doubles up to 40 times itself; default 250 ms
 	Unknown  int64              // most bytes of a blob of unknown size; default 64 MiB
 	Parallel int                // blobs that All fetches at once; default 4
-	Progress func(Event)        // called at most every 200 ms for each blob, and at its end; from many goroutines
+	Progress func(Event)        // called at most every 200 ms for each blob, when a source waits, and at its end; from many goroutines
 	Liar     func(*SourceError) // called when a source sent bytes that are not the blob's; from many goroutines
 	Log      *slog.Logger       // default: nothing is logged
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -77,18 +76,9 @@ func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]
 	if again && resp.StatusCode == http.StatusNotModified && int64(len(known.body)) <= limit {
 		return append([]byte(nil), known.body...), nil
 	}
-	if resp.StatusCode != http.StatusOK {
-		return nil, s.refusal(resp)
-	}
-	if err := plain(resp); err != nil {
-		return nil, errs.E(errs.Unavailable, err)
-	}
-	body, err := io.ReadAll(io.LimitReader(w.over(resp.Body), limit+1))
+	body, err := s.whole(w, resp, limit)
 	if err != nil {
-		return nil, errs.E(errs.Unavailable, err)
-	}
-	if int64(len(body)) > limit {
-		return nil, errs.Errorf(errs.Unavailable, "%w: more than %d bytes", errLong, limit)
+		return nil, err
 	}
 	if tag := resp.Header.Get("ETag"); tag != "" && name == "timestamp.json" {
 		s.mu.Lock()

@@ -1,19 +1,26 @@
 package fetch
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 const eventEvery = 200 * time.Millisecond
 
 // meter makes Events of the bytes that come in.
 type meter struct {
 	tell func(Event) // nil: nobody listens
-	e    Event
-	last time.Time // of the last event
-	at   int64     // e.Moved then
+	last time.Time   // of the last event
+	at   int64       // e.Moved then
+
+	mu sync.Mutex // waits comes from another goroutine
+	e  Event
 }
 
 // moved counts n bytes taken from source; done of the blob are on disk.
 func (m *meter) moved(source string, n int, done int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.e.Moved += int64(n)
 	m.e.Source, m.e.Done = source, done
 	if m.tell == nil {
@@ -25,8 +32,20 @@ func (m *meter) moved(source string, n int, done int64) {
 	}
 }
 
+// waits counts an interim answer.
+func (m *meter) waits() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.e.Waits++
+	if m.tell != nil {
+		m.tell(m.e)
+	}
+}
+
 // end sends the last event.
 func (m *meter) end(done int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.e.Done = done
 	if m.tell != nil {
 		m.measure(time.Since(m.last))

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/hop"
 )
 
 const (
@@ -89,7 +90,6 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 		MaxIdleConnsPerHost:    idleConns,
 		IdleConnTimeout:        idleTimeout,
 		TLSHandshakeTimeout:    o.Stall,
-		ResponseHeaderTimeout:  o.Stall,
 		MaxResponseHeaderBytes: headerLimit,
 	}
 	s.client = &http.Client{
@@ -123,9 +123,11 @@ func (s *SiteSource) CloseIdleConnections() { s.tr.CloseIdleConnections() }
 
 // Health returns nil when the site answers that it is well.
 func (s *SiteSource) Health(ctx context.Context) error {
-	resp, err := s.get(ctx, "/v1/health", nil)
+	w := newWatch(ctx, s.o.Stall)
+	defer w.stop()
+	resp, err := s.get(w.ctx, "/v1/health", nil)
 	if err != nil {
-		return err
+		return w.explainAs(errs.Unavailable, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -202,7 +204,42 @@ func plain(resp *http.Response) error {
 	return nil
 }
 
-// get asks for path, which is escaped already. The caller closes the body.
+// Ask returns what the site answers to GET path, which is escaped already: one try, at most limit bytes. Errors are of kind
+// NotFound when the site says so, else of those of Metadata.
+func (s *SiteSource) Ask(ctx context.Context, path string, limit int64) ([]byte, error) {
+	w := newWatch(ctx, s.o.Stall)
+	defer w.stop()
+	resp, err := s.get(w.ctx, path, nil)
+	if err != nil {
+		return nil, w.explainAs(errs.Unavailable, err)
+	}
+	defer resp.Body.Close()
+	return s.whole(w, resp, limit)
+}
+
+// whole returns the body of a success.
+func (s *SiteSource) whole(w *watch, resp *http.Response, limit int64) ([]byte, error) {
+	if resp.StatusCode != http.StatusOK {
+		return nil, s.refusal(resp)
+	}
+	if err := plain(resp); err != nil {
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	body, err := io.ReadAll(io.LimitReader(w.over(resp.Body), limit+1))
+	if err != nil {
+		return nil, errs.E(errs.Unavailable, err)
+	}
+	if int64(len(body)) > limit {
+		return nil, errs.Errorf(errs.Unavailable, "%w: more than %d bytes", errLong, limit)
+	}
+	return body, nil
+}
+
+// Transport returns how to reach the site, and nothing else, for who speaks another protocol with it: requests below
+// URL().Base().
+func (s *SiteSource) Transport() http.RoundTripper { return s.tr }
+
+// get asks for path, which is escaped already, within a watch. The caller closes the body.
 func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url.Base()+path, nil)
 	if err != nil {
@@ -213,6 +250,10 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "overland")
+	hop.Forward(ctx, req.Header)
+	if w, ok := ctx.Value(watchKey{}).(*watch); ok {
+		ctx = hop.Ask(ctx, req.Header, w.waited)
+	}
 	var conn net.Conn
 	resp, err := s.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },

@@ -73,7 +73,7 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 		f: f, b: b, list: list, in: in, sum: digest.New(), last: disk,
 		src: make([]standing, len(f.o.Sources)), buf: make([]byte, readSize),
 	}
-	t.meter = meter{tell: f.o.Progress, last: time.Now(), e: Event{Digest: b.Digest, Size: b.Size}}
+	t.meter.tell, t.meter.last, t.meter.e = f.o.Progress, time.Now(), Event{Digest: b.Digest, Size: b.Size}
 	for i := range t.src {
 		f.mu.Lock()
 		if err, known := f.liars[liar{i, b.Digest}]; known {
@@ -199,6 +199,7 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 	t.last = i
 	w := newWatch(ctx, t.f.o.Stall)
 	defer w.stop()
+	w.heard = t.meter.waits
 	from := t.off
 	if t.src[i].noRange {
 		from = 0
@@ -217,6 +218,15 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 			return false, &diskError{err}
 		}
 		return false, fmt.Errorf("%w: the blob has only %d bytes", ErrAnswer, size)
+	}
+	if t.b.Size < 0 && size >= 0 {
+		if size > t.f.o.Unknown {
+			return false, errs.Errorf(errs.Invalid, "%w: %d bytes, more than %d", ErrAnswer, size, t.f.o.Unknown)
+		}
+		// Not our disk's error: a source may say any size, and the next one another.
+		if err := t.in.Room(size - t.off); err != nil {
+			return false, fmt.Errorf("%w: %d bytes: %w", ErrAnswer, size, err)
+		}
 	}
 	r := w.over(rc)
 	if from < t.off {

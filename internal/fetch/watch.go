@@ -13,6 +13,7 @@ type watch struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	stall  time.Duration
+	heard  func() // of an interim answer that said that more has come to the source; nil = nobody is told
 
 	mu      sync.Mutex
 	silence func() time.Duration // since the last byte came in below what can be read; nil = not known
@@ -22,9 +23,12 @@ type watch struct {
 // that can be read only together, may take longer than the watch.
 type receiver interface{ Silence() time.Duration }
 
+// watchKey is where a watch's context holds the watch.
+type watchKey struct{}
+
 func newWatch(ctx context.Context, stall time.Duration) *watch {
 	w := &watch{stall: stall}
-	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.ctx, w.cancel = context.WithCancelCause(context.WithValue(ctx, watchKey{}, w))
 	w.timer = time.AfterFunc(stall, w.expire)
 	return w
 }
@@ -44,6 +48,14 @@ func (w *watch) expire() {
 
 // seen starts the wait again.
 func (w *watch) seen() { w.timer.Reset(w.stall) }
+
+// waited is seen, for a source that is itself waiting for more.
+func (w *watch) waited() {
+	w.seen()
+	if w.heard != nil {
+		w.heard()
+	}
+}
 
 // over returns body as a reader that w watches over.
 func (w *watch) over(body io.Reader) io.Reader {

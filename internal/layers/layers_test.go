@@ -19,14 +19,14 @@ const module = "overland/"
 // floors lists every package of the house, below internal/. A package may import those of lower floors and of its own
 // room: the packages whose path begins with the same name.
 var floors = [][]string{
-	0: {"digest", "fsx", "clock", "errs", "platform", "platform/host", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
+	0: {"digest", "fsx", "clock", "errs", "hop", "platform", "platform/host", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
 	3: {"record", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
 	4: {"build", "build/binary", "build/command", "build/golang", "build/tree"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},
-	7: {"site"},
+	7: {"site", "site/chain"},
 	8: {"cli", "cli/gen", "cli/nodecli"},
 }
 
@@ -143,7 +143,7 @@ var tooHeavy = []string{
 var agentRooms = []string{
 	"cmd/overland-agent", "internal/cli/nodecli", "internal/agent", "internal/agent/host", "internal/agent/node",
 	"internal/release", "internal/runtime", "internal/runtime/process", "internal/fetch", "internal/volume", "internal/store",
-	"internal/trust", "internal/digest", "internal/fsx", "internal/clock", "internal/errs", "internal/platform", "internal/spec",
+	"internal/trust", "internal/digest", "internal/fsx", "internal/clock", "internal/errs", "internal/hop", "internal/platform", "internal/spec",
 }
 
 func TestAgentCarriesOnlyWhatItNeeds(t *testing.T) {

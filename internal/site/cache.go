@@ -15,6 +15,7 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/apt"
 	"overland/internal/record/cache"
+	"overland/internal/site/chain"
 	"overland/internal/store"
 )
 
@@ -34,12 +35,20 @@ type CacheOptions struct {
 	Ready     func(addr string)   // called once with the address listened on, when requests are answered
 }
 
-// cached is a site's cache with its listener.
+// cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
 type cached struct {
 	keeper   *cache.Keeper
 	netcache *netcache
-	handler  http.Handler
+	chain    *chain.Chain // nil = no upstream sites
+	handler  http.Handler // of the cache's own listener; nil = none
 	listener net.Listener
+}
+
+func (c *cached) close() error {
+	if c.chain != nil {
+		c.chain.Close()
+	}
+	return c.keeper.Close()
 }
 
 // OpenCache opens the cache of the site in dir, to look at it or change its settings; a running site sees the changes.
@@ -52,34 +61,57 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	return cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{})
 }
 
-// openCache opens the cache of the site in dir and the address that it is served on.
+// openCache opens what the site in dir keeps of others.
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
-	if _, _, err := parseListen(o.Cache.Listen); err != nil {
+	c := &cached{}
+	if c.netcache, err = openNetcache(dir, blobs, o.Cache.Writes, o.Log); err != nil {
 		return nil, err
+	}
+	if len(o.Upstreams) > 0 {
+		if c.chain, err = chain.Open(ctx, filepath.Join(dir, upstreamFolder), blobs, chain.Options{
+			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log,
+			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
+				return c.keeper.Hold(ctx, passed, string(d), d, size)
+			},
+		}); err != nil {
+			return nil, err
+		}
 	}
 	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder)}
-	n, err := openNetcache(dir, blobs, o.Cache.Writes, o.Log)
-	if err != nil {
-		return nil, err
-	}
-	keeper, err := cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
+	c.keeper, err = cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
 		Upstream: up, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			keep, err := roots(ctx, dir, blobs)
 			if err != nil {
 				return nil, err
 			}
-			return keep, n.roots(ctx, keep)
+			return keep, c.netcache.roots(ctx, keep)
 		},
 	})
 	if err != nil {
+		if c.chain != nil {
+			c.chain.Close()
+		}
 		return nil, err
 	}
-	protocols, err := o.Cache.protocols(ctx, up, keeper)
-	if err != nil {
-		return nil, errors.Join(err, keeper.Close())
+	if o.Cache.Listen != "" {
+		if err := c.listen(ctx, up, o); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
 	}
-	handler := keeper.Handler(protocols...)
+	return c, nil
+}
+
+// listen opens the address that the cache is served on, for tools over plain HTTP.
+func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) error {
+	if _, _, err := parseListen(o.Cache.Listen); err != nil {
+		return err
+	}
+	protocols, err := o.Cache.protocols(ctx, up, c.keeper)
+	if err != nil {
+		return err
+	}
+	handler := c.keeper.Handler(protocols...)
 	for _, p := range protocols {
 		if p, ok := p.(*apt.Protocol); ok {
 			handler = proxied(p, handler)
@@ -87,12 +119,12 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
-		err = errs.Hint(err, "another program may have that port: choose one with --cache-listen")
-		return nil, errors.Join(err, keeper.Close())
+		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	return &cached{keeper, n, n.over(handler), limit(plain, o.Conns)}, nil
+	c.handler, c.listener = c.netcache.over(handler), limit(plain, o.Conns)
+	return nil
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks

@@ -13,9 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"overland/internal/api"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/hop"
 	"overland/internal/record/shacache/server"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -41,7 +41,13 @@ type Options struct {
 	Conns   int               // connections open at once, of each listener; more wait; default 4096
 	Cache   CacheOptions      // the cache; default: none
 
-	refresh func(context.Context) error // in place of the trust folder's
+	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
+	Root      trust.Fingerprint // whose metadata they are asked for; needed once, and not by a site that signs its own
+
+	refresh   func(context.Context) error // in place of the trust folder's
+	passLimit int64                       // most bytes of one blob from Upstreams; default the chain's
+	passStall time.Duration               // of Upstreams; default the chain's
+	passFresh time.Duration               // between looks at their metadata; default the chain's
 }
 
 // Run serves the site in dir until ctx ends, gives the requests under way Options.Grace to finish, and returns nil. It
@@ -95,36 +101,39 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --listen")
 	}
-	face := api.New(api.Options{
-		Blobs: blobs, Trust: trust.DirSource(filepath.Join(dir, trustFolder)), Log: o.Log,
-	})
+	w := wire{dir: dir, blobs: blobs, log: o.Log}
 	config := &tls.Config{
 		Certificates: []tls.Certificate{cert},
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   []string{"http/1.1"},
 	}
-	var c *cached
-	if o.Cache.Listen != "" {
-		if c, err = openCache(ctx, dir, blobs, o); err != nil {
+	if o.Cache.Listen != "" || len(o.Upstreams) > 0 {
+		if w.cached, err = openCache(ctx, dir, blobs, o); err != nil {
 			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
 		}
-		defer func() { err = errors.Join(err, c.keeper.Close()) }()
+		defer func() { err = errors.Join(err, w.cached.close()) }()
 		// Who writes to the network cache is known by a certificate: here, not over plain HTTP.
-		face, config = c.netcache.over(face), server.ClientAuth(config)
+		config = server.ClientAuth(config)
 	}
+	face, plainFace := w.handlers(hop.ID(pin))
 	tuned := limit(plain, o.Conns)
 	tuned.tune = tune
 	listener := tls.NewListener(tuned, config)
 	group, ctx := errgroup.WithContext(ctx)
 	serve(ctx, group, o, listener, face)
-	group.Go(func() error { keepFresh(ctx, o); return nil })
+	if w.signs() {
+		group.Go(func() error { keepFresh(ctx, o); return nil })
+	}
 	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
-	if c != nil {
-		serve(ctx, group, o, c.listener, c.handler)
-		group.Go(func() error { return c.keeper.Run(ctx) })
-		o.Log.Info("cache serves", "addr", c.listener.Addr().String())
+	if w.cached != nil {
+		group.Go(func() error { return w.cached.keeper.Run(ctx) })
+	}
+	if plainFace != nil {
+		addr := w.cached.listener.Addr().String()
+		serve(ctx, group, o, w.cached.listener, plainFace)
+		o.Log.Info("cache serves", "addr", addr)
 		if o.Cache.Ready != nil {
-			o.Cache.Ready(c.listener.Addr().String())
+			o.Cache.Ready(addr)
 		}
 	}
 	if o.Ready != nil {

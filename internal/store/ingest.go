@@ -128,6 +128,10 @@ func (i *Ingest) resume() error {
 // Offset returns how many bytes are there: where the next Write goes.
 func (i *Ingest) Offset() int64 { return i.off }
 
+// Room returns an error (errs.Unavailable) when the disk cannot take n more bytes: for a blob whose size was not known
+// when it was begun.
+func (i *Ingest) Room(n int64) error { return i.s.room(n) }
+
 // Write appends p. More than size bytes are refused with an error that wraps digest.ErrMismatch (errs.Untrusted).
 func (i *Ingest) Write(p []byte) (int, error) {
 	if i.size >= 0 && i.off+int64(len(p)) > i.size {

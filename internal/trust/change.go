@@ -216,7 +216,7 @@ func (r *Repository) History(role string) ([]Version, error) {
 	if s.roles[role] == nil {
 		return nil, nil
 	}
-	numbers, err := r.versions(r.dir, role)
+	numbers, err := versionsIn(r.dir, role)
 	if err != nil {
 		return nil, fmt.Errorf("history of %s: %w", role, err)
 	}

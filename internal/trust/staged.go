@@ -234,7 +234,7 @@ func (r *Repository) Unstage(ctx context.Context, role string) error {
 		return fmt.Errorf("unstage %s: %w", role, err)
 	}
 	defer unlock()
-	numbers, err := r.versions(r.path(stagedDir), role)
+	numbers, err := versionsIn(r.path(stagedDir), role)
 	if err != nil {
 		return fmt.Errorf("unstage %s: %w", role, err)
 	}

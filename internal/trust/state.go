@@ -305,8 +305,8 @@ func addKey(keys map[string]*metadata.Key, ids *[]string, pub PublicKey) error {
 	return nil
 }
 
-// versions returns the numbers of the files that role has, rising.
-func (r *Repository) versions(dir, role string) ([]int64, error) {
+// versionsIn returns the numbers of the files in dir that role has, rising.
+func versionsIn(dir, role string) ([]int64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

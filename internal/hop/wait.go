@@ -1,0 +1,65 @@
+package hop
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strconv"
+	"time"
+)
+
+const (
+	askHeader  = "Overland-Progress" // in a request: 102
+	doneHeader = "Overland-Done"     // in an interim answer: bytes so far
+	every      = time.Second         // between interim answers
+	most       = 1 << 17             // interim answers to one request: a day of them
+)
+
+// Wait runs do and returns its error. Until it returns, a client that asked for it is told, as often as that has
+// changed, what done returns: how many bytes have come for it.
+func Wait(w http.ResponseWriter, r *http.Request, done func() int64, do func() error) error {
+	if r.Header.Get(askHeader) == "" {
+		return do()
+	}
+	end := make(chan error, 1)
+	go func() { end <- do() }()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for told := int64(0); ; {
+		select {
+		case err := <-end:
+			return err
+		case <-tick.C:
+		}
+		if n := done(); n > told {
+			told = n
+			h := w.Header()
+			h.Set(doneHeader, strconv.FormatInt(n, 10))
+			w.WriteHeader(http.StatusProcessing)
+			h.Del(doneHeader)
+		}
+	}
+}
+
+// Ask asks, in the header h of a request, for interim answers, and returns ctx for that request: each of them that says
+// that more has come calls seen.
+func Ask(ctx context.Context, h http.Header, seen func()) context.Context {
+	h.Set(askHeader, strconv.Itoa(http.StatusProcessing))
+	var last int64
+	var n int
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
+			if n++; n > most {
+				return fmt.Errorf("more than %d interim answers", most)
+			}
+			done, err := strconv.ParseInt(header.Get(doneHeader), 10, 64)
+			if code == http.StatusProcessing && err == nil && done > last {
+				last = done
+				seen()
+			}
+			return nil
+		},
+	})
+}

@@ -1,0 +1,28 @@
+package cache
+
+import (
+	"context"
+
+	"overland/internal/digest"
+	"overland/internal/record"
+)
+
+// Hold counts a blob that somebody else brought into the depot among what the cache holds, so that it is evicted like an
+// answer: protocol and key are a name for it that no Protocol uses.
+func (k *Keeper) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
+	k.gate.RLock()
+	defer k.gate.RUnlock()
+	now := k.now()
+	_, err := k.index.add(ctx, version{
+		id: id{protocol, key}, fetched: now, checked: now, used: now, own: true, blob: d, size: size,
+		media: "application/octet-stream", proof: record.Proof{Kind: "sha256", Value: d.Encoded()},
+	})
+	return err
+}
+
+// Used notes that what Hold counted was asked for; of what it never counted nothing is noted.
+func (k *Keeper) Used(protocol, key string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.used[id{protocol, key}] = k.now()
+}

@@ -1,0 +1,119 @@
+package chain
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fetch"
+)
+
+// flight is a blob on its way, for all who wait for it.
+type flight struct {
+	kept sync.Once
+
+	// Guarded by Chain.mu.
+	waiters int
+	came    int64       // bytes, wasted ones too, and signs of life from further away: it only rises
+	last    fetch.Event // of the transfer under way
+}
+
+// Fetch returns nil when the depot has d: at once, or after it was fetched through. Errors: kind NotFound when no
+// upstream has it, or none sends the right bytes; Unavailable when one may have it later.
+func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
+	f := c.join(d)
+	defer c.leave(d, f)
+	if c.depot.Has(d) {
+		return nil
+	}
+	if c.dead() {
+		return errs.Errorf(errs.Unavailable, "%s is not here, and no upstream site could be reached a moment ago", d)
+	}
+	err := c.fetcher.Fetch(ctx, fetch.Blob{Digest: d, Size: -1})
+	if errs.KindOf(err) == errs.Unavailable && ctx.Err() == nil {
+		c.failed(f)
+	}
+	if errs.KindOf(err) == errs.Untrusted {
+		// Who lied is in the log. For who asks it is the same as a blob that nobody has.
+		return errs.E(errs.NotFound, err)
+	}
+	if err != nil {
+		return err
+	}
+	f.kept.Do(func() { err = c.kept(ctx, d) })
+	return err
+}
+
+// dead reports whether nothing came from upstream a moment ago. Who asks then is told at once, and goes elsewhere.
+func (c *Chain) dead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Since(c.silent) < c.o.Down
+}
+
+func (c *Chain) failed(f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.came == 0 {
+		c.silent = time.Now()
+	}
+}
+
+// kept tells who counts what the depot holds.
+func (c *Chain) kept(ctx context.Context, d digest.Digest) error {
+	if c.o.Kept == nil {
+		return nil
+	}
+	size, err := c.depot.Size(d)
+	if err != nil {
+		return err
+	}
+	return c.o.Kept(context.WithoutCancel(ctx), d, size)
+}
+
+// Done returns how many bytes have come of d while it is fetched.
+func (c *Chain) Done(d digest.Digest) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f := c.flights[d]; f != nil {
+		return f.came
+	}
+	return 0
+}
+
+func (c *Chain) join(d digest.Digest) *flight {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.flights[d]
+	if f == nil {
+		f = &flight{}
+		c.flights[d] = f
+	}
+	f.waiters++
+	return f
+}
+
+func (c *Chain) leave(d digest.Digest, f *flight) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if f.waiters--; f.waiters == 0 {
+		delete(c.flights, d)
+	}
+}
+
+// progress is the Fetcher's. When a transfer is taken over by another caller its count starts again.
+func (c *Chain) progress(e fetch.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f := c.flights[e.Digest]
+	if f == nil {
+		return
+	}
+	if e.Moved < f.last.Moved || e.Waits < f.last.Waits {
+		f.last = fetch.Event{}
+	}
+	f.came += e.Moved - f.last.Moved + e.Waits - f.last.Waits
+	f.last = e
+}

@@ -1,0 +1,141 @@
+package chain
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fetch"
+	"overland/internal/hop"
+	"overland/internal/store"
+	"overland/internal/trust"
+)
+
+// Options are the settings of a Chain. Sites is needed.
+type Options struct {
+	Sites    []string                                                     // URLs with their pins, in order of preference
+	Root     trust.Fingerprint                                            // whose metadata is handed on; needed once, "" = what was pinned before, or none
+	Kept     func(ctx context.Context, d digest.Digest, size int64) error // called once for a blob that was fetched through; nil = nobody is told
+	Limit    int64                                                        // most bytes of one blob; 0 = 16 GiB
+	Stall    time.Duration                                                // an upstream that sends nothing for so long is left; 0 = 30 s
+	Fresh    time.Duration                                                // how long metadata is handed on before upstream is asked again; 0 = 30 s
+	Patience time.Duration                                                // what a node waits for that before it gets what is here; 0 = 10 s
+	Down     time.Duration                                                // how long upstream is not asked for blobs when no site of it could be reached; 0 = 10 s
+	Log      *slog.Logger                                                 // nil = nothing is logged
+}
+
+const (
+	trustFolder = "trust" // in the chain's directory
+	limit       = 16 << 30
+	attempts    = 2 // of one upstream in a row that bring nothing: who waits may know other sources
+	stall       = 30 * time.Second
+	fresh       = 30 * time.Second
+	patience    = 10 * time.Second
+	down        = 10 * time.Second
+)
+
+// Chain asks upstream sites. It is safe for concurrent use. The caller ends it with Close.
+type Chain struct {
+	o       Options
+	depot   *store.Store
+	sites   []*fetch.SiteSource
+	fetcher *fetch.Fetcher
+	mirror  *trust.Mirror
+
+	mu      sync.Mutex
+	flights map[digest.Digest]*flight
+	silent  time.Time // when no upstream site could be reached for a blob
+	update  *update   // of the metadata, under way
+	checked time.Time // when the last one ended
+	trouble string    // how
+	wg      sync.WaitGroup
+}
+
+// Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to depot. Nothing is asked
+// yet, but for the root that is to be pinned: an upstream that offers another one is refused.
+func Open(ctx context.Context, dir string, depot *store.Store, o Options) (*Chain, error) {
+	o.Limit, o.Stall = cmp.Or(o.Limit, limit), cmp.Or(o.Stall, stall)
+	o.Fresh, o.Patience = cmp.Or(o.Fresh, fresh), cmp.Or(o.Patience, patience)
+	o.Down = cmp.Or(o.Down, down)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}}
+	sources := make([]fetch.Source, len(o.Sites))
+	for i, u := range o.Sites {
+		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(c.sites, func(other *fetch.SiteSource) bool { return other.URL() == s.URL() }) {
+			return nil, errs.Errorf(errs.Invalid, "upstream %s is named twice", s.URL())
+		}
+		c.sites, sources[i] = append(c.sites, s), s
+	}
+	c.fetcher = fetch.New(depot, fetch.Options{
+		Sources: sources, Stall: o.Stall, Attempts: attempts, Unknown: o.Limit, Progress: c.progress, Log: o.Log,
+	})
+	var err error
+	if c.mirror, err = trust.OpenMirror(filepath.Join(dir, trustFolder), trust.ClientOptions{}); err != nil {
+		return nil, err
+	}
+	soon, cancel := context.WithTimeout(ctx, o.Patience)
+	defer cancel()
+	if err := c.pin(soon); err != nil {
+		return nil, errs.Hint(fmt.Errorf("upstream: %w", err), "compare with what overland trust show prints on the machine that signs; "+
+			"to follow another operator, remove %s", filepath.Join(dir, trustFolder))
+	}
+	if !c.mirror.Pinned() && o.Root == "" {
+		o.Log.Info("blobs are fetched through, signed metadata is not", "hint", "say whose: --root FINGERPRINT")
+	}
+	return c, nil
+}
+
+// pin pins o.Root with the first site that has it. A site that does not answer now is no mistake of a person: it is
+// tried again with each update.
+func (c *Chain) pin(ctx context.Context) error {
+	if c.o.Root == "" {
+		return nil
+	}
+	var failed error
+	for _, s := range c.sites {
+		err := c.mirror.Pin(ctx, s, c.o.Root)
+		if err == nil {
+			return nil
+		}
+		if k := errs.KindOf(err); k == errs.Untrusted || k == errs.Invalid {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.Name(), err))
+		}
+	}
+	return errs.E(errs.Untrusted, failed)
+}
+
+// IDs returns what the upstream sites are called in Via.
+func (c *Chain) IDs() []string {
+	ids := make([]string, len(c.sites))
+	for i, s := range c.sites {
+		ids[i] = hop.ID(s.URL().Pin)
+	}
+	return ids
+}
+
+// Close ends what is under way and drops the connections.
+func (c *Chain) Close() {
+	c.mu.Lock()
+	if c.update != nil {
+		c.update.cancel()
+	}
+	c.mu.Unlock()
+	c.wg.Wait()
+	for _, s := range c.sites {
+		s.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,417 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fetch"
+	"overland/internal/store"
+	"overland/internal/testkit/attack"
+	"overland/internal/testkit/badlink"
+	"overland/internal/trust"
+)
+
+// node fetches b from the sites at urls with empty hands, and returns its error.
+func node(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) error {
+	t.Helper()
+	to, err := store.Open(t.TempDir(), store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := fetch.Options{Stall: stall, Attempts: 2, Backoff: time.Millisecond}
+	for _, u := range urls {
+		o.Sources = append(o.Sources, open(t, u))
+	}
+	if err := fetch.New(to, o).Fetch(t.Context(), b); err != nil {
+		return err
+	}
+	return to.Verify(t.Context(), b.Digest)
+}
+
+func blobOf(b []byte) fetch.Blob { return fetch.Blob{Digest: digest.Of(b), Size: int64(len(b))} }
+
+func origin(t *testing.T, blobs ...[]byte) *badlink.Origin {
+	o := badlink.NewOrigin(nil, blobs...)
+	t.Cleanup(func() { o.Close() })
+	return o
+}
+
+func linkTo(t *testing.T, to badlink.Dialer, f badlink.Faults) *badlink.Link {
+	t.Helper()
+	l, err := badlink.Listen(to, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// blobs returns how many blobs the depot of the site in dir has; each must be itself.
+func blobs(t *testing.T, dir string) (n int) {
+	t.Helper()
+	s := openDepot(t, dir)
+	if err := s.List(t.Context(), func(d digest.Digest, _ int64) error { n++; return s.Verify(t.Context(), d) }); err != nil {
+		t.Error(err)
+	}
+	return n
+}
+
+// A near site asks upstream once, whoever asks it afterwards; then the upstream may be gone.
+func TestTheNearCopyIsPreferred(t *testing.T) {
+	body := random(3<<20 + 11)
+	far := origin(t, body)
+	dir := t.TempDir()
+	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	first, sent := far.Requests()
+	if first != 1 || sent != int64(len(body)) {
+		t.Errorf("the first node cost %d requests and %d bytes upstream", first, sent)
+	}
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	if second, _ := far.Requests(); second != first {
+		t.Errorf("the second node cost %d requests upstream", second-first)
+	}
+	far.Close()
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Error(err)
+	}
+	if n := blobs(t, dir); n != 1 {
+		t.Errorf("%d blobs in the depot", n)
+	}
+	if err := node(t, blobOf([]byte("absent")), 0, near); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("upstream is dead: %v", err)
+	}
+}
+
+// What is not the blob reaches neither the node nor the near site's depot; an honest upstream makes up for it.
+func TestAnUpstreamLies(t *testing.T) {
+	body := random(200_000)
+	for name, m := range map[string]badlink.Mischief{
+		"portal": badlink.Portal, "other bytes": badlink.PortalSameLen, "short": badlink.ShortBody, "longer than said": badlink.LongLength,
+		"gzip": badlink.Gzipped, "redirects": badlink.Redirects, "no length": badlink.NoLength, "503": badlink.Unavailable, "a flipped byte": badlink.Liar,
+	} {
+		t.Run(name, func(t *testing.T) {
+			bad, good := origin(t, body), origin(t, body)
+			bad.Set(m, 77)
+			dir := t.TempDir()
+			near, stop := start(t, dir, Options{Upstreams: []string{bad.URL(bad.Addr())}})
+			if err := node(t, blobOf(body), 20*time.Second, near); err == nil {
+				t.Error("the node has a blob")
+			}
+			if n := blobs(t, dir); n != 0 {
+				t.Errorf("%d blobs in the depot", n)
+			}
+			stop()
+			near, _ = start(t, dir, Options{Upstreams: []string{bad.URL(bad.Addr()), good.URL(good.Addr())}})
+			if err := node(t, blobOf(body), 20*time.Second, near); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAnUpstreamIsEndless(t *testing.T) {
+	far := origin(t, []byte("x"))
+	far.Set(badlink.Endless)
+	dir := t.TempDir()
+	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}, passLimit: 1 << 20})
+	if err := node(t, blobOf([]byte("x")), 0, near); err == nil {
+		t.Error("the node has a blob")
+	}
+	if n := blobs(t, dir); n != 0 {
+		t.Errorf("%d blobs in the depot", n)
+	}
+}
+
+// A transfer from upstream that is cut again and again moves every byte once.
+func TestAnUpstreamIsCut(t *testing.T) {
+	body := random(6 << 20)
+	far := origin(t, body)
+	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{CutEvery: 1 << 20})
+	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	if c := link.Counts(); c.Cuts < 5 || float64(c.Down) > 1.05*float64(len(body)) {
+		t.Errorf("%d cuts, %d bytes moved for %d", c.Cuts, c.Down, len(body))
+	}
+}
+
+// A node waits for a near site whose upstream is slow for longer than it waits for one that is silent.
+func TestAnUpstreamIsSlow(t *testing.T) {
+	t.Parallel()
+	body := random(48 << 10)
+	far := origin(t, body)
+	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
+	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
+	began := time.Now()
+	if err := node(t, blobOf(body), 6*time.Second, near); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(began); took < 7*time.Second {
+		t.Errorf("it took %v: this is not a slow link", took)
+	}
+	if n, _ := far.Requests(); n != 1 {
+		t.Errorf("%d requests upstream: somebody gave up", n)
+	}
+}
+
+// Of an upstream that has gone silent a node hears nothing, and goes on with the next source.
+func TestAnUpstreamIsSilent(t *testing.T) {
+	t.Parallel()
+	body := random(1 << 20)
+	far, other := origin(t, body), origin(t, body)
+	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{SilentAt: 100_000})
+	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
+	if err := node(t, blobOf(body), 4*time.Second, near, other.URL(other.Addr())); err != nil {
+		t.Error(err)
+	}
+}
+
+// Three sites in a row: what the last one has comes through all of them, and stays in each.
+func TestAChainOfThree(t *testing.T) {
+	body := random(2 << 20)
+	far := origin(t, body)
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	last, stopLast := start(t, dirs[2], Options{Upstreams: []string{far.URL(far.Addr())}})
+	middle, stopMiddle := start(t, dirs[1], Options{Upstreams: []string{last}})
+	near, _ := start(t, dirs[0], Options{Upstreams: []string{middle}})
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	if n, _ := far.Requests(); n != 1 {
+		t.Errorf("%d requests at the origin", n)
+	}
+	for _, dir := range dirs {
+		if n := blobs(t, dir); n != 1 {
+			t.Errorf("%d blobs in a depot of the chain", n)
+		}
+	}
+	stopLast()
+	stopMiddle()
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Error(err)
+	}
+}
+
+// ring starts n sites of which each asks the next one, and the last one the first, and returns their URLs.
+func ring(t *testing.T, n int, dirs ...string) []string {
+	t.Helper()
+	addrs, urls := make([]atomic.Value, n), make([]string, n)
+	for i := range urls {
+		info, err := Init(dirs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		link := linkTo(t, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "tcp", addrs[i].Load().(string))
+		}, badlink.Faults{})
+		urls[i] = info.URL(link.Addr())
+	}
+	for i := range urls {
+		url, _ := start(t, dirs[i], Options{Upstreams: []string{urls[(i+1)%n]}, passStall: 5 * time.Second})
+		u, err := fetch.ParseSiteURL(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs[i].Store(u.Addr.String())
+	}
+	return urls
+}
+
+// Sites that ask one another in a ring find what one of them has, and say soon of everything else that nobody has it.
+func TestARing(t *testing.T) {
+	for _, n := range []int{2, 3} {
+		dirs := make([]string, n)
+		for i := range dirs {
+			dirs[i] = t.TempDir()
+		}
+		urls := ring(t, n, dirs...)
+		body := random(100_000)
+		if _, err := openDepot(t, dirs[n-1]).PutBytes(t.Context(), body); err != nil {
+			t.Fatal(err)
+		}
+		if err := node(t, blobOf(body), 0, urls[0]); err != nil {
+			t.Errorf("ring of %d: %v", n, err)
+		}
+		began := time.Now()
+		lost := make(chan error)
+		for _, u := range urls { // all at once: each asks the next
+			go func() { lost <- node(t, blobOf([]byte("absent")), 0, u) }()
+		}
+		for range urls {
+			if err := <-lost; err == nil {
+				t.Error("a blob that nobody has")
+			}
+		}
+		// Two know each other. In a longer ring they may wait for one another, until they take that for silence.
+		if took := time.Since(began); took > 20*time.Second || n == 2 && took > 5*time.Second {
+			t.Errorf("ring of %d: it took %v", n, took)
+		}
+	}
+}
+
+// A node waits through several sites for one that is far away.
+func TestAChainIsSlow(t *testing.T) {
+	t.Parallel()
+	body := random(64 << 10)
+	far := origin(t, body)
+	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
+	last, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, passStall: 10 * time.Second})
+	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{last}, passStall: 10 * time.Second})
+	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}, passStall: 10 * time.Second})
+	if err := node(t, blobOf(body), 10*time.Second, near); err != nil {
+		t.Error(err)
+	}
+	if n, _ := far.Requests(); n != 1 {
+		t.Errorf("%d requests upstream: somebody gave up", n)
+	}
+}
+
+// mirrored is a publisher whose metadata a far site serves, and a near site that hands it on.
+type mirrored struct {
+	p    *attack.Publisher
+	far  *badlink.Origin
+	dir  string
+	root trust.Fingerprint
+}
+
+func newMirrored(t *testing.T) *mirrored {
+	t.Helper()
+	m := &mirrored{p: attack.New(time.Now().Add(-time.Hour)), far: origin(t), dir: t.TempDir()}
+	m.publish()
+	var err error
+	if m.root, err = trust.FingerprintOf(m.p.Files()["1.root.json"]); err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func (m *mirrored) publish() {
+	for name, b := range m.p.Files() {
+		m.far.AddTrust(name, b)
+	}
+}
+
+func (m *mirrored) options() Options {
+	return Options{Upstreams: []string{m.far.URL(m.far.Addr())}, Root: m.root, passFresh: 1}
+}
+
+// refreshed returns the version of the timestamp that a new node gets from the site at url.
+func (m *mirrored) refreshed(t *testing.T, url string) string {
+	t.Helper()
+	src := open(t, url)
+	c, err := trust.OpenClient(t.TempDir(), trust.ClientOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Pin(t.Context(), src, m.root); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := c.Refresh(t.Context(), src, trust.RefreshOptions{}); err != nil || !f.Known {
+		t.Fatal(f, err)
+	}
+	b, err := src.Metadata(t.Context(), "timestamp.json", trust.MaxTimestamp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Metadata passes a near site once it is verified, and is there when the upstream is not, also after a restart.
+func TestMetadataPasses(t *testing.T) {
+	m := newMirrored(t)
+	near, stop := start(t, m.dir, m.options())
+	first := m.refreshed(t, near)
+	m.p.Publish("targets")
+	m.publish()
+	second := m.refreshed(t, near)
+	if second == first {
+		t.Error("newer metadata does not pass")
+	}
+	m.far.AddTrust("timestamp.json", []byte(first)) // the far site was put back to an older state
+	if got := m.refreshed(t, near); got != second {
+		t.Error("an older timestamp passed")
+	}
+	m.far.Close()
+	if got := m.refreshed(t, near); got != second {
+		t.Error("what was verified is not there any more")
+	}
+	stop()
+	o := m.options()
+	o.Root = "" // it is pinned
+	near, _ = start(t, m.dir, o)
+	if got := m.refreshed(t, near); got != second {
+		t.Error("after a restart, what was verified is not there any more")
+	}
+}
+
+func TestMetadataDoesNotPass(t *testing.T) {
+	m := newMirrored(t)
+	t.Run("another root", func(t *testing.T) {
+		o := m.options()
+		o.Root = trust.Fingerprint("sha256:" + digest.Of([]byte("another")).Encoded())
+		o.Listen = "127.0.0.1:0"
+		if err := Run(t.Context(), t.TempDir(), o); errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("no root", func(t *testing.T) {
+		o := m.options()
+		o.Root = ""
+		near, _ := start(t, t.TempDir(), o)
+		if b, err := open(t, near).Metadata(t.Context(), "timestamp.json", 1<<20); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %q, %v", b, err)
+		}
+	})
+	t.Run("signed by another", func(t *testing.T) {
+		near, _ := start(t, t.TempDir(), m.options())
+		want := m.refreshed(t, near)
+		m.p.Signers["timestamp"] = []attack.Key{attack.NewKey()}
+		m.p.PublishTimestamp()
+		m.publish()
+		if got := m.refreshed(t, near); got != want {
+			t.Error("it passed")
+		}
+	})
+}
+
+// A site that signs its own metadata hands on nobody else's.
+func TestOwnMetadataComesFirst(t *testing.T) {
+	m := newMirrored(t)
+	if _, err := Init(m.dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, trustFolder, "timestamp.json"), []byte("own"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	near, _ := start(t, m.dir, m.options())
+	if b, err := open(t, near).Metadata(t.Context(), "timestamp.json", 1<<20); err != nil || string(b) != "own" {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+func TestUpstreamMistakes(t *testing.T) {
+	far := origin(t)
+	for name, urls := range map[string][]string{
+		"no pin": {"https://127.0.0.1:1"}, "twice": {far.URL(far.Addr()), far.URL(far.Addr())},
+	} {
+		err := Run(t.Context(), t.TempDir(), Options{Listen: "127.0.0.1:0", Upstreams: urls})
+		if errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}

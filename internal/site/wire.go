@@ -1,0 +1,80 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"overland/internal/api"
+	"overland/internal/digest"
+	"overland/internal/hop"
+	"overland/internal/store"
+	"overland/internal/trust"
+)
+
+const (
+	upstreamFolder = "upstream" // in a site's directory: what it has verified of the sites that it is chained to
+	passed         = "blob"     // in the cache's index: blobs that were fetched through for nodes
+)
+
+// wire makes a site's handlers of its parts.
+type wire struct {
+	dir    string
+	blobs  *store.Store
+	cached *cached // nil = the site keeps nothing of others
+	log    *slog.Logger
+}
+
+// handlers returns what is served over HTTPS, and over plain HTTP: nil = nothing. id is the site's in Via.
+func (w *wire) handlers(id string) (face, plain http.Handler) {
+	o := api.Options{Blobs: w.blobs, Trust: w, Log: w.log}
+	if w.cached == nil {
+		return hop.Over(id, nil, api.New(o)), nil
+	}
+	var asked []string
+	if w.cached.chain != nil {
+		o.Through, asked = w.cached.chain, w.cached.chain.IDs()
+		o.Blobs = noted{w.blobs, w.cached}
+	}
+	face = hop.Over(id, asked, w.cached.netcache.over(api.New(o)))
+	if w.cached.handler != nil {
+		plain = hop.Over(id, asked, w.cached.handler)
+	}
+	return face, plain
+}
+
+// signs reports whether the site's own metadata is what it serves: it is not a mirror of another's.
+func (w *wire) signs() bool {
+	if w.cached == nil || w.cached.chain == nil {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(w.dir, trustFolder, "timestamp.json"))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Metadata returns the site's own metadata, or, when it has none, what upstream sites have.
+func (w *wire) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if w.signs() {
+		return trust.DirSource(filepath.Join(w.dir, trustFolder)).Metadata(ctx, name, limit)
+	}
+	return w.cached.chain.Metadata(ctx, name, limit)
+}
+
+// noted is the depot of a site that evicts what it fetched through: each use counts.
+type noted struct {
+	*store.Store
+	cached *cached
+}
+
+// Open opens blob d.
+func (n noted) Open(d digest.Digest) (*store.Blob, error) {
+	b, err := n.Store.Open(d)
+	if err == nil {
+		n.cached.keeper.Used(passed, string(d))
+	}
+	return b, err
+}
