@@ -204,11 +204,13 @@ func plain(resp *http.Response) error {
 	return nil
 }
 
-// Ask returns what the site answers to GET path, which is escaped already: one try, at most limit bytes. Errors are of kind
-// NotFound when the site says so, else of those of Metadata.
-func (s *SiteSource) Ask(ctx context.Context, path string, limit int64) ([]byte, error) {
+// Ask returns what the site answers to GET path, which is escaped already: one try, at most limit bytes. heard is called
+// while the site itself waits for more. Errors are of kind NotFound when the site says so, else of those of Metadata;
+// they wrap ErrAnswer when it answered all the same.
+func (s *SiteSource) Ask(ctx context.Context, path string, limit int64, heard func()) ([]byte, error) {
 	w := newWatch(ctx, s.o.Stall)
 	defer w.stop()
+	w.heard = heard
 	resp, err := s.get(w.ctx, path, nil)
 	if err != nil {
 		return nil, w.explainAs(errs.Unavailable, err)

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/hop"
+	"overland/internal/store"
 )
 
 // missStatus answers a request that was never recorded: not 404, which clients take for a fact, and not 5xx, which
@@ -56,9 +59,23 @@ func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	Answer(w, r, m.k, m.p, it, base.String())
 }
 
+// follower is a Keeper that tells how much has come for a Get with the context that Follow returned.
+type follower interface {
+	Follow(ctx context.Context) (context.Context, func() int64)
+}
+
 // Answer writes what k has for it. base is the absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Item, base string) {
-	e, blob, err := k.Get(r.Context(), p, it)
+	var e Entry
+	var blob *store.Blob
+	ctx, done := r.Context(), func() int64 { return 0 }
+	if f, ok := k.(follower); ok {
+		ctx, done = f.Follow(ctx)
+	}
+	err := hop.Wait(w, r, done, func() (err error) {
+		e, blob, err = k.Get(ctx, p, it)
+		return err
+	})
 	if err != nil {
 		refuse(w, err)
 		return

@@ -18,6 +18,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/hop"
 )
 
 // Defaults of Upstream.
@@ -48,11 +49,12 @@ func (e *StatusError) gone() bool {
 
 // Upstream fetches from origins. The zero value works; it is safe for concurrent use.
 type Upstream struct {
-	Transport http.RoundTripper // nil = as http.DefaultTransport, which heeds the proxy variables of the process
-	Stall     time.Duration     // end an attempt when no byte came for so long; 0 = DefaultStall
-	Tries     int               // attempts in a row that bring no byte; 0 = DefaultTries
-	Wait      time.Duration     // before the second attempt, doubled each time; 0 = DefaultWait
-	Dir       string            // for what is being fetched; "" = the system's temporary directory
+	Transport http.RoundTripper      // nil = as http.DefaultTransport, which heeds the proxy variables of the process
+	Stall     time.Duration          // end an attempt when no byte came for so long; 0 = DefaultStall
+	Tries     int                    // attempts in a row that bring no byte; 0 = DefaultTries
+	Wait      time.Duration          // before the second attempt, doubled each time; 0 = DefaultWait
+	Tell      func(host string) bool // whether a host is another cache: it is told the way of a request, and how long it may take; nil = none is
+	Dir       string                 // for what is being fetched; "" = the system's temporary directory
 }
 
 // Fetched is a whole answer.
@@ -122,6 +124,14 @@ func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched
 	return &Fetched{Body: spool, Size: t.got, MediaType: t.media, URL: from, Header: t.header}, nil
 }
 
+// watchedKey is where a context holds what Upstream calls when something comes.
+type watchedKey struct{}
+
+// Watched returns a context in which Upstream.Get calls heard whenever something comes.
+func Watched(ctx context.Context, heard func()) context.Context {
+	return context.WithValue(ctx, watchedKey{}, heard)
+}
+
 // again reports whether the same request may bring more.
 func again(err error) bool {
 	status := (*StatusError)(nil)
@@ -157,11 +167,17 @@ func (t *transfer) attempt(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stall := cmp.Or(t.u.Stall, DefaultStall)
+	heard, _ := ctx.Value(watchedKey{}).(func())
 	watch := time.AfterFunc(stall, func() {
 		cancel(errs.Errorf(errs.Unavailable, "%s: went silent: no byte for %s", t.url, stall))
 	})
 	defer watch.Stop()
-	err := t.once(ctx, func() { watch.Reset(stall) })
+	err := t.once(ctx, func() {
+		watch.Reset(stall)
+		if heard != nil {
+			heard()
+		}
+	})
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -185,6 +201,10 @@ func (t *transfer) once(ctx context.Context, seen func()) error {
 	if t.got > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.got))
 		req.Header.Set("If-Range", t.validator)
+	}
+	if t.u.Tell != nil && t.u.Tell(req.URL.Host) {
+		hop.Forward(ctx, req.Header)
+		req = req.WithContext(hop.Ask(ctx, req.Header, seen))
 	}
 	res, err := t.client().Do(req)
 	if err != nil {
@@ -248,7 +268,7 @@ func (t *transfer) copy(res *http.Response, seen func()) error {
 	}
 	in := bufio.NewReaderSize(io.LimitReader(res.Body, t.limit-t.got+1), size)
 	if t.got == 0 && !t.it.HTML {
-		if head, _ := in.Peek(64); looksHTML(head) {
+		if head, _ := in.Peek(headSize); looksHTML(head) {
 			return t.unusable("a web page in place of it (a captive portal or a login page?)")
 		}
 	}
@@ -317,6 +337,26 @@ func statusError(url string, status int) error {
 func looksHTML(head []byte) bool {
 	s := bytes.ToLower(bytes.TrimLeft(head, "\xef\xbb\xbf \t\r\n"))
 	return bytes.HasPrefix(s, []byte("<!doctype html")) || bytes.HasPrefix(s, []byte("<html"))
+}
+
+// headSize is how many bytes tell a web page.
+const headSize = 64
+
+// RefusePage returns an error (errs.Unavailable) when body, which is rewound, is a web page in place of it.
+func RefusePage(it Item, body io.ReadSeeker) error {
+	if it.HTML {
+		return nil
+	}
+	head := make([]byte, headSize)
+	n, err := io.ReadFull(body, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	if looksHTML(head[:n]) {
+		return errs.Errorf(errs.Unavailable, "%w: a web page in place of it", errUnusable)
+	}
+	_, err = body.Seek(0, io.SeekStart)
+	return err
 }
 
 // rangeStart returns the first byte that a Content-Range (RFC 9110 §14.4) speaks of.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -40,6 +41,7 @@ type cached struct {
 	keeper   *cache.Keeper
 	netcache *netcache
 	chain    *chain.Chain // nil = no upstream sites
+	entries  http.Handler // what the cache holds, for other sites; nil = there is no cache
 	handler  http.Handler // of the cache's own listener; nil = none
 	listener net.Listener
 }
@@ -77,9 +79,13 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 			return nil, err
 		}
 	}
-	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder)}
+	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: o.Cache.named}
+	var near cache.Near
+	if c.chain != nil {
+		near = c.chain
+	}
 	c.keeper, err = cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
-		Upstream: up, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
+		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			keep, err := roots(ctx, dir, blobs)
 			if err != nil {
@@ -121,10 +127,24 @@ func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) err
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
+	c.entries = c.keeper.Entries(chain.CachePath, protocols...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
 	c.handler, c.listener = c.netcache.over(handler), limit(plain, o.Conns)
 	return nil
+}
+
+// named reports whether host is one that a person named to fetch from: it may be a cache, even one that asks this one.
+func (o CacheOptions) named(host string) bool {
+	for _, list := range o.Upstreams {
+		for _, s := range list {
+			_, rest, _ := strings.Cut(s, "://") // apt's are lines with a URL in them
+			if name, _, _ := strings.Cut(rest, "/"); name == host {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks

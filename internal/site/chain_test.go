@@ -207,12 +207,21 @@ func TestAChainOfThree(t *testing.T) {
 	}
 }
 
-// ring starts n sites of which each asks the next one, and the last one the first, and returns their URLs.
-func ring(t *testing.T, n int, dirs ...string) []string {
+// ring starts a site in each of dirs that asks the next one, and the last one the first, and returns their URLs.
+func ring(t *testing.T, dirs ...string) []string {
 	t.Helper()
-	addrs, urls := make([]atomic.Value, n), make([]string, n)
-	for i := range urls {
-		info, err := Init(dirs[i])
+	return ringOf(t, dirs, func(i int, next string) string {
+		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}, passStall: 5 * time.Second})
+		return url
+	})
+}
+
+// ringOf is ring with sites that run starts, each with the URL of its next.
+func ringOf(t *testing.T, dirs []string, run func(i int, next string) (url string)) []string {
+	t.Helper()
+	addrs, urls := make([]atomic.Value, len(dirs)), make([]string, len(dirs))
+	for i, dir := range dirs {
+		info, err := Init(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,9 +230,8 @@ func ring(t *testing.T, n int, dirs ...string) []string {
 		}, badlink.Faults{})
 		urls[i] = info.URL(link.Addr())
 	}
-	for i := range urls {
-		url, _ := start(t, dirs[i], Options{Upstreams: []string{urls[(i+1)%n]}, passStall: 5 * time.Second})
-		u, err := fetch.ParseSiteURL(url)
+	for i := range dirs {
+		u, err := fetch.ParseSiteURL(run(i, urls[(i+1)%len(dirs)]))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +247,7 @@ func TestARing(t *testing.T) {
 		for i := range dirs {
 			dirs[i] = t.TempDir()
 		}
-		urls := ring(t, n, dirs...)
+		urls := ring(t, dirs...)
 		body := random(100_000)
 		if _, err := openDepot(t, dirs[n-1]).PutBytes(t.Context(), body); err != nil {
 			t.Fatal(err)

@@ -8,10 +8,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"overland/internal/api"
 	"overland/internal/digest"
 	"overland/internal/hop"
+	"overland/internal/site/chain"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -40,11 +42,26 @@ func (w *wire) handlers(id string) (face, plain http.Handler) {
 		o.Through, asked = w.cached.chain, w.cached.chain.IDs()
 		o.Blobs = noted{w.blobs, w.cached}
 	}
-	face = hop.Over(id, asked, w.cached.netcache.over(api.New(o)))
+	face = w.cached.netcache.over(api.New(o))
+	if w.cached.entries != nil {
+		face = below(chain.CachePath+"/", w.cached.entries, face)
+	}
+	face = hop.Over(id, asked, face)
 	if w.cached.handler != nil {
 		plain = hop.Over(id, asked, w.cached.handler)
 	}
 	return face, plain
+}
+
+// below serves paths that begin with prefix by h, and the others by next. Paths are compared as they are sent.
+func below(prefix string, h, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.EscapedPath(), prefix) {
+			h.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // signs reports whether the site's own metadata is what it serves: it is not a mirror of another's.

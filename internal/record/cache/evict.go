@@ -124,11 +124,8 @@ func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	err = x.db.QueryRowContext(ctx, "SELECT NOT EXISTS (SELECT 1 FROM version WHERE blob = ? AND held = 1)", string(v.blob)).Scan(&last)
-	if err != nil {
-		return false, fmt.Errorf("cache index: %w", err)
-	}
-	return last, nil
+	held, err := x.holds(ctx, v.blob)
+	return !held, err
 }
 
 // flush writes the last uses down that the index does not know yet.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"overland/internal/digest"
@@ -26,6 +27,7 @@ type flight struct {
 type call struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
+	came    atomic.Int64 // rises while something comes
 	waiters int
 	answer  answer
 	err     error
@@ -35,6 +37,9 @@ type call struct {
 // errPatience after so long, and the request goes on for those who ask later.
 func (k *Keeper) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	c := k.join(ctx, p, it, seen, old)
+	if f, ok := ctx.Value(followKey{}).(*follower); ok {
+		f.call.Store(c)
+	}
 	var late <-chan time.Time
 	if patience > 0 {
 		timer := time.NewTimer(patience)
@@ -73,7 +78,7 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, se
 	k.calls[i] = c
 	k.wg.Go(func() {
 		defer cancel()
-		c.answer, c.err = k.fetch(own, p, it, seen, old)
+		c.answer, c.err = k.fetch(own, p, it, seen, old, func() { c.came.Add(1) })
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.calls[i] == c {
@@ -85,17 +90,20 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, se
 }
 
 // fetch asks upstream for it and stores what comes, once the protocol has proved it. old is the newest version known.
-func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
+func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, heard func()) (answer, error) {
 	// Another request may have ended between the caller's look and this one's start.
 	if v, ok, err := k.index.newest(ctx, id{it.Protocol, it.Key}, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
 		fresh(v.checked, k.now(), k.o.Fresh) && k.store.Has(v.blob) {
 		return k.hit(v), nil
 	}
+	if a, ok := k.near(ctx, p, it, seen, old, heard); ok || ctx.Err() != nil {
+		return a, ctx.Err()
+	}
 	it, err := record.Locate(ctx, p, it, k.lookup(it.Protocol))
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := k.o.Upstream.Get(ctx, conditional(it, old))
+	a, err := k.o.Upstream.Get(record.Watched(ctx, heard), conditional(it, old))
 	now := k.now()
 	if status := (*record.StatusError)(nil); errors.As(err, &status) {
 		switch {
@@ -133,9 +141,8 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 		return v, err
 	}
 	v.blob = h.Digest()
-	if old.blob != "" && old.blob != v.blob && !it.Mutable {
-		err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: it.Upstream, Locked: old.blob, Got: v.blob}
-		return v, errs.Hint(errs.E(errs.Conflict, err), "what never changes has changed: somebody replaced it; nothing was stored")
+	if err := v.follows(old, it, it.Upstream); err != nil {
+		return v, err
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return v, err
@@ -147,6 +154,15 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 		return v, err
 	}
 	return k.index.add(ctx, v)
+}
+
+// follows returns an error when v, from a source, may not be what follows old: what never changes has other bytes.
+func (v version) follows(old version, it record.Item, source string) error {
+	if old.blob == "" || old.blob == v.blob || it.Mutable {
+		return nil
+	}
+	err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: source, Locked: old.blob, Got: v.blob}
+	return errs.Hint(errs.E(errs.Conflict, err), "what never changes has changed: somebody replaced it; nothing was stored")
 }
 
 func rewound(body io.ReadSeeker, w io.Writer) error {

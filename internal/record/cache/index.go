@@ -171,6 +171,15 @@ func (x *index) add(ctx context.Context, v version) (version, error) {
 	return v, nil
 }
 
+// holds reports whether a version that is held has blob d.
+func (x *index) holds(ctx context.Context, d digest.Digest) (ok bool, err error) {
+	err = x.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM version WHERE blob = ? AND held = 1)", string(d)).Scan(&ok)
+	if err != nil {
+		return false, fmt.Errorf("cache index: %w", err)
+	}
+	return ok, nil
+}
+
 // exec changes the index.
 func (x *index) exec(ctx context.Context, query string, args ...any) error {
 	if _, err := x.db.ExecContext(ctx, query, args...); err != nil {

@@ -15,6 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/hop"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -30,6 +31,7 @@ const (
 // Options are the settings of a Keeper. The zero value works.
 type Options struct {
 	Upstream *record.Upstream // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
+	Near     Near             // asked before upstream; nil = nobody is
 	Fresh    time.Duration    // how long what can change is served without asking upstream; 0 = DefaultFresh
 	Absent   time.Duration    // how long "there is no such thing" is believed; 0 = DefaultAbsent
 	Patience time.Duration    // how long upstream is waited for when there is a stale answer; 0 = DefaultPatience
@@ -150,11 +152,14 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 		return gone(it, status), nil
 	}
 	offline, err := k.Offline(ctx)
+	offline = offline || hop.Held(ctx) // another site's request that is to end here
 	switch {
 	case err != nil:
 		return answer{}, err
 	case held && (offline || k.isDown(it, now)):
 		return k.hit(old), nil
+	case hop.Held(ctx):
+		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not held, and who asks is asked for it", it.Protocol, it.Key)
 	case offline:
 		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),
 			"overland cache offline off")

@@ -80,6 +80,12 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return item(q), err
 }
 
+// ItemOf implements record.Keyed.
+func (p *Protocol) ItemOf(key string) (record.Item, error) {
+	q, err := parseKey(key)
+	return item(q), err
+}
+
 // item returns the Item of q, but for its address.
 func item(q request) record.Item {
 	it := record.Item{Protocol: Name, Key: q.key(), Limit: crateLimit}

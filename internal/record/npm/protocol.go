@@ -63,6 +63,16 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return p.item(q, strings.Contains(r.Header.Get("Accept"), short)), nil
 }
 
+// ItemOf implements record.Keyed.
+func (p *Protocol) ItemOf(key string) (record.Item, error) {
+	name, brief := strings.CutSuffix(key, shortMark)
+	q, err := parsePath(name)
+	if err != nil {
+		return record.Item{}, err
+	}
+	return p.item(q, brief), nil
+}
+
 // item returns the Item of q, in the short form where there is one.
 func (p *Protocol) item(q request, brief bool) record.Item {
 	it := record.Item{Protocol: "npm", Upstream: p.config.registry(q) + q.path(), Header: http.Header{}}

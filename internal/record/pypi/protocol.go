@@ -67,6 +67,15 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return item(q), nil
 }
 
+// ItemOf implements record.Keyed.
+func (p *Protocol) ItemOf(key string) (record.Item, error) {
+	q, err := parseKey(key)
+	if err != nil {
+		return record.Item{}, err
+	}
+	return item(q), nil
+}
+
 // item returns the Item of q, but for its address.
 func item(q request) record.Item {
 	it := record.Item{Protocol: Name, Key: q.key(), Header: http.Header{}}

@@ -18,6 +18,7 @@ type flight struct {
 	waiters int
 	came    int64       // bytes, wasted ones too, and signs of life from further away: it only rises
 	last    fetch.Event // of the transfer under way
+	heard   []func()    // called when it rises
 }
 
 // Fetch returns nil when the depot has d: at once, or after it was fetched through. Errors: kind NotFound when no
@@ -116,4 +117,7 @@ func (c *Chain) progress(e fetch.Event) {
 	}
 	f.came += e.Moved - f.last.Moved + e.Waits - f.last.Waits
 	f.last = e
+	for _, heard := range f.heard {
+		heard()
+	}
 }

@@ -52,10 +52,11 @@ type Chain struct {
 
 	mu      sync.Mutex
 	flights map[digest.Digest]*flight
-	silent  time.Time // when no upstream site could be reached for a blob
-	update  *update   // of the metadata, under way
-	checked time.Time // when the last one ended
-	trouble string    // how
+	down    map[*fetch.SiteSource]time.Time // when a site did not answer for its cache
+	silent  time.Time                       // when no upstream site could be reached for a blob
+	update  *update                         // of the metadata, under way
+	checked time.Time                       // when the last one ended
+	trouble string                          // how
 	wg      sync.WaitGroup
 }
 
@@ -68,7 +69,7 @@ func Open(ctx context.Context, dir string, depot *store.Store, o Options) (*Chai
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}}
+	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})

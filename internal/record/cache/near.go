@@ -1,0 +1,203 @@
+package cache
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/hop"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// Near is where an answer may be that is nearer than its origin, or outlives it: the caches of other sites.
+type Near interface {
+	// Find returns what the first of them that has it holds for a key, with the blob in the depot, and whether it was
+	// this call that brought that blob, of at most limit bytes. heard is called while something comes. Nothing is proved
+	// but that the blob is itself. Errors: kind NotFound when none of them has it.
+	Find(ctx context.Context, protocol, key string, limit int64, heard func()) (f Found, brought bool, err error)
+}
+
+// FoundLimit is the longest form of a Found, in bytes.
+const FoundLimit = 16 << 10
+
+// Found is what a cache holds for a key, as sites tell one another; docs/format/site.md has the form.
+type Found struct {
+	Blob      digest.Digest `json:"blob"`
+	Size      int64         `json:"size"` // bytes
+	MediaType string        `json:"mediaType"`
+	ETag      string        `json:"etag,omitempty"` // the origin's
+	Modified  string        `json:"modified,omitempty"`
+}
+
+// ParseFound reads the JSON form of a Found. What is wrong with it is of kind Unavailable: another one may have better.
+func ParseFound(b []byte) (Found, error) {
+	var f Found
+	err := json.Unmarshal(b, &f)
+	if err == nil {
+		_, err = digest.Parse(string(f.Blob))
+	}
+	if err == nil && (len(b) > FoundLimit || f.Size < 0 || strings.ContainsAny(f.MediaType+f.ETag+f.Modified, "\r\n")) {
+		err = errors.New("no blob and size of an answer")
+	}
+	if err != nil {
+		return Found{}, errs.Errorf(errs.Unavailable, "what a cache holds: %w", err)
+	}
+	return f, nil
+}
+
+// near returns what is nearer than upstream, once the protocol has proved it.
+func (k *Keeper) near(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, heard func()) (answer, bool) {
+	if k.o.Near == nil || it.Method != "" {
+		return answer{}, false
+	}
+	f, brought, err := k.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, record.DefaultLimit), heard)
+	if err == nil {
+		var v version
+		if v, err = k.adopt(ctx, p, it, seen, old, f, brought); err == nil {
+			return k.hit(v), true
+		}
+		if brought {
+			err = errors.Join(err, k.disown(ctx, f.Blob))
+		}
+	}
+	switch errs.KindOf(err) {
+	case errs.NotFound, errs.Cancelled:
+	default:
+		k.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "err", err)
+	}
+	return answer{}, false
+}
+
+// adopt makes a blob that is in the depot the newest version of it.
+func (k *Keeper) adopt(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, f Found, brought bool) (version, error) {
+	now := k.now()
+	v := version{
+		id: id{it.Protocol, it.Key}, fetched: now, checked: now, used: now, own: brought, mutable: it.Mutable, blob: f.Blob, size: f.Size,
+		media: f.MediaType, etag: f.ETag, modified: f.Modified,
+	}
+	if err := v.follows(old, it, "an upstream site"); err != nil {
+		return v, err
+	}
+	b, err := k.store.Open(f.Blob)
+	if err != nil {
+		return v, err
+	}
+	defer b.Close()
+	if b.Size() != f.Size {
+		return v, errs.Errorf(errs.Untrusted, "%d bytes, and the site said %d", b.Size(), f.Size)
+	}
+	if err := record.RefusePage(it, b.File); err != nil {
+		return v, err
+	}
+	if v.proof, err = p.Check(ctx, it, b.File, seen.have); err != nil {
+		return v, err
+	}
+	k.gate.RLock()
+	defer k.gate.RUnlock()
+	if !k.store.Has(f.Blob) {
+		return v, errs.Errorf(errs.Unavailable, "%s was evicted meanwhile", f.Blob)
+	}
+	return k.index.add(ctx, v)
+}
+
+// disown removes a blob that was brought for an answer and did not prove to be one.
+func (k *Keeper) disown(ctx context.Context, d digest.Digest) error {
+	k.gate.Lock()
+	defer k.gate.Unlock()
+	used, err := k.index.holds(ctx, d)
+	if err != nil || used {
+		return err
+	}
+	return k.store.Remove(d)
+}
+
+// Entries returns the face of the cache for other sites: GET PREFIX/PROTOCOL/KEY, the key escaped as one segment, says
+// which blob the cache holds for it, after it was fetched where that is needed.
+func (k *Keeper) Entries(prefix string, protocols ...record.Protocol) http.Handler {
+	by := map[string]record.Protocol{}
+	for _, p := range protocols {
+		by[p.Name()] = p
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		f, err := k.found(w, r, by, strings.TrimPrefix(r.URL.EscapedPath(), prefix+"/"))
+		if err != nil {
+			http.Error(w, "overland: "+err.Error(), errs.KindOf(err).Status())
+			return
+		}
+		body, err := json.Marshal(f)
+		if err != nil {
+			panic(err) // strings and a number always marshal
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		_, _ = w.Write(body)
+	})
+}
+
+func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]record.Protocol, path string) (f Found, err error) {
+	if r.Method != http.MethodGet || r.URL.RawQuery != "" {
+		return f, errs.Errorf(errs.Invalid, "only GET, without a query")
+	}
+	name, escaped, _ := strings.Cut(path, "/")
+	key, err := url.PathUnescape(escaped)
+	p := by[name]
+	if err != nil || p == nil {
+		return f, errs.Errorf(errs.NotFound, "no protocol %.40q is served here", name)
+	}
+	it, err := record.ItemOf(p, key)
+	if err != nil {
+		return f, err
+	}
+	ctx, done := k.Follow(r.Context())
+	var a answer
+	err = hop.Wait(w, r, done, func() error {
+		seen := sight{have: k.lookup(it.Protocol)}
+		if it, err = seen.resolve(ctx, p, it); err != nil {
+			return err
+		}
+		var b *store.Blob
+		if a, b, err = k.get(ctx, p, it, seen); b != nil {
+			err = b.Close()
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return f, err
+	case !a.entry.Exists():
+		return f, errs.Errorf(errs.NotFound, "%s %s: upstream has no such thing", it.Protocol, it.Key)
+	}
+	return Found{a.entry.Blob, a.entry.Size, a.entry.MediaType, a.version.etag, a.version.modified}, nil
+}
+
+// followKey is where a request's context holds which call it waits for.
+type followKey struct{}
+
+// Follow returns ctx for a Get, and what tells how much has come for that while it is not done: a number that rises.
+func (k *Keeper) Follow(ctx context.Context) (context.Context, func() int64) {
+	f := &follower{}
+	return context.WithValue(ctx, followKey{}, f), f.came
+}
+
+// Follow is Keeper.Follow.
+func (w *View) Follow(ctx context.Context) (context.Context, func() int64) { return w.k.Follow(ctx) }
+
+// follower is a request that wants to know how far its call is.
+type follower struct{ call atomic.Pointer[call] }
+
+func (f *follower) came() int64 {
+	if c := f.call.Load(); c != nil {
+		return c.came.Load()
+	}
+	return 0
+}

@@ -1,0 +1,166 @@
+package cache
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/store"
+)
+
+// beside is a Near that says what a test wants, and puts it into the depot.
+type beside struct {
+	depot  *store.Store
+	things map[string]string
+	f      func(f *Found) // what it says otherwise
+	err    error
+	asked  int
+}
+
+func (n *beside) Find(ctx context.Context, _, key string, _ int64, heard func()) (Found, bool, error) {
+	n.asked++
+	heard()
+	body, ok := n.things[key]
+	if n.err != nil || !ok {
+		return Found{}, false, errs.E(errs.NotFound, context.Cause(ctx))
+	}
+	d := digest.Of([]byte(body))
+	had := n.depot.Has(d)
+	if _, err := n.depot.PutBytes(ctx, []byte(body)); err != nil {
+		return Found{}, false, err
+	}
+	f := Found{Blob: d, Size: int64(len(body)), MediaType: "text/plain"}
+	if n.f != nil {
+		n.f(&f)
+	}
+	return f, !had, nil
+}
+
+func newBeside(t *testing.T, change func(*bench)) (*bench, *beside) {
+	n := &beside{things: map[string]string{}}
+	b := newBench(t, func(b *bench) {
+		b.o.Near = n
+		if change != nil {
+			change(b)
+		}
+	})
+	n.depot = b.Keeper.store
+	return b, n
+}
+
+// What is near is not asked of the origin; what is not near is.
+func TestNearComesFirst(t *testing.T) {
+	b, n := newBeside(t, nil)
+	n.things["a"], n.things["i/list"] = "near a", "near list"
+	b.origin.set("a", "near a")
+	b.origin.set("b", "far b")
+	b.want(b, "a", "near a")
+	b.want(b, "a", "near a")
+	b.want(b, "b", "far b")
+	b.want(b, "i/list", "near list")
+	b.asked("a", 0)
+	b.asked("b", 1)
+	b.asked("i/list", 0)
+	if n.asked != 3 {
+		t.Errorf("near was asked %d times", n.asked)
+	}
+	n.things["i/list"] = "near list 2"
+	b.later(time.Hour)
+	b.want(b, "i/list", "near list 2")
+	n.err = errs.Errorf(errs.Unavailable, "it is dead")
+	b.later(time.Hour)
+	b.origin.trouble(broken)
+	b.want(b, "i/list", "near list 2")
+}
+
+// What is near is judged as what comes from the origin is; what fails leaves nothing, and the origin is asked.
+func TestNearLies(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		f    func(*Found)
+	}{
+		"a proof that fails": {"BAD", nil},
+		"a page":             {"<!doctype html><title>log in</title>", nil},
+		"another size":       {"near a", func(f *Found) { f.Size++ }},
+		"no blob":            {"near a", func(f *Found) { f.Blob = digest.Of([]byte("nothing")) }},
+	} {
+		b, n := newBeside(t, nil)
+		b.origin.set("a", "far a")
+		n.things["a"], n.f = c.body, c.f
+		b.want(b, "a", "far a")
+		if blobs := b.blobs(); blobs != 1 && name != "no blob" {
+			t.Errorf("%s: %d blobs in the depot", name, blobs)
+		}
+	}
+}
+
+// What never changes and was evicted does not come back as something else.
+func TestNearChanges(t *testing.T) {
+	b, n := newBeside(t, func(b *bench) { b.o.Limit = 1 })
+	n.things["a"] = "first"
+	b.want(b, "a", "first")
+	b.later(time.Hour)
+	if _, err := b.Evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n.things["a"] = "other"
+	b.want(b, "a", "404") // the origin has it no more
+	if b.blobs() != 0 {
+		t.Error("it was kept")
+	}
+	b.origin.set("a", "first")
+	b.later(time.Hour) // "no such thing" is forgotten
+	b.want(b, "a", "first")
+}
+
+// What one cache says of a key another one can read.
+func TestEntries(t *testing.T) {
+	b := newBench(t, nil)
+	b.origin.set("i/a b", "list")
+	face := httptest.NewServer(b.Entries("/v1/cache", b.p))
+	defer face.Close()
+	for path, want := range map[string]int{
+		"/v1/cache/fix/i%2Fa%20b": 200, "/v1/cache/fix/i%2Fabsent": 404, "/v1/cache/gopher/x": 404, "/v1/cache/fix/..%2Fx": 400,
+		"/v1/cache/fix/i%2Fa%20b?x": 400, "/v1/cache": 404,
+	} {
+		res, err := face.Client().Get(face.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != want {
+			t.Errorf("%s: %d %s, %v", path, res.StatusCode, body, err)
+		}
+		if want != 200 {
+			continue
+		}
+		f, err := ParseFound(body)
+		if err != nil || f.Blob != digest.Of([]byte("list")) || f.Size != 4 || f.MediaType != "application/octet-stream" || f.ETag == "" {
+			t.Errorf("%s: %+v, %v", path, f, err)
+		}
+	}
+}
+
+func FuzzParseFound(f *testing.F) {
+	f.Add([]byte(`{"blob":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"mediaType":"text/plain"}`))
+	f.Add([]byte(`{"blob":"../../x","size":-1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		got, err := ParseFound(b)
+		if err != nil {
+			return
+		}
+		text, err := json.Marshal(got)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseFound(text); len(text) <= FoundLimit && (err != nil || again != got) {
+			t.Errorf("%+v becomes %+v, %v", got, again, err)
+		}
+	})
+}

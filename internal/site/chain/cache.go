@@ -1,0 +1,83 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/fetch"
+	"overland/internal/record/cache"
+)
+
+// CachePath is where a site says what its cache holds: below it PROTOCOL/KEY.
+const CachePath = "/v1/cache"
+
+var _ cache.Near = (*Chain)(nil)
+
+// Find implements cache.Near: a site says which blob it holds, and the blob comes as any other.
+func (c *Chain) Find(ctx context.Context, protocol, key string, limit int64, heard func()) (cache.Found, bool, error) {
+	var failed error
+	for _, s := range c.sites {
+		if c.isDown(s) {
+			continue
+		}
+		f, brought, err := c.findAt(ctx, s, protocol, key, limit, heard)
+		if err == nil {
+			return f, brought, nil
+		}
+		if ctx.Err() != nil {
+			return f, false, ctx.Err()
+		}
+		if errs.KindOf(err) != errs.NotFound {
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.Name(), err))
+		}
+	}
+	if failed != nil {
+		return cache.Found{}, false, errs.E(errs.KindOf(failed), failed)
+	}
+	return cache.Found{}, false, errs.Errorf(errs.NotFound, "%s %s: no upstream site has it", protocol, key)
+}
+
+func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key string, limit int64, heard func()) (f cache.Found, brought bool, err error) {
+	b, err := s.Ask(ctx, CachePath+"/"+protocol+"/"+url.PathEscape(key), cache.FoundLimit, heard)
+	if err == nil {
+		f, err = cache.ParseFound(b)
+	} else if errs.KindOf(err) == errs.Unavailable && !errors.Is(err, fetch.ErrAnswer) {
+		c.setDown(s)
+	}
+	if err == nil && f.Size > limit {
+		err = errs.Errorf(errs.Unavailable, "a blob of %d bytes, at most %d are taken", f.Size, limit)
+	}
+	if err != nil {
+		return f, false, err
+	}
+	brought = !c.depot.Has(f.Blob)
+	return f, brought, c.bring(ctx, fetch.Blob{Digest: f.Blob, Size: f.Size}, heard)
+}
+
+// bring fetches a blob that is counted under another name than its own.
+func (c *Chain) bring(ctx context.Context, b fetch.Blob, heard func()) error {
+	f := c.join(b.Digest)
+	defer c.leave(b.Digest, f)
+	c.mu.Lock()
+	f.heard = append(f.heard, heard)
+	c.mu.Unlock()
+	return c.fetcher.Fetch(ctx, b)
+}
+
+// isDown reports whether s did not answer a moment ago.
+func (c *Chain) isDown(s *fetch.SiteSource) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	then, ok := c.down[s]
+	return ok && time.Since(then) < c.o.Down
+}
+
+func (c *Chain) setDown(s *fetch.SiteSource) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.down[s] = time.Now()
+}
