@@ -8,5 +8,7 @@
 // A plain URL has no proof but the digest that the lock pins at the first fetch. POST is recorded by the digest of what
 // was sent: that is how git fetches over https.
 //
-// Callers: record/session. Failure guarded: a fetch that escapes the lock because its tool speaks no protocol of ours.
+// A protocol may answer for what it serves below an address (Own), for clients that know of no other.
+//
+// Callers: record/session, record/cargo. Failure guarded: a fetch that escapes the lock because its tool speaks no protocol of ours.
 package plain

@@ -32,7 +32,7 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	if wanted("apt-get", "apt") {
 		g.Go(s.openAPT)
 	}
-	if wanted("cargo", cargo.Name) {
+	if s.recording || s.o.Lock.Holds(cargo.Name) {
 		g.Go(func() error { return s.openCargo(ctx) })
 	}
 	if s.recording && pypi.Installed() || s.o.Lock.Holds(pypi.Name) {
@@ -92,7 +92,8 @@ func (s *session) openNPM(ctx context.Context) error {
 	return nil
 }
 
-// openCargo finds the registry, which the proxy then knows by its address: a cargo that has none is left to plain URLs.
+// openCargo finds the registry, which the proxy then knows by its address. A cargo that has none, or is not there, is left
+// to plain URLs.
 func (s *session) openCargo(ctx context.Context) error {
 	registry, err := cargo.Discover(ctx, s.o.WorkDir)
 	if errs.KindOf(err) == errs.NotFound {

@@ -121,15 +121,15 @@ func (p PyPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if strings.Contains(r.Header.Get("Accept"), pypiJSON) && !p.HTMLOnly {
 		w.Header().Set("Content-Type", pypiJSON)
-		_, _ = w.Write(p.JSON(project, names))
+		_, _ = w.Write(p.json(project, names))
 		return
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(p.HTML(names))
+	_, _ = w.Write(p.html(names))
 }
 
-// JSON returns what the index says of project, in JSON.
-func (p PyPI) JSON(project string, names []string) []byte {
+// json returns what the index says of project, in JSON.
+func (p PyPI) json(project string, names []string) []byte {
 	type file map[string]any
 	var list []file
 	for _, name := range names {
@@ -144,8 +144,8 @@ func (p PyPI) JSON(project string, names []string) []byte {
 	return b
 }
 
-// HTML returns what the index says of a project with the files names, in HTML.
-func (p PyPI) HTML(names []string) []byte {
+// html returns what the index says of a project with the files names, in HTML.
+func (p PyPI) html(names []string) []byte {
 	var b bytes.Buffer
 	b.WriteString("<!DOCTYPE html>\n<html><body>\n")
 	for _, name := range names {
