@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/release"
 	"overland/internal/testkit/operator"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -106,6 +107,46 @@ func TestPayloadThatNobodySigned(t *testing.T) {
 		t.Errorf("unsigned payload: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
 	w.untouched()
+}
+
+// A volume may hold what its releases were built from: all of it. A node takes nothing of that.
+func TestInputsAreNotForNodes(t *testing.T) {
+	w := newWorld(t)
+	put := func(text string) ocispec.Descriptor {
+		d, err := w.Depot.PutBytes(t.Context(), []byte(text))
+		must(t, err)
+		return ocispec.Descriptor{Digest: d, Size: int64(len(text))}
+	}
+	in := release.Inputs{Lock: put("lock"), Source: put("source"), Blobs: []ocispec.Descriptor{put("input")}}
+	desc, err := release.WriteInputs(t.Context(), w.Depot, release.Ref{App: "wallet", Version: v1}, in)
+	must(t, err)
+	w.Inputs = &desc
+	w.wallet(v1, "up one")
+	seal := func(blobs ...ocispec.Descriptor) string {
+		c := w.Content("live")
+		c.Blobs = append(c.Blobs, blobs...)
+		path := filepath.Join(t.TempDir(), "inputs.volume")
+		_, err := volume.Seal(context.Background(), path, c, volume.Options{})
+		must(t, err)
+		return path
+	}
+	for name, blobs := range map[string][]ocispec.Descriptor{
+		"without the list": {in.Lock, in.Source, in.Blobs[0]},
+		"one less":         {desc, in.Lock, in.Source},
+		"one more":         {desc, in.Lock, in.Source, in.Blobs[0], put("more")},
+	} {
+		if _, err := w.install(seal(blobs...), InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%s: %v (%s), want untrusted", name, err, errs.KindOf(err))
+		}
+		w.untouched()
+	}
+	w.mustInstall(seal(desc, in.Lock, in.Source, in.Blobs[0]))
+	w.runs("wallet.node: up one")
+	for _, b := range []ocispec.Descriptor{desc, in.Lock, in.Source, in.Blobs[0]} {
+		if _, err := os.Stat(filepath.Join(w.dir, "depot", "blobs", "sha256", b.Digest.Encoded())); err == nil {
+			t.Errorf("the node took %s", b.Digest)
+		}
+	}
 }
 
 func TestForgedVolumeWithItsOwnKeys(t *testing.T) {

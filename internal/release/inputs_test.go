@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"io"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -13,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	"overland/internal/volume"
 )
 
 // inputs returns n inputs, in the order of their digests.
@@ -144,5 +148,69 @@ func TestWriteInputsRefuses(t *testing.T) {
 		if _, err := WriteInputs(t.Context(), s, inputsRef, in); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: error = %v, want an invalid one", name, err)
 		}
+	}
+}
+
+// Lists of several manifests are there as a whole, or the volume is refused.
+func TestCheckVolumeWithManyInputs(t *testing.T) {
+	s, _ := depot(t)
+	in := inputs(inputsLayers)
+	desc, err := WriteInputs(t.Context(), s, inputsRef, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadInputs(t.Context(), s, desc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := wallet(t, s)
+	r.Inputs = &desc
+	e := Entry{App: r.App, Version: r.Version, Digest: written(t, s, r).Digest}
+	text := map[digest.Digest]string{in.Lock.Digest: "lock", in.Source.Digest: "source"}
+	for i := range inputsLayers {
+		text[digest.Of(fmt.Append(nil, "input ", i))] = fmt.Sprint("input ", i)
+	}
+	for name, test := range map[string]struct {
+		leave int // of read.All(); -1 = none
+		kind  errs.Kind
+	}{
+		"whole":              {-1, errs.Internal},
+		"without a manifest": {2, errs.Untrusted},
+		"without an input":   {100, errs.Untrusted},
+		"without the index":  {0, errs.Untrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			blobs, err := Closure(t.Context(), s, e.Digest, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, b := range read.All() {
+				if i != test.leave {
+					blobs = append(blobs, b)
+				}
+			}
+			path := filepath.Join(t.TempDir(), "x.volume")
+			index, err := store.MarshalIndex(blobs[:1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = volume.Seal(t.Context(), path, volume.Content{Blobs: blobs, Index: index, Open: func(d digest.Digest) (io.ReadCloser, error) {
+				if b, ok := text[d]; ok {
+					return io.NopCloser(strings.NewReader(b)), nil
+				}
+				return s.Open(d)
+			}}, volume.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := volume.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer v.Close()
+			if err := CheckVolume(t.Context(), v, []Entry{e}); (err == nil) != (test.leave < 0) || errs.KindOf(err) != test.kind {
+				t.Errorf("error = %v", err)
+			}
+		})
 	}
 }

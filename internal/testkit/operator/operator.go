@@ -26,10 +26,11 @@ import (
 
 // Operator holds a depot and a signed repository below one directory: dir/depot, dir/trust, dir/keys.
 type Operator struct {
-	T     testing.TB
-	Dir   string
-	Depot *store.Store
-	Repo  *trust.Repository
+	T      testing.TB
+	Dir    string
+	Depot  *store.Store
+	Repo   *trust.Repository
+	Inputs *ocispec.Descriptor // of the releases from now on
 }
 
 // New makes an operator below dir, whose clock is c (nil = the machine's).
@@ -60,7 +61,7 @@ func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
 func (o *Operator) Release(app, version string, programs map[string]string, services map[string]spec.Service) {
 	o.T.Helper()
 	ctx := context.Background()
-	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services}
+	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services, Inputs: o.Inputs}
 	for _, key := range slices.Sorted(maps.Keys(programs)) {
 		name, p, ok := strings.Cut(key, " ")
 		if !ok {
