@@ -22,19 +22,6 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-var builder bins.Builder
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "overland-bins-")
-	if err != nil {
-		panic(err)
-	}
-	builder.Dir = dir
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
-}
-
 // bench is an origin of files, a folder with a script that fetches them, and the released program.
 type bench struct {
 	t       *testing.T

@@ -85,6 +85,7 @@ func TestNetcache(t *testing.T) {
 		{"upload a.txt -u http://origin.example/raw/master/x.cfg --mutable", 0, ""},
 		{"upload a.txt --binary -m meta.json -u " + dev, 1, "upload-to-binary-cache-url-blacklist"},
 		{"upload a.txt -m meta.json -u " + free, 0, ""},
+		{"upload a.txt --binary -u http://origin.example/raw/feature/x.cfg", 1, "no version, tag or commit"},
 		{"generate-signature-key slapos.cfg", 1, "there already"},
 		{"generate-signature-key k.pem COMP-1 --cert-file c.pem", 0, "BEGIN CERTIFICATE"},
 		{"generate-signature-key k.pem COMP-1", 1, "there already"},

@@ -57,7 +57,11 @@ func (a *app) runNetcacheUpload(ctx context.Context, o netcacheOptions, meta, fi
 				return err
 			}
 		}
-		if err := shacache.CheckFrozen(o.url); err != nil && !o.mutable {
+		check := shacache.CheckFrozen
+		if o.binary {
+			check = shacache.CheckPinned // a software release has a version, a tag or a commit
+		}
+		if err := check(o.url); err != nil && !o.mutable {
 			return errs.Hint(err, "name a tag or a commit, or give --mutable")
 		}
 		fields[field] = o.url

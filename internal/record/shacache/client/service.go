@@ -3,13 +3,11 @@ package client
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -37,18 +35,14 @@ func newService(base string, files shacache.TLSFiles) (*service, error) {
 		ExpectContinueTimeout: time.Second, DisableCompression: true, // the bytes that are hashed are those on the wire
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	if files.CA != "" {
-		b, err := os.ReadFile(files.CA)
-		if err != nil {
+	// A reader by plain HTTP often has the files of a writer configured that are not on this machine.
+	secure := strings.HasPrefix(base, "https:")
+	if files.CA != "" && secure {
+		if err := trustFile(t, files.CA); err != nil {
 			return nil, err
 		}
-		t.TLSClientConfig.RootCAs = x509.NewCertPool()
-		if !t.TLSClientConfig.RootCAs.AppendCertsFromPEM(b) {
-			return nil, errs.Errorf(errs.Invalid, "%s: no certificate in it", files.CA)
-		}
 	}
-	// A reader by plain HTTP often has the files of a writer configured that are not on this machine.
-	if files.Cert != "" && strings.HasPrefix(base, "https:") {
+	if files.Cert != "" && secure {
 		c, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 		if err != nil {
 			return nil, errs.E(errs.Invalid, fmt.Errorf("client certificate %s: %w", files.Cert, err))
