@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -10,18 +11,24 @@ import (
 	"syscall"
 	"time"
 
+	"overland/demo/proof"
 	"overland/internal/testkit/machine"
 )
 
 func main() {
 	machine.Init()
 	keep := flag.Bool("keep", false, "leave .demo behind to look at")
+	full := flag.Bool("full", false, "also record, seal and rebuild an application from one file, with npm and Debian packages")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &demo{dir: filepath.Join(".demo"), show: newShow(os.Stdout)}
-	err := d.run(ctx)
-	d.cleanUp(*keep)
+	d := &demo{full: *full, show: newShow(os.Stdout)}
+	err := errors.Join(
+		absolute(&d.dir, ".demo"), absolute(&d.compiled, ".cache", "demo"), absolute(&d.overland, "bin", "overland"))
+	if err == nil {
+		err = d.run(ctx)
+		d.cleanUp(*keep)
+	}
 	switch {
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "\nstopped; everything that the demo started is gone")
@@ -32,9 +39,16 @@ func main() {
 	}
 }
 
+// absolute sets path to that of a file of the current folder.
+func absolute(path *string, below ...string) (err error) {
+	*path, err = filepath.Abs(filepath.Join(below...))
+	return err
+}
+
 // demo is one run: where its files are, and the machines that are up.
 type demo struct {
-	dir         string // absolute after run has begun
+	full        bool
+	dir         string
 	compiled    string // where compiled packages stay between runs
 	overland    string // the operator's program
 	fingerprint string
@@ -42,12 +56,14 @@ type demo struct {
 	hosts       []*host
 }
 
+type step struct {
+	title string
+	do    func(context.Context) error
+}
+
 func (d *demo) run(ctx context.Context) error {
 	began := time.Now()
-	steps := []struct {
-		title string
-		do    func(context.Context) error
-	}{
+	steps := []step{
 		{"look for what the demo needs", d.prepare},
 		{"make a git repository of a real server at two real versions, and a broken third", d.makeRepository},
 		{"build " + version1 + " for five platforms, from its commit", d.build},
@@ -60,6 +76,11 @@ func (d *demo) run(ctx context.Context) error {
 		{"upgrade each from the second file", func(ctx context.Context) error { return d.install(ctx, "v2", version2) }},
 		{"release and seal a version that dies a second after its start", func(ctx context.Context) error { return d.next(ctx, "v3") }},
 		{"offer it: each machine refuses it, and still serves " + version2, d.offerBroken},
+	}
+	if d.full {
+		for _, s := range d.proof() {
+			steps = append(steps, step{s.Title, s.Do})
+		}
 	}
 	for i, s := range steps {
 		if err := d.show.step(i+1, len(steps), s.title, func() error { return s.do(ctx) }); err != nil {
@@ -74,26 +95,16 @@ func (d *demo) prepare(context.Context) error {
 	if err := machine.Supported(); err != nil {
 		return err
 	}
-	dir, err := filepath.Abs(d.dir)
-	if err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return err
-	}
-	d.dir = dir
-	if d.compiled, err = filepath.Abs(filepath.Join(".cache", "demo")); err != nil {
-		return err
-	}
-	d.overland, err = filepath.Abs(filepath.Join("bin", "overland"))
-	if err != nil {
+	if err := os.RemoveAll(d.dir); err != nil {
 		return err
 	}
 	if _, err := os.Stat(d.overland); err != nil {
 		return fmt.Errorf("%w: run it with: make demo", err)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "volumes"), 0o755); err != nil {
-		return err
+	for _, dir := range []string{filepath.Join(d.dir, "volumes"), filepath.Join(d.dir, "proof"), d.compiled} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
 	}
 	who := "root"
 	if os.Geteuid() != 0 {
@@ -101,6 +112,15 @@ func (d *demo) prepare(context.Context) error {
 	}
 	d.show.line("running as %s; all files are below %s", who, d.dir)
 	return nil
+}
+
+// proof returns the steps of --full.
+func (d *demo) proof() []proof.Step {
+	return proof.Steps(proof.Options{
+		Dir: filepath.Join(d.dir, "proof"), Overland: d.overland, Compiled: d.compiled,
+		Teahouse: filepath.Join("demo", "proof", "testdata", "teahouse"),
+		Command:  d.show.command, Line: func(text string) { d.show.line("%s", text) }, Output: d.show.child(),
+	})
 }
 
 func (d *demo) cleanUp(keep bool) {

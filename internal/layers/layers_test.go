@@ -33,7 +33,7 @@ var floors = [][]string{
 // outside lists the packages that stand on no floor: programs, and what only tests and measurements use. They may
 // import any floor; no package of a floor imports them, but for its tests the testkit.
 var outside = []string{
-	"cmd/overland", "cmd/overland-agent", "bench", "demo", "internal/layers",
+	"cmd/overland", "cmd/overland-agent", "bench", "demo", "demo/proof", "internal/layers",
 	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
 	"internal/testkit/hello", "internal/testkit/machine", "internal/testkit/netcache",
 	"internal/testkit/operator", "internal/testkit/pack",

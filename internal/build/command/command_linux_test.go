@@ -141,7 +141,7 @@ func TestOutputsThatAreNone(t *testing.T) {
 		"too long":     {"mkdir out; head -c 2000 /dev/zero > out/app", "out/app has 2000 bytes, more than 1000"},
 		"no folder":    {"rm -rf ../src", "the command removed its own folder"},
 		"exit code":    {"seq 100; exit 7", "ended with exit code 7\n…\n81\n"},
-		"no program":   {"exec no-such-program", "exit code 127\nsh: "},
+		"no program":   {"exec /no-such-program", "exit code 127\nsh: "},
 		"long line":    {"head -c 100000 /dev/zero | tr '\\0' a; exit 1", "exit code 1\n…\naaa"},
 		"half a line":  {"seq -s ' ' 4000; seq 3; exit 1", "exit code 1\n…\n1\n2\n3"},
 		"other folder": {"mkdir ../out; echo x > ../out/app", "made no out/app"},
