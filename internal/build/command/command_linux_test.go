@@ -18,6 +18,7 @@ import (
 
 	"overland/internal/build"
 	"overland/internal/errs"
+	"overland/internal/platform/host"
 	"overland/internal/record"
 	"overland/internal/record/session"
 	"overland/internal/source"
@@ -263,6 +264,9 @@ func TestWhatDecidesTheBytes(t *testing.T) {
 		return fmt.Sprint(r)
 	}
 	same := recipe(nil, func(*build.Job) {})
+	if here, err := host.Read(""); err != nil || !strings.Contains(same, here.String()) {
+		t.Errorf("the kind of this machine, %s, is not in it: %s, %v", here, same, err)
+	}
 	if got := recipe([]string{"A=1"}, func(j *build.Job) { j.Commit.Subject = "x" }); got != same {
 		t.Errorf("%s\n%s", got, same)
 	}

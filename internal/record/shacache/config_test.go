@@ -285,5 +285,7 @@ func FuzzURL(f *testing.F) {
 			t.Errorf("%q is normal %q is normal %q", s, n, again)
 		}
 		_, _ = Mutable(s)
+		_ = CheckPinned(s)
+		_ = SourceURL(s)
 	})
 }

@@ -81,22 +81,21 @@ func (c *Cache) Keys(name string) Keys {
 	return k
 }
 
-// Config returns a section [networkcache] for a machine that signs with own and believes what trusted signed. More
-// lines may be added at its end.
+// Config returns a section [networkcache] for a machine that signs with own, zero for one that does not, and believes what
+// trusted signed. More lines may be added at its end.
 func (c *Cache) Config(own Keys, trusted ...Keys) string {
 	var list, public strings.Builder
 	for _, k := range trusted {
 		list.WriteString(indent(k.List))
 		public.WriteString(indent(k.Public))
 	}
-	base := c.URL
 	return fmt.Sprintf(`[networkcache]
 download-cache-url = %[1]s/shacache
 upload-cache-url = %[1]s/shacache
 upload-binary-cache-url = %[1]s/shacache
 signature-certificate-list =%[2]s
 overland-key-list =%[3]s
-`, base, list.String(), public.String()) + own.lines()
+`, c.URL, list.String(), public.String()) + own.lines()
 }
 
 func (k Keys) lines() (s string) {
