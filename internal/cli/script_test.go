@@ -43,9 +43,10 @@ func mainAt() int {
 	})
 }
 
-// TestScripts runs testdata/script. A script has $OVERLAND_HOME, an agent program for linux/amd64, and two commands of
+// TestScripts runs testdata/script. A script has $OVERLAND_HOME, an agent program for linux/amd64, and commands of
 // its own: "commit MESSAGE" commits the current folder, with $REF, $REF1, $REF2, … naming the releases of its commits;
-// "exits CODE overland ARGS…" demands an exit code and, on failure, one message with one hint.
+// "exits CODE overland ARGS…" demands an exit code and, on failure, one message with one hint; "registries"
+// serves Python and Rust packages.
 func TestScripts(t *testing.T) {
 	cache, modules := t.TempDir(), goEnv(t, "GOMODCACHE")
 	testscript.Run(t, testscript.Params{
@@ -53,7 +54,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
 		Setup:         func(e *testscript.Env) error { return prepare(e, cache, modules) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"commit": commit, "exits": exits, "flip": flip, "read": read, "spoil": spoil,
+			"commit": commit, "exits": exits, "flip": flip, "read": read, "registries": registries, "spoil": spoil,
 		},
 	})
 }
@@ -87,6 +88,7 @@ func prepare(e *testscript.Env, cache, modules string) error {
 	e.Setenv("OVERLAND_AGENTS", filepath.Join(e.WorkDir, "agents"))
 	e.Setenv("GOMODCACHE", modules)
 	e.Setenv("HOME", e.WorkDir)
+	e.Values[registriesKey{}] = new(func())
 	for _, name := range []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "SSL_CERT_FILE", "HTTPS_PROXY"} {
 		e.Setenv(name, os.Getenv(name))
 	}

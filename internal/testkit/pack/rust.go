@@ -1,7 +1,9 @@
 package pack
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -54,17 +56,29 @@ func (c Crate) Line() string {
 	return string(b) + "\n"
 }
 
-// SparseCargo lets a cargo from before 1.68, as Debian 12 has, speak the sparse protocol: it can, and asks for consent.
-func SparseCargo(t *testing.T) {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "cargo", "--version").Output()
+// SparseEnv returns the variables with which this machine's cargo speaks the sparse protocol: one from before 1.68, as
+// Debian 12 has, can, and asks for consent.
+func SparseEnv(ctx context.Context) (map[string]string, error) {
+	out, err := exec.CommandContext(ctx, "cargo", "--version").Output()
 	major, minor := 0, 0
 	if _, err2 := fmt.Sscanf(string(out), "cargo %d.%d", &major, &minor); err != nil || err2 != nil {
-		t.Fatalf("cargo --version: %q, %v, %v", out, err, err2)
+		return nil, fmt.Errorf("cargo --version: %q, %w", out, errors.Join(err, err2))
 	}
 	if stable := 68; major == 1 && minor < stable {
-		t.Setenv("RUSTC_BOOTSTRAP", "1")
-		t.Setenv("CARGO_UNSTABLE_SPARSE_REGISTRY", "true")
+		return map[string]string{"RUSTC_BOOTSTRAP": "1", "CARGO_UNSTABLE_SPARSE_REGISTRY": "true"}, nil
+	}
+	return nil, nil
+}
+
+// SparseCargo lets the test's cargo speak the sparse protocol.
+func SparseCargo(t *testing.T) {
+	t.Helper()
+	env, err := SparseEnv(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range env {
+		t.Setenv(name, value)
 	}
 }
 
