@@ -22,7 +22,7 @@ var floors = [][]string{
 	0: {"digest", "fsx", "clock", "errs", "hop", "platform", "platform/host", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
-	3: {"record", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
+	3: {"record", "record/apk", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
 	4: {"build", "build/binary", "build/command", "build/golang", "build/tree"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},

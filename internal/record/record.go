@@ -68,6 +68,15 @@ func Locate(ctx context.Context, p Protocol, it Item, have Lookup) (Item, error)
 // closes it.
 type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)
 
+// History is what a Protocol may ask of a keeper that serves machines with lists of different days for long.
+type History interface {
+	// Past opens what was held under key before the newest n versions: errs.NotFound when there is nothing. The caller
+	// closes it.
+	Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error)
+	// Recheck has what is held under key asked for again the next time, however fresh it is.
+	Recheck(ctx context.Context, protocol, key string) error
+}
+
 // Proof says why the bytes of an entry are the right ones, in the words of their ecosystem.
 type Proof struct {
 	Kind  string `json:"kind"`  // "go.sum", "sumdb", "npm-integrity", "apt", "sha256"

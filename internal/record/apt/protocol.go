@@ -38,15 +38,7 @@ type Options struct {
 	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
 	// moment that they name themselves, and Valid-Until is not.
 	Locked bool
-	Cache  Cache // what the protocol is served from for long; nil in a session
-}
-
-// Cache is what a protocol asks of the cache that serves it to machines with lists of different days.
-type Cache interface {
-	// Past opens what was held under key before the newest n versions: errs.NotFound when there is nothing.
-	Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error)
-	// Recheck has what is held under key asked for again the next time.
-	Recheck(ctx context.Context, protocol, key string) error
+	Cache  record.History // what the protocol is served from for long; nil in a session
 }
 
 // Protocol is record's protocol for Debian archives. It is safe for concurrent use.
@@ -59,7 +51,7 @@ type Protocol struct {
 	dir      string
 	now      clock.Clock
 	locked   bool
-	cache    Cache
+	cache    record.History
 
 	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
 	tables   map[string]table // by the sha256 of the index

@@ -1,0 +1,148 @@
+package apk
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// Check implements record.Protocol. A package needs an index that is held, an index a good signature.
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+	b, rel, err := p.locate(it.Key)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	if path.Base(rel) == indexName {
+		return p.checkIndex(ctx, b, it.Key, body, have)
+	}
+	got, err := readPackage(body)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	return p.checkPackage(ctx, it.Key, got, have)
+}
+
+func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+	x, list, at, err := readIndex(body)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	// Read each time: a service outlives a change of keys.
+	signer, err := verify(list, body, at, b.keys)
+	if err != nil {
+		return record.Proof{}, errs.Hint(err, "a key in %s must have signed it", b.keys)
+	}
+	// What is held may be older, never newer.
+	if old, _, err := p.held(ctx, key, have); err == nil && x.made.Before(old.made) {
+		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.made), stamp(old.made)),
+			"the mirror is behind, or somebody rolls it back: choose another one")
+	}
+	return record.Proof{Kind: ProofKey, Value: signer}, nil
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// held returns what the index says that have opens under key, and the sha256 of its file.
+func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*index, string, error) {
+	f, err := have(ctx, key)
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(&limited{f, packedLimit})
+	if err != nil {
+		return nil, "", err
+	}
+	hash := sha256.Sum256(b)
+	sum := hex.EncodeToString(hash[:])
+	p.tablesMu.Lock()
+	defer p.tablesMu.Unlock()
+	if x := p.tables[sum]; x != nil {
+		return x, sum, nil
+	}
+	x, _, _, err := readIndex(bytes.NewReader(b))
+	if err != nil {
+		return nil, "", err
+	}
+	if len(p.tables) >= tablesLimit {
+		clear(p.tables)
+	}
+	p.tables[sum] = x
+	return x, sum, nil
+}
+
+// architectures are the folders whose index may list what lies in the folder noarch.
+var architectures = []string{"x86_64", "aarch64", "armv7", "armhf", "x86", "riscv64", "ppc64le", "s390x", "loongarch64"}
+
+// checkPackage proves what is got by an index that is held: that of its folder.
+func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, have record.Lookup) (record.Proof, error) {
+	dir, file := path.Split(key)
+	folders := []string{dir}
+	if above, ok := strings.CutSuffix(dir, "/noarch/"); ok {
+		for _, a := range architectures {
+			folders = append(folders, above+"/"+a)
+		}
+	}
+	seen := false
+	for _, folder := range folders {
+		proof, err := p.byIndex(ctx, path.Join(folder, indexName), file, got, have)
+		if err == nil || errs.KindOf(err) != errs.NotFound {
+			return proof, err
+		}
+		seen = seen || errors.Is(err, errNotListed)
+	}
+	if seen {
+		return record.Proof{}, errs.Errorf(errs.Untrusted, "its index does not list it")
+	}
+	return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "its index was not recorded, and only that proves it"),
+		"run apk update through the recorder first")
+}
+
+var errNotListed = errors.New("not listed")
+
+// byIndex proves file by the index under key, or one that a cache held before; errs.NotFound when there is none that lists it.
+func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, have record.Lookup) (record.Proof, error) {
+	x, sum, err := p.held(ctx, key, have)
+	if err != nil {
+		return record.Proof{}, err
+	}
+	for n := 0; err == nil; n++ {
+		if want, ok := x.files[file]; ok {
+			return record.Proof{Kind: ProofIndex, Value: key + " sha256:" + sum}, p.same(ctx, key, got, want)
+		}
+		if p.Cache == nil || n == pastLimit {
+			break
+		}
+		x, sum, err = p.held(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
+			return p.Cache.Past(ctx, Name, key, n)
+		})
+	}
+	if err == nil || errs.KindOf(err) == errs.NotFound {
+		err = errs.E(errs.NotFound, errNotListed)
+	}
+	return record.Proof{}, err
+}
+
+// same returns errs.Untrusted when got is not what the index under key wants.
+func (p *Protocol) same(ctx context.Context, key string, got, want listed) (err error) {
+	switch {
+	case got.size != want.size:
+		err = errs.Errorf(errs.Untrusted, "%d bytes, its index says %d", got.size, want.size)
+	case got.control != want.control:
+		err = errs.Errorf(errs.Untrusted, "its control files are sha1 %x, its index says %x", got.control, want.control)
+	}
+	if err != nil && p.Cache != nil {
+		// It may have been built anew: the next index is not waited for.
+		err = errors.Join(err, p.Cache.Recheck(ctx, Name, key))
+	}
+	return err
+}

@@ -1,0 +1,178 @@
+package apk
+
+import (
+	"archive/tar"
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const (
+	signaturesLimit = 1 << 20  // bytes, unpacked, of a member with signatures
+	controlLimit    = 64 << 20 // bytes, unpacked, of a package's control files
+	signatureLimit  = 4 << 10  // bytes of a signature; RSA with 4096 bits has 512
+	signatures      = 16       // of one file
+	signPrefix      = ".SIGN."
+	entriesLimit    = 1000 // files of a control member, or beside an APKINDEX
+)
+
+// members reads the gzip members of a file, one after the other, and knows where each ends.
+type members struct {
+	r   *bufio.Reader
+	pos int64 // of the next byte of the file
+	z   *gzip.Reader
+}
+
+func newMembers(r io.Reader) *members { return &members{r: bufio.NewReaderSize(r, 64<<10)} }
+
+// Read implements io.Reader for the decompressor, which with ReadByte takes no byte too many.
+func (m *members) Read(p []byte) (int, error) {
+	n, err := m.r.Read(p)
+	m.pos += int64(n)
+	return n, err
+}
+
+// ReadByte implements io.ByteReader.
+func (m *members) ReadByte() (byte, error) {
+	b, err := m.r.ReadByte()
+	if err == nil {
+		m.pos++
+	}
+	return b, err
+}
+
+// next returns what the next member holds, unpacked; io.EOF when there is none.
+func (m *members) next() (io.Reader, error) {
+	if _, err := m.r.Peek(1); err != nil {
+		return nil, err // io.EOF
+	}
+	var err error
+	if m.z == nil {
+		m.z, err = gzip.NewReader(m)
+	} else {
+		err = m.z.Reset(m)
+	}
+	if err != nil {
+		return nil, unexpected(err)
+	}
+	m.z.Multistream(false)
+	return m.z, nil
+}
+
+// signature is one that stands before what it signs.
+type signature struct {
+	kind string // "RSA", "RSA256", "RSA512"
+	key  string // name of the key's file
+	b    []byte
+}
+
+// begin reads the members with signatures. It returns these, where what they sign begins, and the files of the member
+// there, at the first of them.
+func (m *members) begin() ([]signature, int64, *tarball, error) {
+	var list []signature
+	for {
+		at := m.pos
+		r, err := m.next()
+		if err != nil {
+			return nil, 0, nil, fmt.Errorf("before its content: %w", unexpected(err))
+		}
+		files := newTarball(r, signaturesLimit)
+		if err := files.next(); err != nil {
+			return nil, 0, nil, unexpected(err)
+		}
+		if !strings.HasPrefix(files.h.Name, signPrefix) {
+			return list, at, files, nil
+		}
+		if list, err = files.signatures(list); err != nil {
+			return nil, 0, nil, err
+		}
+	}
+}
+
+// signatures adds to list what the rest of t holds, which is nothing else.
+func (t *tarball) signatures(list []signature) ([]signature, error) {
+	for {
+		s, ok := strings.CutPrefix(t.h.Name, signPrefix)
+		kind, key, ok2 := strings.Cut(s, ".")
+		if !ok || !ok2 || t.h.Size > signatureLimit || len(list) == signatures {
+			return nil, errs.Errorf(errs.Untrusted, "%q among at most %d signatures", clip(t.h.Name), signatures)
+		}
+		b, err := io.ReadAll(t.t)
+		if err != nil {
+			return nil, unexpected(err)
+		}
+		list = append(list, signature{kind, key, b})
+		if err = t.next(); err != nil {
+			return list, t.end(err)
+		}
+	}
+}
+
+// tarball is the files of a member.
+type tarball struct {
+	r *limited
+	t *tar.Reader
+	h *tar.Header // the file that t is at
+	n int
+}
+
+func newTarball(r io.Reader, limit int64) *tarball {
+	l := &limited{r, limit}
+	return &tarball{r: l, t: tar.NewReader(l)}
+}
+
+// next goes to the next file; io.EOF when there is none.
+func (t *tarball) next() (err error) {
+	if t.n++; t.n > entriesLimit {
+		return fmt.Errorf("more than %d files", entriesLimit)
+	}
+	if t.h, err = t.t.Next(); err != nil && !errors.Is(err, io.EOF) {
+		return unexpected(err)
+	}
+	return err
+}
+
+// end returns err, the last of next, unless it is that of the end: then it reads the rest of the member, so that the one
+// after it can be read.
+func (t *tarball) end(err error) error {
+	if errors.Is(err, io.EOF) {
+		_, err = io.Copy(io.Discard, t.r)
+	}
+	return unexpected(err)
+}
+
+// unexpected returns err as that of a file that ends too early or is no such file.
+func unexpected(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err == nil || errs.KindOf(err) == errs.Untrusted {
+		return err
+	}
+	return errs.E(errs.Untrusted, err)
+}
+
+// limited reads at most n bytes of r; a longer one is errs.Untrusted.
+type limited struct {
+	r io.Reader
+	n int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.n <= 0 {
+		// One byte more decides: the end may be right here.
+		n, err := l.r.Read(p[:min(len(p), 1)])
+		if n > 0 {
+			return 0, errs.Errorf(errs.Untrusted, "too long, unpacked")
+		}
+		return 0, err
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), l.n)])
+	l.n -= int64(n)
+	return n, err
+}

@@ -1,0 +1,89 @@
+package apk
+
+import (
+	"bufio"
+	"crypto/sha1" //nolint:gosec // what the format has
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const pkginfoLimit = 4 << 20 // bytes of a .PKGINFO
+
+// readPackage returns size and control sum of r, a package, and proves that its data is what its control files say.
+// Anything else is errs.Untrusted.
+func readPackage(r io.ReadSeeker) (listed, error) {
+	m := newMembers(r)
+	_, at, files, err := m.begin()
+	if err != nil {
+		return listed{}, errs.E(errs.Untrusted, err)
+	}
+	files.r.n = controlLimit
+	want := ""
+	for err == nil {
+		if files.h.Name == ".PKGINFO" {
+			if want != "" {
+				return listed{}, errs.Errorf(errs.Untrusted, "two files .PKGINFO")
+			}
+			if want, err = dataHash(files.t); err != nil {
+				return listed{}, errs.E(errs.Untrusted, fmt.Errorf(".PKGINFO: %w", err))
+			}
+		}
+		err = files.next()
+	}
+	if err := files.end(err); err != nil {
+		return listed{}, err
+	}
+	if want == "" {
+		return listed{}, errs.Errorf(errs.Untrusted, "no .PKGINFO before its data")
+	}
+	return hashPackage(r, at, m.pos, want)
+}
+
+// hashPackage returns size and control sum of r, whose control member lies from at to end; the rest must have the sum want.
+func hashPackage(r io.ReadSeeker, at, end int64, want string) (listed, error) {
+	if _, err := r.Seek(at, io.SeekStart); err != nil {
+		return listed{}, err
+	}
+	control, data := sha1.New(), sha256.New() //nolint:gosec // as above
+	if _, err := io.CopyN(control, r, end-at); err != nil {
+		return listed{}, err
+	}
+	n, err := io.Copy(data, r)
+	if err != nil {
+		return listed{}, err
+	}
+	if got := hex.EncodeToString(data.Sum(nil)); got != want {
+		return listed{}, errs.Errorf(errs.Untrusted, "its data is sha256 %s, its .PKGINFO says %s", got, want)
+	}
+	return listed{size: end + n, control: [sha1.Size]byte(control.Sum(nil))}, nil
+}
+
+// dataHash returns the datahash of r, a .PKGINFO: 64 lower-case hex digits.
+func dataHash(r io.Reader) (string, error) {
+	lines := bufio.NewScanner(&limited{r, pkginfoLimit})
+	lines.Buffer(make([]byte, 0, 4<<10), lineLimit)
+	found := ""
+	for lines.Scan() {
+		name, value, ok := strings.Cut(lines.Text(), " = ")
+		if !ok || name != "datahash" {
+			continue
+		}
+		if b, err := hex.DecodeString(value); err != nil || len(b) != sha256.Size || found != "" {
+			return "", fmt.Errorf("datahash %q", clip(value))
+		}
+		found = strings.ToLower(value)
+	}
+	if err := lines.Err(); err != nil {
+		return "", err
+	}
+	if found == "" {
+		return "", errors.New("no datahash: a package of the first format")
+	}
+	return found, nil
+}

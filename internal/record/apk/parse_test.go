@@ -1,0 +1,112 @@
+package apk
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/errs"
+)
+
+func TestMachineRepositories(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "repositories.d"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"repositories": "# first\nhttp://m.invalid/alpine/v3.20/main\n@edge https://m.invalid/alpine/edge/main \n/media/cdrom/apks\n" +
+			"#http://m.invalid/alpine/v3.20/community\n\ncdrom://x y z\n",
+		"repositories.d/more.list": "http://m.invalid/more\n",
+		"repositories.d/not.txt":   "http://m.invalid/not\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys := filepath.Join(dir, "keys")
+	want := []Repository{{"http://m.invalid/alpine/v3.20/main", keys}, {"https://m.invalid/alpine/edge/main", keys}, {"http://m.invalid/more", keys}}
+	got, err := MachineRepositories(dir)
+	if err != nil || !cmp.Equal(got, want) {
+		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
+	}
+	if got, err := MachineRepositories(t.TempDir()); err != nil || len(got) != 0 {
+		t.Errorf("a machine without any: %v, %v", got, err)
+	}
+}
+
+func TestParseRepository(t *testing.T) {
+	for s, want := range map[string]Repository{
+		"http://m.invalid/alpine":              {"http://m.invalid/alpine", ""},
+		"[keys=/etc/k] https://m.invalid/x/y/": {"https://m.invalid/x/y/", "/etc/k"},
+	} {
+		if got, err := ParseRepository(s); err != nil || got != want {
+			t.Errorf("%q: %v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"", "m.invalid/x", "ftp://m.invalid/x", "http://m.invalid/?q", "[keys=k] http://m.invalid/x", "[keys=/k http://m.invalid/x", "[x] http://m.invalid"} {
+		if _, err := ParseRepository(s); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestNamesOfRepositories(t *testing.T) {
+	var list []Repository
+	for _, u := range []string{
+		"http://a.invalid/alpine/v3.20/main", "http://a.invalid/alpine/v3.20/main/", "http://a.invalid/alpine/v3.20/community",
+		"http://a.invalid", "http://a.invalid/two", "https://b.invalid/two",
+	} {
+		list = append(list, Repository{URL: u})
+	}
+	p, err := New(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{ // "" = refused
+		"/alpine-v3.20-main/x86_64/APKINDEX.tar.gz":            "alpine-v3.20-main/x86_64/APKINDEX.tar.gz http://a.invalid/alpine/v3.20/main/x86_64/APKINDEX.tar.gz",
+		"/a.invalid/alpine/v3.20/main/x86_64/g++-1~2_p-r0.apk": "alpine-v3.20-main/x86_64/g++-1~2_p-r0.apk http://a.invalid/alpine/v3.20/main/x86_64/g++-1~2_p-r0.apk",
+		"/other.invalid/alpine/v3.20/community/x86/a b.apk":    "alpine-v3.20-community/x86/a b.apk http://a.invalid/alpine/v3.20/community/x86/a%20b.apk",
+		"/b.invalid/two/x86/a.apk":                             "b.invalid-two/x86/a.apk https://b.invalid/two/x86/a.apk",
+		"/a.invalid/x86/a.apk":                                 "a.invalid/x86/a.apk http://a.invalid/x86/a.apk",
+		"/other.invalid/two/x86/a.apk":                         "", // which of the two?
+		"/other.invalid/x86/a.apk":                             "",
+		"/alpine-v3.20-main/x86_64/../a.apk":                   "",
+		"/alpine-v3.20-main//a.apk":                            "",
+		"/alpine-v3.20-main/x86_64/a.txt":                      "",
+		"/alpine-v3.20-main/a.apk":                             "",
+		"/alpine-v3.20-main":                                   "",
+		"/":                                                    "",
+	} {
+		r := httptest.NewRequest("GET", "http://recorder/", nil)
+		r.URL = &url.URL{Path: path}
+		it, err := p.Item(r)
+		if want == "" {
+			if errs.KindOf(err) != errs.Invalid {
+				t.Errorf("%s: %v, %v", path, it, err)
+			}
+		} else if got := it.Key + " " + it.Upstream; err != nil || got != want {
+			t.Errorf("%s: %s, %v; want %s", path, got, err, want)
+		}
+	}
+}
+
+func TestParseIndex(t *testing.T) {
+	const sum = "C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+	got, err := parseIndex(strings.NewReader(sum + "\nP:a\nV:1\nS:3\nx:y\n\n\nP:md5\nV:1\nC:d41d8cd98f00b204e9800998ecf8427e\nS:1\n\n" + sum + "\nP:b\nV:2\nS:4"))
+	if want := map[string]listed{"a-1.apk": {size: 3}, "b-2.apk": {size: 4}}; err != nil || !cmp.Equal(got, want, cmp.AllowUnexported(listed{})) {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, bad := range []string{
+		"hello", sum + "\nP:a\nV:1\nS:-1\n", sum + "\nP:a\nV:1\nS:x\n", "C:Q1AAAA\nP:a\nV:1\nS:1\n", "C:Q1!\nP:a\nV:1\nS:1\n", sum + "\nP:../a\nV:1\nS:1\n",
+		sum + "\nV:1\nS:1\n", "P:a\nP:b\n", sum + "\nP:a\nV:1\nS:1\n\n" + sum + "\nP:a\nV:1\nS:2\n", "D:" + strings.Repeat("x", lineLimit),
+	} {
+		if got, err := parseIndex(strings.NewReader(bad)); err == nil {
+			t.Errorf("%.60q: %v", bad, got)
+		}
+	}
+}
