@@ -170,20 +170,7 @@ func TestAptGetInAThrowawayRoot(t *testing.T) {
 			t.Fatalf("%s: %v\n%s\nwant a failure with %q", script, err, out, want)
 		}
 	}
-	env := func(freeze string) string {
-		t.Helper()
-		lines, err := CacheEnv("http://"+lonelyAddr, freeze)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, l := range lines {
-			if strings.Contains(l, "apt-get") {
-				return l
-			}
-		}
-		t.Fatalf("no line for apt in %q", lines)
-		return ""
-	}
+	env := func(freeze string) string { t.Helper(); return lineOf(t, "http://"+lonelyAddr, freeze, "apt-get") }
 	again := func() {
 		t.Helper()
 		if err := k.Recheck(t.Context(), "apt", "attic/"+atticRelease); err != nil {

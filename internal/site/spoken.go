@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/record/apk"
 	"overland/internal/record/cache"
 	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
@@ -36,6 +37,7 @@ var spoken = []speech{
 	}},
 	{"apt", "apt-get", openAPT, envAPT},
 	{cargo.Name, "cargo", openCargo, envCargo},
+	{apk.Name, "apk", openAPK, envAPK},
 }
 
 // opening is what a protocol is opened with.

@@ -106,8 +106,8 @@ func TestAttacks(t *testing.T) {
 	cut := func(name string, n int) func(s *session) {
 		return func(s *session) { b := s.get(name); s.put(name, b[:len(b)-n]) }
 	}
-	put := func(name string, make func(s *session) []byte) func(s *session) {
-		return func(s *session) { s.put(name, make(s)) }
+	put := func(name string, with func(s *session) []byte) func(s *session) {
+		return func(s *session) { s.put(name, with(s)) }
 	}
 	other := func(version, text string) func(s *session) []byte {
 		return func(s *session) []byte { b, _ := apk(s.t, s.key, "tea", version, text); return b }

@@ -2,6 +2,7 @@ package apk
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -84,7 +85,7 @@ func FuzzRepositories(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r := httptest.NewRequest("GET", "http://recorder/", nil)
+		r := httptest.NewRequest(http.MethodGet, "http://recorder/", nil)
 		r.URL = &url.URL{Path: path}
 		it, err := p.Item(r)
 		if err != nil {

@@ -1,6 +1,7 @@
 package apk
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -82,7 +83,7 @@ func TestNamesOfRepositories(t *testing.T) {
 		"/alpine-v3.20-main":                                   "",
 		"/":                                                    "",
 	} {
-		r := httptest.NewRequest("GET", "http://recorder/", nil)
+		r := httptest.NewRequest(http.MethodGet, "http://recorder/", nil)
 		r.URL = &url.URL{Path: path}
 		it, err := p.Item(r)
 		if want == "" {

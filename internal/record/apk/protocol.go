@@ -1,7 +1,9 @@
 package apk
 
 import (
+	"cmp"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"path"
@@ -85,6 +87,28 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 // Serve implements record.Protocol: the bytes as they are.
 func (p *Protocol) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
+}
+
+// Own calls own with the URL of each repository, the longest first, and a protocol whose requests have paths below that
+// URL: for a proxy whose clients know of no other address.
+func (p *Protocol) Own(own func(base string, protocol record.Protocol)) {
+	byLength := func(a, b *base) int { return cmp.Or(len(b.uri.Path)-len(a.uri.Path), strings.Compare(a.name, b.name)) }
+	for _, b := range slices.SortedFunc(maps.Values(p.bases), byLength) {
+		own(b.uri.String(), repository{p, b.name})
+	}
+}
+
+// repository is one of the Protocol's: the paths of its requests are without its name.
+type repository struct {
+	*Protocol
+	name string
+}
+
+// Item implements record.Protocol.
+func (p repository) Item(r *http.Request) (record.Item, error) {
+	named := r.WithContext(r.Context())
+	named.URL = &url.URL{Path: "/" + p.name + r.URL.Path, RawQuery: r.URL.RawQuery}
+	return p.Protocol.Item(named)
 }
 
 // Below returns what u, the whole URL of an index or a package, is below this protocol's mount: "/NAME/ARCH/FILE". A

@@ -98,6 +98,9 @@ func (s *session) environ(addr string) ([]string, error) {
 	}
 	if !s.o.MachineCaches {
 		s.ownCaches(set)
+		if err := s.ownAPK(set); err != nil {
+			return nil, err
+		}
 	}
 	set[envSet] = ""
 	set[envSet] = strings.Join(slices.Sorted(maps.Keys(set)), " ")

@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/record/apk"
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
@@ -35,6 +36,9 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	if s.recording || s.o.Lock.Holds(cargo.Name) {
 		g.Go(func() error { return s.openCargo(ctx) })
 	}
+	if wanted("apk", apk.Name) {
+		g.Go(s.openAPK)
+	}
 	if s.recording && pypi.Installed() || s.o.Lock.Holds(pypi.Name) {
 		s.pypi = pypi.Machine()
 		s.pypi.Keeper = s.keeper
@@ -57,6 +61,9 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	}
 	if s.cargo != nil {
 		list = append(list, s.cargo)
+	}
+	if s.apk != nil {
+		list = append(list, s.apk)
 	}
 	return list, nil
 }

@@ -18,6 +18,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
+	"overland/internal/record/apk"
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
@@ -45,6 +46,8 @@ type Options struct {
 	Pins          plain.Pins // what must come from which URL
 	Resume        bool       // Record: take from an earlier session of LockFile, which did not end well, what it has proved
 	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
+
+	apkDir string // apk's configuration; "" = the machine's
 }
 
 // ExitError is a command that ended with another code than 0.
@@ -161,6 +164,7 @@ type session struct {
 	apt       *apt.Protocol   // nil without apt-get
 	pypi      *pypi.Protocol  // nil without pip
 	cargo     *cargo.Protocol // nil without a cargo that fetches from a sparse registry
+	apk       *apk.Protocol   // nil without apk
 	registry  string          // cargo's
 	caches    string          // the session's own
 	ca        string          // the authority's certificate, a file
@@ -214,6 +218,9 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, protocols...))
 	if s.registry != "" {
 		s.proxy.Own(s.registry, s.cargo)
+	}
+	if s.apk != nil {
+		s.apk.Own(s.proxy.Own)
 	}
 	return s, nil
 }

@@ -46,15 +46,23 @@ func registry(t *testing.T, files map[string]string) *httptest.Server {
 	}))
 }
 
+// trusting returns a transport that believes srv's certificate.
+func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
+	t.Helper()
+	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}}
+	if cert := srv.Certificate(); cert != nil {
+		tr.TLSClientConfig.RootCAs.AddCert(cert)
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return tr
+}
+
 // recordAndReplay runs script with a registry, then without it and without a network, and wants the same output, and
 // every proof again. It returns what the replay has seen.
 func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *Result {
 	t.Helper()
 	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
-	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}}
-	tr.TLSClientConfig.RootCAs.AddCert(srv.Certificate())
-	t.Cleanup(tr.CloseIdleConnections)
-	o.Upstream.Transport = tr
+	o.Upstream.Transport = trusting(t, srv)
 	res, err := Record(t.Context(), o)
 	if err != nil || !strings.HasSuffix(out.String(), want) {
 		t.Fatalf("%v\n%s\n%v", err, out, res)
