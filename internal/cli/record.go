@@ -47,8 +47,8 @@ func (a *app) record() *cobra.Command {
 		Short: "Run a command and lock everything that it fetches",
 		Long: "Runs COMMAND with empty caches and the recorder as its way to the network, and adds what it fetched to the lock\n" +
 			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
-			"What is locked already is served as it is and never replaced. Go modules, npm, Python and Debian packages and\n" +
-			"Rust crates come from where go env, the configuration of npm, pip and cargo, and apt's sources say; everything\n" +
+			"What is locked already is served as it is and never replaced. Go modules, npm, Python, Debian and Alpine\n" +
+			"packages and Rust crates come from where the tools' own configuration says; everything\n" +
 			"else goes through an HTTP proxy with an authority made for this run.",
 		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...",
 		Args:    cobra.MinimumNArgs(1),
