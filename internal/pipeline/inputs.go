@@ -37,6 +37,9 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	if err != nil {
 		return nil, errs.Hint(fmt.Errorf("%s of %s: %w", record.LockName, b.Ref, err), "mend the line, or record again into another file, and commit it")
 	}
+	if old, ok := p.writtenInputs(ctx, b.Ref, digest.Of(text)); ok {
+		return &old, nil
+	}
 	in := release.Inputs{}
 	if in.Blobs, err = blobsOf(lock); err != nil {
 		return nil, err
@@ -50,6 +53,16 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	}
 	desc, err := release.WriteInputs(ctx, p.depot, b.Ref, in)
 	return &desc, err
+}
+
+// writtenInputs returns the inputs of ref that an earlier release wrote. The version names the commit, so they are the same.
+func (p *Pipeline) writtenInputs(ctx context.Context, ref release.Ref, lock digest.Digest) (ocispec.Descriptor, bool) {
+	desc, err := p.depot.Resolve(release.InputsTag(ref))
+	if err != nil {
+		return desc, false
+	}
+	in, err := release.ReadInputs(ctx, p.depot, desc)
+	return desc, err == nil && in.Lock.Digest == lock && p.depot.Has(in.Lock.Digest) && p.depot.Has(in.Source.Digest)
 }
 
 // blobsOf returns the blobs that l names, each once, sorted by digest.

@@ -56,13 +56,16 @@ func (in *Inputs) Size() int64 {
 func WriteInputs(ctx context.Context, s *store.Store, ref Ref, in Inputs) (ocispec.Descriptor, error) {
 	desc, err := writeInputs(ctx, s, in)
 	if err == nil {
-		err = s.Tag(ctx, ref.String()+"+inputs", desc)
+		err = s.Tag(ctx, InputsTag(ref), desc)
 	}
 	if err != nil {
 		return desc, fmt.Errorf("write inputs of %s: %w", ref, err)
 	}
 	return desc, nil
 }
+
+// InputsTag returns the tag of ref's inputs in a depot. No release can have that name.
+func InputsTag(ref Ref) string { return ref.String() + "+inputs" }
 
 func writeInputs(ctx context.Context, s *store.Store, in Inputs) (ocispec.Descriptor, error) {
 	list, err := in.documents()

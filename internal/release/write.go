@@ -31,6 +31,10 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 	r.CommitTime = r.CommitTime.UTC().Truncate(time.Second)
 	r.Artifacts = slices.Clone(r.Artifacts)
 	slices.SortFunc(r.Artifacts, compare)
+	if r.Inputs != nil {
+		d := plain(*r.Inputs) // not what a depot's tag adds to it
+		r.Inputs = &d
+	}
 	for i := range r.Artifacts {
 		if err := chunk(ctx, s, &r.Artifacts[i].Blob); err != nil {
 			return none, err
