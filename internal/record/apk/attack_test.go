@@ -21,7 +21,7 @@ func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
 	for _, kind := range []string{"RSA", "RSA256", "RSA512"} {
 		s := newSession(t)
 		plain := s.unsigned(birth, strings.Repeat("\n", 3), "P:none\nV:1\n\n", record1(t, s))
-		s.put(teaIdx, sign(t, newKey(t), "RSA", "other.rsa.pub", sign(t, s.key, kind, keyName, plain)))
+		s.put(teaIdx, sign(t, otherKey(), "RSA", "other.rsa.pub", sign(t, s.key, kind, keyName, plain)))
 		index := s.get(teaIdx)
 		for _, c := range []struct{ name, kind, value string }{
 			{teaIdx, ProofKey, keyName + " sha256:"},
@@ -121,7 +121,7 @@ func TestAttacks(t *testing.T) {
 	}{
 		{"unsigned index", nil, put(teaIdx, func(s *session) []byte { return s.unsigned(birth) }), teaIdx, "it is not signed"},
 		{"unknown key", nil, put(teaIdx, func(s *session) []byte { return sign(t, s.key, "RSA", "x.rsa.pub", s.unsigned(birth)) }), teaIdx, "signed by x.rsa.pub"},
-		{"wrong key under a known name", nil, put(teaIdx, func(s *session) []byte { return sign(t, newKey(t), "RSA", keyName, s.unsigned(birth)) }), teaIdx, "verification"},
+		{"wrong key under a known name", nil, put(teaIdx, func(s *session) []byte { return sign(t, otherKey(), "RSA", keyName, s.unsigned(birth)) }), teaIdx, "verification"},
 		{"key with a path", nil, put(teaIdx, func(s *session) []byte {
 			return sign(t, s.key, "RSA", "../"+filepath.Base(s.keys)+"/"+keyName, s.unsigned(birth))
 		}), teaIdx, "cannot be a key's name"},
@@ -129,9 +129,13 @@ func TestAttacks(t *testing.T) {
 			return append(member(t, birth, false, entry{".SIGN.DSA." + keyName, "x"}), s.unsigned(birth)...)
 		}), teaIdx, "not known here"},
 		{"tampered index", nil, flip(teaIdx, end), teaIdx, ""},
-		{"truncated index", nil, cut(teaIdx, 9), teaIdx, "unexpected EOF"},
+		{"truncated index", nil, cut(teaIdx, 9), teaIdx, "verification"},
+		{"index of half a signature", nil, func(s *session) { s.put(teaIdx, s.get(teaIdx)[:200]) }, teaIdx, "unexpected EOF"},
 		{"index with nothing after its signature", nil, put(teaIdx, func(s *session) []byte { return sign(t, s.key, "RSA", keyName, nil) }), teaIdx, "before its content"},
-		{"more after the index", nil, func(s *session) { s.put(teaIdx, append(s.get(teaIdx), s.unsigned(birth)...)) }, teaIdx, "more after"},
+		{"more after the index", nil, func(s *session) { s.put(teaIdx, append(s.get(teaIdx), s.unsigned(birth)...)) }, teaIdx, "verification"},
+		{"more after the index, signed", nil, put(teaIdx, func(s *session) []byte {
+			return sign(t, s.key, "RSA", keyName, append(s.unsigned(birth), s.unsigned(birth)...))
+		}), teaIdx, "more after"},
 		{"something among the signatures", nil, put(teaIdx, func(s *session) []byte {
 			return append(member(t, birth, false, entry{".SIGN.RSA." + keyName, "x"}, entry{"APKINDEX", "P:evil\n"}), s.unsigned(birth)...)
 		}), teaIdx, "among"},
@@ -142,8 +146,11 @@ func TestAttacks(t *testing.T) {
 			return sign(t, s.key, "RSA", keyName, member(t, birth, true, entry{"APKINDEX", ""}, entry{"APKINDEX", ""}))
 		}), teaIdx, "two files"},
 		{"web page for an index", nil, put(teaIdx, func(*session) []byte { return []byte("Welcome to our WiFi. <html>please log in</html>") }), teaIdx, "gzip"},
+		{"gzip bomb for an unsigned index", nil, put(teaIdx, func(s *session) []byte {
+			return sign(t, otherKey(), "RSA", keyName, bomb(t, unpacked(t, s.unsigned(birth)), 1<<20))
+		}), teaIdx, "verification"},
 		{"gzip bomb for a signature", nil, put(teaIdx, func(s *session) []byte {
-			return append(bomb(t, nil, 1<<30), s.unsigned(birth)...)
+			return append(bomb(t, nil, 2*signaturesLimit), s.unsigned(birth)...)
 		}), teaIdx, ""},
 		{"package without index", nil, func(*session) {}, teaApk, "was not recorded"},
 		{"package that is not listed", []string{teaIdx}, func(s *session) { s.put("v1/main/x86_64/evil-1-r0.apk", s.get(teaApk)) }, "v1/main/x86_64/evil-1-r0.apk", "does not list"},
@@ -166,7 +173,7 @@ func TestAttacks(t *testing.T) {
 		{"no .PKGINFO", []string{teaIdx}, put(teaApk, func(*session) []byte { return member(t, birth, true, entry{"opt/tea", ""}) }), teaApk, "no .PKGINFO"},
 		{"no data hash", []string{teaIdx}, put(teaApk, func(*session) []byte { return member(t, birth, true, entry{".PKGINFO", "pkgname = tea\n"}) }), teaApk, "no datahash"},
 		{"gzip bomb for control files", []string{teaIdx}, put(teaApk, func(*session) []byte {
-			return bomb(t, unpacked(t, member(t, birth, false, entry{".PKGINFO", "pkgname = tea\n"})), 1<<30)
+			return bomb(t, unpacked(t, member(t, birth, false, entry{".PKGINFO", "pkgname = tea\n"})), controlLimit)
 		}), teaApk, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

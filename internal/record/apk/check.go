@@ -32,14 +32,21 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 }
 
 func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
-	x, list, at, err := readIndex(body)
+	list, at, _, err := newMembers(body).begin()
 	if err != nil {
 		return record.Proof{}, err
 	}
-	// Read each time: a service outlives a change of keys.
+	// Before anything is unpacked. The keys are read each time: a service outlives a change of them.
 	signer, err := verify(list, body, at, b.keys)
 	if err != nil {
 		return record.Proof{}, errs.Hint(err, "a key in %s must have signed it", b.keys)
+	}
+	if _, err := body.Seek(0, io.SeekStart); err != nil {
+		return record.Proof{}, err
+	}
+	x, err := readIndex(body)
+	if err != nil {
+		return record.Proof{}, err
 	}
 	// What is held may be older, never newer.
 	if old, _, err := p.held(ctx, key, have); err == nil && x.made.Before(old.made) {
@@ -69,7 +76,7 @@ func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*i
 	if x := p.tables[sum]; x != nil {
 		return x, sum, nil
 	}
-	x, _, _, err := readIndex(bytes.NewReader(b))
+	x, err := readIndex(bytes.NewReader(b))
 	if err != nil {
 		return nil, "", err
 	}

@@ -27,15 +27,21 @@ func FuzzIndex(f *testing.F) {
 	f.Add(seed(f, "APKINDEX.tar.gz"))
 	f.Add([]byte("\x1f\x8b\x08"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		x, list, at, err := readIndex(bytes.NewReader(b))
-		if err != nil {
-			if errs.KindOf(err) != errs.Untrusted {
+		list, at, _, err := newMembers(bytes.NewReader(b)).begin()
+		if err == nil && (at < 0 || at >= int64(len(b)) || len(list) > signatures) {
+			t.Fatalf("at %d of %d, %d signatures", at, len(b), len(list))
+		}
+		x, rerr := readIndex(bytes.NewReader(b))
+		for _, err := range []error{err, rerr} {
+			if err != nil && errs.KindOf(err) != errs.Untrusted {
 				t.Fatal(err)
 			}
+		}
+		if err != nil {
 			return
 		}
-		if at < 0 || at >= int64(len(b)) || len(list) > signatures || x.files == nil {
-			t.Fatalf("at %d of %d, %d signatures", at, len(b), len(list))
+		if rerr == nil && x.files == nil {
+			t.Fatal("an index that is none")
 		}
 		if _, err := verify(list, bytes.NewReader(b), at, t.TempDir()); errs.KindOf(err) != errs.Untrusted {
 			t.Fatalf("without keys: %v", err)

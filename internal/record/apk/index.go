@@ -97,23 +97,22 @@ func add(files map[string]listed, fields map[byte]string) error {
 	return nil
 }
 
-// readIndex returns what r, an APKINDEX.tar.gz, says, its signatures, and where in it begins what they sign. What does
-// not read is errs.Untrusted. Nothing is judged yet.
-func readIndex(r io.Reader) (*index, []signature, int64, error) {
+// readIndex returns what r, an APKINDEX.tar.gz whose signatures were judged, says. What does not read is errs.Untrusted.
+func readIndex(r io.Reader) (*index, error) {
 	m := newMembers(r)
-	list, at, files, err := m.begin()
+	_, _, files, err := m.begin()
 	if err != nil {
-		return nil, nil, 0, errs.E(errs.Untrusted, err)
+		return nil, err
 	}
 	files.r.n = indexLimit
 	x := &index{}
 	for err == nil {
 		if files.h.Name == "APKINDEX" {
 			if x.files != nil {
-				return nil, nil, 0, errs.Errorf(errs.Untrusted, "two files APKINDEX")
+				return nil, errs.Errorf(errs.Untrusted, "two files APKINDEX")
 			}
 			if x.files, err = parseIndex(files.t); err != nil {
-				return nil, nil, 0, errs.E(errs.Untrusted, fmt.Errorf("APKINDEX: %w", err))
+				return nil, errs.E(errs.Untrusted, fmt.Errorf("APKINDEX: %w", err))
 			}
 			if files.h.ModTime.Unix() > 0 {
 				x.made = files.h.ModTime
@@ -122,13 +121,13 @@ func readIndex(r io.Reader) (*index, []signature, int64, error) {
 		err = files.next()
 	}
 	if err := files.end(err); err != nil {
-		return nil, nil, 0, err
+		return nil, err
 	}
 	if x.files == nil {
-		return nil, nil, 0, errs.Errorf(errs.Untrusted, "no file APKINDEX in it")
+		return nil, errs.Errorf(errs.Untrusted, "no file APKINDEX in it")
 	}
 	if _, err := m.next(); !errors.Is(err, io.EOF) {
-		return nil, nil, 0, errs.Errorf(errs.Untrusted, "more after its content")
+		return nil, errs.Errorf(errs.Untrusted, "more after its content")
 	}
-	return x, list, at, nil
+	return x, nil
 }

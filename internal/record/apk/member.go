@@ -79,7 +79,7 @@ func (m *members) begin() ([]signature, int64, *tarball, error) {
 		at := m.pos
 		r, err := m.next()
 		if err != nil {
-			return nil, 0, nil, fmt.Errorf("before its content: %w", unexpected(err))
+			return nil, 0, nil, errs.E(errs.Untrusted, fmt.Errorf("before its content: %w", unexpected(err)))
 		}
 		files := newTarball(r, signaturesLimit)
 		if err := files.next(); err != nil {

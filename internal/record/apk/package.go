@@ -21,7 +21,7 @@ func readPackage(r io.ReadSeeker) (listed, error) {
 	m := newMembers(r)
 	_, at, files, err := m.begin()
 	if err != nil {
-		return listed{}, errs.E(errs.Untrusted, err)
+		return listed{}, err
 	}
 	files.r.n = controlLimit
 	want := ""

@@ -72,11 +72,16 @@ func member(t *testing.T, made time.Time, last bool, files ...entry) []byte {
 	return b.Bytes()
 }
 
-func newKey(t *testing.T) *rsa.PrivateKey {
-	t.Helper()
+// The keys of the tests: making one takes long.
+var (
+	ourKey   = sync.OnceValue(newKey)
+	otherKey = sync.OnceValue(newKey)
+)
+
+func newKey() *rsa.PrivateKey {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return key
 }
@@ -119,7 +124,7 @@ type publisher struct {
 
 func newPublisher(t *testing.T) *publisher {
 	t.Helper()
-	p := &publisher{t: t, key: newKey(t), keys: t.TempDir(), files: map[string][]byte{}}
+	p := &publisher{t: t, key: ourKey(), keys: t.TempDir(), files: map[string][]byte{}}
 	der, err := x509.MarshalPKIXPublicKey(p.key.Public())
 	if err != nil {
 		t.Fatal(err)
