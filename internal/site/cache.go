@@ -47,10 +47,16 @@ type cached struct {
 }
 
 func (c *cached) close() error {
+	if c.netcache != nil {
+		c.netcache.server.Close()
+	}
 	if c.chain != nil {
 		c.chain.Close()
 	}
-	return c.keeper.Close()
+	if c.keeper != nil {
+		return c.keeper.Close()
+	}
+	return nil
 }
 
 // OpenCache opens the cache of the site in dir, to look at it or change its settings; a running site sees the changes.
@@ -66,9 +72,6 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 // openCache opens what the site in dir keeps of others.
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
-	if c.netcache, err = openNetcache(dir, blobs, o.Cache.Writes, o.Log); err != nil {
-		return nil, err
-	}
 	if len(o.Upstreams) > 0 {
 		if c.chain, err = chain.Open(ctx, filepath.Join(dir, upstreamFolder), blobs, chain.Options{
 			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log,
@@ -78,6 +81,13 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 		}); err != nil {
 			return nil, err
 		}
+	}
+	through, err := c.through(dir, o.Cache)
+	if err == nil {
+		c.netcache, err = openNetcache(dir, blobs, o.Cache.Writes, through, o.Log)
+	}
+	if err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: o.Cache.named}
 	var near cache.Near
@@ -95,10 +105,7 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 		},
 	})
 	if err != nil {
-		if c.chain != nil {
-			c.chain.Close()
-		}
-		return nil, err
+		return nil, errors.Join(err, c.close())
 	}
 	if o.Cache.Listen != "" {
 		if err := c.listen(ctx, up, o); err != nil {

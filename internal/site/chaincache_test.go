@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
 	"overland/internal/record/golang"
@@ -53,7 +54,11 @@ func (p *modProxy) requests() int { p.mu.Lock(); defer p.mu.Unlock(); return p.a
 func caching(t *testing.T, dir, origin string, o Options) (url, face string, stop func()) {
 	t.Helper()
 	addr := make(chan string, 1)
-	o.Cache.Listen, o.Cache.Upstreams, o.Cache.Ready = "127.0.0.1:0", map[string][]string{"go": {origin}}, func(a string) { addr <- a }
+	o.Cache.Listen, o.Cache.Ready = "127.0.0.1:0", func(a string) { addr <- a }
+	if o.Cache.Upstreams == nil {
+		o.Cache.Upstreams = map[string][]string{}
+	}
+	o.Cache.Upstreams["go"] = []string{origin}
 	url, stop = start(t, dir, o)
 	return url, <-addr, stop
 }
@@ -179,6 +184,50 @@ func TestCachesInARing(t *testing.T) {
 			t.Errorf("it took %v", took)
 		}
 	})
+}
+
+// The network cache of a near site has what that of the far one has, as an upstream site or by name.
+func TestNetworkCachesInARow(t *testing.T) {
+	t.Setenv("GOSUMDB", "off")
+	far, farFace, stopFar := caching(t, t.TempDir(), "http://127.0.0.1:1", Options{Cache: CacheOptions{Writes: true}})
+	status, name := post(t, "http://"+farFace+"/shacache", "egg")
+	if status != 201 {
+		t.Fatal(status, name)
+	}
+	entry := `["{\"sha512\":\"` + name + `\"}",""]`
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "http://"+farFace+"/shadir/pypi:egg=1", strings.NewReader(entry))
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(req)
+	if err != nil || res.StatusCode != 201 {
+		t.Fatal(res, err)
+	}
+	res.Body.Close()
+	dir := t.TempDir()
+	_, chained, _ := caching(t, dir, "http://127.0.0.1:1", Options{Upstreams: []string{far}})
+	_, named, _ := caching(t, t.TempDir(), "http://127.0.0.1:1", Options{Cache: CacheOptions{Upstreams: map[string][]string{
+		"shacache": {"http://" + farFace + "/shacache"}, "shadir": {"http://" + farFace + "/shadir/"},
+	}}})
+	for n := range 2 {
+		for _, face := range []string{chained, named} {
+			if status, body := get(t, face, "/shacache/"+name); status != 200 || body != "egg" {
+				t.Errorf("got %d %q", status, body)
+			}
+			if status, body := get(t, face, "/shadir/pypi:egg=1"); status != 200 || body != "["+entry+"]" {
+				t.Errorf("got %d %s", status, body)
+			}
+		}
+		if n == 0 {
+			stopFar()
+		}
+	}
+	keep, err := roots(t.Context(), dir, openDepot(t, dir))
+	if err != nil || keep[digest.Of([]byte("egg"))] {
+		t.Errorf("what can be fetched again is kept for ever: %v, %v", keep, err)
+	}
 }
 
 // What another site is asked for by its key is what a tool asked for.

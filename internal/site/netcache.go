@@ -7,11 +7,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/record"
 	"overland/internal/record/shacache/server"
 	"overland/internal/store"
 )
@@ -27,8 +30,9 @@ type netcache struct {
 	server *server.Server
 }
 
-// openNetcache opens the network cache of the site in dir. With open set, everybody may write.
-func openNetcache(dir string, blobs *store.Store, open bool, log *slog.Logger) (*netcache, error) {
+// openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
+// says where it asks for what it has not.
+func openNetcache(dir string, blobs *store.Store, open bool, through *server.Through, log *slog.Logger) (*netcache, error) {
 	folder := filepath.Join(dir, netcacheFolder)
 	policy, err := readPolicy(filepath.Join(folder, policyFile))
 	if err != nil {
@@ -42,7 +46,7 @@ func openNetcache(dir string, blobs *store.Store, open bool, log *slog.Logger) (
 	if err != nil {
 		return nil, err
 	}
-	return &netcache{shelf, server.New(shelf, server.Options{Policy: policy, Log: log})}, nil
+	return &netcache{shelf, server.New(shelf, server.Options{Policy: policy, Through: through, Log: log})}, nil
 }
 
 func readPolicy(path string) (server.Policy, error) {
@@ -64,6 +68,47 @@ func readPolicy(path string) (server.Policy, error) {
 // over serves the network cache below /shacache and /shadir, everything else by next.
 func (n *netcache) over(next http.Handler) http.Handler {
 	return n.server.Mount("/shacache", "/shadir", next)
+}
+
+// The names under which --cache-upstream takes the services of other network caches.
+const (
+	shacacheName = "shacache"
+	shadirName   = "shadir"
+)
+
+// through returns where the network cache of a site asks for what it has not: its upstream sites, then those that a person
+// named; nil for nowhere.
+func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
+	t := &server.Through{
+		Kept: func(ctx context.Context, name string, d digest.Digest, size int64) error {
+			return c.keeper.Hold(ctx, shacacheName, name, d, size)
+		},
+		Offline: func(ctx context.Context) bool {
+			off, err := c.keeper.Offline(ctx)
+			return off || err != nil
+		},
+		Used: func(name string) { c.keeper.Used(shacacheName, name) },
+	}
+	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: func(string) bool { return true }}
+	if c.chain != nil {
+		up.Transport = c.chain.Transport()
+		for _, base := range c.chain.Bases() {
+			t.Blobs, t.Lists = append(t.Blobs, base+"/"+shacacheName), append(t.Lists, base+"/"+shadirName)
+		}
+	}
+	for _, list := range [][]string{o.Upstreams[shacacheName], o.Upstreams[shadirName]} {
+		for _, s := range list {
+			if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+				return nil, errs.Hint(errs.Errorf(errs.Invalid, "network cache %q", s), "write it like http://10.0.0.1:3142/shacache")
+			}
+		}
+	}
+	t.Blobs, t.Lists = append(t.Blobs, o.Upstreams[shacacheName]...), append(t.Lists, o.Upstreams[shadirName]...)
+	t.Fetch = up
+	if len(t.Blobs)+len(t.Lists) == 0 {
+		return nil, nil //nolint:nilnil // nowhere is no error
+	}
+	return t, nil
 }
 
 // roots adds to keep what the network cache names.

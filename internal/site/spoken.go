@@ -55,8 +55,8 @@ func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream, k *cac
 		names, tools = append(names, s.name), append(tools, s.tool)
 	}
 	for name := range o.Upstreams {
-		if !slices.Contains(names, name) {
-			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", strings.Join(names, ", "))
+		if !slices.Contains(names, name) && name != shacacheName && name != shadirName {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "the cache does not speak %q", name), "it speaks: %s", strings.Join(append(names, shacacheName, shadirName), ", "))
 		}
 	}
 	var list []record.Protocol

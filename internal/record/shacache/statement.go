@@ -131,3 +131,14 @@ func StatementKeyID(e Entry) string {
 	id, _ := m["keyid"].(string)
 	return id
 }
+
+// Created returns when e says that it was made; the zero time when it does not. Nothing is verified.
+func Created(e Entry) time.Time {
+	m, _ := e.Fields[statementField].(map[string]any)
+	text, _ := m["created"].(string)
+	t, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}

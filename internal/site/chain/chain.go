@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -126,6 +127,30 @@ func (c *Chain) IDs() []string {
 		ids[i] = hop.ID(s.URL().Pin)
 	}
 	return ids
+}
+
+// Bases returns the upstream sites' URLs without their pins.
+func (c *Chain) Bases() []string {
+	bases := make([]string, len(c.sites))
+	for i, s := range c.sites {
+		bases[i] = s.URL().Base()
+	}
+	return bases
+}
+
+// Transport returns how to reach the upstream sites, by their pins, and everything else as usual.
+func (c *Chain) Transport() http.RoundTripper { return transport{c} }
+
+type transport struct{ c *Chain }
+
+// RoundTrip implements http.RoundTripper.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	for _, s := range t.c.sites {
+		if r.URL.Scheme+"://"+r.URL.Host == s.URL().Base() {
+			return s.Transport().RoundTrip(r)
+		}
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 // Close ends what is under way and drops the connections.

@@ -465,7 +465,7 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 	if _, err := New(f.config, Options{}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("the wrong kind of key: %v", err)
 	}
-	if diff := cmp.Diff("a/../%20b%3F%25", escape("a/../ b?%")); diff != "" {
+	if diff := cmp.Diff("a/../%20b%3F%25", shacache.EscapeKey("a/../ b?%")); diff != "" {
 		t.Error(diff)
 	}
 }

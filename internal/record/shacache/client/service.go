@@ -75,7 +75,7 @@ func (s *service) configured(option string) error {
 func (s *service) do(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
 	target := s.base
 	if name != "" {
-		target += "/" + escape(name)
+		target += "/" + shacache.EscapeKey(name)
 	} else if u, err := url.Parse(s.base); err == nil && u.Path == "" {
 		target += "/"
 	}
@@ -98,20 +98,6 @@ func (s *service) do(ctx context.Context, method, name string, body io.Reader, s
 		return nil, err
 	}
 	return resp, nil
-}
-
-// escape writes a key as old clients do, as it is, but for what cannot be in a path.
-func escape(key string) string {
-	var b strings.Builder
-	for i := range len(key) {
-		c := key[i]
-		if c <= ' ' || c >= 0x7f || strings.IndexByte(`%?#"<>\^`+"`{|}", c) >= 0 {
-			fmt.Fprintf(&b, "%%%02X", c)
-		} else {
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // refused returns the error that an answer means, with the first line of what the server says.

@@ -67,8 +67,32 @@ func (s *Shelf) open() error {
 // bytes are refused (errs.Invalid); size is -1 when it is not known, and at most limit bytes are taken. What is refused
 // or breaks off leaves nothing behind.
 func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, limit int64) (name string, n int64, err error) {
+	name, d, n, err := s.take(ctx, r, want, size, limit)
+	if err != nil {
+		return "", 0, err
+	}
+	if err := s.alias(name, d, n); err != nil {
+		return "", 0, fmt.Errorf("put blob %s: %w", d, err)
+	}
+	return name, n, nil
+}
+
+// pass stores a blob that came from another network cache. It is not among those that a collection keeps.
+func (s *Shelf) pass(ctx context.Context, r io.Reader, name string, size int64) (digest.Digest, int64, error) {
+	_, d, n, err := s.take(ctx, r, name, size, size)
+	if err != nil {
+		return "", 0, err
+	}
+	if b, err := os.ReadFile(s.aliasPath(name)); err == nil && string(b) == aliasText(d, n, false) {
+		return d, n, nil // it was put here once
+	}
+	return d, n, s.writeAlias(name, aliasText(d, n, true))
+}
+
+// take stores what r yields in the depot when it is what is wanted.
+func (s *Shelf) take(ctx context.Context, r io.Reader, want string, size, limit int64) (name string, d digest.Digest, n int64, err error) {
 	if size > limit {
-		return "", 0, tooLarge(limit)
+		return "", "", 0, tooLarge(limit)
 	}
 	h := sha512.New()
 	body := &judged{r: io.TeeReader(io.LimitReader(r, limit+1), h), sum: func() error {
@@ -78,14 +102,8 @@ func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, lim
 		}
 		return nil
 	}, limit: limit}
-	d, n, err := s.depot.Put(ctx, body, "", size)
-	if err != nil {
-		return "", 0, err
-	}
-	if err := s.alias(name, d, n); err != nil {
-		return "", 0, fmt.Errorf("put blob %s: %w", d, err)
-	}
-	return name, n, nil
+	d, n, err = s.depot.Put(ctx, body, "", size)
+	return name, d, n, err
 }
 
 func tooLarge(limit int64) error {
@@ -117,9 +135,23 @@ func (s *Shelf) aliasPath(name string) string {
 	return filepath.Join(s.dir, "sha512", name[:shardDigits], name[shardDigits:])
 }
 
+// aliasText is a file that says which blob of the depot a name is; passed ones may be fetched again.
+func aliasText(d digest.Digest, size int64, passed bool) string {
+	mark := ""
+	if passed {
+		mark = passedMark
+	}
+	return fmt.Sprintf("%s %d%s\n", d, size, mark)
+}
+
+const passedMark = " passed"
+
 // alias notes, durably, that the blob d is the one called name.
 func (s *Shelf) alias(name string, d digest.Digest, size int64) error {
-	text := fmt.Sprintf("%s %d\n", d, size)
+	return s.writeAlias(name, aliasText(d, size, false))
+}
+
+func (s *Shelf) writeAlias(name, text string) error {
 	path := s.aliasPath(name)
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return nil
@@ -133,27 +165,34 @@ func (s *Shelf) alias(name string, d digest.Digest, size int64) error {
 // Resolve returns which blob of the depot the sha512 name is, and its size in bytes. The error is errs.NotFound when
 // the depot has it not.
 func (s *Shelf) Resolve(name string) (digest.Digest, int64, error) {
+	d, n, _, err := s.resolve(name)
+	return d, n, err
+}
+
+// resolve is Resolve; passed says that the blob came from another network cache.
+func (s *Shelf) resolve(name string) (d digest.Digest, n int64, passed bool, err error) {
 	if !shacache.ValidName(name) {
-		return "", 0, errs.Errorf(errs.NotFound, "no blob is called %.40q", name)
+		return "", 0, false, errs.Errorf(errs.NotFound, "no blob is called %.40q", name)
 	}
 	b, err := os.ReadFile(s.aliasPath(name))
 	if err != nil || len(b) > aliasLimit {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", 0, err
+			return "", 0, false, err
 		}
-		return "", 0, errs.Errorf(errs.NotFound, "no blob %.16s…", name)
+		return "", 0, false, errs.Errorf(errs.NotFound, "no blob %.16s…", name)
 	}
-	text, length, _ := strings.Cut(strings.TrimSuffix(string(b), "\n"), " ")
+	text, passed := strings.CutSuffix(strings.TrimSuffix(string(b), "\n"), passedMark)
+	text, length, _ := strings.Cut(text, " ")
 	d, derr := digest.Parse(text)
 	n, nerr := strconv.ParseInt(length, 10, 64)
 	if derr != nil || nerr != nil {
 		// Damaged by the disk: who has the bytes may put them again.
-		return "", 0, errs.Errorf(errs.NotFound, "blob %.16s…: its file is damaged", name)
+		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s…: its file is damaged", name)
 	}
 	if got, err := s.depot.Size(d); err != nil || got != n {
-		return "", 0, errs.Errorf(errs.NotFound, "blob %.16s… is not in the depot any more", name)
+		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s… is not in the depot any more", name)
 	}
-	return d, n, nil
+	return d, n, passed, nil
 }
 
 // Open opens the blob called name. The caller closes it.
@@ -165,8 +204,8 @@ func (s *Shelf) Open(name string) (*store.Blob, error) {
 	return s.depot.Open(d)
 }
 
-// Blobs calls visit for each blob that the network cache names and stops at the first error: these are what a
-// collection of the depot must keep.
+// Blobs calls visit for each blob that was put into the network cache and stops at the first error: these are what a
+// collection of the depot must keep. Those that came from other network caches can be fetched again.
 func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Digest, size int64) error) error {
 	top := filepath.Join(s.dir, "sha512")
 	return filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {
@@ -174,8 +213,8 @@ func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Dige
 			return errors.Join(err, ctx.Err())
 		}
 		name := filepath.Base(filepath.Dir(path)) + entry.Name()
-		d, n, err := s.Resolve(name)
-		if errs.KindOf(err) == errs.NotFound {
+		d, n, passed, err := s.resolve(name)
+		if errs.KindOf(err) == errs.NotFound || err == nil && passed {
 			return nil
 		}
 		if err != nil {

@@ -26,7 +26,7 @@ var story = crash.Scenario{
 	Prepare: func(t testing.TB, dir string) {
 		s, err := openIn(dir, fsx.FS{})
 		if err == nil {
-			err = s.Add(t.Context(), record("k", "old"))
+			err = s.Add(t.Context(), recordOf("k", "old"))
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ var story = crash.Scenario{
 		if err != nil {
 			return err
 		}
-		for _, r := range []Record{record("k", "new"), record("fresh", "new")} {
+		for _, r := range []Record{recordOf("k", "new"), recordOf("fresh", "new")} {
 			if err := s.Add(context.Background(), r); err != nil {
 				return err
 			}
@@ -67,7 +67,7 @@ var story = crash.Scenario{
 			t.Errorf("said done, and is not: %q, %q, %v", kept, fresh, err)
 		}
 		// The next one goes on.
-		if err := s.Add(t.Context(), record("k", "next")); err != nil {
+		if err := s.Add(t.Context(), recordOf("k", "next")); err != nil {
 			t.Error(err)
 		}
 		if got := notes(t, s, "k"); got != "next "+kept {
@@ -135,7 +135,7 @@ func TestKillWhileAdding(t *testing.T) {
 		}
 		return true
 	})
-	if err := s.Add(t.Context(), record("k", "after")); err != nil || !strings.HasPrefix(notes(t, s, "k"), "after p") {
+	if err := s.Add(t.Context(), recordOf("k", "after")); err != nil || !strings.HasPrefix(notes(t, s, "k"), "after p") {
 		t.Errorf("the next one: %v", err)
 	}
 }
@@ -198,7 +198,7 @@ func TestDamagedLines(t *testing.T) {
 	} {
 		s := shelf(t)
 		for _, note := range []string{"1", "2", "3"} {
-			if err := s.Add(t.Context(), record("k", note)); err != nil {
+			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -217,7 +217,7 @@ func TestDamagedLines(t *testing.T) {
 		if got := notes(t, s, "k"); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
-		if err := s.Add(t.Context(), record("k", "4")); err != nil {
+		if err := s.Add(t.Context(), recordOf("k", "4")); err != nil {
 			t.Fatal(err)
 		}
 		if got := notes(t, s, "k"); got != "4 "+want {
@@ -276,7 +276,7 @@ func TestRepeatedEntriesAreCollected(t *testing.T) {
 	long := strings.Repeat("x", 10<<10)
 	for range 30 {
 		for _, note := range []string{long + "a", long + "b"} {
-			if err := s.Add(t.Context(), record("k", note)); err != nil {
+			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -291,7 +291,7 @@ func TestRepeatedEntriesAreCollected(t *testing.T) {
 }
 
 func FuzzRecords(f *testing.F) {
-	line, err := record("k", "x").line()
+	line, err := recordOf("k", "x").line()
 	if err != nil {
 		f.Fatal(err)
 	}

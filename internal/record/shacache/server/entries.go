@@ -36,7 +36,17 @@ type Record struct {
 	Signature string    `json:"signature"`
 	Time      time.Time `json:"time"`
 	Account   string    `json:"account,omitempty"`
-	Signer    string    `json:"signer,omitempty"` // id of the known key that signed it, when it came
+	Signer    string    `json:"signer,omitempty"`   // id of the known key that signed it, when it came
+	Upstream  string    `json:"upstream,omitempty"` // the network cache that it came from; "" = it was put here
+}
+
+// blob returns the name of the blob that r is about.
+func (r Record) blob() string {
+	e, err := shacache.NewEntry(r.Metadata, r.Signature)
+	if err != nil {
+		return ""
+	}
+	return e.Name()
 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -147,11 +157,10 @@ func (s *Shelf) add(ctx context.Context, r Record) error {
 	if err != nil {
 		return err
 	}
-	same := func(o Record) bool { return o.Metadata == r.Metadata && o.Signature == r.Signature }
-	if len(list) > 0 && same(list[0]) {
+	if len(list) > 0 && r.same(list[0]) && list[0].Upstream == r.Upstream {
 		return nil
 	}
-	list = append([]Record{r}, slices.DeleteFunc(list, same)...)
+	list = append([]Record{r}, slices.DeleteFunc(list, r.same)...)
 	whole, err := lines(list)
 	if err != nil {
 		return err

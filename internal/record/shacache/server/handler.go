@@ -20,6 +20,8 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, name string) 
 	switch {
 	case (r.Method == http.MethodGet || r.Method == http.MethodHead) && name != "":
 		s.getBlob(w, r, name)
+	case r.Method == http.MethodPost && name == updateName:
+		s.update(w, r)
 	case r.Method == http.MethodPut && shacache.ValidName(name) && r.Header.Get("Content-Range") != "":
 		s.putPart(w, r, name)
 	case r.Method == http.MethodPost && name == "", r.Method == http.MethodPut && shacache.ValidName(name):
@@ -35,11 +37,19 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, name string) 
 
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, name string) {
 	b, err := s.shelf.Open(name)
+	if errs.KindOf(err) == errs.NotFound && shacache.ValidName(name) && s.through.may(r.Context()) {
+		if err = s.through.blob(w, r, name); err == nil {
+			b, err = s.shelf.Open(name)
+		}
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	defer b.Close()
+	if s.through != nil && s.through.o.Used != nil {
+		s.through.o.Used(name)
+	}
 	h := w.Header()
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", forever)
@@ -80,13 +90,22 @@ func (s *Server) serveKey(w http.ResponseWriter, r *http.Request, key string) {
 		s.getEntries(w, r, key)
 	case r.Method == http.MethodPut:
 		s.putEntry(w, r, key)
+	case r.Method == http.MethodPost && key == updateName:
+		s.update(w, r)
 	default:
 		s.method(w, r, "GET, HEAD, PUT")
 	}
 }
 
 func (s *Server) getEntries(w http.ResponseWriter, r *http.Request, key string) {
+	var late error
+	if s.through.may(r.Context()) {
+		late = s.through.list(r.Context(), key)
+	}
 	records, err := s.shelf.List(key)
+	if errs.KindOf(err) == errs.NotFound && late != nil {
+		err = errs.E(errs.Unavailable, late) // upstream may have some
+	}
 	if err != nil {
 		s.fail(w, r, err)
 		return

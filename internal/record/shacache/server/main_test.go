@@ -51,7 +51,7 @@ func play(part, dir, arg string) error {
 	switch part {
 	case "add": // adds entries of its own for ever, and says which are acknowledged
 		for i := 0; ; i++ {
-			if err := s.Add(context.Background(), record("k", arg+"."+strconv.Itoa(i))); err != nil {
+			if err := s.Add(context.Background(), recordOf("k", arg+"."+strconv.Itoa(i))); err != nil {
 				return err
 			}
 			fmt.Println(arg + "." + strconv.Itoa(i))
@@ -99,7 +99,7 @@ func metadata(note string) string {
 	return string(b)
 }
 
-func record(key, note string) Record { return Record{Key: key, Metadata: metadata(note)} }
+func recordOf(key, note string) Record { return Record{Key: key, Metadata: metadata(note)} }
 
 func body(meta, sig string) []byte {
 	return shacache.EncodeEntry(shacache.Entry{Metadata: meta, Signature: sig})

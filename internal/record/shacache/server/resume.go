@@ -114,7 +114,7 @@ func (l *lively) Read(p []byte) (int, error) {
 // Bytes that are not the blob are dropped, all of them (errs.Invalid).
 func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum digest.Digest, from, size int64) (there int64, err error) {
 	if d, n, err := s.Resolve(name); err == nil && d == sum && n == size {
-		return size, nil
+		return size, s.alias(name, sum, size) // it may have come from another network cache only
 	}
 	in, err := s.depot.Begin(sum, size)
 	if errors.Is(err, store.ErrExists) {

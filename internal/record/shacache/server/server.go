@@ -17,6 +17,7 @@ const (
 // Options changes how a network cache is served. The zero value serves readers and lets nobody write.
 type Options struct {
 	Policy  Policy
+	Through *Through     // where what is not here may be; nil = nowhere
 	MaxBlob int64        // bytes of a blob that is taken; 0 = 16 GiB
 	Log     *slog.Logger // nil = none
 	Clock   clock.Clock  // nil = the machine's
@@ -24,12 +25,13 @@ type Options struct {
 
 // Server answers the requests of both services for one Shelf. It is safe for concurrent use.
 type Server struct {
-	shelf *Shelf
-	o     Options
-	audit audit
+	shelf   *Shelf
+	o       Options
+	audit   audit
+	through *through // nil = nobody is asked
 }
 
-// New returns a server of shelf.
+// New returns a server of shelf. The caller ends it with Close.
 func New(shelf *Shelf, o Options) *Server {
 	if o.MaxBlob == 0 {
 		o.MaxBlob = maxBlob
@@ -38,7 +40,18 @@ func New(shelf *Shelf, o Options) *Server {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	o.Clock = o.Clock.Or()
-	return &Server{shelf: shelf, o: o, audit: audit{shelf: shelf}}
+	s := &Server{shelf: shelf, o: o, audit: audit{shelf: shelf}}
+	if o.Through != nil {
+		s.through = newThrough(s, *o.Through)
+	}
+	return s
+}
+
+// Close ends what is fetched from elsewhere.
+func (s *Server) Close() {
+	if s.through != nil {
+		s.through.close()
+	}
 }
 
 // Mount serves blobs at and below the path cache, entries below the path dir, and everything else by next. A path may

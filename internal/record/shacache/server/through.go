@@ -1,0 +1,279 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/hop"
+	"overland/internal/record"
+	"overland/internal/record/shacache"
+)
+
+// Through says which network caches are asked for what this one does not have. What comes is checked and kept: a blob by
+// its sha512, each entry as if an account had put it.
+type Through struct {
+	Blobs []string         // base URLs of their services shacache, the near ones first
+	Lists []string         // and shadir
+	Fetch *record.Upstream // how they are asked
+	// Kept is called when a blob came; nil = nobody is told.
+	Kept func(ctx context.Context, name string, d digest.Digest, size int64) error
+	// Offline reports whether nothing is to be asked now; nil = it may be.
+	Offline func(ctx context.Context) bool
+	// Used is called when a blob is asked for; nil = nobody is told.
+	Used func(name string)
+
+	Fresh    time.Duration // how long the list of a key is given without asking again; 0 = 5 min
+	Absent   time.Duration // how long it is believed that nobody has a blob; 0 = 1 min
+	Patience time.Duration // what a reader of a list waits for them; 0 = 10 s
+	Down     time.Duration // how long they are not asked when none of them answered; 0 = 30 s
+}
+
+const (
+	freshTime    = 5 * time.Minute
+	absentTime   = time.Minute
+	patienceTime = 10 * time.Second
+	downTime     = 30 * time.Second
+	mostFlights  = 128     // fetched at once; who comes later is told to come back
+	mostKnown    = 1 << 14 // keys and names of which it is remembered when they were asked for
+)
+
+// through asks other network caches, once for all who want the same.
+type through struct {
+	s *Server
+	o Through
+
+	mu      sync.Mutex
+	flights map[string]*flight
+	asked   map[string]time.Time // lists, and blobs that nobody has
+	down    time.Time            // when none answered
+	wg      sync.WaitGroup
+}
+
+// flight is one thing on its way. It goes on when those who wait have left, for those who come later.
+type flight struct {
+	done   chan struct{}
+	cancel context.CancelFunc
+	came   atomic.Int64
+	err    error
+}
+
+func newThrough(s *Server, o Through) *through {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&o.Fresh, freshTime)
+	def(&o.Absent, absentTime)
+	def(&o.Patience, patienceTime)
+	def(&o.Down, downTime)
+	if o.Fetch == nil {
+		o.Fetch = &record.Upstream{}
+	}
+	return &through{s: s, o: o, flights: map[string]*flight{}, asked: map[string]time.Time{}}
+}
+
+// may reports whether upstream is to be asked for the request of ctx; t may be nil.
+func (t *through) may(ctx context.Context) bool {
+	return t != nil && !hop.Held(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
+}
+
+// close ends what is under way.
+func (t *through) close() {
+	t.mu.Lock()
+	for _, f := range t.flights {
+		f.cancel()
+	}
+	t.mu.Unlock()
+	t.wg.Wait()
+}
+
+// blob brings the blob called name onto the shelf.
+func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) error {
+	if t.recently("blob "+name, t.o.Absent) {
+		return errs.Errorf(errs.NotFound, "no blob %.16s…", name)
+	}
+	f, err := t.start(r.Context(), "blob "+name, func(ctx context.Context) error {
+		err := t.fetchBlob(ctx, name)
+		if errs.KindOf(err) == errs.NotFound {
+			t.note("blob "+name, 0)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return hop.Wait(w, r, f.came.Load, func() error { return f.wait(r.Context()) })
+}
+
+func (f *flight) wait(ctx context.Context) error {
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// start joins the flight of id, or begins it with do.
+func (t *through) start(ctx context.Context, id string, do func(context.Context) error) (*flight, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := t.flights[id]
+	switch {
+	case f != nil:
+		return f, nil
+	case time.Since(t.down) < t.o.Down:
+		return nil, errs.Errorf(errs.Unavailable, "no upstream network cache answered a moment ago")
+	case len(t.flights) >= mostFlights:
+		return nil, errs.Errorf(errs.Unavailable, "too many things are fetched from upstream at once")
+	}
+	f = &flight{done: make(chan struct{})}
+	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	t.flights[id] = f
+	t.wg.Go(func() {
+		defer f.cancel()
+		f.err = do(record.Watched(ctx, func() { f.came.Add(1) }))
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.flights, id)
+		if errs.KindOf(f.err) == errs.Unavailable && f.came.Load() == 0 && ctx.Err() == nil {
+			t.down = time.Now()
+		}
+		close(f.done)
+	})
+	return f, nil
+}
+
+func (t *through) recently(id string, age time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	then, ok := t.asked[id]
+	return ok && time.Since(then) < age
+}
+
+// note remembers that id was asked for, so long ago.
+func (t *through) note(id string, ago time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.asked) >= mostKnown {
+		clear(t.asked)
+	}
+	t.asked[id] = time.Now().Add(-ago)
+}
+
+// first asks the services at bases in turn for path, until one has what take accepts. Errors: kind NotFound when each of
+// them says that there is no such thing.
+func (t *through) first(ctx context.Context, bases []string, path string, it record.Item, take func(base string, f *record.Fetched) error) error {
+	var failed error
+	for _, base := range bases {
+		it.Upstream = strings.TrimSuffix(base, "/") + "/" + path
+		f, err := t.o.Fetch.Get(ctx, it)
+		if err == nil {
+			err = errors.Join(take(base, f), f.Close())
+		}
+		if err == nil || ctx.Err() != nil {
+			return errors.Join(err, ctx.Err())
+		}
+		if errs.KindOf(err) != errs.NotFound {
+			t.s.o.Log.Warn("an upstream network cache fails", "upstream", base, "what", it.Key, "err", err)
+			failed = errors.Join(failed, fmt.Errorf("%s: %w", base, err))
+		}
+	}
+	if failed != nil {
+		return errs.Errorf(errs.Unavailable, "%v", failed) // not wrapped: a short answer of theirs is not one of our client's
+	}
+	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", it.Key)
+}
+
+func (t *through) fetchBlob(ctx context.Context, name string) error {
+	// A blob may be a web page: its name says whether it is the right one.
+	it := record.Item{Protocol: "shacache", Key: name, Limit: t.s.o.MaxBlob, HTML: true}
+	return t.first(ctx, t.o.Blobs, name, it, func(_ string, f *record.Fetched) error {
+		d, n, err := t.s.shelf.pass(ctx, f.Body, name, f.Size)
+		if err == nil && t.o.Kept != nil {
+			err = t.o.Kept(ctx, name, d, n)
+		}
+		return err
+	})
+}
+
+// list brings the list of key up to date. What is here is given when upstream takes too long or fails.
+func (t *through) list(ctx context.Context, key string) error {
+	id := "list " + key
+	if t.recently(id, t.o.Fresh) {
+		return nil
+	}
+	f, err := t.start(ctx, id, func(ctx context.Context) error {
+		_, err := t.sync(ctx, key, false)
+		if errs.KindOf(err) == errs.NotFound {
+			err = nil
+		}
+		if err == nil {
+			t.note(id, 0)
+		} else {
+			t.note(id, t.o.Fresh-t.o.Down)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.o.Patience)
+	defer cancel()
+	return f.wait(ctx)
+}
+
+// sync merges the list of key that the first upstream has that has one. With drop set, entries that came from upstream
+// and that it has no more go. It reports what has become of the list.
+func (t *through) sync(ctx context.Context, key string, drop bool) (change, error) {
+	if err := shacache.CheckKey(key); err != nil {
+		return unchanged, err
+	}
+	var list []Record
+	it := record.Item{Protocol: "shadir", Key: key, Limit: shacache.ListLimit}
+	err := t.first(ctx, t.o.Lists, shacache.EscapeKey(key), it, func(base string, f *record.Fetched) error {
+		entries, bad, err := shacache.ParseList(f.Body)
+		if err != nil {
+			return errs.E(errs.Unavailable, err)
+		}
+		list = t.admit(key, base, entries, bad)
+		return nil
+	})
+	if err != nil && (!drop || errs.KindOf(err) != errs.NotFound) {
+		return unchanged, err
+	}
+	return t.s.shelf.merge(ctx, key, list, drop)
+}
+
+// admit returns the entries that the policy lets in, as records. An upstream that sends others is no reason to refuse the rest.
+func (t *through) admit(key, base string, entries []shacache.Entry, bad int) []Record {
+	now := t.s.o.Clock()
+	var list []Record
+	for _, e := range entries {
+		signer, warning, err := t.s.o.Policy.admit(key, e)
+		if err != nil || warning != nil {
+			bad++
+		}
+		if err != nil {
+			continue
+		}
+		at := now
+		if c := shacache.Created(e); !c.IsZero() && c.Before(now) {
+			at = c // a claim, but one that only makes it older than what is known to be newer
+		}
+		list = append(list, Record{Key: key, Metadata: e.Metadata, Signature: e.Signature, Time: at, Signer: signer, Upstream: base})
+	}
+	if bad > 0 {
+		t.s.o.Log.Warn("an upstream network cache has entries that are not taken", "upstream", base, "key", key, "entries", bad)
+	}
+	return list
+}

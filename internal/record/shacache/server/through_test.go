@@ -1,0 +1,416 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"overland/internal/clock"
+	"overland/internal/digest"
+	"overland/internal/record"
+	"overland/internal/record/shacache"
+	"overland/internal/testkit/badlink"
+)
+
+// far is a network cache that counts its requests, or something that only looks like one.
+type far struct {
+	*httptest.Server
+	shelf *Shelf
+
+	mu    sync.Mutex
+	asked []string
+	lie   http.HandlerFunc // in place of the network cache
+}
+
+func newFar(t *testing.T) *far {
+	f := &far{shelf: shelf(t)}
+	honest := New(f.shelf, Options{Policy: Policy{Open: true}}).Mount("/cache", "/dir", nil)
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.mu.Lock()
+		f.asked = append(f.asked, r.URL.Path)
+		lie := f.lie
+		f.mu.Unlock()
+		if lie != nil {
+			lie(w, r)
+			return
+		}
+		honest.ServeHTTP(w, r)
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *far) set(lie http.HandlerFunc) { f.mu.Lock(); f.lie = lie; f.mu.Unlock() }
+
+// requests returns how many came since the last call.
+func (f *far) requests() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := len(f.asked)
+	f.asked = nil
+	return n
+}
+
+// near serves a shelf in front of the fars.
+func near(t *testing.T, o Options, fars ...*far) (base string, s *Shelf) {
+	t.Helper()
+	s = shelf(t)
+	transport := &http.Transport{}
+	up := &Through{
+		Fetch: &record.Upstream{Transport: transport, Wait: time.Millisecond, Tries: 2, Stall: 2 * time.Second, Dir: t.TempDir()},
+		Fresh: time.Nanosecond, Absent: time.Nanosecond, Down: time.Nanosecond,
+	}
+	if o.Through != nil {
+		up.Fresh, up.Kept = o.Through.Fresh, o.Through.Kept
+	}
+	for _, f := range fars {
+		up.Blobs, up.Lists = append(up.Blobs, f.URL+"/cache"), append(up.Lists, f.URL+"/dir")
+	}
+	if o.Through = up; len(fars) == 0 {
+		o.Through = nil
+	}
+	o.Policy.Open = true
+	n := New(s, o)
+	srv := httptest.NewServer(n.Mount("/shacache", "/shadir", nil))
+	t.Cleanup(func() { srv.Close(); n.Close(); transport.CloseIdleConnections() })
+	return srv.URL, s
+}
+
+func put(t *testing.T, s *Shelf, b string) string {
+	t.Helper()
+	name, _, err := s.PutBlob(t.Context(), strings.NewReader(b), "", -1, maxBlob)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// listed returns the notes of the entries of key at base, in their order.
+func listed(t *testing.T, base, key string) string {
+	t.Helper()
+	a := do(t, nil, "GET", base+"/shadir/"+key, nil)
+	if a.status != 200 {
+		return fmt.Sprint(a.status)
+	}
+	list, bad, err := shacache.ParseList(strings.NewReader(a.body))
+	if err != nil || bad > 0 {
+		t.Fatalf("%q: %d bad entries, %v", a.body, bad, err)
+	}
+	var all []string
+	for _, e := range list {
+		all = append(all, e.Text("note"))
+	}
+	return strings.Join(all, " ")
+}
+
+func add(t *testing.T, s *Shelf, key string, all ...string) {
+	t.Helper()
+	for _, n := range all {
+		r := recordOf(key, n)
+		r.Time = time.Now()
+		if err := s.Add(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A blob comes once, and is there when upstream is not. Such a blob may be collected; one that was put here may not.
+func TestABlobPasses(t *testing.T) {
+	f := newFar(t)
+	var kept []string
+	base, s := near(t, Options{Through: &Through{Kept: func(_ context.Context, name string, d digest.Digest, n int64) error {
+		kept = append(kept, fmt.Sprint(name, d, n))
+		return nil
+	}}}, f)
+	name := put(t, f.shelf, "egg")
+	for range 3 {
+		if a := do(t, nil, "GET", base+"/shacache/"+name, nil); a.status != 200 || a.body != "egg" {
+			t.Errorf("got %d %q", a.status, a.body)
+		}
+	}
+	if n := f.requests(); n != 1 || len(kept) != 1 {
+		t.Errorf("%d requests upstream, kept %v", n, kept)
+	}
+	roots := func() (n int) {
+		if err := s.Blobs(t.Context(), func(string, digest.Digest, int64) error { n++; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	if n := roots(); n != 0 {
+		t.Errorf("%d blobs must be kept", n)
+	}
+	f.Close()
+	if a := do(t, nil, "GET", base+"/shacache/"+name, nil); a.status != 200 {
+		t.Errorf("upstream is dead: %d", a.status)
+	}
+	if a := do(t, nil, "GET", base+"/shacache/"+nameOf([]byte("ham")), nil); a.status != 503 {
+		t.Errorf("what nobody has, with upstream dead: %d", a.status)
+	}
+	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader("egg")); a.status != 201 || roots() != 1 {
+		t.Errorf("put here: %d, %d blobs must be kept", a.status, roots())
+	}
+}
+
+// An evicted blob is fetched again.
+func TestAPassedBlobMayGo(t *testing.T) {
+	f := newFar(t)
+	base, s := near(t, Options{}, f)
+	name := put(t, f.shelf, "egg")
+	for range 2 {
+		if a := do(t, nil, "GET", base+"/shacache/"+name, nil); a.status != 200 || a.body != "egg" {
+			t.Errorf("got %d %q", a.status, a.body)
+		}
+		if err := s.depot.Remove(digest.Of([]byte("egg"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What an upstream says instead of the blob is not kept, and the next upstream is asked.
+func TestABlobThatIsAnother(t *testing.T) {
+	for name, lie := range map[string]http.HandlerFunc{
+		"other bytes": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ham") },
+		"a page": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			_, _ = io.WriteString(w, "<html>log in</html>")
+		},
+		"short": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "3")
+			_, _ = io.WriteString(w, "e")
+		},
+		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"a loop":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
+	} {
+		bad, good := newFar(t), newFar(t)
+		bad.set(lie)
+		base, s := near(t, Options{}, bad)
+		egg := put(t, good.shelf, "egg")
+		if a := do(t, nil, "GET", base+"/shacache/"+egg, nil); a.status != 503 {
+			t.Errorf("%s: got %d %q", name, a.status, a.body)
+		}
+		if err := s.depot.List(t.Context(), func(d digest.Digest, _ int64) error { t.Errorf("%s: kept %s", name, d); return nil }); err != nil {
+			t.Error(err)
+		}
+		base, _ = near(t, Options{}, bad, good)
+		if a := do(t, nil, "GET", base+"/shacache/"+egg, nil); a.status != 200 || a.body != "egg" {
+			t.Errorf("%s, then the next upstream: got %d %q", name, a.status, a.body)
+		}
+	}
+}
+
+// A transfer that is cut goes on where it was, and those who ask meanwhile get it too.
+func TestABlobIsCut(t *testing.T) {
+	f := newFar(t)
+	big := strings.Repeat("0123456789", 200_000)
+	name := put(t, f.shelf, big)
+	link, err := badlink.Listen(badlink.To(strings.TrimPrefix(f.URL, "http://")), badlink.Faults{CutEvery: 700_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { link.Close() })
+	cut := &far{Server: &httptest.Server{URL: "http://" + link.Addr()}}
+	base, _ := near(t, Options{}, cut)
+	done := make(chan answer)
+	for range 8 {
+		go func() { done <- do(t, nil, "GET", base+"/shacache/"+name, nil) }()
+	}
+	for range 8 {
+		if a := <-done; a.status != 200 || a.body != big {
+			t.Errorf("got %d, %d bytes", a.status, len(a.body))
+		}
+	}
+	if c := link.Counts(); c.Cuts < 2 || float64(c.Down) > 1.1*float64(len(big)) {
+		t.Errorf("%d cuts, %d bytes moved for %d", c.Cuts, c.Down, len(big))
+	}
+}
+
+// Lists are merged, the newest first; what was put here stays, and everything is there when upstream is not.
+func TestListsAreMerged(t *testing.T) {
+	f := newFar(t)
+	base, s := near(t, Options{}, f)
+	if got := listed(t, base, "k"); got != "404" {
+		t.Errorf("a key that nobody put: %s", got)
+	}
+	add(t, f.shelf, "k", "f1", "f2")
+	if got := listed(t, base, "k"); got != "f2 f1" {
+		t.Errorf("got %s", got)
+	}
+	add(t, s, "k", "mine")
+	add(t, f.shelf, "k", "f3")
+	for range 2 {
+		if got := listed(t, base, "k"); got != "f3 mine f2 f1" {
+			t.Errorf("got %s", got)
+		}
+	}
+	f.Close()
+	if got := listed(t, base, "k"); got != "f3 mine f2 f1" {
+		t.Errorf("upstream is dead: %s", got)
+	}
+	if got := listed(t, base, "other"); got != "503" {
+		t.Errorf("another key, with upstream dead: %s", got)
+	}
+}
+
+// A key is asked for as it is, and once in a while.
+func TestKeysUpstream(t *testing.T) {
+	f := newFar(t)
+	base, _ := near(t, Options{Through: &Through{Fresh: time.Hour}}, f)
+	for _, key := range []string{"a/../../b", "file-urlmd5:x=1", "update", "a b"} {
+		add(t, f.shelf, key, "n")
+		for range 3 {
+			if got := listed(t, base, shacache.EscapeKey(key)); got != "n" {
+				t.Errorf("%s: got %s", key, got)
+			}
+		}
+		if n := f.requests(); n != 1 {
+			t.Errorf("%s: %d requests upstream", key, n)
+		}
+	}
+}
+
+// Entries that the policy would not take from an account are not taken from upstream either; the others are.
+func TestPoisonUpstream(t *testing.T) {
+	f := newFar(t)
+	good, goodKey := rsaKey(t)
+	revoked, revokedKey := rsaKey(t)
+	entry := func(meta string, sig string) string { return string(body(meta, sig)) }
+	sign := func(note string) string {
+		sig, err := shacache.Sign(good, metadata(note))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entry(metadata(note), sig)
+	}
+	bad, err := shacache.Sign(revoked, metadata("revoked"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := "[" + strings.Join([]string{
+		`["{}",""]`, `["x","!"]`, `["a","b","c"]`, `{}`, `7`, entry(metadata("unsigned"), ""), entry(metadata("revoked"), bad), sign("good"), `["",null]`,
+	}, ",") + "]"
+	f.set(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, all) })
+	base, _ := near(t, Options{Policy: Policy{
+		Signers: []shacache.Key{goodKey, revokedKey}, RequireKnownSigner: true, Revoked: []shacache.Key{revokedKey},
+	}}, f)
+	if got := listed(t, base, "k"); got != "good" {
+		t.Errorf("got %s", got)
+	}
+	for name, text := range map[string]string{"a page": "<html>log in</html>", "an object": "{}", "cut": all[:40], "endless": "[" + strings.Repeat(" ", shacache.ListLimit)} {
+		f.set(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })
+		if got := listed(t, base, "k"); got != "good" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+	// An entry that speaks of another key is refused under this one.
+	f.set(func(w http.ResponseWriter, _ *http.Request) {
+		meta := strings.Replace(metadata("moved"), "{", `{"url":"http://x/y",`, 1)
+		_, _ = io.WriteString(w, "["+entry(meta, "")+"]")
+	})
+	base, _ = near(t, Options{}, f)
+	if got := listed(t, base, "file-urlmd5:00000000000000000000000000000000"); got != "404" {
+		t.Errorf("an entry of another key: %s", got)
+	}
+}
+
+// An entry that says when it was made stands behind what is newer, whenever it came.
+func TestAnOldEntryComesLate(t *testing.T) {
+	_, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Now()
+	made := func(note string, at time.Time) string {
+		fields := map[string]any{"sha512": nameOf([]byte(note)), "note": note}
+		s := shacache.Statement{Key: "k", SHA256: digest.Of([]byte(note)), Created: at, Expires: now.Add(time.Hour), Seq: 1}
+		if err := shacache.AddStatement(fields, s, private); err != nil {
+			t.Fatal(err)
+		}
+		b, err := json.Marshal(fields)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	f := newFar(t)
+	base, s := near(t, Options{Clock: clock.At(now)}, f)
+	r := recordOf("k", "mine")
+	r.Time = now.Add(-time.Hour)
+	if err := s.Add(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for note, at := range map[string]time.Time{"old": now.Add(-2 * time.Hour), "new": now.Add(-time.Minute), "from the future": now.AddDate(1, 0, 0)} {
+		if err := f.shelf.Add(t.Context(), Record{Key: "k", Metadata: made(note, at)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := listed(t, base, "k"); got != "from the future new mine old" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	f := newFar(t)
+	base, s := near(t, Options{}, f)
+	update := func(mount string) answer { return do(t, nil, "POST", base+mount+"/update", nil) }
+	add(t, f.shelf, "a", "a1")
+	add(t, f.shelf, "b", "b1")
+	add(t, f.shelf, "c", "c1")
+	add(t, s, "b", "mine")
+	for _, k := range []string{"a", "b", "c"} {
+		listed(t, base, k)
+	}
+	if a := update("/shadir"); a.status != 200 || a.body != `{"removed":[],"updated":[]}` {
+		t.Errorf("nothing to do: %d %s", a.status, a.body)
+	}
+	f.set(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/c") {
+			_, _ = w.Write([]byte("[" + string(body(metadata("c2"), "")) + "]"))
+			return
+		}
+		http.NotFound(w, r)
+	})
+	if a := update("/shacache"); a.status != 200 || a.body != `{"removed":["a"],"updated":["b","c"]}` {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if a, b, c := listed(t, base, "a"), listed(t, base, "b"), listed(t, base, "c"); a != "404" || b != "mine" || c != "c2" {
+		t.Errorf("got %s, %s, %s", a, b, c)
+	}
+	f.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	if a := update("/shadir"); a.status != 502 {
+		t.Errorf("upstream fails: %d %s", a.status, a.body)
+	}
+	if b := listed(t, base, "b"); b != "mine" {
+		t.Errorf("got %s", b)
+	}
+	log := shelf(t)
+	closed := httptest.NewServer(New(log, Options{}).Mount("/shacache", "/shadir", nil))
+	t.Cleanup(closed.Close)
+	if a := do(t, nil, "POST", closed.URL+"/shadir/update", nil); a.status != 403 {
+		t.Errorf("who may not write: %d", a.status)
+	}
+}
+
+// Without an upstream, an update drops what has no blob.
+func TestUpdateAlone(t *testing.T) {
+	base, s := near(t, Options{})
+	add(t, s, "gone", "x")
+	add(t, s, "half", "y", "egg")
+	put(t, s, "egg")
+	a := do(t, nil, "POST", base+"/shadir/update", bytes.NewReader(nil))
+	if a.status != 200 || a.body != `{"removed":["gone"],"updated":["half"]}` {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	if got := listed(t, base, "half"); got != "egg" {
+		t.Errorf("got %s", got)
+	}
+}

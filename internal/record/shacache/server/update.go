@@ -1,0 +1,73 @@
+package server
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+
+	"overland/internal/errs"
+)
+
+// updateName is the last segment of POST MOUNT/update.
+const updateName = "update"
+
+// update brings every list up to date with upstream, as a SlapOS proxy does when it is asked to: what upstream has no more
+// goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
+func (s *Server) update(w http.ResponseWriter, r *http.Request) {
+	account, err := s.o.Policy.writer(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	result, err := s.updateAll(r)
+	if err = s.note(r, event{Action: "update", Account: account.Name}, err); err != nil {
+		if errs.KindOf(err) == errs.Unavailable {
+			s.refuse(w, r, http.StatusBadGateway, err.Error())
+			return
+		}
+		s.fail(w, r, err)
+		return
+	}
+	body, err := json.Marshal(result)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+}
+
+// changes is the answer to an update: keys.
+type changes struct {
+	Removed []string `json:"removed"`
+	Updated []string `json:"updated"`
+}
+
+func (s *Server) updateAll(r *http.Request) (changes, error) {
+	c := changes{Removed: []string{}, Updated: []string{}}
+	var keys []string
+	if err := s.shelf.Keys(r.Context(), func(key string) error { keys = append(keys, key); return nil }); err != nil {
+		return c, err
+	}
+	slices.Sort(keys)
+	for _, key := range keys {
+		var what change
+		var err error
+		if s.through == nil || len(s.through.o.Lists) == 0 {
+			what, err = s.shelf.prune(r.Context(), key)
+		} else {
+			what, err = s.through.sync(r.Context(), key, true)
+		}
+		if err != nil {
+			return c, err
+		}
+		switch what {
+		case removed:
+			c.Removed = append(c.Removed, key)
+		case updated:
+			c.Updated = append(c.Updated, key)
+		case unchanged:
+		}
+	}
+	return c, nil
+}
