@@ -58,7 +58,7 @@ func (b *Builder) replay(ctx context.Context, j build.Job, s settings, w place, 
 	res, err := session.Replay(ctx, session.Options{
 		Store: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
 		// It names the caches. Nobody builds the same thing at the same time: build holds a lock.
-		LockFile: filepath.Join("/", j.Commit.Tree, j.Name, string(j.Platform)), Dir: b.o.Sessions,
+		LockFile: filepath.Join("/", j.Commit.Tree, s.Version, j.Name, string(j.Platform)), Dir: b.o.Sessions,
 	})
 	if res != nil && len(res.Problems) > 0 {
 		return missing(res.Problems)
