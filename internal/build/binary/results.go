@@ -20,7 +20,7 @@ type ResultsOptions struct {
 	// Source returns where the commit comes from, asked once: the URL of its origin, or its folder. With "@" and the
 	// commit it is what the lists of URL prefixes are compared with.
 	Source   func(ctx context.Context) (string, error)
-	Temp     string            // folder for downloads on the depot's disk; made when it is missing
+	Temp     string            // folder for downloads; made when it is missing. One result is downloaded once at a time
 	Download shacache.Prefixes // never taken from the cache
 	Upload   shacache.Prefixes // never uploaded
 	Force    shacache.Prefixes // never built: an error when the cache does not have it
@@ -150,11 +150,9 @@ func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, er
 			return s, err
 		}
 	}
-	if err := os.MkdirAll(r.o.Temp, 0o755); err != nil {
-		return s, err
-	}
-	dir, err := os.MkdirTemp(r.o.Temp, "result-")
-	if err != nil {
+	// One folder for one recipe, so that what a killed process left goes with the next try.
+	dir := filepath.Join(r.o.Temp, "result-"+w.Recipe.Encoded())
+	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return s, err
 	}
 	defer os.RemoveAll(dir)

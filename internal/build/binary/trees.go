@@ -2,9 +2,7 @@ package binary
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,7 +10,6 @@ import (
 
 	"overland/internal/build/tree"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
@@ -49,7 +46,10 @@ func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions
 	if err != nil {
 		return up, err
 	}
-	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	defer f.Close()
+	if err := os.Remove(f.Name()); err != nil { // it needs no name, and leaves none when this is killed
+		return up, err
+	}
 	key := shacache.MD5(o.URL)
 	if up.Tree, err = tree.Pack(ctx, f, dir, tree.PackOptions{Top: key, Prefixes: o.Prefixes}); err != nil {
 		return up, err
@@ -103,7 +103,7 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 	if dest, err = filepath.Abs(dest); err != nil {
 		return in, err
 	}
-	if _, err := os.Lstat(dest); err == nil {
+	if _, err := os.Lstat(dest); err == nil { // before anybody is asked
 		return in, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
 	}
 	all, err := Trees(ctx, c, o)
@@ -155,24 +155,20 @@ func placed(list []client.Found, dest, key string) (fit []client.Found, err erro
 }
 
 func install(ctx context.Context, c *client.Client, fit []client.Found, dest string, o TreeOptions) (in Installed, err error) {
-	parent := filepath.Dir(dest)
-	if err := (fsx.FS{}).Mkdir(parent, 0o755); err != nil {
-		return in, err
-	}
-	dir, err := os.MkdirTemp(parent, ".overland-download-")
+	s, err := tree.Begin(dest)
 	if err != nil {
 		return in, err
 	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "archive")
-	got, err := c.Take(ctx, shacache.MD5(o.URL), fit, path)
+	defer s.Close()
+	path, key := s.Path("archive"), shacache.MD5(o.URL)
+	got, err := c.Take(ctx, key, fit, path)
 	if err != nil {
 		return in, err
 	}
 	in = Installed{Found: got.Found, Kind: kindOf(got.Found.Entry), Size: got.Size}
 	// What its maker signed is an upper limit; an old client did not say.
 	limits := tree.Limits{Entries: number(in.Entry, "entries"), Size: number(in.Entry, "unpacked_size")}
-	if err := tree.Room(dest, limits.Size); err != nil {
+	if err := s.Room(limits.Size); err != nil {
 		return in, err
 	}
 	f, err := os.Open(path)
@@ -180,7 +176,7 @@ func install(ctx context.Context, c *client.Client, fit []client.Found, dest str
 		return in, err
 	}
 	defer f.Close()
-	if err := tree.Unpack(ctx, io.NewSectionReader(f, 0, got.Size), dest, shacache.MD5(o.URL), limits); err != nil {
+	if err := s.Unpack(ctx, f, key, limits); err != nil {
 		return in, fmt.Errorf("install %s: %w", o.URL, err)
 	}
 	return in, nil

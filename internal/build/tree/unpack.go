@@ -15,7 +15,6 @@ import (
 	"syscall"
 
 	"overland/internal/errs"
-	"overland/internal/fsx"
 )
 
 // Limits bound what an archive may hold; zero values take the defaults.
@@ -32,7 +31,6 @@ const (
 	freeRatio      = 64 << 20 // bytes that are not yet judged by Ratio
 	nameLimit      = 4096     // bytes of a name
 	trailerLimit   = 1 << 20  // bytes after the end of the archive
-	reserve        = 16 << 20 // bytes that are left free on the disk
 )
 
 func (l Limits) orDefaults() Limits {
@@ -51,23 +49,22 @@ func (l Limits) orDefaults() Limits {
 // dest appears whole and durable, or not at all; its parent folder is made when it is missing. What reaches outside of
 // the top folder, comes twice, is a device, setuid, or more than the limits is an error (errs.Untrusted).
 func Unpack(ctx context.Context, r io.Reader, dest, top string, l Limits) error {
-	dest, err := filepath.Abs(dest)
+	s, err := Begin(dest)
 	if err != nil {
 		return err
 	}
-	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
-	}
-	s, err := newStage(dest)
-	if err != nil {
-		return unpackErr(dest, err)
-	}
-	defer s.close()
+	defer s.Close()
+	return s.Unpack(ctx, r, top, l)
+}
+
+// Unpack is the package's, in this stage. It may be called once.
+func (s *Stage) Unpack(ctx context.Context, r io.Reader, top string, l Limits) error {
 	u := &unpacker{root: s.root, top: top, limits: l.orDefaults(), seen: map[string]byte{}}
-	if err := u.all(ctx, r); err != nil {
-		return unpackErr(dest, err)
+	err := u.all(ctx, r)
+	if err == nil {
+		err = s.publish(u.top)
 	}
-	return unpackErr(dest, s.publish(u.top))
+	return unpackErr(s.dest, err)
 }
 
 func unpackErr(dest string, err error) error {
@@ -80,72 +77,7 @@ func unpackErr(dest string, err error) error {
 	return err
 }
 
-// stage is a folder beside the destination. Its lock says that its owner lives: what a killed one left is removed by the
-// next.
-type stage struct {
-	dest, dir string
-	lock      *fsx.Lock
-	root      *os.Root // dir/tree
-}
-
-const stagePrefix = ".overland-install-"
-
-func newStage(dest string) (*stage, error) {
-	parent := filepath.Dir(dest)
-	if err := (fsx.FS{}).Mkdir(parent, folderMode); err != nil {
-		return nil, err
-	}
-	old, _ := filepath.Glob(filepath.Join(parent, stagePrefix+"*", "lock"))
-	for _, path := range old {
-		if lock, err := fsx.TryLock(path); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path)) // leftovers cost space, not correctness
-			lock.Unlock()
-		}
-	}
-	dir, err := os.MkdirTemp(parent, stagePrefix)
-	if err != nil {
-		return nil, err
-	}
-	s := &stage{dest: dest, dir: dir}
-	if s.lock, err = fsx.TryLock(filepath.Join(dir, "lock")); err == nil {
-		tree := filepath.Join(dir, "tree")
-		if err = os.Mkdir(tree, folderMode); err == nil {
-			s.root, err = os.OpenRoot(tree)
-		}
-	}
-	if err != nil {
-		s.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-// publish gives the folder top of the stage its name.
-func (s *stage) publish(top string) error {
-	if err := flush(filepath.Join(s.dir, "tree")); err != nil {
-		return err
-	}
-	if _, err := os.Lstat(s.dest); !errors.Is(err, fs.ErrNotExist) {
-		return errs.Errorf(errs.Conflict, "%s was made meanwhile", s.dest)
-	}
-	disk := fsx.FS{}
-	if err := disk.Rename(filepath.Join(s.dir, "tree", top), s.dest); err != nil {
-		return err
-	}
-	return disk.SyncDir(filepath.Dir(s.dest))
-}
-
-func (s *stage) close() {
-	if s.root != nil {
-		s.root.Close()
-	}
-	_ = os.RemoveAll(s.dir)
-	if s.lock != nil {
-		s.lock.Unlock()
-	}
-}
-
-// unpacker is one call of Unpack.
+// unpacker is what one Unpack does.
 type unpacker struct {
 	root     *os.Root
 	top      string
@@ -332,21 +264,4 @@ func (u *unpacker) stays() error {
 		}
 	}
 	return nil
-}
-
-// Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of dest.
-func Room(dest string, size int64) error {
-	dir := filepath.Dir(dest)
-	for {
-		if _, err := os.Stat(dir); err == nil || dir == filepath.Dir(dir) {
-			break
-		}
-		dir = filepath.Dir(dir)
-	}
-	free, err := fsx.Free(dir)
-	if err == nil && free < size+reserve {
-		err = errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed", free, dir, size+reserve),
-			"free some space on that disk and run it again")
-	}
-	return err
 }

@@ -10,8 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -194,12 +197,30 @@ func TestLeftovers(t *testing.T) {
 	}
 }
 
+// Installs in one folder at the same time do not take each other for dead ones.
+func TestManyAtOnce(t *testing.T) {
+	parent := t.TempDir()
+	good := archive(t, dir("top/"), file("top/a"))
+	var group errgroup.Group
+	for i := range 16 {
+		group.Go(func() error {
+			return Unpack(t.Context(), bytes.NewReader(good), filepath.Join(parent, strconv.Itoa(i)), "top", Limits{})
+		})
+	}
+	must(t, group.Wait())
+	if got := left(t, parent); len(strings.Fields(got)) != 16 || strings.Contains(got, stagePrefix) {
+		t.Errorf("left: %s", got)
+	}
+}
+
 func TestRoom(t *testing.T) {
-	dest := filepath.Join(t.TempDir(), "not", "there", "yet")
-	if err := Room(dest, 1<<20); err != nil {
+	s, err := Begin(filepath.Join(t.TempDir(), "not", "there", "yet"))
+	must(t, err)
+	defer s.Close()
+	if err := s.Room(1 << 20); err != nil {
 		t.Error(err)
 	}
-	if err := Room(dest, 1<<62); errs.KindOf(err) != errs.Unavailable {
+	if err := s.Room(1 << 62); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("got %v", err)
 	}
 }

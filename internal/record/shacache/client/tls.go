@@ -21,8 +21,11 @@ func trustFile(t *http.Transport, path string) error {
 	if err != nil {
 		return err
 	}
+	if len(b) > shacache.PEMLimit {
+		return errs.Errorf(errs.Invalid, "%s: more than %d bytes", path, shacache.PEMLimit)
+	}
 	roots, exact := x509.NewCertPool(), [][]byte{}
-	for len(b) <= shacache.PEMLimit {
+	for {
 		var block *pem.Block
 		if block, b = pem.Decode(b); block == nil {
 			break

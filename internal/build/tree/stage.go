@@ -1,0 +1,136 @@
+package tree
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+// Stage is a folder beside the destination, in which it is made. Its lock says that its owner lives: what a killed one left
+// is removed by the next. The caller closes it.
+type Stage struct {
+	dest, dir string
+	lock      *fsx.Lock
+	root      *os.Root // dir/tree
+}
+
+const stagePrefix = ".overland-install-"
+
+// Begin returns a Stage for dest, which must not be there: errs.Conflict. The folder around it is made when it is missing.
+func Begin(dest string) (*Stage, error) {
+	dest, err := filepath.Abs(dest)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
+	}
+	s, err := newStage(dest)
+	return s, unpackErr(dest, err)
+}
+
+// Path returns where the caller may keep a file of its own called name, on the disk of the destination, until Close.
+func (s *Stage) Path(name string) string { return filepath.Join(s.dir, "own-"+name) }
+
+func newStage(dest string) (*Stage, error) {
+	parent := filepath.Dir(dest)
+	if err := (fsx.FS{}).Mkdir(parent, folderMode); err != nil {
+		return nil, err
+	}
+	old, _ := filepath.Glob(filepath.Join(parent, stagePrefix+"*", "lock"))
+	for _, path := range old {
+		if lock, err := fsx.TryLock(path); err == nil {
+			_ = os.RemoveAll(filepath.Dir(path)) // leftovers cost space, not correctness
+			lock.Unlock()
+		}
+	}
+	s := &Stage{dest: dest}
+	// Between making a folder and locking it, another one's sweep may take it for a dead one's.
+	for tries := 0; ; tries++ {
+		taken, err := s.claim(parent)
+		if err != nil {
+			s.Close()
+			return nil, err
+		}
+		if taken {
+			break
+		}
+		if s.Close(); tries == maxClaims {
+			return nil, errs.Errorf(errs.Unavailable, "other installs in %s are in the way", parent)
+		}
+	}
+	tree := filepath.Join(s.dir, "tree")
+	err := os.Mkdir(tree, folderMode)
+	if err == nil {
+		s.root, err = os.OpenRoot(tree)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+const maxClaims = 100
+
+// claim makes a folder and locks it. It returns false when somebody else was faster to lock or to remove it.
+func (s *Stage) claim(parent string) (taken bool, err error) {
+	if s.dir, err = os.MkdirTemp(parent, stagePrefix); err != nil {
+		return false, err
+	}
+	path := filepath.Join(s.dir, "lock")
+	if s.lock, err = fsx.TryLock(path); errors.Is(err, fsx.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	_, err = os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// publish gives the folder top of the stage its name.
+func (s *Stage) publish(top string) error {
+	if err := flush(filepath.Join(s.dir, "tree")); err != nil {
+		return err
+	}
+	if _, err := os.Lstat(s.dest); !errors.Is(err, fs.ErrNotExist) {
+		return errs.Errorf(errs.Conflict, "%s was made meanwhile", s.dest)
+	}
+	disk := fsx.FS{}
+	if err := disk.Rename(filepath.Join(s.dir, "tree", top), s.dest); err != nil {
+		return err
+	}
+	return disk.SyncDir(filepath.Dir(s.dest))
+}
+
+// Close removes what is left of the stage.
+func (s *Stage) Close() {
+	if s.root != nil {
+		s.root.Close()
+	}
+	_ = os.RemoveAll(s.dir)
+	if s.lock != nil {
+		s.lock.Unlock()
+		s.lock = nil
+	}
+}
+
+const reserve = 16 << 20 // bytes that are left free on the disk
+
+// Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of the destination.
+func (s *Stage) Room(size int64) error {
+	free, err := fsx.Free(s.dir)
+	if err == nil && free < size+reserve {
+		err = errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed", free, filepath.Dir(s.dest), size+reserve),
+			"free some space on that disk and run it again")
+	}
+	return err
+}
