@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/hop"
@@ -93,15 +94,12 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 	w.Header().Set("Content-Type", media)
 	// A body that can be sought is the blob itself, or as good: parts of it may be asked for.
 	if s, ok := body.(io.ReadSeeker); ok {
+		since := noTime
 		if body == io.Reader(blob.File) {
 			w.Header().Set("Etag", `"`+e.Blob.Encoded()+`"`)
+			since = e.Since
 		}
-		r2 := r
-		if r.Method == http.MethodPost {
-			r2 = r.Clone(r.Context())
-			r2.Header = http.Header{} // a POST has no ranges and no conditions
-		}
-		http.ServeContent(w, r2, "", noTime, s)
+		http.ServeContent(w, conditional(r, since), "", since, s)
 		return
 	}
 	if r.Method == http.MethodHead {
@@ -109,6 +107,21 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 	}
 	// Whatever ends this copy, the client sees a short body: the status is out.
 	_, _ = io.Copy(w, body)
+}
+
+// conditional returns r with the conditions that hold of a content of that date. A client that comes to a freeze, or from
+// another mirror, has a younger date than what it must be given: so only the same date is "not modified".
+func conditional(r *http.Request, since time.Time) *http.Request {
+	asked := r.Header.Get("If-Modified-Since")
+	if r.Method != http.MethodPost && (asked == "" || asked == since.UTC().Format(http.TimeFormat)) {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.Header.Del("If-Modified-Since")
+	if r.Method == http.MethodPost {
+		r.Header = http.Header{} // no ranges and no conditions
+	}
+	return r
 }
 
 // refuse answers with err, named in plain text: the clients print it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -93,6 +94,10 @@ type Entry struct {
 	MediaType string
 	Proof     Proof
 	Mutable   bool // what the upstream may answer otherwise tomorrow
+
+	// Since is when a cache first had this content: clients that ask by date are told by it what did not change. The zero
+	// time is nobody's. It is no part of a lock.
+	Since time.Time
 }
 
 // Exists reports whether e stands for bytes, and not for the fact that there are none.

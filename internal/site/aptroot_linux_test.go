@@ -181,6 +181,7 @@ func TestAptGetInAThrowawayRoot(t *testing.T) {
 
 	bad("apt-get update", "") // there is no network
 	good(env(""), "attic calm InRelease")
+	good("apt-get update", "Hit:") // what did not change does not travel
 	good(install, "Hello, world!\n1")
 
 	if err := k.SetOffline(t.Context(), true); err != nil {

@@ -62,6 +62,7 @@ type version struct {
 func (v version) entry() record.Entry {
 	return record.Entry{
 		Protocol: v.protocol, Key: v.key, Status: 200, Blob: v.blob, Size: v.size, MediaType: v.media, Proof: v.proof, Mutable: v.mutable,
+		Since: v.fetched,
 	}
 }
 

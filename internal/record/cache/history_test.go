@@ -1,0 +1,124 @@
+package cache
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/record"
+)
+
+// resolving is a fixture in which i/now stands for what i/release names.
+type resolving struct{ fixture }
+
+func (p resolving) Resolve(ctx context.Context, it record.Item, have record.Lookup) (record.Item, error) {
+	if it.Key != "i/now" {
+		return it, nil
+	}
+	r, err := have(ctx, "i/release")
+	if err != nil {
+		return it, err
+	}
+	defer r.Close()
+	b, err := io.ReadAll(r)
+	return p.item(string(b)), err
+}
+
+// What a name stands for is what the one who asks sees: the newest, or a freeze.
+func TestResolve(t *testing.T) {
+	b := newBench(t, nil)
+	p := resolving{b.p}
+	b.origin.set("one", "1")
+	b.origin.set("two", "2")
+	b.origin.set("i/release", "one")
+	now := func(k record.Keeper, want string) {
+		t.Helper()
+		_, blob, err := k.Get(t.Context(), p, p.item("i/now"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer blob.Close()
+		if got, err := io.ReadAll(blob); err != nil || string(got) != want {
+			t.Errorf("got %q, %v; want %q", got, err, want)
+		}
+	}
+	if _, _, err := b.Get(t.Context(), p, p.item("i/now")); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("before it is known: %v", err)
+	}
+	b.want(b, "i/release", "one")
+	if _, err := b.Freeze(t.Context(), "first", time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	b.later(time.Hour)
+	b.origin.set("i/release", "two")
+	b.want(b, "i/release", "two")
+	now(b, "2")
+	now(b.View("first"), "1")
+}
+
+// The cache opens what it held before, and asks again at once when it is told to.
+func TestHistory(t *testing.T) {
+	b := newBench(t, nil)
+	past := func(n int, want string) {
+		t.Helper()
+		r, err := b.Past(t.Context(), "fix", "i/x", n)
+		if want == "" {
+			if errs.KindOf(err) != errs.NotFound {
+				t.Errorf("%d: %v", n, err)
+			}
+			return
+		}
+		if err != nil {
+			t.Errorf("%d: %v", n, err)
+			return
+		}
+		defer r.Close()
+		if got, err := io.ReadAll(r); err != nil || string(got) != want {
+			t.Errorf("%d: got %q, %v; want %q", n, got, err, want)
+		}
+	}
+	past(0, "")
+	for _, body := range []string{"one", "two", "three"} {
+		b.origin.set("i/x", body)
+		if err := b.Recheck(t.Context(), "fix", "i/x"); err != nil {
+			t.Fatal(err)
+		}
+		b.want(b, "i/x", body)
+	}
+	for n, want := range []string{"three", "two", "one", ""} {
+		past(n, want)
+	}
+}
+
+// A client that has what the cache has is told so by date too; one with a younger date is not: it comes to a freeze.
+func TestLastModified(t *testing.T) {
+	b := newBench(t, nil)
+	b.origin.set("i/x", "one")
+	b.want(b, "i/x", "one")
+	day := b.Keeper.now()
+	b.later(time.Hour)
+	face := httptest.NewServer(b.Handler(b.p))
+	t.Cleanup(face.Close)
+	for since, want := range map[time.Time]int{{}: 200, day: 304, day.Add(time.Hour): 200, day.Add(-time.Hour): 200} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, face.URL+"/fix/i/x", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !since.IsZero() {
+			req.Header.Set("If-Modified-Since", since.Format(http.TimeFormat))
+		}
+		res, err := face.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want || want == 200 && res.Header.Get("Last-Modified") != day.Format(http.TimeFormat) {
+			t.Errorf("since %s: %d, %v; want %d", since, res.StatusCode, res.Header, want)
+		}
+	}
+}
