@@ -165,8 +165,10 @@ func life(t *testing.T, plat platform.Platform) {
 
 	n.sh(4, "sh", first, "install") // nobody compared a fingerprint
 	n.sh(4, "sh", first, "install", "--root", "sha256:"+strings.Repeat("0", 64))
-	if out, err := n.Run(t.Context(), "ls", "/usr/local/bin/overland-agent"); err == nil {
-		t.Fatalf("a refused installation left %s", out)
+	for _, path := range []string{"/usr/local/bin/overland-agent", "/var/lib/overland"} {
+		if out, err := n.Run(t.Context(), "ls", "-d", path); err == nil {
+			t.Fatalf("a refused installation left %s", out)
+		}
 	}
 	n.sh(0, "sh", first, "verify", "--root", s.root)
 	out := n.sh(0, "sh", first, "install", "--root", s.root)

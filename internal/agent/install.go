@@ -12,6 +12,7 @@ import (
 	"overland/internal/fetch"
 	"overland/internal/platform"
 	"overland/internal/release"
+	"overland/internal/store"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -26,7 +27,8 @@ func (a *Agent) Install(ctx context.Context, src Source, o InstallOptions) (Repo
 		return Report{}, err
 	}
 	defer done()
-	return a.install(ctx, ctx, src, o)
+	r, err := a.install(ctx, ctx, src, o)
+	return r, store.Full(err)
 }
 
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging ends it; afterwards

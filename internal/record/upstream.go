@@ -19,6 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/hop"
+	"overland/internal/store"
 )
 
 // Defaults of Upstream.
@@ -87,7 +88,7 @@ func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
 func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched, err error) {
 	spool, err := os.CreateTemp(u.Dir, "overland-fetch-")
 	if err != nil {
-		return nil, full(err)
+		return nil, store.Full(err)
 	}
 	t := &transfer{u: u, it: it, url: from, file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
 	defer func() {
@@ -139,14 +140,6 @@ func again(err error) bool {
 		return status.Status >= http.StatusInternalServerError || status.Status == http.StatusTooManyRequests
 	}
 	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, errUnusable) && !fsx.IsFull(err)
-}
-
-// full gives a full disk its kind and a hint; other errors stay what they are.
-func full(err error) error {
-	if !fsx.IsFull(err) {
-		return err
-	}
-	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again: what is there already is kept")
 }
 
 // transfer is one thing on its way in, over any number of attempts.
@@ -278,7 +271,7 @@ func (t *transfer) copy(res *http.Response, seen func()) error {
 		if n > 0 {
 			seen()
 			if _, werr := t.file.Write(buf[:n]); werr != nil {
-				return full(werr)
+				return store.Full(werr)
 			}
 			t.got += int64(n)
 		}

@@ -85,7 +85,7 @@ func (s *Store) changeIndex(ctx context.Context, change func([]ocispec.Descripto
 		return err
 	}
 	if err := s.folder(ingestFolder); err != nil {
-		return full(err)
+		return Full(err)
 	}
 	lock, err := fsx.WaitLock(s.ingest(indexLock))
 	if err != nil {
@@ -113,7 +113,7 @@ func (s *Store) changeIndex(ctx context.Context, change func([]ocispec.Descripto
 	if old, err := os.ReadFile(s.indexPath()); err == nil && string(old) == string(b) {
 		return nil
 	}
-	return full(s.fs.WriteFile(s.indexPath(), b, 0o644))
+	return Full(s.fs.WriteFile(s.indexPath(), b, 0o644))
 }
 
 // TagOf returns the name that index.json gives desc, or "".

@@ -35,7 +35,7 @@ type Ingest struct {
 func (s *Store) Begin(d digest.Digest, size int64) (*Ingest, error) {
 	i, err := s.begin(d, size)
 	if err != nil {
-		return nil, fmt.Errorf("begin blob %s: %w", d, full(err))
+		return nil, fmt.Errorf("begin blob %s: %w", d, Full(err))
 	}
 	return i, nil
 }
@@ -147,7 +147,7 @@ func (i *Ingest) Write(p []byte) (int, error) {
 	if i.done != nil {
 		i.done.At(i.off)
 	}
-	return n, full(err)
+	return n, Full(err)
 }
 
 // catchUp hashes what is in the file and was not hashed yet: once after a resume or a Truncate.
@@ -191,14 +191,14 @@ func (i *Ingest) Truncate(off int64) error {
 }
 
 // Sync makes the bytes that are there survive a power cut.
-func (i *Ingest) Sync() error { return full(i.f.Sync()) }
+func (i *Ingest) Sync() error { return Full(i.f.Sync()) }
 
 // Commit checks the whole against d and size, makes it durable, and only then visible; it ends the Ingest. What was
 // written through this Ingest is not read again. When the bytes are not d the error wraps digest.ErrMismatch
 // (errs.Untrusted) and the partial blob stays: truncate it to what is known good, or Discard it.
 func (i *Ingest) Commit(ctx context.Context) error {
 	if err := i.commit(ctx); err != nil {
-		return fmt.Errorf("commit blob %s: %w", i.d, full(err))
+		return fmt.Errorf("commit blob %s: %w", i.d, Full(err))
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 // so mode is given to both, and never with write bits: who wrote to path would change the blob.
 func (s *Store) Place(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
 	if err := s.place(ctx, d, path, mode&^0o222|blobMode); err != nil {
-		return fmt.Errorf("place blob %s at %s: %w", d, path, full(err))
+		return fmt.Errorf("place blob %s at %s: %w", d, path, Full(err))
 	}
 	return nil
 }

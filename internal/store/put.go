@@ -27,7 +27,7 @@ const putPrefix = "put-"
 func (s *Store) Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
 	d, n, err := s.put(ctx, r, want, size)
 	if err != nil {
-		return "", 0, fmt.Errorf("put blob %s: %w", want, full(err))
+		return "", 0, fmt.Errorf("put blob %s: %w", want, Full(err))
 	}
 	return d, n, nil
 }

@@ -123,9 +123,10 @@ func (s *Store) room(n int64) error {
 	return nil
 }
 
-// full gives a full disk its kind and a hint; other errors stay what they are.
-func full(err error) error {
-	if !fsx.IsFull(err) {
+// Full returns err with the kind and the hint of a full disk when it is one that has none yet, and else err itself: for
+// who writes beside the depot.
+func Full(err error) error {
+	if !fsx.IsFull(err) || errs.HintOf(err) != "" {
 		return err
 	}
 	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again: what is there already is kept")

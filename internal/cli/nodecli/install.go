@@ -2,7 +2,9 @@ package nodecli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -163,12 +165,26 @@ func installFresh(ctx context.Context, e env, c *call, src agent.Source, o agent
 		_, err := slots.Upgrade(ctx, d, path)
 		return err
 	}
+	_, statErr := os.Lstat(c.dir)
 	a, err := agent.Open(c.dir, ao)
 	if err != nil {
 		return agent.Report{}, err
 	}
 	report, err := a.Install(ctx, src, o)
+	if made := errors.Is(statErr, fs.ErrNotExist); made && refused(err) {
+		// Before the lock goes: nobody else has begun to use what nobody has been asked to trust.
+		err = errors.Join(err, os.RemoveAll(c.dir))
+	}
 	return report, firstOf(err, a.Close())
+}
+
+// refused reports whether err says that the source is not to be installed at all: what broke off is kept, to go on.
+func refused(err error) bool {
+	switch errs.KindOf(err) {
+	case errs.Untrusted, errs.Invalid, errs.NotFound, errs.Denied:
+		return err != nil
+	}
+	return false
 }
 
 // place puts the agent's own program, link and service on the machine, and starts the supervisor.
