@@ -26,7 +26,7 @@ type host struct {
 
 // goEnv is what the machine's Go command says of itself. The caller may have set these by variables or by go env -w.
 type goEnv struct {
-	GOVERSION, GOHOSTOS, GOHOSTARCH, GOMODCACHE                                         string
+	GOVERSION, GOHOSTOS, GOHOSTARCH, GOPATH, GOMODCACHE                                 string
 	GOPROXY, GOSUMDB, GONOSUMDB, GONOPROXY, GOPRIVATE, GOINSECURE, GOAUTH, GOVCS, GOENV string
 }
 
@@ -78,11 +78,12 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 }
 
 // fetchEnv is the environment of what may use the network: the caller's own (its proxies, certificates, credentials),
-// with Go's settings as the caller's Go has them. What is fetched is verified, so this cannot change a result.
+// with Go's settings as the caller's Go has them. What is fetched is verified, so this cannot change a result. GOPATH holds
+// the newest tree of the checksum database that this caller has seen: in a replay there must be none but the recorded one.
 func (h *host) fetchEnv() []string {
 	g := h.Go
 	return append(slices.Clone(h.env), "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0",
-		"GOMODCACHE="+g.GOMODCACHE, "GOPROXY="+g.GOPROXY, "GOSUMDB="+g.GOSUMDB, "GONOSUMDB="+g.GONOSUMDB,
+		"GOPATH="+g.GOPATH, "GOMODCACHE="+g.GOMODCACHE, "GOPROXY="+g.GOPROXY, "GOSUMDB="+g.GOSUMDB, "GONOSUMDB="+g.GONOSUMDB,
 		"GONOPROXY="+g.GONOPROXY, "GOPRIVATE="+g.GOPRIVATE, "GOINSECURE="+g.GOINSECURE, "GOAUTH="+g.GOAUTH, "GOVCS="+g.GOVCS)
 }
 
