@@ -27,6 +27,9 @@ const (
 // registries accept.
 const inputsLayers = 8000
 
+// maxInputs is the most blobs that inputs name: as many as a lock has lines.
+const maxInputs = 200_000
+
 // Inputs is what a release was built from.
 type Inputs struct {
 	Lock   ocispec.Descriptor   // overland.lock
@@ -92,6 +95,9 @@ func (in *Inputs) documents() ([]inputsDocument, error) {
 	layers := []ocispec.Descriptor{typed(TypeLock, in.Lock), typed(TypeSource, in.Source)}
 	for _, b := range in.Blobs {
 		layers = append(layers, typed(TypeInput, b))
+	}
+	if len(in.Blobs) > maxInputs {
+		return nil, fmt.Errorf("%d inputs, at most %d", len(in.Blobs), maxInputs)
 	}
 	for i, l := range layers {
 		if _, err := digest.Parse(string(l.Digest)); err != nil || l.Size < 0 {
@@ -167,6 +173,9 @@ func inputLayers(ctx context.Context, g Getter, desc ocispec.Descriptor) ([]ocis
 	}
 	if desc.MediaType != ocispec.MediaTypeImageIndex {
 		return list[min(1, len(list)):], nil // without the config
+	}
+	if len(list) > maxInputs/inputsLayers+1 { // before they are read: the same one may be there again and again
+		return nil, errs.Errorf(errs.Untrusted, "%d manifests of inputs", len(list))
 	}
 	var layers []ocispec.Descriptor
 	for _, m := range list {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
+	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
@@ -131,6 +132,40 @@ func TestReadInputsRefuses(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageManifest, b))
+			if errs.KindOf(err) != errs.Untrusted {
+				t.Errorf("error = %v, want an untrusted one", err)
+			}
+		})
+	}
+}
+
+func TestReadInputsRefusesIndexes(t *testing.T) {
+	in := inputs(3)
+	list, err := in.documents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, manifests := range map[string][]ocispec.Descriptor{
+		"one manifest":       {list[0].desc},
+		"one, many times":    slices.Repeat([]ocispec.Descriptor{list[0].desc}, 10_000),
+		"none":               {},
+		"an index of itself": {typed(ocispec.MediaTypeImageIndex, list[0].desc)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := depot(t)
+			if _, err := s.PutBytes(t.Context(), list[0].json); err != nil {
+				t.Fatal(err)
+			}
+			b, err := json.Marshal(ocispec.Index{
+				Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: manifests,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.PutBytes(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageIndex, b))
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("error = %v, want an untrusted one", err)
 			}
