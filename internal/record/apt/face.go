@@ -18,8 +18,7 @@ func (p *Protocol) Resolve(ctx context.Context, it record.Item, have record.Look
 	if err != nil || !it.Mutable || w.rest == "InRelease" {
 		return it, err
 	}
-	dir := path.Join(w.archive.name, w.suite.dir)
-	r, _, err := heldRelease(ctx, path.Join(dir, "InRelease"), have)
+	r, _, err := heldRelease(ctx, path.Join(w.archive.name, w.suite.dir, "InRelease"), have)
 	if errs.KindOf(err) == errs.NotFound {
 		return it, nil // Check says what to do
 	}
@@ -30,13 +29,36 @@ func (p *Protocol) Resolve(ctx context.Context, it record.Item, have record.Look
 	if f.SHA256 == "" {
 		return it, nil
 	}
-	below := path.Join(path.Dir(w.rest), "by-hash", "SHA256", f.SHA256)
-	it.Key, it.Mutable = path.Join(dir, below), false
+	it.Key, it.Mutable = w.byHash(w.rest, f), false
 	if r.ByHash {
 		it.Fallback = []string{it.Upstream}
-		it.Upstream = w.archive.uri.JoinPath(escape(path.Join(w.suite.dir, below))).String()
+		it.Upstream = w.archive.uri.JoinPath(escape(strings.TrimPrefix(it.Key, w.archive.name+"/"))).String()
 	}
 	return it, nil
+}
+
+// Binds returns the keys of the indexes that the InRelease under key lists, as Resolve has them.
+func (p *Protocol) Binds(ctx context.Context, key string, have record.Lookup) ([]string, error) {
+	w, err := p.locate(key)
+	if err != nil || w.rest != "InRelease" {
+		return nil, nil //nolint:nilerr // of a source that is there no more
+	}
+	r, _, err := heldRelease(ctx, key, have)
+	if err != nil {
+		return nil, err
+	}
+	var keys []string
+	for name, f := range r.Files {
+		if f.SHA256 != "" {
+			keys = append(keys, w.byHash(name, f))
+		}
+	}
+	return keys, nil
+}
+
+// byHash returns the key of the file f that is called name below w's directory.
+func (w where) byHash(name string, f listed) string {
+	return path.Join(w.archive.name, w.suite.dir, path.Dir(name), "by-hash", "SHA256", f.SHA256)
 }
 
 // Below returns what u, the whole URL of a file of an archive, is below this protocol's mount: "/NAME/pool/…". A mirror

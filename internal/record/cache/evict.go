@@ -63,6 +63,9 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 			return 0, fmt.Errorf("what must be kept: %w", err)
 		}
 	}
+	if err := k.bind(ctx); err != nil {
+		return 0, err
+	}
 	k.gate.Lock()
 	defer k.gate.Unlock()
 	list, err := k.index.oldest(ctx, k.now().Add(-recent))

@@ -122,3 +122,37 @@ func TestLastModified(t *testing.T) {
 		}
 	}
 }
+
+// Binds implements Binder: i/release names one thing.
+func (p resolving) Binds(ctx context.Context, key string, have record.Lookup) ([]string, error) {
+	it, err := p.Resolve(ctx, p.item("i/now"), have)
+	return []string{it.Key}, err
+}
+
+// What a list of a freeze names is not evicted, although nobody asked for it through the freeze.
+func TestAFreezeKeepsWhatItsListsName(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
+	p := resolving{b.p}
+	b.Handler(p)
+	for _, day := range []string{"one", "two", "three"} {
+		b.origin.set(day, "content of "+day)
+		b.origin.set("i/release", day)
+		b.want(b, "i/release", day)
+		b.want(b, day, "content of "+day)
+		if day == "two" {
+			if _, err := b.Freeze(t.Context(), "second", time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.later(time.Hour)
+	}
+	for range 2 { // the second time it is known already
+		if _, err := b.Evict(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.origin.trouble(broken)
+	b.want(b.View("second"), "two", "content of two")
+	b.wantErr(b, "one", errs.Unavailable)
+	b.wantErr(b, "three", errs.Unavailable)
+}

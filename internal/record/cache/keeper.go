@@ -51,12 +51,14 @@ type Keeper struct {
 
 	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
 
-	mu    sync.Mutex
-	calls map[flight]*call
-	used  map[id]time.Time // last uses that the index does not know yet
-	fixed map[id]version   // of what never changes, what the index is known to hold: a query costs more than 10 kB sent
-	down  map[string]time.Time
-	wg    sync.WaitGroup
+	mu     sync.Mutex
+	calls  map[flight]*call
+	used   map[id]time.Time // last uses that the index does not know yet
+	fixed  map[id]version   // of what never changes, what the index is known to hold: a query costs more than 10 kB sent
+	down   map[string]time.Time
+	bound  map[bound]bool // what bind has done
+	spoken []record.Protocol
+	wg     sync.WaitGroup
 }
 
 // Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
@@ -79,7 +81,7 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	return &Keeper{
 		store: s, index: x, o: o, calls: map[flight]*call{},
-		used: map[id]time.Time{}, fixed: map[id]version{}, down: map[string]time.Time{},
+		used: map[id]time.Time{}, fixed: map[id]version{}, down: map[string]time.Time{}, bound: map[bound]bool{},
 	}, nil
 }
 

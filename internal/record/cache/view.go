@@ -91,6 +91,7 @@ func (w *View) lookup(f Freeze, protocol string) record.Lookup {
 
 // Handler returns the HTTP face of the cache: each protocol below /NAME/, and below /at/FREEZE/NAME/ as of a freeze.
 func (k *Keeper) Handler(protocols ...record.Protocol) http.Handler {
+	k.speak(protocols)
 	by := map[string]record.Protocol{}
 	for _, p := range protocols {
 		by[p.Name()] = p

@@ -1,0 +1,108 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"overland/internal/record"
+)
+
+// Binder is a Protocol in which one thing that can change names others that are of no use without it, nor it without
+// them: a signed list, its indexes. Binds returns the keys of what the thing under key names; have opens it.
+type Binder interface {
+	Binds(ctx context.Context, key string, have record.Lookup) ([]string, error)
+}
+
+// bound is a list as a freeze has it.
+type bound struct {
+	freeze string
+	made   time.Time // of the freeze: its name may come again
+	id
+	fetched time.Time
+}
+
+// speak notes which protocols are served, for bind.
+func (k *Keeper) speak(protocols []record.Protocol) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.spoken = protocols
+}
+
+// bind has each freeze keep what is held of what its lists name, so that eviction leaves a state to install from.
+func (k *Keeper) bind(ctx context.Context) error {
+	k.mu.Lock()
+	spoken := k.spoken
+	k.mu.Unlock()
+	freezes, err := k.Freezes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range spoken {
+		b, ok := p.(Binder)
+		if !ok || len(freezes) == 0 {
+			continue
+		}
+		keys, err := k.index.lists(ctx, p.Name())
+		if err != nil {
+			return err
+		}
+		for _, f := range freezes {
+			for _, key := range keys {
+				if err := k.bindOne(ctx, b, f, id{p.Name(), key}); err != nil {
+					return fmt.Errorf("freeze %s: %s %s: %w", f.Name, p.Name(), key, err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (k *Keeper) bindOne(ctx context.Context, b Binder, f Freeze, i id) error {
+	list, ok, err := k.index.frozen(ctx, f, i)
+	if err != nil || !ok || !list.held {
+		return err
+	}
+	this := bound{f.Name, f.Made, i, list.fetched}
+	k.mu.Lock()
+	done := k.bound[this]
+	k.mu.Unlock()
+	if done {
+		return nil
+	}
+	names, err := b.Binds(ctx, i.key, k.View(f.Name).lookup(f, i.protocol))
+	if err != nil {
+		return err
+	}
+	for _, key := range names {
+		v, ok, err := k.index.newest(ctx, id{i.protocol, key}, forever)
+		if err == nil && ok && v.held {
+			_, err = k.index.pin(ctx, f, v)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.bound[this] = true
+	return nil
+}
+
+// lists returns the keys of protocol under which something is held that can change.
+func (x *index) lists(ctx context.Context, protocol string) ([]string, error) {
+	rows, err := x.db.QueryContext(ctx, "SELECT DISTINCT key FROM version WHERE protocol = ? AND mutable = 1 AND held = 1", protocol)
+	if err != nil {
+		return nil, fmt.Errorf("cache index: %w", err)
+	}
+	defer rows.Close()
+	var keys []string
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, fmt.Errorf("cache index: %w", err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, rows.Err()
+}
