@@ -64,8 +64,8 @@ func (a *app) binaryUpload() *cobra.Command {
 		Use:   "upload DIR",
 		Short: "Upload a folder of built software",
 		Long: "Packs DIR and uploads it, signed, for machines of the same kind as this one: system and release, libc, CPU. It will\n" +
-			"run at any place: links, RPATH and RUNPATH into DIR are made relative, and a file that holds the path of DIR in any\n" +
-			"other way is refused by name. A URL that names no version, tag or commit is refused without --mutable.",
+			"run at any place: links, RPATH, RUNPATH and first lines of Python scripts into DIR are made relative, and a file that\n" +
+			"holds the path of DIR in any other way is refused by name. A URL that names no version, tag or commit is refused without --mutable.",
 		Example: "overland binary upload software --url https://origin.example/raw/1.0/software.cfg\n" +
 			"overland binary upload software --url https://origin.example/raw/1.0/software.cfg --prefix /opt/hello --json",
 		Args: cobra.ExactArgs(1),

@@ -2,7 +2,7 @@
 // any other place.
 //
 //   - Pack writes a folder as a tar.gz with one top folder, the same bytes for the same files. Whatever holds the path
-//     that it was built at is changed where that is safe (links, RPATH and RUNPATH), and else refused by name.
+//     that it was built at is changed where that is safe (links, RPATH, first lines of Python), and else refused by name.
 //   - Unpack reads such an archive of anybody's into a staging folder of its own, where nothing in it can reach outside,
 //     and moves the whole into place.
 //

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"fmt"
@@ -229,15 +230,26 @@ func (p *packer) file(name, rel string, h *tar.Header) error {
 		return err
 	}
 	h.Size = info.Size()
+	var r io.ReaderAt = f
+	if h.Size <= rewriteLimit {
+		text, err := io.ReadAll(io.LimitReader(f, h.Size))
+		if err != nil {
+			return err
+		}
+		if made, what := p.rewrite(rel, text); what != "" {
+			p.packed.Rewritten = append(p.packed.Rewritten, rel+": "+what)
+			r, h.Size = bytes.NewReader(made), int64(len(made))
+		}
+	}
 	p.packed.Size += h.Size
-	program := p.judge(f, rel)
-	if err := p.scan(f, rel, program); err != nil {
+	program := p.judge(r, rel)
+	if err := p.scan(r, rel, program); err != nil {
 		return err
 	}
 	if err := p.add(h); err != nil || len(p.wrong) > 0 {
 		return err
 	}
-	_, err = io.CopyN(p.tar, &patched{r: f, patches: program.patches}, h.Size)
+	_, err = io.CopyN(p.tar, &patched{r: r, patches: program.patches}, h.Size)
 	return err
 }
 

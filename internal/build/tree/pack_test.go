@@ -52,6 +52,30 @@ func TestSoftwareMoves(t *testing.T) {
 	}
 }
 
+// Python scripts and pkg-config's files find their way from where they are, also through a link.
+func TestTextsThatMove(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "software")
+	write(t, root+"/parts/python/bin/python3.11", "#!/bin/sh\nexec python3 \"$@\"\n", 0o755)
+	write(t, root+"/bin/tool", "#!"+root+"/parts/python/bin/python3.11 -S\n# coding: utf-8\nimport sys\nprint('tool', sys.argv[1:], sys.flags.no_site)\n", 0o755)
+	link(t, "bin/tool", root+"/tool")
+	write(t, root+"/lib/pkgconfig/x.pc", "prefix="+root+"\nlibdir="+root+"/lib\nother="+root+"-2\n", 0o644)
+	b, p := pack(t, root, PackOptions{Top: "top"})
+	if got := strings.Join(p.Rewritten, ", "); got != "bin/tool: first line, lib/pkgconfig/x.pc: paths" {
+		t.Errorf("changed: %s", got)
+	}
+	must(t, os.RemoveAll(root))
+	dest := filepath.Join(t.TempDir(), "with space", "x")
+	must(t, Unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{}))
+	for _, name := range []string{"bin/tool", "tool"} {
+		if got := sh(t, filepath.Join(dest, name), "a b", "c"); got != "tool ['a b', 'c'] 1\n" {
+			t.Errorf("%s says %q", name, got)
+		}
+	}
+	if got, err := os.ReadFile(dest + "/lib/pkgconfig/x.pc"); err != nil || string(got) != "prefix=${pcfiledir}/../..\nlibdir=${pcfiledir}/../../lib\nother="+root+"-2\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 	var archives [2][]byte
 	for i := range archives {
@@ -86,7 +110,7 @@ func TestWhatHoldsItsPath(t *testing.T) {
 		make func()
 		want string // "" = it may stay
 	}{
-		"script":          {func() { write(t, root+"/x", "#!"+root+"/bin/python\n", 0o755) }, "x: its first line runs " + root + "/bin/python"},
+		"script":          {func() { write(t, root+"/x", "#!"+root+"/bin/perl\n", 0o755) }, "x: its first line runs " + root + "/bin/perl"},
 		"text":            {func() { write(t, root+"/x", "a\nb="+root+"/lib:c\n", 0o644) }, "x: line 2 holds " + root + "/lib"},
 		"data":            {func() { write(t, root+"/x", "\x00\x00"+root, 0o644) }, "x: byte 2 holds " + root},
 		"far in the file": {func() { write(t, root+"/x", strings.Repeat("\n", window+maxRoot-5)+root+"/y", 0o644) }, "holds " + root + "/y"},
@@ -111,6 +135,11 @@ func TestWhatHoldsItsPath(t *testing.T) {
 		"RUNPATH, longer": {func() {
 			compile(t, root, "int main(void) { return 0; }", root+"/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o/p/q/r/s/t/u/v/w/x/y/z/x", "-Wl,-rpath,"+root)
 		}, "does not fit"},
+		"RUNPATH, shared": {func() {
+			compile(t, root, "int f(void) { return 0; }", root+"/lib.so", "-shared", "-Wl,-soname,lib.so")
+			must(t, os.Rename(root+"/lib.so", base+"/lib.so"))
+			compile(t, root, "int f(void); int main(void) { return f(); }", root+"/x", base+"/lib.so", "-Wl,-rpath,"+root+"/lib.so", "-Wl,-O2")
+		}, "another name in the same bytes"},
 		"an honest prefix": {func() { write(t, root+"/x", "/usr/lib", 0o644) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,4 +203,21 @@ func compile(t testing.TB, root, text, out string, flags ...string) {
 	must(t, os.MkdirAll(filepath.Dir(out), 0o755))
 	sh(t, "gcc", append([]string{"-o", out, src}, flags...)...)
 	must(t, os.Remove(src))
+}
+
+func FuzzRewrite(f *testing.F) {
+	f.Add("lib/pkgconfig/x.pc", []byte("prefix=/build/root\nlibdir=/build/root/lib\n/build/rootless"))
+	f.Add("bin/x", []byte("#!/build/root/bin/python3 -S\nprint(1)\n"))
+	f.Fuzz(func(t *testing.T, rel string, text []byte) {
+		p := &packer{dir: "/", roots: []string{"/build/root"}}
+		made, what := p.rewrite(rel, text)
+		if what == "" && !bytes.Equal(made, text) {
+			t.Errorf("changed without a word: %q", made)
+		}
+		if strings.HasSuffix(rel, ".pc") {
+			if left, err := find(bytes.NewReader(made), []byte("/build/root"), nil); left != nil || err != nil {
+				t.Errorf("left %+v, %v in %q", left, err, made)
+			}
+		}
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"os"
 )
 
 const (
@@ -18,7 +17,7 @@ const (
 type span struct{ from, to int64 }
 
 // scan refuses a file that holds the path of a root outside of what program says is harmless.
-func (p *packer) scan(f *os.File, rel string, program program) error {
+func (p *packer) scan(f io.ReaderAt, rel string, program program) error {
 	for _, root := range p.roots {
 		found, err := find(io.NewSectionReader(f, 0, 1<<62), []byte(root), program.harmless)
 		if err != nil {
