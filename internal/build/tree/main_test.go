@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,7 +15,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+const killEnv = "OVERLAND_TREE_TEST"
+
+// play unpacks what comes on standard input to dest.
+func play(dest string) {
+	if err := Unpack(context.Background(), os.Stdin, dest, "top", Limits{}); err != nil {
+		panic(err)
+	}
+}
+
+func TestMain(m *testing.M) {
+	if dest := os.Getenv(killEnv); dest != "" {
+		play(dest)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func write(t testing.TB, path, text string, mode fs.FileMode) {
 	t.Helper()
