@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"sync"
@@ -64,7 +65,12 @@ func (r *Results) from(ctx context.Context, w build.Wanted) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		r.source = shacache.SourceURL(s)
+		// It becomes public: what cannot be read may hold a password.
+		s = shacache.SourceURL(s)
+		if u, err := url.Parse(s); !filepath.IsAbs(s) && (err != nil || u.User != nil) {
+			return "", errs.Errorf(errs.Invalid, "the repository's origin is neither a URL nor a path")
+		}
+		r.source = s
 	}
 	return r.source + "@" + w.Source.Hash, nil
 }
@@ -80,6 +86,10 @@ func (r *Results) say(format string, args ...any) {
 func (r *Results) Get(ctx context.Context, w build.Wanted) (s build.Sharable, found bool, err error) {
 	source, err := r.from(ctx, w)
 	if err != nil {
+		if ctx.Err() == nil && len(r.o.Force) == 0 {
+			r.say("%s is not taken from the network cache: %v", w.Name, err)
+			err = nil
+		}
 		return s, false, err
 	}
 	_, forced := r.o.Force.Match(source)

@@ -234,3 +234,26 @@ func TestListsOfURLs(t *testing.T) {
 		t.Errorf("%v, %v, asked %d", found, err, asked)
 	}
 }
+
+// An origin that cannot be read may hold a password: nothing of it is published.
+func TestAnOriginThatIsNoURL(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	asked := 0
+	c.Mischief(func(http.ResponseWriter, *http.Request) bool { asked++; return false })
+	m := newMachine(t, c.Config(keys, keys), ResultsOptions{
+		Source: func(context.Context) (string, error) { return "https://u:secret%zz@git.example/app", nil },
+	})
+	w := wanted("c", nil)
+	m.make(t, w, "x")
+	if _, found, err := m.Get(t.Context(), w); found || err != nil {
+		t.Errorf("%v, %v", found, err)
+	}
+	if said := m.says(); asked != 0 || !strings.Contains(said, "not shared") || !strings.Contains(said, "not taken") || strings.Contains(said, "secret") {
+		t.Errorf("asked %d times, said %q", asked, said)
+	}
+	m.o.Force = shacache.Prefixes{"/"}
+	if _, _, err := m.Get(t.Context(), w); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("with a force list: %v", err)
+	}
+}

@@ -71,15 +71,15 @@ func (o TreeOptions) uploadable() error {
 	if !o.Host.Runs(o.Host) {
 		return errs.Errorf(errs.Invalid, "what kind of machine this is cannot be told (%s), so nobody could use what it uploads", o.Host)
 	}
-	if prefix, blocked := o.List.Match(o.URL); blocked {
-		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
-	}
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%q is not the URL of a software release", o.URL), "http://… or https://…")
 	}
 	if u.User != nil {
 		return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a user's name or password, and would be public"), "give it without")
+	}
+	if prefix, blocked := o.List.Match(o.URL); blocked {
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
 	}
 	if err := shacache.CheckPinned(o.URL); err != nil && !o.Mutable {
 		return errs.Hint(err, "name a tag or a commit, or give --mutable")
