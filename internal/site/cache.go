@@ -43,7 +43,7 @@ type cached struct {
 	chain    *chain.Chain // nil = no upstream sites
 	entries  http.Handler // what the cache holds, for other sites; nil = there is no cache
 	handler  http.Handler // of the cache's own listener; nil = none
-	listener net.Listener
+	listener *limited
 }
 
 func (c *cached) close() error {

@@ -202,7 +202,7 @@ func TestNetworkCachesInARow(t *testing.T) {
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
 	res, err := transport.RoundTrip(req)
-	if err != nil || res.StatusCode != 201 {
+	if err != nil || res.StatusCode != http.StatusCreated {
 		t.Fatal(res, err)
 	}
 	res.Body.Close()

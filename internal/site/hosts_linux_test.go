@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	childRole  = "OVERLAND_SITE_CHILD" // site or node
+	childRole  = "OVERLAND_SITE_CHILD" // site, near, node or flood
 	childDir   = "OVERLAND_SITE_CHILD_DIR"
 	childAddr  = "OVERLAND_SITE_CHILD_ADDR"
 	childURLs  = "OVERLAND_SITE_CHILD_URLS"
@@ -30,7 +30,12 @@ const (
 // child is a site or a node on a host of its own: this test binary, started again.
 func child(role string) {
 	work := childNode
-	if role == "site" {
+	switch role {
+	case "near":
+		work = childNear
+	case "flood":
+		work = childFlood
+	case "site":
 		work = func() error {
 			return Run(context.Background(), os.Getenv(childDir), Options{
 				Listen: os.Getenv(childAddr),

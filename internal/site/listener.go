@@ -1,31 +1,39 @@
 package site
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http"
 	"sync"
 )
 
 // limited is a listener that has at most so many connections open: a flood waits in the kernel instead of eating this
-// machine's memory.
+// machine's memory. Who waits for a place gets that of a connection that is kept for later requests.
 type limited struct {
 	net.Listener
 	tune  func(net.Conn) // of each connection; nil = left as it is
 	slots chan struct{}
 	done  chan struct{}
 	once  sync.Once
+
+	mu      sync.Mutex
+	idle    map[*counted]bool // between two requests
+	crowded bool              // somebody waits for a place
 }
 
 func limit(l net.Listener, n int) *limited {
-	return &limited{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
+	return &limited{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{}), idle: map[*counted]bool{}}
 }
 
 // Accept waits for a connection and for room.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
+	default:
+		if err := l.wait(); err != nil {
+			return nil, err
+		}
 	}
 	c, err := l.Listener.Accept()
 	if err != nil {
@@ -36,6 +44,46 @@ func (l *limited) Accept() (net.Conn, error) {
 		l.tune(c)
 	}
 	return &counted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+}
+
+// wait waits for a place.
+func (l *limited) wait() error {
+	l.mu.Lock()
+	l.crowded = true
+	for c := range l.idle {
+		delete(l.idle, c)
+		c.Close()
+		break
+	}
+	l.mu.Unlock()
+	defer func() { l.mu.Lock(); l.crowded = false; l.mu.Unlock() }()
+	select {
+	case l.slots <- struct{}{}:
+		return nil
+	case <-l.done:
+		return net.ErrClosed
+	}
+}
+
+// state is the http.Server's ConnState.
+func (l *limited) state(conn net.Conn, state http.ConnState) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	c, ok := conn.(*counted)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case state != http.StateIdle:
+		delete(l.idle, c)
+	case l.crowded:
+		c.Close() // a client that has more to ask comes again
+	default:
+		l.idle[c] = true
+	}
 }
 
 // Close ends Accept.

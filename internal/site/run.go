@@ -120,7 +120,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	tuned.tune = tune
 	listener := tls.NewListener(tuned, config)
 	group, ctx := errgroup.WithContext(ctx)
-	serve(ctx, group, o, listener, face)
+	serve(ctx, group, o, listener, tuned, face)
 	if w.signs() {
 		group.Go(func() error { keepFresh(ctx, o); return nil })
 	}
@@ -130,7 +130,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	}
 	if plainFace != nil {
 		addr := w.cached.listener.Addr().String()
-		serve(ctx, group, o, w.cached.listener, plainFace)
+		serve(ctx, group, o, w.cached.listener, w.cached.listener, plainFace)
 		o.Log.Info("cache serves", "addr", addr)
 		if o.Cache.Ready != nil {
 			o.Cache.Ready(addr)
@@ -142,10 +142,11 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	return group.Wait()
 }
 
-// serve answers on listener by handler, in group, until ctx ends.
-func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.Listener, handler http.Handler) {
+// serve answers on listener, which stands on places, by handler, in group, until ctx ends.
+func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.Listener, places *limited, handler http.Handler) {
 	s := &http.Server{
 		Handler:                      handler,
+		ConnState:                    places.state,
 		ReadHeaderTimeout:            headerTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               headerLimit,

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -364,6 +365,48 @@ func TestConnectionsWaitWhenThereAreTooMany(t *testing.T) {
 		t.Errorf("got %v, want ErrClosed", err)
 	}
 	held.Close()
+}
+
+// A connection that is kept for later gives its place to one that waits, now or when it becomes idle.
+func TestAnIdleConnectionGivesItsPlace(t *testing.T) {
+	m := badlink.NewMemory()
+	l := limit(m, 1)
+	defer l.Close()
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	next := func() net.Conn {
+		clients.Go(func() {
+			if c, err := m.Dial(t.Context()); err == nil {
+				_, _ = c.Read(make([]byte, 1)) // until it is closed
+				c.Close()
+			}
+		})
+		c, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+		}
+		return c
+	}
+	first := next()
+	l.state(first, http.StateIdle)
+	second := next() // nobody else would make room
+	if _, err := first.Read(make([]byte, 1)); err == nil {
+		t.Error("the idle connection is open")
+	}
+	l.state(second, http.StateActive)
+	got := make(chan net.Conn)
+	go func() { got <- next() }()
+	for {
+		l.mu.Lock()
+		waits := l.crowded
+		l.mu.Unlock()
+		if waits {
+			break
+		}
+		runtime.Gosched()
+	}
+	l.state(second, http.StateIdle)
+	(<-got).Close()
 }
 
 func TestURLs(t *testing.T) {

@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,11 +22,14 @@ type beside struct {
 	things map[string]string
 	f      func(f *Found) // what it says otherwise
 	err    error
+	mu     sync.Mutex
 	asked  int
 }
 
 func (n *beside) Find(ctx context.Context, _, key string, _ int64, heard func()) (Found, bool, error) {
+	n.mu.Lock()
 	n.asked++
+	n.mu.Unlock()
 	heard()
 	body, ok := n.things[key]
 	if n.err != nil || !ok {
@@ -144,6 +150,59 @@ func TestEntries(t *testing.T) {
 		if err != nil || f.Blob != digest.Of([]byte("list")) || f.Size != 4 || f.MediaType != "application/octet-stream" || f.ETag == "" {
 			t.Errorf("%s: %+v, %v", path, f, err)
 		}
+	}
+}
+
+// Many read many things while they are evicted: what comes is right, and what is held stays near the limit.
+func TestEvictionWhileManyRead(t *testing.T) {
+	const keys, readers, rounds = 24, 4, 2
+	b, n := newBeside(t, func(b *bench) { b.o.Limit = 10 * 1000 })
+	body := func(k int) string { return strings.Repeat(strconv.Itoa(k%10), 900+k) }
+	for k := range keys {
+		key := "k" + strconv.Itoa(k)
+		if k%2 == 0 {
+			n.things[key] = body(k)
+		}
+		b.origin.set(key, body(k))
+	}
+	stop := make(chan struct{})
+	var evicting, reading sync.WaitGroup
+	evicting.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			b.later(2 * recent)
+			if _, err := b.Evict(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	for r := range readers {
+		reading.Go(func() {
+			for i := range keys * rounds {
+				k := (i*7 + r*11) % keys
+				got, err := read(t.Context(), b, b.p, "k"+strconv.Itoa(k))
+				if err != nil || got != body(k) {
+					t.Errorf("k%d: %d bytes, %v", k, len(got), err)
+				}
+			}
+		})
+	}
+	reading.Wait()
+	close(stop)
+	evicting.Wait()
+	b.later(time.Hour)
+	if _, err := b.Evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if size, err := b.Size(t.Context()); err != nil || size > b.o.Limit {
+		t.Errorf("%d bytes are held, %v", size, err)
+	}
+	if n := b.blobs(); n > 12 {
+		t.Errorf("%d blobs are left", n)
 	}
 }
 

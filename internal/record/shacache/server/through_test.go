@@ -188,7 +188,7 @@ func TestABlobThatIsAnother(t *testing.T) {
 			w.Header().Set("Content-Length", "3")
 			_, _ = io.WriteString(w, "e")
 		},
-		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"an error": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		"a loop":   func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.Path, http.StatusFound) },
 	} {
 		bad, good := newFar(t), newFar(t)
@@ -385,7 +385,7 @@ func TestUpdate(t *testing.T) {
 	if a, b, c := listed(t, base, "a"), listed(t, base, "b"), listed(t, base, "c"); a != "404" || b != "mine" || c != "c2" {
 		t.Errorf("got %s, %s, %s", a, b, c)
 	}
-	f.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) })
+	f.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	if a := update("/shadir"); a.status != 502 {
 		t.Errorf("upstream fails: %d %s", a.status, a.body)
 	}
