@@ -113,6 +113,11 @@ func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error
 func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item) {
 	defer c.cancel()
 	c.entry, c.err = r.fetch(ctx, p, it)
+	r.end(ctx, c, n)
+}
+
+// end lets those who wait for c have it.
+func (r *Recorder) end(ctx context.Context, c *call, n name) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.calls[n] == c {
@@ -168,11 +173,8 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error
 	if e.Proof, err = p.Check(ctx, it, a.Body, r.lookup(it.Protocol)); err != nil {
 		return Entry{}, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}
-	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
-		return Entry{}, err
-	}
 	e.MediaType = a.MediaType
-	e.Blob, e.Size, err = r.store.Put(ctx, a.Body, locked.Blob, a.Size)
+	e.Blob, e.Size, err = r.store.Adopt(ctx, a.Body, locked.Blob, a.Size)
 	if isLocked {
 		return locked, err
 	}

@@ -60,7 +60,7 @@ type Upstream struct {
 
 // Fetched is a whole answer.
 type Fetched struct {
-	Body      *os.File // at its start; it has no name any more
+	Body      *os.File // at its start; fsx.FS.Nameless made it
 	Size      int64    // bytes
 	MediaType string
 	URL       string // the one that answered, before redirects
@@ -86,7 +86,8 @@ func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
 }
 
 func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched, err error) {
-	spool, err := os.CreateTemp(u.Dir, "overland-fetch-")
+	const mode = 0o600
+	spool, err := (fsx.FS{}).Nameless(u.Dir, mode)
 	if err != nil {
 		return nil, store.Full(err)
 	}
@@ -96,9 +97,6 @@ func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched
 			_ = spool.Close()
 		}
 	}()
-	if err := os.Remove(spool.Name()); err != nil {
-		return nil, err
-	}
 	wait := cmp.Or(u.Wait, DefaultWait)
 	for tries := 1; ; tries++ {
 		before := t.got

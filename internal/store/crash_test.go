@@ -26,6 +26,21 @@ var changes = map[string]struct {
 		func(t *testing.T, s *Store) error { _, err := s.PutBytes(t.Context(), next); return err },
 		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
 	},
+	"adopt": {
+		func(t *testing.T, s *Store) error {
+			f, err := s.fs.Nameless(s.Dir(), 0o600)
+			if err != nil {
+				return Full(err)
+			}
+			defer f.Close()
+			if _, err := f.Write(next); err != nil {
+				return err
+			}
+			_, _, err = s.Adopt(t.Context(), f, "", int64(len(next)))
+			return err
+		},
+		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
+	},
 	"ingest": {
 		func(t *testing.T, s *Store) error {
 			i, err := s.Begin(digest.Of(next), int64(len(next)))

@@ -12,15 +12,21 @@ import (
 // A real disk, with the index, the depot and what is being fetched on it: full, then larger.
 func TestARealDiskIsFull(t *testing.T) {
 	const mib = 1 << 20
-	for what, c := range map[string]struct{ disk, body, reserve int64 }{
-		"while it is being fetched": {2 * mib, 3 * mib, -1},
-		"while it is being stored":  {4 * mib, 3 * mib, -1}, // it is there twice for a moment
-		"no room":                   {4 * mib, mib, 4 * mib},
+	for what, c := range map[string]struct {
+		disk, body, reserve int64
+		apart               bool // what is being fetched is on another disk
+	}{
+		"while it is being fetched": {2 * mib, 3 * mib, -1, false},
+		"while it is being stored":  {2 * mib, 3 * mib, -1, true},
+		"no room":                   {4 * mib, mib, 4 * mib, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			disk, resize := crash.SmallDisk(t, c.disk)
 			b := newBench(t, func(b *bench) {
 				b.dir, b.o.Upstream.Dir, b.room = disk, disk, c.reserve
+				if c.apart {
+					b.o.Upstream.Dir = t.TempDir()
+				}
 			})
 			b.origin.set("small", "alpha")
 			b.origin.set("a.zip", strings.Repeat("0123456789abcdef", int(c.body)/16))
@@ -32,7 +38,7 @@ func TestARealDiskIsFull(t *testing.T) {
 			if n := b.blobs(); n != before {
 				t.Errorf("%d blobs, were %d", n, before)
 			}
-			left, err := filepath.Glob(filepath.Join(disk, "overland-fetch-*"))
+			left, err := filepath.Glob(filepath.Join(disk, ".nameless-*"))
 			if err != nil || len(left) != 0 {
 				t.Errorf("left behind: %v, %v", left, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -79,14 +80,19 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, se
 	k.wg.Go(func() {
 		defer cancel()
 		c.answer, c.err = k.fetch(own, p, it, seen, old, func() { c.came.Add(1) })
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.calls[i] == c {
-			delete(k.calls, i)
-		}
-		close(c.done)
+		k.end(c, i)
 	})
 	return c
+}
+
+// end lets those who wait for c have it.
+func (k *Keeper) end(c *call, i flight) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.calls[i] == c {
+		delete(k.calls, i)
+	}
+	close(c.done)
 }
 
 // fetch asks upstream for it and stores what comes, once the protocol has proved it. old is the newest version known.
@@ -135,7 +141,7 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, s
 }
 
 // keep stores body as version v.
-func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body io.ReadSeeker) (version, error) {
+func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body *os.File) (version, error) {
 	h := digest.New()
 	if err := rewound(body, h); err != nil {
 		return v, err
@@ -144,13 +150,10 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 	if err := v.follows(old, it, it.Upstream); err != nil {
 		return v, err
 	}
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return v, err
-	}
 	k.gate.RLock()
 	defer k.gate.RUnlock()
 	v.own = !k.store.Has(v.blob)
-	if _, _, err := k.store.Put(ctx, body, v.blob, v.size); err != nil {
+	if _, _, err := k.store.Adopt(ctx, body, v.blob, v.size); err != nil {
 		return v, err
 	}
 	return k.index.add(ctx, v)

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/fsx"
+)
+
+// spooled returns a nameless file in dir that holds b.
+func spooled(t *testing.T, dir string, b []byte) *os.File {
+	t.Helper()
+	f, err := (fsx.FS{}).Nameless(dir, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	b := noise(large+3, 4)
+	other := t.TempDir()
+	for name, dir := range map[string]func(s *Store) string{
+		"on the depot's disk":  func(s *Store) string { return s.Dir() },
+		"in another folder":    func(*Store) string { return other },
+		"on another disk":      func(*Store) string { return "/dev/shm" },
+		"that was there":       func(s *Store) string { put(t, s, b); return s.Dir() },
+		"there, with a length": func(s *Store) string { tear(t, s, b); return s.Dir() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t)
+			f := spooled(t, dir(s), b)
+			d, n, err := s.Adopt(t.Context(), f, "", -1)
+			if err != nil || n != int64(len(b)) || d != digest.Of(b) {
+				t.Fatalf("%s of %d bytes, %v", d, n, err)
+			}
+			if err := s.Verify(t.Context(), d); err != nil {
+				t.Error(err)
+			}
+			path, err := s.path(d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode() != blobMode {
+				t.Errorf("%v, %v", info.Mode(), err)
+			}
+			if left, err := os.ReadDir(filepath.Join(s.Dir(), ingestFolder)); err == nil && len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+func put(t *testing.T, s *Store, b []byte) {
+	t.Helper()
+	if _, err := s.PutBytes(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tear leaves half of b under its name, as no process of ours does.
+func tear(t *testing.T, s *Store, b []byte) {
+	t.Helper()
+	path, err := s.path(digest.Of(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b[:len(b)/2], blobMode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAdoptRefusesOtherBytes(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	for name, c := range map[string]struct {
+		want digest.Digest
+		size int64
+	}{
+		"another name": {digest.Of(first), -1}, "another length": {"", int64(len(next)) + 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), c.want, c.size); !errors.Is(err, digest.ErrMismatch) {
+				t.Errorf("got %v", err)
+			}
+			if s.Has(digest.Of(next)) {
+				t.Error("it is in the depot")
+			}
+		})
+	}
+}
+
+func TestAdoptKeepsWhatOthersHold(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	d, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), "", -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, err := s.path(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), "", -1); err != nil {
+		t.Fatal(err)
+	}
+	if now, err := os.Stat(path); err != nil || !os.SameFile(old, now) {
+		t.Errorf("the blob became another file: %v", err)
+	}
+}
