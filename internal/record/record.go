@@ -65,6 +65,19 @@ func Locate(ctx context.Context, p Protocol, it Item, have Lookup) (Item, error)
 	return it, nil
 }
 
+// Reader is a Protocol that reads what it will need for later answers as soon as that is held: the client goes on
+// meanwhile. have opens what is held.
+type Reader interface {
+	ReadAhead(ctx context.Context, it Item, have Lookup)
+}
+
+// ReadAhead lets p read it, which is held now, when that helps it.
+func ReadAhead(ctx context.Context, p Protocol, it Item, have Lookup) {
+	if r, ok := p.(Reader); ok {
+		r.ReadAhead(ctx, it, have)
+	}
+}
+
 // Lookup opens what a session already holds of a protocol under key: errs.NotFound when it holds nothing. The caller
 // closes it.
 type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)

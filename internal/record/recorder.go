@@ -114,6 +114,9 @@ func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item
 	defer c.cancel()
 	c.entry, c.err = r.fetch(ctx, p, it)
 	r.end(ctx, c, n)
+	if c.err == nil && c.entry.Exists() {
+		ReadAhead(ctx, p, it, r.lookup(it.Protocol))
+	}
 }
 
 // end lets those who wait for c have it.

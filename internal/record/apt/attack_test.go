@@ -51,6 +51,19 @@ func TestAPackageIsProvedByWhatAnEarlierSessionLocked(t *testing.T) {
 	}
 }
 
+func TestAnIndexIsReadBeforeItsPackagesAreAskedFor(t *testing.T) {
+	s := newSession(t)
+	for _, name := range []string{"dists/calm/InRelease", indexPath} {
+		if _, err := s.fetch(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.recorder.Close()
+	if _, ok := s.protocol.tables[hexSum(s.get(indexPath))]; !ok {
+		t.Errorf("tables: %v", s.protocol.tables)
+	}
+}
+
 func TestAttacks(t *testing.T) {
 	const inRelease = "dists/calm/InRelease"
 	day := func(n int) func(s *session) { // an InRelease of that day, valid for a week

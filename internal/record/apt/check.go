@@ -233,6 +233,26 @@ func (p *Protocol) table(ctx context.Context, dir, name string, want listed, hav
 	return nil, nil
 }
 
+// ReadAhead implements record.Reader: the first package that is asked for would wait for its index to be unpacked.
+func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lookup) {
+	w, err := p.locate(it.Key)
+	if err != nil || w.suite == nil || w.rest == "InRelease" {
+		return
+	}
+	dir := path.Join(w.archive.name, w.suite.dir)
+	r, _, err := heldRelease(ctx, path.Join(dir, "InRelease"), have)
+	if err != nil {
+		return
+	}
+	f, ok := r.find(w.rest)
+	for _, name := range w.suite.indexes(r) {
+		if ok && r.Files[name].SHA256 == f.SHA256 {
+			_, _ = p.table(ctx, dir, name, f, have) // who needs it reads it again, and says what is wrong
+			return
+		}
+	}
+}
+
 // errOther is returned for an index that is held, but of another day than the InRelease.
 var errOther = errors.New("another index")
 

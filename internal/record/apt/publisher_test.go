@@ -177,6 +177,7 @@ func (s *session) restart() {
 	var lock *record.Lock
 	if s.recorder != nil {
 		lock = s.recorder.Lock()
+		s.recorder.Close()
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	r := record.NewRecorder(s.store, record.Options{Lock: lock, Upstream: &record.Upstream{Transport: transport, Tries: 1}})

@@ -81,6 +81,9 @@ func (k *Keeper) join(ctx context.Context, p record.Protocol, it record.Item, se
 		defer cancel()
 		c.answer, c.err = k.fetch(own, p, it, seen, old, func() { c.came.Add(1) })
 		k.end(c, i)
+		if c.err == nil && c.answer.entry.Exists() {
+			record.ReadAhead(own, p, it, seen.have)
+		}
 	})
 	return c
 }
