@@ -269,3 +269,43 @@ func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 		t.Errorf("%s runs, %v", version, err)
 	}
 }
+
+// The released agent under a clock of 1970 and of 2100: volumes are judged by when they were sealed, and everything else
+// by how long it takes.
+func TestTheReleasedAgentsClockLies(t *testing.T) {
+	g := newSaga(t)
+	for _, year := range []int{1970, 2100} {
+		t.Run(fmt.Sprint(year), func(t *testing.T) {
+			dir, err := os.MkdirTemp("", "ov")
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.RemoveAll(dir) })
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			played := make(chan error, 1)
+			go func() {
+				st, _, err := settled(ctx, dir)
+				if err == nil {
+					_, err = g.play(ctx, dir, 0)
+					if _, version, serr := settled(ctx, dir); err == nil && version != v2 {
+						err = fmt.Errorf("%s runs, %w", version, serr)
+					}
+					_ = syscall.Kill(st.PID, syscall.SIGTERM)
+				}
+				played <- err
+			}()
+			crash.AtTime(t, g.run(t, dir, "--stop-services"), time.Date(year, 1, 2, 0, 0, 0, 0, time.UTC).Unix()-time.Now().Unix())
+			if err := <-played; err != nil {
+				t.Error(err)
+			}
+			said, err := os.ReadFile(filepath.Join(dir, "said"))
+			if want := fmt.Sprintf("time=%d-01-02T", year); err != nil || strings.Count(string(said), want) < 3 || strings.Count(string(said), want) != strings.Count(string(said), "time=") {
+				t.Errorf("%v; it said:\n%s", err, said)
+			}
+			if left := hellos(t, dir); len(left) != 0 {
+				t.Errorf("left running: %q", left)
+			}
+		})
+	}
+}

@@ -2,7 +2,8 @@
 //
 //   - Stop: in this process, every operation from the N-th on fails. Fast; for one room.
 //   - Kill: in a process of its own, which gets SIGKILL before its N-th operation. All that was written is still there.
-//   - Program: a released program, as it is, under ptrace: SIGKILL before its N-th change of a disk.
+//   - Program: a released program, as it is, under ptrace: SIGKILL before its N-th change of a disk; AtTime gives it another
+//     clock in the same way.
 //   - PowerCut: on an ext4 image that is photographed before every operation and mounted again. All that was not synced
 //     is gone.
 //
