@@ -193,7 +193,7 @@ func (p *proof) same(got map[string]string) error {
 }
 
 func (p *proof) seal(ctx context.Context) error {
-	if _, err := p.overland(ctx, "seal", "--channel", "live", "--with-inputs", "-o", p.volume()); err != nil {
+	if _, err := p.overland(ctx, "seal", "--channel", "live", "--with-inputs", "--platform", "linux/amd64", "-o", p.volume()); err != nil {
 		return err
 	}
 	info, err := os.Stat(p.volume())
