@@ -11,5 +11,8 @@
 // Both give the command caches of its own, empty, always at the same place for one lock: what a tool's cache holds
 // already would be missing in the lock, and a compiler may write the place into what it makes.
 //
+// A session that is killed, or whose command fails, leaves a journal beside the caches: what it has proved is not fetched
+// again. Verify proves a lock without running anything.
+//
 // Callers: cli. Failure guarded: a replay that works only because the network, or a warm cache, was there.
 package session
