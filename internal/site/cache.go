@@ -13,9 +13,11 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 	"overland/internal/record/apt"
 	"overland/internal/record/cache"
+	"overland/internal/record/shacache/server"
 	"overland/internal/site/chain"
 	"overland/internal/store"
 )
@@ -96,13 +98,7 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	}
 	c.keeper, err = cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
-		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
-			keep, err := roots(ctx, dir, blobs)
-			if err != nil {
-				return nil, err
-			}
-			return keep, c.netcache.roots(ctx, keep)
-		},
+		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -154,8 +150,9 @@ func (o CacheOptions) named(host string) bool {
 	return false
 }
 
-// roots returns what a site's cache must keep: what the depot's tags reach, which is every release, and what the locks
-// in the site's directory name.
+// roots returns what of the depot of the site in dir must be kept, whoever frees space there: what its tags reach, which is
+// every release, what the locks in the site's directory name, and what was put into the network cache. What freezes stand
+// on the cache's own index knows.
 func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags()
 	if err != nil {
@@ -178,7 +175,11 @@ func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Dige
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}
-	return keep, nil
+	shelf, err := server.Open(filepath.Join(dir, netcacheFolder), blobs, fsx.FS{})
+	if err != nil {
+		return nil, err
+	}
+	return keep, shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
 }
 
 func addLock(keep map[digest.Digest]bool, path string) error {

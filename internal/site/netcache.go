@@ -110,8 +110,3 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	}
 	return t, nil
 }
-
-// roots adds to keep what the network cache names.
-func (n *netcache) roots(ctx context.Context, keep map[digest.Digest]bool) error {
-	return n.shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
-}

@@ -90,8 +90,8 @@ func TestTheNetworkCacheIsKept(t *testing.T) {
 	if _, _, err := n.shelf.PutBlob(t.Context(), strings.NewReader("egg"), "", -1, 100); err != nil {
 		t.Fatal(err)
 	}
-	keep := map[digest.Digest]bool{}
-	if err := n.roots(t.Context(), keep); err != nil || !keep[digest.Of([]byte("egg"))] {
+	keep, err := roots(t.Context(), dir, s)
+	if err != nil || !keep[digest.Of([]byte("egg"))] {
 		t.Errorf("got %v, %v", keep, err)
 	}
 }

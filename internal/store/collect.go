@@ -15,8 +15,13 @@ import (
 // A document that the depot has not reaches nothing: a node keeps of a release only what is for its platform. One that
 // is there but cannot be read ends Collect before anything is removed. The caller sees to it that meanwhile nobody adds
 // blobs that nothing reaches yet.
-func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor) (freed int64, err error) {
-	freed, err = s.collect(ctx, roots)
+//
+// known are the claims (see Claim) whose blobs are among roots. When the depot has another one nothing is removed
+// (errs.Conflict): whoever collects it has forgotten somebody.
+func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor, known ...string) (freed int64, err error) {
+	if err = s.unclaimed(known); err == nil {
+		freed, err = s.collect(ctx, roots)
+	}
 	if err != nil {
 		return freed, fmt.Errorf("collect depot %s: %w", s.dir, err)
 	}

@@ -264,3 +264,24 @@ func checkClean(t *testing.T, s *Store) {
 		}
 	}
 }
+
+// A depot whose blobs others name is collected only by who knows of them.
+func TestCollectKnowsWhoClaims(t *testing.T) {
+	s := open(t)
+	if _, err := s.PutBytes(t.Context(), []byte("locked")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Claim(ClaimLocks); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, known := range [][]string{nil, {ClaimCache}} {
+		if _, err := s.Collect(t.Context(), nil, known...); errs.KindOf(err) != errs.Conflict || !s.Has(digest.Of([]byte("locked"))) {
+			t.Errorf("known %v: got %v", known, err)
+		}
+	}
+	if _, err := s.Collect(t.Context(), nil, ClaimCache, ClaimLocks); err != nil || s.Has(digest.Of([]byte("locked"))) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -11,17 +11,23 @@ import (
 const (
 	recent = time.Minute      // what was used since is not evicted: a client may be about to open it
 	tick   = 30 * time.Second // between looks at the limit, and writings of last uses
+	thinly = 120              // ticks between looks at what has too many versions
 )
 
 // Run looks after the cache until ctx ends: last uses are written down and the limit is held. It returns nil.
 func (k *Keeper) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		}
+		if n%thinly == 0 {
+			if _, err := k.Thin(ctx); err != nil && ctx.Err() == nil {
+				k.o.Log.Error("old versions cannot be dropped", "err", err)
+			}
 		}
 		if _, err := k.Evict(ctx); err != nil && ctx.Err() == nil {
 			k.o.Log.Error("nothing can be evicted", "err", err)
@@ -56,12 +62,9 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 	if err := k.flush(ctx); err != nil {
 		return 0, err
 	}
-	var roots map[digest.Digest]bool
-	if k.o.Roots != nil {
-		// Without knowing what must stay, nothing goes.
-		if roots, err = k.o.Roots(ctx); err != nil {
-			return 0, fmt.Errorf("what must be kept: %w", err)
-		}
+	roots, err := k.roots(ctx)
+	if err != nil {
+		return 0, err
 	}
 	if err := k.bind(ctx); err != nil {
 		return 0, err
@@ -97,14 +100,32 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 	return freed, nil
 }
 
+// roots returns what must stay. Without knowing that, nothing goes.
+func (k *Keeper) roots(ctx context.Context) (map[digest.Digest]bool, error) {
+	if k.o.Roots == nil {
+		return nil, nil //nolint:nilnil // nothing has to stay
+	}
+	keep, err := k.o.Roots(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("what must be kept: %w", err)
+	}
+	return keep, nil
+}
+
+// unfrozen is true of a row v of the index that no freeze stands on.
+const unfrozen = " NOT EXISTS (SELECT 1 FROM pin AS p WHERE p.protocol = v.protocol AND p.key = v.key AND p.fetched = v.fetched)" +
+	" AND NOT (mutable = 1 AND EXISTS (SELECT 1 FROM freeze AS f WHERE v.fetched = (SELECT MAX(w.fetched) FROM version AS w" +
+	"   WHERE w.protocol = v.protocol AND w.key = v.key AND w.fetched <= f.at)))"
+
 // oldest returns what may be evicted of what was last used before the moment at, the longest unused first.
 func (x *index) oldest(ctx context.Context, at time.Time) ([]version, error) {
-	rows, err := x.db.QueryContext(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?"+
-		" AND EXISTS (SELECT 1 FROM version AS o WHERE o.blob = v.blob AND o.own = 1)"+
-		" AND NOT EXISTS (SELECT 1 FROM pin AS p WHERE p.protocol = v.protocol AND p.key = v.key AND p.fetched = v.fetched)"+
-		" AND NOT (mutable = 1 AND EXISTS (SELECT 1 FROM freeze AS f WHERE v.fetched = (SELECT MAX(w.fetched) FROM version AS w"+
-		"   WHERE w.protocol = v.protocol AND w.key = v.key AND w.fetched <= f.at)))"+
-		" ORDER BY used", at.UnixMilli())
+	return x.list(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?"+
+		" AND EXISTS (SELECT 1 FROM version AS o WHERE o.blob = v.blob AND o.own = 1) AND"+unfrozen+" ORDER BY used", at.UnixMilli())
+}
+
+// list returns the rows of columns that query selects.
+func (x *index) list(ctx context.Context, query string, args ...any) ([]version, error) {
+	rows, err := x.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("cache index: %w", err)
 	}

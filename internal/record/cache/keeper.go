@@ -66,6 +66,9 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	if err := (fsx.FS{}).Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
+	if err := s.Claim(store.ClaimCache); err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", dir, err)
+	}
 	x, err := openIndex(ctx, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)

@@ -77,7 +77,10 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Lock == nil {
 		o.Lock = &record.Lock{}
 	}
-	var err error
+	err := o.Store.Claim(store.ClaimLocks)
+	if err != nil {
+		return nil, err
+	}
 	if o.Lock, err = o.Pins.Hold(o.Lock); err != nil {
 		return nil, err
 	}

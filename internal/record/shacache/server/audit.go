@@ -2,11 +2,15 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"overland/internal/fsx"
 )
 
 // event is one line of audit.log: what an account wrote, or was refused.
@@ -22,6 +26,12 @@ type event struct {
 	Signer  string    `json:"signer,omitempty"`
 }
 
+const (
+	auditFile  = "audit.log"
+	auditLimit = 16 << 20 // bytes, above which a new file is begun
+	auditOld   = 8        // older files that stay: audit.log.1 is the newest of them
+)
+
 // audit appends events to the file audit.log. One write is one line, also among several processes.
 type audit struct {
 	mu    sync.Mutex
@@ -36,7 +46,11 @@ func (a *audit) note(e event) error {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	f, err := a.shelf.fs.OpenFile(filepath.Join(a.shelf.dir, "audit.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	path := filepath.Join(a.shelf.dir, auditFile)
+	if err := a.rotate(path); err != nil {
+		return fmt.Errorf("audit log: %w", err)
+	}
+	f, err := a.shelf.fs.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)
 	}
@@ -46,6 +60,35 @@ func (a *audit) note(e event) error {
 	}
 	if err != nil {
 		return fmt.Errorf("audit log: %w", err)
+	}
+	return nil
+}
+
+// rotate begins a new file when the one at path is long enough. Of several processes one does it.
+func (a *audit) rotate(path string) error {
+	long := func() bool {
+		info, err := os.Stat(path)
+		return err == nil && info.Size() >= auditLimit
+	}
+	if !long() {
+		return nil
+	}
+	lock, err := fsx.WaitLock(path + ".lock")
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	if !long() {
+		return nil // another process was first
+	}
+	for n := auditOld; n > 0; n-- {
+		from := path
+		if n > 1 {
+			from = fmt.Sprintf("%s.%d", path, n-1)
+		}
+		if err := a.shelf.fs.Rename(from, fmt.Sprintf("%s.%d", path, n)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return nil
 }

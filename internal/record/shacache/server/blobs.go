@@ -47,6 +47,9 @@ func Open(dir string, depot *store.Store, disk fsx.FS) (*Shelf, error) {
 }
 
 func (s *Shelf) open() error {
+	if err := s.depot.Claim(store.ClaimNetcache); err != nil {
+		return err
+	}
 	for _, name := range []string{"sha512", "dir"} {
 		if err := s.fs.Mkdir(filepath.Join(s.dir, name), dirMode); err != nil {
 			return err

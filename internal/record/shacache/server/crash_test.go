@@ -18,6 +18,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record/shacache"
+	"overland/internal/store"
 	"overland/internal/testkit/crash"
 )
 
@@ -182,7 +183,7 @@ func TestKillWhileStoringABlob(t *testing.T) {
 			t.Errorf("%s: %v, %v", sub, list, err)
 		}
 	}
-	if _, err := s.depot.Collect(t.Context(), nil); err != nil {
+	if _, err := s.depot.Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
 		t.Fatal(err)
 	}
 	clean(t, s)

@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"context"
+	"time"
+)
+
+// How many versions of one thing that changes stay: all of the newest, then the last one of each day, in UTC, so that "as of
+// that day" stays what it was.
+const (
+	keepNewest = 50
+	keepDays   = 400
+)
+
+// Thin drops versions of what can change that are too many, with their blobs where nothing else needs these, and returns
+// how many it dropped. What a freeze stands on and what was used in the last minute stays.
+func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
+	day := (24 * time.Hour).Milliseconds()
+	list, err := k.index.list(ctx, "WITH counted AS (SELECT *,"+
+		" ROW_NUMBER() OVER (PARTITION BY protocol, key ORDER BY fetched DESC) AS n,"+
+		" ROW_NUMBER() OVER (PARTITION BY protocol, key, fetched / ? ORDER BY fetched DESC) AS ofday FROM version WHERE mutable = 1)"+
+		" SELECT "+columns+" FROM counted AS v WHERE (n > ? AND ofday > 1 OR n > ?) AND used < ? AND"+unfrozen,
+		day, keepNewest, keepNewest+keepDays, k.now().Add(-recent).UnixMilli())
+	if err != nil || len(list) == 0 {
+		return 0, err
+	}
+	roots, err := k.roots(ctx)
+	if err != nil {
+		return 0, err
+	}
+	k.gate.Lock()
+	defer k.gate.Unlock()
+	for _, v := range list {
+		err := k.index.exec(ctx, "DELETE FROM version AS v WHERE protocol = ? AND key = ? AND fetched = ? AND"+unfrozen,
+			v.protocol, v.key, v.fetched.UnixMilli())
+		if err != nil {
+			return dropped, err
+		}
+		dropped++
+		used, err := k.index.holds(ctx, v.blob)
+		if err != nil {
+			return dropped, err
+		}
+		if used || !v.own || !v.held || roots[v.blob] {
+			continue
+		}
+		if err := k.store.Remove(v.blob); err != nil {
+			return dropped, err
+		}
+	}
+	k.o.Log.Info("old versions dropped", "versions", dropped)
+	return dropped, nil
+}

@@ -1,0 +1,53 @@
+package cache
+
+import (
+	"strconv"
+	"testing"
+	"time"
+)
+
+// An index that changes all the time keeps its newest versions, the last one of each day, and what freezes stand on.
+func TestThin(t *testing.T) {
+	b := newBench(t, nil)
+	count := func() (n int) {
+		t.Helper()
+		if err := b.index.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM version").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const perDay, days = 24, 6
+	b.now = time.Date(2026, 1, 6, 0, 30, 0, 0, time.UTC)
+	last := map[int]string{}
+	for n := range perDay * days {
+		b.origin.set("i/list", strconv.Itoa(n))
+		b.want(b, "i/list", strconv.Itoa(n))
+		last[n/perDay] = strconv.Itoa(n)
+		if n == 30 {
+			if _, err := b.Freeze(t.Context(), "then", time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.later(time.Hour)
+	}
+	if _, err := b.Thin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// The newest 50 reach into the fourth day; before that, the last of each of three days and a half, and the frozen one.
+	if n := count(); n < keepNewest+4 || n > keepNewest+6 || b.blobs() != n {
+		t.Errorf("%d versions and %d blobs of %d are left", n, b.blobs(), perDay*days)
+	}
+	b.want(b.View("then"), "i/list", "30")
+	for day, want := range last {
+		at := time.Date(2026, 1, 6+day, 23, 59, 0, 0, time.UTC)
+		name := "day" + strconv.Itoa(day)
+		if _, err := b.Freeze(t.Context(), name, at); err != nil {
+			t.Fatal(err)
+		}
+		b.want(b.View(name), "i/list", want)
+	}
+	before := count()
+	if n, err := b.Thin(t.Context()); err != nil || n != 0 || count() != before {
+		t.Errorf("again: %d dropped, %v", n, err)
+	}
+}

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const claimsFolder = "claims"
+
+// Who names blobs of a depot by other means than its tags.
+const (
+	ClaimLocks    = "locks"    // lock files
+	ClaimCache    = "cache"    // a site's cache, and what its freezes stand on
+	ClaimNetcache = "netcache" // a network cache
+)
+
+// Claim notes, durably, that blobs of this depot are named by something of the kind name, one of the constants above:
+// from then on a Collect that does not know of it is refused. Again changes nothing.
+func (s *Store) Claim(name string) error {
+	path := filepath.Join(s.dir, claimsFolder, name)
+	if _, err := os.Stat(path); err == nil {
+		return nil
+	}
+	if err := s.folder(claimsFolder); err != nil {
+		return fmt.Errorf("claim in depot %s: %w", s.dir, err)
+	}
+	if err := s.fs.WriteFile(path, nil, 0o644); err != nil {
+		return fmt.Errorf("claim in depot %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// unclaimed returns an error (errs.Conflict) unless every claim is among those that are known.
+func (s *Store) unclaimed(known []string) error {
+	entries, err := os.ReadDir(filepath.Join(s.dir, claimsFolder))
+	if err != nil && !os.IsNotExist(err) {
+		return err
+	}
+	entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		return strings.HasPrefix(e.Name(), ".") || slices.Contains(known, e.Name())
+	})
+	if len(entries) == 0 {
+		return nil
+	}
+	return errs.Errorf(errs.Conflict, "its blobs are named by %s too, and the roots that were given know nothing of it", entries[0].Name())
+}
