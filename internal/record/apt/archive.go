@@ -11,7 +11,7 @@ import (
 	"overland/internal/errs"
 )
 
-// archive is one upstream: all sources with the same URI.
+// archive is one upstream: all sources with the same URI; http and https are the same here, and the first one counts.
 type archive struct {
 	name   string   // in keys, "debian-security"
 	uri    *url.URL // without a slash at the end
@@ -34,12 +34,11 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 	var order, skipped []string
 	for _, s := range sources {
 		for _, raw := range s.URIs {
-			u, err := url.Parse(strings.TrimRight(raw, "/"))
-			if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			u, id := parseURI(raw)
+			if id == "" {
 				skipped = append(skipped, raw)
 				continue
 			}
-			id := u.String()
 			a := byURI[id]
 			if a == nil {
 				a = &archive{uri: u}
@@ -70,6 +69,16 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 		named[a.name] = a
 	}
 	return named, skipped, nil
+}
+
+// parseURI returns the URI raw of a source, without a slash at the end, and what is the same for all URIs of one archive;
+// "" when it is neither http nor https.
+func parseURI(raw string) (u *url.URL, id string) {
+	u, err := url.Parse(strings.TrimRight(raw, "/"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, ""
+	}
+	return u, u.Host + u.Path
 }
 
 // shortName returns the path of u as one word: mirrors of one archive mostly agree on it.
@@ -127,9 +136,11 @@ func (p *Protocol) Sources(base string) string {
 	for _, s := range p.sources {
 		var uris []string
 		for _, raw := range s.URIs {
+			_, id := parseURI(raw)
 			for _, name := range slices.Sorted(maps.Keys(p.archives)) {
-				if p.archives[name].uri.String() == strings.TrimRight(raw, "/") {
-					uris = append(uris, strings.TrimRight(base, "/")+"/"+name)
+				here := strings.TrimRight(base, "/") + "/" + name
+				if a := p.archives[name].uri; a.Host+a.Path == id && !slices.Contains(uris, here) {
+					uris = append(uris, here)
 				}
 			}
 		}

@@ -92,3 +92,17 @@ func TestRedirect(t *testing.T) {
 		}
 	}
 }
+
+// A source by http and one by https of the same host and path are one archive.
+func TestHTTPAndHTTPSAreOneArchive(t *testing.T) {
+	p, err := New([]Source{
+		{Types: []string{"deb"}, URIs: []string{"http://a.invalid/debian"}, Suites: []string{"calm"}, Components: []string{"main"}},
+		{Types: []string{"deb-src"}, URIs: []string{"https://a.invalid/debian/", "http://a.invalid/debian"}, Suites: []string{"calm"}, Components: []string{"main"}},
+	}, Options{})
+	if err != nil || len(p.archives) != 1 || p.archives["debian"].uri.Scheme != "http" {
+		t.Fatalf("%+v, %v", p, err)
+	}
+	if got := p.Sources("http://r/apt"); strings.Count(got, "http://r/apt/debian") != 2 {
+		t.Error(got)
+	}
+}
