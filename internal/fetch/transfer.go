@@ -86,6 +86,10 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 	}
 	err = t.run(ctx)
 	t.meter.end(t.off)
+	if err != nil && t.off == 0 {
+		// Nothing to go on with: a site is asked for blobs that nobody has, and must not keep a file of each.
+		return errors.Join(err, in.Discard())
+	}
 	return err
 }
 

@@ -96,6 +96,24 @@ func TestTheNearCopyIsPreferred(t *testing.T) {
 	}
 }
 
+// What nobody has is not asked of upstream each time, and leaves nothing on the disk.
+func TestBlobsThatNobodyHas(t *testing.T) {
+	far := origin(t)
+	dir := t.TempDir()
+	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
+	for n := range 20 {
+		if err := node(t, blobOf([]byte{byte(n % 5)}), 0, near); errs.KindOf(err) != errs.NotFound {
+			t.Errorf("got %v", err)
+		}
+	}
+	if n, _ := far.Requests(); n != 5 {
+		t.Errorf("%d requests upstream for five blobs", n)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, depotFolder, "ingest", "*.part")); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+}
+
 // What is not the blob reaches neither the node nor the near site's depot; an honest upstream makes up for it.
 func TestAnUpstreamLies(t *testing.T) {
 	body := random(200_000)

@@ -124,6 +124,30 @@ func TestNearChanges(t *testing.T) {
 	b.want(b, "a", "first")
 }
 
+// Blobs that others brought count, and go when they were not used for longest.
+func TestHeldBlobsAreEvicted(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.o.Limit = 8 })
+	for _, body := range []string{"first", "second"} {
+		d, err := b.Keeper.store.PutBytes(t.Context(), []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Hold(t.Context(), "blob", string(d), d, int64(len(body))); err != nil {
+			t.Fatal(err)
+		}
+		b.later(time.Hour)
+	}
+	b.Used("blob", string(digest.Of([]byte("first"))))
+	b.Used("blob", "never held")
+	b.later(time.Hour)
+	if _, err := b.Evict(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.Keeper.store; !s.Has(digest.Of([]byte("first"))) || s.Has(digest.Of([]byte("second"))) {
+		t.Error("not the one that was used last is left")
+	}
+}
+
 // What one cache says of a key another one can read.
 func TestEntries(t *testing.T) {
 	b := newBench(t, nil)

@@ -29,12 +29,18 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	if c.depot.Has(d) {
 		return nil
 	}
+	if c.isAbsent(d) {
+		return errs.Errorf(errs.NotFound, "no upstream site had %s a moment ago", d)
+	}
 	if c.dead() {
 		return errs.Errorf(errs.Unavailable, "%s is not here, and no upstream site could be reached a moment ago", d)
 	}
 	err := c.fetcher.Fetch(ctx, fetch.Blob{Digest: d, Size: -1})
 	if errs.KindOf(err) == errs.Unavailable && ctx.Err() == nil {
 		c.failed(f)
+	}
+	if errs.KindOf(err) == errs.NotFound {
+		c.setAbsent(d)
 	}
 	if errs.KindOf(err) == errs.Untrusted {
 		// Who lied is in the log. For who asks it is the same as a blob that nobody has.
@@ -45,6 +51,23 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	}
 	f.kept.Do(func() { err = c.kept(ctx, d) })
 	return err
+}
+
+// isAbsent reports whether every upstream site said a moment ago that it has no d.
+func (c *Chain) isAbsent(d digest.Digest) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	then, ok := c.absent[d]
+	return ok && time.Since(then) < c.o.Down
+}
+
+func (c *Chain) setAbsent(d digest.Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.absent) >= mostAbsent {
+		clear(c.absent)
+	}
+	c.absent[d] = time.Now()
 }
 
 // dead reports whether nothing came from upstream a moment ago. Who asks then is told at once, and goes elsewhere.

@@ -29,7 +29,7 @@ type Options struct {
 	Stall    time.Duration                                                // an upstream that sends nothing for so long is left; 0 = 30 s
 	Fresh    time.Duration                                                // how long metadata is handed on before upstream is asked again; 0 = 30 s
 	Patience time.Duration                                                // what a node waits for that before it gets what is here; 0 = 10 s
-	Down     time.Duration                                                // how long upstream is not asked for blobs when no site of it could be reached; 0 = 10 s
+	Down     time.Duration                                                // how long upstream is not asked again after nobody answered, or nobody had a blob; 0 = 10 s
 	Log      *slog.Logger                                                 // nil = nothing is logged
 }
 
@@ -41,6 +41,7 @@ const (
 	fresh       = 30 * time.Second
 	patience    = 10 * time.Second
 	down        = 10 * time.Second
+	mostAbsent  = 1 << 14
 )
 
 // Chain asks upstream sites. It is safe for concurrent use. The caller ends it with Close.
@@ -53,6 +54,7 @@ type Chain struct {
 
 	mu      sync.Mutex
 	flights map[digest.Digest]*flight
+	absent  map[digest.Digest]time.Time     // blobs that nobody had, and when
 	down    map[*fetch.SiteSource]time.Time // when a site did not answer for its cache
 	silent  time.Time                       // when no upstream site could be reached for a blob
 	update  *update                         // of the metadata, under way
@@ -70,7 +72,7 @@ func Open(ctx context.Context, dir string, depot *store.Store, o Options) (*Chai
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}}
+	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}, absent: map[digest.Digest]time.Time{}}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})

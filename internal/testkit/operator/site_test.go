@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"overland/internal/site"
 	"overland/internal/spec"
 	"overland/internal/testkit/operator"
+	"overland/internal/trust"
 )
 
 const v1, v2 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb"
@@ -32,15 +34,19 @@ func must(t *testing.T, err error) {
 
 // serve runs the operator's site and returns its URL and how to end it.
 func serve(t *testing.T, o *operator.Operator) (string, func()) {
+	return serveIn(t, o.Dir, site.Options{})
+}
+
+// serveIn runs the site in dir and returns its URL and how to end it.
+func serveIn(t *testing.T, dir string, o site.Options) (string, func()) {
 	t.Helper()
-	info, err := site.Init(o.Dir)
+	info, err := site.Init(dir)
 	must(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan string, 1)
 	ran := make(chan error, 1)
-	go func() {
-		ran <- site.Run(ctx, o.Dir, site.Options{Listen: "127.0.0.1:0", Ready: func(addr string) { ready <- addr }, Grace: time.Millisecond})
-	}()
+	o.Listen, o.Ready, o.Grace = "127.0.0.1:0", func(addr string) { ready <- addr }, time.Millisecond
+	go func() { ran <- site.Run(ctx, dir, o) }()
 	select {
 	case addr := <-ready:
 		return info.URL(addr), func() {
@@ -106,6 +112,50 @@ func TestNodeFollowsASite(t *testing.T) {
 	must(t, a.Close())
 	if got := m.Running(); !slices.Equal(got, []string{"wallet.node: up two"}) {
 		t.Errorf("runs %q", got)
+	}
+}
+
+// Nodes that know only a near site install what was released far away, also when that site is gone.
+func TestNodesInstallFromANearSite(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	o := operator.New(t, t.TempDir(), nil)
+	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
+	o.Promote("live", "wallet", v1)
+	far, stopFar := serve(t, o)
+	copied := t.TempDir()
+	install := func(near string) agent.Report {
+		t.Helper()
+		m := &operator.Machine{}
+		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtime: m, Platform: "linux/amd64"})
+		must(t, err)
+		defer a.Close()
+		src, done, err := agent.OpenSource(near)
+		must(t, err)
+		r, err := a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live"})
+		must(t, err)
+		must(t, done())
+		if !r.Freshness.Known || r.Outcome != agent.Installed {
+			t.Errorf("report: %+v", r)
+		}
+		return r
+	}
+	near, stopNear := serveIn(t, copied, site.Options{Upstreams: []string{far}, Root: trust.Fingerprint(o.Root())})
+	install(near)
+	o.Release("wallet", v2, map[string]string{"node": "up two"}, node)
+	o.Promote("live", "wallet", v2)
+	stopNear()
+	near, stopNear = serveIn(t, copied, site.Options{Upstreams: []string{far}}) // whose metadata it is remembers
+	second := install(near)
+	stopFar()
+	third := install(near)
+	stopNear()
+	near, stopNear = serveIn(t, copied, site.Options{Upstreams: []string{far}})
+	fourth := install(near)
+	stopNear()
+	for _, r := range []agent.Report{third, fourth} {
+		if !reflect.DeepEqual(r.Apps, second.Apps) {
+			t.Errorf("with the far site gone: %+v, want %+v", r.Apps, second.Apps)
+		}
 	}
 }
 
