@@ -29,6 +29,7 @@ const (
 	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
 	idleTimeout    = 2 * time.Minute
 	headerLimit    = 16 << 10
+	leftover       = 30 * 24 * time.Hour // after which a partial blob is one that nobody will go on with
 )
 
 // Options are the settings of Run. The zero value works.
@@ -127,6 +128,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
 	if w.cached != nil {
 		group.Go(func() error { return w.cached.keeper.Run(ctx) })
+		group.Go(func() error { tidy(ctx, blobs, o.Log); return nil })
 	}
 	if plainFace != nil {
 		addr := w.cached.listener.Addr().String()
@@ -189,6 +191,22 @@ func keepFresh(ctx context.Context, o Options) {
 		case trouble != "":
 			o.Log.Info("the signed metadata is kept fresh")
 			trouble = ""
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// tidy frees the depot of what never became a blob, at once and each day, until ctx ends.
+func tidy(ctx context.Context, blobs *store.Store, log *slog.Logger) {
+	ticker := time.NewTicker(24 * time.Hour)
+	defer ticker.Stop()
+	for {
+		if err := blobs.Tidy(ctx, leftover); err != nil && ctx.Err() == nil {
+			log.Warn("what was left half-way is not removed", "err", err)
 		}
 		select {
 		case <-ctx.Done():

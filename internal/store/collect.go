@@ -55,5 +55,5 @@ func (s *Store) collect(ctx context.Context, roots []ocispec.Descriptor) (int64,
 	if err != nil {
 		return freed, err
 	}
-	return freed, s.sweep()
+	return freed, s.sweep(temporary)
 }

@@ -60,7 +60,7 @@ func (s *Store) begin(d digest.Digest, size int64) (*Ingest, error) {
 
 // part opens and locks the partial file of d.
 func (s *Store) part(d digest.Digest, size int64) (*fsx.File, error) {
-	path := s.ingest(d.Encoded() + ".part")
+	path := s.ingest(d.Encoded() + partSuffix)
 	there := func() bool {
 		n, err := s.Size(d)
 		return err == nil && (size < 0 || n == size)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -97,6 +98,48 @@ func TestCollectSweepsAfterSIGKILL(t *testing.T) {
 		t.Error(err)
 	}
 	checkClean(t, s)
+}
+
+// What nobody goes on with is removed after a while; what is young or being written stays.
+func TestTidy(t *testing.T) {
+	s := open(t)
+	old := time.Now().Add(-2 * time.Hour)
+	age := func(b []byte) string {
+		path := s.ingest(digest.Of(b).Encoded() + partSuffix)
+		if err := os.Chtimes(path, old, old); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	left, young, busy := noise(100, 1), noise(100, 2), noise(100, 3)
+	for _, b := range [][]byte{left, young} {
+		i := begin(t, s, b)
+		write(t, i, b[:50])
+		if err := i.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	i := begin(t, s, busy)
+	write(t, i, busy[:50])
+	gone, stays := age(left), age(busy)
+	dead := s.ingest(putPrefix + "dead")
+	if err := errors.Join(os.WriteFile(dead, []byte("x"), 0o600), os.Chtimes(dead, old, old)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Tidy(t.Context(), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{gone: false, dead: false, stays: true, s.ingest(digest.Of(young).Encoded() + partSuffix): true} {
+		if _, err := os.Stat(path); (err == nil) != want {
+			t.Errorf("%s: %v, want it there: %v", path, err, want)
+		}
+	}
+	write(t, i, busy[50:])
+	if err := i.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	complete(t, s, young)
+	complete(t, s, left)
 }
 
 func TestIngestOneWriter(t *testing.T) {

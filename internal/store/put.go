@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -153,14 +154,31 @@ func (s *Store) temp() (*fsx.File, error) {
 	}
 }
 
-// sweep removes the temporary files whose writers have died.
-func (s *Store) sweep() error {
+// Tidy removes what writers left that died, and partial blobs that nobody went on with, when it is older than age. Others
+// may write meanwhile.
+func (s *Store) Tidy(ctx context.Context, age time.Duration) error {
+	old := func(e fs.DirEntry) bool {
+		info, err := e.Info()
+		left := strings.HasPrefix(e.Name(), putPrefix) || strings.HasSuffix(e.Name(), partSuffix)
+		return err == nil && left && time.Since(info.ModTime()) > age && ctx.Err() == nil
+	}
+	if err := s.sweep(old); err != nil {
+		return fmt.Errorf("tidy depot %s: %w", s.dir, err)
+	}
+	return ctx.Err()
+}
+
+// temporary reports whether e is a file of Put.
+func temporary(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), putPrefix) }
+
+// sweep removes files on their way in that which is true of, and whose writers have died.
+func (s *Store) sweep(which func(fs.DirEntry) bool) error {
 	entries, err := os.ReadDir(s.ingest(""))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), putPrefix) {
+		if !which(e) {
 			continue
 		}
 		f, err := s.fs.OpenFile(s.ingest(e.Name()), os.O_RDWR, 0)

@@ -40,6 +40,7 @@ const (
 	reserve      = 16 << 20
 	large        = 32 << 20 // bytes; what is smaller may be a program that runs next, and stays in memory
 	ingestFolder = "ingest"
+	partSuffix   = ".part" // of a partial blob in it
 )
 
 // Options changes how a depot is used. The zero value works.
