@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 
 	"overland/internal/testkit/machine"
 )
@@ -15,10 +16,12 @@ func main() {
 	machine.Init()
 	size := flag.Int64("mib", 1024, "size of the volume in MiB")
 	dir := flag.String("dir", "", "where to work; needs four times the size (default: a temporary folder)")
+	only := flag.String("only", "", "measure only what has a name that matches this regular expression")
+	rounds := flag.Int("rounds", 3, "how often what is compared is repeated")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *size<<20); err != nil {
+	if err := run(ctx, *dir, *size<<20, *only, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -30,10 +33,15 @@ type bench struct {
 	dir      string
 	overland string
 	agents   string
+	rounds   int // of what is compared in turns
 	table    table
 }
 
-func run(ctx context.Context, dir string, size int64) error {
+func run(ctx context.Context, dir string, size int64, only string, rounds int) error {
+	wanted, err := regexp.Compile(only)
+	if err != nil {
+		return err
+	}
 	if dir == "" {
 		tmp, err := os.MkdirTemp("", "overland-bench-")
 		if err != nil {
@@ -46,7 +54,7 @@ func run(ctx context.Context, dir string, size int64) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{dir: dir, overland: filepath.Join(bin, "overland"), agents: filepath.Join(bin, "agents")}
+	b := &bench{dir: dir, rounds: rounds, overland: filepath.Join(bin, "overland"), agents: filepath.Join(bin, "agents")}
 	defer b.table.print(os.Stdout)
 	steps := []struct {
 		name string
@@ -56,9 +64,16 @@ func run(ctx context.Context, dir string, size int64) error {
 		{"rebuild of an unchanged commit", b.rebuild},
 		{"seal, verify and install", func(ctx context.Context) error { return b.volume(ctx, size) }},
 		{"from the volume to a tested service", b.start},
+		{"recording and replaying", b.record},
+		{"cached blobs", b.serve},
+		{"apt through a cache", b.aptCaches},
+		{"a thousand transfers", b.transfers},
 		{"crashes and power cuts", b.crash},
 	}
 	for _, s := range steps {
+		if !wanted.MatchString(s.name) {
+			continue
+		}
 		fmt.Fprintln(os.Stderr, "measuring:", s.name)
 		if err := s.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
