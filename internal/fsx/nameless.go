@@ -47,3 +47,7 @@ func (f FS) Sync(file *os.File) error {
 	}
 	return file.Sync()
 }
+
+// Reopen opens an open file once more, for reading, with an offset of its own; errors.ErrUnsupported where the system
+// cannot do that.
+func Reopen(file *os.File) (*os.File, error) { return reopen(file) }

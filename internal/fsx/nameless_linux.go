@@ -18,3 +18,7 @@ func name(f *os.File, path string) error {
 	// By descriptor it would need CAP_DAC_READ_SEARCH; this way is in open(2).
 	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
 }
+
+func reopen(f *os.File) (*os.File, error) {
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+}

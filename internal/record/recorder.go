@@ -39,7 +39,10 @@ type Recorder struct {
 	noted map[name]Entry
 	calls map[name]*call
 	wrong map[name]error
+	early map[digest.Digest]*store.Staged // given to clients already, and on their way to the disk
+	lost  error                           // of those that did not get there
 	wg    sync.WaitGroup
+	ways  sync.WaitGroup // of early
 }
 
 type name struct{ protocol, key string }
@@ -55,7 +58,7 @@ type call struct {
 
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s *store.Store, o Options) *Recorder {
-	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]Entry{}, noted: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}}
+	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]Entry{}, noted: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]*store.Staged{}}
 	if r.up == nil {
 		r.up = &Upstream{}
 	}
@@ -71,11 +74,22 @@ func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.
 	if err != nil || !e.Exists() {
 		return e, nil, err
 	}
-	b, err := r.store.Open(e.Blob)
+	b, err := r.Open(e.Blob)
 	return e, b, err
 }
 
-// entry returns the entry of it, whose blob is in the store then.
+// Open opens blob d: what is on its way to the disk too.
+func (r *Recorder) Open(d digest.Digest) (*store.Blob, error) {
+	r.mu.Lock()
+	if g := r.early[d]; g != nil {
+		defer r.mu.Unlock() // its file is closed once it is not in early any more
+		return g.Open()
+	}
+	r.mu.Unlock()
+	return r.store.Open(d)
+}
+
+// entry returns the entry of it, whose blob Open has then.
 func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error) {
 	n := name{it.Protocol, it.Key}
 	r.mu.Lock()
@@ -112,9 +126,21 @@ func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error
 
 func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item) {
 	defer c.cancel()
-	c.entry, c.err = r.fetch(ctx, p, it)
-	r.end(ctx, c, n)
-	if c.err == nil && c.entry.Exists() {
+	e, in, err := r.fetch(ctx, p, it)
+	if in != nil {
+		defer in.close()
+	}
+	c.entry, c.err = e, err
+	if in == nil || !r.hurry(in) {
+		if in != nil {
+			c.err = r.keep(ctx, in, e)
+		}
+		r.end(ctx, c, n)
+	} else {
+		r.end(ctx, c, n)
+		r.settle(n, in, r.keep(ctx, in, e))
+	}
+	if c.err == nil && e.Exists() {
 		ReadAhead(ctx, p, it, r.lookup(it.Protocol))
 	}
 }
@@ -136,55 +162,61 @@ func (r *Recorder) end(ctx context.Context, c *call, n name) {
 	close(c.done)
 }
 
-// fetch returns the entry of it: the locked one when the store has its blob, else what the upstream has, checked and
-// stored.
-func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (Entry, error) {
+// fetch returns the entry of it: the locked one when the store has its blob, else what the upstream has, checked, with
+// what is to be stored then.
+func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *arrived, err error) {
 	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
 	if isLocked && (!locked.Exists() || r.store.Has(locked.Blob)) {
-		return locked, nil
+		return locked, nil, nil
 	}
-	it, err := Locate(ctx, p, it, r.lookup(it.Protocol))
+	it, err = Locate(ctx, p, it, r.lookup(it.Protocol))
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, nil, err
 	}
 	r.mu.Lock()
 	e, isNoted := r.noted[name{it.Protocol, it.Key}]
 	r.mu.Unlock()
 	if isNoted && !isLocked && !it.Mutable && r.store.Has(e.Blob) {
-		return e, nil
+		return e, nil, nil
 	}
 	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	a, err := r.up.Get(ctx, it)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
 		if isLocked {
-			return Entry{}, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
+			return Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
 				it.Protocol, it.Key, err)), "copy blob %s from a depot that has it", locked.Blob)
 		}
 		e.Status = status.Status
 		e.Mutable = true // it may exist tomorrow
-		return e, nil
+		return e, nil, nil
 	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
+		return Entry{}, nil, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
 	}
-	defer a.Close()
-	if isLocked {
-		if err := unchanged(a, it, locked); err != nil {
-			return Entry{}, err
+	in := &arrived{Fetched: a}
+	defer func() {
+		if err != nil {
+			in.close()
 		}
+	}()
+	if in.Staged, err = r.store.Stage(ctx, a.Body); err != nil {
+		return Entry{}, nil, err
+	}
+	if isLocked && in.Digest != locked.Blob {
+		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, in.Digest}
+		return Entry{}, nil, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
+	}
+	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
+		return Entry{}, nil, err
 	}
 	if e.Proof, err = p.Check(ctx, it, a.Body, r.lookup(it.Protocol)); err != nil {
-		return Entry{}, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
+		return Entry{}, nil, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}
-	e.MediaType = a.MediaType
-	e.Blob, e.Size, err = r.store.Adopt(ctx, a.Body, locked.Blob, a.Size)
 	if isLocked {
-		return locked, err
+		return locked, in, nil
 	}
-	if err == nil && r.note != nil && lasting(e) {
-		r.note(e)
-	}
-	return e, err
+	e.MediaType, e.Blob, e.Size = a.MediaType, in.Digest, in.Staged.Size
+	return e, in, nil
 }
 
 // lasting reports whether e is the same whenever it is asked for, and was judged by more than its origin's word.
@@ -202,20 +234,6 @@ func (r *Recorder) Resume(l *Lock) {
 	}
 }
 
-// unchanged returns a *ChangedError when a, which is at its start and left there, is not what is locked.
-func unchanged(a *Fetched, it Item, locked Entry) error {
-	h := digest.New()
-	if _, err := io.Copy(h, a.Body); err != nil {
-		return err
-	}
-	if got := h.Digest(); got != locked.Blob {
-		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, got}
-		return errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
-	}
-	_, err := a.Body.Seek(0, io.SeekStart)
-	return err
-}
-
 // lookup opens what this session, or the lock with the store, holds of protocol.
 func (r *Recorder) lookup(protocol string) Lookup {
 	return func(_ context.Context, key string) (io.ReadCloser, error) {
@@ -225,7 +243,7 @@ func (r *Recorder) lookup(protocol string) Lookup {
 		if !ok {
 			e, ok = r.lock.Find(protocol, key)
 		}
-		return open(r.store, e, ok, protocol, key)
+		return open(r, e, ok, protocol, key)
 	}
 }
 
@@ -236,8 +254,9 @@ func open(s Blobs, e Entry, ok bool, protocol, key string) (io.ReadCloser, error
 	return s.Open(e.Blob)
 }
 
-// Lock returns what was locked before together with everything that was asked for since.
+// Lock returns what was locked before together with everything that was asked for since and is stored.
 func (r *Recorder) Lock() *Lock {
+	_ = r.Settle() // what it could not store is not in have
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.have))}

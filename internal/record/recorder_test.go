@@ -50,6 +50,9 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if code, _ := get(t, srv.URL+"/other/fine"); code != http.StatusNotFound {
 		t.Errorf("another protocol: status %d", code)
 	}
+	if err := r.Settle(); err != nil {
+		t.Fatal(err)
+	}
 	if n := blobs(t, s); n != 1 {
 		t.Errorf("%d blobs, want 1: an error was stored", n)
 	}

@@ -10,46 +10,66 @@ import (
 	"path/filepath"
 
 	"overland/internal/digest"
-	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
-// Adopt makes the file f, which fsx.FS.Nameless made and nobody writes any more, a blob, as Put does with what f holds:
-// the same promises and errors. Where f lies on the depot's disk nothing is copied: f itself gets the blob's name.
-func (s *Store) Adopt(ctx context.Context, f *os.File, want digest.Digest, size int64) (digest.Digest, int64, error) {
-	d, n, err := s.adopt(ctx, f, want, size)
-	if err != nil {
-		return "", 0, fmt.Errorf("put blob %s: %w", want, Full(err))
-	}
-	return d, n, nil
+// Staged is a file that is to become a blob: its name is known, it has none yet.
+type Staged struct {
+	Digest digest.Digest
+	Size   int64 // in bytes
+
+	s *Store
+	f *os.File
 }
 
-func (s *Store) adopt(ctx context.Context, f *os.File, want digest.Digest, size int64) (digest.Digest, int64, error) {
+// Stage reads the file f, which fsx.FS.Nameless made and nobody writes any more, from its start.
+func (s *Store) Stage(ctx context.Context, f *os.File) (*Staged, error) {
 	d, n, err := s.hash(ctx, f)
 	if err != nil {
-		return "", 0, err
+		return nil, fmt.Errorf("read what is to be a blob: %w", err)
 	}
-	if (want != "" && d != want) || (size >= 0 && n != size) {
-		return "", 0, errs.Errorf(errs.Untrusted, "got %d bytes named %s, want %d: %w", n, d, size, digest.ErrMismatch)
+	return &Staged{Digest: d, Size: n, s: s, f: f}, nil
+}
+
+// Commit puts the file into the depot and returns when it will survive a power cut. Where it lies on the depot's disk
+// nothing is copied: it gets the blob's name itself.
+func (g *Staged) Commit(ctx context.Context) error {
+	if err := g.commit(ctx); err != nil {
+		return fmt.Errorf("put blob %s: %w", g.Digest, Full(err))
 	}
-	if there, err := s.Size(d); err == nil && there == n {
-		return d, n, nil
+	return nil
+}
+
+func (g *Staged) commit(ctx context.Context) error {
+	if n, err := g.s.Size(g.Digest); err == nil && n == g.Size {
+		return nil
 	}
-	if err := s.room(0); err != nil {
-		return "", 0, err
+	if err := g.s.room(0); err != nil {
+		return err
 	}
-	switch err := s.name(f, d); {
+	switch err := g.s.name(g.f, g.Digest); {
 	case err == nil:
-		return d, n, nil
+		return nil
 	case cannotLink(err), errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist): // as without /proc
 	case errors.Is(err, fs.ErrExist): // somebody was faster, or what is there has another length
 	default:
-		return "", 0, err
+		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", 0, err
+	if _, err := g.f.Seek(0, io.SeekStart); err != nil {
+		return err
 	}
-	return s.put(ctx, f, d, n)
+	_, _, err := g.s.put(ctx, g.f, g.Digest, g.Size)
+	return err
+}
+
+// Open opens the file for reading before it is in the depot; errors.ErrUnsupported where the system cannot. The caller
+// closes the blob. Not after the file was closed.
+func (g *Staged) Open() (*Blob, error) {
+	f, err := fsx.Reopen(g.f)
+	if err != nil {
+		return nil, fmt.Errorf("blob %s: %w", g.Digest, err)
+	}
+	return NewBlob(f, g.Size), nil
 }
 
 // hash returns the name and the length of what f holds, and starts writing a large one to the disk.

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -24,7 +24,7 @@ func spooled(t *testing.T, dir string, b []byte) *os.File {
 	return f
 }
 
-func TestAdopt(t *testing.T) {
+func TestStaged(t *testing.T) {
 	t.Parallel()
 	b := noise(large+3, 4)
 	other := t.TempDir()
@@ -37,15 +37,25 @@ func TestAdopt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			f := spooled(t, dir(s), b)
-			d, n, err := s.Adopt(t.Context(), f, "", -1)
-			if err != nil || n != int64(len(b)) || d != digest.Of(b) {
-				t.Fatalf("%s of %d bytes, %v", d, n, err)
+			g, err := s.Stage(t.Context(), spooled(t, dir(s), b))
+			if err != nil || g.Size != int64(len(b)) || g.Digest != digest.Of(b) {
+				t.Fatalf("%v, %v", g, err)
 			}
-			if err := s.Verify(t.Context(), d); err != nil {
+			early, err := g.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer early.Close()
+			if err := g.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Verify(t.Context(), g.Digest); err != nil {
 				t.Error(err)
 			}
-			path, err := s.path(d)
+			if got, err := io.ReadAll(early); err != nil || digest.Of(got) != g.Digest {
+				t.Errorf("what was opened before has %d bytes, %v", len(got), err)
+			}
+			path, err := s.path(g.Digest)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,34 +88,20 @@ func tear(t *testing.T, s *Store, b []byte) {
 	}
 }
 
-func TestAdoptRefusesOtherBytes(t *testing.T) {
+func TestAStagedBlobKeepsWhatOthersHold(t *testing.T) {
 	t.Parallel()
 	s := open(t)
-	for name, c := range map[string]struct {
-		want digest.Digest
-		size int64
-	}{
-		"another name": {digest.Of(first), -1}, "another length": {"", int64(len(next)) + 1},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if _, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), c.want, c.size); !errors.Is(err, digest.ErrMismatch) {
-				t.Errorf("got %v", err)
-			}
-			if s.Has(digest.Of(next)) {
-				t.Error("it is in the depot")
-			}
-		})
+	stage := func() error {
+		g, err := s.Stage(t.Context(), spooled(t, s.Dir(), next))
+		if err != nil {
+			return err
+		}
+		return g.Commit(t.Context())
 	}
-}
-
-func TestAdoptKeepsWhatOthersHold(t *testing.T) {
-	t.Parallel()
-	s := open(t)
-	d, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), "", -1)
-	if err != nil {
+	if err := stage(); err != nil {
 		t.Fatal(err)
 	}
-	path, err := s.path(d)
+	path, err := s.path(digest.Of(next))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +109,7 @@ func TestAdoptKeepsWhatOthersHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.Adopt(t.Context(), spooled(t, s.Dir(), next), "", -1); err != nil {
+	if err := stage(); err != nil {
 		t.Fatal(err)
 	}
 	if now, err := os.Stat(path); err != nil || !os.SameFile(old, now) {

@@ -26,7 +26,7 @@ var changes = map[string]struct {
 		func(t *testing.T, s *Store) error { _, err := s.PutBytes(t.Context(), next); return err },
 		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
 	},
-	"adopt": {
+	"staged": {
 		func(t *testing.T, s *Store) error {
 			f, err := s.fs.Nameless(s.Dir(), 0o600)
 			if err != nil {
@@ -36,8 +36,11 @@ var changes = map[string]struct {
 			if _, err := f.Write(next); err != nil {
 				return err
 			}
-			_, _, err = s.Adopt(t.Context(), f, "", int64(len(next)))
-			return err
+			g, err := s.Stage(t.Context(), f)
+			if err != nil {
+				return err
+			}
+			return g.Commit(t.Context())
 		},
 		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
 	},

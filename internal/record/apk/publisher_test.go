@@ -223,6 +223,9 @@ func (s *session) fetch(name string) (record.Entry, error) {
 
 // blobs returns how many blobs the store has.
 func (s *session) blobs() int {
+	if err := s.recorder.Settle(); err != nil {
+		s.t.Fatal(err)
+	}
 	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
-	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
@@ -145,18 +143,18 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, s
 
 // keep stores body as version v.
 func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body *os.File) (version, error) {
-	h := digest.New()
-	if err := rewound(body, h); err != nil {
+	blob, err := k.store.Stage(ctx, body)
+	if err != nil {
 		return v, err
 	}
-	v.blob = h.Digest()
+	v.blob = blob.Digest
 	if err := v.follows(old, it, it.Upstream); err != nil {
 		return v, err
 	}
 	k.gate.RLock()
 	defer k.gate.RUnlock()
 	v.own = !k.store.Has(v.blob)
-	if _, _, err := k.store.Adopt(ctx, body, v.blob, v.size); err != nil {
+	if err := blob.Commit(ctx); err != nil {
 		return v, err
 	}
 	return k.index.add(ctx, v)
@@ -169,14 +167,6 @@ func (v version) follows(old version, it record.Item, source string) error {
 	}
 	err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: source, Locked: old.blob, Got: v.blob}
 	return errs.Hint(errs.E(errs.Conflict, err), "what never changes has changed: somebody replaced it; nothing was stored")
-}
-
-func rewound(body io.ReadSeeker, w io.Writer) error {
-	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	_, err := io.Copy(w, body)
-	return err
 }
 
 // conditional returns it as it is asked for when old is held: unchanged bytes do not travel again.

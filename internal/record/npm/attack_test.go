@@ -196,6 +196,9 @@ func TestAttacks(t *testing.T) {
 			if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
 			}
+			if err := s.recorder.Settle(); err != nil {
+				t.Fatal(err)
+			}
 			found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
 			if err != nil || len(found) != c.stored {
 				t.Errorf("%d blobs, want %d: %v", len(found), c.stored, err)

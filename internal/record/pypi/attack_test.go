@@ -132,6 +132,9 @@ func (s *session) fetch(path, accept string) (record.Entry, string, error) {
 }
 
 func (s *session) blobs() int {
+	if err := s.recorder.Settle(); err != nil {
+		s.t.Fatal(err)
+	}
 	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
 	if err != nil {
 		s.t.Fatal(err)

@@ -121,6 +121,9 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	}
 	err = o.run(cmd)
 	stop()
+	if lost := r.Settle(); err == nil {
+		err = lost
+	}
 	return &Result{Lock: withoutIdleTree(r.Lock()), Problems: r.Problems()}, err
 }
 

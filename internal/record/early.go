@@ -1,0 +1,71 @@
+package record
+
+import (
+	"context"
+	"errors"
+
+	"overland/internal/store"
+)
+
+// earlyLimit is how many answers may be on their way to the disk while their clients have them already.
+const earlyLimit = 64
+
+// arrived is what came from upstream and is proved, in a file without a name.
+type arrived struct {
+	*Fetched
+	*store.Staged
+}
+
+func (a *arrived) close() { _ = a.Fetched.Close() }
+
+// hurry lets clients have what arrived before it is durable: an fsync each would be most of what recording costs apt,
+// which asks for one thing after the other. The lock waits for it (Settle). False when there is no way, or when the disk
+// is too far behind.
+func (r *Recorder) hurry(in *arrived) bool {
+	b, err := in.Open()
+	if err != nil {
+		return false
+	}
+	_ = b.Close()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.early) >= earlyLimit || r.early[in.Digest] != nil {
+		return false
+	}
+	r.early[in.Digest] = in.Staged
+	r.ways.Add(1)
+	return true
+}
+
+// keep stores what arrived as the blob of e.
+func (r *Recorder) keep(ctx context.Context, in *arrived, e Entry) error {
+	if err := in.Commit(ctx); err != nil {
+		return err
+	}
+	if r.note != nil && lasting(e) {
+		r.note(e)
+	}
+	return nil
+}
+
+// settle ends what hurry began, with the error of storing it.
+func (r *Recorder) settle(n name, in *arrived, err error) {
+	defer r.ways.Done()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.early, in.Digest)
+	if err != nil {
+		delete(r.have, n)
+		r.wrong[n] = err
+		r.lost = errors.Join(r.lost, err)
+	}
+}
+
+// Settle waits until everything that clients were given is stored, and returns what could not be: then a lock would lack
+// what the command relied on.
+func (r *Recorder) Settle() error {
+	r.ways.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lost
+}

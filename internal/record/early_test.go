@@ -1,0 +1,75 @@
+package record
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"syscall"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+)
+
+// on returns a recorder of an origin of content, whose disk asks do before each change.
+func on(t *testing.T, do func(fsx.Op) error) (*Recorder, *store.Store, files) {
+	t.Helper()
+	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1, FS: fsx.FS{Before: do}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewRecorder(s, Options{Upstream: quick(t)})
+	t.Cleanup(r.Close)
+	return r, s, files{o.URL}
+}
+
+func want(t *testing.T, r *Recorder, p files, key string) {
+	t.Helper()
+	_, b, err := r.Get(t.Context(), p, p.item(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
+func TestClientsDoNotWaitForTheDisk(t *testing.T) {
+	disk := make(chan struct{})
+	r, s, p := on(t, func(op fsx.Op) error {
+		if op.Name == "link" {
+			<-disk
+		}
+		return nil
+	})
+	want(t, r, p, "a")
+	want(t, r, p, "a") // it is held, and still on its way
+	if n := blobs(t, s); n != 0 {
+		t.Errorf("%d blobs have a name already", n)
+	}
+	close(disk)
+	l := r.Lock()
+	if err := r.Settle(); err != nil || len(l.Entries) != 1 || !s.Has(l.Entries[0].Blob) {
+		t.Errorf("%v, %v", l.Entries, err)
+	}
+	want(t, r, p, "a")
+}
+
+func TestALockNeverNamesWhatCouldNotBeStored(t *testing.T) {
+	r, s, p := on(t, func(op fsx.Op) error {
+		if op.Name == "link" {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	want(t, r, p, "a")
+	if l := r.Lock(); len(l.Entries) != 0 || blobs(t, s) != 0 {
+		t.Errorf("%v, %d blobs", l.Entries, blobs(t, s))
+	}
+	if err := r.Settle(); errs.KindOf(err) != errs.Unavailable || len(r.Problems()) != 1 {
+		t.Errorf("%v, problems %v", err, r.Problems())
+	}
+}
