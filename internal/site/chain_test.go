@@ -168,6 +168,31 @@ func TestAnUpstreamIsCut(t *testing.T) {
 	}
 }
 
+// What a near site had of a blob when it was stopped it does not fetch again.
+func TestANearSiteStopsInTheMiddle(t *testing.T) {
+	body := random(6 << 20)
+	far := origin(t, body)
+	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{SilentAt: 3 << 20})
+	dir := t.TempDir()
+	near, stop := start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
+	lost := make(chan error, 1)
+	go func() { lost <- node(t, blobOf(body), time.Minute, near) }()
+	for tick := time.NewTicker(time.Millisecond); link.Counts().Silences == 0; <-tick.C {
+	}
+	stop()
+	if err := <-lost; err == nil {
+		t.Fatal("the link does not go silent")
+	}
+	link.Set(badlink.Faults{})
+	near, _ = start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}})
+	if err := node(t, blobOf(body), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	if c := link.Counts(); float64(c.Down) > 1.05*float64(len(body)) {
+		t.Errorf("%d bytes moved for %d", c.Down, len(body))
+	}
+}
+
 // A node waits for a near site whose upstream is slow for longer than it waits for one that is silent.
 func TestAnUpstreamIsSlow(t *testing.T) {
 	t.Parallel()

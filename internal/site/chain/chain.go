@@ -22,15 +22,17 @@ import (
 
 // Options are the settings of a Chain. Sites is needed.
 type Options struct {
-	Sites    []string                                                     // URLs with their pins, in order of preference
-	Root     trust.Fingerprint                                            // whose metadata is handed on; needed once, "" = what was pinned before, or none
-	Kept     func(ctx context.Context, d digest.Digest, size int64) error // called once for a blob that was fetched through; nil = nobody is told
-	Limit    int64                                                        // most bytes of one blob; 0 = 16 GiB
-	Stall    time.Duration                                                // an upstream that sends nothing for so long is left; 0 = 30 s
-	Fresh    time.Duration                                                // how long metadata is handed on before upstream is asked again; 0 = 30 s
-	Patience time.Duration                                                // what a node waits for that before it gets what is here; 0 = 10 s
-	Down     time.Duration                                                // how long upstream is not asked again after nobody answered, or nobody had a blob; 0 = 10 s
-	Log      *slog.Logger                                                 // nil = nothing is logged
+	Sites []string          // URLs with their pins, in order of preference
+	Root  trust.Fingerprint // whose metadata is handed on; needed once, "" = what was pinned before, or none
+	// Kept is called once for a blob that was fetched through for a node; nil = nobody is told.
+	Kept func(ctx context.Context, d digest.Digest, size int64) error
+
+	Limit    int64         // most bytes of one blob; 0 = 16 GiB
+	Stall    time.Duration // an upstream that sends nothing for so long is left; 0 = 30 s
+	Fresh    time.Duration // how long metadata is handed on before upstream is asked again; 0 = 30 s
+	Patience time.Duration // what a node waits for that before it gets what is here; 0 = 10 s
+	Down     time.Duration // how long upstream is not asked again after nobody answered, or had a blob; 0 = 10 s
+	Log      *slog.Logger  // nil = nothing is logged
 }
 
 const (
