@@ -11,6 +11,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -63,7 +64,7 @@ type Fetched struct {
 	Body      *os.File // at its start; fsx.FS.Nameless made it
 	Size      int64    // bytes
 	MediaType string
-	URL       string // the one that answered, before redirects
+	URL       string // the one that answered, before redirects, without a password
 	Header    http.Header
 }
 
@@ -91,7 +92,7 @@ func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched
 	if err != nil {
 		return nil, store.Full(err)
 	}
-	t := &transfer{u: u, it: it, url: from, file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
+	t := &transfer{u: u, it: it, url: from, name: Redacted(from), file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
 	defer func() {
 		if err != nil {
 			_ = spool.Close()
@@ -120,7 +121,7 @@ func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched
 	if _, err := spool.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return &Fetched{Body: spool, Size: t.got, MediaType: t.media, URL: from, Header: t.header}, nil
+	return &Fetched{Body: spool, Size: t.got, MediaType: t.media, URL: t.name, Header: t.header}, nil
 }
 
 // watchedKey is where a context holds what Upstream calls when something comes.
@@ -145,6 +146,7 @@ type transfer struct {
 	u     *Upstream
 	it    Item
 	url   string
+	name  string // the same for people: errors are printed, logged and answered with
 	file  *os.File
 	limit int64
 
@@ -160,7 +162,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 	stall := cmp.Or(t.u.Stall, DefaultStall)
 	heard, _ := ctx.Value(watchedKey{}).(func())
 	watch := time.AfterFunc(stall, func() {
-		cancel(errs.Errorf(errs.Unavailable, "%s: went silent: no byte for %s", t.url, stall))
+		cancel(errs.Errorf(errs.Unavailable, "%s: went silent: no byte for %s", t.name, stall))
 	})
 	defer watch.Stop()
 	err := t.once(ctx, func() {
@@ -178,7 +180,7 @@ func (t *transfer) attempt(ctx context.Context) error {
 func (t *transfer) once(ctx context.Context, seen func()) error {
 	req, err := http.NewRequestWithContext(ctx, cmp.Or(t.it.Method, http.MethodGet), t.url, bytes.NewReader(t.it.Body))
 	if err != nil {
-		return errs.E(errs.Invalid, err)
+		return errs.Errorf(errs.Invalid, "%s cannot be asked for", t.name) // err has the address as it is
 	}
 	req.Header.Set("Accept-Encoding", "identity") // the bytes as they are, not as a transport packs them
 	for k, v := range t.it.Header {
@@ -228,9 +230,9 @@ func (t *transfer) begin(res *http.Response) error {
 			return err
 		}
 	case s == http.StatusRequestedRangeNotSatisfiable && t.got > 0:
-		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.url))
+		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.name))
 	default:
-		return statusError(t.url, s)
+		return statusError(t.name, s)
 	}
 	if res.ContentLength > t.limit {
 		return t.unusable("%d bytes, more than the limit of %d", res.ContentLength, t.limit)
@@ -279,7 +281,7 @@ func (t *transfer) copy(res *http.Response, seen func()) error {
 		case err == io.EOF:
 			return nil
 		case err != nil:
-			return errs.Errorf(errs.Unavailable, "%s: broke off after %d bytes: %w", t.url, t.got, err)
+			return errs.Errorf(errs.Unavailable, "%s: broke off after %d bytes: %w", t.name, t.got, err)
 		}
 	}
 }
@@ -295,7 +297,7 @@ func (t *transfer) restart() error {
 }
 
 func (t *transfer) unusable(format string, args ...any) error {
-	return errs.Errorf(errs.Unavailable, "%s: %w: %s", t.url, errUnusable, fmt.Sprintf(format, args...))
+	return errs.Errorf(errs.Unavailable, "%s: %w: %s", t.name, errUnusable, fmt.Sprintf(format, args...))
 }
 
 func (t *transfer) client() *http.Client {
@@ -306,11 +308,20 @@ func (t *transfer) client() *http.Client {
 			case len(via) > redirects:
 				return t.unusable("more than %d redirects", redirects)
 			case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
-				return errs.Errorf(errs.Untrusted, "%s: redirects from https to %s", t.url, req.URL.Scheme)
+				return errs.Errorf(errs.Untrusted, "%s: redirects from https to %s", t.name, req.URL.Scheme)
 			}
 			return nil
 		},
 	}
+}
+
+// Redacted returns the URL s without the password that it may hold; what is no URL may hold one anywhere.
+func Redacted(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "an address that is no URL"
+	}
+	return u.Redacted()
 }
 
 func statusError(url string, status int) error {

@@ -164,6 +164,28 @@ func TestTheNextUpstreamIsAskedWhenThereIsNoSuchThing(t *testing.T) {
 	}
 }
 
+// Errors are printed, logged and answered with: a password in the address of an upstream is in none of them.
+func TestAPasswordIsNotShown(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, word, _ := r.BasicAuth(); word != "s3cret" {
+			t.Errorf("asked with the password %q", word)
+		}
+		misbehave(w, r, 0)
+	})
+	at := strings.Replace(o.URL, "://", "://me:s3cret@", 1)
+	for _, path := range []string{"none", "500", "html", "long", "short", "loop", "%zz"} {
+		_, err := quick(t).Get(t.Context(), files{at}.item(path))
+		if err == nil || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: error %v", path, err)
+		}
+	}
+	f, err := quick(t).Get(t.Context(), files{at}.item("fine"))
+	if err != nil || strings.Contains(f.URL, "s3cret") {
+		t.Fatalf("%v, %v", f, err)
+	}
+	f.Close()
+}
+
 func FuzzRangeStart(f *testing.F) {
 	f.Add("bytes 5-9/10")
 	f.Add("bytes */10")
