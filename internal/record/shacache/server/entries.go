@@ -86,11 +86,10 @@ func records(b []byte, key string) []Record {
 	lines := bytes.SplitAfter(b, []byte("\n"))
 	for _, line := range slices.Backward(lines) {
 		r, ok := parseRecord(line)
-		id := [2]string{r.Metadata, r.Signature}
-		if !ok || r.Key != key || seen[id] {
+		if !ok || r.Key != key || seen[r.id()] {
 			continue
 		}
-		seen[id] = true
+		seen[r.id()] = true
 		list = append(list, r)
 	}
 	return list

@@ -28,43 +28,71 @@ const (
 func (s *Shelf) merge(ctx context.Context, key string, theirs []Record, drop bool) (change, error) {
 	return s.edit(ctx, key, func(list []Record) []Record {
 		if drop {
-			list = slices.DeleteFunc(list, func(r Record) bool { return r.Upstream != "" && !slices.ContainsFunc(theirs, r.same) })
+			now := ids(theirs)
+			list = slices.DeleteFunc(list, func(r Record) bool { return r.Upstream != "" && !now[r.id()] })
 		}
-		for _, r := range slices.Backward(theirs) {
-			if slices.ContainsFunc(list, r.same) {
-				continue
-			}
-			at := slices.IndexFunc(list, func(o Record) bool { return !o.Time.After(r.Time) })
-			if at < 0 {
-				at = len(list)
-			}
-			list = slices.Insert(list, at, r)
-		}
-		return fitting(list)
+		return fitting(merged(list, theirs))
 	})
 }
 
+// merged returns list with those of theirs that it has not. Both may be as long as an upstream makes them: no step looks
+// at all of one for each of the other.
+func merged(list, theirs []Record) []Record {
+	have := ids(list)
+	more := slices.DeleteFunc(slices.Clone(theirs), func(r Record) bool {
+		there := have[r.id()]
+		have[r.id()] = true
+		return there
+	})
+	slices.SortStableFunc(more, func(a, b Record) int { return b.Time.Compare(a.Time) })
+	all := make([]Record, 0, len(list)+len(more))
+	for _, r := range more {
+		for len(list) > 0 && list[0].Time.After(r.Time) {
+			all, list = append(all, list[0]), list[1:]
+		}
+		all = append(all, r)
+	}
+	return append(all, list...)
+}
+
+// id is what makes two records the same entry.
+func (r Record) id() [2]string { return [2]string{r.Metadata, r.Signature} }
+
 // same reports whether o is the same entry.
-func (r Record) same(o Record) bool { return o.Metadata == r.Metadata && o.Signature == r.Signature }
+func (r Record) same(o Record) bool { return r.id() == o.id() }
+
+func ids(list []Record) map[[2]string]bool {
+	m := make(map[[2]string]bool, len(list))
+	for _, r := range list {
+		m[r.id()] = true
+	}
+	return m
+}
 
 // fitting returns list without the oldest of those that came from elsewhere, when it is longer than a list may be.
 func fitting(list []Record) []Record {
-	for {
-		b, err := lines(list)
-		if err != nil || len(b) <= listLimit {
-			return list
+	sizes, size := make([]int, len(list)), 0
+	for i, r := range list {
+		line, err := r.line()
+		if err != nil {
+			return list // who writes it says so
 		}
-		last := -1
-		for i, r := range list {
-			if r.Upstream != "" {
-				last = i
-			}
-		}
-		if last < 0 {
-			return list
-		}
-		list = slices.Delete(list, last, last+1)
+		sizes[i] = len(line)
+		size += len(line)
 	}
+	for i, r := range slices.Backward(list) {
+		if size > listLimit && r.Upstream != "" {
+			size -= sizes[i]
+			sizes[i] = 0
+		}
+	}
+	kept := list[:0]
+	for i, r := range list {
+		if sizes[i] > 0 {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // prune drops the entries of key whose blobs are not here.

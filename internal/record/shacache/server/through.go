@@ -176,6 +176,7 @@ func (t *through) first(ctx context.Context, bases []string, path string, it rec
 	var failed error
 	for _, base := range bases {
 		it.Upstream = strings.TrimSuffix(base, "/") + "/" + path
+		base = record.Redacted(base)
 		f, err := t.o.Fetch.Get(ctx, it)
 		if err == nil {
 			err = errors.Join(take(base, f), f.Close())
@@ -208,6 +209,9 @@ func (t *through) fetchBlob(ctx context.Context, name string) error {
 
 // list brings the list of key up to date. What is here is given when upstream takes too long or fails.
 func (t *through) list(ctx context.Context, key string) error {
+	if err := shacache.CheckKey(key); err != nil {
+		return err // before it is remembered: it may be as long as a request
+	}
 	id := "list " + key
 	if t.recently(id, t.o.Fresh) {
 		return nil
@@ -235,9 +239,6 @@ func (t *through) list(ctx context.Context, key string) error {
 // sync merges the list of key that the first upstream has that has one. With drop set, entries that came from upstream
 // and that it has no more go. It reports what has become of the list.
 func (t *through) sync(ctx context.Context, key string, drop bool) (change, error) {
-	if err := shacache.CheckKey(key); err != nil {
-		return unchanged, err
-	}
 	var list []Record
 	it := record.Item{Protocol: "shadir", Key: key, Limit: shacache.ListLimit}
 	err := t.first(ctx, t.o.Lists, shacache.EscapeKey(key), it, func(base string, f *record.Fetched) error {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/shacache"
 	"overland/internal/testkit/badlink"
@@ -258,6 +260,40 @@ func TestListsAreMerged(t *testing.T) {
 	}
 	if got := listed(t, base, "other"); got != "503" {
 		t.Errorf("another key, with upstream dead: %s", got)
+	}
+}
+
+// The password of an upstream is for that upstream: not for the log, and not for who asks here.
+func TestAPasswordOfAnUpstreamIsNotShown(t *testing.T) {
+	f := newFar(t)
+	f.set(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	f.URL = strings.Replace(f.URL, "://", "://me:s3cret@", 1)
+	var log bytes.Buffer
+	base, s := near(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))}, f)
+	for _, path := range []string{"/shadir/k", "/shacache/" + nameOf([]byte("x"))} {
+		if a := do(t, nil, "GET", base+path, nil); a.status != 503 || strings.Contains(a.body, "s3cret") {
+			t.Errorf("%s: %d %q", path, a.status, a.body)
+		}
+	}
+	f.set(nil)
+	add(t, f.shelf, "k", "n")
+	if got := listed(t, base, "k"); got != "n" {
+		t.Fatalf("got %s", got)
+	}
+	list, err := s.List("k")
+	if err != nil || strings.Contains(fmt.Sprint(list), "s3cret") || strings.Contains(log.String(), "s3cret") || log.Len() == 0 {
+		t.Errorf("%v, %v\n%s", list, err, &log)
+	}
+}
+
+// A key that no list can have is asked for nowhere, and not remembered.
+func TestAKeyThatCannotBe(t *testing.T) {
+	f := newFar(t)
+	s := New(shelf(t), Options{Through: &Through{Lists: []string{f.URL + "/dir"}}})
+	defer s.Close()
+	err := s.through.list(t.Context(), strings.Repeat("k", shacache.KeyLimit+1))
+	if errs.KindOf(err) != errs.Invalid || f.requests() != 0 || len(s.through.asked) != 0 {
+		t.Errorf("error %v, remembered: %d", err, len(s.through.asked))
 	}
 }
 
