@@ -3,7 +3,7 @@
 //
 //   - Pack writes a folder as a tar.gz with one top folder, the same bytes for the same files. Whatever holds the path
 //     that it was built at is changed where that is safe (links, RPATH, first lines of Python), and else refused by name.
-//   - Unpack reads such an archive of anybody's into a staging folder of its own, where nothing in it can reach outside,
+//   - Stage.Unpack reads such an archive of anybody's into a staging folder of its own, where nothing in it can reach outside,
 //     and moves the whole into place.
 //
 // Callers: build/binary, cli. Failure guarded: software that runs only where it was built; an archive that writes outside

@@ -52,7 +52,7 @@ func TestKilled(t *testing.T) {
 			t.Errorf("killed after part %d: %s", part, got)
 		}
 	}
-	must(t, Unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
 	if got := left(t, parent); got != "dest" {
 		t.Errorf("left: %s", got)
 	}
@@ -62,7 +62,7 @@ func TestAFullDisk(t *testing.T) {
 	small, resize := crash.SmallDisk(t, 1<<20)
 	whole := noise(t)
 	dest := filepath.Join(small, "dest")
-	err := Unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{})
+	err := unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{})
 	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "free some space") {
 		t.Errorf("got %v", err)
 	}
@@ -70,5 +70,5 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 	resize(64 << 20)
-	must(t, Unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
 }

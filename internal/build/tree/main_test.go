@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ const killEnv = "OVERLAND_TREE_TEST"
 
 // play unpacks what comes on standard input to dest.
 func play(dest string) {
-	if err := Unpack(context.Background(), os.Stdin, dest, "top", Limits{}); err != nil {
+	if err := unpack(context.Background(), os.Stdin, dest, "top", Limits{}); err != nil {
 		panic(err)
 	}
 }
@@ -30,6 +31,16 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// unpack makes dest from the archive r.
+func unpack(ctx context.Context, r io.Reader, dest, top string, l Limits) error {
+	s, err := Begin(dest)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.Unpack(ctx, r, top, l)
 }
 
 func write(t testing.TB, path, text string, mode fs.FileMode) {

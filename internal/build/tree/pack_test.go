@@ -34,7 +34,7 @@ func TestSoftwareMoves(t *testing.T) {
 				t.Fatal(err)
 			}
 			dest := filepath.Join(t.TempDir(), "far", "away", "elsewhere")
-			if err := Unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{Entries: p.Entries, Size: p.Size}); err != nil {
+			if err := unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{Entries: p.Entries, Size: p.Size}); err != nil {
 				t.Fatal(err)
 			}
 			for _, program := range []string{"bin/hello", "run"} {
@@ -65,7 +65,7 @@ func TestTextsThatMove(t *testing.T) {
 	}
 	must(t, os.RemoveAll(root))
 	dest := filepath.Join(t.TempDir(), "with space", "x")
-	must(t, Unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{}))
 	for _, name := range []string{"bin/tool", "tool"} {
 		if got := sh(t, filepath.Join(dest, name), "a b", "c"); got != "tool ['a b', 'c'] 1\n" {
 			t.Errorf("%s says %q", name, got)
@@ -92,7 +92,7 @@ func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 		t.Error("they differ")
 	}
 	dest := filepath.Join(t.TempDir(), "c")
-	if err := Unpack(t.Context(), bytes.NewReader(archives[0]), dest, "", Limits{}); err != nil {
+	if err := unpack(t.Context(), bytes.NewReader(archives[0]), dest, "", Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]fs.FileMode{"": 0o755, "b": 0o755, "b/program": 0o755, "text": 0o644} {
@@ -155,7 +155,7 @@ func TestWhatHoldsItsPath(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			if test.want == "" {
-				must(t, Unpack(t.Context(), &b, filepath.Join(t.TempDir(), "x"), "app", Limits{}))
+				must(t, unpack(t.Context(), &b, filepath.Join(t.TempDir(), "x"), "app", Limits{}))
 			}
 		})
 	}

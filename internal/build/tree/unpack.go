@@ -21,12 +21,14 @@ import (
 type Limits struct {
 	Entries int64 // files, folders and links; 0 = 1,000,000
 	Size    int64 // bytes of all files; 0 = 32 GiB
+	Names   int64 // bytes of all names, which are held in memory; 0 = 256 MiB
 	Ratio   int64 // bytes of files for one byte of the archive, beyond the first 64 MiB; 0 = 200
 }
 
 const (
 	defaultEntries = 1_000_000
 	defaultSize    = 32 << 30
+	defaultNames   = 256 << 20
 	defaultRatio   = 200
 	freeRatio      = 64 << 20 // bytes that are not yet judged by Ratio
 	nameLimit      = 4096     // bytes of a name
@@ -41,23 +43,14 @@ func (l Limits) orDefaults() Limits {
 	}
 	or(&l.Entries, defaultEntries)
 	or(&l.Size, defaultSize)
+	or(&l.Names, defaultNames)
 	or(&l.Ratio, defaultRatio)
 	return l
 }
 
-// Unpack makes dest, which must not be there, from the archive r, whose one top folder is called top ("" = anything).
-// dest appears whole and durable, or not at all; its parent folder is made when it is missing. What reaches outside of
-// the top folder, comes twice, is a device, setuid, or more than the limits is an error (errs.Untrusted).
-func Unpack(ctx context.Context, r io.Reader, dest, top string, l Limits) error {
-	s, err := Begin(dest)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	return s.Unpack(ctx, r, top, l)
-}
-
-// Unpack is the package's, in this stage. It may be called once.
+// Unpack makes the stage's destination from the archive r, whose one top folder is called top ("" = anything). It appears
+// whole and durable, or not at all. What reaches outside of the top folder, comes twice, is a device, setuid, or more than
+// the limits is an error (errs.Untrusted). It may be called once.
 func (s *Stage) Unpack(ctx context.Context, r io.Reader, top string, l Limits) error {
 	u := &unpacker{root: s.root, top: top, limits: l.orDefaults(), seen: map[string]byte{}}
 	err := u.all(ctx, r)
@@ -85,6 +78,7 @@ type unpacker struct {
 	seen     map[string]byte // kind of each name that is there: a tar type
 	links    []string
 	entries  int64
+	names    int64 // bytes in seen
 	size     int64
 	archived *counter
 }
@@ -126,8 +120,10 @@ func (u *unpacker) all(ctx context.Context, r io.Reader) error {
 		}
 	}
 	// The checksum of the whole comes after the end of the archive.
-	if n, err := io.Copy(io.Discard, io.LimitReader(z, trailerLimit+1)); err != nil || n > trailerLimit {
-		return untrusted("a broken archive: %d bytes after its end, %v", n, err)
+	if n, err := io.Copy(io.Discard, io.LimitReader(z, trailerLimit+1)); err != nil {
+		return untrusted("a broken archive: %w", err)
+	} else if n > trailerLimit {
+		return untrusted("more than %d bytes after the end of the archive", trailerLimit)
 	}
 	if u.seen[u.top] != tar.TypeDir {
 		return untrusted("an archive without its top folder")
@@ -156,11 +152,8 @@ func (u *unpacker) name(h *tar.Header) (string, error) {
 }
 
 func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) error {
-	if h.Typeflag == tar.TypeXGlobalHeader {
-		return nil
-	}
-	if u.entries++; u.entries > u.limits.Entries {
-		return untrusted("more than %d files", u.limits.Entries)
+	if err := u.count(); err != nil || h.Typeflag == tar.TypeXGlobalHeader {
+		return err
 	}
 	name, err := u.name(h)
 	if err != nil {
@@ -172,7 +165,9 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 	if err := u.folder(path.Dir(name)); err != nil {
 		return err
 	}
-	u.seen[name] = h.Typeflag
+	if err := u.see(name, h.Typeflag); err != nil {
+		return err
+	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		return u.mkdir(name)
@@ -205,11 +200,29 @@ func (u *unpacker) folder(name string) error {
 	if err := u.folder(path.Dir(name)); err != nil {
 		return err
 	}
+	if err := u.count(); err != nil {
+		return err
+	}
+	if err := u.see(name, tar.TypeDir); err != nil {
+		return err
+	}
+	return u.mkdir(name)
+}
+
+func (u *unpacker) count() error {
 	if u.entries++; u.entries > u.limits.Entries {
 		return untrusted("more than %d files", u.limits.Entries)
 	}
-	u.seen[name] = tar.TypeDir
-	return u.mkdir(name)
+	return nil
+}
+
+// see remembers that name is there.
+func (u *unpacker) see(name string, kind byte) error {
+	if u.names += int64(len(name)); u.names > u.limits.Names {
+		return untrusted("more than %d bytes of names", u.limits.Names)
+	}
+	u.seen[name] = kind
+	return nil
 }
 
 func (u *unpacker) mkdir(name string) error {

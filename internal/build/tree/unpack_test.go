@@ -29,6 +29,15 @@ func hard(name, to string) item {
 	return with(file(name), func(h *tar.Header) { h.Typeflag, h.Linkname = tar.TypeLink, to })
 }
 
+// comment is what git archive begins with.
+func comment() item {
+	return with(dir("x/"), func(h *tar.Header) {
+		h.Name, h.Typeflag = "pax", tar.TypeXGlobalHeader
+		h.Mode = 0
+		h.PAXRecords = map[string]string{"comment": "c"}
+	})
+}
+
 // hostile are archives that must be refused, and leave nothing.
 func hostile() map[string][]item {
 	return map[string][]item{
@@ -64,6 +73,8 @@ func hostile() map[string][]item {
 		"too many":             {dir("top/"), file("top/1"), file("top/2"), file("top/3"), file("top/4"), file("top/5"), file("top/6"), file("top/7"), file("top/8")},
 		"too deep":             {dir("top/"), file("top/1/2/3/4/5/6/7/8/9/a")},
 		"too large":            {dir("top/"), {tar.Header{Name: "top/x", Typeflag: tar.TypeReg}, strings.Repeat("x", 200)}},
+		"too many names":       {dir("top/"), dir("top/" + strings.Repeat("n", 100) + "/"), dir("top/" + strings.Repeat("m", 100) + "/")},
+		"too many comments":    {dir("top/"), comment(), comment(), comment(), comment(), comment(), comment(), comment(), comment()},
 		"a long name":          {dir("top/"), file("top/" + strings.Repeat("n/", 3000) + "x")},
 	}
 }
@@ -78,7 +89,7 @@ func TestHostileArchives(t *testing.T) {
 			}
 			parent := t.TempDir()
 			write(t, filepath.Join(parent, "x"), "untouched", 0o600)
-			err := Unpack(t.Context(), bytes.NewReader(archive(t, items...)), filepath.Join(parent, "dest"), "", Limits{Entries: 8, Size: 100})
+			err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), filepath.Join(parent, "dest"), "", Limits{Entries: 8, Size: 100, Names: 200})
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("got %v", err)
 			}
@@ -92,25 +103,20 @@ func TestHostileArchives(t *testing.T) {
 func TestHonestArchives(t *testing.T) {
 	dest := filepath.Join(t.TempDir(), "dest")
 	items := []item{
-		with(dir("x/"), func(h *tar.Header) {
-			h.Name, h.Typeflag = "pax", tar.TypeXGlobalHeader
-			h.Mode = 0
-			h.PAXRecords = map[string]string{"comment": "c"}
-		}),
-		dir("./top/"), file("top/a"), hard("top/b", "top/a"), file("top/d/e/f"), symlink("top/d/l", "../a"), symlink("top/d/none", "../gone"),
+		comment(), dir("./top/"), file("top/a"), hard("top/b", "top/a"), file("top/d/e/f"), symlink("top/d/l", "../a"), symlink("top/d/none", "../gone"),
 	}
 	items[0].text, items[3].text = "", ""
-	must(t, Unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{}))
 	for name, want := range map[string]string{"a": "top/a", "b": "top/a", "d/e/f": "top/d/e/f", "d/l": "top/a"} {
 		if b, err := os.ReadFile(filepath.Join(dest, name)); err != nil || string(b) != want {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
-	err := Unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{})
+	err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{})
 	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("over what is there: %v", err)
 	}
-	err = Unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest+"2", "other", Limits{})
+	err = unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest+"2", "other", Limits{})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("another top: %v", err)
 	}
@@ -123,7 +129,7 @@ func TestDamagedArchives(t *testing.T) {
 	dest := filepath.Join(parent, "dest")
 	try := func(what string, at int, b []byte) {
 		t.Helper()
-		err := Unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{})
+		err := unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{})
 		if err == nil {
 			for _, name := range []string{"a", "b"} {
 				if got, _ := os.ReadFile(filepath.Join(dest, name)); string(got) != "top/"+name {
@@ -166,7 +172,7 @@ func TestABombIsStopped(t *testing.T) {
 		}
 	}()
 	parent := t.TempDir()
-	err := Unpack(t.Context(), r, filepath.Join(parent, "x"), "top", Limits{})
+	err := unpack(t.Context(), r, filepath.Join(parent, "x"), "top", Limits{})
 	r.CloseWithError(errors.New("enough"))
 	if sent := <-done; errs.KindOf(err) != errs.Untrusted || sent > 256<<20 {
 		t.Errorf("after %d bytes: %v", sent, err)
@@ -185,13 +191,13 @@ func TestLeftovers(t *testing.T) {
 	lock, err := fsx.TryLock(filepath.Join(parent, stagePrefix+"alive", "lock"))
 	must(t, err)
 	defer lock.Unlock()
-	must(t, Unpack(t.Context(), bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "a"), "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "a"), "top", Limits{}))
 	if got := left(t, parent); got != stagePrefix+"alive a" {
 		t.Errorf("left: %s", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = Unpack(ctx, bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "b"), "top", Limits{})
+	err = unpack(ctx, bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "b"), "top", Limits{})
 	if !errors.Is(err, context.Canceled) || left(t, parent) != stagePrefix+"alive a" {
 		t.Errorf("%v, left: %s", err, left(t, parent))
 	}
@@ -204,7 +210,7 @@ func TestManyAtOnce(t *testing.T) {
 	var group errgroup.Group
 	for i := range 16 {
 		group.Go(func() error {
-			return Unpack(t.Context(), bytes.NewReader(good), filepath.Join(parent, strconv.Itoa(i)), "top", Limits{})
+			return unpack(t.Context(), bytes.NewReader(good), filepath.Join(parent, strconv.Itoa(i)), "top", Limits{})
 		})
 	}
 	must(t, group.Wait())
@@ -248,7 +254,7 @@ func FuzzUnpack(f *testing.F) {
 		_ = w.Close()
 		parent := t.TempDir()
 		write(t, filepath.Join(parent, "beside"), "x", 0o600)
-		err := Unpack(t.Context(), &z, filepath.Join(parent, "dest"), "", Limits{Entries: 100, Size: 1 << 20})
+		err := unpack(t.Context(), &z, filepath.Join(parent, "dest"), "", Limits{Entries: 100, Size: 1 << 20})
 		want := "beside"
 		if err == nil {
 			want = "beside dest"
