@@ -18,6 +18,9 @@ type rewriter struct {
 	key string // with its quotes
 	to  func(string) string
 	err error
+
+	long    bool // within a string that is too long to be held
+	slashes int  // backslashes at the end of what was copied of a string
 }
 
 // Values returns r, a JSON document, with every string s that is the value of a key called key replaced by to(s).
@@ -39,6 +42,9 @@ func (w *rewriter) Read(p []byte) (int, error) {
 
 // step copies what is before the next string and the string, and when that is the key, the value too.
 func (w *rewriter) step() error {
+	if w.long {
+		return w.piece()
+	}
 	more, err := w.plain()
 	if !more || err != nil {
 		return err
@@ -89,39 +95,40 @@ func (w *rewriter) plain() (quote bool, _ error) {
 }
 
 // text copies the rest of a string whose opening quote was copied. It returns the string with its quotes when it has
-// at most limit bytes; whole is false for a longer one.
+// at most limit bytes; whole is false for a longer one, of which the rest may be left for the next steps.
 func (w *rewriter) text(limit int) (_ string, whole bool, _ error) {
-	from, slashes := w.out.Len()-1, 0
-	length := 1
-	for {
-		b, err := w.in.ReadSlice('"')
-		length += len(b)
-		w.out.Write(b)
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+	from := w.out.Len() - 1
+	w.long, w.slashes = true, 0
+	for w.long {
+		if err := w.piece(); err != nil || w.out.Len()-from > limit {
 			return "", false, err
 		}
-		body := b
-		if err == nil {
-			body = b[:len(b)-1]
-		}
-		// An odd number of backslashes before a quote, counted over the ends of slices, makes it part of the string.
-		trimmed := bytes.TrimRight(body, `\`)
-		if n := len(body) - len(trimmed); n == len(body) {
-			slashes += n
-		} else {
-			slashes = n
-		}
-		if err != nil {
-			continue
-		}
-		if slashes%2 == 0 {
-			if length > limit {
-				return "", false, nil
-			}
-			return string(w.out.Bytes()[from:]), true, nil
-		}
-		slashes = 0
 	}
+	return string(w.out.Bytes()[from:]), true, nil
+}
+
+// piece copies the next piece of a string, and notes whether that was its end.
+func (w *rewriter) piece() error {
+	b, err := w.in.ReadSlice('"')
+	w.out.Write(b)
+	if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+		return err
+	}
+	body := b
+	if err == nil {
+		body = b[:len(b)-1]
+	}
+	// An odd number of backslashes before a quote, counted over the ends of pieces, makes it part of the string.
+	n := len(body) - len(bytes.TrimRight(body, `\`))
+	if n == len(body) {
+		n += w.slashes
+	}
+	w.slashes = n
+	if err == nil {
+		w.long = n%2 == 1
+		w.slashes = 0
+	}
+	return nil
 }
 
 // space copies white space and then c, when that comes next; what else comes is left for the next step.
