@@ -176,9 +176,13 @@ func (m *Mirror) roles(ctx context.Context, src MetadataSource) ([]string, error
 	set := m.client.set
 	type visit struct{ role, parent string }
 	var names []string
-	done := map[string]bool{}
+	done, tried := map[string]bool{}, map[visit]bool{}
 	for queue := []visit{{metadata.TARGETS, metadata.ROOT}}; len(queue) > 0; queue = queue[1:] {
 		v := queue[0]
+		if tried[v] {
+			continue // whoever delegates wrongly may do so a hundred thousand times
+		}
+		tried[v] = true
 		if set.Snapshot.Signed.Meta[v.role+".json"] == nil || done[v.role] {
 			continue // nothing is signed for it yet
 		}

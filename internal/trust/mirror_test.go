@@ -134,6 +134,31 @@ func TestAMirrorRefuses(t *testing.T) {
 	}
 }
 
+// Whoever may sign for one app can neither stop the others nor make a mirror ask for the same thing without end.
+func TestAMirrorAsksOnceForWhatIsDelegatedWrongly(t *testing.T) {
+	p := published(t)
+	p.Delegate("app/a", "bins", "a/b/*")
+	p.Signers["bins"] = []attack.Key{attack.NewKey()}
+	d := p.Roles["app/a"].Signed.Delegations
+	for range 100 {
+		d.Roles = append(d.Roles, d.Roles[0])
+	}
+	p.Publish("bins", "app/a")
+	m := mirrorOf(t, t.TempDir(), p, p.Now)
+	p.Requests()
+	if _, err := m.Update(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	asked := map[string]int{}
+	for _, name := range p.Requests() {
+		asked[name]++
+	}
+	if n := asked[WireName("bins", 1)]; n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	newVictim(t, p).accepts(m)
+}
+
 func TestAMirrorHasOnlyMetadata(t *testing.T) {
 	p := published(t)
 	dir := t.TempDir()

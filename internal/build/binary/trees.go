@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/build/tree"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
@@ -42,14 +43,12 @@ func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions
 	if err := o.uploadable(); err != nil {
 		return up, err
 	}
-	f, err := os.CreateTemp(o.Temp, "overland-tree-*")
+	const mode = 0o600
+	f, err := (fsx.FS{}).Nameless(o.Temp, mode)
 	if err != nil {
 		return up, err
 	}
 	defer f.Close()
-	if err := os.Remove(f.Name()); err != nil { // it needs no name, and leaves none when this is killed
-		return up, err
-	}
 	key := shacache.MD5(o.URL)
 	if up.Tree, err = tree.Pack(ctx, f, dir, tree.PackOptions{Top: key, Prefixes: o.Prefixes}); err != nil {
 		return up, err
