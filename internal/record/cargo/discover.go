@@ -21,9 +21,13 @@ import (
 
 const patience = 20 * time.Second // for cargo to say where it would fetch from
 
-// Home makes a CARGO_HOME in dir with the person's settings and none of the crates that cargo has already. A file that
-// cannot be copied is left out: cargo goes on with its defaults, and says what it misses.
+// Home makes a CARGO_HOME in dir with the person's settings and credentials and none of the crates that cargo has already.
+// A file that cannot be read is left out: cargo goes on with its defaults, and says what it misses.
 func Home(dir string) error {
+	return copySettings(dir, "config.toml", "config", "credentials.toml", "credentials")
+}
+
+func copySettings(dir string, files ...string) error {
 	old := os.Getenv("CARGO_HOME")
 	if old == "" {
 		old = filepath.Join(os.Getenv("HOME"), ".cargo")
@@ -32,7 +36,7 @@ func Home(dir string) error {
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
-	for _, file := range []string{"config.toml", "config", "credentials.toml", "credentials"} {
+	for _, file := range files {
 		if b, err := os.ReadFile(filepath.Join(old, file)); err == nil {
 			if err := os.WriteFile(filepath.Join(dir, file), b, mode); err != nil {
 				return err
@@ -62,7 +66,7 @@ func Discover(ctx context.Context, at string) (string, error) {
 		return "", err
 	}
 	const mode = 0o600
-	err = errors.Join(Home(dir),
+	err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: whoever kills this leaves the folder behind
 		os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
 		os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
 		os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),

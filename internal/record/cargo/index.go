@@ -65,14 +65,14 @@ func (x index) add(b []byte, name string) error {
 		return err
 	}
 	if strings.ToLower(l.Name) != name {
-		return fmt.Errorf("it is of %q", clip(l.Name))
+		return fmt.Errorf("it is of %.200q", l.Name)
 	}
 	sum := strings.ToLower(l.Cksum)
 	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 { //nolint:mnd // bytes of a sha256
-		return fmt.Errorf("cksum %q", clip(l.Cksum))
+		return fmt.Errorf("cksum %.200q", l.Cksum)
 	}
 	if old, ok := x[l.Vers]; ok && old != sum {
-		return fmt.Errorf("version %s is there twice, with different checksums", clip(l.Vers))
+		return fmt.Errorf("version %.200q is there twice, with different checksums", l.Vers)
 	}
 	x[l.Vers] = sum
 	return nil
@@ -114,7 +114,7 @@ func (c config) crate(q request, sum string) (string, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", errs.Errorf(errs.Untrusted, "config.json says that crates are at %q, which is neither http nor https", clip(c.DL))
+		return "", errs.Errorf(errs.Untrusted, "config.json says that crates are at %.200q, which is neither http nor https", c.DL)
 	}
 	return u.String(), nil
 }

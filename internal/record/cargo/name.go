@@ -39,7 +39,7 @@ func parsePath(path string) (request, error) {
 	if namePart.MatchString(q.Name) && q.Name == strings.ToLower(q.Name) && path == q.path() {
 		return q, nil
 	}
-	return request{}, errs.Errorf(errs.Invalid, "cargo: %q is neither an index file nor a crate", clip(path))
+	return request{}, errs.Errorf(errs.Invalid, "cargo: %.200q is neither an index file nor a crate", path)
 }
 
 // key returns the name of q in a lock.
@@ -64,7 +64,7 @@ func parseKey(key string) (request, error) {
 		q.Version = strings.TrimSuffix(strings.TrimPrefix(file, name+"-"), crateEnd)
 	}
 	if !namePart.MatchString(name) || q.key() != key || ok && !versionPart.MatchString(q.Version) || !ok && name != strings.ToLower(name) {
-		return request{}, errs.Errorf(errs.Invalid, "cargo: %q is neither an index file nor a crate", clip(key))
+		return request{}, errs.Errorf(errs.Invalid, "cargo: %.200q is neither an index file nor a crate", key)
 	}
 	return q, nil
 }
@@ -81,12 +81,4 @@ func prefix(name string) string {
 		return "3/" + name[:1]
 	}
 	return name[:2] + "/" + name[2:4]
-}
-
-func clip(s string) string {
-	const longest = 200
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

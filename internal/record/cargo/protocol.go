@@ -46,7 +46,7 @@ func New(registry string) (*Protocol, error) {
 	s := strings.TrimPrefix(registry, "sparse+")
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "cargo registry %q is not the URL of a sparse registry", clip(registry)),
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "cargo registry %.200q is not the URL of a sparse registry", record.Redacted(registry)),
 			"write it like sparse+https://HOST/index/")
 	}
 	s = strings.TrimRight(s, "/") + "/"
@@ -74,7 +74,7 @@ func (p *Protocol) Name() string { return Name }
 // Item implements record.Protocol.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return record.Item{}, errs.Errorf(errs.Invalid, "cargo: %s %q is not recorded", r.Method, clip(r.URL.Path))
+		return record.Item{}, errs.Errorf(errs.Invalid, "cargo: %s %.200q is not recorded", r.Method, r.URL.Path)
 	}
 	q, err := parsePath(r.URL.Path)
 	return item(q), err

@@ -100,6 +100,33 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 	}
 }
 
+// To learn where cargo fetches from takes its settings and no secret: what is killed on the way leaves its folder behind.
+func TestDiscoverTakesNoCredentials(t *testing.T) {
+	home, bin := t.TempDir(), t.TempDir()
+	write(t, home, map[string]string{"config.toml": "", "credentials.toml": "[registry]\ntoken = \"s3cret\"\n"})
+	write(t, bin, map[string]string{"cargo": "#!/bin/sh\nls \"$CARGO_HOME\" >\"$SEEN\"\n"})
+	if err := os.Chmod(filepath.Join(bin, "cargo"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CARGO_HOME", home)
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("SEEN", filepath.Join(bin, "seen"))
+	if _, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("error %v", err)
+	}
+	seen, err := os.ReadFile(filepath.Join(bin, "seen"))
+	if err != nil || !strings.Contains(string(seen), "config.toml") || strings.Contains(string(seen), "credentials") {
+		t.Errorf("cargo's folder holds %q, %v", seen, err)
+	}
+	own := filepath.Join(bin, "own")
+	if err := Home(own); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(own, "credentials.toml")); err != nil {
+		t.Errorf("a session's cargo: %v", err)
+	}
+}
+
 // cargo itself says what it takes for crates-io: what is built in, what the person or the project configures, and that
 // it fetches from none.
 func TestDiscover(t *testing.T) {

@@ -83,7 +83,7 @@ func pip(ctx context.Context, args ...string) ([]byte, error) {
 	cmd.Stderr = &problem
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("pip %s: %w: %s", strings.Join(args, " "), err, clip(problem.String()))),
+		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("pip %s: %w: %.200s", strings.Join(args, " "), err, problem.String())),
 			"install pip, or see what it says when run by hand")
 	}
 	return out, nil

@@ -52,7 +52,7 @@ func parsePath(path string) (request, error) {
 		ok = validName(parts[1]) && isArchive(r.File)
 	}
 	if !ok {
-		return request{}, errs.Errorf(errs.Invalid, "pypi: %q is neither a project nor a file of one", clip(path))
+		return request{}, errs.Errorf(errs.Invalid, "pypi: %.200q is neither a project nor a file of one", path)
 	}
 	return r, nil
 }
@@ -111,12 +111,4 @@ func fileOf(address string) string {
 		return ""
 	}
 	return name
-}
-
-func clip(s string) string {
-	const longest = 200
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

@@ -88,7 +88,7 @@ func (p *project) readJSON(r io.Reader, name string) error {
 		return err
 	}
 	if normalize(d.Name) != name {
-		return fmt.Errorf("it is of %q", clip(d.Name))
+		return fmt.Errorf("it is of %.200q", d.Name)
 	}
 	for _, f := range d.Files {
 		meta := f.Core
@@ -114,7 +114,7 @@ func parseMetadata(b json.RawMessage) (promise, bool, error) {
 	}
 	var hashes promise
 	if err := json.Unmarshal(b, &hashes); err != nil {
-		return nil, false, fmt.Errorf("core-metadata %q", clip(string(b)))
+		return nil, false, fmt.Errorf("core-metadata %.200q", string(b))
 	}
 	return hashes, true, nil
 }
@@ -179,7 +179,7 @@ func attributes(z *html.Tokenizer) (string, map[string]string) {
 // checkVersion refuses a protocol that this package does not read.
 func checkVersion(s string) error {
 	if major, _, _ := strings.Cut(s, "."); major != "1" {
-		return fmt.Errorf("version %q of the index protocol is not known", clip(s))
+		return fmt.Errorf("version %.200q of the index protocol is not known", s)
 	}
 	return nil
 }
@@ -233,9 +233,9 @@ func (p *project) resolve(f file, at string) (*url.URL, error) {
 	u.Fragment = ""
 	switch {
 	case u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return nil, errs.Errorf(errs.Untrusted, "the index names an address that is neither http nor https: %q", clip(u.Redacted()))
+		return nil, errs.Errorf(errs.Untrusted, "the index names an address that is neither http nor https: %.200q", u.Redacted())
 	case from.Scheme == "https" && u.Scheme != "https" && f.hashes.strongest() == "":
-		return nil, errs.Errorf(errs.Untrusted, "the index leads from https to http, without a hash: %q", clip(u.Redacted()))
+		return nil, errs.Errorf(errs.Untrusted, "the index leads from https to http, without a hash: %.200q", u.Redacted())
 	}
 	return u, nil
 }

@@ -58,7 +58,7 @@ func (p promise) prove(r io.Reader) (record.Proof, error) {
 		}
 		got := hex.EncodeToString(h.Sum(nil))
 		if got != want {
-			return record.Proof{}, errs.Errorf(errs.Untrusted, "%s %s, the index promises %s", a.name, got, clip(want))
+			return record.Proof{}, errs.Errorf(errs.Untrusted, "%s %s, the index promises %.200s", a.name, got, want)
 		}
 		return record.Proof{Kind: "pypi-" + a.name, Value: got}, nil
 	}

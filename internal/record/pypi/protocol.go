@@ -57,7 +57,7 @@ func (p *Protocol) Name() string { return Name }
 // Item implements record.Protocol.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return record.Item{}, errs.Errorf(errs.Invalid, "pypi: %s %q is not recorded", r.Method, clip(r.URL.Path))
+		return record.Item{}, errs.Errorf(errs.Invalid, "pypi: %s %.200q is not recorded", r.Method, r.URL.Path)
 	}
 	q, err := parsePath(r.URL.Path)
 	if err != nil {
