@@ -148,7 +148,7 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 		return v, err
 	}
 	v.blob = blob.Digest
-	if err := v.follows(old, it, it.Upstream); err != nil {
+	if err := v.follows(old, it, record.Redacted(it.Upstream)); err != nil {
 		return v, err
 	}
 	k.gate.RLock()
