@@ -22,15 +22,8 @@ import (
 // writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
 // when the commit has no overland.lock.
 func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descriptor, error) {
-	src := b.Source
-	if src.Commit.Working() || src.newSpec {
-		return nil, nil // what was built is in no commit, so no commit can stand for it
-	}
-	text, err := src.Repo.ReadFileUpTo(ctx, src.Commit, record.LockName, record.LockLimit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	text, found, err := b.Source.lock(ctx)
+	if err != nil || !found {
 		return nil, err
 	}
 	lock, err := record.ParseLock(bytes.NewReader(text), 0)
@@ -53,6 +46,18 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	}
 	desc, err := release.WriteInputs(ctx, p.depot, b.Ref, in)
 	return &desc, err
+}
+
+// lock returns the bytes of the overland.lock of s's commit. There is none for what is in no commit: no commit can stand for it.
+func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) {
+	if s.Commit.Working() || s.newSpec {
+		return nil, false, nil
+	}
+	text, err = s.Repo.ReadFileUpTo(ctx, s.Commit, record.LockName, record.LockLimit)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	return text, err == nil, err
 }
 
 // writtenInputs returns the inputs of ref that an earlier release wrote. The version names the commit, so they are the same.
@@ -127,15 +132,19 @@ func (p *Pipeline) sealInputs(ctx context.Context, releases []*release.Release, 
 		}
 		s.Inputs = append(s.Inputs, SealedInputs{r.Ref().String(), *d})
 	}
-	const hint = "overland record -- overland build, commit overland.lock, and release that commit"
 	switch {
 	case len(list) == 0:
-		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s: built from a commit without overland.lock, so there are no inputs to seal",
-			strings.Join(without, ", ")), hint)
+		return nil, withoutLock(strings.Join(without, ", "))
 	case len(without) > 0:
 		s.Warnings = append(s.Warnings, fmt.Sprintf("no inputs of %s are sealed: there is no overland.lock in its commit", strings.Join(without, ", ")))
 	}
 	return list, nil
+}
+
+// withoutLock says that what has no inputs to seal.
+func withoutLock(what string) error {
+	return errs.Hint(errs.Errorf(errs.NotFound, "%s: built from a commit without overland.lock, so there are no inputs to seal", what),
+		"overland record -- overland build, commit overland.lock, and release that commit")
 }
 
 // completeInputs returns the inputs of r, all of which must be in the depot.

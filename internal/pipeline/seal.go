@@ -124,6 +124,14 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 	if err != nil {
 		return nil, err
 	}
+	if o.Inputs {
+		switch _, found, err := src.lock(ctx); {
+		case err != nil:
+			return nil, err
+		case !found:
+			return nil, withoutLock(src.App.Name)
+		}
+	}
 	s.Warnings = append(s.Warnings, src.Warnings...)
 	repo, made, err := p.ensureTrust(ctx)
 	if err != nil {
