@@ -93,6 +93,9 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 	if o.root != "" && len(o.upstreams) == 0 {
 		return errs.Hint(usage("--root without --upstream"), "name the site that has its metadata: --upstream URL")
 	}
+	if o.cache == "" && len(o.upstreams) == 0 && (o.size != "" || o.offline || len(o.origins) > 0 || o.writes == "open") {
+		return errs.Hint(usage("a cache is described, and none is asked for"), "say where it listens: --cache-listen 10.0.0.1:3142")
+	}
 	level := slog.LevelInfo
 	if a.quiet {
 		level = slog.LevelError

@@ -48,8 +48,11 @@ func (k *Keeper) Freeze(ctx context.Context, name string, at time.Time) (Freeze,
 	return old, err
 }
 
-// Thaw removes the freeze name; one that is not there is no error.
+// Thaw removes the freeze name; one that is not there is errs.NotFound.
 func (k *Keeper) Thaw(ctx context.Context, name string) error {
+	if _, err := k.freeze(ctx, name); err != nil {
+		return errs.Hint(err, "overland cache freezes lists them")
+	}
 	return errors.Join(
 		k.index.exec(ctx, "DELETE FROM freeze WHERE name = ?", name),
 		k.index.exec(ctx, "DELETE FROM pin WHERE name = ?", name))
