@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,7 +51,9 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions) error {
 	l := s.Lock
 	if len(bad) == 0 {
 		a.note("%s: %s, all there", o.lock, summary(l, nil))
-		a.note("%s", proofs(l))
+		if len(l.Entries) > 0 {
+			a.note("%s", proofs(l))
+		}
 		return ctx.Err()
 	}
 	worst := errs.Unavailable
@@ -142,9 +143,12 @@ func (a *app) lockDiff() *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			args = append(args, "overland.lock")
 			x, err := readLock(args[0])
-			y, err2 := readLock(args[1])
-			if err := errors.Join(err, err2); err != nil {
-				return errs.Hint(err, "overland record -- COMMAND makes a lock")
+			if err != nil {
+				return err
+			}
+			y, err := readLock(args[1])
+			if err != nil {
+				return err
 			}
 			a.printChanges(record.Diff(x, y))
 			return nil

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -76,6 +77,9 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 		return err
 	}
 	a.note("%s: %s", o.lock, summary(res.Lock, record.Diff(s.Lock, res.Lock)))
+	if len(res.Lock.Entries) == 0 {
+		a.warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
+	}
 	return nil
 }
 
@@ -121,8 +125,11 @@ func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string)
 	}
 	res, err := session.Replay(ctx, *s)
 	if misses := a.misses(res); misses > 0 {
-		return nil, errs.Hint(errs.Errorf(errs.Unavailable, "%d requests were never recorded", misses),
-			"with a network: overland record -- %s …", command[0])
+		what := "%d requests were never recorded"
+		if slices.ContainsFunc(res.Problems, isHeldNowhere) {
+			what = "%d requests have no answer in this depot"
+		}
+		return nil, errs.Hint(errs.Errorf(errs.Unavailable, what, misses), "with a network: overland record -- %s …", command[0])
 	}
 	return res, err
 }
@@ -136,6 +143,12 @@ func (a *app) misses(res *session.Result) int {
 		a.warn(p.Error())
 	}
 	return len(res.Problems)
+}
+
+// isHeldNowhere reports whether the answer was recorded, and is not to be had: its blob is missing or damaged.
+func isHeldNowhere(problem error) bool {
+	miss := (*record.MissError)(nil)
+	return !errors.As(problem, &miss)
 }
 
 // inside is what replay starts in the network namespace.
