@@ -36,7 +36,7 @@ var outside = []string{
 	"cmd/overland", "cmd/overland-agent", "bench", "demo", "demo/proof", "internal/layers",
 	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
 	"internal/testkit/hello", "internal/testkit/machine", "internal/testkit/netcache",
-	"internal/testkit/operator", "internal/testkit/pack",
+	"internal/testkit/operator", "internal/testkit/pack", "internal/testkit/recording",
 }
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.

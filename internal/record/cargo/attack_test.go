@@ -3,60 +3,21 @@ package cargo
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/pack"
+	"overland/internal/testkit/recording"
 )
-
-// origin is a registry, and whoever sits between it and us.
-type origin struct {
-	registry http.Handler
-
-	mu    sync.Mutex
-	asked []string
-	other map[string]http.HandlerFunc // what is answered in the registry's place, by path
-}
-
-func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	o.asked = append(o.asked, r.URL.Path)
-	h := o.other[r.URL.Path]
-	o.mu.Unlock()
-	if h == nil {
-		h = o.registry.ServeHTTP
-	}
-	h(w, r)
-}
-
-func (o *origin) answer(path string, h http.HandlerFunc) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.other[path] = h
-}
-
-func text(media, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", media)
-		_, _ = io.WriteString(w, body)
-	}
-}
 
 type session struct {
 	t *testing.T
-	*origin
-	srv      *httptest.Server
+	*recording.Origin
 	protocol *Protocol
 	recorder *record.Recorder
 	store    *store.Store
@@ -64,59 +25,26 @@ type session struct {
 
 func newSession(t *testing.T, registry http.Handler) *session {
 	t.Helper()
-	o := &origin{registry: registry, other: map[string]http.HandlerFunc{}}
-	srv := httptest.NewServer(o)
-	t.Cleanup(srv.Close)
-	p, err := New("sparse+" + srv.URL + "/index")
+	o := recording.NewOrigin(t, registry)
+	p, err := New("sparse+" + o.URL + "/index")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, origin: o, srv: srv, protocol: p, store: openStore(t)}
+	s := &session{t: t, Origin: o, protocol: p, store: recording.Store(t)}
 	s.begin(nil)
 	return s
 }
 
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *record.Lock) {
-	transport := &http.Transport{}
-	r := record.NewRecorder(s.store, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
-	s.t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
-	s.recorder, s.protocol.Keeper = r, r
-}
-
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
+	s.recorder = recording.Recorder(s.t, s.store, locked)
+	s.protocol.Keeper = s.recorder
 }
 
 // fetch asks as cargo does and returns what is served.
 func (s *session) fetch(path string) (record.Entry, string, error) {
 	s.t.Helper()
-	it, err := s.protocol.Item(httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil))
-	if err != nil {
-		return record.Entry{}, "", err
-	}
-	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
-	if err != nil || blob == nil {
-		return e, "", err
-	}
-	defer blob.Close()
-	body, _, err := s.protocol.Serve(it, e, blob, "http://recorder/cargo")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	b, err := io.ReadAll(body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return e, string(b), nil
+	return recording.Fetch(s.t, s.recorder, s.protocol, path, "")
 }
 
 var tea = pack.NewCrate("Tea_Pot", "1.0.0+hot", "")
@@ -162,14 +90,14 @@ func TestAttacks(t *testing.T) {
 	const index, config = "/index" + teaIndex, "/index/config.json"
 	zeros := strings.Repeat("0", 64)
 	page := func(path, body string) func(*session) {
-		return func(s *session) { s.answer(path, text("application/octet-stream", body)) }
+		return func(s *session) { s.Answer(path, recording.Text("application/octet-stream", body)) }
 	}
 	portal := func(path string) func(*session) {
-		return func(s *session) { s.answer(path, text("text/html", "<!DOCTYPE html>log in")) }
+		return func(s *session) { s.Answer(path, recording.Text("text/html", "<!DOCTYPE html>log in")) }
 	}
 	loop := func(path string) func(*session) {
 		return func(s *session) {
-			s.answer(path, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, path, http.StatusFound) })
+			s.Answer(path, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, path, http.StatusFound) })
 		}
 	}
 	lineOf := func(name, version, sum string) string {
@@ -187,14 +115,14 @@ func TestAttacks(t *testing.T) {
 		{"another crate", true, page(dl(), "\x1f\x8b evil"), teaCrate, errs.Untrusted, 0, digest.Of(tea.Bytes).Encoded()},
 		{"another crate, no index before", false, page(dl(), "\x1f\x8b evil"), teaCrate, errs.Untrusted, 2, "the index has"},
 		{"wrong checksum in the index", false, func(s *session) {
-			s.answer(index, text("", lineOf("Tea_Pot", "1.0.0+hot", zeros)))
-			s.answer("/dl/te/a_/Tea_Pot/1.0.0+hot/"+zeros, text("", string(tea.Bytes)))
+			s.Answer(index, recording.Text("", lineOf("Tea_Pot", "1.0.0+hot", zeros)))
+			s.Answer("/dl/te/a_/Tea_Pot/1.0.0+hot/"+zeros, recording.Text("", string(tea.Bytes)))
 		}, teaCrate, errs.Untrusted, 2, "the index has " + zeros},
 		{"portal for a crate", true, portal(dl()), teaCrate, errs.Unavailable, 0, "a web page in place of it"},
 		{"portal for an index", false, portal(index), teaIndex, errs.Unavailable, 0, "a web page in place of it"},
 		{"portal for the configuration", false, page(config, "Welcome! <html>log in</html>"), "/config.json", errs.Untrusted, 0, "config.json"},
 		{"short crate", true, func(s *session) {
-			s.answer(dl(), func(w http.ResponseWriter, _ *http.Request) {
+			s.Answer(dl(), func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(tea.Bytes)))
 				_, _ = w.Write(tea.Bytes[:100])
 			})
@@ -231,12 +159,8 @@ func TestAttacks(t *testing.T) {
 			if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
 			}
-			if err := s.recorder.Settle(); err != nil {
-				t.Fatal(err)
-			}
-			found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
-			if err != nil || len(found) != c.stored {
-				t.Errorf("%d blobs, want %d: %v", len(found), c.stored, err)
+			if n := recording.Blobs(t, s.recorder, s.store); n != c.stored {
+				t.Errorf("%d blobs, want %d", n, c.stored)
 			}
 		})
 	}
@@ -251,8 +175,8 @@ func TestOnlyTheIndexNamesCrates(t *testing.T) {
 	if _, _, err := s.fetch("/crates/tea_pot/tea_pot-6.0.0.crate"); errs.KindOf(err) != errs.NotFound {
 		t.Error(err)
 	}
-	if len(s.asked) != 1 {
-		t.Errorf("asked %q", s.asked)
+	if len(s.Asked()) != 1 {
+		t.Errorf("asked %q", s.Asked())
 	}
 }
 
@@ -263,9 +187,9 @@ func TestAChangedCrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	evil := pack.NewCrate("Tea_Pot", "1.0.0+hot", "evil")
-	s.registry = pack.Crates{evil}
+	s.Become(pack.Crates{evil})
 	e, _ := s.recorder.Lock().Find(Name, strings.TrimPrefix(teaCrate, "/crates/"))
-	s.store = openStore(t)
+	s.store = recording.Store(t)
 	s.begin(&record.Lock{Version: 1, Entries: []record.Entry{e}}) // the index may move; the crate is locked
 	_, _, err := s.fetch(teaCrate)
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), digest.Of(evil.Bytes).Encoded()) || !strings.Contains(err.Error(), digest.Of(tea.Bytes).Encoded()) {

@@ -82,7 +82,7 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 	if err != nil || got != want {
 		t.Fatalf("%v\n%s\n%q\n%v", err, out, got, s.recorder.Problems())
 	}
-	s.srv.Close()
+	s.Close()
 	var b bytes.Buffer
 	if err := s.recorder.Lock().Write(&b); err != nil {
 		t.Fatal(err)

@@ -9,11 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -22,6 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/recording"
 )
 
 // registry is one in memory, and whoever sits between it and us.
@@ -84,8 +82,8 @@ func newSession(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, registry: g, url: srv.URL, protocol: p, store: openStore(t)}
-	s.recorder = newRecorder(t, s.store)
+	s := &session{t: t, registry: g, url: srv.URL, protocol: p, store: recording.Store(t)}
+	s.recorder = recording.Recorder(t, s.store, nil)
 	p.Keeper = s.recorder
 	g.publish(srv.URL, "tea", dist{Integrity: sri(tarball)})
 	g.publish(srv.URL, "@leaf/tea", dist{Integrity: sri(tarball)})
@@ -94,26 +92,8 @@ func newSession(t *testing.T) *session {
 
 // fetch asks as npm does and returns what is served.
 func (s *session) fetch(path string) (record.Entry, string, error) {
-	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
-	r.Header.Set("Accept", short+"; q=1.0, application/json")
-	it, err := s.protocol.Item(r)
-	if err != nil {
-		return record.Entry{}, "", err
-	}
-	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
-	if err != nil || blob == nil {
-		return e, "", err
-	}
-	defer blob.Close()
-	body, _, err := s.protocol.Serve(it, e, blob, "http://recorder/npm")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	b, err := io.ReadAll(body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return e, string(b), nil
+	s.t.Helper()
+	return recording.Fetch(s.t, s.recorder, s.protocol, path, short+"; q=1.0, application/json")
 }
 
 func TestAPackageIsRecordedWithItsProof(t *testing.T) {
@@ -196,12 +176,8 @@ func TestAttacks(t *testing.T) {
 			if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
 			}
-			if err := s.recorder.Settle(); err != nil {
-				t.Fatal(err)
-			}
-			found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
-			if err != nil || len(found) != c.stored {
-				t.Errorf("%d blobs, want %d: %v", len(found), c.stored, err)
+			if n := recording.Blobs(t, s.recorder, s.store); n != c.stored {
+				t.Errorf("%d blobs, want %d", n, c.stored)
 			}
 		})
 	}
@@ -266,7 +242,7 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	again := []byte("\x1f\x8b another tarball")
 	s.publish(s.url, "tea", dist{Integrity: sri(again)})
 	s.put("/reg"+file, again)
-	s.recorder = record.NewRecorder(openStore(t), record.Options{Lock: locked, Upstream: &record.Upstream{Tries: 1}})
+	s.recorder = record.NewRecorder(recording.Store(t), record.Options{Lock: locked, Upstream: &record.Upstream{Tries: 1}})
 	s.protocol.Keeper = s.recorder
 	defer s.recorder.Close()
 	_, _, err = s.fetch(file)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -16,31 +15,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/testkit/recording"
 )
 
 // project is a small real one: the package has a dependency, which has another.
 const project = `{"name":"tea","version":"1.0.0","private":true,"dependencies":{"is-odd":"3.0.1"}}`
-
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func newRecorder(t *testing.T, s *store.Store) *record.Recorder {
-	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	r := record.NewRecorder(s, record.Options{Upstream: &record.Upstream{Transport: transport, Tries: 1}})
-	t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
-	return r
-}
 
 // runNPM runs npm with an empty cache in a folder that holds files; everything goes through k. It returns the folder.
 func runNPM(t *testing.T, p *Protocol, k record.Keeper, files map[string]string, args ...string) (string, string, error) {
@@ -105,8 +84,8 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t)
-	rec := newRecorder(t, s)
+	s := recording.Store(t)
+	rec := recording.Recorder(t, s, nil)
 	p.Keeper = rec
 	dir, out, err := runNPM(t, p, rec, map[string]string{"package.json": project}, "install")
 	if err != nil {
@@ -152,8 +131,8 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 		t.Fatalf("no addresses in the package-lock:\n%s", b)
 	}
 	files := map[string]string{"package.json": project, "package-lock.json": strings.ReplaceAll(string(b), local, config.Registry)}
-	s = openStore(t)
-	rec = newRecorder(t, s)
+	s = recording.Store(t)
+	rec = recording.Recorder(t, s, nil)
 	p.Keeper = rec
 	dir, out, err = runNPM(t, p, rec, files, "ci")
 	if err != nil {

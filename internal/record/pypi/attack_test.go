@@ -6,61 +6,25 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/pack"
+	"overland/internal/testkit/recording"
 )
 
 const wheelFile = "tea-1.0-py3-none-any.whl"
 
 var wheel = pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
 
-// origin is an index, and whoever sits between it and us.
-type origin struct {
-	index http.Handler
-
-	mu    sync.Mutex
-	asked []string
-	other map[string]http.HandlerFunc // what is answered in the index's place, by path
-}
-
-func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	o.mu.Lock()
-	o.asked = append(o.asked, r.URL.Path)
-	h := o.other[r.URL.Path]
-	o.mu.Unlock()
-	if h == nil {
-		h = o.index.ServeHTTP
-	}
-	h(w, r)
-}
-
-func (o *origin) answer(path string, h http.HandlerFunc) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.other[path] = h
-}
-
-func text(media, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", media)
-		_, _ = io.WriteString(w, body)
-	}
-}
-
 type session struct {
 	t *testing.T
-	*origin
-	srv      *httptest.Server
+	*recording.Origin
 	protocol *Protocol
 	recorder *record.Recorder
 	store    *store.Store
@@ -68,78 +32,26 @@ type session struct {
 
 func newSession(t *testing.T, index http.Handler) *session {
 	t.Helper()
-	o := &origin{index: index, other: map[string]http.HandlerFunc{}}
-	srv := httptest.NewServer(o)
-	t.Cleanup(srv.Close)
-	p, err := New(Config{srv.URL + "/simple"})
+	o := recording.NewOrigin(t, index)
+	p, err := New(Config{o.URL + "/simple"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, origin: o, srv: srv, protocol: p, store: openStore(t)}
+	s := &session{t: t, Origin: o, protocol: p, store: recording.Store(t)}
 	s.begin(nil)
 	return s
 }
 
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *record.Lock) {
-	s.recorder = newRecorder(s.t, s.store, locked)
+	s.recorder = recording.Recorder(s.t, s.store, locked)
 	s.protocol.Keeper = s.recorder
-}
-
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-func newRecorder(t *testing.T, s *store.Store, locked *record.Lock) *record.Recorder {
-	t.Helper()
-	transport := &http.Transport{}
-	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
-	t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
-	return r
 }
 
 // fetch asks as pip does and returns what is served.
 func (s *session) fetch(path, accept string) (record.Entry, string, error) {
 	s.t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
-	r.Header.Set("Accept", accept)
-	it, err := s.protocol.Item(r)
-	if err != nil {
-		return record.Entry{}, "", err
-	}
-	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
-	if err != nil || blob == nil {
-		return e, "", err
-	}
-	defer blob.Close()
-	body, _, err := s.protocol.Serve(it, e, blob, "http://recorder/pypi")
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	b, err := io.ReadAll(body)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return e, string(b), nil
-}
-
-func (s *session) blobs() int {
-	if err := s.recorder.Settle(); err != nil {
-		s.t.Fatal(err)
-	}
-	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return len(found)
+	return recording.Fetch(s.t, s.recorder, s.protocol, path, accept)
 }
 
 func files() map[string][]byte {
@@ -186,15 +98,15 @@ func TestAttacks(t *testing.T) {
 	const file, index = "/files/" + wheelFile, "/simple/tea/"
 	zeros := strings.Repeat("0", 64)
 	page := func(path, body string) func(*session) {
-		return func(s *session) { s.answer(path, text("application/octet-stream", body)) }
+		return func(s *session) { s.Answer(path, recording.Text("application/octet-stream", body)) }
 	}
 	portal := func(path string) func(*session) {
 		return func(s *session) {
-			s.answer(path, text("text/html", `<!DOCTYPE html><a href="/login">log in</a><a href="app-1.0.zip">get our app</a>`))
+			s.Answer(path, recording.Text("text/html", `<!DOCTYPE html><a href="/login">log in</a><a href="app-1.0.zip">get our app</a>`))
 		}
 	}
 	link := func(address string) func(*session) {
-		return func(s *session) { s.answer(index, text("text/html", `<a href="`+address+`">x</a>`)) }
+		return func(s *session) { s.Answer(index, recording.Text("text/html", `<a href="`+address+`">x</a>`)) }
 	}
 	for _, c := range []struct {
 		name   string
@@ -212,7 +124,7 @@ func TestAttacks(t *testing.T) {
 		{"portal for a wheel", true, portal(file), "/files/tea/" + wheelFile, errs.Unavailable, 0, "a web page in place of it"},
 		{"portal for an index", false, portal(index), "/simple/tea/", errs.Untrusted, 0, "captive portal"},
 		{"short wheel", true, func(s *session) {
-			s.answer(file, func(w http.ResponseWriter, _ *http.Request) {
+			s.Answer(file, func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Content-Length", fmt.Sprint(len(wheel)))
 				_, _ = w.Write(wheel[:100])
 			})
@@ -223,17 +135,17 @@ func TestAttacks(t *testing.T) {
 		{"two in one", false, page(index, `{"meta":{"api-version":"1.0"},"name":"tea"}{}`), "/simple/tea/", errs.Untrusted, 0, "more than one"},
 		{"index of a later protocol", false, page(index, `{"meta":{"api-version":"2.0"},"name":"tea"}`), "/simple/tea/", errs.Untrusted, 0, "not known"},
 		{"page of a later protocol", false, func(s *session) {
-			s.answer(index, text("text/html", `<meta name="pypi:repository-version" content="2.0">`))
+			s.Answer(index, recording.Text("text/html", `<meta name="pypi:repository-version" content="2.0">`))
 		}, "/simple/tea/", errs.Untrusted, 0, "not known"},
 		{"one name, two hashes", false, page(index, `<a href="/a/`+wheelFile+`#sha256=`+zeros+`"></a><a href="/b/`+wheelFile+`#sha256=1"></a>`), "/simple/tea/", errs.Untrusted, 0, "twice"},
 		{"file that the index does not name", true, nil, "/files/tea/tea-6.6.6.tar.gz", errs.NotFound, 0, "names no tea-6.6.6.tar.gz"},
 		{"metadata that the index does not name", false, link(file + "#sha256=" + zeros), "/files/tea/" + wheelFile + ".metadata", errs.NotFound, 1, "names no"},
 		{"file of the machine", false, link("file:///etc/" + wheelFile), "/files/tea/" + wheelFile, errs.Untrusted, 1, "neither http nor https"},
 		{"redirects without an end", true, func(s *session) {
-			s.answer(file, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, file, http.StatusFound) })
+			s.Answer(file, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, file, http.StatusFound) })
 		}, "/files/tea/" + wheelFile, errs.Unavailable, 0, "redirects"},
 		{"index that moves without an end", false, func(s *session) {
-			s.answer(index, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, index, http.StatusFound) })
+			s.Answer(index, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, index, http.StatusFound) })
 		}, "/simple/tea/", errs.Unavailable, 0, "redirects"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -251,7 +163,7 @@ func TestAttacks(t *testing.T) {
 			if errs.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v (%v), want %q", err, errs.KindOf(err), c.want)
 			}
-			if n := s.blobs(); n != c.stored {
+			if n := recording.Blobs(t, s.recorder, s.store); n != c.stored {
 				t.Errorf("%d blobs, want %d", n, c.stored)
 			}
 		})
@@ -262,18 +174,18 @@ func TestAttacks(t *testing.T) {
 func TestOnlyTheIndexNamesHosts(t *testing.T) {
 	s := newSession(t, pack.PyPI{Files: files()})
 	elsewhere := newSession(t, pack.PyPI{Files: map[string][]byte{"tea-2.0.tar.gz": []byte("2")}})
-	s.answer("/simple/tea/", text("text/html", `<a href="`+elsewhere.srv.URL+`/files/tea-2.0.tar.gz#sha256=`+digest.Of([]byte("2")).Encoded()+`">`))
+	s.Answer("/simple/tea/", recording.Text("text/html", `<a href="`+elsewhere.URL+`/files/tea-2.0.tar.gz#sha256=`+digest.Of([]byte("2")).Encoded()+`">`))
 	if _, got, err := s.fetch("/files/tea/tea-2.0.tar.gz", ""); err != nil || got != "2" {
 		t.Errorf("a host that the index names: %q, %v", got, err)
 	}
-	before := len(s.asked) + len(elsewhere.asked)
+	before := len(s.Asked()) + len(elsewhere.Asked())
 	for _, path := range []string{"/files/tea/" + wheelFile, "/files/tea/tea-3.0.zip"} {
 		if _, _, err := s.fetch(path, ""); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if n := len(s.asked) + len(elsewhere.asked); n != before {
-		t.Errorf("asked %q and %q", s.asked, elsewhere.asked)
+	if n := len(s.Asked()) + len(elsewhere.Asked()); n != before {
+		t.Errorf("asked %q and %q", s.Asked(), elsewhere.Asked())
 	}
 }
 
@@ -284,10 +196,10 @@ func TestAChangedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	evil := pack.Wheel("tea", "1.0", "EVIL")
-	s.index = pack.PyPI{Files: map[string][]byte{wheelFile: evil}}
+	s.Become(pack.PyPI{Files: map[string][]byte{wheelFile: evil}})
 	locked := s.recorder.Lock()
 	locked.Entries = locked.Entries[1:] // the index may move; the file is locked
-	s.store = openStore(t)
+	s.store = recording.Store(t)
 	s.begin(locked)
 	_, _, err := s.fetch("/files/tea/"+wheelFile, "")
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), digest.Of(evil).Encoded()) || !strings.Contains(err.Error(), digest.Of(wheel).Encoded()) {
@@ -344,7 +256,7 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "1")
 	}))
-	p, err := New(Config{strings.Replace(s.srv.URL, "http://", "http://me:secret@", 1) + "/simple/"})
+	p, err := New(Config{strings.Replace(s.URL, "http://", "http://me:secret@", 1) + "/simple/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,7 +271,7 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 	if got["/simple/tea/"] != "me:secret" || got["/tea-1.0.zip"] != "me:secret" || got["elsewhere"] != "" {
 		t.Errorf("%q", got)
 	}
-	s.srv.Close()
+	s.Close()
 	if _, _, err := s.fetch("/simple/milk/", ""); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
 	}

@@ -70,7 +70,7 @@ func TestPipIsRecordedAndReplayed(t *testing.T) {
 		if err != nil || got != want {
 			t.Fatalf("%q: %v\n%s\n%v", c.pip, err, out, s.recorder.Problems())
 		}
-		s.srv.Close()
+		s.Close()
 		l := again(t, s.recorder.Lock())
 		proven := 0
 		for _, e := range l.Entries {

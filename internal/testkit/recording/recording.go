@@ -1,0 +1,136 @@
+// Package recording is both ends of a recorder in tests: an origin that somebody may sit in front of, and a client that
+// takes what is served. Tests only.
+package recording
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// Origin is an origin, and whoever sits between it and us. It ends with the test.
+type Origin struct {
+	*httptest.Server
+
+	mu     sync.Mutex
+	honest http.Handler
+	asked  []string
+	other  map[string]http.HandlerFunc // what is answered in the origin's place, by path
+}
+
+// NewOrigin starts one that answers as honest does.
+func NewOrigin(t testing.TB, honest http.Handler) *Origin {
+	o := &Origin{honest: honest, other: map[string]http.HandlerFunc{}}
+	o.Server = httptest.NewServer(http.HandlerFunc(o.serve))
+	t.Cleanup(o.Close)
+	return o
+}
+
+func (o *Origin) serve(w http.ResponseWriter, r *http.Request) {
+	o.mu.Lock()
+	o.asked = append(o.asked, r.URL.Path)
+	h := http.Handler(o.other[r.URL.Path])
+	if o.other[r.URL.Path] == nil {
+		h = o.honest
+	}
+	o.mu.Unlock()
+	h.ServeHTTP(w, r)
+}
+
+// Answer lets h answer for path in the origin's place.
+func (o *Origin) Answer(path string, h http.HandlerFunc) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.other[path] = h
+}
+
+// Become lets the origin answer as honest does from now on.
+func (o *Origin) Become(honest http.Handler) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.honest = honest
+}
+
+// Asked returns the paths that were asked for.
+func (o *Origin) Asked() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.Clone(o.asked)
+}
+
+// Text answers with body.
+func Text(media, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", media)
+		_, _ = io.WriteString(w, body)
+	}
+}
+
+// Store returns an empty depot.
+func Store(t testing.TB) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Blobs returns how many blobs s holds once r has stored what it fetched.
+func Blobs(t testing.TB, r *record.Recorder, s *store.Store) int {
+	t.Helper()
+	if err := r.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	found, err := os.ReadDir(filepath.Join(s.Dir(), "blobs", "sha256"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found)
+}
+
+// Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is what is locked already;
+// nil = nothing.
+func Recorder(t testing.TB, s *store.Store, locked *record.Lock) *record.Recorder {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
+	t.Cleanup(func() {
+		r.Close()
+		transport.CloseIdleConnections()
+	})
+	return r
+}
+
+// Fetch asks for path below p's mount and returns what is served.
+func Fetch(t testing.TB, k record.Keeper, p record.Protocol, path, accept string) (record.Entry, string, error) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
+	r.Header.Set("Accept", accept)
+	it, err := p.Item(r)
+	if err != nil {
+		return record.Entry{}, "", err
+	}
+	e, blob, err := k.Get(t.Context(), p, it)
+	if err != nil || blob == nil {
+		return e, "", err
+	}
+	defer blob.Close()
+	body, _, err := p.Serve(it, e, blob, "http://recorder/"+p.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e, string(b), nil
+}
