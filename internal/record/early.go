@@ -33,7 +33,6 @@ func (r *Recorder) hurry(in *arrived) bool {
 		return false
 	}
 	r.early[in.Digest] = in.Staged
-	r.ways.Add(1)
 	return true
 }
 
@@ -50,10 +49,10 @@ func (r *Recorder) keep(ctx context.Context, in *arrived, e Entry) error {
 
 // settle ends what hurry began, with the error of storing it.
 func (r *Recorder) settle(n name, in *arrived, err error) {
-	defer r.ways.Done()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.early, in.Digest)
+	r.less.Broadcast()
 	if err != nil {
 		delete(r.have, n)
 		r.wrong[n] = err
@@ -64,8 +63,15 @@ func (r *Recorder) settle(n name, in *arrived, err error) {
 // Settle waits until everything that clients were given is stored, and returns what could not be: then a lock would lack
 // what the command relied on.
 func (r *Recorder) Settle() error {
-	r.ways.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.settled()
 	return r.lost
+}
+
+// settled waits until nothing is on its way to the disk. The caller holds r.mu, and does when it returns.
+func (r *Recorder) settled() {
+	for len(r.early) > 0 {
+		r.less.Wait()
+	}
 }

@@ -2,6 +2,8 @@ package record
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"syscall"
@@ -56,6 +58,43 @@ func TestClientsDoNotWaitForTheDisk(t *testing.T) {
 		t.Errorf("%v, %v", l.Entries, err)
 	}
 	want(t, r, p, "a")
+}
+
+// leaver is a protocol whose client goes away while what it asked for is judged.
+type leaver struct {
+	files
+	leave context.CancelFunc
+	left  chan struct{}
+}
+
+func (p leaver) Check(context.Context, Item, io.ReadSeeker, Lookup) (Proof, error) {
+	p.leave()
+	<-p.left
+	return Proof{}, nil
+}
+
+// What arrived is kept though nobody waits for it any more, also where it has to be copied: a client that went away is no
+// reason to fail the recording.
+func TestAClientThatLeavesFailsNothing(t *testing.T) {
+	r, s, p := on(t, func(op fsx.Op) error {
+		if op.Name == "link" {
+			return syscall.EXDEV
+		}
+		return nil
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	l := leaver{p, leave, make(chan struct{})}
+	if _, _, err := r.Get(ctx, l, p.item("a")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	close(l.left)
+	r.wg.Wait()
+	if err := r.Settle(); err != nil || len(r.Problems()) != 0 {
+		t.Errorf("%v, problems %v", err, r.Problems())
+	}
+	if list := r.Lock(); len(list.Entries) != 1 || !s.Has(list.Entries[0].Blob) {
+		t.Errorf("%v", list.Entries)
+	}
 }
 
 func TestALockNeverNamesWhatCouldNotBeStored(t *testing.T) {

@@ -40,9 +40,9 @@ type Recorder struct {
 	calls map[name]*call
 	wrong map[name]error
 	early map[digest.Digest]*store.Staged // given to clients already, and on their way to the disk
+	less  sync.Cond                       // of mu: early has become shorter
 	lost  error                           // of those that did not get there
 	wg    sync.WaitGroup
-	ways  sync.WaitGroup // of early
 }
 
 type name struct{ protocol, key string }
@@ -59,6 +59,7 @@ type call struct {
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s *store.Store, o Options) *Recorder {
 	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]Entry{}, noted: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]*store.Staged{}}
+	r.less.L = &r.mu
 	if r.up == nil {
 		r.up = &Upstream{}
 	}
@@ -138,7 +139,8 @@ func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item
 		r.end(ctx, c, n)
 	} else {
 		r.end(ctx, c, n)
-		r.settle(n, in, r.keep(ctx, in, e))
+		// Clients have it: that the last one who asked has left is no reason to drop it.
+		r.settle(n, in, r.keep(context.WithoutCancel(ctx), in, e))
 	}
 	if c.err == nil && e.Exists() {
 		ReadAhead(ctx, p, it, r.lookup(it.Protocol))
@@ -256,9 +258,9 @@ func open(s Blobs, e Entry, ok bool, protocol, key string) (io.ReadCloser, error
 
 // Lock returns what was locked before together with everything that was asked for since and is stored.
 func (r *Recorder) Lock() *Lock {
-	_ = r.Settle() // what it could not store is not in have
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.settled() // what could not be stored is not in have then
 	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.have))}
 	for _, e := range r.lock.Entries {
 		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
