@@ -114,9 +114,13 @@ func aptCacher(ctx context.Context, dir string) (*daemon, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
 		return nil, err
 	}
+	// Its own configuration: the machine's may send it to other mirrors, or to none.
 	_, port, _ := strings.Cut(addr, ":")
-	d := &daemon{url: "http://" + addr, cmd: exec.CommandContext(ctx, "/usr/sbin/apt-cacher-ng", "-c", "/etc/apt-cacher-ng",
-		"ForeGround=1", "BindAddress=127.0.0.1", "Port="+port, "CacheDir="+dir, "LogDir="+filepath.Join(dir, "log"), "PidFile="+filepath.Join(dir, "pid"))}
+	conf := fmt.Sprintf("BindAddress: 127.0.0.1\nPort: %s\nCacheDir: %s\nLogDir: %s/log\nPidFile: %s/pid\nSocketPath: %s/socket\nForeGround: 1\n", port, dir, dir, dir, dir)
+	if err := os.WriteFile(filepath.Join(dir, "acng.conf"), []byte(conf), 0o600); err != nil {
+		return nil, err
+	}
+	d := &daemon{url: "http://" + addr, cmd: exec.CommandContext(ctx, "/usr/sbin/apt-cacher-ng", "-c", dir)}
 	d.pids = func() ([]int, error) { return []int{d.cmd.Process.Pid}, nil }
 	if err := d.cmd.Start(); err != nil {
 		return nil, err

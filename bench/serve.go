@@ -257,12 +257,17 @@ func family(pid int) ([]int, error) {
 	return list, err
 }
 
+// freePort returns an address of this machine that nobody listens on. apt-cacher-ng takes no port above 32767.
 func freePort(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	const low, span, tries = 20000, 12000, 100
+	var err error
+	for range tries {
+		var l net.Listener
+		if l, err = new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(span))); err == nil {
+			return l.Addr().String(), l.Close()
+		}
 	}
-	return l.Addr().String(), l.Close()
+	return "", err
 }
 
 func await(ctx context.Context, addr string) error {
