@@ -16,7 +16,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 2000x
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units fuzz cross bench conformance deps demodeps tools clean
+.PHONY: help build agents demo test check units fuzz cross bench conformance deps benchdeps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,7 +60,7 @@ cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
 	GOOS=linux GOARCH=arm GOARM=5 $(GO) vet ./internal/... ./cmd/...
 
-bench: deps build ## the figures of docs/benchmarks.md, beside their floors
+bench: deps benchdeps build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
 
 conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANCE (docs/explanation/trust.md)
@@ -70,6 +70,9 @@ conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANC
 
 deps: ## Debian packages that the tests use
 	@sh .ci/deps busybox-static cargo curl e2fsprogs faketime gcc git iproute2 libc6-dev mmdebstrap musl openrc python3-pip qemu-user-static skopeo systemd unzip util-linux wget xz-utils
+
+benchdeps:
+	@sh .ci/deps apt-cacher-ng nginx
 
 demodeps:
 	@sh .ci/deps busybox-static git qemu-user-static util-linux
