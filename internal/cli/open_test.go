@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"overland/internal/digest"
@@ -99,6 +102,38 @@ func TestPlaceIsForOne(t *testing.T) {
 		if _, err := takePlace(name); errs.KindOf(err) != errs.Conflict {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// One run leaves while others come: each has the folder to itself, and whole.
+func TestPlaceChangesHands(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	const runs, turns = 4, 50
+	var all sync.WaitGroup
+	for range runs {
+		all.Go(func() {
+			for n := 0; n < turns; {
+				p, err := takePlace("x")
+				if errs.KindOf(err) == errs.Conflict {
+					runtime.Gosched()
+					continue
+				}
+				if err == nil {
+					err = errors.Join(os.MkdirAll(filepath.Join(p.dir, "source", "a"), 0o700), os.Remove(filepath.Join(p.dir, "source", "a")),
+						os.Remove(filepath.Join(p.dir, "source")), os.Mkdir(filepath.Join(p.dir, "home"), 0o700), p.leave())
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n++
+			}
+		})
+	}
+	all.Wait()
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

@@ -28,7 +28,10 @@ func takePlace(name string) (*place, error) {
 		if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
-		if info, err := os.Lstat(dir); err != nil || !mine(info) {
+		switch info, err := os.Lstat(dir); {
+		case errors.Is(err, fs.ErrNotExist):
+			continue // the run before removed the folder just now
+		case err != nil || !mine(info):
 			return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s belongs to somebody else", dir), "set TMPDIR to another folder")
 		}
 		lock, err := fsx.TryLock(filepath.Join(dir, "lock"))
@@ -36,14 +39,14 @@ func takePlace(name string) (*place, error) {
 		case errors.Is(err, fsx.ErrLocked):
 			return nil, errs.Hint(errs.E(errs.Conflict, err), "the same release is open already: wait for it, or set TMPDIR to another folder")
 		case errors.Is(err, fs.ErrNotExist):
-			continue // the run before removed the folder just now
+			continue // as above
 		case err != nil:
 			return nil, err
 		}
 		p := &place{dir, lock}
-		if _, err := os.Lstat(filepath.Join(dir, "lock")); err != nil {
+		if !lock.InPlace() {
 			_ = lock.Unlock()
-			continue // as above
+			continue // as above, and there may be a new one by now
 		}
 		if err := p.clear(); err != nil {
 			return nil, errors.Join(err, lock.Unlock())
@@ -61,21 +64,33 @@ func mine(info fs.FileInfo) bool {
 
 // clear makes the folder as good as new.
 func (p *place) clear() error {
+	const mode = 0o700
+	return errors.Join(p.empty(), os.Mkdir(filepath.Join(p.dir, "tmp"), mode))
+}
+
+// empty removes everything but the lock.
+func (p *place) empty() error {
 	old, err := os.ReadDir(p.dir)
-	if err != nil {
-		return err
-	}
 	for _, e := range old {
 		if e.Name() != "lock" {
 			err = errors.Join(err, fsx.RemoveTree(filepath.Join(p.dir, e.Name())))
 		}
 	}
-	const mode = 0o700
-	return errors.Join(err, os.Mkdir(filepath.Join(p.dir, "tmp"), mode))
+	return err
 }
 
-// leave removes the folder.
-func (p *place) leave() error { return errors.Join(fsx.RemoveTree(p.dir), p.lock.Unlock()) }
+// leave removes the folder. The lock goes after everything else: once its name is free another run may have the folder,
+// which is then not removed.
+func (p *place) leave() error {
+	err := p.empty()
+	if err == nil {
+		err = os.Remove(filepath.Join(p.dir, "lock"))
+	}
+	if err == nil {
+		_ = os.Remove(p.dir)
+	}
+	return errors.Join(err, p.lock.Unlock())
+}
 
 // environ returns environ for a command that shall find nothing of this machine's site directory and caches.
 func (p *place) environ(environ []string) []string {

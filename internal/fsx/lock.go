@@ -55,6 +55,16 @@ func own(file *os.File) (*Lock, error) {
 	return &Lock{file}, nil
 }
 
+// InPlace reports whether the lock file still has the name by which it was taken: nobody removed or replaced it meanwhile.
+func (l *Lock) InPlace() bool {
+	mine, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	now, err := os.Lstat(l.file.Name())
+	return err == nil && os.SameFile(mine, now)
+}
+
 // Unlock frees the lock. The file stays, for the next holder.
 func (l *Lock) Unlock() error { return l.file.Close() }
 
