@@ -81,6 +81,9 @@ func (a *app) lockUpdate() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := lockWritable(o.lock); err != nil {
+				return err
+			}
 			s, err := a.session(o, args)
 			if err != nil {
 				return err

@@ -68,6 +68,9 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	if err != nil {
 		return err
 	}
+	if err := lockWritable(o.lock); err != nil {
+		return err
+	}
 	s.Resume = true
 	res, err := session.Record(ctx, *s)
 	if err := a.judge(res, err); err != nil {
@@ -215,10 +218,30 @@ func readPins(o sessionOptions) (plain.Pins, error) {
 	return pins, nil
 }
 
-func writeLock(path string, l *record.Lock) error {
+// lockWritable refuses a place where no lock can be written, before minutes go into what it would hold.
+func lockWritable(path string) error {
+	f, err := createLock(path)
+	if err == nil {
+		f.Discard()
+	}
+	return err
+}
+
+func createLock(path string) (*fsx.Pending, error) {
 	const mode = 0o644
 	var disk fsx.FS
 	f, err := disk.Create(path, mode)
+	if err == nil {
+		return f, nil
+	}
+	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
+		err = cause.Err // its path is that of a temporary file
+	}
+	return nil, errs.Hint(fmt.Errorf("write %s: %w", path, err), "--lock FILE, in a folder that is there and that you may write to")
+}
+
+func writeLock(path string, l *record.Lock) error {
+	f, err := createLock(path)
 	if err != nil {
 		return err
 	}
