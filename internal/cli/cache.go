@@ -43,10 +43,10 @@ func (a *app) cacheFreeze() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "freeze NAME",
 		Short: "Give the cache's state at a moment a name",
-		Long: "Makes NAME stand for what every index was in the cache at a moment: now, or --at. Machines that are pointed at\n" +
-			"it (`overland cache env URL --freeze NAME`) install the same on any day. What they fetch through it is never\n" +
-			"evicted. A freeze of now takes what the cache does not have yet from its origin when first asked for; one of an\n" +
-			"earlier moment knows only what was asked for before.",
+		Long: "Makes NAME stand for what every index was in the cache of the site directory (--home) at a moment: now, or --at.\n" +
+			"Machines that are pointed at it (`overland cache env URL --freeze NAME`) install the same on any day. What they\n" +
+			"fetch through it is never evicted. A freeze of now takes what the cache does not have yet from its origin when\n" +
+			"first asked for; one of an earlier moment knows only what was asked for before.",
 		Example: "overland cache freeze release-1\noverland cache freeze tuesday --at 2026-01-06T12:00:00Z",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -101,7 +101,7 @@ func (a *app) cacheFreezes() *cobra.Command {
 	return &cobra.Command{
 		Use:     "freezes",
 		Short:   "List the freezes",
-		Long:    "Prints each freeze with its moment.",
+		Long:    "Prints each freeze of the cache of the site directory (--home) with its moment.",
 		Example: "overland cache freezes",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -120,8 +120,8 @@ func (a *app) cacheOffline() *cobra.Command {
 	return &cobra.Command{
 		Use:   "offline [on|off]",
 		Short: "Say whether the cache may ask its origins",
-		Long: "With `on` the cache answers from what it holds, however old; with `off` it fetches again. A running site obeys\n" +
-			"at once, and remembers it. Without an argument it prints which it is.",
+		Long: "With `on` the cache of the site directory (--home) answers from what it holds, however old; with `off` it\n" +
+			"fetches again. A running site obeys at once, and remembers it. Without an argument it prints which it is.",
 		Example: "overland cache offline on\noverland cache offline off\noverland cache offline",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -30,7 +30,8 @@ func (a *app) siteInit() *cobra.Command {
 				return err
 			}
 			a.printf("%s\n", info.Pin)
-			a.note("next: overland --home %s trust init; overland site run %s", args[0], args[0])
+			a.note("next: overland --home %s trust init; overland site run %s\n"+
+				"or, as a near copy of another site: overland site run %s --upstream URL --root FINGERPRINT", args[0], args[0], args[0])
 			return nil
 		},
 	}
