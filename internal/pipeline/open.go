@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 	"overland/internal/release"
 	"overland/internal/source"
@@ -24,7 +26,7 @@ type OpenOptions struct {
 	Progress func(done, total int64)
 }
 
-// Opened is a release in a volume, with what it was built from. It finds blobs in the volume, in place.
+// Opened is a release in a volume, with what it was built from, which stays in the volume until it is asked for.
 type Opened struct {
 	*release.Release
 	Lock *record.Lock
@@ -127,13 +129,34 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Open returns the bytes of blob d as they are in the volume, which was verified when it was opened.
-func (o *Opened) Open(d digest.Digest) (*store.Blob, error) {
+// Open returns the bytes of blob d, copied out of the volume and checked again on the way (errs.Untrusted): a medium may
+// give other bytes the second time, and a build runs what it is given.
+func (o *Opened) Open(d digest.Digest) (_ *store.Blob, err error) {
 	r, err := o.v.ReaderAt(d)
 	if err != nil {
 		return nil, err
 	}
-	return store.NewBlob(part{r}, r.Size()), nil
+	const mode = 0o600
+	f, err := fsx.FS{}.Nameless("", mode)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	_, err = io.Copy(f, digest.Reader(r, d, r.Size()))
+	if errors.Is(err, digest.ErrMismatch) {
+		return nil, errs.Errorf(errs.Untrusted, "a blob of %s: %w", o.v.Name(), err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("copy a blob out of %s: %w", o.v.Name(), err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	return store.NewBlob(f, r.Size()), nil
 }
 
 // Close ends the reading of the volume.

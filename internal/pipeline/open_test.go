@@ -126,6 +126,35 @@ func TestOpenVolumeRefuses(t *testing.T) {
 	}
 }
 
+// A medium that gives other bytes once all of them were checked.
+func TestOpenVolumeThatChanges(t *testing.T) {
+	p := begin(t)
+	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two"), "live")
+	s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
+	o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer o.Close()
+	d := digest.Of([]byte("two"))
+	r, err := o.v.ReaderAt(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, _ := r.Outer()
+	f, err := os.OpenFile(s.Paths[0], os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("own"), at); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Open(d); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("a changed blob: %v", err)
+	}
+}
+
 // Sources that are signed and are not what the release says.
 func TestUnpackRefusesAnotherSource(t *testing.T) {
 	repo, c := newCommit(t, "hello")

@@ -65,8 +65,3 @@ func (b volumeBlobs) section(d digest.Digest) (*io.SectionReader, io.Closer, err
 	r, err := b.ReaderAt(d)
 	return r, io.NopCloser(nil), err
 }
-
-// part is a blob that is a part of an open file.
-type part struct{ *io.SectionReader }
-
-func (part) Close() error { return nil }

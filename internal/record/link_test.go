@@ -16,7 +16,7 @@ import (
 
 // TestALinkOf4KBPerSecond takes longer than the patience for silence, and is not silent.
 func TestALinkOf4KBPerSecond(t *testing.T) {
-	body := content[:8<<10]
+	body := content[:24<<10]
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(body) })
 	link, err := badlink.Listen(badlink.To(o.Listener.Addr().String()), badlink.Faults{Rate: 4 << 10})
 	if err != nil {
@@ -24,7 +24,7 @@ func TestALinkOf4KBPerSecond(t *testing.T) {
 	}
 	defer link.Close()
 	up := quick(t)
-	up.Stall, up.Tries = 1500*time.Millisecond, 1
+	up.Stall, up.Tries = 5*time.Second, 1
 	began := time.Now()
 	f, err := up.Get(t.Context(), files{"http://" + link.Addr()}.item("x"))
 	if err != nil {

@@ -58,6 +58,9 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 		return e, nil, nil
 	}
 	b, err := r.blobs.Open(e.Blob)
+	if errs.KindOf(err) == errs.Untrusted {
+		return e, nil, err
+	}
 	if err != nil {
 		return e, nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
 			"run it once with a network: overland record -- CMD")
