@@ -131,7 +131,7 @@ func TestAnUploadGoesOnInAnotherProcess(t *testing.T) {
 	}
 	second := f.overCuts(t, 0)
 	// The first server gives the partial blob up when it notices; until then it is busy, and is asked again.
-	up, err := f.client(t, Options{Wait: 10 * time.Millisecond}).Upload(t.Context(), bytes.NewReader(data), "", nil)
+	up, err := f.client(t, Options{Wait: 200 * time.Millisecond}).Upload(t.Context(), bytes.NewReader(data), "", nil)
 	if err != nil || !up.Sent {
 		t.Fatal(up, err)
 	}
