@@ -97,23 +97,39 @@ func (a *app) cacheThaw() *cobra.Command {
 	}
 }
 
+// freezeJSON is one freeze in the result of cache freezes --json.
+type freezeJSON struct {
+	Name string    `json:"name"`
+	At   time.Time `json:"at"`
+}
+
 func (a *app) cacheFreezes() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:     "freezes",
 		Short:   "List the freezes",
 		Long:    "Prints each freeze of the cache of the site directory (--home) with its moment.",
-		Example: "overland cache freezes",
+		Example: "overland cache freezes\noverland cache freezes --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.withCache(c.Context(), func(k *cache.Keeper) error {
 				list, err := k.Freezes(c.Context())
-				for _, f := range list {
-					a.printf("%s\n", describe(f))
+				if err != nil || !asJSON {
+					for _, f := range list {
+						a.printf("%s\n", describe(f))
+					}
+					return err
 				}
-				return err
+				out := []freezeJSON{}
+				for _, f := range list {
+					out = append(out, freezeJSON{f.Name, f.At.UTC()})
+				}
+				return a.printJSON(out)
 			})
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
 }
 
 func (a *app) cacheOffline() *cobra.Command {

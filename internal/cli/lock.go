@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/session"
@@ -21,6 +22,7 @@ func (a *app) lock() *cobra.Command {
 
 func (a *app) lockVerify() *cobra.Command {
 	var o sessionOptions
+	var asJSON bool
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Read everything that is locked and prove it again",
@@ -28,15 +30,24 @@ func (a *app) lockVerify() *cobra.Command {
 			"itself holds: what a checksum database or an archive signed, what a registry's document promises, what is pinned.\n" +
 			"It fails when something is missing or changed, also when its line in the lock was changed with\n" +
 			"it, and names it. The keys are those that this machine's tools trust.",
-		Example: "overland lock verify",
+		Example: "overland lock verify\noverland lock verify --json",
 		Args:    cobra.NoArgs,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.runLockVerify(c.Context(), o) },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.runLockVerify(c.Context(), o, asJSON) },
 	}
 	o.files(c)
+	jsonFlag(c, &asJSON)
 	return c
 }
 
-func (a *app) runLockVerify(ctx context.Context, o sessionOptions) error {
+// verifiedJSON is the result of lock verify --json.
+type verifiedJSON struct {
+	Entries  int            `json:"entries"`
+	Bytes    int64          `json:"bytes"`
+	Proofs   map[string]int `json:"proofs"`   // by kind; "" = nothing of its own
+	Problems []string       `json:"problems"` // what does not hold; the exit code is not 0 then
+}
+
+func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) error {
 	s, err := a.session(o, nil)
 	if err != nil {
 		return err
@@ -49,6 +60,15 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions) error {
 		return err
 	}
 	l := s.Lock
+	if asJSON {
+		out := verifiedJSON{Entries: len(l.Entries), Bytes: bytesOf(l), Proofs: kinds(l), Problems: []string{}}
+		for _, err := range bad {
+			out.Problems = append(out.Problems, err.Error())
+		}
+		if err := a.printJSON(out); err != nil {
+			return err
+		}
+	}
 	if len(bad) == 0 {
 		a.note("%s: %s, all there", o.lock, summary(l, nil))
 		if len(l.Entries) > 0 {
@@ -136,12 +156,13 @@ func (a *app) replaceLock(file string, old, l *record.Lock) error {
 }
 
 func (a *app) lockDiff() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	c := &cobra.Command{
 		Use:   "diff OLD [NEW]",
 		Short: "Show what differs between two locks",
 		Long: "Prints a line for each entry that was added (+), removed (-) or has other content (~) from OLD to NEW, which is\n" +
 			"overland.lock when it is not given.",
-		Example: "overland lock diff overland.lock",
+		Example: "overland lock diff overland.lock\noverland lock diff --json overland.lock",
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			args = append(args, "overland.lock")
@@ -153,10 +174,40 @@ func (a *app) lockDiff() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if asJSON {
+				return a.printJSON(changesJSON(record.Diff(x, y)))
+			}
 			a.printChanges(record.Diff(x, y))
 			return nil
 		},
 	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+// changeJSON is one change in the result of lock diff --json. A blob is left out where there was no entry, or one that says
+// that there is no such thing.
+type changeJSON struct {
+	Change   string        `json:"change"` // "added", "removed", "changed"
+	Protocol string        `json:"protocol"`
+	Key      string        `json:"key"`
+	Old      digest.Digest `json:"old,omitempty"`
+	New      digest.Digest `json:"new,omitempty"`
+}
+
+func changesJSON(list []record.Change) []changeJSON {
+	out := []changeJSON{}
+	for _, c := range list {
+		switch {
+		case c.Old == nil:
+			out = append(out, changeJSON{"added", c.New.Protocol, c.New.Key, "", c.New.Blob})
+		case c.New == nil:
+			out = append(out, changeJSON{"removed", c.Old.Protocol, c.Old.Key, c.Old.Blob, ""})
+		default:
+			out = append(out, changeJSON{"changed", c.New.Protocol, c.New.Key, c.Old.Blob, c.New.Blob})
+		}
+	}
+	return out
 }
 
 func (a *app) printChanges(list []record.Change) {
@@ -181,26 +232,35 @@ func content(e *record.Entry) string {
 
 // summary returns l in a few words.
 func summary(l *record.Lock, changes []record.Change) string {
-	var bytes int64
-	for _, e := range l.Entries {
-		bytes += e.Size
-	}
-	s := fmt.Sprintf("%d entries, %s", len(l.Entries), size(bytes))
+	s := fmt.Sprintf("%d entries, %s", len(l.Entries), size(bytesOf(l)))
 	if changes != nil {
 		s += fmt.Sprintf(", %d changes", len(changes))
 	}
 	return s
 }
 
-// proofs returns by what the entries of l are proved, in a few words.
-func proofs(l *record.Lock) string {
+func bytesOf(l *record.Lock) (sum int64) {
+	for _, e := range l.Entries {
+		sum += e.Size
+	}
+	return sum
+}
+
+// kinds counts the entries of l by the kind of their proof; "" = nothing of its own.
+func kinds(l *record.Lock) map[string]int {
 	count := map[string]int{}
 	for _, e := range l.Entries {
-		count[cmp.Or(e.Proof.Kind, "nothing of its own")]++
+		count[e.Proof.Kind]++
 	}
+	return count
+}
+
+// proofs returns by what the entries of l are proved, in a few words.
+func proofs(l *record.Lock) string {
+	count := kinds(l)
 	var list []string
 	for _, kind := range slices.Sorted(maps.Keys(count)) {
-		list = append(list, fmt.Sprintf("%d by %s", count[kind], kind))
+		list = append(list, fmt.Sprintf("%d by %s", count[kind], cmp.Or(kind, "nothing of its own")))
 	}
 	return "proved: " + strings.Join(list, ", ")
 }

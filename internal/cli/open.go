@@ -117,10 +117,8 @@ func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
 func (a *app) replayOpened(ctx context.Context, s session.Options) error {
 	res, err := session.Replay(ctx, s)
 	if n := a.misses(res); n > 0 {
-		for _, p := range res.Problems {
-			if errs.KindOf(p) == errs.Untrusted {
-				return errs.Hint(errs.Errorf(errs.Untrusted, "the file changed while it was read"), "copy it to another disk, and try again")
-			}
+		if slices.ContainsFunc(res.Problems, isUntrusted) {
+			return errs.Hint(errs.Errorf(errs.Untrusted, "the file does not give what was signed"), "copy it to another disk, and try again")
 		}
 		return errs.Hint(errs.Errorf(errs.Unavailable, "%d requests are not in the file", n),
 			"where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again")

@@ -128,11 +128,14 @@ func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string)
 	}
 	res, err := session.Replay(ctx, *s)
 	if misses := a.misses(res); misses > 0 {
-		what := "%d requests were never recorded"
+		what, kind := "%d requests were never recorded", errs.Unavailable
 		if slices.ContainsFunc(res.Problems, isHeldNowhere) {
 			what = "%d requests have no answer in this depot"
 		}
-		return nil, errs.Hint(errs.Errorf(errs.Unavailable, what, misses), "with a network: overland record -- %s …", command[0])
+		if slices.ContainsFunc(res.Problems, isUntrusted) {
+			kind = errs.Untrusted
+		}
+		return nil, errs.Hint(errs.Errorf(kind, what, misses), "with a network: overland record -- %s …", command[0])
 	}
 	return res, err
 }
@@ -153,6 +156,9 @@ func isHeldNowhere(problem error) bool {
 	miss := (*record.MissError)(nil)
 	return !errors.As(problem, &miss)
 }
+
+// isUntrusted reports whether what was recorded is there, and is not what the lock says.
+func isUntrusted(problem error) bool { return errs.KindOf(problem) == errs.Untrusted }
 
 // inside is what replay starts in the network namespace.
 func (a *app) inside() *cobra.Command {

@@ -3,6 +3,7 @@ package record
 import (
 	"cmp"
 	"context"
+	"errors"
 	"io"
 	"iter"
 	"maps"
@@ -64,6 +65,10 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 	if err != nil {
 		return e, nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
 			"run it once with a network: overland record -- CMD")
+	}
+	if b.Size() != e.Size {
+		return e, nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
+			it.Protocol, it.Key, e.Size, b.Size()), b.Close())
 	}
 	return e, b, nil
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"overland/internal/digest"
@@ -148,12 +149,16 @@ func (o *Options) run(cmd *exec.Cmd) error {
 }
 
 func (o *Options) explain(err error) error {
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit):
-		return &ExitError{o.Command[0], max(exit.ExitCode(), 1)}
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) {
+		return err
 	}
-	return err
+	code := exit.ExitCode()
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		const signalled = 128 // as shells say it
+		code = signalled + int(status.Signal())
+	}
+	return &ExitError{o.Command[0], code}
 }
 
 // session is one run.
