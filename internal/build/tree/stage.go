@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -36,18 +37,27 @@ func Begin(dest string) (*Stage, error) {
 // Path returns where the caller may keep a file of its own called name, on the disk of the destination, until Close.
 func (s *Stage) Path(name string) string { return filepath.Join(s.dir, "own-"+name) }
 
+// sweep removes the stages in parent whose owners are dead: leftovers cost space, not correctness.
+func sweep(parent string) {
+	list, _ := os.ReadDir(parent)
+	for _, e := range list {
+		dir := filepath.Join(parent, e.Name())
+		if _, err := os.Lstat(filepath.Join(dir, "lock")); err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), stagePrefix) {
+			continue
+		}
+		if lock, err := fsx.TryLock(filepath.Join(dir, "lock")); err == nil {
+			_ = os.RemoveAll(dir)
+			lock.Unlock()
+		}
+	}
+}
+
 func newStage(dest string) (*Stage, error) {
 	parent := filepath.Dir(dest)
 	if err := (fsx.FS{}).Mkdir(parent, folderMode); err != nil {
 		return nil, err
 	}
-	old, _ := filepath.Glob(filepath.Join(parent, stagePrefix+"*", "lock"))
-	for _, path := range old {
-		if lock, err := fsx.TryLock(path); err == nil {
-			_ = os.RemoveAll(filepath.Dir(path)) // leftovers cost space, not correctness
-			lock.Unlock()
-		}
-	}
+	sweep(parent)
 	s := &Stage{dest: dest}
 	// Between making a folder and locking it, another one's sweep may take it for a dead one's.
 	for tries := 0; ; tries++ {

@@ -2,8 +2,12 @@ package session
 
 import (
 	"bytes"
+	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"slices"
+	"sort"
 	"sync"
 
 	"overland/internal/record"
@@ -20,19 +24,21 @@ type journal struct {
 // openJournal opens the file path, and returns what it holds already that lock has not: that is what it still holds.
 func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error) {
 	const mode = 0o600
-	b, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
+	b, err := readJournal(path)
+	if err != nil {
 		return nil, nil, err
 	}
-	// A line that was being written when the power went is none, and one that says nonsense ends the list.
+	// A line that was being written when the power went is none, and one that says nonsense ends the list: the longest
+	// beginning that is a lock counts.
+	lines := bytes.SplitAfter(b[:bytes.LastIndexByte(b, '\n')+1], []byte("\n"))
 	old := &record.Lock{}
-	for whole := b[:bytes.LastIndexByte(b, '\n')+1]; len(whole) > 0; {
-		if old, err = record.ParseLock(bytes.NewReader(whole), 0); err == nil {
-			break
+	sort.Search(len(lines), func(bad int) bool {
+		l, err := record.ParseLock(bytes.NewReader(bytes.Join(lines[:bad+1], nil)), 0)
+		if err == nil {
+			old = l
 		}
-		old = &record.Lock{}
-		whole = whole[:bytes.LastIndexByte(whole[:len(whole)-1], '\n')+1]
-	}
+		return err != nil
+	})
 	old.Entries = slices.DeleteFunc(old.Entries, func(e record.Entry) bool {
 		_, locked := lock.Find(e.Protocol, e.Key)
 		return locked
@@ -46,6 +52,23 @@ func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error)
 		return nil, nil, err
 	}
 	return &journal{f: f}, old, nil
+}
+
+// readJournal returns what path holds; nothing when there is no such file, or one longer than a lock can be.
+func readJournal(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, record.LockLimit+1))
+	if len(b) > record.LockLimit {
+		return nil, err
+	}
+	return b, err
 }
 
 // add appends e. That it cannot be written costs a fetch another time, and nothing now.
