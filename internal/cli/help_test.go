@@ -153,6 +153,9 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 	if strings.HasPrefix(verb, "overland netcache ") {
 		newNetcache(t, env)
 	}
+	if verb == "overland cache thaw" {
+		must("cache", "freeze", "tuesday")
+	}
 	if strings.HasPrefix(verb, "overland binary ") {
 		newNetcache(t, env)
 		if err := os.MkdirAll(filepath.Join("software", "bin"), 0o755); err != nil {
