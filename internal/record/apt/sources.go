@@ -119,6 +119,9 @@ func parseDeb822(b []byte) ([]Source, error) {
 func parseList(b []byte) ([]Source, error) {
 	var all []Source
 	for i, line := range strings.Split(string(b), "\n") {
+		if strings.Contains(line, "\x00") {
+			return nil, errs.Errorf(errs.Invalid, "line %d: a NUL byte", i+1)
+		}
 		line, _, _ = strings.Cut(line, "#")
 		typ, rest, _ := strings.Cut(strings.TrimSpace(strings.ReplaceAll(line, "\t", " ")), " ")
 		if typ == "" {
