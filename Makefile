@@ -13,7 +13,7 @@ TIME     := $(shell git show -s --format=%ct HEAD 2>/dev/null)
 NODECLI  := overland/internal/cli/nodecli
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -buildid='
 # A count, not a time: a time that ends while an input runs is reported as a failure by the Go command.
-FUZZTIME ?= 2000x
+FUZZTIME ?= 500x
 export GOFLAGS :=
 
 .PHONY: help build agents demo test check units fuzz cross bench conformance deps benchdeps demodeps tools clean
@@ -48,7 +48,7 @@ check: tools ## format, vet, lint, floors
 units: ## every Go test, under the race detector
 	$(GO) test -race -timeout 45m ./...
 
-fuzz: ## every fuzz target, FUZZTIME each (2000 inputs; give it 30s before a release)
+fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give it 30s before a release)
 	@grep -rl --include='*_test.go' '^func Fuzz' internal | while read -r file; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file" | while read -r target; do \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" </dev/null || exit 1; \
