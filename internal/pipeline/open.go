@@ -38,7 +38,7 @@ type Opened struct {
 // OpenVolume checks every byte of a volume and its signatures, and returns the release of o.App in it. The caller closes
 // that. A volume without inputs is an error of kind NotFound.
 func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
-	v, err := volume.Open(o.Path)
+	v, ch, err := openWhole(ctx, o.Path, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -47,17 +47,6 @@ func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	if err := v.Verify(ctx, o.Progress); err != nil {
-		return nil, err
-	}
-	index, err := v.Index()
-	if err != nil {
-		return nil, err
-	}
-	ch, err := release.SealedChannel(index)
-	if err != nil {
-		return nil, err
-	}
 	_, entries, err := checkSigned(ctx, v, o.Root, ch)
 	if err != nil {
 		return nil, err

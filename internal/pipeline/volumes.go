@@ -142,26 +142,38 @@ type VolumeCheck struct {
 	Releases    []string          `json:"releases"`
 }
 
+// openWhole opens the volume at path once every byte of it is checked, and returns the channel that it was sealed for.
+// Its signatures are not looked at. The caller closes the volume.
+func openWhole(ctx context.Context, path string, progress func(done, total int64)) (_ *volume.Volume, _ release.Channel, err error) {
+	v, err := volume.Open(path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	if err := v.Verify(ctx, progress); err != nil {
+		return nil, "", err
+	}
+	index, err := v.Index()
+	if err != nil {
+		return nil, "", err
+	}
+	ch, err := release.SealedChannel(index)
+	return v, ch, err
+}
+
 // VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root to each release,
 // and that nothing is in it of which those do not speak.
 // An empty root takes the volume's own, which shows that it is whole, not who made it.
 func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, progress func(done, total int64)) (_ *VolumeCheck, err error) {
-	v, err := volume.Open(path)
+	v, ch, err := openWhole(ctx, path, progress)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, v.Close()) }()
-	if err := v.Verify(ctx, progress); err != nil {
-		return nil, err
-	}
-	index, err := v.Index()
-	if err != nil {
-		return nil, err
-	}
-	ch, err := release.SealedChannel(index)
-	if err != nil {
-		return nil, err
-	}
 	trusted := root != ""
 	if !trusted {
 		s, err := readRoles(ctx, v, nil)
