@@ -24,6 +24,7 @@ import (
 
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/recording"
 )
 
 const (
@@ -186,25 +187,13 @@ func newSession(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	depot, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &session{publisher: pub, url: srv.URL, protocol: p, store: depot}
+	s := &session{publisher: pub, url: srv.URL, protocol: p, store: recording.Store(t)}
 	s.restart(nil)
 	return s
 }
 
 // restart begins a new session on the same store, in which lock is locked.
-func (s *session) restart(lock *record.Lock) {
-	transport := &http.Transport{}
-	r := record.NewRecorder(s.store, record.Options{Lock: lock, Upstream: &record.Upstream{Transport: transport, Tries: 1}})
-	s.recorder = r
-	s.t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
-}
+func (s *session) restart(lock *record.Lock) { s.recorder = recording.Recorder(s.t, s.store, lock) }
 
 // fetch asks for the path name of the repository.
 func (s *session) fetch(name string) (record.Entry, error) {
@@ -222,13 +211,4 @@ func (s *session) fetch(name string) (record.Entry, error) {
 }
 
 // blobs returns how many blobs the store has.
-func (s *session) blobs() int {
-	if err := s.recorder.Settle(); err != nil {
-		s.t.Fatal(err)
-	}
-	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return len(found)
-}
+func (s *session) blobs() int { return recording.Blobs(s.t, s.recorder, s.store) }

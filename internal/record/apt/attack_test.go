@@ -17,6 +17,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/testkit/recording"
 )
 
 func TestAChainIsRecordedWithItsProofs(t *testing.T) {
@@ -288,7 +289,7 @@ func TestAnInReleaseThatMoved(t *testing.T) {
 	}
 	locked := s.recorder.Lock()
 	s.release(s.key, "calm", birth.AddDate(0, 0, 10), birth.AddDate(0, 0, 17))
-	s.store = openStore(t)
+	s.store = recording.Store(t)
 	s.restart()
 	_, err = s.fetch(inRelease)
 	changed := (*record.ChangedError)(nil)

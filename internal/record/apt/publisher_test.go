@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/recording"
 )
 
 var (
@@ -167,7 +166,7 @@ func newSession(t *testing.T) *session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{publisher: pub, protocol: p, store: openStore(t)}
+	s := &session{publisher: pub, protocol: p, store: recording.Store(t)}
 	s.restart()
 	return s
 }
@@ -179,13 +178,7 @@ func (s *session) restart() {
 		lock = s.recorder.Lock()
 		s.recorder.Close()
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	r := record.NewRecorder(s.store, record.Options{Lock: lock, Upstream: &record.Upstream{Transport: transport, Tries: 1}})
-	s.recorder = r
-	s.t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
+	s.recorder = recording.Recorder(s.t, s.store, lock)
 }
 
 // fetch asks for the path name of the archive.
@@ -204,13 +197,4 @@ func (s *session) fetch(name string) (record.Entry, error) {
 }
 
 // blobs returns how many blobs the store has.
-func (s *session) blobs() int {
-	if err := s.recorder.Settle(); err != nil {
-		s.t.Fatal(err)
-	}
-	found, err := os.ReadDir(filepath.Join(s.store.Dir(), "blobs", "sha256"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return len(found)
-}
+func (s *session) blobs() int { return recording.Blobs(s.t, s.recorder, s.store) }

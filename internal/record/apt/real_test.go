@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/recording"
 )
 
 // newApt returns a runner of the machine's apt-get, set up to go through base, and the folder it works in.
@@ -37,15 +38,6 @@ func newApt(t *testing.T, p *Protocol, base string) (work string, run func(args 
 		out, err := c.CombinedOutput()
 		return string(out), err
 	}
-}
-
-func openStore(t *testing.T) *store.Store {
-	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // serve returns the base URL of p behind k.
@@ -94,7 +86,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := openStore(t)
+	s := recording.Store(t)
 	rec := newRecorder(t, s)
 	recorded, run := newApt(t, p, serve(t, rec, p))
 	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
