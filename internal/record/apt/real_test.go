@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/record"
-	"overland/internal/store"
 	"overland/internal/testkit/recording"
 )
 
@@ -48,17 +47,6 @@ func serve(t *testing.T, k record.Keeper, p record.Protocol) string {
 	return srv.URL + "/" + p.Name()
 }
 
-func newRecorder(t *testing.T, s *store.Store) *record.Recorder {
-	t.Helper()
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	r := record.NewRecorder(s, record.Options{Upstream: &record.Upstream{Transport: transport, Tries: 1}})
-	t.Cleanup(func() {
-		r.Close()
-		transport.CloseIdleConnections()
-	})
-	return r
-}
-
 func debs(t *testing.T, dir string) map[string][]byte {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.deb"))
@@ -87,7 +75,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := recording.Store(t)
-	rec := newRecorder(t, s)
+	rec := recording.Recorder(t, s, nil)
 	recorded, run := newApt(t, p, serve(t, rec, p))
 	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
 		if out, err := run(args...); err != nil || strings.Contains(out, "\nErr:") || strings.Contains(out, "\nW:") {
