@@ -65,6 +65,31 @@ func Locate(ctx context.Context, p Protocol, it Item, have Lookup) (Item, error)
 	return it, nil
 }
 
+// Preparer is a Protocol whose Check asks the network too: Prepare asks for that while the body is still on its way, and
+// what it gets is held then. ctx ends with the transfer.
+type Preparer interface {
+	Prepare(ctx context.Context, it Item)
+}
+
+// Prepare lets p prepare the Check of it beside the caller, who waits with the returned function once it is checked, or
+// is not to be.
+func Prepare(ctx context.Context, p Protocol, it Item) (wait func()) {
+	r, ok := p.(Preparer)
+	if !ok {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.Prepare(ctx, it)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 // Reader is a Protocol that reads what it will need for later answers as soon as that is held: the client goes on
 // meanwhile. have opens what is held.
 type Reader interface {

@@ -182,6 +182,7 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 		return e, nil, nil
 	}
 	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
+	defer Prepare(ctx, p, it)()
 	a, err := r.up.Get(ctx, it)
 	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
 		if isLocked {

@@ -110,6 +110,7 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, s
 	if err != nil {
 		return answer{}, err
 	}
+	defer record.Prepare(ctx, p, it)()
 	a, err := k.o.Upstream.Get(record.Watched(ctx, heard), conditional(it, old))
 	now := k.now()
 	if status := (*record.StatusError)(nil); errors.As(err, &status) {

@@ -338,6 +338,47 @@ func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 }
 
 // TestAReplayDoesNotDependOnTheTreesGrowth records two modules with the database growing in between.
+// TestTheDatabaseIsAskedWhileTheModuleComes has an upstream that keeps a module's archive back until it has been asked
+// about its hash.
+func TestTheDatabaseIsAskedWhileTheModuleComes(t *testing.T) {
+	u := newUpstream(t)
+	const zip, lookup = "example.org/dep/@v/v1.0.0.zip", "/sumdb/db.example/lookup/example.org/dep@v1.0.0"
+	asked := make(chan struct{})
+	var once sync.Once
+	next := u.Config.Handler
+	u.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == lookup {
+			once.Do(func() { close(asked) })
+		}
+		next.ServeHTTP(w, r)
+	})
+	u.fault[zip] = func(w http.ResponseWriter, r *http.Request, body string) {
+		select {
+		case <-asked:
+			_, _ = io.WriteString(w, body)
+		case <-r.Context().Done(): // of a client that gives up, as this test does
+		}
+	}
+	l := newLab(t, u.env())
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	it, err := l.protocol.item(zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, b, err := l.recorder.Get(ctx, l.protocol, it)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if e.Proof.Kind != ProofTree {
+		t.Errorf("proof %+v", e.Proof)
+	}
+	if n := l.recorder.Problems(); len(n) > 0 {
+		t.Errorf("problems: %v", n)
+	}
+}
+
 func TestAReplayDoesNotDependOnTheTreesGrowth(t *testing.T) {
 	u := newUpstream(t)
 	for _, name := range []string{"a", "b", "c"} {

@@ -22,6 +22,15 @@ const (
 	lookupDowntime = time.Minute      // for which a database that did not answer is not asked again
 )
 
+// Prepare implements record.Preparer: it looks a module up in the checksum database while its bytes are on their way.
+func (p *Protocol) Prepare(ctx context.Context, it record.Item) {
+	r, err := parse(it.Key)
+	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial {
+		return
+	}
+	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Check asks again, of what is held then, and judges
+}
+
 // inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one, or says what it
 // did not sign. When it cannot be reached, or is not asked for this module (GONOSUMDB), the answer is no: the lock then
 // says that this proof is missing, and the go command goes on only when its go.sum has the hash.
