@@ -260,8 +260,8 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		return name + " sha256:" + hexSum(evil.get(strings.TrimPrefix(name, "archive/")))
 	}
 	for _, c := range []struct{ name, proof, says string }{
-		{debPath, sum("archive/" + indexPath), "signed are"},
-		{indexPath, sum("archive/" + inRelease), "signed are"},
+		{debPath, sum("archive/" + indexPath), "signed "},
+		{indexPath, sum("archive/" + inRelease), "signed "},
 		{inRelease, fingerprint(evil.key), "unknown entity"},
 	} {
 		b := evil.get(c.name)

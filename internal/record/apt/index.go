@@ -12,7 +12,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/ulikunitz/xz"
+	"github.com/therootcompany/xz"
 
 	"overland/internal/errs"
 )
@@ -114,7 +114,7 @@ func unpack(r io.Reader) (io.Reader, error) {
 	}
 	switch h := string(head); {
 	case strings.HasPrefix(h, "\xfd7zXZ\x00"):
-		x, err := xz.NewReader(b)
+		x, err := xz.NewReader(b, xz.DefaultDictMax)
 		if err != nil {
 			return nil, errs.E(errs.Invalid, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os/exec"
 	"sync"
 	"testing"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
-	"github.com/ulikunitz/xz"
 
 	"overland/internal/clock"
 	"overland/internal/record"
@@ -68,18 +68,13 @@ func armoured(t *testing.T, e *openpgp.Entity) string {
 
 func packed(t *testing.T, b []byte) []byte {
 	t.Helper()
-	var out bytes.Buffer
-	w, err := xz.NewWriter(&out)
+	cmd := exec.CommandContext(t.Context(), "xz")
+	cmd.Stdin = bytes.NewReader(b)
+	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write(b); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return out
 }
 
 func sign(t *testing.T, key *openpgp.Entity, text string) []byte {
