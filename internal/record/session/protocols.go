@@ -82,6 +82,11 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	}
 	p.Keeper = s.keeper
 	s.golang = p
+	if s.recording || s.o.Lock.Holds(golang.Name) {
+		// A database that cannot be reached now is the go command's to judge: it may not need it. A lock without a tree was
+		// recorded with the database off.
+		_ = p.Freeze(ctx, s.keeper)
+	}
 	return nil
 }
 

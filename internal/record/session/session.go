@@ -104,11 +104,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		})
 		r.Resume(earlier)
 	}
-	if s.golang != nil {
-		// A database that cannot be reached now is the go command's to judge: it may not need it.
-		_ = s.golang.Freeze(ctx, r)
-		r.Forget()
-	}
+	r.Forget() // what opening asked for
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
