@@ -82,9 +82,6 @@ func FuzzIndex(f *testing.F) {
 	f.Add([]byte("Directory: d\nChecksums-Sha256:\n " + strings.Repeat("0", 64) + " 1 a\n"))
 	f.Add([]byte("\x1f\x8b\x08\x00"))
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		if bytes.HasPrefix(b, []byte("\xfd7zXZ")) {
-			return // its dictionary may be large; only signed bytes come to it
-		}
 		_, _ = unpackTable(io.LimitReader(bytes.NewReader(b), 1<<20))
 	})
 }
