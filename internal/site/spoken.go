@@ -110,6 +110,7 @@ func openNPM(ctx context.Context, o opening) (record.Protocol, error) {
 		if c, err = npm.MachineConfig(ctx, ""); err != nil {
 			return nil, err
 		}
+		c.Logins = nil // whoever reaches the cache would read with them
 	}
 	p, err := npm.New(c)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"io"
 	"maps"
 	"net/url"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,6 +23,7 @@ const configLimit = 1 << 20 // bytes of what npm prints
 type Config struct {
 	Registry string
 	Scopes   map[string]string // registries of scopes, by "@scope"
+	Logins   Logins            // what is said to registries that ask who one is
 }
 
 // MachineConfig returns the registries that npm itself would use in dir ("" = the current one).
@@ -33,14 +36,23 @@ func MachineConfig(ctx context.Context, dir string) (Config, error) {
 		return Config{}, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("npm config list: %w: %s", err, clip(problem.String()))),
 			"install npm, or see what it says when run by hand")
 	}
-	return parseConfig(&out)
+	c, files, err := parseConfig(&out)
+	if err != nil {
+		return c, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return c, err
+	}
+	c.Logins = readLogins(dir, os.Environ(), files)
+	return c, nil
 }
 
-// parseConfig reads what "npm config list --json" prints.
-func parseConfig(r io.Reader) (Config, error) {
+// parseConfig reads what "npm config list --json" prints. It also returns the files that npm reads besides the project's,
+// the stronger one first.
+func parseConfig(r io.Reader) (Config, []string, error) {
 	var all map[string]any
 	if err := json.NewDecoder(io.LimitReader(r, configLimit)).Decode(&all); err != nil {
-		return Config{}, errs.E(errs.Invalid, fmt.Errorf("npm config: %w", err))
+		return Config{}, nil, errs.E(errs.Invalid, fmt.Errorf("npm config: %w", err))
 	}
 	c := Config{Scopes: map[string]string{}}
 	c.Registry, _ = all["registry"].(string)
@@ -50,7 +62,13 @@ func parseConfig(r io.Reader) (Config, error) {
 			c.Scopes[scope] = s
 		}
 	}
-	return c, c.check()
+	var files []string
+	for _, name := range []string{"userconfig", "globalconfig"} {
+		if s, ok := all[name].(string); ok {
+			files = append(files, s)
+		}
+	}
+	return c, files, c.check()
 }
 
 func (c Config) check() error {

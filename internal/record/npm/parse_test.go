@@ -35,7 +35,7 @@ func TestPaths(t *testing.T) {
 }
 
 func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
-	c, err := parseConfig(strings.NewReader(`{"registry":"https://a.invalid/","@leaf:registry":"http://b.invalid/npm","x":1,"_auth":null}`))
+	c, _, err := parseConfig(strings.NewReader(`{"registry":"https://a.invalid/","@leaf:registry":"http://b.invalid/npm","x":1,"_auth":null}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +58,7 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 		t.Errorf("%q", p.Env("http://r/npm"))
 	}
 	for _, bad := range []string{`{}`, `{"registry":"ftp://x"}`, `{"registry":"https://x","@l:registry":"x"}`, `[`} {
-		if _, err := parseConfig(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid {
+		if _, _, err := parseConfig(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
@@ -115,7 +115,7 @@ func FuzzPath(f *testing.F) {
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"registry":"https://a.invalid/","@leaf:registry":"http://b.invalid/npm"}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := parseConfig(bytes.NewReader(b)); err == nil && !strings.HasPrefix(c.registry(request{Name: "tea"}), "http") {
+		if c, _, err := parseConfig(bytes.NewReader(b)); err == nil && !strings.HasPrefix(c.registry(request{Name: "tea"}), "http") {
 			t.Fatal(c)
 		}
 	})

@@ -89,6 +89,9 @@ func (p *Protocol) item(q request, brief bool) record.Item {
 		it.Key, it.Limit, it.Mutable = q.Name, documentLimit, true
 		it.Header.Set("Accept", "application/json")
 	}
+	if login := p.config.Logins.header(p.config.registry(q)); login != "" {
+		it.Header.Set("Authorization", login)
+	}
 	return it
 }
 

@@ -1,0 +1,132 @@
+package npm
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Logins is how npm says who it is, by where: "//HOST/PATH/:_authToken" and the like, as npm's own files have it. npm
+// shows them to nobody who asks, so the files are read. They are for requests only: never printed, never locked.
+type Logins map[string]string
+
+// fileLimit is the longest configuration file of npm that is read, in bytes.
+const fileLimit = 1 << 20
+
+// loginKey is what the settings of a login are called.
+var loginKey = regexp.MustCompile(`^//.*:(_authToken|_auth|username|_password)$`)
+
+// readLogins returns the logins of an npm that runs in dir, an absolute path: the environment's are the strongest, then those of the
+// project, the user, the machine. Files that cannot be read have none: npm says so itself.
+func readLogins(dir string, environ, files []string) Logins {
+	l := Logins{}
+	for _, kv := range environ {
+		if name, value, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
+			l.add(name[len(envPrefix):], value)
+		}
+	}
+	// npm looks for the package that dir is in, and for the workspace that one is in: both lie here or above.
+	var projects []string
+	for last := ""; dir != last; last, dir = dir, filepath.Dir(dir) {
+		projects = append(projects, filepath.Join(dir, ".npmrc"))
+	}
+	for _, path := range append(projects, files...) {
+		if f, err := os.Open(path); err == nil {
+			l.parse(f, environ)
+			f.Close()
+		}
+	}
+	return l
+}
+
+const envPrefix = "npm_config_"
+
+// parse adds the logins in r, a file in npm's form, that are not known yet: "KEY = VALUE" in lines, with ${NAME} for
+// variables of environ.
+func (l Logins) parse(r io.Reader, environ []string) {
+	lines := bufio.NewScanner(io.LimitReader(r, fileLimit))
+	lines.Buffer(nil, fileLimit)
+	found := Logins{}
+	for lines.Scan() {
+		key, value, ok := bytes.Cut(lines.Bytes(), []byte("="))
+		if name := strings.TrimSpace(string(key)); ok && loginKey.MatchString(expand(name, environ)) {
+			found[expand(name, environ)] = expand(bare(string(value)), environ) // of two in one file the last counts
+		}
+	}
+	for key, value := range found {
+		l.add(key, value)
+	}
+}
+
+// add notes a login that is not known yet; one that names a variable that is not there is none.
+func (l Logins) add(key, value string) {
+	unfit := strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) || variable.MatchString(value)
+	if _, known := l[key]; !known && !unfit && value != "" && loginKey.MatchString(key) {
+		l[key] = value
+	}
+}
+
+// bare returns a value without its quotes, or without the comment that follows it.
+func bare(s string) string {
+	s = strings.TrimSpace(s)
+	if len(s) > 1 && s[0] == '\'' && s[len(s)-1] == '\'' {
+		return s[1 : len(s)-1]
+	}
+	var quoted string
+	if json.Unmarshal([]byte(s), &quoted) == nil {
+		return quoted
+	}
+	if i := strings.IndexAny(s, ";#"); i >= 0 {
+		s = s[:i]
+	}
+	return strings.TrimSpace(s)
+}
+
+var variable = regexp.MustCompile(`\$\{([^${}?]+)\??\}`)
+
+// expand replaces ${NAME} by what environ has; a variable that is not there stays as it is written.
+func expand(s string, environ []string) string {
+	return variable.ReplaceAllStringFunc(s, func(name string) string {
+		for _, kv := range environ {
+			if v, ok := strings.CutPrefix(kv, variable.FindStringSubmatch(name)[1]+"="); ok {
+				return v
+			}
+		}
+		return name
+	})
+}
+
+// header returns what is sent as Authorization to the registry at address; "" = nothing. As npm does, the login of the
+// longest beginning of the address counts.
+func (l Logins) header(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	at := "//" + u.Host + u.Path
+	for len(at) > len("//") {
+		if token := l[at+":_authToken"]; token != "" {
+			return "Bearer " + token
+		}
+		if pair := l[at+":_auth"]; pair != "" {
+			return "Basic " + pair
+		}
+		name, word := l[at+":username"], l[at+":_password"]
+		if raw, err := base64.StdEncoding.DecodeString(word); err == nil && name != "" && word != "" {
+			return "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+string(raw)))
+		}
+		if shorter, ok := strings.CutSuffix(at, "/"); ok {
+			at = shorter
+		} else {
+			at = at[:strings.LastIndexByte(at, '/')+1] // whole names only: a login of one host is not for another that begins so
+		}
+	}
+	return ""
+}

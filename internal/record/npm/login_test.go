@@ -1,0 +1,88 @@
+package npm
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/testkit/recording"
+)
+
+// A registry that asks who one is gets what npm would say to it, and no other one does.
+func TestLogins(t *testing.T) {
+	home, project := t.TempDir(), t.TempDir()
+	dir := filepath.Join(project, "web")
+	for path, text := range map[string]string{
+		filepath.Join(home, ".npmrc"): "# mine\n//a.invalid/:_authToken=old\n//b.invalid/npm/:_auth = \"bWU6d29yZA==\" \n//e.invalid/:_authToken=late\n",
+		filepath.Join(project, ".npmrc"): "@leaf:registry=https://a.invalid/\n//a.invalid/:_authToken=${NPM_WORD} ; of CI\n//a.invalid/:email=x\n" +
+			"//c.invalid:8443/:username=me\n//c.invalid:8443/:_password='d29yZA=='\n//d.invalid/:_authToken=${NOT_THERE}\n",
+		filepath.Join(dir, "package.json"): "{}",
+	} {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l := readLogins(dir, []string{"NPM_WORD=n3w", "npm_config_//e.invalid/:_authToken=early", "npm_config_registry=x"}, []string{filepath.Join(home, ".npmrc"), "/none"})
+	for address, want := range map[string]string{
+		"https://a.invalid/":                 "Bearer n3w",
+		"https://a.invalid/any/where/":       "Bearer n3w",
+		"https://a.invalid.example/":         "",
+		"https://a.invalid:8443/":            "",
+		"https://b.invalid/npm/":             "Basic bWU6d29yZA==",
+		"https://b.invalid/npm":              "",
+		"https://b.invalid/npmx/":            "",
+		"https://b.invalid/":                 "",
+		"https://c.invalid:8443/":            "Basic bWU6d29yZA==",
+		"https://d.invalid/":                 "",
+		"https://e.invalid/":                 "Bearer early",
+		"https://registry.invalid/a.invalid": "",
+	} {
+		if got := l.header(address); got != want {
+			t.Errorf("%s: got %q, want %q", address, got, want)
+		}
+	}
+}
+
+// npm ci asks for the tarball alone: what proves it is asked for with the login too.
+func TestARegistryAsksWhoOneIs(t *testing.T) {
+	s := newSession(t)
+	s.protocol.config.Logins = Logins{strings.TrimPrefix(s.url, "http:") + "/reg/:_authToken": "t0ken"}
+	open := s.registry.ServeHTTP
+	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer t0ken" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		open(w, r)
+	}))
+	defer guarded.Close()
+	s.protocol.config.Registry = guarded.URL + "/reg"
+	if _, _, err := s.fetch("/tea/-/tea-1.0.0.tgz"); err == nil || !strings.Contains(err.Error(), "401") {
+		t.Errorf("the login of another host: %v", err)
+	}
+	s.protocol.config.Logins = Logins{strings.TrimPrefix(guarded.URL, "http:") + "/reg/:_authToken": "t0ken"}
+	s.recorder = recording.Recorder(t, s.store, nil)
+	s.protocol.Keeper = s.recorder
+	for _, path := range []string{"/tea/-/tea-1.0.0.tgz", "/tea"} {
+		if _, _, err := s.fetch(path); err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+}
+
+func FuzzLogins(f *testing.F) {
+	f.Add("//a.invalid/:_authToken = \"${HOME}\" ; x\n//a.invalid/:_auth='x'\n", "https://a.invalid/reg/")
+	f.Fuzz(func(t *testing.T, text, address string) {
+		l := Logins{}
+		l.parse(strings.NewReader(text), []string{"HOME=/home"})
+		if h := l.header(address); strings.ContainsAny(h, "\r\n") || len(l) == 0 && h != "" {
+			t.Errorf("%q: %q", text, h)
+		}
+	})
+}
