@@ -77,6 +77,11 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 		e, blob, err = k.Get(ctx, p, it)
 		return err
 	})
+	if s := (*StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = s.Challenge
+		http.Error(w, "overland: "+err.Error(), s.Status)
+		return
+	}
 	if err != nil {
 		refuse(w, err)
 		return

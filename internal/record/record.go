@@ -16,11 +16,12 @@ import (
 type Item struct {
 	Protocol string      // "go", "npm", "pypi", "cargo", "apt", "url"
 	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
-	Upstream string      // absolute URL to get it from; not part of Key where the protocol has a configured upstream
+	Upstream string      // absolute URL to get it from, "" = nobody has it; not part of Key where the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
 	Limit    int64       // largest acceptable size in bytes; 0 = DefaultLimit
 	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol
 	HTML     bool        // a web page is an acceptable answer
+	Login    bool        // the client may log in: that an origin asks who it is, is passed on
 	Method   string      // "" = GET
 	Body     []byte      // sent with Method POST; part of Key through its digest
 	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing

@@ -36,8 +36,9 @@ var errUnusable = errors.New("unusable answer")
 
 // StatusError is an upstream's answer other than success.
 type StatusError struct {
-	URL    string
-	Status int
+	URL       string
+	Status    int
+	Challenge []string // with status 401: how a client says who it is (WWW-Authenticate)
 }
 
 func (e *StatusError) Error() string {
@@ -76,6 +77,9 @@ func (f *Fetched) Close() error { return f.Body.Close() }
 // errs.Unavailable for whatever may work later, errs.Untrusted for redirects from https to http and for
 // certificates that do not hold.
 func (u *Upstream) Get(ctx context.Context, it Item) (*Fetched, error) {
+	if it.Upstream == "" {
+		return nil, errs.E(errs.NotFound, &StatusError{URL: it.Key, Status: http.StatusNotFound})
+	}
 	f, err := u.getOne(ctx, it, it.Upstream)
 	for _, next := range it.Fallback {
 		if err == nil || errs.KindOf(err) != errs.NotFound {
@@ -232,7 +236,7 @@ func (t *transfer) begin(res *http.Response) error {
 	case s == http.StatusRequestedRangeNotSatisfiable && t.got > 0:
 		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.name))
 	default:
-		return statusError(t.name, s)
+		return statusError(t.name, res)
 	}
 	if res.ContentLength > t.limit {
 		return t.unusable("%d bytes, more than the limit of %d", res.ContentLength, t.limit)
@@ -309,9 +313,22 @@ func (t *transfer) client() *http.Client {
 				return t.unusable("more than %d redirects", redirects)
 			case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
 				return errs.Errorf(errs.Untrusted, "%s: redirects from https to %s", t.name, req.URL.Scheme)
+			case t.it.Method == http.MethodPost && req.Response.StatusCode != http.StatusSeeOther:
+				t.postAgain(req)
 			}
 			return nil
 		},
+	}
+}
+
+// postAgain makes req, to where a POST was redirected, that POST: net/http makes a GET of it; git, which is who sends them,
+// does not.
+func (t *transfer) postAgain(req *http.Request) {
+	req.Method, req.Body, req.ContentLength = t.it.Method, io.NopCloser(bytes.NewReader(t.it.Body)), int64(len(t.it.Body))
+	for _, name := range []string{"Content-Type", "Content-Encoding"} {
+		if v, ok := t.it.Header[name]; ok {
+			req.Header[name] = v
+		}
 	}
 }
 
@@ -324,15 +341,15 @@ func Redacted(s string) string {
 	return u.Redacted()
 }
 
-func statusError(url string, status int) error {
+func statusError(url string, res *http.Response) error {
 	kind := errs.Unavailable
-	switch status {
+	switch res.StatusCode {
 	case http.StatusNotFound, http.StatusGone:
 		kind = errs.NotFound
 	case http.StatusUnauthorized, http.StatusForbidden:
 		kind = errs.Denied
 	}
-	return errs.E(kind, &StatusError{url, status})
+	return errs.E(kind, &StatusError{url, res.StatusCode, res.Header.Values("Www-Authenticate")})
 }
 
 // looksHTML reports whether head is the beginning of a web page.

@@ -492,6 +492,20 @@ func TestTheMachinesOwnProxy(t *testing.T) {
 	}
 }
 
+// Without a proxy (GOPROXY=direct) there is nothing to be had of one, at once: the go command goes on to where modules
+// come from.
+func TestWithoutAProxy(t *testing.T) {
+	l := newLab(t, Env{GOPROXY: "direct", GOSUMDB: "off"})
+	it, err := l.protocol.item("example.org/dep/@v/v1.0.0.info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _, err := l.recorder.Get(t.Context(), l.protocol, it)
+	if err != nil || e.Status != http.StatusNotFound {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 func TestItems(t *testing.T) {
 	p, err := New(Env{GOPROXY: "https://one.example/x/|https://two.example,direct", GOSUMDB: "db.example"}, nil)
 	if err != nil {

@@ -34,7 +34,7 @@ func (Protocol) Name() string { return Name }
 
 // Item implements record.Protocol. The URL of r is absolute.
 func (Protocol) Item(r *http.Request) (record.Item, error) {
-	it := record.Item{Protocol: Name, HTML: true, Header: http.Header{}}
+	it := record.Item{Protocol: Name, HTML: true, Login: true, Header: http.Header{}}
 	var err error
 	if it.Key, err = canonical(r.URL); err != nil {
 		return it, err

@@ -128,6 +128,55 @@ func TestGitOverHTTPS(t *testing.T) {
 	}
 }
 
+// An origin that asks who one is, and that has moved: git and wget say who they are only then, and git posts where it is
+// sent. A replay asks nobody.
+func TestLoginsAndRedirects(t *testing.T) {
+	root := t.TempDir()
+	setup := exec.CommandContext(t.Context(), "sh", "-ec", `git init -q -b main "$0/r" && cd "$0/r" && echo one > file && git add file &&
+		git -c user.name=t -c user.email=t@example.org commit -q -m one`, root)
+	if out, err := setup.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	git := backend(root)
+	origin := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rest, ok := strings.CutPrefix(r.URL.Path, "/old/"); ok {
+			http.Redirect(w, r, "/"+rest+"?"+r.URL.RawQuery, http.StatusMovedPermanently)
+			return
+		}
+		if _, word, _ := r.BasicAuth(); word != "s3cret" {
+			w.Header().Set("Www-Authenticate", `Basic realm="tea"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if r.URL.Path == "/file" {
+			_, _ = io.WriteString(w, "two\n")
+			return
+		}
+		git.ServeHTTP(w, r)
+	}))
+	defer origin.Close()
+	l := newLab(t, origin)
+	r := record.NewRecorder(l.store, record.Options{Upstream: l.up})
+	defer r.Close()
+	at := strings.Replace(origin.URL, "://", "://me:s3cret@", 1)
+	script := "GIT_TERMINAL_PROMPT=0 git clone -q " + at + "/old/r/.git copy && cat copy/file\n" +
+		"wget -q -O - --user=me --password=s3cret " + origin.URL + "/file"
+	if out, err := l.run(t, r, script); err != nil || out != "one\ntwo\n" {
+		t.Fatalf("%v\n%s\n%v", err, out, r.Problems())
+	}
+	if list := r.Problems(); len(list) != 0 {
+		t.Errorf("problems %v", list)
+	}
+	if out, err := l.run(t, r, "curl -sS -o none -w '%{http_code}' "+origin.URL+"/other"); err != nil || out != "401" || len(r.Problems()) != 1 {
+		t.Errorf("without a login: %v, %s, %v", err, out, r.Problems())
+	}
+	origin.Close()
+	replay := record.NewReplayer(l.store, r.Lock())
+	if out, err := l.run(t, replay, script); err != nil || out != "one\ntwo\n" {
+		t.Errorf("%v\n%s\n%v", err, out, replay.Misses())
+	}
+}
+
 // TestTheOriginsOwnCertificateIsChecked is an origin that nobody vouches for.
 func TestTheOriginsOwnCertificateIsChecked(t *testing.T) {
 	origin := httptest.NewTLSServer(http.NotFoundHandler())
