@@ -26,17 +26,14 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	if err != nil || !found {
 		return nil, err
 	}
-	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+	_, list, err := lockedBlobs(text, b.Ref)
 	if err != nil {
-		return nil, errs.Hint(fmt.Errorf("%s of %s: %w", record.LockName, b.Ref, err), "mend the line, or record again into another file, and commit it")
+		return nil, err
 	}
 	if old, ok := p.writtenInputs(ctx, b.Ref, digest.Of(text)); ok {
 		return &old, nil
 	}
-	in := release.Inputs{}
-	if in.Blobs, err = blobsOf(lock); err != nil {
-		return nil, err
-	}
+	in := release.Inputs{Blobs: list}
 	in.Lock.Size = int64(len(text))
 	if in.Lock.Digest, err = p.depot.PutBytes(ctx, text); err != nil {
 		return nil, err
@@ -68,6 +65,16 @@ func (p *Pipeline) writtenInputs(ctx context.Context, ref release.Ref, lock dige
 	}
 	in, err := release.ReadInputs(ctx, p.depot, desc)
 	return desc, err == nil && in.Lock.Digest == lock && p.depot.Has(in.Lock.Digest) && p.depot.Has(in.Source.Digest)
+}
+
+// lockedBlobs reads the lock of ref's commit, and returns it with the blobs that it names.
+func lockedBlobs(text []byte, ref release.Ref) (*record.Lock, []ocispec.Descriptor, error) {
+	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+	if err != nil {
+		return nil, nil, errs.Hint(fmt.Errorf("%s of %s: %w", record.LockName, ref, err), "mend the line, or record again into another file, and commit it")
+	}
+	list, err := blobsOf(lock)
+	return lock, list, err
 }
 
 // blobsOf returns the blobs that l names, each once, sorted by digest.
@@ -147,41 +154,88 @@ func withoutLock(what string) error {
 		"overland record -- overland build, commit overland.lock, and release that commit")
 }
 
+// checkInputs refuses what could not be sealed with its inputs once src is built: before minutes go into that.
+func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) error {
+	text, found, err := src.lock(ctx)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return withoutLock(src.App.Name)
+	}
+	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	lock, list, err := lockedBlobs(text, ref)
+	if err != nil {
+		return err
+	}
+	if missing := p.missing(list); len(missing) > 0 {
+		return withoutInputs(ref, lock, missing, len(list))
+	}
+	repo, err := p.Repository()
+	if errs.KindOf(err) == errs.NotFound {
+		return nil // nothing was released yet
+	}
+	if err != nil {
+		return err
+	}
+	entries, err := release.Show(repo, release.Local)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		return err
+	}
+	for _, e := range entries { // what else the channel runs
+		if e.App == src.App.Name || e.App == release.AgentApp || len(apps) > 0 && !slices.Contains(apps, e.App) {
+			continue
+		}
+		r, err := release.Read(ctx, p.depot, e.Digest)
+		if err == nil && r.Inputs != nil {
+			_, err = p.completeInputs(ctx, r)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // completeInputs returns the inputs of r, all of which must be in the depot.
 func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*release.Inputs, error) {
 	in, err := release.ReadInputs(ctx, p.depot, *r.Inputs)
 	if err != nil {
 		return nil, errs.Hint(fmt.Errorf("inputs of %s: %w", r.Ref(), err), "release the same commit again where its repository is: overland release --rev %.12s", r.Commit)
 	}
-	var missing []digest.Digest
-	for _, b := range in.All() {
-		if n, err := p.depot.Size(b.Digest); err != nil || n != b.Size {
-			missing = append(missing, b.Digest)
-		}
-	}
+	missing := p.missing(in.All())
 	if len(missing) == 0 {
 		return in, nil
 	}
-	return nil, errs.Hint(errs.Errorf(errs.NotFound, "%d of %d inputs of %s are not in the depot: %s", len(missing), len(in.Blobs), r.Ref(),
-		some(p.namesOf(ctx, in, missing))),
-		"with a network, in its repository: overland record -- COMMAND fetches what is locked; or use the depot where it was recorded")
-}
-
-// namesOf returns what the lock calls the blobs of list; digests where it does not.
-func (p *Pipeline) namesOf(ctx context.Context, in *release.Inputs, list []digest.Digest) []string {
 	lock, err := readInputLock(ctx, p.depot, in)
 	if err != nil {
 		lock = &record.Lock{} // the lock itself is missing
 	}
-	names := make([]string, len(list))
-	for i, d := range list {
+	return nil, withoutInputs(r.Ref(), lock, missing, len(in.Blobs))
+}
+
+// missing returns those blobs of list that the depot has not.
+func (p *Pipeline) missing(list []ocispec.Descriptor) []digest.Digest {
+	var missing []digest.Digest
+	for _, b := range list {
+		if n, err := p.depot.Size(b.Digest); err != nil || n != b.Size {
+			missing = append(missing, b.Digest)
+		}
+	}
+	return missing
+}
+
+// withoutInputs says which of the inputs of ref, that are so many, are missing: by the names that the lock has for them.
+func withoutInputs(ref release.Ref, lock *record.Lock, missing []digest.Digest, inputs int) error {
+	names := make([]string, len(missing))
+	for i, d := range missing {
 		names[i] = string(d)
-		at := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Blob == d })
-		if at >= 0 {
+		if at := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Blob == d }); at >= 0 {
 			names[i] = lock.Entries[at].Protocol + " " + lock.Entries[at].Key
 		}
 	}
-	return names
+	return errs.Hint(errs.Errorf(errs.NotFound, "%d of %d inputs of %s are not in the depot: %s", len(missing), inputs, ref, some(names)),
+		"with a network, in its repository: overland record -- COMMAND fetches what is locked; or use the depot where it was recorded")
 }
 
 // readInputLock returns the lock of in.

@@ -125,11 +125,8 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 		return nil, err
 	}
 	if o.Inputs {
-		switch _, found, err := src.lock(ctx); {
-		case err != nil:
+		if err := p.checkInputs(ctx, src, o.Apps); err != nil {
 			return nil, err
-		case !found:
-			return nil, withoutLock(src.App.Name)
 		}
 	}
 	s.Warnings = append(s.Warnings, src.Warnings...)
