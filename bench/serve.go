@@ -217,6 +217,9 @@ http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000; c
 
 // cacheSite serves a cache in dir with these upstreams.
 func (b *bench) cacheSite(ctx context.Context, dir string, upstreams ...string) (*daemon, error) {
+	if out, err := b.command(ctx, "site", "init", dir).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("site init: %w\n%s", err, out)
+	}
 	args := []string{"site", "run", dir, "--listen", "127.0.0.1:0", "--cache-listen", "127.0.0.1:0"}
 	for _, u := range upstreams {
 		args = append(args, "--cache-upstream", u)

@@ -43,7 +43,7 @@ func newSite(t *testing.T, plat platform.Platform) *site {
 
 func (s *site) open(agents string) *pipeline.Pipeline {
 	s.t.Helper()
-	p, err := pipeline.Open(filepath.Join(s.dir, "site"), pipeline.Options{Agents: agents})
+	p, err := pipeline.Open(filepath.Join(s.dir, "site"), pipeline.Options{Agents: agents, Make: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -38,11 +39,12 @@ type Through interface {
 type Options struct {
 	Blobs    Blobs
 	Trust    Metadata
-	Through  Through       // asked for blobs that Blobs has not; nil = nobody is
-	Stall    time.Duration // a client that takes no byte for so long is dropped; default 2 min
-	Requests int           // served at once, not counting those that wait for Through; default 512
-	Wait     time.Duration // what more requests wait for their turn before they are told to come back; default 20 s
-	Log      *slog.Logger  // internal errors; default: nothing is logged
+	Through  Through                        // asked for blobs that Blobs has not; nil = nobody is
+	Offline  func(ctx context.Context) bool // whether Through is not asked now, which health tells; nil = it may be
+	Stall    time.Duration                  // a client that takes no byte for so long is dropped; default 2 min
+	Requests int                            // served at once, not counting those that wait for Through; default 512
+	Wait     time.Duration                  // what more requests wait for their turn before they are told to come back; default 20 s
+	Log      *slog.Logger                   // internal errors; default: nothing is logged
 }
 
 const (
@@ -148,7 +150,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, t *turn) error {
 		return h.trust(w, r, name)
 	}
 	if path == "/v1/health" {
-		return health(w)
+		return h.health(w, r)
 	}
 	return unknown(path)
 }
@@ -157,11 +159,15 @@ func unknown(path string) error {
 	return errs.Errorf(errs.NotFound, "no such thing: %s", clip(path))
 }
 
-// health says that requests are answered.
-func health(w http.ResponseWriter) error {
+// health says that requests are answered, and whether only from what is here.
+func (h *handler) health(w http.ResponseWriter, r *http.Request) error {
+	body := "{\"status\":\"ok\"}\n"
+	if h.o.Offline != nil && h.o.Offline(r.Context()) {
+		body = "{\"status\":\"ok\",\"offline\":true}\n"
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte("{\"status\":\"ok\"}\n"))
+	_, _ = io.WriteString(w, body)
 	return nil
 }
 

@@ -73,7 +73,7 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 		return err
 	}
 	var paths []string
-	b, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
+	b, err := callFirst(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
 		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err

@@ -54,7 +54,7 @@ func (a *app) cacheFreeze() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withCache(c.Context(), func(k *cache.Keeper) error {
+			return a.withCache(c.Context(), site.OpenCache, func(k *cache.Keeper) error {
 				f, err := k.Freeze(c.Context(), args[0], moment)
 				if err == nil {
 					a.printf("%s\n", describe(f))
@@ -92,7 +92,7 @@ func (a *app) cacheThaw() *cobra.Command {
 		Example: "overland cache thaw tuesday",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withCache(c.Context(), func(k *cache.Keeper) error { return k.Thaw(c.Context(), args[0]) })
+			return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error { return k.Thaw(c.Context(), args[0]) })
 		},
 	}
 }
@@ -112,7 +112,7 @@ func (a *app) cacheFreezes() *cobra.Command {
 		Example: "overland cache freezes\noverland cache freezes --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withCache(c.Context(), func(k *cache.Keeper) error {
+			return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error {
 				list, err := k.Freezes(c.Context())
 				if err != nil || !asJSON {
 					for _, f := range list {
@@ -132,39 +132,54 @@ func (a *app) cacheFreezes() *cobra.Command {
 	return c
 }
 
-func (a *app) cacheOffline() *cobra.Command {
-	return &cobra.Command{
-		Use:   "offline [on|off]",
-		Short: "Say whether the cache may ask its origins",
-		Long: "With `on` the cache of the site directory (--home) answers from what it holds, however old; with `off` it\n" +
-			"fetches again. A running site obeys at once, and remembers it. Without an argument it prints which it is.",
-		Example: "overland cache offline on\noverland cache offline off\noverland cache offline",
-		Args:    cobra.MaximumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 1 && args[0] != "on" && args[0] != "off" {
-				return errs.Hint(usage("offline %q", args[0]), "on or off")
-			}
-			return a.withCache(c.Context(), func(k *cache.Keeper) error {
-				if len(args) == 1 {
-					return k.SetOffline(c.Context(), args[0] == "on")
-				}
-				on, err := k.Offline(c.Context())
-				if err == nil {
-					a.printf("%s\n", map[bool]string{true: "on", false: "off"}[on])
-				}
-				return err
-			})
-		},
-	}
+// offlineJSON is the result of cache offline --json.
+type offlineJSON struct {
+	Offline bool `json:"offline"`
 }
 
-// withCache opens the cache of the site directory for do.
-func (a *app) withCache(ctx context.Context, do func(*cache.Keeper) error) error {
+func (a *app) cacheOffline() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "offline [on|off]",
+		Short: "Say whether the site may ask others",
+		Long: "With `on` the site in the site directory (--home) answers from what it holds, however old, and asks neither origins\n" +
+			"nor upstream sites; with `off` it does again. A running site obeys at once, and remembers it. Without an argument\n" +
+			"it prints which it is.",
+		Example: "overland cache offline on\noverland cache offline off\noverland cache offline\noverland cache offline --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error { return a.printOffline(c.Context(), k, asJSON) })
+			case args[0] != "on" && args[0] != "off":
+				return errs.Hint(usage("offline %q", args[0]), "on or off")
+			}
+			return a.withCache(c.Context(), site.OpenCache, func(k *cache.Keeper) error { return k.SetOffline(c.Context(), args[0] == "on") })
+		},
+	}
+	jsonFlag(c, &asJSON)
+	return c
+}
+
+func (a *app) printOffline(ctx context.Context, k *cache.Keeper, asJSON bool) error {
+	on, err := k.Offline(ctx)
+	switch {
+	case err != nil:
+		return err
+	case asJSON:
+		return a.printJSON(offlineJSON{on})
+	}
+	a.printf("%s\n", map[bool]string{true: "on", false: "off"}[on])
+	return nil
+}
+
+// withCache opens the cache of the site directory by open, for do.
+func (a *app) withCache(ctx context.Context, open func(context.Context, string) (*cache.Keeper, error), do func(*cache.Keeper) error) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err
 	}
-	k, err := site.OpenCache(ctx, dir)
+	k, err := open(ctx, dir)
 	if err != nil {
 		return err
 	}

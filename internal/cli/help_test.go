@@ -153,7 +153,14 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 	if strings.HasPrefix(verb, "overland netcache ") {
 		newNetcache(t, env)
 	}
-	if verb == "overland cache thaw" {
+	switch verb {
+	case "overland site run":
+		must("site", "init", "site")
+		must("site", "init", "copy")
+	case "overland cache freeze", "overland cache offline":
+		must("site", "init", env["OVERLAND_HOME"])
+	case "overland cache freezes", "overland cache thaw":
+		must("site", "init", env["OVERLAND_HOME"])
 		must("cache", "freeze", "tuesday")
 	}
 	if strings.HasPrefix(verb, "overland binary ") {

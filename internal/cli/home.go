@@ -8,11 +8,22 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/pipeline"
+	"overland/internal/store"
 	"overland/internal/trust"
 )
 
-// call returns what do makes of the site directory. The progress that it shows is gone from the screen afterwards.
+// call returns what do makes of the site directory, which must be there: a slip in --home makes nothing.
 func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+	return callIn(a, false, do)
+}
+
+// callFirst is call for the verbs that a newcomer begins with: a site directory that is missing is made.
+func callFirst[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+	return callIn(a, true, do)
+}
+
+// callIn shows progress, which is gone from the screen afterwards.
+func callIn[T any](a *app, first bool, do func(*pipeline.Pipeline) (T, error)) (T, error) {
 	var none T
 	dir, err := a.dir()
 	if err != nil {
@@ -27,11 +38,14 @@ func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
 	p, err := pipeline.Open(dir, pipeline.Options{
-		Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
+		Make: first, Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
 		Warn: func(s string) { warnings = append(warnings, s) },
 	})
 	if err != nil {
 		return none, err
+	}
+	if p.New() && a.home != "" { // it may be a slip
+		a.note("a new site directory: %s", dir)
 	}
 	return do(p)
 }
@@ -52,6 +66,19 @@ func signed[T any](a *app, do func(*trust.Repository) (T, error)) (T, error) {
 func (a *app) change(do func(*trust.Repository) error) error {
 	_, err := signed(a, func(repo *trust.Repository) (struct{}, error) { return struct{}{}, do(repo) })
 	return err
+}
+
+// depot returns the blobs of the site directory, and where that is. Unless first is set it must be there.
+func (a *app) depot(first bool) (*store.Store, string, error) {
+	dir, err := a.dir()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := pipeline.Open(dir, pipeline.Options{Make: first})
+	if err != nil {
+		return nil, "", errs.Hint(err, "with a network: overland record -- COMMAND; --home DIR names another one")
+	}
+	return p.Depot(), dir, nil
 }
 
 // dir returns the site directory.

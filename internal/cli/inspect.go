@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -31,6 +32,9 @@ func (a *app) inspect() *cobra.Command {
 
 func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool) error {
 	in, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Inspection, error) { return p.Inspect(ctx, what) })
+	if errors.Is(err, pipeline.ErrNoSite) && !strings.Contains(what, "@") {
+		in, err = pipeline.InspectFile(ctx, what)
+	}
 	if err != nil {
 		return err
 	}

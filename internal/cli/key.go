@@ -30,7 +30,7 @@ func (a *app) keyNew() *cobra.Command {
 }
 
 func (a *app) runKeyNew(name string, locked bool) error {
-	pub, err := call(a, func(p *pipeline.Pipeline) (trust.PublicKey, error) {
+	pub, err := callFirst(a, func(p *pipeline.Pipeline) (trust.PublicKey, error) {
 		passphrase, err := a.newPassphrase(name, locked)
 		if err != nil {
 			return trust.PublicKey{}, err

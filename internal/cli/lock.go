@@ -48,7 +48,7 @@ type verifiedJSON struct {
 }
 
 func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) error {
-	s, err := a.session(o, nil)
+	s, err := a.session(o, false, nil)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (a *app) lockUpdate() *cobra.Command {
 			if err := lockWritable(o.lock); err != nil {
 				return err
 			}
-			s, err := a.session(o, args)
+			s, err := a.session(o, true, args)
 			if err != nil {
 				return err
 			}

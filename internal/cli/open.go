@@ -103,15 +103,12 @@ func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
 	if given != "" {
 		return parseRoot(given)
 	}
-	dir, err := a.dir()
-	if err != nil {
-		return "", err
-	}
-	if _, err := os.Stat(filepath.Join(dir, "trust")); err != nil { // looked at first: opening would make it
-		return "", errs.Hint(errs.Errorf(errs.Untrusted, "this machine has no root of trust to judge by"),
+	fp, err := signed(a, func(repo *trust.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
+	if errs.KindOf(err) == errs.NotFound {
+		err = errs.Hint(errs.Errorf(errs.Untrusted, "this machine has no root of trust to judge by"),
 			"--root FINGERPRINT, as overland trust show prints it where the file was sealed")
 	}
-	return signed(a, func(repo *trust.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
+	return fp, err
 }
 
 func (a *app) replayOpened(ctx context.Context, s session.Options) error {

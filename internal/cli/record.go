@@ -17,7 +17,6 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/plain"
 	"overland/internal/record/session"
-	"overland/internal/store"
 )
 
 // sessionOptions are the flags of the verbs that run a command.
@@ -58,7 +57,7 @@ func (a *app) record() *cobra.Command {
 }
 
 func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string) error {
-	s, err := a.session(o, command)
+	s, err := a.session(o, true, command)
 	if err != nil {
 		return err
 	}
@@ -119,7 +118,7 @@ func (a *app) replay() *cobra.Command {
 }
 
 func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string) (*session.Result, error) {
-	s, err := a.session(o, command)
+	s, err := a.session(o, false, command)
 	if err != nil {
 		return nil, err
 	}
@@ -168,13 +167,9 @@ func (a *app) inside() *cobra.Command {
 	}
 }
 
-// session returns what all sessions have in common.
-func (a *app) session(o sessionOptions, command []string) (*session.Options, error) {
-	home, err := a.dir()
-	if err != nil {
-		return nil, err
-	}
-	depot, err := store.Open(filepath.Join(home, "depot"), store.Options{})
+// session returns what all sessions have in common. One that records may be the first thing in a site directory.
+func (a *app) session(o sessionOptions, records bool, command []string) (*session.Options, error) {
+	depot, home, err := a.depot(records)
 	if err != nil {
 		return nil, err
 	}

@@ -92,8 +92,11 @@ func (a *app) runSeal(ctx context.Context, o sealOptions) error {
 			return err
 		}
 	}
-	begun := time.Now()
-	s, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Sealed, error) {
+	begun, begin := time.Now(), callFirst[*pipeline.Sealed]
+	if ch != "" {
+		begin = call // there are releases already, or there is nothing to seal
+	}
+	s, err := begin(a, func(p *pipeline.Pipeline) (*pipeline.Sealed, error) {
 		return p.Seal(ctx, pipeline.SealOptions{
 			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
 		})

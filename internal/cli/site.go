@@ -9,7 +9,6 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/site"
-	"overland/internal/trust"
 )
 
 func (a *app) site() *cobra.Command {
@@ -53,7 +52,7 @@ func (a *app) siteRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Serve a site directory over HTTPS",
-		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
+		Long: "Serves DIR, which overland site init made, until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
 			"bare IP address works, and no name service is needed. With --cache-listen it also is a cache of what\n" +
 			"the tools of other machines fetch, over plain HTTP and without asking who they are: give it an address that only\n" +
 			"they reach. `overland cache env` prints how to point a machine at it. With --upstream it is a near copy of other\n" +
@@ -68,7 +67,7 @@ func (a *app) siteRun() *cobra.Command {
 	c.Flags().StringVar(&o.cache, "cache-listen", "", "address and port of the cache; no cache without it")
 	c.Flags().StringVar(&o.size, "cache-size", "", "evict what was fetched for others and not used for longest above this size: 50GiB; no limit without it")
 	c.Flags().StringVar(&o.writes, "cache-writes", "certificate", "who may write to the network cache: certificate (by netcache/policy.json, over HTTPS) or open")
-	c.Flags().BoolVar(&o.offline, "cache-offline", false, "answer from the cache only")
+	c.Flags().BoolVar(&o.offline, "cache-offline", false, "ask nobody in this run, neither origins nor upstream sites: answer from what is here")
 	c.Flags().StringArrayVar(&o.origins, "cache-upstream", nil, "PROTOCOL=URL: fetch from there, and not as this machine's tools do; may be given again; apt also takes a line of a sources.list")
 	c.Flags().StringArrayVar(&o.upstreams, "upstream", nil, "URL of a site, as nodes are given it, that is asked for what is not here; may be given again, the nearest first")
 	c.Flags().StringVar(&o.root, "root", "", "fingerprint of the root of trust whose metadata is fetched from --upstream; needed once")
@@ -94,6 +93,10 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 	if o.root != "" && len(o.upstreams) == 0 {
 		return errs.Hint(usage("--root without --upstream"), "name the site that has its metadata: --upstream URL")
 	}
+	root, err := parseRoot(o.root)
+	if err != nil {
+		return err
+	}
 	if o.cache == "" && len(o.upstreams) == 0 && (o.size != "" || o.offline || len(o.origins) > 0 || o.writes == "open") {
 		return errs.Hint(usage("a cache is described, and none is asked for"), "say where it listens: --cache-listen 10.0.0.1:3142")
 	}
@@ -101,13 +104,13 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 	if a.quiet {
 		level = slog.LevelError
 	}
-	info, err := site.Init(dir)
+	info, err := site.Open(dir)
 	if err != nil {
 		return err
 	}
 	return site.Run(ctx, dir, site.Options{
 		Listen:    o.listen,
-		Upstreams: o.upstreams, Root: trust.Fingerprint(o.root),
+		Upstreams: o.upstreams, Root: root,
 		Log: slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
 			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == "open",

@@ -69,18 +69,26 @@ type blobs interface {
 
 // Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another file's path. It writes nothing.
 func (p *Pipeline) Inspect(ctx context.Context, what string) (*Inspection, error) {
-	info, err := os.Stat(what)
-	switch {
-	case err == nil && info.Mode().IsRegular():
-		return inspectFile(ctx, what, info.Size(), p.keyNames())
-	case strings.Contains(what, "@"):
+	if info, err := os.Stat(what); strings.Contains(what, "@") && (err != nil || !info.Mode().IsRegular()) {
 		return p.inspectRelease(ctx, what)
 	}
-	// The first part of a split volume is named after it.
-	if v, openErr := volume.Open(what); openErr == nil {
-		return inspectVolume(ctx, v, p.keyNames())
+	return inspectPath(ctx, what, p.keyNames())
+}
+
+// InspectFile is Inspect for a machine without a site directory, which knows no releases.
+func InspectFile(ctx context.Context, path string) (*Inspection, error) {
+	return inspectPath(ctx, path, nil)
+}
+
+func inspectPath(ctx context.Context, path string, names map[string]string) (*Inspection, error) {
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return inspectFile(ctx, path, info.Size(), names)
 	}
-	return nil, errs.Hint(errs.Errorf(errs.NotFound, "inspect %s: neither a file nor a release", what),
+	// The first part of a split volume is named after it.
+	if v, err := volume.Open(path); err == nil {
+		return inspectVolume(ctx, v, names)
+	}
+	return nil, errs.Hint(errs.Errorf(errs.NotFound, "inspect %s: neither a file nor a release", path),
 		"a release is written APP@VERSION")
 }
 

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -22,6 +24,7 @@ type Options struct {
 	Warn       func(string)                         // what a person should know though the work goes on; as Progress
 	Agents     string                               // folder of agent programs; "" = "agents" beside this program
 	Compiled   string                               // folder of the compilers' own caches; "" = cache/ in the site directory
+	Make       bool                                 // a site directory that is missing is made
 	Env        []string                             // environment that builders take network settings from; nil = os.Environ()
 }
 
@@ -40,13 +43,22 @@ type Pipeline struct {
 	o     Options
 	depot *store.Store
 	keys  *trust.KeyDir
+	made  bool
 }
 
-// Open returns the Pipeline of site directory dir, which is made when it is missing. Signed metadata is not: see
-// InitTrust.
+// ErrNoSite is wrapped by the error of Open that says that there is no site directory.
+var ErrNoSite = errors.New("there is no site directory")
+
+// Open returns the Pipeline of site directory dir. One that is missing is made with Options.Make, and is else ErrNoSite, of
+// kind NotFound. Signed metadata is not made: see InitTrust.
 func Open(dir string, o Options) (*Pipeline, error) {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
+	}
+	_, err := os.Stat(filepath.Join(dir, "depot"))
+	missing := errors.Is(err, fs.ErrNotExist)
+	if missing && !o.Make {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%w in %s", ErrNoSite, dir), "overland trust init makes one; --home DIR names another")
 	}
 	if err := o.FS.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
@@ -59,8 +71,11 @@ func Open(dir string, o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	return &Pipeline{dir: dir, o: o, depot: depot, keys: keys}, nil
+	return &Pipeline{dir: dir, o: o, depot: depot, keys: keys, made: missing}, nil
 }
+
+// New reports whether Open has made the site directory.
+func (p *Pipeline) New() bool { return p.made }
 
 // Depot returns the blobs.
 func (p *Pipeline) Depot() *store.Store { return p.depot }

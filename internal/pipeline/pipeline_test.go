@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,11 +49,32 @@ func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Pip
 			t.Fatal(err)
 		}
 	}
+	o.Make = true
 	p, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
+}
+
+// What is not there is made for those who ask for it, and for nobody by a slip.
+func TestASiteDirectoryIsMadeOnPurpose(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "typo")
+	if _, err := Open(dir, Options{}); !errors.Is(err, ErrNoSite) || errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it was made: %v", err)
+	}
+	for _, first := range []bool{true, false} {
+		p, err := Open(dir, Options{Make: true})
+		if err != nil || p.New() != first {
+			t.Errorf("made: %v, %v; want %v", p.New(), err, first)
+		}
+	}
+	if _, err := Open(dir, Options{}); err != nil {
+		t.Error(err)
+	}
 }
 
 // begin returns a pipeline with signed metadata and agents for amd64 and arm/v6.

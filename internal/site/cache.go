@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -32,7 +33,7 @@ const (
 type CacheOptions struct {
 	Listen    string              // IP address and port; "" = no cache
 	Limit     int64               // bytes that answers may take on the disk; 0 = no limit
-	Offline   bool                // never ask upstream
+	Offline   bool                // ask nobody: neither origins nor upstream sites
 	Upstreams map[string][]string // by protocol, URLs in place of what the machine's own tools are configured for
 	Writes    bool                // everybody who reaches Listen may write to the network cache: for a closed lab
 	Ready     func(addr string)   // called once with the address listened on, when requests are answered
@@ -48,6 +49,12 @@ type cached struct {
 	listener *limited
 }
 
+// offline reports whether the site asks nobody for what it has not; so it does when that cannot be told.
+func (c *cached) offline(ctx context.Context) bool {
+	off, err := c.keeper.Offline(ctx)
+	return off || err != nil
+}
+
 func (c *cached) close() error {
 	if c.netcache != nil {
 		c.netcache.server.Close()
@@ -61,9 +68,12 @@ func (c *cached) close() error {
 	return nil
 }
 
-// OpenCache opens the cache of the site in dir, to look at it or change its settings; a running site sees the changes.
-// The caller closes it.
+// OpenCache opens the cache of the site in dir to change its settings; a running site sees the changes. The caller closes
+// it. It is made when the site has none yet.
 func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
+	if err := refuseOther(dir); err != nil {
+		return nil, err
+	}
 	blobs, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
 	if err != nil {
 		return nil, err
@@ -71,12 +81,23 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	return cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{})
 }
 
+// LookCache is OpenCache for who only looks: a cache that is not there is an error of kind NotFound.
+func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
+	if err := refuseOther(dir); err != nil {
+		return nil, err
+	}
+	if _, err := os.Stat(filepath.Join(dir, cacheFolder, cache.IndexFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "the site in %s has no cache yet", dir), "overland site run %s --cache-listen ADDR", dir)
+	}
+	return OpenCache(ctx, dir)
+}
+
 // openCache opens what the site in dir keeps of others.
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
 	if len(o.Upstreams) > 0 {
-		if c.chain, err = chain.Open(ctx, filepath.Join(dir, upstreamFolder), blobs, chain.Options{
-			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log,
+		if c.chain, err = chain.Open(filepath.Join(dir, upstreamFolder), blobs, chain.Options{
+			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log, Offline: c.offline,
 			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
 				return c.keeper.Hold(ctx, passed, string(d), d, size)
 			},
@@ -102,6 +123,14 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.close())
+	}
+	if c.offline(ctx) {
+		o.Log.Info("offline: nobody is asked for what is not here", "hint", "overland cache offline off")
+	}
+	if c.chain != nil {
+		if err := c.chain.Pin(ctx); err != nil {
+			return nil, errors.Join(err, c.close())
+		}
 	}
 	if o.Cache.Listen != "" {
 		if err := c.listen(ctx, up, o); err != nil {

@@ -66,7 +66,7 @@ func TestASiteIsACache(t *testing.T) {
 	if status, body := get(t, face, path); status != 200 || body != mod {
 		t.Errorf("with the origin gone: %d %q", status, body)
 	}
-	if err := offline(t, dir); err != nil {
+	if err := setOffline(t, dir, true); err != nil {
 		t.Fatal(err)
 	}
 	if status, body := get(t, face, "/go/example.org/z/@v/v1.0.0.mod"); status != 503 || !bytes.Contains([]byte(body), []byte("offline")) {
@@ -75,14 +75,14 @@ func TestASiteIsACache(t *testing.T) {
 	stop()
 }
 
-// offline takes the cache of a running site offline, as a person does.
-func offline(t *testing.T, dir string) error {
+// setOffline takes a running site offline, or back, as a person does.
+func setOffline(t *testing.T, dir string, on bool) error {
 	k, err := OpenCache(t.Context(), dir)
 	if err != nil {
 		return err
 	}
 	defer k.Close()
-	return k.SetOffline(t.Context(), true)
+	return k.SetOffline(t.Context(), on)
 }
 
 func TestCacheMistakes(t *testing.T) {
@@ -90,7 +90,7 @@ func TestCacheMistakes(t *testing.T) {
 		"address":  {Listen: "nowhere"},
 		"protocol": {Listen: "127.0.0.1:0", Upstreams: map[string][]string{"gopher": {"http://127.0.0.1:1"}}},
 	} {
-		if err := Run(t.Context(), t.TempDir(), Options{Listen: "127.0.0.1:0", Cache: o}); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+		if err := Run(t.Context(), newSite(t), Options{Listen: "127.0.0.1:0", Cache: o}); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

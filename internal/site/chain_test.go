@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -416,7 +420,7 @@ func TestMetadataDoesNotPass(t *testing.T) {
 		o := m.options()
 		o.Root = trust.Fingerprint("sha256:" + digest.Of([]byte("another")).Encoded())
 		o.Listen = "127.0.0.1:0"
-		if err := Run(t.Context(), t.TempDir(), o); errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
+		if err := Run(t.Context(), newSite(t), o); errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -440,6 +444,145 @@ func TestMetadataDoesNotPass(t *testing.T) {
 	})
 }
 
+// A root that this site does not follow is refused when it is named, also while nobody answers; one that cannot be compared
+// yet lets no metadata pass.
+func TestAnotherRootWhileUpstreamIsDead(t *testing.T) {
+	m := newMirrored(t)
+	near, stop := start(t, m.dir, m.options())
+	want := m.refreshed(t, near)
+	stop()
+	var up atomic.Bool
+	m.far.Close()
+	right, wrong := m.options(), m.options()
+	wrong.Root = trust.Fingerprint("sha256:" + digest.Of([]byte("another")).Encoded())
+	wrong.Listen = "127.0.0.1:0"
+	if err := Run(t.Context(), m.dir, wrong); errs.KindOf(err) != errs.Untrusted || !strings.Contains(errs.HintOf(err), "without --root") {
+		t.Errorf("got %v", err)
+	}
+	near, _ = start(t, m.dir, right)
+	if got := m.refreshed(t, near); got != want {
+		t.Error("what was verified is not there any more")
+	}
+
+	m = newMirrored(t)
+	link := linkTo(t, func(ctx context.Context) (net.Conn, error) {
+		if !up.Load() {
+			return nil, errors.New("dead")
+		}
+		return badlink.To(m.far.Addr())(ctx)
+	}, badlink.Faults{})
+	log := &lines{}
+	wrong.Upstreams, wrong.Log = []string{m.far.URL(link.Addr())}, slog.New(slog.NewTextHandler(log, nil))
+	near, _ = start(t, m.dir, wrong)
+	src, refused := open(t, near), 0
+	for range 30 { // each waits a second at most for the look at upstream
+		if b, err := src.Metadata(t.Context(), "timestamp.json", 1<<20); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("got %q, %v", b, err)
+		}
+		if refused = log.count("level=ERROR", "another root"); refused > 0 {
+			break
+		}
+		up.Store(true)
+	}
+	if refused != 1 {
+		t.Errorf("%d errors in the log:\n%s", refused, log.text())
+	}
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *lines) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// count returns how many lines have all the words.
+func (l *lines) count(words ...string) (n int) {
+	for line := range strings.Lines(l.text()) {
+		if !slices.ContainsFunc(words, func(w string) bool { return !strings.Contains(line, w) }) {
+			n++
+		}
+	}
+	return n
+}
+
+// A site that is offline asks no upstream site, for nodes as little as for tools, and says that it is.
+func TestOffline(t *testing.T) {
+	held, lost := random(1000), []byte("not held")
+	m := newMirrored(t)
+	m.far.Add(held)
+	m.far.Add(lost)
+	near, stop := start(t, m.dir, m.options())
+	if err := node(t, blobOf(held), 0, near); err != nil {
+		t.Fatal(err)
+	}
+	old := m.refreshed(t, near)
+	m.p.Publish("targets")
+	m.publish()
+	if err := setOffline(t, m.dir, true); err != nil {
+		t.Fatal(err)
+	}
+	asked, _ := m.far.Requests()
+	offline := func(near string) {
+		t.Helper()
+		if err := node(t, blobOf(lost), 0, near); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("a blob that is not here: %v", err)
+		}
+		if health := healthOf(t, near); health != "{\"status\":\"ok\",\"offline\":true}\n" {
+			t.Errorf("health %q", health)
+		}
+		if n, _ := m.far.Requests(); n != asked {
+			t.Errorf("%d requests went upstream", n-asked)
+		}
+	}
+	offline(near)
+	if err := node(t, blobOf(held), 0, near); err != nil {
+		t.Error(err)
+	}
+	if got := m.refreshed(t, near); got != old {
+		t.Error("newer metadata came")
+	}
+	if err := setOffline(t, m.dir, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.refreshed(t, near); got == old {
+		t.Error("newer metadata does not come")
+	}
+	if err := node(t, blobOf(lost), 0, near); err != nil {
+		t.Error(err)
+	}
+	if health := healthOf(t, near); health != "{\"status\":\"ok\"}\n" {
+		t.Errorf("health %q", health)
+	}
+	stop()
+
+	asked, _ = m.far.Requests()
+	o := m.options()
+	o.Cache.Offline = true
+	near, _ = start(t, t.TempDir(), o) // nor is its root asked for
+	offline(near)
+}
+
+func healthOf(t *testing.T, url string) string {
+	t.Helper()
+	b, err := open(t, url).Ask(t.Context(), "/v1/health", 100, func() {})
+	if err != nil {
+		t.Error(err)
+	}
+	return string(b)
+}
+
 // A site that signs its own metadata hands on nobody else's.
 func TestOwnMetadataComesFirst(t *testing.T) {
 	m := newMirrored(t)
@@ -460,7 +603,7 @@ func TestUpstreamMistakes(t *testing.T) {
 	for name, urls := range map[string][]string{
 		"no pin": {"https://127.0.0.1:1"}, "twice": {far.URL(far.Addr()), far.URL(far.Addr())},
 	} {
-		err := Run(t.Context(), t.TempDir(), Options{Listen: "127.0.0.1:0", Upstreams: urls})
+		err := Run(t.Context(), newSite(t), Options{Listen: "127.0.0.1:0", Upstreams: urls})
 		if errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -170,7 +170,7 @@ func TestTenThousandClients(t *testing.T) {
 			if c.tls {
 				upstream = far.URL(held(far.Addr()))
 			}
-			near := process(t, program, "near", childDir+"="+t.TempDir(), childUpstream+"="+upstream,
+			near := process(t, program, "near", childDir+"="+newSite(t), childUpstream+"="+upstream,
 				childGo+"=http://"+held(strings.TrimPrefix(mods.URL, "http://")))
 			var addr, face string
 			if !near.Scan() {

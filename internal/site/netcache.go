@@ -83,11 +83,8 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 		Kept: func(ctx context.Context, name string, d digest.Digest, size int64) error {
 			return c.keeper.Hold(ctx, shacacheName, name, d, size)
 		},
-		Offline: func(ctx context.Context) bool {
-			off, err := c.keeper.Offline(ctx)
-			return off || err != nil
-		},
-		Used: func(name string) { c.keeper.Used(shacacheName, name) },
+		Offline: c.offline,
+		Used:    func(name string) { c.keeper.Used(shacacheName, name) },
 	}
 	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: func(string) bool { return true }}
 	if c.chain != nil {

@@ -51,8 +51,8 @@ type Options struct {
 	passFresh time.Duration               // between looks at their metadata; default the chain's
 }
 
-// Run serves the site in dir until ctx ends, gives the requests under way Options.Grace to finish, and returns nil. It
-// makes what Init makes. While it runs it signs the timestamp anew before that expires, when the keys for that are
+// Run serves the site in dir, which Init has made, until ctx ends, gives the requests under way Options.Grace to finish, and
+// returns nil. While it runs it signs the timestamp anew before that expires, when the keys for that are
 // here and need no passphrase.
 func Run(ctx context.Context, dir string, o Options) error {
 	if err := run(ctx, dir, o.defaults(dir)); err != nil {
@@ -85,6 +85,9 @@ func (o Options) defaults(dir string) Options {
 
 func run(ctx context.Context, dir string, o Options) (err error) {
 	if _, _, err := parseListen(o.Listen); err != nil {
+		return err
+	}
+	if err := refuseOther(dir); err != nil {
 		return err
 	}
 	if _, err := makeSite(fsx.FS{}, dir); err != nil {

@@ -1,7 +1,9 @@
 package site
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -30,6 +32,26 @@ type Info struct {
 // Init makes the site directory dir, or completes it, and returns what to tell nodes. Again changes nothing. The
 // trust folder stays empty: `overland trust init` fills it.
 func Init(dir string) (Info, error) { return initialise(fsx.FS{}, dir) }
+
+// Open returns what to tell nodes of the site in dir, and makes what is missing of it. Where there is no site the error
+// is of kind NotFound, and nothing is written.
+func Open(dir string) (Info, error) {
+	if err := refuseOther(dir); err != nil {
+		return Info{}, err
+	}
+	return Init(dir)
+}
+
+// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: a site is made only
+// when a person asks for one, not by a slip in a folder's name.
+func refuseOther(dir string) error {
+	for _, name := range []string{keyFile, certFile} {
+		if _, err := os.Lstat(filepath.Join(dir, tlsFolder, name)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errs.Hint(errs.Errorf(errs.NotFound, "there is no site in %s", dir), "name another folder, or make a site there: overland site init %s", dir)
+}
 
 func initialise(f fsx.FS, dir string) (Info, error) {
 	info, err := makeSite(f, dir)

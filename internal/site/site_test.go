@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -37,9 +38,13 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// start runs the site in dir on a free port and returns its URL and what ends it.
+// start makes a site in dir, runs it on a free port, and returns its URL and what ends it.
 func start(t *testing.T, dir string, o Options) (url string, stop func()) {
 	t.Helper()
+	info, err := Init(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan string, 1), make(chan error, 1)
 	o.Listen, o.Ready = "127.0.0.1:0", func(addr string) { ready <- addr }
@@ -53,16 +58,22 @@ func start(t *testing.T, dir string, o Options) (url string, stop func()) {
 	t.Cleanup(stop)
 	select {
 	case addr := <-ready:
-		info, err := Init(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
 		return info.URL(addr), stop
 	case err := <-done:
 		done <- nil
 		t.Fatal(err)
 		return "", nil
 	}
+}
+
+// newSite returns the directory of a new site.
+func newSite(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if _, err := Init(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func random(size int) []byte {
@@ -497,6 +508,51 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	if err != nil || !fresh.Known || !fresh.SignedAt.After(old.Add(time.Hour)) {
 		t.Errorf("%+v, %v; want fresh metadata", fresh, err)
 	}
+}
+
+// A slip in a folder's name makes nothing: a site is made by Init alone.
+func TestNoSiteIsMadeByAMistake(t *testing.T) {
+	home := t.TempDir() // of an operator who never asked for a site
+	if err := os.Mkdir(filepath.Join(home, depotFolder), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Join(home, "missing"), t.TempDir(), home} {
+		before := listing(t, dir)
+		look, lookErr := LookCache(t.Context(), dir)
+		change, changeErr := OpenCache(t.Context(), dir)
+		_, openErr := Open(dir)
+		for what, err := range map[string]error{
+			"Run": Run(t.Context(), dir, Options{Listen: "127.0.0.1:0"}), "Open": openErr, "LookCache": lookErr, "OpenCache": changeErr,
+		} {
+			if errs.KindOf(err) != errs.NotFound || !strings.Contains(errs.HintOf(err), "overland site init "+dir) {
+				t.Errorf("%s: got %v", what, err)
+			}
+		}
+		if look != nil || change != nil || !slices.Equal(listing(t, dir), before) {
+			t.Errorf("in %s there is %q, before it was %q", dir, listing(t, dir), before)
+		}
+	}
+	dir := newSite(t)
+	before := listing(t, dir)
+	if _, err := LookCache(t.Context(), dir); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Errorf("a site without a cache: %v", err)
+	}
+	if got := listing(t, dir); !slices.Equal(got, before) {
+		t.Errorf("looking at a cache made %q of %q", got, before)
+	}
+}
+
+// listing returns the names of everything below dir; none when there is no dir.
+func listing(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		names = append(names, path)
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return names
 }
 
 func TestATakenPort(t *testing.T) {

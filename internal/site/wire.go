@@ -37,6 +37,7 @@ func (w *wire) handlers(id string) (face, plain http.Handler) {
 	if w.cached == nil {
 		return hop.Over(id, nil, api.New(o)), nil
 	}
+	o.Offline = w.cached.offline
 	var asked []string
 	if w.cached.chain != nil {
 		o.Through, asked = w.cached.chain, w.cached.chain.IDs()

@@ -39,6 +39,9 @@ PRAGMA user_version = 1;`
 
 const schemaVersion = 1
 
+// IndexFile is the index's name in a cache's directory.
+const IndexFile = "index.db"
+
 // index is what the cache holds, on the disk. It is safe for concurrent use, also by several processes.
 type index struct{ db *sql.DB }
 
@@ -68,7 +71,7 @@ func (v version) entry() record.Entry {
 
 // openIndex opens the index file in dir, or makes it.
 func openIndex(ctx context.Context, dir string) (*index, error) {
-	path := filepath.Join(dir, "index.db")
+	path := filepath.Join(dir, IndexFile)
 	// A commit is on the disk when it returns (synchronous FULL): what a lock was told it holds is held after a power cut.
 	pragmas := "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)

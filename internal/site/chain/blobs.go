@@ -29,6 +29,9 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	if c.depot.Has(d) {
 		return nil
 	}
+	if c.o.Offline(ctx) {
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%s is not here, and the site is offline", d), "overland cache offline off")
+	}
 	if c.isAbsent(d) {
 		return errs.Errorf(errs.NotFound, "no upstream site had %s a moment ago", d)
 	}

@@ -3,7 +3,6 @@ package chain
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -24,6 +23,8 @@ import (
 type Options struct {
 	Sites []string          // URLs with their pins, in order of preference
 	Root  trust.Fingerprint // whose metadata is handed on; needed once, "" = what was pinned before, or none
+	// Offline reports whether nobody is to be asked now; nil = they may be.
+	Offline func(ctx context.Context) bool
 	// Kept is called once for a blob that was fetched through for a node; nil = nobody is told.
 	Kept func(ctx context.Context, d digest.Digest, size int64) error
 
@@ -49,6 +50,7 @@ const (
 // Chain asks upstream sites. It is safe for concurrent use. The caller ends it with Close.
 type Chain struct {
 	o       Options
+	dir     string
 	depot   *store.Store
 	sites   []*fetch.SiteSource
 	fetcher *fetch.Fetcher
@@ -66,15 +68,18 @@ type Chain struct {
 }
 
 // Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to depot. Nothing is asked
-// yet, but for the root that is to be pinned: an upstream that offers another one is refused.
-func Open(ctx context.Context, dir string, depot *store.Store, o Options) (*Chain, error) {
+// yet: see Pin.
+func Open(dir string, depot *store.Store, o Options) (*Chain, error) {
 	o.Limit, o.Stall = cmp.Or(o.Limit, limit), cmp.Or(o.Stall, stall)
 	o.Fresh, o.Patience = cmp.Or(o.Fresh, fresh), cmp.Or(o.Patience, patience)
 	o.Down = cmp.Or(o.Down, down)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Chain{o: o, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}, absent: map[digest.Digest]time.Time{}}
+	if o.Offline == nil {
+		o.Offline = func(context.Context) bool { return false }
+	}
+	c := &Chain{o: o, dir: dir, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}, absent: map[digest.Digest]time.Time{}}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})
@@ -93,35 +98,54 @@ func Open(ctx context.Context, dir string, depot *store.Store, o Options) (*Chai
 	if c.mirror, err = trust.OpenMirror(filepath.Join(dir, trustFolder), trust.ClientOptions{}); err != nil {
 		return nil, err
 	}
-	soon, cancel := context.WithTimeout(ctx, o.Patience)
-	defer cancel()
-	if err := c.pin(soon); err != nil {
-		return nil, errs.Hint(fmt.Errorf("upstream: %w", err), "compare with what overland trust show prints on the machine that signs; "+
-			"to follow another operator, remove %s", filepath.Join(dir, trustFolder))
-	}
-	if !c.mirror.Pinned() && o.Root == "" {
-		o.Log.Info("blobs are fetched through, signed metadata is not", "hint", "say whose: --root FINGERPRINT")
-	}
 	return c, nil
 }
 
-// pin pins o.Root with the first site that has it. A site that does not answer now is no mistake of a person: it is
-// tried again with each update.
-func (c *Chain) pin(ctx context.Context) error {
+// Pin makes Options.Root what metadata is judged by, with the first site that has it. What was pinned before needs nobody's
+// answer: another root than it leads to is refused, whoever is dead. Where nothing was pinned, a site that does not answer now
+// is no mistake of a person: each update tries again, and no metadata is handed on before.
+func (c *Chain) Pin(ctx context.Context) error {
 	if c.o.Root == "" {
+		if !c.mirror.Pinned() {
+			c.o.Log.Info("blobs are fetched through, signed metadata is not", "hint", "say whose: --root FINGERPRINT")
+		}
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.Patience)
+	defer cancel()
+	err := c.pin(ctx)
+	if err == nil && !c.mirror.Pinned() {
+		c.o.Log.Warn("no upstream site answers for its root: no signed metadata is handed on until one does", "root", c.o.Root)
+	}
+	return err
+}
+
+// pin returns nil also when nothing is pinned, for nobody answered.
+func (c *Chain) pin(ctx context.Context) error {
+	hint := "compare with what overland trust show prints on the machine that signs"
 	var failed error
+	if c.mirror.Pinned() {
+		if failed = c.mirror.Pin(ctx, nil, c.o.Root); failed == nil {
+			return nil
+		}
+		hint = "without --root this site goes on with the root that it trusts; to follow another operator, remove " + filepath.Join(c.dir, trustFolder)
+	}
 	for _, s := range c.sites {
+		if c.o.Offline(ctx) {
+			break
+		}
 		err := c.mirror.Pin(ctx, s, c.o.Root)
 		if err == nil {
 			return nil
 		}
 		if k := errs.KindOf(err); k == errs.Untrusted || k == errs.Invalid {
-			failed = errors.Join(failed, fmt.Errorf("%s: %w", s.Name(), err))
+			failed = fmt.Errorf("%s: %w", s.Name(), err)
 		}
 	}
-	return errs.E(errs.Untrusted, failed)
+	if failed == nil {
+		return nil
+	}
+	return errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("upstream: %w", failed)), "%s", hint)
 }
 
 // IDs returns what the upstream sites are called in Via.

@@ -35,7 +35,7 @@ func (c *Chain) look(ctx context.Context) {
 		patience = min(patience, time.Second) // it failed a moment ago: what is here will do
 	}
 	u := c.update
-	if u == nil && (c.o.Root != "" || c.mirror.Pinned()) && time.Since(c.checked) >= c.o.Fresh {
+	if u == nil && (c.o.Root != "" || c.mirror.Pinned()) && time.Since(c.checked) >= c.o.Fresh && !c.o.Offline(ctx) {
 		u = c.begin(ctx)
 	}
 	c.mu.Unlock()
@@ -101,6 +101,9 @@ func (c *Chain) report(err error) {
 	case err == nil && c.trouble != "":
 		c.o.Log.Info("upstream metadata is taken over again")
 		c.trouble = ""
+	case err != nil && !c.mirror.Pinned() && errs.KindOf(err) == errs.Untrusted && err.Error() != c.trouble:
+		c.o.Log.Error("no signed metadata is handed on: the upstream sites have another root", "err", err, "hint", errs.HintOf(err))
+		c.trouble = err.Error()
 	case err != nil && err.Error() != c.trouble:
 		c.o.Log.Warn("upstream metadata is not taken over: what was verified before is handed on", "err", err)
 		c.trouble = err.Error()
