@@ -6,6 +6,7 @@
 //	ingest/HEX.part       a blob on its way in, with one writer at most; survives kill -9 and is resumed
 //	ingest/put-*          temporary files of Put
 //	ingest/index.lock     taken to change index.json
+//	ingest/keep.lock      taken to remove a blob that nobody seems to need, and to say that somebody does
 //
 // Any number of processes may have a depot open. The format is described in docs/format/depot.md.
 //

@@ -62,6 +62,7 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 	if err := k.flush(ctx); err != nil {
 		return 0, err
 	}
+	asked := time.Now() // the depot's files have the machine's time
 	roots, err := k.roots(ctx)
 	if err != nil {
 		return 0, err
@@ -89,10 +90,13 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 		if !last {
 			continue
 		}
-		if err := k.store.Remove(v.blob); err != nil {
+		gone, err := k.store.Retire(v.blob, asked)
+		if err != nil {
 			return freed, err
 		}
-		freed += v.size
+		if gone {
+			freed += v.size
+		}
 	}
 	if freed > 0 {
 		k.o.Log.Info("evicted", "bytes", freed)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -58,6 +59,74 @@ func TestEvictsNothingWithoutRoots(t *testing.T) {
 	}
 	b.origin.trouble(broken)
 	b.want(b, "a", "aaaaa")
+}
+
+// What another process acknowledges while it is evicted stays: it noted the blob after the roots were read.
+func TestWhatIsPutMeanwhileStays(t *testing.T) {
+	for _, what := range []string{"evict", "thin", "disown"} {
+		body := map[bool]string{true: "BAD", false: "aaaaa"}[what == "disown"]
+		d := digest.Of([]byte(body))
+		var put func()
+		b, n := newBeside(t, func(b *bench) {
+			b.o.Limit = 1
+			b.o.Roots = func(ctx context.Context) (map[digest.Digest]bool, error) {
+				if put != nil {
+					put()
+				}
+				return nil, nil
+			}
+		})
+		put = func() {
+			if _, err := b.Keeper.store.PutBytes(t.Context(), []byte(body)); err != nil {
+				t.Error(err)
+			}
+			if err := b.Keeper.store.Touch(d); err != nil {
+				t.Error(err)
+			}
+		}
+		switch what {
+		case "evict":
+			b.origin.set("a", body)
+			b.want(b, "a", body)
+			b.later(time.Hour)
+			if freed, err := b.Evict(t.Context()); err != nil || freed != 0 {
+				t.Errorf("%d bytes were freed, %v", freed, err)
+			}
+		case "thin":
+			b.origin.set("i/list", body)
+			b.want(b, "i/list", body)
+			for i := range keepNewest + 2 {
+				b.later(time.Minute * 6)
+				b.origin.set("i/list", strconv.Itoa(i))
+				b.want(b, "i/list", strconv.Itoa(i))
+			}
+			b.later(time.Hour)
+			if n, err := b.Thin(t.Context()); err != nil || n == 0 {
+				t.Errorf("%d versions were dropped, %v", n, err)
+			}
+		case "disown":
+			n.things["a"] = body
+			b.origin.set("a", "far")
+			b.want(b, "a", "far")
+		}
+		if !b.Keeper.store.Has(d) {
+			t.Errorf("%s: it is lost", what)
+		}
+	}
+}
+
+// A blob that fails its proof goes only when nobody has it for another reason.
+func TestDisownedButNeeded(t *testing.T) {
+	d := digest.Of([]byte("BAD"))
+	b, n := newBeside(t, func(b *bench) {
+		b.o.Roots = func(context.Context) (map[digest.Digest]bool, error) { return map[digest.Digest]bool{d: true}, nil }
+	})
+	n.things["a"] = "BAD"
+	b.origin.set("a", "far")
+	b.want(b, "a", "far")
+	if !b.Keeper.store.Has(d) {
+		t.Error("it is lost")
+	}
 }
 
 func TestFreeze(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -109,15 +110,21 @@ func (k *Keeper) adopt(ctx context.Context, p record.Protocol, it record.Item, s
 	return k.index.add(ctx, v)
 }
 
-// disown removes a blob that was brought for an answer and did not prove to be one.
+// disown removes a blob that was brought for an answer and did not prove to be one, unless somebody else wants it.
 func (k *Keeper) disown(ctx context.Context, d digest.Digest) error {
+	asked := time.Now()
+	roots, err := k.roots(ctx)
+	if err != nil || roots[d] {
+		return err
+	}
 	k.gate.Lock()
 	defer k.gate.Unlock()
 	used, err := k.index.holds(ctx, d)
 	if err != nil || used {
 		return err
 	}
-	return k.store.Remove(d)
+	_, err = k.store.Retire(d, asked)
+	return err
 }
 
 // Entries returns the face of the cache for other sites: GET PREFIX/PROTOCOL/KEY, the key escaped as one segment, says

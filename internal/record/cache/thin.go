@@ -24,6 +24,7 @@ func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
+	asked := time.Now()
 	roots, err := k.roots(ctx)
 	if err != nil {
 		return 0, err
@@ -44,7 +45,7 @@ func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
 		if used || !v.own || !v.held || roots[v.blob] {
 			continue
 		}
-		if err := k.store.Remove(v.blob); err != nil {
+		if _, err := k.store.Retire(v.blob, asked); err != nil {
 			return dropped, err
 		}
 	}

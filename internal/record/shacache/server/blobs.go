@@ -80,12 +80,23 @@ func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, lim
 	return name, n, nil
 }
 
-// pass stores a blob that came from another network cache. It is not among those that a collection keeps.
-func (s *Shelf) pass(ctx context.Context, r io.Reader, name string, size int64) (digest.Digest, int64, error) {
-	_, d, n, err := s.take(ctx, r, name, size, size)
+// pass stores the blob in f, which came from another network cache: a file without a name, that gets one where it can. It
+// is not among those that a collection keeps.
+func (s *Shelf) pass(ctx context.Context, f *os.File, name string) (digest.Digest, int64, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", 0, err
+	}
+	if err := named(ctx, f, name); err != nil {
+		return "", 0, err
+	}
+	staged, err := s.depot.Stage(ctx, f)
 	if err != nil {
 		return "", 0, err
 	}
+	if err := staged.Commit(ctx); err != nil {
+		return "", 0, err
+	}
+	d, n := staged.Digest, staged.Size
 	if b, err := os.ReadFile(s.aliasPath(name)); err == nil && string(b) == aliasText(d, n, false) {
 		return d, n, nil // it was put here once
 	}
@@ -149,9 +160,17 @@ func aliasText(d digest.Digest, size int64, passed bool) string {
 
 const passedMark = " passed"
 
-// alias notes, durably, that the blob d is the one called name.
+// alias notes, durably, that the blob d is the one called name, and has to stay. The error is errs.Unavailable when it was
+// evicted just before: who sends it once more succeeds.
 func (s *Shelf) alias(name string, d digest.Digest, size int64) error {
-	return s.writeAlias(name, aliasText(d, size, false))
+	if err := s.writeAlias(name, aliasText(d, size, false)); err != nil {
+		return err
+	}
+	err := s.depot.Touch(d)
+	if errs.KindOf(err) == errs.NotFound {
+		return errs.E(errs.Unavailable, err)
+	}
+	return err
 }
 
 func (s *Shelf) writeAlias(name, text string) error {

@@ -199,7 +199,7 @@ func (t *through) fetchBlob(ctx context.Context, name string) error {
 	// A blob may be a web page: its name says whether it is the right one.
 	it := record.Item{Protocol: "shacache", Key: name, Limit: t.s.o.MaxBlob, HTML: true}
 	return t.first(ctx, t.o.Blobs, name, it, func(_ string, f *record.Fetched) error {
-		d, n, err := t.s.shelf.pass(ctx, f.Body, name, f.Size)
+		d, n, err := t.s.shelf.pass(ctx, f.Body, name)
 		if err == nil && t.o.Kept != nil {
 			err = t.o.Kept(ctx, name, d, n)
 		}

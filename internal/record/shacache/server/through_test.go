@@ -18,6 +18,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 	"overland/internal/record/shacache"
 	"overland/internal/testkit/badlink"
@@ -160,6 +161,36 @@ func TestABlobPasses(t *testing.T) {
 	}
 	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader("egg")); a.status != 201 || roots() != 1 {
 		t.Errorf("put here: %d, %d blobs must be kept", a.status, roots())
+	}
+}
+
+// What passes is written to the disk once: the file that it comes in becomes the blob.
+func TestAPassedBlobIsWrittenOnce(t *testing.T) {
+	f := newFar(t)
+	name := put(t, f.shelf, "egg")
+	dir := t.TempDir()
+	s, err := openIn(dir, fsx.FS{Before: func(op fsx.Op) error {
+		if strings.Contains(op.Path, "put-") {
+			t.Errorf("%s %s", op.Name, op.Path)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spool, err := (fsx.FS{}).Nameless(dir, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer spool.Close()
+	if _, err := spool.WriteString("egg"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.pass(t.Context(), spool, nameOf([]byte("ham"))); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("under another name: %v", err)
+	}
+	if d, n, err := s.pass(t.Context(), spool, name); err != nil || n != 3 || !s.depot.Has(d) {
+		t.Errorf("%s, %d bytes, %v", d, n, err)
 	}
 }
 

@@ -1,0 +1,76 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+// keepLock is taken for a look at a blob's time and what follows from it.
+const keepLock = "keep.lock"
+
+// ahead is how far Touch sets the time of a blob ahead: some file systems keep even seconds only.
+const ahead = 2 * time.Second
+
+// Touch is for who found blob d in the depot and has just noted, durably, that it has to stay: a Retire that looked before
+// it was noted spares the blob. The error is ErrNotFound when it is gone already.
+func (s *Store) Touch(d digest.Digest) error {
+	err := s.keeping(d, func(path string, _ fs.FileInfo) error {
+		now := time.Now()
+		err := os.Chtimes(path, now, now.Add(ahead))
+		if errors.Is(err, fs.ErrPermission) {
+			return nil // another user's: what works for all others must not fail for this
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("keep blob %s: %w", d, err)
+	}
+	return nil
+}
+
+// Retire removes blob d unless somebody touched it after since, and reports whether it did. It is for who began at the
+// moment since to ask everybody whether d has to stay, and heard of nobody. No blob is fine.
+func (s *Store) Retire(d digest.Digest, since time.Time) (removed bool, err error) {
+	err = s.keeping(d, func(path string, info fs.FileInfo) error {
+		if info.ModTime().After(since) {
+			return nil
+		}
+		removed = true
+		return s.fs.Remove(path)
+	})
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return false, fmt.Errorf("retire blob %s: %w", d, err)
+	}
+	return removed, nil
+}
+
+// keeping calls do with the file of blob d while no Touch and no Retire of any process is under way.
+func (s *Store) keeping(d digest.Digest, do func(path string, info fs.FileInfo) error) error {
+	path, err := s.path(d)
+	if err != nil {
+		return err
+	}
+	if err := s.folder(ingestFolder); err != nil {
+		return err
+	}
+	lock, err := fsx.WaitLock(s.ingest(keepLock))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Unlock() }() // held by the open file alone
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return errs.E(errs.NotFound, ErrNotFound)
+	}
+	if err != nil {
+		return err
+	}
+	return do(path, info)
+}
