@@ -9,18 +9,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
 )
-
-// uploadStall is how long a part of an upload may bring no byte: then its connection is dead, and holds up the next part.
-const uploadStall = 30 * time.Second
 
 // part is what the head of a request says of a part of an upload.
 type part struct {
@@ -76,8 +71,7 @@ func (s *Server) putPart(w http.ResponseWriter, r *http.Request, name string) {
 		s.fail(w, r, err)
 		return
 	}
-	alive := &lively{r.Body, http.NewResponseController(w)}
-	there, err := s.shelf.PutPart(r.Context(), alive, name, p.sum, p.from, p.size)
+	there, err := s.shelf.PutPart(r.Context(), r.Body, name, p.sum, p.from, p.size)
 	if err == nil && there < p.size {
 		if there > 0 {
 			w.Header().Set("Range", fmt.Sprintf("bytes=0-%d", there-1))
@@ -90,22 +84,6 @@ func (s *Server) putPart(w http.ResponseWriter, r *http.Request, name string) {
 		return
 	}
 	stored(w, name)
-}
-
-// lively ends a body that brings no byte for uploadStall.
-type lively struct {
-	io.Reader
-	c *http.ResponseController
-}
-
-func (l *lively) Read(p []byte) (int, error) {
-	// Where it is not supported, somebody else watches.
-	_ = l.c.SetReadDeadline(time.Now().Add(uploadStall))
-	n, err := l.Reader.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = io.ErrUnexpectedEOF
-	}
-	return n, err
 }
 
 // PutPart appends what r yields to the blob of size bytes called name, whose sha256 is sum, and returns how many bytes of

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -113,9 +112,6 @@ func TestBadParts(t *testing.T) {
 		t.Error(got, err)
 	}
 	clean(t, s)
-	if list, err := os.ReadDir(filepath.Join(s.depot.Dir(), "ingest")); err == nil && len(list) != 0 {
-		t.Errorf("left behind: %v", list)
-	}
 	// Nobody else asks what is half there.
 	closed, _ := serve(t, Options{})
 	if a := do(t, nil, http.MethodPut, closed+"/shacache/"+nameOf(data), nil, "Content-Range", "bytes */10000", "Repr-Digest", reprDigest(data)); a.status != http.StatusForbidden {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"overland/internal/clock"
 )
@@ -12,15 +13,17 @@ import (
 const (
 	maxBlob  = 16 << 30 // bytes of a blob, by default
 	maxDrain = 64 << 20 // bytes of a refused body that are read so that its sender sees the answer
+	stall    = 30 * time.Second
 )
 
 // Options changes how a network cache is served. The zero value serves readers and lets nobody write.
 type Options struct {
 	Policy  Policy
-	Through *Through     // where what is not here may be; nil = nowhere
-	MaxBlob int64        // bytes of a blob that is taken; 0 = 16 GiB
-	Log     *slog.Logger // nil = none
-	Clock   clock.Clock  // nil = the machine's
+	Through *Through      // where what is not here may be; nil = nowhere
+	MaxBlob int64         // bytes of a blob that is taken; 0 = 16 GiB
+	Stall   time.Duration // a body that brings no byte for so long has ended; 0 = 30 s
+	Log     *slog.Logger  // nil = none
+	Clock   clock.Clock   // nil = the machine's
 }
 
 // Server answers the requests of both services for one Shelf. It is safe for concurrent use.
@@ -35,6 +38,9 @@ type Server struct {
 func New(shelf *Shelf, o Options) *Server {
 	if o.MaxBlob == 0 {
 		o.MaxBlob = maxBlob
+	}
+	if o.Stall == 0 {
+		o.Stall = stall
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -68,9 +74,9 @@ func (s *Server) Mount(cache, dir string, next http.Handler) http.Handler {
 		key, isKey := below(dir, r.URL)
 		switch {
 		case isBlob && (!isKey || len(cache) >= len(dir)):
-			s.serveBlob(w, r, blobs)
+			s.serveBlob(w, watched(w, r, s.o.Stall), blobs)
 		case isKey:
-			s.serveKey(w, r, key)
+			s.serveKey(w, watched(w, r, s.o.Stall), key)
 		default:
 			next.ServeHTTP(w, r)
 		}

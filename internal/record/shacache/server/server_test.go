@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -300,6 +301,9 @@ func TestAccounts(t *testing.T) {
 		{client(bob), "PUT", "/shadir/pypi:a=1", string(body(metadata("y"), "")), 201},
 		{client(bob), "PUT", "/shadir/pypi:a=1", "{}", 400},
 		{client(), "GET", "/shadir/k", "", 200},
+		{client(bob), "POST", "/shadir/update", "", 200}, // drops what has no blob, of his own keys
+		{client(), "GET", "/shadir/k", "", 200},
+		{client(), "GET", "/shadir/pypi:a=1", "", 404},
 	} {
 		if a := do(t, test.who, test.method, srv.URL+test.path, strings.NewReader(test.body)); a.status != test.want {
 			t.Errorf("%s %s: %d, want %d: %s", test.method, test.path, a.status, test.want, a.body)
@@ -320,6 +324,7 @@ func TestAccounts(t *testing.T) {
 	want := []string{
 		"alice blob  stored", "alice entry k stored", `bob entry k account bob may not put key "k"`,
 		"bob entry pypi:a=1 stored", "bob entry pypi:a=1 the entry is not a list of two strings",
+		"bob update  stored",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -421,5 +426,42 @@ func TestBlobsAreNamed(t *testing.T) {
 	})
 	if err != nil || len(names) != 1 || names[0] != want {
 		t.Errorf("%v, %v", names, err)
+	}
+}
+
+// An acknowledged blob stays, though an eviction began to look for who needs it before; one that has just gone is not acknowledged.
+func TestAnUploadIsNotEvicted(t *testing.T) {
+	base, s := serve(t, lab)
+	d, err := s.depot.PutBytes(t.Context(), []byte("egg")) // a node fetched it
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := time.Now()
+	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader("egg")); a.status != 201 {
+		t.Fatal(a.status, a.body)
+	}
+	if gone, err := s.depot.Retire(d, asked); gone || err != nil {
+		t.Errorf("it is lost: %v", err)
+	}
+	if err := s.depot.Remove(d); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.alias(nameOf([]byte("egg")), d, 3); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("a blob that is not there is acknowledged: %v", err)
+	}
+}
+
+// Who sends nothing is not waited for, whether he may write or not.
+func TestSilentBodies(t *testing.T) {
+	const short = 100 * time.Millisecond
+	for what, o := range map[string]Options{"writer": {Policy: lab.Policy, Stall: short}, "stranger": {Stall: short}} {
+		base, s := serve(t, o)
+		for _, request := range []string{"POST /shacache", "PUT /shadir/k", "PUT /shacache/" + nameOf([]byte("x"))} {
+			got := raw(t, base, request+head+"Content-Length: 10\r\n\r\nhalf")
+			if !strings.HasPrefix(got, "HTTP/1.1 4") {
+				t.Errorf("%s: %s: %.60q", what, request, got)
+			}
+		}
+		clean(t, s)
 	}
 }

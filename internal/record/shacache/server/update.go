@@ -11,15 +11,15 @@ import (
 // updateName is the last segment of POST MOUNT/update.
 const updateName = "update"
 
-// update brings every list up to date with upstream, as a SlapOS proxy does when it is asked to: what upstream has no more
-// goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
+// update brings every list that the account may put up to date with upstream, as a SlapOS proxy does when it is asked to:
+// what upstream has no more goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
 func (s *Server) update(w http.ResponseWriter, r *http.Request) {
 	account, err := s.o.Policy.writer(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	result, err := s.updateAll(r)
+	result, err := s.updateAll(r, account)
 	if err = s.note(r, event{Action: "update", Account: account.Name}, err); err != nil {
 		if errs.KindOf(err) == errs.Unavailable {
 			s.refuse(w, r, http.StatusBadGateway, err.Error())
@@ -43,7 +43,7 @@ type changes struct {
 	Updated []string `json:"updated"`
 }
 
-func (s *Server) updateAll(r *http.Request) (changes, error) {
+func (s *Server) updateAll(r *http.Request, account Account) (changes, error) {
 	c := changes{Removed: []string{}, Updated: []string{}}
 	var keys []string
 	if err := s.shelf.Keys(r.Context(), func(key string) error { keys = append(keys, key); return nil }); err != nil {
@@ -51,6 +51,9 @@ func (s *Server) updateAll(r *http.Request) (changes, error) {
 	}
 	slices.Sort(keys)
 	for _, key := range keys {
+		if account.may(key) != nil {
+			continue
+		}
 		var what change
 		var err error
 		if s.through == nil || len(s.through.o.Lists) == 0 {
