@@ -116,9 +116,8 @@ func ReadPrivate(path string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info.Mode().Perm()&openModes != 0 {
-		return nil, errs.Hint(errs.Errorf(errs.Denied, "%s: a private key that others may read (mode %04o)", path, info.Mode().Perm()),
-			"chmod 600 %s; if it may have been read, make a new one", path)
+	if err := closed(path, info); err != nil {
+		return nil, err
 	}
 	b := make([]byte, min(info.Size(), PEMLimit+1))
 	n, err := f.ReadAt(b, 0)
@@ -130,4 +129,21 @@ func ReadPrivate(path string) (any, error) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return key, nil
+}
+
+// CheckPrivate returns an error (errs.Denied) when others may read the private key in the file at path.
+func CheckPrivate(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return closed(path, info)
+}
+
+func closed(path string, info fs.FileInfo) error {
+	if info.Mode().Perm()&openModes == 0 {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Denied, "%s: a private key that others may read (mode %04o)", path, info.Mode().Perm()),
+		"chmod 600 %s; if it may have been read, make a new one", path)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
+	"os"
 	"time"
 
 	"overland/internal/clock"
@@ -117,7 +118,7 @@ func (n *Client) signers(c shacache.Config, certificates []shacache.Key) error {
 			return err
 		}
 		// What this machine uploads it must be able to use itself: the usual mistake is another machine's certificate.
-		if c.DownloadDirURL != "" && !contains(certificates, own.ID) {
+		if c.DownloadDirURL != "" && !contains(certificates, own.ID) && !certified(c.SignatureCertificateFile, own.ID) {
 			return errs.Hint(errs.Errorf(errs.Invalid, "the certificate of %s is not in signature-certificate-list", path),
 				"add what generate-signature-key printed")
 		}
@@ -133,6 +134,17 @@ func (n *Client) signers(c shacache.Config, certificates []shacache.Key) error {
 		}
 	}
 	return nil
+}
+
+// certified reports whether the file at path, which generate-signature-key made, is the certificate of the key id: the section
+// that the SlapOS document prints names it there, and has no list.
+func certified(path, id string) bool {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return false
+	}
+	keys, _, err := shacache.ParseCertificates(string(b))
+	return err == nil && contains(keys, id)
 }
 
 func contains(keys []shacache.Key, id string) bool {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -43,9 +44,13 @@ func newService(base string, files shacache.TLSFiles) (*service, error) {
 		}
 	}
 	if files.Cert != "" && secure {
-		c, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		key := cmp.Or(files.Key, files.Cert) // one file may hold both
+		c, err := tls.LoadX509KeyPair(files.Cert, key)
 		if err != nil {
 			return nil, errs.E(errs.Invalid, fmt.Errorf("client certificate %s: %w", files.Cert, err))
+		}
+		if err := shacache.CheckPrivate(key); err != nil {
+			return nil, err
 		}
 		t.TLSClientConfig.Certificates = []tls.Certificate{c}
 	}

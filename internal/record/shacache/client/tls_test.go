@@ -90,3 +90,36 @@ func TestWhoTheServerIs(t *testing.T) {
 		t.Errorf("an empty file: %v", err)
 	}
 }
+
+// The key of an account is as private as the one that signs.
+func TestTheKeyOfAnAccount(t *testing.T) {
+	c := issue(t, nil, nil)
+	der, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key, both := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), filepath.Join(dir, "both")
+	certText := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]})
+	keyText := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	for path, text := range map[string][]byte{cert: certText, key: keyText, both: append(certText, keyText...)} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, files := range map[string]shacache.TLSFiles{"two files": {Cert: cert, Key: key}, "one file": {Cert: both}} {
+		if _, err := newService("https://127.0.0.1:1", files); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, files := range map[string]shacache.TLSFiles{"two files": {Cert: cert, Key: key}, "one file": {Cert: both}} {
+		for _, path := range []string{key, both} {
+			if err := os.Chmod(path, 0o640); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := newService("https://127.0.0.1:1", files); errs.KindOf(err) != errs.Denied || errs.HintOf(err) == "" {
+			t.Errorf("%s, and others may read it: %v", name, err)
+		}
+	}
+}
