@@ -90,6 +90,9 @@ func parseConfig(r io.Reader) (c Config, err error) {
 	if err := c.take(section); err != nil {
 		return c, err
 	}
+	if sections["buildout"]["extends"] != "" {
+		c.Warnings = append(c.Warnings, "extends: other profiles are not read here; options that are set there are missing")
+	}
 	c.defaults()
 	return c, c.check()
 }
@@ -184,48 +187,48 @@ func (c *Config) check() error {
 	return nil
 }
 
-// parseINI reads sections of options. A line that begins with white space goes on with the value before it; "#" and
-// ";" begin comments; "name += value" appends a line. Names are as they are written, in lower case.
+// parseINI reads sections of options. A line that stands further in than its option goes on with that one's value, as in
+// Python: the whole may be indented, as the document prints it. "#" and ";" begin comments; "name += value" appends a line.
+// Names are in lower case.
 func parseINI(text string) (map[string]map[string]string, error) {
 	sections := map[string]map[string]string{}
 	var section map[string]string
-	option, number := "", 0
+	option, number, margin := "", 0, 0
 	for line := range strings.Lines(text) {
 		number++
 		line = strings.TrimRight(line, " \t\r\n")
 		trimmed := strings.TrimLeft(line, " \t")
+		indent := len(line) - len(trimmed)
 		switch {
 		case trimmed == "" || trimmed[0] == '#' || trimmed[0] == ';':
-		case line[0] == '[':
-			end := strings.IndexByte(line, ']')
+		case option != "" && indent > margin:
+			section[option] = strings.TrimPrefix(section[option]+"\n"+trimmed, "\n")
+		case trimmed[0] == '[':
+			end := strings.IndexByte(trimmed, ']')
 			if end < 0 {
 				return nil, fmt.Errorf("line %d: a section without its \"]\"", number)
 			}
-			name := strings.TrimSpace(line[1:end])
+			name := strings.TrimSpace(trimmed[1:end])
 			if sections[name] == nil {
 				sections[name] = map[string]string{}
 			}
 			section, option = sections[name], ""
-		case trimmed != line:
-			if section != nil && option != "" {
-				section[option] = strings.TrimPrefix(section[option]+"\n"+trimmed, "\n")
-			}
 		case section == nil:
 			return nil, fmt.Errorf("line %d: an option outside of a section", number)
 		default:
-			at := strings.IndexAny(line, "=:")
+			at := strings.IndexAny(trimmed, "=:")
 			if at <= 0 {
-				// Other sections may hold what only buildout understands.
-				option = ""
+				// Other sections may hold what only buildout understands; in ours it is a mistake, and a warning.
+				section[fmt.Sprintf("line %d", number)], option = "", ""
 				continue
 			}
-			name, value := strings.ToLower(strings.TrimSpace(line[:at])), strings.TrimSpace(line[at+1:])
+			name, value := strings.ToLower(strings.TrimSpace(trimmed[:at])), strings.TrimSpace(trimmed[at+1:])
 			plus := strings.HasSuffix(name, "+")
 			name = strings.TrimSpace(strings.TrimRight(name, "+-"))
 			if plus && section[name] != "" {
 				value = section[name] + "\n" + value
 			}
-			section[name], option = value, name
+			section[name], option, margin = value, name, indent
 		}
 	}
 	return sections, nil

@@ -96,6 +96,12 @@ func TestConfigDetails(t *testing.T) {
 	if diff := cmp.Diff(Prefixes{"b", "c"}, c.DownloadBlacklist); diff != "" || len(c.Warnings) != 2 {
 		t.Errorf("%s %q", diff, c.Warnings)
 	}
+	if c, err = ParseConfig(strings.NewReader("[buildout]\nextends = stack/slapos.cfg\n[networkcache]\ndownload-cache-url = http://h/\n")); err != nil || len(c.Warnings) != 1 {
+		t.Errorf("another profile is not read, and nobody says so: %q, %v", c.Warnings, err)
+	}
+	if c, err = ParseConfig(strings.NewReader("[networkcache]\n  signature-certificate-list =\n  -----BEGIN CERTIFICATE-----\n")); err != nil || len(c.Warnings) != 1 || !strings.Contains(c.Warnings[0], "line 3") {
+		t.Errorf("a line that belongs to no option: %q, %v", c.Warnings, err)
+	}
 	for name, text := range map[string]string{
 		"no section":  "[x]\n",
 		"no URL":      "[networkcache]\ndownload-cache-url = ftp://h/x\n",
@@ -107,6 +113,60 @@ func TestConfigDetails(t *testing.T) {
 		if _, err := ParseConfig(strings.NewReader(text)); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The section as the SlapOS document prints it, with its indentation, and what it leaves out. Only the hosts are others.
+func TestTheDocumentsSection(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join("testdata", "document.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed := string(b)
+	flush := strings.ReplaceAll(printed, "\n      ", "\n")
+	for name, text := range map[string]string{
+		"as printed": printed, "as it was meant": strings.TrimPrefix(flush, "      "), "copied from its first letter on": strings.TrimLeft(printed, " "),
+	} {
+		c, err := ParseConfig(strings.NewReader(text))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		files := TLSFiles{Cert: "/etc/opt/slapos/ssl/shacache.cert", Key: "/etc/opt/slapos/ssl/shacache.key"}
+		list := Prefixes{"http://git.example/gitweb/slapos.git/blob_plain/HEAD", "http://git.example/gitweb/slapos.git/blob_plain/refs/heads"}
+		want := Config{
+			DownloadCacheURL: "https://cache.example/shacache", DownloadDirURL: "http://cache.example/shadir",
+			UploadCacheURL: "https://cache.example/shacache", UploadDirURL: "https://cache.example/shadir",
+			DownloadBinaryCacheURL: "https://cache.example/shacache", DownloadBinaryDirURL: "http://cache.example/shadir",
+			UploadBinaryCacheURL: "https://cache.example/shacache", UploadBinaryDirURL: "https://cache.example/shadir",
+			SignaturePrivateKeyFile: "/etc/opt/slapos/ssl/signature.key", SignatureCertificateFile: "/etc/opt/slapos/ssl/signature.cert",
+			Shacache: files, Shadir: files, DownloadBlacklist: list, UploadBlacklist: list,
+			Warnings: []string{"binary-cache-url-blacklist is deprecated: download-from-binary-cache-url-blacklist"},
+		}
+		if diff := cmp.Diff(want, c); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// The certificate that the document prints cannot be read; one beside it can.
+func TestTheDocumentsCertificate(t *testing.T) {
+	sample, err := os.ReadFile(filepath.Join("testdata", "document.pem.cfg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(filepath.Join("testdata", "expired.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const indent = "          "
+	c, err := ParseConfig(strings.NewReader(string(sample) + indent + strings.ReplaceAll(string(good), "\n", "\n"+indent) + "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, warnings, err := ParseCertificates(c.SignatureCertificateList)
+	if err != nil || len(keys) != 1 || len(warnings) != 1 || len(c.Warnings) != 0 {
+		t.Errorf("%v %v %v %v", keys, warnings, c.Warnings, err)
 	}
 }
 
@@ -126,6 +186,12 @@ func TestPrefixes(t *testing.T) {
 		"https://h.example./x":                 true,
 		"https://h.example.evil/":              true, // over-matching, as the Python client does: raw prefix
 		"/srv/x.cfg":                           true,
+		"file:///srv/x.cfg":                    true,
+		"FILE://localhost/opt/../srv/x.cfg":    true,
+		"file:///opt/x":                        false,
+		"http://git.example:080/dev":           true,
+		"http://git.example:/dev":              true,
+		"http://git.example/%2564ev":           false, // another name: it is unescaped once
 		"/x/../srv/x.cfg":                      true,
 		"/opt":                                 false,
 		"":                                     false,

@@ -16,6 +16,9 @@ import (
 func NormalURL(s string) string {
 	s = strings.TrimSpace(s)
 	u, err := url.Parse(s)
+	if err == nil && u.Scheme == "file" && (u.Host == "" || u.Host == "localhost") && strings.HasPrefix(u.Path, "/") {
+		u, s = &url.URL{}, u.Path // file:///srv/x is /srv/x
+	}
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		for strings.HasPrefix(s, "/") {
 			c := strings.TrimSpace(clean(s)) // a space that ended a folder's name ends the path now
@@ -31,7 +34,7 @@ func NormalURL(s string) string {
 		host = "[" + host + "]"
 	}
 	defaults := map[string]string{"http": "80", "https": "443", "ftp": "21", "ssh": "22", "git": "9418"}
-	if port := u.Port(); port != "" && port != defaults[u.Scheme] {
+	if port := strings.TrimLeft(u.Port(), "0"); port != "" && port != defaults[u.Scheme] {
 		host += ":" + port
 	}
 	// Parsing undid the escapes; String puts back those that are needed.
