@@ -37,8 +37,8 @@ type Uploaded struct {
 }
 
 // UploadTree packs the folder dir and uploads it for machines of the kind o.Host. A URL that is on the list, may have
-// other content tomorrow, or holds a password is refused (errs.Denied, errs.Invalid), and so is a tree that would
-// not run elsewhere (errs.Invalid).
+// other content tomorrow, or holds a password or a token is refused (errs.Denied, errs.Invalid), and so is a tree that
+// would not run elsewhere (errs.Invalid).
 func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions) (up Uploaded, err error) {
 	if err := o.uploadable(); err != nil {
 		return up, err
@@ -74,8 +74,8 @@ func (o TreeOptions) uploadable() error {
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%q is not the URL of a software release", o.URL), "http://… or https://…")
 	}
-	if u.User != nil {
-		return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a user's name or password, and would be public"), "give it without")
+	if err := shacache.CheckPublic(o.URL); err != nil {
+		return err
 	}
 	if prefix, blocked := o.List.Match(o.URL); blocked {
 		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)

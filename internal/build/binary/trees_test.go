@@ -94,6 +94,7 @@ func TestWhatIsNotUploaded(t *testing.T) {
 		"on the list":    {TreeOptions{URL: software, Host: debian12, List: shacache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
 		"on it, mutable": {TreeOptions{URL: software, Host: debian12, Mutable: true, List: shacache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
 		"a password":     {TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
+		"a token":        {TreeOptions{URL: software + "?private_token=secret", Host: debian12}, errs.Invalid, "public"},
 		"no URL":         {TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
 		"unknown host":   {TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "cannot be told"},
 		"fixed":          {TreeOptions{URL: software, Host: debian12, Prefixes: []string{"/bin/sh"}}, errs.Invalid, "bin/hello: its first line"},

@@ -415,6 +415,8 @@ func TestUploadRefusals(t *testing.T) {
 		"no metadata":    {"k", nil},
 		"another key":    {shacache.URLKey("x"), map[string]any{"urlmd5": "y"}},
 		"a key's limits": {"a\nb", map[string]any{"x": "y"}},
+		"a password":     {shacache.URLKey(someURL), map[string]any{"url": "http://u:p@origin.example/a-1.0.tar.gz"}},
+		"a token":        {"k", map[string]any{"from": []any{"http://origin.example/a?token=x"}}},
 	} {
 		_, err := c.Upload(t.Context(), strings.NewReader("x"), test.key, test.fields)
 		if errs.KindOf(err) != errs.Invalid {
@@ -451,8 +453,17 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 		t.Error("half a pair was made")
 	}
 	f.config.SignatureCertificateList = string(other)
+	f.config.SignatureCertificateFile = filepath.Join(f.dir, "other.cert")
 	if _, err := New(f.config, Options{}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("the own certificate is not in the list: %v", err)
+	}
+	// As the SlapOS document has it: no list, but the file that generate-signature-key made.
+	f.config.SignatureCertificateList, f.config.SignatureCertificateFile = "", filepath.Join(f.dir, "own.cert")
+	if err := os.WriteFile(f.config.SignatureCertificateFile, []byte(saved.SignatureCertificateList), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(f.config, Options{}); err != nil {
+		t.Errorf("the own certificate is named by its file: %v", err)
 	}
 	f.config = saved
 	if err := os.Chmod(f.config.SignaturePrivateKeyFile, 0o644); err != nil {

@@ -26,7 +26,7 @@ type Uploaded struct {
 
 // Upload stores the bytes of file, from its start, and, unless key is "", an entry for them under key with the metadata
 // fields, signed with every private key that is configured. An entry that does not belong to key is refused here
-// (errs.Invalid), as is one without fields or a signer.
+// (errs.Invalid), as is one without fields or a signer, and one with a URL that holds a secret.
 func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fields map[string]any) (Uploaded, error) {
 	if err := n.uploadable(key, fields); err != nil {
 		return Uploaded{}, err
@@ -69,6 +69,9 @@ func (n *Client) uploadable(key string, fields map[string]any) error {
 	}
 	if len(fields) == 0 {
 		return errs.Errorf(errs.Invalid, "an entry without metadata says nothing")
+	}
+	if err := shacache.CheckFields(fields); err != nil {
+		return err
 	}
 	if n.rsa == nil && n.ed25519 == nil {
 		return errs.Hint(errs.Errorf(errs.Invalid, "nothing to sign with: nobody would believe the entry"),
