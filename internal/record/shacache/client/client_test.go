@@ -222,7 +222,8 @@ func TestExpiredAndRolledBack(t *testing.T) {
 		}
 		return up
 	}
-	first, second := put(now, "first"), put(now.Add(time.Minute), "second")
+	now = now.Truncate(time.Second)
+	first, second := put(now, "first"), put(now.Add(time.Millisecond), "second") // within one second
 	out := filepath.Join(f.dir, "out")
 	get := func(at time.Time, state string) (string, error) {
 		r, err := f.client(t, Options{Clock: clock.At(at), State: state, SHA1: true, Unbound: true}).Download(t.Context(), "k", nil, out)
@@ -422,6 +423,9 @@ func TestUploadRefusals(t *testing.T) {
 		if errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if _, err := f.client(t, Options{Binary: true}).Upload(t.Context(), strings.NewReader("x"), "", nil); err == nil || !strings.Contains(err.Error(), "upload-binary-cache-url") {
+		t.Errorf("no address: %v", err)
 	}
 	f.mischief(func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method == http.MethodPost {

@@ -48,7 +48,7 @@ func (n *Client) Download(ctx context.Context, key string, filters []shacache.Fi
 
 // Take is Download for a caller who has chosen among the entries that Select found: the first of list that can be had.
 func (n *Client) Take(ctx context.Context, key string, list []Found, path string) (Result, error) {
-	if err := n.get.configured("download-cache-url"); err != nil {
+	if err := n.configured(n.get, "download-cache-url"); err != nil {
 		return Result{Outcome: Unavailable}, err
 	}
 	first := errs.Errorf(errs.NotFound, "no entry is wanted")

@@ -70,7 +70,7 @@ func (n *Client) list(ctx context.Context, key string) ([]shacache.Entry, error)
 	if err := shacache.CheckKey(key); err != nil {
 		return nil, err
 	}
-	if err := n.getKey.configured("download-dir-url"); err != nil {
+	if err := n.configured(n.getKey, "download-dir-url"); err != nil {
 		return nil, err
 	}
 	if len(n.keys)+len(n.certificates) == 0 {

@@ -69,8 +69,12 @@ func redirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-func (s *service) configured(option string) error {
+// configured returns an error when s has no address; option is the one that gives it, of the download cache.
+func (n *Client) configured(s *service, option string) error {
 	if s == nil {
+		if n.o.Binary {
+			option = strings.Replace(option, "load-", "load-binary-", 1)
+		}
 		return errs.Hint(errs.Errorf(errs.Invalid, "no %s is configured", option), "set it in the section [networkcache]")
 	}
 	return nil
@@ -99,6 +103,9 @@ func (s *service) do(ctx context.Context, method, name string, body io.Reader, s
 		}
 		if errs.KindOf(err) == errs.Internal {
 			err = errs.E(errs.Unavailable, err)
+		}
+		if wrong := (*tls.CertificateVerificationError)(nil); errors.As(err, &wrong) {
+			err = errs.Hint(err, "name the server's certificate, or who signed it: shacache-ca-file, shadir-ca-file")
 		}
 		return nil, err
 	}

@@ -9,7 +9,6 @@ import (
 	"maps"
 	"net/http"
 	"strings"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -58,10 +57,10 @@ func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fie
 }
 
 func (n *Client) uploadable(key string, fields map[string]any) error {
-	if err := n.put.configured("upload-cache-url"); err != nil || key == "" {
+	if err := n.configured(n.put, "upload-cache-url"); err != nil || key == "" {
 		return err
 	}
-	if err := n.putKey.configured("upload-dir-url"); err != nil {
+	if err := n.configured(n.putKey, "upload-dir-url"); err != nil {
 		return err
 	}
 	if err := shacache.CheckKey(key); err != nil {
@@ -180,9 +179,9 @@ func (n *Client) entry(up Uploaded, sum digest.Digest, key string, fields map[st
 	all := maps.Clone(fields)
 	all["sha512"] = up.Name
 	if n.ed25519 != nil {
-		now := n.o.Clock().Truncate(time.Second)
+		now := n.o.Clock()
 		err := shacache.AddStatement(all, shacache.Statement{
-			Key: key, Size: up.Size, SHA256: sum, Created: now, Expires: now.Add(n.o.Lifetime).Truncate(time.Second), Seq: now.UnixMilli(),
+			Key: key, Size: up.Size, SHA256: sum, Created: now, Expires: now.Add(n.o.Lifetime), Seq: now.UnixMilli(),
 		}, n.ed25519)
 		if err != nil {
 			return shacache.Entry{}, err
