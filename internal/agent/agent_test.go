@@ -194,6 +194,25 @@ func TestInstallUpgradeRollBack(t *testing.T) {
 	}
 }
 
+// What is no program may not be executed, unless the same bytes are a program elsewhere.
+func TestDataIsNoProgram(t *testing.T) {
+	w := newWorld(t)
+	w.Data = []string{"manual", "twin"}
+	w.Release("wallet", v1, map[string]string{"node": "up one", "manual": "read me", "twin": "up one"}, services(quick))
+	w.Promote("live", "wallet", v1)
+	path := w.volume("v1")
+	w.mustInstall(path)
+	w.mustInstall(path) // what is there is looked at again
+	w.runs("wallet.node: up one")
+	for name, want := range map[string]fs.FileMode{"node": 0o555, "manual": 0o444, "twin": 0o555} {
+		info, err := os.Stat(filepath.Join(w.dir, "current", "bin", "wallet", name))
+		must(t, err)
+		if info.Mode() != want {
+			t.Errorf("%s: mode %s, want %s", name, info.Mode(), want)
+		}
+	}
+}
+
 func TestInstallingAgainChangesNothing(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")

@@ -252,7 +252,7 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan, blobs []fetch.Blo
 	}
 	a.progress(Progress{Step: "stage", What: strings.Join(p.generation.Names(), " ")})
 	return a.node.Stage(p.generation, func(prog node.Program, path string) error {
-		return a.depot.Place(ctx, prog.Digest, path, 0o755)
+		return a.depot.Place(ctx, prog.Digest, path, prog.Mode())
 	})
 }
 
@@ -283,6 +283,7 @@ func (a *Agent) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *
 	for _, art := range r.For(a.o.Platform) {
 		app.Programs = append(app.Programs, node.Program{
 			Artifact: art.Name, Platform: art.Platform, File: art.File, Digest: art.Blob.Digest, Size: art.Blob.Size,
+			Data: art.Kind == release.KindFile,
 		})
 		mine[art.Manifest.Digest] = true
 		a.named(art.Blob.Digest, name+" "+art.Name)

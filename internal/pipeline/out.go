@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 
 	"overland/internal/digest"
@@ -12,13 +13,17 @@ import (
 	"overland/internal/store"
 )
 
-// ExportDir copies b's programs to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), mode 0755, each whole or not at all, and
+// ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), mode 0755 or, for what is no program, 0644, each whole or not at all, and
 // returns their paths in the order of b.Programs.
 func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
 		path := filepath.Join(dir, a.Platform.Dashed(), a.File)
-		if err := p.export(a.Digest, path); err != nil {
+		mode := fs.FileMode(0o755)
+		if a.Data {
+			mode = 0o644
+		}
+		if err := p.export(a.Digest, path, mode); err != nil {
 			return paths, fmt.Errorf("write %s: %w", path, err)
 		}
 		paths = append(paths, path)
@@ -27,7 +32,7 @@ func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
 }
 
 // export copies rather than links: the file is the user's, who may change it in place.
-func (p *Pipeline) export(d digest.Digest, path string) error {
+func (p *Pipeline) export(d digest.Digest, path string, mode fs.FileMode) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -36,7 +41,7 @@ func (p *Pipeline) export(d digest.Digest, path string) error {
 		return err
 	}
 	defer from.Close()
-	to, err := p.o.FS.Create(path, 0o755)
+	to, err := p.o.FS.Create(path, mode)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -52,7 +53,16 @@ type Program struct {
 	Platform platform.Platform `json:"platform"`
 	File     string            `json:"file"`
 	Digest   digest.Digest     `json:"digest"`
-	Size     int64             `json:"size"` // bytes
+	Size     int64             `json:"size"`           // bytes
+	Data     bool              `json:"data,omitempty"` // no program: nothing runs it
+}
+
+// Mode returns the permissions that p is placed with. A file may have more: the same bytes may be a program elsewhere.
+func (p Program) Mode() fs.FileMode {
+	if p.Data {
+		return 0o444
+	}
+	return 0o555
 }
 
 // Content returns the name of what g runs: equal for two generations of one channel that hold the same releases.
@@ -156,8 +166,8 @@ func (g *Generation) check() error {
 			if !nameOK.MatchString(name) {
 				return bad("app %s: service %q is named badly", a.App, clip(name, 80))
 			}
-			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact }) {
-				return bad("app %s: service %s runs artifact %q, which is not here", a.App, name, clip(s.Artifact, 80))
+			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact && !p.Data }) {
+				return bad("app %s: service %s runs artifact %q, which is no program here", a.App, name, clip(s.Artifact, 80))
 			}
 			for volume := range s.Volumes {
 				if !fileOK.MatchString(volume) {
@@ -205,8 +215,8 @@ func verifyGeneration(dir string, g *Generation, deep bool) error {
 			if err != nil {
 				return err
 			}
-			if !info.Mode().IsRegular() || info.Size() != p.Size || info.Mode()&0o111 == 0 {
-				return fmt.Errorf("%s: %s of %d bytes, want a program of %d", path, info.Mode(), info.Size(), p.Size)
+			if !info.Mode().IsRegular() || info.Size() != p.Size || !p.Data && info.Mode()&0o111 == 0 {
+				return fmt.Errorf("%s: %s of %d bytes, want %s of %d", path, info.Mode(), info.Size(), p.Mode(), p.Size)
 			}
 			if deep {
 				if err := verifyFile(path, p); err != nil {

@@ -31,6 +31,7 @@ type Operator struct {
 	Depot  *store.Store
 	Repo   *trust.Repository
 	Inputs *ocispec.Descriptor // of the releases from now on
+	Data   []string            // artifacts of the releases from now on that are no programs
 }
 
 // New makes an operator below dir, whose clock is c (nil = the machine's).
@@ -69,8 +70,12 @@ func (o *Operator) Release(app, version string, programs map[string]string, serv
 		}
 		d, err := o.Depot.PutBytes(ctx, []byte(programs[key]))
 		o.must(err)
+		kind := release.KindBinary
+		if slices.Contains(o.Data, name) {
+			kind = release.KindFile
+		}
 		r.Artifacts = append(r.Artifacts, release.Artifact{
-			Name: name, Platform: platform.Platform(p), File: name, Kind: release.KindBinary,
+			Name: name, Platform: platform.Platform(p), File: name, Kind: kind,
 			Blob: release.Blob{Digest: d, Size: int64(len(programs[key]))},
 		})
 	}
