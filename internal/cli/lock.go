@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -225,7 +226,7 @@ func (a *app) printChanges(list []record.Change) {
 
 func content(e *record.Entry) string {
 	if !e.Exists() {
-		return fmt.Sprintf("(%d: does not exist)", e.Status)
+		return fmt.Sprintf("(%d: %s)", e.Status, strings.ToLower(http.StatusText(e.Status)))
 	}
 	return string(e.Blob)
 }

@@ -87,7 +87,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 		return
 	}
 	if !e.Exists() {
-		http.Error(w, "not found: "+it.Key, e.Status)
+		http.Error(w, strings.ToLower(http.StatusText(e.Status))+": "+it.Key, e.Status)
 		return
 	}
 	defer blob.Close()

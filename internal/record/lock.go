@@ -115,9 +115,9 @@ func (e Entry) check() error {
 		return fmt.Errorf("protocol %q", e.Protocol)
 	case e.Key == "" || len(e.Key) > KeyLimit || strings.ContainsFunc(e.Key, func(r rune) bool { return r < ' ' || r == 0x7f }):
 		return fmt.Errorf("key %q", e.Key[:min(len(e.Key), 100)])
-	case e.Status == http.StatusNotFound || e.Status == http.StatusGone:
+	case isFact(e.Status):
 		if e.Blob != "" || e.Size != 0 {
-			return fmt.Errorf("%s does not exist and has content", e.Key)
+			return fmt.Errorf("%s has the status of what has no content, and content", e.Key)
 		}
 		return nil
 	case e.Status != http.StatusOK:

@@ -127,7 +127,7 @@ type Proof struct {
 type Entry struct {
 	Protocol  string
 	Key       string
-	Status    int           // 200; 404 or 410 = the upstream says that it does not exist, and Blob is empty
+	Status    int           // 200; 404 or 410 = the upstream says that it does not exist, 403 = not for us, and Blob is empty
 	Blob      digest.Digest // the original bytes
 	Size      int64         // of Blob, in bytes
 	MediaType string

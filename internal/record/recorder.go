@@ -184,7 +184,7 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	defer Prepare(ctx, p, it)()
 	a, err := r.up.Get(ctx, it)
-	if status := (*StatusError)(nil); errors.As(err, &status) && status.gone() {
+	if status := (*StatusError)(nil); errors.As(err, &status) && status.fact() {
 		if isLocked {
 			return Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
 				it.Protocol, it.Key, err)), "copy blob %s from a depot that has it", locked.Blob)

@@ -42,7 +42,7 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	defer r.Close()
 	srv := httptest.NewServer(Handler(r, p))
 	defer srv.Close()
-	for path, want := range map[string]int{"fine": 200, "none": 404, "gone": 410, "html": 503, "denied": 403, "": 400} {
+	for path, want := range map[string]int{"fine": 200, "none": 404, "gone": 410, "html": 503, "denied": 403, "who": 403, "": 400} {
 		if code, _ := get(t, srv.URL+"/files/"+path); code != want {
 			t.Errorf("%q: status %d, want %d", path, code, want)
 		}
@@ -56,11 +56,11 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if n := blobs(t, s); n != 1 {
 		t.Errorf("%d blobs, want 1: an error was stored", n)
 	}
-	if list := r.Problems(); len(list) != 2 || !strings.Contains(list[0].Error(), "denied") {
+	if list := r.Problems(); len(list) != 2 || !strings.Contains(list[1].Error(), "who") {
 		t.Errorf("problems %v", list)
 	}
 	l := r.Lock()
-	if len(l.Entries) != 3 {
+	if len(l.Entries) != 4 {
 		t.Fatalf("lock %v", l.Entries)
 	}
 
@@ -71,8 +71,10 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if code, body := get(t, srv2.URL+"/files/fine"); code != http.StatusOK || body != string(content) {
 		t.Errorf("status %d, %d bytes", code, len(body))
 	}
-	if code, _ := get(t, srv2.URL+"/files/gone"); code != http.StatusGone {
-		t.Errorf("status %d", code)
+	for path, want := range map[string]int{"gone": 410, "denied": 403} {
+		if code, _ := get(t, srv2.URL+"/files/"+path); code != want {
+			t.Errorf("%s: status %d", path, code)
+		}
 	}
 	code, body := get(t, srv2.URL+"/files/html")
 	if code != http.StatusFailedDependency || !strings.Contains(body, "never recorded: files html") {
@@ -82,7 +84,7 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if list := replay.Misses(); len(list) != 1 || !errors.As(list[0], &miss) || miss.Key != "html" {
 		t.Errorf("misses %v", list)
 	}
-	if used := replay.Used(); len(used.Entries) != 2 || used.Entries[1].Key != "gone" {
+	if used := replay.Used(); len(used.Entries) != 3 || used.Entries[2].Key != "gone" {
 		t.Errorf("used %v", used.Entries)
 	}
 	if bad := Verify(t.Context(), NewReplayer(s, l), p); len(bad) != 0 {

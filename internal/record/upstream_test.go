@@ -69,6 +69,8 @@ func misbehave(w http.ResponseWriter, r *http.Request, n int64) {
 		_, _ = w.Write(content[:2])
 	case "denied":
 		w.WriteHeader(http.StatusForbidden)
+	case "who":
+		w.WriteHeader(http.StatusUnauthorized)
 	case "gone":
 		w.WriteHeader(http.StatusGone)
 	case "silent":
