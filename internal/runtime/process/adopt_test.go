@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/procfs"
+
 	"overland/internal/fsx"
 )
 
@@ -118,7 +120,7 @@ func TestKill9AtEveryStepOfAStart(t *testing.T) {
 			w.ready(1)
 		}
 		n := 0
-		if err := marked(w.inst.Record, func(stat, record) { n++ }); err != nil || n != 1 {
+		if err := marked(w.inst.Record, func(procfs.Process, record) { n++ }); err != nil || n != 1 {
 			t.Errorf("step %c: %d copies run (%v)", at, n, err)
 		}
 		w.stop(p)
@@ -144,12 +146,12 @@ func TestRecordOfAReusedProcessID(t *testing.T) {
 			if err := stranger.Start(); err != nil {
 				t.Fatal(err)
 			}
-			s, err := readStat(stranger.Process.Pid)
+			s, err := procfs.Read(stranger.Process.Pid)
 			if err != nil {
 				t.Fatal(err)
 			}
 			rec := newRecord(w.inst, 0)
-			rec.PID, rec.Start = s.pid, s.start
+			rec.PID, rec.Start = s.PID, s.Start
 			change(&rec)
 			if err := rec.write(fsx.FS{}, w.inst.Record); err != nil {
 				t.Fatal(err)

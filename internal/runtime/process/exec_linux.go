@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/procfs"
+
 	"overland/internal/errs"
 	"overland/internal/runtime"
 )
@@ -41,7 +43,7 @@ func (r *Runtime) Exec(ctx context.Context, i runtime.Instance, argv []string, o
 	if ctx.Err() != nil {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		end(func() []stat { return ofRun(rec.Run) }, last.Done())
+		end(func() []procfs.Process { return ofRun(rec.Run) }, last.Done())
 		return runtime.Exit{}, ctx.Err()
 	}
 	var failed *exec.ExitError
@@ -64,10 +66,10 @@ func exitOf(cmd *exec.Cmd) runtime.Exit {
 }
 
 // ofRun returns the living processes that carry the mark of the run.
-func ofRun(run string) []stat {
-	var list []stat
-	_ = each(func(s stat) {
-		if value, ok := environ(s.pid, runVar); ok && !s.dead() && strings.HasPrefix(value, run+" ") {
+func ofRun(run string) []procfs.Process {
+	var list []procfs.Process
+	_ = procfs.Each(func(s procfs.Process) {
+		if value, ok := environ(s.PID, runVar); ok && !s.Dead() && strings.HasPrefix(value, run+" ") {
 			list = append(list, s)
 		}
 	})

@@ -4,21 +4,23 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"overland/internal/procfs"
 )
 
 // marked calls visit with every living process whose mark names the record at path, whichever run it is of.
-func marked(path string, visit func(s stat, r record)) error {
-	return each(func(s stat) {
-		if s.dead() {
+func marked(path string, visit func(s procfs.Process, r record)) error {
+	return procfs.Each(func(s procfs.Process) {
+		if s.Dead() {
 			return
 		}
-		value, ok := environ(s.pid, runVar)
+		value, ok := environ(s.PID, runVar)
 		if !ok {
 			return
 		}
 		run, instance, file, ok := parseMark(value)
-		if ok && file == path && sameRoot(s.pid) {
-			visit(s, record{Schema: 1, Run: run, Instance: instance, PID: s.pid, Start: s.start, Boot: bootID()})
+		if ok && file == path && sameRoot(s.PID) {
+			visit(s, record{Schema: 1, Run: run, Instance: instance, PID: s.PID, Start: s.Start, Boot: bootID()})
 		}
 	})
 }
@@ -32,9 +34,9 @@ func find(path string) (record, bool) {
 		return r, true
 	}
 	var best record
-	err := marked(path, func(s stat, m record) {
+	err := marked(path, func(s procfs.Process, m record) {
 		// Only a session leader was started by an agent. One of the recorded run is what a service left behind.
-		if s.session != s.pid || (known && r.PID != 0 && r.Run == m.Run) {
+		if s.Session != s.PID || (known && r.PID != 0 && r.Run == m.Run) {
 			return
 		}
 		if best.PID == 0 || m.Start < best.Start {

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/procfs"
+
 	"go.uber.org/goleak"
 
 	"overland/internal/runtime"
@@ -171,9 +173,9 @@ func newWorld(t *testing.T, role string) *world {
 		w.hold.Close()
 		w.fifo.Close()
 		// Whatever a failed test left: only what carries the mark of its own record.
-		end(func() []stat {
-			var list []stat
-			_ = marked(w.inst.Record, func(s stat, _ record) { list = append(list, s) })
+		end(func() []procfs.Process {
+			var list []procfs.Process
+			_ = marked(w.inst.Record, func(s procfs.Process, _ record) { list = append(list, s) })
 			return list
 		}, t.Context().Done())
 	})

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/procfs"
+
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
@@ -79,12 +81,12 @@ func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Proces
 		return nil, errors.Join(err, r.o.FS.Remove(i.Record))
 	}
 	rec.PID = pid
-	s, err := readStat(pid)
+	s, err := procfs.Read(pid)
 	if err != nil {
 		// Not even a dead child vanishes before it is waited for.
 		return nil, errors.Join(fmt.Errorf("read process %d: %w", pid, err), kill(pid))
 	}
-	rec.Start = s.start
+	rec.Start = s.Start
 	p := r.watch(i.Record, rec, i.StopTimeout(), false)
 	if err := rec.write(r.o.FS, i.Record); err != nil {
 		r.log.Warn("record not written", "instance", i.Name, "error", err)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/procfs"
+
 	"overland/internal/errs"
 	"overland/internal/runtime"
 	"overland/internal/spec"
@@ -22,8 +24,8 @@ func TestStartAndStop(t *testing.T) {
 		if got := w.ready(1)[0]; got != p.PID() {
 			t.Errorf("the service is process %d, want %d", got, p.PID())
 		}
-		s, err := readStat(p.PID())
-		if err != nil || s.session != p.PID() || s.group != p.PID() {
+		s, err := procfs.Read(p.PID())
+		if err != nil || s.Session != p.PID() || s.Group != p.PID() {
 			t.Errorf("stat %+v, %v: not the leader of a session of its own", s, err)
 		}
 		w.stop(p)

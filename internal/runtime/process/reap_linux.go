@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/procfs"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -47,21 +49,21 @@ func (r *Runtime) Reap(ctx context.Context) error {
 func (r *Runtime) reap(old map[int]uint64) map[int]uint64 {
 	fresh := map[int]uint64{}
 	self := os.Getpid()
-	err := each(func(s stat) {
+	err := procfs.Each(func(s procfs.Process) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		if s.parent != self || s.state != 'Z' || r.pids[s.pid] > 0 {
+		if s.Parent != self || s.State != 'Z' || r.pids[s.PID] > 0 {
 			return
 		}
-		if start, seen := old[s.pid]; !seen || start != s.start {
-			fresh[s.pid] = s.start
+		if start, seen := old[s.PID]; !seen || start != s.Start {
+			fresh[s.PID] = s.Start
 			return
 		}
-		if _, err := syscall.Wait4(s.pid, nil, syscall.WNOHANG, nil); err != nil {
-			r.log.Warn("zombie not collected", "pid", s.pid, "error", err)
+		if _, err := syscall.Wait4(s.PID, nil, syscall.WNOHANG, nil); err != nil {
+			r.log.Warn("zombie not collected", "pid", s.PID, "error", err)
 			return
 		}
-		r.log.Debug("zombie collected", "pid", s.pid)
+		r.log.Debug("zombie collected", "pid", s.PID)
 	})
 	if err != nil {
 		r.log.Warn("zombies not looked for", "error", err)

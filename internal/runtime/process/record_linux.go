@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/procfs"
+
 	"overland/internal/digest"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
@@ -84,6 +86,6 @@ func (r record) alive() bool { return r.PID > 1 && r.Boot == bootID() && r.livin
 
 // living is alive for a record of this boot.
 func (r record) living() bool {
-	s, err := readStat(r.PID)
-	return err == nil && s.start == r.Start && !s.dead()
+	s, err := procfs.Read(r.PID)
+	return err == nil && s.Start == r.Start && !s.Dead()
 }

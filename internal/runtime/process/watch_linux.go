@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/procfs"
+
 	"golang.org/x/sys/unix"
 
 	"overland/internal/errs"
@@ -108,7 +110,7 @@ func (p *proc) Stop(ctx context.Context, timeout time.Duration) error {
 // signalGroup signals the process group while its leader proves that it is still the recorded one.
 func (p *proc) signalGroup(sig syscall.Signal) {
 	// A dead leader that is not reaped still pins the number.
-	if s, err := readStat(p.rec.PID); err == nil && s.start == p.rec.Start {
+	if s, err := procfs.Read(p.rec.PID); err == nil && s.Start == p.rec.Start {
 		_ = syscall.Kill(-p.rec.PID, sig) // no such group: it just ended, which Done tells
 	}
 }
@@ -186,7 +188,7 @@ func openPidfd(rec record) *os.File {
 		return nil
 	}
 	// Only now is the number pinned: it may have been another process's at the time of the open.
-	if s, err := readStat(rec.PID); err != nil || s.start != rec.Start || unix.SetNonblock(fd, true) != nil {
+	if s, err := procfs.Read(rec.PID); err != nil || s.Start != rec.Start || unix.SetNonblock(fd, true) != nil {
 		_ = unix.Close(fd)
 		return nil
 	}
