@@ -18,12 +18,6 @@ import (
 	"overland/internal/record"
 )
 
-// Verb is the hidden verb of the program that calls Inside with what follows it.
-const Verb = "inside"
-
-// socketFD is the inherited end of the socket to the process outside.
-const socketFD = 3
-
 // Replay runs the command in a network namespace in which only what o.Lock holds can be had. An error of the command is
 // an *ExitError.
 func Replay(ctx context.Context, o Options) (*Result, error) {
@@ -37,8 +31,11 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer s.close()
 	r.Forget() // what opening asked for
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", append([]string{Verb, "--"}, o.Command...)...)
-	cmd.Args[0] = os.Args[0]
+	cmd, release, err := o.keeper(ctx, Replaying)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	cmd.Env = o.Environ
 	cmd.SysProcAttr = namespace()
 	err = s.inside(cmd)
@@ -79,11 +76,8 @@ func (s *session) inside(cmd *exec.Cmd) error {
 		panic("session: a socketpair that is no unix socket")
 	}
 	defer conn.Close()
-	cmd.ExtraFiles = []*os.File{theirs}
-	cmd.Dir = s.o.WorkDir
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.o.Stdin, s.o.Stdout, s.o.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = shutdown
+	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
+	s.o.attach(cmd)
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -134,37 +128,27 @@ func receive(conn *net.UnixConn) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// Inside is the part of Replay that runs in the network namespace. It becomes the command; it returns only an error.
-func Inside(ctx context.Context, command []string) error {
-	if len(command) == 0 {
-		return errs.Errorf(errs.Invalid, "no command to run")
-	}
+// connect sends the process outside a listener of this network namespace, and returns the environment that it sends back.
+func connect(ctx context.Context) (environ []string, _ error) {
 	conn := os.NewFile(socketFD, "outside")
-	unix.CloseOnExec(socketFD)
+	defer conn.Close()
 	if err := loopback(); err != nil {
-		return fmt.Errorf("bring lo up: %w", err)
+		return nil, fmt.Errorf("bring lo up: %w", err)
 	}
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		return err
+		return nil, err
 	}
+	defer l.Close()
 	if err := send(conn, l); err != nil {
-		return err
+		return nil, err
 	}
-	var environ []string
 	const limit = 4 << 20
 	if err := json.NewDecoder(io.LimitReader(conn, limit)).Decode(&environ); err != nil {
-		return fmt.Errorf("environment from outside: %w", err)
+		return nil, fmt.Errorf("environment from outside: %w", err)
 	}
-	path, err := exec.LookPath(command[0])
-	if err != nil {
-		return errs.E(errs.NotFound, err)
-	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
-	}
-	return fmt.Errorf("run %s: %w", path, syscall.Exec(path, command, environ))
+	return environ, nil
 }
 
 // send passes the listener's socket to the process outside.

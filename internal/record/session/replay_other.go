@@ -4,16 +4,23 @@ package session
 
 import (
 	"context"
+	"os"
+	"os/exec"
 
 	"overland/internal/errs"
 )
 
-// Verb is the hidden verb of the program that calls Inside with what follows it.
-const Verb = "inside"
-
 // Replay is for Linux: it needs a network namespace.
 func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
+}
+
+// keeper returns the command itself: only on Linux can a process be the parent of all that a command leaves behind.
+func (o *Options) keeper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {
+	cmd = exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = shutdown
+	return cmd, func() {}, nil
 }
 
 // Inside is for Linux.

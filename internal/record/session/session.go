@@ -67,6 +67,12 @@ type Result struct {
 	Problems []error      // requests that could not be answered
 }
 
+// Verb is the hidden verb of the program that calls Inside with what follows it.
+const Verb = "inside"
+
+// signalled is added to the number of the signal that ended a command: its exit code, as shells say it.
+const signalled = 128
+
 // shutdown is how long a command that was told to stop may take.
 const shutdown = 10 * time.Second
 
@@ -111,12 +117,17 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	stop := s.serve(l)
-	cmd := exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	defer stop()
+	cmd, release, err := o.keeper(ctx, Recording)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
 	if cmd.Env, err = s.environ(l.Addr().String()); err != nil {
 		return nil, err
 	}
-	err = o.run(cmd)
+	o.attach(cmd)
+	err = o.explain(cmd.Run())
 	stop()
 	if lost := r.Settle(); err == nil {
 		err = lost
@@ -135,13 +146,10 @@ func withoutIdleTree(l *record.Lock) *record.Lock {
 	return l
 }
 
-// run runs cmd on the caller's streams.
-func (o *Options) run(cmd *exec.Cmd) error {
+// attach gives cmd the caller's streams.
+func (o *Options) attach(cmd *exec.Cmd) {
 	cmd.Dir = o.WorkDir
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = o.Stdin, o.Stdout, o.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = shutdown
-	return o.explain(cmd.Run())
 }
 
 func (o *Options) explain(err error) error {
@@ -151,7 +159,6 @@ func (o *Options) explain(err error) error {
 	}
 	code := exit.ExitCode()
 	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		const signalled = 128 // as shells say it
 		code = signalled + int(status.Signal())
 	}
 	return &ExitError{o.Command[0], code}

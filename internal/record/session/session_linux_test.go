@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -26,34 +27,62 @@ import (
 
 const nobody = 65534
 
-// TestMain also plays what Replay starts, and a person without rights: OVERLAND_SESSION_TEST names that one's folder.
+// TestMain also plays what a session starts, and a program that runs a session of its own: OVERLAND_SESSION_TEST names
+// that one's folder.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Verb {
 		fmt.Fprintln(os.Stderr, Inside(context.Background(), os.Args[3:]))
 		os.Exit(1)
 	}
 	if dir := os.Getenv("OVERLAND_SESSION_TEST"); dir != "" {
-		if err := replayIn(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		return
+		os.Exit(sessionIn(dir, os.Args[1], os.Args[2]))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-func replayIn(dir string) error {
+// sessionIn runs a session until it ends, or a signal comes, and returns its exit code.
+func sessionIn(dir, kind, script string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
 	if err != nil {
-		return err
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	o := options(s, dir, "id -u; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev; curl -sS http://origin.example/x")
+	o := options(s, dir, script)
 	o.Lock, o.Stdout, o.Stderr = &record.Lock{}, os.Stdout, os.Stderr
-	res, err := Replay(context.Background(), o)
-	if err == nil {
-		fmt.Println(len(res.Problems), "misses")
+	run := Record
+	if kind == Replaying {
+		run = Replay
 	}
-	return err
+	res, err := run(ctx, o)
+	exit := (*ExitError)(nil)
+	switch {
+	case errors.As(err, &exit):
+		return exit.Code
+	case err != nil:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(len(res.Problems), "problems")
+	return 0
+}
+
+// program returns the command that runs a session in a folder of its own, as a person without rights when there is
+// a choice.
+func program(t *testing.T, kind, script string, rights bool) *exec.Cmd {
+	t.Helper()
+	dir := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", kind, script)
+	cmd.Env = append(os.Environ(), "OVERLAND_SESSION_TEST="+dir, "HOME="+dir)
+	cmd.Dir = "/"
+	if os.Geteuid() == 0 && !rights {
+		if err := errors.Join(os.Chown(dir, nobody, nobody), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return cmd
 }
 
 func options(s *store.Store, dir, script string) Options {
@@ -152,20 +181,9 @@ func TestACommandKnowsItsSession(t *testing.T) {
 }
 
 func TestAPersonWithoutRightsReplaysToo(t *testing.T) {
-	dir := t.TempDir()
-	if os.Geteuid() == 0 {
-		if err := errors.Join(os.Chown(dir, nobody, nobody), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), "OVERLAND_SESSION_TEST="+dir, "HOME="+dir)
-	cmd.Dir = "/"
-	if os.Geteuid() == 0 {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
-	}
+	cmd := program(t, Replaying, "id -u; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev; curl -sS http://origin.example/x", false)
 	out, err := cmd.CombinedOutput()
-	for _, want := range []string{"CapEff:\t0000000000000000\n", "never recorded: url http://origin.example/x", "1 misses\n"} {
+	for _, want := range []string{"CapEff:\t0000000000000000\n", "never recorded: url http://origin.example/x", "1 problems\n"} {
 		if err != nil || !strings.Contains(string(out), want) {
 			t.Errorf("no %q: %v\n%s", want, err, out)
 		}

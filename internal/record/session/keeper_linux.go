@@ -1,0 +1,234 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"overland/internal/errs"
+	"overland/internal/procfs"
+)
+
+// What a keeper inherits.
+const (
+	leashFD  = 3 // the reading end of a pipe: a byte says that the session ends, its end that there is no session any more
+	socketFD = 4 // Replay: the socket to the process outside
+)
+
+const (
+	// settle is how much later than the session, or the command, a keeper may hear of a signal that all of them were sent.
+	settle = 200 * time.Millisecond
+	// lastTry is how long what was killed may take to vanish: a dead disk may hold it in the kernel.
+	lastTry = 3 * time.Second
+	often   = 10 * time.Millisecond
+)
+
+// keeper returns the command that runs o.Command under a keeper: this program, started as Verb. release is for after it.
+func (o *Options) keeper(ctx context.Context, kind string) (cmd *exec.Cmd, release func(), _ error) {
+	theirs, leash, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
+	}
+	cmd = exec.CommandContext(ctx, "/proc/self/exe", append([]string{Verb, "--", kind}, o.Command...)...)
+	cmd.Args[0] = os.Args[0]
+	cmd.ExtraFiles = []*os.File{theirs}
+	cmd.Cancel = func() error {
+		_, err := leash.Write([]byte{0})
+		return err
+	}
+	cmd.WaitDelay = shutdown + 2*lastTry // it should never come to that: the keeper gives up first
+	return cmd, func() {
+		theirs.Close()
+		leash.Close()
+	}, nil
+}
+
+// Inside is the keeper of a command: args are the kind of the session and the command. It is the parent of all that the
+// command starts, also of what loses its own, and ends as the command does; what still runs then is left alone. But when
+// the session ends first, all of it is told (SIGTERM), killed after a while, and gone before Inside is. It returns only
+// an error.
+func Inside(ctx context.Context, args []string) error {
+	if len(args) < 2 {
+		return errs.Errorf(errs.Invalid, "no command to run")
+	}
+	unix.CloseOnExec(leashFD)
+	environ := os.Environ()
+	if args[0] == Replaying {
+		var err error
+		if environ, err = connect(ctx); err != nil {
+			return err
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("become a subreaper: %w", err)
+	}
+	k := &keeper{heard: make(chan os.Signal, 1), told: map[procfs.Process]bool{}}
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(sig) { // nohup: the command ignores it too
+			signal.Notify(k.heard, sig)
+		}
+	}
+	if err := k.start(args[1:], environ); err != nil {
+		return err
+	}
+	os.Exit(k.keep(os.NewFile(leashFD, "leash")))
+	return nil
+}
+
+// keeper watches over one command.
+type keeper struct {
+	pid   int                     // the command
+	heard chan os.Signal          // what this process was sent, and so was its whole group: a terminal does that
+	told  map[procfs.Process]bool // by PID and Start
+}
+
+// start starts the command on this process's streams.
+func (k *keeper) start(command, environ []string) error {
+	if err := os.Setenv("PATH", value(environ, "PATH")); err != nil {
+		return err
+	}
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		return errs.E(errs.NotFound, err)
+	}
+	runtime.LockOSThread() // ambient rights are the thread's
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return err
+	}
+	k.pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: environ, Files: []uintptr{0, 1, 2}})
+	if err != nil {
+		return fmt.Errorf("run %s: %w", path, err)
+	}
+	return nil
+}
+
+// death is a child that has ended.
+type death struct {
+	pid    int
+	status syscall.WaitStatus
+}
+
+// keep waits for the command, or for the end of the session and then of everything, and returns the exit code.
+func (k *keeper) keep(leash *os.File) int {
+	deaths, pulls := make(chan death), make(chan struct{})
+	go reap(deaths)
+	go watch(leash, pulls)
+	code := signalled + int(syscall.SIGKILL) // should it never end
+	var ended, pulled, stopping bool
+	var settled, grace, look, last <-chan time.Time
+	kill := func() { look, last = time.Tick(often), time.After(lastTry) }
+	for {
+		select {
+		case d, some := <-deaths:
+			switch {
+			case !some: // the last one: who lost its parent became a child of this process
+				return code
+			case d.pid != k.pid:
+				continue
+			}
+			ended, code = true, exitCode(d.status)
+			switch {
+			case stopping:
+				k.tell(true)
+			case len(descendants()) == 0:
+				return code
+			case !pulled:
+				settled = time.After(settle)
+			}
+		case _, held := <-pulls:
+			switch {
+			case pulled: // a second signal: there is no time
+				kill()
+			case !stopping:
+				settled = time.After(settle)
+			}
+			pulled = true
+			if !held {
+				pulls = nil
+			}
+		case <-settled:
+			if !pulled && len(k.heard) == 0 {
+				return code
+			}
+			stopping, grace = true, time.After(shutdown)
+			k.tell(ended)
+		case <-grace:
+			kill()
+		case <-look: // again and again: they may have started others
+			for _, p := range descendants() {
+				p.Signal(syscall.SIGKILL)
+			}
+		case <-last:
+			return code
+		}
+	}
+}
+
+// tell tells everything below this process to end, each process once. Unless all is set, those that heard with the whole
+// group what this process heard are not told: many programs take a second signal for "at once".
+func (k *keeper) tell(all bool) {
+	group := syscall.Getpgrp()
+	for _, p := range descendants() {
+		id := procfs.Process{PID: p.PID, Start: p.Start}
+		if k.told[id] || !all && p.Group == group && len(k.heard) > 0 {
+			continue
+		}
+		k.told[id] = true
+		p.Signal(syscall.SIGTERM)
+	}
+}
+
+// descendants returns what lives below this process, parents before their children.
+func descendants() []procfs.Process {
+	children := map[int][]procfs.Process{}
+	_ = procfs.Each(func(p procfs.Process) {
+		if !p.Dead() {
+			children[p.Parent] = append(children[p.Parent], p)
+		}
+	})
+	list := children[os.Getpid()]
+	for i := 0; i < len(list); i++ {
+		list = append(list, children[list[i].PID]...)
+	}
+	return list
+}
+
+// reap collects every child of this process, and closes deaths when there is none left.
+func reap(deaths chan<- death) {
+	defer close(deaths)
+	for {
+		var d death
+		var err error
+		if d.pid, err = syscall.Wait4(-1, &d.status, 0, nil); err == nil {
+			deaths <- d
+		} else if !errors.Is(err, syscall.EINTR) {
+			return
+		}
+	}
+}
+
+// watch passes on what comes through the leash, and closes pulls at its end.
+func watch(leash *os.File, pulls chan<- struct{}) {
+	defer close(pulls)
+	for b := make([]byte, 1); ; pulls <- struct{}{} {
+		if _, err := leash.Read(b); err != nil {
+			return
+		}
+	}
+}
+
+func exitCode(s syscall.WaitStatus) int {
+	if s.Signaled() {
+		return signalled + int(s.Signal())
+	}
+	return s.ExitStatus()
+}
