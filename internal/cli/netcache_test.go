@@ -2,11 +2,15 @@ package cli
 
 import (
 	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"overland/internal/digest"
 	"overland/internal/record/shacache"
 	"overland/internal/testkit/netcache"
 )
@@ -120,6 +124,49 @@ func TestNetcache(t *testing.T) {
 	}
 	if got := list[0].Metadata["l"]; len(got.([]any)) != 1 {
 		t.Errorf("a list became %v", got)
+	}
+}
+
+// What the cache has is taken from there; else from the URL itself, when that is wanted.
+func TestNetcacheOrigin(t *testing.T) {
+	t.Chdir(t.TempDir())
+	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
+	newNetcache(t, env)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/a-1.0.tar.gz" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprint(w, "of the origin")
+	}))
+	defer origin.Close()
+	url, sum := origin.URL+"/a-1.0.tar.gz", digest.Of([]byte("of the origin")).Encoded()
+	for _, test := range []struct {
+		args string
+		code int
+		want string // in the output
+		file string
+	}{
+		{"-u http://origin.example/a-1.0.tar.gz --origin", 0, "signed by", "the egg\n"},
+		{"-u " + url, 1, "--origin", ""},
+		{"-u " + url + " --origin", 0, "from its origin; the cache: miss", "of the origin"},
+		{"-u " + url + " --origin --sha256 " + sum, 0, "from its origin", "of the origin"},
+		{"-u " + url + " --origin --sha256 " + strings.Repeat("0", 64), 4, "not sha256:0000", ""},
+		{"-u " + url + " --origin --sha256 x", 2, "64 hex", ""},
+		{"-u " + url + ".none --origin", 1, "404", ""},
+		{"-k pypi:a=1.0 --origin", 2, "--url", ""},
+		{"-u " + url + " --sha256 " + sum, 2, "--origin", ""},
+		{"-u " + url + " --binary --origin", 2, "--url", ""},
+	} {
+		_ = os.Remove("out")
+		code, out, msg := run(t.Context(), env, append([]string{"netcache", "download", "-o", "out"}, strings.Fields(test.args)...)...)
+		b, _ := os.ReadFile("out")
+		if code != test.code || !strings.Contains(out+msg, test.want) || string(b) != test.file {
+			t.Errorf("%s: exit code %d, want %d: %q: %s%s", test.args, code, test.code, b, out, msg)
+		}
+		if code != 0 && strings.Count(msg, " · hint: ") != 1 {
+			t.Errorf("%s: not one hint: %s", test.args, msg)
+		}
 	}
 }
 

@@ -406,6 +406,15 @@ func TestOriginAfterEveryFailure(t *testing.T) {
 	}
 }
 
+// Who trusts nobody is told so, and gets nothing from elsewhere.
+func TestNoOriginWithoutKeys(t *testing.T) {
+	f := setup(t)
+	f.config.OverlandKeyList = ""
+	if _, err := f.client(t, Options{}).DownloadURL(t.Context(), someURL, filepath.Join(f.dir, "out"), noOrigin(t)); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUploadRefusals(t *testing.T) {
 	f := setup(t)
 	c := f.client(t, Options{})

@@ -76,15 +76,15 @@ func (n *Client) Take(ctx context.Context, key string, list []Found, path string
 type Origin func(ctx context.Context, url, path string) error
 
 // DownloadURL is Download with the key of url, and with origin when the cache brought nothing. The outcome is the
-// cache's in any case.
+// cache's in any case. A configuration that cannot be used is an error (errs.Invalid), and no reason to ask origin.
 func (n *Client) DownloadURL(ctx context.Context, url, path string, origin Origin) (Result, error) {
 	filter := shacache.Filter{Field: "url", Op: "==", Value: url}
 	r, err := n.Download(ctx, shacache.URLKey(url), []shacache.Filter{filter}, path)
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errs.KindOf(err) == errs.Invalid {
 		return r, err
 	}
 	if oerr := origin(ctx, url, path); oerr != nil {
-		return r, errors.Join(oerr, err)
+		return r, fmt.Errorf("%w; and the cache: %w", oerr, err)
 	}
 	return r, nil
 }
