@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -69,12 +67,7 @@ func (c cache) path(key digest.Digest) string {
 // get returns the record of key. A record that cannot be read, or whose blob does not have its size, counts as none; size
 // nil = the blob may be gone.
 func (c cache) get(key digest.Digest, size func(digest.Digest) (int64, error)) (record, bool) {
-	f, err := os.Open(c.path(key))
-	if err != nil {
-		return record{}, false
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxRecord))
+	b, err := fsx.ReadFile(c.path(key), maxRecord)
 	if err != nil {
 		return record{}, false
 	}

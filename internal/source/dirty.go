@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -232,9 +233,9 @@ func (r *Repo) readWorking(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		err = errs.Errorf(errs.Invalid, "%s: longer than %d bytes", name, limit)
+	b, err := fsx.Read(f, name, limit)
+	if errors.Is(err, fsx.ErrTooLong) {
+		err = errs.E(errs.Invalid, err)
 	}
 	return b, err
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -116,7 +115,7 @@ func (s *Store) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte
 	if f.size > limit {
 		return nil, fmt.Errorf("blob %s: %d bytes, at most %d wanted: %w", d, f.size, limit, ErrTooLarge)
 	}
-	b, err := readAll(f, string(d), limit)
+	b, err := fsx.Read(f, string(d), limit)
 	if err != nil {
 		return nil, err
 	}
@@ -213,17 +212,4 @@ func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, erro
 			return total, err
 		}
 	}
-}
-
-// readAll returns all of r, which is called name, or an error that wraps ErrTooLarge after limit+1 bytes.
-func readAll(r io.Reader, name string, limit int64) ([]byte, error) {
-	var b bytes.Buffer
-	n, err := b.ReadFrom(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	if n > limit {
-		return nil, fmt.Errorf("read %s: more than %d bytes: %w", name, limit, ErrTooLarge)
-	}
-	return b.Bytes(), nil
 }

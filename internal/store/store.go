@@ -20,7 +20,7 @@ var (
 	// ErrNotFound is returned for a blob or a tag that the depot does not have. It is an fs.ErrNotExist too.
 	ErrNotFound error = notFoundError{}
 	// ErrTooLarge is returned when something is longer than the limit that the caller gave.
-	ErrTooLarge = errors.New("too large")
+	ErrTooLarge = fsx.ErrTooLong
 	// ErrBusy is returned by Begin when somebody else is writing the same blob.
 	ErrBusy = errors.New("another writer is at work on this blob")
 	// ErrExists is returned by Begin for a blob that the depot has already.
@@ -73,7 +73,7 @@ func Open(dir string, o Options) (*Store, error) {
 
 func (s *Store) open() error {
 	path := filepath.Join(s.dir, ocispec.ImageLayoutFile)
-	b, err := readLimited(path, layoutLimit)
+	b, err := fsx.ReadFile(path, layoutLimit)
 	if err == nil {
 		var l ocispec.ImageLayout
 		switch json.Unmarshal(b, &l) {
@@ -131,13 +131,4 @@ func Full(err error) error {
 		return err
 	}
 	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again: what is there already is kept")
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return readAll(f, path, limit)
 }

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 var roleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,3}$`)
@@ -225,7 +226,7 @@ func (r *Repository) History(role string) ([]Version, error) {
 		if v > s.roles[role].Signed.Version {
 			continue // left by a change that was cut off
 		}
-		b, err := readLimited(r.path(WireName(role, v)), MaxTargets)
+		b, err := fsx.ReadFile(r.path(WireName(role, v)), MaxTargets)
 		if err != nil {
 			return nil, fmt.Errorf("history of %s: %w", role, err)
 		}

@@ -172,7 +172,7 @@ func (c *Client) pinAgain(ctx context.Context, src MetadataSource, s *seen, fp F
 		return fmt.Errorf("pin %s: %w", fp, err)
 	}
 	for v := s.PinVersion; v <= set.Root.Signed.Version; v++ {
-		b, err := readLimited(c.path(WireName("root", v)), MaxRoot)
+		b, err := fsx.ReadFile(c.path(WireName("root", v)), MaxRoot)
 		if err != nil {
 			return fmt.Errorf("pin %s: %w", fp, err)
 		}

@@ -160,7 +160,7 @@ func (k *KeyDir) Public(name string) (PublicKey, error) {
 	if err := checkKeyName(name); err != nil {
 		return PublicKey{}, err
 	}
-	b, err := readLimited(k.path(name+".pub"), maxKeyFile)
+	b, err := fsx.ReadFile(k.path(name+".pub"), maxKeyFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		if k.exists(name + ".key") {
 			return k.repair(name)
@@ -288,7 +288,7 @@ func (k *KeyDir) readPrivate(name string) ([]byte, error) {
 		err := errs.Errorf(errs.Denied, "key %s: %s has mode %04o: others may read it", name, path, mode)
 		return nil, errs.Hint(err, "if nobody has: chmod 600 %s; otherwise overland key rotate %s", path, name)
 	}
-	b, err := readLimited(path, maxKeyFile)
+	b, err := fsx.ReadFile(path, maxKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", name, err)
 	}

@@ -112,7 +112,7 @@ func (m *Mirror) take(ctx context.Context, src MetadataSource) error {
 }
 
 func (m *Mirror) has(name string) bool {
-	_, err := readLimited(filepath.Join(m.files, name), MaxRoot)
+	_, err := fsx.ReadFile(filepath.Join(m.files, name), MaxRoot)
 	return err == nil
 }
 
@@ -149,7 +149,7 @@ func (m *Mirror) oldRoots(ctx context.Context, src MetadataSource, s *seen) erro
 		}
 		files = append(files, b)
 	}
-	pinned, err := readLimited(m.client.path(WireName("root", s.PinVersion)), MaxRoot)
+	pinned, err := fsx.ReadFile(m.client.path(WireName("root", s.PinVersion)), MaxRoot)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func children(m *roleMetadata, listed map[string]*metadata.MetaFiles) []string {
 
 // copy hands on a file that was verified just now, and drops the oldest versions of its role.
 func (m *Mirror) copy(from, role string, version, limit int64) error {
-	b, err := readLimited(from, limit)
+	b, err := fsx.ReadFile(from, limit)
 	if err != nil {
 		return err
 	}
@@ -250,7 +250,7 @@ func (m *Mirror) copy(from, role string, version, limit int64) error {
 
 func (m *Mirror) write(name string, b []byte) error {
 	path := filepath.Join(m.files, name)
-	if old, err := readLimited(path, int64(len(b))); err == nil && string(old) == string(b) {
+	if old, err := fsx.ReadFile(path, int64(len(b))); err == nil && string(old) == string(b) {
 		return nil // an unchanged source costs no write
 	}
 	return m.fs.WriteFile(path, b, 0o644)

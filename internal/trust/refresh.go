@@ -14,6 +14,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // clockStep is how far the machine's time must have moved before it is written down again: an unchanged poll writes
@@ -98,7 +99,7 @@ func (c *Client) roots(ctx context.Context, src MetadataSource, s *seen) (*trust
 	}
 	next := func() string { return WireName("root", set.Root.Signed.Version+1) }
 	for {
-		b, err := readLimited(c.path(next()), MaxRoot)
+		b, err := fsx.ReadFile(c.path(next()), MaxRoot)
 		if err != nil || updateRoot(set, b) != nil {
 			break
 		}
@@ -133,7 +134,7 @@ func (c *Client) roots(ctx context.Context, src MetadataSource, s *seen) (*trust
 // pinnedRoot returns the bytes of the pinned root version.
 func (c *Client) pinnedRoot(ctx context.Context, src MetadataSource, s *seen) ([]byte, error) {
 	name := WireName("root", s.PinVersion)
-	b, err := readLimited(c.path(name), MaxRoot)
+	b, err := fsx.ReadFile(c.path(name), MaxRoot)
 	if err == nil {
 		if fp, err := FingerprintOf(b); err == nil && fp == s.Pin {
 			return b, nil
@@ -230,7 +231,7 @@ func latest(times ...time.Time) time.Time {
 func (r *refresh) timestamp(ctx context.Context) error {
 	// The one on the disk counts against rollback even when it has expired: the zero time is before every expiry.
 	r.set.RefTime = time.Time{}
-	if b, err := readLimited(r.path("timestamp.json"), MaxTimestamp); err == nil {
+	if b, err := fsx.ReadFile(r.path("timestamp.json"), MaxTimestamp); err == nil {
 		if _, err := parseTimestamp(b); err == nil {
 			_, _ = r.set.UpdateTimestamp(b)
 		}
@@ -314,7 +315,7 @@ func (r *refresh) expired(role string, at time.Time) error {
 }
 
 func (r *refresh) snapshot(ctx context.Context) error {
-	if b, err := readLimited(r.path("snapshot.json"), MaxSnapshot); err == nil {
+	if b, err := fsx.ReadFile(r.path("snapshot.json"), MaxSnapshot); err == nil {
 		if _, err := parseSnapshot(b); err == nil {
 			if _, err := r.set.UpdateSnapshot(b, true); err == nil {
 				r.versions()

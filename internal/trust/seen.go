@@ -76,7 +76,7 @@ func loadSeen(dir string) (*seen, error) {
 	var bad []error
 	same := 0
 	for _, name := range seenFiles {
-		b, err := readLimited(filepath.Join(dir, name), maxSeen)
+		b, err := fsx.ReadFile(filepath.Join(dir, name), maxSeen)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

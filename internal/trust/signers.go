@@ -12,6 +12,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 type rootMetadata = metadata.Metadata[metadata.RootType]
@@ -226,7 +227,7 @@ func cloneRoot(root *rootMetadata) (*rootMetadata, error) {
 
 // stagedRoot returns the root that waits for signatures, nil when there is none.
 func (r *Repository) stagedRoot(s *state) (*rootMetadata, error) {
-	b, err := readLimited(r.stagedPath(metadata.ROOT, s.root.Signed.Version+1), MaxRoot)
+	b, err := fsx.ReadFile(r.stagedPath(metadata.ROOT, s.root.Signed.Version+1), MaxRoot)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Staged is a change that waits for more signatures.
@@ -148,7 +149,7 @@ func (r *Repository) stagedRoles(s *state) (map[string]*roleMetadata, error) {
 		if m := s.roles[role]; m != nil {
 			version = m.Signed.Version + 1
 		}
-		b, err := readLimited(r.stagedPath(role, version), MaxTargets)
+		b, err := fsx.ReadFile(r.stagedPath(role, version), MaxTargets)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // state is what a Repository says at one moment. timestamp.json is the commit mark: it names the one snapshot that
@@ -45,7 +46,7 @@ func (r *Repository) read() (*state, error) {
 	if s.root, err = r.newestRoot(); err != nil {
 		return nil, err
 	}
-	b, err := readLimited(r.path("timestamp.json"), MaxTimestamp)
+	b, err := fsx.ReadFile(r.path("timestamp.json"), MaxTimestamp)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +55,7 @@ func (r *Repository) read() (*state, error) {
 	}
 	meta := s.timestamp.Signed.Meta["snapshot.json"]
 	name := WireName("snapshot", meta.Version)
-	if b, err = readLimited(r.path(name), MaxSnapshot); err != nil {
+	if b, err = fsx.ReadFile(r.path(name), MaxSnapshot); err != nil {
 		return nil, err
 	}
 	if err := meta.VerifyLengthHashes(b); err != nil {
@@ -66,7 +67,7 @@ func (r *Repository) read() (*state, error) {
 	for file, m := range s.snapshot.Signed.Meta {
 		role := strings.TrimSuffix(file, ".json")
 		name := WireName(role, m.Version)
-		b, err := readLimited(r.path(name), MaxTargets)
+		b, err := fsx.ReadFile(r.path(name), MaxTargets)
 		if err != nil {
 			return nil, err
 		}
@@ -87,7 +88,7 @@ func (r *Repository) read() (*state, error) {
 func (r *Repository) newestRoot() (*metadata.Metadata[metadata.RootType], error) {
 	var root *metadata.Metadata[metadata.RootType]
 	for v := int64(1); ; v++ {
-		b, err := readLimited(r.path(WireName("root", v)), MaxRoot)
+		b, err := fsx.ReadFile(r.path(WireName("root", v)), MaxRoot)
 		if errors.Is(err, fs.ErrNotExist) && root != nil {
 			return root, nil
 		}

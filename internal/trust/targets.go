@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // longestFile is the longest name of a file for a delegated role, in bytes; longer ones are named by their digest.
@@ -111,7 +112,7 @@ func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetad
 		return nil, errs.Errorf(errs.NotFound, "%s: nothing is signed for it: snapshot does not speak of it", clip(role))
 	}
 	file := c.roleFile(role)
-	if b, err := readLimited(file, MaxTargets); err == nil {
+	if b, err := fsx.ReadFile(file, MaxTargets); err == nil {
 		if m, err := verifyRole(set, b, role, parent); err == nil {
 			return m, nil
 		}

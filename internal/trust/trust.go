@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"overland/internal/digest"
+	"overland/internal/fsx"
 )
 
 // The longest metadata that is read, in bytes, and the longest walks that are taken.
@@ -24,7 +25,7 @@ var (
 	// ErrNotPinned is returned when a node has no root to trust yet: nothing may be installed. Kind: untrusted.
 	ErrNotPinned = errors.New("no root of trust is pinned on this node")
 	// ErrTooLarge is returned for metadata longer than its limit.
-	ErrTooLarge = errors.New("longer than its limit")
+	ErrTooLarge = fsx.ErrTooLong
 	// ErrRollback is returned when a source offers an older version than was verified before.
 	ErrRollback = errors.New("older than what was verified before")
 	// ErrExpired is returned when metadata is past its expiry at the reference time.

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -114,17 +115,16 @@ func exists(path string) bool {
 }
 
 func (s *source) openParts() error {
-	f, err := os.Open(s.path + partsSuffix)
-	if err != nil {
+	list := s.path + partsSuffix
+	b, err := fsx.ReadFile(list, maxManifest)
+	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
 		return err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
-	if err != nil {
-		return err
+	if err == nil {
+		s.parts, err = parseManifest(b, s.path)
 	}
-	if s.parts, err = parseManifest(b, s.path); err != nil {
-		return errs.Hint(untrusted("part list %s: damaged: %w", f.Name(), err),
+	if err != nil {
+		return errs.Hint(untrusted("part list %s: damaged: %w", list, err),
 			"copy it again, and give the parts the names that they were sealed with")
 	}
 	for i := range s.parts {

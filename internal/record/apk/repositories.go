@@ -3,16 +3,15 @@ package apk
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -39,20 +38,14 @@ func MachineRepositories(dir string) ([]Repository, error) {
 	}
 	var all []Repository
 	for _, file := range append([]string{filepath.Join(dir, "repositories")}, more...) {
-		f, err := os.Open(file)
-		if errors.Is(err, fs.ErrNotExist) {
+		b, err := fsx.ReadFile(file, repositoriesLimit)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue
-		}
-		if err != nil {
+		case errors.Is(err, fsx.ErrTooLong):
+			return nil, errs.E(errs.Invalid, err)
+		case err != nil:
 			return nil, err
-		}
-		b, err := io.ReadAll(io.LimitReader(f, repositoriesLimit+1))
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-		if len(b) > repositoriesLimit {
-			return nil, errs.Errorf(errs.Invalid, "%s: more than %d bytes", file, repositoriesLimit)
 		}
 		for _, u := range parseRepositories(string(b)) {
 			all = append(all, Repository{URL: u, Keys: filepath.Join(dir, "keys")})

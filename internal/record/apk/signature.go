@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -77,26 +77,22 @@ func readKey(dir, name string) (*rsa.PublicKey, error) {
 	if name == "" || len(name) > nameLimit || filepath.Base(name) != name || name[0] == '.' || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
 		return nil, fmt.Errorf("%q cannot be a key's name", clip(name))
 	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, keyLimit))
+	path := filepath.Join(dir, name)
+	b, err := fsx.ReadFile(path, keyLimit)
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || block.Type != "PUBLIC KEY" {
-		return nil, errs.Errorf(errs.Invalid, "%s: not a public key in PEM", f.Name())
+		return nil, errs.Errorf(errs.Invalid, "%s: not a public key in PEM", path)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, errs.E(errs.Invalid, fmt.Errorf("%s: %w", f.Name(), err))
+		return nil, errs.E(errs.Invalid, fmt.Errorf("%s: %w", path, err))
 	}
 	key, ok := parsed.(*rsa.PublicKey)
 	if !ok {
-		return nil, errs.Errorf(errs.Invalid, "%s: not an RSA key", f.Name())
+		return nil, errs.Errorf(errs.Invalid, "%s: not an RSA key", path)
 	}
 	return key, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -74,12 +74,10 @@ func readKeys(r io.Reader) (openpgp.EntityList, error) {
 }
 
 func readKeyringFile(path string) (openpgp.EntityList, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	b, err := fsx.ReadFile(path, keyringLimit)
+	if errors.Is(err, fsx.ErrTooLong) {
+		err = errs.E(errs.Invalid, err)
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, keyringLimit+1))
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -72,17 +73,12 @@ func ReadSources(dir string) ([]Source, error) {
 }
 
 func readSources(path string) ([]Source, error) {
-	f, err := os.Open(path)
+	b, err := fsx.ReadFile(path, sourcesLimit)
+	if errors.Is(err, fsx.ErrTooLong) {
+		err = errs.E(errs.Invalid, err)
+	}
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, sourcesLimit+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(b) > sourcesLimit {
-		return nil, errs.Errorf(errs.Invalid, "more than %d bytes", sourcesLimit)
 	}
 	if strings.HasSuffix(path, ".sources") {
 		return parseDeb822(b)

@@ -3,13 +3,13 @@ package session
 import (
 	"bytes"
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"sort"
 	"sync"
 
+	"overland/internal/fsx"
 	"overland/internal/record"
 )
 
@@ -56,17 +56,9 @@ func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error)
 
 // readJournal returns what path holds; nothing when there is no such file, or one longer than a lock can be.
 func readJournal(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	b, err := fsx.ReadFile(path, record.LockLimit)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsx.ErrTooLong) {
 		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, record.LockLimit+1))
-	if len(b) > record.LockLimit {
-		return nil, err
 	}
 	return b, err
 }
