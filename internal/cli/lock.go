@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -77,15 +78,17 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) 
 		}
 		return ctx.Err()
 	}
-	worst := errs.Unavailable
+	worst, hint := errs.Unavailable, "overland record -- COMMAND fetches them again and refuses what has changed"
 	for _, err := range bad {
 		a.warn(err.Error())
 		if errs.KindOf(err) == errs.Untrusted {
 			worst = errs.Untrusted
+			if !errors.Is(err, digest.ErrMismatch) {
+				hint = "somebody changed their lines: git log -p " + o.lock + "; overland lock update -- COMMAND shows what the origins say"
+			}
 		}
 	}
-	return errs.Hint(errs.Errorf(worst, "%d of %d entries do not hold", len(bad), len(l.Entries)),
-		"overland record -- COMMAND fetches them again and refuses what has changed")
+	return errs.Hint(errs.Errorf(worst, "%d of %d entries do not hold", len(bad), len(l.Entries)), "%s", hint)
 }
 
 func (a *app) lockUpdate() *cobra.Command {

@@ -196,7 +196,8 @@ func readLock(path string) (*record.Lock, error) {
 	defer f.Close()
 	l, err := record.ParseLock(f, 0)
 	if err != nil {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "mend the line, or record again into another file")
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "%s",
+			cmp.Or(errs.HintOf(err), "mend the line, take the committed file back (git checkout), or record again into another file"))
 	}
 	return l, nil
 }

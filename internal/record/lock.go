@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -66,6 +67,9 @@ func ParseLock(r io.Reader, limit int64) (*Lock, error) {
 			continue
 		}
 		e, err := parseLine(lines.Bytes())
+		if isMark(lines.Bytes()) {
+			err = errs.Hint(errors.New("a merge left both sides here"), "drop the marks, keep the lines of both sides; of two with one key keep one")
+		}
 		if err != nil {
 			return nil, errs.Errorf(errs.Invalid, "line %d: %w", n, err)
 		}
@@ -86,6 +90,16 @@ func ParseLock(r io.Reader, limit int64) (*Lock, error) {
 		}
 	}
 	return l, nil
+}
+
+// isMark reports whether b is a line with which git marks what it could not merge.
+func isMark(b []byte) bool {
+	for _, mark := range []string{"<<<<<<<", "|||||||", "=======", ">>>>>>>"} {
+		if bytes.HasPrefix(b, []byte(mark)) {
+			return true
+		}
+	}
+	return false
 }
 
 func parseLine(b []byte) (Entry, error) {

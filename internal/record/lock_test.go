@@ -78,11 +78,16 @@ func TestBadLocks(t *testing.T) {
 		"status":        "overland.lock 1\n" + `{"protocol":"go","key":"k","status":500}`,
 		"negative":      "overland.lock 1\n" + `{"protocol":"go","key":"k","size":-1,"blob":"` + blob + `"}`,
 		"two on a line": "overland.lock 1\n" + good + good,
-		"conflict":      "overland.lock 1\n<<<<<<< HEAD\n" + good + "\n",
 		"long line":     "overland.lock 1\n" + `{"protocol":"go","key":"` + strings.Repeat("k", lineLimit) + `"}`,
 	} {
 		if _, err := ParseLock(strings.NewReader(text), 0); errs.KindOf(err) != errs.Invalid || err == nil {
 			t.Errorf("%s: error %v", what, err)
+		}
+	}
+	for _, mark := range []string{"<<<<<<< HEAD", "||||||| base", "=======", ">>>>>>> topic"} {
+		_, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"+mark+"\n"), 0)
+		if errs.KindOf(err) != errs.Invalid || err == nil || !strings.Contains(errs.HintOf(err), "both sides") {
+			t.Errorf("%s: error %v", mark, err)
 		}
 	}
 	if _, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"), 40); errs.KindOf(err) != errs.Invalid || err == nil {

@@ -168,7 +168,7 @@ func (r *Recorder) end(ctx context.Context, c *call, n name) {
 // what is to be stored then.
 func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *arrived, err error) {
 	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
-	if isLocked && (!locked.Exists() || r.store.Has(locked.Blob)) {
+	if isLocked && (!locked.Exists() || r.holds(ctx, locked.Blob)) {
 		return locked, nil, nil
 	}
 	it, err = Locate(ctx, p, it, r.lookup(it.Protocol))
@@ -178,7 +178,7 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 	r.mu.Lock()
 	e, isNoted := r.noted[name{it.Protocol, it.Key}]
 	r.mu.Unlock()
-	if isNoted && !isLocked && !it.Mutable && r.store.Has(e.Blob) {
+	if isNoted && !isLocked && !it.Mutable && r.holds(ctx, e.Blob) {
 		return e, nil, nil
 	}
 	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
@@ -220,6 +220,16 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 	}
 	e.MediaType, e.Blob, e.Size = a.MediaType, in.Digest, in.Staged.Size
 	return e, in, nil
+}
+
+// holds reports whether the store has blob d. One that the disk has changed it has no more: then it is fetched again, and
+// must be the same.
+func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
+	err := r.store.Verify(ctx, d)
+	if errors.Is(err, digest.ErrMismatch) {
+		_ = r.store.Remove(d) // else the right one would be taken for it
+	}
+	return err == nil
 }
 
 // lasting reports whether e is the same whenever it is asked for, and was judged by more than its origin's word.

@@ -7,6 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,6 +156,56 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 	b.Close()
 	if locked, _ := first.Lock().Find("files", "x"); e != locked {
 		t.Errorf("%v, locked was %v", e, locked)
+	}
+}
+
+// A blob that the disk has changed is not given to who cannot see that, and is fetched again by a recording.
+func TestADamagedBlob(t *testing.T) {
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	s, p := newStore(t), files{o.URL}
+	first := NewRecorder(s, Options{Upstream: quick(t)})
+	defer first.Close()
+	if _, b, err := first.Get(t.Context(), p, p.item("fine")); err != nil {
+		t.Fatal(err)
+	} else {
+		b.Close()
+	}
+	l := first.Lock()
+	path := filepath.Join(s.Dir(), "blobs", "sha256", l.Entries[0].Blob.Encoded())
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, bytes.ToUpper(content), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	judge := func(change func(e *Entry)) *Replayer {
+		other := &Lock{Entries: slices.Clone(l.Entries)}
+		change(&other.Entries[0])
+		return NewReplayer(s, other)
+	}
+	for name, change := range map[string]func(e *Entry){"mutable": func(e *Entry) { e.Mutable = true }, "unproved": func(e *Entry) { e.Proof = Proof{} }} {
+		r := judge(change)
+		if _, _, err := r.Get(t.Context(), p, p.item("fine")); errs.KindOf(err) != errs.Untrusted || len(r.Misses()) != 1 {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	r := judge(func(*Entry) {})
+	_, b, err := r.Get(t.Context(), p, p.item("fine"))
+	if err != nil || len(r.Misses()) != 0 {
+		t.Fatalf("what the client judges: %v", err)
+	}
+	b.Close()
+	r.Inspect(t.Context())
+	if list := r.Misses(); len(list) != 1 || !errors.Is(list[0], digest.ErrMismatch) || !strings.Contains(list[0].Error(), "files fine") {
+		t.Errorf("misses %v", list)
+	}
+
+	again := NewRecorder(s, Options{Upstream: quick(t), Lock: l})
+	defer again.Close()
+	_, b, err = again.Get(t.Context(), p, p.item("fine"))
+	if err != nil || o.asked.Load() != 2 {
+		t.Fatalf("%v, asked %d times", err, o.asked.Load())
+	}
+	b.Close()
+	if err := errors.Join(again.Settle(), s.Verify(t.Context(), l.Entries[0].Blob)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"maps"
@@ -70,7 +71,45 @@ func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
 		return e, nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
 			it.Protocol, it.Key, e.Size, b.Size()), b.Close())
 	}
+	// What proves itself its client judges; of the rest nobody else would see that the disk has changed it.
+	if e.Mutable || e.Proof == (Proof{}) {
+		if err := whole(b, e.Blob); err != nil {
+			return e, nil, errors.Join(fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err), b.Close())
+		}
+	}
 	return e, b, nil
+}
+
+// whole returns an error of kind errs.Untrusted when b, which is read and rewound, is not blob d.
+func whole(b *store.Blob, d digest.Digest) error {
+	h := digest.New()
+	if _, err := io.Copy(h, b.Once()); err != nil {
+		return err
+	}
+	if got := h.Digest(); got != d {
+		return errs.Errorf(errs.Untrusted, "its bytes are %s: %w", got, digest.ErrMismatch)
+	}
+	_, err := b.Seek(0, io.SeekStart)
+	return err
+}
+
+// Inspect reads what was asked for so far and adds to Misses what is not what the lock says: a client that finds out says
+// that something is wrong, and not where.
+func (r *Replayer) Inspect(ctx context.Context) {
+	for _, e := range r.Used().Entries {
+		if !e.Exists() || ctx.Err() != nil {
+			continue
+		}
+		b, err := r.blobs.Open(e.Blob)
+		if err == nil {
+			err = errors.Join(whole(b, e.Blob), b.Close())
+		}
+		if err != nil {
+			r.mu.Lock()
+			r.missed[name{e.Protocol, e.Key}] = fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err)
+			r.mu.Unlock()
+		}
+	}
 }
 
 // open opens what the lock holds of protocol under key, and marks it as asked for: errs.NotFound when it holds nothing.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 
-	"overland/internal/digest"
 	"overland/internal/errs"
 )
 
@@ -55,12 +54,8 @@ func (v *verifier) bytes(ctx context.Context, e Entry) error {
 		return err
 	}
 	defer b.Close()
-	h := digest.New()
-	if _, err := io.Copy(h, b.Once()); err != nil {
+	if err := whole(b, e.Blob); err != nil {
 		return err
-	}
-	if got := h.Digest(); got != e.Blob {
-		return errs.Errorf(errs.Untrusted, "its bytes are %s: %w", got, digest.ErrMismatch)
 	}
 	if b.Size() != e.Size {
 		return errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", b.Size(), e.Size)

@@ -39,6 +39,9 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	cmd.Env = o.Environ
 	cmd.SysProcAttr = namespace()
 	err = s.inside(cmd)
+	if exit := (*ExitError)(nil); errors.As(err, &exit) {
+		r.Inspect(ctx)
+	}
 	misses := r.Misses()
 	if o.Proofs {
 		record.Prove(ctx, r, s.spoken...)
