@@ -55,7 +55,7 @@ func TestManyProcessesTag(t *testing.T) {
 	const processes = 6
 	var wait []func() error
 	for n := range processes {
-		cmd := other(t, "tag", s.Dir(), n)
+		cmd := other("tag", s.Dir(), n)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/digest"
+	"overland/internal/testkit/crash"
 )
 
 // TestMain also plays the other processes of the tests: OVERLAND_STORE_TEST names the part, the arguments follow it.
@@ -73,42 +74,14 @@ func (t *teller) Read(p []byte) (int, error) {
 	return t.Reader.Read(p)
 }
 
-func other(t *testing.T, part, dir string, n int) *exec.Cmd {
-	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(exe, dir, strconv.Itoa(n))
-	cmd.Env = append(os.Environ(), "OVERLAND_STORE_TEST="+part)
-	cmd.Stderr = os.Stderr
-	return cmd
+func other(part, dir string, n int) *exec.Cmd {
+	return crash.Other("OVERLAND_STORE_TEST", part, dir, strconv.Itoa(n))
 }
 
 // killed runs a part until it says that it has written, then kills it as kill -9 does.
 func killed(t *testing.T, part, dir string, n int, meanwhile func()) {
 	t.Helper()
-	cmd := other(t, part, dir, n)
-	in, err := cmd.StdinPipe()
-	if err != nil {
+	if _, err := crash.Killed(other(part, dir, n), 1, meanwhile); err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := out.Read(make([]byte, 7)); err != nil {
-		t.Fatal(err)
-	}
-	if meanwhile != nil {
-		meanwhile()
-	}
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = cmd.Wait() // it was killed
 }

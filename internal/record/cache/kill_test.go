@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
 	"overland/internal/fsx"
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/crash"
 )
 
 // play asks for k0, k1, … and says so when a change of the disk begins, until it is killed.
@@ -36,34 +35,14 @@ func play(dir, upstream string) error {
 
 // Killed at any step of storing, the cache has whole blobs only, and every row of its index has its blob.
 func TestKilled(t *testing.T) {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := newBench(t, nil)
 	for n := range 1000 {
 		b.origin.set(fmt.Sprint("k", n), fmt.Sprint("body of ", n))
 	}
 	for step := 1; step <= 20; step++ {
-		cmd := exec.CommandContext(t.Context(), exe)
-		cmd.Env = append(os.Environ(), "OVERLAND_CACHE_TEST="+b.dir+" "+b.origin.URL)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.StdoutPipe()
-		if err != nil {
+		if _, err := crash.Killed(crash.Other("OVERLAND_CACHE_TEST", b.dir+" "+b.origin.URL), step, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for range step {
-			if _, err := out.Read(make([]byte, 3)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := cmd.Process.Kill(); err != nil {
-			t.Fatal(err)
-		}
-		_ = cmd.Wait() // it was killed
 		b.blobs()
 	}
 	rows, err := b.index.db.QueryContext(t.Context(), "SELECT "+columns+" FROM version WHERE held = 1")

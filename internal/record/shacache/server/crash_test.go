@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"overland/internal/errs"
@@ -107,21 +105,14 @@ func TestKillWhileAdding(t *testing.T) {
 	var said sync.Map
 	var wait sync.WaitGroup
 	for i := range 4 {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], dir, fmt.Sprint("p", i))
-		cmd.Env = append(os.Environ(), "OVERLAND_SHACACHE_TEST=add")
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
 		wait.Go(func() {
-			whole := readLines(out, 20+i, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
+			whole, err := crash.Killed(other("add", dir, fmt.Sprint("p", i)), 20+i, nil)
+			if err != nil {
+				t.Error(err)
+			}
 			for _, line := range whole {
 				said.Store(line, true)
 			}
-			_ = cmd.Wait()
 		})
 	}
 	wait.Wait()
@@ -141,39 +132,12 @@ func TestKillWhileAdding(t *testing.T) {
 	}
 }
 
-// readLines returns the whole lines of r until it ends; after n of them it calls kill.
-func readLines(r io.Reader, n int, kill func()) (list []string) {
-	var b bytes.Buffer
-	buf := make([]byte, 100)
-	for {
-		got, err := r.Read(buf)
-		b.Write(buf[:got])
-		lines := strings.Split(b.String(), "\n")
-		if list = lines[:len(lines)-1]; len(list) >= n {
-			kill()
-		}
-		if err != nil {
-			return list
-		}
-	}
-}
-
 // kill -9 in the middle of a blob: nothing of it is visible, and the next collection takes the rest away.
 func TestKillWhileStoringABlob(t *testing.T) {
 	dir := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], dir, "x")
-	cmd.Env = append(os.Environ(), "OVERLAND_SHACACHE_TEST=blob")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
+	if _, err := crash.Killed(other("blob", dir, ""), 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	if got := readLines(out, 1, func() { _ = cmd.Process.Signal(syscall.SIGKILL) }); len(got) != 1 {
-		t.Fatalf("the other process said %q", got)
-	}
-	_ = cmd.Wait()
 	s, err := openIn(dir, fsx.FS{})
 	if err != nil {
 		t.Fatal(err)

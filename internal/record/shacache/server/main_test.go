@@ -19,6 +19,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -29,6 +30,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/record/shacache"
 	"overland/internal/store"
+	"overland/internal/testkit/crash"
 )
 
 // TestMain also plays the other processes of the tests: OVERLAND_SHACACHE_TEST names the part.
@@ -41,6 +43,10 @@ func TestMain(m *testing.M) {
 		return
 	}
 	goleak.VerifyTestMain(m)
+}
+
+func other(part, dir, arg string) *exec.Cmd {
+	return crash.Other("OVERLAND_SHACACHE_TEST", part, dir, arg)
 }
 
 func play(part, dir, arg string) error {
