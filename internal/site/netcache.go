@@ -20,6 +20,7 @@ import (
 )
 
 const (
+	upstreamTries  = 2 // of a network cache, in a row, that bring nothing
 	netcacheFolder = "netcache"
 	policyFile     = "policy.json" // in netcacheFolder: who may write, whose entries are known or revoked
 )
@@ -86,7 +87,8 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 		Offline: c.offline,
 		Used:    func(name string) { c.keeper.Used(shacacheName, name) },
 	}
-	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: func(string) bool { return true }}
+	// Old clients wait for a minute, and then ask the origin.
+	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: func(string) bool { return true }, Tries: upstreamTries}
 	if c.chain != nil {
 		up.Transport = c.chain.Transport()
 		for _, base := range c.chain.Bases() {

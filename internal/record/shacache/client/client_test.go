@@ -3,7 +3,9 @@ package client
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +23,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/clock"
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record/shacache"
@@ -303,6 +306,38 @@ func TestPoisonAndCorruption(t *testing.T) {
 	}
 }
 
+// The bytes are what the statement says too, not only what old clients look at.
+func TestAStatementAboutOtherBytes(t *testing.T) {
+	f := setup(t)
+	up := f.upload(t, "k", f.data, map[string]any{"x": "y"})
+	key, err := shacache.ReadPrivate(f.config.OverlandPrivateKeyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, s := range map[string]shacache.Statement{
+		"sha256": {Size: up.Size, SHA256: digest.Of(nil)}, "size": {Size: up.Size - 1, SHA256: digest.Of(f.data)},
+	} {
+		s.Key, s.Created, s.Expires, s.Seq = "k", time.Now(), time.Now().Add(time.Hour), 1
+		fields := map[string]any{"sha512": up.Name}
+		if err := shacache.AddStatement(fields, s, key.(ed25519.PrivateKey)); err != nil {
+			t.Fatal(err)
+		}
+		f.mischief(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == "/shadir/k" {
+				_, _ = w.Write(shacache.EncodeList([]shacache.Entry{{Metadata: shacache.EncodeMetadata(fields)}}))
+			}
+			return r.URL.Path == "/shadir/k"
+		})
+		out := filepath.Join(f.dir, "out")
+		if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, out); r.Outcome != Corrupt {
+			t.Errorf("%s: %v, %v", what, r.Outcome, err)
+		}
+		if _, err := os.Stat(out); err == nil {
+			t.Errorf("%s: a file", what)
+		}
+	}
+}
+
 // Whatever the link does to a transfer, the file arrives whole or the outcome says why not.
 func TestBadLinks(t *testing.T) {
 	f := setup(t)
@@ -345,6 +380,7 @@ func TestBadLinks(t *testing.T) {
 		}, Hit},
 		"silence": {[]step{func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Content-Length", strconv.Itoa(len(f.data)))
+			w.Header().Set("ETag", `"`+up.Name+`"`)
 			_, _ = w.Write(f.data[:half])
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
@@ -360,6 +396,9 @@ func TestBadLinks(t *testing.T) {
 			f.mischief(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.HasPrefix(r.URL.Path, "/shacache/") {
 					return false
+				}
+				if r.Header.Get("Range") != "" && r.Header.Get("If-Range") != `"`+up.Name+`"` {
+					t.Errorf("a part of whatever is there now is asked for: %q", r.Header)
 				}
 				i := int(n.Add(1)) - 1
 				return i < len(test.steps) && test.steps[i](w, r)
@@ -415,6 +454,75 @@ func TestNoOriginWithoutKeys(t *testing.T) {
 	}
 }
 
+// Reads follow redirects, uploads do not; an entry counts as stored for 201 alone.
+func TestRedirectsAndOtherSuccesses(t *testing.T) {
+	f, other := setup(t), setup(t)
+	up := f.upload(t, "k", f.data, map[string]any{"x": "y"})
+	other.shelf = f.shelf
+	elsewhere, _, _ := strings.Cut(f.config.DownloadCacheURL, "/shacache")
+	other.mischief(func(w http.ResponseWriter, r *http.Request) bool {
+		http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+		return true
+	})
+	moved := f.config
+	moved.DownloadCacheURL, moved.DownloadDirURL = other.config.DownloadCacheURL, other.config.DownloadDirURL
+	moved.UploadCacheURL, moved.UploadDirURL = other.config.UploadCacheURL, other.config.UploadDirURL
+	f.config = moved
+	if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, filepath.Join(f.dir, "out")); err != nil || r.Found.Name() != up.Name {
+		t.Errorf("a read: %+v, %v", r, err)
+	}
+	var writes atomic.Int32
+	f.mischief(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodGet {
+			writes.Add(1)
+		}
+		return false
+	})
+	for _, data := range []string{"new", string(f.data)} { // its blob, and its entry alone
+		if _, err := f.client(t, Options{}).Upload(t.Context(), strings.NewReader(data), "l", map[string]any{"x": "y"}); err == nil {
+			t.Error("an upload was sent elsewhere")
+		}
+	}
+	if n := writes.Load(); n != 0 {
+		t.Errorf("%d writes came elsewhere", n)
+	}
+	other.mischief(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodGet {
+			http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusFound)
+		}
+		return true // else 200
+	})
+	if _, err := f.client(t, Options{}).Upload(t.Context(), bytes.NewReader(f.data), "l", map[string]any{"x": "y"}); err == nil {
+		t.Error("200 counts as stored")
+	}
+}
+
+// Nobody is led out of TLS.
+func TestRedirectOutOfTLS(t *testing.T) {
+	asked := false
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer plain.Close()
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	defer secure.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(secure.URL, shacache.TLSFiles{CA: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.http.CloseIdleConnections()
+	resp, err := s.do(t.Context(), http.MethodGet, "x", nil, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound || asked {
+		t.Errorf("%d, asked %v", resp.StatusCode, asked)
+	}
+}
+
 func TestUploadRefusals(t *testing.T) {
 	f := setup(t)
 	c := f.client(t, Options{})
@@ -464,6 +572,17 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(f.dir, "new.key")); err == nil {
 		t.Error("half a pair was made")
+	}
+	late := filepath.Join(f.dir, "late.key") // another process makes it in the same moment
+	disk := fsx.FS{Before: func(op fsx.Op) error {
+		if op.Path == late && (op.Name == "link" || op.Name == "rename") {
+			return os.WriteFile(late, []byte("theirs"), 0o600)
+		}
+		return nil
+	}}
+	_, err = shacache.GenerateEd25519(disk, late, "")
+	if b, rerr := os.ReadFile(late); errs.KindOf(err) != errs.Conflict || rerr != nil || string(b) != "theirs" {
+		t.Errorf("overwrites what another process made: %v, %q, %v", err, b, rerr)
 	}
 	f.config.SignatureCertificateList = string(other)
 	f.config.SignatureCertificateFile = filepath.Join(f.dir, "other.cert")

@@ -160,6 +160,13 @@ func TestDamagedLines(t *testing.T) {
 		"zeros":   func(b []byte) []byte { return append(b[:len(b)-50], make([]byte, 50)...) },
 		"flipped": func(b []byte) []byte { b[len(b)-20] ^= 1; return b },
 		"garbage": func(b []byte) []byte { return append(b, "\n\n00000000 {}\nxx"...) },
+		"another key": func(b []byte) []byte { // a file that was put in the place of this one
+			line, err := recordOf("other", "x").line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(b, line...)
+		},
 	} {
 		s := shelf(t)
 		for _, note := range []string{"1", "2", "3"} {
@@ -176,7 +183,7 @@ func TestDamagedLines(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := "2 1"
-		if name == "garbage" {
+		if name == "garbage" || name == "another key" {
 			want = "3 2 1"
 		}
 		if got := notes(t, s, "k"); got != want {

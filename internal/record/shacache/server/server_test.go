@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record/shacache"
 )
 
@@ -65,8 +68,10 @@ func TestBlobs(t *testing.T) {
 			t.Errorf("GET %q: %d", path, a.status)
 		}
 	}
-	if a = do(t, nil, "DELETE", cache+"/"+name, nil); a.status != 405 {
-		t.Errorf("DELETE: %d", a.status)
+	for _, method := range []string{"DELETE", "POST"} {
+		if a = do(t, nil, method, cache+"/"+name, nil); a.status != 405 {
+			t.Errorf("%s: %d", method, a.status)
+		}
 	}
 	if a = do(t, nil, "POST", cache, strings.NewReader("")); a.status != 201 || a.body != nameOf(nil) {
 		t.Errorf("an empty blob: %d %q", a.status, a.body)
@@ -179,6 +184,7 @@ func TestPoisonIsRefused(t *testing.T) {
 		"object metadata": `[` + good + `,""]`,
 		"trailing":        `[` + q + `,""] x`,
 		"bad padding":     `[` + q + `,"AAA"]`,
+		"spare bits":      `[` + q + `,"AAB="]`,
 		"two lines":       `[` + q + `,"AAAA\nAAAA"]`,
 		"url base64":      `[` + q + `,"-_-_"]`,
 		"not json inside": `["x",""]`,
@@ -227,6 +233,10 @@ func TestBindingOnPut(t *testing.T) {
 		{"pypi:a.b=1.2", entry("basename", "A_b-1.2.tar.gz"), 201, 201},
 		{"pypi:a.b=1.2", entry("basename", "a_b-1.25.tar.gz"), 400, 201},
 		{"packer-images", entry("x", "y"), 201, 201},
+		{"packer-images", `{"sha512":"` + nameOf(nil) + `","x-overland":{"key":"packer-images"}}`, 201, 201},
+		// Old clients read the URL only.
+		{shacache.URLKey(url), `{"sha512":"` + nameOf(nil) + `","url":"x","x-overland":{"key":"` + shacache.URLKey(url) + `"}}`, 400, 400},
+		{"packer-images", `{"sha512":"` + nameOf(nil) + `","x-overland":{"key":"other"}}`, 400, 400}, // nobody is lenient about that
 	}
 	for _, lenient := range []bool{false, true} {
 		base, _ := serve(t, Options{Policy: Policy{Open: true, Lenient: lenient}})
@@ -369,6 +379,80 @@ func TestSignersAndRevocation(t *testing.T) {
 		if a, b := put(signed("4", true)), put(signed("1", false)); a != 403 || b != 201 {
 			t.Errorf("%s: after the revocation: %d %d", name, a, b)
 		}
+	}
+}
+
+// A key that made statements can be revoked too, also when only its id is known.
+func TestARevokedStatement(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := shacache.NewKey(public, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]any{"sha512": nameOf(nil)}
+	st := shacache.Statement{Key: "k", SHA256: digest.Of(nil), Created: time.Now(), Expires: time.Now().Add(time.Hour), Seq: 1}
+	if err := shacache.AddStatement(fields, st, private); err != nil {
+		t.Fatal(err)
+	}
+	s := shelf(t)
+	if err := s.Add(t.Context(), Record{Key: "k", Metadata: shacache.EncodeMetadata(fields)}); err != nil { // nobody knew the key then
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		p    Policy
+		put  int
+		list string
+	}{
+		"nobody is":   {Policy{}, 201, shacache.EncodeMetadata(fields)},
+		"by its key":  {Policy{Revoked: []shacache.Key{key}}, 403, ""},
+		"by its id":   {Policy{RevokedIDs: []string{key.ID}}, 403, ""},
+		"another one": {Policy{RevokedIDs: []string{strings.Repeat("0", 64)}}, 201, shacache.EncodeMetadata(fields)},
+	} {
+		test.p.Open = true
+		srv := httptest.NewServer(New(s, Options{Policy: test.p}).Mount("", "/d", nil))
+		if a := do(t, nil, "PUT", srv.URL+"/d/k", bytes.NewReader(body(shacache.EncodeMetadata(fields), ""))); a.status != test.put {
+			t.Errorf("%s: put: %d %s", name, a.status, a.body)
+		}
+		list, _, err := shacache.ParseList(strings.NewReader(do(t, nil, "GET", srv.URL+"/d/k", nil).body))
+		if err != nil || (len(list) == 1) != (test.list != "") {
+			t.Errorf("%s: %v, %v", name, list, err)
+		}
+		srv.Close()
+	}
+}
+
+// What is acknowledged is on the disk: the entry, and the audit log's line about it.
+func TestAcknowledgedIsDurable(t *testing.T) {
+	var mu sync.Mutex
+	dirty := map[string]bool{}
+	s, err := openIn(t.TempDir(), fsx.FS{Before: func(op fsx.Op) error {
+		mu.Lock()
+		defer mu.Unlock()
+		switch op.Name {
+		case "write":
+			dirty[op.Path] = true
+		case "sync":
+			delete(dirty, op.Path)
+		}
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(New(s, lab).Mount("/shacache", "/shadir", nil))
+	defer srv.Close()
+	for _, note := range []string{"first", "appended"} {
+		if a := do(t, nil, "PUT", srv.URL+"/shadir/k", bytes.NewReader(body(metadata(note), ""))); a.status != 201 {
+			t.Fatal(a.status)
+		}
+		mu.Lock()
+		for path := range dirty {
+			t.Errorf("%s: %s is not on the disk", note, path)
+		}
+		mu.Unlock()
 	}
 }
 

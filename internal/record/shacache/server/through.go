@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,7 @@ type Through struct {
 	Fresh    time.Duration // how long the list of a key is given without asking again; 0 = 5 min
 	Absent   time.Duration // how long it is believed that nobody has a blob; 0 = 1 min
 	Patience time.Duration // what a reader of a list waits for them; 0 = 10 s
-	Down     time.Duration // how long they are not asked when none of them answered; 0 = 30 s
+	Down     time.Duration // how long they are not asked when none of them answered, and one that did not while others do; 0 = 30 s
 }
 
 const (
@@ -54,6 +55,7 @@ type through struct {
 	flights map[string]*flight
 	asked   map[string]time.Time // lists, and blobs that nobody has
 	down    time.Time            // when none answered
+	dead    map[string]time.Time // when the one with this base did not
 	wg      sync.WaitGroup
 }
 
@@ -78,7 +80,7 @@ func newThrough(s *Server, o Through) *through {
 	if o.Fetch == nil {
 		o.Fetch = &record.Upstream{}
 	}
-	return &through{s: s, o: o, flights: map[string]*flight{}, asked: map[string]time.Time{}}
+	return &through{s: s, o: o, flights: map[string]*flight{}, asked: map[string]time.Time{}, dead: map[string]time.Time{}}
 }
 
 // may reports whether upstream is to be asked for the request of ctx; t may be nil.
@@ -174,10 +176,11 @@ func (t *through) note(id string, ago time.Duration) {
 // them says that there is no such thing.
 func (t *through) first(ctx context.Context, bases []string, path string, it record.Item, take func(base string, f *record.Fetched) error) error {
 	var failed error
-	for _, base := range bases {
-		it.Upstream = strings.TrimSuffix(base, "/") + "/" + path
-		base = record.Redacted(base)
+	for _, to := range t.living(bases) {
+		it.Upstream = strings.TrimSuffix(to, "/") + "/" + path
+		base := record.Redacted(to)
 		f, err := t.o.Fetch.Get(ctx, it)
+		t.answered(to, err)
 		if err == nil {
 			err = errors.Join(take(base, f), f.Close())
 		}
@@ -193,6 +196,29 @@ func (t *through) first(ctx context.Context, bases []string, path string, it rec
 		return errs.Errorf(errs.Unavailable, "%v", failed) // not wrapped: a short answer of theirs is not one of our client's
 	}
 	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", it.Key)
+}
+
+// living returns bases with those last that did not answer a moment ago: silence takes a minute, and others may have it.
+func (t *through) living(bases []string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	dead := func(base string) int {
+		if time.Since(t.dead[base]) < t.o.Down {
+			return 1
+		}
+		return 0
+	}
+	return slices.SortedStableFunc(slices.Values(bases), func(a, b string) int { return dead(a) - dead(b) })
+}
+
+// answered notes what asking the one at base ended with.
+func (t *through) answered(base string, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.dead, base)
+	if errs.KindOf(err) == errs.Unavailable {
+		t.dead[base] = time.Now()
+	}
 }
 
 func (t *through) fetchBlob(ctx context.Context, name string) error {

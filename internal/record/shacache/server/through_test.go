@@ -267,6 +267,111 @@ func TestABlobIsCut(t *testing.T) {
 	}
 }
 
+// That nobody has a blob is believed for a while, and who is dead is left alone for a while.
+func TestUpstreamIsNotAskedAgainAndAgain(t *testing.T) {
+	f := newFar(t)
+	s := New(shelf(t), Options{Through: &Through{
+		Blobs: []string{f.URL + "/cache"}, Lists: []string{f.URL + "/dir"},
+		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir()},
+	}})
+	srv := httptest.NewServer(s.Mount("/shacache", "/shadir", nil))
+	t.Cleanup(func() { srv.Close(); s.Close(); http.DefaultTransport.(*http.Transport).CloseIdleConnections() })
+	for range 3 {
+		if a := do(t, nil, "GET", srv.URL+"/shacache/"+nameOf([]byte("ham")), nil); a.status != 404 {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+	if n := f.requests(); n != 1 {
+		t.Errorf("%d requests for what nobody has", n)
+	}
+	f.set(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	for _, path := range []string{"/shacache/" + nameOf([]byte("a")), "/shacache/" + nameOf([]byte("b")), "/shadir/k"} {
+		if a := do(t, nil, "GET", srv.URL+path, nil); a.status != 503 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	if n := f.requests(); n == 0 || n > 4 { // the transport asks again on its own too
+		t.Errorf("%d requests to a dead upstream", n)
+	}
+}
+
+// One that does not answer is asked last for a while.
+func TestTheDeadAreAskedLast(t *testing.T) {
+	dead, alive := newFar(t), newFar(t)
+	dead.set(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	transport := &http.Transport{}
+	s := New(shelf(t), Options{Through: &Through{
+		Blobs: []string{dead.URL + "/cache", alive.URL + "/cache"},
+		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir(), Transport: transport},
+	}})
+	srv := httptest.NewServer(s.Mount("/shacache", "", nil))
+	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
+	for i, text := range []string{"egg", "ham", "tea"} {
+		if a := do(t, nil, "GET", srv.URL+"/shacache/"+put(t, alive.shelf, text), nil); a.status != 200 || a.body != text {
+			t.Errorf("%s: %d %s", text, a.status, a.body)
+		}
+		if n := dead.requests(); (n == 0) != (i > 0) {
+			t.Errorf("%s: the dead one was asked %d times", text, n)
+		}
+	}
+	dead.set(nil) // it is asked once nobody else has it, and is one of the living again
+	for i := range 2 {
+		name := put(t, dead.shelf, "rye")
+		if a := do(t, nil, "GET", srv.URL+"/shacache/"+name, nil); a.status != 200 {
+			t.Errorf("%d %s", a.status, a.body)
+		}
+		if err := s.shelf.depot.Remove(digest.Of([]byte("rye"))); err != nil {
+			t.Fatal(err)
+		}
+		if n := alive.requests(); i > 0 && n > 0 {
+			t.Errorf("the other one was asked %d times, and first", n)
+		}
+	}
+}
+
+// Who reads a list waits for a silent upstream for so long and no longer; a flood of blobs is told to come back.
+func TestAnUpstreamIsSilent(t *testing.T) {
+	f := newFar(t)
+	entered, release := make(chan struct{}, mostFlights), make(chan struct{})
+	f.set(func(_ http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		panic(http.ErrAbortHandler)
+	})
+	o := &Through{
+		Blobs: []string{f.URL + "/cache"}, Lists: []string{f.URL + "/dir"}, Patience: 10 * time.Millisecond,
+		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 1, Stall: time.Minute, Dir: t.TempDir(), Transport: &http.Transport{}},
+	}
+	s := New(shelf(t), Options{Policy: lab.Policy, Through: o})
+	add(t, s.shelf, "k", "mine")
+	mounted := s.Mount("/shacache", "/shadir", nil)
+	srv := httptest.NewServer(mounted)
+	t.Cleanup(func() { srv.Close(); s.Close(); o.Fetch.Transport.(*http.Transport).CloseIdleConnections() })
+	if a := do(t, &http.Client{Timeout: 20 * time.Second}, "GET", srv.URL+"/shadir/k", nil); a.status != 200 || !strings.Contains(a.body, "mine") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	<-entered
+	var waiting sync.WaitGroup
+	for i := range mostFlights - 1 { // the list is the other one
+		waiting.Go(func() {
+			w := httptest.NewRecorder()
+			mounted.ServeHTTP(w, httptest.NewRequest("GET", "/shacache/"+nameOf([]byte{byte(i)}), nil))
+			if w.Code != 503 {
+				t.Errorf("blob %d: %d", i, w.Code)
+			}
+		})
+		<-entered
+	}
+	if a := do(t, &http.Client{Timeout: 20 * time.Second}, "GET", srv.URL+"/shacache/"+nameOf([]byte("one more")), nil); a.status != 503 || !strings.Contains(a.body, "too many") {
+		t.Errorf("got %d %s", a.status, a.body)
+	}
+	close(release)
+	waiting.Wait()
+}
+
 // Lists are merged, the newest first; what was put here stays, and everything is there when upstream is not.
 func TestListsAreMerged(t *testing.T) {
 	f := newFar(t)
