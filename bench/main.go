@@ -18,10 +18,11 @@ func main() {
 	dir := flag.String("dir", "", "where to work; needs four times the size (default: a temporary folder)")
 	only := flag.String("only", "", "measure only what has a name that matches this regular expression")
 	rounds := flag.Int("rounds", 3, "how often what is compared is repeated")
+	mbit := flag.Int64("mbit", 10, "what the slow link carries, in Mbit/s")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *size<<20, *only, *rounds); err != nil {
+	if err := run(ctx, *dir, *size<<20, *only, &bench{rounds: *rounds, mbit: *mbit}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -33,11 +34,12 @@ type bench struct {
 	dir      string
 	overland string
 	agents   string
-	rounds   int // of what is compared in turns
+	rounds   int   // of what is compared in turns
+	mbit     int64 // Mbit/s of the slow link
 	table    table
 }
 
-func run(ctx context.Context, dir string, size int64, only string, rounds int) error {
+func run(ctx context.Context, dir string, size int64, only string, b *bench) error {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
@@ -54,7 +56,7 @@ func run(ctx context.Context, dir string, size int64, only string, rounds int) e
 	if err != nil {
 		return err
 	}
-	b := &bench{dir: dir, rounds: rounds, overland: filepath.Join(bin, "overland"), agents: filepath.Join(bin, "agents")}
+	b.dir, b.overland, b.agents = dir, filepath.Join(bin, "overland"), filepath.Join(bin, "agents")
 	defer b.table.print(os.Stdout)
 	steps := []struct {
 		name string
@@ -65,8 +67,12 @@ func run(ctx context.Context, dir string, size int64, only string, rounds int) e
 		{"seal, verify and install", func(ctx context.Context) error { return b.volume(ctx, size) }},
 		{"from the volume to a tested service", b.start},
 		{"recording and replaying apt", func(ctx context.Context) error { return b.record(ctx, b.debs) }},
+		{"recording and replaying apt, installed", func(ctx context.Context) error { return b.record(ctx, b.installed) }},
 		{"recording and replaying npm", func(ctx context.Context) error { return b.record(ctx, b.packages) }},
 		{"recording and replaying go", func(ctx context.Context) error { return b.record(ctx, b.modules) }},
+		{"recording over a slow link, apt", func(ctx context.Context) error { return b.recordOver(ctx, b.installed) }},
+		{"recording over a slow link, npm", func(ctx context.Context) error { return b.recordOver(ctx, b.packages) }},
+		{"recording over a slow link, go", func(ctx context.Context) error { return b.recordOver(ctx, b.modules) }},
 		{"cached blobs", b.serve},
 		{"apt through a cache", b.aptCaches},
 		{"a thousand transfers", b.transfers},

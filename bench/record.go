@@ -22,15 +22,13 @@ type project struct {
 	direct func(caches string) ([]string, error)
 	// floor returns the environment of a tool that has the least way to the same bytes: after a direct run with its
 	// caches, and a recording in home.
-	floor func(caches, empty, home string) ([]string, error)
-	clean func() error // before each run
+	floor func(caches, empty, home string) ([]string, error) // nil = it is not measured
+	clean func(context.Context) error                        // before each run
+	env   []string                                           // NAME=VALUE, of every way
 }
 
 // way is one way to run a project.
-type way struct {
-	name string
-	runs []cost
-}
+type way struct{ runs []cost }
 
 // record measures, in turns, what recording a project costs and what a replay of it saves.
 func (b *bench) record(ctx context.Context, prepare func(context.Context) (*project, error)) error {
@@ -44,22 +42,70 @@ func (b *bench) record(ctx context.Context, prepare func(context.Context) (*proj
 	return nil
 }
 
-func (b *bench) compare(ctx context.Context, p *project) error {
-	direct, recorded, replayed, floor := &way{name: "direct"}, &way{name: "recorded"}, &way{name: "replayed"}, &way{name: "floor"}
-	for range b.rounds {
-		if err := b.round(ctx, p, direct, recorded, replayed, floor); err != nil {
-			return err
-		}
+// recordOver measures the same over a slow link, once: it decides how long that takes.
+func (b *bench) recordOver(ctx context.Context, prepare func(context.Context) (*project, error)) error {
+	p, err := prepare(ctx)
+	if err != nil {
+		return err
 	}
-	b.table.add(p.name+": direct", "%s", "", direct)
-	b.table.add(p.name+": recorded", "%s; wall %s", "≤ 1.10 × direct", recorded, recorded.against(direct))
-	b.table.add(p.name+": replayed, warm; no misses", "%s; %s faster", "≥ 1.5 × faster than direct", replayed, direct.against(replayed))
-	b.table.add("floor: the tool alone, from local files", "%s; %s faster", "", floor, direct.against(floor))
+	k, err := slowLink(ctx, b.mbit)
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	p.name += fmt.Sprintf(", over %d Mbit/s", b.mbit)
+	p.env, p.floor = k.env(), nil
+	var w ways
+	if err := b.round(ctx, p, &w); err != nil {
+		return fmt.Errorf("%s: %w", p.name, err)
+	}
+	b.ways(p, &w)
 	return nil
 }
 
+// ways are the ways to run a project.
+type ways struct{ direct, recorded, replayed, floor way }
+
+func (b *bench) compare(ctx context.Context, p *project) error {
+	if err := b.warmUp(ctx, p); err != nil {
+		return err
+	}
+	var w ways
+	for range b.rounds {
+		if err := b.round(ctx, p, &w); err != nil {
+			return err
+		}
+	}
+	b.ways(p, &w)
+	return nil
+}
+
+// warmUp runs p once and forgets it: the first run of all finds the memory and the disk otherwise than all that follow.
+func (b *bench) warmUp(ctx context.Context, p *project) error {
+	dir, err := os.MkdirTemp(b.dir, "warm-up-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = exec.CommandContext(ctx, "rm", "-rf", dir).Run() }()
+	env, err := p.direct(dir)
+	if err != nil {
+		return err
+	}
+	return b.step(ctx, p, dir, "not counted", &way{}, []string{"sh", "-c", p.script}, env)
+}
+
+// ways adds the rows of p.
+func (b *bench) ways(p *project, w *ways) {
+	b.table.add(p.name+": direct", "%s", "", &w.direct)
+	b.table.add(p.name+": recorded", "%s; wall %s", "≤ 1.10 × direct", &w.recorded, w.recorded.against(&w.direct))
+	b.table.add(p.name+": replayed, warm; no misses", "%s; %s faster", "≥ 1.5 × faster than direct", &w.replayed, w.direct.against(&w.replayed))
+	if p.floor != nil {
+		b.table.add("floor: the tool alone, from local files", "%s; %s faster", "", &w.floor, w.direct.against(&w.floor))
+	}
+}
+
 // round runs p once each way, with everything from before on the disk and out of the way.
-func (b *bench) round(ctx context.Context, p *project, direct, recorded, replayed, floor *way) error {
+func (b *bench) round(ctx context.Context, p *project, w *ways) error {
 	dir, err := os.MkdirTemp(b.dir, "round-")
 	if err != nil {
 		return err
@@ -74,39 +120,43 @@ func (b *bench) round(ctx context.Context, p *project, direct, recorded, replaye
 	session := func(verb string) []string {
 		return []string{b.overland, "--home", home, "--quiet", verb, "--lock", lock, "--", "sh", "-c", p.script}
 	}
-	steps := []struct {
-		way  *way
-		args []string
-		env  []string
-	}{
-		{direct, []string{"sh", "-c", p.script}, env},
-		{recorded, session("record"), nil},
-		{replayed, session("replay"), nil},
-		{floor, []string{"sh", "-c", p.script}, nil},
+	alone := []string{"sh", "-c", p.script}
+	if err := b.step(ctx, p, home, "direct", &w.direct, alone, env); err != nil {
+		return err
 	}
-	for _, s := range steps {
-		if s.way == floor {
-			if s.env, err = p.floor(caches, empty, home); err != nil {
-				return err
-			}
-		}
-		if p.clean != nil {
-			if err := p.clean(); err != nil {
-				return err
-			}
-		}
-		if err := settled(ctx, home); err != nil {
+	if err := b.step(ctx, p, home, "recorded", &w.recorded, session("record"), nil); err != nil {
+		return err
+	}
+	if err := b.step(ctx, p, home, "replayed", &w.replayed, session("replay"), nil); err != nil {
+		return err
+	}
+	if p.floor == nil {
+		return nil
+	}
+	if env, err = p.floor(caches, empty, home); err != nil {
+		return err
+	}
+	return b.step(ctx, p, home, "floor", &w.floor, alone, env)
+}
+
+// step measures one way.
+func (b *bench) step(ctx context.Context, p *project, home, name string, w *way, args, env []string) error {
+	if p.clean != nil {
+		if err := p.clean(ctx); err != nil {
 			return err
 		}
-		cmd := exec.CommandContext(ctx, s.args[0], s.args[1:]...)
-		cmd.Dir, cmd.Env = p.dir, append(os.Environ(), s.env...)
-		c, err := measure(cmd)
-		if err != nil {
-			return fmt.Errorf("%s: %w", s.way.name, err)
-		}
-		fmt.Fprintf(os.Stderr, "  %s, %s: %.2f s, %.2f CPU-s\n", p.name, s.way.name, c.wall.Seconds(), c.cpu.Seconds())
-		s.way.runs = append(s.way.runs, c)
 	}
+	if err := settled(ctx, home); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir, cmd.Env = p.dir, slices.Concat(os.Environ(), p.env, env)
+	c, err := measure(cmd)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	fmt.Fprintf(os.Stderr, "  %s, %s: %.2f s, %.2f CPU-s\n", p.name, name, c.wall.Seconds(), c.cpu.Seconds())
+	w.runs = append(w.runs, c)
 	return nil
 }
 
