@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,7 +16,7 @@ import (
 func main() {
 	machine.Init()
 	size := flag.Int64("mib", 1024, "size of the volume in MiB")
-	dir := flag.String("dir", "", "where to work; needs four times the size (default: a temporary folder)")
+	dir := flag.String("dir", "", "where to work; needs four times the size (default: a disk of its own in a file)")
 	only := flag.String("only", "", "measure only what has a name that matches this regular expression")
 	rounds := flag.Int("rounds", 3, "how often what is compared is repeated")
 	mbit := flag.Int64("mbit", 10, "what the slow link carries, in Mbit/s")
@@ -39,18 +40,20 @@ type bench struct {
 	table    table
 }
 
-func run(ctx context.Context, dir string, size int64, only string, b *bench) error {
+func run(ctx context.Context, dir string, size int64, only string, b *bench) (err error) {
 	wanted, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
 	if dir == "" {
-		tmp, err := os.MkdirTemp("", "overland-bench-")
-		if err != nil {
+		var free func() error
+		if dir, free, err = ownDisk(ctx); err != nil {
 			return err
 		}
-		defer os.RemoveAll(tmp)
-		dir = tmp
+		defer func() { err = errors.Join(err, free()) }()
+	}
+	if err := os.Setenv("TMPDIR", dir); err != nil { // of what is measured too
+		return err
 	}
 	bin, err := filepath.Abs("bin")
 	if err != nil {
