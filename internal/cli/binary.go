@@ -110,7 +110,7 @@ func (a *app) runBinaryUpload(ctx context.Context, o binaryOptions, dir string, 
 		})
 	}
 	a.printf("%s\n", up.Name)
-	a.note("%s, %d files and folders, %d of them changed to run at any place; for %s", size(up.Size), up.Tree.Entries, len(up.Tree.Rewritten), t.Host)
+	a.note("%s, %s, %d changed to run at any place; for %s", size(up.Size), plural(int(up.Tree.Entries), "file or folder", "files and folders"), len(up.Tree.Rewritten), t.Host)
 	return nil
 }
 

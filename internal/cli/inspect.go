@@ -94,9 +94,9 @@ func inputsText(in *pipeline.InputDetails) string {
 	if in.Blobs == 0 && in.Bytes == 0 {
 		return string(in.Digest) + " (left out)"
 	}
-	text := fmt.Sprintf("%d blobs, %s: source %s", in.Blobs, size(in.Bytes), size(in.Source))
+	text := fmt.Sprintf("%s, %s: source %s", plural(in.Blobs, "blob", "blobs"), size(in.Bytes), size(in.Source))
 	for _, p := range in.Protocols {
-		text += fmt.Sprintf("; %s %d entries, %s", p.Name, p.Entries, size(p.Bytes))
+		text += fmt.Sprintf("; %s %s, %s", p.Name, plural(p.Entries, "entry", "entries"), size(p.Bytes))
 	}
 	if !in.Present {
 		text += " (not all of it is there)"

@@ -88,7 +88,7 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) 
 			}
 		}
 	}
-	return errs.Hint(errs.Errorf(worst, "%d of %d entries do not hold", len(bad), len(l.Entries)), "%s", hint)
+	return errs.Hint(errs.Errorf(worst, "%d of %s cannot be relied on", len(bad), plural(len(l.Entries), "entry", "entries")), "%s", hint)
 }
 
 func (a *app) lockUpdate() *cobra.Command {
@@ -153,7 +153,7 @@ func (a *app) replaceLock(file string, old, l *record.Lock) error {
 		return nil
 	}
 	a.printChanges(changes)
-	if err := a.confirm("Write %s with %d changes?", file, len(changes)); err != nil {
+	if err := a.confirm("Write %s with %s?", file, plural(len(changes), "change", "changes")); err != nil {
 		return err
 	}
 	return writeLock(file, l)
@@ -236,9 +236,9 @@ func content(e *record.Entry) string {
 
 // summary returns l in a few words.
 func summary(l *record.Lock, changes []record.Change) string {
-	s := fmt.Sprintf("%d entries, %s", len(l.Entries), size(bytesOf(l)))
+	s := plural(len(l.Entries), "entry", "entries") + ", " + size(bytesOf(l))
 	if changes != nil {
-		s += fmt.Sprintf(", %d changes", len(changes))
+		s += ", " + plural(len(changes), "change", "changes")
 	}
 	return s
 }

@@ -113,14 +113,10 @@ func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
 
 func (a *app) replayOpened(ctx context.Context, s session.Options) error {
 	res, err := session.Replay(ctx, s)
-	if n := a.misses(res); n > 0 {
-		if slices.ContainsFunc(res.Problems, isUntrusted) {
-			return errs.Hint(errs.Errorf(errs.Untrusted, "the file does not give what was signed"), "copy it to another disk, and try again")
-		}
-		return errs.Hint(errs.Errorf(errs.Unavailable, "%d requests are not in the file", n),
-			"where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again")
-	}
-	return err
+	return a.judgeReplay(res, err, holder{
+		"the file", "where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again",
+		"copy it to another disk, and try again",
+	})
 }
 
 // rebuild builds what was opened and compares the result with the release.

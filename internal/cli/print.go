@@ -90,6 +90,14 @@ func size(n int64) string {
 	return fmt.Sprintf("%.1f %s", v, units[unit])
 }
 
+// plural returns n with its noun: "1 entry", "2 entries".
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // when returns t for people, in UTC; "-" for none.
 func when(t time.Time) string {
 	if t.IsZero() {

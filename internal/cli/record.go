@@ -25,6 +25,7 @@ type sessionOptions struct {
 	pins          string
 	machineCaches bool
 	proofs        bool
+	json          bool
 }
 
 // files adds the flags that name files.
@@ -42,18 +43,21 @@ func (o *sessionOptions) flags(c *cobra.Command) *cobra.Command {
 
 func (a *app) record() *cobra.Command {
 	var o sessionOptions
-	return o.flags(&cobra.Command{
+	c := o.flags(&cobra.Command{
 		Use:   "record [flags] -- COMMAND…",
 		Short: "Run a command and lock everything that it fetches",
 		Long: "Runs COMMAND with empty caches and the recorder as its way to the network, and adds what it fetched to the lock\n" +
 			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
 			"What is locked already is served as it is and never replaced. Go modules, npm, Python, Debian and Alpine\n" +
 			"packages and Rust crates come from where the tools' own configuration says; everything\n" +
-			"else goes through an HTTP proxy with an authority made for this run.",
-		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...",
+			"else goes through an HTTP proxy with an authority made for this run. With --json what COMMAND prints goes to\n" +
+			"stderr, and the result follows on stdout, also when COMMAND fails.",
+		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...\noverland record --json -- go mod download",
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(c *cobra.Command, args []string) error { return a.runRecord(c.Context(), o, args) },
 	})
+	jsonFlag(c, &o.json)
+	return c
 }
 
 func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string) error {
@@ -71,11 +75,15 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 		return err
 	}
 	s.Resume = true
-	res, err := session.Record(ctx, *s)
-	if err := a.judge(res, err); err != nil {
-		return err
+	res, ended := session.Record(ctx, *s)
+	err = a.judge(res, ended)
+	if err == nil {
+		err = writeLock(o.lock, res.Lock)
 	}
-	if err := writeLock(o.lock, res.Lock); err != nil {
+	if o.json && res != nil {
+		err = errors.Join(err, a.printJSON(newRecorded(s, res, ended, err == nil)))
+	}
+	if err != nil {
 		return err
 	}
 	a.note("%s: %s", o.lock, summary(res.Lock, record.Diff(s.Lock, res.Lock)))
@@ -93,7 +101,7 @@ func (a *app) judge(res *session.Result, err error) error {
 	exit := (*session.ExitError)(nil)
 	for _, p := range res.Problems {
 		if k := errs.KindOf(p); (err == nil || errors.As(err, &exit)) && (k == errs.Untrusted || k == errs.Conflict) {
-			err = errs.Hint(errs.Errorf(k, "%d requests failed; the lock stays as it was", len(res.Problems)), "the warnings above name them")
+			err = errs.Hint(errs.Errorf(k, "%s failed; the lock stays as it was", plural(len(res.Problems), "request", "requests")), "the warnings above name them")
 		}
 		a.warn(p.Error())
 	}
@@ -102,19 +110,22 @@ func (a *app) judge(res *session.Result, err error) error {
 
 func (a *app) replay() *cobra.Command {
 	var o sessionOptions
-	return o.flags(&cobra.Command{
+	c := o.flags(&cobra.Command{
 		Use:   "replay [flags] -- COMMAND…",
 		Short: "Run a command again without a network, from what was recorded",
 		Long: "Runs COMMAND with empty caches in a network namespace of its own, where nothing but the recorder answers, and that\n" +
 			"only from the lock file and the depot. A request that was never recorded fails at once and is named; then the\n" +
-			"exit code is 5, otherwise the command's.",
-		Example: "overland replay -- go build ./...",
+			"exit code is 5, otherwise the command's. With --json what COMMAND prints goes to stderr, and the result follows on\n" +
+			"stdout, also when COMMAND fails.",
+		Example: "overland replay -- go build ./...\noverland replay --json -- go build ./...",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			_, err := a.runReplay(c.Context(), o, args)
 			return err
 		},
 	})
+	jsonFlag(c, &o.json)
+	return c
 }
 
 func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string) (*session.Result, error) {
@@ -125,29 +136,35 @@ func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string)
 	if s.Lock, err = readLock(o.lock); err != nil {
 		return nil, err
 	}
-	res, err := session.Replay(ctx, *s)
-	if misses := a.misses(res); misses > 0 {
-		what, kind := "%d requests were never recorded", errs.Unavailable
-		if slices.ContainsFunc(res.Problems, isHeldNowhere) {
-			what = "%d requests have no answer in this depot"
-		}
-		if slices.ContainsFunc(res.Problems, isUntrusted) {
-			kind = errs.Untrusted
-		}
-		return nil, errs.Hint(errs.Errorf(kind, what, misses), "with a network: overland record -- %s …", command[0])
+	again := fmt.Sprintf("with a network: overland record -- %s …", command[0])
+	res, ended := session.Replay(ctx, *s)
+	err = a.judgeReplay(res, ended, holder{"this depot", again, again})
+	if o.json && res != nil {
+		err = errors.Join(err, a.printJSON(newReplayed(s, res, ended)))
 	}
 	return res, err
 }
 
-// misses names the requests of a replay that were never recorded, and returns how many there are.
-func (a *app) misses(res *session.Result) int {
-	if res == nil {
-		return 0
+// holder is where a replay finds what was recorded: its name, and what to do about what it lacks, or does not give as it
+// was locked.
+type holder struct{ name, missing, damaged string }
+
+// judgeReplay returns the error of a replay: what could not be had is one, whatever the command made of it.
+func (a *app) judgeReplay(res *session.Result, err error, h holder) error {
+	if res == nil || len(res.Problems) == 0 {
+		return err
 	}
 	for _, p := range res.Problems {
 		a.warn(p.Error())
 	}
-	return len(res.Problems)
+	n := len(res.Problems)
+	switch {
+	case slices.ContainsFunc(res.Problems, isUntrusted):
+		return errs.Hint(errs.Errorf(errs.Untrusted, "%s does not give what was locked", h.name), "%s", h.damaged)
+	case slices.ContainsFunc(res.Problems, isHeldNowhere):
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%s no answer in %s", plural(n, "request has", "requests have"), h.name), "%s", h.missing)
+	}
+	return errs.Hint(errs.Errorf(errs.Unavailable, "%s never recorded", plural(n, "request was", "requests were")), "%s", h.missing)
 }
 
 // isHeldNowhere reports whether the answer was recorded, and is not to be had: its blob is missing or damaged.
@@ -177,11 +194,15 @@ func (a *app) session(o sessionOptions, records bool, command []string) (*sessio
 	if err != nil {
 		return nil, err
 	}
+	out := a.Stdout
+	if o.json {
+		out = a.Stderr // stdout is for the result
+	}
 	path, err := filepath.Abs(o.lock)
 	return &session.Options{
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: filepath.Join(home, "cache", "record"), Command: command, Environ: os.Environ(),
-		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
+		Stdin: a.Stdin, Stdout: out, Stderr: a.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
 	}, err
 }
 

@@ -50,7 +50,7 @@ func finish(verb *cobra.Command) {
 			if wants == "" {
 				wants = "none"
 			}
-			return errs.Hint(usage("%s: %d arguments, it takes %s", c.CommandPath(), len(args), wants), "%s --help", c.CommandPath())
+			return errs.Hint(usage("%s: %s, it takes %s", c.CommandPath(), plural(len(args), "argument", "arguments"), wants), "%s --help", c.CommandPath())
 		}
 	}
 	verb.DisableFlagsInUseLine = true

@@ -55,7 +55,7 @@ func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON boo
 	if asJSON {
 		return a.printJSON(check)
 	}
-	a.printf("%s is whole: %d blobs, %s\n", path, check.Blobs, size(check.Bytes))
+	a.printf("%s is whole: %s, %s\n", path, plural(check.Blobs, "blob", "blobs"), size(check.Bytes))
 	a.printf("channel %s: %s, sealed at %s\n", check.Channel, strings.Join(check.Releases, ", "), when(check.SealedAt))
 	if check.Trusted {
 		a.printf("signed under the root %s\n", check.Fingerprint)

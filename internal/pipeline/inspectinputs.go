@@ -48,7 +48,7 @@ func inputDetails(ctx context.Context, b blobs, desc ocispec.Descriptor) (*Input
 	if err != nil {
 		return nil, err
 	}
-	out.Protocols = byProtocol(lock)
+	out.Protocols = ByProtocol(lock)
 	out.Present = true
 	for _, d := range in.All() {
 		section, closer, err := b.section(d.Digest)
@@ -64,8 +64,8 @@ func inputDetails(ctx context.Context, b blobs, desc ocispec.Descriptor) (*Input
 	return out, nil
 }
 
-// byProtocol sums up l.
-func byProtocol(l *record.Lock) []ProtocolDetails {
+// ByProtocol sums up l.
+func ByProtocol(l *record.Lock) []ProtocolDetails {
 	var list []ProtocolDetails
 	for _, e := range l.Entries {
 		at, ok := slices.BinarySearchFunc(list, e.Protocol, func(p ProtocolDetails, name string) int { return cmp.Compare(p.Name, name) })
