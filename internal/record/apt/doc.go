@@ -20,6 +20,8 @@
 // A cache that serves it for long (Options.Cache) gives an index as the content that its InRelease lists (Resolve), and
 // also what an InRelease of before lists, for machines with lists of yesterday. To apt it is a proxy (Below).
 //
+// A replay does without the machine's sources: the lock says which were recorded (LockedSources).
+//
 // Not served: Release with Release.gpg (the archive must have an InRelease), pdiffs (apt then takes the whole index),
 // by-hash under MD5 and SHA1.
 package apt

@@ -19,10 +19,10 @@ import (
 )
 
 // newApt returns a runner of the machine's apt-get, set up to go through base, and the folder it works in.
-func newApt(t *testing.T, p *Protocol, base string) (work string, run func(args ...string) (string, error)) {
+func newApt(t *testing.T, p *Protocol, base string, settings ...string) (work string, run func(args ...string) (string, error)) {
 	t.Helper()
 	before := filepath.Join(t.TempDir(), "before.conf")
-	if err := os.WriteFile(before, []byte("Acquire::http::Proxy \"http://127.0.0.1:1\";\nDir::Etc::sourcelist \"/none\";\n"), 0o644); err != nil {
+	if err := os.WriteFile(before, []byte("Acquire::http::Proxy \"http://127.0.0.1:1\";\nDir::Etc::sourcelist \"/none\";\n"+strings.Join(settings, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	env, err := p.Setup(t.TempDir(), base, before)
@@ -115,6 +115,20 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	}
 	if m := rep.Misses(); len(m) > 0 {
 		t.Errorf("misses: %v", m)
+	}
+	// So does one on a machine with none of these sources and none of their keys.
+	elsewhere, err := New(LockedSources(lock, nil), Options{Locked: true, Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	replayed, foreign := newApt(t, elsewhere, serve(t, rep, elsewhere), `Dir::Etc::trusted "/none";`, `Dir::Etc::trustedparts "/none";`)
+	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
+		if out, err := foreign(args...); err != nil || strings.Contains(out, "\nErr:") {
+			t.Fatalf("elsewhere apt-get %v: %v\n%s\n%v", args, err, out, rep.Misses())
+		}
+	}
+	if got, want := debs(t, replayed), debs(t, recorded); !cmp.Equal(got, want) || len(rep.Misses()) > 0 {
+		t.Errorf("elsewhere %d packages, or they differ; misses: %v", len(got), rep.Misses())
 	}
 	if out, err := run("download", "sl"); err == nil {
 		t.Errorf("a package that was never recorded was had:\n%s", out)

@@ -156,3 +156,20 @@ func TestCargo(t *testing.T) {
 	recordAndReplay(t, srv, "CARGO_REGISTRIES_T_INDEX=sparse+"+srv.URL+"/index/ cargo -q fetch --manifest-path "+project+
 		"/Cargo.toml; cat \"$CARGO_HOME\"/registry/src/*/tea-1.0.0/src/lib.rs", "pub const WORD: &str = \"tea\";\n")
 }
+
+// What this machine's apt is configured for says nothing about a replay.
+func TestAptAsksInAReplayForWhatIsLocked(t *testing.T) {
+	o, out := newOptions(t, `cat "$(dirname "$APT_CONFIG")/overland.sources"`)
+	o.Lock = &record.Lock{}
+	for _, key := range []string{"tea/dists/calm/InRelease", "tea/dists/calm/main/binary-amd64/Packages.xz"} {
+		o.Lock.Entries = append(o.Lock.Entries, record.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
+	}
+	if _, err := Replay(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"suites: calm\n", "components: main\n", "trusted: yes\n", "/apt/tea\n"} {
+		if !strings.Contains(out.String(), want) || strings.Count(out.String(), "uris: ") != 1 {
+			t.Errorf("no %q:\n%s", want, out)
+		}
+	}
+}

@@ -1,0 +1,74 @@
+package apt
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"overland/internal/digest"
+	"overland/internal/record"
+)
+
+func TestLockedSources(t *testing.T) {
+	hash := "/by-hash/SHA256/" + strings.Repeat("a", 64)
+	l := &record.Lock{}
+	for _, key := range []string{
+		"debian/dists/calm/InRelease", "debian/dists/calm/main/binary-amd64" + hash, "debian/dists/calm/main/binary-all/Packages.xz",
+		"debian/dists/calm/non-free/source/Sources.xz", "debian/dists/calm/main/i18n/Translation-en.xz", "debian/pool/main/t/tea/tea_1_amd64.deb",
+		"debian/dists/calm/updates/InRelease", "debian/dists/calm/updates/main/binary-armhf/Packages.gz",
+		"debian/dists/idle/InRelease",
+		"flat/InRelease", "flat/Packages.gz", "flat/tea.deb", "flat/deeper/InRelease", "flat/deeper/Sources",
+	} {
+		l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
+	}
+	l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: "debian/dists/none/InRelease", Status: http.StatusNotFound},
+		record.Entry{Protocol: "url", Key: "debian/dists/other/InRelease", Status: http.StatusOK})
+	known := []Source{{Types: []string{"deb"}, URIs: []string{"http://mirror.example/debian/"}, Suites: []string{"calm"}, Components: []string{"contrib"}, SignedBy: "/key"}}
+	p, err := New(LockedSources(l, known), Options{Locked: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `architectures: amd64
+check-valid-until: no
+components: main non-free
+signed-by: /key
+suites: calm
+types: deb deb-src
+uris: http://here/apt/debian
+
+architectures: armhf
+check-valid-until: no
+components: main
+suites: calm/updates
+trusted: yes
+types: deb
+uris: http://here/apt/debian
+
+check-valid-until: no
+suites: ./
+trusted: yes
+types: deb
+uris: http://here/apt/flat
+
+check-valid-until: no
+suites: deeper/
+trusted: yes
+types: deb-src
+uris: http://here/apt/flat
+
+`
+	if d := cmp.Diff(want, p.Sources("http://here/apt")); d != "" {
+		t.Error(d)
+	}
+	for _, e := range l.Entries[:8] {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://here/"+e.Key, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if it, err := p.Item(r); err != nil || it.Key != e.Key {
+			t.Errorf("%s: %+v, %v", e.Key, it, err)
+		}
+	}
+}
