@@ -58,8 +58,17 @@ func TestVia(t *testing.T) {
 			t.Errorf("%s: %d sites are named", name, len(on))
 		}
 	}
-	if h := (http.Header{}); Held(t.Context()) || len(h) > 0 {
+	if Held(t.Context()) || Passed(t.Context()) {
 		t.Error("a request that came through no site")
+	}
+	for via, want := range map[string]bool{"": false, "1.1 nginx": false, "1.1 " + site(3): true} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header.Set("Via", via)
+		Over(site(1), nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if Passed(r.Context()) != want {
+				t.Errorf("%q: passed %v", via, !want)
+			}
+		})).ServeHTTP(httptest.NewRecorder(), r)
 	}
 }
 

@@ -66,6 +66,12 @@ func Held(ctx context.Context) bool {
 	return t.held
 }
 
+// Passed reports whether the request of ctx came through another site.
+func Passed(ctx context.Context) bool {
+	t, _ := ctx.Value(key{}).(trail)
+	return len(t.ids) > 1
+}
+
 // Forward writes the way of the request that ctx is about into the header of one that is sent on. Origins, which are no
 // sites, are not told.
 func Forward(ctx context.Context, h http.Header) {

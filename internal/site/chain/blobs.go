@@ -2,12 +2,15 @@ package chain
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"sync"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/hop"
 )
 
 // flight is a blob on its way, for all who wait for it.
@@ -24,7 +27,7 @@ type flight struct {
 // Fetch returns nil when the depot has d: at once, or after it was fetched through. Errors: kind NotFound when no
 // upstream has it, or none sends the right bytes; Unavailable when one may have it later.
 func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
-	f := c.join(d)
+	f, others := c.join(d)
 	defer c.leave(d, f)
 	if c.depot.Has(d) {
 		return nil
@@ -38,7 +41,15 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	if c.dead() {
 		return errs.Errorf(errs.Unavailable, "%s is not here, and no upstream site could be reached a moment ago", d)
 	}
+	if others && hop.Passed(ctx) {
+		var done func()
+		ctx, done = c.unlessNobody(ctx, d)
+		defer done()
+	}
 	err := c.fetcher.Fetch(ctx, fetch.Blob{Digest: d, Size: -1})
+	if errors.Is(err, errNobody) {
+		return errs.E(errs.NotFound, err)
+	}
 	if errs.KindOf(err) == errs.Unavailable && ctx.Err() == nil {
 		c.failed(f)
 	}
@@ -54,6 +65,41 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	}
 	f.kept.Do(func() { err = c.kept(ctx, d) })
 	return err
+}
+
+// errNobody is why a site that waits here for what is being fetched is told that nobody has it.
+var errNobody = errors.New("on the way of who asks nobody has it")
+
+// unlessNobody returns ctx, which ends with errNobody when every upstream site says that it has no d. It is for another
+// site's request that waits for a fetch which somebody else began: that goes another way, and may in a ring wait for the
+// very site that asks. Asked on this request's own way, the ring closes, and who closes it says no at once. The caller calls done.
+func (c *Chain) unlessNobody(ctx context.Context, d digest.Digest) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for _, s := range c.sites {
+			if !lacks(ctx, s, d) {
+				return
+			}
+		}
+		cancel(errNobody)
+	})
+	return ctx, func() { cancel(nil); asking.Wait() }
+}
+
+// lacks reports whether s says that it has no d, and cannot get it.
+func lacks(ctx context.Context, s *fetch.SiteSource, d digest.Digest) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, s.URL().Base()+"/v1/blobs/"+string(d), nil)
+	if err != nil {
+		return false
+	}
+	hop.Forward(ctx, req.Header)
+	res, err := s.Transport().RoundTrip(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusNotFound
 }
 
 // isAbsent reports whether every upstream site said a moment ago that it has no d.
@@ -110,16 +156,17 @@ func (c *Chain) Done(d digest.Digest) int64 {
 	return 0
 }
 
-func (c *Chain) join(d digest.Digest) *flight {
+// join returns the flight of d, and whether others wait for it already.
+func (c *Chain) join(d digest.Digest) (f *flight, others bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := c.flights[d]
+	f = c.flights[d]
 	if f == nil {
 		f = &flight{}
 		c.flights[d] = f
 	}
 	f.waiters++
-	return f
+	return f, f.waiters > 1
 }
 
 func (c *Chain) leave(d digest.Digest, f *flight) {

@@ -60,7 +60,7 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 
 // bring fetches a blob that is counted under another name than its own.
 func (c *Chain) bring(ctx context.Context, b fetch.Blob, heard func()) error {
-	f := c.join(b.Digest)
+	f, _ := c.join(b.Digest)
 	defer c.leave(b.Digest, f)
 	c.mu.Lock()
 	f.heard = append(f.heard, heard)

@@ -358,7 +358,7 @@ func TestAnUpstreamIsSilent(t *testing.T) {
 	for i := range mostFlights - 1 { // the list is the other one
 		waiting.Go(func() {
 			w := httptest.NewRecorder()
-			mounted.ServeHTTP(w, httptest.NewRequest("GET", "/shacache/"+nameOf([]byte{byte(i)}), nil))
+			mounted.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/shacache/"+nameOf([]byte{byte(i)}), nil))
 			if w.Code != 503 {
 				t.Errorf("blob %d: %d", i, w.Code)
 			}
