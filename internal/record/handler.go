@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -50,7 +51,7 @@ func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	it, err := m.p.Item(r)
 	if err != nil {
-		refuse(w, err)
+		refuse(w, r, err)
 		return
 	}
 	base := url.URL{Scheme: "http", Host: r.Host, Path: "/" + m.p.Name()}
@@ -83,7 +84,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 		return
 	}
 	if err != nil {
-		refuse(w, err)
+		refuse(w, r, err)
 		return
 	}
 	if !e.Exists() {
@@ -93,7 +94,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 	defer blob.Close()
 	body, media, err := p.Serve(it, e, blob.File, base)
 	if err != nil {
-		refuse(w, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))
+		refuse(w, r, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))
 		return
 	}
 	w.Header().Set("Content-Type", media)
@@ -129,12 +130,20 @@ func conditional(r *http.Request, since time.Time) *http.Request {
 	return r
 }
 
-// refuse answers with err, named in plain text: the clients print it.
-func refuse(w http.ResponseWriter, err error) {
+// refuse answers with err, named in plain text, or as JSON where a client wants that: the clients print it, npm only the
+// "error" of an object.
+func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := errs.KindOf(err).Status()
 	if m := (*MissError)(nil); errors.As(err, &m) {
 		status = missStatus
 	}
 	w.Header().Set("Cache-Control", "no-store")
-	http.Error(w, "overland: "+err.Error(), status)
+	text := "overland: " + err.Error()
+	if b, err := json.Marshal(map[string]string{"error": text}); err == nil && strings.Contains(r.Header.Get("Accept"), "application/json") {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = w.Write(b)
+		return
+	}
+	http.Error(w, text, status)
 }

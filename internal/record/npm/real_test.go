@@ -118,6 +118,8 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	}
 	if _, out, err := runNPM(t, p, rep, map[string]string{"package.json": project}, "install", "left-pad"); err == nil || len(rep.Misses()) == 0 {
 		t.Errorf("what was never recorded was had: %v\n%s", rep.Misses(), out)
+	} else if !strings.Contains(out, "never recorded: npm left-pad") {
+		t.Errorf("npm does not say why:\n%s", out)
 	}
 
 	// npm ci asks for tarballs only; the recorder gets their manifests by itself. The lock file names the registry.
