@@ -52,8 +52,8 @@ func (a *app) siteRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Serve a site directory over HTTPS",
-		Long: "Serves DIR, which overland site init made, until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
-			"bare IP address works, and no name service is needed. With --cache-listen it also is a cache of what\n" +
+		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
+			"bare IP address works, and no name service is needed. A DIR that is missing or empty is made a site first. With --cache-listen it also is a cache of what\n" +
 			"the tools of other machines fetch, over plain HTTP and without asking who they are: give it an address that only\n" +
 			"they reach. `overland cache env` prints how to point a machine at it. With --upstream it is a near copy of other\n" +
 			"sites: what it has not it fetches through from them, checks, and keeps.",
@@ -104,9 +104,12 @@ func (a *app) runSite(ctx context.Context, dir string, o siteOptions) error {
 	if a.quiet {
 		level = slog.LevelError
 	}
-	info, err := site.Open(dir)
+	info, made, err := site.Open(dir)
 	if err != nil {
 		return err
+	}
+	if made {
+		a.note("a new site: %s", dir)
 	}
 	return site.Run(ctx, dir, site.Options{
 		Listen:    o.listen,

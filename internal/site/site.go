@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"overland/internal/errs"
@@ -33,17 +34,33 @@ type Info struct {
 // trust folder stays empty: `overland trust init` fills it.
 func Init(dir string) (Info, error) { return initialise(fsx.FS{}, dir) }
 
-// Open returns what to tell nodes of the site in dir, and makes what is missing of it. Where there is no site the error
-// is of kind NotFound, and nothing is written.
-func Open(dir string) (Info, error) {
+// Open returns what to tell nodes of the site in dir, and makes what is missing of it: all of it where nothing is, or
+// only what an operator's other work has made, and then made says so. A folder that holds anything else is errs.NotFound,
+// and nothing is written.
+func Open(dir string) (info Info, made bool, err error) {
 	if err := refuseOther(dir); err != nil {
-		return Info{}, err
+		if errs.KindOf(err) != errs.NotFound || !mayBecome(dir) {
+			return Info{}, false, err
+		}
+		made = true
 	}
-	return Init(dir)
+	info, err = Init(dir)
+	return info, made, err
 }
 
-// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: a site is made only
-// when a person asks for one, not by a slip in a folder's name.
+// mayBecome reports whether a site may be made in dir unasked: it is missing, empty, or holds trust, keys or a depot.
+func mayBecome(dir string) bool {
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	return len(list) == 0 || slices.ContainsFunc(list, func(e fs.DirEntry) bool {
+		return e.IsDir() && slices.Contains([]string{trustFolder, keysFolder, depotFolder}, e.Name())
+	})
+}
+
+// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: verbs that
+// change one thing of a site make none by a slip in a folder's name.
 func refuseOther(dir string) error {
 	for _, name := range []string{keyFile, certFile} {
 		if _, err := os.Lstat(filepath.Join(dir, tlsFolder, name)); !errors.Is(err, fs.ErrNotExist) {

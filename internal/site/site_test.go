@@ -510,7 +510,7 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	}
 }
 
-// A slip in a folder's name makes nothing: a site is made by Init alone.
+// A slip in a folder's name makes nothing, but for Open, which makes a site where it is in nobody's way, and says so.
 func TestNoSiteIsMadeByAMistake(t *testing.T) {
 	home := t.TempDir() // of an operator who never asked for a site
 	if err := os.Mkdir(filepath.Join(home, depotFolder), 0o755); err != nil {
@@ -520,9 +520,8 @@ func TestNoSiteIsMadeByAMistake(t *testing.T) {
 		before := listing(t, dir)
 		look, lookErr := LookCache(t.Context(), dir)
 		change, changeErr := OpenCache(t.Context(), dir)
-		_, openErr := Open(dir)
 		for what, err := range map[string]error{
-			"Run": Run(t.Context(), dir, Options{Listen: "127.0.0.1:0"}), "Open": openErr, "LookCache": lookErr, "OpenCache": changeErr,
+			"Run": Run(t.Context(), dir, Options{Listen: "127.0.0.1:0"}), "LookCache": lookErr, "OpenCache": changeErr,
 		} {
 			if errs.KindOf(err) != errs.NotFound || !strings.Contains(errs.HintOf(err), "overland site init "+dir) {
 				t.Errorf("%s: got %v", what, err)
@@ -531,6 +530,22 @@ func TestNoSiteIsMadeByAMistake(t *testing.T) {
 		if look != nil || change != nil || !slices.Equal(listing(t, dir), before) {
 			t.Errorf("in %s there is %q, before it was %q", dir, listing(t, dir), before)
 		}
+		for _, first := range []bool{true, false} {
+			if _, made, err := Open(dir); made != first || err != nil {
+				t.Errorf("Open: made %v, %v", made, err)
+			}
+		}
+	}
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "notes"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	was := listing(t, full)
+	if _, _, err := Open(full); errs.KindOf(err) != errs.NotFound || !strings.Contains(errs.HintOf(err), "overland site init "+full) {
+		t.Errorf("a folder of somebody else: %v", err)
+	}
+	if got := listing(t, full); !slices.Equal(got, was) {
+		t.Errorf("it now has %q", got)
 	}
 	dir := newSite(t)
 	before := listing(t, dir)
