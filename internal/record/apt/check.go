@@ -131,18 +131,30 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have rec
 
 // find returns what r says of the index at rest, a path below its directory, by name or by digest.
 func (r *release) find(rest string) (listed, bool) {
+	names := r.names(rest)
+	if len(names) == 0 {
+		return listed{}, false
+	}
+	return r.Files[names[0]], true
+}
+
+// names returns what r calls the index at rest: rest itself, or all that has its digest.
+func (r *release) names(rest string) []string {
 	dir, want, ok := byHash(rest)
 	if !ok {
-		f, ok := r.Files[rest]
-		return f, ok
+		if _, ok := r.Files[rest]; !ok {
+			return nil
+		}
+		return []string{rest}
 	}
+	var list []string
 	for name, f := range r.Files {
 		is := want.SHA256 != "" && f.SHA256 == want.SHA256 || want.SHA512 != "" && f.SHA512 == want.SHA512
 		if is && strings.TrimPrefix(path.Dir(name), ".") == dir {
-			return f, true
+			list = append(list, name)
 		}
 	}
-	return listed{}, false
+	return list
 }
 
 // checkPackage proves what has size and digest got by an index that is held.

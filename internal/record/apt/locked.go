@@ -2,21 +2,24 @@ package apt
 
 import (
 	"cmp"
+	"io"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"overland/internal/digest"
 	"overland/internal/record"
 )
 
 // lockedURI stands for what a lock does not name, for nobody needs it: where an archive is.
 const lockedURI = "http://locked.invalid/"
 
-// LockedSources returns the sources that a replay of l needs: the archives, suites, components and architectures that
-// were recorded, wherever it runs. The signature of a suite is checked by apt again where one of this machine's own
-// sources, known, says with which keys; elsewhere the lock, made after such a check, is what apt trusts.
-func LockedSources(l *record.Lock, known []Source) []Source {
+// LockedSources returns the sources that a replay of l needs: the archives, suites, components, architectures and languages
+// that were recorded, wherever it runs. b has the blobs of l: an InRelease tells the name of what was asked for by its
+// digest. The signature of a suite is checked by apt again where one of this machine's own sources, known, says with which
+// keys; elsewhere the lock, made after such a check, is what apt trusts.
+func LockedSources(l *record.Lock, b record.Blobs, known []Source) []Source {
 	mine, _, err := archives(known)
 	if err != nil {
 		mine = nil // the replay does not need them
@@ -25,7 +28,7 @@ func LockedSources(l *record.Lock, known []Source) []Source {
 	for _, e := range l.Entries {
 		if name, rel, _ := strings.Cut(e.Key, "/"); e.Protocol == "apt" && e.Exists() && path.Base(rel) == "InRelease" {
 			dir := strings.TrimSuffix(strings.TrimSuffix(rel, "InRelease"), "/")
-			suites[path.Join(name, dir)] = &lockedSuite{archive: name, dir: dir}
+			suites[path.Join(name, dir)] = &lockedSuite{archive: name, dir: dir, release: e.Blob}
 		}
 	}
 	for _, e := range l.Entries {
@@ -45,6 +48,7 @@ func LockedSources(l *record.Lock, known []Source) []Source {
 		if len(s.Types) == 0 {
 			continue // nothing of it was asked for
 		}
+		s.Options["languages"] = suites[id].languages(b)
 		s.Options["trusted"] = "yes"
 		if a := mine[suites[id].archive]; a != nil {
 			at := slices.IndexFunc(a.suites, func(m *suite) bool { return m.dir == suites[id].dir })
@@ -61,7 +65,10 @@ func LockedSources(l *record.Lock, known []Source) []Source {
 // lockedSuite is what a lock tells of a suite.
 type lockedSuite struct {
 	archive, dir                     string
+	release                          digest.Digest
 	types, components, architectures []string
+	translations                     []string // below dir
+	others                           bool     // indexes that are neither of packages nor of sources, nor translations
 }
 
 // add takes in the index at rest below the suite's directory, if it is one.
@@ -89,7 +96,10 @@ func (s *lockedSuite) add(rest string) {
 			}
 		case e == "source":
 			s.types = union(s.types, "deb-src")
+		case e == "i18n":
+			s.translations = append(s.translations, rest)
 		default:
+			s.others = s.others || e == "dep11" || e == "cnf" || strings.HasPrefix(e, "Contents-")
 			continue
 		}
 		s.components = union(s.components, strings.Join(elements[:i], "/"))
@@ -107,10 +117,52 @@ func (s *lockedSuite) suite() (string, bool) {
 
 func (s *lockedSuite) source() Source {
 	name, _ := s.suite()
-	return Source{
+	out := Source{
 		Types: s.types, URIs: []string{lockedURI + s.archive}, Suites: []string{name}, Components: s.components,
 		Options: map[string]string{"architectures": strings.Join(s.architectures, " ")},
 	}
+	if !s.others { // what else this machine's apt is configured for was not recorded
+		out.Options["targets"] = "Packages Sources Translations"
+	}
+	return out
+}
+
+// languages returns the languages of the translations; "" when they cannot be known.
+func (s *lockedSuite) languages(b record.Blobs) string {
+	if len(s.translations) == 0 {
+		return "none"
+	}
+	r, err := openRelease(b, s.release)
+	if err != nil {
+		return "" // the replay will say it
+	}
+	var list []string
+	for _, rest := range s.translations {
+		for _, name := range r.names(rest) {
+			if lang, ok := strings.CutPrefix(path.Base(name), "Translation-"); ok {
+				lang, _, _ = strings.Cut(lang, ".")
+				list = union(list, lang)
+			}
+		}
+	}
+	slices.Sort(list)
+	return strings.Join(list, " ")
+}
+
+func openRelease(b record.Blobs, d digest.Digest) (*release, error) {
+	f, err := b.Open(d)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(&limited{f.Once(), releaseLimit + 1})
+	if err != nil {
+		return nil, err
+	}
+	if text, err = signedText(text); err != nil {
+		return nil, err
+	}
+	return parseRelease(text)
 }
 
 // union returns list with s.

@@ -116,12 +116,13 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	if m := rep.Misses(); len(m) > 0 {
 		t.Errorf("misses: %v", m)
 	}
-	// So does one on a machine with none of these sources and none of their keys.
-	elsewhere, err := New(LockedSources(lock, nil), Options{Locked: true, Dir: t.TempDir()})
+	// So does one on a machine with none of these sources and none of their keys, and with other tastes.
+	elsewhere, err := New(LockedSources(lock, s, nil), Options{Locked: true, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	replayed, foreign := newApt(t, elsewhere, serve(t, rep, elsewhere), `Dir::Etc::trusted "/none";`, `Dir::Etc::trustedparts "/none";`)
+	replayed, foreign := newApt(t, elsewhere, serve(t, rep, elsewhere), `Dir::Etc::trusted "/none";`, `Dir::Etc::trustedparts "/none";`,
+		`#clear Acquire::Languages;`, `Acquire::Languages { "de"; "en"; };`)
 	for _, args := range [][]string{{"update"}, {"download", "hello"}} {
 		if out, err := foreign(args...); err != nil || strings.Contains(out, "\nErr:") {
 			t.Fatalf("elsewhere apt-get %v: %v\n%s\n%v", args, err, out, rep.Misses())

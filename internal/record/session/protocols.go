@@ -129,7 +129,7 @@ func (s *session) openCargo(ctx context.Context) error {
 func (s *session) openAPT() error {
 	sources, err := apt.MachineSources()
 	if !s.recording && len(s.o.Command) > 0 { // a replay, and not Verify, which needs this machine's keys
-		sources, err = apt.LockedSources(s.o.Lock, sources), nil
+		sources, err = apt.LockedSources(s.o.Lock, s.o.Blobs, sources), nil
 	}
 	if err != nil {
 		return err
