@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -35,19 +36,61 @@ type netcache struct {
 // says where it asks for what it has not.
 func openNetcache(dir string, blobs *store.Store, open bool, through *server.Through, log *slog.Logger) (*netcache, error) {
 	folder := filepath.Join(dir, netcacheFolder)
-	policy, err := readPolicy(filepath.Join(folder, policyFile))
-	if err != nil {
+	policy := &policyOnDisk{path: filepath.Join(folder, policyFile), open: open, log: log}
+	if err := policy.read(); err != nil {
 		return nil, err
 	}
-	for _, w := range policy.Warnings {
-		log.Warn("a part of the network cache's policy is left out", "why", w)
-	}
-	policy.Open = policy.Open || open
 	shelf, err := server.Open(folder, blobs, fsx.FS{})
 	if err != nil {
 		return nil, err
 	}
-	return &netcache{shelf, server.New(shelf, server.Options{Policy: policy, Through: through, Log: log})}, nil
+	return &netcache{shelf, server.New(shelf, server.Options{PolicyNow: policy.now, Through: through, Log: log})}, nil
+}
+
+// policyOnDisk is the policy as a person writes it, who may write it anew while the site runs.
+type policyOnDisk struct {
+	path string
+	open bool // everybody may write, whatever the file says
+	log  *slog.Logger
+
+	mu     sync.Mutex
+	seen   fs.FileInfo // of the file that was read; nil = there was none
+	policy *server.Policy
+}
+
+// now returns the policy. When the file cannot be read any more, the last one that could stays.
+func (p *policyOnDisk) now() *server.Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.read(); err != nil {
+		p.log.Error("the network cache's policy cannot be read: the one before it stays", "err", err, "hint", errs.HintOf(err))
+	}
+	return p.policy
+}
+
+// read reads the file when it is another one than before; each mistake is an error once.
+func (p *policyOnDisk) read() error {
+	info, err := os.Stat(p.path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	first := p.policy == nil
+	if !first && same(info, p.seen) {
+		return nil
+	}
+	p.seen = info
+	policy, err := readPolicy(p.path)
+	if err != nil {
+		return err
+	}
+	for _, w := range policy.Warnings {
+		p.log.Warn("a part of the network cache's policy is left out", "why", w)
+	}
+	policy.Open = policy.Open || p.open
+	if p.policy = &policy; !first {
+		p.log.Info("the network cache's policy is a new one")
+	}
+	return nil
 }
 
 func readPolicy(path string) (server.Policy, error) {
@@ -64,6 +107,14 @@ func readPolicy(path string) (server.Policy, error) {
 		return p, fmt.Errorf("%s: %w", path, err)
 	}
 	return p, nil
+}
+
+// same reports whether two looks at a file, nil where there was none, saw the same content.
+func same(a, b fs.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
 // over serves the network cache below /shacache and /shadir, everything else by next.

@@ -69,6 +69,23 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 	if status, body := get(t, strings.TrimPrefix(face, "http://"), "/shacache/"+name); status != 200 || body != "egg" {
 		t.Errorf("read: %d %q", status, body)
 	}
+	// Who is struck off while the site runs may write no more; a file that cannot be read changes nothing.
+	for _, step := range []struct {
+		policy string
+		want   int
+	}{{`{}`, 403}, {policy, 201}, {`{"accounts":`, 201}, {"", 403}} {
+		path := filepath.Join(dir, netcacheFolder, policyFile)
+		err := os.Remove(path)
+		if err == nil && step.policy != "" {
+			err = os.WriteFile(path, []byte(step.policy), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, body := post(t, secure+"/shacache", "egg", alice); status != step.want {
+			t.Errorf("policy %.20q: %d %s, want %d", step.policy, status, body, step.want)
+		}
+	}
 	stop()
 
 	o.Cache.Writes = true

@@ -128,7 +128,7 @@ func refused(resp *http.Response) error {
 	}
 	err := errs.Errorf(kind, "%s %s: %s: %q", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status, line)
 	if kind == errs.Denied {
-		return errs.Hint(err, "writing needs a client certificate that the server knows: shacache-cert-file, shadir-cert-file")
+		return errs.Hint(err, "unless the server says otherwise, it does not know the client certificate: shacache-cert-file, shadir-cert-file")
 	}
 	return err
 }

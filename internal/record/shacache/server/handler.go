@@ -59,7 +59,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, name string) {
 }
 
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request, want string) {
-	account, err := s.o.Policy.writer(r)
+	account, err := s.policy().writer(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -113,7 +113,7 @@ func (s *Server) getEntries(w http.ResponseWriter, r *http.Request, key string) 
 	list := make([]shacache.Entry, 0, len(records))
 	for _, rec := range records {
 		e, err := shacache.NewEntry(rec.Metadata, rec.Signature)
-		if err == nil && !s.o.Policy.revoked(e, rec.Signer) {
+		if err == nil && !s.policy().revoked(e, rec.Signer) {
 			list = append(list, e)
 		}
 	}
@@ -127,7 +127,7 @@ func (s *Server) getEntries(w http.ResponseWriter, r *http.Request, key string) 
 }
 
 func (s *Server) putEntry(w http.ResponseWriter, r *http.Request, key string) {
-	account, err := s.o.Policy.writer(r)
+	account, err := s.policy().writer(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -167,7 +167,7 @@ func (s *Server) judge(r *http.Request, account Account, key string) (e shacache
 	if e, err = shacache.ParseEntry(body); err != nil {
 		return e, "", err
 	}
-	signer, warning, err := s.o.Policy.admit(key, e)
+	signer, warning, err := s.policy().admit(key, e)
 	if warning != nil {
 		s.o.Log.Warn("entry taken in spite of", "warning", warning, "account", account.Name)
 	}

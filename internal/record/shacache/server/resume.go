@@ -58,7 +58,7 @@ func parsePart(h http.Header) (part, error) {
 
 // putPart answers a PUT with a Content-Range: a part of an upload that goes on, or the question how much of it is there.
 func (s *Server) putPart(w http.ResponseWriter, r *http.Request, name string) {
-	account, err := s.o.Policy.writer(r)
+	account, err := s.policy().writer(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return

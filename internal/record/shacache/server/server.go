@@ -18,12 +18,14 @@ const (
 
 // Options changes how a network cache is served. The zero value serves readers and lets nobody write.
 type Options struct {
-	Policy  Policy
-	Through *Through      // where what is not here may be; nil = nowhere
-	MaxBlob int64         // bytes of a blob that is taken; 0 = 16 GiB
-	Stall   time.Duration // a body that brings no byte for so long has ended; 0 = 30 s
-	Log     *slog.Logger  // nil = none
-	Clock   clock.Clock   // nil = the machine's
+	Policy Policy
+	// PolicyNow is asked for each request, in place of Policy: who was revoked is so at once. nil = Policy stays what it is.
+	PolicyNow func() *Policy
+	Through   *Through      // where what is not here may be; nil = nowhere
+	MaxBlob   int64         // bytes of a blob that is taken; 0 = 16 GiB
+	Stall     time.Duration // a body that brings no byte for so long has ended; 0 = 30 s
+	Log       *slog.Logger  // nil = none
+	Clock     clock.Clock   // nil = the machine's
 }
 
 // Server answers the requests of both services for one Shelf. It is safe for concurrent use.
@@ -51,6 +53,14 @@ func New(shelf *Shelf, o Options) *Server {
 		s.through = newThrough(s, *o.Through)
 	}
 	return s
+}
+
+// policy returns the policy of this moment.
+func (s *Server) policy() *Policy {
+	if s.o.PolicyNow != nil {
+		return s.o.PolicyNow()
+	}
+	return &s.o.Policy
 }
 
 // Close ends what is fetched from elsewhere.

@@ -286,7 +286,7 @@ func (t *through) admit(key, base string, entries []shacache.Entry, bad int) []R
 	now := t.s.o.Clock()
 	var list []Record
 	for _, e := range entries {
-		signer, warning, err := t.s.o.Policy.admit(key, e)
+		signer, warning, err := t.s.policy().admit(key, e)
 		if err != nil || warning != nil {
 			bad++
 		}

@@ -14,7 +14,7 @@ const updateName = "update"
 // update brings every list that the account may put up to date with upstream, as a SlapOS proxy does when it is asked to:
 // what upstream has no more goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
 func (s *Server) update(w http.ResponseWriter, r *http.Request) {
-	account, err := s.o.Policy.writer(r)
+	account, err := s.policy().writer(r)
 	if err != nil {
 		s.fail(w, r, err)
 		return
