@@ -3,17 +3,21 @@ package site
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/record/cache"
 	"overland/internal/store"
 )
 
@@ -129,11 +133,45 @@ func TestRoots(t *testing.T) {
 	if err != nil || !keep[digest.Of(tagged)] || !keep[digest.Of(locked)] || keep[digest.Of(other)] {
 		t.Errorf("got %v, %v", keep, err)
 	}
+	evictAll(t, dir, s, tagged, locked, other)
+	if !s.Has(digest.Of(tagged)) || !s.Has(digest.Of(locked)) || s.Has(digest.Of(other)) {
+		t.Error("evicted what is needed, or kept what is not")
+	}
 	if err := os.WriteFile(path, []byte("no lock"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := roots(t.Context(), dir, s); err == nil {
 		t.Error("a lock that cannot be read was passed over")
+	}
+}
+
+// evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of blobs that were used long ago.
+func evictAll(t *testing.T, dir string, s *store.Store, blobs ...[]byte) {
+	t.Helper()
+	k, err := cache.Open(t.Context(), filepath.Join(dir, cacheFolder), s, cache.Options{Clock: clock.At(time.Now().Add(-time.Hour))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blobs {
+		if err := k.Hold(t.Context(), passed, string(b), digest.Of(b), int64(len(b))); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := k.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c, err := openCache(t.Context(), dir, s, Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.keeper.Evict(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if on, err := c.keeper.Offline(t.Context()); !on || err != nil {
+		t.Errorf("offline %v, %v", on, err)
+	}
+	if err := c.close(); err != nil {
+		t.Error(err)
 	}
 }
 
