@@ -29,6 +29,10 @@ func (a *app) siteInit() *cobra.Command {
 				return err
 			}
 			a.printf("%s\n", info.Pin)
+			if info.Signs {
+				a.note("next: overland site run %s", args[0])
+				return nil
+			}
 			a.note("next: overland --home %s trust init; overland site run %s\n"+
 				"or, as a near copy of another site: overland site run %s --upstream URL --root FINGERPRINT", args[0], args[0], args[0])
 			return nil
@@ -52,11 +56,11 @@ func (a *app) siteRun() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run DIR",
 		Short: "Serve a site directory over HTTPS",
-		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a\n" +
-			"bare IP address works, and no name service is needed. A DIR that is missing or empty is made a site first. With --cache-listen it also is a cache of what\n" +
-			"the tools of other machines fetch, over plain HTTP and without asking who they are: give it an address that only\n" +
-			"they reach. `overland cache env` prints how to point a machine at it. With --upstream it is a near copy of other\n" +
-			"sites: what it has not it fetches through from them, checks, and keeps.",
+		Long: "Serves DIR until it is interrupted, and prints the URLs that nodes are given: they hold the site's pin, so a bare\n" +
+			"IP address works, and no name service is needed. A DIR that is missing or empty is made a site first. With\n" +
+			"--cache-listen it also is a cache of what the tools of other machines fetch, over plain HTTP and without asking\n" +
+			"who they are: give it an address that only they reach. `overland cache env` prints how to point a machine at it.\n" +
+			"With --upstream it is a near copy of other sites: what it has not it fetches through from them, checks, and keeps.",
 		Example: "overland site run site --listen 127.0.0.1:0\n" +
 			"overland site run site --listen 127.0.0.1:0 --cache-listen 127.0.0.1:0 --cache-size 50GiB\n" +
 			"overland site run copy --listen 127.0.0.1:0 --upstream https://127.0.0.1:8444#sha256:PIN --root FINGERPRINT",

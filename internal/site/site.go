@@ -28,6 +28,8 @@ const (
 type Info struct {
 	Dir string `json:"dir"`
 	Pin string `json:"pin"` // "sha256:HEX" of the certificate's public key
+	// Signs says that there is signed metadata: the site is no near copy of another one.
+	Signs bool `json:"signs"`
 }
 
 // Init makes the site directory dir, or completes it, and returns what to tell nodes. Again changes nothing. The
@@ -91,7 +93,7 @@ func makeSite(f fsx.FS, dir string) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Dir: dir, Pin: pin.String()}, nil
+	return Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, nil
 }
 
 // URL returns the URL that nodes are given for the site when it listens on addr, an IP address and port.

@@ -70,7 +70,12 @@ func (w *wire) signs() bool {
 	if w.cached == nil || w.cached.chain == nil {
 		return true
 	}
-	_, err := os.Stat(filepath.Join(w.dir, trustFolder, "timestamp.json"))
+	return signs(w.dir)
+}
+
+// signs reports whether there is signed metadata in the site's directory dir.
+func signs(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, trustFolder, "timestamp.json"))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
