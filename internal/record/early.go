@@ -1,8 +1,8 @@
 package record
 
 import (
+	"cmp"
 	"context"
-	"errors"
 
 	"overland/internal/store"
 )
@@ -56,12 +56,12 @@ func (r *Recorder) settle(n name, in *arrived, err error) {
 	if err != nil {
 		delete(r.have, n)
 		r.wrong[n] = err
-		r.lost = errors.Join(r.lost, err)
+		r.lost = cmp.Or(r.lost, err) // the others are in wrong
 	}
 }
 
-// Settle waits until everything that clients were given is stored, and returns what could not be: then a lock would lack
-// what the command relied on.
+// Settle waits until everything that clients were given is stored, and returns why something could not be: then a lock
+// would lack what the command relied on.
 func (r *Recorder) Settle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

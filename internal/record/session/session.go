@@ -129,8 +129,8 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	o.attach(cmd)
 	err = o.explain(cmd.Run())
 	stop()
-	if lost := r.Settle(); err == nil {
-		err = lost
+	if lost := r.Settle(); lost != nil {
+		err = lost // also when the command failed: it may have missed just that
 	}
 	return &Result{Lock: withoutIdleTree(r.Lock()), Problems: r.Problems()}, err
 }

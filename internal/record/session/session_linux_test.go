@@ -159,6 +159,23 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	}
 }
 
+// A disk that is full is the reason, whatever the command makes of it, and is said once.
+func TestTheDepotIsFull(t *testing.T) {
+	srv := origin(t)
+	o, _ := newOptions(t, "curl -fsS "+srv.URL+"/a "+srv.URL+"/b; exit 7")
+	var err error
+	if o.Store, err = store.Open(filepath.Join(t.TempDir(), "depot"), store.Options{Reserve: 1 << 60}); err != nil {
+		t.Fatal(err)
+	}
+	res, err := Record(t.Context(), o)
+	if errs.KindOf(err) != errs.Unavailable || strings.Contains(err.Error(), "\n") || errs.HintOf(err) == "" {
+		t.Errorf("error %v", err)
+	}
+	if len(res.Lock.Entries) != 0 || len(res.Problems) != 2 {
+		t.Errorf("%+v", res)
+	}
+}
+
 func TestACommandKnowsItsSession(t *testing.T) {
 	o, out := newOptions(t, `echo "$OVERLAND_SESSION $PWD"; env`)
 	o.WorkDir = t.TempDir()
