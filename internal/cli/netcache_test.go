@@ -93,6 +93,7 @@ func TestNetcache(t *testing.T) {
 		{"generate-signature-key slapos.cfg", 1, "there already"},
 		{"generate-signature-key k.pem COMP-1 --cert-file c.pem", 0, "BEGIN CERTIFICATE"},
 		{"generate-signature-key k.pem COMP-1", 1, "there already"},
+		{"generate-signature-key no/such/k.pem COMP-1", 1, "mkdir -p no/such"},
 	} {
 		code, out, msg := run(t.Context(), env, append([]string{"netcache"}, strings.Fields(test.args)...)...)
 		if code != test.code || !strings.Contains(out+msg, test.want) {

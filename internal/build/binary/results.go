@@ -67,11 +67,8 @@ func (r *Results) from(ctx context.Context, w build.Wanted) (string, error) {
 		}
 		// It becomes public: what cannot be read may hold a password.
 		s = shacache.SourceURL(s)
-		if _, err := url.Parse(s); !filepath.IsAbs(s) && err != nil {
+		if u, err := url.Parse(s); !filepath.IsAbs(s) && (err != nil || u.User != nil) {
 			return "", errs.Errorf(errs.Invalid, "the repository's origin is neither a URL nor a path")
-		}
-		if err := shacache.CheckPublic(s); err != nil && !filepath.IsAbs(s) {
-			return "", err
 		}
 		r.source = s
 	}

@@ -1,6 +1,7 @@
 package binary
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -230,6 +231,46 @@ func TestPoisonedTrees(t *testing.T) {
 		f.Close()
 		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
 		kindOfErr(t, err, errs.Untrusted, "")
+		if left, _ := os.ReadDir(filepath.Dir(dest)); len(left) != 0 {
+			t.Errorf("%s: left %v", name, left)
+		}
+	}
+}
+
+// What the maker signed bounds what is unpacked, and what the disk must hold.
+func TestATreeOfAnotherSize(t *testing.T) {
+	c := netcache.New(t)
+	keys := c.Keys("maker")
+	maker, reader := newClient(t, c.Config(keys, keys), client.Options{}), newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	for name, test := range map[string]struct {
+		fields map[string]any
+		kind   errs.Kind
+		want   string
+	}{
+		"as it is":      {map[string]any{"entries": int64(3), "unpacked_size": int64(5)}, 0, ""},
+		"more files":    {map[string]any{"entries": int64(2), "unpacked_size": int64(5)}, errs.Untrusted, "2"},
+		"more bytes":    {map[string]any{"entries": int64(3), "unpacked_size": int64(4)}, errs.Untrusted, "4"},
+		"than the disk": {map[string]any{"entries": int64(3), "unpacked_size": int64(1 << 60)}, errs.Unavailable, "free"},
+	} {
+		url := software + "?" + url.QueryEscape(name)
+		key, dir := shacache.MD5(url), t.TempDir()
+		write(t, filepath.Join(dir, key, "bin", "hello"), "hello", 0o755)
+		file := filepath.Join(dir, "a")
+		sh(t, "tar", "-C", dir, "-czf", file, key)
+		f, err := os.Open(file)
+		must(t, err)
+		test.fields["software_url"], test.fields["relocatable"] = url, true
+		addKind(test.fields, debian12)
+		_, err = maker.Upload(t.Context(), f, key, test.fields)
+		must(t, err)
+		f.Close()
+		dest := filepath.Join(t.TempDir(), "dest")
+		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
+		if test.want == "" {
+			must(t, err)
+			continue
+		}
+		kindOfErr(t, err, test.kind, test.want)
 		if left, _ := os.ReadDir(filepath.Dir(dest)); len(left) != 0 {
 			t.Errorf("%s: left %v", name, left)
 		}

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"math/big"
 	"os"
+	"path/filepath"
 	"time"
 
 	"overland/internal/errs"
@@ -71,6 +72,10 @@ func writePair(disk fsx.FS, keyFile, publicFile string, private any, public []by
 		}
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 			return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", path), "move it away, or name another file")
+		}
+		dir := filepath.Dir(path)
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s: there is no folder %s", path, dir), "mkdir -p %s", dir)
 		}
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)

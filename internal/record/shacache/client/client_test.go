@@ -263,6 +263,25 @@ func TestExpiredAndRolledBack(t *testing.T) {
 	}
 }
 
+// Entries of one key for several platforms are newer or older than those of their own platform only.
+func TestPlatformsHaveNumbersOfTheirOwn(t *testing.T) {
+	f := setup(t)
+	now := time.Now()
+	for i, arch := range []string{"arm", "amd64"} {
+		c := f.client(t, Options{Clock: clock.At(now.Add(time.Duration(i) * time.Minute))})
+		if _, err := c.Upload(t.Context(), strings.NewReader(arch), "k", map[string]any{"arch": arch}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := f.client(t, Options{Clock: clock.At(now.Add(time.Hour)), State: filepath.Join(f.dir, "seen")})
+	for _, arch := range []string{"amd64", "arm", "amd64"} { // the newer one first
+		r, err := c.Download(t.Context(), "k", []shacache.Filter{{Field: "arch", Op: "==", Value: arch}}, filepath.Join(f.dir, "out"))
+		if err != nil || r.Found.Text("arch") != arch {
+			t.Errorf("%s: %v, %v", arch, r.Outcome, err)
+		}
+	}
+}
+
 func TestPoisonAndCorruption(t *testing.T) {
 	f := setup(t)
 	good := f.upload(t, "k", f.data, map[string]any{"x": "y"})
