@@ -190,6 +190,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusRequestEntityTooLarge
 	case errors.Is(err, io.ErrUnexpectedEOF), r.Context().Err() != nil:
 		status = http.StatusBadRequest // nobody is there to read it
+	case status > http.StatusInternalServerError && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		// Upstream fails: whoever asked it has logged that, once for all who wait.
 	case status >= http.StatusInternalServerError:
 		s.o.Log.Error("request of the network cache", "path", r.URL.Path, "error", err)
 	}

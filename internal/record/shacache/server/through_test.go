@@ -417,7 +417,9 @@ func TestAPasswordOfAnUpstreamIsNotShown(t *testing.T) {
 		t.Fatalf("got %s", got)
 	}
 	list, err := s.List("k")
-	if err != nil || strings.Contains(fmt.Sprint(list), "s3cret") || strings.Contains(log.String(), "s3cret") || log.Len() == 0 {
+	if err != nil || strings.Contains(fmt.Sprint(list), "s3cret") || strings.Contains(log.String(), "s3cret") || log.Len() == 0 ||
+		strings.Contains(log.String(), "ERROR") { // it will heal: no person has to act
+
 		t.Errorf("%v, %v\n%s", list, err, &log)
 	}
 }
