@@ -35,12 +35,13 @@ func ReadEnv(ctx context.Context, dir string) (Env, error) {
 	return e, json.Unmarshal(out, &e)
 }
 
-// proxies returns the URLs of the proxies in GOPROXY, without a slash at the end. "direct" and "off" are none.
+// proxies returns the URLs of the proxies in GOPROXY, without a slash at the end. "direct" and "off" are none. One at file: is
+// not fetched from, and says so: passed over, another one would give what it was to give.
 func (e Env) proxies() []string {
 	var list []string
 	for s := range strings.FieldsFuncSeq(e.GOPROXY, func(r rune) bool { return r == ',' || r == '|' }) {
 		s = strings.TrimRight(strings.TrimSpace(s), "/")
-		if strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") {
+		if strings.HasPrefix(s, "https://") || strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "file://") {
 			list = append(list, s)
 		}
 	}

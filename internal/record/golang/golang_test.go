@@ -504,6 +504,13 @@ func TestWithoutAProxy(t *testing.T) {
 	if err != nil || e.Status != http.StatusNotFound {
 		t.Errorf("%+v, %v", e, err)
 	}
+	l = newLab(t, Env{GOPROXY: "file:///none,direct", GOSUMDB: "off"})
+	if it, err = l.protocol.item("example.org/dep/@v/v1.0.0.info"); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := l.recorder.Get(t.Context(), l.protocol, it); err == nil || !strings.Contains(err.Error(), "file:///none") {
+		t.Errorf("a proxy that is passed over: %v", err)
+	}
 }
 
 func TestItems(t *testing.T) {
