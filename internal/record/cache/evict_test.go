@@ -44,6 +44,22 @@ func TestEvictsLongestUnused(t *testing.T) {
 	b.wantErr(b, "b", errs.Unavailable)
 }
 
+// Who has just been told of an answer may be about to open it.
+func TestWhatWasJustUsedStays(t *testing.T) {
+	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
+	b.origin.set("a", "aaaaa")
+	b.want(b, "a", "aaaaa")
+	for _, c := range []struct {
+		after time.Duration
+		freed int64
+	}{{59 * time.Second, 0}, {2 * time.Second, 5}} {
+		b.later(c.after)
+		if n, err := b.Evict(t.Context()); err != nil || n != c.freed {
+			t.Errorf("after %s: %d bytes, %v", c.after, n, err)
+		}
+	}
+}
+
 // When it is not known what must stay, nothing goes.
 func TestEvictsNothingWithoutRoots(t *testing.T) {
 	lost := errors.New("the trust folder is gone")
