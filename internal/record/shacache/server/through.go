@@ -103,7 +103,7 @@ func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) erro
 	if t.recently("blob "+name, t.o.Absent) {
 		return errs.Errorf(errs.NotFound, "no blob %.16s…", name)
 	}
-	f, err := t.start(r.Context(), "blob "+name, func(ctx context.Context) error {
+	f, joined, err := t.start(r.Context(), "blob "+name, func(ctx context.Context) error {
 		err := t.fetchBlob(ctx, name)
 		if errs.KindOf(err) == errs.NotFound {
 			t.note("blob "+name, 0)
@@ -113,7 +113,47 @@ func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) erro
 	if err != nil {
 		return err
 	}
-	return hop.Wait(w, r, f.came.Load, func() error { return f.wait(r.Context()) })
+	ctx := r.Context()
+	if joined && hop.Passed(ctx) {
+		var done func()
+		ctx, done = t.unlessNobody(ctx, name)
+		defer done()
+	}
+	return hop.Wait(w, r, f.came.Load, func() error { return f.wait(ctx) })
+}
+
+// unlessNobody returns ctx, which ends as not found when every upstream says that it has no blob of this name. It is for another
+// site's request that waits for what somebody else asked for, which in a ring may wait for that very site: package chain does
+// the same. The caller calls done.
+func (t *through) unlessNobody(ctx context.Context, name string) (_ context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for _, base := range t.o.Blobs {
+			if !t.lacks(ctx, strings.TrimSuffix(base, "/")+"/"+name) {
+				return
+			}
+		}
+		cancel(errs.Errorf(errs.NotFound, "on the way of who asks nobody has it"))
+	})
+	return ctx, func() { cancel(nil); asking.Wait() }
+}
+
+// lacks reports whether the network cache at url says that there is no such blob. By GET: there is no HEAD in the protocol.
+func (t *through) lacks(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	if t.o.Fetch.Tell != nil && t.o.Fetch.Tell(req.URL.Host) {
+		hop.Forward(ctx, req.Header)
+	}
+	res, err := (&http.Client{Transport: t.o.Fetch.Transport}).Do(req)
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusNotFound
 }
 
 func (f *flight) wait(ctx context.Context) error {
@@ -121,22 +161,22 @@ func (f *flight) wait(ctx context.Context) error {
 	case <-f.done:
 		return f.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
 }
 
 // start joins the flight of id, or begins it with do.
-func (t *through) start(ctx context.Context, id string, do func(context.Context) error) (*flight, error) {
+func (t *through) start(ctx context.Context, id string, do func(context.Context) error) (f *flight, joined bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f := t.flights[id]
+	f = t.flights[id]
 	switch {
 	case f != nil:
-		return f, nil
+		return f, true, nil
 	case time.Since(t.down) < t.o.Down:
-		return nil, errs.Errorf(errs.Unavailable, "no upstream network cache answered a moment ago")
+		return nil, false, errs.Errorf(errs.Unavailable, "no upstream network cache answered a moment ago")
 	case len(t.flights) >= mostFlights:
-		return nil, errs.Errorf(errs.Unavailable, "too many things are fetched from upstream at once")
+		return nil, false, errs.Errorf(errs.Unavailable, "too many things are fetched from upstream at once")
 	}
 	f = &flight{done: make(chan struct{})}
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -152,7 +192,7 @@ func (t *through) start(ctx context.Context, id string, do func(context.Context)
 		}
 		close(f.done)
 	})
-	return f, nil
+	return f, false, nil
 }
 
 func (t *through) recently(id string, age time.Duration) bool {
@@ -242,7 +282,7 @@ func (t *through) list(ctx context.Context, key string) error {
 	if t.recently(id, t.o.Fresh) {
 		return nil
 	}
-	f, err := t.start(ctx, id, func(ctx context.Context) error {
+	f, _, err := t.start(ctx, id, func(ctx context.Context) error {
 		_, err := t.sync(ctx, key, false)
 		if errs.KindOf(err) == errs.NotFound {
 			err = nil

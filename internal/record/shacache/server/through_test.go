@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/hop"
 	"overland/internal/record"
 	"overland/internal/record/shacache"
 	"overland/internal/testkit/badlink"
@@ -326,6 +328,80 @@ func TestTheDeadAreAskedLast(t *testing.T) {
 		if n := alive.requests(); i > 0 && n > 0 {
 			t.Errorf("the other one was asked %d times, and first", n)
 		}
+	}
+}
+
+// Another site that asks for what is on its way waits for it.
+func TestAnotherSiteWaits(t *testing.T) {
+	f := newFar(t)
+	var asked atomic.Int32
+	entered, release := make(chan struct{}), make(chan struct{})
+	f.set(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			close(entered)
+			<-release
+		} else {
+			defer close(release) // the one that waits has asked on its own way
+		}
+		_, _ = io.WriteString(w, "egg")
+	})
+	transport := &http.Transport{}
+	s := New(shelf(t), Options{Through: &Through{Blobs: []string{f.URL + "/cache"}, Fetch: &record.Upstream{Dir: t.TempDir(), Transport: transport}}})
+	srv := httptest.NewServer(hop.Over(hop.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
+	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
+	done := make(chan answer)
+	ask := func(header ...string) {
+		done <- do(t, nil, "GET", srv.URL+"/shacache/"+nameOf([]byte("egg")), nil, header...)
+	}
+	go ask()
+	<-entered
+	go ask("Via", "1.1 "+hop.ID([32]byte{2}))
+	for range 2 {
+		if a := <-done; a.status != 200 || a.body != "egg" {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+}
+
+// Three in a ring are asked for the same, and each has asked the next one before that answers: they say soon that nobody has it.
+func TestARingThatIsAskedAtOnce(t *testing.T) {
+	const n = 3
+	var faces [n]atomic.Value // http.Handler
+	var urls [n]string
+	var came atomic.Int32
+	all := make(chan struct{})
+	for i := range n {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("Via") != "" {
+				if came.Add(1) == n {
+					close(all)
+				}
+				<-all
+			}
+			faces[i].Load().(http.Handler).ServeHTTP(w, r)
+		}))
+		t.Cleanup(srv.Close)
+		urls[i] = srv.URL
+	}
+	for i := range n {
+		transport := &http.Transport{}
+		s := New(shelf(t), Options{Through: &Through{Blobs: []string{urls[(i+1)%n] + "/shacache"}, Fetch: &record.Upstream{
+			Stall: 20 * time.Second, Tries: 1, Dir: t.TempDir(), Transport: transport, Tell: func(string) bool { return true },
+		}}})
+		t.Cleanup(func() { s.Close(); transport.CloseIdleConnections() })
+		faces[i].Store(hop.Over(hop.ID([32]byte{byte(i)}), []string{hop.ID([32]byte{byte((i + 1) % n)})}, s.Mount("/shacache", "", nil)))
+	}
+	began, done := time.Now(), make(chan answer)
+	for _, u := range urls {
+		go func() { done <- do(t, nil, "GET", u+"/shacache/"+nameOf([]byte("absent")), nil) }()
+	}
+	for range n {
+		if a := <-done; a.status != 404 {
+			t.Errorf("got %d %s", a.status, a.body)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second { // half of what they wait for one that is silent
+		t.Errorf("it took %v", took)
 	}
 }
 
