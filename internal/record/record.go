@@ -66,6 +66,13 @@ func Locate(ctx context.Context, p Protocol, it Item, have Lookup) (Item, error)
 	return it, nil
 }
 
+// Identifier is a Protocol whose indexes say which bytes an item is: the same may lie in several places, and which one a
+// client takes depends on its configuration.
+type Identifier interface {
+	// Identify returns the digest that what is held, and signed, gives for it: errs.NotFound when nothing does.
+	Identify(ctx context.Context, it Item, have Lookup) (digest.Digest, error)
+}
+
 // Preparer is a Protocol whose Check asks the network too: Prepare asks for that while the body is still on its way, and
 // what it gets is held then. ctx ends with the transfer.
 type Preparer interface {

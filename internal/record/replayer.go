@@ -38,46 +38,67 @@ func NewReplayer(b Blobs, l *Lock) *Replayer {
 }
 
 // Get implements Keeper. What was never recorded is a *MissError, at once.
-func (r *Replayer) Get(_ context.Context, _ Protocol, it Item) (Entry, *store.Blob, error) {
-	e, b, err := r.get(it)
+func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error) {
+	e, ok := r.lock.Find(it.Protocol, it.Key)
+	if !ok {
+		e, ok = r.elsewhere(ctx, p, it)
+	}
+	var b *store.Blob
+	err := miss(it)
+	if ok {
+		b, err = r.get(it, e)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := name{it.Protocol, it.Key}
 	if err != nil {
-		r.missed[n] = err
+		r.missed[name{it.Protocol, it.Key}] = err
 		return Entry{}, nil, err
 	}
-	r.used[n] = e
+	r.used[name{e.Protocol, e.Key}] = e
 	return e, b, nil
 }
 
-func (r *Replayer) get(it Item) (Entry, *store.Blob, error) {
-	e, ok := r.lock.Find(it.Protocol, it.Key)
+// elsewhere returns the entry that has the content of it under another key.
+func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (Entry, bool) {
+	i, ok := p.(Identifier)
 	if !ok {
-		return e, nil, miss(it)
+		return Entry{}, false
 	}
+	d, err := i.Identify(ctx, it, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(it.Protocol, key) })
+	if err != nil {
+		return Entry{}, false
+	}
+	at := slices.IndexFunc(r.lock.Entries, func(e Entry) bool { return e.Protocol == it.Protocol && e.Exists() && e.Blob == d })
+	if at < 0 {
+		return Entry{}, false
+	}
+	return r.lock.Entries[at], true
+}
+
+// get opens the blob of e, which answers it; nil when e says that there is none.
+func (r *Replayer) get(it Item, e Entry) (*store.Blob, error) {
 	if !e.Exists() {
-		return e, nil, nil
+		return nil, nil
 	}
 	b, err := r.blobs.Open(e.Blob)
 	if errs.KindOf(err) == errs.Untrusted {
-		return e, nil, err
+		return nil, err
 	}
 	if err != nil {
-		return e, nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
+		return nil, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is locked, but the depot lacks it: %w", it.Protocol, it.Key, err),
 			"run it once with a network: overland record -- CMD")
 	}
 	if b.Size() != e.Size {
-		return e, nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
+		return nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
 			it.Protocol, it.Key, e.Size, b.Size()), b.Close())
 	}
 	// What proves itself its client judges; of the rest nobody else would see that the disk has changed it.
 	if e.Mutable || e.Proof == (Proof{}) {
 		if err := whole(b, e.Blob); err != nil {
-			return e, nil, errors.Join(fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err), b.Close())
+			return nil, errors.Join(fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err), b.Close())
 		}
 	}
-	return e, b, nil
+	return b, nil
 }
 
 // whole returns an error of kind errs.Untrusted when b, which is read and rewound, is not blob d.

@@ -88,9 +88,9 @@ func shortName(u *url.URL) string {
 
 // add adds the suite called name of s to a.
 func (a *archive) add(name string, s Source) error {
-	n := &suite{name: name, dir: path.Join("dists", name), components: s.Components, signedBy: s.SignedBy, anyDate: s.AnyDate}
-	if strings.HasSuffix(name, "/") {
-		n.name, n.flat, n.dir = "", true, strings.Trim(path.Clean("/"+name), "/")
+	n := &suite{name: name, components: s.Components, signedBy: s.SignedBy, anyDate: s.AnyDate}
+	if n.dir, n.flat = suiteDir(name); n.flat {
+		n.name = ""
 	}
 	for _, old := range a.suites {
 		if old.dir != n.dir {
@@ -109,6 +109,14 @@ func (a *archive) add(name string, s Source) error {
 	}
 	a.suites = append(a.suites, n)
 	return nil
+}
+
+// suiteDir returns the directory, below its archive, of what a source calls name, and whether its archive is a flat one.
+func suiteDir(name string) (dir string, flat bool) {
+	if strings.HasSuffix(name, "/") {
+		return strings.Trim(path.Clean("/"+name), "/"), true
+	}
+	return path.Join("dists", name), false
 }
 
 // suiteOf returns the suite that the path rel belongs to, and the rest of rel below its directory; nil when rel is of

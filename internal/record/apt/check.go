@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
@@ -194,6 +195,32 @@ func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *release,
 		}
 	}
 	return record.Proof{}, nil
+}
+
+// Identify implements record.Identifier: a package that two archives have is asked of the one that comes first in apt's
+// sources, and these may be others in a replay.
+func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Lookup) (digest.Digest, error) {
+	w, err := p.locate(it.Key)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range w.archive.suites {
+		dir := path.Join(w.archive.name, s.dir)
+		r, _, err := heldRelease(ctx, path.Join(dir, "InRelease"), have)
+		if err != nil {
+			continue // nothing of it is held
+		}
+		for _, name := range s.indexes(r) {
+			t, err := p.table(ctx, dir, name, r.Files[name], have)
+			if err != nil {
+				return "", err
+			}
+			if f, ok := t.find(w.rel); ok {
+				return digest.FromHex(f.SHA256)
+			}
+		}
+	}
+	return "", errs.Errorf(errs.NotFound, "no index of %s that is held lists %s", w.archive.name, it.Key)
 }
 
 // indexes returns the paths of the Packages and Sources indexes that r lists for the components of s.

@@ -43,7 +43,11 @@ func LockedSources(l *record.Lock, b record.Blobs, known []Source) []Source {
 		}
 	}
 	var list []Source
-	for _, id := range slices.Sorted(maps.Keys(suites)) {
+	places := places(known, mine)
+	byPlace := func(a, b string) int {
+		return cmp.Or(cmp.Compare(places[a], places[b]), cmp.Compare(a, b))
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(suites), byPlace) {
 		s := suites[id].source()
 		if len(s.Types) == 0 {
 			continue // nothing of it was asked for
@@ -58,6 +62,27 @@ func LockedSources(l *record.Lock, b record.Blobs, known []Source) []Source {
 			}
 		}
 		list = append(list, s)
+	}
+	return list
+}
+
+// places returns in which order apt knows the suites of mine, by archive and directory: negative numbers, for all others
+// come later. Of a package that two of them have, apt takes the first one's.
+func places(known []Source, mine map[string]*archive) map[string]int {
+	const all = 1 << 30
+	list := map[string]int{}
+	for _, s := range known {
+		for _, raw := range s.URIs {
+			_, id := parseURI(raw)
+			for name, a := range mine {
+				for _, suite := range s.Suites {
+					dir, _ := suiteDir(suite)
+					if at := path.Join(name, dir); a.uri.Host+a.uri.Path == id && list[at] == 0 {
+						list[at] = len(list) - all
+					}
+				}
+			}
+		}
 	}
 	return list
 }

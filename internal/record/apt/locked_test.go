@@ -1,7 +1,10 @@
 package apt
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -84,6 +87,69 @@ uris: http://here/apt/flat
 		}
 		if it, err := p.Item(r); err != nil || it.Key != e.Key {
 			t.Errorf("%s: %+v, %v", e.Key, it, err)
+		}
+	}
+}
+
+// TestTheOrderOfSources: of a package that two archives have, apt takes the first one's.
+func TestTheOrderOfSources(t *testing.T) {
+	l := &record.Lock{}
+	for _, suite := range []string{"debian-security/dists/calm-security", "debian/dists/calm", "debian/dists/calm-updates", "other/dists/calm"} {
+		for _, index := range []string{"/InRelease", "/main/binary-amd64/Packages.xz"} {
+			l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: suite + index, Status: http.StatusOK, Blob: "sha256:none"})
+		}
+	}
+	source := func(uri string, suites ...string) Source {
+		return Source{Types: []string{"deb"}, URIs: []string{uri}, Suites: suites, Components: []string{"main"}}
+	}
+	known := []Source{source("http://mirror.example/debian", "calm-updates", "calm"), source("http://mirror.example/debian-security", "calm-security")}
+	var got []string
+	for _, s := range LockedSources(l, recording.Store(t), known) {
+		got = append(got, strings.TrimPrefix(s.URIs[0], lockedURI)+" "+s.Suites[0])
+	}
+	if want := []string{"debian calm-updates", "debian calm", "debian-security calm-security", "other calm"}; !cmp.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestAPackageInTwoPlaces: one that was recorded in one place, and is asked for in another where the index says that it
+// is the same.
+func TestAPackageInTwoPlaces(t *testing.T) {
+	s := newSession(t)
+	deb := s.get(debPath)
+	stanza := func(path string, body []byte) string {
+		return fmt.Sprintf("Package: tea\nFilename: %s\nSize: %d\nSHA256: %s\n\n", path, len(body), hexSum(body))
+	}
+	const second, other = "pool/updates/main/t/tea/tea.deb", "pool/main/t/tea/coffee.deb"
+	s.put(indexPath, packed(t, []byte(stanza(debPath, deb)+stanza(second, deb)+stanza(other, []byte("coffee")))))
+	s.release(s.key, "calm", birth, birth.AddDate(1, 0, 0))
+	for _, name := range []string{"dists/calm/InRelease", indexPath, debPath} {
+		if _, err := s.fetch(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := record.NewReplayer(s.store, s.recorder.Lock())
+	ask := func(name string) (record.Entry, error) {
+		it, err := s.protocol.Item(httptest.NewRequest(http.MethodGet, "http://recorder/archive/"+name, http.NoBody))
+		if err != nil {
+			t.Fatal(err)
+		}
+		it.Key = "archive/" + name
+		e, b, err := r.Get(t.Context(), s.protocol, it)
+		if err == nil {
+			defer b.Close()
+		}
+		return e, err
+	}
+	if e, err := ask(second); err != nil || e.Key != "archive/"+debPath {
+		t.Errorf("got %+v, %v", e, err)
+	}
+	if len(r.Misses()) != 0 || !r.Used().Holds("apt") {
+		t.Errorf("misses %v, used %v", r.Misses(), r.Used())
+	}
+	for _, name := range []string{other, "pool/main/t/tea/nowhere.deb"} {
+		if _, err := ask(name); !errors.As(err, new(*record.MissError)) {
+			t.Errorf("%s: %v, want a miss", name, err)
 		}
 	}
 }
