@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/procfs"
-
 	"overland/internal/fsx"
+	"overland/internal/procfs"
 )
 
 // agent plays an agent in a process of its own that gets killed: "start DIR" starts the instance of DIR and waits;

@@ -11,9 +11,8 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/procfs"
-
 	"overland/internal/errs"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 

@@ -16,10 +16,9 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/procfs"
-
 	"go.uber.org/goleak"
 
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 	"overland/internal/spec"
 )

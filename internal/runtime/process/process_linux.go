@@ -8,10 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"overland/internal/procfs"
-
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 

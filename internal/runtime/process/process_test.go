@@ -10,9 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/procfs"
-
 	"overland/internal/errs"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 	"overland/internal/spec"
 )

@@ -8,9 +8,9 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/procfs"
-
 	"golang.org/x/sys/unix"
+
+	"overland/internal/procfs"
 )
 
 // oldZombie is how long a dead child that nobody of ours watches may wait for a wait of os/exec.

@@ -8,10 +8,9 @@ import (
 	"strings"
 	"time"
 
-	"overland/internal/procfs"
-
 	"overland/internal/digest"
 	"overland/internal/fsx"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 

@@ -7,11 +7,10 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/procfs"
-
 	"golang.org/x/sys/unix"
 
 	"overland/internal/errs"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 
