@@ -110,10 +110,10 @@ func (s *Server) getEntries(w http.ResponseWriter, r *http.Request, key string) 
 		s.fail(w, r, err)
 		return
 	}
-	list := make([]shacache.Entry, 0, len(records))
+	policy, list := s.policy(), make([]shacache.Entry, 0, len(records))
 	for _, rec := range records {
 		e, err := shacache.NewEntry(rec.Metadata, rec.Signature)
-		if err == nil && !s.policy().revoked(e, rec.Signer) {
+		if err == nil && !policy.revoked(e, rec.Signer) {
 			list = append(list, e)
 		}
 	}

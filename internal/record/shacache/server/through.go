@@ -323,10 +323,10 @@ func (t *through) sync(ctx context.Context, key string, drop bool) (change, erro
 
 // admit returns the entries that the policy lets in, as records. An upstream that sends others is no reason to refuse the rest.
 func (t *through) admit(key, base string, entries []shacache.Entry, bad int) []Record {
-	now := t.s.o.Clock()
+	now, policy := t.s.o.Clock(), t.s.policy()
 	var list []Record
 	for _, e := range entries {
-		signer, warning, err := t.s.policy().admit(key, e)
+		signer, warning, err := policy.admit(key, e)
 		if err != nil || warning != nil {
 			bad++
 		}
