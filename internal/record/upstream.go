@@ -317,7 +317,7 @@ func (t *transfer) client() *http.Client {
 				return t.unusable("more than %d redirects", redirects)
 			case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
 				return errs.Errorf(errs.Untrusted, "%s: redirects from https to %s", t.name, req.URL.Scheme)
-			case t.it.Method == http.MethodPost && req.Response.StatusCode != http.StatusSeeOther:
+			case via[len(via)-1].Method == http.MethodPost && req.Response.StatusCode != http.StatusSeeOther:
 				t.postAgain(req)
 			}
 			return nil

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/errs"
 )
@@ -196,4 +199,30 @@ func FuzzRangeStart(f *testing.F) {
 			t.Errorf("%q: %d", s, n)
 		}
 	})
+}
+
+// A POST goes on as one where it is sent, but an answer that is to be fetched (303) is fetched, wherever that is by now.
+func TestARedirectedPost(t *testing.T) {
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked = append(asked, r.Method+" "+r.URL.Path+" "+string(body))
+		switch r.URL.Path {
+		case "/old":
+			http.Redirect(w, r, "/new", http.StatusMovedPermanently)
+		case "/new":
+			http.Redirect(w, r, "/result", http.StatusSeeOther)
+		case "/result":
+			http.Redirect(w, r, "/here", http.StatusFound)
+		}
+	}))
+	defer srv.Close()
+	f, err := new(Upstream).Get(t.Context(), Item{Key: "k", Upstream: srv.URL + "/old", Method: http.MethodPost, Body: []byte("q")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if diff := cmp.Diff([]string{"POST /old q", "POST /new q", "GET /result ", "GET /here "}, asked); diff != "" {
+		t.Error(diff)
+	}
 }
