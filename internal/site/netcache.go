@@ -53,22 +53,27 @@ type policyOnDisk struct {
 	open bool // everybody may write, whatever the file says
 	log  *slog.Logger
 
-	mu     sync.Mutex
-	seen   fs.FileInfo // of the file that was read; nil = there was none
-	policy *server.Policy
+	mu      sync.Mutex
+	seen    fs.FileInfo // of the file that was read; nil = there was none
+	policy  *server.Policy
+	trouble string // why it cannot be read now, which is said once
 }
 
-// now returns the policy. When the file cannot be read any more, the last one that could stays.
+// now returns the policy. When the file cannot be read any more, the last one that could stays, and each call tries again.
 func (p *policyOnDisk) now() *server.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	trouble := ""
 	if err := p.read(); err != nil {
-		p.log.Error("the network cache's policy cannot be read: the one before it stays", "err", err, "hint", errs.HintOf(err))
+		if trouble = err.Error(); trouble != p.trouble {
+			p.log.Error("the network cache's policy cannot be read: the one before it stays", "err", err, "hint", errs.HintOf(err))
+		}
 	}
+	p.trouble = trouble
 	return p.policy
 }
 
-// read reads the file when it is another one than before; each mistake is an error once.
+// read reads the file when it is another one than the one that was read last.
 func (p *policyOnDisk) read() error {
 	info, err := os.Stat(p.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -78,11 +83,11 @@ func (p *policyOnDisk) read() error {
 	if !first && same(info, p.seen) {
 		return nil
 	}
-	p.seen = info
 	policy, err := readPolicy(p.path)
 	if err != nil {
 		return err
 	}
+	p.seen = info
 	for _, w := range policy.Warnings {
 		p.log.Warn("a part of the network cache's policy is left out", "why", w)
 	}

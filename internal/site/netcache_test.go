@@ -1,13 +1,17 @@
 package site
 
 import (
+	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/record/shacache/server"
@@ -110,5 +114,31 @@ func TestTheNetworkCacheIsKept(t *testing.T) {
 	keep, err := roots(t.Context(), dir, s)
 	if err != nil || !keep[digest.Of([]byte("egg"))] {
 		t.Errorf("got %v, %v", keep, err)
+	}
+}
+
+// What kept the policy from being read may pass without a trace on the file: who was revoked there must not stay for that.
+func TestAPolicyIsTriedAgain(t *testing.T) {
+	const broken, good = `{"open": tru?}`, `{"open": true}`
+	path := filepath.Join(t.TempDir(), policyFile)
+	var said bytes.Buffer
+	p := &policyOnDisk{path: path, log: slog.New(slog.NewTextHandler(&said, nil))}
+	if err := p.read(); err != nil {
+		t.Fatal(err)
+	}
+	then := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		text string
+		want bool
+	}{{broken, false}, {broken, false}, {good, true}} {
+		if err := errors.Join(os.WriteFile(path, []byte(step.text), 0o600), os.Chtimes(path, then, then)); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.now().Open; got != step.want {
+			t.Errorf("%s: open is %v", step.text, got)
+		}
+	}
+	if n := strings.Count(said.String(), "level=ERROR"); n != 1 {
+		t.Errorf("%d errors in the log, want 1:\n%s", n, &said)
 	}
 }
