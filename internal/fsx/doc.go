@@ -6,5 +6,6 @@
 //
 // Every change goes through an FS, whose Before hook lets a test stop, fail or photograph the disk at each operation.
 // ReadFile is the other way round: no more is read of a file than its limit.
-// Callers: store, trust, runtime, agent, volume. It imports nothing of Overland.
+//
+// Callers: every room that has files. It imports nothing of Overland.
 package fsx

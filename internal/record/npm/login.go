@@ -1,16 +1,14 @@
 package npm
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"overland/internal/fsx"
 )
 
 // Logins is how npm says who it is, by where: "//HOST/PATH/:_authToken" and the like, as npm's own files have it. npm
@@ -23,8 +21,8 @@ const fileLimit = 1 << 20
 // loginKey is what the settings of a login are called.
 var loginKey = regexp.MustCompile(`^//.*:(_authToken|_auth|username|_password)$`)
 
-// readLogins returns the logins of an npm that runs in dir, an absolute path: the environment's are the strongest, then those of the
-// project, the user, the machine. Files that cannot be read have none: npm says so itself.
+// readLogins returns the logins of an npm that runs in dir, an absolute path: the environment's are the strongest, then
+// those of the project, the user, the machine. Files that cannot be read have none: npm says so itself.
 func readLogins(dir string, environ, files []string) Logins {
 	l := Logins{}
 	for _, kv := range environ {
@@ -38,9 +36,8 @@ func readLogins(dir string, environ, files []string) Logins {
 		projects = append(projects, filepath.Join(dir, ".npmrc"))
 	}
 	for _, path := range append(projects, files...) {
-		if f, err := os.Open(path); err == nil {
-			l.parse(f, environ)
-			f.Close()
+		if b, err := fsx.ReadFile(path, fileLimit); err == nil {
+			l.parse(b, environ)
 		}
 	}
 	return l
@@ -48,16 +45,14 @@ func readLogins(dir string, environ, files []string) Logins {
 
 const envPrefix = "npm_config_"
 
-// parse adds the logins in r, a file in npm's form, that are not known yet: "KEY = VALUE" in lines, with ${NAME} for
+// parse adds the logins in b, a file in npm's form, that are not known yet: "KEY = VALUE" in lines, with ${NAME} for
 // variables of environ.
-func (l Logins) parse(r io.Reader, environ []string) {
-	lines := bufio.NewScanner(io.LimitReader(r, fileLimit))
-	lines.Buffer(nil, fileLimit)
+func (l Logins) parse(b []byte, environ []string) {
 	found := Logins{}
-	for lines.Scan() {
-		key, value, ok := bytes.Cut(lines.Bytes(), []byte("="))
-		if name := strings.TrimSpace(string(key)); ok && loginKey.MatchString(expand(name, environ)) {
-			found[expand(name, environ)] = expand(bare(string(value)), environ) // of two in one file the last counts
+	for line := range strings.Lines(string(b)) {
+		key, value, ok := strings.Cut(line, "=")
+		if name := expand(strings.TrimSpace(key), environ); ok && loginKey.MatchString(name) {
+			found[name] = expand(bare(value), environ) // of two in one file the last counts
 		}
 	}
 	for key, value := range found {

@@ -80,7 +80,7 @@ func FuzzLogins(f *testing.F) {
 	f.Add("//a.invalid/:_authToken = \"${HOME}\" ; x\n//a.invalid/:_auth='x'\n", "https://a.invalid/reg/")
 	f.Fuzz(func(t *testing.T, text, address string) {
 		l := Logins{}
-		l.parse(strings.NewReader(text), []string{"HOME=/home"})
+		l.parse([]byte(text), []string{"HOME=/home"})
 		if h := l.header(address); strings.ContainsAny(h, "\r\n") || len(l) == 0 && h != "" {
 			t.Errorf("%q: %q", text, h)
 		}
