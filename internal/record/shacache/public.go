@@ -20,11 +20,15 @@ func CheckPublic(s string) error {
 	}
 	for _, part := range []string{u.RawQuery, u.Fragment} {
 		values, _ := url.ParseQuery(strings.ReplaceAll(part, ";", "&"))
-		for name := range values {
-			if secret(name) {
-				return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a token or key (%.40q), and would be public", name),
-					"give it without; who gets it from there has his own")
+		for name, v := range values {
+			if !secret(name) {
+				continue
 			}
+			if strings.Join(v, "") == "" {
+				name = "…" // it may be the secret itself
+			}
+			return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a token or key (%.40q), and would be public", name),
+				"give it without; who gets it from there has his own")
 		}
 	}
 	return nil

@@ -21,6 +21,7 @@ func TestCheckPublic(t *testing.T) {
 		"https://h.example/a#access_token=s3cret":      false,
 		"https://h.example/a?to%6ben=s3cret":           false,
 		"https://h.example/a?API-Key=s3cret":           false,
+		"https://h.example/a?token-s3cret":             false,
 		"https://u:s3cret%zz@h.example/a":              false,
 	} {
 		err := CheckPublic(s)
