@@ -13,8 +13,8 @@ import (
 	"overland/internal/store"
 )
 
-// ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), mode 0755 or, for what is no program, 0644, each whole or not at all, and
-// returns their paths in the order of b.Programs.
+// ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at all, and returns the
+// paths in the order of b.Programs. The mode is 0755, and 0644 for what is no program.
 func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
