@@ -148,7 +148,8 @@ func (t *through) lacks(ctx context.Context, url string) bool {
 	if t.o.Fetch.Tell != nil && t.o.Fetch.Tell(req.URL.Host) {
 		hop.Forward(ctx, req.Header)
 	}
-	res, err := (&http.Client{Transport: t.o.Fetch.Transport}).Do(req)
+	here := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what another host lacks says nothing
+	res, err := (&http.Client{Transport: t.o.Fetch.Transport, CheckRedirect: here}).Do(req)
 	if err != nil {
 		return false
 	}

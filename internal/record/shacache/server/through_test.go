@@ -664,3 +664,24 @@ func TestUpdateAlone(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// Nobody is said to have a blob only by whom the operator named: what another host says, where one is sent, may be anybody's word.
+func TestARedirectIsNoAnswer(t *testing.T) {
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, "/gone", http.StatusFound)
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer far.Close()
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	s := New(shelf(t), Options{Through: &Through{Fetch: &record.Upstream{Transport: transport}}})
+	defer s.Close()
+	for path, want := range map[string]bool{"/away": false, "/gone": true} {
+		if got := s.through.lacks(t.Context(), far.URL+path); got != want {
+			t.Errorf("%s: lacks is %v", path, got)
+		}
+	}
+}
