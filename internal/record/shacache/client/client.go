@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
-	"os"
 	"time"
 
 	"overland/internal/clock"
@@ -136,10 +135,10 @@ func (n *Client) signers(c shacache.Config, certificates []shacache.Key) error {
 	return nil
 }
 
-// certified reports whether the file at path, which generate-signature-key made, is the certificate of the key id: the section
-// that the SlapOS document prints names it there, and has no list.
+// certified reports whether the file at path, which generate-signature-key made, is the certificate of the key id: the
+// section that the SlapOS document prints names it there, and has no list.
 func certified(path, id string) bool {
-	b, err := os.ReadFile(path)
+	b, err := fsx.ReadFile(path, shacache.PEMLimit)
 	if err != nil {
 		return false
 	}
