@@ -5,7 +5,8 @@
 //
 // A Protocol turns a request into an Item, judges what came for it before anything is stored, and rewrites on the way
 // out. A Recorder fetches, once for all who ask at the same time, and remembers every answer, also "there is no such
-// thing" when the origin says so. A Replayer knows the lock and the store only; what was never recorded is a *MissError.
+// thing" and "not for you" when the origin says so. A Replayer knows the lock and the store only; what was never recorded
+// is a *MissError, and what the disk has changed is refused.
 //
 // overland.lock is text to be reviewed: docs/format/lock.md. Protocols live in the packages below.
 //

@@ -7,6 +7,7 @@
 //	           which is an entry of its own, NAME#install
 //	manifest   one version, NAME/VERSION
 //	tarball    NAME/-/FILE.tgz, immutable; its integrity (else its sha1) stands in the packument and the manifest
+//	logins     in npm's own files and variables, by registry: sent there while recording, never stored and never locked
 //
 // A tarball is stored only when it is what a packument or manifest of the same registry says. "npm ci" asks for
 // tarballs alone, so Protocol fetches the small manifest of each by itself, through the keeper that it is given.
@@ -16,5 +17,5 @@
 // Failures guarded: a tarball that is not what the registry promised, a packument of another package, a web page in
 // place of either, a promise of an algorithm that proves nothing.
 //
-// Not served: audits, searches, logins, publishing.
+// Not served: audits, searches, "npm login", publishing.
 package npm
