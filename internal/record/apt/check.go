@@ -68,37 +68,50 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 		return record.Proof{}, err
 	}
 	// What is held may be older, never newer.
-	if old, _, err := heldRelease(ctx, key, have); err == nil && r.Date.Before(old.Date) {
+	if old, _, err := p.heldRelease(ctx, key, have); err == nil && r.Date.Before(old.Date) {
 		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", r.Date, old.Date),
 			"the mirror is behind, or somebody rolls it back: choose another one")
 	}
 	return record.Proof{Kind: ProofKey, Value: signer}, nil
 }
 
-// heldRelease returns the InRelease that have opens under key, and its sha256.
-func heldRelease(ctx context.Context, key string, have record.Lookup) (*release, string, error) {
+// heldRelease returns the InRelease that have opens under key, and its sha256. Each package asks for it.
+func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Lookup) (*release, string, error) {
 	b, err := read(ctx, have, key, releaseLimit)
 	if err != nil {
 		return nil, "", err
+	}
+	sum := sha256.Sum256(b)
+	id := hex.EncodeToString(sum[:])
+	p.releasesMu.Lock()
+	defer p.releasesMu.Unlock()
+	if r := p.releases[id]; r != nil {
+		return r, id, nil
 	}
 	text, err := signedText(b)
 	if err != nil {
 		return nil, "", err
 	}
 	r, err := parseRelease(text)
-	sum := sha256.Sum256(b)
-	return r, hex.EncodeToString(sum[:]), err
+	if err != nil {
+		return nil, "", err
+	}
+	if len(p.releases) >= readLimit {
+		clear(p.releases)
+	}
+	p.releases[id] = r
+	return r, id, nil
 }
 
 // eachRelease calls try with the InRelease that have opens under key and its sha256, and then with those that a cache
 // held before, the newest first, until it returns true. There must be one.
 func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Lookup, try func(r *release, sum string) bool) error {
-	r, sum, err := heldRelease(ctx, key, have)
+	r, sum, err := p.heldRelease(ctx, key, have)
 	if err != nil {
 		return first(err, key)
 	}
 	for n := 0; err == nil && !try(r, sum) && p.cache != nil && n < pastLimit; n++ {
-		r, sum, err = heldRelease(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
+		r, sum, err = p.heldRelease(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
 			return p.cache.Past(ctx, p.Name(), key, n)
 		})
 	}
@@ -206,7 +219,7 @@ func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Loo
 	}
 	for _, s := range w.archive.suites {
 		dir := path.Join(w.archive.name, s.dir)
-		r, _, err := heldRelease(ctx, path.Join(dir, "InRelease"), have)
+		r, _, err := p.heldRelease(ctx, path.Join(dir, "InRelease"), have)
 		if err != nil {
 			continue // nothing of it is held
 		}
@@ -279,7 +292,7 @@ func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lo
 		return
 	}
 	dir := path.Join(w.archive.name, w.suite.dir)
-	r, _, err := heldRelease(ctx, path.Join(dir, "InRelease"), have)
+	r, _, err := p.heldRelease(ctx, path.Join(dir, "InRelease"), have)
 	if err != nil {
 		return
 	}

@@ -18,7 +18,7 @@ func (p *Protocol) Resolve(ctx context.Context, it record.Item, have record.Look
 	if err != nil || !it.Mutable || w.rest == "InRelease" {
 		return it, err
 	}
-	r, _, err := heldRelease(ctx, path.Join(w.archive.name, w.suite.dir, "InRelease"), have)
+	r, _, err := p.heldRelease(ctx, path.Join(w.archive.name, w.suite.dir, "InRelease"), have)
 	if errs.KindOf(err) == errs.NotFound {
 		return it, nil // Check says what to do
 	}
@@ -43,7 +43,7 @@ func (p *Protocol) Binds(ctx context.Context, key string, have record.Lookup) ([
 	if err != nil || w.rest != "InRelease" {
 		return nil, nil //nolint:nilerr // of a source that is there no more
 	}
-	r, _, err := heldRelease(ctx, key, have)
+	r, _, err := p.heldRelease(ctx, key, have)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ const (
 	pathLimit    = 1024    // bytes of a request's path
 	tablesLimit  = 64      // indexes that are remembered, read
 	pastLimit    = 16      // InReleases of the past that may prove what machines with old lists ask for
+	readLimit    = 16      // InReleases that are remembered, read: half a MB each
 )
 
 // Kinds of proof, from the root to the leaf.
@@ -55,13 +56,16 @@ type Protocol struct {
 
 	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
 	tables   map[string]table // by the sha256 of the index
+
+	releasesMu sync.Mutex
+	releases   map[string]*release // by the sha256 of the InRelease; never changed
 }
 
 var _ record.Protocol = (*Protocol)(nil)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]table{}}
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]table{}, releases: map[string]*release{}}
 	if p.dir == "" {
 		p.dir = etc
 	}
