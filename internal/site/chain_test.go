@@ -306,18 +306,14 @@ func TestARing(t *testing.T) {
 		if err := node(t, blobOf(body), 0, urls[0]); err != nil {
 			t.Errorf("ring of %d: %v", n, err)
 		}
-		began := time.Now()
 		lost := make(chan error)
 		for _, u := range urls { // all at once: each asks the next
 			go func() { lost <- node(t, blobOf([]byte("absent")), 0, u) }()
 		}
 		for range urls {
-			if err := <-lost; err == nil {
-				t.Error("a blob that nobody has")
+			if err := <-lost; errs.KindOf(err) != errs.NotFound {
+				t.Errorf("ring of %d: %v", n, err)
 			}
-		}
-		if took := time.Since(began); took > 4*time.Second { // less than they wait for one that is silent
-			t.Errorf("ring of %d: it took %v", n, took)
 		}
 	}
 }
@@ -332,7 +328,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 	var begun atomic.Int32
 	all := make(chan struct{})
 	urls := ringOf(t, dirs, func(i int, next string) string {
-		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}, passStall: 20 * time.Second})
+		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}, passStall: time.Hour})
 		return url
 	}, func() {
 		if begun.Add(1) == n {
@@ -340,7 +336,6 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 		}
 		<-all
 	})
-	began := time.Now()
 	lost := make(chan error)
 	for _, u := range urls {
 		go func() { lost <- node(t, blobOf([]byte("absent")), 0, u) }()
@@ -349,9 +344,6 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 		if err := <-lost; errs.KindOf(err) != errs.NotFound {
 			t.Errorf("got %v", err)
 		}
-	}
-	if took := time.Since(began); took > 10*time.Second { // half of what they wait for one that is silent
-		t.Errorf("it took %v", took)
 	}
 }
 
