@@ -87,7 +87,7 @@ func (c Config) registry(q request) string {
 	if !ok {
 		s = c.Registry
 	}
-	return strings.TrimRight(s, "/") + "/"
+	return slashed(s)
 }
 
 // below returns the path, unescaped, of address below the registry of q's package; false when it is elsewhere or no

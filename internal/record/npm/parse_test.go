@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/record"
 )
 
 func TestPaths(t *testing.T) {
@@ -56,6 +58,19 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 	}
 	if !strings.Contains(strings.Join(p.Env("http://r/npm"), "\n"), "npm_config_@leaf:registry=http://r/npm/") {
 		t.Errorf("%q", p.Env("http://r/npm"))
+	}
+	var own []string
+	p.Own(func(base string, protocol record.Protocol) {
+		for _, path := range []string{"/tea", "/@other%2ftea", "/@leaf%2ftea"} {
+			if it, err := protocol.Item(httptest.NewRequest(http.MethodGet, "http://r"+path, nil)); err == nil {
+				own = append(own, base+" "+it.Key)
+			} else if errs.KindOf(err) != errs.Invalid {
+				t.Error(err)
+			}
+		}
+	})
+	if want := []string{"http://b.invalid/npm/ @leaf/tea", "https://a.invalid/ tea", "https://a.invalid/ @other/tea"}; !slices.Equal(own, want) {
+		t.Errorf("got %q, want %q", own, want)
 	}
 	for _, bad := range []string{`{}`, `{"registry":"ftp://x"}`, `{"registry":"https://x","@l:registry":"x"}`, `[`} {
 		if _, _, err := parseConfig(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid {

@@ -233,6 +233,9 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 	if s.registry != "" {
 		s.proxy.Own(s.registry, s.cargo)
 	}
+	if s.npm != nil {
+		s.npm.Own(s.proxy.Own)
+	}
 	if s.apk != nil {
 		s.apk.Own(s.proxy.Own)
 	}

@@ -1,10 +1,13 @@
 package session
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"io"
+	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +18,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
+	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 	"overland/internal/testkit/pack"
 )
@@ -46,10 +50,13 @@ func registry(t *testing.T, files map[string]string) *httptest.Server {
 	}))
 }
 
-// trusting returns a transport that believes srv's certificate.
+// trusting returns a transport that finds srv at every address and believes its certificate.
 func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
 	t.Helper()
 	tr := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "example.com"}}
+	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+	}
 	if cert := srv.Certificate(); cert != nil {
 		tr.TLSClientConfig.RootCAs.AddCert(cert)
 	}
@@ -102,6 +109,26 @@ func TestPip(t *testing.T) {
 	})
 	recordAndReplay(t, srv, "PIP_FIND_LINKS= PIP_CONFIG_FILE=/dev/null pip install -q --no-input --root-user-action ignore --target out --index-url "+
 		srv.URL+"/simple tea; cat out/tea.py", "WORD = 'tea'\n")
+}
+
+// The registry of a scope stands in a file; dash passes the variable on that would name it to no command.
+func TestNPMWithTheRegistryOfAScope(t *testing.T) {
+	packument, tarball := pack.NPM("{BASE}/npm", "@leaf/tea", "1.0.0", "module.exports = 'tea'\n")
+	files := map[string]string{"/npm/@leaf/tea": packument, "/npm/@leaf/tea/-/tea-1.0.0.tgz": string(tarball)}
+	srv := registry(t, files)
+	rc := filepath.Join(t.TempDir(), "npmrc")
+	if err := os.WriteFile(rc, []byte("@leaf:registry=https://registry.invalid/npm/\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("npm_config_userconfig", rc)
+	res := recordAndReplay(t, srv, "npm install --fetch-retries=0 --silent @leaf/tea; cat node_modules/@leaf/tea/index.js", "module.exports = 'tea'\n")
+	kinds := map[string]string{}
+	for _, e := range res.Lock.Entries {
+		kinds[e.Protocol+" "+e.Key] = e.Proof.Kind
+	}
+	if want := map[string]string{"npm @leaf/tea": npm.ProofDocument, "npm @leaf/tea/-/tea-1.0.0.tgz": npm.ProofIntegrity}; !maps.Equal(kinds, want) {
+		t.Errorf("got %q, want %q", kinds, want)
+	}
 }
 
 // cargo's own registry is spoken by its protocol: the lock says why its crates are the right ones, and what is compiled is
