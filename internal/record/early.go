@@ -3,6 +3,7 @@ package record
 import (
 	"cmp"
 	"context"
+	"fmt"
 
 	"overland/internal/store"
 )
@@ -18,8 +19,9 @@ type arrived struct {
 
 func (a *arrived) close() { _ = a.Fetched.Close() }
 
-// hurry lets clients have what arrived before it is durable: an fsync each would be most of what recording costs apt,
-// which asks for one thing after the other. The lock waits for it (Settle). False when there is no way, or when the disk
+// hurry lets clients have what arrived before it is durable and before a third party was asked: an fsync each would be most
+// of what recording costs apt, which asks for one thing after the other, and a lookup each most of what it costs go. The
+// lock waits for it (Settle). False when there is no way, or when the disk
 // is too far behind.
 func (r *Recorder) hurry(in *arrived) bool {
 	b, err := in.Open()
@@ -36,23 +38,31 @@ func (r *Recorder) hurry(in *arrived) bool {
 	return true
 }
 
-// keep stores what arrived as the blob of e.
-func (r *Recorder) keep(ctx context.Context, in *arrived, e Entry) error {
+// keep stores what arrived as the blob of e, and returns e with its whole proof.
+func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e Entry) (Entry, error) {
+	_, isLocked := r.lock.Find(it.Protocol, it.Key)
+	if w, ok := p.(Witnessed); ok && !isLocked {
+		var err error
+		if e.Proof, err = w.Witness(ctx, it, e.Proof); err != nil {
+			return e, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
+		}
+	}
 	if err := in.Commit(ctx); err != nil {
-		return err
+		return e, err
 	}
 	if r.note != nil && lasting(e) {
 		r.note(e)
 	}
-	return nil
+	return e, nil
 }
 
-// settle ends what hurry began, with the error of storing it.
-func (r *Recorder) settle(n name, in *arrived, err error) {
+// settle ends what hurry began: with e, or with the error of keeping it.
+func (r *Recorder) settle(n name, in *arrived, e Entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.early, in.Digest)
 	r.less.Broadcast()
+	r.have[n] = e
 	if err != nil {
 		delete(r.have, n)
 		r.wrong[n] = err

@@ -73,6 +73,13 @@ type Identifier interface {
 	Identify(ctx context.Context, it Item, have Lookup) (digest.Digest, error)
 }
 
+// Witnessed is a Protocol whose Check leaves out what a third party says of the bytes, for its clients judge them by the
+// same: they need not wait for it.
+type Witnessed interface {
+	// Witness returns proof, of it, with what the third party says: errs.Untrusted when it speaks against it.
+	Witness(ctx context.Context, it Item, proof Proof) (Proof, error)
+}
+
 // Preparer is a Protocol whose Check asks the network too: Prepare asks for that while the body is still on its way, and
 // what it gets is held then. ctx ends with the transfer.
 type Preparer interface {

@@ -134,13 +134,14 @@ func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item
 	c.entry, c.err = e, err
 	if in == nil || !r.hurry(in) {
 		if in != nil {
-			c.err = r.keep(ctx, in, e)
+			c.entry, c.err = r.keep(ctx, p, it, in, e)
 		}
 		r.end(ctx, c, n)
 	} else {
 		r.end(ctx, c, n)
 		// Clients have it: that the last one who asked has left is no reason to drop it.
-		r.settle(n, in, r.keep(context.WithoutCancel(ctx), in, e))
+		e, err := r.keep(context.WithoutCancel(ctx), p, it, in, e)
+		r.settle(n, in, e, err)
 	}
 	if c.err == nil && e.Exists() {
 		ReadAhead(ctx, p, it, r.lookup(it.Protocol))

@@ -53,10 +53,27 @@ func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (re
 		return record.Proof{}, errs.E(errs.Untrusted, err)
 	}
 	proof := record.Proof{Kind: ProofSum, Value: h}
-	if r.partial {
+	if r.partial || p.Late {
 		return proof, nil
 	}
 	inTree, err := p.inTree(ctx, r.module.Path, version, h)
+	if inTree {
+		proof.Kind = ProofTree
+	}
+	return proof, err
+}
+
+// Witness implements record.Witnessed.
+func (p *Protocol) Witness(ctx context.Context, it record.Item, proof record.Proof) (record.Proof, error) {
+	r, err := parse(it.Key)
+	if err != nil || proof.Kind != ProofSum || !p.Late || r.partial {
+		return proof, nil //nolint:nilerr // of the checksum database itself
+	}
+	version := r.module.Version
+	if r.kind == "mod" {
+		version += "/go.mod"
+	}
+	inTree, err := p.inTree(ctx, r.module.Path, version, proof.Value)
 	if inTree {
 		proof.Kind = ProofTree
 	}

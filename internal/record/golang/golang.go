@@ -29,6 +29,10 @@ type Protocol struct {
 	// forgotten. It is the keeper that serves this protocol.
 	Keeper record.Keeper
 
+	// Late says that Check does not ask the checksum database, for Witness does: in a recording, whose go command asks it
+	// too, or has a go.sum.
+	Late bool
+
 	proxies []string
 	db      database
 	hasDB   bool

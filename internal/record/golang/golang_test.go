@@ -476,6 +476,54 @@ func TestAnotherModuleThanTheDatabaseKnows(t *testing.T) {
 	}
 }
 
+// TestTheDatabaseIsAskedAfterTheClientWasServed: a recording does not keep a module back for what the database says of it.
+func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
+	u := newUpstream(t)
+	served := make(chan struct{})
+	next := u.Config.Handler
+	u.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/sumdb/db.example/lookup/") {
+			select {
+			case <-served:
+			case <-r.Context().Done():
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+	const zip, mod = "example.org/dep/@v/v1.0.0.zip", "example.org/dep/@v/v1.0.0.mod"
+	record := func(key string) *lab {
+		l := newLab(t, u.env())
+		l.protocol.Late = true
+		it, err := l.protocol.item(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, b, err := l.recorder.Get(t.Context(), l.protocol, it)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Close()
+		return l
+	}
+	l := record(zip)
+	close(served)
+	if err := l.recorder.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	if e, ok := l.recorder.Lock().Find(Name, zip); !ok || e.Proof.Kind != ProofTree || len(l.recorder.Problems()) != 0 {
+		t.Errorf("%+v, problems %v", e, l.recorder.Problems())
+	}
+	// What the database speaks against is in no lock, and the recording fails.
+	u.files[mod] = goMod + "// changed\n"
+	l = record(mod)
+	if err := l.recorder.Settle(); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") {
+		t.Errorf("error %v", err)
+	}
+	if _, ok := l.recorder.Lock().Find(Name, mod); ok || len(l.recorder.Problems()) != 1 {
+		t.Errorf("problems %v", l.recorder.Problems())
+	}
+}
+
 // TestTheMachinesOwnProxy asks the proxy and the checksum database that the machine is configured for.
 func TestTheMachinesOwnProxy(t *testing.T) {
 	e, err := ReadEnv(t.Context(), "")

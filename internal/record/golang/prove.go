@@ -25,7 +25,7 @@ const (
 // Prepare implements record.Preparer: it looks a module up in the checksum database while its bytes are on their way.
 func (p *Protocol) Prepare(ctx context.Context, it record.Item) {
 	r, err := parse(it.Key)
-	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial {
+	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial || p.Late {
 		return
 	}
 	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Check asks again, of what is held then, and judges

@@ -80,7 +80,7 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p.Keeper = s.keeper
+	p.Keeper, p.Late = s.keeper, s.recording
 	s.golang = p
 	if s.recording || s.o.Lock.Holds(golang.Name) {
 		// A database that cannot be reached now is the go command's to judge: it may not need it. A lock without a tree was
