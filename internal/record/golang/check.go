@@ -44,9 +44,9 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 
 // prove returns the h1 hash of a module or of its go.mod.
 func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (record.Proof, error) {
-	hash, version := hashZip, r.module.Version
+	hash := hashZip
 	if r.kind == "mod" {
-		hash, version = hashMod, version+"/go.mod"
+		hash = hashMod
 	}
 	h, err := hash(r, body)
 	if err != nil {
@@ -56,11 +56,7 @@ func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (re
 	if r.partial || p.Late {
 		return proof, nil
 	}
-	inTree, err := p.inTree(ctx, r.module.Path, version, h)
-	if inTree {
-		proof.Kind = ProofTree
-	}
-	return proof, err
+	return p.lookUp(ctx, r, proof)
 }
 
 // Witness implements record.Witnessed.
@@ -69,6 +65,11 @@ func (p *Protocol) Witness(ctx context.Context, it record.Item, proof record.Pro
 	if err != nil || proof.Kind != ProofSum || !p.Late || r.partial {
 		return proof, nil //nolint:nilerr // of the checksum database itself
 	}
+	return p.lookUp(ctx, r, proof)
+}
+
+// lookUp returns proof, the hash of r's bytes, with what the checksum database says of it.
+func (p *Protocol) lookUp(ctx context.Context, r request, proof record.Proof) (record.Proof, error) {
 	version := r.module.Version
 	if r.kind == "mod" {
 		version += "/go.mod"
