@@ -11,7 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/store"
 )
 
@@ -22,7 +22,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 		return errs.E(errs.Invalid, err)
 	}
 	b, err := h.o.Blobs.Open(d)
-	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !hop.Held(r.Context()) {
+	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !httpx.Held(r.Context()) {
 		b, err = h.through(w, r, t, d)
 	}
 	if err != nil {
@@ -44,7 +44,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 // through returns a blob that is fetched first. Who waits for that takes nobody's turn.
 func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (*store.Blob, error) {
 	t.end()
-	err := hop.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
+	err := httpx.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
 		return h.o.Through.Fetch(r.Context(), d)
 	})
 	if err != nil {

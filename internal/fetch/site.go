@@ -17,7 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 )
 
 const (
@@ -252,9 +252,9 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	}
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "overland")
-	hop.Forward(ctx, req.Header)
+	httpx.Forward(ctx, req.Header)
 	if w, ok := ctx.Value(watchKey{}).(*watch); ok {
-		ctx = hop.Ask(ctx, req.Header, w.waited)
+		ctx = httpx.Ask(ctx, req.Header, w.waited)
 	}
 	var conn net.Conn
 	resp, err := s.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

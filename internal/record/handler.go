@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/store"
 )
 
@@ -74,7 +74,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 	if f, ok := k.(follower); ok {
 		ctx, done = f.Follow(ctx)
 	}
-	err := hop.Wait(w, r, done, func() (err error) {
+	err := httpx.Wait(w, r, done, func() (err error) {
 		e, blob, err = k.Get(ctx, p, it)
 		return err
 	})

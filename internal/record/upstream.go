@@ -19,7 +19,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/store"
 )
 
@@ -204,8 +204,8 @@ func (t *transfer) once(ctx context.Context, seen func()) error {
 		req.Header.Set("If-Range", t.validator)
 	}
 	if t.u.Tell != nil && t.u.Tell(req.URL.Host) {
-		hop.Forward(ctx, req.Header)
-		req = req.WithContext(hop.Ask(ctx, req.Header, seen))
+		httpx.Forward(ctx, req.Header)
+		req = req.WithContext(httpx.Ask(ctx, req.Header, seen))
 	}
 	res, err := t.client().Do(req)
 	if err != nil {

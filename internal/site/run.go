@@ -15,7 +15,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/record/shacache/server"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -119,7 +119,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 		// Who writes to the network cache is known by a certificate: here, not over plain HTTP.
 		config = server.ClientAuth(config)
 	}
-	face, plainFace := w.handlers(hop.ID(pin))
+	face, plainFace := w.handlers(httpx.ID(pin))
 	tuned := limit(plain, o.Conns)
 	tuned.tune = tune
 	listener := tls.NewListener(tuned, config)

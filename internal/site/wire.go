@@ -12,7 +12,7 @@ import (
 
 	"overland/internal/api"
 	"overland/internal/digest"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/site/chain"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -35,7 +35,7 @@ type wire struct {
 func (w *wire) handlers(id string) (face, plain http.Handler) {
 	o := api.Options{Blobs: w.blobs, Trust: w, Log: w.log}
 	if w.cached == nil {
-		return hop.Over(id, nil, api.New(o)), nil
+		return httpx.Over(id, nil, api.New(o)), nil
 	}
 	o.Offline = w.cached.offline
 	var asked []string
@@ -47,9 +47,9 @@ func (w *wire) handlers(id string) (face, plain http.Handler) {
 	if w.cached.entries != nil {
 		face = below(chain.CachePath+"/", w.cached.entries, face)
 	}
-	face = hop.Over(id, asked, face)
+	face = httpx.Over(id, asked, face)
 	if w.cached.handler != nil {
-		plain = hop.Over(id, asked, w.cached.handler)
+		plain = httpx.Over(id, asked, w.cached.handler)
 	}
 	return face, plain
 }

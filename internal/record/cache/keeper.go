@@ -15,7 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -157,13 +157,13 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 		return gone(it, status), nil
 	}
 	offline, err := k.Offline(ctx)
-	offline = offline || hop.Held(ctx) // another site's request that is to end here
+	offline = offline || httpx.Held(ctx) // another site's request that is to end here
 	switch {
 	case err != nil:
 		return answer{}, err
 	case held && (offline || k.isDown(it, now)):
 		return k.hit(old), nil
-	case hop.Held(ctx):
+	case httpx.Held(ctx):
 		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not held, and who asks is asked for it", it.Protocol, it.Key)
 	case offline:
 		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),

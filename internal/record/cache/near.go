@@ -14,7 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -167,7 +167,7 @@ func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]rec
 	}
 	ctx, done := k.Follow(r.Context())
 	var a answer
-	err = hop.Wait(w, r, done, func() error {
+	err = httpx.Wait(w, r, done, func() error {
 		seen := sight{have: k.lookup(it.Protocol)}
 		if it, err = seen.resolve(ctx, p, it); err != nil {
 			return err

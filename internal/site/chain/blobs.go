@@ -10,7 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 )
 
 // flight is a blob on its way, for all who wait for it.
@@ -41,7 +41,7 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	if c.dead() {
 		return errs.Errorf(errs.Unavailable, "%s is not here, and no upstream site could be reached a moment ago", d)
 	}
-	if others && hop.Passed(ctx) {
+	if others && httpx.Passed(ctx) {
 		var done func()
 		ctx, done = c.unlessNobody(ctx, d)
 		defer done()
@@ -93,7 +93,7 @@ func lacks(ctx context.Context, s *fetch.SiteSource, d digest.Digest) bool {
 	if err != nil {
 		return false
 	}
-	hop.Forward(ctx, req.Header)
+	httpx.Forward(ctx, req.Header)
 	res, err := s.Transport().RoundTrip(req)
 	if err != nil {
 		return false

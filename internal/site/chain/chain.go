@@ -14,7 +14,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -152,7 +152,7 @@ func (c *Chain) pin(ctx context.Context) error {
 func (c *Chain) IDs() []string {
 	ids := make([]string, len(c.sites))
 	for i, s := range c.sites {
-		ids[i] = hop.ID(s.URL().Pin)
+		ids[i] = httpx.ID(s.URL().Pin)
 	}
 	return ids
 }

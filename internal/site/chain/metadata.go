@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/trust"
 )
 
@@ -21,7 +21,7 @@ type update struct {
 // when it fails, what was verified before is handed on, and the reader judges whether it is still fresh. It has the form
 // of a trust.MetadataSource.
 func (c *Chain) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	if !hop.Held(ctx) {
+	if !httpx.Held(ctx) {
 		c.look(ctx)
 	}
 	return c.mirror.Metadata(ctx, name, limit)

@@ -13,7 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/record"
 	"overland/internal/record/shacache"
 )
@@ -85,7 +85,7 @@ func newThrough(s *Server, o Through) *through {
 
 // may reports whether upstream is to be asked for the request of ctx; t may be nil.
 func (t *through) may(ctx context.Context) bool {
-	return t != nil && !hop.Held(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
+	return t != nil && !httpx.Held(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
 }
 
 // close ends what is under way.
@@ -114,12 +114,12 @@ func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) erro
 		return err
 	}
 	ctx := r.Context()
-	if joined && hop.Passed(ctx) {
+	if joined && httpx.Passed(ctx) {
 		var done func()
 		ctx, done = t.unlessNobody(ctx, name)
 		defer done()
 	}
-	return hop.Wait(w, r, f.came.Load, func() error { return f.wait(ctx) })
+	return httpx.Wait(w, r, f.came.Load, func() error { return f.wait(ctx) })
 }
 
 // unlessNobody returns ctx, which ends as not found when every upstream says that it has no blob of this name. It is for another
@@ -146,7 +146,7 @@ func (t *through) lacks(ctx context.Context, url string) bool {
 		return false
 	}
 	if t.o.Fetch.Tell != nil && t.o.Fetch.Tell(req.URL.Host) {
-		hop.Forward(ctx, req.Header)
+		httpx.Forward(ctx, req.Header)
 	}
 	here := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what another host lacks says nothing
 	res, err := (&http.Client{Transport: t.o.Fetch.Transport, CheckRedirect: here}).Do(req)

@@ -20,7 +20,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/hop"
+	"overland/internal/httpx"
 	"overland/internal/record"
 	"overland/internal/record/shacache"
 	"overland/internal/testkit/badlink"
@@ -347,7 +347,7 @@ func TestAnotherSiteWaits(t *testing.T) {
 	})
 	transport := &http.Transport{}
 	s := New(shelf(t), Options{Through: &Through{Blobs: []string{f.URL + "/cache"}, Fetch: &record.Upstream{Dir: t.TempDir(), Transport: transport}}})
-	srv := httptest.NewServer(hop.Over(hop.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
+	srv := httptest.NewServer(httpx.Over(httpx.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
 	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
 	done := make(chan answer)
 	ask := func(header ...string) {
@@ -355,7 +355,7 @@ func TestAnotherSiteWaits(t *testing.T) {
 	}
 	go ask()
 	<-entered
-	go ask("Via", "1.1 "+hop.ID([32]byte{2}))
+	go ask("Via", "1.1 "+httpx.ID([32]byte{2}))
 	for range 2 {
 		if a := <-done; a.status != 200 || a.body != "egg" {
 			t.Errorf("got %d %s", a.status, a.body)
@@ -389,7 +389,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 			Stall: 20 * time.Second, Tries: 1, Dir: t.TempDir(), Transport: transport, Tell: func(string) bool { return true },
 		}}})
 		t.Cleanup(func() { s.Close(); transport.CloseIdleConnections() })
-		faces[i].Store(hop.Over(hop.ID([32]byte{byte(i)}), []string{hop.ID([32]byte{byte((i + 1) % n)})}, s.Mount("/shacache", "", nil)))
+		faces[i].Store(httpx.Over(httpx.ID([32]byte{byte(i)}), []string{httpx.ID([32]byte{byte((i + 1) % n)})}, s.Mount("/shacache", "", nil)))
 	}
 	began, done := time.Now(), make(chan answer)
 	for _, u := range urls {

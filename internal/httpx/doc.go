@@ -1,4 +1,4 @@
-// Package hop is what sites say to one another about a request that passes through several of them.
+// Package httpx is what sites say to one another about a request that passes through several of them.
 //
 //   - Via (RFC 9110 §7.6.3) names every site that a request came through. A site that finds itself there, or one that it
 //     asks itself, or too many, answers from what it holds: two sites that point at each other neither hang nor recurse.
@@ -8,4 +8,4 @@
 //
 // docs/format/site.md has the wire. Callers: site, api and record (what is asked of us), fetch and record (what we ask).
 // Failure guarded: a ring of sites that wait for each other; a near copy that is given up because it is being fetched.
-package hop
+package httpx
