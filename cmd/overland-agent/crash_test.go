@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"overland/internal/agent"
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
-	"overland/internal/spec"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/crash"
 )
@@ -37,9 +37,9 @@ func newSaga(t *testing.T) *saga {
 	}
 	g := &saga{agent: program, root: s.root}
 	for i, version := range []string{v1, v2, v3} {
-		s.tests = []spec.Check{{Log: "hello: version " + version, Within: spec.Duration(15 * time.Second)}} // it ends with the line
+		s.tests = []appfile.Check{{Log: "hello: version " + version, Within: appfile.Duration(15 * time.Second)}} // it ends with the line
 		if version == v3 {
-			s.tests = []spec.Check{{Log: "never", Within: spec.Duration(300 * time.Millisecond)}}
+			s.tests = []appfile.Check{{Log: "never", Within: appfile.Duration(300 * time.Millisecond)}}
 		}
 		// Any port: many nodes at once, and nobody asks.
 		g.volumes[i] = filepath.Join(s.dir, filepath.Base(s.seal(version, agentsFor(t, "", plat), "--listen", "127.0.0.1:0")))

@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/pipeline"
 	"overland/internal/platform"
 	"overland/internal/release"
-	"overland/internal/spec"
 	"overland/internal/testkit/bins"
 )
 
@@ -26,8 +26,8 @@ type site struct {
 	root string // fingerprint
 	plat platform.Platform
 
-	tests []spec.Check  // of hello; nil = that it answers
-	stop  spec.Duration // what it may take to end; 0 = the usual
+	tests []appfile.Check  // of hello; nil = that it answers
+	stop  appfile.Duration // what it may take to end; 0 = the usual
 }
 
 func newSite(t *testing.T, plat platform.Platform) *site {
@@ -70,7 +70,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 	}
 	tests := s.tests
 	if tests == nil {
-		tests = []spec.Check{{HTTP: "http://" + address + "/", Contains: "version {{.Release.Version}}", Within: spec.Duration(patience(s.plat, 3*time.Second))}}
+		tests = []appfile.Check{{HTTP: "http://" + address + "/", Contains: "version {{.Release.Version}}", Within: appfile.Duration(patience(s.plat, 3*time.Second))}}
 	}
 	r := release.Release{
 		App: "hello", Version: version,
@@ -78,12 +78,12 @@ func (s *site) seal(version, agents string, args ...string) string {
 			Name: "hello", Platform: s.plat, File: "hello", Kind: release.KindBinary,
 			Blob: release.Blob{Digest: d, Size: size},
 		}},
-		Services: map[string]spec.Service{"web": {
+		Services: map[string]appfile.Service{"web": {
 			Artifact: "hello", Runtime: "process",
 			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
 			Volumes:  map[string]string{"data": "/data"},
 			SelfTest: tests,
-			Stable:   spec.Duration(100 * time.Millisecond), StopTimeout: s.stop,
+			Stable:   appfile.Duration(100 * time.Millisecond), StopTimeout: s.stop,
 		}},
 	}
 	desc, err := release.Write(ctx, p.Depot(), r)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"overland/internal/agent/host"
+	"overland/internal/appfile"
 	"overland/internal/platform"
-	"overland/internal/spec"
 	"overland/internal/testkit/machine"
 )
 
@@ -54,7 +54,7 @@ func TestAStickAppears(t *testing.T) {
 	n.until("the volume on the stick runs", func(st status) bool { return st.Running && st.Good == 2 })
 	n.mustServe(v2)
 
-	s.tests = []spec.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: spec.Duration(patience(plat, 2*time.Second))}}
+	s.tests = []appfile.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: appfile.Duration(patience(plat, 2*time.Second))}}
 	s.plug(s.seal(v3, agents), stick)
 	st := n.until("the self-test that hangs is given up", func(st status) bool { return st.Running && len(st.Refused) == 1 })
 	if st.Generation != 2 || !strings.Contains(st.Refused[0].Reason, "failed its self-test") {
@@ -71,7 +71,7 @@ func TestServiceThatIgnoresSIGTERM(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
-	s.stop = spec.Duration(time.Second)
+	s.stop = appfile.Duration(time.Second)
 	n := newNode(t, s)
 	n.sh(0, "sh", s.seal(v1, agents, "--deaf"), "install", "--root", s.root)
 	n.mustServe(v1)

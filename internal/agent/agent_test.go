@@ -17,10 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/agent/node"
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/release"
-	"overland/internal/spec"
 	"overland/internal/testkit/operator"
 	"overland/internal/volume"
 )
@@ -36,12 +36,14 @@ func TestMain(m *testing.M) {
 const v1, v2, v3 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb", "r3.cccccccccccc"
 
 // quick is a service that proves itself by staying up for a moment.
-var quick = spec.Service{
-	Artifact: "node", Runtime: "process", Stable: spec.Duration(time.Millisecond), Readiness: spec.Duration(300 * time.Millisecond), Volumes: map[string]string{"data": "/data"},
+var quick = appfile.Service{
+	Artifact: "node", Runtime: "process", Stable: appfile.Duration(time.Millisecond), Readiness: appfile.Duration(300 * time.Millisecond), Volumes: map[string]string{"data": "/data"},
 	Args: []string{"--data", "{{.Volumes.data}}"},
 }
 
-func services(s spec.Service) map[string]spec.Service { return map[string]spec.Service{"node": s} }
+func services(s appfile.Service) map[string]appfile.Service {
+	return map[string]appfile.Service{"node": s}
+}
 
 // world is an operator and one machine.
 type world struct {
@@ -232,7 +234,7 @@ func TestInstallingAgainChangesNothing(t *testing.T) {
 
 func TestUnchangedServicesAreNotRestarted(t *testing.T) {
 	w := newWorld(t)
-	both := map[string]spec.Service{"node": quick, "tool": quick}
+	both := map[string]appfile.Service{"node": quick, "tool": quick}
 	tool := quick
 	tool.Artifact = "tool"
 	both["tool"] = tool
@@ -246,7 +248,7 @@ func TestUnchangedServicesAreNotRestarted(t *testing.T) {
 	w.Promote("live", "wallet", v2)
 	w.mustInstall(w.volume("two"))
 	w.calls("stop wallet.tool", "start wallet.tool")
-	w.Release("wallet", v3, map[string]string{"node": "up node"}, map[string]spec.Service{"node": quick})
+	w.Release("wallet", v3, map[string]string{"node": "up node"}, map[string]appfile.Service{"node": quick})
 	w.Promote("live", "wallet", v3)
 	w.mustInstall(w.volume("three"))
 	w.calls("stop wallet.tool")

@@ -10,8 +10,8 @@ import (
 	"sync"
 
 	"overland/internal/agent/node"
+	"overland/internal/appfile"
 	"overland/internal/runtime"
-	"overland/internal/spec"
 )
 
 // unit is one service that this agent keeps up.
@@ -38,7 +38,7 @@ func (a *Agent) instances(g *node.Generation) (map[string]runtime.Instance, erro
 	return list, nil
 }
 
-func (a *Agent) instance(number int, app node.App, name string, s spec.Service) (runtime.Instance, error) {
+func (a *Agent) instance(number int, app node.App, name string, s appfile.Service) (runtime.Instance, error) {
 	full := app.App + "." + name
 	home := filepath.Join(a.dir, "volumes", app.App)
 	vars := map[string]string{"Release.App": app.App, "Release.Version": app.Version, "Release.Commit": app.Commit}

@@ -11,12 +11,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/source"
-	"overland/internal/spec"
 )
 
 // Depot is where results are kept; *store.Store is one.
@@ -29,7 +29,7 @@ type Depot interface {
 type Request struct {
 	Repo   *source.Repo
 	Commit source.Commit
-	App    *spec.App
+	App    *appfile.App
 
 	Artifacts []string            // names; empty = all of App
 	Platforms []platform.Platform // empty = what each artifact says. An artifact is built for those of them that it has
@@ -91,7 +91,7 @@ type Builder interface {
 // Job is one artifact for one platform.
 type Job struct {
 	Name     string
-	Artifact spec.Artifact
+	Artifact appfile.Artifact
 	Platform platform.Platform
 	Commit   source.Commit
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit; fs.ErrNotExist; remembered
@@ -169,13 +169,13 @@ func plan(req Request) ([]Job, error) {
 	}
 	if len(jobs) == 0 {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "nothing to build: no artifact of %s is made for these platforms", req.App.Name),
-			"see platforms in %s", spec.FileName)
+			"see platforms in %s", appfile.FileName)
 	}
 	return jobs, nil
 }
 
 // builder returns the Builder for a, chosen by its builder key.
-func builder(req Request, a spec.Artifact) (Builder, error) {
+func builder(req Request, a appfile.Artifact) (Builder, error) {
 	key := ""
 	switch {
 	case a.Go != nil:

@@ -17,12 +17,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/source"
-	"overland/internal/spec"
 	"overland/internal/store"
 )
 
@@ -79,16 +79,16 @@ func newSite(t *testing.T) *site {
 	return &site{t: t, dir: dir, depot: d, fake: &fake{}}
 }
 
-func app(names ...string) *spec.App {
-	a := &spec.App{Name: "app", Artifacts: map[string]spec.Artifact{}}
+func app(names ...string) *appfile.App {
+	a := &appfile.App{Name: "app", Artifacts: map[string]appfile.Artifact{}}
 	for _, name := range names {
-		a.Artifacts[name] = spec.Artifact{Go: &spec.Go{Package: "./" + name}}
+		a.Artifacts[name] = appfile.Artifact{Go: &appfile.Go{Package: "./" + name}}
 	}
 	return a
 }
 
 // request is for HEAD of the repository dir.
-func (s *site) request(dir string, a *spec.App) Request {
+func (s *site) request(dir string, a *appfile.App) Request {
 	s.t.Helper()
 	repo, err := source.Open(s.t.Context(), dir)
 	if err != nil {
@@ -310,7 +310,7 @@ func TestNothingToBuild(t *testing.T) {
 	s := newSite(t)
 	dir := repository(t, map[string]string{"main": "1"})
 	only := app("a")
-	only.Artifacts["a"] = spec.Artifact{Go: &spec.Go{Package: "."}, Platforms: []platform.Platform{"linux/arm64"}}
+	only.Artifacts["a"] = appfile.Artifact{Go: &appfile.Go{Package: "."}, Platforms: []platform.Platform{"linux/arm64"}}
 	for name, test := range map[string]struct {
 		change func(*Request)
 		kind   errs.Kind

@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/appfile"
+	"overland/internal/appfile/yamlfile"
 	"overland/internal/build/golang"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/spec"
-	"overland/internal/spec/yamlspec"
 )
 
 type initOptions struct {
@@ -48,7 +48,7 @@ func (a *app) runInit(o initOptions) error {
 	if o.name == "" {
 		o.name = appName(filepath.Base(dir))
 	}
-	path := filepath.Join(dir, spec.FileName)
+	path := filepath.Join(dir, appfile.FileName)
 	if _, err := os.Lstat(path); err == nil {
 		if err := a.confirm("%s is there already. Write it anew?", path); err != nil {
 			return errs.Hint(errs.E(errs.Conflict, err), "change it with an editor, or write it anew with --yes")
@@ -61,7 +61,7 @@ func (a *app) runInit(o initOptions) error {
 		return err
 	}
 	const mode = 0o644
-	if err := (fsx.FS{}).WriteFile(path, yamlspec.Marshal(app), mode); err != nil {
+	if err := (fsx.FS{}).WriteFile(path, yamlfile.Marshal(app), mode); err != nil {
 		return err
 	}
 	a.printf("%s\n", path)

@@ -19,7 +19,7 @@ const module = "overland/"
 // floors lists every package of the house, below internal/. A package may import those of lower floors and of its own
 // room: the packages whose path begins with the same name.
 var floors = [][]string{
-	0: {"digest", "fsx", "clock", "errs", "httpx", "platform", "platform/host", "procfs", "spec", "spec/yamlspec", "spec/yamlspec/schemagen"},
+	0: {"digest", "fsx", "clock", "errs", "httpx", "platform", "platform/host", "procfs", "appfile", "appfile/yamlfile", "appfile/yamlfile/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
 	3: {"record", "record/apk", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
@@ -41,8 +41,8 @@ var outside = []string{
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
 var neighbours = map[[2]string]string{
-	{"spec", "platform"}: "an artifact's spec names the platforms that it is made for",
-	{"spec", "errs"}:     "reading a spec tells a person's mistake from ours",
+	{"appfile", "platform"}: "an artifact's spec names the platforms that it is made for",
+	{"appfile", "errs"}:     "reading a spec tells a person's mistake from ours",
 }
 
 // pkg is what go list says of a package; paths of this module are without its name.
@@ -143,7 +143,7 @@ var tooHeavy = []string{
 var agentRooms = []string{
 	"cmd/overland-agent", "internal/cli/nodecli", "internal/agent", "internal/agent/host", "internal/agent/node",
 	"internal/release", "internal/runtime", "internal/runtime/process", "internal/fetch", "internal/volume", "internal/store",
-	"internal/trust", "internal/digest", "internal/fsx", "internal/clock", "internal/errs", "internal/httpx", "internal/platform", "internal/procfs", "internal/spec",
+	"internal/trust", "internal/digest", "internal/fsx", "internal/clock", "internal/errs", "internal/httpx", "internal/platform", "internal/procfs", "internal/appfile",
 }
 
 func TestAgentCarriesOnlyWhatItNeeds(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/build"
 	"overland/internal/build/command"
 	"overland/internal/build/golang"
@@ -16,7 +17,6 @@ import (
 	"overland/internal/platform"
 	"overland/internal/record/session"
 	"overland/internal/release"
-	"overland/internal/spec"
 )
 
 // BuildOptions say what to build; the zero value builds HEAD of the current folder for all its platforms.
@@ -84,7 +84,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 }
 
 // runnable returns an error when a service would run what is no program.
-func runnable(app *spec.App, made []build.Built) error {
+func runnable(app *appfile.App, made []build.Built) error {
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 		for _, a := range made {
 			if a.Name == app.Services[name].Artifact && a.Data {

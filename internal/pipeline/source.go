@@ -10,11 +10,11 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/appfile"
+	"overland/internal/appfile/yamlfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/source"
-	"overland/internal/spec"
-	"overland/internal/spec/yamlspec"
 )
 
 // SourceOptions say what is built.
@@ -28,7 +28,7 @@ type SourceOptions struct {
 type Source struct {
 	Repo     *source.Repo
 	Commit   source.Commit
-	App      *spec.App
+	App      *appfile.App
 	Spec     []byte // the bytes of overland.yaml
 	Warnings []string
 
@@ -67,24 +67,24 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		}
 		s.warnNew(s.newSpec)
 	}
-	s.App, err = yamlspec.Parse(s.Spec, spec.FileName)
+	s.App, err = yamlfile.Parse(s.Spec, appfile.FileName)
 	return s, err
 }
 
 func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
-	s.Spec, err = s.Repo.ReadFile(ctx, s.Commit, spec.FileName)
+	s.Spec, err = s.Repo.ReadFile(ctx, s.Commit, appfile.FileName)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	s.Spec, err = os.ReadFile(filepath.Join(s.Repo.Dir(), spec.FileName))
+	s.Spec, err = os.ReadFile(filepath.Join(s.Repo.Dir(), appfile.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, errs.Hint(errs.Errorf(errs.NotFound, "%s has no %s", s.Repo.Dir(), spec.FileName), "overland init")
+		return false, errs.Hint(errs.Errorf(errs.NotFound, "%s has no %s", s.Repo.Dir(), appfile.FileName), "overland init")
 	}
 	if err != nil {
 		return false, err
 	}
 	s.Warnings = append(s.Warnings, fmt.Sprintf("%s is not in commit %.12s: the folder's is used; commit it",
-		spec.FileName, s.Commit.Hash))
+		appfile.FileName, s.Commit.Hash))
 	return true, nil
 }
 
@@ -116,7 +116,7 @@ func except(list []string, newSpec bool) []string {
 	if !newSpec {
 		return list
 	}
-	return slices.DeleteFunc(slices.Clone(list), func(path string) bool { return path == spec.FileName })
+	return slices.DeleteFunc(slices.Clone(list), func(path string) bool { return path == appfile.FileName })
 }
 
 func some(list []string) string {

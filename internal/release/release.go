@@ -10,9 +10,9 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/platform"
-	"overland/internal/spec"
 	"overland/internal/store"
 )
 
@@ -27,16 +27,16 @@ const (
 
 // Release is the release document: everything that a node must know to run one version of an application.
 type Release struct {
-	Schema     int                     `json:"schema"` // 0 is written as Schema
-	App        string                  `json:"app"`
-	Version    string                  `json:"version"`            // "r412.abcdef012345"
-	Commit     string                  `json:"commit,omitempty"`   // full hash; "" when no commit was built
-	CommitTime time.Time               `json:"committed,omitzero"` // never the time of the build: equal input, equal bytes
-	Toolchain  string                  `json:"toolchain,omitempty"`
-	Spec       digest.Digest           `json:"spec,omitempty"` // of the overland.yaml that was built
-	Artifacts  []Artifact              `json:"artifacts"`      // sorted by name, then platform.All's order
-	Services   map[string]spec.Service `json:"services,omitempty"`
-	Inputs     *ocispec.Descriptor     `json:"inputs,omitempty"` // what WriteInputs made; nil when the commit has no overland.lock
+	Schema     int                        `json:"schema"` // 0 is written as Schema
+	App        string                     `json:"app"`
+	Version    string                     `json:"version"`            // "r412.abcdef012345"
+	Commit     string                     `json:"commit,omitempty"`   // full hash; "" when no commit was built
+	CommitTime time.Time                  `json:"committed,omitzero"` // never the time of the build: equal input, equal bytes
+	Toolchain  string                     `json:"toolchain,omitempty"`
+	Spec       digest.Digest              `json:"spec,omitempty"` // of the overland.yaml that was built
+	Artifacts  []Artifact                 `json:"artifacts"`      // sorted by name, then platform.All's order
+	Services   map[string]appfile.Service `json:"services,omitempty"`
+	Inputs     *ocispec.Descriptor        `json:"inputs,omitempty"` // what WriteInputs made; nil when the commit has no overland.lock
 }
 
 // Artifact is one program for one platform.
@@ -158,7 +158,7 @@ func (b Blob) check() error {
 	return nil
 }
 
-func (r *Release) checkService(name string, s spec.Service) error {
+func (r *Release) checkService(name string, s appfile.Service) error {
 	if err := checkName("service", name); err != nil {
 		return err
 	}

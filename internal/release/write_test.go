@@ -15,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform"
-	"overland/internal/spec"
 	"overland/internal/store"
 )
 
@@ -59,7 +59,7 @@ func wallet(t *testing.T, s *store.Store) Release {
 			artifact("cli", "linux/amd64", put([]byte("cli for amd64"))),
 			artifact("cli", "linux/arm/v6", put([]byte("cli for arm"))),
 		},
-		Services: map[string]spec.Service{
+		Services: map[string]appfile.Service{
 			"node": {Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"}, Volumes: map[string]string{"data": "/data"}},
 		},
 	}
@@ -140,7 +140,7 @@ func TestWriteRefuses(t *testing.T) {
 		"twice":              func(r *Release) { r.Artifacts[1].Platform = r.Artifacts[0].Platform },
 		"platform":           func(r *Release) { r.Artifacts[0].Platform = "linux/vax" },
 		"size":               func(r *Release) { r.Artifacts[0].Blob.Size++ },
-		"service's artifact": func(r *Release) { r.Services = map[string]spec.Service{"x": {Artifact: "none"}} },
+		"service's artifact": func(r *Release) { r.Services = map[string]appfile.Service{"x": {Artifact: "none"}} },
 		"kind":               func(r *Release) { r.Artifacts[0].Kind = "image" },
 		"runs a file": func(r *Release) {
 			for i := range r.Artifacts {

@@ -5,11 +5,11 @@ import (
 	"maps"
 	"slices"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // Arguments returns s.Args expanded with vars.
-func Arguments(s spec.Service, vars map[string]string) ([]string, error) {
+func Arguments(s appfile.Service, vars map[string]string) ([]string, error) {
 	list := make([]string, len(s.Args))
 	for i, arg := range s.Args {
 		v, err := Expand(arg, vars)
@@ -22,7 +22,7 @@ func Arguments(s spec.Service, vars map[string]string) ([]string, error) {
 }
 
 // Environ returns s.Env expanded with vars, as sorted NAME=value.
-func Environ(s spec.Service, vars map[string]string) ([]string, error) {
+func Environ(s appfile.Service, vars map[string]string) ([]string, error) {
 	list := make([]string, 0, len(s.Env))
 	for _, name := range slices.Sorted(maps.Keys(s.Env)) {
 		v, err := Expand(s.Env[name], vars)

@@ -8,9 +8,9 @@ import (
 	"syscall"
 	"testing"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/spec"
 )
 
 var vars = map[string]string{"Release.Version": "r412.abc", "Volumes.data": "/d/{{.Release.Version}}"}
@@ -49,7 +49,7 @@ func FuzzExpand(f *testing.F) {
 }
 
 func TestArgumentsAndEnviron(t *testing.T) {
-	s := spec.Service{Args: []string{"--v", "{{.Release.Version}}"}, Env: map[string]string{"B": "{{.Release.Version}}", "A": "1"}}
+	s := appfile.Service{Args: []string{"--v", "{{.Release.Version}}"}, Env: map[string]string{"B": "{{.Release.Version}}", "A": "1"}}
 	args, err := Arguments(s, vars)
 	if err != nil || !slices.Equal(args, []string{"--v", "r412.abc"}) {
 		t.Errorf("args %q, %v", args, err)
@@ -58,7 +58,7 @@ func TestArgumentsAndEnviron(t *testing.T) {
 	if err != nil || !slices.Equal(env, []string{"A=1", "B=r412.abc"}) {
 		t.Errorf("env %q, %v", env, err)
 	}
-	s = spec.Service{Args: []string{"{{.X}}"}, Env: map[string]string{"A": "{{.X}}"}}
+	s = appfile.Service{Args: []string{"{{.X}}"}, Env: map[string]string{"A": "{{.X}}"}}
 	if _, err := Arguments(s, vars); err == nil || !strings.HasPrefix(err.Error(), "args[0]: ") {
 		t.Errorf("got %v", err)
 	}
@@ -85,7 +85,7 @@ func TestLookupUser(t *testing.T) {
 
 func TestVolumes(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "volumes", "wallet")
-	s := spec.Service{User: "1234:77", Volumes: map[string]string{"data": "/data", "wallet": "/wallet"}}
+	s := appfile.Service{User: "1234:77", Volumes: map[string]string{"data": "/data", "wallet": "/wallet"}}
 	for range 2 { // the second time changes nothing
 		got, err := Volumes(fsx.FS{}, root, s)
 		if err != nil || got["data"] != filepath.Join(root, "data") || len(got) != 2 {
@@ -125,12 +125,12 @@ func TestVolumesRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", ".", "..", "a/b", "../x", "link"} {
-		s := spec.Service{Volumes: map[string]string{name: "/data"}}
+		s := appfile.Service{Volumes: map[string]string{name: "/data"}}
 		if _, err := Volumes(fsx.FS{}, root, s); err == nil {
 			t.Errorf("volume %q was made", name)
 		}
 	}
-	if got, err := Volumes(fsx.FS{}, "/no/need", spec.Service{User: "nosuchuser"}); err != nil || len(got) != 0 {
+	if got, err := Volumes(fsx.FS{}, "/no/need", appfile.Service{User: "nosuchuser"}); err != nil || len(got) != 0 {
 		t.Errorf("no volumes: %v, %v", got, err)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // probe tries one check, again and again.
@@ -21,7 +21,7 @@ type probe struct {
 }
 
 // title is the check in a few words.
-func title(c spec.Check) string {
+func title(c appfile.Check) string {
 	switch {
 	case c.HTTP != "":
 		return "http " + c.HTTP
@@ -39,7 +39,7 @@ func title(c spec.Check) string {
 type finalError struct{ error }
 
 // newProbe makes the probe of c. A check that cannot be read is one that fails, at once.
-func newProbe(rt Runtime, inst Instance, c spec.Check, logStart int64) *probe {
+func newProbe(rt Runtime, inst Instance, c appfile.Check, logStart int64) *probe {
 	p := &probe{within: within(inst, c)}
 	contains, err := inst.expand(c.Contains)
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *probe) once(ctx context.Context) error {
 	return p.try(ctx)
 }
 
-func tcpProbe(inst Instance, c spec.Check) func(context.Context) error {
+func tcpProbe(inst Instance, c appfile.Check) func(context.Context) error {
 	addr, err := inst.expand(c.TCP)
 	return func(ctx context.Context) error {
 		if err != nil {
@@ -128,7 +128,7 @@ func tcpProbe(inst Instance, c spec.Check) func(context.Context) error {
 const logLine = 64 << 10
 
 // logProbe looks at what was logged since logStart, each line once.
-func logProbe(inst Instance, c spec.Check, contains string, logStart int64) func(context.Context) error {
+func logProbe(inst Instance, c appfile.Check, contains string, logStart int64) func(context.Context) error {
 	re, err := regexp.Compile(c.Log)
 	r := newLogReader(inst.Log, logStart)
 	buf := make([]byte, 16<<10)

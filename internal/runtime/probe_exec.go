@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
-	"overland/internal/spec"
 )
 
 // execProbe runs a program to its end; a hanging one is killed at the deadline.
-func execProbe(rt Runtime, inst Instance, c spec.Check, contains string) func(context.Context) error {
+func execProbe(rt Runtime, inst Instance, c appfile.Check, contains string) func(context.Context) error {
 	argv := make([]string, len(c.Exec))
 	var bad error
 	for k, arg := range c.Exec {

@@ -10,14 +10,14 @@ import (
 	"net/http"
 	"net/url"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // bodyLimit is how much of an answer is looked at, in bytes.
 const bodyLimit = 1 << 20
 
 // httpProbe asks for a page: straight, without a proxy, and a redirect is an answer like any other.
-func httpProbe(inst Instance, c spec.Check, contains string) func(context.Context) error {
+func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Context) error {
 	address, bad := inst.expand(c.HTTP)
 	return func(ctx context.Context) error {
 		if bad != nil {

@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
-	"overland/internal/spec"
 )
 
 // Instance is one service of a node, ready to be started. Args and Env are final: already expanded.
@@ -24,7 +24,7 @@ type Instance struct {
 	Log     string        // file that stdout and stderr are appended to; its directory must exist
 	Record  string        // file that says which process runs this; its directory must exist
 
-	Spec     spec.Service                 // restart policy, stop timeout, self-tests
+	Spec     appfile.Service              // restart policy, stop timeout, self-tests
 	Programs map[string]string            // artifact name → path: what [0] of an exec check may name
 	Expand   func(string) (string, error) // expands what checks hold; nil = as it is written
 }

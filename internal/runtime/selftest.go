@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // DefaultStable and DefaultWithin are what a spec gets that does not say otherwise.
@@ -167,7 +167,7 @@ func hold(ctx context.Context, s Subject, d time.Duration) error {
 	}
 }
 
-func within(inst Instance, c spec.Check) time.Duration {
+func within(inst Instance, c appfile.Check) time.Duration {
 	return c.Within.Or(inst.Spec.Readiness.Or(DefaultWithin))
 }
 

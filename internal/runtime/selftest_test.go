@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
-	"overland/internal/spec"
 )
 
 // steady is a Subject that runs and stays so.
@@ -26,7 +26,7 @@ func (s steady) Watch() (Status, <-chan struct{}) {
 }
 
 // once tries one check once, with all the time that it wants: only tests in faked time wait for a deadline.
-func once(t *testing.T, inst Instance, c spec.Check) Result {
+func once(t *testing.T, inst Instance, c appfile.Check) Result {
 	t.Helper()
 	r := Result{Check: title(c), OK: true}
 	if err := newProbe(&fakeRuntime{}, inst, c, 0).once(t.Context()); err != nil {
@@ -61,23 +61,23 @@ func TestHTTPCheck(t *testing.T) {
 		return Expand(s, map[string]string{"Release.Version": "r412.abc"})
 	}}
 	tests := []struct {
-		check spec.Check
+		check appfile.Check
 		err   string
 	}{
-		{spec.Check{HTTP: plain.URL + "/ok"}, ""},
-		{spec.Check{HTTP: secure.URL + "/ok"}, ""},
-		{spec.Check{HTTP: plain.URL + "/ok", Status: 200, Contains: "version {{.Release.Version}}"}, ""},
-		{spec.Check{HTTP: plain.URL + "/ok", Contains: "r413"}, `no "r413" in the answer ("version r412.abc")`},
-		{spec.Check{HTTP: plain.URL + "/ok", Contains: "{{.Nothing}}"}, "unknown {{.Nothing}}"},
-		{spec.Check{HTTP: plain.URL + "/away", Status: 302}, ""},
-		{spec.Check{HTTP: plain.URL + "/away"}, "status 302"},
-		{spec.Check{HTTP: plain.URL + "/ok", Status: 204}, "status 200 instead of 204"},
-		{spec.Check{HTTP: plain.URL + "/ill"}, `status 503 ("database is gone")`},
-		{spec.Check{HTTP: plain.URL + "/ill", Status: 503}, ""},
-		{spec.Check{HTTP: plain.URL + "/long", Contains: "needle"}, `no "needle"`},
-		{spec.Check{HTTP: "http://127.0.0.1:1/"}, "connection refused"},
-		{spec.Check{HTTP: "gopher://127.0.0.1"}, "unsupported protocol"},
-		{spec.Check{HTTP: "http://[::1"}, "missing ']'"},
+		{appfile.Check{HTTP: plain.URL + "/ok"}, ""},
+		{appfile.Check{HTTP: secure.URL + "/ok"}, ""},
+		{appfile.Check{HTTP: plain.URL + "/ok", Status: 200, Contains: "version {{.Release.Version}}"}, ""},
+		{appfile.Check{HTTP: plain.URL + "/ok", Contains: "r413"}, `no "r413" in the answer ("version r412.abc")`},
+		{appfile.Check{HTTP: plain.URL + "/ok", Contains: "{{.Nothing}}"}, "unknown {{.Nothing}}"},
+		{appfile.Check{HTTP: plain.URL + "/away", Status: 302}, ""},
+		{appfile.Check{HTTP: plain.URL + "/away"}, "status 302"},
+		{appfile.Check{HTTP: plain.URL + "/ok", Status: 204}, "status 200 instead of 204"},
+		{appfile.Check{HTTP: plain.URL + "/ill"}, `status 503 ("database is gone")`},
+		{appfile.Check{HTTP: plain.URL + "/ill", Status: 503}, ""},
+		{appfile.Check{HTTP: plain.URL + "/long", Contains: "needle"}, `no "needle"`},
+		{appfile.Check{HTTP: "http://127.0.0.1:1/"}, "connection refused"},
+		{appfile.Check{HTTP: "gopher://127.0.0.1"}, "unsupported protocol"},
+		{appfile.Check{HTTP: "http://[::1"}, "missing ']'"},
 	}
 	for _, test := range tests {
 		wantErr(t, once(t, inst, test.check), test.err)
@@ -91,8 +91,8 @@ func TestHTTPCheckOfAServerThatNeverAnswers(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	// Real time: the deadline is all that ends it.
-	const soon = spec.Duration(100 * time.Millisecond)
-	inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{HTTP: "http://" + l.Addr().String(), Within: soon}}}}
+	const soon = appfile.Duration(100 * time.Millisecond)
+	inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{HTTP: "http://" + l.Addr().String(), Within: soon}}}}
 	wantErr(t, SelfTest(t.Context(), &fakeRuntime{}, inst, steady{})[0], "no answer for 100ms")
 }
 
@@ -102,8 +102,8 @@ func TestTCPCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	wantErr(t, once(t, Instance{}, spec.Check{TCP: l.Addr().String()}), "")
-	wantErr(t, once(t, Instance{}, spec.Check{TCP: "127.0.0.1:1"}), "connection refused")
+	wantErr(t, once(t, Instance{}, appfile.Check{TCP: l.Addr().String()}), "")
+	wantErr(t, once(t, Instance{}, appfile.Check{TCP: "127.0.0.1:1"}), "connection refused")
 }
 
 func TestLogCheck(t *testing.T) {
@@ -115,7 +115,7 @@ func TestLogCheck(t *testing.T) {
 	for pattern, want := range map[string]string{
 		`^listening on :\d+$`: "", "ready": "no such line", "half": "no such line", "(": "missing closing",
 	} {
-		err := newProbe(nil, Instance{Log: path}, spec.Check{Log: pattern}, int64(len(before))).once(t.Context())
+		err := newProbe(nil, Instance{Log: path}, appfile.Check{Log: pattern}, int64(len(before))).once(t.Context())
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", pattern, err, want)
 		}
@@ -126,7 +126,7 @@ func TestLogCheckThroughARotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	synctest.Test(t, func(t *testing.T) {
 		appendTo(t, path, strings.Repeat("before\n", 100))
-		inst := Instance{Log: path, Spec: spec.Service{SelfTest: []spec.Check{{Log: "needle"}}}}
+		inst := Instance{Log: path, Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "needle"}}}}
 		result := make(chan []Result)
 		go func() { result <- SelfTest(t.Context(), &fakeRuntime{}, inst, steady{}) }()
 		synctest.Wait() // it has read all of it
@@ -170,7 +170,7 @@ func TestExecCheck(t *testing.T) {
 				inst := Instance{
 					Programs: map[string]string{"node": "/bin/node"},
 					Expand:   func(s string) (string, error) { return Expand(s, map[string]string{"V": "r1"}) },
-					Spec:     spec.Service{SelfTest: []spec.Check{{Exec: []string{"node", "--version", "{{.V}}"}, Contains: "{{.V}}"}}},
+					Spec:     appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"node", "--version", "{{.V}}"}, Contains: "{{.V}}"}}},
 				}
 				wantErr(t, SelfTest(t.Context(), test.rt, inst, steady{})[0], test.err)
 			})
@@ -184,7 +184,7 @@ func TestHangingCheckEndsAtItsDeadline(t *testing.T) {
 			<-ctx.Done()
 			return Exit{}, ctx.Err()
 		}}
-		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Exec: []string{"/bin/hang"}, Within: spec.Duration(42 * sec)}}}}
+		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/hang"}, Within: appfile.Duration(42 * sec)}}}}
 		began := time.Now()
 		list := SelfTest(t.Context(), rt, inst, steady{})
 		if got := time.Since(began); got != 42*sec {
@@ -206,7 +206,7 @@ func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life
 		return fine, nil
 	}}
 	inst.Name = "a.b"
-	inst.Spec.SelfTest = append(inst.Spec.SelfTest, spec.Check{Exec: []string{"/bin/check"}})
+	inst.Spec.SelfTest = append(inst.Spec.SelfTest, appfile.Check{Exec: []string{"/bin/check"}})
 	s := Supervise(t.Context(), rt, inst, Options{})
 	list := SelfTest(t.Context(), rt, inst, s)
 	took := time.Since(began)
@@ -238,7 +238,7 @@ func TestCrashLoopIsToldByTheCheck(t *testing.T) {
 
 func TestServiceGoneForGoodEndsTheTestEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inst := Instance{Spec: spec.Service{Restart: spec.Restart{Policy: "never"}}}
+		inst := Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "never"}}}
 		list, took := supervised(t, inst, time.Hour, life{d: 3 * sec, exit: shot})
 		wantErr(t, list[0], "the service is gone: killed by signal 11 (segmentation fault)")
 		if took != 3*sec {
@@ -281,7 +281,7 @@ func TestRestartWhileHeldStableFails(t *testing.T) {
 
 func TestOneFailedCheckEndsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Log: "(", Within: spec.Duration(time.Hour)}}}}
+		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "(", Within: appfile.Duration(time.Hour)}}}}
 		list, took := supervised(t, inst, time.Hour, life{})
 		wantErr(t, list[0], "missing closing")
 		wantErr(t, list[1], "given up: another check failed")
@@ -296,7 +296,7 @@ func TestSelfTestEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), sec)
 		defer cancel()
 		rt := &fakeRuntime{exec: func(context.Context, []string, io.Writer) (Exit, error) { return failed, nil }}
-		inst := Instance{Spec: spec.Service{SelfTest: []spec.Check{{Exec: []string{"/bin/check"}}}}}
+		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/check"}}}}}
 		began := time.Now()
 		list := SelfTest(ctx, rt, inst, steady{})
 		if wantErr(t, list[0], "exit code 1 for 1s"); time.Since(began) != sec {

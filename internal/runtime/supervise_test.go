@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
-	"overland/internal/spec"
 )
 
 var (
@@ -25,7 +25,7 @@ const sec = time.Second
 func TestBackoffDoublesUpToItsMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: time.Nanosecond, exit: failed}}}
-		inst := Instance{Name: "a.b", Spec: spec.Service{Restart: spec.Restart{Backoff: spec.Backoff{Max: spec.Duration(10 * sec)}}}}
+		inst := Instance{Name: "a.b", Spec: appfile.Service{Restart: appfile.Restart{Backoff: appfile.Backoff{Max: appfile.Duration(10 * sec)}}}}
 		s := Supervise(t.Context(), rt, inst, Options{})
 		time.Sleep(46 * sec)
 		s.Detach()
@@ -43,7 +43,7 @@ func TestBackoffStartsAnewAfterAStableRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		crash, stable := life{d: time.Millisecond, exit: failed}, life{d: 30 * sec, exit: failed}
 		rt := &fakeRuntime{lives: []life{crash, crash, crash, stable, crash, {}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Stable: spec.Duration(20 * sec)}}, Options{})
+		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Stable: appfile.Duration(20 * sec)}}, Options{})
 		time.Sleep(time.Hour)
 		s.Detach()
 		got := rt.waits()
@@ -79,7 +79,7 @@ func TestRestartPolicy(t *testing.T) {
 		t.Run(test.policy+" "+test.exit.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rt := &fakeRuntime{lives: []life{{d: sec, exit: test.exit}, {}}}
-				s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Restart: spec.Restart{Policy: test.policy}}}, Options{})
+				s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: test.policy}}}, Options{})
 				time.Sleep(time.Minute)
 				st := s.Status()
 				if test.again != (st.State == Running && st.Restarts == 1) || test.again == (st.State == Ended && st.Final) {
@@ -110,7 +110,7 @@ func TestStatusWhileWaiting(t *testing.T) {
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{StopTimeout: spec.Duration(7 * sec)}}, Options{})
+		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{StopTimeout: appfile.Duration(7 * sec)}}, Options{})
 		synctest.Wait()
 		if err := s.Stop(t.Context()); err != nil {
 			t.Fatal(err)
@@ -212,7 +212,7 @@ func TestStartThatFailsIsTriedAgain(t *testing.T) {
 func TestWatchTellsOfEveryState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}, {d: sec, exit: fine}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: spec.Service{Restart: spec.Restart{Policy: "on-failure"}}}, Options{})
+		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "on-failure"}}}, Options{})
 		var got []State
 		for st, changed := s.Watch(); ; st, changed = s.Watch() {
 			if len(got) == 0 || got[len(got)-1] != st.State {

@@ -9,15 +9,15 @@ import (
 	"strings"
 	"syscall"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/spec"
 )
 
 // Volumes makes the directories of s's volumes below root, mode 0750 and owned by s.User, and returns name → path.
 // What exists keeps its content and mode; its owner is mended, not that of what is inside. A volume that is a symbolic
 // link is refused: its owner could point it at another's files.
-func Volumes(disk fsx.FS, root string, s spec.Service) (map[string]string, error) {
+func Volumes(disk fsx.FS, root string, s appfile.Service) (map[string]string, error) {
 	paths := make(map[string]string, len(s.Volumes))
 	if len(s.Volumes) == 0 {
 		return paths, nil

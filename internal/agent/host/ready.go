@@ -7,7 +7,7 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // ExitSwitch is the exit code with which an agent asks its supervisor to start what Arm armed, at once.
@@ -72,7 +72,7 @@ const SilenceEnv = "OVERLAND_AGENT_SILENCE"
 // silence is long: an agent that is merely slow, on a machine that swaps or waits for its disk, must not be killed.
 func silence() time.Duration {
 	const usual, least = 10 * time.Minute, time.Second
-	d, err := spec.ParseDuration(os.Getenv(SilenceEnv))
+	d, err := appfile.ParseDuration(os.Getenv(SilenceEnv))
 	if err != nil || d.Or(0) < least {
 		return usual
 	}

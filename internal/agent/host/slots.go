@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/spec"
 )
 
 // Program is the agent's file name.
@@ -57,7 +57,7 @@ const (
 // trialFromEnv returns the Trial that the environment asks for. What is no duration counts as not set.
 func trialFromEnv() Trial {
 	get := func(name string) time.Duration {
-		d, err := spec.ParseDuration(os.Getenv(name))
+		d, err := appfile.ParseDuration(os.Getenv(name))
 		if err != nil {
 			return 0
 		}
@@ -69,14 +69,14 @@ func trialFromEnv() Trial {
 // intent is a switch that is being tried. Lengths are measured from each start with the monotonic clock, because a
 // node's time of day may be wrong; tries is what bounds a machine that loses power during every try.
 type intent struct {
-	Version int           `json:"version"`
-	To      Slot          `json:"to"`
-	Digest  digest.Digest `json:"digest"` // of to's program
-	From    Slot          `json:"from"`
-	Tries   int           `json:"tries"` // left
-	Ready   spec.Duration `json:"ready"`
-	Stable  spec.Duration `json:"stable"`
-	Reason  string        `json:"reason,omitempty"` // why the last try failed
+	Version int              `json:"version"`
+	To      Slot             `json:"to"`
+	Digest  digest.Digest    `json:"digest"` // of to's program
+	From    Slot             `json:"from"`
+	Tries   int              `json:"tries"` // left
+	Ready   appfile.Duration `json:"ready"`
+	Stable  appfile.Duration `json:"stable"`
+	Reason  string           `json:"reason,omitempty"` // why the last try failed
 }
 
 // Refused is a version that was taken back.
@@ -222,7 +222,7 @@ func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
 	}
 	i := intent{
 		Version: 1, To: slot, Digest: d, From: s.link("current"), Tries: t.Tries,
-		Ready: spec.Duration(t.Ready), Stable: spec.Duration(t.Stable),
+		Ready: appfile.Duration(t.Ready), Stable: appfile.Duration(t.Stable),
 	}
 	if i.Tries <= 0 {
 		i.Tries = DefaultTries

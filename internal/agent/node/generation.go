@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 const (
@@ -38,13 +38,13 @@ type Generation struct {
 
 // App is one application of a generation.
 type App struct {
-	App      string                  `json:"app"`
-	Version  string                  `json:"version"`
-	Commit   string                  `json:"commit,omitempty"`
-	Release  digest.Digest           `json:"release"`
-	Programs []Program               `json:"programs,omitempty"` // by artifact
-	Services map[string]spec.Service `json:"services,omitempty"`
-	Blobs    []digest.Digest         `json:"blobs,omitempty"` // everything of it that the depot holds
+	App      string                     `json:"app"`
+	Version  string                     `json:"version"`
+	Commit   string                     `json:"commit,omitempty"`
+	Release  digest.Digest              `json:"release"`
+	Programs []Program                  `json:"programs,omitempty"` // by artifact
+	Services map[string]appfile.Service `json:"services,omitempty"`
+	Blobs    []digest.Digest            `json:"blobs,omitempty"` // everything of it that the depot holds
 }
 
 // Program is one artifact, for this machine. It is bin/APP/FILE in the generation's folder.

@@ -9,11 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 var day = time.Date(2025, 3, 4, 5, 6, 7, 0, time.UTC)
@@ -31,7 +31,7 @@ func generation(version string) Generation {
 	return Generation{Channel: "live", Source: "test", Apps: []App{{
 		App: "wallet", Version: version, Release: digest.Of([]byte("release " + version)),
 		Programs: []Program{{Artifact: "node", Platform: platform.All()[0], File: "node", Digest: digest.Of([]byte(body)), Size: int64(len(body))}},
-		Services: map[string]spec.Service{"node": {Artifact: "node", Runtime: "process"}},
+		Services: map[string]appfile.Service{"node": {Artifact: "node", Runtime: "process"}},
 	}}}
 }
 
@@ -252,7 +252,7 @@ func TestGenerationsThatWouldLeaveTheirFolder(t *testing.T) {
 		"no program": func(g *Generation) { g.Apps[0].Programs = nil },
 		"service":    func(g *Generation) { g.Apps[0].Services["a/b"] = g.Apps[0].Services["node"] },
 		"volume": func(g *Generation) {
-			g.Apps[0].Services["node"] = spec.Service{Artifact: "node", Volumes: map[string]string{"..": "/"}}
+			g.Apps[0].Services["node"] = appfile.Service{Artifact: "node", Volumes: map[string]string{"..": "/"}}
 		},
 		"same app":    func(g *Generation) { g.Apps = append(g.Apps, g.Apps[0]) },
 		"digest":      func(g *Generation) { g.Apps[0].Programs[0].Digest = "sha256:1" },

@@ -16,13 +16,13 @@ import (
 
 	"go.uber.org/goleak"
 
+	"overland/internal/appfile"
 	"overland/internal/build"
 	"overland/internal/errs"
 	"overland/internal/platform/host"
 	"overland/internal/record"
 	"overland/internal/record/session"
 	"overland/internal/source"
-	"overland/internal/spec"
 	"overland/internal/store"
 )
 
@@ -76,7 +76,7 @@ func (b *bench) run(script string) (string, build.Output, error) {
 	builder := New(b.o)
 	j := build.Job{
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
-		Artifact: spec.Artifact{Command: &spec.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
+		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
 		ReadFile: func(_ context.Context, name string) ([]byte, error) {
 			if name != record.LockName || b.lock == "" {
 				return nil, fs.ErrNotExist
@@ -251,7 +251,7 @@ func (s stopper) Write(p []byte) (int, error) {
 func TestWhatDecidesTheBytes(t *testing.T) {
 	base := build.Job{
 		Name: "app", Commit: source.Commit{Tree: "t", Time: committed, Version: "r1.a"},
-		Artifact: spec.Artifact{Command: &spec.Command{Run: []string{"make"}, Output: "app"}},
+		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"make"}, Output: "app"}},
 		ReadFile: func(context.Context, string) ([]byte, error) { return []byte("one"), nil },
 	}
 	recipe := func(env []string, change func(*build.Job)) string {
@@ -271,8 +271,8 @@ func TestWhatDecidesTheBytes(t *testing.T) {
 		t.Errorf("%s\n%s", got, same)
 	}
 	for name, other := range map[string]string{
-		"run":     recipe(nil, func(j *build.Job) { j.Artifact.Command = &spec.Command{Run: []string{"make", "x"}, Output: "app"} }),
-		"output":  recipe(nil, func(j *build.Job) { j.Artifact.Command = &spec.Command{Run: []string{"make"}, Output: "b"} }),
+		"run":     recipe(nil, func(j *build.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make", "x"}, Output: "app"} }),
+		"output":  recipe(nil, func(j *build.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make"}, Output: "b"} }),
 		"version": recipe(nil, func(j *build.Job) { j.Commit.Version = "r2.b" }),
 		"time":    recipe(nil, func(j *build.Job) { j.Commit.Time = committed.Add(time.Hour) }),
 		"session": recipe([]string{"OVERLAND_SESSION=replay"}, func(*build.Job) {}),

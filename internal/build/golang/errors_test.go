@@ -15,10 +15,10 @@ import (
 	"syscall"
 	"testing"
 
+	"overland/internal/appfile"
 	"overland/internal/build"
 	"overland/internal/errs"
 	"overland/internal/source"
-	"overland/internal/spec"
 )
 
 func TestSourceErrors(t *testing.T) {
@@ -50,7 +50,7 @@ func TestSourceErrors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			app := &spec.App{Name: "greeter", Artifacts: map[string]spec.Artifact{"greeter": {Go: &spec.Go{Package: "./cmd/greeter"}}}}
+			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{Package: "./cmd/greeter"}}}}
 			if test.pkg != "" {
 				app.Artifacts["greeter"].Go.Package = test.pkg
 			}
@@ -89,7 +89,7 @@ func TestFetchErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newSite(t, t.TempDir(), sharedCache(t))
 			w.Builders["go"] = New(Options{Cache: sharedCache(t), ModCache: t.TempDir(), Env: append(os.Environ(), test.env...)})
-			app := &spec.App{Name: "greeter", Artifacts: map[string]spec.Artifact{"greeter": {Go: &spec.Go{Package: "./cmd/greeter", Toolchain: toolchain}}}}
+			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{Package: "./cmd/greeter", Toolchain: toolchain}}}}
 			_, err := w.build(t.Context(), commit(t, nil), app, "linux/amd64")
 			if errs.KindOf(err) != test.kind || !strings.Contains(err.Error(), toolchain) || !strings.Contains(errs.HintOf(err), test.hint) {
 				t.Errorf("%v: %v (hint %q)\nwant %v, %q", errs.KindOf(err), err, errs.HintOf(err), test.kind, test.hint)
@@ -155,7 +155,7 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{})
 			j := build.Job{
-				Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
+				Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
 				ReadFile: func(_ context.Context, name string) ([]byte, error) {
 					if text, ok := test.files[name]; ok {
 						return []byte(text), nil
@@ -191,7 +191,7 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	b := New(Options{})
 	recipe := func(vars map[string]string, version string) []string {
 		j := build.Job{
-			Name: "x", Artifact: spec.Artifact{Go: &spec.Go{Package: ".", Vars: vars}},
+			Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Vars: vars}},
 			Commit: source.Commit{Version: version, Hash: "h" + version},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {
 				if name != "go.mod" {
@@ -286,9 +286,9 @@ func TestWorkspaceAndVendor(t *testing.T) {
 		"vendored/vendor/example.org/lib/lib.go": "package lib\n\nconst Name = \"vendored\"\n",
 		"vendored/main.go":                       main,
 	}
-	app := &spec.App{Name: "two", Artifacts: map[string]spec.Artifact{
-		"app":      {Go: &spec.Go{Package: ".", Dir: "app"}},
-		"vendored": {Go: &spec.Go{Package: ".", Dir: "vendored"}},
+	app := &appfile.App{Name: "two", Artifacts: map[string]appfile.Artifact{
+		"app":      {Go: &appfile.Go{Package: ".", Dir: "app"}},
+		"vendored": {Go: &appfile.Go{Package: ".", Dir: "vendored"}},
 	}}
 	w := newSite(t, t.TempDir(), sharedCache(t))
 	w.Parallel = 2

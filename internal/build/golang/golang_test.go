@@ -14,15 +14,15 @@ import (
 
 	"go.uber.org/goleak"
 
+	"overland/internal/appfile"
 	"overland/internal/build"
 	"overland/internal/platform"
 	"overland/internal/source"
-	"overland/internal/spec"
 	"overland/internal/store"
 )
 
 // greeter is the application of testdata/greeter.
-var greeter = &spec.App{Overland: 1, Name: "greeter", Artifacts: map[string]spec.Artifact{"greeter": {Go: &spec.Go{
+var greeter = &appfile.App{Overland: 1, Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{
 	Package: "./cmd/greeter", Vars: map[string]string{"main.version": "{{.Version}}"},
 }}}}
 
@@ -69,7 +69,7 @@ func (w *site) steps() string {
 }
 
 // build builds app from HEAD of dir for platforms.
-func (w *site) build(ctx context.Context, dir string, app *spec.App, platforms ...platform.Platform) ([]build.Built, error) {
+func (w *site) build(ctx context.Context, dir string, app *appfile.App, platforms ...platform.Platform) ([]build.Built, error) {
 	repo, err := source.Open(ctx, dir)
 	if err != nil {
 		return nil, err

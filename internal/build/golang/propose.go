@@ -17,9 +17,9 @@ import (
 	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 // found is one Go command of a repository.
@@ -34,7 +34,7 @@ type found struct {
 // likeliest one is a service that must stay up for 10 s. name is the application's; "" = the last part of the module's
 // path. Commands that help to build or test the rest (below internal, tools, examples, …) count when there is no other.
 // NotFound with a hint when there is no command.
-func Propose(dir fs.FS, name string) (*spec.App, error) {
+func Propose(dir fs.FS, name string) (*appfile.App, error) {
 	s := search{dir: dir, modules: map[string]string{}}
 	if err := fs.WalkDir(dir, ".", s.visit); err != nil {
 		return nil, fmt.Errorf("look for Go commands: %w", err)
@@ -47,7 +47,7 @@ func Propose(dir fs.FS, name string) (*spec.App, error) {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no Go command here"),
 			"run it at the top of a repository that has a go.mod and a package main")
 	}
-	app := &spec.App{Overland: spec.Version, Name: plainName(name), Artifacts: map[string]spec.Artifact{}}
+	app := &appfile.App{Overland: appfile.Version, Name: plainName(name), Artifacts: map[string]appfile.Artifact{}}
 	if app.Name == "" {
 		app.Name = s.appName(list)
 	}
@@ -64,8 +64,8 @@ func Propose(dir fs.FS, name string) (*spec.App, error) {
 		for _, taken := app.Artifacts[as]; taken || as == ""; _, taken = app.Artifacts[as] {
 			as = plainName("x-" + as)
 		}
-		app.Artifacts[as] = spec.Artifact{
-			Go:        &spec.Go{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)},
+		app.Artifacts[as] = appfile.Artifact{
+			Go:        &appfile.Go{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)},
 			Platforms: platform.All(),
 		}
 		if p := app.Artifacts[as].Go; p.Package == "./" {
@@ -78,11 +78,11 @@ func Propose(dir fs.FS, name string) (*spec.App, error) {
 			likeliest, best = as, f.score
 		}
 	}
-	app.Services = map[string]spec.Service{likeliest: {
+	app.Services = map[string]appfile.Service{likeliest: {
 		Artifact: likeliest,
 		Runtime:  "process",
-		Restart:  spec.Restart{Backoff: spec.Backoff{Min: spec.Duration(time.Second), Max: spec.Duration(5 * time.Minute)}},
-		Stable:   spec.Duration(10 * time.Second),
+		Restart:  appfile.Restart{Backoff: appfile.Backoff{Min: appfile.Duration(time.Second), Max: appfile.Duration(5 * time.Minute)}},
+		Stable:   appfile.Duration(10 * time.Second),
 	}}
 	return app, nil
 }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/appfile/yamlfile"
 	"overland/internal/errs"
-	"overland/internal/spec/yamlspec"
 )
 
 func TestPropose(t *testing.T) {
@@ -78,8 +78,8 @@ func TestPropose(t *testing.T) {
 			if s, ok := app.Services[test.service]; !ok || len(app.Services) != 1 || s.Artifact != test.service {
 				t.Errorf("services %+v, want %s", app.Services, test.service)
 			}
-			if again, err := yamlspec.Parse(yamlspec.Marshal(app), "overland.yaml"); err != nil || !cmp.Equal(app, again) {
-				t.Errorf("what init writes does not read back: %v\n%s", err, yamlspec.Marshal(app))
+			if again, err := yamlfile.Parse(yamlfile.Marshal(app), "overland.yaml"); err != nil || !cmp.Equal(app, again) {
+				t.Errorf("what init writes does not read back: %v\n%s", err, yamlfile.Marshal(app))
 			}
 		})
 	}

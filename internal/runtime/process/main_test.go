@@ -18,9 +18,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"overland/internal/appfile"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
-	"overland/internal/spec"
 )
 
 // The test binary is also the service that the tests run: what it plays is in this variable.
@@ -190,7 +190,7 @@ func instance(name, dir, role string) runtime.Instance {
 		Name: strings.ReplaceAll(name, "/", "-"), Program: exe, Dir: dir,
 		Env: []string{roleVar + "=" + role, "OVERLAND_TEST_FIFO=" + filepath.Join(dir, "fifo"), quickExit},
 		Log: filepath.Join(dir, "log"), Record: filepath.Join(dir, "record"),
-		Spec: spec.Service{StopTimeout: spec.Duration(time.Minute)},
+		Spec: appfile.Service{StopTimeout: appfile.Duration(time.Minute)},
 	}
 }
 

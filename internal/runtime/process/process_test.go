@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
-	"overland/internal/spec"
 )
 
 func TestStartAndStop(t *testing.T) {
@@ -204,7 +204,7 @@ func TestForkBombIsStopped(t *testing.T) {
 func TestDoneMeansThatNothingIsLeft(t *testing.T) {
 	both(t, func(t *testing.T, r *Runtime) {
 		w := newWorld(t, "family=dies")
-		w.inst.Spec.StopTimeout = spec.Duration(time.Millisecond)
+		w.inst.Spec.StopTimeout = appfile.Duration(time.Millisecond)
 		p := w.start(r)
 		w.ready(5)
 		if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {

@@ -12,10 +12,10 @@ import (
 	"time"
 
 	"overland/internal/agent"
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
-	"overland/internal/spec"
 	"overland/internal/testkit/crash"
 	"overland/internal/testkit/operator"
 )
@@ -37,13 +37,13 @@ func newWorld(t *testing.T, programs [3]string) world {
 	}
 	dir := t.TempDir()
 	o := operator.New(t, filepath.Join(dir, "operator"), nil)
-	service := spec.Service{
+	service := appfile.Service{
 		Artifact: "node", Runtime: "process", Volumes: map[string]string{"data": "/data"},
-		Stable: spec.Duration(10 * time.Millisecond), Readiness: spec.Duration(200 * time.Millisecond), StopTimeout: spec.Duration(time.Second),
+		Stable: appfile.Duration(10 * time.Millisecond), Readiness: appfile.Duration(200 * time.Millisecond), StopTimeout: appfile.Duration(time.Second),
 	}
 	for i, name := range []string{"one", "two", "broken"} {
 		version := []string{v1, v2, v3}[i]
-		o.Release("wallet", version, map[string]string{"node": programs[i]}, map[string]spec.Service{"node": service})
+		o.Release("wallet", version, map[string]string{"node": programs[i]}, map[string]appfile.Service{"node": service})
 		o.Promote("live", "wallet", version)
 		o.Seal("live", filepath.Join(dir, name+".volume"))
 	}

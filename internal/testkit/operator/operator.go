@@ -14,11 +14,11 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/appfile"
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/platform"
 	"overland/internal/release"
-	"overland/internal/spec"
 	"overland/internal/store"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -59,7 +59,7 @@ func (o *Operator) must(err error) {
 func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
 
 // Release publishes app@version. programs maps "artifact platform" to content, or "artifact" for linux/amd64.
-func (o *Operator) Release(app, version string, programs map[string]string, services map[string]spec.Service) {
+func (o *Operator) Release(app, version string, programs map[string]string, services map[string]appfile.Service) {
 	o.T.Helper()
 	ctx := context.Background()
 	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services, Inputs: o.Inputs}

@@ -14,16 +14,16 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/agent"
+	"overland/internal/appfile"
 	"overland/internal/fsx"
 	"overland/internal/site"
-	"overland/internal/spec"
 	"overland/internal/testkit/operator"
 	"overland/internal/trust"
 )
 
 const v1, v2 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb"
 
-var node = map[string]spec.Service{"node": {Artifact: "node", Runtime: "process", Stable: spec.Duration(time.Millisecond)}}
+var node = map[string]appfile.Service{"node": {Artifact: "node", Runtime: "process", Stable: appfile.Duration(time.Millisecond)}}
 
 func must(t *testing.T, err error) {
 	t.Helper()

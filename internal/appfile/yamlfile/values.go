@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
 // Patterns of names, in the syntax that Go and JSON schema share.
@@ -114,7 +114,7 @@ func (d *decoder) number(n ast.Node, what string, low, high int) (int, bool) {
 	return 0, false
 }
 
-func (d *decoder) duration(n ast.Node, what string) (spec.Duration, bool) {
+func (d *decoder) duration(n ast.Node, what string) (appfile.Duration, bool) {
 	if _, ok := n.(*ast.IntegerNode); ok {
 		d.fail(start(n), "write it like 10s, 5m or 1h", "%s %s: without a unit", what, n.GetToken().Value)
 		return 0, false
@@ -123,7 +123,7 @@ func (d *decoder) duration(n ast.Node, what string) (spec.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
-	v, err := spec.ParseDuration(s)
+	v, err := appfile.ParseDuration(s)
 	if err == nil && !durationPattern.MatchString(s) {
 		err = fmt.Errorf("duration %q: not digits and a unit", clip(s))
 	}
@@ -135,19 +135,19 @@ func (d *decoder) duration(n ast.Node, what string) (spec.Duration, bool) {
 }
 
 // backoff reads "1s..5m".
-func (d *decoder) backoff(n ast.Node) (spec.Backoff, bool) {
+func (d *decoder) backoff(n ast.Node) (appfile.Backoff, bool) {
 	s, ok := d.text(n, "backoff")
 	if !ok {
-		return spec.Backoff{}, false
+		return appfile.Backoff{}, false
 	}
 	low, high, dots := strings.Cut(s, "..")
-	lo, err1 := spec.ParseDuration(low)
-	hi, err2 := spec.ParseDuration(high)
+	lo, err1 := appfile.ParseDuration(low)
+	hi, err2 := appfile.ParseDuration(high)
 	if !dots || !backoffPattern.MatchString(s) || err1 != nil || err2 != nil || lo <= 0 || hi < lo {
 		d.fail(start(n), "write it like 1s..5m: the first and the longest wait", "backoff %q: not two durations, the smaller one first", clip(s))
-		return spec.Backoff{}, false
+		return appfile.Backoff{}, false
 	}
-	return spec.Backoff{Min: lo, Max: hi}, true
+	return appfile.Backoff{Min: lo, Max: hi}, true
 }
 
 // list gives the entries of the list n to visit.

@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"path"
@@ -10,8 +10,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
+	"overland/internal/appfile"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 // builders are the builder keys of the design; those after the first two are still to come.
@@ -21,32 +21,32 @@ const present = 2
 
 const dottedVars = "{{.Release.Version}}, {{.Release.App}} and {{.Volumes.NAME}} are replaced"
 
-func appKeys() []key[spec.App] {
-	return []key[spec.App]{
+func appKeys() []key[appfile.App] {
+	return []key[appfile.App]{
 		{
 			"overland", "The version of this format: 1.", true,
-			schema{"const": spec.Version},
-			func(d *decoder, n ast.Node, a *spec.App) {
-				if v, ok := d.number(n, "overland", 0, 1<<30); ok && v != spec.Version {
-					d.fail(start(n), "write overland: 1, or use a newer Overland", "format %d is not known here; only %d is", v, spec.Version)
+			schema{"const": appfile.Version},
+			func(d *decoder, n ast.Node, a *appfile.App) {
+				if v, ok := d.number(n, "overland", 0, 1<<30); ok && v != appfile.Version {
+					d.fail(start(n), "write overland: 1, or use a newer Overland", "format %d is not known here; only %d is", v, appfile.Version)
 				}
-				a.Overland = spec.Version
+				a.Overland = appfile.Version
 			},
 		},
 		{
 			"name", "The application's name: " + nameForm + ".", true,
 			schema{"type": "string", "pattern": namePattern},
-			func(d *decoder, n ast.Node, a *spec.App) { a.Name, _ = d.match(n, "name", namePattern, nameForm) },
+			func(d *decoder, n ast.Node, a *appfile.App) { a.Name, _ = d.match(n, "name", namePattern, nameForm) },
 		},
 		{"artifacts", "What is built, by name.", true, named(object(artifactKeys()), 1), setArtifacts},
 		{"services", "What runs on a node, by name.", false, named(object(serviceKeys()), 0), setServices},
 	}
 }
 
-func setArtifacts(d *decoder, n ast.Node, a *spec.App) {
-	a.Artifacts = map[string]spec.Artifact{}
+func setArtifacts(d *decoder, n ast.Node, a *appfile.App) {
+	a.Artifacts = map[string]appfile.Artifact{}
 	d.each(n, "artifacts", func(k *token.Token, v ast.Node) {
-		var one spec.Artifact
+		var one appfile.Artifact
 		if d.name(k, k.Value, "artifact") {
 			decode(d, v, "artifact "+k.Value, artifactKeys(), &one)
 			oneBuilder(d, k, v)
@@ -79,13 +79,13 @@ func oneBuilder(d *decoder, k *token.Token, n ast.Node) {
 	}
 }
 
-func artifactKeys() []key[spec.Artifact] {
-	keys := []key[spec.Artifact]{
+func artifactKeys() []key[appfile.Artifact] {
+	keys := []key[appfile.Artifact]{
 		{
 			"go", "Builder key: a Go command, as the path of its package (./cmd/node) or as a mapping.", false,
 			schema{"oneOf": []any{schema{"type": "string", "pattern": packagePattern}, object(goKeys())}},
-			func(d *decoder, n ast.Node, a *spec.Artifact) {
-				a.Go = &spec.Go{}
+			func(d *decoder, n ast.Node, a *appfile.Artifact) {
+				a.Go = &appfile.Go{}
 				if _, mapping := n.(ast.MapNode); mapping {
 					decode(d, n, "go", goKeys(), a.Go)
 					return
@@ -96,8 +96,8 @@ func artifactKeys() []key[spec.Artifact] {
 		{
 			"command", "Builder key: a command that makes one file from the commit and what overland.lock holds.", false,
 			object(commandKeys()),
-			func(d *decoder, n ast.Node, a *spec.Artifact) {
-				a.Command = &spec.Command{}
+			func(d *decoder, n ast.Node, a *appfile.Artifact) {
+				a.Command = &appfile.Command{}
 				decode(d, n, "command", commandKeys(), a.Command)
 			},
 		},
@@ -108,14 +108,14 @@ func artifactKeys() []key[spec.Artifact] {
 		},
 	}
 	for _, name := range builders[present:] {
-		keys = append(keys, key[spec.Artifact]{name: name, set: func(d *decoder, n ast.Node, _ *spec.Artifact) {
+		keys = append(keys, key[appfile.Artifact]{name: name, set: func(d *decoder, n ast.Node, _ *appfile.Artifact) {
 			d.fail(start(n), "the builders that are there: "+strings.Join(builders[:present], ", "), "the builder %s is not there yet", name)
 		}})
 	}
 	return keys
 }
 
-func setPlatforms(d *decoder, n ast.Node, a *spec.Artifact) {
+func setPlatforms(d *decoder, n ast.Node, a *appfile.Artifact) {
 	ok := d.list(n, "platforms", func(_ int, v ast.Node) {
 		s, ok := d.text(v, "a platform")
 		if !ok {
@@ -136,7 +136,7 @@ func setPlatforms(d *decoder, n ast.Node, a *spec.Artifact) {
 	}
 }
 
-func setPackage(d *decoder, n ast.Node, g *spec.Go) {
+func setPackage(d *decoder, n ast.Node, g *appfile.Go) {
 	const form = "a folder of the module, written like ./cmd/node"
 	s, ok := d.match(n, "go", packagePattern, form)
 	if ok && (strings.Contains(s, "...") || strings.ContainsAny(s, "\\@\n") || slices.Contains(strings.Split(s, "/"), "..")) {
@@ -146,13 +146,13 @@ func setPackage(d *decoder, n ast.Node, g *spec.Go) {
 	g.Package = s
 }
 
-func goKeys() []key[spec.Go] {
-	return []key[spec.Go]{
+func goKeys() []key[appfile.Go] {
+	return []key[appfile.Go]{
 		{"package", "The path of the package main inside its module: ./cmd/node.", true, schema{"type": "string", "pattern": packagePattern}, setPackage},
 		{
 			"dir", "The module's folder inside the repository; its top when left out.", false,
 			schema{"type": "string"},
-			func(d *decoder, n ast.Node, g *spec.Go) {
+			func(d *decoder, n ast.Node, g *appfile.Go) {
 				s, ok := d.text(n, "dir")
 				clean := path.Clean(s)
 				if ok && (s == "" || path.IsAbs(s) || clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsAny(s, "\\\n")) {
@@ -167,14 +167,14 @@ func goKeys() []key[spec.Go] {
 		{
 			"toolchain", "The version of Go that builds it; what go.mod asks for when left out.", false,
 			schema{"type": "string", "pattern": toolchainPattern},
-			func(d *decoder, n ast.Node, g *spec.Go) {
+			func(d *decoder, n ast.Node, g *appfile.Go) {
 				g.Toolchain, _ = d.match(n, "toolchain", toolchainPattern, "a released Go, written like go1.26.8")
 			},
 		},
 		{
 			"tags", "Build tags.", false,
 			schema{"type": "array", "items": schema{"type": "string", "pattern": tagPattern}},
-			func(d *decoder, n ast.Node, g *spec.Go) {
+			func(d *decoder, n ast.Node, g *appfile.Go) {
 				d.list(n, "tags", func(_ int, v ast.Node) {
 					if s, ok := d.match(v, "tag", tagPattern, "letters, digits, _ and ."); ok {
 						g.Tags = append(g.Tags, s)
@@ -184,7 +184,7 @@ func goKeys() []key[spec.Go] {
 		},
 		{
 			"vars", "Text variables set in the program, like main.version; {{.Version}} and {{.Commit}} are replaced.", false,
-			texts(varPattern), func(d *decoder, n ast.Node, g *spec.Go) {
+			texts(varPattern), func(d *decoder, n ast.Node, g *appfile.Go) {
 				g.Vars = d.texts(n, "vars", varPattern, "a package's path and a variable, like main.version")
 				d.eachText(n, func(v ast.Node, s string) { d.variables(v, s, []string{"Version", "Commit"}) })
 			},
@@ -192,12 +192,12 @@ func goKeys() []key[spec.Go] {
 	}
 }
 
-func commandKeys() []key[spec.Command] {
-	return []key[spec.Command]{
+func commandKeys() []key[appfile.Command] {
+	return []key[appfile.Command]{
 		{
 			"run", "A program and its arguments, run at the top of a copy of the commit: [sh, build.sh].", true,
 			schema{"type": "array", "minItems": 1, "items": word},
-			func(d *decoder, n ast.Node, c *spec.Command) {
+			func(d *decoder, n ast.Node, c *appfile.Command) {
 				c.Run = d.words(n, "run")
 				if len(c.Run) == 0 && len(d.problems) == 0 || len(c.Run) > 0 && c.Run[0] == "" {
 					d.fail(start(n), "write it like [sh, build.sh]", "run names no program")
@@ -207,7 +207,7 @@ func commandKeys() []key[spec.Command] {
 		{
 			"output", "The file that it makes, a path inside that copy: out/app.", true,
 			schema{"type": "string", "pattern": outputPattern},
-			func(d *decoder, n ast.Node, c *spec.Command) {
+			func(d *decoder, n ast.Node, c *appfile.Command) {
 				s, ok := d.text(n, "output")
 				clean := path.Clean(s)
 				if ok && (!outputPattern.MatchString(s) || !filepath.IsLocal(clean) || clean == "." || strings.ContainsAny(s, "\\\n")) {

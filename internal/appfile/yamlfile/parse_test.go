@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"os"
@@ -8,9 +8,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 // TestDesign reads the example of the design page.
@@ -23,15 +23,15 @@ func TestDesign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := &spec.App{
+	want := &appfile.App{
 		Overland:  1,
 		Name:      "wallet",
-		Artifacts: map[string]spec.Artifact{"node": {Go: &spec.Go{Package: "./cmd/node"}, Platforms: platform.All()}},
-		Services: map[string]spec.Service{"node": {
+		Artifacts: map[string]appfile.Artifact{"node": {Go: &appfile.Go{Package: "./cmd/node"}, Platforms: platform.All()}},
+		Services: map[string]appfile.Service{"node": {
 			Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"},
 			Volumes: map[string]string{"data": "/data", "wallet": "/wallet"},
-			Restart: spec.Restart{Backoff: spec.Backoff{Min: seconds(1), Max: seconds(300)}},
-			SelfTest: []spec.Check{
+			Restart: appfile.Restart{Backoff: appfile.Backoff{Min: seconds(1), Max: seconds(300)}},
+			SelfTest: []appfile.Check{
 				{HTTP: "http://127.0.0.1:6420/health", Status: 200, Within: seconds(60)},
 				{Exec: []string{"node", "--version"}, Contains: "{{.Release.Version}}"},
 			},
@@ -43,7 +43,7 @@ func TestDesign(t *testing.T) {
 	}
 }
 
-func seconds(n int) spec.Duration { return spec.Duration(time.Duration(n) * time.Second) }
+func seconds(n int) appfile.Duration { return appfile.Duration(time.Duration(n) * time.Second) }
 
 // head is the least that a file needs; a test appends to it.
 const head = "overland: 1\nname: a\nartifacts:\n  a: {go: ./cmd/a}\n"

@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"maps"
@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"overland/internal/appfile"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 func TestMarshalReadsBack(t *testing.T) {
@@ -30,27 +30,27 @@ func TestMarshalReadsBack(t *testing.T) {
 var (
 	names     = rapid.StringMatching(`[a-z][a-z0-9-]{0,8}`)
 	texts2    = rapid.OneOf(rapid.StringMatching(`[ -z|~]{0,12}`), rapid.SampledFrom([]string{"yes", "null", "~", "1.0", "0x1", "- a", "a: b", "#", "é\n\tü", "'\"\\", "{{.Release.App}}"}))
-	durations = rapid.Custom(func(t *rapid.T) spec.Duration {
-		return spec.Duration(rapid.IntRange(0, 100_000).Draw(t, "ms")) * spec.Duration(time.Millisecond)
+	durations = rapid.Custom(func(t *rapid.T) appfile.Duration {
+		return appfile.Duration(rapid.IntRange(0, 100_000).Draw(t, "ms")) * appfile.Duration(time.Millisecond)
 	})
 )
 
-func drawApp(t *rapid.T) *spec.App {
-	app := &spec.App{Overland: 1, Name: names.Draw(t, "name")}
-	app.Artifacts = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) spec.Artifact {
+func drawApp(t *rapid.T) *appfile.App {
+	app := &appfile.App{Overland: 1, Name: names.Draw(t, "name")}
+	app.Artifacts = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) appfile.Artifact {
 		if rapid.Bool().Draw(t, "command") {
 			run := append([]string{"sh"}, rapid.SliceOf(texts2).Draw(t, "run")...)
-			return spec.Artifact{Command: &spec.Command{Run: run, Output: "out/" + names.Draw(t, "output")}}
+			return appfile.Artifact{Command: &appfile.Command{Run: run, Output: "out/" + names.Draw(t, "output")}}
 		}
-		g := &spec.Go{Package: "./" + names.Draw(t, "package")}
+		g := &appfile.Go{Package: "./" + names.Draw(t, "package")}
 		if rapid.Bool().Draw(t, "mapping") {
 			g.Dir, g.Toolchain, g.Tags = names.Draw(t, "dir"), "go1.26.8", []string{"t_1.x", "netgo"}
 			g.Vars = map[string]string{"main." + rapid.StringMatching(`[a-zA-Z]{1,5}`).Draw(t, "var"): rapid.StringMatching(`[a-z '"]{0,8}`).Draw(t, "value")}
 		}
-		return spec.Artifact{Go: g, Platforms: rapid.SampledFrom([][]platform.Platform{nil, {"linux/amd64"}, platform.All()}).Draw(t, "platforms")}
+		return appfile.Artifact{Go: g, Platforms: rapid.SampledFrom([][]platform.Platform{nil, {"linux/amd64"}, platform.All()}).Draw(t, "platforms")}
 	}), 1, 3).Draw(t, "artifacts")
-	app.Services = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) spec.Service {
-		s := spec.Service{
+	app.Services = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) appfile.Service {
+		s := appfile.Service{
 			Artifact: rapid.SampledFrom(slices.Sorted(maps.Keys(app.Artifacts))).Draw(t, "artifact"), Runtime: "process",
 			Args:    rapid.SliceOfN(texts2, 1, 4).Draw(t, "args"),
 			Env:     map[string]string{rapid.StringMatching(`[A-Z_]{1,5}`).Draw(t, "env"): texts2.Draw(t, "value")},
@@ -62,10 +62,10 @@ func drawApp(t *rapid.T) *spec.App {
 		s.Restart.Policy = rapid.SampledFrom([]string{"", "always", "never"}).Draw(t, "policy")
 		if rapid.Bool().Draw(t, "backoff") {
 			low := durations.Draw(t, "min") + 1_000_000
-			s.Restart.Backoff = spec.Backoff{Min: low, Max: low + durations.Draw(t, "more")}
+			s.Restart.Backoff = appfile.Backoff{Min: low, Max: low + durations.Draw(t, "more")}
 		}
 		if rapid.Bool().Draw(t, "selftest") {
-			s.SelfTest = []spec.Check{
+			s.SelfTest = []appfile.Check{
 				{HTTP: "http://127.0.0.1:80/a?b=c#d", Status: 204, Contains: texts2.Draw(t, "contains"), Within: durations.Draw(t, "within")},
 				{TCP: "[::1]:80"},
 				{Exec: append([]string{"a"}, rapid.SliceOf(texts2).Draw(t, "exec")...)},

@@ -1,4 +1,4 @@
-package spec
+package appfile
 
 import (
 	"overland/internal/platform"

@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"maps"
@@ -13,16 +13,16 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
 
-	"overland/internal/spec"
+	"overland/internal/appfile"
 )
 
-func setServices(d *decoder, n ast.Node, a *spec.App) {
-	a.Services = map[string]spec.Service{}
+func setServices(d *decoder, n ast.Node, a *appfile.App) {
+	a.Services = map[string]appfile.Service{}
 	d.each(n, "services", func(k *token.Token, v ast.Node) {
 		if !d.name(k, k.Value, "service") {
 			return
 		}
-		s := &service{Service: spec.Service{Runtime: "process"}, app: a}
+		s := &service{Service: appfile.Service{Runtime: "process"}, app: a}
 		decode(d, v, "service "+k.Value, serviceKeys(), s)
 		known := []string{"Release.Version", "Release.App"}
 		for _, name := range slices.Sorted(maps.Keys(s.Volumes)) {
@@ -40,8 +40,8 @@ func setServices(d *decoder, n ast.Node, a *spec.App) {
 
 // service is a Service being read.
 type service struct {
-	spec.Service
-	app      *spec.App
+	appfile.Service
+	app      *appfile.App
 	expanded []ast.Node // whose texts may hold variables, checked when the volumes are known
 }
 
@@ -159,26 +159,26 @@ func setVolumes(d *decoder, n ast.Node, s *service) {
 	}
 }
 
-func restartKeys() []key[spec.Restart] {
-	return []key[spec.Restart]{
+func restartKeys() []key[appfile.Restart] {
+	return []key[appfile.Restart]{
 		{
 			"policy", "always (the default), on-failure or never.", false,
 			schema{"enum": []string{"always", "on-failure", "never"}},
-			func(d *decoder, n ast.Node, r *spec.Restart) {
+			func(d *decoder, n ast.Node, r *appfile.Restart) {
 				r.Policy, _ = d.oneOf(n, "policy", "always", "on-failure", "never")
 			},
 		},
 		{
 			"backoff", "The first and the longest wait, which doubles in between; 1s..5m when left out.", false,
 			schema{"type": "string", "pattern": backoffPattern},
-			func(d *decoder, n ast.Node, r *spec.Restart) { r.Backoff, _ = d.backoff(n) },
+			func(d *decoder, n ast.Node, r *appfile.Restart) { r.Backoff, _ = d.backoff(n) },
 		},
 	}
 }
 
 // check is a Check being read.
 type check struct {
-	spec.Check
+	appfile.Check
 	service *service
 }
 

@@ -5,14 +5,14 @@ import (
 	"log"
 	"os"
 
-	"overland/internal/spec/yamlspec"
+	"overland/internal/appfile/yamlfile"
 )
 
 func main() {
 	if len(os.Args) != 2 {
 		log.Fatal("usage: schemagen FILE")
 	}
-	if err := os.WriteFile(os.Args[1], yamlspec.Schema(), 0o644); err != nil { //nolint:gosec // a published file
+	if err := os.WriteFile(os.Args[1], yamlfile.Schema(), 0o644); err != nil { //nolint:gosec // a published file
 		log.Fatal(err)
 	}
 }

@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"bytes"
@@ -27,7 +27,7 @@ func TestPublishedSchemaIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, Schema()) {
-		t.Error("docs/reference/overland.schema.json is old: go generate ./internal/spec/yamlspec")
+		t.Error("docs/reference/overland.schema.json is old: go generate ./internal/appfile/yamlfile")
 	}
 }
 

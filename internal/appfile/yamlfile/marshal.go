@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"encoding/json"
@@ -10,15 +10,15 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/platform"
-	"overland/internal/spec"
 )
 
 // Marshal returns app as a commented overland.yaml that a person can go on from. Parse reads it back as app.
-func Marshal(app *spec.App) []byte {
+func Marshal(app *appfile.App) []byte {
 	w := &writer{}
 	w.line(0, "# What this repository builds, and how it runs. Every key: docs/reference/overland-yaml.md of Overland.")
-	w.line(0, "overland: %d", spec.Version)
+	w.line(0, "overland: %d", appfile.Version)
 	w.line(0, "name: %s", quote(app.Name))
 	w.line(0, "")
 	w.line(0, "# What is built, by name: a Go command, for these platforms.")
@@ -54,7 +54,7 @@ func (w *writer) text(depth int, key, value string) {
 	}
 }
 
-func (w *writer) duration(depth int, key string, d spec.Duration) {
+func (w *writer) duration(depth int, key string, d appfile.Duration) {
 	if d != 0 {
 		w.line(depth, "%s: %s", key, short(d))
 	}
@@ -76,7 +76,7 @@ func (w *writer) texts(depth int, key string, m map[string]string) {
 	}
 }
 
-func (w *writer) artifact(name string, a spec.Artifact) {
+func (w *writer) artifact(name string, a appfile.Artifact) {
 	w.line(1, "%s:", quote(name))
 	switch g := a.Go; {
 	case g == nil:
@@ -108,7 +108,7 @@ func platformTexts(list []platform.Platform) []string {
 	return s
 }
 
-func (w *writer) service(name string, s spec.Service) {
+func (w *writer) service(name string, s appfile.Service) {
 	w.line(1, "%s:", quote(name))
 	w.line(2, "artifact: %s", quote(s.Artifact))
 	w.text(2, "runtime", s.Runtime)
@@ -123,10 +123,10 @@ func (w *writer) service(name string, s spec.Service) {
 		w.line(2, "ports: [%s]", strings.Join(list, ", "))
 	}
 	w.text(2, "user", s.User)
-	if s.Restart != (spec.Restart{}) {
+	if s.Restart != (appfile.Restart{}) {
 		w.line(2, "restart:")
 		w.text(3, "policy", s.Restart.Policy)
-		if b := s.Restart.Backoff; b != (spec.Backoff{}) {
+		if b := s.Restart.Backoff; b != (appfile.Backoff{}) {
 			w.line(3, "backoff: %s..%s", short(b.Min), short(b.Max))
 		}
 	}
@@ -145,7 +145,7 @@ func (w *writer) service(name string, s spec.Service) {
 	w.duration(2, "readiness", s.Readiness)
 }
 
-func checkTexts(c spec.Check) []string {
+func checkTexts(c appfile.Check) []string {
 	var list []string
 	add := func(key, value string) {
 		if value != "" {
@@ -200,7 +200,7 @@ func quote(s string) string {
 }
 
 // short returns d without the zeros of time.Duration's text: 5m, not 5m0s.
-func short(d spec.Duration) string {
+func short(d appfile.Duration) string {
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

@@ -1,4 +1,4 @@
-package yamlspec
+package yamlfile
 
 import (
 	"errors"
@@ -11,8 +11,8 @@ import (
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
-	"overland/internal/spec"
 )
 
 // Limits of a file.
@@ -28,9 +28,9 @@ const seeDocs = "every key, with examples: docs/reference/overland-yaml.md"
 
 // Parse returns the App that b holds. name is the file's name, for messages: "overland.yaml:12:5: unknown key …". Every
 // error is Invalid, has a hint, and names up to ten problems, a line for each, from the top down.
-func Parse(b []byte, name string) (*spec.App, error) {
+func Parse(b []byte, name string) (*appfile.App, error) {
 	d := &decoder{file: name}
-	app := &spec.App{}
+	app := &appfile.App{}
 	if root := d.tree(b); root != nil {
 		decode(d, root, "the file", appKeys(), app)
 		for _, check := range d.later {
