@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"overland/internal/build/binary"
+	"overland/internal/builder/shared"
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/platform/host"
@@ -36,8 +36,8 @@ func (o *binaryOptions) flags(c *cobra.Command, reads bool) {
 }
 
 // open returns the client, its configuration, and what the room needs to know.
-func (o *binaryOptions) open(a *app) (*client.Client, shacache.Config, binary.TreeOptions, error) {
-	t := binary.TreeOptions{URL: o.url, Old: o.sha1}
+func (o *binaryOptions) open(a *app) (*client.Client, shacache.Config, shared.TreeOptions, error) {
+	t := shared.TreeOptions{URL: o.url, Old: o.sha1}
 	if o.url == "" {
 		return nil, shacache.Config{}, t, errs.Hint(usage("of which software release"), "--url URL")
 	}
@@ -99,7 +99,7 @@ func (a *app) runBinaryUpload(ctx context.Context, o binaryOptions, dir string, 
 	}
 	defer c.Close()
 	t.Mutable, t.Prefixes, t.List = mutable, prefixes, config.UploadBlacklist
-	up, err := binary.UploadTree(ctx, c, dir, t)
+	up, err := shared.UploadTree(ctx, c, dir, t)
 	if err != nil {
 		return err
 	}
@@ -149,7 +149,7 @@ func (a *app) runBinaryInstall(ctx context.Context, o binaryOptions, dest string
 	}
 	defer c.Close()
 	t.List = config.DownloadBlacklist
-	in, err := binary.InstallTree(ctx, c, dest, t)
+	in, err := shared.InstallTree(ctx, c, dest, t)
 	if err != nil {
 		return err
 	}
@@ -185,7 +185,7 @@ func (a *app) runBinaryList(ctx context.Context, o binaryOptions) error {
 		return err
 	}
 	defer c.Close()
-	all, err := binary.Trees(ctx, c, t)
+	all, err := shared.Trees(ctx, c, t)
 	if err != nil {
 		return err
 	}

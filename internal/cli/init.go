@@ -12,7 +12,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
-	"overland/internal/build/golang"
+	"overland/internal/builder/golang"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )

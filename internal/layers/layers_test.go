@@ -23,7 +23,7 @@ var floors = [][]string{
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
 	3: {"record", "record/apk", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
-	4: {"build", "build/binary", "build/command", "build/golang", "build/tree"},
+	4: {"builder", "builder/shared", "builder/command", "builder/golang", "builder/tree"},
 	5: {"pipeline", "agent", "agent/host", "agent/node"},
 	6: {"api"},
 	7: {"site", "site/chain"},
@@ -226,8 +226,8 @@ func TestBrokenFloorsAreFound(t *testing.T) {
 		}
 	})
 	t.Run("heavy agent", func(t *testing.T) {
-		deps := []string{"net/http", "goexperiment", "go/ast", "text/template/parse", module + "internal/build", module + "internal/store", "github.com/spf13/cobra"}
-		want := []string{"go/ast", "text/template/parse", module + "internal/build", "github.com/spf13/cobra"}
+		deps := []string{"net/http", "goexperiment", "go/ast", "text/template/parse", module + "internal/builder", module + "internal/store", "github.com/spf13/cobra"}
+		want := []string{"go/ast", "text/template/parse", module + "internal/builder", "github.com/spf13/cobra"}
 		if got := unwanted(deps); !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
 		}

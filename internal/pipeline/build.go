@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"overland/internal/appfile"
-	"overland/internal/build"
-	"overland/internal/build/command"
-	"overland/internal/build/golang"
+	"overland/internal/builder"
+	"overland/internal/builder/command"
+	"overland/internal/builder/golang"
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/record/session"
@@ -34,7 +34,7 @@ type BuildOptions struct {
 type Built struct {
 	Ref      release.Ref
 	Source   *Source
-	Programs []build.Built
+	Programs []builder.Built
 	Took     time.Duration
 }
 
@@ -56,12 +56,12 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	}
 	defer done()
 	goCache := filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build")
-	programs, err := build.Build(ctx, p.depot, build.Request{
+	programs, err := builder.Build(ctx, p.depot, builder.Request{
 		Repo:      src.Repo,
 		Commit:    src.Commit,
 		App:       src.App,
 		Platforms: o.Platforms,
-		Builders: map[string]build.Builder{
+		Builders: map[string]builder.Builder{
 			"go": golang.New(golang.Options{Cache: goCache, Env: p.env()}),
 			"command": command.New(command.Options{
 				Store: p.depot, Sessions: filepath.Join(p.cacheDir(), "record"), GoCache: goCache, Env: p.env(),
@@ -84,7 +84,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 }
 
 // runnable returns an error when a service would run what is no program.
-func runnable(app *appfile.App, made []build.Built) error {
+func runnable(app *appfile.App, made []builder.Built) error {
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 		for _, a := range made {
 			if a.Name == app.Services[name].Artifact && a.Data {
@@ -96,14 +96,14 @@ func runnable(app *appfile.App, made []build.Built) error {
 	return nil
 }
 
-func (p *Pipeline) buildProgress(e build.Event) {
+func (p *Pipeline) buildProgress(e builder.Event) {
 	note := string(e.Step)
 	if e.Detail != "" {
 		note += " " + e.Detail
 	}
 	p.o.Progress(Event{
 		Task: fmt.Sprintf("build %s for %s", e.Artifact, e.Platform), Note: note,
-		End: e.Step == build.StepDone || e.Step == build.StepCached || e.Step == build.StepShared,
+		End: e.Step == builder.StepDone || e.Step == builder.StepCached || e.Step == builder.StepShared,
 	})
 }
 

@@ -7,8 +7,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"overland/internal/build"
-	"overland/internal/build/binary"
+	"overland/internal/builder"
+	"overland/internal/builder/shared"
 	"overland/internal/errs"
 	"overland/internal/record/session"
 	"overland/internal/record/shacache"
@@ -25,7 +25,7 @@ const (
 func NetcacheState(dir string) string { return filepath.Join(dir, "netcache-seen") }
 
 // shared returns the binary cache that builds of src use, nil for none, and what ends its use.
-func (p *Pipeline) shared(o BuildOptions, src *Source) (build.Shared, func(), error) {
+func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), error) {
 	none := func() {}
 	// What a session records must be asked for, and a replay reaches nothing else.
 	if o.NetworkCache == NoNetworkCache || session.Kind(p.env()) != "" {
@@ -60,7 +60,7 @@ func (p *Pipeline) shared(o BuildOptions, src *Source) (build.Shared, func(), er
 	for _, w := range c.Warnings() {
 		p.warn(w)
 	}
-	return binary.NewResults(c, p.depot, binary.ResultsOptions{
+	return shared.NewResults(c, p.depot, shared.ResultsOptions{
 		Source: src.Repo.Origin, Temp: filepath.Join(p.cacheDir(), "work"),
 		Download: config.DownloadBlacklist, Upload: config.UploadBlacklist, Force: config.ForceList,
 		ReadOnly: !writes, WriteOnly: !reads, Say: p.warn,

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 )
 
 func TestExportedModes(t *testing.T) {
@@ -17,7 +17,7 @@ func TestExportedModes(t *testing.T) {
 			t.Fatal(err)
 		}
 		file := map[bool]string{false: "program", true: "manual"}[data]
-		b.Programs = append(b.Programs, build.Built{Platform: "linux/amd64", File: file, Digest: d, Size: 4, Data: data})
+		b.Programs = append(b.Programs, builder.Built{Platform: "linux/amd64", File: file, Digest: d, Size: 4, Data: data})
 	}
 	paths, err := p.ExportDir(b, t.TempDir())
 	if err != nil || len(paths) != 2 {

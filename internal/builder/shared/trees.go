@@ -1,4 +1,4 @@
-package binary
+package shared
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"overland/internal/build/tree"
+	"overland/internal/builder/tree"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"

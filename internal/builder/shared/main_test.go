@@ -1,4 +1,4 @@
-package binary
+package shared
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform"
@@ -87,17 +87,17 @@ func (m *machine) says() string {
 }
 
 // make puts a result into the machine's depot and shares it.
-func (m *machine) make(t testing.TB, w build.Wanted, text string) build.Sharable {
+func (m *machine) make(t testing.TB, w builder.Wanted, text string) builder.Sharable {
 	t.Helper()
 	d, err := m.depot.PutBytes(t.Context(), []byte(text))
 	must(t, err)
-	s := build.Sharable{Digest: d, Size: int64(len(text)), Toolchain: "cc 12", Data: true}
+	s := builder.Sharable{Digest: d, Size: int64(len(text)), Toolchain: "cc 12", Data: true}
 	m.Put(t.Context(), w, s)
 	return s
 }
 
-func wanted(recipe string, h *platform.Host) build.Wanted {
-	return build.Wanted{
+func wanted(recipe string, h *platform.Host) builder.Wanted {
+	return builder.Wanted{
 		Name: "app", Platform: "linux/amd64", Recipe: digest.Of([]byte(recipe)), Host: h,
 		Source: source.Commit{Hash: strings.Repeat("0a", 20), Tree: strings.Repeat("0b", 20)},
 	}

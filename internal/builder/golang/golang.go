@@ -9,7 +9,7 @@ import (
 	"strings"
 	"sync"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 )
 
@@ -36,7 +36,7 @@ type Builder struct {
 // New returns a Builder. Nothing is run before the first build.
 func New(o Options) *Builder { return &Builder{o: o, toolchains: map[string]string{}} }
 
-var _ build.Builder = (*Builder)(nil)
+var _ builder.Builder = (*Builder)(nil)
 
 // settings is the part of a recipe that is Go's own.
 type settings struct {
@@ -48,17 +48,17 @@ type settings struct {
 }
 
 // Recipe returns what decides the bytes of j: nothing is run, but for a module that names no version of Go.
-func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error) {
+func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	g := j.Artifact.Go
 	if g == nil {
-		return build.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key go", j.Name)
+		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key go", j.Name)
 	}
 	s := settings{Package: g.Package, Dir: g.Dir, Tags: slices.Clone(g.Tags)}
 	if s.Dir == "" {
 		s.Dir = "."
 	}
 	if s.Dir = path.Clean(s.Dir); !localPath(s.Dir) || (s.Package != "." && !strings.HasPrefix(s.Package, "./")) || !localPath(s.Package) {
-		return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "go: %q in %q is not a folder of the repository", g.Package, s.Dir),
+		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "go: %q in %q is not a folder of the repository", g.Package, s.Dir),
 			"write it like ./cmd/server")
 	}
 	for name, value := range g.Vars {
@@ -72,7 +72,7 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 			return v
 		})
 		if strings.Contains(value, "{{") {
-			return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
+			return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
 				"{{.Version}} and {{.Commit}} are known")
 		}
 		s.Vars = append(s.Vars, name+"="+value)
@@ -80,10 +80,10 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 	slices.Sort(s.Vars)
 	toolchain, workspace, err := b.wanted(ctx, j, s.Dir)
 	if err != nil {
-		return build.Recipe{}, err
+		return builder.Recipe{}, err
 	}
 	s.Workspace = workspace
-	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
+	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
 }
 
 var variable = regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`)
@@ -96,31 +96,31 @@ func localPath(p string) bool {
 
 // Build compiles j. A source that does not compile is an Invalid error with the compiler's first lines: the commit is
 // the caller's input, and no other machine would do better.
-func (b *Builder) Build(ctx context.Context, j build.Job, r build.Recipe, src, scratch string) (build.Output, error) {
+func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	s, ok := r.Settings.(settings)
 	if !ok {
-		return build.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
 	}
 	h, err := b.machine(ctx)
 	if err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
 	root, err := b.toolchain(ctx, h, r.Toolchain, scratch, j.Progress)
 	if err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
 	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, cache: b.o.Cache}
 	if err := c.prepare(); err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
-	j.Progress(build.StepFetch, "modules")
+	j.Progress(builder.StepFetch, "modules")
 	if err := c.fetch(ctx); err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
-	j.Progress(build.StepCompile, r.Toolchain)
+	j.Progress(builder.StepCompile, r.Toolchain)
 	file, err := c.build(ctx)
 	if err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
-	return build.Output{File: file, Toolchain: r.Toolchain}, nil
+	return builder.Output{File: file, Toolchain: r.Toolchain}, nil
 }

@@ -1,11 +1,11 @@
-package binary
+package shared
 
 import (
 	"encoding/json"
 	"regexp"
 	"strings"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/platform"
 	"overland/internal/platform/host"
 	"overland/internal/record/shacache"
@@ -81,7 +81,7 @@ func refuses(here platform.Host, e shacache.Entry, old bool) string {
 const maxToolchain = 200 // bytes of a toolchain's name
 
 // describe returns the metadata of a result.
-func describe(w build.Wanted, s build.Sharable, source string) map[string]any {
+func describe(w builder.Wanted, s builder.Sharable, source string) map[string]any {
 	fields := map[string]any{
 		"recipe": string(w.Recipe), "artifact": w.Name, "platform": string(w.Platform), "toolchain": s.Toolchain,
 		"source": source,

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile"
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/platform"
 	"overland/internal/source"
 	"overland/internal/store"
@@ -30,10 +30,10 @@ var greeter = &appfile.App{Overland: 1, Name: "greeter", Artifacts: map[string]a
 type site struct {
 	dir   string
 	store *store.Store
-	build.Request
+	builder.Request
 
 	mu     sync.Mutex
-	events []build.Event
+	events []builder.Event
 }
 
 // newSite returns a site whose compiler cache is goCache.
@@ -44,10 +44,10 @@ func newSite(t testing.TB, dir, goCache string) *site {
 		t.Fatal(err)
 	}
 	w := &site{dir: dir, store: s}
-	w.Request = build.Request{
-		Builders: map[string]build.Builder{"go": New(Options{Cache: goCache})},
+	w.Request = builder.Request{
+		Builders: map[string]builder.Builder{"go": New(Options{Cache: goCache})},
 		Cache:    filepath.Join(dir, "cache"),
-		Progress: func(e build.Event) {
+		Progress: func(e builder.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
@@ -69,7 +69,7 @@ func (w *site) steps() string {
 }
 
 // build builds app from HEAD of dir for platforms.
-func (w *site) build(ctx context.Context, dir string, app *appfile.App, platforms ...platform.Platform) ([]build.Built, error) {
+func (w *site) build(ctx context.Context, dir string, app *appfile.App, platforms ...platform.Platform) ([]builder.Built, error) {
 	repo, err := source.Open(ctx, dir)
 	if err != nil {
 		return nil, err
@@ -80,11 +80,11 @@ func (w *site) build(ctx context.Context, dir string, app *appfile.App, platform
 	}
 	req := w.Request
 	req.Repo, req.Commit, req.App, req.Platforms = repo, commit, app, platforms
-	return build.Build(ctx, w.store, req)
+	return builder.Build(ctx, w.store, req)
 }
 
 // program puts a built program into a file that can be run.
-func (w *site) program(t testing.TB, b build.Built) string {
+func (w *site) program(t testing.TB, b builder.Built) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), b.File)
 	if err := w.store.Place(t.Context(), b.Digest, path, 0o755); err != nil {
@@ -109,7 +109,7 @@ const helperVar = "OVERLAND_TEST_BUILD"
 
 type helperResult struct {
 	UID   int
-	Built build.Built
+	Built builder.Built
 }
 
 func help(dir string) error {
@@ -121,9 +121,9 @@ func help(dir string) error {
 	if err != nil {
 		return err
 	}
-	w := &site{store: s, Request: build.Request{
+	w := &site{store: s, Request: builder.Request{
 		Cache:    filepath.Join(here, "cache"),
-		Builders: map[string]build.Builder{"go": New(Options{Cache: filepath.Join(here, "cache", "go-build")})},
+		Builders: map[string]builder.Builder{"go": New(Options{Cache: filepath.Join(here, "cache", "go-build")})},
 	}}
 	built, err := w.build(context.Background(), dir, greeter, "linux/amd64")
 	if err != nil {

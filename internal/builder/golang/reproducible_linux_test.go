@@ -14,17 +14,17 @@ import (
 	"syscall"
 	"testing"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/platform"
 )
 
 // counting counts what a Builder is asked to do.
 type counting struct {
-	build.Builder
+	builder.Builder
 	builds int
 }
 
-func (c *counting) Build(ctx context.Context, j build.Job, r build.Recipe, src, scratch string) (build.Output, error) {
+func (c *counting) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	c.builds++
 	return c.Builder.Build(ctx, j, r, src, scratch)
 }

@@ -1,4 +1,4 @@
-package binary
+package shared
 
 import (
 	"context"
@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform"
@@ -26,7 +26,7 @@ func pair(t *testing.T) (c *netcache.Cache, maker, reader *machine) {
 
 func TestAResultTravels(t *testing.T) {
 	_, maker, reader := pair(t)
-	for name, w := range map[string]build.Wanted{"of a kind of machine": wanted("c", &debian12), "static": wanted("go", nil)} {
+	for name, w := range map[string]builder.Wanted{"of a kind of machine": wanted("c", &debian12), "static": wanted("go", nil)} {
 		if _, found, err := reader.Get(t.Context(), w); found || err != nil {
 			t.Fatalf("%s: before it is there: %v, %v", name, found, err)
 		}
@@ -39,7 +39,7 @@ func TestAResultTravels(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
-	reader.Put(t.Context(), wanted("c", &debian12), build.Sharable{Digest: "sha256:none"})
+	reader.Put(t.Context(), wanted("c", &debian12), builder.Sharable{Digest: "sha256:none"})
 	if got := maker.says() + reader.says(); got != "" {
 		t.Errorf("said: %s", got)
 	}
@@ -134,7 +134,7 @@ func TestPoison(t *testing.T) {
 		"no toolchain": {func(t *testing.T, _ *netcache.Cache, maker *machine) {
 			d, err := maker.depot.PutBytes(t.Context(), []byte("x"))
 			must(t, err)
-			maker.Put(t.Context(), w, build.Sharable{Digest: d, Size: 1})
+			maker.Put(t.Context(), w, builder.Sharable{Digest: d, Size: 1})
 		}, "not one of a build"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@ import (
 	"testing"
 
 	"overland/internal/appfile"
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/source"
 )
@@ -154,7 +154,7 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{})
-			j := build.Job{
+			j := builder.Job{
 				Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
 				ReadFile: func(_ context.Context, name string) ([]byte, error) {
 					if text, ok := test.files[name]; ok {
@@ -190,7 +190,7 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	b := New(Options{})
 	recipe := func(vars map[string]string, version string) []string {
-		j := build.Job{
+		j := builder.Job{
 			Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Vars: vars}},
 			Commit: source.Commit{Version: version, Hash: "h" + version},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {

@@ -14,14 +14,14 @@ import (
 	"syscall"
 	"time"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/session"
 )
 
 // environ is the command's environment, but for what a session adds: nothing of the caller's but PATH.
-func (b *Builder) environ(j build.Job, s settings, w place) []string {
+func (b *Builder) environ(j builder.Job, s settings, w place) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, kv := range b.o.Env {
 		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
@@ -46,7 +46,7 @@ func (m missing) Error() string {
 }
 
 // replay runs the command where only what the commit's lock names can be fetched.
-func (b *Builder) replay(ctx context.Context, j build.Job, s settings, w place, said io.Writer) error {
+func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	text, err := j.ReadFile(ctx, record.LockName)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (b *Builder) replay(ctx context.Context, j build.Job, s settings, w place, 
 }
 
 // inSession runs the command in the session around. When ctx ends, so does all that it started.
-func (b *Builder) inSession(ctx context.Context, j build.Job, s settings, w place, said io.Writer) error {
+func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	args := argv(s)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = w.src

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 )
 
@@ -16,7 +16,7 @@ import (
 type compile struct {
 	host     *host
 	root     string // GOROOT of the pinned toolchain
-	job      build.Job
+	job      builder.Job
 	settings settings
 	src      string
 	scratch  string

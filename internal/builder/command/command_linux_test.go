@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile"
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/platform/host"
 	"overland/internal/record"
@@ -70,11 +70,11 @@ func newBench(t *testing.T) *bench {
 }
 
 // run builds with the shell script and returns the result's content.
-func (b *bench) run(script string) (string, build.Output, error) {
+func (b *bench) run(script string) (string, builder.Output, error) {
 	b.Helper()
 	b.scratch = b.TempDir()
 	builder := New(b.o)
-	j := build.Job{
+	j := builder.Job{
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
 		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
 		ReadFile: func(_ context.Context, name string) ([]byte, error) {
@@ -83,11 +83,11 @@ func (b *bench) run(script string) (string, build.Output, error) {
 			}
 			return []byte(b.lock), nil
 		},
-		Progress: func(build.Step, string) {},
+		Progress: func(builder.Step, string) {},
 	}
 	recipe, err := builder.Recipe(b.Context(), j)
 	if err != nil {
-		return "", build.Output{}, err
+		return "", builder.Output{}, err
 	}
 	out, err := builder.Build(b.Context(), j, recipe, b.src, b.scratch)
 	if err != nil {
@@ -232,7 +232,7 @@ func TestACommandThatIsStopped(t *testing.T) {
 		if kind != "" {
 			run = builder.inSession
 		}
-		j := build.Job{Name: "app", Platform: "linux/amd64", ReadFile: func(context.Context, string) ([]byte, error) { return []byte(b.lock), nil }}
+		j := builder.Job{Name: "app", Platform: "linux/amd64", ReadFile: func(context.Context, string) ([]byte, error) { return []byte(b.lock), nil }}
 		err = run(ctx, j, settings{Run: []string{"sh", "-c", "echo ready; exec tail -f /dev/null"}}, w, stopper(cancel))
 		if err == nil {
 			t.Errorf("%q: it went on", kind)
@@ -249,12 +249,12 @@ func (s stopper) Write(p []byte) (int, error) {
 }
 
 func TestWhatDecidesTheBytes(t *testing.T) {
-	base := build.Job{
+	base := builder.Job{
 		Name: "app", Commit: source.Commit{Tree: "t", Time: committed, Version: "r1.a"},
 		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"make"}, Output: "app"}},
 		ReadFile: func(context.Context, string) ([]byte, error) { return []byte("one"), nil },
 	}
-	recipe := func(env []string, change func(*build.Job)) string {
+	recipe := func(env []string, change func(*builder.Job)) string {
 		j := base
 		change(&j)
 		r, err := New(Options{Env: append([]string{"PATH=/bin"}, env...)}).Recipe(t.Context(), j)
@@ -263,20 +263,20 @@ func TestWhatDecidesTheBytes(t *testing.T) {
 		}
 		return fmt.Sprint(r)
 	}
-	same := recipe(nil, func(*build.Job) {})
+	same := recipe(nil, func(*builder.Job) {})
 	if here, err := host.Read(""); err != nil || !strings.Contains(same, here.String()) {
 		t.Errorf("the kind of this machine, %s, is not in it: %s, %v", here, same, err)
 	}
-	if got := recipe([]string{"A=1"}, func(j *build.Job) { j.Commit.Subject = "x" }); got != same {
+	if got := recipe([]string{"A=1"}, func(j *builder.Job) { j.Commit.Subject = "x" }); got != same {
 		t.Errorf("%s\n%s", got, same)
 	}
 	for name, other := range map[string]string{
-		"run":     recipe(nil, func(j *build.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make", "x"}, Output: "app"} }),
-		"output":  recipe(nil, func(j *build.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make"}, Output: "b"} }),
-		"version": recipe(nil, func(j *build.Job) { j.Commit.Version = "r2.b" }),
-		"time":    recipe(nil, func(j *build.Job) { j.Commit.Time = committed.Add(time.Hour) }),
-		"session": recipe([]string{"OVERLAND_SESSION=replay"}, func(*build.Job) {}),
-		"lock": recipe(nil, func(j *build.Job) {
+		"run":     recipe(nil, func(j *builder.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make", "x"}, Output: "app"} }),
+		"output":  recipe(nil, func(j *builder.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make"}, Output: "b"} }),
+		"version": recipe(nil, func(j *builder.Job) { j.Commit.Version = "r2.b" }),
+		"time":    recipe(nil, func(j *builder.Job) { j.Commit.Time = committed.Add(time.Hour) }),
+		"session": recipe([]string{"OVERLAND_SESSION=replay"}, func(*builder.Job) {}),
+		"lock": recipe(nil, func(j *builder.Job) {
 			j.ReadFile = func(context.Context, string) ([]byte, error) { return []byte("two"), nil }
 		}),
 	} {

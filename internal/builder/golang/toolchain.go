@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/mod/modfile"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 )
 
@@ -26,7 +26,7 @@ var exact = regexp.MustCompile(`^go1\.\d{1,4}(\.\d{1,4}|rc\d{1,2}|beta\d{1,2})$`
 
 // wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none): what the artifact says,
 // else the newer of the toolchain and go lines of go.work or go.mod, else (none, or older than 1.21) the machine's own Go.
-func (b *Builder) wanted(ctx context.Context, j build.Job, dir string) (toolchain, workspace string, err error) {
+func (b *Builder) wanted(ctx context.Context, j builder.Job, dir string) (toolchain, workspace string, err error) {
 	mod := path.Join(dir, "go.mod")
 	text, err := j.ReadFile(ctx, mod)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,13 +122,13 @@ func newer(g *modfile.Go, t *modfile.Toolchain) string {
 
 // toolchain returns the folder of a toolchain, fetched when it is not there. The Go command verifies it against the
 // checksum database, whatever GONOSUMDB says; when it is in the module cache, no network is used.
-func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch string, progress func(build.Step, string)) (string, error) {
+func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch string, progress func(builder.Step, string)) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock() // one download, for all jobs
 	if root, ok := b.toolchains[version]; ok {
 		return root, nil
 	}
-	progress(build.StepFetch, version)
+	progress(builder.StepFetch, version)
 	dir := filepath.Join(scratch, "toolchain")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err

@@ -1,4 +1,4 @@
-package binary
+package shared
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
@@ -43,7 +43,7 @@ type Results struct {
 	down   error // the cache could not be reached: it is not asked again in this run
 }
 
-var _ build.Shared = (*Results)(nil)
+var _ builder.Shared = (*Results)(nil)
 
 // NewResults returns the Results over c, which must believe statements only (no SHA1), on the depot of the builds.
 func NewResults(c *client.Client, depot *store.Store, o ResultsOptions) *Results {
@@ -54,10 +54,10 @@ func NewResults(c *client.Client, depot *store.Store, o ResultsOptions) *Results
 }
 
 // Key returns the key of a result in the cache.
-func Key(w build.Wanted) string { return "overland-build:" + w.Recipe.Encoded() }
+func Key(w builder.Wanted) string { return "overland-build:" + w.Recipe.Encoded() }
 
 // from returns what the lists of URLs judge w by: "https://host/group/app.git@0123…".
-func (r *Results) from(ctx context.Context, w build.Wanted) (string, error) {
+func (r *Results) from(ctx context.Context, w builder.Wanted) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.source == "" {
@@ -83,7 +83,7 @@ func (r *Results) say(format string, args ...any) {
 
 // Get brings what w names from the cache into the depot. The error is for what must not be built: it is on the list
 // Force, and the cache does not have it.
-func (r *Results) Get(ctx context.Context, w build.Wanted) (s build.Sharable, found bool, err error) {
+func (r *Results) Get(ctx context.Context, w builder.Wanted) (s builder.Sharable, found bool, err error) {
 	source, err := r.from(ctx, w)
 	if err != nil {
 		if ctx.Err() == nil && len(r.o.Force) == 0 {
@@ -120,7 +120,7 @@ func (r *Results) Get(ctx context.Context, w build.Wanted) (s build.Sharable, fo
 }
 
 // complain tells why the cache was of no use; that it cannot be reached only once.
-func (r *Results) complain(w build.Wanted, err error) {
+func (r *Results) complain(w builder.Wanted, err error) {
 	if errs.KindOf(err) != errs.Unavailable {
 		r.say("%s for %s from the network cache is refused and built here: %v", w.Name, w.Platform, err)
 		return
@@ -136,7 +136,7 @@ func (r *Results) complain(w build.Wanted, err error) {
 	}
 }
 
-func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, err error) {
+func (r *Results) get(ctx context.Context, w builder.Wanted) (s builder.Sharable, err error) {
 	r.mu.Lock()
 	down := r.down
 	r.mu.Unlock()
@@ -175,7 +175,7 @@ func (r *Results) get(ctx context.Context, w build.Wanted) (s build.Sharable, er
 }
 
 // keep puts a downloaded result into the depot.
-func (r *Results) keep(ctx context.Context, f client.Found, path string) (s build.Sharable, err error) {
+func (r *Results) keep(ctx context.Context, f client.Found, path string) (s builder.Sharable, err error) {
 	s.Toolchain = f.Text("toolchain")
 	s.Data, _ = f.Fields["data"].(bool)
 	if f.Statement == nil || s.Toolchain == "" || len(s.Toolchain) > maxToolchain {
@@ -191,7 +191,7 @@ func (r *Results) keep(ctx context.Context, f client.Found, path string) (s buil
 }
 
 // Put uploads s with a signed entry, unless the lists or the folder's state forbid it.
-func (r *Results) Put(ctx context.Context, w build.Wanted, s build.Sharable) {
+func (r *Results) Put(ctx context.Context, w builder.Wanted, s builder.Sharable) {
 	if r.o.ReadOnly || w.Source.Working() {
 		return
 	}

@@ -1,4 +1,4 @@
-package binary
+package shared
 
 import (
 	"net/url"

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"overland/internal/build"
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform/host"
@@ -50,7 +50,7 @@ func New(o Options) *Builder {
 	return &Builder{o: o, kind: session.Kind(o.Env)}
 }
 
-var _ build.Builder = (*Builder)(nil)
+var _ builder.Builder = (*Builder)(nil)
 
 // settings is the part of a recipe that is this builder's own.
 type settings struct {
@@ -63,10 +63,10 @@ type settings struct {
 }
 
 // Recipe returns what decides the bytes of j. Without a session around, a commit that holds no lock is Invalid.
-func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error) {
+func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	c := j.Artifact.Command
 	if c == nil {
-		return build.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key command", j.Name)
+		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key command", j.Name)
 	}
 	s := settings{
 		Run: slices.Clone(c.Run), Output: c.Output, Session: b.kind, Version: j.Commit.Version, Time: j.Commit.Time.Unix(),
@@ -76,42 +76,42 @@ func (b *Builder) Recipe(ctx context.Context, j build.Job) (build.Recipe, error)
 	case err == nil:
 		s.Lock = digest.Of(lock)
 	case !errors.Is(err, fs.ErrNotExist):
-		return build.Recipe{}, err
+		return builder.Recipe{}, err
 	case b.kind == "":
-		return build.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
+		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
 			j.Commit.Version, record.LockName), "overland record -- overland build, then commit %s", record.LockName)
 	}
 	// The compilers and libraries that a command finds are this machine's.
 	h, err := host.Read("")
 	if err != nil {
-		return build.Recipe{}, err
+		return builder.Recipe{}, err
 	}
-	return build.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Host: &h}, nil
+	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Host: &h}, nil
 }
 
 // Build runs the command of j in a copy of src. A command that fails, or leaves no usable file, is an Invalid error with
 // its last lines; one that asked for what the lock or the depot does not have is Unavailable.
-func (b *Builder) Build(ctx context.Context, j build.Job, r build.Recipe, src, scratch string) (build.Output, error) {
+func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	s, ok := r.Settings.(settings)
 	if !ok {
-		return build.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
 	}
 	w, err := newPlace(scratch, src, j.Commit.Time)
 	if err != nil {
-		return build.Output{}, err
+		return builder.Output{}, err
 	}
-	j.Progress(build.StepCompile, strings.Join(s.Run, " "))
+	j.Progress(builder.StepCompile, strings.Join(s.Run, " "))
 	run := b.replay
 	if b.kind != "" {
 		run = b.inSession
 	}
 	said := &tail{}
 	if err := run(ctx, j, s, w, said); err != nil {
-		return build.Output{}, explain(err, s, said)
+		return builder.Output{}, explain(err, s, said)
 	}
 	file, data, err := w.output(s.Output, b.o.MaxOutput)
 	if err != nil {
-		return build.Output{}, explain(err, s, said)
+		return builder.Output{}, explain(err, s, said)
 	}
-	return build.Output{File: file, Data: data, Toolchain: toolchain}, nil
+	return builder.Output{File: file, Data: data, Toolchain: toolchain}, nil
 }

@@ -1,4 +1,4 @@
-// Package binary is the binary cache: what one machine has built, others of its kind take in place of building it.
+// Package shared is the binary cache: what one machine has built, others of its kind take in place of building it.
 // docs/format/shacache.md describes the entries.
 //
 //   - Results shares the results of overland build: one entry for each recipe and kind of machine, under the recipe's
@@ -9,4 +9,4 @@
 // the digests and the size of the entry, and where the kind of machine matters, only what says that it is for this kind.
 // Callers: pipeline, cli. Failure guarded: a program for another libc, CPU or system; a development version that is
 // frozen for everybody; an entry of an attacker in place of a build.
-package binary
+package shared
