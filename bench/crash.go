@@ -9,7 +9,7 @@ import (
 )
 
 // counted are the tests that stop, kill or cut the power at every operation, and print how many there were.
-var counted = []string{"./internal/testkit/crash", "./internal/agent/host", "./internal/agent", "./internal/pipeline", "./internal/trust"}
+var counted = []string{"./internal/testkit/crash", "./internal/agent/host", "./internal/agent", "./internal/operator", "./internal/trust"}
 
 var points = regexp.MustCompile(`(?m)(\d+) (kill |power-cut )?points|points tried: (\d+)`)
 

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"overland/internal/appfile"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/testkit/bins"
@@ -41,9 +41,9 @@ func newSite(t *testing.T, plat platform.Platform) *site {
 	return s
 }
 
-func (s *site) open(agents string) *pipeline.Pipeline {
+func (s *site) open(agents string) *operator.Pipeline {
 	s.t.Helper()
-	p, err := pipeline.Open(filepath.Join(s.dir, "site"), pipeline.Options{Agents: agents, Make: true})
+	p, err := operator.Open(filepath.Join(s.dir, "site"), operator.Options{Agents: agents, Make: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -101,7 +101,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 		s.t.Fatal(err)
 	}
 	out := filepath.Join(s.dir, version+".volume")
-	if _, err := p.Seal(ctx, pipeline.SealOptions{Channel: channel, Out: out}); err != nil {
+	if _, err := p.Seal(ctx, operator.SealOptions{Channel: channel, Out: out}); err != nil {
 		s.t.Fatal(err)
 	}
 	return "/mnt/" + filepath.Base(out)

@@ -21,7 +21,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/release"
-	"overland/internal/testkit/operator"
+	"overland/internal/testkit/publisher"
 	"overland/internal/volume"
 )
 
@@ -47,17 +47,17 @@ func services(s appfile.Service) map[string]appfile.Service {
 
 // world is an operator and one machine.
 type world struct {
-	*operator.Operator
-	*operator.Machine
+	*publisher.Operator
+	*publisher.Machine
 	t   *testing.T
 	dir string
 	o   Options
 }
 
 func newWorld(t *testing.T) *world {
-	m := &operator.Machine{}
+	m := &publisher.Machine{}
 	return &world{
-		Operator: operator.New(t, t.TempDir(), nil), Machine: m, t: t, dir: filepath.Join(t.TempDir(), "node"),
+		Operator: publisher.New(t, t.TempDir(), nil), Machine: m, t: t, dir: filepath.Join(t.TempDir(), "node"),
 		o: Options{Runtime: m, Platform: "linux/amd64"},
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/release"
-	"overland/internal/testkit/operator"
+	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -64,7 +64,7 @@ func (w *world) untouched() {
 func (w *world) forge(t *testing.T) string {
 	t.Helper()
 	w.wallet(v1, "up one")
-	evil := operator.New(t, t.TempDir(), nil)
+	evil := publisher.New(t, t.TempDir(), nil)
 	evil.Release("wallet", v1, map[string]string{"node": "up evil"}, services(quick))
 	evil.Promote("live", "wallet", v1)
 	c := evil.Content("live")

@@ -8,12 +8,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 )
 
 type buildOptions struct {
-	source    pipeline.SourceOptions
+	source    operator.SourceOptions
 	platforms []string
 	out       string
 	rebuild   bool
@@ -73,8 +73,8 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 		return err
 	}
 	var paths []string
-	b, err := callFirst(a, func(p *pipeline.Pipeline) (*pipeline.Built, error) {
-		b, err := p.Build(ctx, pipeline.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
+	b, err := callFirst(a, func(p *operator.Pipeline) (*operator.Built, error) {
+		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +92,7 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 	return a.printBuilt(b, paths, o.json)
 }
 
-func (a *app) printBuilt(b *pipeline.Built, paths []string, asJSON bool) error {
+func (a *app) printBuilt(b *operator.Built, paths []string, asJSON bool) error {
 	out := builtJSON{App: b.Ref.App, Version: b.Ref.Version, Commit: b.Source.Commit.Hash, Committed: b.Source.Commit.Time}
 	var rows [][]string
 	for i, r := range b.Programs {

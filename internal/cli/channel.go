@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/release"
 )
 
@@ -44,7 +44,7 @@ func (a *app) runChannelShow(ctx context.Context, name string, asJSON bool) erro
 	if err != nil {
 		return err
 	}
-	list, err := call(a, func(p *pipeline.Pipeline) ([]release.Entry, error) { return p.Channel(ctx, ch) })
+	list, err := call(a, func(p *operator.Pipeline) ([]release.Entry, error) { return p.Channel(ctx, ch) })
 	if err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (a *app) runChannelList(ctx context.Context, asJSON bool) error {
 }
 
 func (a *app) channelNames(ctx context.Context) ([]string, error) {
-	return call(a, func(p *pipeline.Pipeline) ([]string, error) { return p.Channels(ctx) })
+	return call(a, func(p *operator.Pipeline) ([]string, error) { return p.Channels(ctx) })
 }
 
 // channelArg completes the first argument with the channels that there are.

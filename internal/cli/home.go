@@ -7,23 +7,23 @@ import (
 	"golang.org/x/term"
 
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
 
 // call returns what do makes of the site directory, which must be there: a slip in --home makes nothing.
-func call[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+func call[T any](a *app, do func(*operator.Pipeline) (T, error)) (T, error) {
 	return callIn(a, false, do)
 }
 
 // callFirst is call for the verbs that a newcomer begins with: a site directory that is missing is made.
-func callFirst[T any](a *app, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+func callFirst[T any](a *app, do func(*operator.Pipeline) (T, error)) (T, error) {
 	return callIn(a, true, do)
 }
 
 // callIn shows progress, which is gone from the screen afterwards.
-func callIn[T any](a *app, first bool, do func(*pipeline.Pipeline) (T, error)) (T, error) {
+func callIn[T any](a *app, first bool, do func(*operator.Pipeline) (T, error)) (T, error) {
 	var none T
 	dir, err := a.dir()
 	if err != nil {
@@ -37,7 +37,7 @@ func callIn[T any](a *app, first bool, do func(*pipeline.Pipeline) (T, error)) (
 	if agents == "" {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
-	p, err := pipeline.Open(dir, pipeline.Options{
+	p, err := operator.Open(dir, operator.Options{
 		Make: first, Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
 		Warn: func(s string) { warnings = append(warnings, s) },
 	})
@@ -52,7 +52,7 @@ func callIn[T any](a *app, first bool, do func(*pipeline.Pipeline) (T, error)) (
 
 // signed is call for what works on the signed metadata.
 func signed[T any](a *app, do func(*trust.Repository) (T, error)) (T, error) {
-	return call(a, func(p *pipeline.Pipeline) (T, error) {
+	return call(a, func(p *operator.Pipeline) (T, error) {
 		repo, err := p.Repository()
 		if err != nil {
 			var none T
@@ -74,7 +74,7 @@ func (a *app) depot(first bool) (*store.Store, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	p, err := pipeline.Open(dir, pipeline.Options{Make: first})
+	p, err := operator.Open(dir, operator.Options{Make: first})
 	if err != nil {
 		return nil, "", errs.Hint(err, "with a network: overland record -- COMMAND; --home DIR names another one")
 	}

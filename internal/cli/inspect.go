@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 )
 
 func (a *app) inspect() *cobra.Command {
@@ -31,9 +31,9 @@ func (a *app) inspect() *cobra.Command {
 }
 
 func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool) error {
-	in, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Inspection, error) { return p.Inspect(ctx, what) })
-	if errors.Is(err, pipeline.ErrNoSite) && !strings.Contains(what, "@") {
-		in, err = pipeline.InspectFile(ctx, what)
+	in, err := call(a, func(p *operator.Pipeline) (*operator.Inspection, error) { return p.Inspect(ctx, what) })
+	if errors.Is(err, operator.ErrNoSite) && !strings.Contains(what, "@") {
+		in, err = operator.InspectFile(ctx, what)
 	}
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool)
 	return nil
 }
 
-func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
+func (a *app) printRelease(r operator.ReleaseDetails, modules bool) {
 	a.printf("\n%s@%s\n", r.App, r.Version)
 	a.field("digest", string(r.Digest))
 	a.field("commit", r.Commit)
@@ -90,7 +90,7 @@ func (a *app) printRelease(r pipeline.ReleaseDetails, modules bool) {
 }
 
 // inputsText returns in in one line: "42 blobs, 81.5 MB: source 1.2 MB; go 40 entries, 80.3 MB".
-func inputsText(in *pipeline.InputDetails) string {
+func inputsText(in *operator.InputDetails) string {
 	if in.Blobs == 0 && in.Bytes == 0 {
 		return string(in.Digest) + " (left out)"
 	}
@@ -112,7 +112,7 @@ func (a *app) field(name, value string) {
 }
 
 // printReleaseModules prints the modules of each artifact once: they are the same on every platform as a rule.
-func (a *app) printReleaseModules(r pipeline.ReleaseDetails) {
+func (a *app) printReleaseModules(r operator.ReleaseDetails) {
 	seen := make(map[string]bool)
 	for _, p := range r.Artifacts {
 		if len(p.Modules) == 0 || seen[p.Name+fmt.Sprint(p.Modules)] {
@@ -124,7 +124,7 @@ func (a *app) printReleaseModules(r pipeline.ReleaseDetails) {
 	}
 }
 
-func (a *app) printModules(list []pipeline.Module) {
+func (a *app) printModules(list []operator.Module) {
 	for _, m := range list {
 		text := strings.TrimSpace(m.Path + " " + m.Version)
 		if m.Replace != "" {
@@ -134,7 +134,7 @@ func (a *app) printModules(list []pipeline.Module) {
 	}
 }
 
-func (a *app) printSigned(s *pipeline.Signed, kind string) {
+func (a *app) printSigned(s *operator.Signed, kind string) {
 	signed := "signed at"
 	if kind == "volume" {
 		signed = "sealed at"

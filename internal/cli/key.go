@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/trust"
 )
 
@@ -30,7 +30,7 @@ func (a *app) keyNew() *cobra.Command {
 }
 
 func (a *app) runKeyNew(name string, locked bool) error {
-	pub, err := callFirst(a, func(p *pipeline.Pipeline) (trust.PublicKey, error) {
+	pub, err := callFirst(a, func(p *operator.Pipeline) (trust.PublicKey, error) {
 		passphrase, err := a.newPassphrase(name, locked)
 		if err != nil {
 			return trust.PublicKey{}, err
@@ -71,7 +71,7 @@ func (a *app) keyList() *cobra.Command {
 }
 
 func (a *app) runKeyList(asJSON bool) error {
-	list, err := call(a, func(p *pipeline.Pipeline) ([]trust.KeyInfo, error) { return p.Keys().List() })
+	list, err := call(a, func(p *operator.Pipeline) ([]trust.KeyInfo, error) { return p.Keys().List() })
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
 )
@@ -68,7 +68,7 @@ func (a *app) netcacheState() string {
 	if err != nil {
 		return ""
 	}
-	return pipeline.NetcacheState(dir)
+	return operator.NetcacheState(dir)
 }
 
 func readNetcacheConfig(path string) (shacache.Config, error) {

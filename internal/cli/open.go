@@ -16,7 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/record"
 	"overland/internal/record/session"
@@ -68,8 +68,8 @@ func (a *app) runOpen(ctx context.Context, o openOptions) (err error) {
 		return err
 	}
 	show := newProgress(a.Stderr, a.quiet)
-	opened, err := pipeline.OpenVolume(ctx, pipeline.OpenOptions{Path: o.file, Root: root, App: o.app, Progress: func(done, total int64) {
-		show.event(pipeline.Event{Task: "verify " + o.file, Done: done, Total: total})
+	opened, err := operator.OpenVolume(ctx, operator.OpenOptions{Path: o.file, Root: root, App: o.app, Progress: func(done, total int64) {
+		show.event(operator.Event{Task: "verify " + o.file, Done: done, Total: total})
 	}})
 	show.end()
 	if err != nil {
@@ -120,7 +120,7 @@ func (a *app) replayOpened(ctx context.Context, s session.Options) error {
 }
 
 // rebuild builds what was opened and compares the result with the release.
-func (a *app) rebuild(ctx context.Context, s session.Options, opened *pipeline.Opened, asJSON bool) error {
+func (a *app) rebuild(ctx context.Context, s session.Options, opened *operator.Opened, asJSON bool) error {
 	self, err := executable()
 	if err != nil {
 		return err
@@ -163,7 +163,7 @@ type rebuiltArtifactJSON struct {
 	Built    digest.Digest     `json:"built,omitempty"`
 }
 
-func (a *app) compare(opened *pipeline.Opened, built builtJSON, asJSON bool) error {
+func (a *app) compare(opened *operator.Opened, built builtJSON, asJSON bool) error {
 	out := rebuiltJSON{Release: opened.Ref().String(), Identical: true}
 	var rows [][]string
 	var bad []string

@@ -13,7 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/release"
 )
@@ -142,7 +142,7 @@ func TestCompareNamesBothDigests(t *testing.T) {
 	artifact := func(p platform.Platform) release.Artifact {
 		return release.Artifact{Name: "wallet", Platform: p, Blob: release.Blob{Digest: one}}
 	}
-	opened := &pipeline.Opened{Release: &release.Release{
+	opened := &operator.Opened{Release: &release.Release{
 		App: "wallet", Version: "r1.a", Artifacts: []release.Artifact{artifact("linux/amd64"), artifact("linux/arm64")},
 	}}
 	program := func(p platform.Platform, d digest.Digest) programJSON {

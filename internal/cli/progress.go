@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 )
 
 // progress shows events: bars on a terminal, plain lines elsewhere, nothing when quiet. It is safe for concurrent use.
@@ -33,7 +33,7 @@ func newProgress(w io.Writer, quiet bool) *progress {
 	return &progress{w: w, screen: terminal(w), quiet: quiet, tasks: make(map[string]task)}
 }
 
-func (p *progress) event(e pipeline.Event) {
+func (p *progress) event(e operator.Event) {
 	if p.quiet {
 		return
 	}
@@ -61,7 +61,7 @@ func (p *progress) event(e pipeline.Event) {
 	}
 }
 
-func ended(e pipeline.Event) string {
+func ended(e operator.Event) string {
 	switch {
 	case e.Note != "":
 		return e.Note
@@ -72,7 +72,7 @@ func ended(e pipeline.Event) string {
 }
 
 // line returns the bar of e, without a line end.
-func line(e pipeline.Event) string {
+func line(e operator.Event) string {
 	const width = 24
 	if e.Total <= 0 {
 		return e.Task + ": " + e.Note + " …"

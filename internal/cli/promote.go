@@ -8,7 +8,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/release"
 )
 
@@ -53,7 +53,7 @@ type promotionJSON struct {
 }
 
 func (a *app) runPromote(ctx context.Context, o promoteOptions) error {
-	n := pipeline.PromoteOptions{}
+	n := operator.PromoteOptions{}
 	var err error
 	if o.to == "" {
 		return errs.Hint(usage("promote to which channel?"), "--to CHANNEL")
@@ -75,14 +75,14 @@ func (a *app) runPromote(ctx context.Context, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
-	done, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Promotion, error) { return p.Promote(ctx, n) })
+	done, err := call(a, func(p *operator.Pipeline) (*operator.Promotion, error) { return p.Promote(ctx, n) })
 	if err != nil {
 		return err
 	}
 	return a.printPromotion(done, o.json)
 }
 
-func (a *app) printPromotion(n *pipeline.Promotion, asJSON bool) error {
+func (a *app) printPromotion(n *operator.Promotion, asJSON bool) error {
 	changed := n.Before.Digest != n.Digest
 	if asJSON {
 		return a.printJSON(promotionJSON{

@@ -6,11 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 )
 
 type releaseOptions struct {
-	source pipeline.SourceOptions
+	source operator.SourceOptions
 	json   bool
 }
 
@@ -43,7 +43,7 @@ type releasedJSON struct {
 }
 
 func (a *app) runRelease(ctx context.Context, o releaseOptions) error {
-	r, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Released, error) { return p.Release(ctx, o.source) })
+	r, err := call(a, func(p *operator.Pipeline) (*operator.Released, error) { return p.Release(ctx, o.source) })
 	if err != nil {
 		return err
 	}

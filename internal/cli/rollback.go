@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/release"
 )
 
@@ -32,7 +32,7 @@ func (a *app) runRollback(ctx context.Context, channel, app string, asJSON bool)
 	if err != nil {
 		return err
 	}
-	n, err := call(a, func(p *pipeline.Pipeline) (*pipeline.Promotion, error) { return p.Rollback(ctx, ch, app) })
+	n, err := call(a, func(p *operator.Pipeline) (*operator.Promotion, error) { return p.Rollback(ctx, ch, app) })
 	if err != nil {
 		return err
 	}

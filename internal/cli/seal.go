@@ -10,14 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/trust"
 )
 
 type sealOptions struct {
-	source    pipeline.SourceOptions
+	source    operator.SourceOptions
 	channel   string
 	out       string
 	platforms []string
@@ -74,7 +74,7 @@ type sealedJSON struct {
 	Fingerprint trust.Fingerprint   `json:"fingerprint"`
 	NewKeys     bool                `json:"newKeys"`
 
-	Inputs []pipeline.SealedInputs `json:"inputs,omitempty"`
+	Inputs []operator.SealedInputs `json:"inputs,omitempty"`
 }
 
 func (a *app) runSeal(ctx context.Context, o sealOptions) error {
@@ -92,12 +92,12 @@ func (a *app) runSeal(ctx context.Context, o sealOptions) error {
 			return err
 		}
 	}
-	begun, begin := time.Now(), callFirst[*pipeline.Sealed]
+	begun, begin := time.Now(), callFirst[*operator.Sealed]
 	if ch != "" {
 		begin = call // there are releases already, or there is nothing to seal
 	}
-	s, err := begin(a, func(p *pipeline.Pipeline) (*pipeline.Sealed, error) {
-		return p.Seal(ctx, pipeline.SealOptions{
+	s, err := begin(a, func(p *operator.Pipeline) (*operator.Sealed, error) {
+		return p.Seal(ctx, operator.SealOptions{
 			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
 		})
 	})
@@ -107,7 +107,7 @@ func (a *app) runSeal(ctx context.Context, o sealOptions) error {
 	return a.printSealed(s, o.json, time.Since(begun))
 }
 
-func (a *app) printSealed(s *pipeline.Sealed, asJSON bool, took time.Duration) error {
+func (a *app) printSealed(s *operator.Sealed, asJSON bool, took time.Duration) error {
 	a.warn(s.Warnings...)
 	if s.Renewed {
 		a.note("metadata was close to its expiry and is signed anew: this volume differs from one sealed before")

@@ -3,7 +3,7 @@ package cli
 import (
 	"errors"
 
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/record"
 	"overland/internal/record/session"
 )
@@ -14,7 +14,7 @@ type sessionJSON struct {
 	ExitCode  *int                       `json:"exitCode"` // the command's; null: it was stopped
 	Entries   int                        `json:"entries"`
 	Bytes     int64                      `json:"bytes"`
-	Protocols []pipeline.ProtocolDetails `json:"protocols"` // sorted by name
+	Protocols []operator.ProtocolDetails `json:"protocols"` // sorted by name
 	Problems  []string                   `json:"problems"`  // what could not be answered, one for each request
 }
 
@@ -41,7 +41,7 @@ type missJSON struct {
 func newSession(s *session.Options, res *session.Result, ended error) sessionJSON {
 	out := sessionJSON{
 		Lock: s.LockFile, Entries: len(res.Lock.Entries), Bytes: bytesOf(res.Lock),
-		Protocols: append([]pipeline.ProtocolDetails{}, pipeline.ByProtocol(res.Lock)...), Problems: []string{},
+		Protocols: append([]operator.ProtocolDetails{}, operator.ByProtocol(res.Lock)...), Problems: []string{},
 	}
 	exit := (*session.ExitError)(nil)
 	switch {

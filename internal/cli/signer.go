@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/trust"
 )
@@ -68,7 +68,7 @@ func (a *app) runSigner(o signerOptions, args []string, do func(repo *trust.Repo
 	if err := checkRole(role); err != nil {
 		return err
 	}
-	_, err := call(a, func(p *pipeline.Pipeline) (struct{}, error) {
+	_, err := call(a, func(p *operator.Pipeline) (struct{}, error) {
 		repo, err := p.Repository()
 		if err != nil {
 			return struct{}{}, err

@@ -7,12 +7,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/platform"
 )
 
 // sourceFlags adds the flags that choose what is built.
-func sourceFlags(c *cobra.Command, o *pipeline.SourceOptions) {
+func sourceFlags(c *cobra.Command, o *operator.SourceOptions) {
 	c.Flags().StringVar(&o.Rev, "rev", "", "branch, tag or hash to build (default: HEAD, when the folder is as committed)")
 	c.Flags().BoolVar(&o.Dirty, "dirty", false, "build the folder as it is; the version says so")
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/trust"
 )
 
@@ -27,7 +27,7 @@ func (a *app) trustInit() *cobra.Command {
 		Example: "overland trust init\noverland trust init --root-key alice --root-key bob --threshold 2",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			repo, err := callFirst(a, func(p *pipeline.Pipeline) (*trust.Repository, error) {
+			repo, err := callFirst(a, func(p *operator.Pipeline) (*trust.Repository, error) {
 				return p.InitTrust(c.Context(), rootKeys, threshold)
 			})
 			if err != nil {

@@ -11,7 +11,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/pipeline"
+	"overland/internal/operator"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -45,8 +45,8 @@ func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON boo
 		return err
 	}
 	show := newProgress(a.Stderr, a.quiet)
-	check, err := pipeline.VerifyVolume(ctx, path, fp, func(done, total int64) {
-		show.event(pipeline.Event{Task: "verify " + path, Done: done, Total: total})
+	check, err := operator.VerifyVolume(ctx, path, fp, func(done, total int64) {
+		show.event(operator.Event{Task: "verify " + path, Done: done, Total: total})
 	})
 	show.end()
 	if err != nil {

@@ -24,7 +24,7 @@ var floors = [][]string{
 	2: {"fetch", "volume"},
 	3: {"record", "record/apk", "record/apt", "record/cache", "record/cargo", "record/golang", "record/jsonedit", "record/npm", "record/plain", "record/pypi", "record/session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
 	4: {"builder", "builder/shared", "builder/command", "builder/golang", "builder/tree"},
-	5: {"pipeline", "agent", "agent/host", "agent/node"},
+	5: {"operator", "agent", "agent/host", "agent/node"},
 	6: {"api"},
 	7: {"site", "site/chain"},
 	8: {"cli", "cli/gen", "cli/nodecli"},
@@ -36,7 +36,7 @@ var outside = []string{
 	"cmd/overland", "cmd/overland-agent", "bench", "demo", "demo/proof", "internal/layers",
 	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
 	"internal/testkit/hello", "internal/testkit/machine", "internal/testkit/netcache",
-	"internal/testkit/operator", "internal/testkit/pack", "internal/testkit/recording",
+	"internal/testkit/publisher", "internal/testkit/pack", "internal/testkit/recording",
 }
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.

@@ -17,7 +17,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/runtime"
 	"overland/internal/testkit/crash"
-	"overland/internal/testkit/operator"
+	"overland/internal/testkit/publisher"
 )
 
 // The whole way of an installation under crashes: volume → trust → depot → generation → switch → services.
@@ -36,7 +36,7 @@ func newWorld(t *testing.T, programs [3]string) world {
 		return world(dir)
 	}
 	dir := t.TempDir()
-	o := operator.New(t, filepath.Join(dir, "operator"), nil)
+	o := publisher.New(t, filepath.Join(dir, "operator"), nil)
 	service := appfile.Service{
 		Artifact: "node", Runtime: "process", Volumes: map[string]string{"data": "/data"},
 		Stable: appfile.Duration(10 * time.Millisecond), Readiness: appfile.Duration(200 * time.Millisecond), StopTimeout: appfile.Duration(time.Second),
@@ -165,7 +165,7 @@ func (w world) oldOrNew(versions ...string) func(testing.TB, string, runtime.Run
 	programs := map[string]string{v1: fakes[0], v2: fakes[1], v3: fakes[2]}
 	return func(t testing.TB, dir string, rt runtime.Runtime, completed bool) {
 		t.Helper()
-		m := rt.(*operator.Machine)
+		m := rt.(*publisher.Machine)
 		got := look(t, dir, m)
 		if !slices.Contains(versions, got) {
 			t.Errorf("runs %q, want one of %q", got, versions)
@@ -192,7 +192,7 @@ func (w world) oldOrNew(versions ...string) func(testing.TB, string, runtime.Run
 	}
 }
 
-func fake() runtime.Runtime { return &operator.Machine{} }
+func fake() runtime.Runtime { return &publisher.Machine{} }
 
 // shm keeps what is synced again and again, but never loses its power, off the disk.
 func shm(t *testing.T) {

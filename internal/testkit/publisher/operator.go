@@ -1,7 +1,7 @@
-// Package operator is the other side of a node, for tests: somebody with keys, releases, channels and volumes.
+// Package publisher is the other side of a node, for tests: somebody with keys, releases, channels and volumes.
 //
 // Everything is real (trust.Repository, release, volume); only the programs are a few bytes. Tests only.
-package operator
+package publisher
 
 import (
 	"context"

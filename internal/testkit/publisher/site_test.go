@@ -1,4 +1,4 @@
-package operator_test
+package publisher_test
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/fsx"
 	"overland/internal/site"
-	"overland/internal/testkit/operator"
+	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
 )
 
@@ -33,7 +33,7 @@ func must(t *testing.T, err error) {
 }
 
 // serve runs the operator's site and returns its URL and how to end it.
-func serve(t *testing.T, o *operator.Operator) (string, func()) {
+func serve(t *testing.T, o *publisher.Operator) (string, func()) {
 	return serveIn(t, o.Dir, site.Options{})
 }
 
@@ -75,11 +75,11 @@ func until(t *testing.T, cond func() bool) {
 
 func TestNodeFollowsASite(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	o := operator.New(t, t.TempDir(), nil)
+	o := publisher.New(t, t.TempDir(), nil)
 	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
 	o.Promote("live", "wallet", v1)
 	url, stop := serve(t, o)
-	m := &operator.Machine{}
+	m := &publisher.Machine{}
 	dir := filepath.Join(t.TempDir(), "node")
 	options := agent.Options{
 		Runtime: m, Platform: "linux/amd64", Poll: 20 * time.Millisecond,
@@ -118,14 +118,14 @@ func TestNodeFollowsASite(t *testing.T) {
 // Nodes that know only a near site install what was released far away, also when that site is gone.
 func TestNodesInstallFromANearSite(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	o := operator.New(t, t.TempDir(), nil)
+	o := publisher.New(t, t.TempDir(), nil)
 	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
 	o.Promote("live", "wallet", v1)
 	far, stopFar := serve(t, o)
 	copied := t.TempDir()
 	install := func(near string) agent.Report {
 		t.Helper()
-		m := &operator.Machine{}
+		m := &publisher.Machine{}
 		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtime: m, Platform: "linux/amd64"})
 		must(t, err)
 		defer a.Close()
@@ -161,7 +161,7 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 
 func TestUnchangedPollWritesNothing(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	o := operator.New(t, t.TempDir(), nil)
+	o := publisher.New(t, t.TempDir(), nil)
 	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
 	o.Promote("live", "wallet", v1)
 	url, stop := serve(t, o)
@@ -170,7 +170,7 @@ func TestUnchangedPollWritesNothing(t *testing.T) {
 	errWrite := errors.New("written")
 	strict := false
 	a, err := agent.Open(dir, agent.Options{
-		Runtime: &operator.Machine{}, Platform: "linux/amd64",
+		Runtime: &publisher.Machine{}, Platform: "linux/amd64",
 		FS: fsx.FS{Before: func(op fsx.Op) error {
 			if strict {
 				t.Errorf("an unchanged poll does %v", op)

@@ -1,4 +1,4 @@
-// Package pipeline is what an operator does: commits in, releases, promotions and volumes out.
+// Package operator is what an operator does: commits in, releases, promotions and volumes out.
 //
 // A site directory holds it all:
 //
@@ -11,4 +11,4 @@
 // then their signed name. Several operators may work at once; signing takes trust's lock.
 //
 // Callers: cli, api. Failure guarded: a signed name whose blobs are not there.
-package pipeline
+package operator
