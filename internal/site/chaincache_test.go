@@ -14,9 +14,9 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/golang"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
-	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 	"overland/internal/testkit/badlink"

@@ -7,12 +7,12 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/ecosystem/golang"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/cache"
 	"overland/internal/record/cargo"
-	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 )

@@ -73,7 +73,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) run(script string) (string, builder.Output, error) {
 	b.Helper()
 	b.scratch = b.TempDir()
-	builder := New(b.o)
+	command := New(b.o)
 	j := builder.Job{
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
 		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
@@ -85,11 +85,11 @@ func (b *bench) run(script string) (string, builder.Output, error) {
 		},
 		Progress: func(builder.Step, string) {},
 	}
-	recipe, err := builder.Recipe(b.Context(), j)
+	recipe, err := command.Recipe(b.Context(), j)
 	if err != nil {
 		return "", builder.Output{}, err
 	}
-	out, err := builder.Build(b.Context(), j, recipe, b.src, b.scratch)
+	out, err := command.Build(b.Context(), j, recipe, b.src, b.scratch)
 	if err != nil {
 		return "", out, err
 	}

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/record/golang"
+	"overland/internal/ecosystem/golang"
 )
 
 const dependency = "pgregory.net/rapid" // one of this module's own, so it is on every machine that runs the tests

@@ -6,12 +6,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/ecosystem/golang"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
-	"overland/internal/record/golang"
 	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 )
