@@ -15,9 +15,9 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/ecosystem/golang"
+	"overland/internal/ecosystem/npm"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
-	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 	"overland/internal/testkit/badlink"
 )

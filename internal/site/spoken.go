@@ -8,12 +8,12 @@ import (
 	"strings"
 
 	"overland/internal/ecosystem/golang"
+	"overland/internal/ecosystem/npm"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/cache"
 	"overland/internal/record/cargo"
-	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 )
 

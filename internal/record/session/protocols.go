@@ -7,12 +7,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"overland/internal/ecosystem/golang"
+	"overland/internal/ecosystem/npm"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
-	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 )
 

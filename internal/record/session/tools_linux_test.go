@@ -16,9 +16,9 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/npm"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
-	"overland/internal/record/npm"
 	"overland/internal/record/pypi"
 	"overland/internal/testkit/pack"
 )
