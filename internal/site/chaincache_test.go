@@ -16,9 +16,9 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/record"
 	"overland/internal/record/cargo"
-	"overland/internal/record/pypi"
 	"overland/internal/testkit/badlink"
 )
 

@@ -9,12 +9,12 @@ import (
 
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/cache"
 	"overland/internal/record/cargo"
-	"overland/internal/record/pypi"
 )
 
 // speech is a protocol that a site's cache can speak.

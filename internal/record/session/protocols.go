@@ -8,12 +8,12 @@ import (
 
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
-	"overland/internal/record/pypi"
 )
 
 // protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for. A replay

@@ -18,6 +18,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
@@ -25,7 +26,6 @@ import (
 	"overland/internal/record/apt"
 	"overland/internal/record/cargo"
 	"overland/internal/record/plain"
-	"overland/internal/record/pypi"
 	"overland/internal/store"
 )
 
