@@ -14,11 +14,11 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/record"
-	"overland/internal/record/cargo"
 	"overland/internal/testkit/badlink"
 )
 

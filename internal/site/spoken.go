@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
@@ -14,7 +15,6 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/cache"
-	"overland/internal/record/cargo"
 )
 
 // speech is a protocol that a site's cache can speak.

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"overland/internal/record/cargo"
+	"overland/internal/ecosystem/cargo"
 )
 
 // The variables that a session tells its command of itself.

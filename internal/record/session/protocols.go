@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
@@ -13,7 +14,6 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/apt"
-	"overland/internal/record/cargo"
 )
 
 // protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for. A replay

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
@@ -24,7 +25,6 @@ import (
 	"overland/internal/record"
 	"overland/internal/record/apk"
 	"overland/internal/record/apt"
-	"overland/internal/record/cargo"
 	"overland/internal/record/plain"
 	"overland/internal/store"
 )

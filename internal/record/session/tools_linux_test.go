@@ -16,10 +16,10 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/record"
-	"overland/internal/record/cargo"
 	"overland/internal/testkit/pack"
 )
 
