@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"overland/internal/ecosystem/apt"
 	"overland/internal/record"
-	"overland/internal/record/apt"
 )
 
 // The packages that apt fetches, of the machine's own release of Debian.

@@ -7,8 +7,8 @@ import (
 	"net/url"
 	"strings"
 
+	"overland/internal/ecosystem/apt"
 	"overland/internal/record"
-	"overland/internal/record/apt"
 	"overland/internal/record/cache"
 )
 

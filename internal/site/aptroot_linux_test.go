@@ -16,7 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"overland/internal/record/apt"
+	"overland/internal/ecosystem/apt"
 )
 
 // lonely is a network in which only one address answers: what is sent there goes to a cache of this machine's.

@@ -13,10 +13,10 @@ import (
 	"strings"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/apt"
 	"overland/internal/record/cache"
 	"overland/internal/record/shacache/server"
 	"overland/internal/site/chain"
