@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/record"
-	"overland/internal/record/apk"
 )
 
 // openAPK opens apk's protocol: the repositories that were given, "URL" or "[keys=/FOLDER] URL", else this machine's.

@@ -7,13 +7,13 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/apk"
 	"overland/internal/record/cache"
 )
 

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"overland/internal/record/apk"
+	"overland/internal/ecosystem/apk"
 )
 
 // openAPK opens the protocol of the repositories of this machine. apk takes no setting from its environment but the proxy:

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"overland/internal/record/apk"
+	"overland/internal/ecosystem/apk"
 )
 
 // standIn stands in for apk, which no Debian package has: it asks for what apk add tea asks for, by the proxy of its

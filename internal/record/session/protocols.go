@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
@@ -13,7 +14,6 @@ import (
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/apk"
 )
 
 // protocols returns those whose tools are on the machine, with the upstreams that the tools are configured for. A replay

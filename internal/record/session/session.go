@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/apk"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
@@ -24,7 +25,6 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/apk"
 	"overland/internal/record/plain"
 	"overland/internal/store"
 )
