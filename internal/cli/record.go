@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/plain"
 	"overland/internal/record/session"
 )
 

@@ -13,9 +13,9 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/plain"
 	"overland/internal/store"
 )
 

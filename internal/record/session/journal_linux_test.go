@@ -11,8 +11,8 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/plain"
 	"overland/internal/record"
-	"overland/internal/record/plain"
 )
 
 // A command that fails, or a session that is killed, does not have to fetch again what was proved.

@@ -21,11 +21,11 @@ import (
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
+	"overland/internal/ecosystem/plain"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/plain"
 	"overland/internal/store"
 )
 

@@ -3,8 +3,8 @@ package session
 import (
 	"context"
 
+	"overland/internal/ecosystem/plain"
 	"overland/internal/record"
-	"overland/internal/record/plain"
 )
 
 // Verify returns what does not hold of o.Lock: see record.Verify. Of o only Store, Lock and Pins are used; no network is.
