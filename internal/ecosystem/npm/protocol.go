@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"strings"
 
+	"overland/internal/ecosystem/jsonedit"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/jsonedit"
 )
 
 const (

@@ -10,9 +10,9 @@ import (
 	"net/url"
 	"strings"
 
+	"overland/internal/ecosystem/jsonedit"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/jsonedit"
 )
 
 // Name is the protocol's name in locks.
