@@ -15,7 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 func (a *app) lock() *cobra.Command {

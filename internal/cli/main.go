@@ -14,7 +14,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/errs"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 // Env is what one run of the program may touch besides the disk and the network.

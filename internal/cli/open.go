@@ -19,7 +19,7 @@ import (
 	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 	"overland/internal/trust"
 )
 

@@ -16,7 +16,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 // sessionOptions are the flags of the verbs that run a command.

@@ -15,7 +15,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"overland/internal/clock"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 func TestMain(m *testing.M) {

@@ -5,7 +5,7 @@ import (
 
 	"overland/internal/operator"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 // sessionJSON is what the results of record --json and replay --json have in common.

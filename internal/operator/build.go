@@ -15,8 +15,8 @@ import (
 	"overland/internal/builder/golang"
 	"overland/internal/errs"
 	"overland/internal/platform"
-	"overland/internal/record/session"
 	"overland/internal/release"
+	"overland/internal/session"
 )
 
 // BuildOptions say what to build; the zero value builds HEAD of the current folder for all its platforms.

@@ -10,9 +10,9 @@ import (
 	"overland/internal/builder"
 	"overland/internal/builder/shared"
 	"overland/internal/errs"
-	"overland/internal/record/session"
 	"overland/internal/record/shacache"
 	"overland/internal/record/shacache/client"
+	"overland/internal/session"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
-	"overland/internal/record/session"
+	"overland/internal/session"
 	"overland/internal/testkit/netcache"
 )
 

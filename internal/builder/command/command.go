@@ -14,7 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/platform/host"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 	"overland/internal/store"
 )
 

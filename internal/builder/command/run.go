@@ -17,7 +17,7 @@ import (
 	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/session"
+	"overland/internal/session"
 )
 
 // environ is the command's environment, but for what a session adds: nothing of the caller's but PATH.
