@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/cache"
 	"overland/internal/errs"
-	"overland/internal/record/cache"
 	"overland/internal/site"
 )
 

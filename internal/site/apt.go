@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"strings"
 
+	"overland/internal/cache"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/record"
-	"overland/internal/record/cache"
 )
 
 // openAPT opens apt's protocol: the archives of this machine's sources. An upstream that is given is a mirror in place of

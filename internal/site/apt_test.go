@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/record/cache"
+	"overland/internal/cache"
 )
 
 // atticFace is a site with an attic behind it.

@@ -12,12 +12,12 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/cache"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/record/cache"
 	"overland/internal/record/shacache/server"
 	"overland/internal/site/chain"
 	"overland/internal/store"

@@ -13,11 +13,11 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/cache"
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/cache"
 	"overland/internal/store"
 )
 

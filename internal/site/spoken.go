@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/cache"
 	"overland/internal/ecosystem/apk"
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/golang"
@@ -14,7 +15,6 @@ import (
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/cache"
 )
 
 // speech is a protocol that a site's cache can speak.

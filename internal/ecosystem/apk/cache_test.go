@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/cache"
 	"overland/internal/errs"
 	"overland/internal/record"
-	"overland/internal/record/cache"
 )
 
 // A cache refuses an index older than its newest, also one that is signed; a freeze stays what it was; and a machine with

@@ -7,9 +7,9 @@ import (
 	"net/url"
 	"time"
 
+	"overland/internal/cache"
 	"overland/internal/errs"
 	"overland/internal/fetch"
-	"overland/internal/record/cache"
 )
 
 // CachePath is where a site says what its cache holds: below it PROTOCOL/KEY.
