@@ -15,8 +15,8 @@ import (
 	"testing"
 
 	"overland/internal/fsx"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/server"
+	"overland/internal/netcache"
+	"overland/internal/netcache/server"
 	"overland/internal/site"
 	"overland/internal/store"
 	"overland/internal/testkit/bins"
@@ -55,7 +55,7 @@ func newLab(t *testing.T) *lab {
 	secure, plain := l.serve()
 
 	keyFile := filepath.Join(l.dir, "maker.key")
-	public, err := shacache.GenerateEd25519(fsx.FS{}, keyFile, "")
+	public, err := netcache.GenerateEd25519(fsx.FS{}, keyFile, "")
 	must(t, err)
 	trust := "overland-key-list =" + strings.ReplaceAll("\n"+strings.TrimSpace(string(public)), "\n", "\n  ") + "\n"
 	l.write("maker.cfg", fmt.Sprintf("[networkcache]\nupload-binary-cache-url = %s/shacache\ndownload-binary-cache-url = %s/shacache\n"+

@@ -7,10 +7,10 @@ import (
 
 	"overland/internal/builder/shared"
 	"overland/internal/errs"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/platform"
 	"overland/internal/platform/host"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
 )
 
 func (a *app) binary() *cobra.Command {
@@ -36,10 +36,10 @@ func (o *binaryOptions) flags(c *cobra.Command, reads bool) {
 }
 
 // open returns the client, its configuration, and what the room needs to know.
-func (o *binaryOptions) open(a *app) (*client.Client, shacache.Config, shared.TreeOptions, error) {
+func (o *binaryOptions) open(a *app) (*client.Client, netcache.Config, shared.TreeOptions, error) {
 	t := shared.TreeOptions{URL: o.url, Old: o.sha1}
 	if o.url == "" {
-		return nil, shacache.Config{}, t, errs.Hint(usage("of which software release"), "--url URL")
+		return nil, netcache.Config{}, t, errs.Hint(usage("of which software release"), "--url URL")
 	}
 	config, err := readNetcacheConfig(o.config)
 	if err != nil {
@@ -105,7 +105,7 @@ func (a *app) runBinaryUpload(ctx context.Context, o binaryOptions, dir string, 
 	}
 	if o.json {
 		return a.printJSON(uploadedTree{
-			URL: o.url, Key: shacache.MD5(o.url), SHA512: up.Name, Size: up.Size, Sent: up.Sent, Entries: up.Tree.Entries,
+			URL: o.url, Key: netcache.MD5(o.url), SHA512: up.Name, Size: up.Size, Sent: up.Sent, Entries: up.Tree.Entries,
 			UnpackedSize: up.Tree.Size, Rewritten: append([]string{}, up.Tree.Rewritten...), For: t.Host,
 		})
 	}

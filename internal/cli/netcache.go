@@ -7,9 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/operator"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
 )
 
 func (a *app) netcache() *cobra.Command {
@@ -39,7 +39,7 @@ func (o *netcacheOptions) flags(c *cobra.Command, reads bool) {
 }
 
 // open returns the client, the key, and the metadata field that the URL is in.
-func (o *netcacheOptions) open(a *app) (c *client.Client, config shacache.Config, field string, err error) {
+func (o *netcacheOptions) open(a *app) (c *client.Client, config netcache.Config, field string, err error) {
 	if o.key != "" && o.url != "" {
 		return nil, config, "", usage("a key and a URL: which of them")
 	}
@@ -49,9 +49,9 @@ func (o *netcacheOptions) open(a *app) (c *client.Client, config shacache.Config
 	}
 	field = "url"
 	if o.url != "" {
-		o.key = shacache.URLKey(o.url)
+		o.key = netcache.URLKey(o.url)
 		if o.binary {
-			o.key, field = shacache.MD5(o.url), "software_url"
+			o.key, field = netcache.MD5(o.url), "software_url"
 		}
 	}
 	c, err = client.New(config, client.Options{Binary: o.binary, SHA1: o.sha1, Unbound: o.unbound, Clock: a.Clock, State: a.netcacheState()})
@@ -71,13 +71,13 @@ func (a *app) netcacheState() string {
 	return operator.NetcacheState(dir)
 }
 
-func readNetcacheConfig(path string) (shacache.Config, error) {
+func readNetcacheConfig(path string) (netcache.Config, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return shacache.Config{}, errs.Hint(errs.E(errs.Invalid, err), "-c FILE: a configuration with a section [networkcache]")
+		return netcache.Config{}, errs.Hint(errs.E(errs.Invalid, err), "-c FILE: a configuration with a section [networkcache]")
 	}
 	defer f.Close()
-	c, err := shacache.ParseConfig(f)
+	c, err := netcache.ParseConfig(f)
 	if err != nil && errs.HintOf(err) == "" {
 		err = errs.Hint(err, "docs/format/shacache.md lists the options of %s", path)
 	}
@@ -85,16 +85,16 @@ func readNetcacheConfig(path string) (shacache.Config, error) {
 }
 
 // blocked returns an error when the URL is on a blacklist of the binary cache.
-func blocked(list shacache.Prefixes, url, option string) error {
+func blocked(list netcache.Prefixes, url, option string) error {
 	if prefix, ok := list.Match(url); ok && url != "" {
 		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list %s", url, option), "take %s off that list", prefix)
 	}
 	return nil
 }
 
-func parseFilters(args []string) (list []shacache.Filter, err error) {
+func parseFilters(args []string) (list []netcache.Filter, err error) {
 	for _, arg := range args {
-		f, err := shacache.ParseFilter(arg)
+		f, err := netcache.ParseFilter(arg)
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +110,7 @@ func parseFields(fields map[string]any, args []string) error {
 		if !ok || name == "" {
 			return errs.Hint(usage("%q is no metadata", arg), "NAME=VALUE")
 		}
-		fields[name] = shacache.ParseValue(value)
+		fields[name] = netcache.ParseValue(value)
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/netcache/client"
 	"overland/internal/record"
-	"overland/internal/record/shacache/client"
 )
 
 // downloadOptions are the flags of netcache download beside those of every verb.

@@ -8,7 +8,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/record/shacache"
+	"overland/internal/netcache"
 )
 
 func (a *app) netcacheKey() *cobra.Command {
@@ -56,9 +56,9 @@ func (a *app) runNetcacheKey(args []string, cert string, ed25519 bool) error {
 	var public []byte
 	var err error
 	if ed25519 {
-		public, err = shacache.GenerateEd25519(fsx.FS{}, key, cert)
+		public, err = netcache.GenerateEd25519(fsx.FS{}, key, cert)
 	} else {
-		public, err = shacache.Generate(fsx.FS{}, key, cert, name, clock.Clock.Or(a.Clock)())
+		public, err = netcache.Generate(fsx.FS{}, key, cert, name, clock.Clock.Or(a.Clock)())
 	}
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"overland/internal/digest"
-	"overland/internal/record/shacache"
+	"overland/internal/netcache"
 	"overland/internal/testkit/netcache"
 )
 
@@ -178,7 +178,7 @@ func TestNetcachePrivateKeyInTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
-	code, _, msg := run(t.Context(), env, "netcache", "list", "-k", shacache.URLKey("x"))
+	code, _, msg := run(t.Context(), env, "netcache", "list", "-k", netcache.URLKey("x"))
 	if code != 2 || !strings.Contains(msg, "private key") || strings.Contains(msg, "AAAA") {
 		t.Errorf("exit code %d: %s", code, msg)
 	}

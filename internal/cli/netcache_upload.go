@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
-	"overland/internal/record/shacache"
+	"overland/internal/netcache"
 )
 
 func (a *app) netcacheUpload() *cobra.Command {
@@ -44,7 +44,7 @@ func (a *app) runNetcacheUpload(ctx context.Context, o netcacheOptions, meta, fi
 		if err != nil {
 			return errs.E(errs.Invalid, err)
 		}
-		if fields, err = shacache.ParseMetadata(b); err != nil {
+		if fields, err = netcache.ParseMetadata(b); err != nil {
 			return errs.E(errs.Invalid, fmt.Errorf("%s: %w", meta, err))
 		}
 	}
@@ -57,9 +57,9 @@ func (a *app) runNetcacheUpload(ctx context.Context, o netcacheOptions, meta, fi
 				return err
 			}
 		}
-		check := shacache.CheckFrozen
+		check := netcache.CheckFrozen
 		if o.binary {
-			check = shacache.CheckPinned // a software release has a version, a tag or a commit
+			check = netcache.CheckPinned // a software release has a version, a tag or a commit
 		}
 		if err := check(o.url); err != nil && !o.mutable {
 			return errs.Hint(err, "name a tag or a commit, or give --mutable")

@@ -22,7 +22,7 @@ var floors = [][]string{
 	0: {"digest", "fsx", "clock", "errs", "httpx", "platform", "platform/host", "procfs", "appfile", "appfile/yamlfile", "appfile/yamlfile/schemagen"},
 	1: {"store", "trust", "trust/conformance", "source"},
 	2: {"fetch", "volume"},
-	3: {"record", "ecosystem/apk", "ecosystem/apt", "cache", "ecosystem/cargo", "ecosystem/golang", "ecosystem/jsonedit", "ecosystem/npm", "ecosystem/plain", "ecosystem/pypi", "session", "record/shacache", "record/shacache/client", "record/shacache/server", "release", "runtime", "runtime/process"},
+	3: {"record", "ecosystem/apk", "ecosystem/apt", "cache", "ecosystem/cargo", "ecosystem/golang", "ecosystem/jsonedit", "ecosystem/npm", "ecosystem/plain", "ecosystem/pypi", "session", "netcache", "netcache/client", "netcache/server", "release", "runtime", "runtime/process"},
 	4: {"builder", "builder/shared", "builder/command", "builder/golang", "builder/tree"},
 	5: {"operator", "agent", "agent/host", "agent/node"},
 	6: {"api"},

@@ -10,8 +10,8 @@ import (
 	"overland/internal/builder"
 	"overland/internal/builder/shared"
 	"overland/internal/errs"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/session"
 )
 
@@ -43,7 +43,7 @@ func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), 
 		return nil, none, errs.Hint(errs.E(errs.Invalid, err), "--network-cache FILE: a configuration with a section [networkcache]")
 	}
 	defer f.Close()
-	config, err := shacache.ParseConfig(f)
+	config, err := netcache.ParseConfig(f)
 	if err != nil {
 		return nil, none, fmt.Errorf("%s: %w", path, err)
 	}

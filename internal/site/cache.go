@@ -17,8 +17,8 @@ import (
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/netcache/server"
 	"overland/internal/record"
-	"overland/internal/record/shacache/server"
 	"overland/internal/site/chain"
 	"overland/internal/store"
 )

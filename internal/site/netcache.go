@@ -15,8 +15,8 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/netcache/server"
 	"overland/internal/record"
-	"overland/internal/record/shacache/server"
 	"overland/internal/store"
 )
 

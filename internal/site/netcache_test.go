@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
-	"overland/internal/record/shacache/server"
+	"overland/internal/netcache/server"
 )
 
 // post sends body to url with a client certificate, if any, and returns the status and the answer.

@@ -16,7 +16,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
-	"overland/internal/record/shacache/server"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
 	"overland/internal/trust"
 )

@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/netcache/client"
 	"overland/internal/platform"
-	"overland/internal/record/shacache/client"
 )
 
 // Offer is an entry that is believed, and what this machine makes of it.

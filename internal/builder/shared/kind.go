@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"overland/internal/builder"
+	"overland/internal/netcache"
 	"overland/internal/platform"
 	"overland/internal/platform/host"
-	"overland/internal/record/shacache"
 )
 
 // The fields of an entry's metadata that say for which kind of machine its blob is. Old clients read os and multiarch.
@@ -36,7 +36,7 @@ func addKind(fields map[string]any, h platform.Host) {
 var tuple = regexp.MustCompile(`^\('([^'\\]{0,100})', '([^'\\]{0,100})', '([^'\\]{0,100})'\)$`)
 
 // kindOf returns for which kind of machine e says that its blob is; what it does not say is empty.
-func kindOf(e shacache.Entry) platform.Host {
+func kindOf(e netcache.Entry) platform.Host {
 	h := platform.Host{
 		Multiarch: e.Text(multiarchField), Arch: e.Text(archField), CPU: e.Text(cpuField),
 		Libc: e.Text(libcField), LibcVersion: e.Text(libcMinField),
@@ -62,7 +62,7 @@ func kindOf(e shacache.Entry) platform.Host {
 
 // refuses returns why here does not run what e is for, "" when it does. Entries of old clients name neither libc nor
 // CPU: with old set they count when system, release and multiarch are the same, as among themselves.
-func refuses(here platform.Host, e shacache.Entry, old bool) string {
+func refuses(here platform.Host, e netcache.Entry, old bool) string {
 	kind := kindOf(e)
 	if !old || kind.Libc != "" || kind.CPU != "" {
 		return here.Refuses(kind)
@@ -96,7 +96,7 @@ func describe(w builder.Wanted, s builder.Sharable, source string) map[string]an
 }
 
 // number returns the metadata field name when it is a whole number above 0, else 0.
-func number(e shacache.Entry, name string) int64 {
+func number(e netcache.Entry, name string) int64 {
 	n, _ := e.Fields[name].(json.Number)
 	i, err := n.Int64()
 	if err != nil || i < 0 {

@@ -14,10 +14,10 @@ import (
 	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
+	"overland/internal/netcache/server"
 	"overland/internal/platform"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
-	"overland/internal/record/shacache/server"
 	"overland/internal/source"
 	"overland/internal/store"
 	"overland/internal/testkit/netcache"
@@ -47,7 +47,7 @@ func must(t testing.TB, err error) {
 // newClient returns a client of the binary cache.
 func newClient(t testing.TB, config string, o client.Options) *client.Client {
 	t.Helper()
-	c, err := shacache.ParseConfig(strings.NewReader(config))
+	c, err := netcache.ParseConfig(strings.NewReader(config))
 	must(t, err)
 	o.Binary = true
 	n, err := client.New(c, o)

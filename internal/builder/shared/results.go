@@ -11,8 +11,8 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/errs"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/store"
 )
 
@@ -22,9 +22,9 @@ type ResultsOptions struct {
 	// commit it is what the lists of URL prefixes are compared with.
 	Source   func(ctx context.Context) (string, error)
 	Temp     string            // folder for downloads; made when it is missing. One result is downloaded once at a time
-	Download shacache.Prefixes // never taken from the cache
-	Upload   shacache.Prefixes // never uploaded
-	Force    shacache.Prefixes // never built: an error when the cache does not have it
+	Download netcache.Prefixes // never taken from the cache
+	Upload   netcache.Prefixes // never uploaded
+	Force    netcache.Prefixes // never built: an error when the cache does not have it
 	// ReadOnly and WriteOnly say that nothing is uploaded, or nothing taken.
 	ReadOnly, WriteOnly bool
 	// Say is told what a person should know: an entry that is not to be believed, an upload that failed. It is called from
@@ -66,7 +66,7 @@ func (r *Results) from(ctx context.Context, w builder.Wanted) (string, error) {
 			return "", err
 		}
 		// It becomes public: what cannot be read may hold a password.
-		s = shacache.SourceURL(s)
+		s = netcache.SourceURL(s)
 		if u, err := url.Parse(s); !filepath.IsAbs(s) && (err != nil || u.User != nil) {
 			return "", errs.Errorf(errs.Invalid, "the repository's origin is neither a URL nor a path")
 		}

@@ -9,9 +9,9 @@ import (
 	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/netcache"
+	"overland/internal/netcache/server"
 	"overland/internal/platform"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/server"
 	"overland/internal/testkit/netcache"
 )
 
@@ -152,7 +152,7 @@ func TestPoison(t *testing.T) {
 				return nil
 			}))
 			// Where it must not be built, the same is an error.
-			reader.o.Force = shacache.Prefixes{"https://git.example/group"}
+			reader.o.Force = netcache.Prefixes{"https://git.example/group"}
 			reader.down = nil
 			if _, found, err := reader.Get(t.Context(), w); err == nil || found || !strings.Contains(err.Error(), "never built") {
 				t.Errorf("forced: %v, %v", found, err)
@@ -210,13 +210,13 @@ func TestListsOfURLs(t *testing.T) {
 	w := wanted("c", &debian12)
 	asked := 0
 	c.Mischief(func(http.ResponseWriter, *http.Request) bool { asked++; return false })
-	maker.o.Upload = shacache.Prefixes{"HTTPS://git.example/x/../group/app.git@0a0a"}
+	maker.o.Upload = netcache.Prefixes{"HTTPS://git.example/x/../group/app.git@0a0a"}
 	maker.make(t, w, "x")
-	reader.o.Download = shacache.Prefixes{"https://someone@git.example//group/"}
+	reader.o.Download = netcache.Prefixes{"https://someone@git.example//group/"}
 	if _, found, err := reader.Get(t.Context(), w); found || err != nil || asked != 0 {
 		t.Errorf("%v, %v, asked %d", found, err, asked)
 	}
-	reader.o.Force = shacache.Prefixes{"https://git.example"}
+	reader.o.Force = netcache.Prefixes{"https://git.example"}
 	_, _, err := reader.Get(t.Context(), w)
 	kindOfErr(t, err, errs.Denied, "download-from-binary-cache-url-blacklist")
 	reader.o.Download = nil
@@ -252,7 +252,7 @@ func TestAnOriginThatIsNoURL(t *testing.T) {
 	if said := m.says(); asked != 0 || !strings.Contains(said, "not shared") || !strings.Contains(said, "not taken") || strings.Contains(said, "secret") {
 		t.Errorf("asked %d times, said %q", asked, said)
 	}
-	m.o.Force = shacache.Prefixes{"/"}
+	m.o.Force = netcache.Prefixes{"/"}
 	if _, _, err := m.Get(t.Context(), w); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("with a force list: %v", err)
 	}

@@ -11,9 +11,9 @@ import (
 	"overland/internal/builder/tree"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/platform"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
 )
 
 // relocatableField says that a tree runs at any place. One without it runs only at its software_root.
@@ -23,7 +23,7 @@ const relocatableField = "relocatable"
 type TreeOptions struct {
 	URL      string            // of the software release
 	Host     platform.Host     // this machine's kind
-	List     shacache.Prefixes // URLs that are never uploaded, or never installed
+	List     netcache.Prefixes // URLs that are never uploaded, or never installed
 	Mutable  bool              // upload: what a branch had today, for good
 	Prefixes []string          // upload: other paths that the software was built for
 	Old      bool              // install: also what clients made that say nothing of libc and CPU
@@ -49,7 +49,7 @@ func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions
 		return up, err
 	}
 	defer f.Close()
-	key := shacache.MD5(o.URL)
+	key := netcache.MD5(o.URL)
 	if up.Tree, err = tree.Pack(ctx, f, dir, tree.PackOptions{Top: key, Prefixes: o.Prefixes}); err != nil {
 		return up, err
 	}
@@ -74,13 +74,13 @@ func (o TreeOptions) uploadable() error {
 	if err != nil || u.Scheme == "" || u.Host == "" {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%q is not the URL of a software release", o.URL), "http://… or https://…")
 	}
-	if err := shacache.CheckPublic(o.URL); err != nil {
+	if err := netcache.CheckPublic(o.URL); err != nil {
 		return err
 	}
 	if prefix, blocked := o.List.Match(o.URL); blocked {
 		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
 	}
-	if err := shacache.CheckPinned(o.URL); err != nil && !o.Mutable {
+	if err := netcache.CheckPinned(o.URL); err != nil && !o.Mutable {
 		return errs.Hint(err, "name a tag or a commit, or give --mutable")
 	}
 	return nil
@@ -113,7 +113,7 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 	if err != nil {
 		return in, errs.Hint(fmt.Errorf("%s: %w", o.URL, err), "build it on a machine of this kind, and upload it from there")
 	}
-	if fit, err = placed(fit, dest, shacache.MD5(o.URL)); err != nil {
+	if fit, err = placed(fit, dest, netcache.MD5(o.URL)); err != nil {
 		return in, err
 	}
 	return install(ctx, c, fit, dest, o)
@@ -122,7 +122,7 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 // Trees returns the entries for o.URL that are believed, those that o.Host runs first. The error is errs.NotFound when
 // there are none.
 func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]Offer, error) {
-	list, err := c.Select(ctx, shacache.MD5(o.URL), nil)
+	list, err := c.Select(ctx, netcache.MD5(o.URL), nil)
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(errs.Errorf(errs.NotFound, "the binary cache has nothing for %s", o.URL), "build it, or upload it: overland binary upload")
 	}
@@ -159,7 +159,7 @@ func install(ctx context.Context, c *client.Client, fit []client.Found, dest str
 		return in, err
 	}
 	defer s.Close()
-	path, key := s.Path("archive"), shacache.MD5(o.URL)
+	path, key := s.Path("archive"), netcache.MD5(o.URL)
 	got, err := c.Take(ctx, key, fit, path)
 	if err != nil {
 		return in, err

@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/platform"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/client"
 	"overland/internal/testkit/netcache"
 )
 
@@ -18,7 +18,7 @@ const software = "https://git.example/p/raw/1.0.167/software/hello/software.cfg"
 
 // software tree in a folder of its own
 func newTree(t *testing.T) string {
-	root := filepath.Join(t.TempDir(), shacache.MD5(software))
+	root := filepath.Join(t.TempDir(), netcache.MD5(software))
 	write(t, filepath.Join(root, "bin/hello"), "#!/bin/sh\necho hello\n", 0o755)
 	must(t, os.Symlink(filepath.Join(root, "bin"), filepath.Join(root, "sbin")))
 	return root
@@ -48,7 +48,7 @@ func TestATreeTravels(t *testing.T) {
 	kindOfErr(t, err, errs.Conflict, "there already")
 	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software + "x", Host: debian12})
 	kindOfErr(t, err, errs.NotFound, "nothing for")
-	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: debian12, List: shacache.Prefixes{"https://GIT.example/p"}})
+	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://GIT.example/p"}})
 	kindOfErr(t, err, errs.Denied, "download-from-binary-cache-url-blacklist")
 	other := *kind(func(h *platform.Host) { h.Release = "13" })
 	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: other})
@@ -65,13 +65,13 @@ func TestOldClientsReadTheEntry(t *testing.T) {
 	root := newTree(t)
 	_, err := UploadTree(t.Context(), newClient(t, c.Config(keys, keys), client.Options{}), root, TreeOptions{URL: software, Host: debian12})
 	must(t, err)
-	list, err := c.Shelf.List(shacache.MD5(software))
+	list, err := c.Shelf.List(netcache.MD5(software))
 	must(t, err)
-	e, err := shacache.NewEntry(list[0].Metadata, list[0].Signature)
+	e, err := netcache.NewEntry(list[0].Metadata, list[0].Signature)
 	must(t, err)
-	known, _, err := shacache.ParseCertificates(keys.List)
+	known, _, err := netcache.ParseCertificates(keys.List)
 	must(t, err)
-	if _, ok := shacache.Signer(known, e); !ok {
+	if _, ok := netcache.Signer(known, e); !ok {
 		t.Error("the outer signature does not hold")
 	}
 	system, _ := e.Fields["os"].([]any)
@@ -92,8 +92,8 @@ func TestWhatIsNotUploaded(t *testing.T) {
 	}{
 		"a branch":       {TreeOptions{URL: "https://git.example/p/raw/feature/software.cfg", Host: debian12}, errs.Denied, "no version, tag or commit"},
 		"HEAD":           {TreeOptions{URL: "http://git.example/x.git/blob_plain/HEAD:/1.0/software.cfg", Host: debian12}, errs.Denied, "HEAD"},
-		"on the list":    {TreeOptions{URL: software, Host: debian12, List: shacache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
-		"on it, mutable": {TreeOptions{URL: software, Host: debian12, Mutable: true, List: shacache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
+		"on the list":    {TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
+		"on it, mutable": {TreeOptions{URL: software, Host: debian12, Mutable: true, List: netcache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
 		"a password":     {TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
 		"a token":        {TreeOptions{URL: software + "?private_token=secret", Host: debian12}, errs.Invalid, "public"},
 		"no URL":         {TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
@@ -106,7 +106,7 @@ func TestWhatIsNotUploaded(t *testing.T) {
 			t.Errorf("%s: the password is shown: %v", name, err)
 		}
 	}
-	if list, err := c.Shelf.List(shacache.MD5(software)); len(list) != 0 {
+	if list, err := c.Shelf.List(netcache.MD5(software)); len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
 	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: "https://git.example/p/raw/master/software.cfg", Host: debian12, Mutable: true})
@@ -141,8 +141,8 @@ func TestEntriesOfOldClients(t *testing.T) {
 		"with a newer libc": {[]any{"debian", "12", ""}, map[string]any{"multiarch": "x86_64-linux-gnu", "arch": "amd64", "march": "x86-64-v1", "libc": "glibc", "libc_min": "2.40"}, debian12, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			url := software + "?" + shacache.MD5(name)
-			key := shacache.MD5(url)
+			url := software + "?" + netcache.MD5(name)
+			key := netcache.MD5(url)
 			archive := filepath.Join(t.TempDir(), "tree.tar.gz")
 			must(t, os.MkdirAll(filepath.Join(t.TempDir(), "x"), 0o755))
 			sh(t, "tar", "-C", filepath.Dir(root), "--transform=s,^"+filepath.Base(root)+","+key+",", "--exclude=sbin", "-czf", archive, filepath.Base(root))
@@ -181,7 +181,7 @@ func TestAFixedTree(t *testing.T) {
 	c := netcache.New(t)
 	keys := c.Keys("old")
 	root := t.TempDir()
-	key := shacache.MD5(software)
+	key := netcache.MD5(software)
 	src := filepath.Join(t.TempDir(), key)
 	write(t, filepath.Join(src, "x"), "built for "+filepath.Join(root, key), 0o644)
 	archive := filepath.Join(t.TempDir(), "a.tgz")
@@ -209,7 +209,7 @@ func TestPoisonedTrees(t *testing.T) {
 	old := software + "?v=0.9"
 	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: old, Host: debian12})
 	must(t, err)
-	copyEntries(t, c, shacache.MD5(old), shacache.MD5(software), nil)
+	copyEntries(t, c, netcache.MD5(old), netcache.MD5(software), nil)
 	reader := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
 	dest := filepath.Join(t.TempDir(), "dest")
 	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
@@ -226,7 +226,7 @@ func TestPoisonedTrees(t *testing.T) {
 		must(t, err)
 		fields := map[string]any{"software_url": url, "relocatable": true}
 		addKind(fields, debian12)
-		_, err = maker.Upload(t.Context(), f, shacache.MD5(url), fields)
+		_, err = maker.Upload(t.Context(), f, netcache.MD5(url), fields)
 		must(t, err)
 		f.Close()
 		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
@@ -253,7 +253,7 @@ func TestATreeOfAnotherSize(t *testing.T) {
 		"than the disk": {map[string]any{"entries": int64(3), "unpacked_size": int64(1 << 60)}, errs.Unavailable, "free"},
 	} {
 		url := software + "?" + url.QueryEscape(name)
-		key, dir := shacache.MD5(url), t.TempDir()
+		key, dir := netcache.MD5(url), t.TempDir()
 		write(t, filepath.Join(dir, key, "bin", "hello"), "hello", 0o755)
 		file := filepath.Join(dir, "a")
 		sh(t, "tar", "-C", dir, "-czf", file, key)
@@ -281,7 +281,7 @@ func FuzzKind(f *testing.F) {
 	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": ["debian", "12", "bookworm"], "libc": "glibc", "libc_min": "2.36", "march": "x86-64-v1", "arch": "amd64", "multiarch": "x86_64-linux-gnu"}`)
 	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": "('debian', '7.0', '')", "machine": "x86_64"}`)
 	f.Fuzz(func(t *testing.T, metadata string) {
-		e, err := shacache.NewEntry(metadata, "")
+		e, err := netcache.NewEntry(metadata, "")
 		if err != nil {
 			return
 		}

@@ -13,8 +13,8 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/fsx"
-	"overland/internal/record/shacache"
-	"overland/internal/record/shacache/server"
+	"overland/internal/netcache"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
 )
 
@@ -73,9 +73,9 @@ func (c *Cache) Keys(name string) Keys {
 		RSA: filepath.Join(c.Dir, name+".rsa"), Certificate: filepath.Join(c.Dir, name+".cert"),
 		Ed25519: filepath.Join(c.Dir, name+".ed25519"),
 	}
-	list, err := shacache.Generate(fsx.FS{}, k.RSA, k.Certificate, name, clock.Clock(nil).Or()())
+	list, err := netcache.Generate(fsx.FS{}, k.RSA, k.Certificate, name, clock.Clock(nil).Or()())
 	c.must(err)
-	public, err := shacache.GenerateEd25519(fsx.FS{}, k.Ed25519, "")
+	public, err := netcache.GenerateEd25519(fsx.FS{}, k.Ed25519, "")
 	c.must(err)
 	k.List, k.Public = string(list), string(public)
 	return k

@@ -1,0 +1,163 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/netcache"
+)
+
+const (
+	answerTime = time.Hour // for the head of an answer: after an upload a server hashes it
+	redirects  = 5
+)
+
+// service is one address that is spoken to.
+type service struct {
+	base string // without the last "/"
+	http *http.Client
+}
+
+func newService(base string, files netcache.TLSFiles) (*service, error) {
+	if base == "" {
+		return nil, nil //nolint:nilnil // no address, no service: callers ask configured
+	}
+	t := &http.Transport{
+		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: answerTime, TLSHandshakeTimeout: stall,
+		ExpectContinueTimeout: time.Second, DisableCompression: true, // the bytes that are hashed are those on the wire
+		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
+	}
+	// A reader by plain HTTP often has the files of a writer configured that are not on this machine.
+	secure := strings.HasPrefix(base, "https:")
+	if files.CA != "" && secure {
+		if err := trustFile(t, files.CA); err != nil {
+			return nil, err
+		}
+	}
+	if files.Cert != "" && secure {
+		key := cmp.Or(files.Key, files.Cert) // one file may hold both
+		c, err := tls.LoadX509KeyPair(files.Cert, key)
+		if err != nil {
+			return nil, errs.E(errs.Invalid, fmt.Errorf("client certificate %s: %w", files.Cert, err))
+		}
+		if err := netcache.CheckPrivate(key); err != nil {
+			return nil, err
+		}
+		t.TLSClientConfig.Certificates = []tls.Certificate{c}
+	}
+	return &service{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: t, CheckRedirect: redirect}}, nil
+}
+
+// redirect lets reads follow, but not out of TLS; an upload is never sent elsewhere.
+func redirect(r *http.Request, via []*http.Request) error {
+	first := via[0]
+	if first.Method != http.MethodGet || (first.URL.Scheme == "https" && r.URL.Scheme != "https") {
+		return http.ErrUseLastResponse
+	}
+	if len(via) > redirects {
+		return errs.Errorf(errs.Unavailable, "more than %d redirects", redirects)
+	}
+	return nil
+}
+
+// configured returns an error when s has no address; option is the one that gives it, of the download cache.
+func (n *Client) configured(s *service, option string) error {
+	if s == nil {
+		if n.o.Binary {
+			option = strings.Replace(option, "load-", "load-binary-", 1)
+		}
+		return errs.Hint(errs.Errorf(errs.Invalid, "no %s is configured", option), "set it in the section [networkcache]")
+	}
+	return nil
+}
+
+// do sends one request for what is called name below the base, "" for the base itself.
+func (s *service) do(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
+	target := s.base
+	if name != "" {
+		target += "/" + netcache.EscapeKey(name)
+	} else if u, err := url.Parse(s.base); err == nil && u.Path == "" {
+		target += "/"
+	}
+	r, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, errs.E(errs.Invalid, err)
+	}
+	r.ContentLength = size
+	for k, v := range header {
+		r.Header[k] = v
+	}
+	resp, err := s.http.Do(r)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		if errs.KindOf(err) == errs.Internal {
+			err = errs.E(errs.Unavailable, err)
+		}
+		if wrong := (*tls.CertificateVerificationError)(nil); errors.As(err, &wrong) {
+			err = errs.Hint(err, "name the server's certificate, or who signed it: shacache-ca-file, shadir-ca-file")
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+// refused returns the error that an answer means, with the first line of what the server says.
+func refused(resp *http.Response) error {
+	const enough = 200
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
+	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
+	kind := errs.Unavailable
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusGone:
+		kind = errs.NotFound
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusFound:
+		kind = errs.Denied // live servers redirect writers without a certificate to a login
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
+		kind = errs.Invalid
+	}
+	err := errs.Errorf(kind, "%s %s: %s: %q", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status, line)
+	if kind == errs.Denied {
+		return errs.Hint(err, "unless the server says otherwise, it does not know the client certificate: shacache-cert-file, shadir-cert-file")
+	}
+	return err
+}
+
+var errStalled = errs.Errorf(errs.Unavailable, "no byte came for too long")
+
+// watched ends a read that waits longer than patience, by ending the request.
+type watched struct {
+	r        io.Reader
+	timer    *time.Timer
+	patience time.Duration
+}
+
+func watch(r io.Reader, patience time.Duration, stop context.CancelCauseFunc) *watched {
+	return &watched{r, time.AfterFunc(patience, func() { stop(errStalled) }), patience}
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		w.timer.Stop() // of an upload: the server hashes now, for as long as answerTime
+	case n > 0:
+		w.timer.Reset(w.patience)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = errs.E(errs.Unavailable, err)
+	}
+	return n, err
+}
+
+func (w *watched) stop() { w.timer.Stop() }

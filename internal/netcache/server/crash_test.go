@@ -1,0 +1,297 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/netcache"
+	"overland/internal/store"
+	"overland/internal/testkit/crash"
+)
+
+// story adds an entry to a key that has one, an entry to a new key, and a blob.
+var story = crash.Scenario{
+	Prepare: func(t testing.TB, dir string) {
+		s, err := openIn(dir, fsx.FS{})
+		if err == nil {
+			err = s.Add(t.Context(), recordOf("k", "old"))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	},
+	Run: func(dir string, f fsx.FS) error {
+		s, err := openIn(dir, f)
+		if err != nil {
+			return err
+		}
+		for _, r := range []Record{recordOf("k", "new"), recordOf("fresh", "new")} {
+			if err := s.Add(context.Background(), r); err != nil {
+				return err
+			}
+		}
+		_, _, err = s.PutBlob(context.Background(), strings.NewReader("blob"), "", 4, maxBlob)
+		return err
+	},
+	Check: func(t testing.TB, dir string, completed bool) {
+		s, err := openIn(dir, fsx.FS{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept, fresh, name := notes(t, s, "k"), notes(t, s, "fresh"), nameOf([]byte("blob"))
+		if kept != "old" && kept != "new old" || fresh != "" && fresh != "new" {
+			t.Errorf("neither before nor after: %q, %q", kept, fresh)
+		}
+		b, err := s.Open(name)
+		if err == nil {
+			text, rerr := io.ReadAll(b)
+			if b.Close(); rerr != nil || string(text) != "blob" {
+				t.Errorf("blob %q, %v", text, rerr)
+			}
+		} else if errs.KindOf(err) != errs.NotFound {
+			t.Error(err)
+		}
+		if completed && (kept != "new old" || fresh != "new" || err != nil) {
+			t.Errorf("said done, and is not: %q, %q, %v", kept, fresh, err)
+		}
+		// The next one goes on.
+		if err := s.Add(t.Context(), recordOf("k", "next")); err != nil {
+			t.Error(err)
+		}
+		if got := notes(t, s, "k"); got != "next "+kept {
+			t.Errorf("after the next one: %q", got)
+		}
+		if _, _, err := s.PutBlob(t.Context(), strings.NewReader("blob"), name, 4, maxBlob); err != nil {
+			t.Error(err)
+		}
+	},
+}
+
+func TestStopAnywhere(t *testing.T) { crash.Stop(t, story) }
+func TestKillAnywhere(t *testing.T) { crash.Kill(t, story) }
+
+// notes returns the notes of key's entries, in order.
+func notes(t testing.TB, s *Shelf, key string) string {
+	t.Helper()
+	list, err := s.List(key)
+	if err != nil && errs.KindOf(err) != errs.NotFound {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range list {
+		var m struct{ Note string }
+		if err := json.Unmarshal([]byte(r.Metadata), &m); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, m.Note)
+	}
+	return strings.Join(got, " ")
+}
+
+// Several processes add to one key and are killed at any moment: what they were told is stored is there, and whole.
+func TestKillWhileAdding(t *testing.T) {
+	dir := t.TempDir()
+	var said sync.Map
+	var wait sync.WaitGroup
+	for i := range 4 {
+		wait.Go(func() {
+			whole, err := crash.Killed(other("add", dir, fmt.Sprint("p", i)), 20+i, nil)
+			if err != nil {
+				t.Error(err)
+			}
+			for _, line := range whole {
+				said.Store(line, true)
+			}
+		})
+	}
+	wait.Wait()
+	s, err := openIn(dir, fsx.FS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := " " + notes(t, s, "k") + " "
+	said.Range(func(line, _ any) bool {
+		if !strings.Contains(there, " "+line.(string)+" ") {
+			t.Errorf("%s was acknowledged and is lost", line)
+		}
+		return true
+	})
+	if err := s.Add(t.Context(), recordOf("k", "after")); err != nil || !strings.HasPrefix(notes(t, s, "k"), "after p") {
+		t.Errorf("the next one: %v", err)
+	}
+}
+
+// kill -9 in the middle of a blob: nothing of it is visible, and the next collection takes the rest away.
+func TestKillWhileStoringABlob(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := crash.Killed(other("blob", dir, ""), 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openIn(dir, fsx.FS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sub := range []string{"netcache/sha512", "depot/blobs/sha256"} {
+		if list, err := os.ReadDir(filepath.Join(dir, sub)); err != nil || len(list) != 0 {
+			t.Errorf("%s: %v, %v", sub, list, err)
+		}
+	}
+	if _, err := s.depot.Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, s)
+}
+
+// A torn or damaged line hides nothing but itself, and the next entry is whole.
+func TestDamagedLines(t *testing.T) {
+	for name, damage := range map[string]func([]byte) []byte{
+		"torn":    func(b []byte) []byte { return b[:len(b)-7] },
+		"zeros":   func(b []byte) []byte { return append(b[:len(b)-50], make([]byte, 50)...) },
+		"flipped": func(b []byte) []byte { b[len(b)-20] ^= 1; return b },
+		"garbage": func(b []byte) []byte { return append(b, "\n\n00000000 {}\nxx"...) },
+		"another key": func(b []byte) []byte { // a file that was put in the place of this one
+			line, err := recordOf("other", "x").line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return append(b, line...)
+		},
+	} {
+		s := shelf(t)
+		for _, note := range []string{"1", "2", "3"} {
+			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := s.listPath("k")
+		b, err := os.ReadFile(path)
+		if err == nil {
+			err = os.WriteFile(path, damage(b), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "2 1"
+		if name == "garbage" || name == "another key" {
+			want = "3 2 1"
+		}
+		if got := notes(t, s, "k"); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+		if err := s.Add(t.Context(), recordOf("k", "4")); err != nil {
+			t.Fatal(err)
+		}
+		if got := notes(t, s, "k"); got != "4 "+want {
+			t.Errorf("%s: %q after the next", name, got)
+		}
+	}
+}
+
+// Sixteen clients put entries under one key at the same time while others read: nothing is lost, and no reader sees a
+// list that is not whole.
+func TestParallelPuts(t *testing.T) {
+	base, _ := serve(t, lab)
+	const clients, each = 16, 5
+	url := base + "/shadir/k"
+	if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata("first"), ""))); a.status != 201 {
+		t.Fatal(a.status)
+	}
+	var writers, readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for last := 0; ; {
+				list, bad, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body))
+				if err != nil || bad != 0 || len(list) < last {
+					t.Errorf("%d entries after %d, %d bad, %v", len(list), last, bad, err)
+				}
+				last = len(list)
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for c := range clients {
+		writers.Go(func() {
+			for i := range each {
+				if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata(strconv.Itoa(c*each+i)), ""))); a.status != 201 {
+					t.Errorf("PUT: %d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+	if list, _, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body)); err != nil || len(list) != clients*each+1 {
+		t.Errorf("%d entries, %v", len(list), err)
+	}
+}
+
+// Entries that are put again and again do not fill the disk.
+func TestRepeatedEntriesAreCollected(t *testing.T) {
+	s := shelf(t)
+	long := strings.Repeat("x", 10<<10)
+	for range 30 {
+		for _, note := range []string{long + "a", long + "b"} {
+			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	info, err := os.Stat(s.listPath("k"))
+	if err != nil || info.Size() > wasteLimit+6*int64(len(long)) {
+		t.Errorf("%d bytes, %v", info.Size(), err)
+	}
+	if got := notes(t, s, "k"); got != long+"b "+long+"a" {
+		t.Errorf("%d bytes of notes", len(got))
+	}
+}
+
+func FuzzRecords(f *testing.F) {
+	line, err := recordOf("k", "x").line()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(line)
+	f.Add(append(append([]byte{}, line...), line[:20]...))
+	f.Add([]byte("00000000 {}\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		list := records(b, "k")
+		for _, r := range list {
+			if _, err := netcache.NewEntry(r.Metadata, r.Signature); err != nil || r.Key != "k" {
+				t.Errorf("served %q: %v", r.Metadata, err)
+			}
+		}
+		whole, err := lines(list)
+		if err != nil || len(records(whole, "k")) != len(list) {
+			t.Errorf("%d records, then %d: %v", len(list), len(records(whole, "k")), err)
+		}
+	})
+}
+
+func FuzzPolicy(f *testing.F) {
+	f.Add(`{"open":true}`)
+	f.Add(`{"accounts":[{"name":"a","identity":"` + strings.Repeat("ab", 32) + `","prefixes":["pypi:"]}],"requireKnownSigner":true}`)
+	f.Add(`{"signers":"-----BEGIN PRIVATE KEY-----"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := ParsePolicy(strings.NewReader(text))
+		if err != nil && (errs.KindOf(err) != errs.Invalid || p.Open || len(p.Accounts) > 0) {
+			t.Errorf("%v, %+v", err, p)
+		}
+	})
+}
