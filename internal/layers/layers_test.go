@@ -25,7 +25,7 @@ var floors = [][]string{
 	3: {"record", "ecosystem/apk", "ecosystem/apt", "cache", "ecosystem/cargo", "ecosystem/golang", "ecosystem/jsonedit", "ecosystem/npm", "ecosystem/plain", "ecosystem/pypi", "session", "netcache", "netcache/client", "netcache/server", "release", "runtime", "runtime/process"},
 	4: {"builder", "builder/shared", "builder/command", "builder/golang", "builder/tree"},
 	5: {"operator", "agent", "agent/host", "agent/node"},
-	6: {"api"},
+	6: {"server/node"},
 	7: {"site", "site/chain"},
 	8: {"cli", "cli/gen", "cli/nodecli"},
 }

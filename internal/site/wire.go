@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
-	"overland/internal/api"
 	"overland/internal/digest"
 	"overland/internal/httpx"
+	"overland/internal/server/node"
 	"overland/internal/site/chain"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -33,9 +33,9 @@ type wire struct {
 
 // handlers returns what is served over HTTPS, and over plain HTTP: nil = nothing. id is the site's in Via.
 func (w *wire) handlers(id string) (face, plain http.Handler) {
-	o := api.Options{Blobs: w.blobs, Trust: w, Log: w.log}
+	o := node.Options{Blobs: w.blobs, Trust: w, Log: w.log}
 	if w.cached == nil {
-		return httpx.Over(id, nil, api.New(o)), nil
+		return httpx.Over(id, nil, node.New(o)), nil
 	}
 	o.Offline = w.cached.offline
 	var asked []string
@@ -43,7 +43,7 @@ func (w *wire) handlers(id string) (face, plain http.Handler) {
 		o.Through, asked = w.cached.chain, w.cached.chain.IDs()
 		o.Blobs = noted{w.blobs, w.cached}
 	}
-	face = w.cached.netcache.over(api.New(o))
+	face = w.cached.netcache.over(node.New(o))
 	if w.cached.entries != nil {
 		face = below(chain.CachePath+"/", w.cached.entries, face)
 	}
