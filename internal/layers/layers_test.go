@@ -26,7 +26,7 @@ var floors = [][]string{
 	4: {"builder", "builder/shared", "builder/command", "builder/golang", "builder/tree"},
 	5: {"operator", "agent", "agent/host", "agent/node"},
 	6: {"server/node"},
-	7: {"site", "site/chain"},
+	7: {"site", "mirror"},
 	8: {"cli", "cli/gen", "cli/nodecli"},
 }
 

@@ -17,9 +17,9 @@ import (
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/mirror"
 	"overland/internal/netcache/server"
 	"overland/internal/record"
-	"overland/internal/site/chain"
 	"overland/internal/store"
 )
 
@@ -43,9 +43,9 @@ type CacheOptions struct {
 type cached struct {
 	keeper   *cache.Keeper
 	netcache *netcache
-	chain    *chain.Chain // nil = no upstream sites
-	entries  http.Handler // what the cache holds, for other sites; nil = there is no cache
-	handler  http.Handler // of the cache's own listener; nil = none
+	chain    *mirror.Chain // nil = no upstream sites
+	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
+	handler  http.Handler  // of the cache's own listener; nil = none
 	listener *limited
 }
 
@@ -96,7 +96,7 @@ func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
 	if len(o.Upstreams) > 0 {
-		if c.chain, err = chain.Open(filepath.Join(dir, upstreamFolder), blobs, chain.Options{
+		if c.chain, err = mirror.Open(filepath.Join(dir, upstreamFolder), blobs, mirror.Options{
 			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log, Offline: c.offline,
 			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
 				return c.keeper.Hold(ctx, passed, string(d), d, size)
@@ -159,7 +159,7 @@ func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) err
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
-	c.entries = c.keeper.Entries(chain.CachePath, protocols...)
+	c.entries = c.keeper.Entries(mirror.CachePath, protocols...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
 	c.handler, c.listener = c.netcache.over(handler), limit(plain, o.Conns)

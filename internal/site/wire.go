@@ -12,8 +12,8 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/httpx"
+	"overland/internal/mirror"
 	"overland/internal/server/node"
-	"overland/internal/site/chain"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -45,7 +45,7 @@ func (w *wire) handlers(id string) (face, plain http.Handler) {
 	}
 	face = w.cached.netcache.over(node.New(o))
 	if w.cached.entries != nil {
-		face = below(chain.CachePath+"/", w.cached.entries, face)
+		face = below(mirror.CachePath+"/", w.cached.entries, face)
 	}
 	face = httpx.Over(id, asked, face)
 	if w.cached.handler != nil {

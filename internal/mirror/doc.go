@@ -1,4 +1,4 @@
-// Package chain is the way from a site to the sites that it is chained to, the near ones first: what the site has not, it
+// Package mirror is the way from a site to the sites that it is chained to, the near ones first: what the site has not, it
 // fetches through from them, checks, and keeps.
 //
 //   - blobs: into the site's depot with room fetch, once for all who ask at the same time, resumed after a restart
@@ -10,4 +10,4 @@
 //
 // Callers: site. Failure guarded: an upstream that is dead, slow, cut, lies or answers with a login page; a ring of
 // sites; a node that is told what is older than what it could have had from here before.
-package chain
+package mirror
