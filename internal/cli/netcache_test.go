@@ -12,14 +12,14 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/netcache"
-	"overland/internal/testkit/netcache"
+	"overland/internal/testkit/shacache"
 )
 
 // newNetcache serves a network cache and writes slapos.cfg for it, with fresh keys, in the current folder; it holds one
 // entry for the key pypi:a=1.0 and one for http://origin.example/a-1.0.tar.gz.
 func newNetcache(t *testing.T, env map[string]string) {
 	t.Helper()
-	dir, cache := t.TempDir(), netcache.New(t)
+	dir, cache := t.TempDir(), shacache.New(t)
 	must := func(args ...string) string {
 		t.Helper()
 		code, out, msg := run(t.Context(), env, args...)

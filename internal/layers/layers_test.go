@@ -35,7 +35,7 @@ var floors = [][]string{
 var outside = []string{
 	"cmd/overland", "cmd/overland-agent", "bench", "demo", "demo/proof", "internal/layers",
 	"internal/testkit/attack", "internal/testkit/badlink", "internal/testkit/bins", "internal/testkit/crash",
-	"internal/testkit/hello", "internal/testkit/machine", "internal/testkit/netcache",
+	"internal/testkit/hello", "internal/testkit/machine", "internal/testkit/shacache",
 	"internal/testkit/publisher", "internal/testkit/pack", "internal/testkit/recording",
 }
 

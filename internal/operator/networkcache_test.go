@@ -8,12 +8,12 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/session"
-	"overland/internal/testkit/netcache"
+	"overland/internal/testkit/shacache"
 )
 
 // Which network cache a build uses: the one that was named, else the site directory's own; none in a session.
 func TestWhichNetworkCache(t *testing.T) {
-	cache := netcache.New(t)
+	cache := shacache.New(t)
 	keys := cache.Keys("maker")
 	dir := t.TempDir()
 	named := filepath.Join(t.TempDir(), "named.cfg")
@@ -45,7 +45,7 @@ func TestWhichNetworkCache(t *testing.T) {
 		t.Errorf("the named one is not used; said %q", said)
 	}
 	own := filepath.Join(dir, networkCacheFile)
-	write(own, cache.Config(netcache.Keys{}, keys))
+	write(own, cache.Config(shacache.Keys{}, keys))
 	if !uses(Options{}, "") || uses(Options{}, NoNetworkCache) {
 		t.Error("the site directory's own is not used, or not left out")
 	}

@@ -24,8 +24,8 @@ import (
 	"overland/internal/trust"
 )
 
-// node fetches b from the sites at urls with empty hands, and returns its error.
-func node(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) error {
+// fetched fetches b from the sites at urls with empty hands, and returns its error.
+func fetched(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) error {
 	t.Helper()
 	to, err := store.Open(t.TempDir(), store.Options{})
 	if err != nil {
@@ -75,27 +75,27 @@ func TestTheNearCopyIsPreferred(t *testing.T) {
 	far := origin(t, body)
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	first, sent := far.Requests()
 	if first != 1 || sent != int64(len(body)) {
 		t.Errorf("the first node cost %d requests and %d bytes upstream", first, sent)
 	}
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	if second, _ := far.Requests(); second != first {
 		t.Errorf("the second node cost %d requests upstream", second-first)
 	}
 	far.Close()
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Error(err)
 	}
 	if n := blobs(t, dir); n != 1 {
 		t.Errorf("%d blobs in the depot", n)
 	}
-	if err := node(t, blobOf([]byte("absent")), 0, near); errs.KindOf(err) != errs.Unavailable {
+	if err := fetched(t, blobOf([]byte("absent")), 0, near); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("upstream is dead: %v", err)
 	}
 }
@@ -106,7 +106,7 @@ func TestBlobsThatNobodyHas(t *testing.T) {
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
 	for n := range 20 {
-		if err := node(t, blobOf([]byte{byte(n % 5)}), 0, near); errs.KindOf(err) != errs.NotFound {
+		if err := fetched(t, blobOf([]byte{byte(n % 5)}), 0, near); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("got %v", err)
 		}
 	}
@@ -130,7 +130,7 @@ func TestAnUpstreamLies(t *testing.T) {
 			bad.Set(m, 77)
 			dir := t.TempDir()
 			near, stop := start(t, dir, Options{Upstreams: []string{bad.URL(bad.Addr())}})
-			if err := node(t, blobOf(body), 20*time.Second, near); err == nil {
+			if err := fetched(t, blobOf(body), 20*time.Second, near); err == nil {
 				t.Error("the node has a blob")
 			}
 			if n := blobs(t, dir); n != 0 {
@@ -138,7 +138,7 @@ func TestAnUpstreamLies(t *testing.T) {
 			}
 			stop()
 			near, _ = start(t, dir, Options{Upstreams: []string{bad.URL(bad.Addr()), good.URL(good.Addr())}})
-			if err := node(t, blobOf(body), 20*time.Second, near); err != nil {
+			if err := fetched(t, blobOf(body), 20*time.Second, near); err != nil {
 				t.Error(err)
 			}
 		})
@@ -150,7 +150,7 @@ func TestAnUpstreamIsEndless(t *testing.T) {
 	far.Set(badlink.Endless)
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}, passLimit: 1 << 20})
-	if err := node(t, blobOf([]byte("x")), 0, near); err == nil {
+	if err := fetched(t, blobOf([]byte("x")), 0, near); err == nil {
 		t.Error("the node has a blob")
 	}
 	if n := blobs(t, dir); n != 0 {
@@ -164,7 +164,7 @@ func TestAnUpstreamIsCut(t *testing.T) {
 	far := origin(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{CutEvery: 1 << 20})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	if c := link.Counts(); c.Cuts < 5 || float64(c.Down) > 1.05*float64(len(body)) {
@@ -180,7 +180,7 @@ func TestANearSiteStopsInTheMiddle(t *testing.T) {
 	dir := t.TempDir()
 	near, stop := start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
 	lost := make(chan error, 1)
-	go func() { lost <- node(t, blobOf(body), time.Minute, near) }()
+	go func() { lost <- fetched(t, blobOf(body), time.Minute, near) }()
 	for tick := time.NewTicker(time.Millisecond); link.Counts().Silences == 0; <-tick.C {
 	}
 	stop()
@@ -189,7 +189,7 @@ func TestANearSiteStopsInTheMiddle(t *testing.T) {
 	}
 	link.Set(badlink.Faults{})
 	near, _ = start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}})
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	if c := link.Counts(); float64(c.Down) > 1.05*float64(len(body)) {
@@ -205,7 +205,7 @@ func TestAnUpstreamIsSlow(t *testing.T) {
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
 	began := time.Now()
-	if err := node(t, blobOf(body), 6*time.Second, near); err != nil {
+	if err := fetched(t, blobOf(body), 6*time.Second, near); err != nil {
 		t.Error(err)
 	}
 	if took := time.Since(began); took < 7*time.Second {
@@ -223,7 +223,7 @@ func TestAnUpstreamIsSilent(t *testing.T) {
 	far, other := origin(t, body), origin(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{SilentAt: 100_000})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
-	if err := node(t, blobOf(body), 4*time.Second, near, other.URL(other.Addr())); err != nil {
+	if err := fetched(t, blobOf(body), 4*time.Second, near, other.URL(other.Addr())); err != nil {
 		t.Error(err)
 	}
 }
@@ -236,7 +236,7 @@ func TestAChainOfThree(t *testing.T) {
 	last, stopLast := start(t, dirs[2], Options{Upstreams: []string{far.URL(far.Addr())}})
 	middle, stopMiddle := start(t, dirs[1], Options{Upstreams: []string{last}})
 	near, _ := start(t, dirs[0], Options{Upstreams: []string{middle}})
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	if n, _ := far.Requests(); n != 1 {
@@ -249,7 +249,7 @@ func TestAChainOfThree(t *testing.T) {
 	}
 	stopLast()
 	stopMiddle()
-	if err := node(t, blobOf(body), 0, near); err != nil {
+	if err := fetched(t, blobOf(body), 0, near); err != nil {
 		t.Error(err)
 	}
 }
@@ -303,12 +303,12 @@ func TestARing(t *testing.T) {
 		if _, err := openDepot(t, dirs[n-1]).PutBytes(t.Context(), body); err != nil {
 			t.Fatal(err)
 		}
-		if err := node(t, blobOf(body), 0, urls[0]); err != nil {
+		if err := fetched(t, blobOf(body), 0, urls[0]); err != nil {
 			t.Errorf("ring of %d: %v", n, err)
 		}
 		lost := make(chan error)
 		for _, u := range urls { // all at once: each asks the next
-			go func() { lost <- node(t, blobOf([]byte("absent")), 0, u) }()
+			go func() { lost <- fetched(t, blobOf([]byte("absent")), 0, u) }()
 		}
 		for range urls {
 			if err := <-lost; errs.KindOf(err) != errs.NotFound {
@@ -338,7 +338,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 	})
 	lost := make(chan error)
 	for _, u := range urls {
-		go func() { lost <- node(t, blobOf([]byte("absent")), 0, u) }()
+		go func() { lost <- fetched(t, blobOf([]byte("absent")), 0, u) }()
 	}
 	for range urls {
 		if err := <-lost; errs.KindOf(err) != errs.NotFound {
@@ -357,10 +357,10 @@ func TestTwoSitesWaitForOneTransfer(t *testing.T) {
 	one, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}})
 	two, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}})
 	first := make(chan error, 1)
-	go func() { first <- node(t, blobOf(body), 10*time.Second, one) }()
+	go func() { first <- fetched(t, blobOf(body), 10*time.Second, one) }()
 	for tick := time.NewTicker(time.Millisecond); link.Counts().Down < 32<<10; <-tick.C { // more than TLS says first
 	}
-	if err := node(t, blobOf(body), 10*time.Second, two); err != nil {
+	if err := fetched(t, blobOf(body), 10*time.Second, two); err != nil {
 		t.Error(err)
 	}
 	if err := <-first; err != nil {
@@ -380,7 +380,7 @@ func TestAChainIsSlow(t *testing.T) {
 	last, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, passStall: 10 * time.Second})
 	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{last}, passStall: 10 * time.Second})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}, passStall: 10 * time.Second})
-	if err := node(t, blobOf(body), 10*time.Second, near); err != nil {
+	if err := fetched(t, blobOf(body), 10*time.Second, near); err != nil {
 		t.Error(err)
 	}
 	if n, _ := far.Requests(); n != 1 {
@@ -576,7 +576,7 @@ func TestOffline(t *testing.T) {
 	m.far.Add(held)
 	m.far.Add(lost)
 	near, stop := start(t, m.dir, m.options())
-	if err := node(t, blobOf(held), 0, near); err != nil {
+	if err := fetched(t, blobOf(held), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	old := m.refreshed(t, near)
@@ -588,7 +588,7 @@ func TestOffline(t *testing.T) {
 	asked, _ := m.far.Requests()
 	offline := func(near string) {
 		t.Helper()
-		if err := node(t, blobOf(lost), 0, near); errs.KindOf(err) != errs.Unavailable {
+		if err := fetched(t, blobOf(lost), 0, near); errs.KindOf(err) != errs.Unavailable {
 			t.Errorf("a blob that is not here: %v", err)
 		}
 		if health := healthOf(t, near); health != "{\"status\":\"ok\",\"offline\":true}\n" {
@@ -599,7 +599,7 @@ func TestOffline(t *testing.T) {
 		}
 	}
 	offline(near)
-	if err := node(t, blobOf(held), 0, near); err != nil {
+	if err := fetched(t, blobOf(held), 0, near); err != nil {
 		t.Error(err)
 	}
 	if got := m.refreshed(t, near); got != old {
@@ -611,7 +611,7 @@ func TestOffline(t *testing.T) {
 	if got := m.refreshed(t, near); got == old {
 		t.Error("newer metadata does not come")
 	}
-	if err := node(t, blobOf(lost), 0, near); err != nil {
+	if err := fetched(t, blobOf(lost), 0, near); err != nil {
 		t.Error(err)
 	}
 	if health := healthOf(t, near); health != "{\"status\":\"ok\"}\n" {

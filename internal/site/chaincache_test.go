@@ -119,7 +119,7 @@ func TestNodesAndCachesShare(t *testing.T) {
 	_, pin, _ := strings.Cut(far, "#")
 	dir := t.TempDir()
 	near, face, _ := caching(t, dir, o.URL, Options{Upstreams: []string{"https://" + link.Addr() + "#" + pin}})
-	if err := node(t, blobOf([]byte("module example.org/x\n")), 0, near); err != nil {
+	if err := fetched(t, blobOf([]byte("module example.org/x\n")), 0, near); err != nil {
 		t.Fatal(err)
 	}
 	if status, _ := get(t, face, modPath); status != 200 {

@@ -223,14 +223,14 @@ func TestACommandThatIsStopped(t *testing.T) {
 		b := newBench(t)
 		b.o.Env = append(b.o.Env, "OVERLAND_SESSION="+kind)
 		ctx, cancel := context.WithCancel(t.Context())
-		builder := New(b.o)
+		command := New(b.o)
 		w, err := newPlace(t.TempDir(), b.src, committed)
 		if err != nil {
 			t.Fatal(err)
 		}
-		run := builder.replay
+		run := command.replay
 		if kind != "" {
-			run = builder.inSession
+			run = command.inSession
 		}
 		j := builder.Job{Name: "app", Platform: "linux/amd64", ReadFile: func(context.Context, string) ([]byte, error) { return []byte(b.lock), nil }}
 		err = run(ctx, j, settings{Run: []string{"sh", "-c", "echo ready; exec tail -f /dev/null"}}, w, stopper(cancel))

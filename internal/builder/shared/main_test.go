@@ -20,7 +20,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/source"
 	"overland/internal/store"
-	"overland/internal/testkit/netcache"
+	"overland/internal/testkit/shacache"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -104,7 +104,7 @@ func wanted(recipe string, h *platform.Host) builder.Wanted {
 }
 
 // copyEntries puts every entry of a key under another one, past the server's checks, as a bad server would.
-func copyEntries(t testing.TB, c *netcache.Cache, from, to string, change func(*server.Record)) {
+func copyEntries(t testing.TB, c *shacache.Cache, from, to string, change func(*server.Record)) {
 	t.Helper()
 	list, err := c.Shelf.List(from)
 	must(t, err)

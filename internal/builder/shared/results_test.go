@@ -12,15 +12,15 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
 	"overland/internal/platform"
-	"overland/internal/testkit/netcache"
+	"overland/internal/testkit/shacache"
 )
 
 // pair is a network cache, a machine that uploads to it and one that only reads, and knows the first one's key.
-func pair(t *testing.T) (c *netcache.Cache, maker, reader *machine) {
-	c = netcache.New(t)
+func pair(t *testing.T) (c *shacache.Cache, maker, reader *machine) {
+	c = shacache.New(t)
 	keys := c.Keys("maker")
 	maker = newMachine(t, c.Config(keys, keys), ResultsOptions{})
-	reader = newMachine(t, c.Config(netcache.Keys{}, keys), ResultsOptions{ReadOnly: true})
+	reader = newMachine(t, c.Config(shacache.Keys{}, keys), ResultsOptions{ReadOnly: true})
 	return c, maker, reader
 }
 
@@ -85,28 +85,28 @@ func TestTheNearestKindIsTaken(t *testing.T) {
 func TestPoison(t *testing.T) {
 	w := wanted("c", &debian12)
 	for name, test := range map[string]struct {
-		do   func(t *testing.T, c *netcache.Cache, maker *machine)
+		do   func(t *testing.T, c *shacache.Cache, maker *machine)
 		said string
 	}{
-		"an entry of another recipe": {func(t *testing.T, c *netcache.Cache, maker *machine) {
+		"an entry of another recipe": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			other := wanted("other", &debian12)
 			maker.make(t, other, "evil")
 			copyEntries(t, c, Key(other), Key(w), nil)
 		}, "signed for key"},
-		"an unknown signer": {func(t *testing.T, c *netcache.Cache, _ *machine) {
+		"an unknown signer": {func(t *testing.T, c *shacache.Cache, _ *machine) {
 			keys := c.Keys("stranger")
 			newMachine(t, c.Config(keys, keys), ResultsOptions{}).make(t, w, "evil")
 		}, "not known"},
-		"a SHA-1 signature alone": {func(t *testing.T, c *netcache.Cache, _ *machine) {
+		"a SHA-1 signature alone": {func(t *testing.T, c *shacache.Cache, _ *machine) {
 			keys := c.Keys("old")
 			keys.Ed25519 = ""
 			newMachine(t, c.Config(keys, keys), ResultsOptions{}).make(t, w, "evil")
 		}, "no statement"},
-		"another kind written in": {func(t *testing.T, c *netcache.Cache, maker *machine) {
+		"another kind written in": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			maker.make(t, wanted("c", kind(func(h *platform.Host) { h.Release = "13" })), "evil")
 			copyEntries(t, c, Key(w), Key(w), func(r *server.Record) { r.Metadata = strings.Replace(r.Metadata, `"13"`, `"12"`, 1) })
 		}, "does not hold"},
-		"another blob": {func(t *testing.T, c *netcache.Cache, maker *machine) {
+		"another blob": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			maker.make(t, w, "good")
 			c.Mischief(func(rw http.ResponseWriter, r *http.Request) bool {
 				if !strings.HasPrefix(r.URL.Path, "/shacache/") {
@@ -116,7 +116,7 @@ func TestPoison(t *testing.T) {
 				return true
 			})
 		}, "the bytes have sha512"},
-		"a blob that is gone": {func(t *testing.T, c *netcache.Cache, maker *machine) {
+		"a blob that is gone": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			maker.make(t, w, "good")
 			c.Mischief(func(rw http.ResponseWriter, r *http.Request) bool {
 				if strings.HasPrefix(r.URL.Path, "/shacache/") {
@@ -125,13 +125,13 @@ func TestPoison(t *testing.T) {
 				return strings.HasPrefix(r.URL.Path, "/shacache/")
 			})
 		}, ""},
-		"a captive portal": {func(_ *testing.T, c *netcache.Cache, _ *machine) {
+		"a captive portal": {func(_ *testing.T, c *shacache.Cache, _ *machine) {
 			c.Mischief(func(rw http.ResponseWriter, _ *http.Request) bool {
 				_, _ = rw.Write([]byte("<html>log in</html>"))
 				return true
 			})
 		}, "everything is built here"},
-		"no toolchain": {func(t *testing.T, _ *netcache.Cache, maker *machine) {
+		"no toolchain": {func(t *testing.T, _ *shacache.Cache, maker *machine) {
 			d, err := maker.depot.PutBytes(t.Context(), []byte("x"))
 			must(t, err)
 			maker.Put(t.Context(), w, builder.Sharable{Digest: d, Size: 1})
@@ -237,7 +237,7 @@ func TestListsOfURLs(t *testing.T) {
 
 // An origin that cannot be read may hold a password: nothing of it is published.
 func TestAnOriginThatIsNoURL(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
 	asked := 0
 	c.Mischief(func(http.ResponseWriter, *http.Request) bool { asked++; return false })

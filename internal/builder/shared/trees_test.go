@@ -11,7 +11,7 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/platform"
-	"overland/internal/testkit/netcache"
+	"overland/internal/testkit/shacache"
 )
 
 const software = "https://git.example/p/raw/1.0.167/software/hello/software.cfg"
@@ -25,7 +25,7 @@ func newTree(t *testing.T) string {
 }
 
 func TestATreeTravels(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
 	up, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: software, Host: debian12})
@@ -34,7 +34,7 @@ func TestATreeTravels(t *testing.T) {
 		t.Errorf("%+v", up.Tree)
 	}
 	must(t, os.RemoveAll(root))
-	reader := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	reader := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{})
 	dest := filepath.Join(t.TempDir(), "opt", "anywhere")
 	in, err := InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
 	must(t, err)
@@ -60,7 +60,7 @@ func TestATreeTravels(t *testing.T) {
 
 // What old clients read of an entry is what they expect: SlapObject's metadata.
 func TestOldClientsReadTheEntry(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
 	root := newTree(t)
 	_, err := UploadTree(t.Context(), newClient(t, c.Config(keys, keys), client.Options{}), root, TreeOptions{URL: software, Host: debian12})
@@ -82,7 +82,7 @@ func TestOldClientsReadTheEntry(t *testing.T) {
 }
 
 func TestWhatIsNotUploaded(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
 	for name, test := range map[string]struct {
@@ -115,7 +115,7 @@ func TestWhatIsNotUploaded(t *testing.T) {
 
 // Entries as slapgrid makes them: by its rules, and only where the caller believes SHA-1.
 func TestEntriesOfOldClients(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("old")
 	keys.Ed25519 = ""
 	uploader, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
@@ -160,10 +160,10 @@ func TestEntriesOfOldClients(t *testing.T) {
 			must(t, err)
 			root := t.TempDir()
 			dest := filepath.Join(root, key)
-			careful := newClient(t, c.Config(netcache.Keys{}, c.Keys("new"+name)), client.Options{})
+			careful := newClient(t, c.Config(shacache.Keys{}, c.Keys("new"+name)), client.Options{})
 			_, err = InstallTree(t.Context(), careful, dest, TreeOptions{URL: url, Host: test.here})
 			kindOfErr(t, err, errs.Untrusted, "")
-			trusting := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{SHA1: true})
+			trusting := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{SHA1: true})
 			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here})
 			kindOfErr(t, err, errs.NotFound, "for")
 			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here, Old: true})
@@ -178,7 +178,7 @@ func TestEntriesOfOldClients(t *testing.T) {
 
 // A tree that does not say that it can move goes to its own place, and nowhere else.
 func TestAFixedTree(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("old")
 	root := t.TempDir()
 	key := netcache.MD5(software)
@@ -194,7 +194,7 @@ func TestAFixedTree(t *testing.T) {
 		"software_url": software, "software_root": root, "multiarch": "x86_64-linux-gnu", "os": []any{"debian", "12", "bookworm"},
 	})
 	must(t, err)
-	n := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{SHA1: true})
+	n := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{SHA1: true})
 	_, err = InstallTree(t.Context(), n, filepath.Join(root, "other"), TreeOptions{URL: software, Host: debian12, Old: true})
 	kindOfErr(t, err, errs.Denied, filepath.Join(root, key))
 	_, err = InstallTree(t.Context(), n, filepath.Join(root, key), TreeOptions{URL: software, Host: debian12, Old: true})
@@ -203,14 +203,14 @@ func TestAFixedTree(t *testing.T) {
 
 // A signed entry of another URL under the key, a broken archive, and an archive with another top folder.
 func TestPoisonedTrees(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
 	old := software + "?v=0.9"
 	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: old, Host: debian12})
 	must(t, err)
 	copyEntries(t, c, netcache.MD5(old), netcache.MD5(software), nil)
-	reader := newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	reader := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{})
 	dest := filepath.Join(t.TempDir(), "dest")
 	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
 	kindOfErr(t, err, errs.Untrusted, "signed for key")
@@ -239,9 +239,9 @@ func TestPoisonedTrees(t *testing.T) {
 
 // What the maker signed bounds what is unpacked, and what the disk must hold.
 func TestATreeOfAnotherSize(t *testing.T) {
-	c := netcache.New(t)
+	c := shacache.New(t)
 	keys := c.Keys("maker")
-	maker, reader := newClient(t, c.Config(keys, keys), client.Options{}), newClient(t, c.Config(netcache.Keys{}, keys), client.Options{})
+	maker, reader := newClient(t, c.Config(keys, keys), client.Options{}), newClient(t, c.Config(shacache.Keys{}, keys), client.Options{})
 	for name, test := range map[string]struct {
 		fields map[string]any
 		kind   errs.Kind

@@ -1,6 +1,6 @@
-// Package netcache is a network cache for tests: the real server on the loopback address, and the configurations of
+// Package shacache is a network cache for tests: the real server on the loopback address, and the configurations of
 // machines that use it. Tests only.
-package netcache
+package shacache
 
 import (
 	"fmt"
