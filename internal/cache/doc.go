@@ -12,6 +12,7 @@
 // of its own: that is what a freeze stands on. What cannot change is never asked for again; when it was evicted and
 // upstream then has other bytes under the same name, that is an error with both digests.
 //
-// Callers: site. Failure guarded: an origin that is dead, slow, cut, wrong or changed its mind; ten thousand clients that
-// ask for one thing; a disk that fills up; a kill -9 while storing; an eviction that takes what a release still names.
+// Failure guarded: an origin that is dead, slow, cut, wrong or changed its mind; ten thousand
+// clients that ask for one thing; a disk that fills up; a kill -9 while storing; an eviction that
+// takes what a release still names.
 package cache

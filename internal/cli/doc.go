@@ -6,6 +6,6 @@
 //
 // The pages docs/reference/cli.md and the man pages come from the same tree as the help.
 //
-// Callers: cmd/overland, and the scripts in testdata/script, which run Main itself. Failure guarded: a verb that prints
-// a result it did not reach, or prompts where nobody can answer.
+// Failure guarded: a verb that prints a result it did not reach, or prompts where nobody can
+// answer.
 package cli

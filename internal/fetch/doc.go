@@ -13,5 +13,5 @@
 //     no new byte, and the whole call when no source is left. Any new byte starts the count again.
 //   - Free space is checked before the first byte.
 //
-// The wire is docs/format/site.md. Callers: agent, pipeline, nodecli.
+// The wire is docs/format/site.md.
 package fetch

@@ -7,5 +7,5 @@
 // Every change goes through an FS, whose Before hook lets a test stop, fail or photograph the disk at each operation.
 // ReadFile is the other way round: no more is read of a file than its limit.
 //
-// Callers: every room that has files. It imports nothing of Overland.
+// It imports nothing of Overland.
 package fsx

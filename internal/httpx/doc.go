@@ -6,6 +6,6 @@
 //     away; each says how many bytes have come. What rises is progress: a client waits for hours at 4 KB/s, and not at
 //     all when nothing moves.
 //
-// docs/format/site.md has the wire. Callers: site, api and record (what is asked of us), fetch and record (what we ask).
-// Failure guarded: a ring of sites that wait for each other; a near copy that is given up because it is being fetched.
+// docs/format/site.md has the wire. Failure guarded: a ring of sites that wait for each other; a
+// near copy that is given up because it is being fetched.
 package httpx

@@ -8,6 +8,6 @@
 // Nothing that an upstream site says is believed: a blob is its digest, metadata its signatures, an answer of the cache
 // the proof of its ecosystem.
 //
-// Callers: site. Failure guarded: an upstream that is dead, slow, cut, lies or answers with a login page; a ring of
-// sites; a node that is told what is older than what it could have had from here before.
+// Failure guarded: an upstream that is dead, slow, cut, lies or answers with a login page; a ring
+// of sites; a node that is told what is older than what it could have had from here before.
 package mirror

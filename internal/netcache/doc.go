@@ -9,6 +9,6 @@
 // neither the key nor a time. The statement "x-overland" inside the metadata is an Ed25519 signature over all of the
 // metadata, the entry's key, the blob's size and sha256, and an expiry.
 //
-// Callers: server, client, cli. Failure guarded: one malformed entry that makes a key unreadable for old clients; a
-// signed entry served under another key; a private key where certificates are expected.
+// Failure guarded: one malformed entry that makes a key unreadable for old clients; a signed entry
+// served under another key; a private key where certificates are expected.
 package netcache

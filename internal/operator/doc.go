@@ -10,5 +10,5 @@
 // Each method is one verb of the command line and leaves the directory complete, whatever interrupts it: blobs first,
 // then their signed name. Several operators may work at once; signing takes trust's lock.
 //
-// Callers: cli, api. Failure guarded: a signed name whose blobs are not there.
+// Failure guarded: a signed name whose blobs are not there.
 package operator

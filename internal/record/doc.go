@@ -10,6 +10,6 @@
 //
 // overland.lock is text to be reviewed: docs/format/lock.md. Protocols live in the packages below.
 //
-// Callers: build, site, cli. Failure guarded: an error page, a short body or changed content kept as if it were the
-// thing; a build that quietly fetches something nobody reviewed.
+// Failure guarded: an error page, a short body or changed content kept as if it were the thing; a
+// build that quietly fetches something nobody reviewed.
 package record

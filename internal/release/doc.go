@@ -12,7 +12,7 @@
 // Write and Read turn a Release into blobs and back; Publish, Promote, PromoteFrom, Rollback and Show are the operator's
 // side; Current is the node's. The formats are in docs/format/release.md.
 //
-// Callers: pipeline, agent, api. Touches only the depot and repository it is given. Failures guarded: a release that
-// changes after it was tested, a promotion of something that was never released, a document that names a file outside
-// its folder.
+// Touches only the depot and repository it is given. Failures guarded: a release that changes after
+// it was tested, a promotion of something that was never released, a document that names a file
+// outside its folder.
 package release

@@ -6,7 +6,8 @@
 //   - SelfTest judges a supervised instance by the checks of its spec and holds it for "stable";
 //   - Tail, Follow and Rotate are what a node does with a service's log file.
 //
-// A service outlives the agent: it writes straight to its log file, and its record file lets the next agent adopt it.
-// Callers: agent. It may touch record files, log files and volume directories. Failures guarded: two copies of a
-// service at once; a restart that nobody asked for; a crash loop that eats the machine; a self-test that hangs.
+// A service outlives the agent: it writes straight to its log file, and its record file lets the
+// next agent adopt it. It may touch record files, log files and volume directories. Failures
+// guarded: two copies of a service at once; a restart that nobody asked for; a crash loop that eats
+// the machine; a self-test that hangs.
 package runtime

@@ -17,6 +17,6 @@
 // A session that is killed, or whose command fails, leaves a journal beside the caches: what it has proved is not fetched
 // again. Verify proves a lock without running anything.
 //
-// Callers: cli. Failures guarded: a replay that works only because the network, or a warm cache, was there; what
+// Failures guarded: a replay that works only because the network, or a warm cache, was there; what
 // a command started staying behind when somebody ends the session.
 package session

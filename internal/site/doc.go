@@ -5,6 +5,6 @@
 // key, which is in the site's URL, so a site works on a bare IP address with DNS dead and no clock. docs/format/site.md is
 // the wire.
 //
-// Callers: cli. Failure guarded: nodes find a site that is half initialised, lets its timestamp expire, or changed its
-// key unasked.
+// Failure guarded: nodes find a site that is half initialised, lets its timestamp expire, or
+// changed its key unasked.
 package site

@@ -5,6 +5,6 @@
 // are off, whoever owns the folder. A checkout is written blob by blob from git's object store, so attributes
 // (export-ignore, export-subst, autocrlf, smudge) cannot change a byte between two machines.
 //
-// Callers: build, pipeline, cli. Failure guarded: building what is in somebody's folder instead of what is in the
-// commit, or a version whose count lies.
+// Failure guarded: building what is in somebody's folder instead of what is in the commit, or a
+// version whose count lies.
 package source

@@ -10,6 +10,6 @@
 //
 // Any number of processes may have a depot open. The format is described in docs/format/depot.md.
 //
-// Callers: fetch, volume, release, build, agent, api. Failure guarded: a blob that is half there, or there under a name
-// that is not its own; two writers of one file; a collection that removes what is still needed.
+// Failure guarded: a blob that is half there, or there under a name that is not its own; two
+// writers of one file; a collection that removes what is still needed.
 package store

@@ -13,8 +13,8 @@
 // On the wire and in a Repository a role's file is N.NAME.json with NAME escaped as a URL path element
 // ("3.app%2Fwallet.json"); timestamp.json has no number. docs/format/trust.md has the bytes.
 //
-// Callers: release, agent, pipeline, cli; a volume and a site carry the files without reading them. The verified state
-// machine is go-tuf's trustedmetadata; the stores around it are ours, because go-tuf's updater is stopped for good by a
-// torn cached file, forgets root rotations and has no clock floor. Failure guarded: a node runs what its operator did
-// not sign, or is talked back to what the operator has replaced.
+// A volume and a site carry the files without reading them. The verified state machine is go-tuf's
+// trustedmetadata; the stores around it are ours, because go-tuf's updater is stopped for good by a
+// torn cached file, forgets root rotations and has no clock floor. Failure guarded: a node runs
+// what its operator did not sign, or is talked back to what the operator has replaced.
 package trust

@@ -7,6 +7,5 @@
 // The reader derives the only layout that the listed entries can have, and refuses a file that differs from it in any
 // byte; so there are no two ways to read one file, and no bytes without a meaning.
 //
-// Callers: pipeline (seals), agent and cli (open, verify, extract), fetch (as a source of blobs and metadata). Failure
-// guarded: a carried file that is damaged, cut short or forged.
+// Failure guarded: a carried file that is damaged, cut short or forged.
 package volume

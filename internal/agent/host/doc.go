@@ -17,6 +17,6 @@
 // agent writes "ready" to the pipe when it has opened its state and adopted its services. Services are not the
 // supervisor's business: they have their own session, outlive the agent, and are adopted by the next one.
 //
-// Callers: cli/nodecli, cmd/overland-agent. Failure guarded: a new agent that does not work leaves a machine that
-// nobody can reach, or takes its services down.
+// Failure guarded: a new agent that does not work leaves a machine that nobody can reach, or takes
+// its services down.
 package host

@@ -9,6 +9,6 @@
 // time of the build, or the order of a folder's entries, into its output is not reproducible; overland build --rebuild
 // finds it out.
 //
-// Callers: pipeline (through build). Failure guarded: a result that used something nobody recorded, and an output that
-// is not the file that it seems to be.
+// Failure guarded: a result that used something nobody recorded, and an output that is not the file
+// that it seems to be.
 package command

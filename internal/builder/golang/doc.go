@@ -6,5 +6,5 @@
 // switched off, without cgo, with -trimpath and no version-control stamp, so the bytes depend on the commit, the
 // platform and the toolchain, and on nothing of this machine.
 //
-// Callers: pipeline (through build). Failure guarded: two machines that make different bytes from one commit.
+// Failure guarded: two machines that make different bytes from one commit.
 package golang

@@ -5,8 +5,9 @@
 //     digest. It is what build.Request.Shared asks.
 //   - UploadTree and InstallTree share whole folders of software as slapgrid does, under the md5 of a URL, for any place.
 //
-// The cache is believed nothing: an entry counts when a known Ed25519 key signed it for this very key, a blob when it has
-// the digests and the size of the entry, and where the kind of machine matters, only what says that it is for this kind.
-// Callers: pipeline, cli. Failure guarded: a program for another libc, CPU or system; a development version that is
-// frozen for everybody; an entry of an attacker in place of a build.
+// The cache is believed nothing: an entry counts when a known Ed25519 key signed it for this very
+// key, a blob when it has the digests and the size of the entry, and where the kind of machine
+// matters, only what says that it is for this kind. Failure guarded: a program for another libc,
+// CPU or system; a development version that is frozen for everybody; an entry of an attacker in
+// place of a build.
 package shared

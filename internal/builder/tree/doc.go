@@ -6,6 +6,6 @@
 //   - Stage.Unpack reads such an archive of anybody's into a staging folder of its own, where nothing in it can reach outside,
 //     and moves the whole into place.
 //
-// Callers: build/binary, cli. Failure guarded: software that runs only where it was built; an archive that writes outside
-// of its folder, fills the disk, or is half there after a crash.
+// Failure guarded: software that runs only where it was built; an archive that writes outside of
+// its folder, fills the disk, or is half there after a crash.
 package tree

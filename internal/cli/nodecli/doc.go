@@ -4,7 +4,5 @@
 // It uses package flag instead of cobra, because the agent must stay small enough to cross a 4 KB/s link. Results go to
 // standard output, everything else to standard error; --json prints documented types to which fields are only added.
 //
-// Callers: cmd/overland-agent, and a volume's shell stub, which calls `install`, `verify`, `list`, `extract`, `inspect`,
-// `status` and `help` with --volume FILE. Failure guarded: a person, or a script, that takes "it did not work" for
-// "it worked".
+// Failure guarded: a person, or a script, that takes "it did not work" for "it worked".
 package nodecli

@@ -10,6 +10,6 @@
 // for depend on it; so one tree is frozen for a session and served with every lookup: then a replay asks for the same
 // tiles, in whatever order.
 //
-// Callers: record/session, site. Failure guarded: a proxy's error page or another module's content locked as a module; a replay
+// Failure guarded: a proxy's error page or another module's content locked as a module; a replay
 // that misses because the checksum database has grown.
 package golang

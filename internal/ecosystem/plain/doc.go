@@ -10,5 +10,5 @@
 //
 // A protocol may answer for what it serves below an address (Own), for clients that know of no other.
 //
-// Callers: record/session, record/cargo. Failure guarded: a fetch that escapes the lock because its tool speaks no protocol of ours.
+// Failure guarded: a fetch that escapes the lock because its tool speaks no protocol of ours.
 package plain

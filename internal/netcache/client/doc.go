@@ -5,6 +5,6 @@
 // was asked for, must not have expired, and the blob must be the one of the entry. Without trusted keys it refuses to
 // start. The SHA-1 signatures of old clients count only where the caller says so.
 //
-// Callers: cli, pipeline. Failure guarded: a signed entry served under another key; an old one in place of a newer; a
+// Failure guarded: a signed entry served under another key; an old one in place of a newer; a
 // partial or wrong file under the final name.
 package client

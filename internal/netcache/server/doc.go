@@ -10,6 +10,6 @@
 //
 // The blobs themselves are in the depot. Any number of processes may serve one directory.
 //
-// Callers: site, cli. Failure guarded: an acknowledged entry or blob that is lost, or half there; a key that reaches a
+// Failure guarded: an acknowledged entry or blob that is lost, or half there; a key that reaches a
 // file of its own choice; an entry that makes the list of its key unreadable for old clients.
 package server

@@ -4,6 +4,7 @@
 // held while one is started. Environment: OVERLAND_INSTANCE names the instance, OVERLAND_RUN ("<id> <record>") marks
 // every process of one run, so that an agent killed between fork and record finds its orphan.
 //
-// Callers: agent. It may touch record and log files, and signal only processes proven to belong to the record. Failures
-// guarded: two copies at once; a signal to a stranger that got a reused process id; an exit status lost to a reaper.
+// It may touch record and log files, and signal only processes proven to belong to the record.
+// Failures guarded: two copies at once; a signal to a stranger that got a reused process id; an
+// exit status lost to a reaper.
 package process
