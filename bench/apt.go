@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"overland/internal/ecosystem/apt"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // The packages that apt fetches, of the machine's own release of Debian.
@@ -117,7 +117,7 @@ func mirror(lock, home, dir, base string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
-	l, err := record.ParseLock(f, 0)
+	l, err := lockfile.Parse(f, 0)
 	if err != nil {
 		return "", err
 	}

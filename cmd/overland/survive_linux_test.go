@@ -17,7 +17,7 @@ import (
 	"testing"
 
 	"overland/internal/digest"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/crash"
 )
@@ -123,7 +123,7 @@ func (b *bench) lock() string {
 		return ""
 	}
 	if err == nil {
-		_, err = record.ParseLock(bytes.NewReader(text), 0)
+		_, err = lockfile.Parse(bytes.NewReader(text), 0)
 	}
 	if err != nil {
 		b.t.Fatal(err)

@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"overland/internal/digest"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // Hold counts a blob that somebody else brought into the depot among what the cache holds, so that it is evicted like an
@@ -15,7 +15,7 @@ func (k *Keeper) Hold(ctx context.Context, protocol, key string, d digest.Digest
 	now := k.now()
 	_, err := k.index.add(ctx, version{
 		id: id{protocol, key}, fetched: now, checked: now, used: now, own: true, blob: d, size: size,
-		media: "application/octet-stream", proof: record.Proof{Kind: "sha256", Value: d.Encoded()},
+		media: "application/octet-stream", proof: lockfile.Proof{Kind: "sha256", Value: d.Encoded()},
 	})
 	return err
 }

@@ -13,7 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // schema is the index, version 1. Times are Unix milliseconds. A version whose blob was evicted stays with held = 0: its
@@ -58,12 +58,12 @@ type version struct {
 	blob                   digest.Digest
 	size                   int64
 	media                  string
-	proof                  record.Proof
+	proof                  lockfile.Proof
 	etag, modified         string // upstream's validators
 }
 
-func (v version) entry() record.Entry {
-	return record.Entry{
+func (v version) entry() lockfile.Entry {
+	return lockfile.Entry{
 		Protocol: v.protocol, Key: v.key, Status: 200, Blob: v.blob, Size: v.size, MediaType: v.media, Proof: v.proof, Mutable: v.mutable,
 		Since: v.fetched,
 	}

@@ -16,6 +16,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -102,11 +103,11 @@ func (k *Keeper) Close() error {
 func (k *Keeper) now() time.Time { return k.o.Clock.Or()() }
 
 // Get implements record.Keeper.
-func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
+func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
 	seen := sight{have: k.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
-		return record.Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	a, b, err := k.get(ctx, p, it, seen)
 	return a.entry, b, err
@@ -114,7 +115,7 @@ func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (re
 
 // answer is what a request gets: a version, or the status of what does not exist.
 type answer struct {
-	entry   record.Entry
+	entry   lockfile.Entry
 	version version
 }
 
@@ -230,7 +231,7 @@ func (k *Keeper) hit(v version) answer {
 }
 
 func gone(it record.Item, status int) answer {
-	return answer{entry: record.Entry{Protocol: it.Protocol, Key: it.Key, Status: status, Mutable: true}}
+	return answer{entry: lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: status, Mutable: true}}
 }
 
 // host is what fails together: a host, or everything of a protocol whose items have no address yet.

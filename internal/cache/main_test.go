@@ -21,6 +21,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -56,28 +57,28 @@ func (f fixture) item(key string) record.Item {
 	return record.Item{Protocol: "fix", Key: key, Upstream: f.upstream + "/" + key, Mutable: strings.HasPrefix(key, "i/"), Limit: 64 << 20}
 }
 
-func (fixture) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (fixture) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	b, err := io.ReadAll(body)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if bytes.HasPrefix(b, []byte("BAD")) {
-		return record.Proof{}, errs.Errorf(errs.Untrusted, "%s: bad", it.Key)
+		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "%s: bad", it.Key)
 	}
 	if it.Key == "i/packages" {
 		r, err := have(ctx, "i/release")
 		if err != nil {
-			return record.Proof{}, err
+			return lockfile.Proof{}, err
 		}
 		defer r.Close()
 		if want, err := io.ReadAll(r); err != nil || !bytes.HasPrefix(b, want) {
-			return record.Proof{}, errs.Errorf(errs.Untrusted, "packages %q do not belong to release %q", b, want)
+			return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "packages %q do not belong to release %q", b, want)
 		}
 	}
-	return record.Proof{Kind: "fix", Value: "good"}, nil
+	return lockfile.Proof{Kind: "fix", Value: "good"}, nil
 }
 
-func (fixture) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (fixture) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
 }
 

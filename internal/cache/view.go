@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -27,25 +28,25 @@ func (k *Keeper) View(name string) *View { return &View{k, name} }
 // Get implements record.Keeper. Of what can change it gives the version that the cache had at the freeze's moment. What
 // the cache did not have then is taken from upstream when first asked for, provided that the freeze was made for the
 // moment of its making, and that it fits what is frozen already; else it is errs.NotFound.
-func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
+func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
 	f, err := w.k.freeze(ctx, w.name)
 	if err != nil {
-		return record.Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	seen := sight{w.name, w.lookup(f, it.Protocol)}
 	if it, err = seen.resolve(ctx, p, it); err != nil {
-		return record.Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	if it.Mutable {
 		v, ok, err := w.k.index.frozen(ctx, f, id{it.Protocol, it.Key})
 		if err != nil {
-			return record.Entry{}, nil, err
+			return lockfile.Entry{}, nil, err
 		}
 		if ok {
 			return w.frozen(ctx, f, v)
 		}
 		if f.At.Before(f.Made) {
-			return record.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: nothing was known of it at %s",
+			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: nothing was known of it at %s",
 				it.Protocol, it.Key, f.Name, f.At.UTC().Format(time.RFC3339))
 		}
 	}
@@ -59,7 +60,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (reco
 	if it.Mutable {
 		// It is younger than what is frozen already: together they must still hold.
 		if _, err := p.Check(ctx, it, b.File, w.lookup(f, it.Protocol)); err != nil {
-			return record.Entry{}, nil, errors.Join(fmt.Errorf("%s %s: does not fit freeze %s: %w", it.Protocol, it.Key, f.Name, err), b.Close())
+			return lockfile.Entry{}, nil, errors.Join(fmt.Errorf("%s %s: does not fit freeze %s: %w", it.Protocol, it.Key, f.Name, err), b.Close())
 		}
 	}
 	b.Close()
@@ -67,14 +68,14 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (reco
 }
 
 // frozen returns v, or what its answer is in f already, and sees to it that it stays.
-func (w *View) frozen(ctx context.Context, f Freeze, v version) (record.Entry, *store.Blob, error) {
+func (w *View) frozen(ctx context.Context, f Freeze, v version) (lockfile.Entry, *store.Blob, error) {
 	v, err := w.k.index.pin(ctx, f, v)
 	if err != nil {
-		return record.Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	b, err := w.k.store.Open(v.blob)
 	if err != nil {
-		return record.Entry{}, nil, errs.E(errs.Unavailable, fmt.Errorf("%s %s: freeze %s: %w", v.protocol, v.key, f.Name, err))
+		return lockfile.Entry{}, nil, errs.E(errs.Unavailable, fmt.Errorf("%s %s: freeze %s: %w", v.protocol, v.key, f.Name, err))
 	}
 	return w.k.hit(v).entry, b, nil
 }

@@ -14,7 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/session"
 )
 
@@ -146,8 +146,8 @@ func (a *app) lockPrune() *cobra.Command {
 }
 
 // replaceLock writes the lock l in place of old, when a person agrees to what changes.
-func (a *app) replaceLock(file string, old, l *record.Lock) error {
-	changes := record.Diff(old, l)
+func (a *app) replaceLock(file string, old, l *lockfile.Lock) error {
+	changes := lockfile.Diff(old, l)
 	if len(changes) == 0 {
 		a.note("%s: nothing changes", file)
 		return nil
@@ -179,9 +179,9 @@ func (a *app) lockDiff() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return a.printJSON(changesJSON(record.Diff(x, y)))
+				return a.printJSON(changesJSON(lockfile.Diff(x, y)))
 			}
-			a.printChanges(record.Diff(x, y))
+			a.printChanges(lockfile.Diff(x, y))
 			return nil
 		},
 	}
@@ -199,7 +199,7 @@ type changeJSON struct {
 	New      digest.Digest `json:"new,omitempty"`
 }
 
-func changesJSON(list []record.Change) []changeJSON {
+func changesJSON(list []lockfile.Change) []changeJSON {
 	out := []changeJSON{}
 	for _, c := range list {
 		switch {
@@ -214,7 +214,7 @@ func changesJSON(list []record.Change) []changeJSON {
 	return out
 }
 
-func (a *app) printChanges(list []record.Change) {
+func (a *app) printChanges(list []lockfile.Change) {
 	for _, c := range list {
 		switch {
 		case c.Old == nil:
@@ -227,7 +227,7 @@ func (a *app) printChanges(list []record.Change) {
 	}
 }
 
-func content(e *record.Entry) string {
+func content(e *lockfile.Entry) string {
 	if !e.Exists() {
 		return fmt.Sprintf("(%d: %s)", e.Status, strings.ToLower(http.StatusText(e.Status)))
 	}
@@ -235,7 +235,7 @@ func content(e *record.Entry) string {
 }
 
 // summary returns l in a few words.
-func summary(l *record.Lock, changes []record.Change) string {
+func summary(l *lockfile.Lock, changes []lockfile.Change) string {
 	s := plural(len(l.Entries), "entry", "entries") + ", " + size(bytesOf(l))
 	if changes != nil {
 		s += ", " + plural(len(changes), "change", "changes")
@@ -243,7 +243,7 @@ func summary(l *record.Lock, changes []record.Change) string {
 	return s
 }
 
-func bytesOf(l *record.Lock) (sum int64) {
+func bytesOf(l *lockfile.Lock) (sum int64) {
 	for _, e := range l.Entries {
 		sum += e.Size
 	}
@@ -251,7 +251,7 @@ func bytesOf(l *record.Lock) (sum int64) {
 }
 
 // kinds counts the entries of l by the kind of their proof; "" = nothing of its own.
-func kinds(l *record.Lock) map[string]int {
+func kinds(l *lockfile.Lock) map[string]int {
 	count := map[string]int{}
 	for _, e := range l.Entries {
 		count[e.Proof.Kind]++
@@ -260,7 +260,7 @@ func kinds(l *record.Lock) map[string]int {
 }
 
 // proofs returns by what the entries of l are proved, in a few words.
-func proofs(l *record.Lock) string {
+func proofs(l *lockfile.Lock) string {
 	count := kinds(l)
 	var list []string
 	for _, kind := range slices.Sorted(maps.Keys(count)) {

@@ -16,9 +16,9 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/operator"
 	"overland/internal/platform"
-	"overland/internal/record"
 	"overland/internal/session"
 	"overland/internal/trust"
 )
@@ -87,7 +87,7 @@ func (a *app) runOpen(ctx context.Context, o openOptions) (err error) {
 		return err
 	}
 	s := session.Options{
-		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, record.LockName), Dir: filepath.Join(place.dir, "sessions"),
+		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(place.dir, "sessions"),
 		WorkDir: source, Command: o.command, Environ: place.environ(os.Environ()),
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
 	}

@@ -15,6 +15,7 @@ import (
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/session"
 )
@@ -66,7 +67,7 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 		return err
 	}
 	if s.Lock, err = readLock(o.lock); errors.Is(err, fs.ErrNotExist) {
-		s.Lock, err = &record.Lock{}, nil
+		s.Lock, err = &lockfile.Lock{}, nil
 	}
 	if err != nil {
 		return err
@@ -86,7 +87,7 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	if err != nil {
 		return err
 	}
-	a.note("%s: %s", o.lock, summary(res.Lock, record.Diff(s.Lock, res.Lock)))
+	a.note("%s: %s", o.lock, summary(res.Lock, lockfile.Diff(s.Lock, res.Lock)))
 	if len(res.Lock.Entries) == 0 {
 		a.warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
 	}
@@ -206,7 +207,7 @@ func (a *app) session(o sessionOptions, records bool, command []string) (*sessio
 	}, err
 }
 
-func readLock(path string) (*record.Lock, error) {
+func readLock(path string) (*lockfile.Lock, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "overland record -- COMMAND makes it")
@@ -215,7 +216,7 @@ func readLock(path string) (*record.Lock, error) {
 		return nil, err
 	}
 	defer f.Close()
-	l, err := record.ParseLock(f, 0)
+	l, err := lockfile.Parse(f, 0)
 	if err != nil {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "%s",
 			cmp.Or(errs.HintOf(err), "mend the line, take the committed file back (git checkout), or record again into another file"))
@@ -263,7 +264,7 @@ func createLock(path string) (*fsx.Pending, error) {
 	return nil, errs.Hint(fmt.Errorf("write %s: %w", path, err), "--lock FILE, in a folder that is there and that you may write to")
 }
 
-func writeLock(path string, l *record.Lock) error {
+func writeLock(path string, l *lockfile.Lock) error {
 	f, err := createLock(path)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 
+	"overland/internal/lockfile"
 	"overland/internal/operator"
 	"overland/internal/record"
 	"overland/internal/session"
@@ -58,7 +59,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
 	out := recordedJSON{sessionJSON: newSession(s, res, ended), Written: written}
-	for _, c := range record.Diff(s.Lock, res.Lock) {
+	for _, c := range lockfile.Diff(s.Lock, res.Lock) {
 		if c.Old == nil {
 			out.New++
 		} else {

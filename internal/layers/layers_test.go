@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"trust":                      1,
 	"trust/conformance":          1,
 	"fetch":                      2,
+	"lockfile":                   2,
 	"volume":                     2,
 	"ecosystem/apk":              3,
 	"ecosystem/apt":              3,

@@ -15,7 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/release"
 )
 
@@ -50,7 +50,7 @@ func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) 
 	if s.Commit.Working() || s.newSpec {
 		return nil, false, nil
 	}
-	text, err = s.Repo.ReadFileUpTo(ctx, s.Commit, record.LockName, record.LockLimit)
+	text, err = s.Repo.ReadFileUpTo(ctx, s.Commit, lockfile.Name, lockfile.Limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
@@ -68,24 +68,24 @@ func (p *Pipeline) writtenInputs(ctx context.Context, ref release.Ref, lock dige
 }
 
 // lockedBlobs reads the lock of ref's commit, and returns it with the blobs that it names.
-func lockedBlobs(text []byte, ref release.Ref) (*record.Lock, []ocispec.Descriptor, error) {
-	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+func lockedBlobs(text []byte, ref release.Ref) (*lockfile.Lock, []ocispec.Descriptor, error) {
+	lock, err := lockfile.Parse(bytes.NewReader(text), 0)
 	if err != nil {
-		return nil, nil, errs.Hint(fmt.Errorf("%s of %s: %w", record.LockName, ref, err), "mend the line, or record again into another file, and commit it")
+		return nil, nil, errs.Hint(fmt.Errorf("%s of %s: %w", lockfile.Name, ref, err), "mend the line, or record again into another file, and commit it")
 	}
 	list, err := blobsOf(lock)
 	return lock, list, err
 }
 
 // blobsOf returns the blobs that l names, each once, sorted by digest.
-func blobsOf(l *record.Lock) ([]ocispec.Descriptor, error) {
+func blobsOf(l *lockfile.Lock) ([]ocispec.Descriptor, error) {
 	sizes := map[digest.Digest]int64{}
 	for _, e := range l.Entries {
 		if !e.Exists() {
 			continue
 		}
 		if n, ok := sizes[e.Blob]; ok && n != e.Size {
-			return nil, errs.Errorf(errs.Invalid, "%s: %s %s: blob %s of %d and of %d bytes", record.LockName, e.Protocol, e.Key, e.Blob, n, e.Size)
+			return nil, errs.Errorf(errs.Invalid, "%s: %s %s: blob %s of %d and of %d bytes", lockfile.Name, e.Protocol, e.Key, e.Blob, n, e.Size)
 		}
 		sizes[e.Blob] = e.Size
 	}
@@ -209,7 +209,7 @@ func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*rel
 	}
 	lock, err := readInputLock(ctx, p.depot, in)
 	if err != nil {
-		lock = &record.Lock{} // the lock itself is missing
+		lock = &lockfile.Lock{} // the lock itself is missing
 	}
 	return nil, withoutInputs(r.Ref(), lock, missing, len(in.Blobs))
 }
@@ -226,11 +226,11 @@ func (p *Pipeline) missing(list []ocispec.Descriptor) []digest.Digest {
 }
 
 // withoutInputs says which of the inputs of ref, that are so many, are missing: by the names that the lock has for them.
-func withoutInputs(ref release.Ref, lock *record.Lock, missing []digest.Digest, inputs int) error {
+func withoutInputs(ref release.Ref, lock *lockfile.Lock, missing []digest.Digest, inputs int) error {
 	names := make([]string, len(missing))
 	for i, d := range missing {
 		names[i] = string(d)
-		if at := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Blob == d }); at >= 0 {
+		if at := slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Blob == d }); at >= 0 {
 			names[i] = lock.Entries[at].Protocol + " " + lock.Entries[at].Key
 		}
 	}
@@ -239,10 +239,10 @@ func withoutInputs(ref release.Ref, lock *record.Lock, missing []digest.Digest, 
 }
 
 // readInputLock returns the lock of in.
-func readInputLock(ctx context.Context, g release.Getter, in *release.Inputs) (*record.Lock, error) {
-	b, err := g.Bytes(ctx, in.Lock.Digest, record.LockLimit)
+func readInputLock(ctx context.Context, g release.Getter, in *release.Inputs) (*lockfile.Lock, error) {
+	b, err := g.Bytes(ctx, in.Lock.Digest, lockfile.Limit)
 	if err != nil {
 		return nil, err
 	}
-	return record.ParseLock(bytes.NewReader(b), 0)
+	return lockfile.Parse(bytes.NewReader(b), 0)
 }

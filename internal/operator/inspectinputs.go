@@ -9,7 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/release"
 )
 
@@ -65,7 +65,7 @@ func inputDetails(ctx context.Context, b blobs, desc ocispec.Descriptor) (*Input
 }
 
 // ByProtocol sums up l.
-func ByProtocol(l *record.Lock) []ProtocolDetails {
+func ByProtocol(l *lockfile.Lock) []ProtocolDetails {
 	var list []ProtocolDetails
 	for _, e := range l.Entries {
 		at, ok := slices.BinarySearchFunc(list, e.Protocol, func(p ProtocolDetails, name string) int { return cmp.Compare(p.Name, name) })

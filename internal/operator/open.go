@@ -10,7 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/release"
 	"overland/internal/source"
 	"overland/internal/store"
@@ -29,7 +29,7 @@ type OpenOptions struct {
 // Opened is a release in a volume, with what it was built from, which stays in the volume until it is asked for.
 type Opened struct {
 	*release.Release
-	Lock *record.Lock
+	Lock *lockfile.Lock
 
 	in *release.Inputs
 	v  *volume.Volume

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -39,7 +40,7 @@ func (r *Recorder) hurry(in *arrived) bool {
 }
 
 // keep stores what arrived as the blob of e, and returns e with its whole proof.
-func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e Entry) (Entry, error) {
+func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e lockfile.Entry) (lockfile.Entry, error) {
 	_, isLocked := r.lock.Find(it.Protocol, it.Key)
 	if w, ok := p.(Witnessed); ok && !isLocked {
 		var err error
@@ -50,14 +51,14 @@ func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e
 	if err := in.Commit(ctx); err != nil {
 		return e, err
 	}
-	if r.note != nil && lasting(e) {
+	if r.note != nil && e.Lasting() {
 		r.note(e)
 	}
 	return e, nil
 }
 
 // settle ends what hurry began: with e, or with the error of keeping it.
-func (r *Recorder) settle(n name, in *arrived, e Entry, err error) {
+func (r *Recorder) settle(n name, in *arrived, e lockfile.Entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.early, in.Digest)

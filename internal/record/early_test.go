@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -67,10 +68,10 @@ type leaver struct {
 	left  chan struct{}
 }
 
-func (p leaver) Check(context.Context, Item, io.ReadSeeker, Lookup) (Proof, error) {
+func (p leaver) Check(context.Context, Item, io.ReadSeeker, Lookup) (lockfile.Proof, error) {
 	p.leave()
 	<-p.left
-	return Proof{}, nil
+	return lockfile.Proof{}, nil
 }
 
 // What arrived is kept though nobody waits for it any more, also where it has to be copied: a client that went away is no

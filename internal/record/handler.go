@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -68,7 +69,7 @@ type follower interface {
 
 // Answer writes what k has for it. base is the absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Item, base string) {
-	var e Entry
+	var e lockfile.Entry
 	var blob *store.Blob
 	ctx, done := r.Context(), func() int64 { return 0 }
 	if f, ok := k.(follower); ok {

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -38,15 +39,15 @@ func (f files) item(key string) Item {
 	return Item{Protocol: "files", Key: key, Upstream: f.origin + "/" + key, Limit: 1 << 20}
 }
 
-func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (Proof, error) {
+func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (lockfile.Proof, error) {
 	head := make([]byte, 3)
 	if _, err := io.ReadFull(body, head); err == nil && string(head) == "bad" {
-		return Proof{}, errs.Errorf(errs.Untrusted, "bad content")
+		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "bad content")
 	}
-	return Proof{Kind: "files", Value: "fine"}, nil
+	return lockfile.Proof{Kind: "files", Value: "fine"}, nil
 }
 
-func (files) Serve(_ Item, e Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (files) Serve(_ Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
 }
 

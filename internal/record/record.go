@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -39,10 +39,10 @@ type Protocol interface {
 	Item(r *http.Request) (Item, error)
 	// Check judges body before anything is stored: errs.Untrusted when the ecosystem's own proof fails. have opens what
 	// this session holds of the same protocol. body is at its start, and is left anywhere.
-	Check(ctx context.Context, it Item, body io.ReadSeeker, have Lookup) (Proof, error)
+	Check(ctx context.Context, it Item, body io.ReadSeeker, have Lookup) (lockfile.Proof, error)
 	// Serve returns what the client gets for the stored body, and its media type. base is the absolute URL of the
 	// mount, without a slash at the end. A protocol that changes nothing returns body itself.
-	Serve(it Item, e Entry, body io.Reader, base string) (io.Reader, string, error)
+	Serve(it Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error)
 }
 
 // Locator is a Protocol that learns only from what it holds, an index, where some of its items are.
@@ -77,7 +77,7 @@ type Identifier interface {
 // same: they need not wait for it.
 type Witnessed interface {
 	// Witness returns proof, of it, with what the third party says: errs.Untrusted when it speaks against it.
-	Witness(ctx context.Context, it Item, proof Proof) (Proof, error)
+	Witness(ctx context.Context, it Item, proof lockfile.Proof) (lockfile.Proof, error)
 }
 
 // Preparer is a Protocol whose Check asks the network too: Prepare asks for that while the body is still on its way, and
@@ -131,35 +131,10 @@ type History interface {
 	Recheck(ctx context.Context, protocol, key string) error
 }
 
-// Proof says why the bytes of an entry are the right ones, in the words of their ecosystem.
-type Proof struct {
-	Kind  string `json:"kind"`  // "go.sum", "sumdb", "npm-integrity", "apt", "sha256"
-	Value string `json:"value"` // "h1:…", "sha512-…", a fingerprint
-}
-
-// Entry is one line of overland.lock: an answer that a build relied on.
-type Entry struct {
-	Protocol  string
-	Key       string
-	Status    int           // 200; 404 or 410 = the upstream says that it does not exist, 403 = not for us, and Blob is empty
-	Blob      digest.Digest // the original bytes
-	Size      int64         // of Blob, in bytes
-	MediaType string
-	Proof     Proof
-	Mutable   bool // what the upstream may answer otherwise tomorrow
-
-	// Since is when a cache first had this content: clients that ask by date are told by it what did not change. The zero
-	// time is nobody's. It is no part of a lock.
-	Since time.Time
-}
-
-// Exists reports whether e stands for bytes, and not for the fact that there are none.
-func (e Entry) Exists() bool { return e.Status == http.StatusOK }
-
 // Keeper answers requests: from what it holds, else from upstream, once for all who ask at the same time. The caller
 // closes the blob; it is nil when the entry says that the thing does not exist.
 type Keeper interface {
-	Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error)
+	Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error)
 }
 
 // MissError is a request in a replay that was never recorded.

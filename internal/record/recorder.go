@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -12,6 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -20,23 +22,23 @@ var noTime time.Time
 
 // Options changes how a Recorder works. The zero value works.
 type Options struct {
-	Upstream *Upstream // how things are fetched; nil = the defaults
-	Lock     *Lock     // what is locked already: it is served as it is and never replaced; nil = nothing
+	Upstream *Upstream      // how things are fetched; nil = the defaults
+	Lock     *lockfile.Lock // what is locked already: it is served as it is and never replaced; nil = nothing
 	// Note is told of each entry with a proof, which never changes, as soon as its blob is in the store: for Resume; nil =
 	// nobody is. It may be called by several goroutines.
-	Note func(Entry)
+	Note func(lockfile.Entry)
 }
 
 // Recorder is the Keeper that fetches, checks, stores and remembers. It is safe for concurrent use.
 type Recorder struct {
 	store *store.Store
 	up    *Upstream
-	lock  *Lock
-	note  func(Entry)
+	lock  *lockfile.Lock
+	note  func(lockfile.Entry)
 
 	mu    sync.Mutex
-	have  map[name]Entry
-	noted map[name]Entry
+	have  map[name]lockfile.Entry
+	noted map[name]lockfile.Entry
 	calls map[name]*call
 	wrong map[name]error
 	early map[digest.Digest]*store.Staged // given to clients already, and on their way to the disk
@@ -52,25 +54,25 @@ type call struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
 	waiters int
-	entry   Entry
+	entry   lockfile.Entry
 	err     error
 }
 
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s *store.Store, o Options) *Recorder {
-	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]Entry{}, noted: map[name]Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]*store.Staged{}}
+	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]*store.Staged{}}
 	r.less.L = &r.mu
 	if r.up == nil {
 		r.up = &Upstream{}
 	}
 	if r.lock == nil {
-		r.lock = &Lock{}
+		r.lock = &lockfile.Lock{}
 	}
 	return r
 }
 
 // Get implements Keeper.
-func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error) {
+func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error) {
 	e, err := r.entry(ctx, p, it)
 	if err != nil || !e.Exists() {
 		return e, nil, err
@@ -91,7 +93,7 @@ func (r *Recorder) Open(d digest.Digest) (*store.Blob, error) {
 }
 
 // entry returns the entry of it, whose blob Open has then.
-func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error) {
+func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Entry, error) {
 	n := name{it.Protocol, it.Key}
 	r.mu.Lock()
 	if e, ok := r.have[n]; ok {
@@ -122,7 +124,7 @@ func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (Entry, error
 			delete(r.calls, n) // who asks next starts anew
 		}
 	}
-	return Entry{}, ctx.Err()
+	return lockfile.Entry{}, ctx.Err()
 }
 
 func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item) {
@@ -167,14 +169,14 @@ func (r *Recorder) end(ctx context.Context, c *call, n name) {
 
 // fetch returns the entry of it: the locked one when the store has its blob, else what the upstream has, checked, with
 // what is to be stored then.
-func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *arrived, err error) {
+func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ lockfile.Entry, _ *arrived, err error) {
 	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
 	if isLocked && (!locked.Exists() || r.holds(ctx, locked.Blob)) {
 		return locked, nil, nil
 	}
 	it, err = Locate(ctx, p, it, r.lookup(it.Protocol))
 	if err != nil {
-		return Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	r.mu.Lock()
 	e, isNoted := r.noted[name{it.Protocol, it.Key}]
@@ -182,12 +184,12 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 	if isNoted && !isLocked && !it.Mutable && r.holds(ctx, e.Blob) {
 		return e, nil, nil
 	}
-	e = Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
+	e = lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	defer Prepare(ctx, p, it)()
 	a, err := r.up.Get(ctx, it)
-	if status := (*StatusError)(nil); errors.As(err, &status) && status.fact() {
+	if status := (*StatusError)(nil); errors.As(err, &status) && lockfile.IsFact(status.Status) {
 		if isLocked {
-			return Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
+			return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
 				it.Protocol, it.Key, err)), "copy blob %s from a depot that has it", locked.Blob)
 		}
 		e.Status = status.Status
@@ -195,7 +197,7 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 		return e, nil, nil
 	}
 	if err != nil {
-		return Entry{}, nil, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
+		return lockfile.Entry{}, nil, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
 	}
 	in := &arrived{Fetched: a}
 	defer func() {
@@ -204,17 +206,17 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ Entry, _ *
 		}
 	}()
 	if in.Staged, err = r.store.Stage(ctx, a.Body); err != nil {
-		return Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	if isLocked && in.Digest != locked.Blob {
 		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, in.Digest}
-		return Entry{}, nil, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
+		return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
 	}
 	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
-		return Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	if e.Proof, err = p.Check(ctx, it, a.Body, r.lookup(it.Protocol)); err != nil {
-		return Entry{}, nil, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
+		return lockfile.Entry{}, nil, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
 	}
 	if isLocked {
 		return locked, in, nil
@@ -233,16 +235,13 @@ func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
 	return err == nil
 }
 
-// lasting reports whether e is the same whenever it is asked for, and was judged by more than its origin's word.
-func lasting(e Entry) bool { return e.Exists() && !e.Mutable && e.Proof != (Proof{}) }
-
 // Resume takes from l, what an earlier Recorder's Note was told, the entries that need not be fetched again while the
 // store has their blobs.
-func (r *Recorder) Resume(l *Lock) {
+func (r *Recorder) Resume(l *lockfile.Lock) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range l.Entries {
-		if lasting(e) {
+		if e.Lasting() {
 			r.noted[name{e.Protocol, e.Key}] = e
 		}
 	}
@@ -261,7 +260,7 @@ func (r *Recorder) lookup(protocol string) Lookup {
 	}
 }
 
-func open(s Blobs, e Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
+func open(s Blobs, e lockfile.Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
 	if !ok || !e.Exists() {
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}
@@ -269,18 +268,17 @@ func open(s Blobs, e Entry, ok bool, protocol, key string) (io.ReadCloser, error
 }
 
 // Lock returns what was locked before together with everything that was asked for since and is stored.
-func (r *Recorder) Lock() *Lock {
+func (r *Recorder) Lock() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.settled() // what could not be stored is not in have then
-	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.have))}
+	entries := slices.Collect(maps.Values(r.have))
 	for _, e := range r.lock.Entries {
 		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
-			l.Entries = append(l.Entries, e)
+			entries = append(entries, e)
 		}
 	}
-	slices.SortFunc(l.Entries, compare)
-	return l
+	return lockfile.New(entries)
 }
 
 // Problems returns what could not be recorded, one error for each request, sorted by it.

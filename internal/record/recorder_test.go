@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -175,18 +176,18 @@ func TestADamagedBlob(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, bytes.ToUpper(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	judge := func(change func(e *Entry)) *Replayer {
-		other := &Lock{Entries: slices.Clone(l.Entries)}
+	judge := func(change func(e *lockfile.Entry)) *Replayer {
+		other := &lockfile.Lock{Entries: slices.Clone(l.Entries)}
 		change(&other.Entries[0])
 		return NewReplayer(s, other)
 	}
-	for name, change := range map[string]func(e *Entry){"mutable": func(e *Entry) { e.Mutable = true }, "unproved": func(e *Entry) { e.Proof = Proof{} }} {
+	for name, change := range map[string]func(e *lockfile.Entry){"mutable": func(e *lockfile.Entry) { e.Mutable = true }, "unproved": func(e *lockfile.Entry) { e.Proof = lockfile.Proof{} }} {
 		r := judge(change)
 		if _, _, err := r.Get(t.Context(), p, p.item("fine")); errs.KindOf(err) != errs.Untrusted || len(r.Misses()) != 1 {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
-	r := judge(func(*Entry) {})
+	r := judge(func(*lockfile.Entry) {})
 	_, b, err := r.Get(t.Context(), p, p.item("fine"))
 	if err != nil || len(r.Misses()) != 0 {
 		t.Fatalf("what the client judges: %v", err)

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"slices"
 	"sync"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -25,20 +25,20 @@ type Blobs interface {
 // Replayer is the Keeper that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
 type Replayer struct {
 	blobs Blobs
-	lock  *Lock
+	lock  *lockfile.Lock
 
 	mu     sync.Mutex
-	used   map[name]Entry
+	used   map[name]lockfile.Entry
 	missed map[name]error
 }
 
 // NewReplayer returns a Replayer of l, whose bytes are in b.
-func NewReplayer(b Blobs, l *Lock) *Replayer {
-	return &Replayer{blobs: b, lock: l, used: map[name]Entry{}, missed: map[name]error{}}
+func NewReplayer(b Blobs, l *lockfile.Lock) *Replayer {
+	return &Replayer{blobs: b, lock: l, used: map[name]lockfile.Entry{}, missed: map[name]error{}}
 }
 
 // Get implements Keeper. What was never recorded is a *MissError, at once.
-func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.Blob, error) {
+func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error) {
 	e, ok := r.lock.Find(it.Protocol, it.Key)
 	if !ok {
 		e, ok = r.elsewhere(ctx, p, it)
@@ -52,31 +52,31 @@ func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (Entry, *store.
 	defer r.mu.Unlock()
 	if err != nil {
 		r.missed[name{it.Protocol, it.Key}] = err
-		return Entry{}, nil, err
+		return lockfile.Entry{}, nil, err
 	}
 	r.used[name{e.Protocol, e.Key}] = e
 	return e, b, nil
 }
 
 // elsewhere returns the entry that has the content of it under another key.
-func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (Entry, bool) {
+func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile.Entry, bool) {
 	i, ok := p.(Identifier)
 	if !ok {
-		return Entry{}, false
+		return lockfile.Entry{}, false
 	}
 	d, err := i.Identify(ctx, it, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(it.Protocol, key) })
 	if err != nil {
-		return Entry{}, false
+		return lockfile.Entry{}, false
 	}
-	at := slices.IndexFunc(r.lock.Entries, func(e Entry) bool { return e.Protocol == it.Protocol && e.Exists() && e.Blob == d })
+	at := slices.IndexFunc(r.lock.Entries, func(e lockfile.Entry) bool { return e.Protocol == it.Protocol && e.Exists() && e.Blob == d })
 	if at < 0 {
-		return Entry{}, false
+		return lockfile.Entry{}, false
 	}
 	return r.lock.Entries[at], true
 }
 
 // get opens the blob of e, which answers it; nil when e says that there is none.
-func (r *Replayer) get(it Item, e Entry) (*store.Blob, error) {
+func (r *Replayer) get(it Item, e lockfile.Entry) (*store.Blob, error) {
 	if !e.Exists() {
 		return nil, nil
 	}
@@ -92,8 +92,8 @@ func (r *Replayer) get(it Item, e Entry) (*store.Blob, error) {
 		return nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
 			it.Protocol, it.Key, e.Size, b.Size()), b.Close())
 	}
-	// What proves itself its client judges; of the rest nobody else would see that the disk has changed it.
-	if e.Mutable || e.Proof == (Proof{}) {
+	// Clients check entries with a proof themselves; of the rest only we would see that the disk has changed it.
+	if !e.Lasting() {
 		if err := whole(b, e.Blob); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err), b.Close())
 		}
@@ -153,15 +153,11 @@ func (r *Replayer) Misses() []error {
 }
 
 // Used returns the part of the lock that was asked for.
-func (r *Replayer) Used() *Lock {
+func (r *Replayer) Used() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	l := &Lock{Version: lockVersion, Entries: slices.Collect(values(r.used))}
-	slices.SortFunc(l.Entries, compare)
-	return l
+	return lockfile.New(slices.Collect(maps.Values(r.used)))
 }
-
-func values(m map[name]Entry) iter.Seq[Entry] { return maps.Values(m) }
 
 // inOrder returns the errors of m in the order of what they are about.
 func inOrder(m map[name]error) []error {

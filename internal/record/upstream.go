@@ -45,15 +45,6 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
 }
 
-// fact reports whether the upstream says that there is no such thing, or none for us: a build that goes on relies on it.
-func (e *StatusError) fact() bool { return isFact(e.Status) }
-
-// isFact reports whether an answer with that status has no content and is an answer all the same. 401 is none: who asks
-// says next who it is.
-func isFact(status int) bool {
-	return status == http.StatusNotFound || status == http.StatusGone || status == http.StatusForbidden
-}
-
 // Upstream fetches from origins. The zero value works; it is safe for concurrent use.
 type Upstream struct {
 	Transport http.RoundTripper      // nil = as http.DefaultTransport, which heeds the proxy variables of the process

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 )
 
 // Verify reads every blob of r's lock and returns what does not hold, one error for each entry. Then protocols compute
@@ -45,7 +46,7 @@ type verifier struct {
 }
 
 // bytes judges the blob of e alone.
-func (v *verifier) bytes(ctx context.Context, e Entry) error {
+func (v *verifier) bytes(ctx context.Context, e lockfile.Entry) error {
 	if ctx.Err() != nil || !e.Exists() {
 		return ctx.Err()
 	}
@@ -63,7 +64,7 @@ func (v *verifier) bytes(ctx context.Context, e Entry) error {
 	return nil
 }
 
-func (v *verifier) proof(ctx context.Context, e Entry) error {
+func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 	p := v.protocols[e.Protocol]
 	if p == nil {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "the tool that speaks %s must be on this machine", e.Protocol)
@@ -81,14 +82,6 @@ func (v *verifier) proof(ctx context.Context, e Entry) error {
 		err = errs.Errorf(errs.Untrusted, "has the proof %q, locked is %q", proof, e.Proof)
 	}
 	return err
-}
-
-// String returns p as a person reads it.
-func (p Proof) String() string {
-	if p == (Proof{}) {
-		return "none"
-	}
-	return p.Kind + " " + p.Value
 }
 
 // Prove marks what proves the entries that were asked for of r as asked for too, so that Used holds all of it. What
@@ -112,10 +105,10 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 }
 
 // prove computes the proof of e.
-func prove(ctx context.Context, s Blobs, p Protocol, e Entry, have Lookup) (Proof, error) {
+func prove(ctx context.Context, s Blobs, p Protocol, e lockfile.Entry, have Lookup) (lockfile.Proof, error) {
 	b, err := s.Open(e.Blob)
 	if err != nil {
-		return Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	defer b.Close()
 	return p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}, b.File, have)

@@ -10,7 +10,7 @@ import (
 	"sync"
 
 	"overland/internal/fsx"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // journal is what a session has recorded so far, for the next one if this one is killed or its command fails: lines of a
@@ -22,7 +22,7 @@ type journal struct {
 }
 
 // openJournal opens the file path, and returns what it holds already that lock has not: that is what it still holds.
-func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error) {
+func openJournal(path string, lock *lockfile.Lock) (*journal, *lockfile.Lock, error) {
 	const mode = 0o600
 	b, err := readJournal(path)
 	if err != nil {
@@ -31,15 +31,15 @@ func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error)
 	// A line that was being written when the power went is none, and one that says nonsense ends the list: the longest
 	// beginning that is a lock counts.
 	lines := bytes.SplitAfter(b[:bytes.LastIndexByte(b, '\n')+1], []byte("\n"))
-	old := &record.Lock{}
+	old := &lockfile.Lock{}
 	sort.Search(len(lines), func(bad int) bool {
-		l, err := record.ParseLock(bytes.NewReader(bytes.Join(lines[:bad+1], nil)), 0)
+		l, err := lockfile.Parse(bytes.NewReader(bytes.Join(lines[:bad+1], nil)), 0)
 		if err == nil {
 			old = l
 		}
 		return err != nil
 	})
-	old.Entries = slices.DeleteFunc(old.Entries, func(e record.Entry) bool {
+	old.Entries = slices.DeleteFunc(old.Entries, func(e lockfile.Entry) bool {
 		_, locked := lock.Find(e.Protocol, e.Key)
 		return locked
 	})
@@ -56,7 +56,7 @@ func openJournal(path string, lock *record.Lock) (*journal, *record.Lock, error)
 
 // readJournal returns what path holds; nothing when there is no such file, or one longer than a lock can be.
 func readJournal(path string) ([]byte, error) {
-	b, err := fsx.ReadFile(path, record.LockLimit)
+	b, err := fsx.ReadFile(path, lockfile.Limit)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsx.ErrTooLong) {
 		return nil, nil
 	}
@@ -64,9 +64,9 @@ func readJournal(path string) ([]byte, error) {
 }
 
 // add appends e. That it cannot be written costs a fetch another time, and nothing now.
-func (j *journal) add(e record.Entry) {
+func (j *journal) add(e lockfile.Entry) {
 	var b bytes.Buffer
-	if err := (&record.Lock{Entries: []record.Entry{e}}).Write(&b); err != nil {
+	if err := (&lockfile.Lock{Entries: []lockfile.Entry{e}}).Write(&b); err != nil {
 		return
 	}
 	_, line, _ := bytes.Cut(b.Bytes(), []byte("\n"))

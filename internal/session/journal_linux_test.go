@@ -12,7 +12,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/ecosystem/plain"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // A command that fails, or a session that is killed, does not have to fetch again what was proved.
@@ -29,7 +29,7 @@ func TestARecordingGoesOn(t *testing.T) {
 	fetch := "curl -fsS " + srv.URL + "/pinned " + srv.URL + "/other"
 	o, out := newOptions(t, fetch+" && exit 7")
 	o.Pins = plain.Pins{srv.URL + "/pinned": digest.Of([]byte("content of /pinned"))}
-	o.Lock, o.Resume = &record.Lock{}, true
+	o.Lock, o.Resume = &lockfile.Lock{}, true
 	exit := (*ExitError)(nil)
 	if _, err := Record(t.Context(), o); !errors.As(err, &exit) || exit.Code != 7 {
 		t.Fatalf("%v\n%s", err, out)

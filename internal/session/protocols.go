@@ -21,7 +21,7 @@ import (
 func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	wanted := func(tool, protocol string) bool {
 		_, err := exec.LookPath(tool)
-		return err == nil && (s.recording || s.o.Lock.Holds(protocol))
+		return err == nil && (s.recording || s.o.Lock.Has(protocol))
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	if wanted("go", golang.Name) {
@@ -33,13 +33,13 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 	if wanted("apt-get", "apt") {
 		g.Go(s.openAPT)
 	}
-	if s.recording || s.o.Lock.Holds(cargo.Name) {
+	if s.recording || s.o.Lock.Has(cargo.Name) {
 		g.Go(func() error { return s.openCargo(ctx) })
 	}
 	if wanted("apk", apk.Name) {
 		g.Go(s.openAPK)
 	}
-	if s.recording && pypi.Installed() || s.o.Lock.Holds(pypi.Name) {
+	if s.recording && pypi.Installed() || s.o.Lock.Has(pypi.Name) {
 		s.pypi = pypi.Machine()
 		s.pypi.Keeper = s.keeper
 	}
@@ -82,7 +82,7 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	}
 	p.Keeper, p.Late = s.keeper, s.recording
 	s.golang = p
-	if s.recording || s.o.Lock.Holds(golang.Name) {
+	if s.recording || s.o.Lock.Has(golang.Name) {
 		// A database that cannot be reached now is the go command's to judge: it may not need it. A lock without a tree was
 		// recorded with the database off.
 		_ = p.Freeze(ctx, s.keeper)

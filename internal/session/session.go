@@ -25,17 +25,18 @@ import (
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
 
 // Options says what to run and where things are.
 type Options struct {
-	Store         *store.Store // Replay does without when it has Blobs
-	Blobs         record.Blobs // where Replay finds bytes; nil = Store
-	Lock          *record.Lock // what is locked already; nil = nothing
-	LockFile      string       // its absolute path: it names the caches
-	Dir           string       // for caches; made when it is missing
+	Store         *store.Store   // Replay does without when it has Blobs
+	Blobs         record.Blobs   // where Replay finds bytes; nil = Store
+	Lock          *lockfile.Lock // what is locked already; nil = nothing
+	LockFile      string         // its absolute path: it names the caches
+	Dir           string         // for caches; made when it is missing
 	Command       []string
 	WorkDir       string   // the command's folder; "" = the caller's
 	Environ       []string // the command's, before what a session adds
@@ -63,8 +64,8 @@ func (e *ExitError) Error() string {
 
 // Result is what a session has seen.
 type Result struct {
-	Lock     *record.Lock // Record: the old and the new entries; Replay: those that were asked for
-	Problems []error      // requests that could not be answered
+	Lock     *lockfile.Lock // Record: the old and the new entries; Replay: those that were asked for
+	Problems []error        // requests that could not be answered
 }
 
 // Verb is the hidden verb of the program that calls Inside with what follows it.
@@ -82,7 +83,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		o.Upstream = &record.Upstream{Dir: o.Dir} // beside the depot: the system's own place may be small
 	}
 	if o.Lock == nil {
-		o.Lock = &record.Lock{}
+		o.Lock = &lockfile.Lock{}
 	}
 	err := o.Store.Claim(store.ClaimLocks)
 	if err != nil {
@@ -92,7 +93,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	var notes *journal
-	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock, Note: func(e record.Entry) { notes.add(e) }})
+	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock, Note: func(e lockfile.Entry) { notes.add(e) }})
 	defer r.Close()
 	s, err := open(ctx, o, r)
 	if err != nil {
@@ -105,7 +106,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer notes.f.Close()
 	if o.Resume {
-		earlier.Entries = slices.DeleteFunc(earlier.Entries, func(e record.Entry) bool {
+		earlier.Entries = slices.DeleteFunc(earlier.Entries, func(e lockfile.Entry) bool {
 			return e.Protocol == plain.Name && o.Pins[e.Key] != e.Blob
 		})
 		r.Resume(earlier)
@@ -136,11 +137,11 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 }
 
 // withoutIdleTree returns l without the tree of a checksum database when nothing of Go was asked for.
-func withoutIdleTree(l *record.Lock) *record.Lock {
-	idle := func(e record.Entry) bool {
+func withoutIdleTree(l *lockfile.Lock) *lockfile.Lock {
+	idle := func(e lockfile.Entry) bool {
 		return e.Protocol == golang.Name && strings.HasPrefix(e.Key, "sumdb/") && strings.HasSuffix(e.Key, "/latest")
 	}
-	if !slices.ContainsFunc(l.Entries, func(e record.Entry) bool { return e.Protocol == golang.Name && !idle(e) }) {
+	if !slices.ContainsFunc(l.Entries, func(e lockfile.Entry) bool { return e.Protocol == golang.Name && !idle(e) }) {
 		l.Entries = slices.DeleteFunc(l.Entries, idle)
 	}
 	return l

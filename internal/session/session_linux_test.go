@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -50,7 +51,7 @@ func sessionIn(dir, kind, script string) int {
 		return 1
 	}
 	o := options(s, dir, script)
-	o.Lock, o.Stdout, o.Stderr = &record.Lock{}, os.Stdout, os.Stderr
+	o.Lock, o.Stdout, o.Stderr = &lockfile.Lock{}, os.Stdout, os.Stderr
 	run := Record
 	if kind == Replaying {
 		run = Replay
@@ -182,7 +183,7 @@ func TestACommandKnowsItsSession(t *testing.T) {
 	o.Environ = append(o.Environ, "PWD=/elsewhere", "MINE=1", envKind+"=other")
 	for want, run := range map[string]func(context.Context, Options) (*Result, error){Recording: Record, Replaying: Replay} {
 		out.Reset()
-		o.Lock = &record.Lock{}
+		o.Lock = &lockfile.Lock{}
 		if _, err := run(t.Context(), o); err != nil || !strings.HasPrefix(out.String(), want+" "+o.WorkDir+"\n") {
 			t.Errorf("%s: %v\n%s", want, err, out)
 		}
@@ -222,7 +223,7 @@ func TestTwoSessionsOfOneLock(t *testing.T) {
 func TestACommandThatIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o, _ := newOptions(t, "echo ready; exec tail -f /dev/null")
-	o.Lock, o.Stdout = &record.Lock{}, stopper(cancel)
+	o.Lock, o.Stdout = &lockfile.Lock{}, stopper(cancel)
 	if _, err := Replay(ctx, o); err == nil {
 		t.Error("it went on")
 	}

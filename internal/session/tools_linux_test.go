@@ -19,7 +19,7 @@ import (
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/testkit/pack"
 )
 
@@ -94,7 +94,7 @@ func TestPipWithItsIndex(t *testing.T) {
 	srv := serve(t, pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}})
 	t.Setenv("PIP_INDEX_URL", srv.URL+"/simple/")
 	res := recordAndReplay(t, srv, "PIP_FIND_LINKS= pip install -q --no-input --root-user-action ignore --target out tea; cat out/tea.py", "WORD = 'tea'\n")
-	want := record.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
+	want := lockfile.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
 	if e, ok := res.Lock.Find(pypi.Name, "tea/tea-1.0-py3-none-any.whl"); !ok || e.Proof != want || len(res.Lock.Entries) != 2 {
 		t.Errorf("%+v", res.Lock)
 	}
@@ -153,7 +153,7 @@ func TestCargoWithItsRegistry(t *testing.T) {
 	}
 	t.Chdir(project)
 	res := recordAndReplay(t, srv, "cd "+project+"; rm -rf target; cargo build -q --release; target/release/p; sha256sum target/release/p", "target/release/p\n")
-	want := record.Proof{Kind: cargo.ProofCrate, Value: digest.Of(milk.Bytes).Encoded()}
+	want := lockfile.Proof{Kind: cargo.ProofCrate, Value: digest.Of(milk.Bytes).Encoded()}
 	if e, ok := res.Lock.Find(cargo.Name, "milk/milk-1.2.0.crate"); !ok || e.Proof != want || len(res.Lock.Entries) != 5 {
 		t.Errorf("%+v", res.Lock)
 	}
@@ -187,9 +187,9 @@ func TestCargo(t *testing.T) {
 // What this machine's apt is configured for says nothing about a replay.
 func TestAptAsksInAReplayForWhatIsLocked(t *testing.T) {
 	o, out := newOptions(t, `cat "$(dirname "$APT_CONFIG")/overland.sources"`)
-	o.Lock = &record.Lock{}
+	o.Lock = &lockfile.Lock{}
 	for _, key := range []string{"tea/dists/calm/InRelease", "tea/dists/calm/main/binary-amd64/Packages.xz"} {
-		o.Lock.Entries = append(o.Lock.Entries, record.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
+		o.Lock.Entries = append(o.Lock.Entries, lockfile.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
 	}
 	if _, err := Replay(t.Context(), o); err != nil {
 		t.Fatal(err)

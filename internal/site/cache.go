@@ -17,6 +17,7 @@ import (
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
 	"overland/internal/record"
@@ -217,7 +218,7 @@ func addLock(keep map[digest.Digest]bool, path string) error {
 		return err
 	}
 	defer f.Close()
-	l, err := record.ParseLock(f, record.LockLimit)
+	l, err := lockfile.Parse(f, lockfile.Limit)
 	if err != nil {
 		return err
 	}

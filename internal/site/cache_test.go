@@ -17,7 +17,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/store"
 )
 
@@ -114,9 +114,9 @@ func TestRoots(t *testing.T) {
 	if err := s.Tag(t.Context(), "a", desc); err != nil {
 		t.Fatal(err)
 	}
-	l := record.Lock{Version: 1, Entries: []record.Entry{{
+	l := lockfile.Lock{Entries: []lockfile.Entry{{
 		Protocol: "go", Key: "example.org/x/@v/v1.0.0.mod", Status: 200, Blob: digest.Of(locked), Size: int64(len(locked)),
-		MediaType: "text/plain", Proof: record.Proof{Kind: "sha256", Value: digest.Of(locked).Encoded()},
+		MediaType: "text/plain", Proof: lockfile.Proof{Kind: "sha256", Value: digest.Of(locked).Encoded()},
 	}}}
 	var text bytes.Buffer
 	if err := l.Write(&text); err != nil {

@@ -12,8 +12,8 @@ import (
 	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/platform/host"
-	"overland/internal/record"
 	"overland/internal/session"
 	"overland/internal/store"
 )
@@ -71,7 +71,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	s := settings{
 		Run: slices.Clone(c.Run), Output: c.Output, Session: b.kind, Version: j.Commit.Version, Time: j.Commit.Time.Unix(),
 	}
-	lock, err := j.ReadFile(ctx, record.LockName)
+	lock, err := j.ReadFile(ctx, lockfile.Name)
 	switch {
 	case err == nil:
 		s.Lock = digest.Of(lock)
@@ -79,7 +79,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 		return builder.Recipe{}, err
 	case b.kind == "":
 		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
-			j.Commit.Version, record.LockName), "overland record -- overland build, then commit %s", record.LockName)
+			j.Commit.Version, lockfile.Name), "overland record -- overland build, then commit %s", lockfile.Name)
 	}
 	// The compilers and libraries that a command finds are this machine's.
 	h, err := host.Read("")

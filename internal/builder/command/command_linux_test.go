@@ -19,6 +19,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/builder"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/platform/host"
 	"overland/internal/record"
 	"overland/internal/session"
@@ -52,7 +53,7 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, src: filepath.Join(dir, "src"), lock: record.LockName + " 1\n", tree: "abc"}
+	b := &bench{T: t, src: filepath.Join(dir, "src"), lock: lockfile.Name + " 1\n", tree: "abc"}
 	b.o = Options{
 		Store: depot, Sessions: filepath.Join(dir, "sessions"), GoCache: filepath.Join(dir, "go"),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "MINE=1", "GOOS=plan9"},
@@ -78,7 +79,7 @@ func (b *bench) run(script string) (string, builder.Output, error) {
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
 		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
 		ReadFile: func(_ context.Context, name string) ([]byte, error) {
-			if name != record.LockName || b.lock == "" {
+			if name != lockfile.Name || b.lock == "" {
 				return nil, fs.ErrNotExist
 			}
 			return []byte(b.lock), nil
@@ -212,7 +213,7 @@ func TestLocksThatAreNone(t *testing.T) {
 	if _, _, err := b.run("true"); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "overland record -- overland build") {
 		t.Errorf("no lock: %v, hint %q", err, errs.HintOf(err))
 	}
-	b.lock = record.LockName + " 1\n{\n"
+	b.lock = lockfile.Name + " 1\n{\n"
 	if _, _, err := b.run("true"); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "overland.lock: line 2") {
 		t.Errorf("a damaged lock: %v", err)
 	}

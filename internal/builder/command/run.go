@@ -16,7 +16,7 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 	"overland/internal/session"
 )
 
@@ -47,13 +47,13 @@ func (m missing) Error() string {
 
 // replay runs the command where only what the commit's lock names can be fetched.
 func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
-	text, err := j.ReadFile(ctx, record.LockName)
+	text, err := j.ReadFile(ctx, lockfile.Name)
 	if err != nil {
 		return err
 	}
-	lock, err := record.ParseLock(bytes.NewReader(text), 0)
+	lock, err := lockfile.Parse(bytes.NewReader(text), 0)
 	if err != nil {
-		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", record.LockName, err), "mend the line, or record again, and commit it")
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")
 	}
 	res, err := session.Replay(ctx, session.Options{
 		Store: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
@@ -95,7 +95,7 @@ func explain(err error, s settings, said *tail) error {
 	switch {
 	case errors.As(err, &misses):
 		return errs.Hint(errs.Errorf(errs.Unavailable, "%s: %w%s", what, err, said.lines()),
-			"with a network: overland record -- overland build, then commit %s", record.LockName)
+			"with a network: overland record -- overland build, then commit %s", lockfile.Name)
 	case errors.As(err, &inside):
 		err = fmt.Errorf("it ended with exit code %d", inside.Code)
 	case errors.As(err, &here):

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -40,11 +41,11 @@ func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
 			t.Errorf("verify: %v", bad)
 		}
 		// Without its index nothing proves the package; and what an earlier session locked proves it in a later one.
-		alone := &record.Lock{Entries: lock.Entries[1:]}
+		alone := &lockfile.Lock{Entries: lock.Entries[1:]}
 		if bad := record.Verify(t.Context(), record.NewReplayer(s.store, alone), s.protocol); len(bad) != 1 {
 			t.Errorf("verify of a package alone: %v", bad)
 		}
-		s.restart(&record.Lock{Entries: lock.Entries[:1]})
+		s.restart(&lockfile.Lock{Entries: lock.Entries[:1]})
 		clear(s.protocol.tables)
 		if e, err := s.fetch(teaApk); err != nil || e.Proof != lock.Entries[1].Proof {
 			t.Errorf("%+v %v", e, err)

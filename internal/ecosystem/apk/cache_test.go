@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/cache"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -23,11 +24,11 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 	}
 	t.Cleanup(func() { k.Close() })
 	s.protocol.Cache = k
-	get := func(from record.Keeper, name string) (record.Entry, error) {
+	get := func(from record.Keeper, name string) (lockfile.Entry, error) {
 		r := httptest.NewRequest(http.MethodGet, "http://cache/calm/"+name, nil)
 		it, err := s.protocol.Item(r)
 		if err != nil {
-			return record.Entry{}, err
+			return lockfile.Entry{}, err
 		}
 		e, blob, err := from.Get(t.Context(), s.protocol, it)
 		if blob != nil {
@@ -35,7 +36,7 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 		}
 		return e, err
 	}
-	good := func(from record.Keeper, name string) record.Entry {
+	good := func(from record.Keeper, name string) lockfile.Entry {
 		t.Helper()
 		e, err := get(from, name)
 		if err != nil || !e.Exists() {

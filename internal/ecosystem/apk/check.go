@@ -12,48 +12,49 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
 // Check implements record.Protocol. A package needs an index that is held, an index a good signature.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	b, rel, err := p.locate(it.Key)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if path.Base(rel) == indexName {
 		return p.checkIndex(ctx, b, it.Key, body, have)
 	}
 	got, err := readPackage(body)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	return p.checkPackage(ctx, it.Key, got, have)
 }
 
-func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	list, at, _, err := newMembers(body).begin()
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	// Before anything is unpacked. The keys are read each time: a service outlives a change of them.
 	signer, err := verify(list, body, at, b.keys)
 	if err != nil {
-		return record.Proof{}, errs.Hint(err, "a key in %s must have signed it", b.keys)
+		return lockfile.Proof{}, errs.Hint(err, "a key in %s must have signed it", b.keys)
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	x, err := readIndex(body)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	// What is held may be older, never newer.
 	if old, _, err := p.held(ctx, key, have); err == nil && x.made.Before(old.made) {
-		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.made), stamp(old.made)),
+		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.made), stamp(old.made)),
 			"the mirror is behind, or somebody rolls it back: choose another one")
 	}
-	return record.Proof{Kind: ProofKey, Value: signer}, nil
+	return lockfile.Proof{Kind: ProofKey, Value: signer}, nil
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
@@ -91,7 +92,7 @@ func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*i
 var architectures = []string{"x86_64", "aarch64", "armv7", "armhf", "x86", "riscv64", "ppc64le", "s390x", "loongarch64"}
 
 // checkPackage proves what is got by an index that is held: that of its folder.
-func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, have record.Lookup) (lockfile.Proof, error) {
 	dir, file := path.Split(key)
 	folders := []string{dir}
 	if above, ok := strings.CutSuffix(dir, "/noarch/"); ok {
@@ -108,23 +109,23 @@ func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, hav
 		seen = seen || errors.Is(err, errNotListed)
 	}
 	if seen {
-		return record.Proof{}, errs.Errorf(errs.Untrusted, "its index does not list it")
+		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "its index does not list it")
 	}
-	return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "its index was not recorded, and only that proves it"),
+	return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "its index was not recorded, and only that proves it"),
 		"run apk update through the recorder first")
 }
 
 var errNotListed = errors.New("not listed")
 
 // byIndex proves file by the index under key, or one that a cache held before; errs.NotFound when there is none that lists it.
-func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, have record.Lookup) (lockfile.Proof, error) {
 	x, sum, err := p.held(ctx, key, have)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	for n := 0; err == nil; n++ {
 		if want, ok := x.files[file]; ok {
-			return record.Proof{Kind: ProofIndex, Value: key + " sha256:" + sum}, p.same(ctx, key, got, want)
+			return lockfile.Proof{Kind: ProofIndex, Value: key + " sha256:" + sum}, p.same(ctx, key, got, want)
 		}
 		if p.Cache == nil || n == pastLimit {
 			break
@@ -136,7 +137,7 @@ func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, ha
 	if err == nil || errs.KindOf(err) == errs.NotFound {
 		err = errs.E(errs.NotFound, errNotListed)
 	}
-	return record.Proof{}, err
+	return lockfile.Proof{}, err
 }
 
 // same returns errs.Untrusted when got is not what the index under key wants.

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -85,7 +86,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 }
 
 // Serve implements record.Protocol: the bytes as they are.
-func (p *Protocol) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
 }
 

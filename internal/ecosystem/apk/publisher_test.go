@@ -22,6 +22,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/recording"
@@ -193,15 +194,15 @@ func newSession(t *testing.T) *session {
 }
 
 // restart begins a new session on the same store, in which lock is locked.
-func (s *session) restart(lock *record.Lock) { s.recorder = recording.Recorder(s.t, s.store, lock) }
+func (s *session) restart(lock *lockfile.Lock) { s.recorder = recording.Recorder(s.t, s.store, lock) }
 
 // fetch asks for the path name of the repository.
-func (s *session) fetch(name string) (record.Entry, error) {
+func (s *session) fetch(name string) (lockfile.Entry, error) {
 	req := httptest.NewRequest(http.MethodGet, "http://recorder/", nil)
 	req.URL.Path = "/calm/" + name
 	it, err := s.protocol.Item(req)
 	if err != nil {
-		return record.Entry{}, err
+		return lockfile.Entry{}, err
 	}
 	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
 	if blob != nil {

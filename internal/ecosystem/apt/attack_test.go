@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
@@ -32,7 +33,7 @@ func TestAChainIsRecordedWithItsProofs(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", c.name, err)
 		}
-		if want := (record.Proof{Kind: c.kind, Value: c.value}); e.Proof != want || e.Key != "archive/"+c.name {
+		if want := (lockfile.Proof{Kind: c.kind, Value: c.value}); e.Proof != want || e.Key != "archive/"+c.name {
 			t.Errorf("%s: key %s, proof %v, want %v", c.name, e.Key, e.Proof, want)
 		}
 	}
@@ -239,7 +240,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	verify := func(lock *record.Lock) []error { // years later: what was judged by its date is not judged again
+	verify := func(lock *lockfile.Lock) []error { // years later: what was judged by its date is not judged again
 		p, err := New(s.protocol.sources, Options{Clock: clock.At(today.AddDate(9, 0, 0)), Locked: true})
 		if err != nil {
 			t.Fatal(err)
@@ -269,7 +270,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == "archive/"+c.name })
+		i := slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == "archive/"+c.name })
 		e := &lock.Entries[i]
 		e.Blob, e.Size, e.Proof.Value = d, n, c.proof
 		bad := verify(lock)
@@ -296,7 +297,7 @@ func TestAnInReleaseThatMoved(t *testing.T) {
 	if !errors.As(err, &changed) || changed.Locked != old.Blob || string(changed.Got) != "sha256:"+hexSum(s.get(inRelease)) {
 		t.Errorf("error %v", err)
 	}
-	if d := record.Diff(locked, s.recorder.Lock()); len(d) != 0 || s.blobs() != 0 {
+	if d := lockfile.Diff(locked, s.recorder.Lock()); len(d) != 0 || s.blobs() != 0 {
 		t.Errorf("the lock has changed: %v; %d blobs", d, s.blobs())
 	}
 }

@@ -16,22 +16,23 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
 // Check implements record.Protocol. The chain is walked upwards: a package needs an index in the session, an index
 // needs its InRelease, and that needs a good signature.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	w, err := p.locate(it.Key)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if w.suite != nil && w.rest == "InRelease" {
 		return p.checkRelease(ctx, w, it.Key, body, have)
 	}
 	got, err := measure(body, w.suite != nil)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if w.suite != nil {
 		proof, listed, err := p.checkIndex(ctx, w, got, have)
@@ -42,15 +43,15 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	return p.checkPackage(ctx, w, got, have)
 }
 
-func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body io.Reader, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body io.Reader, have record.Lookup) (lockfile.Proof, error) {
 	b, err := io.ReadAll(&limited{body, releaseLimit + 1})
 	if err != nil {
-		return record.Proof{}, errs.E(errs.Untrusted, err)
+		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
 	// Read each time: a service outlives an upgrade of the keyrings.
 	keys, err := keysFor(w.suite.signedBy, p.dir)
 	if err != nil {
-		return record.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
+		return lockfile.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
 	}
 	now := p.now()
 	if p.locked {
@@ -58,21 +59,21 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	}
 	text, signer, err := verifyInRelease(b, keys, now)
 	if err != nil {
-		return record.Proof{}, errs.Hint(err, "a key that apt trusts for this source must have signed it: see Signed-By in apt's sources")
+		return lockfile.Proof{}, errs.Hint(err, "a key that apt trusts for this source must have signed it: see Signed-By in apt's sources")
 	}
 	r, err := parseRelease(text)
 	if err != nil {
-		return record.Proof{}, errs.E(errs.Untrusted, err)
+		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
 	if err := r.judge(w.suite.name, p.now(), w.suite.anyDate || p.locked); err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	// What is held may be older, never newer.
 	if old, _, err := p.heldRelease(ctx, key, have); err == nil && r.Date.Before(old.Date) {
-		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", r.Date, old.Date),
+		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", r.Date, old.Date),
 			"the mirror is behind, or somebody rolls it back: choose another one")
 	}
-	return record.Proof{Kind: ProofKey, Value: signer}, nil
+	return lockfile.Proof{Kind: ProofKey, Value: signer}, nil
 }
 
 // heldRelease returns the InRelease that have opens under key, and its sha256. Each package asks for it.
@@ -122,20 +123,20 @@ func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Look
 }
 
 // checkIndex proves what has size and digests got by an InRelease of w. It reports whether one lists it at all.
-func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (proof record.Proof, found bool, err error) {
+func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (proof lockfile.Proof, found bool, err error) {
 	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
 	none := p.eachRelease(ctx, key, have, func(r *release, sum string) bool {
 		f, ok := r.find(w.rest)
 		if ok {
-			found, err, proof = true, f.same(got), record.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
+			found, err, proof = true, f.same(got), lockfile.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
 		}
 		return ok
 	})
 	switch {
 	case none != nil:
-		return record.Proof{}, false, none
+		return lockfile.Proof{}, false, none
 	case !found:
-		return record.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
+		return lockfile.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
 	case err != nil && p.cache != nil:
 		// The archive may have moved on between the two: its next InRelease is not waited for.
 		err = errors.Join(err, p.cache.Recheck(ctx, p.Name(), key))
@@ -172,42 +173,42 @@ func (r *release) names(rest string) []string {
 }
 
 // checkPackage proves what has size and digest got by an index that is held.
-func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have record.Lookup) (lockfile.Proof, error) {
 	var held error
 	for _, s := range w.archive.suites {
-		var proof record.Proof
+		var proof lockfile.Proof
 		var err error
 		none := p.eachRelease(ctx, path.Join(w.archive.name, s.dir, "InRelease"), have, func(r *release, _ string) bool {
 			proof, err = p.inIndexes(ctx, w, s, r, got, have)
-			return proof != record.Proof{} || err != nil
+			return proof != lockfile.Proof{} || err != nil
 		})
-		if proof != (record.Proof{}) || err != nil {
+		if proof != (lockfile.Proof{}) || err != nil {
 			return proof, err
 		}
 		held = cmp.Or(held, none)
 	}
 	if held != nil {
-		return record.Proof{}, held
+		return lockfile.Proof{}, held
 	}
-	return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "no index of %s that was recorded lists it", w.archive.name),
+	return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "no index of %s that was recorded lists it", w.archive.name),
 		"run apt-get update through the recorder first")
 }
 
 // inIndexes proves what has size and digest got by an index of s that is held and that r lists; neither proof nor error
 // when there is none that lists it.
-func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *release, got listed, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *release, got listed, have record.Lookup) (lockfile.Proof, error) {
 	dir := path.Join(w.archive.name, s.dir)
 	for _, name := range s.indexes(r) {
 		t, err := p.table(ctx, dir, name, r.Files[name], have)
 		if err != nil {
-			return record.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
+			return lockfile.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
 		}
 		if want, ok := t.find(w.rel); ok {
-			proof := record.Proof{Kind: ProofIndex, Value: path.Join(dir, name) + " sha256:" + r.Files[name].SHA256}
+			proof := lockfile.Proof{Kind: ProofIndex, Value: path.Join(dir, name) + " sha256:" + r.Files[name].SHA256}
 			return proof, want.same(got)
 		}
 	}
-	return record.Proof{}, nil
+	return lockfile.Proof{}, nil
 }
 
 // Identify implements record.Identifier: a package that two archives have is asked of the one that comes first in apt's

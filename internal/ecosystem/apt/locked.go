@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"overland/internal/digest"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -19,7 +20,7 @@ const lockedURI = "http://locked.invalid/"
 // that were recorded, wherever it runs. b has the blobs of l: an InRelease tells the name of what was asked for by its
 // digest. The signature of a suite is checked by apt again where one of this machine's own sources, known, says with which
 // keys; elsewhere the lock, made after such a check, is what apt trusts.
-func LockedSources(l *record.Lock, b record.Blobs, known []Source) []Source {
+func LockedSources(l *lockfile.Lock, b record.Blobs, known []Source) []Source {
 	mine, _, err := archives(known)
 	if err != nil {
 		mine = nil // the replay does not need them

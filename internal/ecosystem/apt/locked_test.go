@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
@@ -23,7 +24,7 @@ func TestLockedSources(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &record.Lock{}
+	l := &lockfile.Lock{}
 	for _, key := range []string{
 		"debian/dists/calm/InRelease", "debian/dists/calm/main/binary-amd64" + hash, "debian/dists/calm/main/binary-all/Packages.xz",
 		"debian/dists/calm/non-free/source/Sources.xz", "debian/dists/calm/main/i18n" + hash, "debian/pool/main/t/tea/tea_1_amd64.deb",
@@ -32,10 +33,10 @@ func TestLockedSources(t *testing.T) {
 		"debian/dists/idle/InRelease",
 		"flat/InRelease", "flat/Packages.gz", "flat/tea.deb", "flat/deeper/InRelease", "flat/deeper/Sources",
 	} {
-		l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: release})
+		l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: release})
 	}
-	l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: "debian/dists/none/InRelease", Status: http.StatusNotFound},
-		record.Entry{Protocol: "url", Key: "debian/dists/other/InRelease", Status: http.StatusOK})
+	l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: "debian/dists/none/InRelease", Status: http.StatusNotFound},
+		lockfile.Entry{Protocol: "url", Key: "debian/dists/other/InRelease", Status: http.StatusOK})
 	known := []Source{{Types: []string{"deb"}, URIs: []string{"http://mirror.example/debian/"}, Suites: []string{"calm"}, Components: []string{"contrib"}, SignedBy: "/key"}}
 	p, err := New(LockedSources(l, depot, known), Options{Locked: true})
 	if err != nil {
@@ -93,10 +94,10 @@ uris: http://here/apt/flat
 
 // TestTheOrderOfSources: of a package that two archives have, apt takes the first one's.
 func TestTheOrderOfSources(t *testing.T) {
-	l := &record.Lock{}
+	l := &lockfile.Lock{}
 	for _, suite := range []string{"debian-security/dists/calm-security", "debian/dists/calm", "debian/dists/calm-updates", "other/dists/calm"} {
 		for _, index := range []string{"/InRelease", "/main/binary-amd64/Packages.xz"} {
-			l.Entries = append(l.Entries, record.Entry{Protocol: "apt", Key: suite + index, Status: http.StatusOK, Blob: "sha256:none"})
+			l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: suite + index, Status: http.StatusOK, Blob: "sha256:none"})
 		}
 	}
 	source := func(uri string, suites ...string) Source {
@@ -129,7 +130,7 @@ func TestAPackageInTwoPlaces(t *testing.T) {
 		}
 	}
 	r := record.NewReplayer(s.store, s.recorder.Lock())
-	ask := func(name string) (record.Entry, error) {
+	ask := func(name string) (lockfile.Entry, error) {
 		it, err := s.protocol.Item(httptest.NewRequest(http.MethodGet, "http://recorder/archive/"+name, http.NoBody))
 		if err != nil {
 			t.Fatal(err)
@@ -144,7 +145,7 @@ func TestAPackageInTwoPlaces(t *testing.T) {
 	if e, err := ask(second); err != nil || e.Key != "archive/"+debPath {
 		t.Errorf("got %+v, %v", e, err)
 	}
-	if len(r.Misses()) != 0 || !r.Used().Holds("apt") {
+	if len(r.Misses()) != 0 || !r.Used().Has("apt") {
 		t.Errorf("misses %v, used %v", r.Misses(), r.Used())
 	}
 	for _, name := range []string{other, "pool/main/t/tea/nowhere.deb"} {

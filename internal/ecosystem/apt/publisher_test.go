@@ -17,6 +17,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"overland/internal/clock"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/recording"
@@ -168,7 +169,7 @@ func newSession(t *testing.T) *session {
 
 // restart begins a new session on the same store, which knows what was locked so far.
 func (s *session) restart() {
-	var lock *record.Lock
+	var lock *lockfile.Lock
 	if s.recorder != nil {
 		lock = s.recorder.Lock()
 		s.recorder.Close()
@@ -177,12 +178,12 @@ func (s *session) restart() {
 }
 
 // fetch asks for the path name of the archive.
-func (s *session) fetch(name string) (record.Entry, error) {
+func (s *session) fetch(name string) (lockfile.Entry, error) {
 	req := httptest.NewRequest(http.MethodGet, "http://recorder/", nil)
 	req.URL.Path = "/archive/" + name
 	it, err := s.protocol.Item(req)
 	if err != nil {
-		return record.Entry{}, err
+		return lockfile.Entry{}, err
 	}
 	e, blob, err := s.recorder.Get(s.t.Context(), s.protocol, it)
 	if blob != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
@@ -99,7 +100,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	if err := lock.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	lock, err = record.ParseLock(&text, 0)
+	lock, err = lockfile.Parse(&text, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/pack"
@@ -36,13 +37,13 @@ func newSession(t *testing.T, registry http.Handler) *session {
 }
 
 // begin starts a recorder with what is locked.
-func (s *session) begin(locked *record.Lock) {
+func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
 	s.protocol.Keeper = s.recorder
 }
 
 // fetch asks as cargo does and returns what is served.
-func (s *session) fetch(path string) (record.Entry, string, error) {
+func (s *session) fetch(path string) (lockfile.Entry, string, error) {
 	s.t.Helper()
 	return recording.Fetch(s.t, s.recorder, s.protocol, path, "")
 }
@@ -72,7 +73,7 @@ func TestACrateIsRecordedWithItsProof(t *testing.T) {
 				t.Errorf("%s: served %s", first, got)
 			}
 		}
-		want := record.Proof{Kind: ProofCrate, Value: digest.Of(tea.Bytes).Encoded()}
+		want := lockfile.Proof{Kind: ProofCrate, Value: digest.Of(tea.Bytes).Encoded()}
 		e, got, err := s.fetch(teaCrate)
 		if err != nil || got != string(tea.Bytes) || e.Proof != want || e.Mutable {
 			t.Errorf("%q: %+v, %v", first, e, err)
@@ -190,7 +191,7 @@ func TestAChangedCrate(t *testing.T) {
 	s.Become(pack.Crates{evil})
 	e, _ := s.recorder.Lock().Find(Name, strings.TrimPrefix(teaCrate, "/crates/"))
 	s.store = recording.Store(t)
-	s.begin(&record.Lock{Version: 1, Entries: []record.Entry{e}}) // the index may move; the crate is locked
+	s.begin(&lockfile.Lock{Entries: []lockfile.Entry{e}}) // the index may move; the crate is locked
 	_, _, err := s.fetch(teaCrate)
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), digest.Of(evil.Bytes).Encoded()) || !strings.Contains(err.Error(), digest.Of(tea.Bytes).Encoded()) {
 		t.Error(err)

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -103,13 +104,13 @@ type listener struct {
 }
 
 // Get implements record.Keeper.
-func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (record.Entry, *store.Blob, error) {
+func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if base, ok := strings.CutSuffix(it.Upstream, "/"+configFile); ok && l.found == "" {
 		l.found = base + "/"
 	}
-	return record.Entry{}, nil, errs.Errorf(errs.NotFound, "nothing is here")
+	return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "nothing is here")
 }
 
 func (l *listener) registry() string {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -132,7 +133,7 @@ func FuzzPath(f *testing.F) {
 
 func TestTheIndexPassesThrough(t *testing.T) {
 	body := strings.NewReader("x")
-	if r, media, err := Machine().Serve(record.Item{Key: "tea"}, record.Entry{MediaType: "text/plain"}, body, ""); err != nil || r != body || media != "text/plain" {
+	if r, media, err := Machine().Serve(record.Item{Key: "tea"}, lockfile.Entry{MediaType: "text/plain"}, body, ""); err != nil || r != body || media != "text/plain" {
 		t.Error(r, media, err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -133,10 +134,10 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Looku
 }
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	q, err := parseKey(it.Key)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if q.Version == "" {
 		if q.Name == "" {
@@ -144,21 +145,21 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 		} else {
 			_, err = readIndex(body, q.Name)
 		}
-		return record.Proof{Kind: ProofIndex, Value: q.Name}, err
+		return lockfile.Proof{Kind: ProofIndex, Value: q.Name}, err
 	}
 	want, err := p.cksum(ctx, q, have)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, body); err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	got := hex.EncodeToString(h.Sum(nil))
 	if got != want {
-		return record.Proof{}, errs.Errorf(errs.Untrusted, "sha256 %s, the index has %s", got, want)
+		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "sha256 %s, the index has %s", got, want)
 	}
-	return record.Proof{Kind: ProofCrate, Value: got}, nil
+	return lockfile.Proof{Kind: ProofCrate, Value: got}, nil
 }
 
 // cksum returns what the index has of the crate q: from what the session holds, else from the registry. A version that is
@@ -206,7 +207,7 @@ func (p *Protocol) lookup(ctx context.Context, key string) (io.ReadCloser, error
 }
 
 // Serve implements record.Protocol: config.json says that crates are below base, and nothing else.
-func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, base string) (io.Reader, string, error) {
+func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error) {
 	if it.Key != configFile {
 		return body, cmp.Or(e.MediaType, "application/octet-stream"), nil
 	}

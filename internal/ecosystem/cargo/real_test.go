@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/pack"
 )
@@ -87,7 +88,7 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 	if err := s.recorder.Lock().Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	l, err := record.ParseLock(&b, 0)
+	l, err := lockfile.Parse(&b, 0)
 	if err != nil || len(l.Entries) != 5 {
 		t.Fatalf("%+v, %v", l, err)
 	}

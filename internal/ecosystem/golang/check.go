@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/dirhash"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -25,34 +26,34 @@ const (
 )
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	if strings.HasPrefix(it.Key, "sumdb/") {
-		return record.Proof{}, checkDatabase(it.Key, body)
+		return lockfile.Proof{}, checkDatabase(it.Key, body)
 	}
 	r, err := parse(it.Key)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	switch r.kind {
 	case "zip", "mod":
 		return p.prove(ctx, r, body)
 	case "list":
-		return record.Proof{}, checkList(body)
+		return lockfile.Proof{}, checkList(body)
 	}
-	return record.Proof{}, checkInfo(r, body)
+	return lockfile.Proof{}, checkInfo(r, body)
 }
 
 // prove returns the h1 hash of a module or of its go.mod.
-func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (record.Proof, error) {
+func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (lockfile.Proof, error) {
 	hash := hashZip
 	if r.kind == "mod" {
 		hash = hashMod
 	}
 	h, err := hash(r, body)
 	if err != nil {
-		return record.Proof{}, errs.E(errs.Untrusted, err)
+		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
-	proof := record.Proof{Kind: ProofSum, Value: h}
+	proof := lockfile.Proof{Kind: ProofSum, Value: h}
 	if r.partial || p.Late {
 		return proof, nil
 	}
@@ -60,7 +61,7 @@ func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (re
 }
 
 // Witness implements record.Witnessed.
-func (p *Protocol) Witness(ctx context.Context, it record.Item, proof record.Proof) (record.Proof, error) {
+func (p *Protocol) Witness(ctx context.Context, it record.Item, proof lockfile.Proof) (lockfile.Proof, error) {
 	r, err := parse(it.Key)
 	if err != nil || proof.Kind != ProofSum || !p.Late || r.partial {
 		return proof, nil //nolint:nilerr // of the checksum database itself
@@ -69,7 +70,7 @@ func (p *Protocol) Witness(ctx context.Context, it record.Item, proof record.Pro
 }
 
 // lookUp returns proof, the hash of r's bytes, with what the checksum database says of it.
-func (p *Protocol) lookUp(ctx context.Context, r request, proof record.Proof) (record.Proof, error) {
+func (p *Protocol) lookUp(ctx context.Context, r request, proof lockfile.Proof) (lockfile.Proof, error) {
 	version := r.module.Version
 	if r.kind == "mod" {
 		version += "/go.mod"

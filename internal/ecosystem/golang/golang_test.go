@@ -26,6 +26,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -212,7 +213,7 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 }
 
 // verify judges lock without a network, as another machine does.
-func verify(t *testing.T, s *store.Store, lock *record.Lock, e Env) []error {
+func verify(t *testing.T, s *store.Store, lock *lockfile.Lock, e Env) []error {
 	t.Helper()
 	r := record.NewReplayer(s, lock)
 	p, err := New(e, nil)
@@ -246,26 +247,26 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	change := func(lock *record.Lock, key, text string) *record.Entry {
+	change := func(lock *lockfile.Lock, key, text string) *lockfile.Entry {
 		d, n, err := l.store.Put(t.Context(), strings.NewReader(text), "", int64(len(text)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == key })
+		i := slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == key })
 		e := &lock.Entries[i]
 		e.Blob, e.Size = d, n
 		return e
 	}
 	for what, c := range map[string]struct {
-		attack func(lock *record.Lock)
+		attack func(lock *lockfile.Lock)
 		says   string
 	}{
-		"the module": {func(lock *record.Lock) { change(lock, mod, evil).Proof.Value = sum }, "the checksum database has"},
-		"the module, said to be in no database": {func(lock *record.Lock) {
-			change(lock, mod, evil).Proof = record.Proof{Kind: ProofSum, Value: sum}
+		"the module": {func(lock *lockfile.Lock) { change(lock, mod, evil).Proof.Value = sum }, "the checksum database has"},
+		"the module, said to be in no database": {func(lock *lockfile.Lock) {
+			change(lock, mod, evil).Proof = lockfile.Proof{Kind: ProofSum, Value: sum}
 		}, "the checksum database has"},
-		"the module and what the database says": {func(lock *record.Lock) {
-			old, err := l.store.Open(lock.Entries[slices.IndexFunc(lock.Entries, func(e record.Entry) bool { return e.Key == lookup })].Blob)
+		"the module and what the database says": {func(lock *lockfile.Lock) {
+			old, err := l.store.Open(lock.Entries[slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })].Blob)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -278,9 +279,9 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 			change(lock, lookup, strings.ReplaceAll(string(b), e.Proof.Value, sum))
 			e.Proof.Value = sum
 		}, "cannot authenticate"},
-		"the module, without what the database says": {func(lock *record.Lock) {
+		"the module, without what the database says": {func(lock *lockfile.Lock) {
 			change(lock, mod, evil).Proof.Value = sum
-			lock.Entries = slices.DeleteFunc(lock.Entries, func(e record.Entry) bool { return e.Key == lookup })
+			lock.Entries = slices.DeleteFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })
 		}, `locked is "sumdb `},
 	} {
 		lock := l.recorder.Lock()
@@ -471,7 +472,7 @@ func TestAnotherModuleThanTheDatabaseKnows(t *testing.T) {
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") {
 		t.Errorf("error %v", err)
 	}
-	if l.recorder.Lock().Holds("none") || len(l.recorder.Problems()) != 1 {
+	if l.recorder.Lock().Has("none") || len(l.recorder.Problems()) != 1 {
 		t.Errorf("problems %v", l.recorder.Problems())
 	}
 }

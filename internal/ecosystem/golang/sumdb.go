@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -73,7 +74,7 @@ func parseLookup(b []byte) (id int64, rec []byte, t tree, err error) {
 }
 
 // Serve implements record.Protocol: a lookup gets the session's tree in place of the one that it came with.
-func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	frozen := p.frozen.Load()
 	if frozen == nil || !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {
 		return body, e.MediaType, nil

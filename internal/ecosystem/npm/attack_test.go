@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/recording"
@@ -91,7 +92,7 @@ func newSession(t *testing.T) *session {
 }
 
 // fetch asks as npm does and returns what is served.
-func (s *session) fetch(path string) (record.Entry, string, error) {
+func (s *session) fetch(path string) (lockfile.Entry, string, error) {
 	s.t.Helper()
 	return recording.Fetch(s.t, s.recorder, s.protocol, path, short+"; q=1.0, application/json")
 }
@@ -114,7 +115,7 @@ func TestAPackageIsRecordedWithItsProof(t *testing.T) {
 			}
 		}
 		e, text, err := s.fetch(c.file)
-		if err != nil || text != string(tarball) || e.Proof != (record.Proof{Kind: ProofIntegrity, Value: sri(tarball)}) || e.Mutable {
+		if err != nil || text != string(tarball) || e.Proof != (lockfile.Proof{Kind: ProofIntegrity, Value: sri(tarball)}) || e.Mutable {
 			t.Errorf("%s: %+v, %v", c.file, e, err)
 		}
 		if n := len(s.recorder.Lock().Entries); n != 2 {
@@ -201,7 +202,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	verify := func(lock *record.Lock) []error {
+	verify := func(lock *lockfile.Lock) []error {
 		elsewhere, err := New(Config{Registry: "https://mirror.example/npm"}) // of the machine that verifies
 		if err != nil {
 			t.Fatal(err)
@@ -250,7 +251,7 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	if !errors.As(err, &changed) || changed.Locked != e.Blob || changed.Got != digest.Of(again) {
 		t.Errorf("error %v", err)
 	}
-	if d := record.Diff(locked, s.recorder.Lock()); len(d) != 0 {
+	if d := lockfile.Diff(locked, s.recorder.Lock()); len(d) != 0 {
 		t.Errorf("the lock has changed: %v", d)
 	}
 }

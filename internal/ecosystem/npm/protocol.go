@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/ecosystem/jsonedit"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -96,19 +97,19 @@ func (p *Protocol) item(q request, brief bool) record.Item {
 }
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	switch {
 	case q.File != "":
 		d, err := p.promise(ctx, q, have)
 		if err != nil {
-			return record.Proof{}, err
+			return lockfile.Proof{}, err
 		}
 		text, err := d.proof(body)
-		return record.Proof{Kind: ProofIntegrity, Value: text}, err
+		return lockfile.Proof{Kind: ProofIntegrity, Value: text}, err
 	case q.Version != "":
 		version := q.Version
 		if version[0] < '0' || version[0] > '9' {
@@ -116,14 +117,14 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 		}
 		m, err := readManifest(body, q.Name, version)
 		if err != nil {
-			return record.Proof{}, err
+			return lockfile.Proof{}, err
 		}
-		return record.Proof{Kind: ProofDocument, Value: q.Name + "@" + m.Version}, nil
+		return lockfile.Proof{Kind: ProofDocument, Value: q.Name + "@" + m.Version}, nil
 	}
 	if _, err := readDocument(body, q.Name); err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
-	return record.Proof{Kind: ProofDocument, Value: q.Name}, nil
+	return lockfile.Proof{Kind: ProofDocument, Value: q.Name}, nil
 }
 
 // promise returns what the registry says of the tarball q: from a packument of the session, else from its manifest.
@@ -210,7 +211,7 @@ func (p *Protocol) names(q request, address string) bool {
 }
 
 // Serve implements record.Protocol: documents name the tarballs below base.
-func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, base string) (io.Reader, string, error) {
+func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error) {
 	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
 	if err != nil || q.File != "" {
 		return body, cmp.Or(e.MediaType, "application/octet-stream"), err

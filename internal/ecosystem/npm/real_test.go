@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
@@ -61,13 +62,13 @@ func tree(t *testing.T, dir string) map[string]string {
 	return got
 }
 
-func again(t *testing.T, l *record.Lock) *record.Lock {
+func again(t *testing.T, l *lockfile.Lock) *lockfile.Lock {
 	t.Helper()
 	var text bytes.Buffer
 	if err := l.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	l, err := record.ParseLock(&text, 0)
+	l, err := lockfile.Parse(&text, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

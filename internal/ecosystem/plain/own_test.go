@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -27,7 +28,7 @@ func (s shop) Item(r *http.Request) (record.Item, error) {
 	return record.Item{Protocol: "shop", Key: "tea", Upstream: s.at + "/shop/tea"}, nil
 }
 
-func (s shop) Serve(_ record.Item, _ record.Entry, _ io.Reader, base string) (io.Reader, string, error) {
+func (s shop) Serve(_ record.Item, _ lockfile.Entry, _ io.Reader, base string) (io.Reader, string, error) {
 	return strings.NewReader("tea of " + base), "text/plain", nil
 }
 

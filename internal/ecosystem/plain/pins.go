@@ -10,7 +10,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // Limits of a file of pins, in bytes.
@@ -71,7 +71,7 @@ func (p Pins) add(line string) error {
 }
 
 // Hold returns l with the pins as the proof of what it has of them; errs.Untrusted when something else is locked.
-func (p Pins) Hold(l *record.Lock) (*record.Lock, error) {
+func (p Pins) Hold(l *lockfile.Lock) (*lockfile.Lock, error) {
 	held := *l
 	held.Entries = slices.Clone(l.Entries)
 	for i, e := range held.Entries {
@@ -88,4 +88,4 @@ func (p Pins) Hold(l *record.Lock) (*record.Lock, error) {
 	return &held, nil
 }
 
-func proofOf(d digest.Digest) record.Proof { return record.Proof{Kind: ProofPin, Value: string(d)} }
+func proofOf(d digest.Digest) lockfile.Proof { return lockfile.Proof{Kind: ProofPin, Value: string(d)} }

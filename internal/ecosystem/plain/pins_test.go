@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -72,7 +73,7 @@ func TestAPinnedURL(t *testing.T) {
 	}
 	lock := r.Lock()
 	pinned, other := 1, 0
-	if p := lock.Entries[pinned].Proof; p != (record.Proof{Kind: ProofPin, Value: string(good)}) || lock.Entries[other].Proof != (record.Proof{}) {
+	if p := lock.Entries[pinned].Proof; p != (lockfile.Proof{Kind: ProofPin, Value: string(good)}) || lock.Entries[other].Proof != (lockfile.Proof{}) {
 		t.Errorf("%+v", lock.Entries)
 	}
 	verify := func(pins Pins) []error {
@@ -96,7 +97,7 @@ func TestAPinnedURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	lock.Entries[pinned].Blob, lock.Entries[pinned].Size = evil, n
-	for _, proof := range []record.Proof{proofOf(evil), {}} {
+	for _, proof := range []lockfile.Proof{proofOf(evil), {}} {
 		lock.Entries[pinned].Proof = proof
 		if bad := verify(l.urls.Pins); len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted || !strings.Contains(bad[0].Error(), "pinned is "+string(good)) {
 			t.Errorf("%v: %v", proof, bad)

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -58,24 +59,24 @@ func (Protocol) Item(r *http.Request) (record.Item, error) {
 }
 
 // Check implements record.Protocol: a plain URL has no proof but a pin.
-func (p Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (record.Proof, error) {
+func (p Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	want, pinned := p.Pins[it.Key]
 	if !pinned {
-		return record.Proof{}, nil
+		return lockfile.Proof{}, nil
 	}
 	h := digest.New()
 	if _, err := io.Copy(h, body); err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if got := h.Digest(); got != want {
-		return record.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "it has %s, pinned is %s", got, want),
+		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "it has %s, pinned is %s", got, want),
 			"somebody changed it, or a web page came in its place: compare with what its maker publishes before you change the pin")
 	}
 	return proofOf(want), nil
 }
 
 // Serve implements record.Protocol.
-func (Protocol) Serve(_ record.Item, e record.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
 }
 
@@ -92,7 +93,7 @@ func canonical(raw *url.URL) (string, error) {
 		u.Path = "/"
 	}
 	key := u.String()
-	if len(key) > record.KeyLimit/2 {
+	if len(key) > lockfile.KeyLimit/2 {
 		return "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(key))
 	}
 	return key, nil

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -207,7 +208,7 @@ func TestItems(t *testing.T) {
 			t.Errorf("%s: %q, %v", in, it.Key, err)
 		}
 	}
-	for _, bad := range []string{"/x", "ftp://example.org/x", "https:///x", "https://example.org/" + strings.Repeat("x", record.KeyLimit)} {
+	for _, bad := range []string{"/x", "ftp://example.org/x", "https:///x", "https://example.org/" + strings.Repeat("x", lockfile.KeyLimit)} {
 		u, err := url.Parse(bad)
 		if err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/testkit/pack"
@@ -43,13 +44,13 @@ func newSession(t *testing.T, index http.Handler) *session {
 }
 
 // begin starts a recorder with what is locked.
-func (s *session) begin(locked *record.Lock) {
+func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
 	s.protocol.Keeper = s.recorder
 }
 
 // fetch asks as pip does and returns what is served.
-func (s *session) fetch(path, accept string) (record.Entry, string, error) {
+func (s *session) fetch(path, accept string) (lockfile.Entry, string, error) {
 	s.t.Helper()
 	return recording.Fetch(s.t, s.recorder, s.protocol, path, accept)
 }
@@ -72,14 +73,14 @@ func TestAFileIsRecordedWithItsProof(t *testing.T) {
 		s := newSession(t, pack.PyPI{Files: files(), HTMLOnly: c.old})
 		if c.ask != "" {
 			e, got, err := s.fetch(c.ask, c.accept)
-			if err != nil || e.Key != c.key || !e.Mutable || e.Proof != (record.Proof{Kind: ProofIndex, Value: "tea"}) {
+			if err != nil || e.Key != c.key || !e.Mutable || e.Proof != (lockfile.Proof{Kind: ProofIndex, Value: "tea"}) {
 				t.Fatalf("%+v: %+v, %v", c, e, err)
 			}
 			if !strings.Contains(got, `"http://recorder/pypi/files/tea/`+wheelFile) || strings.Contains(got, "../") {
 				t.Errorf("%+v: served %s", c, got)
 			}
 		}
-		want := record.Proof{Kind: ProofFile, Value: digest.Of(wheel).Encoded()}
+		want := lockfile.Proof{Kind: ProofFile, Value: digest.Of(wheel).Encoded()}
 		e, got, err := s.fetch("/files/tea/"+wheelFile, "")
 		if err != nil || got != string(wheel) || e.Proof != want || e.Mutable {
 			t.Errorf("%+v: %+v, %v", c, e, err)
@@ -264,7 +265,7 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 	s.protocol = p
 	for _, name := range []string{"tea-1.0.zip", "tea-2.0.zip"} {
 		e, _, err := s.fetch("/files/tea/"+name, "")
-		if err != nil || e.Proof != (record.Proof{}) {
+		if err != nil || e.Proof != (lockfile.Proof{}) {
 			t.Errorf("without a hash nothing is proven: %+v, %v", e, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/net/html"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -192,7 +193,7 @@ func FuzzProject(f *testing.F) {
 			}
 		}
 		// What is served is read as the same files, all of them at our address.
-		body, _, err := Machine().Serve(record.Item{Key: "tea"}, record.Entry{}, bytes.NewReader(b), "http://r/pypi")
+		body, _, err := Machine().Serve(record.Item{Key: "tea"}, lockfile.Entry{}, bytes.NewReader(b), "http://r/pypi")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
-	"overland/internal/record"
+	"overland/internal/lockfile"
 )
 
 // promise is what an index says of a file's hash: hexadecimal digits by algorithm.
@@ -46,7 +46,7 @@ func (p promise) same(q promise) bool {
 }
 
 // prove returns the proof of the bytes r: none without a promise, errs.Untrusted when one does not hold.
-func (p promise) prove(r io.Reader) (record.Proof, error) {
+func (p promise) prove(r io.Reader) (lockfile.Proof, error) {
 	for _, a := range digests {
 		want := strings.ToLower(p[a.name])
 		if want == "" {
@@ -54,13 +54,13 @@ func (p promise) prove(r io.Reader) (record.Proof, error) {
 		}
 		h := a.new()
 		if _, err := io.Copy(h, r); err != nil {
-			return record.Proof{}, err
+			return lockfile.Proof{}, err
 		}
 		got := hex.EncodeToString(h.Sum(nil))
 		if got != want {
-			return record.Proof{}, errs.Errorf(errs.Untrusted, "%s %s, the index promises %.200s", a.name, got, want)
+			return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "%s %s, the index promises %.200s", a.name, got, want)
 		}
-		return record.Proof{Kind: "pypi-" + a.name, Value: got}, nil
+		return lockfile.Proof{Kind: "pypi-" + a.name, Value: got}, nil
 	}
-	return record.Proof{}, nil
+	return lockfile.Proof{}, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/ecosystem/jsonedit"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -125,19 +126,19 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Looku
 }
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (record.Proof, error) {
+func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	q, err := parseKey(it.Key)
 	if err != nil {
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	}
 	if q.File == "" {
 		_, err := readProject(body, q.Project)
-		return record.Proof{Kind: ProofIndex, Value: q.Project}, err
+		return lockfile.Proof{Kind: ProofIndex, Value: q.Project}, err
 	}
 	_, f, err := p.find(ctx, q, have)
 	switch {
 	case err != nil:
-		return record.Proof{}, err
+		return lockfile.Proof{}, err
 	case q.Metadata:
 		return f.metadata.prove(body)
 	}
@@ -190,7 +191,7 @@ func findIn(r io.ReadCloser, q request) (*project, file, bool, error) {
 }
 
 // Serve implements record.Protocol: projects name their archives below base.
-func (p *Protocol) Serve(it record.Item, e record.Entry, body io.Reader, base string) (io.Reader, string, error) {
+func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error) {
 	q, err := parseKey(it.Key)
 	if err != nil || q.File != "" {
 		return body, cmp.Or(e.MediaType, "application/octet-stream"), err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/pack"
 )
@@ -36,13 +37,13 @@ func install(t *testing.T, pip []string, p *Protocol, k record.Keeper, projects 
 	return got, string(out), err
 }
 
-func again(t *testing.T, l *record.Lock) *record.Lock {
+func again(t *testing.T, l *lockfile.Lock) *lockfile.Lock {
 	t.Helper()
 	var b bytes.Buffer
 	if err := l.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	l, err := record.ParseLock(&b, 0)
+	l, err := lockfile.Parse(&b, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

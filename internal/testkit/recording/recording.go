@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -100,7 +101,7 @@ func Blobs(t testing.TB, r *record.Recorder, s *store.Store) int {
 
 // Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is what is locked already;
 // nil = nothing.
-func Recorder(t testing.TB, s *store.Store, locked *record.Lock) *record.Recorder {
+func Recorder(t testing.TB, s *store.Store, locked *lockfile.Lock) *record.Recorder {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
 	t.Cleanup(func() {
@@ -111,13 +112,13 @@ func Recorder(t testing.TB, s *store.Store, locked *record.Lock) *record.Recorde
 }
 
 // Fetch asks for path below p's mount and returns what is served.
-func Fetch(t testing.TB, k record.Keeper, p record.Protocol, path, accept string) (record.Entry, string, error) {
+func Fetch(t testing.TB, k record.Keeper, p record.Protocol, path, accept string) (lockfile.Entry, string, error) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
 	r.Header.Set("Accept", accept)
 	it, err := p.Item(r)
 	if err != nil {
-		return record.Entry{}, "", err
+		return lockfile.Entry{}, "", err
 	}
 	e, blob, err := k.Get(t.Context(), p, it)
 	if err != nil || blob == nil {

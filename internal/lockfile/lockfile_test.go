@@ -1,4 +1,4 @@
-package record
+package lockfile_test
 
 import (
 	"bytes"
@@ -10,9 +10,10 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 )
 
-func write(t interface{ Fatal(args ...any) }, l *Lock) string {
+func write(t interface{ Fatal(args ...any) }, l *lockfile.Lock) string {
 	var b bytes.Buffer
 	if err := l.Write(&b); err != nil {
 		t.Fatal(err)
@@ -21,8 +22,8 @@ func write(t interface{ Fatal(args ...any) }, l *Lock) string {
 }
 
 func TestALockIsOneText(t *testing.T) {
-	entry := rapid.Custom(func(t *rapid.T) Entry {
-		e := Entry{
+	entry := rapid.Custom(func(t *rapid.T) lockfile.Entry {
+		e := lockfile.Entry{
 			Protocol: rapid.SampledFrom([]string{"go", "npm", "url"}).Draw(t, "protocol"),
 			Key:      rapid.StringMatching(`[ -~é<>&]{1,30}`).Draw(t, "key"),
 			Status:   rapid.SampledFrom([]int{200, 404, 410}).Draw(t, "status"),
@@ -30,14 +31,14 @@ func TestALockIsOneText(t *testing.T) {
 		}
 		if e.Exists() {
 			e.Blob, e.Size = digest.Of([]byte(e.Key)), rapid.Int64Range(0, 1<<40).Draw(t, "size")
-			e.MediaType, e.Proof = "text/plain", Proof{"go.sum", rapid.String().Draw(t, "proof")}
+			e.MediaType, e.Proof = "text/plain", lockfile.Proof{"go.sum", rapid.String().Draw(t, "proof")}
 		}
 		return e
 	})
 	rapid.Check(t, func(t *rapid.T) {
-		list := rapid.SliceOfNDistinct(entry, 0, 9, func(e Entry) name { return name{e.Protocol, e.Key} }).Draw(t, "entries")
-		text := write(t, &Lock{Entries: list})
-		back, err := ParseLock(strings.NewReader(text), 0)
+		list := rapid.SliceOfNDistinct(entry, 0, 9, func(e lockfile.Entry) [2]string { return [2]string{e.Protocol, e.Key} }).Draw(t, "entries")
+		text := write(t, &lockfile.Lock{Entries: list})
+		back, err := lockfile.Parse(strings.NewReader(text), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,10 +50,10 @@ func TestALockIsOneText(t *testing.T) {
 				t.Fatal(cmp.Diff(e, got))
 			}
 		}
-		if d := Diff(back, back); len(d) != 0 {
+		if d := lockfile.Diff(back, back); len(d) != 0 {
 			t.Fatal(d)
 		}
-		if d := Diff(&Lock{}, back); len(d) != len(list) {
+		if d := lockfile.Diff(&lockfile.Lock{}, back); len(d) != len(list) {
 			t.Fatal(d)
 		}
 	})
@@ -61,7 +62,7 @@ func TestALockIsOneText(t *testing.T) {
 func TestBadLocks(t *testing.T) {
 	blob := string(digest.Of(nil))
 	good := `{"protocol":"go","key":"k","blob":"` + blob + `"}`
-	if _, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"), 0); err != nil {
+	if _, err := lockfile.Parse(strings.NewReader("overland.lock 1\n"+good+"\n"), 0); err != nil {
 		t.Fatal(err)
 	}
 	for what, text := range map[string]string{
@@ -78,28 +79,28 @@ func TestBadLocks(t *testing.T) {
 		"status":        "overland.lock 1\n" + `{"protocol":"go","key":"k","status":500}`,
 		"negative":      "overland.lock 1\n" + `{"protocol":"go","key":"k","size":-1,"blob":"` + blob + `"}`,
 		"two on a line": "overland.lock 1\n" + good + good,
-		"long line":     "overland.lock 1\n" + `{"protocol":"go","key":"` + strings.Repeat("k", lineLimit) + `"}`,
+		"long line":     "overland.lock 1\n" + `{"protocol":"go","key":"` + strings.Repeat("k", lockfile.LineLimit) + `"}`,
 	} {
-		if _, err := ParseLock(strings.NewReader(text), 0); errs.KindOf(err) != errs.Invalid || err == nil {
+		if _, err := lockfile.Parse(strings.NewReader(text), 0); errs.KindOf(err) != errs.Invalid || err == nil {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}
 	for _, mark := range []string{"<<<<<<< HEAD", "||||||| base", "=======", ">>>>>>> topic"} {
-		_, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"+mark+"\n"), 0)
+		_, err := lockfile.Parse(strings.NewReader("overland.lock 1\n"+good+"\n"+mark+"\n"), 0)
 		if errs.KindOf(err) != errs.Invalid || err == nil || !strings.Contains(errs.HintOf(err), "both sides") {
 			t.Errorf("%s: error %v", mark, err)
 		}
 	}
-	if _, err := ParseLock(strings.NewReader("overland.lock 1\n"+good+"\n"), 40); errs.KindOf(err) != errs.Invalid || err == nil {
+	if _, err := lockfile.Parse(strings.NewReader("overland.lock 1\n"+good+"\n"), 40); errs.KindOf(err) != errs.Invalid || err == nil {
 		t.Errorf("over the limit: error %v", err)
 	}
 }
 
 func TestDiffNamesWhatMoved(t *testing.T) {
-	a := &Lock{Entries: []Entry{{Protocol: "go", Key: "a"}, {Protocol: "go", Key: "b", Size: 1}}}
-	b := &Lock{Entries: []Entry{{Protocol: "go", Key: "b", Size: 2}, {Protocol: "npm", Key: "a"}}}
+	a := &lockfile.Lock{Entries: []lockfile.Entry{{Protocol: "go", Key: "a"}, {Protocol: "go", Key: "b", Size: 1}}}
+	b := &lockfile.Lock{Entries: []lockfile.Entry{{Protocol: "go", Key: "b", Size: 2}, {Protocol: "npm", Key: "a"}}}
 	var got []string
-	for _, c := range Diff(a, b) {
+	for _, c := range lockfile.Diff(a, b) {
 		switch {
 		case c.Old == nil:
 			got = append(got, "+"+c.New.Protocol+c.New.Key)
@@ -114,16 +115,16 @@ func TestDiffNamesWhatMoved(t *testing.T) {
 	}
 }
 
-func FuzzParseLock(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add([]byte("overland.lock 1\n" + `{"protocol":"go","key":"k","blob":"` + string(digest.Of(nil)) + `","proof":{"kind":"go.sum","value":"h1:x"}}` + "\n"))
 	f.Add([]byte("overland.lock 1\n" + `{"protocol":"go","key":"k","status":404}` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		l, err := ParseLock(bytes.NewReader(b), 1<<20)
+		l, err := lockfile.Parse(bytes.NewReader(b), 1<<20)
 		if err != nil {
 			return
 		}
 		text := write(t, l)
-		if _, err := ParseLock(strings.NewReader(text), 0); err != nil {
+		if _, err := lockfile.Parse(strings.NewReader(text), 0); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
 	})

@@ -1,0 +1,82 @@
+package lockfile
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+)
+
+// Entry is one line of a lock: an answer that a build relied on.
+type Entry struct {
+	Protocol  string        // "go", "npm", "apt", …: lower-case letters, digits and "-"
+	Key       string        // the request, in the protocol's own form; at most KeyLimit bytes
+	Status    int           // 200; 403, 404 or 410 = the origin has nothing for us, and Blob is empty (see IsFact)
+	Blob      digest.Digest // the original bytes
+	Size      int64         // of Blob, in bytes
+	MediaType string
+	Proof     Proof
+	Mutable   bool // the origin may answer differently tomorrow
+
+	// Since is when a cache first saw this content: clients that ask by date compare with it. The zero time means
+	// unknown. It is not written to a lock.
+	Since time.Time
+}
+
+// Exists reports whether e stands for bytes, and not for the fact that there are none.
+func (e Entry) Exists() bool { return e.Status == http.StatusOK }
+
+// Lasting reports whether e never changes and has more than its origin's word for it: it need not be fetched again.
+func (e Entry) Lasting() bool { return e.Exists() && !e.Mutable && e.Proof != (Proof{}) }
+
+// Proof says why the bytes of an entry are the right ones, in the words of their ecosystem. The zero value is no proof
+// but the digest of the first fetch.
+type Proof struct {
+	Kind  string `json:"kind"`  // "go.sum", "sumdb", "npm-integrity", "apt-openpgp", "sha256", …
+	Value string `json:"value"` // "h1:…", "sha512-…", a fingerprint
+}
+
+// String returns p as a person reads it.
+func (p Proof) String() string {
+	if p == (Proof{}) {
+		return "none"
+	}
+	return p.Kind + " " + p.Value
+}
+
+// IsFact reports whether an origin's answer with that status has no content and is worth locking all the same: there is
+// no such thing, or none for us. 401 is not one: the client will log in and ask again.
+func IsFact(status int) bool {
+	return status == http.StatusNotFound || status == http.StatusGone || status == http.StatusForbidden
+}
+
+// check returns what is wrong with e as a line of a lock.
+func (e Entry) check() error {
+	switch {
+	case e.Protocol == "" || strings.Trim(e.Protocol, "abcdefghijklmnopqrstuvwxyz0123456789-") != "":
+		return fmt.Errorf("protocol %q", e.Protocol)
+	case e.Key == "" || len(e.Key) > KeyLimit || strings.ContainsFunc(e.Key, isControl):
+		return fmt.Errorf("key %q", e.Key[:min(len(e.Key), 100)])
+	case IsFact(e.Status):
+		if e.Blob != "" || e.Size != 0 {
+			return fmt.Errorf("%s: status %d goes with neither blob nor size", e.Key, e.Status)
+		}
+		return nil
+	case e.Status != http.StatusOK:
+		return fmt.Errorf("%s: status %d", e.Key, e.Status)
+	case e.Size < 0:
+		return fmt.Errorf("%s: size %d", e.Key, e.Size)
+	}
+	_, err := digest.Parse(string(e.Blob))
+	return err
+}
+
+func isControl(r rune) bool { return r < ' ' || r == 0x7f }
+
+// compare orders entries as a lock does: by protocol, then key, both bytewise.
+func compare(a, b Entry) int {
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Key, b.Key))
+}

@@ -1,0 +1,43 @@
+package lockfile
+
+import (
+	"slices"
+)
+
+// Name is the file that holds a lock, in an application's repository.
+const Name = "overland.lock"
+
+// Limits of a lock.
+const (
+	Limit      = 64 << 20 // bytes
+	KeyLimit   = 4 << 10  // bytes of one key
+	LineLimit  = 16 << 10 // bytes
+	entryLimit = 200_000
+)
+
+const version = 1
+
+// Lock is every input of a build. The zero value is an empty lock.
+type Lock struct {
+	Entries []Entry // sorted by protocol and key, each once
+}
+
+// New returns the lock of entries, which it sorts in place. No two may have the same protocol and key.
+func New(entries []Entry) *Lock {
+	slices.SortFunc(entries, compare)
+	return &Lock{Entries: entries}
+}
+
+// Find returns the entry of protocol and key.
+func (l *Lock) Find(protocol, key string) (Entry, bool) {
+	i, ok := slices.BinarySearchFunc(l.Entries, Entry{Protocol: protocol, Key: key}, compare)
+	if !ok {
+		return Entry{}, false
+	}
+	return l.Entries[i], true
+}
+
+// Has reports whether l has an entry of protocol.
+func (l *Lock) Has(protocol string) bool {
+	return slices.ContainsFunc(l.Entries, func(e Entry) bool { return e.Protocol == protocol })
+}
