@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/operator"
 	"overland/internal/platform"
@@ -76,19 +77,19 @@ func (a *app) runOpen(ctx context.Context, o openOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }()
-	place, err := takePlace("overland-open-" + opened.App + "-" + opened.Version)
+	scratch, err := home.TakeScratch("overland-open-" + opened.App + "-" + opened.Version)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, place.leave()) }()
+	defer func() { err = errors.Join(err, scratch.Leave()) }()
 	a.note("%s: signed under the root %s", opened.Ref(), root)
-	source := filepath.Join(place.dir, "source")
+	source := filepath.Join(scratch.Dir(), "source")
 	if err := opened.Unpack(ctx, source); err != nil {
 		return err
 	}
 	s := session.Options{
-		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(place.dir, "sessions"),
-		WorkDir: source, Command: o.command, Environ: place.environ(os.Environ()),
+		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(scratch.Dir(), "sessions"),
+		WorkDir: source, Command: o.command, Environ: scratch.Environ(os.Environ()),
 		Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr,
 	}
 	if len(o.command) > 0 {

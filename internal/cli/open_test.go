@@ -2,13 +2,10 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 
 	"overland/internal/digest"
@@ -63,75 +60,6 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 	if code != errs.Cancelled.Exit() || begun.text() != "begun\n" {
 		t.Errorf("exit code %d, printed %q", code, begun.text())
 	}
-	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
-		t.Errorf("left behind: %v, %v", left, err)
-	}
-}
-
-func TestPlaceIsForOne(t *testing.T) {
-	tmp := t.TempDir()
-	t.Setenv("TMPDIR", tmp)
-	p, err := takePlace("x")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := takePlace("x"); errs.KindOf(err) != errs.Conflict {
-		t.Errorf("taken twice: %v", err)
-	}
-	if err := p.leave(); err != nil {
-		t.Fatal(err)
-	}
-	if p, err = takePlace("x"); err != nil {
-		t.Fatal(err)
-	}
-	if err := p.leave(); err != nil {
-		t.Fatal(err)
-	}
-	// A folder that others may write to, and a link, are somebody else's doing.
-	open := filepath.Join(tmp, "open")
-	if err := os.Mkdir(open, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(t.TempDir(), filepath.Join(tmp, "link")); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"open", "link"} {
-		if _, err := takePlace(name); errs.KindOf(err) != errs.Conflict {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// One run leaves while others come: each has the folder to itself, and whole.
-func TestPlaceChangesHands(t *testing.T) {
-	tmp := t.TempDir()
-	t.Setenv("TMPDIR", tmp)
-	const runs, turns = 4, 50
-	var all sync.WaitGroup
-	for range runs {
-		all.Go(func() {
-			for n := 0; n < turns; {
-				p, err := takePlace("x")
-				if errs.KindOf(err) == errs.Conflict {
-					runtime.Gosched()
-					continue
-				}
-				if err == nil {
-					err = errors.Join(os.MkdirAll(filepath.Join(p.dir, "source", "a"), 0o700), os.Remove(filepath.Join(p.dir, "source", "a")),
-						os.Remove(filepath.Join(p.dir, "source")), os.Mkdir(filepath.Join(p.dir, "home"), 0o700), p.leave())
-				}
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				n++
-			}
-		})
-	}
-	all.Wait()
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/session"
@@ -187,7 +188,7 @@ func (a *app) inside() *cobra.Command {
 
 // session returns what all sessions have in common. One that records may be the first thing in a site directory.
 func (a *app) session(o sessionOptions, records bool, command []string) (*session.Options, error) {
-	depot, home, err := a.depot(records)
+	depot, dir, err := a.depot(records)
 	if err != nil {
 		return nil, err
 	}
@@ -202,7 +203,7 @@ func (a *app) session(o sessionOptions, records bool, command []string) (*sessio
 	path, err := filepath.Abs(o.lock)
 	return &session.Options{
 		Pins:  pins,
-		Store: depot, LockFile: path, Dir: filepath.Join(home, "cache", "record"), Command: command, Environ: os.Environ(),
+		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: command, Environ: os.Environ(),
 		Stdin: a.Stdin, Stdout: out, Stderr: a.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
 	}, err
 }

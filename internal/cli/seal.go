@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
+	"overland/internal/home"
 	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/release"
@@ -134,7 +135,7 @@ func (a *app) printSealed(s *operator.Sealed, asJSON bool, took time.Duration) e
 		if err != nil {
 			return err
 		}
-		a.note("new keys are in %s: keep a copy where only you can read it", filepath.Join(dir, "keys"))
+		a.note("new keys are in %s: keep a copy where only you can read it", home.Keys.In(dir))
 	}
 	a.note("root fingerprint, to compare on the node:\n  %s\nnext, on the node: sh %s install", s.Fingerprint.Groups(), filepath.Base(s.Paths[0]))
 	return nil

@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"appfile":                    1,
 	"appfile/yamlfile":           1,
 	"appfile/yamlfile/schemagen": 1,
+	"home":                       1,
 	"source":                     1,
 	"store":                      1,
 	"trust":                      1,

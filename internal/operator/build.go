@@ -1,7 +1,6 @@
 package operator
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -14,6 +13,7 @@ import (
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/session"
@@ -55,7 +55,10 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		return nil, err
 	}
 	defer done()
-	goCache := filepath.Join(cmp.Or(p.o.Compiled, p.cacheDir()), "go-build")
+	goCache := home.GoCache.In(p.dir)
+	if p.o.Compiled != "" {
+		goCache = filepath.Join(p.o.Compiled, "go-build")
+	}
 	programs, err := builder.Build(ctx, p.depot, builder.Request{
 		Repo:      src.Repo,
 		Commit:    src.Commit,
@@ -64,7 +67,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Builders: map[string]builder.Builder{
 			"go": golang.New(golang.Options{Cache: goCache, Env: p.env()}),
 			"command": command.New(command.Options{
-				Store: p.depot, Sessions: filepath.Join(p.cacheDir(), "record"), GoCache: goCache, Env: p.env(),
+				Store: p.depot, Sessions: home.Sessions.In(p.dir), GoCache: goCache, Env: p.env(),
 			}),
 		},
 		Cache:    p.cacheDir(),

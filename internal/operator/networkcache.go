@@ -5,24 +5,23 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"overland/internal/builder"
 	"overland/internal/builder/shared"
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/session"
 )
 
 const (
-	networkCacheFile = "networkcache.cfg" // in the site directory: a section [networkcache]
 	// NoNetworkCache as BuildOptions.NetworkCache does without the site's own.
 	NoNetworkCache = "none"
 )
 
 // NetcacheState returns where a site directory remembers the newest entries of network caches that it has used.
-func NetcacheState(dir string) string { return filepath.Join(dir, "netcache-seen") }
+func NetcacheState(dir string) string { return home.Seen.In(dir) }
 
 // shared returns the binary cache that builds of src use, nil for none, and what ends its use.
 func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), error) {
@@ -33,7 +32,7 @@ func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), 
 	}
 	path := o.NetworkCache
 	if path == "" {
-		path = filepath.Join(p.dir, networkCacheFile)
+		path = home.SharedCache.In(p.dir)
 	}
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && o.NetworkCache == "" {
@@ -61,7 +60,7 @@ func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), 
 		p.warn(w)
 	}
 	return shared.NewResults(c, p.depot, shared.ResultsOptions{
-		Source: src.Repo.Origin, Temp: filepath.Join(p.cacheDir(), "work"),
+		Source: src.Repo.Origin, Temp: home.Work.In(p.dir),
 		Download: config.DownloadBlacklist, Upload: config.UploadBlacklist, Force: config.ForceList,
 		ReadOnly: !writes, WriteOnly: !reads, Say: p.warn,
 	}), c.Close, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/session"
 	"overland/internal/testkit/shacache"
 )
@@ -44,7 +45,7 @@ func TestWhichNetworkCache(t *testing.T) {
 	if !uses(Options{}, named) || !strings.Contains(strings.Join(said, "\n"), "unknown-option") {
 		t.Errorf("the named one is not used; said %q", said)
 	}
-	own := filepath.Join(dir, networkCacheFile)
+	own := home.SharedCache.In(dir)
 	write(own, cache.Config(shacache.Keys{}, keys))
 	if !uses(Options{}, "") || uses(Options{}, NoNetworkCache) {
 		t.Error("the site directory's own is not used, or not left out")

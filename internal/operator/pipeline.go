@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -55,7 +55,7 @@ func Open(dir string, o Options) (*Pipeline, error) {
 	if o.Progress == nil {
 		o.Progress = func(Event) {}
 	}
-	_, err := os.Stat(filepath.Join(dir, "depot"))
+	_, err := os.Stat(home.Depot.In(dir))
 	missing := errors.Is(err, fs.ErrNotExist)
 	if missing && !o.Make {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%w in %s", ErrNoSite, dir), "overland trust init makes one; --home DIR names another")
@@ -63,11 +63,11 @@ func Open(dir string, o Options) (*Pipeline, error) {
 	if err := o.FS.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{FS: o.FS})
+	depot, err := store.Open(home.Depot.In(dir), store.Options{FS: o.FS})
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{FS: o.FS, Passphrase: o.Passphrase})
+	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{FS: o.FS, Passphrase: o.Passphrase})
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
@@ -115,9 +115,9 @@ func (p *Pipeline) ensureTrust(ctx context.Context) (repo *trust.Repository, mad
 	return repo, true, err
 }
 
-func (p *Pipeline) trustDir() string { return filepath.Join(p.dir, "trust") }
+func (p *Pipeline) trustDir() string { return home.Trust.In(p.dir) }
 
-func (p *Pipeline) cacheDir() string { return filepath.Join(p.dir, "cache") }
+func (p *Pipeline) cacheDir() string { return home.Cache.In(p.dir) }
 
 func (p *Pipeline) repositoryOptions() trust.RepositoryOptions {
 	return trust.RepositoryOptions{FS: p.o.FS, Clock: p.o.Clock}

@@ -17,17 +17,12 @@ import (
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
 	"overland/internal/record"
 	"overland/internal/store"
-)
-
-// The cache's folders in a site's directory.
-const (
-	cacheFolder = "cache"
-	locksFolder = "locks" // *.lock: what they name is never evicted
 )
 
 // CacheOptions are the settings of the cache that a site serves over plain HTTP.
@@ -75,11 +70,11 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err
 	}
-	blobs, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	blobs, err := store.Open(home.Depot.In(dir), store.Options{})
 	if err != nil {
 		return nil, err
 	}
-	return cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{})
+	return cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{})
 }
 
 // LookCache is OpenCache for who only looks: a cache that is not there is an error of kind NotFound.
@@ -87,7 +82,7 @@ func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err
 	}
-	if _, err := os.Stat(filepath.Join(dir, cacheFolder, cache.IndexFile)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(home.CacheIndex.In(dir)); errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "the site in %s has no cache yet", dir), "overland site run %s --cache-listen ADDR", dir)
 	}
 	return OpenCache(ctx, dir)
@@ -97,7 +92,7 @@ func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
 	if len(o.Upstreams) > 0 {
-		if c.chain, err = mirror.Open(filepath.Join(dir, upstreamFolder), blobs, mirror.Options{
+		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, mirror.Options{
 			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log, Offline: c.offline,
 			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
 				return c.keeper.Hold(ctx, passed, string(d), d, size)
@@ -113,12 +108,12 @@ func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: o.Cache.named}
+	up := &record.Upstream{Dir: home.Cache.In(dir), Tell: o.Cache.named}
 	var near cache.Near
 	if c.chain != nil {
 		near = c.chain
 	}
-	c.keeper, err = cache.Open(ctx, filepath.Join(dir, cacheFolder), blobs, cache.Options{
+	c.keeper, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
 	})
@@ -196,7 +191,7 @@ func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Dige
 	for _, d := range reached {
 		keep[d.Digest] = true
 	}
-	files, err := filepath.Glob(filepath.Join(dir, locksFolder, "*.lock"))
+	files, err := filepath.Glob(filepath.Join(home.Locks.In(dir), "*.lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +200,7 @@ func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Dige
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}
-	shelf, err := server.Open(filepath.Join(dir, netcacheFolder), blobs, fsx.FS{})
+	shelf, err := server.Open(home.Netcache.In(dir), blobs, fsx.FS{})
 	if err != nil {
 		return nil, err
 	}

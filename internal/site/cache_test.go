@@ -17,6 +17,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/store"
 )
@@ -122,10 +123,10 @@ func TestRoots(t *testing.T) {
 	if err := l.Write(&text); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(filepath.Join(dir, locksFolder), 0o755); err != nil {
+	if err := os.Mkdir(home.Locks.In(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, locksFolder, "app.lock")
+	path := filepath.Join(home.Locks.In(dir), "app.lock")
 	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +149,7 @@ func TestRoots(t *testing.T) {
 // evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of blobs that were used long ago.
 func evictAll(t *testing.T, dir string, s *store.Store, blobs ...[]byte) {
 	t.Helper()
-	k, err := cache.Open(t.Context(), filepath.Join(dir, cacheFolder), s, cache.Options{Clock: clock.At(time.Now().Add(-time.Hour))})
+	k, err := cache.Open(t.Context(), home.Cache.In(dir), s, cache.Options{Clock: clock.At(time.Now().Add(-time.Hour))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,7 +178,7 @@ func evictAll(t *testing.T, dir string, s *store.Store, blobs ...[]byte) {
 
 func openDepot(t *testing.T, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	s, err := store.Open(home.Depot.In(dir), store.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

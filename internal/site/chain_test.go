@@ -18,6 +18,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/home"
 	"overland/internal/store"
 	"overland/internal/testkit/attack"
 	"overland/internal/testkit/badlink"
@@ -113,7 +114,7 @@ func TestBlobsThatNobodyHas(t *testing.T) {
 	if n, _ := far.Requests(); n != 5 {
 		t.Errorf("%d requests upstream for five blobs", n)
 	}
-	if left, err := filepath.Glob(filepath.Join(dir, depotFolder, "ingest", "*.part")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(home.Depot.In(dir), "ingest", "*.part")); err != nil || len(left) > 0 {
 		t.Errorf("left %v, %v", left, err)
 	}
 }
@@ -641,7 +642,7 @@ func TestOwnMetadataComesFirst(t *testing.T) {
 	if _, err := Init(m.dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(m.dir, trustFolder, "timestamp.json"), []byte("own"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(home.Trust.In(m.dir), "timestamp.json"), []byte("own"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	near, _ := start(t, m.dir, m.options())

@@ -9,21 +9,19 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/netcache/server"
 	"overland/internal/record"
 	"overland/internal/store"
 )
 
 const (
-	upstreamTries  = 2 // of a network cache, in a row, that bring nothing
-	netcacheFolder = "netcache"
-	policyFile     = "policy.json" // in netcacheFolder: who may write, whose entries are known or revoked
+	upstreamTries = 2 // of a network cache, in a row, that bring nothing
 )
 
 // netcache is a site's network cache: shacache and shadir.
@@ -35,8 +33,8 @@ type netcache struct {
 // openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
 // says where it asks for what it has not.
 func openNetcache(dir string, blobs *store.Store, open bool, through *server.Through, log *slog.Logger) (*netcache, error) {
-	folder := filepath.Join(dir, netcacheFolder)
-	policy := &policyOnDisk{path: filepath.Join(folder, policyFile), open: open, log: log}
+	folder := home.Netcache.In(dir)
+	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, log: log}
 	if err := policy.read(); err != nil {
 		return nil, err
 	}
@@ -144,7 +142,7 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 		Used:    func(name string) { c.keeper.Used(shacacheName, name) },
 	}
 	// Old clients wait for a minute, and then ask the origin.
-	up := &record.Upstream{Dir: filepath.Join(dir, cacheFolder), Tell: func(string) bool { return true }, Tries: upstreamTries}
+	up := &record.Upstream{Dir: home.Cache.In(dir), Tell: func(string) bool { return true }, Tries: upstreamTries}
 	if c.chain != nil {
 		up.Transport = c.chain.Transport()
 		for _, base := range c.chain.Bases() {

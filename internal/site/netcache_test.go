@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/home"
 	"overland/internal/netcache/server"
 )
 
@@ -41,15 +42,15 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 	if _, err := Init(other); err != nil { // its certificate is as good as any
 		t.Fatal(err)
 	}
-	alice, err := tls.LoadX509KeyPair(filepath.Join(other, tlsFolder, "cert.pem"), filepath.Join(other, tlsFolder, "key.pem"))
+	alice, err := tls.LoadX509KeyPair(filepath.Join(home.TLS.In(other), "cert.pem"), filepath.Join(home.TLS.In(other), "key.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	policy := `{"accounts":[{"name":"alice","identity":"` + server.Identity(alice.Leaf) + `"}]}`
-	if err := os.MkdirAll(filepath.Join(dir, netcacheFolder), 0o755); err != nil {
+	if err := os.MkdirAll(home.Netcache.In(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, netcacheFolder, policyFile), []byte(policy), 0o600); err != nil {
+	if err := os.WriteFile(home.Policy.In(dir), []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	addr := make(chan string, 1)
@@ -78,7 +79,7 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 		policy string
 		want   int
 	}{{`{}`, 403}, {policy, 201}, {`{"accounts":`, 201}, {"", 403}} {
-		path := filepath.Join(dir, netcacheFolder, policyFile)
+		path := home.Policy.In(dir)
 		err := os.Remove(path)
 		if err == nil && step.policy != "" {
 			err = os.WriteFile(path, []byte(step.policy), 0o600)
@@ -120,7 +121,7 @@ func TestTheNetworkCacheIsKept(t *testing.T) {
 // What kept the policy from being read may pass without a trace on the file: who was revoked there must not stay for that.
 func TestAPolicyIsTriedAgain(t *testing.T) {
 	const broken, good = `{"open": tru?}`, `{"open": true}`
-	path := filepath.Join(t.TempDir(), policyFile)
+	path := filepath.Join(t.TempDir(), "policy.json")
 	var said bytes.Buffer
 	p := &policyOnDisk{path: path, log: slog.New(slog.NewTextHandler(&said, nil))}
 	if err := p.read(); err != nil {

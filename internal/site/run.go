@@ -8,13 +8,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/httpx"
 	"overland/internal/netcache/server"
 	"overland/internal/store"
@@ -93,11 +93,11 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	if _, err := makeSite(fsx.FS{}, dir); err != nil {
 		return err
 	}
-	cert, pin, err := identity(fsx.FS{}, filepath.Join(dir, tlsFolder))
+	cert, pin, err := identity(fsx.FS{}, home.TLS.In(dir))
 	if err != nil {
 		return err
 	}
-	blobs, err := store.Open(filepath.Join(dir, depotFolder), store.Options{})
+	blobs, err := store.Open(home.Depot.In(dir), store.Options{})
 	if err != nil {
 		return err
 	}
@@ -232,11 +232,11 @@ func report(log *slog.Logger, err error) {
 
 // refresh opens the trust folder anew each time: keys and roles change under a running site.
 func refresh(ctx context.Context, dir string) error {
-	keys, err := trust.OpenKeys(filepath.Join(dir, keysFolder), trust.KeyOptions{})
+	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{})
 	if err != nil {
 		return err
 	}
-	repo, err := trust.OpenRepository(filepath.Join(dir, trustFolder), keys, trust.RepositoryOptions{})
+	repo, err := trust.OpenRepository(home.Trust.In(dir), keys, trust.RepositoryOptions{})
 	if err != nil {
 		return err
 	}

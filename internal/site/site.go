@@ -13,15 +13,8 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/store"
-)
-
-// The folders of a site's directory.
-const (
-	depotFolder = "depot"
-	trustFolder = "trust"
-	keysFolder  = "keys"
-	tlsFolder   = "tls"
 )
 
 // Info is what a person needs to know of a site.
@@ -57,7 +50,7 @@ func mayBecome(dir string) bool {
 		return errors.Is(err, fs.ErrNotExist)
 	}
 	return len(list) == 0 || slices.ContainsFunc(list, func(e fs.DirEntry) bool {
-		return e.IsDir() && slices.Contains([]string{trustFolder, keysFolder, depotFolder}, e.Name())
+		return e.IsDir() && slices.Contains([]home.Place{home.Trust, home.Keys, home.Depot}, home.Place(e.Name()))
 	})
 }
 
@@ -65,7 +58,7 @@ func mayBecome(dir string) bool {
 // change one thing of a site make none by a slip in a folder's name.
 func refuseOther(dir string) error {
 	for _, name := range []string{keyFile, certFile} {
-		if _, err := os.Lstat(filepath.Join(dir, tlsFolder, name)); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Lstat(filepath.Join(home.TLS.In(dir), name)); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -81,15 +74,15 @@ func initialise(f fsx.FS, dir string) (Info, error) {
 }
 
 func makeSite(f fsx.FS, dir string) (Info, error) {
-	for name, mode := range map[string]os.FileMode{trustFolder: 0o755, keysFolder: 0o700} {
-		if err := f.Mkdir(filepath.Join(dir, name), mode); err != nil {
+	for name, mode := range map[home.Place]os.FileMode{home.Trust: 0o755, home.Keys: 0o700} {
+		if err := f.Mkdir(name.In(dir), mode); err != nil {
 			return Info{}, err
 		}
 	}
-	if _, err := store.Open(filepath.Join(dir, depotFolder), store.Options{FS: f}); err != nil {
+	if _, err := store.Open(home.Depot.In(dir), store.Options{FS: f}); err != nil {
 		return Info{}, err
 	}
-	_, pin, err := identity(f, filepath.Join(dir, tlsFolder))
+	_, pin, err := identity(f, home.TLS.In(dir))
 	if err != nil {
 		return Info{}, err
 	}

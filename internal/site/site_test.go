@@ -26,6 +26,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fetch"
 	"overland/internal/fsx"
+	"overland/internal/home"
 	"overland/internal/store"
 	"overland/internal/testkit/badlink"
 	"overland/internal/trust"
@@ -476,7 +477,7 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	if _, err := Init(dir); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{})
+	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -512,11 +513,11 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 
 // A slip in a folder's name makes nothing, but for Open, which makes a site where it is in nobody's way, and says so.
 func TestNoSiteIsMadeByAMistake(t *testing.T) {
-	home := t.TempDir() // of an operator who never asked for a site
-	if err := os.Mkdir(filepath.Join(home, depotFolder), 0o755); err != nil {
+	own := t.TempDir() // of an operator who never asked for a site
+	if err := os.Mkdir(home.Depot.In(own), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{filepath.Join(home, "missing"), t.TempDir(), home} {
+	for _, dir := range []string{filepath.Join(own, "missing"), t.TempDir(), own} {
 		before := listing(t, dir)
 		look, lookErr := LookCache(t.Context(), dir)
 		change, changeErr := OpenCache(t.Context(), dir)

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"overland/internal/digest"
+	"overland/internal/home"
 	"overland/internal/httpx"
 	"overland/internal/mirror"
 	"overland/internal/server/node"
@@ -18,10 +19,7 @@ import (
 	"overland/internal/trust"
 )
 
-const (
-	upstreamFolder = "upstream" // in a site's directory: what it has verified of the sites that it is chained to
-	passed         = "blob"     // in the cache's index: blobs that were fetched through for nodes
-)
+const passed = "blob" // in the cache's index: blobs that were fetched through for nodes
 
 // wire makes a site's handlers of its parts.
 type wire struct {
@@ -75,14 +73,14 @@ func (w *wire) signs() bool {
 
 // signs reports whether there is signed metadata in the site's directory dir.
 func signs(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, trustFolder, "timestamp.json"))
+	_, err := os.Stat(filepath.Join(home.Trust.In(dir), "timestamp.json"))
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Metadata returns the site's own metadata, or, when it has none, what upstream sites have.
 func (w *wire) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if w.signs() {
-		return trust.DirSource(filepath.Join(w.dir, trustFolder)).Metadata(ctx, name, limit)
+		return trust.DirSource(home.Trust.In(w.dir)).Metadata(ctx, name, limit)
 	}
 	return w.cached.chain.Metadata(ctx, name, limit)
 }

@@ -1,0 +1,87 @@
+package home
+
+import (
+	"io/fs"
+	"path/filepath"
+	"slices"
+)
+
+// Place is a file or folder of a site directory, by its slash-separated path below it.
+type Place string
+
+// The places. Table says what they are for.
+const (
+	Depot       Place = "depot"
+	Trust       Place = "trust"
+	Keys        Place = "keys"
+	TLS         Place = "tls"
+	Locks       Place = "locks"
+	Netcache    Place = "netcache"
+	Policy      Place = "netcache/policy.json"
+	SharedCache Place = "networkcache.cfg"
+	Seen        Place = "netcache-seen"
+	Upstream    Place = "upstream"
+	Cache       Place = "cache"
+	CacheIndex  Place = "cache/index.db"
+	Sessions    Place = "cache/record"
+	GoCache     Place = "cache/go-build"
+	Builds      Place = "cache/builds"
+	Work        Place = "cache/work"
+)
+
+// In returns the path of p in the site directory dir.
+func (p Place) In(dir string) string { return filepath.Join(dir, filepath.FromSlash(string(p))) }
+
+// Life says what removing a place loses.
+type Life string
+
+// The lives of a place.
+const (
+	Durable     Life = "durable"     // facts: keep a copy
+	Rebuildable Life = "rebuildable" // time and network alone
+	Yours       Life = "yours"       // written by a person
+)
+
+// Entry is a line of the table.
+type Entry struct {
+	Place
+	Life Life
+	Mode fs.FileMode // of a folder that only its owner may enter, or a file that only its owner may read; 0 = the umask's
+	Dir  bool
+	For  string // what it holds, for docs/format/home.md
+}
+
+// Table returns every place of a site directory. The life of a folder is that of all in it but for what has a line of
+// its own.
+func Table() []Entry {
+	const private = 0o700
+	return []Entry{
+		{Depot, Durable, 0, true, "blobs, an OCI image layout ([depot.md](depot.md))"},
+		{Trust, Durable, 0, true, "every version of the signed metadata ([trust.md](trust.md)); empty until `overland trust init`"},
+		{Keys, Durable, private, true, "signing keys; a site needs those of *snapshot* and *timestamp*, without a passphrase, " +
+			"to keep the timestamp fresh"},
+		{TLS, Durable, private, true, "the key that nodes have pinned, and the certificate that carries it ([site.md](site.md))"},
+		{Netcache, Durable, 0, true, "the network cache: entries, names of blobs, the audit log ([shacache.md](shacache.md#on-the-disk))"},
+		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},
+		{Locks, Yours, 0, true, "`*.lock`: what these locks name is never evicted"},
+		{SharedCache, Yours, 0, false, "where builds share results ([how to](../how-to/binary-cache.md))"},
+		{Seen, Durable, 0, true, "the newest entries seen of network caches: an older one is refused"},
+		{Upstream, Durable, 0, true, "of a site chained to others: the pinned root, and what was verified of their metadata"},
+		{Cache, Rebuildable, 0, true, "what was fetched for others and what builds remember"},
+		{CacheIndex, Rebuildable, 0, false, "which blob is the answer to which request"},
+		{Sessions, Rebuildable, 0, true, "what recordings and replays need while they run"},
+		{GoCache, Rebuildable, 0, true, "the Go compiler's own cache"},
+		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
+		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},
+	}
+}
+
+// Find returns the line of p; the zero Entry when p is in no line.
+func Find(p Place) Entry {
+	table := Table()
+	i := slices.IndexFunc(table, func(e Entry) bool { return e.Place == p })
+	if i < 0 {
+		return Entry{}
+	}
+	return table[i]
+}

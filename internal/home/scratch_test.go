@@ -1,0 +1,82 @@
+package home_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/home"
+)
+
+func TestScratchIsForOne(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	p, err := home.TakeScratch("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := home.TakeScratch("x"); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("taken twice: %v", err)
+	}
+	if err := p.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	if p, err = home.TakeScratch("x"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Leave(); err != nil {
+		t.Fatal(err)
+	}
+	// A folder that others may write to, and a link, are somebody else's doing.
+	open := filepath.Join(tmp, "open")
+	if err := os.Mkdir(open, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(open, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(tmp, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"open", "link"} {
+		if _, err := home.TakeScratch(name); errs.KindOf(err) != errs.Conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// One run leaves while others come: each has the folder to itself, and whole.
+func TestScratchChangesHands(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	const runs, turns = 4, 50
+	var all sync.WaitGroup
+	for range runs {
+		all.Go(func() {
+			for n := 0; n < turns; {
+				p, err := home.TakeScratch("x")
+				if errs.KindOf(err) == errs.Conflict {
+					runtime.Gosched()
+					continue
+				}
+				if err == nil {
+					err = errors.Join(os.MkdirAll(filepath.Join(p.Dir(), "source", "a"), 0o700), os.Remove(filepath.Join(p.Dir(), "source", "a")),
+						os.Remove(filepath.Join(p.Dir(), "source")), os.Mkdir(filepath.Join(p.Dir(), "home"), 0o700), p.Leave())
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				n++
+			}
+		})
+	}
+	all.Wait()
+	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
