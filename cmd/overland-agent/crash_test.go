@@ -16,6 +16,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/crash"
@@ -64,7 +65,7 @@ func (g *saga) run(t *testing.T, dir string, args ...string) *exec.Cmd {
 // agent that is killed answers no more.
 func (g *saga) play(ctx context.Context, dir string, first int) (done int, err error) {
 	for i, volume := range g.volumes[first:] {
-		q := agent.Request{Op: agent.OpInstall, Source: volume, Install: &agent.InstallOptions{Root: g.root, Retry: true}}
+		q := nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Retry: true}}
 		_, err := agent.Call(ctx, filepath.Join(dir, "node"), q)
 		if broken := first+i == 2; broken && errs.KindOf(err) != errs.Partial || !broken && err != nil {
 			return first + i, fmt.Errorf("volume %d: %w", first+i, err)
@@ -74,11 +75,11 @@ func (g *saga) play(ctx context.Context, dir string, first int) (done int, err e
 }
 
 // settled waits until the agent in dir answers and has decided every switch, and returns the version that runs.
-func settled(ctx context.Context, dir string) (st agent.Status, version string, err error) {
+func settled(ctx context.Context, dir string) (st nodeapi.Status, version string, err error) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r, err := agent.Call(ctx, filepath.Join(dir, "node"), agent.Request{Op: agent.OpStatus})
+		r, err := agent.Call(ctx, filepath.Join(dir, "node"), nodeapi.Request{Op: nodeapi.OpStatus})
 		if err == nil && r.Status != nil && r.Status.Trial == nil {
 			for _, app := range r.Status.Apps {
 				version = app.Version
@@ -233,8 +234,8 @@ func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 		}
 	}()
 	install := func(volume string) error {
-		_, err := agent.Call(ctx, filepath.Join(disk, "node"), agent.Request{
-			Op: agent.OpInstall, Source: volume, Install: &agent.InstallOptions{Root: g.root},
+		_, err := agent.Call(ctx, filepath.Join(disk, "node"), nodeapi.Request{
+			Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root},
 		})
 		return err
 	}

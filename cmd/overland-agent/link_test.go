@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/badlink"
 	"overland/internal/testkit/bins"
@@ -67,7 +68,7 @@ func TestOverABadLink(t *testing.T) {
 	n.sh(0, "/opt/"+plat.Dashed()+"/overland-agent", "install", "--site", "https://"+link.Addr()+"#"+pin,
 		"--root", s.root, "--channel", string(channel))
 	n.mustServe(v1)
-	n.until("the agent is the released one", func(st status) bool {
+	n.until("the agent is the released one", func(st nodeapi.Status) bool {
 		return st.Running && st.Agent == "v1" && st.Program.Trying == ""
 	})
 

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/agent"
 	"overland/internal/agent/host"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/machine"
@@ -105,19 +106,14 @@ func (n *node) mustServe(version string) (process string) {
 
 var answer = regexp.MustCompile(`^version (\S+) process (\d+)$`)
 
-type status struct {
-	agent.Status
-	Program host.Versions `json:"program"`
-}
-
-func (n *node) status(want int) status {
+func (n *node) status(want int) nodeapi.Status {
 	n.t.Helper()
 	cmd := n.Command(n.t.Context(), "/usr/local/bin/overland-agent", "status", "--json")
 	out, err := cmd.Output()
 	if code := cmd.ProcessState.ExitCode(); code != want {
 		n.t.Fatalf("status: exit code %d, want %d: %v\n%s", code, want, err, out)
 	}
-	var s status
+	var s nodeapi.Status
 	if err := json.Unmarshal(out, &s); err != nil {
 		n.t.Fatalf("status: %v\n%s", err, out)
 	}
@@ -125,13 +121,13 @@ func (n *node) status(want int) status {
 }
 
 // until asks for the status until done says so.
-func (n *node) until(what string, done func(status) bool) status {
+func (n *node) until(what string, done func(nodeapi.Status) bool) nodeapi.Status {
 	n.t.Helper()
 	limit := time.Now().Add(patience(n.s.plat, time.Minute))
 	for {
 		cmd := n.Command(n.t.Context(), "/usr/local/bin/overland-agent", "status", "--json")
 		out, _ := cmd.Output()
-		var s status
+		var s nodeapi.Status
 		if json.Unmarshal(out, &s) == nil && done(s) {
 			return s
 		}
@@ -346,7 +342,7 @@ func TestAgentUpgradesItselfAndGoesBack(t *testing.T) {
 
 	// The same application with a newer agent.
 	n.sh(0, "sh", s.seal(v1, two), "install")
-	st := n.until("the new agent is good", func(st status) bool {
+	st := n.until("the new agent is good", func(st nodeapi.Status) bool {
 		return st.Running && st.Agent == "v2" && st.Program.Trying == "" && st.Program.Good != before.Program.Good
 	})
 	if st.PID == before.PID {
@@ -369,7 +365,7 @@ func TestAgentUpgradesItselfAndGoesBack(t *testing.T) {
 		}
 		n.sh(0, "sh", s.seal(v1, dir), "install")
 		refused++
-		st = n.until(fmt.Sprintf("the agent that %s is refused", name), func(st status) bool {
+		st = n.until(fmt.Sprintf("the agent that %s is refused", name), func(st nodeapi.Status) bool {
 			return st.Running && st.Program.Trying == "" && len(st.Program.Refused) == refused
 		})
 		if st.Program.Current != good || st.Program.Good != good || st.Agent != "v2" {

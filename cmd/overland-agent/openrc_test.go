@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/machine"
 )
@@ -54,21 +55,21 @@ func TestOpenRC(t *testing.T) {
 
 	// The service's restart and stop are about the agent; what it runs stays up.
 	n.sh(0, "rc-service", "overland-agent", "restart")
-	st := n.until("the agent is back", func(st status) bool {
+	st := n.until("the agent is back", func(st nodeapi.Status) bool {
 		return st.Running && st.PID != pid && len(st.Services) == 1 && st.Services[0].State == "running"
 	})
 	if again := n.mustServe(v1); again != process {
 		t.Errorf("restarting the agent's service restarted hello: process %s → %s", process, again)
 	}
 	n.sh(0, "sh", "-c", "kill -9 $(cat /var/lib/overland/agent/lock)")
-	n.until("supervise-daemon has started another", func(again status) bool { return again.Running && again.PID != st.PID })
+	n.until("supervise-daemon has started another", func(again nodeapi.Status) bool { return again.Running && again.PID != st.PID })
 	n.sh(0, "rc-service", "overland-agent", "stop")
 	if again := n.mustServe(v1); again != process {
 		t.Errorf("stopping the agent's service restarted hello: process %s → %s", process, again)
 	}
 	n.status(5)
 	n.sh(0, "rc-service", "overland-agent", "start")
-	n.until("the agent is back", func(st status) bool { return st.Running })
+	n.until("the agent is back", func(st nodeapi.Status) bool { return st.Running })
 
 	n.agent(0, "uninstall", "--purge", "--yes")
 	left := n.sh(0, "sh", "-c", "ls -d /etc/init.d/overland-agent /etc/runlevels/default/overland-agent /var/lib/overland /usr/local/bin/overland-agent 2>/dev/null || true")

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/machine"
 )
@@ -49,14 +50,14 @@ func TestSystemd(t *testing.T) {
 	}
 
 	n.sh(0, "systemctl", "restart", "overland-agent")
-	st := n.until("the agent is back", func(st status) bool {
+	st := n.until("the agent is back", func(st nodeapi.Status) bool {
 		return st.Running && st.PID != pid && len(st.Services) == 1 && st.Services[0].State == "running"
 	})
 	if again := n.mustServe(v1); again != process {
 		t.Errorf("restarting the unit restarted hello: process %s → %s", process, again)
 	}
 	n.sh(0, "systemctl", "kill", "--kill-whom=main", "--signal=KILL", "overland-agent")
-	n.until("systemd has started another", func(again status) bool { return again.Running && again.PID != st.PID })
+	n.until("systemd has started another", func(again nodeapi.Status) bool { return again.Running && again.PID != st.PID })
 	if again := n.mustServe(v1); again != process {
 		t.Errorf("killing the agent restarted hello: process %s → %s", process, again)
 	}

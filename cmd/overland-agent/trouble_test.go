@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/agent/host"
 	"overland/internal/appfile"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/testkit/machine"
 )
@@ -51,12 +52,12 @@ func TestAStickAppears(t *testing.T) {
 	n.mustServe(v1)
 
 	s.plug(s.seal(v2, agents), stick)
-	n.until("the volume on the stick runs", func(st status) bool { return st.Running && st.Good == 2 })
+	n.until("the volume on the stick runs", func(st nodeapi.Status) bool { return st.Running && st.Good == 2 })
 	n.mustServe(v2)
 
 	s.tests = []appfile.Check{{Exec: []string{"/bin/sleep", "100000"}, Within: appfile.Duration(patience(plat, 2*time.Second))}}
 	s.plug(s.seal(v3, agents), stick)
-	st := n.until("the self-test that hangs is given up", func(st status) bool { return st.Running && len(st.Refused) == 1 })
+	st := n.until("the self-test that hangs is given up", func(st nodeapi.Status) bool { return st.Running && len(st.Refused) == 1 })
 	if st.Generation != 2 || !strings.Contains(st.Refused[0].Reason, "failed its self-test") {
 		t.Errorf("status: %+v", st)
 	}
@@ -99,7 +100,7 @@ func TestAgentThatHangs(t *testing.T) {
 	process := n.mustServe(v1)
 	pid := n.status(0).PID
 	n.sh(0, "kill", "-STOP", strconv.Itoa(pid))
-	st := n.until("another agent runs", func(st status) bool { return st.Running && st.PID != pid })
+	st := n.until("another agent runs", func(st nodeapi.Status) bool { return st.Running && st.PID != pid })
 	n.sh(0, "kill", "-KILL", strconv.Itoa(st.PID))
 	if out := n.sh(0, "sh", first, "install"); !strings.Contains(out, "unchanged") { // while it is away
 		t.Errorf("install printed:\n%s", out)

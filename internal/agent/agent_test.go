@@ -20,6 +20,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/testkit/publisher"
 	"overland/internal/volume"
@@ -86,21 +87,21 @@ func (w *world) open() *Agent {
 }
 
 // install installs path with an agent of its own.
-func (w *world) install(path string, o InstallOptions) (Report, error) {
+func (w *world) install(path string, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	w.t.Helper()
 	a := w.open()
 	defer a.Close()
 	src, done, err := OpenSource(path)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	defer done()
 	return a.Install(context.Background(), src, o)
 }
 
-func (w *world) mustInstall(path string) Report {
+func (w *world) mustInstall(path string) nodeapi.Report {
 	w.t.Helper()
-	r, err := w.install(path, InstallOptions{Root: w.Root()})
+	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root()})
 	must(w.t, err)
 	return r
 }
@@ -147,18 +148,18 @@ func tree(t testing.TB, dir string) map[string]string {
 func TestInstallUpgradeRollBack(t *testing.T) {
 	w := newWorld(t)
 	r := w.mustInstall(w.wallet(v1, "up one"))
-	if r.Outcome != Installed || r.Generation != 1 || r.Channel != "live" || r.Freshness.Known || r.Freshness.SignedAt.IsZero() {
+	if r.Outcome != nodeapi.Installed || r.Generation != 1 || r.Channel != "live" || r.Freshness.Known || r.Freshness.SignedAt.IsZero() {
 		t.Errorf("first report: %+v", r)
 	}
 	w.runs("wallet.node: up one")
 	two := w.wallet(v2, "up two")
-	if r = w.mustInstall(two); r.Outcome != Installed || r.Generation != 2 || r.From != 1 {
+	if r = w.mustInstall(two); r.Outcome != nodeapi.Installed || r.Generation != 2 || r.From != 1 {
 		t.Errorf("second report: %+v", r)
 	}
 	w.runs("wallet.node: up two")
 
-	r, err := w.install(w.wallet(v3, "crash three"), InstallOptions{})
-	if r.Outcome != RolledBack || r.Generation != 2 || r.Tried != 3 || errs.KindOf(err) != errs.Partial {
+	r, err := w.install(w.wallet(v3, "crash three"), nodeapi.InstallOptions{})
+	if r.Outcome != nodeapi.RolledBack || r.Generation != 2 || r.Tried != 3 || errs.KindOf(err) != errs.Partial {
 		t.Errorf("broken version: %+v, %v", r, err)
 	}
 	if !strings.HasPrefix(r.Check, "wallet.node: ") || !slices.Contains(r.Log, "this is crash three") || !strings.Contains(r.Reason, "exit code 1") {
@@ -167,18 +168,18 @@ func TestInstallUpgradeRollBack(t *testing.T) {
 	w.runs("wallet.node: up two")
 
 	w.Calls()
-	r, err = w.install(w.volume("again"), InstallOptions{})
+	r, err = w.install(w.volume("again"), nodeapi.InstallOptions{})
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(errs.HintOf(err), "--retry") {
 		t.Errorf("the broken version again: %+v, %v", r, err)
 	}
 	w.calls()
-	if r, err = w.install(w.volume("retry"), InstallOptions{Retry: true}); r.Outcome != RolledBack || r.Tried != 4 {
+	if r, err = w.install(w.volume("retry"), nodeapi.InstallOptions{Retry: true}); r.Outcome != nodeapi.RolledBack || r.Tried != 4 {
 		t.Errorf("with --retry: %+v, %v", r, err)
 	}
 
 	a := w.open()
 	r, err = a.Rollback(context.Background(), 0)
-	if err != nil || r.Outcome != Installed || r.Generation != 1 {
+	if err != nil || r.Outcome != nodeapi.Installed || r.Generation != 1 {
 		t.Errorf("roll back: %+v, %v", r, err)
 	}
 	w.runs("wallet.node: up one")
@@ -221,8 +222,8 @@ func TestInstallingAgainChangesNothing(t *testing.T) {
 	w.mustInstall(path)
 	w.Calls()
 	before := tree(t, w.dir)
-	r, err := w.install(path, InstallOptions{})
-	if err != nil || r.Outcome != Unchanged || r.Generation != 1 {
+	r, err := w.install(path, nodeapi.InstallOptions{})
+	if err != nil || r.Outcome != nodeapi.Unchanged || r.Generation != 1 {
 		t.Errorf("again: %+v, %v", r, err)
 	}
 	w.calls()
@@ -266,7 +267,7 @@ func TestTheNextAgentAdopts(t *testing.T) {
 	ran := make(chan error)
 	go func() { ran <- a.Run(ctx) }()
 	<-ready
-	r, err := Call(ctx, w.dir, Request{Op: OpStatus})
+	r, err := Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	must(t, err)
 	if s := r.Status; !s.Running || s.Generation != 1 || s.Services[0].Name != "wallet.node" {
 		t.Errorf("status: %+v", s)
@@ -276,7 +277,7 @@ func TestTheNextAgentAdopts(t *testing.T) {
 	must(t, a.Close())
 	w.calls()
 	w.runs("wallet.node: up one")
-	if _, err := Call(context.Background(), w.dir, Request{Op: OpStatus}); errs.KindOf(err) != errs.Unavailable {
+	if _, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpStatus}); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("a stopped agent answers: %v", err)
 	}
 	s, err := Peek(w.dir)
@@ -288,15 +289,15 @@ func TestTheNextAgentAdopts(t *testing.T) {
 func TestDeferredInstallIsDecidedByRun(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")
-	r, err := w.install(path, InstallOptions{Root: w.Root(), Defer: true})
-	if err != nil || r.Outcome != Staged {
+	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Defer: true})
+	if err != nil || r.Outcome != nodeapi.Staged {
 		t.Fatalf("defer: %+v, %v", r, err)
 	}
 	w.calls()
-	if r, err = w.install(path, InstallOptions{Defer: true}); err != nil || r.Outcome != Staged || r.Generation != 1 {
+	if r, err = w.install(path, nodeapi.InstallOptions{Defer: true}); err != nil || r.Outcome != nodeapi.Staged || r.Generation != 1 {
 		t.Fatalf("defer again: %+v, %v", r, err)
 	}
-	if r, err = w.install(w.wallet(v2, "up two"), InstallOptions{Defer: true}); err != nil || r.Outcome != Staged || r.Generation != 2 {
+	if r, err = w.install(w.wallet(v2, "up two"), nodeapi.InstallOptions{Defer: true}); err != nil || r.Outcome != nodeapi.Staged || r.Generation != 2 {
 		t.Fatalf("defer something newer: %+v, %v", r, err)
 	}
 	w.running(func(a *Agent) {
@@ -346,12 +347,12 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 	w.dir = filepath.Join(t.TempDir(), strings.Repeat("a-long-folder-name/", 8), "node") // beyond a socket address
 	ctx := context.Background()
 	w.running(func(a *Agent) {
-		r, err := Call(ctx, w.dir, Request{Op: OpInstall, Source: w.wallet(v1, "up one"), Install: &InstallOptions{Root: w.Root()}})
-		if err != nil || r.Report.Outcome != Installed {
+		r, err := Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v1, "up one"), Install: &nodeapi.InstallOptions{Root: w.Root()}})
+		if err != nil || r.Report.Outcome != nodeapi.Installed {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
 		var steps, fetched []string
-		r, err = CallProgress(ctx, w.dir, Request{Op: OpInstall, Source: w.wallet(v2, "crash two")}, func(p Progress) {
+		r, err = CallProgress(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v2, "crash two")}, func(p nodeapi.Progress) {
 			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
 				steps = append(steps, p.Step)
 			}
@@ -365,19 +366,19 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 		if want := "verify fetch verify fetch stage start selftest back selftest"; strings.Join(steps, " ") != want {
 			t.Errorf("steps %q, want %q", steps, want)
 		}
-		if errs.KindOf(err) != errs.Partial || r.Report.Outcome != RolledBack || errs.HintOf(err) == "" {
+		if errs.KindOf(err) != errs.Partial || r.Report.Outcome != nodeapi.RolledBack || errs.HintOf(err) == "" {
 			t.Errorf("broken: %+v, %v", r.Report, err)
 		}
-		if _, err = Call(ctx, w.dir, Request{Op: OpRollback, Generation: 7}); errs.KindOf(err) != errs.NotFound {
+		if _, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: 7}); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("roll back to nothing: %v", err)
 		}
-		if r, err = Call(ctx, w.dir, Request{Op: OpLogs, Service: "wallet.node", Lines: 1}); err != nil || len(r.Lines) != 1 {
+		if r, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpLogs, Service: "wallet.node", Lines: 1}); err != nil || len(r.Lines) != 1 {
 			t.Errorf("logs: %v, %v", r.Lines, err)
 		}
-		if r, err = Call(ctx, w.dir, Request{Op: OpHistory}); err != nil || len(r.Events) != 4 {
+		if r, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpHistory}); err != nil || len(r.Events) != 4 {
 			t.Errorf("history: %v, %v", r.Events, err)
 		}
-		if _, err = Call(ctx, w.dir, Request{Op: "reboot"}); errs.KindOf(err) != errs.Invalid {
+		if _, err = Call(ctx, w.dir, nodeapi.Request{Op: "reboot"}); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("unknown verb: %v", err)
 		}
 		if _, err := Open(w.dir, w.o); errs.KindOf(err) != errs.Conflict {
@@ -390,7 +391,7 @@ func TestWatchedDirectory(t *testing.T) {
 	w := newWorld(t)
 	stick := t.TempDir()
 	w.o.Watch = 5 * time.Millisecond
-	_, err := w.install(w.wallet(v1, "up one"), InstallOptions{Root: w.Root(), Watch: []string{stick}})
+	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Watch: []string{stick}})
 	must(t, err)
 	w.running(func(a *Agent) {
 		must(t, os.WriteFile(filepath.Join(stick, "junk.volume"), []byte("this is no volume"), 0o644))
@@ -401,7 +402,7 @@ func TestWatchedDirectory(t *testing.T) {
 		until(t, func() bool { return a.Status().Good == 2 })
 		w.runs("wallet.node: up two")
 		must(t, os.RemoveAll(stick)) // the source is gone
-		_, err := Call(context.Background(), w.dir, Request{Op: OpReload})
+		_, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpReload})
 		must(t, err)
 		w.runs("wallet.node: up two")
 	})
@@ -411,7 +412,7 @@ func TestPartsThatArriveOneByOne(t *testing.T) {
 	w := newWorld(t)
 	w.o.Watch = 5 * time.Millisecond
 	stick := t.TempDir()
-	_, err := w.install(w.wallet(v1, "up one"), InstallOptions{Root: w.Root(), Watch: []string{stick}})
+	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Watch: []string{stick}})
 	must(t, err)
 	w.Release("wallet", v2, map[string]string{"node": "up two" + strings.Repeat(" padding", 10000)}, services(quick))
 	w.Promote("live", "wallet", v2)
@@ -441,7 +442,7 @@ func TestNoArtifactForThisMachine(t *testing.T) {
 	w.o.Platform = "linux/arm/v7"
 	w.Release("wallet", v1, map[string]string{"node linux/amd64": "up", "node linux/arm64": "up 64"}, services(quick))
 	w.Promote("live", "wallet", v1)
-	_, err := w.install(w.volume("one"), InstallOptions{Root: w.Root()})
+	_, err := w.install(w.volume("one"), nodeapi.InstallOptions{Root: w.Root()})
 	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "linux/arm/v7") || !strings.Contains(err.Error(), "linux/amd64, linux/arm64") {
 		t.Errorf("error: %v", err)
 	}
@@ -486,13 +487,13 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 		return errors.New("it did not start")
 	}
 	w.running(func(a *Agent) {
-		_, err := Call(context.Background(), w.dir, Request{Op: OpInstall, Source: path, Install: &InstallOptions{Root: w.Root()}})
+		_, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path, Install: &nodeapi.InstallOptions{Root: w.Root()}})
 		must(t, err)
 		if got := <-calls; got != "new agent "+v1 {
 			t.Errorf("handed over to %q", got)
 		}
 		until(t, func() bool { return len(a.Status().Refused) == 1 })
-		_, err = Call(context.Background(), w.dir, Request{Op: OpInstall, Source: path})
+		_, err = Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path})
 		must(t, err)
 	})
 	if len(calls) != 0 {
@@ -538,8 +539,8 @@ func TestAPersonsRequestIsNoFaultOfTheSource(t *testing.T) {
 	case err := <-looked:
 		t.Fatalf("the look ended: %v", err)
 	}
-	r, err := a.Install(ctx, src, InstallOptions{})
-	if err != nil || r.Outcome != Installed {
+	r, err := a.Install(ctx, src, nodeapi.InstallOptions{})
+	if err != nil || r.Outcome != nodeapi.Installed {
 		t.Errorf("the person's: %+v, %v", r, err)
 	}
 	if err := <-looked; errs.KindOf(err) != errs.Cancelled {

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
@@ -24,11 +25,11 @@ import (
 func TestNothingIsPinnedSilently(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")
-	_, err := w.install(path, InstallOptions{})
+	_, err := w.install(path, nodeapi.InstallOptions{})
 	if errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrNotPinned) || !strings.Contains(errs.HintOf(err), "--root") {
 		t.Errorf("without a root: %v", err)
 	}
-	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
+	_, err = w.install(path, nodeapi.InstallOptions{Root: digest.Of([]byte("another")).String()})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("with another root: %v", err)
 	}
@@ -40,7 +41,7 @@ func TestNothingIsPinnedSilently(t *testing.T) {
 		t.Errorf("offered root %s, %v", fp, err)
 	}
 	w.mustInstall(path)
-	_, err = w.install(path, InstallOptions{Root: digest.Of([]byte("another")).String()})
+	_, err = w.install(path, nodeapi.InstallOptions{Root: digest.Of([]byte("another")).String()})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("another root on a pinned node: %v", err)
 	}
@@ -78,7 +79,7 @@ func (w *world) forge(t *testing.T) string {
 func TestForgedPayloadWithEveryDigestRecomputed(t *testing.T) {
 	w := newWorld(t)
 	path := w.forge(t)
-	_, err := w.install(path, InstallOptions{Root: w.Root()})
+	_, err := w.install(path, nodeapi.InstallOptions{Root: w.Root()})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("forged: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
@@ -102,7 +103,7 @@ func TestPayloadThatNobodySigned(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "forged.volume")
 	_, err := volume.Seal(context.Background(), path, c, volume.Options{})
 	must(t, err)
-	_, err = w.install(path, InstallOptions{Root: w.Root()})
+	_, err = w.install(path, nodeapi.InstallOptions{Root: w.Root()})
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), d.Encoded()) {
 		t.Errorf("unsigned payload: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
@@ -135,7 +136,7 @@ func TestInputsAreNotForNodes(t *testing.T) {
 		"one less":         {desc, in.Lock, in.Source},
 		"one more":         {desc, in.Lock, in.Source, in.Blobs[0], put("more")},
 	} {
-		if _, err := w.install(seal(blobs...), InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+		if _, err := w.install(seal(blobs...), nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("%s: %v (%s), want untrusted", name, err, errs.KindOf(err))
 		}
 		w.untouched()
@@ -154,13 +155,13 @@ func TestForgedVolumeWithItsOwnKeys(t *testing.T) {
 	one := w.wallet(v1, "up one")
 	other := newWorld(t)
 	evil := other.wallet(v2, "up evil")
-	if _, err := w.install(evil, InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+	if _, err := w.install(evil, nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("on a new node: %v", err)
 	}
 	w.untouched()
 	w.mustInstall(one)
 	w.Calls()
-	if _, err := w.install(evil, InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
+	if _, err := w.install(evil, nodeapi.InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("on a node that runs: %v", err)
 	}
 	w.calls()
@@ -172,7 +173,7 @@ func TestOlderVolumeIsRefused(t *testing.T) {
 	one := w.wallet(v1, "up one")
 	w.mustInstall(w.wallet(v2, "up two"))
 	w.Calls()
-	if _, err := w.install(one, InstallOptions{}); errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrRollback) {
+	if _, err := w.install(one, nodeapi.InstallOptions{}); errs.KindOf(err) != errs.Untrusted || !errors.Is(err, trust.ErrRollback) {
 		t.Errorf("older volume: %v", err)
 	}
 	w.calls()
@@ -190,7 +191,7 @@ func TestMissingPartIsRefused(t *testing.T) {
 		t.Fatalf("parts: %v", info.Paths)
 	}
 	must(t, os.Remove(info.Paths[1]))
-	_, err = w.install(info.Paths[0], InstallOptions{Root: w.Root()})
+	_, err = w.install(info.Paths[0], nodeapi.InstallOptions{Root: w.Root()})
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), info.Paths[1]) {
 		t.Errorf("without a part: %v (%s)", err, errs.KindOf(err))
 	}
@@ -209,7 +210,7 @@ func TestFlippedBytes(t *testing.T) {
 		bad := filepath.Join(t.TempDir(), "flipped.volume")
 		must(t, os.WriteFile(bad, b, 0o644))
 		w.dir = filepath.Join(t.TempDir(), "node")
-		if _, err := w.install(bad, InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+		if _, err := w.install(bad, nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("byte %d: %v (%s), want untrusted", at, err, errs.KindOf(err))
 		}
 		w.untouched()

@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/agent/node"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/trust"
 )
@@ -92,7 +93,7 @@ func (a *Agent) loadConfig() {
 	}
 }
 
-// follow makes s what the node follows, in its state and in config.json. Equal settings are not written.
+// saveSettings makes s what the node follows, in its state and in config.json. Equal settings are not written.
 func (a *Agent) saveSettings(s node.Settings) error {
 	old := a.node.State().Settings
 	path := filepath.Join(a.dir, configName)
@@ -118,8 +119,8 @@ func equalSettings(a, b node.Settings) bool {
 	return a.Channel == b.Channel && a.Root == b.Root && slices.Equal(a.Sites, b.Sites) && slices.Equal(a.Watch, b.Watch)
 }
 
-// merge returns the settings that o makes of s.
-func (o InstallOptions) merge(s node.Settings) (node.Settings, error) {
+// merge returns s as o changes it.
+func merge(s node.Settings, o nodeapi.InstallOptions) (node.Settings, error) {
 	if o.Channel != "" {
 		s.Channel = o.Channel
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 )
 
 // TestDamagedFiles damages each file below a node that runs r1, one at a time: the next agent keeps the service, and a
@@ -46,9 +47,9 @@ func TestDamagedFiles(t *testing.T) {
 				must(t, os.Remove(path)) // not through a hard link: the program is another file
 				must(t, os.WriteFile(path, damage(b), 0o755))
 				w.Calls()
-				r, err := w.install(two, InstallOptions{})
+				r, err := w.install(two, nodeapi.InstallOptions{})
 				switch {
-				case err == nil && r.Outcome == Installed:
+				case err == nil && r.Outcome == nodeapi.Installed:
 					w.runs("wallet.node: up two")
 				case err == nil:
 					t.Errorf("report: %+v", r)

@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -20,11 +21,11 @@ import (
 // Install makes the node run what src says of its channel. A generation that does not prove itself is rolled back:
 // Report says why and the error is of kind errs.Partial. Nothing is written outside depot/ and trust/ before everything
 // is verified. Installing again what runs changes nothing.
-func (a *Agent) Install(ctx context.Context, src Source, o InstallOptions) (Report, error) {
+func (a *Agent) Install(ctx context.Context, src Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	a.interrupt()
 	done, err := a.take(ctx)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	defer done()
 	r, err := a.install(ctx, ctx, src, o)
@@ -33,62 +34,62 @@ func (a *Agent) Install(ctx context.Context, src Source, o InstallOptions) (Repo
 
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging ends it; afterwards
 // only the end of ctx does.
-func (a *Agent) install(ctx, staging context.Context, src Source, o InstallOptions) (Report, error) {
+func (a *Agent) install(ctx, staging context.Context, src Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	a.mu.Lock()
 	clear(a.names) // of the installation before
 	a.mu.Unlock()
 	if !o.Defer {
 		if err := a.resume(ctx); err != nil {
-			return Report{}, err
+			return nodeapi.Report{}, err
 		}
 	}
 	p, err := a.plan(staging, src, o)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	blobs, gatherErr := a.gather(staging, src, &p)
 	if errs.KindOf(gatherErr) == errs.Untrusted {
-		return Report{}, gatherErr
+		return nodeapi.Report{}, gatherErr
 	}
 	// A release that this agent cannot read may be one that the next agent can.
 	if err := a.stageAgent(staging, src, p.agent); err != nil {
 		if staging.Err() != nil {
-			return Report{}, err
+			return nodeapi.Report{}, err
 		}
 		a.problem("agent", err.Error())
 		a.o.Log.Warn("the agent program was not fetched", keyError, err)
 	}
 	if p.unchanged > 0 {
 		if err := a.saveSettings(p.settings); err != nil {
-			return Report{}, err
+			return nodeapi.Report{}, err
 		}
-		outcome := Unchanged
+		outcome := nodeapi.Unchanged
 		if i := a.node.State().Intent; i != nil && i.Generation == p.unchanged {
-			outcome = Staged
+			outcome = nodeapi.Staged
 		}
-		return a.fill(Report{Outcome: outcome, Generation: p.unchanged, Tried: p.unchanged}, &p.generation), nil
+		return a.fill(nodeapi.Report{Outcome: outcome, Generation: p.unchanged, Tried: p.unchanged}, &p.generation), nil
 	}
 	if gatherErr != nil {
-		return Report{}, gatherErr
+		return nodeapi.Report{}, gatherErr
 	}
 	number, err := a.stage(staging, src, p, blobs)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	if err := a.saveSettings(p.settings); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	if i := a.node.State().Intent; i != nil {
 		if err := a.node.Abandon(fmt.Sprintf("generation %d was asked for before it started", number)); err != nil {
-			return Report{}, errs.Hint(err, "start the agent; it decides the switch in progress")
+			return nodeapi.Report{}, errs.Hint(err, "start the agent; it decides the switch in progress")
 		}
 	}
 	from := a.node.State().Current
 	if err := a.node.Begin(number, limit(&p.generation), "install"); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	if o.Defer {
-		return a.fill(Report{Outcome: Staged, Generation: number, Tried: number, From: from}, &p.generation), nil
+		return a.fill(nodeapi.Report{Outcome: nodeapi.Staged, Generation: number, Tried: number, From: from}, &p.generation), nil
 	}
 	return a.settle(ctx)
 }
@@ -102,13 +103,13 @@ type plan struct {
 }
 
 // plan verifies what src says, from the pinned root to the channel, and returns what to do. It writes only to trust/.
-func (a *Agent) plan(ctx context.Context, src Source, o InstallOptions) (plan, error) {
+func (a *Agent) plan(ctx context.Context, src Source, o nodeapi.InstallOptions) (plan, error) {
 	st := a.node.State()
-	settings, err := o.merge(st.Settings)
+	settings, err := merge(st.Settings, o)
 	if err != nil {
 		return plan{}, err
 	}
-	a.progress(Progress{Step: "verify", What: src.Name()})
+	a.progress(nodeapi.Progress{Step: "verify", What: src.Name()})
 	if err := a.pin(ctx, src, settings.Root, o.Root != ""); err != nil {
 		return plan{}, err
 	}
@@ -118,7 +119,7 @@ func (a *Agent) plan(ctx context.Context, src Source, o InstallOptions) (plan, e
 		return plan{}, fmt.Errorf("%s: %w", src.Name(), err)
 	}
 	a.mu.Lock()
-	a.fresh = Freshness{Known: fresh.Known, SignedAt: fresh.SignedAt, Expires: fresh.Expires}
+	a.fresh = nodeapi.Freshness{Known: fresh.Known, SignedAt: fresh.SignedAt, Expires: fresh.Expires}
 	a.mu.Unlock()
 	if settings.Channel == "" {
 		if settings.Channel, err = onlyChannel(src); err != nil {
@@ -145,7 +146,7 @@ func (a *Agent) plan(ctx context.Context, src Source, o InstallOptions) (plan, e
 }
 
 // compare finds out whether p is what the node runs already or what it refused.
-func (a *Agent) compare(p plan, st node.State, o InstallOptions) (plan, error) {
+func (a *Agent) compare(p plan, st node.State, o nodeapi.InstallOptions) (plan, error) {
 	if len(p.generation.Apps) == 0 && st.Current == 0 && st.Intent == nil {
 		return p, errs.Errorf(errs.NotFound, "%s: channel %s names no application", p.generation.Source, p.generation.Channel)
 	}
@@ -240,7 +241,7 @@ func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, 
 		fetched[b.Digest] = !a.depot.Has(b.Digest)
 	}
 	return blobs, v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(done, total int64) {
-		a.progress(Progress{Step: "verify", What: src.Name(), Done: done, Total: total})
+		a.progress(nodeapi.Progress{Step: "verify", What: src.Name(), Done: done, Total: total})
 	})
 }
 
@@ -250,7 +251,7 @@ func (a *Agent) stage(ctx context.Context, src Source, p plan, blobs []fetch.Blo
 	if err := f.All(ctx, blobs); err != nil {
 		return 0, fmt.Errorf("%s: %w", src.Name(), untrusted(err))
 	}
-	a.progress(Progress{Step: "stage", What: strings.Join(p.generation.Names(), " ")})
+	a.progress(nodeapi.Progress{Step: "stage", What: strings.Join(p.generation.Names(), " ")})
 	return a.node.Stage(p.generation, func(prog node.Program, path string) error {
 		return a.depot.Place(ctx, prog.Digest, path, prog.Mode())
 	})

@@ -12,6 +12,7 @@ import (
 	"overland/internal/agent/node"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -43,9 +44,9 @@ type Agent struct {
 	listeners []*listener
 	problems  map[string]string        // by subject
 	names     map[digest.Digest]string // of the blobs that are fetched now, for people
-	fresh     Freshness
-	last      *Look
-	report    *Report
+	fresh     nodeapi.Freshness
+	last      *nodeapi.Look
+	report    *nodeapi.Report
 	resumed   bool // the services of the current generation are supervised
 	running   bool
 	told      bool     // Ready was called
@@ -66,7 +67,7 @@ func Open(dir string, o Options) (*Agent, error) {
 		o.Watch = 5 * time.Second
 	}
 	if o.Progress == nil {
-		o.Progress = func(Progress) {}
+		o.Progress = func(nodeapi.Progress) {}
 	}
 	if o.Runtime == nil || o.Platform == "" {
 		return nil, errs.Errorf(errs.Internal, "open agent: no runtime or platform")
@@ -141,11 +142,11 @@ func (a *Agent) RefuseProgram(d digest.Digest, reason string) error {
 		if n := len(s.Programs) - 20; n > 0 {
 			s.Programs = s.Programs[n:]
 		}
-		s.AddEvent(node.Event{At: a.now(), What: "back", Reason: "agent program " + d.String() + ": " + reason})
+		s.AddEvent(nodeapi.Event{At: a.now(), What: "back", Reason: "agent program " + d.String() + ": " + reason})
 	})
 }
 
 func (a *Agent) now() time.Time { return a.o.Clock.Or()() }
 
 // History returns what happened to the node, oldest first.
-func (a *Agent) History() []node.Event { return a.node.State().Events }
+func (a *Agent) History() []nodeapi.Event { return a.node.State().Events }

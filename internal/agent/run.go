@@ -9,6 +9,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/nodeapi"
 )
 
 const slowest = 15 * time.Minute // between polls of sites that do not answer
@@ -183,7 +184,7 @@ func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
 		a.mu.Lock()
 		what := a.names[e.Digest]
 		a.mu.Unlock()
-		a.progress(Progress{Step: "fetch", What: what, Done: e.Done, Total: e.Size, Rate: e.Rate})
+		a.progress(nodeapi.Progress{Step: "fetch", What: what, Done: e.Done, Total: e.Size, Rate: e.Rate})
 	}})
 }
 
@@ -213,10 +214,10 @@ func (a *Agent) poll(ctx context.Context, list []*feed) bool {
 
 // look installs what src says, as something that came by itself: a person's request interrupts it while it stages, and
 // then the error is of kind errs.Cancelled and says nothing about src.
-func (a *Agent) look(ctx context.Context, src Source) (Report, error) {
+func (a *Agent) look(ctx context.Context, src Source) (nodeapi.Report, error) {
 	done, err := a.take(ctx)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	defer done()
 	staging, cancel := context.WithCancel(ctx)
@@ -224,7 +225,7 @@ func (a *Agent) look(ctx context.Context, src Source) (Report, error) {
 	a.mu.Lock()
 	a.abort = cancel
 	a.mu.Unlock()
-	r, err := a.install(ctx, staging, src, InstallOptions{})
+	r, err := a.install(ctx, staging, src, nodeapi.InstallOptions{})
 	a.mu.Lock()
 	a.abort = nil
 	a.mu.Unlock()
@@ -260,7 +261,7 @@ func (a *Agent) noteLook(source, outcome string, err error) {
 	if errs.KindOf(err) == errs.Cancelled {
 		return
 	}
-	l := &Look{Source: source, At: a.now(), Outcome: outcome}
+	l := &nodeapi.Look{Source: source, At: a.now(), Outcome: outcome}
 	if err != nil {
 		l.Error = err.Error()
 	}
@@ -330,7 +331,7 @@ func (w *watcher) settled(path string) bool {
 
 // offer installs from the volume or depot at path. It reports whether that was decided, for good or bad.
 func (a *Agent) offer(ctx context.Context, path string) bool {
-	var r Report
+	var r nodeapi.Report
 	src, done, err := OpenSource(path)
 	if err == nil {
 		r, err = a.look(ctx, src)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 )
 
 const (
@@ -96,17 +97,17 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
 	if err := conn.SetReadDeadline(end); err != nil {
 		return
 	}
-	q, err := readRequest(conn)
-	var r Response
+	q, err := nodeapi.ReadRequest(conn)
+	var r nodeapi.Response
 	if err == nil {
 		var quiet func()
 		if q.Progress {
 			deaf := false
-			quiet = s.a.listenTo(func(p Progress) {
+			quiet = s.a.listenTo(func(p nodeapi.Progress) {
 				if deaf {
 					return
 				}
-				b, err := json.Marshal(Response{Progress: &p})
+				b, err := json.Marshal(nodeapi.Response{Progress: &p})
 				if err == nil && conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
 					_, err = conn.Write(append(b, '\n'))
 				}
@@ -119,7 +120,7 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
 			quiet()
 		}
 	}
-	r.Error = errorBody(err)
+	r.Error = nodeapi.NewError(err)
 	b, err := json.Marshal(r)
 	if err != nil {
 		return
@@ -130,28 +131,28 @@ func (s *server) answer(ctx context.Context, conn *net.UnixConn) {
 }
 
 // handle does what q asks.
-func (a *Agent) handle(ctx context.Context, q Request) (Response, error) {
+func (a *Agent) handle(ctx context.Context, q nodeapi.Request) (nodeapi.Response, error) {
 	switch q.Op {
-	case OpStatus:
+	case nodeapi.OpStatus:
 		s := a.Status()
-		return Response{Status: &s}, nil
-	case OpHistory:
-		return Response{Events: a.History()}, nil
-	case OpLogs:
+		return nodeapi.Response{Status: &s}, nil
+	case nodeapi.OpHistory:
+		return nodeapi.Response{Events: a.History()}, nil
+	case nodeapi.OpLogs:
 		lines, err := a.Logs(q.Service, q.Lines)
-		return Response{Lines: lines}, err
-	case OpReload:
+		return nodeapi.Response{Lines: lines}, err
+	case nodeapi.OpReload:
 		a.rouse()
-		return Response{}, nil
-	case OpRollback:
+		return nodeapi.Response{}, nil
+	case nodeapi.OpRollback:
 		r, err := a.Rollback(ctx, q.Generation)
-		return Response{Report: &r}, err
-	case OpInstall:
+		return nodeapi.Response{Report: &r}, err
+	case nodeapi.OpInstall:
 		src, done, err := OpenSource(q.Source)
 		if err != nil {
-			return Response{}, err
+			return nodeapi.Response{}, err
 		}
-		var o InstallOptions
+		var o nodeapi.InstallOptions
 		if q.Install != nil {
 			o = *q.Install
 		}
@@ -159,13 +160,13 @@ func (a *Agent) handle(ctx context.Context, q Request) (Response, error) {
 		if closed := done(); err == nil {
 			err = closed
 		}
-		return Response{Report: &r}, err
+		return nodeapi.Response{Report: &r}, err
 	}
-	return Response{}, errs.Errorf(errs.Invalid, "control request: no verb %q", q.Op)
+	return nodeapi.Response{}, errs.Errorf(errs.Invalid, "control request: no verb %q", q.Op)
 }
 
 // progress tells p to everybody who listens.
-func (a *Agent) progress(p Progress) {
+func (a *Agent) progress(p nodeapi.Progress) {
 	a.o.Progress(p)
 	a.mu.Lock()
 	list := slices.Clone(a.listeners)
@@ -177,13 +178,13 @@ func (a *Agent) progress(p Progress) {
 
 type listener struct {
 	mu   sync.Mutex
-	tell func(Progress)
+	tell func(nodeapi.Progress)
 }
 
 // listenTo calls f with every step, one at a time, until the returned function is called.
-func (a *Agent) listenTo(f func(Progress)) (quiet func()) {
+func (a *Agent) listenTo(f func(nodeapi.Progress)) (quiet func()) {
 	l := &listener{}
-	l.tell = func(p Progress) {
+	l.tell = func(p nodeapi.Progress) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		f(p)
@@ -197,50 +198,50 @@ func (a *Agent) listenTo(f func(Progress)) (quiet func()) {
 		a.mu.Unlock()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		f = func(Progress) {}
+		f = func(nodeapi.Progress) {}
 	}
 }
 
 // Call is CallProgress for somebody who does not want to know the steps.
-func Call(ctx context.Context, dir string, q Request) (Response, error) {
+func Call(ctx context.Context, dir string, q nodeapi.Request) (nodeapi.Response, error) {
 	return CallProgress(ctx, dir, q, nil)
 }
 
 // CallProgress sends q to the agent that runs in dir and returns its response; steps, when it is not nil, is called with
 // each step before that. No agent there is errs.Unavailable; the response's own error is returned as an error too. It
 // waits as long as the request takes, or until ctx ends.
-func CallProgress(ctx context.Context, dir string, q Request, steps func(Progress)) (Response, error) {
+func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func(nodeapi.Progress)) (nodeapi.Response, error) {
 	q.Progress = steps != nil
 	path, err := filepath.Abs(socketPath(dir))
 	if err != nil {
-		return Response{}, err
+		return nodeapi.Response{}, err
 	}
 	away := func(err error) error {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --state %s", dir)
 	}
 	address, done, err := socketAddress(path)
 	if err != nil {
-		return Response{}, away(err)
+		return nodeapi.Response{}, away(err)
 	}
 	defer done()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", address)
 	if err != nil {
-		return Response{}, away(err)
+		return nodeapi.Response{}, away(err)
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	if err := json.NewEncoder(conn).Encode(q); err != nil {
-		return Response{}, away(err)
+		return nodeapi.Response{}, away(err)
 	}
 	for lines := json.NewDecoder(conn); ; {
-		var r Response
+		var r nodeapi.Response
 		if err := lines.Decode(&r); err != nil {
 			if ctx.Err() != nil {
-				return Response{}, ctx.Err()
+				return nodeapi.Response{}, ctx.Err()
 			}
-			return Response{}, away(fmt.Errorf("it ended before it answered: %w", err))
+			return nodeapi.Response{}, away(fmt.Errorf("it ended before it answered: %w", err))
 		}
 		if r.Progress == nil {
 			return r, r.Error.Err()

@@ -10,12 +10,13 @@ import (
 
 	"overland/internal/agent/node"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/runtime"
 	"overland/internal/trust"
 )
 
 // Status returns the state of the node.
-func (a *Agent) Status() Status {
+func (a *Agent) Status() nodeapi.Status {
 	st := a.node.State()
 	s := statusOf(a.dir, st, nil)
 	number := st.Current
@@ -35,7 +36,7 @@ func (a *Agent) Status() Status {
 	s.Problems = append(s.Problems, sortedValues(a.problems)...)
 	for i := range s.Services {
 		if u := a.units[s.Services[i].Name]; u != nil {
-			s.Services[i].fill(u.sup.Status())
+			fill(&s.Services[i], u.sup.Status())
 		}
 	}
 	return s
@@ -49,7 +50,7 @@ func sortedValues(m map[string]string) []string {
 	return list
 }
 
-func (s *Service) fill(r runtime.Status) {
+func fill(s *nodeapi.Service, r runtime.Status) {
 	s.State, s.PID, s.Since, s.Restarts, s.Next = string(r.State), r.PID, r.Since, r.Restarts, r.NextStart
 	if r.LastExit != nil {
 		s.LastExit = r.LastExit.String()
@@ -58,19 +59,19 @@ func (s *Service) fill(r runtime.Status) {
 }
 
 // statusOf returns what the disk says: state st of dir, whose generation is g (nil = none, or unreadable).
-func statusOf(dir string, st node.State, g *node.Generation) Status {
-	s := Status{
+func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
+	s := nodeapi.Status{
 		Schema: 1, Dir: dir, Root: st.Settings.Root, Channel: st.Settings.Channel, Sites: st.Settings.Sites, Watch: st.Settings.Watch,
-		Generation: st.Current, Good: st.Good, Apps: []AppInfo{}, Services: []Service{},
+		Generation: st.Current, Good: st.Good, Apps: []nodeapi.App{}, Services: []nodeapi.Service{},
 	}
 	if i := st.Intent; i != nil {
-		s.Trial = &Trial{Generation: i.Generation, From: i.From, TriesLeft: i.Tries, Deadline: i.Deadline, Failed: i.Failed}
+		s.Trial = &nodeapi.Trial{Generation: i.Generation, From: i.From, TriesLeft: i.Tries, Deadline: i.Deadline, Failed: i.Failed}
 	}
 	for _, b := range st.Bad {
-		s.Refused = append(s.Refused, Refusal{Generation: b.Generation, Reason: b.Reason, At: b.At})
+		s.Refused = append(s.Refused, nodeapi.Refusal{Generation: b.Generation, Reason: b.Reason, At: b.At})
 	}
 	for _, p := range st.Programs {
-		s.Refused = append(s.Refused, Refusal{Reason: "agent program " + p.Digest.String() + ": " + p.Reason})
+		s.Refused = append(s.Refused, nodeapi.Refusal{Reason: "agent program " + p.Digest.String() + ": " + p.Reason})
 	}
 	if g == nil {
 		return s
@@ -79,7 +80,7 @@ func statusOf(dir string, st node.State, g *node.Generation) Status {
 	for _, app := range g.Apps {
 		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 			full := app.App + "." + name
-			s.Services = append(s.Services, Service{Name: full, State: "unknown", Log: logPath(dir, full)})
+			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Log: logPath(dir, full)})
 		}
 	}
 	return s
@@ -89,14 +90,14 @@ func logPath(dir, service string) string { return filepath.Join(dir, "log", serv
 
 // Peek returns the status of directory dir when no agent runs there; services are "unknown". Nothing is changed. A
 // directory without a node is errs.NotFound.
-func Peek(dir string) (Status, error) {
+func Peek(dir string) (nodeapi.Status, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return Status{}, err
+		return nodeapi.Status{}, err
 	}
 	st, g, err := node.Peek(dir)
 	if err != nil && g == nil && st.Schema == 0 {
-		return Status{}, err
+		return nodeapi.Status{}, err
 	}
 	s := statusOf(dir, st, g)
 	if err != nil {
@@ -109,7 +110,7 @@ func Peek(dir string) (Status, error) {
 }
 
 // PeekHistory returns the history of dir without its lock, oldest first.
-func PeekHistory(dir string) ([]node.Event, error) {
+func PeekHistory(dir string) ([]nodeapi.Event, error) {
 	st, _, err := node.Peek(dir)
 	if err != nil && st.Schema == 0 {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/agent/node"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/runtime"
 )
 
@@ -40,17 +41,17 @@ func limit(g *node.Generation) time.Duration {
 
 // settle decides the switch that the node's intent names: it starts the generation, proves it, and marks it good or
 // goes back. When ctx ends first, nothing is decided and the next settle goes on. The caller has the turn.
-func (a *Agent) settle(ctx context.Context) (Report, error) {
+func (a *Agent) settle(ctx context.Context) (nodeapi.Report, error) {
 	i := a.node.State().Intent
 	if i == nil {
-		return Report{}, fmt.Errorf("settle: no switch is in progress")
+		return nodeapi.Report{}, fmt.Errorf("settle: no switch is in progress")
 	}
 	err := a.node.Try()
 	if errors.Is(err, node.ErrExhausted) {
 		return a.back(ctx, node.Verdict{Reason: a.node.State().Intent.Failed}, nil)
 	}
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	g, err := a.node.Generation(i.Generation)
 	if err != nil {
@@ -59,13 +60,13 @@ func (a *Agent) settle(ctx context.Context) (Report, error) {
 	a.o.Log.Info("starting a generation", keyGeneration, i.Generation)
 	tests, v := a.prove(ctx, g, a.proven(i))
 	if ctx.Err() != nil {
-		return Report{}, errors.Join(fmt.Errorf("generation %d: not decided yet: %w", i.Generation, ctx.Err()), a.node.Untry())
+		return nodeapi.Report{}, errors.Join(fmt.Errorf("generation %d: not decided yet: %w", i.Generation, ctx.Err()), a.node.Untry())
 	}
 	if v.Reason != "" {
 		return a.back(ctx, v, tests)
 	}
 	if err := a.node.Good(); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	a.o.Log.Info("a generation proved itself", keyGeneration, i.Generation)
 	a.problem("current", "")
@@ -73,14 +74,14 @@ func (a *Agent) settle(ctx context.Context) (Report, error) {
 	a.resumed = true
 	a.mu.Unlock()
 	a.collect(ctx)
-	r := a.fill(Report{Outcome: Installed, Generation: g.Number, Tried: g.Number, From: i.From, Tests: tests}, g)
+	r := a.fill(nodeapi.Report{Outcome: nodeapi.Installed, Generation: g.Number, Tried: g.Number, From: i.From, Tests: tests}, g)
 	a.mu.Lock()
 	a.report = &r
 	a.mu.Unlock()
 	return r, nil
 }
 
-func (a *Agent) fill(r Report, g *node.Generation) Report {
+func (a *Agent) fill(r nodeapi.Report, g *node.Generation) nodeapi.Report {
 	if g != nil {
 		r.Apps, r.Channel, r.Source = appInfos(g), g.Channel, g.Source
 	}
@@ -90,10 +91,10 @@ func (a *Agent) fill(r Report, g *node.Generation) Report {
 	return r
 }
 
-func appInfos(g *node.Generation) []AppInfo {
-	list := make([]AppInfo, len(g.Apps))
+func appInfos(g *node.Generation) []nodeapi.App {
+	list := make([]nodeapi.App, len(g.Apps))
 	for i, app := range g.Apps {
-		list[i] = AppInfo{App: app.App, Version: app.Version, Release: app.Release}
+		list[i] = nodeapi.App{App: app.App, Version: app.Version, Release: app.Release}
 	}
 	return list
 }
@@ -116,11 +117,11 @@ func (a *Agent) proven(i *node.Intent) map[string]runtime.Instance {
 
 // prove starts g and runs the self-tests of every service that is new or different from proven. An empty Reason of
 // the verdict means that all passed.
-func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string]runtime.Instance) ([]Test, node.Verdict) {
+func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
 	left := a.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	a.progress(Progress{Step: "start", What: strings.Join(g.Names(), " ")})
+	a.progress(nodeapi.Progress{Step: "start", What: strings.Join(g.Names(), " ")})
 	if err := a.apply(bounded, g); err != nil {
 		return nil, node.Verdict{Reason: err.Error()}
 	}
@@ -133,7 +134,7 @@ func (a *Agent) prove(ctx context.Context, g *node.Generation, proven map[string
 }
 
 // selfTest tests the services that run, but those that are the same in proven.
-func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance) ([]Test, node.Verdict) {
+func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
 	a.mu.Lock()
 	units := maps.Clone(a.units)
 	a.mu.Unlock()
@@ -145,7 +146,7 @@ func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance
 	results := make([][]runtime.Result, len(names))
 	var wait sync.WaitGroup
 	for i, name := range names {
-		a.progress(Progress{Step: "selftest", What: name})
+		a.progress(nodeapi.Progress{Step: "selftest", What: name})
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
@@ -153,11 +154,11 @@ func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance
 		}()
 	}
 	wait.Wait()
-	var tests []Test
+	var tests []nodeapi.Test
 	var v node.Verdict
 	for i, name := range names {
 		for _, r := range results[i] {
-			tests = append(tests, Test{Service: name, Check: r.Check, OK: r.OK, Error: r.Err, Took: r.Took})
+			tests = append(tests, nodeapi.Test{Service: name, Check: r.Check, OK: r.OK, Error: r.Err, Took: r.Took})
 		}
 		if r, bad := runtime.Failed(results[i]); bad && v.Reason == "" {
 			lines, err := runtime.Tail(units[name].inst.Log, failedLines)
@@ -171,10 +172,10 @@ func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance
 }
 
 // back leaves the generation on trial for the one before it. The Report says why; so does the error.
-func (a *Agent) back(ctx context.Context, v node.Verdict, tests []Test) (Report, error) {
-	a.progress(Progress{Step: "back", What: v.Reason})
+func (a *Agent) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
+	a.progress(nodeapi.Progress{Step: "back", What: v.Reason})
 	if err := a.node.Fail(v); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	i := a.node.State().Intent
 	a.o.Log.Warn("a generation failed and is left", keyGeneration, i.Generation, keyReason, i.Failed)
@@ -190,16 +191,16 @@ func (a *Agent) back(ctx context.Context, v node.Verdict, tests []Test) (Report,
 	}
 	if err := a.apply(ctx, old); err != nil {
 		if ctx.Err() != nil {
-			return Report{}, fmt.Errorf("go back to generation %d: %w", i.From, err)
+			return nodeapi.Report{}, fmt.Errorf("go back to generation %d: %w", i.From, err)
 		}
 		a.problem("current", fmt.Sprintf("generation %d, to which the node went back, does not run whole: %v", i.From, err))
 	}
 	if err := a.node.Back(); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	a.collect(ctx)
-	r := a.fill(Report{
-		Outcome: RolledBack, Generation: i.From, Tried: i.Generation, From: i.From,
+	r := a.fill(nodeapi.Report{
+		Outcome: nodeapi.RolledBack, Generation: i.From, Tried: i.Generation, From: i.From,
 		Reason: i.Failed, Check: i.Check, Log: i.Log, Tests: tests,
 	}, tried)
 	a.mu.Lock()
@@ -297,32 +298,32 @@ func (a *Agent) resume(ctx context.Context) error {
 
 // Rollback switches to generation number, 0 for the good one before the current, by the same protocol as Install.
 // What is left is not taken again until the channel names something new.
-func (a *Agent) Rollback(ctx context.Context, number int) (Report, error) {
+func (a *Agent) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
 	a.interrupt()
 	release, err := a.take(ctx)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	defer release()
 	if err := a.resume(ctx); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	st := a.node.State()
 	if number == 0 {
 		number = st.Before
 	}
 	if number == 0 {
-		return Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: no good generation before %d is kept", st.Current), "overland-agent history")
+		return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: no good generation before %d is kept", st.Current), "overland-agent history")
 	}
 	g, err := a.node.Generation(number)
 	if err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	if number == st.Current {
-		return a.fill(Report{Outcome: Unchanged, Generation: number, Tried: number}, g), nil
+		return a.fill(nodeapi.Report{Outcome: nodeapi.Unchanged, Generation: number, Tried: number}, g), nil
 	}
 	if err := a.node.Begin(number, limit(g), "rollback"); err != nil {
-		return Report{}, err
+		return nodeapi.Report{}, err
 	}
 	return a.settle(ctx)
 }

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 func TestLyingClock(t *testing.T) {
@@ -21,10 +22,10 @@ func TestLyingClock(t *testing.T) {
 			w := newWorld(t)
 			w.o.Clock = clock.At(time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC))
 			w.mustInstall(w.wallet(v1, "up one"))
-			if r := w.mustInstall(w.wallet(v2, "up two")); r.Outcome != Installed {
+			if r := w.mustInstall(w.wallet(v2, "up two")); r.Outcome != nodeapi.Installed {
 				t.Errorf("report: %+v", r)
 			}
-			if r, err := w.install(w.wallet(v3, "crash"), InstallOptions{}); r.Outcome != RolledBack {
+			if r, err := w.install(w.wallet(v3, "crash"), nodeapi.InstallOptions{}); r.Outcome != nodeapi.RolledBack {
 				t.Errorf("report: %+v, %v", r, err)
 			}
 			w.runs("wallet.node: up two")
@@ -52,16 +53,16 @@ func TestFullDiskAtAnyPoint(t *testing.T) {
 			return nil
 		}}
 		a, err := Open(w.dir, w.o)
-		var r Report
+		var r nodeapi.Report
 		if err == nil {
 			src, done, e := OpenSource(two)
 			must(t, e)
-			r, err = a.Install(context.Background(), src, InstallOptions{})
+			r, err = a.Install(context.Background(), src, nodeapi.InstallOptions{})
 			done()
 			a.Close()
 		}
 		if count < n {
-			if err != nil || r.Outcome != Installed {
+			if err != nil || r.Outcome != nodeapi.Installed {
 				t.Fatalf("with space: %+v, %v", r, err)
 			}
 			t.Logf("%d points tried", n)
@@ -71,7 +72,7 @@ func TestFullDiskAtAnyPoint(t *testing.T) {
 			t.Errorf("point %d: runs %v after %v", n, got, err)
 		}
 		w.o.FS = fsx.FS{} // somebody made space
-		if _, err := w.install(two, InstallOptions{Retry: true}); err != nil {
+		if _, err := w.install(two, nodeapi.InstallOptions{Retry: true}); err != nil {
 			t.Errorf("point %d: with space again: %v", n, err)
 		}
 		w.runs("wallet.node: up two")

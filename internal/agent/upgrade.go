@@ -12,6 +12,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 )
 
@@ -92,7 +93,7 @@ func (a *Agent) handOver(ctx context.Context) {
 	// Before the call: it may never return, and the program that follows must not try the same again when it fails.
 	err = a.node.Update(func(s *node.State) {
 		s.Agent = p.release
-		s.AddEvent(node.Event{At: a.now(), What: "upgraded", Apps: []string{release.AgentApp + "@" + p.version}})
+		s.AddEvent(nodeapi.Event{At: a.now(), What: "upgraded", Apps: []string{release.AgentApp + "@" + p.version}})
 	})
 	if err == nil {
 		a.o.Log.Info("handing over to another agent program", "version", p.version)

@@ -4,11 +4,12 @@ import (
 	"fmt"
 
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 )
 
 // choice is what the supervisor starts next.
 type choice struct {
-	slot  Slot
+	slot  nodeapi.Slot
 	trial *intent // nil: not a trial
 }
 
@@ -41,7 +42,7 @@ func (s Slots) choose() (choice, error) {
 			return choice{slot: good}, s.FS.Symlink(string(good), s.path("current"))
 		}
 	}
-	for _, slot := range append([]Slot{s.link("current"), s.link("good")}, s.list()...) {
+	for _, slot := range append([]nodeapi.Slot{s.link("current"), s.link("good")}, s.list()...) {
 		if _, refused := s.refused(slot); !refused && s.runnable(slot) {
 			if s.link("current") != slot {
 				return choice{slot: slot}, s.FS.Symlink(string(slot), s.path("current"))
@@ -74,11 +75,11 @@ func (s Slots) condemn(i intent) error {
 	if i.Reason == "" {
 		i.Reason = "the machine or the supervisor stopped during every try"
 	}
-	return s.refuse(Refused{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
+	return s.refuse(nodeapi.RefusedVersion{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
 }
 
 // settle ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.
-func (s Slots) settle(slot Slot) error {
+func (s Slots) settle(slot nodeapi.Slot) error {
 	before := s.link("good")
 	if before != slot {
 		if err := s.FS.Symlink(string(slot), s.path("good")); err != nil {

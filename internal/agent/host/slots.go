@@ -16,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 // Program is the agent's file name.
@@ -35,11 +36,10 @@ type Slots struct {
 	FS  fsx.FS
 }
 
-// Slot names one version: the first 16 hex digits of the program's sha256.
-type Slot string
-
 // SlotOf returns the Slot of the program named d.
-func SlotOf(d digest.Digest) Slot { return Slot(strings.TrimPrefix(string(d), "sha256:")[:16]) }
+func SlotOf(d digest.Digest) nodeapi.Slot {
+	return nodeapi.Slot(strings.TrimPrefix(string(d), "sha256:")[:16])
+}
 
 // Trial is how a new version must prove itself. The zero value uses the defaults.
 type Trial struct {
@@ -70,28 +70,13 @@ func trialFromEnv() Trial {
 // node's time of day may be wrong; tries is what bounds a machine that loses power during every try.
 type intent struct {
 	Version int              `json:"version"`
-	To      Slot             `json:"to"`
+	To      nodeapi.Slot     `json:"to"`
 	Digest  digest.Digest    `json:"digest"` // of to's program
-	From    Slot             `json:"from"`
+	From    nodeapi.Slot     `json:"from"`
 	Tries   int              `json:"tries"` // left
 	Ready   appfile.Duration `json:"ready"`
 	Stable  appfile.Duration `json:"stable"`
 	Reason  string           `json:"reason,omitempty"` // why the last try failed
-}
-
-// Refused is a version that was taken back.
-type Refused struct {
-	Slot   Slot          `json:"slot"`
-	Digest digest.Digest `json:"digest,omitempty"` // "" when it is not known any more
-	Reason string        `json:"reason"`
-}
-
-// Versions is what Status reports of the agent's own program.
-type Versions struct {
-	Current Slot      `json:"current"`
-	Good    Slot      `json:"good"`
-	Trying  Slot      `json:"trying,omitempty"`
-	Refused []Refused `json:"refused,omitempty"`
 }
 
 func (s Slots) path(parts ...string) string {
@@ -105,7 +90,7 @@ func (s Slots) GoodPath() string { return s.path("good", Program) }
 
 // Stage puts the program named d into its slot: place must make the file at the path it is given (a hard link or a
 // copy); its bytes are hashed before the slot gets its name. A slot that is there already is left alone.
-func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (Slot, error) {
+func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (nodeapi.Slot, error) {
 	slot := SlotOf(d)
 	if r, refused := s.refused(slot); refused {
 		return "", errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, r.Reason)
@@ -156,7 +141,7 @@ func (s Slots) fill(dir string, d digest.Digest, place func(string) error) error
 }
 
 // StageFile stages the program at path, for example the one that is running.
-func (s Slots) StageFile(ctx context.Context, path string) (Slot, error) {
+func (s Slots) StageFile(ctx context.Context, path string) (nodeapi.Slot, error) {
 	d, err := Name(path)
 	if err != nil {
 		return "", fmt.Errorf("stage agent from %s: %w", path, err)
@@ -197,7 +182,7 @@ func (s Slots) copyTo(from, to string) error {
 
 // First makes slot current and good when there is no version yet, as a first install does; else it changes nothing.
 // It returns whether it did.
-func (s Slots) First(slot Slot) (bool, error) {
+func (s Slots) First(slot nodeapi.Slot) (bool, error) {
 	if s.runnable(s.link("good")) {
 		return false, nil
 	}
@@ -209,7 +194,7 @@ func (s Slots) First(slot Slot) (bool, error) {
 
 // Arm makes the supervisor try slot at its next start of the agent. A version that was refused before is a Conflict,
 // with the reason; arming the current version changes nothing and returns false.
-func (s Slots) Arm(slot Slot, t Trial) (bool, error) {
+func (s Slots) Arm(slot nodeapi.Slot, t Trial) (bool, error) {
 	if r, refused := s.refused(slot); refused {
 		return false, errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, r.Reason)
 	}
@@ -250,8 +235,8 @@ func (s Slots) Upgrade(ctx context.Context, d digest.Digest, path string) (bool,
 }
 
 // Versions reports which versions there are. It never fails: what cannot be read is left empty.
-func (s Slots) Versions() Versions {
-	v := Versions{Current: s.link("current"), Good: s.link("good")}
+func (s Slots) Versions() nodeapi.AgentVersions {
+	v := nodeapi.AgentVersions{Current: s.link("current"), Good: s.link("good")}
 	if i, ok := s.readIntent(); ok {
 		v.Trying = i.To
 	}
@@ -264,16 +249,16 @@ func (s Slots) Versions() Versions {
 }
 
 // refused returns why slot was taken back. A mark that cannot be read refuses as well.
-func (s Slots) refused(slot Slot) (Refused, bool) {
+func (s Slots) refused(slot nodeapi.Slot) (nodeapi.RefusedVersion, bool) {
 	const longest = 8 << 10
-	r := Refused{Slot: slot, Reason: "the reason cannot be read"}
+	r := nodeapi.RefusedVersion{Slot: slot, Reason: "the reason cannot be read"}
 	f, err := os.Open(s.path(string(slot), "refused"))
 	if err != nil {
-		return Refused{}, !errors.Is(err, fs.ErrNotExist)
+		return nodeapi.RefusedVersion{}, !errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close()
 	b, _ := io.ReadAll(io.LimitReader(f, longest))
-	var read Refused
+	var read nodeapi.RefusedVersion
 	if json.Unmarshal(b, &read) == nil && read.Reason != "" {
 		r.Reason = read.Reason
 		if d, err := digest.Parse(string(read.Digest)); err == nil {
@@ -284,7 +269,7 @@ func (s Slots) refused(slot Slot) (Refused, bool) {
 }
 
 // refuse takes r.Slot out for good and says why; its program is removed to free the space.
-func (s Slots) refuse(r Refused) error {
+func (s Slots) refuse(r nodeapi.RefusedVersion) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -298,7 +283,7 @@ func (s Slots) refuse(r Refused) error {
 	return s.FS.Remove(s.path(string(r.Slot), Program))
 }
 
-func (s Slots) runnable(slot Slot) bool {
+func (s Slots) runnable(slot nodeapi.Slot) bool {
 	if slot == "" {
 		return false
 	}
@@ -307,30 +292,30 @@ func (s Slots) runnable(slot Slot) bool {
 }
 
 // damaged reports whether slot's program is not the one its name promises.
-func (s Slots) damaged(slot Slot) bool {
+func (s Slots) damaged(slot nodeapi.Slot) bool {
 	d, err := Name(s.path(string(slot), Program))
 	return err != nil || SlotOf(d) != slot
 }
 
 // link returns where the link name points, or "" when it is not a link to a slot.
-func (s Slots) link(name string) Slot {
+func (s Slots) link(name string) nodeapi.Slot {
 	to, err := os.Readlink(s.path(name))
 	if err != nil || !isSlot(to) {
 		return ""
 	}
-	return Slot(to)
+	return nodeapi.Slot(to)
 }
 
 func isSlot(name string) bool {
 	return len(name) == 16 && strings.Trim(name, "0123456789abcdef") == ""
 }
 
-func (s Slots) list() []Slot {
+func (s Slots) list() []nodeapi.Slot {
 	entries, _ := os.ReadDir(s.path())
-	var slots []Slot
+	var slots []nodeapi.Slot
 	for _, e := range entries {
 		if e.IsDir() && isSlot(e.Name()) {
-			slots = append(slots, Slot(e.Name()))
+			slots = append(slots, nodeapi.Slot(e.Name()))
 		}
 	}
 	return slots

@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 var errPower = errors.New("the power went")
@@ -116,22 +117,22 @@ func TestPowerCutAtEveryStepOfAnUpgrade(t *testing.T) {
 
 func TestGarbageInStateEndsAtTheLastGoodVersion(t *testing.T) {
 	long := strings.Repeat("x", 200<<10)
-	for name, damage := range map[string]func(t *testing.T, s Slots, old, next Slot){
-		"intent empty":    func(t *testing.T, s Slots, _, _ Slot) { put(t, s.path("intent.json"), "") },
-		"intent garbage":  func(t *testing.T, s Slots, _, _ Slot) { put(t, s.path("intent.json"), "\x00\xff{") },
-		"intent too long": func(t *testing.T, s Slots, _, _ Slot) { put(t, s.path("intent.json"), long) },
-		"intent elsewhere": func(t *testing.T, s Slots, _, _ Slot) {
+	for name, damage := range map[string]func(t *testing.T, s Slots, old, next nodeapi.Slot){
+		"intent empty":    func(t *testing.T, s Slots, _, _ nodeapi.Slot) { put(t, s.path("intent.json"), "") },
+		"intent garbage":  func(t *testing.T, s Slots, _, _ nodeapi.Slot) { put(t, s.path("intent.json"), "\x00\xff{") },
+		"intent too long": func(t *testing.T, s Slots, _, _ nodeapi.Slot) { put(t, s.path("intent.json"), long) },
+		"intent elsewhere": func(t *testing.T, s Slots, _, _ nodeapi.Slot) {
 			put(t, s.path("intent.json"), `{"version":1,"to":"../../../../bin/sh","from":"x","tries":3}`)
 		},
-		"intent of nobody": func(t *testing.T, s Slots, old, _ Slot) {
+		"intent of nobody": func(t *testing.T, s Slots, old, _ nodeapi.Slot) {
 			put(t, s.path("intent.json"), `{"version":1,"to":"0123456789abcdef","from":"`+string(old)+`","tries":3}`)
 		},
-		"intent is a directory": func(t *testing.T, s Slots, _, _ Slot) {
+		"intent is a directory": func(t *testing.T, s Slots, _, _ nodeapi.Slot) {
 			if err := errors.Join(os.Remove(s.path("intent.json")), os.Mkdir(s.path("intent.json"), 0o755)); err != nil {
 				t.Fatal(err)
 			}
 		},
-		"new program cut short": func(t *testing.T, s Slots, _, next Slot) { put(t, s.path(string(next), Program), "") },
+		"new program cut short": func(t *testing.T, s Slots, _, next nodeapi.Slot) { put(t, s.path(string(next), Program), "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Slots{Dir: t.TempDir()}

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 // Supervisor keeps the agent of one node running. It is small on purpose: it is the only part of Overland that an
@@ -150,7 +151,7 @@ func (s *Supervisor) failed(c choice, reason string) {
 	}
 	for _, other := range s.Slots.list() {
 		if _, refused := s.Slots.refused(other); other != c.slot && !refused && s.Slots.runnable(other) {
-			if err := s.Slots.refuse(Refused{Slot: c.slot, Reason: reason}); err != nil {
+			if err := s.Slots.refuse(nodeapi.RefusedVersion{Slot: c.slot, Reason: reason}); err != nil {
 				s.Log.Error("cannot refuse an agent", "slot", c.slot, "error", err)
 			}
 			return

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/nodeapi"
 )
 
 // Agents are shell scripts here: what the supervisor knows of an agent is a program, a pipe and an exit code. Each
@@ -47,7 +48,7 @@ while :; do read x <>fifo.$$; done
 func works(version string) string { return fmt.Sprintf(worksScript, version) }
 
 // stage puts a script into its slot.
-func stage(t *testing.T, s Slots, script string) Slot {
+func stage(t *testing.T, s Slots, script string) nodeapi.Slot {
 	t.Helper()
 	if err := s.FS.Mkdir(s.path(), 0o755); err != nil {
 		t.Fatal(err)
@@ -180,7 +181,7 @@ func servicePID(t *testing.T, dir string) int {
 }
 
 // start makes a node whose agent works, and runs it.
-func start(t *testing.T) (Slots, Slot, *running) {
+func start(t *testing.T) (Slots, nodeapi.Slot, *running) {
 	t.Helper()
 	s := Slots{Dir: t.TempDir()}
 	old := stage(t, s, works("old"))

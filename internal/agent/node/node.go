@@ -14,6 +14,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 // Tries is how often a new generation may be started before it counts as bad.
@@ -142,7 +143,7 @@ func (n *Node) Update(change func(*State)) error {
 }
 
 // AddEvent puts e into s, for use in Update; its time is filled in by the caller.
-func (s *State) AddEvent(e Event) { s.add(e) }
+func (s *State) AddEvent(e nodeapi.Event) { s.add(e) }
 
 // save writes next over the older copy, in place: those blocks exist, so a full disk cannot stop it, and the newer copy
 // is whole until this one is. Between switches both copies hold the same. n.mu is held.

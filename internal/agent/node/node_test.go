@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 )
 
@@ -288,7 +289,7 @@ func TestStateNeedsNoNewBlocks(t *testing.T) {
 	n := open(t, dir, Options{FS: fsx.FS{}})
 	for i := range 100 {
 		must(t, n.Update(func(s *State) {
-			s.AddEvent(Event{What: "back", Reason: strings.Repeat("long ", 1000), Log: []string{strings.Repeat("x", 9999), fmt.Sprint(i)}})
+			s.AddEvent(nodeapi.Event{What: "back", Reason: strings.Repeat("long ", 1000), Log: []string{strings.Repeat("x", 9999), fmt.Sprint(i)}})
 		}))
 	}
 	st := n.State()

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 )
 
 type copyRead struct {
@@ -160,7 +161,7 @@ func (n *Node) rebuild(cause error) error {
 	why := fmt.Sprintf("both copies of the node's state were lost (%v): %s; history and refused releases are forgotten",
 		strings.ReplaceAll(cause.Error(), "\n", "; "), found)
 	n.problems = append(n.problems, why)
-	s.add(Event{At: n.now(), What: "recovered", Generation: max(s.Current, 0), Reason: why})
+	s.add(nodeapi.Event{At: n.now(), What: "recovered", Generation: max(s.Current, 0), Reason: why})
 	n.seq = 0
 	n.state = s
 	if err := n.both(); err != nil {
@@ -211,7 +212,7 @@ func (n *Node) retreat(damaged int, cause error) error {
 	}
 	why += "; install the same volume again to return to it"
 	n.problems = append(n.problems, why)
-	next.add(Event{At: n.now(), What: "recovered", Generation: next.Current, From: damaged, Reason: why})
+	next.add(nodeapi.Event{At: n.now(), What: "recovered", Generation: next.Current, From: damaged, Reason: why})
 	return n.save(next)
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/nodeapi"
 )
 
 // Schema is the version of the state and generation documents that this package writes.
@@ -29,17 +30,17 @@ const (
 
 // State is what the node remembers. Times of day in it are for people only: no decision reads them.
 type State struct {
-	Schema   int           `json:"schema"`
-	Current  int           `json:"current"`          // the generation to run when there is no intent; 0 = none
-	Good     int           `json:"good"`             // the last generation that proved itself; 0 = none
-	Before   int           `json:"before,omitempty"` // the good one before that; kept for a rollback
-	Next     int           `json:"next"`             // the number of the next generation; never used twice
-	Intent   *Intent       `json:"intent,omitempty"` // a switch that is not decided yet
-	Bad      []Bad         `json:"bad,omitempty"`    // oldest first
-	Events   []Event       `json:"events,omitempty"` // oldest first
-	Settings Settings      `json:"settings"`
-	Agent    digest.Digest `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
-	Programs []Candidate   `json:"programs,omitempty"` // agent programs that are not tried again
+	Schema   int             `json:"schema"`
+	Current  int             `json:"current"`          // the generation to run when there is no intent; 0 = none
+	Good     int             `json:"good"`             // the last generation that proved itself; 0 = none
+	Before   int             `json:"before,omitempty"` // the good one before that; kept for a rollback
+	Next     int             `json:"next"`             // the number of the next generation; never used twice
+	Intent   *Intent         `json:"intent,omitempty"` // a switch that is not decided yet
+	Bad      []Bad           `json:"bad,omitempty"`    // oldest first
+	Events   []nodeapi.Event `json:"events,omitempty"` // oldest first
+	Settings Settings        `json:"settings"`
+	Agent    digest.Digest   `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
+	Programs []Candidate     `json:"programs,omitempty"` // agent programs that are not tried again
 }
 
 // Settings is what the node was told to follow. It is remembered here and written to config.json for people.
@@ -80,18 +81,6 @@ type Bad struct {
 	At         time.Time     `json:"at,omitzero"`
 }
 
-// Event is one line of the node's history.
-type Event struct {
-	At         time.Time `json:"at,omitzero"`
-	What       string    `json:"what"` // staged, switched, good, failed, back, recovered, upgraded
-	Generation int       `json:"generation,omitempty"`
-	From       int       `json:"from,omitempty"`
-	Apps       []string  `json:"apps,omitempty"` // "wallet@r412.abcdef012345"
-	Reason     string    `json:"reason,omitempty"`
-	Check      string    `json:"check,omitempty"`
-	Log        []string  `json:"log,omitempty"`
-}
-
 // clone returns a copy of s that shares nothing that is changed in place.
 func (s State) clone() State {
 	if s.Intent != nil {
@@ -104,7 +93,7 @@ func (s State) clone() State {
 }
 
 // add appends e, cut to the limits, and drops what is too old.
-func (s *State) add(e Event) {
+func (s *State) add(e nodeapi.Event) {
 	e.Reason, e.Log = clip(e.Reason, textLimit), clipLines(e.Log)
 	s.Events = append(s.Events, e)
 	if n := len(s.Events) - eventLimit; n > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 )
 
 // ErrExhausted is returned by Try when the generation may not be started again: it has to be left with Back.
@@ -104,7 +105,7 @@ func (n *Node) Begin(number int, limit time.Duration, by string) error {
 	next := n.state.clone()
 	next.Next = max(next.Next, number+1)
 	next.Intent = &Intent{Generation: number, From: n.state.Current, Tries: Tries, Limit: limit, Deadline: n.now().Add(limit), By: by}
-	next.add(Event{At: n.now(), What: "switched", Generation: number, From: n.state.Current, Apps: g.Names(), Reason: by})
+	next.add(nodeapi.Event{At: n.now(), What: "switched", Generation: number, From: n.state.Current, Apps: g.Names(), Reason: by})
 	if err := n.save(next); err != nil {
 		return err
 	}
@@ -189,7 +190,7 @@ func (n *Node) Good() error {
 			next.refuse(Bad{Generation: i.From, Content: g.Content(), Reason: "rolled back by the operator", At: n.now()})
 		}
 	}
-	next.add(Event{At: n.now(), What: "good", Generation: i.Generation, From: i.From})
+	next.add(nodeapi.Event{At: n.now(), What: "good", Generation: i.Generation, From: i.From})
 	if err := n.save(next); err != nil {
 		return err
 	}
@@ -247,7 +248,7 @@ func (n *Node) Back() error {
 			next.refuse(Bad{Generation: i.Generation, Content: g.Content(), Reason: i.Failed, At: n.now()})
 		}
 	}
-	next.add(Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Apps: apps, Reason: i.Failed, Check: i.Check, Log: i.Log})
+	next.add(nodeapi.Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Apps: apps, Reason: i.Failed, Check: i.Check, Log: i.Log})
 	return n.save(next)
 }
 
@@ -313,7 +314,7 @@ func (n *Node) Abandon(reason string) error {
 	}
 	next := n.state.clone()
 	next.Intent, next.Current = nil, i.From
-	next.add(Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Reason: reason})
+	next.add(nodeapi.Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Reason: reason})
 	if err := n.save(next); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"overland/internal/agent/host"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 )
 
 // outcomeTimeout bounds the wait for the supervised agent to prove an installation: longer than any self-test.
@@ -42,8 +43,8 @@ func (c *call) origin() (string, error) {
 	return name, nil
 }
 
-func (c *call) installOptions() agent.InstallOptions {
-	o := agent.InstallOptions{Channel: c.channel, Offline: c.offline, Retry: c.retry, Watch: c.watch}
+func (c *call) installOptions() nodeapi.InstallOptions {
+	o := nodeapi.InstallOptions{Channel: c.channel, Offline: c.offline, Retry: c.retry, Watch: c.watch}
 	if c.site != "" {
 		o.Sites = []string{c.site}
 	}
@@ -69,7 +70,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, err
 	}
 	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
-	var report agent.Report
+	var report nodeapi.Report
 	supervised := h.Running(ctx)
 	running := supervised || answers(ctx, c.dir)
 	if running {
@@ -93,7 +94,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		if err := place(ctx, e, c, h); err != nil {
 			return 0, err
 		}
-		if report.Outcome == agent.Staged {
+		if report.Outcome == nodeapi.Staged {
 			if c.fore {
 				return 0, foreground(e, c)
 			}
@@ -115,32 +116,32 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 func answers(ctx context.Context, dir string) bool {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	_, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+	_, err := agent.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	return err == nil
 }
 
 // installRunning hands the source to the agent that runs.
-func installRunning(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) (agent.Report, error) {
+func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	// A supervised agent may just have ended, and be back in a moment.
 	for until := time.Now().Add(startTimeout); !answers(ctx, c.dir) && time.Now().Before(until); {
 		select {
 		case <-ctx.Done():
-			return agent.Report{}, ctx.Err()
+			return nodeapi.Report{}, ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 	e.say("the running agent takes %s", name)
-	r, err := agent.CallProgress(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o}, e.progress())
+	r, err := agent.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o}, e.progress())
 	if r.Report != nil {
 		return *r.Report, err
 	}
-	return agent.Report{}, err
+	return nodeapi.Report{}, err
 }
 
 // offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it. The
 // installation is done by then: an agent that is being replaced already, and so answers nothing, is no failure of it.
-func offerProgram(ctx context.Context, e env, c *call, name string, o agent.InstallOptions) error {
-	_, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpInstall, Source: name, Install: &o})
+func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) error {
+	_, err := agent.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o})
 	if err != nil && ctx.Err() == nil {
 		e.say("note: the agent did not look for a newer version of itself: %v", err)
 		return nil
@@ -150,12 +151,12 @@ func offerProgram(ctx context.Context, e env, c *call, name string, o agent.Inst
 
 // installFresh verifies and stages, and leaves the start to the supervised agent: services must belong to the service,
 // not to the terminal session in which somebody installed.
-func installFresh(ctx context.Context, e env, c *call, src agent.Source, o agent.InstallOptions) (agent.Report, error) {
+func installFresh(ctx context.Context, e env, c *call, src agent.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	o.Defer = true
 	slots := host.Slots{Dir: c.dir}
 	ao, err := agentOptions(slots)
 	if err != nil {
-		return agent.Report{}, err
+		return nodeapi.Report{}, err
 	}
 	ao.Progress = e.progress()
 	ao.Upgrade = func(ctx context.Context, path, _ string, d digest.Digest) error {
@@ -168,7 +169,7 @@ func installFresh(ctx context.Context, e env, c *call, src agent.Source, o agent
 	_, statErr := os.Lstat(c.dir)
 	a, err := agent.Open(c.dir, ao)
 	if err != nil {
-		return agent.Report{}, err
+		return nodeapi.Report{}, err
 	}
 	report, err := a.Install(ctx, src, o)
 	if made := errors.Is(statErr, fs.ErrNotExist); made && refused(err) {
@@ -267,7 +268,7 @@ func removeUnpacked() {
 }
 
 // awaitOutcome waits until the supervised agent has decided generation number, which was staged.
-func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Report, error) {
+func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, outcomeTimeout,
 		errs.Hint(errs.Errorf(errs.Unavailable, "the agent did not decide within %s", outcomeTimeout), "%s status", Program))
 	defer cancel()
@@ -276,7 +277,7 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Rep
 	said := ""
 	h, seen := host.Host{Dir: dir}, time.Now()
 	for {
-		r, err := agent.Call(ctx, dir, agent.Request{Op: agent.OpStatus})
+		r, err := agent.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 		if err == nil && r.Status != nil {
 			if s := r.Status; s.Trial == nil {
 				report := outcome(s, number)
@@ -291,12 +292,12 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Rep
 			seen = time.Now()
 		}
 		if time.Since(seen) > startTimeout {
-			return agent.Report{}, errs.Hint(errs.Errorf(errs.Unavailable, "the agent does not start"),
+			return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.Unavailable, "the agent does not start"),
 				"read %s/log/agent.log, or the log of the service %s; then install again", dir, host.ServiceName)
 		}
 		select {
 		case <-ctx.Done():
-			return agent.Report{}, context.Cause(ctx)
+			return nodeapi.Report{}, context.Cause(ctx)
 		case <-tick.C:
 		}
 	}
@@ -304,13 +305,13 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (agent.Rep
 
 // outcome returns what became of generation number. The agent's own report is lost when it was restarted since; then
 // what it remembers says the same in fewer words.
-func outcome(s *agent.Status, number int) agent.Report {
+func outcome(s *nodeapi.Status, number int) nodeapi.Report {
 	if s.Report != nil && (s.Report.Tried == number || number == 0) {
 		return *s.Report
 	}
-	r := agent.Report{Outcome: agent.Installed, Generation: s.Generation, Tried: number, Channel: s.Channel, Apps: s.Apps}
+	r := nodeapi.Report{Outcome: nodeapi.Installed, Generation: s.Generation, Tried: number, Channel: s.Channel, Apps: s.Apps}
 	if number != 0 && s.Generation != number {
-		r.Outcome, r.Reason = agent.RolledBack, "see history"
+		r.Outcome, r.Reason = nodeapi.RolledBack, "see history"
 		for _, bad := range s.Refused {
 			if bad.Generation == number {
 				r.Reason = bad.Reason
@@ -320,8 +321,8 @@ func outcome(s *agent.Status, number int) agent.Report {
 	return r
 }
 
-func rolledBack(r agent.Report) error {
-	if r.Outcome != agent.RolledBack {
+func rolledBack(r nodeapi.Report) error {
+	if r.Outcome != nodeapi.RolledBack {
 		return nil
 	}
 	return errs.Hint(errs.Errorf(errs.Partial, "generation %d did not prove itself and was taken back: %s", r.Tried, r.Reason),

@@ -14,19 +14,13 @@ import (
 
 	"overland/internal/agent"
 	"overland/internal/agent/host"
-	"overland/internal/agent/node"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/runtime"
 )
 
 func noVerb(name string) error {
 	return errs.Hint(errs.Errorf(errs.Invalid, "no verb %.40q", name), "%s help", Program)
-}
-
-// statusJSON is what `status --json` prints: the node, and the agent's own program.
-type statusJSON struct {
-	agent.Status
-	Program host.Versions `json:"program"`
 }
 
 func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
@@ -35,8 +29,9 @@ func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, err
 	}
 	v := host.Slots{Dir: c.dir}.Versions()
+	s.Program = &v
 	if c.json {
-		err = writeJSON(e.out, statusJSON{s, v})
+		err = writeJSON(e.out, s)
 	} else {
 		printStatus(e, s, v)
 	}
@@ -55,10 +50,10 @@ func status(ctx context.Context, e env, c *call, _ []string) (int, error) {
 const answerTime = 10 * time.Second
 
 // nodeStatus asks the agent that runs, for at most limit, else the disk.
-func nodeStatus(ctx context.Context, dir string, limit time.Duration) (agent.Status, error) {
+func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.Status, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := agent.Call(bounded, dir, agent.Request{Op: agent.OpStatus})
+	r, err := agent.Call(bounded, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	if err == nil && r.Status != nil {
 		return *r.Status, nil
 	}
@@ -68,12 +63,12 @@ func nodeStatus(ctx context.Context, dir string, limit time.Duration) (agent.Sta
 		return s, err
 	}
 	if err != nil && errs.KindOf(err) != errs.Unavailable {
-		return agent.Status{}, err
+		return nodeapi.Status{}, err
 	}
 	return agent.Peek(dir)
 }
 
-func allUp(list []agent.Service) bool {
+func allUp(list []nodeapi.Service) bool {
 	for _, s := range list {
 		if s.State != "running" {
 			return false
@@ -82,7 +77,7 @@ func allUp(list []agent.Service) bool {
 	return true
 }
 
-func printStatus(e env, s agent.Status, v host.Versions) {
+func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
 	defer w.Flush()
 	running := "not running"
@@ -152,8 +147,8 @@ func orNone(s string) string {
 }
 
 func history(ctx context.Context, e env, c *call, _ []string) (int, error) {
-	var events []node.Event
-	r, err := agent.Call(ctx, c.dir, agent.Request{Op: agent.OpHistory})
+	var events []nodeapi.Event
+	r, err := agent.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpHistory})
 	if err == nil {
 		events = r.Events
 	} else if errs.KindOf(err) != errs.Unavailable {
@@ -189,7 +184,7 @@ func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
 		}
 		to = n
 	}
-	r, err := agent.CallProgress(ctx, c.dir, agent.Request{Op: agent.OpRollback, Generation: to}, e.progress())
+	r, err := agent.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: to}, e.progress())
 	if r.Report == nil {
 		if errs.KindOf(err) == errs.Unavailable {
 			err = errs.Hint(err, "start the agent: %s supervise, or the service %s", Program, host.ServiceName)

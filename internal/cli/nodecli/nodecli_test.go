@@ -18,6 +18,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/trust"
 )
 
@@ -207,20 +208,20 @@ func TestProvisionedRoot(t *testing.T) {
 func TestOutcomeOfAGeneration(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
-		status agent.Status
+		status nodeapi.Status
 		want   string
 		reason string
 	}{
-		{"its own report", agent.Status{Generation: 3, Report: &agent.Report{Outcome: agent.RolledBack, Tried: 4, Reason: "no"}}, agent.RolledBack, "no"},
-		{"report lost, good", agent.Status{Generation: 4, Good: 4}, agent.Installed, ""},
-		{"report lost, back", agent.Status{Generation: 3, Refused: []agent.Refusal{{Generation: 4, Reason: "bad"}}}, agent.RolledBack, "bad"},
-		{"report of another", agent.Status{Generation: 4, Good: 4, Report: &agent.Report{Outcome: agent.RolledBack, Tried: 2}}, agent.Installed, ""},
+		{"its own report", nodeapi.Status{Generation: 3, Report: &nodeapi.Report{Outcome: nodeapi.RolledBack, Tried: 4, Reason: "no"}}, nodeapi.RolledBack, "no"},
+		{"report lost, good", nodeapi.Status{Generation: 4, Good: 4}, nodeapi.Installed, ""},
+		{"report lost, back", nodeapi.Status{Generation: 3, Refused: []nodeapi.Refusal{{Generation: 4, Reason: "bad"}}}, nodeapi.RolledBack, "bad"},
+		{"report of another", nodeapi.Status{Generation: 4, Good: 4, Report: &nodeapi.Report{Outcome: nodeapi.RolledBack, Tried: 2}}, nodeapi.Installed, ""},
 	} {
 		r := outcome(&tt.status, 4)
 		if r.Outcome != tt.want || r.Reason != tt.reason {
 			t.Errorf("%s: outcome = %+v", tt.name, r)
 		}
-		if err := rolledBack(r); (errs.KindOf(err) == errs.Partial) != (tt.want == agent.RolledBack) {
+		if err := rolledBack(r); (errs.KindOf(err) == errs.Partial) != (tt.want == nodeapi.RolledBack) {
 			t.Errorf("%s: error %v", tt.name, err)
 		}
 	}

@@ -3,11 +3,10 @@ package nodecli
 import (
 	"fmt"
 	"io"
+	"overland/internal/nodeapi"
 	"strings"
 	"sync"
 	"time"
-
-	"overland/internal/agent"
 )
 
 const (
@@ -19,7 +18,7 @@ const (
 
 // progress returns a printer of an installation's steps: a bar that moves on a terminal; elsewhere a line for each new
 // step, and one now and then while bytes arrive. It is safe for concurrent use.
-func (e env) progress() func(agent.Progress) {
+func (e env) progress() func(nodeapi.Progress) {
 	m := &meter{w: e.err, screen: e.terminal, now: time.Now, told: map[string]time.Time{}, over: map[string]bool{}}
 	return m.show
 }
@@ -36,7 +35,7 @@ type meter struct {
 	over  map[string]bool      // steps whose last byte was told
 }
 
-func (m *meter) show(p agent.Progress) {
+func (m *meter) show(p nodeapi.Progress) {
 	if p.Step == "fetch" && (p.What == "" || p.Total < smallBlob) {
 		return // manifests and lists
 	}
@@ -71,7 +70,7 @@ func (m *meter) show(p agent.Progress) {
 }
 
 // amount says how far p is: "fetching wallet@r4.5b2c node: 40 % of 14 MiB, 300 KiB/s".
-func amount(what string, p agent.Progress) string {
+func amount(what string, p nodeapi.Progress) string {
 	text := fmt.Sprintf("%s: %d %% of %s", what, 100*p.Done/p.Total, bytesText(p.Total))
 	if p.Rate > 0 {
 		text += ", " + bytesText(p.Rate) + "/s"

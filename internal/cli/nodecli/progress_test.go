@@ -2,15 +2,14 @@ package nodecli
 
 import (
 	"bytes"
+	"overland/internal/nodeapi"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"overland/internal/agent"
 )
 
-var steps = []agent.Progress{
+var steps = []nodeapi.Progress{
 	{Step: "verify", What: "site https://10.0.0.1:8443"},
 	{Step: "fetch", Done: 900, Total: 900}, // a manifest
 	{Step: "fetch", What: "wallet@r4 node", Done: 0, Total: 20 << 20},

@@ -4,10 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"overland/internal/nodeapi"
 	"strings"
 	"time"
-
-	"overland/internal/agent"
 )
 
 // say prints one progress line.
@@ -20,7 +19,7 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // finish prints what became of a switch. err, when there is one, is printed by the caller.
-func finish(e env, c *call, r agent.Report, err error) (int, error) {
+func finish(e env, c *call, r nodeapi.Report, err error) (int, error) {
 	if c.json {
 		if werr := writeJSON(e.out, r); werr != nil {
 			return 0, werr
@@ -38,13 +37,13 @@ func finish(e env, c *call, r agent.Report, err error) (int, error) {
 		}
 		fmt.Fprintln(e.err)
 	}
-	if r.Outcome == agent.RolledBack && len(r.Log) > 0 {
+	if r.Outcome == nodeapi.RolledBack && len(r.Log) > 0 {
 		e.say("last lines of the log:")
 		for _, line := range r.Log {
 			e.say("  | %s", line)
 		}
 	}
-	if !r.Freshness.Known && r.Outcome != agent.Unchanged && !r.Freshness.SignedAt.IsZero() {
+	if !r.Freshness.Known && r.Outcome != nodeapi.Unchanged && !r.Freshness.SignedAt.IsZero() {
 		e.say("note: freshness unknown: signed %s; there may be something newer", r.Freshness.SignedAt.Format(time.RFC3339))
 	}
 	fmt.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Tried)
@@ -55,7 +54,7 @@ func finish(e env, c *call, r agent.Report, err error) (int, error) {
 	return 0, err
 }
 
-func servicesLine(list []agent.Service) string {
+func servicesLine(list []nodeapi.Service) string {
 	var b strings.Builder
 	for _, s := range list {
 		fmt.Fprintf(&b, "%s %s  ", s.Name, s.State)

@@ -12,6 +12,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -109,7 +110,7 @@ func verify(ctx context.Context, e env, c *call, args []string) (int, error) {
 	defer v.Close()
 	show := e.progress()
 	err = v.Verify(ctx, func(done, total int64) {
-		show(agent.Progress{Step: "verify", What: v.Name(), Done: done, Total: total})
+		show(nodeapi.Progress{Step: "verify", What: v.Name(), Done: done, Total: total})
 	})
 	if err != nil {
 		return 0, err

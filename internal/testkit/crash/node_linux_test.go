@@ -15,6 +15,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/runtime"
 	"overland/internal/testkit/crash"
 	"overland/internal/testkit/publisher"
@@ -55,7 +56,7 @@ func newWorld(t *testing.T, programs [3]string) world {
 var fakes = [3]string{"up one", "up two", "crash three"}
 
 // install installs the volume name with an agent of its own.
-func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r agent.Report, err error) {
+func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r nodeapi.Report, err error) {
 	root, err := os.ReadFile(filepath.Join(string(w), "root"))
 	if err != nil {
 		return r, err
@@ -70,7 +71,7 @@ func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r agent.
 		return r, err
 	}
 	defer done()
-	return a.Install(context.Background(), src, agent.InstallOptions{Root: string(root), Retry: true})
+	return a.Install(context.Background(), src, nodeapi.InstallOptions{Root: string(root), Retry: true})
 }
 
 func must(t testing.TB, err error) {

@@ -16,6 +16,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/appfile"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/site"
 	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
@@ -88,10 +89,10 @@ func TestNodeFollowsASite(t *testing.T) {
 	must(t, err)
 	src, done, err := agent.OpenSource(url)
 	must(t, err)
-	r, err := a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live", Sites: []string{url}})
+	r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live", Sites: []string{url}})
 	must(t, err)
 	must(t, done())
-	if !r.Freshness.Known || r.Outcome != agent.Installed {
+	if !r.Freshness.Known || r.Outcome != nodeapi.Installed {
 		t.Errorf("report: %+v", r)
 	}
 	must(t, a.Close())
@@ -123,7 +124,7 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 	o.Promote("live", "wallet", v1)
 	far, stopFar := serve(t, o)
 	copied := t.TempDir()
-	install := func(near string) agent.Report {
+	install := func(near string) nodeapi.Report {
 		t.Helper()
 		m := &publisher.Machine{}
 		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtime: m, Platform: "linux/amd64"})
@@ -131,10 +132,10 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 		defer a.Close()
 		src, done, err := agent.OpenSource(near)
 		must(t, err)
-		r, err := a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live"})
+		r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live"})
 		must(t, err)
 		must(t, done())
-		if !r.Freshness.Known || r.Outcome != agent.Installed {
+		if !r.Freshness.Known || r.Outcome != nodeapi.Installed {
 			t.Errorf("report: %+v", r)
 		}
 		return r
@@ -152,7 +153,7 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 	near, stopNear = serveIn(t, copied, site.Options{Upstreams: []string{far}})
 	fourth := install(near)
 	stopNear()
-	for _, r := range []agent.Report{third, fourth} {
+	for _, r := range []nodeapi.Report{third, fourth} {
 		if !reflect.DeepEqual(r.Apps, second.Apps) {
 			t.Errorf("with the far site gone: %+v, want %+v", r.Apps, second.Apps)
 		}
@@ -184,13 +185,13 @@ func TestUnchangedPollWritesNothing(t *testing.T) {
 	src, done, err := agent.OpenSource(url)
 	must(t, err)
 	defer done()
-	_, err = a.Install(context.Background(), src, agent.InstallOptions{Root: o.Root(), Channel: "live"})
+	_, err = a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live"})
 	must(t, err)
 	before := tree(t, dir)
 	strict = true
 	for range 3 {
-		r, err := a.Install(context.Background(), src, agent.InstallOptions{})
-		if err != nil || r.Outcome != agent.Unchanged {
+		r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{})
+		if err != nil || r.Outcome != nodeapi.Unchanged {
 			t.Errorf("poll: %+v, %v", r, err)
 		}
 	}
