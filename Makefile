@@ -72,7 +72,7 @@ deps: ## Debian packages that the tests use
 	@sh .ci/deps busybox-static cargo curl e2fsprogs faketime gcc git iproute2 libc6-dev mmdebstrap musl openrc python3-pip qemu-user-static skopeo systemd unzip util-linux wget xz-utils
 
 benchdeps:
-	@sh .ci/deps apt-cacher-ng nginx
+	@sh .ci/deps apt-cacher-ng nginx strace
 
 demodeps:
 	@sh .ci/deps busybox-static git qemu-user-static util-linux

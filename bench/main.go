@@ -67,6 +67,7 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 	}{
 		{"the agent program", b.agentSize},
 		{"rebuild of an unchanged commit", b.rebuild},
+		{"files that a promotion opens", b.promotion},
 		{"seal, verify and install", func(ctx context.Context) error { return b.volume(ctx, size) }},
 		{"from the volume to a tested service", b.start},
 		{"recording and replaying apt", func(ctx context.Context) error { return b.record(ctx, b.debs) }},
