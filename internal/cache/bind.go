@@ -88,21 +88,3 @@ func (k *Keeper) bindOne(ctx context.Context, b Binder, f Freeze, i id) error {
 	k.bound[this] = true
 	return nil
 }
-
-// lists returns the keys of protocol under which something is held that can change.
-func (x *index) lists(ctx context.Context, protocol string) ([]string, error) {
-	rows, err := x.db.QueryContext(ctx, "SELECT DISTINCT key FROM version WHERE protocol = ? AND mutable = 1 AND held = 1", protocol)
-	if err != nil {
-		return nil, fmt.Errorf("cache index: %w", err)
-	}
-	defer rows.Close()
-	var keys []string
-	for rows.Next() {
-		var key string
-		if err := rows.Scan(&key); err != nil {
-			return nil, fmt.Errorf("cache index: %w", err)
-		}
-		keys = append(keys, key)
-	}
-	return keys, rows.Err()
-}

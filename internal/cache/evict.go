@@ -39,13 +39,8 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // Size returns how many bytes the answers that are held take, each blob counted once.
-func (k *Keeper) Size(ctx context.Context) (n int64, err error) {
-	err = k.index.db.QueryRowContext(ctx,
-		"SELECT COALESCE(SUM(size), 0) FROM (SELECT DISTINCT blob, size FROM version WHERE held = 1)").Scan(&n)
-	if err != nil {
-		return 0, fmt.Errorf("cache index: %w", err)
-	}
-	return n, nil
+func (k *Keeper) Size(ctx context.Context) (int64, error) {
+	return k.index.size(ctx)
 }
 
 // Evict removes what was not used for longest until no more than Options.Limit bytes are held, and returns how many it
@@ -72,7 +67,11 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 	}
 	k.gate.Lock()
 	defer k.gate.Unlock()
-	list, err := k.index.oldest(ctx, k.now().Add(-recent))
+	frozen, err := k.frozen(ctx)
+	if err != nil {
+		return 0, err
+	}
+	list, err := k.index.oldest(ctx, k.now().Add(-recent), frozen)
 	if err != nil {
 		return 0, err
 	}
@@ -116,44 +115,13 @@ func (k *Keeper) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 	return keep, nil
 }
 
-// unfrozen is true of a row v of the index that no freeze stands on.
-const unfrozen = " NOT EXISTS (SELECT 1 FROM pin AS p WHERE p.protocol = v.protocol AND p.key = v.key AND p.fetched = v.fetched)" +
-	" AND NOT (mutable = 1 AND EXISTS (SELECT 1 FROM freeze AS f WHERE v.fetched = (SELECT MAX(w.fetched) FROM version AS w" +
-	"   WHERE w.protocol = v.protocol AND w.key = v.key AND w.fetched <= f.at)))"
-
-// oldest returns what may be evicted of what was last used before the moment at, the longest unused first.
-func (x *index) oldest(ctx context.Context, at time.Time) ([]version, error) {
-	return x.list(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?"+
-		" AND EXISTS (SELECT 1 FROM version AS o WHERE o.blob = v.blob AND o.own = 1) AND"+unfrozen+" ORDER BY used", at.UnixMilli())
-}
-
-// list returns the rows of columns that query selects.
-func (x *index) list(ctx context.Context, query string, args ...any) ([]version, error) {
-	rows, err := x.db.QueryContext(ctx, query, args...)
+// frozen returns the moments of all freezes: k.gate is held.
+func (k *Keeper) frozen(ctx context.Context) (string, error) {
+	list, err := k.Freezes(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("cache index: %w", err)
+		return "", err
 	}
-	defer rows.Close()
-	var list []version
-	for rows.Next() {
-		v, _, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, v)
-	}
-	return list, rows.Err()
-}
-
-// drop notes that v is not held any more, and reports whether it was the last one held that has its blob. The row goes
-// before the blob: a crash between the two leaves a blob too many, never a row without its blob.
-func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
-	err = x.exec(ctx, "UPDATE version SET held = 0 WHERE protocol = ? AND key = ? AND fetched = ?", v.protocol, v.key, v.fetched.UnixMilli())
-	if err != nil {
-		return false, err
-	}
-	held, err := x.holds(ctx, v.blob)
-	return !held, err
+	return moments(list)
 }
 
 // flush writes the last uses down that the index does not know yet.
@@ -165,20 +133,5 @@ func (k *Keeper) flush(ctx context.Context) error {
 	if len(used) == 0 {
 		return nil
 	}
-	tx, err := k.index.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("cache index: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	for i, at := range used {
-		_, err := tx.ExecContext(ctx, "UPDATE version SET used = MAX(used, ?1) WHERE protocol = ?2 AND key = ?3 AND fetched ="+
-			" (SELECT MAX(fetched) FROM version WHERE protocol = ?2 AND key = ?3)", at.UnixMilli(), i.protocol, i.key)
-		if err != nil {
-			return fmt.Errorf("cache index: %w", err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("cache index: %w", err)
-	}
-	return nil
+	return k.index.use(ctx, used)
 }

@@ -2,9 +2,6 @@ package cache
 
 import (
 	"context"
-	"database/sql"
-	"errors"
-	"fmt"
 	"regexp"
 	"time"
 
@@ -14,8 +11,10 @@ import (
 // Freeze is one consistent state of everything that can change, under a name: as the cache had it at a moment.
 type Freeze struct {
 	Name string
-	At   time.Time // the moment
-	Made time.Time // when the freeze was made; what was first asked for later than At is frozen as first seen, when At = Made
+	At   time.Time // the moment, in whole milliseconds
+	// Made is when the freeze was made, in whole milliseconds. When it is At, the freeze takes what was first asked for
+	// later as it is seen then.
+	Made time.Time
 }
 
 var freezeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
@@ -29,19 +28,21 @@ func (k *Keeper) Freeze(ctx context.Context, name string, at time.Time) (Freeze,
 	if !ValidName(name) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: 1 to 64 of a-z, 0-9 and ._-, a letter or digit first", name)
 	}
-	now := k.now()
-	f := Freeze{Name: name, At: at, Made: now}
+	now := k.now().Truncate(time.Millisecond)
+	f := Freeze{Name: name, At: at.Truncate(time.Millisecond), Made: now}
 	if at.IsZero() {
 		f.At = now
 	}
 	if f.At.After(now) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %s: %s is in the future", name, f.At.UTC().Format(time.RFC3339))
 	}
-	if err := k.index.exec(ctx, "INSERT OR IGNORE INTO freeze VALUES (?,?,?)", f.Name, f.At.UnixMilli(), f.Made.UnixMilli()); err != nil {
+	k.gate.RLock() // what is being evicted was chosen without this freeze
+	defer k.gate.RUnlock()
+	if err := k.facts.AddFreeze(ctx, f); err != nil {
 		return Freeze{}, err
 	}
 	old, err := k.freeze(ctx, name)
-	if err == nil && !at.IsZero() && old.At.UnixMilli() != at.UnixMilli() {
+	if err == nil && !at.IsZero() && !old.At.Equal(f.At) {
 		err = errs.Hint(errs.Errorf(errs.Conflict, "freeze %s stands for %s already", name, old.At.UTC().Format(time.RFC3339)),
 			"choose another name")
 	}
@@ -53,45 +54,21 @@ func (k *Keeper) Thaw(ctx context.Context, name string) error {
 	if _, err := k.freeze(ctx, name); err != nil {
 		return errs.Hint(err, "overland cache freezes lists them")
 	}
-	return errors.Join(
-		k.index.exec(ctx, "DELETE FROM freeze WHERE name = ?", name),
-		k.index.exec(ctx, "DELETE FROM pin WHERE name = ?", name))
+	if err := k.facts.RemoveFreeze(ctx, name); err != nil {
+		return err
+	}
+	return k.index.unpin(ctx, name)
 }
 
 // Freezes returns all freezes by name.
-func (k *Keeper) Freezes(ctx context.Context) ([]Freeze, error) {
-	rows, err := k.index.db.QueryContext(ctx, "SELECT name, at, made FROM freeze ORDER BY name")
-	if err != nil {
-		return nil, fmt.Errorf("cache index: %w", err)
-	}
-	defer rows.Close()
-	var list []Freeze
-	for rows.Next() {
-		f, err := scanFreeze(rows)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, f)
-	}
-	return list, rows.Err()
-}
+func (k *Keeper) Freezes(ctx context.Context) ([]Freeze, error) { return k.facts.Freezes(ctx) }
 
 func (k *Keeper) freeze(ctx context.Context, name string) (Freeze, error) {
-	f, err := scanFreeze(k.index.db.QueryRowContext(ctx, "SELECT name, at, made FROM freeze WHERE name = ?", name))
-	if errors.Is(err, sql.ErrNoRows) {
-		return f, errs.Hint(errs.Errorf(errs.NotFound, "there is no freeze %.80q", name), "overland cache freeze %.80s", name)
+	f, err := k.facts.Freeze(ctx, name)
+	if errs.KindOf(err) == errs.NotFound {
+		err = errs.Hint(err, "overland cache freeze %.80s", name)
 	}
 	return f, err
-}
-
-func scanFreeze(row scanner) (Freeze, error) {
-	var f Freeze
-	var at, made int64
-	if err := row.Scan(&f.Name, &at, &made); err != nil {
-		return Freeze{}, fmt.Errorf("cache index: %w", err)
-	}
-	f.At, f.Made = time.UnixMilli(at), time.UnixMilli(made)
-	return f, nil
 }
 
 // frozen returns what i is in freeze f; false when the freeze does not have it yet.
@@ -102,24 +79,5 @@ func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, erro
 	return x.newest(ctx, i, f.At)
 }
 
-func (x *index) pinned(ctx context.Context, f Freeze, i id) (version, bool, error) {
-	return scan(x.db.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE (protocol, key, fetched) IN"+
-		" (SELECT protocol, key, fetched FROM pin WHERE name = ? AND protocol = ? AND key = ?)", f.Name, i.protocol, i.key))
-}
-
-// pin makes v what its answer is in freeze f from now on, unless the freeze has one: it returns the one that it has.
-func (x *index) pin(ctx context.Context, f Freeze, v version) (version, error) {
-	old, ok, err := x.pinned(ctx, f, v.id)
-	if ok || err != nil {
-		return old, err
-	}
-	err = x.exec(ctx, "INSERT OR IGNORE INTO pin VALUES (?,?,?,?)", f.Name, v.protocol, v.key, v.fetched.UnixMilli())
-	if err != nil {
-		return version{}, err
-	}
-	old, ok, err = x.pinned(ctx, f, v.id)
-	if err == nil && !ok {
-		err = errs.Errorf(errs.NotFound, "freeze %s was removed meanwhile", f.Name)
-	}
-	return old, err
-}
+// lost reports whether f was made before the index, which then does not know what f stands on.
+func (x *index) lost(f Freeze) bool { return f.Made.Before(x.made) }

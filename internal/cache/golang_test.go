@@ -40,12 +40,12 @@ func modules(t *testing.T) *httptest.Server {
 func download(t *testing.T, proxy string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	work, err := os.ReadFile("../../../go.mod")
+	work, err := os.ReadFile("../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
 	require := regexp.MustCompile(`(?m)^\s` + dependency + ` (v\S+)`).FindSubmatch(work)
-	sums, err := os.ReadFile("../../../go.sum")
+	sums, err := os.ReadFile("../../go.sum")
 	if err != nil || require == nil {
 		t.Fatalf("%s in go.mod: %q, %v", dependency, require, err)
 	}

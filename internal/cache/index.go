@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
@@ -16,34 +17,55 @@ import (
 	"overland/internal/lockfile"
 )
 
-// schema is the index, version 1. Times are Unix milliseconds. A version whose blob was evicted stays with held = 0: its
-// digest tells whether upstream has the same bytes when they come again.
+// schema is the index. Times are Unix milliseconds. A version whose blob was evicted stays with held = 0: its digest tells
+// whether upstream has the same bytes when they come again. Nothing in it is durable: what people said is in Facts, and
+// the rest can be fetched again. So an index of another version is made anew.
 const schema = `
-CREATE TABLE IF NOT EXISTS version (
+CREATE TABLE version (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
 	checked INTEGER NOT NULL, used INTEGER NOT NULL, held INTEGER NOT NULL, own INTEGER NOT NULL,
 	mutable INTEGER NOT NULL, blob TEXT NOT NULL, size INTEGER NOT NULL, media TEXT NOT NULL,
 	proof_kind TEXT NOT NULL, proof TEXT NOT NULL, etag TEXT NOT NULL, modified TEXT NOT NULL,
 	PRIMARY KEY (protocol, key, fetched)) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS version_used ON version (used) WHERE held = 1;
-CREATE INDEX IF NOT EXISTS version_blob ON version (blob);
-CREATE TABLE IF NOT EXISTS absent (
+CREATE INDEX version_used ON version (used) WHERE held = 1;
+CREATE INDEX version_blob ON version (blob);
+CREATE TABLE absent (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, status INTEGER NOT NULL, until INTEGER NOT NULL,
-	PRIMARY KEY (protocol, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS freeze (name TEXT PRIMARY KEY, at INTEGER NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pin (
-	name TEXT NOT NULL, protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
-	PRIMARY KEY (name, protocol, key)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
-PRAGMA user_version = 1;`
+	PRIMARY KEY (protocol, key)) WITHOUT ROWID;` + pins
 
-const schemaVersion = 1
+// pins is what schema 2 has in place of the pins of 1, which did not know of which freeze of a name they are.
+const pins = `
+CREATE TABLE pin (
+	name TEXT NOT NULL, made INTEGER NOT NULL, protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
+	PRIMARY KEY (name, made, protocol, key)) WITHOUT ROWID;
+CREATE TABLE born (at INTEGER NOT NULL);`
+
+// from1 makes an index of version 1 one of version 2.
+const from1 = `
+ALTER TABLE pin RENAME TO pin1;` + pins + `
+INSERT INTO born VALUES (0);
+INSERT INTO pin SELECT p.name, f.made, p.protocol, p.key, p.fetched FROM pin1 AS p JOIN freeze AS f ON f.name = p.name;
+DROP TABLE pin1;`
+
+// factTables hold the facts of a cache whose Options name no other place.
+const factTables = `
+CREATE TABLE IF NOT EXISTS freeze (name TEXT PRIMARY KEY, at INTEGER NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;`
+
+const (
+	schemaVersion = 2
+	setVersion    = "PRAGMA user_version = 2;"
+)
 
 // IndexFile is the index's name in a cache's directory.
 const IndexFile = "index.db"
 
-// index is what the cache holds, on the disk. It is safe for concurrent use, also by several processes.
-type index struct{ db *sql.DB }
+// index is what the cache holds, on the disk: all SQL of this package is in its methods. It is safe for concurrent use,
+// also by several processes.
+type index struct {
+	db   *sql.DB
+	made time.Time // when it was made: of what was before it knows nothing
+}
 
 // id names an answer.
 type id struct{ protocol, key string }
@@ -69,8 +91,9 @@ func (v version) entry() lockfile.Entry {
 	}
 }
 
-// openIndex opens the index file in dir, or makes it.
-func openIndex(ctx context.Context, dir string) (*index, error) {
+// openIndex opens the index file in dir, or makes it; now is for the latter. Facts that it holds move to facts, unless
+// that is nil.
+func openIndex(ctx context.Context, dir string, now time.Time, facts Facts) (*index, error) {
 	path := filepath.Join(dir, IndexFile)
 	// A commit is on the disk when it returns (synchronous FULL): what a lock was told it holds is held after a power cut.
 	pragmas := "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
@@ -79,28 +102,73 @@ func openIndex(ctx context.Context, dir string) (*index, error) {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	db.SetMaxOpenConns(4)
-	x := &index{db}
-	if err := x.prepare(ctx); err != nil {
-		err = errs.Hint(fmt.Errorf("open %s: %w", path, err), "when it is damaged, move it away: blobs are not lost, "+
-			"but freezes are, and what was cached is asked for again")
+	x := &index{db: db}
+	if err := x.prepare(ctx, now, facts); err != nil {
+		err = errs.Hint(fmt.Errorf("open %s: %w", path, err), "if it is damaged, remove it: no blob is lost, and what was cached is asked for again")
 		return nil, errors.Join(err, db.Close())
 	}
 	return x, nil
 }
 
-func (x *index) prepare(ctx context.Context) error {
+func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
+	tx, err := x.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	var n int
-	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n); err != nil {
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n); err != nil {
 		return err
 	}
-	switch n {
-	case schemaVersion:
-		return nil
-	case 0:
-		_, err := x.db.ExecContext(ctx, schema)
+	switch {
+	case n == schemaVersion:
+	case n == 1:
+		_, err = tx.ExecContext(ctx, from1+setVersion)
+	case n != 0 && facts == nil:
+		return errs.Errorf(errs.Invalid, "index of version %d, want %d", n, schemaVersion)
+	default:
+		err = makeAnew(ctx, tx, now)
+	}
+	if err == nil && facts == nil {
+		_, err = tx.ExecContext(ctx, factTables)
+	}
+	var made int64
+	if err == nil {
+		err = tx.QueryRowContext(ctx, "SELECT at FROM born").Scan(&made)
+	}
+	if err != nil {
 		return err
 	}
-	return errs.Errorf(errs.Invalid, "index of version %d, want %d", n, schemaVersion)
+	x.made = time.UnixMilli(made)
+	if err := tx.Commit(); err != nil || facts == nil {
+		return err
+	}
+	return x.moveFacts(ctx, facts)
+}
+
+// makeAnew empties the index, whatever is in it, and makes the tables.
+func makeAnew(ctx context.Context, tx *sql.Tx, now time.Time) error {
+	rows, err := tx.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	text := ""
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return err
+		}
+		text += `DROP TABLE "` + strings.ReplaceAll(name, `"`, `""`) + `";`
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, text+schema+setVersion); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, "INSERT INTO born VALUES (?)", now.UnixMilli())
+	return err
 }
 
 func (x *index) close() error { return x.db.Close() }
@@ -109,21 +177,57 @@ const columns = `protocol, key, fetched, checked, used, held, own, mutable, blob
 
 type scanner interface{ Scan(...any) error }
 
+// errNoRow means that a query of one row found none.
+var errNoRow = sql.ErrNoRows
+
+// indexError says of err that it is the index's; nil stays nil.
+func indexError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cache index: %w", err)
+}
+
 // scan reads a row of columns; ok is false when there is none.
 func scan(row scanner) (v version, ok bool, err error) {
 	var fetched, checked, used int64
 	var blob string
 	err = row.Scan(&v.protocol, &v.key, &fetched, &checked, &used, &v.held, &v.own, &v.mutable, &blob, &v.size, &v.media,
 		&v.proof.Kind, &v.proof.Value, &v.etag, &v.modified)
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, errNoRow) {
 		return version{}, false, nil
 	}
 	if err != nil {
-		return version{}, false, fmt.Errorf("cache index: %w", err)
+		return version{}, false, indexError(err)
 	}
 	v.fetched, v.checked, v.used = time.UnixMilli(fetched), time.UnixMilli(checked), time.UnixMilli(used)
 	v.blob, err = digest.Parse(blob)
 	return v, err == nil, err
+}
+
+// each calls do with each row that query selects.
+func (x *index) each(ctx context.Context, do func(scanner) error, query string, args ...any) error {
+	rows, err := x.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return indexError(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := do(rows); err != nil {
+			return err
+		}
+	}
+	return indexError(rows.Err())
+}
+
+// list returns the rows of columns that query selects.
+func (x *index) list(ctx context.Context, query string, args ...any) (list []version, _ error) {
+	err := x.each(ctx, func(row scanner) error {
+		v, _, err := scan(row)
+		list = append(list, v)
+		return err
+	}, query, args...)
+	return list, err
 }
 
 // newest returns the version of i that was the current one at the moment at; false when there was none.
@@ -138,6 +242,11 @@ func (x *index) before(ctx context.Context, i id, n int) (version, bool, error) 
 		" ORDER BY fetched DESC LIMIT 1 OFFSET ?", i.protocol, i.key, n))
 }
 
+// recheck makes what is held under i look as if it had not been confirmed for long.
+func (x *index) recheck(ctx context.Context, i id) error {
+	return x.exec(ctx, "UPDATE version SET checked = 0 WHERE protocol = ? AND key = ?", i.protocol, i.key)
+}
+
 // forever is later than any version.
 var forever = time.UnixMilli(1<<62 - 1)
 
@@ -146,7 +255,7 @@ var forever = time.UnixMilli(1<<62 - 1)
 func (x *index) add(ctx context.Context, v version) (version, error) {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
-		return version{}, fmt.Errorf("cache index: %w", err)
+		return version{}, indexError(err)
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	old, ok, err := scan(tx.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE protocol = ? AND key = ?"+
@@ -164,32 +273,18 @@ func (x *index) add(ctx context.Context, v version) (version, error) {
 	if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO version ("+columns+") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 		v.protocol, v.key, v.fetched.UnixMilli(), v.checked.UnixMilli(), v.used.UnixMilli(), v.held, v.own, v.mutable,
 		string(v.blob), v.size, v.media, v.proof.Kind, v.proof.Value, v.etag, v.modified); err != nil {
-		return version{}, fmt.Errorf("cache index: %w", err)
+		return version{}, indexError(err)
 	}
 	if _, err := tx.ExecContext(ctx, "DELETE FROM absent WHERE protocol = ? AND key = ?", v.protocol, v.key); err != nil {
-		return version{}, fmt.Errorf("cache index: %w", err)
+		return version{}, indexError(err)
 	}
-	if err := tx.Commit(); err != nil {
-		return version{}, fmt.Errorf("cache index: %w", err)
-	}
-	return v, nil
-}
-
-// holds reports whether a version that is held has blob d.
-func (x *index) holds(ctx context.Context, d digest.Digest) (ok bool, err error) {
-	err = x.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM version WHERE blob = ? AND held = 1)", string(d)).Scan(&ok)
-	if err != nil {
-		return false, fmt.Errorf("cache index: %w", err)
-	}
-	return ok, nil
+	return v, indexError(tx.Commit())
 }
 
 // exec changes the index.
 func (x *index) exec(ctx context.Context, query string, args ...any) error {
-	if _, err := x.db.ExecContext(ctx, query, args...); err != nil {
-		return fmt.Errorf("cache index: %w", err)
-	}
-	return nil
+	_, err := x.db.ExecContext(ctx, query, args...)
+	return indexError(err)
 }
 
 // confirm notes that v is still upstream's at the moment at.
@@ -207,11 +302,8 @@ func (x *index) setAbsent(ctx context.Context, i id, status int, until time.Time
 func (x *index) absent(ctx context.Context, i id, now time.Time) (status int, err error) {
 	err = x.db.QueryRowContext(ctx, "SELECT status FROM absent WHERE protocol = ? AND key = ? AND until > ?",
 		i.protocol, i.key, now.UnixMilli()).Scan(&status)
-	if errors.Is(err, sql.ErrNoRows) {
+	if errors.Is(err, errNoRow) {
 		return 0, nil
 	}
-	if err != nil {
-		return 0, fmt.Errorf("cache index: %w", err)
-	}
-	return status, nil
+	return status, indexError(err)
 }

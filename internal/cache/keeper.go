@@ -40,6 +40,7 @@ type Options struct {
 	Limit    int64            // bytes that answers may take on the disk; 0 = no limit
 	// Roots returns the blobs that eviction must keep, whatever the limit: what locks and releases name. nil = none.
 	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
+	Facts Facts        // freezes and the offline switch; nil = they are kept in the directory itself
 	Clock clock.Clock  // nil = the machine's
 	Log   *slog.Logger // nil = nothing is logged
 }
@@ -48,6 +49,7 @@ type Options struct {
 type Keeper struct {
 	store *store.Store
 	index *index
+	facts Facts
 	o     Options
 
 	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
@@ -70,7 +72,7 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	if err := s.Claim(store.ClaimCache); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
-	x, err := openIndex(ctx, dir)
+	x, err := openIndex(ctx, dir, o.Clock.Or()(), o.Facts)
 	if err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
@@ -83,8 +85,12 @@ func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, 
 	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
 	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
+	facts := o.Facts
+	if facts == nil {
+		facts = indexFacts{x}
+	}
 	return &Keeper{
-		store: s, index: x, o: o, calls: map[flight]*call{},
+		store: s, index: x, facts: facts, o: o, calls: map[flight]*call{},
 		used: map[id]time.Time{}, fixed: map[id]version{}, down: map[string]time.Time{}, bound: map[bound]bool{},
 	}, nil
 }
@@ -289,23 +295,5 @@ func (k *Keeper) Past(ctx context.Context, protocol, key string, n int) (io.Read
 
 // Recheck has what can change under key asked for again the next time, however fresh it is.
 func (k *Keeper) Recheck(ctx context.Context, protocol, key string) error {
-	return k.index.exec(ctx, "UPDATE version SET checked = 0 WHERE protocol = ? AND key = ?", protocol, key)
-}
-
-// Offline reports whether upstream is not to be asked.
-func (k *Keeper) Offline(ctx context.Context) (bool, error) {
-	if k.o.Offline {
-		return true, nil
-	}
-	var on bool
-	err := k.index.db.QueryRowContext(ctx, "SELECT COALESCE((SELECT value FROM setting WHERE name = 'offline'), 0)").Scan(&on)
-	if err != nil {
-		return false, fmt.Errorf("cache index: %w", err)
-	}
-	return on, nil
-}
-
-// SetOffline says whether upstream may be asked, from now on and after a restart, to every process that has the cache open.
-func (k *Keeper) SetOffline(ctx context.Context, on bool) error {
-	return k.index.exec(ctx, "INSERT OR REPLACE INTO setting VALUES ('offline', ?)", on)
+	return k.index.recheck(ctx, id{protocol, key})
 }

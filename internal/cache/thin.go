@@ -15,12 +15,11 @@ const (
 // Thin drops versions of what can change that are too many, with their blobs where nothing else needs these, and returns
 // how many it dropped. What a freeze stands on and what was used in the last minute stays.
 func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
-	day := (24 * time.Hour).Milliseconds()
-	list, err := k.index.list(ctx, "WITH counted AS (SELECT *,"+
-		" ROW_NUMBER() OVER (PARTITION BY protocol, key ORDER BY fetched DESC) AS n,"+
-		" ROW_NUMBER() OVER (PARTITION BY protocol, key, fetched / ? ORDER BY fetched DESC) AS ofday FROM version WHERE mutable = 1)"+
-		" SELECT "+columns+" FROM counted AS v WHERE (n > ? AND ofday > 1 OR n > ?) AND used < ? AND"+unfrozen,
-		day, keepNewest, keepNewest+keepDays, k.now().Add(-recent).UnixMilli())
+	frozen, err := k.frozen(ctx)
+	if err != nil {
+		return 0, err
+	}
+	list, err := k.index.crowded(ctx, keepNewest, keepDays, k.now().Add(-recent), frozen)
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
@@ -31,10 +30,11 @@ func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
 	}
 	k.gate.Lock()
 	defer k.gate.Unlock()
+	if frozen, err = k.frozen(ctx); err != nil { // one may have been made meanwhile
+		return 0, err
+	}
 	for _, v := range list {
-		err := k.index.exec(ctx, "DELETE FROM version AS v WHERE protocol = ? AND key = ? AND fetched = ? AND"+unfrozen,
-			v.protocol, v.key, v.fetched.UnixMilli())
-		if err != nil {
+		if err := k.index.remove(ctx, v, frozen); err != nil {
 			return dropped, err
 		}
 		dropped++

@@ -45,7 +45,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		if ok {
 			return w.frozen(ctx, f, v)
 		}
-		if f.At.Before(f.Made) {
+		if f.At.Before(f.Made) || w.k.index.lost(f) {
 			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: nothing was known of it at %s",
 				it.Protocol, it.Key, f.Name, f.At.UTC().Format(time.RFC3339))
 		}

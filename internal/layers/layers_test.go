@@ -55,6 +55,7 @@ var floors = map[string]int{
 	"runtime":                    3,
 	"runtime/process":            3,
 	"cache":                      4,
+	"cache/cachetest":            4,
 	"mirror":                     4,
 	"netcache":                   4,
 	"netcache/client":            4,
