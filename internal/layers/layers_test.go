@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"platform":                   0,
 	"platform/host":              0,
 	"procfs":                     0,
+	"alpine":                     1,
 	"appfile":                    1,
 	"appfile/yamlfile":           1,
 	"appfile/yamlfile/schemagen": 1,

@@ -26,7 +26,7 @@ sha256sum index package
 
 // What apk fetches by a proxy goes through its own protocol, over http and https, with its proofs, and is replayed.
 func TestApk(t *testing.T) {
-	const seeds = "../apk/testdata/"
+	const seeds = "../alpine/testdata/"
 	files := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		http.ServeFile(w, r, seeds+filepath.Base(r.URL.Path))

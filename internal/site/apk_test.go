@@ -65,7 +65,7 @@ func lineOf(t *testing.T, base, freeze, text string) string {
 // A machine whose repositories file has the cache before any mirror's name gets what is signed, also when the origin is
 // gone and as of a freeze; what is not signed it does not get.
 func TestAPKThroughTheCache(t *testing.T) {
-	const seeds, index, tea = "../ecosystem/apk/testdata/", "v1/main/x86_64/APKINDEX.tar.gz", "v1/main/x86_64/tea-1.0-r0.apk"
+	const seeds, index, tea = "../alpine/testdata/", "v1/main/x86_64/APKINDEX.tar.gz", "v1/main/x86_64/tea-1.0-r0.apk"
 	keys, err := filepath.Abs(seeds + "keys")
 	if err != nil {
 		t.Fatal(err)

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/alpine"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -22,10 +24,10 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
-	if path.Base(rel) == indexName {
+	if path.Base(rel) == alpine.IndexName {
 		return p.checkIndex(ctx, b, it.Key, body, have)
 	}
-	got, err := readPackage(body)
+	got, err := alpine.ReadPackage(body)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
@@ -33,25 +35,21 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 }
 
 func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
-	list, at, _, err := newMembers(body).begin()
+	// Before anything is unpacked.
+	signer, err := alpine.Verify(body, b.keys)
 	if err != nil {
 		return lockfile.Proof{}, err
-	}
-	// Before anything is unpacked. The keys are read each time: a service outlives a change of them.
-	signer, err := verify(list, body, at, b.keys)
-	if err != nil {
-		return lockfile.Proof{}, errs.Hint(err, "a key in %s must have signed it", b.keys)
 	}
 	if _, err := body.Seek(0, io.SeekStart); err != nil {
 		return lockfile.Proof{}, err
 	}
-	x, err := readIndex(body)
+	x, err := alpine.ReadIndex(body)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
 	// What is held may be older, never newer.
-	if old, _, err := p.held(ctx, key, have); err == nil && x.made.Before(old.made) {
-		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.made), stamp(old.made)),
+	if old, _, err := p.held(ctx, key, have); err == nil && x.Made.Before(old.Made) {
+		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.Made), stamp(old.Made)),
 			"the mirror is behind, or somebody rolls it back: choose another one")
 	}
 	return lockfile.Proof{Kind: ProofKey, Value: signer}, nil
@@ -60,13 +58,13 @@ func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // held returns what the index says that have opens under key, and the sha256 of its file.
-func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*index, string, error) {
+func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*alpine.Index, string, error) {
 	f, err := have(ctx, key)
 	if err != nil {
 		return nil, "", err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(&limited{f, packedLimit})
+	b, err := fsx.Read(f, key, alpine.IndexLimit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -77,7 +75,7 @@ func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*i
 	if x := p.tables[sum]; x != nil {
 		return x, sum, nil
 	}
-	x, err := readIndex(bytes.NewReader(b))
+	x, err := alpine.ReadIndex(bytes.NewReader(b))
 	if err != nil {
 		return nil, "", err
 	}
@@ -92,7 +90,7 @@ func (p *Protocol) held(ctx context.Context, key string, have record.Lookup) (*i
 var architectures = []string{"x86_64", "aarch64", "armv7", "armhf", "x86", "riscv64", "ppc64le", "s390x", "loongarch64"}
 
 // checkPackage proves what is got by an index that is held: that of its folder.
-func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, have record.Lookup) (lockfile.Proof, error) {
+func (p *Protocol) checkPackage(ctx context.Context, key string, got alpine.Package, have record.Lookup) (lockfile.Proof, error) {
 	dir, file := path.Split(key)
 	folders := []string{dir}
 	if above, ok := strings.CutSuffix(dir, "/noarch/"); ok {
@@ -102,7 +100,7 @@ func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, hav
 	}
 	seen := false
 	for _, folder := range folders {
-		proof, err := p.byIndex(ctx, path.Join(folder, indexName), file, got, have)
+		proof, err := p.byIndex(ctx, path.Join(folder, alpine.IndexName), file, got, have)
 		if err == nil || errs.KindOf(err) != errs.NotFound {
 			return proof, err
 		}
@@ -118,13 +116,13 @@ func (p *Protocol) checkPackage(ctx context.Context, key string, got listed, hav
 var errNotListed = errors.New("not listed")
 
 // byIndex proves file by the index under key, or one that a cache held before; errs.NotFound when there is none that lists it.
-func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, have record.Lookup) (lockfile.Proof, error) {
+func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Package, have record.Lookup) (lockfile.Proof, error) {
 	x, sum, err := p.held(ctx, key, have)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
 	for n := 0; err == nil; n++ {
-		if want, ok := x.files[file]; ok {
+		if want, ok := x.Packages[file]; ok {
 			return lockfile.Proof{Kind: ProofIndex, Value: key + " sha256:" + sum}, p.same(ctx, key, got, want)
 		}
 		if p.Cache == nil || n == pastLimit {
@@ -141,13 +139,8 @@ func (p *Protocol) byIndex(ctx context.Context, key, file string, got listed, ha
 }
 
 // same returns errs.Untrusted when got is not what the index under key wants.
-func (p *Protocol) same(ctx context.Context, key string, got, want listed) (err error) {
-	switch {
-	case got.size != want.size:
-		err = errs.Errorf(errs.Untrusted, "%d bytes, its index says %d", got.size, want.size)
-	case got.control != want.control:
-		err = errs.Errorf(errs.Untrusted, "its control files are sha1 %x, its index says %x", got.control, want.control)
-	}
+func (p *Protocol) same(ctx context.Context, key string, got, want alpine.Package) error {
+	err := want.Check(got)
 	if err != nil && p.Cache != nil {
 		// It may have been built anew: the next index is not waited for.
 		err = errors.Join(err, p.Cache.Recheck(ctx, Name, key))

@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -92,22 +91,6 @@ func TestNamesOfRepositories(t *testing.T) {
 			}
 		} else if got := it.Key + " " + it.Upstream; err != nil || got != want {
 			t.Errorf("%s: %s, %v; want %s", path, got, err, want)
-		}
-	}
-}
-
-func TestParseIndex(t *testing.T) {
-	const sum = "C:Q1AAAAAAAAAAAAAAAAAAAAAAAAAAA="
-	got, err := parseIndex(strings.NewReader(sum + "\nP:a\nV:1\nS:3\nx:y\n\n\nP:md5\nV:1\nC:d41d8cd98f00b204e9800998ecf8427e\nS:1\n\n" + sum + "\nP:b\nV:2\nS:4"))
-	if want := map[string]listed{"a-1.apk": {size: 3}, "b-2.apk": {size: 4}}; err != nil || !cmp.Equal(got, want, cmp.AllowUnexported(listed{})) {
-		t.Errorf("%v, %v", got, err)
-	}
-	for _, bad := range []string{
-		"hello", sum + "\nP:a\nV:1\nS:-1\n", sum + "\nP:a\nV:1\nS:x\n", "C:Q1AAAA\nP:a\nV:1\nS:1\n", "C:Q1!\nP:a\nV:1\nS:1\n", sum + "\nP:../a\nV:1\nS:1\n",
-		sum + "\nV:1\nS:1\n", "P:a\nP:b\n", sum + "\nP:a\nV:1\nS:1\n\n" + sum + "\nP:a\nV:1\nS:2\n", "D:" + strings.Repeat("x", lineLimit),
-	} {
-		if got, err := parseIndex(strings.NewReader(bad)); err == nil {
-			t.Errorf("%.60q: %v", bad, got)
 		}
 	}
 }

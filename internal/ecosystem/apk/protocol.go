@@ -12,6 +12,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"overland/internal/alpine"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -40,8 +41,8 @@ type Protocol struct {
 
 	bases map[string]*base // by name; never changed
 
-	tablesMu sync.Mutex        // held while an index is read: who waits needs it too
-	tables   map[string]*index // by the sha256 of the file
+	tablesMu sync.Mutex               // held while an index is read: who waits needs it too
+	tables   map[string]*alpine.Index // by the sha256 of the file
 }
 
 var _ record.Protocol = (*Protocol)(nil)
@@ -49,7 +50,7 @@ var _ record.Protocol = (*Protocol)(nil)
 // New returns the protocol for repositories.
 func New(repositories []Repository) (*Protocol, error) {
 	named, err := bases(repositories)
-	return &Protocol{bases: named, tables: map[string]*index{}}, err
+	return &Protocol{bases: named, tables: map[string]*alpine.Index{}}, err
 }
 
 // Name implements record.Protocol.
@@ -79,8 +80,8 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	it := record.Item{
 		Protocol: Name, Key: key, Upstream: b.uri.JoinPath((&url.URL{Path: "/" + rel}).EscapedPath()).String(), Limit: packageLimit,
 	}
-	if path.Base(rel) == indexName {
-		it.Mutable, it.Limit = true, packedLimit
+	if path.Base(rel) == alpine.IndexName {
+		it.Mutable, it.Limit = true, alpine.IndexLimit
 	}
 	return it, nil
 }
@@ -142,7 +143,7 @@ func (p *Protocol) Below(u *url.URL) string {
 // isFile reports whether name can be that of an index or a package in a folder.
 func isFile(name string) bool {
 	dir, file := path.Split(name)
-	return len(dir) > 1 && (file == indexName || strings.HasSuffix(file, ".apk"))
+	return len(dir) > 1 && (file == alpine.IndexName || strings.HasSuffix(file, ".apk"))
 }
 
 // locate takes a key apart.

@@ -17,7 +17,6 @@ import (
 const (
 	etc               = "/etc/apk"
 	repositoriesLimit = 1 << 20 // bytes of a repositories file
-	indexName         = "APKINDEX.tar.gz"
 )
 
 // Repository is an upstream: the URL of a repository or of a folder with several of them below it.

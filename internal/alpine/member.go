@@ -1,4 +1,4 @@
-package apk
+package alpine
 
 import (
 	"archive/tar"
@@ -64,15 +64,15 @@ func (m *members) next() (io.Reader, error) {
 	return m.z, nil
 }
 
-// signature is one that stands before what it signs.
+// signature stands before what it signs.
 type signature struct {
 	kind string // "RSA", "RSA256", "RSA512"
 	key  string // name of the key's file
 	b    []byte
 }
 
-// begin reads the members with signatures. It returns these, where what they sign begins, and the files of the member
-// there, at the first of them.
+// begin reads the members with signatures. It returns the signatures, the offset where what they sign begins, and the
+// files of the member that begins there, positioned at the first of them.
 func (m *members) begin() ([]signature, int64, *tarball, error) {
 	var list []signature
 	for {
@@ -94,7 +94,7 @@ func (m *members) begin() ([]signature, int64, *tarball, error) {
 	}
 }
 
-// signatures adds to list what the rest of t holds, which is nothing else.
+// signatures returns list with those in the rest of t, which may hold nothing else.
 func (t *tarball) signatures(list []signature) ([]signature, error) {
 	for {
 		s, ok := strings.CutPrefix(t.h.Name, signPrefix)
@@ -137,8 +137,8 @@ func (t *tarball) next() (err error) {
 	return err
 }
 
-// end returns err, the last of next, unless it is that of the end: then it reads the rest of the member, so that the one
-// after it can be read.
+// end returns err, the last error of next, but at io.EOF it reads the rest of the member, so that the member after it
+// can be read.
 func (t *tarball) end(err error) error {
 	if errors.Is(err, io.EOF) {
 		_, err = io.Copy(io.Discard, t.r)
@@ -146,7 +146,7 @@ func (t *tarball) end(err error) error {
 	return unexpected(err)
 }
 
-// unexpected returns err as that of a file that ends too early or is no such file.
+// unexpected returns err as errs.Untrusted: the file ends too early, or is not of this format.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		err = io.ErrUnexpectedEOF
@@ -157,7 +157,7 @@ func unexpected(err error) error {
 	return errs.E(errs.Untrusted, err)
 }
 
-// limited reads at most n bytes of r; a longer one is errs.Untrusted.
+// limited reads at most n bytes of r; a longer r is errs.Untrusted.
 type limited struct {
 	r io.Reader
 	n int64
@@ -175,4 +175,12 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p[:min(int64(len(p)), l.n)])
 	l.n -= int64(n)
 	return n, err
+}
+
+func clip(s string) string {
+	const longest = 100
+	if len(s) > longest {
+		return s[:longest] + "…"
+	}
+	return s
 }

@@ -1,4 +1,4 @@
-package apk
+package alpine
 
 import (
 	"bufio"
@@ -14,29 +14,45 @@ import (
 	"overland/internal/errs"
 )
 
+// IndexName is the name of the index in each folder of a repository.
+const IndexName = "APKINDEX.tar.gz"
+
+// IndexLimit is how long an APKINDEX.tar.gz may be, in bytes; the largest one known has 3 MB.
+const IndexLimit = 64 << 20
+
 const (
-	packedLimit  = 64 << 20  // bytes of an APKINDEX.tar.gz; the largest one known is 3 MB
-	indexLimit   = 512 << 20 // bytes of the same, unpacked
-	lineLimit    = 1 << 20   // bytes of a line; the longest ones known list 100 KB of dependencies
-	recordsLimit = 500_000   // packages of an index
+	unpackedLimit = 512 << 20 // bytes of an index, unpacked
+	lineLimit     = 1 << 20   // bytes of a line; the longest ones known list 100 KB of dependencies
+	recordsLimit  = 500_000   // packages of an index
 )
 
-// index is what an APKINDEX says.
-type index struct {
-	made  time.Time // when; the zero time = not said
-	files map[string]listed
+// Index is what an APKINDEX says.
+type Index struct {
+	Made     time.Time          // when it was made; zero: not said
+	Packages map[string]Package // by the name of the file, "NAME-VERSION.apk"
 }
 
-// listed is what an index says of a package.
-type listed struct {
-	size    int64
-	control [sha1.Size]byte // of its control member
+// Package is what an index says of a package, or what one was measured to be.
+type Package struct {
+	Size    int64           // bytes of the file
+	Control [sha1.Size]byte // of its control member
+}
+
+// Check returns errs.Untrusted unless got, the measure of a package, is what its index says.
+func (p Package) Check(got Package) error {
+	switch {
+	case got.Size != p.Size:
+		return errs.Errorf(errs.Untrusted, "%d bytes, its index says %d", got.Size, p.Size)
+	case got.Control != p.Control:
+		return errs.Errorf(errs.Untrusted, "its control files are sha1 %x, its index says %x", got.Control, p.Control)
+	}
+	return nil
 }
 
 // parseIndex returns the packages that r, the text of an APKINDEX, lists, by the name of their file. Those without a
-// checksum that is known here are left out: nothing proves them.
-func parseIndex(r io.Reader) (map[string]listed, error) {
-	files := map[string]listed{}
+// checksum of a known kind are left out: nothing proves them.
+func parseIndex(r io.Reader) (map[string]Package, error) {
+	files := map[string]Package{}
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 0, 64<<10), lineLimit)
 	fields := map[byte]string{}
@@ -61,7 +77,7 @@ func parseIndex(r io.Reader) (map[string]listed, error) {
 			return nil, fmt.Errorf("line %d: %q", n, clip(line))
 		case strings.IndexByte("PVCS", line[0]) >= 0:
 			if _, twice := fields[line[0]]; twice {
-				return nil, fmt.Errorf("line %d: %c is there twice", n, line[0])
+				return nil, fmt.Errorf("line %d: %c appears twice", n, line[0])
 			}
 			fields[line[0]] = line[2:]
 		}
@@ -73,7 +89,7 @@ func parseIndex(r io.Reader) (map[string]listed, error) {
 }
 
 // add adds the package of the fields of a record.
-func add(files map[string]listed, fields map[byte]string) error {
+func add(files map[string]Package, fields map[byte]string) error {
 	sum, ok := strings.CutPrefix(fields['C'], "Q1")
 	if !ok {
 		return nil
@@ -87,7 +103,7 @@ func add(files map[string]listed, fields map[byte]string) error {
 	if err != nil || serr != nil || len(b) != sha1.Size || size < 0 {
 		return fmt.Errorf("checksum or size of %s", clip(name))
 	}
-	l := listed{size: size, control: [sha1.Size]byte(b)}
+	l := Package{Size: size, Control: [sha1.Size]byte(b)}
 	if old, there := files[name]; there && old != l {
 		return fmt.Errorf("two contents of %s", clip(name))
 	}
@@ -97,25 +113,26 @@ func add(files map[string]listed, fields map[byte]string) error {
 	return nil
 }
 
-// readIndex returns what r, an APKINDEX.tar.gz whose signatures were judged, says. What does not read is errs.Untrusted.
-func readIndex(r io.Reader) (*index, error) {
+// ReadIndex returns what r, an APKINDEX.tar.gz whose signatures were verified, says. Anything else is errs.Untrusted, and so is
+// an index of more than 512 MiB unpacked, 500,000 packages, 1,000 files or 1 MiB in a line.
+func ReadIndex(r io.Reader) (*Index, error) {
 	m := newMembers(r)
 	_, _, files, err := m.begin()
 	if err != nil {
 		return nil, err
 	}
-	files.r.n = indexLimit
-	x := &index{}
+	files.r.n = unpackedLimit
+	x := &Index{}
 	for err == nil {
 		if files.h.Name == "APKINDEX" {
-			if x.files != nil {
+			if x.Packages != nil {
 				return nil, errs.Errorf(errs.Untrusted, "two files APKINDEX")
 			}
-			if x.files, err = parseIndex(files.t); err != nil {
+			if x.Packages, err = parseIndex(files.t); err != nil {
 				return nil, errs.E(errs.Untrusted, fmt.Errorf("APKINDEX: %w", err))
 			}
 			if files.h.ModTime.Unix() > 0 {
-				x.made = files.h.ModTime
+				x.Made = files.h.ModTime
 			}
 		}
 		err = files.next()
@@ -123,7 +140,7 @@ func readIndex(r io.Reader) (*index, error) {
 	if err := files.end(err); err != nil {
 		return nil, err
 	}
-	if x.files == nil {
+	if x.Packages == nil {
 		return nil, errs.Errorf(errs.Untrusted, "no file APKINDEX in it")
 	}
 	if _, err := m.next(); !errors.Is(err, io.EOF) {

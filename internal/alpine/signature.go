@@ -1,4 +1,4 @@
-package apk
+package alpine
 
 import (
 	"crypto"
@@ -25,8 +25,21 @@ const (
 
 var hashes = map[string]crypto.Hash{"RSA": crypto.SHA1, "RSA256": crypto.SHA256, "RSA512": crypto.SHA512}
 
-// verify returns which of the keys in dir signed what signed holds: its name and the sha256 of the key. Each signature is
-// judged on its own: one by another key beside a good one does no harm. None is errs.Untrusted.
+// Verify returns which of the keys in the folder dir signed r, an APKINDEX.tar.gz: "NAME sha256:HEX", the name of the
+// key's file and the digest of its PKIX form. Each signature is verified on its own: one by another key beside a good one
+// does no harm. Without a good one the error is errs.Untrusted. What is signed is hashed, not unpacked; the keys are read
+// each time, so that a service notices when they change.
+//
+// Not for packages: a package's own signature covers only its control member, and its index proves more.
+func Verify(r io.ReadSeeker, dir string) (string, error) {
+	list, at, _, err := newMembers(r).begin()
+	if err != nil {
+		return "", err
+	}
+	signer, err := verify(list, r, at, dir)
+	return signer, errs.Hint(err, "a key in %s must have signed it", dir)
+}
+
 func verify(list []signature, signed io.ReadSeeker, at int64, dir string) (string, error) {
 	if len(list) == 0 {
 		return "", errs.Errorf(errs.Untrusted, "it is not signed")

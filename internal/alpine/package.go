@@ -1,4 +1,4 @@
-package apk
+package alpine
 
 import (
 	"bufio"
@@ -15,53 +15,53 @@ import (
 
 const pkginfoLimit = 4 << 20 // bytes of a .PKGINFO
 
-// readPackage returns size and control sum of r, a package, and proves that its data is what its control files say.
-// Anything else is errs.Untrusted.
-func readPackage(r io.ReadSeeker) (listed, error) {
+// ReadPackage returns size and control sum of r, a package, after it has verified that the data is what the control
+// files say. Anything else is errs.Untrusted, and so are control files of more than 64 MiB or 1,000 files.
+func ReadPackage(r io.ReadSeeker) (Package, error) {
 	m := newMembers(r)
 	_, at, files, err := m.begin()
 	if err != nil {
-		return listed{}, err
+		return Package{}, err
 	}
 	files.r.n = controlLimit
 	want := ""
 	for err == nil {
 		if files.h.Name == ".PKGINFO" {
 			if want != "" {
-				return listed{}, errs.Errorf(errs.Untrusted, "two files .PKGINFO")
+				return Package{}, errs.Errorf(errs.Untrusted, "two files .PKGINFO")
 			}
 			if want, err = dataHash(files.t); err != nil {
-				return listed{}, errs.E(errs.Untrusted, fmt.Errorf(".PKGINFO: %w", err))
+				return Package{}, errs.E(errs.Untrusted, fmt.Errorf(".PKGINFO: %w", err))
 			}
 		}
 		err = files.next()
 	}
 	if err := files.end(err); err != nil {
-		return listed{}, err
+		return Package{}, err
 	}
 	if want == "" {
-		return listed{}, errs.Errorf(errs.Untrusted, "no .PKGINFO before its data")
+		return Package{}, errs.Errorf(errs.Untrusted, "no .PKGINFO before its data")
 	}
 	return hashPackage(r, at, m.pos, want)
 }
 
 // hashPackage returns size and control sum of r, whose control member lies from at to end; the rest must have the sum want.
-func hashPackage(r io.ReadSeeker, at, end int64, want string) (listed, error) {
+func hashPackage(r io.ReadSeeker, at, end int64, want string) (Package, error) {
 	if _, err := r.Seek(at, io.SeekStart); err != nil {
-		return listed{}, err
+		return Package{}, err
 	}
 	control, data := sha1.New(), sha256.New() //nolint:gosec // as above
 	if _, err := io.CopyN(control, r, end-at); err != nil {
-		return listed{}, err
+		return Package{}, err
 	}
 	n, err := io.Copy(data, r)
 	if err != nil {
-		return listed{}, err
+		return Package{}, err
 	}
 	if got := hex.EncodeToString(data.Sum(nil)); got != want {
-		return listed{}, errs.Errorf(errs.Untrusted, "its data is sha256 %s, its .PKGINFO says %s", got, want)
+		return Package{}, errs.Errorf(errs.Untrusted, "its data is sha256 %s, its .PKGINFO says %s", got, want)
 	}
-	return listed{size: end + n, control: [sha1.Size]byte(control.Sum(nil))}, nil
+	return Package{Size: end + n, Control: [sha1.Size]byte(control.Sum(nil))}, nil
 }
 
 // dataHash returns the datahash of r, a .PKGINFO: 64 lower-case hex digits.
