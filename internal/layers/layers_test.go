@@ -34,6 +34,7 @@ var floors = map[string]int{
 	"appfile":                    1,
 	"appfile/yamlfile":           1,
 	"appfile/yamlfile/schemagen": 1,
+	"deb":                        1,
 	"home":                       1,
 	"nodeapi":                    1,
 	"source":                     1,

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -14,8 +13,10 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/deb"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -30,7 +31,7 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	if w.suite != nil && w.rest == "InRelease" {
 		return p.checkRelease(ctx, w, it.Key, body, have)
 	}
-	got, err := measure(body, w.suite != nil)
+	got, err := deb.Measure(body, w.suite != nil)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
@@ -44,12 +45,12 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 }
 
 func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body io.Reader, have record.Lookup) (lockfile.Proof, error) {
-	b, err := io.ReadAll(&limited{body, releaseLimit + 1})
+	b, err := fsx.Read(body, key, deb.ReleaseLimit)
 	if err != nil {
 		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
 	// Read each time: a service outlives an upgrade of the keyrings.
-	keys, err := keysFor(w.suite.signedBy, p.dir)
+	keys, err := deb.KeysFor(w.suite.signedBy, p.dir)
 	if err != nil {
 		return lockfile.Proof{}, fmt.Errorf("keys of %s: %w", w.suite.dir, err)
 	}
@@ -57,15 +58,20 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	if p.locked {
 		now = time.Time{}
 	}
-	text, signer, err := verifyInRelease(b, keys, now)
+	text, signer, err := deb.VerifyInRelease(b, keys, now)
 	if err != nil {
 		return lockfile.Proof{}, errs.Hint(err, "a key that apt trusts for this source must have signed it: see Signed-By in apt's sources")
 	}
-	r, err := parseRelease(text)
+	r, err := deb.ParseRelease(text)
 	if err != nil {
 		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
-	if err := r.judge(w.suite.name, p.now(), w.suite.anyDate || p.locked); err != nil {
+	if !w.suite.anyDate && !p.locked {
+		if err := r.CheckDates(p.now()); err != nil {
+			return lockfile.Proof{}, err
+		}
+	}
+	if err := r.CheckSuite(w.suite.name); err != nil {
 		return lockfile.Proof{}, err
 	}
 	// What is held may be older, never newer.
@@ -77,8 +83,8 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 }
 
 // heldRelease returns the InRelease that have opens under key, and its sha256. Each package asks for it.
-func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Lookup) (*release, string, error) {
-	b, err := read(ctx, have, key, releaseLimit)
+func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Lookup) (*deb.Release, string, error) {
+	b, err := read(ctx, have, key, deb.ReleaseLimit)
 	if err != nil {
 		return nil, "", err
 	}
@@ -89,11 +95,11 @@ func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Look
 	if r := p.releases[id]; r != nil {
 		return r, id, nil
 	}
-	text, err := signedText(b)
+	text, err := deb.SignedText(b)
 	if err != nil {
 		return nil, "", err
 	}
-	r, err := parseRelease(text)
+	r, err := deb.ParseRelease(text)
 	if err != nil {
 		return nil, "", err
 	}
@@ -106,7 +112,7 @@ func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Look
 
 // eachRelease calls try with the InRelease that have opens under key and its sha256, and then with those that a cache
 // held before, the newest first, until it returns true. There must be one.
-func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Lookup, try func(r *release, sum string) bool) error {
+func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Lookup, try func(r *deb.Release, sum string) bool) error {
 	r, sum, err := p.heldRelease(ctx, key, have)
 	if err != nil {
 		return first(err, key)
@@ -123,12 +129,12 @@ func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Look
 }
 
 // checkIndex proves what has size and digests got by an InRelease of w. It reports whether one lists it at all.
-func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have record.Lookup) (proof lockfile.Proof, found bool, err error) {
+func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have record.Lookup) (proof lockfile.Proof, found bool, err error) {
 	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
-	none := p.eachRelease(ctx, key, have, func(r *release, sum string) bool {
-		f, ok := r.find(w.rest)
+	none := p.eachRelease(ctx, key, have, func(r *deb.Release, sum string) bool {
+		f, ok := r.Find(w.rest)
 		if ok {
-			found, err, proof = true, f.same(got), lockfile.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
+			found, err, proof = true, f.Check(got), lockfile.Proof{Kind: ProofRelease, Value: key + " sha256:" + sum}
 		}
 		return ok
 	})
@@ -144,41 +150,13 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got listed, have rec
 	return proof, true, err
 }
 
-// find returns what r says of the index at rest, a path below its directory, by name or by digest.
-func (r *release) find(rest string) (listed, bool) {
-	names := r.names(rest)
-	if len(names) == 0 {
-		return listed{}, false
-	}
-	return r.Files[names[0]], true
-}
-
-// names returns what r calls the index at rest: rest itself, or all that has its digest.
-func (r *release) names(rest string) []string {
-	dir, want, ok := byHash(rest)
-	if !ok {
-		if _, ok := r.Files[rest]; !ok {
-			return nil
-		}
-		return []string{rest}
-	}
-	var list []string
-	for name, f := range r.Files {
-		is := want.SHA256 != "" && f.SHA256 == want.SHA256 || want.SHA512 != "" && f.SHA512 == want.SHA512
-		if is && strings.TrimPrefix(path.Dir(name), ".") == dir {
-			list = append(list, name)
-		}
-	}
-	return list
-}
-
 // checkPackage proves what has size and digest got by an index that is held.
-func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have record.Lookup) (lockfile.Proof, error) {
+func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	var held error
 	for _, s := range w.archive.suites {
 		var proof lockfile.Proof
 		var err error
-		none := p.eachRelease(ctx, path.Join(w.archive.name, s.dir, "InRelease"), have, func(r *release, _ string) bool {
+		none := p.eachRelease(ctx, path.Join(w.archive.name, s.dir, "InRelease"), have, func(r *deb.Release, _ string) bool {
 			proof, err = p.inIndexes(ctx, w, s, r, got, have)
 			return proof != lockfile.Proof{} || err != nil
 		})
@@ -196,16 +174,16 @@ func (p *Protocol) checkPackage(ctx context.Context, w where, got listed, have r
 
 // inIndexes proves what has size and digest got by an index of s that is held and that r lists; neither proof nor error
 // when there is none that lists it.
-func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *release, got listed, have record.Lookup) (lockfile.Proof, error) {
+func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Release, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	dir := path.Join(w.archive.name, s.dir)
 	for _, name := range s.indexes(r) {
 		t, err := p.table(ctx, dir, name, r.Files[name], have)
 		if err != nil {
 			return lockfile.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
 		}
-		if want, ok := t.find(w.rel); ok {
+		if want, ok := t.Find(w.rel); ok {
 			proof := lockfile.Proof{Kind: ProofIndex, Value: path.Join(dir, name) + " sha256:" + r.Files[name].SHA256}
-			return proof, want.same(got)
+			return proof, want.Check(got)
 		}
 	}
 	return lockfile.Proof{}, nil
@@ -229,7 +207,7 @@ func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Loo
 			if err != nil {
 				return "", err
 			}
-			if f, ok := t.find(w.rel); ok {
+			if f, ok := t.Find(w.rel); ok {
 				return digest.FromHex(f.SHA256)
 			}
 		}
@@ -238,7 +216,7 @@ func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Loo
 }
 
 // indexes returns the paths of the Packages and Sources indexes that r lists for the components of s.
-func (s *suite) indexes(r *release) []string {
+func (s *suite) indexes(r *deb.Release) []string {
 	var names []string
 	for name, f := range r.Files {
 		base, _, _ := strings.Cut(path.Base(name), ".")
@@ -258,7 +236,7 @@ func (s *suite) indexes(r *release) []string {
 }
 
 // table returns what the index called name below dir lists; nil when the session does not hold it.
-func (p *Protocol) table(ctx context.Context, dir, name string, want listed, have record.Lookup) (table, error) {
+func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, have record.Lookup) (deb.Index, error) {
 	p.tablesMu.Lock()
 	defer p.tablesMu.Unlock()
 	if t, ok := p.tables[want.SHA256]; ok {
@@ -297,7 +275,7 @@ func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lo
 	if err != nil {
 		return
 	}
-	f, ok := r.find(w.rest)
+	f, ok := r.Find(w.rest)
 	for _, name := range w.suite.indexes(r) {
 		if ok && r.Files[name].SHA256 == f.SHA256 {
 			_, _ = p.table(ctx, dir, name, f, have) // who needs it reads it again, and says what is wrong
@@ -309,7 +287,7 @@ func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lo
 // errOther is returned for an index that is held, but of another day than the InRelease.
 var errOther = errors.New("another index")
 
-func readTable(ctx context.Context, key string, want listed, have record.Lookup) (table, error) {
+func readTable(ctx context.Context, key string, want deb.File, have record.Lookup) (deb.Index, error) {
 	f, err := have(ctx, key)
 	if err != nil {
 		return nil, err
@@ -317,7 +295,7 @@ func readTable(ctx context.Context, key string, want listed, have record.Lookup)
 	defer f.Close()
 	h := sha256.New()
 	tee := io.TeeReader(f, h)
-	t, perr := unpackTable(tee)
+	t, perr := deb.ReadIndex(tee)
 	if _, err := io.Copy(io.Discard, tee); err != nil {
 		return nil, err
 	}
@@ -325,44 +303,6 @@ func readTable(ctx context.Context, key string, want listed, have record.Lookup)
 		return nil, errOther
 	}
 	return t, perr
-}
-
-func unpackTable(r io.Reader) (table, error) {
-	u, err := unpack(r)
-	if err != nil {
-		return nil, err
-	}
-	return parseIndex(u)
-}
-
-// measure returns size and sha256 of what is left of r, and the sha512 when it is wanted.
-func measure(r io.Reader, both bool) (listed, error) {
-	a, b := sha256.New(), sha512.New()
-	into := io.Writer(a)
-	if both {
-		into = io.MultiWriter(a, b)
-	}
-	n, err := io.Copy(into, r)
-	got := listed{Size: n, SHA256: hex.EncodeToString(a.Sum(nil))}
-	if both {
-		got.SHA512 = hex.EncodeToString(b.Sum(nil))
-	}
-	return got, err
-}
-
-// same returns errs.Untrusted when got is not what f wants.
-func (f listed) same(got listed) error {
-	switch {
-	case got.Size != f.Size:
-		return errs.Errorf(errs.Untrusted, "%d bytes, signed are %d", got.Size, f.Size)
-	case f.SHA256 == "" && f.SHA512 == "":
-		return errs.Errorf(errs.Untrusted, "no sha256 or sha512 of it is signed")
-	case f.SHA256 != "" && got.SHA256 != f.SHA256:
-		return errs.Errorf(errs.Untrusted, "sha256 %s, signed is %s", got.SHA256, f.SHA256)
-	case f.SHA512 != "" && got.SHA512 != f.SHA512:
-		return errs.Errorf(errs.Untrusted, "sha512 %s, signed is %s", got.SHA512, f.SHA512)
-	}
-	return nil
 }
 
 // first returns err for a thing that comes before its InRelease.

@@ -3,19 +3,18 @@
 // Parties, keys and files:
 //
 //	sources    the machine's own list of archives (sources.list and sources.list.d, both formats): the only upstreams
-//	keyrings   the OpenPGP keys that the sources name (Signed-By), else apt's trusted.gpg.d; never all of
-//	           /usr/share/keyrings, which also holds keys that were withdrawn
-//	InRelease  clear-signed by one of those keys; lists size and digest of every index of a suite
-//	index      Packages or Sources, plain, .gz, .bz2 or .xz, by name or by digest (by-hash)
-//	package    a .deb, or a part of a source package; listed with size and sha256 in an index
+//	keyrings   the OpenPGP keys that the sources name (Signed-By), else apt's trusted.gpg.d
+//	InRelease  signed by one of those keys; lists every index of a suite
+//	index      Packages or Sources, by name or by digest (by-hash)
+//	package    a .deb, or a part of a source package; listed in an index
 //
-// Every byte is checked along that chain before it is stored, and the lock says how: a package's proof names the index
-// that lists it, an index's proof names the InRelease, and that one's proof is the fingerprint of the key. A request
-// below an archive's mount is NAME/dists/… or NAME/pool/…, where NAME comes from the path of the archive's URI: no host
-// is part of a key, so another mirror replays the same lock.
+// Every byte is checked along that chain, by the room deb, before it is stored, and the lock says how: a package's proof
+// names the index that lists it, an index's proof names the InRelease, and that one's proof is the fingerprint of the
+// key. A request below an archive's mount is NAME/dists/… or NAME/pool/…, where NAME comes from the path of the archive's
+// URI: no host is part of a key, so another mirror replays the same lock.
 //
 // Failures guarded: a mirror or a network that alters, swaps (another suite's InRelease), rolls back or freezes
-// (Valid-Until) an archive, a captive portal's page in place of a package, and memory: every parser has limits.
+// (Valid-Until) an archive, a captive portal's page in place of a package.
 //
 // A cache that serves it for long (Options.Cache) gives an index as the content that its InRelease lists (Resolve), and
 // also what an InRelease of before lists, for machines with lists of yesterday. To apt it is a proxy (Below).

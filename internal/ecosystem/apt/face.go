@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/deb"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
@@ -57,7 +58,7 @@ func (p *Protocol) Binds(ctx context.Context, key string, have record.Lookup) ([
 }
 
 // byHash returns the key of the file f that is called name below w's directory.
-func (w where) byHash(name string, f listed) string {
+func (w where) byHash(name string, f deb.File) string {
 	return path.Join(w.archive.name, w.suite.dir, path.Dir(name), "by-hash", "SHA256", f.SHA256)
 }
 

@@ -2,13 +2,14 @@ package apt
 
 import (
 	"cmp"
-	"io"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
+	"overland/internal/deb"
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -164,7 +165,7 @@ func (s *lockedSuite) languages(b record.Blobs) string {
 	}
 	var list []string
 	for _, rest := range s.translations {
-		for _, name := range r.names(rest) {
+		for _, name := range r.Names(rest) {
 			if lang, ok := strings.CutPrefix(path.Base(name), "Translation-"); ok {
 				lang, _, _ = strings.Cut(lang, ".")
 				list = union(list, lang)
@@ -175,20 +176,20 @@ func (s *lockedSuite) languages(b record.Blobs) string {
 	return strings.Join(list, " ")
 }
 
-func openRelease(b record.Blobs, d digest.Digest) (*release, error) {
+func openRelease(b record.Blobs, d digest.Digest) (*deb.Release, error) {
 	f, err := b.Open(d)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(&limited{f.Once(), releaseLimit + 1})
+	text, err := fsx.Read(f.Once(), "InRelease", deb.ReleaseLimit)
 	if err != nil {
 		return nil, err
 	}
-	if text, err = signedText(text); err != nil {
+	if text, err = deb.SignedText(text); err != nil {
 		return nil, err
 	}
-	return parseRelease(text)
+	return deb.ParseRelease(text)
 }
 
 // union returns list with s.

@@ -19,7 +19,7 @@ func TestLockedSources(t *testing.T) {
 	sum := strings.Repeat("a", 64)
 	hash := "/by-hash/SHA256/" + sum
 	depot := recording.Store(t)
-	release, err := depot.PutBytes(t.Context(), sign(t, newKey(t), "Date: Mon, 02 Jan 2006 15:04:05 UTC\nSHA256:\n "+
+	release, err := depot.PutBytes(t.Context(), sign(newKey(), "Date: Mon, 02 Jan 2006 15:04:05 UTC\nSHA256:\n "+
 		sum+" 7 main/i18n/Translation-de.xz\n "+sum+" 7 main/i18n/Translation-eo.xz\n "+strings.Repeat("b", 64)+" 7 main/i18n/Translation-en.xz\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/testkit/pack"
 )
 
 // holding returns a Lookup that has b under every key.
@@ -131,15 +132,15 @@ func TestItems(t *testing.T) {
 }
 
 func TestAFlatArchiveIsProvedByItsIndex(t *testing.T) {
-	key := newKey(t)
-	p, err := New([]Source{{Types: []string{"deb"}, URIs: []string{"http://f.invalid/flat"}, Suites: []string{"./"}, SignedBy: armoured(t, key)}}, Options{})
+	key := newKey()
+	p, err := New([]Source{{Types: []string{"deb"}, URIs: []string{"http://f.invalid/flat"}, Suites: []string{"./"}, SignedBy: pack.Armour(key)}}, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	deb := []byte("a package")
 	index := []byte("Package: x\nFilename: ./x.deb\nSize: 9\nSHA256: " + hexSum(deb) + "\n")
 	held := map[string][]byte{
-		"flat/InRelease": sign(t, key, "Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n "+hexSum(index)+" "+strconv.Itoa(len(index))+" Packages\n"),
+		"flat/InRelease": sign(key, "Date: Thu, 01 Jan 2026 00:00:00 UTC\nSHA256:\n "+hexSum(index)+" "+strconv.Itoa(len(index))+" Packages\n"),
 		"flat/Packages":  index,
 	}
 	have := func(_ context.Context, key string) (io.ReadCloser, error) {
@@ -164,63 +165,5 @@ func TestAFlatArchiveIsProvedByItsIndex(t *testing.T) {
 	}
 	if _, err := p.Check(t.Context(), record.Item{Key: "flat/x.deb"}, bytes.NewReader([]byte("a packagE")), have); errs.KindOf(err) != errs.Untrusted {
 		t.Error(err)
-	}
-}
-
-func TestSourcePackagesAreListed(t *testing.T) {
-	sum := strings.Repeat("0f", 32)
-	tb, err := parseIndex(strings.NewReader("Package: x\nDirectory: pool/x\nChecksums-Sha256:\n " + sum + " 7 x.dsc\n " + sum + " 7 x.tar.xz\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"pool/x/x.dsc", "pool/x/x.tar.xz"} {
-		if got, ok := tb.find(name); !ok || got.Size != 7 || got.SHA256 != sum {
-			t.Errorf("%s: %v %v", name, got, ok)
-		}
-	}
-}
-
-func TestKeysAreOnlyThoseThatASourceNames(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "trusted.gpg.d"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	a, b, c := newKey(t), newKey(t), newKey(t)
-	other := filepath.Join(dir, "other.asc")
-	for path, text := range map[string]string{
-		filepath.Join(dir, "trusted.gpg.d/two.asc"): armoured(t, a) + "\n" + armoured(t, b) + "\n",
-		other: armoured(t, c) + "\n",
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, tc := range []struct {
-		signedBy string
-		want     []string
-	}{
-		{"", []string{fingerprint(a), fingerprint(b)}},
-		{fingerprint(b) + "!", []string{fingerprint(b)}},
-		{other, []string{fingerprint(c)}},
-		{strings.ReplaceAll("\n"+armoured(t, a), "\n\n", "\n.\n"), []string{fingerprint(a)}},
-	} {
-		keys, err := keysFor(tc.signedBy, dir)
-		var got []string
-		for _, k := range keys {
-			got = append(got, fingerprint(k))
-		}
-		if d := cmp.Diff(tc.want, got); err != nil || d != "" {
-			t.Errorf("signed-by %q: %v\n%s", clip(tc.signedBy), err, d)
-		}
-	}
-	if _, err := keysFor(fingerprint(c), dir); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("a key that is not trusted: %v", err)
-	}
-	var private bytes.Buffer
-	if err := a.SerializePrivate(&private, nil); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := readKeyring(private.Bytes()); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("a private key: %v", err)
 	}
 }

@@ -2,7 +2,6 @@ package apt
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -13,7 +12,9 @@ import (
 	"unicode/utf8"
 
 	"overland/internal/clock"
+	"overland/internal/deb"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -55,18 +56,18 @@ type Protocol struct {
 	locked   bool
 	cache    record.History
 
-	tablesMu sync.Mutex       // held while an index is read: who waits needs it too
-	tables   map[string]table // by the sha256 of the index
+	tablesMu sync.Mutex           // held while an index is read: who waits needs it too
+	tables   map[string]deb.Index // by the sha256 of the index
 
 	releasesMu sync.Mutex
-	releases   map[string]*release // by the sha256 of the InRelease; never changed
+	releases   map[string]*deb.Release // by the sha256 of the InRelease; never changed
 }
 
 var _ record.Protocol = (*Protocol)(nil)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]table{}, releases: map[string]*release{}}
+	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]deb.Index{}, releases: map[string]*deb.Release{}}
 	if p.dir == "" {
 		p.dir = etc
 	}
@@ -95,19 +96,19 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	switch base := path.Base(w.rest); {
 	case w.suite == nil:
 	case w.rest == "InRelease":
-		it.Mutable, it.Limit = true, releaseLimit
+		it.Mutable, it.Limit = true, deb.ReleaseLimit
 	case w.rest == "Release", w.rest == "Release.gpg":
 		return it, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: only archives with an InRelease are recorded", key),
 			"choose a mirror that has %s/InRelease", w.suite.dir)
 	case strings.Contains(w.rest, ".diff/"):
 		return it, errs.Errorf(errs.Invalid, "apt: %s: pdiffs are not recorded: whole indexes are", key)
 	case strings.Contains(w.rest, "by-hash/"):
-		if _, _, ok := byHash(w.rest); !ok {
+		if _, _, ok := deb.ByHash(w.rest); !ok {
 			return it, errs.Errorf(errs.Invalid, "apt: %s: not by SHA256 or SHA512", key)
 		}
-		it.Limit = indexLimit
+		it.Limit = deb.IndexLimit
 	case !w.suite.flat || strings.HasPrefix(base, "Packages") || strings.HasPrefix(base, "Sources"):
-		it.Mutable, it.Limit = true, indexLimit
+		it.Mutable, it.Limit = true, deb.IndexLimit
 	}
 	return it, nil
 }
@@ -167,20 +168,6 @@ func cleanPath(s string) (string, error) {
 // escape returns rel as a part of a URL: JoinPath takes a path that is escaped already.
 func escape(rel string) string { return (&url.URL{Path: "/" + rel}).EscapedPath() }
 
-// byHash returns directory and digest of "dir/by-hash/SHA256/HEX"; the digest as a listed without a size.
-func byHash(rest string) (dir string, want listed, ok bool) {
-	head, sum := path.Split(rest)
-	switch {
-	case strings.HasSuffix(head, "by-hash/SHA256/") && isHex(sum, 64):
-		want.SHA256 = sum
-	case strings.HasSuffix(head, "by-hash/SHA512/") && isHex(sum, 128):
-		want.SHA512 = sum
-	default:
-		return "", want, false
-	}
-	return strings.TrimSuffix(path.Dir(path.Dir(path.Clean(head))), "."), want, true
-}
-
 // read returns what have holds under key, at most limit bytes.
 func read(ctx context.Context, have record.Lookup, key string, limit int64) ([]byte, error) {
 	f, err := have(ctx, key)
@@ -188,9 +175,13 @@ func read(ctx context.Context, have record.Lookup, key string, limit int64) ([]b
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(&limited{f, limit + 1})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", key, err)
+	return fsx.Read(f, key, limit)
+}
+
+func clip(s string) string {
+	const longest = 100
+	if len(s) > longest {
+		return s[:longest] + "…"
 	}
-	return b, nil
+	return s
 }

@@ -12,14 +12,13 @@ import (
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
-	"github.com/ProtonMail/go-crypto/openpgp/armor"
-	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"overland/internal/clock"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
 
@@ -42,30 +41,7 @@ const (
 	indexPath = "dists/calm/main/binary-amd64/Packages.xz"
 )
 
-func newKey(t *testing.T) *openpgp.Entity {
-	t.Helper()
-	e, err := openpgp.NewEntity("archive", "", "archive@invalid", &packet.Config{Time: clock.At(birth), Algorithm: packet.PubKeyAlgoEdDSA})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
-}
-
-func armoured(t *testing.T, e *openpgp.Entity) string {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := armor.Encode(&b, openpgp.PublicKeyType, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := e.Serialize(w); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
+func newKey() *openpgp.Entity { return pack.OpenPGP(birth) }
 
 func packed(t *testing.T, b []byte) []byte {
 	t.Helper()
@@ -78,31 +54,14 @@ func packed(t *testing.T, b []byte) []byte {
 	return out
 }
 
-func sign(t *testing.T, key *openpgp.Entity, text string) []byte {
-	t.Helper()
-	return signWith(t, key, text, &packet.Config{Time: clock.At(birth.Add(time.Hour))})
-}
-
-func signWith(t *testing.T, key *openpgp.Entity, text string, config *packet.Config) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	w, err := clearsign.Encode(&out, key.PrivateKey, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := w.Write([]byte(text)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+func sign(key *openpgp.Entity, text string) []byte {
+	return pack.ClearSign(key, text, &packet.Config{Time: clock.At(birth.Add(time.Hour))})
 }
 
 func hexSum(b []byte) string { return fmt.Sprintf("%x", sha256.Sum256(b)) }
 
 func newPublisher(t *testing.T) *publisher {
-	p := &publisher{t: t, key: newKey(t), files: map[string][]byte{}}
+	p := &publisher{t: t, key: newKey(), files: map[string][]byte{}}
 	deb := []byte("!<arch>\nnot really a package, but nobody unpacks it here")
 	index := packed(t, fmt.Appendf(nil, "Package: tea\nFilename: %s\nSize: %d\nSHA256: %s\n", debPath, len(deb), hexSum(deb)))
 	p.files[debPath] = deb
@@ -116,7 +75,7 @@ func newPublisher(t *testing.T) *publisher {
 func (p *publisher) release(key *openpgp.Entity, suite string, date, until time.Time) {
 	const layout = "Mon, 02 Jan 2006 15:04:05 UTC"
 	index := p.get(indexPath)
-	p.put("dists/calm/InRelease", sign(p.t, key, fmt.Sprintf(
+	p.put("dists/calm/InRelease", sign(key, fmt.Sprintf(
 		"Origin: Test\nSuite: %s\nCodename: %s\nDate: %s\nValid-Until: %s\nAcquire-By-Hash: yes\nSHA256:\n %s %d main/binary-amd64/Packages.xz\n",
 		suite, suite, date.Format(layout), until.Format(layout), hexSum(index), len(index))))
 }
@@ -157,7 +116,7 @@ func newSession(t *testing.T) *session {
 	t.Cleanup(srv.Close)
 	p, err := New([]Source{{
 		Types: []string{"deb"}, URIs: []string{srv.URL + "/archive"}, Suites: []string{"calm"}, Components: []string{"main"},
-		SignedBy: armoured(t, pub.key),
+		SignedBy: pack.Armour(pub.key),
 	}}, Options{Clock: clock.At(today)})
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/deb"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
@@ -163,16 +164,16 @@ func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			keys, err := keysFor(s.signedBy, p.dir)
+			keys, err := deb.KeysFor(s.signedBy, p.dir)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, signer, err := verifyInRelease(b, keys, p.now()); err != nil || len(signer) < 40 {
+			if _, signer, err := deb.VerifyInRelease(b, keys, p.now()); err != nil || len(signer) < 40 {
 				t.Errorf("%s: %v", s.dir, err)
 			}
 			i := bytes.Index(b, []byte("SHA256:")) + 20
 			b[i] ^= 1
-			if _, _, err := verifyInRelease(b, keys, p.now()); err == nil {
+			if _, _, err := deb.VerifyInRelease(b, keys, p.now()); err == nil {
 				t.Errorf("%s: altered, and taken", s.dir)
 			}
 			seen++

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/deb"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -89,8 +90,8 @@ func readSources(path string) ([]Source, error) {
 // parseDeb822 returns the entries of a .sources file; those with "Enabled: no" are left out.
 func parseDeb822(b []byte) ([]Source, error) {
 	var all []Source
-	for d := newDecoder(bytes.NewReader(b)); ; {
-		p, err := d.next()
+	for d := deb.NewDecoder(bytes.NewReader(b)); ; {
+		p, err := d.Next()
 		if errors.Is(err, io.EOF) {
 			return all, nil
 		}
@@ -105,7 +106,7 @@ func parseDeb822(b []byte) ([]Source, error) {
 			continue
 		}
 		if err := s.settle(); err != nil {
-			return nil, fmt.Errorf("line %d: %w", d.line, err)
+			return nil, fmt.Errorf("line %d: %w", d.Line(), err)
 		}
 		all = append(all, s)
 	}

@@ -1,4 +1,4 @@
-package apt
+package deb
 
 import (
 	"bytes"
@@ -19,10 +19,10 @@ import (
 
 const signatureLimit = 32 // signatures of one InRelease; archives that change keys have three
 
-// verifyInRelease returns the text that is signed in b and the fingerprint of the key that signed it, in upper case.
-// Exactly one clear-signed message must fill b. Anything but a good signature by one of keys at now, is
-// errs.Untrusted. A zero now is the moment that each signature names as its own.
-func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
+// VerifyInRelease returns the text that is signed in b and the Fingerprint of the key that signed it. Exactly one
+// clear-signed message must fill b. Anything but a good signature by one of keys at now is errs.Untrusted, and so is one
+// with a hash weaker than SHA256. A zero now stands for the time at which each signature says it was made.
+func VerifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
 	if !bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
 		return nil, "", errs.Errorf(errs.Untrusted, "not a clear-signed message")
 	}
@@ -34,11 +34,21 @@ func verifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, 
 	if err != nil {
 		return nil, "", errs.E(errs.Untrusted, fmt.Errorf("signature: %w", err))
 	}
-	return block.Plaintext, fingerprint(signer), nil
+	return block.Plaintext, Fingerprint(signer), nil
 }
 
-// verify returns the first of keys that made one of the signatures of text. Each is judged on its own: a bad one beside
-// a good one, as while an archive changes its keys, does no harm. Weak hashes are refused here: the library does not look.
+// SignedText returns the text of the clear-signed message b without verifying its signature: for an InRelease that was
+// verified when it was stored. errs.Untrusted when b is not one.
+func SignedText(b []byte) ([]byte, error) {
+	block, _ := clearsign.Decode(b)
+	if block == nil {
+		return nil, errs.Errorf(errs.Untrusted, "not a clear-signed message")
+	}
+	return block.Plaintext, nil
+}
+
+// verify returns the first of keys that made one of the signatures of text. Each is verified on its own: a bad one beside
+// a good one, as while an archive changes its keys, does no harm. Weak hashes are refused here: the library takes them.
 func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
 	var why error // the first problem with a signature by a key that is known
 	packets := packet.NewReader(signatures)

@@ -1,4 +1,4 @@
-package apt
+package deb
 
 import (
 	"bufio"
@@ -15,21 +15,22 @@ const (
 	fieldLimit     = 1000    // fields of a paragraph
 )
 
-// paragraph is one block of fields; the names are in lower case. The lines of a value are joined by "\n", each without
+// Paragraph is one block of fields, by their names in lower case. The lines of a value are joined by "\n", each without
 // the space that it began with.
-type paragraph map[string]string
+type Paragraph map[string]string
 
-// decoder reads the paragraphs of a deb822 file (deb822(5)). Comments are lines that begin with "#".
-type decoder struct {
+// Decoder reads the paragraphs of a deb822 file (deb822(5)), which may be of any length: one paragraph, at most 8 MiB
+// and 1000 fields, is in memory at a time. Lines that begin with "#" are comments.
+type Decoder struct {
 	r    *bufio.Reader
 	only map[string]bool // fields that are kept; nil = all
 	line int
 	size int // bytes of the paragraph so far
 }
 
-// newDecoder returns a decoder of r that keeps the fields only (lower case), or all when there are none.
-func newDecoder(r io.Reader, only ...string) *decoder {
-	d := &decoder{r: bufio.NewReaderSize(r, 64<<10)}
+// NewDecoder returns a Decoder of r that keeps only the fields of these names (in lower case); without names, all.
+func NewDecoder(r io.Reader, only ...string) *Decoder {
+	d := &Decoder{r: bufio.NewReaderSize(r, 64<<10)}
 	for _, name := range only {
 		if d.only == nil {
 			d.only = map[string]bool{}
@@ -39,10 +40,13 @@ func newDecoder(r io.Reader, only ...string) *decoder {
 	return d
 }
 
-// next returns the next paragraph, never an empty one of the file, or io.EOF. A syntax error is errs.Invalid and names
-// the line. With only set, a paragraph without any of those fields is returned empty.
-func (d *decoder) next() (paragraph, error) {
-	p := paragraph{}
+// Line returns the number of the line that Next stopped at, from 1: that of an error in what it returned is above it.
+func (d *Decoder) Line() int { return d.line }
+
+// Next returns the next paragraph, or io.EOF after the last one. A syntax error is errs.Invalid and names the line. A
+// paragraph that has none of the wanted fields is returned empty.
+func (d *Decoder) Next() (Paragraph, error) {
+	p := Paragraph{}
 	d.size = 0
 	fields, name, keep := 0, "", false
 	var value strings.Builder
@@ -88,7 +92,7 @@ func (d *decoder) next() (paragraph, error) {
 			}
 			if keep = d.only == nil || d.only[name]; keep {
 				if _, twice := p[name]; twice {
-					return nil, d.errorf("field %q is there twice", name)
+					return nil, d.errorf("field %q appears twice", name)
 				}
 				value.WriteString(strings.TrimSpace(string(rest)))
 			}
@@ -97,7 +101,7 @@ func (d *decoder) next() (paragraph, error) {
 }
 
 // field returns the name, in lower case, and the value of a line "Name: value".
-func (d *decoder) field(line []byte) (string, []byte, error) {
+func (d *Decoder) field(line []byte) (string, []byte, error) {
 	for i, c := range line {
 		switch {
 		case c == ':' && i > 0 && line[0] != '-':
@@ -109,9 +113,9 @@ func (d *decoder) field(line []byte) (string, []byte, error) {
 	return "", nil, d.errorf("a line without a colon")
 }
 
-// readLine returns the next line without its end; valid until the next call. The last line may lack a line feed. At
-// the end it returns nil and io.EOF.
-func (d *decoder) readLine() ([]byte, error) {
+// readLine returns the next line without its line feed, which the last one may lack; valid until the next call. At the
+// end of the file it returns nil and io.EOF.
+func (d *Decoder) readLine() ([]byte, error) {
 	d.line++
 	line, err := d.r.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
@@ -146,7 +150,7 @@ func (d *decoder) readLine() ([]byte, error) {
 	return line[:n:n], nil
 }
 
-func (d *decoder) errorf(format string, args ...any) error {
+func (d *Decoder) errorf(format string, args ...any) error {
 	return errs.Errorf(errs.Invalid, "line %d: %s", d.line, fmt.Sprintf(format, args...))
 }
 

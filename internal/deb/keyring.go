@@ -1,4 +1,4 @@
-package apt
+package deb
 
 import (
 	"bytes"
@@ -23,8 +23,9 @@ const (
 	armourHead   = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 )
 
-// readKeyring returns the keys in b, armoured (several blocks, one after the other) or not.
-func readKeyring(b []byte) (openpgp.EntityList, error) {
+// ReadKeyring returns the public keys in b, at most 4 MiB, armoured (several blocks, one after the other) or not. A private
+// key among them is errs.Invalid, as is all that does not parse.
+func ReadKeyring(b []byte) (openpgp.EntityList, error) {
 	if len(b) > keyringLimit {
 		return nil, errs.Errorf(errs.Invalid, "a keyring of more than %d bytes", keyringLimit)
 	}
@@ -73,7 +74,8 @@ func readKeys(r io.Reader) (openpgp.EntityList, error) {
 	return keys, nil
 }
 
-func readKeyringFile(path string) (openpgp.EntityList, error) {
+// ReadKeyringFile returns the keys of the file path, as ReadKeyring does; fs.ErrNotExist when there is none.
+func ReadKeyringFile(path string) (openpgp.EntityList, error) {
 	b, err := fsx.ReadFile(path, keyringLimit)
 	if errors.Is(err, fsx.ErrTooLong) {
 		err = errs.E(errs.Invalid, err)
@@ -81,15 +83,14 @@ func readKeyringFile(path string) (openpgp.EntityList, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := readKeyring(b)
+	keys, err := ReadKeyring(b)
 	if err != nil {
 		return nil, fmt.Errorf("keyring %s: %w", path, err)
 	}
 	return keys, nil
 }
 
-// trustedKeys returns the keys of dir/trusted.gpg and dir/trusted.gpg.d, those that apt takes for a source that names
-// none.
+// trustedKeys returns the keys of dir/trusted.gpg and dir/trusted.gpg.d: those that apt uses for a source that names none.
 func trustedKeys(dir string) (openpgp.EntityList, error) {
 	paths := []string{filepath.Join(dir, "trusted.gpg")}
 	for _, end := range []string{"*.gpg", "*.asc"} {
@@ -101,7 +102,7 @@ func trustedKeys(dir string) (openpgp.EntityList, error) {
 	}
 	var all openpgp.EntityList
 	for _, p := range paths {
-		keys, err := readKeyringFile(p)
+		keys, err := ReadKeyringFile(p)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -113,9 +114,11 @@ func trustedKeys(dir string) (openpgp.EntityList, error) {
 	return all, nil
 }
 
-// keysFor returns the keys that signedBy, the value of Signed-By, allows: each word is the path of a keyring or a
-// fingerprint among the trusted keys, or the whole is armour. "" means all trusted keys. dir is apt's configuration.
-func keysFor(signedBy, dir string) (openpgp.EntityList, error) {
+// KeysFor returns the keys that signedBy, the value of Signed-By in sources.list(5), allows: each word is the path of a
+// keyring or a fingerprint among the trusted keys, or the whole is armour. "" means all trusted keys. dir is apt's
+// configuration, "/etc/apt", whose trusted.gpg and trusted.gpg.d are read; never all of /usr/share/keyrings, which also
+// holds keys that were withdrawn.
+func KeysFor(signedBy, dir string) (openpgp.EntityList, error) {
 	if strings.Contains(signedBy, armourHead) {
 		lines := strings.Split(signedBy, "\n")
 		for i, l := range lines {
@@ -124,7 +127,7 @@ func keysFor(signedBy, dir string) (openpgp.EntityList, error) {
 			}
 			lines[i] = l
 		}
-		return readKeyring([]byte(strings.TrimSpace(strings.Join(lines, "\n")) + "\n"))
+		return ReadKeyring([]byte(strings.TrimSpace(strings.Join(lines, "\n")) + "\n"))
 	}
 	words := strings.FieldsFunc(signedBy, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
 	if len(words) == 0 {
@@ -137,7 +140,7 @@ func keysFor(signedBy, dir string) (openpgp.EntityList, error) {
 			prints = append(prints, strings.ToUpper(strings.TrimSuffix(w, "!")))
 			continue
 		}
-		keys, err := readKeyringFile(w)
+		keys, err := ReadKeyringFile(w)
 		if err != nil {
 			return nil, err
 		}
@@ -153,13 +156,14 @@ func keysFor(signedBy, dir string) (openpgp.EntityList, error) {
 			return nil, err
 		}
 	}
-	all = slices.DeleteFunc(all, func(e *openpgp.Entity) bool { return !slices.Contains(prints, fingerprint(e)) })
+	all = slices.DeleteFunc(all, func(e *openpgp.Entity) bool { return !slices.Contains(prints, Fingerprint(e)) })
 	if len(all) == 0 {
 		return nil, errs.Errorf(errs.Invalid, "signed-by %s: no such key among the trusted ones", signedBy)
 	}
 	return all, nil
 }
 
-func fingerprint(e *openpgp.Entity) string {
+// Fingerprint returns the fingerprint of e's primary key in upper-case hex digits.
+func Fingerprint(e *openpgp.Entity) string {
 	return strings.ToUpper(hex.EncodeToString(e.PrimaryKey.Fingerprint))
 }

@@ -1,4 +1,4 @@
-package apt
+package deb
 
 import (
 	"bufio"
@@ -17,14 +17,14 @@ import (
 	"overland/internal/errs"
 )
 
-const (
-	indexLimit    = 1 << 30 // bytes of an index, unpacked; the largest one known is 60 MB
-	indexPackages = 2 << 20 // files that an index may list
-)
+// IndexLimit is how long an index may be, in bytes, packed or not; the largest one known has 60 MB, unpacked.
+const IndexLimit = 1 << 30
 
-// table holds what an index lists. A large one has 100,000 files: so their names are kept as half a sha256 each, and
-// the whole takes a tenth of the index.
-type table map[[16]byte]entry
+const indexPackages = 2 << 20 // files that an index may list
+
+// Index holds what a Packages or Sources index lists. A large one has 100,000 files: so their names are kept as half a
+// sha256 each, and the whole takes a tenth of the index.
+type Index map[[16]byte]entry
 
 type entry struct {
 	size int64
@@ -37,13 +37,13 @@ func half(name string) (h [16]byte) {
 	return h
 }
 
-// find returns what t says of the file called name, a path below the archive.
-func (t table) find(name string) (listed, bool) {
-	e, ok := t[half(name)]
-	return listed{Size: e.size, SHA256: hex.EncodeToString(e.sum[:])}, ok
+// Find returns what x says of the file called name, a clean path below the archive.
+func (x Index) Find(name string) (File, bool) {
+	e, ok := x[half(name)]
+	return File{Size: e.size, SHA256: hex.EncodeToString(e.sum[:])}, ok
 }
 
-func (t table) add(name, size, sum string) error {
+func (x Index) add(name, size, sum string) error {
 	n, err := parseSize(size)
 	if err != nil {
 		return err
@@ -52,34 +52,43 @@ func (t table) add(name, size, sum string) error {
 		return fmt.Errorf("sha256 %q", clip(sum))
 	}
 	e := entry{size: n}
-	_, _ = hex.Decode(e.sum[:], []byte(sum)) // isHex looked
+	_, _ = hex.Decode(e.sum[:], []byte(sum)) // isHex said so
 	k := half(path.Clean(name))
-	if old, there := t[k]; there && old != e {
+	if old, there := x[k]; there && old != e {
 		return fmt.Errorf("two contents of %s", clip(name))
 	}
-	if t[k] = e; len(t) > indexPackages {
+	if x[k] = e; len(x) > indexPackages {
 		return fmt.Errorf("more than %d files", indexPackages)
 	}
 	return nil
 }
 
-// parseIndex returns the files that r, an unpacked Packages or Sources index, lists. Syntax errors are errs.Invalid.
-// Files without a sha256 are left out: nothing weaker proves them.
-func parseIndex(r io.Reader) (table, error) {
-	t := table{}
-	d := newDecoder(&limited{r, indexLimit}, "filename", "size", "sha256", "directory", "checksums-sha256")
+// ReadIndex returns what r, a Packages or Sources index, packed or not, lists. It reads r only as far as the index goes.
+// An index that does not parse, is longer than IndexLimit or lists more than 2 million files is errs.Invalid. Files
+// without a sha256 are left out: nothing weaker proves them.
+func ReadIndex(r io.Reader) (Index, error) {
+	u, err := Unpack(r)
+	if err != nil {
+		return nil, err
+	}
+	return parseIndex(u)
+}
+
+func parseIndex(r io.Reader) (Index, error) {
+	x := Index{}
+	d := NewDecoder(&limited{r, IndexLimit}, "filename", "size", "sha256", "directory", "checksums-sha256")
 	for {
-		p, err := d.next()
+		p, err := d.Next()
 		if errors.Is(err, io.EOF) {
-			return t, nil
+			return x, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("index: %w", err)
 		}
 		if name := p["filename"]; name != "" && p["sha256"] != "" {
-			err = t.add(name, p["size"], p["sha256"])
+			err = x.add(name, p["size"], p["sha256"])
 		} else if sums := p["checksums-sha256"]; sums != "" {
-			err = t.addSource(p["directory"], sums)
+			err = x.addSource(p["directory"], sums)
 		}
 		if err != nil {
 			return nil, errs.E(errs.Invalid, fmt.Errorf("index: before line %d: %w", d.line, err))
@@ -88,7 +97,7 @@ func parseIndex(r io.Reader) (table, error) {
 }
 
 // addSource adds the parts of a source package: lines of digest, size and name.
-func (t table) addSource(dir, sums string) error {
+func (x Index) addSource(dir, sums string) error {
 	for line := range strings.Lines(sums) {
 		words := strings.Fields(line)
 		if len(words) == 0 {
@@ -97,16 +106,16 @@ func (t table) addSource(dir, sums string) error {
 		if len(words) != 3 {
 			return fmt.Errorf("%q is not digest, size and name", clip(line))
 		}
-		if err := t.add(path.Join(dir, words[2]), words[1], words[0]); err != nil {
+		if err := x.add(path.Join(dir, words[2]), words[1], words[0]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unpack returns a reader of what r packs: xz, gzip, bzip2 or nothing, told by its first bytes, for a by-hash name
-// does not say.
-func unpack(r io.Reader) (io.Reader, error) {
+// Unpack returns a reader of what r holds, unpacked: xz (a dictionary of at most 64 MiB), gzip, bzip2 or plain, told by its first
+// bytes, because a by-hash name does not say. zstd and lzma are errs.Invalid. What it reads is not limited.
+func Unpack(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(6)
 	if err != nil && !errors.Is(err, io.EOF) {

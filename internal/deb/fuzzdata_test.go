@@ -1,4 +1,4 @@
-package apt
+package deb
 
 // fuzzKey signed fuzzSigned; the private half was thrown away.
 const fuzzKey = `-----BEGIN PGP PUBLIC KEY BLOCK-----
