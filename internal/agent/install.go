@@ -12,6 +12,7 @@ import (
 	"overland/internal/fetch"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -240,8 +241,9 @@ func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, 
 	for _, b := range blobs {
 		fetched[b.Digest] = !a.depot.Has(b.Digest)
 	}
-	return blobs, v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(done, total int64) {
-		a.progress(nodeapi.Progress{Step: "verify", What: src.Name(), Done: done, Total: total})
+	return blobs, v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(e progress.Event) {
+		e.What = src.Name()
+		a.progress(e)
 	})
 }
 

@@ -182,9 +182,9 @@ func (a *Agent) feeds(old map[string]*feed) (list []*feed, now map[string]*feed)
 func (a *Agent) fetcher(sources ...fetch.Source) *fetch.Fetcher {
 	return fetch.New(a.depot, fetch.Options{Sources: sources, Log: a.o.Log, Progress: func(e fetch.Event) {
 		a.mu.Lock()
-		what := a.names[e.Digest]
+		e.What = a.names[e.Digest]
 		a.mu.Unlock()
-		a.progress(nodeapi.Progress{Step: "fetch", What: what, Done: e.Done, Total: e.Size, Rate: e.Rate})
+		a.progress(e.Event)
 	}})
 }
 

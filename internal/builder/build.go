@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,6 +15,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/source"
 )
 
@@ -34,12 +34,12 @@ type Request struct {
 	Artifacts []string            // names; empty = all of App
 	Platforms []platform.Platform // empty = what each artifact says. An artifact is built for those of them that it has
 
-	Builders map[string]Builder // by builder key: {"go": golang.New(golang.Options{…}), …}
-	Cache    string             // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
-	Parallel int                // artifacts×platforms built at once; 0 = 1
-	Rebuild  bool               // build what was built before too, and fail when it comes out otherwise
-	Shared   Shared             // asked before something is built, told afterwards; nil = nobody shares
-	Progress func(Event)        // called from one goroutine at a time; nil = nobody looks
+	Builders map[string]Builder   // by builder key: {"go": golang.New(golang.Options{…}), …}
+	Cache    string               // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
+	Parallel int                  // artifacts×platforms built at once; 0 = 1
+	Rebuild  bool                 // build what was built before too, and fail when it comes out otherwise
+	Shared   Shared               // asked before something is built, told afterwards; nil = nobody shares
+	Progress func(progress.Event) // called from one goroutine at a time; nil = nobody looks
 	FS       fsx.FS
 }
 
@@ -56,7 +56,7 @@ type Built struct {
 	Shared    bool   // another machine made it, and it was taken from there
 }
 
-// Step is what an Event tells.
+// Step is the part of building one artifact that is under way. A progress event's note begins with it.
 type Step string
 
 // The steps of one artifact for one platform: cached, or shared, or checkout → fetch → compile → done.
@@ -68,16 +68,6 @@ const (
 	StepCompile  Step = "compile"
 	StepDone     Step = "done"
 )
-
-// Event is progress.
-type Event struct {
-	Step     Step
-	Artifact string
-	Platform platform.Platform
-	Detail   string        // what is being fetched or used: "go1.26.8"
-	Took     time.Duration // StepDone: how long the whole of it took
-	Size     int64         // StepCached, StepShared, StepDone: bytes of the result
-}
 
 // Builder is one way to make an artifact. It must be safe for concurrent use.
 type Builder interface {

@@ -22,6 +22,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/source"
 	"overland/internal/store"
 )
@@ -145,7 +146,7 @@ func TestWarmBuildDoesNoWork(t *testing.T) {
 	dir := repository(t, map[string]string{"main": "1"})
 	var steps []string
 	req := s.request(dir, app("b", "a"))
-	req.Progress = func(e Event) { steps = append(steps, string(e.Step)) }
+	req.Progress = func(e progress.Event) { steps = append(steps, strings.Fields(e.Note)[0]) }
 	cold := s.build(req)
 	if len(cold) != 10 || cold[0].Name != "a" || cold[0].Platform != "linux/amd64" || cold[9].Name != "b" || cold[9].Platform != "linux/arm64" {
 		t.Fatalf("got %+v", cold)

@@ -7,11 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
-	"time"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/progress"
 )
 
 // run is one call of Build: what its jobs share.
@@ -37,20 +38,20 @@ type file struct {
 }
 
 func (r *run) one(ctx context.Context, j Job) (Built, error) {
-	start := time.Now()
 	fail := func(err error) (Built, error) {
 		return Built{}, fmt.Errorf("build %s for %s: %w", j.Name, j.Platform, err)
 	}
-	tell := func(e Event) {
+	tell := func(step Step, detail string, ended bool) {
 		if r.req.Progress != nil {
 			r.telling.Lock()
 			defer r.telling.Unlock()
-			e.Artifact, e.Platform = j.Name, j.Platform
-			r.req.Progress(e)
+			r.req.Progress(progress.Event{
+				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(step) + " " + detail), End: ended,
+			})
 		}
 	}
 	j.ReadFile = r.readFile
-	j.Progress = func(step Step, detail string) { tell(Event{Step: step, Detail: detail}) }
+	j.Progress = func(step Step, detail string) { tell(step, detail, false) }
 
 	b, err := builder(r.req, j.Artifact)
 	if err != nil {
@@ -70,7 +71,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		if !ok || r.req.Rebuild {
 			return Built{}, false
 		}
-		tell(Event{Step: StepCached, Detail: rec.Toolchain, Size: rec.Size})
+		tell(StepCached, rec.Toolchain, true)
 		return rec.built(j, true), true
 	}
 	if got, ok := cached(); ok {
@@ -104,7 +105,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if !found {
 		r.share(ctx, j, rec)
 	}
-	tell(Event{Step: step, Detail: rec.Toolchain, Took: time.Since(start), Size: rec.Size})
+	tell(step, rec.Toolchain, true)
 	made := rec.built(j, found)
 	made.Shared = found
 	return made, nil

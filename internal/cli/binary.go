@@ -11,6 +11,7 @@ import (
 	"overland/internal/netcache/client"
 	"overland/internal/platform"
 	"overland/internal/platform/host"
+	"overland/internal/progress"
 )
 
 func (a *app) binary() *cobra.Command {
@@ -110,7 +111,7 @@ func (a *app) runBinaryUpload(ctx context.Context, o binaryOptions, dir string, 
 		})
 	}
 	a.printf("%s\n", up.Name)
-	a.note("%s, %s, %d changed to run at any place; for %s", size(up.Size), plural(int(up.Tree.Entries), "file or folder", "files and folders"), len(up.Tree.Rewritten), t.Host)
+	a.note("%s, %s, %d changed to run at any place; for %s", progress.Bytes(up.Size), plural(int(up.Tree.Entries), "file or folder", "files and folders"), len(up.Tree.Rewritten), t.Host)
 	return nil
 }
 
@@ -159,7 +160,7 @@ func (a *app) runBinaryInstall(ctx context.Context, o binaryOptions, dest string
 		})
 	}
 	a.printf("%s\n", dest)
-	a.note("%s, built for %s, signed by %s", size(in.Size), in.Kind, signerName(in.Found))
+	a.note("%s, built for %s, signed by %s", progress.Bytes(in.Size), in.Kind, signerName(in.Found))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/operator"
 	"overland/internal/platform"
+	"overland/internal/progress"
 )
 
 type buildOptions struct {
@@ -103,13 +104,13 @@ func (a *app) printBuilt(b *operator.Built, paths []string, asJSON bool) error {
 			j.Path = paths[i]
 		}
 		out.Programs = append(out.Programs, j)
-		rows = append(rows, []string{r.Name, string(r.Platform), size(r.Size), r.Toolchain, string(r.Digest)})
+		rows = append(rows, []string{r.Name, string(r.Platform), progress.Bytes(r.Size), r.Toolchain, string(r.Digest)})
 	}
 	if asJSON {
 		return a.printJSON(out)
 	}
 	a.printf("%s\n", b.Ref)
 	a.table("", "ARTIFACT PLATFORM SIZE TOOLCHAIN DIGEST", rows)
-	a.note("built in %s", b.Took.Round(10*time.Millisecond))
+	a.note("built in %s", progress.Duration(b.Took))
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -309,20 +308,7 @@ func TestAnInterruptEndsWith130(t *testing.T) {
 	}
 }
 
-func TestSizes(t *testing.T) {
-	for s, want := range map[string]int64{"": 0, "700": 700, "650MiB": 650 << 20, "2GB": 2e9, "1G": 1 << 30} {
-		if got, err := parseSize(s); err != nil || got != want {
-			t.Errorf("parseSize(%q) = %d, %v, want %d", s, got, err, want)
-		}
-	}
-	for _, s := range []string{"-1", "0", "x", "1.5GB", "9999999999TB", "5 GB", "GB"} {
-		if _, err := parseSize(s); errs.KindOf(err) != errs.Invalid {
-			t.Errorf("parseSize(%q): error = %v, want invalid", s, err)
-		}
-	}
-	if got := []string{size(999), size(17_400_000)}; !slices.Equal(got, []string{"999 B", "17.4 MB"}) {
-		t.Errorf("sizes = %q", got)
-	}
+func TestNoTime(t *testing.T) {
 	if got := when(time.Time{}); got != "-" {
 		t.Errorf("no time = %q", got)
 	}

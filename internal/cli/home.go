@@ -31,14 +31,14 @@ func callIn[T any](a *app, first bool, do func(*operator.Pipeline) (T, error)) (
 	}
 	var warnings []string
 	defer func() { a.warn(warnings...) }()
-	show := newProgress(a.Stderr, a.quiet)
-	defer show.end()
+	bar := a.bar()
+	defer bar.Close()
 	agents := a.agents
 	if agents == "" {
 		agents = a.Getenv("OVERLAND_AGENTS")
 	}
 	p, err := operator.Open(dir, operator.Options{
-		Make: first, Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: show.event,
+		Make: first, Agents: agents, Compiled: a.Getenv("OVERLAND_COMPILED"), Clock: a.Clock, Passphrase: a.passphrase, Progress: bar.Show,
 		Warn: func(s string) { warnings = append(warnings, s) },
 	})
 	if err != nil {

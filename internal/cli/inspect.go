@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/operator"
+	"overland/internal/progress"
 )
 
 func (a *app) inspect() *cobra.Command {
@@ -41,7 +42,7 @@ func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool)
 	if asJSON {
 		return a.printJSON(in)
 	}
-	a.printf("%s %s, %s\n", in.Kind, in.Name, size(in.Size))
+	a.printf("%s %s, %s\n", in.Kind, in.Name, progress.Bytes(in.Size))
 	if in.Program != nil {
 		a.printf("digest     %s\nbuilt with %s from %s\n", in.Program.Digest, in.Program.Go, in.Program.Package)
 		a.printModules(in.Program.Modules)
@@ -81,7 +82,7 @@ func (a *app) printRelease(r operator.ReleaseDetails, modules bool) {
 		if !p.Present {
 			where += " (left out)"
 		}
-		rows = append(rows, []string{p.Name, string(p.Platform), size(p.Size), where})
+		rows = append(rows, []string{p.Name, string(p.Platform), progress.Bytes(p.Size), where})
 	}
 	a.table("  ", "ARTIFACT PLATFORM SIZE DIGEST", rows)
 	if modules {
@@ -94,9 +95,9 @@ func inputsText(in *operator.InputDetails) string {
 	if in.Blobs == 0 && in.Bytes == 0 {
 		return string(in.Digest) + " (left out)"
 	}
-	text := fmt.Sprintf("%s, %s: source %s", plural(in.Blobs, "blob", "blobs"), size(in.Bytes), size(in.Source))
+	text := fmt.Sprintf("%s, %s: source %s", plural(in.Blobs, "blob", "blobs"), progress.Bytes(in.Bytes), progress.Bytes(in.Source))
 	for _, p := range in.Protocols {
-		text += fmt.Sprintf("; %s %s, %s", p.Name, plural(p.Entries, "entry", "entries"), size(p.Bytes))
+		text += fmt.Sprintf("; %s %s, %s", p.Name, plural(p.Entries, "entry", "entries"), progress.Bytes(p.Bytes))
 	}
 	if !in.Present {
 		text += " (not all of it is there)"

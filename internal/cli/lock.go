@@ -15,6 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/progress"
 	"overland/internal/session"
 )
 
@@ -236,7 +237,7 @@ func content(e *lockfile.Entry) string {
 
 // summary returns l in a few words.
 func summary(l *lockfile.Lock, changes []lockfile.Change) string {
-	s := plural(len(l.Entries), "entry", "entries") + ", " + size(bytesOf(l))
+	s := plural(len(l.Entries), "entry", "entries") + ", " + progress.Bytes(bytesOf(l))
 	if changes != nil {
 		s += ", " + plural(len(changes), "change", "changes")
 	}

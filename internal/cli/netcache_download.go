@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/netcache/client"
+	"overland/internal/progress"
 	"overland/internal/record"
 )
 
@@ -82,7 +83,7 @@ func (a *app) runNetcacheDownload(ctx context.Context, o downloadOptions, args [
 		}
 		return err
 	}
-	a.note("%s, signed by %s", size(r.Size), signerName(r.Found))
+	a.note("%s, signed by %s", progress.Bytes(r.Size), signerName(r.Found))
 	return nil
 }
 
@@ -99,9 +100,9 @@ func (a *app) downloadURL(ctx context.Context, c *client.Client, o downloadOptio
 	case err != nil:
 		return err
 	case r.Outcome == client.Hit:
-		a.note("%s, signed by %s", size(r.Size), signerName(r.Found))
+		a.note("%s, signed by %s", progress.Bytes(r.Size), signerName(r.Found))
 	default:
-		a.note("%s from its origin; the cache: %s", size(came), r.Outcome)
+		a.note("%s from its origin; the cache: %s", progress.Bytes(came), r.Outcome)
 	}
 	return nil
 }

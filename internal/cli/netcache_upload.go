@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/netcache"
+	"overland/internal/progress"
 )
 
 func (a *app) netcacheUpload() *cobra.Command {
@@ -77,7 +78,7 @@ func (a *app) runNetcacheUpload(ctx context.Context, o netcacheOptions, meta, fi
 	}
 	a.printf("%s\n", up.Name)
 	if !up.Sent {
-		a.note("the cache had its %s already", size(up.Size))
+		a.note("the cache had its %s already", progress.Bytes(up.Size))
 	}
 	return nil
 }

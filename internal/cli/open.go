@@ -68,11 +68,9 @@ func (a *app) runOpen(ctx context.Context, o openOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	show := newProgress(a.Stderr, a.quiet)
-	opened, err := operator.OpenVolume(ctx, operator.OpenOptions{Path: o.file, Root: root, App: o.app, Progress: func(done, total int64) {
-		show.event(operator.Event{Task: "verify " + o.file, Done: done, Total: total})
-	}})
-	show.end()
+	bar := a.bar()
+	opened, err := operator.OpenVolume(ctx, operator.OpenOptions{Path: o.file, Root: root, App: o.app, Progress: bar.Show})
+	bar.Close()
 	if err != nil {
 		return err
 	}

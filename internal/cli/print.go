@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"overland/internal/errs"
+	"overland/internal/progress"
 )
 
 // printf prints a piece of the result.
@@ -29,6 +30,11 @@ func (a *app) warn(list ...string) {
 	for _, s := range list {
 		fmt.Fprintf(a.Stderr, "overland: warning: %s\n", s)
 	}
+}
+
+// bar returns what shows progress; the caller closes it.
+func (a *app) bar() *progress.Bar {
+	return progress.NewBar(a.Stderr, progress.Options{Screen: terminal(a.Stderr), Quiet: a.quiet})
 }
 
 func (a *app) prompt(format string, args ...any) { fmt.Fprintf(a.Stderr, format, args...) }
@@ -73,21 +79,6 @@ func (a *app) table(indent, head string, rows [][]string) {
 	}
 	// The writer below is stdout; its errors are nobody's to mend.
 	_ = w.Flush()
-}
-
-// size returns n bytes for people: "17.4 MB".
-func size(n int64) string {
-	const k = 1000
-	v, unit := float64(n), 0
-	units := []string{"B", "kB", "MB", "GB", "TB"}
-	for v >= k && unit < len(units)-1 {
-		v /= k
-		unit++
-	}
-	if unit == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[unit])
 }
 
 // plural returns n with its noun: "1 entry", "2 entries".

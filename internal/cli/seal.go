@@ -3,16 +3,17 @@ package cli
 import (
 	"context"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/home"
 	"overland/internal/operator"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
 )
@@ -126,7 +127,7 @@ func (a *app) printSealed(s *operator.Sealed, asJSON bool, took time.Duration) e
 	for _, path := range s.Paths {
 		a.printf("%s\n", path)
 	}
-	a.note("%s in %s: channel %s, %s", size(s.Size), took.Round(10*time.Millisecond), s.Channel, strings.Join(out.Releases, ", "))
+	a.note("%s in %s: channel %s, %s", progress.Bytes(s.Size), progress.Duration(took), s.Channel, strings.Join(out.Releases, ", "))
 	for _, in := range s.Inputs {
 		a.note("inputs of %s: %s", in.Release, inputsText(&in.InputDetails))
 	}
@@ -146,15 +147,6 @@ func parseSize(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
 	}
-	number := strings.TrimRight(s, "kKMGTiB")
-	units := map[string]int64{
-		"": 1, "B": 1, "kB": 1e3, "K": 1 << 10, "KB": 1e3, "KiB": 1 << 10, "MB": 1e6, "M": 1 << 20, "MiB": 1 << 20,
-		"GB": 1e9, "G": 1 << 30, "GiB": 1 << 30, "TB": 1e12, "TiB": 1 << 40,
-	}
-	unit, known := units[s[len(number):]]
-	n, err := strconv.ParseInt(number, 10, 64)
-	if err != nil || !known || n <= 0 || n > 1<<62/unit {
-		return 0, usage("size %q: write it like 650MiB or 2GB", s)
-	}
-	return n * unit, nil
+	n, err := progress.ParseBytes(s)
+	return n, errs.E(errs.Invalid, err)
 }

@@ -12,6 +12,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/operator"
+	"overland/internal/progress"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -44,18 +45,16 @@ func (a *app) runVolumeVerify(ctx context.Context, path, root string, asJSON boo
 	if err != nil {
 		return err
 	}
-	show := newProgress(a.Stderr, a.quiet)
-	check, err := operator.VerifyVolume(ctx, path, fp, func(done, total int64) {
-		show.event(operator.Event{Task: "verify " + path, Done: done, Total: total})
-	})
-	show.end()
+	bar := a.bar()
+	check, err := operator.VerifyVolume(ctx, path, fp, bar.Show)
+	bar.Close()
 	if err != nil {
 		return err
 	}
 	if asJSON {
 		return a.printJSON(check)
 	}
-	a.printf("%s is whole: %s, %s\n", path, plural(check.Blobs, "blob", "blobs"), size(check.Bytes))
+	a.printf("%s is whole: %s, %s\n", path, plural(check.Blobs, "blob", "blobs"), progress.Bytes(check.Bytes))
 	a.printf("channel %s: %s, sealed at %s\n", check.Channel, strings.Join(check.Releases, ", "), when(check.SealedAt))
 	if check.Trusted {
 		a.printf("signed under the root %s\n", check.Fingerprint)

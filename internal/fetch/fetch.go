@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/progress"
 	"overland/internal/store"
 )
 
@@ -39,15 +40,14 @@ type Blob struct {
 	Chunks digest.Digest // blob of the raw 32-byte sha256 of each store.ChunkSize bytes; "" is none
 }
 
-// Event is the progress of one blob.
+// Event is the progress of one blob: its step is "fetch", Done counts the bytes on disk, and Total is -1 when the size
+// is unknown.
 type Event struct {
+	progress.Event
 	Digest digest.Digest
 	Source string // the source now read from
-	Done   int64  // bytes of the blob on disk
-	Size   int64  // bytes of the whole blob; -1 unknown
 	Moved  int64  // bytes that this call took from sources, wasted ones too
 	Waits  int64  // how often a source that fetches the blob itself first said that more has come to it
-	Rate   int64  // bytes per second, smoothed
 }
 
 // Options are the settings of a Fetcher. Everything but Sources has a default.

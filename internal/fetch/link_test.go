@@ -103,7 +103,7 @@ func TestALinkOf4KBPerSecond(t *testing.T) {
 		if e := events[len(events)/2]; e.Rate < 3500 || e.Rate > 4500 {
 			t.Errorf("rate %d bytes/s in the middle, want about 4096", e.Rate)
 		}
-		if e := events[len(events)-1]; e.Done != b.Size || e.Size != b.Size {
+		if e := events[len(events)-1]; e.Done != b.Size || e.Total != b.Size {
 			t.Errorf("last event %+v, want all of %d", e, b.Size)
 		}
 	})

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/progress"
 	"overland/internal/store"
 )
 
@@ -73,7 +74,8 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 		f: f, b: b, list: list, in: in, sum: digest.New(), last: disk,
 		src: make([]standing, len(f.o.Sources)), buf: make([]byte, readSize),
 	}
-	t.meter.tell, t.meter.last, t.meter.e = f.o.Progress, time.Now(), Event{Digest: b.Digest, Size: b.Size}
+	t.meter.tell, t.meter.last = f.o.Progress, time.Now()
+	t.meter.e = Event{Digest: b.Digest, Event: progress.Event{Step: "fetch", Total: b.Size}}
 	for i := range t.src {
 		f.mu.Lock()
 		if err, known := f.liars[liar{i, b.Digest}]; known {

@@ -1,15 +1,14 @@
 package nodeapi
 
-import "time"
+import (
+	"time"
 
-// Progress is a step of an installation, for a person who waits.
-type Progress struct {
-	Step  string `json:"step"`           // verify, fetch, stage, start, selftest, back
-	What  string `json:"what,omitempty"` // fetch: "wallet@r412.5b2c… node"; "" for a blob that describes releases
-	Done  int64  `json:"done,omitempty"` // bytes
-	Total int64  `json:"total,omitempty"`
-	Rate  int64  `json:"rate,omitempty"` // bytes per second, smoothed
-}
+	"overland/internal/progress"
+)
+
+// Progress is a step of an installation (verify, fetch, stage, start, selftest, back) for a person who waits. What is
+// "wallet@r412.5b2c… node" for a blob that people know by name, and "" for one that describes releases.
+type Progress = progress.Event
 
 // The outcomes of an installation or rollback.
 const (

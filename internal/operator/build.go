@@ -74,7 +74,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Parallel: o.Parallel,
 		Rebuild:  o.Rebuild || session.Kind(p.env()) != "", // what is not built asks for no inputs
 		Shared:   shared,
-		Progress: p.buildProgress,
+		Progress: p.o.Progress,
 		FS:       p.o.FS,
 	})
 	if err == nil {
@@ -97,17 +97,6 @@ func runnable(app *appfile.App, made []builder.Built) error {
 		}
 	}
 	return nil
-}
-
-func (p *Pipeline) buildProgress(e builder.Event) {
-	note := string(e.Step)
-	if e.Detail != "" {
-		note += " " + e.Detail
-	}
-	p.o.Progress(Event{
-		Task: fmt.Sprintf("build %s for %s", e.Artifact, e.Platform), Note: note,
-		End: e.Step == builder.StepDone || e.Step == builder.StepCached || e.Step == builder.StepShared,
-	})
 }
 
 // Release returns b as a release document, ready for release.Write.

@@ -16,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/progress"
 	"overland/internal/release"
 )
 
@@ -98,8 +99,7 @@ func blobsOf(l *lockfile.Lock) ([]ocispec.Descriptor, error) {
 
 // packSource puts the commit that b was built from into the depot.
 func (p *Pipeline) packSource(ctx context.Context, b *Built) (digest.Digest, int64, error) {
-	task := "source of " + b.Ref.String()
-	p.o.Progress(Event{Task: task, Note: "pack"})
+	p.o.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Note: "pack"})
 	from, to := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -112,7 +112,7 @@ func (p *Pipeline) packSource(ctx context.Context, b *Built) (digest.Digest, int
 	if err != nil {
 		return "", 0, err
 	}
-	p.o.Progress(Event{Task: task, Total: size, End: true})
+	p.o.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Done: size, Total: size, End: true})
 	return d, size, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/source"
 	"overland/internal/store"
@@ -23,7 +24,7 @@ type OpenOptions struct {
 	Path     string
 	Root     trust.Fingerprint // the chain of signatures must begin here
 	App      string            // "" = the only application with inputs
-	Progress func(done, total int64)
+	Progress func(progress.Event)
 }
 
 // Opened is a release in a volume, with what it was built from, which stays in the volume until it is asked for.

@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
+	"overland/internal/progress"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -20,21 +21,12 @@ type Options struct {
 	FS         fsx.FS
 	Clock      clock.Clock                          // nil: the machine's
 	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
-	Progress   func(Event)                          // called from one goroutine at a time; nil: nobody looks
+	Progress   func(progress.Event)                 // called from one goroutine at a time; nil: nobody looks
 	Warn       func(string)                         // what a person should know though the work goes on; as Progress
 	Agents     string                               // folder of agent programs; "" = "agents" beside this program
 	Compiled   string                               // folder of the compilers' own caches; "" = cache/ in the site directory
 	Make       bool                                 // a site directory that is missing is made
 	Env        []string                             // environment that builders take network settings from; nil = os.Environ()
-}
-
-// Event is progress: of one task, or a note when Note is set.
-type Event struct {
-	Task  string // "wallet for linux/amd64", "seal live.volume"
-	Note  string // what it does now: "compile"
-	Done  int64  // bytes
-	Total int64  // bytes; 0 = not counted
-	End   bool   // the task is done; Note says how
 }
 
 // Pipeline works in one site directory. It is safe for concurrent use.
@@ -53,7 +45,7 @@ var ErrNoSite = errors.New("there is no site directory")
 // kind NotFound. Signed metadata is not made: see InitTrust.
 func Open(dir string, o Options) (*Pipeline, error) {
 	if o.Progress == nil {
-		o.Progress = func(Event) {}
+		o.Progress = func(progress.Event) {}
 	}
 	_, err := os.Stat(home.Depot.In(dir))
 	missing := errors.Is(err, fs.ErrNotExist)

@@ -86,14 +86,10 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	task := "seal " + o.Out
-	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: func(done, total int64) {
-		p.o.Progress(Event{Task: task, Done: done, Total: total})
-	}})
+	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: p.o.Progress})
 	if err != nil {
 		return nil, err
 	}
-	p.o.Progress(Event{Task: task, Done: s.Info.Size, Total: s.Info.Size, End: true})
 	return s, nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -144,7 +145,7 @@ type VolumeCheck struct {
 
 // openWhole opens the volume at path once every byte of it is checked, and returns the channel that it was sealed for.
 // Its signatures are not looked at. The caller closes the volume.
-func openWhole(ctx context.Context, path string, progress func(done, total int64)) (_ *volume.Volume, _ release.Channel, err error) {
+func openWhole(ctx context.Context, path string, show func(progress.Event)) (_ *volume.Volume, _ release.Channel, err error) {
 	v, err := volume.Open(path)
 	if err != nil {
 		return nil, "", err
@@ -154,7 +155,7 @@ func openWhole(ctx context.Context, path string, progress func(done, total int64
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	if err := v.Verify(ctx, progress); err != nil {
+	if err := v.Verify(ctx, show); err != nil {
 		return nil, "", err
 	}
 	index, err := v.Index()
@@ -168,8 +169,8 @@ func openWhole(ctx context.Context, path string, progress func(done, total int64
 // VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root to each release,
 // and that nothing is in it of which those do not speak.
 // An empty root takes the volume's own, which shows that it is whole, not who made it.
-func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, progress func(done, total int64)) (_ *VolumeCheck, err error) {
-	v, ch, err := openWhole(ctx, path, progress)
+func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, show func(progress.Event)) (_ *VolumeCheck, err error) {
+	v, ch, err := openWhole(ctx, path, show)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/store"
 )
 
@@ -38,9 +39,9 @@ type Content struct {
 
 // Options changes how Seal works. The zero value works.
 type Options struct {
-	Split    int64                   // bytes of each part but the last; 0 = one file
-	Progress func(done, total int64) // bytes; called from Seal's goroutine
-	FS       fsx.FS                  // how the disk is changed; the real disk
+	Split    int64                // bytes of each part but the last; 0 = one file
+	Progress func(progress.Event) // called from Seal's goroutine
+	FS       fsx.FS               // how the disk is changed; the real disk
 }
 
 // Info is what Seal made.
@@ -75,7 +76,12 @@ func seal(ctx context.Context, path string, c Content, o Options) (Info, error) 
 		return Info{}, err
 	}
 	defer out.discard()
-	w := sealer{plan: p, open: c.Open, out: out, progress: o.Progress, buf: make([]byte, bufferSize)}
+	show := func(done, total int64) {
+		if o.Progress != nil {
+			o.Progress(progress.Event{Step: "seal", What: path, Done: done, Total: total})
+		}
+	}
+	w := sealer{plan: p, open: c.Open, out: out, show: show, buf: make([]byte, bufferSize)}
 	if err := w.run(ctx); err != nil {
 		return Info{}, err
 	}
@@ -83,6 +89,7 @@ func seal(ctx context.Context, path string, c Content, o Options) (Info, error) 
 	if err != nil {
 		return Info{}, err
 	}
+	show(out.off, out.off)
 	return Info{Paths: paths, Size: out.off, Digest: identity(p.files[nameDocument], w.directory)}, nil
 }
 
@@ -171,7 +178,7 @@ type sealer struct {
 	*plan
 	open      func(digest.Digest) (io.ReadCloser, error)
 	out       *output
-	progress  func(done, total int64)
+	show      func(done, total int64)
 	buf       []byte
 	directory []byte
 }
@@ -242,11 +249,8 @@ func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err erro
 	}
 }
 
-func (s *sealer) report() {
-	if s.progress != nil {
-		s.progress(s.out.off, s.dir)
-	}
-}
+// report tells how far sealing is. It ends only when the files are in place, not with the last byte.
+func (s *sealer) report() { s.show(s.out.off, s.size()) }
 
 // identity names a volume's content without a second pass over it: the document holds the digests of the metadata and
 // the layout, the central directory those of the blobs.

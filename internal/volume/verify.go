@@ -10,23 +10,25 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/progress"
 	"overland/internal/store"
 )
 
 // Verify reads the volume once, front to back, and returns an error (errs.Untrusted) that names the first thing that
-// is wrong: a part, a header, an entry. It judges bytes; whom to believe about them is for trust. progress, which may
-// be nil, is called with bytes from Verify's goroutine.
-func (v *Volume) Verify(ctx context.Context, progress func(done, total int64)) error {
-	return v.VerifyExcept(ctx, nil, progress)
+// is wrong: a part, a header, an entry. It judges bytes; whom to believe about them is for trust. show, which may be
+// nil, is called from Verify's goroutine; its last event comes when everything was found right.
+func (v *Volume) Verify(ctx context.Context, show func(progress.Event)) error {
+	return v.VerifyExcept(ctx, nil, show)
 }
 
 // VerifyExcept is Verify without the bytes of the blobs for which except returns true: the caller, who copies those
 // out, judges them while it does, so that nothing is hashed twice. A nil except is Verify.
-func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bool, progress func(done, total int64)) error {
-	w := &walker{v: v, except: except, progress: progress}
+func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bool, show func(progress.Event)) error {
+	w := &walker{v: v, except: except, show: show}
 	if err := v.walk(ctx, w, func(*member) (io.WriteCloser, error) { return nil, nil }); err != nil {
 		return fmt.Errorf("verify volume %s: %w", v.Name(), err)
 	}
+	w.report(v.Size())
 	return nil
 }
 
@@ -60,15 +62,22 @@ func (v *Volume) checkIndex() error {
 }
 
 type walker struct {
-	v        *Volume
-	off      int64
-	buf      []byte
-	except   func(digest.Digest) bool // blobs to pass over; nil = none. Then parts are not judged as such
-	progress func(done, total int64)
-	part     int           // that off is in
-	parts    digest.Hasher // of the bytes of that part so far
-	partEnd  int64         // offset
-	done     []fsx.Behind  // for each file of the volume
+	v       *Volume
+	off     int64
+	buf     []byte
+	except  func(digest.Digest) bool // blobs to pass over; nil = none. Then parts are not judged as such
+	show    func(progress.Event)
+	part    int           // that off is in
+	parts   digest.Hasher // of the bytes of that part so far
+	partEnd int64         // offset
+	done    []fsx.Behind  // for each file of the volume
+}
+
+// report tells how many bytes were read.
+func (w *walker) report(done int64) {
+	if w.show != nil {
+		w.show(progress.Event{Step: "verify", What: w.v.Name(), Done: done, Total: w.v.Size()})
+	}
 }
 
 func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, error)) error {
@@ -143,9 +152,7 @@ func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
 				return err
 			}
 		}
-		if w.progress != nil {
-			w.progress(w.off, w.v.Size())
-		}
+		w.report(w.off)
 	}
 	want := m.digest()
 	if want == "" {

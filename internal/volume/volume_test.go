@@ -24,6 +24,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/store"
 )
 
@@ -410,7 +411,7 @@ func TestVerifyExcept(t *testing.T) {
 				last = e
 			}
 			mine := func(d digest.Digest) bool { return d == e.Digest }
-			if err := v.VerifyExcept(t.Context(), mine, func(done, _ int64) { total = done }); err != nil {
+			if err := v.VerifyExcept(t.Context(), mine, func(e progress.Event) { total = e.Done }); err != nil {
 				t.Errorf("%s: %v", e.Name, err)
 			}
 		}

@@ -17,6 +17,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/builder"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/source"
 	"overland/internal/store"
 )
@@ -33,7 +34,7 @@ type site struct {
 	builder.Request
 
 	mu     sync.Mutex
-	events []builder.Event
+	events []progress.Event
 }
 
 // newSite returns a site whose compiler cache is goCache.
@@ -47,7 +48,7 @@ func newSite(t testing.TB, dir, goCache string) *site {
 	w.Request = builder.Request{
 		Builders: map[string]builder.Builder{"go": New(Options{Cache: goCache})},
 		Cache:    filepath.Join(dir, "cache"),
-		Progress: func(e builder.Event) {
+		Progress: func(e progress.Event) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.events = append(w.events, e)
@@ -62,7 +63,7 @@ func (w *site) steps() string {
 	defer w.mu.Unlock()
 	var list []string
 	for _, e := range w.events {
-		list = append(list, string(e.Step))
+		list = append(list, strings.Fields(e.Note)[0])
 	}
 	w.events = nil
 	return strings.Join(list, " ")

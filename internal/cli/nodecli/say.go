@@ -4,9 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"overland/internal/nodeapi"
 	"strings"
 	"time"
+
+	"overland/internal/nodeapi"
 )
 
 // say prints one progress line.
@@ -60,16 +61,4 @@ func servicesLine(list []nodeapi.Service) string {
 		fmt.Fprintf(&b, "%s %s  ", s.Name, s.State)
 	}
 	return strings.TrimSpace(b.String())
-}
-
-func bytesText(n int64) string {
-	switch {
-	case n >= 10<<30:
-		return fmt.Sprintf("%d GiB", n>>30)
-	case n >= 10<<20:
-		return fmt.Sprintf("%d MiB", n>>20)
-	case n >= 10<<10:
-		return fmt.Sprintf("%d KiB", n>>10)
-	}
-	return fmt.Sprintf("%d B", n)
 }

@@ -12,7 +12,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/nodeapi"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -108,10 +108,7 @@ func verify(ctx context.Context, e env, c *call, args []string) (int, error) {
 		return 0, err
 	}
 	defer v.Close()
-	show := e.progress()
-	err = v.Verify(ctx, func(done, total int64) {
-		show(nodeapi.Progress{Step: "verify", What: v.Name(), Done: done, Total: total})
-	})
+	err = v.Verify(ctx, e.progress())
 	if err != nil {
 		return 0, err
 	}
@@ -233,7 +230,7 @@ func inspect(ctx context.Context, e env, c *call, args []string) (int, error) {
 			if !a.Here {
 				missing = "  (not in this volume)"
 			}
-			fmt.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, bytesText(a.Size), missing)
+			fmt.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
 		}
 	}
 	return 0, nil
