@@ -12,7 +12,8 @@ import (
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/testkit/machine"
-	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 const blobSize = 64 << 20
@@ -114,11 +115,11 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	if err := depot.Tag(ctx, heavy.String(), desc); err != nil {
 		return "", nil, err
 	}
-	keys, err := trust.OpenKeys(filepath.Join(b.home(), "keys"), trust.KeyOptions{})
+	keys, err := keys.Open(filepath.Join(b.home(), "keys"), keys.Options{})
 	if err != nil {
 		return "", nil, err
 	}
-	repo, err := trust.InitRepository(ctx, filepath.Join(b.home(), "trust"), keys, trust.InitOptions{})
+	repo, err := repository.Init(ctx, filepath.Join(b.home(), "trust"), keys, repository.InitOptions{})
 	if err != nil {
 		return "", nil, err
 	}

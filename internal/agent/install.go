@@ -16,6 +16,7 @@ import (
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 	"overland/internal/volume"
 )
 
@@ -115,7 +116,7 @@ func (a *Agent) plan(ctx context.Context, src Source, o nodeapi.InstallOptions) 
 		return plan{}, err
 	}
 	settings.Root = string(a.trust.Fingerprint())
-	fresh, err := a.trust.Refresh(ctx, src, trust.RefreshOptions{Offline: o.Offline || !live(src)})
+	fresh, err := a.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !live(src)})
 	if err != nil {
 		return plan{}, fmt.Errorf("%s: %w", src.Name(), err)
 	}

@@ -14,7 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/store"
-	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // The keys of log lines.
@@ -33,7 +33,7 @@ type Agent struct {
 	o     Options
 	node  *node.Node
 	depot *store.Store
-	trust *trust.Client
+	trust *client.Client
 
 	turn chan struct{} // holds one token: who has it may change the node
 	wake chan struct{} // look at every source now
@@ -84,7 +84,7 @@ func Open(dir string, o Options) (*Agent, error) {
 	if a.depot, err = store.Open(filepath.Join(a.dir, "depot"), store.Options{FS: o.FS}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open agent: %w", err), n.Close())
 	}
-	a.trust, err = trust.OpenClient(filepath.Join(a.dir, "trust"), trust.ClientOptions{FS: o.FS, Clock: o.Clock, BuildTime: o.BuildTime})
+	a.trust, err = client.Open(filepath.Join(a.dir, "trust"), client.Options{FS: o.FS, Clock: o.Clock, BuildTime: o.BuildTime})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open agent: %w", err), n.Close())
 	}

@@ -12,7 +12,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/runtime"
-	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // Status returns the state of the node.
@@ -103,7 +103,7 @@ func Peek(dir string) (nodeapi.Status, error) {
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
-	if c, err := trust.OpenClient(filepath.Join(dir, "trust"), trust.ClientOptions{}); err == nil {
+	if c, err := client.Open(filepath.Join(dir, "trust"), client.Options{}); err == nil {
 		s.Root = string(c.Fingerprint())
 	}
 	return s, nil

@@ -9,7 +9,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/store"
-	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 // call returns what do makes of the site directory, which must be there: a slip in --home makes nothing.
@@ -51,7 +51,7 @@ func callIn[T any](a *app, first bool, do func(*operator.Pipeline) (T, error)) (
 }
 
 // signed is call for what works on the signed metadata.
-func signed[T any](a *app, do func(*trust.Repository) (T, error)) (T, error) {
+func signed[T any](a *app, do func(*repository.Repository) (T, error)) (T, error) {
 	return call(a, func(p *operator.Pipeline) (T, error) {
 		repo, err := p.Repository()
 		if err != nil {
@@ -63,8 +63,8 @@ func signed[T any](a *app, do func(*trust.Repository) (T, error)) (T, error) {
 }
 
 // change is signed for what has no result but that it was done.
-func (a *app) change(do func(*trust.Repository) error) error {
-	_, err := signed(a, func(repo *trust.Repository) (struct{}, error) { return struct{}{}, do(repo) })
+func (a *app) change(do func(*repository.Repository) error) error {
+	_, err := signed(a, func(repo *repository.Repository) (struct{}, error) { return struct{}{}, do(repo) })
 	return err
 }
 

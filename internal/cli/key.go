@@ -8,6 +8,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 func (a *app) key() *cobra.Command {
@@ -113,7 +114,7 @@ func (a *app) keyRotate() *cobra.Command {
 }
 
 func (a *app) runKeyRotate(ctx context.Context, name string, locked bool) error {
-	pub, err := signed(a, func(repo *trust.Repository) (trust.PublicKey, error) {
+	pub, err := signed(a, func(repo *repository.Repository) (trust.PublicKey, error) {
 		passphrase, err := a.newPassphrase(name, locked)
 		if err != nil {
 			return trust.PublicKey{}, err

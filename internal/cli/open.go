@@ -22,6 +22,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/session"
 	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 type openOptions struct {
@@ -102,7 +103,7 @@ func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
 	if given != "" {
 		return parseRoot(given)
 	}
-	fp, err := signed(a, func(repo *trust.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
+	fp, err := signed(a, func(repo *repository.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(errs.Errorf(errs.Untrusted, "this machine has no root of trust to judge by"),
 			"--root FINGERPRINT, as overland trust show prints it where the file was sealed")

@@ -13,6 +13,8 @@ import (
 	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 type signerOptions struct {
@@ -31,7 +33,7 @@ func (a *app) trustAddSigner() *cobra.Command {
 		Example: "overland trust add-signer channel/live alice.pub\noverland trust add-signer channel/live bob --threshold 2",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.runSigner(o, args, func(repo *trust.Repository, role string, pub trust.PublicKey) error {
+			return a.runSigner(o, args, func(repo *repository.Repository, role string, pub trust.PublicKey) error {
 				return repo.AddSigner(c.Context(), role, pub, o.threshold)
 			})
 		},
@@ -49,7 +51,7 @@ func (a *app) trustRemoveSigner() *cobra.Command {
 		Example: "overland trust remove-signer channel/live bob --threshold 1",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.runSigner(o, args, func(repo *trust.Repository, role string, pub trust.PublicKey) error {
+			return a.runSigner(o, args, func(repo *repository.Repository, role string, pub trust.PublicKey) error {
 				return repo.RemoveSigner(c.Context(), role, pub.ID, o.threshold)
 			})
 		},
@@ -63,7 +65,7 @@ func thresholdFlag(c *cobra.Command, o *signerOptions) {
 }
 
 // runSigner changes who signs for the role args[0]: do, for the key args[1].
-func (a *app) runSigner(o signerOptions, args []string, do func(repo *trust.Repository, role string, pub trust.PublicKey) error) error {
+func (a *app) runSigner(o signerOptions, args []string, do func(repo *repository.Repository, role string, pub trust.PublicKey) error) error {
 	role, key := args[0], args[1]
 	if err := checkRole(role); err != nil {
 		return err
@@ -104,10 +106,10 @@ func checkRole(role string) error {
 }
 
 // publicKey returns the public key in the file s, or of this machine's key s.
-func publicKey(keys *trust.KeyDir, s string) (trust.PublicKey, error) {
+func publicKey(have *keys.Dir, s string) (trust.PublicKey, error) {
 	f, err := os.Open(s)
 	if err != nil {
-		pub, keyErr := keys.Public(s)
+		pub, keyErr := have.Public(s)
 		if keyErr != nil {
 			return pub, errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a key of this machine", s), "overland key list")
 		}
@@ -119,7 +121,7 @@ func publicKey(keys *trust.KeyDir, s string) (trust.PublicKey, error) {
 	if err != nil {
 		return trust.PublicKey{}, err
 	}
-	pub, err := trust.ParsePublicKey(b)
+	pub, err := keys.ParsePublic(b)
 	if err != nil {
 		return pub, errs.E(errs.Invalid, fmt.Errorf("public key %s: %w", s, err))
 	}

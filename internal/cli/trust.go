@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/operator"
 	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 func (a *app) trust() *cobra.Command {
@@ -27,7 +28,7 @@ func (a *app) trustInit() *cobra.Command {
 		Example: "overland trust init\noverland trust init --root-key alice --root-key bob --threshold 2",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			repo, err := callFirst(a, func(p *operator.Pipeline) (*trust.Repository, error) {
+			repo, err := callFirst(a, func(p *operator.Pipeline) (*repository.Repository, error) {
 				return p.InitTrust(c.Context(), rootKeys, threshold)
 			})
 			if err != nil {
@@ -59,7 +60,7 @@ func (a *app) trustShow() *cobra.Command {
 }
 
 func (a *app) runTrustShow(ctx context.Context, asJSON bool) error {
-	info, err := signed(a, func(repo *trust.Repository) (*trust.Info, error) { return repo.Show(ctx) })
+	info, err := signed(a, func(repo *repository.Repository) (*repository.Info, error) { return repo.Show(ctx) })
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func keyName(k trust.KeyInfo) string {
 	return short(k.ID)
 }
 
-func signers(r trust.RoleInfo) string {
+func signers(r repository.RoleInfo) string {
 	var names []string
 	for _, id := range r.SignedBy {
 		name := short(id)
@@ -120,7 +121,7 @@ func (a *app) trustSign() *cobra.Command {
 		Example: "overland trust sign channel/live",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			err := a.change(func(repo *trust.Repository) error { return repo.Sign(c.Context(), args[0]) })
+			err := a.change(func(repo *repository.Repository) error { return repo.Sign(c.Context(), args[0]) })
 			if err == nil {
 				a.note("%s: signed and published", args[0])
 			}
@@ -137,7 +138,7 @@ func (a *app) trustUnstage() *cobra.Command {
 		Example: "overland trust unstage channel/live",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			err := a.change(func(repo *trust.Repository) error { return repo.Unstage(c.Context(), args[0]) })
+			err := a.change(func(repo *repository.Repository) error { return repo.Unstage(c.Context(), args[0]) })
 			if err == nil {
 				a.note("%s: the change is dropped", args[0])
 			}
@@ -155,7 +156,7 @@ func (a *app) trustRefresh() *cobra.Command {
 		Example: "overland trust refresh",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.change(func(repo *trust.Repository) error { return repo.Refresh(c.Context()) })
+			return a.change(func(repo *repository.Repository) error { return repo.Refresh(c.Context()) })
 		},
 	}
 }

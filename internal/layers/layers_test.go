@@ -41,7 +41,11 @@ var floors = map[string]int{
 	"source":                     1,
 	"store":                      1,
 	"trust":                      1,
+	"trust/client":               1,
 	"trust/conformance":          1,
+	"trust/keys":                 1,
+	"trust/mirror":               1,
+	"trust/repository":           1,
 	"fetch":                      2,
 	"lockfile":                   2,
 	"volume":                     2,
@@ -227,6 +231,7 @@ var agentRooms = []string{
 	"internal/runtime/process",
 	"internal/store",
 	"internal/trust",
+	"internal/trust/client",
 	"internal/volume",
 }
 

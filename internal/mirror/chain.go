@@ -17,6 +17,8 @@ import (
 	"overland/internal/httpx"
 	"overland/internal/store"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
+	"overland/internal/trust/mirror"
 )
 
 // Options are the settings of a Chain. Sites is needed.
@@ -54,7 +56,7 @@ type Chain struct {
 	depot   *store.Store
 	sites   []*fetch.SiteSource
 	fetcher *fetch.Fetcher
-	mirror  *trust.Mirror
+	mirror  *mirror.Mirror
 
 	mu      sync.Mutex
 	flights map[digest.Digest]*flight
@@ -95,7 +97,7 @@ func Open(dir string, depot *store.Store, o Options) (*Chain, error) {
 		Sources: sources, Stall: o.Stall, Attempts: attempts, Unknown: o.Limit, Progress: c.progress, Log: o.Log,
 	})
 	var err error
-	if c.mirror, err = trust.OpenMirror(filepath.Join(dir, trustFolder), trust.ClientOptions{}); err != nil {
+	if c.mirror, err = mirror.Open(filepath.Join(dir, trustFolder), client.Options{}); err != nil {
 		return nil, err
 	}
 	return c, nil

@@ -17,7 +17,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/release"
-	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 // agentProgram is one agent program on this machine.
@@ -81,7 +81,7 @@ func agentVersion(list []agentProgram) string {
 
 // promoteAgent releases the agent programs of this machine, when they are new, and promotes them to ch unless ch has
 // run them before: an operator with older programs, or who sealed before a rollback, does not bring them back.
-func (p *Pipeline) promoteAgent(ctx context.Context, repo *trust.Repository, ch release.Channel) (promoted bool, err error) {
+func (p *Pipeline) promoteAgent(ctx context.Context, repo *repository.Repository, ch release.Channel) (promoted bool, err error) {
 	dir, err := p.agentsDir()
 	if err != nil {
 		return false, err
@@ -120,7 +120,7 @@ func hasAgent(list []release.Entry) bool {
 }
 
 // ran reports whether channel ch runs or has ever run ref.
-func ran(repo *trust.Repository, ch release.Channel, ref release.Ref) (bool, error) {
+func ran(repo *repository.Repository, ch release.Channel, ref release.Ref) (bool, error) {
 	history, err := repo.History(ch.Role())
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return false, err

@@ -16,6 +16,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
 
@@ -157,7 +158,7 @@ func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*Inspection
 }
 
 // signedBy returns the roles of repo that speak of a release.
-func (p *Pipeline) signedBy(ctx context.Context, repo *trust.Repository, roles []string) (*Signed, error) {
+func (p *Pipeline) signedBy(ctx context.Context, repo *repository.Repository, roles []string) (*Signed, error) {
 	info, err := repo.Show(ctx)
 	if err != nil {
 		return nil, err

@@ -13,7 +13,8 @@ import (
 	"overland/internal/home"
 	"overland/internal/progress"
 	"overland/internal/store"
-	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 // Options are the settings of a Pipeline; the zero value works.
@@ -34,7 +35,7 @@ type Pipeline struct {
 	dir   string
 	o     Options
 	depot *store.Store
-	keys  *trust.KeyDir
+	keys  *keys.Dir
 	made  bool
 }
 
@@ -59,7 +60,7 @@ func Open(dir string, o Options) (*Pipeline, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{FS: o.FS, Passphrase: o.Passphrase})
+	keys, err := keys.Open(home.Keys.In(dir), keys.Options{FS: o.FS, Passphrase: o.Passphrase})
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
@@ -73,11 +74,11 @@ func (p *Pipeline) New() bool { return p.made }
 func (p *Pipeline) Depot() *store.Store { return p.depot }
 
 // Keys returns the key files.
-func (p *Pipeline) Keys() *trust.KeyDir { return p.keys }
+func (p *Pipeline) Keys() *keys.Dir { return p.keys }
 
 // Repository opens the signed metadata. Without any the error is of kind NotFound, with the command that makes it.
-func (p *Pipeline) Repository() (*trust.Repository, error) {
-	repo, err := trust.OpenRepository(p.trustDir(), p.keys, p.repositoryOptions())
+func (p *Pipeline) Repository() (*repository.Repository, error) {
+	repo, err := repository.Open(p.trustDir(), p.keys, p.repositoryOptions())
 	if errs.KindOf(err) == errs.NotFound {
 		return nil, errs.Hint(err, "overland trust init")
 	}
@@ -86,14 +87,14 @@ func (p *Pipeline) Repository() (*trust.Repository, error) {
 
 // InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root") of which threshold
 // must sign (0: 1). An error of kind Conflict says that it is there already.
-func (p *Pipeline) InitTrust(ctx context.Context, rootKeys []string, threshold int) (*trust.Repository, error) {
-	return trust.InitRepository(ctx, p.trustDir(), p.keys, trust.InitOptions{
-		RepositoryOptions: p.repositoryOptions(), RootKeys: rootKeys, Threshold: threshold,
+func (p *Pipeline) InitTrust(ctx context.Context, rootKeys []string, threshold int) (*repository.Repository, error) {
+	return repository.Init(ctx, p.trustDir(), p.keys, repository.InitOptions{
+		Options: p.repositoryOptions(), RootKeys: rootKeys, Threshold: threshold,
 	})
 }
 
 // ensureTrust opens the metadata or makes it; made says which.
-func (p *Pipeline) ensureTrust(ctx context.Context) (repo *trust.Repository, made bool, err error) {
+func (p *Pipeline) ensureTrust(ctx context.Context) (repo *repository.Repository, made bool, err error) {
 	repo, err = p.Repository()
 	if errs.KindOf(err) != errs.NotFound {
 		return repo, false, err
@@ -111,8 +112,8 @@ func (p *Pipeline) trustDir() string { return home.Trust.In(p.dir) }
 
 func (p *Pipeline) cacheDir() string { return home.Cache.In(p.dir) }
 
-func (p *Pipeline) repositoryOptions() trust.RepositoryOptions {
-	return trust.RepositoryOptions{FS: p.o.FS, Clock: p.o.Clock}
+func (p *Pipeline) repositoryOptions() repository.Options {
+	return repository.Options{FS: p.o.FS, Clock: p.o.Clock}
 }
 
 func (p *Pipeline) env() []string {

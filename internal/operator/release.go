@@ -9,7 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/release"
-	"overland/internal/trust"
+	"overland/internal/trust/repository"
 )
 
 // Released is a release that was signed.
@@ -31,7 +31,7 @@ func (p *Pipeline) Release(ctx context.Context, o SourceOptions) (*Released, err
 	return p.release(ctx, repo, src)
 }
 
-func (p *Pipeline) release(ctx context.Context, repo *trust.Repository, src *Source) (*Released, error) {
+func (p *Pipeline) release(ctx context.Context, repo *repository.Repository, src *Source) (*Released, error) {
 	b, err := p.build(ctx, src, BuildOptions{})
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (p *Pipeline) Rollback(ctx context.Context, ch release.Channel, app string)
 	})
 }
 
-func (p *Pipeline) promoted(repo *trust.Repository, ch release.Channel, app string, do func() (release.Entry, error)) (*Promotion, error) {
+func (p *Pipeline) promoted(repo *repository.Repository, ch release.Channel, app string, do func() (release.Entry, error)) (*Promotion, error) {
 	was, err := release.Show(repo, ch)
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return nil, err
@@ -120,7 +120,7 @@ func (p *Pipeline) promoted(repo *trust.Repository, ch release.Channel, app stri
 }
 
 // onlyApp returns the application that channel ch runs, when it is one; the agent does not count.
-func (p *Pipeline) onlyApp(ctx context.Context, repo *trust.Repository, ch release.Channel) (string, error) {
+func (p *Pipeline) onlyApp(ctx context.Context, repo *repository.Repository, ch release.Channel) (string, error) {
 	list, err := p.show(ctx, repo, ch)
 	if err != nil {
 		return "", err
@@ -147,7 +147,7 @@ func (p *Pipeline) Channel(ctx context.Context, ch release.Channel) ([]release.E
 	return p.show(ctx, repo, ch)
 }
 
-func (p *Pipeline) show(ctx context.Context, repo *trust.Repository, ch release.Channel) ([]release.Entry, error) {
+func (p *Pipeline) show(ctx context.Context, repo *repository.Repository, ch release.Channel) ([]release.Entry, error) {
 	list, err := release.Show(repo, ch)
 	if errs.KindOf(err) != errs.NotFound {
 		return list, err
@@ -171,7 +171,7 @@ func (p *Pipeline) Channels(ctx context.Context) ([]string, error) {
 	return channels(ctx, repo)
 }
 
-func channels(ctx context.Context, repo *trust.Repository) ([]string, error) {
+func channels(ctx context.Context, repo *repository.Repository) ([]string, error) {
 	info, err := repo.Show(ctx)
 	if err != nil {
 		return nil, err

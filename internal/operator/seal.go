@@ -21,6 +21,7 @@ import (
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
+	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
 
@@ -106,7 +107,7 @@ func writable(file string) error {
 }
 
 // sealable returns the metadata once the channel runs something, along the short path when no channel was asked for.
-func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*trust.Repository, error) {
+func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*repository.Repository, error) {
 	if o.Channel != "" {
 		repo, err := p.Repository()
 		if err != nil {
@@ -139,7 +140,7 @@ func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*tru
 }
 
 // checkWanted refuses platforms, applications and inputs that the channel cannot give, before anything is signed.
-func (p *Pipeline) checkWanted(ctx context.Context, repo *trust.Repository, o SealOptions, ch release.Channel) error {
+func (p *Pipeline) checkWanted(ctx context.Context, repo *repository.Repository, o SealOptions, ch release.Channel) error {
 	entries, err := p.show(ctx, repo, ch)
 	if err != nil {
 		return err
@@ -169,7 +170,7 @@ func (p *Pipeline) checkWanted(ctx context.Context, repo *trust.Repository, o Se
 
 // addAgent gives the channel this machine's agent. Where that needs somebody else's signature, the agent that the channel
 // has goes into the volume, with a warning.
-func (p *Pipeline) addAgent(ctx context.Context, repo *trust.Repository, s *Sealed) error {
+func (p *Pipeline) addAgent(ctx context.Context, repo *repository.Repository, s *Sealed) error {
 	promoted, err := p.promoteAgent(ctx, repo, s.Channel)
 	s.NewAgent = promoted
 	if k := errs.KindOf(err); err == nil || (k != errs.Partial && k != errs.Denied && k != errs.Conflict) {
@@ -185,7 +186,7 @@ func (p *Pipeline) addAgent(ctx context.Context, repo *trust.Repository, s *Seal
 
 // renew signs again what expires soon. What needs a key that is not here is a warning while it is valid; an expired
 // statement that nodes would refuse is an error of kind Untrusted.
-func (p *Pipeline) renew(ctx context.Context, repo *trust.Repository, s *Sealed) error {
+func (p *Pipeline) renew(ctx context.Context, repo *repository.Repository, s *Sealed) error {
 	name := trust.WireName("timestamp", 0)
 	before, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
 	if err != nil {
@@ -206,7 +207,7 @@ func (p *Pipeline) renew(ctx context.Context, repo *trust.Repository, s *Sealed)
 }
 
 // refuseExpired returns an error when what leads from the root to a release of ch is past its expiry.
-func (p *Pipeline) refuseExpired(ctx context.Context, repo *trust.Repository, ch release.Channel) error {
+func (p *Pipeline) refuseExpired(ctx context.Context, repo *repository.Repository, ch release.Channel) error {
 	entries, err := p.show(ctx, repo, ch)
 	if err != nil {
 		return err
@@ -230,7 +231,7 @@ func (p *Pipeline) refuseExpired(ctx context.Context, repo *trust.Repository, ch
 }
 
 // content collects what goes into the volume, and fills s.
-func (p *Pipeline) content(ctx context.Context, repo *trust.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
+func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
 	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(d) }}
 	entries, err := p.show(ctx, repo, s.Channel)
 	if err != nil {
@@ -371,7 +372,7 @@ func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent 
 
 // metadata returns the files that a client of channel ch needs. Other channels stay out: a node that is told no channel
 // takes the only one there is.
-func metadata(ctx context.Context, repo *trust.Repository, ch release.Channel) (map[string][]byte, error) {
+func metadata(ctx context.Context, repo *repository.Repository, ch release.Channel) (map[string][]byte, error) {
 	names, err := repo.Names()
 	if err != nil {
 		return nil, err

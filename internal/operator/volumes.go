@@ -14,6 +14,7 @@ import (
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 	"overland/internal/volume"
 )
 
@@ -205,18 +206,18 @@ func checkSigned(ctx context.Context, v *volume.Volume, root trust.Fingerprint, 
 		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	client, err := trust.OpenClient(dir, trust.ClientOptions{})
+	node, err := client.Open(dir, client.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := client.Pin(ctx, v, root); err != nil {
+	if err := node.Pin(ctx, v, root); err != nil {
 		return nil, nil, err
 	}
-	fresh, err := client.Refresh(ctx, v, trust.RefreshOptions{Offline: true})
+	fresh, err := node.Refresh(ctx, v, client.RefreshOptions{Offline: true})
 	if err != nil {
 		return nil, nil, err
 	}
-	entries, err = release.Current(ctx, client, ch)
+	entries, err = release.Current(ctx, node, ch)
 	if err != nil {
 		return nil, nil, err
 	}

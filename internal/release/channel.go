@@ -15,6 +15,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/store"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // Entry is what a channel says about one application.
@@ -33,7 +34,7 @@ func (e Entry) Ref() Ref { return Ref{App: e.App, Version: e.Version} }
 // Current returns what channel ch runs, sorted by application, as the verified metadata of node client c says. An entry
 // is returned only when the application's own role has signed the same digest under the same version: whoever may
 // promote cannot release. Anything else is an error of kind Untrusted, and an unknown channel one of kind NotFound.
-func Current(ctx context.Context, c *trust.Client, ch Channel) ([]Entry, error) {
+func Current(ctx context.Context, c *client.Client, ch Channel) ([]Entry, error) {
 	if _, err := ParseChannel(string(ch)); err != nil {
 		return nil, err
 	}

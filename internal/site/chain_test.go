@@ -23,6 +23,7 @@ import (
 	"overland/internal/testkit/attack"
 	"overland/internal/testkit/badlink"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // fetched fetches b from the sites at urls with empty hands, and returns its error.
@@ -422,14 +423,14 @@ func (m *mirrored) options() Options {
 func (m *mirrored) refreshed(t *testing.T, url string) string {
 	t.Helper()
 	src := open(t, url)
-	c, err := trust.OpenClient(t.TempDir(), trust.ClientOptions{})
+	c, err := client.Open(t.TempDir(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Pin(t.Context(), src, m.root); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := c.Refresh(t.Context(), src, trust.RefreshOptions{}); err != nil || !f.Known {
+	if f, err := c.Refresh(t.Context(), src, client.RefreshOptions{}); err != nil || !f.Known {
 		t.Fatal(f, err)
 	}
 	b, err := src.Metadata(t.Context(), "timestamp.json", trust.MaxTimestamp)

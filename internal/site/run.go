@@ -19,6 +19,8 @@ import (
 	"overland/internal/netcache/server"
 	"overland/internal/store"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 const (
@@ -232,11 +234,11 @@ func report(log *slog.Logger, err error) {
 
 // refresh opens the trust folder anew each time: keys and roles change under a running site.
 func refresh(ctx context.Context, dir string) error {
-	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{})
+	keys, err := keys.Open(home.Keys.In(dir), keys.Options{})
 	if err != nil {
 		return err
 	}
-	repo, err := trust.OpenRepository(home.Trust.In(dir), keys, trust.RepositoryOptions{})
+	repo, err := repository.Open(home.Trust.In(dir), keys, repository.Options{})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,9 @@ import (
 	"overland/internal/home"
 	"overland/internal/store"
 	"overland/internal/testkit/badlink"
-	"overland/internal/trust"
+	"overland/internal/trust/client"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 func TestMain(m *testing.M) {
@@ -477,14 +479,14 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	if _, err := Init(dir); err != nil {
 		t.Fatal(err)
 	}
-	keys, err := trust.OpenKeys(home.Keys.In(dir), trust.KeyOptions{})
+	keys, err := keys.Open(home.Keys.In(dir), keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	// Signed long ago: without the site's work a node would refuse it.
 	old := time.Now().Add(-20 * 24 * time.Hour)
-	o := trust.InitOptions{RepositoryOptions: trust.RepositoryOptions{Clock: clock.At(old)}}
-	repo, err := trust.InitRepository(t.Context(), filepath.Join(dir, "trust"), keys, o)
+	o := repository.InitOptions{Options: repository.Options{Clock: clock.At(old)}}
+	repo, err := repository.Init(t.Context(), filepath.Join(dir, "trust"), keys, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -497,15 +499,15 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	client, err := trust.OpenClient(t.TempDir(), trust.ClientOptions{})
+	node, err := client.Open(t.TempDir(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	src := open(t, url)
-	if err := client.Pin(t.Context(), src, repo.Fingerprint()); err != nil {
+	if err := node.Pin(t.Context(), src, repo.Fingerprint()); err != nil {
 		t.Fatal(err)
 	}
-	fresh, err := client.Refresh(t.Context(), src, trust.RefreshOptions{})
+	fresh, err := node.Refresh(t.Context(), src, client.RefreshOptions{})
 	if err != nil || !fresh.Known || !fresh.SignedAt.After(old.Add(time.Hour)) {
 		t.Errorf("%+v, %v; want fresh metadata", fresh, err)
 	}

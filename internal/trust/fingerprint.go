@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
-	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/errs"
 )
@@ -29,7 +28,7 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 	h = strings.TrimPrefix(h, FingerprintPrefix)
 	h = strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "", "-", "", ":", "").Replace(h)
 	if len(h) != 2*sha256.Size || strings.Trim(h, "0123456789abcdef") != "" {
-		err := errs.Errorf(errs.Invalid, "fingerprint %q: not 64 hex digits", clip(s))
+		err := errs.Errorf(errs.Invalid, "fingerprint %q: not 64 hex digits", Clip(s))
 		return "", errs.Hint(err, "overland trust show prints the fingerprint, on the machine that signs")
 	}
 	return Fingerprint(FingerprintPrefix + h), nil
@@ -47,14 +46,15 @@ func (f Fingerprint) Groups() string {
 
 // FingerprintOf returns the Fingerprint of the root metadata b. It says nothing of whether b is to be trusted.
 func FingerprintOf(b []byte) (Fingerprint, error) {
-	root, err := parseRoot(b)
+	root, err := ParseRoot(b)
 	if err != nil {
 		return "", err
 	}
-	return fingerprintOf(root)
+	return FingerprintOfRoot(root)
 }
 
-func fingerprintOf(root *metadata.Metadata[metadata.RootType]) (Fingerprint, error) {
+// FingerprintOfRoot is FingerprintOf for a root that is parsed already.
+func FingerprintOfRoot(root *RootMetadata) (Fingerprint, error) {
 	canonical, err := cjson.EncodeCanonical(root.Signed)
 	if err != nil {
 		return "", fmt.Errorf("fingerprint of root %d: %w", root.Signed.Version, err)

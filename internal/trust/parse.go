@@ -12,11 +12,20 @@ import (
 	"overland/internal/errs"
 )
 
-// signedAtField is the signed field, in every role's metadata, that says when it was signed (RFC 3339). In
-// timestamp.json it is the "sealed at" of a volume.
-const signedAtField = "x-overland-signed-at"
+// The types of metadata, as go-tuf reads and writes them.
+type (
+	RootMetadata      = metadata.Metadata[metadata.RootType]
+	TimestampMetadata = metadata.Metadata[metadata.TimestampType]
+	SnapshotMetadata  = metadata.Metadata[metadata.SnapshotType]
+	TargetsMetadata   = metadata.Metadata[metadata.TargetsType]
+)
 
-const longestName = 1024 // of a role or target path, in bytes
+// SignedAtField is the signed field, in every role's metadata, that says when it was signed (RFC 3339). In
+// timestamp.json it is the "sealed at" of a volume.
+const SignedAtField = "x-overland-signed-at"
+
+// LongestName is the longest name of a role or target, in bytes.
+const LongestName = 1024
 
 // form is what every file of metadata must look like before go-tuf sees it. go-tuf takes a null for a value in some
 // maps and a key of another length than its type's, and panics.
@@ -59,18 +68,18 @@ type formDelegations struct {
 	} `json:"roles"`
 }
 
-// check returns an error that wraps ErrMismatch unless b has the form of metadata of type kind.
-func check(b []byte, kind string) error {
+// CheckForm returns an error that wraps ErrMismatch unless b has the form of metadata of type kind.
+func CheckForm(b []byte, kind string) error {
 	var f form
 	if err := json.Unmarshal(b, &f); err != nil {
-		return fmt.Errorf("%w: no valid JSON metadata: %w", ErrMismatch, err)
+		return fmt.Errorf("%w: not JSON metadata: %w", ErrMismatch, err)
 	}
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: %s", ErrMismatch, fmt.Sprintf(format, args...))
 	}
 	s := &f.Signed
 	if s.Type != kind {
-		return bad("type %q where %q belongs", clip(s.Type), kind)
+		return bad("type %q where %q belongs", Clip(s.Type), kind)
 	}
 	if s.Version < 1 {
 		return bad("version %d", s.Version)
@@ -80,20 +89,20 @@ func check(b []byte, kind string) error {
 	}
 	for name, r := range s.Roles {
 		if r == nil {
-			return bad("role %q is null", clip(name))
+			return bad("role %q is null", Clip(name))
 		}
 	}
 	for name, m := range s.Meta {
-		if m == nil || m.Version < 1 || m.Length < 0 || len(name) > longestName {
-			return bad("entry %q has no valid version and length", clip(name))
+		if m == nil || m.Version < 1 || m.Length < 0 || len(name) > LongestName {
+			return bad("entry %q has no valid version and length", Clip(name))
 		}
 	}
 	if kind == metadata.TIMESTAMP && s.Meta["snapshot.json"] == nil {
 		return bad("timestamp without a snapshot")
 	}
 	for name, t := range s.Targets {
-		if t == nil || t.Length < 0 || len(name) > longestName {
-			return bad("target %q has no valid length", clip(name))
+		if t == nil || t.Length < 0 || len(name) > LongestName {
+			return bad("target %q has no valid length", Clip(name))
 		}
 	}
 	if d := s.Delegations; d != nil {
@@ -101,8 +110,8 @@ func check(b []byte, kind string) error {
 			return err
 		}
 		for _, r := range d.Roles {
-			if r.Name == "" || len(r.Name) > longestName || topLevel(r.Name) {
-				return bad("delegation to a role named %q", clip(r.Name))
+			if r.Name == "" || len(r.Name) > LongestName || TopLevel(r.Name) {
+				return bad("delegation to a role named %q", Clip(r.Name))
 			}
 		}
 	}
@@ -112,19 +121,19 @@ func check(b []byte, kind string) error {
 func checkKeys(keys map[string]*formKey) error {
 	for id, k := range keys {
 		if k == nil {
-			return fmt.Errorf("%w: key %q is null", ErrMismatch, clip(id))
+			return fmt.Errorf("%w: key %q is null", ErrMismatch, Clip(id))
 		}
 		if k.Type == metadata.KeyTypeEd25519 {
 			if b, err := hex.DecodeString(k.Value.Public); err != nil || len(b) != 32 {
-				return fmt.Errorf("%w: key %q is no ed25519 key", ErrMismatch, clip(id))
+				return fmt.Errorf("%w: key %q is not an ed25519 key", ErrMismatch, Clip(id))
 			}
 		}
 	}
 	return nil
 }
 
-// topLevel reports whether role is one that root speaks of. A delegation to such a name would take its files' place.
-func topLevel(role string) bool {
+// TopLevel reports whether role is one that root speaks of. A delegation to such a name would take its files' place.
+func TopLevel(role string) bool {
 	switch role {
 	case metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP:
 		return true
@@ -132,55 +141,59 @@ func topLevel(role string) bool {
 	return false
 }
 
-func parseRoot(b []byte) (*metadata.Metadata[metadata.RootType], error) {
-	if err := check(b, metadata.ROOT); err != nil {
-		return nil, untrusted("root", err)
+// ParseRoot returns the root metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+func ParseRoot(b []byte) (*RootMetadata, error) {
+	if err := CheckForm(b, metadata.ROOT); err != nil {
+		return nil, Untrusted("root", err)
 	}
 	m, err := metadata.Root().FromBytes(b)
-	return m, untrusted("root", err)
+	return m, Untrusted("root", err)
 }
 
-func parseTimestamp(b []byte) (*metadata.Metadata[metadata.TimestampType], error) {
-	if err := check(b, metadata.TIMESTAMP); err != nil {
-		return nil, untrusted("timestamp", err)
+// ParseTimestamp returns the timestamp metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+func ParseTimestamp(b []byte) (*TimestampMetadata, error) {
+	if err := CheckForm(b, metadata.TIMESTAMP); err != nil {
+		return nil, Untrusted("timestamp", err)
 	}
 	m, err := metadata.Timestamp().FromBytes(b)
-	return m, untrusted("timestamp", err)
+	return m, Untrusted("timestamp", err)
 }
 
-func parseSnapshot(b []byte) (*metadata.Metadata[metadata.SnapshotType], error) {
-	if err := check(b, metadata.SNAPSHOT); err != nil {
-		return nil, untrusted("snapshot", err)
+// ParseSnapshot returns the snapshot metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+func ParseSnapshot(b []byte) (*SnapshotMetadata, error) {
+	if err := CheckForm(b, metadata.SNAPSHOT); err != nil {
+		return nil, Untrusted("snapshot", err)
 	}
 	m, err := metadata.Snapshot().FromBytes(b)
-	return m, untrusted("snapshot", err)
+	return m, Untrusted("snapshot", err)
 }
 
-func parseTargets(b []byte, role string) (*metadata.Metadata[metadata.TargetsType], error) {
-	if err := check(b, metadata.TARGETS); err != nil {
-		return nil, untrusted(role, err)
+// ParseTargets returns what b says for role; as ParseRoot.
+func ParseTargets(b []byte, role string) (*TargetsMetadata, error) {
+	if err := CheckForm(b, metadata.TARGETS); err != nil {
+		return nil, Untrusted(role, err)
 	}
 	m, err := metadata.Targets().FromBytes(b)
-	return m, untrusted(role, err)
+	return m, Untrusted(role, err)
 }
 
-// signedAt returns when metadata was signed, zero when it does not say. fields are the unrecognised signed fields.
-func signedAt(fields map[string]any) (time.Time, error) {
-	v, ok := fields[signedAtField]
+// SignedAt returns when metadata was signed, zero when it does not say. fields are the unrecognised signed fields.
+func SignedAt(fields map[string]any) (time.Time, error) {
+	v, ok := fields[SignedAtField]
 	if !ok {
 		return time.Time{}, nil
 	}
 	s, _ := v.(string)
 	t, err := time.Parse(time.RFC3339, s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%w: %s: %w", ErrMismatch, signedAtField, err)
+		return time.Time{}, fmt.Errorf("%w: %s: %w", ErrMismatch, SignedAtField, err)
 	}
 	return t.UTC(), nil
 }
 
-// untrusted returns err, of go-tuf or of our own, as one of kind untrusted that wraps a sentinel of this package; nil
+// Untrusted returns err, of go-tuf or of our own, as one of kind untrusted that wraps a sentinel of this package; nil
 // stays nil.
-func untrusted(what string, err error) error {
+func Untrusted(what string, err error) error {
 	if err == nil {
 		return nil
 	}

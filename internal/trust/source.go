@@ -2,9 +2,13 @@ package trust
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"overland/internal/fsx"
@@ -25,9 +29,36 @@ type dirSource string
 
 func (d dirSource) Metadata(_ context.Context, name string, limit int64) ([]byte, error) {
 	if !fileName(name) {
-		return nil, fmt.Errorf("metadata %q: %w", clip(name), fs.ErrNotExist)
+		return nil, fmt.Errorf("metadata %q: %w", Clip(name), fs.ErrNotExist)
 	}
 	return fsx.ReadFile(filepath.Join(string(d), name), limit)
+}
+
+// VersionsIn returns the version numbers of the files that directory dir has of role, rising; none when there is no dir.
+func VersionsIn(dir, role string) ([]int64, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return Versions(names, role), nil
+}
+
+// Versions returns the version numbers of those files in names that are of role, rising.
+func Versions(names []string, role string) []int64 {
+	var out []int64
+	for _, name := range names {
+		number, rest, ok := strings.Cut(name, ".")
+		v, err := strconv.ParseInt(number, 10, 64)
+		if ok && err == nil && v > 0 && rest == WireName(role, 0) {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // fileName reports whether name can only be a file of metadata inside a directory.
@@ -35,7 +66,8 @@ func fileName(name string) bool {
 	return strings.HasSuffix(name, ".json") && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00") && len(name) <= 255
 }
 
-func clip(s string) string {
+// Clip returns s, or its beginning when it is long: names in an error are often an attacker's.
+func Clip(s string) string {
 	const longest = 100
 	if len(s) > longest {
 		return s[:longest] + "…"

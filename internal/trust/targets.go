@@ -1,163 +1,34 @@
 package trust
 
 import (
-	"context"
-	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"path"
+	"encoding/json"
 	"slices"
-	"strings"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
-	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
 
 	"overland/internal/digest"
-	"overland/internal/errs"
-	"overland/internal/fsx"
 )
 
-// longestFile is the longest name of a file for a delegated role, in bytes; longer ones are named by their digest.
-const longestFile = 200
-
-type roleMetadata = metadata.Metadata[metadata.TargetsType]
-
-// Target returns what the metadata of the last Refresh says of path: roles are asked in the order of the delegations
-// (TUF 5.6.7), and only those that path is delegated to. errs.NotFound when no role speaks of it.
-func (c *Client) Target(ctx context.Context, path string) (TargetFile, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	t, err := c.find(ctx, path)
-	if err != nil {
-		return TargetFile{}, fmt.Errorf("target %s: %w", clip(path), err)
-	}
-	return targetFile(t), nil
+// TargetFile is what a role says of one target path: the blob that it means.
+type TargetFile struct {
+	Digest digest.Digest
+	Size   int64 // bytes
+	Custom json.RawMessage
+	// Other hashes that a foreign publisher gave, algorithm → hex digits; our own repositories give none.
+	Other map[string]string
 }
 
-func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, error) {
-	if c.set == nil {
-		return nil, notRefreshed()
-	}
-	type visit struct{ role, parent string }
-	stack := []visit{{metadata.TARGETS, metadata.ROOT}}
-	seen := map[string]bool{}
-	for len(stack) > 0 && len(seen) <= maxDelegations {
-		v := stack[len(stack)-1]
-		stack = stack[:len(stack)-1]
-		if seen[v.role] {
-			continue
-		}
-		m, err := c.loadRole(ctx, c.set, c.src, v.role, v.parent)
-		if err != nil {
-			return nil, err
-		}
-		if t := m.Signed.Targets[path]; t != nil {
-			return t, nil
-		}
-		seen[v.role] = true
-		var children []visit
-		for _, d := range delegated(m, path) {
-			children = append(children, visit{d.Name, v.role})
-			if d.Terminating {
-				stack = nil
-				break
-			}
-		}
-		slices.Reverse(children)
-		stack = append(stack, children...)
-	}
-	return nil, errs.Errorf(errs.NotFound, "no role speaks of it")
+// Version is one published version of a role.
+type Version struct {
+	Version  int64
+	SignedAt time.Time
+	Targets  map[string]TargetFile
 }
 
-// Targets returns everything that role ("app/wallet"), delegated by the top-level targets, says, without paths outside
-// of its delegation. errs.NotFound when there is no such role, or nothing was signed for it yet.
-func (c *Client) Targets(ctx context.Context, role string) (map[string]TargetFile, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.set == nil {
-		return nil, fmt.Errorf("targets of %s: %w", clip(role), notRefreshed())
-	}
-	top := c.set.Targets[metadata.TARGETS]
-	m, speaks := top, func(string) bool { return true }
-	if role != metadata.TARGETS {
-		d := delegation(top, role)
-		if d == nil {
-			return nil, errs.Errorf(errs.NotFound, "targets of %s: no such role", clip(role))
-		}
-		var err error
-		if m, err = c.loadRole(ctx, c.set, c.src, role, metadata.TARGETS); err != nil {
-			return nil, fmt.Errorf("targets of %s: %w", clip(role), err)
-		}
-		speaks = func(path string) bool { return covers(d, path) }
-	}
-	out := map[string]TargetFile{}
-	for path, t := range m.Signed.Targets {
-		if speaks(path) {
-			out[path] = targetFile(t)
-		}
-	}
-	return out, nil
-}
-
-func notRefreshed() error {
-	return errs.Errorf(errs.Unavailable, "no metadata is verified yet: refresh first")
-}
-
-// loadRole returns role as parent delegates it, from the disk when the file there is the one that snapshot means, else
-// from src, and keeps it. It is verified against parent each time: one role may be delegated to by two others, with
-// different keys.
-func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetadata, src MetadataSource, role, parent string) (*roleMetadata, error) {
-	meta := set.Snapshot.Signed.Meta[role+".json"]
-	if meta == nil {
-		return nil, errs.Errorf(errs.NotFound, "%s: nothing is signed for it: snapshot does not speak of it", clip(role))
-	}
-	file := c.roleFile(role)
-	if b, err := fsx.ReadFile(file, MaxTargets); err == nil {
-		if m, err := verifyRole(set, b, role, parent); err == nil {
-			return m, nil
-		}
-	}
-	b, err := fetchRole(ctx, src, set, role, meta, MaxTargets)
-	if err != nil {
-		return nil, err
-	}
-	m, err := verifyRole(set, b, role, parent)
-	if err != nil {
-		return nil, err
-	}
-	if role != metadata.TARGETS {
-		if err := c.o.FS.Mkdir(c.path(rolesDir), 0o755); err != nil {
-			return nil, fmt.Errorf("keep %s: %w", clip(role), err)
-		}
-	}
-	if err := c.o.FS.WriteFile(file, b, 0o644); err != nil {
-		return nil, fmt.Errorf("keep %s: %w", clip(role), err)
-	}
-	return m, nil
-}
-
-// roleFile returns where role is kept. Names of delegated roles are the publisher's, so they live in a folder of their
-// own, escaped.
-func (c *Client) roleFile(role string) string {
-	if role == metadata.TARGETS {
-		return c.path("targets.json")
-	}
-	name := WireName(role, 0)
-	if len(name) > longestFile || strings.HasPrefix(name, ".") {
-		name = digest.Of([]byte(role)).Encoded() + ".json"
-	}
-	return c.path(rolesDir + "/" + name)
-}
-
-func verifyRole(set *trustedmetadata.TrustedMetadata, b []byte, role, parent string) (*roleMetadata, error) {
-	if err := check(b, metadata.TARGETS); err != nil {
-		return nil, untrusted(clip(role), err)
-	}
-	m, err := set.UpdateDelegatedTargets(b, role, parent)
-	return m, untrusted(clip(role), err)
-}
-
-func targetFile(t *metadata.TargetFiles) TargetFile {
+// FileOf returns t in the words of this package.
+func FileOf(t *metadata.TargetFiles) TargetFile {
 	f := TargetFile{Size: t.Length}
 	for name, sum := range t.Hashes {
 		if name == "sha256" && len(sum) == digest.Size {
@@ -175,8 +46,17 @@ func targetFile(t *metadata.TargetFiles) TargetFile {
 	return f
 }
 
-// delegation returns what m says of role, nil when it does not delegate to it.
-func delegation(m *roleMetadata, role string) *metadata.DelegatedRole {
+// FilesOf returns everything that m says, by target path.
+func FilesOf(m *TargetsMetadata) map[string]TargetFile {
+	out := map[string]TargetFile{}
+	for path, t := range m.Signed.Targets {
+		out[path] = FileOf(t)
+	}
+	return out
+}
+
+// Delegation returns what m says of role, nil when it does not delegate to it.
+func Delegation(m *TargetsMetadata, role string) *metadata.DelegatedRole {
 	if m.Signed.Delegations == nil {
 		return nil
 	}
@@ -186,37 +66,4 @@ func delegation(m *roleMetadata, role string) *metadata.DelegatedRole {
 		}
 	}
 	return nil
-}
-
-// delegated returns the roles that m lets speak of path, in order. Unlike go-tuf's, hash prefixes are of the hex digest
-// that TAP and specification mean.
-func delegated(m *roleMetadata, path string) []metadata.RoleResult {
-	d := m.Signed.Delegations
-	if d == nil {
-		return nil
-	}
-	if d.Roles == nil && d.SuccinctRoles != nil {
-		return d.SuccinctRoles.GetRolesForTarget(path)
-	}
-	var out []metadata.RoleResult
-	for i := range d.Roles {
-		if covers(&d.Roles[i], path) {
-			out = append(out, metadata.RoleResult{Name: d.Roles[i].Name, Terminating: d.Roles[i].Terminating})
-		}
-	}
-	return out
-}
-
-// covers reports whether the delegation d lets its role speak of target.
-func covers(d *metadata.DelegatedRole, target string) bool {
-	if len(d.Paths) == 0 {
-		sum := sha256.Sum256([]byte(target))
-		h := hex.EncodeToString(sum[:])
-		return slices.ContainsFunc(d.PathHashPrefixes, func(p string) bool { return strings.HasPrefix(h, p) })
-	}
-	return slices.ContainsFunc(d.Paths, func(pattern string) bool {
-		// A "*" stays within its segment: path.Match never lets it match a "/".
-		ok, err := path.Match(pattern, target)
-		return err == nil && ok
-	})
 }

@@ -1,24 +1,19 @@
 package trust
 
 import (
-	"encoding/json"
 	"errors"
 	"net/url"
 	"strconv"
 
-	"overland/internal/digest"
 	"overland/internal/fsx"
 )
 
-// The longest metadata that is read, in bytes, and the longest walks that are taken.
+// The longest metadata that is read, in bytes.
 const (
 	MaxRoot      = 512 << 10
 	MaxTimestamp = 16 << 10
 	MaxSnapshot  = 2 << 20
 	MaxTargets   = 5 << 20
-
-	maxRootRotations = 256 // new root versions in one Refresh
-	maxDelegations   = 32  // roles asked for one target
 )
 
 var (
@@ -36,18 +31,7 @@ var (
 	ErrMismatch = errors.New("not what was signed")
 	// ErrDamaged is returned when a node's own files are damaged beyond what a source can restore.
 	ErrDamaged = errors.New("the node's trust files are damaged")
-	// ErrStaged is wrapped when a change waits for more signatures. Kind: partial.
-	ErrStaged = errors.New("waits for more signatures")
 )
-
-// TargetFile is what a role says of one target path: the blob that it means.
-type TargetFile struct {
-	Digest digest.Digest
-	Size   int64 // bytes
-	Custom json.RawMessage
-	// Other hashes that a foreign publisher gave, algorithm → hex digits; our own repositories give none.
-	Other map[string]string
-}
 
 // WireName returns the name of a role's metadata file: "3.app%2Fwallet.json". Version 0 gives the name without a
 // number ("timestamp.json").

@@ -20,6 +20,8 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -134,7 +136,7 @@ func (offer) Open(context.Context, digest.Digest, int64) (io.ReadCloser, int64, 
 func newOffer(t *testing.T) (agent.Source, trust.Fingerprint) {
 	t.Helper()
 	dir := t.TempDir()
-	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{})
+	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +145,7 @@ func newOffer(t *testing.T) (agent.Source, trust.Fingerprint) {
 			t.Fatal(err)
 		}
 	}
-	repo, err := trust.InitRepository(t.Context(), filepath.Join(dir, "trust"), keys, trust.InitOptions{RootKeys: []string{"root"}})
+	repo, err := repository.Init(t.Context(), filepath.Join(dir, "trust"), keys, repository.InitOptions{RootKeys: []string{"root"}})
 	if err != nil {
 		t.Fatal(err)
 	}

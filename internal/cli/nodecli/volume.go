@@ -15,6 +15,7 @@ import (
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 	"overland/internal/volume"
 )
 
@@ -36,7 +37,7 @@ type signed struct {
 	root     trust.Fingerprint
 	known    string // where the root came from; "" = from the volume itself, which proves nothing
 	channel  release.Channel
-	fresh    trust.Freshness
+	fresh    client.Freshness
 	releases []*release.Release
 }
 
@@ -55,14 +56,14 @@ func readSigned(ctx context.Context, c *call, v *volume.Volume) (s signed, err e
 		return s, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	client, err := trust.OpenClient(dir, trust.ClientOptions{BuildTime: buildTime()})
+	node, err := client.Open(dir, client.Options{BuildTime: buildTime()})
 	if err != nil {
 		return s, err
 	}
-	if err := client.Pin(ctx, v, s.root); err != nil {
+	if err := node.Pin(ctx, v, s.root); err != nil {
 		return s, err
 	}
-	if s.fresh, err = client.Refresh(ctx, v, trust.RefreshOptions{Offline: true}); err != nil {
+	if s.fresh, err = node.Refresh(ctx, v, client.RefreshOptions{Offline: true}); err != nil {
 		return s, err
 	}
 	index, err := v.Index()
@@ -72,7 +73,7 @@ func readSigned(ctx context.Context, c *call, v *volume.Volume) (s signed, err e
 	if s.channel, err = release.SealedChannel(index); err != nil {
 		return s, err
 	}
-	entries, err := release.Current(ctx, client, s.channel)
+	entries, err := release.Current(ctx, node, s.channel)
 	if err != nil {
 		return s, err
 	}

@@ -1,6 +1,6 @@
 // Package publisher is the other side of a node, for tests: somebody with keys, releases, channels and volumes.
 //
-// Everything is real (trust.Repository, release, volume); only the programs are a few bytes. Tests only.
+// Everything is real (repository.Repository, release, volume); only the programs are a few bytes. Tests only.
 package publisher
 
 import (
@@ -20,7 +20,8 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
-	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
 
@@ -29,7 +30,7 @@ type Operator struct {
 	T      testing.TB
 	Dir    string
 	Depot  *store.Store
-	Repo   *trust.Repository
+	Repo   *repository.Repository
 	Inputs *ocispec.Descriptor // of the releases from now on
 	Data   []string            // artifacts of the releases from now on that are no programs
 }
@@ -38,10 +39,10 @@ type Operator struct {
 func New(t testing.TB, dir string, c clock.Clock) *Operator {
 	t.Helper()
 	o := &Operator{T: t, Dir: dir}
-	keys, err := trust.OpenKeys(filepath.Join(dir, "keys"), trust.KeyOptions{})
+	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
 	o.must(err)
-	o.Repo, err = trust.InitRepository(context.Background(), filepath.Join(dir, "trust"), keys,
-		trust.InitOptions{RepositoryOptions: trust.RepositoryOptions{Clock: c}})
+	o.Repo, err = repository.Init(context.Background(), filepath.Join(dir, "trust"), keys,
+		repository.InitOptions{Options: repository.Options{Clock: c}})
 	o.must(err)
 	o.Depot, err = store.Open(filepath.Join(dir, "depot"), store.Options{})
 	o.must(err)

@@ -18,7 +18,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"overland/internal/trust"
+	node "overland/internal/trust/client"
 )
 
 // source is metadata below a URL.
@@ -57,7 +57,7 @@ func get(ctx context.Context, address string, limit int64) ([]byte, error) {
 }
 
 // download fetches one target, unless it is there already with the right hashes.
-func (o options) download(ctx context.Context, c *trust.Client, name string) error {
+func (o options) download(ctx context.Context, c *node.Client, name string) error {
 	target, err := c.Target(ctx, name)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/trust"
+	node "overland/internal/trust/client"
 )
 
 func main() {
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	dir := filepath.Join(o.metadataDir, "overland")
-	c, err := trust.OpenClient(dir, trust.ClientOptions{Clock: clock.At(now)})
+	c, err := node.Open(dir, node.Options{Clock: clock.At(now)})
 	if err != nil {
 		return err
 	}
@@ -69,10 +70,10 @@ func run(ctx context.Context, args []string) error {
 		}
 		return c.PinRoot(ctx, root)
 	case "refresh":
-		_, err := c.Refresh(ctx, src, trust.RefreshOptions{})
+		_, err := c.Refresh(ctx, src, node.RefreshOptions{})
 		return err
 	case "download":
-		if _, err := c.Refresh(ctx, src, trust.RefreshOptions{}); err != nil {
+		if _, err := c.Refresh(ctx, src, node.RefreshOptions{}); err != nil {
 			return err
 		}
 		for _, name := range o.targets {

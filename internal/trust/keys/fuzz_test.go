@@ -1,0 +1,36 @@
+package keys
+
+import (
+	"bytes"
+	"testing"
+)
+
+func FuzzKeyFile(f *testing.F) {
+	key := make([]byte, 64)
+	plain, err := encodePrivate(key, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(plain)
+	f.Add(EncodePublic(make([]byte, 32)))
+	f.Add([]byte("-----BEGIN OVERLAND ENCRYPTED PRIVATE KEY-----\ne30=\n-----END OVERLAND ENCRYPTED PRIVATE KEY-----\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > maxKeyFile {
+			return
+		}
+		if pub, err := ParsePublic(b); err == nil {
+			if again, err := ParsePublic(EncodePublic(pub.Key)); err != nil || again.ID != pub.ID {
+				t.Fatalf("%+v becomes %+v, %v", pub, again, err)
+			}
+			if bytes.Contains(b, []byte("PRIVATE KEY")) {
+				t.Fatal("a private key was taken for a public one")
+			}
+		}
+		if isLocked(b) {
+			return // scrypt is slow by design
+		}
+		if priv, err := decodePrivate(b, nil); err == nil && len(priv) != 64 {
+			t.Fatalf("a key of %d bytes", len(priv))
+		}
+	})
+}
