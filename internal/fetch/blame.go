@@ -21,9 +21,9 @@ type suspect struct {
 func (t *transfer) accuse(i int, err error) {
 	t.src[i].err, t.src[i].out, t.src[i].over = err, true, lied
 	t.f.mu.Lock()
-	_, known := t.f.liars[liar{i, t.b.Digest}]
+	_, known := t.f.liars[liar{t.ids[i], t.b.Digest}]
 	if len(t.f.liars) < mostLiars {
-		t.f.liars[liar{i, t.b.Digest}] = err
+		t.f.liars[liar{t.ids[i], t.b.Digest}] = err
 	}
 	t.f.mu.Unlock()
 	if known {

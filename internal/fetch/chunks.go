@@ -28,9 +28,9 @@ func (c chunkList) holds(i int64, sum []byte) bool {
 	return bytes.Equal(c[i*digest.Size:(i+1)*digest.Size], sum)
 }
 
-// chunks returns the chunk list of b, fetched as any blob is; nil when b has none, no source has it, or none is needed.
+// chunks returns the chunk list of b, fetched as any blob is; nil when b has none, or no source has it.
 func (f *Fetcher) chunks(ctx context.Context, b Blob) (chunkList, error) {
-	if b.Chunks == "" || b.Size <= store.ChunkSize || f.local {
+	if b.Chunks == "" || b.Size <= store.ChunkSize {
 		return nil, nil
 	}
 	size := chunkCount(b.Size) * digest.Size

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -16,12 +15,8 @@ import (
 var (
 	// ErrNoRange is returned by Source.Open when the source can send the blob only from its beginning.
 	ErrNoRange = errors.New("cannot start in the middle of a blob")
-	// ErrStalled means that a source sent no byte for Options.Stall.
-	ErrStalled = errors.New("went silent")
 	// ErrShort means that a source ended before the blob did.
 	ErrShort = errors.New("ended too early")
-	// ErrAnswer means that something answered in the source's place, or wrongly: a captive portal, another size or range.
-	ErrAnswer = errors.New("unusable answer")
 )
 
 // SourceError is what went wrong between one source and one blob.
@@ -97,9 +92,4 @@ func explainDisk(d digest.Digest, err error) error {
 		return errs.Hint(errs.E(errs.Unavailable, err), "free some space on the disk and run the same command again: the download goes on where it stopped")
 	}
 	return err
-}
-
-// stallError returns ErrStalled with the time it took.
-func stallError(after time.Duration) error {
-	return fmt.Errorf("%w: no byte for %s", ErrStalled, after)
 }

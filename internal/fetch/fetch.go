@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -14,13 +13,16 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/flight"
+	"overland/internal/health"
 	"overland/internal/progress"
 	"overland/internal/store"
 )
 
 // Source is a place that may have blobs. It is trusted for nothing. Implementations are safe for concurrent use.
 type Source interface {
-	// Name names the source for people: "site https://10.0.0.1:8443", "volume /media/stick/live.volume".
+	// Name names the source for people: "site https://10.0.0.1:8443", "volume /media/stick/live.volume". What a Fetcher
+	// knows of it stands under this name, or under that of its method ID() string, if it has one.
 	Name() string
 	// Open returns a reader of blob d from offset off (bytes), and the size of the whole blob or -1 when the source
 	// does not say. The caller closes rc. A Read that can block ends when ctx does. Errors: fs.ErrNotExist when the
@@ -52,7 +54,7 @@ type Event struct {
 
 // Options are the settings of a Fetcher. Everything but Sources has a default.
 type Options struct {
-	Sources  []Source           // in order of preference
+	Sources  []Source           // in order of preference; SetSources changes them
 	Stall    time.Duration      // a source that sends no byte for so long is left; default 30 s
 	Attempts int                // tries in a row without a new byte before a source is given up in a call; default 10
 	Backoff  time.Duration      // pause after a source's first failure; doubles up to 40 times itself; default 250 ms
@@ -72,26 +74,31 @@ const (
 )
 
 // Fetcher fetches blobs into one store. It is safe for concurrent use. Its memory of which source lied about which
-// blob, and of which source is down, lasts as long as it does: make one and keep it.
+// blob, and of which source is down, lasts as long as it does: make one and keep it, and tell it of sources that come
+// and go with SetSources.
 type Fetcher struct {
-	store *store.Store
-	o     Options
-	local bool // all sources are
+	store  *store.Store
+	o      Options
+	calls  flight.Group[digest.Digest, struct{}] // blobs being fetched now
+	health health.Records[string]                // of each source
 
-	mu     sync.Mutex
-	calls  map[digest.Digest]*call // blobs being fetched now
-	liars  map[liar]error          // a source, a blob, and what was wrong
-	health []health                // of each source
+	mu      sync.Mutex
+	sources []Source
+	liars   map[liar]error // a source, a blob, and what was wrong
 }
 
-type call struct {
-	done chan struct{}
-	err  error // read after done
-}
-
+// liar is a source, by its id, that lied about a blob.
 type liar struct {
-	source int
+	source string
 	digest digest.Digest
+}
+
+// id returns what the source s is remembered by.
+func id(s Source) string {
+	if s, ok := s.(interface{ ID() string }); ok {
+		return s.ID()
+	}
+	return s.Name()
 }
 
 // New returns a Fetcher into s.
@@ -114,16 +121,25 @@ func New(s *store.Store, o Options) *Fetcher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Fetcher{
-		store: s, o: o,
-		local: !slices.ContainsFunc(o.Sources, func(s Source) bool {
-			l, ok := s.(local)
-			return !ok || !l.Local()
-		}),
-		calls:  map[digest.Digest]*call{},
-		liars:  map[liar]error{},
-		health: make([]health, len(o.Sources)),
-	}
+	return &Fetcher{store: s, o: o, sources: slices.Clone(o.Sources), liars: map[liar]error{}}
+}
+
+// SetSources replaces the sources, for the fetches that begin from now on. What is known of a source that was there
+// before, or comes back, stays known.
+func (f *Fetcher) SetSources(sources ...Source) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sources = slices.Clone(sources)
+}
+
+// current returns the sources of a fetch that begins now, and whether the bytes of all of them cost no link.
+func (f *Fetcher) current() (sources []Source, free bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.sources, !slices.ContainsFunc(f.sources, func(s Source) bool {
+		l, ok := s.(local)
+		return !ok || !l.Local()
+	})
 }
 
 // Fetch returns when the store has b, whole and verified: at once when it is there already. What arrived stays on disk
@@ -135,35 +151,16 @@ func (f *Fetcher) Fetch(ctx context.Context, b Blob) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	for {
-		if f.store.Has(b.Digest) {
-			return nil
-		}
-		f.mu.Lock()
-		other := f.calls[b.Digest]
-		mine := &call{done: make(chan struct{})}
-		if other == nil {
-			f.calls[b.Digest] = mine
-		}
-		f.mu.Unlock()
-		if other == nil {
-			mine.err = f.fetch(ctx, b)
-			f.mu.Lock()
-			delete(f.calls, b.Digest)
-			f.mu.Unlock()
-			close(mine.done)
-			return mine.err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("fetch %s: %w", b.Digest, context.Cause(ctx))
-		case <-other.done:
-			// The other caller's patience ended, not the sources: go on in its place.
-			if !errors.Is(other.err, context.Canceled) && !errors.Is(other.err, context.DeadlineExceeded) {
-				return other.err
-			}
-		}
+	if f.store.Has(b.Digest) {
+		return nil
 	}
+	_, err := f.calls.Do(ctx, b.Digest, func(ctx context.Context, _ *flight.Call[struct{}]) (struct{}, error) {
+		return struct{}{}, f.fetch(ctx, b)
+	})
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("fetch %s: %w", b.Digest, context.Cause(ctx))
+	}
+	return err
 }
 
 // All fetches every blob, Options.Parallel at once, and returns the first error; the rest is then cancelled.

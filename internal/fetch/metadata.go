@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/health"
+	"overland/internal/httpx"
 )
 
 const metadataNameLimit = 255
@@ -34,7 +36,7 @@ func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]
 	if err := checkName(name); err != nil {
 		return nil, err
 	}
-	var h health
+	var h health.Record
 	for {
 		began := time.Now()
 		body, err := s.document(ctx, name, limit)
@@ -42,14 +44,14 @@ func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]
 			return body, nil
 		}
 		err = fmt.Errorf("%s: %s: %w", s.Name(), name, err)
-		if ctx.Err() != nil || h.fails+1 >= s.o.Attempts || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errLong) {
+		if ctx.Err() != nil || h.Fails()+1 >= s.o.Attempts || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errLong) {
 			return nil, err
 		}
-		h.failed(metadataBackoff, time.Since(began), 0)
-		if errors.Is(err, ErrStalled) {
+		h.Failed(metadataBackoff, time.Since(began), 0)
+		if errors.Is(err, httpx.ErrStalled) {
 			s.CloseIdleConnections()
 		}
-		if serr := sleep(ctx, time.Until(h.rest)); serr != nil {
+		if serr := sleep(ctx, h.Rest()); serr != nil {
 			return nil, errors.Join(err, serr)
 		}
 	}
@@ -59,8 +61,8 @@ var errLong = errors.New("too long")
 
 // document makes one try to get a metadata file. An unchanged timestamp is not sent again.
 func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]byte, error) {
-	w := newWatch(ctx, s.o.Stall)
-	defer w.stop()
+	w := httpx.NewWatchdog(ctx, s.o.Stall)
+	defer w.Stop()
 	s.mu.Lock()
 	known, again := s.recent[name]
 	s.mu.Unlock()
@@ -68,9 +70,9 @@ func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]
 	if again {
 		header.Set("If-None-Match", known.tag)
 	}
-	resp, err := s.get(w.ctx, "/v1/trust/"+name, header)
+	resp, err := s.get(w.Context(), "/v1/trust/"+name, header)
 	if err != nil {
-		return nil, w.explainAs(errs.Unavailable, err)
+		return nil, w.Explain(err)
 	}
 	defer resp.Body.Close()
 	if again && resp.StatusCode == http.StatusNotModified && int64(len(known.body)) <= limit {
@@ -86,12 +88,4 @@ func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]
 		s.mu.Unlock()
 	}
 	return body, nil
-}
-
-// explainAs is explain, with a kind for the watch's own end.
-func (w *watch) explainAs(kind errs.Kind, err error) error {
-	if err != nil && w.ctx.Err() != nil && errors.Is(context.Cause(w.ctx), ErrStalled) {
-		return errs.E(kind, context.Cause(w.ctx))
-	}
-	return err
 }

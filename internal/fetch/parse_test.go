@@ -36,43 +36,6 @@ func TestParseSiteURL(t *testing.T) {
 	}
 }
 
-func TestParseContentRange(t *testing.T) {
-	for s, want := range map[string]contentRange{
-		"bytes 5-9/10":   {5, 9, 10},
-		"bytes 0-0/1":    {0, 0, 1},
-		"bytes 5-9/*":    {5, 9, -1},
-		"bytes */10":     {-1, -1, 10},
-		"bytes 5-9/9999": {5, 9, 9999},
-	} {
-		if got, err := parseContentRange(s); err != nil || got != want {
-			t.Errorf("%q: got %v, %v; want %v", s, got, err, want)
-		}
-	}
-	for _, s := range []string{
-		"", "bytes", "bytes 5-9", "5-9/10", "bytes 9-5/10", "bytes 5-10/10", "bytes -5/10", "bytes 5-/10", "bytes */*",
-		"bytes +5-9/10", "bytes 5-9/99999999999999999999", "bytes 5 - 9/10", "items 5-9/10", "bytes 1-2,4-5/10",
-	} {
-		if got, err := parseContentRange(s); err == nil {
-			t.Errorf("%q: got %v, want an error", s, got)
-		}
-	}
-}
-
-func FuzzContentRange(f *testing.F) {
-	for _, s := range []string{"bytes 5-9/10", "bytes */10", "bytes 5-9/*", "bytes 9-5/10", "bytes 0-9223372036854775807/*"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		r, err := parseContentRange(s)
-		if err != nil {
-			return
-		}
-		if r.first < -1 || r.last < r.first || r.size >= 0 && r.last >= r.size || r.first < 0 && r.size < 0 {
-			t.Errorf("%q was read as %v", s, r)
-		}
-	})
-}
-
 func FuzzSiteURL(f *testing.F) {
 	for _, s := range []string{"https://10.0.0.1:8443#" + onePin, "https://[fd00::1%25eth0]:1#" + onePin, "https://x", "%", "https://10.0.0.1:8443/#" + onePin} {
 		f.Add(s)

@@ -33,7 +33,8 @@ func (t *transfer) pick(ctx context.Context) (int, error) {
 func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 	if t.solo && t.last >= 0 && !t.src[t.last].out && (!t.src[t.last].noRange || t.off == 0) {
 		// A solo unit starts again with every change of source: stay.
-		return t.last, t.f.rests(t.last), true
+		rest, _ := t.f.health.Look(t.ids[t.last])
+		return t.last, rest, true
 	}
 	for _, again := range []bool{false, true} {
 		var alone int
@@ -42,7 +43,7 @@ func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 			if t.src[i].out || (t.src[i].noRange && t.off > 0) != again {
 				continue
 			}
-			rest, avoided := t.f.rests(i), t.f.avoids(i)
+			rest, avoided := t.f.health.Look(t.ids[i])
 			if rest <= 0 && !avoided {
 				return i, 0, true
 			}
@@ -57,39 +58,17 @@ func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 	return 0, 0, false
 }
 
-// rests returns how long source i is still left alone.
-func (f *Fetcher) rests(i int) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Until(f.health[i].rest)
-}
-
-// avoids reports whether source i is to be asked only when no other can be.
-func (f *Fetcher) avoids(i int) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return time.Until(f.health[i].avoid) > 0
-}
-
-func (f *Fetcher) healthy(i int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.health[i] = health{}
-}
-
 // failed records an attempt of source i. A source that keeps connections drops them after silence: another one over
 // the same dead link would cost as long again.
-func (f *Fetcher) failed(i int, took time.Duration, got int64, silent bool) {
+func (t *transfer) failed(i int, took time.Duration, got int64, silent bool) {
 	cost := took
 	if silent {
-		cost = f.o.Stall
+		cost = t.f.o.Stall
 	} else if got > 0 {
 		cost = 0
 	}
-	f.mu.Lock()
-	f.health[i].failed(f.o.Backoff, cost, got)
-	f.mu.Unlock()
-	if c, ok := f.o.Sources[i].(interface{ CloseIdleConnections() }); ok && silent {
+	t.f.health.Failed(t.ids[i], t.f.o.Backoff, cost, got)
+	if c, ok := t.sources[i].(interface{ CloseIdleConnections() }); ok && silent {
 		c.CloseIdleConnections()
 	}
 }

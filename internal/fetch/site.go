@@ -75,7 +75,7 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	s.tr = &http.Transport{
-		DialContext: timed(o.Dial),
+		DialContext: httpx.Timed(o.Dial),
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13,
 			// The key is the identity: names and dates of a certificate would only add ways to fail on a node whose
@@ -115,6 +115,9 @@ func (u SiteURL) verify(c tls.ConnectionState) error {
 // Name returns "site https://10.0.0.1:8443".
 func (s *SiteSource) Name() string { return "site " + s.url.Base() }
 
+// ID returns what the site is remembered by: its name and its pin. Another key at the same address is another site.
+func (s *SiteSource) ID() string { return "site " + s.url.String() }
+
 // URL returns where the site is and its pin.
 func (s *SiteSource) URL() SiteURL { return s.url }
 
@@ -123,11 +126,11 @@ func (s *SiteSource) CloseIdleConnections() { s.tr.CloseIdleConnections() }
 
 // Health returns nil when the site answers that it is well.
 func (s *SiteSource) Health(ctx context.Context) error {
-	w := newWatch(ctx, s.o.Stall)
-	defer w.stop()
-	resp, err := s.get(w.ctx, "/v1/health", nil)
+	w := httpx.NewWatchdog(ctx, s.o.Stall)
+	defer w.Stop()
+	resp, err := s.get(w.Context(), "/v1/health", nil)
 	if err != nil {
-		return w.explainAs(errs.Unavailable, err)
+		return w.Explain(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -139,9 +142,7 @@ func (s *SiteSource) Health(ctx context.Context) error {
 // Open is Source.Open: GET /v1/blobs/sha256:HEX, with a Range when off > 0.
 func (s *SiteSource) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
 	header := http.Header{}
-	if off > 0 {
-		header.Set("Range", fmt.Sprintf("bytes=%d-", off))
-	}
+	httpx.From(header, off)
 	resp, err := s.get(ctx, "/v1/blobs/"+string(d), header)
 	if err != nil {
 		return nil, -1, err
@@ -162,11 +163,11 @@ func (s *SiteSource) Open(ctx context.Context, d digest.Digest, off int64) (io.R
 func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
 	switch {
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && off > 0:
-		r, err := parseContentRange(resp.Header.Get("Content-Range"))
-		if err == nil && r.size > off {
-			err = fmt.Errorf("%w: refuses byte %d of %d", ErrAnswer, off, r.size)
+		r, err := httpx.ParseRange(resp.Header.Get("Content-Range"))
+		if err == nil && r.Size > off {
+			err = fmt.Errorf("%w: refuses byte %d of %d", httpx.ErrAnswer, off, r.Size)
 		}
-		return r.size, err
+		return r.Size, err
 	case resp.StatusCode != http.StatusOK && (resp.StatusCode != http.StatusPartialContent || off == 0):
 		return -1, s.refusal(resp)
 	}
@@ -179,55 +180,59 @@ func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
 		}
 		return resp.ContentLength, nil
 	}
-	r, err := parseContentRange(resp.Header.Get("Content-Range"))
+	r, err := httpx.Part(resp, off)
+	if err == nil && r.Size < 0 {
+		err = fmt.Errorf("%w: a part of a blob whose size is not said", httpx.ErrAnswer)
+	}
 	if err != nil {
 		return -1, err
 	}
-	if r.first != off || r.size < 0 || resp.ContentLength >= 0 && resp.ContentLength != r.last-r.first+1 {
-		return -1, fmt.Errorf("%w: bytes %d-%d/%d, %d long, where %d- was asked", ErrAnswer, r.first, r.last, r.size, resp.ContentLength, off)
-	}
-	return r.size, nil
+	return r.Size, nil
 }
 
 // plain refuses a body that is not the thing itself: a web page, something encoded, one whose end cannot be told from
 // a cut.
 func plain(resp *http.Response) error {
-	if kind := resp.Header.Get("Content-Type"); strings.HasPrefix(kind, "text/html") || strings.HasPrefix(kind, "multipart/") {
-		return fmt.Errorf("%w: a page of type %q (a captive portal?)", ErrAnswer, kind)
+	kind := resp.Header.Get("Content-Type")
+	if httpx.IsPage(kind, nil) {
+		return httpx.ErrPage
+	}
+	if strings.HasPrefix(kind, "multipart/") {
+		return fmt.Errorf("%w: of type %q", httpx.ErrAnswer, kind)
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return fmt.Errorf("%w: encoded as %q", ErrAnswer, enc)
+		return fmt.Errorf("%w: encoded as %q", httpx.ErrAnswer, enc)
 	}
 	if resp.ContentLength < 0 && len(resp.TransferEncoding) == 0 {
-		return fmt.Errorf("%w: no length", ErrAnswer)
+		return fmt.Errorf("%w: no length", httpx.ErrAnswer)
 	}
 	return nil
 }
 
 // Ask returns what the site answers to GET path, which is escaped already: one try, at most limit bytes. heard is called
 // while the site itself waits for more. Errors are of kind NotFound when the site says so, else of those of Metadata;
-// they wrap ErrAnswer when it answered all the same.
+// they wrap httpx.ErrAnswer when it answered all the same.
 func (s *SiteSource) Ask(ctx context.Context, path string, limit int64, heard func()) ([]byte, error) {
-	w := newWatch(ctx, s.o.Stall)
-	defer w.stop()
-	w.heard = heard
-	resp, err := s.get(w.ctx, path, nil)
+	w := httpx.NewWatchdog(ctx, s.o.Stall)
+	defer w.Stop()
+	w.Interim = heard
+	resp, err := s.get(w.Context(), path, nil)
 	if err != nil {
-		return nil, w.explainAs(errs.Unavailable, err)
+		return nil, w.Explain(err)
 	}
 	defer resp.Body.Close()
 	return s.whole(w, resp, limit)
 }
 
 // whole returns the body of a success.
-func (s *SiteSource) whole(w *watch, resp *http.Response, limit int64) ([]byte, error) {
+func (s *SiteSource) whole(w *httpx.Watchdog, resp *http.Response, limit int64) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, s.refusal(resp)
 	}
 	if err := plain(resp); err != nil {
 		return nil, errs.E(errs.Unavailable, err)
 	}
-	body, err := io.ReadAll(io.LimitReader(w.over(resp.Body), limit+1))
+	body, err := io.ReadAll(io.LimitReader(w.Over(resp.Body), limit+1))
 	if err != nil {
 		return nil, errs.E(errs.Unavailable, err)
 	}
@@ -253,9 +258,7 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	req.Header.Set("Accept-Encoding", "identity")
 	req.Header.Set("User-Agent", "overland")
 	httpx.Forward(ctx, req.Header)
-	if w, ok := ctx.Value(watchKey{}).(*watch); ok {
-		ctx = httpx.Ask(ctx, req.Header, w.waited)
-	}
+	ctx = httpx.AskWatched(ctx, req.Header)
 	var conn net.Conn
 	resp, err := s.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },
@@ -263,11 +266,7 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	if err != nil {
 		return nil, s.unreachable(err)
 	}
-	if c, ok := conn.(*tls.Conn); ok {
-		if m, ok := c.NetConn().(*timedConn); ok {
-			resp.Body = &body{resp.Body, m}
-		}
-	}
+	resp.Body = httpx.Body(resp.Body, conn)
 	return resp, nil
 }
 
@@ -285,12 +284,10 @@ func (s *SiteSource) unreachable(err error) error {
 
 // refusal makes an error of an answer that is not a success.
 func (s *SiteSource) refusal(resp *http.Response) error {
-	err := fmt.Errorf("%w: %s", ErrAnswer, resp.Status)
-	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusGone:
-		return errs.E(errs.NotFound, fmt.Errorf("does not have it: %w", fs.ErrNotExist))
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return errs.E(errs.Denied, err)
+	err := fmt.Errorf("%w: %s", httpx.ErrAnswer, resp.Status)
+	kind := httpx.KindOf(resp.StatusCode)
+	if kind == errs.NotFound {
+		err = fmt.Errorf("does not have it: %w", fs.ErrNotExist)
 	}
-	return errs.E(errs.Unavailable, err)
+	return errs.E(kind, err)
 }

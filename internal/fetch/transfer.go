@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/progress"
 	"overland/internal/store"
 )
@@ -27,20 +28,22 @@ const (
 // When a unit that several sources sent parts of is bad, nobody can be named yet: it is asked for again, solo, from one
 // source at a time, and compared with the bad one afterwards.
 type transfer struct {
-	f     *Fetcher
-	b     Blob
-	list  chunkList // nil: none
-	in    *store.Ingest
-	off   int64         // bytes on disk
-	best  int64         // the largest off so far: a byte beyond it is a new one
-	sum   digest.Hasher // of the unit's bytes; only with a list
-	parts []part        // who sent the unit's bytes, in order
-	solo  bool          // this unit comes from one source
-	last  int           // the source read last
-	bad   []suspect     // bad units that several sources sent parts of
-	src   []standing
-	meter meter
-	buf   []byte
+	f       *Fetcher
+	b       Blob
+	sources []Source  // in order of preference
+	ids     []string  // what each is remembered by
+	list    chunkList // nil: none
+	in      *store.Ingest
+	off     int64         // bytes on disk
+	best    int64         // the largest off so far: a byte beyond it is a new one
+	sum     digest.Hasher // of the unit's bytes; only with a list
+	parts   []part        // who sent the unit's bytes, in order
+	solo    bool          // this unit comes from one source
+	last    int           // the source read last
+	bad     []suspect     // bad units that several sources sent parts of
+	src     []standing
+	meter   meter
+	buf     []byte
 }
 
 // part is bytes of the unit that one source sent, up to end. Source disk means that they were there before.
@@ -61,7 +64,12 @@ type standing struct {
 }
 
 func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
-	list, err := f.chunks(ctx, b)
+	sources, free := f.current()
+	var list chunkList
+	var err error
+	if !free {
+		list, err = f.chunks(ctx, b)
+	}
 	if err != nil {
 		return err
 	}
@@ -72,13 +80,14 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 	defer in.Close()
 	t := &transfer{
 		f: f, b: b, list: list, in: in, sum: digest.New(), last: disk,
-		src: make([]standing, len(f.o.Sources)), buf: make([]byte, readSize),
+		sources: sources, ids: make([]string, len(sources)), src: make([]standing, len(sources)), buf: make([]byte, readSize),
 	}
 	t.meter.tell, t.meter.last = f.o.Progress, time.Now()
 	t.meter.e = Event{Digest: b.Digest, Event: progress.Event{Step: "fetch", Total: b.Size}}
-	for i := range t.src {
+	for i, s := range sources {
+		t.ids[i] = id(s)
 		f.mu.Lock()
-		if err, known := f.liars[liar{i, b.Digest}]; known {
+		if err, known := f.liars[liar{t.ids[i], b.Digest}]; known {
 			t.src[i] = standing{err: err, over: lied, out: true}
 		}
 		f.mu.Unlock()
@@ -156,7 +165,7 @@ func (t *transfer) run(ctx context.Context) error {
 				return err
 			}
 		} else if whole {
-			t.f.healthy(i)
+			t.f.health.Well(t.ids[i])
 		}
 		t.f.o.Log.Debug("attempt", "blob", t.b.Digest, "source", t.name(i), "bytes", t.meter.e.Moved-moved, "err", err)
 	}
@@ -176,7 +185,7 @@ func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, 
 	switch o {
 	case missing:
 		s.out, s.over = true, missing
-		t.f.healthy(i) // it answered
+		t.f.health.Well(t.ids[i]) // it answered
 	case lied:
 		t.accuse(i, err)
 	case useless:
@@ -188,12 +197,12 @@ func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, 
 		if s.idle >= t.f.o.Attempts {
 			s.out, s.over = true, transient
 		}
-		t.f.failed(i, time.Since(began), got, errors.Is(err, ErrStalled))
+		t.failed(i, time.Since(began), got, errors.Is(err, httpx.ErrStalled))
 	}
 	return nil
 }
 
-func (t *transfer) name(i int) string { return t.f.o.Sources[i].Name() }
+func (t *transfer) name(i int) string { return t.sources[i].Name() }
 
 // read takes bytes from source i until the blob is whole, or the source's error.
 func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
@@ -203,38 +212,38 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 		}
 	}
 	t.last = i
-	w := newWatch(ctx, t.f.o.Stall)
-	defer w.stop()
-	w.heard = t.meter.waits
+	w := httpx.NewWatchdog(ctx, t.f.o.Stall)
+	defer w.Stop()
+	w.Interim = t.meter.waits
 	from := t.off
 	if t.src[i].noRange {
 		from = 0
 	}
-	rc, size, err := t.f.o.Sources[i].Open(w.ctx, t.b.Digest, from)
+	rc, size, err := t.sources[i].Open(w.Context(), t.b.Digest, from)
 	if err != nil {
-		return false, w.explain(err)
+		return false, w.Explain(err)
 	}
 	defer rc.Close()
 	if size >= 0 && t.b.Size >= 0 && size != t.b.Size {
-		return false, fmt.Errorf("%w: says that the blob has %d bytes, not %d", ErrAnswer, size, t.b.Size)
+		return false, fmt.Errorf("%w: says that the blob has %d bytes, not %d", httpx.ErrAnswer, size, t.b.Size)
 	}
 	if size >= 0 && size < t.off {
 		// Only for a blob of unknown size: what is on the disk is not a prefix of it.
 		if err := t.truncate(0); err != nil {
 			return false, &diskError{err}
 		}
-		return false, fmt.Errorf("%w: the blob has only %d bytes", ErrAnswer, size)
+		return false, fmt.Errorf("%w: the blob has only %d bytes", httpx.ErrAnswer, size)
 	}
 	if t.b.Size < 0 && size >= 0 {
 		if size > t.f.o.Unknown {
-			return false, errs.Errorf(errs.Invalid, "%w: %d bytes, more than %d", ErrAnswer, size, t.f.o.Unknown)
+			return false, errs.Errorf(errs.Invalid, "%w: %d bytes, more than %d", httpx.ErrAnswer, size, t.f.o.Unknown)
 		}
 		// Not our disk's error: a source may say any size, and the next one another.
 		if err := t.in.Room(size - t.off); err != nil {
-			return false, fmt.Errorf("%w: %d bytes: %w", ErrAnswer, size, err)
+			return false, fmt.Errorf("%w: %d bytes: %w", httpx.ErrAnswer, size, err)
 		}
 	}
-	r := w.over(rc)
+	r := w.Over(rc)
 	if from < t.off {
 		if err := t.skip(i, r); err != nil {
 			return false, err
@@ -271,7 +280,7 @@ func (t *transfer) copy(i int, r io.Reader, said int64) (whole bool, err error) 
 		if err := t.truncate(0); err != nil {
 			return false, &diskError{err}
 		}
-		return false, errs.Errorf(errs.Invalid, "%w: more than %d bytes", ErrAnswer, t.f.o.Unknown)
+		return false, errs.Errorf(errs.Invalid, "%w: more than %d bytes", httpx.ErrAnswer, t.f.o.Unknown)
 	}
 	return true, nil
 }

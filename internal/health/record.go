@@ -2,6 +2,7 @@ package health
 
 import (
 	"math/rand/v2"
+	"sync"
 	"time"
 )
 
@@ -48,4 +49,41 @@ func (r *Record) Failed(base, cost time.Duration, got int64) {
 	}
 	r.rest = now.Add(pause)
 	r.avoid = now.Add(max(pause, min(costFactor*cost, avoidCap)))
+}
+
+// Records holds the Record of each of many sources, by name; of one that is well it holds nothing. The zero value works;
+// it is safe for concurrent use.
+type Records[K comparable] struct {
+	mu sync.Mutex
+	of map[K]*Record
+}
+
+// Failed is Record.Failed of the source key.
+func (r *Records[K]) Failed(key K, base, cost time.Duration, got int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.of == nil || len(r.of) >= mostKeys {
+		r.of = map[K]*Record{}
+	}
+	if r.of[key] == nil {
+		r.of[key] = &Record{}
+	}
+	r.of[key].Failed(base, cost, got)
+}
+
+// Well clears the Record of the source key: it answered.
+func (r *Records[K]) Well(key K) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.of, key)
+}
+
+// Look returns how long the source key is still left alone, and whether it is to be asked only when no other can be.
+func (r *Records[K]) Look(key K) (rest time.Duration, avoided bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if one := r.of[key]; one != nil {
+		return one.Rest(), one.Avoided()
+	}
+	return 0, false
 }

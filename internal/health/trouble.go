@@ -29,10 +29,10 @@ func (t *Trouble) Report(err error) Change {
 	defer t.mu.Unlock()
 	before := t.reason
 	t.reason = reason
-	switch {
-	case reason == before:
+	switch reason {
+	case before:
 		return Same
-	case reason == "":
+	case "":
 		return Ended
 	}
 	return Began

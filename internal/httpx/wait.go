@@ -43,6 +43,15 @@ func Wait(w http.ResponseWriter, r *http.Request, done func() int64, do func() e
 	}
 }
 
+// AskWatched is Ask for a request within the Watchdog of ctx, which each such answer tells to go on waiting. Without one
+// nothing is asked.
+func AskWatched(ctx context.Context, h http.Header) context.Context {
+	if w := WatchdogOf(ctx); w != nil {
+		return Ask(ctx, h, w.waited)
+	}
+	return ctx
+}
+
 // Ask asks, in the header h of a request, for interim answers, and returns ctx for that request: each of them that says
 // that more has come calls seen.
 func Ask(ctx context.Context, h http.Header, seen func()) context.Context {

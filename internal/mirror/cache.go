@@ -10,6 +10,7 @@ import (
 	"overland/internal/cache"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/httpx"
 )
 
 // CachePath is where a site says what its cache holds: below it PROTOCOL/KEY.
@@ -45,7 +46,7 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 	b, err := s.Ask(ctx, CachePath+"/"+protocol+"/"+url.PathEscape(key), cache.FoundLimit, heard)
 	if err == nil {
 		f, err = cache.ParseFound(b)
-	} else if errs.KindOf(err) == errs.Unavailable && !errors.Is(err, fetch.ErrAnswer) {
+	} else if errs.KindOf(err) == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer) {
 		c.setDown(s)
 	}
 	if err == nil && f.Size > limit {

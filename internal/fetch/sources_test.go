@@ -1,0 +1,61 @@
+package fetch
+
+import (
+	"testing"
+	"time"
+
+	"overland/internal/digest"
+)
+
+// Sites and peers come and go: one that lied about a blob is not asked for it again, and one that is down is not asked
+// first, however the list of sources changed meanwhile.
+func TestWhatIsKnownOfASourceOutlivesAChangeOfTheList(t *testing.T) {
+	body, other := random(31, mib), random(32, mib)
+	flip := func(b []byte) []byte { b[5] ^= 1; return b }
+	named := func(name string) *fake { return having(name, flip, body) }
+	liar, down, good := named("liar"), failing("down", errDown), having("good", nil, body, other)
+	s := newStore(t)
+	o := quick(liar, down, good)
+	o.Backoff = time.Hour
+	f := New(s, o)
+	fetch := func(b []byte) {
+		t.Helper()
+		if err := f.Fetch(t.Context(), plainBlob(b)); err != nil {
+			t.Fatal(err)
+		}
+		want(t, s, b)
+		if err := s.Remove(digest.Of(b)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fetch(body)
+	if liar.asked() != 1 || down.asked() != 1 {
+		t.Fatalf("the liar was asked %d times, the dead one %d times", liar.asked(), down.asked())
+	}
+
+	f.SetSources(good) // they went
+	fetch(body)
+
+	back, alsoBack := named("liar"), failing("down", errDown)
+	f.SetSources(alsoBack, back, good) // they come back, in another order
+	fetch(body)
+	fetch(other)
+	if back.asked() != 1 { // for other, which it has not and never lied about
+		t.Errorf("the liar was asked %d times after the list changed; want once, for another blob", back.asked())
+	}
+	if alsoBack.asked() != 0 {
+		t.Errorf("the dead source was asked %d times after the list changed", alsoBack.asked())
+	}
+	if liar.asked() != 1 || down.asked() != 1 {
+		t.Error("a source that went was asked")
+	}
+}
+
+// Another key at the same address is another site: what the old one did does not stand against it.
+func TestASiteIsRememberedByItsPin(t *testing.T) {
+	one := site(t, "https://10.0.0.1:8443#"+onePin, SiteOptions{})
+	other := site(t, "https://10.0.0.1:8443#sha256:"+digest.Of(nil).Encoded(), SiteOptions{})
+	if id(one) == id(other) || one.Name() != other.Name() {
+		t.Errorf("remembered as %q and %q", id(one), id(other))
+	}
+}

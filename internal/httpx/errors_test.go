@@ -1,0 +1,65 @@
+package httpx_test
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/httpx"
+)
+
+// A client gets the status of the kind and a body in the form that its protocol needs, and nothing may keep either.
+func TestErrors(t *testing.T) {
+	missing := errs.Hint(errs.Errorf(errs.NotFound, "blob x: not here"), "copy it")
+	quiet := slog.New(slog.DiscardHandler)
+	for name, c := range map[string]struct {
+		e      httpx.Errors
+		err    error
+		accept string
+		status int
+		kind   string
+		body   string
+	}{
+		"json":     {httpx.Errors{Form: httpx.JSON}, missing, "", 404, "application/json", `{"code":"notfound","message":"blob x: not here","hint":"copy it"}` + "\n"},
+		"text":     {httpx.Errors{}, missing, "*/*", 404, "text/plain; charset=utf-8", "overland: blob x: not here\n  hint: copy it\n"},
+		"npm":      {httpx.Errors{}, errs.Errorf(errs.Denied, "no"), "application/json, */*", 403, "application/json", `{"error":"overland: no"}` + "\n"},
+		"line":     {httpx.Errors{Form: httpx.Line}, errors.Join(missing, missing), "", 404, "text/plain; charset=utf-8", "blob x: not here\n"},
+		"status":   {httpx.Errors{Form: httpx.Line}, httpx.WithStatus(missing, 413), "", 413, "text/plain; charset=utf-8", "blob x: not here\n"},
+		"internal": {httpx.Errors{Form: httpx.Line, Log: quiet}, errors.New("/secret/path"), "", 500, "text/plain; charset=utf-8", "something went wrong on the site; its log says what\n"},
+		"told":     {httpx.Errors{}, errors.New("disk"), "", 500, "text/plain; charset=utf-8", "overland: disk\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/x", nil)
+			r.Header.Set("Accept", c.accept)
+			w.Header().Set("ETag", `"of the blob"`)
+			w.Header().Set("Retry-After", "5")
+			c.e.Write(w, r, c.err)
+			h := w.Header()
+			if w.Code != c.status || h.Get("Content-Type") != c.kind || w.Body.String() != c.body {
+				t.Errorf("got %d, %s, %q", w.Code, h.Get("Content-Type"), w.Body)
+			}
+			if h.Get("Cache-Control") != "no-store" || h.Get("ETag") != "" || h.Get("Retry-After") != "5" {
+				t.Errorf("header %v", h)
+			}
+		})
+	}
+	if httpx.WithStatus(nil, 413) != nil {
+		t.Error("nil stays nil")
+	}
+}
+
+func TestRedacted(t *testing.T) {
+	for s, want := range map[string]string{
+		"https://me:secret@example.org/x": "https://me:xxxxx@example.org/x",
+		"https://example.org/x":           "https://example.org/x",
+		"https://secret@exa mple.org:x/":  "an address that is not a URL",
+	} {
+		if got := httpx.Redacted(s); got != want || strings.Contains(got, "secret") {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+}
