@@ -109,6 +109,7 @@ var outside = []string{
 var neighbours = map[[2]string]string{
 	{"ecosystem", "record"}: "an ecosystem answers in the recorder's words",
 	{"mirror", "cache"}:     "a cache asks what an upstream site has in the cache's words",
+	{"httpx", "errs"}:       "an error becomes a status and a body, and a status an error, in one place",
 }
 
 // uphill are the tests that look up the house; the room above them is to take each over.
