@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/digest"
-	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/progress"
 	"overland/internal/session"
@@ -55,7 +53,7 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) 
 	if err != nil {
 		return err
 	}
-	if s.Lock, err = readLock(o.lock); err != nil {
+	if s.Lock, err = lockfile.Load(o.lock); err != nil {
 		return err
 	}
 	bad, err := session.Verify(ctx, *s)
@@ -79,17 +77,10 @@ func (a *app) runLockVerify(ctx context.Context, o sessionOptions, asJSON bool) 
 		}
 		return ctx.Err()
 	}
-	worst, hint := errs.Unavailable, "overland record -- COMMAND fetches them again and refuses what has changed"
 	for _, err := range bad {
 		a.warn(err.Error())
-		if errs.KindOf(err) == errs.Untrusted {
-			worst = errs.Untrusted
-			if !errors.Is(err, digest.ErrMismatch) {
-				hint = "somebody changed their lines: git log -p " + o.lock + "; overland lock update -- COMMAND shows what the origins say"
-			}
-		}
 	}
-	return errs.Hint(errs.Errorf(worst, "%d of %s cannot be relied on", len(bad), plural(len(l.Entries), "entry", "entries")), "%s", hint)
+	return session.LockErr(o.lock, len(l.Entries), bad)
 }
 
 func (a *app) lockUpdate() *cobra.Command {
@@ -102,11 +93,11 @@ func (a *app) lockUpdate() *cobra.Command {
 		Example: "overland lock update --yes -- go mod download",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			old, err := readLock(o.lock)
+			old, err := lockfile.Load(o.lock)
 			if err != nil {
 				return err
 			}
-			if err := lockWritable(o.lock); err != nil {
+			if err := lockfile.Writable(o.lock); err != nil {
 				return err
 			}
 			s, err := a.session(o, true, args)
@@ -114,7 +105,8 @@ func (a *app) lockUpdate() *cobra.Command {
 				return err
 			}
 			res, err := session.Record(c.Context(), *s)
-			if err := a.judge(res, err); err != nil {
+			a.problems(res)
+			if err := res.RecordErr(err); err != nil {
 				return err
 			}
 			return a.replaceLock(o.lock, old, res.Lock)
@@ -132,7 +124,7 @@ func (a *app) lockPrune() *cobra.Command {
 		Example: "overland lock prune --yes -- go mod download",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			old, err := readLock(o.lock)
+			old, err := lockfile.Load(o.lock)
 			if err != nil {
 				return err
 			}
@@ -157,7 +149,7 @@ func (a *app) replaceLock(file string, old, l *lockfile.Lock) error {
 	if err := a.confirm("Write %s with %s?", file, plural(len(changes), "change", "changes")); err != nil {
 		return err
 	}
-	return writeLock(file, l)
+	return l.Save(file)
 }
 
 func (a *app) lockDiff() *cobra.Command {
@@ -171,11 +163,11 @@ func (a *app) lockDiff() *cobra.Command {
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			args = append(args, "overland.lock")
-			x, err := readLock(args[0])
+			x, err := lockfile.Load(args[0])
 			if err != nil {
 				return err
 			}
-			y, err := readLock(args[1])
+			y, err := lockfile.Load(args[1])
 			if err != nil {
 				return err
 			}

@@ -113,9 +113,11 @@ func (a *app) trustedRoot(given string) (trust.Fingerprint, error) {
 
 func (a *app) replayOpened(ctx context.Context, s session.Options) error {
 	res, err := session.Replay(ctx, s)
-	return a.judgeReplay(res, err, holder{
-		"the file", "where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again",
-		"copy it to another disk, and try again",
+	a.problems(res)
+	return res.ReplayErr(err, session.Holder{
+		Name:    "the file",
+		Missing: "where there is a network: overland record -- COMMAND, commit overland.lock, release and seal again",
+		Damaged: "copy it to another disk, and try again",
 	})
 }
 

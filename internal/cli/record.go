@@ -8,16 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
-	"overland/internal/record"
 	"overland/internal/session"
 )
 
@@ -67,20 +64,21 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	if err != nil {
 		return err
 	}
-	if s.Lock, err = readLock(o.lock); errors.Is(err, fs.ErrNotExist) {
+	if s.Lock, err = lockfile.Load(o.lock); errors.Is(err, fs.ErrNotExist) {
 		s.Lock, err = &lockfile.Lock{}, nil
 	}
 	if err != nil {
 		return err
 	}
-	if err := lockWritable(o.lock); err != nil {
+	if err := lockfile.Writable(o.lock); err != nil {
 		return err
 	}
 	s.Resume = true
 	res, ended := session.Record(ctx, *s)
-	err = a.judge(res, ended)
+	a.problems(res)
+	err = res.RecordErr(ended)
 	if err == nil {
-		err = writeLock(o.lock, res.Lock)
+		err = res.Lock.Save(o.lock)
 	}
 	if o.json && res != nil {
 		err = errors.Join(err, a.printJSON(newRecorded(s, res, ended, err == nil)))
@@ -95,19 +93,14 @@ func (a *app) runRecord(ctx context.Context, o sessionOptions, command []string)
 	return nil
 }
 
-// judge returns the error of a recording: content that changed or fails its proof is one, whatever the command made of it.
-func (a *app) judge(res *session.Result, err error) error {
+// problems warns of what a session could not answer.
+func (a *app) problems(res *session.Result) {
 	if res == nil {
-		return err
+		return
 	}
-	exit := (*session.ExitError)(nil)
 	for _, p := range res.Problems {
-		if k := errs.KindOf(p); (err == nil || errors.As(err, &exit)) && (k == errs.Untrusted || k == errs.Conflict) {
-			err = errs.Hint(errs.Errorf(k, "%s failed; the lock stays as it was", plural(len(res.Problems), "request", "requests")), "the warnings above name them")
-		}
 		a.warn(p.Error())
 	}
-	return err
 }
 
 func (a *app) replay() *cobra.Command {
@@ -135,48 +128,18 @@ func (a *app) runReplay(ctx context.Context, o sessionOptions, command []string)
 	if err != nil {
 		return nil, err
 	}
-	if s.Lock, err = readLock(o.lock); err != nil {
+	if s.Lock, err = lockfile.Load(o.lock); err != nil {
 		return nil, err
 	}
 	again := fmt.Sprintf("with a network: overland record -- %s …", command[0])
 	res, ended := session.Replay(ctx, *s)
-	err = a.judgeReplay(res, ended, holder{"this depot", again, again})
+	a.problems(res)
+	err = res.ReplayErr(ended, session.Holder{Name: "this depot", Missing: again, Damaged: again})
 	if o.json && res != nil {
 		err = errors.Join(err, a.printJSON(newReplayed(s, res, ended)))
 	}
 	return res, err
 }
-
-// holder is where a replay finds what was recorded: its name, and what to do about what it lacks, or does not give as it
-// was locked.
-type holder struct{ name, missing, damaged string }
-
-// judgeReplay returns the error of a replay: what could not be had is one, whatever the command made of it.
-func (a *app) judgeReplay(res *session.Result, err error, h holder) error {
-	if res == nil || len(res.Problems) == 0 {
-		return err
-	}
-	for _, p := range res.Problems {
-		a.warn(p.Error())
-	}
-	n := len(res.Problems)
-	switch {
-	case slices.ContainsFunc(res.Problems, isUntrusted):
-		return errs.Hint(errs.Errorf(errs.Untrusted, "%s does not give what was locked", h.name), "%s", h.damaged)
-	case slices.ContainsFunc(res.Problems, isHeldNowhere):
-		return errs.Hint(errs.Errorf(errs.Unavailable, "%s no answer in %s", plural(n, "request has", "requests have"), h.name), "%s", h.missing)
-	}
-	return errs.Hint(errs.Errorf(errs.Unavailable, "%s never recorded", plural(n, "request was", "requests were")), "%s", h.missing)
-}
-
-// isHeldNowhere reports whether the answer was recorded, and is not to be had: its blob is missing or damaged.
-func isHeldNowhere(problem error) bool {
-	miss := (*record.MissError)(nil)
-	return !errors.As(problem, &miss)
-}
-
-// isUntrusted reports whether what was recorded is there, and is not what the lock says.
-func isUntrusted(problem error) bool { return errs.KindOf(problem) == errs.Untrusted }
 
 // inside is what replay starts in the network namespace.
 func (a *app) inside() *cobra.Command {
@@ -208,23 +171,6 @@ func (a *app) session(o sessionOptions, records bool, command []string) (*sessio
 	}, err
 }
 
-func readLock(path string) (*lockfile.Lock, error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.E(errs.NotFound, err), "overland record -- COMMAND makes it")
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	l, err := lockfile.Parse(f, 0)
-	if err != nil {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", path, err), "%s",
-			cmp.Or(errs.HintOf(err), "mend the line, take the committed file back (git checkout), or record again into another file"))
-	}
-	return l, nil
-}
-
 // readPins reads the file of pins: the one that is named, or the one that lies beside the lock.
 func readPins(o sessionOptions) (plain.Pins, error) {
 	path := cmp.Or(o.pins, filepath.Join(filepath.Dir(o.lock), "overland.pins"))
@@ -241,38 +187,4 @@ func readPins(o sessionOptions) (plain.Pins, error) {
 		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("%s: %w", path, err)), "lines as sha256sum writes them: SHA256  URL")
 	}
 	return pins, nil
-}
-
-// lockWritable refuses a place where no lock can be written, before minutes go into what it would hold.
-func lockWritable(path string) error {
-	f, err := createLock(path)
-	if err == nil {
-		f.Discard()
-	}
-	return err
-}
-
-func createLock(path string) (*fsx.Pending, error) {
-	const mode = 0o644
-	var disk fsx.FS
-	f, err := disk.Create(path, mode)
-	if err == nil {
-		return f, nil
-	}
-	if cause := (*fs.PathError)(nil); errors.As(err, &cause) {
-		err = cause.Err // its path is that of a temporary file
-	}
-	return nil, errs.Hint(fmt.Errorf("write %s: %w", path, err), "--lock FILE, in a folder that is there and that you may write to")
-}
-
-func writeLock(path string, l *lockfile.Lock) error {
-	f, err := createLock(path)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := l.Write(f); err != nil {
-		return err
-	}
-	return f.Commit()
 }

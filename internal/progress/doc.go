@@ -1,4 +1,4 @@
-// Package progress says how far work is, and writes sizes, rates and durations for people.
+// Package progress says how far work is, and writes sizes, rates, durations and counts for people.
 //
 // An Event travels unchanged from the room that does the work to the person who waits: through callbacks, and as JSON
 // over the agent's control socket. A Bar shows events; it is the only thing that draws on a terminal.

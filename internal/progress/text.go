@@ -54,3 +54,11 @@ func ParseBytes(s string) (int64, error) {
 	}
 	return n * unit, nil
 }
+
+// Count returns n with its noun: "1 entry", "2 entries".
+func Count(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + many
+}

@@ -1,0 +1,72 @@
+package session
+
+import (
+	"errors"
+	"slices"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/progress"
+	"overland/internal/record"
+)
+
+// RecordErr returns the error of a recording whose command ended with ended. Content that changed or fails its proof is
+// one, whatever the command made of it. A nil Result had no command: its error is ended.
+func (r *Result) RecordErr(ended error) error {
+	if exit := (*ExitError)(nil); r == nil || (ended != nil && !errors.As(ended, &exit)) {
+		return ended
+	}
+	for _, p := range r.Problems {
+		if k := errs.KindOf(p); k == errs.Untrusted || k == errs.Conflict {
+			return errs.Hint(errs.Errorf(k, "%s failed; the lock stays as it was", progress.Count(len(r.Problems), "request", "requests")),
+				"the warnings above name them")
+		}
+	}
+	return ended
+}
+
+// Holder is where a replay finds what was recorded.
+type Holder struct {
+	Name    string // "this depot"
+	Missing string // hint: what to do about what it lacks
+	Damaged string // hint: what to do about what differs from the lock
+}
+
+// ReplayErr returns the error of a replay from h whose command ended with ended. A request that has no answer is one,
+// whatever the command made of it. A nil Result had no command: its error is ended.
+func (r *Result) ReplayErr(ended error, h Holder) error {
+	if r == nil || len(r.Problems) == 0 {
+		return ended
+	}
+	untrusted := func(p error) bool { return errs.KindOf(p) == errs.Untrusted }
+	held := func(p error) bool { // it was recorded, but its blob is missing or damaged
+		miss := (*record.MissError)(nil)
+		return !errors.As(p, &miss)
+	}
+	n := len(r.Problems)
+	switch {
+	case slices.ContainsFunc(r.Problems, untrusted):
+		return errs.Hint(errs.Errorf(errs.Untrusted, "%s does not give what was locked", h.Name), "%s", h.Damaged)
+	case slices.ContainsFunc(r.Problems, held):
+		return errs.Hint(errs.Errorf(errs.Unavailable, "%s no answer in %s", progress.Count(n, "request has", "requests have"), h.Name), "%s", h.Missing)
+	}
+	return errs.Hint(errs.Errorf(errs.Unavailable, "%s never recorded", progress.Count(n, "request was", "requests were")), "%s", h.Missing)
+}
+
+// LockErr returns the error of a lock, the file path with that many entries, of which Verify found problems; nil for none.
+func LockErr(path string, entries int, problems []error) error {
+	if len(problems) == 0 {
+		return nil
+	}
+	worst, hint := errs.Unavailable, "overland record -- COMMAND fetches them again and refuses what has changed"
+	for _, p := range problems {
+		if errs.KindOf(p) != errs.Untrusted {
+			continue
+		}
+		worst = errs.Untrusted
+		if !errors.Is(p, digest.ErrMismatch) {
+			hint = "somebody changed their lines: git log -p " + path + "; overland lock update -- COMMAND shows what the origins say"
+		}
+	}
+	return errs.Hint(errs.Errorf(worst, "%d of %s cannot be relied on", len(problems), progress.Count(entries, "entry", "entries")), "%s", hint)
+}
