@@ -8,8 +8,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/nodeapi"
 	"overland/internal/operator"
 	"overland/internal/progress"
+	"overland/internal/trust"
 )
 
 func (a *app) inspect() *cobra.Command {
@@ -32,7 +34,11 @@ func (a *app) inspect() *cobra.Command {
 }
 
 func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool) error {
-	in, err := call(a, func(p *operator.Pipeline) (*operator.Inspection, error) { return p.Inspect(ctx, what) })
+	var names map[string]string
+	in, err := call(a, func(p *operator.Pipeline) (*nodeapi.Inspection, error) {
+		names = p.KeyNames()
+		return p.Inspect(ctx, what)
+	})
 	if errors.Is(err, operator.ErrNoSite) && !strings.Contains(what, "@") {
 		in, err = operator.InspectFile(ctx, what)
 	}
@@ -54,12 +60,12 @@ func (a *app) runInspect(ctx context.Context, what string, asJSON, modules bool)
 		a.printRelease(r, modules)
 	}
 	if in.Signed != nil {
-		a.printSigned(in.Signed, in.Kind)
+		a.printSigned(in.Signed, in.Kind, names)
 	}
 	return nil
 }
 
-func (a *app) printRelease(r operator.ReleaseDetails, modules bool) {
+func (a *app) printRelease(r nodeapi.Release, modules bool) {
 	a.printf("\n%s@%s\n", r.App, r.Version)
 	a.field("digest", string(r.Digest))
 	a.field("commit", r.Commit)
@@ -68,11 +74,7 @@ func (a *app) printRelease(r operator.ReleaseDetails, modules bool) {
 	}
 	a.field("toolchain", r.Toolchain)
 	a.field("services", strings.Join(r.Services, ", "))
-	var channels []string
-	for _, ch := range r.Channels {
-		channels = append(channels, string(ch))
-	}
-	a.field("channels", strings.Join(channels, ", "))
+	a.field("channels", strings.Join(r.Channels, ", "))
 	if r.Inputs != nil {
 		a.field("inputs", inputsText(r.Inputs))
 	}
@@ -91,7 +93,7 @@ func (a *app) printRelease(r operator.ReleaseDetails, modules bool) {
 }
 
 // inputsText returns in in one line: "42 blobs, 81.5 MB: source 1.2 MB; go 40 entries, 80.3 MB".
-func inputsText(in *operator.InputDetails) string {
+func inputsText(in *nodeapi.Inputs) string {
 	if in.Blobs == 0 && in.Bytes == 0 {
 		return string(in.Digest) + " (left out)"
 	}
@@ -113,7 +115,7 @@ func (a *app) field(name, value string) {
 }
 
 // printReleaseModules prints the modules of each artifact once: they are the same on every platform as a rule.
-func (a *app) printReleaseModules(r operator.ReleaseDetails) {
+func (a *app) printReleaseModules(r nodeapi.Release) {
 	seen := make(map[string]bool)
 	for _, p := range r.Artifacts {
 		if len(p.Modules) == 0 || seen[p.Name+fmt.Sprint(p.Modules)] {
@@ -125,7 +127,7 @@ func (a *app) printReleaseModules(r operator.ReleaseDetails) {
 	}
 }
 
-func (a *app) printModules(list []operator.Module) {
+func (a *app) printModules(list []nodeapi.Module) {
 	for _, m := range list {
 		text := strings.TrimSpace(m.Path + " " + m.Version)
 		if m.Replace != "" {
@@ -135,19 +137,33 @@ func (a *app) printModules(list []operator.Module) {
 	}
 }
 
-func (a *app) printSigned(s *operator.Signed, kind string) {
+func (a *app) printSigned(s *nodeapi.Signed, kind string, names map[string]string) {
 	signed := "signed at"
 	if kind == "volume" {
 		signed = "sealed at"
 	}
-	a.printf("\nroot fingerprint  %s\n                  %s\n", s.Fingerprint, s.Fingerprint.Groups())
+	a.printf("\nroot fingerprint  %s\n                  %s\n", s.Fingerprint, trust.Fingerprint(s.Fingerprint).Groups())
 	a.printf("%s         %s, expires %s\n", signed, when(s.SealedAt), when(s.Expires))
 	var rows [][]string
 	for _, r := range s.Roles {
-		rows = append(rows, []string{r.Name, fmt.Sprint(r.Version), when(r.Expires), strings.Join(r.SignedBy, ", ")})
+		rows = append(rows, []string{r.Name, fmt.Sprint(r.Version), when(r.Expires), strings.Join(named(r.SignedBy, names), ", ")})
 	}
 	a.table("", "ROLE VERSION EXPIRES SIGNED", rows)
 	if s.Problem != "" {
 		a.printf("\nthe signatures do NOT hold: %s\n", s.Problem)
 	}
+}
+
+// named returns key ids as people read them: "targets (3f0123456789)" for a key that this machine has.
+func named(ids []string, names map[string]string) []string {
+	list := make([]string, 0, len(ids))
+	for _, id := range ids {
+		const short = 12
+		text := id[:min(short, len(id))]
+		if name := names[id]; name != "" {
+			text = name + " (" + text + ")"
+		}
+		list = append(list, text)
+	}
+	return list
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"overland/internal/cli/nodecli"
 	"overland/internal/clock"
 	"overland/internal/session"
 )
@@ -22,7 +23,10 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Getenv(asOverland) != "") {
 		os.Exit(mainAt()) // a replay of a test starts its own program
 	}
-	testscript.Main(m, map[string]func(){"overland": func() { os.Exit(mainAt()) }})
+	testscript.Main(m, map[string]func(){
+		"overland":       func() { os.Exit(mainAt()) },
+		"overland-agent": func() { os.Exit(nodecli.Main(os.Args[1:])) },
+	})
 }
 
 // asOverland is set for a program of a test that is to be overland.

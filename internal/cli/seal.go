@@ -129,7 +129,7 @@ func (a *app) printSealed(s *operator.Sealed, asJSON bool, took time.Duration) e
 	}
 	a.note("%s in %s: channel %s, %s", progress.Bytes(s.Size), progress.Duration(took), s.Channel, strings.Join(out.Releases, ", "))
 	for _, in := range s.Inputs {
-		a.note("inputs of %s: %s", in.Release, inputsText(&in.InputDetails))
+		a.note("inputs of %s: %s", in.Release, inputsText(&in.Inputs))
 	}
 	if s.NewKeys {
 		dir, err := a.dir()

@@ -4,19 +4,20 @@ import (
 	"errors"
 
 	"overland/internal/lockfile"
-	"overland/internal/operator"
+	"overland/internal/nodeapi"
 	"overland/internal/record"
+	"overland/internal/release/inspect"
 	"overland/internal/session"
 )
 
 // sessionJSON is what the results of record --json and replay --json have in common.
 type sessionJSON struct {
-	Lock      string                     `json:"lock"`     // the file's absolute path
-	ExitCode  *int                       `json:"exitCode"` // the command's; null: it was stopped
-	Entries   int                        `json:"entries"`
-	Bytes     int64                      `json:"bytes"`
-	Protocols []operator.ProtocolDetails `json:"protocols"` // sorted by name
-	Problems  []string                   `json:"problems"`  // what could not be answered, one for each request
+	Lock      string             `json:"lock"`     // the file's absolute path
+	ExitCode  *int               `json:"exitCode"` // the command's; null: it was stopped
+	Entries   int                `json:"entries"`
+	Bytes     int64              `json:"bytes"`
+	Protocols []nodeapi.Protocol `json:"protocols"` // sorted by name
+	Problems  []string           `json:"problems"`  // what could not be answered, one for each request
 }
 
 // recordedJSON is the result of record --json. Entries and bytes are those of the whole lock.
@@ -42,7 +43,7 @@ type missJSON struct {
 func newSession(s *session.Options, res *session.Result, ended error) sessionJSON {
 	out := sessionJSON{
 		Lock: s.LockFile, Entries: len(res.Lock.Entries), Bytes: bytesOf(res.Lock),
-		Protocols: append([]operator.ProtocolDetails{}, operator.ByProtocol(res.Lock)...), Problems: []string{},
+		Protocols: append([]nodeapi.Protocol{}, inspect.ByProtocol(res.Lock)...), Problems: []string{},
 	}
 	exit := (*session.ExitError)(nil)
 	switch {

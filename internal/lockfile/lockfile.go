@@ -2,6 +2,7 @@ package lockfile
 
 import (
 	"slices"
+	"sort"
 )
 
 // Name is the file that holds a lock, in an application's repository.
@@ -24,7 +25,8 @@ type Lock struct {
 
 // New returns the lock of entries, which it sorts in place. No two may have the same protocol and key.
 func New(entries []Entry) *Lock {
-	slices.SortFunc(entries, compare)
+	// Not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
+	sort.Slice(entries, func(i, j int) bool { return compare(entries[i], entries[j]) < 0 })
 	return &Lock{Entries: entries}
 }
 

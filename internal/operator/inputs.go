@@ -18,6 +18,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/progress"
 	"overland/internal/release"
+	"overland/internal/release/inspect"
 )
 
 // writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
@@ -133,7 +134,7 @@ func (p *Pipeline) sealInputs(ctx context.Context, releases []*release.Release, 
 			return nil, err
 		}
 		list = append(list, in.All()...)
-		d, err := inputDetails(ctx, depotBlobs{p.depot}, *r.Inputs)
+		d, err := inspect.Inputs(ctx, depotBlobs{p.depot}, *r.Inputs)
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +208,7 @@ func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*rel
 	if len(missing) == 0 {
 		return in, nil
 	}
-	lock, err := readInputLock(ctx, p.depot, in)
+	lock, err := inspect.Lock(ctx, p.depot, in)
 	if err != nil {
 		lock = &lockfile.Lock{} // the lock itself is missing
 	}
@@ -236,13 +237,4 @@ func withoutInputs(ref release.Ref, lock *lockfile.Lock, missing []digest.Digest
 	}
 	return errs.Hint(errs.Errorf(errs.NotFound, "%d of %d inputs of %s are not in the depot: %s", len(missing), inputs, ref, some(names)),
 		"with a network, in its repository: overland record -- COMMAND fetches what is locked; or use the depot where it was recorded")
-}
-
-// readInputLock returns the lock of in.
-func readInputLock(ctx context.Context, g release.Getter, in *release.Inputs) (*lockfile.Lock, error) {
-	b, err := g.Bytes(ctx, in.Lock.Digest, lockfile.Limit)
-	if err != nil {
-		return nil, err
-	}
-	return lockfile.Parse(bytes.NewReader(b), 0)
 }

@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/volume"
 )
@@ -62,7 +63,7 @@ func TestSealInputs(t *testing.T) {
 			t.Errorf("%q is not in the volume", text)
 		}
 	}
-	if len(s.Inputs) != 1 || s.Inputs[0].Blobs != 3 || s.Inputs[0].Protocols[0] != (ProtocolDetails{"url", 3, 11}) {
+	if len(s.Inputs) != 1 || s.Inputs[0].Blobs != 3 || s.Inputs[0].Protocols[0] != (nodeapi.Protocol{Name: "url", Entries: 3, Bytes: 11}) {
 		t.Errorf("sealed inputs %+v", s.Inputs)
 	}
 	if last := s.Warnings[len(s.Warnings)-1]; !strings.Contains(last, "no inputs of chat@r7.b are sealed") {

@@ -2,108 +2,63 @@ package operator
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/platform"
+	"overland/internal/nodeapi"
 	"overland/internal/release"
-	"overland/internal/trust"
+	"overland/internal/release/inspect"
+	"overland/internal/store"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
 
-// Inspection is what is inside a release, a volume or a program.
-type Inspection struct {
-	Kind     string           `json:"kind"` // "release", "volume" or "file"
-	Name     string           `json:"name"`
-	Size     int64            `json:"size"` // bytes of the volume or file; of all programs of a release
-	Channel  release.Channel  `json:"channel,omitempty"`
-	Releases []ReleaseDetails `json:"releases,omitempty"`
-	Program  *Program         `json:"program,omitempty"` // of a file
-	Signed   *Signed          `json:"signed,omitempty"`
-}
-
-// ReleaseDetails are a release's.
-type ReleaseDetails struct {
-	App       string            `json:"app"`
-	Version   string            `json:"version"`
-	Digest    digest.Digest     `json:"digest"`
-	Commit    string            `json:"commit,omitempty"`
-	Committed time.Time         `json:"committed,omitzero"`
-	Toolchain string            `json:"toolchain,omitempty"`
-	Channels  []release.Channel `json:"channels,omitempty"` // that run it
-	Services  []string          `json:"services,omitempty"`
-	Artifacts []ArtifactDetails `json:"artifacts"`
-	Inputs    *InputDetails     `json:"inputs,omitempty"`
-}
-
-// ArtifactDetails are an artifact's for one platform.
-type ArtifactDetails struct {
-	Name     string            `json:"name"`
-	Platform platform.Platform `json:"platform"`
-	Present  bool              `json:"present"` // false: left out of the volume
-	Program
-}
-
-// Signed says what is signed, and whether that holds.
-type Signed struct {
-	Fingerprint trust.Fingerprint `json:"fingerprint"`
-	SealedAt    time.Time         `json:"sealedAt,omitzero"`
-	Expires     time.Time         `json:"expires,omitzero"`
-	Roles       []Role            `json:"roles"`
-	Problem     string            `json:"problem,omitempty"` // why the signatures do not hold; "" = they do
-}
-
-// blobs is where Inspect reads a release and its programs, in place.
-type blobs interface {
-	release.Getter
-	section(d digest.Digest) (*io.SectionReader, io.Closer, error)
-}
-
 // Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another file's path. It writes nothing.
-func (p *Pipeline) Inspect(ctx context.Context, what string) (*Inspection, error) {
+func (p *Pipeline) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(what); strings.Contains(what, "@") && (err != nil || !info.Mode().IsRegular()) {
 		return p.inspectRelease(ctx, what)
 	}
-	return inspectPath(ctx, what, p.keyNames())
+	return InspectFile(ctx, what)
 }
 
 // InspectFile is Inspect for a machine without a site directory, which knows no releases.
-func InspectFile(ctx context.Context, path string) (*Inspection, error) {
-	return inspectPath(ctx, path, nil)
-}
-
-func inspectPath(ctx context.Context, path string, names map[string]string) (*Inspection, error) {
+func InspectFile(ctx context.Context, path string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
-		return inspectFile(ctx, path, info.Size(), names)
+		return inspectFile(ctx, path, info.Size())
 	}
 	// The first part of a split volume is named after it.
 	if v, err := volume.Open(path); err == nil {
-		return inspectVolume(ctx, v, names)
+		return inspectVolume(ctx, v)
 	}
 	return nil, errs.Hint(errs.Errorf(errs.NotFound, "inspect %s: neither a file nor a release", path),
 		"a release is written APP@VERSION")
 }
 
-func inspectFile(ctx context.Context, path string, size int64, names map[string]string) (*Inspection, error) {
+func inspectVolume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
+	in, err := inspect.Volume(ctx, v)
+	return in, errors.Join(err, v.Close())
+}
+
+func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspection, error) {
 	v, err := volume.Open(path)
 	if err == nil {
-		return inspectVolume(ctx, v, names)
+		return inspectVolume(ctx, v)
 	}
 	f, openErr := os.Open(path)
 	if openErr != nil {
 		return nil, openErr
 	}
 	defer f.Close()
-	program, readErr := readProgram(io.NewSectionReader(f, 0, size))
+	program := nodeapi.Program{Size: size}
+	info, readErr := buildinfo.Read(f)
 	if readErr != nil {
 		return nil, errs.Hint(fmt.Errorf("inspect %s: neither a volume nor a Go program: %w", path, err),
 			"if it should be a volume, it was damaged on the way: get it again")
@@ -112,11 +67,12 @@ func inspectFile(ctx context.Context, path string, size int64, names map[string]
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, err
 	}
+	inspect.Describe(&program, info)
 	program.Digest = h.Digest()
-	return &Inspection{Kind: "file", Name: path, Size: size, Program: &program}, nil
+	return &nodeapi.Inspection{Kind: "file", Name: filepath.Base(path), Size: size, Program: &program}, nil
 }
 
-func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*Inspection, error) {
+func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*nodeapi.Inspection, error) {
 	ref, err := release.ParseRef(what)
 	if err != nil {
 		return nil, err
@@ -129,11 +85,11 @@ func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*Inspection
 	if err != nil {
 		return nil, err
 	}
-	d, err := details(ctx, depotBlobs{p.depot}, signed.Digest)
+	d, err := inspect.Release(ctx, depotBlobs{p.depot}, signed.Digest)
 	if err != nil {
 		return nil, err
 	}
-	in := &Inspection{Kind: "release", Name: ref.String()}
+	in := &nodeapi.Inspection{Kind: "release", Name: ref.String()}
 	for _, a := range d.Artifacts {
 		in.Size += a.Size
 	}
@@ -148,36 +104,35 @@ func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*Inspection
 			return nil, err
 		}
 		if slices.ContainsFunc(list, func(e release.Entry) bool { return e.Digest == signed.Digest }) {
-			d.Channels = append(d.Channels, release.Channel(name))
+			d.Channels = append(d.Channels, name)
 			roles = append(roles, release.Channel(name).Role())
 		}
 	}
-	in.Releases = []ReleaseDetails{*d}
+	in.Releases = []nodeapi.Release{*d}
 	in.Signed, err = p.signedBy(ctx, repo, roles)
 	return in, err
 }
 
 // signedBy returns the roles of repo that speak of a release.
-func (p *Pipeline) signedBy(ctx context.Context, repo *repository.Repository, roles []string) (*Signed, error) {
+func (p *Pipeline) signedBy(ctx context.Context, repo *repository.Repository, roles []string) (*nodeapi.Signed, error) {
 	info, err := repo.Show(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names := p.keyNames()
-	s := &Signed{Fingerprint: info.Fingerprint, SealedAt: info.SignedAt}
+	s := &nodeapi.Signed{Fingerprint: string(info.Fingerprint), SealedAt: info.SignedAt}
 	for _, r := range info.Roles {
 		if r.Role == "timestamp" {
 			s.Expires = r.Expires
 		}
 		if slices.Contains(roles, r.Role) {
-			s.Roles = append(s.Roles, Role{Name: r.Role, Version: r.Version, Expires: r.Expires, SignedBy: named(r.SignedBy, names)})
+			s.Roles = append(s.Roles, nodeapi.Role{Name: r.Role, Version: r.Version, Expires: r.Expires, SignedBy: r.SignedBy})
 		}
 	}
 	return s, nil
 }
 
-// keyNames returns the names of this machine's keys by their ids.
-func (p *Pipeline) keyNames() map[string]string {
+// KeyNames returns the names of this machine's keys by their ids.
+func (p *Pipeline) KeyNames() map[string]string {
 	names := make(map[string]string)
 	list, err := p.keys.List()
 	if err != nil {
@@ -190,37 +145,12 @@ func (p *Pipeline) keyNames() map[string]string {
 	return names
 }
 
-func details(ctx context.Context, b blobs, d digest.Digest) (*ReleaseDetails, error) {
-	r, err := release.Read(ctx, b, d)
+type depotBlobs struct{ *store.Store }
+
+func (b depotBlobs) Section(d digest.Digest) (*io.SectionReader, io.Closer, error) {
+	f, err := b.Open(d)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := &ReleaseDetails{
-		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
-	}
-	for name := range r.Services {
-		out.Services = append(out.Services, name)
-	}
-	slices.Sort(out.Services)
-	for _, a := range r.Artifacts {
-		detail := ArtifactDetails{Name: a.Name, Platform: a.Platform}
-		section, closer, err := b.section(a.Blob.Digest)
-		switch {
-		case err == nil:
-			detail.Present = true
-			// A program that is not Go has no modules to show.
-			detail.Program, _ = readProgram(section)
-			if err := closer.Close(); err != nil {
-				return nil, err
-			}
-		case !errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) != errs.NotFound:
-			return nil, err
-		}
-		detail.Digest, detail.Size = a.Blob.Digest, a.Blob.Size
-		out.Artifacts = append(out.Artifacts, detail)
-	}
-	if r.Inputs != nil {
-		out.Inputs, err = inputDetails(ctx, b, *r.Inputs)
-	}
-	return out, err
+	return io.NewSectionReader(f, 0, f.Size()), f, nil
 }

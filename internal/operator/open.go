@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -13,6 +14,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/progress"
 	"overland/internal/release"
+	"overland/internal/release/inspect"
 	"overland/internal/source"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -39,7 +41,7 @@ type Opened struct {
 // OpenVolume checks every byte of a volume and its signatures, and returns the release of o.App in it. The caller closes
 // that. A volume without inputs is an error of kind NotFound.
 func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
-	v, ch, err := openWhole(ctx, o.Path, o.Progress)
+	v, err := openWhole(ctx, o.Path, o.Progress)
 	if err != nil {
 		return nil, err
 	}
@@ -48,11 +50,11 @@ func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
 			err = errors.Join(err, v.Close())
 		}
 	}()
-	_, entries, err := checkSigned(ctx, v, o.Root, ch)
+	signed, err := inspect.Verify(ctx, v, o.Root, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	r, err := withInputs(ctx, v, entries, o.App)
+	r, err := withInputs(ctx, v, signed.Entries, o.App)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +62,7 @@ func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := readInputLock(ctx, v, in)
+	lock, err := inspect.Lock(ctx, v, in)
 	if err != nil {
 		return nil, fmt.Errorf("lock of %s: %w", r.Ref(), err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -54,7 +55,7 @@ type Sealed struct {
 // SealedInputs is what one release in a volume was built from.
 type SealedInputs struct {
 	Release string `json:"release"` // "wallet@r412.…"
-	InputDetails
+	nodeapi.Inputs
 }
 
 // Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The same state gives the

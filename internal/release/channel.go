@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -91,7 +91,8 @@ func parseEntries(ch Channel, targets map[string]trust.TargetFile) ([]Entry, err
 		}
 		list = append(list, e)
 	}
-	slices.SortFunc(list, func(a, b Entry) int { return strings.Compare(a.App, b.App) })
+	// Not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
+	sort.Slice(list, func(i, j int) bool { return list[i].App < list[j].App })
 	return list, nil
 }
 

@@ -107,7 +107,9 @@ of them the signatures are checked against the volume's own root, and its finger
 		},
 		{
 			name: "inspect", usage: "FILE [--json]", short: "show which releases a volume holds, as signed by its own root",
-			example: []string{"inspect wallet.volume"}, run: inspect, args: [2]int{0, 1},
+			long: "--json prints the same document as `overland inspect --json`. A volume whose signatures do not hold is refused " +
+				"(exit 4): by --root, by the root that this node pinned, or by " + provisionedRoot + ", else by its own.",
+			example: []string{"inspect wallet.volume"}, run: inspectVolume, args: [2]int{0, 1},
 			flags: func(c *call, f *flag.FlagSet) { rootFlag(c, f); jsonFlag(c, f) },
 		},
 		{

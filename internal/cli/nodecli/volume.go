@@ -2,20 +2,15 @@ package nodecli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
-	"os"
-	"slices"
 
 	"overland/internal/agent"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/progress"
-	"overland/internal/release"
+	"overland/internal/release/inspect"
 	"overland/internal/trust"
-	"overland/internal/trust/client"
 	"overland/internal/volume"
 )
 
@@ -32,59 +27,20 @@ func openVolume(c *call, args []string) (*volume.Volume, []string, error) {
 	return v, args, err
 }
 
-// signed is what a volume holds, as somebody signed it.
-type signed struct {
-	root     trust.Fingerprint
-	known    string // where the root came from; "" = from the volume itself, which proves nothing
-	channel  release.Channel
-	fresh    client.Freshness
-	releases []*release.Release
-}
-
-// readSigned checks v's signatures from the root down, in a directory of its own that is removed again.
-func readSigned(ctx context.Context, c *call, v *volume.Volume) (s signed, err error) {
-	if s.root, s.known, err = knownRoot(c); err != nil {
-		return s, err
+// verifySigned checks v's signatures from the root down: by the root that this machine knows, else by v's own. known says
+// where the root came from; "" = from the volume itself, which proves nothing.
+func verifySigned(ctx context.Context, c *call, v *volume.Volume) (s *inspect.Verified, known string, err error) {
+	root, known, err := knownRoot(c)
+	if err != nil {
+		return nil, "", err
 	}
-	if s.known == "" {
-		if s.root, err = agent.OfferedRoot(ctx, v); err != nil {
-			return s, err
+	if known == "" {
+		if root, err = agent.OfferedRoot(ctx, v); err != nil {
+			return nil, "", err
 		}
 	}
-	dir, err := os.MkdirTemp("", "overland-verify-")
-	if err != nil {
-		return s, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	node, err := client.Open(dir, client.Options{BuildTime: buildTime()})
-	if err != nil {
-		return s, err
-	}
-	if err := node.Pin(ctx, v, s.root); err != nil {
-		return s, err
-	}
-	if s.fresh, err = node.Refresh(ctx, v, client.RefreshOptions{Offline: true}); err != nil {
-		return s, err
-	}
-	index, err := v.Index()
-	if err != nil {
-		return s, err
-	}
-	if s.channel, err = release.SealedChannel(index); err != nil {
-		return s, err
-	}
-	entries, err := release.Current(ctx, node, s.channel)
-	if err != nil {
-		return s, err
-	}
-	for _, entry := range entries {
-		r, err := release.Read(ctx, v, entry.Digest)
-		if err != nil {
-			return s, fmt.Errorf("release %s: %w", entry.Ref(), err)
-		}
-		s.releases = append(s.releases, r)
-	}
-	return s, release.CheckVolume(ctx, v, entries)
+	s, err = inspect.Verify(ctx, v, root, buildTime())
+	return s, known, err
 }
 
 // knownRoot returns the root to judge by and where it came from, both "" when this machine knows none.
@@ -113,16 +69,16 @@ func verify(ctx context.Context, e env, c *call, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	s, err := readSigned(ctx, c, v)
+	s, known, err := verifySigned(ctx, c, v)
 	if err != nil {
 		return 0, err
 	}
-	if s.known == "" {
+	if known == "" {
 		e.say("note: no root of trust is known here; compare this one yourself, or add --root FINGERPRINT")
-		fmt.Fprintf(e.out, "whole and signed, by a root that nobody here has checked: %s\n", s.root)
+		fmt.Fprintf(e.out, "whole and signed, by a root that nobody here has checked: %s\n", s.Root)
 		return 0, nil
 	}
-	fmt.Fprintf(e.out, "whole and signed by root %s (%s)\n", s.root, s.known)
+	fmt.Fprintf(e.out, "whole and signed by root %s (%s)\n", s.Root, known)
 	return 0, nil
 }
 
@@ -167,68 +123,37 @@ func extract(ctx context.Context, e env, c *call, args []string) (int, error) {
 	return 0, nil
 }
 
-// inspectJSON is what `inspect --json` prints.
-type inspectJSON struct {
-	Volume    string            `json:"volume"`
-	Root      trust.Fingerprint `json:"root"`
-	RootKnown bool              `json:"root_known"`
-	Channel   release.Channel   `json:"channel"`
-	SignedAt  string            `json:"signed_at,omitempty"` // RFC 3339
-	Releases  []inspectRelease  `json:"releases"`
-}
-
-type inspectRelease struct {
-	App       string            `json:"app"`
-	Version   string            `json:"version"`
-	Commit    string            `json:"commit,omitempty"`
-	Toolchain string            `json:"toolchain,omitempty"`
-	Artifacts []inspectArtifact `json:"artifacts"`
-	Services  []string          `json:"services,omitempty"`
-}
-
-type inspectArtifact struct {
-	Name     string        `json:"name"`
-	Platform string        `json:"platform"`
-	Size     int64         `json:"size"` // bytes
-	Digest   digest.Digest `json:"digest"`
-	Here     bool          `json:"here"` // in this volume
-}
-
-func inspect(ctx context.Context, e env, c *call, args []string) (int, error) {
+func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, error) {
 	v, _, err := openVolume(c, args)
 	if err != nil {
 		return 0, err
 	}
 	defer v.Close()
-	s, err := readSigned(ctx, c, v)
+	s, known, err := verifySigned(ctx, c, v)
 	if err != nil {
 		return 0, err
 	}
-	out := inspectJSON{Volume: v.Name(), Root: s.root, RootKnown: s.known != "", Channel: s.channel}
-	if !s.fresh.SignedAt.IsZero() {
-		out.SignedAt = stamp(s.fresh.SignedAt)
-	}
-	for _, r := range s.releases {
-		ir := inspectRelease{App: r.App, Version: r.Version, Commit: r.Commit, Toolchain: r.Toolchain}
-		for _, a := range r.Artifacts {
-			ir.Artifacts = append(ir.Artifacts, inspectArtifact{a.Name, string(a.Platform), a.Blob.Size, a.Blob.Digest, v.Has(a.Blob.Digest)})
-		}
-		ir.Services = slices.Sorted(maps.Keys(r.Services))
-		out.Releases = append(out.Releases, ir)
+	in, err := inspect.Volume(ctx, v)
+	if err != nil {
+		return 0, err
 	}
 	if c.json {
-		return 0, writeJSON(e.out, out)
+		return 0, writeJSON(e.out, in)
 	}
-	fmt.Fprintf(e.out, "channel %s, root %s", out.Channel, out.Root)
-	if !out.RootKnown {
+	fmt.Fprintf(e.out, "channel %s, root %s", in.Channel, s.Root)
+	if known == "" {
 		fmt.Fprint(e.out, " (the volume's own word)")
 	}
-	fmt.Fprintf(e.out, "\nsigned %s\n", orNone(out.SignedAt))
-	for _, r := range out.Releases {
+	signed := "none"
+	if !in.Signed.SealedAt.IsZero() {
+		signed = stamp(in.Signed.SealedAt)
+	}
+	fmt.Fprintf(e.out, "\nsigned %s\n", signed)
+	for _, r := range in.Releases {
 		fmt.Fprintf(e.out, "\n%s@%s  %s\n", r.App, r.Version, r.Toolchain)
 		for _, a := range r.Artifacts {
 			missing := ""
-			if !a.Here {
+			if !a.Present {
 				missing = "  (not in this volume)"
 			}
 			fmt.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)

@@ -1,0 +1,63 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/nodeapi"
+	"overland/internal/release"
+	"overland/internal/volume"
+)
+
+// Blobs is where a release and its programs are read in place: a depot or a volume.
+type Blobs interface {
+	release.Getter
+	// Section returns blob d; the caller closes it. A blob that is not there is errs.NotFound or fs.ErrNotExist.
+	Section(d digest.Digest) (*io.SectionReader, io.Closer, error)
+}
+
+type volumeBlobs struct{ *volume.Volume }
+
+func (b volumeBlobs) Section(d digest.Digest) (*io.SectionReader, io.Closer, error) {
+	r, err := b.ReaderAt(d)
+	return r, io.NopCloser(nil), err
+}
+
+// Release returns what is in the release d, and what b has of it.
+func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, error) {
+	r, err := release.Read(ctx, b, d)
+	if err != nil {
+		return nil, err
+	}
+	out := &nodeapi.Release{
+		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
+		Services: slices.Sorted(maps.Keys(r.Services)),
+	}
+	for _, a := range r.Artifacts {
+		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform}
+		section, closer, err := b.Section(a.Blob.Digest)
+		switch {
+		case err == nil:
+			detail.Present = true
+			// A program that is not Go has no modules to show.
+			detail.Program, _ = readProgram(section, section.Size())
+			if err := closer.Close(); err != nil {
+				return nil, err
+			}
+		case !errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) != errs.NotFound:
+			return nil, err
+		}
+		detail.Digest, detail.Size = a.Blob.Digest, a.Blob.Size
+		out.Artifacts = append(out.Artifacts, detail)
+	}
+	if r.Inputs != nil {
+		out.Inputs, err = Inputs(ctx, b, *r.Inputs)
+	}
+	return out, err
+}

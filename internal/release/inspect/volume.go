@@ -1,0 +1,167 @@
+package inspect
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/nodeapi"
+	"overland/internal/release"
+	"overland/internal/trust"
+	"overland/internal/trust/client"
+	"overland/internal/volume"
+)
+
+// Volume returns what is in v. Signatures are checked against the root that v carries itself, which shows that they
+// belong together, not who made them; ones that do not hold are no error, but Signed.Problem.
+func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
+	in := &nodeapi.Inspection{Kind: "volume", Name: filepath.Base(v.Name()), Size: v.Size()}
+	index, err := v.Index()
+	if err != nil {
+		return nil, err
+	}
+	ch, err := release.SealedChannel(index)
+	if err != nil {
+		return nil, err
+	}
+	in.Channel = string(ch)
+	tags, err := v.Tags()
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range tags {
+		r, err := Release(ctx, volumeBlobs{v}, t.Digest)
+		if err != nil {
+			return nil, err
+		}
+		in.Releases = append(in.Releases, *r)
+	}
+	if in.Signed, err = Roles(ctx, v); err != nil {
+		return nil, err
+	}
+	if _, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{}); err != nil {
+		in.Signed.Problem = err.Error()
+	}
+	return in, nil
+}
+
+// Roles reads the signed metadata in v without checking it.
+func Roles(ctx context.Context, v *volume.Volume) (*nodeapi.Signed, error) {
+	s := &nodeapi.Signed{}
+	var newest int64
+	for _, name := range v.MetadataNames() {
+		b, err := v.Metadata(ctx, name, trust.MaxTargets)
+		if err != nil {
+			return nil, err
+		}
+		r, file, err := parseRole(name, b)
+		if err != nil {
+			return nil, errs.E(errs.Untrusted, fmt.Errorf("metadata %s: %w", name, err))
+		}
+		switch file.Signed.Type {
+		case "root":
+			if r.Version < newest {
+				continue
+			}
+			newest = r.Version
+			fp, err := trust.FingerprintOf(b)
+			if err != nil {
+				return nil, err
+			}
+			s.Fingerprint = string(fp)
+			s.Roles = slices.DeleteFunc(s.Roles, func(r nodeapi.Role) bool { return r.Name == "root" })
+		case "timestamp":
+			s.SealedAt, s.Expires = file.Signed.SignedAt, file.Signed.Expires
+		}
+		s.Roles = append(s.Roles, r)
+	}
+	return s, nil
+}
+
+// roleFile is the part of TUF metadata that people are shown.
+type roleFile struct {
+	Signed struct {
+		Type     string    `json:"_type"`
+		Version  int64     `json:"version"`
+		Expires  time.Time `json:"expires"`
+		SignedAt time.Time `json:"x-overland-signed-at"`
+	} `json:"signed"`
+	Signatures []struct {
+		KeyID string `json:"keyid"`
+	} `json:"signatures"`
+}
+
+// parseRole reads the metadata file called name on the wire: "3.app%2Fwallet.json", "timestamp.json".
+func parseRole(name string, b []byte) (nodeapi.Role, roleFile, error) {
+	var f roleFile
+	if err := json.Unmarshal(b, &f); err != nil {
+		return nodeapi.Role{}, f, err
+	}
+	base := strings.TrimSuffix(name, ".json")
+	if number, rest, ok := strings.Cut(base, "."); ok && strings.Trim(number, "0123456789") == "" {
+		base = rest
+	}
+	r := nodeapi.Role{
+		Name: strings.ReplaceAll(base, "%2F", "/"), Version: f.Signed.Version, Expires: f.Signed.Expires, SignedBy: []string{},
+	}
+	for _, s := range f.Signatures {
+		r.SignedBy = append(r.SignedBy, s.KeyID)
+	}
+	return r, f, nil
+}
+
+// Verified is what the signatures of a volume say, from the root down.
+type Verified struct {
+	Root      trust.Fingerprint
+	Channel   release.Channel
+	Freshness client.Freshness
+	Entries   []release.Entry    // what the channel runs
+	Releases  []*release.Release // of Entries
+}
+
+// Verify follows the signatures in v from root to every blob of its channel's releases, as a node does that was never
+// online, and refuses a volume that holds anything else. Bytes of programs are not read: see volume.Verify. buildTime is
+// the lowest time that is believed; zero = no such.
+func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, buildTime time.Time) (_ *Verified, err error) {
+	dir, err := os.MkdirTemp("", "overland-verify-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	node, err := client.Open(dir, client.Options{BuildTime: buildTime})
+	if err != nil {
+		return nil, err
+	}
+	if err := node.Pin(ctx, v, root); err != nil {
+		return nil, err
+	}
+	out := &Verified{Root: root}
+	if out.Freshness, err = node.Refresh(ctx, v, client.RefreshOptions{Offline: true}); err != nil {
+		return nil, err
+	}
+	index, err := v.Index()
+	if err != nil {
+		return nil, err
+	}
+	if out.Channel, err = release.SealedChannel(index); err != nil {
+		return nil, err
+	}
+	if out.Entries, err = release.Current(ctx, node, out.Channel); err != nil {
+		return nil, err
+	}
+	for _, e := range out.Entries {
+		r, err := release.Read(ctx, v, e.Digest)
+		if err != nil {
+			return nil, fmt.Errorf("release %s: %w", e.Ref(), err)
+		}
+		out.Releases = append(out.Releases, r)
+	}
+	return out, release.CheckVolume(ctx, v, out.Entries)
+}
