@@ -10,7 +10,7 @@ import (
 
 	"overland/internal/platform"
 	"overland/internal/release"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/machine"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -87,7 +87,7 @@ func (b *bench) install(ctx context.Context, file, fingerprint string) error {
 
 // heavyRelease signs a release of random blobs and returns the root's fingerprint and the paths of the blobs.
 func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string, error) {
-	depot, err := store.Open(filepath.Join(b.home(), "depot"), store.Options{})
+	depot, err := dir.Open(filepath.Join(b.home(), "depot"), dir.Options{})
 	if err != nil {
 		return "", nil, err
 	}

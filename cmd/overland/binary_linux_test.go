@@ -18,7 +18,7 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
 	"overland/internal/site"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/machine"
 )
@@ -66,7 +66,7 @@ func newLab(t *testing.T) *lab {
 	_, err = site.Init(filepath.Join(l.dir, "stranger"))
 	must(t, err)
 
-	depot, err := store.Open(filepath.Join(l.site, "depot"), store.Options{})
+	depot, err := dir.Open(filepath.Join(l.site, "depot"), dir.Options{})
 	must(t, err)
 	l.shelf, err = server.Open(filepath.Join(l.site, "netcache"), depot, fsx.FS{})
 	must(t, err)

@@ -17,6 +17,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
+	"overland/internal/store"
 	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -114,7 +115,7 @@ func TestPayloadThatNobodySigned(t *testing.T) {
 func TestInputsAreNotForNodes(t *testing.T) {
 	w := newWorld(t)
 	put := func(text string) ocispec.Descriptor {
-		d, err := w.Depot.PutBytes(t.Context(), []byte(text))
+		d, err := store.PutBytes(t.Context(), w.Depot, []byte(text))
 		must(t, err)
 		return ocispec.Descriptor{Digest: d, Size: int64(len(text))}
 	}

@@ -81,7 +81,7 @@ func TestDamagedBytesAreFetchedAgain(t *testing.T) {
 
 	// Blobs that an interrupted installation left in the depot, and that rotted there.
 	two := w.wallet(v2, "up two")
-	desc, err := w.Depot.Resolve("wallet@" + v2)
+	desc, err := w.Depot.Resolve(t.Context(), "wallet@"+v2)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(w.dir, "depot", "blobs", "sha256", desc.Digest.Encoded()), []byte("rotten"), 0o644))
 	w.mustInstall(two)

@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/progress"
@@ -31,7 +32,7 @@ func (a *Agent) Install(ctx context.Context, src Source, o nodeapi.InstallOption
 	}
 	defer done()
 	r, err := a.install(ctx, ctx, src, o)
-	return r, store.Full(err)
+	return r, fsx.Full(err)
 }
 
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging ends it; afterwards
@@ -218,7 +219,7 @@ func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, 
 		blobs = append(blobs, list...)
 	}
 	for _, b := range blobs {
-		if err := holds(src, b.Digest); err != nil && !a.depot.Has(b.Digest) {
+		if err := a.available(ctx, src, b.Digest); err != nil {
 			return nil, err
 		}
 	}
@@ -240,12 +241,28 @@ func (a *Agent) gather(ctx context.Context, src Source, p *plan) ([]fetch.Blob, 
 	}
 	fetched := map[digest.Digest]bool{}
 	for _, b := range blobs {
-		fetched[b.Digest] = !a.depot.Has(b.Digest)
+		there, err := store.Has(ctx, a.depot, b.Digest)
+		if err != nil {
+			return nil, err
+		}
+		fetched[b.Digest] = !there
 	}
 	return blobs, v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(e progress.Event) {
 		e.What = src.Name()
 		a.progress(e)
 	})
+}
+
+// available returns an error when neither the depot nor src has blob d.
+func (a *Agent) available(ctx context.Context, src Source, d digest.Digest) error {
+	lacks := holds(src, d)
+	if lacks == nil {
+		return nil
+	}
+	if there, err := store.Has(ctx, a.depot, d); err != nil || there {
+		return err
+	}
+	return lacks
 }
 
 // stage brings blobs, which are p's, into the depot and writes the generation.
@@ -271,7 +288,7 @@ func (a *Agent) fetcherOf(src Source) *fetch.Fetcher {
 // resolve reads the release of app and fills in what this machine takes of it. It returns the programs to fetch.
 func (a *Agent) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *node.App) ([]fetch.Blob, error) {
 	name := app.App + "@" + app.Version
-	if err := holds(src, app.Release); err != nil && !a.depot.Has(app.Release) {
+	if err := a.available(ctx, src, app.Release); err != nil {
 		return nil, fmt.Errorf("release %s: %w", name, err)
 	}
 	r, err := release.Read(ctx, f, app.Release)
@@ -355,11 +372,15 @@ func (a *Agent) heal(ctx context.Context, err error) bool {
 // share their bytes with the depot.
 func (a *Agent) distrust(ctx context.Context, blobs []fetch.Blob) error {
 	for _, b := range blobs {
-		if !a.depot.Has(b.Digest) {
+		there, err := store.Has(ctx, a.depot, b.Digest)
+		if err != nil {
+			return err
+		}
+		if !there {
 			continue
 		}
-		if err := a.depot.Verify(ctx, b.Digest); err != nil && ctx.Err() == nil {
-			if err := a.depot.Remove(b.Digest); err != nil {
+		if err := store.Verify(ctx, a.depot, b.Digest); err != nil && ctx.Err() == nil {
+			if err := a.depot.Remove(ctx, b.Digest); err != nil {
 				return fmt.Errorf("drop damaged blob %s: %w", b.Digest, err)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust/client"
 )
 
@@ -32,7 +32,7 @@ type Agent struct {
 	dir   string
 	o     Options
 	node  *node.Node
-	depot *store.Store
+	depot *storedir.Store
 	trust *client.Client
 
 	turn chan struct{} // holds one token: who has it may change the node
@@ -81,7 +81,7 @@ func Open(dir string, o Options) (*Agent, error) {
 		turn: make(chan struct{}, 1), wake: make(chan struct{}, 1), hand: make(chan struct{}, 1),
 	}
 	a.turn <- struct{}{}
-	if a.depot, err = store.Open(filepath.Join(a.dir, "depot"), store.Options{FS: o.FS}); err != nil {
+	if a.depot, err = storedir.Open(filepath.Join(a.dir, "depot"), storedir.Options{FS: o.FS}); err != nil {
 		return nil, errors.Join(fmt.Errorf("open agent: %w", err), n.Close())
 	}
 	a.trust, err = client.Open(filepath.Join(a.dir, "trust"), client.Options{FS: o.FS, Clock: o.Clock, BuildTime: o.BuildTime})

@@ -19,10 +19,10 @@ import (
 	"overland/internal/source"
 )
 
-// Depot is where results are kept; *store.Store is one.
+// Depot is where results are kept; a store.Blobs is one.
 type Depot interface {
 	Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error)
-	Size(d digest.Digest) (int64, error)
+	Stat(ctx context.Context, d digest.Digest) (int64, error)
 }
 
 // Request says what to build. Zero values work where it is said.

@@ -24,7 +24,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -67,13 +67,13 @@ func (f *fake) Build(ctx context.Context, j Job, r Recipe, src, scratch string) 
 type site struct {
 	t     *testing.T
 	dir   string
-	depot *store.Store
+	depot *storedir.Store
 	fake  *fake
 }
 
 func newSite(t *testing.T) *site {
 	dir := t.TempDir()
-	d, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	d, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func TestRecordsThatDoNotCount(t *testing.T) {
 	}
 	other := digest.Of([]byte("other"))
 	for name, spoil := range map[string]func() error{
-		"no blob": func() error { return s.depot.Remove(want) },
+		"no blob": func() error { return s.depot.Remove(t.Context(), want) },
 		"empty":   func() error { return os.WriteFile(records[0], nil, 0o600) },
 		"half":    func() error { return os.WriteFile(records[0], intact[:len(intact)/2], 0o600) },
 		"garbage": func() error { return os.WriteFile(records[0], bytes.Repeat([]byte{0xff}, 1<<20), 0o600) },

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/progress"
@@ -67,7 +68,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		return fail(err)
 	}
 	cached := func() (Built, bool) {
-		rec, ok := r.cache.get(key, r.depot.Size)
+		rec, ok := r.cache.get(key, func(d digest.Digest) (int64, error) { return r.depot.Stat(ctx, d) })
 		if !ok || r.req.Rebuild {
 			return Built{}, false
 		}

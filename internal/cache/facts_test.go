@@ -19,6 +19,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 func TestFacts(t *testing.T) {
@@ -61,7 +62,7 @@ func open(t *testing.T, dir string, facts cache.Facts) *cache.Keeper {
 
 func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.Keeper {
 	t.Helper()
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,11 +175,11 @@ func TestAnIndexOfVersion1(t *testing.T) {
 	for what, facts := range map[string]cache.Facts{"in the index": nil, "elsewhere": &cachetest.Memory{}} {
 		t.Run(what, func(t *testing.T) {
 			dir, n := t.TempDir(), newNews(t)
-			s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+			s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := s.PutBytes(t.Context(), []byte("old"))
+			d, err := store.PutBytes(t.Context(), s, []byte("old"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -210,7 +211,7 @@ func TestAnIndexOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 	change(t, dir, `PRAGMA user_version = 99; ALTER TABLE version RENAME TO "of the ""future"`)
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

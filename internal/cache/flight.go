@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/record"
+	"overland/internal/store"
 )
 
 // errPatience means that upstream takes longer than a client with a stale answer waits.
@@ -100,8 +101,12 @@ func (k *Keeper) end(c *call, i flight) {
 func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, heard func()) (answer, error) {
 	// Another request may have ended between the caller's look and this one's start.
 	if v, ok, err := k.index.newest(ctx, id{it.Protocol, it.Key}, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
-		fresh(v.checked, k.now(), k.o.Fresh) && k.store.Has(v.blob) {
-		return k.hit(v), nil
+		fresh(v.checked, k.now(), k.o.Fresh) {
+		if there, err := store.Has(ctx, k.store, v.blob); err != nil {
+			return answer{}, err
+		} else if there {
+			return k.hit(v), nil
+		}
 	}
 	if a, ok := k.near(ctx, p, it, seen, old, heard); ok || ctx.Err() != nil {
 		return a, ctx.Err()
@@ -148,13 +153,17 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 	if err != nil {
 		return v, err
 	}
-	v.blob = blob.Digest
+	v.blob = blob.Digest()
 	if err := v.follows(old, it, record.Redacted(it.Upstream)); err != nil {
 		return v, err
 	}
 	k.gate.RLock()
 	defer k.gate.RUnlock()
-	v.own = !k.store.Has(v.blob)
+	there, err := store.Has(ctx, k.store, v.blob)
+	if err != nil {
+		return v, err
+	}
+	v.own = !there
 	if err := blob.Commit(ctx); err != nil {
 		return v, err
 	}

@@ -47,7 +47,7 @@ type Options struct {
 
 // Keeper is the pull-through cache. It is safe for concurrent use. The caller ends it with Close.
 type Keeper struct {
-	store *store.Store
+	store Depot
 	index *index
 	facts Facts
 	o     Options
@@ -64,8 +64,18 @@ type Keeper struct {
 	wg     sync.WaitGroup
 }
 
+// Depot is where a Keeper keeps bytes: a site's, which others use too.
+type Depot interface {
+	store.Blobs
+	store.Stager
+	// Claim notes that the cache names blobs of the depot: a collection that does not ask it is refused.
+	Claim(name string) error
+	// Retire removes blob d unless somebody touched it after since.
+	Retire(d digest.Digest, since time.Time) (removed bool, err error)
+}
+
 // Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
-func Open(ctx context.Context, dir string, s *store.Store, o Options) (*Keeper, error) {
+func Open(ctx context.Context, dir string, s Depot, o Options) (*Keeper, error) {
 	if err := (fsx.FS{}).Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
@@ -109,7 +119,7 @@ func (k *Keeper) Close() error {
 func (k *Keeper) now() time.Time { return k.o.Clock.Or()() }
 
 // Get implements record.Keeper.
-func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
+func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	seen := sight{have: k.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
@@ -125,13 +135,13 @@ type answer struct {
 	version version
 }
 
-func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, *store.Blob, error) {
+func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, store.Blob, error) {
 	for again := false; ; again = true {
 		a, err := k.find(ctx, p, it, seen)
 		if err != nil || !a.entry.Exists() {
 			return a, nil, err
 		}
-		b, err := k.store.Open(a.version.blob)
+		b, err := k.store.Open(ctx, a.version.blob)
 		// Evicted, or removed by somebody else, between the look and the opening: it is fetched again, once.
 		if errors.Is(err, store.ErrNotFound) && !again {
 			k.forget(a.version.id)
@@ -151,7 +161,12 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 	if err != nil {
 		return answer{}, err
 	}
-	held := known && old.held && k.store.Has(old.blob)
+	held := known && old.held
+	if held {
+		if held, err = store.Has(ctx, k.store, old.blob); err != nil {
+			return answer{}, err
+		}
+	}
 	if held && (!it.Mutable || fresh(old.checked, now, k.o.Fresh)) {
 		k.remember(old)
 		return k.hit(old), nil
@@ -268,18 +283,18 @@ func (k *Keeper) setDown(it record.Item, now time.Time) {
 func (k *Keeper) lookup(protocol string) record.Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		v, ok, err := k.index.newest(ctx, id{protocol, key}, forever)
-		return k.openVersion(v, ok, protocol, key, err)
+		return k.openVersion(ctx, v, ok, protocol, key, err)
 	}
 }
 
-func (k *Keeper) openVersion(v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
+func (k *Keeper) openVersion(ctx context.Context, v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok || !v.held:
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}
-	b, err := k.store.Open(v.blob)
+	b, err := k.store.Open(ctx, v.blob)
 	if err == nil {
 		k.hit(v) // what proves others is in use: without it they could not be fetched
 	}
@@ -290,7 +305,7 @@ func (k *Keeper) openVersion(v version, ok bool, protocol, key string, err error
 // give what an older list named for a while, and machines that have that list ask for it. The caller closes it.
 func (k *Keeper) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
 	v, ok, err := k.index.before(ctx, id{protocol, key}, n)
-	return k.openVersion(v, ok, protocol, key, err)
+	return k.openVersion(ctx, v, ok, protocol, key, err)
 }
 
 // Recheck has what can change under key asked for again the next time, however fresh it is.

@@ -301,7 +301,7 @@ func TestLostBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	blob.Close()
-	if err := b.Keeper.store.Remove(e.Blob); err != nil {
+	if err := b.Keeper.store.Remove(t.Context(), e.Blob); err != nil {
 		t.Fatal(err)
 	}
 	b.want(b, "a.zip", "alpha")

@@ -9,14 +9,14 @@ import (
 
 	"overland/internal/fsx"
 	"overland/internal/record"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
 
 // play asks for k0, k1, … and says so when a change of the disk begins, until it is killed.
 func play(dir, upstream string) error {
 	tell := func(fsx.Op) error { fmt.Println("op"); return nil }
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{FS: fsx.FS{Before: tell}})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{FS: fsx.FS{Before: tell}})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if size, err := b.Keeper.store.Size(v.blob); err != nil || size != v.size {
+		if size, err := b.Keeper.store.Stat(t.Context(), v.blob); err != nil || size != v.size {
 			t.Errorf("%s: %d bytes, %v; want %d", v.key, size, err, v.size)
 		}
 	}

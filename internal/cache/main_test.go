@@ -24,6 +24,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // TestMain also plays the process that is killed: OVERLAND_CACHE_TEST holds the directory and the upstream's URL.
@@ -171,7 +172,7 @@ func upstream(t *testing.T) *record.Upstream {
 
 func (b *bench) open() {
 	b.t.Helper()
-	s, err := store.Open(filepath.Join(b.dir, "depot"), store.Options{FS: b.fs, Reserve: b.room})
+	s, err := storedir.Open(filepath.Join(b.dir, "depot"), storedir.Options{FS: b.fs, Reserve: b.room})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -239,7 +240,7 @@ func (b *bench) blobs() (n int) {
 	b.t.Helper()
 	ctx := b.t.Context()
 	s := b.Keeper.store
-	if err := s.List(ctx, func(d digest.Digest, _ int64) error { n++; return s.Verify(ctx, d) }); err != nil {
+	if err := s.List(ctx, func(d digest.Digest, _ int64) error { n++; return store.Verify(ctx, s, d) }); err != nil {
 		b.t.Error(err)
 	}
 	return n

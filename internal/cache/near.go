@@ -88,7 +88,7 @@ func (k *Keeper) adopt(ctx context.Context, p record.Protocol, it record.Item, s
 	if err := v.follows(old, it, "an upstream site"); err != nil {
 		return v, err
 	}
-	b, err := k.store.Open(f.Blob)
+	b, err := k.store.Open(ctx, f.Blob)
 	if err != nil {
 		return v, err
 	}
@@ -96,15 +96,17 @@ func (k *Keeper) adopt(ctx context.Context, p record.Protocol, it record.Item, s
 	if b.Size() != f.Size {
 		return v, errs.Errorf(errs.Untrusted, "%d bytes, and the site said %d", b.Size(), f.Size)
 	}
-	if err := record.RefusePage(it, b.File); err != nil {
+	if err := record.RefusePage(it, b); err != nil {
 		return v, err
 	}
-	if v.proof, err = p.Check(ctx, it, b.File, seen.have); err != nil {
+	if v.proof, err = p.Check(ctx, it, b, seen.have); err != nil {
 		return v, err
 	}
 	k.gate.RLock()
 	defer k.gate.RUnlock()
-	if !k.store.Has(f.Blob) {
+	if there, err := store.Has(ctx, k.store, f.Blob); err != nil {
+		return v, err
+	} else if !there {
 		return v, errs.Errorf(errs.Unavailable, "%s was evicted meanwhile", f.Blob)
 	}
 	return k.index.add(ctx, v)
@@ -172,7 +174,7 @@ func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]rec
 		if it, err = seen.resolve(ctx, p, it); err != nil {
 			return err
 		}
-		var b *store.Blob
+		var b store.Blob
 		if a, b, err = k.get(ctx, p, it, seen); b != nil {
 			err = b.Close()
 		}

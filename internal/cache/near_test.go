@@ -14,11 +14,12 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	"overland/internal/store/storetest"
 )
 
 // beside is a Near that says what a test wants, and puts it into the depot.
 type beside struct {
-	depot  *store.Store
+	depot  Depot
 	things map[string]string
 	f      func(f *Found) // what it says otherwise
 	err    error
@@ -36,8 +37,11 @@ func (n *beside) Find(ctx context.Context, _, key string, _ int64, heard func())
 		return Found{}, false, errs.E(errs.NotFound, context.Cause(ctx))
 	}
 	d := digest.Of([]byte(body))
-	had := n.depot.Has(d)
-	if _, err := n.depot.PutBytes(ctx, []byte(body)); err != nil {
+	had, err := store.Has(ctx, n.depot, d)
+	if err != nil {
+		return Found{}, false, err
+	}
+	if _, err := store.PutBytes(ctx, n.depot, []byte(body)); err != nil {
 		return Found{}, false, err
 	}
 	f := Found{Blob: d, Size: int64(len(body)), MediaType: "text/plain"}
@@ -128,7 +132,7 @@ func TestNearChanges(t *testing.T) {
 func TestHeldBlobsAreEvicted(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 8 })
 	for _, body := range []string{"first", "second"} {
-		d, err := b.Keeper.store.PutBytes(t.Context(), []byte(body))
+		d, err := store.PutBytes(t.Context(), b.Keeper.store, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +147,7 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	if _, err := b.Evict(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := b.Keeper.store; !s.Has(digest.Of([]byte("first"))) || s.Has(digest.Of([]byte("second"))) {
+	if s := b.Keeper.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
 		t.Error("not the one that was used last is left")
 	}
 }

@@ -28,7 +28,7 @@ func (k *Keeper) View(name string) *View { return &View{k, name} }
 // Get implements record.Keeper. Of what can change it gives the version that the cache had at the freeze's moment. What
 // the cache did not have then is taken from upstream when first asked for, provided that the freeze was made for the
 // moment of its making, and that it fits what is frozen already; else it is errs.NotFound.
-func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
+func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	f, err := w.k.freeze(ctx, w.name)
 	if err != nil {
 		return lockfile.Entry{}, nil, err
@@ -59,7 +59,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 	}
 	if it.Mutable {
 		// It is younger than what is frozen already: together they must still hold.
-		if _, err := p.Check(ctx, it, b.File, w.lookup(f, it.Protocol)); err != nil {
+		if _, err := p.Check(ctx, it, b, w.lookup(f, it.Protocol)); err != nil {
 			return lockfile.Entry{}, nil, errors.Join(fmt.Errorf("%s %s: does not fit freeze %s: %w", it.Protocol, it.Key, f.Name, err), b.Close())
 		}
 	}
@@ -68,12 +68,12 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 }
 
 // frozen returns v, or what its answer is in f already, and sees to it that it stays.
-func (w *View) frozen(ctx context.Context, f Freeze, v version) (lockfile.Entry, *store.Blob, error) {
+func (w *View) frozen(ctx context.Context, f Freeze, v version) (lockfile.Entry, store.Blob, error) {
 	v, err := w.k.index.pin(ctx, f, v)
 	if err != nil {
 		return lockfile.Entry{}, nil, err
 	}
-	b, err := w.k.store.Open(v.blob)
+	b, err := w.k.store.Open(ctx, v.blob)
 	if err != nil {
 		return lockfile.Entry{}, nil, errs.E(errs.Unavailable, fmt.Errorf("%s %s: freeze %s: %w", v.protocol, v.key, f.Name, err))
 	}
@@ -86,7 +86,7 @@ func (w *View) lookup(f Freeze, protocol string) record.Lookup {
 		if err == nil && !ok {
 			return w.k.lookup(protocol)(ctx, key)
 		}
-		return w.k.openVersion(v, ok, protocol, key, err)
+		return w.k.openVersion(ctx, v, ok, protocol, key, err)
 	}
 }
 

@@ -82,7 +82,7 @@ func (a *app) runBuild(ctx context.Context, o buildOptions) error {
 		if layout, ok := strings.CutPrefix(o.out, "oci:"); ok {
 			err = p.ExportOCI(ctx, b, layout)
 		} else if o.out != "" {
-			paths, err = p.ExportDir(b, o.out)
+			paths, err = p.ExportDir(ctx, b, o.out)
 		}
 		return b, err
 	})

@@ -8,7 +8,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/operator"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust/repository"
 )
 
@@ -69,7 +69,7 @@ func (a *app) change(do func(*repository.Repository) error) error {
 }
 
 // depot returns the blobs of the site directory, and where that is. Unless first is set it must be there.
-func (a *app) depot(first bool) (*store.Store, string, error) {
+func (a *app) depot(first bool) (*storedir.Store, string, error) {
 	dir, err := a.dir()
 	if err != nil {
 		return nil, "", err

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
 )
 
@@ -12,11 +13,11 @@ func BenchmarkFetch(b *testing.B) {
 	const size = 64 * mib
 	body := random(51, size)
 	blob := plainBlob(body)
-	from, err := store.Open(b.TempDir(), store.Options{})
+	from, err := storedir.Open(b.TempDir(), storedir.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if _, err := from.PutBytes(b.Context(), body); err != nil {
+	if _, err := store.PutBytes(b.Context(), from, body); err != nil {
 		b.Fatal(err)
 	}
 	dir, err := Dir(from.Dir())
@@ -33,7 +34,7 @@ func BenchmarkFetch(b *testing.B) {
 	for name, src := range map[string]Source{"dir": dir, "site": site} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(size)
-			s, err := store.Open(b.TempDir(), store.Options{})
+			s, err := storedir.Open(b.TempDir(), storedir.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -42,7 +43,7 @@ func BenchmarkFetch(b *testing.B) {
 				if err := f.Fetch(b.Context(), blob); err != nil {
 					b.Fatal(err)
 				}
-				if err := s.Remove(blob.Digest); err != nil {
+				if err := s.Remove(b.Context(), blob.Digest); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 
@@ -121,11 +122,11 @@ func (t *transfer) compare(at int64, unit io.ReaderAt) error {
 }
 
 // settle names who spoiled a blob without a chunk list, now that the store has it.
-func (t *transfer) settle() error {
+func (t *transfer) settle(ctx context.Context) error {
 	if t.list != nil || len(t.bad) == 0 {
 		return nil
 	}
-	blob, err := t.f.store.Open(t.b.Digest)
+	blob, err := t.f.store.Open(ctx, t.b.Digest)
 	if err != nil {
 		return fmt.Errorf("fetch: %w", err)
 	}

@@ -13,6 +13,8 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
 )
 
@@ -30,7 +32,7 @@ func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
 		}
 		return nil
 	}}
-	err := New(openStore(t, dir, store.Options{FS: full}), quick(link.src)).Fetch(t.Context(), b)
+	err := New(openStore(t, dir, storedir.Options{FS: full}), quick(link.src)).Fetch(t.Context(), b)
 	if errs.KindOf(err) != errs.Unavailable || !fsx.IsFull(err) || !strings.Contains(errs.HintOf(err), "free") {
 		t.Fatalf("got %v (%v, hint %q), want a full disk", err, errs.KindOf(err), errs.HintOf(err))
 	}
@@ -38,7 +40,7 @@ func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
 		t.Errorf("%d writes, want no retry of a full disk", written)
 	}
 	before := link.Counts().Down
-	s := openStore(t, dir, store.Options{})
+	s := openStore(t, dir, storedir.Options{})
 	if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +53,7 @@ func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
 func TestNoRoomIsKnownBeforeTheFirstByte(t *testing.T) {
 	body := random(28, 1000)
 	src := having("source", nil, body)
-	s := openStore(t, t.TempDir(), store.Options{Reserve: 1 << 60})
+	s := openStore(t, t.TempDir(), storedir.Options{Reserve: 1 << 60})
 	err := New(s, quick(src)).Fetch(t.Context(), plainBlob(body))
 	if errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" || src.asked() != 0 {
 		t.Errorf("got %v (asked %d times), want no room, unasked", err, src.asked())
@@ -80,7 +82,7 @@ func TestASpoiledPartialIsFoundAndMended(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			link := behind(t, badlink.Faults{}, body, list)
 			s := newStore(t)
-			in, err := s.Begin(c.b.Digest, -1)
+			in, err := store.Resume(t.Context(), s, c.b.Digest, -1)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -114,9 +116,9 @@ func TestDir(t *testing.T) {
 	b, list := withChunks(t, body)
 	for _, layout := range []string{".", "depot"} {
 		dir := t.TempDir()
-		from := openStore(t, filepath.Join(dir, layout), store.Options{})
+		from := openStore(t, filepath.Join(dir, layout), storedir.Options{})
 		for _, p := range [][]byte{body, list} {
-			if _, err := from.PutBytes(t.Context(), p); err != nil {
+			if _, err := store.PutBytes(t.Context(), from, p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -143,7 +145,7 @@ func TestDir(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, s, body)
-		if s.Has(b.Chunks) {
+		if storetest.Has(t, s, b.Chunks) {
 			t.Error("a local source was read by a chunk list: everything is hashed twice")
 		}
 		if got, err := src.Metadata(t.Context(), name, 10); err != nil || string(got) != "{}" {

@@ -77,7 +77,7 @@ const (
 // blob, and of which source is down, lasts as long as it does: make one and keep it, and tell it of sources that come
 // and go with SetSources.
 type Fetcher struct {
-	store  *store.Store
+	store  store.Store
 	o      Options
 	calls  flight.Group[digest.Digest, struct{}] // blobs being fetched now
 	health health.Records[string]                // of each source
@@ -102,7 +102,7 @@ func id(s Source) string {
 }
 
 // New returns a Fetcher into s.
-func New(s *store.Store, o Options) *Fetcher {
+func New(s store.Store, o Options) *Fetcher {
 	if o.Stall <= 0 {
 		o.Stall = defaultStall
 	}
@@ -151,7 +151,9 @@ func (f *Fetcher) Fetch(ctx context.Context, b Blob) error {
 	if err := b.check(); err != nil {
 		return err
 	}
-	if f.store.Has(b.Digest) {
+	if there, err := store.Has(ctx, f.store, b.Digest); err != nil {
+		return explainDisk(b.Digest, err)
+	} else if there {
 		return nil
 	}
 	_, err := f.calls.Do(ctx, b.Digest, func(ctx context.Context, _ *flight.Call[struct{}]) (struct{}, error) {

@@ -10,7 +10,8 @@ import (
 	"testing"
 
 	"overland/internal/digest"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
 )
 
@@ -23,7 +24,7 @@ const (
 // child fetches what the environment says, telling its progress on standard output, until it is killed or done.
 func child() {
 	err := func() error {
-		s, err := store.Open(os.Getenv(childDir), store.Options{})
+		s, err := storedir.Open(os.Getenv(childDir), storedir.Options{})
 		if err != nil {
 			return err
 		}
@@ -57,7 +58,7 @@ func TestKill9AndResume(t *testing.T) {
 	// Slow enough that the kernels hold little that the killed child has not read.
 	link := behind(t, badlink.Faults{Rate: 24 * mib}, body, list)
 	dir := t.TempDir()
-	s := openStore(t, dir, store.Options{})
+	s := openStore(t, dir, storedir.Options{})
 	for i := 1; ; i++ {
 		cmd := exec.CommandContext(t.Context(), os.Args[0])
 		cmd.Env = append(os.Environ(), childURL+"="+link.url(), childDir+"="+dir,
@@ -93,7 +94,7 @@ func TestKill9AndResume(t *testing.T) {
 	}
 	want(t, s, body)
 	atMost(t, link.Link, size)
-	if !s.Has(b.Chunks) || b.Digest != digest.Of(body) {
+	if !storetest.Has(t, s, b.Chunks) || b.Digest != digest.Of(body) {
 		t.Error("the chunk list is not in the store")
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
 )
 
@@ -37,14 +38,14 @@ func random(seed uint64, size int) []byte {
 	return b
 }
 
-func newStore(t *testing.T) *store.Store {
+func newStore(t *testing.T) *storedir.Store {
 	t.Helper()
-	return openStore(t, t.TempDir(), store.Options{})
+	return openStore(t, t.TempDir(), storedir.Options{})
 }
 
-func openStore(t *testing.T, dir string, o store.Options) *store.Store {
+func openStore(t *testing.T, dir string, o storedir.Options) *storedir.Store {
 	t.Helper()
-	s, err := store.Open(dir, o)
+	s, err := storedir.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func withChunks(t *testing.T, body []byte) (Blob, []byte) {
 }
 
 // want checks that s has body.
-func want(t *testing.T, s *store.Store, body []byte) {
+func want(t *testing.T, s *storedir.Store, body []byte) {
 	t.Helper()
 	got, err := s.Bytes(t.Context(), digest.Of(body), int64(len(body)))
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // moody is a source of one blob that does what a random draw says, a new one for each request.
@@ -111,12 +112,12 @@ func TestAnything(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer os.RemoveAll(dir)
-		s, err := store.Open(dir, store.Options{})
+		s, err := storedir.Open(dir, storedir.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if have := rapid.SampledFrom([]int{0, 0, 1, mib / 2, mib + mib/2, size}).Draw(t, "on disk"); have > 0 && have <= size {
-			in, err := s.Begin(b.Digest, b.Size)
+			in, err := store.Resume(context.Background(), s, b.Digest, b.Size)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,13 +134,13 @@ func TestAnything(t *testing.T) {
 		}
 		err = New(s, o).Fetch(context.Background(), b)
 		if err == nil {
-			if err := s.Verify(context.Background(), b.Digest); err != nil {
+			if err := store.Verify(context.Background(), s, b.Digest); err != nil {
 				t.Fatal(err)
 			}
 			return
 		}
-		if s.Has(b.Digest) {
-			t.Fatalf("got %v, and the store has it", err)
+		if there, herr := store.Has(context.Background(), s, b.Digest); there || herr != nil {
+			t.Fatalf("got %v, and the store has it: %v, %v", err, there, herr)
 		}
 		if k := errs.KindOf(err); k != errs.Untrusted && k != errs.Unavailable && k != errs.NotFound {
 			t.Fatalf("got %v of kind %v", err, k)

@@ -18,6 +18,8 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
 )
 
@@ -60,7 +62,7 @@ func TestALiarAmongThreeIsNamedAndCostsOneChunk(t *testing.T) {
 		t.Errorf("a bad byte cost %d bytes, want at most one chunk", waste)
 	}
 	before := liar.Counts().Conns
-	if err := s.Remove(b.Digest); err != nil {
+	if err := s.Remove(t.Context(), b.Digest); err != nil {
 		t.Fatal(err)
 	}
 	requests, _ := liar.Requests()
@@ -231,7 +233,7 @@ func TestTwoFetchersOfOneBlobMoveItOnce(t *testing.T) {
 	// Two processes' worth of stores, and two callers of each.
 	var wg sync.WaitGroup
 	for range 2 {
-		f := New(openStore(t, dir, store.Options{}), quick(link.src))
+		f := New(openStore(t, dir, storedir.Options{}), quick(link.src))
 		for range 2 {
 			wg.Go(func() {
 				if err := f.Fetch(t.Context(), b); err != nil {
@@ -241,7 +243,7 @@ func TestTwoFetchersOfOneBlobMoveItOnce(t *testing.T) {
 		}
 	}
 	wg.Wait()
-	want(t, openStore(t, dir, store.Options{}), body)
+	want(t, openStore(t, dir, storedir.Options{}), body)
 	atMost(t, link.Link, len(body))
 }
 
@@ -300,7 +302,7 @@ func TestASourceThatStartsOnlyAtZeroIsTheLastResort(t *testing.T) {
 
 			// Alone it is used all the same, and costs the prefix once more.
 			s = newStore(t)
-			in, err := s.Begin(b.Digest, b.Size)
+			in, err := store.Resume(t.Context(), s, b.Digest, b.Size)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -335,7 +337,7 @@ func TestMischief(t *testing.T) {
 				for _, size := range []int64{b.Size, -1} {
 					s := newStore(t)
 					if have > 0 {
-						in, err := s.Begin(b.Digest, size)
+						in, err := store.Resume(t.Context(), s, b.Digest, size)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -353,18 +355,18 @@ func TestMischief(t *testing.T) {
 					alone := quick(odd.src)
 					alone.Attempts, alone.Unknown = 3, 3*mib
 					err := New(s, alone).Fetch(t.Context(), want)
-					if (err == nil) != s.Has(b.Digest) {
-						t.Fatalf("%s: got %v, and the store has it: %v", what, err, s.Has(b.Digest))
+					if (err == nil) != storetest.Has(t, s, b.Digest) {
+						t.Fatalf("%s: got %v, and the store has it: %v", what, err, storetest.Has(t, s, b.Digest))
 					}
 					if err == nil {
-						if err := s.Verify(t.Context(), b.Digest); err != nil {
+						if err := store.Verify(t.Context(), s, b.Digest); err != nil {
 							t.Fatalf("%s: something else reached the store: %v", what, err)
 						}
 					}
 					if err := New(s, quick(odd.src, good.src)).Fetch(t.Context(), want); err != nil {
 						t.Fatalf("%s, size %d, beside a good source: %v", what, size, err)
 					}
-					if err := s.Verify(t.Context(), b.Digest); err != nil {
+					if err := store.Verify(t.Context(), s, b.Digest); err != nil {
 						t.Fatal(err)
 					}
 				}

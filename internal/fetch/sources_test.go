@@ -24,7 +24,7 @@ func TestWhatIsKnownOfASourceOutlivesAChangeOfTheList(t *testing.T) {
 			t.Fatal(err)
 		}
 		want(t, s, b)
-		if err := s.Remove(digest.Of(b)); err != nil {
+		if err := s.Remove(t.Context(), digest.Of(b)); err != nil {
 			t.Fatal(err)
 		}
 	}

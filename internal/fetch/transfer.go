@@ -33,7 +33,7 @@ type transfer struct {
 	sources []Source  // in order of preference
 	ids     []string  // what each is remembered by
 	list    chunkList // nil: none
-	in      *store.Ingest
+	in      store.Upload
 	off     int64         // bytes on disk
 	best    int64         // the largest off so far: a byte beyond it is a new one
 	sum     digest.Hasher // of the unit's bytes; only with a list
@@ -105,9 +105,9 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 }
 
 // begin returns the blob's only writer, waiting while another process has it; nil when that one brought the blob.
-func (f *Fetcher) begin(ctx context.Context, b Blob) (*store.Ingest, error) {
+func (f *Fetcher) begin(ctx context.Context, b Blob) (store.Upload, error) {
 	for pause := busyWait; ; pause = min(2*pause, busyCap) {
-		in, err := f.store.Begin(b.Digest, b.Size)
+		in, err := store.Resume(ctx, f.store, b.Digest, b.Size)
 		switch {
 		case err == nil:
 			return in, nil
@@ -138,9 +138,9 @@ func (t *transfer) run(ctx context.Context) error {
 	whole := t.b.Size >= 0 && t.off == t.b.Size
 	for {
 		if whole {
-			err := t.in.Commit(ctx)
+			err := t.in.Commit(ctx, t.b.Digest)
 			if err == nil {
-				return t.settle()
+				return t.settle(ctx)
 			}
 			if !errors.Is(err, digest.ErrMismatch) {
 				return explainDisk(t.b.Digest, err)
@@ -239,7 +239,7 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 			return false, errs.Errorf(errs.Invalid, "%w: %d bytes, more than %d", httpx.ErrAnswer, size, t.f.o.Unknown)
 		}
 		// Not our disk's error: a source may say any size, and the next one another.
-		if err := t.in.Room(size - t.off); err != nil {
+		if err := t.in.Reserve(size - t.off); err != nil {
 			return false, fmt.Errorf("%w: %d bytes: %w", httpx.ErrAnswer, size, err)
 		}
 	}

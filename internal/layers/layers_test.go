@@ -43,6 +43,9 @@ var floors = map[string]int{
 	"nodeapi":                    1,
 	"source":                     1,
 	"store":                      1,
+	"store/dir":                  1,
+	"store/mem":                  1,
+	"store/storetest":            1,
 	"trust":                      1,
 	"trust/client":               1,
 	"trust/conformance":          1,
@@ -111,6 +114,7 @@ var outside = []string{
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
 var neighbours = map[[2]string]string{
+	{"fsx", "errs"}:         "a full disk is told in one place, with its kind and its hint",
 	{"ecosystem", "record"}: "an ecosystem answers in the recorder's words",
 	{"mirror", "cache"}:     "a cache asks what an upstream site has in the cache's words",
 	{"httpx", "errs"}:       "an error becomes a status and a body, and a status an error, in one place",
@@ -237,6 +241,7 @@ var agentRooms = []string{
 	"internal/runtime",
 	"internal/runtime/process",
 	"internal/store",
+	"internal/store/dir",
 	"internal/trust",
 	"internal/trust/client",
 	"internal/volume",

@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fetch"
 	"overland/internal/httpx"
+	"overland/internal/store"
 )
 
 // flight is a blob on its way, for all who wait for it.
@@ -29,8 +30,8 @@ type flight struct {
 func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	f, others := c.join(d)
 	defer c.leave(d, f)
-	if c.depot.Has(d) {
-		return nil
+	if there, err := store.Has(ctx, c.depot, d); err != nil || there {
+		return err
 	}
 	if c.o.Offline(ctx) {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "%s is not here, and the site is offline", d), "overland cache offline off")
@@ -139,7 +140,7 @@ func (c *Chain) kept(ctx context.Context, d digest.Digest) error {
 	if c.o.Kept == nil {
 		return nil
 	}
-	size, err := c.depot.Size(d)
+	size, err := c.depot.Stat(ctx, d)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fetch"
 	"overland/internal/httpx"
+	"overland/internal/store"
 )
 
 // CachePath is where a site says what its cache holds: below it PROTOCOL/KEY.
@@ -55,8 +56,11 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 	if err != nil {
 		return f, false, err
 	}
-	brought = !c.depot.Has(f.Blob)
-	return f, brought, c.bring(ctx, fetch.Blob{Digest: f.Blob, Size: f.Size}, heard)
+	there, err := store.Has(ctx, c.depot, f.Blob)
+	if err != nil {
+		return f, false, err
+	}
+	return f, !there, c.bring(ctx, fetch.Blob{Digest: f.Blob, Size: f.Size}, heard)
 }
 
 // bring fetches a blob that is counted under another name than its own.

@@ -53,7 +53,7 @@ const (
 type Chain struct {
 	o       Options
 	dir     string
-	depot   *store.Store
+	depot   store.Store
 	sites   []*fetch.SiteSource
 	fetcher *fetch.Fetcher
 	mirror  *mirror.Mirror
@@ -71,7 +71,7 @@ type Chain struct {
 
 // Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to depot. Nothing is asked
 // yet: see Pin.
-func Open(dir string, depot *store.Store, o Options) (*Chain, error) {
+func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	o.Limit, o.Stall = cmp.Or(o.Limit, limit), cmp.Or(o.Stall, stall)
 	o.Fresh, o.Patience = cmp.Or(o.Fresh, fresh), cmp.Or(o.Patience, patience)
 	o.Down = cmp.Or(o.Down, down)

@@ -19,6 +19,7 @@ import (
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
+	"overland/internal/store"
 )
 
 // writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
@@ -37,7 +38,7 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	}
 	in := release.Inputs{Blobs: list}
 	in.Lock.Size = int64(len(text))
-	if in.Lock.Digest, err = p.depot.PutBytes(ctx, text); err != nil {
+	if in.Lock.Digest, err = store.PutBytes(ctx, p.depot, text); err != nil {
 		return nil, err
 	}
 	if in.Source.Digest, in.Source.Size, err = p.packSource(ctx, b); err != nil {
@@ -61,12 +62,16 @@ func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) 
 
 // writtenInputs returns the inputs of ref that an earlier release wrote. The version names the commit, so they are the same.
 func (p *Pipeline) writtenInputs(ctx context.Context, ref release.Ref, lock digest.Digest) (ocispec.Descriptor, bool) {
-	desc, err := p.depot.Resolve(release.InputsTag(ref))
+	desc, err := p.depot.Resolve(ctx, release.InputsTag(ref))
 	if err != nil {
 		return desc, false
 	}
 	in, err := release.ReadInputs(ctx, p.depot, desc)
-	return desc, err == nil && in.Lock.Digest == lock && p.depot.Has(in.Lock.Digest) && p.depot.Has(in.Source.Digest)
+	if err != nil || in.Lock.Digest != lock {
+		return desc, false
+	}
+	missing, err := p.missing(ctx, []ocispec.Descriptor{in.Lock, in.Source})
+	return desc, err == nil && len(missing) == 0
 }
 
 // lockedBlobs reads the lock of ref's commit, and returns it with the blobs that it names.
@@ -169,7 +174,11 @@ func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) 
 	if err != nil {
 		return err
 	}
-	if missing := p.missing(list); len(missing) > 0 {
+	missing, err := p.missing(ctx, list)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
 		return withoutInputs(ref, lock, missing, len(list))
 	}
 	repo, err := p.Repository()
@@ -204,7 +213,10 @@ func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*rel
 	if err != nil {
 		return nil, errs.Hint(fmt.Errorf("inputs of %s: %w", r.Ref(), err), "release the same commit again where its repository is: overland release --rev %.12s", r.Commit)
 	}
-	missing := p.missing(in.All())
+	missing, err := p.missing(ctx, in.All())
+	if err != nil {
+		return nil, fmt.Errorf("inputs of %s: %w", r.Ref(), err)
+	}
 	if len(missing) == 0 {
 		return in, nil
 	}
@@ -216,14 +228,18 @@ func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*rel
 }
 
 // missing returns those blobs of list that the depot has not.
-func (p *Pipeline) missing(list []ocispec.Descriptor) []digest.Digest {
+func (p *Pipeline) missing(ctx context.Context, list []ocispec.Descriptor) ([]digest.Digest, error) {
 	var missing []digest.Digest
 	for _, b := range list {
-		if n, err := p.depot.Size(b.Digest); err != nil || n != b.Size {
+		there, err := store.HasSize(ctx, p.depot, b.Digest, b.Size)
+		if err != nil {
+			return nil, err
+		}
+		if !there {
 			missing = append(missing, b.Digest)
 		}
 	}
-	return missing
+	return missing, nil
 }
 
 // withoutInputs says which of the inputs of ref, that are so many, are missing: by the names that the lock has for them.

@@ -13,6 +13,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
+	"overland/internal/store"
 	"overland/internal/volume"
 )
 
@@ -26,7 +27,7 @@ func publishBuilt(t *testing.T, p *Pipeline, r release.Release, source string, i
 	t.Helper()
 	ref := r.Ref()
 	put := func(text string) ocispec.Descriptor {
-		d, err := p.Depot().PutBytes(t.Context(), []byte(text))
+		d, err := store.PutBytes(t.Context(), p.Depot(), []byte(text))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,7 +90,7 @@ func TestSealInputs(t *testing.T) {
 func TestSealNamesMissingInputs(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two"), "live")
-	if err := p.Depot().Remove(digest.Of([]byte("two"))); err != nil {
+	if err := p.Depot().Remove(t.Context(), digest.Of([]byte("two"))); err != nil {
 		t.Fatal(err)
 	}
 	_, err := p.Seal(t.Context(), SealOptions{Channel: "live", Inputs: true, Out: filepath.Join(t.TempDir(), "x")})
@@ -109,7 +110,7 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	evil := ocispec.Descriptor{Digest: digest.Of([]byte("evil")), Size: 4}
-	if _, err := p.Depot().PutBytes(t.Context(), []byte("evil")); err != nil {
+	if _, err := store.PutBytes(t.Context(), p.Depot(), []byte("evil")); err != nil {
 		t.Fatal(err)
 	}
 	other := publishFrom(t, p, "other", "r1.b", "not of this channel") // signed, but this channel does not run it

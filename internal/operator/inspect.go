@@ -145,10 +145,10 @@ func (p *Pipeline) KeyNames() map[string]string {
 	return names
 }
 
-type depotBlobs struct{ *store.Store }
+type depotBlobs struct{ store.Blobs }
 
-func (b depotBlobs) Section(d digest.Digest) (*io.SectionReader, io.Closer, error) {
-	f, err := b.Open(d)
+func (b depotBlobs) Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
+	f, err := b.Open(ctx, d)
 	if err != nil {
 		return nil, nil, err
 	}

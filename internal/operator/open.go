@@ -123,7 +123,7 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 
 // Open returns the bytes of blob d, copied out of the volume and checked again on the way (errs.Untrusted): a medium may
 // give other bytes the second time, and a build runs what it is given.
-func (o *Opened) Open(d digest.Digest) (_ *store.Blob, err error) {
+func (o *Opened) Open(_ context.Context, d digest.Digest) (_ store.Blob, err error) {
 	r, err := o.v.ReaderAt(d)
 	if err != nil {
 		return nil, err

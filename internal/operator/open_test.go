@@ -66,7 +66,7 @@ func TestOpenVolume(t *testing.T) {
 	if o.App != "wallet" || len(o.Lock.Entries) != 2 {
 		t.Errorf("opened %s, %d locked", o.Ref(), len(o.Lock.Entries))
 	}
-	b, err := o.Open(digest.Of([]byte("two")))
+	b, err := o.Open(t.Context(), digest.Of([]byte("two")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestOpenVolume(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	if _, err := o.Open(digest.Of([]byte("three"))); errs.KindOf(err) != errs.NotFound {
+	if _, err := o.Open(t.Context(), digest.Of([]byte("three"))); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("a blob that is not there: %v", err)
 	}
 	dir := filepath.Join(t.TempDir(), "source")
@@ -150,7 +150,7 @@ func TestOpenVolumeThatChanges(t *testing.T) {
 	if _, err := f.WriteAt([]byte("own"), at); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Open(d); errs.KindOf(err) != errs.Untrusted {
+	if _, err := o.Open(t.Context(), d); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("a changed blob: %v", err)
 	}
 }

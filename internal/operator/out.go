@@ -11,11 +11,12 @@ import (
 	"overland/internal/errs"
 	"overland/internal/release"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at all, and returns the
 // paths in the order of b.Programs. The mode is 0755, and 0644 for what is no program.
-func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
+func (p *Pipeline) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
 		path := filepath.Join(dir, a.Platform.Dashed(), a.File)
@@ -23,7 +24,7 @@ func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
 		if a.Data {
 			mode = 0o644
 		}
-		if err := p.export(a.Digest, path, mode); err != nil {
+		if err := p.export(ctx, a.Digest, path, mode); err != nil {
 			return paths, fmt.Errorf("write %s: %w", path, err)
 		}
 		paths = append(paths, path)
@@ -32,11 +33,11 @@ func (p *Pipeline) ExportDir(b *Built, dir string) ([]string, error) {
 }
 
 // export copies rather than links: the file is the user's, who may change it in place.
-func (p *Pipeline) export(d digest.Digest, path string, mode fs.FileMode) error {
+func (p *Pipeline) export(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	from, err := p.depot.Open(d)
+	from, err := p.depot.Open(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (p *Pipeline) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	to, err := store.Open(dir, store.Options{FS: p.o.FS})
+	to, err := storedir.Open(dir, storedir.Options{FS: p.o.FS})
 	if err != nil {
 		return fmt.Errorf("write image layout %s: %w", dir, err)
 	}
@@ -72,8 +73,8 @@ func (p *Pipeline) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	return nil
 }
 
-func (p *Pipeline) copyBlob(ctx context.Context, to *store.Store, d digest.Digest, size int64) error {
-	from, err := p.depot.Open(d)
+func (p *Pipeline) copyBlob(ctx context.Context, to store.Store, d digest.Digest, size int64) error {
+	from, err := p.depot.Open(ctx, d)
 	if err != nil {
 		return errs.E(errs.Internal, err)
 	}

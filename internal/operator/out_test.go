@@ -6,20 +6,21 @@ import (
 	"testing"
 
 	"overland/internal/builder"
+	"overland/internal/store"
 )
 
 func TestExportedModes(t *testing.T) {
 	p := begin(t)
 	b := &Built{}
 	for _, data := range []bool{false, true} {
-		d, err := p.Depot().PutBytes(t.Context(), []byte("text"))
+		d, err := store.PutBytes(t.Context(), p.Depot(), []byte("text"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		file := map[bool]string{false: "program", true: "manual"}[data]
 		b.Programs = append(b.Programs, builder.Built{Platform: "linux/amd64", File: file, Digest: d, Size: 4, Data: data})
 	}
-	paths, err := p.ExportDir(b, t.TempDir())
+	paths, err := p.ExportDir(t.Context(), b, t.TempDir())
 	if err != nil || len(paths) != 2 {
 		t.Fatal(paths, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/progress"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
 )
@@ -34,7 +34,7 @@ type Options struct {
 type Pipeline struct {
 	dir   string
 	o     Options
-	depot *store.Store
+	depot *storedir.Store
 	keys  *keys.Dir
 	made  bool
 }
@@ -56,7 +56,7 @@ func Open(dir string, o Options) (*Pipeline, error) {
 	if err := o.FS.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	depot, err := store.Open(home.Depot.In(dir), store.Options{FS: o.FS})
+	depot, err := storedir.Open(home.Depot.In(dir), storedir.Options{FS: o.FS})
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
@@ -71,7 +71,7 @@ func Open(dir string, o Options) (*Pipeline, error) {
 func (p *Pipeline) New() bool { return p.made }
 
 // Depot returns the blobs.
-func (p *Pipeline) Depot() *store.Store { return p.depot }
+func (p *Pipeline) Depot() *storedir.Store { return p.depot }
 
 // Keys returns the key files.
 func (p *Pipeline) Keys() *keys.Dir { return p.keys }

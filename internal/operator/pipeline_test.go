@@ -23,6 +23,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/release"
+	"overland/internal/store"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -98,7 +99,7 @@ func publishRelease(t *testing.T, p *Pipeline, r release.Release, platforms ...p
 	t.Helper()
 	for _, plat := range platforms {
 		text := []byte(fmt.Sprintf("%s %s for %s", r.App, r.Version, plat))
-		d, err := p.Depot().PutBytes(t.Context(), text)
+		d, err := store.PutBytes(t.Context(), p.Depot(), text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,7 +221,7 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	evil, err := p.Depot().PutBytes(t.Context(), []byte("wallet r1.a for evil"))
+	evil, err := store.PutBytes(t.Context(), p.Depot(), []byte("wallet r1.a for evil"))
 	if err != nil {
 		t.Fatal(err)
 	}

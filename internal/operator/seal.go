@@ -233,7 +233,7 @@ func (p *Pipeline) refuseExpired(ctx context.Context, repo *repository.Repositor
 
 // content collects what goes into the volume, and fills s.
 func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
-	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(d) }}
+	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(ctx, d) }}
 	entries, err := p.show(ctx, repo, s.Channel)
 	if err != nil {
 		return c, err

@@ -15,7 +15,7 @@ const earlyLimit = 64
 // arrived is what came from upstream and is proved, in a file without a name.
 type arrived struct {
 	*Fetched
-	*store.Staged
+	store.Staged
 }
 
 func (a *arrived) close() { _ = a.Fetched.Close() }
@@ -32,10 +32,10 @@ func (r *Recorder) hurry(in *arrived) bool {
 	_ = b.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.early) >= earlyLimit || r.early[in.Digest] != nil {
+	if len(r.early) >= earlyLimit || r.early[in.Digest()] != nil {
 		return false
 	}
-	r.early[in.Digest] = in.Staged
+	r.early[in.Digest()] = in.Staged
 	return true
 }
 
@@ -61,7 +61,7 @@ func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e
 func (r *Recorder) settle(n name, in *arrived, e lockfile.Entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.early, in.Digest)
+	delete(r.early, in.Digest())
 	r.less.Broadcast()
 	r.have[n] = e
 	if err != nil {

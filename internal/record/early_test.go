@@ -12,14 +12,15 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
-	"overland/internal/store"
+	"overland/internal/store/dir"
+	"overland/internal/store/storetest"
 )
 
 // on returns a recorder of an origin of content, whose disk asks do before each change.
-func on(t *testing.T, do func(fsx.Op) error) (*Recorder, *store.Store, files) {
+func on(t *testing.T, do func(fsx.Op) error) (*Recorder, *dir.Store, files) {
 	t.Helper()
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1, FS: fsx.FS{Before: do}})
+	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1, FS: fsx.FS{Before: do}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestClientsDoNotWaitForTheDisk(t *testing.T) {
 	}
 	close(disk)
 	l := r.Lock()
-	if err := r.Settle(); err != nil || len(l.Entries) != 1 || !s.Has(l.Entries[0].Blob) {
+	if err := r.Settle(); err != nil || len(l.Entries) != 1 || !storetest.Has(t, s, l.Entries[0].Blob) {
 		t.Errorf("%v, %v", l.Entries, err)
 	}
 	want(t, r, p, "a")
@@ -93,7 +94,7 @@ func TestAClientThatLeavesFailsNothing(t *testing.T) {
 	if err := r.Settle(); err != nil || len(r.Problems()) != 0 {
 		t.Errorf("%v, problems %v", err, r.Problems())
 	}
-	if list := r.Lock(); len(list.Entries) != 1 || !s.Has(list.Entries[0].Blob) {
+	if list := r.Lock(); len(list.Entries) != 1 || !storetest.Has(t, s, list.Entries[0].Blob) {
 		t.Errorf("%v", list.Entries)
 	}
 }

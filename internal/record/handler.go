@@ -70,7 +70,7 @@ type follower interface {
 // Answer writes what k has for it. base is the absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Item, base string) {
 	var e lockfile.Entry
-	var blob *store.Blob
+	var blob store.Blob
 	ctx, done := r.Context(), func() int64 { return 0 }
 	if f, ok := k.(follower); ok {
 		ctx, done = f.Follow(ctx)
@@ -93,7 +93,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 		return
 	}
 	defer blob.Close()
-	body, media, err := p.Serve(it, e, blob.File, base)
+	body, media, err := p.Serve(it, e, blob, base)
 	if err != nil {
 		refuse(w, r, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))
 		return
@@ -102,7 +102,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Ite
 	// A body that can be sought is the blob itself, or as good: parts of it may be asked for.
 	if s, ok := body.(io.ReadSeeker); ok {
 		since := noTime
-		if body == io.Reader(blob.File) {
+		if body == io.Reader(blob) {
 			w.Header().Set("Etag", `"`+e.Blob.Encoded()+`"`)
 			since = e.Since
 		}

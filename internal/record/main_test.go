@@ -16,7 +16,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,9 +76,9 @@ func quick(t *testing.T) *Upstream {
 	return &Upstream{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
 }
 
-func newStore(t *testing.T) *store.Store {
+func newStore(t *testing.T) *dir.Store {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func newStore(t *testing.T) *store.Store {
 }
 
 // blobs returns how many blobs s has.
-func blobs(t *testing.T, s *store.Store) int {
+func blobs(t *testing.T, s *dir.Store) int {
 	t.Helper()
 	list, err := os.ReadDir(s.Dir() + "/blobs/sha256")
 	if err != nil {

@@ -134,7 +134,7 @@ type History interface {
 // Keeper answers requests: from what it holds, else from upstream, once for all who ask at the same time. The caller
 // closes the blob; it is nil when the entry says that the thing does not exist.
 type Keeper interface {
-	Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error)
+	Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error)
 }
 
 // MissError is a request in a replay that was never recorded.

@@ -29,9 +29,15 @@ type Options struct {
 	Note func(lockfile.Entry)
 }
 
+// Depot is where a Recorder keeps bytes.
+type Depot interface {
+	store.Blobs
+	store.Stager
+}
+
 // Recorder is the Keeper that fetches, checks, stores and remembers. It is safe for concurrent use.
 type Recorder struct {
-	store *store.Store
+	store Depot
 	up    *Upstream
 	lock  *lockfile.Lock
 	note  func(lockfile.Entry)
@@ -41,9 +47,9 @@ type Recorder struct {
 	noted map[name]lockfile.Entry
 	calls map[name]*call
 	wrong map[name]error
-	early map[digest.Digest]*store.Staged // given to clients already, and on their way to the disk
-	less  sync.Cond                       // of mu: early has become shorter
-	lost  error                           // of those that did not get there
+	early map[digest.Digest]store.Staged // given to clients already, and on their way to the disk
+	less  sync.Cond                      // of mu: early has become shorter
+	lost  error                          // of those that did not get there
 	wg    sync.WaitGroup
 }
 
@@ -59,8 +65,8 @@ type call struct {
 }
 
 // NewRecorder returns a Recorder that keeps bytes in s.
-func NewRecorder(s *store.Store, o Options) *Recorder {
-	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]*store.Staged{}}
+func NewRecorder(s Depot, o Options) *Recorder {
+	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]store.Staged{}}
 	r.less.L = &r.mu
 	if r.up == nil {
 		r.up = &Upstream{}
@@ -72,24 +78,24 @@ func NewRecorder(s *store.Store, o Options) *Recorder {
 }
 
 // Get implements Keeper.
-func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error) {
+func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
 	e, err := r.entry(ctx, p, it)
 	if err != nil || !e.Exists() {
 		return e, nil, err
 	}
-	b, err := r.Open(e.Blob)
+	b, err := r.Open(ctx, e.Blob)
 	return e, b, err
 }
 
 // Open opens blob d: what is on its way to the disk too.
-func (r *Recorder) Open(d digest.Digest) (*store.Blob, error) {
+func (r *Recorder) Open(ctx context.Context, d digest.Digest) (store.Blob, error) {
 	r.mu.Lock()
 	if g := r.early[d]; g != nil {
 		defer r.mu.Unlock() // its file is closed once it is not in early any more
 		return g.Open()
 	}
 	r.mu.Unlock()
-	return r.store.Open(d)
+	return r.store.Open(ctx, d)
 }
 
 // entry returns the entry of it, whose blob Open has then.
@@ -208,8 +214,8 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ lockfile.E
 	if in.Staged, err = r.store.Stage(ctx, a.Body); err != nil {
 		return lockfile.Entry{}, nil, err
 	}
-	if isLocked && in.Digest != locked.Blob {
-		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, in.Digest}
+	if isLocked && in.Digest() != locked.Blob {
+		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, in.Digest()}
 		return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
 	}
 	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
@@ -221,16 +227,16 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ lockfile.E
 	if isLocked {
 		return locked, in, nil
 	}
-	e.MediaType, e.Blob, e.Size = a.MediaType, in.Digest, in.Staged.Size
+	e.MediaType, e.Blob, e.Size = a.MediaType, in.Digest(), in.Staged.Size()
 	return e, in, nil
 }
 
 // holds reports whether the store has blob d. One that the disk has changed it has no more: then it is fetched again, and
 // must be the same.
 func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
-	err := r.store.Verify(ctx, d)
+	err := store.Verify(ctx, r.store, d)
 	if errors.Is(err, digest.ErrMismatch) {
-		_ = r.store.Remove(d) // else the right one would be taken for it
+		_ = r.store.Remove(ctx, d) // else the right one would be taken for it
 	}
 	return err == nil
 }
@@ -249,22 +255,22 @@ func (r *Recorder) Resume(l *lockfile.Lock) {
 
 // lookup opens what this session, or the lock with the store, holds of protocol.
 func (r *Recorder) lookup(protocol string) Lookup {
-	return func(_ context.Context, key string) (io.ReadCloser, error) {
+	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		r.mu.Lock()
 		e, ok := r.have[name{protocol, key}]
 		r.mu.Unlock()
 		if !ok {
 			e, ok = r.lock.Find(protocol, key)
 		}
-		return open(r, e, ok, protocol, key)
+		return open(ctx, r, e, ok, protocol, key)
 	}
 }
 
-func open(s Blobs, e lockfile.Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
+func open(ctx context.Context, s store.Opener, e lockfile.Entry, ok bool, protocol, key string) (io.ReadCloser, error) {
 	if !ok || !e.Exists() {
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}
-	return s.Open(e.Blob)
+	return s.Open(ctx, e.Blob)
 }
 
 // Lock returns what was locked before together with everything that was asked for since and is stored.

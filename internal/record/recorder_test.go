@@ -17,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/store"
 )
 
 func get(t *testing.T, url string) (int, string) {
@@ -205,7 +206,7 @@ func TestADamagedBlob(t *testing.T) {
 		t.Fatalf("%v, asked %d times", err, o.asked.Load())
 	}
 	b.Close()
-	if err := errors.Join(again.Settle(), s.Verify(t.Context(), l.Entries[0].Blob)); err != nil {
+	if err := errors.Join(again.Settle(), store.Verify(t.Context(), s, l.Entries[0].Blob)); err != nil {
 		t.Error(err)
 	}
 }

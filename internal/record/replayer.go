@@ -16,15 +16,9 @@ import (
 	"overland/internal/store"
 )
 
-// Blobs is where a Replayer finds bytes: a *store.Store, or what is read in place.
-type Blobs interface {
-	// Open returns blob d, which the caller closes, or an error of kind errs.NotFound.
-	Open(d digest.Digest) (*store.Blob, error)
-}
-
 // Replayer is the Keeper that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
 type Replayer struct {
-	blobs Blobs
+	blobs store.Opener
 	lock  *lockfile.Lock
 
 	mu     sync.Mutex
@@ -33,20 +27,20 @@ type Replayer struct {
 }
 
 // NewReplayer returns a Replayer of l, whose bytes are in b.
-func NewReplayer(b Blobs, l *lockfile.Lock) *Replayer {
+func NewReplayer(b store.Opener, l *lockfile.Lock) *Replayer {
 	return &Replayer{blobs: b, lock: l, used: map[name]lockfile.Entry{}, missed: map[name]error{}}
 }
 
 // Get implements Keeper. What was never recorded is a *MissError, at once.
-func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, *store.Blob, error) {
+func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
 	e, ok := r.lock.Find(it.Protocol, it.Key)
 	if !ok {
 		e, ok = r.elsewhere(ctx, p, it)
 	}
-	var b *store.Blob
+	var b store.Blob
 	err := miss(it)
 	if ok {
-		b, err = r.get(it, e)
+		b, err = r.get(ctx, it, e)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -64,7 +58,7 @@ func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile
 	if !ok {
 		return lockfile.Entry{}, false
 	}
-	d, err := i.Identify(ctx, it, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(it.Protocol, key) })
+	d, err := i.Identify(ctx, it, func(ctx context.Context, key string) (io.ReadCloser, error) { return r.open(ctx, it.Protocol, key) })
 	if err != nil {
 		return lockfile.Entry{}, false
 	}
@@ -76,11 +70,11 @@ func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile
 }
 
 // get opens the blob of e, which answers it; nil when e says that there is none.
-func (r *Replayer) get(it Item, e lockfile.Entry) (*store.Blob, error) {
+func (r *Replayer) get(ctx context.Context, it Item, e lockfile.Entry) (store.Blob, error) {
 	if !e.Exists() {
 		return nil, nil
 	}
-	b, err := r.blobs.Open(e.Blob)
+	b, err := r.blobs.Open(ctx, e.Blob)
 	if errs.KindOf(err) == errs.Untrusted {
 		return nil, err
 	}
@@ -102,9 +96,9 @@ func (r *Replayer) get(it Item, e lockfile.Entry) (*store.Blob, error) {
 }
 
 // whole returns an error of kind errs.Untrusted when b, which is read and rewound, is not blob d.
-func whole(b *store.Blob, d digest.Digest) error {
+func whole(b store.Blob, d digest.Digest) error {
 	h := digest.New()
-	if _, err := io.Copy(h, b.Once()); err != nil {
+	if _, err := io.Copy(h, store.Once(b)); err != nil {
 		return err
 	}
 	if got := h.Digest(); got != d {
@@ -121,7 +115,7 @@ func (r *Replayer) Inspect(ctx context.Context) {
 		if !e.Exists() || ctx.Err() != nil {
 			continue
 		}
-		b, err := r.blobs.Open(e.Blob)
+		b, err := r.blobs.Open(ctx, e.Blob)
 		if err == nil {
 			err = errors.Join(whole(b, e.Blob), b.Close())
 		}
@@ -134,9 +128,9 @@ func (r *Replayer) Inspect(ctx context.Context) {
 }
 
 // open opens what the lock holds of protocol under key, and marks it as asked for: errs.NotFound when it holds nothing.
-func (r *Replayer) open(protocol, key string) (io.ReadCloser, error) {
+func (r *Replayer) open(ctx context.Context, protocol, key string) (io.ReadCloser, error) {
 	e, ok := r.lock.Find(protocol, key)
-	f, err := open(r.blobs, e, ok, protocol, key)
+	f, err := open(ctx, r.blobs, e, ok, protocol, key)
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()

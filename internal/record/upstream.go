@@ -20,7 +20,6 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
-	"overland/internal/store"
 )
 
 // Defaults of Upstream.
@@ -89,7 +88,7 @@ func (u *Upstream) getOne(ctx context.Context, it Item, from string) (_ *Fetched
 	const mode = 0o600
 	spool, err := (fsx.FS{}).Nameless(u.Dir, mode)
 	if err != nil {
-		return nil, store.Full(err)
+		return nil, fsx.Full(err)
 	}
 	t := &transfer{u: u, it: it, url: from, name: Redacted(from), file: spool, limit: cmp.Or(it.Limit, DefaultLimit)}
 	defer func() {
@@ -270,7 +269,7 @@ func (t *transfer) copy(res *http.Response, seen func()) error {
 		if n > 0 {
 			seen()
 			if _, werr := t.file.Write(buf[:n]); werr != nil {
-				return store.Full(werr)
+				return fsx.Full(werr)
 			}
 			t.got += int64(n)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/store"
 )
 
 // Verify reads every blob of r's lock and returns what does not hold, one error for each entry. Then protocols compute
@@ -50,7 +51,7 @@ func (v *verifier) bytes(ctx context.Context, e lockfile.Entry) error {
 	if ctx.Err() != nil || !e.Exists() {
 		return ctx.Err()
 	}
-	b, err := v.r.blobs.Open(e.Blob)
+	b, err := v.r.blobs.Open(ctx, e.Blob)
 	if err != nil {
 		return err
 	}
@@ -69,11 +70,11 @@ func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 	if p == nil {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "the tool that speaks %s must be on this machine", e.Protocol)
 	}
-	proof, err := prove(ctx, v.r.blobs, p, e, func(_ context.Context, key string) (io.ReadCloser, error) {
+	proof, err := prove(ctx, v.r.blobs, p, e, func(ctx context.Context, key string) (io.ReadCloser, error) {
 		if v.bad[name{e.Protocol, key}] != nil {
 			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, does not hold itself", key)
 		}
-		return v.r.open(e.Protocol, key)
+		return v.r.open(ctx, e.Protocol, key)
 	})
 	if miss := (*MissError)(nil); errors.As(err, &miss) {
 		return errs.E(errs.Untrusted, err)
@@ -93,7 +94,7 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 		for _, e := range r.Used().Entries {
 			n := name{e.Protocol, e.Key}
 			if p := by[e.Protocol]; p != nil && e.Exists() && !done[n] && ctx.Err() == nil {
-				_, _ = prove(ctx, r.blobs, p, e, func(_ context.Context, key string) (io.ReadCloser, error) { return r.open(e.Protocol, key) })
+				_, _ = prove(ctx, r.blobs, p, e, func(ctx context.Context, key string) (io.ReadCloser, error) { return r.open(ctx, e.Protocol, key) })
 			}
 			done[n] = true
 		}
@@ -105,13 +106,13 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 }
 
 // prove computes the proof of e.
-func prove(ctx context.Context, s Blobs, p Protocol, e lockfile.Entry, have Lookup) (lockfile.Proof, error) {
-	b, err := s.Open(e.Blob)
+func prove(ctx context.Context, s store.Opener, p Protocol, e lockfile.Entry, have Lookup) (lockfile.Proof, error) {
+	b, err := s.Open(ctx, e.Blob)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
 	defer b.Close()
-	return p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}, b.File, have)
+	return p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}, b, have)
 }
 
 func byName(protocols []Protocol) map[string]Protocol {

@@ -56,7 +56,7 @@ func (in *Inputs) Size() int64 {
 // WriteInputs puts the list of inputs of release ref into depot s and returns its descriptor, for Release.Inputs. It is
 // tagged "APP@VERSION+inputs" there, so that what it names is kept. The blobs themselves need not be in s. The same
 // inputs give the same bytes. Inputs that contradict themselves are an error of kind Invalid.
-func WriteInputs(ctx context.Context, s *store.Store, ref Ref, in Inputs) (ocispec.Descriptor, error) {
+func WriteInputs(ctx context.Context, s store.Store, ref Ref, in Inputs) (ocispec.Descriptor, error) {
 	desc, err := writeInputs(ctx, s, in)
 	if err == nil {
 		err = s.Tag(ctx, InputsTag(ref), desc)
@@ -70,17 +70,17 @@ func WriteInputs(ctx context.Context, s *store.Store, ref Ref, in Inputs) (ocisp
 // InputsTag returns the tag of ref's inputs in a depot. No release can have that name.
 func InputsTag(ref Ref) string { return ref.String() + "+inputs" }
 
-func writeInputs(ctx context.Context, s *store.Store, in Inputs) (ocispec.Descriptor, error) {
+func writeInputs(ctx context.Context, s store.Store, in Inputs) (ocispec.Descriptor, error) {
 	list, err := in.documents()
 	if err != nil {
 		return ocispec.Descriptor{}, errs.E(errs.Invalid, err)
 	}
 	for _, d := range list {
-		if _, err := s.PutBytes(ctx, d.json); err != nil {
+		if _, err := store.PutBytes(ctx, s, d.json); err != nil {
 			return ocispec.Descriptor{}, err
 		}
 	}
-	_, err = s.PutBytes(ctx, empty.Data)
+	_, err = store.PutBytes(ctx, s, empty.Data)
 	return list[0].desc, err
 }
 

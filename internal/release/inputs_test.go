@@ -61,7 +61,7 @@ func TestWriteAndReadInputs(t *testing.T) {
 				}
 			}
 			// What the depot keeps for the tag, a reader finds again.
-			tags, err := s.Tags()
+			tags, err := s.Tags(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -128,7 +128,7 @@ func TestReadInputsRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.PutBytes(t.Context(), b); err != nil {
+			if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 				t.Fatal(err)
 			}
 			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageManifest, b))
@@ -153,7 +153,7 @@ func TestReadInputsRefusesIndexes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := depot(t)
-			if _, err := s.PutBytes(t.Context(), list[0].json); err != nil {
+			if _, err := store.PutBytes(t.Context(), s, list[0].json); err != nil {
 				t.Fatal(err)
 			}
 			b, err := json.Marshal(ocispec.Index{
@@ -162,7 +162,7 @@ func TestReadInputsRefusesIndexes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.PutBytes(t.Context(), b); err != nil {
+			if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 				t.Fatal(err)
 			}
 			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageIndex, b))
@@ -233,7 +233,7 @@ func TestCheckVolumeWithManyInputs(t *testing.T) {
 				if b, ok := text[d]; ok {
 					return io.NopCloser(strings.NewReader(b)), nil
 				}
-				return s.Open(d)
+				return s.Open(t.Context(), d)
 			}}, volume.Options{})
 			if err != nil {
 				t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // Write puts release r into depot s and returns the descriptor of its OCI index, tagged "APP@VERSION" there. The
 // artifacts' blobs must be in s. Blob.Chunks and Manifest are made here; Schema and the artifacts' order too. The same r
 // gives the same bytes. A release that cannot be used is an error of kind Invalid.
-func Write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, error) {
+func Write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, error) {
 	desc, err := write(ctx, s, r)
 	if err != nil {
 		return desc, fmt.Errorf("write release %s: %w", r.Ref(), err)
@@ -25,7 +25,7 @@ func Write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 	return desc, nil
 }
 
-func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, error) {
+func write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, error) {
 	var none ocispec.Descriptor
 	r.Schema = Schema
 	r.CommitTime = r.CommitTime.UTC().Truncate(time.Second)
@@ -43,7 +43,7 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 	if err := r.check(); err != nil {
 		return none, errs.E(errs.Invalid, err)
 	}
-	if _, err := s.PutBytes(ctx, empty.Data); err != nil {
+	if _, err := store.PutBytes(ctx, s, empty.Data); err != nil {
 		return none, err
 	}
 	index := ocispec.Index{
@@ -78,8 +78,8 @@ func write(ctx context.Context, s *store.Store, r Release) (ocispec.Descriptor, 
 }
 
 // chunk makes the list of b's chunks when b is long enough to have one.
-func chunk(ctx context.Context, s *store.Store, b *Blob) error {
-	f, err := s.Open(b.Digest)
+func chunk(ctx context.Context, s store.Store, b *Blob) error {
+	f, err := s.Open(ctx, b.Digest)
 	if err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func chunk(ctx context.Context, s *store.Store, b *Blob) error {
 	if err != nil {
 		return err
 	}
-	b.Chunks, err = s.PutBytes(ctx, list)
+	b.Chunks, err = store.PutBytes(ctx, s, list)
 	return err
 }
 
@@ -110,7 +110,7 @@ func annotations(r Release) map[string]string {
 	return m
 }
 
-func putManifest(ctx context.Context, s *store.Store, artifactType string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
+func putManifest(ctx context.Context, s store.Store, artifactType string, layers ...ocispec.Descriptor) (ocispec.Descriptor, error) {
 	return putJSON(ctx, s, ocispec.MediaTypeImageManifest, manifest(artifactType, layers...))
 }
 
@@ -124,7 +124,7 @@ func manifest(artifactType string, layers ...ocispec.Descriptor) ocispec.Manifes
 	}
 }
 
-func putJSON(ctx context.Context, s *store.Store, mediaType string, v any) (ocispec.Descriptor, error) {
+func putJSON(ctx context.Context, s store.Store, mediaType string, v any) (ocispec.Descriptor, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return ocispec.Descriptor{}, err
@@ -132,6 +132,6 @@ func putJSON(ctx context.Context, s *store.Store, mediaType string, v any) (ocis
 	if len(b) > maxJSON {
 		return ocispec.Descriptor{}, errs.Errorf(errs.Invalid, "%s: longer than %d bytes", mediaType, maxJSON)
 	}
-	_, err = s.PutBytes(ctx, b)
+	_, err = store.PutBytes(ctx, s, b)
 	return describe(mediaType, b), err
 }

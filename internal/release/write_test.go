@@ -20,13 +20,15 @@ import (
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+	"overland/internal/store/storetest"
 )
 
 // depot returns an empty depot and its directory.
-func depot(t *testing.T) (*store.Store, string) {
+func depot(t *testing.T) (*storedir.Store, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "depot")
-	s, err := store.Open(dir, store.Options{})
+	s, err := storedir.Open(dir, storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,10 +36,10 @@ func depot(t *testing.T) (*store.Store, string) {
 }
 
 // wallet returns a release of two programs for two platforms each, one of them over one chunk, with its blobs in s.
-func wallet(t *testing.T, s *store.Store) Release {
+func wallet(t *testing.T, s *storedir.Store) Release {
 	t.Helper()
 	put := func(b []byte) Blob {
-		d, err := s.PutBytes(t.Context(), b)
+		d, err := store.PutBytes(t.Context(), s, b)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +67,7 @@ func wallet(t *testing.T, s *store.Store) Release {
 	}
 }
 
-func written(t *testing.T, s *store.Store, r Release) ocispec.Descriptor {
+func written(t *testing.T, s *storedir.Store, r Release) ocispec.Descriptor {
 	t.Helper()
 	desc, err := Write(t.Context(), s, r)
 	if err != nil {
@@ -98,7 +100,7 @@ func TestWriteReadBack(t *testing.T) {
 	if diff := cmp.Diff([]string{"cli linux/amd64", "cli linux/arm/v6", "node linux/amd64", "node linux/arm/v6"}, order); diff != "" {
 		t.Error(diff)
 	}
-	tagged, err := s.Resolve("wallet@r412.abcdef012345")
+	tagged, err := s.Resolve(t.Context(), "wallet@r412.abcdef012345")
 	if err != nil || tagged.Digest != desc.Digest {
 		t.Errorf("tag = %v, %v", tagged, err)
 	}
@@ -188,7 +190,7 @@ func TestReadRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			d, err := s.PutBytes(t.Context(), b)
+			d, err := store.PutBytes(t.Context(), s, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -237,7 +239,7 @@ func TestClosureLeavesOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range all {
-		if size, err := s.Size(d.Digest); err != nil || size != d.Size {
+		if size, err := s.Stat(t.Context(), d.Digest); err != nil || size != d.Size {
 			t.Errorf("%s %s: %d bytes, %v; the list says %d", d.MediaType, d.Digest, size, err, d.Size)
 		}
 	}
@@ -273,7 +275,7 @@ func TestOtherToolsRead(t *testing.T) {
 	if err != nil || digest.Of(b) != desc.Digest {
 		t.Errorf("skopeo's copy has not the same index: %v", err)
 	}
-	again, err := store.Open(copied, store.Options{})
+	again, err := storedir.Open(copied, storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +284,7 @@ func TestOtherToolsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range all {
-		if d.MediaType != store.MediaTypeChunks && !again.Has(d.Digest) {
+		if d.MediaType != store.MediaTypeChunks && !storetest.Has(t, again, d.Digest) {
 			t.Errorf("skopeo's copy lacks %s %s", d.MediaType, d.Digest)
 		}
 	}

@@ -31,7 +31,7 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 		g.Go(func() error { return s.openNPM(ctx) })
 	}
 	if wanted("apt-get", "apt") {
-		g.Go(s.openAPT)
+		g.Go(func() error { return s.openAPT(ctx) })
 	}
 	if s.recording || s.o.Lock.Has(cargo.Name) {
 		g.Go(func() error { return s.openCargo(ctx) })
@@ -126,10 +126,10 @@ func (s *session) openCargo(ctx context.Context) error {
 	return nil
 }
 
-func (s *session) openAPT() error {
+func (s *session) openAPT(ctx context.Context) error {
 	sources, err := apt.MachineSources()
 	if !s.recording && len(s.o.Command) > 0 { // a replay, and not Verify, which needs this machine's keys
-		sources, err = apt.LockedSources(s.o.Lock, s.o.Blobs, sources), nil
+		sources, err = apt.LockedSources(ctx, s.o.Lock, s.o.Blobs, sources), nil
 	}
 	if err != nil {
 		return err

@@ -32,8 +32,8 @@ import (
 
 // Options says what to run and where things are.
 type Options struct {
-	Store         *store.Store   // Replay does without when it has Blobs
-	Blobs         record.Blobs   // where Replay finds bytes; nil = Store
+	Store         Depot          // Replay does without when it has Blobs
+	Blobs         store.Opener   // where Replay finds bytes; nil = Store
 	Lock          *lockfile.Lock // what is locked already; nil = nothing
 	LockFile      string         // its absolute path: it names the caches
 	Dir           string         // for caches; made when it is missing
@@ -50,6 +50,14 @@ type Options struct {
 	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
 
 	apkDir string // apk's configuration; "" = the machine's
+}
+
+// Depot is where a session keeps blobs.
+type Depot interface {
+	store.Blobs
+	store.Stager
+	// Claim notes that locks name blobs of the depot: a collection that does not ask them is refused.
+	Claim(name string) error
 }
 
 // ExitError is a command that ended with another code than 0.

@@ -23,7 +23,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 const nobody = 65534
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 func sessionIn(dir, kind, script string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -86,7 +86,7 @@ func program(t *testing.T, kind, script string, rights bool) *exec.Cmd {
 	return cmd
 }
 
-func options(s *store.Store, dir, script string) Options {
+func options(s *storedir.Store, dir, script string) Options {
 	return Options{
 		Store: s, LockFile: filepath.Join(dir, "overland.lock"), Dir: filepath.Join(dir, "caches"),
 		Command: []string{"sh", "-c", script}, Environ: os.Environ(),
@@ -96,7 +96,7 @@ func options(s *store.Store, dir, script string) Options {
 func newOptions(t *testing.T, script string) (Options, *bytes.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestTheDepotIsFull(t *testing.T) {
 	srv := origin(t)
 	o, _ := newOptions(t, "curl -fsS "+srv.URL+"/a "+srv.URL+"/b; exit 7")
 	var err error
-	if o.Store, err = store.Open(filepath.Join(t.TempDir(), "depot"), store.Options{Reserve: 1 << 60}); err != nil {
+	if o.Store, err = storedir.Open(filepath.Join(t.TempDir(), "depot"), storedir.Options{Reserve: 1 << 60}); err != nil {
 		t.Fatal(err)
 	}
 	res, err := Record(t.Context(), o)

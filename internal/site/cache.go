@@ -23,6 +23,7 @@ import (
 	"overland/internal/netcache/server"
 	"overland/internal/record"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // CacheOptions are the settings of the cache that a site serves over plain HTTP.
@@ -70,7 +71,7 @@ func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err
 	}
-	blobs, err := store.Open(home.Depot.In(dir), store.Options{})
+	blobs, err := storedir.Open(home.Depot.In(dir), storedir.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
 }
 
 // openCache opens what the site in dir keeps of others.
-func openCache(ctx context.Context, dir string, blobs *store.Store, o Options) (_ *cached, err error) {
+func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
 	if len(o.Upstreams) > 0 {
 		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, mirror.Options{
@@ -178,8 +179,8 @@ func (o CacheOptions) named(host string) bool {
 // roots returns what of the depot of the site in dir must be kept, whoever frees space there: what its tags reach, which is
 // every release, what the locks in the site's directory name, and what was put into the network cache. What freezes stand
 // on the cache's own index knows.
-func roots(ctx context.Context, dir string, blobs *store.Store) (map[digest.Digest]bool, error) {
-	tags, err := blobs.Tags()
+func roots(ctx context.Context, dir string, blobs *storedir.Store) (map[digest.Digest]bool, error) {
+	tags, err := blobs.Tags(ctx)
 	if err != nil {
 		return nil, err
 	}

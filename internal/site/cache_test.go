@@ -20,6 +20,8 @@ import (
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+	"overland/internal/store/storetest"
 )
 
 // get returns what the cache at addr answers.
@@ -107,7 +109,7 @@ func TestRoots(t *testing.T) {
 	s := openDepot(t, dir)
 	tagged, locked, other := []byte("tagged"), []byte("locked"), []byte("other")
 	for _, b := range [][]byte{tagged, locked, other} {
-		if _, err := s.PutBytes(t.Context(), b); err != nil {
+		if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -135,7 +137,7 @@ func TestRoots(t *testing.T) {
 		t.Errorf("got %v, %v", keep, err)
 	}
 	evictAll(t, dir, s, tagged, locked, other)
-	if !s.Has(digest.Of(tagged)) || !s.Has(digest.Of(locked)) || s.Has(digest.Of(other)) {
+	if !storetest.Has(t, s, digest.Of(tagged)) || !storetest.Has(t, s, digest.Of(locked)) || storetest.Has(t, s, digest.Of(other)) {
 		t.Error("evicted what is needed, or kept what is not")
 	}
 	if err := os.WriteFile(path, []byte("no lock"), 0o600); err != nil {
@@ -147,7 +149,7 @@ func TestRoots(t *testing.T) {
 }
 
 // evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of blobs that were used long ago.
-func evictAll(t *testing.T, dir string, s *store.Store, blobs ...[]byte) {
+func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	t.Helper()
 	k, err := cache.Open(t.Context(), home.Cache.In(dir), s, cache.Options{Clock: clock.At(time.Now().Add(-time.Hour))})
 	if err != nil {
@@ -176,9 +178,9 @@ func evictAll(t *testing.T, dir string, s *store.Store, blobs ...[]byte) {
 	}
 }
 
-func openDepot(t *testing.T, dir string) *store.Store {
+func openDepot(t *testing.T, dir string) *storedir.Store {
 	t.Helper()
-	s, err := store.Open(home.Depot.In(dir), store.Options{})
+	s, err := storedir.Open(home.Depot.In(dir), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"overland/internal/fetch"
 	"overland/internal/home"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/attack"
 	"overland/internal/testkit/badlink"
 	"overland/internal/trust"
@@ -29,7 +30,7 @@ import (
 // fetched fetches b from the sites at urls with empty hands, and returns its error.
 func fetched(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) error {
 	t.Helper()
-	to, err := store.Open(t.TempDir(), store.Options{})
+	to, err := storedir.Open(t.TempDir(), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +41,7 @@ func fetched(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) er
 	if err := fetch.New(to, o).Fetch(t.Context(), b); err != nil {
 		return err
 	}
-	return to.Verify(t.Context(), b.Digest)
+	return store.Verify(t.Context(), to, b.Digest)
 }
 
 func blobOf(b []byte) fetch.Blob { return fetch.Blob{Digest: digest.Of(b), Size: int64(len(b))} }
@@ -65,7 +66,7 @@ func linkTo(t *testing.T, to badlink.Dialer, f badlink.Faults) *badlink.Link {
 func blobs(t *testing.T, dir string) (n int) {
 	t.Helper()
 	s := openDepot(t, dir)
-	if err := s.List(t.Context(), func(d digest.Digest, _ int64) error { n++; return s.Verify(t.Context(), d) }); err != nil {
+	if err := s.List(t.Context(), func(d digest.Digest, _ int64) error { n++; return store.Verify(t.Context(), s, d) }); err != nil {
 		t.Error(err)
 	}
 	return n
@@ -302,7 +303,7 @@ func TestARing(t *testing.T) {
 		}
 		urls := ring(t, dirs...)
 		body := random(100_000)
-		if _, err := openDepot(t, dirs[n-1]).PutBytes(t.Context(), body); err != nil {
+		if _, err := store.PutBytes(t.Context(), openDepot(t, dirs[n-1]), body); err != nil {
 			t.Fatal(err)
 		}
 		if err := fetched(t, blobOf(body), 0, urls[0]); err != nil {

@@ -15,6 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/fetch"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
 )
 
@@ -51,7 +52,7 @@ func child(role string) {
 }
 
 func childNode() error {
-	s, err := store.Open(os.Getenv(childDir), store.Options{})
+	s, err := storedir.Open(os.Getenv(childDir), storedir.Options{})
 	if err != nil {
 		return err
 	}
@@ -111,12 +112,12 @@ func siteOn(t *testing.T, h *badlink.Host, blobs ...[]byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range blobs {
-		if _, err := depot.PutBytes(t.Context(), b); err != nil {
+		if _, err := store.PutBytes(t.Context(), depot, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,11 +154,11 @@ func nodeOn(t *testing.T, h *badlink.Host, b fetch.Blob, stall string, urls []st
 
 func verify(t *testing.T, dir string, d digest.Digest) {
 	t.Helper()
-	s, err := store.Open(dir, store.Options{})
+	s, err := storedir.Open(dir, storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Verify(t.Context(), d); err != nil {
+	if err := store.Verify(t.Context(), s, d); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"overland/internal/home"
 	"overland/internal/netcache/server"
 	"overland/internal/record"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 const (
@@ -32,7 +32,7 @@ type netcache struct {
 
 // openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
 // says where it asks for what it has not.
-func openNetcache(dir string, blobs *store.Store, open bool, through *server.Through, log *slog.Logger) (*netcache, error) {
+func openNetcache(dir string, blobs *storedir.Store, open bool, through *server.Through, log *slog.Logger) (*netcache, error) {
 	folder := home.Netcache.In(dir)
 	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, log: log}
 	if err := policy.read(); err != nil {

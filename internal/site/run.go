@@ -17,7 +17,7 @@ import (
 	"overland/internal/home"
 	"overland/internal/httpx"
 	"overland/internal/netcache/server"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -99,7 +99,7 @@ func run(ctx context.Context, dir string, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	blobs, err := store.Open(home.Depot.In(dir), store.Options{})
+	blobs, err := storedir.Open(home.Depot.In(dir), storedir.Options{})
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func keepFresh(ctx context.Context, o Options) {
 }
 
 // tidy frees the depot of what never became a blob, at once and each day, until ctx ends.
-func tidy(ctx context.Context, blobs *store.Store, log *slog.Logger) {
+func tidy(ctx context.Context, blobs *storedir.Store, log *slog.Logger) {
 	ticker := time.NewTicker(24 * time.Hour)
 	defer ticker.Stop()
 	for {

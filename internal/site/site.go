@@ -14,7 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // Info is what a person needs to know of a site.
@@ -79,7 +79,7 @@ func makeSite(f fsx.FS, dir string) (Info, error) {
 			return Info{}, err
 		}
 	}
-	if _, err := store.Open(home.Depot.In(dir), store.Options{FS: f}); err != nil {
+	if _, err := storedir.Open(home.Depot.In(dir), storedir.Options{FS: f}); err != nil {
 		return Info{}, err
 	}
 	_, pin, err := identity(f, home.TLS.In(dir))

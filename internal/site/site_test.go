@@ -28,6 +28,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
 	"overland/internal/trust/client"
 	"overland/internal/trust/keys"
@@ -98,7 +99,7 @@ func open(t *testing.T, url string) *fetch.SiteSource {
 
 func TestANodeFetchesFromASite(t *testing.T) {
 	dir := t.TempDir()
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestANodeFetchesFromASite(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range [][]byte{body, list} {
-		if _, err := depot.PutBytes(t.Context(), b); err != nil {
+		if _, err := store.PutBytes(t.Context(), depot, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -130,7 +131,7 @@ func TestANodeFetchesFromASite(t *testing.T) {
 	}
 	defer link.Close()
 	src := open(t, Info{Pin: u.Pin.String()}.URL(link.Addr()))
-	to, err := store.Open(t.TempDir(), store.Options{})
+	to, err := storedir.Open(t.TempDir(), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestANodeFetchesFromASite(t *testing.T) {
 	if err := f.Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	if err := to.Verify(t.Context(), b.Digest); err != nil {
+	if err := store.Verify(t.Context(), to, b.Digest); err != nil {
 		t.Fatal(err)
 	}
 	if c := link.Counts(); float64(c.Down) > 1.02*float64(len(body)) || c.Cuts < 3 {
@@ -190,7 +191,7 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 	if errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
 		t.Errorf("got %v (%v), want Untrusted with a hint", err, errs.KindOf(err))
 	}
-	to, err := store.Open(t.TempDir(), store.Options{})
+	to, err := storedir.Open(t.TempDir(), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,11 +322,11 @@ func TestTwoInitsAgree(t *testing.T) {
 
 func TestTheEndIsNotHeldUpByASlowNode(t *testing.T) {
 	dir := t.TempDir()
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := depot.PutBytes(t.Context(), random(32<<20))
+	d, err := store.PutBytes(t.Context(), depot, random(32<<20))
 	if err != nil {
 		t.Fatal(err)
 	}

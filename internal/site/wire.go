@@ -16,6 +16,7 @@ import (
 	"overland/internal/mirror"
 	"overland/internal/server/node"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust"
 )
 
@@ -24,7 +25,7 @@ const passed = "blob" // in the cache's index: blobs that were fetched through f
 // wire makes a site's handlers of its parts.
 type wire struct {
 	dir    string
-	blobs  *store.Store
+	blobs  *storedir.Store
 	cached *cached // nil = the site keeps nothing of others
 	log    *slog.Logger
 }
@@ -87,13 +88,13 @@ func (w *wire) Metadata(ctx context.Context, name string, limit int64) ([]byte, 
 
 // noted is the depot of a site that evicts what it fetched through: each use counts.
 type noted struct {
-	*store.Store
+	store.Opener
 	cached *cached
 }
 
 // Open opens blob d.
-func (n noted) Open(d digest.Digest) (*store.Blob, error) {
-	b, err := n.Store.Open(d)
+func (n noted) Open(ctx context.Context, d digest.Digest) (store.Blob, error) {
+	b, err := n.Opener.Open(ctx, d)
 	if err == nil {
 		n.cached.keeper.Used(passed, string(d))
 	}

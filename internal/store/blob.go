@@ -1,23 +1,22 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 )
 
-// Blob is an open blob: its bytes as they are on the disk, not verified again. The caller closes it.
-type Blob struct {
+// Blob is an open blob. The caller closes it. One that is a file of this machine is a syscall.Conn too, so that net/http
+// lets the kernel send it: hand on the Blob itself, not a reader around it.
+type Blob interface {
 	File
-	size int64
+	// Size returns the length in bytes.
+	Size() int64
 }
 
 // File is what a blob is read from: an *os.File in a depot, a part of one elsewhere.
@@ -26,190 +25,81 @@ type File interface {
 	io.ReaderAt
 }
 
-// NewBlob returns the blob of size bytes that f is, for places of blobs that are no depot.
-func NewBlob(f File, size int64) *Blob { return &Blob{f, size} }
+// NewBlob returns the blob of size bytes that f holds.
+func NewBlob(f File, size int64) Blob { return blob{f, size} }
 
-// Size returns the length in bytes.
-func (b *Blob) Size() int64 { return b.size }
-
-// Open opens blob d for reading, or returns an error that wraps ErrNotFound (errs.NotFound).
-func (s *Store) Open(d digest.Digest) (*Blob, error) {
-	path, err := s.path(d)
-	if err != nil {
-		return nil, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, missing(d, err)
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errs.Errorf(errs.Invalid, "blob %s: not a file", d)
-	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &Blob{f, info.Size()}, nil
+type blob struct {
+	File
+	size int64
 }
 
-func missing(d digest.Digest, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return errs.Errorf(errs.NotFound, "blob %s: %w", d, ErrNotFound)
+func (b blob) Size() int64 { return b.size }
+
+// Once returns a reader of the whole of b, from its start, for a long copy that is not soon followed by another: a large
+// blob that is a local file does not stay in memory.
+func Once(b Blob) io.Reader {
+	if o, ok := b.(interface{ Once() io.Reader }); ok {
+		return o.Once()
 	}
-	return fmt.Errorf("blob %s: %w", d, err)
+	return b
 }
 
-// Once returns a reader of the whole blob, from its start, that does not leave a large one in memory: for copies that
-// take long and are not soon followed by another.
-func (b *Blob) Once() io.Reader {
-	f, ok := b.File.(*os.File)
-	if !ok || b.size < large {
-		return b.File
+// Has reports whether blob d is there. It looks at the name only: see Verify.
+func Has(ctx context.Context, s Blobs, d digest.Digest) (bool, error) {
+	_, err := s.Stat(ctx, d)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
 	}
-	return &once{f, fsx.Behind{File: f}, 0}
+	return err == nil, err
 }
 
-type once struct {
-	r    io.Reader
-	done fsx.Behind
-	off  int64
+// HasSize reports whether blob d is there with a length of size bytes; -1 stands for any. A power cut may leave a blob
+// with another length than its own under its name.
+func HasSize(ctx context.Context, s Blobs, d digest.Digest, size int64) (bool, error) {
+	n, err := s.Stat(ctx, d)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && (size < 0 || n == size), err
 }
 
-func (o *once) Read(p []byte) (int, error) {
-	n, err := o.r.Read(p)
-	o.off += int64(n)
-	o.done.At(o.off)
-	return n, err
+// PutBytes stores b and returns its name.
+func PutBytes(ctx context.Context, s Blobs, b []byte) (digest.Digest, error) {
+	d, _, err := s.Put(ctx, bytes.NewReader(b), digest.Of(b), int64(len(b)))
+	return d, err
 }
 
-// Size returns the length of blob d in bytes, or an error that wraps ErrNotFound.
-func (s *Store) Size(d digest.Digest) (int64, error) {
-	path, err := s.path(d)
-	if err != nil {
-		return 0, err
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return 0, missing(d, err)
-	}
-	return info.Size(), nil
-}
-
-// Has reports whether the depot has blob d. It looks at the name only: see Verify.
-func (s *Store) Has(d digest.Digest) bool {
-	_, err := s.Size(d)
-	return err == nil
-}
-
-// Bytes returns blob d, verified. An error wraps ErrNotFound, ErrTooLarge when d is longer than limit bytes, or
-// digest.ErrMismatch (errs.Untrusted) when the disk changed it.
-func (s *Store) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	f, err := s.Open(d)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if f.size > limit {
-		return nil, fmt.Errorf("blob %s: %d bytes, at most %d wanted: %w", d, f.size, limit, ErrTooLarge)
-	}
-	b, err := fsx.Read(f, string(d), limit)
-	if err != nil {
-		return nil, err
-	}
-	if got := digest.Of(b); got != d {
-		return nil, damaged(d, got)
-	}
-	return b, nil
-}
-
-// Verify reads blob d whole and returns an error that wraps digest.ErrMismatch (errs.Untrusted) when it is not itself.
-func (s *Store) Verify(ctx context.Context, d digest.Digest) error {
-	f, err := s.Open(d)
+// Verify reads blob d whole and returns an error that wraps digest.ErrMismatch (errs.Untrusted) when its bytes are not d.
+func Verify(ctx context.Context, s Opener, d digest.Digest) error {
+	b, err := s.Open(ctx, d)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer b.Close()
 	h := digest.New()
-	if _, err := s.copy(ctx, h, f.Once()); err != nil {
+	if _, err := io.Copy(h, untilDone{ctx, Once(b)}); err != nil {
 		return fmt.Errorf("verify blob %s: %w", d, err)
 	}
-	if got := h.Digest(); got != d {
-		return damaged(d, got)
-	}
-	return nil
+	return Same(d, h.Digest())
 }
 
-func damaged(d, got digest.Digest) error {
+// Same returns an error that wraps digest.ErrMismatch (errs.Untrusted) unless the blob d has the digest got.
+func Same(d, got digest.Digest) error {
+	if got == d {
+		return nil
+	}
 	return errs.Errorf(errs.Untrusted, "blob %s: its bytes are %s: %w", d, got, digest.ErrMismatch)
 }
 
-// Remove removes blob d; one that is not there is no error. Hard links made by Place stay.
-func (s *Store) Remove(d digest.Digest) error {
-	path, err := s.path(d)
-	if err != nil {
-		return err
-	}
-	return s.fs.Remove(path)
+// untilDone reads r until ctx is done.
+type untilDone struct {
+	ctx context.Context
+	r   io.Reader
 }
 
-// List calls visit for each blob, in no particular order, with its length in bytes, and stops at the first error.
-// Files that are not named like a blob are passed over.
-func (s *Store) List(ctx context.Context, visit func(d digest.Digest, size int64) error) error {
-	dir, err := os.Open(filepath.Join(s.dir, "blobs", "sha256"))
-	if err != nil {
-		return fmt.Errorf("list depot %s: %w", s.dir, err)
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
 	}
-	defer dir.Close()
-	const batch = 512
-	for {
-		entries, err := dir.ReadDir(batch)
-		for _, e := range entries {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			d, derr := digest.FromHex(e.Name())
-			info, ierr := e.Info()
-			if derr != nil || ierr != nil || !info.Mode().IsRegular() {
-				continue // foreign, or removed meanwhile
-			}
-			if err := visit(d, info.Size()); err != nil {
-				return err
-			}
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("list depot %s: %w", s.dir, err)
-		}
-	}
-}
-
-// copy copies r to w through a pooled buffer until EOF, asking ctx once per buffer. Blocks as r and w do.
-func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
-	buf := s.buffers.Get().(*[]byte)
-	defer s.buffers.Put(buf)
-	var total int64
-	for {
-		if err := ctx.Err(); err != nil {
-			return total, err
-		}
-		n, err := r.Read(*buf)
-		if n > 0 {
-			m, werr := w.Write((*buf)[:n])
-			total += int64(m)
-			if werr != nil {
-				return total, werr
-			}
-		}
-		if err == io.EOF {
-			return total, nil
-		}
-		if err != nil {
-			return total, err
-		}
-	}
+	return u.r.Read(p)
 }

@@ -1,15 +1,11 @@
-// Package store keeps blobs on a disk, in a depot: a directory in OCI image layout.
+// Package store says how blobs are kept: bytes named by their digest, tags that name manifests, and uploads, which are
+// blobs on their way in. It declares the interfaces with what follows from them alone: walks over OCI documents, chunk
+// lists, the index of tags. store/dir keeps a depot on a disk, store/mem one in memory, and storetest is the contract
+// that every implementation runs. Only who composes a program names an implementation.
 //
-//	oci-layout            the layout's version
-//	index.json            names (tags) for manifests
-//	blobs/sha256/HEX      blobs, each whole, verified and durable before its name appears; never changed afterwards
-//	ingest/HEX.part       a blob on its way in, with one writer at most; survives kill -9 and is resumed
-//	ingest/put-*          temporary files of Put
-//	ingest/index.lock     taken to change index.json
-//	ingest/keep.lock      taken to remove a blob that nobody seems to need, and to say that somebody does
+// The interfaces hold what an object store can do too. What needs a file system (hard links, times, claims, collection)
+// are methods of dir.Store; a room that uses one of them declares it: see docs/decisions/0018-one-store-many-places.md.
 //
-// Any number of processes may have a depot open. The format is described in docs/format/depot.md.
-//
-// Failure guarded: a blob that is half there, or there under a name that is not its own; two
-// writers of one file; a collection that removes what is still needed.
+// Failure guarded: a blob that is half there, or there under a name that is not its own; an error that looks like "not
+// there"; two writers of one upload.
 package store

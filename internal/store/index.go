@@ -1,13 +1,9 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,7 +12,6 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 )
 
 // Limits of index.json and of one tag's name.
@@ -24,35 +19,34 @@ const (
 	IndexLimit   = 16 << 20 // bytes
 	indexEntries = 1 << 16
 	tagLimit     = 255 // bytes
-	indexLock    = "index.lock"
 )
 
-// Tag makes name stand for desc, in place of what it stood for, and returns when that will survive a power cut.
-// Processes that tag at the same time wait for each other; none loses its tag.
-func (s *Store) Tag(ctx context.Context, name string, desc ocispec.Descriptor) error {
+// TagOf returns the name that index.json gives desc, or "".
+func TagOf(desc ocispec.Descriptor) string { return desc.Annotations[ocispec.AnnotationRefName] }
+
+// WithTag returns list with name standing for desc, in place of what it stood for. A bad name or descriptor is
+// errs.Invalid.
+func WithTag(list []ocispec.Descriptor, name string, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	if err := checkTag(name); err != nil {
-		return err
+		return nil, err
 	}
 	if err := checkDescriptor(desc); err != nil {
-		return fmt.Errorf("tag %s: %w", name, err)
+		return nil, fmt.Errorf("tag %s: %w", name, err)
 	}
-	desc.Annotations = withName(desc.Annotations, name)
-	return s.changeIndex(ctx, func(list []ocispec.Descriptor) []ocispec.Descriptor {
-		return append(without(list, name), desc)
-	})
+	annotations := map[string]string{}
+	maps.Copy(annotations, desc.Annotations)
+	annotations[ocispec.AnnotationRefName] = name
+	desc.Annotations = annotations
+	return append(WithoutTag(list, name), desc), nil
 }
 
-// Untag removes name; one that is not there is no error. The blobs stay until Collect.
-func (s *Store) Untag(ctx context.Context, name string) error {
-	return s.changeIndex(ctx, func(list []ocispec.Descriptor) []ocispec.Descriptor { return without(list, name) })
+// WithoutTag returns list without name.
+func WithoutTag(list []ocispec.Descriptor, name string) []ocispec.Descriptor {
+	return slices.DeleteFunc(slices.Clone(list), func(d ocispec.Descriptor) bool { return TagOf(d) == name })
 }
 
-// Resolve returns what name stands for, or an error that wraps ErrNotFound (errs.NotFound).
-func (s *Store) Resolve(name string) (ocispec.Descriptor, error) {
-	list, err := s.Tags()
-	if err != nil {
-		return ocispec.Descriptor{}, err
-	}
+// FindTag returns what name stands for in list, or an error that wraps ErrNotFound (errs.NotFound).
+func FindTag(list []ocispec.Descriptor, name string) (ocispec.Descriptor, error) {
 	for _, d := range list {
 		if TagOf(d) == name {
 			return d, nil
@@ -60,64 +54,6 @@ func (s *Store) Resolve(name string) (ocispec.Descriptor, error) {
 	}
 	return ocispec.Descriptor{}, errs.Errorf(errs.NotFound, "tag %q: %w", name, ErrNotFound)
 }
-
-// Tags returns what index.json lists, sorted as MarshalIndex does: the named ones carry their name (see TagOf).
-func (s *Store) Tags() ([]ocispec.Descriptor, error) {
-	b, err := fsx.ReadFile(s.indexPath(), IndexLimit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	list, err := ParseIndex(b)
-	if err != nil {
-		return nil, errs.Hint(fmt.Errorf("%s: %w", s.indexPath(), err),
-			"it only holds names, no blob is lost: move it away and tag (or release) again, or put back a copy")
-	}
-	return list, nil
-}
-
-func (s *Store) indexPath() string { return filepath.Join(s.dir, ocispec.ImageIndexFile) }
-
-func (s *Store) changeIndex(ctx context.Context, change func([]ocispec.Descriptor) []ocispec.Descriptor) (err error) {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := s.folder(ingestFolder); err != nil {
-		return Full(err)
-	}
-	lock, err := fsx.WaitLock(s.ingest(indexLock))
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	// Under the lock nobody else has a temporary index: what is there was left by a writer that died.
-	stale, err := filepath.Glob(filepath.Join(s.dir, "."+ocispec.ImageIndexFile+".tmp-*"))
-	if err != nil {
-		return err
-	}
-	for _, path := range stale {
-		if err := s.fs.Remove(path); err != nil {
-			return err
-		}
-	}
-	list, err := s.Tags()
-	if err != nil {
-		return err
-	}
-	b, err := MarshalIndex(change(list))
-	if err != nil {
-		return err
-	}
-	if old, err := os.ReadFile(s.indexPath()); err == nil && string(old) == string(b) {
-		return nil
-	}
-	return Full(s.fs.WriteFile(s.indexPath(), b, 0o644))
-}
-
-// TagOf returns the name that index.json gives desc, or "".
-func TagOf(desc ocispec.Descriptor) string { return desc.Annotations[ocispec.AnnotationRefName] }
 
 // MarshalIndex returns the index.json of a depot or a volume that lists list: the same bytes for the same descriptors
 // in any order.
@@ -198,18 +134,4 @@ func checkTag(name string) error {
 		return errs.Errorf(errs.Invalid, "tag %.100q: 1 to %d letters, digits and ._-@:/+", name, tagLimit)
 	}
 	return nil
-}
-
-func withName(annotations map[string]string, name string) map[string]string {
-	m := map[string]string{ocispec.AnnotationRefName: name}
-	for k, v := range annotations {
-		if k != ocispec.AnnotationRefName {
-			m[k] = v
-		}
-	}
-	return m
-}
-
-func without(list []ocispec.Descriptor, name string) []ocispec.Descriptor {
-	return slices.DeleteFunc(list, func(d ocispec.Descriptor) bool { return TagOf(d) == name })
 }

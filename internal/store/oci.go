@@ -28,12 +28,6 @@ const (
 // ErrSkip is returned by the visit function of Walk; it passes over what the descriptor points to.
 var ErrSkip = errors.New("skip what this points to")
 
-// Getter gets small blobs whole and verified. A *Store is one.
-type Getter interface {
-	// Bytes returns blob d, or an error when it is longer than limit bytes.
-	Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error)
-}
-
 // HasChildren reports whether a blob of this media type is a document that points to other blobs.
 func HasChildren(mediaType string) bool {
 	switch mediaType {
@@ -170,4 +164,16 @@ func Reach(ctx context.Context, g Getter, roots []ocispec.Descriptor, keep func(
 		}
 	}
 	return list, nil
+}
+
+// Marked returns the digest of everything that roots reach, for a collection. A document that g has not reaches nothing;
+// one that cannot be read is an error.
+func Marked(ctx context.Context, g Getter, roots []ocispec.Descriptor) (map[digest.Digest]bool, error) {
+	w := walk{g: g, visit: func(ocispec.Descriptor) error { return nil }, seen: map[digest.Digest]bool{}, partial: true}
+	for _, root := range roots {
+		if err := w.walk(ctx, root, 0); err != nil {
+			return nil, err
+		}
+	}
+	return w.seen, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 // benchSize is how many bytes the benchmarks move; OVERLAND_BENCH_MIB sets another number of MiB.
@@ -29,30 +30,30 @@ func benchSize(b *testing.B) int {
 }
 
 // depot makes a depot of size incompressible bytes in 64 MiB blobs, and content that seals it.
-func depot(b *testing.B, size int) (*store.Store, Content) {
+func depot(b *testing.B, size int) (*dir.Store, Content) {
 	b.Helper()
-	s, err := store.Open(b.TempDir(), store.Options{})
+	s, err := dir.Open(b.TempDir(), dir.Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	f := small(b)
 	c := f.Content
 	for _, d := range f.Blobs {
-		if _, err := s.PutBytes(b.Context(), f.blobs[d.Digest]); err != nil {
+		if _, err := store.PutBytes(b.Context(), s, f.blobs[d.Digest]); err != nil {
 			b.Fatal(err)
 		}
 	}
 	const each = 64 << 20
 	for k := range size / each {
 		p := noise(each, int64(k))
-		if _, err := s.PutBytes(b.Context(), p); err != nil {
+		if _, err := store.PutBytes(b.Context(), s, p); err != nil {
 			b.Fatal(err)
 		}
 		d := f.Blobs[0]
 		d.Digest, d.Size = digest.Of(p), each
 		c.Blobs = append(c.Blobs, d)
 	}
-	c.Open = func(d digest.Digest) (io.ReadCloser, error) { return s.Open(d) }
+	c.Open = func(d digest.Digest) (io.ReadCloser, error) { return s.Open(b.Context(), d) }
 	runtime.GC()
 	return s, c
 }
@@ -115,12 +116,12 @@ func BenchmarkVerify(b *testing.B) {
 func BenchmarkInstall(b *testing.B) {
 	v, c, size := sealed(b)
 	measure(b, size, func() {
-		s, err := store.Open(b.TempDir(), store.Options{})
+		s, err := dir.Open(b.TempDir(), dir.Options{})
 		if err != nil {
 			b.Fatal(err)
 		}
 		for _, d := range c.Blobs {
-			i, err := s.Begin(d.Digest, d.Size)
+			i, err := store.Resume(b.Context(), s, d.Digest, d.Size)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -128,10 +129,10 @@ func BenchmarkInstall(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := i.ReadFrom(r); err != nil {
+			if _, err := io.Copy(i, r); err != nil {
 				b.Fatal(err)
 			}
-			if err := errors.Join(r.Close(), i.Commit(b.Context())); err != nil {
+			if err := errors.Join(r.Close(), i.Commit(b.Context(), d.Digest)); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -19,6 +19,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // TestMain also plays the other processes of the tests: OVERLAND_VOLUME_TEST names the part.
@@ -40,7 +41,7 @@ func TestMain(m *testing.M) {
 func play(ctx context.Context, part, dir string) error {
 	path := filepath.Join(dir, "v")
 	if part == "seal" {
-		s, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+		s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 		if err != nil {
 			return err
 		}
@@ -48,7 +49,7 @@ func play(ctx context.Context, part, dir string) error {
 		if err != nil {
 			return err
 		}
-		c := Content{Index: index, Open: func(d digest.Digest) (io.ReadCloser, error) { return s.Open(d) }}
+		c := Content{Index: index, Open: func(d digest.Digest) (io.ReadCloser, error) { return s.Open(ctx, d) }}
 		if err := s.List(ctx, func(d digest.Digest, size int64) error {
 			c.Blobs = append(c.Blobs, ocispec.Descriptor{Digest: d, Size: size})
 			return nil
@@ -66,7 +67,7 @@ func play(ctx context.Context, part, dir string) error {
 	if part == "verify" {
 		return v.Verify(ctx, nil)
 	}
-	s, err := store.Open(filepath.Join(dir, "node"), store.Options{})
+	s, err := storedir.Open(filepath.Join(dir, "node"), storedir.Options{})
 	if err != nil {
 		return err
 	}
@@ -81,19 +82,19 @@ func play(ctx context.Context, part, dir string) error {
 }
 
 // install takes one blob from the volume into the depot, as fetch does it.
-func install(ctx context.Context, s *store.Store, v *Volume, d digest.Digest) error {
+func install(ctx context.Context, s *storedir.Store, v *Volume, d digest.Digest) error {
 	r, size, err := v.Open(ctx, d, 0)
 	if err != nil {
 		return err
 	}
-	i, err := s.Begin(d, size)
+	i, err := store.Resume(ctx, s, d, size)
 	if err != nil {
 		return err
 	}
-	if _, err := i.ReadFrom(r); err != nil {
+	if _, err := io.Copy(i, r); err != nil {
 		return errors.Join(err, i.Close())
 	}
-	return errors.Join(r.Close(), i.Commit(ctx))
+	return errors.Join(r.Close(), i.Commit(ctx, d))
 }
 
 // The memory of sealing, verifying and installing does not grow with the volume. Counted is what the Go runtime took from
@@ -102,13 +103,13 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	const limit = 40 << 10 // KiB; with the program's text it is below 48 MiB
 	dir := t.TempDir()
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const each = 64 << 20
 	for k := range 2 {
-		if _, err := s.PutBytes(t.Context(), noise(each, int64(k))); err != nil {
+		if _, err := store.PutBytes(t.Context(), s, noise(each, int64(k))); err != nil {
 			t.Fatal(err)
 		}
 	}

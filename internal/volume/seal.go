@@ -218,8 +218,8 @@ func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err erro
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r := io.Reader(f)
-	if b, ok := f.(*store.Blob); ok {
-		r = b.Once()
+	if b, ok := f.(store.Blob); ok {
+		r = store.Once(b)
 	}
 	h := digest.New()
 	for left := m.size; ; {

@@ -26,6 +26,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // fixture is content for a volume, kept in memory.
@@ -282,11 +283,11 @@ func TestArchiveTools(t *testing.T) {
 	if err != nil || !bytes.Contains(out, []byte(`"Architecture": "amd64"`)) {
 		t.Errorf("skopeo: %v\n%s", err, out)
 	}
-	s, err := store.Open(dir, store.Options{})
+	s, err := storedir.Open(dir, storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Resolve("demo"); err != nil {
+	if _, err := s.Resolve(t.Context(), "demo"); err != nil {
 		t.Error(err)
 	}
 	z, err := zip.OpenReader(path)

@@ -26,7 +26,7 @@ const toolchain = "command"
 
 // Options is where and with what commands are run.
 type Options struct {
-	Store     *store.Store // holds the inputs
+	Store     store.Opener // holds the inputs
 	Sessions  string       // folder for what sessions need
 	GoCache   string       // folder of the Go compiler's cache, for commands that run it: entries are named by their inputs
 	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = os.Environ()

@@ -24,7 +24,7 @@ import (
 	"overland/internal/record"
 	"overland/internal/session"
 	"overland/internal/source"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) {
@@ -42,6 +42,7 @@ type bench struct {
 	*testing.T
 	src, scratch string
 	o            Options
+	depot        *storedir.Store
 	lock         string // of the commit; "" = none
 	tree         string
 }
@@ -49,11 +50,11 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	t.Helper()
 	dir := t.TempDir()
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{T: t, src: filepath.Join(dir, "src"), lock: lockfile.Name + " 1\n", tree: "abc"}
+	b := &bench{T: t, src: filepath.Join(dir, "src"), lock: lockfile.Name + " 1\n", tree: "abc", depot: depot}
 	b.o = Options{
 		Store: depot, Sessions: filepath.Join(dir, "sessions"), GoCache: filepath.Join(dir, "go"),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "MINE=1", "GOOS=plan9"},
@@ -182,7 +183,7 @@ func TestOnlyWhatTheLockHolds(t *testing.T) {
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	res, err := session.Record(t.Context(), session.Options{
-		Store: b.o.Store, LockFile: "/lock", Dir: b.o.Sessions, Environ: os.Environ(), Stdout: io.Discard, Stderr: io.Discard,
+		Store: b.depot, LockFile: "/lock", Dir: b.o.Sessions, Environ: os.Environ(), Stdout: io.Discard, Stderr: io.Discard,
 		Command: []string{"curl", "-fsS", url + "/a"}, Upstream: &record.Upstream{Transport: tr, Tries: 1},
 	})
 	if err != nil {

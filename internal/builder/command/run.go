@@ -56,7 +56,7 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")
 	}
 	res, err := session.Replay(ctx, session.Options{
-		Store: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
+		Blobs: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
 		// It names the caches. Nobody builds the same thing at the same time: build holds a lock.
 		LockFile: filepath.Join("/", j.Commit.Tree, s.Version, j.Name, string(j.Platform)), Dir: b.o.Sessions,
 	})

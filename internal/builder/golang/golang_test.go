@@ -19,7 +19,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // greeter is the application of testdata/greeter.
@@ -30,7 +30,7 @@ var greeter = &appfile.App{Overland: 1, Name: "greeter", Artifacts: map[string]a
 // site is a folder that results are kept in, and what happened in it.
 type site struct {
 	dir   string
-	store *store.Store
+	store *storedir.Store
 	builder.Request
 
 	mu     sync.Mutex
@@ -40,7 +40,7 @@ type site struct {
 // newSite returns a site whose compiler cache is goCache.
 func newSite(t testing.TB, dir, goCache string) *site {
 	t.Helper()
-	s, err := store.Open(filepath.Join(dir, "depot"), store.Options{})
+	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ type helperResult struct {
 }
 
 func help(dir string) error {
-	s, err := store.Open("depot", store.Options{})
+	s, err := storedir.Open("depot", storedir.Options{})
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/source"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/shacache"
 )
 
@@ -59,7 +60,7 @@ func newClient(t testing.TB, config string, o client.Options) *client.Client {
 // machine is a machine that builds: its depot, and what it was told.
 type machine struct {
 	*Results
-	depot *store.Store
+	depot *storedir.Store
 	said  []string
 }
 
@@ -68,7 +69,7 @@ func newMachine(t testing.TB, config string, o ResultsOptions) *machine {
 	m := &machine{}
 	dir := t.TempDir()
 	var err error
-	m.depot, err = store.Open(filepath.Join(dir, "depot"), store.Options{Reserve: -1})
+	m.depot, err = storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	must(t, err)
 	o.Temp = filepath.Join(dir, "work")
 	o.Say = func(s string) { m.said = append(m.said, s) }
@@ -89,7 +90,7 @@ func (m *machine) says() string {
 // make puts a result into the machine's depot and shares it.
 func (m *machine) make(t testing.TB, w builder.Wanted, text string) builder.Sharable {
 	t.Helper()
-	d, err := m.depot.PutBytes(t.Context(), []byte(text))
+	d, err := store.PutBytes(t.Context(), m.depot, []byte(text))
 	must(t, err)
 	s := builder.Sharable{Digest: d, Size: int64(len(text)), Toolchain: "cc 12", Data: true}
 	m.Put(t.Context(), w, s)

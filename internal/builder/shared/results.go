@@ -35,7 +35,7 @@ type ResultsOptions struct {
 // Results shares results of builds over a network cache. It is a build.Shared.
 type Results struct {
 	client *client.Client
-	depot  *store.Store
+	depot  store.Store
 	o      ResultsOptions
 
 	mu     sync.Mutex
@@ -46,7 +46,7 @@ type Results struct {
 var _ builder.Shared = (*Results)(nil)
 
 // NewResults returns the Results over c, which must believe statements only (no SHA1), on the depot of the builds.
-func NewResults(c *client.Client, depot *store.Store, o ResultsOptions) *Results {
+func NewResults(c *client.Client, depot store.Store, o ResultsOptions) *Results {
 	if o.Say == nil {
 		o.Say = func(string) {}
 	}
@@ -203,7 +203,7 @@ func (r *Results) Put(ctx context.Context, w builder.Wanted, s builder.Sharable)
 	if _, blocked := r.o.Upload.Match(source); blocked {
 		return
 	}
-	blob, err := r.depot.Open(s.Digest)
+	blob, err := r.depot.Open(ctx, s.Digest)
 	if err == nil {
 		_, err = r.client.Upload(ctx, blob, Key(w), describe(w, s, source))
 		err = errors.Join(err, blob.Close())

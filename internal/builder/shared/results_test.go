@@ -12,6 +12,7 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
 	"overland/internal/platform"
+	"overland/internal/store"
 	"overland/internal/testkit/shacache"
 )
 
@@ -132,7 +133,7 @@ func TestPoison(t *testing.T) {
 			})
 		}, "everything is built here"},
 		"no toolchain": {func(t *testing.T, _ *shacache.Cache, maker *machine) {
-			d, err := maker.depot.PutBytes(t.Context(), []byte("x"))
+			d, err := store.PutBytes(t.Context(), maker.depot, []byte("x"))
 			must(t, err)
 			maker.Put(t.Context(), w, builder.Sharable{Digest: d, Size: 1})
 		}, "not one of a build"},

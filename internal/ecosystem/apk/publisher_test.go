@@ -24,7 +24,7 @@ import (
 
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/recording"
 )
 
@@ -175,7 +175,7 @@ type session struct {
 	*publisher
 	url      string
 	protocol *Protocol
-	store    *store.Store
+	store    *dir.Store
 	recorder *record.Recorder
 }
 

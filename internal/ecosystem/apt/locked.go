@@ -2,6 +2,7 @@ package apt
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"path"
 	"slices"
@@ -11,7 +12,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
-	"overland/internal/record"
+	"overland/internal/store"
 )
 
 // lockedURI stands for what a lock does not name, for nobody needs it: where an archive is.
@@ -21,7 +22,7 @@ const lockedURI = "http://locked.invalid/"
 // that were recorded, wherever it runs. b has the blobs of l: an InRelease tells the name of what was asked for by its
 // digest. The signature of a suite is checked by apt again where one of this machine's own sources, known, says with which
 // keys; elsewhere the lock, made after such a check, is what apt trusts.
-func LockedSources(l *lockfile.Lock, b record.Blobs, known []Source) []Source {
+func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known []Source) []Source {
 	mine, _, err := archives(known)
 	if err != nil {
 		mine = nil // the replay does not need them
@@ -54,7 +55,7 @@ func LockedSources(l *lockfile.Lock, b record.Blobs, known []Source) []Source {
 		if len(s.Types) == 0 {
 			continue // nothing of it was asked for
 		}
-		s.Options["languages"] = suites[id].languages(b)
+		s.Options["languages"] = suites[id].languages(ctx, b)
 		s.Options["trusted"] = "yes"
 		if a := mine[suites[id].archive]; a != nil {
 			at := slices.IndexFunc(a.suites, func(m *suite) bool { return m.dir == suites[id].dir })
@@ -155,11 +156,11 @@ func (s *lockedSuite) source() Source {
 }
 
 // languages returns the languages of the translations; "" when they cannot be known.
-func (s *lockedSuite) languages(b record.Blobs) string {
+func (s *lockedSuite) languages(ctx context.Context, b store.Opener) string {
 	if len(s.translations) == 0 {
 		return "none"
 	}
-	r, err := openRelease(b, s.release)
+	r, err := openRelease(ctx, b, s.release)
 	if err != nil {
 		return "" // the replay will say it
 	}
@@ -176,13 +177,13 @@ func (s *lockedSuite) languages(b record.Blobs) string {
 	return strings.Join(list, " ")
 }
 
-func openRelease(b record.Blobs, d digest.Digest) (*deb.Release, error) {
-	f, err := b.Open(d)
+func openRelease(ctx context.Context, b store.Opener, d digest.Digest) (*deb.Release, error) {
+	f, err := b.Open(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := fsx.Read(f.Once(), "InRelease", deb.ReleaseLimit)
+	text, err := fsx.Read(store.Once(f), "InRelease", deb.ReleaseLimit)
 	if err != nil {
 		return nil, err
 	}

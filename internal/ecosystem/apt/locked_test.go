@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/lockfile"
 	"overland/internal/record"
+	"overland/internal/store"
 	"overland/internal/testkit/recording"
 )
 
@@ -19,7 +20,7 @@ func TestLockedSources(t *testing.T) {
 	sum := strings.Repeat("a", 64)
 	hash := "/by-hash/SHA256/" + sum
 	depot := recording.Store(t)
-	release, err := depot.PutBytes(t.Context(), sign(newKey(), "Date: Mon, 02 Jan 2006 15:04:05 UTC\nSHA256:\n "+
+	release, err := store.PutBytes(t.Context(), depot, sign(newKey(), "Date: Mon, 02 Jan 2006 15:04:05 UTC\nSHA256:\n "+
 		sum+" 7 main/i18n/Translation-de.xz\n "+sum+" 7 main/i18n/Translation-eo.xz\n "+strings.Repeat("b", 64)+" 7 main/i18n/Translation-en.xz\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -38,7 +39,7 @@ func TestLockedSources(t *testing.T) {
 	l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: "debian/dists/none/InRelease", Status: http.StatusNotFound},
 		lockfile.Entry{Protocol: "url", Key: "debian/dists/other/InRelease", Status: http.StatusOK})
 	known := []Source{{Types: []string{"deb"}, URIs: []string{"http://mirror.example/debian/"}, Suites: []string{"calm"}, Components: []string{"contrib"}, SignedBy: "/key"}}
-	p, err := New(LockedSources(l, depot, known), Options{Locked: true})
+	p, err := New(LockedSources(t.Context(), l, depot, known), Options{Locked: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +106,7 @@ func TestTheOrderOfSources(t *testing.T) {
 	}
 	known := []Source{source("http://mirror.example/debian", "calm-updates", "calm"), source("http://mirror.example/debian-security", "calm-security")}
 	var got []string
-	for _, s := range LockedSources(l, recording.Store(t), known) {
+	for _, s := range LockedSources(t.Context(), l, recording.Store(t), known) {
 		got = append(got, strings.TrimPrefix(s.URIs[0], lockedURI)+" "+s.Suites[0])
 	}
 	if want := []string{"debian calm-updates", "debian calm", "debian-security calm-security", "other calm"}; !cmp.Equal(got, want) {

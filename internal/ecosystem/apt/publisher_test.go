@@ -17,7 +17,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
@@ -106,7 +106,7 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 type session struct {
 	*publisher
 	protocol *Protocol
-	store    *store.Store
+	store    *dir.Store
 	recorder *record.Recorder
 }
 

@@ -119,7 +119,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 		t.Errorf("misses: %v", m)
 	}
 	// So does one on a machine with none of these sources and none of their keys, and with other tastes.
-	elsewhere, err := New(LockedSources(lock, s, nil), Options{Locked: true, Dir: t.TempDir()})
+	elsewhere, err := New(LockedSources(t.Context(), lock, s, nil), Options{Locked: true, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
@@ -21,7 +22,7 @@ type session struct {
 	*recording.Origin
 	protocol *Protocol
 	recorder *record.Recorder
-	store    *store.Store
+	store    *dir.Store
 }
 
 func newSession(t *testing.T, registry http.Handler) *session {
@@ -214,7 +215,7 @@ func TestVerify(t *testing.T) {
 		t.Error(bad)
 	}
 	evil := []byte("evil")
-	d, err := s.store.PutBytes(t.Context(), evil)
+	d, err := store.PutBytes(t.Context(), s.store, evil)
 	if err != nil {
 		t.Fatal(err)
 	}

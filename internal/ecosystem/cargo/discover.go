@@ -104,7 +104,7 @@ type listener struct {
 }
 
 // Get implements record.Keeper.
-func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (lockfile.Entry, *store.Blob, error) {
+func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if base, ok := strings.CutSuffix(it.Upstream, "/"+configFile); ok && l.found == "" {

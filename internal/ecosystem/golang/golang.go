@@ -174,7 +174,7 @@ func (p *Protocol) Freeze(ctx context.Context, k record.Keeper) error {
 		return err
 	}
 	defer blob.Close()
-	t, err := readTree(blob.File)
+	t, err := readTree(blob)
 	if err != nil {
 		return err
 	}

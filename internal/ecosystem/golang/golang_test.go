@@ -28,7 +28,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -132,7 +132,7 @@ func moduleZip(t *testing.T, prefix string) string {
 
 // lab is a recorder before an upstream, and what the real go command needs to use it.
 type lab struct {
-	store    *store.Store
+	store    *dir.Store
 	recorder *record.Recorder
 	protocol *Protocol
 	sumdb    string // GOSUMDB
@@ -142,7 +142,7 @@ func (u *upstream) env() Env { return Env{GOPROXY: u.URL + ",direct", GOSUMDB: u
 
 func newLab(t *testing.T, e Env) *lab {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 }
 
 // verify judges lock without a network, as another machine does.
-func verify(t *testing.T, s *store.Store, lock *lockfile.Lock, e Env) []error {
+func verify(t *testing.T, s *dir.Store, lock *lockfile.Lock, e Env) []error {
 	t.Helper()
 	r := record.NewReplayer(s, lock)
 	p, err := New(e, nil)
@@ -266,7 +266,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 			change(lock, mod, evil).Proof = lockfile.Proof{Kind: ProofSum, Value: sum}
 		}, "the checksum database has"},
 		"the module and what the database says": {func(lock *lockfile.Lock) {
-			old, err := l.store.Open(lock.Entries[slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })].Blob)
+			old, err := l.store.Open(t.Context(), lock.Entries[slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })].Blob)
 			if err != nil {
 				t.Fatal(err)
 			}

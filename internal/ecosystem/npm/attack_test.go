@@ -19,7 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/recording"
 )
 
@@ -72,7 +72,7 @@ type session struct {
 	url      string
 	protocol *Protocol
 	recorder *record.Recorder
-	store    *store.Store
+	store    *dir.Store
 }
 
 func newSession(t *testing.T) *session {

@@ -18,14 +18,14 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // lab is a keeper behind a proxy, and the environment of a client.
 type lab struct {
-	store *store.Store
+	store *dir.Store
 	urls  Protocol
 	up    *record.Upstream
 	dir   string
@@ -36,7 +36,7 @@ func newLab(t *testing.T, origin *httptest.Server) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir()}
 	var err error
-	if l.store, err = store.Open(t.TempDir(), store.Options{Reserve: -1}); err != nil {
+	if l.store, err = dir.Open(t.TempDir(), dir.Options{Reserve: -1}); err != nil {
 		t.Fatal(err)
 	}
 	l.up = &record.Upstream{Transport: origin.Client().Transport, Wait: time.Millisecond}

@@ -14,7 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
@@ -28,7 +28,7 @@ type session struct {
 	*recording.Origin
 	protocol *Protocol
 	recorder *record.Recorder
-	store    *store.Store
+	store    *dir.Store
 }
 
 func newSession(t *testing.T, index http.Handler) *session {
@@ -222,14 +222,14 @@ func TestProofsAreComputedFromTheLock(t *testing.T) {
 		if !ok {
 			return nil, errs.Errorf(errs.NotFound, "%s", key)
 		}
-		return s.store.Open(e.Blob)
+		return s.store.Open(t.Context(), e.Blob)
 	}
 	for _, e := range l.Entries {
-		b, err := s.store.Open(e.Blob)
+		b, err := s.store.Open(t.Context(), e.Blob)
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := (&Protocol{}).Check(t.Context(), record.Item{Protocol: Name, Key: e.Key}, b.File, open)
+		proof, err := (&Protocol{}).Check(t.Context(), record.Item{Protocol: Name, Key: e.Key}, b, open)
 		if b.Close(); err != nil || proof != e.Proof {
 			t.Errorf("%+v: %+v, %v", e, proof, err)
 		}

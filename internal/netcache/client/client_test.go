@@ -28,7 +28,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -45,7 +45,7 @@ type fixture struct {
 func setup(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{dir: t.TempDir(), data: bytes.Repeat([]byte("0123456789abcdef"), 64<<10)}
-	depot, err := store.Open(filepath.Join(f.dir, "depot"), store.Options{Reserve: -1})
+	depot, err := dir.Open(filepath.Join(f.dir, "depot"), dir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

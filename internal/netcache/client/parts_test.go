@@ -103,7 +103,7 @@ func TestALongUploadBreaksHalfWay(t *testing.T) {
 	if moved := float64(link.came.Load()) / size; moved > 1.02 {
 		t.Errorf("%.3f × the bytes were sent", moved)
 	}
-	d, n, err := f.shelf.Resolve(up.Name)
+	d, n, err := f.shelf.Resolve(t.Context(), up.Name)
 	if err != nil || n != size {
 		t.Fatal(d, n, err)
 	}

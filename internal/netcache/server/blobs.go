@@ -28,17 +28,26 @@ const (
 	shardDigits = 2
 )
 
+// Depot is where a network cache keeps bytes: a site's, which others use too.
+type Depot interface {
+	store.Store
+	// Claim notes that the network cache names blobs of the depot: a collection that does not ask it is refused.
+	Claim(name string) error
+	// Touch has blob d stay, whatever eviction has looked before; errs.NotFound when it is gone already.
+	Touch(d digest.Digest) error
+}
+
 // Shelf is the directory of a network cache with the depot that holds its blobs. It is safe for concurrent use, also
 // by several processes. There is nothing to close.
 type Shelf struct {
 	dir   string
-	depot *store.Store
+	depot Depot
 	fs    fsx.FS
 }
 
 // Open opens the network cache in dir, or makes it, with its blobs in depot. It is an error (errs.Invalid) when dir
 // holds one of another version.
-func Open(dir string, depot *store.Store, disk fsx.FS) (*Shelf, error) {
+func Open(dir string, depot Depot, disk fsx.FS) (*Shelf, error) {
 	s := &Shelf{dir: dir, depot: depot, fs: disk}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open network cache %s: %w", dir, err)
@@ -96,7 +105,7 @@ func (s *Shelf) pass(ctx context.Context, f *os.File, name string) (digest.Diges
 	if err := staged.Commit(ctx); err != nil {
 		return "", 0, err
 	}
-	d, n := staged.Digest, staged.Size
+	d, n := staged.Digest(), staged.Size()
 	if b, err := os.ReadFile(s.aliasPath(name)); err == nil && string(b) == aliasText(d, n, false) {
 		return d, n, nil // it was put here once
 	}
@@ -186,13 +195,13 @@ func (s *Shelf) writeAlias(name, text string) error {
 
 // Resolve returns which blob of the depot the sha512 name is, and its size in bytes. The error is errs.NotFound when
 // the depot has it not.
-func (s *Shelf) Resolve(name string) (digest.Digest, int64, error) {
-	d, n, _, err := s.resolve(name)
+func (s *Shelf) Resolve(ctx context.Context, name string) (digest.Digest, int64, error) {
+	d, n, _, err := s.resolve(ctx, name)
 	return d, n, err
 }
 
 // resolve is Resolve; passed says that the blob came from another network cache.
-func (s *Shelf) resolve(name string) (d digest.Digest, n int64, passed bool, err error) {
+func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n int64, passed bool, err error) {
 	if !netcache.ValidName(name) {
 		return "", 0, false, errs.Errorf(errs.NotFound, "no blob is called %.40q", name)
 	}
@@ -211,19 +220,23 @@ func (s *Shelf) resolve(name string) (d digest.Digest, n int64, passed bool, err
 		// Damaged by the disk: who has the bytes may put them again.
 		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s…: its file is damaged", name)
 	}
-	if got, err := s.depot.Size(d); err != nil || got != n {
+	there, err := store.HasSize(ctx, s.depot, d, n)
+	if err != nil {
+		return "", 0, false, err
+	}
+	if !there {
 		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s… is not in the depot any more", name)
 	}
 	return d, n, passed, nil
 }
 
 // Open opens the blob called name. The caller closes it.
-func (s *Shelf) Open(name string) (*store.Blob, error) {
-	d, _, err := s.Resolve(name)
+func (s *Shelf) Open(ctx context.Context, name string) (store.Blob, error) {
+	d, _, err := s.Resolve(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	return s.depot.Open(d)
+	return s.depot.Open(ctx, d)
 }
 
 // Blobs calls visit for each blob that was put into the network cache and stops at the first error: these are what a
@@ -235,7 +248,7 @@ func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Dige
 			return errors.Join(err, ctx.Err())
 		}
 		name := filepath.Base(filepath.Dir(path)) + entry.Name()
-		d, n, passed, err := s.resolve(name)
+		d, n, passed, err := s.resolve(ctx, name)
 		if errs.KindOf(err) == errs.NotFound || err == nil && passed {
 			return nil
 		}

@@ -17,6 +17,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
 
@@ -53,7 +54,7 @@ var story = crash.Scenario{
 		if kept != "old" && kept != "new old" || fresh != "" && fresh != "new" {
 			t.Errorf("neither before nor after: %q, %q", kept, fresh)
 		}
-		b, err := s.Open(name)
+		b, err := s.Open(t.Context(), name)
 		if err == nil {
 			text, rerr := io.ReadAll(b)
 			if b.Close(); rerr != nil || string(text) != "blob" {
@@ -147,7 +148,7 @@ func TestKillWhileStoringABlob(t *testing.T) {
 			t.Errorf("%s: %v, %v", sub, list, err)
 		}
 	}
-	if _, err := s.depot.Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
+	if _, err := s.depot.(*storedir.Store).Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
 		t.Fatal(err)
 	}
 	clean(t, s)

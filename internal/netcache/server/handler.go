@@ -36,10 +36,10 @@ func (s *Server) serveBlob(w http.ResponseWriter, r *http.Request, name string) 
 }
 
 func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, name string) {
-	b, err := s.shelf.Open(name)
+	b, err := s.shelf.Open(r.Context(), name)
 	if errs.KindOf(err) == errs.NotFound && netcache.ValidName(name) && s.through.may(r.Context()) {
 		if err = s.through.blob(w, r, name); err == nil {
-			b, err = s.shelf.Open(name)
+			b, err = s.shelf.Open(r.Context(), name)
 		}
 	}
 	if err != nil {
@@ -55,7 +55,7 @@ func (s *Server) getBlob(w http.ResponseWriter, r *http.Request, name string) {
 	h.Set("Cache-Control", forever)
 	h.Set("ETag", `"`+name+`"`)
 	// It answers ranges, and a client that goes away after the head is no error.
-	http.ServeContent(w, r, "", time.Time{}, b.File) // the file itself, so that the kernel sends it
+	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 }
 
 func (s *Server) putBlob(w http.ResponseWriter, r *http.Request, want string) {

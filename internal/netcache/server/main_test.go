@@ -29,7 +29,7 @@ import (
 
 	"overland/internal/fsx"
 	"overland/internal/netcache"
-	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
 
@@ -75,7 +75,7 @@ func play(part, dir, arg string) error {
 }
 
 func openIn(dir string, disk fsx.FS) (*Shelf, error) {
-	depot, err := store.Open(filepath.Join(dir, "depot"), store.Options{FS: disk, Reserve: -1})
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{FS: disk, Reserve: -1})
 	if err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func fitting(list []Record) []Record {
 func (s *Shelf) prune(ctx context.Context, key string) (change, error) {
 	return s.edit(ctx, key, func(list []Record) []Record {
 		return slices.DeleteFunc(list, func(r Record) bool {
-			_, _, err := s.Resolve(r.blob())
+			_, _, err := s.Resolve(ctx, r.blob())
 			return errs.KindOf(err) == errs.NotFound
 		})
 	})

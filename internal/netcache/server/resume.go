@@ -91,10 +91,10 @@ func (s *Server) putPart(w http.ResponseWriter, r *http.Request, name string) {
 // do not go on where the last ones ended are not read: from is where r's first one belongs, -1 = nothing is sent.
 // Bytes that are not the blob are dropped, all of them (errs.Invalid).
 func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum digest.Digest, from, size int64) (there int64, err error) {
-	if d, n, err := s.Resolve(name); err == nil && d == sum && n == size {
+	if d, n, err := s.Resolve(ctx, name); err == nil && d == sum && n == size {
 		return size, s.alias(name, sum, size) // it may have come from another network cache only
 	}
-	in, err := s.depot.Begin(sum, size)
+	in, err := store.Resume(ctx, s.depot, sum, size)
 	if errors.Is(err, store.ErrExists) {
 		return s.known(ctx, name, sum, size)
 	}
@@ -105,7 +105,7 @@ func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum diges
 	if from != in.Offset() {
 		return in.Offset(), nil
 	}
-	if _, err := in.ReadFrom(r); err != nil {
+	if _, err := io.Copy(in, r); err != nil {
 		return 0, errors.Join(err, in.Sync())
 	}
 	if in.Offset() < size {
@@ -115,7 +115,7 @@ func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum diges
 	if err := named(ctx, io.NewSectionReader(in, 0, size), name); err != nil {
 		return 0, errors.Join(err, in.Discard())
 	}
-	if err := in.Commit(ctx); err != nil {
+	if err := in.Commit(ctx, sum); err != nil {
 		return 0, errors.Join(errs.E(errs.Invalid, err), in.Discard())
 	}
 	return size, s.alias(name, sum, size)
@@ -123,7 +123,7 @@ func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum diges
 
 // known gives the blob sum, which the depot has already, the name that it claims to have.
 func (s *Shelf) known(ctx context.Context, name string, sum digest.Digest, size int64) (int64, error) {
-	b, err := s.depot.Open(sum)
+	b, err := s.depot.Open(ctx, sum)
 	if err != nil {
 		return 0, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
 // reprDigest returns the header that names the whole of b.
@@ -98,7 +99,7 @@ func TestBadParts(t *testing.T) {
 		}
 	}
 	// A blob that the depot has for another reason gets the name that it has, and no other.
-	d, err := s.depot.PutBytes(t.Context(), other)
+	d, err := store.PutBytes(t.Context(), s.depot, other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +109,7 @@ func TestBadParts(t *testing.T) {
 			t.Errorf("%.8s: %d %s, want %d", name, a.status, a.body, want)
 		}
 	}
-	if got, _, err := s.Resolve(nameOf(other)); err != nil || got != d {
+	if got, _, err := s.Resolve(t.Context(), nameOf(other)); err != nil || got != d {
 		t.Error(got, err)
 	}
 	clean(t, s)

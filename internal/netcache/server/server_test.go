@@ -21,6 +21,8 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/netcache"
+	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 var lab = Options{Policy: Policy{Open: true}}
@@ -516,7 +518,7 @@ func TestBlobsAreNamed(t *testing.T) {
 // An acknowledged blob stays, though an eviction began to look for who needs it before; one that has just gone is not acknowledged.
 func TestAnUploadIsNotEvicted(t *testing.T) {
 	base, s := serve(t, lab)
-	d, err := s.depot.PutBytes(t.Context(), []byte("egg")) // a node fetched it
+	d, err := store.PutBytes(t.Context(), s.depot, []byte("egg")) // a node fetched it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -524,10 +526,10 @@ func TestAnUploadIsNotEvicted(t *testing.T) {
 	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader("egg")); a.status != 201 {
 		t.Fatal(a.status, a.body)
 	}
-	if gone, err := s.depot.Retire(d, asked); gone || err != nil {
+	if gone, err := s.depot.(*storedir.Store).Retire(d, asked); gone || err != nil {
 		t.Errorf("it is lost: %v", err)
 	}
-	if err := s.depot.Remove(d); err != nil {
+	if err := s.depot.Remove(t.Context(), d); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.alias(nameOf([]byte("egg")), d, 3); errs.KindOf(err) != errs.Unavailable {

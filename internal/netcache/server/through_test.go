@@ -23,6 +23,7 @@ import (
 	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/record"
+	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
 )
 
@@ -191,7 +192,7 @@ func TestAPassedBlobIsWrittenOnce(t *testing.T) {
 	if _, _, err := s.pass(t.Context(), spool, nameOf([]byte("ham"))); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("under another name: %v", err)
 	}
-	if d, n, err := s.pass(t.Context(), spool, name); err != nil || n != 3 || !s.depot.Has(d) {
+	if d, n, err := s.pass(t.Context(), spool, name); err != nil || n != 3 || !storetest.Has(t, s.depot, d) {
 		t.Errorf("%s, %d bytes, %v", d, n, err)
 	}
 }
@@ -205,7 +206,7 @@ func TestAPassedBlobMayGo(t *testing.T) {
 		if a := do(t, nil, "GET", base+"/shacache/"+name, nil); a.status != 200 || a.body != "egg" {
 			t.Errorf("got %d %q", a.status, a.body)
 		}
-		if err := s.depot.Remove(digest.Of([]byte("egg"))); err != nil {
+		if err := s.depot.Remove(t.Context(), digest.Of([]byte("egg"))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -322,7 +323,7 @@ func TestTheDeadAreAskedLast(t *testing.T) {
 		if a := do(t, nil, "GET", srv.URL+"/shacache/"+name, nil); a.status != 200 {
 			t.Errorf("%d %s", a.status, a.body)
 		}
-		if err := s.shelf.depot.Remove(digest.Of([]byte("rye"))); err != nil {
+		if err := s.shelf.depot.Remove(t.Context(), digest.Of([]byte("rye"))); err != nil {
 			t.Fatal(err)
 		}
 		if n := alive.requests(); i > 0 && n > 0 {

@@ -35,7 +35,7 @@ func Inputs(ctx context.Context, b Blobs, desc ocispec.Descriptor) (*nodeapi.Inp
 	out.Protocols = ByProtocol(lock)
 	out.Present = true
 	for _, d := range in.All() {
-		section, closer, err := b.Section(d.Digest)
+		section, closer, err := b.Section(ctx, d.Digest)
 		if err != nil {
 			out.Present = false
 			break

@@ -19,12 +19,12 @@ import (
 type Blobs interface {
 	release.Getter
 	// Section returns blob d; the caller closes it. A blob that is not there is errs.NotFound or fs.ErrNotExist.
-	Section(d digest.Digest) (*io.SectionReader, io.Closer, error)
+	Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error)
 }
 
 type volumeBlobs struct{ *volume.Volume }
 
-func (b volumeBlobs) Section(d digest.Digest) (*io.SectionReader, io.Closer, error) {
+func (b volumeBlobs) Section(_ context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
 	r, err := b.ReaderAt(d)
 	return r, io.NopCloser(nil), err
 }
@@ -41,7 +41,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	}
 	for _, a := range r.Artifacts {
 		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform}
-		section, closer, err := b.Section(a.Blob.Digest)
+		section, closer, err := b.Section(ctx, a.Blob.Digest)
 		switch {
 		case err == nil:
 			detail.Present = true

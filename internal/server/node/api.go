@@ -16,12 +16,6 @@ import (
 	"overland/internal/store"
 )
 
-// Blobs is where blobs come from; a *store.Store is one. The error of Open is of kind errs.NotFound for a blob that is
-// not there.
-type Blobs interface {
-	Open(d digest.Digest) (*store.Blob, error)
-}
-
 // Metadata is where signed metadata comes from; a trust.MetadataSource is one.
 type Metadata interface {
 	Metadata(ctx context.Context, name string, limit int64) ([]byte, error)
@@ -37,7 +31,7 @@ type Through interface {
 
 // Options are the settings of a handler. Blobs and Trust are needed.
 type Options struct {
-	Blobs    Blobs
+	Blobs    store.Opener
 	Trust    Metadata
 	Through  Through                        // asked for blobs that Blobs has not; nil = nobody is
 	Offline  func(ctx context.Context) bool // whether Through is not asked now, which health tells; nil = it may be

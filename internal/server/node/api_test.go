@@ -21,6 +21,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	"overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
 )
 
@@ -48,12 +49,12 @@ func random(size int) []byte {
 
 func newHandler(t *testing.T, o Options, bodies ...[]byte) http.Handler {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{})
+	s, err := dir.Open(t.TempDir(), dir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range bodies {
-		if _, err := s.PutBytes(t.Context(), b); err != nil {
+		if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -249,7 +250,7 @@ func FuzzPath(f *testing.F) {
 	for _, s := range []string{"/v1/health", "/v1/blobs/" + string(digest.Of(nil)), "/v1/trust/3.app%2Fwallet.json", "/v1/trust/../x.json", "/v1/trust/%2e%2e.json"} {
 		f.Add(s, "bytes=0-")
 	}
-	s, err := store.Open(f.TempDir(), store.Options{})
+	s, err := dir.Open(f.TempDir(), dir.Options{})
 	if err != nil {
 		f.Fatal(err)
 	}

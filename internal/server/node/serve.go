@@ -21,7 +21,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	if err != nil {
 		return errs.E(errs.Invalid, err)
 	}
-	b, err := h.o.Blobs.Open(d)
+	b, err := h.o.Blobs.Open(r.Context(), d)
 	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !httpx.Held(r.Context()) {
 		b, err = h.through(w, r, t, d)
 	}
@@ -37,12 +37,12 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	if strings.Contains(r.Header.Get("Range"), ",") || len(r.Header.Values("Range")) > 1 {
 		r.Header.Del("Range")
 	}
-	http.ServeContent(w, r, "", time.Time{}, b.File) // the file itself, so that the kernel sends it
+	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 	return nil
 }
 
 // through returns a blob that is fetched first. Who waits for that takes nobody's turn.
-func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (*store.Blob, error) {
+func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (store.Blob, error) {
 	t.end()
 	err := httpx.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
 		return h.o.Through.Fetch(r.Context(), d)
@@ -53,7 +53,7 @@ func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d dig
 	if err := t.begin(r.Context()); err != nil {
 		return nil, err
 	}
-	return h.o.Blobs.Open(d)
+	return h.o.Blobs.Open(r.Context(), d)
 }
 
 // trust sends a metadata file as it is. Numbered files never change; timestamp.json is asked for again each time.

@@ -20,6 +20,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
@@ -29,7 +30,7 @@ import (
 type Operator struct {
 	T      testing.TB
 	Dir    string
-	Depot  *store.Store
+	Depot  *storedir.Store
 	Repo   *repository.Repository
 	Inputs *ocispec.Descriptor // of the releases from now on
 	Data   []string            // artifacts of the releases from now on that are no programs
@@ -44,7 +45,7 @@ func New(t testing.TB, dir string, c clock.Clock) *Operator {
 	o.Repo, err = repository.Init(context.Background(), filepath.Join(dir, "trust"), keys,
 		repository.InitOptions{Options: repository.Options{Clock: c}})
 	o.must(err)
-	o.Depot, err = store.Open(filepath.Join(dir, "depot"), store.Options{})
+	o.Depot, err = storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
 	o.must(err)
 	return o
 }
@@ -69,7 +70,7 @@ func (o *Operator) Release(app, version string, programs map[string]string, serv
 		if !ok {
 			p = "linux/amd64"
 		}
-		d, err := o.Depot.PutBytes(ctx, []byte(programs[key]))
+		d, err := store.PutBytes(ctx, o.Depot, []byte(programs[key]))
 		o.must(err)
 		kind := release.KindBinary
 		if slices.Contains(o.Data, name) {
@@ -98,7 +99,7 @@ func (o *Operator) Content(channel string) volume.Content {
 	ctx := context.Background()
 	c := volume.Content{
 		Trust: map[string][]byte{},
-		Open:  func(d digest.Digest) (io.ReadCloser, error) { return o.Depot.Open(d) },
+		Open:  func(d digest.Digest) (io.ReadCloser, error) { return o.Depot.Open(ctx, d) },
 	}
 	entries, err := release.Show(o.Repo, release.Channel(channel))
 	o.must(err)
@@ -107,7 +108,7 @@ func (o *Operator) Content(channel string) volume.Content {
 		list, err := release.Closure(ctx, o.Depot, e.Digest, nil)
 		o.must(err)
 		c.Blobs = append(c.Blobs, list...)
-		root, err := o.Depot.Resolve(e.App + "@" + e.Version)
+		root, err := o.Depot.Resolve(ctx, e.App+"@"+e.Version)
 		o.must(err)
 		roots = append(roots, root)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"overland/internal/lockfile"
 	"overland/internal/record"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 // Origin is an origin, and whoever sits between it and us. It ends with the test.
@@ -77,9 +77,9 @@ func Text(media, body string) http.HandlerFunc {
 }
 
 // Store returns an empty depot.
-func Store(t testing.TB) *store.Store {
+func Store(t testing.TB) *dir.Store {
 	t.Helper()
-	s, err := store.Open(t.TempDir(), store.Options{Reserve: -1})
+	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func Store(t testing.TB) *store.Store {
 }
 
 // Blobs returns how many blobs s holds once r has stored what it fetched.
-func Blobs(t testing.TB, r *record.Recorder, s *store.Store) int {
+func Blobs(t testing.TB, r *record.Recorder, s *dir.Store) int {
 	t.Helper()
 	if err := r.Settle(); err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func Blobs(t testing.TB, r *record.Recorder, s *store.Store) int {
 
 // Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is what is locked already;
 // nil = nothing.
-func Recorder(t testing.TB, s *store.Store, locked *lockfile.Lock) *record.Recorder {
+func Recorder(t testing.TB, s *dir.Store, locked *lockfile.Lock) *record.Recorder {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
 	t.Cleanup(func() {

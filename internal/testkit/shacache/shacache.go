@@ -15,7 +15,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
-	"overland/internal/store"
+	"overland/internal/store/dir"
 )
 
 // Cache is a running network cache that everybody may write to. It ends with the test.
@@ -32,7 +32,7 @@ type Cache struct {
 func New(t testing.TB) *Cache {
 	t.Helper()
 	c := &Cache{T: t, Dir: t.TempDir()}
-	depot, err := store.Open(filepath.Join(c.Dir, "depot"), store.Options{Reserve: -1})
+	depot, err := dir.Open(filepath.Join(c.Dir, "depot"), dir.Options{Reserve: -1})
 	c.must(err)
 	c.Shelf, err = server.Open(filepath.Join(c.Dir, "netcache"), depot, fsx.FS{})
 	c.must(err)

@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"fmt"
@@ -12,13 +12,6 @@ import (
 )
 
 const claimsFolder = "claims"
-
-// Who names blobs of a depot by other means than its tags.
-const (
-	ClaimLocks    = "locks"    // lock files
-	ClaimCache    = "cache"    // a site's cache, and what its freezes stand on
-	ClaimNetcache = "netcache" // a network cache
-)
 
 // Claim notes, durably, that blobs of this depot are named by something of the kind name, one of the constants above:
 // from then on a Collect that does not know of it is refused. Again changes nothing.

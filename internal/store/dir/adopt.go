@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"context"
@@ -11,43 +11,48 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
-// Staged is a file that is to become a blob: its name is known, it has none yet.
-type Staged struct {
-	Digest digest.Digest
-	Size   int64 // in bytes
+// staged is a file that may become a blob of s.
+type staged struct {
+	digest digest.Digest
+	size   int64 // in bytes
 
 	s *Store
 	f *os.File
 }
 
-// Stage reads the file f, which fsx.FS.Nameless made and nobody writes any more, from its start.
-func (s *Store) Stage(ctx context.Context, f *os.File) (*Staged, error) {
+// Stage is part of store.Stager.
+func (s *Store) Stage(ctx context.Context, f *os.File) (store.Staged, error) {
 	d, n, err := s.hash(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("read what is to be a blob: %w", err)
 	}
-	return &Staged{Digest: d, Size: n, s: s, f: f}, nil
+	return &staged{digest: d, size: n, s: s, f: f}, nil
 }
 
-// Commit puts the file into the depot and returns when it will survive a power cut. Where it lies on the depot's disk
-// nothing is copied: it gets the blob's name itself.
-func (g *Staged) Commit(ctx context.Context) error {
+func (g *staged) Digest() digest.Digest { return g.digest }
+
+func (g *staged) Size() int64 { return g.size }
+
+// Commit is part of store.Staged. Nothing is copied where the file lies on the depot's file system: it gets the blob's
+// name.
+func (g *staged) Commit(ctx context.Context) error {
 	if err := g.commit(ctx); err != nil {
-		return fmt.Errorf("put blob %s: %w", g.Digest, Full(err))
+		return fmt.Errorf("put blob %s: %w", g.digest, fsx.Full(err))
 	}
 	return nil
 }
 
-func (g *Staged) commit(ctx context.Context) error {
-	if n, err := g.s.Size(g.Digest); err == nil && n == g.Size {
+func (g *staged) commit(ctx context.Context) error {
+	if n, err := g.s.stat(g.digest); err == nil && n == g.size {
 		return nil
 	}
 	if err := g.s.room(0); err != nil {
 		return err
 	}
-	switch err := g.s.name(g.f, g.Digest); {
+	switch err := g.s.name(g.f, g.digest); {
 	case err == nil:
 		return nil
 	case cannotLink(err), errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist): // as without /proc
@@ -58,18 +63,17 @@ func (g *Staged) commit(ctx context.Context) error {
 	if _, err := g.f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	_, _, err := g.s.put(ctx, g.f, g.Digest, g.Size)
+	_, _, err := g.s.put(ctx, g.f, g.digest, g.size)
 	return err
 }
 
-// Open opens the file for reading before it is in the depot; errors.ErrUnsupported where the system cannot. The caller
-// closes the blob. Not after the file was closed.
-func (g *Staged) Open() (*Blob, error) {
+// Open is part of store.Staged.
+func (g *staged) Open() (store.Blob, error) {
 	f, err := fsx.Reopen(g.f)
 	if err != nil {
-		return nil, fmt.Errorf("blob %s: %w", g.Digest, err)
+		return nil, fmt.Errorf("blob %s: %w", g.digest, err)
 	}
-	return NewBlob(f, g.Size), nil
+	return &file{f, g.size}, nil
 }
 
 // hash returns the name and the length of what f holds, and starts writing a large one to the disk.

@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"overland/internal/digest"
+	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
 // Place makes blob d appear at path, durably, in place of what is there: as a hard link where the file system allows
@@ -17,7 +19,7 @@ import (
 // so mode is given to both, and never with write bits: who wrote to path would change the blob.
 func (s *Store) Place(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
 	if err := s.place(ctx, d, path, mode&^0o222|blobMode); err != nil {
-		return fmt.Errorf("place blob %s at %s: %w", d, path, Full(err))
+		return fmt.Errorf("place blob %s at %s: %w", d, path, fsx.Full(err))
 	}
 	return nil
 }
@@ -67,7 +69,7 @@ func cannotLink(err error) bool {
 }
 
 func (s *Store) copyTo(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
-	f, err := s.Open(d)
+	f, err := s.open(ctx, d)
 	if err != nil {
 		return err
 	}
@@ -81,8 +83,8 @@ func (s *Store) copyTo(ctx context.Context, d digest.Digest, path string, mode f
 	if _, err := s.copy(ctx, &both{f: w.File, h: h, done: behind(w.File, f.size)}, f.Once()); err != nil {
 		return err
 	}
-	if got := h.Digest(); got != d {
-		return damaged(d, got)
+	if err := store.Same(d, h.Digest()); err != nil {
+		return err
 	}
 	return w.Commit()
 }

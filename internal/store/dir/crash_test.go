@@ -1,9 +1,10 @@
-package store
+package dir
 
 import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -12,6 +13,8 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/store"
+	"overland/internal/store/storetest"
 )
 
 var errDead = errors.New("the process is dead")
@@ -23,14 +26,14 @@ var changes = map[string]struct {
 	done func(t *testing.T, s *Store) bool
 }{
 	"put": {
-		func(t *testing.T, s *Store) error { _, err := s.PutBytes(t.Context(), next); return err },
-		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
+		func(t *testing.T, s *Store) error { _, err := store.PutBytes(t.Context(), s, next); return err },
+		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"staged": {
 		func(t *testing.T, s *Store) error {
 			f, err := s.fs.Nameless(s.Dir(), 0o600)
 			if err != nil {
-				return Full(err)
+				return fsx.Full(err)
 			}
 			defer f.Close()
 			if _, err := f.Write(next); err != nil {
@@ -42,29 +45,29 @@ var changes = map[string]struct {
 			}
 			return g.Commit(t.Context())
 		},
-		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
+		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"ingest": {
 		func(t *testing.T, s *Store) error {
-			i, err := s.Begin(digest.Of(next), int64(len(next)))
-			if errors.Is(err, ErrExists) {
+			i, err := store.Resume(t.Context(), s, digest.Of(next), int64(len(next)))
+			if errors.Is(err, store.ErrExists) {
 				return nil
 			}
 			if err != nil {
 				return err
 			}
 			defer i.Close()
-			if _, err := i.ReadFrom(bytes.NewReader(next[i.Offset():])); err != nil {
+			if _, err := io.Copy(i, bytes.NewReader(next[i.Offset():])); err != nil {
 				return err
 			}
-			return i.Commit(t.Context())
+			return i.Commit(t.Context(), digest.Of(next))
 		},
-		func(t *testing.T, s *Store) bool { return s.Has(digest.Of(next)) },
+		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"tag": {
 		func(t *testing.T, s *Store) error { return s.Tag(t.Context(), "a", desc(next)) },
 		func(t *testing.T, s *Store) bool {
-			d, err := s.Resolve("a")
+			d, err := s.Resolve(t.Context(), "a")
 			return err == nil && d.Digest == digest.Of(next)
 		},
 	},
@@ -85,7 +88,7 @@ var first, next = noise(1000, 1), noise(2*bufferSize+1, 2)
 func furnish(t *testing.T) string {
 	t.Helper()
 	s := open(t)
-	if _, err := s.PutBytes(t.Context(), first); err != nil {
+	if _, err := store.PutBytes(t.Context(), s, first); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"a", "kept"} {
@@ -103,13 +106,13 @@ func intact(t *testing.T, dir string) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.List(t.Context(), func(d digest.Digest, _ int64) error { return s.Verify(t.Context(), d) }); err != nil {
+	if err := s.List(t.Context(), func(d digest.Digest, _ int64) error { return store.Verify(t.Context(), s, d) }); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := s.Resolve("kept"); err != nil || d.Digest != digest.Of(first) || !s.Has(d.Digest) {
+	if d, err := s.Resolve(t.Context(), "kept"); err != nil || d.Digest != digest.Of(first) || !storetest.Has(t, s, d.Digest) {
 		t.Fatalf("what was there: %v, %v", d.Digest, err)
 	}
-	if d, err := s.Resolve("a"); err != nil || (d.Digest != digest.Of(first) && d.Digest != digest.Of(next)) {
+	if d, err := s.Resolve(t.Context(), "a"); err != nil || (d.Digest != digest.Of(first) && d.Digest != digest.Of(next)) {
 		t.Fatalf("the tag is neither old nor new: %v, %v", d.Digest, err)
 	}
 	return s
@@ -201,7 +204,7 @@ func TestPhotographs(t *testing.T) {
 // A service may run from a hard link while its blob is put again: the file stays the same one.
 func TestPutAgainKeepsTheFile(t *testing.T) {
 	s := open(t)
-	d, err := s.PutBytes(t.Context(), first)
+	d, err := store.PutBytes(t.Context(), s, first)
 	if err != nil {
 		t.Fatal(err)
 	}

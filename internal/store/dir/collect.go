@@ -1,12 +1,14 @@
-package store
+package dir
 
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
+	"overland/internal/store"
 )
 
 // Collect removes every blob that neither roots nor the tags of index.json reach, and the temporary files of writers
@@ -29,24 +31,20 @@ func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor, known .
 }
 
 func (s *Store) collect(ctx context.Context, roots []ocispec.Descriptor) (int64, error) {
-	tags, err := s.Tags()
+	tags, err := s.Tags(ctx)
 	if err != nil {
 		return 0, err
 	}
-	w := walk{g: s, visit: func(ocispec.Descriptor) error { return nil }, seen: map[digest.Digest]bool{}, partial: true}
-	for _, list := range [][]ocispec.Descriptor{roots, tags} {
-		for _, root := range list {
-			if err := w.walk(ctx, root, 0); err != nil {
-				return 0, err
-			}
-		}
+	marked, err := store.Marked(ctx, s, slices.Concat(roots, tags))
+	if err != nil {
+		return 0, err
 	}
 	var freed int64
 	err = s.List(ctx, func(d digest.Digest, size int64) error {
-		if w.seen[d] {
+		if marked[d] {
 			return nil
 		}
-		if err := s.Remove(d); err != nil {
+		if err := s.Remove(ctx, d); err != nil {
 			return err
 		}
 		freed += size

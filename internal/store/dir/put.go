@@ -1,7 +1,6 @@
-package store
+package dir
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,35 +16,27 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
 const putPrefix = "put-"
 
-// Put stores what r yields and returns its name and length in bytes, when it will survive a power cut. An empty want
-// means any content, a size of -1 an unknown length; otherwise bytes that are not them are refused with an error that
-// wraps digest.ErrMismatch (errs.Untrusted) and leave nothing behind. At most size+1 bytes are read. When the depot has
-// want already, nothing is read from r.
+// Put is part of store.Blobs.
 func (s *Store) Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
 	d, n, err := s.put(ctx, r, want, size)
 	if err != nil {
-		return "", 0, fmt.Errorf("put blob %s: %w", want, Full(err))
+		return "", 0, fmt.Errorf("put blob %s: %w", want, fsx.Full(err))
 	}
 	return d, n, nil
 }
 
-// PutBytes stores b and returns its name.
-func (s *Store) PutBytes(ctx context.Context, b []byte) (digest.Digest, error) {
-	d, _, err := s.Put(ctx, bytes.NewReader(b), digest.Of(b), int64(len(b)))
-	return d, err
-}
-
 func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
 	if want != "" {
-		n, err := s.Size(want)
+		n, err := s.stat(want)
 		if err == nil && (size < 0 || n == size) {
 			return want, n, nil
 		}
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
 			return "", 0, err
 		}
 	}
@@ -168,8 +159,10 @@ func (s *Store) Tidy(ctx context.Context, age time.Duration) error {
 	return ctx.Err()
 }
 
-// temporary reports whether e is a file of Put.
-func temporary(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), putPrefix) }
+// temporary reports whether e is a file of Put, and not of an upload whose id begins like one.
+func temporary(e fs.DirEntry) bool {
+	return strings.HasPrefix(e.Name(), putPrefix) && !strings.HasSuffix(e.Name(), partSuffix)
+}
 
 // sweep removes files on their way in that which is true of, and whose writers have died.
 func (s *Store) sweep(which func(fs.DirEntry) bool) error {

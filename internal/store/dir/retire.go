@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
 // keepLock is taken for a look at a blob's time and what follows from it.
@@ -45,7 +46,7 @@ func (s *Store) Retire(d digest.Digest, since time.Time) (removed bool, err erro
 		removed = true
 		return s.fs.Remove(path)
 	})
-	if err != nil && !errors.Is(err, ErrNotFound) {
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, fmt.Errorf("retire blob %s: %w", d, err)
 	}
 	return removed, nil
@@ -67,7 +68,7 @@ func (s *Store) keeping(d digest.Digest, do func(path string, info fs.FileInfo) 
 	defer func() { _ = lock.Unlock() }() // held by the open file alone
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return errs.E(errs.NotFound, ErrNotFound)
+		return errs.E(errs.NotFound, store.ErrNotFound)
 	}
 	if err != nil {
 		return err

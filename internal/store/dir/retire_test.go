@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"errors"
@@ -6,12 +6,14 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/store"
+	"overland/internal/store/storetest"
 )
 
 // What somebody said to need stays, when he said it after the look that found nobody.
 func TestRetire(t *testing.T) {
 	s := open(t)
-	d, err := s.PutBytes(t.Context(), []byte("a"))
+	d, err := store.PutBytes(t.Context(), s, []byte("a"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,16 +21,16 @@ func TestRetire(t *testing.T) {
 	if err := s.Touch(d); err != nil {
 		t.Fatal(err)
 	}
-	if gone, err := s.Retire(d, asked); gone || err != nil || !s.Has(d) {
+	if gone, err := s.Retire(d, asked); gone || err != nil || !storetest.Has(t, s, d) {
 		t.Errorf("touched meanwhile: %v, %v", gone, err)
 	}
-	if gone, err := s.Retire(d, time.Now().Add(2*ahead)); !gone || err != nil || s.Has(d) {
+	if gone, err := s.Retire(d, time.Now().Add(2*ahead)); !gone || err != nil || storetest.Has(t, s, d) {
 		t.Errorf("touched before: %v, %v", gone, err)
 	}
 	if gone, err := s.Retire(d, asked); gone || err != nil {
 		t.Errorf("gone already: %v, %v", gone, err)
 	}
-	if err := s.Touch(d); !errors.Is(err, ErrNotFound) || errs.KindOf(err) != errs.NotFound {
+	if err := s.Touch(d); !errors.Is(err, store.ErrNotFound) || errs.KindOf(err) != errs.NotFound {
 		t.Errorf("who comes too late is not told: %v", err)
 	}
 }

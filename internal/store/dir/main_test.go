@@ -1,9 +1,10 @@
-package store
+package dir
 
 import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/digest"
+	"overland/internal/store"
 	"overland/internal/testkit/crash"
 )
 
@@ -39,11 +41,11 @@ func play(part, dir, arg string) error {
 	switch part {
 	case "ingest": // writes n bytes of a blob of 2n, says so, and waits to be killed
 		b := noise(2*n, 1)
-		i, err := s.Begin(digest.Of(b), int64(len(b)))
+		i, err := store.Resume(context.Background(), s, digest.Of(b), int64(len(b)))
 		if err != nil {
 			return err
 		}
-		if _, err := i.ReadFrom(bytes.NewReader(b[i.Offset():n])); err != nil {
+		if _, err := io.Copy(i, bytes.NewReader(b[i.Offset():n])); err != nil {
 			return err
 		}
 		fmt.Println("written")

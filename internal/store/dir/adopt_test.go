@@ -1,4 +1,4 @@
-package store
+package dir
 
 import (
 	"io"
@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
+	"overland/internal/store"
 )
 
 // spooled returns a nameless file in dir that holds b.
@@ -38,7 +39,7 @@ func TestStaged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
 			g, err := s.Stage(t.Context(), spooled(t, dir(s), b))
-			if err != nil || g.Size != int64(len(b)) || g.Digest != digest.Of(b) {
+			if err != nil || g.Size() != int64(len(b)) || g.Digest() != digest.Of(b) {
 				t.Fatalf("%v, %v", g, err)
 			}
 			early, err := g.Open()
@@ -49,13 +50,13 @@ func TestStaged(t *testing.T) {
 			if err := g.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.Verify(t.Context(), g.Digest); err != nil {
+			if err := store.Verify(t.Context(), s, g.Digest()); err != nil {
 				t.Error(err)
 			}
-			if got, err := io.ReadAll(early); err != nil || digest.Of(got) != g.Digest {
+			if got, err := io.ReadAll(early); err != nil || digest.Of(got) != g.Digest() {
 				t.Errorf("what was opened before has %d bytes, %v", len(got), err)
 			}
-			path, err := s.path(g.Digest)
+			path, err := s.path(g.Digest())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +72,7 @@ func TestStaged(t *testing.T) {
 
 func put(t *testing.T, s *Store, b []byte) {
 	t.Helper()
-	if _, err := s.PutBytes(t.Context(), b); err != nil {
+	if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 		t.Fatal(err)
 	}
 }
