@@ -81,7 +81,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 		Services: map[string]appfile.Service{"web": {
 			Artifact: "hello", Runtime: "process",
 			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
-			Volumes:  map[string]string{"data": "/data"},
+			Data:     map[string]string{"data": "/data"},
 			SelfTest: tests,
 			Stable:   appfile.Duration(100 * time.Millisecond), StopTimeout: s.stop,
 		}},

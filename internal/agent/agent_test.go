@@ -38,7 +38,7 @@ const v1, v2, v3 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb", "r3.cccccccccccc"
 
 // quick is a service that proves itself by staying up for a moment.
 var quick = appfile.Service{
-	Artifact: "node", Runtime: "process", Stable: appfile.Duration(time.Millisecond), Readiness: appfile.Duration(300 * time.Millisecond), Volumes: map[string]string{"data": "/data"},
+	Artifact: "node", Runtime: "process", Stable: appfile.Duration(time.Millisecond), Readiness: appfile.Duration(300 * time.Millisecond), Data: map[string]string{"data": "/data"},
 	Args: []string{"--data", "{{.Volumes.data}}"},
 }
 

@@ -42,7 +42,7 @@ func (a *Agent) instance(number int, app node.App, name string, s appfile.Servic
 	full := app.App + "." + name
 	home := filepath.Join(a.dir, "volumes", app.App)
 	vars := map[string]string{"Release.App": app.App, "Release.Version": app.Version, "Release.Commit": app.Commit}
-	for v := range s.Volumes {
+	for v := range s.Data {
 		vars["Volumes."+v] = filepath.Join(home, v)
 	}
 	inst := runtime.Instance{

@@ -166,15 +166,8 @@ func plan(req Request) ([]Job, error) {
 
 // builder returns the Builder for a, chosen by its builder key.
 func builder(req Request, a appfile.Artifact) (Builder, error) {
-	key := ""
-	switch {
-	case a.Go != nil:
-		key = "go"
-	case a.Command != nil:
-		key = "command"
-	}
-	if b := req.Builders[key]; b != nil {
+	if b := req.Builders[a.Builder]; b != nil {
 		return b, nil
 	}
-	return nil, errs.Errorf(errs.Invalid, "no builder for the key %q", key)
+	return nil, errs.Errorf(errs.Invalid, "no builder for the key %q", a.Builder)
 }

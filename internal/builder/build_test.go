@@ -42,7 +42,7 @@ func (f *fake) Recipe(ctx context.Context, j Job) (Recipe, error) {
 		return Recipe{}, err
 	}
 	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Host: f.host, Settings: map[string]string{
-		"package":  j.Artifact.Go.Package,
+		"package":  j.Artifact.Settings.(string),
 		"settings": strings.ReplaceAll(string(b), "{{.Version}}", j.Commit.Version),
 	}}, nil
 }
@@ -83,7 +83,7 @@ func newSite(t *testing.T) *site {
 func app(names ...string) *appfile.App {
 	a := &appfile.App{Name: "app", Artifacts: map[string]appfile.Artifact{}}
 	for _, name := range names {
-		a.Artifacts[name] = appfile.Artifact{Go: &appfile.Go{Package: "./" + name}}
+		a.Artifacts[name] = appfile.Artifact{Builder: "go", Settings: "./" + name}
 	}
 	return a
 }
@@ -311,7 +311,7 @@ func TestNothingToBuild(t *testing.T) {
 	s := newSite(t)
 	dir := repository(t, map[string]string{"main": "1"})
 	only := app("a")
-	only.Artifacts["a"] = appfile.Artifact{Go: &appfile.Go{Package: "."}, Platforms: []platform.Platform{"linux/arm64"}}
+	only.Artifacts["a"] = appfile.Artifact{Builder: "go", Settings: ".", Platforms: []platform.Platform{"linux/arm64"}}
 	for name, test := range map[string]struct {
 		change func(*Request)
 		kind   errs.Kind

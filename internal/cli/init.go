@@ -11,10 +11,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/appfile"
-	"overland/internal/appfile/yamlfile"
 	"overland/internal/builder/golang"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/operator"
 )
 
 type initOptions struct {
@@ -61,7 +61,7 @@ func (a *app) runInit(o initOptions) error {
 		return err
 	}
 	const mode = 0o644
-	if err := (fsx.FS{}).WriteFile(path, yamlfile.Marshal(app), mode); err != nil {
+	if err := (fsx.FS{}).WriteFile(path, operator.AppFile().Marshal(app), mode); err != nil {
 		return err
 	}
 	a.printf("%s\n", path)

@@ -65,8 +65,8 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		App:       src.App,
 		Platforms: o.Platforms,
 		Builders: map[string]builder.Builder{
-			"go": golang.New(golang.Options{Cache: goCache, Env: p.env()}),
-			"command": command.New(command.Options{
+			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env()}),
+			command.Key: command.New(command.Options{
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), GoCache: goCache, Env: p.env(),
 			}),
 		},
@@ -107,7 +107,7 @@ func (b *Built) Release() release.Release {
 		Spec: b.Source.specDigest(), Services: b.Source.App.Services,
 	}
 	for _, a := range b.Programs {
-		if b.Source.App.Artifacts[a.Name].Go != nil {
+		if b.Source.App.Artifacts[a.Name].Builder == golang.Key {
 			r.Toolchain = a.Toolchain
 		}
 		kind := release.KindBinary

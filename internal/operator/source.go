@@ -11,7 +11,6 @@ import (
 	"strings"
 
 	"overland/internal/appfile"
-	"overland/internal/appfile/yamlfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/source"
@@ -67,7 +66,7 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		}
 		s.warnNew(s.newSpec)
 	}
-	s.App, err = yamlfile.Parse(s.Spec, appfile.FileName)
+	s.App, err = AppFile().Parse(s.Spec, appfile.FileName)
 	return s, err
 }
 

@@ -170,7 +170,7 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
 		return fmt.Errorf("artifact %q is no program", clip(s.Artifact))
 	}
-	for volume := range s.Volumes {
+	for volume := range s.Data {
 		if err := checkName("volume", volume); err != nil {
 			return err
 		}

@@ -62,7 +62,7 @@ func wallet(t *testing.T, s *storedir.Store) Release {
 			artifact("cli", "linux/arm/v6", put([]byte("cli for arm"))),
 		},
 		Services: map[string]appfile.Service{
-			"node": {Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"}, Volumes: map[string]string{"data": "/data"}},
+			"node": {Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"}, Data: map[string]string{"data": "/data"}},
 		},
 	}
 }
@@ -149,7 +149,7 @@ func TestWriteRefuses(t *testing.T) {
 				r.Artifacts[i].Kind = KindFile
 			}
 		},
-		"volume's name": func(r *Release) { r.Services["node"].Volumes["../../etc"] = "/" },
+		"volume's name": func(r *Release) { r.Services["node"].Data["../../etc"] = "/" },
 		"version":       func(r *Release) { r.Version = "r1/../../x" },
 		"app":           func(r *Release) { r.App = "Wallet" },
 	} {

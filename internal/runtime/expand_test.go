@@ -85,7 +85,7 @@ func TestLookupUser(t *testing.T) {
 
 func TestVolumes(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "volumes", "wallet")
-	s := appfile.Service{User: "1234:77", Volumes: map[string]string{"data": "/data", "wallet": "/wallet"}}
+	s := appfile.Service{User: "1234:77", Data: map[string]string{"data": "/data", "wallet": "/wallet"}}
 	for range 2 { // the second time changes nothing
 		got, err := Volumes(fsx.FS{}, root, s)
 		if err != nil || got["data"] != filepath.Join(root, "data") || len(got) != 2 {
@@ -125,7 +125,7 @@ func TestVolumesRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", ".", "..", "a/b", "../x", "link"} {
-		s := appfile.Service{Volumes: map[string]string{name: "/data"}}
+		s := appfile.Service{Data: map[string]string{name: "/data"}}
 		if _, err := Volumes(fsx.FS{}, root, s); err == nil {
 			t.Errorf("volume %q was made", name)
 		}

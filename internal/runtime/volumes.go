@@ -18,8 +18,8 @@ import (
 // What exists keeps its content and mode; its owner is mended, not that of what is inside. A volume that is a symbolic
 // link is refused: its owner could point it at another's files.
 func Volumes(disk fsx.FS, root string, s appfile.Service) (map[string]string, error) {
-	paths := make(map[string]string, len(s.Volumes))
-	if len(s.Volumes) == 0 {
+	paths := make(map[string]string, len(s.Data))
+	if len(s.Data) == 0 {
 		return paths, nil
 	}
 	u, err := LookupUser(s.User)
@@ -29,7 +29,7 @@ func Volumes(disk fsx.FS, root string, s appfile.Service) (map[string]string, er
 	if err := disk.Mkdir(root, 0o755); err != nil {
 		return nil, fmt.Errorf("volumes %s: %w", root, err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(s.Volumes)) {
+	for _, name := range slices.Sorted(maps.Keys(s.Data)) {
 		if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
 			return nil, errs.Errorf(errs.Invalid, "volume %q: not a name", name)
 		}

@@ -169,7 +169,7 @@ func (g *Generation) check() error {
 			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact && !p.Data }) {
 				return bad("app %s: service %s runs artifact %q, which is no program here", a.App, name, clip(s.Artifact, 80))
 			}
-			for volume := range s.Volumes {
+			for volume := range s.Data {
 				if !fileOK.MatchString(volume) {
 					return bad("app %s: service %s: volume %q is named badly", a.App, name, clip(volume, 80))
 				}

@@ -253,7 +253,7 @@ func TestGenerationsThatWouldLeaveTheirFolder(t *testing.T) {
 		"no program": func(g *Generation) { g.Apps[0].Programs = nil },
 		"service":    func(g *Generation) { g.Apps[0].Services["a/b"] = g.Apps[0].Services["node"] },
 		"volume": func(g *Generation) {
-			g.Apps[0].Services["node"] = appfile.Service{Artifact: "node", Volumes: map[string]string{"..": "/"}}
+			g.Apps[0].Services["node"] = appfile.Service{Artifact: "node", Data: map[string]string{"..": "/"}}
 		},
 		"same app":    func(g *Generation) { g.Apps = append(g.Apps, g.Apps[0]) },
 		"digest":      func(g *Generation) { g.Apps[0].Programs[0].Digest = "sha256:1" },

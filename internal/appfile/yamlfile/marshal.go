@@ -11,11 +11,32 @@ import (
 	"time"
 
 	"overland/internal/appfile"
-	"overland/internal/platform"
 )
 
+// Mapping is the keys of a mapping and what is written under each, in order.
+type Mapping []field
+
+type field struct {
+	name  string
+	value any // a text, plain, a number, a Duration, a list of texts or numbers, a map of texts, a Mapping or a list of them
+}
+
+// plain is text that is written as it is, without quotes.
+type plain string
+
+// Fields returns what Marshal writes of from: a field for each key that has a Get.
+func Fields[T any](keys []Key[T], from *T) Mapping {
+	var list Mapping
+	for _, k := range keys {
+		if k.Get != nil {
+			list = append(list, field{k.Name, k.Get(from)})
+		}
+	}
+	return list
+}
+
 // Marshal returns app as a commented overland.yaml that a person can go on from. Parse reads it back as app.
-func Marshal(app *appfile.App) []byte {
+func (f Format) Marshal(app *appfile.App) []byte {
 	w := &writer{}
 	w.line(0, "# What this repository builds, and how it runs. Every key: docs/reference/overland-yaml.md of Overland.")
 	w.line(0, "overland: %d", appfile.Version)
@@ -23,15 +44,20 @@ func Marshal(app *appfile.App) []byte {
 	w.line(0, "")
 	w.line(0, "# What is built, by name: a Go command, for these platforms.")
 	w.line(0, "artifacts:")
+	artifact := f.artifactKeys()
 	for _, name := range slices.Sorted(maps.Keys(app.Artifacts)) {
-		w.artifact(name, app.Artifacts[name])
+		one := app.Artifacts[name]
+		w.line(1, "%s:", quote(name))
+		w.fields(2, Fields(artifact, &one))
 	}
 	if len(app.Services) > 0 {
 		w.line(0, "")
 		w.line(0, "# What runs on a node, by name. Add args, env, ports and volumes as the program needs them.")
 		w.line(0, "services:")
+		keys := f.serviceKeys()
 		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
-			w.service(name, app.Services[name])
+			w.line(1, "%s:", quote(name))
+			w.service(Fields(keys, &service{Service: app.Services[name]}))
 		}
 	}
 	return []byte(w.b.String())
@@ -47,141 +73,111 @@ func (w *writer) line(depth int, format string, args ...any) {
 	w.b.WriteByte('\n')
 }
 
-// text writes a key whose empty value is left out.
-func (w *writer) text(depth int, key, value string) {
-	if value != "" {
-		w.line(depth, "%s: %s", key, quote(value))
-	}
-}
-
-func (w *writer) duration(depth int, key string, d appfile.Duration) {
-	if d != 0 {
-		w.line(depth, "%s: %s", key, short(d))
-	}
-}
-
-func (w *writer) words(depth int, key string, list []string) {
-	if len(list) > 0 {
-		w.line(depth, "%s: %s", key, flow(list))
-	}
-}
-
-func (w *writer) texts(depth int, key string, m map[string]string) {
-	if len(m) == 0 {
-		return
-	}
-	w.line(depth, "%s:", key)
-	for _, name := range slices.Sorted(maps.Keys(m)) {
-		w.line(depth+1, "%s: %s", quote(name), quote(m[name]))
-	}
-}
-
-func (w *writer) artifact(name string, a appfile.Artifact) {
-	w.line(1, "%s:", quote(name))
-	switch g := a.Go; {
-	case g == nil:
-	case g.Dir == "" && g.Toolchain == "" && len(g.Tags) == 0 && len(g.Vars) == 0:
-		w.line(2, "go: %s", quote(g.Package))
-	default:
-		w.line(2, "go:")
-		w.line(3, "package: %s", quote(g.Package))
-		w.text(3, "dir", g.Dir)
-		w.text(3, "toolchain", g.Toolchain)
-		w.words(3, "tags", g.Tags)
-		w.texts(3, "vars", g.Vars)
-	}
-	if c := a.Command; c != nil {
-		w.line(2, "command:")
-		w.line(3, "run: %s", flow(c.Run))
-		w.line(3, "output: %s", quote(c.Output))
-	}
-	if len(a.Platforms) > 0 {
-		w.line(2, "platforms: %s", flow(platformTexts(a.Platforms)))
-	}
-}
-
-func platformTexts(list []platform.Platform) []string {
-	s := make([]string, len(list))
-	for i, p := range list {
-		s[i] = string(p)
-	}
-	return s
-}
-
-func (w *writer) service(name string, s appfile.Service) {
-	w.line(1, "%s:", quote(name))
-	w.line(2, "artifact: %s", quote(s.Artifact))
-	w.text(2, "runtime", s.Runtime)
-	w.words(2, "args", s.Args)
-	w.texts(2, "env", s.Env)
-	w.texts(2, "volumes", s.Volumes)
-	if len(s.Ports) > 0 {
-		list := make([]string, len(s.Ports))
-		for i, p := range s.Ports {
-			list[i] = strconv.Itoa(p)
+// service writes the fields of a service, with an example where it has no self-test.
+func (w *writer) service(list Mapping) {
+	for _, f := range list {
+		if checks, ok := f.value.([]Mapping); ok && f.name == "selftest" && len(checks) == 0 {
+			w.line(2, "# A release is good when its service answers. Until you say how, it only has to stay up.")
+			w.line(2, "# selftest:")
+			w.line(2, "#   - {http: \"http://127.0.0.1:8080/health\", status: 200, within: 60s}")
+			continue
 		}
-		w.line(2, "ports: [%s]", strings.Join(list, ", "))
+		w.fields(2, Mapping{f})
 	}
-	w.text(2, "user", s.User)
-	if s.Restart != (appfile.Restart{}) {
-		w.line(2, "restart:")
-		w.text(3, "policy", s.Restart.Policy)
-		if b := s.Restart.Backoff; b != (appfile.Backoff{}) {
-			w.line(3, "backoff: %s..%s", short(b.Min), short(b.Max))
+}
+
+// fields writes those of list that are not empty, one a line; mappings and lists of them as blocks.
+func (w *writer) fields(depth int, list Mapping) {
+	for _, f := range list {
+		name := quote(f.name)
+		switch v := f.value.(type) {
+		case Mapping:
+			if len(v.texts()) > 0 {
+				w.line(depth, "%s:", name)
+				w.fields(depth+1, v)
+			}
+		case []Mapping:
+			if len(v) > 0 {
+				w.line(depth, "%s:", name)
+			}
+			for _, m := range v {
+				w.line(depth+1, "- {%s}", strings.Join(m.texts(), ", "))
+			}
+		case map[string]string:
+			if len(v) > 0 {
+				w.line(depth, "%s:", name)
+			}
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				w.line(depth+1, "%s: %s", quote(k), quote(v[k]))
+			}
+		default:
+			if s := inline(v); s != "" {
+				w.line(depth, "%s: %s", name, s)
+			}
 		}
 	}
-	w.duration(2, "stop", s.StopTimeout)
-	if len(s.SelfTest) > 0 {
-		w.line(2, "selftest:")
-		for _, c := range s.SelfTest {
-			w.line(3, "- {%s}", strings.Join(checkTexts(c), ", "))
-		}
-	} else {
-		w.line(2, "# A release is good when its service answers. Until you say how, it only has to stay up.")
-		w.line(2, "# selftest:")
-		w.line(2, "#   - {http: \"http://127.0.0.1:8080/health\", status: 200, within: 60s}")
-	}
-	w.duration(2, "stable", s.Stable)
-	w.duration(2, "readiness", s.Readiness)
 }
 
-func checkTexts(c appfile.Check) []string {
+// texts returns the fields that are not empty, as "key: value".
+func (m Mapping) texts() []string {
 	var list []string
-	add := func(key, value string) {
-		if value != "" {
-			list = append(list, key+": "+value)
+	for _, f := range m {
+		if s := inline(f.value); s != "" {
+			list = append(list, quote(f.name)+": "+s)
 		}
-	}
-	text := func(key, value string) {
-		if value != "" {
-			add(key, quote(value))
-		}
-	}
-	text("http", c.HTTP)
-	if c.Status != 0 {
-		add("status", strconv.Itoa(c.Status))
-	}
-	text("tcp", c.TCP)
-	if len(c.Exec) > 0 {
-		add("exec", flow(c.Exec))
-	}
-	text("log", c.Log)
-	text("contains", c.Contains)
-	if c.Within != 0 {
-		add("within", short(c.Within))
 	}
 	return list
 }
 
-func flow(list []string) string {
-	quoted := make([]string, len(list))
-	for i, s := range list {
-		quoted[i] = quote(s)
+// inline returns v as it stands in a line, "" when it is empty.
+func inline(v any) string {
+	switch v := v.(type) {
+	case plain:
+		return string(v)
+	case string:
+		if v != "" {
+			return quote(v)
+		}
+	case int:
+		if v != 0 {
+			return strconv.Itoa(v)
+		}
+	case appfile.Duration:
+		if v != 0 {
+			return short(v)
+		}
+	case []int:
+		var list []string
+		for _, n := range v {
+			list = append(list, strconv.Itoa(n))
+		}
+		return flow(list)
+	case []string:
+		var list []string
+		for _, s := range v {
+			list = append(list, quote(s))
+		}
+		return flow(list)
+	case map[string]string:
+		var list []string
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			list = append(list, quote(k)+": "+quote(v[k]))
+		}
+		if len(list) > 0 {
+			return "{" + strings.Join(list, ", ") + "}"
+		}
 	}
-	return "[" + strings.Join(quoted, ", ") + "]"
+	return ""
 }
 
-// bare matches texts that need no quotes anywhere, as long as YAML does not take them for something else.
+func flow(list []string) string {
+	if len(list) == 0 {
+		return ""
+	}
+	return "[" + strings.Join(list, ", ") + "]"
+}
+
+// bare matches texts that need no quotes anywhere, unless YAML takes them for something else.
 var (
 	bare  = regexp.MustCompile(`^[A-Za-z./][A-Za-z0-9._/-]*$`)
 	taken = regexp.MustCompile(`^(?i:null|true|false|yes|no|on|off|y|n|\.inf|\.nan)$`)

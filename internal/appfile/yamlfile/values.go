@@ -3,32 +3,27 @@ package yamlfile
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/token"
 
 	"overland/internal/appfile"
 )
 
 // Patterns of names, in the syntax that Go and JSON schema share.
 var (
-	namePattern      = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
-	envPattern       = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	userPattern      = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`)
-	durationPattern  = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
-	backoffPattern   = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+\.\.([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
-	toolchainPattern = regexp.MustCompile(`^go1\.[0-9]{1,4}(\.[0-9]{1,4}|rc[0-9]{1,2}|beta[0-9]{1,2})$`)
-	tagPattern       = regexp.MustCompile(`^[A-Za-z0-9_.]+$`)
-	varPattern       = regexp.MustCompile(`^[A-Za-z0-9_./~-]+\.[A-Za-z_][A-Za-z0-9_]*$`)
-	packagePattern   = regexp.MustCompile(`^\.(/[^/]+)*$`)
-	absolutePattern  = regexp.MustCompile(`^/`)
-	outputPattern    = regexp.MustCompile(`^[^/]`)
+	namePattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	envPattern      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	userPattern     = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`)
+	durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+	backoffPattern  = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+\.\.([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+	absolutePattern = regexp.MustCompile(`^/`)
 )
 
-// text returns n's text; a number or a truth value is not text.
-func (d *decoder) text(n ast.Node, what string) (string, bool) {
+// Text returns n's text; a number or a truth value is not text.
+func (d *Decoder) Text(n Node, what string) (string, bool) {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		return n.Value, d.clean(n, n.Value, what)
@@ -39,40 +34,40 @@ func (d *decoder) text(n ast.Node, what string) (string, bool) {
 	if k := kind(n); k == "a number" || k == "true or false" {
 		hint = `quote it: "` + n.GetToken().Value + `"`
 	}
-	d.fail(start(n), hint, "%s must be text, not %s", what, kind(n))
+	d.Fail(n, hint, "%s must be text, not %s", what, kind(n))
 	return "", false
 }
 
 // word returns n's text as it is written, also that of a number or a truth value: an argument is what stands there.
-func (d *decoder) word(n ast.Node, what string) (string, bool) {
+func (d *Decoder) word(n Node, what string) (string, bool) {
 	switch n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		return n.GetToken().Value, true
 	}
-	return d.text(n, what)
+	return d.Text(n, what)
 }
 
-// clean refuses what no argument, name or path can hold.
-func (d *decoder) clean(n ast.Node, s, what string) bool {
+// clean refuses a zero byte, which no argument, name or path can hold.
+func (d *Decoder) clean(n Node, s, what string) bool {
 	if strings.ContainsRune(s, 0) {
-		d.fail(start(n), "", "%s holds a zero byte", what)
+		d.Fail(n, "", "%s holds a zero byte", what)
 		return false
 	}
 	return true
 }
 
-// match returns n's text when it has the form of pattern; form says it in words.
-func (d *decoder) match(n ast.Node, what string, pattern *regexp.Regexp, form string) (string, bool) {
-	s, ok := d.text(n, what)
+// Match returns n's text when it has the form of pattern; form says it in words.
+func (d *Decoder) Match(n Node, what string, pattern *regexp.Regexp, form string) (string, bool) {
+	s, ok := d.Text(n, what)
 	if ok && !pattern.MatchString(s) {
-		d.fail(start(n), form, "%s %q: %s", what, clip(s), form)
+		d.Fail(n, form, "%s %q: %s", what, clip(s), form)
 		return "", false
 	}
 	return s, ok
 }
 
 // name checks the name of something, which is a key or a value.
-func (d *decoder) name(at *token.Token, s, what string) bool {
+func (d *Decoder) name(at keyToken, s, what string) bool {
 	if !namePattern.MatchString(s) {
 		d.fail(at, nameForm, "%s %q: %s", what, clip(s), nameForm)
 		return false
@@ -83,43 +78,37 @@ func (d *decoder) name(at *token.Token, s, what string) bool {
 const nameForm = "a to z, 0 to 9 and -, at most 63, beginning with a letter"
 
 // oneOf returns n's text when it is one of known.
-func (d *decoder) oneOf(n ast.Node, what string, known ...string) (string, bool) {
-	s, ok := d.text(n, what)
+func (d *Decoder) oneOf(n Node, what string, known ...string) (string, bool) {
+	s, ok := d.Text(n, what)
 	if !ok {
 		return "", false
 	}
-	for _, k := range known {
-		if s == k {
-			return s, true
-		}
+	if slices.Contains(known, s) {
+		return s, true
 	}
-	says := ""
-	if near := nearest(s, known); near != "" {
-		says = " · did you mean " + near + "?"
-	}
-	d.fail(start(n), "one of: "+strings.Join(known, ", "), "unknown %s %q%s", what, clip(s), says)
+	d.Fail(n, "one of: "+strings.Join(known, ", "), "unknown %s %q%s", what, clip(s), meant(s, known))
 	return "", false
 }
 
 // number returns n as a whole number between low and high.
-func (d *decoder) number(n ast.Node, what string, low, high int) (int, bool) {
+func (d *Decoder) number(n Node, what string, low, high int) (int, bool) {
 	if i, ok := n.(*ast.IntegerNode); ok {
 		if v, err := strconv.Atoi(i.Token.Value); err == nil && v >= low && v <= high {
 			return v, true
 		}
-		d.fail(start(n), "", "%s %s: must be between %d and %d", what, clip(i.Token.Value), low, high)
+		d.Fail(n, "", "%s %s: must be between %d and %d", what, clip(i.Token.Value), low, high)
 		return 0, false
 	}
-	d.fail(start(n), "", "%s must be a number, not %s", what, kind(n))
+	d.Fail(n, "", "%s must be a number, not %s", what, kind(n))
 	return 0, false
 }
 
-func (d *decoder) duration(n ast.Node, what string) (appfile.Duration, bool) {
+func (d *Decoder) duration(n Node, what string) (appfile.Duration, bool) {
 	if _, ok := n.(*ast.IntegerNode); ok {
-		d.fail(start(n), "write it like 10s, 5m or 1h", "%s %s: without a unit", what, n.GetToken().Value)
+		d.Fail(n, "write it like 10s, 5m or 1h", "%s %s: without a unit", what, n.GetToken().Value)
 		return 0, false
 	}
-	s, ok := d.text(n, what)
+	s, ok := d.Text(n, what)
 	if !ok {
 		return 0, false
 	}
@@ -128,15 +117,15 @@ func (d *decoder) duration(n ast.Node, what string) (appfile.Duration, bool) {
 		err = fmt.Errorf("duration %q: not digits and a unit", clip(s))
 	}
 	if err != nil {
-		d.fail(start(n), "write it like 10s, 5m or 1h", "%s: %v", what, err)
+		d.Fail(n, "write it like 10s, 5m or 1h", "%s: %v", what, err)
 		return 0, false
 	}
 	return v, true
 }
 
 // backoff reads "1s..5m".
-func (d *decoder) backoff(n ast.Node) (appfile.Backoff, bool) {
-	s, ok := d.text(n, "backoff")
+func (d *Decoder) backoff(n Node) (appfile.Backoff, bool) {
+	s, ok := d.Text(n, "backoff")
 	if !ok {
 		return appfile.Backoff{}, false
 	}
@@ -144,29 +133,29 @@ func (d *decoder) backoff(n ast.Node) (appfile.Backoff, bool) {
 	lo, err1 := appfile.ParseDuration(low)
 	hi, err2 := appfile.ParseDuration(high)
 	if !dots || !backoffPattern.MatchString(s) || err1 != nil || err2 != nil || lo <= 0 || hi < lo {
-		d.fail(start(n), "write it like 1s..5m: the first and the longest wait", "backoff %q: not two durations, the smaller one first", clip(s))
+		d.Fail(n, "write it like 1s..5m: the first and the longest wait", "backoff %q: not two durations, the smaller one first", clip(s))
 		return appfile.Backoff{}, false
 	}
 	return appfile.Backoff{Min: lo, Max: hi}, true
 }
 
-// list gives the entries of the list n to visit.
-func (d *decoder) list(n ast.Node, what string, visit func(i int, v ast.Node)) bool {
+// list calls visit with each entry of the list n; false when n is something else.
+func (d *Decoder) list(n Node, what string, visit func(v Node)) bool {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
-		d.fail(start(n), "write it like [one, two]", "%s must be a list, not %s", what, kind(n))
+		d.Fail(n, "write it like [one, two]", "%s must be a list, not %s", what, kind(n))
 		return false
 	}
-	for i, v := range s.Values {
-		visit(i, v)
+	for _, v := range s.Values {
+		visit(v)
 	}
 	return true
 }
 
 // words returns the list n as texts.
-func (d *decoder) words(n ast.Node, what string) []string {
+func (d *Decoder) words(n Node, what string) []string {
 	var list []string
-	d.list(n, what, func(_ int, v ast.Node) {
+	d.list(n, what, func(v Node) {
 		if s, ok := d.word(v, "an entry of "+what); ok {
 			list = append(list, s)
 		}
@@ -174,8 +163,13 @@ func (d *decoder) words(n ast.Node, what string) []string {
 	return list
 }
 
-// variables checks each {{.Name}} of s against known, which holds names like "Release.Version".
-func (d *decoder) variables(n ast.Node, s string, known []string) {
+// Variables checks each {{.Name}} in the texts of n, a text, a list or a mapping, against known, which holds names like
+// "Release.Version".
+func (d *Decoder) Variables(n Node, known []string) {
+	d.eachText(n, func(v Node, s string) { d.variables(v, s, known) })
+}
+
+func (d *Decoder) variables(n Node, s string, known []string) {
 	for rest := s; ; {
 		_, after, found := strings.Cut(rest, "{{")
 		if !found {
@@ -183,22 +177,58 @@ func (d *decoder) variables(n ast.Node, s string, known []string) {
 		}
 		inner, tail, closed := strings.Cut(after, "}}")
 		if !closed {
-			d.fail(start(n), "close it with }}", "%q: {{ without }}", clip(s))
+			d.Fail(n, "close it with }}", "%q: {{ without }}", clip(s))
 			return
 		}
 		rest = tail
 		name, dotted := strings.CutPrefix(strings.TrimSpace(inner), ".")
-		found = false
-		for _, k := range known {
-			found = found || dotted && k == name
-		}
-		if found {
+		if dotted && slices.Contains(known, name) {
 			continue
 		}
 		says := ""
 		if near := nearest(name, known); near != "" {
 			says = " · did you mean {{." + near + "}}?"
 		}
-		d.fail(start(n), "known here: {{."+strings.Join(known, "}}, {{.")+"}}", "unknown variable {{%s}}%s", clip(inner), says)
+		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}", "unknown variable {{%s}}%s", clip(inner), says)
+	}
+}
+
+// texts returns n, a mapping from names of the form of pattern to texts.
+func (d *Decoder) texts(n Node, what string, pattern *regexp.Regexp, form string) map[string]string {
+	m := map[string]string{}
+	d.each(n, what, func(k keyToken, v Node) {
+		s, ok := d.word(v, what+": "+clip(k.Value))
+		if !pattern.MatchString(k.Value) {
+			d.fail(k, form, "%s: %q: %s", what, clip(k.Value), form)
+		} else if ok {
+			m[k.Value] = s
+		}
+	})
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// eachText calls visit with each text of a mapping or a list.
+func (d *Decoder) eachText(n Node, visit func(v Node, s string)) {
+	var values []Node
+	switch n := n.(type) {
+	case *ast.SequenceNode:
+		values = n.Values
+	case ast.MapNode:
+		for it := n.MapRange(); it.Next(); {
+			values = append(values, it.Value())
+		}
+	default:
+		values = []Node{n}
+	}
+	for _, v := range values {
+		switch s := v.(type) {
+		case *ast.StringNode:
+			visit(v, s.Value)
+		case *ast.LiteralNode:
+			visit(v, s.Value.Value)
+		}
 	}
 }

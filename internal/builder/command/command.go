@@ -64,8 +64,8 @@ type settings struct {
 
 // Recipe returns what decides the bytes of j. Without a session around, a commit that holds no lock is Invalid.
 func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
-	c := j.Artifact.Command
-	if c == nil {
+	c, ok := j.Artifact.Settings.(*Command)
+	if !ok {
 		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key command", j.Name)
 	}
 	s := settings{

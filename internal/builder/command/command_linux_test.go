@@ -78,7 +78,7 @@ func (b *bench) run(script string) (string, builder.Output, error) {
 	command := New(b.o)
 	j := builder.Job{
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
-		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
+		Artifact: appfile.Artifact{Builder: Key, Settings: &Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
 		ReadFile: func(_ context.Context, name string) ([]byte, error) {
 			if name != lockfile.Name || b.lock == "" {
 				return nil, fs.ErrNotExist
@@ -253,7 +253,7 @@ func (s stopper) Write(p []byte) (int, error) {
 func TestWhatDecidesTheBytes(t *testing.T) {
 	base := builder.Job{
 		Name: "app", Commit: source.Commit{Tree: "t", Time: committed, Version: "r1.a"},
-		Artifact: appfile.Artifact{Command: &appfile.Command{Run: []string{"make"}, Output: "app"}},
+		Artifact: appfile.Artifact{Builder: Key, Settings: &Command{Run: []string{"make"}, Output: "app"}},
 		ReadFile: func(context.Context, string) ([]byte, error) { return []byte("one"), nil },
 	}
 	recipe := func(env []string, change func(*builder.Job)) string {
@@ -273,8 +273,8 @@ func TestWhatDecidesTheBytes(t *testing.T) {
 		t.Errorf("%s\n%s", got, same)
 	}
 	for name, other := range map[string]string{
-		"run":     recipe(nil, func(j *builder.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make", "x"}, Output: "app"} }),
-		"output":  recipe(nil, func(j *builder.Job) { j.Artifact.Command = &appfile.Command{Run: []string{"make"}, Output: "b"} }),
+		"run":     recipe(nil, func(j *builder.Job) { j.Artifact.Settings = &Command{Run: []string{"make", "x"}, Output: "app"} }),
+		"output":  recipe(nil, func(j *builder.Job) { j.Artifact.Settings = &Command{Run: []string{"make"}, Output: "b"} }),
 		"version": recipe(nil, func(j *builder.Job) { j.Commit.Version = "r2.b" }),
 		"time":    recipe(nil, func(j *builder.Job) { j.Commit.Time = committed.Add(time.Hour) }),
 		"session": recipe([]string{"OVERLAND_SESSION=replay"}, func(*builder.Job) {}),

@@ -50,9 +50,9 @@ func TestSourceErrors(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{Package: "./cmd/greeter"}}}}
+			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Builder: Key, Settings: &Program{Package: "./cmd/greeter"}}}}
 			if test.pkg != "" {
-				app.Artifacts["greeter"].Go.Package = test.pkg
+				app.Artifacts["greeter"].Settings.(*Program).Package = test.pkg
 			}
 			w := newSite(t, t.TempDir(), sharedCache(t))
 			_, err := w.build(t.Context(), commit(t, test.files), app, "linux/amd64")
@@ -89,7 +89,7 @@ func TestFetchErrors(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newSite(t, t.TempDir(), sharedCache(t))
 			w.Builders["go"] = New(Options{Cache: sharedCache(t), ModCache: t.TempDir(), Env: append(os.Environ(), test.env...)})
-			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{Package: "./cmd/greeter", Toolchain: toolchain}}}}
+			app := &appfile.App{Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Builder: Key, Settings: &Program{Package: "./cmd/greeter", Toolchain: toolchain}}}}
 			_, err := w.build(t.Context(), commit(t, nil), app, "linux/amd64")
 			if errs.KindOf(err) != test.kind || !strings.Contains(err.Error(), toolchain) || !strings.Contains(errs.HintOf(err), test.hint) {
 				t.Errorf("%v: %v (hint %q)\nwant %v, %q", errs.KindOf(err), err, errs.HintOf(err), test.kind, test.hint)
@@ -155,7 +155,7 @@ func TestToolchainIsWhatIsAskedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := New(Options{})
 			j := builder.Job{
-				Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
+				Name: "x", Artifact: appfile.Artifact{Builder: Key, Settings: &Program{Package: ".", Dir: test.dir, Toolchain: test.toolchain}},
 				ReadFile: func(_ context.Context, name string) ([]byte, error) {
 					if text, ok := test.files[name]; ok {
 						return []byte(text), nil
@@ -191,7 +191,7 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	b := New(Options{})
 	recipe := func(vars map[string]string, version string) []string {
 		j := builder.Job{
-			Name: "x", Artifact: appfile.Artifact{Go: &appfile.Go{Package: ".", Vars: vars}},
+			Name: "x", Artifact: appfile.Artifact{Builder: Key, Settings: &Program{Package: ".", Vars: vars}},
 			Commit: source.Commit{Version: version, Hash: "h" + version},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {
 				if name != "go.mod" {
@@ -287,8 +287,8 @@ func TestWorkspaceAndVendor(t *testing.T) {
 		"vendored/main.go":                       main,
 	}
 	app := &appfile.App{Name: "two", Artifacts: map[string]appfile.Artifact{
-		"app":      {Go: &appfile.Go{Package: ".", Dir: "app"}},
-		"vendored": {Go: &appfile.Go{Package: ".", Dir: "vendored"}},
+		"app":      {Builder: Key, Settings: &Program{Package: ".", Dir: "app"}},
+		"vendored": {Builder: Key, Settings: &Program{Package: ".", Dir: "vendored"}},
 	}}
 	w := newSite(t, t.TempDir(), sharedCache(t))
 	w.Parallel = 2

@@ -49,8 +49,8 @@ type settings struct {
 
 // Recipe returns what decides the bytes of j: nothing is run, but for a module that names no version of Go.
 func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
-	g := j.Artifact.Go
-	if g == nil {
+	g, ok := j.Artifact.Settings.(*Program)
+	if !ok {
 		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key go", j.Name)
 	}
 	s := settings{Package: g.Package, Dir: g.Dir, Tags: slices.Clone(g.Tags)}
@@ -78,7 +78,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 		s.Vars = append(s.Vars, name+"="+value)
 	}
 	slices.Sort(s.Vars)
-	toolchain, workspace, err := b.wanted(ctx, j, s.Dir)
+	toolchain, workspace, err := b.wanted(ctx, j, g, s.Dir)
 	if err != nil {
 		return builder.Recipe{}, err
 	}

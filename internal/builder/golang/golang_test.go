@@ -23,7 +23,7 @@ import (
 )
 
 // greeter is the application of testdata/greeter.
-var greeter = &appfile.App{Overland: 1, Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Go: &appfile.Go{
+var greeter = &appfile.App{Overland: 1, Name: "greeter", Artifacts: map[string]appfile.Artifact{"greeter": {Builder: Key, Settings: &Program{
 	Package: "./cmd/greeter", Vars: map[string]string{"main.version": "{{.Version}}"},
 }}}}
 

@@ -64,13 +64,11 @@ func Propose(dir fs.FS, name string) (*appfile.App, error) {
 		for _, taken := app.Artifacts[as]; taken || as == ""; _, taken = app.Artifacts[as] {
 			as = plainName("x-" + as)
 		}
-		app.Artifacts[as] = appfile.Artifact{
-			Go:        &appfile.Go{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)},
-			Platforms: platform.All(),
-		}
-		if p := app.Artifacts[as].Go; p.Package == "./" {
+		p := &Program{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)}
+		if p.Package == "./" {
 			p.Package = "."
 		}
+		app.Artifacts[as] = appfile.Artifact{Builder: Key, Settings: p, Platforms: platform.All()}
 		if as == app.Name {
 			f.score += 8
 		}

@@ -70,7 +70,8 @@ func TestPropose(t *testing.T) {
 			}
 			got := map[string][2]string{}
 			for name, a := range app.Artifacts {
-				got[name] = [2]string{a.Go.Dir, a.Go.Package}
+				p := a.Settings.(*Program)
+				got[name] = [2]string{p.Dir, p.Package}
 			}
 			if diff := cmp.Diff(test.want, got); diff != "" || app.Name != test.app {
 				t.Errorf("app %q (-want +got):\n%s", app.Name, diff)
@@ -78,8 +79,9 @@ func TestPropose(t *testing.T) {
 			if s, ok := app.Services[test.service]; !ok || len(app.Services) != 1 || s.Artifact != test.service {
 				t.Errorf("services %+v, want %s", app.Services, test.service)
 			}
-			if again, err := yamlfile.Parse(yamlfile.Marshal(app), "overland.yaml"); err != nil || !cmp.Equal(app, again) {
-				t.Errorf("what init writes does not read back: %v\n%s", err, yamlfile.Marshal(app))
+			format := yamlfile.Format{Builders: []yamlfile.Builder{Keys()}, Runtimes: []yamlfile.Runtime{{Name: "process"}}}
+			if again, err := format.Parse(format.Marshal(app), "overland.yaml"); err != nil || !cmp.Equal(app, again) {
+				t.Errorf("what init writes does not read back: %v\n%s", err, format.Marshal(app))
 			}
 		})
 	}

@@ -26,12 +26,12 @@ var exact = regexp.MustCompile(`^go1\.\d{1,4}(\.\d{1,4}|rc\d{1,2}|beta\d{1,2})$`
 
 // wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none): what the artifact says,
 // else the newer of the toolchain and go lines of go.work or go.mod, else (none, or older than 1.21) the machine's own Go.
-func (b *Builder) wanted(ctx context.Context, j builder.Job, dir string) (toolchain, workspace string, err error) {
+func (b *Builder) wanted(ctx context.Context, j builder.Job, g *Program, dir string) (toolchain, workspace string, err error) {
 	mod := path.Join(dir, "go.mod")
 	text, err := j.ReadFile(ctx, mod)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", "", errs.Hint(errs.Errorf(errs.NotFound, "%s is not in %s", mod, j.Commit.Version),
-			"commit it, or say where the module is: go: {package: %s, dir: FOLDER}", j.Artifact.Go.Package)
+			"commit it, or say where the module is: go: {package: %s, dir: FOLDER}", g.Package)
 	}
 	if err != nil {
 		return "", "", err
@@ -60,7 +60,7 @@ func (b *Builder) wanted(ctx context.Context, j builder.Job, dir string) (toolch
 			break
 		}
 	}
-	if t := j.Artifact.Go.Toolchain; t != "" {
+	if t := g.Toolchain; t != "" {
 		asked = t
 	}
 	if asked == "" || goversion.Compare(asked, firstModule) < 0 {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"overland/internal/cli"
+	"overland/internal/operator"
 )
 
 func main() {
@@ -14,7 +15,10 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: gen DIR")
 		os.Exit(2)
 	}
-	for name, text := range map[string][]byte{"cli.md": cli.Reference(), "exit-codes.md": cli.ExitCodes()} {
+	pages := map[string][]byte{
+		"cli.md": cli.Reference(), "exit-codes.md": cli.ExitCodes(), "overland.schema.json": operator.AppFile().Schema(),
+	}
+	for name, text := range pages {
 		const mode = 0o644
 		if err := os.WriteFile(filepath.Join(os.Args[1], name), text, mode); err != nil {
 			fmt.Fprintln(os.Stderr, err)

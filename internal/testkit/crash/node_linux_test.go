@@ -39,7 +39,7 @@ func newWorld(t *testing.T, programs [3]string) world {
 	dir := t.TempDir()
 	o := publisher.New(t, filepath.Join(dir, "operator"), nil)
 	service := appfile.Service{
-		Artifact: "node", Runtime: "process", Volumes: map[string]string{"data": "/data"},
+		Artifact: "node", Runtime: "process", Data: map[string]string{"data": "/data"},
 		Stable: appfile.Duration(10 * time.Millisecond), Readiness: appfile.Duration(200 * time.Millisecond), StopTimeout: appfile.Duration(time.Second),
 	}
 	for i, name := range []string{"one", "two", "broken"} {

@@ -1,4 +1,4 @@
-package yamlfile
+package operator_test
 
 import (
 	"maps"
@@ -10,14 +10,17 @@ import (
 	"pgregory.net/rapid"
 
 	"overland/internal/appfile"
+	"overland/internal/builder/command"
+	"overland/internal/builder/golang"
+	"overland/internal/operator"
 	"overland/internal/platform"
 )
 
 func TestMarshalReadsBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		app := drawApp(t)
-		b := Marshal(app)
-		got, err := Parse(b, "overland.yaml")
+		b := operator.AppFile().Marshal(app)
+		got, err := operator.AppFile().Parse(b, "overland.yaml")
 		if err != nil {
 			t.Fatalf("%v\n%s", err, b)
 		}
@@ -40,24 +43,24 @@ func drawApp(t *rapid.T) *appfile.App {
 	app.Artifacts = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) appfile.Artifact {
 		if rapid.Bool().Draw(t, "command") {
 			run := append([]string{"sh"}, rapid.SliceOf(texts2).Draw(t, "run")...)
-			return appfile.Artifact{Command: &appfile.Command{Run: run, Output: "out/" + names.Draw(t, "output")}}
+			return appfile.Artifact{Builder: command.Key, Settings: &command.Command{Run: run, Output: "out/" + names.Draw(t, "output")}}
 		}
-		g := &appfile.Go{Package: "./" + names.Draw(t, "package")}
+		g := &golang.Program{Package: "./" + names.Draw(t, "package")}
 		if rapid.Bool().Draw(t, "mapping") {
 			g.Dir, g.Toolchain, g.Tags = names.Draw(t, "dir"), "go1.26.8", []string{"t_1.x", "netgo"}
 			g.Vars = map[string]string{"main." + rapid.StringMatching(`[a-zA-Z]{1,5}`).Draw(t, "var"): rapid.StringMatching(`[a-z '"]{0,8}`).Draw(t, "value")}
 		}
-		return appfile.Artifact{Go: g, Platforms: rapid.SampledFrom([][]platform.Platform{nil, {"linux/amd64"}, platform.All()}).Draw(t, "platforms")}
+		return appfile.Artifact{Builder: golang.Key, Settings: g, Platforms: rapid.SampledFrom([][]platform.Platform{nil, {"linux/amd64"}, platform.All()}).Draw(t, "platforms")}
 	}), 1, 3).Draw(t, "artifacts")
 	app.Services = rapid.MapOfN(names, rapid.Custom(func(t *rapid.T) appfile.Service {
 		s := appfile.Service{
 			Artifact: rapid.SampledFrom(slices.Sorted(maps.Keys(app.Artifacts))).Draw(t, "artifact"), Runtime: "process",
-			Args:    rapid.SliceOfN(texts2, 1, 4).Draw(t, "args"),
-			Env:     map[string]string{rapid.StringMatching(`[A-Z_]{1,5}`).Draw(t, "env"): texts2.Draw(t, "value")},
-			Volumes: map[string]string{names.Draw(t, "volume"): "/" + rapid.StringMatching(`[a-z "#:]{0,5}`).Draw(t, "path")},
-			Ports:   []int{rapid.IntRange(1, 65535).Draw(t, "port")},
-			User:    rapid.SampledFrom([]string{"", "root", "1000", "1000:nobody"}).Draw(t, "user"),
-			Stable:  durations.Draw(t, "stable"), StopTimeout: durations.Draw(t, "stop"), Readiness: durations.Draw(t, "readiness"),
+			Args:   rapid.SliceOfN(texts2, 1, 4).Draw(t, "args"),
+			Env:    map[string]string{rapid.StringMatching(`[A-Z_]{1,5}`).Draw(t, "env"): texts2.Draw(t, "value")},
+			Data:   map[string]string{names.Draw(t, "volume"): "/" + rapid.StringMatching(`[a-z "#:]{0,5}`).Draw(t, "path")},
+			Ports:  []int{rapid.IntRange(1, 65535).Draw(t, "port")},
+			User:   rapid.SampledFrom([]string{"", "root", "1000", "1000:nobody"}).Draw(t, "user"),
+			Stable: durations.Draw(t, "stable"), StopTimeout: durations.Draw(t, "stop"), Readiness: durations.Draw(t, "readiness"),
 		}
 		s.Restart.Policy = rapid.SampledFrom([]string{"", "always", "never"}).Draw(t, "policy")
 		if rapid.Bool().Draw(t, "backoff") {

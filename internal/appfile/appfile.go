@@ -12,32 +12,17 @@ const FileName = "overland.yaml"
 
 // App is one overland.yaml.
 type App struct {
-	Overland  int                 `json:"overland"`
-	Name      string              `json:"name"` // [a-z][a-z0-9-]{0,62}
-	Artifacts map[string]Artifact `json:"artifacts"`
-	Services  map[string]Service  `json:"services,omitempty"`
+	Overland  int    // Version
+	Name      string // [a-z][a-z0-9-]{0,62}
+	Artifacts map[string]Artifact
+	Services  map[string]Service
 }
 
-// Artifact is how one artifact is made. Exactly one builder key is set.
+// Artifact is how one artifact is made.
 type Artifact struct {
-	Go        *Go                 `json:"go,omitempty"`
-	Command   *Command            `json:"command,omitempty"`
-	Platforms []platform.Platform `json:"platforms,omitempty"` // empty = platform.All
-}
-
-// Go is the builder key "go": a package path, or a mapping with these keys.
-type Go struct {
-	Package   string            `json:"package"`             // "./cmd/node"
-	Dir       string            `json:"dir,omitempty"`       // module folder inside the repository; "" = its root
-	Toolchain string            `json:"toolchain,omitempty"` // "go1.26.8"; "" = what go.mod asks for
-	Tags      []string          `json:"tags,omitempty"`
-	Vars      map[string]string `json:"vars,omitempty"` // -X name=value; values may hold {{.Version}} and {{.Commit}}
-}
-
-// Command is the builder key "command".
-type Command struct {
-	Run    []string `json:"run"`    // a program and its arguments, run at the top of a copy of the commit
-	Output string   `json:"output"` // the file that it makes, below that; slash-separated
+	Builder   string              // the builder key that is set: "go"
+	Settings  any                 // what stands under it, as the builder's package has it: a *golang.Program
+	Platforms []platform.Platform // empty = platform.All
 }
 
 // Service is how an artifact runs on a node.
@@ -46,7 +31,7 @@ type Service struct {
 	Runtime     string            `json:"runtime"`             // "process"
 	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
 	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing else is inherited but PATH, HOME, TZ
-	Volumes     map[string]string `json:"volumes,omitempty"`   // name → path in a container; a process gets {{.Volumes.name}}
+	Data        map[string]string `json:"volumes,omitempty"`   // folders: name → path in a container; a process gets {{.Volumes.name}}
 	Ports       []int             `json:"ports,omitempty"`     // informative for a process; 1..65535
 	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = the agent's own
 	Restart     Restart           `json:"restart,omitzero"`    //

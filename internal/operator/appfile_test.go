@@ -1,7 +1,10 @@
-package yamlfile
+package operator_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -9,9 +12,74 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/appfile"
+	"overland/internal/appfile/yamlfile/yamltest"
+	"overland/internal/builder/golang"
 	"overland/internal/errs"
+	"overland/internal/operator"
 	"overland/internal/platform"
 )
+
+const (
+	publishedSchema = "../../docs/reference/overland.schema.json"
+	reference       = "../../docs/reference/overland-yaml.md"
+)
+
+func TestPublishedSchemaIsCurrent(t *testing.T) {
+	got, err := os.ReadFile(publishedSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, operator.AppFile().Schema()) {
+		t.Error("docs/reference/overland.schema.json is old: go generate ./internal/cli")
+	}
+}
+
+func TestReferenceNamesEveryKey(t *testing.T) {
+	b, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema any
+	if err := json.Unmarshal(operator.AppFile().Schema(), &schema); err != nil {
+		t.Fatal(err)
+	}
+	names := properties(schema)
+	if len(names) < 30 {
+		t.Fatalf("the schema has only the keys %v", names)
+	}
+	for _, name := range names {
+		if !strings.Contains(string(b), "`"+name+"`") {
+			t.Errorf("the reference does not mention `%s`", name)
+		}
+	}
+	for i, block := range strings.Split(string(b), "```yaml\n")[1:] {
+		text, _, _ := strings.Cut(block, "```")
+		if _, err := operator.AppFile().Parse([]byte(text), "example"); err != nil {
+			t.Errorf("example %d: %v\n%s", i+1, err, text)
+		}
+	}
+}
+
+// properties returns the names of all keys in a schema.
+func properties(schema any) (names []string) {
+	switch s := schema.(type) {
+	case []any:
+		for _, v := range s {
+			names = append(names, properties(v)...)
+		}
+	case map[string]any:
+		for key, v := range s {
+			if p, ok := v.(map[string]any); ok && key == "properties" {
+				for name, v := range p {
+					names = append(append(names, name), properties(v)...)
+				}
+				continue
+			}
+			names = append(names, properties(v)...)
+		}
+	}
+	return names
+}
 
 // TestDesign reads the example of the design page.
 func TestDesign(t *testing.T) {
@@ -19,17 +87,17 @@ func TestDesign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Parse(b, "overland.yaml")
+	got, err := operator.AppFile().Parse(b, "overland.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &appfile.App{
 		Overland:  1,
 		Name:      "wallet",
-		Artifacts: map[string]appfile.Artifact{"node": {Go: &appfile.Go{Package: "./cmd/node"}, Platforms: platform.All()}},
+		Artifacts: map[string]appfile.Artifact{"node": {Builder: golang.Key, Settings: &golang.Program{Package: "./cmd/node"}, Platforms: platform.All()}},
 		Services: map[string]appfile.Service{"node": {
 			Artifact: "node", Runtime: "process", Args: []string{"--data", "{{.Volumes.data}}"},
-			Volumes: map[string]string{"data": "/data", "wallet": "/wallet"},
+			Data:    map[string]string{"data": "/data", "wallet": "/wallet"},
 			Restart: appfile.Restart{Backoff: appfile.Backoff{Min: seconds(1), Max: seconds(300)}},
 			SelfTest: []appfile.Check{
 				{HTTP: "http://127.0.0.1:6420/health", Status: 200, Within: seconds(60)},
@@ -51,11 +119,8 @@ const head = "overland: 1\nname: a\nartifacts:\n  a: {go: ./cmd/a}\n"
 // service is head and the beginning of a service; a test appends keys, indented by four.
 const serviceHead = head + "services:\n  s:\n    artifact: a\n"
 
-// TestGood and TestBad run over examples; the schema's test runs over the same ones.
 var good = map[string]string{
 	"least":          head,
-	"go mapping":     "overland: 1\nname: a\nartifacts:\n  a:\n    go: {package: ., dir: tools/x, toolchain: go1.26.8, tags: [netgo, x_1], vars: {main.version: \"{{.Version}} {{ .Commit }}\"}}\n",
-	"command":        "overland: 1\nname: a\nartifacts:\n  a: {command: {run: [sh, build.sh, 5], output: ./out/app}, platforms: [linux/amd64]}\n",
 	"comments":       "# one\n" + head + "# two\n",
 	"json":           `{"overland": 1, "name": "a", "artifacts": {"a": {"go": "./cmd/a"}}}`,
 	"document start": "---\n" + head,
@@ -80,11 +145,8 @@ var good = map[string]string{
 	"user number": serviceHead + "    user: 1000\n",
 }
 
-// bad are examples, what is said of them, and whether the schema refuses them too.
-var bad = map[string]struct {
-	yaml, says, hint string
-	schema           bool
-}{
+// bad are examples of what no builder has to do with.
+var bad = map[string]yamltest.Refusal{
 	"empty":                 {"", "f.yaml:1:1: the file is empty", "overland init", false},
 	"comment only":          {"# nothing\n", "f.yaml:1:1: the file is empty", "overland init", false},
 	"not yaml":              {"overland: [1\n", "f.yaml:1:", "", false},
@@ -109,25 +171,6 @@ var bad = map[string]struct {
 	"no builder":            {strings.Replace(head, "{go: ./cmd/a}", "{platforms: [linux/amd64]}", 1), "f.yaml:4:3: artifact a has no builder key", "go: ./cmd/a", false},
 	"two builders":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ./cmd/a, rootfs: x}", 1), "f.yaml:4:3: artifact a has 2 builder keys, go and rootfs", "keep one", true},
 	"later builder":         {strings.Replace(head, "{go: ./cmd/a}", "{rootfs: x}", 1), "f.yaml:4:15: the builder rootfs is not there yet", "go, command", true},
-	"package outside":       {strings.Replace(head, "./cmd/a", "./../a", 1), `f.yaml:4:11: go "./../a"`, "./cmd/node", false},
-	"package absolute":      {strings.Replace(head, "./cmd/a", "/cmd/a", 1), `f.yaml:4:11: go "/cmd/a"`, "./cmd/node", true},
-	"package pattern":       {strings.Replace(head, "./cmd/a", "./...", 1), `f.yaml:4:11: go "./..."`, "./cmd/node", false},
-	"go is a list":          {strings.Replace(head, "./cmd/a", "[x]", 1), "f.yaml:4:11: go must be text, not a list", "", true},
-	"go without package":    {strings.Replace(head, "./cmd/a", "{dir: x}", 1), "f.yaml:4:11: go has no key package", "package: ", true},
-	"dir outside":           {strings.Replace(head, "./cmd/a", "{package: ., dir: a/../../b}", 1), `f.yaml:4:29: dir "a/../../b"`, "tools/server", false},
-	"toolchain":             {strings.Replace(head, "./cmd/a", "{package: ., toolchain: \"1.26\"}", 1), `f.yaml:4:35: toolchain "1.26"`, "go1.26.8", true},
-	"tag":                   {strings.Replace(head, "./cmd/a", "{package: ., tags: [\"a b\"]}", 1), `f.yaml:4:31: tag "a b"`, "letters", true},
-	"var name":              {strings.Replace(head, "./cmd/a", "{package: ., vars: {version: x}}", 1), `f.yaml:4:31: vars: "version"`, "main.version", true},
-	"var variable":          {strings.Replace(head, "./cmd/a", "{package: ., vars: {main.v: \"{{.Vresion}}\"}}", 1), "f.yaml:4:39: unknown variable {{.Vresion}} · did you mean {{.Version}}?", "{{.Commit}}", false},
-	"command is text":       {strings.Replace(head, "go: ./cmd/a", "command: make", 1), "f.yaml:4:16: command must be a mapping", "", true},
-	"command without run":   {strings.Replace(head, "go: ./cmd/a", "command: {output: x}", 1), "f.yaml:4:16: command has no key run", "run: ", true},
-	"command without file":  {strings.Replace(head, "go: ./cmd/a", "command: {run: [make]}", 1), "f.yaml:4:16: command has no key output", "output: ", true},
-	"run is text":           {strings.Replace(head, "go: ./cmd/a", "command: {run: make, output: x}", 1), "f.yaml:4:22: run must be a list, not text", "[one, two]", true},
-	"run is empty":          {strings.Replace(head, "go: ./cmd/a", "command: {run: [], output: x}", 1), "f.yaml:4:22: run names no program", "[sh, build.sh]", true},
-	"run without program":   {strings.Replace(head, "go: ./cmd/a", "command: {run: [\"\", x], output: x}", 1), "f.yaml:4:22: run names no program", "[sh, build.sh]", false},
-	"output outside":        {strings.Replace(head, "go: ./cmd/a", "command: {run: [make], output: out/../../x}", 1), `f.yaml:4:38: output "out/../../x"`, "out/app", false},
-	"output absolute":       {strings.Replace(head, "go: ./cmd/a", "command: {run: [make], output: /x}", 1), `f.yaml:4:38: output "/x"`, "out/app", true},
-	"output is the top":     {strings.Replace(head, "go: ./cmd/a", "command: {run: [make], output: .}", 1), `f.yaml:4:38: output "."`, "out/app", false},
 	"bad platform":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm/v8]}", 1), `f.yaml:4:26: platform "linux/arm/v8": not one of linux/amd64`, "leave platforms out", true},
 	"platform twice":        {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm64, linux/arm64]}", 1), `f.yaml:4:39: platform "linux/arm64" is here twice`, "", true},
 	"no platform":           {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: []}", 1), "f.yaml:4:25: platforms is empty", "", true},
@@ -142,7 +185,7 @@ var bad = map[string]struct {
 	"open variable":         {serviceHead + "    args: [\"{{.Volumes\"]\n", `f.yaml:8:12: "{{.Volumes": {{ without }}`, "}}", false},
 	"undotted":              {serviceHead + "    env: {A: \"{{Release.App}}\"}\n", "f.yaml:8:14: unknown variable {{Release.App}}", "{{.Release.App}}", false},
 	"env name":              {serviceHead + "    env: {A-B: x}\n", `f.yaml:8:11: env: "A-B"`, "letters", true},
-	"volume path":           {serviceHead + "    volumes: {d: data}\n", `f.yaml:8:18: volume d: "data" is not an absolute path`, "/data", true},
+	"volume path":           {serviceHead + "    volumes: {d: data}\n", `f.yaml:8:18: volumes: d: "data" is not an absolute path`, "/data", true},
 	"port":                  {serviceHead + "    ports: [70000]\n", "f.yaml:8:13: port 70000: must be between 1 and 65535", "", true},
 	"port text":             {serviceHead + "    ports: [\"80\"]\n", "f.yaml:8:13: port must be a number, not text", "", true},
 	"user":                  {serviceHead + "    user: \"a b\"\n", `f.yaml:8:11: user "a b"`, "uid", true},
@@ -172,7 +215,7 @@ var bad = map[string]struct {
 	"deep flow":             {head + "services: " + strings.Repeat("[", 50) + strings.Repeat("]", 50) + "\n", "nested too deeply", "", false},
 	"deep list":             {strings.Repeat("- ", 100_000) + "x\n", "f.yaml:1:", "", false},
 	"deep mapping":          {deepMapping(400), "nested too deeply", "", false},
-	"too long":              {head + "#" + strings.Repeat("x", maxSize), "f.yaml:1:1: longer than 1048576 bytes", "a page", false},
+	"too long":              {head + "#" + strings.Repeat("x", 1<<20), "f.yaml:1:1: longer than 1048576 bytes", "a page", false},
 	"too many words":        {head + "x: [" + strings.Repeat("a, ", 100_000) + "a]\n", "more than 100000 words", "a page", false},
 }
 
@@ -184,40 +227,47 @@ func deepMapping(n int) string {
 	return b.String()
 }
 
-func TestGood(t *testing.T) {
-	for name, text := range good {
-		if _, err := Parse([]byte(text), "f.yaml"); err != nil {
-			t.Errorf("%s: %v\n%s", name, err, text)
-		}
-	}
-}
-
-func TestBad(t *testing.T) {
-	for name, test := range bad {
-		t.Run(name, func(t *testing.T) {
-			app, err := Parse([]byte(test.yaml), "f.yaml")
-			if err == nil {
-				t.Fatalf("accepted: %+v", app)
-			}
-			if !strings.Contains(err.Error(), test.says) || errs.KindOf(err) != errs.Invalid {
-				t.Errorf("error %v: %v\nwant %v: %s", errs.KindOf(err), err, errs.Invalid, test.says)
-			}
-			if hint := errs.HintOf(err); hint == "" || !strings.Contains(hint, test.hint) {
-				t.Errorf("hint %q, want %q in it", hint, test.hint)
-			}
-		})
-	}
-}
+func TestAppFile(t *testing.T) { yamltest.Run(t, operator.AppFile(), good, bad) }
 
 func TestAllProblemsAtOnce(t *testing.T) {
-	_, err := Parse([]byte("overland: 1\nnmae: a\nartifacts:\n  a: {go: ./a, platforms: [vax]}\n"), "f.yaml")
+	_, err := operator.AppFile().Parse([]byte("overland: 1\nnmae: a\nartifacts:\n  a: {go: ./a, platforms: [vax]}\n"), "f.yaml")
 	want := `f.yaml:2:1: unknown key "nmae" · did you mean name?`
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != 3 || !strings.Contains(err.Error(), want) || !strings.HasPrefix(lines[2], "f.yaml:4:28: ") {
 		t.Errorf("got\n%v", err)
 	}
-	_, err = Parse([]byte(head+"services:\n"+strings.Repeat("  s:\n", 50)), "f.yaml")
-	if n := strings.Count(err.Error(), "\n"); n != maxErrors {
+	_, err = operator.AppFile().Parse([]byte(head+"services:\n"+strings.Repeat("  s:\n", 50)), "f.yaml")
+	if n := strings.Count(err.Error(), "\n"); n != 10 {
 		t.Errorf("%d lines of errors", n+1)
 	}
+}
+
+func FuzzAppFile(f *testing.F) {
+	design, err := os.ReadFile("testdata/design.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(design)
+	for _, text := range good {
+		f.Add([]byte(text))
+	}
+	for _, c := range bad {
+		if len(c.YAML) < 1000 {
+			f.Add([]byte(c.YAML))
+		}
+	}
+	format := operator.AppFile()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		app, err := format.Parse(b, "f.yaml")
+		if err != nil {
+			if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+				t.Errorf("%v: kind %v, hint %q", err, errs.KindOf(err), errs.HintOf(err))
+			}
+			return
+		}
+		again, err := format.Parse(format.Marshal(app), "f.yaml")
+		if err != nil || !reflect.DeepEqual(app, again) {
+			t.Errorf("reads back as %+v (%v), want %+v", again, err, app)
+		}
+	})
 }

@@ -1,93 +1,15 @@
-package yamlfile
+package yamltest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
-
-	"overland/internal/errs"
 )
-
-const (
-	publishedSchema = "../../../docs/reference/overland.schema.json"
-	reference       = "../../../docs/reference/overland-yaml.md"
-)
-
-func TestPublishedSchemaIsCurrent(t *testing.T) {
-	got, err := os.ReadFile(publishedSchema)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(got, Schema()) {
-		t.Error("docs/reference/overland.schema.json is old: go generate ./internal/appfile/yamlfile")
-	}
-}
-
-func TestReferenceNamesEveryKey(t *testing.T) {
-	b, err := os.ReadFile(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	check := func(list []string) {
-		for _, name := range list {
-			if !strings.Contains(string(b), "`"+name+"`") {
-				t.Errorf("the reference does not mention `%s`", name)
-			}
-		}
-	}
-	check(documented(appKeys()))
-	check(documented(artifactKeys()))
-	check(documented(goKeys()))
-	check(documented(commandKeys()))
-	check(documented(serviceKeys()))
-	check(documented(restartKeys()))
-	check(documented(checkKeys()))
-	for i, block := range strings.Split(string(b), "```yaml\n")[1:] {
-		text, _, _ := strings.Cut(block, "```")
-		if _, err := Parse([]byte(text), "example"); err != nil {
-			t.Errorf("example %d: %v\n%s", i+1, err, text)
-		}
-	}
-}
-
-func documented[T any](keys []key[T]) []string {
-	var list []string
-	for _, k := range keys {
-		if k.doc != "" {
-			list = append(list, k.name)
-		}
-	}
-	return list
-}
-
-// TestSchemaAgrees holds the schema against the parser: it accepts whatever the parser does, and refuses what it can.
-func TestSchemaAgrees(t *testing.T) {
-	var s any
-	if err := json.Unmarshal(Schema(), &s); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range good {
-		if err := validate(s, load(t, text), "$"); err != nil {
-			t.Errorf("%s: the schema refuses it: %v", name, err)
-		}
-	}
-	for name, test := range bad {
-		if !test.schema {
-			continue
-		}
-		if err := validate(s, load(t, test.yaml), "$"); err == nil {
-			t.Errorf("%s: the schema accepts it:\n%s", name, test.yaml)
-		}
-	}
-}
 
 // load returns what a JSON schema sees of a YAML file.
 func load(t *testing.T, text string) any {
@@ -215,33 +137,4 @@ func keyword(s map[string]any, key string, want, v any, at string) error {
 		return bad(n != 1)
 	}
 	return fmt.Errorf("keyword %s is not known to this test", key)
-}
-
-func FuzzParse(f *testing.F) {
-	design, err := os.ReadFile("testdata/design.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(design)
-	for _, text := range good {
-		f.Add([]byte(text))
-	}
-	for _, test := range bad {
-		if len(test.yaml) < 1000 {
-			f.Add([]byte(test.yaml))
-		}
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		app, err := Parse(b, "f.yaml")
-		if err != nil {
-			if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
-				t.Errorf("%v: kind %v, hint %q", err, errs.KindOf(err), errs.HintOf(err))
-			}
-			return
-		}
-		again, err := Parse(Marshal(app), "f.yaml")
-		if err != nil || !reflect.DeepEqual(app, again) {
-			t.Errorf("reads back as %+v (%v), want %+v", again, err, app)
-		}
-	})
 }

@@ -1,0 +1,23 @@
+package operator
+
+import (
+	"overland/internal/appfile/yamlfile"
+	"overland/internal/builder/command"
+	"overland/internal/builder/golang"
+)
+
+// AppFile is overland.yaml as this program knows it: one line for each builder and runtime, whose keys stand in its own
+// folder.
+func AppFile() yamlfile.Format {
+	return yamlfile.Format{
+		Builders: []yamlfile.Builder{
+			golang.Keys(),
+			command.Keys(),
+		},
+		Runtimes: []yamlfile.Runtime{
+			{Name: "process"},
+		},
+		LaterBuilders: []string{"rootfs", "dockerfile", "package", "unikernel"},
+		LaterRuntimes: []string{"container", "unikernel", "swarm-service"},
+	}
+}
