@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -116,7 +117,9 @@ func (k *Keeper) fetch(ctx context.Context, p record.Protocol, it record.Item, s
 		return answer{}, err
 	}
 	defer record.Prepare(ctx, p, it)()
-	a, err := k.o.Upstream.Get(record.Watched(ctx, heard), conditional(it, old))
+	req := conditional(it, old).Request()
+	req.Heard = heard
+	a, err := k.o.Upstream.Get(ctx, req)
 	now := k.now()
 	if status := (*record.StatusError)(nil); errors.As(err, &status) {
 		switch {
@@ -154,7 +157,7 @@ func (k *Keeper) keep(ctx context.Context, it record.Item, old, v version, body 
 		return v, err
 	}
 	v.blob = blob.Digest()
-	if err := v.follows(old, it, record.Redacted(it.Upstream)); err != nil {
+	if err := v.follows(old, it, httpx.Redacted(it.Upstream)); err != nil {
 		return v, err
 	}
 	k.gate.RLock()

@@ -11,8 +11,8 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/netcache/client"
+	"overland/internal/origin"
 	"overland/internal/progress"
-	"overland/internal/record"
 )
 
 // downloadOptions are the flags of netcache download beside those of every verb.
@@ -109,7 +109,7 @@ func (a *app) downloadURL(ctx context.Context, c *client.Client, o downloadOptio
 
 // fromOrigin writes what url has to path, whole or not at all, and returns how long it is in bytes.
 func fromOrigin(ctx context.Context, url, path string, want digest.Digest) (int64, error) {
-	got, err := new(record.Upstream).Get(ctx, record.Item{Upstream: url})
+	got, err := new(origin.Client).Get(ctx, origin.Request{URL: url})
 	if err != nil {
 		return 0, err
 	}

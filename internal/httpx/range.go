@@ -71,7 +71,7 @@ func Part(res *http.Response, off int64) (Range, error) {
 		return r, err
 	}
 	if r.First != off || res.ContentLength >= 0 && res.ContentLength != r.Last-r.First+1 {
-		return r, fmt.Errorf("%w: bytes %d-%d/%d, %d long, where %d- was asked", ErrAnswer, r.First, r.Last, r.Size, res.ContentLength, off)
+		return r, fmt.Errorf("%w: Content-Range %d-%d/%d of %d bytes, where %d- was asked", ErrAnswer, r.First, r.Last, r.Size, res.ContentLength, off)
 	}
 	return r, nil
 }

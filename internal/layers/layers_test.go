@@ -54,6 +54,7 @@ var floors = map[string]int{
 	"trust/repository":          1,
 	"fetch":                     2,
 	"lockfile":                  2,
+	"origin":                    2,
 	"volume":                    2,
 	"ecosystem/apk":             3,
 	"ecosystem/apt":             3,

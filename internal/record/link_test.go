@@ -26,7 +26,7 @@ func TestALinkOf4KBPerSecond(t *testing.T) {
 	up := quick(t)
 	up.Stall, up.Tries = 5*time.Second, 1
 	began := time.Now()
-	f, err := up.Get(t.Context(), files{"http://" + link.Addr()}.item("x"))
+	f, err := up.Get(t.Context(), files{"http://" + link.Addr()}.item("x").Request())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestALinkThatIsCut(t *testing.T) {
 	defer link.Close()
 	it := files{"http://" + link.Addr()}.item("x")
 	it.Limit = int64(len(body))
-	f, err := quick(t).Get(t.Context(), it)
+	f, err := quick(t).Get(t.Context(), it.Request())
 	if err != nil {
 		t.Fatal(err)
 	}

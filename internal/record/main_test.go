@@ -51,15 +51,15 @@ func (files) Serve(_ Item, e lockfile.Entry, body io.Reader, _ string) (io.Reade
 	return body, e.MediaType, nil
 }
 
-// origin is a server with one behaviour for each path, and a count of what it was asked.
-type origin struct {
+// server is an origin with one behaviour for each path, and a count of what it was asked.
+type server struct {
 	*httptest.Server
 	asked atomic.Int64
 }
 
-func newOrigin(t *testing.T, h http.HandlerFunc) *origin {
+func newOrigin(t *testing.T, h http.HandlerFunc) *server {
 	t.Helper()
-	o := &origin{}
+	o := &server{}
 	o.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		o.asked.Add(1)
 		h(w, r)
@@ -96,3 +96,22 @@ func blobs(t *testing.T, s *dir.Store) int {
 }
 
 var content = bytes.Repeat([]byte("0123456789abcdef"), 4096)
+
+// misbehave answers as its path says.
+func misbehave(w http.ResponseWriter, r *http.Request) {
+	switch strings.TrimPrefix(r.URL.Path, "/") {
+	case "fine":
+		_, _ = w.Write(content)
+	case "html":
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<p>please log in")
+	case "denied":
+		w.WriteHeader(http.StatusForbidden)
+	case "who":
+		w.WriteHeader(http.StatusUnauthorized)
+	case "gone":
+		w.WriteHeader(http.StatusGone)
+	default:
+		http.NotFound(w, r)
+	}
+}

@@ -27,9 +27,6 @@ type Item struct {
 	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
 }
 
-// DefaultLimit is the largest acceptable size of an Item that sets none, in bytes.
-const DefaultLimit = 4 << 30
-
 // Protocol is one ecosystem's way to ask for things. Its methods are safe for concurrent use.
 type Protocol interface {
 	// Name returns the protocol's name, which is also where Handler mounts it.

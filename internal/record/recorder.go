@@ -192,7 +192,7 @@ func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ lockfile.E
 	}
 	e = lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
 	defer Prepare(ctx, p, it)()
-	a, err := r.up.Get(ctx, it)
+	a, err := r.up.Get(ctx, it.Request())
 	if status := (*StatusError)(nil); errors.As(err, &status) && lockfile.IsFact(status.Status) {
 		if isLocked {
 			return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",

@@ -41,7 +41,7 @@ func get(t *testing.T, url string) (int, string) {
 }
 
 func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	o := newOrigin(t, misbehave)
 	s, p := newStore(t), files{o.URL}
 	r := NewRecorder(s, Options{Upstream: quick(t)})
 	defer r.Close()
@@ -163,7 +163,7 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 
 // A blob that the disk has changed is not given to who cannot see that, and is fetched again by a recording.
 func TestADamagedBlob(t *testing.T) {
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	o := newOrigin(t, misbehave)
 	s, p := newStore(t), files{o.URL}
 	first := NewRecorder(s, Options{Upstream: quick(t)})
 	defer first.Close()

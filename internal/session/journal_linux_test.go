@@ -19,7 +19,7 @@ import (
 func TestARecordingGoesOn(t *testing.T) {
 	var mu sync.Mutex
 	asked := map[string]int{}
-	srv := origin(t)
+	srv := originServer(t)
 	srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()

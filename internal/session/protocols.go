@@ -13,6 +13,7 @@ import (
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
+	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -74,7 +75,7 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	}
 	up := s.o.Upstream
 	if up == nil {
-		up = &record.Upstream{}
+		up = &origin.Client{}
 	}
 	p, err := golang.New(s.goEnv, up)
 	if err != nil {

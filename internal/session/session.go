@@ -26,6 +26,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -44,7 +45,7 @@ type Options struct {
 	Stdout        io.Writer
 	Stderr        io.Writer
 	MachineCaches bool // leave the tools their own caches: what these hold is not recorded
-	Upstream      *record.Upstream
+	Upstream      *origin.Client
 	Pins          plain.Pins // what must come from which URL
 	Resume        bool       // Record: take from an earlier session of LockFile, which did not end well, what it has proved
 	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
@@ -88,7 +89,7 @@ const shutdown = 10 * time.Second
 // Record runs the command and returns the lock of what it fetched. An error of the command is an *ExitError.
 func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
-		o.Upstream = &record.Upstream{Dir: o.Dir} // beside the depot: the system's own place may be small
+		o.Upstream = &origin.Client{Dir: o.Dir} // beside the depot: the system's own place may be small
 	}
 	if o.Lock == nil {
 		o.Lock = &lockfile.Lock{}

@@ -22,6 +22,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	storedir "overland/internal/store/dir"
 )
@@ -105,7 +106,7 @@ func newOptions(t *testing.T, script string) (Options, *bytes.Buffer) {
 	o := options(s, dir, script)
 	out := &bytes.Buffer{}
 	o.Stdout, o.Stderr = out, out
-	o.Upstream = &record.Upstream{Transport: tr, Wait: time.Millisecond, Tries: 1}
+	o.Upstream = &origin.Client{Transport: tr, Wait: time.Millisecond, Tries: 1}
 	return o, out
 }
 
@@ -119,8 +120,8 @@ func listen(t *testing.T, addr string) net.Listener {
 	return l
 }
 
-// origin is a server at an address that is not the command's own.
-func origin(t *testing.T) *httptest.Server {
+// originServer is a server at an address that is not the command's own.
+func originServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	l := listen(t, "127.0.0.2:0")
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -134,7 +135,7 @@ func origin(t *testing.T) *httptest.Server {
 }
 
 func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
-	srv := origin(t)
+	srv := originServer(t)
 	o, out := newOptions(t, "curl -fsS "+srv.URL+"/a")
 	res, err := Record(t.Context(), o)
 	if err != nil || out.String() != "content of /a" || len(res.Problems) != 0 || len(res.Lock.Entries) != 1 {
@@ -162,7 +163,7 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 
 // A disk that is full is the reason, whatever the command makes of it, and is said once.
 func TestTheDepotIsFull(t *testing.T) {
-	srv := origin(t)
+	srv := originServer(t)
 	o, _ := newOptions(t, "curl -fsS "+srv.URL+"/a "+srv.URL+"/b; exit 7")
 	var err error
 	if o.Store, err = storedir.Open(filepath.Join(t.TempDir(), "depot"), storedir.Options{Reserve: 1 << 60}); err != nil {

@@ -21,7 +21,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
-	"overland/internal/record"
+	"overland/internal/origin"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 )
@@ -109,7 +109,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	up := &record.Upstream{Dir: home.Cache.In(dir), Tell: o.Cache.named}
+	up := &origin.Client{Dir: home.Cache.In(dir), Tell: o.Cache.named}
 	var near cache.Near
 	if c.chain != nil {
 		near = c.chain
@@ -138,7 +138,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 }
 
 // listen opens the address that the cache is served on, for tools over plain HTTP.
-func (c *cached) listen(ctx context.Context, up *record.Upstream, o Options) error {
+func (c *cached) listen(ctx context.Context, up *origin.Client, o Options) error {
 	if _, _, err := parseListen(o.Cache.Listen); err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func fetched(t *testing.T, b fetch.Blob, stall time.Duration, urls ...string) er
 
 func blobOf(b []byte) fetch.Blob { return fetch.Blob{Digest: digest.Of(b), Size: int64(len(b))} }
 
-func origin(t *testing.T, blobs ...[]byte) *badlink.Origin {
+func originOf(t *testing.T, blobs ...[]byte) *badlink.Origin {
 	o := badlink.NewOrigin(nil, blobs...)
 	t.Cleanup(func() { o.Close() })
 	return o
@@ -75,7 +75,7 @@ func blobs(t *testing.T, dir string) (n int) {
 // A near site asks upstream once, whoever asks it afterwards; then the upstream may be gone.
 func TestTheNearCopyIsPreferred(t *testing.T) {
 	body := random(3<<20 + 11)
-	far := origin(t, body)
+	far := originOf(t, body)
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
 	if err := fetched(t, blobOf(body), 0, near); err != nil {
@@ -105,7 +105,7 @@ func TestTheNearCopyIsPreferred(t *testing.T) {
 
 // What nobody has is not asked of upstream each time, and leaves nothing on the disk.
 func TestBlobsThatNobodyHas(t *testing.T) {
-	far := origin(t)
+	far := originOf(t)
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}})
 	for n := range 20 {
@@ -129,7 +129,7 @@ func TestAnUpstreamLies(t *testing.T) {
 		"gzip": badlink.Gzipped, "redirects": badlink.Redirects, "no length": badlink.NoLength, "503": badlink.Unavailable, "a flipped byte": badlink.Liar,
 	} {
 		t.Run(name, func(t *testing.T) {
-			bad, good := origin(t, body), origin(t, body)
+			bad, good := originOf(t, body), originOf(t, body)
 			bad.Set(m, 77)
 			dir := t.TempDir()
 			near, stop := start(t, dir, Options{Upstreams: []string{bad.URL(bad.Addr())}})
@@ -149,7 +149,7 @@ func TestAnUpstreamLies(t *testing.T) {
 }
 
 func TestAnUpstreamIsEndless(t *testing.T) {
-	far := origin(t, []byte("x"))
+	far := originOf(t, []byte("x"))
 	far.Set(badlink.Endless)
 	dir := t.TempDir()
 	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}, passLimit: 1 << 20})
@@ -164,7 +164,7 @@ func TestAnUpstreamIsEndless(t *testing.T) {
 // A transfer from upstream that is cut again and again moves every byte once.
 func TestAnUpstreamIsCut(t *testing.T) {
 	body := random(6 << 20)
-	far := origin(t, body)
+	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{CutEvery: 1 << 20})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
 	if err := fetched(t, blobOf(body), 0, near); err != nil {
@@ -178,7 +178,7 @@ func TestAnUpstreamIsCut(t *testing.T) {
 // What a near site had of a blob when it was stopped it does not fetch again.
 func TestANearSiteStopsInTheMiddle(t *testing.T) {
 	body := random(6 << 20)
-	far := origin(t, body)
+	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{SilentAt: 3 << 20})
 	dir := t.TempDir()
 	near, stop := start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
@@ -204,7 +204,7 @@ func TestANearSiteStopsInTheMiddle(t *testing.T) {
 func TestAnUpstreamIsSlow(t *testing.T) {
 	t.Parallel()
 	body := random(48 << 10)
-	far := origin(t, body)
+	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
 	began := time.Now()
@@ -223,7 +223,7 @@ func TestAnUpstreamIsSlow(t *testing.T) {
 func TestAnUpstreamIsSilent(t *testing.T) {
 	t.Parallel()
 	body := random(1 << 20)
-	far, other := origin(t, body), origin(t, body)
+	far, other := originOf(t, body), originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{SilentAt: 100_000})
 	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
 	if err := fetched(t, blobOf(body), 4*time.Second, near, other.URL(other.Addr())); err != nil {
@@ -234,7 +234,7 @@ func TestAnUpstreamIsSilent(t *testing.T) {
 // Three sites in a row: what the last one has comes through all of them, and stays in each.
 func TestAChainOfThree(t *testing.T) {
 	body := random(2 << 20)
-	far := origin(t, body)
+	far := originOf(t, body)
 	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
 	last, stopLast := start(t, dirs[2], Options{Upstreams: []string{far.URL(far.Addr())}})
 	middle, stopMiddle := start(t, dirs[1], Options{Upstreams: []string{last}})
@@ -354,7 +354,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 func TestTwoSitesWaitForOneTransfer(t *testing.T) {
 	t.Parallel()
 	body := random(96 << 10)
-	far := origin(t, body)
+	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 24 << 10})
 	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}})
 	one, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}})
@@ -378,7 +378,7 @@ func TestTwoSitesWaitForOneTransfer(t *testing.T) {
 func TestAChainIsSlow(t *testing.T) {
 	t.Parallel()
 	body := random(64 << 10)
-	far := origin(t, body)
+	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
 	last, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, passStall: 10 * time.Second})
 	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{last}, passStall: 10 * time.Second})
@@ -401,7 +401,7 @@ type mirrored struct {
 
 func newMirrored(t *testing.T) *mirrored {
 	t.Helper()
-	m := &mirrored{p: attack.New(time.Now().Add(-time.Hour)), far: origin(t), dir: t.TempDir()}
+	m := &mirrored{p: attack.New(time.Now().Add(-time.Hour)), far: originOf(t), dir: t.TempDir()}
 	m.publish()
 	var err error
 	if m.root, err = trust.FingerprintOf(m.p.Files()["1.root.json"]); err != nil {
@@ -654,7 +654,7 @@ func TestOwnMetadataComesFirst(t *testing.T) {
 }
 
 func TestUpstreamMistakes(t *testing.T) {
-	far := origin(t)
+	far := originOf(t)
 	for name, urls := range map[string][]string{
 		"no pin": {"https://127.0.0.1:1"}, "twice": {far.URL(far.Addr()), far.URL(far.Addr())},
 	} {

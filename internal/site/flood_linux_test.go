@@ -158,7 +158,7 @@ func TestTenThousandClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			release := make(chan struct{})
-			far, mods := origin(t, body), newProxy(t)
+			far, mods := originOf(t, body), newProxy(t)
 			mods.mods["/example.org/x/@v/v1.0.0.mod"] = string(body)
 			held := func(to string) string { // a way to upstream that opens with release
 				return linkTo(t, func(ctx context.Context) (net.Conn, error) {

@@ -16,7 +16,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/netcache/server"
-	"overland/internal/record"
+	"overland/internal/origin"
 	storedir "overland/internal/store/dir"
 )
 
@@ -142,7 +142,7 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 		Used:    func(name string) { c.keeper.Used(shacacheName, name) },
 	}
 	// Old clients wait for a minute, and then ask the origin.
-	up := &record.Upstream{Dir: home.Cache.In(dir), Tell: func(string) bool { return true }, Tries: upstreamTries}
+	up := &origin.Client{Dir: home.Cache.In(dir), Tell: func(string) bool { return true }, Tries: upstreamTries}
 	if c.chain != nil {
 		up.Transport = c.chain.Transport()
 		for _, base := range c.chain.Bases() {

@@ -14,6 +14,7 @@ import (
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
+	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -44,12 +45,12 @@ var spoken = []speech{
 type opening struct {
 	own    []string // upstreams that were given: they replace what the tool is configured for
 	here   bool     // the tool is on this machine
-	up     *record.Upstream
+	up     *origin.Client
 	keeper *cache.Keeper // the cache itself, for a protocol that needs more than it is asked for
 }
 
 // protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
-func (o CacheOptions) protocols(ctx context.Context, up *record.Upstream, k *cache.Keeper) ([]record.Protocol, error) {
+func (o CacheOptions) protocols(ctx context.Context, up *origin.Client, k *cache.Keeper) ([]record.Protocol, error) {
 	var names, tools []string
 	for _, s := range spoken {
 		names, tools = append(names, s.name), append(tools, s.tool)

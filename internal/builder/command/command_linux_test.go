@@ -20,8 +20,8 @@ import (
 	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/platform/host"
-	"overland/internal/record"
 	"overland/internal/session"
 	"overland/internal/source"
 	storedir "overland/internal/store/dir"
@@ -160,8 +160,8 @@ func TestOutputsThatAreNone(t *testing.T) {
 	}
 }
 
-// origin is a server at an address that is not the command's own.
-func origin(t *testing.T) string {
+// originServer is a server at an address that is not the command's own.
+func originServer(t *testing.T) string {
 	t.Helper()
 	var lc net.ListenConfig
 	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.2:0")
@@ -179,12 +179,12 @@ func origin(t *testing.T) string {
 }
 
 func TestOnlyWhatTheLockHolds(t *testing.T) {
-	b, url := newBench(t), origin(t)
+	b, url := newBench(t), originServer(t)
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
 	res, err := session.Record(t.Context(), session.Options{
 		Store: b.depot, LockFile: "/lock", Dir: b.o.Sessions, Environ: os.Environ(), Stdout: io.Discard, Stderr: io.Discard,
-		Command: []string{"curl", "-fsS", url + "/a"}, Upstream: &record.Upstream{Transport: tr, Tries: 1},
+		Command: []string{"curl", "-fsS", url + "/a"}, Upstream: &origin.Client{Transport: tr, Tries: 1},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"overland/internal/cache"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -18,7 +19,7 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 	s := newSession(t)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	k, err := cache.Open(t.Context(), t.TempDir(), s.store, cache.Options{Upstream: &record.Upstream{Transport: transport, Tries: 1}})
+	k, err := cache.Open(t.Context(), t.TempDir(), s.store, cache.Options{Upstream: &origin.Client{Transport: transport, Tries: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/deb"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
@@ -150,12 +151,12 @@ func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up := &record.Upstream{Transport: http.DefaultTransport.(*http.Transport).Clone()}
+	up := &origin.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
 	defer up.Transport.(*http.Transport).CloseIdleConnections()
 	seen := 0
 	for _, a := range p.archives {
 		for _, s := range a.suites {
-			f, err := up.Get(context.Background(), record.Item{Upstream: a.uri.JoinPath(s.dir, "InRelease").String()})
+			f, err := up.Get(context.Background(), origin.Request{URL: a.uri.JoinPath(s.dir, "InRelease").String()})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -47,7 +48,7 @@ func New(registry string) (*Protocol, error) {
 	s := strings.TrimPrefix(registry, "sparse+")
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "cargo registry %.200q is not the URL of a sparse registry", record.Redacted(registry)),
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "cargo registry %.200q is not the URL of a sparse registry", httpx.Redacted(registry)),
 			"write it like sparse+https://HOST/index/")
 	}
 	s = strings.TrimRight(s, "/") + "/"

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"overland/internal/errs"
+	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -36,15 +37,15 @@ type Protocol struct {
 	proxies []string
 	db      database
 	hasDB   bool
-	skip    string           // GONOSUMDB
-	up      *record.Upstream // nil without a Keeper: hashes are computed and not looked up
+	skip    string         // GONOSUMDB
+	up      *origin.Client // nil without a Keeper: hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
 	down    atomic.Int64 // until when the database is not asked, in nanoseconds since 1970
 }
 
 // New returns the protocol with the proxies and the checksum database that e names; up fetches what the database is
 // asked for.
-func New(e Env, up *record.Upstream) (*Protocol, error) {
+func New(e Env, up *origin.Client) (*Protocol, error) {
 	p := &Protocol{proxies: e.proxies(), skip: e.GONOSUMDB, up: up}
 	var err error
 	p.db, p.hasDB, err = e.database()

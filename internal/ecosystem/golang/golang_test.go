@@ -27,6 +27,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store/dir"
 )
@@ -148,7 +149,7 @@ func newLab(t *testing.T, e Env) *lab {
 	}
 	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	t.Cleanup(tr.CloseIdleConnections)
-	up := &record.Upstream{Transport: tr, Wait: time.Millisecond}
+	up := &origin.Client{Transport: tr, Wait: time.Millisecond}
 	p, err := New(e, up)
 	if err != nil {
 		t.Fatal(err)
@@ -321,7 +322,7 @@ func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 		t.Cleanup(db.Close)
 		tr := &http.Transport{}
 		t.Cleanup(tr.CloseIdleConnections)
-		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, &record.Upstream{Transport: tr, Tries: 1})
+		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, &origin.Client{Transport: tr, Tries: 1})
 		if err != nil {
 			t.Fatal(err)
 		}

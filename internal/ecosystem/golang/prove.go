@@ -110,7 +110,7 @@ func (r *remote) read(path string) ([]byte, error) {
 
 func (r *remote) get(it record.Item) ([]byte, error) {
 	if r.p.Keeper == nil {
-		f, err := r.p.up.Get(r.ctx, it)
+		f, err := r.p.up.Get(r.ctx, it.Request())
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store/dir"
 	"overland/internal/testkit/recording"
@@ -243,7 +244,7 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	again := []byte("\x1f\x8b another tarball")
 	s.publish(s.url, "tea", dist{Integrity: sri(again)})
 	s.put("/reg"+file, again)
-	s.recorder = record.NewRecorder(recording.Store(t), record.Options{Lock: locked, Upstream: &record.Upstream{Tries: 1}})
+	s.recorder = record.NewRecorder(recording.Store(t), record.Options{Lock: locked, Upstream: &origin.Client{Tries: 1}})
 	s.protocol.Keeper = s.recorder
 	defer s.recorder.Close()
 	_, _, err = s.fetch(file)

@@ -17,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store/dir"
 )
@@ -27,19 +28,19 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type lab struct {
 	store *dir.Store
 	urls  Protocol
-	up    *record.Upstream
+	up    *origin.Client
 	dir   string
 }
 
-// newLab returns a lab whose recorder believes the certificate of origin.
-func newLab(t *testing.T, origin *httptest.Server) *lab {
+// newLab returns a lab whose recorder believes the certificate of srv.
+func newLab(t *testing.T, srv *httptest.Server) *lab {
 	t.Helper()
 	l := &lab{dir: t.TempDir()}
 	var err error
 	if l.store, err = dir.Open(t.TempDir(), dir.Options{Reserve: -1}); err != nil {
 		t.Fatal(err)
 	}
-	l.up = &record.Upstream{Transport: origin.Client().Transport, Wait: time.Millisecond}
+	l.up = &origin.Client{Transport: srv.Client().Transport, Wait: time.Millisecond}
 	return l
 }
 
@@ -180,14 +181,14 @@ func TestLoginsAndRedirects(t *testing.T) {
 
 // TestTheOriginsOwnCertificateIsChecked is an origin that nobody vouches for.
 func TestTheOriginsOwnCertificateIsChecked(t *testing.T) {
-	origin := httptest.NewTLSServer(http.NotFoundHandler())
-	defer origin.Close()
-	l := newLab(t, origin)
+	srv := httptest.NewTLSServer(http.NotFoundHandler())
+	defer srv.Close()
+	l := newLab(t, srv)
 	tr := &http.Transport{}
 	defer tr.CloseIdleConnections()
-	r := record.NewRecorder(l.store, record.Options{Upstream: &record.Upstream{Transport: tr, Wait: time.Millisecond, Tries: 1}})
+	r := record.NewRecorder(l.store, record.Options{Upstream: &origin.Client{Transport: tr, Wait: time.Millisecond, Tries: 1}})
 	defer r.Close()
-	if out, err := l.run(t, r, "curl -fsS "+origin.URL); err == nil || len(r.Lock().Entries) != 0 {
+	if out, err := l.run(t, r, "curl -fsS "+srv.URL); err == nil || len(r.Lock().Entries) != 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

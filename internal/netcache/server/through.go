@@ -15,15 +15,15 @@ import (
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/netcache"
-	"overland/internal/record"
+	"overland/internal/origin"
 )
 
 // Through says which network caches are asked for what this one does not have. What comes is checked and kept: a blob by
 // its sha512, each entry as if an account had put it.
 type Through struct {
-	Blobs []string         // base URLs of their services shacache, the near ones first
-	Lists []string         // and shadir
-	Fetch *record.Upstream // how they are asked
+	Blobs []string       // base URLs of their services shacache, the near ones first
+	Lists []string       // and shadir
+	Fetch *origin.Client // how they are asked
 	// Kept is called when a blob came; nil = nobody is told.
 	Kept func(ctx context.Context, name string, d digest.Digest, size int64) error
 	// Offline reports whether nothing is to be asked now; nil = it may be.
@@ -78,7 +78,7 @@ func newThrough(s *Server, o Through) *through {
 	def(&o.Patience, patienceTime)
 	def(&o.Down, downTime)
 	if o.Fetch == nil {
-		o.Fetch = &record.Upstream{}
+		o.Fetch = &origin.Client{}
 	}
 	return &through{s: s, o: o, flights: map[string]*flight{}, asked: map[string]time.Time{}, dead: map[string]time.Time{}}
 }
@@ -103,8 +103,8 @@ func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) erro
 	if t.recently("blob "+name, t.o.Absent) {
 		return errs.Errorf(errs.NotFound, "no blob %.16s…", name)
 	}
-	f, joined, err := t.start(r.Context(), "blob "+name, func(ctx context.Context) error {
-		err := t.fetchBlob(ctx, name)
+	f, joined, err := t.start(r.Context(), "blob "+name, func(ctx context.Context, f *flight) error {
+		err := t.fetchBlob(ctx, f, name)
 		if errs.KindOf(err) == errs.NotFound {
 			t.note("blob "+name, 0)
 		}
@@ -157,6 +157,8 @@ func (t *through) lacks(ctx context.Context, url string) bool {
 	return res.StatusCode == http.StatusNotFound
 }
 
+func (f *flight) heard() { f.came.Add(1) }
+
 func (f *flight) wait(ctx context.Context) error {
 	select {
 	case <-f.done:
@@ -167,7 +169,7 @@ func (f *flight) wait(ctx context.Context) error {
 }
 
 // start joins the flight of id, or begins it with do.
-func (t *through) start(ctx context.Context, id string, do func(context.Context) error) (f *flight, joined bool, err error) {
+func (t *through) start(ctx context.Context, id string, do func(context.Context, *flight) error) (f *flight, joined bool, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	f = t.flights[id]
@@ -184,7 +186,7 @@ func (t *through) start(ctx context.Context, id string, do func(context.Context)
 	t.flights[id] = f
 	t.wg.Go(func() {
 		defer f.cancel()
-		f.err = do(record.Watched(ctx, func() { f.came.Add(1) }))
+		f.err = do(ctx, f)
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		delete(t.flights, id)
@@ -215,12 +217,12 @@ func (t *through) note(id string, ago time.Duration) {
 
 // first asks the services at bases in turn for path, until one has what take accepts. Errors: kind NotFound when each of
 // them says that there is no such thing.
-func (t *through) first(ctx context.Context, bases []string, path string, it record.Item, take func(base string, f *record.Fetched) error) error {
+func (t *through) first(ctx context.Context, bases []string, path string, req origin.Request, take func(base string, f *origin.Answer) error) error {
 	var failed error
 	for _, to := range t.living(bases) {
-		it.Upstream = strings.TrimSuffix(to, "/") + "/" + path
-		base := record.Redacted(to)
-		f, err := t.o.Fetch.Get(ctx, it)
+		req.URL = strings.TrimSuffix(to, "/") + "/" + path
+		base := httpx.Redacted(to)
+		f, err := t.o.Fetch.Get(ctx, req)
 		t.answered(to, err)
 		if err == nil {
 			err = errors.Join(take(base, f), f.Close())
@@ -229,14 +231,14 @@ func (t *through) first(ctx context.Context, bases []string, path string, it rec
 			return errors.Join(err, ctx.Err())
 		}
 		if errs.KindOf(err) != errs.NotFound {
-			t.s.o.Log.Warn("an upstream network cache fails", "upstream", base, "what", it.Key, "err", err)
+			t.s.o.Log.Warn("an upstream network cache fails", "upstream", base, "what", req.Name, "err", err)
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", base, err))
 		}
 	}
 	if failed != nil {
 		return errs.Errorf(errs.Unavailable, "%v", failed) // not wrapped: a short answer of theirs is not one of our client's
 	}
-	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", it.Key)
+	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", req.Name)
 }
 
 // living returns bases with those last that did not answer a moment ago: silence takes a minute, and others may have it.
@@ -262,10 +264,10 @@ func (t *through) answered(base string, err error) {
 	}
 }
 
-func (t *through) fetchBlob(ctx context.Context, name string) error {
+func (t *through) fetchBlob(ctx context.Context, f *flight, name string) error {
 	// A blob may be a web page: its name says whether it is the right one.
-	it := record.Item{Protocol: "shacache", Key: name, Limit: t.s.o.MaxBlob, HTML: true}
-	return t.first(ctx, t.o.Blobs, name, it, func(_ string, f *record.Fetched) error {
+	req := origin.Request{Name: name, Limit: t.s.o.MaxBlob, Page: true, Heard: f.heard}
+	return t.first(ctx, t.o.Blobs, name, req, func(_ string, f *origin.Answer) error {
 		d, n, err := t.s.shelf.pass(ctx, f.Body, name)
 		if err == nil && t.o.Kept != nil {
 			err = t.o.Kept(ctx, name, d, n)
@@ -283,8 +285,8 @@ func (t *through) list(ctx context.Context, key string) error {
 	if t.recently(id, t.o.Fresh) {
 		return nil
 	}
-	f, _, err := t.start(ctx, id, func(ctx context.Context) error {
-		_, err := t.sync(ctx, key, false)
+	f, _, err := t.start(ctx, id, func(ctx context.Context, f *flight) error {
+		_, err := t.sync(ctx, f.heard, key, false)
 		if errs.KindOf(err) == errs.NotFound {
 			err = nil
 		}
@@ -305,10 +307,10 @@ func (t *through) list(ctx context.Context, key string) error {
 
 // sync merges the list of key that the first upstream has that has one. With drop set, entries that came from upstream
 // and that it has no more go. It reports what has become of the list.
-func (t *through) sync(ctx context.Context, key string, drop bool) (change, error) {
+func (t *through) sync(ctx context.Context, heard func(), key string, drop bool) (change, error) {
 	var list []Record
-	it := record.Item{Protocol: "shadir", Key: key, Limit: netcache.ListLimit}
-	err := t.first(ctx, t.o.Lists, netcache.EscapeKey(key), it, func(base string, f *record.Fetched) error {
+	req := origin.Request{Name: key, Limit: netcache.ListLimit, Heard: heard}
+	err := t.first(ctx, t.o.Lists, netcache.EscapeKey(key), req, func(base string, f *origin.Answer) error {
 		entries, bad, err := netcache.ParseList(f.Body)
 		if err != nil {
 			return errs.E(errs.Unavailable, err)

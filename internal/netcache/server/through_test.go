@@ -22,7 +22,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/httpx"
 	"overland/internal/netcache"
-	"overland/internal/record"
+	"overland/internal/origin"
 	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
 )
@@ -72,7 +72,7 @@ func near(t *testing.T, o Options, fars ...*far) (base string, s *Shelf) {
 	s = shelf(t)
 	transport := &http.Transport{}
 	up := &Through{
-		Fetch: &record.Upstream{Transport: transport, Wait: time.Millisecond, Tries: 2, Stall: 2 * time.Second, Dir: t.TempDir()},
+		Fetch: &origin.Client{Transport: transport, Wait: time.Millisecond, Tries: 2, Stall: 2 * time.Second, Dir: t.TempDir()},
 		Fresh: time.Nanosecond, Absent: time.Nanosecond, Down: time.Nanosecond,
 	}
 	if o.Through != nil {
@@ -275,7 +275,7 @@ func TestUpstreamIsNotAskedAgainAndAgain(t *testing.T) {
 	f := newFar(t)
 	s := New(shelf(t), Options{Through: &Through{
 		Blobs: []string{f.URL + "/cache"}, Lists: []string{f.URL + "/dir"},
-		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir()},
+		Fetch: &origin.Client{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir()},
 	}})
 	srv := httptest.NewServer(s.Mount("/shacache", "/shadir", nil))
 	t.Cleanup(func() { srv.Close(); s.Close(); http.DefaultTransport.(*http.Transport).CloseIdleConnections() })
@@ -305,7 +305,7 @@ func TestTheDeadAreAskedLast(t *testing.T) {
 	transport := &http.Transport{}
 	s := New(shelf(t), Options{Through: &Through{
 		Blobs: []string{dead.URL + "/cache", alive.URL + "/cache"},
-		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir(), Transport: transport},
+		Fetch: &origin.Client{Wait: time.Millisecond, Tries: 2, Dir: t.TempDir(), Transport: transport},
 	}})
 	srv := httptest.NewServer(s.Mount("/shacache", "", nil))
 	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
@@ -347,7 +347,7 @@ func TestAnotherSiteWaits(t *testing.T) {
 		_, _ = io.WriteString(w, "egg")
 	})
 	transport := &http.Transport{}
-	s := New(shelf(t), Options{Through: &Through{Blobs: []string{f.URL + "/cache"}, Fetch: &record.Upstream{Dir: t.TempDir(), Transport: transport}}})
+	s := New(shelf(t), Options{Through: &Through{Blobs: []string{f.URL + "/cache"}, Fetch: &origin.Client{Dir: t.TempDir(), Transport: transport}}})
 	srv := httptest.NewServer(httpx.Over(httpx.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
 	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
 	done := make(chan answer)
@@ -386,7 +386,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 	}
 	for i := range n {
 		transport := &http.Transport{}
-		s := New(shelf(t), Options{Through: &Through{Blobs: []string{urls[(i+1)%n] + "/shacache"}, Fetch: &record.Upstream{
+		s := New(shelf(t), Options{Through: &Through{Blobs: []string{urls[(i+1)%n] + "/shacache"}, Fetch: &origin.Client{
 			Stall: 20 * time.Second, Tries: 1, Dir: t.TempDir(), Transport: transport, Tell: func(string) bool { return true },
 		}}})
 		t.Cleanup(func() { s.Close(); transport.CloseIdleConnections() })
@@ -420,7 +420,7 @@ func TestAnUpstreamIsSilent(t *testing.T) {
 	})
 	o := &Through{
 		Blobs: []string{f.URL + "/cache"}, Lists: []string{f.URL + "/dir"}, Patience: 10 * time.Millisecond,
-		Fetch: &record.Upstream{Wait: time.Millisecond, Tries: 1, Stall: time.Minute, Dir: t.TempDir(), Transport: &http.Transport{}},
+		Fetch: &origin.Client{Wait: time.Millisecond, Tries: 1, Stall: time.Minute, Dir: t.TempDir(), Transport: &http.Transport{}},
 	}
 	s := New(shelf(t), Options{Policy: lab.Policy, Through: o})
 	add(t, s.shelf, "k", "mine")
@@ -678,7 +678,7 @@ func TestARedirectIsNoAnswer(t *testing.T) {
 	defer far.Close()
 	transport := &http.Transport{}
 	defer transport.CloseIdleConnections()
-	s := New(shelf(t), Options{Through: &Through{Fetch: &record.Upstream{Transport: transport}}})
+	s := New(shelf(t), Options{Through: &Through{Fetch: &origin.Client{Transport: transport}}})
 	defer s.Close()
 	for path, want := range map[string]bool{"/away": false, "/gone": true} {
 		if got := s.through.lacks(t.Context(), far.URL+path); got != want {

@@ -59,7 +59,7 @@ func (s *Server) updateAll(r *http.Request, account Account) (changes, error) {
 		if s.through == nil || len(s.through.o.Lists) == 0 {
 			what, err = s.shelf.prune(r.Context(), key)
 		} else {
-			what, err = s.through.sync(r.Context(), key, true)
+			what, err = s.through.sync(r.Context(), nil, key, true)
 		}
 		if err != nil {
 			return c, err

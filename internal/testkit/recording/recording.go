@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store/dir"
 )
@@ -103,7 +104,7 @@ func Blobs(t testing.TB, r *record.Recorder, s *dir.Store) int {
 // nil = nothing.
 func Recorder(t testing.TB, s *dir.Store, locked *lockfile.Lock) *record.Recorder {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &record.Upstream{Transport: transport, Tries: 1, Wait: time.Millisecond}})
+	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &origin.Client{Transport: transport, Tries: 1, Wait: time.Millisecond}})
 	t.Cleanup(func() {
 		r.Close()
 		transport.CloseIdleConnections()

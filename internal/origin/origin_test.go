@@ -1,4 +1,4 @@
-package record
+package origin
 
 import (
 	"bytes"
@@ -84,7 +84,7 @@ func misbehave(w http.ResponseWriter, r *http.Request, n int64) {
 	}
 }
 
-func TestUpstream(t *testing.T) {
+func TestGet(t *testing.T) {
 	for _, c := range []struct {
 		path  string
 		kind  errs.Kind // Internal: it succeeds
@@ -108,10 +108,10 @@ func TestUpstream(t *testing.T) {
 		{"none", errs.NotFound, 1, "answered 404"},
 	} {
 		t.Run(c.path, func(t *testing.T) {
-			var o *origin
-			o = newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, o.asked.Load()) })
+			var o *server
+			o = newServer(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, o.asked.Load()) })
 			up := quick(t)
-			f, err := up.Get(t.Context(), files{o.URL}.item(c.path))
+			f, err := up.Get(t.Context(), want(o.URL, c.path))
 			if got := o.asked.Load(); c.asked != 0 && got != c.asked {
 				t.Errorf("asked %d times, want %d", got, c.asked)
 			}
@@ -135,18 +135,18 @@ func TestUpstream(t *testing.T) {
 	}
 }
 
-func TestASilentUpstreamIsLeft(t *testing.T) {
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+func TestASilentOriginIsLeft(t *testing.T) {
+	o := newServer(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
 	up := quick(t)
 	up.Stall, up.Tries = 50*time.Millisecond, 2
-	_, err := up.Get(t.Context(), files{o.URL}.item("silent"))
+	_, err := up.Get(t.Context(), want(o.URL, "silent"))
 	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), "went silent") {
 		t.Errorf("error %v", err)
 	}
 }
 
 func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
-	tr := &transfer{url: "https://example.org/x", u: &Upstream{}}
+	tr := &transfer{url: "https://example.org/x", c: &Client{}}
 	from, _ := http.NewRequest(http.MethodGet, "https://example.org/x", nil)
 	to, _ := http.NewRequest(http.MethodGet, "http://example.org/x", nil)
 	if err := tr.client().CheckRedirect(to, []*http.Request{from}); errs.KindOf(err) != errs.Untrusted {
@@ -154,9 +154,9 @@ func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 	}
 }
 
-func TestTheNextUpstreamIsAskedWhenThereIsNoSuchThing(t *testing.T) {
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
-	it := files{o.URL}.item("none")
+func TestTheNextOneIsAskedWhenThereIsNoSuchThing(t *testing.T) {
+	o := newServer(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
+	it := want(o.URL, "none")
 	it.Fallback = []string{o.URL + "/gone", o.URL + "/fine", o.URL + "/500"}
 	f, err := quick(t).Get(t.Context(), it)
 	if err != nil || f.URL != o.URL+"/fine" {
@@ -171,7 +171,7 @@ func TestTheNextUpstreamIsAskedWhenThereIsNoSuchThing(t *testing.T) {
 
 // Errors are printed, logged and answered with: a password in the address of an upstream is in none of them.
 func TestAPasswordIsNotShown(t *testing.T) {
-	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+	o := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, word, _ := r.BasicAuth(); word != "s3cret" {
 			t.Errorf("asked with the password %q", word)
 		}
@@ -179,26 +179,16 @@ func TestAPasswordIsNotShown(t *testing.T) {
 	})
 	at := strings.Replace(o.URL, "://", "://me:s3cret@", 1)
 	for _, path := range []string{"none", "500", "html", "long", "short", "loop", "%zz"} {
-		_, err := quick(t).Get(t.Context(), files{at}.item(path))
+		_, err := quick(t).Get(t.Context(), want(at, path))
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%s: error %v", path, err)
 		}
 	}
-	f, err := quick(t).Get(t.Context(), files{at}.item("fine"))
+	f, err := quick(t).Get(t.Context(), want(at, "fine"))
 	if err != nil || strings.Contains(f.URL, "s3cret") {
 		t.Fatalf("%v, %v", f, err)
 	}
 	f.Close()
-}
-
-func FuzzRangeStart(f *testing.F) {
-	f.Add("bytes 5-9/10")
-	f.Add("bytes */10")
-	f.Fuzz(func(t *testing.T, s string) {
-		if n, ok := rangeStart(s); ok && (n < 0 || !strings.HasPrefix(s, "bytes ")) {
-			t.Errorf("%q: %d", s, n)
-		}
-	})
 }
 
 // A POST goes on as one where it is sent, but an answer that is to be fetched (303) is fetched, wherever that is by now.
@@ -217,7 +207,7 @@ func TestARedirectedPost(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	f, err := new(Upstream).Get(t.Context(), Item{Key: "k", Upstream: srv.URL + "/old", Method: http.MethodPost, Body: []byte("q")})
+	f, err := new(Client).Get(t.Context(), Request{URL: srv.URL + "/old", Method: http.MethodPost, Body: []byte("q")})
 	if err != nil {
 		t.Fatal(err)
 	}
