@@ -22,9 +22,9 @@ type Source interface {
 	trust.MetadataSource
 }
 
-// Options are the settings of an Agent. Runtime and Platform are needed; everything else has a default.
+// Options are the settings of an Agent. Runtimes and Platform are needed; everything else has a default.
 type Options struct {
-	Runtime  runtime.Runtime   // runs the services
+	Runtimes runtime.Set       // run the services, each by the runtime that it names
 	Platform platform.Platform // of this machine; Platform.Runs is the order in which artifacts are taken
 
 	FS        fsx.FS

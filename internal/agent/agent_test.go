@@ -22,6 +22,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
+	"overland/internal/runtime"
 	"overland/internal/testkit/publisher"
 	"overland/internal/volume"
 )
@@ -59,7 +60,7 @@ func newWorld(t *testing.T) *world {
 	m := &publisher.Machine{}
 	return &world{
 		Operator: publisher.New(t, t.TempDir(), nil), Machine: m, t: t, dir: filepath.Join(t.TempDir(), "node"),
-		o: Options{Runtime: m, Platform: "linux/amd64"},
+		o: Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"},
 	}
 }
 
@@ -548,5 +549,52 @@ func TestAPersonsRequestIsNoFaultOfTheSource(t *testing.T) {
 	}
 	if s := a.Status(); s.Last != nil {
 		t.Errorf("status tells of the look that the agent ended itself: %+v", s.Last)
+	}
+}
+
+// A service may ask for what only a later agent has: that is said by name, and nothing is touched.
+func TestUnknownRuntimeIsRefusedBeforeTheSwitch(t *testing.T) {
+	w := newWorld(t)
+	w.mustInstall(w.wallet(v1, "up one"))
+	w.Calls()
+	boxed := quick
+	boxed.Runtime = "container"
+	w.Release("wallet", v2, map[string]string{"node": "up two"}, services(boxed))
+	w.Promote("live", "wallet", v2)
+	before := tree(t, filepath.Join(w.dir, "gen"))
+	_, err := w.install(w.volume("two"), nodeapi.InstallOptions{})
+	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), `wallet@`+v2+`: service node: this agent has no runtime "container"; it has: process`) {
+		t.Errorf("error: %v", err)
+	}
+	w.calls()
+	if diff := cmp.Diff(before, tree(t, filepath.Join(w.dir, "gen"))); diff != "" {
+		t.Errorf("something was staged (-before +after):\n%s", diff)
+	}
+	w.runs("wallet.node: up one")
+}
+
+// A service that moves to another runtime is ended by the one that it leaves, also by an agent that started neither.
+func TestServiceMovesToAnotherRuntime(t *testing.T) {
+	w := newWorld(t)
+	other := &publisher.Machine{}
+	w.o.Runtimes["container"] = other
+	w.mustInstall(w.wallet(v1, "up one"))
+	w.Calls()
+	boxed := quick
+	boxed.Runtime = "container"
+	w.Release("wallet", v2, map[string]string{"node": "up two"}, services(boxed))
+	w.Promote("live", "wallet", v2)
+	w.mustInstall(w.volume("two"))
+	w.calls("stop wallet.node")
+	w.runs()
+	if diff := cmp.Diff([]string{"wallet.node: up two"}, other.Running()); diff != "" {
+		t.Errorf("in the other runtime (-want +got):\n%s", diff)
+	}
+	a := w.open()
+	_, err := a.Rollback(t.Context(), 0)
+	must(t, err)
+	w.runs("wallet.node: up one")
+	if got := other.Running(); len(got) != 0 {
+		t.Errorf("in the other runtime: %v", got)
 	}
 }

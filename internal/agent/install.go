@@ -313,6 +313,11 @@ func (a *Agent) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *
 	if err := complete(r, app, a.o.Platform); err != nil {
 		return nil, err
 	}
+	for service, s := range r.Services {
+		if _, err := a.o.Runtimes.For(s); err != nil {
+			return nil, fmt.Errorf("release %s: service %s: %w", name, service, err)
+		}
+	}
 	closure, err := release.Closure(ctx, f, app.Release, func(art release.Artifact) bool { return mine[art.Manifest.Digest] })
 	if err != nil {
 		return nil, fmt.Errorf("%s: release %s: %w", src.Name(), name, untrusted(err))
@@ -329,7 +334,7 @@ func complete(r *release.Release, app *node.App, p platform.Platform) error {
 	for _, prog := range app.Programs {
 		have[prog.Artifact] = true
 	}
-	missing := "any artifact"
+	missing := "artifact"
 	if len(app.Programs) > 0 {
 		missing = ""
 		for name, s := range app.Services {
@@ -345,7 +350,7 @@ func complete(r *release.Release, app *node.App, p platform.Platform) error {
 	for _, q := range r.Platforms() {
 		platforms = append(platforms, string(q))
 	}
-	return errs.Hint(errs.Errorf(errs.NotFound, "release %s@%s has not %s for this machine, which is %s; it has %s",
+	return errs.Hint(errs.Errorf(errs.NotFound, "release %s@%s has no %s for %s; built for: %s",
 		r.App, r.Version, missing, p, strings.Join(platforms, ", ")),
 		"add %s to the artifact's platforms and release again", p)
 }

@@ -69,7 +69,7 @@ func Open(dir string, o Options) (*Agent, error) {
 	if o.Progress == nil {
 		o.Progress = func(nodeapi.Progress) {}
 	}
-	if o.Runtime == nil || o.Platform == "" {
+	if len(o.Runtimes) == 0 || o.Platform == "" {
 		return nil, errs.Errorf(errs.Internal, "open agent: no runtime or platform")
 	}
 	n, err := node.Open(dir, node.Options{FS: o.FS, Clock: o.Clock, Boot: o.Boot})

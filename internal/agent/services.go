@@ -17,6 +17,7 @@ import (
 // unit is one service that this agent keeps up.
 type unit struct {
 	inst runtime.Instance
+	rt   runtime.Runtime
 	sup  *runtime.Supervisor
 }
 
@@ -30,7 +31,7 @@ func (a *Agent) instances(g *node.Generation) (map[string]runtime.Instance, erro
 		for name, s := range app.Services {
 			inst, err := a.instance(g.Number, app, name, s)
 			if err != nil {
-				return nil, fmt.Errorf("service %s.%s: %w", app.App, name, err)
+				return nil, err
 			}
 			list[inst.Name] = inst
 		}
@@ -38,32 +39,20 @@ func (a *Agent) instances(g *node.Generation) (map[string]runtime.Instance, erro
 	return list, nil
 }
 
-func (a *Agent) instance(number int, app node.App, name string, s appfile.Service) (runtime.Instance, error) {
+func (a *Agent) instance(number int, app node.App, name string, spec appfile.Service) (runtime.Instance, error) {
 	full := app.App + "." + name
-	home := filepath.Join(a.dir, "volumes", app.App)
-	vars := map[string]string{"Release.App": app.App, "Release.Version": app.Version, "Release.Commit": app.Commit}
-	for v := range s.Data {
-		vars["Volumes."+v] = filepath.Join(home, v)
-	}
-	inst := runtime.Instance{
-		Name: full, Dir: home, User: s.User, Spec: s, Programs: map[string]string{},
-		Log:    logPath(a.dir, full),
-		Record: filepath.Join(a.dir, "run", full+".json"),
-		Expand: func(text string) (string, error) { return runtime.Expand(text, vars) },
+	s := runtime.Service{
+		App: app.App, Version: app.Version, Commit: app.Commit, Name: name, Spec: spec, Artifacts: map[string]runtime.Artifact{},
+		Home: filepath.Join(a.dir, "volumes", app.App), Log: logPath(a.dir, full), Record: filepath.Join(a.dir, "run", full+".json"),
 	}
 	for _, p := range app.Programs {
-		path := filepath.Join(a.node.GenerationDir(number), app.ProgramPath(p))
-		inst.Programs[p.Artifact] = path
-		if p.Artifact == s.Artifact {
-			inst.Program, inst.Blob = path, p.Digest
-		}
+		s.Artifacts[p.Artifact] = runtime.Artifact{Path: filepath.Join(a.node.GenerationDir(number), app.ProgramPath(p)), Blob: p.Digest}
 	}
-	var err error
-	if inst.Args, err = runtime.Arguments(s, vars); err != nil {
-		return inst, err
+	rt, err := a.o.Runtimes.For(spec)
+	if err != nil {
+		return runtime.Instance{}, fmt.Errorf("service %s: %w", full, err)
 	}
-	inst.Env, err = runtime.Environ(s, vars)
-	return inst, err
+	return s.Instance(rt)
 }
 
 // prepare makes the folders that inst needs.
@@ -73,7 +62,7 @@ func (a *Agent) prepare(inst runtime.Instance) error {
 			return fmt.Errorf("service %s: %w", inst.Name, err)
 		}
 	}
-	if _, err := runtime.Volumes(a.o.FS, inst.Dir, inst.Spec); err != nil {
+	if err := runtime.MakeData(a.o.FS, inst); err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	return nil
@@ -145,16 +134,20 @@ func (a *Agent) start(inst runtime.Instance) error {
 		}
 		u.sup.Detach()
 	}
-	//nolint:contextcheck // services outlive the request that starts them; detach ends the supervisor
-	sup := runtime.Supervise(context.Background(), a.o.Runtime, inst, runtime.Options{Log: a.o.Log.With(keyService, inst.Name)})
+	rt, err := a.o.Runtimes.For(inst.Spec)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", inst.Name, err)
+	}
+	// Services outlive the request that starts them; detach ends the supervisor.
+	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{Log: a.o.Log.With(keyService, inst.Name)})
 	a.mu.Lock()
-	a.units[inst.Name] = &unit{inst: inst, sup: sup}
+	a.units[inst.Name] = &unit{inst: inst, rt: rt, sup: sup}
 	a.mu.Unlock()
 	return nil
 }
 
 // orphans returns how to stop what an earlier agent left running of the generations on the disk and that want, which is
-// to run, does not have. What want has in another version is ended by its start.
+// to run, does not have. What want has in another version is ended by its start, but for one of another runtime.
 func (a *Agent) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
 	st := a.node.State()
 	numbers := []int{st.Current, st.Good, st.Before}
@@ -175,10 +168,14 @@ func (a *Agent) orphans(ctx context.Context, want map[string]runtime.Instance) (
 			a.mu.Lock()
 			known := a.units[name] != nil
 			a.mu.Unlock()
-			if _, wanted := want[name]; wanted || known {
+			if next, wanted := want[name]; known || (wanted && runtime.Word(next.Spec) == runtime.Word(inst.Spec)) {
 				continue
 			}
-			if p, ok := a.o.Runtime.Adopt(ctx, inst); ok {
+			rt, err := a.o.Runtimes.For(inst.Spec)
+			if err != nil {
+				continue // this agent did not start it
+			}
+			if p, ok := rt.Adopt(ctx, inst); ok {
 				stop = append(stop, func(ctx context.Context) error { return p.Stop(ctx, inst.StopTimeout()) })
 			}
 		}

@@ -150,7 +150,7 @@ func (a *Agent) selfTest(ctx context.Context, proven map[string]runtime.Instance
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
-			results[i] = runtime.SelfTest(ctx, a.o.Runtime, units[name].inst, units[name].sup)
+			results[i] = runtime.SelfTest(ctx, units[name].rt, units[name].inst, units[name].sup)
 		}()
 	}
 	wait.Wait()

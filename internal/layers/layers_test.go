@@ -69,6 +69,7 @@ var floors = map[string]int{
 	"release/inspect":           3,
 	"runtime":                   3,
 	"runtime/process":           3,
+	"runtime/runtimetest":       3,
 	"cache":                     4,
 	"cache/cachetest":           4,
 	"mirror":                    4,

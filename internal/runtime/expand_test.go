@@ -83,13 +83,12 @@ func TestLookupUser(t *testing.T) {
 	}
 }
 
-func TestVolumes(t *testing.T) {
+func TestMakeData(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "volumes", "wallet")
-	s := appfile.Service{User: "1234:77", Data: map[string]string{"data": "/data", "wallet": "/wallet"}}
+	s := Instance{User: "1234:77", Data: map[string]string{"data": filepath.Join(root, "data"), "wallet": filepath.Join(root, "wallet")}}
 	for range 2 { // the second time changes nothing
-		got, err := Volumes(fsx.FS{}, root, s)
-		if err != nil || got["data"] != filepath.Join(root, "data") || len(got) != 2 {
-			t.Fatalf("got %v, %v", got, err)
+		if err := MakeData(fsx.FS{}, s); err != nil {
+			t.Fatal(err)
 		}
 	}
 	inside := filepath.Join(root, "data", "file")
@@ -98,7 +97,7 @@ func TestVolumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.User = "99"
-	if _, err := Volumes(fsx.FS{}, root, s); err != nil {
+	if err := MakeData(fsx.FS{}, s); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct {
@@ -119,19 +118,18 @@ func TestVolumes(t *testing.T) {
 	}
 }
 
-func TestVolumesRefused(t *testing.T) {
+func TestMakeDataRefuses(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Symlink("/etc", filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", ".", "..", "a/b", "../x", "link"} {
-		s := appfile.Service{Data: map[string]string{name: "/data"}}
-		if _, err := Volumes(fsx.FS{}, root, s); err == nil {
-			t.Errorf("volume %q was made", name)
+		if err := MakeData(fsx.FS{}, Instance{Data: map[string]string{name: filepath.Join(root, name)}}); err == nil {
+			t.Errorf("data folder %q was made", name)
 		}
 	}
-	if got, err := Volumes(fsx.FS{}, "/no/need", appfile.Service{User: "nosuchuser"}); err != nil || len(got) != 0 {
-		t.Errorf("no volumes: %v, %v", got, err)
+	if err := MakeData(fsx.FS{}, Instance{User: "nosuchuser"}); err != nil {
+		t.Errorf("no data: %v", err)
 	}
 }
 
@@ -149,3 +147,61 @@ func TestInstanceDigest(t *testing.T) {
 		t.Error("a change goes unseen")
 	}
 }
+
+// Nodes compare it with what an earlier agent wrote: a change restarts every service of every node.
+func TestInstanceDigestStaysAsItWas(t *testing.T) {
+	i := Instance{Blob: "sha256:aa", Args: []string{"--data", "/d"}, Env: []string{"A=1"}, Dir: "/d", User: "nobody"}
+	const want = "sha256:2afeb2403cf19a064e0a438e253beffd89b3dd8baad41e51ce078549e31f3b7c"
+	if got := i.Digest(); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	i.Spec.Runtime = "process"
+	if got := i.Digest(); got != want {
+		t.Errorf("with the runtime's name: got %s, want %s", got, want)
+	}
+	i.Spec.Runtime = "container"
+	if i.Digest() == want {
+		t.Error("another runtime goes unseen")
+	}
+}
+
+func TestServiceInstance(t *testing.T) {
+	set := Set{"process": &fakeRuntime{}, "boxed": boxed{}}
+	s := Service{
+		App: "wallet", Version: "r1.a", Commit: "abc", Name: "node", Home: "/n/volumes/wallet",
+		Artifacts: map[string]Artifact{"node": {"/n/gen/1/bin/wallet/node", "sha256:aa"}, "tool": {"/n/gen/1/bin/wallet/tool", "sha256:bb"}},
+		Spec: appfile.Service{
+			Artifact: "node", Args: []string{"{{.Volumes.data}}"}, Env: map[string]string{"V": "{{.Release.Version}}"},
+			Data: map[string]string{"data": "/data"},
+		},
+	}
+	for word, where := range map[string]string{"": "/n/volumes/wallet/data", "process": "/n/volumes/wallet/data", "boxed": "/data"} {
+		s.Spec.Runtime = word
+		rt, err := set.For(s.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, err := s.Instance(rt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i.Name != "wallet.node" || i.Program != "/n/gen/1/bin/wallet/node" || i.Blob != "sha256:aa" || i.Programs["tool"] == "" ||
+			!slices.Equal(i.Args, []string{where}) || !slices.Equal(i.Env, []string{"V=r1.a"}) || i.Data["data"] != "/n/volumes/wallet/data" {
+			t.Errorf("%q: %+v", word, i)
+		}
+	}
+	s.Spec.Runtime = "unikernel"
+	_, err := set.For(s.Spec)
+	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), `no runtime "unikernel"; it has: boxed, process`) || errs.HintOf(err) == "" {
+		t.Errorf("an unknown runtime: %v", err)
+	}
+	s.Spec.Args = []string{"{{.Volumes.wallet}}"}
+	if _, err := s.Instance(boxed{}); err == nil {
+		t.Error("a data folder that the service does not have was expanded")
+	}
+}
+
+// boxed is a runtime whose services see their data elsewhere.
+type boxed struct{ Runtime }
+
+func (boxed) DataPath(i Instance, name string) string { return i.Spec.Data[name] }

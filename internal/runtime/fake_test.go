@@ -26,6 +26,8 @@ type fakeRuntime struct {
 	exec    func(ctx context.Context, argv []string, out io.Writer) (Exit, error)
 }
 
+func (r *fakeRuntime) DataPath(i Instance, name string) string { return i.Data[name] }
+
 func (r *fakeRuntime) Start(context.Context, Instance) (Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -24,19 +24,25 @@ type Instance struct {
 	Log     string        // file that stdout and stderr are appended to; its directory must exist
 	Record  string        // file that says which process runs this; its directory must exist
 
+	Data map[string]string // name → folder on this machine: what the service keeps
+
 	Spec     appfile.Service              // restart policy, stop timeout, self-tests
 	Programs map[string]string            // artifact name → path: what [0] of an exec check may name
 	Expand   func(string) (string, error) // expands what checks hold; nil = as it is written
 }
 
 // Digest names everything that a running copy of i cannot change without a restart. Two instances with one Digest are
-// served by one process.
+// served by one process. That of a process must stay as it is: nodes compare it with what an earlier agent wrote.
 func (i Instance) Digest() digest.Digest {
 	what := string(i.Blob)
 	if what == "" {
 		what = i.Program
 	}
-	b, err := json.Marshal([]any{what, i.Args, i.Env, i.Dir, i.User})
+	all := []any{what, i.Args, i.Env, i.Dir, i.User}
+	if word := Word(i.Spec); word != ProcessWord {
+		all = append(all, word, i.Data, i.Spec.Data)
+	}
+	b, err := json.Marshal(all)
 	if err != nil {
 		panic(err) // strings always marshal
 	}
@@ -53,8 +59,10 @@ func (i Instance) expand(s string) (string, error) {
 	return i.Expand(s)
 }
 
-// Runtime starts instances of one kind of service.
+// Runtime starts instances of one kind of service. Each implementation passes the suite in runtimetest.
 type Runtime interface {
+	// DataPath returns where i sees its data folder name: i.Data[name] for a process, the mount point in a container.
+	DataPath(i Instance, name string) string
 	// Start starts i and returns once it runs and its record is durable. What still runs of another version of i is
 	// ended first; a running copy with the same Digest is errs.Conflict (Adopt it). A program that cannot run at all
 	// is errs.Invalid or errs.NotFound.

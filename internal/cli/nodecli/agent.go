@@ -13,6 +13,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/host"
 	"overland/internal/digest"
+	"overland/internal/runtime"
 	"overland/internal/runtime/process"
 )
 
@@ -48,12 +49,17 @@ func agentOptions(slots host.Slots) (agent.Options, error) {
 		return agent.Options{}, fmt.Errorf("name this program: %w", err)
 	}
 	return agent.Options{
-		Runtime:   process.New(process.Options{}),
+		Runtimes:  runtimes(process.New(process.Options{})),
 		Platform:  p,
 		BuildTime: buildTime(),
 		Version:   programVersion,
 		Self:      self,
 	}, nil
+}
+
+// runtimes returns all that this agent has, by the word that a service's runtime key says.
+func runtimes(services *process.Runtime) runtime.Set {
+	return runtime.Set{runtime.ProcessWord: services}
 }
 
 // Limits of the agent's own memory: what it keeps is small, so it collects early instead of growing.
@@ -82,7 +88,7 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, fmt.Errorf("name this program: %w", err)
 	}
 	services := process.New(process.Options{})
-	o.Runtime = services
+	o.Runtimes = runtimes(services)
 	o.Log = slog.New(slog.NewTextHandler(e.err, nil))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -21,6 +21,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
+	"overland/internal/runtime/runtimetest"
 )
 
 // The test binary is also the service that the tests run: what it plays is in this variable.
@@ -100,6 +101,8 @@ func play(role string) {
 		say("uid %d gid %d groups %v dir %s stdin %s args %q env %q", os.Getuid(), os.Getgid(), groups, dir, null, os.Args[1:], os.Environ())
 	case "reaper":
 		reaper(arg)
+	case "contract":
+		contract(runtimetest.Role(arg))
 	case "chatter":
 		// Says more than anybody wants, then what was asked for.
 		fmt.Print(strings.Repeat("x", 1<<20), "needle\n")

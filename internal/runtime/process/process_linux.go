@@ -54,6 +54,9 @@ func (r *Runtime) watching(pid, change int) {
 	}
 }
 
+// DataPath implements runtime.Runtime.
+func (r *Runtime) DataPath(i runtime.Instance, name string) string { return i.Data[name] }
+
 // Start implements runtime.Runtime. A record that cannot be written (a full disk) does not keep the service down: the
 // mark of its processes is enough to find it.
 func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Process, error) {

@@ -61,7 +61,7 @@ func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r nodeap
 	if err != nil {
 		return r, err
 	}
-	a, err := agent.Open(dir, agent.Options{Runtime: rt, Platform: "linux/amd64", FS: f})
+	a, err := agent.Open(dir, agent.Options{Runtimes: runtime.Set{"process": rt}, Platform: "linux/amd64", FS: f})
 	if err != nil {
 		return r, err
 	}
@@ -108,7 +108,7 @@ func look(t testing.TB, dir string, rt runtime.Runtime) (version string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	ready := make(chan struct{})
-	a, err := agent.Open(dir, agent.Options{Runtime: rt, Platform: "linux/amd64", Ready: func() { close(ready) }})
+	a, err := agent.Open(dir, agent.Options{Runtimes: runtime.Set{"process": rt}, Platform: "linux/amd64", Ready: func() { close(ready) }})
 	if err != nil {
 		t.Errorf("open what is left: %v", err)
 		return ""

@@ -86,7 +86,7 @@ func processes(t testing.TB, dir string) []string {
 
 func stopAll(t testing.TB, dir string, rt runtime.Runtime) {
 	t.Helper()
-	a, err := agent.Open(dir, agent.Options{Runtime: rt, Platform: "linux/amd64"})
+	a, err := agent.Open(dir, agent.Options{Runtimes: runtime.Set{"process": rt}, Platform: "linux/amd64"})
 	must(t, err)
 	must(t, a.Uninstall(context.Background(), true))
 	if ps := processes(t, dir); len(ps) > 0 {

@@ -37,6 +37,9 @@ type process struct {
 	adopt  bool
 }
 
+// DataPath returns where i keeps its data.
+func (m *Machine) DataPath(i runtime.Instance, name string) string { return i.Data[name] }
+
 // Start starts i.
 func (m *Machine) Start(_ context.Context, i runtime.Instance) (runtime.Process, error) {
 	b, err := os.ReadFile(i.Program)

@@ -17,6 +17,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/runtime"
 	"overland/internal/site"
 	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
@@ -83,7 +84,7 @@ func TestNodeFollowsASite(t *testing.T) {
 	m := &publisher.Machine{}
 	dir := filepath.Join(t.TempDir(), "node")
 	options := agent.Options{
-		Runtime: m, Platform: "linux/amd64", Poll: 20 * time.Millisecond,
+		Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64", Poll: 20 * time.Millisecond,
 	}
 	a, err := agent.Open(dir, options)
 	must(t, err)
@@ -127,7 +128,7 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 	install := func(near string) nodeapi.Report {
 		t.Helper()
 		m := &publisher.Machine{}
-		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtime: m, Platform: "linux/amd64"})
+		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"})
 		must(t, err)
 		defer a.Close()
 		src, done, err := agent.OpenSource(near)
@@ -171,7 +172,7 @@ func TestUnchangedPollWritesNothing(t *testing.T) {
 	errWrite := errors.New("written")
 	strict := false
 	a, err := agent.Open(dir, agent.Options{
-		Runtime: &publisher.Machine{}, Platform: "linux/amd64",
+		Runtimes: runtime.Set{"process": &publisher.Machine{}}, Platform: "linux/amd64",
 		FS: fsx.FS{Before: func(op fsx.Op) error {
 			if strict {
 				t.Errorf("an unchanged poll does %v", op)
