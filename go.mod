@@ -35,7 +35,7 @@ require (
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/sethvargo/go-retry v0.5.0 // indirect
-	github.com/sigstore/sigstore v1.10.6 // indirect
+	github.com/sigstore/sigstore v1.10.7-overland.stand.in // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/tools v0.52.1-0.20261106145633-d407941a339a // indirect
@@ -44,5 +44,6 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
-// go-tuf verifies signatures through sigstore, which brings protobuf with it: 3.3 MB of the agent. docs/decisions/0006.
-replace github.com/sigstore/sigstore => ./third_party/sigstore
+// go-tuf verifies signatures through sigstore, which brings protobuf with it: 3.3 MB of the agent. The stand-in is NOT
+// sigstore, and forwards to overland/signature: docs/decisions/0006 and 0025.
+replace github.com/sigstore/sigstore => ./third_party/sigstore-stand-in

@@ -1,6 +1,4 @@
-// Package cryptoutils is a stand-in, written for Overland, for the part of sigstore's package of that name that
-// go-tuf's metadata calls: public keys to and from PEM. See package signature for why.
-package cryptoutils
+package signature
 
 import (
 	"crypto"
@@ -10,8 +8,8 @@ import (
 	"fmt"
 )
 
-// UnmarshalPEMToPublicKey returns the key in the first PEM block of b: "PUBLIC KEY" (PKIX) or "RSA PUBLIC KEY" (PKCS #1).
-func UnmarshalPEMToPublicKey(b []byte) (crypto.PublicKey, error) {
+// ParsePEM returns the key in the first PEM block of b: "PUBLIC KEY" (PKIX) or "RSA PUBLIC KEY" (PKCS #1).
+func ParsePEM(b []byte) (crypto.PublicKey, error) {
 	block, _ := pem.Decode(b)
 	if block == nil {
 		return nil, errors.New("public key: no PEM block")
@@ -25,8 +23,8 @@ func UnmarshalPEMToPublicKey(b []byte) (crypto.PublicKey, error) {
 	return nil, fmt.Errorf("public key: PEM block of another kind (%d bytes)", len(block.Bytes))
 }
 
-// MarshalPublicKeyToPEM returns pub as a PEM block "PUBLIC KEY".
-func MarshalPublicKeyToPEM(pub crypto.PublicKey) ([]byte, error) {
+// FormatPEM returns pub as a PEM block "PUBLIC KEY".
+func FormatPEM(pub crypto.PublicKey) ([]byte, error) {
 	der, err := x509.MarshalPKIXPublicKey(pub)
 	if err != nil {
 		return nil, fmt.Errorf("public key: %w", err)

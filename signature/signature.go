@@ -15,7 +15,7 @@ import (
 // ErrInvalid is returned for a signature that is not of the message by the key.
 var ErrInvalid = errors.New("invalid signature")
 
-// Signer makes signatures. Overland signs through its own interface; go-tuf names this one.
+// Signer makes signatures. go-tuf names it; Overland signs through an interface of its own.
 type Signer interface {
 	PublicKey() (crypto.PublicKey, error)
 	SignMessage(message io.Reader) ([]byte, error)
@@ -23,14 +23,14 @@ type Signer interface {
 
 // Verifier verifies signatures of one public key.
 type Verifier interface {
-	// VerifySignature returns nil when signature is of message by the key, else an error that wraps ErrInvalid or says
-	// why it could not be read.
+	// VerifySignature returns nil when signature is of message by the key, ErrInvalid when it is not, and the error of the
+	// reader that failed. It reads both to their ends.
 	VerifySignature(signature, message io.Reader) error
 }
 
-// LoadVerifier returns a Verifier of the ed25519 or ECDSA key pub, an error for any other. hash is ECDSA's; ed25519
+// New returns a Verifier of the ed25519 or ECDSA key pub, an error for any other. hash is ECDSA's; ed25519
 // ignores it.
-func LoadVerifier(pub crypto.PublicKey, hash crypto.Hash) (Verifier, error) {
+func New(pub crypto.PublicKey, hash crypto.Hash) (Verifier, error) {
 	switch k := pub.(type) {
 	case ed25519.PublicKey:
 		if len(k) != ed25519.PublicKeySize {
@@ -46,8 +46,8 @@ func LoadVerifier(pub crypto.PublicKey, hash crypto.Hash) (Verifier, error) {
 	return nil, fmt.Errorf("unsupported key %T", pub)
 }
 
-// LoadRSAPSSVerifier returns a Verifier of RSA-PSS signatures by pub over hash. A nil o takes any salt length.
-func LoadRSAPSSVerifier(pub *rsa.PublicKey, hash crypto.Hash, o *rsa.PSSOptions) (Verifier, error) {
+// NewRSAPSS returns a Verifier of RSA-PSS signatures by pub over hash. A nil o takes any salt length.
+func NewRSAPSS(pub *rsa.PublicKey, hash crypto.Hash, o *rsa.PSSOptions) (Verifier, error) {
 	if pub == nil || !hash.Available() {
 		return nil, errors.New("no RSA key, or an unknown hash")
 	}
