@@ -79,5 +79,6 @@ func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, erro
 	return x.newest(ctx, i, f.At)
 }
 
-// lost reports whether f was made before the index, which then does not know what f stands on.
-func (x *index) lost(f Freeze) bool { return f.Made.Before(x.made) }
+// Emptied reports whether the cache's directory was removed after f was made. Then f still has its name and its moment,
+// and gives what never changes, but of every list it answers that it is gone.
+func (k *Keeper) Emptied(f Freeze) bool { return f.Made.Before(k.index.made) }

@@ -45,7 +45,11 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		if ok {
 			return w.frozen(ctx, f, v)
 		}
-		if f.At.Before(f.Made) || w.k.index.lost(f) {
+		if w.k.Emptied(f) {
+			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: the cache was removed after the freeze was made, "+
+				"and with it what the freeze held", it.Protocol, it.Key, f.Name)
+		}
+		if f.At.Before(f.Made) {
 			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: nothing was known of it at %s",
 				it.Protocol, it.Key, f.Name, f.At.UTC().Format(time.RFC3339))
 		}

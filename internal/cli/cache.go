@@ -54,7 +54,7 @@ func (a *app) cacheFreeze() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.withCache(c.Context(), site.OpenCache, func(k *cache.Keeper) error {
+			return a.withCache(c.Context(), site.OpenCache, func(k *site.Cache) error {
 				f, err := k.Freeze(c.Context(), args[0], moment)
 				if err == nil {
 					a.printf("%s\n", describe(f))
@@ -92,7 +92,7 @@ func (a *app) cacheThaw() *cobra.Command {
 		Example: "overland cache thaw tuesday",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error { return k.Thaw(c.Context(), args[0]) })
+			return a.withCache(c.Context(), site.LookCache, func(k *site.Cache) error { return k.Thaw(c.Context(), args[0]) })
 		},
 	}
 }
@@ -101,6 +101,8 @@ func (a *app) cacheThaw() *cobra.Command {
 type freezeJSON struct {
 	Name string    `json:"name"`
 	At   time.Time `json:"at"`
+	// Emptied says that the cache's folder was removed after the freeze was made: it answers "not found" for every list.
+	Emptied bool `json:"emptied,omitempty"`
 }
 
 func (a *app) cacheFreezes() *cobra.Command {
@@ -108,21 +110,22 @@ func (a *app) cacheFreezes() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "freezes",
 		Short:   "List the freezes",
-		Long:    "Prints each freeze of the cache of the site directory (--home) with its moment.",
+		Long:    "Prints each freeze of the cache of the site directory (--home) with its moment. One that was made before the folder\n" +
+			"cache/ was removed is called emptied: it answers for what never changes, and for no list.",
 		Example: "overland cache freezes\noverland cache freezes --json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error {
+			return a.withCache(c.Context(), site.LookCache, func(k *site.Cache) error {
 				list, err := k.Freezes(c.Context())
 				if err != nil || !asJSON {
 					for _, f := range list {
-						a.printf("%s\n", describe(f))
+						a.printf("%s%s\n", describe(f), map[bool]string{true: "  emptied: cache/ was removed after it was made"}[k.Emptied(f)])
 					}
 					return err
 				}
 				out := []freezeJSON{}
 				for _, f := range list {
-					out = append(out, freezeJSON{f.Name, f.At.UTC()})
+					out = append(out, freezeJSON{f.Name, f.At.UTC(), k.Emptied(f)})
 				}
 				return a.printJSON(out)
 			})
@@ -150,18 +153,18 @@ func (a *app) cacheOffline() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			switch {
 			case len(args) == 0:
-				return a.withCache(c.Context(), site.LookCache, func(k *cache.Keeper) error { return a.printOffline(c.Context(), k, asJSON) })
+				return a.withCache(c.Context(), site.LookCache, func(k *site.Cache) error { return a.printOffline(c.Context(), k, asJSON) })
 			case args[0] != "on" && args[0] != "off":
 				return errs.Hint(usage("offline %q", args[0]), "on or off")
 			}
-			return a.withCache(c.Context(), site.OpenCache, func(k *cache.Keeper) error { return k.SetOffline(c.Context(), args[0] == "on") })
+			return a.withCache(c.Context(), site.OpenCache, func(k *site.Cache) error { return k.SetOffline(c.Context(), args[0] == "on") })
 		},
 	}
 	jsonFlag(c, &asJSON)
 	return c
 }
 
-func (a *app) printOffline(ctx context.Context, k *cache.Keeper, asJSON bool) error {
+func (a *app) printOffline(ctx context.Context, k *site.Cache, asJSON bool) error {
 	on, err := k.Offline(ctx)
 	switch {
 	case err != nil:
@@ -174,7 +177,7 @@ func (a *app) printOffline(ctx context.Context, k *cache.Keeper, asJSON bool) er
 }
 
 // withCache opens the cache of the site directory by open, for do.
-func (a *app) withCache(ctx context.Context, open func(context.Context, string) (*cache.Keeper, error), do func(*cache.Keeper) error) error {
+func (a *app) withCache(ctx context.Context, open func(context.Context, string) (*site.Cache, error), do func(*site.Cache) error) error {
 	dir, err := a.dir()
 	if err != nil {
 		return err

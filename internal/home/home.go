@@ -16,6 +16,7 @@ const (
 	Keys        Place = "keys"
 	TLS         Place = "tls"
 	Locks       Place = "locks"
+	Database    Place = "site.db"
 	Netcache    Place = "netcache"
 	Policy      Place = "netcache/policy.json"
 	SharedCache Place = "networkcache.cfg"
@@ -61,6 +62,8 @@ func Table() []Entry {
 		{Keys, Durable, private, true, "signing keys; a site needs those of *snapshot* and *timestamp*, without a passphrase, " +
 			"to keep the timestamp fresh"},
 		{TLS, Durable, private, true, "the key that nodes have pinned, and the certificate that carries it ([site.md](site.md))"},
+		{Database, Durable, 0o600, false, "freezes, the offline switch, who may write to the network cache and who wrote: SQLite, with " +
+			"`site.db-wal` and `site.db-shm` while it is open; `site.db.schema-N` is a copy made before the schema changed"},
 		{Netcache, Durable, 0, true, "the network cache: entries, names of blobs, the audit log ([shacache.md](shacache.md#on-the-disk))"},
 		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},
 		{Locks, Yours, 0, true, "`*.lock`: what these locks name is never evicted"},

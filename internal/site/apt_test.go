@@ -30,7 +30,7 @@ func newAtticFace(t *testing.T) *atticFace {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	return &atticFace{a, addr, k}
+	return &atticFace{a, addr, k.Keeper}
 }
 
 // want asks the cache for the path below apt's mount, or below that of a freeze ("at/NAME/apt"), and wants an answer

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"strings"
 
 	"overland/internal/cache"
+	"overland/internal/db"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
@@ -38,6 +38,7 @@ type CacheOptions struct {
 
 // cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
 type cached struct {
+	facts    *db.DB
 	keeper   *cache.Keeper
 	netcache *netcache
 	chain    *mirror.Chain // nil = no upstream sites
@@ -59,39 +60,22 @@ func (c *cached) close() error {
 	if c.chain != nil {
 		c.chain.Close()
 	}
+	var err error
 	if c.keeper != nil {
-		return c.keeper.Close()
+		err = c.keeper.Close()
 	}
-	return nil
-}
-
-// OpenCache opens the cache of the site in dir to change its settings; a running site sees the changes. The caller closes
-// it. It is made when the site has none yet.
-func OpenCache(ctx context.Context, dir string) (*cache.Keeper, error) {
-	if err := refuseOther(dir); err != nil {
-		return nil, err
+	if c.facts != nil {
+		err = errors.Join(err, c.facts.Close())
 	}
-	blobs, err := storedir.Open(home.Depot.In(dir), storedir.Options{})
-	if err != nil {
-		return nil, err
-	}
-	return cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{})
-}
-
-// LookCache is OpenCache for who only looks: a cache that is not there is an error of kind NotFound.
-func LookCache(ctx context.Context, dir string) (*cache.Keeper, error) {
-	if err := refuseOther(dir); err != nil {
-		return nil, err
-	}
-	if _, err := os.Stat(home.CacheIndex.In(dir)); errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.Errorf(errs.NotFound, "the site in %s has no cache yet", dir), "overland site run %s --cache-listen ADDR", dir)
-	}
-	return OpenCache(ctx, dir)
+	return err
 }
 
 // openCache opens what the site in dir keeps of others.
 func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options) (_ *cached, err error) {
 	c := &cached{}
+	if c.facts, err = openFacts(ctx, dir); err != nil {
+		return nil, err
+	}
 	if len(o.Upstreams) > 0 {
 		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, mirror.Options{
 			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log, Offline: c.offline,
@@ -99,7 +83,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 				return c.keeper.Hold(ctx, passed, string(d), d, size)
 			},
 		}); err != nil {
-			return nil, err
+			return nil, errors.Join(err, c.close())
 		}
 	}
 	through, err := c.through(dir, o.Cache)
@@ -115,7 +99,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 		near = c.chain
 	}
 	c.keeper, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
-		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log,
+		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{c.facts},
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
 	})
 	if err != nil {
