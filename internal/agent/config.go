@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/agent/node"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/trust"
@@ -36,12 +37,9 @@ func readConfig(path string) (node.Settings, error) {
 
 func decodeConfig(r io.Reader) (node.Settings, error) {
 	var s node.Settings
-	b, err := io.ReadAll(io.LimitReader(r, configMax+1))
+	b, err := fsx.Read(r, "settings", configMax)
 	if err != nil {
 		return s, err
-	}
-	if len(b) > configMax {
-		return s, errs.Errorf(errs.Invalid, "more than %d bytes", configMax)
 	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()

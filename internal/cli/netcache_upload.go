@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/progress"
 )
@@ -41,7 +42,7 @@ func (a *app) runNetcacheUpload(ctx context.Context, o netcacheOptions, meta, fi
 	defer c.Close()
 	fields := map[string]any{}
 	if meta != "" {
-		b, err := os.ReadFile(meta)
+		b, err := fsx.ReadFile(meta, netcache.EntryLimit)
 		if err != nil {
 			return errs.E(errs.Invalid, err)
 		}

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/trust"
@@ -117,7 +117,7 @@ func publicKey(have *keys.Dir, s string) (trust.PublicKey, error) {
 	}
 	defer f.Close()
 	const limit = 64 << 10
-	b, err := io.ReadAll(io.LimitReader(f, limit))
+	b, err := fsx.Read(f, s, limit)
 	if err != nil {
 		return trust.PublicKey{}, err
 	}

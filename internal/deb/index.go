@@ -15,6 +15,7 @@ import (
 	"github.com/therootcompany/xz"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // IndexLimit is how long an index may be, in bytes, packed or not; the largest one known has 60 MB, unpacked.
@@ -76,7 +77,7 @@ func ReadIndex(r io.Reader) (Index, error) {
 
 func parseIndex(r io.Reader) (Index, error) {
 	x := Index{}
-	d := NewDecoder(&limited{r, IndexLimit}, "filename", "size", "sha256", "directory", "checksums-sha256")
+	d := NewDecoder(fsx.Limit(r, IndexLimit), "filename", "size", "sha256", "directory", "checksums-sha256")
 	for {
 		p, err := d.Next()
 		if errors.Is(err, io.EOF) {
@@ -141,19 +142,4 @@ func Unpack(r io.Reader) (io.Reader, error) {
 			"run apt with -o Acquire::CompressionTypes::Order::=xz")
 	}
 	return b, nil
-}
-
-// limited reads at most n bytes of r; a longer one is errs.Invalid.
-type limited struct {
-	r io.Reader
-	n int64
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	if l.n <= 0 {
-		return 0, errs.Errorf(errs.Invalid, "too long")
-	}
-	n, err := l.r.Read(p[:min(int64(len(p)), l.n)])
-	l.n -= int64(n)
-	return n, err
 }

@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // DirSource is a depot directory: a mirror, a stick, a site's or another node's folder. It is a Source and has the
@@ -69,7 +70,7 @@ func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]b
 	if size > limit {
 		return nil, errs.Errorf(errs.Invalid, "%s: %s: %d bytes, more than %d", s.Name(), name, size, limit)
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	return fsx.Read(f, name, limit)
 }
 
 // openRegular opens dir/name, which must be a plain file inside of dir: a named pipe on a stick would block for ever.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/health"
 	"overland/internal/httpx"
 )
@@ -44,7 +45,7 @@ func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]
 			return body, nil
 		}
 		err = fmt.Errorf("%s: %s: %w", s.Name(), name, err)
-		if ctx.Err() != nil || h.Fails()+1 >= s.o.Attempts || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errLong) {
+		if ctx.Err() != nil || h.Fails()+1 >= s.o.Attempts || errs.KindOf(err) != errs.Unavailable || errors.Is(err, fsx.ErrTooLong) {
 			return nil, err
 		}
 		h.Failed(metadataBackoff, time.Since(began), 0)
@@ -56,8 +57,6 @@ func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]
 		}
 	}
 }
-
-var errLong = errors.New("too long")
 
 // document makes one try to get a metadata file. An unchanged timestamp is not sent again.
 func (s *SiteSource) document(ctx context.Context, name string, limit int64) ([]byte, error) {

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/httpx"
 )
 
@@ -232,14 +233,8 @@ func (s *SiteSource) whole(w *httpx.Watchdog, resp *http.Response, limit int64) 
 	if err := plain(resp); err != nil {
 		return nil, errs.E(errs.Unavailable, err)
 	}
-	body, err := io.ReadAll(io.LimitReader(w.Over(resp.Body), limit+1))
-	if err != nil {
-		return nil, errs.E(errs.Unavailable, err)
-	}
-	if int64(len(body)) > limit {
-		return nil, errs.Errorf(errs.Unavailable, "%w: more than %d bytes", errLong, limit)
-	}
-	return body, nil
+	body, err := fsx.Read(w.Over(resp.Body), "the answer", limit)
+	return body, errs.E(errs.Unavailable, err)
 }
 
 // Transport returns how to reach the site, and nothing else, for who speaks another protocol with it: requests below

@@ -5,7 +5,7 @@
 // fsync of the directory can lose the new name.)
 //
 // Every change goes through an FS, whose Before hook lets a test stop, fail or photograph the disk at each operation.
-// ReadFile is the other way round: no more is read of a file than its limit.
+// Reading is bounded by ReadFile, Read and Limit: what is longer than its limit is an error, never cut silently.
 //
-// It imports nothing of Overland.
+// It imports nothing of Overland but errs.
 package fsx

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"overland/internal/errs"
 )
 
-// ErrTooLong is wrapped by the error of a read that found more than it may.
+// ErrTooLong is wrapped by the error (errs.Invalid) of a read that found more than it may.
 var ErrTooLong = errors.New("longer than its limit")
 
 // ReadFile returns what the regular file path holds, at most limit bytes.
@@ -28,14 +30,42 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return Read(f, path, limit)
 }
 
-// Read returns what r, which is called name, holds, at most limit bytes.
+// Read returns what r, which is called name, holds, at most limit bytes. It never returns a part: more is ErrTooLong.
 func Read(r io.Reader, name string, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(r, limit+1))
-	switch {
-	case err != nil:
+	b, err := io.ReadAll(Limit(r, limit))
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
-	case int64(len(b)) > limit:
-		return nil, fmt.Errorf("read %s: %w (%d bytes)", name, ErrTooLong, limit)
 	}
 	return b, nil
+}
+
+// Head returns the first limit bytes of r, or fewer when it has fewer: for excerpts and for magic numbers. Its error is
+// that of r.
+func Head(r io.Reader, limit int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, limit)) }
+
+// Limit returns a reader of r that fails with ErrTooLong when r has more than limit bytes: for what is parsed while it
+// comes. It is not an io.LimitedReader, which ends as if r did.
+func Limit(r io.Reader, limit int64) io.Reader { return &limited{r, limit, limit} }
+
+type limited struct {
+	r           io.Reader
+	left, limit int64
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left < 0 {
+		return 0, l.tooLong()
+	}
+	if int64(len(p)) > l.left+1 { // one byte more tells whether there is more
+		p = p[:l.left+1]
+	}
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return n - 1, l.tooLong()
+	}
+	return n, err
+}
+
+func (l *limited) tooLong() error {
+	return errs.Errorf(errs.Invalid, "%w (%d bytes)", ErrTooLong, l.limit)
 }

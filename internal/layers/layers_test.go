@@ -117,6 +117,7 @@ var outside = []string{
 
 // neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
 var neighbours = map[[2]string]string{
+	{"platform", "fsx"}:     "a file of the machine is read within a limit, which has one place",
 	{"fsx", "errs"}:         "a full disk is told in one place, with its kind and its hint",
 	{"ecosystem", "record"}: "an ecosystem answers in the recorder's words",
 	{"mirror", "cache"}:     "a cache asks what an upstream site has in the cache's words",

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // line is an Entry as it is written: the fields in this order, the usual values left out.
@@ -33,8 +34,7 @@ func Parse(r io.Reader, limit int64) (*Lock, error) {
 	if limit <= 0 {
 		limit = Limit
 	}
-	in := &io.LimitedReader{R: r, N: limit + 1}
-	lines := bufio.NewScanner(in)
+	lines := bufio.NewScanner(fsx.Limit(r, limit))
 	lines.Buffer(make([]byte, 0, LineLimit), LineLimit)
 	var entries []Entry
 	n := 0
@@ -59,8 +59,8 @@ func Parse(r io.Reader, limit int64) (*Lock, error) {
 	switch err := lines.Err(); {
 	case err != nil:
 		return nil, errs.Errorf(errs.Invalid, "line %d: %w", n+1, err)
-	case in.N == 0 || len(entries) > entryLimit:
-		return nil, errs.Errorf(errs.Invalid, "a lock has at most %d bytes and %d lines", limit, entryLimit)
+	case len(entries) > entryLimit:
+		return nil, errs.Errorf(errs.Invalid, "a lock has at most %d lines", entryLimit)
 	case n == 0:
 		return nil, errs.Errorf(errs.Invalid, "the file is empty: not a lock")
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const (
@@ -68,12 +69,9 @@ func ParseConfig(r io.Reader) (Config, error) {
 }
 
 func parseConfig(r io.Reader) (c Config, err error) {
-	b, err := io.ReadAll(io.LimitReader(r, configLimit+1))
+	b, err := fsx.Read(r, "the configuration", configLimit)
 	if err != nil {
 		return c, err
-	}
-	if len(b) > configLimit {
-		return c, fmt.Errorf("the configuration has more than %d bytes", configLimit)
 	}
 	sections, err := parseINI(string(b))
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Limits of foreign bytes.
@@ -131,12 +132,9 @@ func CheckSignature(s string) error {
 // ParseList reads the list of one key, at most ListLimit bytes. Elements that are not entries are left out and counted
 // in bad: one of them does not hide the others. The error is errs.Invalid when the whole is not a JSON list.
 func ParseList(r io.Reader) (list []Entry, bad int, err error) {
-	b, err := io.ReadAll(io.LimitReader(r, ListLimit+1))
+	b, err := fsx.Read(r, "the list", ListLimit)
 	if err != nil {
 		return nil, 0, err
-	}
-	if len(b) > ListLimit {
-		return nil, 0, errs.Errorf(errs.Invalid, "a list of more than %d bytes", ListLimit)
 	}
 	var raw []json.RawMessage
 	if err := json.Unmarshal(b, &raw); err != nil {

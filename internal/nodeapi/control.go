@@ -5,6 +5,7 @@ import (
 	"io"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // The verbs of a Request.
@@ -93,7 +94,7 @@ func (e *Error) Err() error {
 // from nowhere are errs.Invalid.
 func ReadRequest(r io.Reader) (Request, error) {
 	var q Request
-	d := json.NewDecoder(io.LimitReader(r, requestMax))
+	d := json.NewDecoder(fsx.Limit(r, requestMax))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&q); err != nil {
 		return q, errs.Errorf(errs.Invalid, "control request: %w", err)

@@ -45,13 +45,7 @@ func (p Process) Signal(sig syscall.Signal) {
 
 // Read returns the process pid, or an error when there is none.
 func Read(pid int) (Process, error) {
-	const limit = 4096
-	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return Process{}, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit))
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat") // the kernel keeps it to one line
 	if err != nil {
 		return Process{}, err
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 )
 
@@ -148,7 +148,7 @@ func connect(ctx context.Context) (environ []string, _ error) {
 		return nil, err
 	}
 	const limit = 4 << 20
-	if err := json.NewDecoder(io.LimitReader(conn, limit)).Decode(&environ); err != nil {
+	if err := json.NewDecoder(fsx.Limit(conn, limit)).Decode(&environ); err != nil {
 		return nil, fmt.Errorf("environment from outside: %w", err)
 	}
 	return environ, nil

@@ -12,7 +12,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/big"
 	"os"
@@ -160,7 +159,7 @@ func readPEM(path, kind string) ([]byte, fs.FileInfo, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(file, pemLimit))
+	text, err := fsx.Read(file, path, pemLimit)
 	if err != nil {
 		return nil, nil, err
 	}

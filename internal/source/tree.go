@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Limits of one file read into memory, of a commit's list of files and of a symbolic link's text, in bytes.
@@ -239,12 +240,12 @@ func (t *target) write(e entry, r io.Reader, size int64) error {
 }
 
 func (t *target) link(name string, r io.Reader) error {
-	b, err := io.ReadAll(io.LimitReader(r, maxLink+1))
+	b, err := fsx.Read(r, name, maxLink)
 	if err != nil {
 		return err
 	}
 	to := string(b)
-	if len(b) > maxLink || to == "" || strings.ContainsRune(to, 0) {
+	if to == "" || strings.ContainsRune(to, 0) {
 		return errs.Errorf(errs.Invalid, "%s: a symbolic link to nowhere", name)
 	}
 	if path.IsAbs(to) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), to))) {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -252,10 +251,5 @@ func unplaceable(err error) bool {
 
 func readSmall(path string) ([]byte, error) {
 	const longest = 64 << 10
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, longest))
+	return fsx.ReadFile(path, longest)
 }

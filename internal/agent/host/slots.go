@@ -252,12 +252,10 @@ func (s Slots) Versions() nodeapi.AgentVersions {
 func (s Slots) refused(slot nodeapi.Slot) (nodeapi.RefusedVersion, bool) {
 	const longest = 8 << 10
 	r := nodeapi.RefusedVersion{Slot: slot, Reason: "the reason cannot be read"}
-	f, err := os.Open(s.path(string(slot), "refused"))
-	if err != nil {
-		return nodeapi.RefusedVersion{}, !errors.Is(err, fs.ErrNotExist)
+	b, err := fsx.ReadFile(s.path(string(slot), "refused"), longest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nodeapi.RefusedVersion{}, false
 	}
-	defer f.Close()
-	b, _ := io.ReadAll(io.LimitReader(f, longest))
 	var read nodeapi.RefusedVersion
 	if json.Unmarshal(b, &read) == nil && read.Reason != "" {
 		r.Reason = read.Reason
@@ -333,12 +331,7 @@ func (s Slots) writeIntent(i intent) error {
 // then the answer.
 func (s Slots) readIntent() (intent, bool) {
 	const longest = 64 << 10
-	f, err := os.Open(s.path("intent.json"))
-	if err != nil {
-		return intent{}, false
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, longest))
+	b, err := fsx.ReadFile(s.path("intent.json"), longest)
 	if err != nil {
 		return intent{}, false
 	}

@@ -16,6 +16,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/platform"
 )
 
@@ -109,12 +110,9 @@ func encodeGeneration(g *Generation) ([]byte, error) {
 }
 
 func decodeGeneration(r io.Reader) (*Generation, error) {
-	b, err := io.ReadAll(io.LimitReader(r, documentMax+1))
+	b, err := fsx.Read(r, "generation document", documentMax)
 	if err != nil {
-		return nil, fmt.Errorf("generation document: %w", err)
-	}
-	if len(b) > documentMax {
-		return nil, fmt.Errorf("generation document: more than %d bytes", documentMax)
+		return nil, err
 	}
 	var e envelope
 	if err := json.Unmarshal(b, &e); err != nil {

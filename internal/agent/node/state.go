@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 )
 
@@ -156,7 +157,7 @@ func stateSum(seq uint64, body []byte) string {
 // decodeState reads one copy. Bytes after the JSON are padding and ignored.
 func decodeState(r io.Reader) (uint64, State, error) {
 	bad := func(why string) (uint64, State, error) { return 0, State{}, fmt.Errorf("node state: %s", why) }
-	b, err := io.ReadAll(io.LimitReader(r, stateLimit))
+	b, err := fsx.Read(r, "copy", stateLimit)
 	if err != nil {
 		return bad(err.Error())
 	}

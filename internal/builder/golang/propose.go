@@ -19,6 +19,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/platform"
 )
 
@@ -106,7 +107,7 @@ func (s *search) visit(name string, d fs.DirEntry, err error) error {
 	if name != "." && (base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || base == "node_modules") {
 		return fs.SkipDir
 	}
-	if b, err := readLimited(s.dir, path.Join(name, "go.mod")); err == nil {
+	if b, err := head(s.dir, path.Join(name, "go.mod")); err == nil {
 		s.modules[name] = modfile.ModulePath(b)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -169,7 +170,7 @@ func (s *search) command(name string) (isMain, serves bool, err error) {
 		if match, err := rules.MatchFile(name, f.Name()); err != nil || !match {
 			continue // a file that Go cannot read is not what makes a command
 		}
-		b, err := readLimited(s.dir, path.Join(name, f.Name()))
+		b, err := head(s.dir, path.Join(name, f.Name()))
 		if err != nil {
 			return false, false, err
 		}
@@ -233,11 +234,12 @@ func notDot(dir string) string {
 // maxSource is how many bytes of one file are looked at.
 const maxSource = 1 << 20
 
-func readLimited(dir fs.FS, name string) ([]byte, error) {
+// head returns the first maxSource bytes of a file: what a module is called and what a source file imports is there.
+func head(dir fs.FS, name string) ([]byte, error) {
 	f, err := dir.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSource))
+	return fsx.Head(f, maxSource)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"overland/internal/fsx"
 )
 
 const maxTable = 256 << 20 // bytes of a string table
@@ -52,7 +54,10 @@ func (p *packer) judge(f io.ReaderAt, rel string) (g program) {
 func interpreter(e *elf.File) string {
 	for _, s := range e.Progs {
 		if s.Type == elf.PT_INTERP {
-			b, _ := io.ReadAll(io.LimitReader(s.Open(), maxRoot))
+			b, err := fsx.Read(s.Open(), "loader", maxRoot)
+			if err != nil {
+				return ""
+			}
 			return string(bytes.TrimRight(b, "\x00"))
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // The modes that files and folders have in an archive, and after it: who made them had a umask of his own.
@@ -232,7 +233,7 @@ func (p *packer) file(name, rel string, h *tar.Header) error {
 	h.Size = info.Size()
 	var r io.ReaderAt = f
 	if h.Size <= rewriteLimit {
-		text, err := io.ReadAll(io.LimitReader(f, h.Size))
+		text, err := fsx.Read(f, rel, h.Size)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/agent"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/trust"
 )
 
@@ -68,7 +69,7 @@ func provisioned(path string) (trust.Fingerprint, error) {
 		return "", fmt.Errorf("provisioned root: %w", err)
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, longest))
+	b, err := fsx.Read(f, path, longest)
 	if err != nil {
 		return "", fmt.Errorf("provisioned root: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Limits of what a registry says.
@@ -34,8 +35,7 @@ type line struct {
 
 // readIndex returns the index file r of the crate called name, in lower case (errs.Untrusted when it is none).
 func readIndex(r io.Reader, name string) (index, error) {
-	in := &io.LimitedReader{R: r, N: indexLimit + 1}
-	lines := bufio.NewScanner(in)
+	lines := bufio.NewScanner(fsx.Limit(r, indexLimit))
 	lines.Buffer(nil, lineLimit)
 	x := index{}
 	for n := 1; lines.Scan(); n++ {
@@ -49,8 +49,6 @@ func readIndex(r io.Reader, name string) (index, error) {
 	err := lines.Err()
 	switch {
 	case err != nil:
-	case in.N <= 0:
-		err = fmt.Errorf("more than %d bytes", indexLimit)
 	case len(x) == 0:
 		err = errors.New("it names no version")
 	default:
@@ -87,12 +85,12 @@ type config struct {
 // readConfig returns the config.json r (errs.Untrusted when it is none).
 func readConfig(r io.Reader) (config, error) {
 	var c config
-	b, err := io.ReadAll(io.LimitReader(r, configLimit+1))
+	b, err := fsx.Read(r, "config.json", configLimit)
+	if errors.Is(err, fsx.ErrTooLong) {
+		return c, errs.E(errs.Untrusted, err)
+	}
 	if err != nil {
 		return c, err
-	}
-	if len(b) > configLimit {
-		return c, errs.Errorf(errs.Untrusted, "config.json has more than %d bytes", configLimit)
 	}
 	if err := json.Unmarshal(b, &c); err != nil {
 		return c, errs.E(errs.Untrusted, fmt.Errorf("config.json: %w", err))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 )
 
@@ -115,7 +115,7 @@ func (r *remote) get(it record.Item) ([]byte, error) {
 			return nil, err
 		}
 		defer f.Close()
-		return io.ReadAll(f.Body)
+		return fsx.Read(f.Body, it.Key, tileLimit)
 	}
 	e, blob, err := r.p.Keeper.Get(r.ctx, r.p, it)
 	if err != nil {
@@ -125,7 +125,7 @@ func (r *remote) get(it record.Item) ([]byte, error) {
 		return nil, errs.Errorf(errs.NotFound, "%s: there is none", it.Key)
 	}
 	defer blob.Close()
-	return io.ReadAll(io.LimitReader(blob, tileLimit))
+	return fsx.Read(blob, it.Key, tileLimit)
 }
 
 // ReadConfig implements sumdb.ClientOps: a client knows the database's key and no tree yet.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -20,7 +21,7 @@ type tree struct {
 }
 
 func readTree(r io.Reader) (tree, error) {
-	b, err := io.ReadAll(io.LimitReader(r, tileLimit))
+	b, err := fsx.Read(r, "tree head", tileLimit)
 	if err != nil {
 		return tree{}, err
 	}
@@ -46,7 +47,7 @@ func checkDatabase(key string, body io.ReadSeeker) error {
 	if kind == "supported" {
 		return nil
 	}
-	b, err := io.ReadAll(body)
+	b, err := fsx.Read(body, key, tileLimit)
 	if err != nil {
 		return err
 	}
@@ -79,7 +80,7 @@ func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, _ str
 	if frozen == nil || !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {
 		return body, e.MediaType, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(body, tileLimit))
+	b, err := fsx.Read(body, it.Key, tileLimit)
 	if err != nil {
 		return nil, "", err
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const configLimit = 1 << 20 // bytes of what npm prints
@@ -51,7 +52,7 @@ func MachineConfig(ctx context.Context, dir string) (Config, error) {
 // the stronger one first.
 func parseConfig(r io.Reader) (Config, []string, error) {
 	var all map[string]any
-	if err := json.NewDecoder(io.LimitReader(r, configLimit)).Decode(&all); err != nil {
+	if err := json.NewDecoder(fsx.Limit(r, configLimit)).Decode(&all); err != nil {
 		return Config{}, nil, errs.E(errs.Invalid, fmt.Errorf("npm config: %w", err))
 	}
 	c := Config{Scopes: map[string]string{}}

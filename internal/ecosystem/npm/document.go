@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // document is what is read of a packument; a manifest is one of its versions.
@@ -67,7 +68,7 @@ func readManifest(r io.Reader, name, version string) (*manifest, error) {
 
 // decode reads exactly one JSON object, of at most documentLimit bytes.
 func decode(r io.Reader, into any) error {
-	d := json.NewDecoder(io.LimitReader(r, documentLimit+1))
+	d := json.NewDecoder(fsx.Limit(r, documentLimit))
 	if err := d.Decode(into); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 )
 
@@ -25,8 +26,7 @@ type Pins map[string]digest.Digest
 // ParsePins reads lines as sha256sum writes them, "DIGITS  URL"; empty ones and those that start with "#" are left out.
 // Anything else, and a URL with two digests, is errs.Invalid.
 func ParsePins(r io.Reader) (Pins, error) {
-	in := &io.LimitedReader{R: r, N: pinsLimit + 1}
-	lines := bufio.NewScanner(in)
+	lines := bufio.NewScanner(fsx.Limit(r, pinsLimit))
 	lines.Buffer(make([]byte, 0, lineLimit), lineLimit)
 	pins := Pins{}
 	n := 0
@@ -42,9 +42,6 @@ func ParsePins(r io.Reader) (Pins, error) {
 	}
 	if err := lines.Err(); err != nil {
 		return nil, errs.Errorf(errs.Invalid, "line %d: %w", n+1, err)
-	}
-	if in.N == 0 {
-		return nil, errs.Errorf(errs.Invalid, "more than %d bytes", pinsLimit)
 	}
 	return pins, nil
 }

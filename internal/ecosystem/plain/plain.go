@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -49,9 +50,9 @@ func (Protocol) Item(r *http.Request) (record.Item, error) {
 	if r.Method != http.MethodPost {
 		return it, nil
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, postLimit+1))
-	if err != nil || len(body) > postLimit {
-		return it, errs.Errorf(errs.Invalid, "POST %s: more than %d bytes, or cut: %w", it.Key, postLimit, err)
+	body, err := fsx.Read(r.Body, "POST "+it.Key, postLimit)
+	if err != nil {
+		return it, errs.E(errs.Invalid, err)
 	}
 	it.Method, it.Body = http.MethodPost, body
 	it.Key = "POST " + it.Key + " " + string(digest.Of(body))

@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/record"
 )
 
@@ -92,7 +93,7 @@ func pip(ctx context.Context, args ...string) ([]byte, error) {
 // parseConfig reads what "pip config list" prints: NAME='VALUE', once for each place. A command's own section is stronger
 // than [global], and the environment is stronger than both.
 func parseConfig(r io.Reader) (Config, error) {
-	lines := bufio.NewScanner(io.LimitReader(r, configLimit))
+	lines := bufio.NewScanner(fsx.Limit(r, configLimit))
 	found := map[string]string{}
 	for lines.Scan() {
 		if name, value, ok := strings.Cut(lines.Text(), "="); ok && len(value) > 1 {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/html"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Limits of what an index says of one project.
@@ -37,18 +38,13 @@ type file struct {
 
 // readProject returns what r, JSON or HTML, says of the project called name (errs.Untrusted when it is none).
 func readProject(r io.Reader, name string) (*project, error) {
-	in := &io.LimitedReader{R: r, N: projectLimit + 1}
-	buf := bufio.NewReader(in)
+	buf := bufio.NewReader(fsx.Limit(r, projectLimit))
 	p := &project{files: map[string]file{}}
 	read := p.readHTML
 	if isJSON(buf) {
 		read = p.readJSON
 	}
-	err := read(buf, name)
-	if err == nil && in.N <= 0 {
-		err = fmt.Errorf("more than %d bytes", projectLimit)
-	}
-	if err != nil {
+	if err := read(buf, name); err != nil {
 		return nil, errs.E(errs.Untrusted, fmt.Errorf("index of %s: %w", name, err))
 	}
 	return p, nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 )
 
@@ -115,7 +116,7 @@ func (s *service) do(ctx context.Context, method, name string, body io.Reader, s
 // refused returns the error that an answer means, with the first line of what the server says.
 func refused(resp *http.Response) error {
 	const enough = 200
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, enough))
+	b, _ := fsx.Head(resp.Body, enough)
 	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
 	kind := errs.Unavailable
 	switch resp.StatusCode {

@@ -8,21 +8,18 @@ import (
 	"encoding/pem"
 	"net"
 	"net/http"
-	"os"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 )
 
 // trustFile makes t believe the certificates in the file: authorities, and the server's own certificate. That one names
 // no host when it is an Overland site's, and needs none: whoever holds its key is the server.
 func trustFile(t *http.Transport, path string) error {
-	b, err := os.ReadFile(path)
+	b, err := fsx.ReadFile(path, netcache.PEMLimit)
 	if err != nil {
 		return err
-	}
-	if len(b) > netcache.PEMLimit {
-		return errs.Errorf(errs.Invalid, "%s: more than %d bytes", path, netcache.PEMLimit)
 	}
 	roots, exact := x509.NewCertPool(), [][]byte{}
 	for {

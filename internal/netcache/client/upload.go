@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 )
 
@@ -164,7 +165,7 @@ func (up Uploaded) taken(resp *http.Response) error {
 	if resp.StatusCode != http.StatusCreated {
 		return refused(resp)
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(up.Name))+2))
+	b, err := fsx.Read(resp.Body, "the answer", int64(len(up.Name))+2)
 	if err != nil {
 		return errs.E(errs.Unavailable, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/store"
 )
@@ -160,9 +161,9 @@ func (s *Server) judge(r *http.Request, account Account, key string) (e netcache
 	if err := account.may(key); err != nil {
 		return e, "", err
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, netcache.EntryLimit+1))
+	body, err := fsx.Read(r.Body, "the entry", netcache.EntryLimit)
 	if err != nil {
-		return e, "", errs.E(errs.Invalid, err)
+		return e, "", errs.Errorf(errs.Invalid, "%v", err) //nolint:errorlint // one that is too long is a bad request, as for every server of this protocol
 	}
 	if e, err = netcache.ParseEntry(body); err != nil {
 		return e, "", err

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 )
 
@@ -78,12 +79,9 @@ func ParsePolicy(r io.Reader) (Policy, error) {
 }
 
 func parsePolicy(r io.Reader) (p Policy, err error) {
-	b, err := io.ReadAll(io.LimitReader(r, policyLimit+1))
+	b, err := fsx.Read(r, "the policy", policyLimit)
 	if err != nil {
 		return p, err
-	}
-	if len(b) > policyLimit {
-		return p, fmt.Errorf("more than %d bytes", policyLimit)
 	}
 	var f policyFile
 	d := json.NewDecoder(strings.NewReader(string(b)))

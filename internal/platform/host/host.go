@@ -3,12 +3,12 @@ package host
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 
+	"overland/internal/fsx"
 	"overland/internal/platform"
 )
 
@@ -77,5 +77,5 @@ func head(root, path string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, limit))
+	return fsx.Head(f, limit)
 }

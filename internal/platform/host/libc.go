@@ -9,6 +9,8 @@ import (
 	"path"
 	"regexp"
 	"strings"
+
+	"overland/internal/fsx"
 )
 
 const (
@@ -86,7 +88,10 @@ func elfInterpreter(r io.ReaderAt) string {
 	}
 	for _, p := range e.Progs {
 		if p.Type == elf.PT_INTERP {
-			b, _ := io.ReadAll(io.LimitReader(p.Open(), loaderLimit))
+			b, err := fsx.Read(p.Open(), "loader", loaderLimit)
+			if err != nil {
+				return ""
+			}
 			return string(bytes.TrimRight(b, "\x00"))
 		}
 	}

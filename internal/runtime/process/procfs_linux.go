@@ -2,17 +2,20 @@ package process
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"overland/internal/fsx"
 )
+
+// environLimit is what the kernel lets a program have of arguments and environment, in bytes.
+const environLimit = 6 << 20
 
 // environ returns the value of the variable name in pid's environment as it was when pid's program started.
 func environ(pid int, name string) (string, bool) {
-	b, err := readLimited("/proc/"+strconv.Itoa(pid)+"/environ", 1<<20)
+	b, err := fsx.ReadFile("/proc/"+strconv.Itoa(pid)+"/environ", environLimit)
 	if err != nil {
 		return "", false
 	}
@@ -37,18 +40,9 @@ func sameRoot(pid int) bool {
 
 // bootID names this boot of the machine; "" where the kernel does not tell.
 func bootID() string {
-	b, err := readLimited("/proc/sys/kernel/random/boot_id", 64)
+	b, err := fsx.ReadFile("/proc/sys/kernel/random/boot_id", 64)
 	if err != nil {
 		return ""
 	}
 	return strings.TrimSpace(string(b))
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, limit))
 }

@@ -52,7 +52,7 @@ func (r record) write(disk fsx.FS, path string) error {
 
 // readRecord returns the record at path. A missing or damaged one is false: the marks of the processes tell then.
 func readRecord(path string) (record, bool) {
-	b, err := readLimited(path, recordLimit)
+	b, err := fsx.ReadFile(path, recordLimit)
 	if err != nil {
 		return record{}, false
 	}

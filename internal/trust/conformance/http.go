@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -18,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"overland/internal/fsx"
 	node "overland/internal/trust/client"
 )
 
@@ -46,14 +46,7 @@ func get(ctx context.Context, address string, limit int64) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%s: %s", address, resp.Status)
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s: longer than %d bytes", address, limit)
-	}
-	return b, nil
+	return fsx.Read(resp.Body, address, limit)
 }
 
 // download fetches one target, unless it is there already with the right hashes.
