@@ -8,12 +8,6 @@ import (
 	"overland/internal/record"
 )
 
-// Binder is a Protocol in which one thing that can change names others that are of no use without it, nor it without
-// them: a signed list, its indexes. Binds returns the keys of what the thing under key names; have opens it.
-type Binder interface {
-	Binds(ctx context.Context, key string, have record.Lookup) ([]string, error)
-}
-
 // bound is a list as a freeze has it.
 type bound struct {
 	freeze string
@@ -23,14 +17,14 @@ type bound struct {
 }
 
 // speak notes which protocols are served, for bind.
-func (k *Keeper) speak(protocols []record.Protocol) {
+func (k *Cache) speak(protocols []record.Protocol) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.spoken = protocols
 }
 
 // bind has each freeze keep what is held of what its lists name, so that eviction leaves a state to install from.
-func (k *Keeper) bind(ctx context.Context) error {
+func (k *Cache) bind(ctx context.Context) error {
 	k.mu.Lock()
 	spoken := k.spoken
 	k.mu.Unlock()
@@ -39,7 +33,7 @@ func (k *Keeper) bind(ctx context.Context) error {
 		return err
 	}
 	for _, p := range spoken {
-		b, ok := p.(Binder)
+		b, ok := p.(record.Lister)
 		if !ok || len(freezes) == 0 {
 			continue
 		}
@@ -58,7 +52,7 @@ func (k *Keeper) bind(ctx context.Context) error {
 	return nil
 }
 
-func (k *Keeper) bindOne(ctx context.Context, b Binder, f Freeze, i id) error {
+func (k *Cache) bindOne(ctx context.Context, b record.Lister, f Freeze, i id) error {
 	list, ok, err := k.index.frozen(ctx, f, i)
 	if err != nil || !ok || !list.held {
 		return err

@@ -1,7 +1,7 @@
 // Package cache is the pull-through cache of a site: it answers requests of the recorder's protocols from what it holds,
 // and gets the rest from upstream, once for all who ask at the same time.
 //
-//	Keeper   holds and gets; one per site directory, any number of readers
+//	Cache   holds and gets; one per site directory, any number of readers
 //	View     the same "as of" a moment: a freeze, with a name
 //	index    cache/index.db, SQLite: (protocol, key) → versions of an answer, newest first; the bytes are blobs of the depot
 //

@@ -15,7 +15,7 @@ const (
 )
 
 // Run looks after the cache until ctx ends: last uses are written down and the limit is held. It returns nil.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *Cache) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for n := 1; ; n++ {
@@ -39,14 +39,14 @@ func (k *Keeper) Run(ctx context.Context) error {
 }
 
 // Size returns how many bytes the answers that are held take, each blob counted once.
-func (k *Keeper) Size(ctx context.Context) (int64, error) {
+func (k *Cache) Size(ctx context.Context) (int64, error) {
 	return k.index.size(ctx)
 }
 
 // Evict removes what was not used for longest until no more than Options.Limit bytes are held, and returns how many it
 // freed. It keeps what Options.Roots names, what a freeze stands on, what was in the depot before the cache fetched it,
 // and what was used in the last minute: when that is more than the limit, more stays.
-func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
+func (k *Cache) Evict(ctx context.Context) (freed int64, err error) {
 	if k.o.Limit <= 0 {
 		return 0, nil
 	}
@@ -104,7 +104,7 @@ func (k *Keeper) Evict(ctx context.Context) (freed int64, err error) {
 }
 
 // roots returns what must stay. Without knowing that, nothing goes.
-func (k *Keeper) roots(ctx context.Context) (map[digest.Digest]bool, error) {
+func (k *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 	if k.o.Roots == nil {
 		return nil, nil //nolint:nilnil // nothing has to stay
 	}
@@ -116,7 +116,7 @@ func (k *Keeper) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 }
 
 // frozen returns the moments of all freezes: k.gate is held.
-func (k *Keeper) frozen(ctx context.Context) (string, error) {
+func (k *Cache) frozen(ctx context.Context) (string, error) {
 	list, err := k.Freezes(ctx)
 	if err != nil {
 		return "", err
@@ -125,7 +125,7 @@ func (k *Keeper) frozen(ctx context.Context) (string, error) {
 }
 
 // flush writes the last uses down that the index does not know yet.
-func (k *Keeper) flush(ctx context.Context) error {
+func (k *Cache) flush(ctx context.Context) error {
 	k.mu.Lock()
 	used := k.used
 	k.used = map[id]time.Time{}

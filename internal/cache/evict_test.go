@@ -19,7 +19,7 @@ func TestEvictsLongestUnused(t *testing.T) {
 		b.o.Limit = 15
 		b.o.Roots = func(context.Context) (map[digest.Digest]bool, error) { return roots, nil }
 	})
-	if _, err := store.PutBytes(t.Context(), b.Keeper.store, []byte("other")); err != nil {
+	if _, err := store.PutBytes(t.Context(), b.Cache.store, []byte("other")); err != nil {
 		t.Fatal(err)
 	}
 	for key, body := range map[string]string{"root": "root1", "a": "aaaaa", "b": "bbbbb", "c": "ccccc", "same": "aaaaa", "other": "other"} {
@@ -95,10 +95,10 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 			}
 		})
 		put = func() {
-			if _, err := store.PutBytes(t.Context(), b.Keeper.store, []byte(body)); err != nil {
+			if _, err := store.PutBytes(t.Context(), b.Cache.store, []byte(body)); err != nil {
 				t.Error(err)
 			}
-			if err := b.Keeper.store.(interface{ Touch(digest.Digest) error }).Touch(d); err != nil {
+			if err := b.Cache.store.(interface{ Touch(digest.Digest) error }).Touch(d); err != nil {
 				t.Error(err)
 			}
 		}
@@ -127,7 +127,7 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 			b.origin.set("a", "far")
 			b.want(b, "a", "far")
 		}
-		if !storetest.Has(t, b.Keeper.store, d) {
+		if !storetest.Has(t, b.Cache.store, d) {
 			t.Errorf("%s: it is lost", what)
 		}
 	}
@@ -142,7 +142,7 @@ func TestDisownedButNeeded(t *testing.T) {
 	n.things["a"] = "BAD"
 	b.origin.set("a", "far")
 	b.want(b, "a", "far")
-	if !storetest.Has(t, b.Keeper.store, d) {
+	if !storetest.Has(t, b.Cache.store, d) {
 		t.Error("it is lost")
 	}
 }
@@ -159,7 +159,7 @@ func TestFreeze(t *testing.T) {
 	day("monday")
 	b.later(24 * time.Hour)
 	day("tuesday")
-	tuesday := b.Keeper.now()
+	tuesday := b.Cache.now()
 	b.later(24 * time.Hour)
 	if _, err := b.Freeze(ctx, "tuesday", tuesday); err != nil {
 		t.Fatal(err)
@@ -205,7 +205,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := b.Freeze(ctx, "future", b.Keeper.now().Add(time.Hour)); errs.KindOf(err) != errs.Invalid {
+	if _, err := b.Freeze(ctx, "future", b.Cache.now().Add(time.Hour)); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("future: %v", err)
 	}
 	if err := b.Thaw(ctx, "tuesday"); err != nil {

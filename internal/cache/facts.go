@@ -27,7 +27,7 @@ type Facts interface {
 }
 
 // Offline reports whether upstream must not be asked.
-func (k *Keeper) Offline(ctx context.Context) (bool, error) {
+func (k *Cache) Offline(ctx context.Context) (bool, error) {
 	if k.o.Offline {
 		return true, nil
 	}
@@ -36,7 +36,7 @@ func (k *Keeper) Offline(ctx context.Context) (bool, error) {
 
 // SetOffline says whether upstream may be asked, from now on and after a restart, to every process that has the cache
 // open.
-func (k *Keeper) SetOffline(ctx context.Context, on bool) error { return k.facts.SetOffline(ctx, on) }
+func (k *Cache) SetOffline(ctx context.Context, on bool) error { return k.facts.SetOffline(ctx, on) }
 
 // moments is the form in which queries of the index take freezes: a JSON array.
 func moments(list []Freeze) (string, error) {

@@ -17,6 +17,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
@@ -41,6 +42,8 @@ func (n news) Item(*http.Request) (record.Item, error) {
 	return record.Item{Protocol: "news", Key: "today", Upstream: n.url, Mutable: true}, nil
 }
 
+func (n news) ItemOf(string) (record.Item, error) { return n.Item(nil) }
+
 func (news) Check(context.Context, record.Item, io.ReadSeeker, record.Lookup) (lockfile.Proof, error) {
 	return lockfile.Proof{}, nil
 }
@@ -55,12 +58,12 @@ func newNews(t *testing.T) news {
 	return news{srv.URL}
 }
 
-func open(t *testing.T, dir string, facts cache.Facts) *cache.Keeper {
+func open(t *testing.T, dir string, facts cache.Facts) *cache.Cache {
 	t.Helper()
 	return openAt(t, dir, facts, time.Now())
 }
 
-func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.Keeper {
+func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.Cache {
 	t.Helper()
 	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
@@ -68,7 +71,7 @@ func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.K
 	}
 	transport := &http.Transport{}
 	k, err := cache.Open(t.Context(), filepath.Join(dir, "cache"), s,
-		cache.Options{Facts: facts, Clock: clock.At(now), Upstream: &record.Upstream{Transport: transport, Tries: 1}})
+		cache.Options{Facts: facts, Clock: clock.At(now), Upstream: &origin.Client{Transport: transport, Tries: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,7 @@ func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.K
 	return k
 }
 
-func get(t *testing.T, k record.Keeper, n news) error {
+func get(t *testing.T, k record.Getter, n news) error {
 	t.Helper()
 	it, err := n.Item(nil)
 	if err != nil {

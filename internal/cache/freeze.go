@@ -24,7 +24,7 @@ func ValidName(name string) bool { return freezeName.MatchString(name) }
 
 // Freeze makes name stand for the state at the moment at; the zero time is now. A name that stands for another moment
 // already is refused (errs.Conflict): machines may rely on it.
-func (k *Keeper) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
+func (k *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
 	if !ValidName(name) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: 1 to 64 of a-z, 0-9 and ._-, a letter or digit first", name)
 	}
@@ -50,7 +50,7 @@ func (k *Keeper) Freeze(ctx context.Context, name string, at time.Time) (Freeze,
 }
 
 // Thaw removes the freeze name; one that is not there is errs.NotFound.
-func (k *Keeper) Thaw(ctx context.Context, name string) error {
+func (k *Cache) Thaw(ctx context.Context, name string) error {
 	if _, err := k.freeze(ctx, name); err != nil {
 		return errs.Hint(err, "overland cache freezes lists them")
 	}
@@ -61,9 +61,9 @@ func (k *Keeper) Thaw(ctx context.Context, name string) error {
 }
 
 // Freezes returns all freezes by name.
-func (k *Keeper) Freezes(ctx context.Context) ([]Freeze, error) { return k.facts.Freezes(ctx) }
+func (k *Cache) Freezes(ctx context.Context) ([]Freeze, error) { return k.facts.Freezes(ctx) }
 
-func (k *Keeper) freeze(ctx context.Context, name string) (Freeze, error) {
+func (k *Cache) freeze(ctx context.Context, name string) (Freeze, error) {
 	f, err := k.facts.Freeze(ctx, name)
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(err, "overland cache freeze %.80s", name)
@@ -81,4 +81,4 @@ func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, erro
 
 // Emptied reports whether the cache's directory was removed after f was made. Then f still has its name and its moment,
 // and gives what never changes, but of every list it answers that it is gone.
-func (k *Keeper) Emptied(f Freeze) bool { return f.Made.Before(k.index.made) }
+func (k *Cache) Emptied(f Freeze) bool { return f.Made.Before(k.index.made) }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
@@ -28,6 +29,12 @@ func (p resolving) Resolve(ctx context.Context, it record.Item, have record.Look
 	return p.item(string(b)), err
 }
 
+func (resolving) Identify(context.Context, record.Item, record.Lookup) (digest.Digest, error) {
+	return "", errs.Errorf(errs.NotFound, "nothing is listed")
+}
+
+func (resolving) ReadAhead(context.Context, record.Item, record.Lookup) {}
+
 // What a name stands for is what the one who asks sees: the newest, or a freeze.
 func TestResolve(t *testing.T) {
 	b := newBench(t, nil)
@@ -35,7 +42,7 @@ func TestResolve(t *testing.T) {
 	b.origin.set("one", "1")
 	b.origin.set("two", "2")
 	b.origin.set("i/release", "one")
-	now := func(k record.Keeper, want string) {
+	now := func(k record.Getter, want string) {
 		t.Helper()
 		_, blob, err := k.Get(t.Context(), p, p.item("i/now"))
 		if err != nil {
@@ -100,7 +107,7 @@ func TestLastModified(t *testing.T) {
 	b := newBench(t, nil)
 	b.origin.set("i/x", "one")
 	b.want(b, "i/x", "one")
-	day := b.Keeper.now()
+	day := b.Cache.now()
 	b.later(time.Hour)
 	face := httptest.NewServer(b.Handler(b.p))
 	t.Cleanup(face.Close)
@@ -123,7 +130,7 @@ func TestLastModified(t *testing.T) {
 	}
 }
 
-// Binds implements Binder: i/release names one thing.
+// Binds implements record.Lister: i/release names one thing.
 func (p resolving) Binds(ctx context.Context, key string, have record.Lookup) ([]string, error) {
 	it, err := p.Resolve(ctx, p.item("i/now"), have)
 	return []string{it.Key}, err

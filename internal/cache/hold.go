@@ -9,7 +9,7 @@ import (
 
 // Hold counts a blob that somebody else brought into the depot among what the cache holds, so that it is evicted like an
 // answer: protocol and key are a name for it that no Protocol uses.
-func (k *Keeper) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
+func (k *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
 	k.gate.RLock()
 	defer k.gate.RUnlock()
 	now := k.now()
@@ -21,7 +21,7 @@ func (k *Keeper) Hold(ctx context.Context, protocol, key string, d digest.Digest
 }
 
 // Used notes that what Hold counted was asked for; of what it never counted nothing is noted.
-func (k *Keeper) Used(protocol, key string) {
+func (k *Cache) Used(protocol, key string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.used[id{protocol, key}] = k.now()

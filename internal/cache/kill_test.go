@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"overland/internal/fsx"
-	"overland/internal/record"
+	"overland/internal/origin"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
@@ -21,7 +21,7 @@ func play(dir, upstream string) error {
 		return err
 	}
 	ctx := context.Background()
-	k, err := Open(ctx, filepath.Join(dir, "cache"), s, Options{Upstream: &record.Upstream{Transport: &http.Transport{}}})
+	k, err := Open(ctx, filepath.Join(dir, "cache"), s, Options{Upstream: &origin.Client{Transport: &http.Transport{}}})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if size, err := b.Keeper.store.Stat(t.Context(), v.blob); err != nil || size != v.size {
+		if size, err := b.Cache.store.Stat(t.Context(), v.blob); err != nil || size != v.size {
 			t.Errorf("%s: %d bytes, %v; want %d", v.key, size, err, v.size)
 		}
 	}

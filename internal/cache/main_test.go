@@ -22,6 +22,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
@@ -58,6 +59,10 @@ func (f fixture) item(key string) record.Item {
 	return record.Item{Protocol: "fix", Key: key, Upstream: f.upstream + "/" + key, Mutable: strings.HasPrefix(key, "i/"), Limit: 64 << 20}
 }
 
+func (f fixture) ItemOf(key string) (record.Item, error) {
+	return record.ByPath(f, key)
+}
+
 func (fixture) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	b, err := io.ReadAll(body)
 	if err != nil {
@@ -83,8 +88,8 @@ func (fixture) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) 
 	return body, e.MediaType, nil
 }
 
-// origin is an upstream whose answers a test changes.
-type origin struct {
+// upstream is an origin whose answers a test changes.
+type upstream struct {
 	*httptest.Server
 	mu     sync.Mutex
 	things map[string]string
@@ -92,14 +97,14 @@ type origin struct {
 	handle func(w http.ResponseWriter, r *http.Request) bool // first; true = answered
 }
 
-func newOrigin(t *testing.T) *origin {
-	o := &origin{things: map[string]string{}, asked: map[string]int{}}
+func newOrigin(t *testing.T) *upstream {
+	o := &upstream{things: map[string]string{}, asked: map[string]int{}}
 	o.Server = httptest.NewServer(o)
 	t.Cleanup(o.Close)
 	return o
 }
 
-func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (o *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	key := strings.TrimPrefix(r.URL.Path, "/")
 	o.mu.Lock()
 	o.asked[key]++
@@ -118,15 +123,15 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
 }
 
-func (o *origin) set(key, body string) { o.mu.Lock(); o.things[key] = body; o.mu.Unlock() }
+func (o *upstream) set(key, body string) { o.mu.Lock(); o.things[key] = body; o.mu.Unlock() }
 
-func (o *origin) trouble(h func(w http.ResponseWriter, r *http.Request) bool) {
+func (o *upstream) trouble(h func(w http.ResponseWriter, r *http.Request) bool) {
 	o.mu.Lock()
 	o.handle = h
 	o.mu.Unlock()
 }
 
-func (o *origin) requests(key string) int { o.mu.Lock(); defer o.mu.Unlock(); return o.asked[key] }
+func (o *upstream) requests(key string) int { o.mu.Lock(); defer o.mu.Unlock(); return o.asked[key] }
 
 func broken(w http.ResponseWriter, _ *http.Request) bool {
 	http.Error(w, "no", http.StatusInternalServerError)
@@ -135,10 +140,10 @@ func broken(w http.ResponseWriter, _ *http.Request) bool {
 
 // bench is a cache under test, its upstream and its time.
 type bench struct {
-	*Keeper
+	*Cache
 	t      *testing.T
 	p      fixture
-	origin *origin
+	origin *upstream
 	dir    string
 	fs     fsx.FS
 	room   int64 // store.Options.Reserve
@@ -151,7 +156,7 @@ func newBench(t *testing.T, change func(*bench)) *bench {
 	b := &bench{t: t, origin: newOrigin(t), dir: t.TempDir(), now: time.Date(2026, 1, 6, 12, 0, 0, 0, time.UTC)}
 	b.p = fixture{b.origin.URL}
 	b.o.Clock = clock.Clock(func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now })
-	b.o.Upstream = upstream(t)
+	b.o.Upstream = client(t)
 	if change != nil {
 		change(b)
 	}
@@ -164,10 +169,10 @@ func newBench(t *testing.T, change func(*bench)) *bench {
 	return b
 }
 
-func upstream(t *testing.T) *record.Upstream {
+func client(t *testing.T) *origin.Client {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &record.Upstream{Transport: transport, Wait: time.Millisecond, Tries: 2, Dir: t.TempDir()}
+	return &origin.Client{Transport: transport, Wait: time.Millisecond, Tries: 2, Dir: t.TempDir()}
 }
 
 func (b *bench) open() {
@@ -176,7 +181,7 @@ func (b *bench) open() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if b.Keeper, err = Open(b.t.Context(), filepath.Join(b.dir, "cache"), s, b.o); err != nil {
+	if b.Cache, err = Open(b.t.Context(), filepath.Join(b.dir, "cache"), s, b.o); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -192,7 +197,7 @@ func (b *bench) reopen() {
 func (b *bench) later(d time.Duration) { b.mu.Lock(); b.now = b.now.Add(d); b.mu.Unlock() }
 
 // read returns what k answers for key: the bytes, or the status as text.
-func read(ctx context.Context, k record.Keeper, p fixture, key string) (string, error) {
+func read(ctx context.Context, k record.Getter, p fixture, key string) (string, error) {
 	e, blob, err := k.Get(ctx, p, p.item(key))
 	if err != nil {
 		return "", err
@@ -211,7 +216,7 @@ func read(ctx context.Context, k record.Keeper, p fixture, key string) (string, 
 	return string(body), err
 }
 
-func (b *bench) want(k record.Keeper, key, want string) {
+func (b *bench) want(k record.Getter, key, want string) {
 	b.t.Helper()
 	got, err := read(b.t.Context(), k, b.p, key)
 	if err != nil || got != want {
@@ -219,7 +224,7 @@ func (b *bench) want(k record.Keeper, key, want string) {
 	}
 }
 
-func (b *bench) wantErr(k record.Keeper, key string, kind errs.Kind) error {
+func (b *bench) wantErr(k record.Getter, key string, kind errs.Kind) error {
 	b.t.Helper()
 	got, err := read(b.t.Context(), k, b.p, key)
 	if err == nil || errs.KindOf(err) != kind {
@@ -239,7 +244,7 @@ func (b *bench) asked(key string, want int) {
 func (b *bench) blobs() (n int) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	s := b.Keeper.store
+	s := b.Cache.store
 	if err := s.List(ctx, func(d digest.Digest, _ int64) error { n++; return store.Verify(ctx, s, d) }); err != nil {
 		b.t.Error(err)
 	}

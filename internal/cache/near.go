@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/httpx"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -55,16 +55,26 @@ func ParseFound(b []byte) (Found, error) {
 	return f, nil
 }
 
-// near returns what is nearer than upstream, once the protocol has proved it.
-func (k *Keeper) near(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, heard func()) (answer, bool) {
+// near gives those who wait for c what is nearer than upstream, once the protocol has proved it.
+func (k *Cache) near(ctx context.Context, c *call, q *record.Acquisition, old version) (got answer, ok bool) {
+	it := q.Item
 	if k.o.Near == nil || it.Method != "" {
 		return answer{}, false
 	}
-	f, brought, err := k.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, record.DefaultLimit), heard)
+	f, brought, err := k.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, origin.DefaultLimit), func() { c.Add(1) })
 	if err == nil {
-		var v version
-		if v, err = k.adopt(ctx, p, it, seen, old, f, brought); err == nil {
-			return k.hit(v), true
+		q.Keep = func(ctx context.Context, in *record.Arrival) error {
+			v := k.version(in.Entry)
+			v.own, v.etag, v.modified = brought, f.ETag, f.Modified
+			v, err := k.adopt(ctx, v)
+			if err == nil {
+				got, ok = k.hit(v), true
+				c.Deliver(got, nil)
+			}
+			return err
+		}
+		if err = k.offer(ctx, q, old, f); err == nil {
+			return got, ok
 		}
 		if brought {
 			err = errors.Join(err, k.disown(ctx, f.Blob))
@@ -78,42 +88,36 @@ func (k *Keeper) near(ctx context.Context, p record.Protocol, it record.Item, se
 	return answer{}, false
 }
 
-// adopt makes a blob that is in the depot the newest version of it.
-func (k *Keeper) adopt(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, f Found, brought bool) (version, error) {
-	now := k.now()
-	v := version{
-		id: id{it.Protocol, it.Key}, fetched: now, checked: now, used: now, own: brought, mutable: it.Mutable, blob: f.Blob, size: f.Size,
-		media: f.MediaType, etag: f.ETag, modified: f.Modified,
-	}
-	if err := v.follows(old, it, "an upstream site"); err != nil {
-		return v, err
+// offer gives q the blob of f, which is in the depot.
+func (k *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f Found) error {
+	if err := (version{blob: f.Blob}).follows(old, q.Item, "an upstream site"); err != nil {
+		return err
 	}
 	b, err := k.store.Open(ctx, f.Blob)
 	if err != nil {
-		return v, err
+		return err
 	}
 	defer b.Close()
 	if b.Size() != f.Size {
-		return v, errs.Errorf(errs.Untrusted, "%d bytes, and the site said %d", b.Size(), f.Size)
+		return errs.Errorf(errs.Untrusted, "%d bytes, and the site said %d", b.Size(), f.Size)
 	}
-	if err := record.RefusePage(it, b); err != nil {
-		return v, err
-	}
-	if v.proof, err = p.Check(ctx, it, b, seen.have); err != nil {
-		return v, err
-	}
+	return q.Adopt(ctx, b, f.Blob, f.MediaType)
+}
+
+// adopt makes v, whose blob is in the depot, the newest version of its answer.
+func (k *Cache) adopt(ctx context.Context, v version) (version, error) {
 	k.gate.RLock()
 	defer k.gate.RUnlock()
-	if there, err := store.Has(ctx, k.store, f.Blob); err != nil {
+	if there, err := store.Has(ctx, k.store, v.blob); err != nil {
 		return v, err
 	} else if !there {
-		return v, errs.Errorf(errs.Unavailable, "%s was evicted meanwhile", f.Blob)
+		return v, errs.Errorf(errs.Unavailable, "%s was evicted meanwhile", v.blob)
 	}
 	return k.index.add(ctx, v)
 }
 
 // disown removes a blob that was brought for an answer and did not prove to be one, unless somebody else wants it.
-func (k *Keeper) disown(ctx context.Context, d digest.Digest) error {
+func (k *Cache) disown(ctx context.Context, d digest.Digest) error {
 	asked := time.Now()
 	roots, err := k.roots(ctx)
 	if err != nil || roots[d] {
@@ -131,7 +135,7 @@ func (k *Keeper) disown(ctx context.Context, d digest.Digest) error {
 
 // Entries returns the face of the cache for other sites: GET PREFIX/PROTOCOL/KEY, the key escaped as one segment, says
 // which blob the cache holds for it, after it was fetched where that is needed.
-func (k *Keeper) Entries(prefix string, protocols ...record.Protocol) http.Handler {
+func (k *Cache) Entries(prefix string, protocols ...record.Protocol) http.Handler {
 	by := map[string]record.Protocol{}
 	for _, p := range protocols {
 		by[p.Name()] = p
@@ -153,7 +157,7 @@ func (k *Keeper) Entries(prefix string, protocols ...record.Protocol) http.Handl
 	})
 }
 
-func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]record.Protocol, path string) (f Found, err error) {
+func (k *Cache) found(w http.ResponseWriter, r *http.Request, by map[string]record.Protocol, path string) (f Found, err error) {
 	if r.Method != http.MethodGet || r.URL.RawQuery != "" {
 		return f, errs.Errorf(errs.Invalid, "only GET, without a query")
 	}
@@ -167,7 +171,7 @@ func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]rec
 	if err != nil {
 		return f, err
 	}
-	ctx, done := k.Follow(r.Context())
+	ctx, done := record.Follow(r.Context())
 	var a answer
 	err = httpx.Wait(w, r, done, func() error {
 		seen := sight{have: k.lookup(it.Protocol)}
@@ -187,26 +191,4 @@ func (k *Keeper) found(w http.ResponseWriter, r *http.Request, by map[string]rec
 		return f, errs.Errorf(errs.NotFound, "%s %s: upstream has no such thing", it.Protocol, it.Key)
 	}
 	return Found{a.entry.Blob, a.entry.Size, a.entry.MediaType, a.version.etag, a.version.modified}, nil
-}
-
-// followKey is where a request's context holds which call it waits for.
-type followKey struct{}
-
-// Follow returns ctx for a Get, and what tells how much has come for that while it is not done: a number that rises.
-func (k *Keeper) Follow(ctx context.Context) (context.Context, func() int64) {
-	f := &follower{}
-	return context.WithValue(ctx, followKey{}, f), f.came
-}
-
-// Follow is Keeper.Follow.
-func (w *View) Follow(ctx context.Context) (context.Context, func() int64) { return w.k.Follow(ctx) }
-
-// follower is a request that wants to know how far its call is.
-type follower struct{ call atomic.Pointer[call] }
-
-func (f *follower) came() int64 {
-	if c := f.call.Load(); c != nil {
-		return c.came.Load()
-	}
-	return 0
 }

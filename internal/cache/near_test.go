@@ -59,7 +59,7 @@ func newBeside(t *testing.T, change func(*bench)) (*bench, *beside) {
 			change(b)
 		}
 	})
-	n.depot = b.Keeper.store
+	n.depot = b.Cache.store
 	return b, n
 }
 
@@ -132,7 +132,7 @@ func TestNearChanges(t *testing.T) {
 func TestHeldBlobsAreEvicted(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 8 })
 	for _, body := range []string{"first", "second"} {
-		d, err := store.PutBytes(t.Context(), b.Keeper.store, []byte(body))
+		d, err := store.PutBytes(t.Context(), b.Cache.store, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -147,7 +147,7 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	if _, err := b.Evict(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := b.Keeper.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
+	if s := b.Cache.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
 		t.Error("not the one that was used last is left")
 	}
 }

@@ -14,7 +14,7 @@ const (
 
 // Thin drops versions of what can change that are too many, with their blobs where nothing else needs these, and returns
 // how many it dropped. What a freeze stands on and what was used in the last minute stays.
-func (k *Keeper) Thin(ctx context.Context) (dropped int, err error) {
+func (k *Cache) Thin(ctx context.Context) (dropped int, err error) {
 	frozen, err := k.frozen(ctx)
 	if err != nil {
 		return 0, err

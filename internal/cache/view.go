@@ -18,14 +18,14 @@ import (
 
 // View is the cache as of a freeze. What it gave once it gives for as long as the freeze is there, and eviction keeps it.
 type View struct {
-	k    *Keeper
+	k    *Cache
 	name string
 }
 
 // View returns the cache as of the freeze name, which need not be there yet.
-func (k *Keeper) View(name string) *View { return &View{k, name} }
+func (k *Cache) View(name string) *View { return &View{k, name} }
 
-// Get implements record.Keeper. Of what can change it gives the version that the cache had at the freeze's moment. What
+// Get implements record.Getter. Of what can change it gives the version that the cache had at the freeze's moment. What
 // the cache did not have then is taken from upstream when first asked for, provided that the freeze was made for the
 // moment of its making, and that it fits what is frozen already; else it is errs.NotFound.
 func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
@@ -95,14 +95,14 @@ func (w *View) lookup(f Freeze, protocol string) record.Lookup {
 }
 
 // Handler returns the HTTP face of the cache: each protocol below /NAME/, and below /at/FREEZE/NAME/ as of a freeze.
-func (k *Keeper) Handler(protocols ...record.Protocol) http.Handler {
+func (k *Cache) Handler(protocols ...record.Protocol) http.Handler {
 	k.speak(protocols)
 	by := map[string]record.Protocol{}
 	for _, p := range protocols {
 		by[p.Name()] = p
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var keeper record.Keeper = k
+		var keeper record.Getter = k
 		prefix, rest := "", r.URL.Path
 		if s, ok := strings.CutPrefix(rest, "/at/"); ok {
 			name, _, _ := strings.Cut(s, "/")
@@ -121,7 +121,7 @@ func (k *Keeper) Handler(protocols ...record.Protocol) http.Handler {
 }
 
 // serve answers requests of one protocol, whose mount is at prefix.
-func serve(k record.Keeper, p record.Protocol, prefix string) http.Handler {
+func serve(k record.Getter, p record.Protocol, prefix string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost:

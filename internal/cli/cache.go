@@ -108,9 +108,9 @@ type freezeJSON struct {
 func (a *app) cacheFreezes() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
-		Use:     "freezes",
-		Short:   "List the freezes",
-		Long:    "Prints each freeze of the cache of the site directory (--home) with its moment. One that was made before the folder\n" +
+		Use:   "freezes",
+		Short: "List the freezes",
+		Long: "Prints each freeze of the cache of the site directory (--home) with its moment. One that was made before the folder\n" +
 			"cache/ was removed is called emptied: it answers for what never changes, and for no list.",
 		Example: "overland cache freezes\noverland cache freezes --json",
 		Args:    cobra.NoArgs,

@@ -182,6 +182,13 @@ func (c *Call[V]) deliver(value V, err error) {
 	close(c.done)
 }
 
+// Waiters returns how many callers wait for the result.
+func (c *Call[V]) Waiters() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.waiters
+}
+
 // Progress returns how far the work is, in its own unit: a number that only rises. 0 = it has not said.
 func (c *Call[V]) Progress() int64 {
 	c.mu.Lock()

@@ -1,7 +1,7 @@
 // Package record keeps what builds fetch from the network, with its proof, and gives it back when every origin is gone.
 //
-//	client (go, npm, apt-get, curl …) → Handler → Keeper → Upstream → origin
-//	                                              Keeper → store (bytes) + Lock (what they are, and why to trust them)
+//	client (go, npm, apt-get, curl …) → Handler → Getter → Upstream → origin
+//	                                              Getter → store (bytes) + Lock (what they are, and why to trust them)
 //
 // A Protocol turns a request into an Item, judges what came for it before anything is stored, and rewrites on the way
 // out. A Recorder fetches, once for all who ask at the same time, and remembers every answer, also "there is no such

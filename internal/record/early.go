@@ -5,26 +5,17 @@ import (
 	"context"
 	"fmt"
 
+	"overland/internal/flight"
 	"overland/internal/lockfile"
-	"overland/internal/store"
 )
 
 // earlyLimit is how many answers may be on their way to the disk while their clients have them already.
 const earlyLimit = 64
 
-// arrived is what came from upstream and is proved, in a file without a name.
-type arrived struct {
-	*Fetched
-	store.Staged
-}
-
-func (a *arrived) close() { _ = a.Fetched.Close() }
-
-// hurry lets clients have what arrived before it is durable and before a third party was asked: an fsync each would be most
-// of what recording costs apt, which asks for one thing after the other, and a lookup each most of what it costs go. The
-// lock waits for it (Settle). False when there is no way, or when the disk
-// is too far behind.
-func (r *Recorder) hurry(in *arrived) bool {
+// serveEarly lets clients have what arrived before it is durable and before a Witness was asked: an fsync each would be
+// most of what recording costs apt, which asks for one thing after the other, and a lookup each most of what it costs go.
+// The lock waits for it (Settle). False when that cannot be, or when the disk is too far behind.
+func (r *Recorder) serveEarly(in *Arrival) bool {
 	b, err := in.Open()
 	if err != nil {
 		return false
@@ -32,39 +23,51 @@ func (r *Recorder) hurry(in *arrived) bool {
 	_ = b.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.early) >= earlyLimit || r.early[in.Digest()] != nil {
+	if len(r.early) >= earlyLimit || r.early[in.Entry.Blob] != nil {
 		return false
 	}
-	r.early[in.Digest()] = in.Staged
+	r.early[in.Entry.Blob] = in
 	return true
 }
 
-// keep stores what arrived as the blob of e, and returns e with its whole proof.
-func (r *Recorder) keep(ctx context.Context, p Protocol, it Item, in *arrived, e lockfile.Entry) (lockfile.Entry, error) {
-	_, isLocked := r.lock.Find(it.Protocol, it.Key)
-	if w, ok := p.(Witnessed); ok && !isLocked {
-		var err error
-		if e.Proof, err = w.Witness(ctx, it, e.Proof); err != nil {
-			return e, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
+// take makes what arrived held, and gives it to those who wait for c: at once, if that can be.
+func (r *Recorder) take(ctx context.Context, c *flight.Call[lockfile.Entry], n name, in *Arrival) error {
+	if !r.serveEarly(in) {
+		if err := r.keep(ctx, in); err != nil {
+			return err
 		}
+		r.publish(c, n, in.Entry)
+		return nil
 	}
-	if err := in.Commit(ctx); err != nil {
-		return e, err
-	}
-	if r.note != nil && e.Lasting() {
-		r.note(e)
-	}
-	return e, nil
+	r.publish(c, n, in.Entry)
+	// Clients have it: that the last of them left is no reason to drop it.
+	r.endEarly(n, in, r.keep(context.WithoutCancel(ctx), in))
+	return nil
 }
 
-// settle ends what hurry began: with e, or with the error of keeping it.
-func (r *Recorder) settle(n name, in *arrived, e lockfile.Entry, err error) {
+// keep stores what arrived as a blob, and completes its proof.
+func (r *Recorder) keep(ctx context.Context, in *Arrival) error {
+	if err := in.Witness(ctx); err != nil {
+		return err
+	}
+	if err := in.Commit(ctx); err != nil {
+		return err
+	}
+	if r.note != nil && in.Entry.Lasting() {
+		r.note(in.Entry)
+	}
+	return nil
+}
+
+// endEarly ends what serveEarly began: with the entry of in, or with err, why it could not be kept.
+func (r *Recorder) endEarly(n name, in *Arrival, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.early, in.Digest())
+	delete(r.early, in.Entry.Blob)
 	r.less.Broadcast()
-	r.have[n] = e
+	r.have[n] = in.Entry
 	if err != nil {
+		err = fmt.Errorf("record %s %s: %w", n.protocol, n.key, err)
 		delete(r.have, n)
 		r.wrong[n] = err
 		r.lost = cmp.Or(r.lost, err) // the others are in wrong
@@ -76,12 +79,12 @@ func (r *Recorder) settle(n name, in *arrived, e lockfile.Entry, err error) {
 func (r *Recorder) Settle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled()
+	r.waitForDisk()
 	return r.lost
 }
 
-// settled waits until nothing is on its way to the disk. The caller holds r.mu, and does when it returns.
-func (r *Recorder) settled() {
+// waitForDisk waits until nothing is on its way to the disk. The caller holds r.mu, and does when it returns.
+func (r *Recorder) waitForDisk() {
 	for len(r.early) > 0 {
 		r.less.Wait()
 	}

@@ -9,11 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/store"
 )
 
@@ -22,7 +24,7 @@ import (
 const missStatus = http.StatusFailedDependency
 
 // Handler returns the HTTP face of k: each protocol below /NAME/.
-func Handler(k Keeper, protocols ...Protocol) http.Handler {
+func Handler(k Getter, protocols ...Protocol) http.Handler {
 	mounts := map[string]http.Handler{}
 	for _, p := range protocols {
 		mounts[p.Name()] = http.StripPrefix("/"+p.Name(), &mount{k, p})
@@ -41,7 +43,7 @@ func Handler(k Keeper, protocols ...Protocol) http.Handler {
 
 // mount serves one protocol.
 type mount struct {
-	k Keeper
+	k Getter
 	p Protocol
 }
 
@@ -62,24 +64,39 @@ func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	Answer(w, r, m.k, m.p, it, base.String())
 }
 
-// follower is a Keeper that tells how much has come for a Get with the context that Follow returned.
-type follower interface {
-	Follow(ctx context.Context) (context.Context, func() int64)
+// followKey is where the context of a request holds its *follower.
+type followKey struct{}
+
+type follower struct{ came atomic.Pointer[func() int64] }
+
+// Follow returns ctx for a Get, and what tells how much has come for that while it is not done: a number that rises.
+func Follow(ctx context.Context) (context.Context, func() int64) {
+	f := &follower{}
+	return context.WithValue(ctx, followKey{}, f), func() int64 {
+		if came := f.came.Load(); came != nil {
+			return (*came)()
+		}
+		return 0
+	}
+}
+
+// Report tells whoever follows ctx, the context of a Get, that came returns how much has come for it.
+func Report(ctx context.Context, came func() int64) {
+	if f, ok := ctx.Value(followKey{}).(*follower); ok {
+		f.came.Store(&came)
+	}
 }
 
 // Answer writes what k has for it. base is the absolute URL of the protocol's mount.
-func Answer(w http.ResponseWriter, r *http.Request, k Keeper, p Protocol, it Item, base string) {
+func Answer(w http.ResponseWriter, r *http.Request, k Getter, p Protocol, it Item, base string) {
 	var e lockfile.Entry
 	var blob store.Blob
-	ctx, done := r.Context(), func() int64 { return 0 }
-	if f, ok := k.(follower); ok {
-		ctx, done = f.Follow(ctx)
-	}
+	ctx, done := Follow(r.Context())
 	err := httpx.Wait(w, r, done, func() (err error) {
 		e, blob, err = k.Get(ctx, p, it)
 		return err
 	})
-	if s := (*StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
+	if s := (*origin.StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
 		w.Header()["Www-Authenticate"] = s.Challenge
 		http.Error(w, "overland: "+err.Error(), s.Status)
 		return

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/store/dir"
 )
 
@@ -38,6 +39,8 @@ func (f files) Item(r *http.Request) (Item, error) {
 func (f files) item(key string) Item {
 	return Item{Protocol: "files", Key: key, Upstream: f.origin + "/" + key, Limit: 1 << 20}
 }
+
+func (f files) ItemOf(key string) (Item, error) { return f.item(key), nil }
 
 func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (lockfile.Proof, error) {
 	head := make([]byte, 3)
@@ -69,11 +72,11 @@ func newOrigin(t *testing.T, h http.HandlerFunc) *server {
 }
 
 // quick is an Upstream that does not wait long.
-func quick(t *testing.T) *Upstream {
+func quick(t *testing.T) *origin.Client {
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &Upstream{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
+	return &origin.Client{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
 }
 
 func newStore(t *testing.T) *dir.Store {

@@ -6,14 +6,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/flight"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/store"
 )
 
@@ -22,7 +23,7 @@ var noTime time.Time
 
 // Options changes how a Recorder works. The zero value works.
 type Options struct {
-	Upstream *Upstream      // how things are fetched; nil = the defaults
+	Upstream *origin.Client // how things are fetched; nil = the defaults
 	Lock     *lockfile.Lock // what is locked already: it is served as it is and never replaced; nil = nothing
 	// Note is told of each entry with a proof, which never changes, as soon as its blob is in the store: for Resume; nil =
 	// nobody is. It may be called by several goroutines.
@@ -35,41 +36,35 @@ type Depot interface {
 	store.Stager
 }
 
-// Recorder is the Keeper that fetches, checks, stores and remembers. It is safe for concurrent use.
+// Recorder is the Getter that fetches, checks, stores and remembers. It is safe for concurrent use.
 type Recorder struct {
 	store Depot
-	up    *Upstream
+	up    *origin.Client
 	lock  *lockfile.Lock
 	note  func(lockfile.Entry)
+	calls flight.Group[name, lockfile.Entry]
 
 	mu    sync.Mutex
 	have  map[name]lockfile.Entry
 	noted map[name]lockfile.Entry
-	calls map[name]*call
 	wrong map[name]error
-	early map[digest.Digest]store.Staged // given to clients already, and on their way to the disk
-	less  sync.Cond                      // of mu: early has become shorter
-	lost  error                          // of those that did not get there
-	wg    sync.WaitGroup
+	early map[digest.Digest]*Arrival // given to clients already, and on their way to the disk
+	less  sync.Cond                  // of mu: early has become shorter
+	lost  error                      // of those that did not get there
 }
 
 type name struct{ protocol, key string }
 
-// call is a fetch under way, for all who wait for it. It is cancelled when nobody waits any more.
-type call struct {
-	done    chan struct{}
-	cancel  context.CancelFunc
-	waiters int
-	entry   lockfile.Entry
-	err     error
-}
-
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s Depot, o Options) *Recorder {
-	r := &Recorder{store: s, up: o.Upstream, lock: o.Lock, note: o.Note, have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, calls: map[name]*call{}, wrong: map[name]error{}, early: map[digest.Digest]store.Staged{}}
+	r := &Recorder{
+		store: s, up: o.Upstream, lock: o.Lock, note: o.Note,
+		have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, wrong: map[name]error{},
+		early: map[digest.Digest]*Arrival{},
+	}
 	r.less.L = &r.mu
 	if r.up == nil {
-		r.up = &Upstream{}
+		r.up = &origin.Client{}
 	}
 	if r.lock == nil {
 		r.lock = &lockfile.Lock{}
@@ -77,7 +72,7 @@ func NewRecorder(s Depot, o Options) *Recorder {
 	return r
 }
 
-// Get implements Keeper.
+// Get implements Getter.
 func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
 	e, err := r.entry(ctx, p, it)
 	if err != nil || !e.Exists() {
@@ -101,134 +96,104 @@ func (r *Recorder) Open(ctx context.Context, d digest.Digest) (store.Blob, error
 // entry returns the entry of it, whose blob Open has then.
 func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Entry, error) {
 	n := name{it.Protocol, it.Key}
-	r.mu.Lock()
-	if e, ok := r.have[n]; ok {
-		r.mu.Unlock()
+	if e, ok := r.held(n); ok {
 		return e, nil
 	}
-	c := r.calls[n]
-	if c == nil {
-		c = &call{done: make(chan struct{})}
-		var own context.Context
-		own, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-		r.calls[n] = c
-		r.wg.Go(func() { r.run(own, c, n, p, it) })
-	}
-	c.waiters++
+	return r.calls.Do(ctx, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
+		if e, ok := r.held(n); ok { // since the caller looked
+			return e, nil
+		}
+		e, err := r.acquire(ctx, c, p, it)
+		if err != nil {
+			r.fail(ctx, n, err)
+		}
+		return e, err
+	})
+}
+
+func (r *Recorder) held(n name) (lockfile.Entry, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.have[n]
+	return e, ok
+}
+
+// publish makes e what is held, and gives it to those who wait for c.
+func (r *Recorder) publish(c *flight.Call[lockfile.Entry], n name, e lockfile.Entry) {
+	r.mu.Lock()
+	r.have[n] = e
+	delete(r.wrong, n)
 	r.mu.Unlock()
+	c.Deliver(e, nil)
+}
 
-	select {
-	case <-c.done:
-		return c.entry, c.err
-	case <-ctx.Done():
+// fail notes that n could not be had, unless it is because nobody waits for it any more.
+func (r *Recorder) fail(ctx context.Context, n name, err error) {
+	if ctx.Err() != nil {
+		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if c.waiters--; c.waiters == 0 {
-		c.cancel()
-		if r.calls[n] == c {
-			delete(r.calls, n) // who asks next starts anew
+	if _, ok := r.have[n]; !ok {
+		r.wrong[n] = err
+	}
+}
+
+// errNoted means that an earlier recording has it: nothing is fetched.
+var errNoted = errors.New("noted by an earlier recording")
+
+// acquire returns the entry of it: the locked one when the store has its blob, else what upstream has, checked.
+func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], p Protocol, it Item) (e lockfile.Entry, err error) {
+	n := name{it.Protocol, it.Key}
+	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Store: r.store, Late: true}
+	held := func(e lockfile.Entry) (lockfile.Entry, error) {
+		r.publish(c, n, e)
+		if e.Exists() {
+			ReadAhead(ctx, p, it, q.Have)
 		}
+		return e, nil
 	}
-	return lockfile.Entry{}, ctx.Err()
-}
-
-func (r *Recorder) run(ctx context.Context, c *call, n name, p Protocol, it Item) {
-	defer c.cancel()
-	e, in, err := r.fetch(ctx, p, it)
-	if in != nil {
-		defer in.close()
-	}
-	c.entry, c.err = e, err
-	if in == nil || !r.hurry(in) {
-		if in != nil {
-			c.entry, c.err = r.keep(ctx, p, it, in, e)
-		}
-		r.end(ctx, c, n)
-	} else {
-		r.end(ctx, c, n)
-		// Clients have it: that the last one who asked has left is no reason to drop it.
-		e, err := r.keep(context.WithoutCancel(ctx), p, it, in, e)
-		r.settle(n, in, e, err)
-	}
-	if c.err == nil && e.Exists() {
-		ReadAhead(ctx, p, it, r.lookup(it.Protocol))
-	}
-}
-
-// end lets those who wait for c have it.
-func (r *Recorder) end(ctx context.Context, c *call, n name) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.calls[n] == c {
-		delete(r.calls, n)
-	}
-	switch {
-	case c.err == nil:
-		r.have[n] = c.entry
-		delete(r.wrong, n)
-	case ctx.Err() == nil:
-		r.wrong[n] = c.err
-	}
-	close(c.done)
-}
-
-// fetch returns the entry of it: the locked one when the store has its blob, else what the upstream has, checked, with
-// what is to be stored then.
-func (r *Recorder) fetch(ctx context.Context, p Protocol, it Item) (_ lockfile.Entry, _ *arrived, err error) {
 	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
-	if isLocked && (!locked.Exists() || r.holds(ctx, locked.Blob)) {
-		return locked, nil, nil
-	}
-	it, err = Locate(ctx, p, it, r.lookup(it.Protocol))
-	if err != nil {
-		return lockfile.Entry{}, nil, err
+	if isLocked {
+		if !locked.Exists() || r.holds(ctx, locked.Blob) {
+			return held(locked)
+		}
+		q.Locked = &locked
 	}
 	r.mu.Lock()
-	e, isNoted := r.noted[name{it.Protocol, it.Key}]
+	noted, isNoted := r.noted[n]
 	r.mu.Unlock()
-	if isNoted && !isLocked && !it.Mutable && r.holds(ctx, e.Blob) {
-		return e, nil, nil
+	isNoted = isNoted && !isLocked && !it.Mutable
+	q.Get = func(ctx context.Context, ask origin.Request) (*origin.Answer, error) {
+		// Only now: finding the address has locked the index that proves it.
+		if isNoted && r.holds(ctx, noted.Blob) {
+			return nil, errNoted
+		}
+		return r.up.Get(ctx, ask)
 	}
-	e = lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable}
-	defer Prepare(ctx, p, it)()
-	a, err := r.up.Get(ctx, it.Request())
-	if status := (*StatusError)(nil); errors.As(err, &status) && lockfile.IsFact(status.Status) {
+	q.Keep = func(ctx context.Context, in *Arrival) error {
+		err := r.take(ctx, c, n, in)
+		e = in.Entry
+		return err
+	}
+	err = q.Fetch(ctx)
+	status, changed := (*origin.StatusError)(nil), (*ChangedError)(nil)
+	switch {
+	case err == nil:
+		return e, nil
+	case errors.Is(err, errNoted):
+		return held(noted)
+	case errors.As(err, &status) && lockfile.IsFact(status.Status):
 		if isLocked {
-			return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream has it no more: %w",
+			return lockfile.Entry{}, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %s is locked, the depot lacks it, and upstream no longer has it: %w",
 				it.Protocol, it.Key, err)), "copy blob %s from a depot that has it", locked.Blob)
 		}
-		e.Status = status.Status
-		e.Mutable = true // it may exist tomorrow
-		return e, nil, nil
+		// Mutable: it may exist tomorrow.
+		return held(lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: status.Status, Mutable: true})
+	case errors.As(err, &changed):
+		return lockfile.Entry{}, errs.Hint(err, "nothing was replaced; overland lock update shows what would move")
 	}
-	if err != nil {
-		return lockfile.Entry{}, nil, fmt.Errorf("record %s %s: %w", it.Protocol, it.Key, err)
-	}
-	in := &arrived{Fetched: a}
-	defer func() {
-		if err != nil {
-			in.close()
-		}
-	}()
-	if in.Staged, err = r.store.Stage(ctx, a.Body); err != nil {
-		return lockfile.Entry{}, nil, err
-	}
-	if isLocked && in.Digest() != locked.Blob {
-		err := &ChangedError{it.Protocol, it.Key, a.URL, locked.Blob, in.Digest()}
-		return lockfile.Entry{}, nil, errs.Hint(errs.E(errs.Conflict, err), "nothing was replaced; overland lock update shows what would move")
-	}
-	if _, err := a.Body.Seek(0, io.SeekStart); err != nil {
-		return lockfile.Entry{}, nil, err
-	}
-	if e.Proof, err = p.Check(ctx, it, a.Body, r.lookup(it.Protocol)); err != nil {
-		return lockfile.Entry{}, nil, fmt.Errorf("record %s %s from %s: %w", it.Protocol, it.Key, a.URL, err)
-	}
-	if isLocked {
-		return locked, in, nil
-	}
-	e.MediaType, e.Blob, e.Size = a.MediaType, in.Digest(), in.Staged.Size()
-	return e, in, nil
+	return lockfile.Entry{}, fmt.Errorf("record %w", err)
 }
 
 // holds reports whether the store has blob d. One that the disk has changed it has no more: then it is fetched again, and
@@ -277,7 +242,7 @@ func open(ctx context.Context, s store.Opener, e lockfile.Entry, ok bool, protoc
 func (r *Recorder) Lock() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled() // what could not be stored is not in have then
+	r.waitForDisk() // what could not be stored is not in have then
 	entries := slices.Collect(maps.Values(r.have))
 	for _, e := range r.lock.Entries {
 		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
@@ -302,11 +267,4 @@ func (r *Recorder) Forget() {
 }
 
 // Close waits for the fetches that nobody waits for any more. Nothing may be asked afterwards.
-func (r *Recorder) Close() {
-	r.mu.Lock()
-	for _, c := range r.calls {
-		c.cancel()
-	}
-	r.mu.Unlock()
-	r.wg.Wait()
-}
+func (r *Recorder) Close() { r.calls.Close() }

@@ -279,9 +279,7 @@ func TestAClientThatLeavesDoesNotEndTheOthers(t *testing.T) {
 	<-asked
 	go ask(t.Context(), second)
 	for waiting := 0; waiting < 2; {
-		r.mu.Lock()
-		waiting = r.calls[name{"files", "x"}].waiters
-		r.mu.Unlock()
+		waiting = r.calls.Find(name{"files", "x"}).Waiters()
 	}
 	leave()
 	if err := <-first; !errors.Is(err, context.Canceled) {

@@ -16,7 +16,7 @@ import (
 	"overland/internal/store"
 )
 
-// Replayer is the Keeper that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
+// Replayer is the Getter that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
 type Replayer struct {
 	blobs store.Opener
 	lock  *lockfile.Lock
@@ -31,7 +31,7 @@ func NewReplayer(b store.Opener, l *lockfile.Lock) *Replayer {
 	return &Replayer{blobs: b, lock: l, used: map[name]lockfile.Entry{}, missed: map[name]error{}}
 }
 
-// Get implements Keeper. What was never recorded is a *MissError, at once.
+// Get implements Getter. What was never recorded is a *MissError, at once.
 func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
 	e, ok := r.lock.Find(it.Protocol, it.Key)
 	if !ok {
@@ -54,7 +54,7 @@ func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry
 
 // elsewhere returns the entry that has the content of it under another key.
 func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile.Entry, bool) {
-	i, ok := p.(Identifier)
+	i, ok := p.(Lister)
 	if !ok {
 		return lockfile.Entry{}, false
 	}

@@ -15,7 +15,7 @@ import (
 // each proof again, from what the lock itself holds, and it must be the locked one: so an entry whose blob and proof
 // were changed together is found where something signed, or another entry, says otherwise.
 //
-// A protocol that needs a Keeper for that is given r.
+// A protocol that needs a Getter for that is given r.
 func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
 	v := &verifier{r: r, protocols: byName(protocols), bad: map[name]error{}}
 	for _, e := range r.lock.Entries {
@@ -105,14 +105,19 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 	}
 }
 
-// prove computes the proof of e.
+// prove computes the proof of e, as it was computed when e was recorded.
 func prove(ctx context.Context, s store.Opener, p Protocol, e lockfile.Entry, have Lookup) (lockfile.Proof, error) {
 	b, err := s.Open(ctx, e.Blob)
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
 	defer b.Close()
-	return p.Check(ctx, Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}, b, have)
+	it := Item{Protocol: e.Protocol, Key: e.Key, Mutable: e.Mutable}
+	proof, err := p.Check(ctx, it, b, have)
+	if w, ok := p.(Witness); ok && err == nil {
+		proof, err = w.Witness(ctx, it, proof)
+	}
+	return proof, err
 }
 
 func byName(protocols []Protocol) map[string]Protocol {

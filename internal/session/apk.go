@@ -17,7 +17,7 @@ func (s *session) openAPK() error {
 	if err != nil {
 		return err
 	}
-	s.apk, err = apk.New(list)
+	s.apk, err = apk.New(list, nil)
 	return err
 }
 

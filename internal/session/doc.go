@@ -8,7 +8,7 @@
 //	             ──socket─▶  the environment, with that listener's address
 //	                         inside starts the command; this process answers on the socket
 //
-// Record starts "inside" too, without a namespace: it is the keeper of the command, the parent of all that loses its own,
+// Record starts "inside" too, without a namespace: it is the reaper of the command, the parent of all that loses its own,
 // so that it can end everything when the session ends first. It has a pipe to hear that: also when this process is killed.
 //
 // Both give the command caches of its own, empty, always at the same place for one lock: what a tool's cache holds

@@ -13,7 +13,6 @@ import (
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
-	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -41,8 +40,7 @@ func (s *session) protocols(ctx context.Context) ([]record.Protocol, error) {
 		g.Go(s.openAPK)
 	}
 	if s.recording && pypi.Installed() || s.o.Lock.Has(pypi.Name) {
-		s.pypi = pypi.Machine()
-		s.pypi.Keeper = s.keeper
+		s.pypi = pypi.Machine(s.getter)
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
@@ -73,20 +71,13 @@ func (s *session) openGo(ctx context.Context) (err error) {
 	if s.goEnv, err = golang.ReadEnv(ctx, ""); err != nil {
 		return err
 	}
-	up := s.o.Upstream
-	if up == nil {
-		up = &origin.Client{}
-	}
-	p, err := golang.New(s.goEnv, up)
-	if err != nil {
+	if s.golang, err = golang.New(s.goEnv, s.getter); err != nil {
 		return err
 	}
-	p.Keeper, p.Late = s.keeper, s.recording
-	s.golang = p
 	if s.recording || s.o.Lock.Has(golang.Name) {
 		// A database that cannot be reached now is the go command's to judge: it may not need it. A lock without a tree was
 		// recorded with the database off.
-		_ = p.Freeze(ctx, s.keeper)
+		_ = s.golang.Freeze(ctx)
 	}
 	return nil
 }
@@ -96,13 +87,8 @@ func (s *session) openNPM(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p, err := npm.New(c)
-	if err != nil {
-		return err
-	}
-	p.Keeper = s.keeper
-	s.npm = p
-	return nil
+	s.npm, err = npm.New(c, s.getter)
+	return err
 }
 
 // openCargo finds the registry, which the proxy then knows by its address. A cargo that has none, or is not there, is left
@@ -111,20 +97,16 @@ func (s *session) openCargo(ctx context.Context) error {
 	registry, err := cargo.Discover(ctx, s.o.WorkDir)
 	if errs.KindOf(err) == errs.NotFound {
 		if !s.recording {
-			s.cargo = cargo.Machine() // what is locked can still be proved
+			s.cargo = cargo.Machine(s.getter) // what is locked can still be proved
 		}
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	p, err := cargo.New(registry)
-	if err != nil {
-		return err
-	}
-	p.Keeper = s.keeper
-	s.cargo, s.registry = p, registry
-	return nil
+	s.registry = registry
+	s.cargo, err = cargo.New(registry, s.getter)
+	return err
 }
 
 func (s *session) openAPT(ctx context.Context) error {

@@ -31,7 +31,7 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer s.close()
 	r.Forget() // what opening asked for
-	cmd, release, err := o.keeper(ctx, Replaying)
+	cmd, release, err := o.reaper(ctx, Replaying)
 	if err != nil {
 		return nil, err
 	}

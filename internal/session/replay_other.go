@@ -15,8 +15,8 @@ func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
 }
 
-// keeper returns the command itself: only on Linux can a process be the parent of all that a command leaves behind.
-func (o *Options) keeper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {
+// reaper returns the command itself: only on Linux can a process be the parent of all that a command leaves behind.
+func (o *Options) reaper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {
 	cmd = exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = shutdown

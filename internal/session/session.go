@@ -128,7 +128,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	}
 	stop := s.serve(l)
 	defer stop()
-	cmd, release, err := o.keeper(ctx, Recording)
+	cmd, release, err := o.reaper(ctx, Recording)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +177,7 @@ func (o *Options) explain(err error) error {
 // session is one run.
 type session struct {
 	o         Options
-	keeper    record.Keeper
+	getter    record.Getter
 	recording bool
 	golang    *golang.Protocol // nil without a go command
 	goEnv     golang.Env
@@ -195,7 +195,7 @@ type session struct {
 }
 
 // open prepares everything but the listener. The caller closes the session.
-func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err error) {
+func open(ctx context.Context, o Options, k record.Getter) (_ *session, err error) {
 	_, recording := k.(*record.Recorder)
 	if len(o.Command) == 0 {
 		return nil, errs.Errorf(errs.Invalid, "no command to run")
@@ -204,7 +204,7 @@ func open(ctx context.Context, o Options, k record.Keeper) (_ *session, err erro
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	const idDigits, mode = 16, 0o700
-	s := &session{o: o, keeper: k, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
+	s := &session{o: o, getter: k, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
 	if err := os.MkdirAll(o.Dir, mode); err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 // Verify returns what does not hold of o.Lock: see record.Verify. Of o only Store, Lock and Pins are used; no network is.
 func Verify(ctx context.Context, o Options) ([]error, error) {
 	r := record.NewReplayer(o.Store, o.Lock)
-	s := &session{o: o, keeper: r}
+	s := &session{o: o, getter: r}
 	protocols, err := s.protocols(ctx)
 	if err != nil {
 		return nil, err

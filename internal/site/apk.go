@@ -25,12 +25,7 @@ func openAPK(_ context.Context, o opening) (record.Protocol, error) {
 			return nil, err
 		}
 	}
-	p, err := apk.New(list)
-	if err != nil {
-		return nil, err
-	}
-	p.Cache = o.keeper
-	return p, nil
+	return apk.New(list, o.keeper)
 }
 
 // envAPK puts the cache before each URL in the repositories file, in place of a cache that was put there before.

@@ -32,7 +32,7 @@ func openAPT(_ context.Context, o opening) (record.Protocol, error) {
 			return nil, err
 		}
 	}
-	return apt.New(sources, apt.Options{Cache: o.keeper})
+	return apt.New(sources, apt.Options{History: o.keeper})
 }
 
 // envAPT makes the cache apt's proxy: the machine's sources stay as they are. What is frozen expires, and is meant to stay.

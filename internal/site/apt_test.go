@@ -17,7 +17,7 @@ import (
 type atticFace struct {
 	*attic
 	addr string
-	k    *cache.Keeper
+	k    *cache.Cache
 }
 
 func newAtticFace(t *testing.T) *atticFace {
@@ -30,7 +30,7 @@ func newAtticFace(t *testing.T) *atticFace {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	return &atticFace{a, addr, k.Keeper}
+	return &atticFace{a, addr, k.Cache}
 }
 
 // want asks the cache for the path below apt's mount, or below that of a freeze ("at/NAME/apt"), and wants an answer

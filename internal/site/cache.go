@@ -39,7 +39,7 @@ type CacheOptions struct {
 // cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
 type cached struct {
 	facts    *db.DB
-	keeper   *cache.Keeper
+	keeper   *cache.Cache
 	netcache *netcache
 	chain    *mirror.Chain // nil = no upstream sites
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache

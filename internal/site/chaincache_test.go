@@ -236,15 +236,15 @@ func TestKeysComeBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := npm.New(npm.Config{Registry: "http://127.0.0.1:1"})
+	n, err := npm.New(npm.Config{Registry: "http://127.0.0.1:1"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := pypi.New(pypi.Config{Index: "http://127.0.0.1:1/simple/"})
+	p, err := pypi.New(pypi.Config{Index: "http://127.0.0.1:1/simple/"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := cargo.New("http://127.0.0.1:1/")
+	c, err := cargo.New("http://127.0.0.1:1/", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,12 +45,12 @@ func (f facts) AddFreeze(ctx context.Context, z cache.Freeze) error {
 
 // Cache is the cache of a site that is opened to change its settings; a running site sees the changes.
 type Cache struct {
-	*cache.Keeper
+	*cache.Cache
 	facts *db.DB
 }
 
 // Close closes the cache and its facts.
-func (c *Cache) Close() error { return errors.Join(c.Keeper.Close(), c.facts.Close()) }
+func (c *Cache) Close() error { return errors.Join(c.Cache.Close(), c.facts.Close()) }
 
 // OpenCache opens the cache of the site in dir, and makes it when the site has none yet. The caller closes it.
 func OpenCache(ctx context.Context, dir string) (_ *Cache, err error) {

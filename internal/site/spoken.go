@@ -46,11 +46,11 @@ type opening struct {
 	own    []string // upstreams that were given: they replace what the tool is configured for
 	here   bool     // the tool is on this machine
 	up     *origin.Client
-	keeper *cache.Keeper // the cache itself, for a protocol that needs more than it is asked for
+	keeper *cache.Cache // the cache itself, for a protocol that needs more than it is asked for
 }
 
 // protocols returns what the cache speaks: each protocol whose tool is on this machine, or that was given upstreams.
-func (o CacheOptions) protocols(ctx context.Context, up *origin.Client, k *cache.Keeper) ([]record.Protocol, error) {
+func (o CacheOptions) protocols(ctx context.Context, up *origin.Client, k *cache.Cache) ([]record.Protocol, error) {
 	var names, tools []string
 	for _, s := range spoken {
 		names, tools = append(names, s.name), append(tools, s.tool)
@@ -91,12 +91,7 @@ func openGo(ctx context.Context, o opening) (record.Protocol, error) {
 	if len(o.own) > 0 {
 		env.GOPROXY = strings.Join(o.own, ",")
 	}
-	p, err := golang.New(env, o.up)
-	if err != nil {
-		return nil, err
-	}
-	p.Keeper = o.keeper // what the checksum database says is kept in the cache too, and not in memory
-	return p, nil
+	return golang.New(env, o.keeper) // what the checksum database says is kept in the cache too, and not in memory
 }
 
 func openNPM(ctx context.Context, o opening) (record.Protocol, error) {
@@ -113,42 +108,27 @@ func openNPM(ctx context.Context, o opening) (record.Protocol, error) {
 		}
 		c.Logins = nil // whoever reaches the cache would read with them
 	}
-	p, err := npm.New(c)
-	if err != nil {
-		return nil, err
-	}
-	p.Keeper = o.keeper // npm ci asks for tarballs alone: what proves them is fetched through the cache too
-	return p, nil
+	return npm.New(c, o.keeper) // npm ci asks for tarballs alone: what proves them is fetched through the cache too
 }
 
 func openPyPI(_ context.Context, o opening) (record.Protocol, error) {
-	p := pypi.Machine()
-	if len(o.own) > 1 {
-		return nil, errs.Errorf(errs.Invalid, "pypi has one index, not %d", len(o.own))
+	switch len(o.own) {
+	case 0:
+		return pypi.Machine(o.keeper), nil
+	case 1:
+		return pypi.New(pypi.Config{Index: o.own[0]}, o.keeper)
 	}
-	if len(o.own) == 1 {
-		var err error
-		if p, err = pypi.New(pypi.Config{Index: o.own[0]}); err != nil {
-			return nil, err
-		}
-	}
-	p.Keeper = o.keeper // what proves a file is fetched through the cache too
-	return p, nil
+	return nil, errs.Errorf(errs.Invalid, "pypi has one index, not %d", len(o.own))
 }
 
 func openCargo(_ context.Context, o opening) (record.Protocol, error) {
-	p := cargo.Machine()
-	if len(o.own) > 1 {
-		return nil, errs.Errorf(errs.Invalid, "cargo has one registry, not %d", len(o.own))
+	switch len(o.own) {
+	case 0:
+		return cargo.Machine(o.keeper), nil
+	case 1:
+		return cargo.New(o.own[0], o.keeper)
 	}
-	if len(o.own) == 1 {
-		var err error
-		if p, err = cargo.New(o.own[0]); err != nil {
-			return nil, err
-		}
-	}
-	p.Keeper = o.keeper // what proves a crate is fetched through the cache too
-	return p, nil
+	return nil, errs.Errorf(errs.Invalid, "cargo has one registry, not %d", len(o.own))
 }
 
 // envCargo returns the command that writes f into cargo's configuration, in place of what it wrote there before: cargo has

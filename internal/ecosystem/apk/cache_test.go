@@ -24,8 +24,8 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { k.Close() })
-	s.protocol.Cache = k
-	get := func(from record.Keeper, name string) (lockfile.Entry, error) {
+	s.protocol.history = k
+	get := func(from record.Getter, name string) (lockfile.Entry, error) {
 		r := httptest.NewRequest(http.MethodGet, "http://cache/calm/"+name, nil)
 		it, err := s.protocol.Item(r)
 		if err != nil {
@@ -37,7 +37,7 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 		}
 		return e, err
 	}
-	good := func(from record.Keeper, name string) lockfile.Entry {
+	good := func(from record.Getter, name string) lockfile.Entry {
 		t.Helper()
 		e, err := get(from, name)
 		if err != nil || !e.Exists() {

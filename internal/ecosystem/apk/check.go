@@ -125,11 +125,11 @@ func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Pac
 		if want, ok := x.Packages[file]; ok {
 			return lockfile.Proof{Kind: ProofIndex, Value: key + " sha256:" + sum}, p.same(ctx, key, got, want)
 		}
-		if p.Cache == nil || n == pastLimit {
+		if p.history == nil || n == pastLimit {
 			break
 		}
 		x, sum, err = p.held(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
-			return p.Cache.Past(ctx, Name, key, n)
+			return p.history.Past(ctx, Name, key, n)
 		})
 	}
 	if err == nil || errs.KindOf(err) == errs.NotFound {
@@ -141,9 +141,9 @@ func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Pac
 // same returns errs.Untrusted when got is not what the index under key wants.
 func (p *Protocol) same(ctx context.Context, key string, got, want alpine.Package) error {
 	err := want.Check(got)
-	if err != nil && p.Cache != nil {
+	if err != nil && p.history != nil {
 		// It may have been built anew: the next index is not waited for.
-		err = errors.Join(err, p.Cache.Recheck(ctx, Name, key))
+		err = errors.Join(err, p.history.Recheck(ctx, Name, key))
 	}
 	return err
 }

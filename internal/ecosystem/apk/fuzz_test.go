@@ -15,7 +15,7 @@ func FuzzRepositories(f *testing.F) {
 		for _, u := range parseRepositories(text) {
 			list = append(list, Repository{URL: u})
 		}
-		p, err := New(list)
+		p, err := New(list, nil)
 		if err != nil {
 			return
 		}

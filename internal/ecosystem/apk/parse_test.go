@@ -63,7 +63,7 @@ func TestNamesOfRepositories(t *testing.T) {
 	} {
 		list = append(list, Repository{URL: u})
 	}
-	p, err := New(list)
+	p, err := New(list, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

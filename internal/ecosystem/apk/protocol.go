@@ -36,10 +36,8 @@ const (
 
 // Protocol is record's protocol for Alpine repositories. It is safe for concurrent use.
 type Protocol struct {
-	// Cache is what the protocol is served from for long; nil in a session.
-	Cache record.History
-
-	bases map[string]*base // by name; never changed
+	history record.History   // nil in a session
+	bases   map[string]*base // by name; never changed
 
 	tablesMu sync.Mutex               // held while an index is read: who waits needs it too
 	tables   map[string]*alpine.Index // by the sha256 of the file
@@ -47,10 +45,10 @@ type Protocol struct {
 
 var _ record.Protocol = (*Protocol)(nil)
 
-// New returns the protocol for repositories.
-func New(repositories []Repository) (*Protocol, error) {
+// New returns the protocol for repositories. history is of the cache that serves it; nil in a session.
+func New(repositories []Repository, history record.History) (*Protocol, error) {
 	named, err := bases(repositories)
-	return &Protocol{bases: named, tables: map[string]*alpine.Index{}}, err
+	return &Protocol{history: history, bases: named, tables: map[string]*alpine.Index{}}, err
 }
 
 // Name implements record.Protocol.
@@ -85,6 +83,9 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	}
 	return it, nil
 }
+
+// ItemOf implements record.Protocol.
+func (p *Protocol) ItemOf(key string) (record.Item, error) { return record.ByPath(p, key) }
 
 // Serve implements record.Protocol: the bytes as they are.
 func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {

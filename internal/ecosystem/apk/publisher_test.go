@@ -184,7 +184,7 @@ func newSession(t *testing.T) *session {
 	pub := newPublisher(t)
 	srv := httptest.NewServer(pub)
 	t.Cleanup(srv.Close)
-	p, err := New([]Repository{{srv.URL + "/calm", pub.keys}})
+	p, err := New([]Repository{{srv.URL + "/calm", pub.keys}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,9 +117,9 @@ func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Look
 	if err != nil {
 		return first(err, key)
 	}
-	for n := 0; err == nil && !try(r, sum) && p.cache != nil && n < pastLimit; n++ {
+	for n := 0; err == nil && !try(r, sum) && p.history != nil && n < pastLimit; n++ {
 		r, sum, err = p.heldRelease(ctx, key, func(ctx context.Context, key string) (io.ReadCloser, error) {
-			return p.cache.Past(ctx, p.Name(), key, n)
+			return p.history.Past(ctx, p.Name(), key, n)
 		})
 	}
 	if errs.KindOf(err) == errs.NotFound {
@@ -143,9 +143,9 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have r
 		return lockfile.Proof{}, false, none
 	case !found:
 		return lockfile.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
-	case err != nil && p.cache != nil:
+	case err != nil && p.history != nil:
 		// The archive may have moved on between the two: its next InRelease is not waited for.
-		err = errors.Join(err, p.cache.Recheck(ctx, p.Name(), key))
+		err = errors.Join(err, p.history.Recheck(ctx, p.Name(), key))
 	}
 	return proof, true, err
 }
@@ -189,7 +189,7 @@ func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Rele
 	return lockfile.Proof{}, nil
 }
 
-// Identify implements record.Identifier: a package that two archives have is asked of the one that comes first in apt's
+// Identify implements record.Lister: a package that two archives have is asked of the one that comes first in apt's
 // sources, and these may be others in a replay.
 func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Lookup) (digest.Digest, error) {
 	w, err := p.locate(it.Key)
@@ -264,7 +264,7 @@ func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, h
 	return nil, nil
 }
 
-// ReadAhead implements record.Reader: the first package that is asked for would wait for its index to be unpacked.
+// ReadAhead implements record.Lister: the first package that is asked for would wait for its index to be unpacked.
 func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lookup) {
 	w, err := p.locate(it.Key)
 	if err != nil || w.suite == nil || w.rest == "InRelease" {

@@ -40,8 +40,8 @@ type Options struct {
 	Clock clock.Clock // judges Valid-Until; nil = the machine's
 	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
 	// moment that they name themselves, and Valid-Until is not.
-	Locked bool
-	Cache  record.History // what the protocol is served from for long; nil in a session
+	Locked  bool
+	History record.History // of the cache that serves the protocol; nil in a session
 }
 
 // Protocol is record's protocol for Debian archives. It is safe for concurrent use.
@@ -54,7 +54,7 @@ type Protocol struct {
 	dir      string
 	now      clock.Clock
 	locked   bool
-	cache    record.History
+	history  record.History
 
 	tablesMu sync.Mutex           // held while an index is read: who waits needs it too
 	tables   map[string]deb.Index // by the sha256 of the index
@@ -63,11 +63,17 @@ type Protocol struct {
 	releases   map[string]*deb.Release // by the sha256 of the InRelease; never changed
 }
 
-var _ record.Protocol = (*Protocol)(nil)
+var (
+	_ record.Protocol = (*Protocol)(nil)
+	_ record.Lister   = (*Protocol)(nil)
+)
 
 // New returns the protocol for the archives that sources name (see MachineSources).
 func New(sources []Source, o Options) (*Protocol, error) {
-	p := &Protocol{sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, cache: o.Cache, tables: map[string]deb.Index{}, releases: map[string]*deb.Release{}}
+	p := &Protocol{
+		sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, history: o.History,
+		tables: map[string]deb.Index{}, releases: map[string]*deb.Release{},
+	}
 	if p.dir == "" {
 		p.dir = etc
 	}
@@ -112,6 +118,9 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	}
 	return it, nil
 }
+
+// ItemOf implements record.Protocol.
+func (p *Protocol) ItemOf(key string) (record.Item, error) { return record.ByPath(p, key) }
 
 // Serve implements record.Protocol: the bytes as they are.
 func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {

@@ -43,7 +43,7 @@ func newApt(t *testing.T, p *Protocol, base string, settings ...string) (work st
 }
 
 // serve returns the base URL of p behind k.
-func serve(t *testing.T, k record.Keeper, p record.Protocol) string {
+func serve(t *testing.T, k record.Getter, p record.Protocol) string {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	t.Cleanup(srv.Close)

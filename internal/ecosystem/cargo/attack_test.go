@@ -28,7 +28,7 @@ type session struct {
 func newSession(t *testing.T, registry http.Handler) *session {
 	t.Helper()
 	o := recording.NewOrigin(t, registry)
-	p, err := New("sparse+" + o.URL + "/index")
+	p, err := New("sparse+"+o.URL+"/index", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func newSession(t *testing.T, registry http.Handler) *session {
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
-	s.protocol.Keeper = s.recorder
+	s.protocol.getter = s.recorder
 }
 
 // fetch asks as cargo does and returns what is served.
@@ -209,7 +209,7 @@ func TestVerify(t *testing.T) {
 	l := s.recorder.Lock()
 	verify := func() []error {
 		r := record.NewReplayer(s.store, l)
-		return record.Verify(context.Background(), r, &Protocol{Keeper: r})
+		return record.Verify(context.Background(), r, &Protocol{getter: r})
 	}
 	if bad := verify(); len(bad) != 0 {
 		t.Error(bad)

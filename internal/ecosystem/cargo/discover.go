@@ -103,7 +103,7 @@ type listener struct {
 	found string
 }
 
-// Get implements record.Keeper.
+// Get implements record.Getter.
 func (l *listener) Get(_ context.Context, _ record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -61,11 +61,11 @@ func TestWhereCratesAre(t *testing.T) {
 
 func TestMistakes(t *testing.T) {
 	for _, bad := range []string{"", "sparse+", "https://", "git+https://a.invalid", "ssh://a.invalid/x", "sparse+https://me:word@a.invalid/"} {
-		if _, err := New(bad); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+		if _, err := New(bad, nil); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	if _, err := Machine().Item(httptest.NewRequest(http.MethodPut, "http://r/config.json", nil)); errs.KindOf(err) != errs.Invalid {
+	if _, err := Machine(nil).Item(httptest.NewRequest(http.MethodPut, "http://r/config.json", nil)); errs.KindOf(err) != errs.Invalid {
 		t.Error(err)
 	}
 }
@@ -103,7 +103,7 @@ func FuzzConfig(f *testing.F) {
 }
 
 func FuzzPath(f *testing.F) {
-	p, err := New("http://a.invalid/index/")
+	p, err := New("http://a.invalid/index/", nil)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func FuzzPath(f *testing.F) {
 
 func TestTheIndexPassesThrough(t *testing.T) {
 	body := strings.NewReader("x")
-	if r, media, err := Machine().Serve(record.Item{Key: "tea"}, lockfile.Entry{MediaType: "text/plain"}, body, ""); err != nil || r != body || media != "text/plain" {
+	if r, media, err := Machine(nil).Serve(record.Item{Key: "tea"}, lockfile.Entry{MediaType: "text/plain"}, body, ""); err != nil || r != body || media != "text/plain" {
 		t.Error(r, media, err)
 	}
 }

@@ -31,20 +31,22 @@ const (
 
 const crateLimit = 512 << 20 // bytes of a crate
 
-// Protocol is record's protocol for sparse registries. It is safe for concurrent use once its fields are set.
+// Protocol is record's protocol for sparse registries. It is safe for concurrent use.
 type Protocol struct {
-	// Keeper gets what says where and what a crate is, when the session has not; nil = such a crate is refused. It is the
-	// keeper that serves this protocol.
-	Keeper record.Keeper
-
+	// getter, the one that serves this protocol, gets what says where and what a crate is, when that is not held; nil = such
+	// a crate is refused.
+	getter   record.Getter
 	registry func(context.Context) (string, error)
 }
 
-var _ record.Locator = (*Protocol)(nil)
+var (
+	_ record.Protocol = (*Protocol)(nil)
+	_ record.Locator  = (*Protocol)(nil)
+)
 
 // New returns the protocol for the registry at the http or https URL registry, as cargo's configuration writes it, with
-// "sparse+" before it, or without.
-func New(registry string) (*Protocol, error) {
+// "sparse+" before it, or without. getter is the one that serves it.
+func New(registry string, getter record.Getter) (*Protocol, error) {
 	s := strings.TrimPrefix(registry, "sparse+")
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -52,15 +54,15 @@ func New(registry string) (*Protocol, error) {
 			"write it like sparse+https://HOST/index/")
 	}
 	s = strings.TrimRight(s, "/") + "/"
-	return &Protocol{registry: func(context.Context) (string, error) { return s, nil }}, nil
+	return &Protocol{getter: getter, registry: func(context.Context) (string, error) { return s, nil }}, nil
 }
 
-// Machine returns the protocol for the registry that cargo itself takes for crates-io (see Discover). cargo is asked when
+// Machine returns the protocol for the registry that cargo itself takes for crates-io (see Discover); getter is as for New. cargo is asked when
 // the first thing is fetched.
-func Machine() *Protocol {
+func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	known := ""
-	return &Protocol{registry: func(ctx context.Context) (_ string, err error) {
+	return &Protocol{getter: getter, registry: func(ctx context.Context) (_ string, err error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if known == "" {
@@ -82,7 +84,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return item(q), err
 }
 
-// ItemOf implements record.Keyed.
+// ItemOf implements record.Protocol.
 func (p *Protocol) ItemOf(key string) (record.Item, error) {
 	q, err := parseKey(key)
 	return item(q), err
@@ -193,14 +195,14 @@ func (p *Protocol) open(ctx context.Context, q request, have record.Lookup) (io.
 	return r, err
 }
 
-// lookup opens what the registry has under key, through Keeper.
+// lookup opens what the registry has under key, through the getter.
 func (p *Protocol) lookup(ctx context.Context, key string) (io.ReadCloser, error) {
 	none := errs.Errorf(errs.NotFound, "cargo %s is not there", key)
 	q, err := parseKey(key)
-	if err != nil || p.Keeper == nil {
+	if err != nil || p.getter == nil {
 		return nil, cmp.Or(err, none)
 	}
-	_, blob, err := p.Keeper.Get(ctx, p, item(q))
+	_, blob, err := p.getter.Get(ctx, p, item(q))
 	if err == nil && blob == nil {
 		err = none
 	}

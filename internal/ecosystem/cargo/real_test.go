@@ -48,7 +48,7 @@ func packaged(t *testing.T, name, version string) pack.Crate {
 
 // fetch runs the real cargo fetch of a project that needs tea, with an empty CARGO_HOME, through k; it returns what came
 // of tea and of milk, which tea needs.
-func fetch(t *testing.T, p *Protocol, k record.Keeper, needs ...string) (string, string, error) {
+func fetch(t *testing.T, p *Protocol, k record.Getter, needs ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -93,10 +93,10 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	replayer := record.NewReplayer(s.store, l)
-	if got, out, err := fetch(t, Machine(), replayer, "tea"); err != nil || got != want || len(replayer.Misses()) != 0 {
+	if got, out, err := fetch(t, Machine(nil), replayer, "tea"); err != nil || got != want || len(replayer.Misses()) != 0 {
 		t.Errorf("replay: %v\n%s\n%v", err, out, replayer.Misses())
 	}
-	if _, out, err := fetch(t, Machine(), replayer, "oil"); err == nil || len(replayer.Misses()) == 0 || !strings.Contains(out, "never recorded") {
+	if _, out, err := fetch(t, Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) == 0 || !strings.Contains(out, "never recorded") {
 		t.Errorf("what was never recorded was had: %v\n%s", replayer.Misses(), out)
 	}
 }
@@ -157,7 +157,7 @@ func TestDiscover(t *testing.T) {
 	if got, err := Discover(t.Context(), ""); err != nil || got != "https://project.invalid/" {
 		t.Errorf("the project's: %q, %v", got, err)
 	}
-	p := Machine()
+	p := Machine(nil)
 	if it, err := p.Locate(t.Context(), item(request{Name: "tea"}), nil); err != nil || it.Upstream != "https://project.invalid/3/t/tea" {
 		t.Errorf("%+v, %v", it, err)
 	}

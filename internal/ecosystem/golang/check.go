@@ -26,7 +26,7 @@ const (
 )
 
 // Check implements record.Protocol.
-func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
+func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	if strings.HasPrefix(it.Key, "sumdb/") {
 		return lockfile.Proof{}, checkDatabase(it.Key, body)
 	}
@@ -36,15 +36,15 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	}
 	switch r.kind {
 	case "zip", "mod":
-		return p.prove(ctx, r, body)
+		return hashOf(r, body)
 	case "list":
 		return lockfile.Proof{}, checkList(body)
 	}
 	return lockfile.Proof{}, checkInfo(r, body)
 }
 
-// prove returns the h1 hash of a module or of its go.mod.
-func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (lockfile.Proof, error) {
+// hashOf returns the h1 hash of a module or of its go.mod as a proof.
+func hashOf(r request, body io.ReadSeeker) (lockfile.Proof, error) {
 	hash := hashZip
 	if r.kind == "mod" {
 		hash = hashMod
@@ -53,24 +53,15 @@ func (p *Protocol) prove(ctx context.Context, r request, body io.ReadSeeker) (lo
 	if err != nil {
 		return lockfile.Proof{}, errs.E(errs.Untrusted, err)
 	}
-	proof := lockfile.Proof{Kind: ProofSum, Value: h}
-	if r.partial || p.Late {
-		return proof, nil
-	}
-	return p.lookUp(ctx, r, proof)
+	return lockfile.Proof{Kind: ProofSum, Value: h}, nil
 }
 
-// Witness implements record.Witnessed.
+// Witness implements record.Witness: the checksum database is asked.
 func (p *Protocol) Witness(ctx context.Context, it record.Item, proof lockfile.Proof) (lockfile.Proof, error) {
 	r, err := parse(it.Key)
-	if err != nil || proof.Kind != ProofSum || !p.Late || r.partial {
-		return proof, nil //nolint:nilerr // of the checksum database itself
+	if err != nil || proof.Kind != ProofSum || r.partial {
+		return proof, nil //nolint:nilerr // it is of the checksum database itself
 	}
-	return p.lookUp(ctx, r, proof)
-}
-
-// lookUp returns proof, the hash of r's bytes, with what the checksum database says of it.
-func (p *Protocol) lookUp(ctx context.Context, r request, proof lockfile.Proof) (lockfile.Proof, error) {
 	version := r.module.Version
 	if r.kind == "mod" {
 		version += "/go.mod"

@@ -9,7 +9,6 @@ import (
 	"golang.org/x/mod/module"
 
 	"overland/internal/errs"
-	"overland/internal/origin"
 	"overland/internal/record"
 )
 
@@ -26,27 +25,24 @@ const (
 
 // Protocol is the Go module proxy protocol with one machine's configuration. It is safe for concurrent use.
 type Protocol struct {
-	// Keeper gets what the checksum database says of a module, so that the proof is kept with it; nil = it is fetched and
-	// forgotten. It is the keeper that serves this protocol.
-	Keeper record.Keeper
-
-	// Late says that Check does not ask the checksum database, for Witness does: in a recording, whose go command asks it
-	// too, or has a go.sum.
-	Late bool
-
 	proxies []string
 	db      database
 	hasDB   bool
-	skip    string         // GONOSUMDB
-	up      *origin.Client // nil without a Keeper: hashes are computed and not looked up
+	skip    string        // GONOSUMDB
+	getter  record.Getter // nil = hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
 	down    atomic.Int64 // until when the database is not asked, in nanoseconds since 1970
 }
 
-// New returns the protocol with the proxies and the checksum database that e names; up fetches what the database is
-// asked for.
-func New(e Env, up *origin.Client) (*Protocol, error) {
-	p := &Protocol{proxies: e.proxies(), skip: e.GONOSUMDB, up: up}
+var (
+	_ record.Protocol = (*Protocol)(nil)
+	_ record.Witness  = (*Protocol)(nil)
+)
+
+// New returns the protocol with the proxies and the checksum database that e names. getter, the one that serves this
+// protocol, gets what the database is asked for, so that the proof is kept; nil = the database is not asked.
+func New(e Env, getter record.Getter) (*Protocol, error) {
+	p := &Protocol{proxies: e.proxies(), skip: e.GONOSUMDB, getter: getter}
 	var err error
 	p.db, p.hasDB, err = e.database()
 	return p, err
@@ -62,6 +58,9 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	}
 	return p.item(strings.TrimPrefix(r.URL.Path, "/"))
 }
+
+// ItemOf implements record.Protocol.
+func (p *Protocol) ItemOf(key string) (record.Item, error) { return p.item(key) }
 
 func (p *Protocol) item(key string) (record.Item, error) {
 	it := record.Item{Protocol: Name, Key: key}
@@ -160,17 +159,17 @@ func (r request) limit() int64 {
 	return textLimit
 }
 
-// Freeze makes the session's tree of the checksum database the one that k holds, or gets: the first thing to do in a
-// session, before the go command asks. Without a database, or when it cannot be had, nothing is frozen.
-func (p *Protocol) Freeze(ctx context.Context, k record.Keeper) error {
-	if !p.hasDB {
+// Freeze fixes the session's tree of the checksum database: the first thing to do in a session, before the go command
+// asks. Without a database, or when it cannot be had, nothing is fixed.
+func (p *Protocol) Freeze(ctx context.Context) error {
+	if !p.hasDB || p.getter == nil {
 		return nil
 	}
 	it, err := p.item("sumdb/" + p.db.name + "/latest")
 	if err != nil {
 		return err
 	}
-	e, blob, err := k.Get(ctx, p, it)
+	e, blob, err := p.getter.Get(ctx, p, it)
 	if err != nil || !e.Exists() {
 		return err
 	}

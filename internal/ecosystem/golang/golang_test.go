@@ -30,6 +30,7 @@ import (
 	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store/dir"
+	"overland/internal/testkit/recording"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -78,7 +79,6 @@ func newUpstream(t *testing.T) *upstream {
 
 // goSum returns what the database says of a module: what the files are when it is first asked.
 func (u *upstream) goSum(path, version string) ([]byte, error) {
-	p := &Protocol{}
 	var b bytes.Buffer
 	for kind, suffix := range map[string]string{"zip": "", "mod": "/go.mod"} {
 		body, ok := u.files[path+"/@v/"+version+"."+kind]
@@ -86,7 +86,7 @@ func (u *upstream) goSum(path, version string) ([]byte, error) {
 			return nil, os.ErrNotExist
 		}
 		r := request{kind: kind, module: module.Version{Path: path, Version: version}}
-		proof, err := p.prove(context.Background(), r, strings.NewReader(body))
+		proof, err := hashOf(r, strings.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
@@ -134,9 +134,23 @@ func moduleZip(t *testing.T, prefix string) string {
 // lab is a recorder before an upstream, and what the real go command needs to use it.
 type lab struct {
 	store    *dir.Store
+	up       *origin.Client
 	recorder *record.Recorder
 	protocol *Protocol
 	sumdb    string // GOSUMDB
+}
+
+// acquire gets what is at key as a cache does, which asks the checksum database before anybody is given it.
+func (l *lab) acquire(ctx context.Context, key string) (e lockfile.Entry, err error) {
+	it, err := l.protocol.ItemOf(key)
+	if err != nil {
+		return e, err
+	}
+	q := &record.Acquisition{
+		Protocol: l.protocol, Item: it, Store: l.store, Get: l.up.Get,
+		Keep: func(ctx context.Context, a *record.Arrival) error { e = a.Entry; return a.Commit(ctx) },
+	}
+	return e, q.Fetch(ctx)
 }
 
 func (u *upstream) env() Env { return Env{GOPROXY: u.URL + ",direct", GOSUMDB: u.key} }
@@ -150,21 +164,21 @@ func newLab(t *testing.T, e Env) *lab {
 	tr := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	t.Cleanup(tr.CloseIdleConnections)
 	up := &origin.Client{Transport: tr, Wait: time.Millisecond}
-	p, err := New(e, up)
+	recorder := record.NewRecorder(s, record.Options{Upstream: up})
+	t.Cleanup(recorder.Close)
+	p, err := New(e, recorder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &lab{store: s, recorder: record.NewRecorder(s, record.Options{Upstream: up}), protocol: p, sumdb: e.GOSUMDB}
-	p.Keeper = l.recorder
-	t.Cleanup(l.recorder.Close)
-	if err := p.Freeze(t.Context(), l.recorder); err != nil {
+	l := &lab{store: s, up: up, recorder: recorder, protocol: p, sumdb: e.GOSUMDB}
+	if err := p.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return l
 }
 
 // download runs go mod download against k with an empty cache.
-func (l *lab) download(t *testing.T, k record.Keeper, args ...string) (string, error) {
+func (l *lab) download(t *testing.T, k record.Getter, args ...string) (string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, l.protocol))
 	defer srv.Close()
@@ -217,12 +231,11 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 func verify(t *testing.T, s *dir.Store, lock *lockfile.Lock, e Env) []error {
 	t.Helper()
 	r := record.NewReplayer(s, lock)
-	p, err := New(e, nil)
+	p, err := New(e, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Keeper = r
-	if err := p.Freeze(t.Context(), r); err != nil {
+	if err := p.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return record.Verify(t.Context(), r, p)
@@ -242,6 +255,9 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	blob.Close()
+	if err := l.recorder.Settle(); err != nil {
+		t.Fatal(err)
+	}
 	u.Close()
 	const evil = goMod + "require example.org/evil v1.0.0\n"
 	sum, err := hashMod(request{}, strings.NewReader(evil))
@@ -322,13 +338,20 @@ func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 		t.Cleanup(db.Close)
 		tr := &http.Transport{}
 		t.Cleanup(tr.CloseIdleConnections)
-		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, &origin.Client{Transport: tr, Tries: 1})
+		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		p.proxies = nil // so that the database itself is asked
 		for range 2 {
-			proof, err := p.Check(t.Context(), record.Item{Key: "example.org/dep/@v/v1.0.0.mod"}, strings.NewReader(goMod), nil)
+			recorder := record.NewRecorder(recording.Store(t), record.Options{Upstream: &origin.Client{Transport: tr, Tries: 1}})
+			defer recorder.Close()
+			p.getter = recorder // one that knows nothing yet
+			it := record.Item{Key: "example.org/dep/@v/v1.0.0.mod"}
+			proof, err := p.Check(t.Context(), it, strings.NewReader(goMod), nil)
+			if err == nil {
+				proof, err = p.Witness(t.Context(), it, proof)
+			}
 			if errs.KindOf(err) != c.want || err == nil && proof.Kind != ProofSum {
 				t.Errorf("%s: %v, %v", what, proof, err)
 			}
@@ -364,15 +387,10 @@ func TestTheDatabaseIsAskedWhileTheModuleComes(t *testing.T) {
 	l := newLab(t, u.env())
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	it, err := l.protocol.item(zip)
+	e, err := l.acquire(ctx, zip)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, b, err := l.recorder.Get(ctx, l.protocol, it)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
 	if e.Proof.Kind != ProofTree {
 		t.Errorf("proof %+v", e.Proof)
 	}
@@ -465,16 +483,9 @@ func TestAnotherModuleThanTheDatabaseKnows(t *testing.T) {
 	}
 	u.files["example.org/dep/@v/v1.0.0.mod"] = goMod + "// changed\n"
 	l := newLab(t, u.env())
-	it, err := l.protocol.item("example.org/dep/@v/v1.0.0.mod")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _, err = l.recorder.Get(t.Context(), l.protocol, it)
-	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") {
-		t.Errorf("error %v", err)
-	}
-	if l.recorder.Lock().Has("none") || len(l.recorder.Problems()) != 1 {
-		t.Errorf("problems %v", l.recorder.Problems())
+	e, err := l.acquire(t.Context(), "example.org/dep/@v/v1.0.0.mod")
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") || e.Exists() {
+		t.Errorf("%+v, %v", e, err)
 	}
 }
 
@@ -495,7 +506,6 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	const zip, mod = "example.org/dep/@v/v1.0.0.zip", "example.org/dep/@v/v1.0.0.mod"
 	record := func(key string) *lab {
 		l := newLab(t, u.env())
-		l.protocol.Late = true
 		it, err := l.protocol.item(key)
 		if err != nil {
 			t.Fatal(err)

@@ -22,13 +22,13 @@ const (
 	lookupDowntime = time.Minute      // for which a database that did not answer is not asked again
 )
 
-// Prepare implements record.Preparer: it looks a module up in the checksum database while its bytes are on their way.
-func (p *Protocol) Prepare(ctx context.Context, it record.Item) {
+// AskAhead implements record.Witness: it looks a module up while its bytes are on their way.
+func (p *Protocol) AskAhead(ctx context.Context, it record.Item) {
 	r, err := parse(it.Key)
-	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial || p.Late {
+	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial {
 		return
 	}
-	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Check asks again, of what is held then, and judges
+	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Witness asks again, of what is held then, and compares
 }
 
 // inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one, or says what it
@@ -38,7 +38,7 @@ func (p *Protocol) Prepare(ctx context.Context, it record.Item) {
 // Each lookup has a client of its own: so what it asks for depends on nothing but the session's tree, whatever was looked
 // up before, and can be asked again from a lock; and nothing of it stays in the memory of a service.
 func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, error) {
-	if !p.hasDB || p.db.key == "" || p.Keeper == nil && p.up == nil || time.Now().UnixNano() < p.down.Load() {
+	if !p.hasDB || p.db.key == "" || p.getter == nil || time.Now().UnixNano() < p.down.Load() {
 		return false, nil
 	}
 	own, cancel := context.WithTimeout(ctx, lookupPatience)
@@ -109,15 +109,7 @@ func (r *remote) read(path string) ([]byte, error) {
 }
 
 func (r *remote) get(it record.Item) ([]byte, error) {
-	if r.p.Keeper == nil {
-		f, err := r.p.up.Get(r.ctx, it.Request())
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return fsx.Read(f.Body, it.Key, tileLimit)
-	}
-	e, blob, err := r.p.Keeper.Get(r.ctx, r.p, it)
+	e, blob, err := r.p.getter.Get(r.ctx, r.p, it)
 	if err != nil {
 		return nil, err
 	}

@@ -80,13 +80,13 @@ func newSession(t *testing.T) *session {
 	g := &registry{pages: map[string][]byte{}}
 	srv := httptest.NewServer(g)
 	t.Cleanup(srv.Close)
-	p, err := New(Config{Registry: srv.URL + "/reg"})
+	p, err := New(Config{Registry: srv.URL + "/reg"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &session{t: t, registry: g, url: srv.URL, protocol: p, store: recording.Store(t)}
 	s.recorder = recording.Recorder(t, s.store, nil)
-	p.Keeper = s.recorder
+	p.getter = s.recorder
 	g.publish(srv.URL, "tea", dist{Integrity: sri(tarball)})
 	g.publish(srv.URL, "@leaf/tea", dist{Integrity: sri(tarball)})
 	return s
@@ -204,12 +204,12 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		}
 	}
 	verify := func(lock *lockfile.Lock) []error {
-		elsewhere, err := New(Config{Registry: "https://mirror.example/npm"}) // of the machine that verifies
+		elsewhere, err := New(Config{Registry: "https://mirror.example/npm"}, nil) // of the machine that verifies
 		if err != nil {
 			t.Fatal(err)
 		}
 		r := record.NewReplayer(s.store, lock)
-		elsewhere.Keeper = r
+		elsewhere.getter = r
 		return record.Verify(t.Context(), r, elsewhere)
 	}
 	lock := s.recorder.Lock()
@@ -245,7 +245,7 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	s.publish(s.url, "tea", dist{Integrity: sri(again)})
 	s.put("/reg"+file, again)
 	s.recorder = record.NewRecorder(recording.Store(t), record.Options{Lock: locked, Upstream: &origin.Client{Tries: 1}})
-	s.protocol.Keeper = s.recorder
+	s.protocol.getter = s.recorder
 	defer s.recorder.Close()
 	_, _, err = s.fetch(file)
 	changed := (*record.ChangedError)(nil)

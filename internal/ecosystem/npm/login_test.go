@@ -68,7 +68,7 @@ func TestARegistryAsksWhoOneIs(t *testing.T) {
 	}
 	s.protocol.config.Logins = Logins{strings.TrimPrefix(guarded.URL, "http:") + "/reg/:_authToken": "t0ken"}
 	s.recorder = recording.Recorder(t, s.store, nil)
-	s.protocol.Keeper = s.recorder
+	s.protocol.getter = s.recorder
 	for _, path := range []string{"/tea/-/tea-1.0.0.tgz", "/tea"} {
 		if _, _, err := s.fetch(path); err != nil {
 			t.Errorf("%s: %v", path, err)

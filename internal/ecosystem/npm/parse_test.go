@@ -41,7 +41,7 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(c)
+	p, err := New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func FuzzDocument(f *testing.F) {
 }
 
 func FuzzPath(f *testing.F) {
-	p, err := New(Config{Registry: "http://a.invalid/reg"})
+	p, err := New(Config{Registry: "http://a.invalid/reg"}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

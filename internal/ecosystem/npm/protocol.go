@@ -29,23 +29,21 @@ const (
 	ProofDocument  = "npm-document"  // of a packument or manifest: the registry does not sign them; the lock pins them
 )
 
-// Protocol is record's protocol for npm registries. It is safe for concurrent use once its fields are set.
+// Protocol is record's protocol for npm registries. It is safe for concurrent use.
 type Protocol struct {
-	// Keeper gets the manifest of a tarball for which the session has neither that nor a packument; nil = such a tarball
-	// is refused. It is the keeper that serves this protocol.
-	Keeper record.Keeper
-
 	config Config
+	getter record.Getter
 }
 
 var _ record.Protocol = (*Protocol)(nil)
 
-// New returns the protocol for the registries of c (see MachineConfig).
-func New(c Config) (*Protocol, error) {
+// New returns the protocol for the registries of c (see MachineConfig). getter, the one that serves this protocol, gets the
+// manifest of a tarball of which nothing is held; nil = such a tarball is refused.
+func New(c Config, getter record.Getter) (*Protocol, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Protocol{config: c}, nil
+	return &Protocol{config: c, getter: getter}, nil
 }
 
 // Name implements record.Protocol.
@@ -64,7 +62,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return p.item(q, strings.Contains(r.Header.Get("Accept"), short)), nil
 }
 
-// ItemOf implements record.Keyed.
+// ItemOf implements record.Protocol.
 func (p *Protocol) ItemOf(key string) (record.Item, error) {
 	name, brief := strings.CutSuffix(key, shortMark)
 	q, err := parsePath(name)
@@ -139,7 +137,7 @@ func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (
 	}
 	none := errs.Hint(errs.Errorf(errs.Untrusted, "nothing that the registry says of %s %s is recorded", q.Name, q.File),
 		"run npm install through the recorder first, so that it asks for the package too")
-	if p.Keeper == nil {
+	if p.getter == nil {
 		return dist{}, none
 	}
 	asked := []request{{Name: q.Name, Version: version}, {Name: q.Name}}
@@ -148,7 +146,7 @@ func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (
 	}
 	for _, doc := range asked {
 		it := p.item(doc, true)
-		e, blob, err := p.Keeper.Get(ctx, p, it)
+		e, blob, err := p.getter.Get(ctx, p, it)
 		if err != nil {
 			return dist{}, fmt.Errorf("what the registry says of %s: %w", q.File, err)
 		}

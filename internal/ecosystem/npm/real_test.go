@@ -23,7 +23,7 @@ import (
 const project = `{"name":"tea","version":"1.0.0","private":true,"dependencies":{"is-odd":"3.0.1"}}`
 
 // runNPM runs npm with an empty cache in a folder that holds files; everything goes through k. It returns the folder.
-func runNPM(t *testing.T, p *Protocol, k record.Keeper, files map[string]string, args ...string) (string, string, error) {
+func runNPM(t *testing.T, p *Protocol, k record.Getter, files map[string]string, args ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -81,13 +81,13 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(config)
+	p, err := New(config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := recording.Store(t)
 	rec := recording.Recorder(t, s, nil)
-	p.Keeper = rec
+	p.getter = rec
 	dir, out, err := runNPM(t, p, rec, map[string]string{"package.json": project}, "install")
 	if err != nil {
 		t.Fatalf("npm install: %v\n%s\n%v", err, out, rec.Problems())
@@ -136,7 +136,7 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	files := map[string]string{"package.json": project, "package-lock.json": strings.ReplaceAll(string(b), local, config.Registry)}
 	s = recording.Store(t)
 	rec = recording.Recorder(t, s, nil)
-	p.Keeper = rec
+	p.getter = rec
 	dir, out, err = runNPM(t, p, rec, files, "ci")
 	if err != nil {
 		t.Fatalf("npm ci: %v\n%s\n%v", err, out, rec.Problems())

@@ -59,6 +59,15 @@ func (Protocol) Item(r *http.Request) (record.Item, error) {
 	return it, nil
 }
 
+// ItemOf implements record.Protocol, for what is asked for with GET.
+func (p Protocol) ItemOf(key string) (record.Item, error) {
+	u, err := url.Parse(key)
+	if err != nil {
+		return record.Item{}, errs.E(errs.Invalid, err)
+	}
+	return p.Item(&http.Request{Method: http.MethodGet, URL: u})
+}
+
 // Check implements record.Protocol: a plain URL has no proof but a pin.
 func (p Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	want, pinned := p.Pins[it.Key]

@@ -45,7 +45,7 @@ func newLab(t *testing.T, srv *httptest.Server) *lab {
 }
 
 // run runs a shell script whose only way out is a proxy for k, and returns what it printed.
-func (l *lab) run(t *testing.T, k record.Keeper, script string) (string, error) {
+func (l *lab) run(t *testing.T, k record.Getter, script string) (string, error) {
 	t.Helper()
 	ca, err := NewAuthority()
 	if err != nil {

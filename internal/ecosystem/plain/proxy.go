@@ -22,7 +22,7 @@ const handshake = time.Minute
 // Proxy serves plain URLs from k to clients that use it as their HTTP proxy; what is asked of the proxy itself goes to
 // Next.
 type Proxy struct {
-	keeper record.Keeper
+	keeper record.Getter
 	urls   Protocol
 	ca     *Authority
 	next   http.Handler
@@ -34,7 +34,7 @@ type Proxy struct {
 }
 
 // NewProxy returns a proxy whose https certificates are ca's. The caller closes it.
-func NewProxy(k record.Keeper, urls Protocol, ca *Authority, next http.Handler) *Proxy {
+func NewProxy(k record.Getter, urls Protocol, ca *Authority, next http.Handler) *Proxy {
 	p := &Proxy{keeper: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
 	p.inner = &http.Server{
 		Handler:           http.HandlerFunc(p.tunneled),

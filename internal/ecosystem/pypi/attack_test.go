@@ -34,7 +34,7 @@ type session struct {
 func newSession(t *testing.T, index http.Handler) *session {
 	t.Helper()
 	o := recording.NewOrigin(t, index)
-	p, err := New(Config{o.URL + "/simple"})
+	p, err := New(Config{o.URL + "/simple"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func newSession(t *testing.T, index http.Handler) *session {
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
-	s.protocol.Keeper = s.recorder
+	s.protocol.getter = s.recorder
 }
 
 // fetch asks as pip does and returns what is served.
@@ -257,11 +257,11 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "1")
 	}))
-	p, err := New(Config{strings.Replace(s.URL, "http://", "http://me:secret@", 1) + "/simple/"})
+	p, err := New(Config{strings.Replace(s.URL, "http://", "http://me:secret@", 1) + "/simple/"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.Keeper = s.recorder
+	p.getter = s.recorder
 	s.protocol = p
 	for _, name := range []string{"tea-1.0.zip", "tea-2.0.zip"} {
 		e, _, err := s.fetch("/files/tea/"+name, "")

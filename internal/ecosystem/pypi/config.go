@@ -24,12 +24,12 @@ const configLimit = 1 << 20 // bytes of what pip prints
 // Config names the index: an absolute http or https URL, below which projects are. It may hold a name and a password.
 type Config struct{ Index string }
 
-// Machine returns the protocol for the index that pip itself would use. pip is asked when the first thing is fetched:
+// Machine returns the protocol for the index that pip itself would use; getter is as for New. pip is asked when the first thing is fetched:
 // until then, and in a replay, nothing but the lock is needed.
-func Machine() *Protocol {
+func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	var known *Config
-	return &Protocol{config: func(ctx context.Context) (Config, error) {
+	return &Protocol{getter: getter, config: func(ctx context.Context) (Config, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		if known == nil {

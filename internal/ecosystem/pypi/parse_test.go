@@ -81,7 +81,7 @@ func TestMachineConfig(t *testing.T) {
 		t.Errorf("%+v, %v", c, err)
 	}
 	t.Setenv("PIP_INDEX_URL", "")
-	it, err := Machine().Locate(t.Context(), item(request{Project: "tea"}), nil)
+	it, err := Machine(nil).Locate(t.Context(), item(request{Project: "tea"}), nil)
 	if err != nil || !strings.HasPrefix(it.Upstream, "https://") || !strings.HasSuffix(it.Upstream, "/tea/") {
 		t.Errorf("%+v, %v", it, err)
 	}
@@ -92,7 +92,7 @@ func TestMachineConfig(t *testing.T) {
 }
 
 func TestMethods(t *testing.T) {
-	p := Machine()
+	p := Machine(nil)
 	if _, err := p.Item(httptest.NewRequest(http.MethodPost, "http://r/simple/tea/", nil)); errs.KindOf(err) != errs.Invalid {
 		t.Error(err)
 	}
@@ -193,7 +193,7 @@ func FuzzProject(f *testing.F) {
 			}
 		}
 		// What is served is read as the same files, all of them at our address.
-		body, _, err := Machine().Serve(record.Item{Key: "tea"}, lockfile.Entry{}, bytes.NewReader(b), "http://r/pypi")
+		body, _, err := Machine(nil).Serve(record.Item{Key: "tea"}, lockfile.Entry{}, bytes.NewReader(b), "http://r/pypi")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func FuzzProject(f *testing.F) {
 }
 
 func FuzzPath(f *testing.F) {
-	p, err := New(Config{"http://a.invalid/simple"})
+	p, err := New(Config{"http://a.invalid/simple"}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -33,23 +33,25 @@ const (
 	mediaHTML = "application/vnd.pypi.simple.v1+html"
 )
 
-// Protocol is record's protocol for Python package indexes. It is safe for concurrent use once its fields are set.
+// Protocol is record's protocol for Python package indexes. It is safe for concurrent use.
 type Protocol struct {
-	// Keeper gets the project of a file for which the session has none; nil = such a file is refused. It is the keeper
-	// that serves this protocol.
-	Keeper record.Keeper
-
+	// getter, the one that serves this protocol, gets the project of a file of which nothing is held; nil = such a file is
+	// refused.
+	getter record.Getter
 	config func(context.Context) (Config, error)
 }
 
-var _ record.Locator = (*Protocol)(nil)
+var (
+	_ record.Protocol = (*Protocol)(nil)
+	_ record.Locator  = (*Protocol)(nil)
+)
 
-// New returns the protocol for the index of c.
-func New(c Config) (*Protocol, error) {
+// New returns the protocol for the index of c. getter is the one that serves it.
+func New(c Config, getter record.Getter) (*Protocol, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	return &Protocol{config: func(context.Context) (Config, error) { return c, nil }}, nil
+	return &Protocol{getter: getter, config: func(context.Context) (Config, error) { return c, nil }}, nil
 }
 
 // Name implements record.Protocol.
@@ -68,7 +70,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	return item(q), nil
 }
 
-// ItemOf implements record.Keyed.
+// ItemOf implements record.Protocol.
 func (p *Protocol) ItemOf(key string) (record.Item, error) {
 	q, err := parseKey(key)
 	if err != nil {
@@ -162,10 +164,10 @@ func (p *Protocol) find(ctx context.Context, q request, have record.Lookup) (*pr
 			return project, f, err
 		}
 	}
-	if p.Keeper == nil {
+	if p.getter == nil {
 		return nil, file{}, none
 	}
-	_, blob, err := p.Keeper.Get(ctx, p, item(request{Project: q.Project}))
+	_, blob, err := p.getter.Get(ctx, p, item(request{Project: q.Project}))
 	if err != nil {
 		return nil, file{}, fmt.Errorf("what the index says of %s: %w", q.Project, err)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // install runs a real pip, with an empty cache, through k: tea, which needs milk, which is a source archive.
-func install(t *testing.T, pip []string, p *Protocol, k record.Keeper, projects ...string) (string, string, error) {
+func install(t *testing.T, pip []string, p *Protocol, k record.Getter, projects ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -83,11 +83,11 @@ func TestPipIsRecordedAndReplayed(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		replayer := record.NewReplayer(s.store, l)
-		got, out, err = install(t, c.pip, Machine(), replayer, "tea")
+		got, out, err = install(t, c.pip, Machine(nil), replayer, "tea")
 		if err != nil || got != want || len(replayer.Misses()) != 0 {
 			t.Errorf("%q: replay: %v\n%s\n%v", c.pip, err, out, replayer.Misses())
 		}
-		if _, out, err := install(t, c.pip, Machine(), replayer, "oil"); err == nil || len(replayer.Misses()) != 1 {
+		if _, out, err := install(t, c.pip, Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) != 1 {
 			t.Errorf("%q: what was never recorded was had: %v\n%s", c.pip, replayer.Misses(), out)
 		}
 	}

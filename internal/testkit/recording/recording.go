@@ -113,7 +113,7 @@ func Recorder(t testing.TB, s *dir.Store, locked *lockfile.Lock) *record.Recorde
 }
 
 // Fetch asks for path below p's mount and returns what is served.
-func Fetch(t testing.TB, k record.Keeper, p record.Protocol, path, accept string) (lockfile.Entry, string, error) {
+func Fetch(t testing.TB, k record.Getter, p record.Protocol, path, accept string) (lockfile.Entry, string, error) {
 	t.Helper()
 	r := httptest.NewRequest(http.MethodGet, "http://recorder"+path, nil)
 	r.Header.Set("Accept", accept)

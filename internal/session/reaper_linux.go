@@ -17,22 +17,22 @@ import (
 	"overland/internal/procfs"
 )
 
-// What a keeper inherits.
+// What a reaper inherits.
 const (
 	leashFD  = 3 // the reading end of a pipe: a byte says that the session ends, its end that there is no session any more
 	socketFD = 4 // Replay: the socket to the process outside
 )
 
 const (
-	// settle is how much later than the session, or the command, a keeper may hear of a signal that all of them were sent.
+	// settle is how much later than the session, or the command, a reaper may hear of a signal that all of them were sent.
 	settle = 200 * time.Millisecond
 	// lastTry is how long what was killed may take to vanish: a dead disk may hold it in the kernel.
 	lastTry = 3 * time.Second
 	often   = 10 * time.Millisecond
 )
 
-// keeper returns the command that runs o.Command under a keeper: this program, started as Verb. release is for after it.
-func (o *Options) keeper(ctx context.Context, kind string) (cmd *exec.Cmd, release func(), _ error) {
+// reaper returns the command that runs o.Command under a reaper: this program, started as Verb. release is for after it.
+func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, release func(), _ error) {
 	theirs, leash, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
@@ -44,14 +44,14 @@ func (o *Options) keeper(ctx context.Context, kind string) (cmd *exec.Cmd, relea
 		_, err := leash.Write([]byte{0})
 		return err
 	}
-	cmd.WaitDelay = shutdown + 2*lastTry // it should never come to that: the keeper gives up first
+	cmd.WaitDelay = shutdown + 2*lastTry // it should never come to that: the reaper gives up first
 	return cmd, func() {
 		theirs.Close()
 		leash.Close()
 	}, nil
 }
 
-// Inside is the keeper of a command: args are the kind of the session and the command. It is the parent of all that the
+// Inside is the reaper of a command: args are the kind of the session and the command. It is the parent of all that the
 // command starts, also of what loses its own, and ends as the command does; what still runs then is left alone. But when
 // the session ends first, all of it is told (SIGTERM), killed after a while, and gone before Inside is. It returns only
 // an error.
@@ -70,28 +70,28 @@ func Inside(ctx context.Context, args []string) error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
-	k := &keeper{heard: make(chan os.Signal, 1), told: map[procfs.Process]bool{}}
+	r := &reaper{heard: make(chan os.Signal, 1), told: map[procfs.Process]bool{}}
 	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(sig) { // nohup: the command ignores it too
-			signal.Notify(k.heard, sig)
+			signal.Notify(r.heard, sig)
 		}
 	}
-	if err := k.start(args[1:], environ); err != nil {
+	if err := r.start(args[1:], environ); err != nil {
 		return err
 	}
-	os.Exit(k.keep(os.NewFile(leashFD, "leash")))
+	os.Exit(r.watch(os.NewFile(leashFD, "leash")))
 	return nil
 }
 
-// keeper watches over one command.
-type keeper struct {
+// reaper watches over one command.
+type reaper struct {
 	pid   int                     // the command
 	heard chan os.Signal          // what this process was sent, and so was its whole group: a terminal does that
 	told  map[procfs.Process]bool // by PID and Start
 }
 
 // start starts the command on this process's streams.
-func (k *keeper) start(command, environ []string) error {
+func (r *reaper) start(command, environ []string) error {
 	if err := os.Setenv("PATH", value(environ, "PATH")); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (k *keeper) start(command, environ []string) error {
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
 	}
-	k.pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: environ, Files: []uintptr{0, 1, 2}})
+	r.pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: environ, Files: []uintptr{0, 1, 2}})
 	if err != nil {
 		return fmt.Errorf("run %s: %w", path, err)
 	}
@@ -117,11 +117,11 @@ type death struct {
 	status syscall.WaitStatus
 }
 
-// keep waits for the command, or for the end of the session and then of everything, and returns the exit code.
-func (k *keeper) keep(leash *os.File) int {
+// watch waits for the command, or for the end of the session and then of everything, and returns the exit code.
+func (r *reaper) watch(leash *os.File) int {
 	deaths, pulls := make(chan death), make(chan struct{})
 	go reap(deaths)
-	go watch(leash, pulls)
+	go follow(leash, pulls)
 	code := signalled + int(syscall.SIGKILL) // should it never end
 	var ended, pulled, stopping bool
 	var settled, grace, look, last <-chan time.Time
@@ -132,13 +132,13 @@ func (k *keeper) keep(leash *os.File) int {
 			switch {
 			case !some: // the last one: who lost its parent became a child of this process
 				return code
-			case d.pid != k.pid:
+			case d.pid != r.pid:
 				continue
 			}
 			ended, code = true, exitCode(d.status)
 			switch {
 			case stopping:
-				k.tell(true)
+				r.tell(true)
 			case len(descendants()) == 0:
 				return code
 			case !pulled:
@@ -156,11 +156,11 @@ func (k *keeper) keep(leash *os.File) int {
 				pulls = nil
 			}
 		case <-settled:
-			if !pulled && len(k.heard) == 0 {
+			if !pulled && len(r.heard) == 0 {
 				return code
 			}
 			stopping, grace = true, time.After(shutdown)
-			k.tell(ended)
+			r.tell(ended)
 		case <-grace:
 			kill()
 		case <-look: // again and again: they may have started others
@@ -175,14 +175,14 @@ func (k *keeper) keep(leash *os.File) int {
 
 // tell tells everything below this process to end, each process once. Unless all is set, those that heard with the whole
 // group what this process heard are not told: many programs take a second signal for "at once".
-func (k *keeper) tell(all bool) {
+func (r *reaper) tell(all bool) {
 	group := syscall.Getpgrp()
 	for _, p := range descendants() {
 		id := procfs.Process{PID: p.PID, Start: p.Start}
-		if k.told[id] || !all && p.Group == group && len(k.heard) > 0 {
+		if r.told[id] || !all && p.Group == group && len(r.heard) > 0 {
 			continue
 		}
-		k.told[id] = true
+		r.told[id] = true
 		p.Signal(syscall.SIGTERM)
 	}
 }
@@ -216,8 +216,8 @@ func reap(deaths chan<- death) {
 	}
 }
 
-// watch passes on what comes through the leash, and closes pulls at its end.
-func watch(leash *os.File, pulls chan<- struct{}) {
+// follow passes on what comes through the leash, and closes pulls at its end.
+func follow(leash *os.File, pulls chan<- struct{}) {
 	defer close(pulls)
 	for b := make([]byte, 1); ; pulls <- struct{}{} {
 		if _, err := leash.Read(b); err != nil {

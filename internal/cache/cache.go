@@ -14,9 +14,12 @@ import (
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/flight"
 	"overland/internal/fsx"
+	"overland/internal/health"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -29,15 +32,15 @@ const (
 	downtime        = 30 * time.Second // for which an upstream that failed is not asked again while there is a stale answer
 )
 
-// Options are the settings of a Keeper. The zero value works.
+// Options are the settings of a Cache. The zero value works.
 type Options struct {
-	Upstream *record.Upstream // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
-	Near     Near             // asked before upstream; nil = nobody is
-	Fresh    time.Duration    // how long what can change is served without asking upstream; 0 = DefaultFresh
-	Absent   time.Duration    // how long "there is no such thing" is believed; 0 = DefaultAbsent
-	Patience time.Duration    // how long upstream is waited for when there is a stale answer; 0 = DefaultPatience
-	Offline  bool             // never ask upstream, whatever SetOffline says
-	Limit    int64            // bytes that answers may take on the disk; 0 = no limit
+	Upstream *origin.Client // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
+	Near     Near           // asked before upstream; nil = nobody is
+	Fresh    time.Duration  // how long what can change is served without asking upstream; 0 = DefaultFresh
+	Absent   time.Duration  // how long "there is no such thing" is believed; 0 = DefaultAbsent
+	Patience time.Duration  // how long upstream is waited for when there is a stale answer; 0 = DefaultPatience
+	Offline  bool           // never ask upstream, whatever SetOffline says
+	Limit    int64          // bytes that answers may take on the disk; 0 = no limit
 	// Roots returns the blobs that eviction must keep, whatever the limit: what locks and releases name. nil = none.
 	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
 	Facts Facts        // freezes and the offline switch; nil = they are kept in the directory itself
@@ -45,8 +48,8 @@ type Options struct {
 	Log   *slog.Logger // nil = nothing is logged
 }
 
-// Keeper is the pull-through cache. It is safe for concurrent use. The caller ends it with Close.
-type Keeper struct {
+// Cache is the pull-through cache. It is safe for concurrent use. The caller ends it with Close.
+type Cache struct {
 	store Depot
 	index *index
 	facts Facts
@@ -54,17 +57,17 @@ type Keeper struct {
 
 	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
 
+	calls flight.Group[asked, answer]
+	down  health.Memory[string] // hosts that failed
+
 	mu     sync.Mutex
-	calls  map[flight]*call
 	used   map[id]time.Time // last uses that the index does not know yet
 	fixed  map[id]version   // of what never changes, what the index is known to hold: a query costs more than 10 kB sent
-	down   map[string]time.Time
-	bound  map[bound]bool // what bind has done
+	bound  map[bound]bool   // what bind has done
 	spoken []record.Protocol
-	wg     sync.WaitGroup
 }
 
-// Depot is where a Keeper keeps bytes: a site's, which others use too.
+// Depot is where a Cache keeps bytes: a site's, which others use too.
 type Depot interface {
 	store.Blobs
 	store.Stager
@@ -75,7 +78,7 @@ type Depot interface {
 }
 
 // Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
-func Open(ctx context.Context, dir string, s Depot, o Options) (*Keeper, error) {
+func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	if err := (fsx.FS{}).Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
@@ -87,7 +90,7 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Keeper, error) 
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
 	if o.Upstream == nil {
-		o.Upstream = &record.Upstream{Dir: dir}
+		o.Upstream = &origin.Client{Dir: dir}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -99,27 +102,22 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Keeper, error) 
 	if facts == nil {
 		facts = indexFacts{x}
 	}
-	return &Keeper{
-		store: s, index: x, facts: facts, o: o, calls: map[flight]*call{},
-		used: map[id]time.Time{}, fixed: map[id]version{}, down: map[string]time.Time{}, bound: map[bound]bool{},
+	return &Cache{
+		store: s, index: x, facts: facts, o: o, down: health.Memory[string]{Clock: o.Clock.Or()},
+		used: map[id]time.Time{}, fixed: map[id]version{}, bound: map[bound]bool{},
 	}, nil
 }
 
 // Close ends the transfers under way, waits for them, and writes down what is known of last uses.
-func (k *Keeper) Close() error {
-	k.mu.Lock()
-	for _, c := range k.calls {
-		c.cancel()
-	}
-	k.mu.Unlock()
-	k.wg.Wait()
+func (k *Cache) Close() error {
+	k.calls.Close()
 	return errors.Join(k.flush(context.Background()), k.index.close())
 }
 
-func (k *Keeper) now() time.Time { return k.o.Clock.Or()() }
+func (k *Cache) now() time.Time { return k.o.Clock.Or()() }
 
-// Get implements record.Keeper.
-func (k *Keeper) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
+// Get implements record.Getter.
+func (k *Cache) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	seen := sight{have: k.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
@@ -135,7 +133,7 @@ type answer struct {
 	version version
 }
 
-func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, store.Blob, error) {
+func (k *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, store.Blob, error) {
 	for again := false; ; again = true {
 		a, err := k.find(ctx, p, it, seen)
 		if err != nil || !a.entry.Exists() {
@@ -152,7 +150,7 @@ func (k *Keeper) get(ctx context.Context, p record.Protocol, it record.Item, see
 }
 
 // find returns the answer to it, from the index if that will do, else from upstream.
-func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
+func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
 	i, now := id{it.Protocol, it.Key}, k.now()
 	if v, ok := k.remembered(i); ok && !it.Mutable {
 		return k.hit(v), nil // whether the blob is still there, who opens it will see
@@ -183,7 +181,7 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 	switch {
 	case err != nil:
 		return answer{}, err
-	case held && (offline || k.isDown(it, now)):
+	case held && (offline || k.down.Has(host(it))):
 		return k.hit(old), nil
 	case httpx.Held(ctx):
 		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not held, and who asks is asked for it", it.Protocol, it.Key)
@@ -199,7 +197,7 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 	if err == nil || ctx.Err() != nil || !tolerable(err) {
 		return a, err
 	}
-	k.setDown(it, now)
+	k.down.Set(host(it), downtime)
 	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "err", err)
 	return k.hit(old), nil
 }
@@ -207,7 +205,7 @@ func (k *Keeper) find(ctx context.Context, p record.Protocol, it record.Item, se
 // rememberLimit is how many versions are remembered, of about 600 bytes each.
 const rememberLimit = 1 << 14
 
-func (k *Keeper) remembered(i id) (version, bool) {
+func (k *Cache) remembered(i id) (version, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	v, ok := k.fixed[i]
@@ -215,7 +213,7 @@ func (k *Keeper) remembered(i id) (version, bool) {
 }
 
 // remember keeps v, of what never changes, at hand.
-func (k *Keeper) remember(v version) {
+func (k *Cache) remember(v version) {
 	if v.mutable {
 		return
 	}
@@ -227,7 +225,7 @@ func (k *Keeper) remember(v version) {
 	k.fixed[v.id] = v
 }
 
-func (k *Keeper) forget(i id) {
+func (k *Cache) forget(i id) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.fixed, i)
@@ -235,7 +233,7 @@ func (k *Keeper) forget(i id) {
 
 // tolerable reports whether a stale answer is better than err. A broken proof is never tolerable.
 func tolerable(err error) bool {
-	return errs.KindOf(err) == errs.Unavailable || fsx.IsFull(err) || errors.Is(err, errPatience)
+	return errs.KindOf(err) == errs.Unavailable || fsx.IsFull(err) || errors.Is(err, flight.ErrSlow)
 }
 
 // fresh reports whether something of the moment then is younger than age. A clock that went back makes nothing fresh.
@@ -244,7 +242,7 @@ func fresh(then, now time.Time, age time.Duration) bool {
 }
 
 // hit notes the use of v and returns it as an answer.
-func (k *Keeper) hit(v version) answer {
+func (k *Cache) hit(v version) answer {
 	k.mu.Lock()
 	k.used[v.id] = k.now()
 	k.mu.Unlock()
@@ -263,31 +261,15 @@ func host(it record.Item) string {
 	return it.Upstream
 }
 
-func (k *Keeper) isDown(it record.Item, now time.Time) bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	then, ok := k.down[host(it)]
-	return ok && fresh(then, now, downtime)
-}
-
-func (k *Keeper) setDown(it record.Item, now time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.down) >= 1024 { // plain URLs have any number of hosts
-		clear(k.down)
-	}
-	k.down[host(it)] = now
-}
-
 // lookup opens what the cache holds of protocol.
-func (k *Keeper) lookup(protocol string) record.Lookup {
+func (k *Cache) lookup(protocol string) record.Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		v, ok, err := k.index.newest(ctx, id{protocol, key}, forever)
 		return k.openVersion(ctx, v, ok, protocol, key, err)
 	}
 }
 
-func (k *Keeper) openVersion(ctx context.Context, v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
+func (k *Cache) openVersion(ctx context.Context, v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
 	switch {
 	case err != nil:
 		return nil, err
@@ -303,12 +285,12 @@ func (k *Keeper) openVersion(ctx context.Context, v version, ok bool, protocol, 
 
 // Past opens what the cache held under key before the newest n versions: errs.NotFound when there is nothing. Origins
 // give what an older list named for a while, and machines that have that list ask for it. The caller closes it.
-func (k *Keeper) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
+func (k *Cache) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
 	v, ok, err := k.index.before(ctx, id{protocol, key}, n)
 	return k.openVersion(ctx, v, ok, protocol, key, err)
 }
 
 // Recheck has what can change under key asked for again the next time, however fresh it is.
-func (k *Keeper) Recheck(ctx context.Context, protocol, key string) error {
+func (k *Cache) Recheck(ctx context.Context, protocol, key string) error {
 	return k.index.recheck(ctx, id{protocol, key})
 }

@@ -97,7 +97,9 @@ func TestSlowUpstream(t *testing.T) {
 	b.origin.trouble(func(http.ResponseWriter, *http.Request) bool { <-open; return false })
 	b.want(b, "i/x", "one")
 	close(open)
-	b.wg.Wait()
+	for b.calls.Len() > 0 {
+		runtime.Gosched()
+	}
 	b.want(b, "i/x", "two")
 	b.asked("i/x", 2)
 }
@@ -153,11 +155,9 @@ func TestOneTransferForAll(t *testing.T) {
 	}
 	for waiting := 0; waiting < clients/2; { // many of them wait before the first byte comes
 		runtime.Gosched()
-		b.Keeper.mu.Lock()
-		for _, c := range b.calls {
-			waiting = c.waiters
+		if c := b.calls.Find(asked{id: id{"fix", "big.zip"}}); c != nil {
+			waiting = c.Waiters()
 		}
-		b.Keeper.mu.Unlock()
 	}
 	close(open)
 	wg.Wait()
@@ -301,7 +301,7 @@ func TestLostBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	blob.Close()
-	if err := b.Keeper.store.Remove(t.Context(), e.Blob); err != nil {
+	if err := b.Cache.store.Remove(t.Context(), e.Blob); err != nil {
 		t.Fatal(err)
 	}
 	b.want(b, "a.zip", "alpha")

@@ -1,0 +1,134 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/flight"
+	"overland/internal/lockfile"
+	"overland/internal/origin"
+	"overland/internal/record"
+	"overland/internal/store"
+)
+
+// asked names a call: what was asked for, and with which freeze in sight.
+type asked struct {
+	id
+	freeze string
+}
+
+// call is one request to upstream, for all who wait for it.
+type call = flight.Call[answer]
+
+// once returns what upstream has for it: one request for all who ask at the same time. With a patience it returns
+// flight.ErrSlow after so long, and the request goes on for those who ask later.
+func (k *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
+	i := asked{id{it.Protocol, it.Key}, seen.freeze}
+	c, _ := k.calls.Join(ctx, i, func(ctx context.Context, c *call) (answer, error) {
+		return k.fetch(ctx, c, p, it, seen, old)
+	})
+	record.Report(ctx, c.Progress)
+	return c.WaitFor(ctx, patience)
+}
+
+// fetch asks for it, nearby and then upstream, and gives those who wait for c what is held then. old is the newest version
+// known.
+func (k *Cache) fetch(ctx context.Context, c *call, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
+	i := id{it.Protocol, it.Key}
+	// Another request may have ended between the caller's look and this one's start.
+	if v, ok, err := k.index.newest(ctx, i, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
+		fresh(v.checked, k.now(), k.o.Fresh) {
+		if there, err := store.Has(ctx, k.store, v.blob); err != nil {
+			return answer{}, err
+		} else if there {
+			return k.hit(v), nil
+		}
+	}
+	q := &record.Acquisition{Protocol: p, Item: it, Have: seen.have, Where: k.lookup(it.Protocol), Store: k.store}
+	if a, ok := k.near(ctx, c, q, old); ok || ctx.Err() != nil {
+		return a, ctx.Err()
+	}
+	q.Get = func(ctx context.Context, r origin.Request) (*origin.Answer, error) {
+		r.Heard = func() { c.Add(1) }
+		if it.Mutable && old.held {
+			r = conditional(r, old.etag)
+		}
+		return k.o.Upstream.Get(ctx, r)
+	}
+	var got answer
+	q.Keep = func(ctx context.Context, in *record.Arrival) error {
+		v := k.version(in.Entry)
+		v.etag, v.modified = in.Header.Get("Etag"), in.Header.Get("Last-Modified")
+		if err := v.follows(old, it, in.From); err != nil {
+			return err
+		}
+		v, err := k.keep(ctx, v, in)
+		if err == nil {
+			got = k.hit(v)
+			c.Deliver(got, nil)
+		}
+		return err
+	}
+	err := q.Fetch(ctx)
+	if status := (*origin.StatusError)(nil); errors.As(err, &status) {
+		now := k.now()
+		switch {
+		case status.Status == http.StatusNotModified && old.held:
+			if err := k.index.confirm(ctx, old, now); err != nil {
+				return answer{}, err
+			}
+			return k.hit(old), nil
+		case status.Status == http.StatusNotFound, status.Status == http.StatusGone:
+			return gone(it, status.Status), k.index.setAbsent(ctx, i, status.Status, now.Add(k.o.Absent))
+		}
+	}
+	return got, err
+}
+
+// version returns e, which has come right now, as a version.
+func (k *Cache) version(e lockfile.Entry) version {
+	now := k.now()
+	return version{
+		id: id{e.Protocol, e.Key}, fetched: now, checked: now, used: now, mutable: e.Mutable, blob: e.Blob, size: e.Size,
+		media: e.MediaType, proof: e.Proof,
+	}
+}
+
+// keep stores what arrived as version v.
+func (k *Cache) keep(ctx context.Context, v version, in *record.Arrival) (version, error) {
+	k.gate.RLock()
+	defer k.gate.RUnlock()
+	there, err := store.Has(ctx, k.store, v.blob)
+	if err != nil {
+		return v, err
+	}
+	v.own = !there
+	if err := in.Commit(ctx); err != nil {
+		return v, err
+	}
+	return k.index.add(ctx, v)
+}
+
+// follows returns an error when v, from a source, may not be what follows old: what never changes has other bytes.
+func (v version) follows(old version, it record.Item, source string) error {
+	if old.blob == "" || old.blob == v.blob || it.Mutable {
+		return nil
+	}
+	err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: source, Locked: old.blob, Got: v.blob}
+	return errs.Hint(errs.E(errs.Conflict, err), "what never changes has changed: somebody replaced it; nothing was stored")
+}
+
+// conditional returns r as it is asked when the answer with that validator is held: unchanged bytes do not travel again.
+func conditional(r origin.Request, etag string) origin.Request {
+	if etag == "" || len(r.Fallback) > 0 || r.Method != "" {
+		return r
+	}
+	if r.Header = r.Header.Clone(); r.Header == nil {
+		r.Header = http.Header{}
+	}
+	r.Header.Set("If-None-Match", etag)
+	return r
+}

@@ -1,0 +1,188 @@
+package record
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/lockfile"
+	"overland/internal/origin"
+	"overland/internal/store"
+)
+
+// Acquisition is one Item on its way to whoever will hold it: a Recorder, a site's cache. Fetch takes it from where it is
+// published, Adopt a copy that came another way. Both run the steps in one order, so that nothing is held that is not
+// proved:
+//
+//	locate → ask the witness ahead → Get → stage → Locked → check → witness → Keep → read ahead
+type Acquisition struct {
+	Protocol Protocol
+	Item     Item
+	Have     Lookup // what is held, as the client sees it: what came is checked by it
+	Where    Lookup // what is held, for the item's address; nil = Have
+	Store    store.Stager
+
+	// Get asks the item's origin: origin.Client.Get, or with more around it.
+	Get func(ctx context.Context, r origin.Request) (*origin.Answer, error)
+	// Locked is the entry that a lock has for the item: other bytes are a *ChangedError, and the entry stays as it is.
+	Locked *lockfile.Entry
+	// Late says that Keep hands the bytes out first and calls Arrival.Witness itself.
+	Late bool
+	// Keep makes what came held, from its return on. It may let clients have it earlier.
+	Keep func(ctx context.Context, a *Arrival) error
+}
+
+// Arrival is what came for an Acquisition, proved and not yet held.
+type Arrival struct {
+	Entry  lockfile.Entry
+	Header http.Header // of the origin's answer; nil for a copy
+	From   string      // the address that answered, without a password; "" for a copy
+
+	witness func(context.Context) error // nil = nobody is asked
+	staged  store.Staged                // nil for a copy, which is in the store
+}
+
+// Open opens what came, which has no name in the store yet.
+func (a *Arrival) Open() (store.Blob, error) { return a.staged.Open() }
+
+// Witness completes the proof of a.Entry with what a third party says: errs.Untrusted when it contradicts. With
+// Acquisition.Late it is for Keep to call, else it has happened.
+func (a *Arrival) Witness(ctx context.Context) error {
+	if a.witness == nil {
+		return nil
+	}
+	return a.witness(ctx)
+}
+
+// Commit makes what came a blob, on the disk when it returns.
+func (a *Arrival) Commit(ctx context.Context) error { return a.staged.Commit(ctx) }
+
+// Fetch takes the item from where it is published. Errors of the origin are those of origin.Client.Get.
+func (q *Acquisition) Fetch(ctx context.Context) error {
+	it, err := q.locate(ctx)
+	if err != nil {
+		return q.errorf(err, "locate: ")
+	}
+	asked := q.askAhead(ctx, it)
+	defer asked()
+	f, err := q.Get(ctx, it.Request())
+	if err != nil {
+		return q.errorf(err, "")
+	}
+	defer f.Close()
+	staged, err := q.Store.Stage(ctx, f.Body)
+	if err != nil {
+		return q.errorf(err, "")
+	}
+	if q.Locked != nil && staged.Digest() != q.Locked.Blob {
+		return errs.E(errs.Conflict, &ChangedError{it.Protocol, it.Key, f.URL, q.Locked.Blob, staged.Digest()})
+	}
+	if _, err := f.Body.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	a := &Arrival{Entry: entryOf(it, staged.Digest(), staged.Size(), f.MediaType), Header: f.Header, From: f.URL, staged: staged}
+	if err := q.prove(ctx, it, f.Body, a); err != nil {
+		return q.errorf(err, "from %s: ", f.URL)
+	}
+	asked()
+	if err := q.hold(ctx, it, a); err != nil {
+		return q.errorf(err, "")
+	}
+	return nil
+}
+
+// Adopt takes b, a copy of the item with that media type that is in the store already.
+func (q *Acquisition) Adopt(ctx context.Context, b store.Blob, d digest.Digest, media string) error {
+	if !q.Item.HTML {
+		if err := origin.RefusePage(b); err != nil {
+			return err
+		}
+	}
+	a := &Arrival{Entry: entryOf(q.Item, d, b.Size(), media)}
+	if err := q.prove(ctx, q.Item, b, a); err != nil {
+		return err
+	}
+	return q.hold(ctx, q.Item, a)
+}
+
+func entryOf(it Item, d digest.Digest, size int64, media string) lockfile.Entry {
+	return lockfile.Entry{
+		Protocol: it.Protocol, Key: it.Key, Status: http.StatusOK, Mutable: it.Mutable, Blob: d, Size: size, MediaType: media,
+	}
+}
+
+// errorf says of err which item it is about.
+func (q *Acquisition) errorf(err error, format string, args ...any) error {
+	return fmt.Errorf("%s %s: %s%w", q.Item.Protocol, q.Item.Key, fmt.Sprintf(format, args...), err)
+}
+
+// locate returns the item with its address.
+func (q *Acquisition) locate(ctx context.Context) (Item, error) {
+	l, ok := q.Protocol.(Locator)
+	if !ok {
+		return q.Item, nil
+	}
+	where := q.Where
+	if where == nil {
+		where = q.Have
+	}
+	return l.Locate(ctx, q.Item, where)
+}
+
+// askAhead lets a Witness ask while the bytes are on their way, until the returned function is called, which may be more
+// than once.
+func (q *Acquisition) askAhead(ctx context.Context, it Item) (end func()) {
+	w, ok := q.Protocol.(Witness)
+	if !ok || q.Late || q.Locked != nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.AskAhead(ctx, it)
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// prove completes a.Entry, whose bytes are body.
+func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a *Arrival) (err error) {
+	if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.Have); err != nil {
+		return err
+	}
+	if q.Locked != nil {
+		a.Entry = *q.Locked
+		return nil
+	}
+	if w, ok := q.Protocol.(Witness); ok {
+		a.witness = func(ctx context.Context) (err error) {
+			a.Entry.Proof, err = w.Witness(ctx, it, a.Entry.Proof)
+			return err
+		}
+	}
+	if q.Late {
+		return nil
+	}
+	return a.Witness(ctx)
+}
+
+func (q *Acquisition) hold(ctx context.Context, it Item, a *Arrival) error {
+	if err := q.Keep(ctx, a); err != nil {
+		return err
+	}
+	ReadAhead(ctx, q.Protocol, it, q.Have)
+	return nil
+}
+
+// ReadAhead lets p read it, which is held, when that helps with later answers.
+func ReadAhead(ctx context.Context, p Protocol, it Item, have Lookup) {
+	if l, ok := p.(Lister); ok {
+		l.ReadAhead(ctx, it, have)
+	}
+}
