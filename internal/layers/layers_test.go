@@ -86,6 +86,7 @@ var floors = map[string]int{
 	"agent/host":                6,
 	"agent/node":                6,
 	"operator":                  6,
+	"server/netcache":           8,
 	"server/node":               8,
 	"site":                      9,
 	"cli":                       10,

@@ -17,6 +17,7 @@ import (
 	"overland/internal/home"
 	"overland/internal/netcache/server"
 	"overland/internal/origin"
+	netcacheface "overland/internal/server/netcache"
 	storedir "overland/internal/store/dir"
 )
 
@@ -28,6 +29,7 @@ const (
 type netcache struct {
 	shelf  *server.Shelf
 	server *server.Server
+	face   *netcacheface.Face
 }
 
 // openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
@@ -42,7 +44,8 @@ func openNetcache(dir string, blobs *storedir.Store, open bool, through *server.
 	if err != nil {
 		return nil, err
 	}
-	return &netcache{shelf, server.New(shelf, server.Options{PolicyNow: policy.now, Through: through, Log: log})}, nil
+	s := server.New(shelf, server.Options{Policy: policy.now, Through: through, Log: log})
+	return &netcache{shelf, s, netcacheface.New(s, netcacheface.Options{Log: log})}, nil
 }
 
 // policyOnDisk is the policy as a person writes it, who may write it anew while the site runs.
@@ -122,7 +125,7 @@ func same(a, b fs.FileInfo) bool {
 
 // over serves the network cache below /shacache and /shadir, everything else by next.
 func (n *netcache) over(next http.Handler) http.Handler {
-	return n.server.Mount("/shacache", "/shadir", next)
+	return n.face.Mount("/shacache", "/shadir", next)
 }
 
 // The names under which --cache-upstream takes the services of other network caches.

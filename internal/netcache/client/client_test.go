@@ -29,6 +29,7 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
 	"overland/internal/store/dir"
+	"overland/internal/testkit/shacache"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -52,7 +53,7 @@ func setup(t *testing.T) *fixture {
 	if f.shelf, err = server.Open(filepath.Join(f.dir, "netcache"), depot, fsx.FS{}); err != nil {
 		t.Fatal(err)
 	}
-	h := server.New(f.shelf, server.Options{Policy: server.Policy{Open: true}}).Mount("/shacache", "/shadir", nil)
+	h := shacache.Handler(f.shelf)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if answer, _ := f.answer.Load().(func(http.ResponseWriter, *http.Request) bool); answer != nil && answer(w, r) {
 			return

@@ -20,7 +20,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/netcache/server"
+	"overland/internal/testkit/shacache"
 )
 
 // long is size bytes that no disk holds.
@@ -80,7 +80,7 @@ func (c *cut) Read(p []byte) (int, error) {
 // overCuts serves f's network cache anew, on a link that is cut.
 func (f *fixture) overCuts(t *testing.T, every int64) *cutter {
 	t.Helper()
-	srv := httptest.NewUnstartedServer(server.New(f.shelf, server.Options{Policy: server.Policy{Open: true}}).Mount("/shacache", "/shadir", nil))
+	srv := httptest.NewUnstartedServer(shacache.Handler(f.shelf))
 	c := &cutter{Listener: srv.Listener}
 	c.every.Store(every)
 	srv.Listener = c

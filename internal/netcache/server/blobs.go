@@ -89,9 +89,9 @@ func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, lim
 	return name, n, nil
 }
 
-// pass stores the blob in f, which came from another network cache: a file without a name, that gets one where it can. It
-// is not among those that a collection keeps.
-func (s *Shelf) pass(ctx context.Context, f *os.File, name string) (digest.Digest, int64, error) {
+// adopt stores the blob in f, a file without a name that came from another network cache. It is not among those that a
+// collection keeps.
+func (s *Shelf) adopt(ctx context.Context, f *os.File, name string) (digest.Digest, int64, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return "", 0, err
 	}
@@ -118,7 +118,7 @@ func (s *Shelf) take(ctx context.Context, r io.Reader, want string, size, limit 
 		return "", "", 0, tooLarge(limit)
 	}
 	h := sha512.New()
-	body := &judged{r: io.TeeReader(io.LimitReader(r, limit+1), h), sum: func() error {
+	body := &hashed{r: io.TeeReader(io.LimitReader(r, limit+1), h), sum: func() error {
 		name = hex.EncodeToString(h.Sum(nil))
 		if want != "" && name != want {
 			return errs.Errorf(errs.Invalid, "the sha512 of the bytes is %s", name)
@@ -133,15 +133,15 @@ func tooLarge(limit int64) error {
 	return errs.Errorf(errs.Denied, "more than %d bytes: %w", limit, store.ErrTooLarge)
 }
 
-// judged asks sum at the end of r, before the depot makes the bytes a blob.
-type judged struct {
+// hashed asks sum at the end of r, before the depot makes the bytes a blob.
+type hashed struct {
 	r     io.Reader
 	sum   func() error
 	n     int64
 	limit int64
 }
 
-func (j *judged) Read(p []byte) (int, error) {
+func (j *hashed) Read(p []byte) (int, error) {
 	n, err := j.r.Read(p)
 	if j.n += int64(n); j.n > j.limit {
 		return 0, tooLarge(j.limit)
@@ -158,16 +158,17 @@ func (s *Shelf) aliasPath(name string) string {
 	return filepath.Join(s.dir, "sha512", name[:shardDigits], name[shardDigits:])
 }
 
-// aliasText is a file that says which blob of the depot a name is; passed ones may be fetched again.
-func aliasText(d digest.Digest, size int64, passed bool) string {
+// aliasText is a file that says which blob of the depot a name is; foreign ones came from another network cache, and may be fetched
+// again.
+func aliasText(d digest.Digest, size int64, foreign bool) string {
 	mark := ""
-	if passed {
-		mark = passedMark
+	if foreign {
+		mark = foreignMark
 	}
 	return fmt.Sprintf("%s %d%s\n", d, size, mark)
 }
 
-const passedMark = " passed"
+const foreignMark = " passed"
 
 // alias notes, durably, that the blob d is the one called name, and has to stay. The error is errs.Unavailable when it was
 // evicted just before: who sends it once more succeeds.
@@ -200,8 +201,8 @@ func (s *Shelf) Resolve(ctx context.Context, name string) (digest.Digest, int64,
 	return d, n, err
 }
 
-// resolve is Resolve; passed says that the blob came from another network cache.
-func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n int64, passed bool, err error) {
+// resolve is Resolve; foreign says that the blob came from another network cache.
+func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n int64, foreign bool, err error) {
 	if !netcache.ValidName(name) {
 		return "", 0, false, errs.Errorf(errs.NotFound, "no blob is called %.40q", name)
 	}
@@ -212,7 +213,7 @@ func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n in
 		}
 		return "", 0, false, errs.Errorf(errs.NotFound, "no blob %.16s…", name)
 	}
-	text, passed := strings.CutSuffix(strings.TrimSuffix(string(b), "\n"), passedMark)
+	text, foreign := strings.CutSuffix(strings.TrimSuffix(string(b), "\n"), foreignMark)
 	text, length, _ := strings.Cut(text, " ")
 	d, derr := digest.Parse(text)
 	n, nerr := strconv.ParseInt(length, 10, 64)
@@ -227,7 +228,7 @@ func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n in
 	if !there {
 		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s… is not in the depot any more", name)
 	}
-	return d, n, passed, nil
+	return d, n, foreign, nil
 }
 
 // Open opens the blob called name. The caller closes it.
@@ -248,8 +249,8 @@ func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Dige
 			return errors.Join(err, ctx.Err())
 		}
 		name := filepath.Base(filepath.Dir(path)) + entry.Name()
-		d, n, passed, err := s.resolve(ctx, name)
-		if errs.KindOf(err) == errs.NotFound || err == nil && passed {
+		d, n, foreign, err := s.resolve(ctx, name)
+		if errs.KindOf(err) == errs.NotFound || err == nil && foreign {
 			return nil
 		}
 		if err != nil {
@@ -258,3 +259,6 @@ func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Dige
 		return visit(name, d, n)
 	})
 }
+
+// Dir returns the directory of the network cache.
+func (s *Shelf) Dir() string { return s.dir }

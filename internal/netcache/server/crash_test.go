@@ -1,14 +1,12 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -196,50 +194,6 @@ func TestDamagedLines(t *testing.T) {
 		if got := notes(t, s, "k"); got != "4 "+want {
 			t.Errorf("%s: %q after the next", name, got)
 		}
-	}
-}
-
-// Sixteen clients put entries under one key at the same time while others read: nothing is lost, and no reader sees a
-// list that is not whole.
-func TestParallelPuts(t *testing.T) {
-	base, _ := serve(t, lab)
-	const clients, each = 16, 5
-	url := base + "/shadir/k"
-	if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata("first"), ""))); a.status != 201 {
-		t.Fatal(a.status)
-	}
-	var writers, readers sync.WaitGroup
-	stop := make(chan struct{})
-	for range 4 {
-		readers.Go(func() {
-			for last := 0; ; {
-				list, bad, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body))
-				if err != nil || bad != 0 || len(list) < last {
-					t.Errorf("%d entries after %d, %d bad, %v", len(list), last, bad, err)
-				}
-				last = len(list)
-				select {
-				case <-stop:
-					return
-				default:
-				}
-			}
-		})
-	}
-	for c := range clients {
-		writers.Go(func() {
-			for i := range each {
-				if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata(strconv.Itoa(c*each+i)), ""))); a.status != 201 {
-					t.Errorf("PUT: %d %s", a.status, a.body)
-				}
-			}
-		})
-	}
-	writers.Wait()
-	close(stop)
-	readers.Wait()
-	if list, _, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body)); err != nil || len(list) != clients*each+1 {
-		t.Errorf("%d entries, %v", len(list), err)
 	}
 }
 

@@ -124,7 +124,7 @@ func (r Record) line() ([]byte, error) {
 // moves to the front. The error is errs.Conflict when the list is full.
 func (s *Shelf) Add(ctx context.Context, r Record) error {
 	if err := s.add(ctx, r); err != nil {
-		return fmt.Errorf("add an entry to key %q: %w", r.Key, full(err))
+		return fmt.Errorf("add an entry to key %q: %w", r.Key, fsx.Full(err))
 	}
 	return nil
 }
@@ -207,12 +207,4 @@ func (s *Shelf) append(path string, old, line []byte) error {
 		return errors.Join(err, f.Truncate(end))
 	}
 	return nil
-}
-
-// full gives a full disk its kind and a hint.
-func full(err error) error {
-	if !fsx.IsFull(err) {
-		return err
-	}
-	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again")
 }

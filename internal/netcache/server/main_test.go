@@ -3,32 +3,21 @@ package server
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha512"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/big"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"overland/internal/fsx"
-	"overland/internal/netcache"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
@@ -107,80 +96,16 @@ func metadata(note string) string {
 
 func recordOf(key, note string) Record { return Record{Key: key, Metadata: metadata(note)} }
 
-func body(meta, sig string) []byte {
-	return netcache.EncodeEntry(netcache.Entry{Metadata: meta, Signature: sig})
-}
-
-// serve serves a new shelf at /shacache and /shadir.
-func serve(t *testing.T, o Options) (base string, s *Shelf) {
+// clean fails the test when a shelf and its depot hold a file that is not whole or not named.
+func clean(t *testing.T, s *Shelf) {
 	t.Helper()
-	s = shelf(t)
-	srv := httptest.NewServer(New(s, o).Mount("/shacache", "/shadir", nil))
-	t.Cleanup(srv.Close)
-	return srv.URL, s
-}
-
-type answer struct {
-	status int
-	header http.Header
-	body   string
-}
-
-// do sends one request, the path as it is written, on a connection of its own.
-func do(t *testing.T, c *http.Client, method, url string, body io.Reader, header ...string) answer {
-	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	err := filepath.WalkDir(filepath.Dir(s.dir), func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (strings.Contains(path, ".tmp-") || strings.Contains(path, "/ingest/") && !strings.HasSuffix(path, ".lock")) {
+			t.Errorf("left behind: %s", path)
+		}
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Close = true
-	for i := 0; i < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	if c == nil {
-		c = &http.Client{}
-	}
-	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	resp, err := c.Do(req)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, url, err)
-	}
-	return answer{resp.StatusCode, resp.Header, string(b)}
-}
-
-// certificate returns a self-signed certificate of a new key.
-func certificate(t *testing.T, name string) tls.Certificate {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-}
-
-func rsaKey(t *testing.T) (*rsa.PrivateKey, netcache.Key) {
-	t.Helper()
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k, err := netcache.NewKey(private.Public(), "t")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return private, k
 }

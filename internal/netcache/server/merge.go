@@ -137,7 +137,7 @@ func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record
 		return removed, s.fs.Remove(path)
 	}
 	if err := s.fs.WriteFile(path, whole, fileMode); err != nil {
-		return unchanged, fmt.Errorf("entries of key %q: %w", key, full(err))
+		return unchanged, fmt.Errorf("entries of key %q: %w", key, fsx.Full(err))
 	}
 	return updated, nil
 }

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strings"
 
 	"overland/internal/errs"
@@ -123,10 +122,14 @@ func parsePolicy(r io.Reader) (p Policy, err error) {
 	return p, nil
 }
 
-// writer returns the name of the account that r comes from, or an error (errs.Denied) when it may write nothing.
-func (p *Policy) writer(r *http.Request) (Account, error) {
-	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		id := Identity(r.TLS.PeerCertificates[0])
+// Always returns a policy that never changes, for Options.
+func Always(p Policy) func() *Policy { return func() *Policy { return &p } }
+
+// writer returns the account of a client with the certificate c, nil = it has none, or an error (errs.Denied) when it may
+// write nothing.
+func (p *Policy) writer(c *x509.Certificate) (Account, error) {
+	if c != nil {
+		id := Identity(c)
 		for _, a := range p.Accounts {
 			if a.Identity == id {
 				return a, nil

@@ -1,34 +1,35 @@
 package server
 
 import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"io"
 	"log/slog"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"overland/internal/clock"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/netcache"
+	"overland/internal/store"
 )
 
-const (
-	maxBlob  = 16 << 30 // bytes of a blob, by default
-	maxDrain = 64 << 20 // bytes of a refused body that are read so that its sender sees the answer
-	stall    = 30 * time.Second
-)
+const maxBlob = 16 << 30 // bytes of a blob, by default
 
-// Options changes how a network cache is served. The zero value serves readers and lets nobody write.
+// Options changes what a network cache takes and gives. The zero value serves readers and lets nobody write.
 type Options struct {
-	Policy Policy
-	// PolicyNow is asked for each request, in place of Policy: who was revoked is so at once. nil = Policy stays what it is.
-	PolicyNow func() *Policy
-	Through   *Through      // where what is not here may be; nil = nowhere
-	MaxBlob   int64         // bytes of a blob that is taken; 0 = 16 GiB
-	Stall     time.Duration // a body that brings no byte for so long has ended; 0 = 30 s
-	Log       *slog.Logger  // nil = none
-	Clock     clock.Clock   // nil = the machine's
+	// Policy is asked for each request, so that a revoked key or account counts at once; nil = nobody may write. Always
+	// makes one of a Policy that stays.
+	Policy  func() *Policy
+	Through *Through     // where what is not here may be; nil = nowhere
+	MaxBlob int64        // bytes of a blob that is accepted; 0 = 16 GiB
+	Log     *slog.Logger // nil = none
+	Clock   clock.Clock  // nil = the machine's
 }
 
-// Server answers the requests of both services for one Shelf. It is safe for concurrent use.
+// Server is a network cache: what its Shelf holds, who may write there, and where it fetches what it lacks. It is safe
+// for concurrent use.
 type Server struct {
 	shelf   *Shelf
 	o       Options
@@ -41,11 +42,11 @@ func New(shelf *Shelf, o Options) *Server {
 	if o.MaxBlob == 0 {
 		o.MaxBlob = maxBlob
 	}
-	if o.Stall == 0 {
-		o.Stall = stall
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Policy == nil {
+		o.Policy = Always(Policy{})
 	}
 	o.Clock = o.Clock.Or()
 	s := &Server{shelf: shelf, o: o, audit: audit{shelf: shelf}}
@@ -55,52 +56,132 @@ func New(shelf *Shelf, o Options) *Server {
 	return s
 }
 
-// policy returns the policy of this moment.
-func (s *Server) policy() *Policy {
-	if s.o.PolicyNow != nil {
-		return s.o.PolicyNow()
-	}
-	return &s.o.Policy
-}
-
-// Close ends what is fetched from elsewhere.
+// Close ends what is being fetched from elsewhere.
 func (s *Server) Close() {
 	if s.through != nil {
-		s.through.close()
+		s.through.calls.Close()
 	}
 }
 
-// Mount serves blobs at and below the path cache, entries below the path dir, and everything else by next. A path may
-// be "/" or hold several segments; "" leaves that service out; nil answers 404. Paths are compared as they are sent:
-// http.ServeMux would answer a key with ".." in it, and the path without its last "/", by redirects, which the
-// clients do not follow. So a Mount stands before a ServeMux, not behind one.
-func (s *Server) Mount(cache, dir string, next http.Handler) http.Handler {
-	if next == nil {
-		next = http.NotFoundHandler()
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// The longer path first: one may be above the other.
-		blobs, isBlob := below(cache, r.URL)
-		key, isKey := below(dir, r.URL)
-		switch {
-		case isBlob && (!isKey || len(cache) >= len(dir)):
-			s.serveBlob(w, watched(w, r, s.o.Stall), blobs)
-		case isKey:
-			s.serveKey(w, watched(w, r, s.o.Stall), key)
-		default:
-			next.ServeHTTP(w, r)
+// By says who writes.
+type By struct {
+	Account Account
+	Remote  string // the address, for the audit log
+}
+
+// Writer returns the account that a client with this certificate, nil = it has none, writes for. The error is
+// errs.Denied when it may write nothing.
+func (s *Server) Writer(c *x509.Certificate) (Account, error) { return s.o.Policy().writer(c) }
+
+// Wait runs do and returns its error. Meanwhile it may tell whoever waits how far the work is: progress returns a number
+// that rises.
+type Wait func(progress func() int64, do func() error) error
+
+// Blob opens the blob called name, which is fetched first where that is needed and allowed: within wait. The caller
+// closes it. The error is errs.NotFound when it is nowhere.
+func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, error) {
+	b, err := s.shelf.Open(ctx, name)
+	if errs.KindOf(err) == errs.NotFound && netcache.ValidName(name) && s.through.may(ctx) {
+		if err = s.through.blob(ctx, name, wait); err == nil {
+			b, err = s.shelf.Open(ctx, name)
 		}
-	})
+	}
+	if err == nil && s.through != nil && s.through.o.Used != nil {
+		s.through.o.Used(name)
+	}
+	return b, err
 }
 
-// below returns what follows the mount path in u, unescaped, without the "/" between them.
-func below(mount string, u *url.URL) (rest string, ok bool) {
-	if mount == "" {
-		return "", false
+// PutBlob stores what r yields, size bytes or -1, and returns its sha512. With want set, other bytes are refused.
+func (s *Server) PutBlob(ctx context.Context, by By, r io.Reader, want string, size int64) (name string, err error) {
+	name, n, err := s.shelf.PutBlob(ctx, r, want, size, s.o.MaxBlob)
+	return name, s.note(by, event{Action: "blob", Name: name, Size: n}, err)
+}
+
+// Part is a part of an upload that may go on after a break.
+type Part struct {
+	From int64         // where the part begins; it goes on to the end. -1 = none is sent: how much is there?
+	Size int64         // of the whole blob, in bytes
+	Sum  digest.Digest // of the whole blob
+}
+
+// PutPart appends the part p of the blob called name, in r, and returns how many bytes of the blob are there then: with
+// p.Size it is stored.
+func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p Part) (there int64, err error) {
+	if p.Size > s.o.MaxBlob {
+		return 0, tooLarge(s.o.MaxBlob)
 	}
-	rest, ok = strings.CutPrefix(u.Path, strings.TrimSuffix(mount, "/"))
-	if !ok || (rest != "" && rest[0] != '/') {
-		return "", false
+	there, err = s.shelf.PutPart(ctx, r, name, p.Sum, p.From, p.Size)
+	if err == nil && there < p.Size {
+		return there, nil // nothing is stored yet
 	}
-	return strings.TrimPrefix(rest, "/"), true
+	return there, s.note(by, event{Action: "blob", Name: name, Size: p.Size}, err)
+}
+
+// Entries returns the entries of key, newest first, after upstream was asked where that is due. What a revoked key signed
+// is left out.
+func (s *Server) Entries(ctx context.Context, key string) ([]netcache.Entry, error) {
+	var late error
+	if s.through.may(ctx) {
+		late = s.through.list(ctx, key)
+	}
+	records, err := s.shelf.List(key)
+	if errs.KindOf(err) == errs.NotFound && late != nil {
+		err = errs.E(errs.Unavailable, late) // upstream may have some
+	}
+	if err != nil {
+		return nil, err
+	}
+	policy, list := s.o.Policy(), make([]netcache.Entry, 0, len(records))
+	for _, rec := range records {
+		e, err := netcache.NewEntry(rec.Metadata, rec.Signature)
+		if err == nil && !policy.revoked(e, rec.Signer) {
+			list = append(list, e)
+		}
+	}
+	return list, nil
+}
+
+// PutEntry stores the entry that r yields, in its form on the wire, under key.
+func (s *Server) PutEntry(ctx context.Context, by By, key string, r io.Reader) error {
+	done := event{Action: "entry", Key: key}
+	e, signer, err := s.admit(by.Account, key, r)
+	if err == nil {
+		err = s.shelf.Add(ctx, Record{
+			Key: key, Metadata: e.Metadata, Signature: e.Signature, Time: s.o.Clock(), Account: by.Account.Name, Signer: signer,
+		})
+		done.Name, done.Signer = e.Name(), signer
+	}
+	return s.note(by, done, err)
+}
+
+// admit returns the entry in r when the account may put it under key.
+func (s *Server) admit(account Account, key string, r io.Reader) (e netcache.Entry, signer string, err error) {
+	if err := netcache.CheckKey(key); err != nil {
+		return e, "", err
+	}
+	if err := account.may(key); err != nil {
+		return e, "", err
+	}
+	body, err := fsx.Read(r, "the entry", netcache.EntryLimit)
+	if err != nil {
+		return e, "", errs.Errorf(errs.Invalid, "%v", err) //nolint:errorlint // one that is too long is a bad request, as for every server of this protocol
+	}
+	if e, err = netcache.ParseEntry(body); err != nil {
+		return e, "", err
+	}
+	signer, warning, err := s.o.Policy().admit(key, e)
+	if warning != nil {
+		s.o.Log.Warn("an entry of another key is accepted", "warning", warning, "account", account.Name)
+	}
+	return e, signer, err
+}
+
+// note writes the audit log's line of a write that ended with err, and returns err.
+func (s *Server) note(by By, e event, err error) error {
+	e.Time, e.Account, e.Remote, e.Result = s.o.Clock(), by.Account.Name, by.Remote, "stored"
+	if err != nil {
+		e.Result = err.Error()
+	}
+	return errors.Join(err, s.audit.note(e))
 }

@@ -1,18 +1,20 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/flight"
+	"overland/internal/health"
 	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/origin"
@@ -31,10 +33,10 @@ type Through struct {
 	// Used is called when a blob is asked for; nil = nobody is told.
 	Used func(name string)
 
-	Fresh    time.Duration // how long the list of a key is given without asking again; 0 = 5 min
-	Absent   time.Duration // how long it is believed that nobody has a blob; 0 = 1 min
-	Patience time.Duration // what a reader of a list waits for them; 0 = 10 s
-	Down     time.Duration // how long they are not asked when none of them answered, and one that did not while others do; 0 = 30 s
+	Fresh    time.Duration // how long the list of a key is served without asking again; 0 = 5 min
+	Absent   time.Duration // how long a blob that nobody has is not asked for again; 0 = 1 min
+	Patience time.Duration // how long a reader of a list waits for them; 0 = 10 s
+	Down     time.Duration // back-off after none of them answered, or this one did not while others do; 0 = 30 s
 }
 
 const (
@@ -42,45 +44,29 @@ const (
 	absentTime   = time.Minute
 	patienceTime = 10 * time.Second
 	downTime     = 30 * time.Second
-	mostFlights  = 128     // fetched at once; who comes later is told to come back
-	mostKnown    = 1 << 14 // keys and names of which it is remembered when they were asked for
+	mostCalls    = 128 // fetched at once; later requests are told to come back
 )
 
-// through asks other network caches, once for all who want the same.
+// through asks other network caches, once for all who want the same. A call goes on when those who wait have left, for
+// those who come later.
 type through struct {
 	s *Server
 	o Through
 
-	mu      sync.Mutex
-	flights map[string]*flight
-	asked   map[string]time.Time // lists, and blobs that nobody has
-	down    time.Time            // when none answered
-	dead    map[string]time.Time // when the one with this base did not
-	wg      sync.WaitGroup
+	calls flight.Group[string, struct{}]
+	known health.Memory[string]   // lists that are fresh, and blobs that nobody has
+	down  health.Memory[struct{}] // none of them answered
+	dead  health.Memory[string]   // those that did not answer, by base URL
 }
 
-// flight is one thing on its way. It goes on when those who wait have left, for those who come later.
-type flight struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-	came   atomic.Int64
-	err    error
-}
+// call is one thing on its way.
+type call = flight.Call[struct{}]
 
 func newThrough(s *Server, o Through) *through {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
-	def(&o.Fresh, freshTime)
-	def(&o.Absent, absentTime)
-	def(&o.Patience, patienceTime)
-	def(&o.Down, downTime)
-	if o.Fetch == nil {
-		o.Fetch = &origin.Client{}
-	}
-	return &through{s: s, o: o, flights: map[string]*flight{}, asked: map[string]time.Time{}, dead: map[string]time.Time{}}
+	o.Fresh, o.Absent = cmp.Or(o.Fresh, freshTime), cmp.Or(o.Absent, absentTime)
+	o.Patience, o.Down = cmp.Or(o.Patience, patienceTime), cmp.Or(o.Down, downTime)
+	o.Fetch = cmp.Or(o.Fetch, &origin.Client{})
+	return &through{s: s, o: o}
 }
 
 // may reports whether upstream is to be asked for the request of ctx; t may be nil.
@@ -88,131 +74,65 @@ func (t *through) may(ctx context.Context) bool {
 	return t != nil && !httpx.Held(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
 }
 
-// close ends what is under way.
-func (t *through) close() {
-	t.mu.Lock()
-	for _, f := range t.flights {
-		f.cancel()
-	}
-	t.mu.Unlock()
-	t.wg.Wait()
-}
-
 // blob brings the blob called name onto the shelf.
-func (t *through) blob(w http.ResponseWriter, r *http.Request, name string) error {
-	if t.recently("blob "+name, t.o.Absent) {
+func (t *through) blob(ctx context.Context, name string, wait Wait) error {
+	id := "blob " + name
+	if t.known.Has(id) {
 		return errs.Errorf(errs.NotFound, "no blob %.16s…", name)
 	}
-	f, joined, err := t.start(r.Context(), "blob "+name, func(ctx context.Context, f *flight) error {
-		err := t.fetchBlob(ctx, f, name)
+	c, joined, err := t.start(ctx, id, func(ctx context.Context, c *call) error {
+		err := t.fetchBlob(ctx, c, name)
 		if errs.KindOf(err) == errs.NotFound {
-			t.note("blob "+name, 0)
+			t.known.Set(id, t.o.Absent)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	ctx := r.Context()
 	if joined && httpx.Passed(ctx) {
 		var done func()
-		ctx, done = t.unlessNobody(ctx, name)
+		ctx, done = httpx.UnlessNobody(ctx, t.lacks(name)...)
 		defer done()
 	}
-	return httpx.Wait(w, r, f.came.Load, func() error { return f.wait(ctx) })
-}
-
-// unlessNobody returns ctx, which ends as not found when every upstream says that it has no blob of this name. It is for another
-// site's request that waits for what somebody else asked for, which in a ring may wait for that very site: package chain does
-// the same. The caller calls done.
-func (t *through) unlessNobody(ctx context.Context, name string) (_ context.Context, done func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	var asking sync.WaitGroup
-	asking.Go(func() {
-		for _, base := range t.o.Blobs {
-			if !t.lacks(ctx, strings.TrimSuffix(base, "/")+"/"+name) {
-				return
-			}
-		}
-		cancel(errs.Errorf(errs.NotFound, "on the way of who asks nobody has it"))
+	return wait(c.Progress, func() error {
+		_, err := c.Wait(ctx)
+		return err
 	})
-	return ctx, func() { cancel(nil); asking.Wait() }
 }
 
-// lacks reports whether the network cache at url says that there is no such blob. By GET: there is no HEAD in the protocol.
-func (t *through) lacks(ctx context.Context, url string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return false
+// lacks returns, for each upstream, whether it says that it has no blob of this name. By GET: there is no HEAD in the
+// protocol.
+func (t *through) lacks(name string) (list []func(context.Context) bool) {
+	for _, base := range t.o.Blobs {
+		u, err := url.Parse(strings.TrimSuffix(base, "/") + "/" + name)
+		tell := err == nil && t.o.Fetch.Tell != nil && t.o.Fetch.Tell(u.Host)
+		list = append(list, func(ctx context.Context) bool {
+			return err == nil && httpx.Lacks(ctx, t.o.Fetch.Transport, http.MethodGet, u.String(), tell)
+		})
 	}
-	if t.o.Fetch.Tell != nil && t.o.Fetch.Tell(req.URL.Host) {
-		httpx.Forward(ctx, req.Header)
-	}
-	here := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse } // what another host lacks says nothing
-	res, err := (&http.Client{Transport: t.o.Fetch.Transport, CheckRedirect: here}).Do(req)
-	if err != nil {
-		return false
-	}
-	res.Body.Close()
-	return res.StatusCode == http.StatusNotFound
+	return list
 }
 
-func (f *flight) heard() { f.came.Add(1) }
-
-func (f *flight) wait(ctx context.Context) error {
-	select {
-	case <-f.done:
-		return f.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// start joins the flight of id, or begins it with do.
-func (t *through) start(ctx context.Context, id string, do func(context.Context, *flight) error) (f *flight, joined bool, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	f = t.flights[id]
-	switch {
-	case f != nil:
-		return f, true, nil
-	case time.Since(t.down) < t.o.Down:
-		return nil, false, errs.Errorf(errs.Unavailable, "no upstream network cache answered a moment ago")
-	case len(t.flights) >= mostFlights:
-		return nil, false, errs.Errorf(errs.Unavailable, "too many things are fetched from upstream at once")
-	}
-	f = &flight{done: make(chan struct{})}
-	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	t.flights[id] = f
-	t.wg.Go(func() {
-		defer f.cancel()
-		f.err = do(ctx, f)
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.flights, id)
-		if errs.KindOf(f.err) == errs.Unavailable && f.came.Load() == 0 && ctx.Err() == nil {
-			t.down = time.Now()
+// start joins the call of id, or begins it with do.
+func (t *through) start(ctx context.Context, id string, do func(context.Context, *call) error) (c *call, joined bool, err error) {
+	if t.calls.Find(id) == nil {
+		switch {
+		case t.down.Has(struct{}{}):
+			return nil, false, errs.Errorf(errs.Unavailable, "no upstream network cache answered a moment ago")
+		case t.calls.Len() >= mostCalls:
+			return nil, false, errs.Errorf(errs.Unavailable, "too many things are being fetched from upstream")
 		}
-		close(f.done)
-	})
-	return f, false, nil
-}
-
-func (t *through) recently(id string, age time.Duration) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	then, ok := t.asked[id]
-	return ok && time.Since(then) < age
-}
-
-// note remembers that id was asked for, so long ago.
-func (t *through) note(id string, ago time.Duration) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.asked) >= mostKnown {
-		clear(t.asked)
 	}
-	t.asked[id] = time.Now().Add(-ago)
+	c, joined = t.calls.Join(ctx, id, func(ctx context.Context, c *call) (struct{}, error) {
+		err := do(ctx, c)
+		if errs.KindOf(err) == errs.Unavailable && c.Progress() == 0 && ctx.Err() == nil {
+			t.down.Set(struct{}{}, t.o.Down)
+		}
+		return struct{}{}, err
+	})
+	c.Keep()
+	return c, joined, nil
 }
 
 // first asks the services at bases in turn for path, until one has what take accepts. Errors: kind NotFound when each of
@@ -231,7 +151,7 @@ func (t *through) first(ctx context.Context, bases []string, path string, req or
 			return errors.Join(err, ctx.Err())
 		}
 		if errs.KindOf(err) != errs.NotFound {
-			t.s.o.Log.Warn("an upstream network cache fails", "upstream", base, "what", req.Name, "err", err)
+			t.s.o.Log.Warn("an upstream network cache fails", "upstream", base, "name", req.Name, "error", err)
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", base, err))
 		}
 	}
@@ -243,10 +163,8 @@ func (t *through) first(ctx context.Context, bases []string, path string, req or
 
 // living returns bases with those last that did not answer a moment ago: silence takes a minute, and others may have it.
 func (t *through) living(bases []string) []string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	dead := func(base string) int {
-		if time.Since(t.dead[base]) < t.o.Down {
+		if t.dead.Has(base) {
 			return 1
 		}
 		return 0
@@ -254,21 +172,20 @@ func (t *through) living(bases []string) []string {
 	return slices.SortedStableFunc(slices.Values(bases), func(a, b string) int { return dead(a) - dead(b) })
 }
 
-// answered notes what asking the one at base ended with.
+// answered remembers whether the one at base answered.
 func (t *through) answered(base string, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.dead, base)
 	if errs.KindOf(err) == errs.Unavailable {
-		t.dead[base] = time.Now()
+		t.dead.Set(base, t.o.Down)
+	} else {
+		t.dead.Forget(base)
 	}
 }
 
-func (t *through) fetchBlob(ctx context.Context, f *flight, name string) error {
+func (t *through) fetchBlob(ctx context.Context, c *call, name string) error {
 	// A blob may be a web page: its name says whether it is the right one.
-	req := origin.Request{Name: name, Limit: t.s.o.MaxBlob, Page: true, Heard: f.heard}
+	req := origin.Request{Name: name, Limit: t.s.o.MaxBlob, Page: true, Heard: func() { c.Add(1) }}
 	return t.first(ctx, t.o.Blobs, name, req, func(_ string, f *origin.Answer) error {
-		d, n, err := t.s.shelf.pass(ctx, f.Body, name)
+		d, n, err := t.s.shelf.adopt(ctx, f.Body, name)
 		if err == nil && t.o.Kept != nil {
 			err = t.o.Kept(ctx, name, d, n)
 		}
@@ -282,27 +199,26 @@ func (t *through) list(ctx context.Context, key string) error {
 		return err // before it is remembered: it may be as long as a request
 	}
 	id := "list " + key
-	if t.recently(id, t.o.Fresh) {
+	if t.known.Has(id) {
 		return nil
 	}
-	f, _, err := t.start(ctx, id, func(ctx context.Context, f *flight) error {
-		_, err := t.sync(ctx, f.heard, key, false)
+	c, _, err := t.start(ctx, id, func(ctx context.Context, c *call) error {
+		_, err := t.sync(ctx, func() { c.Add(1) }, key, false)
 		if errs.KindOf(err) == errs.NotFound {
 			err = nil
 		}
 		if err == nil {
-			t.note(id, 0)
+			t.known.Set(id, t.o.Fresh)
 		} else {
-			t.note(id, t.o.Fresh-t.o.Down)
+			t.known.Set(id, t.o.Down)
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, t.o.Patience)
-	defer cancel()
-	return f.wait(ctx)
+	_, err = c.WaitFor(ctx, t.o.Patience)
+	return err
 }
 
 // sync merges the list of key that the first upstream has that has one. With drop set, entries that came from upstream
@@ -326,7 +242,7 @@ func (t *through) sync(ctx context.Context, heard func(), key string, drop bool)
 
 // admit returns the entries that the policy lets in, as records. An upstream that sends others is no reason to refuse the rest.
 func (t *through) admit(key, base string, entries []netcache.Entry, bad int) []Record {
-	now, policy := t.s.o.Clock(), t.s.policy()
+	now, policy := t.s.o.Clock(), t.s.o.Policy()
 	var list []Record
 	for _, e := range entries {
 		signer, warning, err := policy.admit(key, e)

@@ -15,6 +15,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
+	face "overland/internal/server/netcache"
 	"overland/internal/store/dir"
 )
 
@@ -36,7 +37,7 @@ func New(t testing.TB) *Cache {
 	c.must(err)
 	c.Shelf, err = server.Open(filepath.Join(c.Dir, "netcache"), depot, fsx.FS{})
 	c.must(err)
-	h := server.New(c.Shelf, server.Options{Policy: server.Policy{Open: true}}).Mount("/shacache", "/shadir", nil)
+	h := Handler(c.Shelf)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if answer, _ := c.answer.Load().(func(http.ResponseWriter, *http.Request) bool); answer != nil && answer(w, r) {
 			return
@@ -46,6 +47,12 @@ func New(t testing.TB) *Cache {
 	t.Cleanup(srv.Close)
 	c.URL = srv.URL
 	return c
+}
+
+// Handler serves shelf below /shacache and /shadir; everybody may write.
+func Handler(shelf *server.Shelf) http.Handler {
+	s := server.New(shelf, server.Options{Policy: server.Always(server.Policy{Open: true})})
+	return face.New(s, face.Options{}).Mount("/shacache", "/shadir", nil)
 }
 
 func (c *Cache) must(err error) {

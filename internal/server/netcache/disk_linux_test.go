@@ -1,4 +1,4 @@
-package server
+package netcache_test
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ func TestARealDiskIsFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(New(s, lab).Mount("/shacache", "/shadir", nil))
+	srv := httptest.NewServer(start(s, lab).Mount("/shacache", "/shadir", nil))
 	defer srv.Close()
 	small, large := bytes.Repeat([]byte("s"), mib), bytes.Repeat([]byte("l"), 6*mib)
 	put := func(method, path string, body []byte, want int) {

@@ -1,15 +1,15 @@
-package server
+package netcache_test
 
 import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,14 +18,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/digest"
-	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/netcache"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
-	storedir "overland/internal/store/dir"
 )
-
-var lab = Options{Policy: Policy{Open: true}}
 
 func TestBlobs(t *testing.T) {
 	base, _ := serve(t, lab)
@@ -140,7 +137,7 @@ func TestEntries(t *testing.T) {
 			t.Errorf("GET %q: %d", path, a.status)
 		}
 	}
-	err := filepath.WalkDir(s.dir, func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(s.Dir(), func(path string, d os.DirEntry, err error) error {
 		if strings.Contains(path, "passwd") || strings.Contains(path, "pypi") {
 			t.Errorf("a key became a path: %s", path)
 		}
@@ -241,7 +238,7 @@ func TestBindingOnPut(t *testing.T) {
 		{"packer-images", `{"sha512":"` + nameOf(nil) + `","x-overland":{"key":"other"}}`, 400, 400}, // nobody is lenient about that
 	}
 	for _, lenient := range []bool{false, true} {
-		base, _ := serve(t, Options{Policy: Policy{Open: true, Lenient: lenient}})
+		base, _ := serve(t, options{Policy: server.Policy{Open: true, Lenient: lenient}})
 		for _, test := range tests {
 			want := test.strict
 			if lenient {
@@ -263,7 +260,7 @@ func TestMountsAnywhere(t *testing.T) {
 		{"/", "/dir", "/", "/dir/"},
 		{"/cache", "/", "/cache", "/"},
 	} {
-		srv := httptest.NewServer(New(shelf(t), lab).Mount(m.cache, m.dir, nil))
+		srv := httptest.NewServer(start(shelf(t), lab).Mount(m.cache, m.dir, nil))
 		if m.blobs != "" {
 			if a := do(t, nil, "POST", srv.URL+m.blobs, strings.NewReader("x")); a.status != 201 || a.body != nameOf([]byte("x")) {
 				t.Errorf("%v: POST: %d %s", m, a.status, a.body)
@@ -282,11 +279,11 @@ func TestMountsAnywhere(t *testing.T) {
 func TestAccounts(t *testing.T) {
 	alice, bob, eve := certificate(t, "alice"), certificate(t, "bob"), certificate(t, "eve")
 	s := shelf(t)
-	srv := httptest.NewUnstartedServer(New(s, Options{Policy: Policy{Accounts: []Account{
-		{Name: "alice", Identity: Identity(alice.Leaf)},
-		{Name: "bob", Identity: Identity(bob.Leaf), Prefixes: []string{"pypi:", "file-"}},
+	srv := httptest.NewUnstartedServer(start(s, options{Policy: server.Policy{Accounts: []server.Account{
+		{Name: "alice", Identity: server.Identity(alice.Leaf)},
+		{Name: "bob", Identity: server.Identity(bob.Leaf), Prefixes: []string{"pypi:", "file-"}},
 	}}}).Mount("/shacache", "/shadir", nil))
-	srv.TLS = ClientAuth(&tls.Config{})
+	srv.TLS = server.ClientAuth(&tls.Config{})
 	srv.StartTLS()
 	defer srv.Close()
 	client := func(c ...tls.Certificate) *http.Client {
@@ -321,13 +318,13 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s %s: %d, want %d: %s", test.method, test.path, a.status, test.want, a.body)
 		}
 	}
-	log, err := os.ReadFile(filepath.Join(s.dir, "audit.log"))
+	log, err := os.ReadFile(filepath.Join(s.Dir(), "audit.log"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got []string
 	for line := range strings.Lines(string(log)) {
-		var e event
+		var e struct{ Account, Action, Key, Result string }
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatal(err)
 		}
@@ -358,22 +355,22 @@ func TestSignersAndRevocation(t *testing.T) {
 		return body(metadata(note), sig)
 	}
 	s := shelf(t)
-	open := func(p Policy) (put func([]byte) int, get func() int) {
+	open := func(p server.Policy) (put func([]byte) int, get func() int) {
 		p.Open = true
-		srv := httptest.NewServer(New(s, Options{Policy: p}).Mount("", "/d", nil))
+		srv := httptest.NewServer(start(s, options{Policy: p}).Mount("", "/d", nil))
 		t.Cleanup(srv.Close)
 		return func(b []byte) int { return do(t, nil, "PUT", srv.URL+"/d/k", bytes.NewReader(b)).status }, func() int {
 			return strings.Count(do(t, nil, "GET", srv.URL+"/d/k", nil).body, "sha512")
 		}
 	}
-	put, get := open(Policy{Signers: []netcache.Key{goodKey, badKey}, RequireKnownSigner: true})
+	put, get := open(server.Policy{Signers: []netcache.Key{goodKey, badKey}, RequireKnownSigner: true})
 	if a, b, c := put(signed("1", false)), put(signed("2", true)), put(body(metadata("3"), "")); a != 201 || b != 201 || c != 403 {
 		t.Errorf("known signers only: %d %d %d", a, b, c)
 	}
 	if n := get(); n != 2 {
 		t.Errorf("%d entries", n)
 	}
-	for name, p := range map[string]Policy{"key": {Revoked: []netcache.Key{badKey}}, "id": {Signers: []netcache.Key{goodKey, badKey}, RevokedIDs: []string{badKey.ID}}} {
+	for name, p := range map[string]server.Policy{"key": {Revoked: []netcache.Key{badKey}}, "id": {Signers: []netcache.Key{goodKey, badKey}, RevokedIDs: []string{badKey.ID}}} {
 		put, get = open(p)
 		if n := get(); n != 1 {
 			t.Errorf("%s: %d entries after the revocation", name, n)
@@ -400,21 +397,21 @@ func TestARevokedStatement(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := shelf(t)
-	if err := s.Add(t.Context(), Record{Key: "k", Metadata: netcache.EncodeMetadata(fields)}); err != nil { // nobody knew the key then
+	if err := s.Add(t.Context(), server.Record{Key: "k", Metadata: netcache.EncodeMetadata(fields)}); err != nil { // nobody knew the key then
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		p    Policy
+		p    server.Policy
 		put  int
 		list string
 	}{
-		"nobody is":   {Policy{}, 201, netcache.EncodeMetadata(fields)},
-		"by its key":  {Policy{Revoked: []netcache.Key{key}}, 403, ""},
-		"by its id":   {Policy{RevokedIDs: []string{key.ID}}, 403, ""},
-		"another one": {Policy{RevokedIDs: []string{strings.Repeat("0", 64)}}, 201, netcache.EncodeMetadata(fields)},
+		"nobody is":   {server.Policy{}, 201, netcache.EncodeMetadata(fields)},
+		"by its key":  {server.Policy{Revoked: []netcache.Key{key}}, 403, ""},
+		"by its id":   {server.Policy{RevokedIDs: []string{key.ID}}, 403, ""},
+		"another one": {server.Policy{RevokedIDs: []string{strings.Repeat("0", 64)}}, 201, netcache.EncodeMetadata(fields)},
 	} {
 		test.p.Open = true
-		srv := httptest.NewServer(New(s, Options{Policy: test.p}).Mount("", "/d", nil))
+		srv := httptest.NewServer(start(s, options{Policy: test.p}).Mount("", "/d", nil))
 		if a := do(t, nil, "PUT", srv.URL+"/d/k", bytes.NewReader(body(netcache.EncodeMetadata(fields), ""))); a.status != test.put {
 			t.Errorf("%s: put: %d %s", name, a.status, a.body)
 		}
@@ -444,7 +441,7 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := httptest.NewServer(New(s, lab).Mount("/shacache", "/shadir", nil))
+	srv := httptest.NewServer(start(s, lab).Mount("/shacache", "/shadir", nil))
 	defer srv.Close()
 	for _, note := range []string{"first", "appended"} {
 		if a := do(t, nil, "PUT", srv.URL+"/shadir/k", bytes.NewReader(body(metadata(note), ""))); a.status != 201 {
@@ -458,67 +455,10 @@ func TestAcknowledgedIsDurable(t *testing.T) {
 	}
 }
 
-func TestParsePolicy(t *testing.T) {
-	c := certificate(t, "alice")
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Leaf.Raw})
-	quoted, err := json.Marshal(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := Identity(c.Leaf)
-	p, err := ParsePolicy(strings.NewReader(`{"accounts":[{"name":"alice","certificate":` + string(quoted) + `},
-		{"name":"bob","identity":"` + id + `","prefixes":["pypi:"]}],
-		"signers":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n","requireKnownSigner":true,"revoked":` + string(quoted) + `,"revokedIds":["ab"]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []Account{{Name: "alice", Identity: id}, {Name: "bob", Identity: id, Prefixes: []string{"pypi:"}}}
-	if diff := cmp.Diff(want, p.Accounts); diff != "" || !p.RequireKnownSigner || len(p.Warnings) != 1 || len(p.Revoked) != 1 || len(p.RevokedIDs) != 1 {
-		t.Errorf("%s %+v", diff, p)
-	}
-	for name, bad := range map[string]string{
-		"unknown name":        `{"opne":true}`,
-		"two values":          `{} {}`,
-		"nobody":              `{"accounts":[{"name":"a"}]}`,
-		"upper case":          `{"accounts":[{"identity":"` + strings.ToUpper(id) + `"}]}`,
-		"no certificate":      `{"accounts":[{"certificate":"x"}]}`,
-		"private key":         `{"signers":"-----BEGIN RSA PRIVATE KEY-----"}`,
-		"revoked, unreadable": `{"revoked":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`,
-	} {
-		if p, err := ParsePolicy(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid || len(p.Accounts) > 0 {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
-// What a collection must keep.
-func TestBlobsAreNamed(t *testing.T) {
-	kept := shelf(t)
-	var names []string
-	err := kept.Blobs(t.Context(), func(name string, _ digest.Digest, _ int64) error { names = append(names, name); return nil })
-	if err != nil || len(names) != 0 {
-		t.Errorf("%v, %v", names, err)
-	}
-	want, _, err := kept.PutBlob(t.Context(), strings.NewReader("x"), "", -1, maxBlob)
-	if err != nil {
-		t.Fatal(err)
-	}
-	err = kept.Blobs(t.Context(), func(name string, d digest.Digest, n int64) error {
-		names = append(names, name)
-		if d != digest.Of([]byte("x")) || n != 1 {
-			t.Errorf("%s is %s, %d bytes", name, d, n)
-		}
-		return nil
-	})
-	if err != nil || len(names) != 1 || names[0] != want {
-		t.Errorf("%v, %v", names, err)
-	}
-}
-
-// An acknowledged blob stays, though an eviction began to look for who needs it before; one that has just gone is not acknowledged.
+// An acknowledged blob stays, though an eviction began to look for who needs it before.
 func TestAnUploadIsNotEvicted(t *testing.T) {
 	base, s := serve(t, lab)
-	d, err := store.PutBytes(t.Context(), s.depot, []byte("egg")) // a node fetched it
+	d, err := store.PutBytes(t.Context(), depotOf(t, s), []byte("egg")) // a node fetched it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -526,21 +466,15 @@ func TestAnUploadIsNotEvicted(t *testing.T) {
 	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader("egg")); a.status != 201 {
 		t.Fatal(a.status, a.body)
 	}
-	if gone, err := s.depot.(*storedir.Store).Retire(d, asked); gone || err != nil {
+	if gone, err := depotOf(t, s).Retire(d, asked); gone || err != nil {
 		t.Errorf("it is lost: %v", err)
-	}
-	if err := s.depot.Remove(t.Context(), d); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.alias(nameOf([]byte("egg")), d, 3); errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("a blob that is not there is acknowledged: %v", err)
 	}
 }
 
 // Who sends nothing is not waited for, whether he may write or not.
 func TestSilentBodies(t *testing.T) {
 	const short = 100 * time.Millisecond
-	for what, o := range map[string]Options{"writer": {Policy: lab.Policy, Stall: short}, "stranger": {Stall: short}} {
+	for what, o := range map[string]options{"writer": {Policy: lab.Policy, Stall: short}, "stranger": {Stall: short}} {
 		base, s := serve(t, o)
 		for _, request := range []string{"POST /shacache", "PUT /shadir/k", "PUT /shacache/" + nameOf([]byte("x"))} {
 			got := raw(t, base, request+head+"Content-Length: 10\r\n\r\nhalf")
@@ -549,5 +483,49 @@ func TestSilentBodies(t *testing.T) {
 			}
 		}
 		clean(t, s)
+	}
+}
+
+// Sixteen clients put entries under one key at the same time while others read: nothing is lost, and no reader sees a
+// list that is not whole.
+func TestParallelPuts(t *testing.T) {
+	base, _ := serve(t, lab)
+	const clients, each = 16, 5
+	url := base + "/shadir/k"
+	if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata("first"), ""))); a.status != 201 {
+		t.Fatal(a.status)
+	}
+	var writers, readers sync.WaitGroup
+	stop := make(chan struct{})
+	for range 4 {
+		readers.Go(func() {
+			for last := 0; ; {
+				list, bad, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body))
+				if err != nil || bad != 0 || len(list) < last {
+					t.Errorf("%d entries after %d, %d bad, %v", len(list), last, bad, err)
+				}
+				last = len(list)
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for c := range clients {
+		writers.Go(func() {
+			for i := range each {
+				if a := do(t, nil, "PUT", url, bytes.NewReader(body(metadata(strconv.Itoa(c*each+i)), ""))); a.status != 201 {
+					t.Errorf("PUT: %d %s", a.status, a.body)
+				}
+			}
+		})
+	}
+	writers.Wait()
+	close(stop)
+	readers.Wait()
+	if list, _, err := netcache.ParseList(strings.NewReader(do(t, nil, "GET", url, nil).body)); err != nil || len(list) != clients*each+1 {
+		t.Errorf("%d entries, %v", len(list), err)
 	}
 }

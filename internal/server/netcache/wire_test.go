@@ -1,4 +1,4 @@
-package server
+package netcache_test
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"overland/internal/netcache/server"
 )
 
 // raw sends bytes on a socket of its own, like Python's http.client does, and returns everything that comes back until
@@ -82,7 +84,7 @@ func TestOldClientOnTheWire(t *testing.T) {
 
 // A large body that is refused is read, so that the client that sends all of it first sees why.
 func TestRefusalIsSeen(t *testing.T) {
-	base, s := serve(t, Options{})
+	base, s := serve(t, options{})
 	const size = 8 << 20
 	got := raw(t, base, fmt.Sprintf("POST /shacache%sContent-Length: %d\r\n\r\n%s", head, size, strings.Repeat("x", size)))
 	if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
@@ -92,7 +94,7 @@ func TestRefusalIsSeen(t *testing.T) {
 }
 
 func TestTooLargeIsRefused(t *testing.T) {
-	base, s := serve(t, Options{Policy: lab.Policy, MaxBlob: 1000})
+	base, s := serve(t, options{Policy: lab.Policy, MaxBlob: 1000})
 	if a := do(t, nil, "POST", base+"/shacache", strings.NewReader(strings.Repeat("x", 1001))); a.status != 413 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
@@ -109,7 +111,7 @@ func TestTooLargeIsRefused(t *testing.T) {
 // An upload that breaks off half-way leaves nothing: no blob, no name, no temporary file.
 func TestBrokenUploadLeavesNothing(t *testing.T) {
 	s := shelf(t)
-	mounted, ended := New(s, lab).Mount("/shacache", "", nil), make(chan struct{}, 3)
+	mounted, ended := start(s, lab).Mount("/shacache", "", nil), make(chan struct{}, 3)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mounted.ServeHTTP(w, r)
 		ended <- struct{}{}
@@ -170,9 +172,9 @@ func TestReaderGoesAway(t *testing.T) {
 }
 
 // clean fails the test when a shelf and its depot hold a file that is not whole or not named.
-func clean(t *testing.T, s *Shelf) {
+func clean(t *testing.T, s *server.Shelf) {
 	t.Helper()
-	err := filepath.WalkDir(filepath.Dir(s.dir), func(path string, d os.DirEntry, err error) error {
+	err := filepath.WalkDir(filepath.Dir(s.Dir()), func(path string, d os.DirEntry, err error) error {
 		if err == nil && !d.IsDir() && (strings.Contains(path, ".tmp-") || strings.Contains(path, "/ingest/") && !strings.HasSuffix(path, ".lock")) {
 			t.Errorf("left behind: %s", path)
 		}
