@@ -145,7 +145,7 @@ func BenchmarkSHA256(b *testing.B) {
 	buf := make([]byte, bufferSize)
 	measure(b, size, func() {
 		h := digest.New()
-		if err := copyRange(b.Context(), h, v.src, buf); err != nil {
+		if err := copyRange(b.Context(), h, v.pieces, buf); err != nil {
 			b.Fatal(err)
 		}
 	})

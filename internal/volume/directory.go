@@ -48,8 +48,8 @@ func readEnd(r io.ReaderAt, size int64) (ending, error) {
 	return end, nil
 }
 
-// readDirectory reads what the central directory lists. It takes from it only names, sizes, checksums and places; that
-// everything else is as it must be is for compare to see.
+// readDirectory returns what the central directory lists: names, sizes, checksums and places. It does not check the rest:
+// compare does.
 func readDirectory(r io.ReaderAt, end ending) ([]member, error) {
 	b := make([]byte, end.size)
 	if n, err := r.ReadAt(b, end.off); n < len(b) {
@@ -92,7 +92,7 @@ func readDirectory(r io.ReaderAt, end ending) ([]member, error) {
 	return members, nil
 }
 
-// widen takes the numbers that do not fit into 32 bits from the ZIP64 field.
+// widen reads the numbers that do not fit into 32 bits from the ZIP64 field.
 func (m *member) widen(extra *bytes.Reader) error {
 	if m.size != big && m.header != big {
 		return nil

@@ -13,11 +13,11 @@ import (
 // ociLayout is the entry oci-layout, the same in every volume.
 const ociLayout = `{"imageLayoutVersion":"1.0.0"}`
 
-// document is overland.json: what the other entries do not say themselves.
+// document is overland.json: what the other entries do not say about themselves.
 type document struct {
 	Volume int                      `json:"volume"`           // version of the format
 	Agents []documentAgent          `json:"agents,omitempty"` // in the order of platform.All
-	Files  map[string]digest.Digest `json:"files"`            // every entry that is no blob, but this one
+	Files  map[string]digest.Digest `json:"files"`            // every entry that is not a blob, but this one
 }
 
 type documentAgent struct {
@@ -79,7 +79,7 @@ func checkAgents(agents []Agent) error {
 			all = all[1:]
 		}
 		if len(all) == 0 {
-			return fmt.Errorf("agent for %.40q: an unknown platform, there twice, or out of order", a.Platform)
+			return fmt.Errorf("agent for %.40q: unknown platform, listed twice, or out of order", a.Platform)
 		}
 		all = all[1:]
 		if _, err := digest.Parse(string(a.Digest)); err != nil {

@@ -17,11 +17,11 @@ import (
 const stageSuffix = ".extracting"
 
 // Extract unpacks the volume into the new folder dir: an OCI image layout with trust/ and overland.json beside it.
-// Everything is verified in the same pass that writes it, into a folder beside dir that is renamed at the end; whatever
-// is wrong (errs.Untrusted), nothing else is written or left. It is errs.Conflict when dir exists and is not empty.
+// Everything is verified in the same pass that writes it, into a folder beside dir that is renamed at the end. When
+// anything is wrong (errs.Untrusted), nothing is left. It is errs.Conflict when dir exists and is not empty.
 func (v *Volume) Extract(ctx context.Context, dir string, f fsx.FS) error {
 	if err := v.extract(ctx, filepath.Clean(dir), f); err != nil {
-		return fmt.Errorf("extract volume %s to %s: %w", v.Name(), dir, full(err))
+		return fmt.Errorf("extract volume %s to %s: %w", v.Name(), dir, fsx.Full(err))
 	}
 	return nil
 }
@@ -35,11 +35,11 @@ func (v *Volume) extract(ctx context.Context, dir string, f fsx.FS) (err error) 
 	if err := f.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if err := room(dir, v.Size()); err != nil {
+	if err := checkRoom(dir, v.Size()); err != nil {
 		return err
 	}
 	stage := dir + stageSuffix
-	if err := f.RemoveAll(stage); err != nil { // what an Extract that was killed left
+	if err := f.RemoveAll(stage); err != nil { // left by an Extract that was killed
 		return err
 	}
 	defer func() {
@@ -49,7 +49,7 @@ func (v *Volume) extract(ctx context.Context, dir string, f fsx.FS) (err error) 
 	}()
 	folders := map[string]bool{}
 	open := func(m *member) (io.WriteCloser, error) {
-		path := filepath.Join(stage, filepath.FromSlash(m.name)) // names were judged by checkName when v was opened
+		path := filepath.Join(stage, filepath.FromSlash(m.name)) // checkName accepted the names when v was opened
 		if folder := filepath.Dir(path); !folders[folder] {
 			folders[folder] = true
 			if err := f.Mkdir(folder, 0o755); err != nil {

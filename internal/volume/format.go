@@ -18,7 +18,7 @@ const (
 	maxEntries = 1 << 17
 	maxFile    = store.IndexLimit // bytes of index.json, of overland.json and of each file of metadata
 	maxName    = 200              // bytes of the name of a file of metadata
-	maxSize    = 1 << 50          // bytes of a volume: far from where 64-bit sums wrap
+	maxSize    = 1 << 50          // bytes of a volume: sums of 64 bits stay far from overflow
 )
 
 // Names of entries.
@@ -46,7 +46,7 @@ const (
 	need         = 20         // version 2.0
 	need64       = 45         // version 4.5: ZIP64
 	madeUnix     = 3 << 8     // so that the mode counts
-	dosDate      = 1<<5 | 1   // 1980-01-01, the first day there is; the time is 0
+	dosDate      = 1<<5 | 1   // 1980-01-01, the first day that the format knows; the time is 0
 	fileMode     = 0o100644   // regular, rw-r--r--
 	extra64      = 1          // id of the ZIP64 extra field
 	big          = 0xffffffff // "see the ZIP64 field"
@@ -106,7 +106,7 @@ func arrange(members []member, agents []Agent) (int64, error) {
 	for i := range members {
 		m := &members[i]
 		if i > 0 && m.name == members[i-1].name {
-			return 0, fmt.Errorf("%s is there twice", m.name)
+			return 0, fmt.Errorf("%s appears twice", m.name)
 		}
 		if m.size < 0 || m.size > maxSize {
 			return 0, fmt.Errorf("%s: size %d", m.name, m.size)
@@ -122,7 +122,7 @@ func arrange(members []member, agents []Agent) (int64, error) {
 
 func blobName(d digest.Digest) string { return prefixBlob + d.Encoded() }
 
-// checkName refuses an entry name that no volume has: what is not on the list cannot climb out of a folder.
+// checkName refuses an entry name that no volume has. Whatever is not on the list cannot climb out of a folder.
 func checkName(name string) error {
 	switch name {
 	case nameLayout, nameDocument, nameIndex:
@@ -167,7 +167,7 @@ func appendLocal(b []byte, m *member) []byte {
 	return append(b, extra...)
 }
 
-// appendCommon appends what local headers and the central directory have alike, from "version needed" on.
+// appendCommon appends the fields that local headers and the central directory share, from "version needed" on.
 func appendCommon(b []byte, m *member, extra []byte) []byte {
 	v := uint16(need)
 	if len(extra) > 0 {

@@ -25,15 +25,15 @@ type output struct {
 func newOutput(path string, size int64, o Options) (*output, error) {
 	w := &output{path: path, split: o.Split, fs: o.FS}
 	if w.split < 0 || (w.split > 0 && w.split < MinPart) {
-		return nil, untidy("parts of %d bytes: at least %d", w.split, MinPart)
+		return nil, invalid("parts of %d bytes: at least %d", w.split, MinPart)
 	}
 	if w.split > 0 && (size-1)/w.split+1 > maxParts {
-		return nil, untidy("more than %d parts of %d bytes", maxParts, w.split)
+		return nil, invalid("more than %d parts of %d bytes", maxParts, w.split)
 	}
 	if err := w.sweep(); err != nil {
 		return nil, err
 	}
-	return w, room(path, size)
+	return w, checkRoom(path, size)
 }
 
 // Write appends p, beginning a new part where the last one is full.
@@ -66,7 +66,7 @@ func (w *output) room() (*fsx.Pending, int, error) {
 	}
 	if at == len(w.files) {
 		if at == maxParts {
-			return nil, 0, untidy("more than %d parts of %d bytes", maxParts, w.split)
+			return nil, 0, invalid("more than %d parts of %d bytes", maxParts, w.split)
 		}
 		f, err := w.fs.Create(w.name(at), 0o644)
 		if err != nil {
@@ -82,7 +82,7 @@ func (w *output) room() (*fsx.Pending, int, error) {
 	return w.files[at], int(min(n, plenty)), nil
 }
 
-// patch overwrites bytes that are there already; they may lie across two parts.
+// patch overwrites bytes that were written before; they may lie across two parts.
 func (w *output) patch(off int64, p []byte) error {
 	for len(p) > 0 {
 		at, n := 0, len(p)
@@ -132,7 +132,7 @@ func (w *output) commit(ctx context.Context, buf []byte) ([]string, error) {
 			return nil, err
 		}
 	}
-	// Parts of an earlier, longer volume would be taken for this one's by who copies FILE.*
+	// Parts of an earlier, longer volume: somebody who copies FILE.* would take them for this one's.
 	for i := len(w.files); i < maxParts; i++ {
 		if _, err := os.Lstat(w.name(i)); errors.Is(err, os.ErrNotExist) {
 			break
@@ -150,7 +150,7 @@ func (w *output) discard() {
 	}
 }
 
-// sweep removes what earlier writers of the same volume left when they were killed: a volume's worth of disk each.
+// sweep removes what writers of the same volume left when they were killed: a volume's worth of disk each.
 func (w *output) sweep() error {
 	dir, base := filepath.Split(w.path)
 	entries, err := os.ReadDir(filepath.Clean(dir + "."))

@@ -23,7 +23,7 @@ const (
 	maxManifest = maxParts * (2*digest.Size + 300)
 )
 
-func untidy(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }
+func invalid(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }
 
 // partName returns the path of a part, counted from 0, of the volume path.
 func partName(path string, part int) string { return fmt.Sprintf("%s.%03d", path, part+1) }
@@ -76,8 +76,8 @@ func parseManifest(b []byte, path string) (manifest, error) {
 	return m, nil
 }
 
-// source is the bytes of a volume: one file, or parts one after the other.
-type source struct {
+// pieces are the files that hold the bytes of a volume: one, or parts one after the other.
+type pieces struct {
 	path   string // without a part's number
 	files  []*os.File
 	sizes  []int64
@@ -86,10 +86,11 @@ type source struct {
 	lonely bool     // one file that is named like a part
 }
 
-// openSource finds the volume path: the file, one of its parts, its list of parts, or the name without all that.
-func openSource(path string) (*source, error) {
+// openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that the parts have in
+// common. The caller closes the result, also after an error.
+func openPieces(path string) (*pieces, error) {
 	base := trimPart(strings.TrimSuffix(path, partsSuffix))
-	s := &source{path: path}
+	s := &pieces{path: path}
 	if _, err := os.Lstat(base + partsSuffix); err == nil && (base != path || !exists(path)) {
 		s.path = base
 		return s, s.openParts()
@@ -114,7 +115,7 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func (s *source) openParts() error {
+func (s *pieces) openParts() error {
 	list := s.path + partsSuffix
 	b, err := fsx.ReadFile(list, maxManifest)
 	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
@@ -139,7 +140,7 @@ func (s *source) openParts() error {
 	return nil
 }
 
-func (s *source) add(path string) error {
+func (s *pieces) add(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -150,14 +151,14 @@ func (s *source) add(path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return untidy("%s is not a file", path)
+		return invalid("%s is not a file", path)
 	}
 	s.sizes = append(s.sizes, info.Size())
 	s.size += info.Size()
 	return nil
 }
 
-func (s *source) Close() error {
+func (s *pieces) Close() error {
 	var err error
 	for _, f := range s.files {
 		err = errors.Join(err, f.Close())
@@ -166,7 +167,7 @@ func (s *source) Close() error {
 }
 
 // ReadAt reads across parts, as io.ReaderAt.
-func (s *source) ReadAt(p []byte, off int64) (int, error) {
+func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 	done := 0
 	for i, f := range s.files {
 		if off >= s.sizes[i] {
@@ -189,9 +190,9 @@ func (s *source) ReadAt(p []byte, off int64) (int, error) {
 	return done, io.EOF
 }
 
-// blame hashes the parts and returns err with the names of those that are not what the list promises. A volume of one
-// file has nobody to blame.
-func (s *source) blame(ctx context.Context, err error) error {
+// blame hashes the parts and returns an error that names those whose bytes are not what the list says, or err when all
+// are right, or when there is only one file.
+func (s *pieces) blame(ctx context.Context, err error) error {
 	if s.parts == nil {
 		if s.lonely {
 			return lonely(err)
@@ -205,7 +206,7 @@ func (s *source) blame(ctx context.Context, err error) error {
 		if rerr := copyRange(ctx, h, f, buf); rerr != nil {
 			return errors.Join(err, rerr)
 		}
-		if perr := s.judge(i, h.Digest()); perr != nil {
+		if perr := s.check(i, h.Digest()); perr != nil {
 			bad = append(bad, perr)
 		}
 	}
@@ -215,8 +216,8 @@ func (s *source) blame(ctx context.Context, err error) error {
 	return errs.Hint(errs.E(errs.Untrusted, errors.Join(bad...)), "copy that part again")
 }
 
-// judge returns an error when part i, whose bytes are named got, is not the one that the list promises.
-func (s *source) judge(i int, got digest.Digest) error {
+// check returns an error unless got, the digest of part i, is what the list says.
+func (s *pieces) check(i int, got digest.Digest) error {
 	name := partName(s.path, i)
 	if got == s.parts[i] {
 		return nil

@@ -28,7 +28,7 @@ type Agent struct {
 	Size     int64 // bytes
 }
 
-// Content is what Seal puts into a volume.
+// Content is what Seal writes into a volume.
 type Content struct {
 	Blobs  []ocispec.Descriptor                       // all of them, in any order; duplicates are no harm
 	Open   func(digest.Digest) (io.ReadCloser, error) // where their bytes come from; Seal verifies them
@@ -61,7 +61,7 @@ type Info struct {
 func Seal(ctx context.Context, path string, c Content, o Options) (Info, error) {
 	info, err := seal(ctx, path, c, o)
 	if err != nil {
-		return Info{}, fmt.Errorf("seal volume %s: %w", path, full(err))
+		return Info{}, fmt.Errorf("seal volume %s: %w", path, fsx.Full(err))
 	}
 	return info, nil
 }
@@ -96,7 +96,7 @@ func seal(ctx context.Context, path string, c Content, o Options) (Info, error) 
 // plan is the layout of a volume before its bytes are known.
 type plan struct {
 	members []member
-	files   map[string][]byte // the entries that are no blobs
+	files   map[string][]byte // the entries that are not blobs
 	stub    []byte
 	dir     int64 // offset of the central directory
 }
@@ -210,7 +210,7 @@ func (s *sealer) run(ctx context.Context) error {
 	return err
 }
 
-// blob copies the bytes of m, judging them on the way, then fills in the checksum that its header lacks.
+// blob copies the bytes of m, verifies them on the way, and then patches their checksum into the header before them.
 func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err error) {
 	f, err := s.open(d)
 	if err != nil {
@@ -249,7 +249,7 @@ func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err erro
 	}
 }
 
-// report tells how far sealing is. It ends only when the files are in place, not with the last byte.
+// report says how far Seal is. The last event, that all is done, comes when the files are in place.
 func (s *sealer) report() { s.show(s.out.off, s.size()) }
 
 // identity names a volume's content without a second pass over it: the document holds the digests of the metadata and
@@ -261,8 +261,8 @@ func identity(doc, directory []byte) digest.Digest {
 	return h.Digest()
 }
 
-// room refuses (errs.Unavailable) to begin what the disk cannot hold.
-func room(path string, size int64) error {
+// checkRoom returns errs.Unavailable when the disk of path has less than size bytes free.
+func checkRoom(path string, size int64) error {
 	dir := filepath.Dir(path)
 	free, err := fsx.Free(dir)
 	if err != nil {
@@ -273,11 +273,4 @@ func room(path string, size int64) error {
 			"free %d MiB there, or choose another folder", (size-free)>>20+1)
 	}
 	return nil
-}
-
-func full(err error) error {
-	if !fsx.IsFull(err) {
-		return err
-	}
-	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk, or choose another folder")
 }

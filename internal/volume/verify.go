@@ -15,14 +15,14 @@ import (
 )
 
 // Verify reads the volume once, front to back, and returns an error (errs.Untrusted) that names the first thing that
-// is wrong: a part, a header, an entry. It judges bytes; whom to believe about them is for trust. show, which may be
-// nil, is called from Verify's goroutine; its last event comes when everything was found right.
+// is wrong: a part, a header, an entry. It checks bytes; whom to believe about them is up to trust. show, which may be
+// nil, is called from Verify's goroutine; its last event comes after the last check.
 func (v *Volume) Verify(ctx context.Context, show func(progress.Event)) error {
 	return v.VerifyExcept(ctx, nil, show)
 }
 
 // VerifyExcept is Verify without the bytes of the blobs for which except returns true: the caller, who copies those
-// out, judges them while it does, so that nothing is hashed twice. A nil except is Verify.
+// out, verifies them on the way, so that nothing is hashed twice. A nil except is Verify.
 func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bool, show func(progress.Event)) error {
 	w := &walker{v: v, except: except, show: show}
 	if err := v.walk(ctx, w, func(*member) (io.WriteCloser, error) { return nil, nil }); err != nil {
@@ -32,21 +32,21 @@ func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bo
 	return nil
 }
 
-// walk reads in order what w does not except, judges it, and gives each entry's bytes to what open returns for it,
-// before they are judged; a nil writer takes nothing. The last Close comes after the judgement of its entry.
+// walk reads and checks everything that w does not except, in order, and writes each entry's bytes to what open returns for
+// it, before they are checked; a nil writer takes nothing. A writer is closed after its entry was checked.
 func (v *Volume) walk(ctx context.Context, w *walker, open func(*member) (io.WriteCloser, error)) error {
 	if err := v.checkIndex(); err != nil {
-		return v.src.blame(ctx, err)
+		return v.pieces.blame(ctx, err)
 	}
 	w.buf, w.parts = make([]byte, min(bufferSize, v.Size())), digest.New()
 	err := w.run(ctx, open)
 	if errs.KindOf(err) == errs.Untrusted {
-		return v.src.blame(ctx, err)
+		return v.pieces.blame(ctx, err)
 	}
 	return err
 }
 
-// checkIndex refuses an index.json that lists what the volume has not.
+// checkIndex refuses an index.json that lists a manifest the volume does not have.
 func (v *Volume) checkIndex() error {
 	list, err := v.Tags()
 	if err != nil {
@@ -65,7 +65,7 @@ type walker struct {
 	v       *Volume
 	off     int64
 	buf     []byte
-	except  func(digest.Digest) bool // blobs to pass over; nil = none. Then parts are not judged as such
+	except  func(digest.Digest) bool // blobs to pass over; nil = none. With it, digests of parts are not checked
 	show    func(progress.Event)
 	part    int           // that off is in
 	parts   digest.Hasher // of the bytes of that part so far
@@ -73,7 +73,7 @@ type walker struct {
 	done    []fsx.Behind  // for each file of the volume
 }
 
-// report tells how many bytes were read.
+// report says how many bytes were read.
 func (w *walker) report(done int64) {
 	if w.show != nil {
 		w.show(progress.Event{Step: "verify", What: w.v.Name(), Done: done, Total: w.v.Size()})
@@ -81,10 +81,10 @@ func (w *walker) report(done int64) {
 }
 
 func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, error)) error {
-	if w.v.src.parts != nil {
-		w.partEnd = w.v.src.sizes[0]
+	if w.v.pieces.parts != nil {
+		w.partEnd = w.v.pieces.sizes[0]
 	}
-	for _, f := range w.v.src.files {
+	for _, f := range w.v.pieces.files {
 		w.done = append(w.done, fsx.Behind{File: f})
 	}
 	if err := w.same(w.v.stub, "the program in front"); err != nil {
@@ -118,7 +118,7 @@ func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, er
 	return w.same(w.v.tail, "central directory")
 }
 
-// same reads what must be the bytes want.
+// same reads the next bytes and refuses them unless they are want.
 func (w *walker) same(want []byte, what string) error {
 	for len(want) > 0 {
 		b := w.buf[:min(len(want), len(w.buf))]
@@ -169,14 +169,14 @@ func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
 
 // read fills b with the next bytes and hashes them for the part that they are in.
 func (w *walker) read(b []byte) error {
-	if n, err := w.v.src.ReadAt(b, w.off); n < len(b) {
+	if n, err := w.v.pieces.ReadAt(b, w.off); n < len(b) {
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return untrusted("cut short at byte %d while it was read", w.off+int64(n))
 		}
 		return err
 	}
 	w.off += int64(len(b))
-	if w.v.src.parts == nil {
+	if w.v.pieces.parts == nil {
 		w.done[0].At(w.off)
 		return nil
 	}
@@ -187,16 +187,16 @@ func (w *walker) read(b []byte) error {
 		n := min(int64(len(b)), w.partEnd-start)
 		w.parts.Write(b[:n])
 		b, start = b[n:], start+n
-		w.done[w.part].At(start - (w.partEnd - w.v.src.sizes[w.part]))
+		w.done[w.part].At(start - (w.partEnd - w.v.pieces.sizes[w.part]))
 		if start < w.partEnd {
 			continue
 		}
-		if err := w.v.src.judge(w.part, w.parts.Digest()); err != nil {
+		if err := w.v.pieces.check(w.part, w.parts.Digest()); err != nil {
 			return err
 		}
 		w.parts.Reset()
-		if w.part++; w.part < len(w.v.src.sizes) {
-			w.partEnd += w.v.src.sizes[w.part]
+		if w.part++; w.part < len(w.v.pieces.sizes) {
+			w.partEnd += w.v.pieces.sizes[w.part]
 		}
 	}
 	return nil

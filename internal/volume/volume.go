@@ -29,7 +29,7 @@ type Entry struct {
 
 // Volume is an open volume, read in place. It is safe for concurrent use.
 type Volume struct {
-	src     *source
+	pieces  *pieces
 	members []member
 	names   map[string]int // name → index of members
 	doc     *document
@@ -51,31 +51,31 @@ func Open(path string) (*Volume, error) {
 }
 
 func openVolume(path string) (*Volume, error) {
-	src, err := openSource(path)
+	files, err := openPieces(path)
 	if err != nil {
-		return nil, errors.Join(err, src.Close())
+		return nil, errors.Join(err, files.Close())
 	}
-	v := &Volume{src: src}
-	if err := v.read(src, src.size); err != nil {
-		return nil, errors.Join(src.blame(context.Background(), err), src.Close())
+	v := &Volume{pieces: files}
+	if err := v.read(files, files.size); err != nil {
+		return nil, errors.Join(files.blame(context.Background(), err), files.Close())
 	}
 	return v, nil
 }
 
 // Close ends the reading. Readers that came from v fail afterwards.
-func (v *Volume) Close() error { return v.src.Close() }
+func (v *Volume) Close() error { return v.pieces.Close() }
 
 // Name returns the path of the volume, for messages.
-func (v *Volume) Name() string { return v.src.path }
+func (v *Volume) Name() string { return v.pieces.path }
 
-// Local says that reading the volume again costs no link: fetch then hashes a blob once, without its chunk list.
+// Local says that reading the volume again costs no network: fetch then hashes a blob once, without its chunk list.
 func (v *Volume) Local() bool { return true }
 
 // Size returns the length of all parts together in bytes.
-func (v *Volume) Size() int64 { return v.src.size }
+func (v *Volume) Size() int64 { return v.pieces.size }
 
 // Digest names the content: it is the sha256 of the bytes of overland.json followed by those of the central directory.
-// Equal digests mean equal volumes, byte for byte; it takes no pass over the blobs, whose bytes Verify judges.
+// Equal digests mean equal volumes, byte for byte. It takes no pass over the blobs, whose bytes Verify checks.
 func (v *Volume) Digest() digest.Digest { return v.digest }
 
 // Entries returns what is in the archive, in its order.
@@ -112,13 +112,14 @@ func (v *Volume) find(name string) *member {
 	return nil
 }
 
-// ReaderAt returns the bytes of blob d as they are in the file, not verified, or an error that wraps store.ErrNotFound.
+// ReaderAt returns the bytes of blob d as they are in the file, not verified. A blob that the volume does not have is an error
+// that wraps store.ErrNotFound.
 func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) {
 	m := v.blob(d)
 	if m == nil {
 		return nil, errs.Errorf(errs.NotFound, "volume %s: blob %s: %w", v.Name(), d, store.ErrNotFound)
 	}
-	return io.NewSectionReader(v.src, m.data, m.size), nil
+	return io.NewSectionReader(v.pieces, m.data, m.size), nil
 }
 
 // Open returns the bytes of blob d from offset off on, not verified, and its whole length. The error for a blob that
@@ -137,7 +138,7 @@ func (v *Volume) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadC
 	return &reading{SectionReader: r, v: v, at: v.find(blobName(d)).data, off: off}, r.Size(), nil
 }
 
-// reading reads a blob once: what it has passed need not stay in memory.
+// reading reads a blob once, and lets the page cache drop what it has passed.
 type reading struct {
 	*io.SectionReader
 	v    *Volume
@@ -149,9 +150,9 @@ type reading struct {
 func (r *reading) Read(p []byte) (int, error) {
 	n, err := r.SectionReader.Read(p)
 	r.off += int64(n)
-	if r.v.src.parts == nil {
+	if r.v.pieces.parts == nil {
 		if r.done.File == nil {
-			r.done.File = r.v.src.files[0]
+			r.done.File = r.v.pieces.files[0]
 			r.done.Start(r.at + r.off - int64(n))
 		}
 		r.done.At(r.at + r.off)
@@ -215,13 +216,13 @@ func (v *Volume) Tags() ([]ocispec.Descriptor, error) {
 	return list, nil
 }
 
-// bytes returns the bytes of m, judged by want, or by the checksum alone where there is none.
+// bytes returns the bytes of m, verified against want, or against the checksum alone where want is "".
 func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, error) {
 	if m.size > limit {
 		return nil, fmt.Errorf("volume %s: %s: %d bytes, at most %d wanted: %w", v.Name(), m.name, m.size, limit, store.ErrTooLarge)
 	}
 	b := make([]byte, m.size)
-	if _, err := io.ReadFull(io.NewSectionReader(v.src, m.data, m.size), b); err != nil {
+	if _, err := io.ReadFull(io.NewSectionReader(v.pieces, m.data, m.size), b); err != nil {
 		return nil, fmt.Errorf("volume %s: %s: %w", v.Name(), m.name, err)
 	}
 	if got := digest.Of(b); want != "" && got != want {
@@ -233,7 +234,7 @@ func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, erro
 	return b, nil
 }
 
-// read takes in the structure of the volume in r, which has size bytes.
+// read reads the structure of the volume in r, which has size bytes, into v.
 func (v *Volume) read(r io.ReaderAt, size int64) error {
 	head := make([]byte, stubSize)
 	if n, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
@@ -261,7 +262,7 @@ func (v *Volume) read(r io.ReaderAt, size int64) error {
 	return v.compare(r, size, head)
 }
 
-// readDocument finds overland.json before the places of the others are judged: it takes part in judging them.
+// readDocument reads overland.json before the places of the other entries are checked: they depend on what it says.
 func (v *Volume) readDocument(r io.ReaderAt) error {
 	i := slices.IndexFunc(v.members, func(m member) bool { return m.name == nameDocument })
 	if i < 0 {
@@ -287,7 +288,7 @@ func (v *Volume) readDocument(r io.ReaderAt) error {
 	return nil
 }
 
-// compare refuses a volume that is not laid out as Seal would do it: other places, other headers, bytes between
+// compare refuses a volume that is not laid out as Seal would lay it out: other places, other headers, bytes between
 // entries, another program in front, anything behind.
 func (v *Volume) compare(r io.ReaderAt, size int64, head []byte) error {
 	agents := v.doc.agents()

@@ -138,11 +138,11 @@ func TestSameContentSameBytes(t *testing.T) {
 	var joined []byte
 	split := f.seal(t, Options{Split: stubSize + 100})
 	v := open(t, split)
-	for i := range v.src.files {
+	for i := range v.pieces.files {
 		joined = append(joined, read(t, partName(split, i))...)
 	}
-	if len(v.src.files) < 2 || !bytes.Equal(first, joined) {
-		t.Fatalf("%d parts joined are not the volume", len(v.src.files))
+	if len(v.pieces.files) < 2 || !bytes.Equal(first, joined) {
+		t.Fatalf("%d parts joined are not the volume", len(v.pieces.files))
 	}
 	if v.Digest() != open(t, second).Digest() {
 		t.Error("the digest depends on the parts")
@@ -305,7 +305,7 @@ func TestArchiveTools(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(io.Discard, r); err != nil { // judges the checksum
+		if _, err := io.Copy(io.Discard, r); err != nil { // checks the checksum
 			t.Errorf("%s: %v", e.Name, err)
 		}
 	}
@@ -396,7 +396,7 @@ func TestFlippedByteAnywhere(t *testing.T) {
 	t.Logf("%d offsets tried", len(good))
 }
 
-// What the caller judges itself is passed over; a flipped byte anywhere else is found, with parts and without.
+// What the caller verifies itself is passed over; a flipped byte anywhere else is found, with parts and without.
 func TestVerifyExcept(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Options{{}, {Split: stubSize + 500}} {
@@ -435,7 +435,7 @@ func TestVerifyExcept(t *testing.T) {
 		}
 		defer v.Close()
 		if err := v.VerifyExcept(t.Context(), func(d digest.Digest) bool { return d == last.Digest }, nil); err != nil {
-			t.Errorf("judged what the caller judges: %v", err)
+			t.Errorf("checked what the caller verifies: %v", err)
 		}
 		err = v.VerifyExcept(t.Context(), func(d digest.Digest) bool { return d != last.Digest }, nil)
 		if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), string(last.Digest)[7:]) && o.Split == 0 {
