@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"overland/internal/platform"
 )
 
 func TestBinary(t *testing.T) {
@@ -57,7 +59,11 @@ func TestBinary(t *testing.T) {
 		t.Error("a failed install left a folder")
 	}
 	_, out, _ := run(t.Context(), env, "binary", "list", "--json", "-u", url)
-	var list []offeredTree
+	var list []struct {
+		SHA1    bool
+		For     platform.Host
+		Refused string
+	}
 	if err := json.Unmarshal([]byte(out), &list); err != nil || len(list) != 1 || list[0].SHA1 || list[0].Refused != "" || list[0].For.Libc != "glibc" {
 		t.Errorf("%s: %v", out, err)
 	}

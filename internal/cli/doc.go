@@ -1,11 +1,9 @@
 // Package cli is the operator's command line: the program overland.
 //
-// One file for each verb: flags fill an Options struct, then one call into a room below, then printing. stdout is the
-// result and nothing else; everything for the eye goes to stderr. --json is an API that only grows. Exit codes are the
-// table of room errs; errors read "overland: what · hint: what to do".
+// The verbs live below, one package for each noun: flags fill an options struct, and a run function makes one call into a
+// room below and prints. This package is what holds them together: the tree with its groups and help, the reference and
+// manual pages that come from the same tree, exit codes (the table of room errs), and errors, which read
+// "overland: what · hint: what to do". --json is an API that only grows.
 //
-// The pages docs/reference/cli.md and the man pages come from the same tree as the help.
-//
-// Failure guarded: a verb that prints a result it did not reach, or prompts where nobody can
-// answer.
+// Failure guarded: help, reference and manual pages that disagree with what the verbs do.
 package cli

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"overland/internal/cli/term"
 	"overland/internal/errs"
 )
 
@@ -14,14 +15,23 @@ import (
 
 // Reference returns docs/reference/cli.md, made from the tree of verbs.
 func Reference() []byte {
-	root := (&app{}).root()
+	root := tree(&term.Term{})
 	var b bytes.Buffer
 	b.WriteString("<!-- Made by go generate ./internal/cli from the tree of verbs. Do not edit. -->\n# The command overland\n\n")
 	fmt.Fprintf(&b, "%s\n\n", root.Long)
 	b.WriteString("stdout is the result, stderr everything else. `--json` prints the result as JSON; its keys are only ever added to.\n\n")
 	b.WriteString("Flags of every verb:\n\n```\n" + flags(root.PersistentFlags()) + "```\n")
+	for _, g := range root.Groups() {
+		fmt.Fprintf(&b, "\n%s\n", g.Title)
+		for _, c := range root.Commands() {
+			if c.GroupID == g.ID && c.IsAvailableCommand() {
+				fmt.Fprintf(&b, "- `%s`: %s\n", c.CommandPath(), c.Short)
+			}
+		}
+	}
 	for _, c := range allVerbs(root)[1:] {
 		if c.HasSubCommands() {
+			fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n%s\n", c.CommandPath(), c.Short, c.Long)
 			continue
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n", c.CommandPath(), c.Short)

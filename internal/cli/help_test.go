@@ -11,10 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/cli/term"
 	"overland/internal/errs"
 )
 
@@ -30,7 +30,7 @@ func run(ctx context.Context, env map[string]string, args ...string) (code int, 
 
 // TestHelp holds what every verb's help must have: one line, one paragraph, examples of itself.
 func TestHelp(t *testing.T) {
-	for _, c := range allVerbs((&app{}).root())[1:] {
+	for _, c := range allVerbs(tree(&term.Term{}))[1:] {
 		if c.HasSubCommands() {
 			continue
 		}
@@ -88,7 +88,7 @@ func TestCompletion(t *testing.T) {
 // application wallet on the channels staging and live, keys and a volume.
 func TestExamples(t *testing.T) {
 	site, versions := newSite(t)
-	for _, c := range allVerbs((&app{}).root())[1:] {
+	for _, c := range allVerbs(tree(&term.Term{}))[1:] {
 		if c.Example == "" || c.HasSubCommands() {
 			continue
 		}
@@ -305,11 +305,5 @@ func TestAnInterruptEndsWith130(t *testing.T) {
 	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
 	if code, _, msg := run(ctx, env, "build", "."); code != errs.Cancelled.Exit() || !strings.Contains(msg, "stopped · hint: ") {
 		t.Errorf("exit code %d: %s", code, msg)
-	}
-}
-
-func TestNoTime(t *testing.T) {
-	if got := when(time.Time{}); got != "-" {
-		t.Errorf("no time = %q", got)
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"strings"
 	"syscall"
 
-	"golang.org/x/term"
-
+	"overland/internal/cli/term"
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/session"
@@ -38,8 +37,7 @@ func Main() int {
 
 // Run runs the program once and returns the exit code.
 func Run(ctx context.Context, env Env) int {
-	a := &app{Env: env}
-	root := a.root()
+	root := tree(&term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock})
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
@@ -86,21 +84,3 @@ func explain(err error) string {
 	}
 	return "overland: " + msg
 }
-
-// app is the state that the verbs of one run share: the streams and the flags that every verb has.
-type app struct {
-	Env
-	home   string
-	agents string
-	quiet  bool
-	yes    bool
-}
-
-// terminal reports whether w is a screen that a person looks at.
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// usage marks err as the caller's mistake: exit code 2.
-func usage(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -9,12 +10,20 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
-func (a *app) man() *cobra.Command {
-	var dir string
+// manOptions are the settings of man.
+type manOptions struct {
+	root *cobra.Command // whose pages are written
+	dir  string
+}
+
+func man(t *term.Term, run verb.Run[manOptions]) *cobra.Command {
+	var o manOptions
 	c := &cobra.Command{
 		Use:     "man",
 		Short:   "Write the manual pages",
@@ -22,14 +31,19 @@ func (a *app) man() *cobra.Command {
 		Example: "overland man --dir man1",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if dir == "" {
-				return errs.Hint(usage("write the pages where?"), "--dir DIR")
-			}
-			return writeMan(c.Root(), dir)
+			o.root = c.Root()
+			return run(c.Context(), t, o)
 		},
 	}
-	c.Flags().StringVar(&dir, "dir", "", "folder for the pages")
+	c.Flags().StringVar(&o.dir, "dir", "", "folder for the pages")
 	return c
+}
+
+func runMan(_ context.Context, _ *term.Term, o manOptions) error {
+	if o.dir == "" {
+		return errs.Hint(verb.Usage("write the pages where?"), "--dir DIR")
+	}
+	return writeMan(o.root, o.dir)
 }
 
 func writeMan(root *cobra.Command, dir string) error {

@@ -8,11 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/operator"
-	"overland/internal/platform"
-	"overland/internal/release"
 )
 
 // openable seals live.volume with everything that the build of the current folder fetches.
@@ -62,43 +58,5 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
-	}
-}
-
-func TestCompareNamesBothDigests(t *testing.T) {
-	one, two := digest.Of([]byte("one")), digest.Of([]byte("two"))
-	artifact := func(p platform.Platform) release.Artifact {
-		return release.Artifact{Name: "wallet", Platform: p, Blob: release.Blob{Digest: one}}
-	}
-	opened := &operator.Opened{Release: &release.Release{
-		App: "wallet", Version: "r1.a", Artifacts: []release.Artifact{artifact("linux/amd64"), artifact("linux/arm64")},
-	}}
-	program := func(p platform.Platform, d digest.Digest) programJSON {
-		return programJSON{Name: "wallet", Platform: p, Digest: d}
-	}
-	for name, test := range map[string]struct {
-		built []programJSON
-		want  []string // in the error
-	}{
-		"the same": {[]programJSON{program("linux/arm64", one), program("linux/amd64", one)}, nil},
-		"another":  {[]programJSON{program("linux/arm64", two), program("linux/amd64", one)}, []string{"linux/arm64", string(one), string(two)}},
-		"missing":  {[]programJSON{program("linux/amd64", one)}, []string{"linux/arm64", string(one), "not built"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var out strings.Builder
-			a := &app{Env: Env{Stdout: &out}}
-			err := a.compare(opened, builtJSON{Programs: test.built}, false)
-			if (err == nil) != (test.want == nil) || (err != nil && errs.KindOf(err).Exit() != 1) {
-				t.Fatalf("error = %v", err)
-			}
-			for _, text := range test.want {
-				if !strings.Contains(err.Error(), text) {
-					t.Errorf("%q is not in %q", text, err)
-				}
-			}
-			if strings.Contains(out.String(), "different") != (err != nil) {
-				t.Errorf("printed %q", out.String())
-			}
-		})
 	}
 }

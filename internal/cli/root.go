@@ -1,15 +1,47 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/cli/binary"
+	"overland/internal/cli/cache"
+	"overland/internal/cli/channel"
+	"overland/internal/cli/key"
+	"overland/internal/cli/netcache"
+	"overland/internal/cli/record"
+	"overland/internal/cli/release"
+	"overland/internal/cli/site"
+	"overland/internal/cli/term"
+	"overland/internal/cli/trust"
+	"overland/internal/cli/verb"
+	"overland/internal/cli/volume"
 	"overland/internal/errs"
+	"overland/internal/progress"
 )
 
-// root returns the tree of verbs.
-func (a *app) root() *cobra.Command {
+// chapter is a group of verbs in the help.
+type chapter struct {
+	id, title string
+	verbs     []*cobra.Command
+}
+
+// chapters returns the verbs in the order of the way from a commit to a node.
+func chapters(t *term.Term) []chapter {
+	return []chapter{
+		{"release", "Build and release", slices.Concat(release.Verbs(t), channel.Verbs(t))},
+		{"carry", "Carry and install", volume.Verbs(t)},
+		{"record", "Record and replay", record.Verbs(t)},
+		{"serve", "Serve", slices.Concat(site.Verbs(t), cache.Verbs(t), netcache.Verbs(t), binary.Verbs(t))},
+		{"trust", "Keys and trust", slices.Concat(key.Verbs(t), trust.Verbs(t))},
+		{"more", "More", []*cobra.Command{version(t, runVersion), man(t, runMan)}},
+	}
+}
+
+// tree returns the command overland with all its verbs.
+func tree(t *term.Term) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "overland",
 		Short: "From a git commit to running nodes, with the network cable unplugged",
@@ -17,32 +49,42 @@ func (a *app) root() *cobra.Command {
 			"channel into one file that installs, proves and rolls back services on machines without a network.\n\n" +
 			"Exit codes: " + errs.ExitCodes,
 		Example: "overland init\noverland seal -o app.volume\nsh app.volume install",
+		Version: readVersion().text(),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return c.Help()
 			}
-			return errs.Hint(usage("there is no verb %q", args[0]), "overland --help lists them")
+			return errs.Hint(verb.Usage("there is no verb %q", args[0]), "%s", verb.Instead(c, args[0], "overland --help lists them"))
 		},
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	c.PersistentFlags().StringVar(&a.home, "home", "", "site directory: depot, signed metadata and keys (default $OVERLAND_HOME, else ~/.local/share/overland)")
-	c.PersistentFlags().BoolVarP(&a.quiet, "quiet", "q", false, "no progress and no notes")
-	c.PersistentFlags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	c.SetVersionTemplate("overland {{.Version}}\n")
+	f := c.PersistentFlags()
+	f.StringVar(&t.Home, "home", "", "site directory: depot, signed metadata and keys (default $OVERLAND_HOME, else ~/.local/share/overland)")
+	f.BoolVarP(&t.Quiet, "quiet", "q", false, "no progress and no notes")
+	f.BoolVarP(&t.Yes, "yes", "y", false, "do not ask")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return errs.Hint(errs.E(errs.Invalid, err), "%s --help", c.CommandPath())
 	})
-	c.CompletionOptions.HiddenDefaultCmd = false
-	c.AddCommand(a.verbs()...)
+	for _, ch := range chapters(t) {
+		c.AddGroup(&cobra.Group{ID: ch.id, Title: ch.title + ":"})
+		for _, v := range ch.verbs {
+			v.GroupID = ch.id
+		}
+		c.AddCommand(ch.verbs...)
+	}
+	c.SetHelpCommandGroupID("more")
+	c.SetCompletionCommandGroupID("more")
 	finish(c)
 	return c
 }
 
-// finish gives verb and those below it what all have in common.
-func finish(verb *cobra.Command) {
-	if check := verb.Args; check != nil {
-		verb.Args = func(c *cobra.Command, args []string) error {
+// finish gives c and the verbs below it what all have in common.
+func finish(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
 			if check(c, args) == nil {
 				return nil
 			}
@@ -50,31 +92,12 @@ func finish(verb *cobra.Command) {
 			if wants == "" {
 				wants = "none"
 			}
-			return errs.Hint(usage("%s: %s, it takes %s", c.CommandPath(), plural(len(args), "argument", "arguments"), wants), "%s --help", c.CommandPath())
+			return errs.Hint(verb.Usage("%s: %s, it takes %s", c.CommandPath(), progress.Count(len(args), "argument", "arguments"), wants),
+				"%s --help", c.CommandPath())
 		}
 	}
-	verb.DisableFlagsInUseLine = true
-	for _, sub := range verb.Commands() {
+	c.DisableFlagsInUseLine = true
+	for _, sub := range c.Commands() {
 		finish(sub)
 	}
-}
-
-// group returns a command that only holds others.
-func group(use, short string, subs ...*cobra.Command) *cobra.Command {
-	names := make([]string, len(subs))
-	for i, sub := range subs {
-		names[i] = sub.Name()
-	}
-	c := &cobra.Command{
-		Use: use, Short: short,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return c.Help()
-			}
-			return errs.Hint(usage("%s has no verb %q", c.CommandPath(), args[0]), "one of %s", strings.Join(names, ", "))
-		},
-	}
-	c.AddCommand(subs...)
-	return c
 }

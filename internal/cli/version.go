@@ -2,8 +2,12 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"runtime"
 	"runtime/debug"
+
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
 
 	"github.com/spf13/cobra"
 )
@@ -16,25 +20,33 @@ type versionJSON struct {
 	Platform string `json:"platform"`
 }
 
-func (a *app) version() *cobra.Command {
-	var asJSON bool
+// text returns v on one line, without the program's name.
+func (v versionJSON) text() string { return v.Version + " " + v.Go + " " + v.Platform }
+
+// versionOptions are the settings of version.
+type versionOptions struct{ json bool }
+
+func version(t *term.Term, run verb.Run[versionOptions]) *cobra.Command {
+	var o versionOptions
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print this program's version",
 		Long:    "Prints the version, the revision that it was built from, and the toolchain.",
 		Example: "overland version\noverland version --json",
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			v := readVersion()
-			if asJSON {
-				return a.printJSON(v)
-			}
-			a.printf("overland %s %s %s\n", v.Version, v.Go, v.Platform)
-			return nil
-		},
+		RunE:    func(c *cobra.Command, _ []string) error { return run(c.Context(), t, o) },
 	}
-	jsonFlag(c, &asJSON)
+	verb.JSONFlag(c, &o.json)
 	return c
+}
+
+func runVersion(_ context.Context, t *term.Term, o versionOptions) error {
+	v := readVersion()
+	if o.json {
+		return t.JSON(v)
+	}
+	t.Printf("overland %s\n", v.text())
+	return nil
 }
 
 // programVersion is set by the linker: -X overland/internal/cli.programVersion=r412.abcdef012345.
@@ -49,7 +61,7 @@ func readVersion() versionJSON {
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			v.Revision = s.Value
-			v.Version = cmp.Or(programVersion, short(s.Value))
+			v.Version = cmp.Or(programVersion, term.Short(s.Value))
 		}
 	}
 	return v

@@ -1,0 +1,133 @@
+package channel
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/sitedir"
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/digest"
+	"overland/internal/operator"
+	"overland/internal/release"
+)
+
+// showOptions are the settings of channel show.
+type showOptions struct {
+	channel string
+	json    bool
+}
+
+func show(t *term.Term, run verb.Run[showOptions]) *cobra.Command {
+	var o showOptions
+	c := &cobra.Command{
+		Use:     "show CHANNEL",
+		Short:   "Show what a channel runs",
+		Long:    "Lists the release of each application that CHANNEL runs, and since when.",
+		Example: "overland channel show live\noverland channel show live --json",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.channel = args[0]
+			return run(c.Context(), t, o)
+		},
+		ValidArgsFunction: completeArg(t),
+	}
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+// entryJSON is one element of channel show --json.
+type entryJSON struct {
+	App     string          `json:"app"`
+	Version string          `json:"version"`
+	Digest  digest.Digest   `json:"digest"`
+	Since   time.Time       `json:"since"`
+	From    release.Channel `json:"from,omitempty"`
+}
+
+func runShow(ctx context.Context, t *term.Term, o showOptions) error {
+	ch, err := release.ParseChannel(o.channel)
+	if err != nil {
+		return err
+	}
+	list, err := sitedir.Call(t, func(p *operator.Pipeline) ([]release.Entry, error) { return p.Channel(ctx, ch) })
+	if err != nil {
+		return err
+	}
+	out := []entryJSON{}
+	var rows [][]string
+	for _, e := range list {
+		out = append(out, entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From})
+		from := string(e.From)
+		if from == "" {
+			from = "-"
+		}
+		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), from, string(e.Digest)})
+	}
+	if o.json {
+		return t.JSON(out)
+	}
+	t.Table("", "APPLICATION VERSION SINCE FROM DIGEST", rows)
+	return nil
+}
+
+// listOptions are the settings of channel list.
+type listOptions struct{ json bool }
+
+func list(t *term.Term, run verb.Run[listOptions]) *cobra.Command {
+	var o listOptions
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "List the channels",
+		Long:    "Lists the names of all channels, one on each line.",
+		Example: "overland channel list",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return run(c.Context(), t, o) },
+	}
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+func runList(ctx context.Context, t *term.Term, o listOptions) error {
+	names, err := names(ctx, t)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		return t.JSON(append([]string{}, names...))
+	}
+	for _, n := range names {
+		t.Printf("%s\n", n)
+	}
+	return nil
+}
+
+func names(ctx context.Context, t *term.Term) ([]string, error) {
+	return sitedir.Call(t, func(p *operator.Pipeline) ([]string, error) { return p.Channels(ctx) })
+}
+
+// completeArg completes the first argument with the names of the channels.
+func completeArg(t *term.Term) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		list, err := names(c.Context(), t)
+		if err != nil {
+			return nil, cobra.ShellCompDirectiveError
+		}
+		return list, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// CompleteFlags completes flags of c with the names of the channels.
+func CompleteFlags(t *term.Term, c *cobra.Command, flags ...string) {
+	complete := completeArg(t)
+	for _, f := range flags {
+		_ = c.RegisterFlagCompletionFunc(f, func(c *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
+			return complete(c, nil, s)
+		})
+	}
+}

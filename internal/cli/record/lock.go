@@ -1,0 +1,271 @@
+package record
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/digest"
+	"overland/internal/lockfile"
+	"overland/internal/progress"
+	"overland/internal/session"
+)
+
+func lockVerify(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
+	var o sessionOptions
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Read everything that is locked and prove it again",
+		Long: "Reads every locked blob in the depot, compares it with its digest, and computes every proof again from what the lock\n" +
+			"itself holds: what a checksum database or an archive signed, what a registry's document promises, what is pinned.\n" +
+			"It fails, and names the entry, when something is missing or changed, even if the line in the lock was changed to\n" +
+			"match. The keys are those that this machine's tools trust.",
+		Example: "overland lock verify\noverland lock verify --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return run(c.Context(), t, o) },
+	}
+	o.fileFlags(c)
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+// verifiedJSON is the result of lock verify --json.
+type verifiedJSON struct {
+	Entries  int            `json:"entries"`
+	Bytes    int64          `json:"bytes"`
+	Proofs   map[string]int `json:"proofs"`   // by kind; "" = nothing of its own
+	Problems []string       `json:"problems"` // what does not hold; the exit code is not 0 then
+}
+
+func runLockVerify(ctx context.Context, t *term.Term, o sessionOptions) error {
+	s, err := o.session(t, false)
+	if err != nil {
+		return err
+	}
+	if s.Lock, err = lockfile.Load(o.lock); err != nil {
+		return err
+	}
+	bad, err := session.Verify(ctx, *s)
+	if err != nil {
+		return err
+	}
+	l := s.Lock
+	if o.json {
+		out := verifiedJSON{Entries: len(l.Entries), Bytes: bytesOf(l), Proofs: kinds(l), Problems: []string{}}
+		for _, err := range bad {
+			out.Problems = append(out.Problems, err.Error())
+		}
+		if err := t.JSON(out); err != nil {
+			return err
+		}
+	}
+	if len(bad) == 0 {
+		t.Note("%s: %s, all there", o.lock, summary(l, nil))
+		if len(l.Entries) > 0 {
+			t.Note("%s", proofs(l))
+		}
+		return ctx.Err()
+	}
+	for _, err := range bad {
+		t.Warn(err.Error())
+	}
+	return session.LockErr(o.lock, len(l.Entries), bad)
+}
+
+func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
+	var o sessionOptions
+	return o.runs(t, &cobra.Command{
+		Use:   "update [flags] -- COMMAND…",
+		Short: "Record anew and show what changes before it changes",
+		Long: "Runs COMMAND as overland record does, but as if nothing were locked, prints what would change in the lock file, and\n" +
+			"asks before it replaces it. What COMMAND did not ask for is dropped.",
+		Example: "overland lock update --yes -- go mod download",
+	}, run)
+}
+
+func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
+	old, err := lockfile.Load(o.lock)
+	if err != nil {
+		return err
+	}
+	if err := lockfile.Writable(o.lock); err != nil {
+		return err
+	}
+	s, err := o.session(t, true)
+	if err != nil {
+		return err
+	}
+	res, err := session.Record(ctx, *s)
+	warn(t, res)
+	if err := res.RecordErr(err); err != nil {
+		return err
+	}
+	return replaceLock(t, o.lock, old, res.Lock)
+}
+
+func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
+	var o sessionOptions
+	return o.runs(t, &cobra.Command{
+		Use:   "prune [flags] -- COMMAND…",
+		Short: "Drop what a command no longer asks for",
+		Long: "Replays COMMAND without a network, prints the entries that it neither asked for nor needs to prove what it asked\n" +
+			"for, and asks before it drops them from the lock file. The blobs stay in the depot.",
+		Example: "overland lock prune --yes -- go mod download",
+	}, run)
+}
+
+func runLockPrune(ctx context.Context, t *term.Term, o sessionOptions) error {
+	old, err := lockfile.Load(o.lock)
+	if err != nil {
+		return err
+	}
+	o.proofs = true
+	res, err := replayed(ctx, t, o)
+	if err != nil {
+		return err
+	}
+	return replaceLock(t, o.lock, old, res.Lock)
+}
+
+// replaceLock writes the lock l in place of old, when a person agrees to what changes.
+func replaceLock(t *term.Term, file string, old, l *lockfile.Lock) error {
+	changes := lockfile.Diff(old, l)
+	if len(changes) == 0 {
+		t.Note("%s: nothing changes", file)
+		return nil
+	}
+	printChanges(t, changes)
+	if err := t.Confirm("Write %s with %s?", file, progress.Count(len(changes), "change", "changes")); err != nil {
+		return err
+	}
+	return l.Save(file)
+}
+
+// diffOptions are the settings of lock diff.
+type diffOptions struct {
+	before, after string // files
+	json          bool
+}
+
+func lockDiff(t *term.Term, run verb.Run[diffOptions]) *cobra.Command {
+	var o diffOptions
+	c := &cobra.Command{
+		Use:   "diff OLD [NEW]",
+		Short: "Show what differs between two locks",
+		Long: "Prints a line for each entry that was added (+), removed (-) or has other content (~) from OLD to NEW, which is\n" +
+			"overland.lock when it is not given.",
+		Example: "overland lock diff overland.lock\noverland lock diff --json overland.lock",
+		Args:    cobra.RangeArgs(1, 2),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.before, o.after = args[0], verb.First(args[1:], lockfile.Name)
+			return run(c.Context(), t, o)
+		},
+	}
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+func runLockDiff(_ context.Context, t *term.Term, o diffOptions) error {
+	before, err := lockfile.Load(o.before)
+	if err != nil {
+		return err
+	}
+	after, err := lockfile.Load(o.after)
+	if err != nil {
+		return err
+	}
+	changes := lockfile.Diff(before, after)
+	if o.json {
+		return t.JSON(changesJSON(changes))
+	}
+	printChanges(t, changes)
+	return nil
+}
+
+// changeJSON is one change in the result of lock diff --json. A blob is left out where there was no entry, or one that says
+// that there is no such thing.
+type changeJSON struct {
+	Change   string        `json:"change"` // "added", "removed", "changed"
+	Protocol string        `json:"protocol"`
+	Key      string        `json:"key"`
+	Old      digest.Digest `json:"old,omitempty"`
+	New      digest.Digest `json:"new,omitempty"`
+}
+
+func changesJSON(list []lockfile.Change) []changeJSON {
+	out := []changeJSON{}
+	for _, c := range list {
+		switch {
+		case c.Old == nil:
+			out = append(out, changeJSON{"added", c.New.Protocol, c.New.Key, "", c.New.Blob})
+		case c.New == nil:
+			out = append(out, changeJSON{"removed", c.Old.Protocol, c.Old.Key, c.Old.Blob, ""})
+		default:
+			out = append(out, changeJSON{"changed", c.New.Protocol, c.New.Key, c.Old.Blob, c.New.Blob})
+		}
+	}
+	return out
+}
+
+func printChanges(t *term.Term, list []lockfile.Change) {
+	for _, c := range list {
+		switch {
+		case c.Old == nil:
+			t.Printf("+ %s %s %s\n", c.New.Protocol, c.New.Key, content(c.New))
+		case c.New == nil:
+			t.Printf("- %s %s %s\n", c.Old.Protocol, c.Old.Key, content(c.Old))
+		default:
+			t.Printf("~ %s %s %s → %s\n", c.New.Protocol, c.New.Key, content(c.Old), content(c.New))
+		}
+	}
+}
+
+func content(e *lockfile.Entry) string {
+	if !e.Exists() {
+		return fmt.Sprintf("(%d: %s)", e.Status, strings.ToLower(http.StatusText(e.Status)))
+	}
+	return string(e.Blob)
+}
+
+// summary returns l in a few words.
+func summary(l *lockfile.Lock, changes []lockfile.Change) string {
+	s := progress.Count(len(l.Entries), "entry", "entries") + ", " + progress.Bytes(bytesOf(l))
+	if changes != nil {
+		s += ", " + progress.Count(len(changes), "change", "changes")
+	}
+	return s
+}
+
+func bytesOf(l *lockfile.Lock) (sum int64) {
+	for _, e := range l.Entries {
+		sum += e.Size
+	}
+	return sum
+}
+
+// kinds counts the entries of l by the kind of their proof; "" = nothing of its own.
+func kinds(l *lockfile.Lock) map[string]int {
+	count := map[string]int{}
+	for _, e := range l.Entries {
+		count[e.Proof.Kind]++
+	}
+	return count
+}
+
+// proofs returns by what the entries of l are proved, in a few words.
+func proofs(l *lockfile.Lock) string {
+	count := kinds(l)
+	var list []string
+	for _, kind := range slices.Sorted(maps.Keys(count)) {
+		list = append(list, fmt.Sprintf("%d by %s", count[kind], cmp.Or(kind, "nothing of its own")))
+	}
+	return "proved: " + strings.Join(list, ", ")
+}

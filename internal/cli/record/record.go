@@ -1,0 +1,142 @@
+package record
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/sitedir"
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/ecosystem/plain"
+	"overland/internal/errs"
+	"overland/internal/home"
+	"overland/internal/lockfile"
+	"overland/internal/session"
+)
+
+// sessionOptions are the settings of the verbs that run a command.
+type sessionOptions struct {
+	command       []string
+	lock          string // file
+	pins          string // file; "" = overland.pins beside the lock, if it exists
+	machineCaches bool
+	proofs        bool // count what proves an entry as asked for
+	json          bool
+}
+
+// fileFlags adds the flags that name files.
+func (o *sessionOptions) fileFlags(c *cobra.Command) {
+	c.Flags().StringVar(&o.lock, "lock", lockfile.Name, "the lock file")
+	c.Flags().StringVar(&o.pins, "pins", "", "file of what each URL must give, in lines \"SHA256  URL\" (default overland.pins beside the lock, if it exists)")
+}
+
+// runs makes c a verb that runs a command, which is its arguments.
+func (o *sessionOptions) runs(t *term.Term, c *cobra.Command, run verb.Run[sessionOptions]) *cobra.Command {
+	o.fileFlags(c)
+	c.Flags().BoolVar(&o.machineCaches, "machine-caches", false, "let tools use their own caches; what those hold is neither recorded nor proved")
+	c.Flags().SetInterspersed(false)
+	c.Args = cobra.MinimumNArgs(1)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.command = args
+		return run(c.Context(), t, *o)
+	}
+	return c
+}
+
+func recordVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
+	var o sessionOptions
+	c := o.runs(t, &cobra.Command{
+		Use:   "record [flags] -- COMMAND…",
+		Short: "Run a command and lock everything that it fetches",
+		Long: "Runs COMMAND with empty caches and the recorder as its way to the network, and adds what it fetched to the lock\n" +
+			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
+			"What is locked already is served as it is and never replaced. Go modules, npm, Python, Debian and Alpine\n" +
+			"packages and Rust crates come from where the tools' own configuration says; everything else goes through an\n" +
+			"HTTP proxy with an authority made for this run. With --json the output of COMMAND goes to stderr, and the result\n" +
+			"follows on stdout, also when COMMAND fails.",
+		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...\noverland record --json -- go mod download",
+	}, run)
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
+	s, err := o.session(t, true)
+	if err != nil {
+		return err
+	}
+	if s.Lock, err = lockfile.Load(o.lock); errors.Is(err, fs.ErrNotExist) {
+		s.Lock, err = &lockfile.Lock{}, nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := lockfile.Writable(o.lock); err != nil {
+		return err
+	}
+	s.Resume = true
+	res, ended := session.Record(ctx, *s)
+	warn(t, res)
+	err = res.RecordErr(ended)
+	if err == nil {
+		err = res.Lock.Save(o.lock)
+	}
+	if o.json && res != nil {
+		err = errors.Join(err, t.JSON(newRecorded(s, res, ended, err == nil)))
+	}
+	if err != nil {
+		return err
+	}
+	t.Note("%s: %s", o.lock, summary(res.Lock, lockfile.Diff(s.Lock, res.Lock)))
+	if len(res.Lock.Entries) == 0 {
+		t.Warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
+	}
+	return nil
+}
+
+// session returns the settings of a session. One that records may be the first thing in a site directory.
+func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, error) {
+	depot, dir, err := sitedir.Depot(t, records)
+	if err != nil {
+		return nil, err
+	}
+	pins, err := o.readPins()
+	if err != nil {
+		return nil, err
+	}
+	out := t.Stdout
+	if o.json {
+		out = t.Stderr // stdout is for the result
+	}
+	path, err := filepath.Abs(o.lock)
+	return &session.Options{
+		Pins:  pins,
+		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: os.Environ(),
+		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
+	}, err
+}
+
+// readPins reads the file of pins: the one that is named, or the one that lies beside the lock.
+func (o sessionOptions) readPins() (plain.Pins, error) {
+	path := cmp.Or(o.pins, filepath.Join(filepath.Dir(o.lock), "overland.pins"))
+	f, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && o.pins == "":
+		return nil, nil
+	case err != nil:
+		return nil, errs.Hint(errs.E(errs.NotFound, err), "a file of lines as sha256sum writes them: SHA256  URL")
+	}
+	defer f.Close()
+	pins, err := plain.ParsePins(f)
+	if err != nil {
+		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("%s: %w", path, err)), "lines as sha256sum writes them: SHA256  URL")
+	}
+	return pins, nil
+}

@@ -1,0 +1,44 @@
+package release
+
+import (
+	"testing"
+
+	"overland/internal/cli/verb/verbtest"
+	"overland/internal/operator"
+)
+
+func TestBuildOptions(t *testing.T) {
+	verbtest.Options(t, build,
+		verbtest.Case[buildOptions]{},
+		verbtest.Case[buildOptions]{
+			Args: []string{"app", "--rev", "v1", "--platform", "linux/amd64,linux/arm/v6", "--platform", "linux/arm64", "-o", "oci:dir", "--rebuild", "--json"},
+			Want: buildOptions{
+				source:    operator.SourceOptions{Dir: "app", Rev: "v1"},
+				platforms: []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, out: "oci:dir", rebuild: true, json: true,
+			},
+		},
+		verbtest.Case[buildOptions]{Args: []string{"--network-cache", "none"}, Want: buildOptions{netcache: "none"}},
+	)
+}
+
+func TestReleaseOptions(t *testing.T) {
+	verbtest.Options(t, release,
+		verbtest.Case[releaseOptions]{},
+		verbtest.Case[releaseOptions]{
+			Args: []string{"app", "--dirty", "--json"},
+			Want: releaseOptions{source: operator.SourceOptions{Dir: "app", Dirty: true}, json: true},
+		},
+	)
+}
+
+func TestInitOptions(t *testing.T) {
+	verbtest.Options(t, initVerb,
+		verbtest.Case[initOptions]{Want: initOptions{dir: "."}},
+		verbtest.Case[initOptions]{Args: []string{"app", "--name", "wallet"}, Want: initOptions{dir: "app", name: "wallet"}},
+	)
+	for folder, want := range map[string]string{"My App 2": "my-app", "2048": "app", "go": "go"} {
+		if got := appName(folder); got != want {
+			t.Errorf("appName(%q) = %q, want %q", folder, got, want)
+		}
+	}
+}

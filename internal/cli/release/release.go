@@ -1,0 +1,62 @@
+package release
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/sitedir"
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/digest"
+	"overland/internal/operator"
+)
+
+type releaseOptions struct {
+	source operator.SourceOptions
+	json   bool
+}
+
+func release(t *term.Term, run verb.Run[releaseOptions]) *cobra.Command {
+	var o releaseOptions
+	c := &cobra.Command{
+		Use:   "release [SOURCE]",
+		Short: "Build a commit and sign it as a release",
+		Long: "Builds SOURCE (default: the current folder) for all platforms of its overland.yaml and signs the result under\n" +
+			"the name APP@VERSION. A release never changes. No node runs it until a channel is promoted to it.",
+		Example: "overland release\noverland release --rev HEAD --json",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.source.Dir = verb.First(args, "")
+			return run(c.Context(), t, o)
+		},
+	}
+	verb.SourceFlags(c, &o.source)
+	verb.JSONFlag(c, &o.json)
+	return c
+}
+
+// releasedJSON is the result of release --json.
+type releasedJSON struct {
+	App     string        `json:"app"`
+	Version string        `json:"version"`
+	Release string        `json:"release"` // APP@VERSION
+	Digest  digest.Digest `json:"digest"`
+	Commit  string        `json:"commit"`
+}
+
+func runRelease(ctx context.Context, t *term.Term, o releaseOptions) error {
+	r, err := sitedir.Call(t, func(p *operator.Pipeline) (*operator.Released, error) { return p.Release(ctx, o.source) })
+	if err != nil {
+		return err
+	}
+	t.Warn(r.Source.Warnings...)
+	if o.json {
+		return t.JSON(releasedJSON{
+			App: r.Ref.App, Version: r.Ref.Version, Release: r.Ref.String(), Digest: r.Index.Digest, Commit: r.Source.Commit.Hash,
+		})
+	}
+	t.Printf("%s\n", r.Ref)
+	t.Note("next: overland promote %s --to staging", r.Ref)
+	return nil
+}

@@ -1,0 +1,83 @@
+package sitedir
+
+import (
+	"cmp"
+
+	"overland/internal/cli/term"
+	"overland/internal/errs"
+	"overland/internal/operator"
+	storedir "overland/internal/store/dir"
+	"overland/internal/trust/repository"
+)
+
+// Call opens the site directory, which must exist, and returns what do returns. A mistyped --home makes nothing.
+func Call[T any](t *term.Term, do func(*operator.Pipeline) (T, error)) (T, error) {
+	return With(t, Options{}, do)
+}
+
+// First is Call for the verbs that a newcomer begins with: a site directory that is missing is made.
+func First[T any](t *term.Term, do func(*operator.Pipeline) (T, error)) (T, error) {
+	return With(t, Options{Make: true}, do)
+}
+
+// Options say how the site directory is opened.
+type Options struct {
+	Make   bool   // make it when it is missing
+	Agents string // folder of agent programs; "" = $OVERLAND_AGENTS
+}
+
+// With is Call with options. Progress is shown while do runs, and warnings when it is done.
+func With[T any](t *term.Term, o Options, do func(*operator.Pipeline) (T, error)) (T, error) {
+	var none T
+	dir, err := t.SiteDir()
+	if err != nil {
+		return none, err
+	}
+	var warnings []string
+	defer func() { t.Warn(warnings...) }()
+	bar := t.Bar()
+	defer bar.Close()
+	p, err := operator.Open(dir, operator.Options{
+		Make: o.Make, Agents: cmp.Or(o.Agents, t.Getenv("OVERLAND_AGENTS")), Compiled: t.Getenv("OVERLAND_COMPILED"),
+		Clock: t.Clock, Passphrase: t.Passphrase, Progress: bar.Show,
+		Warn: func(s string) { warnings = append(warnings, s) },
+	})
+	if err != nil {
+		return none, err
+	}
+	if p.New() && t.Home != "" { // it may be a slip
+		t.Note("a new site directory: %s", dir)
+	}
+	return do(p)
+}
+
+// Signed is Call for what works on the signed metadata.
+func Signed[T any](t *term.Term, do func(*repository.Repository) (T, error)) (T, error) {
+	return Call(t, func(p *operator.Pipeline) (T, error) {
+		repo, err := p.Repository()
+		if err != nil {
+			var none T
+			return none, err
+		}
+		return do(repo)
+	})
+}
+
+// Change is Signed for what has no result but that it was done.
+func Change(t *term.Term, do func(*repository.Repository) error) error {
+	_, err := Signed(t, func(repo *repository.Repository) (struct{}, error) { return struct{}{}, do(repo) })
+	return err
+}
+
+// Depot returns the blobs of the site directory, and its path. Unless create is set the site directory must exist.
+func Depot(t *term.Term, create bool) (*storedir.Store, string, error) {
+	dir, err := t.SiteDir()
+	if err != nil {
+		return nil, "", err
+	}
+	p, err := operator.Open(dir, operator.Options{Make: create})
+	if err != nil {
+		return nil, "", errs.Hint(err, "with a network: overland record -- COMMAND; --home DIR names another one")
+	}
+	return p.Depot(), dir, nil
+}

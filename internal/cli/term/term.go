@@ -1,0 +1,146 @@
+package term
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"overland/internal/clock"
+	"overland/internal/errs"
+	"overland/internal/progress"
+)
+
+// Term is what the verbs of one run share. The zero value has no streams.
+type Term struct {
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+	Clock  clock.Clock // nil: the machine's
+
+	Home  string // --home; "" = see SiteDir
+	Quiet bool   // --quiet: no progress and no notes
+	Yes   bool   // --yes: questions are answered with yes
+}
+
+// Printf prints a piece of the result.
+func (t *Term) Printf(format string, args ...any) { fmt.Fprintf(t.Stdout, format, args...) }
+
+// Note prints a line for the eye, on stderr; nothing under --quiet.
+func (t *Term) Note(format string, args ...any) {
+	if !t.Quiet {
+		fmt.Fprintf(t.Stderr, format+"\n", args...)
+	}
+}
+
+// Warn prints lines that matter even under --quiet.
+func (t *Term) Warn(list ...string) {
+	for _, s := range list {
+		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", s)
+	}
+}
+
+// Bar returns what shows progress. The caller closes it.
+func (t *Term) Bar() *progress.Bar {
+	f, ok := t.Stderr.(*os.File)
+	return progress.NewBar(t.Stderr, progress.Options{Screen: ok && term.IsTerminal(int(f.Fd())), Quiet: t.Quiet})
+}
+
+// JSON prints v, indented, as the result.
+func (t *Term) JSON(v any) error {
+	e := json.NewEncoder(t.Stdout)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// Table prints rows in columns under head, whose words are the columns' names; each line after indent.
+func (t *Term) Table(indent, head string, rows [][]string) {
+	w := tabwriter.NewWriter(t.Stdout, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(w, indent+strings.Join(strings.Fields(head), "\t"))
+	for _, row := range rows {
+		fmt.Fprintln(w, indent+strings.Join(row, "\t"))
+	}
+	// The writer below is stdout, whose errors Printf ignores too.
+	_ = w.Flush()
+}
+
+// Confirm asks a yes-or-no question. Without --yes and without a person to ask, the answer is an error.
+func (t *Term) Confirm(format string, args ...any) error {
+	if t.Yes {
+		return nil
+	}
+	question := fmt.Sprintf(format, args...)
+	in, ok := t.person()
+	if !ok {
+		return errs.Hint(errs.Errorf(errs.Denied, "%s There is nobody to ask", question), "--yes says yes")
+	}
+	fmt.Fprintf(t.Stderr, "%s [y/N] ", question)
+	var answer string
+	if _, err := fmt.Fscanln(in, &answer); err != nil || !strings.HasPrefix(strings.ToLower(answer), "y") {
+		return errs.Errorf(errs.Cancelled, "nothing was changed")
+	}
+	return nil
+}
+
+// Passphrase returns the passphrase of the key called name: $OVERLAND_PASSPHRASE, or what a person types.
+func (t *Term) Passphrase(name string) ([]byte, error) {
+	if s := t.Getenv("OVERLAND_PASSPHRASE"); s != "" {
+		return []byte(s), nil
+	}
+	in, ok := t.person()
+	if !ok {
+		return nil, errs.Hint(errs.Errorf(errs.Denied, "key %s has a passphrase, and there is nobody to ask", name),
+			"set OVERLAND_PASSPHRASE")
+	}
+	fmt.Fprintf(t.Stderr, "passphrase of key %s: ", name)
+	b, err := term.ReadPassword(int(in.Fd()))
+	fmt.Fprintln(t.Stderr)
+	return b, err
+}
+
+// person returns the terminal at which somebody sits who can answer.
+func (t *Term) person() (*os.File, bool) {
+	in, ok := t.Stdin.(*os.File)
+	return in, ok && term.IsTerminal(int(in.Fd()))
+}
+
+// SiteDir returns the absolute path of the site directory: --home, $OVERLAND_HOME, or a folder in the user's home.
+func (t *Term) SiteDir() (string, error) {
+	if t.Home != "" {
+		return filepath.Abs(t.Home)
+	}
+	if d := t.Getenv("OVERLAND_HOME"); d != "" {
+		return filepath.Abs(d)
+	}
+	if d := t.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "overland"), nil
+	}
+	home := t.Getenv("HOME")
+	if home == "" {
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "no site directory"), "give --home DIR or set OVERLAND_HOME")
+	}
+	return filepath.Join(home, ".local", "share", "overland"), nil
+}
+
+// When returns t for people, in UTC; "-" for none.
+func When(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02 15:04 UTC")
+}
+
+// Short returns the first digits of a digest or key id.
+func Short(s string) string {
+	const digits = 12
+	s = strings.TrimPrefix(s, "sha256:")
+	return s[:min(digits, len(s))]
+}

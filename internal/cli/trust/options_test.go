@@ -1,0 +1,38 @@
+package trust
+
+import (
+	"testing"
+
+	"overland/internal/cli/verb/verbtest"
+	"overland/internal/errs"
+)
+
+func TestOptions(t *testing.T) {
+	verbtest.Options(t, initVerb,
+		verbtest.Case[initOptions]{},
+		verbtest.Case[initOptions]{
+			Args: []string{"--root-key", "alice", "--root-key", "bob", "--threshold", "2"},
+			Want: initOptions{rootKeys: []string{"alice", "bob"}, threshold: 2},
+		},
+	)
+	verbtest.Options(t, show, verbtest.Case[showOptions]{Args: []string{"--json"}, Want: showOptions{json: true}})
+	signer := verbtest.Case[signerOptions]{
+		Args: []string{"channel/live", "bob", "--threshold", "2"}, Want: signerOptions{role: "channel/live", key: "bob", threshold: 2},
+	}
+	verbtest.Options(t, addSigner, signer)
+	verbtest.Options(t, removeSigner, signer)
+	role := verbtest.Case[roleOptions]{Args: []string{"channel/live"}, Want: roleOptions{"channel/live"}}
+	verbtest.Options(t, sign, role)
+	verbtest.Options(t, unstage, role)
+	verbtest.Options(t, refresh, verbtest.Case[struct{}]{})
+}
+
+func TestRoles(t *testing.T) {
+	for role, ok := range map[string]bool{
+		"root": true, "timestamp": true, "channel/live": true, "app/wallet": true, "live": false, "app/": false, "channel/": false, "node/x": false,
+	} {
+		if err := checkRole(role); (err == nil) != ok || (err != nil && errs.KindOf(err) != errs.Invalid) {
+			t.Errorf("role %q: %v", role, err)
+		}
+	}
+}

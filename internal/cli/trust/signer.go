@@ -1,0 +1,143 @@
+package trust
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/sitedir"
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/operator"
+	"overland/internal/release"
+	"overland/internal/trust"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
+)
+
+// signerOptions are the settings of the verbs that change who signs.
+type signerOptions struct {
+	role      string
+	key       string // a NAME.pub file, the name of a key of this machine or, for remove-signer, a key id
+	threshold int    // 0 = as it is
+}
+
+// signerVerb makes c a verb whose arguments are a role and a key.
+func signerVerb(t *term.Term, c *cobra.Command, run verb.Run[signerOptions]) *cobra.Command {
+	var o signerOptions
+	c.Args = cobra.ExactArgs(2)
+	c.Flags().IntVar(&o.threshold, "threshold", 0, "signatures that the role needs (default: as it is)")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		o.role, o.key = args[0], args[1]
+		return run(c.Context(), t, o)
+	}
+	return c
+}
+
+func addSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
+	return signerVerb(t, &cobra.Command{
+		Use:   "add-signer ROLE KEY",
+		Short: "Let a key sign for a role",
+		Long: "Lets KEY, a NAME.pub file or the name of a key of this machine, sign for ROLE: app/NAME may release NAME,\n" +
+			"channel/NAME may promote to it. --threshold says how many signatures the role needs from then on.",
+		Example: "overland trust add-signer channel/live alice.pub\noverland trust add-signer channel/live bob --threshold 2",
+	}, run)
+}
+
+func runAddSigner(ctx context.Context, t *term.Term, o signerOptions) error {
+	err := changeSigners(t, o, func(repo *repository.Repository, have *keys.Dir) error {
+		pub, err := publicKey(have, o.key)
+		if err != nil {
+			return err
+		}
+		return repo.AddSigner(ctx, o.role, pub, o.threshold)
+	})
+	if err == nil {
+		t.Note("%s may sign for %s", o.key, o.role)
+	}
+	return err
+}
+
+func removeSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
+	return signerVerb(t, &cobra.Command{
+		Use:     "remove-signer ROLE KEY",
+		Short:   "No longer let a key sign for a role",
+		Long:    "Withdraws KEY, a NAME.pub file, the name of a key of this machine or a key's id, from ROLE.",
+		Example: "overland trust remove-signer channel/live bob --threshold 1",
+	}, run)
+}
+
+func runRemoveSigner(ctx context.Context, t *term.Term, o signerOptions) error {
+	err := changeSigners(t, o, func(repo *repository.Repository, have *keys.Dir) error {
+		pub, err := publicKey(have, o.key)
+		if errs.KindOf(err) == errs.NotFound {
+			pub, err = trust.PublicKey{ID: o.key}, nil // an id of which no file is here
+		}
+		if err != nil {
+			return err
+		}
+		return repo.RemoveSigner(ctx, o.role, pub.ID, o.threshold)
+	})
+	if err == nil {
+		t.Note("%s no longer signs for %s", o.key, o.role)
+	}
+	return err
+}
+
+func changeSigners(t *term.Term, o signerOptions, do func(*repository.Repository, *keys.Dir) error) error {
+	if err := checkRole(o.role); err != nil {
+		return err
+	}
+	_, err := sitedir.Call(t, func(p *operator.Pipeline) (struct{}, error) {
+		repo, err := p.Repository()
+		if err != nil {
+			return struct{}{}, err
+		}
+		return struct{}{}, do(repo, p.Keys())
+	})
+	return err
+}
+
+// checkRole refuses a role that nothing ever asks: "live" instead of channel/live.
+func checkRole(role string) error {
+	kind, name, _ := strings.Cut(role, "/")
+	var err error
+	switch {
+	case slices.Contains([]string{"root", "targets", "snapshot", "timestamp"}, role):
+	case kind == "channel":
+		_, err = release.ParseChannel(name)
+	case kind == "app" && name != "":
+	default:
+		err = errs.Hint(verb.Usage("there is no role %q", role), "app/NAME may release, channel/NAME may promote; root, targets, snapshot, timestamp")
+	}
+	return err
+}
+
+// publicKey returns the public key in the file s, or of this machine's key s.
+func publicKey(have *keys.Dir, s string) (trust.PublicKey, error) {
+	f, err := os.Open(s)
+	if err != nil {
+		pub, keyErr := have.Public(s)
+		if keyErr != nil {
+			return pub, errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a key of this machine", s), "overland key list")
+		}
+		return pub, nil
+	}
+	defer f.Close()
+	const limit = 64 << 10
+	b, err := fsx.Read(f, s, limit)
+	if err != nil {
+		return trust.PublicKey{}, err
+	}
+	pub, err := keys.ParsePublic(b)
+	if err != nil {
+		return pub, errs.E(errs.Invalid, fmt.Errorf("public key %s: %w", s, err))
+	}
+	return pub, nil
+}

@@ -1,0 +1,54 @@
+package volume
+
+import (
+	"strings"
+	"testing"
+
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/cli/verb/verbtest"
+	"overland/internal/errs"
+	"overland/internal/operator"
+)
+
+func TestOptions(t *testing.T) {
+	verbtest.Options(t, seal,
+		verbtest.Case[sealOptions]{
+			Args: []string{"app", "--rev", "v1", "-o", "app.volume"},
+			Want: sealOptions{source: operator.SourceOptions{Dir: "app", Rev: "v1"}, out: "app.volume"},
+		},
+		verbtest.Case[sealOptions]{
+			Args: []string{"--channel", "live", "-o", "x", "--platform", "linux/arm64", "--app", "a,b", "--split", "650MiB", "--with-inputs", "--agents", "dir", "--json"},
+			Want: sealOptions{
+				channel: "live", out: "x", platforms: []string{"linux/arm64"}, apps: []string{"a", "b"}, split: "650MiB", inputs: true, agents: "dir", json: true,
+			},
+		},
+	)
+	verbtest.Options(t, open,
+		verbtest.Case[openOptions]{Args: []string{"f", "--json"}, Want: openOptions{file: "f", command: []string{}, json: true}},
+		verbtest.Case[openOptions]{
+			Args: []string{"f", "--root", "x", "--app", "a", "--", "go", "test", "--json"},
+			Want: openOptions{file: "f", root: "x", app: "a", command: []string{"go", "test", "--json"}},
+		},
+	)
+	verbtest.Options(t, inspect,
+		verbtest.Case[inspectOptions]{Args: []string{"f"}, Want: inspectOptions{what: "f", modules: true}},
+		verbtest.Case[inspectOptions]{Args: []string{"f", "--modules=false", "--json"}, Want: inspectOptions{what: "f", json: true}},
+	)
+	verbtest.Options(t, verify, verbtest.Case[verifyOptions]{Args: []string{"f", "--root", "x"}, Want: verifyOptions{file: "f", root: "x"}})
+	verbtest.Options(t, list, verbtest.Case[listOptions]{Args: []string{"f", "--json"}, Want: listOptions{file: "f", json: true}})
+	verbtest.Options(t, extract, verbtest.Case[extractOptions]{Args: []string{"f", "--dir", "d"}, Want: extractOptions{file: "f", dir: "d"}})
+}
+
+// A channel is sealed as it is: flags that choose a source do not go with it.
+func TestSealChannelOrSource(t *testing.T) {
+	var never verb.Run[sealOptions]
+	for _, args := range [][]string{{"app"}, {"--rev", "v1"}, {"--dirty"}} {
+		c := seal(&term.Term{}, never)
+		c.SetArgs(append(args, "--channel", "live", "-o", "x"))
+		c.SilenceErrors, c.SilenceUsage = true, true
+		if err := c.ExecuteContext(t.Context()); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "--channel") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package volume
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"overland/internal/cli/channel"
+	"overland/internal/cli/sitedir"
+	"overland/internal/cli/term"
+	"overland/internal/cli/verb"
+	"overland/internal/digest"
+	"overland/internal/home"
+	"overland/internal/operator"
+	"overland/internal/platform"
+	"overland/internal/progress"
+	"overland/internal/release"
+	"overland/internal/trust"
+)
+
+type sealOptions struct {
+	source    operator.SourceOptions
+	channel   string
+	out       string
+	platforms []string
+	apps      []string
+	split     string
+	inputs    bool
+	agents    string // folder
+	json      bool
+}
+
+func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
+	var o sealOptions
+	c := &cobra.Command{
+		Use:   "seal [SOURCE] -o FILE",
+		Short: "Write everything that an installation needs into one file",
+		Long: "Writes the releases that --channel runs, the agent and the signed metadata into FILE, which is an installer, an\n" +
+			"archive and an OCI image layout at once. The same state gives the same bytes. Without --channel it builds\n" +
+			"SOURCE (default: the current folder), releases it, promotes it to the channel \"local\" and seals that,\n" +
+			"making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.\n" +
+			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
+			"alone.",
+		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
+			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
+			"overland seal --channel live --with-inputs -o live.volume",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.source.Dir = verb.First(args, "")
+			if o.channel != "" && (len(args) > 0 || o.source.Rev != "" || o.source.Dirty) {
+				return verb.Usage("a channel is sealed as it is: leave out SOURCE, --rev and --dirty, or --channel")
+			}
+			return run(c.Context(), t, o)
+		},
+	}
+	verb.SourceFlags(c, &o.source)
+	verb.PlatformFlag(c, &o.platforms)
+	c.Flags().StringVar(&o.channel, "channel", "", "the channel to seal")
+	c.Flags().StringVarP(&o.out, "out", "o", "", "the file to write")
+	c.Flags().StringSliceVar(&o.apps, "app", nil, "only programs of these applications, for nodes that have the others; may be repeated")
+	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GB")
+	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "add everything that a rebuild needs: source, packages, toolchains")
+	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
+	verb.JSONFlag(c, &o.json)
+	channel.CompleteFlags(t, c, "channel")
+	return c
+}
+
+// sealedJSON is the result of seal --json.
+type sealedJSON struct {
+	Paths       []string            `json:"paths"`
+	Size        int64               `json:"size"`
+	Digest      digest.Digest       `json:"digest"`
+	Channel     release.Channel     `json:"channel"`
+	Releases    []string            `json:"releases"`
+	Platforms   []platform.Platform `json:"platforms"`
+	Fingerprint trust.Fingerprint   `json:"fingerprint"`
+	NewKeys     bool                `json:"newKeys"`
+
+	Inputs []operator.SealedInputs `json:"inputs,omitempty"`
+}
+
+func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
+	platforms, err := verb.ParsePlatforms(o.platforms)
+	if err != nil {
+		return err
+	}
+	split, err := verb.ParseSize(o.split)
+	if err != nil {
+		return err
+	}
+	var ch release.Channel
+	if o.channel != "" {
+		if ch, err = release.ParseChannel(o.channel); err != nil {
+			return err
+		}
+	}
+	begun := time.Now()
+	// With a channel there are releases already, or there is nothing to seal.
+	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Pipeline) (*operator.Sealed, error) {
+		return p.Seal(ctx, operator.SealOptions{
+			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return printSealed(t, s, o.json, time.Since(begun))
+}
+
+func printSealed(t *term.Term, s *operator.Sealed, asJSON bool, took time.Duration) error {
+	t.Warn(s.Warnings...)
+	if s.Renewed {
+		t.Note("metadata was about to expire and was signed again: this volume differs from one sealed earlier")
+	}
+	out := sealedJSON{
+		Paths: s.Paths, Size: s.Size, Digest: s.Digest, Channel: s.Channel, Platforms: s.Platforms,
+		Fingerprint: s.Fingerprint, NewKeys: s.NewKeys, Inputs: s.Inputs,
+	}
+	for _, e := range s.Entries {
+		out.Releases = append(out.Releases, e.Ref().String())
+	}
+	if asJSON {
+		return t.JSON(out)
+	}
+	for _, path := range s.Paths {
+		t.Printf("%s\n", path)
+	}
+	t.Note("%s in %s: channel %s, %s", progress.Bytes(s.Size), progress.Duration(took), s.Channel, strings.Join(out.Releases, ", "))
+	for _, in := range s.Inputs {
+		t.Note("inputs of %s: %s", in.Release, inputsText(&in.Inputs))
+	}
+	if s.NewKeys {
+		dir, err := t.SiteDir()
+		if err != nil {
+			return err
+		}
+		t.Note("new keys are in %s: keep a copy where only you can read it", home.Keys.In(dir))
+	}
+	t.Note("root fingerprint, to compare on the node:\n  %s\nnext, on the node: sh %s install", s.Fingerprint.Groups(), filepath.Base(s.Paths[0]))
+	return nil
+}
