@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/agent"
+	"overland/internal/agent/control"
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -66,7 +66,7 @@ func (g *saga) run(t *testing.T, dir string, args ...string) *exec.Cmd {
 func (g *saga) play(ctx context.Context, dir string, first int) (done int, err error) {
 	for i, volume := range g.volumes[first:] {
 		q := nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Retry: true}}
-		_, err := agent.Call(ctx, filepath.Join(dir, "node"), q)
+		_, err := control.Call(ctx, filepath.Join(dir, "node"), q)
 		if broken := first+i == 2; broken && errs.KindOf(err) != errs.Partial || !broken && err != nil {
 			return first + i, fmt.Errorf("volume %d: %w", first+i, err)
 		}
@@ -79,7 +79,7 @@ func settled(ctx context.Context, dir string) (st nodeapi.Status, version string
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		r, err := agent.Call(ctx, filepath.Join(dir, "node"), nodeapi.Request{Op: nodeapi.OpStatus})
+		r, err := control.Call(ctx, filepath.Join(dir, "node"), nodeapi.Request{Op: nodeapi.OpStatus})
 		if err == nil && r.Status != nil && r.Status.Trial == nil {
 			for _, app := range r.Status.Apps {
 				version = app.Version
@@ -234,7 +234,7 @@ func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 		}
 	}()
 	install := func(volume string) error {
-		_, err := agent.Call(ctx, filepath.Join(disk, "node"), nodeapi.Request{
+		_, err := control.Call(ctx, filepath.Join(disk, "node"), nodeapi.Request{
 			Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root},
 		})
 		return err

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/agent"
+	"overland/internal/agent/control"
 	"overland/internal/agent/host"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
@@ -271,7 +271,7 @@ func TestAgentAsProcessOne(t *testing.T) {
 		First:    []string{"/opt/" + plat.Dashed() + "/overland-agent", "run"},
 	})
 	for limit := time.Now().Add(10 * time.Second); ; {
-		if _, err := os.Stat(filepath.Join(state, agent.SocketName)); err == nil {
+		if _, err := os.Stat(filepath.Join(state, control.SocketName)); err == nil {
 			break
 		}
 		if time.Now().After(limit) {

@@ -1,4 +1,4 @@
-package agent
+package agent_test
 
 import (
 	"context"
@@ -16,7 +16,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"overland/internal/agent"
+	"overland/internal/agent/control"
+	"overland/internal/agent/follow"
 	"overland/internal/agent/node"
+	"overland/internal/agent/stage"
 	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -53,14 +57,14 @@ type world struct {
 	*publisher.Machine
 	t   *testing.T
 	dir string
-	o   Options
+	o   agent.Options
 }
 
 func newWorld(t *testing.T) *world {
 	m := &publisher.Machine{}
 	return &world{
 		Operator: publisher.New(t, t.TempDir(), nil), Machine: m, t: t, dir: filepath.Join(t.TempDir(), "node"),
-		o: Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"},
+		o: agent.Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"},
 	}
 }
 
@@ -79,9 +83,9 @@ func (w *world) volume(name string) string {
 	return path
 }
 
-func (w *world) open() *Agent {
+func (w *world) open() *agent.Agent {
 	w.t.Helper()
-	a, err := Open(w.dir, w.o)
+	a, err := agent.Open(w.dir, w.o)
 	must(w.t, err)
 	w.t.Cleanup(func() { a.Close() })
 	return a
@@ -92,7 +96,7 @@ func (w *world) install(path string, o nodeapi.InstallOptions) (nodeapi.Report, 
 	w.t.Helper()
 	a := w.open()
 	defer a.Close()
-	src, done, err := OpenSource(path)
+	src, done, err := follow.OpenSource(path)
 	if err != nil {
 		return nodeapi.Report{}, err
 	}
@@ -268,7 +272,7 @@ func TestTheNextAgentAdopts(t *testing.T) {
 	ran := make(chan error)
 	go func() { ran <- a.Run(ctx) }()
 	<-ready
-	r, err := Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpStatus})
+	r, err := control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	must(t, err)
 	if s := r.Status; !s.Running || s.Generation != 1 || s.Services[0].Name != "wallet.node" {
 		t.Errorf("status: %+v", s)
@@ -278,10 +282,10 @@ func TestTheNextAgentAdopts(t *testing.T) {
 	must(t, a.Close())
 	w.calls()
 	w.runs("wallet.node: up one")
-	if _, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpStatus}); errs.KindOf(err) != errs.Unavailable {
+	if _, err := control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpStatus}); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("a stopped agent answers: %v", err)
 	}
-	s, err := Peek(w.dir)
+	s, err := agent.Peek(w.dir)
 	if err != nil || s.Generation != 1 || s.Services[0].State != "unknown" || s.Root != w.Root() {
 		t.Errorf("peek: %+v, %v", s, err)
 	}
@@ -301,14 +305,14 @@ func TestDeferredInstallIsDecidedByRun(t *testing.T) {
 	if r, err = w.install(w.wallet(v2, "up two"), nodeapi.InstallOptions{Defer: true}); err != nil || r.Outcome != nodeapi.Staged || r.Generation != 2 {
 		t.Fatalf("defer something newer: %+v, %v", r, err)
 	}
-	w.running(func(a *Agent) {
+	w.running(func(a *agent.Agent) {
 		until(t, func() bool { return a.Status().Good == 2 })
 	})
 	w.runs("wallet.node: up two")
 }
 
 // running runs an agent around f.
-func (w *world) running(f func(a *Agent)) {
+func (w *world) running(f func(a *agent.Agent)) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -347,13 +351,13 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 	w := newWorld(t)
 	w.dir = filepath.Join(t.TempDir(), strings.Repeat("a-long-folder-name/", 8), "node") // beyond a socket address
 	ctx := context.Background()
-	w.running(func(a *Agent) {
-		r, err := Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v1, "up one"), Install: &nodeapi.InstallOptions{Root: w.Root()}})
+	w.running(func(a *agent.Agent) {
+		r, err := control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v1, "up one"), Install: &nodeapi.InstallOptions{Root: w.Root()}})
 		if err != nil || r.Report.Outcome != nodeapi.Installed {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
 		var steps, fetched []string
-		r, err = CallProgress(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v2, "crash two")}, func(p nodeapi.Progress) {
+		r, err = control.CallProgress(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v2, "crash two")}, func(p nodeapi.Progress) {
 			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
 				steps = append(steps, p.Step)
 			}
@@ -370,19 +374,19 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 		if errs.KindOf(err) != errs.Partial || r.Report.Outcome != nodeapi.RolledBack || errs.HintOf(err) == "" {
 			t.Errorf("broken: %+v, %v", r.Report, err)
 		}
-		if _, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: 7}); errs.KindOf(err) != errs.NotFound {
+		if _, err = control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: 7}); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("roll back to nothing: %v", err)
 		}
-		if r, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpLogs, Service: "wallet.node", Lines: 1}); err != nil || len(r.Lines) != 1 {
+		if r, err = control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpLogs, Service: "wallet.node", Lines: 1}); err != nil || len(r.Lines) != 1 {
 			t.Errorf("logs: %v, %v", r.Lines, err)
 		}
-		if r, err = Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpHistory}); err != nil || len(r.Events) != 4 {
+		if r, err = control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpHistory}); err != nil || len(r.Events) != 4 {
 			t.Errorf("history: %v, %v", r.Events, err)
 		}
-		if _, err = Call(ctx, w.dir, nodeapi.Request{Op: "reboot"}); errs.KindOf(err) != errs.Invalid {
+		if _, err = control.Call(ctx, w.dir, nodeapi.Request{Op: "reboot"}); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("unknown verb: %v", err)
 		}
-		if _, err := Open(w.dir, w.o); errs.KindOf(err) != errs.Conflict {
+		if _, err := agent.Open(w.dir, w.o); errs.KindOf(err) != errs.Conflict {
 			t.Errorf("a second agent: %v", err)
 		}
 	})
@@ -394,7 +398,7 @@ func TestWatchedDirectory(t *testing.T) {
 	w.o.Watch = 5 * time.Millisecond
 	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Watch: []string{stick}})
 	must(t, err)
-	w.running(func(a *Agent) {
+	w.running(func(a *agent.Agent) {
 		must(t, os.WriteFile(filepath.Join(stick, "junk.volume"), []byte("this is no volume"), 0o644))
 		until(t, func() bool { l := a.Status().Last; return l != nil && l.Error != "" })
 		w.Release("wallet", v2, map[string]string{"node": "up two"}, services(quick))
@@ -403,7 +407,7 @@ func TestWatchedDirectory(t *testing.T) {
 		until(t, func() bool { return a.Status().Good == 2 })
 		w.runs("wallet.node: up two")
 		must(t, os.RemoveAll(stick)) // the source is gone
-		_, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpReload})
+		_, err := control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpReload})
 		must(t, err)
 		w.runs("wallet.node: up two")
 	})
@@ -424,7 +428,7 @@ func TestPartsThatArriveOneByOne(t *testing.T) {
 	if len(files) < 3 {
 		t.Fatalf("parts: %q", files)
 	}
-	w.running(func(a *Agent) {
+	w.running(func(a *agent.Agent) {
 		for _, path := range files {
 			b, err := os.ReadFile(path)
 			must(t, err)
@@ -487,14 +491,14 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 		calls <- string(b) + " " + version
 		return errors.New("it did not start")
 	}
-	w.running(func(a *Agent) {
-		_, err := Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path, Install: &nodeapi.InstallOptions{Root: w.Root()}})
+	w.running(func(a *agent.Agent) {
+		_, err := control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path, Install: &nodeapi.InstallOptions{Root: w.Root()}})
 		must(t, err)
 		if got := <-calls; got != "new agent "+v1 {
 			t.Errorf("handed over to %q", got)
 		}
 		until(t, func() bool { return len(a.Status().Refused) == 1 })
-		_, err = Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path})
+		_, err = control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path})
 		must(t, err)
 	})
 	if len(calls) != 0 {
@@ -505,7 +509,7 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 
 // stuck is a source that says what there is, and then falls silent.
 type stuck struct {
-	Source
+	stage.Source
 	asked chan struct{} // closed when a blob was asked for
 }
 
@@ -522,17 +526,17 @@ func (s stuck) Open(ctx context.Context, _ digest.Digest, _ int64) (io.ReadClose
 func TestAPersonsRequestIsNoFaultOfTheSource(t *testing.T) {
 	w := newWorld(t)
 	one := w.wallet(v1, "up one")
+	must(t, os.Mkdir(w.dir, 0o755))
+	must(t, os.WriteFile(filepath.Join(w.dir, node.ConfigName), []byte(`{"channel": "live", "root": "`+w.Root()+`"}`), 0o644))
 	a := w.open()
 	ctx := t.Context()
-	must(t, a.saveSettings(node.Settings{Root: w.Root(), Channel: "live"}))
-	src, done, err := OpenSource(one)
+	src, done, err := follow.OpenSource(one)
 	must(t, err)
 	defer done()
 	slow := stuck{src, make(chan struct{})}
 	looked := make(chan error, 1)
 	go func() {
-		r, err := a.look(ctx, slow)
-		a.noteLook("slow", r.Outcome, err)
+		_, err := a.Look(ctx, slow)
 		looked <- err
 	}()
 	select {
@@ -546,9 +550,6 @@ func TestAPersonsRequestIsNoFaultOfTheSource(t *testing.T) {
 	}
 	if err := <-looked; errs.KindOf(err) != errs.Cancelled {
 		t.Errorf("the look that was interrupted: %v (%s)", err, errs.KindOf(err))
-	}
-	if s := a.Status(); s.Last != nil {
-		t.Errorf("status tells of the look that the agent ended itself: %+v", s.Last)
 	}
 }
 

@@ -1,4 +1,4 @@
-package agent
+package agent_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/agent/follow"
+	"overland/internal/agent/stage"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -35,10 +37,10 @@ func TestNothingIsPinnedSilently(t *testing.T) {
 		t.Errorf("with another root: %v", err)
 	}
 	w.untouched()
-	src, done, err := OpenSource(path)
+	src, done, err := follow.OpenSource(path)
 	must(t, err)
 	defer done()
-	if fp, err := OfferedRoot(context.Background(), src); err != nil || string(fp) != w.Root() {
+	if fp, err := stage.OfferedRoot(context.Background(), src); err != nil || string(fp) != w.Root() {
 		t.Errorf("offered root %s, %v", fp, err)
 	}
 	w.mustInstall(path)

@@ -1,11 +1,16 @@
 // Package agent makes one machine run what its channel says.
 //
-// It takes volumes, directories and sites (a Source); verifies the whole chain from the pinned root to each program;
-// stages a generation beside what runs; switches by the protocol of package node; proves the services with their
-// self-tests; and marks the generation good or goes back and says why. The running agent answers on run/agent.sock.
+// Its rooms, of which each knows only those below it:
 //
-// Below its directory it writes config.json, depot/, trust/, gen/, log/, run/, upgrade/, volumes/
-// and node's files, and nowhere else. Failures guarded: a node that runs what nobody signed, that
-// stops serving because something new was offered or a source went away, or that waits for a person
-// after a crash.
+//	agent        puts them together; who may change the node when; hands over to another agent program
+//	follow       finds sources: sites, watched directories    control  the socket on which clients ask
+//	stage        brings what a source says onto the disk, verified
+//	switchover   makes a generation run, proves it, goes back
+//	node         what the machine remembers, and the protocol of a switch on its disk
+//
+// host, beside them, is what the machine's own service manager and the agent's supervisor see.
+//
+// Below its directory the agent writes config.json, depot/, trust/, gen/, log/, run/, upgrade/, volumes/ (the services'
+// data) and node's files, and nowhere else. Failures guarded: a node that runs what nobody signed, that stops serving
+// because something new was offered or a source went away, or that waits for a person after a crash.
 package agent

@@ -29,33 +29,11 @@ func (a *Agent) Status() nodeapi.Status {
 		}
 	}
 	s.PID, s.Agent, s.Platform = os.Getpid(), a.o.Version, string(a.o.Platform)
-	s.Root = string(a.trust.Fingerprint())
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s.Running, s.Freshness, s.Last, s.Report = a.running, a.fresh, a.last, a.report
-	s.Problems = append(s.Problems, sortedValues(a.problems)...)
-	for i := range s.Services {
-		if u := a.units[s.Services[i].Name]; u != nil {
-			fill(&s.Services[i], u.sup.Status())
-		}
-	}
+	s.Root, s.Running = a.stager.Root(), a.running.Load()
+	s.Freshness, s.Last, s.Report = a.stager.Freshness(), a.follower.Last(), a.switcher.Report()
+	s.Problems = a.node.Problems()
+	a.switcher.Fill(s.Services)
 	return s
-}
-
-func sortedValues(m map[string]string) []string {
-	var list []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		list = append(list, m[k])
-	}
-	return list
-}
-
-func fill(s *nodeapi.Service, r runtime.Status) {
-	s.State, s.PID, s.Since, s.Restarts, s.Next = string(r.State), r.PID, r.Since, r.Restarts, r.NextStart
-	if r.LastExit != nil {
-		s.LastExit = r.LastExit.String()
-	}
-	s.Error = r.Err
 }
 
 // statusOf returns what the disk says: state st of dir, whose generation is g (nil = none, or unreadable).
@@ -76,17 +54,15 @@ func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
 	if g == nil {
 		return s
 	}
-	s.Apps = appInfos(g)
+	s.Apps = g.Info()
 	for _, app := range g.Apps {
 		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 			full := app.App + "." + name
-			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Log: logPath(dir, full)})
+			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Log: node.LogPath(dir, full)})
 		}
 	}
 	return s
 }
-
-func logPath(dir, service string) string { return filepath.Join(dir, "log", service+".log") }
 
 // Peek returns the status of directory dir when no agent runs there; services are "unknown". Nothing is changed. A
 // directory without a node is errs.NotFound.
@@ -124,7 +100,7 @@ func PeekLogs(dir, service string, lines int) ([]string, error) {
 	if lines <= 0 {
 		lines = 50
 	}
-	paths := []string{logPath(dir, service)}
+	paths := []string{node.LogPath(dir, service)}
 	if service == "" {
 		var err error
 		if paths, err = filepath.Glob(filepath.Join(dir, "log", "*.log")); err != nil {

@@ -1,4 +1,4 @@
-package agent
+package agent_test
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/agent"
+	"overland/internal/agent/follow"
+	"overland/internal/agent/node"
 	"overland/internal/clock"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -52,10 +55,10 @@ func TestFullDiskAtAnyPoint(t *testing.T) {
 			}
 			return nil
 		}}
-		a, err := Open(w.dir, w.o)
+		a, err := agent.Open(w.dir, w.o)
 		var r nodeapi.Report
 		if err == nil {
-			src, done, e := OpenSource(two)
+			src, done, e := follow.OpenSource(two)
 			must(t, e)
 			r, err = a.Install(context.Background(), src, nodeapi.InstallOptions{})
 			done()
@@ -82,12 +85,12 @@ func TestFullDiskAtAnyPoint(t *testing.T) {
 func TestDamagedConfig(t *testing.T) {
 	w := newWorld(t)
 	w.mustInstall(w.wallet(v1, "up one"))
-	path := filepath.Join(w.dir, configName)
-	for _, text := range []string{"", "{", `{"channel":"Live!"}`, `{"chanel":"live"}`, strings.Repeat("x", configMax+1)} {
+	path := filepath.Join(w.dir, node.ConfigName)
+	for _, text := range []string{"", "{", `{"channel":"Live!"}`, `{"chanel":"live"}`, strings.Repeat("x", 64<<10+1)} {
 		must(t, os.WriteFile(path, []byte(text), 0o644))
 		a := w.open()
 		st := a.Status()
-		if st.Channel != "live" || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], configName) {
+		if st.Channel != "live" || len(st.Problems) != 1 || !strings.Contains(st.Problems[0], node.ConfigName) {
 			t.Errorf("%.20q: channel %q, problems %q", text, st.Channel, st.Problems)
 		}
 		must(t, a.Close())

@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"overland/internal/agent/node"
 )
 
-// Uninstall stops every service and removes what the agent wrote; the services' volumes and logs only with purge. What
-// package host wrote (agent/) stays for it to remove.
-// The agent is closed after it.
+// Uninstall stops every service and removes what the agent wrote; the services' data and logs only with purge. What
+// package host wrote (agent/) stays for it to remove. The agent is closed after it.
 func (a *Agent) Uninstall(ctx context.Context, purge bool) error {
 	if err := a.Stop(ctx); err != nil {
 		return fmt.Errorf("uninstall: %w", err)
 	}
-	names := []string{"current", "good", "state.a", "state.b", configName, "gen", "run", "upgrade", "depot", "trust"}
+	names := []string{"current", "good", "state.a", "state.b", node.ConfigName, "gen", "run", "upgrade", "depot", "trust"}
 	if purge {
 		names = append(names, "log", "volumes")
 	}

@@ -53,7 +53,7 @@ func check(t testing.TB, dir string, completed, good bool) {
 	t.Helper()
 	n := open(t, dir, Options{})
 	defer n.Close()
-	if p := n.Problems(); len(p) > 0 {
+	if p := n.Damage(); len(p) > 0 {
 		t.Errorf("a crash is reported as damage: %v", p)
 	}
 	st := n.State()

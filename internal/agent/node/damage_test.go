@@ -86,7 +86,7 @@ func TestBothCopiesDamagedIsTheLastGood(t *testing.T) {
 				if st := n.State(); running(t, dir) != "r2" || st.Good != 2 || st.Intent != nil {
 					t.Errorf("runs %q, state %+v", running(t, dir), st)
 				}
-				if p := n.Problems(); len(p) != 1 || !strings.Contains(p[0], "generation 2, the last good one") {
+				if p := n.Damage(); len(p) != 1 || !strings.Contains(p[0], "generation 2, the last good one") {
 					t.Errorf("problems: %q", p)
 				}
 				if got := install(t, n, "r4"); got < 3 {
@@ -117,7 +117,7 @@ func TestDamagedDocument(t *testing.T) {
 			if got := running(t, dir); got != "r2" {
 				t.Errorf("runs %q, want r2 from the copy", got)
 			}
-			if p := n.Problems(); len(p) != 1 || !strings.Contains(p[0], "mended") {
+			if p := n.Damage(); len(p) != 1 || !strings.Contains(p[0], "mended") {
 				t.Errorf("problems: %q", p)
 			}
 			must(t, n.Close())
@@ -145,7 +145,7 @@ func TestDamagedProgram(t *testing.T) {
 	if got := running(t, dir); got != "r1" {
 		t.Errorf("runs %q, want r1", got)
 	}
-	if p := n.Problems(); len(p) != 1 || !strings.Contains(p[0], "install the same volume again") {
+	if p := n.Damage(); len(p) != 1 || !strings.Contains(p[0], "install the same volume again") {
 		t.Errorf("problems: %q", p)
 	}
 }
@@ -170,7 +170,7 @@ func TestEverythingLost(t *testing.T) {
 		must(t, os.Truncate(filepath.Join(dir, name), 3))
 	}
 	n := open(t, dir, Options{})
-	if p := n.Problems(); len(p) != 1 || !strings.Contains(p[0], "install a volume again") {
+	if p := n.Damage(); len(p) != 1 || !strings.Contains(p[0], "install a volume again") {
 		t.Errorf("problems: %q", p)
 	}
 	if got := install(t, n, "r4"); got != 3 || running(t, dir) != "r4" {

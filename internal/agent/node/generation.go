@@ -17,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/platform"
 )
 
@@ -263,4 +264,13 @@ func sameDocument(path string, want []byte) bool {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil || !os.IsNotExist(err)
+}
+
+// Info returns the apps of g as a status shows them.
+func (g *Generation) Info() []nodeapi.App {
+	list := make([]nodeapi.App, len(g.Apps))
+	for i, a := range g.Apps {
+		list[i] = nodeapi.App{App: a.App, Version: a.Version, Release: a.Release}
+	}
+	return list
 }

@@ -34,15 +34,17 @@ type Node struct {
 	o    Options
 	lock *fsx.Lock
 
-	mu       sync.Mutex
-	state    State
-	seq      uint64
-	older    string // the copy that the next save overwrites
-	problems []string
+	mu     sync.Mutex
+	state  State
+	seq    uint64
+	older  string // the copy that the next save overwrites
+	damage []string
+
+	problems problems
 }
 
 // Open takes the lock of dir, reads the state and mends what a crash, a power cut or a damaged file left behind: the
-// generation that Current then names is whole. Problems says what was found. A directory in use is errs.Conflict.
+// generation that Current then names is whole. Damage says what was found. A directory in use is errs.Conflict.
 func Open(dir string, o Options) (*Node, error) {
 	if o.Boot == nil {
 		o.Boot = Boot
@@ -66,6 +68,7 @@ func Open(dir string, o Options) (*Node, error) {
 	if err := n.recover(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open node %s: %w", dir, err), lock.Unlock())
 	}
+	n.noteDamage()
 	return n, nil
 }
 
@@ -109,12 +112,18 @@ func (n *Node) State() State {
 	return n.state.clone()
 }
 
-// Problems returns what Open found damaged and how it was mended, for people. Empty when all was well.
-func (n *Node) Problems() []string {
+// Damage returns what Open found damaged and how it was mended, for people. Empty when all was well.
+func (n *Node) Damage() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return slices.Clone(n.problems)
+	return slices.Clone(n.damage)
 }
+
+// LogPath returns the log file of service app.service.
+func (n *Node) LogPath(service string) string { return LogPath(n.dir, service) }
+
+// LogPath returns the log file of service app.service of the node in dir.
+func LogPath(dir, service string) string { return filepath.Join(dir, "log", service+".log") }
 
 // GenerationDir returns the folder of generation number.
 func (n *Node) GenerationDir(number int) string { return genDir(n.dir, number) }

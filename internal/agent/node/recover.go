@@ -160,7 +160,7 @@ func (n *Node) rebuild(cause error) error {
 	}
 	why := fmt.Sprintf("both copies of the node's state were lost (%v): %s; history and refused releases are forgotten",
 		strings.ReplaceAll(cause.Error(), "\n", "; "), found)
-	n.problems = append(n.problems, why)
+	n.damage = append(n.damage, why)
 	s.add(nodeapi.Event{At: n.now(), What: "recovered", Generation: max(s.Current, 0), Reason: why})
 	n.seq = 0
 	n.state = s
@@ -211,7 +211,7 @@ func (n *Node) retreat(damaged int, cause error) error {
 		why += fmt.Sprintf("; went back to generation %d", next.Current)
 	}
 	why += "; install the same volume again to return to it"
-	n.problems = append(n.problems, why)
+	n.damage = append(n.damage, why)
 	next.add(nodeapi.Event{At: n.now(), What: "recovered", Generation: next.Current, From: damaged, Reason: why})
 	return n.save(next)
 }
@@ -279,7 +279,7 @@ func (n *Node) mendCopies() error {
 				}
 				return fmt.Errorf("mend %s: %w", path, err)
 			}
-			n.problems = append(n.problems, fmt.Sprintf("%s was damaged and is mended from its copy", path))
+			n.damage = append(n.damage, fmt.Sprintf("%s was damaged and is mended from its copy", path))
 		}
 	}
 	return nil

@@ -11,7 +11,10 @@ import (
 	"time"
 
 	"overland/internal/agent"
+	"overland/internal/agent/control"
+	"overland/internal/agent/follow"
 	"overland/internal/agent/host"
+	"overland/internal/agent/stage"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -61,7 +64,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, err
 	}
 	opts := c.installOptions()
-	src, closeSrc, err := agent.OpenSource(name)
+	src, closeSrc, err := follow.OpenSource(name)
 	if err != nil {
 		return 0, err
 	}
@@ -116,7 +119,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 func answers(ctx context.Context, dir string) bool {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	_, err := agent.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
+	_, err := control.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	return err == nil
 }
 
@@ -131,7 +134,7 @@ func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.
 		}
 	}
 	e.say("the running agent takes %s", name)
-	r, err := agent.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o}, e.progress())
+	r, err := control.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o}, e.progress())
 	if r.Report != nil {
 		return *r.Report, err
 	}
@@ -141,7 +144,7 @@ func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.
 // offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it. The
 // installation is done by then: an agent that is being replaced already, and so answers nothing, is no failure of it.
 func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) error {
-	_, err := agent.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o})
+	_, err := control.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o})
 	if err != nil && ctx.Err() == nil {
 		e.say("note: the agent did not look for a newer version of itself: %v", err)
 		return nil
@@ -151,7 +154,7 @@ func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.In
 
 // installFresh verifies and stages, and leaves the start to the supervised agent: services must belong to the service,
 // not to the terminal session in which somebody installed.
-func installFresh(ctx context.Context, e env, c *call, src agent.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
+func installFresh(ctx context.Context, e env, c *call, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	o.Defer = true
 	slots := host.Slots{Dir: c.dir}
 	ao, err := agentOptions(slots)
@@ -277,7 +280,7 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.R
 	said := ""
 	h, seen := host.Host{Dir: dir}, time.Now()
 	for {
-		r, err := agent.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
+		r, err := control.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 		if err == nil && r.Status != nil {
 			if s := r.Status; s.Trial == nil {
 				report := outcome(s, number)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"overland/internal/agent"
+	"overland/internal/agent/control"
 	"overland/internal/agent/host"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -53,7 +54,7 @@ const answerTime = 10 * time.Second
 func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.Status, error) {
 	bounded, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	r, err := agent.Call(bounded, dir, nodeapi.Request{Op: nodeapi.OpStatus})
+	r, err := control.Call(bounded, dir, nodeapi.Request{Op: nodeapi.OpStatus})
 	if err == nil && r.Status != nil {
 		return *r.Status, nil
 	}
@@ -148,7 +149,7 @@ func orNone(s string) string {
 
 func history(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	var events []nodeapi.Event
-	r, err := agent.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpHistory})
+	r, err := control.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpHistory})
 	if err == nil {
 		events = r.Events
 	} else if errs.KindOf(err) != errs.Unavailable {
@@ -184,7 +185,7 @@ func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
 		}
 		to = n
 	}
-	r, err := agent.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: to}, e.progress())
+	r, err := control.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: to}, e.progress())
 	if r.Report == nil {
 		if errs.KindOf(err) == errs.Unavailable {
 			err = errs.Hint(err, "start the agent: %s supervise, or the service %s", Program, host.ServiceName)

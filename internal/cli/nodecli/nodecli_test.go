@@ -15,7 +15,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"overland/internal/agent"
+	"overland/internal/agent/control"
+	"overland/internal/agent/stage"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -133,7 +134,7 @@ func (offer) Open(context.Context, digest.Digest, int64) (io.ReadCloser, int64, 
 	return nil, 0, fs.ErrNotExist
 }
 
-func newOffer(t *testing.T) (agent.Source, trust.Fingerprint) {
+func newOffer(t *testing.T) (stage.Source, trust.Fingerprint) {
 	t.Helper()
 	dir := t.TempDir()
 	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
@@ -234,7 +235,7 @@ func TestStatusOfAnAgentThatDoesNotAnswer(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	hung, err := net.Listen("unix", filepath.Join(dir, agent.SocketName))
+	hung, err := net.Listen("unix", filepath.Join(dir, control.SocketName))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"overland/internal/agent"
+	"overland/internal/agent/stage"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/trust"
@@ -17,7 +18,7 @@ import (
 
 // chooseRoot returns the fingerprint to pin, or "" when the node has pinned one already (a --root that differs from it
 // is the agent's to refuse). It never takes the source's word: --root, provisioning, or a person who compared.
-func chooseRoot(ctx context.Context, e env, c *call, src agent.Source) (string, error) {
+func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, error) {
 	if c.root != "" {
 		fp, err := trust.ParseFingerprint(c.root)
 		if err != nil {
@@ -32,7 +33,7 @@ func chooseRoot(ctx context.Context, e env, c *call, src agent.Source) (string, 
 	if err != nil || fp != "" {
 		return string(fp), err
 	}
-	offered, err := agent.OfferedRoot(ctx, src)
+	offered, err := stage.OfferedRoot(ctx, src)
 	if err != nil {
 		return "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"overland/internal/agent"
+	"overland/internal/agent/stage"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -35,7 +36,7 @@ func verifySigned(ctx context.Context, c *call, v *volume.Volume) (s *inspect.Ve
 		return nil, "", err
 	}
 	if known == "" {
-		if root, err = agent.OfferedRoot(ctx, v); err != nil {
+		if root, err = stage.OfferedRoot(ctx, v); err != nil {
 			return nil, "", err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"overland/internal/agent"
+	"overland/internal/agent/follow"
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -66,7 +67,7 @@ func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r nodeap
 		return r, err
 	}
 	defer func() { err = errors.Join(err, a.Close()) }()
-	src, done, err := agent.OpenSource(filepath.Join(string(w), name+".volume"))
+	src, done, err := follow.OpenSource(filepath.Join(string(w), name+".volume"))
 	if err != nil {
 		return r, err
 	}

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/agent"
+	"overland/internal/agent/follow"
 	"overland/internal/appfile"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -88,7 +89,7 @@ func TestNodeFollowsASite(t *testing.T) {
 	}
 	a, err := agent.Open(dir, options)
 	must(t, err)
-	src, done, err := agent.OpenSource(url)
+	src, done, err := follow.OpenSource(url)
 	must(t, err)
 	r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live", Sites: []string{url}})
 	must(t, err)
@@ -131,7 +132,7 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 		a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"})
 		must(t, err)
 		defer a.Close()
-		src, done, err := agent.OpenSource(near)
+		src, done, err := follow.OpenSource(near)
 		must(t, err)
 		r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live"})
 		must(t, err)
@@ -183,7 +184,7 @@ func TestUnchangedPollWritesNothing(t *testing.T) {
 	})
 	must(t, err)
 	defer a.Close()
-	src, done, err := agent.OpenSource(url)
+	src, done, err := follow.OpenSource(url)
 	must(t, err)
 	defer done()
 	_, err = a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live"})

@@ -1,9 +1,10 @@
-package agent
+package switchover
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -11,8 +12,21 @@ import (
 
 	"overland/internal/agent/node"
 	"overland/internal/appfile"
+	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/runtime"
 )
+
+// services are those that this agent keeps up. Its lock is held for its maps only, never while anything is waited for.
+type services struct {
+	node     *node.Node
+	runtimes runtime.Set
+	fs       fsx.FS
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	units map[string]*unit
+}
 
 // unit is one service that this agent keeps up.
 type unit struct {
@@ -22,14 +36,14 @@ type unit struct {
 }
 
 // instances returns the services of generation g by name, ready to be started. Nothing is made on the disk.
-func (a *Agent) instances(g *node.Generation) (map[string]runtime.Instance, error) {
+func (s *services) instances(g *node.Generation) (map[string]runtime.Instance, error) {
 	list := map[string]runtime.Instance{}
 	if g == nil {
 		return list, nil
 	}
 	for _, app := range g.Apps {
-		for name, s := range app.Services {
-			inst, err := a.instance(g.Number, app, name, s)
+		for name, spec := range app.Services {
+			inst, err := s.instance(g.Number, app, name, spec)
 			if err != nil {
 				return nil, err
 			}
@@ -39,30 +53,30 @@ func (a *Agent) instances(g *node.Generation) (map[string]runtime.Instance, erro
 	return list, nil
 }
 
-func (a *Agent) instance(number int, app node.App, name string, spec appfile.Service) (runtime.Instance, error) {
+func (s *services) instance(number int, app node.App, name string, spec appfile.Service) (runtime.Instance, error) {
 	full := app.App + "." + name
-	s := runtime.Service{
+	svc := runtime.Service{
 		App: app.App, Version: app.Version, Commit: app.Commit, Name: name, Spec: spec, Artifacts: map[string]runtime.Artifact{},
-		Home: filepath.Join(a.dir, "volumes", app.App), Log: logPath(a.dir, full), Record: filepath.Join(a.dir, "run", full+".json"),
+		Home: filepath.Join(s.node.Dir(), "volumes", app.App), Log: s.node.LogPath(full), Record: filepath.Join(s.node.Dir(), "run", full+".json"),
 	}
 	for _, p := range app.Programs {
-		s.Artifacts[p.Artifact] = runtime.Artifact{Path: filepath.Join(a.node.GenerationDir(number), app.ProgramPath(p)), Blob: p.Digest}
+		svc.Artifacts[p.Artifact] = runtime.Artifact{Path: filepath.Join(s.node.GenerationDir(number), app.ProgramPath(p)), Blob: p.Digest}
 	}
-	rt, err := a.o.Runtimes.For(spec)
+	rt, err := s.runtimes.For(spec)
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("service %s: %w", full, err)
 	}
-	return s.Instance(rt)
+	return svc.Instance(rt)
 }
 
 // prepare makes the folders that inst needs.
-func (a *Agent) prepare(inst runtime.Instance) error {
+func (s *services) prepare(inst runtime.Instance) error {
 	for _, dir := range []string{filepath.Dir(inst.Log), filepath.Dir(inst.Record), inst.Dir} {
-		if err := a.o.FS.Mkdir(dir, 0o755); err != nil {
+		if err := s.fs.Mkdir(dir, 0o755); err != nil {
 			return fmt.Errorf("service %s: %w", inst.Name, err)
 		}
 	}
-	if err := runtime.MakeData(a.o.FS, inst); err != nil {
+	if err := runtime.MakeData(s.fs, inst); err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	return nil
@@ -70,30 +84,30 @@ func (a *Agent) prepare(inst runtime.Instance) error {
 
 // apply makes the services of generation g (nil = none) the ones that run: what g does not have is stopped first, what
 // is different is replaced, and what is the same goes on running without noticing.
-func (a *Agent) apply(ctx context.Context, g *node.Generation) error {
-	want, err := a.instances(g)
+func (s *services) apply(ctx context.Context, g *node.Generation) error {
+	want, err := s.instances(g)
 	if err != nil {
 		return err
 	}
-	stop := a.orphans(ctx, want)
-	a.mu.Lock()
-	for name, u := range a.units {
+	stop := s.orphans(ctx, want)
+	s.mu.Lock()
+	for name, u := range s.units {
 		if inst, ok := want[name]; !ok || inst.Digest() != u.inst.Digest() {
 			stop = append(stop, u.sup.Stop)
-			delete(a.units, name)
+			delete(s.units, name)
 		}
 	}
-	a.mu.Unlock()
+	s.mu.Unlock()
 	if err := all(ctx, stop); err != nil {
 		return fmt.Errorf("stop services: %w", err)
 	}
 	var failed error
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		failed = errors.Join(failed, a.start(want[name]))
+		failed = errors.Join(failed, s.start(want[name]))
 	}
-	a.mu.Lock()
-	units := slices.Collect(maps.Values(a.units))
-	a.mu.Unlock()
+	s.mu.Lock()
+	units := slices.Collect(maps.Values(s.units))
+	s.mu.Unlock()
 	for _, u := range units {
 		if err := started(ctx, u.sup); err != nil {
 			return errors.Join(failed, err)
@@ -121,57 +135,57 @@ func started(ctx context.Context, sup *runtime.Supervisor) error {
 }
 
 // start keeps inst up from now on. A supervisor that already does, for another generation, hands over to a new one.
-func (a *Agent) start(inst runtime.Instance) error {
-	if err := a.prepare(inst); err != nil {
+func (s *services) start(inst runtime.Instance) error {
+	if err := s.prepare(inst); err != nil {
 		return err
 	}
-	a.mu.Lock()
-	u := a.units[inst.Name]
-	a.mu.Unlock()
+	s.mu.Lock()
+	u := s.units[inst.Name]
+	s.mu.Unlock()
 	if u != nil {
 		if u.inst.Program == inst.Program {
 			return nil
 		}
 		u.sup.Detach()
 	}
-	rt, err := a.o.Runtimes.For(inst.Spec)
+	rt, err := s.runtimes.For(inst.Spec)
 	if err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	// Services outlive the request that starts them; detach ends the supervisor.
-	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{Log: a.o.Log.With(keyService, inst.Name)})
-	a.mu.Lock()
-	a.units[inst.Name] = &unit{inst: inst, rt: rt, sup: sup}
-	a.mu.Unlock()
+	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{Log: s.log.With("service", inst.Name)})
+	s.mu.Lock()
+	s.units[inst.Name] = &unit{inst: inst, rt: rt, sup: sup}
+	s.mu.Unlock()
 	return nil
 }
 
 // orphans returns how to stop what an earlier agent left running of the generations on the disk and that want, which is
 // to run, does not have. What want has in another version is ended by its start, but for one of another runtime.
-func (a *Agent) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
-	st := a.node.State()
+func (s *services) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
+	st := s.node.State()
 	numbers := []int{st.Current, st.Good, st.Before}
 	if i := st.Intent; i != nil {
 		numbers = append(numbers, i.Generation, i.From)
 	}
 	slices.Sort(numbers)
 	for _, number := range slices.Compact(numbers) {
-		g, err := a.node.Generation(number)
+		g, err := s.node.Generation(number)
 		if err != nil {
 			continue // nothing is known of it, so nothing can be stopped
 		}
-		list, err := a.instances(g)
+		list, err := s.instances(g)
 		if err != nil {
 			continue
 		}
 		for name, inst := range list {
-			a.mu.Lock()
-			known := a.units[name] != nil
-			a.mu.Unlock()
+			s.mu.Lock()
+			known := s.units[name] != nil
+			s.mu.Unlock()
 			if next, wanted := want[name]; known || (wanted && runtime.Word(next.Spec) == runtime.Word(inst.Spec)) {
 				continue
 			}
-			rt, err := a.o.Runtimes.For(inst.Spec)
+			rt, err := s.runtimes.For(inst.Spec)
 			if err != nil {
 				continue // this agent did not start it
 			}
@@ -199,27 +213,37 @@ func all(ctx context.Context, list []func(context.Context) error) error {
 }
 
 // detach stops watching every service and leaves it running.
-func (a *Agent) detach() {
-	a.mu.Lock()
-	list := slices.Collect(maps.Values(a.units))
-	a.units = map[string]*unit{}
-	a.mu.Unlock()
+func (s *services) detach() {
+	s.mu.Lock()
+	list := slices.Collect(maps.Values(s.units))
+	s.units = map[string]*unit{}
+	s.mu.Unlock()
 	for _, u := range list {
 		u.sup.Detach()
 	}
 }
 
-// Stop stops every service of the node and waits until they are gone.
-func (a *Agent) Stop(ctx context.Context) error {
-	release, err := a.take(ctx)
-	if err != nil {
-		return err
+// fill puts into list what the supervisors know of their services.
+func (s *services) fill(list []nodeapi.Service) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range list {
+		u := s.units[list[i].Name]
+		if u == nil {
+			continue
+		}
+		r, out := u.sup.Status(), &list[i]
+		out.State, out.PID, out.Since, out.Restarts, out.Next = string(r.State), r.PID, r.Since, r.Restarts, r.NextStart
+		if r.LastExit != nil {
+			out.LastExit = r.LastExit.String()
+		}
+		out.Error = r.Err
 	}
-	defer release()
-	return a.apply(ctx, nil)
 }
 
-// Logs returns the last lines of the log of service app.service.
-func (a *Agent) Logs(service string, lines int) ([]string, error) {
-	return PeekLogs(a.dir, service, lines)
+// running returns the services that are kept up, by name.
+func (s *services) running() map[string]*unit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.units)
 }

@@ -1,4 +1,4 @@
-package agent
+package node
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"overland/internal/agent/node"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -20,23 +19,23 @@ import (
 	"overland/internal/trust"
 )
 
-const (
-	configName = "config.json"
-	configMax  = 64 << 10 // bytes
-)
+// ConfigName is the file with what the node follows, in its directory.
+const ConfigName = "config.json"
+
+const configMax = 64 << 10 // bytes
 
 // readConfig reads the settings that a person or provisioning wrote. A missing file is fs.ErrNotExist.
-func readConfig(path string) (node.Settings, error) {
+func readConfig(path string) (Settings, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return node.Settings{}, err
+		return Settings{}, err
 	}
 	defer file.Close()
 	return decodeConfig(file)
 }
 
-func decodeConfig(r io.Reader) (node.Settings, error) {
-	var s node.Settings
+func decodeConfig(r io.Reader) (Settings, error) {
+	var s Settings
 	b, err := fsx.Read(r, "settings", configMax)
 	if err != nil {
 		return s, err
@@ -49,7 +48,7 @@ func decodeConfig(r io.Reader) (node.Settings, error) {
 	return s, checkSettings(s)
 }
 
-func checkSettings(s node.Settings) error {
+func checkSettings(s Settings) error {
 	if s.Channel != "" {
 		if _, err := release.ParseChannel(s.Channel); err != nil {
 			return err
@@ -73,28 +72,29 @@ func checkSettings(s node.Settings) error {
 	return nil
 }
 
-// loadConfig takes over config.json. A damaged file changes nothing: what was in force stays, and the status says so.
-func (a *Agent) loadConfig() {
-	path := filepath.Join(a.dir, configName)
+// LoadConfig takes over config.json. A damaged file changes nothing: the settings from before stay in force, and Problems
+// says so.
+func (n *Node) LoadConfig() {
+	path := filepath.Join(n.dir, ConfigName)
 	s, err := readConfig(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		a.problem("config", "")
+		n.Problem("config", "")
 		return
 	case err != nil:
-		a.problem("config", fmt.Sprintf("%s cannot be used (%v): the settings from before stay in force; mend it, or delete it and run: overland-agent install", path, err))
+		n.Problem("config", fmt.Sprintf("%s cannot be used (%v): the settings from before stay in force; mend it, or delete it and run: overland-agent install", path, err))
 		return
 	}
-	a.problem("config", "")
-	if err := a.node.Update(func(st *node.State) { st.Settings = s }); err != nil {
-		a.problem("config", fmt.Sprintf("%s could not be taken over: %v", path, err))
+	n.Problem("config", "")
+	if err := n.Update(func(st *State) { st.Settings = s }); err != nil {
+		n.Problem("config", fmt.Sprintf("%s could not be taken over: %v", path, err))
 	}
 }
 
-// saveSettings makes s what the node follows, in its state and in config.json. Equal settings are not written.
-func (a *Agent) saveSettings(s node.Settings) error {
-	old := a.node.State().Settings
-	path := filepath.Join(a.dir, configName)
+// Follow makes s what the node follows, in its state and in config.json. Equal settings are not written.
+func (n *Node) Follow(s Settings) error {
+	old := n.State().Settings
+	path := filepath.Join(n.dir, ConfigName)
 	have, err := readConfig(path)
 	if equalSettings(s, old) && err == nil && equalSettings(s, have) {
 		return nil
@@ -103,22 +103,22 @@ func (a *Agent) saveSettings(s node.Settings) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	if err := a.node.Update(func(st *node.State) { st.Settings = s }); err != nil {
+	if err := n.Update(func(st *State) { st.Settings = s }); err != nil {
 		return err
 	}
-	if err := a.o.FS.WriteFile(path, append(b, '\n'), 0o644); err != nil {
+	if err := n.o.FS.WriteFile(path, append(b, '\n'), 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	a.problem("config", "")
+	n.Problem("config", "")
 	return nil
 }
 
-func equalSettings(a, b node.Settings) bool {
+func equalSettings(a, b Settings) bool {
 	return a.Channel == b.Channel && a.Root == b.Root && slices.Equal(a.Sites, b.Sites) && slices.Equal(a.Watch, b.Watch)
 }
 
-// merge returns s as o changes it.
-func merge(s node.Settings, o nodeapi.InstallOptions) (node.Settings, error) {
+// With returns s as o changes it. Settings that do not hold are errs.Invalid.
+func (s Settings) With(o nodeapi.InstallOptions) (Settings, error) {
 	if o.Channel != "" {
 		s.Channel = o.Channel
 	}

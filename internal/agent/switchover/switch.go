@@ -1,0 +1,376 @@
+package switchover
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/agent/node"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/nodeapi"
+	"overland/internal/runtime"
+)
+
+const (
+	failedLines = 20              // log lines of a service that failed
+	startTime   = 2 * time.Minute // what stopping and starting may take beside the self-tests
+)
+
+// Options are what a Switch needs beside the node.
+type Options struct {
+	FS        fsx.FS
+	Log       *slog.Logger
+	Runtimes  runtime.Set
+	Progress  func(nodeapi.Progress)
+	Ready     func()                   // called when the services of a generation run, before they are tested
+	Freshness func() nodeapi.Freshness // of what the node acts on
+}
+
+// Depot is where the blobs of generations are.
+type Depot interface {
+	// Collect removes the blobs that roots do not lead to.
+	Collect(ctx context.Context, roots []ocispec.Descriptor, known ...string) (freed int64, err error)
+}
+
+// Switch makes what runs what the node's state says. Status and Report may be called at any time; of the other methods
+// one runs at a time, which the caller sees to.
+type Switch struct {
+	o        Options
+	node     *node.Node
+	depot    Depot
+	services *services
+
+	mu      sync.Mutex
+	report  *nodeapi.Report
+	resumed bool // the services of the current generation are supervised
+}
+
+// New returns a Switch that has started nothing yet.
+func New(n *node.Node, depot Depot, o Options) *Switch {
+	return &Switch{o: o, node: n, depot: depot, services: &services{
+		node: n, runtimes: o.Runtimes, fs: o.FS, log: o.Log, units: map[string]*unit{},
+	}}
+}
+
+// Begin makes generation number the node's intent. A switch that was never tried gives way to it.
+func (s *Switch) Begin(number int, g *node.Generation) error {
+	if i := s.node.State().Intent; i != nil {
+		if err := s.node.Abandon(fmt.Sprintf("generation %d was asked for before it started", number)); err != nil {
+			return errs.Hint(err, "start the agent; it decides the switch in progress")
+		}
+	}
+	return s.node.Begin(number, limit(g), "install")
+}
+
+// Stop stops every service of the node and waits until they are gone.
+func (s *Switch) Stop(ctx context.Context) error { return s.services.apply(ctx, nil) }
+
+// Detach stops watching every service and leaves it running, for the next agent to adopt.
+func (s *Switch) Detach() { s.services.detach() }
+
+// Fill puts into list what is known of the services that run.
+func (s *Switch) Fill(list []nodeapi.Service) { s.services.fill(list) }
+
+// Report returns the report of the last switch that this Switch decided, or nil.
+func (s *Switch) Report() *nodeapi.Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.report
+}
+
+// limit returns how long the attempts of one boot at g may take together.
+func limit(g *node.Generation) time.Duration {
+	longest := time.Duration(0)
+	for _, app := range g.Apps {
+		for _, s := range app.Services {
+			within := s.Readiness.Or(runtime.DefaultWithin)
+			for _, c := range s.SelfTest {
+				within = max(within, c.Within.Or(0))
+			}
+			longest = max(longest, within+s.Stable.Or(runtime.DefaultStable)+2*s.StopTimeout.Or(10*time.Second))
+		}
+	}
+	return longest + startTime
+}
+
+// Decide ends the switch that the node's intent names: it starts the generation, proves it, and marks it good or
+// goes back. When ctx ends first, nothing is decided and the next call goes on.
+func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
+	i := s.node.State().Intent
+	if i == nil {
+		return nodeapi.Report{}, fmt.Errorf("decide: no switch is in progress")
+	}
+	err := s.node.Try()
+	if errors.Is(err, node.ErrExhausted) {
+		return s.back(ctx, node.Verdict{Reason: s.node.State().Intent.Failed}, nil)
+	}
+	if err != nil {
+		return nodeapi.Report{}, err
+	}
+	g, err := s.node.Generation(i.Generation)
+	if err != nil {
+		return s.back(ctx, node.Verdict{Reason: err.Error()}, nil)
+	}
+	s.o.Log.Info("starting a generation", "generation", i.Generation)
+	tests, v := s.prove(ctx, g, s.proven(i))
+	if ctx.Err() != nil {
+		return nodeapi.Report{}, errors.Join(fmt.Errorf("generation %d: not decided yet: %w", i.Generation, ctx.Err()), s.node.Untry())
+	}
+	if v.Reason != "" {
+		return s.back(ctx, v, tests)
+	}
+	if err := s.node.Good(); err != nil {
+		return nodeapi.Report{}, err
+	}
+	s.o.Log.Info("a generation proved itself", "generation", i.Generation)
+	s.node.Problem("current", "")
+	s.mu.Lock()
+	s.resumed = true
+	s.mu.Unlock()
+	s.collect(ctx)
+	r := s.Result(nodeapi.Report{Outcome: nodeapi.Installed, Generation: g.Number, Tried: g.Number, From: i.From, Tests: tests}, g)
+	s.mu.Lock()
+	s.report = &r
+	s.mu.Unlock()
+	return r, nil
+}
+
+// Result returns r with what runs in generation g, and how new that is. A nil g leaves out what runs.
+func (s *Switch) Result(r nodeapi.Report, g *node.Generation) nodeapi.Report {
+	if g != nil {
+		r.Apps, r.Channel, r.Source = g.Info(), g.Channel, g.Source
+	}
+	r.Freshness = s.o.Freshness()
+	return r
+}
+
+// proven returns the services that already proved themselves as they are in the generation that i leaves.
+func (s *Switch) proven(i *node.Intent) map[string]runtime.Instance {
+	if i.From == 0 || s.node.State().Good != i.From {
+		return nil
+	}
+	g, err := s.node.Generation(i.From)
+	if err != nil {
+		return nil
+	}
+	list, err := s.services.instances(g)
+	if err != nil {
+		return nil
+	}
+	return list
+}
+
+// prove starts g and runs the self-tests of every service that is new or different from proven. An empty Reason of
+// the verdict means that all passed.
+func (s *Switch) prove(ctx context.Context, g *node.Generation, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
+	left := s.node.Left()
+	bounded, cancel := context.WithTimeout(ctx, left)
+	defer cancel()
+	s.o.Progress(nodeapi.Progress{Step: "start", What: strings.Join(g.Names(), " ")})
+	if err := s.services.apply(bounded, g); err != nil {
+		return nil, node.Verdict{Reason: err.Error()}
+	}
+	s.o.Ready()
+	tests, v := s.selfTest(bounded, proven)
+	if v.Reason == "" && bounded.Err() != nil && ctx.Err() == nil {
+		v.Reason = fmt.Sprintf("generation %d did not prove itself within %s", g.Number, left.Round(time.Second))
+	}
+	return tests, v
+}
+
+// selfTest tests the services that run, but those that are the same in proven.
+func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
+	units := s.services.running()
+	names := slices.Sorted(maps.Keys(units))
+	names = slices.DeleteFunc(names, func(name string) bool {
+		old, ok := proven[name]
+		return ok && old.Digest() == units[name].inst.Digest()
+	})
+	results := make([][]runtime.Result, len(names))
+	var wait sync.WaitGroup
+	for i, name := range names {
+		s.o.Progress(nodeapi.Progress{Step: "selftest", What: name})
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			results[i] = runtime.SelfTest(ctx, units[name].rt, units[name].inst, units[name].sup)
+		}()
+	}
+	wait.Wait()
+	var tests []nodeapi.Test
+	var v node.Verdict
+	for i, name := range names {
+		for _, r := range results[i] {
+			tests = append(tests, nodeapi.Test{Service: name, Check: r.Check, OK: r.OK, Error: r.Err, Took: r.Took})
+		}
+		if r, bad := runtime.Failed(results[i]); bad && v.Reason == "" {
+			lines, err := runtime.Tail(units[name].inst.Log, failedLines)
+			if err != nil {
+				lines = []string{err.Error()}
+			}
+			v = node.Verdict{Reason: "service " + name + " failed its self-test: " + r.String(), Check: name + ": " + r.Check, Log: lines}
+		}
+	}
+	return tests, v
+}
+
+// back leaves the generation on trial for the one before it. The Report says why; so does the error.
+func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
+	s.o.Progress(nodeapi.Progress{Step: "back", What: v.Reason})
+	if err := s.node.Fail(v); err != nil {
+		return nodeapi.Report{}, err
+	}
+	i := s.node.State().Intent
+	s.o.Log.Warn("a generation failed and is left", "generation", i.Generation, "reason", i.Failed)
+	tried, err := s.node.Generation(i.Generation)
+	if err != nil {
+		tried = nil
+	}
+	var old *node.Generation
+	if i.From > 0 {
+		if old, err = s.node.Generation(i.From); err != nil {
+			s.node.Problem("current", fmt.Sprintf("generation %d, to which the node went back, cannot be read (%v); install a volume again", i.From, err))
+		}
+	}
+	if err := s.services.apply(ctx, old); err != nil {
+		if ctx.Err() != nil {
+			return nodeapi.Report{}, fmt.Errorf("go back to generation %d: %w", i.From, err)
+		}
+		s.node.Problem("current", fmt.Sprintf("generation %d, to which the node went back, does not run whole: %v", i.From, err))
+	}
+	if err := s.node.Back(); err != nil {
+		return nodeapi.Report{}, err
+	}
+	s.collect(ctx)
+	r := s.Result(nodeapi.Report{
+		Outcome: nodeapi.RolledBack, Generation: i.From, Tried: i.Generation, From: i.From,
+		Reason: i.Failed, Check: i.Check, Log: i.Log, Tests: tests,
+	}, tried)
+	s.mu.Lock()
+	s.report = &r
+	s.mu.Unlock()
+	now := "nothing runs, as before"
+	if old != nil {
+		now = fmt.Sprintf("generation %d (%s) %s", old.Number, strings.Join(old.Names(), ", "), s.retest(ctx, old, tried))
+	}
+	return r, errs.Hint(errs.Errorf(errs.Partial, "generation %d was rolled back: %s; %s", i.Generation, i.Failed, now),
+		"overland-agent history shows the service's last log lines")
+}
+
+// retest waits until the services of old, to which the node went back from tried, answer as they did, and returns what
+// to say of it. The way back is decided already: a failure is a problem to report, nothing to switch for.
+func (s *Switch) retest(ctx context.Context, old, tried *node.Generation) string {
+	bounded, cancel := context.WithTimeout(ctx, limit(old))
+	defer cancel()
+	var kept map[string]runtime.Instance
+	if tried != nil {
+		if list, err := s.services.instances(tried); err == nil {
+			kept = list
+		}
+	}
+	_, v := s.selfTest(bounded, kept)
+	if v.Reason == "" {
+		return "runs again"
+	}
+	s.node.Problem("current", fmt.Sprintf("generation %d, to which the node went back, is not well: %s", old.Number, v.Reason))
+	return "is back, but " + v.Reason
+}
+
+// collect removes the generations and blobs that nothing leads back to. What cannot be removed now is removed later.
+func (s *Switch) collect(ctx context.Context) {
+	kept, err := s.node.Collect()
+	if err != nil {
+		s.o.Log.Warn("old generations were not removed", "error", err)
+		return
+	}
+	var roots []ocispec.Descriptor
+	for _, number := range kept {
+		g, err := s.node.Generation(number)
+		if err != nil {
+			return // its blobs are not known, so nothing is removed
+		}
+		for _, app := range g.Apps {
+			for _, d := range app.Blobs {
+				roots = append(roots, ocispec.Descriptor{MediaType: "application/octet-stream", Digest: d})
+			}
+		}
+	}
+	if _, err := s.depot.Collect(ctx, roots); err != nil {
+		s.o.Log.Warn("old blobs were not removed", "error", err)
+	}
+	debug.FreeOSMemory() // what staging took; small machines have little
+}
+
+// Resume brings the node to where its state says it should be: it decides an undecided switch, or starts or adopts
+// the services of the current generation. A switch that is rolled back is not an error here.
+func (s *Switch) Resume(ctx context.Context) error {
+	st := s.node.State()
+	if st.Intent != nil {
+		if _, err := s.Decide(ctx); err != nil && errs.KindOf(err) != errs.Partial {
+			return err
+		}
+		return nil
+	}
+	s.mu.Lock()
+	resumed := s.resumed
+	s.mu.Unlock()
+	if resumed {
+		return nil // supervisors keep up what runs
+	}
+	if st.Current == 0 {
+		return s.services.apply(ctx, nil)
+	}
+	g, err := s.node.Generation(st.Current)
+	if err != nil {
+		s.node.Problem("current", fmt.Sprintf("generation %d cannot be read (%v); install a volume again", st.Current, err))
+		return nil
+	}
+	if err := s.services.apply(ctx, g); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		s.node.Problem("current", fmt.Sprintf("generation %d does not run whole: %v", st.Current, err))
+		return nil
+	}
+	s.node.Problem("current", "")
+	s.mu.Lock()
+	s.resumed = true
+	s.mu.Unlock()
+	return nil
+}
+
+// Rollback switches to generation number, 0 for the good one before the current, by the same protocol as an
+// installation. What is left is not taken again until the channel names something new.
+func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
+	if err := s.Resume(ctx); err != nil {
+		return nodeapi.Report{}, err
+	}
+	st := s.node.State()
+	if number == 0 {
+		number = st.Before
+	}
+	if number == 0 {
+		return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: no good generation before %d is kept", st.Current), "overland-agent history")
+	}
+	g, err := s.node.Generation(number)
+	if err != nil {
+		return nodeapi.Report{}, err
+	}
+	if number == st.Current {
+		return s.Result(nodeapi.Report{Outcome: nodeapi.Unchanged, Generation: number, Tried: number}, g), nil
+	}
+	if err := s.node.Begin(number, limit(g), "rollback"); err != nil {
+		return nodeapi.Report{}, err
+	}
+	return s.Decide(ctx)
+}
