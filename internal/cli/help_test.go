@@ -1,4 +1,4 @@
-package cli
+package cli_test
 
 import (
 	"bytes"
@@ -14,14 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"overland/internal/cli/term"
+	"overland/internal/cli"
 	"overland/internal/errs"
 )
 
 // run runs the program in dir's site with args, and returns the exit code and both streams.
 func run(ctx context.Context, env map[string]string, args ...string) (code int, stdout, stderr string) {
 	var out, msg bytes.Buffer
-	code = Run(ctx, Env{
+	code = cli.Run(ctx, cli.Env{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &msg,
 		Getenv: func(name string) string { return env[name] },
 	})
@@ -30,7 +30,7 @@ func run(ctx context.Context, env map[string]string, args ...string) (code int, 
 
 // TestHelp holds what every verb's help must have: one line, one paragraph, examples of itself.
 func TestHelp(t *testing.T) {
-	for _, c := range allVerbs(tree(&term.Term{}))[1:] {
+	for _, c := range cli.AllVerbs(cli.Tree())[1:] {
 		if c.HasSubCommands() {
 			continue
 		}
@@ -57,7 +57,7 @@ func TestHelpNamesTheExitCodes(t *testing.T) {
 
 // TestReferenceIsCurrent fails when the tree has changed and go generate was not run.
 func TestReferenceIsCurrent(t *testing.T) {
-	for name, want := range map[string][]byte{"cli.md": Reference(), "exit-codes.md": ExitCodes()} {
+	for name, want := range map[string][]byte{"cli.md": cli.Reference(), "exit-codes.md": cli.ExitCodes()} {
 		got, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", name))
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("docs/reference/%s is not what the tree says (%v): go generate ./internal/cli", name, err)
@@ -88,7 +88,7 @@ func TestCompletion(t *testing.T) {
 // application wallet on the channels staging and live, keys and a volume.
 func TestExamples(t *testing.T) {
 	site, versions := newSite(t)
-	for _, c := range allVerbs(tree(&term.Term{}))[1:] {
+	for _, c := range cli.AllVerbs(cli.Tree())[1:] {
 		if c.Example == "" || c.HasSubCommands() {
 			continue
 		}
@@ -213,7 +213,7 @@ func removeKey(t *testing.T, env map[string]string, name string) {
 func runUntilPrinted(t *testing.T, ctx context.Context, stop func(), env map[string]string, args []string) {
 	t.Helper()
 	out := &firstWrite{done: stop}
-	Run(ctx, Env{
+	cli.Run(ctx, cli.Env{
 		Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: &bytes.Buffer{},
 		Getenv: func(name string) string { return env[name] },
 	})

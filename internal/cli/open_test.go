@@ -1,4 +1,4 @@
-package cli
+package cli_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/cli"
 	"overland/internal/errs"
 )
 
@@ -48,7 +49,7 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	begun := &firstWrite{done: cancel}
-	code := Run(ctx, Env{
+	code := cli.Run(ctx, cli.Env{
 		Args:  []string{"open", file, "--", "sh", "-c", "test -e main.go && test ! -e deep && echo begun; exec sleep 1000"},
 		Stdin: strings.NewReader(""), Stdout: begun, Stderr: os.Stderr,
 		Getenv: func(name string) string { return env[name] },

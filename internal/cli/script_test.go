@@ -1,4 +1,4 @@
-package cli
+package cli_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"overland/internal/cli"
 	"overland/internal/cli/nodecli"
 	"overland/internal/clock"
 	"overland/internal/session"
@@ -42,7 +43,7 @@ func mainAt() int {
 		}
 		now = clock.At(t)
 	}
-	return Run(context.Background(), Env{
+	return cli.Run(context.Background(), cli.Env{
 		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Clock: now,
 	})
 }

@@ -1,4 +1,4 @@
-package cli
+package cli_test
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"overland/internal/cli"
 )
 
 // The flags of site run reach the cache that it serves.
@@ -31,7 +33,7 @@ func TestFlagsOfTheCache(t *testing.T) {
 		lines, stderr := io.Pipe()
 		ended := make(chan int, 1)
 		go func() {
-			ended <- Run(ctx, Env{
+			ended <- cli.Run(ctx, cli.Env{
 				Args: []string{
 					"site", "run", dir, "--listen", "127.0.0.1:0", "--cache-listen", "127.0.0.1:0", "--cache-upstream", "go=" + origin.URL, c.flag,
 				},

@@ -1,16 +1,16 @@
-package cli
+package cli_test
 
 import (
 	"strings"
 	"testing"
 
-	"overland/internal/cli/term"
+	"overland/internal/cli"
 	"overland/internal/errs"
 )
 
 // Every verb that people see stands in a group of the help, and every group of verbs says what its noun is.
 func TestEveryVerbIsInAGroup(t *testing.T) {
-	root := tree(&term.Term{})
+	root := cli.Tree()
 	for _, c := range root.Commands() {
 		if c.IsAvailableCommand() && c.GroupID == "" {
 			t.Errorf("%s is in no group", c.Name())
