@@ -49,11 +49,7 @@ units: ## every Go test, under the race detector
 	$(GO) test -race -timeout 45m ./...
 
 fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give it 30s before a release)
-	@grep -rl --include='*_test.go' '^func Fuzz' internal | while read -r file; do \
-		sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' "$$file" | while read -r target; do \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "./$$(dirname "$$file")" </dev/null || exit 1; \
-		done || exit 1; \
-	done
+	@$(GO) run ./internal/testkit/fuzz -fuzztime $(FUZZTIME) ./...
 
 cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=arm64 $(GOBUILD) -o /dev/null ./cmd/overland

@@ -125,6 +125,7 @@ var outside = []string{
 	"internal/testkit/badlink",
 	"internal/testkit/bins",
 	"internal/testkit/crash",
+	"internal/testkit/fuzz",
 	"internal/testkit/hello",
 	"internal/testkit/machine",
 	"internal/testkit/pack",
