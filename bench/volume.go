@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store/dir"
@@ -119,7 +120,7 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	if err != nil {
 		return "", nil, err
 	}
-	repo, err := repository.Init(ctx, filepath.Join(b.home(), "trust"), keys, repository.InitOptions{})
+	repo, err := repository.Init(ctx, repository.Dir(filepath.Join(b.home(), "trust"), fsx.FS{}), keys, repository.InitOptions{})
 	if err != nil {
 		return "", nil, err
 	}

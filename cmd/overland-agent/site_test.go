@@ -41,7 +41,7 @@ func newSite(t *testing.T, plat platform.Platform) *site {
 	return s
 }
 
-func (s *site) open(agents string) *operator.Pipeline {
+func (s *site) open(agents string) *operator.Operator {
 	s.t.Helper()
 	p, err := operator.Open(filepath.Join(s.dir, "site"), operator.Options{Agents: agents, Make: true})
 	if err != nil {
@@ -90,7 +90,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	repo, err := p.Repository()
+	repo, err := p.Repository(ctx)
 	if err != nil {
 		s.t.Fatal(err)
 	}

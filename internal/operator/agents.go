@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -17,7 +18,8 @@ import (
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/release"
-	"overland/internal/trust/repository"
+	"overland/internal/store"
+	"overland/internal/trust"
 )
 
 // agentProgram is one agent program on this machine.
@@ -29,7 +31,7 @@ type agentProgram struct {
 }
 
 // agentsDir returns the folder of agent programs: the one that was given, or "agents" beside this program.
-func (p *Pipeline) agentsDir() (string, error) {
+func (p *Operator) agentsDir() (string, error) {
 	if p.o.Agents != "" {
 		return p.o.Agents, nil
 	}
@@ -79,56 +81,57 @@ func agentVersion(list []agentProgram) string {
 	return "r0." + hex.EncodeToString(h.Sum(nil)[:digits])
 }
 
-// promoteAgent releases the agent programs of this machine, when they are new, and promotes them to ch unless ch has
-// run them before: an operator with older programs, or who sealed before a rollback, does not bring them back.
-func (p *Pipeline) promoteAgent(ctx context.Context, repo *repository.Repository, ch release.Channel) (promoted bool, err error) {
-	dir, err := p.agentsDir()
+// promoteAgent releases the agent programs of this machine, when they are new, and promotes them to the channel unless it
+// has run them before: an operator with older programs, or who sealed before a rollback, does not bring them back.
+func (w *sealing) promoteAgent(ctx context.Context) (promoted bool, err error) {
+	dir, err := w.agentsDir()
 	if err != nil {
 		return false, err
 	}
 	list, err := findAgents(dir)
 	if err != nil {
-		if now, showErr := release.Show(repo, ch); showErr == nil && hasAgent(now) {
+		if w.hasAgent(ctx) {
 			// The channel has an agent already, so a volume can be made without this machine's.
 			return false, nil
 		}
 		return false, err
 	}
 	ref := release.Ref{App: release.AgentApp, Version: agentVersion(list)}
-	past, err := ran(repo, ch, ref)
+	now, err := w.repo.Read(ctx)
+	if err != nil {
+		return false, err
+	}
+	past, err := ran(ctx, now, w.s.Channel, ref)
 	if err != nil || past {
 		return false, err
 	}
-	desc, err := p.writeAgent(ctx, ref, list)
+	desc, err := writeAgent(ctx, w.depot, ref, list)
 	if err != nil {
 		return false, err
 	}
-	if err := release.Publish(ctx, repo, ref, desc); err != nil {
+	if err := release.Publish(ctx, w.repo, ref, desc); err != nil {
 		return false, err
 	}
-	_, err = release.Promote(ctx, repo, ref, ch)
+	_, err = release.Promote(ctx, w.repo, ref, w.s.Channel)
 	return err == nil, err
 }
 
-func hasAgent(list []release.Entry) bool {
-	for _, e := range list {
-		if e.App == release.AgentApp {
-			return true
-		}
-	}
-	return false
+// hasAgent reports whether the channel runs an agent.
+func (w *sealing) hasAgent(ctx context.Context) bool {
+	_, list, err := w.signed(ctx)
+	return err == nil && slices.ContainsFunc(list, func(e release.Entry) bool { return e.App == release.AgentApp })
 }
 
 // ran reports whether channel ch runs or has ever run ref.
-func ran(repo *repository.Repository, ch release.Channel, ref release.Ref) (bool, error) {
-	history, err := repo.History(ch.Role())
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return false, err
-	}
-	signed, err := release.Find(repo, ref)
+func ran(ctx context.Context, now trust.Signed, ch release.Channel, ref release.Ref) (bool, error) {
+	signed, err := release.Find(now, ref)
 	if err != nil {
 		// Never released, so never promoted.
 		return false, ignoreNotFound(err)
+	}
+	history, err := now.History(ctx, ch.Role())
+	if err != nil {
+		return false, err
 	}
 	for _, v := range history {
 		if t, ok := v.Targets[release.ChannelPath(ch, ref.App)]; ok && t.Digest == signed.Digest {
@@ -145,10 +148,10 @@ func ignoreNotFound(err error) error {
 	return err
 }
 
-func (p *Pipeline) writeAgent(ctx context.Context, ref release.Ref, list []agentProgram) (ocispec.Descriptor, error) {
+func writeAgent(ctx context.Context, depot store.Store, ref release.Ref, list []agentProgram) (ocispec.Descriptor, error) {
 	r := release.Release{App: ref.App, Version: ref.Version}
 	for _, a := range list {
-		if err := p.putFile(ctx, a.path, a.digest, a.size); err != nil {
+		if err := putFile(ctx, depot, a.path, a.digest, a.size); err != nil {
 			return ocispec.Descriptor{}, fmt.Errorf("store %s: %w", a.path, err)
 		}
 		if info, err := buildinfo.ReadFile(a.path); err == nil {
@@ -159,15 +162,15 @@ func (p *Pipeline) writeAgent(ctx context.Context, ref release.Ref, list []agent
 			Blob: release.Blob{Digest: a.digest, Size: a.size},
 		})
 	}
-	return release.Write(ctx, p.depot, r)
+	return release.Write(ctx, depot, r)
 }
 
-func (p *Pipeline) putFile(ctx context.Context, path string, want digest.Digest, size int64) error {
+func putFile(ctx context.Context, depot store.Store, path string, want digest.Digest, size int64) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	_, _, err = p.depot.Put(ctx, f, want, size)
+	_, _, err = depot.Put(ctx, f, want, size)
 	return err
 }

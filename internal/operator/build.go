@@ -39,7 +39,7 @@ type Built struct {
 }
 
 // Build builds one commit. What was built before is not built again.
-func (p *Pipeline) Build(ctx context.Context, o BuildOptions) (*Built, error) {
+func (p *Operator) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 	src, err := LoadSource(ctx, o.Source)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func (p *Pipeline) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 	return p.build(ctx, src, o)
 }
 
-func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
+func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
 	start := time.Now()
 	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
 	shared, done, err := p.shared(o, src)
@@ -74,7 +74,7 @@ func (p *Pipeline) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Parallel: o.Parallel,
 		Rebuild:  o.Rebuild || session.Kind(p.env()) != "", // what is not built asks for no inputs
 		Shared:   shared,
-		Progress: p.o.Progress,
+		Progress: p.say.Progress,
 		FS:       p.o.FS,
 	})
 	if err == nil {

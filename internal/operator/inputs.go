@@ -24,7 +24,7 @@ import (
 
 // writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
 // when the commit has no overland.lock.
-func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descriptor, error) {
+func (p *Operator) writeInputs(ctx context.Context, b *Built) (*ocispec.Descriptor, error) {
 	text, found, err := b.Source.lock(ctx)
 	if err != nil || !found {
 		return nil, err
@@ -33,7 +33,7 @@ func (p *Pipeline) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	if err != nil {
 		return nil, err
 	}
-	if old, ok := p.writtenInputs(ctx, b.Ref, digest.Of(text)); ok {
+	if old, ok := writtenInputs(ctx, p.depot, b.Ref, digest.Of(text)); ok {
 		return &old, nil
 	}
 	in := release.Inputs{Blobs: list}
@@ -61,16 +61,16 @@ func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) 
 }
 
 // writtenInputs returns the inputs of ref that an earlier release wrote. The version names the commit, so they are the same.
-func (p *Pipeline) writtenInputs(ctx context.Context, ref release.Ref, lock digest.Digest) (ocispec.Descriptor, bool) {
-	desc, err := p.depot.Resolve(ctx, release.InputsTag(ref))
+func writtenInputs(ctx context.Context, depot store.Store, ref release.Ref, lock digest.Digest) (ocispec.Descriptor, bool) {
+	desc, err := depot.Resolve(ctx, release.InputsTag(ref))
 	if err != nil {
 		return desc, false
 	}
-	in, err := release.ReadInputs(ctx, p.depot, desc)
+	in, err := release.ReadInputs(ctx, depot, desc)
 	if err != nil || in.Lock.Digest != lock {
 		return desc, false
 	}
-	missing, err := p.missing(ctx, []ocispec.Descriptor{in.Lock, in.Source})
+	missing, err := missing(ctx, depot, []ocispec.Descriptor{in.Lock, in.Source})
 	return desc, err == nil && len(missing) == 0
 }
 
@@ -104,8 +104,8 @@ func blobsOf(l *lockfile.Lock) ([]ocispec.Descriptor, error) {
 }
 
 // packSource puts the commit that b was built from into the depot.
-func (p *Pipeline) packSource(ctx context.Context, b *Built) (digest.Digest, int64, error) {
-	p.o.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Note: "pack"})
+func (p *Operator) packSource(ctx context.Context, b *Built) (digest.Digest, int64, error) {
+	p.say.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Note: "pack"})
 	from, to := io.Pipe()
 	done := make(chan struct{})
 	go func() {
@@ -118,12 +118,12 @@ func (p *Pipeline) packSource(ctx context.Context, b *Built) (digest.Digest, int
 	if err != nil {
 		return "", 0, err
 	}
-	p.o.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Done: size, Total: size, End: true})
+	p.say.Progress(progress.Event{Step: "source of", What: b.Ref.String(), Done: size, Total: size, End: true})
 	return d, size, nil
 }
 
 // sealInputs returns the blobs of what the releases were built from, and fills s. It is an error when none names any.
-func (p *Pipeline) sealInputs(ctx context.Context, releases []*release.Release, s *Sealed) ([]ocispec.Descriptor, error) {
+func sealInputs(ctx context.Context, depot store.Store, releases []*release.Release, s *Sealed) ([]ocispec.Descriptor, error) {
 	var list []ocispec.Descriptor
 	var without []string
 	for _, r := range releases {
@@ -134,12 +134,12 @@ func (p *Pipeline) sealInputs(ctx context.Context, releases []*release.Release, 
 			without = append(without, r.Ref().String())
 			continue
 		}
-		in, err := p.completeInputs(ctx, r)
+		in, err := completeInputs(ctx, depot, r)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, in.All()...)
-		d, err := inspect.Inputs(ctx, depotBlobs{p.depot}, *r.Inputs)
+		d, err := inspect.Inputs(ctx, depotBlobs{depot}, *r.Inputs)
 		if err != nil {
 			return nil, err
 		}
@@ -161,7 +161,7 @@ func withoutLock(what string) error {
 }
 
 // checkInputs refuses what could not be sealed with its inputs once src is built: before minutes go into that.
-func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) error {
+func (p *Operator) checkInputs(ctx context.Context, src *Source, apps []string) error {
 	text, found, err := src.lock(ctx)
 	if err != nil {
 		return err
@@ -174,21 +174,21 @@ func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) 
 	if err != nil {
 		return err
 	}
-	missing, err := p.missing(ctx, list)
+	missing, err := missing(ctx, p.depot, list)
 	if err != nil {
 		return err
 	}
 	if len(missing) > 0 {
 		return withoutInputs(ref, lock, missing, len(list))
 	}
-	repo, err := p.Repository()
+	now, err := p.Signed(ctx)
 	if errs.KindOf(err) == errs.NotFound {
 		return nil // nothing was released yet
 	}
 	if err != nil {
 		return err
 	}
-	entries, err := release.Show(repo, release.Local)
+	entries, err := release.Runs(now, release.Local)
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return err
 	}
@@ -198,7 +198,7 @@ func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) 
 		}
 		r, err := release.Read(ctx, p.depot, e.Digest)
 		if err == nil && r.Inputs != nil {
-			_, err = p.completeInputs(ctx, r)
+			_, err = completeInputs(ctx, p.depot, r)
 		}
 		if err != nil {
 			return err
@@ -208,19 +208,19 @@ func (p *Pipeline) checkInputs(ctx context.Context, src *Source, apps []string) 
 }
 
 // completeInputs returns the inputs of r, all of which must be in the depot.
-func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*release.Inputs, error) {
-	in, err := release.ReadInputs(ctx, p.depot, *r.Inputs)
+func completeInputs(ctx context.Context, depot store.Store, r *release.Release) (*release.Inputs, error) {
+	in, err := release.ReadInputs(ctx, depot, *r.Inputs)
 	if err != nil {
 		return nil, errs.Hint(fmt.Errorf("inputs of %s: %w", r.Ref(), err), "release the same commit again where its repository is: overland release --rev %.12s", r.Commit)
 	}
-	missing, err := p.missing(ctx, in.All())
+	missing, err := missing(ctx, depot, in.All())
 	if err != nil {
 		return nil, fmt.Errorf("inputs of %s: %w", r.Ref(), err)
 	}
 	if len(missing) == 0 {
 		return in, nil
 	}
-	lock, err := inspect.Lock(ctx, p.depot, in)
+	lock, err := inspect.Lock(ctx, depot, in)
 	if err != nil {
 		lock = &lockfile.Lock{} // the lock itself is missing
 	}
@@ -228,10 +228,10 @@ func (p *Pipeline) completeInputs(ctx context.Context, r *release.Release) (*rel
 }
 
 // missing returns those blobs of list that the depot has not.
-func (p *Pipeline) missing(ctx context.Context, list []ocispec.Descriptor) ([]digest.Digest, error) {
+func missing(ctx context.Context, depot store.Store, list []ocispec.Descriptor) ([]digest.Digest, error) {
 	var missing []digest.Digest
 	for _, b := range list {
-		there, err := store.HasSize(ctx, p.depot, b.Digest, b.Size)
+		there, err := store.HasSize(ctx, depot, b.Digest, b.Size)
 		if err != nil {
 			return nil, err
 		}

@@ -18,12 +18,12 @@ import (
 )
 
 // publishFrom is publish for a release that was built from a lock, a source and the inputs.
-func publishFrom(t *testing.T, p *Pipeline, app, version string, inputs ...string) release.Ref {
+func publishFrom(t *testing.T, p *Operator, app, version string, inputs ...string) release.Ref {
 	t.Helper()
 	return publishBuilt(t, p, release.Release{App: app, Version: version}, "source of "+app+"@"+version, inputs...)
 }
 
-func publishBuilt(t *testing.T, p *Pipeline, r release.Release, source string, inputs ...string) release.Ref {
+func publishBuilt(t *testing.T, p *Operator, r release.Release, source string, inputs ...string) release.Ref {
 	t.Helper()
 	ref := r.Ref()
 	put := func(text string) ocispec.Descriptor {
@@ -105,7 +105,7 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two", "three"), "live")
 	s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
-	repo, err := p.Repository()
+	repo, err := p.Repository(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,11 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := publishFrom(t, p, "other", "r1.b", "not of this channel") // signed, but this channel does not run it
-	e, err := release.Find(repo, other)
+	now, err := repo.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := release.Find(now, other)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +147,7 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := p.content(t.Context(), repo, SealOptions{Inputs: true}, &Sealed{Channel: "live"})
+			c, err := (&sealing{Operator: p, repo: repo, o: SealOptions{Inputs: true}, s: &Sealed{Channel: "live"}}).content(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}

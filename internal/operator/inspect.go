@@ -22,7 +22,7 @@ import (
 )
 
 // Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another file's path. It writes nothing.
-func (p *Pipeline) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
+func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(what); strings.Contains(what, "@") && (err != nil || !info.Mode().IsRegular()) {
 		return p.inspectRelease(ctx, what)
 	}
@@ -72,16 +72,16 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	return &nodeapi.Inspection{Kind: "file", Name: filepath.Base(path), Size: size, Program: &program}, nil
 }
 
-func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*nodeapi.Inspection, error) {
+func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.Inspection, error) {
 	ref, err := release.ParseRef(what)
 	if err != nil {
 		return nil, err
 	}
-	repo, err := p.Repository()
+	now, err := p.Signed(ctx)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := release.Find(repo, ref)
+	signed, err := release.Find(now, ref)
 	if err != nil {
 		return nil, err
 	}
@@ -93,13 +93,9 @@ func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 	for _, a := range d.Artifacts {
 		in.Size += a.Size
 	}
-	all, err := channels(ctx, repo)
-	if err != nil {
-		return nil, err
-	}
 	roles := []string{release.Role(ref.App)}
-	for _, name := range all {
-		list, err := release.Show(repo, release.Channel(name))
+	for _, name := range channels(now) {
+		list, err := release.Runs(now, release.Channel(name))
 		if err != nil {
 			return nil, err
 		}
@@ -109,13 +105,13 @@ func (p *Pipeline) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 		}
 	}
 	in.Releases = []nodeapi.Release{*d}
-	in.Signed, err = p.signedBy(ctx, repo, roles)
+	in.Signed, err = signedBy(now, roles)
 	return in, err
 }
 
-// signedBy returns the roles of repo that speak of a release.
-func (p *Pipeline) signedBy(ctx context.Context, repo *repository.Repository, roles []string) (*nodeapi.Signed, error) {
-	info, err := repo.Show(ctx)
+// signedBy returns what is signed of roles.
+func signedBy(now *repository.State, roles []string) (*nodeapi.Signed, error) {
+	info, err := now.Show(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +128,7 @@ func (p *Pipeline) signedBy(ctx context.Context, repo *repository.Repository, ro
 }
 
 // KeyNames returns the names of this machine's keys by their ids.
-func (p *Pipeline) KeyNames() map[string]string {
+func (p *Operator) KeyNames() map[string]string {
 	names := make(map[string]string)
 	list, err := p.keys.List()
 	if err != nil {

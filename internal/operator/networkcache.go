@@ -24,7 +24,7 @@ const (
 func NetcacheState(dir string) string { return home.Seen.In(dir) }
 
 // shared returns the binary cache that builds of src use, nil for none, and what ends its use.
-func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), error) {
+func (p *Operator) shared(o BuildOptions, src *Source) (builder.Shared, func(), error) {
 	none := func() {}
 	// What a session records must be asked for, and a replay reaches nothing else.
 	if o.NetworkCache == NoNetworkCache || session.Kind(p.env()) != "" {
@@ -57,17 +57,11 @@ func (p *Pipeline) shared(o BuildOptions, src *Source) (builder.Shared, func(), 
 		return nil, none, fmt.Errorf("%s: %w", path, err)
 	}
 	for _, w := range c.Warnings() {
-		p.warn(w)
+		p.say.Warn(w)
 	}
 	return shared.NewResults(c, p.depot, shared.ResultsOptions{
 		Source: src.Repo.Origin, Temp: home.Work.In(p.dir),
 		Download: config.DownloadBlacklist, Upload: config.UploadBlacklist, Force: config.ForceList,
-		ReadOnly: !writes, WriteOnly: !reads, Say: p.warn,
+		ReadOnly: !writes, WriteOnly: !reads, Say: p.say.Warn,
 	}), c.Close, nil
-}
-
-func (p *Pipeline) warn(s string) {
-	if p.o.Warn != nil {
-		p.o.Warn(s)
-	}
 }

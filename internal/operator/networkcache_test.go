@@ -25,13 +25,13 @@ func TestWhichNetworkCache(t *testing.T) {
 		}
 	}
 	var said []string
+	warn := Callbacks{Warn: func(s string) { said = append(said, s) }}
 	uses := func(o Options, file string) bool {
 		t.Helper()
-		o.Warn = func(s string) { said = append(said, s) }
 		if o.Env == nil {
 			o.Env = []string{"PATH=/bin"}
 		}
-		s, done, err := open(t, dir, o).shared(BuildOptions{NetworkCache: file}, &Source{})
+		s, done, err := open(t, dir, o).With(warn).shared(BuildOptions{NetworkCache: file}, &Source{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,7 +16,7 @@ import (
 
 // ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at all, and returns the
 // paths in the order of b.Programs. The mode is 0755, and 0644 for what is no program.
-func (p *Pipeline) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
+func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
 		path := filepath.Join(dir, a.Platform.Dashed(), a.File)
@@ -33,7 +33,7 @@ func (p *Pipeline) ExportDir(ctx context.Context, b *Built, dir string) ([]strin
 }
 
 // export copies rather than links: the file is the user's, who may change it in place.
-func (p *Pipeline) export(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
+func (p *Operator) export(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (p *Pipeline) export(ctx context.Context, d digest.Digest, path string, mod
 }
 
 // ExportOCI writes b as an unsigned release into the OCI image layout dir, tagged "APP@VERSION".
-func (p *Pipeline) ExportOCI(ctx context.Context, b *Built, dir string) error {
+func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (p *Pipeline) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	return nil
 }
 
-func (p *Pipeline) copyBlob(ctx context.Context, to store.Store, d digest.Digest, size int64) error {
+func (p *Operator) copyBlob(ctx context.Context, to store.Store, d digest.Digest, size int64) error {
 	from, err := p.depot.Open(ctx, d)
 	if err != nil {
 		return errs.E(errs.Internal, err)

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -19,8 +18,8 @@ type Released struct {
 }
 
 // Release builds one commit for all its platforms, writes the release and signs it. Doing it again changes nothing.
-func (p *Pipeline) Release(ctx context.Context, o SourceOptions) (*Released, error) {
-	repo, err := p.Repository()
+func (p *Operator) Release(ctx context.Context, o SourceOptions) (*Released, error) {
+	repo, err := p.Repository(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +30,7 @@ func (p *Pipeline) Release(ctx context.Context, o SourceOptions) (*Released, err
 	return p.release(ctx, repo, src)
 }
 
-func (p *Pipeline) release(ctx context.Context, repo *repository.Repository, src *Source) (*Released, error) {
+func (p *Operator) release(ctx context.Context, repo *repository.Repository, src *Source) (*Released, error) {
 	b, err := p.build(ctx, src, BuildOptions{})
 	if err != nil {
 		return nil, err
@@ -55,75 +54,42 @@ type PromoteOptions struct {
 	To   release.Channel
 }
 
-// Promotion is a channel's change.
-type Promotion struct {
-	release.Entry
-	Channel release.Channel
-	Before  release.Entry // what the channel ran of the application; zero when nothing
-	New     bool          // the channel was made by this
-}
-
-// Promote signs that channel To runs a release. Two operators who promote at once are served one after the other.
-func (p *Pipeline) Promote(ctx context.Context, o PromoteOptions) (*Promotion, error) {
-	repo, err := p.Repository()
+// Promote signs that channel To runs a release. Two promotions at once are made one after the other.
+func (p *Operator) Promote(ctx context.Context, o PromoteOptions) (*release.Promotion, error) {
+	repo, err := p.Repository(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if o.From == "" {
-		return p.promoted(repo, o.To, o.Ref.App, func() (release.Entry, error) {
-			return release.Promote(ctx, repo, o.Ref, o.To)
-		})
+		return release.Promote(ctx, repo, o.Ref, o.To)
 	}
-	if o.App == "" {
-		if o.App, err = p.onlyApp(ctx, repo, o.From); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := p.show(ctx, repo, o.From); err != nil {
+	if o.App, err = theApp(ctx, repo, o.From, o.App); err != nil {
 		return nil, err
 	}
-	return p.promoted(repo, o.To, o.App, func() (release.Entry, error) {
-		return release.PromoteFrom(ctx, repo, o.App, o.From, o.To)
-	})
+	return release.PromoteFrom(ctx, repo, o.App, o.From, o.To)
 }
 
 // Rollback returns channel ch to what it ran of app before; app may be "" when the channel runs one application.
-func (p *Pipeline) Rollback(ctx context.Context, ch release.Channel, app string) (*Promotion, error) {
-	repo, err := p.Repository()
+func (p *Operator) Rollback(ctx context.Context, ch release.Channel, app string) (*release.Promotion, error) {
+	repo, err := p.Repository(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if app == "" {
-		if app, err = p.onlyApp(ctx, repo, ch); err != nil {
-			return nil, err
-		}
-	}
-	if _, err := p.show(ctx, repo, ch); err != nil {
+	if app, err = theApp(ctx, repo, ch, app); err != nil {
 		return nil, err
 	}
-	return p.promoted(repo, ch, app, func() (release.Entry, error) {
-		return release.Rollback(ctx, repo, ch, app)
-	})
+	return release.Rollback(ctx, repo, ch, app)
 }
 
-func (p *Pipeline) promoted(repo *repository.Repository, ch release.Channel, app string, do func() (release.Entry, error)) (*Promotion, error) {
-	was, err := release.Show(repo, ch)
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return nil, err
-	}
-	n := &Promotion{Channel: ch, New: len(was) == 0}
-	if i := slices.IndexFunc(was, func(e release.Entry) bool { return e.App == app }); i >= 0 {
-		n.Before = was[i]
-	}
-	n.Entry, err = do()
-	return n, err
-}
-
-// onlyApp returns the application that channel ch runs, when it is one; the agent does not count.
-func (p *Pipeline) onlyApp(ctx context.Context, repo *repository.Repository, ch release.Channel) (string, error) {
-	list, err := p.show(ctx, repo, ch)
+// theApp returns app, or when that is "" the only application that channel ch runs; the agent does not count.
+func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel, app string) (string, error) {
+	now, err := repo.Read(ctx)
 	if err != nil {
 		return "", err
+	}
+	list, err := runs(now, ch)
+	if err != nil || app != "" {
+		return app, err
 	}
 	var apps []string
 	for _, e := range list {
@@ -138,50 +104,47 @@ func (p *Pipeline) onlyApp(ctx context.Context, repo *repository.Repository, ch 
 	return apps[0], nil
 }
 
-// Channel returns what channel ch runs. An unknown channel is an error of kind NotFound that lists those there are.
-func (p *Pipeline) Channel(ctx context.Context, ch release.Channel) ([]release.Entry, error) {
-	repo, err := p.Repository()
+// Channel returns what channel ch runs, and since when. An unknown channel is an error of kind NotFound that lists those
+// there are.
+func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]release.Entry, error) {
+	now, err := p.Signed(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return p.show(ctx, repo, ch)
+	if _, err := runs(now, ch); err != nil {
+		return nil, err
+	}
+	return release.Show(ctx, now, ch)
 }
 
-func (p *Pipeline) show(ctx context.Context, repo *repository.Repository, ch release.Channel) ([]release.Entry, error) {
-	list, err := release.Show(repo, ch)
+// Channels returns the names of all channels, sorted.
+func (p *Operator) Channels(ctx context.Context) ([]string, error) {
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return channels(now), nil
+}
+
+// runs is release.Runs whose error for an unknown channel lists those there are.
+func runs(now *repository.State, ch release.Channel) ([]release.Entry, error) {
+	list, err := release.Runs(now, ch)
 	if errs.KindOf(err) != errs.NotFound {
 		return list, err
 	}
-	all, listErr := channels(ctx, repo)
-	if listErr != nil {
-		return nil, listErr
-	}
+	all := channels(now)
 	if len(all) == 0 {
 		return nil, errs.Hint(err, "there are no channels yet: overland promote APP@VERSION --to %s makes it", ch)
 	}
 	return nil, errs.Hint(err, "channels: %s", strings.Join(all, ", "))
 }
 
-// Channels returns the names of all channels, sorted.
-func (p *Pipeline) Channels(ctx context.Context) ([]string, error) {
-	repo, err := p.Repository()
-	if err != nil {
-		return nil, err
-	}
-	return channels(ctx, repo)
-}
-
-func channels(ctx context.Context, repo *repository.Repository) ([]string, error) {
-	info, err := repo.Show(ctx)
-	if err != nil {
-		return nil, err
-	}
+func channels(now *repository.State) []string {
 	var list []string
-	for _, r := range info.Roles {
-		if name, ok := strings.CutPrefix(r.Role, release.Channel("").Role()); ok && r.Targets > 0 {
+	for _, role := range now.Roles() {
+		if name, ok := strings.CutPrefix(role, release.Channel("").Role()); ok {
 			list = append(list, name)
 		}
 	}
-	slices.Sort(list)
-	return list, nil
+	return list
 }

@@ -60,7 +60,7 @@ type SealedInputs struct {
 
 // Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The same state gives the
 // same bytes.
-func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
+func (p *Operator) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if o.Out == "" {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "where should the volume be written?"), "-o FILE")
 	}
@@ -71,24 +71,24 @@ func (p *Pipeline) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "parts of %d bytes: at least %d", o.Split, int64(volume.MinPart)), "--split 650MiB")
 	}
 	s := &Sealed{Channel: o.Channel}
-	repo, err := p.sealable(ctx, o, s)
-	if err != nil {
+	w := &sealing{Operator: p, o: o, s: s}
+	if err := w.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.checkWanted(ctx, repo, o, s.Channel); err != nil {
+	if err := w.checkWanted(ctx); err != nil {
 		return nil, err
 	}
-	if err := p.addAgent(ctx, repo, s); err != nil {
+	if err := w.addAgent(ctx); err != nil {
 		return nil, fmt.Errorf("the agent for the volume: %w", err)
 	}
-	if err := p.renew(ctx, repo, s); err != nil {
+	if err := w.renew(ctx); err != nil {
 		return nil, err
 	}
-	content, err := p.content(ctx, repo, o, s)
+	content, err := w.content(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: p.o.Progress})
+	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: p.say.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -107,46 +107,63 @@ func writable(file string) error {
 	return nil
 }
 
-// sealable returns the metadata once the channel runs something, along the short path when no channel was asked for.
-func (p *Pipeline) sealable(ctx context.Context, o SealOptions, s *Sealed) (*repository.Repository, error) {
-	if o.Channel != "" {
-		repo, err := p.Repository()
-		if err != nil {
-			return nil, err
-		}
-		_, err = p.show(ctx, repo, o.Channel)
-		return repo, err
-	}
-	// The source is looked at first: without one there is no reason to make keys.
-	src, err := LoadSource(ctx, o.Source)
-	if err != nil {
-		return nil, err
-	}
-	if o.Inputs {
-		if err := p.checkInputs(ctx, src, o.Apps); err != nil {
-			return nil, err
-		}
-	}
-	s.Warnings = append(s.Warnings, src.Warnings...)
-	repo, made, err := p.ensureTrust(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.NewKeys, s.Channel = made, release.Local
-	if s.Released, err = p.release(ctx, repo, src); err != nil {
-		return nil, err
-	}
-	_, err = release.Promote(ctx, repo, s.Released.Ref, release.Local)
-	return repo, err
+// sealing is one Seal under way.
+type sealing struct {
+	*Operator
+	o    SealOptions
+	s    *Sealed
+	repo *repository.Repository
 }
 
-// checkWanted refuses platforms, applications and inputs that the channel cannot give, before anything is signed.
-func (p *Pipeline) checkWanted(ctx context.Context, repo *repository.Repository, o SealOptions, ch release.Channel) error {
-	entries, err := p.show(ctx, repo, ch)
+// signed returns what the metadata says now, and what the channel runs.
+func (w *sealing) signed(ctx context.Context) (*repository.State, []release.Entry, error) {
+	now, err := w.repo.Read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := runs(now, w.s.Channel)
+	return now, entries, err
+}
+
+// prepare opens the metadata and makes sure that the channel runs something: along the short path when no channel was
+// asked for.
+func (w *sealing) prepare(ctx context.Context) (err error) {
+	if w.o.Channel != "" {
+		if w.repo, err = w.Repository(ctx); err != nil {
+			return err
+		}
+		_, _, err = w.signed(ctx)
+		return err
+	}
+	// The source is looked at first: without one there is no reason to make keys.
+	src, err := LoadSource(ctx, w.o.Source)
 	if err != nil {
 		return err
 	}
-	wanted, err := appFilter(o.Apps, ch, entries)
+	if w.o.Inputs {
+		if err := w.checkInputs(ctx, src, w.o.Apps); err != nil {
+			return err
+		}
+	}
+	w.s.Warnings = append(w.s.Warnings, src.Warnings...)
+	if w.repo, w.s.NewKeys, err = w.ensureTrust(ctx); err != nil {
+		return err
+	}
+	w.s.Channel = release.Local
+	if w.s.Released, err = w.release(ctx, w.repo, src); err != nil {
+		return err
+	}
+	_, err = release.Promote(ctx, w.repo, w.s.Released.Ref, release.Local)
+	return err
+}
+
+// checkWanted refuses platforms, applications and inputs that the channel cannot give, before anything is signed.
+func (w *sealing) checkWanted(ctx context.Context) error {
+	_, entries, err := w.signed(ctx)
+	if err != nil {
+		return err
+	}
+	wanted, err := appFilter(w.o.Apps, w.s.Channel, entries)
 	if err != nil {
 		return err
 	}
@@ -155,73 +172,75 @@ func (p *Pipeline) checkWanted(ctx context.Context, repo *repository.Repository,
 		if e.App == release.AgentApp || !wanted(e.App) {
 			continue
 		}
-		r, err := release.Read(ctx, p.depot, e.Digest)
+		r, err := release.Read(ctx, w.depot, e.Digest)
 		if err != nil {
 			return fmt.Errorf("%s: %w", e.Ref(), err)
 		}
 		releases = append(releases, r)
 	}
-	if o.Inputs {
-		if _, err := p.sealInputs(ctx, releases, &Sealed{}); err != nil {
+	if w.o.Inputs {
+		if _, err := sealInputs(ctx, w.depot, releases, &Sealed{}); err != nil {
 			return err
 		}
 	}
-	return choosePlatforms(releases, o.Platforms, &Sealed{Channel: ch})
+	return choosePlatforms(releases, w.o.Platforms, &Sealed{Channel: w.s.Channel})
 }
 
 // addAgent gives the channel this machine's agent. Where that needs somebody else's signature, the agent that the channel
 // has goes into the volume, with a warning.
-func (p *Pipeline) addAgent(ctx context.Context, repo *repository.Repository, s *Sealed) error {
-	promoted, err := p.promoteAgent(ctx, repo, s.Channel)
-	s.NewAgent = promoted
+func (w *sealing) addAgent(ctx context.Context) error {
+	promoted, err := w.promoteAgent(ctx)
+	w.s.NewAgent = promoted
 	if k := errs.KindOf(err); err == nil || (k != errs.Partial && k != errs.Denied && k != errs.Conflict) {
 		return err
 	}
-	now, showErr := release.Show(repo, s.Channel)
-	if showErr != nil || !hasAgent(now) {
+	if !w.hasAgent(ctx) {
 		return err
 	}
-	s.Warnings = append(s.Warnings, fmt.Sprintf("the channel's older agent is sealed: %v", err))
+	w.s.Warnings = append(w.s.Warnings, fmt.Sprintf("the channel's older agent is sealed: %v", err))
 	return nil
 }
 
 // renew signs again what expires soon. What needs a key that is not here is a warning while it is valid; an expired
 // statement that nodes would refuse is an error of kind Untrusted.
-func (p *Pipeline) renew(ctx context.Context, repo *repository.Repository, s *Sealed) error {
-	name := trust.WireName("timestamp", 0)
-	before, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
+func (w *sealing) renew(ctx context.Context) error {
+	before, err := w.timestamp(ctx)
 	if err != nil {
 		return err
 	}
-	switch err := repo.Refresh(ctx); {
+	switch err := w.repo.Refresh(ctx); {
 	case errs.KindOf(err) == errs.Partial:
-		s.Warnings = append(s.Warnings, err.Error())
+		w.s.Warnings = append(w.s.Warnings, err.Error())
 	case err != nil:
 		return err
 	}
-	after, err := repo.Metadata(ctx, name, trust.MaxTimestamp)
+	after, err := w.timestamp(ctx)
 	if err != nil {
 		return err
 	}
-	s.Renewed = !bytes.Equal(before, after)
-	return p.refuseExpired(ctx, repo, s.Channel)
+	w.s.Renewed = !bytes.Equal(before, after)
+	return w.refuseExpired(ctx)
 }
 
-// refuseExpired returns an error when what leads from the root to a release of ch is past its expiry.
-func (p *Pipeline) refuseExpired(ctx context.Context, repo *repository.Repository, ch release.Channel) error {
-	entries, err := p.show(ctx, repo, ch)
+func (w *sealing) timestamp(ctx context.Context) ([]byte, error) {
+	return w.repo.Metadata(ctx, trust.WireName("timestamp", 0), trust.MaxTimestamp)
+}
+
+// refuseExpired returns an error when what leads from the root to a release of the channel is past its expiry.
+func (w *sealing) refuseExpired(ctx context.Context) error {
+	signed, entries, err := w.signed(ctx)
 	if err != nil {
 		return err
 	}
-	chain := []string{"root", "targets", "snapshot", "timestamp", ch.Role()}
+	chain := []string{"root", "targets", "snapshot", "timestamp", w.s.Channel.Role()}
 	for _, e := range entries {
 		chain = append(chain, release.Role(e.App))
 	}
-	info, err := repo.Show(ctx)
+	info, err := signed.Show(nil)
 	if err != nil {
 		return err
 	}
-	now := p.o.Clock.Or()()
+	now := w.Operator.o.Clock.Or()()
 	for _, r := range info.Roles {
 		if slices.Contains(chain, r.Role) && r.Expires.Before(now) {
 			return errs.Hint(errs.Errorf(errs.Untrusted, "the signed statement of %s expired at %s", r.Role, r.Expires.Format(time.RFC3339)),
@@ -232,9 +251,10 @@ func (p *Pipeline) refuseExpired(ctx context.Context, repo *repository.Repositor
 }
 
 // content collects what goes into the volume, and fills s.
-func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o SealOptions, s *Sealed) (volume.Content, error) {
-	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return p.depot.Open(ctx, d) }}
-	entries, err := p.show(ctx, repo, s.Channel)
+func (w *sealing) content(ctx context.Context) (volume.Content, error) {
+	o, s := w.o, w.s
+	c := volume.Content{Open: func(d digest.Digest) (io.ReadCloser, error) { return w.depot.Open(ctx, d) }}
+	now, entries, err := w.signed(ctx)
 	if err != nil {
 		return c, err
 	}
@@ -245,7 +265,7 @@ func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o S
 	releases := make([]*release.Release, len(entries))
 	var chosen []*release.Release
 	for i, e := range entries {
-		if releases[i], err = release.Read(ctx, p.depot, e.Digest); err != nil {
+		if releases[i], err = release.Read(ctx, w.depot, e.Digest); err != nil {
 			return c, fmt.Errorf("%s: %w", e.Ref(), err)
 		}
 		if wanted(e.App) {
@@ -257,7 +277,7 @@ func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o S
 		return c, err
 	}
 	if o.Inputs {
-		list, err := p.sealInputs(ctx, chosen, s)
+		list, err := sealInputs(ctx, w.depot, chosen, s)
 		if err != nil {
 			return c, err
 		}
@@ -270,7 +290,7 @@ func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o S
 		if wanted(e.App) {
 			keep = keepFor(releases[i], s.Platforms)
 		}
-		list, err := release.Closure(ctx, p.depot, e.Digest, keep)
+		list, err := release.Closure(ctx, w.depot, e.Digest, keep)
 		if err != nil {
 			return c, err
 		}
@@ -287,12 +307,12 @@ func (p *Pipeline) content(ctx context.Context, repo *repository.Repository, o S
 	if c.Index, err = store.MarshalIndex(roots); err != nil {
 		return c, err
 	}
-	s.Fingerprint = repo.Fingerprint()
-	c.Trust, err = metadata(ctx, repo, s.Channel)
+	s.Fingerprint = now.Fingerprint()
+	c.Trust, err = metadata(ctx, now, s.Channel)
 	return c, err
 }
 
-// appFilter reports whose programs go into the volume. Applications that nobody of the channel runs are an error.
+// appFilter reports whose programs go into the volume. An app the channel does not run is an error.
 func appFilter(apps []string, ch release.Channel, entries []release.Entry) (func(app string) bool, error) {
 	var names []string
 	for _, e := range entries {
@@ -373,17 +393,14 @@ func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent 
 
 // metadata returns the files that a client of channel ch needs. Other channels stay out: a node that is told no channel
 // takes the only one there is.
-func metadata(ctx context.Context, repo *repository.Repository, ch release.Channel) (map[string][]byte, error) {
-	names, err := repo.Names()
-	if err != nil {
-		return nil, err
-	}
+func metadata(ctx context.Context, now *repository.State, ch release.Channel) (_ map[string][]byte, err error) {
+	names := now.Names()
 	files := make(map[string][]byte, len(names))
 	for _, name := range names {
 		if other := release.MetadataChannel(name); other != "" && other != ch {
 			continue
 		}
-		if files[name], err = repo.Metadata(ctx, name, trust.MaxTargets); err != nil {
+		if files[name], err = now.Metadata(ctx, name, trust.MaxTargets); err != nil {
 			return nil, err
 		}
 	}

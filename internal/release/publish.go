@@ -13,11 +13,18 @@ import (
 	"overland/internal/trust"
 )
 
-// Repository is where an operator signs: *trust.Repository.
+// Repository is where an operator signs: *repository.Repository.
 type Repository interface {
-	SetTargets(ctx context.Context, role string, change func(map[string]trust.TargetFile) error) error
-	Targets(role string) (map[string]trust.TargetFile, error)
-	History(role string) ([]trust.Version, error) // the newest first
+	// SetTargets changes what role says. change is given the state that it is applied to, and may be called again.
+	SetTargets(ctx context.Context, role string, change func(now trust.Signed, t map[string]trust.TargetFile) error) error
+}
+
+// Promotion is a channel's change.
+type Promotion struct {
+	Entry
+	Channel Channel
+	Before  Entry // what the channel ran of the application; zero when nothing
+	New     bool  // the channel was made by this
 }
 
 // errSame leaves the metadata as it is: signing the same statement again would cost every node a download.
@@ -29,7 +36,7 @@ func Publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descrip
 	if err := ref.Check(); err != nil {
 		return err
 	}
-	err := repo.SetTargets(ctx, Role(ref.App), func(t map[string]trust.TargetFile) error {
+	err := repo.SetTargets(ctx, Role(ref.App), func(_ trust.Signed, t map[string]trust.TargetFile) error {
 		if old, ok := t[Path(ref)]; ok {
 			if old.Digest == desc.Digest {
 				return errSame
@@ -43,103 +50,101 @@ func Publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descrip
 	return done("release "+ref.String(), err)
 }
 
-// Promote signs that channel to runs release ref from now on, and returns the channel's new entry. The release must
-// have been published. Promoting what the channel already runs changes nothing.
-func Promote(ctx context.Context, repo Repository, ref Ref, to Channel) (Entry, error) {
-	return promote(ctx, repo, ref, to, "")
-}
-
-// PromoteFrom promotes to channel to what channel from runs of app.
-func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel) (Entry, error) {
-	list, err := Show(repo, from)
-	if err != nil {
-		return Entry{}, err
+// Promote signs that channel to runs release ref from now on. The release must have been published. Promoting what the
+// channel already runs changes nothing. What the promotion rests on is read from the state that it is applied to.
+func Promote(ctx context.Context, repo Repository, ref Ref, to Channel) (*Promotion, error) {
+	if err := ref.Check(); err != nil {
+		return nil, err
 	}
-	for _, e := range list {
-		if e.App == app {
-			return promote(ctx, repo, e.Ref(), to, from)
-		}
-	}
-	return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", from, app), "overland channel show %s", from)
-}
-
-func promote(ctx context.Context, repo Repository, ref Ref, to, from Channel) (Entry, error) {
-	if err := errors.Join(ref.Check(), checkChannel(to)); err != nil {
-		return Entry{}, errs.E(errs.Invalid, err)
-	}
-	signed, err := Find(repo, ref)
-	if err != nil {
-		return Entry{}, err
-	}
-	return state(ctx, repo, to, ref.App, func(trust.TargetFile, bool) (trust.TargetFile, statement, error) {
-		return signed, statement{Version: ref.Version, From: from}, nil
+	return promote(ctx, repo, ref.App, to, func(now trust.Signed, _ Entry) (trust.TargetFile, statement, error) {
+		signed, err := Find(now, ref)
+		return signed, statement{Version: ref.Version}, err
 	})
 }
 
-// state replaces channel ch's statement about app by what next makes of the one that is there when the lock is held.
-func state(ctx context.Context, repo Repository, ch Channel, app string,
-	next func(now trust.TargetFile, have bool) (trust.TargetFile, statement, error),
-) (Entry, error) {
-	var entry Entry
-	err := repo.SetTargets(ctx, ch.Role(), func(t map[string]trust.TargetFile) error {
-		path := ChannelPath(ch, app)
-		old, have := t[path]
-		file, s, err := next(old, have)
+// PromoteFrom promotes to channel to what channel from runs of app.
+func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel) (*Promotion, error) {
+	return promote(ctx, repo, app, to, func(now trust.Signed, _ Entry) (trust.TargetFile, statement, error) {
+		e, err := runs(now, from, app)
 		if err != nil {
+			return trust.TargetFile{}, statement{}, err
+		}
+		signed, err := Find(now, e.Ref())
+		return signed, statement{Version: e.Version, From: from}, err
+	})
+}
+
+// Rollback returns channel ch to its statement about app before the present one. Statements are taken from the signed
+// history; rolling back twice goes back two promotions. Without an earlier one the error is of kind NotFound.
+func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (*Promotion, error) {
+	var seen *Entry
+	return promote(ctx, repo, app, ch, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
+		var none trust.TargetFile
+		if _, err := runs(now, ch, app); err != nil {
+			return none, statement{}, err
+		}
+		if seen != nil && seen.Digest != was.Digest {
+			// A promotion made in the meantime was not meant to be taken back.
+			return none, statement{}, errs.Hint(errs.Errorf(errs.Conflict, "somebody else has just promoted %s", app),
+				"overland channel show %s, then decide again", ch)
+		}
+		seen = &was
+		before, err := Before(ctx, now, ch, app)
+		if err != nil {
+			return none, statement{}, err
+		}
+		if len(before) == 0 {
+			return none, statement{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s has run no earlier %s", ch, app),
+				"promote the release that you want: overland promote %s@VERSION --to %s", app, ch)
+		}
+		e := before[len(before)-1]
+		return trust.TargetFile{Digest: e.Digest, Size: e.Size}, statement{Version: e.Version, From: e.From, Rollback: true}, nil
+	})
+}
+
+// promote replaces channel to's statement about app by what next makes of the one that is there; next may be called again
+// when another writer was first.
+func promote(ctx context.Context, repo Repository, app string, to Channel,
+	next func(now trust.Signed, was Entry) (trust.TargetFile, statement, error),
+) (*Promotion, error) {
+	if err := checkChannel(to); err != nil {
+		return nil, err
+	}
+	var p *Promotion
+	var refused error // by next: it says all that there is to say
+	err := repo.SetTargets(ctx, to.Role(), func(now trust.Signed, t map[string]trust.TargetFile) error {
+		p = &Promotion{Channel: to, New: len(t) == 0}
+		path := ChannelPath(to, app)
+		old, have := t[path]
+		if e, _, err := parseEntry(app, old); have && err == nil {
+			p.Before = e
+		}
+		file, s, err := next(now, p.Before)
+		if refused = err; err != nil {
 			return err
 		}
-		if have && old.Digest == file.Digest {
-			if e, was, err := parseEntry(app, old); err == nil && was.Version == s.Version {
-				entry = e
-				return errSame
-			}
+		if have && old.Digest == file.Digest && p.Before.Version == s.Version {
+			p.Entry = p.Before
+			return errSame
 		}
 		custom, err := json.Marshal(s)
 		if err != nil {
 			return err
 		}
 		t[path] = trust.TargetFile{Digest: file.Digest, Size: file.Size, Custom: custom}
-		entry, _, err = parseEntry(app, t[path])
+		p.Entry, _, err = parseEntry(app, t[path])
 		return err
 	})
-	return entry, done(fmt.Sprintf("channel %s", ch), err)
-}
-
-// Rollback returns channel ch to its statement about app before the present one, and returns that entry. Statements are
-// taken from the signed history; rolling back twice goes back two promotions. Without an earlier one the error is of
-// kind NotFound.
-func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (Entry, error) {
-	list, err := Show(repo, ch)
-	if err != nil {
-		return Entry{}, err
+	if refused != nil {
+		return nil, refused
 	}
-	at := slices.IndexFunc(list, func(e Entry) bool { return e.App == app })
-	if at < 0 {
-		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
-	}
-	before, err := Before(repo, ch, app)
-	if err != nil {
-		return Entry{}, err
-	}
-	if len(before) == 0 {
-		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s has run no earlier %s", ch, app),
-			"promote the release that you want: overland promote %s@VERSION --to %s", app, ch)
-	}
-	seen, e := list[at], before[len(before)-1]
-	return state(ctx, repo, ch, app, func(now trust.TargetFile, _ bool) (trust.TargetFile, statement, error) {
-		if now.Digest != seen.Digest {
-			// Whoever promoted in the meantime did not mean to have that taken back.
-			return now, statement{}, errs.Hint(errs.Errorf(errs.Conflict, "somebody else has just promoted %s", app),
-				"overland channel show %s, then decide again", ch)
-		}
-		return trust.TargetFile{Digest: e.Digest, Size: e.Size}, statement{Version: e.Version, From: e.From, Rollback: true}, nil
-	})
+	return p, done(fmt.Sprintf("channel %s", to), err)
 }
 
 // Before returns what Rollback can return to: the entries of app that channel ch ran before the present one, oldest
 // first. What was rolled back from is not among them.
-func Before(repo Repository, ch Channel, app string) ([]Entry, error) {
-	history, err := repo.History(ch.Role())
+func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]Entry, error) {
+	history, err := now.History(ctx, ch.Role())
 	if err != nil {
 		return nil, fmt.Errorf("channel %s: %w", ch, err)
 	}
@@ -164,28 +169,44 @@ func Before(repo Repository, ch Channel, app string) ([]Entry, error) {
 	return stack[:max(len(stack)-1, 0)], nil
 }
 
-// Show returns what channel ch runs, sorted by application. A channel nobody promoted to is an error of kind NotFound.
-func Show(repo Repository, ch Channel) ([]Entry, error) {
+// Show returns what channel ch runs, sorted by application, and since when: for that it reads the channel's history. A
+// channel that nothing was promoted to is an error of kind NotFound.
+func Show(ctx context.Context, now trust.Signed, ch Channel) ([]Entry, error) {
+	list, err := Runs(now, ch)
+	if err != nil {
+		return nil, err
+	}
+	return list, since(ctx, now, ch, list)
+}
+
+// Runs is Show without Since: it reads nothing.
+func Runs(now trust.Signed, ch Channel) ([]Entry, error) {
 	if err := checkChannel(ch); err != nil {
 		return nil, err
 	}
-	t, err := repo.Targets(ch.Role())
-	if err != nil {
-		return nil, err
-	}
+	t := now.Targets(ch.Role())
 	if len(t) == 0 {
 		return nil, errs.Errorf(errs.NotFound, "no channel %q", ch)
 	}
-	list, err := parseEntries(ch, t)
+	return parseEntries(ch, t)
+}
+
+// runs returns what channel ch runs of app.
+func runs(now trust.Signed, ch Channel, app string) (Entry, error) {
+	list, err := Runs(now, ch)
 	if err != nil {
-		return nil, err
+		return Entry{}, err
 	}
-	return list, since(repo, ch, list)
+	at := slices.IndexFunc(list, func(e Entry) bool { return e.App == app })
+	if at < 0 {
+		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
+	}
+	return list[at], nil
 }
 
 // since fills each entry's Since: the signing time of the oldest version since which the statement is unchanged.
-func since(repo Repository, ch Channel, list []Entry) error {
-	history, err := repo.History(ch.Role())
+func since(ctx context.Context, now trust.Signed, ch Channel, list []Entry) error {
+	history, err := now.History(ctx, ch.Role())
 	if err != nil {
 		return fmt.Errorf("channel %s: %w", ch, err)
 	}
@@ -204,12 +225,8 @@ func since(repo Repository, ch Channel, list []Entry) error {
 
 // Find returns the signed target of release ref: the digest and size of its OCI index. A release that nobody signed is
 // an error of kind NotFound.
-func Find(repo Repository, ref Ref) (trust.TargetFile, error) {
-	t, err := repo.Targets(Role(ref.App))
-	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return trust.TargetFile{}, err
-	}
-	file, ok := t[Path(ref)]
+func Find(now trust.Signed, ref Ref) (trust.TargetFile, error) {
+	file, ok := now.Targets(Role(ref.App))[Path(ref)]
 	if !ok {
 		return file, errs.Hint(errs.Errorf(errs.NotFound, "no release %s", ref), "overland release, in %s's folder, makes one of its newest commit", ref.App)
 	}

@@ -20,7 +20,7 @@ type signed struct {
 	roles map[string][]trust.Version // oldest first
 }
 
-func (s *signed) SetTargets(_ context.Context, role string, change func(map[string]trust.TargetFile) error) error {
+func (s *signed) SetTargets(_ context.Context, role string, change func(trust.Signed, map[string]trust.TargetFile) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.roles == nil {
@@ -31,7 +31,7 @@ func (s *signed) SetTargets(_ context.Context, role string, change func(map[stri
 	if n > 0 {
 		maps.Copy(t, s.roles[role][n-1].Targets)
 	}
-	if err := change(t); err != nil {
+	if err := change(view{s}, t); err != nil {
 		return err
 	}
 	at := time.Date(2026, 3, 1, 0, 0, n, 0, time.UTC)
@@ -39,18 +39,19 @@ func (s *signed) SetTargets(_ context.Context, role string, change func(map[stri
 	return nil
 }
 
-func (s *signed) Targets(role string) (map[string]trust.TargetFile, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *signed) now() trust.Signed { return view{s} }
+
+// view is what is signed now; it is used while nothing is being signed, or by what is.
+type view struct{ *signed }
+
+func (s view) Targets(role string) map[string]trust.TargetFile {
 	if v := s.roles[role]; len(v) > 0 {
-		return maps.Clone(v[len(v)-1].Targets), nil
+		return maps.Clone(v[len(v)-1].Targets)
 	}
-	return nil, nil
+	return nil
 }
 
-func (s *signed) History(role string) ([]trust.Version, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s view) History(_ context.Context, role string) ([]trust.Version, error) {
 	var newest []trust.Version
 	for i := len(s.roles[role]) - 1; i >= 0; i-- {
 		newest = append(newest, s.roles[role][i])
@@ -104,7 +105,7 @@ func TestPromoteFromMovesTheDigest(t *testing.T) {
 	if _, err := PromoteFrom(t.Context(), repo, "wallet", "staging", "live"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Show(repo, "live")
+	got, err := Show(t.Context(), repo.now(), "live")
 	if err != nil || len(got) != 1 {
 		t.Fatalf("live runs %v, %v", got, err)
 	}
@@ -155,10 +156,10 @@ func TestRollbackWalksBack(t *testing.T) {
 }
 
 func TestShowUnknownChannel(t *testing.T) {
-	if _, err := Show(&signed{}, "live"); errs.KindOf(err) != errs.NotFound {
+	if _, err := Show(t.Context(), view{&signed{}}, "live"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
-	if _, err := Show(&signed{}, "../live"); errs.KindOf(err) != errs.Invalid {
+	if _, err := Show(t.Context(), view{&signed{}}, "../live"); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("error = %v, want invalid", err)
 	}
 }

@@ -238,7 +238,7 @@ func refresh(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	repo, err := repository.Open(home.Trust.In(dir), keys, repository.Options{})
+	repo, err := repository.Open(ctx, repository.Dir(home.Trust.In(dir), fsx.FS{}), keys, repository.Options{})
 	if err != nil {
 		return err
 	}

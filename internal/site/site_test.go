@@ -487,7 +487,7 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	// Signed long ago: without the site's work a node would refuse it.
 	old := time.Now().Add(-20 * 24 * time.Hour)
 	o := repository.InitOptions{Options: repository.Options{Clock: clock.At(old)}}
-	repo, err := repository.Init(t.Context(), filepath.Join(dir, "trust"), keys, o)
+	repo, err := repository.Init(t.Context(), repository.Dir(filepath.Join(dir, "trust"), fsx.FS{}), keys, o)
 	if err != nil {
 		t.Fatal(err)
 	}

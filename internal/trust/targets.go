@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -25,6 +26,14 @@ type Version struct {
 	Version  int64
 	SignedAt time.Time
 	Targets  map[string]TargetFile
+}
+
+// Signed is what an operator's repository says at one moment: *repository.State.
+type Signed interface {
+	// Targets returns what role ("app/wallet") says; an unknown role says nothing.
+	Targets(role string) map[string]TargetFile
+	// History returns the published versions of role, the newest first.
+	History(ctx context.Context, role string) ([]Version, error)
 }
 
 // FileOf returns t in the words of this package.

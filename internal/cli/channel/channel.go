@@ -52,7 +52,7 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	if err != nil {
 		return err
 	}
-	list, err := sitedir.Call(t, func(p *operator.Pipeline) ([]release.Entry, error) { return p.Channel(ctx, ch) })
+	list, err := sitedir.Call(t, func(p *operator.Operator) ([]release.Entry, error) { return p.Channel(ctx, ch) })
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func runList(ctx context.Context, t *term.Term, o listOptions) error {
 }
 
 func names(ctx context.Context, t *term.Term) ([]string, error) {
-	return sitedir.Call(t, func(p *operator.Pipeline) ([]string, error) { return p.Channels(ctx) })
+	return sitedir.Call(t, func(p *operator.Operator) ([]string, error) { return p.Channels(ctx) })
 }
 
 // completeArg completes the first argument with the names of the channels.

@@ -78,14 +78,14 @@ func runPromote(ctx context.Context, t *term.Term, o promoteOptions) error {
 	if err != nil {
 		return err
 	}
-	done, err := sitedir.Call(t, func(p *operator.Pipeline) (*operator.Promotion, error) { return p.Promote(ctx, n) })
+	done, err := sitedir.Call(t, func(p *operator.Operator) (*release.Promotion, error) { return p.Promote(ctx, n) })
 	if err != nil {
 		return err
 	}
 	return printPromotion(t, done, o.json)
 }
 
-func printPromotion(t *term.Term, n *operator.Promotion, asJSON bool) error {
+func printPromotion(t *term.Term, n *release.Promotion, asJSON bool) error {
 	changed := n.Before.Digest != n.Digest
 	if asJSON {
 		return t.JSON(promotionJSON{

@@ -43,7 +43,7 @@ func runRollback(ctx context.Context, t *term.Term, o rollbackOptions) error {
 	if err != nil {
 		return err
 	}
-	n, err := sitedir.Call(t, func(p *operator.Pipeline) (*operator.Promotion, error) { return p.Rollback(ctx, ch, o.app) })
+	n, err := sitedir.Call(t, func(p *operator.Operator) (*release.Promotion, error) { return p.Rollback(ctx, ch, o.app) })
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func newVerb(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
 }
 
 func runNew(_ context.Context, t *term.Term, o makeOptions) error {
-	pub, err := sitedir.First(t, func(p *operator.Pipeline) (trust.PublicKey, error) {
+	pub, err := sitedir.First(t, func(p *operator.Operator) (trust.PublicKey, error) {
 		passphrase, err := newPassphrase(t, o)
 		if err != nil {
 			return trust.PublicKey{}, err
@@ -68,7 +68,7 @@ func rotate(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
 }
 
 func runRotate(ctx context.Context, t *term.Term, o makeOptions) error {
-	pub, err := sitedir.Signed(t, func(repo *repository.Repository) (trust.PublicKey, error) {
+	pub, err := sitedir.Signed(ctx, t, func(repo *repository.Repository) (trust.PublicKey, error) {
 		passphrase, err := newPassphrase(t, o)
 		if err != nil {
 			return trust.PublicKey{}, err
@@ -112,7 +112,7 @@ func list(t *term.Term, run verb.Run[listOptions]) *cobra.Command {
 }
 
 func runList(_ context.Context, t *term.Term, o listOptions) error {
-	list, err := sitedir.Call(t, func(p *operator.Pipeline) ([]trust.KeyInfo, error) { return p.Keys().List() })
+	list, err := sitedir.Call(t, func(p *operator.Operator) ([]trust.KeyInfo, error) { return p.Keys().List() })
 	if err != nil {
 		return err
 	}

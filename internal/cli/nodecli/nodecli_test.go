@@ -19,6 +19,7 @@ import (
 	"overland/internal/agent/stage"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/trust"
 	"overland/internal/trust/keys"
@@ -146,7 +147,7 @@ func newOffer(t *testing.T) (stage.Source, trust.Fingerprint) {
 			t.Fatal(err)
 		}
 	}
-	repo, err := repository.Init(t.Context(), filepath.Join(dir, "trust"), keys, repository.InitOptions{RootKeys: []string{"root"}})
+	repo, err := repository.Init(t.Context(), repository.Dir(filepath.Join(dir, "trust"), fsx.FS{}), keys, repository.InitOptions{RootKeys: []string{"root"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
 		return err
 	}
 	var paths []string
-	b, err := sitedir.First(t, func(p *operator.Pipeline) (*operator.Built, error) {
+	b, err := sitedir.First(t, func(p *operator.Operator) (*operator.Built, error) {
 		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err

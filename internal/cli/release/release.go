@@ -46,7 +46,7 @@ type releasedJSON struct {
 }
 
 func runRelease(ctx context.Context, t *term.Term, o releaseOptions) error {
-	r, err := sitedir.Call(t, func(p *operator.Pipeline) (*operator.Released, error) { return p.Release(ctx, o.source) })
+	r, err := sitedir.Call(t, func(p *operator.Operator) (*operator.Released, error) { return p.Release(ctx, o.source) })
 	if err != nil {
 		return err
 	}

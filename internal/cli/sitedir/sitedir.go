@@ -2,6 +2,7 @@ package sitedir
 
 import (
 	"cmp"
+	"context"
 
 	"overland/internal/cli/term"
 	"overland/internal/errs"
@@ -11,12 +12,12 @@ import (
 )
 
 // Call opens the site directory, which must exist, and returns what do returns. A mistyped --home makes nothing.
-func Call[T any](t *term.Term, do func(*operator.Pipeline) (T, error)) (T, error) {
+func Call[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	return With(t, Options{}, do)
 }
 
 // First is Call for the verbs that a newcomer begins with: a site directory that is missing is made.
-func First[T any](t *term.Term, do func(*operator.Pipeline) (T, error)) (T, error) {
+func First[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	return With(t, Options{Make: true}, do)
 }
 
@@ -27,7 +28,7 @@ type Options struct {
 }
 
 // With is Call with options. Progress is shown while do runs, and warnings when it is done.
-func With[T any](t *term.Term, o Options, do func(*operator.Pipeline) (T, error)) (T, error) {
+func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)) (T, error) {
 	var none T
 	dir, err := t.SiteDir()
 	if err != nil {
@@ -39,8 +40,7 @@ func With[T any](t *term.Term, o Options, do func(*operator.Pipeline) (T, error)
 	defer bar.Close()
 	p, err := operator.Open(dir, operator.Options{
 		Make: o.Make, Agents: cmp.Or(o.Agents, t.Getenv("OVERLAND_AGENTS")), Compiled: t.Getenv("OVERLAND_COMPILED"),
-		Clock: t.Clock, Passphrase: t.Passphrase, Progress: bar.Show,
-		Warn: func(s string) { warnings = append(warnings, s) },
+		Clock: t.Clock,
 	})
 	if err != nil {
 		return none, err
@@ -48,13 +48,15 @@ func With[T any](t *term.Term, o Options, do func(*operator.Pipeline) (T, error)
 	if p.New() && t.Home != "" { // it may be a slip
 		t.Note("a new site directory: %s", dir)
 	}
-	return do(p)
+	return do(p.With(operator.Callbacks{
+		Passphrase: t.Passphrase, Progress: bar.Show, Warn: func(s string) { warnings = append(warnings, s) },
+	}))
 }
 
 // Signed is Call for what works on the signed metadata.
-func Signed[T any](t *term.Term, do func(*repository.Repository) (T, error)) (T, error) {
-	return Call(t, func(p *operator.Pipeline) (T, error) {
-		repo, err := p.Repository()
+func Signed[T any](ctx context.Context, t *term.Term, do func(*repository.Repository) (T, error)) (T, error) {
+	return Call(t, func(p *operator.Operator) (T, error) {
+		repo, err := p.Repository(ctx)
 		if err != nil {
 			var none T
 			return none, err
@@ -64,8 +66,8 @@ func Signed[T any](t *term.Term, do func(*repository.Repository) (T, error)) (T,
 }
 
 // Change is Signed for what has no result but that it was done.
-func Change(t *term.Term, do func(*repository.Repository) error) error {
-	_, err := Signed(t, func(repo *repository.Repository) (struct{}, error) { return struct{}{}, do(repo) })
+func Change(ctx context.Context, t *term.Term, do func(*repository.Repository) error) error {
+	_, err := Signed(ctx, t, func(repo *repository.Repository) (struct{}, error) { return struct{}{}, do(repo) })
 	return err
 }
 

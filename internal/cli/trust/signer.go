@@ -51,7 +51,7 @@ func addSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
 }
 
 func runAddSigner(ctx context.Context, t *term.Term, o signerOptions) error {
-	err := changeSigners(t, o, func(repo *repository.Repository, have *keys.Dir) error {
+	err := changeSigners(ctx, t, o, func(repo *repository.Repository, have *keys.Dir) error {
 		pub, err := publicKey(have, o.key)
 		if err != nil {
 			return err
@@ -74,7 +74,7 @@ func removeSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
 }
 
 func runRemoveSigner(ctx context.Context, t *term.Term, o signerOptions) error {
-	err := changeSigners(t, o, func(repo *repository.Repository, have *keys.Dir) error {
+	err := changeSigners(ctx, t, o, func(repo *repository.Repository, have *keys.Dir) error {
 		pub, err := publicKey(have, o.key)
 		if errs.KindOf(err) == errs.NotFound {
 			pub, err = trust.PublicKey{ID: o.key}, nil // an id of which no file is here
@@ -90,12 +90,12 @@ func runRemoveSigner(ctx context.Context, t *term.Term, o signerOptions) error {
 	return err
 }
 
-func changeSigners(t *term.Term, o signerOptions, do func(*repository.Repository, *keys.Dir) error) error {
+func changeSigners(ctx context.Context, t *term.Term, o signerOptions, do func(*repository.Repository, *keys.Dir) error) error {
 	if err := checkRole(o.role); err != nil {
 		return err
 	}
-	_, err := sitedir.Call(t, func(p *operator.Pipeline) (struct{}, error) {
-		repo, err := p.Repository()
+	_, err := sitedir.Call(t, func(p *operator.Operator) (struct{}, error) {
+		repo, err := p.Repository(ctx)
 		if err != nil {
 			return struct{}{}, err
 		}

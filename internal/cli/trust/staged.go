@@ -32,7 +32,7 @@ func sign(t *term.Term, run verb.Run[roleOptions]) *cobra.Command {
 }
 
 func runSign(ctx context.Context, t *term.Term, o roleOptions) error {
-	err := sitedir.Change(t, func(repo *repository.Repository) error { return repo.Sign(ctx, o.role) })
+	err := sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.Sign(ctx, o.role) })
 	if err == nil {
 		t.Note("%s: signed and published", o.role)
 	}
@@ -49,7 +49,7 @@ func unstage(t *term.Term, run verb.Run[roleOptions]) *cobra.Command {
 }
 
 func runUnstage(ctx context.Context, t *term.Term, o roleOptions) error {
-	err := sitedir.Change(t, func(repo *repository.Repository) error { return repo.Unstage(ctx, o.role) })
+	err := sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.Unstage(ctx, o.role) })
 	if err == nil {
 		t.Note("%s: the change is dropped", o.role)
 	}
@@ -69,5 +69,5 @@ func refresh(t *term.Term, run verb.Run[struct{}]) *cobra.Command {
 }
 
 func runRefresh(ctx context.Context, t *term.Term, _ struct{}) error {
-	return sitedir.Change(t, func(repo *repository.Repository) error { return repo.Refresh(ctx) })
+	return sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.Refresh(ctx) })
 }

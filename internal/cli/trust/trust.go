@@ -38,7 +38,7 @@ func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
 }
 
 func runInit(ctx context.Context, t *term.Term, o initOptions) error {
-	repo, err := sitedir.First(t, func(p *operator.Pipeline) (*repository.Repository, error) {
+	repo, err := sitedir.First(t, func(p *operator.Operator) (*repository.State, error) {
 		return p.InitTrust(ctx, o.rootKeys, o.threshold)
 	})
 	if err != nil {
@@ -68,7 +68,7 @@ func show(t *term.Term, run verb.Run[showOptions]) *cobra.Command {
 }
 
 func runShow(ctx context.Context, t *term.Term, o showOptions) error {
-	info, err := sitedir.Signed(t, func(repo *repository.Repository) (*repository.Info, error) { return repo.Show(ctx) })
+	info, err := sitedir.Signed(ctx, t, func(repo *repository.Repository) (*repository.Info, error) { return repo.Show(ctx) })
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func inspect(t *term.Term, run verb.Run[inspectOptions]) *cobra.Command {
 
 func runInspect(ctx context.Context, t *term.Term, o inspectOptions) error {
 	var names map[string]string
-	in, err := sitedir.Call(t, func(p *operator.Pipeline) (*nodeapi.Inspection, error) {
+	in, err := sitedir.Call(t, func(p *operator.Operator) (*nodeapi.Inspection, error) {
 		names = p.KeyNames()
 		return p.Inspect(ctx, o.what)
 	})

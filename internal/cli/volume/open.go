@@ -70,7 +70,7 @@ func open(t *term.Term, run verb.Run[openOptions]) *cobra.Command {
 }
 
 func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
-	root, err := trustedRoot(t, o.root)
+	root, err := trustedRoot(ctx, t, o.root)
 	if err != nil {
 		return err
 	}
@@ -104,11 +104,11 @@ func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
 
 // trustedRoot returns where the signatures of a volume must begin: the fingerprint given, or that of this machine's own
 // signed metadata.
-func trustedRoot(t *term.Term, given string) (trust.Fingerprint, error) {
+func trustedRoot(ctx context.Context, t *term.Term, given string) (trust.Fingerprint, error) {
 	if given != "" {
 		return verb.ParseRoot(given)
 	}
-	fp, err := sitedir.Signed(t, func(repo *repository.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
+	fp, err := sitedir.Signed(ctx, t, func(repo *repository.Repository) (trust.Fingerprint, error) { return repo.Fingerprint(), nil })
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(errs.Errorf(errs.Untrusted, "this machine has no root of trust to check against"),
 			"--root FINGERPRINT, as overland trust show prints it where the file was sealed")

@@ -100,7 +100,7 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 	}
 	begun := time.Now()
 	// With a channel there are releases already, or there is nothing to seal.
-	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Pipeline) (*operator.Sealed, error) {
+	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Operator) (*operator.Sealed, error) {
 		return p.Seal(ctx, operator.SealOptions{
 			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
 		})

@@ -17,6 +17,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/clock"
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -42,7 +43,7 @@ func New(t testing.TB, dir string, c clock.Clock) *Operator {
 	o := &Operator{T: t, Dir: dir}
 	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
 	o.must(err)
-	o.Repo, err = repository.Init(context.Background(), filepath.Join(dir, "trust"), keys,
+	o.Repo, err = repository.Init(context.Background(), repository.Dir(filepath.Join(dir, "trust"), fsx.FS{}), keys,
 		repository.InitOptions{Options: repository.Options{Clock: c}})
 	o.must(err)
 	o.Depot, err = storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
@@ -101,7 +102,9 @@ func (o *Operator) Content(channel string) volume.Content {
 		Trust: map[string][]byte{},
 		Open:  func(d digest.Digest) (io.ReadCloser, error) { return o.Depot.Open(ctx, d) },
 	}
-	entries, err := release.Show(o.Repo, release.Channel(channel))
+	now, err := o.Repo.Read(ctx)
+	o.must(err)
+	entries, err := release.Runs(now, release.Channel(channel))
 	o.must(err)
 	var roots []ocispec.Descriptor
 	for _, e := range entries {
@@ -114,10 +117,8 @@ func (o *Operator) Content(channel string) volume.Content {
 	}
 	c.Index, err = store.MarshalIndex(roots)
 	o.must(err)
-	names, err := o.Repo.Names()
-	o.must(err)
-	for _, name := range names {
-		c.Trust[name], err = o.Repo.Metadata(ctx, name, 1<<24)
+	for _, name := range now.Names() {
+		c.Trust[name], err = now.Metadata(ctx, name, 1<<24)
 		o.must(err)
 	}
 	return c

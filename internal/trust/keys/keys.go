@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 
-
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/trust"
@@ -26,10 +25,12 @@ type Options struct {
 	Passphrase func(name string) ([]byte, error)
 }
 
-// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. It is safe for concurrent use.
+// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. A file is opened again only when it has
+// changed. It is safe for concurrent use.
 type Dir struct {
-	dir string
-	o   Options
+	dir   string
+	o     Options
+	files *files
 
 	mu   sync.Mutex
 	open map[string]ed25519.PrivateKey // by key id, so that a passphrase is asked for once
@@ -47,7 +48,15 @@ func Open(dir string, o Options) (*Dir, error) {
 	case !info.IsDir():
 		return nil, errs.Errorf(errs.Invalid, "open keys %s: not a directory", dir)
 	}
-	return &Dir{dir: dir, o: o, open: map[string]ed25519.PrivateKey{}}, nil
+	return &Dir{dir: dir, o: o, files: &files{seen: map[string]seen{}}, open: map[string]ed25519.PrivateKey{}}, nil
+}
+
+// Asking returns k for another person, who is asked for passphrases: what was read is shared, keys that a passphrase has
+// unlocked are not. nil: keys with a passphrase cannot be used.
+func (k *Dir) Asking(passphrase func(name string) ([]byte, error)) *Dir {
+	o := k.o
+	o.Passphrase = passphrase
+	return &Dir{dir: k.dir, o: o, files: k.files, open: map[string]ed25519.PrivateKey{}}
 }
 
 // New makes the key name. With no passphrase the file's mode is its only protection. errs.Conflict when there is one.
@@ -56,13 +65,44 @@ func (k *Dir) New(name string, passphrase []byte) (trust.PublicKey, error) {
 		return trust.PublicKey{}, err
 	}
 	if k.exists(name+".key") || k.exists(name+".pub") {
-		err := errs.Errorf(errs.Conflict, "key %s exists in %s", name, k.dir)
-		return trust.PublicKey{}, errs.Hint(err, "overland key rotate %s replaces it", name)
+		return trust.PublicKey{}, k.taken(name)
 	}
-	return k.write(name, passphrase)
+	pub, err := k.write(name, passphrase, k.create)
+	if errors.Is(err, fs.ErrExist) {
+		err = k.taken(name) // by another process, a moment ago
+	}
+	return pub, err
 }
 
-func (k *Dir) write(name string, passphrase []byte) (trust.PublicKey, error) {
+func (k *Dir) taken(name string) error {
+	return errs.Hint(errs.Errorf(errs.Conflict, "key %s exists in %s", name, k.dir), "overland key rotate %s replaces it", name)
+}
+
+// create puts data at path unless something is there: fs.ErrExist. Two processes that make one key at the same moment
+// would else leave the halves of different keys.
+func (k *Dir) create(path string, data []byte, mode fs.FileMode) error {
+	w, err := k.o.FS.Create(path, mode)
+	if err != nil {
+		return err
+	}
+	defer w.Discard()
+	if _, err := w.Write(data); err != nil {
+		return err
+	}
+	if err := w.Sync(); err != nil {
+		return err
+	}
+	switch err := k.o.FS.Link(w.Name(), path); {
+	case errors.Is(err, fs.ErrExist):
+		return err
+	case err != nil:
+		return w.Commit() // a file system without hard links
+	}
+	return k.o.FS.SyncDir(k.dir)
+}
+
+// write makes a key and its two files; put writes the private one.
+func (k *Dir) write(name string, passphrase []byte, put func(string, []byte, fs.FileMode) error) (trust.PublicKey, error) {
 	pub, priv, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
@@ -75,7 +115,7 @@ func (k *Dir) write(name string, passphrase []byte) (trust.PublicKey, error) {
 		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
 	}
 	// The private half first: a lone .key is repaired from itself, a lone .pub would name a key that never was.
-	if err := k.o.FS.WriteFile(k.path(name+".key"), secret, 0o600); err != nil {
+	if err := put(k.path(name+".key"), secret, 0o600); err != nil {
 		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
 	}
 	if err := k.o.FS.WriteFile(k.path(name+".pub"), EncodePublic(pub), 0o644); err != nil {
@@ -101,21 +141,31 @@ func (k *Dir) Import(name string, pub trust.PublicKey) error {
 	return k.o.FS.WriteFile(k.path(name+".pub"), EncodePublic(pub.Key), 0o644)
 }
 
-// List returns the keys by name.
-func (k *Dir) List() ([]trust.KeyInfo, error) {
+// names returns the names of the keys, sorted.
+func (k *Dir) names() ([]string, error) {
 	entries, err := os.ReadDir(k.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list keys: %w", err)
 	}
-	names := map[string]bool{}
+	var names []string
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
 		if name := strings.TrimSuffix(e.Name(), ext); (ext == ".key" || ext == ".pub") && keyName.MatchString(name) {
-			names[name] = true
+			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// List returns the keys, sorted by name.
+func (k *Dir) List() ([]trust.KeyInfo, error) {
+	names, err := k.names()
+	if err != nil {
+		return nil, err
+	}
 	var out []trust.KeyInfo
-	for name := range names {
+	for _, name := range names {
 		pub, err := k.Public(name)
 		if err != nil {
 			return nil, err
@@ -130,7 +180,6 @@ func (k *Dir) List() ([]trust.KeyInfo, error) {
 		}
 		out = append(out, info)
 	}
-	slices.SortFunc(out, func(a, b trust.KeyInfo) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -140,7 +189,7 @@ func (k *Dir) Public(name string) (trust.PublicKey, error) {
 	if err := checkKeyName(name); err != nil {
 		return trust.PublicKey{}, err
 	}
-	b, err := fsx.ReadFile(k.path(name+".pub"), maxKeyFile)
+	b, _, err := k.files.read(k.path(name + ".pub"))
 	if errors.Is(err, fs.ErrNotExist) {
 		if k.exists(name + ".key") {
 			return k.repair(name)
@@ -223,7 +272,7 @@ func (k *Dir) Successor(name string, passphrase []byte) (trust.PublicKey, error)
 	}
 	if !k.exists(name + ".next.pub") {
 		// A lone .key was cut off while it was made: nothing was ever signed for it.
-		return k.write(name+".next", passphrase)
+		return k.write(name+".next", passphrase, k.o.FS.WriteFile)
 	}
 	return k.Public(name + ".next")
 }
@@ -257,38 +306,45 @@ func (k *Dir) Retire(name string, old trust.PublicKey) error {
 // readPrivate returns the bytes of NAME.key, refusing a file that others may read.
 func (k *Dir) readPrivate(name string) ([]byte, error) {
 	path := k.path(name + ".key")
-	info, err := os.Stat(path)
+	b, mode, err := k.files.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Errorf(errs.NotFound, "key %s: its private half is not in %s", name, k.dir)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", name, err)
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+	if mode&0o077 != 0 {
 		err := errs.Errorf(errs.Denied, "key %s: %s has mode %04o: others may read it", name, path, mode)
 		return nil, errs.Hint(err, "if nobody has: chmod 600 %s; otherwise overland key rotate %s", path, name)
-	}
-	b, err := fsx.ReadFile(path, maxKeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", name, err)
 	}
 	return b, nil
 }
 
-// ByID returns a signer with the private key id, nil when this machine cannot sign with it.
+// ByID returns a signer with the private key id, nil when this machine cannot sign with it: no private half is here, or
+// it has a passphrase that there is nobody to ask for.
 func (k *Dir) ByID(id string) (trust.Signer, error) {
-	keys, err := k.List()
+	names, err := k.names()
 	if err != nil {
 		return nil, err
 	}
-	for _, info := range keys {
-		if info.ID != id || !info.Private {
+	for _, name := range names {
+		pub, err := k.Public(name)
+		if err != nil {
+			return nil, err
+		}
+		if pub.ID != id || !k.exists(name+".key") {
 			continue
 		}
-		if info.Locked && k.o.Passphrase == nil {
-			return nil, nil
+		if k.o.Passphrase == nil {
+			b, err := k.readPrivate(name)
+			if err != nil {
+				return nil, err
+			}
+			if isLocked(b) {
+				return nil, nil
+			}
 		}
-		return k.Signer(info.Name)
+		return k.Signer(name)
 	}
 	return nil, nil
 }

@@ -4,26 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/theupdateframework/go-tuf/v2/metadata"
-
 	"overland/internal/clock"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/trust"
-	"overland/internal/trust/keys"
 )
 
 // Options are the settings of a Repository; the zero value works.
 type Options struct {
-	FS     fsx.FS
 	Clock  clock.Clock // nil: the machine's
 	Expiry Expiry
 }
@@ -40,13 +32,6 @@ func defaultExpiry() Expiry {
 	return Expiry{Root: 730 * day, Targets: 365 * day, Snapshot: 60 * day, Timestamp: 14 * day}
 }
 
-// InitOptions are the settings of a new Repository; the zero value works.
-type InitOptions struct {
-	Options
-	RootKeys  []string // key names; empty: "root". Keys that are missing are made, without a passphrase
-	Threshold int      // how many root keys must sign; 0: 1
-}
-
 // The names of the keys that sign when nobody said otherwise.
 const (
 	KeyRoot    = "root"    // who the others are
@@ -56,32 +41,36 @@ const (
 	KeyPromote = "promote" // channel/…
 )
 
-// Repository is the operator's signed metadata. It is safe for concurrent use, also by several processes: changes wait
-// for each other, and readers see the state before or after one.
+// Repository is the operator's signed metadata. It is safe for concurrent use, also by several processes: a change is made
+// to the newest state, and made again when another writer was first; readers see the state before or after one.
 type Repository struct {
-	dir  string
-	keys *keys.Dir
-	o    Options
-
-	mu sync.Mutex
-	fp trust.Fingerprint
+	files Files
+	keys  Keys
+	o     Options
+	last  *memory
 }
 
-// OpenRepository opens the repository in directory dir. errs.NotFound when there is none.
-func Open(dir string, keys *keys.Dir, o Options) (*Repository, error) {
-	r := newRepository(dir, keys, o)
-	if _, err := os.Stat(r.path("timestamp.json")); errors.Is(err, fs.ErrNotExist) {
-		err := errs.Errorf(errs.NotFound, "no trust repository in %s", dir)
-		return nil, errs.Hint(err, "overland trust init")
-	}
-	s, err := r.load()
+// memory is the state that was read or written last.
+type memory struct {
+	mu    sync.Mutex
+	state *State
+}
+
+// Open opens the repository in files, and reads it. errs.NotFound when there is none.
+func Open(ctx context.Context, files Files, keys Keys, o Options) (*Repository, error) {
+	names, _, err := files.List(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open trust repository: %w", err)
 	}
-	return r, r.newRoot(s.root)
+	if !slices.Contains(names, timestampFile) {
+		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no trust repository"), "overland trust init")
+	}
+	r := newRepository(files, keys, o)
+	_, err = r.Read(ctx)
+	return r, err
 }
 
-func newRepository(dir string, keys *keys.Dir, o Options) *Repository {
+func newRepository(files Files, keys Keys, o Options) *Repository {
 	o.Clock = o.Clock.Or()
 	def := defaultExpiry()
 	for _, e := range []struct{ set, or *time.Duration }{
@@ -94,144 +83,79 @@ func newRepository(dir string, keys *keys.Dir, o Options) *Repository {
 			*e.set = *e.or
 		}
 	}
-	return &Repository{dir: dir, keys: keys, o: o}
+	return &Repository{files: files, keys: keys, o: o, last: &memory{}}
 }
 
-// InitRepository makes a repository in directory dir, and the keys that are missing. errs.Conflict when there is a
-// repository already.
-func Init(ctx context.Context, dir string, keys *keys.Dir, o InitOptions) (*Repository, error) {
-	r := newRepository(dir, keys, o.Options)
-	if len(o.RootKeys) == 0 {
-		o.RootKeys = []string{KeyRoot}
-	}
-	threshold := max(o.Threshold, 1)
-	if threshold > len(o.RootKeys) {
-		return nil, errs.Errorf(errs.Invalid, "init trust: %d of %d root keys must sign", threshold, len(o.RootKeys))
-	}
-	if err := r.o.FS.Mkdir(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
-	}
-	unlock, err := r.lock(ctx)
+// With returns r for another holder of keys: what was read is shared, keys are not.
+func (r *Repository) With(keys Keys) *Repository {
+	out := *r
+	out.keys = keys
+	return &out
+}
+
+// Read returns the newest state. Nothing is opened when the files are as they were read or written last.
+func (r *Repository) Read(ctx context.Context) (*State, error) {
+	_, rev, err := r.files.List(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
+		return nil, fmt.Errorf("trust repository: %w", err)
 	}
-	defer unlock()
-	if _, err := os.Stat(r.path("timestamp.json")); err == nil {
-		err := errs.Errorf(errs.Conflict, "init trust: there is a repository in %s", dir)
-		return nil, errs.Hint(err, "overland trust show")
+	r.last.mu.Lock()
+	s := r.last.state
+	r.last.mu.Unlock()
+	if s != nil && s.rev == rev {
+		return s, nil
 	}
-	now, err := r.now(nil)
-	if err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
+	if s, err = read(ctx, r.files); err != nil {
+		err = fmt.Errorf("trust repository: %w", err)
+		return nil, errs.Hint(err, "bring the file back from a copy: a site, a node's source or any volume sealed since")
 	}
-	root := metadata.Root(now.Add(r.o.Expiry.Root))
-	root.Signed.UnrecognizedFields = stamp(nil, now)
-	add := func(role, name string) error {
-		pub, err := keys.Public(name)
-		if errs.KindOf(err) == errs.NotFound {
-			pub, err = keys.New(name, nil)
-		}
-		if err != nil {
-			return err
-		}
-		return addKey(root.Signed.Keys, &root.Signed.Roles[role].KeyIDs, pub)
-	}
-	for _, name := range o.RootKeys {
-		if err := add(metadata.ROOT, name); err != nil {
-			return nil, fmt.Errorf("init trust: %w", err)
-		}
-	}
-	root.Signed.Roles[metadata.ROOT].Threshold = threshold
-	for _, k := range []struct{ role, key string }{
-		{metadata.TARGETS, KeyTargets}, {metadata.SNAPSHOT, KeyOnline}, {metadata.TIMESTAMP, KeyOnline},
-	} {
-		if err := add(k.role, k.key); err != nil {
-			return nil, fmt.Errorf("init trust: %w", err)
-		}
-	}
-	if _, err := sign(keys, root, root.Signed.Roles[metadata.ROOT].KeyIDs); err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
-	}
-	if err := root.VerifyDelegate(metadata.ROOT, root); err != nil {
-		err = errs.Errorf(errs.Denied, "init trust: %d of the root keys must sign the first root, and fewer are here: %w", threshold, err)
-		return nil, errs.Hint(err, "start with a root key of this machine, then overland trust add-signer root KEY --threshold %d", threshold)
-	}
-	s := &state{root: root, roles: map[string]*trust.TargetsMetadata{}}
-	targets := metadata.Targets(now.Add(r.o.Expiry.Targets))
-	targets.Signed.Version = 0
-	if err := r.write(trust.WireName("root", 1), root); err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
-	}
-	if err := r.publish(s, now, map[string]*trust.TargetsMetadata{metadata.TARGETS: r.next(targets, now)}, nil); err != nil {
-		return nil, fmt.Errorf("init trust: %w", err)
-	}
-	return r, r.newRoot(root)
+	r.remember(s)
+	return s, nil
 }
 
-// newRoot remembers the fingerprint of root.
-func (r *Repository) newRoot(root *trust.RootMetadata) error {
-	fp, err := trust.FingerprintOfRoot(root)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.fp = fp
-	return err
+func (r *Repository) remember(s *State) {
+	r.last.mu.Lock()
+	defer r.last.mu.Unlock()
+	r.last.state = s
 }
 
-// Fingerprint returns the fingerprint of the newest root: what a node is told to trust.
+// Fingerprint returns the fingerprint of the root that was read or written last; see State.Fingerprint.
 func (r *Repository) Fingerprint() trust.Fingerprint {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.fp
+	r.last.mu.Lock()
+	defer r.last.mu.Unlock()
+	return r.last.state.Fingerprint()
 }
 
-// Metadata returns the file name, so a Repository is a MetadataSource.
+// Metadata returns the file name of the newest state, so that a Repository is a trust.MetadataSource.
 func (r *Repository) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	return trust.DirSource(r.dir).Metadata(ctx, name, limit)
-}
-
-// Names returns the names of all files that a client needs: every root, and the current timestamp, snapshot, targets
-// and delegated roles. It is what a volume carries.
-func (r *Repository) Names() ([]string, error) {
-	s, err := r.load()
+	s, err := r.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var names []string
-	for v := int64(1); v <= s.root.Signed.Version; v++ {
-		names = append(names, trust.WireName("root", v))
-	}
-	names = append(names, "timestamp.json", trust.WireName("snapshot", s.snapshot.Signed.Version))
-	var roles []string
-	for file, m := range s.snapshot.Signed.Meta {
-		roles = append(roles, trust.WireName(strings.TrimSuffix(file, ".json"), m.Version))
-	}
-	slices.Sort(roles)
-	return append(names, roles...), nil
+	return s.Metadata(ctx, name, limit)
 }
 
-// lock waits until no other change, of this process or another, is under way.
-func (r *Repository) lock(ctx context.Context) (func(), error) {
-	l, err := trust.WaitLock(ctx, r.path("lock"))
+// Show returns what the repository says, with the names that this machine has for keys.
+func (r *Repository) Show(ctx context.Context) (*Info, error) {
+	s, err := r.Read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return func() { _ = l.Unlock() }, nil
+	known, err := r.keys.List()
+	if err != nil {
+		return nil, err
+	}
+	return s.Show(known)
 }
-
-func (r *Repository) path(name string) string { return filepath.Join(r.dir, name) }
 
 // earliest is before every signature that was ever made here: a clock below it is wrong.
 var earliest = time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // now returns the signing time, which never falls: nodes take it for the lowest time that can be.
-func (r *Repository) now(s *state) (time.Time, error) {
+func (r *Repository) now(s *State) (time.Time, error) {
 	now := r.o.Clock().UTC().Truncate(time.Second)
-	if s != nil && s.timestamp != nil {
-		last, err := trust.SignedAt(s.timestamp.Signed.UnrecognizedFields)
-		if err != nil {
-			return time.Time{}, err
-		}
-		now = slices.MaxFunc([]time.Time{now, last}, time.Time.Compare)
+	if s.signed.After(now) {
+		now = s.signed
 	}
 	if now.Before(earliest) {
 		err := errs.Errorf(errs.Invalid, "this machine's clock says %s: what it signs would be expired everywhere",
@@ -244,9 +168,40 @@ func (r *Repository) now(s *state) (time.Time, error) {
 // stamp returns fields with the signing time.
 func stamp(fields map[string]any, now time.Time) map[string]any {
 	out := map[string]any{}
-	for k, v := range fields {
-		out[k] = v
-	}
+	maps.Copy(out, fields)
 	out[trust.SignedAtField] = now.Format(time.RFC3339)
 	return out
+}
+
+// update makes one change of the newest state. change may be called several times: when another writer was first, it is
+// given the state that this one has left. What change has completed is written even when it returns an error.
+func (r *Repository) update(ctx context.Context, what string, change func(*tx) error) error {
+	for {
+		s, err := r.Read(ctx)
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		err = r.attempt(ctx, s, change)
+		if errors.Is(err, ErrMoved) && ctx.Err() == nil {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		return nil
+	}
+}
+
+// attempt makes one change of s; the error wraps ErrMoved when s is no longer the newest state.
+func (r *Repository) attempt(ctx context.Context, s *State, change func(*tx) error) error {
+	now, err := r.now(s)
+	if err != nil {
+		return err
+	}
+	t := &tx{r: r, s: s, now: now, signer: r.keys.ByID}
+	err = change(t)
+	if failed := t.flush(ctx); failed != nil {
+		return failed
+	}
+	return err
 }

@@ -23,11 +23,11 @@ import (
 
 func TestInitTwice(t *testing.T) {
 	s := newSite(t, InitOptions{})
-	_, err := Init(context.Background(), s.dir, s.keys, InitOptions{})
+	_, err := Init(context.Background(), Dir(s.dir, fsx.FS{}), s.keys, InitOptions{})
 	if errs.KindOf(err) != errs.Conflict {
 		t.Fatalf("%v", err)
 	}
-	if _, err := Open(t.TempDir(), s.keys, Options{}); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+	if _, err := Open(context.Background(), Dir(t.TempDir(), fsx.FS{}), s.keys, Options{}); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Fatalf("%v", err)
 	}
 }
@@ -38,7 +38,7 @@ func TestInitWithClockAt1970(t *testing.T) {
 		t.Fatal(err)
 	}
 	o := InitOptions{Options: Options{Clock: func() time.Time { return time.Unix(0, 0) }}}
-	if _, err := Init(context.Background(), t.TempDir(), keys, o); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+	if _, err := Init(context.Background(), Dir(t.TempDir(), fsx.FS{}), keys, o); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 		t.Fatalf("%v", err)
 	}
 }
@@ -59,7 +59,7 @@ func TestChangeThatFailsChangesNothing(t *testing.T) {
 	s := newSite(t, InitOptions{})
 	before := tree(t, s.dir)
 	boom := errors.New("boom")
-	if err := s.SetTargets(context.Background(), "app/wallet", func(map[string]trust.TargetFile) error { return boom }); !errors.Is(err, boom) {
+	if err := s.SetTargets(context.Background(), "app/wallet", func(trust.Signed, map[string]trust.TargetFile) error { return boom }); !errors.Is(err, boom) {
 		t.Fatalf("%v", err)
 	}
 	for name, f := range map[string]trust.TargetFile{
@@ -70,7 +70,7 @@ func TestChangeThatFailsChangesNothing(t *testing.T) {
 		"app/wallet/r2": {Digest: digest.Of(nil), Size: -1},
 		"app/wallet/r3": {Digest: digest.Of(nil), Custom: []byte("{")},
 	} {
-		err := s.SetTargets(context.Background(), "app/wallet", func(m map[string]trust.TargetFile) error { m[name] = f; return nil })
+		err := s.SetTargets(context.Background(), "app/wallet", func(_ trust.Signed, m map[string]trust.TargetFile) error { m[name] = f; return nil })
 		if errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s %+v: %v", name, f, err)
 		}
@@ -131,8 +131,8 @@ func TestCrashDuringPublishing(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					r, err := Open(filepath.Join(dir, "trust"), keys,
-						Options{FS: fsys, Clock: func() time.Time { return now }})
+					r, err := Open(ctx, Dir(filepath.Join(dir, "trust"), fsys), keys,
+						Options{Clock: func() time.Time { return now }})
 					if err != nil {
 						t.Fatalf("operation %d: %v", n, err)
 					}
@@ -229,7 +229,7 @@ func TestTwoPublishersAtOnce(t *testing.T) {
 	})
 	for i := range publishers {
 		writers.Go(func() {
-			r, err := Open(s.dir, s.keys, Options{Clock: func() time.Time { return day0 }})
+			r, err := Open(context.Background(), Dir(s.dir, fsx.FS{}), s.keys, Options{Clock: func() time.Time { return day0 }})
 			if err != nil {
 				t.Error(err)
 				return
@@ -335,7 +335,7 @@ func TestDamagedRepositoryFile(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Open(s.dir, s.keys, Options{})
+			_, err := Open(context.Background(), Dir(s.dir, fsx.FS{}), s.keys, Options{})
 			if err == nil || errs.HintOf(err) == "" {
 				t.Errorf("%s %s: %v", name, how, err)
 			}

@@ -2,17 +2,13 @@ package repository
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/trust"
 )
 
@@ -52,52 +48,54 @@ type signerChange func(ids *[]string, threshold *int, keys map[string]*metadata.
 func (r *Repository) changeSigners(ctx context.Context, role string, first trust.PublicKey, change signerChange) error {
 	what := "signers of " + role
 	if trust.TopLevel(role) {
-		return r.editRoot(ctx, what, func(root *trust.RootMetadata) error {
-			d := root.Signed.Roles[role]
-			if err := change(&d.KeyIDs, &d.Threshold, root.Signed.Keys); err != nil {
-				return err
-			}
-			return checkThreshold(role, d.KeyIDs, d.Threshold)
+		return r.update(ctx, what, func(t *tx) error {
+			return t.changeRoot(func(root *trust.RootMetadata) error {
+				d := root.Signed.Roles[role]
+				if err := change(&d.KeyIDs, &d.Threshold, root.Signed.Keys); err != nil {
+					return err
+				}
+				return checkThreshold(role, d.KeyIDs, d.Threshold)
+			})
 		})
 	}
 	if err := checkRole(role); err != nil {
 		return err
 	}
-	return r.edit(ctx, what, func(s *state, now time.Time) (map[string]*trust.TargetsMetadata, error) {
+	return r.update(ctx, what, func(t *tx) error {
 		var top *trust.TargetsMetadata
 		var err error
-		if trust.Delegation(s.top(), role) != nil {
-			top, err = r.nextTop(s, now)
+		if trust.Delegation(t.s.top(), role) != nil {
+			top, err = t.nextTop()
 		} else if first.ID == "" {
-			return nil, errs.Hint(errs.Errorf(errs.NotFound, "no such role"), "overland trust show lists the roles")
+			return errs.Hint(errs.Errorf(errs.NotFound, "no such role"), "overland trust show lists the roles")
 		} else {
-			top, err = r.delegate(s, now, role, first)
+			top, err = t.delegate(role, first)
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		d := trust.Delegation(top, role)
 		if err := change(&d.KeyIDs, &d.Threshold, top.Signed.Delegations.Keys); err != nil {
-			return nil, err
+			return err
 		}
 		if err := checkThreshold(role, d.KeyIDs, d.Threshold); err != nil {
-			return nil, err
+			return err
 		}
 		prune(top.Signed.Delegations)
-		return r.resigned(s, now, top)
+		return t.commit(t.resigned(top))
 	})
 }
 
 // resigned returns top and, as next versions, every role that top no longer accepts as it is signed.
-func (r *Repository) resigned(s *state, now time.Time, top *trust.TargetsMetadata) (map[string]*trust.TargetsMetadata, error) {
+func (t *tx) resigned(top *trust.TargetsMetadata) map[string]*trust.TargetsMetadata {
 	proposed := map[string]*trust.TargetsMetadata{metadata.TARGETS: top}
-	after := s.with(proposed)
-	for role, m := range s.roles {
+	after := t.s.with(proposed)
+	for role, m := range t.s.roles {
 		if role != metadata.TARGETS && after.verify(role, m) != nil {
-			proposed[role] = r.next(m, now)
+			proposed[role] = t.next(m)
 		}
 	}
-	return proposed, nil
+	return proposed
 }
 
 func checkThreshold(role string, ids []string, threshold int) error {
@@ -134,197 +132,41 @@ func (r *Repository) RotateKey(ctx context.Context, name string, passphrase []by
 		*ids = slices.Delete(slices.Clone(*ids), i, i+1)
 		return true, addKey(keys, ids, next)
 	}
-	err = r.edit(ctx, "rotate key "+name, func(s *state, now time.Time) (map[string]*trust.TargetsMetadata, error) {
-		top, err := r.nextTop(s, now)
+	what := "rotate key " + name
+	err = r.update(ctx, what, func(t *tx) error {
+		top, err := t.nextTop()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		used := false
 		for i := range top.Signed.Delegations.Roles {
 			in, err := swap(&top.Signed.Delegations.Roles[i].KeyIDs, top.Signed.Delegations.Keys)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			used = used || in
 		}
 		if !used {
-			return nil, nil
+			return nil
 		}
 		prune(top.Signed.Delegations)
-		return r.resigned(s, now, top)
+		return t.commit(t.resigned(top))
 	})
 	if err != nil {
 		return trust.PublicKey{}, err
 	}
-	err = r.editRoot(ctx, "rotate key "+name, func(root *trust.RootMetadata) error {
-		for _, d := range root.Signed.Roles {
-			if _, err := swap(&d.KeyIDs, root.Signed.Keys); err != nil {
-				return err
+	err = r.update(ctx, what, func(t *tx) error {
+		return t.changeRoot(func(root *trust.RootMetadata) error {
+			for _, d := range root.Signed.Roles {
+				if _, err := swap(&d.KeyIDs, root.Signed.Keys); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return trust.PublicKey{}, err
 	}
 	return next, r.keys.Retire(name, old)
-}
-
-// editRoot makes the next root version, when change changes anything, and publishes or stages it.
-func (r *Repository) editRoot(ctx context.Context, what string, change func(*trust.RootMetadata) error) error {
-	s, now, unlock, err := r.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	defer unlock()
-	root, err := cloneRoot(s.root)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if err := change(root); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if sameJSON(root.Signed, s.root.Signed) {
-		return nil
-	}
-	maps.DeleteFunc(root.Signed.Keys, func(id string, _ *metadata.Key) bool {
-		for _, d := range root.Signed.Roles {
-			if slices.Contains(d.KeyIDs, id) {
-				return false
-			}
-		}
-		return true
-	})
-	root.Signed.Version++
-	root.Signed.Expires = now.Add(r.o.Expiry.Root)
-	root.Signed.UnrecognizedFields = stamp(root.Signed.UnrecognizedFields, now)
-	root.Signatures = nil
-	staged, err := r.stagedRoot(s)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if staged != nil {
-		if !sameJSON(staged.Signed.Roles, root.Signed.Roles) {
-			err := errs.Errorf(errs.Conflict, "%s: another change of root waits for signatures", what)
-			return errs.Hint(err, "overland trust sign root approves it, overland trust unstage root drops it")
-		}
-		root = staged
-	}
-	if err := r.settleRoot(s, now, root); err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	return nil
-}
-
-func cloneRoot(root *trust.RootMetadata) (*trust.RootMetadata, error) {
-	b, err := root.ToBytes(false)
-	if err != nil {
-		return nil, err
-	}
-	return trust.ParseRoot(b)
-}
-
-// stagedRoot returns the root that waits for signatures, nil when there is none.
-func (r *Repository) stagedRoot(s *state) (*trust.RootMetadata, error) {
-	b, err := fsx.ReadFile(r.stagedPath(metadata.ROOT, s.root.Signed.Version+1), trust.MaxRoot)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	root, err := trust.ParseRoot(b)
-	return root, errs.Hint(err, "overland trust unstage root drops the damaged change")
-}
-
-func (r *Repository) signRoot(ctx context.Context) error {
-	s, now, unlock, err := r.begin(ctx)
-	if err != nil {
-		return fmt.Errorf("sign root: %w", err)
-	}
-	defer unlock()
-	root, err := r.stagedRoot(s)
-	if err != nil {
-		return fmt.Errorf("sign root: %w", err)
-	}
-	if root == nil {
-		return fmt.Errorf("sign root: %w", nothingStaged())
-	}
-	if err := r.settleRoot(s, now, root); err != nil {
-		return fmt.Errorf("sign root: %w", err)
-	}
-	return nil
-}
-
-// settleRoot signs root and publishes it, or stages it when the old root's or the new one's threshold is not met.
-func (r *Repository) settleRoot(s *state, now time.Time, root *trust.RootMetadata) error {
-	ids := append(slices.Clone(s.root.Signed.Roles[metadata.ROOT].KeyIDs), root.Signed.Roles[metadata.ROOT].KeyIDs...)
-	if _, err := sign(r.keys, root, ids); err != nil {
-		return err
-	}
-	if s.root.VerifyDelegate(metadata.ROOT, root) == nil && root.VerifyDelegate(metadata.ROOT, root) == nil {
-		if err := r.publishRoot(s, now, root); err != nil {
-			return err
-		}
-		return r.o.FS.Remove(r.stagedPath(metadata.ROOT, root.Signed.Version))
-	}
-	if err := r.stage(metadata.ROOT, root.Signed.Version, root); err != nil {
-		return err
-	}
-	err := errs.Errorf(errs.Partial, "root %d: %w", root.Signed.Version, ErrStaged)
-	return errs.Hint(err, "the other root signers run: overland trust sign root")
-}
-
-// publishRoot makes root the newest. A new root holds for nodes the moment that its file is there, so what it would no
-// longer accept is signed for the old and the new keys before: then nodes see no moment at which nothing verifies.
-func (r *Repository) publishRoot(s *state, now time.Time, root *trust.RootMetadata) error {
-	after := *s
-	after.root = root
-	stale := func(s *state) bool {
-		return s.verify(metadata.TARGETS, s.top()) != nil || s.verify(metadata.SNAPSHOT, s.snapshot) != nil ||
-			s.verify(metadata.TIMESTAMP, s.timestamp) != nil
-	}
-	if stale(&after) {
-		if err := r.canSign(root); err != nil {
-			return err
-		}
-		changed := map[string]*trust.TargetsMetadata{metadata.TARGETS: r.next(s.top(), now)}
-		// Without the old keys (they were lost, or it is why they are replaced) the new root comes first.
-		if err := r.publish(s, now, changed, root); err != nil && errs.KindOf(err) != errs.Denied && !errors.Is(err, trust.ErrSignature) {
-			return err
-		}
-	}
-	if err := r.write(trust.WireName(metadata.ROOT, root.Signed.Version), root); err != nil {
-		return err
-	}
-	if err := r.newRoot(root); err != nil {
-		return err
-	}
-	written, err := r.load()
-	if err != nil {
-		return err
-	}
-	if stale(written) {
-		return r.publish(written, now, map[string]*trust.TargetsMetadata{metadata.TARGETS: r.next(written.top(), now)}, nil)
-	}
-	return nil
-}
-
-// canSign returns an error unless this machine can sign the three roles that root speaks of: publishing root without
-// that would leave nodes with nothing that verifies.
-func (r *Repository) canSign(root *trust.RootMetadata) error {
-	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
-		d, have := root.Signed.Roles[role], 0
-		for _, id := range d.KeyIDs {
-			if k, err := r.keys.ByID(id); err != nil {
-				return err
-			} else if k != nil {
-				have++
-			}
-		}
-		if have < d.Threshold {
-			return errs.Errorf(errs.Denied, "%s must be signed anew by %d of its keys, and %d are here", role, d.Threshold, have)
-		}
-	}
-	return nil
 }

@@ -7,15 +7,16 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
-	"strings"
-	"time"
 
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/trust"
 )
+
+// ErrStaged is wrapped when a change waits for more signatures. Kind: partial.
+var ErrStaged = errors.New("waits for more signatures")
 
 // Staged is a change that waits for more signatures.
 type Staged struct {
@@ -24,22 +25,155 @@ type Staged struct {
 	SignedBy []string `json:"signedBy"` // key ids
 	Have     int      `json:"have"`     // valid signatures
 	Want     int      `json:"want"`
+
+	Signers []string `json:"-"` // key ids of those who may sign
+	// Payload is what a signer elsewhere is given to read and to sign: the signed part as canonical JSON. AddSignature
+	// takes the signature.
+	Payload []byte `json:"-"`
 }
 
-// ErrStaged is wrapped when a change waits for more signatures. Kind: partial.
-var ErrStaged = errors.New("waits for more signatures")
+// staged is what a State holds of the changes that wait. Damage to one stops only those who need it.
+type staged struct {
+	unread  map[string]error // files that could not be read, by name
+	newRoot *trust.RootMetadata
+	rootErr error
+	waiting map[string]*trust.TargetsMetadata
+	roleErr error
+}
 
-const stagedDir = "staged" // below the repository: N.ROLE.json that lacks signatures
-
-// settle signs the proposed changes with the keys that are here and publishes what then has enough signatures,
-// together with staged changes that do. What does not is staged.
-func (r *Repository) settle(s *state, now time.Time, proposed map[string]*trust.TargetsMetadata) error {
-	waiting, err := r.stagedRoles(s)
-	if err != nil {
-		return err
+// readStaged reads every staged change. One that is gone by now was published or dropped.
+func (s *State) readStaged(ctx context.Context) {
+	for _, name := range s.names {
+		if _, ok := cutStaged(name); !ok {
+			continue
+		}
+		if _, err := s.take(ctx, name, trust.MaxTargets); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if s.unread == nil {
+				s.unread = map[string]error{}
+			}
+			s.unread[name] = err
+		}
 	}
+	s.parseStaged()
+}
+
+// parseStaged finds those staged changes that are for the version after the one that holds.
+func (s *State) parseStaged() {
+	s.newRoot, s.rootErr = s.parseStagedRoot()
+	s.waiting, s.roleErr = s.parseStagedRoles()
+}
+
+// stagedFile returns the bytes of a staged change, nil when there is none.
+func (s *State) stagedFile(role string, version int64) ([]byte, error) {
+	name := StagedDir + trust.WireName(role, version)
+	return s.raw[name], s.unread[name]
+}
+
+func (s *State) parseStagedRoot() (*trust.RootMetadata, error) {
+	b, err := s.stagedFile(metadata.ROOT, s.root.Signed.Version+1)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	root, err := trust.ParseRoot(b)
+	return root, errs.Hint(err, "overland trust unstage root drops the damaged change")
+}
+
+func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
+	out := map[string]*trust.TargetsMetadata{}
+	names := []string{metadata.TARGETS}
+	if s.top().Signed.Delegations != nil {
+		for _, d := range s.top().Signed.Delegations.Roles {
+			names = append(names, d.Name)
+		}
+	}
+	for i := 0; i < len(names); i++ {
+		role := names[i]
+		version := int64(1)
+		if m := s.roles[role]; m != nil {
+			version = m.Signed.Version + 1
+		}
+		b, err := s.stagedFile(role, version)
+		if err != nil {
+			return nil, err
+		}
+		if b == nil {
+			continue
+		}
+		m, err := trust.ParseTargets(b, role)
+		if err != nil {
+			return nil, errs.Hint(err, "overland trust unstage %s drops the damaged change", role)
+		}
+		if m.Signed.Version != version {
+			return nil, errs.Errorf(errs.Invalid, "staged %s: version %d in the file of version %d", role, m.Signed.Version, version)
+		}
+		out[role] = m
+		if role == metadata.TARGETS && m.Signed.Delegations != nil {
+			for _, d := range m.Signed.Delegations.Roles {
+				if !slices.Contains(names, d.Name) {
+					names = append(names, d.Name)
+				}
+			}
+		}
+	}
+	return out, nil
+}
+
+// Staged returns the changes that wait for signatures: that of root, then the others by role.
+func (s *State) Staged() ([]Staged, error) {
+	var out []Staged
+	if s.rootErr != nil {
+		return nil, s.rootErr
+	}
+	if root := s.newRoot; root != nil {
+		_, want := s.signersOf(metadata.ROOT)
+		payload, err := cjson.EncodeCanonical(root.Signed)
+		if err != nil {
+			return nil, err
+		}
+		ids := keyIDs(root.Signatures)
+		out = append(out, Staged{
+			Role: metadata.ROOT, Version: root.Signed.Version, SignedBy: ids, Have: len(ids),
+			Want: max(want, root.Signed.Roles[metadata.ROOT].Threshold), Signers: s.rootSigners(root), Payload: payload,
+		})
+	}
+	if s.roleErr != nil {
+		return nil, s.roleErr
+	}
+	for _, role := range slices.Sorted(maps.Keys(s.waiting)) {
+		m := s.waiting[role]
+		ids, want := s.with(s.waiting).signersOf(role)
+		payload, err := cjson.EncodeCanonical(m.Signed)
+		if err != nil {
+			return nil, err
+		}
+		st := Staged{Role: role, Version: m.Signed.Version, SignedBy: keyIDs(m.Signatures), Want: want, Signers: ids, Payload: payload}
+		for _, id := range st.SignedBy {
+			if slices.Contains(ids, id) {
+				st.Have++
+			}
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+func keyIDs(sigs []metadata.Signature) []string {
+	out := []string{}
+	for _, s := range sigs {
+		out = append(out, s.KeyID)
+	}
+	return out
+}
+
+// commit signs the proposed changes with the keys that are here and publishes what then has enough signatures, together
+// with staged changes that do. The rest is staged: errs.Partial.
+func (t *tx) commit(proposed map[string]*trust.TargetsMetadata) error {
+	if t.s.roleErr != nil {
+		return t.s.roleErr
+	}
+	waiting := maps.Clone(t.s.waiting)
 	for role, m := range proposed {
-		if old := waiting[role]; old != nil && old != m {
+		if old := waiting[role]; old != nil {
 			if !sameChange(old, m) {
 				err := errs.Errorf(errs.Conflict, "another change of %s waits for signatures", role)
 				return errs.Hint(err, "overland trust show lists it; overland trust sign %s approves it, "+
@@ -47,44 +181,49 @@ func (r *Repository) settle(s *state, now time.Time, proposed map[string]*trust.
 			}
 			m = old
 		}
-		waiting[role] = m
+		waiting[role] = signable(m)
 	}
-	after := s.with(waiting)
+	after := t.s.with(waiting)
 	for role := range proposed {
 		ids, _ := after.signersOf(role)
-		if _, err := sign(r.keys, waiting[role], ids); err != nil {
+		if _, err := sign(t.signer, waiting[role], ids); err != nil {
 			return err
 		}
 	}
-	var failed error
-	for {
-		ready := r.ready(s, waiting)
-		if len(ready) == 0 {
-			break
-		}
-		if failed = r.publish(s, now, ready, nil); failed != nil {
-			break
-		}
-		for role, m := range ready {
-			delete(waiting, role)
-			if err := r.o.FS.Remove(r.stagedPath(role, m.Signed.Version)); err != nil {
-				return err
-			}
-		}
-		if s, err = r.load(); err != nil {
-			return err
-		}
-	}
+	failed := t.publishReady(waiting)
 	if failed != nil && errs.KindOf(failed) != errs.Denied {
 		return failed
 	}
+	return t.stageRest(proposed, waiting, failed)
+}
+
+// publishReady publishes, and takes out of waiting, what has all its signatures.
+func (t *tx) publishReady(waiting map[string]*trust.TargetsMetadata) error {
+	for {
+		ready := t.s.ready(waiting)
+		if len(ready) == 0 {
+			return nil
+		}
+		if err := t.publish(ready, nil); err != nil {
+			return err
+		}
+		for role, m := range ready {
+			delete(waiting, role)
+			t.unstage(role, m.Signed.Version)
+		}
+	}
+}
+
+// stageRest stages what of proposed is still waiting; failed is why the online key could not publish it, nil when it
+// lacks signatures.
+func (t *tx) stageRest(proposed, waiting map[string]*trust.TargetsMetadata, failed error) error {
 	var lacking []string
 	for _, role := range slices.Sorted(maps.Keys(proposed)) {
 		m := waiting[role]
 		if m == nil {
 			continue
 		}
-		if err := r.stage(role, m.Signed.Version, m); err != nil {
+		if err := t.stage(role, m.Signed.Version, m); err != nil {
 			return err
 		}
 		lacking = append(lacking, role)
@@ -92,16 +231,11 @@ func (r *Repository) settle(s *state, now time.Time, proposed map[string]*trust.
 	if len(lacking) == 0 {
 		return failed
 	}
-	if failed != nil {
-		err := errs.Errorf(errs.Partial, "%s: signed here and %w: %w", strings.Join(lacking, ", "), ErrStaged, failed)
-		return errs.Hint(err, "on the machine with the online key: overland trust refresh")
-	}
-	err = errs.Errorf(errs.Partial, "%s: %w", strings.Join(lacking, ", "), ErrStaged)
-	return errs.Hint(err, "the other signers run: overland trust sign %s", strings.Join(lacking, "; overland trust sign "))
+	return waits(lacking, failed)
 }
 
 // ready returns which of the waiting changes may be published at once: all together, or one alone.
-func (r *Repository) ready(s *state, waiting map[string]*trust.TargetsMetadata) map[string]*trust.TargetsMetadata {
+func (s *State) ready(waiting map[string]*trust.TargetsMetadata) map[string]*trust.TargetsMetadata {
 	if len(waiting) == 0 {
 		return nil
 	}
@@ -127,129 +261,37 @@ func sameChange(a, b *trust.TargetsMetadata) bool {
 		sameJSON(a.Signed.Delegations, b.Signed.Delegations)
 }
 
-func (r *Repository) stagedPath(role string, version int64) string {
-	return r.path(stagedDir + "/" + trust.WireName(role, version))
-}
-
-func (r *Repository) stage(role string, version int64, m interface{ ToBytes(bool) ([]byte, error) }) error {
-	if err := r.o.FS.Mkdir(r.path(stagedDir), 0o755); err != nil {
-		return err
-	}
-	return r.write(stagedDir+"/"+trust.WireName(role, version), m)
-}
-
-// stagedRoles returns the changes of targets roles that wait, by role.
-func (r *Repository) stagedRoles(s *state) (map[string]*trust.TargetsMetadata, error) {
-	out := map[string]*trust.TargetsMetadata{}
-	names := []string{metadata.TARGETS}
-	if s.top().Signed.Delegations != nil {
-		for _, d := range s.top().Signed.Delegations.Roles {
-			names = append(names, d.Name)
+// Unstage drops the staged change of role. errs.NotFound when nothing is staged. It needs no readable metadata.
+func (r *Repository) Unstage(ctx context.Context, role string) error {
+	for {
+		names, rev, err := r.files.List(ctx)
+		if err != nil {
+			return fmt.Errorf("unstage %s: %w", role, err)
 		}
-	}
-	for i := 0; i < len(names); i++ {
-		role := names[i]
-		version := int64(1)
-		if m := s.roles[role]; m != nil {
-			version = m.Signed.Version + 1
+		var rest []string
+		for _, name := range names {
+			if file, ok := cutStaged(name); ok {
+				rest = append(rest, file)
+			}
 		}
-		b, err := fsx.ReadFile(r.stagedPath(role, version), trust.MaxTargets)
-		if errors.Is(err, fs.ErrNotExist) {
+		var drop []Change
+		for _, v := range trust.Versions(rest, role) {
+			drop = append(drop, Change{Name: StagedDir + trust.WireName(role, v)})
+		}
+		if len(drop) == 0 {
+			return fmt.Errorf("unstage %s: %w", role, nothingStaged())
+		}
+		_, err = r.files.Commit(ctx, rev, drop)
+		if errors.Is(err, ErrMoved) && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return fmt.Errorf("unstage %s: %w", role, err)
 		}
-		m, err := trust.ParseTargets(b, role)
-		if err != nil {
-			return nil, errs.Hint(err, "overland trust unstage %s drops the damaged change", role)
-		}
-		if m.Signed.Version != version {
-			return nil, errs.Errorf(errs.Invalid, "staged %s: version %d in the file of version %d", role, m.Signed.Version, version)
-		}
-		out[role] = m
-		if role == metadata.TARGETS && m.Signed.Delegations != nil {
-			for _, d := range m.Signed.Delegations.Roles {
-				if !slices.Contains(names, d.Name) {
-					names = append(names, d.Name)
-				}
-			}
-		}
+		return nil
 	}
-	return out, nil
-}
-
-// Sign adds the signatures of this repository's keys to the staged change of role ("root", "targets", "channel/live"),
-// and publishes it when they suffice. errs.NotFound when nothing is staged, errs.Partial when more are needed.
-func (r *Repository) Sign(ctx context.Context, role string) error {
-	if role == metadata.ROOT {
-		return r.signRoot(ctx)
-	}
-	return r.edit(ctx, "sign "+role, func(s *state, _ time.Time) (map[string]*trust.TargetsMetadata, error) {
-		waiting, err := r.stagedRoles(s)
-		if err != nil {
-			return nil, err
-		}
-		m := waiting[role]
-		if m == nil {
-			return nil, nothingStaged()
-		}
-		ids, _ := s.with(waiting).signersOf(role)
-		added, err := sign(r.keys, m, ids)
-		if err != nil {
-			return nil, err
-		}
-		mine, err := r.haveOneOf(ids)
-		if err != nil {
-			return nil, err
-		}
-		if !mine {
-			err := errs.Errorf(errs.Denied, "none of its signers' private keys is here")
-			return nil, errs.Hint(err, "overland trust show lists the signers, overland key list the keys")
-		}
-		if added > 0 {
-			// Kept before it is published: a signature is a person's work.
-			if err := r.stage(role, m.Signed.Version, m); err != nil {
-				return nil, err
-			}
-		}
-		return map[string]*trust.TargetsMetadata{role: m}, nil
-	})
-}
-
-// haveOneOf reports whether this machine can sign with one of the keys ids.
-func (r *Repository) haveOneOf(ids []string) (bool, error) {
-	for _, id := range ids {
-		k, err := r.keys.ByID(id)
-		if err != nil || k != nil {
-			return k != nil, err
-		}
-	}
-	return false, nil
 }
 
 func nothingStaged() error {
 	return errs.Hint(errs.Errorf(errs.NotFound, "no change waits for signatures"), "overland trust show lists those that do")
-}
-
-// Unstage drops the staged change of role. errs.NotFound when nothing is staged.
-func (r *Repository) Unstage(ctx context.Context, role string) error {
-	unlock, err := r.lock(ctx)
-	if err != nil {
-		return fmt.Errorf("unstage %s: %w", role, err)
-	}
-	defer unlock()
-	numbers, err := trust.VersionsIn(r.path(stagedDir), role)
-	if err != nil {
-		return fmt.Errorf("unstage %s: %w", role, err)
-	}
-	if len(numbers) == 0 {
-		return fmt.Errorf("unstage %s: %w", role, nothingStaged())
-	}
-	for _, v := range numbers {
-		if err := r.o.FS.Remove(r.stagedPath(role, v)); err != nil {
-			return fmt.Errorf("unstage %s: %w", role, err)
-		}
-	}
-	return nil
 }

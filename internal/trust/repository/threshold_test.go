@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/trust"
 	"overland/internal/trust/client"
 	"overland/internal/trust/keys"
@@ -36,7 +37,7 @@ func (s *site) machine(names ...string) *site {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	r, err := Open(s.dir, keys, Options{Clock: func() time.Time { return s.now }})
+	r, err := Open(context.Background(), Dir(s.dir, fsx.FS{}), keys, Options{Clock: func() time.Time { return s.now }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -309,7 +310,7 @@ func TestRotationOfLostKey(t *testing.T) {
 		}
 		// A new process, with nothing in memory.
 		keys := openKeys(t, s.keyDir, keys.Options{})
-		r, err := Open(s.dir, keys, Options{Clock: func() time.Time { return s.now }})
+		r, err := Open(context.Background(), Dir(s.dir, fsx.FS{}), keys, Options{Clock: func() time.Time { return s.now }})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/trust"
 	"overland/internal/trust/client"
 	"overland/internal/trust/keys"
@@ -21,9 +22,9 @@ type site struct {
 	*Repository
 	keys   *keys.Dir
 	keyDir string
-	dir  string
-	now  time.Time
-	t    *testing.T
+	dir    string
+	now    time.Time
+	t      *testing.T
 }
 
 func newSite(t *testing.T, o InitOptions) *site {
@@ -36,10 +37,32 @@ func newSite(t *testing.T, o InitOptions) *site {
 	}
 	s.keys = keys
 	o.Clock = func() time.Time { return s.now }
-	if s.Repository, err = Init(context.Background(), s.dir, keys, o); err != nil {
+	if s.Repository, err = Init(context.Background(), Dir(s.dir, fsx.FS{}), keys, o); err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// state is what the repository says now.
+func (s *site) state() *State {
+	s.t.Helper()
+	now, err := s.Read(context.Background())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return now
+}
+
+func (s *site) Fingerprint() trust.Fingerprint { return s.state().Fingerprint() }
+
+func (s *site) Names() ([]string, error) { return s.state().Names(), nil }
+
+func (s *site) Targets(role string) (map[string]trust.TargetFile, error) {
+	return s.state().Targets(role), nil
+}
+
+func (s *site) History(role string) ([]trust.Version, error) {
+	return s.state().History(context.Background(), role)
 }
 
 func (s *site) release(app, version string) {
@@ -49,8 +72,8 @@ func (s *site) release(app, version string) {
 	}
 }
 
-func put(path, content string) func(map[string]trust.TargetFile) error {
-	return func(m map[string]trust.TargetFile) error {
+func put(path, content string) func(trust.Signed, map[string]trust.TargetFile) error {
+	return func(_ trust.Signed, m map[string]trust.TargetFile) error {
 		m[path] = trust.TargetFile{Digest: digest.Of([]byte(content)), Size: int64(len(content))}
 		return nil
 	}

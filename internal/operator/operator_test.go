@@ -33,7 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // open returns a pipeline in dir, with agent programs for the platforms.
-func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Pipeline {
+func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Operator {
 	t.Helper()
 	if o.Agents == "" {
 		o.Agents = filepath.Join(t.TempDir(), "agents")
@@ -79,7 +79,7 @@ func TestASiteDirectoryIsMadeOnPurpose(t *testing.T) {
 }
 
 // begin returns a pipeline with signed metadata and agents for amd64 and arm/v6.
-func begin(t *testing.T) *Pipeline {
+func begin(t *testing.T) *Operator {
 	t.Helper()
 	p := open(t, filepath.Join(t.TempDir(), "site"), Options{}, "linux/amd64", "linux/arm/v6")
 	if _, err := p.InitTrust(t.Context(), nil, 0); err != nil {
@@ -89,13 +89,13 @@ func begin(t *testing.T) *Pipeline {
 }
 
 // publish releases app at version with programs whose content tells all of it, without building anything.
-func publish(t *testing.T, p *Pipeline, app, version string, platforms ...platform.Platform) release.Ref {
+func publish(t *testing.T, p *Operator, app, version string, platforms ...platform.Platform) release.Ref {
 	t.Helper()
 	return publishRelease(t, p, release.Release{App: app, Version: version, CommitTime: noon}, platforms...)
 }
 
 // publishRelease gives r a program for each platform and signs it.
-func publishRelease(t *testing.T, p *Pipeline, r release.Release, platforms ...platform.Platform) release.Ref {
+func publishRelease(t *testing.T, p *Operator, r release.Release, platforms ...platform.Platform) release.Ref {
 	t.Helper()
 	for _, plat := range platforms {
 		text := []byte(fmt.Sprintf("%s %s for %s", r.App, r.Version, plat))
@@ -111,7 +111,7 @@ func publishRelease(t *testing.T, p *Pipeline, r release.Release, platforms ...p
 	if err != nil {
 		t.Fatal(err)
 	}
-	repo, err := p.Repository()
+	repo, err := p.Repository(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,14 +121,14 @@ func publishRelease(t *testing.T, p *Pipeline, r release.Release, platforms ...p
 	return r.Ref()
 }
 
-func promote(t *testing.T, p *Pipeline, ref release.Ref, to release.Channel) {
+func promote(t *testing.T, p *Operator, ref release.Ref, to release.Channel) {
 	t.Helper()
 	if _, err := p.Promote(t.Context(), PromoteOptions{Ref: ref, To: to}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func seal(t *testing.T, p *Pipeline, o SealOptions) (*Sealed, []byte) {
+func seal(t *testing.T, p *Operator, o SealOptions) (*Sealed, []byte) {
 	t.Helper()
 	o.Out = filepath.Join(t.TempDir(), "x.volume")
 	s, err := p.Seal(t.Context(), o)
@@ -217,7 +217,7 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6"), "live")
 	s, _ := seal(t, p, SealOptions{Channel: "live"})
-	repo, err := p.Repository()
+	repo, err := p.Repository(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := p.content(t.Context(), repo, SealOptions{}, &Sealed{Channel: "live"})
+			c, err := (&sealing{Operator: p, repo: repo, s: &Sealed{Channel: "live"}}).content(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -321,12 +321,12 @@ func TestOperatorsAtOnce(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	repo, err := p.Repository()
+	now, err := p.Signed(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for a := range apps {
-		before, err := release.Before(repo, "live", refs[a][0].App)
+		before, err := release.Before(t.Context(), now, "live", refs[a][0].App)
 		if err != nil {
 			t.Fatal(err)
 		}
