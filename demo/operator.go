@@ -88,7 +88,7 @@ func (d *demo) seal(ctx context.Context, tag string) error {
 	if err != nil {
 		return err
 	}
-	d.show.line("%s: %.1f MB", filepath.Base(file), float64(info.Size())/1e6)
+	d.show.line("%s: %.1f MiB", filepath.Base(file), float64(info.Size())/(1<<20))
 	return nil
 }
 

@@ -200,7 +200,7 @@ func (p *proof) seal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.Line(fmt.Sprintf("%s: %.1f MB", filepath.Base(p.volume()), float64(info.Size())/1e6))
+	p.Line(fmt.Sprintf("%s: %.1f MiB", filepath.Base(p.volume()), float64(info.Size())/(1<<20)))
 	return nil
 }
 
