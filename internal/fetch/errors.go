@@ -87,9 +87,5 @@ func judge(ctx context.Context, err error) outcome {
 
 // explainDisk returns the error that the caller sees when our own disk refused bytes of d.
 func explainDisk(d digest.Digest, err error) error {
-	err = fmt.Errorf("fetch %s: %w", d, err)
-	if fsx.IsFull(err) && errs.HintOf(err) == "" {
-		return errs.Hint(errs.E(errs.Unavailable, err), "free some space on the disk and run the same command again: the download goes on where it stopped")
-	}
-	return err
+	return fsx.Full(fmt.Errorf("fetch %s: %w", d, err))
 }

@@ -1,12 +1,34 @@
 package fsx
 
-import "overland/internal/errs"
+import (
+	"errors"
+	"fmt"
 
-// Full returns err with the kind (errs.Unavailable) and the hint of a full disk when it is one that has no hint yet,
-// and else err itself: the one place where a person is told that a disk is full.
+	"overland/internal/errs"
+)
+
+// ErrNoRoom is wrapped by the error of Room.
+var ErrNoRoom = errors.New("not enough space")
+
+// Full returns err with the kind (errs.Unavailable) and the hint of a full disk when it is one and has no hint yet, and
+// else err itself. With Room it is the one place where a person is told that a disk is full.
 func Full(err error) error {
 	if !IsFull(err) || errs.HintOf(err) != "" {
 		return err
 	}
-	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again: what is there already is kept")
+	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again")
+}
+
+// Room returns an error (errs.Unavailable) that wraps ErrNoRoom when the disk of dir cannot take n more bytes: for what
+// would fail after hours.
+func Room(dir string, n int64) error {
+	free, err := Free(dir)
+	if err != nil {
+		return err
+	}
+	if free >= n {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w: %d bytes free, %d needed", dir, ErrNoRoom, free, n)
+	return errs.Hint(errs.E(errs.Unavailable, err), "free at least %d MiB on that disk and run it again", (n-free)>>20+1)
 }

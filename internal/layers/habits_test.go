@@ -20,6 +20,11 @@ var habits = []struct {
 		"fsx.Read, fsx.ReadFile or fsx.Limit, which fail when there is more; fsx.Head cuts on purpose",
 		[]string{"internal/fsx"},
 	},
+	{
+		regexp.MustCompile(`"free (some|at least|%d|space)|syscall\.(ENOSPC|EDQUOT)`),
+		"fsx.Full or fsx.Room: a full disk has one hint",
+		[]string{"internal/fsx"},
+	},
 }
 
 func TestHabits(t *testing.T) {

@@ -33,7 +33,7 @@ func newOutput(path string, size int64, o Options) (*output, error) {
 	if err := w.sweep(); err != nil {
 		return nil, err
 	}
-	return w, checkRoom(path, size)
+	return w, fsx.Room(filepath.Dir(path), size)
 }
 
 // Write appends p, beginning a new part where the last one is full.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"path/filepath"
 	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -259,18 +258,4 @@ func identity(doc, directory []byte) digest.Digest {
 	h.Write(doc)
 	h.Write(directory)
 	return h.Digest()
-}
-
-// checkRoom returns errs.Unavailable when the disk of path has less than size bytes free.
-func checkRoom(path string, size int64) error {
-	dir := filepath.Dir(path)
-	free, err := fsx.Free(dir)
-	if err != nil {
-		return err
-	}
-	if free < size {
-		return errs.Hint(errs.Errorf(errs.Unavailable, "%s: %d bytes free, %d needed", dir, free, size),
-			"free %d MiB there, or choose another folder", (size-free)>>20+1)
-	}
-	return nil
 }

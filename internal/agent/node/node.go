@@ -169,7 +169,7 @@ func (n *Node) save(next State) error {
 		return err
 	}
 	if err := n.overwrite(n.older, b); err != nil {
-		return full(fmt.Errorf("save node state %s: %w", n.older, err), n.dir)
+		return fsx.Full(fmt.Errorf("save node state %s: %w", n.older, err))
 	}
 	n.seq, n.state = n.seq+1, next
 	if n.older == "state.a" {
@@ -217,14 +217,6 @@ func slot(b []byte) []byte {
 		return b
 	}
 	return append(slices.Clip(b), make([]byte, stateSlot-len(b))...)
-}
-
-// full marks a full disk as something that may work later, and says what to do.
-func full(err error, dir string) error {
-	if !fsx.IsFull(err) {
-		return err
-	}
-	return errs.Hint(errs.E(errs.Unavailable, err), "free space on the disk of %s and run it again; what ran before still runs", dir)
 }
 
 func (n *Node) now() time.Time { return n.o.Clock.Or()() }

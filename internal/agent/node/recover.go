@@ -86,7 +86,7 @@ func (n *Node) again() error {
 		return err
 	}
 	if err := n.overwrite(n.older, b); err != nil {
-		return full(fmt.Errorf("save node state %s: %w", n.older, err), n.dir)
+		return fsx.Full(fmt.Errorf("save node state %s: %w", n.older, err))
 	}
 	return nil
 }
@@ -242,7 +242,7 @@ func (n *Node) point(name string, number int) error {
 			return nil
 		}
 		if err := n.o.FS.Remove(path); err != nil {
-			return full(fmt.Errorf("remove %s: %w", path, err), n.dir)
+			return fsx.Full(fmt.Errorf("remove %s: %w", path, err))
 		}
 		return n.o.FS.SyncDir(n.dir)
 	}
@@ -251,7 +251,7 @@ func (n *Node) point(name string, number int) error {
 		return nil
 	}
 	if err := n.o.FS.Symlink(target, path); err != nil {
-		return full(fmt.Errorf("point %s to generation %d: %w", name, number, err), n.dir)
+		return fsx.Full(fmt.Errorf("point %s to generation %d: %w", name, number, err))
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 )
 
@@ -32,7 +33,7 @@ func (n *Node) Stage(g Generation, place func(p Program, path string) error) (in
 	}
 	dir := genDir(n.dir, number)
 	if err := n.write(&g, dir, place); err != nil {
-		return 0, full(errors.Join(fmt.Errorf("stage generation %d: %w", number, err), n.o.FS.RemoveAll(dir+".tmp")), n.dir)
+		return 0, fsx.Full(errors.Join(fmt.Errorf("stage generation %d: %w", number, err), n.o.FS.RemoveAll(dir+".tmp")))
 	}
 	return number, nil
 }

@@ -136,11 +136,4 @@ func (s *Stage) Close() {
 const reserve = 16 << 20 // bytes that are left free on the disk
 
 // Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of the destination.
-func (s *Stage) Room(size int64) error {
-	free, err := fsx.Free(s.dir)
-	if err == nil && free < size+reserve {
-		err = errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed", free, filepath.Dir(s.dest), size+reserve),
-			"free some space on that disk and run it again")
-	}
-	return err
-}
+func (s *Stage) Room(size int64) error { return fsx.Room(s.dir, size+reserve) }

@@ -12,9 +12,9 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Limits bound what an archive may hold; zero values take the defaults.
@@ -61,11 +61,8 @@ func (s *Stage) Unpack(ctx context.Context, r io.Reader, top string, l Limits) e
 }
 
 func unpackErr(dest string, err error) error {
-	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-		err = errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again")
-	}
 	if err != nil {
-		err = fmt.Errorf("unpack to %s: %w", dest, err)
+		err = fmt.Errorf("unpack to %s: %w", dest, fsx.Full(err))
 	}
 	return err
 }

@@ -52,7 +52,12 @@ func runUpload(ctx context.Context, t *term.Term, o uploadOptions) error {
 	defer c.Close()
 	fields := map[string]any{}
 	if o.meta != "" {
-		b, err := fsx.ReadFile(o.meta, netcache.EntryLimit)
+		f, err := os.Open(o.meta) // which may be a pipe: a person named it
+		if err != nil {
+			return errs.E(errs.Invalid, err)
+		}
+		defer f.Close()
+		b, err := fsx.Read(f, o.meta, netcache.EntryLimit)
 		if err != nil {
 			return errs.E(errs.Invalid, err)
 		}

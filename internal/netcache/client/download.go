@@ -115,7 +115,7 @@ func (n *Client) fetch(ctx context.Context, f Found, path string) (int64, error)
 		if done {
 			break
 		}
-		if ctx.Err() != nil || errs.KindOf(err) != errs.Unavailable || errors.Is(err, errFull) {
+		if ctx.Err() != nil || errs.KindOf(err) != errs.Unavailable || errors.Is(err, fsx.ErrNoRoom) {
 			return 0, err
 		}
 		if t.off > before {
@@ -243,15 +243,10 @@ func (t *transfer) restart() error {
 	return err
 }
 
-// errFull is not helped by another attempt.
-var errFull = errors.New("the disk is full")
-
-// room returns an error (errs.Unavailable) that wraps errFull when the disk cannot take n more bytes.
+// room returns an error (errs.Unavailable), which another attempt does not help, when the disk cannot take n more bytes.
 func room(path string, n int64) error {
-	free, err := fsx.Free(filepath.Dir(path))
-	if err == nil && n > 0 && free < n+reserve {
-		return errs.Hint(errs.Errorf(errs.Unavailable, "%d bytes free at %s, %d needed: %w", free, filepath.Dir(path), n, errFull),
-			"free some space on that disk and run it again")
+	if n <= 0 {
+		return nil
 	}
-	return err
+	return fsx.Room(filepath.Dir(path), n+reserve)
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"net"
 	"net/http"
+	"os"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -17,7 +18,12 @@ import (
 // trustFile makes t believe the certificates in the file: authorities, and the server's own certificate. That one names
 // no host when it is an Overland site's, and needs none: whoever holds its key is the server.
 func trustFile(t *http.Transport, path string) error {
-	b, err := fsx.ReadFile(path, netcache.PEMLimit)
+	f, err := os.Open(path) // which may be a pipe: a person named it
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b, err := fsx.Read(f, path, netcache.PEMLimit)
 	if err != nil {
 		return err
 	}

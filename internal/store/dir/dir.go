@@ -99,14 +99,4 @@ func (s *Store) path(d digest.Digest) (string, error) {
 func (s *Store) ingest(name string) string { return filepath.Join(s.dir, ingestFolder, name) }
 
 // room returns an error (errs.Unavailable) when the disk cannot take n more bytes and keep the reserve.
-func (s *Store) room(n int64) error {
-	free, err := fsx.Free(s.dir)
-	if err != nil {
-		return err
-	}
-	if n = n + max(s.reserve, 0); free < n {
-		return errs.Hint(errs.Errorf(errs.Unavailable, "%s: %d bytes free, %d needed", s.dir, free, n),
-			"free at least %d MiB on that disk and run it again: what is there already is kept", (n-free)>>20+1)
-	}
-	return nil
-}
+func (s *Store) room(n int64) error { return fsx.Room(s.dir, n+max(s.reserve, 0)) }
