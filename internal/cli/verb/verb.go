@@ -42,14 +42,14 @@ func Group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 func Instead(c *cobra.Command, name, other string) string {
 	const distance = 2 // letters
 	c.SuggestionsMinimumDistance = distance
-	close := c.SuggestionsFor(name)
-	for i, s := range close {
-		close[i] = c.CommandPath() + " " + s
+	like := c.SuggestionsFor(name)
+	for i, s := range like {
+		like[i] = c.CommandPath() + " " + s
 	}
-	if len(close) == 0 {
+	if len(like) == 0 {
 		return other
 	}
-	return "did you mean " + strings.Join(close, " or ") + "?"
+	return "did you mean " + strings.Join(like, " or ") + "?"
 }
 
 // First returns the first of args, or other when there is none.
