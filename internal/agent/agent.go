@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"overland/internal/progress"
 	storedir "overland/internal/store/dir"
 
 	"overland/internal/agent/control"
@@ -38,7 +39,7 @@ type Options struct {
 	Log       *slog.Logger  // nil = nowhere
 	Poll      time.Duration // between polls of a site, ± a quarter; 0 = 1 min
 	Watch     time.Duration // between looks at watched directories; 0 = 5 s
-	Progress  func(nodeapi.Progress)
+	Progress  func(progress.Event)
 
 	Version string        // of this agent, for people
 	Self    digest.Digest // of this agent's program; "" = it never upgrades itself
@@ -80,7 +81,7 @@ func Open(dir string, o Options) (*Agent, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Progress == nil {
-		o.Progress = func(nodeapi.Progress) {}
+		o.Progress = func(progress.Event) {}
 	}
 	if len(o.Runtimes) == 0 || o.Platform == "" {
 		return nil, errs.Errorf(errs.Internal, "open agent: no runtime or platform")
@@ -144,7 +145,7 @@ func (a *Agent) Alive() {
 	a.node.Problems()
 }
 
-func (a *Agent) progress(p nodeapi.Progress) {
+func (a *Agent) progress(p progress.Event) {
 	a.o.Progress(p)
 	a.steps.Tell(p)
 }

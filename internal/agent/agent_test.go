@@ -25,6 +25,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/runtime"
 	"overland/internal/testkit/publisher"
@@ -357,7 +358,7 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
 		var steps, fetched []string
-		r, err = control.CallProgress(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v2, "crash two")}, func(p nodeapi.Progress) {
+		r, err = control.CallProgress(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v2, "crash two")}, func(p progress.Event) {
 			if len(steps) == 0 || steps[len(steps)-1] != p.Step {
 				steps = append(steps, p.Step)
 			}

@@ -6,6 +6,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/progress"
 )
 
 // The verbs of a Request.
@@ -49,12 +50,15 @@ type Request struct {
 
 // Response is the one JSON line that answers a Request. A switch that was rolled back has both Error and Report.
 type Response struct {
-	Progress *Progress `json:"progress,omitempty"` // a step; this is not the response yet
-	Error    *Error    `json:"error,omitempty"`
-	Status   *Status   `json:"status,omitempty"`
-	Report   *Report   `json:"report,omitempty"`
-	Events   []Event   `json:"events,omitempty"`
-	Lines    []string  `json:"lines,omitempty"`
+	// Progress is a step (verify, fetch, stage, start, selftest, back); this is not the response yet. It names a blob as
+	// people do, "wallet@r412.5b2c… node", and not at all when the blob describes releases.
+	Progress *progress.Event `json:"progress,omitempty"`
+
+	Error  *Error   `json:"error,omitempty"`
+	Status *Status  `json:"status,omitempty"`
+	Report *Report  `json:"report,omitempty"`
+	Events []Event  `json:"events,omitempty"`
+	Lines  []string `json:"lines,omitempty"`
 }
 
 // Error is an error as it crosses the socket.

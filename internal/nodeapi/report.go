@@ -2,13 +2,7 @@ package nodeapi
 
 import (
 	"time"
-
-	"overland/internal/progress"
 )
-
-// Progress is a step of an installation (verify, fetch, stage, start, selftest, back) for a person who waits. What is
-// "wallet@r412.5b2c… node" for a blob that people know by name, and "" for one that describes releases.
-type Progress = progress.Event
 
 // The outcomes of an installation or rollback.
 const (

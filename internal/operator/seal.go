@@ -19,6 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -68,7 +69,7 @@ func (p *Operator) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 		return nil, err
 	}
 	if o.Split != 0 && o.Split < volume.MinPart {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "parts of %d bytes: at least %d", o.Split, int64(volume.MinPart)), "--split 650MiB")
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "parts of %s: at least %s", progress.Bytes(o.Split), progress.Bytes(volume.MinPart)), "--split 650MiB")
 	}
 	s := &Sealed{Channel: o.Channel}
 	w := &sealing{Operator: p, o: o, s: s}

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 )
 
 // SocketName is the control socket's place below the node's directory.
@@ -24,7 +25,7 @@ func Call(ctx context.Context, dir string, q nodeapi.Request) (nodeapi.Response,
 // CallProgress sends q to the agent that runs in dir and returns its response; steps, when it is not nil, is called with
 // each step before that. No agent there is errs.Unavailable; the response's own error is returned as an error too. It
 // waits as long as the request takes, or until ctx ends.
-func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func(nodeapi.Progress)) (nodeapi.Response, error) {
+func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func(progress.Event)) (nodeapi.Response, error) {
 	q.Progress = steps != nil
 	path, err := filepath.Abs(socketPath(dir))
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,8 +23,8 @@ type agent struct{ steps *control.Steps }
 func (a agent) Handle(_ context.Context, q nodeapi.Request) (nodeapi.Response, error) {
 	switch q.Op {
 	case nodeapi.OpInstall:
-		a.steps.Tell(nodeapi.Progress{Step: "verify", What: q.Source})
-		a.steps.Tell(nodeapi.Progress{Step: "start", What: q.Source})
+		a.steps.Tell(progress.Event{Step: "verify", What: q.Source})
+		a.steps.Tell(progress.Event{Step: "start", What: q.Source})
 		return nodeapi.Response{Report: &nodeapi.Report{Outcome: nodeapi.RolledBack}},
 			errs.Hint(errs.Errorf(errs.Partial, "it crashed"), "mend it")
 	case nodeapi.OpLogs:
@@ -52,7 +53,7 @@ func TestRequestsAreAnswered(t *testing.T) {
 			t.Errorf("logs: %+v, %v", r, err)
 		}
 		var told []string
-		r, err = control.CallProgress(ctx, dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: "/a.volume"}, func(p nodeapi.Progress) {
+		r, err = control.CallProgress(ctx, dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: "/a.volume"}, func(p progress.Event) {
 			told = append(told, p.Step+" "+p.What)
 		})
 		if errs.KindOf(err) != errs.Partial || err.Error() != "it crashed" || errs.HintOf(err) != "mend it" || r.Report == nil {
@@ -74,10 +75,10 @@ func TestRequestsAreAnswered(t *testing.T) {
 func TestStepsAfterQuietAreNotTold(t *testing.T) {
 	var steps control.Steps
 	n := 0
-	quiet := steps.Listen(func(nodeapi.Progress) { n++ })
-	steps.Tell(nodeapi.Progress{})
+	quiet := steps.Listen(func(progress.Event) { n++ })
+	steps.Tell(progress.Event{})
 	quiet()
-	steps.Tell(nodeapi.Progress{})
+	steps.Tell(progress.Event{})
 	if n != 1 {
 		t.Errorf("told %d steps", n)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 )
 
 const (
@@ -109,7 +110,7 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 		var quiet func()
 		if q.Progress {
 			deaf := false
-			quiet = s.steps.Listen(func(p nodeapi.Progress) {
+			quiet = s.steps.Listen(func(p progress.Event) {
 				if deaf {
 					return
 				}

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"sync"
 
-	"overland/internal/nodeapi"
+	"overland/internal/progress"
 )
 
 // Steps passes the steps of an installation on to everybody who waits for it. The zero value works; it is safe for
@@ -16,11 +16,11 @@ type Steps struct {
 
 type listener struct {
 	mu   sync.Mutex
-	tell func(nodeapi.Progress)
+	tell func(progress.Event)
 }
 
 // Tell tells p to everybody who listens.
-func (s *Steps) Tell(p nodeapi.Progress) {
+func (s *Steps) Tell(p progress.Event) {
 	s.mu.Lock()
 	list := slices.Clone(s.listeners)
 	s.mu.Unlock()
@@ -32,7 +32,7 @@ func (s *Steps) Tell(p nodeapi.Progress) {
 }
 
 // Listen calls f with every step, one at a time, until the returned function is called. f must not call it.
-func (s *Steps) Listen(f func(nodeapi.Progress)) (quiet func()) {
+func (s *Steps) Listen(f func(progress.Event)) (quiet func()) {
 	l := &listener{tell: f}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,6 +43,6 @@ func (s *Steps) Listen(f func(nodeapi.Progress)) (quiet func()) {
 		s.mu.Unlock()
 		l.mu.Lock() // until a call of f in progress is over
 		defer l.mu.Unlock()
-		l.tell = func(nodeapi.Progress) {}
+		l.tell = func(progress.Event) {}
 	}
 }

@@ -40,7 +40,7 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	if err != nil {
 		return Plan{}, err
 	}
-	s.o.Progress(nodeapi.Progress{Step: "verify", What: src.Name()})
+	s.o.Progress(progress.Event{Step: "verify", What: src.Name()})
 	if err := s.pin(ctx, src, settings.Root, o.Root != ""); err != nil {
 		return Plan{}, err
 	}
@@ -199,7 +199,7 @@ func (s *Stager) Stage(ctx context.Context, src Source, p Plan) (int, error) {
 	if err := f.All(ctx, p.blobs); err != nil {
 		return 0, fmt.Errorf("%s: %w", src.Name(), untrusted(err))
 	}
-	s.o.Progress(nodeapi.Progress{Step: "stage", What: strings.Join(p.Generation.Names(), " ")})
+	s.o.Progress(progress.Event{Step: "stage", What: strings.Join(p.Generation.Names(), " ")})
 	return s.node.Stage(p.Generation, func(prog node.Program, path string) error {
 		return s.depot.Place(ctx, prog.Digest, path, prog.Mode())
 	})

@@ -12,6 +12,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
+	"overland/internal/progress"
 	"overland/internal/runtime"
 	"overland/internal/store"
 	"overland/internal/trust/client"
@@ -24,7 +25,7 @@ type Options struct {
 	Platform platform.Platform // of this machine; Platform.Runs is the order in which artifacts are taken
 	Runtimes runtime.Set       // what the services of a release may ask for
 	Self     digest.Digest     // of this agent's program; "" = no other program is brought
-	Progress func(nodeapi.Progress)
+	Progress func(progress.Event)
 }
 
 // Depot is the node's own store.

@@ -18,6 +18,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 	"overland/internal/runtime"
 )
 
@@ -31,7 +32,7 @@ type Options struct {
 	FS        fsx.FS
 	Log       *slog.Logger
 	Runtimes  runtime.Set
-	Progress  func(nodeapi.Progress)
+	Progress  func(progress.Event)
 	Ready     func()                   // called when the services of a generation run, before they are tested
 	Freshness func() nodeapi.Freshness // of what the node acts on
 }
@@ -176,7 +177,7 @@ func (s *Switch) prove(ctx context.Context, g *node.Generation, proven map[strin
 	left := s.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	s.o.Progress(nodeapi.Progress{Step: "start", What: strings.Join(g.Names(), " ")})
+	s.o.Progress(progress.Event{Step: "start", What: strings.Join(g.Names(), " ")})
 	if err := s.services.apply(bounded, g); err != nil {
 		return nil, node.Verdict{Reason: err.Error()}
 	}
@@ -199,7 +200,7 @@ func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instanc
 	results := make([][]runtime.Result, len(names))
 	var wait sync.WaitGroup
 	for i, name := range names {
-		s.o.Progress(nodeapi.Progress{Step: "selftest", What: name})
+		s.o.Progress(progress.Event{Step: "selftest", What: name})
 		wait.Add(1)
 		go func() {
 			defer wait.Done()
@@ -226,7 +227,7 @@ func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instanc
 
 // back leaves the generation on trial for the one before it. The Report says why; so does the error.
 func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
-	s.o.Progress(nodeapi.Progress{Step: "back", What: v.Reason})
+	s.o.Progress(progress.Event{Step: "back", What: v.Reason})
 	if err := s.node.Fail(v); err != nil {
 		return nodeapi.Report{}, err
 	}
