@@ -11,6 +11,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/trust"
 )
 
 // DirSource is a depot directory: a mirror, a stick, a site's or another node's folder. It is a Source and has the
@@ -56,7 +57,7 @@ func (s *DirSource) Open(ctx context.Context, d digest.Digest, off int64) (io.Re
 
 // Metadata returns the metadata file of that name, not verified: fs.ErrNotExist when there is none.
 func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	if err := checkName(name); err != nil {
+	if err := trust.CheckMetadataName(name); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -5,36 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/health"
 	"overland/internal/httpx"
+	"overland/internal/trust"
 )
-
-const metadataNameLimit = 255
-
-// checkName refuses what cannot be the name of a metadata file: letters, digits and . _ - % alone, not beginning with
-// a dot, ending in .json.
-func checkName(name string) error {
-	if len(name) > metadataNameLimit || !strings.HasSuffix(name, ".json") || name[0] == '.' {
-		return errs.Errorf(errs.Invalid, "metadata name %q", name[:min(len(name), metadataNameLimit)])
-	}
-	for _, c := range []byte(name) {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-%", c) >= 0) {
-			return errs.Errorf(errs.Invalid, "metadata name %q", name)
-		}
-	}
-	return nil
-}
 
 // Metadata returns the metadata file of that name ("2.root.json", "3.app%2Fwallet.json"): GET /v1/trust/NAME. It is
 // not verified. Failures that may pass are tried again, SiteOptions.Attempts times. Errors: fs.ErrNotExist when the
 // site has no such file; kind Unavailable when it is longer than limit bytes or the site cannot be reached.
 func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	if err := checkName(name); err != nil {
+	if err := trust.CheckMetadataName(name); err != nil {
 		return nil, err
 	}
 	var h health.Record

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"time"
 
 	"overland/internal/cache"
 	"overland/internal/errs"
@@ -23,7 +22,7 @@ var _ cache.Near = (*Chain)(nil)
 func (c *Chain) Find(ctx context.Context, protocol, key string, limit int64, heard func()) (cache.Found, bool, error) {
 	var failed error
 	for _, s := range c.sites {
-		if c.isDown(s) {
+		if c.down.Has(s) {
 			continue
 		}
 		f, brought, err := c.findAt(ctx, s, protocol, key, limit, heard)
@@ -48,7 +47,7 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 	if err == nil {
 		f, err = cache.ParseFound(b)
 	} else if errs.KindOf(err) == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer) {
-		c.setDown(s)
+		c.down.Set(s, c.o.Down)
 	}
 	if err == nil && f.Size > limit {
 		err = errs.Errorf(errs.Unavailable, "a blob of %d bytes, at most %d are taken", f.Size, limit)
@@ -65,24 +64,8 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 
 // bring fetches a blob that is counted under another name than its own.
 func (c *Chain) bring(ctx context.Context, b fetch.Blob, heard func()) error {
-	f, _ := c.join(b.Digest)
-	defer c.leave(b.Digest, f)
-	c.mu.Lock()
-	f.heard = append(f.heard, heard)
-	c.mu.Unlock()
-	return c.fetcher.Fetch(ctx, b)
-}
-
-// isDown reports whether s did not answer a moment ago.
-func (c *Chain) isDown(s *fetch.SiteSource) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	then, ok := c.down[s]
-	return ok && time.Since(then) < c.o.Down
-}
-
-func (c *Chain) setDown(s *fetch.SiteSource) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.down[s] = time.Now()
+	call, _ := c.join(ctx, b)
+	call.Listen(heard)
+	_, err := call.Wait(ctx)
+	return err
 }

@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
-	"sync"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/flight"
+	"overland/internal/health"
 	"overland/internal/httpx"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -32,8 +33,8 @@ type Options struct {
 
 	Limit    int64         // most bytes of one blob; 0 = 16 GiB
 	Stall    time.Duration // an upstream that sends nothing for so long is left; 0 = 30 s
-	Fresh    time.Duration // how long metadata is handed on before upstream is asked again; 0 = 30 s
-	Patience time.Duration // what a node waits for that before it gets what is here; 0 = 10 s
+	Fresh    time.Duration // how long metadata is served before upstream is asked again; 0 = 30 s
+	Patience time.Duration // how long a node waits for that before it gets what is here; 0 = 10 s
 	Down     time.Duration // how long upstream is not asked again after nobody answered, or had a blob; 0 = 10 s
 	Log      *slog.Logger  // nil = nothing is logged
 }
@@ -41,12 +42,11 @@ type Options struct {
 const (
 	trustFolder = "trust" // in the chain's directory
 	limit       = 16 << 30
-	attempts    = 2 // of one upstream in a row that bring nothing: who waits may know other sources
+	attempts    = 2 // of one upstream in a row that bring nothing: those who wait may know other sources
 	stall       = 30 * time.Second
 	fresh       = 30 * time.Second
 	patience    = 10 * time.Second
 	down        = 10 * time.Second
-	mostAbsent  = 1 << 14
 )
 
 // Chain asks upstream sites. It is safe for concurrent use. The caller ends it with Close.
@@ -58,15 +58,14 @@ type Chain struct {
 	fetcher *fetch.Fetcher
 	mirror  *mirror.Mirror
 
-	mu      sync.Mutex
-	flights map[digest.Digest]*flight
-	absent  map[digest.Digest]time.Time     // blobs that nobody had, and when
-	down    map[*fetch.SiteSource]time.Time // when a site did not answer for its cache
-	silent  time.Time                       // when no upstream site could be reached for a blob
-	update  *update                         // of the metadata, under way
-	checked time.Time                       // when the last one ended
-	trouble string                          // how
-	wg      sync.WaitGroup
+	blobs  flight.Group[digest.Digest, arrived] // on their way
+	absent health.Memory[digest.Digest]         // blobs that no upstream site has
+	silent health.Memory[struct{}]              // no upstream site could be reached for a blob
+	down   health.Memory[*fetch.SiteSource]     // sites that did not answer for their cache
+
+	updates flight.Group[struct{}, struct{}] // of the metadata
+	fresh   health.Memory[struct{}]          // it was updated, or that was tried, a moment ago
+	trouble health.Trouble                   // with that
 }
 
 // Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to depot. Nothing is asked
@@ -81,7 +80,7 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	if o.Offline == nil {
 		o.Offline = func(context.Context) bool { return false }
 	}
-	c := &Chain{o: o, dir: dir, depot: depot, flights: map[digest.Digest]*flight{}, down: map[*fetch.SiteSource]time.Time{}, absent: map[digest.Digest]time.Time{}}
+	c := &Chain{o: o, dir: dir, depot: depot}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})
@@ -103,9 +102,9 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	return c, nil
 }
 
-// Pin makes Options.Root what metadata is judged by, with the first site that has it. What was pinned before needs nobody's
-// answer: another root than it leads to is refused, whoever is dead. Where nothing was pinned, a site that does not answer now
-// is no mistake of a person: each update tries again, and no metadata is handed on before.
+// Pin makes Options.Root the root of trust for metadata, with the first site that has it. Where a root was pinned before,
+// no site need answer: another root than it leads to is refused. Where none was, a site that does not answer now is not an
+// error: each update tries again, and no metadata is served before.
 func (c *Chain) Pin(ctx context.Context) error {
 	if c.o.Root == "" {
 		if !c.mirror.Pinned() {
@@ -117,12 +116,12 @@ func (c *Chain) Pin(ctx context.Context) error {
 	defer cancel()
 	err := c.pin(ctx)
 	if err == nil && !c.mirror.Pinned() {
-		c.o.Log.Warn("no upstream site answers for its root: no signed metadata is handed on until one does", "root", c.o.Root)
+		c.o.Log.Warn("no upstream site answers for its root: no signed metadata is served until one does", "root", c.o.Root)
 	}
 	return err
 }
 
-// pin returns nil also when nothing is pinned, for nobody answered.
+// pin returns nil also when nothing is pinned because nobody answered.
 func (c *Chain) pin(ctx context.Context) error {
 	hint := "compare with what overland trust show prints on the machine that signs"
 	var failed error
@@ -130,7 +129,7 @@ func (c *Chain) pin(ctx context.Context) error {
 		if failed = c.mirror.Pin(ctx, nil, c.o.Root); failed == nil {
 			return nil
 		}
-		hint = "without --root this site goes on with the root that it trusts; to follow another operator, remove " + filepath.Join(c.dir, trustFolder)
+		hint = "without --root this site keeps the root that it trusts; to follow another operator, remove " + filepath.Join(c.dir, trustFolder)
 	}
 	for _, s := range c.sites {
 		if c.o.Offline(ctx) {
@@ -185,12 +184,8 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // Close ends what is under way and drops the connections.
 func (c *Chain) Close() {
-	c.mu.Lock()
-	if c.update != nil {
-		c.update.cancel()
-	}
-	c.mu.Unlock()
-	c.wg.Wait()
+	c.updates.Close()
+	c.blobs.Close()
 	for _, s := range c.sites {
 		s.CloseIdleConnections()
 	}

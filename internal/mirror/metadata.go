@@ -7,71 +7,46 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/flight"
+	"overland/internal/health"
 	"overland/internal/httpx"
 	"overland/internal/trust"
 )
 
-// update is one look at the upstream sites' metadata, for all who wait for it.
-type update struct {
-	done   chan struct{}
-	cancel context.CancelFunc
-}
-
 // Metadata returns verified metadata. Upstream is asked first when that was long ago, for as long as Options.Patience;
-// when it fails, what was verified before is handed on, and the reader judges whether it is still fresh. It has the form
-// of a trust.MetadataSource.
+// when it fails, what was verified before is served, and the reader judges whether it is still fresh. It has the form of a
+// trust.MetadataSource.
 func (c *Chain) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if !httpx.Held(ctx) {
-		c.look(ctx)
+		c.update(ctx)
 	}
 	return c.mirror.Metadata(ctx, name, limit)
 }
 
-// look starts an update when one is due, and waits for the one that is under way.
-func (c *Chain) look(ctx context.Context) {
-	c.mu.Lock()
-	patience := c.o.Patience
-	if c.trouble != "" {
-		patience = min(patience, time.Second) // it failed a moment ago: what is here will do
-	}
-	u := c.update
-	if u == nil && (c.o.Root != "" || c.mirror.Pinned()) && time.Since(c.checked) >= c.o.Fresh && !c.o.Offline(ctx) {
-		u = c.begin(ctx)
-	}
-	c.mu.Unlock()
-	if u == nil {
+// update waits for the update that is under way, or for a new one when that is due.
+func (c *Chain) update(ctx context.Context) {
+	due := (c.o.Root != "" || c.mirror.Pinned()) && !c.fresh.Has(struct{}{}) && !c.o.Offline(ctx)
+	if !due && c.updates.Find(struct{}{}) == nil {
 		return
 	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	select {
-	case <-u.done:
-	case <-late.C: // it goes on for those who ask later
-	case <-ctx.Done():
-	}
-}
-
-// begin starts an update. The caller holds c.mu.
-func (c *Chain) begin(ctx context.Context) *update {
-	u := &update{done: make(chan struct{})}
-	ctx, u.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.update = u
-	c.wg.Go(func() {
-		defer u.cancel()
+	call, _ := c.updates.Join(ctx, struct{}{}, func(ctx context.Context, _ *flight.Call[struct{}]) (struct{}, error) {
 		err := c.refresh(ctx)
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.update, c.checked = nil, time.Now()
-		close(u.done)
+		c.fresh.Set(struct{}{}, c.o.Fresh)
 		if ctx.Err() == nil {
 			c.report(err)
 		}
+		return struct{}{}, err
 	})
-	return u
+	call.Keep() // for those who ask later
+	patience := c.o.Patience
+	if c.trouble.Lasts() {
+		patience = min(patience, time.Second) // it failed a moment ago: what is here will do
+	}
+	_, _ = call.WaitFor(ctx, patience)
 }
 
-// refresh takes over what the first site has that answers well. One whose metadata has expired is passed over while
-// another one can be asked: it may be cut off from the operator.
+// refresh takes the metadata of the first site that has it valid. One whose metadata has expired is skipped while another
+// can be asked: it may be cut off from the operator.
 func (c *Chain) refresh(ctx context.Context) error {
 	if !c.mirror.Pinned() {
 		if err := c.pin(ctx); err != nil {
@@ -95,17 +70,14 @@ func (c *Chain) refresh(ctx context.Context) error {
 	return failed
 }
 
-// report logs a trouble when it begins and when it ends. The caller holds c.mu.
+// report logs that updates fail, when that begins, when the reason changes and when it ends.
 func (c *Chain) report(err error) {
-	switch {
-	case err == nil && c.trouble != "":
-		c.o.Log.Info("upstream metadata is taken over again")
-		c.trouble = ""
-	case err != nil && !c.mirror.Pinned() && errs.KindOf(err) == errs.Untrusted && err.Error() != c.trouble:
-		c.o.Log.Error("no signed metadata is handed on: the upstream sites have another root", "err", err, "hint", errs.HintOf(err))
-		c.trouble = err.Error()
-	case err != nil && err.Error() != c.trouble:
-		c.o.Log.Warn("upstream metadata is not taken over: what was verified before is handed on", "err", err)
-		c.trouble = err.Error()
+	switch change := c.trouble.Report(err); {
+	case change == health.Ended:
+		c.o.Log.Info("metadata is updated from upstream again")
+	case change == health.Began && !c.mirror.Pinned() && errs.KindOf(err) == errs.Untrusted:
+		c.o.Log.Error("no signed metadata is served: the upstream sites have another root", "error", err, "hint", errs.HintOf(err))
+	case change == health.Began:
+		c.o.Log.Warn("metadata is not updated from upstream: what was verified before is served", "error", err)
 	}
 }

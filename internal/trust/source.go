@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -59,6 +60,19 @@ func Versions(names []string, role string) []int64 {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// MetadataNameLimit is the length of a name that CheckMetadataName accepts, in bytes.
+const MetadataNameLimit = 200
+
+// CheckMetadataName returns an error of kind Invalid unless name can be that of a metadata file that travels, to a node or
+// in a volume: letters, digits and . _ - % alone, not beginning with a dot, ending in .json.
+func CheckMetadataName(name string) error {
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%-"
+	if name == "" || len(name) > MetadataNameLimit || name[0] == '.' || strings.Trim(name, letters) != "" || !strings.HasSuffix(name, ".json") {
+		return errs.Errorf(errs.Invalid, "metadata name %q: want 1 to %d letters, digits and ._%%-, ending in .json", Clip(name), MetadataNameLimit)
+	}
+	return nil
 }
 
 // fileName reports whether name can only be a file of metadata inside a directory.

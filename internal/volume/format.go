@@ -10,6 +10,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
+	"overland/internal/trust"
 )
 
 // Limits of a volume. Seal and Open hold them alike.
@@ -17,8 +18,8 @@ const (
 	version    = 1
 	maxEntries = 1 << 17
 	maxFile    = store.IndexLimit // bytes of index.json, of overland.json and of each file of metadata
-	maxName    = 200              // bytes of the name of a file of metadata
-	maxSize    = 1 << 50          // bytes of a volume: sums of 64 bits stay far from overflow
+	maxName    = trust.MetadataNameLimit
+	maxSize    = 1 << 50 // bytes of a volume: sums of 64 bits stay far from overflow
 )
 
 // Names of entries.
@@ -133,17 +134,9 @@ func checkName(name string) error {
 		return err
 	}
 	if n, ok := strings.CutPrefix(name, prefixTrust); ok {
-		return checkMetadataName(n)
+		return trust.CheckMetadataName(n)
 	}
 	return fmt.Errorf("entry %.100q has no place in a volume", name)
-}
-
-func checkMetadataName(n string) error {
-	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%-"
-	if n == "" || len(n) > maxName || n[0] == '.' || strings.Trim(n, letters) != "" || !strings.HasSuffix(n, ".json") {
-		return fmt.Errorf("metadata name %.100q: want 1 to %d letters, digits and ._%%-, ending in .json", n, maxName)
-	}
-	return nil
 }
 
 var le = binary.LittleEndian

@@ -16,6 +16,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/store"
+	"overland/internal/trust"
 )
 
 const bufferSize = 256 << 10
@@ -118,7 +119,7 @@ func makePlan(c Content) (*plan, error) {
 	}
 	files := map[string][]byte{nameLayout: []byte(ociLayout), nameIndex: c.Index}
 	for name, b := range c.Trust {
-		if err := checkMetadataName(name); err != nil {
+		if err := trust.CheckMetadataName(name); err != nil {
 			return nil, err
 		}
 		files[prefixTrust+name] = b

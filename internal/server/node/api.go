@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -13,6 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/store"
 )
 
@@ -74,7 +73,7 @@ func New(o Options) http.Handler {
 
 // ServeHTTP answers one request.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w = newPatient(w, h.o.Stall)
+	w = httpx.IdleWriter(w, h.o.Stall)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	t := turn{h: h}
 	defer t.end()
@@ -82,9 +81,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = h.serve(w, r, &t)
 	}
-	if err != nil {
-		h.fail(w, r, err)
+	if err == nil {
+		return
 	}
+	if errors.Is(err, errBusy) {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	httpx.Errors{Form: httpx.JSON, Log: h.o.Log}.Write(w, r, err)
 }
 
 // turn is a request's place among those that are served at once.
@@ -126,7 +129,8 @@ var errBusy = errs.Errorf(errs.Unavailable, "too many requests at once")
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, t *turn) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		return errs.Errorf(errs.Invalid, "%s: only GET and HEAD are served", clip(r.Method))
+		err := errs.Errorf(errs.Invalid, "%s: only GET and HEAD are served", clip(r.Method))
+		return httpx.WithStatus(err, http.StatusMethodNotAllowed)
 	}
 	if r.ContentLength != 0 {
 		w.Header().Set("Connection", "close") // nobody reads that body
@@ -163,46 +167,6 @@ func (h *handler) health(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, body)
 	return nil
-}
-
-// problem is the body of every answer that is not a success.
-type problem struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
-
-// fail answers with err's kind. What went wrong inside is logged, not told.
-func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	kind := errs.KindOf(err)
-	p := problem{Code: kind.String(), Message: err.Error(), Hint: errs.HintOf(err)}
-	if kind == errs.Internal {
-		h.o.Log.Error("request failed", "path", clip(r.URL.EscapedPath()), "err", err)
-		p = problem{Code: kind.String(), Message: "something went wrong on the site; its log says what"}
-	}
-	body, merr := json.Marshal(p)
-	if merr != nil {
-		panic(merr) // three strings always marshal
-	}
-	header := w.Header()
-	header.Del("ETag")
-	if errors.Is(err, errBusy) {
-		header.Set("Retry-After", retryAfter)
-	}
-	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", fmt.Sprint(len(body)+1))
-	w.WriteHeader(status(kind, header))
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(append(body, '\n'))
-	}
-}
-
-func status(kind errs.Kind, header http.Header) int {
-	if header.Get("Allow") != "" {
-		return http.StatusMethodNotAllowed
-	}
-	return kind.Status()
 }
 
 func clip(s string) string { return s[:min(len(s), 100)] }

@@ -20,6 +20,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/store"
 	"overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
@@ -152,7 +153,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/v1/trust/bad.json", 500, "internal"},
 	} {
 		w := do(h, c.method, c.path)
-		var p problem
+		var p httpx.Problem
 		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 			t.Errorf("%s %s: body %q: %v", c.method, c.path, w.Body, err)
 		}

@@ -13,6 +13,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/store"
+	"overland/internal/trust"
 )
 
 // blob sends a blob or one range of it. What a name stands for never changes, so an answer may be kept for ever.
@@ -58,7 +59,7 @@ func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d dig
 
 // trust sends a metadata file as it is. Numbered files never change; timestamp.json is asked for again each time.
 func (h *handler) trust(w http.ResponseWriter, r *http.Request, name string) error {
-	if !metadataName(name) {
+	if trust.CheckMetadataName(name) != nil {
 		return unknown("/v1/trust/" + name)
 	}
 	b, err := h.o.Trust.Metadata(r.Context(), name, metadataLimit)
@@ -79,19 +80,4 @@ func missing(err error, what string) error {
 		return errs.E(errs.NotFound, fmt.Errorf("%s: not here", what))
 	}
 	return err
-}
-
-// metadataName reports whether name can be a metadata file: letters, digits and . _ - % alone, not beginning with a
-// dot, ending in .json.
-func metadataName(name string) bool {
-	const limit = 255
-	if len(name) > limit || !strings.HasSuffix(name, ".json") || name[0] == '.' {
-		return false
-	}
-	for _, c := range []byte(name) {
-		if !(c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("._-%", c) >= 0) {
-			return false
-		}
-	}
-	return true
 }
