@@ -16,7 +16,6 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
@@ -71,18 +70,18 @@ func (c *cached) close() error {
 }
 
 // openCache opens what the site in dir keeps of others.
-func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options) (_ *cached, err error) {
+func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options, e edges) (_ *cached, err error) {
 	c := &cached{}
 	if c.facts, err = openFacts(ctx, dir); err != nil {
 		return nil, err
 	}
 	if len(o.Upstreams) > 0 {
-		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, mirror.Options{
-			Sites: o.Upstreams, Root: o.Root, Limit: o.passLimit, Stall: o.passStall, Fresh: o.passFresh, Log: o.Log, Offline: c.offline,
-			Kept: func(ctx context.Context, d digest.Digest, size int64) error {
-				return c.keeper.Hold(ctx, passed, string(d), d, size)
-			},
-		}); err != nil {
+		chain := e.mirror
+		chain.Sites, chain.Root, chain.Log, chain.Offline = o.Upstreams, o.Root, o.Log, c.offline
+		chain.Kept = func(ctx context.Context, d digest.Digest, size int64) error {
+			return c.keeper.Hold(ctx, passed, string(d), d, size)
+		}
+		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, chain); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 	}
@@ -100,7 +99,9 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 	}
 	c.keeper, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{c.facts},
-		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) { return roots(ctx, dir, blobs) },
+		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
+			return roots(ctx, dir, blobs, c.netcache.shelf)
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -143,7 +144,7 @@ func (c *cached) listen(ctx context.Context, up *origin.Client, o Options) error
 	c.entries = c.keeper.Entries(mirror.CachePath, protocols...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	c.handler, c.listener = c.netcache.over(handler), limit(plain, o.Conns)
+	c.handler, c.listener = handler, limit(plain, o.Conns)
 	return nil
 }
 
@@ -163,7 +164,7 @@ func (o CacheOptions) named(host string) bool {
 // roots returns what of the depot of the site in dir must be kept, whoever frees space there: what its tags reach, which is
 // every release, what the locks in the site's directory name, and what was put into the network cache. What freezes stand
 // on the cache's own index knows.
-func roots(ctx context.Context, dir string, blobs *storedir.Store) (map[digest.Digest]bool, error) {
+func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags(ctx)
 	if err != nil {
 		return nil, err
@@ -184,10 +185,6 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store) (map[digest.D
 		if err := addLock(keep, path); err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
-	}
-	shelf, err := server.Open(home.Netcache.In(dir), blobs, fsx.FS{})
-	if err != nil {
-		return nil, err
 	}
 	return keep, shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
 }

@@ -17,8 +17,10 @@ import (
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
@@ -132,7 +134,7 @@ func TestRoots(t *testing.T) {
 	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	keep, err := roots(t.Context(), dir, s)
+	keep, err := rootsOf(t, dir, s)
 	if err != nil || !keep[digest.Of(tagged)] || !keep[digest.Of(locked)] || keep[digest.Of(other)] {
 		t.Errorf("got %v, %v", keep, err)
 	}
@@ -143,7 +145,7 @@ func TestRoots(t *testing.T) {
 	if err := os.WriteFile(path, []byte("no lock"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := roots(t.Context(), dir, s); err == nil {
+	if _, err := rootsOf(t, dir, s); err == nil {
 		t.Error("a lock that cannot be read was passed over")
 	}
 }
@@ -163,7 +165,7 @@ func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openCache(t.Context(), dir, s, Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)})
+	c, err := openCache(t.Context(), dir, s, Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)}, edges{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,6 +178,15 @@ func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	if err := c.close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func rootsOf(t *testing.T, dir string, s *storedir.Store) (map[digest.Digest]bool, error) {
+	t.Helper()
+	shelf, err := server.Open(home.Netcache.In(dir), s, fsx.FS{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return roots(t.Context(), dir, s, shelf)
 }
 
 func openDepot(t *testing.T, dir string) *storedir.Store {

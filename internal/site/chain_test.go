@@ -19,6 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fetch"
 	"overland/internal/home"
+	"overland/internal/mirror"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/attack"
@@ -152,7 +153,7 @@ func TestAnUpstreamIsEndless(t *testing.T) {
 	far := originOf(t, []byte("x"))
 	far.Set(badlink.Endless)
 	dir := t.TempDir()
-	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}, passLimit: 1 << 20})
+	near, _ := start(t, dir, Options{Upstreams: []string{far.URL(far.Addr())}}, edges{mirror: mirror.Options{Limit: 1 << 20}})
 	if err := fetched(t, blobOf([]byte("x")), 0, near); err == nil {
 		t.Error("the node has a blob")
 	}
@@ -261,7 +262,7 @@ func TestAChainOfThree(t *testing.T) {
 func ring(t *testing.T, dirs ...string) []string {
 	t.Helper()
 	return ringOf(t, dirs, func(i int, next string) string {
-		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}, passStall: 5 * time.Second})
+		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}}, edges{mirror: mirror.Options{Stall: 5 * time.Second}})
 		return url
 	})
 }
@@ -331,7 +332,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 	var begun atomic.Int32
 	all := make(chan struct{})
 	urls := ringOf(t, dirs, func(i int, next string) string {
-		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}, passStall: time.Hour})
+		url, _ := start(t, dirs[i], Options{Upstreams: []string{next}}, edges{mirror: mirror.Options{Stall: time.Hour}})
 		return url
 	}, func() {
 		if begun.Add(1) == n {
@@ -380,9 +381,9 @@ func TestAChainIsSlow(t *testing.T) {
 	body := random(64 << 10)
 	far := originOf(t, body)
 	link := linkTo(t, badlink.To(far.Addr()), badlink.Faults{Rate: 4096})
-	last, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}, passStall: 10 * time.Second})
-	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{last}, passStall: 10 * time.Second})
-	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}, passStall: 10 * time.Second})
+	last, _ := start(t, t.TempDir(), Options{Upstreams: []string{far.URL(link.Addr())}}, edges{mirror: mirror.Options{Stall: 10 * time.Second}})
+	middle, _ := start(t, t.TempDir(), Options{Upstreams: []string{last}}, edges{mirror: mirror.Options{Stall: 10 * time.Second}})
+	near, _ := start(t, t.TempDir(), Options{Upstreams: []string{middle}}, edges{mirror: mirror.Options{Stall: 10 * time.Second}})
 	if err := fetched(t, blobOf(body), 10*time.Second, near); err != nil {
 		t.Error(err)
 	}
@@ -417,8 +418,11 @@ func (m *mirrored) publish() {
 }
 
 func (m *mirrored) options() Options {
-	return Options{Upstreams: []string{m.far.URL(m.far.Addr())}, Root: m.root, passFresh: 1}
+	return Options{Upstreams: []string{m.far.URL(m.far.Addr())}, Root: m.root}
 }
+
+// fresh has a site ask for metadata each time.
+func fresh() edges { return edges{mirror: mirror.Options{Fresh: 1}} }
 
 // refreshed returns the version of the timestamp that a new node gets from the site at url.
 func (m *mirrored) refreshed(t *testing.T, url string) string {
@@ -444,7 +448,7 @@ func (m *mirrored) refreshed(t *testing.T, url string) string {
 // Metadata passes a near site once it is verified, and is there when the upstream is not, also after a restart.
 func TestMetadataPasses(t *testing.T) {
 	m := newMirrored(t)
-	near, stop := start(t, m.dir, m.options())
+	near, stop := start(t, m.dir, m.options(), fresh())
 	first := m.refreshed(t, near)
 	m.p.Publish("targets")
 	m.publish()
@@ -463,7 +467,7 @@ func TestMetadataPasses(t *testing.T) {
 	stop()
 	o := m.options()
 	o.Root = "" // it is pinned
-	near, _ = start(t, m.dir, o)
+	near, _ = start(t, m.dir, o, fresh())
 	if got := m.refreshed(t, near); got != second {
 		t.Error("after a restart, what was verified is not there any more")
 	}
@@ -482,13 +486,13 @@ func TestMetadataDoesNotPass(t *testing.T) {
 	t.Run("no root", func(t *testing.T) {
 		o := m.options()
 		o.Root = ""
-		near, _ := start(t, t.TempDir(), o)
+		near, _ := start(t, t.TempDir(), o, fresh())
 		if b, err := open(t, near).Metadata(t.Context(), "timestamp.json", 1<<20); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("got %q, %v", b, err)
 		}
 	})
 	t.Run("signed by another", func(t *testing.T) {
-		near, _ := start(t, t.TempDir(), m.options())
+		near, _ := start(t, t.TempDir(), m.options(), fresh())
 		want := m.refreshed(t, near)
 		m.p.Signers["timestamp"] = []attack.Key{attack.NewKey()}
 		m.p.PublishTimestamp()
@@ -503,7 +507,7 @@ func TestMetadataDoesNotPass(t *testing.T) {
 // yet lets no metadata pass.
 func TestAnotherRootWhileUpstreamIsDead(t *testing.T) {
 	m := newMirrored(t)
-	near, stop := start(t, m.dir, m.options())
+	near, stop := start(t, m.dir, m.options(), fresh())
 	want := m.refreshed(t, near)
 	stop()
 	var up atomic.Bool
@@ -514,7 +518,7 @@ func TestAnotherRootWhileUpstreamIsDead(t *testing.T) {
 	if err := Run(t.Context(), m.dir, wrong); errs.KindOf(err) != errs.Untrusted || !strings.Contains(errs.HintOf(err), "without --root") {
 		t.Errorf("got %v", err)
 	}
-	near, _ = start(t, m.dir, right)
+	near, _ = start(t, m.dir, right, fresh())
 	if got := m.refreshed(t, near); got != want {
 		t.Error("what was verified is not there any more")
 	}
@@ -528,7 +532,7 @@ func TestAnotherRootWhileUpstreamIsDead(t *testing.T) {
 	}, badlink.Faults{})
 	log := &lines{}
 	wrong.Upstreams, wrong.Log = []string{m.far.URL(link.Addr())}, slog.New(slog.NewTextHandler(log, nil))
-	near, _ = start(t, m.dir, wrong)
+	near, _ = start(t, m.dir, wrong, fresh())
 	src, refused := open(t, near), 0
 	for range 30 { // each waits a second at most for the look at upstream
 		if b, err := src.Metadata(t.Context(), "timestamp.json", 1<<20); !errors.Is(err, fs.ErrNotExist) {
@@ -578,7 +582,7 @@ func TestOffline(t *testing.T) {
 	m := newMirrored(t)
 	m.far.Add(held)
 	m.far.Add(lost)
-	near, stop := start(t, m.dir, m.options())
+	near, stop := start(t, m.dir, m.options(), fresh())
 	if err := fetched(t, blobOf(held), 0, near); err != nil {
 		t.Fatal(err)
 	}
@@ -625,7 +629,7 @@ func TestOffline(t *testing.T) {
 	asked, _ = m.far.Requests()
 	o := m.options()
 	o.Cache.Offline = true
-	near, _ = start(t, t.TempDir(), o) // nor is its root asked for
+	near, _ = start(t, t.TempDir(), o, fresh()) // nor is its root asked for
 	offline(near)
 }
 
@@ -647,7 +651,7 @@ func TestOwnMetadataComesFirst(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(home.Trust.In(m.dir), "timestamp.json"), []byte("own"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	near, _ := start(t, m.dir, m.options())
+	near, _ := start(t, m.dir, m.options(), fresh())
 	if b, err := open(t, near).Metadata(t.Context(), "timestamp.json", 1<<20); err != nil || string(b) != "own" {
 		t.Errorf("got %q, %v", b, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"overland/internal/ecosystem/golang"
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
+	"overland/internal/mirror"
 	"overland/internal/record"
 	"overland/internal/testkit/badlink"
 )
@@ -51,7 +52,7 @@ func newProxy(t *testing.T) *modProxy {
 func (p *modProxy) requests() int { p.mu.Lock(); defer p.mu.Unlock(); return p.asked }
 
 // caching runs a site with a cache in dir and returns its URL for sites, its address for tools, and what ends it.
-func caching(t *testing.T, dir, origin string, o Options) (url, face string, stop func()) {
+func caching(t *testing.T, dir, origin string, o Options, e ...edges) (url, face string, stop func()) {
 	t.Helper()
 	addr := make(chan string, 1)
 	o.Cache.Listen, o.Cache.Ready = "127.0.0.1:0", func(a string) { addr <- a }
@@ -59,7 +60,7 @@ func caching(t *testing.T, dir, origin string, o Options) (url, face string, sto
 		o.Cache.Upstreams = map[string][]string{}
 	}
 	o.Cache.Upstreams["go"] = []string{origin}
-	url, stop = start(t, dir, o)
+	url, stop = start(t, dir, o, e...)
 	return url, <-addr, stop
 }
 
@@ -138,7 +139,7 @@ func TestACacheFarAwayIsSlow(t *testing.T) {
 	o.mods["/example.org/x/@v/v1.0.0.mod"] = big
 	link := linkTo(t, badlink.To(strings.TrimPrefix(o.URL, "http://")), badlink.Faults{Rate: 4096})
 	far, _, _ := caching(t, t.TempDir(), "http://"+link.Addr(), Options{})
-	_, near, _ := caching(t, t.TempDir(), "http://127.0.0.1:1", Options{Upstreams: []string{far}, passStall: 6 * time.Second})
+	_, near, _ := caching(t, t.TempDir(), "http://127.0.0.1:1", Options{Upstreams: []string{far}}, edges{mirror: mirror.Options{Stall: 6 * time.Second}})
 	if status, body := get(t, near, modPath); status != 200 || body != big {
 		t.Errorf("got %d, %d bytes of %d", status, len(body), len(big))
 	}
@@ -224,7 +225,7 @@ func TestNetworkCachesInARow(t *testing.T) {
 			stopFar()
 		}
 	}
-	keep, err := roots(t.Context(), dir, openDepot(t, dir))
+	keep, err := rootsOf(t, dir, openDepot(t, dir))
 	if err != nil || keep[digest.Of([]byte("egg"))] {
 		t.Errorf("what can be fetched again is kept for ever: %v, %v", keep, err)
 	}

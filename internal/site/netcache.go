@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"os"
 	"sync"
@@ -123,9 +122,10 @@ func same(a, b fs.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// over serves the network cache below /shacache and /shadir, everything else by next.
-func (n *netcache) over(next http.Handler) http.Handler {
-	return n.face.Mount("/shacache", "/shadir", next)
+// routes returns what the network cache answers. Anyone may read; it knows its writers itself, by its policy.
+func (n *netcache) routes() []Route {
+	h := n.face.Mount("/"+shacacheName, "/"+shadirName, nil)
+	return []Route{{"/" + shacacheName, Anyone, h}, {"/" + shadirName, Anyone, h}}
 }
 
 // The names under which --cache-upstream takes the services of other network caches.

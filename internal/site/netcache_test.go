@@ -112,7 +112,7 @@ func TestTheNetworkCacheIsKept(t *testing.T) {
 	if _, _, err := n.shelf.PutBlob(t.Context(), strings.NewReader("egg"), "", -1, 100); err != nil {
 		t.Fatal(err)
 	}
-	keep, err := roots(t.Context(), dir, s)
+	keep, err := rootsOf(t, dir, s)
 	if err != nil || !keep[digest.Of([]byte("egg"))] {
 		t.Errorf("got %v, %v", keep, err)
 	}

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,17 +11,13 @@ import (
 	"net/http"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/home"
 	"overland/internal/httpx"
+	"overland/internal/mirror"
 	"overland/internal/netcache/server"
-	storedir "overland/internal/store/dir"
+	"overland/internal/server/node"
 	"overland/internal/trust"
-	"overland/internal/trust/keys"
-	"overland/internal/trust/repository"
 )
 
 const (
@@ -31,7 +28,6 @@ const (
 	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
 	idleTimeout    = 2 * time.Minute
 	headerLimit    = 16 << 10
-	leftover       = 30 * 24 * time.Hour // after which a partial blob is one that nobody will go on with
 )
 
 // Options are the settings of Run. The zero value works.
@@ -46,201 +42,171 @@ type Options struct {
 
 	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
 	Root      trust.Fingerprint // whose metadata they are asked for; needed once, and not by a site that signs its own
-
-	refresh   func(context.Context) error // in place of the trust folder's
-	passLimit int64                       // most bytes of one blob from Upstreams; default the chain's
-	passStall time.Duration               // of Upstreams; default the chain's
-	passFresh time.Duration               // between looks at their metadata; default the chain's
 }
 
-// Run serves the site in dir, which Init has made, until ctx ends, gives the requests under way Options.Grace to finish, and
-// returns nil. While it runs it signs the timestamp anew before that expires, when the keys for that are
-// here and need no passphrase.
-func Run(ctx context.Context, dir string, o Options) error {
-	if err := run(ctx, dir, o.defaults(dir)); err != nil {
+// edges are what tests put in place of the world at a site's edge; the zero value is the world.
+type edges struct {
+	refresh func(context.Context) error // signs the timestamp
+	mirror  mirror.Options              // Limit, Stall and Fresh alone
+}
+
+// Run serves the site in dir, which Init has made, as Site.Run does.
+func Run(ctx context.Context, dir string, o Options) error { return runIn(ctx, dir, o, edges{}) }
+
+func runIn(ctx context.Context, dir string, o Options, e edges) error {
+	if err := refuseOther(dir); err != nil {
 		return fmt.Errorf("site %s: %w", dir, err)
+	}
+	s, err := initialise(fsx.FS{}, dir)
+	if err != nil {
+		return err
+	}
+	return s.run(ctx, o, e)
+}
+
+// Run serves the site until ctx ends, gives the requests under way Options.Grace to finish, and returns nil. While it
+// runs it signs the timestamp before that expires, if the keys for that are here and need no passphrase.
+func (s *Site) Run(ctx context.Context, o Options) error { return s.run(ctx, o, edges{}) }
+
+func (s *Site) run(ctx context.Context, o Options, e edges) error {
+	if err := s.compose(ctx, o.defaults(), e); err != nil {
+		return fmt.Errorf("site %s: %w", s.Dir, err)
 	}
 	return nil
 }
 
-func (o Options) defaults(dir string) Options {
-	if o.Listen == "" {
-		o.Listen = defaultListen
-	}
+func (o Options) defaults() Options {
+	o.Listen = cmp.Or(o.Listen, defaultListen)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Grace <= 0 {
-		o.Grace = defaultGrace
-	}
-	if o.Refresh <= 0 {
-		o.Refresh = defaultRefresh
-	}
-	if o.Conns <= 0 {
-		o.Conns = defaultConns
-	}
-	if o.refresh == nil {
-		o.refresh = func(ctx context.Context) error { return refresh(ctx, dir) }
-	}
+	o.Grace = cmp.Or(max(o.Grace, 0), defaultGrace)
+	o.Refresh = cmp.Or(max(o.Refresh, 0), defaultRefresh)
+	o.Conns = cmp.Or(max(o.Conns, 0), defaultConns)
 	return o
 }
 
-func run(ctx context.Context, dir string, o Options) (err error) {
+// compose opens what the site consists of, and runs it.
+func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	if _, _, err := parseListen(o.Listen); err != nil {
-		return err
-	}
-	if err := refuseOther(dir); err != nil {
-		return err
-	}
-	if _, err := makeSite(fsx.FS{}, dir); err != nil {
-		return err
-	}
-	cert, pin, err := identity(fsx.FS{}, home.TLS.In(dir))
-	if err != nil {
-		return err
-	}
-	blobs, err := storedir.Open(home.Depot.In(dir), storedir.Options{})
-	if err != nil {
 		return err
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --listen")
 	}
-	w := wire{dir: dir, blobs: blobs, log: o.Log}
+	var c *cached // nil = the site keeps nothing of others
+	if o.Cache.Listen != "" || len(o.Upstreams) > 0 {
+		if c, err = openCache(ctx, s.Dir, s.depot, o, e); err != nil {
+			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
+		}
+		defer func() { err = errors.Join(err, c.close()) }()
+	}
+	signed := metadata{dir: s.Dir}
+	if c != nil {
+		signed.chain = c.chain
+	}
+	services := []Service{s.overHTTPS(plain, s.faces(c, signed, o), c, o)}
+	if signed.own() {
+		if e.refresh == nil {
+			e.refresh = func(ctx context.Context) error { return refresh(ctx, s.Dir) }
+		}
+		services = append(services, keepFresh(o, e.refresh))
+	}
+	if c != nil {
+		services = append(services, Service{"cache", c.keeper.Run}, s.tidy(o.Log))
+	}
+	if c != nil && c.handler != nil {
+		services = append(services, s.overHTTP(c, o))
+	}
+	return runServices(ctx, services, func() {
+		o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", s.Pin)
+		if c != nil && c.handler != nil {
+			addr := c.listener.Addr().String()
+			o.Log.Info("cache serves", "addr", addr)
+			if o.Cache.Ready != nil {
+				o.Cache.Ready(addr)
+			}
+		}
+		if o.Ready != nil {
+			o.Ready(plain.Addr().String())
+		}
+	})
+}
+
+// faces returns what is answered over HTTPS.
+func (s *Site) faces(c *cached, signed metadata, o Options) []Route {
+	n := node.Options{Blobs: s.depot, Trust: signed, Log: o.Log}
+	if c == nil {
+		return []Route{{"/", Anyone, node.New(n)}}
+	}
+	n.Offline = c.offline
+	if c.chain != nil {
+		n.Through, n.Blobs = c.chain, noted{s.depot, c}
+	}
+	routes := append(c.netcache.routes(), Route{"/", Anyone, node.New(n)})
+	if c.entries != nil {
+		routes = append(routes, Route{mirror.CachePath, Anyone, c.entries})
+	}
+	return routes
+}
+
+// over returns the handler of routes behind what all of them have in common.
+func (s *Site) over(routes []Route, c *cached) http.Handler {
+	var asked []string
+	if c != nil && c.chain != nil {
+		asked = c.chain.IDs()
+	}
+	return httpx.Over(httpx.ID(s.pin), asked, router(routes, noAccounts))
+}
+
+func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Options) Service {
 	config := &tls.Config{
-		Certificates: []tls.Certificate{cert},
+		Certificates: []tls.Certificate{s.cert},
 		MinVersion:   tls.VersionTLS13,
 		NextProtos:   []string{"http/1.1"},
 	}
-	if o.Cache.Listen != "" || len(o.Upstreams) > 0 {
-		if w.cached, err = openCache(ctx, dir, blobs, o); err != nil {
-			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
-		}
-		defer func() { err = errors.Join(err, w.cached.close()) }()
-		// Who writes to the network cache is known by a certificate: here, not over plain HTTP.
+	if c != nil {
+		// Writers of the network cache are known by a certificate: here, not over plain HTTP.
 		config = server.ClientAuth(config)
 	}
-	face, plainFace := w.handlers(httpx.ID(pin))
-	tuned := limit(plain, o.Conns)
-	tuned.tune = tune
-	listener := tls.NewListener(tuned, config)
-	group, ctx := errgroup.WithContext(ctx)
-	serve(ctx, group, o, listener, tuned, face)
-	if w.signs() {
-		group.Go(func() error { keepFresh(ctx, o); return nil })
-	}
-	o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", pin.String())
-	if w.cached != nil {
-		group.Go(func() error { return w.cached.keeper.Run(ctx) })
-		group.Go(func() error { tidy(ctx, blobs, o.Log); return nil })
-	}
-	if plainFace != nil {
-		addr := w.cached.listener.Addr().String()
-		serve(ctx, group, o, w.cached.listener, w.cached.listener, plainFace)
-		o.Log.Info("cache serves", "addr", addr)
-		if o.Cache.Ready != nil {
-			o.Cache.Ready(addr)
-		}
-	}
-	if o.Ready != nil {
-		o.Ready(plain.Addr().String())
-	}
-	return group.Wait()
+	places := limit(plain, o.Conns)
+	places.tune = tune
+	return serve("HTTPS", tls.NewListener(places, config), places, s.over(routes, c), o)
 }
 
-// serve answers on listener, which stands on places, by handler, in group, until ctx ends.
-func serve(ctx context.Context, group *errgroup.Group, o Options, listener net.Listener, places *limited, handler http.Handler) {
-	s := &http.Server{
-		Handler:                      handler,
-		ConnState:                    places.state,
-		ReadHeaderTimeout:            headerTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               headerLimit,
-		ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-		DisableGeneralOptionsHandler: true,
-	}
-	group.Go(func() error {
+func (s *Site) overHTTP(c *cached, o Options) Service {
+	routes := append(c.netcache.routes(), Route{"/", Anyone, c.handler})
+	return serve("cache over HTTP", c.listener, c.listener, s.over(routes, c), o)
+}
+
+// serve returns the service that answers on listener, which stands on places, by handler.
+func serve(name string, listener net.Listener, places *limited, handler http.Handler, o Options) Service {
+	return Service{name, func(ctx context.Context) error {
+		s := &http.Server{
+			Handler:                      handler,
+			ConnState:                    places.state,
+			ReadHeaderTimeout:            headerTimeout,
+			IdleTimeout:                  idleTimeout,
+			MaxHeaderBytes:               headerLimit,
+			ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
+			DisableGeneralOptionsHandler: true,
+		}
+		ended := make(chan error, 1)
+		stop := context.AfterFunc(ctx, func() {
+			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
+			defer cancel()
+			// A download at 4 KB/s is not waited for: its client resumes it after the next start.
+			if err := s.Shutdown(grace); err != nil {
+				ended <- s.Close()
+				return
+			}
+			ended <- nil
+		})
 		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			stop()
 			return err
 		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)
-		defer cancel()
-		// A download at 4 KB/s is not waited for: its client goes on where it was, with the next start.
-		if err := s.Shutdown(grace); err != nil {
-			return s.Close()
-		}
-		return nil
-	})
-}
-
-// keepFresh renews the timestamp until ctx ends. A trouble is logged when it begins and when it ends, not each time.
-func keepFresh(ctx context.Context, o Options) {
-	ticker := time.NewTicker(o.Refresh)
-	defer ticker.Stop()
-	for trouble := ""; ; {
-		err := o.refresh(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil && err.Error() != trouble {
-			report(o.Log, err)
-		}
-		switch {
-		case err != nil:
-			trouble = err.Error()
-		case trouble != "":
-			o.Log.Info("the signed metadata is kept fresh")
-			trouble = ""
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-// tidy frees the depot of what never became a blob, at once and each day, until ctx ends.
-func tidy(ctx context.Context, blobs *storedir.Store, log *slog.Logger) {
-	ticker := time.NewTicker(24 * time.Hour)
-	defer ticker.Stop()
-	for {
-		if err := blobs.Tidy(ctx, leftover); err != nil && ctx.Err() == nil {
-			log.Warn("what was left half-way is not removed", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
-func report(log *slog.Logger, err error) {
-	switch errs.KindOf(err) {
-	case errs.NotFound:
-		log.Info("nothing is signed yet", "hint", errs.HintOf(err))
-	case errs.Partial:
-		log.Error("metadata will expire that needs a person's key", "err", err, "hint", errs.HintOf(err))
-	default:
-		log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
-	}
-}
-
-// refresh opens the trust folder anew each time: keys and roles change under a running site.
-func refresh(ctx context.Context, dir string) error {
-	keys, err := keys.Open(home.Keys.In(dir), keys.Options{})
-	if err != nil {
-		return err
-	}
-	repo, err := repository.Open(ctx, repository.Dir(home.Trust.In(dir), fsx.FS{}), keys, repository.Options{})
-	if err != nil {
-		return err
-	}
-	return repo.Refresh(ctx)
+		return <-ended
+	}}
 }

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"strconv"
 
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/fsx"
 	"overland/internal/home"
 	storedir "overland/internal/store/dir"
@@ -25,22 +27,36 @@ type Info struct {
 	Signs bool `json:"signs"`
 }
 
-// Init makes the site directory dir, or completes it, and returns what to tell nodes. Again changes nothing. The
-// trust folder stays empty: `overland trust init` fills it.
-func Init(dir string) (Info, error) { return initialise(fsx.FS{}, dir) }
+// Site is an open site directory: what a running site has to have, opened once. It needs no closing.
+type Site struct {
+	Info
+	cert  tls.Certificate
+	pin   fetch.Pin
+	depot *storedir.Store
+}
 
-// Open returns what to tell nodes of the site in dir, and makes what is missing of it: all of it where nothing is, or
-// only what an operator's other work has made, and then made says so. A folder that holds anything else is errs.NotFound,
-// and nothing is written.
-func Open(dir string) (info Info, made bool, err error) {
+// Init makes the site directory dir, or completes it, and returns what to tell nodes. Another call changes nothing. The
+// trust folder stays empty: `overland trust init` fills it.
+func Init(dir string) (Info, error) {
+	s, err := initialise(fsx.FS{}, dir)
+	if err != nil {
+		return Info{}, err
+	}
+	return s.Info, nil
+}
+
+// Open opens the site in dir and makes what is missing of it: all of it where nothing is, or the rest of what an
+// operator's other work has made; made reports whether the site is new. A folder that holds anything else is
+// errs.NotFound, and nothing is written.
+func Open(dir string) (s *Site, made bool, err error) {
 	if err := refuseOther(dir); err != nil {
 		if errs.KindOf(err) != errs.NotFound || !mayBecome(dir) {
-			return Info{}, false, err
+			return nil, false, err
 		}
 		made = true
 	}
-	info, err = Init(dir)
-	return info, made, err
+	s, err = initialise(fsx.FS{}, dir)
+	return s, made, err
 }
 
 // mayBecome reports whether a site may be made in dir unasked: it is missing, empty, or holds trust, keys or a depot.
@@ -54,8 +70,8 @@ func mayBecome(dir string) bool {
 	})
 }
 
-// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: verbs that
-// change one thing of a site make none by a slip in a folder's name.
+// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: a verb that changes
+// one thing of a site must not make one because of a typing error.
 func refuseOther(dir string) error {
 	for _, name := range []string{keyFile, certFile} {
 		if _, err := os.Lstat(filepath.Join(home.TLS.In(dir), name)); !errors.Is(err, fs.ErrNotExist) {
@@ -65,28 +81,29 @@ func refuseOther(dir string) error {
 	return errs.Hint(errs.Errorf(errs.NotFound, "there is no site in %s", dir), "name another folder, or make a site there: overland site init %s", dir)
 }
 
-func initialise(f fsx.FS, dir string) (Info, error) {
-	info, err := makeSite(f, dir)
+func initialise(f fsx.FS, dir string) (*Site, error) {
+	s, err := makeSite(f, dir)
 	if err != nil {
-		return Info{}, fmt.Errorf("site %s: %w", dir, err)
+		return nil, fmt.Errorf("site %s: %w", dir, err)
 	}
-	return info, nil
+	return s, nil
 }
 
-func makeSite(f fsx.FS, dir string) (Info, error) {
+func makeSite(f fsx.FS, dir string) (*Site, error) {
 	for name, mode := range map[home.Place]os.FileMode{home.Trust: 0o755, home.Keys: 0o700} {
 		if err := f.Mkdir(name.In(dir), mode); err != nil {
-			return Info{}, err
+			return nil, err
 		}
 	}
-	if _, err := storedir.Open(home.Depot.In(dir), storedir.Options{FS: f}); err != nil {
-		return Info{}, err
-	}
-	_, pin, err := identity(f, home.TLS.In(dir))
+	depot, err := storedir.Open(home.Depot.In(dir), storedir.Options{FS: f})
 	if err != nil {
-		return Info{}, err
+		return nil, err
 	}
-	return Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, nil
+	cert, pin, err := identity(f, home.TLS.In(dir))
+	if err != nil {
+		return nil, err
+	}
+	return &Site{Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, cert, pin, depot}, nil
 }
 
 // URL returns the URL that nodes are given for the site when it listens on addr, an IP address and port.

@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 }
 
 // start makes a site in dir, runs it on a free port, and returns its URL and what ends it.
-func start(t *testing.T, dir string, o Options) (url string, stop func()) {
+func start(t *testing.T, dir string, o Options, e ...edges) (url string, stop func()) {
 	t.Helper()
 	info, err := Init(dir)
 	if err != nil {
@@ -52,7 +52,7 @@ func start(t *testing.T, dir string, o Options) (url string, stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ready, done := make(chan string, 1), make(chan error, 1)
 	o.Listen, o.Ready = "127.0.0.1:0", func(addr string) { ready <- addr }
-	go func() { done <- Run(ctx, dir, o) }()
+	go func() { done <- runIn(ctx, dir, o, append(e, edges{})[0]) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -452,7 +452,8 @@ func TestTheTimestampIsKeptFresh(t *testing.T) {
 		errs.Errorf(errs.Partial, "targets expires soon"), nil, nil,
 	}
 	var log bytes.Buffer
-	o := Options{Refresh: 1, Log: slog.New(slog.NewTextHandler(&log, nil)), refresh: func(ctx context.Context) error {
+	o := Options{Refresh: 1, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	e := edges{refresh: func(ctx context.Context) error {
 		select {
 		case calls <- struct{}{}:
 		case <-ctx.Done():
@@ -464,7 +465,7 @@ func TestTheTimestampIsKeptFresh(t *testing.T) {
 		}
 		return err
 	}}
-	_, stop := start(t, t.TempDir(), o)
+	_, stop := start(t, t.TempDir(), o, e)
 	for range 8 {
 		<-calls
 	}
@@ -492,7 +493,7 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
-	url, _ := start(t, dir, Options{refresh: func(ctx context.Context) error {
+	url, _ := start(t, dir, Options{}, edges{refresh: func(ctx context.Context) error {
 		err := refresh(ctx, dir)
 		done <- err
 		return err

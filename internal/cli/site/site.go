@@ -118,14 +118,14 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	if t.Quiet {
 		level = slog.LevelError
 	}
-	info, made, err := site.Open(o.dir)
+	s, made, err := site.Open(o.dir)
 	if err != nil {
 		return err
 	}
 	if made {
 		t.Note("a new site: %s", o.dir)
 	}
-	return site.Run(ctx, o.dir, site.Options{
+	return s.Run(ctx, site.Options{
 		Listen:    o.listen,
 		Upstreams: o.upstreams, Root: root,
 		Log: slog.New(slog.NewTextHandler(t.Stderr, &slog.HandlerOptions{Level: level})),
@@ -134,9 +134,9 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 			Ready: func(addr string) { t.Note("cache: overland cache env http://%s", addr) },
 		},
 		Ready: func(addr string) {
-			urls, err := info.URLs(addr)
+			urls, err := s.URLs(addr)
 			if err != nil {
-				urls = []string{info.URL(addr)}
+				urls = []string{s.URL(addr)}
 			}
 			for _, u := range urls {
 				t.Printf("%s\n", u)

@@ -1,0 +1,56 @@
+package site
+
+import (
+	"context"
+	"log/slog"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/home"
+	"overland/internal/trust/keys"
+	"overland/internal/trust/repository"
+)
+
+// keepFresh returns the service that renews the timestamp before it expires. A problem is logged when it begins and when
+// it ends, not each time.
+func keepFresh(o Options, refresh func(context.Context) error) Service {
+	problem := ""
+	return every("sign the timestamp", o.Refresh, func(ctx context.Context) {
+		err := refresh(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err != nil:
+			if err.Error() != problem {
+				reportStale(o.Log, err)
+			}
+			problem = err.Error()
+		case problem != "":
+			o.Log.Info("the signed metadata is kept fresh")
+			problem = ""
+		}
+	})
+}
+
+func reportStale(log *slog.Logger, err error) {
+	switch errs.KindOf(err) {
+	case errs.NotFound:
+		log.Info("nothing is signed yet", "hint", errs.HintOf(err))
+	case errs.Partial:
+		log.Error("metadata will expire that needs a person's key", "err", err, "hint", errs.HintOf(err))
+	default:
+		log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
+	}
+}
+
+// refresh opens the trust folder each time: keys and roles change under a running site.
+func refresh(ctx context.Context, dir string) error {
+	own, err := keys.Open(home.Keys.In(dir), keys.Options{})
+	if err != nil {
+		return err
+	}
+	repo, err := repository.Open(ctx, repository.Dir(home.Trust.In(dir), fsx.FS{}), own, repository.Options{})
+	if err != nil {
+		return err
+	}
+	return repo.Refresh(ctx)
+}
