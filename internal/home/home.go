@@ -15,6 +15,7 @@ const (
 	Trust       Place = "trust"
 	Keys        Place = "keys"
 	TLS         Place = "tls"
+	Settings    Place = "site.yaml"
 	Locks       Place = "locks"
 	Database    Place = "site.db"
 	Netcache    Place = "netcache"
@@ -66,6 +67,7 @@ func Table() []Entry {
 			"`site.db-wal` and `site.db-shm` while it is open; `site.db.schema-N` is a copy made before the schema changed"},
 		{Netcache, Durable, 0, true, "the network cache: entries, names of blobs, the audit log ([shacache.md](shacache.md#on-the-disk))"},
 		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},
+		{Settings, Yours, 0, false, "how the site is served ([site-yaml.md](../reference/site-yaml.md))"},
 		{Locks, Yours, 0, true, "`*.lock`: what these locks name is never evicted"},
 		{SharedCache, Yours, 0, false, "where builds share results ([how to](../how-to/binary-cache.md))"},
 		{Seen, Durable, 0, true, "the newest entries seen of network caches: an older one is refused"},

@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,6 +33,7 @@ type keyToken = *token.Token
 // after it has complained.
 type Decoder struct {
 	file     string
+	docs     string // hint where there is no better one; "" = overland.yaml's reference
 	problems []problem
 	later    []func() // checks between parts of the file, run when all of it was read
 }
@@ -63,7 +65,7 @@ func (d *Decoder) err() error {
 		return a.col - b.col
 	})
 	var lines []string
-	hint := seeDocs
+	hint := cmp.Or(d.docs, seeDocs)
 	for i, p := range d.problems {
 		if i == maxErrors {
 			lines = append(lines, fmt.Sprintf("%s: and %d more", d.file, len(d.problems)-i))

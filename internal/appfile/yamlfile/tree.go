@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"cmp"
 	"errors"
 
 	"github.com/goccy/go-yaml/ast"
@@ -20,7 +21,7 @@ const (
 // tree returns the file's one document, or nil after a failure.
 func (d *Decoder) tree(b []byte) ast.Node {
 	if len(b) > maxSize {
-		d.fail(nil, "an application's description is a page, not a book", "longer than %d bytes", maxSize)
+		d.fail(nil, "such a file is a page, not a book", "longer than %d bytes", maxSize)
 		return nil
 	}
 	tokens := lexer.Tokenize(string(b))
@@ -48,10 +49,10 @@ func (d *Decoder) tree(b []byte) ast.Node {
 	}
 	switch {
 	case len(bodies) == 0:
-		d.fail(nil, "overland init writes one", "the file is empty")
+		d.fail(nil, cmp.Or(d.docs, "overland init writes one"), "the file is empty")
 		return nil
 	case len(bodies) > 1:
-		d.fail(start(bodies[1]), "one file describes one application", "a second document")
+		d.fail(start(bodies[1]), "one file is one document", "a second document")
 		return nil
 	}
 	return bodies[0]

@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/cli"
 	"overland/internal/operator"
+	"overland/internal/site"
 )
 
 func main() {
@@ -17,6 +18,7 @@ func main() {
 	}
 	pages := map[string][]byte{
 		"cli.md": cli.Reference(), "exit-codes.md": cli.ExitCodes(), "overland.schema.json": operator.AppFile().Schema(),
+		"site.schema.json": site.SettingsSchema(),
 	}
 	for name, text := range pages {
 		const mode = 0o644

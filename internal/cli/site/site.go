@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,7 @@ type runOptions struct {
 	origins   []string
 	upstreams []string
 	root      string
+	conns     int // 0 = the default
 }
 
 func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
@@ -67,14 +69,19 @@ func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
 			"IP address works, and no name service is needed. A DIR that is missing or empty is made a site first. With\n" +
 			"--cache-listen it is also a cache of what the tools of other machines fetch, over plain HTTP and without asking\n" +
 			"who they are: give it an address that only they can reach. `overland cache env` prints how to point a machine at\n" +
-			"it. With --upstream it is a near copy of other sites: what it lacks it fetches from them, checks, and keeps.",
+			"it. With --upstream it is a near copy of other sites: what it lacks it fetches from them, checks, and keeps.\n" +
+			"DIR/site.yaml may say the same as these flags; a flag beats it.",
 		Example: "overland site run site --listen 127.0.0.1:0\n" +
 			"overland site run site --listen 127.0.0.1:0 --cache-listen 127.0.0.1:0 --cache-size 50GiB\n" +
 			"overland site run copy --listen 127.0.0.1:0 --upstream https://127.0.0.1:8444#sha256:PIN --root FINGERPRINT",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			written, err := site.ReadSettings(args[0])
+			if err != nil {
+				return err
+			}
 			o.dir = args[0]
-			return run(c.Context(), t, o)
+			return run(c.Context(), t, o.over(written, c.Flags().Changed))
 		},
 	}
 	c.Flags().StringVar(&o.listen, "listen", ":8443", "address and port")
@@ -88,12 +95,41 @@ func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
 	return c
 }
 
+// over returns o with what site.yaml says where no flag was given; given reports that of a flag. Of --cache-upstream each
+// protocol counts by itself.
+func (o runOptions) over(written site.Settings, given func(flag string) bool) runOptions {
+	take := func(flag, value string, to *string) {
+		if value != "" && !given(flag) {
+			*to = value
+		}
+	}
+	take("listen", written.Listen, &o.listen)
+	take("cache-listen", written.Cache.Listen, &o.cache)
+	take("cache-size", written.Cache.Size, &o.size)
+	take("cache-writes", written.Cache.Writes, &o.writes)
+	take("root", written.Root, &o.root)
+	if !given("upstream") {
+		o.upstreams = written.Upstreams
+	}
+	flags := o.origins
+	for name, list := range written.Cache.Upstreams {
+		if slices.ContainsFunc(flags, func(s string) bool { return strings.HasPrefix(s, name+"=") }) {
+			continue
+		}
+		for _, u := range list {
+			o.origins = append(o.origins, name+"="+u)
+		}
+	}
+	o.conns = written.Conns
+	return o
+}
+
 func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	limit, err := verb.ParseSize(o.size)
 	if err != nil {
 		return err
 	}
-	if o.writes != "open" && o.writes != "certificate" {
+	if o.writes != site.WritesOpen && o.writes != site.WritesByCertificate {
 		return errs.Hint(verb.Usage("cache-writes %q", o.writes), "certificate or open")
 	}
 	upstreams := map[string][]string{}
@@ -111,7 +147,7 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	if err != nil {
 		return err
 	}
-	if o.cache == "" && len(o.upstreams) == 0 && (o.size != "" || o.offline || len(o.origins) > 0 || o.writes == "open") {
+	if o.cache == "" && len(o.upstreams) == 0 && (o.size != "" || o.offline || len(o.origins) > 0 || o.writes == site.WritesOpen) {
 		return errs.Hint(verb.Usage("there are flags for a cache, but no cache"), "say where it listens: --cache-listen 10.0.0.1:3142")
 	}
 	level := slog.LevelInfo
@@ -127,10 +163,11 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	}
 	return s.Run(ctx, site.Options{
 		Listen:    o.listen,
+		Conns:     o.conns,
 		Upstreams: o.upstreams, Root: root,
 		Log: slog.New(slog.NewTextHandler(t.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
-			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == "open",
+			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == site.WritesOpen,
 			Ready: func(addr string) { t.Note("cache: overland cache env http://%s", addr) },
 		},
 		Ready: func(addr string) {

@@ -1,0 +1,125 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+
+	"overland/internal/appfile/yamlfile"
+	"overland/internal/errs"
+	"overland/internal/home"
+)
+
+// Settings are what site.yaml in a site directory says of how the site is served. A flag of `site run` beats it.
+type Settings struct {
+	Format    int      // 1
+	Listen    string   // address and port
+	Conns     int      // open at once, of each listener
+	Upstreams []string // URLs of sites
+	Root      string   // fingerprint of the root of trust whose metadata they are asked for
+	Cache     CacheSettings
+}
+
+// CacheSettings are the settings of the cache in site.yaml.
+type CacheSettings struct {
+	Listen    string
+	Size      string              // "50GiB"
+	Writes    string              // certificate or open
+	Upstreams map[string][]string // by protocol
+}
+
+// Values of CacheSettings.Writes.
+const (
+	WritesByCertificate = "certificate"
+	WritesOpen          = "open"
+)
+
+const settingsPage = "every key, with an example: docs/reference/site-yaml.md"
+
+// ReadSettings returns the settings of the site in dir; the zero value when it has no site.yaml. What is wrong with the
+// file is errs.Invalid, with line and column.
+func ReadSettings(dir string) (Settings, error) {
+	path := home.Settings.In(dir)
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Settings{}, nil
+	}
+	if err != nil {
+		return Settings{}, fmt.Errorf("settings of the site: %w", err)
+	}
+	s, err := yamlfile.Read(b, path, settingsPage, settingsKeys())
+	if err == nil && s.Listen != "" {
+		_, _, err = parseListen(s.Listen)
+	}
+	if err == nil && s.Cache.Listen != "" {
+		_, _, err = parseListen(s.Cache.Listen)
+	}
+	if err != nil && errs.HintOf(err) == "" {
+		err = errs.Hint(err, settingsPage)
+	}
+	return s, err
+}
+
+// SettingsSchema returns the JSON schema of site.yaml.
+func SettingsSchema() []byte { return yamlfile.Document("site.yaml", settingsKeys()) }
+
+var (
+	addressForm     = regexp.MustCompile(`^\S*:[0-9]+$`)
+	sizeForm        = regexp.MustCompile(`^[0-9]+ ?([KMGT]i?B?|B)?$`)
+	siteForm        = regexp.MustCompile(`^https://\S+#sha256:[0-9a-f]{64}$`)
+	fingerprintForm = regexp.MustCompile(`^\S{16,}$`)
+	upstreamForm    = regexp.MustCompile(`^\S.*$`)
+)
+
+func settingsKeys() []yamlfile.Key[Settings] {
+	const mostConns = 1 << 20
+	return []yamlfile.Key[Settings]{
+		yamlfile.Number("site", "The version of this format: 1.", 1, 1, func(s *Settings) *int { return &s.Format }).Must(),
+		yamlfile.Text("listen", "Address and port for HTTPS; :8443 without it.", addressForm, "write it like 10.0.0.1:8443 or :8443",
+			func(s *Settings) *string { return &s.Listen }),
+		yamlfile.Number("connections", "Connections open at once on each listener, more wait; 4096 without it.", 1, mostConns,
+			func(s *Settings) *int { return &s.Conns }),
+		yamlfile.List("upstreams", "upstream", "URLs of sites, as nodes are given them, that are asked for what is not here, the nearest first.",
+			siteForm, "write it like https://10.0.0.1:8443#sha256:PIN", func(s *Settings) *[]string { return &s.Upstreams }),
+		yamlfile.Text("root", "Fingerprint of the root of trust whose metadata is fetched from upstreams.", fingerprintForm,
+			"overland trust show prints it", func(s *Settings) *string { return &s.Root }),
+		yamlfile.Nested("cache", "A cache of what the tools of other machines fetch, over plain HTTP; none without it.", cacheKeys(),
+			func(s *Settings) *CacheSettings { return &s.Cache }),
+	}
+}
+
+func cacheKeys() []yamlfile.Key[CacheSettings] {
+	return []yamlfile.Key[CacheSettings]{
+		yamlfile.Text("listen", "Address and port for plain HTTP, which only your machines should reach.", addressForm,
+			"write it like 10.0.0.1:3142", func(s *CacheSettings) *string { return &s.Listen }),
+		yamlfile.Text("size", "Above this size, what was fetched for others and not used for longest is evicted; no limit without it.",
+			sizeForm, "write it like 50GiB", func(s *CacheSettings) *string { return &s.Size }),
+		yamlfile.OneOf("writes", "Who may write to the network cache: certificate (by netcache/policy.json) or open.",
+			[]string{WritesByCertificate, WritesOpen}, func(s *CacheSettings) *string { return &s.Writes }),
+		yamlfile.Nested("upstreams", "Where each protocol fetches from, in place of what this machine's tools are configured for.",
+			protocolKeys(), func(s *CacheSettings) *map[string][]string { return &s.Upstreams }),
+	}
+}
+
+// protocolKeys is a key for each protocol that has upstreams.
+func protocolKeys() (list []yamlfile.Key[map[string][]string]) {
+	names := []string{}
+	for _, s := range spoken {
+		names = append(names, s.name)
+	}
+	for _, name := range append(names, shacacheName, shadirName) {
+		var urls []string
+		k := yamlfile.List(name, "upstream", "Upstreams of "+name+", as --cache-upstream takes them.", upstreamForm, "write a URL",
+			func(*map[string][]string) *[]string { return &urls })
+		k = k.Then(func(_ *yamlfile.Decoder, _ yamlfile.Node, to *map[string][]string) {
+			if *to == nil {
+				*to = map[string][]string{}
+			}
+			(*to)[name] = urls
+		})
+		list = append(list, k)
+	}
+	return list
+}
