@@ -71,10 +71,13 @@ func provisioned(path string) (trust.Fingerprint, error) {
 	}
 	defer f.Close()
 	b, err := fsx.Read(f, path, longest)
-	if err != nil {
+	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
 		return "", fmt.Errorf("provisioned root: %w", err)
 	}
-	fp, err := trust.ParseFingerprint(strings.TrimSpace(string(b)))
+	fp := trust.Fingerprint("")
+	if err == nil {
+		fp, err = trust.ParseFingerprint(strings.TrimSpace(string(b)))
+	}
 	if err != nil {
 		return "", errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("provisioned root %s: %w", path, err)), "mend or remove the file")
 	}
