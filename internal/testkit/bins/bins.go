@@ -23,6 +23,7 @@ const (
 const (
 	Tags      = "netgo,osusergo"
 	AgentTags = Tags + ",nethttpomithttp2"
+	agentGC   = "-gcflags=overland/...=-l" // our own functions are not inlined: 120 KB less
 )
 
 // Builder builds into a directory of its own. It is safe for concurrent use.
@@ -61,14 +62,14 @@ func (b *Builder) Build(ctx context.Context, pkg string, p platform.Platform, ve
 }
 
 func compile(ctx context.Context, pkg string, p platform.Platform, version, path string) error {
-	tags, flags := Tags, "-s -w -buildid="
+	tags, flags, gc := Tags, "-s -w -buildid=", "-gcflags="
 	if pkg == Agent {
-		tags = AgentTags
+		tags, gc = AgentTags, agentGC
 		if version != "" {
 			flags += " -X overland/internal/cli/nodecli.programVersion=" + version
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, "-ldflags", flags, "-o", path, pkg)
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, gc, "-ldflags", flags, "-o", path, pkg)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="), p.GoEnv()...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s: %w\n%s", pkg, p, err, out)
