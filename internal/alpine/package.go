@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 const pkginfoLimit = 4 << 20 // bytes of a .PKGINFO
@@ -66,7 +67,7 @@ func hashPackage(r io.ReadSeeker, at, end int64, want string) (Package, error) {
 
 // dataHash returns the datahash of r, a .PKGINFO: 64 lower-case hex digits.
 func dataHash(r io.Reader) (string, error) {
-	lines := bufio.NewScanner(&limited{r, pkginfoLimit})
+	lines := bufio.NewScanner(fsx.Limit(r, pkginfoLimit))
 	lines.Buffer(make([]byte, 0, 4<<10), lineLimit)
 	found := ""
 	for lines.Scan() {

@@ -19,27 +19,27 @@ import (
 	"overland/internal/source"
 )
 
-// Depot is where results are kept; a store.Blobs is one.
+// Depot is where results are stored; a store.Blobs is one.
 type Depot interface {
 	Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error)
 	Stat(ctx context.Context, d digest.Digest) (int64, error)
 }
 
-// Request says what to build. Zero values work where it is said.
+// Request says what to build. Repo, Commit, App, Builders and Cache are needed; the zero values of the others work.
 type Request struct {
 	Repo   *source.Repo
 	Commit source.Commit
 	App    *appfile.App
 
 	Artifacts []string            // names; empty = all of App
-	Platforms []platform.Platform // empty = what each artifact says. An artifact is built for those of them that it has
+	Platforms []platform.Platform // empty = all that each artifact names; else those that it names and that are here
 
 	Builders map[string]Builder   // by builder key: {"go": golang.New(golang.Options{…}), …}
 	Cache    string               // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                  // artifacts×platforms built at once; 0 = 1
-	Rebuild  bool                 // build what was built before too, and fail when it comes out otherwise
-	Shared   Shared               // asked before something is built, told afterwards; nil = nobody shares
-	Progress func(progress.Event) // called from one goroutine at a time; nil = nobody looks
+	Rebuild  bool                 // also build what was built before, and fail when the bytes differ
+	Shared   Shared               // asked before something is built, told afterwards; nil = results are not shared
+	Progress func(progress.Event) // called from one goroutine at a time; nil = not called
 	FS       fsx.FS
 }
 
@@ -48,12 +48,12 @@ type Built struct {
 	Name      string // the artifact's
 	Platform  platform.Platform
 	File      string // file name for it: the artifact's name
-	Data      bool   // it is no program
+	Data      bool   // it is not a program
 	Digest    digest.Digest
 	Size      int64  // bytes
 	Toolchain string // "go1.26.8"
-	Cached    bool   // no work was done
-	Shared    bool   // another machine made it, and it was taken from there
+	Cached    bool   // nothing was built
+	Shared    bool   // another machine built it
 }
 
 // Step is the part of building one artifact that is under way. A progress event's note begins with it.
@@ -62,7 +62,7 @@ type Step string
 // The steps of one artifact for one platform: cached, or shared, or checkout → fetch → compile → done.
 const (
 	StepCached   Step = "cached"
-	StepShared   Step = "shared" // another machine made it
+	StepShared   Step = "shared" // another machine built it
 	StepCheckout Step = "checkout"
 	StepFetch    Step = "fetch"
 	StepCompile  Step = "compile"
@@ -84,7 +84,7 @@ type Job struct {
 	Artifact appfile.Artifact
 	Platform platform.Platform
 	Commit   source.Commit
-	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit; fs.ErrNotExist; remembered
+	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
 }
 
@@ -94,23 +94,23 @@ type Recipe struct {
 	Builder   string `json:"builder"`   // name and version of the builder: "go/1"
 	Toolchain string `json:"toolchain"` // "go1.26.8"
 	Settings  any    `json:"settings"`  // the builder's own, with variables expanded
-	// Host is the kind of this machine when that decides the bytes, or whether they run: its compiler, its libraries. nil
-	// when it does not, as for static Go programs.
+	// Host is the kind of this machine, when its compiler or libraries decide the bytes or whether they run; nil when they
+	// do not, as for static Go programs.
 	Host *platform.Host `json:"host,omitempty"`
 }
 
 // Output is what a Builder made.
 type Output struct {
 	File      string // path of the result, below scratch
-	Data      bool   // it is no program
+	Data      bool   // it is not a program
 	Toolchain string // what made it; as in the Recipe
 }
 
-// Build makes what req asks for, or finds it made, and returns one Built for each artifact and platform, artifacts by
-// name and platforms in listing order. It blocks while another process makes the same thing. The first failure stops
-// the rest. Errors: Invalid for a wrong spec or source (with the compiler's words), Unavailable when an input cannot be
-// reached, Untrusted when one is not what its checksum says, Conflict when a rebuild is not what was built before.
-func Build(ctx context.Context, d Depot, req Request) ([]Built, error) {
+// Run builds what req asks for, or finds it built, and returns one Built for each artifact and platform: artifacts by
+// name, platforms in the order of platform.All. It blocks while another process builds the same thing. The first failure
+// stops the rest. Errors: Invalid for a wrong overland.yaml or source (with the compiler's words), Unavailable when an input
+// cannot be reached, Untrusted when one is not what its checksum says, Conflict when a rebuild gives other bytes.
+func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	jobs, err := plan(req)
 	if err != nil {
 		return nil, err
@@ -135,7 +135,7 @@ func Build(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	return built, nil
 }
 
-// plan returns the jobs of req, artifacts by name and platforms in listing order.
+// plan returns the jobs of req, in the order of Run.
 func plan(req Request) ([]Job, error) {
 	names := slices.Sorted(maps.Keys(req.App.Artifacts))
 	for _, name := range req.Artifacts {

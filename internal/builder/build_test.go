@@ -104,7 +104,7 @@ func (s *site) request(dir string, a *appfile.App) Request {
 
 func (s *site) build(req Request) []Built {
 	s.t.Helper()
-	got, err := Build(s.t.Context(), s.depot, req)
+	got, err := Run(s.t.Context(), s.depot, req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestRebuild(t *testing.T) {
 	s.fake.during = func(_ context.Context, src string) error {
 		return os.WriteFile(filepath.Join(src, "main"), []byte("2"), 0o600)
 	}
-	_, err := Build(t.Context(), s.depot, req)
+	_, err := Run(t.Context(), s.depot, req)
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "built before "+string(first.Digest)+", now sha256:") {
 		t.Errorf("another result: %v", err)
 	}
@@ -264,7 +264,7 @@ func TestOneBuildsAndTheOthersWait(t *testing.T) {
 	var wg sync.WaitGroup
 	got := make([][]Built, 6)
 	for i := range got {
-		wg.Go(func() { got[i], _ = Build(t.Context(), s.depot, req) })
+		wg.Go(func() { got[i], _ = Run(t.Context(), s.depot, req) })
 	}
 	wg.Wait()
 	if n := s.calls(); n != 2 {
@@ -298,7 +298,7 @@ func TestFailureNamesTheJobAndStopsTheRest(t *testing.T) {
 	broken := errs.Errorf(errs.Invalid, "it does not compile")
 	s.fake.during = func(context.Context, string) error { return broken }
 	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
-	_, err := Build(t.Context(), s.depot, req)
+	_, err := Run(t.Context(), s.depot, req)
 	if err == nil || err.Error() != "build a for linux/amd64: it does not compile" || errs.KindOf(err) != errs.Invalid || s.calls() != 1 {
 		t.Errorf("error %v, %d calls", err, s.calls())
 	}
@@ -322,7 +322,7 @@ func TestNothingToBuild(t *testing.T) {
 	} {
 		req := s.request(dir, only)
 		test.change(&req)
-		if _, err := Build(t.Context(), s.depot, req); errs.KindOf(err) != test.kind {
+		if _, err := Run(t.Context(), s.depot, req); errs.KindOf(err) != test.kind {
 			t.Errorf("%s: %v, want %v", name, err, test.kind)
 		}
 	}
@@ -345,7 +345,7 @@ func TestWhatAKilledBuildLeftIsRemoved(t *testing.T) {
 	s.fake.during = func(ctx context.Context, src string) error {
 		inner := req
 		inner.App, inner.Builders = app("inner"), map[string]Builder{"go": &fake{}}
-		_, err := Build(ctx, s.depot, inner) // sweeps while this one lives
+		_, err := Run(ctx, s.depot, inner) // sweeps while this one lives
 		if _, lost := os.Stat(filepath.Join(src, "main")); lost != nil {
 			t.Errorf("a living build was swept: %v", lost)
 		}

@@ -19,10 +19,10 @@ type cache struct {
 	fs  fsx.FS
 }
 
-// recordVersion is part of every key: a change of the meaning of a record forgets all of them.
+// recordVersion is part of every key: raise it when the meaning of a record changes, and all earlier ones are forgotten.
 const recordVersion = 1
 
-// maxRecord is the length in bytes that a record never reaches.
+// maxRecord bounds a record, in bytes.
 const maxRecord = 64 << 10
 
 // inputs is everything that decides a result's bytes.
@@ -38,7 +38,7 @@ type record struct {
 	Digest    digest.Digest `json:"digest"`
 	Size      int64         `json:"size"`
 	Toolchain string        `json:"toolchain"`
-	Data      bool          `json:"data,omitempty"` // it is no program
+	Data      bool          `json:"data,omitempty"` // it is not a program
 	Inputs    inputs        `json:"inputs"`         // for people: why this is a result of its own
 }
 
@@ -64,8 +64,8 @@ func (c cache) path(key digest.Digest) string {
 	return filepath.Join(c.dir, key.Encoded()[:2], key.Encoded()+".json")
 }
 
-// get returns the record of key. A record that cannot be read, or whose blob does not have its size, counts as none; size
-// nil = the blob may be gone.
+// get returns the record of key. A record that cannot be read, or whose blob does not have its size, counts as none. With a
+// nil size the blob may be gone.
 func (c cache) get(key digest.Digest, size func(digest.Digest) (int64, error)) (record, bool) {
 	b, err := fsx.ReadFile(c.path(key), maxRecord)
 	if err != nil {
@@ -105,11 +105,11 @@ func (c cache) put(key digest.Digest, r record) error {
 	return nil
 }
 
-// lockPoll is how often a lock that another process holds is tried again.
+// lockPoll is the wait before a flock that another process holds is tried once more.
 const lockPoll = 50 * time.Millisecond
 
-// lock makes the caller the only one that works on key. It waits for the other, or for ctx. Keys that begin alike share
-// a lock, so that the number of lock files stays small; nobody holds two.
+// lock returns the flock of key, so that only one process works on it; it waits until ctx ends. Keys that begin alike share
+// one, so that there are few lock files; nobody holds two.
 func (c cache) lock(ctx context.Context, key digest.Digest) (*fsx.Lock, error) {
 	dir := filepath.Join(c.dir, key.Encoded()[:2])
 	if err := c.fs.Mkdir(dir, 0o755); err != nil {

@@ -16,7 +16,7 @@ import (
 	"overland/internal/progress"
 )
 
-// run is one call of Build: what its jobs share.
+// run is one call of Run: what its jobs share.
 type run struct {
 	depot Depot
 	req   Request
@@ -130,7 +130,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	defer f.Close()
 	d, size, err := r.depot.Put(ctx, f, "", -1)
 	if err != nil {
-		return record{}, fmt.Errorf("keep the result: %w", err)
+		return record{}, fmt.Errorf("store the result: %w", err)
 	}
 	return record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data}, nil
 }
@@ -148,7 +148,7 @@ func (r *run) readFile(ctx context.Context, path string) ([]byte, error) {
 	return got.b, got.err
 }
 
-// checkout returns the folder that holds the commit's files, written once for all jobs, and an empty one for this job.
+// checkout returns the folder with the commit's files, which all jobs share, and an empty one for this job.
 func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err error) {
 	r.working.Lock()
 	defer r.working.Unlock()
@@ -160,7 +160,7 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 	if r.src == "" {
 		j.Progress(StepCheckout, r.req.Commit.Version)
 		dir := filepath.Join(r.work.dir, "src")
-		if err := fsx.RemoveTree(dir); err != nil { // of a try that failed
+		if err := fsx.RemoveTree(dir); err != nil { // left by a checkout that failed
 			return "", "", err
 		}
 		if err := r.req.Repo.Checkout(ctx, r.req.Commit, dir); err != nil {
@@ -178,8 +178,8 @@ func (r *run) close() {
 	}
 }
 
-// workplace is a folder for one call of Build. Its lock says that its owner lives: what a killed build left behind is
-// removed by the next one.
+// workplace is a folder for one call of Run. Its flock says that its owner is alive: the next one removes what a killed
+// build left behind.
 type workplace struct {
 	dir  string
 	lock *fsx.Lock
@@ -189,7 +189,7 @@ func newWorkplace(parent string, disk fsx.FS) (*workplace, error) {
 	if err := disk.Mkdir(parent, 0o755); err != nil {
 		return nil, err
 	}
-	// One at a time: between making a folder and locking it, a sweep would take it for a dead one.
+	// One at a time: a folder that is not locked yet looks to a sweep like one whose owner is dead.
 	door, err := fsx.WaitLock(filepath.Join(parent, "lock"))
 	if err != nil {
 		return nil, err

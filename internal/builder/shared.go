@@ -8,23 +8,23 @@ import (
 	"overland/internal/source"
 )
 
-// Shared is where results are shared with other machines; build/binary has one. It must be safe for concurrent use. It
+// Shared is where results are shared with other machines; builder/shared has one. It must be safe for concurrent use. It
 // works on the depot of the Request.
 type Shared interface {
-	// Get brings what w names into the depot. found is false when it is not to be had: it is built then. An error means
-	// that it must not be built here.
+	// Get copies the result that w names into the depot. When found is false it is built here; after an error it must not
+	// be.
 	Get(ctx context.Context, w Wanted) (s Sharable, found bool, err error)
-	// Put shares s, which was made here and is in the depot. What goes wrong is its own to tell: the result is good.
+	// Put shares s, which was built here and is in the depot. It reports its own trouble: the result is good all the same.
 	Put(ctx context.Context, w Wanted, s Sharable)
 }
 
-// Wanted names a result to those who share results.
+// Wanted names a result among machines that share them.
 type Wanted struct {
 	Name     string // the artifact's
 	Platform platform.Platform
 	Source   source.Commit
-	Recipe   digest.Digest  // of everything that decides the bytes, but for the host
-	Host     *platform.Host // the kind of this machine, where that decides the bytes too; nil = it does not
+	Recipe   digest.Digest  // of everything that decides the bytes but the host
+	Host     *platform.Host // the kind of this machine, when it decides the bytes too; nil = it does not
 }
 
 // Sharable is a result in the depot.
@@ -35,7 +35,7 @@ type Sharable struct {
 	Data      bool   // as in Built
 }
 
-// wanted returns the name of what in makes, among those who share.
+// wanted returns the name that the result of in has among machines that share.
 func (in inputs) wanted(j Job, c source.Commit) (Wanted, error) {
 	w := Wanted{Name: j.Name, Platform: j.Platform, Source: c, Host: in.Recipe.Host}
 	in.Recipe.Host = nil
@@ -44,7 +44,7 @@ func (in inputs) wanted(j Job, c source.Commit) (Wanted, error) {
 	return w, err
 }
 
-// shared brings the result of in from other machines, if there is one.
+// shared gets the result of in from other machines, if one has it.
 func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found bool, err error) {
 	if r.req.Shared == nil || r.req.Rebuild {
 		return record{}, false, nil
@@ -57,7 +57,7 @@ func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found b
 	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data}, found, err
 }
 
-// share offers what was made here to other machines.
+// share offers a result that was built here to other machines.
 func (r *run) share(ctx context.Context, j Job, rec record) {
 	if r.req.Shared == nil {
 		return

@@ -88,7 +88,7 @@ func TestSharedResults(t *testing.T) {
 	s.err = errors.New("never built here")
 	there.fake.host.Release = "15"
 	req.Shared = s
-	if _, err := Build(t.Context(), there.depot, req); !errors.Is(err, s.err) || there.calls() != 0 {
+	if _, err := Run(t.Context(), there.depot, req); !errors.Is(err, s.err) || there.calls() != 0 {
 		t.Errorf("%v", err)
 	}
 }

@@ -59,7 +59,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	if p.o.Compiled != "" {
 		goCache = filepath.Join(p.o.Compiled, "go-build")
 	}
-	programs, err := builder.Build(ctx, p.depot, builder.Request{
+	programs, err := builder.Run(ctx, p.depot, builder.Request{
 		Repo:      src.Repo,
 		Commit:    src.Commit,
 		App:       src.App,

@@ -24,9 +24,9 @@ const (
 	maxChanged = 100
 )
 
-// Dirty returns HEAD with what the folder holds in place of its tree: tracked files as they are, and untracked files
-// that are not ignored. When nothing differs it returns HEAD itself. Two folders with the same content on the same
-// commit have the same version.
+// Dirty returns HEAD with the folder's files in place of its tree: tracked files as they are now, and untracked files that
+// are not ignored. When nothing differs it returns HEAD itself. Two folders with the same content on the same commit have
+// the same version.
 func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	c, err := r.Resolve(ctx, "")
 	if err != nil || !c.Dirty {
@@ -46,8 +46,8 @@ func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	return c, nil
 }
 
-// changed returns the paths that git status names, and those of them that git tracks. Filters named by the repository's own configuration would be run by
-// it, so they are switched off one by one.
+// changed returns the paths that git status names, and those of them that git tracks. git status would run the filters
+// that the repository's own configuration names, so they are switched off one by one.
 func (r *Repo) changed(ctx context.Context) (all, tracked []string, err error) {
 	filters, err := output(ctx, r.dir, 1<<20, nil, "config", "-z", "--name-only", "--get-regexp",
 		`^filter\..*\.(clean|smudge|process|required)$`)
@@ -78,8 +78,8 @@ func atMost(list []string) []string {
 	return slices.Clip(list[:min(len(list), maxChanged)])
 }
 
-// without returns the environment that empties the settings named in names, which ends each with a zero byte. It is the
-// environment and not -c, because a name may hold "=".
+// without returns the environment that empties the settings listed in names, each ended by a zero byte. It is the
+// environment and not -c, because a name may contain "=".
 func without(names string) []string {
 	var env []string
 	n := 0
@@ -97,7 +97,7 @@ func without(names string) []string {
 	return append(env, fmt.Sprintf("GIT_CONFIG_COUNT=%d", n))
 }
 
-// saysNothing reports whether git ended with exit code 1: nothing was found.
+// saysNothing reports whether git exited with 1: nothing was found.
 func saysNothing(err error) bool {
 	var e interface{ ExitCode() int }
 	return errors.As(err, &e) && e.ExitCode() == 1
@@ -163,7 +163,7 @@ func belowLink(name string, links map[string]bool) bool {
 	return false
 }
 
-// eachWorking gives each file to do, and to h its name, mode, length and content.
+// eachWorking calls do with each file, and writes its name, mode, length and content to h.
 func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, content io.Reader, size int64) error) error {
 	root, err := os.OpenRoot(r.dir)
 	if err != nil {
@@ -205,7 +205,7 @@ func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, conte
 	return nil
 }
 
-// copyWorking copies the folder's files, and checks that they are still the ones that c was named after.
+// copyWorking copies the folder's files, and checks that they are still those that gave c its name.
 func (r *Repo) copyWorking(ctx context.Context, c Commit, t *target) error {
 	list, err := r.listWorking(ctx)
 	if err != nil {

@@ -88,7 +88,7 @@ func run(ctx context.Context, cmd *exec.Cmd, limit int64) ([]byte, error) {
 	return stdout.Bytes(), nil
 }
 
-// explain returns what went wrong with a git command in its own last words.
+// explain returns why a git command failed, in its own last words.
 func explain(ctx context.Context, err error, verb, says string) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("git %s: %w", verb, ctx.Err())
@@ -108,7 +108,7 @@ func explain(ctx context.Context, err error, verb, says string) error {
 	return &gitError{verb: verb, says: says, err: err}
 }
 
-// gitError is a git command that ended badly, with what it said.
+// gitError is a git command that failed, with its output.
 type gitError struct {
 	verb, says string
 	err        error
@@ -117,7 +117,7 @@ type gitError struct {
 func (e *gitError) Error() string { return "git " + e.verb + ": " + e.says }
 func (e *gitError) Unwrap() error { return e.err }
 
-// batch gives read what git cat-file prints of the objects that names lists.
+// batch calls read with the output of git cat-file for the objects that names lists.
 func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Reader) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,7 +134,7 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 	}
 	if err := read(bufio.NewReaderSize(out, 256<<10)); err != nil {
 		cancel()
-		_ = cmd.Wait() // its end is our own doing
+		_ = cmd.Wait() // we ended it ourselves
 		return err
 	}
 	if err := cmd.Wait(); err != nil {
@@ -145,7 +145,7 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 
 var errTooMuch = errors.New("git printed more than expected")
 
-// capped passes on at most left bytes; then it fails, or when quiet drops the rest.
+// capped passes on at most left bytes. Then it fails or, when quiet, drops the rest.
 type capped struct {
 	w     io.Writer
 	left  int64

@@ -73,7 +73,7 @@ func (r *Repo) pack(ctx context.Context, c Commit, w io.Writer) error {
 	return p.end()
 }
 
-// reached returns the objects that belong into the pack of c, each once, sorted.
+// reached returns the objects that belong in the pack of c, each once, sorted.
 func (r *Repo) reached(ctx context.Context, c Commit) ([]packed, error) {
 	out, err := output(ctx, r.dir, maxList, nil, "rev-list", c.Hash, "--")
 	if err != nil {
@@ -159,7 +159,7 @@ func (p *packer) end() error {
 		p.err = p.w.Flush()
 	}
 	if p.err == nil {
-		// The sum of what came before is no part of what it sums.
+		// The sum at the end is not part of what it sums.
 		_, p.err = p.w.Write(p.sum.Sum(nil))
 	}
 	if p.err == nil {
@@ -168,7 +168,7 @@ func (p *packer) end() error {
 	return p.err
 }
 
-// object writes o, whose content git gives in br.
+// object writes o, whose content git prints to br.
 func (p *packer) object(o packed, br *bufio.Reader) error {
 	_, kind, size, err := batchHeader(br)
 	if errors.Is(err, errMissing) {
@@ -205,8 +205,8 @@ func packHeader(kind int, size int64) []byte {
 // storedBlock is the most that one stored block of deflate holds (RFC 1951, 3.2.4).
 const storedBlock = 1<<16 - 1
 
-// stored writes size bytes of r as a zlib stream (RFC 1950) of stored blocks: other compression is another one with
-// every version of every zlib.
+// stored writes size bytes of r as a zlib stream (RFC 1950) of stored blocks: any compression would differ between versions
+// of zlib.
 func (p *packer) stored(r io.Reader, size int64) error {
 	p.write([]byte{0x78, 0x01})
 	sum := adler32.New()

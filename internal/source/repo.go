@@ -32,7 +32,7 @@ type Commit struct {
 	// (Repo.Dirty).
 	Dirty   bool
 	Changed []string // the paths that differ, sorted, at most 100
-	// Modified is Changed without the files that git does not track: new ones are no part of any commit.
+	// Modified is Changed without the files that git does not track: new files are not part of any commit.
 	Modified []string
 }
 
@@ -76,7 +76,7 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 func (r *Repo) Dir() string { return r.dir }
 
 // Resolve returns the commit that rev names: a branch, tag or hash; "" is HEAD. Dirty and Changed are set for HEAD only.
-// Errors: NotFound for an unknown rev or an empty repository, Invalid for a shallow clone, whose count would lie.
+// Errors: NotFound for an unknown rev or an empty repository, Invalid for a shallow clone, whose count would be wrong.
 func (r *Repo) Resolve(ctx context.Context, rev string) (Commit, error) {
 	c, err := r.resolve(ctx, rev)
 	if err != nil || r.bare || (rev != "" && rev != "HEAD") {

@@ -14,9 +14,9 @@ import (
 
 // Unpack makes a git repository in dir, which must be empty or absent, from the pack in r, with the commit want as its
 // HEAD and in its folder. git computes every object's name from its bytes, so nothing but the commit that is asked for
-// can come out; what else is in the pack, or behind it, has no effect. Of older commits the repository has no files, and knows it.
-// The caller removes dir when Unpack fails. Errors: Invalid for a want that is no hash, Untrusted for a pack that is
-// damaged, longer than PackLimit, or not whole.
+// can come out; anything else in the pack, or behind it, has no effect. The repository does not have the files of older
+// commits, and is configured to expect that. The caller removes dir when Unpack fails. Errors: Invalid for a want that is
+// not a hash, Untrusted for a pack that is damaged, longer than PackLimit, or not whole.
 func Unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	repo, err := unpack(ctx, r, want, dir)
 	if err != nil {
@@ -27,7 +27,7 @@ func Unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 
 func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	if !isHex(want) {
-		return nil, errs.Errorf(errs.Invalid, "%.80q is no hash of a commit", want)
+		return nil, errs.Errorf(errs.Invalid, "%.80q is not the hash of a commit", want)
 	}
 	t, err := openTarget(dir)
 	if err != nil {
@@ -64,7 +64,7 @@ func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The count reads every older commit: one that is missing would make another version.
+	// The count reads every older commit: a missing one would change the version.
 	if _, err := repo.Resolve(ctx, want); err != nil {
 		return nil, notWhole(err)
 	}
@@ -95,14 +95,14 @@ func partial(dir, format string) error {
 	return os.WriteFile(filepath.Join(dir, ".git", "config"), fmt.Appendf(nil, text, format), mode)
 }
 
-// git runs a git command for what it does, not for what it prints.
+// git runs a git command for its effect; its output is dropped.
 func git(ctx context.Context, dir string, stdin io.Reader, args ...string) error {
 	const limit = 4 << 10 // of the pack's name, which it prints
 	_, err := output(ctx, dir, limit, stdin, args...)
 	return err
 }
 
-// noting remembers why reading ended, when that was not its end.
+// noting remembers why reading ended, when it was not io.EOF.
 type noting struct {
 	io.Reader
 	err error

@@ -24,7 +24,7 @@ const Name = "command/1"
 // toolchain is what a result of this builder says that it was made with.
 const toolchain = "command"
 
-// Options is where and with what commands are run.
+// Options says where and with what commands run.
 type Options struct {
 	Store     store.Opener // holds the inputs
 	Sessions  string       // folder for what sessions need
@@ -57,7 +57,7 @@ type settings struct {
 	Run     []string      `json:"run"`
 	Output  string        `json:"output"`
 	Lock    digest.Digest `json:"lock,omitempty"`    // of overland.lock in the commit
-	Session string        `json:"session,omitempty"` // its inputs may be others than Lock has, so it is no result for anybody else
+	Session string        `json:"session,omitempty"` // its inputs may differ from Lock's, so the result is not for other machines
 	Version string        `json:"version"`           // OVERLAND_VERSION
 	Time    int64         `json:"time"`              // SOURCE_DATE_EPOCH
 }
@@ -81,7 +81,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
 			j.Commit.Version, lockfile.Name), "overland record -- overland build, then commit %s", lockfile.Name)
 	}
-	// The compilers and libraries that a command finds are this machine's.
+	// The command uses this machine's compilers and libraries.
 	h, err := host.Read("")
 	if err != nil {
 		return builder.Recipe{}, err
@@ -90,7 +90,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 }
 
 // Build runs the command of j in a copy of src. A command that fails, or leaves no usable file, is an Invalid error with
-// its last lines; one that asked for what the lock or the depot does not have is Unavailable.
+// its last lines; one that asked for something the lock or the depot does not have is Unavailable.
 func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	s, ok := r.Settings.(settings)
 	if !ok {

@@ -135,9 +135,9 @@ func TestAFileThatIsNoProgram(t *testing.T) {
 func TestOutputsThatAreNone(t *testing.T) {
 	for name, c := range map[string]struct{ script, says string }{
 		"missing":      {"echo compiled nothing", "the command made no out/app"},
-		"a folder":     {"mkdir -p out/app", "out/app is no regular file but d"},
-		"a link":       {"mkdir out; ln -s ../word out/app", "out/app is no regular file but L"},
-		"a pipe":       {"mkdir out; mkfifo out/app", "out/app is no regular file but p"},
+		"a folder":     {"mkdir -p out/app", "out/app is not a regular file but d"},
+		"a link":       {"mkdir out; ln -s ../word out/app", "out/app is not a regular file but L"},
+		"a pipe":       {"mkdir out; mkfifo out/app", "out/app is not a regular file but p"},
 		"outside":      {"ln -s /usr/bin out; ln -s /etc out/x || true", "out/app: "},
 		"above":        {"ln -s .. out", "out/app: "},
 		"empty":        {"mkdir out; : > out/app", "out/app is empty"},

@@ -38,7 +38,7 @@ func argv(s settings) []string {
 	return append([]string{"sh", "-c", `umask 022 && exec "$@"`, "sh"}, s.Run...)
 }
 
-// missing is what a command asked for in a replay and could not have.
+// missing are the requests of a command that a replay could not answer.
 type missing []error
 
 func (m missing) Error() string {
@@ -57,7 +57,7 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	}
 	res, err := session.Replay(ctx, session.Options{
 		Blobs: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
-		// It names the caches. Nobody builds the same thing at the same time: build holds a lock.
+		// It names the caches. Two processes never build the same thing at the same time: builder holds a flock.
 		LockFile: filepath.Join("/", j.Commit.Tree, s.Version, j.Name, string(j.Platform)), Dir: b.o.Sessions,
 	})
 	if res != nil && len(res.Problems) > 0 {
@@ -66,7 +66,7 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	return err
 }
 
-// inSession runs the command in the session around. When ctx ends, so does all that it started.
+// inSession runs the command in the session that this process is in. When ctx ends, so does everything that it started.
 func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	args := argv(s)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
@@ -84,7 +84,7 @@ func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w pl
 	return cmp.Or(ctx.Err(), err)
 }
 
-// explain returns what a person needs to know of a command that failed.
+// explain returns what a person needs to know about a command that failed.
 func explain(err error, s settings, said *tail) error {
 	what := strings.Join(s.Run, " ")
 	var (

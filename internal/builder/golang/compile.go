@@ -48,7 +48,7 @@ func (c compile) fixed() []string {
 		"GOTMPDIR="+filepath.Join(c.scratch, "tmp"))
 }
 
-// compileEnv is the whole environment of the compiler: nothing of the caller's, and no network.
+// compileEnv is the whole environment of the compiler: nothing from the caller, and no network.
 func (c compile) compileEnv() []string {
 	return append(c.fixed(), "PATH="+filepath.Join(c.root, "bin"), "HOME="+filepath.Join(c.scratch, "home"),
 		"TMPDIR="+filepath.Join(c.scratch, "tmp"), "GOPATH="+filepath.Join(c.scratch, "gopath"),
@@ -56,7 +56,7 @@ func (c compile) compileEnv() []string {
 		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
 }
 
-// fetch brings the modules of the packages that the program imports on its platform, each verified against go.sum.
+// fetch downloads the modules of the packages that the program imports on its platform, each verified against go.sum.
 func (c compile) fetch(ctx context.Context) error {
 	args := []string{"list", "-deps", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
 	if len(c.settings.Tags) > 0 {
@@ -116,10 +116,10 @@ func ldflags(vars []string) (string, error) {
 	return flags, nil
 }
 
-// maxLines is how much of a compiler's complaint a person is shown.
+// maxLines is how many lines of a compiler's output a person is shown.
 const maxLines = 20
 
-// tidy returns the first lines of what a Go command said, with the checkout's folder cut off.
+// tidy returns the first lines of a Go command's output, without the folder of the checkout.
 func (c compile) tidy(said string) string {
 	said = strings.ReplaceAll(strings.TrimSpace(said), c.src+string(filepath.Separator), "")
 	lines := strings.Split(said, "\n")

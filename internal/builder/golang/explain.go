@@ -6,7 +6,8 @@ import (
 	"overland/internal/errs"
 )
 
-// The Go command explains itself in words only. These are taken from its own sources and net's, and are tried in order.
+// The Go command explains itself in text only. These patterns come from its own source and that of package net, and are
+// tried in order.
 var (
 	saysUntrusted = regexp.MustCompile(`SECURITY ERROR|checksum mismatch|checksum database disabled|invalid signature|does not match`)
 	saysDisabled  = regexp.MustCompile(`module lookup disabled by GOPROXY`)
@@ -17,7 +18,7 @@ var (
 	saysNotThere = regexp.MustCompile(`40[34] |410 Gone|unknown revision|invalid version`)
 )
 
-// notFetched returns what a person needs to know when a Go command could not bring what.
+// notFetched returns what a person needs to know when a Go command could not fetch what.
 func notFetched(what, said string) error {
 	switch {
 	case saysUntrusted.MatchString(said):

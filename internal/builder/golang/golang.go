@@ -16,7 +16,7 @@ import (
 // Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
 const Name = "go/1"
 
-// Options is where and with what Go is run. The zero value works but for Cache.
+// Options says where and with what Go runs. All but Cache may be zero.
 type Options struct {
 	Go       string   // the machine's Go command; "" = go on the PATH
 	Cache    string   // folder of the compiler's cache: the site's cache/go-build
@@ -30,7 +30,7 @@ type Builder struct {
 
 	mu         sync.Mutex
 	host       *host
-	toolchains map[string]string // version → GOROOT, of those fetched by this Builder
+	toolchains map[string]string // version → GOROOT, of toolchains that this Builder fetched
 }
 
 // New returns a Builder. Nothing is run before the first build.
@@ -47,7 +47,7 @@ type settings struct {
 	Workspace string   `json:"workspace,omitempty"` // path of the go.work that holds the module
 }
 
-// Recipe returns what decides the bytes of j: nothing is run, but for a module that names no version of Go.
+// Recipe returns what decides the bytes of j. It runs the machine's Go only for a module that names no version of Go.
 func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	g, ok := j.Artifact.Settings.(*Program)
 	if !ok {

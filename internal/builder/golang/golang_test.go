@@ -81,7 +81,7 @@ func (w *site) build(ctx context.Context, dir string, app *appfile.App, platform
 	}
 	req := w.Request
 	req.Repo, req.Commit, req.App, req.Platforms = repo, commit, app, platforms
-	return builder.Build(ctx, w.store, req)
+	return builder.Run(ctx, w.store, req)
 }
 
 // program puts a built program into a file that can be run.

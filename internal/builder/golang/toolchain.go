@@ -19,13 +19,14 @@ import (
 	"overland/internal/errs"
 )
 
-// firstModule is the first Go that is to be had as a module.
+// firstModule is the first Go that exists as a module.
 const firstModule = "go1.21.0"
 
 var exact = regexp.MustCompile(`^go1\.\d{1,4}(\.\d{1,4}|rc\d{1,2}|beta\d{1,2})$`)
 
-// wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none): what the artifact says,
-// else the newer of the toolchain and go lines of go.work or go.mod, else (none, or older than 1.21) the machine's own Go.
+// wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none). The toolchain is the one that
+// the artifact names, else the newer of the toolchain and go lines of go.work or go.mod, else (none, or older than 1.21)
+// the machine's own Go.
 func (b *Builder) wanted(ctx context.Context, j builder.Job, g *Program, dir string) (toolchain, workspace string, err error) {
 	mod := path.Join(dir, "go.mod")
 	text, err := j.ReadFile(ctx, mod)
@@ -133,7 +134,7 @@ func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch strin
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
-	// A module of its own, so that no go.mod above the cache has a say.
+	// A module of its own, so that no go.mod above the cache applies.
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module overland.invalid/toolchain\n"), 0o600); err != nil {
 		return "", err
 	}

@@ -10,14 +10,14 @@ import (
 	"overland/internal/platform"
 )
 
-// Offer is an entry that is believed, and what this machine makes of it.
+// Offer is an entry that is believed, and whether this machine can use it.
 type Offer struct {
 	client.Found
 	Kind    platform.Host // of the machines that it is for
 	Refused string        // why this machine does not run it; "" = it does
 }
 
-// offers judges list for here: what runs comes first, the nearest kind first, newer before older.
+// offers returns list with a verdict for here: entries that run here first, then by nearness of kind, newer before older.
 func offers(here platform.Host, list []client.Found, old bool) (all []Offer) {
 	for _, f := range list {
 		all = append(all, Offer{f, kindOf(f.Entry), refuses(here, f.Entry, old)})
@@ -54,7 +54,7 @@ func fitting(here platform.Host, all []Offer) (fit []client.Found, err error) {
 
 const showOthers = 10
 
-// notFor says what there is for other kinds of machines.
+// notFor returns the error that lists what there is for other kinds of machines.
 func notFor(here platform.Host, others []string) string {
 	shown := others[:min(showOthers, len(others))]
 	text := fmt.Sprintf("nothing for this machine (%s); there is\n  %s", here, strings.Join(shown, "\n  "))

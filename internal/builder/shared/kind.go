@@ -35,7 +35,7 @@ func addKind(fields map[string]any, h platform.Host) {
 // tuple is how clients before 2021 wrote a system: Python's ('debian', '7.0', ”).
 var tuple = regexp.MustCompile(`^\('([^'\\]{0,100})', '([^'\\]{0,100})', '([^'\\]{0,100})'\)$`)
 
-// kindOf returns for which kind of machine e says that its blob is; what it does not say is empty.
+// kindOf returns the kind of machine that e says its blob is for; fields that e lacks are empty.
 func kindOf(e netcache.Entry) platform.Host {
 	h := platform.Host{
 		Multiarch: e.Text(multiarchField), Arch: e.Text(archField), CPU: e.Text(cpuField),
@@ -60,8 +60,8 @@ func kindOf(e netcache.Entry) platform.Host {
 	return h
 }
 
-// refuses returns why here does not run what e is for, "" when it does. Entries of old clients name neither libc nor
-// CPU: with old set they count when system, release and multiarch are the same, as among themselves.
+// refuses returns why here cannot run what e is for, "" when it can. Entries of old clients name neither libc nor CPU: with
+// old set they are accepted when system, release and multiarch are the same, as those clients do.
 func refuses(here platform.Host, e netcache.Entry, old bool) string {
 	kind := kindOf(e)
 	if !old || kind.Libc != "" || kind.CPU != "" {

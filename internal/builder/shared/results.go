@@ -16,7 +16,7 @@ import (
 	"overland/internal/store"
 )
 
-// ResultsOptions say what is shared and how.
+// ResultsOptions says what is shared and how.
 type ResultsOptions struct {
 	// Source returns where the commit comes from, asked once: the URL of its origin, or its folder. With "@" and the
 	// commit it is what the lists of URL prefixes are compared with.
@@ -25,14 +25,14 @@ type ResultsOptions struct {
 	Download netcache.Prefixes // never taken from the cache
 	Upload   netcache.Prefixes // never uploaded
 	Force    netcache.Prefixes // never built: an error when the cache does not have it
-	// ReadOnly and WriteOnly say that nothing is uploaded, or nothing taken.
+	// ReadOnly uploads nothing; WriteOnly downloads nothing.
 	ReadOnly, WriteOnly bool
-	// Say is told what a person should know: an entry that is not to be believed, an upload that failed. It is called from
-	// one goroutine at a time; nil = nobody listens.
+	// Say is called with what a person should know: an entry that is not believed, an upload that failed. It is called from
+	// one goroutine at a time; nil = not called.
 	Say func(string)
 }
 
-// Results shares results of builds over a network cache. It is a build.Shared.
+// Results shares results of builds over a network cache. It is a builder.Shared.
 type Results struct {
 	client *client.Client
 	depot  store.Store
@@ -56,7 +56,7 @@ func NewResults(c *client.Client, depot store.Store, o ResultsOptions) *Results 
 // Key returns the key of a result in the cache.
 func Key(w builder.Wanted) string { return "overland-build:" + w.Recipe.Encoded() }
 
-// from returns what the lists of URLs judge w by: "https://host/group/app.git@0123…".
+// from returns what the lists of URL prefixes are compared with for w: "https://host/group/app.git@0123…".
 func (r *Results) from(ctx context.Context, w builder.Wanted) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -65,7 +65,7 @@ func (r *Results) from(ctx context.Context, w builder.Wanted) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		// It becomes public: what cannot be read may hold a password.
+		// It becomes public, and a URL that does not parse may hold a password.
 		s = netcache.SourceURL(s)
 		if u, err := url.Parse(s); !filepath.IsAbs(s) && (err != nil || u.User != nil) {
 			return "", errs.Errorf(errs.Invalid, "the repository's origin is neither a URL nor a path")
@@ -81,8 +81,8 @@ func (r *Results) say(format string, args ...any) {
 	r.o.Say(fmt.Sprintf(format, args...))
 }
 
-// Get brings what w names from the cache into the depot. The error is for what must not be built: it is on the list
-// Force, and the cache does not have it.
+// Get copies the result that w names from the cache into the depot. An error means that it must not be built here: it is on
+// the list Force, and the cache does not have it.
 func (r *Results) Get(ctx context.Context, w builder.Wanted) (s builder.Sharable, found bool, err error) {
 	source, err := r.from(ctx, w)
 	if err != nil {
@@ -119,7 +119,7 @@ func (r *Results) Get(ctx context.Context, w builder.Wanted) (s builder.Sharable
 	return s, false, nil
 }
 
-// complain tells why the cache was of no use; that it cannot be reached only once.
+// complain says why the cache was of no use; that it cannot be reached, only once.
 func (r *Results) complain(w builder.Wanted, err error) {
 	if errs.KindOf(err) != errs.Unavailable {
 		r.say("%s for %s from the network cache is refused and built here: %v", w.Name, w.Platform, err)
@@ -160,7 +160,7 @@ func (r *Results) get(ctx context.Context, w builder.Wanted) (s builder.Sharable
 			return s, err
 		}
 	}
-	// One folder for one recipe, so that what a killed process left goes with the next try.
+	// One folder for one recipe, so that the next attempt removes what a killed process left.
 	dir := filepath.Join(r.o.Temp, "result-"+w.Recipe.Encoded())
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return s, err
@@ -174,7 +174,7 @@ func (r *Results) get(ctx context.Context, w builder.Wanted) (s builder.Sharable
 	return r.keep(ctx, got.Found, path)
 }
 
-// keep puts a downloaded result into the depot.
+// keep stores a downloaded result in the depot.
 func (r *Results) keep(ctx context.Context, f client.Found, path string) (s builder.Sharable, err error) {
 	s.Toolchain = f.Text("toolchain")
 	s.Data, _ = f.Fields["data"].(bool)

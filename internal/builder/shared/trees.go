@@ -19,7 +19,7 @@ import (
 // relocatableField says that a tree runs at any place. One without it runs only at its software_root.
 const relocatableField = "relocatable"
 
-// TreeOptions say what is shared and how.
+// TreeOptions says what is shared and how.
 type TreeOptions struct {
 	URL      string            // of the software release
 	Host     platform.Host     // this machine's kind
@@ -68,7 +68,7 @@ func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions
 
 func (o TreeOptions) uploadable() error {
 	if !o.Host.Runs(o.Host) {
-		return errs.Errorf(errs.Invalid, "what kind of machine this is cannot be told (%s), so nobody could use what it uploads", o.Host)
+		return errs.Errorf(errs.Invalid, "the kind of this machine is unknown (%s), so nobody could use what it uploads", o.Host)
 	}
 	u, err := url.Parse(o.URL)
 	if err != nil || u.Scheme == "" || u.Host == "" {
@@ -86,7 +86,7 @@ func (o TreeOptions) uploadable() error {
 	return nil
 }
 
-// Installed is a tree that was taken from the cache.
+// Installed is a tree that came from the cache.
 type Installed struct {
 	client.Found
 	Kind platform.Host // that it was built on
@@ -103,7 +103,7 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 		return in, err
 	}
 	if _, err := os.Lstat(dest); err == nil { // before anybody is asked
-		return in, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
+		return in, errs.Hint(errs.Errorf(errs.Conflict, "%s exists already", dest), "name a folder that does not exist yet")
 	}
 	all, err := Trees(ctx, c, o)
 	if err != nil {
@@ -165,7 +165,7 @@ func install(ctx context.Context, c *client.Client, fit []client.Found, dest str
 		return in, err
 	}
 	in = Installed{Found: got.Found, Kind: kindOf(got.Found.Entry), Size: got.Size}
-	// What its maker signed is an upper limit; an old client did not say.
+	// The size that its maker signed is the limit; old clients did not sign one.
 	limits := tree.Limits{Entries: number(in.Entry, "entries"), Size: number(in.Entry, "unpacked_size")}
 	if err := s.Room(limits.Size); err != nil {
 		return in, err

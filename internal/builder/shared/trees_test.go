@@ -45,7 +45,7 @@ func TestATreeTravels(t *testing.T) {
 		t.Errorf("beside it: %v", names)
 	}
 	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
-	kindOfErr(t, err, errs.Conflict, "there already")
+	kindOfErr(t, err, errs.Conflict, "exists already")
 	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software + "x", Host: debian12})
 	kindOfErr(t, err, errs.NotFound, "nothing for")
 	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://GIT.example/p"}})
@@ -97,7 +97,7 @@ func TestWhatIsNotUploaded(t *testing.T) {
 		"a password":     {TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
 		"a token":        {TreeOptions{URL: software + "?private_token=secret", Host: debian12}, errs.Invalid, "public"},
 		"no URL":         {TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
-		"unknown host":   {TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "cannot be told"},
+		"unknown host":   {TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "is unknown"},
 		"fixed":          {TreeOptions{URL: software, Host: debian12, Prefixes: []string{"/bin/sh"}}, errs.Invalid, "bin/hello: its first line"},
 	} {
 		_, err := UploadTree(t.Context(), maker, root, test.o)

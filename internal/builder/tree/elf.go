@@ -19,15 +19,15 @@ type program struct {
 	harmless []span // where a path does no harm: it is patched, or never loaded
 }
 
-// judge looks at f, at rel from the top, as an ELF file. It refuses a loader or a library by a path of a root, and makes
-// RPATH and RUNPATH relative.
-func (p *packer) judge(f io.ReaderAt, rel string) (g program) {
+// elf reads f, at rel from the top, as an ELF file. It refuses a loader or a library that is named by a path below a root,
+// and makes RPATH and RUNPATH relative.
+func (p *packer) elf(f io.ReaderAt, rel string) (g program) {
 	e, err := elf.NewFile(f)
 	if err != nil {
-		return g // no program; scan judges it
+		return g // not a program: scan checks it
 	}
 	for _, s := range e.Sections {
-		// Debug information names the sources' folder, and nobody opens it to run the program.
+		// Debug information names the folder of the sources, and running the program does not need it.
 		if s.Flags&elf.SHF_ALLOC == 0 && s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
 			g.harmless = append(g.harmless, span{int64(s.Offset), int64(s.Offset) + int64(s.FileSize)})
 		}

@@ -18,7 +18,7 @@ import (
 	"overland/internal/fsx"
 )
 
-// The modes that files and folders have in an archive, and after it: who made them had a umask of his own.
+// The modes of files and folders in an archive and after unpacking, whatever the umask was where they were made.
 const (
 	fileMode    = 0o644
 	programMode = 0o755
@@ -44,8 +44,8 @@ type Packed struct {
 }
 
 // Pack writes the folder dir to w. Files that hold its path, or one of o.Prefixes, and cannot be changed safely are an
-// error (errs.Invalid) that names them all; so are links that lead outside, devices and setuid programs. What was
-// written to w is then of no use.
+// error (errs.Invalid) that names them all; so are links that lead outside, devices and setuid programs. The
+// bytes written to w are useless then.
 func Pack(ctx context.Context, w io.Writer, dir string, o PackOptions) (Packed, error) {
 	p, err := newPacker(dir, o)
 	if err != nil {
@@ -111,7 +111,7 @@ func newPacker(dir string, o PackOptions) (*packer, error) {
 		}
 	}
 	if resolved == "/" {
-		return nil, errs.Errorf(errs.Invalid, "the whole file system is no software")
+		return nil, errs.Errorf(errs.Invalid, "the whole file system is not a folder of software")
 	}
 	return p, nil
 }
@@ -138,7 +138,7 @@ func (p *packer) fixed() error {
 		"build it so that it finds its files from where it is ($ORIGIN in RPATH, relative links), or leave out what is not needed")
 }
 
-// entry adds one file or folder; filepath.WalkDir comes by in the order of names.
+// entry adds one file or folder; filepath.WalkDir calls it in the order of names.
 func (p *packer) entry(file string, d fs.DirEntry) error {
 	rel, err := filepath.Rel(p.dir, file)
 	if err != nil {
@@ -172,8 +172,8 @@ func (p *packer) entry(file string, d fs.DirEntry) error {
 	return p.add(h)
 }
 
-// add writes the head of an entry. After something was refused nothing is written any more: only the rest of what is
-// wrong is looked for.
+// add writes the header of an entry. Once something was refused it writes nothing: the walk goes on only to find what else
+// is wrong.
 func (p *packer) add(h *tar.Header) error {
 	p.packed.Entries++
 	if len(p.wrong) > 0 {
@@ -213,8 +213,8 @@ func (p *packer) inside(name string) (rel string, ok bool) {
 	return "", false
 }
 
-// linkStays reports whether a link at name, slash-separated from the top, points to what is below the top, as far as
-// the words say: a chain of links is judged by Unpack.
+// linkStays reports whether a link at name, slash-separated from the top, points below the top by its text alone. Unpack
+// checks chains of links.
 func linkStays(name, target string) bool {
 	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
 }
@@ -243,7 +243,7 @@ func (p *packer) file(name, rel string, h *tar.Header) error {
 		}
 	}
 	p.packed.Size += h.Size
-	program := p.judge(r, rel)
+	program := p.elf(r, rel)
 	if err := p.scan(r, rel, program); err != nil {
 		return err
 	}

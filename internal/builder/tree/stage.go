@@ -11,8 +11,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// Stage is a folder beside the destination, in which it is made. Its lock says that its owner lives: what a killed one left
-// is removed by the next. The caller closes it.
+// Stage is a folder beside the destination, in which the destination is made. Its flock says that its owner is alive: the
+// next one removes what a killed one left. The caller closes it.
 type Stage struct {
 	dest, dir string
 	lock      *fsx.Lock
@@ -21,14 +21,14 @@ type Stage struct {
 
 const stagePrefix = ".overland-install-"
 
-// Begin returns a Stage for dest, which must not be there: errs.Conflict. The folder around it is made when it is missing.
+// Begin returns a Stage for dest, which must not exist (else errs.Conflict). It makes the folder around dest when needed.
 func Begin(dest string) (*Stage, error) {
 	dest, err := filepath.Abs(dest)
 	if err != nil {
 		return nil, err
 	}
 	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
-		return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s is there already", dest), "name a folder that is not there yet")
+		return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s exists already", dest), "name a folder that does not exist yet")
 	}
 	s, err := newStage(dest)
 	return s, unpackErr(dest, err)
@@ -37,7 +37,7 @@ func Begin(dest string) (*Stage, error) {
 // Path returns where the caller may keep a file of its own called name, on the disk of the destination, until Close.
 func (s *Stage) Path(name string) string { return filepath.Join(s.dir, "own-"+name) }
 
-// sweep removes the stages in parent whose owners are dead: leftovers cost space, not correctness.
+// sweep removes the stages in parent whose owners are dead. They cost space, not correctness.
 func sweep(parent string) {
 	list, _ := os.ReadDir(parent)
 	for _, e := range list {
@@ -59,7 +59,7 @@ func newStage(dest string) (*Stage, error) {
 	}
 	sweep(parent)
 	s := &Stage{dest: dest}
-	// Between making a folder and locking it, another one's sweep may take it for a dead one's.
+	// A folder that is not locked yet looks to the sweep of another process like one whose owner is dead.
 	for tries := 0; ; tries++ {
 		taken, err := s.claim(parent)
 		if err != nil {
@@ -87,7 +87,7 @@ func newStage(dest string) (*Stage, error) {
 
 const maxClaims = 100
 
-// claim makes a folder and locks it. It returns false when somebody else was faster to lock or to remove it.
+// claim makes a folder and locks it. It returns false when another process locked or removed it first.
 func (s *Stage) claim(parent string) (taken bool, err error) {
 	if s.dir, err = os.MkdirTemp(parent, stagePrefix); err != nil {
 		return false, err
@@ -133,7 +133,7 @@ func (s *Stage) Close() {
 	}
 }
 
-const reserve = 16 << 20 // bytes that are left free on the disk
+const reserve = 16 << 20 // bytes to leave free on the disk
 
 // Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of the destination.
 func (s *Stage) Room(size int64) error { return fsx.Room(s.dir, size+reserve) }

@@ -30,7 +30,7 @@ const (
 	defaultSize    = 32 << 30
 	defaultNames   = 256 << 20
 	defaultRatio   = 200
-	freeRatio      = 64 << 20 // bytes that are not yet judged by Ratio
+	freeRatio      = 64 << 20 // bytes before Ratio applies
 	nameLimit      = 4096     // bytes of a name
 	trailerLimit   = 1 << 20  // bytes after the end of the archive
 )
@@ -67,7 +67,7 @@ func unpackErr(dest string, err error) error {
 	return err
 }
 
-// unpacker is what one Unpack does.
+// unpacker is one call of Unpack.
 type unpacker struct {
 	root     *os.Root
 	top      string
@@ -181,7 +181,7 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 			u.seen[name] = tar.TypeReg
 			return u.root.Link(to, name)
 		}
-		return untrusted("%.200q is a link to %.200q, which is no file of the archive", h.Name, h.Linkname)
+		return untrusted("%.200q is a link to %.200q, which is not a file of the archive", h.Name, h.Linkname)
 	}
 	return untrusted("%.200q is neither a file, a folder nor a link", h.Name)
 }
@@ -213,7 +213,7 @@ func (u *unpacker) count() error {
 	return nil
 }
 
-// see remembers that name is there.
+// see remembers name.
 func (u *unpacker) see(name string, kind byte) error {
 	if u.names += int64(len(name)); u.names > u.limits.Names {
 		return untrusted("more than %d bytes of names", u.limits.Names)
@@ -261,7 +261,7 @@ func (u *unpacker) file(ctx context.Context, name string, h *tar.Header, body io
 	return f.Chmod(mode)
 }
 
-// stays follows every link: a chain of them may lead outside though none does so alone. A link to nothing is allowed.
+// stays follows every link: a chain may lead outside though none of its links does. A link to nothing is allowed.
 func (u *unpacker) stays() error {
 	top, err := u.root.OpenRoot(u.top)
 	if err != nil {

@@ -280,7 +280,7 @@ func FuzzProgram(f *testing.F) {
 	f.Add([]byte("\x7fELF"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		p := &packer{dir: "/build/root", roots: []string{"/build/root"}}
-		g := p.judge(bytes.NewReader(b), "lib/x")
+		g := p.elf(bytes.NewReader(b), "lib/x")
 		for _, one := range g.patches {
 			if one.off < 0 || one.off+int64(len(one.text)) > int64(len(b)) {
 				t.Errorf("a patch of %d bytes at %d of %d", len(one.text), one.off, len(b))
