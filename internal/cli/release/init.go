@@ -53,7 +53,7 @@ func runInit(_ context.Context, t *term.Term, o initOptions) error {
 	}
 	path := filepath.Join(dir, appfile.FileName)
 	if _, err := os.Lstat(path); err == nil {
-		if err := t.Confirm("%s exists already. Overwrite it?", path); err != nil {
+		if err := t.Confirm("%s is there already. Overwrite it?", path); err != nil {
 			return errs.Hint(errs.E(errs.Conflict, err), "change it with an editor, or overwrite it with --yes")
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
