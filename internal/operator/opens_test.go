@@ -1,0 +1,88 @@
+package operator
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"overland/internal/release"
+	"overland/internal/trust/repository"
+)
+
+// counting counts how often each file of the signed metadata is opened.
+type counting struct {
+	repository.Files
+	mu    sync.Mutex
+	opens map[string]int
+}
+
+func (c *counting) Read(ctx context.Context, name string, limit int64) ([]byte, error) {
+	c.mu.Lock()
+	c.opens[name]++
+	c.mu.Unlock()
+	return c.Files.Read(ctx, name, limit)
+}
+
+// One promotion opens each file of metadata at most once, also in a site of many channels; the bench counts keys and
+// everything else below the two folders too, with strace.
+func TestAPromotionOpensEachFileOnce(t *testing.T) {
+	p := begin(t)
+	ref := publish(t, p, "wallet", "r1.a", "linux/amd64")
+	const channels = 62
+	for i := range channels {
+		promote(t, p, ref, release.Channel(fmt.Sprintf("channel-%d", i)))
+	}
+	promote(t, p, publish(t, p, "wallet", "r2.b", "linux/amd64"), "staging")
+	for _, to := range []release.Channel{"live", "live"} { // made, and found as it is
+		again, err := Open(p.dir, p.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &counting{Files: again.files, opens: map[string]int{}}
+		again.files = c
+		n, err := again.Promote(t.Context(), PromoteOptions{From: "staging", To: to})
+		if err != nil || n.Version != "r2.b" {
+			t.Fatalf("%+v, %v", n, err)
+		}
+		all := 0
+		for name, opens := range c.opens {
+			if all += opens; opens > 1 {
+				t.Errorf("%s was opened %d times", name, opens)
+			}
+		}
+		if all < channels || all > channels+10 {
+			t.Errorf("%d opens with %d channels", all, channels)
+		}
+	}
+}
+
+// Two jobs of one server share what is opened, and neither progress, warnings nor passphrases.
+func TestCallsAreApart(t *testing.T) {
+	p := begin(t)
+	if _, err := p.Keys().New("locked", []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := p.Keys().Public("locked")
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	one := p.With(Callbacks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("secret"), nil }})
+	if s, err := one.Keys().ByID(pub.ID); err != nil || s == nil || asked != 1 {
+		t.Fatalf("%v, %v, asked %d times", s, err, asked)
+	}
+	if s, err := p.With(Callbacks{}).Keys().ByID(pub.ID); err != nil || s != nil {
+		t.Errorf("a key that another job has unlocked signs: %v, %v", s, err)
+	}
+	if one.Depot() != p.Depot() {
+		t.Error("the depot was opened twice")
+	}
+	var said [2][]string
+	for i := range said {
+		p.With(Callbacks{Warn: func(s string) { said[i] = append(said[i], s) }}).say.Warn(fmt.Sprint(i))
+	}
+	if len(said[0]) != 1 || len(said[1]) != 1 || said[0][0] != "0" {
+		t.Errorf("warnings went astray: %q", said)
+	}
+}
