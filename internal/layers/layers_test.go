@@ -52,6 +52,7 @@ var floors = map[string]int{
 	"trust/keys":                1,
 	"trust/mirror":              1,
 	"trust/repository":          1,
+	"trust/trusttest":           1,
 	"fetch":                     2,
 	"lockfile":                  2,
 	"origin":                    2,
