@@ -198,7 +198,7 @@ func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 		return a, err
 	}
 	k.down.Set(host(it), downtime)
-	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "err", err)
+	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "error", err)
 	return k.hit(old), nil
 }
 

@@ -26,14 +26,14 @@ func (k *Cache) Run(ctx context.Context) error {
 		}
 		if n%thinly == 0 {
 			if _, err := k.Thin(ctx); err != nil && ctx.Err() == nil {
-				k.o.Log.Error("old versions cannot be dropped", "err", err)
+				k.o.Log.Error("old versions cannot be dropped", "error", err)
 			}
 		}
 		if _, err := k.Evict(ctx); err != nil && ctx.Err() == nil {
-			k.o.Log.Error("nothing can be evicted", "err", err)
+			k.o.Log.Error("nothing can be evicted", "error", err)
 		}
 		if err := k.flush(ctx); err != nil && ctx.Err() == nil {
-			k.o.Log.Warn("last uses are not written down", "err", err)
+			k.o.Log.Warn("last uses are not written down", "error", err)
 		}
 	}
 }

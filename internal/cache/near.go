@@ -83,7 +83,7 @@ func (k *Cache) near(ctx context.Context, c *call, q *record.Acquisition, old ve
 	switch errs.KindOf(err) {
 	case errs.NotFound, errs.Cancelled:
 	default:
-		k.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "err", err)
+		k.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "error", err)
 	}
 	return answer{}, false
 }

@@ -31,7 +31,7 @@ func (t *transfer) accuse(i int, err error) {
 		return
 	}
 	t.f.o.Log.Warn("source sent bytes of something else; it is not asked for this blob again",
-		"source", t.name(i), "blob", t.b.Digest, "err", err)
+		"source", t.name(i), "blob", t.b.Digest, "error", err)
 	if t.f.o.Liar != nil {
 		t.f.o.Liar(&SourceError{Source: t.name(i), Digest: t.b.Digest, Err: err})
 	}

@@ -167,7 +167,7 @@ func (t *transfer) run(ctx context.Context) error {
 		} else if whole {
 			t.f.health.Well(t.ids[i])
 		}
-		t.f.o.Log.Debug("attempt", "blob", t.b.Digest, "source", t.name(i), "bytes", t.meter.e.Moved-moved, "err", err)
+		t.f.o.Log.Debug("attempt", "blob", t.b.Digest, "source", t.name(i), "bytes", t.meter.e.Moved-moved, "error", err)
 	}
 }
 

@@ -109,7 +109,7 @@ func (e Errors) Write(w http.ResponseWriter, r *http.Request, err error) {
 	if status == http.StatusInternalServerError && e.Log != nil {
 		const most = 100 // bytes of a stranger's path
 		path := r.URL.EscapedPath()
-		e.Log.Error("request failed", "path", path[:min(len(path), most)], "err", err)
+		e.Log.Error("request failed", "path", path[:min(len(path), most)], "error", err)
 		p.Message, p.Hint = "something went wrong on the site; its log says what", ""
 	}
 	form := e.Form

@@ -36,9 +36,9 @@ func reportStale(log *slog.Logger, err error) {
 	case errs.NotFound:
 		log.Info("nothing is signed yet", "hint", errs.HintOf(err))
 	case errs.Partial:
-		log.Error("metadata will expire that needs a person's key", "err", err, "hint", errs.HintOf(err))
+		log.Error("metadata will expire that needs a person's key", "error", err, "hint", errs.HintOf(err))
 	default:
-		log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "err", err, "hint", errs.HintOf(err))
+		log.Error("the timestamp cannot be renewed: nodes will refuse it when it expires", "error", err, "hint", errs.HintOf(err))
 	}
 }
 

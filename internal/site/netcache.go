@@ -66,7 +66,7 @@ func (p *policyOnDisk) now() *server.Policy {
 	trouble := ""
 	if err := p.read(); err != nil {
 		if trouble = err.Error(); trouble != p.trouble {
-			p.log.Error("the network cache's policy cannot be read: the one before it stays", "err", err, "hint", errs.HintOf(err))
+			p.log.Error("the network cache's policy cannot be read: the one before it stays", "error", err, "hint", errs.HintOf(err))
 		}
 	}
 	p.trouble = trouble

@@ -56,7 +56,7 @@ const (
 func (s *Site) tidy(log *slog.Logger) Service {
 	return every("tidy the depot", daily, func(ctx context.Context) {
 		if err := s.depot.Tidy(ctx, leftover); err != nil && ctx.Err() == nil {
-			log.Warn("partial blobs cannot be removed", "err", err)
+			log.Warn("partial blobs cannot be removed", "error", err)
 		}
 	})
 }
