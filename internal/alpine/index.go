@@ -74,7 +74,7 @@ func parseIndex(r io.Reader) (map[string]Package, error) {
 				return nil, fmt.Errorf("before line %d: %w", n, err)
 			}
 		case len(line) < 2 || line[1] != ':':
-			return nil, fmt.Errorf("line %d: %q", n, clip(line))
+			return nil, fmt.Errorf("line %d: %.100q", n, line)
 		case strings.IndexByte("PVCS", line[0]) >= 0:
 			if _, twice := fields[line[0]]; twice {
 				return nil, fmt.Errorf("line %d: %c appears twice", n, line[0])
@@ -96,16 +96,16 @@ func add(files map[string]Package, fields map[byte]string) error {
 	}
 	name := fields['P'] + "-" + fields['V'] + ".apk"
 	if fields['P'] == "" || fields['V'] == "" || strings.ContainsAny(name, "/ ") || len(name) > nameLimit {
-		return fmt.Errorf("package %q", clip(name))
+		return fmt.Errorf("package %.100q", name)
 	}
 	b, err := base64.StdEncoding.DecodeString(sum)
 	size, serr := strconv.ParseInt(fields['S'], 10, 64)
 	if err != nil || serr != nil || len(b) != sha1.Size || size < 0 {
-		return fmt.Errorf("checksum or size of %s", clip(name))
+		return fmt.Errorf("checksum or size of %.100s", name)
 	}
 	l := Package{Size: size, Control: [sha1.Size]byte(b)}
 	if old, there := files[name]; there && old != l {
-		return fmt.Errorf("two contents of %s", clip(name))
+		return fmt.Errorf("two contents of %.100s", name)
 	}
 	if files[name] = l; len(files) > recordsLimit {
 		return fmt.Errorf("more than %d packages", recordsLimit)

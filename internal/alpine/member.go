@@ -100,7 +100,7 @@ func (t *tarball) signatures(list []signature) ([]signature, error) {
 		s, ok := strings.CutPrefix(t.h.Name, signPrefix)
 		kind, key, ok2 := strings.Cut(s, ".")
 		if !ok || !ok2 || t.h.Size > signatureLimit || len(list) == signatures {
-			return nil, errs.Errorf(errs.Untrusted, "%q among at most %d signatures", clip(t.h.Name), signatures)
+			return nil, errs.Errorf(errs.Untrusted, "%.100q among at most %d signatures", t.h.Name, signatures)
 		}
 		b, err := io.ReadAll(t.t)
 		if err != nil {
@@ -175,12 +175,4 @@ func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p[:min(int64(len(p)), l.n)])
 	l.n -= int64(n)
 	return n, err
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

@@ -76,7 +76,7 @@ func dataHash(r io.Reader) (string, error) {
 			continue
 		}
 		if b, err := hex.DecodeString(value); err != nil || len(b) != sha256.Size || found != "" {
-			return "", fmt.Errorf("datahash %q", clip(value))
+			return "", fmt.Errorf("datahash %.100q", value)
 		}
 		found = strings.ToLower(value)
 	}

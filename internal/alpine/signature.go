@@ -49,7 +49,7 @@ func verify(list []signature, signed io.ReadSeeker, at int64, dir string) (strin
 	for _, s := range list {
 		key, err := readKey(dir, s.key)
 		if errors.Is(err, fs.ErrNotExist) {
-			unknown = append(unknown, clip(s.key))
+			unknown = append(unknown, fmt.Sprintf("%.100s", s.key))
 			continue
 		}
 		if err == nil {
@@ -61,7 +61,7 @@ func verify(list []signature, signed io.ReadSeeker, at int64, dir string) (strin
 			return s.key + " sha256:" + hex.EncodeToString(sum[:]), err
 		}
 		if why == nil {
-			why = fmt.Errorf("signature by %s: %w", clip(s.key), err)
+			why = fmt.Errorf("signature by %.100s: %w", s.key, err)
 		}
 	}
 	if why == nil {
@@ -73,7 +73,7 @@ func verify(list []signature, signed io.ReadSeeker, at int64, dir string) (strin
 func (s signature) check(key *rsa.PublicKey, signed io.ReadSeeker, at int64) error {
 	hash, ok := hashes[s.kind]
 	if !ok {
-		return fmt.Errorf("of the kind %q, which is not known here", clip(s.kind))
+		return fmt.Errorf("of the kind %.100q, which is not known here", s.kind)
 	}
 	if _, err := signed.Seek(at, io.SeekStart); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s signature) check(key *rsa.PublicKey, signed io.ReadSeeker, at int64) err
 // readKey reads the public key called name in the folder dir; fs.ErrNotExist when there is none.
 func readKey(dir, name string) (*rsa.PublicKey, error) {
 	if name == "" || len(name) > nameLimit || filepath.Base(name) != name || name[0] == '.' || strings.ContainsFunc(name, func(r rune) bool { return r < ' ' }) {
-		return nil, fmt.Errorf("%q cannot be a key's name", clip(name))
+		return nil, fmt.Errorf("%.100q cannot be a key's name", name)
 	}
 	path := filepath.Join(dir, name)
 	b, err := fsx.ReadFile(path, keyLimit)

@@ -53,7 +53,7 @@ func (f File) Check(got File) error {
 func parseSize(s string) (int64, error) {
 	n, err := strconv.ParseUint(s, 10, 63)
 	if err != nil {
-		return 0, fmt.Errorf("size %q", clip(s))
+		return 0, fmt.Errorf("size %.100q", s)
 	}
 	return int64(n), nil
 }
@@ -64,12 +64,4 @@ func isHex(s string, digits int) bool {
 	}
 	_, err := hex.DecodeString(s)
 	return err == nil
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

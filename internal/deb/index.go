@@ -50,13 +50,13 @@ func (x Index) add(name, size, sum string) error {
 		return err
 	}
 	if !isHex(sum, 2*sha256.Size) {
-		return fmt.Errorf("sha256 %q", clip(sum))
+		return fmt.Errorf("sha256 %.100q", sum)
 	}
 	e := entry{size: n}
 	_, _ = hex.Decode(e.sum[:], []byte(sum)) // isHex said so
 	k := half(path.Clean(name))
 	if old, there := x[k]; there && old != e {
-		return fmt.Errorf("two contents of %s", clip(name))
+		return fmt.Errorf("two contents of %.100s", name)
 	}
 	if x[k] = e; len(x) > indexPackages {
 		return fmt.Errorf("more than %d files", indexPackages)
@@ -105,7 +105,7 @@ func (x Index) addSource(dir, sums string) error {
 			continue
 		}
 		if len(words) != 3 {
-			return fmt.Errorf("%q is not digest, size and name", clip(line))
+			return fmt.Errorf("%.100q is not digest, size and name", line)
 		}
 		if err := x.add(path.Join(dir, words[2]), words[1], words[0]); err != nil {
 			return err

@@ -72,7 +72,7 @@ func (r *Release) list(value, field string) error {
 			continue
 		}
 		if len(words) != 3 {
-			return fmt.Errorf("%s: %q is not digest, size and path", field, clip(line))
+			return fmt.Errorf("%s: %.100q is not digest, size and path", field, line)
 		}
 		size, err := parseSize(words[1])
 		if err != nil {
@@ -81,7 +81,7 @@ func (r *Release) list(value, field string) error {
 		name, f := words[2], File{}
 		if old, there := r.Files[name]; there {
 			if f = old; f.Size != size {
-				return fmt.Errorf("%s: two sizes of %s", field, clip(name))
+				return fmt.Errorf("%s: two sizes of %.100s", field, name)
 			}
 		} else if len(r.Files) == releaseFiles {
 			return fmt.Errorf("%s: more than %d files", field, releaseFiles)
@@ -92,10 +92,10 @@ func (r *Release) list(value, field string) error {
 			into, digits = &f.SHA512, 128
 		}
 		if !isHex(words[0], digits) {
-			return fmt.Errorf("%s: bad digest of %s", field, clip(name))
+			return fmt.Errorf("%s: bad digest of %.100s", field, name)
 		}
 		if *into != "" && *into != words[0] {
-			return fmt.Errorf("%s: two digests of %s", field, clip(name))
+			return fmt.Errorf("%s: two digests of %.100s", field, name)
 		}
 		*into = words[0]
 		r.Files[name] = f
@@ -181,5 +181,5 @@ func parseDate(s string) (time.Time, error) {
 			return time.Parse("Mon, _2 Jan 2006 15:04:05", day)
 		}
 	}
-	return time.Time{}, fmt.Errorf("date %q is not in UTC", clip(s))
+	return time.Time{}, fmt.Errorf("date %.100q is not in UTC", s)
 }

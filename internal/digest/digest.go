@@ -30,7 +30,7 @@ var (
 func Parse(s string) (Digest, error) {
 	h, ok := strings.CutPrefix(s, "sha256:")
 	if !ok {
-		return "", fmt.Errorf("digest %q: %w", clip(s), ErrInvalid)
+		return "", fmt.Errorf("digest %.100q: %w", s, ErrInvalid)
 	}
 	return FromHex(h)
 }
@@ -38,7 +38,7 @@ func Parse(s string) (Digest, error) {
 // FromHex returns the Digest of 64 lower-case hex digits, or an error that wraps ErrInvalid.
 func FromHex(h string) (Digest, error) {
 	if len(h) != 2*Size || strings.Trim(h, "0123456789abcdef") != "" {
-		return "", fmt.Errorf("digest %q: %w", clip(h), ErrInvalid)
+		return "", fmt.Errorf("digest %.100q: %w", h, ErrInvalid)
 	}
 	return Digest("sha256:" + h), nil
 }
@@ -101,12 +101,4 @@ func (v *verifier) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

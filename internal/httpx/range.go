@@ -16,7 +16,7 @@ type Range struct{ First, Last, Size int64 }
 
 // ParseRange reads "bytes 5-9/10", "bytes 5-9/*" or "bytes */10", and nothing else. Its errors wrap ErrAnswer.
 func ParseRange(s string) (Range, error) {
-	bad := fmt.Errorf("%w: Content-Range %q", ErrAnswer, s[:min(len(s), 80)])
+	bad := fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, s)
 	rest, ok := strings.CutPrefix(s, "bytes ")
 	span, total, ok2 := strings.Cut(rest, "/")
 	if !ok || !ok2 {

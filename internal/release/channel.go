@@ -83,7 +83,7 @@ func parseEntries(ch Channel, targets map[string]trust.TargetFile) ([]Entry, err
 	for path, t := range targets {
 		app, ok := strings.CutPrefix(path, ch.Role()+"/")
 		if !ok {
-			return nil, fmt.Errorf("channel %s: %q does not belong there", ch, clip(path))
+			return nil, fmt.Errorf("channel %s: %.100q does not belong there", ch, path)
 		}
 		e, _, err := parseEntry(app, t)
 		if err != nil {
@@ -99,7 +99,7 @@ func parseEntries(ch Channel, targets map[string]trust.TargetFile) ([]Entry, err
 func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 	var s statement
 	if err := json.Unmarshal(t.Custom, &s); err != nil {
-		return Entry{}, s, fmt.Errorf("application %q: %w", clip(app), err)
+		return Entry{}, s, fmt.Errorf("application %.100q: %w", app, err)
 	}
 	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From}
 	if err := e.Ref().Check(); err != nil {

@@ -101,7 +101,7 @@ func (in *Inputs) documents() ([]inputsDocument, error) {
 	}
 	for i, l := range layers {
 		if _, err := digest.Parse(string(l.Digest)); err != nil || l.Size < 0 {
-			return nil, fmt.Errorf("%q of %d bytes: %w", clip(string(l.Digest)), l.Size, err)
+			return nil, fmt.Errorf("%.100q of %d bytes: %w", string(l.Digest), l.Size, err)
 		}
 		if i > 2 && layers[i-1].Digest >= l.Digest {
 			return nil, fmt.Errorf("%s: there twice, or out of order", l.Digest)
@@ -180,7 +180,7 @@ func inputLayers(ctx context.Context, g Getter, desc ocispec.Descriptor) ([]ocis
 	var layers []ocispec.Descriptor
 	for _, m := range list {
 		if m.MediaType != ocispec.MediaTypeImageManifest {
-			return nil, errs.Errorf(errs.Untrusted, "%q where a manifest belongs", clip(m.MediaType))
+			return nil, errs.Errorf(errs.Untrusted, "%.100q where a manifest belongs", m.MediaType)
 		}
 		more, err := inputLayers(ctx, g, m)
 		if err != nil {
@@ -198,7 +198,7 @@ func refuseInputs(desc ocispec.Descriptor, err error) error {
 // checkInputs refuses a descriptor that cannot stand for inputs.
 func checkInputs(d ocispec.Descriptor) error {
 	if d.MediaType != ocispec.MediaTypeImageManifest && d.MediaType != ocispec.MediaTypeImageIndex {
-		return fmt.Errorf("inputs: media type %q", clip(d.MediaType))
+		return fmt.Errorf("inputs: media type %.100q", d.MediaType)
 	}
 	if _, err := digest.Parse(string(d.Digest)); err != nil {
 		return fmt.Errorf("inputs: %w", err)

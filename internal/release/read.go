@@ -116,7 +116,7 @@ func (p *parts) document(ctx context.Context, g Getter, index ocispec.Index) err
 		return errs.E(errs.Untrusted, fmt.Errorf("release document: %w", err))
 	}
 	if p.config.Digest != empty.Digest {
-		return errs.Errorf(errs.Untrusted, "release document's manifest: config %q", clip(string(p.config.Digest)))
+		return errs.Errorf(errs.Untrusted, "release document's manifest: config %.100q", string(p.config.Digest))
 	}
 	p.json, err = g.Bytes(ctx, p.doc.Digest, maxJSON)
 	return err
@@ -135,10 +135,10 @@ func (r *Release) link(index ocispec.Index) error {
 		}
 		k := key{m.Annotations[AnnotationArtifact], platform.FromOCI(m.Platform)}
 		if _, twice := found[k]; twice {
-			return fmt.Errorf("artifact %q for %q: two manifests", clip(k.name), clip(string(k.p)))
+			return fmt.Errorf("artifact %.100q for %.100q: two manifests", k.name, string(k.p))
 		}
 		if err := bounded(m); err != nil {
-			return fmt.Errorf("artifact %q for %q: %w", clip(k.name), clip(string(k.p)), err)
+			return fmt.Errorf("artifact %.100q for %.100q: %w", k.name, string(k.p), err)
 		}
 		found[k] = m
 	}

@@ -35,10 +35,10 @@ func ParseRef(s string) (Ref, error) {
 // Check returns an error of kind Invalid when r cannot be the name of a release.
 func (r Ref) Check() error {
 	if !nameForm.MatchString(r.App) {
-		return errs.Errorf(errs.Invalid, "release %q: %q is no application name", clip(r.String()), clip(r.App))
+		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is no application name", r.String(), r.App)
 	}
 	if !versionForm.MatchString(r.Version) {
-		return errs.Errorf(errs.Invalid, "release %q: %q is no version", clip(r.String()), clip(r.Version))
+		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is no version", r.String(), r.Version)
 	}
 	return nil
 }
@@ -58,7 +58,7 @@ type Channel string
 // ParseChannel returns s as a Channel: lower-case letters, digits and "-". The error is of kind Invalid.
 func ParseChannel(s string) (Channel, error) {
 	if !nameForm.MatchString(s) {
-		return "", errs.Hint(errs.Errorf(errs.Invalid, "channel %q: not a channel's name", clip(s)),
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "channel %.100q: not a channel's name", s),
 			"lower-case letters, digits and -, beginning with a letter: live")
 	}
 	return Channel(s), nil
@@ -72,15 +72,7 @@ func ChannelPath(c Channel, app string) string { return c.Role() + "/" + app }
 
 func checkName(what, s string) error {
 	if !nameForm.MatchString(s) {
-		return fmt.Errorf("%s %q: not a name of lower-case letters, digits and -", what, clip(s))
+		return fmt.Errorf("%s %.100q: not a name of lower-case letters, digits and -", what, s)
 	}
 	return nil
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

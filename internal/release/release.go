@@ -108,7 +108,7 @@ func (r *Release) check() error {
 	}
 	for i, a := range r.Artifacts {
 		if err := a.check(); err != nil {
-			return fmt.Errorf("artifact %q for %q: %w", clip(a.Name), clip(string(a.Platform)), err)
+			return fmt.Errorf("artifact %.100q for %.100q: %w", a.Name, string(a.Platform), err)
 		}
 		if i > 0 && compare(r.Artifacts[i-1], a) >= 0 {
 			return fmt.Errorf("artifact %s for %s: twice, or out of order", a.Name, a.Platform)
@@ -116,7 +116,7 @@ func (r *Release) check() error {
 	}
 	for name, s := range r.Services {
 		if err := r.checkService(name, s); err != nil {
-			return fmt.Errorf("service %q: %w", clip(name), err)
+			return fmt.Errorf("service %.100q: %w", name, err)
 		}
 	}
 	if r.Inputs != nil {
@@ -134,10 +134,10 @@ func (a *Artifact) check() error {
 	}
 	if a.File == "" || len(a.File) > 255 || a.File != path.Base(a.File) || strings.HasPrefix(a.File, ".") ||
 		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
-		return fmt.Errorf("%q is no plain file name", clip(a.File))
+		return fmt.Errorf("%.100q is no plain file name", a.File)
 	}
 	if a.Kind != KindBinary && a.Kind != KindFile {
-		return fmt.Errorf("kind %q: this program knows %q and %q", clip(a.Kind), KindBinary, KindFile)
+		return fmt.Errorf("kind %.100q: this program knows %q and %q", a.Kind, KindBinary, KindFile)
 	}
 	return a.Blob.check()
 }
@@ -150,7 +150,7 @@ func (b Blob) check() error {
 		return fmt.Errorf("%s: size %d", b.Digest, b.Size)
 	}
 	if (b.Size > store.ChunkSize) != (b.Chunks != "") {
-		return fmt.Errorf("%s: %d bytes with chunk list %q", b.Digest, b.Size, clip(string(b.Chunks)))
+		return fmt.Errorf("%s: %d bytes with chunk list %.100q", b.Digest, b.Size, string(b.Chunks))
 	}
 	if b.Chunks != "" {
 		if _, err := digest.Parse(string(b.Chunks)); err != nil {
@@ -165,10 +165,10 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 		return err
 	}
 	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {
-		return fmt.Errorf("artifact %q is not in this release", clip(s.Artifact))
+		return fmt.Errorf("artifact %.100q is not in this release", s.Artifact)
 	}
 	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
-		return fmt.Errorf("artifact %q is no program", clip(s.Artifact))
+		return fmt.Errorf("artifact %.100q is no program", s.Artifact)
 	}
 	for volume := range s.Data {
 		if err := checkName("volume", volume); err != nil {

@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -63,7 +64,7 @@ func (f Format) oneBuilder(d *Decoder, k keyToken, n Node) {
 	}
 	switch len(has) {
 	case 0:
-		d.fail(k, f.example(clip(k.Value)), "artifact %s has no builder key", k.Value)
+		d.fail(k, f.example(fmt.Sprintf("%.60s", k.Value)), "artifact %s has no builder key", k.Value)
 	case 1:
 	default:
 		d.fail(k, "keep one of them, or make two artifacts", "artifact %s has %d builder keys, %s: one says how it is made",

@@ -115,7 +115,7 @@ func (d *Decoder) each(n Node, what string, visit func(k keyToken, v Node)) bool
 		t := *k.Token
 		t.Value = k.Value
 		if was := first[k.Value]; was != nil {
-			d.fail(&t, "keep one of them", "key %q is here twice; first in line %d", clip(k.Value), was.Position.Line)
+			d.fail(&t, "keep one of them", "key %.60q is here twice; first in line %d", k.Value, was.Position.Line)
 			continue
 		}
 		first[k.Value] = &t
@@ -139,12 +139,4 @@ func kind(n Node) string {
 		return "a mapping"
 	}
 	return "text"
-}
-
-func clip(s string) string {
-	const longest = 60
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

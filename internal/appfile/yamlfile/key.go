@@ -140,7 +140,7 @@ func Decode[T any](d *Decoder, n Node, what string, keys []Key[T], to *T) {
 	if !d.each(n, what, func(k keyToken, v Node) {
 		i := slices.Index(names, k.Value)
 		if i < 0 {
-			d.fail(k, "keys of "+what+": "+strings.Join(names, ", "), "unknown key %q%s", clip(k.Value), meant(k.Value, names))
+			d.fail(k, "keys of "+what+": "+strings.Join(names, ", "), "unknown key %.60q%s", k.Value, meant(k.Value, names))
 			return
 		}
 		seen[k.Value] = true

@@ -85,7 +85,7 @@ func checkKeys() []Key[check] {
 			Set: func(d *Decoder, n Node, c *check) {
 				s, ok := d.Text(n, "log")
 				if _, err := regexp.Compile(s); err != nil || ok && s == "" {
-					d.Fail(n, "the syntax is that of Go's package regexp", "log %q is not a regular expression: %v", clip(s), err)
+					d.Fail(n, "the syntax is that of Go's package regexp", "log %.60q is not a regular expression: %v", s, err)
 				}
 				c.Log = s
 			},
@@ -110,7 +110,7 @@ func setHTTP(d *Decoder, n Node, c *check) {
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
-		d.Fail(n, "write it like http://127.0.0.1:6420/health", "http %q is not a URL", clip(s))
+		d.Fail(n, "write it like http://127.0.0.1:6420/health", "http %.60q is not a URL", s)
 		return
 	}
 	c.HTTP = s
@@ -123,7 +123,7 @@ func setTCP(d *Decoder, n Node, c *check) {
 	}
 	_, port, err := net.SplitHostPort(s)
 	if p, perr := strconv.Atoi(port); err != nil || perr != nil || p < 1 || p > 65535 {
-		d.Fail(n, "write it like 127.0.0.1:6420", "tcp %q is not host:port", clip(s))
+		d.Fail(n, "write it like 127.0.0.1:6420", "tcp %.60q is not host:port", s)
 		return
 	}
 	c.TCP = s

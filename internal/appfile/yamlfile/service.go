@@ -136,7 +136,7 @@ func setArtifact(d *Decoder, n Node, s *service) {
 			return
 		}
 		names := slices.Sorted(maps.Keys(app.Artifacts))
-		d.Fail(n, "artifacts of this file: "+strings.Join(names, ", "), "unknown artifact %q%s", clip(name), meant(name, names))
+		d.Fail(n, "artifacts of this file: "+strings.Join(names, ", "), "unknown artifact %.60q%s", name, meant(name, names))
 	})
 }
 
@@ -159,12 +159,12 @@ func (f Format) runtimeKey() Key[service] {
 func setData(d *Decoder, n Node, s *service) {
 	s.Data = map[string]string{}
 	d.each(n, "volumes", func(k keyToken, v Node) {
-		to, ok := d.Text(v, "volumes: "+clip(k.Value))
+		to, ok := d.Text(v, fmt.Sprintf("volumes: %.60s", k.Value))
 		if !d.name(k, k.Value, "data folder") || !ok {
 			return
 		}
 		if !path.IsAbs(to) || slices.Contains(strings.Split(to, "/"), "..") {
-			d.Fail(v, "write it like /data", "volumes: %s: %q is not an absolute path", k.Value, clip(to))
+			d.Fail(v, "write it like /data", "volumes: %s: %.60q is not an absolute path", k.Value, to)
 			return
 		}
 		s.Data[k.Value] = to

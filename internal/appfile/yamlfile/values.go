@@ -60,7 +60,7 @@ func (d *Decoder) clean(n Node, s, what string) bool {
 func (d *Decoder) Match(n Node, what string, pattern *regexp.Regexp, form string) (string, bool) {
 	s, ok := d.Text(n, what)
 	if ok && !pattern.MatchString(s) {
-		d.Fail(n, form, "%s %q: %s", what, clip(s), form)
+		d.Fail(n, form, "%s %.60q: %s", what, s, form)
 		return "", false
 	}
 	return s, ok
@@ -69,7 +69,7 @@ func (d *Decoder) Match(n Node, what string, pattern *regexp.Regexp, form string
 // name checks the name of something, which is a key or a value.
 func (d *Decoder) name(at keyToken, s, what string) bool {
 	if !namePattern.MatchString(s) {
-		d.fail(at, nameForm, "%s %q: %s", what, clip(s), nameForm)
+		d.fail(at, nameForm, "%s %.60q: %s", what, s, nameForm)
 		return false
 	}
 	return true
@@ -86,7 +86,7 @@ func (d *Decoder) oneOf(n Node, what string, known ...string) (string, bool) {
 	if slices.Contains(known, s) {
 		return s, true
 	}
-	d.Fail(n, "one of: "+strings.Join(known, ", "), "unknown %s %q%s", what, clip(s), meant(s, known))
+	d.Fail(n, "one of: "+strings.Join(known, ", "), "unknown %s %.60q%s", what, s, meant(s, known))
 	return "", false
 }
 
@@ -96,7 +96,7 @@ func (d *Decoder) number(n Node, what string, low, high int) (int, bool) {
 		if v, err := strconv.Atoi(i.Token.Value); err == nil && v >= low && v <= high {
 			return v, true
 		}
-		d.Fail(n, "", "%s %s: must be between %d and %d", what, clip(i.Token.Value), low, high)
+		d.Fail(n, "", "%s %.60s: must be between %d and %d", what, i.Token.Value, low, high)
 		return 0, false
 	}
 	d.Fail(n, "", "%s must be a number, not %s", what, kind(n))
@@ -114,7 +114,7 @@ func (d *Decoder) duration(n Node, what string) (appfile.Duration, bool) {
 	}
 	v, err := appfile.ParseDuration(s)
 	if err == nil && !durationPattern.MatchString(s) {
-		err = fmt.Errorf("duration %q: not digits and a unit", clip(s))
+		err = fmt.Errorf("duration %.60q: not digits and a unit", s)
 	}
 	if err != nil {
 		d.Fail(n, "write it like 10s, 5m or 1h", "%s: %v", what, err)
@@ -133,7 +133,7 @@ func (d *Decoder) backoff(n Node) (appfile.Backoff, bool) {
 	lo, err1 := appfile.ParseDuration(low)
 	hi, err2 := appfile.ParseDuration(high)
 	if !dots || !backoffPattern.MatchString(s) || err1 != nil || err2 != nil || lo <= 0 || hi < lo {
-		d.Fail(n, "write it like 1s..5m: the first and the longest wait", "backoff %q: not two durations, the smaller one first", clip(s))
+		d.Fail(n, "write it like 1s..5m: the first and the longest wait", "backoff %.60q: not two durations, the smaller one first", s)
 		return appfile.Backoff{}, false
 	}
 	return appfile.Backoff{Min: lo, Max: hi}, true
@@ -177,7 +177,7 @@ func (d *Decoder) variables(n Node, s string, known []string) {
 		}
 		inner, tail, closed := strings.Cut(after, "}}")
 		if !closed {
-			d.Fail(n, "close it with }}", "%q: {{ without }}", clip(s))
+			d.Fail(n, "close it with }}", "%.60q: {{ without }}", s)
 			return
 		}
 		rest = tail
@@ -189,7 +189,7 @@ func (d *Decoder) variables(n Node, s string, known []string) {
 		if near := nearest(name, known); near != "" {
 			says = " · did you mean {{." + near + "}}?"
 		}
-		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}", "unknown variable {{%s}}%s", clip(inner), says)
+		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}", "unknown variable {{%.60s}}%s", inner, says)
 	}
 }
 
@@ -197,9 +197,9 @@ func (d *Decoder) variables(n Node, s string, known []string) {
 func (d *Decoder) texts(n Node, what string, pattern *regexp.Regexp, form string) map[string]string {
 	m := map[string]string{}
 	d.each(n, what, func(k keyToken, v Node) {
-		s, ok := d.word(v, what+": "+clip(k.Value))
+		s, ok := d.word(v, fmt.Sprintf("%s: %.60s", what, k.Value))
 		if !pattern.MatchString(k.Value) {
-			d.fail(k, form, "%s: %q: %s", what, clip(k.Value), form)
+			d.fail(k, form, "%s: %.60q: %s", what, k.Value, form)
 		} else if ok {
 			m[k.Value] = s
 		}

@@ -68,7 +68,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if below := p.Below(&url.URL{Host: first, Path: "/" + rest}); below != "" {
 		key = strings.TrimPrefix(below, "/")
 	} else if p.bases[first] == nil {
-		return record.Item{}, errs.Hint(errs.Errorf(errs.Invalid, "apk: %s: in no repository that is configured here", clip(key)),
+		return record.Item{}, errs.Hint(errs.Errorf(errs.Invalid, "apk: %.100s: in no repository that is configured here", key),
 			"add it to /etc/apk/repositories; only those are recorded")
 	}
 	b, rel, err := p.locate(key)
@@ -152,7 +152,7 @@ func (p *Protocol) locate(key string) (*base, string, error) {
 	name, rel, _ := strings.Cut(key, "/")
 	b := p.bases[name]
 	if b == nil || !isFile(rel) {
-		return nil, "", errs.Errorf(errs.Invalid, "apk: %s: neither an index nor a package of a repository that is configured here", clip(key))
+		return nil, "", errs.Errorf(errs.Invalid, "apk: %.100s: neither an index nor a package of a repository that is configured here", key)
 	}
 	return b, rel, nil
 }
@@ -163,7 +163,7 @@ func cleanPath(s string) (string, error) {
 	bad := func(e string) bool { return e == "" || e == "." || e == ".." }
 	if len(s) > pathLimit || !utf8.ValidString(s) || slices.ContainsFunc(elements, bad) ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\\' }) {
-		return "", errs.Errorf(errs.Invalid, "apk: bad path %q", clip(s))
+		return "", errs.Errorf(errs.Invalid, "apk: bad path %.100q", s)
 	}
 	return strings.Join(elements, "/"), nil
 }

@@ -84,7 +84,7 @@ func bases(repositories []Repository) (map[string]*base, error) {
 	for _, r := range repositories {
 		u, err := url.Parse(strings.TrimRight(r.URL, "/"))
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			return nil, errs.Errorf(errs.Invalid, "apk: repository %q is not an http or https URL", clip(r.URL))
+			return nil, errs.Errorf(errs.Invalid, "apk: repository %.100q is not an http or https URL", r.URL)
 		}
 		if slices.ContainsFunc(list, func(b *base) bool { return b.uri.String() == u.String() }) {
 			continue
@@ -121,21 +121,13 @@ func ParseRepository(s string) (Repository, error) {
 	if inner, ok := strings.CutPrefix(rest, "["); ok {
 		option, after, closed := strings.Cut(inner, "]")
 		if r.Keys, ok = strings.CutPrefix(option, "keys="); !ok || !closed || !filepath.IsAbs(r.Keys) {
-			return r, errs.Hint(errs.Errorf(errs.Invalid, "apk: repository %q", clip(s)), "write it like [keys=/FOLDER] URL")
+			return r, errs.Hint(errs.Errorf(errs.Invalid, "apk: repository %.100q", s), "write it like [keys=/FOLDER] URL")
 		}
 		rest = strings.TrimSpace(after)
 	}
 	r.URL = rest
 	if _, err := bases([]Repository{r}); err != nil {
-		return r, fmt.Errorf("%q: %w", clip(s), err)
+		return r, fmt.Errorf("%.100q: %w", s, err)
 	}
 	return r, nil
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

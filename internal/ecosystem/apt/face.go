@@ -91,7 +91,7 @@ func base(a *archive) string { return strings.TrimRight(a.uri.Path, "/") + "/" }
 func Redirect(sources []Source, mirror string) ([]Source, error) {
 	to, err := url.Parse(strings.TrimRight(mirror, "/"))
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
-		return nil, errs.Errorf(errs.Invalid, "apt: mirror %q", clip(mirror))
+		return nil, errs.Errorf(errs.Invalid, "apt: mirror %.100q", mirror)
 	}
 	out := slices.Clone(sources)
 	some := false

@@ -139,13 +139,13 @@ func (p *Protocol) locate(key string) (where, error) {
 	name, rel, _ := strings.Cut(key, "/")
 	a := p.archives[name]
 	if a == nil || rel == "" {
-		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: no source of this machine is called %s", clip(key), clip(name)),
+		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %.100s: no source of this machine is called %.100s", key, name),
 			"add it to apt's sources; only those are recorded")
 	}
 	w := where{archive: a, rel: rel}
 	w.suite, w.rest = a.suiteOf(rel)
 	if w.suite == nil && strings.HasPrefix(rel, "dists/") {
-		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %s: no source of this machine names that suite", clip(key)),
+		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %.100s: no source of this machine names that suite", key),
 			"add it to apt's sources; only those are recorded")
 	}
 	return w, nil
@@ -154,7 +154,7 @@ func (p *Protocol) locate(key string) (where, error) {
 // cleanPath returns the request path s as a key. Elements "." are left out (flat archives have them); ".." and what
 // cannot be the name of a file are errs.Invalid.
 func cleanPath(s string) (string, error) {
-	bad := func() (string, error) { return "", errs.Errorf(errs.Invalid, "apt: bad path %q", clip(s)) }
+	bad := func() (string, error) { return "", errs.Errorf(errs.Invalid, "apt: bad path %.100q", s) }
 	if len(s) > pathLimit || !utf8.ValidString(s) || strings.HasSuffix(s, "/") {
 		return bad()
 	}
@@ -185,12 +185,4 @@ func read(ctx context.Context, have record.Lookup, key string, limit int64) ([]b
 	}
 	defer f.Close()
 	return fsx.Read(f, key, limit)
-}
-
-func clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

@@ -111,7 +111,7 @@ type request struct {
 
 // parse reads MODULE/@v/list, MODULE/@latest and MODULE/@v/VERSION.info, .mod, .zip.
 func parse(key string) (request, error) {
-	bad := errs.Errorf(errs.Invalid, "not a request of the module proxy protocol: %q", key[:min(len(key), 200)])
+	bad := errs.Errorf(errs.Invalid, "not a request of the module proxy protocol: %.200q", key)
 	var r request
 	escaped, file, ok := strings.Cut(key, "/@v/")
 	if !ok {

@@ -34,7 +34,7 @@ func MachineConfig(ctx context.Context, dir string) (Config, error) {
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); err != nil {
-		return Config{}, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("npm config list: %w: %s", err, clip(problem.String()))),
+		return Config{}, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("npm config list: %w: %.200s", err, problem.String())),
 			"install npm, or see what it says when run by hand")
 	}
 	c, files, err := parseConfig(&out)
@@ -76,7 +76,7 @@ func (c Config) check() error {
 	for _, s := range append(slices.Collect(maps.Values(c.Scopes)), c.Registry) {
 		u, err := url.Parse(s)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %q is not an http or https URL", clip(s)), "npm config get registry")
+			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %.200q is not an http or https URL", s), "npm config get registry")
 		}
 	}
 	return nil

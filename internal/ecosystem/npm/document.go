@@ -44,11 +44,11 @@ func readDocument(r io.Reader, name string) (*document, error) {
 		return nil, errs.E(errs.Untrusted, fmt.Errorf("packument of %s: %w", name, err))
 	}
 	if d.Name != name {
-		return nil, errs.Errorf(errs.Untrusted, "packument of %s: it is of %q", name, clip(d.Name))
+		return nil, errs.Errorf(errs.Untrusted, "packument of %s: it is of %.200q", name, d.Name)
 	}
 	for v, m := range d.Versions {
 		if m.Version != v || m.Name != name {
-			return nil, errs.Errorf(errs.Untrusted, "packument of %s: version %s is of %s %s", name, clip(v), clip(m.Name), clip(m.Version))
+			return nil, errs.Errorf(errs.Untrusted, "packument of %s: version %.200s is of %.200s %.200s", name, v, m.Name, m.Version)
 		}
 	}
 	return &d, nil
@@ -61,7 +61,7 @@ func readManifest(r io.Reader, name, version string) (*manifest, error) {
 		return nil, errs.E(errs.Untrusted, fmt.Errorf("manifest of %s: %w", name, err))
 	}
 	if m.Name != name || m.Version == "" || version != "" && m.Version != version {
-		return nil, errs.Errorf(errs.Untrusted, "manifest of %s %s: it is of %s %s", name, version, clip(m.Name), clip(m.Version))
+		return nil, errs.Errorf(errs.Untrusted, "manifest of %s %s: it is of %.200s %.200s", name, version, m.Name, m.Version)
 	}
 	return &m, nil
 }
@@ -96,7 +96,7 @@ func (d dist) proof(r io.Reader) (string, error) {
 	if d.Integrity == "" && d.Shasum != "" {
 		raw, err := hex.DecodeString(d.Shasum)
 		if err != nil {
-			return "", errs.Errorf(errs.Untrusted, "shasum %q", clip(d.Shasum))
+			return "", errs.Errorf(errs.Untrusted, "shasum %.200q", d.Shasum)
 		}
 		promised = []string{"sha1-" + base64.StdEncoding.EncodeToString(raw)}
 	}
@@ -107,7 +107,7 @@ func (d dist) proof(r io.Reader) (string, error) {
 			if b64, ok := strings.CutPrefix(p, a.name+"-"); ok {
 				raw, err := base64.StdEncoding.DecodeString(b64)
 				if err != nil || len(raw) != a.new().Size() {
-					return "", errs.Errorf(errs.Untrusted, "integrity %q", clip(p))
+					return "", errs.Errorf(errs.Untrusted, "integrity %.200q", p)
 				}
 				want = append(want, raw)
 			}
@@ -124,15 +124,7 @@ func (d dist) proof(r io.Reader) (string, error) {
 		if slices.ContainsFunc(want, func(w []byte) bool { return bytes.Equal(w, got) }) {
 			return text, nil
 		}
-		return "", errs.Errorf(errs.Untrusted, "integrity %s, the registry promises %s", text, clip(strings.Join(promised, " ")))
+		return "", errs.Errorf(errs.Untrusted, "integrity %s, the registry promises %.200s", text, strings.Join(promised, " "))
 	}
-	return "", errs.Errorf(errs.Untrusted, "the registry promises no integrity that is known: %q", clip(d.Integrity))
-}
-
-func clip(s string) string {
-	const longest = 200
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
+	return "", errs.Errorf(errs.Untrusted, "the registry promises no integrity that is known: %.200q", d.Integrity)
 }

@@ -129,7 +129,7 @@ var errBusy = errs.Errorf(errs.Unavailable, "too many requests at once")
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, t *turn) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
-		err := errs.Errorf(errs.Invalid, "%s: only GET and HEAD are served", clip(r.Method))
+		err := errs.Errorf(errs.Invalid, "%.100s: only GET and HEAD are served", r.Method)
 		return httpx.WithStatus(err, http.StatusMethodNotAllowed)
 	}
 	if r.ContentLength != 0 {
@@ -154,7 +154,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, t *turn) error {
 }
 
 func unknown(path string) error {
-	return errs.Errorf(errs.NotFound, "no such thing: %s", clip(path))
+	return errs.Errorf(errs.NotFound, "no such thing: %.100s", path)
 }
 
 // health says that requests are answered, and whether only from what is here.
@@ -168,5 +168,3 @@ func (h *handler) health(w http.ResponseWriter, r *http.Request) error {
 	_, _ = io.WriteString(w, body)
 	return nil
 }
-
-func clip(s string) string { return s[:min(len(s), 100)] }
