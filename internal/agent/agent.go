@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,9 +78,7 @@ type Agent struct {
 // Open takes the lock of directory dir, makes what is missing and mends what a crash left. A running agent is
 // errs.Conflict: ask it with control.Call. Nothing is started before Install or Run.
 func Open(dir string, o Options) (*Agent, error) {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Progress == nil {
 		o.Progress = func(progress.Event) {}
 	}

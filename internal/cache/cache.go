@@ -92,9 +92,7 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	if o.Upstream == nil {
 		o.Upstream = &origin.Client{Dir: dir}
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
 	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -89,9 +90,7 @@ func finish(c *cobra.Command) {
 				return nil
 			}
 			wants := strings.TrimSpace(strings.TrimPrefix(c.Use, c.Name()))
-			if wants == "" {
-				wants = "none"
-			}
+			wants = cmp.Or(wants, "none")
 			return errs.Hint(verb.Usage("%s: %s, it takes %s", c.CommandPath(), progress.Count(len(args), "argument", "arguments"), wants),
 				"%s --help", c.CommandPath())
 		}

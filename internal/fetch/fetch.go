@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -118,9 +119,7 @@ func New(s store.Store, o Options) *Fetcher {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Fetcher{store: s, o: o, sources: slices.Clone(o.Sources), liars: map[liar]error{}}
 }
 

@@ -74,9 +74,7 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	o.Limit, o.Stall = cmp.Or(o.Limit, limit), cmp.Or(o.Stall, stall)
 	o.Fresh, o.Patience = cmp.Or(o.Fresh, fresh), cmp.Or(o.Patience, patience)
 	o.Down = cmp.Or(o.Down, down)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Offline == nil {
 		o.Offline = func(context.Context) bool { return false }
 	}

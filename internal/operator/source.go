@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -38,9 +39,7 @@ type Source struct {
 // so that a newcomer's first build needs no commit.
 func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	dir := o.Dir
-	if dir == "" {
-		dir = "."
-	}
+	dir = cmp.Or(dir, ".")
 	repo, err := source.Open(ctx, dir)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,12 +64,8 @@ func NewRecorder(s Depot, o Options) *Recorder {
 		early: map[digest.Digest]*Arrival{},
 	}
 	r.less.L = &r.mu
-	if r.up == nil {
-		r.up = &origin.Client{}
-	}
-	if r.lock == nil {
-		r.lock = &lockfile.Lock{}
-	}
+	r.up = cmp.Or(r.up, &origin.Client{})
+	r.lock = cmp.Or(r.lock, &lockfile.Lock{})
 	return r
 }
 

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,9 +36,7 @@ type Instance struct {
 // served by one process. That of a process must stay as it is: nodes compare it with what an earlier agent wrote.
 func (i Instance) Digest() digest.Digest {
 	what := string(i.Blob)
-	if what == "" {
-		what = i.Program
-	}
+	what = cmp.Or(what, i.Program)
 	all := []any{what, i.Args, i.Env, i.Dir, i.User}
 	if word := Word(i.Spec); word != ProcessWord {
 		all = append(all, word, i.Data, i.Spec.Data)

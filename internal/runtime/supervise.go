@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,9 +46,7 @@ func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), e
 // policy whenever it ends. It returns at once; the end of ctx is Detach. The caller ends it with Stop or Detach, which
 // wait for the goroutine that it starts.
 func Supervise(ctx context.Context, rt Runtime, inst Instance, o Options) *Supervisor {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Supervisor{
 		rt: rt, inst: inst, rotate: o.Rotation,
 		log:     o.Log.With("instance", inst.Name),

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -91,9 +92,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
 		o.Upstream = &origin.Client{Dir: o.Dir} // beside the depot: the system's own place may be small
 	}
-	if o.Lock == nil {
-		o.Lock = &lockfile.Lock{}
-	}
+	o.Lock = cmp.Or(o.Lock, &lockfile.Lock{})
 	err := o.Store.Claim(store.ClaimLocks)
 	if err != nil {
 		return nil, err

@@ -77,9 +77,7 @@ func (s *Site) run(ctx context.Context, o Options, e edges) error {
 
 func (o Options) defaults() Options {
 	o.Listen = cmp.Or(o.Listen, defaultListen)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	o.Grace = cmp.Or(max(o.Grace, 0), defaultGrace)
 	o.Refresh = cmp.Or(max(o.Refresh, 0), defaultRefresh)
 	o.Conns = cmp.Or(max(o.Conns, 0), defaultConns)

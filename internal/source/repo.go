@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,9 +91,7 @@ func (r *Repo) Resolve(ctx context.Context, rev string) (Commit, error) {
 }
 
 func (r *Repo) resolve(ctx context.Context, rev string) (Commit, error) {
-	if rev == "" {
-		rev = "HEAD"
-	}
+	rev = cmp.Or(rev, "HEAD")
 	if strings.HasPrefix(rev, "-") || strings.ContainsAny(rev, "\n\x00") {
 		return Commit{}, errs.Hint(errs.Errorf(errs.Invalid, "revision %q: not a branch, tag or commit", rev),
 			"see git branch -a and git tag")

@@ -48,9 +48,7 @@ type Follower struct {
 // New returns a Follower, which does nothing before Run.
 func New(o Options) *Follower {
 	o.Poll, o.Watch = cmp.Or(max(o.Poll, 0), time.Minute), cmp.Or(max(o.Watch, 0), 5*time.Second)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Follower{o: o, wake: make(chan struct{}, 1)}
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 
 	"overland/internal/errs"
@@ -72,9 +73,7 @@ func (s Slots) condemn(i intent) error {
 	if _, refused := s.refused(i.To); !refused && i.Tries > 0 {
 		return s.FS.RemoveAll(s.path(string(i.To)))
 	}
-	if i.Reason == "" {
-		i.Reason = "the machine or the supervisor stopped during every try"
-	}
+	i.Reason = cmp.Or(i.Reason, "the machine or the supervisor stopped during every try")
 	return s.refuse(nodeapi.RefusedVersion{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -52,9 +53,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		return errs.E(errs.Conflict, fmt.Errorf("supervise: %w", err))
 	}
 	defer lock.Unlock()
-	if s.Log == nil {
-		s.Log = slog.New(slog.DiscardHandler)
-	}
+	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	// PDEATHSIG goes off when the forking THREAD ends, so that thread must live as long as the supervisor.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -65,18 +64,18 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	signal.Notify(children, syscall.SIGCHLD)
 	defer signal.Stop(children)
 
-	wait := orDefault(s.MinWait, time.Second)
+	wait := cmp.Or(s.MinWait, time.Second)
 	for ctx.Err() == nil {
 		began := time.Now()
 		pause := s.once(ctx, children)
-		if time.Since(began) >= orDefault(s.MaxWait, time.Minute) {
-			wait = orDefault(s.MinWait, time.Second)
+		if time.Since(began) >= cmp.Or(s.MaxWait, time.Minute) {
+			wait = cmp.Or(s.MinWait, time.Second)
 		}
 		if !pause {
 			continue
 		}
 		s.idle(ctx, children, wait)
-		wait = min(2*wait, orDefault(s.MaxWait, time.Minute))
+		wait = min(2*wait, cmp.Or(s.MaxWait, time.Minute))
 	}
 	return nil
 }
@@ -181,9 +180,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	}
 	defer w.Close()
 	out := s.Stderr
-	if out == nil {
-		out = os.Stderr
-	}
+	out = cmp.Or(out, os.Stderr)
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -241,7 +238,7 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 		isReady  bool
 		stopping bool
 		beats    = a.beats
-		limit    = orDefault(s.Silence, silence())
+		limit    = cmp.Or(s.Silence, silence())
 		quiet    = time.NewTimer(limit)
 		warned   bool
 	)
@@ -290,7 +287,7 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 			done, stopping = nil, true
 			quiet.Stop()
 			kill(a.pid, syscall.SIGTERM)
-			timer.Reset(orDefault(s.StopTimeout, 90*time.Second))
+			timer.Reset(cmp.Or(s.StopTimeout, 90*time.Second))
 		case <-timer.C:
 			switch {
 			case stopping:
@@ -347,10 +344,3 @@ func reap(pid int) (status syscall.WaitStatus, ended bool) {
 
 // kill signals a child that was not reaped yet, so its id cannot be another's.
 func kill(pid int, sig syscall.Signal) { _ = syscall.Kill(pid, sig) }
-
-func orDefault(d, def time.Duration) time.Duration {
-	if d == 0 {
-		return def
-	}
-	return d
-}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -217,9 +218,7 @@ func (n *Node) Fail(v Verdict) error {
 	i := next.Intent
 	if i.Failed == "" {
 		i.Failed, i.Check, i.Log = clip(v.Reason, textLimit), clip(v.Check, textLimit), clipLines(v.Log)
-		if i.Failed == "" {
-			i.Failed = "failed"
-		}
+		i.Failed = cmp.Or(i.Failed, "failed")
 		if err := n.save(next); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package switchover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -357,9 +358,7 @@ func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, erro
 		return nodeapi.Report{}, err
 	}
 	st := s.node.State()
-	if number == 0 {
-		number = st.Before
-	}
+	number = cmp.Or(number, st.Before)
 	if number == 0 {
 		return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: no good generation before %d is kept", st.Current), "overland-agent history")
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,9 +45,7 @@ func New(o Options) *Builder {
 	if o.Env == nil {
 		o.Env = os.Environ()
 	}
-	if o.MaxOutput == 0 {
-		o.MaxOutput = 4 << 30
-	}
+	o.MaxOutput = cmp.Or(o.MaxOutput, 4<<30)
 	return &Builder{o: o, kind: session.Kind(o.Env)}
 }
 

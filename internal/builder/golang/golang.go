@@ -1,6 +1,7 @@
 package golang
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path"
@@ -54,9 +55,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key go", j.Name)
 	}
 	s := settings{Package: g.Package, Dir: g.Dir, Tags: slices.Clone(g.Tags)}
-	if s.Dir == "" {
-		s.Dir = "."
-	}
+	s.Dir = cmp.Or(s.Dir, ".")
 	if s.Dir = path.Clean(s.Dir); !localPath(s.Dir) || (s.Package != "." && !strings.HasPrefix(s.Package, "./")) || !localPath(s.Package) {
 		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "go: %q in %q is not a folder of the repository", g.Package, s.Dir),
 			"write it like ./cmd/server")

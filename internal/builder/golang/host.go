@@ -2,6 +2,7 @@ package golang
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,9 +42,7 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 		return b.host, nil
 	}
 	h := &host{command: b.o.Go}
-	if h.command == "" {
-		h.command = "go"
-	}
+	h.command = cmp.Or(h.command, "go")
 	given := b.o.Env
 	if given == nil {
 		given = os.Environ()

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"archive/tar"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -136,9 +137,7 @@ func (u *unpacker) name(h *tar.Header) (string, error) {
 	}
 	name = path.Clean(name)
 	first, _, _ := strings.Cut(name, "/")
-	if u.top == "" {
-		u.top = first
-	}
+	u.top = cmp.Or(u.top, first)
 	if first != u.top {
 		return "", untrusted("%.200q is not in the folder %s", h.Name, u.top)
 	}

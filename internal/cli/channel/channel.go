@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -61,9 +62,7 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	for _, e := range list {
 		out = append(out, entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From})
 		from := string(e.From)
-		if from == "" {
-			from = "-"
-		}
+		from = cmp.Or(from, "-")
 		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), from, string(e.Digest)})
 	}
 	if o.json {

@@ -1,6 +1,7 @@
 package apk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,9 +29,7 @@ type Repository struct {
 // MachineRepositories returns what dir/repositories and dir/repositories.d/*.list name, with the keys in dir/keys; ""
 // stands for /etc/apk. Local ones are left out.
 func MachineRepositories(dir string) ([]Repository, error) {
-	if dir == "" {
-		dir = etc
-	}
+	dir = cmp.Or(dir, etc)
 	more, err := filepath.Glob(filepath.Join(dir, "repositories.d", "*.list"))
 	if err != nil {
 		return nil, err

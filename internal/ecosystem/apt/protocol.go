@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -74,9 +75,7 @@ func New(sources []Source, o Options) (*Protocol, error) {
 		sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, history: o.History,
 		tables: map[string]deb.Index{}, releases: map[string]*deb.Release{},
 	}
-	if p.dir == "" {
-		p.dir = etc
-	}
+	p.dir = cmp.Or(p.dir, etc)
 	var err error
 	p.archives, p.Skipped, err = archives(sources)
 	return p, err

@@ -1,6 +1,7 @@
 package plain
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -99,9 +100,7 @@ func canonical(raw *url.URL) (string, error) {
 	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
 	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
+	u.Path = cmp.Or(u.Path, "/")
 	key := u.String()
 	if len(key) > lockfile.KeyLimit/2 {
 		return "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(key))

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"fmt"
@@ -47,18 +48,10 @@ type Client struct {
 
 // New returns a client for the configuration c. Private keys and certificates are read now; the network is not used.
 func New(c netcache.Config, o Options) (*Client, error) {
-	if o.Lifetime == 0 {
-		o.Lifetime = lifetime
-	}
-	if o.MaxBlob == 0 {
-		o.MaxBlob = maxBlob
-	}
-	if o.Stall == 0 {
-		o.Stall = stall
-	}
-	if o.Wait == 0 {
-		o.Wait = wait
-	}
+	o.Lifetime = cmp.Or(o.Lifetime, lifetime)
+	o.MaxBlob = cmp.Or(o.MaxBlob, maxBlob)
+	o.Stall = cmp.Or(o.Stall, stall)
+	o.Wait = cmp.Or(o.Wait, wait)
 	o.Clock = o.Clock.Or()
 	n := &Client{o: o, warnings: c.Warnings}
 	if err := n.configure(c); err != nil {

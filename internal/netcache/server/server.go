@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -39,12 +40,8 @@ type Server struct {
 
 // New returns a server of shelf. The caller ends it with Close.
 func New(shelf *Shelf, o Options) *Server {
-	if o.MaxBlob == 0 {
-		o.MaxBlob = maxBlob
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.MaxBlob = cmp.Or(o.MaxBlob, maxBlob)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Policy == nil {
 		o.Policy = Always(Policy{})
 	}

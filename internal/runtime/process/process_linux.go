@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,9 +41,7 @@ var (
 
 // New returns a Runtime.
 func New(o Options) *Runtime {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Runtime{o: o, log: o.Log, zombieAge: oldZombie, pids: map[int]int{}}
 }
 

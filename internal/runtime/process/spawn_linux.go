@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,9 +30,7 @@ func prepare(i runtime.Instance) (*command, error) {
 	if err := runnable(i.Program); err != nil {
 		return nil, err
 	}
-	if i.Dir == "" {
-		i.Dir = "/"
-	}
+	i.Dir = cmp.Or(i.Dir, "/")
 	if info, err := os.Stat(i.Dir); err != nil || !info.IsDir() {
 		return nil, errs.Errorf(errs.NotFound, "working directory %s: not a directory", i.Dir)
 	}
@@ -144,15 +143,11 @@ func credential(text string, u runtime.User) (*syscall.Credential, error) {
 // environment returns the clean environment of i: PATH, HOME and TZ, then i's own, which win.
 func environment(i runtime.Instance, u runtime.User) []string {
 	path, home := os.Getenv("PATH"), u.Home
-	if path == "" {
-		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	}
+	path = cmp.Or(path, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	if own := os.Getenv("HOME"); own != "" && i.User == "" {
 		home = own
 	}
-	if home == "" {
-		home = "/"
-	}
+	home = cmp.Or(home, "/")
 	env := []string{"OVERLAND_INSTANCE=" + i.Name, "PATH=" + path, "HOME=" + home}
 	if tz, ok := os.LookupEnv("TZ"); ok {
 		env = append(env, "TZ="+tz)

@@ -37,9 +37,7 @@ type Face struct {
 // New returns the face of s.
 func New(s *server.Server, o Options) *Face {
 	o.Stall = cmp.Or(o.Stall, stall)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Face{s, o}
 }
 

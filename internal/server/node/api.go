@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -65,9 +66,7 @@ func New(o Options) http.Handler {
 	if o.Wait <= 0 {
 		o.Wait = defaultWait
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &handler{o: o, slots: make(chan struct{}, o.Requests)}
 }
 

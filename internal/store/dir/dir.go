@@ -1,6 +1,7 @@
 package dir
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,9 +49,7 @@ type Store struct {
 // It is an error (errs.Invalid) when dir holds a layout of another version.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, fs: o.FS, reserve: o.Reserve}
-	if s.reserve == 0 {
-		s.reserve = reserve
-	}
+	s.reserve = cmp.Or(s.reserve, reserve)
 	s.buffers.New = func() any { b := make([]byte, bufferSize); return &b }
 	if err := s.prepare(); err != nil {
 		return nil, fmt.Errorf("open depot %s: %w", dir, err)

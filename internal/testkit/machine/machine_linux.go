@@ -2,6 +2,7 @@ package machine
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -82,12 +83,8 @@ func Supported() error {
 
 // Start makes a machine and returns when its root file system, loopback and first process are up.
 func Start(ctx context.Context, o Options) (*Machine, error) {
-	if o.Name == "" {
-		o.Name = "machine"
-	}
-	if o.Root == "" {
-		o.Root = Host
-	}
+	o.Name = cmp.Or(o.Name, "machine")
+	o.Root = cmp.Or(o.Root, Host)
 	dir, err := os.MkdirTemp("", "overland-"+o.Name+"-")
 	if err != nil {
 		return nil, err
