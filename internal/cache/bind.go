@@ -16,8 +16,8 @@ type bound struct {
 	fetched time.Time
 }
 
-// speak notes which protocols are served, for bind.
-func (k *Cache) speak(protocols []record.Protocol) {
+// Serve says which protocols the cache answers: eviction asks them what belongs together (record.Lister).
+func (k *Cache) Serve(protocols ...record.Protocol) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.spoken = protocols

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"io"
-	"net/http"
-	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -102,34 +100,6 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// A client that has what the cache has is told so by date too; one with a younger date is not: it comes to a freeze.
-func TestLastModified(t *testing.T) {
-	b := newBench(t, nil)
-	b.origin.set("i/x", "one")
-	b.want(b, "i/x", "one")
-	day := b.Cache.now()
-	b.later(time.Hour)
-	face := httptest.NewServer(b.Handler(b.p))
-	t.Cleanup(face.Close)
-	for since, want := range map[time.Time]int{{}: 200, day: 304, day.Add(time.Hour): 200, day.Add(-time.Hour): 200} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, face.URL+"/fix/i/x", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if !since.IsZero() {
-			req.Header.Set("If-Modified-Since", since.Format(http.TimeFormat))
-		}
-		res, err := face.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		res.Body.Close()
-		if res.StatusCode != want || want == 200 && res.Header.Get("Last-Modified") != day.Format(http.TimeFormat) {
-			t.Errorf("since %s: %d, %v; want %d", since, res.StatusCode, res.Header, want)
-		}
-	}
-}
-
 // Binds implements record.Lister: i/release names one thing.
 func (p resolving) Binds(ctx context.Context, key string, have record.Lookup) ([]string, error) {
 	it, err := p.Resolve(ctx, p.item("i/now"), have)
@@ -140,7 +110,7 @@ func (p resolving) Binds(ctx context.Context, key string, have record.Lookup) ([
 func TestAFreezeKeepsWhatItsListsName(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
 	p := resolving{b.p}
-	b.Handler(p)
+	b.Serve(p)
 	for _, day := range []string{"one", "two", "three"} {
 		b.origin.set(day, "content of "+day)
 		b.origin.set("i/release", day)

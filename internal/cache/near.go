@@ -5,15 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/httpx"
 	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
@@ -133,62 +129,22 @@ func (k *Cache) disown(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// Entries returns the face of the cache for other sites: GET PREFIX/PROTOCOL/KEY, the key escaped as one segment, says
-// which blob the cache holds for it, after it was fetched where that is needed.
-func (k *Cache) Entries(prefix string, protocols ...record.Protocol) http.Handler {
-	by := map[string]record.Protocol{}
-	for _, p := range protocols {
-		by[p.Name()] = p
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "no-store")
-		f, err := k.found(w, r, by, strings.TrimPrefix(r.URL.EscapedPath(), prefix+"/"))
-		if err != nil {
-			http.Error(w, "overland: "+err.Error(), errs.KindOf(err).Status())
-			return
-		}
-		body, err := json.Marshal(f)
-		if err != nil {
-			panic(err) // strings and a number always marshal
-		}
-		w.Header().Set("Content-Type", "application/json")
-		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
-		_, _ = w.Write(body)
-	})
-}
-
-func (k *Cache) found(w http.ResponseWriter, r *http.Request, by map[string]record.Protocol, path string) (f Found, err error) {
-	if r.Method != http.MethodGet || r.URL.RawQuery != "" {
-		return f, errs.Errorf(errs.Invalid, "only GET, without a query")
-	}
-	name, escaped, _ := strings.Cut(path, "/")
-	key, err := url.PathUnescape(escaped)
-	p := by[name]
-	if err != nil || p == nil {
-		return f, errs.Errorf(errs.NotFound, "no protocol %.40q is served here", name)
-	}
-	it, err := record.ItemOf(p, key)
+// Find returns what the cache holds for it, as other sites are told, after it was fetched where that is needed.
+func (k *Cache) Find(ctx context.Context, p record.Protocol, it record.Item) (Found, error) {
+	seen := sight{have: k.lookup(it.Protocol)}
+	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
-		return f, err
+		return Found{}, err
 	}
-	ctx, done := record.Follow(r.Context())
-	var a answer
-	err = httpx.Wait(w, r, done, func() error {
-		seen := sight{have: k.lookup(it.Protocol)}
-		if it, err = seen.resolve(ctx, p, it); err != nil {
-			return err
-		}
-		var b store.Blob
-		if a, b, err = k.get(ctx, p, it, seen); b != nil {
-			err = b.Close()
-		}
-		return err
-	})
+	a, b, err := k.get(ctx, p, it, seen)
+	if b != nil {
+		err = b.Close()
+	}
 	switch {
 	case err != nil:
-		return f, err
+		return Found{}, err
 	case !a.entry.Exists():
-		return f, errs.Errorf(errs.NotFound, "%s %s: upstream has no such thing", it.Protocol, it.Key)
+		return Found{}, errs.Errorf(errs.NotFound, "%s %s: upstream has no such thing", it.Protocol, it.Key)
 	}
 	return Found{a.entry.Blob, a.entry.Size, a.entry.MediaType, a.version.etag, a.version.modified}, nil
 }

@@ -3,8 +3,6 @@ package cache
 import (
 	"context"
 	"encoding/json"
-	"io"
-	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -149,35 +147,6 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	}
 	if s := b.Cache.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
 		t.Error("not the one that was used last is left")
-	}
-}
-
-// What one cache says of a key another one can read.
-func TestEntries(t *testing.T) {
-	b := newBench(t, nil)
-	b.origin.set("i/a b", "list")
-	face := httptest.NewServer(b.Entries("/v1/cache", b.p))
-	defer face.Close()
-	for path, want := range map[string]int{
-		"/v1/cache/fix/i%2Fa%20b": 200, "/v1/cache/fix/i%2Fabsent": 404, "/v1/cache/gopher/x": 404, "/v1/cache/fix/..%2Fx": 400,
-		"/v1/cache/fix/i%2Fa%20b?x": 400, "/v1/cache": 404,
-	} {
-		res, err := face.Client().Get(face.URL + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != want {
-			t.Errorf("%s: %d %s, %v", path, res.StatusCode, body, err)
-		}
-		if want != 200 {
-			continue
-		}
-		f, err := ParseFound(body)
-		if err != nil || f.Blob != digest.Of([]byte("list")) || f.Size != 4 || f.MediaType != "application/octet-stream" || f.ETag == "" {
-			t.Errorf("%s: %+v, %v", path, f, err)
-		}
 	}
 }
 

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"overland/internal/errs"
@@ -92,53 +89,4 @@ func (w *View) lookup(f Freeze, protocol string) record.Lookup {
 		}
 		return w.k.openVersion(ctx, v, ok, protocol, key, err)
 	}
-}
-
-// Handler returns the HTTP face of the cache: each protocol below /NAME/, and below /at/FREEZE/NAME/ as of a freeze.
-func (k *Cache) Handler(protocols ...record.Protocol) http.Handler {
-	k.speak(protocols)
-	by := map[string]record.Protocol{}
-	for _, p := range protocols {
-		by[p.Name()] = p
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var keeper record.Getter = k
-		prefix, rest := "", r.URL.Path
-		if s, ok := strings.CutPrefix(rest, "/at/"); ok {
-			name, _, _ := strings.Cut(s, "/")
-			prefix, keeper = "/at/"+name, k.View(name)
-			rest = strings.TrimPrefix(rest, prefix)
-		}
-		name, _, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
-		p, ok := by[name]
-		if !ok {
-			http.Error(w, "overland: no protocol is served here: "+r.URL.Path, http.StatusNotFound)
-			return
-		}
-		prefix += "/" + name
-		http.StripPrefix(prefix, serve(keeper, p, prefix)).ServeHTTP(w, r)
-	})
-}
-
-// serve answers requests of one protocol, whose mount is at prefix.
-func serve(k record.Getter, p record.Protocol, prefix string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodPost:
-		default:
-			http.Error(w, "overland: the cache is read with GET and HEAD", http.StatusMethodNotAllowed)
-			return
-		}
-		it, err := p.Item(r)
-		if err != nil {
-			w.Header().Set("Cache-Control", "no-store")
-			http.Error(w, "overland: "+errs.Explain(err), errs.KindOf(err).Status())
-			return
-		}
-		base := url.URL{Scheme: "http", Host: r.Host, Path: prefix}
-		if r.TLS != nil {
-			base.Scheme = "https"
-		}
-		record.Answer(w, r, k, p, it, base.String())
-	})
 }

@@ -2,7 +2,6 @@ package record
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,16 +11,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/store"
 )
-
-// missStatus answers a request that was never recorded: not 404, which clients take for a fact, and not 5xx, which
-// they ask again after a while.
-const missStatus = http.StatusFailedDependency
 
 // Handler returns the HTTP face of k: each protocol below /NAME/.
 func Handler(k Getter, protocols ...Protocol) http.Handler {
@@ -148,20 +142,5 @@ func conditional(r *http.Request, since time.Time) *http.Request {
 	return r
 }
 
-// refuse answers with err, named in plain text, or as JSON where a client wants that: the clients print it, npm only the
-// "error" of an object.
-func refuse(w http.ResponseWriter, r *http.Request, err error) {
-	status := errs.KindOf(err).Status()
-	if m := (*MissError)(nil); errors.As(err, &m) {
-		status = missStatus
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	text := "overland: " + err.Error()
-	if b, err := json.Marshal(map[string]string{"error": text}); err == nil && strings.Contains(r.Header.Get("Accept"), "application/json") {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_, _ = w.Write(b)
-		return
-	}
-	http.Error(w, text, status)
-}
+// refuse answers with err, named in plain text, or as JSON where a client wants that: the clients print it.
+func refuse(w http.ResponseWriter, r *http.Request, err error) { httpx.Errors{}.Write(w, r, err) }

@@ -3,6 +3,7 @@ package record
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -19,6 +20,10 @@ type Getter interface {
 
 // MissError is a request in a replay that was never recorded.
 type MissError struct{ Protocol, Key string }
+
+// HTTPStatus returns the status that clients get: not 404, which they take for a fact, and not 5xx, which they ask again
+// after a while.
+func (*MissError) HTTPStatus() int { return http.StatusFailedDependency }
 
 func (e *MissError) Error() string { return fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key) }
 

@@ -42,8 +42,12 @@ func TestApk(t *testing.T) {
 		}
 		t.Cleanup(srv.Close)
 
-		etc, bin := t.TempDir(), t.TempDir()
+		root, bin := t.TempDir(), t.TempDir()
+		etc := filepath.Join(root, "apk")
 		repositories := filepath.Join(etc, "repositories")
+		if err := os.Mkdir(etc, 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(repositories, []byte(srv.URL+"/calm/main\n"), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +61,7 @@ func TestApk(t *testing.T) {
 		t.Setenv("REPOSITORIES", repositories)
 
 		o, out := newOptions(t, "apk add tea")
-		o.apkDir = etc
+		o.etc = root
 		o.Upstream.Transport = trusting(t, srv)
 		res, err := Record(t.Context(), o)
 		if err != nil || len(res.Problems) != 0 || len(res.Lock.Entries) != 2 {
@@ -68,7 +72,7 @@ func TestApk(t *testing.T) {
 			tea.Key != "calm-main/x86_64/tea-1.0-r0.apk" || tea.Proof.Kind != apk.ProofIndex {
 			t.Errorf("%+v\n%+v", index, tea)
 		}
-		if bad, err := Verify(t.Context(), Options{Store: o.Store, Lock: res.Lock, apkDir: etc}); err != nil || len(bad) != 0 {
+		if bad, err := Verify(t.Context(), Options{Store: o.Store, Lock: res.Lock, etc: root}); err != nil || len(bad) != 0 {
 			t.Errorf("verify: %v, %v", bad, err)
 		}
 

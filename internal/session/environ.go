@@ -1,14 +1,11 @@
 package session
 
 import (
-	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"overland/internal/ecosystem/cargo"
 )
 
 // The variables that a session tells its command of itself.
@@ -67,40 +64,14 @@ func (s *session) environ(addr string) ([]string, error) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		set[name] = base
 	}
-	for _, name := range []string{
-		"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO",
-		"NODE_EXTRA_CA_CERTS", "npm_config_cafile",
-	} {
+	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"} {
 		set[name] = s.ca
 	}
 	if rc := s.wgetrc(); rc != "" {
 		set["WGETRC"] = rc
 	}
-	if s.golang != nil {
-		set["GOPROXY"] = base + "/go"
-		set["GOSUMDB"], set["GONOSUMDB"] = s.goEnv.GOSUMDB, s.goEnv.GONOSUMDB // they may stand in a file of HOME
-		if strings.Contains(s.goEnv.GOPROXY, "direct") {
-			set["GOPROXY"] += ",direct" // as on the machine: a version control system, through the HTTP proxy
-		}
-	}
-	if s.npm != nil {
-		add(set, s.npm.Env(base+"/npm"))
-	}
-	if s.pypi != nil {
-		add(set, s.pypi.Env(base+"/pypi"))
-	}
-	if s.apt != nil {
-		env, err := s.apt.Setup(filepath.Join(s.caches, "apt"), base+"/apt", os.Getenv("APT_CONFIG"))
-		if err != nil {
-			return nil, err
-		}
-		add(set, env)
-	}
-	if !s.o.MachineCaches {
-		s.ownCaches(set)
-		if err := s.ownAPK(set); err != nil {
-			return nil, err
-		}
+	if err := s.toolEnviron(set, base); err != nil {
+		return nil, err
 	}
 	set[envSet] = ""
 	set[envSet] = strings.Join(slices.Sorted(maps.Keys(set)), " ")
@@ -113,30 +84,6 @@ func add(set map[string]string, list []string) {
 		k, v, _ := strings.Cut(kv, "=")
 		set[k] = v
 	}
-}
-
-// ownCaches points tools at caches that are empty. GOPATH is one: it holds the last tree of the checksum database.
-func (s *session) ownCaches(set map[string]string) {
-	set["npm_config_cache"] = filepath.Join(s.caches, "npm")
-	set["PIP_CACHE_DIR"] = filepath.Join(s.caches, "pip")
-	set["CARGO_HOME"] = filepath.Join(s.caches, "cargo")
-	_ = cargo.Home(set["CARGO_HOME"]) // without it cargo goes on with its defaults
-	if home := cmp.Or(os.Getenv("RUSTUP_HOME"), filepath.Join(os.Getenv("HOME"), ".rustup")); isDir(home) {
-		set["RUSTUP_HOME"] = home // not a cache: the toolchains, also for a command with another HOME
-	}
-	if s.golang != nil {
-		set["GOPATH"] = filepath.Join(s.caches, "go")
-		set["GOMODCACHE"] = filepath.Join(s.caches, "go", "pkg", "mod")
-		set["GOBIN"] = s.goEnv.GOBIN
-		if first := filepath.SplitList(s.goEnv.GOPATH); s.goEnv.GOBIN == "" && len(first) > 0 {
-			set["GOBIN"] = filepath.Join(first[0], "bin") // go install goes where it always did
-		}
-	}
-}
-
-func isDir(path string) bool {
-	i, err := os.Stat(path)
-	return err == nil && i.IsDir()
 }
 
 // wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns

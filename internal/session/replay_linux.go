@@ -44,7 +44,7 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	}
 	misses := r.Misses()
 	if o.Proofs {
-		record.Prove(ctx, r, s.spoken...)
+		record.Prove(ctx, r, s.protocols()...)
 	}
 	return &Result{Lock: r.Used(), Problems: misses}, err
 }

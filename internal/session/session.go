@@ -12,18 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"overland/internal/digest"
-	"overland/internal/ecosystem/apk"
-	"overland/internal/ecosystem/apt"
-	"overland/internal/ecosystem/cargo"
-	"overland/internal/ecosystem/golang"
-	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/plain"
-	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
@@ -51,7 +44,7 @@ type Options struct {
 	Resume        bool       // Record: take from an earlier session of LockFile, which did not end well, what it has proved
 	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
 
-	apkDir string // apk's configuration; "" = the machine's
+	etc string // where the machine's settings are; "" = /etc
 }
 
 // Depot is where a session keeps blobs.
@@ -141,18 +134,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if lost := r.Settle(); lost != nil {
 		err = lost // also when the command failed: it may have missed just that
 	}
-	return &Result{Lock: withoutIdleTree(r.Lock()), Problems: r.Problems()}, err
-}
-
-// withoutIdleTree returns l without the tree of a checksum database when nothing of Go was asked for.
-func withoutIdleTree(l *lockfile.Lock) *lockfile.Lock {
-	idle := func(e lockfile.Entry) bool {
-		return e.Protocol == golang.Name && strings.HasPrefix(e.Key, "sumdb/") && strings.HasSuffix(e.Key, "/latest")
-	}
-	if !slices.ContainsFunc(l.Entries, func(e lockfile.Entry) bool { return e.Protocol == golang.Name && !idle(e) }) {
-		l.Entries = slices.DeleteFunc(l.Entries, idle)
-	}
-	return l
+	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems()}, err
 }
 
 // attach gives cmd the caller's streams.
@@ -178,19 +160,11 @@ type session struct {
 	o         Options
 	getter    record.Getter
 	recording bool
-	golang    *golang.Protocol // nil without a go command
-	goEnv     golang.Env
-	spoken    []record.Protocol
+	clients   []client
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
-	npm       *npm.Protocol   // nil without npm
-	apt       *apt.Protocol   // nil without apt-get
-	pypi      *pypi.Protocol  // nil without pip
-	cargo     *cargo.Protocol // nil without a cargo that fetches from a sparse registry
-	apk       *apk.Protocol   // nil without apk
-	registry  string          // cargo's
-	caches    string          // the session's own
-	ca        string          // the authority's certificate, a file
+	caches    string // the session's own
+	ca        string // the authority's certificate, a file
 }
 
 // open prepares everything but the listener. The caller closes the session.
@@ -224,8 +198,7 @@ func open(ctx context.Context, o Options, k record.Getter) (_ *session, err erro
 	if err := os.MkdirAll(s.caches, mode); err != nil {
 		return nil, err
 	}
-	protocols, err := s.protocols(ctx)
-	if err != nil {
+	if err := s.openTools(ctx); err != nil {
 		return nil, err
 	}
 	ca, err := plain.NewAuthority()
@@ -237,16 +210,11 @@ func open(ctx context.Context, o Options, k record.Getter) (_ *session, err erro
 	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
 		return nil, err
 	}
-	s.spoken = protocols
-	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, protocols...))
-	if s.registry != "" {
-		s.proxy.Own(s.registry, s.cargo)
-	}
-	if s.npm != nil {
-		s.npm.Own(s.proxy.Own)
-	}
-	if s.apk != nil {
-		s.apk.Own(s.proxy.Own)
+	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, s.protocols()...))
+	for _, c := range s.clients {
+		for _, at := range c.Addresses {
+			s.proxy.Own(at.Base, at.Protocol)
+		}
 	}
 	return s, nil
 }

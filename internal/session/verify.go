@@ -11,9 +11,8 @@ import (
 func Verify(ctx context.Context, o Options) ([]error, error) {
 	r := record.NewReplayer(o.Store, o.Lock)
 	s := &session{o: o, getter: r}
-	protocols, err := s.protocols(ctx)
-	if err != nil {
+	if err := s.openTools(ctx); err != nil {
 		return nil, err
 	}
-	return record.Verify(ctx, r, append(protocols, plain.Protocol{Pins: o.Pins})...), nil
+	return record.Verify(ctx, r, append(s.protocols(), plain.Protocol{Pins: o.Pins})...), nil
 }

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	cacheserver "overland/internal/server/cache"
 )
 
 // The line for apk puts the cache before each URL once, however often it runs, for any sed that such a machine has.
@@ -49,7 +51,7 @@ func TestAPKLine(t *testing.T) {
 // lineOf returns the line of cache env that has text.
 func lineOf(t *testing.T, base, freeze, text string) string {
 	t.Helper()
-	lines, err := CacheEnv(base, freeze)
+	lines, err := cacheserver.Lines(base, freeze)
 	if err != nil {
 		t.Fatal(err)
 	}

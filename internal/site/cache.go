@@ -14,13 +14,14 @@ import (
 	"overland/internal/cache"
 	"overland/internal/db"
 	"overland/internal/digest"
-	"overland/internal/ecosystem/apt"
+	"overland/internal/ecosystem"
 	"overland/internal/errs"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
 	"overland/internal/origin"
+	cacheserver "overland/internal/server/cache"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 )
@@ -115,7 +116,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 		}
 	}
 	if o.Cache.Listen != "" {
-		if err := c.listen(ctx, up, o); err != nil {
+		if err := c.listen(ctx, o); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
 	}
@@ -123,28 +124,22 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 }
 
 // listen opens the address that the cache is served on, for tools over plain HTTP.
-func (c *cached) listen(ctx context.Context, up *origin.Client, o Options) error {
+func (c *cached) listen(ctx context.Context, o Options) error {
 	if _, _, err := parseListen(o.Cache.Listen); err != nil {
 		return err
 	}
-	protocols, err := o.Cache.protocols(ctx, up, c.keeper)
+	served, err := ecosystem.Serve(ctx, o.Cache.Upstreams, []string{shacacheName, shadirName}, c.keeper)
 	if err != nil {
 		return err
-	}
-	handler := c.keeper.Handler(protocols...)
-	for _, p := range protocols {
-		if p, ok := p.(*apt.Protocol); ok {
-			handler = proxied(p, handler)
-		}
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
-	c.entries = c.keeper.Entries(mirror.CachePath, protocols...)
+	c.entries = cacheserver.Entries(c.keeper, mirror.CachePath, served...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	c.handler, c.listener = handler, limit(plain, o.Conns)
+	c.handler, c.listener = cacheserver.New(c.keeper, served...), limit(plain, o.Conns)
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	cacheserver "overland/internal/server/cache"
+
 	"overland/internal/testkit/pack"
 )
 
@@ -37,7 +39,7 @@ func onMachines(t *testing.T, protocol, tool string, origin *httptest.Server, pa
 		if n == 2 {
 			origin.Close()
 		}
-		lines, err := CacheEnv(face, freeze)
+		lines, err := cacheserver.Lines(face, freeze)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"regexp"
 
+	"overland/internal/ecosystem"
+
 	"overland/internal/appfile/yamlfile"
 	"overland/internal/errs"
 	"overland/internal/home"
@@ -106,8 +108,8 @@ func cacheKeys() []yamlfile.Key[CacheSettings] {
 // protocolKeys is a key for each protocol that has upstreams.
 func protocolKeys() (list []yamlfile.Key[map[string][]string]) {
 	names := []string{}
-	for _, s := range spoken {
-		names = append(names, s.name)
+	for _, t := range ecosystem.Table() {
+		names = append(names, t.Name)
 	}
 	for _, name := range append(names, shacacheName, shadirName) {
 		var urls []string

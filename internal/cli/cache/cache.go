@@ -11,6 +11,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
+	cacheserver "overland/internal/server/cache"
 	"overland/internal/site"
 )
 
@@ -39,7 +40,7 @@ func env(t *term.Term, run verb.Run[envOptions]) *cobra.Command {
 }
 
 func runEnv(_ context.Context, t *term.Term, o envOptions) error {
-	lines, err := site.CacheEnv(o.url, o.freeze)
+	lines, err := cacheserver.Lines(o.url, o.freeze)
 	for _, l := range lines {
 		t.Printf("%s\n", l)
 	}

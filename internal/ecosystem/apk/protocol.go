@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"overland/internal/alpine"
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -92,13 +93,13 @@ func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ stri
 	return body, e.MediaType, nil
 }
 
-// Own calls own with the URL of each repository, the longest first, and a protocol whose requests have paths below that
-// URL: for a proxy whose clients know of no other address.
-func (p *Protocol) Own(own func(base string, protocol record.Protocol)) {
+// addresses returns the URL of each repository, the longest first, with a protocol whose requests have paths below it.
+func (p *Protocol) addresses() (list []tool.Address) {
 	byLength := func(a, b *base) int { return cmp.Or(len(b.uri.Path)-len(a.uri.Path), strings.Compare(a.name, b.name)) }
 	for _, b := range slices.SortedFunc(maps.Values(p.bases), byLength) {
-		own(b.uri.String(), repository{p, b.name})
+		list = append(list, tool.Address{Base: b.uri.String(), Protocol: repository{p, b.name}})
 	}
+	return list
 }
 
 // repository is one of the Protocol's: the paths of its requests are without its name.

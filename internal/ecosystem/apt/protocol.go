@@ -82,7 +82,7 @@ func New(sources []Source, o Options) (*Protocol, error) {
 }
 
 // Name implements record.Protocol.
-func (p *Protocol) Name() string { return "apt" }
+func (p *Protocol) Name() string { return Name }
 
 // Item implements record.Protocol: "/NAME/dists/SUITE/InRelease", an index below it, or a file of the archive.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
@@ -97,7 +97,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if err != nil {
 		return record.Item{}, err
 	}
-	it := record.Item{Protocol: "apt", Key: key, Upstream: w.archive.uri.JoinPath(escape(w.rel)).String(), Limit: packageLimit}
+	it := record.Item{Protocol: Name, Key: key, Upstream: w.archive.uri.JoinPath(escape(w.rel)).String(), Limit: packageLimit}
 	switch base := path.Base(w.rest); {
 	case w.suite == nil:
 	case w.rest == "InRelease":

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"overland/internal/errs"
-	"overland/internal/record"
 )
 
 func TestPaths(t *testing.T) {
@@ -60,15 +59,15 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 		t.Errorf("%q", p.Env("http://r/npm"))
 	}
 	var own []string
-	p.Own(func(base string, protocol record.Protocol) {
+	for _, at := range p.addresses() {
 		for _, path := range []string{"/tea", "/@other%2ftea", "/@leaf%2ftea"} {
-			if it, err := protocol.Item(httptest.NewRequest(http.MethodGet, "http://r"+path, nil)); err == nil {
-				own = append(own, base+" "+it.Key)
+			if it, err := at.Protocol.Item(httptest.NewRequest(http.MethodGet, "http://r"+path, nil)); err == nil {
+				own = append(own, at.Base+" "+it.Key)
 			} else if errs.KindOf(err) != errs.Invalid {
 				t.Error(err)
 			}
 		}
-	})
+	}
 	if want := []string{"http://b.invalid/npm/ @leaf/tea", "https://a.invalid/ tea", "https://a.invalid/ @other/tea"}; !slices.Equal(own, want) {
 		t.Errorf("got %q, want %q", own, want)
 	}

@@ -47,7 +47,7 @@ func New(c Config, getter record.Getter) (*Protocol, error) {
 }
 
 // Name implements record.Protocol.
-func (p *Protocol) Name() string { return "npm" }
+func (p *Protocol) Name() string { return Name }
 
 // Item implements record.Protocol.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
@@ -74,7 +74,7 @@ func (p *Protocol) ItemOf(key string) (record.Item, error) {
 
 // item returns the Item of q, in the short form where there is one.
 func (p *Protocol) item(q request, brief bool) record.Item {
-	it := record.Item{Protocol: "npm", Upstream: p.config.registry(q) + q.path(), Header: http.Header{}}
+	it := record.Item{Protocol: Name, Upstream: p.config.registry(q) + q.path(), Header: http.Header{}}
 	switch {
 	case q.File != "":
 		it.Key, it.Limit = q.Name+"/-/"+q.File, tarballLimit

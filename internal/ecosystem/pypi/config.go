@@ -61,10 +61,10 @@ func MachineConfig(ctx context.Context) (Config, error) {
 }
 
 // Installed reports whether this machine has a pip that can be asked.
-func Installed() bool { return tool() != nil }
+func Installed() bool { return pipCommand() != nil }
 
-// tool returns the command that is this machine's pip.
-func tool() []string {
+// pipCommand returns the command that is this machine's pip.
+func pipCommand() []string {
 	for _, t := range [][]string{{"pip"}, {"pip3"}, {"python3", "-m", "pip"}} {
 		if _, err := exec.LookPath(t[0]); err == nil {
 			return t
@@ -74,7 +74,7 @@ func tool() []string {
 }
 
 func pip(ctx context.Context, args ...string) ([]byte, error) {
-	t := append(tool(), "--disable-pip-version-check", "--no-color")
+	t := append(pipCommand(), "--disable-pip-version-check", "--no-color")
 	if len(t) == 2 {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "there is no pip to ask for its index"), "install pip")
 	}

@@ -7,21 +7,23 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
 
-// Own calls own with the address of each registry, the longest first, and a protocol that answers there: for a proxy with
-// clients that have the registry from a file. A variable for a scope's has a name that not every shell passes on.
-func (p *Protocol) Own(own func(base string, protocol record.Protocol)) {
+// addresses returns the address of each registry, the longest first, with a protocol that answers there: for clients that
+// have the registry from a file. A variable for a scope's has a name that not every shell passes on.
+func (p *Protocol) addresses() (list []tool.Address) {
 	all := map[string]bool{slashed(p.config.Registry): true}
 	for s := range maps.Values(p.config.Scopes) {
 		all[slashed(s)] = true
 	}
 	byLength := func(a, b string) int { return cmp.Or(len(b)-len(a), strings.Compare(a, b)) }
 	for _, base := range slices.SortedFunc(maps.Keys(all), byLength) {
-		own(base, oneOf{p, base})
+		list = append(list, tool.Address{Base: base, Protocol: oneOf{p, base}})
 	}
+	return list
 }
 
 // oneOf is one of the registries: it has only the packages that npm asks it for.

@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"io"
@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"overland/internal/ecosystem/golang"
+	"overland/internal/ecosystem/tool"
+	cacheserver "overland/internal/server/cache"
 )
 
 const dependency = "pgregory.net/rapid" // one of this module's own, so it is on every machine that runs the tests
@@ -40,12 +42,12 @@ func modules(t *testing.T) *httptest.Server {
 func download(t *testing.T, proxy string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
-	work, err := os.ReadFile("../../go.mod")
+	work, err := os.ReadFile("../../../go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
 	require := regexp.MustCompile(`(?m)^\s` + dependency + ` (v\S+)`).FindSubmatch(work)
-	sums, err := os.ReadFile("../../go.sum")
+	sums, err := os.ReadFile("../../../go.sum")
 	if err != nil || require == nil {
 		t.Fatalf("%s in go.mod: %q, %v", dependency, require, err)
 	}
@@ -68,13 +70,13 @@ func download(t *testing.T, proxy string) (string, error) {
 // The go command fetches a module through the cache; with its origin dead, and empty caches, it fetches it again, also
 // as of a freeze.
 func TestGoModDownload(t *testing.T) {
-	b := newBench(t, nil)
+	b := newBench(t)
 	origin := modules(t)
 	p, err := golang.New(golang.Env{GOPROXY: origin.URL, GOSUMDB: "off"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	face := httptest.NewServer(b.Handler(p))
+	face := httptest.NewServer(cacheserver.New(b.Cache, &tool.Server{Protocol: p}))
 	t.Cleanup(face.Close)
 	if _, err := b.Freeze(t.Context(), "today", time.Time{}); err != nil {
 		t.Fatal(err)
@@ -97,46 +99,5 @@ func TestGoModDownload(t *testing.T) {
 	}
 	if out, err := download(t, face.URL+"/at/never/go"); err == nil || !strings.Contains(out, "there is no freeze") {
 		t.Errorf("a freeze that is not there: %v\n%s", err, out)
-	}
-}
-
-func TestHandler(t *testing.T) {
-	b := newBench(t, nil)
-	b.origin.set("a.zip", "alpha")
-	face := httptest.NewServer(b.Handler(b.p))
-	t.Cleanup(face.Close)
-	for _, c := range []struct {
-		method, path, rng string
-		status            int
-		body              string
-	}{
-		{"GET", "/fix/a.zip", "", 200, "alpha"},
-		{"GET", "/fix/a.zip", "bytes=1-2", 206, "lp"},
-		{"HEAD", "/fix/a.zip", "", 200, ""},
-		{"PUT", "/fix/a.zip", "", 405, ""},
-		{"GET", "/fix/none", "", 404, ""},
-		{"GET", "/fix/../x", "", 400, ""},
-		{"GET", "/other/a.zip", "", 404, ""},
-		{"GET", "/at/none/fix/a.zip", "", 404, ""},
-		{"GET", "/at/", "", 404, ""},
-		{"GET", "/", "", 404, ""},
-	} {
-		req, err := http.NewRequestWithContext(t.Context(), c.method, face.URL, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.URL.Path = c.path
-		if c.rng != "" {
-			req.Header.Set("Range", c.rng)
-		}
-		res, err := face.Client().Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, err := io.ReadAll(res.Body)
-		res.Body.Close()
-		if err != nil || res.StatusCode != c.status || c.status < 300 && string(body) != c.body {
-			t.Errorf("%s %s %s: %d %.60q %v, want %d %q", c.method, c.path, c.rng, res.StatusCode, body, err, c.status, c.body)
-		}
 	}
 }

@@ -1,0 +1,98 @@
+package apt
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"overland/internal/ecosystem/tool"
+)
+
+// Name is the protocol's name in locks.
+const Name = "apt"
+
+// Tool is apt-get.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Command: "apt-get",
+		Record:  forSession,
+		Serve:   forCache,
+		Line:    shellLine,
+	}
+}
+
+func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
+	if !tool.Installed("apt-get") {
+		return nil, nil
+	}
+	o := Options{Locked: !s.Recording}
+	if s.Etc != "" {
+		o.Dir = filepath.Join(s.Etc, "apt")
+	}
+	sources, err := machineSources(o.Dir)
+	if !s.Recording && s.Runs { // verifying alone needs this machine's keys
+		sources, err = LockedSources(ctx, s.Lock, s.Blobs, sources), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := New(sources, o)
+	if err != nil {
+		return nil, err
+	}
+	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) {
+		return p.Setup(filepath.Join(at.Dir, "apt"), at.Mount, os.Getenv("APT_CONFIG"))
+	}}, nil
+}
+
+func machineSources(dir string) ([]Source, error) {
+	if dir == "" {
+		return MachineSources()
+	}
+	return ReadSources(dir)
+}
+
+// forCache opens the archives of this machine's sources. An upstream that is given is a mirror in place of one of them, or a
+// whole line of a sources.list beside them.
+func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
+	sources, err := MachineSources()
+	if err != nil {
+		return nil, err
+	}
+	for _, own := range s.Upstreams {
+		if strings.HasPrefix(own, "deb") {
+			more, err := ParseSource(own)
+			if err != nil {
+				return nil, fmt.Errorf("upstream %q: %w", own, err)
+			}
+			sources = append(sources, more...)
+			continue
+		}
+		if sources, err = Redirect(sources, own); err != nil {
+			return nil, err
+		}
+	}
+	p, err := New(sources, Options{History: s.Cache})
+	if err != nil {
+		return nil, err
+	}
+	return &tool.Server{Protocol: p, Below: p.Below}, nil
+}
+
+// shellLine makes the cache apt's proxy: the machine's sources stay as they are. What is frozen expires, and is meant to stay.
+func shellLine(f tool.Face) string {
+	u, err := url.Parse(f.Base)
+	if err != nil || u.Path != "" {
+		return "" // a proxy has an address and no path
+	}
+	settings := ""
+	if f.Freeze != "" {
+		u.User = url.User(f.Freeze)
+		settings = ` Acquire::Check-Valid-Until "false";`
+	}
+	return fmt.Sprintf(`echo 'Acquire::http::Proxy "%s";%s' > /etc/apt/apt.conf.d/99overland && apt-get update`, u, settings)
+}

@@ -1,0 +1,72 @@
+package golang
+
+import (
+	"context"
+	"path/filepath"
+	"strings"
+
+	"overland/internal/ecosystem/tool"
+)
+
+// Tool is the go command.
+func Tool() tool.Tool {
+	return tool.Tool{
+		Name:    Name,
+		Command: "go",
+		Record:  forSession,
+		Serve:   forCache,
+		Line:    func(f tool.Face) string { return "go env -w GOPROXY=" + f.Mount(Name) },
+		Idle:    func(key string) bool { return strings.HasPrefix(key, "sumdb/") && strings.HasSuffix(key, "/latest") },
+	}
+}
+
+func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
+	if !tool.Installed("go") {
+		return nil, nil
+	}
+	e, err := ReadEnv(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	p, err := New(e, s.Getter)
+	if err != nil {
+		return nil, err
+	}
+	// A database that cannot be reached now is for the go command to complain of: it may not need it. A lock without a tree
+	// was recorded with the database off.
+	_ = p.Freeze(ctx)
+	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil }}, nil
+}
+
+// pointed returns the settings of a go command that uses the session at at.
+func (e Env) pointed(at tool.Place) []string {
+	proxy := at.Mount
+	if strings.Contains(e.GOPROXY, "direct") {
+		proxy += ",direct" // as on the machine: a version control system, through the HTTP proxy
+	}
+	list := []string{"GOPROXY=" + proxy, "GOSUMDB=" + e.GOSUMDB, "GONOSUMDB=" + e.GONOSUMDB} // they may stand in a file of HOME
+	if !at.OwnCaches {
+		return list
+	}
+	// GOPATH is a cache too: it holds the last tree of the checksum database.
+	path, bin := filepath.Join(at.Dir, "go"), e.GOBIN
+	if first := filepath.SplitList(e.GOPATH); bin == "" && len(first) > 0 {
+		bin = filepath.Join(first[0], "bin") // go install goes where it always did
+	}
+	return append(list, "GOPATH="+path, "GOMODCACHE="+filepath.Join(path, "pkg", "mod"), "GOBIN="+bin)
+}
+
+func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
+	var e Env
+	if s.Here {
+		var err error
+		if e, err = ReadEnv(ctx, ""); err != nil {
+			return nil, err
+		}
+	}
+	if len(s.Upstreams) > 0 {
+		e.GOPROXY = strings.Join(s.Upstreams, ",")
+	}
+	p, err := New(e, s.Cache) // what the checksum database says is kept in the cache too
+	return &tool.Server{Protocol: p}, err
+}

@@ -1,0 +1,121 @@
+package cache
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"overland/internal/cache"
+	"overland/internal/ecosystem/tool"
+	"overland/internal/errs"
+	"overland/internal/httpx"
+	"overland/internal/record"
+)
+
+// New returns the face of c for tools: each protocol of served below /NAME/, and below /at/FREEZE/NAME/ as of a freeze;
+// what tools ask of a proxy too, of archives that are served and of nothing else.
+func New(c *cache.Cache, served ...*tool.Server) http.Handler {
+	var list []record.Protocol
+	for _, s := range served {
+		list = append(list, s.Protocol)
+	}
+	c.Serve(list...)
+	f := &face{c: c, protocols: byName(list)}
+	for _, s := range served {
+		if s.Below != nil {
+			f.proxied = append(f.proxied, s)
+		}
+	}
+	return f
+}
+
+func byName(list []record.Protocol) map[string]record.Protocol {
+	by := map[string]record.Protocol{}
+	for _, p := range list {
+		by[p.Name()] = p
+	}
+	return by
+}
+
+type face struct {
+	c         *cache.Cache
+	protocols map[string]record.Protocol
+	proxied   []*tool.Server // those whose tools use the cache as their proxy
+	errors    httpx.Errors
+}
+
+func (f *face) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Host != "" && len(f.proxied) > 0 {
+		f.proxy(w, r)
+		return
+	}
+	freeze, rest := "", r.URL.Path
+	if s, ok := strings.CutPrefix(rest, "/at/"); ok {
+		freeze, _, _ = strings.Cut(s, "/")
+		rest = strings.TrimPrefix(rest, "/at/"+freeze)
+	}
+	name, _, _ := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+	p := f.protocols[name]
+	if p == nil {
+		f.errors.Write(w, r, errs.Errorf(errs.NotFound, "no protocol is served here: %s", r.URL.Path))
+		return
+	}
+	prefix := strings.TrimSuffix(r.URL.Path, rest) + "/" + name
+	var from record.Getter = f.c
+	if strings.HasPrefix(prefix, "/at/") {
+		from = f.c.View(freeze)
+	}
+	http.StripPrefix(prefix, f.mount(from, p, prefix)).ServeHTTP(w, r)
+}
+
+// mount answers requests of one protocol, whose mount is at prefix.
+func (f *face) mount(from record.Getter, p record.Protocol, prefix string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodPost:
+		default:
+			http.Error(w, "overland: the cache is read with GET and HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		it, err := p.Item(r)
+		if err != nil {
+			f.errors.Write(w, r, err)
+			return
+		}
+		base := url.URL{Scheme: "http", Host: r.Host, Path: prefix}
+		if r.TLS != nil {
+			base.Scheme = "https"
+		}
+		record.Answer(w, r, from, p, it, base.String())
+	})
+}
+
+// proxy answers what a tool asks of its proxy, by the protocol whose URL it is. A user name that comes with the proxy's
+// address is the name of a freeze.
+func (f *face) proxy(w http.ResponseWriter, r *http.Request) {
+	name, below := "", ""
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		for _, s := range f.proxied {
+			if below = s.Below(r.URL); below != "" {
+				name = s.Protocol.Name()
+				break
+			}
+		}
+	}
+	if below == "" {
+		f.errors.Write(w, r, errs.Errorf(errs.Denied, "not in a source of the site: %s", r.URL.Redacted()))
+		return
+	}
+	mount := "/" + name
+	asked := http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}
+	if freeze, _, ok := asked.BasicAuth(); ok && freeze != "" {
+		if !cache.ValidName(freeze) {
+			f.errors.Write(w, r, errs.Errorf(errs.Denied, "not the name of a freeze: %.80q", freeze))
+			return
+		}
+		mount = "/at/" + freeze + mount
+	}
+	inner := r.Clone(r.Context())
+	inner.URL = &url.URL{Path: mount + below}
+	f.ServeHTTP(w, inner)
+}

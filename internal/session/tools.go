@@ -1,0 +1,109 @@
+package session
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"overland/internal/ecosystem"
+	"overland/internal/ecosystem/tool"
+	"overland/internal/lockfile"
+	"overland/internal/record"
+)
+
+// client is a tool that is pointed at the session.
+type client struct {
+	name string // of the protocol
+	*tool.Client
+}
+
+// openTools opens the tools that fetch something here, with the upstreams that they are configured for. A replay needs only
+// those of whose protocols its lock has entries.
+func (s *session) openTools(ctx context.Context) error {
+	table := ecosystem.Table()
+	opened := make([]*tool.Client, len(table))
+	g, ctx := errgroup.WithContext(ctx)
+	for i, t := range table {
+		if !s.recording && !s.o.Lock.Has(t.Name) {
+			continue
+		}
+		g.Go(func() (err error) {
+			opened[i], err = t.Record(ctx, tool.Session{
+				Getter: s.getter, Recording: s.recording, Runs: len(s.o.Command) > 0,
+				Lock: s.o.Lock, Blobs: s.o.Blobs, WorkDir: s.o.WorkDir, Etc: s.o.etc,
+			})
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	for i, c := range opened {
+		if c != nil {
+			s.clients = append(s.clients, client{table[i].Name, c})
+		}
+	}
+	return nil
+}
+
+// protocols returns what the tools speak.
+func (s *session) protocols() (list []record.Protocol) {
+	for _, c := range s.clients {
+		list = append(list, c.Protocol)
+	}
+	return list
+}
+
+// toolEnviron adds to set what points the tools at the listener at base.
+func (s *session) toolEnviron(set map[string]string, base string) error {
+	for _, t := range ecosystem.Table() {
+		for _, name := range t.Certificates {
+			set[name] = s.ca
+		}
+		if t.Caches != nil && !s.o.MachineCaches {
+			add(set, t.Caches(s.caches))
+		}
+	}
+	for _, c := range s.clients {
+		if c.Environ == nil {
+			continue
+		}
+		env, err := c.Environ(tool.Place{
+			Mount: base + "/" + c.name, Dir: s.caches, Environ: s.o.Environ, OwnCaches: !s.o.MachineCaches,
+		})
+		if err != nil {
+			return err
+		}
+		add(set, env)
+	}
+	return nil
+}
+
+// withoutIdle returns l without what a session asks for by itself, where nothing else of that protocol was asked for.
+func withoutIdle(l *lockfile.Lock) *lockfile.Lock {
+	var kept []lockfile.Entry
+	for _, e := range l.Entries {
+		if !idle(e) || used(l, e.Protocol) {
+			kept = append(kept, e)
+		}
+	}
+	return lockfile.New(kept)
+}
+
+func used(l *lockfile.Lock, protocol string) bool {
+	for _, e := range l.Entries {
+		if e.Protocol == protocol && !idle(e) {
+			return true
+		}
+	}
+	return false
+}
+
+func idle(e lockfile.Entry) bool {
+	for _, t := range ecosystem.Table() {
+		if t.Name == e.Protocol {
+			return t.Idle != nil && t.Idle(e.Key)
+		}
+	}
+	return false
+}
