@@ -17,7 +17,7 @@ const (
 	debTools   = "build-essential git cmake python3 autoconf automake libtool pkg-config" // 100 packages, in a fresh root
 )
 
-// debs prepares apt-get install --download-only, as on a machine that has nothing installed.
+// debs prepares apt-get install --download-only, as on a machine with nothing installed.
 func (b *bench) debs(ctx context.Context) (*project, error) {
 	dir := filepath.Join(b.dir, "apt-project")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -53,7 +53,7 @@ func (b *bench) installed(ctx context.Context) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One archive, as a root has it; what apt of this machine asks of others is no part of an installation in there.
+	// One archive, as in a fresh root; other sources of this machine's apt are not part of the measurement.
 	if _, err := output(ctx, dir, fmt.Sprintf("mmdebstrap --quiet --variant=apt %s fresh.tar %s", sources[0].Suites[0], sources[0].URIs[0])); err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ type cost struct {
 	wall time.Duration
 }
 
-// measure runs cmd to its end. What it prints is shown only when it fails.
+// measure runs cmd to its end. Its output is shown only when it fails.
 func measure(cmd *exec.Cmd) (cost, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

@@ -35,7 +35,7 @@ type bench struct {
 	dir      string
 	overland string
 	agents   string
-	rounds   int   // of what is compared in turns
+	rounds   int   // how often each of two rivals runs, in turns
 	mbit     int64 // Mbit/s of the slow link
 	table    table
 }
@@ -52,7 +52,7 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 		}
 		defer func() { err = errors.Join(err, free()) }()
 	}
-	if err := os.Setenv("TMPDIR", dir); err != nil { // of what is measured too
+	if err := os.Setenv("TMPDIR", dir); err != nil { // also for the programs that are measured
 		return err
 	}
 	bin, err := filepath.Abs("bin")

@@ -74,7 +74,7 @@ func (b *bench) promotion(ctx context.Context) error {
 	return nil
 }
 
-// opened is how often what was there before is opened to be read.
+// opened counts how often existing files are opened for reading.
 type opened struct {
 	all, metadata, keys int // opens of anything in the two folders; of metadata; of key files
 	most, mostKey       int // of one file of metadata; of one key file

@@ -29,12 +29,12 @@ type served struct {
 
 var sizes = []served{{"100 MB", 100e6, 30}, {"1 MB", 1e6, 2000}, {"10 kB", 10e3, 20000}}
 
-// path is where the blob lies, for a static server and for the protocol of Go modules alike.
+// path is where the blob is, for a static server and for the Go module protocol alike.
 func (s served) path() string {
 	return "bench.example/" + strings.ReplaceAll(strings.ToLower(s.name), " ", "") + "/@v/v1.0.0.zip"
 }
 
-// serve measures what cached blobs cost, beside nginx with the same files.
+// serve measures the cost of cached blobs, beside nginx with the same files.
 func (b *bench) serve(ctx context.Context) error {
 	root := filepath.Join(b.dir, "static")
 	for _, s := range sizes {
@@ -260,7 +260,7 @@ func family(pid int) ([]int, error) {
 	return list, err
 }
 
-// freePort returns an address of this machine that nobody listens on. apt-cacher-ng takes no port above 32767.
+// freePort returns a free address of this machine. apt-cacher-ng accepts no port above 32767.
 func freePort(ctx context.Context) (string, error) {
 	const low, span, tries = 20000, 12000, 100
 	var err error

@@ -6,7 +6,7 @@ import (
 	"text/tabwriter"
 )
 
-// table is what was measured, beside what it must reach.
+// table is the figures, beside their targets.
 type table struct{ rows [][3]string }
 
 func (t *table) add(what, reached, must string, args ...any) {

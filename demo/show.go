@@ -68,7 +68,7 @@ func (s *show) print(format string, args ...any) {
 	fmt.Fprintf(s.out, format, args...)
 }
 
-// child returns a writer that shows what a program says, indented, line by line.
+// child returns a writer that shows the output of a program, indented, line by line.
 func (s *show) child() io.Writer { return &indent{show: s} }
 
 type indent struct {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// Options say with what the proof is run.
+// Options are the settings of the proof.
 type Options struct {
 	Dir      string // an empty folder, absolute; whoever made it removes it
 	Overland string // the program
@@ -21,7 +21,7 @@ type Options struct {
 	Teahouse string // the application's files
 	Command  func(line string)
 	Line     func(text string)
-	Output   io.Writer // what the programs say
+	Output   io.Writer // for the output of the programs
 }
 
 // Step is one part of the proof. A step needs those before it.

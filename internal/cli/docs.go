@@ -57,9 +57,9 @@ func ExitCodes() []byte {
 		means string
 	}{
 		{errs.Internal, "Overland's own fault, or the disk's"},
-		{errs.NotFound, "there is no such thing"},
+		{errs.NotFound, "it does not exist"},
 		{errs.Denied, "not allowed"},
-		{errs.Conflict, "somebody else was first, or it exists with other content"},
+		{errs.Conflict, "somebody else was first, or it exists with different content"},
 		{errs.Invalid, "the command line or a file given to it is wrong"},
 		{errs.Partial, "some of it was done; the message says what is left"},
 		{errs.Untrusted, "a signature, digest, version or expiry does not hold; nothing was changed"},
