@@ -152,7 +152,7 @@ func retryable(err error) bool {
 	if errors.As(err, &status) {
 		return status.Status >= http.StatusInternalServerError || status.Status == http.StatusTooManyRequests
 	}
-	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer) && !fsx.IsFull(err)
+	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer) && !fsx.IsFull(err) && !errors.Is(err, fsx.ErrNoRoom)
 }
 
 // RefusePage returns an error (errs.Unavailable) when body, which is rewound, is a web page in place of what was wanted.

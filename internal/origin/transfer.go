@@ -138,6 +138,9 @@ func (t *transfer) goOn(res *http.Response) error {
 	if err == nil && part.Size >= 0 && t.r.Size > 0 && part.Size != t.r.Size {
 		err = fmt.Errorf("%w: a part of %d bytes, not of %d", httpx.ErrAnswer, part.Size, t.r.Size)
 	}
+	if err != nil && t.r.Fixed {
+		err = errors.New(err.Error()) // the whole, asked for anew, may still be right: not ErrAnswer
+	}
 	if err != nil {
 		return errors.Join(t.restart(), errs.E(errs.Unavailable, fmt.Errorf("%s: %w", t.name, err)))
 	}

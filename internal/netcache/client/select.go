@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 )
 
@@ -77,11 +78,9 @@ func (n *Client) list(ctx context.Context, key string) ([]netcache.Entry, error)
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "no key is trusted: what the cache says cannot be believed"),
 			"set overland-key-list, or signature-certificate-list and --sha1")
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	timer := watch(nil, 2*n.o.Stall, stop)
-	defer timer.stop()
-	resp, err := n.getKey.do(ctx, http.MethodGet, key, nil, 0, nil)
+	w := httpx.NewWatchdog(ctx, 2*n.o.Stall)
+	defer w.Stop()
+	resp, err := n.getKey.do(w.Context(), http.MethodGet, key, nil, 0, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -89,12 +88,8 @@ func (n *Client) list(ctx context.Context, key string) ([]netcache.Entry, error)
 	if resp.StatusCode != http.StatusOK {
 		return nil, refused(resp)
 	}
-	timer.r = resp.Body
-	entries, _, err := netcache.ParseList(timer)
-	if errs.KindOf(err) == errs.Invalid {
-		err = errs.E(errs.Unavailable, err) // a captive portal, say
-	}
-	return entries, err
+	entries, _, err := netcache.ParseList(w.Over(resp.Body))
+	return entries, errs.E(errs.Unavailable, err) // cut off, or a captive portal's page
 }
 
 func (n *Client) judge(key string, list []netcache.Entry, filters []netcache.Filter) (l Listing) {

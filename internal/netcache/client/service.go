@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 )
 
@@ -81,15 +82,20 @@ func (n *Client) configured(s *service, option string) error {
 	return nil
 }
 
-// do sends one request for what is called name below the base, "" for the base itself.
-func (s *service) do(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
-	target := s.base
+// target returns the URL of what is called name below the base, "" for the base itself.
+func (s *service) target(name string) string {
 	if name != "" {
-		target += "/" + netcache.EscapeKey(name)
-	} else if u, err := url.Parse(s.base); err == nil && u.Path == "" {
-		target += "/"
+		return s.base + "/" + netcache.EscapeKey(name)
 	}
-	r, err := http.NewRequestWithContext(ctx, method, target, body)
+	if u, err := url.Parse(s.base); err == nil && u.Path == "" {
+		return s.base + "/"
+	}
+	return s.base
+}
+
+// do sends one request for what is called name.
+func (s *service) do(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
+	r, err := http.NewRequestWithContext(ctx, method, s.target(name), body)
 	if err != nil {
 		return nil, errs.E(errs.Invalid, err)
 	}
@@ -102,15 +108,21 @@ func (s *service) do(ctx context.Context, method, name string, body io.Reader, s
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		if errs.KindOf(err) == errs.Internal {
-			err = errs.E(errs.Unavailable, err)
-		}
-		if wrong := (*tls.CertificateVerificationError)(nil); errors.As(err, &wrong) {
-			err = errs.Hint(err, "name the server's certificate, or who signed it: shacache-ca-file, shadir-ca-file")
-		}
-		return nil, err
+		return nil, explain(err)
 	}
 	return resp, nil
+}
+
+// explain gives the error of a request its kind, and a hint where a person can mend it.
+func explain(err error) error {
+	if wrong := (*tls.CertificateVerificationError)(nil); errors.As(err, &wrong) {
+		// Not Untrusted: nothing that the server says is believed anyway.
+		return errs.Hint(errs.E(errs.Unavailable, err), "name the server's certificate, or who signed it: shacache-ca-file, shadir-ca-file")
+	}
+	if errs.KindOf(err) == errs.Internal {
+		return errs.E(errs.Unavailable, err)
+	}
+	return err
 }
 
 // refused returns the error that an answer means, with the first line of what the server says.
@@ -118,11 +130,9 @@ func refused(resp *http.Response) error {
 	const enough = 200
 	b, _ := fsx.Head(resp.Body, enough)
 	line, _, _ := strings.Cut(strings.TrimSpace(string(b)), "\n")
-	kind := errs.Unavailable
+	kind := httpx.KindOf(resp.StatusCode)
 	switch resp.StatusCode {
-	case http.StatusNotFound, http.StatusGone:
-		kind = errs.NotFound
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusFound:
+	case http.StatusFound:
 		kind = errs.Denied // live servers redirect writers without a certificate to a login
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		kind = errs.Invalid
@@ -133,32 +143,3 @@ func refused(resp *http.Response) error {
 	}
 	return err
 }
-
-var errStalled = errs.Errorf(errs.Unavailable, "no byte came for too long")
-
-// watched ends a read that waits longer than patience, by ending the request.
-type watched struct {
-	r        io.Reader
-	timer    *time.Timer
-	patience time.Duration
-}
-
-func watch(r io.Reader, patience time.Duration, stop context.CancelCauseFunc) *watched {
-	return &watched{r, time.AfterFunc(patience, func() { stop(errStalled) }), patience}
-}
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.r.Read(p)
-	switch {
-	case errors.Is(err, io.EOF):
-		w.timer.Stop() // of an upload: the server hashes now, for as long as answerTime
-	case n > 0:
-		w.timer.Reset(w.patience)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		err = errs.E(errs.Unavailable, err)
-	}
-	return n, err
-}
-
-func (w *watched) stop() { w.timer.Stop() }

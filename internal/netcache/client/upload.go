@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha512"
 	"encoding/hex"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 )
 
@@ -41,12 +43,10 @@ func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fie
 	if up.Entry, err = n.entry(up, sum, key, fields); err != nil {
 		return up, err
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	timer := watch(nil, 2*n.o.Stall, stop)
-	defer timer.stop()
+	w := httpx.NewWatchdog(ctx, 2*n.o.Stall)
+	defer w.Stop()
 	b := netcache.EncodeEntry(up.Entry)
-	resp, err := n.putKey.do(ctx, http.MethodPut, key, bytes.NewReader(b), int64(len(b)), http.Header{"Content-Type": {"application/json"}})
+	resp, err := n.putKey.do(w.Context(), http.MethodPut, key, bytes.NewReader(b), int64(len(b)), http.Header{"Content-Type": {"application/json"}})
 	if err != nil {
 		return up, err
 	}
@@ -95,11 +95,9 @@ func hashed(file io.ReadSeeker) (up Uploaded, sum digest.Digest, err error) {
 
 // there reports whether the cache has the bytes.
 func (n *Client) there(ctx context.Context, up Uploaded) (bool, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	timer := watch(nil, 2*n.o.Stall, stop)
-	defer timer.stop()
-	resp, err := n.put.do(ctx, http.MethodGet, up.Name, nil, 0, nil)
+	w := httpx.NewWatchdog(ctx, 2*n.o.Stall)
+	defer w.Stop()
+	resp, err := n.put.do(w.Context(), http.MethodGet, up.Name, nil, 0, nil)
 	if err != nil {
 		return false, err
 	}
@@ -132,20 +130,34 @@ func (n *Client) send(ctx context.Context, file io.ReadSeeker, up Uploaded, sum 
 
 // sendBody sends one request with size bytes of body. The caller closes the answer's body.
 func (n *Client) sendBody(ctx context.Context, method, name string, body io.Reader, size int64, header http.Header) (*http.Response, error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	w := watch(body, n.o.Stall, stop)
+	w := httpx.NewWatchdog(ctx, n.o.Stall)
 	if header == nil {
 		header = http.Header{}
 	}
 	header.Set("Content-Type", "application/octet-stream")
-	resp, err := n.put.do(ctx, method, name, io.NopCloser(w), size, header)
-	w.stop()
+	resp, err := n.put.do(w.Context(), method, name, io.NopCloser(&sent{w.Over(body), w}), size, header)
+	w.Rest()
 	if err != nil {
-		stop(nil)
+		w.Stop()
 		return nil, err
 	}
-	resp.Body = &ended{resp.Body, func() { stop(nil) }}
+	resp.Body = &ended{resp.Body, w.Stop}
 	return resp, nil
+}
+
+// sent is the body of an upload. When all of it is sent the server hashes it, for as long as answerTime: nobody watches
+// then.
+type sent struct {
+	io.Reader
+	w *httpx.Watchdog
+}
+
+func (s *sent) Read(p []byte) (int, error) {
+	n, err := s.Reader.Read(p)
+	if errors.Is(err, io.EOF) {
+		s.w.Rest()
+	}
+	return n, err
 }
 
 // ended is the body of an answer whose request ends with it.
