@@ -175,13 +175,13 @@ func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 		return gone(it, status), nil
 	}
 	offline, err := k.Offline(ctx)
-	offline = offline || httpx.Held(ctx) // another site's request that is to end here
+	offline = offline || httpx.OnlyIfCached(ctx) // another site's request that is to end here
 	switch {
 	case err != nil:
 		return answer{}, err
 	case held && (offline || k.down.Has(host(it))):
 		return k.hit(old), nil
-	case httpx.Held(ctx):
+	case httpx.OnlyIfCached(ctx):
 		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not held, and who asks is asked for it", it.Protocol, it.Key)
 	case offline:
 		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),

@@ -22,10 +22,10 @@ func site(n byte) string { return ID([32]byte{n}) }
 func way(self string, asked []string, via ...string) (held bool, on []string) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header["Via"] = via
-	Over(self, asked, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	WithVia(self, asked, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		h := http.Header{}
 		Forward(r.Context(), h)
-		held, on = Held(r.Context()), h["Via"]
+		held, on = OnlyIfCached(r.Context()), h["Via"]
 	})).ServeHTTP(httptest.NewRecorder(), r)
 	return held, on
 }
@@ -58,15 +58,15 @@ func TestVia(t *testing.T) {
 			t.Errorf("%s: %d sites are named", name, len(on))
 		}
 	}
-	if Held(t.Context()) || Passed(t.Context()) {
+	if OnlyIfCached(t.Context()) || Relayed(t.Context()) {
 		t.Error("a request that came through no site")
 	}
 	for via, want := range map[string]bool{"": false, "1.1 nginx": false, "1.1 " + site(3): true} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header.Set("Via", via)
-		Over(site(1), nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-			if Passed(r.Context()) != want {
-				t.Errorf("%q: passed %v", via, !want)
+		WithVia(site(1), nil, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			if Relayed(r.Context()) != want {
+				t.Errorf("%q: relayed %v", via, !want)
 			}
 		})).ServeHTTP(httptest.NewRecorder(), r)
 	}
@@ -92,8 +92,8 @@ func ask(t *testing.T, url string) (status, told int) {
 	return res.StatusCode, told
 }
 
-// Who waits is told while more comes, and only then; who did not ask is told nothing.
-func TestWhoWaitsIsTold(t *testing.T) {
+// A client that waits is told while more comes, and only then; one that did not ask is told nothing.
+func TestAWaitingClientIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
 		moves bool
 		asks  bool
@@ -129,7 +129,7 @@ func TestWhoWaitsIsTold(t *testing.T) {
 	}
 }
 
-// What does not rise is no progress, and what never ends is given up.
+// A number that does not rise is not progress, and a flood of answers is given up.
 func TestALiarIsNotWaitedFor(t *testing.T) {
 	flood := false
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

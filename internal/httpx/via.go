@@ -26,28 +26,28 @@ type key struct{}
 // trail is the way of a request until here.
 type trail struct {
 	ids  []string // of the sites, this one last
-	held bool
+	only bool     // it is answered from what is here
 }
 
-// Over serves by next, with requests that know their way. self is this site, asked are the sites that it asks: what one
-// of them asks for is not asked of them again.
-func Over(self string, asked []string, next http.Handler) http.Handler {
+// WithVia returns next for requests that know their way. self is this site; upstreams are the sites that it asks, which
+// are not asked for what one of them wants.
+func WithVia(self string, upstreams []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := parse(r.Header.Values(header))
-		t := trail{ids: append(ids, self), held: len(ids) >= Limit}
+		t := trail{ids: append(ids, self), only: len(ids) >= Limit}
 		for _, id := range ids {
-			t.held = t.held || id == self || slices.Contains(asked, id)
+			t.only = t.only || id == self || slices.Contains(upstreams, id)
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), key{}, t)))
 	})
 }
 
-// parse returns the sites in the lines of Via, at most Limit of them. Proxies of other kinds are passed over.
+// parse returns the sites in the lines of Via, at most Limit of them. Proxies of other kinds are skipped.
 func parse(lines []string) []string {
 	var ids []string
 	for _, line := range lines {
-		for hop := range strings.SplitSeq(line, ",") {
-			id, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(hop), version), " ")
+		for entry := range strings.SplitSeq(line, ",") {
+			id, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(entry), version), " ")
 			hexa, ours := strings.CutPrefix(id, prefix)
 			if !ours || len(hexa) != 2*idBytes || strings.Trim(hexa, "0123456789abcdef") != "" {
 				continue
@@ -60,19 +60,20 @@ func parse(lines []string) []string {
 	return ids
 }
 
-// Held reports whether the request of ctx is to be answered from what is held, and nothing asked elsewhere for it.
-func Held(ctx context.Context) bool {
+// OnlyIfCached reports whether the request of ctx is to be answered from what is here, and nothing asked elsewhere for it:
+// it has come here before, it comes from an upstream of this site, or it has come too far.
+func OnlyIfCached(ctx context.Context) bool {
 	t, _ := ctx.Value(key{}).(trail)
-	return t.held
+	return t.only
 }
 
-// Passed reports whether the request of ctx came through another site.
-func Passed(ctx context.Context) bool {
+// Relayed reports whether the request of ctx came through another site.
+func Relayed(ctx context.Context) bool {
 	t, _ := ctx.Value(key{}).(trail)
 	return len(t.ids) > 1
 }
 
-// Forward writes the way of the request that ctx is about into the header of one that is sent on. Origins, which are no
+// Forward writes the way of the request that ctx is about into the header of one that is sent on. Origins, which are not
 // sites, are not told.
 func Forward(ctx context.Context, h http.Header) {
 	t, _ := ctx.Value(key{}).(trail)

@@ -32,7 +32,7 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	}
 	call, joined := c.join(ctx, fetch.Blob{Digest: d, Size: -1})
 	wait := ctx
-	if joined && httpx.Passed(ctx) {
+	if joined && httpx.Relayed(ctx) {
 		var done func()
 		wait, done = httpx.UnlessNobody(ctx, c.lacks(d)...)
 		defer done()

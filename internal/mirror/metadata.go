@@ -17,7 +17,7 @@ import (
 // when it fails, what was verified before is served, and the reader judges whether it is still fresh. It has the form of a
 // trust.MetadataSource.
 func (c *Chain) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
-	if !httpx.Held(ctx) {
+	if !httpx.OnlyIfCached(ctx) {
 		c.update(ctx)
 	}
 	return c.mirror.Metadata(ctx, name, limit)

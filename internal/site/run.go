@@ -155,7 +155,7 @@ func (s *Site) over(routes []Route, c *cached) http.Handler {
 	if c != nil && c.chain != nil {
 		asked = c.chain.IDs()
 	}
-	return httpx.Over(httpx.ID(s.pin), asked, router(routes, noAccounts))
+	return httpx.WithVia(httpx.ID(s.pin), asked, router(routes, noAccounts))
 }
 
 func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Options) Service {

@@ -71,7 +71,7 @@ func newThrough(s *Server, o Through) *through {
 
 // may reports whether upstream is to be asked for the request of ctx; t may be nil.
 func (t *through) may(ctx context.Context) bool {
-	return t != nil && !httpx.Held(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
+	return t != nil && !httpx.OnlyIfCached(ctx) && (t.o.Offline == nil || !t.o.Offline(ctx))
 }
 
 // blob brings the blob called name onto the shelf.
@@ -90,7 +90,7 @@ func (t *through) blob(ctx context.Context, name string, wait Wait) error {
 	if err != nil {
 		return err
 	}
-	if joined && httpx.Passed(ctx) {
+	if joined && httpx.Relayed(ctx) {
 		var done func()
 		ctx, done = httpx.UnlessNobody(ctx, t.lacks(name)...)
 		defer done()

@@ -316,7 +316,7 @@ func TestAnotherSiteWaits(t *testing.T) {
 	})
 	transport := &http.Transport{}
 	s := start(shelf(t), options{Through: &server.Through{Blobs: []string{f.URL + "/cache"}, Fetch: &origin.Client{Dir: t.TempDir(), Transport: transport}}})
-	srv := httptest.NewServer(httpx.Over(httpx.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
+	srv := httptest.NewServer(httpx.WithVia(httpx.ID([32]byte{1}), nil, s.Mount("/shacache", "", nil)))
 	t.Cleanup(func() { srv.Close(); s.Close(); transport.CloseIdleConnections() })
 	done := make(chan answer)
 	ask := func(header ...string) {
@@ -358,7 +358,7 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 			Stall: 20 * time.Second, Tries: 1, Dir: t.TempDir(), Transport: transport, Tell: func(string) bool { return true },
 		}}})
 		t.Cleanup(func() { s.Close(); transport.CloseIdleConnections() })
-		faces[i].Store(httpx.Over(httpx.ID([32]byte{byte(i)}), []string{httpx.ID([32]byte{byte((i + 1) % n)})}, s.Mount("/shacache", "", nil)))
+		faces[i].Store(httpx.WithVia(httpx.ID([32]byte{byte(i)}), []string{httpx.ID([32]byte{byte((i + 1) % n)})}, s.Mount("/shacache", "", nil)))
 	}
 	began, done := time.Now(), make(chan answer)
 	for _, u := range urls {

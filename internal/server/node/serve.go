@@ -23,7 +23,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 		return errs.E(errs.Invalid, err)
 	}
 	b, err := h.o.Blobs.Open(r.Context(), d)
-	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !httpx.Held(r.Context()) {
+	if errs.KindOf(err) == errs.NotFound && h.o.Through != nil && !httpx.OnlyIfCached(r.Context()) {
 		b, err = h.through(w, r, t, d)
 	}
 	if err != nil {
