@@ -37,8 +37,8 @@ func (t *transfer) accuse(i int, err error) {
 	}
 }
 
-// chunk judges the chunk that ends at off. A bad one is dropped from the disk; the error, when it is the fault of the
-// source i alone, accuses it.
+// chunk verifies the chunk that ends at off. A bad one is dropped from the disk; the error accuses source i when it alone
+// sent the chunk.
 func (t *transfer) chunk(i int) error {
 	at := (t.off - 1) / store.ChunkSize * store.ChunkSize
 	if t.list.holds(at/store.ChunkSize, t.sum.Sum(nil)) {

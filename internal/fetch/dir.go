@@ -19,7 +19,7 @@ import (
 type DirSource struct{ name, blobs, trust string }
 
 // Dir returns the depot at path, with its metadata in path/trust. A directory that holds the depot in a folder "depot"
-// (a site's, a node's) is taken as well. Errors: fs.ErrNotExist when there is no depot.
+// (a site's, a node's) will do as well. Errors: fs.ErrNotExist when there is no depot.
 func Dir(path string) (*DirSource, error) {
 	for _, depot := range []string{".", "depot"} {
 		info, err := os.Stat(filepath.Join(path, depot, "blobs", "sha256"))

@@ -39,7 +39,7 @@ type lostError struct {
 
 func (l *lostError) Error() string {
 	if len(l.errs) == 0 {
-		return fmt.Sprintf("fetch %s: there is no source to ask", l.digest)
+		return fmt.Sprintf("fetch %s: no source to ask", l.digest)
 	}
 	text := make([]string, len(l.errs))
 	for i, err := range l.errs {
@@ -68,7 +68,7 @@ const (
 	ours                     // the caller's end, or our disk's
 )
 
-func judge(ctx context.Context, err error) outcome {
+func classify(ctx context.Context, err error) outcome {
 	var disk *diskError
 	switch {
 	case ctx.Err() != nil, errors.As(err, &disk):

@@ -24,7 +24,7 @@ const (
 
 // transfer is one blob on its way. It is for one goroutine.
 //
-// It works in units: a chunk, or the whole blob when there is no chunk list. A unit's bytes are judged when it is whole.
+// It works in units: a chunk, or the whole blob when there is no chunk list. A unit is verified when it is whole.
 // When a unit that several sources sent parts of is bad, nobody can be named yet: it is asked for again, solo, from one
 // source at a time, and compared with the bad one afterwards.
 type transfer struct {
@@ -174,7 +174,7 @@ func (t *transfer) run(ctx context.Context) error {
 // note draws the consequences of an attempt's error; the error that it returns ends the call.
 func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, got int64) error {
 	s := &t.src[i]
-	o := judge(ctx, err)
+	o := classify(ctx, err)
 	if o == ours {
 		if ctx.Err() != nil {
 			return fmt.Errorf("fetch %s: %w", t.b.Digest, context.Cause(ctx))
@@ -285,7 +285,7 @@ func (t *transfer) copy(i int, r io.Reader, said int64) (whole bool, err error) 
 	return true, nil
 }
 
-// write appends p, which lies within one unit, and judges the unit when it is whole.
+// write appends p, which lies within one unit, and verifies the unit when it is whole.
 func (t *transfer) write(i int, p []byte) error {
 	n, err := t.in.Write(p)
 	t.off += int64(n)

@@ -14,7 +14,7 @@ import (
 )
 
 // Metadata returns verified metadata. Upstream is asked first when that was long ago, for as long as Options.Patience;
-// when it fails, what was verified before is served, and the reader judges whether it is still fresh. It has the form of a
+// when it fails, what was verified before is served, and the reader decides whether it is still fresh. It implements
 // trust.MetadataSource.
 func (c *Chain) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if !httpx.OnlyIfCached(ctx) {

@@ -76,7 +76,7 @@ func hint(key string, e Entry) Bound {
 	return got
 }
 
-// basename judges an egg's file name by "NAME=VERSION".
+// basename compares an egg's file name with "NAME=VERSION".
 func basename(want, file string) Bound {
 	if file == "" {
 		return Unbound

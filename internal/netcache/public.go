@@ -13,7 +13,7 @@ import (
 func CheckPublic(s string) error {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil {
-		return errs.Errorf(errs.Invalid, "an address that is no URL: it would be public, and may hold a password")
+		return errs.Errorf(errs.Invalid, "an address that is not a URL: it would be public, and may hold a password")
 	}
 	if u.User != nil {
 		return errs.Hint(errs.Errorf(errs.Invalid, "the URL holds a user's name or password, and would be public"), "give it without")

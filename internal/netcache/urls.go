@@ -79,7 +79,7 @@ var moving = []string{
 }
 
 // Mutable reports, with the reason, whether a URL names what may have other content tomorrow: a branch head, HEAD,
-// "latest". A name of a version, a tag or a commit is what it is. It judges by the words in the URL, so it can miss a
+// "latest". A name of a version, a tag or a commit is what it is. It only looks at the words in the URL, so it can miss a
 // branch with a name of its own.
 func Mutable(s string) (reason string, yes bool) {
 	u, err := url.Parse(NormalURL(s))

@@ -37,7 +37,7 @@ type Client struct {
 // Request is what is asked for.
 type Request struct {
 	URL      string      // absolute; "" = nobody has it
-	Name     string      // what it is called in an error where there is no URL
+	Name     string      // its name in an error, when it has no URL
 	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
 	Method   string      // "" = GET
 	Header   http.Header // sent as it is

@@ -68,7 +68,7 @@ func (n *Client) Take(ctx context.Context, key string, list []Found, path string
 	return Result{Outcome: outcome}, fmt.Errorf("key %q: %w", key, first)
 }
 
-// Origin writes what a URL has to path; it judges the bytes itself.
+// Origin writes what a URL has to path; it verifies the bytes itself.
 type Origin func(ctx context.Context, url, path string) error
 
 // DownloadURL is Download with the key of url, and with origin when the cache brought nothing. The outcome is the

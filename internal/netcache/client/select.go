@@ -44,7 +44,7 @@ func (n *Client) Select(ctx context.Context, key string, filters []netcache.Filt
 	if err != nil {
 		return Listing{Outcome: outcomeOf(err)}, err
 	}
-	l := n.judge(key, list, filters)
+	l := n.sift(key, list, filters)
 	switch l.Outcome {
 	case Untrusted:
 		return l, errs.Errorf(errs.Untrusted, "key %q: %d entries, none is to be believed: %w", key, len(l.Rejected), l.Rejected[0])
@@ -66,7 +66,7 @@ func outcomeOf(err error) Outcome {
 	}
 }
 
-// list returns all entries of key, believed or not. Elements that are none are rejected in judge's listing.
+// list returns all entries of key, believed or not. Elements that are not entries are left out.
 func (n *Client) list(ctx context.Context, key string) ([]netcache.Entry, error) {
 	if err := netcache.CheckKey(key); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (n *Client) list(ctx context.Context, key string) ([]netcache.Entry, error)
 	return entries, errs.E(errs.Unavailable, err) // cut off, or a captive portal's page
 }
 
-func (n *Client) judge(key string, list []netcache.Entry, filters []netcache.Filter) (l Listing) {
+func (n *Client) sift(key string, list []netcache.Entry, filters []netcache.Filter) (l Listing) {
 	var believed []netcache.Entry
 	found := map[[2]string]Found{}
 	for _, e := range list {

@@ -79,7 +79,7 @@ func (s *Shelf) read(key string) ([]Record, []byte, error) {
 }
 
 // records parses a file of records: the last one of equal ones counts, the newest is first. A line that is not what
-// its checksum says was being written when the power failed, or was damaged: it is passed over.
+// its checksum says was being written when the power failed, or was damaged: it is skipped.
 func records(b []byte, key string) []Record {
 	var list []Record
 	seen := map[[2]string]bool{}

@@ -105,7 +105,7 @@ func (s *Shelf) prune(ctx context.Context, key string) (change, error) {
 	})
 }
 
-// edit replaces the list of key by what do makes of it, whole or not at all. A list of nothing is no list.
+// edit replaces the list of key by what do returns for it, whole or not at all. An empty list is removed.
 func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record) (change, error) {
 	path := s.listPath(key)
 	if err := s.fs.Mkdir(filepath.Dir(path), dirMode); err != nil {

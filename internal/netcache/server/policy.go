@@ -38,7 +38,7 @@ type Account struct {
 	Prefixes []string `json:"prefixes,omitempty"` // of the keys that it may put; none = every key
 }
 
-// Identity returns what an Account of this client certificate is known by. Who connects has proved that he holds its
+// Identity returns what an Account of this client certificate is known by. TLS has proved that the client holds the
 // private key; issuer and dates do not count.
 func Identity(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)

@@ -240,7 +240,8 @@ func (t *through) sync(ctx context.Context, heard func(), key string, drop bool)
 	return t.s.shelf.merge(ctx, key, list, drop)
 }
 
-// admit returns the entries that the policy lets in, as records. An upstream that sends others is no reason to refuse the rest.
+// admit returns the entries that the policy lets in, as records. A bad entry of an upstream
+// does not hide the others.
 func (t *through) admit(key, base string, entries []netcache.Entry, bad int) []Record {
 	now, policy := t.s.o.Clock(), t.s.o.Policy()
 	var list []Record

@@ -50,7 +50,7 @@ func (f *Face) getBlob(w http.ResponseWriter, r *http.Request, name string) erro
 	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Cache-Control", forever)
 	h.Set("ETag", `"`+name+`"`)
-	// It answers ranges, and a client that goes away after the head is no error.
+	// It answers ranges, and a client may go away after the head.
 	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 	return nil
 }

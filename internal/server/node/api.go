@@ -95,7 +95,7 @@ type turn struct {
 	has bool
 }
 
-// begin waits for a place; who gets none in time is told to come back.
+// begin waits for a place. The error, when none is free in time, tells the client to come back.
 func (t *turn) begin(ctx context.Context) error {
 	select {
 	case t.h.slots <- struct{}{}:

@@ -42,7 +42,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	return nil
 }
 
-// through returns a blob that is fetched first. Who waits for that takes nobody's turn.
+// through returns a blob that is fetched first. A request that waits for that does not count among those served at once.
 func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (store.Blob, error) {
 	t.end()
 	err := httpx.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
