@@ -28,7 +28,7 @@ const (
 type InstallOptions struct {
 	Channel string `json:"channel,omitempty"` // "" = the node's; on a new node the only one that the source has
 	Root    string `json:"root,omitempty"`    // fingerprint; needed until a root is pinned
-	Offline bool   `json:"offline,omitempty"` // judge expiry at the time at which the source was sealed
+	Offline bool   `json:"offline,omitempty"` // check expiry against the time at which the source was sealed
 	Retry   bool   `json:"retry,omitempty"`   // also try what failed here before
 	Defer   bool   `json:"defer,omitempty"`   // stage and write the intent; the agent that runs next starts it
 

@@ -75,7 +75,7 @@ func tail(f *os.File, n, limit int) ([]byte, error) {
 		}
 		if off > 0 && len(text) >= limit {
 			if _, whole, found := bytes.Cut(text, []byte("\n")); found {
-				text = whole // what is cut is no line
+				text = whole // a line that was cut is not shown
 			}
 			return text, nil
 		}

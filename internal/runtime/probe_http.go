@@ -46,11 +46,11 @@ func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Con
 			return words(err)
 		}
 		defer answer.Body.Close()
-		return judge(answer, c.Status, contains)
+		return checkAnswer(answer, c.Status, contains)
 	}
 }
 
-func judge(answer *http.Response, status int, contains string) error {
+func checkAnswer(answer *http.Response, status int, contains string) error {
 	out := newOutput(contains)
 	_, err := io.Copy(out, io.LimitReader(answer.Body, bodyLimit))
 	switch {

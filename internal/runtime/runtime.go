@@ -17,7 +17,7 @@ import (
 type Instance struct {
 	Name    string        // app.service; unique on the node
 	Program string        // absolute path of the program
-	Blob    digest.Digest // names Program's content, so that a move to another generation is no change; "" = Program does
+	Blob    digest.Digest // names Program's content, so that moving to another generation changes nothing; "" = Program does
 	Args    []string      // without the program's own name
 	Env     []string      // NAME=value; nothing else is inherited but PATH, HOME and TZ
 	Dir     string        // working directory, absolute; must exist

@@ -16,7 +16,7 @@ const (
 	DefaultWithin = 60 * time.Second
 )
 
-// Subject is what a self-test judges; a *Supervisor is one.
+// Subject is what a self-test watches; a *Supervisor is one.
 type Subject interface {
 	// Watch returns the status and a channel that is closed when it has changed.
 	Watch() (Status, <-chan struct{})

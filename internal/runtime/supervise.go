@@ -126,7 +126,7 @@ func (s *Supervisor) run(ctx context.Context) {
 			if up := ended.At.Sub(p.Info().Since); up >= s.inst.Spec.Stable.Or(DefaultStable) {
 				delay.reset()
 			}
-			if !s.again(ended) {
+			if !s.restarts(ended) {
 				s.log.Info("service ended", "exit", ended.String())
 				s.set(func(st *Status) {
 					*st = Status{State: Ended, Since: ended.At, Restarts: st.Restarts, LastExit: &ended, LogStart: st.LogStart, Final: true}
@@ -256,8 +256,8 @@ func (s *Supervisor) quit(ctx context.Context) {
 	})
 }
 
-// again reports whether the policy wants another start after e.
-func (s *Supervisor) again(e Exit) bool {
+// restarts reports whether the policy wants another start after e.
+func (s *Supervisor) restarts(e Exit) bool {
 	switch s.inst.Spec.Restart.Policy {
 	case "never":
 		return false

@@ -10,7 +10,7 @@ import (
 	"overland/internal/errs"
 )
 
-// User is who a service runs as.
+// User is the user that a service runs as.
 type User struct {
 	UID, GID uint32
 	Groups   []uint32 // supplementary

@@ -17,7 +17,7 @@ const SocketName = "run/agent.sock"
 
 func socketPath(dir string) string { return filepath.Join(dir, filepath.FromSlash(SocketName)) }
 
-// Call is CallProgress for somebody who does not want to know the steps.
+// Call is CallProgress without the steps.
 func Call(ctx context.Context, dir string, q nodeapi.Request) (nodeapi.Response, error) {
 	return CallProgress(ctx, dir, q, nil)
 }

@@ -30,7 +30,7 @@ type Options struct {
 	// Resume brings the node to where its state says that it should be. It is called until it succeeds, and then again
 	// and again.
 	Resume func(ctx context.Context) error
-	// Resumed is called once, after the first Resume that succeeded; nil = nobody wants to know.
+	// Resumed is called once, after the first Resume that succeeded; nil = not needed.
 	Resumed func()
 	// Install makes the node run what src says. An error of kind Cancelled says nothing about src.
 	Install func(ctx context.Context, src stage.Source) (nodeapi.Report, error)

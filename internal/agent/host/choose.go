@@ -20,7 +20,7 @@ func (s Slots) choose() (choice, error) {
 	if i, ok := s.readIntent(); ok {
 		switch {
 		case s.link("good") == i.To: // the power went between "good" and removing the intent
-			return choice{slot: i.To}, s.settle(i.To)
+			return choice{slot: i.To}, s.commit(i.To)
 		case i.Tries > 0 && s.runnable(i.To):
 			i.Tries--
 			if err := s.writeIntent(i); err != nil {
@@ -77,8 +77,8 @@ func (s Slots) condemn(i intent) error {
 	return s.refuse(nodeapi.RefusedVersion{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
 }
 
-// settle ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.
-func (s Slots) settle(slot nodeapi.Slot) error {
+// commit ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.
+func (s Slots) commit(slot nodeapi.Slot) error {
 	before := s.link("good")
 	if before != slot {
 		if err := s.FS.Symlink(string(slot), s.path("good")); err != nil {

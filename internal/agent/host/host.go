@@ -126,7 +126,7 @@ func (h *Host) Install(ctx context.Context) (Result, error) {
 	return r, err
 }
 
-// Link places the link LinkPath alone, for a node that something else starts. Not being able to is no error.
+// Link places the link LinkPath alone, for a node that something else starts. That it cannot be placed is not an error.
 func (h *Host) Link() error {
 	if _, err := h.placeLink(); err != nil && !unplaceable(err) {
 		return err

@@ -54,7 +54,7 @@ const (
 	StableEnv = "OVERLAND_AGENT_STABLE"
 )
 
-// trialFromEnv returns the Trial that the environment asks for. What is no duration counts as not set.
+// trialFromEnv returns the Trial that the environment asks for. A value that is not a duration counts as not set.
 func trialFromEnv() Trial {
 	get := func(name string) time.Duration {
 		d, err := appfile.ParseDuration(os.Getenv(name))

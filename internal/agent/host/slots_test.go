@@ -41,7 +41,7 @@ func upgrade(t *testing.T, s Slots, program string, works bool) error {
 		case c.trial == nil:
 			return nil
 		case works:
-			return s.settle(c.slot)
+			return s.commit(c.slot)
 		}
 		c.trial.Reason = "it does not work"
 		if err := s.writeIntent(*c.trial); err != nil {

@@ -224,7 +224,7 @@ type ending struct {
 	reason string
 }
 
-// watch waits for the agent to end. A trial that does not become ready in time is killed; one that stays up is settled.
+// watch waits for the agent to end. A trial that does not become ready in time is killed; one that stays up is committed.
 func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *child, c choice) ending {
 	ready, stable := DefaultReady, DefaultStable
 	if c.trial != nil {
@@ -295,7 +295,7 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 				kill(a.pid, syscall.SIGKILL)
 			case isReady:
 				e.proven = true
-				s.settle(c)
+				s.commit(c)
 			case c.trial != nil:
 				e.reason = fmt.Sprintf("it did not report ready within %s", ready)
 				kill(a.pid, syscall.SIGKILL)
@@ -306,11 +306,11 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 	}
 }
 
-func (s *Supervisor) settle(c choice) {
+func (s *Supervisor) commit(c choice) {
 	if c.trial == nil {
 		return
 	}
-	if err := s.Slots.settle(c.slot); err != nil {
+	if err := s.Slots.commit(c.slot); err != nil {
 		s.Log.Error("cannot mark the new agent good", "slot", c.slot, "error", err)
 		return
 	}

@@ -12,5 +12,5 @@
 // current; Try counts an attempt durably BEFORE the caller starts anything; Good or Fail+Back end it. Whatever is cut at
 // whatever point, Open finds either the old or the new generation and a decision that is left to make.
 //
-// Caller: agent. Failure guarded: a node that is between two states, or stuck in a bad one, after a crash or power cut.
+// Failure guarded: a node that is between two states, or stuck in a bad one, after a crash or power cut.
 package node

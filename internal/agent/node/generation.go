@@ -56,7 +56,7 @@ type Program struct {
 	File     string            `json:"file"`
 	Digest   digest.Digest     `json:"digest"`
 	Size     int64             `json:"size"`           // bytes
-	Data     bool              `json:"data,omitempty"` // no program: nothing runs it
+	Data     bool              `json:"data,omitempty"` // not a program: nothing runs it
 }
 
 // Mode returns the permissions that p is placed with. A file may have more: the same bytes may be a program elsewhere.
@@ -166,11 +166,11 @@ func (g *Generation) check() error {
 				return bad("app %s: service %q is named badly", a.App, clip(name, 80))
 			}
 			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact && !p.Data }) {
-				return bad("app %s: service %s runs artifact %q, which is no program here", a.App, name, clip(s.Artifact, 80))
+				return bad("app %s: service %s runs artifact %q, which is not a program here", a.App, name, clip(s.Artifact, 80))
 			}
-			for volume := range s.Data {
-				if !fileOK.MatchString(volume) {
-					return bad("app %s: service %s: volume %q is named badly", a.App, name, clip(volume, 80))
+			for folder := range s.Data {
+				if !fileOK.MatchString(folder) {
+					return bad("app %s: service %s: data folder %q is named badly", a.App, name, clip(folder, 80))
 				}
 			}
 		}

@@ -179,7 +179,7 @@ func (n *Node) save(next State) error {
 	}
 	if next.Intent == nil {
 		// A decision stands: both copies say so, and one may rot. That one failing takes nothing back.
-		_ = n.again()
+		_ = n.writeBoth()
 	}
 	return nil
 }

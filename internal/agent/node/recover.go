@@ -32,7 +32,7 @@ func readCopy(path string) copyRead {
 
 // recover reads the state and makes the disk agree with it.
 func (n *Node) recover() error {
-	if err := n.sweep(); err != nil {
+	if err := n.removeUnfinished(); err != nil {
 		return err
 	}
 	a, b := readCopy(filepath.Join(n.dir, "state.a")), readCopy(filepath.Join(n.dir, "state.b"))
@@ -50,15 +50,15 @@ func (n *Node) recover() error {
 	}
 	if a.err != nil || b.err != nil || (n.state.Intent == nil && a.seq != b.seq) {
 		// One copy was cut while it was written, or is damaged: the other one is the truth. Write it again.
-		if err := n.again(); err != nil {
+		if err := n.writeBoth(); err != nil {
 			return err
 		}
 	}
 	return n.agree()
 }
 
-// sweep removes files that were never finished, so that crashes do not add up.
-func (n *Node) sweep() error {
+// removeUnfinished removes files that were never finished, so that crashes do not add up.
+func (n *Node) removeUnfinished() error {
 	left, err := filepath.Glob(filepath.Join(n.dir, ".*.tmp-*"))
 	if err != nil {
 		return err
@@ -76,11 +76,11 @@ func (n *Node) both() error {
 	if err := n.save(n.state); err != nil || n.state.Intent == nil {
 		return err
 	}
-	return n.again()
+	return n.writeBoth()
 }
 
 // again writes the state as it is over the older copy.
-func (n *Node) again() error {
+func (n *Node) writeBoth() error {
 	b, err := encodeState(n.seq, n.state)
 	if err != nil {
 		return err
@@ -194,7 +194,7 @@ func (n *Node) agree() error {
 	return n.mendCopies()
 }
 
-// retreat leaves a settled generation whose files are damaged for another whole one. It is not refused: the same
+// retreat leaves a decided generation whose files are damaged for another whole one. It is not refused: the same
 // releases may be installed again.
 func (n *Node) retreat(damaged int, cause error) error {
 	next := n.state.clone()

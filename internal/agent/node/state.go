@@ -49,7 +49,7 @@ type Settings struct {
 	Channel string   `json:"channel,omitempty"`
 	Root    string   `json:"root,omitempty"`  // fingerprint of the pinned root
 	Sites   []string `json:"sites,omitempty"` // URLs, in order of preference
-	Watch   []string `json:"watch,omitempty"` // directories (patterns) in which volumes appear
+	Watch   []string `json:"watch,omitempty"` // directories (patterns) where volume files may appear
 }
 
 // Candidate is an agent program that the node tried to become and refused.
@@ -68,7 +68,7 @@ type Intent struct {
 	Since      time.Duration `json:"since,omitempty"`   // ns from that boot to the first attempt in it
 	Deadline   time.Time     `json:"deadline,omitzero"` // the same by the clock on the wall, for people
 	By         string        `json:"by"`                // "install" or "rollback"
-	Failed     string        `json:"failed,omitempty"`  // why it was judged bad; the only way left is back
+	Failed     string        `json:"failed,omitempty"`  // why it failed; the only way left is back
 	Damaged    bool          `json:"damaged,omitempty"` // failed because its files are damaged here: not refused
 	Check      string        `json:"check,omitempty"`   // the failing self-test
 	Log        []string      `json:"log,omitempty"`     // the service's last lines

@@ -115,7 +115,7 @@ func (n *Node) Begin(number int, limit time.Duration, by string) error {
 }
 
 // Try counts one attempt at the intended generation, durably, before the caller starts anything of it. When no tries
-// are left, its time is over or it was judged already, the error wraps ErrExhausted and Failed of the state's intent
+// are left, its time is over or it has failed already, the error wraps ErrExhausted and Failed of the state's intent
 // says why.
 func (n *Node) Try() error {
 	n.mu.Lock()
@@ -206,7 +206,7 @@ type Verdict struct {
 	Log    []string // the service's last lines
 }
 
-// Fail judges the intended generation bad, durably, and swaps current back. The caller then starts what From holds
+// Fail marks the intended generation as failed, durably, and swaps current back. The caller then starts what From holds
 // and calls Back. After a crash in between, Try returns ErrExhausted.
 func (n *Node) Fail(v Verdict) error {
 	n.mu.Lock()

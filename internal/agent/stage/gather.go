@@ -125,7 +125,7 @@ func (s *Stager) pin(ctx context.Context, src Source, root string, asked bool) e
 
 // Gather fills p with what this machine takes of each release; nothing when nothing changes. What is read of a release is verified by digest, from the signed channel down. A volume is refused here when
 // any of its bytes is not what was signed and sealed, whether this machine needs it or not: but for the programs to
-// fetch, which fetching judges.
+// fetch, which fetching verifies.
 func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 	if p.Unchanged > 0 {
 		return nil
@@ -329,7 +329,7 @@ func holds(src Source, d digest.Digest) error {
 		return nil
 	}
 	return errs.Hint(errs.Errorf(errs.Untrusted, "%s: does not hold %s, which its signed metadata names: it was changed, or a part is missing", src.Name(), d),
-		"get the volume again from who sealed it")
+		"get the volume again from the one who sealed it")
 }
 
 // untrusted gives content that is not what was signed its kind.

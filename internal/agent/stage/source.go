@@ -23,8 +23,8 @@ type Source interface {
 	trust.MetadataSource
 }
 
-// live reports whether src can be asked whether there is newer metadata now. Others are judged at the time at which they
-// were sealed.
+// live reports whether src can be asked whether there is newer metadata now. The expiry of
+// others is checked against the time at which they were sealed.
 func live(src Source) bool {
 	if l, ok := src.(interface{ Live() bool }); ok {
 		return l.Live()

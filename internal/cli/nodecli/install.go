@@ -142,7 +142,7 @@ func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.
 }
 
 // offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it. The
-// installation is done by then: an agent that is being replaced already, and so answers nothing, is no failure of it.
+// installation is done by then: an agent that is already being replaced does not answer, which is not a failure.
 func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) error {
 	_, err := control.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o})
 	if err != nil && ctx.Err() == nil {
@@ -176,7 +176,7 @@ func installFresh(ctx context.Context, e env, c *call, src stage.Source, o nodea
 	}
 	report, err := a.Install(ctx, src, o)
 	if made := errors.Is(statErr, fs.ErrNotExist); made && refused(err) {
-		// Before the lock goes: nobody else has begun to use what nobody has been asked to trust.
+		// While the lock is held: no other process uses the directory yet.
 		err = errors.Join(err, os.RemoveAll(c.dir))
 	}
 	return report, firstOf(err, a.Close())

@@ -275,12 +275,12 @@ func uninstall(ctx context.Context, e env, c *call, _ []string) (int, error) {
 
 // confirmPurge says what is lost and asks.
 func confirmPurge(e env, dir string) error {
-	volumes, _ := filepath.Glob(filepath.Join(dir, "volumes", "*", "*"))
-	e.say("--purge removes the state, the logs and these volumes of services in %s:", dir)
-	for _, v := range volumes {
+	folders, _ := filepath.Glob(filepath.Join(dir, "volumes", "*", "*"))
+	e.say("--purge removes the state, the logs and this data of services in %s:", dir)
+	for _, v := range folders {
 		e.say("  %s", v)
 	}
-	if len(volumes) == 0 {
+	if len(folders) == 0 {
 		e.say("  (none)")
 	}
 	if !e.terminal {

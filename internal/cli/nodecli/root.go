@@ -39,14 +39,14 @@ func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, 
 	}
 	if !e.terminal {
 		return "", errs.Hint(errs.Errorf(errs.Untrusted, "no root of trust is pinned on this machine, and nobody is here to compare"),
-			"get the fingerprint from whoever made %s (\"overland trust show\") over another way than the volume itself, and add --root FINGERPRINT", src.Name())
+			"get the fingerprint of %s from its maker (\"overland trust show\"), by another way than the volume itself, and add --root FINGERPRINT", src.Name())
 	}
 	fmt.Fprintf(e.err, `
 This machine trusts nobody yet. %s says that its root of trust is
 
     %s
 
-Compare it with what whoever made it told you over another way ("overland trust show" prints it).
+Compare it with the one that its maker gave you by another way ("overland trust show" prints it).
 Type yes when every character is the same: `, src.Name(), offered.Groups())
 	answer, err := e.in.ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -30,12 +30,12 @@ person who compares the fingerprint that is shown. Without any of them it refuse
   --dir-source  a depot directory, for example on a stick; the node looks there again from now on
   --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
   --channel     the channel to follow; default: the one the node follows, or the only one that the source holds
-  --offline     judge expiry at the time when the source was sealed, not at today's: "freshness unknown"
+  --offline     check expiry against the time when the source was sealed, not today's: "freshness unknown"
   --retry       also try what failed its self-test here before
-  --watch       a directory in which volumes may appear (sticks); may be repeated
+  --watch       a directory where volume files may appear (a stick); may be repeated
   --service     what starts the agent at boot; none = nothing does
-  --foreground  stay, as a container's first process: SIGTERM stops the services; a source that brings nothing is
-                reported, and what is installed runs`,
+  --foreground  stay, as a container's first process: SIGTERM stops the services; when nothing can be installed from
+                the source, that is reported and what is installed already runs`,
 			example: []string{
 				"install --volume wallet.volume --root sha256:5b2c…",
 				"install --site https://10.0.0.1:8443#sha256:9f1e… --root sha256:5b2c…",
@@ -82,8 +82,8 @@ person who compares the fingerprint that is shown. Without any of them it refuse
 		},
 		{
 			name: "uninstall", usage: "[--purge [--yes]]", short: "stop the services and remove what install made",
-			long: "Volumes of the services and their logs stay unless --purge is given; it says what goes and asks. Without a " +
-				"terminal --purge needs --yes.",
+			long: "The data of the services and their logs stay unless --purge is given; it lists what it removes and asks. " +
+				"Without a terminal --purge needs --yes.",
 			example: []string{"uninstall", "uninstall --purge --yes"}, run: uninstall,
 			flags: func(c *call, f *flag.FlagSet) {
 				f.BoolVar(&c.purge, "purge", false, "")
@@ -114,7 +114,7 @@ of them the signatures are checked against the volume's own root, and its finger
 		},
 		{
 			name: "run", usage: "[--stop-services]", short: "run the agent itself, without a supervisor",
-			long: "For the supervisor, and for people who look for a fault. On SIGTERM the services go on, unless --stop-services. " +
+			long: "For the supervisor, and for debugging. On SIGTERM the services keep running, unless --stop-services is given. " +
 				"As process 1 it stops them and reaps orphans.",
 			run: runAgent, example: []string{"run"},
 			flags: func(c *call, f *flag.FlagSet) { f.BoolVar(&c.stop, "stop-services", false, "") },

@@ -44,7 +44,7 @@ func verifySigned(ctx context.Context, c *call, v *volume.Volume) (s *inspect.Ve
 	return s, known, err
 }
 
-// knownRoot returns the root to judge by and where it came from, both "" when this machine knows none.
+// knownRoot returns the root to verify with and where it came from; both are "" when this machine knows none.
 func knownRoot(c *call) (trust.Fingerprint, string, error) {
 	if c.root != "" {
 		fp, err := trust.ParseFingerprint(c.root)

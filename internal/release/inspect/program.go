@@ -66,7 +66,7 @@ func buildInfoOffset(r io.ReaderAt) (int64, error) {
 	var table, entry int64
 	var count, names int
 	place := func(section []byte) (off, length int64) {
-		return int64(le.Uint64(section[24:])), int64(le.Uint64(section[32:])) //nolint:gosec // checked by who reads there
+		return int64(le.Uint64(section[24:])), int64(le.Uint64(section[32:]))
 	}
 	switch head[4] {
 	case 1: // 32 bits
@@ -76,7 +76,7 @@ func buildInfoOffset(r io.ReaderAt) (int64, error) {
 			return int64(le.Uint32(section[16:])), int64(le.Uint32(section[20:]))
 		}
 	case 2:
-		table, entry = int64(le.Uint64(head[40:])), int64(le.Uint16(head[58:])) //nolint:gosec // ReadAt refuses a negative one
+		table, entry = int64(le.Uint64(head[40:])), int64(le.Uint16(head[58:]))
 		count, names = int(le.Uint16(head[60:])), int(le.Uint16(head[62:]))
 	default:
 		return bad("neither 32 nor 64 bits")

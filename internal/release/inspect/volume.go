@@ -20,7 +20,7 @@ import (
 )
 
 // Volume returns what is in v. Signatures are checked against the root that v carries itself, which shows that they
-// belong together, not who made them; ones that do not hold are no error, but Signed.Problem.
+// belong together, not who made them; when they do not hold, Signed.Problem says why and the error is nil.
 func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
 	in := &nodeapi.Inspection{Kind: "volume", Name: filepath.Base(v.Name()), Size: v.Size()}
 	index, err := v.Index()

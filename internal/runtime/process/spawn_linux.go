@@ -128,7 +128,7 @@ func explain(i runtime.Instance, err error) error {
 	return fmt.Errorf("program %s: %w", i.Program, err)
 }
 
-// credential returns what the kernel is to be told to become u; nil when that is who we are.
+// credential returns the credential of u; nil when this process already is u.
 func credential(text string, u runtime.User) (*syscall.Credential, error) {
 	if text == "" || (os.Geteuid() != 0 && int(u.UID) == os.Geteuid() && int(u.GID) == os.Getegid()) {
 		return nil, nil

@@ -121,7 +121,7 @@ func (p *proc) run() {
 	if p.fd != nil {
 		defer p.fd.Close()
 	}
-	if !p.awaitLeader() || !p.sweep() {
+	if !p.awaitLeader() || !p.endLeftovers() {
 		return
 	}
 	p.exit = collect(p.rec.PID)

@@ -9,9 +9,9 @@ import (
 	"overland/internal/procfs"
 )
 
-// sweep ends what the service left behind when its leader ended, so that Done means that nothing of the run is left.
+// endLeftovers ends what the service left behind when its leader ended, so that Done means that nothing of the run is left.
 // It returns false when the process was released first.
-func (p *proc) sweep() bool {
+func (p *proc) endLeftovers() bool {
 	left := p.left()
 	if len(left) == 0 {
 		return true
