@@ -4,6 +4,7 @@ import (
 	"overland/internal/appfile/yamlfile"
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
+	"overland/internal/runtime"
 )
 
 // AppFile is overland.yaml as this program knows it: one line for each builder and runtime, whose keys stand in its own
@@ -15,7 +16,7 @@ func AppFile() yamlfile.Format {
 			command.Keys(),
 		},
 		Runtimes: []yamlfile.Runtime{
-			{Name: "process"},
+			{Name: runtime.ProcessWord},
 		},
 		LaterBuilders: []string{"rootfs", "dockerfile", "package", "unikernel"},
 		LaterRuntimes: []string{"container", "unikernel", "swarm-service"},

@@ -7,5 +7,7 @@
 // One table of Keys serves the parser, the schema and the written file. A builder and a runtime each bring their own
 // table from their own folder; a Format is the value that composes them (operator.AppFile), and nothing registers itself.
 //
+// Read does the same for another file with a table of its own (site.yaml).
+//
 // Limits: 1 MiB, 100,000 tokens, 32 brackets inside each other.
 package yamlfile

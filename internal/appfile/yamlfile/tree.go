@@ -52,7 +52,11 @@ func (d *Decoder) tree(b []byte) ast.Node {
 		d.fail(nil, cmp.Or(d.docs, "overland init writes one"), "the file is empty")
 		return nil
 	case len(bodies) > 1:
-		d.fail(start(bodies[1]), "one file is one document", "a second document")
+		hint := "one file describes one application"
+		if d.docs != "" {
+			hint = "one file is one document"
+		}
+		d.fail(start(bodies[1]), hint, "a second document")
 		return nil
 	}
 	return bodies[0]
