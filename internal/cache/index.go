@@ -263,6 +263,7 @@ func (x *index) add(ctx context.Context, v version) (version, error) {
 	if err != nil {
 		return version{}, err
 	}
+	v.fetched = v.fetched.Truncate(time.Millisecond) // as the row has it: two of one millisecond would be one
 	switch {
 	case ok && old.blob == v.blob:
 		v.fetched, v.own = old.fetched, v.own || old.own

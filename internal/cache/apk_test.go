@@ -1,37 +1,42 @@
-package apk
+package cache_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
-	"overland/internal/cache"
+	"overland/internal/ecosystem/apk"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
-	"overland/internal/origin"
 	"overland/internal/record"
+	"overland/internal/testkit/pack"
 )
 
 // A cache refuses an index older than its newest, also one that is signed; a freeze stays what it was; and a machine with
 // an index of yesterday gets what that one lists.
 func TestACacheIsNotRolledBack(t *testing.T) {
-	s := newSession(t)
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	k, err := cache.Open(t.Context(), t.TempDir(), s.store, cache.Options{Upstream: &origin.Client{Transport: transport, Tries: 1}})
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.Close() })
-	s.protocol.history = k
+	pub := pack.NewAlpine(t, key)
+	srv := httptest.NewServer(pub)
+	t.Cleanup(srv.Close)
+	k := open(t, t.TempDir(), nil)
+	p, err := apk.New([]apk.Repository{{URL: srv.URL + "/calm", Keys: pub.Keys}}, k)
+	if err != nil {
+		t.Fatal(err)
+	}
 	get := func(from record.Getter, name string) (lockfile.Entry, error) {
 		r := httptest.NewRequest(http.MethodGet, "http://cache/calm/"+name, nil)
-		it, err := s.protocol.Item(r)
+		it, err := p.Item(r)
 		if err != nil {
 			return lockfile.Entry{}, err
 		}
-		e, blob, err := from.Get(t.Context(), s.protocol, it)
+		e, blob, err := from.Get(t.Context(), p, it)
 		if blob != nil {
 			blob.Close()
 		}
@@ -47,32 +52,32 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 	}
 	tomorrow := func(hours int, records ...string) {
 		t.Helper()
-		s.index(birth.Add(time.Duration(hours)*time.Hour), records...)
-		if err := k.Recheck(t.Context(), Name, "calm/"+teaIdx); err != nil {
+		pub.Index(t, pack.AlpineBirth.Add(time.Duration(hours)*time.Hour), records...)
+		if err := k.Recheck(t.Context(), apk.Name, "calm/"+pack.AlpineIndex); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	first := good(k, teaIdx)
+	first := good(k, pack.AlpineIndex)
 	if _, err := k.Freeze(t.Context(), "first", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	const newer = "v1/main/x86_64/tea-1.1-r0.apk"
-	b, rec := apk(t, s.key, "tea", "1.1-r0", "tea 1.1")
-	s.put(newer, b)
+	b, rec := pack.APK(t, key, "tea", "1.1-r0", "tea 1.1")
+	pub.Put(newer, b)
 	tomorrow(1, rec)
-	second := good(k, teaIdx)
+	second := good(k, pack.AlpineIndex)
 	good(k, newer)
-	if good(k, teaApk).Proof.Value != "calm/"+teaIdx+" "+first.Blob.String() {
+	if good(k, pack.AlpineTea).Proof.Value != "calm/"+pack.AlpineIndex+" "+first.Blob.String() {
 		t.Error("a package of yesterday is not proved by the index of yesterday")
 	}
 	for range 2 {
 		tomorrow(0)
-		if _, err := get(k, teaIdx); errs.KindOf(err) != errs.Untrusted {
+		if _, err := get(k, pack.AlpineIndex); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("an older index: %v", err)
 		}
 	}
-	if e := good(k.View("first"), teaIdx); e.Blob != first.Blob || e.Blob == second.Blob {
+	if e := good(k.View("first"), pack.AlpineIndex); e.Blob != first.Blob || e.Blob == second.Blob {
 		t.Errorf("the freeze moved from %s to %s", first.Blob, e.Blob)
 	}
 }
