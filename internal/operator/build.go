@@ -86,12 +86,12 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	return &Built{Ref: ref, Source: src, Programs: programs, Took: time.Since(start)}, nil
 }
 
-// runnable returns an error when a service would run what is no program.
+// runnable returns an error when a service would run an artifact that is not a program.
 func runnable(app *appfile.App, made []builder.Built) error {
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 		for _, a := range made {
 			if a.Name == app.Services[name].Artifact && a.Data {
-				return errs.Hint(errs.Errorf(errs.Invalid, "service %s runs %s, which is no program: its output may not be executed", name, a.Name),
+				return errs.Hint(errs.Errorf(errs.Invalid, "service %s runs %s, which is not a program: its output may not be executed", name, a.Name),
 					"the command must make it executable (chmod +x)")
 			}
 		}

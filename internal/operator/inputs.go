@@ -154,7 +154,7 @@ func sealInputs(ctx context.Context, depot store.Store, releases []*release.Rele
 	return list, nil
 }
 
-// withoutLock says that what has no inputs to seal.
+// withoutLock returns the error for a release without inputs to seal.
 func withoutLock(what string) error {
 	return errs.Hint(errs.Errorf(errs.NotFound, "%s: built from a commit without overland.lock, so there are no inputs to seal", what),
 		"overland record -- overland build, commit overland.lock, and release that commit")
@@ -227,7 +227,7 @@ func completeInputs(ctx context.Context, depot store.Store, r *release.Release) 
 	return nil, withoutInputs(r.Ref(), lock, missing, len(in.Blobs))
 }
 
-// missing returns those blobs of list that the depot has not.
+// missing returns those blobs of list that are not in the depot.
 func missing(ctx context.Context, depot store.Store, list []ocispec.Descriptor) ([]digest.Digest, error) {
 	var missing []digest.Digest
 	for _, b := range list {
@@ -242,7 +242,7 @@ func missing(ctx context.Context, depot store.Store, list []ocispec.Descriptor) 
 	return missing, nil
 }
 
-// withoutInputs says which of the inputs of ref, that are so many, are missing: by the names that the lock has for them.
+// withoutInputs returns the error that some of ref's inputs are missing, by the names that the lock has for them.
 func withoutInputs(ref release.Ref, lock *lockfile.Lock, missing []digest.Digest, inputs int) error {
 	names := make([]string, len(missing))
 	for i, d := range missing {

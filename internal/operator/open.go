@@ -98,7 +98,7 @@ func withInputs(ctx context.Context, v *volume.Volume, entries []release.Entry, 
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), app), "overland inspect %s", v.Name())
 	}
 	return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s was sealed without what %s was built from", v.Name(), strings.Join(without, ", ")),
-		"whoever has the depot: overland seal --with-inputs")
+		"where the depot is: overland seal --with-inputs")
 }
 
 // Unpack makes a git repository in dir, which must be empty or absent, with the release's commit in its folder.

@@ -32,8 +32,8 @@ type Entry struct {
 func (e Entry) Ref() Ref { return Ref{App: e.App, Version: e.Version} }
 
 // Current returns what channel ch runs, sorted by application, as the verified metadata of node client c says. An entry
-// is returned only when the application's own role has signed the same digest under the same version: whoever may
-// promote cannot release. Anything else is an error of kind Untrusted, and an unknown channel one of kind NotFound.
+// is returned only when the application's own role has signed the same digest under the same version: a key
+// that may promote cannot release. Anything else is an error of kind Untrusted, and an unknown channel one of kind NotFound.
 func Current(ctx context.Context, c *client.Client, ch Channel) ([]Entry, error) {
 	if _, err := ParseChannel(string(ch)); err != nil {
 		return nil, err

@@ -9,10 +9,10 @@ import (
 	"overland/internal/store"
 )
 
-// empty is OCI's empty JSON blob: the config of manifests that are no container image.
+// empty is OCI's empty JSON blob: the config of manifests that are not container images.
 var empty = ocispec.DescriptorEmptyJSON
 
-// Closure returns the blobs of release d that someone needs who wants only the artifacts that keep accepts: the index,
+// Closure returns the blobs of release d that a reader needs for only the artifacts that keep accepts: the index,
 // the document and its manifest always; manifest, program and chunk list of each kept artifact. A nil keep keeps all.
 // Blobs come in the order in which a reader meets them; the same blob may come twice.
 func Closure(ctx context.Context, g Getter, d digest.Digest, keep func(Artifact) bool) ([]ocispec.Descriptor, error) {

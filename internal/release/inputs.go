@@ -192,7 +192,7 @@ func inputLayers(ctx context.Context, g Getter, desc ocispec.Descriptor) ([]ocis
 }
 
 func refuseInputs(desc ocispec.Descriptor, err error) error {
-	return errs.E(errs.Untrusted, fmt.Errorf("%s are no inputs that can be used: %w", desc.Digest, err))
+	return errs.E(errs.Untrusted, fmt.Errorf("%s are not inputs that can be used: %w", desc.Digest, err))
 }
 
 // checkInputs refuses a descriptor that cannot stand for inputs.

@@ -34,8 +34,8 @@ const marked = "1"
 const maxJSON = 1 << 20
 
 // Read returns the release whose OCI index is blob d. It reads three blobs through g (index, the document's manifest,
-// document), each verified by g and at most 1 MiB. What is no release, or one that a node must not act on, is an error
-// of kind Untrusted; errors of g pass through.
+// document), each verified by g and at most 1 MiB. A blob that is not a release, or one that a node must
+// not act on, is an error of kind Untrusted; errors of g pass through.
 func Read(ctx context.Context, g Getter, d digest.Digest) (*Release, error) {
 	r, _, err := read(ctx, g, d)
 	return r, err
@@ -175,5 +175,5 @@ func describe(mediaType string, b []byte) ocispec.Descriptor {
 }
 
 func refuse(d digest.Digest, err error) error {
-	return errs.E(errs.Untrusted, fmt.Errorf("%s is no release that can be used: %w", d, err))
+	return errs.E(errs.Untrusted, fmt.Errorf("%s is not a release that can be used: %w", d, err))
 }

@@ -35,10 +35,10 @@ func ParseRef(s string) (Ref, error) {
 // Check returns an error of kind Invalid when r cannot be the name of a release.
 func (r Ref) Check() error {
 	if !nameForm.MatchString(r.App) {
-		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is no application name", r.String(), r.App)
+		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is not an application name", r.String(), r.App)
 	}
 	if !versionForm.MatchString(r.Version) {
-		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is no version", r.String(), r.Version)
+		return errs.Errorf(errs.Invalid, "release %.100q: %.100q is not a version", r.String(), r.Version)
 	}
 	return nil
 }

@@ -134,7 +134,7 @@ func (a *Artifact) check() error {
 	}
 	if a.File == "" || len(a.File) > 255 || a.File != path.Base(a.File) || strings.HasPrefix(a.File, ".") ||
 		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
-		return fmt.Errorf("%.100q is no plain file name", a.File)
+		return fmt.Errorf("%.100q is not a plain file name", a.File)
 	}
 	if a.Kind != KindBinary && a.Kind != KindFile {
 		return fmt.Errorf("kind %.100q: this program knows %q and %q", a.Kind, KindBinary, KindFile)
@@ -168,7 +168,7 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 		return fmt.Errorf("artifact %.100q is not in this release", s.Artifact)
 	}
 	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
-		return fmt.Errorf("artifact %.100q is no program", s.Artifact)
+		return fmt.Errorf("artifact %.100q is not a program", s.Artifact)
 	}
 	for volume := range s.Data {
 		if err := checkName("volume", volume); err != nil {

@@ -12,12 +12,16 @@ import (
 	"overland/internal/errs"
 )
 
-// The types of metadata, as go-tuf reads and writes them.
+// Metadata of each type, as go-tuf reads and writes it.
 type (
-	RootMetadata      = metadata.Metadata[metadata.RootType]
+	// RootMetadata says which keys speak for the top-level roles.
+	RootMetadata = metadata.Metadata[metadata.RootType]
+	// TimestampMetadata names the newest snapshot.
 	TimestampMetadata = metadata.Metadata[metadata.TimestampType]
-	SnapshotMetadata  = metadata.Metadata[metadata.SnapshotType]
-	TargetsMetadata   = metadata.Metadata[metadata.TargetsType]
+	// SnapshotMetadata names the version of every role.
+	SnapshotMetadata = metadata.Metadata[metadata.SnapshotType]
+	// TargetsMetadata is what targets, or a delegated role, says.
+	TargetsMetadata = metadata.Metadata[metadata.TargetsType]
 )
 
 // SignedAtField is the signed field, in every role's metadata, that says when it was signed (RFC 3339). In

@@ -50,7 +50,7 @@ func ReadStatement(name string, b []byte) (Statement, error) {
 // RoleOf returns the role whose metadata has name on the wire: WireName the other way round.
 func RoleOf(name string) string {
 	role := strings.TrimSuffix(name, ".json")
-	if number, rest, ok := strings.Cut(role, "."); ok && strings.Trim(number, "0123456789") == "" {
+	if number, rest, ok := strings.Cut(role, "."); ok && number != "" && strings.Trim(number, "0123456789") == "" {
 		role = rest
 	}
 	if plain, err := url.PathUnescape(role); err == nil {

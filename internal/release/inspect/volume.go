@@ -2,16 +2,13 @@ package inspect
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
-	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/trust"
@@ -61,11 +58,12 @@ func Roles(ctx context.Context, v *volume.Volume) (*nodeapi.Signed, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, file, err := parseRole(name, b)
+		m, err := trust.ReadStatement(name, b)
 		if err != nil {
-			return nil, errs.E(errs.Untrusted, fmt.Errorf("metadata %s: %w", name, err))
+			return nil, err
 		}
-		switch file.Signed.Type {
+		r := nodeapi.Role{Name: m.Role, Version: m.Version, Expires: m.Expires, SignedBy: append([]string{}, m.KeyIDs...)}
+		switch m.Type {
 		case "root":
 			if r.Version < newest {
 				continue
@@ -78,43 +76,11 @@ func Roles(ctx context.Context, v *volume.Volume) (*nodeapi.Signed, error) {
 			s.Fingerprint = string(fp)
 			s.Roles = slices.DeleteFunc(s.Roles, func(r nodeapi.Role) bool { return r.Name == "root" })
 		case "timestamp":
-			s.SealedAt, s.Expires = file.Signed.SignedAt, file.Signed.Expires
+			s.SealedAt, s.Expires = m.SignedAt, m.Expires
 		}
 		s.Roles = append(s.Roles, r)
 	}
 	return s, nil
-}
-
-// roleFile is the part of TUF metadata that people are shown.
-type roleFile struct {
-	Signed struct {
-		Type     string    `json:"_type"`
-		Version  int64     `json:"version"`
-		Expires  time.Time `json:"expires"`
-		SignedAt time.Time `json:"x-overland-signed-at"`
-	} `json:"signed"`
-	Signatures []struct {
-		KeyID string `json:"keyid"`
-	} `json:"signatures"`
-}
-
-// parseRole reads the metadata file called name on the wire: "3.app%2Fwallet.json", "timestamp.json".
-func parseRole(name string, b []byte) (nodeapi.Role, roleFile, error) {
-	var f roleFile
-	if err := json.Unmarshal(b, &f); err != nil {
-		return nodeapi.Role{}, f, err
-	}
-	base := strings.TrimSuffix(name, ".json")
-	if number, rest, ok := strings.Cut(base, "."); ok && strings.Trim(number, "0123456789") == "" {
-		base = rest
-	}
-	r := nodeapi.Role{
-		Name: strings.ReplaceAll(base, "%2F", "/"), Version: f.Signed.Version, Expires: f.Signed.Expires, SignedBy: []string{},
-	}
-	for _, s := range f.Signatures {
-		r.SignedBy = append(r.SignedBy, s.KeyID)
-	}
-	return r, f, nil
 }
 
 // Verified is what the signatures of a volume say, from the root down.

@@ -173,7 +173,7 @@ func updateRoot(set *trustedmetadata.TrustedMetadata, b []byte) error {
 	return trust.Untrusted("root", err)
 }
 
-// rotated forgets what revoked timestamp and snapshot keys may have said (TUF 5.3.11): without this, whoever stole one
+// rotated forgets what revoked timestamp and snapshot keys may have said (TUF 5.3.11): without this, a thief
 // could have signed a version so high that no honest one is ever accepted again.
 func (r *refresh) rotated() error {
 	roles := r.set.Root.Signed.Roles
@@ -274,8 +274,8 @@ func (r *refresh) newTimestamp(b []byte) error {
 		err := trust.Untrusted("timestamp", fmt.Errorf("%w: version %d, and %d was", trust.ErrRollback, v, r.seen.Timestamp))
 		return errs.Hint(err, "this node has had newer: use a volume that was sealed later, or the site")
 	}
-	snap := m.Signed.Meta["snapshot.json"].Version
-	if was := r.seen.Versions["snapshot"]; snap < was && m.Signed.Version > r.seen.Timestamp {
+	snap, was := m.Signed.Meta["snapshot.json"].Version, r.seen.Versions["snapshot"]
+	if snap < was && m.Signed.Version > r.seen.Timestamp {
 		return trust.Untrusted("timestamp", fmt.Errorf("%w: snapshot %d, and %d was", trust.ErrRollback, snap, was))
 	}
 	signed, err := trust.SignedAt(m.Signed.UnrecognizedFields)
@@ -325,7 +325,7 @@ func (r *refresh) snapshot(ctx context.Context) error {
 		}
 	}
 	meta := r.set.Timestamp.Signed.Meta["snapshot.json"]
-	b, err := r.fetchRole(ctx, "snapshot", meta, trust.MaxSnapshot)
+	b, err := fetchRole(ctx, r.src, r.set, "snapshot", meta, trust.MaxSnapshot)
 	if err != nil {
 		return err
 	}
@@ -375,11 +375,7 @@ func (r *refresh) targets(ctx context.Context) error {
 	return err
 }
 
-// fetchRole returns a file that a verified statement, meta, speaks of.
-func (r *refresh) fetchRole(ctx context.Context, role string, meta *metadata.MetaFiles, limit int64) ([]byte, error) {
-	return fetchRole(ctx, r.src, r.set, role, meta, limit)
-}
-
+// fetchRole returns a file that a verified statement, meta, names.
 func fetchRole(ctx context.Context, src trust.MetadataSource, set *trustedmetadata.TrustedMetadata, role string, meta *metadata.MetaFiles, limit int64) ([]byte, error) {
 	version := int64(0)
 	if set.Root.Signed.ConsistentSnapshot {

@@ -25,8 +25,8 @@ type seen struct {
 	Timestamp  int64             `json:"timestamp"`  // newest verified version, 0: none
 	// Versions of snapshot, targets and every delegated role that snapshot speaks of, by role.
 	Versions map[string]int64 `json:"versions,omitempty"`
-	// The keys of the two roles when Timestamp and Versions were verified. When one of them is revoked, whoever stole
-	// it may have signed versions and times far ahead: what was verified under it is forgotten (TUF 5.3.11).
+	// The keys of the two roles when Timestamp and Versions were verified. When one of them is revoked, a
+	// thief may have signed versions and times far ahead: what was verified under it is forgotten (TUF 5.3.11).
 	TimestampKeys []string `json:"timestampKeys,omitempty"`
 	SnapshotKeys  []string `json:"snapshotKeys,omitempty"`
 	// Signed is the newest signing time of a verified timestamp; Clock is the machine's time at the last check that

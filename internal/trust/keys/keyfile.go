@@ -21,8 +21,8 @@ const (
 
 const maxKeyFile = 16 << 10 // bytes
 
-// ParsePublic returns the public key in b, a NAME.pub file. A private key in its place is refused with errs.Denied:
-// whoever passes it around by mistake has to know.
+// ParsePublic returns the public key in b, a NAME.pub file. A private key in its place is refused with errs.Denied,
+// so that a person who passes it around by mistake learns of it.
 func ParsePublic(b []byte) (trust.PublicKey, error) {
 	if len(b) > maxKeyFile {
 		return trust.PublicKey{}, errs.Errorf(errs.Invalid, "public key of %d bytes: too long", len(b))

@@ -27,7 +27,7 @@ func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.Publi
 	})
 }
 
-// RemoveSigner takes the key keyID from role, with the new threshold (0: as it is). errs.NotFound when it is no signer.
+// RemoveSigner takes the key keyID from role, with the new threshold (0: as it is). errs.NotFound when it is not a signer.
 func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, threshold int) error {
 	return r.changeSigners(ctx, role, trust.PublicKey{}, func(ids *[]string, have *int, _ map[string]*metadata.Key) error {
 		i := slices.Index(*ids, keyID)
