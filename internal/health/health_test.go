@@ -95,3 +95,26 @@ func TestTrouble(t *testing.T) {
 		}
 	}
 }
+
+// Two sources that are down are each reported once, not each time that the other one was.
+func TestTroublesAreApart(t *testing.T) {
+	var troubles health.Troubles[string]
+	down := errors.New("down")
+	for i, step := range []struct {
+		key  string
+		err  error
+		want health.Change
+	}{
+		{"a", down, health.Began},
+		{"b", down, health.Began},
+		{"a", down, health.Same},
+		{"b", down, health.Same},
+		{"a", nil, health.Ended},
+		{"a", nil, health.Same},
+		{"a", down, health.Began},
+	} {
+		if got := troubles.Report(step.key, step.err); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}

@@ -44,3 +44,30 @@ func (t *Trouble) Lasts() bool {
 	defer t.mu.Unlock()
 	return t.reason != ""
 }
+
+// Troubles holds the Trouble of each of many things, by name; of one that is well it holds nothing. The zero value works;
+// it is safe for concurrent use.
+type Troubles[K comparable] struct {
+	mu sync.Mutex
+	of map[K]*Trouble
+}
+
+// Report is Trouble.Report of the thing key.
+func (t *Troubles[K]) Report(key K, err error) Change {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.of[key]
+	switch {
+	case one == nil && err == nil:
+		return Same
+	case one == nil:
+		if t.of == nil || len(t.of) >= mostKeys {
+			t.of = map[K]*Trouble{}
+		}
+		one = &Trouble{}
+		t.of[key] = one
+	case err == nil:
+		delete(t.of, key)
+	}
+	return one.Report(err)
+}

@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/health"
 	"overland/internal/home"
 	"overland/internal/netcache/server"
 	"overland/internal/origin"
@@ -56,20 +57,17 @@ type policyOnDisk struct {
 	mu      sync.Mutex
 	seen    fs.FileInfo // of the file that was read; nil = there was none
 	policy  *server.Policy
-	trouble string // why it cannot be read now, which is said once
+	trouble health.Trouble // it cannot be read now
 }
 
 // now returns the policy. When the file cannot be read any more, the last one that could stays, and each call tries again.
 func (p *policyOnDisk) now() *server.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	trouble := ""
-	if err := p.read(); err != nil {
-		if trouble = err.Error(); trouble != p.trouble {
-			p.log.Error("the network cache's policy cannot be read: the one before it stays", "error", err, "hint", errs.HintOf(err))
-		}
+	err := p.read()
+	if p.trouble.Report(err) == health.Began {
+		p.log.Error("the network cache's policy cannot be read: the previous one stays in force", "error", err, "hint", errs.HintOf(err))
 	}
-	p.trouble = trouble
 	return p.policy
 }
 

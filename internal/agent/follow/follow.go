@@ -13,6 +13,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/health"
 	"overland/internal/nodeapi"
 )
 
@@ -38,8 +39,9 @@ type Options struct {
 
 // Follower looks for news at the sites and in the directories that a node follows.
 type Follower struct {
-	o    Options
-	wake chan struct{} // look at every source now
+	o        Options
+	wake     chan struct{}           // look at every source now
+	troubles health.Troubles[string] // of each source
 
 	mu   sync.Mutex
 	last *nodeapi.Look
@@ -203,10 +205,9 @@ func (f *Follower) noteLook(source, outcome string, err error) {
 		l.Error = err.Error()
 	}
 	f.mu.Lock()
-	repeated := f.last != nil && f.last.Source == l.Source && f.last.Error == l.Error
 	f.last = l
 	f.mu.Unlock()
-	if err == nil || repeated {
+	if f.troubles.Report(source, err) != health.Began {
 		return
 	}
 	if errs.KindOf(err) == errs.Untrusted {

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/module"
 
 	"overland/internal/errs"
+	"overland/internal/health"
 	"overland/internal/record"
 )
 
@@ -31,7 +32,7 @@ type Protocol struct {
 	skip    string        // GONOSUMDB
 	getter  record.Getter // nil = hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
-	down    atomic.Int64 // until when the database is not asked, in nanoseconds since 1970
+	down    health.Memory[struct{}] // the database did not answer
 }
 
 var (

@@ -38,7 +38,7 @@ func (p *Protocol) AskAhead(ctx context.Context, it record.Item) {
 // Each lookup has a client of its own: so what it asks for depends on nothing but the session's tree, whatever was looked
 // up before, and can be asked again from a lock; and nothing of it stays in the memory of a service.
 func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, error) {
-	if !p.hasDB || p.db.key == "" || p.getter == nil || time.Now().UnixNano() < p.down.Load() {
+	if !p.hasDB || p.db.key == "" || p.getter == nil || p.down.Has(struct{}{}) {
 		return false, nil
 	}
 	own, cancel := context.WithTimeout(ctx, lookupPatience)
@@ -51,7 +51,7 @@ func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, e
 	case err == nil:
 	case errors.Is(err, sumdb.ErrGONOSUMDB), r.failed.Load():
 		if r.silent.Load() && ctx.Err() == nil {
-			p.down.Store(time.Now().Add(lookupDowntime).UnixNano())
+			p.down.Set(struct{}{}, lookupDowntime)
 		}
 		return false, nil
 	default: // everything came, and does not hold

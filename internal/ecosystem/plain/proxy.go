@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/record"
 )
 
@@ -108,12 +110,13 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost:
 	default:
-		http.Error(w, "overland: only GET, HEAD and POST are recorded", http.StatusMethodNotAllowed)
+		err := errs.Errorf(errs.Invalid, "only GET, HEAD and POST are recorded")
+		httpx.Errors{}.Write(w, r, httpx.WithStatus(err, http.StatusMethodNotAllowed))
 		return
 	}
 	it, err := p.urls.Item(r)
 	if err != nil {
-		http.Error(w, "overland: "+err.Error(), http.StatusBadRequest)
+		httpx.Errors{}.Write(w, r, err)
 		return
 	}
 	if o, inner, ok := p.owned(r, it.Key); ok {
@@ -128,7 +131,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 	host, _, err := net.SplitHostPort(r.Host)
 	h, ok := w.(http.Hijacker)
 	if err != nil || host == "" || !ok {
-		http.Error(w, "overland: CONNECT HOST:PORT", http.StatusBadRequest)
+		httpx.Errors{}.Write(w, r, errs.Errorf(errs.Invalid, "a tunnel needs CONNECT HOST:PORT"))
 		return
 	}
 	conn, buf, err := h.Hijack()
@@ -153,7 +156,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 func (p *Proxy) tunneled(w http.ResponseWriter, r *http.Request) {
 	host, ok := r.Context().Value(hostKey{}).(string)
 	if !ok {
-		http.Error(w, "overland: not a tunnel", http.StatusBadRequest)
+		httpx.Errors{}.Write(w, r, errs.Errorf(errs.Invalid, "not a tunnel"))
 		return
 	}
 	r.URL.Scheme, r.URL.Host = "https", host
