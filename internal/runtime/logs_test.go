@@ -151,8 +151,9 @@ func TestRotateWhileTheServiceWrites(t *testing.T) {
 		}
 	}
 	writer.Wait()
-	// What is written while a rotation cuts the file may be lost; what is written after it may not.
-	if _, err := fmt.Fprintf(f, "line %d %d\n", total, total); err != nil {
+	// What is written while a rotation cuts the file may be lost, in the middle of a line too; what is written after it
+	// may not.
+	if _, err := fmt.Fprintf(f, "\nline %d %d\n", total, total); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {
