@@ -28,7 +28,7 @@ var floors = map[string]int{
 	"health":                    0,
 	"httpx":                     0,
 	"platform":                  0,
-	"platform/host":             0,
+	"platform/sysinfo":          0,
 	"procfs":                    0,
 	"progress":                  0,
 	"alpine":                    1,

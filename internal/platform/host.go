@@ -7,7 +7,7 @@ import (
 )
 
 // Host is the kind of a machine, as far as it decides whether a program that was compiled on one runs on another. The
-// zero value is an unknown kind: nothing of it runs anywhere. internal/platform/host reads this machine's.
+// zero value is an unknown kind: nothing of it runs anywhere. internal/platform/sysinfo reads this machine's.
 type Host struct {
 	OS          string `json:"os"`                  // ID of os-release, lower case; raspbian is debian
 	Release     string `json:"release"`             // VERSION_ID; of Debian only the major number

@@ -14,7 +14,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
-	"overland/internal/platform/host"
+	"overland/internal/platform/sysinfo"
 	"overland/internal/session"
 	"overland/internal/store"
 )
@@ -81,7 +81,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 			j.Commit.Version, lockfile.Name), "overland record -- overland build, then commit %s", lockfile.Name)
 	}
 	// The command uses this machine's compilers and libraries.
-	h, err := host.Read("")
+	h, err := sysinfo.Read("")
 	if err != nil {
 		return builder.Recipe{}, err
 	}

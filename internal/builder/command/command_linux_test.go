@@ -21,7 +21,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
-	"overland/internal/platform/host"
+	"overland/internal/platform/sysinfo"
 	"overland/internal/session"
 	"overland/internal/source"
 	storedir "overland/internal/store/dir"
@@ -266,7 +266,7 @@ func TestWhatDecidesTheBytes(t *testing.T) {
 		return fmt.Sprint(r)
 	}
 	same := recipe(nil, func(*builder.Job) {})
-	if here, err := host.Read(""); err != nil || !strings.Contains(same, here.String()) {
+	if here, err := sysinfo.Read(""); err != nil || !strings.Contains(same, here.String()) {
 		t.Errorf("the kind of this machine, %s, is not in it: %s, %v", here, same, err)
 	}
 	if got := recipe([]string{"A=1"}, func(j *builder.Job) { j.Commit.Subject = "x" }); got != same {

@@ -8,7 +8,7 @@ import (
 	"overland/internal/builder"
 	"overland/internal/netcache"
 	"overland/internal/platform"
-	"overland/internal/platform/host"
+	"overland/internal/platform/sysinfo"
 )
 
 // The fields of an entry's metadata that say for which kind of machine its blob is. Old clients read os and multiarch.
@@ -52,7 +52,7 @@ func kindOf(e netcache.Entry) platform.Host {
 			copy(system[:], m[1:])
 		}
 	}
-	h.OS, h.Release = host.NormalRelease(system[0], system[1])
+	h.OS, h.Release = sysinfo.NormalRelease(system[0], system[1])
 	h.Codename = system[2]
 	if h.Multiarch == "" && e.Text(machineField) == "x86_64" {
 		h.Multiarch = "x86_64-linux-gnu"

@@ -13,7 +13,7 @@ import (
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/platform"
-	"overland/internal/platform/host"
+	"overland/internal/platform/sysinfo"
 	"overland/internal/progress"
 )
 
@@ -44,7 +44,7 @@ func (o *treeOptions) open(tm *term.Term) (*client.Client, netcache.Config, shar
 	if err != nil {
 		return nil, config, t, err
 	}
-	if t.Host, err = host.Read(""); err != nil {
+	if t.Host, err = sysinfo.Read(""); err != nil {
 		return nil, config, t, err
 	}
 	c, err := client.New(config, client.Options{Binary: true, SHA1: o.sha1, Unbound: o.unbound, Clock: tm.Clock, State: netcacheverb.State(tm)})
@@ -241,7 +241,7 @@ func hostVerb(t *term.Term, run verb.Run[hostOptions]) *cobra.Command {
 }
 
 func runHost(_ context.Context, t *term.Term, o hostOptions) error {
-	h, err := host.Read("")
+	h, err := sysinfo.Read("")
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,6 @@
 //go:build !amd64 && !arm
 
-package host
+package sysinfo
 
 import "runtime"
 
