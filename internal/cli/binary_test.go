@@ -39,7 +39,7 @@ func TestBinary(t *testing.T) {
 		{"upload good -u http://origin.example/dev/1.0/x.cfg", 1, "upload-to-binary-cache-url-blacklist"},
 		{"upload good -u " + url, 0, "3 files and folders"},
 		{"install -u " + url + " there/it/is", 0, "signed by"},
-		{"install -u " + url + " there/it/is", 1, "there already"},
+		{"install -u " + url + " there/it/is", 1, "exists already"},
 		{"install -u " + url + ".none none", 1, "nothing for"},
 		{"list -u " + url, 0, "yes"},
 		{"list", 2, "--url"},
