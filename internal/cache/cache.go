@@ -182,7 +182,7 @@ func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 	case held && (offline || k.down.Has(host(it))):
 		return k.hit(old), nil
 	case httpx.OnlyIfCached(ctx):
-		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not held, and who asks is asked for it", it.Protocol, it.Key)
+		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not cached here, and the requester is our own upstream", it.Protocol, it.Key)
 	case offline:
 		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),
 			"overland cache offline off")
