@@ -2,7 +2,7 @@ package alpine
 
 import (
 	"bufio"
-	"crypto/sha1" //nolint:gosec // what the format has
+	"crypto/sha1" // what the format has
 	"encoding/base64"
 	"errors"
 	"fmt"

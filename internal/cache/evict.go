@@ -106,7 +106,7 @@ func (k *Cache) Evict(ctx context.Context) (freed int64, err error) {
 // roots returns what must stay. Without knowing that, nothing goes.
 func (k *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 	if k.o.Roots == nil {
-		return nil, nil //nolint:nilnil // nothing has to stay
+		return nil, nil // nothing has to stay
 	}
 	keep, err := k.o.Roots(ctx)
 	if err != nil {

@@ -15,7 +15,7 @@ func RemoveTree(dir string) error {
 	const mode = 0o700
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
 		if d != nil && d.IsDir() {
-			_ = os.Chmod(path, mode) //nolint:gosec // a folder about to be removed
+			_ = os.Chmod(path, mode) // a folder about to be removed
 		}
 		return nil // what still cannot be removed is reported below
 	})

@@ -25,6 +25,21 @@ var habits = []struct {
 		"fsx.Full or fsx.Room: a full disk has one hint",
 		[]string{"internal/fsx"},
 	},
+	{
+		regexp.MustCompile(`"err", err\b`),
+		"the key of an error in a log is \"error\"",
+		nil,
+	},
+	{
+		regexp.MustCompile(`nolint:(gosec|mnd|nilnil|contextcheck)`),
+		"a comment: .golangci.yml does not run that linter",
+		nil,
+	},
+	{
+		regexp.MustCompile(`func (clip\(s string\)|orDefault\(|def\()`),
+		"the verb %.100q, and cmp.Or",
+		nil,
+	},
 }
 
 func TestHabits(t *testing.T) {

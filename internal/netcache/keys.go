@@ -6,7 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // what old clients sign with; see docs/format/shacache.md
+	"crypto/sha1" // what old clients sign with; see docs/format/shacache.md
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -124,7 +124,7 @@ func parseKey(block string) (Key, error) {
 // Sign returns the outer signature of metadata, RSA PKCS#1 v1.5 over SHA-1 in base64: the same bytes as
 // "openssl sha1 -sign".
 func Sign(key *rsa.PrivateKey, metadata string) (string, error) {
-	sum := sha1.Sum([]byte(metadata)) //nolint:gosec // as above
+	sum := sha1.Sum([]byte(metadata)) // as above
 	sig, err := rsa.SignPKCS1v15(nil, key, crypto.SHA1, sum[:])
 	if err != nil {
 		return "", fmt.Errorf("sign metadata: %w", err)
@@ -138,7 +138,7 @@ func Verify(k Key, e Entry) bool {
 	if err != nil || len(sig) == 0 {
 		return false
 	}
-	sum := sha1.Sum([]byte(e.Metadata)) //nolint:gosec // as above
+	sum := sha1.Sum([]byte(e.Metadata)) // as above
 	switch public := k.Public.(type) {
 	case *rsa.PublicKey:
 		return rsa.VerifyPKCS1v15(public, crypto.SHA1, sum[:], sig) == nil

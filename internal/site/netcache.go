@@ -160,7 +160,7 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	t.Blobs, t.Lists = append(t.Blobs, o.Upstreams[shacacheName]...), append(t.Lists, o.Upstreams[shadirName]...)
 	t.Fetch = up
 	if len(t.Blobs)+len(t.Lists) == 0 {
-		return nil, nil //nolint:nilnil // nowhere is no error
+		return nil, nil // nowhere is no error
 	}
 	return t, nil
 }

@@ -4,7 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"context"
-	"crypto/sha1" //nolint:gosec // what git names objects with; a pack is trusted by its sha256
+	"crypto/sha1" // what git names objects with; a pack is trusted by its sha256
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -127,7 +127,7 @@ type packer struct {
 }
 
 func newPacker(w io.Writer, format string) *packer {
-	p := &packer{sum: sha1.New(), buf: make([]byte, storedBlock)} //nolint:gosec // the format's
+	p := &packer{sum: sha1.New(), buf: make([]byte, storedBlock)} // the format's
 	if format == formatSHA256 {
 		p.sum = sha256.New()
 	}

@@ -66,7 +66,7 @@ func (x index) add(b []byte, name string) error {
 		return fmt.Errorf("it is of %.200q", l.Name)
 	}
 	sum := strings.ToLower(l.Cksum)
-	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 { //nolint:mnd // bytes of a sha256
+	if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 { // bytes of a sha256
 		return fmt.Errorf("cksum %.200q", l.Cksum)
 	}
 	if old, ok := x[l.Vers]; ok && old != sum {

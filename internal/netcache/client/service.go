@@ -31,7 +31,7 @@ type service struct {
 
 func newService(base string, files netcache.TLSFiles) (*service, error) {
 	if base == "" {
-		return nil, nil //nolint:nilnil // no address, no service: callers ask configured
+		return nil, nil // no address, no service: callers ask configured
 	}
 	t := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: answerTime, TLSHandshakeTimeout: stall,

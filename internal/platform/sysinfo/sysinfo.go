@@ -65,7 +65,7 @@ func multiarch(h platform.Host, loader string) string {
 func open(root, path string) (*os.File, error) {
 	f, err := os.Open(filepath.Join("/", root, path))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // a missing file is an answer here
+		return nil, nil // a missing file is an answer here
 	}
 	return f, err
 }

@@ -165,7 +165,7 @@ func (p *proc) awaitPidfd() (ended bool, err error) {
 		return false, err
 	}
 	err = conn.Read(func(fd uintptr) bool {
-		set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor is small
+		set := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} // a descriptor is small
 		n, err := unix.Poll(set, 0)
 		for err == unix.EINTR {
 			n, err = unix.Poll(set, 0)
