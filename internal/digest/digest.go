@@ -12,8 +12,8 @@ import (
 	godigest "github.com/opencontainers/go-digest"
 )
 
-// Digest is a blob's name, "sha256:<64 hex>". It is the OCI image specification's type, so a descriptor needs no
-// conversion; only sha256 is accepted here. The zero value names nothing.
+// Digest is a blob's name, "sha256:<64 hex>". It is the OCI image specification's type, so a
+// descriptor needs no conversion; only sha256 is accepted here. The zero value names nothing.
 type Digest = godigest.Digest
 
 // Size is the length of a raw sha256 in bytes.
@@ -22,11 +22,12 @@ const Size = sha256.Size
 var (
 	// ErrInvalid is returned for text that is not the name of a blob.
 	ErrInvalid = errors.New("not a sha256 digest")
-	// ErrMismatch is returned when bytes are not the ones that their name promises.
+	// ErrMismatch is returned when bytes do not have the digest that names them.
 	ErrMismatch = errors.New("content does not match its digest")
 )
 
-// Parse returns s as a Digest, or an error that wraps ErrInvalid. Upper-case hex is refused: one blob has one name.
+// Parse returns s as a Digest, or an error that wraps ErrInvalid. Upper-case hex is refused: one
+// blob has one name.
 func Parse(s string) (Digest, error) {
 	h, ok := strings.CutPrefix(s, "sha256:")
 	if !ok {
@@ -49,7 +50,8 @@ func Of(b []byte) Digest {
 	return FromRaw(sum[:])
 }
 
-// FromRaw returns the Digest of the raw 32-byte sum. It panics when sum has another length: the caller's own bug.
+// FromRaw returns the Digest of the raw 32-byte sum. It panics when sum has another length: the
+// caller's own bug.
 func FromRaw(sum []byte) Digest {
 	if len(sum) != Size {
 		panic(fmt.Sprintf("digest: raw sum of %d bytes", len(sum)))
@@ -66,9 +68,9 @@ func New() Hasher { return Hasher{sha256.New()} }
 // Digest returns the name of everything written so far.
 func (h Hasher) Digest() Digest { return FromRaw(h.Sum(nil)) }
 
-// Reader returns a reader of r that ends with an error wrapping ErrMismatch instead of io.EOF when what was read is
-// not exactly size bytes named want. At most size+1 bytes are read from r: an endless source costs one byte.
-// A negative size means unknown.
+// Reader returns a reader of r that ends with an error wrapping ErrMismatch instead of io.EOF when
+// what was read is not exactly size bytes named want. At most size+1 bytes are read from r: an
+// endless source costs one byte. A negative size means unknown.
 func Reader(r io.Reader, want Digest, size int64) io.Reader {
 	v := &verifier{r: r, h: New(), want: want, size: size}
 	if size >= 0 {

@@ -52,7 +52,8 @@ func (k Kind) Exit() int { return table[k].exit }
 // Status returns the HTTP status of k.
 func (k Kind) Status() int { return table[k].status }
 
-// Error is an error of a known kind. Hint, when there is one, is the next command to run or the thing to mend.
+// Error is an error of a known kind. Hint, when there is one, is the next command to run or the
+// thing to mend.
 type Error struct {
 	Kind Kind
 	Hint string
@@ -85,8 +86,8 @@ func Hint(err error, format string, args ...any) error {
 	return &Error{Kind: KindOf(err), Hint: fmt.Sprintf(format, args...), Err: err}
 }
 
-// KindOf returns the kind of err: the outermost one that was set. A cancelled context is Cancelled; anything else
-// without a kind is Internal.
+// KindOf returns the kind of err: the outermost one that was set. A cancelled context is Cancelled;
+// anything else without a kind is Internal.
 func KindOf(err error) Kind {
 	var e *Error
 	switch {

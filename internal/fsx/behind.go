@@ -5,13 +5,15 @@ import "os"
 // window is how many bytes pass before Behind lets go of them.
 const window = 8 << 20
 
-// Behind lets go of the memory that the kernel keeps for the part of a file that a long copy has passed; it also starts
-// writing it to the disk early, so that the fsync at the end is short. It is advice: errors do not matter, and where the
-// system has no such calls nothing happens.
+// Behind follows a long copy and tells the kernel to drop the part of a file that the copy has
+// passed from the page cache. It also starts writing that part to the disk early, so that the fsync
+// at the end is short. It is advice: errors do not matter, and systems without such calls do
+// nothing.
 //
-// Measured on a virtual machine that gets its memory from the host as it is touched: 1 GiB through the page cache costs
-// 1.5 to 2 CPU-s in the kernel when the pages are fresh, and 0.15 (read) to 0.4 (written) when the same few are used
-// again. On a small node it keeps the copy from pushing everything else out of memory.
+// Measured on a virtual machine that gets its memory from the host as it is touched: 1 GiB through
+// the page cache costs 1.5 to 2 CPU-s in the kernel when the pages are fresh, and 0.15 (read) to
+// 0.4 (written) when the same few are used again. On a small node it keeps the copy from pushing
+// everything else out of memory.
 type Behind struct {
 	File    *os.File
 	Written bool  // the copy writes File; else it reads it

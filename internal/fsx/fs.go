@@ -14,10 +14,11 @@ type Op struct {
 	Path string
 }
 
-// FS changes the disk. The zero value is the real disk; copies share the hook. It is safe for concurrent use when
-// Before is.
+// FS changes the disk. The zero value is the real disk; copies share the hook. It is safe for
+// concurrent use when Before is.
 type FS struct {
-	// Before, when set, runs before each operation; an error from it is returned in place of doing the operation.
+	// Before, when set, runs before each operation; its error is returned instead of doing the
+	// operation.
 	Before func(Op) error
 }
 
@@ -83,8 +84,8 @@ func (f *File) Truncate(size int64) error {
 	return f.File.Truncate(size)
 }
 
-// WriteFile puts data at path, whole or not at all, and returns when it will survive a power cut. The directory must
-// exist. mode is set exactly, whatever the umask.
+// WriteFile puts data at path, whole or not at all, and returns when it will survive a power cut.
+// The directory must exist. mode is set exactly, whatever the umask.
 func (f FS) WriteFile(path string, data []byte, mode fs.FileMode) error {
 	w, err := f.Create(path, mode)
 	if err != nil {
@@ -159,7 +160,8 @@ func (f FS) Link(from, to string) error {
 	return os.Link(from, to)
 }
 
-// Symlink makes path a symbolic link to target, replacing what is there in one step, and makes it durable.
+// Symlink makes path a symbolic link to target, replacing what is there in one step, and makes it
+// durable.
 func (f FS) Symlink(target, path string) error {
 	if err := f.before("symlink", path); err != nil {
 		return err
@@ -200,7 +202,7 @@ func (f FS) Mkdir(path string, mode fs.FileMode) error {
 	return f.SyncDir(parent)
 }
 
-// Remove removes one file or empty directory; a missing one is no error.
+// Remove removes one file or empty directory; a missing one is not an error.
 func (f FS) Remove(path string) error {
 	if err := f.before("remove", path); err != nil {
 		return err
@@ -211,7 +213,8 @@ func (f FS) Remove(path string) error {
 	return nil
 }
 
-// RemoveAll removes path and everything below it; a missing one is no error. It is not one step.
+// RemoveAll removes path and everything below it; a missing one is not an error. It is not one
+// step.
 func (f FS) RemoveAll(path string) error {
 	if err := f.before("remove", path); err != nil {
 		return err

@@ -10,8 +10,9 @@ import (
 // ErrNoRoom is wrapped by the error of Room.
 var ErrNoRoom = errors.New("not enough space")
 
-// Full returns err with the kind (errs.Unavailable) and the hint of a full disk when it is one and has no hint yet, and
-// else err itself. With Room it is the one place where a person is told that a disk is full.
+// Full returns err with the kind (errs.Unavailable) and the hint of a full disk when it is one and
+// has no hint yet, and else err itself. With Room it is the one place where a person is told that a
+// disk is full.
 func Full(err error) error {
 	if !IsFull(err) || errs.HintOf(err) != "" {
 		return err
@@ -19,8 +20,8 @@ func Full(err error) error {
 	return errs.Hint(errs.E(errs.Unavailable, err), "free some space on that disk and run it again")
 }
 
-// Room returns an error (errs.Unavailable) that wraps ErrNoRoom when the disk of dir cannot take n more bytes: for what
-// would fail after hours.
+// Room returns an error (errs.Unavailable) that wraps ErrNoRoom when the disk of dir cannot take n
+// more bytes. Call it before work that would fail after hours.
 func Room(dir string, n int64) error {
 	free, err := Free(dir)
 	if err != nil {

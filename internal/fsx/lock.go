@@ -13,7 +13,8 @@ var ErrLocked = errors.New("in use by another process")
 // Lock is an exclusive lock that the kernel drops when its holder dies.
 type Lock struct{ file *os.File }
 
-// TryLock takes the lock file path, or returns an error that wraps ErrLocked and names the holder's process id.
+// TryLock takes the lock file path, or returns an error that wraps ErrLocked and names the holder's
+// process id.
 func TryLock(path string) (*Lock, error) {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -45,7 +46,7 @@ func WaitLock(path string) (*Lock, error) {
 }
 
 func own(file *os.File) (*Lock, error) {
-	// The id is for people; the lock holds without it, so a full disk does not matter here.
+	// The id is for people; the lock holds without it, so that a full disk does no harm here.
 	// An unchanged id is not written: taking a lock again and again costs a flash disk nothing.
 	id := strconv.Itoa(os.Getpid())
 	old := make([]byte, 20)
@@ -55,7 +56,8 @@ func own(file *os.File) (*Lock, error) {
 	return &Lock{file}, nil
 }
 
-// InPlace reports whether the lock file still has the name by which it was taken: nobody removed or replaced it meanwhile.
+// InPlace reports whether the lock file still has the name by which it was taken: nobody removed or
+// replaced it meanwhile.
 func (l *Lock) InPlace() bool {
 	mine, err := l.file.Stat()
 	if err != nil {
@@ -68,8 +70,9 @@ func (l *Lock) InPlace() bool {
 // Unlock frees the lock. The file stays, for the next holder.
 func (l *Lock) Unlock() error { return l.file.Close() }
 
-// TryLock locks the open file itself until it is closed, or returns an error that wraps ErrLocked. The lock belongs to
-// the file, not to its name: who renames or removes locked files checks afterwards that the name is still theirs.
+// TryLock locks the open file itself until it is closed, or returns an error that wraps ErrLocked.
+// The lock belongs to the file, not to its name: code that renames or removes locked files checks
+// afterwards that the name is still its own.
 func (f *File) TryLock() error {
 	if err := flock(f.File, false); err != nil {
 		return fmt.Errorf("lock %s: %w", f.Name(), err)

@@ -6,8 +6,9 @@ import (
 	"os"
 )
 
-// Nameless makes an empty file in the directory dir ("" = the system's for temporary files) that has no name: whatever
-// ends the process, it is gone. Where the system can, Name gives it one.
+// Nameless makes an empty file in the directory dir ("" = the system's for temporary files) that
+// has no name, so it is gone when the process ends, however it ends. Name gives it one where the
+// system can.
 func (f FS) Nameless(dir string, mode fs.FileMode) (*os.File, error) {
 	if dir == "" {
 		dir = os.TempDir()
@@ -28,8 +29,9 @@ func (f FS) Nameless(dir string, mode fs.FileMode) (*os.File, error) {
 	return file, nil
 }
 
-// Name makes an open file of Nameless appear at path, on the same file system. An error that wraps fs.ErrExist says
-// that something is there already; any other, that it may have to be copied. The name is durable after SyncDir.
+// Name makes an open file of Nameless appear at path, on the same file system. An error that wraps
+// fs.ErrExist says that something is there already; any other, that it may have to be copied. The
+// name is durable after SyncDir.
 func (f FS) Name(file *os.File, path string) error {
 	if err := f.before("link", path); err != nil {
 		return err
@@ -48,6 +50,6 @@ func (f FS) Sync(file *os.File) error {
 	return file.Sync()
 }
 
-// Reopen opens an open file once more, for reading, with an offset of its own; errors.ErrUnsupported where the system
-// cannot do that.
+// Reopen opens an open file once more, for reading, with an offset of its own;
+// errors.ErrUnsupported where the system cannot do that.
 func Reopen(file *os.File) (*os.File, error) { return reopen(file) }

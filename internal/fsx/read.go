@@ -30,7 +30,8 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	return Read(f, path, limit)
 }
 
-// Read returns what r, which is called name, holds, at most limit bytes. It never returns a part: more is ErrTooLong.
+// Read returns what r, which is called name, holds, at most limit bytes. It never returns a part:
+// more is ErrTooLong.
 func Read(r io.Reader, name string, limit int64) ([]byte, error) {
 	b, err := io.ReadAll(Limit(r, limit))
 	if err != nil {
@@ -39,12 +40,12 @@ func Read(r io.Reader, name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// Head returns the first limit bytes of r, or fewer when it has fewer: for excerpts and for magic numbers. Its error is
-// that of r.
+// Head returns the first limit bytes of r, or fewer when it has fewer: for excerpts and for magic
+// numbers. Its error is that of r.
 func Head(r io.Reader, limit int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, limit)) }
 
-// Limit returns a reader of r that fails with ErrTooLong when r has more than limit bytes: for what is parsed while it
-// comes. It is not an io.LimitedReader, which ends as if r did.
+// Limit returns a reader of r that fails with ErrTooLong when r has more than limit bytes: for what
+// is parsed while it comes. It is not an io.LimitedReader, which ends as if r did.
 func Limit(r io.Reader, limit int64) io.Reader { return &limited{r, limit, limit} }
 
 type limited struct {

@@ -44,7 +44,8 @@ func TestReadFileKeepsToItsLimit(t *testing.T) {
 	}
 }
 
-// What is longer than its limit is an error, however it is read and in whatever steps it comes: never a part.
+// What is longer than its limit is an error, however it is read and in whatever steps it comes:
+// never a part.
 func TestNothingIsCutSilently(t *testing.T) {
 	text := strings.Repeat("x", 1000)
 	for name, of := range map[string]func(string) io.Reader{

@@ -6,8 +6,9 @@ import (
 	"path/filepath"
 )
 
-// RemoveTree removes dir and all in it, folders without write permission too, as the Go command leaves them. A dir that
-// is not there is no error. It is for leftovers: nothing is made durable.
+// RemoveTree removes dir and all in it, folders without write permission too, as the Go command
+// leaves them. A dir that is not there is not an error. It is for leftovers: nothing is made
+// durable.
 func RemoveTree(dir string) error {
 	if err := os.RemoveAll(dir); err == nil {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Blob is an open blob. The caller closes it. One that is a file of this machine is a syscall.Conn too, so that net/http
-// lets the kernel send it: hand on the Blob itself, not a reader around it.
+// Blob is an open blob. The caller closes it. One that is a file of this machine is a syscall.Conn
+// too, so that net/http lets the kernel send it: hand on the Blob itself, not a reader around it.
 type Blob interface {
 	File
 	// Size returns the length in bytes.
@@ -35,8 +35,8 @@ type blob struct {
 
 func (b blob) Size() int64 { return b.size }
 
-// Once returns a reader of the whole of b, from its start, for a long copy that is not soon followed by another: a large
-// blob that is a local file does not stay in memory.
+// Once returns a reader of the whole of b, from its start, for a long copy that is not soon
+// followed by another: a large blob that is a local file does not stay in memory.
 func Once(b Blob) io.Reader {
 	if o, ok := b.(interface{ Once() io.Reader }); ok {
 		return o.Once()
@@ -53,8 +53,8 @@ func Has(ctx context.Context, s Blobs, d digest.Digest) (bool, error) {
 	return err == nil, err
 }
 
-// HasSize reports whether blob d is there with a length of size bytes; -1 stands for any. A power cut may leave a blob
-// with another length than its own under its name.
+// HasSize reports whether blob d is there with a length of size bytes; -1 stands for any. A power
+// cut may leave a blob with another length than its own under its name.
 func HasSize(ctx context.Context, s Blobs, d digest.Digest, size int64) (bool, error) {
 	n, err := s.Stat(ctx, d)
 	if errors.Is(err, ErrNotFound) {
@@ -69,7 +69,8 @@ func PutBytes(ctx context.Context, s Blobs, b []byte) (digest.Digest, error) {
 	return d, err
 }
 
-// Verify reads blob d whole and returns an error that wraps digest.ErrMismatch (errs.Untrusted) when its bytes are not d.
+// Verify reads blob d whole and returns an error that wraps digest.ErrMismatch (errs.Untrusted)
+// when its bytes are not d.
 func Verify(ctx context.Context, s Opener, d digest.Digest) error {
 	b, err := s.Open(ctx, d)
 	if err != nil {
@@ -83,7 +84,8 @@ func Verify(ctx context.Context, s Opener, d digest.Digest) error {
 	return Same(d, h.Digest())
 }
 
-// Same returns an error that wraps digest.ErrMismatch (errs.Untrusted) unless the blob d has the digest got.
+// Same returns an error that wraps digest.ErrMismatch (errs.Untrusted) unless the blob d has the
+// digest got.
 func Same(d, got digest.Digest) error {
 	if got == d {
 		return nil

@@ -9,8 +9,9 @@ import (
 // ChunkSize is the length in bytes of every chunk of a blob but the last.
 const ChunkSize = 1 << 20
 
-// MediaTypeChunks is the media type of a chunk list: the raw 32-byte sha256 of each chunk of a blob, one after the
-// other. It has no header: the digest that names it is signed, and its length tells the number of chunks.
+// MediaTypeChunks is the media type of a chunk list: the raw 32-byte sha256 of each chunk of a
+// blob, one after the other. It has no header: the digest that names it is signed, and its length
+// tells the number of chunks.
 const MediaTypeChunks = "application/vnd.overland.chunks.v1"
 
 // Chunks reads r to its end and returns its chunk list; empty for no bytes.

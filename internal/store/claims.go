@@ -1,6 +1,6 @@
 package store
 
-// Who names blobs of a depot by other means than its tags. Whoever frees space in it has to have asked them all.
+// What names blobs of a depot besides its tags. Freeing space needs an answer from all of them.
 const (
 	ClaimLocks    = "locks"    // lock files
 	ClaimCache    = "cache"    // a site's cache, and what its freezes stand on

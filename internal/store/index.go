@@ -24,8 +24,8 @@ const (
 // TagOf returns the name that index.json gives desc, or "".
 func TagOf(desc ocispec.Descriptor) string { return desc.Annotations[ocispec.AnnotationRefName] }
 
-// WithTag returns list with name standing for desc, in place of what it stood for. A bad name or descriptor is
-// errs.Invalid.
+// WithTag returns list with name standing for desc, in place of what it stood for. A bad name or
+// descriptor is errs.Invalid.
 func WithTag(list []ocispec.Descriptor, name string, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 	if err := checkTag(name); err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func FindTag(list []ocispec.Descriptor, name string) (ocispec.Descriptor, error)
 	return ocispec.Descriptor{}, errs.Errorf(errs.NotFound, "tag %q: %w", name, ErrNotFound)
 }
 
-// MarshalIndex returns the index.json of a depot or a volume that lists list: the same bytes for the same descriptors
-// in any order.
+// MarshalIndex returns the index.json of a depot or a volume that lists list: the same bytes for
+// the same descriptors in any order.
 func MarshalIndex(list []ocispec.Descriptor) ([]byte, error) {
 	list = slices.Clone(list)
 	slices.SortFunc(list, func(a, b ocispec.Descriptor) int {
@@ -79,8 +79,8 @@ func MarshalIndex(list []ocispec.Descriptor) ([]byte, error) {
 	return b, err
 }
 
-// ParseIndex returns what the index.json b lists. It refuses (errs.Invalid) what is not an OCI index, exceeds the
-// limits, or gives one name twice.
+// ParseIndex returns what the index.json b lists. It refuses (errs.Invalid) what is not an OCI
+// index, exceeds the limits, or gives one name twice.
 func ParseIndex(b []byte) ([]ocispec.Descriptor, error) {
 	list, err := parseIndex(b)
 	if err != nil {

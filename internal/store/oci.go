@@ -37,9 +37,9 @@ func HasChildren(mediaType string) bool {
 	return false
 }
 
-// Children returns what the document b points to: an index's manifests; a manifest's config, then its layers. It is
-// empty for other media types. A document that exceeds the limits, names a bad digest or claims another media type
-// than the one it was reached by is refused (errs.Untrusted).
+// Children returns what the document b points to: an index's manifests; a manifest's config, then
+// its layers. It is empty for other media types. A document that exceeds the limits, names a bad
+// digest or claims another media type than the one it was reached by is refused (errs.Untrusted).
 func Children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
 	if !HasChildren(mediaType) {
 		return nil, nil
@@ -91,9 +91,9 @@ func children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
 	return list, nil
 }
 
-// Walk calls visit for root and for everything that it reaches, a document before what it points to, each digest once.
-// visit may return ErrSkip; any other error ends the walk. Documents come from g; one whose size is not that of its
-// descriptor is refused (errs.Untrusted).
+// Walk calls visit for root and for everything that it reaches, a document before what it points
+// to, each digest once. visit may return ErrSkip; any other error ends the walk. Documents come
+// from g; one whose size is not that of its descriptor is refused (errs.Untrusted).
 func Walk(ctx context.Context, g Getter, root ocispec.Descriptor, visit func(ocispec.Descriptor) error) error {
 	w := walk{g: g, visit: visit, seen: map[digest.Digest]bool{}}
 	return w.walk(ctx, root, 0)
@@ -103,7 +103,7 @@ type walk struct {
 	g       Getter
 	visit   func(ocispec.Descriptor) error
 	seen    map[digest.Digest]bool
-	partial bool // documents that g has not are passed over
+	partial bool // missing documents are passed over
 }
 
 func (w *walk) walk(ctx context.Context, desc ocispec.Descriptor, depth int) error {
@@ -147,8 +147,9 @@ func (w *walk) walk(ctx context.Context, desc ocispec.Descriptor, depth int) err
 	return nil
 }
 
-// Reach returns everything that roots reach, each blob once, a document before what it points to. keep, when not nil,
-// says of each descriptor whether to take it; what is not taken is not followed either (the other platforms of an index).
+// Reach returns everything that roots reach, each blob once, a document before what it points to.
+// keep, when not nil, reports whether to take a descriptor; one that is not taken is not followed
+// either (the other platforms of an index).
 func Reach(ctx context.Context, g Getter, roots []ocispec.Descriptor, keep func(ocispec.Descriptor) bool) ([]ocispec.Descriptor, error) {
 	var list []ocispec.Descriptor
 	w := walk{g: g, seen: map[digest.Digest]bool{}, visit: func(d ocispec.Descriptor) error {
@@ -166,8 +167,8 @@ func Reach(ctx context.Context, g Getter, roots []ocispec.Descriptor, keep func(
 	return list, nil
 }
 
-// Marked returns the digest of everything that roots reach, for a collection. A document that g has not reaches nothing;
-// one that cannot be read is an error.
+// Marked returns the digests of everything that roots reach, for a collection. A missing document
+// reaches nothing; one that cannot be read is an error.
 func Marked(ctx context.Context, g Getter, roots []ocispec.Descriptor) (map[digest.Digest]bool, error) {
 	w := walk{g: g, visit: func(ocispec.Descriptor) error { return nil }, seen: map[digest.Digest]bool{}, partial: true}
 	for _, root := range roots {

@@ -12,7 +12,8 @@ import (
 
 const uploadIDLimit = 128 // bytes
 
-// UploadID returns the id of the upload by which all who fetch blob d bring it in: each goes on where the last stopped.
+// UploadID returns the id of the upload by which all who fetch blob d bring it in: each goes on
+// where the last stopped.
 func UploadID(d digest.Digest) string { return d.Encoded() }
 
 // CheckUploadID returns an error (errs.Invalid) when id may not be the id of an upload.
@@ -24,8 +25,8 @@ func CheckUploadID(id string) error {
 	return nil
 }
 
-// Resume starts or resumes the upload of blob d of size bytes (-1 = unknown) under UploadID(d). Its errors are those of
-// Begin, and ErrExists (errs.Conflict) when the blob is stored already.
+// Resume starts or resumes the upload of blob d of size bytes (-1 = unknown) under UploadID(d). Its
+// errors are those of Begin, and ErrExists (errs.Conflict) when the blob is stored already.
 func Resume(ctx context.Context, s Store, d digest.Digest, size int64) (Upload, error) {
 	u, err := resume(ctx, s, d, size)
 	if err != nil {
@@ -46,7 +47,8 @@ func resume(ctx context.Context, s Store, d digest.Digest, size int64) (Upload, 
 	if err != nil {
 		return nil, err
 	}
-	// The last writer may have committed since: then this upload is a new one, and nobody will go on with it.
+	// The last writer may have committed since: then this upload is a new one, and nobody will go
+	// on with it.
 	there, err = HasSize(ctx, s, d, size)
 	if err != nil {
 		return nil, errors.Join(err, u.Close())

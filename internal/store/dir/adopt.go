@@ -36,8 +36,8 @@ func (g *staged) Digest() digest.Digest { return g.digest }
 
 func (g *staged) Size() int64 { return g.size }
 
-// Commit is part of store.Staged. Nothing is copied where the file lies on the depot's file system: it gets the blob's
-// name.
+// Commit is part of store.Staged. Nothing is copied where the file lies on the depot's file system:
+// it gets the blob's name.
 func (g *staged) Commit(ctx context.Context) error {
 	if err := g.commit(ctx); err != nil {
 		return fmt.Errorf("put blob %s: %w", g.digest, fsx.Full(err))
@@ -56,7 +56,7 @@ func (g *staged) commit(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case cannotLink(err), errors.Is(err, errors.ErrUnsupported), errors.Is(err, fs.ErrNotExist): // as without /proc
-	case errors.Is(err, fs.ErrExist): // somebody was faster, or what is there has another length
+	case errors.Is(err, fs.ErrExist): // another writer was faster, or a file of another length is there
 	default:
 		return err
 	}

@@ -166,7 +166,8 @@ func (s *Store) List(ctx context.Context, visit func(d digest.Digest, size int64
 	}
 }
 
-// copy copies r to w through a pooled buffer until EOF, asking ctx once per buffer. Blocks as r and w do.
+// copy copies r to w through a pooled buffer until EOF, and checks ctx once per buffer. It blocks
+// as r and w do.
 func (s *Store) copy(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 	buf := s.buffers.Get().(*[]byte)
 	defer s.buffers.Put(buf)

@@ -13,8 +13,9 @@ import (
 
 const claimsFolder = "claims"
 
-// Claim notes, durably, that blobs of this depot are named by something of the kind name, one of the constants above:
-// from then on a Collect that does not know of it is refused. Again changes nothing.
+// Claim notes, durably, that something else than tags names blobs of this depot: store.ClaimLocks
+// and the like. From then on a Collect that does not know the claim is refused. Claiming again
+// changes nothing.
 func (s *Store) Claim(name string) error {
 	path := filepath.Join(s.dir, claimsFolder, name)
 	if _, err := os.Stat(path); err == nil {

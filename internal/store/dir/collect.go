@@ -11,15 +11,16 @@ import (
 	"overland/internal/store"
 )
 
-// Collect removes every blob that neither roots nor the tags of index.json reach, and the temporary files of writers
-// that died; it returns how many bytes that freed (less where hard links remain). Partial blobs stay, to be resumed.
+// Collect removes every blob that neither roots nor the tags of index.json reach, and the temporary
+// files of writers that died; it returns how many bytes that freed (less where hard links remain).
+// Partial blobs stay, to be resumed.
 //
-// A document that the depot has not reaches nothing: a node keeps of a release only what is for its platform. One that
-// is there but cannot be read ends Collect before anything is removed. The caller sees to it that meanwhile nobody adds
-// blobs that nothing reaches yet.
+// A document that is missing reaches nothing: a node keeps only its platform's part of a release.
+// One that cannot be read ends Collect before anything is removed. The caller makes sure that
+// nobody adds blobs meanwhile that nothing reaches yet.
 //
-// known are the claims (see Claim) whose blobs are among roots. When the depot has another one nothing is removed
-// (errs.Conflict): whoever collects it has forgotten somebody.
+// known are the claims (see Claim) whose blobs are among roots. When the depot has another claim
+// nothing is removed (errs.Conflict): the caller has not asked everybody.
 func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor, known ...string) (freed int64, err error) {
 	if err = s.unclaimed(known); err == nil {
 		freed, err = s.collect(ctx, roots)

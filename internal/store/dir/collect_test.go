@@ -20,7 +20,8 @@ type tree struct {
 	s *Store
 }
 
-// plant returns a tree that writes the files itself: a hundred depots of Puts, each synced, would be minutes.
+// plant returns a tree that writes the files itself: a hundred depots of Puts, each synced, would
+// be minutes.
 func plant(t *testing.T) tree {
 	s := open(t)
 	put := func(b []byte) digest.Digest {

@@ -19,8 +19,8 @@ import (
 
 var errDead = errors.New("the process is dead")
 
-// changes are what a depot is put through, one operation failing. Each returns its error; done judges a depot in which
-// it succeeded.
+// changes are what a depot is put through, one operation failing. Each returns its error; done
+// judges a depot in which it succeeded.
 var changes = map[string]struct {
 	do   func(t *testing.T, s *Store) error
 	done func(t *testing.T, s *Store) bool
@@ -99,7 +99,8 @@ func furnish(t *testing.T) string {
 	return s.Dir()
 }
 
-// intact fails the test unless the depot in dir opens, every blob in it is itself, and what was there is there.
+// intact fails the test unless the depot in dir opens, every blob in it is itself, and what was
+// there is there.
 func intact(t *testing.T, dir string) *Store {
 	t.Helper()
 	s, err := Open(dir, Options{})
@@ -118,7 +119,8 @@ func intact(t *testing.T, dir string) *Store {
 	return s
 }
 
-// Whichever operation fails, or is the last before kill -9: the depot is intact, and a later attempt succeeds.
+// Whichever operation fails, or is the last before kill -9: the depot is intact, and a later
+// attempt succeeds.
 func TestFailsAnywhere(t *testing.T) {
 	t.Parallel()
 	for name, change := range changes {
@@ -166,8 +168,8 @@ func TestFailsAnywhere(t *testing.T) {
 	}
 }
 
-// A photograph of the disk before every operation is a depot that opens, with nothing half in it: what kill -9 at that
-// moment leaves, temporary files and all.
+// A photograph of the disk before every operation is a depot that opens, with nothing half in it:
+// what kill -9 at that moment leaves, temporary files and all.
 func TestPhotographs(t *testing.T) {
 	t.Parallel()
 	for name, change := range changes {

@@ -24,7 +24,7 @@ const (
 	bufferSize   = 256 << 10
 	blobMode     = 0o444
 	reserve      = 16 << 20
-	large        = 32 << 20 // bytes; what is smaller may be a program that runs next, and stays in memory
+	large        = 32 << 20 // bytes; a smaller blob may be a program that runs next: it stays in memory
 	ingestFolder = "ingest"
 	partSuffix   = ".part" // of a partial blob in it
 )
@@ -37,7 +37,8 @@ type Options struct {
 
 var _ store.Store = (*Store)(nil)
 
-// Store is an open depot. It is safe for concurrent use, also by several processes. There is nothing to close.
+// Store is an open depot. It is safe for concurrent use, also by several processes. There is
+// nothing to close.
 type Store struct {
 	dir     string
 	fs      fsx.FS
@@ -45,8 +46,8 @@ type Store struct {
 	buffers sync.Pool // of *[]byte, bufferSize long
 }
 
-// Open opens the depot in dir and makes what is missing of it. A complete depot on a read-only disk can be opened.
-// It is an error (errs.Invalid) when dir holds a layout of another version.
+// Open opens the depot in dir and makes what is missing of it. A complete depot on a read-only disk
+// can be opened. It is an error (errs.Invalid) when dir holds a layout of another version.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{dir: dir, fs: o.FS, reserve: o.Reserve}
 	s.reserve = cmp.Or(s.reserve, reserve)
@@ -69,7 +70,8 @@ func (s *Store) prepare() error {
 			}
 			return s.folder(filepath.Join("blobs", "sha256"))
 		default:
-			// The file is a constant. Where there are blobs it is mended, so that a torn one costs nobody a visit.
+			// The file is a constant. Where there are blobs a torn one is written again, so that no
+			// person has to.
 			if _, serr := os.Stat(filepath.Join(s.dir, "blobs", "sha256")); serr != nil {
 				return errs.Hint(errs.Errorf(errs.Invalid, "%s: not an OCI layout", path), "choose another folder, or remove that file")
 			}
@@ -97,5 +99,6 @@ func (s *Store) path(d digest.Digest) (string, error) {
 
 func (s *Store) ingest(name string) string { return filepath.Join(s.dir, ingestFolder, name) }
 
-// room returns an error (errs.Unavailable) when the disk cannot take n more bytes and keep the reserve.
+// room returns an error (errs.Unavailable) when the disk cannot take n more bytes and keep the
+// reserve.
 func (s *Store) room(n int64) error { return fsx.Room(s.dir, n+max(s.reserve, 0)) }

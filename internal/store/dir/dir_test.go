@@ -79,7 +79,8 @@ func TestPutLeavesOnlyTheBlob(t *testing.T) {
 	checkClean(t, s)
 }
 
-// A file of zero bytes is what a power cut leaves of a blob that was not synced: a Put of known size replaces it.
+// A file of zero bytes is what a power cut leaves of a blob that was not synced: a Put of known
+// size replaces it.
 func TestATornBlobIsReplaced(t *testing.T) {
 	s := open(t)
 	b := noise(5000, 3)
@@ -93,8 +94,9 @@ func TestATornBlobIsReplaced(t *testing.T) {
 	}
 }
 
-// A depot that cannot be read must not look empty: whoever took it for that would fetch, evict or collect the wrong
-// blobs. (A file in the folder's place is what works for root too, who may read everything.)
+// A depot that cannot be read must not look empty: whoever took it for that would fetch, evict or
+// collect the wrong blobs. (A file in the folder's place is what works for root too, who may read
+// everything.)
 func TestAnUnreadableDepotIsNotEmpty(t *testing.T) {
 	s := open(t)
 	d := storetest.Put(t, s, []byte("a"))

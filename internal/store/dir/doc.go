@@ -11,6 +11,6 @@
 //
 // Any number of processes may have a depot open. The format is described in docs/format/depot.md.
 //
-// Failure guarded: a blob that a power cut left half written; two writers of one file; a collection that removes what is
-// still needed.
+// Failure guarded: a blob that a power cut left half written; two writers of one file; a collection
+// that removes what is still needed.
 package dir

@@ -17,7 +17,8 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-// TestMain also plays the other processes of the tests: OVERLAND_STORE_TEST names the part, the arguments follow it.
+// TestMain also plays the other processes of the tests: OVERLAND_STORE_TEST names the part, the
+// arguments follow it.
 func TestMain(m *testing.M) {
 	if part := os.Getenv("OVERLAND_STORE_TEST"); part != "" {
 		if err := play(part, os.Args[1], os.Args[2]); err != nil {

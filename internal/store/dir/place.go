@@ -14,9 +14,10 @@ import (
 	"overland/internal/store"
 )
 
-// Place makes blob d appear at path, durably, in place of what is there: as a hard link where the file system allows
-// it, else as a copy that is verified on the way. The directory of path exists. A link shares its file with the depot,
-// so mode is given to both, and never with write bits: who wrote to path would change the blob.
+// Place makes blob d appear at path, durably, in place of what is there: as a hard link where the
+// file system allows it, else as a copy that is verified on the way. The directory of path exists.
+// A link shares its file with the depot, so both get mode, and never its write bits: a write to
+// path would change the blob.
 func (s *Store) Place(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
 	if err := s.place(ctx, d, path, mode&^0o222|blobMode); err != nil {
 		return fmt.Errorf("place blob %s at %s: %w", d, path, fsx.Full(err))
@@ -57,8 +58,8 @@ func (s *Store) place(ctx context.Context, d digest.Digest, path string, mode fs
 	return s.fs.SyncDir(filepath.Dir(path))
 }
 
-// cannotLink reports whether err says that links are not to be had here: another file system, one without links (FAT
-// on a stick), the most that a file may have, or links to files of others forbidden.
+// cannotLink reports whether err says that a link is impossible here: another file system, one
+// without links (FAT on a stick), a file with too many links, or a file of another user.
 func cannotLink(err error) bool {
 	for _, e := range []error{syscall.EXDEV, syscall.EPERM, syscall.EACCES, syscall.EMLINK, syscall.ENOTSUP, syscall.ENOSYS} {
 		if errors.Is(err, e) {

@@ -75,7 +75,7 @@ func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size i
 	return d, n, nil
 }
 
-// both writes to the file first: what the hash has seen is on the disk.
+// both writes to the file first, so that the hash never covers more than the file has.
 type both struct {
 	f    *fsx.File
 	h    digest.Hasher
@@ -106,7 +106,8 @@ func (s *Store) publish(f *fsx.File, d digest.Digest, size int64) error {
 	if err != nil {
 		return err
 	}
-	// Everybody may read a blob, whatever the umask: services run as other users. Nobody writes it again.
+	// Everybody may read a blob, whatever the umask: services run as other users. Nobody writes it
+	// again.
 	if err := f.Chmod(blobMode); err != nil {
 		return err
 	}
@@ -114,7 +115,8 @@ func (s *Store) publish(f *fsx.File, d digest.Digest, size int64) error {
 		return err
 	}
 	if info, err := os.Stat(path); err == nil && info.Size() == size {
-		// Somebody was faster with the same bytes. Theirs may have hard links by now, so theirs stays.
+		// Another writer was faster with the same bytes. Its file may have hard links by now, so it
+		// stays.
 		if err := s.fs.Remove(f.Name()); err != nil {
 			return err
 		}
@@ -145,8 +147,8 @@ func (s *Store) temp() (*fsx.File, error) {
 	}
 }
 
-// Tidy removes what writers left that died, and partial blobs that nobody went on with, when it is older than age. Others
-// may write meanwhile.
+// Tidy removes temporary files and uploads that no writer has open and nobody has written for the
+// time age. Others may write meanwhile.
 func (s *Store) Tidy(ctx context.Context, age time.Duration) error {
 	old := func(e fs.DirEntry) bool {
 		info, err := e.Info()
@@ -164,7 +166,7 @@ func temporary(e fs.DirEntry) bool {
 	return strings.HasPrefix(e.Name(), putPrefix) && !strings.HasSuffix(e.Name(), partSuffix)
 }
 
-// sweep removes files on their way in that which is true of, and whose writers have died.
+// sweep removes the files below ingest/ that which selects and no writer has open.
 func (s *Store) sweep(which func(fs.DirEntry) bool) error {
 	entries, err := os.ReadDir(s.ingest(""))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

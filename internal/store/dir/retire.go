@@ -13,20 +13,21 @@ import (
 	"overland/internal/store"
 )
 
-// keepLock is taken for a look at a blob's time and what follows from it.
+// keepLock is held while a blob's time is read or set, and the blob removed.
 const keepLock = "keep.lock"
 
 // ahead is how far Touch sets the time of a blob ahead: some file systems keep even seconds only.
 const ahead = 2 * time.Second
 
-// Touch is for who found blob d in the depot and has just noted, durably, that it has to stay: a Retire that looked before
-// it was noted spares the blob. The error is ErrNotFound when it is gone already.
+// Touch protects blob d from a Retire that is under way. Call it when d was found in the depot and
+// it was noted, durably, that it has to stay. The error wraps store.ErrNotFound when d is gone
+// already.
 func (s *Store) Touch(d digest.Digest) error {
 	err := s.keeping(d, func(path string, _ fs.FileInfo) error {
 		now := time.Now()
 		err := os.Chtimes(path, now, now.Add(ahead))
 		if errors.Is(err, fs.ErrPermission) {
-			return nil // another user's: what works for all others must not fail for this
+			return nil // another user's file: not a reason to fail
 		}
 		return err
 	})
@@ -36,8 +37,8 @@ func (s *Store) Touch(d digest.Digest) error {
 	return nil
 }
 
-// Retire removes blob d unless somebody touched it after since, and reports whether it did. It is for who began at the
-// moment since to ask everybody whether d has to stay, and heard of nobody. No blob is fine.
+// Retire removes blob d unless it was touched after since, and reports whether it removed it. since
+// is when the caller began to ask everybody whether d has to stay. A missing blob is not an error.
 func (s *Store) Retire(d digest.Digest, since time.Time) (removed bool, err error) {
 	err = s.keeping(d, func(path string, info fs.FileInfo) error {
 		if info.ModTime().After(since) {
@@ -52,7 +53,8 @@ func (s *Store) Retire(d digest.Digest, since time.Time) (removed bool, err erro
 	return removed, nil
 }
 
-// keeping calls do with the file of blob d while no Touch and no Retire of any process is under way.
+// keeping calls do with the file of blob d while no Touch and no Retire of any process is under
+// way.
 func (s *Store) keeping(d digest.Digest, do func(path string, info fs.FileInfo) error) error {
 	path, err := s.path(d)
 	if err != nil {

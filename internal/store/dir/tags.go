@@ -75,7 +75,8 @@ func (s *Store) changeIndex(ctx context.Context, change func([]ocispec.Descripto
 		return err
 	}
 	defer func() { err = errors.Join(err, lock.Unlock()) }()
-	// Under the lock nobody else has a temporary index: what is there was left by a writer that died.
+	// Under the lock nobody else has a temporary index: what is there was left by a writer that
+	// died.
 	stale, err := filepath.Glob(filepath.Join(s.dir, "."+ocispec.ImageIndexFile+".tmp-*"))
 	if err != nil {
 		return err

@@ -78,8 +78,8 @@ func (s *Store) part(ctx context.Context, id string) (*fsx.File, error) {
 	}
 }
 
-// locked takes the lock of f and reports whether f still has its name. Between open and lock the last writer may have
-// committed: then f is a finished blob, not to be touched.
+// locked takes the lock of f and reports whether f still has its name. The last writer may have
+// committed between open and lock: then f is a finished blob, which must not be touched.
 func locked(f *fsx.File) (bool, error) {
 	if err := f.TryLock(); err != nil {
 		return false, err
@@ -115,14 +115,13 @@ func (u *upload) resume() error {
 	return err
 }
 
-// Offset returns how many bytes are there: where the next Write goes.
+// Offset is part of store.Upload.
 func (u *upload) Offset() int64 { return u.off }
 
-// Room returns an error (errs.Unavailable) when the disk cannot take n more bytes: for a blob whose size was not known
-// when it was begun.
+// Reserve is part of store.Upload.
 func (u *upload) Reserve(n int64) error { return u.s.room(n) }
 
-// Write appends p. More than size bytes are refused with an error that wraps digest.ErrMismatch (errs.Untrusted).
+// Write is part of store.Upload.
 func (u *upload) Write(p []byte) (int, error) {
 	if u.size >= 0 && u.off+int64(len(p)) > u.size {
 		return 0, errs.Errorf(errs.Untrusted, "upload %s: more than %d bytes: %w", u.id, u.size, digest.ErrMismatch)
@@ -140,7 +139,8 @@ func (u *upload) Write(p []byte) (int, error) {
 	return n, fsx.Full(err)
 }
 
-// catchUp hashes what is in the file and was not hashed yet: once after a resume or a Truncate.
+// catchUp hashes the bytes of the file that were not hashed yet: those of an earlier writer, or all
+// after a Truncate.
 func (u *upload) catchUp(ctx context.Context) error {
 	if u.hashed == u.off {
 		return nil
@@ -160,10 +160,10 @@ func (u *upload) ReadFrom(r io.Reader) (int64, error) {
 
 type writer struct{ io.Writer } // hides ReadFrom
 
-// ReadAt reads bytes that are there already, as io.ReaderAt.
+// ReadAt is part of store.Upload.
 func (u *upload) ReadAt(p []byte, off int64) (int, error) { return u.f.ReadAt(p, off) }
 
-// Truncate drops the bytes from offset off on, 0 ≤ off ≤ Offset.
+// Truncate is part of store.Upload.
 func (u *upload) Truncate(off int64) error {
 	if off < 0 || off > u.off {
 		return fmt.Errorf("truncate upload %s: offset %d of %d", u.id, off, u.off)
@@ -180,7 +180,7 @@ func (u *upload) Truncate(off int64) error {
 	return err
 }
 
-// Sync makes the bytes that are there survive a power cut.
+// Sync is part of store.Upload.
 func (u *upload) Sync() error { return fsx.Full(u.f.Sync()) }
 
 // Commit is part of store.Upload. What was written through this upload is not read again.
@@ -211,7 +211,7 @@ func (u *upload) commit(ctx context.Context, d digest.Digest) error {
 	return u.f.Close()
 }
 
-// Close ends the Ingest and keeps the partial blob for the next Begin. After Commit or Discard it does nothing.
+// Close is part of store.Upload.
 func (u *upload) Close() error {
 	if u.closed {
 		return nil
@@ -220,7 +220,7 @@ func (u *upload) Close() error {
 	return u.f.Close()
 }
 
-// Discard ends the Ingest and removes the partial blob. After Commit or Close it does nothing.
+// Discard is part of store.Upload.
 func (u *upload) Discard() error {
 	if u.closed {
 		return nil

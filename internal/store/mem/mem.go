@@ -20,7 +20,8 @@ import (
 
 var _ store.Store = (*Store)(nil)
 
-// Store is a store in memory. The zero value is an empty one. It is safe for concurrent use and must not be copied.
+// Store is a store in memory. The zero value is an empty one. It is safe for concurrent use and
+// must not be copied.
 type Store struct {
 	mu      sync.Mutex
 	blobs   map[digest.Digest][]byte

@@ -189,7 +189,8 @@ func open(t *testing.T, h Harness) {
 	}
 }
 
-// cancelled asks with a context that has ended: nothing is done, and nobody is told that there is nothing.
+// cancelled asks with a context that has ended: nothing is done, and nobody is told that there is
+// nothing.
 func cancelled(t *testing.T, h Harness) {
 	s := h.New(t)()
 	d := Put(t, s, []byte("a"))

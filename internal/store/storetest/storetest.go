@@ -14,8 +14,8 @@ import (
 
 // Harness makes stores of one implementation.
 type Harness struct {
-	// New returns a function that opens an empty store of t's own; each call opens the same one again, as another
-	// process would.
+	// New returns a function that opens an empty store of t's own; each call opens the same one
+	// again, as another process would.
 	New func(t *testing.T) func() store.Store
 	// Damage changes a byte of blob d where s keeps it; nil = it cannot be done from outside.
 	Damage func(t *testing.T, s store.Store, d digest.Digest)

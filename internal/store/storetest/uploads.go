@@ -27,7 +27,8 @@ func write(t *testing.T, u store.Upload, b []byte) {
 	fatal(t, err)
 }
 
-// upload is written by several processes, one after the other, of which none but the last knows the digest.
+// upload is written by several processes, one after the other, of which none but the last knows the
+// digest.
 func upload(t *testing.T, h Harness) {
 	again := h.New(t)
 	b := Noise(1<<20+5, 1)
@@ -181,7 +182,8 @@ func resume(t *testing.T, h Harness) {
 	}
 }
 
-// uploadOfManyWriters races for one blob. Whoever is let in after the others must never touch the finished blob.
+// uploadOfManyWriters races for one blob. Whoever is let in after the others must never touch the
+// finished blob.
 func uploadOfManyWriters(t *testing.T, h Harness) {
 	again := h.New(t)
 	b := Noise(10_000, 3)
