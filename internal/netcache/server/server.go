@@ -162,7 +162,7 @@ func (s *Server) admit(account Account, key string, r io.Reader) (e netcache.Ent
 	}
 	body, err := fsx.Read(r, "the entry", netcache.EntryLimit)
 	if err != nil {
-		return e, "", errs.Errorf(errs.Invalid, "%v", err) //nolint:errorlint // one that is too long is a bad request, as for every server of this protocol
+		return e, "", errs.Errorf(errs.Invalid, "%v", err) // not %w: too long is a bad request here, not 413
 	}
 	if e, err = netcache.ParseEntry(body); err != nil {
 		return e, "", err
