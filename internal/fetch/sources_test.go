@@ -1,7 +1,11 @@
 package fetch
 
 import (
+	"context"
+	"errors"
+	"io"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"overland/internal/digest"
@@ -58,4 +62,42 @@ func TestASiteIsRememberedByItsPin(t *testing.T) {
 	if id(one) == id(other) || one.Name() != other.Name() {
 		t.Errorf("remembered as %q and %q", id(one), id(other))
 	}
+}
+
+// The first of two callers leaves: the transfer goes on for the other one, and is not begun anew.
+func TestATransferOutlivesItsFirstCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		body := random(33, mib)
+		release := make(chan struct{})
+		slow := having("slow", nil, body)
+		open := slow.open
+		slow.open = func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+			select {
+			case <-release:
+				return open(ctx, d, off)
+			case <-ctx.Done():
+				return nil, -1, ctx.Err()
+			}
+		}
+		s := newStore(t)
+		f := New(s, quick(slow))
+		first, leave := context.WithCancel(t.Context())
+		ends := make(chan error, 2)
+		for _, ctx := range []context.Context{first, t.Context()} {
+			go func() { ends <- f.Fetch(ctx, plainBlob(body)) }()
+			synctest.Wait()
+		}
+		leave()
+		if err := <-ends; !errors.Is(err, context.Canceled) {
+			t.Errorf("the one that left: %v", err)
+		}
+		close(release)
+		if err := <-ends; err != nil {
+			t.Errorf("the one that stayed: %v", err)
+		}
+		want(t, s, body)
+		if slow.asked() != 1 {
+			t.Errorf("the source was asked %d times", slow.asked())
+		}
+	})
 }
