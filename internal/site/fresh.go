@@ -6,6 +6,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/health"
 	"overland/internal/home"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -14,19 +15,18 @@ import (
 // keepFresh returns the service that renews the timestamp before it expires. A problem is logged when it begins and when
 // it ends, not each time.
 func keepFresh(o Options, refresh func(context.Context) error) Service {
-	problem := ""
+	var trouble health.Trouble
 	return every("sign the timestamp", o.Refresh, func(ctx context.Context) {
 		err := refresh(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case err != nil:
-			if err.Error() != problem {
-				reportStale(o.Log, err)
-			}
-			problem = err.Error()
-		case problem != "":
+		if ctx.Err() != nil {
+			return
+		}
+		switch trouble.Report(err) {
+		case health.Began:
+			reportStale(o.Log, err)
+		case health.Ended:
 			o.Log.Info("the signed metadata is kept fresh")
-			problem = ""
+		case health.Same:
 		}
 	})
 }
