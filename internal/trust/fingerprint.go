@@ -28,7 +28,7 @@ func ParseFingerprint(s string) (Fingerprint, error) {
 	h = strings.TrimPrefix(h, FingerprintPrefix)
 	h = strings.NewReplacer(" ", "", "\t", "", "\n", "", "\r", "", "-", "", ":", "").Replace(h)
 	if len(h) != 2*sha256.Size || strings.Trim(h, "0123456789abcdef") != "" {
-		err := errs.Errorf(errs.Invalid, "fingerprint %q: not 64 hex digits", Clip(s))
+		err := errs.Errorf(errs.Invalid, "fingerprint %.100q: not 64 hex digits", s)
 		return "", errs.Hint(err, "overland trust show prints the fingerprint, on the machine that signs")
 	}
 	return Fingerprint(FingerprintPrefix + h), nil

@@ -83,7 +83,7 @@ func CheckForm(b []byte, kind string) error {
 	}
 	s := &f.Signed
 	if s.Type != kind {
-		return bad("type %q where %q belongs", Clip(s.Type), kind)
+		return bad("type %.100q where %q belongs", s.Type, kind)
 	}
 	if s.Version < 1 {
 		return bad("version %d", s.Version)
@@ -93,12 +93,12 @@ func CheckForm(b []byte, kind string) error {
 	}
 	for name, r := range s.Roles {
 		if r == nil {
-			return bad("role %q is null", Clip(name))
+			return bad("role %.100q is null", name)
 		}
 	}
 	for name, m := range s.Meta {
 		if m == nil || m.Version < 1 || m.Length < 0 || len(name) > LongestName {
-			return bad("entry %q has no valid version and length", Clip(name))
+			return bad("entry %.100q has no valid version and length", name)
 		}
 	}
 	if kind == metadata.TIMESTAMP && s.Meta["snapshot.json"] == nil {
@@ -106,7 +106,7 @@ func CheckForm(b []byte, kind string) error {
 	}
 	for name, t := range s.Targets {
 		if t == nil || t.Length < 0 || len(name) > LongestName {
-			return bad("target %q has no valid length", Clip(name))
+			return bad("target %.100q has no valid length", name)
 		}
 	}
 	if d := s.Delegations; d != nil {
@@ -115,7 +115,7 @@ func CheckForm(b []byte, kind string) error {
 		}
 		for _, r := range d.Roles {
 			if r.Name == "" || len(r.Name) > LongestName || TopLevel(r.Name) {
-				return bad("delegation to a role named %q", Clip(r.Name))
+				return bad("delegation to a role named %.100q", r.Name)
 			}
 		}
 	}
@@ -125,11 +125,11 @@ func CheckForm(b []byte, kind string) error {
 func checkKeys(keys map[string]*formKey) error {
 	for id, k := range keys {
 		if k == nil {
-			return fmt.Errorf("%w: key %q is null", ErrMismatch, Clip(id))
+			return fmt.Errorf("%w: key %.100q is null", ErrMismatch, id)
 		}
 		if k.Type == metadata.KeyTypeEd25519 {
 			if b, err := hex.DecodeString(k.Value.Public); err != nil || len(b) != 32 {
-				return fmt.Errorf("%w: key %q is not an ed25519 key", ErrMismatch, Clip(id))
+				return fmt.Errorf("%w: key %.100q is not an ed25519 key", ErrMismatch, id)
 			}
 		}
 	}
@@ -204,7 +204,7 @@ func Untrusted(what string, err error) error {
 	var sentinel error
 	switch {
 	case errors.Is(err, ErrMismatch), errors.Is(err, ErrRollback), errors.Is(err, ErrExpired), errors.Is(err, ErrSignature):
-		return errs.Errorf(errs.Untrusted, "%s: %w", what, err)
+		return errs.Errorf(errs.Untrusted, "%.100s: %w", what, err)
 	case errors.Is(err, &metadata.ErrExpiredMetadata{}):
 		sentinel = ErrExpired
 	case errors.Is(err, &metadata.ErrUnsignedMetadata{}):
@@ -214,5 +214,5 @@ func Untrusted(what string, err error) error {
 	default:
 		sentinel = ErrMismatch
 	}
-	return errs.Errorf(errs.Untrusted, "%s: %w (%w)", what, sentinel, err)
+	return errs.Errorf(errs.Untrusted, "%.100s: %w (%w)", what, sentinel, err)
 }

@@ -30,7 +30,7 @@ type dirSource string
 
 func (d dirSource) Metadata(_ context.Context, name string, limit int64) ([]byte, error) {
 	if !fileName(name) {
-		return nil, fmt.Errorf("metadata %q: %w", Clip(name), fs.ErrNotExist)
+		return nil, fmt.Errorf("metadata %.100q: %w", name, fs.ErrNotExist)
 	}
 	return fsx.ReadFile(filepath.Join(string(d), name), limit)
 }
@@ -70,7 +70,7 @@ const MetadataNameLimit = 200
 func CheckMetadataName(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%-"
 	if name == "" || len(name) > MetadataNameLimit || name[0] == '.' || strings.Trim(name, letters) != "" || !strings.HasSuffix(name, ".json") {
-		return errs.Errorf(errs.Invalid, "metadata name %q: want 1 to %d letters, digits and ._%%-, ending in .json", Clip(name), MetadataNameLimit)
+		return errs.Errorf(errs.Invalid, "metadata name %.100q: want 1 to %d letters, digits and ._%%-, ending in .json", name, MetadataNameLimit)
 	}
 	return nil
 }
@@ -78,13 +78,4 @@ func CheckMetadataName(name string) error {
 // fileName reports whether name can only be a file of metadata inside a directory.
 func fileName(name string) bool {
 	return strings.HasSuffix(name, ".json") && name[0] != '.' && !strings.ContainsAny(name, "/\\\x00") && len(name) <= 255
-}
-
-// Clip returns s, or its beginning when it is long: names in an error are often an attacker's.
-func Clip(s string) string {
-	const longest = 100
-	if len(s) > longest {
-		return s[:longest] + "…"
-	}
-	return s
 }

@@ -347,9 +347,9 @@ func (r *refresh) snapshot(ctx context.Context) error {
 		now := r.set.Snapshot.Signed.Meta[role+".json"]
 		switch {
 		case now == nil:
-			return trust.Untrusted("snapshot", fmt.Errorf("%w: it no longer speaks of %s", trust.ErrMismatch, trust.Clip(role)))
+			return trust.Untrusted("snapshot", fmt.Errorf("%w: it no longer speaks of %.100s", trust.ErrMismatch, role))
 		case now.Version < was:
-			return trust.Untrusted("snapshot", fmt.Errorf("%w: %s %d, and %d was", trust.ErrRollback, trust.Clip(role), now.Version, was))
+			return trust.Untrusted("snapshot", fmt.Errorf("%w: %.100s %d, and %d was", trust.ErrRollback, role, now.Version, was))
 		}
 	}
 	if err := r.o.FS.WriteFile(r.path("snapshot.json"), b, 0o644); err != nil {

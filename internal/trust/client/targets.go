@@ -28,7 +28,7 @@ func (c *Client) Target(ctx context.Context, path string) (trust.TargetFile, err
 	defer c.mu.Unlock()
 	t, err := c.find(ctx, path)
 	if err != nil {
-		return trust.TargetFile{}, fmt.Errorf("target %s: %w", trust.Clip(path), err)
+		return trust.TargetFile{}, fmt.Errorf("target %.100s: %w", path, err)
 	}
 	return trust.FileOf(t), nil
 }
@@ -74,18 +74,18 @@ func (c *Client) Targets(ctx context.Context, role string) (map[string]trust.Tar
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.set == nil {
-		return nil, fmt.Errorf("targets of %s: %w", trust.Clip(role), notRefreshed())
+		return nil, fmt.Errorf("targets of %.100s: %w", role, notRefreshed())
 	}
 	top := c.set.Targets[metadata.TARGETS]
 	m, speaks := top, func(string) bool { return true }
 	if role != metadata.TARGETS {
 		d := trust.Delegation(top, role)
 		if d == nil {
-			return nil, errs.Errorf(errs.NotFound, "targets of %s: no such role", trust.Clip(role))
+			return nil, errs.Errorf(errs.NotFound, "targets of %.100s: no such role", role)
 		}
 		var err error
 		if m, err = c.loadRole(ctx, c.set, c.src, role, metadata.TARGETS); err != nil {
-			return nil, fmt.Errorf("targets of %s: %w", trust.Clip(role), err)
+			return nil, fmt.Errorf("targets of %.100s: %w", role, err)
 		}
 		speaks = func(path string) bool { return covers(d, path) }
 	}
@@ -108,7 +108,7 @@ func notRefreshed() error {
 func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetadata, src trust.MetadataSource, role, parent string) (*trust.TargetsMetadata, error) {
 	meta := set.Snapshot.Signed.Meta[role+".json"]
 	if meta == nil {
-		return nil, errs.Errorf(errs.NotFound, "%s: nothing is signed for it: snapshot does not speak of it", trust.Clip(role))
+		return nil, errs.Errorf(errs.NotFound, "%.100s: nothing is signed for it: snapshot does not speak of it", role)
 	}
 	file := c.roleFile(role)
 	if b, err := fsx.ReadFile(file, trust.MaxTargets); err == nil {
@@ -126,11 +126,11 @@ func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetad
 	}
 	if role != metadata.TARGETS {
 		if err := c.o.FS.Mkdir(c.path(rolesDir), 0o755); err != nil {
-			return nil, fmt.Errorf("keep %s: %w", trust.Clip(role), err)
+			return nil, fmt.Errorf("keep %.100s: %w", role, err)
 		}
 	}
 	if err := c.o.FS.WriteFile(file, b, 0o644); err != nil {
-		return nil, fmt.Errorf("keep %s: %w", trust.Clip(role), err)
+		return nil, fmt.Errorf("keep %.100s: %w", role, err)
 	}
 	return m, nil
 }
@@ -150,10 +150,10 @@ func (c *Client) roleFile(role string) string {
 
 func verifyRole(set *trustedmetadata.TrustedMetadata, b []byte, role, parent string) (*trust.TargetsMetadata, error) {
 	if err := trust.CheckForm(b, metadata.TARGETS); err != nil {
-		return nil, trust.Untrusted(trust.Clip(role), err)
+		return nil, trust.Untrusted(role, err)
 	}
 	m, err := set.UpdateDelegatedTargets(b, role, parent)
-	return m, trust.Untrusted(trust.Clip(role), err)
+	return m, trust.Untrusted(role, err)
 }
 
 // delegated returns the roles that m lets speak of path, in order. Unlike go-tuf's, hash prefixes are of the hex digest

@@ -85,7 +85,7 @@ func decodePrivate(b, passphrase []byte) (ed25519.PrivateKey, error) {
 			return nil, errs.Errorf(errs.Denied, "wrong passphrase, or a damaged file")
 		}
 	default:
-		return nil, errs.Errorf(errs.Invalid, "PEM block %q where %q belongs", trust.Clip(block.Type), pemPrivate)
+		return nil, errs.Errorf(errs.Invalid, "PEM block %.100q where %q belongs", block.Type, pemPrivate)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {

@@ -358,7 +358,7 @@ func (k *Dir) exists(file string) bool {
 
 func checkKeyName(name string) error {
 	if !keyName.MatchString(name) {
-		return errs.Errorf(errs.Invalid, "key name %q: letters, digits, and . _ - inside, at most 64", trust.Clip(name))
+		return errs.Errorf(errs.Invalid, "key name %.100q: letters, digits, and . _ - inside, at most 64", name)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ var roleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za
 // checkRole returns an error unless role may be delegated to. What it refuses would be a pattern, or hide in a path.
 func checkRole(role string) error {
 	if trust.TopLevel(role) || len(role) > 128 || !roleName.MatchString(role) {
-		return errs.Errorf(errs.Invalid, "role %q: names are like app/wallet or channel/live", trust.Clip(role))
+		return errs.Errorf(errs.Invalid, "role %.100q: names are like app/wallet or channel/live", role)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func checkTargets(role string, files map[string]trust.TargetFile) (map[string]*m
 	for path, f := range files {
 		last, ok := strings.CutPrefix(path, role+"/")
 		if !ok || last == "" || strings.Contains(last, "/") || len(path) > trust.LongestName {
-			return nil, errs.Errorf(errs.Invalid, "target %q: role %s speaks of %s/NAME only", trust.Clip(path), role, role)
+			return nil, errs.Errorf(errs.Invalid, "target %.100q: role %s speaks of %s/NAME only", path, role, role)
 		}
 		d, err := digest.Parse(string(f.Digest))
 		if err != nil || f.Size < 0 {

@@ -79,7 +79,7 @@ func (d dir) list(h digest.Hasher, folder string) ([]string, error) {
 
 func (d dir) Read(_ context.Context, name string, limit int64) ([]byte, error) {
 	if !fileName(name) {
-		return nil, fmt.Errorf("metadata %q: %w", trust.Clip(name), fs.ErrNotExist)
+		return nil, fmt.Errorf("metadata %.100q: %w", name, fs.ErrNotExist)
 	}
 	return fsx.ReadFile(filepath.Join(d.path, name), limit)
 }
@@ -117,7 +117,7 @@ func (d dir) Commit(ctx context.Context, base Revision, changes []Change) (Revis
 
 func (d dir) change(c Change) error {
 	if !fileName(c.Name) {
-		return errs.Errorf(errs.Internal, "metadata %q: not a name of metadata", trust.Clip(c.Name))
+		return errs.Errorf(errs.Internal, "metadata %.100q: not a name of metadata", c.Name)
 	}
 	path := filepath.Join(d.path, c.Name)
 	if c.Data == nil {

@@ -192,7 +192,7 @@ func (r *Repository) AddSignature(ctx context.Context, role string, sig Signatur
 // checkSignature returns an error unless sig is that of one of st's signers over its payload.
 func (s *State) checkSignature(st Staged, sig Signature) error {
 	if !slices.Contains(st.Signers, sig.KeyID) {
-		return errs.Hint(errs.Errorf(errs.Denied, "key %s does not sign for %s", trust.Clip(sig.KeyID), st.Role), "overland trust show lists the signers")
+		return errs.Hint(errs.Errorf(errs.Denied, "key %.100s does not sign for %s", sig.KeyID, st.Role), "overland trust show lists the signers")
 	}
 	key, err := s.keyOf(sig.KeyID).ToPublicKey()
 	if err != nil {
@@ -200,7 +200,7 @@ func (s *State) checkSignature(st Staged, sig Signature) error {
 	}
 	pub, ok := key.(ed25519.PublicKey)
 	if !ok || !ed25519.Verify(pub, st.Payload, sig.Sig) {
-		return errs.Hint(errs.Errorf(errs.Untrusted, "the signature of %s is not over version %d of %s that waits now", trust.Clip(sig.KeyID), st.Version, st.Role),
+		return errs.Hint(errs.Errorf(errs.Untrusted, "the signature of %.100s is not over version %d of %s that waits now", sig.KeyID, st.Version, st.Role),
 			"sign the payload of what is staged now")
 	}
 	return nil

@@ -32,7 +32,7 @@ func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, thres
 	return r.changeSigners(ctx, role, trust.PublicKey{}, func(ids *[]string, have *int, _ map[string]*metadata.Key) error {
 		i := slices.Index(*ids, keyID)
 		if i < 0 {
-			return errs.Hint(errs.Errorf(errs.NotFound, "key %s does not sign for %s", trust.Clip(keyID), role), "overland trust show lists who does")
+			return errs.Hint(errs.Errorf(errs.NotFound, "key %.100s does not sign for %s", keyID, role), "overland trust show lists who does")
 		}
 		*ids = slices.Delete(slices.Clone(*ids), i, i+1)
 		if threshold > 0 {

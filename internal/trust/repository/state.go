@@ -200,7 +200,7 @@ func (s *State) Names() []string {
 // read. The bytes are not to be changed.
 func (s *State) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if name == "" || strings.Contains(name, "/") {
-		return nil, fmt.Errorf("metadata %q: %w", trust.Clip(name), fs.ErrNotExist)
+		return nil, fmt.Errorf("metadata %.100q: %w", name, fs.ErrNotExist)
 	}
 	b, ok := s.raw[name]
 	if !ok {
