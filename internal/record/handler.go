@@ -81,7 +81,7 @@ func Report(ctx context.Context, came func() int64) {
 	}
 }
 
-// Answer writes what k has for it. base is the absolute URL of the protocol's mount.
+// Answer writes what k has for it, as p serves it. base is the absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, k Getter, p Protocol, it Item, base string) {
 	var e lockfile.Entry
 	var blob store.Blob

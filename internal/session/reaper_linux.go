@@ -52,9 +52,9 @@ func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, relea
 }
 
 // Inside is the reaper of a command: args are the kind of the session and the command. It is the parent of all that the
-// command starts, also of what loses its own, and ends as the command does; what still runs then is left alone. But when
-// the session ends first, all of it is told (SIGTERM), killed after a while, and gone before Inside is. It returns only
-// an error.
+// command starts, also of what loses its own, and ends as the command does; processes that are still running then are
+// left alone. But when the session ends first, they are told to end (SIGTERM), killed after a while, and gone before
+// Inside is. It returns only an error.
 func Inside(ctx context.Context, args []string) error {
 	if len(args) < 2 {
 		return errs.Errorf(errs.Invalid, "no command to run")
