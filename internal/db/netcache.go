@@ -35,9 +35,9 @@ func (d *DB) Accounts(ctx context.Context) ([]Account, error) {
 
 // Revoked is a signing key whose entries the network cache neither takes nor serves.
 type Revoked struct {
-	KeyID       string
-	Certificate string    // PEM; "" = only the id is known
-	Since       time.Time // when it was revoked here, in whole milliseconds
+	KeyID     string
+	PublicKey string    // PEM; "" = only the id is known
+	Since     time.Time // when it was revoked here, in whole milliseconds
 }
 
 // Revoked returns the revoked keys, sorted by id.
@@ -46,11 +46,11 @@ func (d *DB) Revoked(ctx context.Context) ([]Revoked, error) {
 	err := d.each(ctx, "list revoked keys", func(scan func(...any) error) error {
 		var r Revoked
 		var since int64
-		err := scan(&r.KeyID, &r.Certificate, &since)
+		err := scan(&r.KeyID, &r.PublicKey, &since)
 		r.Since = time.UnixMilli(since)
 		list = append(list, r)
 		return err
-	}, "SELECT key_id, certificate, since FROM netcache_revoked ORDER BY key_id")
+	}, "SELECT key_id, public_key, since FROM netcache_revoked ORDER BY key_id")
 	return list, err
 }
 
@@ -102,8 +102,8 @@ func setRevoked(ctx context.Context, tx *sql.Tx, revoked []Revoked) error {
 		if !known {
 			at = r.Since.UnixMilli()
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO netcache_revoked (key_id, certificate, since) VALUES ($1, $2, $3)"+
-			" ON CONFLICT DO NOTHING", r.KeyID, r.Certificate, at)
+		_, err := tx.ExecContext(ctx, "INSERT INTO netcache_revoked (key_id, public_key, since) VALUES ($1, $2, $3)"+
+			" ON CONFLICT DO NOTHING", r.KeyID, r.PublicKey, at)
 		if err != nil {
 			return err
 		}

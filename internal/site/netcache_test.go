@@ -105,7 +105,7 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 func TestTheNetworkCacheIsKept(t *testing.T) {
 	dir := t.TempDir()
 	s := openDepot(t, dir)
-	n, err := openNetcache(dir, s, false, nil, nil)
+	n, err := openNetcache(dir, s, false, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -90,13 +90,13 @@ func offline(t *testing.T, d *db.DB) {
 func access(t *testing.T, d *db.DB) {
 	ctx := t.Context()
 	alice, bob := db.Account{Identity: "aa", Name: "alice", Prefixes: []string{"x:", `"y`}}, db.Account{Identity: "bb", Name: "bob", Prefixes: []string{}}
-	lost, stolen := db.Revoked{KeyID: "1", Since: at(1000)}, db.Revoked{KeyID: "2", Certificate: "PEM", Since: at(2000)}
+	lost, stolen := db.Revoked{KeyID: "1", Since: at(1000)}, db.Revoked{KeyID: "2", PublicKey: "PEM", Since: at(2000)}
 	must(t, d.SetAccess(ctx, []db.Account{bob, alice, {Identity: "aa", Name: "twice"}}, []db.Revoked{stolen, lost}))
 	same(t, "accounts", value[[]db.Account](t)(d.Accounts(ctx)), []db.Account{alice, bob})
 	same(t, "revoked", value[[]db.Revoked](t)(d.Revoked(ctx)), []db.Revoked{lost, stolen})
-	must(t, d.SetAccess(ctx, nil, []db.Revoked{{KeyID: "2", Certificate: "NEW", Since: at(5000)}}))
+	must(t, d.SetAccess(ctx, nil, []db.Revoked{{KeyID: "2", PublicKey: "NEW", Since: at(5000)}}))
 	same(t, "no accounts", value[[]db.Account](t)(d.Accounts(ctx)), []db.Account(nil))
-	same(t, "one revoked, since then", value[[]db.Revoked](t)(d.Revoked(ctx)), []db.Revoked{{KeyID: "2", Certificate: "NEW", Since: at(2000)}})
+	same(t, "one revoked, since then", value[[]db.Revoked](t)(d.Revoked(ctx)), []db.Revoked{{KeyID: "2", PublicKey: "NEW", Since: at(2000)}})
 	must(t, d.SetAccess(ctx, nil, nil))
 	same(t, "none revoked", value[[]db.Revoked](t)(d.Revoked(ctx)), []db.Revoked(nil))
 }

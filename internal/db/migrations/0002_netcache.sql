@@ -6,7 +6,7 @@ CREATE TABLE netcache_account (
 );
 CREATE TABLE netcache_revoked (
 	key_id      TEXT PRIMARY KEY,
-	certificate TEXT NOT NULL, -- PEM; '' = only the id is known
+	public_key  TEXT NOT NULL, -- PEM; '' = only the id is known
 	since       BIGINT NOT NULL
 );
 CREATE TABLE netcache_audit (
