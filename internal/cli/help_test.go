@@ -158,6 +158,9 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		must("site", "init", "copy")
 	case "overland cache freeze", "overland cache offline":
 		must("site", "init", env["OVERLAND_HOME"])
+	case "overland netcache audit":
+		must("site", "init", env["OVERLAND_HOME"])
+		must("cache", "offline", "off")
 	case "overland cache freezes", "overland cache thaw":
 		must("site", "init", env["OVERLAND_HOME"])
 		must("cache", "freeze", "tuesday")

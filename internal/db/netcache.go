@@ -3,6 +3,7 @@ package db
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -124,15 +125,31 @@ type Event struct {
 	Signer  string
 }
 
-// AddEvent appends e; it is durable when AddEvent returns.
-func (d *DB) AddEvent(ctx context.Context, e Event) error {
-	return d.exec(ctx, "write the audit log", "INSERT INTO netcache_audit"+
-		" (id, at, action, result, account, remote, key, sha512, size, signer) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-		eventID(e.Time), e.Time.UnixMilli(), e.Action, e.Result, e.Account, e.Remote, e.Key, e.SHA512, e.Size, e.Signer)
+const addEvent = "INSERT INTO netcache_audit (id, at, action, result, account, remote, key, sha512, size, signer)" +
+	" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING"
+
+func (e Event) values(id string) []any {
+	return []any{id, e.Time.UnixMilli(), e.Action, e.Result, e.Account, e.Remote, e.Key, e.SHA512, e.Size, e.Signer}
 }
 
-// eventID returns a new id that sorts by t, to the nanosecond, among those that any process makes.
-func eventID(t time.Time) string { return fmt.Sprintf("%016x-%.8s", t.UnixNano(), rand.Text()) }
+// AddEvent appends e; it is durable when AddEvent returns.
+func (d *DB) AddEvent(ctx context.Context, e Event) error {
+	// The id sorts by time, to the nanosecond, among those that any process makes.
+	return d.exec(ctx, "write the audit log", addEvent, e.values(fmt.Sprintf("%016x-%.8s", e.Time.UnixNano(), rand.Text()))...)
+}
+
+// ImportEvents adds events of another log, in one transaction. One that was imported before is not added again.
+func (d *DB) ImportEvents(ctx context.Context, list []Event) error {
+	return d.change(ctx, "import the audit log", func(tx *sql.Tx) error {
+		for _, e := range list {
+			sum := sha256.Sum256(fmt.Appendf(nil, "%q", e.values("")))
+			if _, err := tx.ExecContext(ctx, addEvent, e.values(fmt.Sprintf("%016x-%x", e.Time.UnixNano(), sum[:8]))...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
 // Events returns the newest events, at most limit, the newest first.
 func (d *DB) Events(ctx context.Context, limit int) ([]Event, error) {

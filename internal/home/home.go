@@ -65,7 +65,7 @@ func Table() []Entry {
 		{TLS, Durable, private, true, "the key that nodes have pinned, and the certificate that carries it ([site.md](site.md))"},
 		{Database, Durable, 0o600, false, "freezes, the offline switch, who may write to the network cache and who wrote: SQLite, with " +
 			"`site.db-wal` and `site.db-shm` while it is open; `site.db.schema-N` is a copy made before the schema changed"},
-		{Netcache, Durable, 0, true, "the network cache: entries, names of blobs, the audit log ([shacache.md](shacache.md#on-the-disk))"},
+		{Netcache, Durable, 0, true, "the network cache: entries and names of blobs ([shacache.md](shacache.md#on-the-disk))"},
 		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},
 		{Settings, Yours, 0, false, "how the site is served ([site-yaml.md](../reference/site-yaml.md))"},
 		{Locks, Yours, 0, true, "`*.lock`: what these locks name is never evicted"},

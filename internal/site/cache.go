@@ -88,7 +88,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 	}
 	through, err := c.through(dir, o.Cache)
 	if err == nil {
-		c.netcache, err = openNetcache(dir, blobs, o.Cache.Writes, through, c.facts, o.Log)
+		c.netcache, err = openNetcache(ctx, dir, blobs, o.Cache.Writes, through, c.facts, o.Log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())

@@ -27,7 +27,7 @@ type netcache struct {
 
 // openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
 // says where it asks for what it lacks; known is the site's database.
-func openNetcache(dir string, blobs *storedir.Store, open bool, through *server.Through, known *db.DB, log *slog.Logger) (*netcache, error) {
+func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open bool, through *server.Through, known *db.DB, log *slog.Logger) (*netcache, error) {
 	folder := home.Netcache.In(dir)
 	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, facts: known, log: log}
 	if err := policy.read(); err != nil {
@@ -37,7 +37,14 @@ func openNetcache(dir string, blobs *storedir.Store, open bool, through *server.
 	if err != nil {
 		return nil, err
 	}
-	s := server.New(shelf, server.Options{Policy: policy.now, Through: through, Log: log})
+	o := server.Options{Policy: policy.now, Through: through, Log: log}
+	if known != nil {
+		if err := importAudit(ctx, folder, known, log); err != nil {
+			return nil, err
+		}
+		o.Audit = func(e server.Event) error { return known.AddEvent(context.WithoutCancel(ctx), eventOf(e)) }
+	}
+	s := server.New(shelf, o)
 	return &netcache{shelf, s, netcacheface.New(s, netcacheface.Options{Log: log})}, nil
 }
 

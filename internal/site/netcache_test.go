@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,12 +101,19 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 		t.Errorf("open: %d", status)
 	}
 	stop()
+	events, err := Audit(t.Context(), dir, 100)
+	if err != nil || len(events) < 3 || events[0].Account != "" || events[0].Result != "stored" {
+		t.Errorf("audit log: %+v, %v", events, err)
+	}
+	if !slices.ContainsFunc(events, func(e AuditEvent) bool { return e.Account == "alice" && e.Result == "stored" && e.SHA512 == name }) {
+		t.Errorf("audit log: %+v: not what alice wrote", events)
+	}
 }
 
 func TestTheNetworkCacheIsKept(t *testing.T) {
 	dir := t.TempDir()
 	s := openDepot(t, dir)
-	n, err := openNetcache(dir, s, false, nil, nil, nil)
+	n, err := openNetcache(t.Context(), dir, s, false, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"overland/internal/db"
 )
 
 // Service is a part of a running site.
@@ -52,9 +54,12 @@ const (
 	daily    = 24 * time.Hour
 )
 
-// tidy returns the service that frees the depot of what never became a blob.
-func (s *Site) tidy(log *slog.Logger) Service {
-	return every("tidy the depot", daily, func(ctx context.Context) {
+// tidy returns the service that frees the depot of what never became a blob, and shortens the audit log.
+func (s *Site) tidy(known *db.DB, log *slog.Logger) Service {
+	return every("tidy", daily, func(ctx context.Context) {
+		if err := known.TrimEvents(ctx, auditEvents); err != nil && ctx.Err() == nil {
+			log.Warn("the audit log cannot be shortened", "err", err)
+		}
 		if err := s.depot.Tidy(ctx, leftover); err != nil && ctx.Err() == nil {
 			log.Warn("partial blobs cannot be removed", "error", err)
 		}

@@ -33,4 +33,8 @@ func TestOptions(t *testing.T) {
 			Args: []string{"k", "COMP-1", "--cert-file", "c", "--ed25519"}, Want: keyOptions{file: "k", name: "COMP-1", cert: "c", ed25519: true},
 		},
 	)
+	verbtest.Options(t, audit,
+		verbtest.Case[auditOptions]{Want: auditOptions{limit: 100}},
+		verbtest.Case[auditOptions]{Args: []string{"--limit", "5", "--json"}, Want: auditOptions{limit: 5, json: true}},
+	)
 }

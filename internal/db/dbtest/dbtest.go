@@ -116,6 +116,11 @@ func events(t *testing.T, d *db.DB) {
 	must(t, d.TrimEvents(ctx, 3))
 	same(t, "the oldest goes", value[[]db.Event](t)(d.Events(ctx, 9)), []db.Event{one(3), one(3), one(2)})
 	must(t, d.TrimEvents(ctx, 3))
+	for range 2 { // the second time nothing is new
+		must(t, d.ImportEvents(ctx, []db.Event{one(0), one(4)}))
+	}
+	same(t, "imported", value[[]db.Event](t)(d.Events(ctx, 9)), []db.Event{one(4), one(3), one(3), one(2), one(0)})
+	must(t, d.TrimEvents(ctx, 3))
 	same(t, "the rest stays", len(value[[]db.Event](t)(d.Events(ctx, 9))), 3)
 }
 

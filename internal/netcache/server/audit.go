@@ -13,8 +13,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// event is one line of audit.log: what an account wrote, or was refused.
-type event struct {
+// Event is a line of the audit log: what an account wrote, or was refused.
+type Event struct {
 	Time    time.Time `json:"time"`
 	Action  string    `json:"action"` // blob, entry
 	Result  string    `json:"result"` // stored, or why it was refused
@@ -32,14 +32,15 @@ const (
 	auditOld   = 8        // older files that stay: audit.log.1 is the newest of them
 )
 
-// audit appends events to the file audit.log. One write is one line, also among several processes.
+// audit appends events to the file audit.log, for a network cache that has no better place. One write is one line, also
+// among several processes.
 type audit struct {
 	mu    sync.Mutex
 	shelf *Shelf
 }
 
 // note makes e durable before the client hears of it: what is acknowledged is in the log.
-func (a *audit) note(e event) error {
+func (a *audit) note(e Event) error {
 	b, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ func TestTheAuditLogIsBounded(t *testing.T) {
 		if err := os.WriteFile(path, bytes.Repeat([]byte(strconv.Itoa(n%10)), auditLimit), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := a.note(event{Action: "blob"}); err != nil {
+		if err := a.note(Event{Action: "blob"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,7 +22,9 @@ const maxBlob = 16 << 30 // bytes of a blob, by default
 type Options struct {
 	// Policy is asked for each request, so that a revoked key or account counts at once; nil = nobody may write. Always
 	// makes one of a Policy that stays.
-	Policy  func() *Policy
+	Policy func() *Policy
+	// Audit makes an event durable: it is called before the client hears of its write. nil = the file audit.log of the shelf.
+	Audit   func(e Event) error
 	Through *Through     // where what is not here may be; nil = nowhere
 	MaxBlob int64        // bytes of a blob that is accepted; 0 = 16 GiB
 	Log     *slog.Logger // nil = none
@@ -34,7 +36,6 @@ type Options struct {
 type Server struct {
 	shelf   *Shelf
 	o       Options
-	audit   audit
 	through *through // nil = nobody is asked
 }
 
@@ -46,7 +47,10 @@ func New(shelf *Shelf, o Options) *Server {
 		o.Policy = Always(Policy{})
 	}
 	o.Clock = o.Clock.Or()
-	s := &Server{shelf: shelf, o: o, audit: audit{shelf: shelf}}
+	if o.Audit == nil {
+		o.Audit = (&audit{shelf: shelf}).note
+	}
+	s := &Server{shelf: shelf, o: o}
 	if o.Through != nil {
 		s.through = newThrough(s, *o.Through)
 	}
@@ -92,7 +96,7 @@ func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, 
 // PutBlob stores what r yields, size bytes or -1, and returns its sha512. With want set, other bytes are refused.
 func (s *Server) PutBlob(ctx context.Context, by By, r io.Reader, want string, size int64) (name string, err error) {
 	name, n, err := s.shelf.PutBlob(ctx, r, want, size, s.o.MaxBlob)
-	return name, s.note(by, event{Action: "blob", Name: name, Size: n}, err)
+	return name, s.note(by, Event{Action: "blob", Name: name, Size: n}, err)
 }
 
 // Part is a part of an upload that may go on after a break.
@@ -112,7 +116,7 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 	if err == nil && there < p.Size {
 		return there, nil // nothing is stored yet
 	}
-	return there, s.note(by, event{Action: "blob", Name: name, Size: p.Size}, err)
+	return there, s.note(by, Event{Action: "blob", Name: name, Size: p.Size}, err)
 }
 
 // Entries returns the entries of key, newest first, after upstream was asked where that is due. What a revoked key signed
@@ -141,7 +145,7 @@ func (s *Server) Entries(ctx context.Context, key string) ([]netcache.Entry, err
 
 // PutEntry stores the entry that r yields, in its form on the wire, under key.
 func (s *Server) PutEntry(ctx context.Context, by By, key string, r io.Reader) error {
-	done := event{Action: "entry", Key: key}
+	done := Event{Action: "entry", Key: key}
 	e, signer, err := s.admit(by.Account, key, r)
 	if err == nil {
 		err = s.shelf.Add(ctx, Record{
@@ -175,10 +179,10 @@ func (s *Server) admit(account Account, key string, r io.Reader) (e netcache.Ent
 }
 
 // note writes the audit log's line of a write that ended with err, and returns err.
-func (s *Server) note(by By, e event, err error) error {
+func (s *Server) note(by By, e Event, err error) error {
 	e.Time, e.Account, e.Remote, e.Result = s.o.Clock(), by.Account.Name, by.Remote, "stored"
 	if err != nil {
 		e.Result = err.Error()
 	}
-	return errors.Join(err, s.audit.note(e))
+	return errors.Join(err, s.o.Audit(e))
 }

@@ -15,7 +15,7 @@ type Changes struct {
 // what upstream no longer has goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
 func (s *Server) Update(ctx context.Context, by By) (Changes, error) {
 	c, err := s.updateAll(ctx, by.Account)
-	return c, s.note(by, event{Action: "update"}, err)
+	return c, s.note(by, Event{Action: "update"}, err)
 }
 
 func (s *Server) updateAll(ctx context.Context, account Account) (Changes, error) {

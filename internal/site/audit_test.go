@@ -1,0 +1,62 @@
+package site
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/home"
+)
+
+// The log of before there was a database is taken over, once, and nothing of it is lost.
+func TestAnAuditLogIsTakenOver(t *testing.T) {
+	dir := newSite(t)
+	if _, err := Audit(t.Context(), dir, 1); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Errorf("a site without one: %v", err)
+	}
+	folder := home.Netcache.In(dir)
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	line := func(second, result string) string {
+		return `{"time":"2026-01-01T00:00:` + second + `.5Z","action":"blob","result":"` + result + `","account":"alice","remote":"r","sha512":"ab","size":3}` + "\n"
+	}
+	files := map[string]string{
+		"audit.log.2": line("01", "one"), "audit.log.1": line("02", "two") + line("03", "three"), "audit.log": line("04", "four") + `{"torn`,
+	}
+	for range 2 { // the second time as after a kill before the files were removed
+		for name, text := range files {
+			if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		known, err := openFacts(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := importAudit(t.Context(), folder, known, slog.New(slog.DiscardHandler)); err != nil {
+			t.Error(err)
+		}
+		if err := known.Close(); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		list, err := Audit(t.Context(), dir, 9)
+		for _, e := range list {
+			got = append(got, e.Result)
+		}
+		if err != nil || strings.Join(got, " ") != "four three two one" {
+			t.Errorf("got %q, %v", got, err)
+		}
+		if e := list[0]; e.Account != "alice" || e.SHA512 != "ab" || e.Size != 3 || e.Time.Format("15:04:05.0") != "00:00:04.5" {
+			t.Errorf("got %+v", e)
+		}
+		left, err := filepath.Glob(filepath.Join(folder, "audit.log*"))
+		if err != nil || len(left) != 1 || filepath.Base(left[0]) != "audit.log.damaged" {
+			t.Errorf("left %q, %v", left, err)
+		}
+	}
+}
