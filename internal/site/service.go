@@ -58,7 +58,7 @@ const (
 func (s *Site) tidy(known *db.DB, log *slog.Logger) Service {
 	return every("tidy", daily, func(ctx context.Context) {
 		if err := known.TrimEvents(ctx, auditEvents); err != nil && ctx.Err() == nil {
-			log.Warn("the audit log cannot be shortened", "err", err)
+			log.Warn("the audit log cannot be shortened", "error", err)
 		}
 		if err := s.depot.Tidy(ctx, leftover); err != nil && ctx.Err() == nil {
 			log.Warn("partial blobs cannot be removed", "error", err)
