@@ -27,6 +27,7 @@ type site struct {
 	plat platform.Platform
 
 	tests []appfile.Check  // of hello; nil = that it answers
+	user  string           // whose processes hello's are; "" = the agent's
 	stop  appfile.Duration // what it may take to end; 0 = the usual
 }
 
@@ -83,6 +84,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 			Args:     append([]string{"--listen", address, "--version", "{{.Release.Version}}"}, args...),
 			Data:     map[string]string{"data": "/data"},
 			SelfTest: tests,
+			User:     s.user,
 			Stable:   appfile.Duration(100 * time.Millisecond), StopTimeout: s.stop,
 		}},
 	}

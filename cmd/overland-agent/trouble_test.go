@@ -68,6 +68,42 @@ func TestAStickAppears(t *testing.T) {
 }
 
 // A service that ignores SIGTERM holds up neither an upgrade, nor the way back from one, nor the end.
+// The shell that installs has a strict umask, as the volume's stub has too, and a file open that is
+// not for everybody: a service of another user starts all the same, and has only its own.
+func TestAServiceOfAnotherUser(t *testing.T) {
+	agents := agentsFor(t, "", "linux/amd64")
+	s := newSite(t, "linux/amd64")
+	s.user = "1234:1234"
+	first := s.seal(v1, agents)
+	s.user = ""
+	second := s.seal(v2, agents)
+	s.user = "1234:1234"
+	third := s.seal(v3, agents)
+
+	n := newNode(t, s)
+	n.sh(0, "sh", "-c", "umask 077; echo secret >/root-only; exec 7</root-only; exec sh "+first+" install --root "+s.root)
+	process := n.mustServe(v1)
+	status := n.sh(0, "cat", "/proc/"+process+"/status")
+	for _, line := range []string{"Uid:\t1234\t1234\t1234\t1234\n", "Umask:\t0022\n"} {
+		if !strings.Contains(status, line) {
+			t.Errorf("the service has no %q:\n%s", line, status)
+		}
+	}
+	if open := n.sh(0, "ls", "-l", "/proc/"+process+"/fd"); strings.Contains(open, "root-only") {
+		t.Errorf("the service has a file of the shell:\n%s", open)
+	}
+
+	// An agent of before has closed the folders: nobody noticed while the service was root's.
+	n.sh(0, "sh", second, "install")
+	n.mustServe(v2)
+	n.sh(0, "chmod", "700", "/var/lib/overland", "/var/lib/overland/gen", "/var/lib/overland/volumes")
+	pid := n.status(0).PID
+	n.sh(0, "kill", strconv.Itoa(pid))
+	n.until("started again", func(st nodeapi.Status) bool { return st.Running && st.PID != pid })
+	n.sh(0, "sh", third, "install")
+	n.mustServe(v3)
+}
+
 func TestServiceThatIgnoresSIGTERM(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)

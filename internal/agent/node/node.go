@@ -56,6 +56,9 @@ func Open(dir string, o Options) (*Node, error) {
 	if err := o.FS.Mkdir(filepath.Join(dir, "gen"), 0o755); err != nil {
 		return nil, fmt.Errorf("open node %s: %w", dir, err)
 	}
+	if err := unclose(dir, filepath.Join(dir, "gen"), filepath.Join(dir, "volumes")); err != nil {
+		return nil, fmt.Errorf("open node %s: %w", dir, err)
+	}
 	lock, err := fsx.TryLock(filepath.Join(dir, "lock"))
 	if errors.Is(err, fsx.ErrLocked) {
 		return nil, errs.Hint(errs.Errorf(errs.Conflict, "open node %s: an agent is running here: %w", dir, err),
@@ -70,6 +73,23 @@ func Open(dir string, o Options) (*Node, error) {
 	}
 	n.noteDamage()
 	return n, nil
+}
+
+// unclose lets every user pass through the folders on the way to programs and data, as far as they
+// are there: an agent that obeyed the umask of a shell has closed them. What they hold has modes of
+// its own.
+func unclose(dirs ...string) error {
+	const pass = 0o055
+	for _, dir := range dirs {
+		info, err := os.Lstat(dir)
+		if err != nil || !info.IsDir() || info.Mode().Perm()&pass == pass {
+			continue
+		}
+		if err := os.Chmod(dir, info.Mode().Perm()|pass); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Peek returns the state of dir without the lock and without changing anything. A directory that never held a node

@@ -44,6 +44,7 @@ type verb struct {
 
 // Main runs the command line args (without the program's name) and returns the exit code.
 func Main(args []string) int {
+	host.Disinherit()
 	// SIGHUP: a terminal that goes away must not take an installation, or the agent, with it.
 	signal.Ignore(syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
