@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/cache/cachetest"
 	"overland/internal/ecosystem/apk"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
@@ -25,8 +26,8 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 	pub := pack.NewAlpine(t, key)
 	srv := httptest.NewServer(pub)
 	t.Cleanup(srv.Close)
-	k := open(t, t.TempDir(), nil)
-	p, err := apk.New([]apk.Repository{{URL: srv.URL + "/calm", Keys: pub.Keys}}, k)
+	c := open(t, t.TempDir(), &cachetest.Memory{})
+	p, err := apk.New([]apk.Repository{{URL: srv.URL + "/calm", Keys: pub.Keys}}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,31 +54,31 @@ func TestACacheIsNotRolledBack(t *testing.T) {
 	tomorrow := func(hours int, records ...string) {
 		t.Helper()
 		pub.Index(t, pack.AlpineBirth.Add(time.Duration(hours)*time.Hour), records...)
-		if err := k.Recheck(t.Context(), apk.Name, "calm/"+pack.AlpineIndex); err != nil {
+		if err := c.Recheck(t.Context(), apk.Name, "calm/"+pack.AlpineIndex); err != nil {
 			t.Fatal(err)
 		}
 	}
 
-	first := good(k, pack.AlpineIndex)
-	if _, err := k.Freeze(t.Context(), "first", time.Time{}); err != nil {
+	first := good(c, pack.AlpineIndex)
+	if _, err := c.Freeze(t.Context(), "first", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	const newer = "v1/main/x86_64/tea-1.1-r0.apk"
 	b, rec := pack.APK(t, key, "tea", "1.1-r0", "tea 1.1")
 	pub.Put(newer, b)
 	tomorrow(1, rec)
-	second := good(k, pack.AlpineIndex)
-	good(k, newer)
-	if good(k, pack.AlpineTea).Proof.Value != "calm/"+pack.AlpineIndex+" "+first.Blob.String() {
+	second := good(c, pack.AlpineIndex)
+	good(c, newer)
+	if good(c, pack.AlpineTea).Proof.Value != "calm/"+pack.AlpineIndex+" "+first.Blob.String() {
 		t.Error("a package of yesterday is not proved by the index of yesterday")
 	}
 	for range 2 {
 		tomorrow(0)
-		if _, err := get(k, pack.AlpineIndex); errs.KindOf(err) != errs.Untrusted {
+		if _, err := get(c, pack.AlpineIndex); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("an older index: %v", err)
 		}
 	}
-	if e := good(k.View("first"), pack.AlpineIndex); e.Blob != first.Blob || e.Blob == second.Blob {
+	if e := good(c.View("first"), pack.AlpineIndex); e.Blob != first.Blob || e.Blob == second.Blob {
 		t.Errorf("the freeze moved from %s to %s", first.Blob, e.Blob)
 	}
 }

@@ -17,18 +17,18 @@ type bound struct {
 }
 
 // Serve says which protocols the cache answers: eviction asks them what belongs together (record.Lister).
-func (k *Cache) Serve(protocols ...record.Protocol) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.spoken = protocols
+func (c *Cache) Serve(protocols ...record.Protocol) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spoken = protocols
 }
 
 // bind has each freeze keep what is held of what its lists name, so that eviction leaves a state to install from.
-func (k *Cache) bind(ctx context.Context) error {
-	k.mu.Lock()
-	spoken := k.spoken
-	k.mu.Unlock()
-	freezes, err := k.Freezes(ctx)
+func (c *Cache) bind(ctx context.Context) error {
+	c.mu.Lock()
+	spoken := c.spoken
+	c.mu.Unlock()
+	freezes, err := c.Freezes(ctx)
 	if err != nil {
 		return err
 	}
@@ -37,13 +37,13 @@ func (k *Cache) bind(ctx context.Context) error {
 		if !ok || len(freezes) == 0 {
 			continue
 		}
-		keys, err := k.index.lists(ctx, p.Name())
+		keys, err := c.index.lists(ctx, p.Name())
 		if err != nil {
 			return err
 		}
 		for _, f := range freezes {
 			for _, key := range keys {
-				if err := k.bindOne(ctx, b, f, id{p.Name(), key}); err != nil {
+				if err := c.bindOne(ctx, b, f, id{p.Name(), key}); err != nil {
 					return fmt.Errorf("freeze %s: %s %s: %w", f.Name, p.Name(), key, err)
 				}
 			}
@@ -52,33 +52,33 @@ func (k *Cache) bind(ctx context.Context) error {
 	return nil
 }
 
-func (k *Cache) bindOne(ctx context.Context, b record.Lister, f Freeze, i id) error {
-	list, ok, err := k.index.frozen(ctx, f, i)
+func (c *Cache) bindOne(ctx context.Context, b record.Lister, f Freeze, i id) error {
+	list, ok, err := c.index.frozen(ctx, f, i)
 	if err != nil || !ok || !list.held {
 		return err
 	}
 	this := bound{f.Name, f.Made, i, list.fetched}
-	k.mu.Lock()
-	done := k.bound[this]
-	k.mu.Unlock()
+	c.mu.Lock()
+	done := c.bound[this]
+	c.mu.Unlock()
 	if done {
 		return nil
 	}
-	names, err := b.Binds(ctx, i.key, k.View(f.Name).lookup(f, i.protocol))
+	names, err := b.Binds(ctx, i.key, c.View(f.Name).lookup(f, i.protocol))
 	if err != nil {
 		return err
 	}
 	for _, key := range names {
-		v, ok, err := k.index.newest(ctx, id{i.protocol, key}, forever)
+		v, ok, err := c.index.newest(ctx, id{i.protocol, key}, forever)
 		if err == nil && ok && v.held {
-			_, err = k.index.pin(ctx, f, v)
+			_, err = c.index.pin(ctx, f, v)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.bound[this] = true
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bound[this] = true
 	return nil
 }

@@ -79,6 +79,9 @@ type Depot interface {
 
 // Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
 func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
+	if o.Facts == nil {
+		return nil, errs.Errorf(errs.Internal, "open cache %s: Options.Facts is nil", dir)
+	}
 	if err := (fsx.FS{}).Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open cache %s: %w", dir, err)
 	}
@@ -96,32 +99,28 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	o.Fresh = cmp.Or(o.Fresh, DefaultFresh)
 	o.Absent = cmp.Or(o.Absent, DefaultAbsent)
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
-	facts := o.Facts
-	if facts == nil {
-		facts = indexFacts{x}
-	}
 	return &Cache{
-		store: s, index: x, facts: facts, o: o, down: health.Memory[string]{Clock: o.Clock.Or()},
+		store: s, index: x, facts: o.Facts, o: o, down: health.Memory[string]{Clock: o.Clock.Or()},
 		used: map[id]time.Time{}, fixed: map[id]version{}, bound: map[bound]bool{},
 	}, nil
 }
 
 // Close ends the transfers under way, waits for them, and writes down what is known of last uses.
-func (k *Cache) Close() error {
-	k.calls.Close()
-	return errors.Join(k.flush(context.Background()), k.index.close())
+func (c *Cache) Close() error {
+	c.calls.Close()
+	return errors.Join(c.flush(context.Background()), c.index.close())
 }
 
-func (k *Cache) now() time.Time { return k.o.Clock.Or()() }
+func (c *Cache) now() time.Time { return c.o.Clock.Or()() }
 
 // Get implements record.Getter.
-func (k *Cache) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
-	seen := sight{have: k.lookup(it.Protocol)}
+func (c *Cache) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
+	seen := sight{have: c.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
 		return lockfile.Entry{}, nil, err
 	}
-	a, b, err := k.get(ctx, p, it, seen)
+	a, b, err := c.get(ctx, p, it, seen)
 	return a.entry, b, err
 }
 
@@ -131,16 +130,16 @@ type answer struct {
 	version version
 }
 
-func (k *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, store.Blob, error) {
+func (c *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, store.Blob, error) {
 	for again := false; ; again = true {
-		a, err := k.find(ctx, p, it, seen)
+		a, err := c.find(ctx, p, it, seen)
 		if err != nil || !a.entry.Exists() {
 			return a, nil, err
 		}
-		b, err := k.store.Open(ctx, a.version.blob)
+		b, err := c.store.Open(ctx, a.version.blob)
 		// Evicted, or removed by somebody else, between the look and the opening: it is fetched again, once.
 		if errors.Is(err, store.ErrNotFound) && !again {
-			k.forget(a.version.id)
+			c.forget(a.version.id)
 			continue
 		}
 		return a, b, err
@@ -148,39 +147,39 @@ func (k *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen
 }
 
 // find returns the answer to it, from the index if that will do, else from upstream.
-func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
-	i, now := id{it.Protocol, it.Key}, k.now()
-	if v, ok := k.remembered(i); ok && !it.Mutable {
-		return k.hit(v), nil // whether the blob is still there, who opens it will see
+func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
+	i, now := id{it.Protocol, it.Key}, c.now()
+	if v, ok := c.remembered(i); ok && !it.Mutable {
+		return c.hit(v), nil // whether the blob is still there, who opens it will see
 	}
-	old, known, err := k.index.newest(ctx, i, forever)
+	old, known, err := c.index.newest(ctx, i, forever)
 	if err != nil {
 		return answer{}, err
 	}
 	held := known && old.held
 	if held {
-		if held, err = store.Has(ctx, k.store, old.blob); err != nil {
+		if held, err = store.Has(ctx, c.store, old.blob); err != nil {
 			return answer{}, err
 		}
 	}
-	if held && (!it.Mutable || fresh(old.checked, now, k.o.Fresh)) {
-		k.remember(old)
-		return k.hit(old), nil
+	if held && (!it.Mutable || fresh(old.checked, now, c.o.Fresh)) {
+		c.remember(old)
+		return c.hit(old), nil
 	}
-	status, err := k.index.absent(ctx, i, now)
+	status, err := c.index.absent(ctx, i, now)
 	if err != nil {
 		return answer{}, err
 	}
 	if status != 0 {
 		return gone(it, status), nil
 	}
-	offline, err := k.Offline(ctx)
+	offline, err := c.Offline(ctx)
 	offline = offline || httpx.OnlyIfCached(ctx) // another site's request that is to end here
 	switch {
 	case err != nil:
 		return answer{}, err
-	case held && (offline || k.down.Has(host(it))):
-		return k.hit(old), nil
+	case held && (offline || c.down.Has(host(it))):
+		return c.hit(old), nil
 	case httpx.OnlyIfCached(ctx):
 		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not cached here, and the requester is our own upstream", it.Protocol, it.Key)
 	case offline:
@@ -189,44 +188,44 @@ func (k *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 	}
 	if !held {
 		old.held = false
-		return k.once(ctx, p, it, seen, old, 0)
+		return c.once(ctx, p, it, seen, old, 0)
 	}
-	a, err := k.once(ctx, p, it, seen, old, k.o.Patience)
+	a, err := c.once(ctx, p, it, seen, old, c.o.Patience)
 	if err == nil || ctx.Err() != nil || !tolerable(err) {
 		return a, err
 	}
-	k.down.Set(host(it), downtime)
-	k.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "error", err)
-	return k.hit(old), nil
+	c.down.Set(host(it), downtime)
+	c.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "error", err)
+	return c.hit(old), nil
 }
 
 // rememberLimit is how many versions are remembered, of about 600 bytes each.
 const rememberLimit = 1 << 14
 
-func (k *Cache) remembered(i id) (version, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	v, ok := k.fixed[i]
+func (c *Cache) remembered(i id) (version, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, ok := c.fixed[i]
 	return v, ok
 }
 
 // remember keeps v, of what never changes, at hand.
-func (k *Cache) remember(v version) {
+func (c *Cache) remember(v version) {
 	if v.mutable {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if len(k.fixed) >= rememberLimit {
-		clear(k.fixed)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.fixed) >= rememberLimit {
+		clear(c.fixed)
 	}
-	k.fixed[v.id] = v
+	c.fixed[v.id] = v
 }
 
-func (k *Cache) forget(i id) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.fixed, i)
+func (c *Cache) forget(i id) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.fixed, i)
 }
 
 // tolerable reports whether a stale answer is better than err. A broken proof is never tolerable.
@@ -240,10 +239,10 @@ func fresh(then, now time.Time, age time.Duration) bool {
 }
 
 // hit notes the use of v and returns it as an answer.
-func (k *Cache) hit(v version) answer {
-	k.mu.Lock()
-	k.used[v.id] = k.now()
-	k.mu.Unlock()
+func (c *Cache) hit(v version) answer {
+	c.mu.Lock()
+	c.used[v.id] = c.now()
+	c.mu.Unlock()
 	return answer{v.entry(), v}
 }
 
@@ -260,35 +259,35 @@ func host(it record.Item) string {
 }
 
 // lookup opens what the cache holds of protocol.
-func (k *Cache) lookup(protocol string) record.Lookup {
+func (c *Cache) lookup(protocol string) record.Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
-		v, ok, err := k.index.newest(ctx, id{protocol, key}, forever)
-		return k.openVersion(ctx, v, ok, protocol, key, err)
+		v, ok, err := c.index.newest(ctx, id{protocol, key}, forever)
+		return c.openVersion(ctx, v, ok, protocol, key, err)
 	}
 }
 
-func (k *Cache) openVersion(ctx context.Context, v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
+func (c *Cache) openVersion(ctx context.Context, v version, ok bool, protocol, key string, err error) (io.ReadCloser, error) {
 	switch {
 	case err != nil:
 		return nil, err
 	case !ok || !v.held:
 		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
 	}
-	b, err := k.store.Open(ctx, v.blob)
+	b, err := c.store.Open(ctx, v.blob)
 	if err == nil {
-		k.hit(v) // what proves others is in use: without it they could not be fetched
+		c.hit(v) // what proves others is in use: without it they could not be fetched
 	}
 	return b, err
 }
 
 // Past opens what the cache held under key before the newest n versions: errs.NotFound when there is nothing. Origins
 // give what an older list named for a while, and machines that have that list ask for it. The caller closes it.
-func (k *Cache) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
-	v, ok, err := k.index.before(ctx, id{protocol, key}, n)
-	return k.openVersion(ctx, v, ok, protocol, key, err)
+func (c *Cache) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
+	v, ok, err := c.index.before(ctx, id{protocol, key}, n)
+	return c.openVersion(ctx, v, ok, protocol, key, err)
 }
 
 // Recheck has what can change under key asked for again the next time, however fresh it is.
-func (k *Cache) Recheck(ctx context.Context, protocol, key string) error {
-	return k.index.recheck(ctx, id{protocol, key})
+func (c *Cache) Recheck(ctx context.Context, protocol, key string) error {
+	return c.index.recheck(ctx, id{protocol, key})
 }

@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/cache"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
@@ -39,9 +40,9 @@ func TestIndexIsAskedForAgain(t *testing.T) {
 	b.origin.set("i/x", "two")
 	b.want(b, "i/x", "one")
 	b.asked("i/x", 1)
-	b.later(DefaultFresh)
+	b.later(cache.DefaultFresh)
 	b.want(b, "i/x", "two")
-	b.later(DefaultFresh)
+	b.later(cache.DefaultFresh)
 	b.want(b, "i/x", "two") // 304
 	b.asked("i/x", 3)
 	b.want(b, "i/x", "two")
@@ -67,7 +68,7 @@ func TestStaleIfError(t *testing.T) {
 	b.asked("i/y", 1)
 	b.origin.trouble(nil)
 	b.origin.set("i/x", "two")
-	b.later(downtime)
+	b.later(cache.Downtime)
 	b.want(b, "i/x", "two")
 }
 
@@ -97,7 +98,7 @@ func TestSlowUpstream(t *testing.T) {
 	b.origin.trouble(func(http.ResponseWriter, *http.Request) bool { <-open; return false })
 	b.want(b, "i/x", "one")
 	close(open)
-	for b.calls.Len() > 0 {
+	for b.Calls() > 0 {
 		runtime.Gosched()
 	}
 	b.want(b, "i/x", "two")
@@ -110,7 +111,7 @@ func TestAbsent(t *testing.T) {
 	b.origin.set("a.zip", "alpha")
 	b.want(b, "a.zip", "404")
 	b.asked("a.zip", 1)
-	b.later(DefaultAbsent)
+	b.later(cache.DefaultAbsent)
 	b.want(b, "a.zip", "alpha")
 	b.asked("a.zip", 2)
 }
@@ -155,9 +156,7 @@ func TestOneTransferForAll(t *testing.T) {
 	}
 	for waiting := 0; waiting < clients/2; { // many of them wait before the first byte comes
 		runtime.Gosched()
-		if c := b.calls.Find(asked{id: id{"fix", "big.zip"}}); c != nil {
-			waiting = c.Waiters()
-		}
+		waiting = b.Waiters("fix", "big.zip")
 	}
 	close(open)
 	wg.Wait()
@@ -301,7 +300,7 @@ func TestLostBlob(t *testing.T) {
 		t.Fatal(err)
 	}
 	blob.Close()
-	if err := b.Cache.store.Remove(t.Context(), e.Blob); err != nil {
+	if err := b.store.Remove(t.Context(), e.Blob); err != nil {
 		t.Fatal(err)
 	}
 	b.want(b, "a.zip", "alpha")

@@ -15,7 +15,7 @@ const (
 )
 
 // Run looks after the cache until ctx ends: last uses are written down and the limit is held. It returns nil.
-func (k *Cache) Run(ctx context.Context) error {
+func (c *Cache) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for n := 1; ; n++ {
@@ -25,71 +25,71 @@ func (k *Cache) Run(ctx context.Context) error {
 		case <-t.C:
 		}
 		if n%thinly == 0 {
-			if _, err := k.Thin(ctx); err != nil && ctx.Err() == nil {
-				k.o.Log.Error("old versions cannot be dropped", "error", err)
+			if _, err := c.Thin(ctx); err != nil && ctx.Err() == nil {
+				c.o.Log.Error("old versions cannot be dropped", "error", err)
 			}
 		}
-		if _, err := k.Evict(ctx); err != nil && ctx.Err() == nil {
-			k.o.Log.Error("nothing can be evicted", "error", err)
+		if _, err := c.Evict(ctx); err != nil && ctx.Err() == nil {
+			c.o.Log.Error("nothing can be evicted", "error", err)
 		}
-		if err := k.flush(ctx); err != nil && ctx.Err() == nil {
-			k.o.Log.Warn("last uses are not written down", "error", err)
+		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
+			c.o.Log.Warn("last uses are not written down", "error", err)
 		}
 	}
 }
 
 // Size returns how many bytes the answers that are held take, each blob counted once.
-func (k *Cache) Size(ctx context.Context) (int64, error) {
-	return k.index.size(ctx)
+func (c *Cache) Size(ctx context.Context) (int64, error) {
+	return c.index.size(ctx)
 }
 
 // Evict removes what was not used for longest until no more than Options.Limit bytes are held, and returns how many it
 // freed. It keeps what Options.Roots names, what a freeze stands on, what was in the depot before the cache fetched it,
 // and what was used in the last minute: when that is more than the limit, more stays.
-func (k *Cache) Evict(ctx context.Context) (freed int64, err error) {
-	if k.o.Limit <= 0 {
+func (c *Cache) Evict(ctx context.Context) (freed int64, err error) {
+	if c.o.Limit <= 0 {
 		return 0, nil
 	}
-	size, err := k.Size(ctx)
-	if err != nil || size <= k.o.Limit {
+	size, err := c.Size(ctx)
+	if err != nil || size <= c.o.Limit {
 		return 0, err
 	}
-	if err := k.flush(ctx); err != nil {
+	if err := c.flush(ctx); err != nil {
 		return 0, err
 	}
 	asked := time.Now() // the depot's files have the machine's time
-	roots, err := k.roots(ctx)
+	roots, err := c.roots(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if err := k.bind(ctx); err != nil {
+	if err := c.bind(ctx); err != nil {
 		return 0, err
 	}
-	k.gate.Lock()
-	defer k.gate.Unlock()
-	frozen, err := k.frozen(ctx)
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	frozen, err := c.frozen(ctx)
 	if err != nil {
 		return 0, err
 	}
-	list, err := k.index.oldest(ctx, k.now().Add(-recent), frozen)
+	list, err := c.index.oldest(ctx, c.now().Add(-recent), frozen)
 	if err != nil {
 		return 0, err
 	}
 	for _, v := range list {
-		if size-freed <= k.o.Limit {
+		if size-freed <= c.o.Limit {
 			break
 		}
 		if roots[v.blob] {
 			continue
 		}
-		last, err := k.index.drop(ctx, v)
+		last, err := c.index.drop(ctx, v)
 		if err != nil {
 			return freed, err
 		}
 		if !last {
 			continue
 		}
-		gone, err := k.store.Retire(v.blob, asked)
+		gone, err := c.store.Retire(v.blob, asked)
 		if err != nil {
 			return freed, err
 		}
@@ -98,26 +98,26 @@ func (k *Cache) Evict(ctx context.Context) (freed int64, err error) {
 		}
 	}
 	if freed > 0 {
-		k.o.Log.Info("evicted", "bytes", freed)
+		c.o.Log.Info("evicted", "bytes", freed)
 	}
 	return freed, nil
 }
 
 // roots returns what must stay. Without knowing that, nothing goes.
-func (k *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
-	if k.o.Roots == nil {
+func (c *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
+	if c.o.Roots == nil {
 		return nil, nil // nothing has to stay
 	}
-	keep, err := k.o.Roots(ctx)
+	keep, err := c.o.Roots(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("what must be kept: %w", err)
 	}
 	return keep, nil
 }
 
-// frozen returns the moments of all freezes: k.gate is held.
-func (k *Cache) frozen(ctx context.Context) (string, error) {
-	list, err := k.Freezes(ctx)
+// frozen returns the moments of all freezes: c.gate is held.
+func (c *Cache) frozen(ctx context.Context) (string, error) {
+	list, err := c.Freezes(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -125,13 +125,13 @@ func (k *Cache) frozen(ctx context.Context) (string, error) {
 }
 
 // flush writes the last uses down that the index does not know yet.
-func (k *Cache) flush(ctx context.Context) error {
-	k.mu.Lock()
-	used := k.used
-	k.used = map[id]time.Time{}
-	k.mu.Unlock()
+func (c *Cache) flush(ctx context.Context) error {
+	c.mu.Lock()
+	used := c.used
+	c.used = map[id]time.Time{}
+	c.mu.Unlock()
 	if len(used) == 0 {
 		return nil
 	}
-	return k.index.use(ctx, used)
+	return c.index.use(ctx, used)
 }

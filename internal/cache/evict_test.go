@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/cache"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
@@ -19,7 +20,7 @@ func TestEvictsLongestUnused(t *testing.T) {
 		b.o.Limit = 15
 		b.o.Roots = func(context.Context) (map[digest.Digest]bool, error) { return roots, nil }
 	})
-	if _, err := store.PutBytes(t.Context(), b.Cache.store, []byte("other")); err != nil {
+	if _, err := store.PutBytes(t.Context(), b.store, []byte("other")); err != nil {
 		t.Fatal(err)
 	}
 	for key, body := range map[string]string{"root": "root1", "a": "aaaaa", "b": "bbbbb", "c": "ccccc", "same": "aaaaa", "other": "other"} {
@@ -95,10 +96,10 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 			}
 		})
 		put = func() {
-			if _, err := store.PutBytes(t.Context(), b.Cache.store, []byte(body)); err != nil {
+			if _, err := store.PutBytes(t.Context(), b.store, []byte(body)); err != nil {
 				t.Error(err)
 			}
-			if err := b.Cache.store.(interface{ Touch(digest.Digest) error }).Touch(d); err != nil {
+			if err := b.store.Touch(d); err != nil {
 				t.Error(err)
 			}
 		}
@@ -113,7 +114,7 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 		case "thin":
 			b.origin.set("i/list", body)
 			b.want(b, "i/list", body)
-			for i := range keepNewest + 2 {
+			for i := range cache.KeepNewest + 2 {
 				b.later(time.Minute * 6)
 				b.origin.set("i/list", strconv.Itoa(i))
 				b.want(b, "i/list", strconv.Itoa(i))
@@ -127,7 +128,7 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 			b.origin.set("a", "far")
 			b.want(b, "a", "far")
 		}
-		if !storetest.Has(t, b.Cache.store, d) {
+		if !storetest.Has(t, b.store, d) {
 			t.Errorf("%s: it is lost", what)
 		}
 	}
@@ -142,7 +143,7 @@ func TestDisownedButNeeded(t *testing.T) {
 	n.things["a"] = "BAD"
 	b.origin.set("a", "far")
 	b.want(b, "a", "far")
-	if !storetest.Has(t, b.Cache.store, d) {
+	if !storetest.Has(t, b.store, d) {
 		t.Error("it is lost")
 	}
 }
@@ -159,7 +160,7 @@ func TestFreeze(t *testing.T) {
 	day("monday")
 	b.later(24 * time.Hour)
 	day("tuesday")
-	tuesday := b.Cache.now()
+	tuesday := b.o.Clock()
 	b.later(24 * time.Hour)
 	if _, err := b.Freeze(ctx, "tuesday", tuesday); err != nil {
 		t.Fatal(err)
@@ -205,7 +206,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if _, err := b.Freeze(ctx, "future", b.Cache.now().Add(time.Hour)); errs.KindOf(err) != errs.Invalid {
+	if _, err := b.Freeze(ctx, "future", b.o.Clock().Add(time.Hour)); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("future: %v", err)
 	}
 	if err := b.Thaw(ctx, "tuesday"); err != nil {

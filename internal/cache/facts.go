@@ -3,42 +3,40 @@ package cache
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
-
-	"overland/internal/errs"
 )
 
-// Facts is where a cache keeps what people told it, and what must survive the removal of its directory. It is safe for
-// concurrent use, also by several processes. cachetest.Facts is the suite that each implementation runs.
+// Facts is where a cache keeps what people told it, which must survive the removal of the cache's
+// directory. It is safe for concurrent use, also by several processes. Each implementation runs the
+// contract suite cachetest.Facts.
 type Facts interface {
 	// Freezes returns all freezes, sorted by name.
 	Freezes(ctx context.Context) ([]Freeze, error)
 	// Freeze returns the freeze of that name: errs.NotFound when there is none.
 	Freeze(ctx context.Context, name string) (Freeze, error)
-	// AddFreeze stores f. When there is a freeze of that name already, that one stays as it is, and it is no error.
+	// AddFreeze stores f. An existing freeze of that name stays as it is, and that is not an error.
 	AddFreeze(ctx context.Context, f Freeze) error
-	// RemoveFreeze removes the freeze of that name; that there is none is no error.
+	// RemoveFreeze removes the freeze of that name. It is not an error when there is none.
 	RemoveFreeze(ctx context.Context, name string) error
-	// Offline reports whether the site was told to ask nobody.
+	// Offline reports whether somebody switched the site offline.
 	Offline(ctx context.Context) (bool, error)
-	// SetOffline changes that.
+	// SetOffline switches the site offline (true) or online.
 	SetOffline(ctx context.Context, on bool) error
 }
 
 // Offline reports whether upstream must not be asked.
-func (k *Cache) Offline(ctx context.Context) (bool, error) {
-	if k.o.Offline {
+func (c *Cache) Offline(ctx context.Context) (bool, error) {
+	if c.o.Offline {
 		return true, nil
 	}
-	return k.facts.Offline(ctx)
+	return c.facts.Offline(ctx)
 }
 
-// SetOffline says whether upstream may be asked, from now on and after a restart, to every process that has the cache
-// open.
-func (k *Cache) SetOffline(ctx context.Context, on bool) error { return k.facts.SetOffline(ctx, on) }
+// SetOffline forbids (true) or allows requests to upstream, from now on and after a restart, in every
+// process that has the cache open.
+func (c *Cache) SetOffline(ctx context.Context, on bool) error { return c.facts.SetOffline(ctx, on) }
 
-// moments is the form in which queries of the index take freezes: a JSON array.
+// moments returns list as the JSON array that queries of the index take.
 func moments(list []Freeze) (string, error) {
 	type moment struct {
 		Name string `json:"name"`
@@ -53,63 +51,22 @@ func moments(list []Freeze) (string, error) {
 	return string(b), err
 }
 
-// indexFacts keeps facts in the index itself: for a cache whose Options name no other place.
-type indexFacts struct{ x *index }
-
-func (f indexFacts) Freezes(ctx context.Context) ([]Freeze, error) {
-	var list []Freeze
-	err := f.x.each(ctx, func(row scanner) error {
-		z, err := scanFreeze(row)
-		list = append(list, z)
-		return err
-	}, "SELECT name, at, made FROM freeze ORDER BY name")
-	return list, err
-}
-
-func (f indexFacts) Freeze(ctx context.Context, name string) (Freeze, error) {
-	z, err := scanFreeze(f.x.db.QueryRowContext(ctx, "SELECT name, at, made FROM freeze WHERE name = ?", name))
-	if errors.Is(err, errNoRow) {
-		err = errs.Errorf(errs.NotFound, "there is no freeze %.80q", name)
-	}
-	return z, err
-}
-
-func (f indexFacts) AddFreeze(ctx context.Context, z Freeze) error {
-	return f.x.exec(ctx, "INSERT OR IGNORE INTO freeze VALUES (?,?,?)", z.Name, z.At.UnixMilli(), z.Made.UnixMilli())
-}
-
-func (f indexFacts) RemoveFreeze(ctx context.Context, name string) error {
-	return f.x.exec(ctx, "DELETE FROM freeze WHERE name = ?", name)
-}
-
-func (f indexFacts) Offline(ctx context.Context) (on bool, err error) {
-	err = f.x.db.QueryRowContext(ctx, "SELECT COALESCE((SELECT value FROM setting WHERE name = 'offline'), 0)").Scan(&on)
-	return on, indexError(err)
-}
-
-func (f indexFacts) SetOffline(ctx context.Context, on bool) error {
-	return f.x.exec(ctx, "INSERT OR REPLACE INTO setting VALUES ('offline', ?)", on)
-}
-
-func scanFreeze(row scanner) (Freeze, error) {
-	var f Freeze
-	var at, made int64
-	if err := row.Scan(&f.Name, &at, &made); err != nil {
-		return Freeze{}, indexError(err)
-	}
-	f.At, f.Made = time.UnixMilli(at), time.UnixMilli(made)
-	return f, nil
-}
-
-// moveFacts moves what an index of before Facts holds to facts.
+// moveFacts moves to facts what an index made before there were Facts holds.
 func (x *index) moveFacts(ctx context.Context, facts Facts) error {
 	var n int
 	err := x.db.QueryRowContext(ctx, "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'freeze'").Scan(&n)
 	if err != nil || n == 0 {
 		return indexError(err)
 	}
-	old := indexFacts{x}
-	list, err := old.Freezes(ctx)
+	var list []Freeze
+	err = x.each(ctx, func(row scanner) error {
+		var f Freeze
+		var at, made int64
+		err := row.Scan(&f.Name, &at, &made)
+		f.At, f.Made = time.UnixMilli(at), time.UnixMilli(made)
+		list = append(list, f)
+		return indexError(err)
+	}, "SELECT name, at, made FROM freeze")
 	if err != nil {
 		return err
 	}
@@ -118,12 +75,15 @@ func (x *index) moveFacts(ctx context.Context, facts Facts) error {
 			return err
 		}
 	}
-	on, err := old.Offline(ctx)
-	if err == nil && on {
-		err = facts.SetOffline(ctx, true)
-	}
+	var offline bool
+	err = x.db.QueryRowContext(ctx, "SELECT COALESCE((SELECT value FROM setting WHERE name = 'offline'), 0)").Scan(&offline)
 	if err != nil {
-		return err
+		return indexError(err)
+	}
+	if offline {
+		if err := facts.SetOffline(ctx, true); err != nil {
+			return err
+		}
 	}
 	return x.exec(ctx, "DROP TABLE freeze; DROP TABLE setting")
 }

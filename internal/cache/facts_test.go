@@ -3,7 +3,9 @@ package cache_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,14 +26,23 @@ import (
 )
 
 func TestFacts(t *testing.T) {
-	t.Run("memory", func(t *testing.T) {
-		m := &cachetest.Memory{}
-		cachetest.Facts(t, func(*testing.T) cache.Facts { return m })
-	})
-	t.Run("index", func(t *testing.T) {
-		dir := t.TempDir()
-		cachetest.Facts(t, func(t *testing.T) cache.Facts { return open(t, dir, nil).FactsInIndex() })
-	})
+	m := &cachetest.Memory{}
+	cachetest.Facts(t, func(*testing.T) cache.Facts { return m })
+}
+
+// Without a place for facts there is no cache: nothing that people said may end up in its index.
+func TestFactsAreNeeded(t *testing.T) {
+	s, err := storedir.Open(t.TempDir(), storedir.Options{Reserve: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "cache")
+	if _, err := cache.Open(t.Context(), dir, s, cache.Options{}); err == nil || errs.KindOf(err) != errs.Internal {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the directory was made: %v", err)
+	}
 }
 
 // news is a protocol with one list that changes.
@@ -70,27 +81,27 @@ func openAt(t *testing.T, dir string, facts cache.Facts, now time.Time) *cache.C
 		t.Fatal(err)
 	}
 	transport := &http.Transport{}
-	k, err := cache.Open(t.Context(), filepath.Join(dir, "cache"), s,
+	c, err := cache.Open(t.Context(), filepath.Join(dir, "cache"), s,
 		cache.Options{Facts: facts, Clock: clock.At(now), Upstream: &origin.Client{Transport: transport, Tries: 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
-		if err := k.Close(); err != nil {
+		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return k
+	return c
 }
 
-func get(t *testing.T, k record.Getter, n news) error {
+func get(t *testing.T, c record.Getter, n news) error {
 	t.Helper()
 	it, err := n.Item(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, b, err := k.Get(t.Context(), n, it)
+	_, b, err := c.Get(t.Context(), n, it)
 	if b != nil {
 		b.Close()
 	}
@@ -101,36 +112,36 @@ func get(t *testing.T, k record.Getter, n news) error {
 // what is new today.
 func TestTheDirectoryIsRemoved(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
-	k := open(t, dir, facts)
-	if _, err := k.Freeze(t.Context(), "tuesday", time.Time{}); err != nil {
+	c := open(t, dir, facts)
+	if _, err := c.Freeze(t.Context(), "tuesday", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	if err := get(t, k.View("tuesday"), n); err != nil {
+	if err := get(t, c.View("tuesday"), n); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.SetOffline(t.Context(), true); err != nil {
+	if err := c.SetOffline(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	if err := k.Close(); err != nil {
+	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.RemoveAll(filepath.Join(dir, "cache")); err != nil {
 		t.Fatal(err)
 	}
-	k = openAt(t, dir, facts, time.Now().Add(time.Hour))
-	if on, err := k.Offline(t.Context()); !on || err != nil {
+	c = openAt(t, dir, facts, time.Now().Add(time.Hour))
+	if on, err := c.Offline(t.Context()); !on || err != nil {
 		t.Errorf("offline %v, %v", on, err)
 	}
-	if list, err := k.Freezes(t.Context()); err != nil || len(list) != 1 || list[0].Name != "tuesday" {
+	if list, err := c.Freezes(t.Context()); err != nil || len(list) != 1 || list[0].Name != "tuesday" {
 		t.Errorf("freezes %v, %v", list, err)
 	}
-	if err := k.SetOffline(t.Context(), false); err != nil {
+	if err := c.SetOffline(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
-	if err := get(t, k, n); err != nil {
+	if err := get(t, c, n); err != nil {
 		t.Errorf("the newest: %v", err)
 	}
-	if err := get(t, k.View("tuesday"), n); errs.KindOf(err) != errs.NotFound || err == nil {
+	if err := get(t, c.View("tuesday"), n); errs.KindOf(err) != errs.NotFound || err == nil {
 		t.Errorf("of the freeze: %v", err)
 	}
 }
@@ -173,54 +184,44 @@ INSERT INTO pin VALUES ('tuesday', 'news', 'today', 2000);
 INSERT INTO setting VALUES ('offline', 1);
 PRAGMA user_version = 1;`
 
-// An index of the first version holds facts: they stay, here or where they belong now.
+// An index of the first version holds facts: they move to where they belong, and the freeze keeps its content.
 func TestAnIndexOfVersion1(t *testing.T) {
-	for what, facts := range map[string]cache.Facts{"in the index": nil, "elsewhere": &cachetest.Memory{}} {
-		t.Run(what, func(t *testing.T) {
-			dir, n := t.TempDir(), newNews(t)
-			s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
-			if err != nil {
-				t.Fatal(err)
-			}
-			d, err := store.PutBytes(t.Context(), s, []byte("old"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Mkdir(filepath.Join(dir, "cache"), 0o700); err != nil {
-				t.Fatal(err)
-			}
-			change(t, dir, strings.ReplaceAll(version1, "BLOB", string(d)))
-			for range 2 {
-				k := open(t, dir, facts)
-				if on, err := k.Offline(t.Context()); !on || err != nil {
-					t.Errorf("offline %v, %v", on, err)
-				}
-				it, _ := n.Item(nil)
-				e, b, err := k.View("tuesday").Get(t.Context(), n, it)
-				if err != nil || e.Blob != d {
-					t.Fatalf("of the freeze: %v, %v", e, err)
-				}
-				b.Close()
-			}
-		})
-	}
-}
-
-// An index of a version that this program does not know is made anew where nothing durable is in it, and else refused.
-func TestAnIndexOfAnotherVersion(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
-	k := open(t, dir, facts)
-	if err := get(t, k, n); err != nil {
-		t.Fatal(err)
-	}
-	change(t, dir, `PRAGMA user_version = 99; ALTER TABLE version RENAME TO "of the ""future"`)
 	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := cache.Open(t.Context(), filepath.Join(dir, "cache"), s, cache.Options{}); errs.KindOf(err) != errs.Invalid || err == nil {
-		t.Errorf("with facts in it: %v", err)
+	d, err := store.PutBytes(t.Context(), s, []byte("old"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	if err := os.Mkdir(filepath.Join(dir, "cache"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	change(t, dir, strings.ReplaceAll(version1, "BLOB", string(d)))
+	for range 2 {
+		c := open(t, dir, facts)
+		if on, err := c.Offline(t.Context()); !on || err != nil {
+			t.Errorf("offline %v, %v", on, err)
+		}
+		it, _ := n.Item(nil)
+		e, b, err := c.View("tuesday").Get(t.Context(), n, it)
+		if err != nil || e.Blob != d {
+			t.Fatalf("of the freeze: %v, %v", e, err)
+		}
+		b.Close()
+	}
+	change(t, dir, "CREATE TABLE freeze (gone INTEGER); CREATE TABLE setting (gone INTEGER)") // neither is there any more
+}
+
+// An index of a version that this program does not know is made anew: nothing in it is durable.
+func TestAnIndexOfAnotherVersion(t *testing.T) {
+	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
+	c := open(t, dir, facts)
+	if err := get(t, c, n); err != nil {
+		t.Fatal(err)
+	}
+	change(t, dir, `PRAGMA user_version = 99; ALTER TABLE version RENAME TO "of the ""future"`)
 	if err := get(t, open(t, dir, facts), n); err != nil {
 		t.Errorf("made anew: %v", err)
 	}

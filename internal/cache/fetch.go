@@ -25,72 +25,72 @@ type call = flight.Call[answer]
 
 // once returns what upstream has for it: one request for all who ask at the same time. With a patience it returns
 // flight.ErrSlow after so long, and the request goes on for those who ask later.
-func (k *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
+func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	i := asked{id{it.Protocol, it.Key}, seen.freeze}
-	c, _ := k.calls.Join(ctx, i, func(ctx context.Context, c *call) (answer, error) {
-		return k.fetch(ctx, c, p, it, seen, old)
+	running, _ := c.calls.Join(ctx, i, func(ctx context.Context, running *call) (answer, error) {
+		return c.fetch(ctx, running, p, it, seen, old)
 	})
-	record.Report(ctx, c.Progress)
-	return c.WaitFor(ctx, patience)
+	record.Report(ctx, running.Progress)
+	return running.WaitFor(ctx, patience)
 }
 
 // fetch asks for it, nearby and then upstream, and gives those who wait for c what is held then. old is the newest version
 // known.
-func (k *Cache) fetch(ctx context.Context, c *call, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
+func (c *Cache) fetch(ctx context.Context, running *call, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
 	i := id{it.Protocol, it.Key}
 	// Another request may have ended between the caller's look and this one's start.
-	if v, ok, err := k.index.newest(ctx, i, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
-		fresh(v.checked, k.now(), k.o.Fresh) {
-		if there, err := store.Has(ctx, k.store, v.blob); err != nil {
+	if v, ok, err := c.index.newest(ctx, i, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
+		fresh(v.checked, c.now(), c.o.Fresh) {
+		if there, err := store.Has(ctx, c.store, v.blob); err != nil {
 			return answer{}, err
 		} else if there {
-			return k.hit(v), nil
+			return c.hit(v), nil
 		}
 	}
-	q := &record.Acquisition{Protocol: p, Item: it, Have: seen.have, Where: k.lookup(it.Protocol), Store: k.store}
-	if a, ok := k.near(ctx, c, q, old); ok || ctx.Err() != nil {
+	q := &record.Acquisition{Protocol: p, Item: it, Have: seen.have, Where: c.lookup(it.Protocol), Store: c.store}
+	if a, ok := c.near(ctx, running, q, old); ok || ctx.Err() != nil {
 		return a, ctx.Err()
 	}
 	q.Get = func(ctx context.Context, r origin.Request) (*origin.Answer, error) {
-		r.Heard = func() { c.Add(1) }
+		r.Heard = func() { running.Add(1) }
 		if it.Mutable && old.held {
 			r = conditional(r, old.etag)
 		}
-		return k.o.Upstream.Get(ctx, r)
+		return c.o.Upstream.Get(ctx, r)
 	}
 	var got answer
 	q.Keep = func(ctx context.Context, in *record.Arrival) error {
-		v := k.version(in.Entry)
+		v := c.version(in.Entry)
 		v.etag, v.modified = in.Header.Get("Etag"), in.Header.Get("Last-Modified")
 		if err := v.follows(old, it, in.From); err != nil {
 			return err
 		}
-		v, err := k.keep(ctx, v, in)
+		v, err := c.keep(ctx, v, in)
 		if err == nil {
-			got = k.hit(v)
-			c.Deliver(got, nil)
+			got = c.hit(v)
+			running.Deliver(got, nil)
 		}
 		return err
 	}
 	err := q.Fetch(ctx)
 	if status := (*origin.StatusError)(nil); errors.As(err, &status) {
-		now := k.now()
+		now := c.now()
 		switch {
 		case status.Status == http.StatusNotModified && old.held:
-			if err := k.index.confirm(ctx, old, now); err != nil {
+			if err := c.index.confirm(ctx, old, now); err != nil {
 				return answer{}, err
 			}
-			return k.hit(old), nil
+			return c.hit(old), nil
 		case status.Status == http.StatusNotFound, status.Status == http.StatusGone:
-			return gone(it, status.Status), k.index.setAbsent(ctx, i, status.Status, now.Add(k.o.Absent))
+			return gone(it, status.Status), c.index.setAbsent(ctx, i, status.Status, now.Add(c.o.Absent))
 		}
 	}
 	return got, err
 }
 
 // version returns e, which has come right now, as a version.
-func (k *Cache) version(e lockfile.Entry) version {
-	now := k.now()
+func (c *Cache) version(e lockfile.Entry) version {
+	now := c.now()
 	return version{
 		id: id{e.Protocol, e.Key}, fetched: now, checked: now, used: now, mutable: e.Mutable, blob: e.Blob, size: e.Size,
 		media: e.MediaType, proof: e.Proof,
@@ -98,10 +98,10 @@ func (k *Cache) version(e lockfile.Entry) version {
 }
 
 // keep stores what arrived as version v.
-func (k *Cache) keep(ctx context.Context, v version, in *record.Arrival) (version, error) {
-	k.gate.RLock()
-	defer k.gate.RUnlock()
-	there, err := store.Has(ctx, k.store, v.blob)
+func (c *Cache) keep(ctx context.Context, v version, in *record.Arrival) (version, error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	there, err := store.Has(ctx, c.store, v.blob)
 	if err != nil {
 		return v, err
 	}
@@ -109,7 +109,7 @@ func (k *Cache) keep(ctx context.Context, v version, in *record.Arrival) (versio
 	if err := in.Commit(ctx); err != nil {
 		return v, err
 	}
-	return k.index.add(ctx, v)
+	return c.index.add(ctx, v)
 }
 
 // follows returns an error when v, from a source, may not be what follows old: what never changes has other bytes.

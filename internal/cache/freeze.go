@@ -24,11 +24,11 @@ func ValidName(name string) bool { return freezeName.MatchString(name) }
 
 // Freeze makes name stand for the state at the moment at; the zero time is now. A name that stands for another moment
 // already is refused (errs.Conflict): machines may rely on it.
-func (k *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
+func (c *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
 	if !ValidName(name) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: 1 to 64 of a-z, 0-9 and ._-, a letter or digit first", name)
 	}
-	now := k.now().Truncate(time.Millisecond)
+	now := c.now().Truncate(time.Millisecond)
 	f := Freeze{Name: name, At: at.Truncate(time.Millisecond), Made: now}
 	if at.IsZero() {
 		f.At = now
@@ -36,12 +36,12 @@ func (k *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, 
 	if f.At.After(now) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %s: %s is in the future", name, f.At.UTC().Format(time.RFC3339))
 	}
-	k.gate.RLock() // what is being evicted was chosen without this freeze
-	defer k.gate.RUnlock()
-	if err := k.facts.AddFreeze(ctx, f); err != nil {
+	c.gate.RLock() // what is being evicted was chosen without this freeze
+	defer c.gate.RUnlock()
+	if err := c.facts.AddFreeze(ctx, f); err != nil {
 		return Freeze{}, err
 	}
-	old, err := k.freeze(ctx, name)
+	old, err := c.freeze(ctx, name)
 	if err == nil && !at.IsZero() && !old.At.Equal(f.At) {
 		err = errs.Hint(errs.Errorf(errs.Conflict, "freeze %s stands for %s already", name, old.At.UTC().Format(time.RFC3339)),
 			"choose another name")
@@ -50,21 +50,21 @@ func (k *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, 
 }
 
 // Thaw removes the freeze name; one that is not there is errs.NotFound.
-func (k *Cache) Thaw(ctx context.Context, name string) error {
-	if _, err := k.freeze(ctx, name); err != nil {
+func (c *Cache) Thaw(ctx context.Context, name string) error {
+	if _, err := c.freeze(ctx, name); err != nil {
 		return errs.Hint(err, "overland cache freezes lists them")
 	}
-	if err := k.facts.RemoveFreeze(ctx, name); err != nil {
+	if err := c.facts.RemoveFreeze(ctx, name); err != nil {
 		return err
 	}
-	return k.index.unpin(ctx, name)
+	return c.index.unpin(ctx, name)
 }
 
 // Freezes returns all freezes by name.
-func (k *Cache) Freezes(ctx context.Context) ([]Freeze, error) { return k.facts.Freezes(ctx) }
+func (c *Cache) Freezes(ctx context.Context) ([]Freeze, error) { return c.facts.Freezes(ctx) }
 
-func (k *Cache) freeze(ctx context.Context, name string) (Freeze, error) {
-	f, err := k.facts.Freeze(ctx, name)
+func (c *Cache) freeze(ctx context.Context, name string) (Freeze, error) {
+	f, err := c.facts.Freeze(ctx, name)
 	if errs.KindOf(err) == errs.NotFound {
 		err = errs.Hint(err, "overland cache freeze %.80s", name)
 	}
@@ -81,4 +81,4 @@ func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, erro
 
 // Emptied reports whether the cache's directory was removed after f was made. Then f still has its name and its moment,
 // and gives what never changes, but of every list it answers that it is gone.
-func (k *Cache) Emptied(f Freeze) bool { return f.Made.Before(k.index.made) }
+func (c *Cache) Emptied(f Freeze) bool { return f.Made.Before(c.index.made) }

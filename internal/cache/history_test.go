@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"context"
@@ -40,9 +40,9 @@ func TestResolve(t *testing.T) {
 	b.origin.set("one", "1")
 	b.origin.set("two", "2")
 	b.origin.set("i/release", "one")
-	now := func(k record.Getter, want string) {
+	now := func(from record.Getter, want string) {
 		t.Helper()
-		_, blob, err := k.Get(t.Context(), p, p.item("i/now"))
+		_, blob, err := from.Get(t.Context(), p, p.item("i/now"))
 		if err != nil {
 			t.Error(err)
 			return

@@ -9,11 +9,11 @@ import (
 
 // Hold counts a blob that somebody else brought into the depot among what the cache holds, so that it is evicted like an
 // answer: protocol and key are a name for it that no Protocol uses.
-func (k *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
-	k.gate.RLock()
-	defer k.gate.RUnlock()
-	now := k.now()
-	_, err := k.index.add(ctx, version{
+func (c *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	now := c.now()
+	_, err := c.index.add(ctx, version{
 		id: id{protocol, key}, fetched: now, checked: now, used: now, own: true, blob: d, size: size,
 		media: "application/octet-stream", proof: lockfile.Proof{Kind: "sha256", Value: d.Encoded()},
 	})
@@ -21,8 +21,8 @@ func (k *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest,
 }
 
 // Used notes that what Hold counted was asked for; of what it never counted nothing is noted.
-func (k *Cache) Used(protocol, key string) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.used[id{protocol, key}] = k.now()
+func (c *Cache) Used(protocol, key string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.used[id{protocol, key}] = c.now()
 }

@@ -47,11 +47,6 @@ INSERT INTO born VALUES (0);
 INSERT INTO pin SELECT p.name, f.made, p.protocol, p.key, p.fetched FROM pin1 AS p JOIN freeze AS f ON f.name = p.name;
 DROP TABLE pin1;`
 
-// factTables hold the facts of a cache whose Options name no other place.
-const factTables = `
-CREATE TABLE IF NOT EXISTS freeze (name TEXT PRIMARY KEY, at INTEGER NOT NULL, made INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;`
-
 const (
 	schemaVersion = 2
 	setVersion    = "PRAGMA user_version = 2;"
@@ -91,8 +86,8 @@ func (v version) entry() lockfile.Entry {
 	}
 }
 
-// openIndex opens the index file in dir, or makes it; now is for the latter. Facts that it holds move to facts, unless
-// that is nil.
+// openIndex opens the index file in dir; a missing one is created, as of now. What an old one holds
+// that belongs in facts moves there.
 func openIndex(ctx context.Context, dir string, now time.Time, facts Facts) (*index, error) {
 	path := filepath.Join(dir, IndexFile)
 	// A commit is on the disk when it returns (synchronous FULL): what a lock was told it holds is held after a power cut.
@@ -124,13 +119,8 @@ func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
 	case n == schemaVersion:
 	case n == 1:
 		_, err = tx.ExecContext(ctx, from1+setVersion)
-	case n != 0 && facts == nil:
-		return errs.Errorf(errs.Invalid, "index of version %d, want %d", n, schemaVersion)
 	default:
 		err = makeAnew(ctx, tx, now)
-	}
-	if err == nil && facts == nil {
-		_, err = tx.ExecContext(ctx, factTables)
 	}
 	var made int64
 	if err == nil {
@@ -140,7 +130,7 @@ func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
 		return err
 	}
 	x.made = time.UnixMilli(made)
-	if err := tx.Commit(); err != nil || facts == nil {
+	if err := tx.Commit(); err != nil {
 		return err
 	}
 	return x.moveFacts(ctx, facts)

@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"overland/internal/cache"
+	"overland/internal/cache/cachetest"
 	"overland/internal/fsx"
 	"overland/internal/origin"
 	storedir "overland/internal/store/dir"
@@ -21,16 +23,18 @@ func play(dir, upstream string) error {
 		return err
 	}
 	ctx := context.Background()
-	k, err := Open(ctx, filepath.Join(dir, "cache"), s, Options{Upstream: &origin.Client{Transport: &http.Transport{}}})
+	c, err := cache.Open(ctx, filepath.Join(dir, "cache"), s, cache.Options{
+		Facts: &cachetest.Memory{}, Upstream: &origin.Client{Transport: &http.Transport{}},
+	})
 	if err != nil {
 		return err
 	}
 	for n := range 1000 {
-		if _, err := read(ctx, k, fixture{upstream}, fmt.Sprint("k", n)); err != nil {
+		if _, err := read(ctx, c, fixture{upstream}, fmt.Sprint("k", n)); err != nil {
 			return err
 		}
 	}
-	return k.Close()
+	return c.Close()
 }
 
 // Killed at any step of storing, the cache has whole blobs only, and every row of its index has its blob.
@@ -45,19 +49,18 @@ func TestKilled(t *testing.T) {
 		}
 		b.blobs()
 	}
-	rows, err := b.index.db.QueryContext(t.Context(), "SELECT "+columns+" FROM version WHERE held = 1")
+	rows, err := b.Rows(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rows.Close()
 	n := 0
-	for ; rows.Next(); n++ {
-		v, _, err := scan(rows)
-		if err != nil {
-			t.Fatal(err)
+	for _, v := range rows {
+		if !v.Held {
+			continue
 		}
-		if size, err := b.Cache.store.Stat(t.Context(), v.blob); err != nil || size != v.size {
-			t.Errorf("%s: %d bytes, %v; want %d", v.key, size, err, v.size)
+		n++
+		if size, err := b.store.Stat(t.Context(), v.Blob); err != nil || size != v.Size {
+			t.Errorf("%s: %d bytes, %v; want %d", v.Key, size, err, v.Size)
 		}
 	}
 	if n == 0 {

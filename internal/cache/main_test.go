@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"bytes"
@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"overland/internal/cache"
+	"overland/internal/cache/cachetest"
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -140,14 +142,15 @@ func broken(w http.ResponseWriter, _ *http.Request) bool {
 
 // bench is a cache under test, its upstream and its time.
 type bench struct {
-	*Cache
+	*cache.Cache
+	store  *storedir.Store
 	t      *testing.T
 	p      fixture
 	origin *upstream
 	dir    string
 	fs     fsx.FS
 	room   int64 // store.Options.Reserve
-	o      Options
+	o      cache.Options
 	mu     sync.Mutex
 	now    time.Time
 }
@@ -156,7 +159,7 @@ func newBench(t *testing.T, change func(*bench)) *bench {
 	b := &bench{t: t, origin: newOrigin(t), dir: t.TempDir(), now: time.Date(2026, 1, 6, 12, 0, 0, 0, time.UTC)}
 	b.p = fixture{b.origin.URL}
 	b.o.Clock = clock.Clock(func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now })
-	b.o.Upstream = client(t)
+	b.o.Upstream, b.o.Facts = client(t), &cachetest.Memory{}
 	if change != nil {
 		change(b)
 	}
@@ -181,7 +184,8 @@ func (b *bench) open() {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	if b.Cache, err = Open(b.t.Context(), filepath.Join(b.dir, "cache"), s, b.o); err != nil {
+	b.store = s
+	if b.Cache, err = cache.Open(b.t.Context(), filepath.Join(b.dir, "cache"), s, b.o); err != nil {
 		b.t.Fatal(err)
 	}
 }
@@ -196,9 +200,9 @@ func (b *bench) reopen() {
 
 func (b *bench) later(d time.Duration) { b.mu.Lock(); b.now = b.now.Add(d); b.mu.Unlock() }
 
-// read returns what k answers for key: the bytes, or the status as text.
-func read(ctx context.Context, k record.Getter, p fixture, key string) (string, error) {
-	e, blob, err := k.Get(ctx, p, p.item(key))
+// read returns what from answers for key: the bytes, or the status as text.
+func read(ctx context.Context, from record.Getter, p fixture, key string) (string, error) {
+	e, blob, err := from.Get(ctx, p, p.item(key))
 	if err != nil {
 		return "", err
 	}
@@ -216,17 +220,17 @@ func read(ctx context.Context, k record.Getter, p fixture, key string) (string, 
 	return string(body), err
 }
 
-func (b *bench) want(k record.Getter, key, want string) {
+func (b *bench) want(from record.Getter, key, want string) {
 	b.t.Helper()
-	got, err := read(b.t.Context(), k, b.p, key)
+	got, err := read(b.t.Context(), from, b.p, key)
 	if err != nil || got != want {
 		b.t.Errorf("%s: got %.60q, %v; want %.60q", key, got, err, want)
 	}
 }
 
-func (b *bench) wantErr(k record.Getter, key string, kind errs.Kind) error {
+func (b *bench) wantErr(from record.Getter, key string, kind errs.Kind) error {
 	b.t.Helper()
-	got, err := read(b.t.Context(), k, b.p, key)
+	got, err := read(b.t.Context(), from, b.p, key)
 	if err == nil || errs.KindOf(err) != kind {
 		b.t.Errorf("%s: got %.60q, %v; want an error of kind %v", key, got, err, kind)
 	}
@@ -244,8 +248,7 @@ func (b *bench) asked(key string, want int) {
 func (b *bench) blobs() (n int) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	s := b.Cache.store
-	if err := s.List(ctx, func(d digest.Digest, _ int64) error { n++; return store.Verify(ctx, s, d) }); err != nil {
+	if err := b.store.List(ctx, func(d digest.Digest, _ int64) error { n++; return store.Verify(ctx, b.store, d) }); err != nil {
 		b.t.Error(err)
 	}
 	return n

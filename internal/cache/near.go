@@ -52,44 +52,44 @@ func ParseFound(b []byte) (Found, error) {
 }
 
 // near gives those who wait for c what is nearer than upstream, once the protocol has proved it.
-func (k *Cache) near(ctx context.Context, c *call, q *record.Acquisition, old version) (got answer, ok bool) {
+func (c *Cache) near(ctx context.Context, running *call, q *record.Acquisition, old version) (got answer, ok bool) {
 	it := q.Item
-	if k.o.Near == nil || it.Method != "" {
+	if c.o.Near == nil || it.Method != "" {
 		return answer{}, false
 	}
-	f, brought, err := k.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, origin.DefaultLimit), func() { c.Add(1) })
+	f, brought, err := c.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, origin.DefaultLimit), func() { running.Add(1) })
 	if err == nil {
 		q.Keep = func(ctx context.Context, in *record.Arrival) error {
-			v := k.version(in.Entry)
+			v := c.version(in.Entry)
 			v.own, v.etag, v.modified = brought, f.ETag, f.Modified
-			v, err := k.adopt(ctx, v)
+			v, err := c.adopt(ctx, v)
 			if err == nil {
-				got, ok = k.hit(v), true
-				c.Deliver(got, nil)
+				got, ok = c.hit(v), true
+				running.Deliver(got, nil)
 			}
 			return err
 		}
-		if err = k.offer(ctx, q, old, f); err == nil {
+		if err = c.offer(ctx, q, old, f); err == nil {
 			return got, ok
 		}
 		if brought {
-			err = errors.Join(err, k.disown(ctx, f.Blob))
+			err = errors.Join(err, c.disown(ctx, f.Blob))
 		}
 	}
 	switch errs.KindOf(err) {
 	case errs.NotFound, errs.Cancelled:
 	default:
-		k.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "error", err)
+		c.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "error", err)
 	}
 	return answer{}, false
 }
 
 // offer gives q the blob of f, which is in the depot.
-func (k *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f Found) error {
+func (c *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f Found) error {
 	if err := (version{blob: f.Blob}).follows(old, q.Item, "an upstream site"); err != nil {
 		return err
 	}
-	b, err := k.store.Open(ctx, f.Blob)
+	b, err := c.store.Open(ctx, f.Blob)
 	if err != nil {
 		return err
 	}
@@ -101,42 +101,42 @@ func (k *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f
 }
 
 // adopt makes v, whose blob is in the depot, the newest version of its answer.
-func (k *Cache) adopt(ctx context.Context, v version) (version, error) {
-	k.gate.RLock()
-	defer k.gate.RUnlock()
-	if there, err := store.Has(ctx, k.store, v.blob); err != nil {
+func (c *Cache) adopt(ctx context.Context, v version) (version, error) {
+	c.gate.RLock()
+	defer c.gate.RUnlock()
+	if there, err := store.Has(ctx, c.store, v.blob); err != nil {
 		return v, err
 	} else if !there {
 		return v, errs.Errorf(errs.Unavailable, "%s was evicted meanwhile", v.blob)
 	}
-	return k.index.add(ctx, v)
+	return c.index.add(ctx, v)
 }
 
 // disown removes a blob that was brought for an answer and did not prove to be one, unless somebody else wants it.
-func (k *Cache) disown(ctx context.Context, d digest.Digest) error {
+func (c *Cache) disown(ctx context.Context, d digest.Digest) error {
 	asked := time.Now()
-	roots, err := k.roots(ctx)
+	roots, err := c.roots(ctx)
 	if err != nil || roots[d] {
 		return err
 	}
-	k.gate.Lock()
-	defer k.gate.Unlock()
-	used, err := k.index.holds(ctx, d)
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	used, err := c.index.holds(ctx, d)
 	if err != nil || used {
 		return err
 	}
-	_, err = k.store.Retire(d, asked)
+	_, err = c.store.Retire(d, asked)
 	return err
 }
 
 // Find returns what the cache holds for it, as other sites are told, after it was fetched where that is needed.
-func (k *Cache) Find(ctx context.Context, p record.Protocol, it record.Item) (Found, error) {
-	seen := sight{have: k.lookup(it.Protocol)}
+func (c *Cache) Find(ctx context.Context, p record.Protocol, it record.Item) (Found, error) {
+	seen := sight{have: c.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
 	if err != nil {
 		return Found{}, err
 	}
-	a, b, err := k.get(ctx, p, it, seen)
+	a, b, err := c.get(ctx, p, it, seen)
 	if b != nil {
 		err = b.Close()
 	}

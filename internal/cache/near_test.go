@@ -1,4 +1,4 @@
-package cache
+package cache_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/cache"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
@@ -17,32 +18,32 @@ import (
 
 // beside is a Near that says what a test wants, and puts it into the depot.
 type beside struct {
-	depot  Depot
+	depot  cache.Depot
 	things map[string]string
-	f      func(f *Found) // what it says otherwise
+	f      func(f *cache.Found) // what it says otherwise
 	err    error
 	mu     sync.Mutex
 	asked  int
 }
 
-func (n *beside) Find(ctx context.Context, _, key string, _ int64, heard func()) (Found, bool, error) {
+func (n *beside) Find(ctx context.Context, _, key string, _ int64, heard func()) (cache.Found, bool, error) {
 	n.mu.Lock()
 	n.asked++
 	n.mu.Unlock()
 	heard()
 	body, ok := n.things[key]
 	if n.err != nil || !ok {
-		return Found{}, false, errs.E(errs.NotFound, context.Cause(ctx))
+		return cache.Found{}, false, errs.E(errs.NotFound, context.Cause(ctx))
 	}
 	d := digest.Of([]byte(body))
 	had, err := store.Has(ctx, n.depot, d)
 	if err != nil {
-		return Found{}, false, err
+		return cache.Found{}, false, err
 	}
 	if _, err := store.PutBytes(ctx, n.depot, []byte(body)); err != nil {
-		return Found{}, false, err
+		return cache.Found{}, false, err
 	}
-	f := Found{Blob: d, Size: int64(len(body)), MediaType: "text/plain"}
+	f := cache.Found{Blob: d, Size: int64(len(body)), MediaType: "text/plain"}
 	if n.f != nil {
 		n.f(&f)
 	}
@@ -57,7 +58,7 @@ func newBeside(t *testing.T, change func(*bench)) (*bench, *beside) {
 			change(b)
 		}
 	})
-	n.depot = b.Cache.store
+	n.depot = b.store
 	return b, n
 }
 
@@ -90,12 +91,12 @@ func TestNearComesFirst(t *testing.T) {
 func TestNearLies(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string
-		f    func(*Found)
+		f    func(*cache.Found)
 	}{
 		"a proof that fails": {"BAD", nil},
 		"a page":             {"<!doctype html><title>log in</title>", nil},
-		"another size":       {"near a", func(f *Found) { f.Size++ }},
-		"no blob":            {"near a", func(f *Found) { f.Blob = digest.Of([]byte("nothing")) }},
+		"another size":       {"near a", func(f *cache.Found) { f.Size++ }},
+		"no blob":            {"near a", func(f *cache.Found) { f.Blob = digest.Of([]byte("nothing")) }},
 	} {
 		b, n := newBeside(t, nil)
 		b.origin.set("a", "far a")
@@ -130,7 +131,7 @@ func TestNearChanges(t *testing.T) {
 func TestHeldBlobsAreEvicted(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 8 })
 	for _, body := range []string{"first", "second"} {
-		d, err := store.PutBytes(t.Context(), b.Cache.store, []byte(body))
+		d, err := store.PutBytes(t.Context(), b.store, []byte(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,7 +146,7 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	if _, err := b.Evict(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if s := b.Cache.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
+	if s := b.store; !storetest.Has(t, s, digest.Of([]byte("first"))) || storetest.Has(t, s, digest.Of([]byte("second"))) {
 		t.Error("not the one that was used last is left")
 	}
 }
@@ -171,7 +172,7 @@ func TestEvictionWhileManyRead(t *testing.T) {
 				return
 			default:
 			}
-			b.later(2 * recent)
+			b.later(2 * cache.Recent)
 			if _, err := b.Evict(t.Context()); err != nil {
 				t.Error(err)
 			}
@@ -207,7 +208,7 @@ func FuzzParseFound(f *testing.F) {
 	f.Add([]byte(`{"blob":"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","size":0,"mediaType":"text/plain"}`))
 	f.Add([]byte(`{"blob":"../../x","size":-1}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := ParseFound(b)
+		got, err := cache.ParseFound(b)
 		if err != nil {
 			return
 		}
@@ -215,7 +216,7 @@ func FuzzParseFound(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, err := ParseFound(text); len(text) <= FoundLimit && (err != nil || again != got) {
+		if again, err := cache.ParseFound(text); len(text) <= cache.FoundLimit && (err != nil || again != got) {
 			t.Errorf("%+v becomes %+v, %v", got, again, err)
 		}
 	})

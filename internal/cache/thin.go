@@ -14,41 +14,41 @@ const (
 
 // Thin drops versions of what can change that are too many, with their blobs where nothing else needs these, and returns
 // how many it dropped. What a freeze stands on and what was used in the last minute stays.
-func (k *Cache) Thin(ctx context.Context) (dropped int, err error) {
-	frozen, err := k.frozen(ctx)
+func (c *Cache) Thin(ctx context.Context) (dropped int, err error) {
+	frozen, err := c.frozen(ctx)
 	if err != nil {
 		return 0, err
 	}
-	list, err := k.index.crowded(ctx, keepNewest, keepDays, k.now().Add(-recent), frozen)
+	list, err := c.index.crowded(ctx, keepNewest, keepDays, c.now().Add(-recent), frozen)
 	if err != nil || len(list) == 0 {
 		return 0, err
 	}
 	asked := time.Now()
-	roots, err := k.roots(ctx)
+	roots, err := c.roots(ctx)
 	if err != nil {
 		return 0, err
 	}
-	k.gate.Lock()
-	defer k.gate.Unlock()
-	if frozen, err = k.frozen(ctx); err != nil { // one may have been made meanwhile
+	c.gate.Lock()
+	defer c.gate.Unlock()
+	if frozen, err = c.frozen(ctx); err != nil { // one may have been made meanwhile
 		return 0, err
 	}
 	for _, v := range list {
-		if err := k.index.remove(ctx, v, frozen); err != nil {
+		if err := c.index.remove(ctx, v, frozen); err != nil {
 			return dropped, err
 		}
 		dropped++
-		used, err := k.index.holds(ctx, v.blob)
+		used, err := c.index.holds(ctx, v.blob)
 		if err != nil {
 			return dropped, err
 		}
 		if used || !v.own || !v.held || roots[v.blob] {
 			continue
 		}
-		if _, err := k.store.Retire(v.blob, asked); err != nil {
+		if _, err := c.store.Retire(v.blob, asked); err != nil {
 			return dropped, err
 		}
 	}
-	k.o.Log.Info("old versions dropped", "versions", dropped)
+	c.o.Log.Info("old versions dropped", "versions", dropped)
 	return dropped, nil
 }

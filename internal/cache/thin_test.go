@@ -1,20 +1,23 @@
-package cache
+package cache_test
 
 import (
 	"strconv"
 	"testing"
 	"time"
+
+	"overland/internal/cache"
 )
 
 // An index that changes all the time keeps its newest versions, the last one of each day, and what freezes stand on.
 func TestThin(t *testing.T) {
 	b := newBench(t, nil)
-	count := func() (n int) {
+	count := func() int {
 		t.Helper()
-		if err := b.index.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM version").Scan(&n); err != nil {
+		rows, err := b.Rows(t.Context())
+		if err != nil {
 			t.Fatal(err)
 		}
-		return n
+		return len(rows)
 	}
 	const perDay, days = 24, 6
 	b.now = time.Date(2026, 1, 6, 0, 30, 0, 0, time.UTC)
@@ -34,7 +37,7 @@ func TestThin(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The newest 50 reach into the fourth day; before that, the last of each of three days and a half, and the frozen one.
-	if n := count(); n < keepNewest+4 || n > keepNewest+6 || b.blobs() != n {
+	if n := count(); n < cache.KeepNewest+4 || n > cache.KeepNewest+6 || b.blobs() != n {
 		t.Errorf("%d versions and %d blobs of %d are left", n, b.blobs(), perDay*days)
 	}
 	b.want(b.View("then"), "i/list", "30")

@@ -15,18 +15,18 @@ import (
 
 // View is the cache as of a freeze. What it gave once it gives for as long as the freeze is there, and eviction keeps it.
 type View struct {
-	k    *Cache
+	c    *Cache
 	name string
 }
 
 // View returns the cache as of the freeze name, which need not be there yet.
-func (k *Cache) View(name string) *View { return &View{k, name} }
+func (c *Cache) View(name string) *View { return &View{c, name} }
 
 // Get implements record.Getter. Of what can change it gives the version that the cache had at the freeze's moment. What
 // the cache did not have then is taken from upstream when first asked for, provided that the freeze was made for the
 // moment of its making, and that it fits what is frozen already; else it is errs.NotFound.
 func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
-	f, err := w.k.freeze(ctx, w.name)
+	f, err := w.c.freeze(ctx, w.name)
 	if err != nil {
 		return lockfile.Entry{}, nil, err
 	}
@@ -35,14 +35,14 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		return lockfile.Entry{}, nil, err
 	}
 	if it.Mutable {
-		v, ok, err := w.k.index.frozen(ctx, f, id{it.Protocol, it.Key})
+		v, ok, err := w.c.index.frozen(ctx, f, id{it.Protocol, it.Key})
 		if err != nil {
 			return lockfile.Entry{}, nil, err
 		}
 		if ok {
 			return w.frozen(ctx, f, v)
 		}
-		if w.k.Emptied(f) {
+		if w.c.Emptied(f) {
 			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: the cache was removed after the freeze was made, "+
 				"and with it what the freeze held", it.Protocol, it.Key, f.Name)
 		}
@@ -52,9 +52,9 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		}
 	}
 	if it.Mutable {
-		seen = sight{have: w.k.lookup(it.Protocol)} // it becomes the newest for all, and is judged as that first
+		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for all, and is judged as that first
 	}
-	a, b, err := w.k.get(ctx, p, it, seen)
+	a, b, err := w.c.get(ctx, p, it, seen)
 	if err != nil || !a.entry.Exists() {
 		return a.entry, b, err
 	}
@@ -70,23 +70,23 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 
 // frozen returns v, or what its answer is in f already, and sees to it that it stays.
 func (w *View) frozen(ctx context.Context, f Freeze, v version) (lockfile.Entry, store.Blob, error) {
-	v, err := w.k.index.pin(ctx, f, v)
+	v, err := w.c.index.pin(ctx, f, v)
 	if err != nil {
 		return lockfile.Entry{}, nil, err
 	}
-	b, err := w.k.store.Open(ctx, v.blob)
+	b, err := w.c.store.Open(ctx, v.blob)
 	if err != nil {
 		return lockfile.Entry{}, nil, errs.E(errs.Unavailable, fmt.Errorf("%s %s: freeze %s: %w", v.protocol, v.key, f.Name, err))
 	}
-	return w.k.hit(v).entry, b, nil
+	return w.c.hit(v).entry, b, nil
 }
 
 func (w *View) lookup(f Freeze, protocol string) record.Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
-		v, ok, err := w.k.index.frozen(ctx, f, id{protocol, key})
+		v, ok, err := w.c.index.frozen(ctx, f, id{protocol, key})
 		if err == nil && !ok {
-			return w.k.lookup(protocol)(ctx, key)
+			return w.c.lookup(protocol)(ctx, key)
 		}
-		return w.k.openVersion(ctx, v, ok, protocol, key, err)
+		return w.c.openVersion(ctx, v, ok, protocol, key, err)
 	}
 }

@@ -39,7 +39,7 @@ type CacheOptions struct {
 // cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
 type cached struct {
 	facts    *db.DB
-	keeper   *cache.Cache
+	cache    *cache.Cache
 	netcache *netcache
 	chain    *mirror.Chain // nil = no upstream sites
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
@@ -49,7 +49,7 @@ type cached struct {
 
 // offline reports whether the site asks nobody for what it has not; so it does when that cannot be told.
 func (c *cached) offline(ctx context.Context) bool {
-	off, err := c.keeper.Offline(ctx)
+	off, err := c.cache.Offline(ctx)
 	return off || err != nil
 }
 
@@ -61,8 +61,8 @@ func (c *cached) close() error {
 		c.chain.Close()
 	}
 	var err error
-	if c.keeper != nil {
-		err = c.keeper.Close()
+	if c.cache != nil {
+		err = c.cache.Close()
 	}
 	if c.facts != nil {
 		err = errors.Join(err, c.facts.Close())
@@ -80,7 +80,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 		chain := e.mirror
 		chain.Sites, chain.Root, chain.Log, chain.Offline = o.Upstreams, o.Root, o.Log, c.offline
 		chain.Kept = func(ctx context.Context, d digest.Digest, size int64) error {
-			return c.keeper.Hold(ctx, passed, string(d), d, size)
+			return c.cache.Hold(ctx, passed, string(d), d, size)
 		}
 		if c.chain, err = mirror.Open(home.Upstream.In(dir), blobs, chain); err != nil {
 			return nil, errors.Join(err, c.close())
@@ -98,7 +98,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 	if c.chain != nil {
 		near = c.chain
 	}
-	c.keeper, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
+	c.cache, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{c.facts},
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			return roots(ctx, dir, blobs, c.netcache.shelf)
@@ -128,7 +128,7 @@ func (c *cached) listen(ctx context.Context, o Options) error {
 	if _, _, err := parseListen(o.Cache.Listen); err != nil {
 		return err
 	}
-	served, err := ecosystem.Serve(ctx, o.Cache.Upstreams, []string{shacacheName, shadirName}, c.keeper)
+	served, err := ecosystem.Serve(ctx, o.Cache.Upstreams, []string{shacacheName, shadirName}, c.cache)
 	if err != nil {
 		return err
 	}
@@ -136,10 +136,10 @@ func (c *cached) listen(ctx context.Context, o Options) error {
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
-	c.entries = cacheserver.Entries(c.keeper, mirror.CachePath, served...)
+	c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
 	// for 1 GB in place of 145.
-	c.handler, c.listener = cacheserver.New(c.keeper, served...), limit(plain, o.Conns)
+	c.handler, c.listener = cacheserver.New(c.cache, served...), limit(plain, o.Conns)
 	return nil
 }
 

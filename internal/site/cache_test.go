@@ -14,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/cache"
+	"overland/internal/cache/cachetest"
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -86,12 +87,12 @@ func TestASiteIsACache(t *testing.T) {
 
 // setOffline takes a running site offline, or back, as a person does.
 func setOffline(t *testing.T, dir string, on bool) error {
-	k, err := OpenCache(t.Context(), dir)
+	c, err := OpenCache(t.Context(), dir)
 	if err != nil {
 		return err
 	}
-	defer k.Close()
-	return k.SetOffline(t.Context(), on)
+	defer c.Close()
+	return c.SetOffline(t.Context(), on)
 }
 
 func TestCacheMistakes(t *testing.T) {
@@ -153,26 +154,28 @@ func TestRoots(t *testing.T) {
 // evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of blobs that were used long ago.
 func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	t.Helper()
-	k, err := cache.Open(t.Context(), home.Cache.In(dir), s, cache.Options{Clock: clock.At(time.Now().Add(-time.Hour))})
+	held, err := cache.Open(t.Context(), home.Cache.In(dir), s, cache.Options{
+		Facts: &cachetest.Memory{}, Clock: clock.At(time.Now().Add(-time.Hour)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range blobs {
-		if err := k.Hold(t.Context(), passed, string(b), digest.Of(b), int64(len(b))); err != nil {
+		if err := held.Hold(t.Context(), passed, string(b), digest.Of(b), int64(len(b))); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := k.Close(); err != nil {
+	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
 	c, err := openCache(t.Context(), dir, s, Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)}, edges{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.keeper.Evict(t.Context()); err != nil {
+	if _, err := c.cache.Evict(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if on, err := c.keeper.Offline(t.Context()); !on || err != nil {
+	if on, err := c.cache.Offline(t.Context()); !on || err != nil {
 		t.Errorf("offline %v, %v", on, err)
 	}
 	if err := c.close(); err != nil {

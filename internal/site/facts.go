@@ -65,11 +65,11 @@ func OpenCache(ctx context.Context, dir string) (_ *Cache, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{Facts: facts{known}})
+	c, err := cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{Facts: facts{known}})
 	if err != nil {
 		return nil, errors.Join(err, known.Close())
 	}
-	return &Cache{k, known}, nil
+	return &Cache{c, known}, nil
 }
 
 // LookCache is OpenCache for a caller that changes nothing: that the site never had a cache is an error of kind NotFound.

@@ -49,7 +49,7 @@ type noted struct {
 func (n noted) Open(ctx context.Context, d digest.Digest) (store.Blob, error) {
 	b, err := n.Opener.Open(ctx, d)
 	if err == nil {
-		n.cached.keeper.Used(passed, string(d))
+		n.cached.cache.Used(passed, string(d))
 	}
 	return b, err
 }

@@ -65,10 +65,10 @@ const (
 func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	t := &server.Through{
 		Kept: func(ctx context.Context, name string, d digest.Digest, size int64) error {
-			return c.keeper.Hold(ctx, shacacheName, name, d, size)
+			return c.cache.Hold(ctx, shacacheName, name, d, size)
 		},
 		Offline: c.offline,
-		Used:    func(name string) { c.keeper.Used(shacacheName, name) },
+		Used:    func(name string) { c.cache.Used(shacacheName, name) },
 	}
 	// Old clients wait for a minute, and then ask the origin.
 	up := &origin.Client{Dir: home.Cache.In(dir), Tell: func(string) bool { return true }, Tries: upstreamTries}

@@ -112,7 +112,7 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 		services = append(services, keepFresh(o, e.refresh))
 	}
 	if c != nil {
-		services = append(services, Service{"cache", c.keeper.Run}, s.tidy(c.facts, o.Log))
+		services = append(services, Service{"cache", c.cache.Run}, s.tidy(c.facts, o.Log))
 	}
 	if c != nil && c.handler != nil {
 		services = append(services, s.overHTTP(c, o))

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/cache"
+	"overland/internal/cache/cachetest"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
@@ -84,6 +85,7 @@ func newBench(t *testing.T) *bench {
 	}
 	transport := &http.Transport{}
 	b.Cache, err = cache.Open(t.Context(), filepath.Join(dir, "cache"), s, cache.Options{
+		Facts:    &cachetest.Memory{},
 		Clock:    func() time.Time { b.mu.Lock(); defer b.mu.Unlock(); return b.now },
 		Upstream: &origin.Client{Transport: transport, Tries: 1, Dir: dir},
 	})
