@@ -115,9 +115,9 @@ func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&n); err != nil {
 		return err
 	}
-	switch {
-	case n == schemaVersion:
-	case n == 1:
+	switch n {
+	case schemaVersion:
+	case 1:
 		_, err = tx.ExecContext(ctx, from1+setVersion)
 	default:
 		err = makeAnew(ctx, tx, now)
