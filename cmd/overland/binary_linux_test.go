@@ -362,9 +362,11 @@ func TestResultsForMachinesOfOneKind(t *testing.T) {
 func (l *lab) results() map[string]server.Record {
 	l.t.Helper()
 	found := map[string]server.Record{}
-	for line := range strings.Lines(l.read("site/netcache/audit.log")) {
-		var did struct{ Key string }
-		if json.Unmarshal([]byte(line), &did) != nil || did.Key == "" {
+	log, _ := l.here(0, nil, l.overland(), "--home", l.site, "netcache", "audit", "--json")
+	var events []struct{ Key string }
+	must(l.t, json.Unmarshal([]byte(log), &events))
+	for _, did := range events {
+		if did.Key == "" {
 			continue
 		}
 		list, err := l.shelf.List(did.Key)
@@ -376,7 +378,7 @@ func (l *lab) results() map[string]server.Record {
 		}
 	}
 	if len(found) != 2 {
-		l.t.Fatalf("entries %v of %s", found, l.read("site/netcache/audit.log"))
+		l.t.Fatalf("entries %v of %s", found, log)
 	}
 	return found
 }
