@@ -182,6 +182,8 @@ func TestProgressRises(t *testing.T) {
 			func(c *flight.Call[int]) { c.Reach(2) },
 			func(c *flight.Call[int]) { c.Add(-1) },
 			func(c *flight.Call[int]) { c.Reach(9) },
+			func(c *flight.Call[int]) { c.Reach(9) },
+			func(c *flight.Call[int]) { c.Add(0) },
 		} {
 			step <- do
 		}
@@ -191,4 +193,105 @@ func TestProgressRises(t *testing.T) {
 			t.Errorf("progress %d, heard %d times", c.Progress(), heard)
 		}
 	})
+}
+
+// A cancelled call is not found while it unwinds, and its end does not take away the call that has taken its place.
+func TestAnEndedCallLeavesItsSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup()
+		ctx, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _, _ = g.Do(ctx, "k", g.work) })
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		if g.now.Load() != 1 || g.Find("k") != nil {
+			t.Fatal("it has ended already, or is still offered")
+		}
+		second, joined := g.Join(t.Context(), "k", g.work)
+		if joined {
+			t.Fatal("joined what was cancelled")
+		}
+		wg.Wait() // the first one has ended
+		third, joined := g.Join(t.Context(), "k", g.work)
+		if !joined || g.Find("k") == nil {
+			t.Error("the first call took the second one with it")
+		}
+		g.end <- 3
+		for _, c := range []*flight.Call[int]{second, third} {
+			if n, err := c.Wait(t.Context()); n != 3 || err != nil {
+				t.Errorf("got %d, %v", n, err)
+			}
+		}
+	})
+}
+
+// What Close cancels is neither found nor joined while it unwinds.
+func TestNobodyJoinsWhatCloseCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGroup()
+		c, _ := g.Join(t.Context(), "k", g.work)
+		var wg sync.WaitGroup
+		wg.Go(g.Close)
+		synctest.Wait()
+		if g.now.Load() != 1 {
+			t.Fatal("it has ended already")
+		}
+		if g.Find("k") != nil {
+			t.Error("a cancelled call is found")
+		}
+		if late, joined := g.Join(t.Context(), "k", g.work); joined {
+			t.Error("a cancelled call is joined")
+		} else if _, err := late.Wait(t.Context()); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		_, _ = c.Wait(t.Context())
+		wg.Wait()
+	})
+}
+
+// Once the result is there nobody's leaving ends the work, and what it returns in the end does not replace the result.
+func TestAfterDeliverNobodyEndsTheWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g flight.Group[int, int]
+		var ended atomic.Int64
+		gone, leave := context.WithCancel(t.Context())
+		leave()
+		const calls = 64 // a waiter with a result and an ended context takes one of the two by chance
+		for key := range calls {
+			c, _ := g.Join(t.Context(), key, func(ctx context.Context, c *flight.Call[int]) (int, error) {
+				c.Deliver(1, nil)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+					ended.Add(1)
+				}
+				return 2, errors.New("dropped")
+			})
+			synctest.Wait()
+			_, _ = c.Wait(gone)
+		}
+		c, _ := g.Join(t.Context(), calls, func(_ context.Context, c *flight.Call[int]) (int, error) {
+			c.Deliver(1, nil)
+			return 2, errors.New("dropped")
+		})
+		g.Close()
+		if ended.Load() != calls {
+			t.Errorf("%d of %d went on to their end", ended.Load(), calls)
+		}
+		if n, err := c.Wait(t.Context()); n != 1 || err != nil {
+			t.Errorf("the second result counts: %d, %v", n, err)
+		}
+	})
+}
+
+// The work keeps the values of who started it: the way that a request came is told to whom is asked for it.
+func TestTheWorkKeepsValues(t *testing.T) {
+	type key struct{}
+	var g flight.Group[string, any]
+	ctx := context.WithValue(t.Context(), key{}, "way")
+	v, err := g.Do(ctx, "k", func(ctx context.Context, _ *flight.Call[any]) (any, error) { return ctx.Value(key{}), nil })
+	if v != "way" || err != nil {
+		t.Errorf("got %v, %v", v, err)
+	}
 }
