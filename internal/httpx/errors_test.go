@@ -63,3 +63,36 @@ func TestRedacted(t *testing.T) {
 		}
 	}
 }
+
+// Of an internal error the log has all but a stranger's long path, and the client nothing: no hint either.
+func TestAnInternalErrorStaysHere(t *testing.T) {
+	var log strings.Builder
+	e := httpx.Errors{Log: slog.New(slog.NewTextHandler(&log, nil))}
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/"+strings.Repeat("a", 1000), nil)
+	e.Write(w, r, errs.Hint(errors.New("disk"), "look below /secret"))
+	if w.Body.String() != "overland: something went wrong on the site; its log says what\n" {
+		t.Errorf("told %q", w.Body)
+	}
+	if got := strings.Count(log.String(), "a"); !strings.Contains(log.String(), "error=disk") || got > 110 {
+		t.Errorf("logged %q", log.String())
+	}
+}
+
+// An answer to HEAD has the head of the one to GET and no body. No browser takes the text for something else.
+func TestErrorsOfHead(t *testing.T) {
+	w := httptest.NewRecorder()
+	httpx.Errors{}.Write(w, httptest.NewRequest(http.MethodHead, "/x", nil), errors.New("no"))
+	if h := w.Header(); w.Body.Len() != 0 || h.Get("Content-Length") != "13" || h.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("body %q, header %v", w.Body, h)
+	}
+}
+
+func TestKindOf(t *testing.T) {
+	for status, want := range map[int]errs.Kind{
+		404: errs.NotFound, 410: errs.NotFound, 401: errs.Denied, 403: errs.Denied, 400: errs.Unavailable, 302: errs.Unavailable, 500: errs.Unavailable,
+	} {
+		if got := httpx.KindOf(status); got != want {
+			t.Errorf("%d: %v", status, got)
+		}
+	}
+}
