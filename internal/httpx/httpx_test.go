@@ -48,6 +48,8 @@ func TestVia(t *testing.T) {
 		"from too far":         {long, true, ""},
 		"in one line":          {[]string{strings.Join(long, ",")}, true, ""},
 		"no site's name":       {[]string{"1.1 overland-x, , 1.1, overland-"}, false, "1.1 " + site(1)},
+		"no hex digits":        {[]string{"1.1 overland-" + strings.Repeat("z", 2*idBytes)}, false, "1.1 " + site(1)},
+		"a flood of sites":     {[]string{strings.Repeat(long[0]+",", 10_000)}, true, ""},
 		"a flood that is long": {[]string{strings.Repeat("1.1 x,", 10_000)}, false, "1.1 " + site(1)},
 	} {
 		held, on := way(site(1), []string{site(2)}, c.via...)
