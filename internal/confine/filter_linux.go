@@ -1,0 +1,3 @@
+package confine
+
+func installFilter(caps []string) error { return nil }

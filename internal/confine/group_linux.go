@@ -1,0 +1,238 @@
+package confine
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// group is the control group of one command, in one folder (v2) or several (v1). nil = the machine
+// gives none.
+type group struct {
+	v2   string            // its folder
+	v1   map[string]string // controller → folder
+	made []string          // folders, to be removed
+}
+
+// newGroup makes a control group with the limits l and puts pid into it. how says what it is, ""
+// without one. What the machine does not give is not an error.
+func newGroup(pid int, l Limits, devices bool) (_ *group, how string, _ error) {
+	if l.Memory == 0 && l.Processes == 0 && l.CPU == 0 {
+		return nil, "", nil
+	}
+	own, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, "", nil
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, "", nil
+	}
+	at := groupFolders(string(own), string(mounts))
+	g := &group{v1: map[string]string{}}
+	name := "overland-" + strings.ToLower(rand.Text()[:12])
+	if dir := at[""]; dir != "" && g.makeV2(filepath.Join(dir, name), l, pid) == nil {
+		return g, "cgroup v2", nil
+	}
+	g.remove()
+	for _, c := range []struct {
+		name   string
+		wanted bool
+		set    map[string]string
+	}{
+		{"memory", l.Memory > 0, map[string]string{"memory.limit_in_bytes": strconv.FormatInt(l.Memory, 10)}},
+		{"pids", l.Processes > 0, map[string]string{"pids.max": strconv.Itoa(l.Processes)}},
+		{"cpu", l.CPU > 0, map[string]string{"cpu.cfs_quota_us": strconv.Itoa(int(l.CPU * 100_000))}},
+	} {
+		dir := at[c.name]
+		if !c.wanted || dir == "" {
+			continue
+		}
+		dir = filepath.Join(dir, name)
+		if err := g.makeV1(c.name, dir, c.set, pid); err != nil {
+			g.remove()
+			return nil, "", nil
+		}
+	}
+	if l.Memory > 0 && g.v1["memory"] == "" || l.Processes > 0 && g.v1["pids"] == "" {
+		g.remove()
+		return nil, "", nil
+	}
+	return g, "cgroup v1", nil
+}
+
+// groupFolders returns the folder of this process's own control group for each controller; "" is
+// the unified tree.
+func groupFolders(own, mounts string) map[string]string {
+	type mount struct{ root, point string }
+	points := map[string]mount{}
+	for line := range strings.Lines(mounts) {
+		before, after, ok := strings.Cut(line, " - ")
+		b, a := strings.Fields(before), strings.Fields(after)
+		const root, point, options = 3, 4, 2
+		if !ok || len(b) <= point || len(a) <= options {
+			continue
+		}
+		m := mount{unescape(b[root]), unescape(b[point])}
+		switch a[0] {
+		case "cgroup2":
+			points[""] = m
+		case "cgroup":
+			for _, c := range strings.Split(a[options], ",") {
+				points[c] = m
+			}
+		}
+	}
+	at := map[string]string{}
+	for line := range strings.Lines(own) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) != 3 {
+			continue
+		}
+		for _, c := range strings.Split(f[1], ",") {
+			m, ok := points[c]
+			if !ok {
+				continue
+			}
+			rel, err := filepath.Rel(m.root, f[2])
+			if err == nil && rel != ".." && !strings.HasPrefix(rel, "../") {
+				at[c] = filepath.Join(m.point, rel)
+			}
+		}
+	}
+	return at
+}
+
+func (g *group) make(dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	g.made = append(g.made, dir)
+	return nil
+}
+
+func (g *group) makeV1(name, dir string, set map[string]string, pid int) error {
+	if err := g.make(dir); err != nil {
+		return err
+	}
+	g.v1[name] = dir
+	for file, value := range set {
+		if err := put(dir, file, value); err != nil {
+			return err
+		}
+	}
+	if name == "memory" { // where swap is counted too
+		_ = put(dir, "memory.memsw.limit_in_bytes", set["memory.limit_in_bytes"])
+	}
+	return put(dir, "cgroup.procs", strconv.Itoa(pid))
+}
+
+func (g *group) makeV2(dir string, l Limits, pid int) error {
+	parent := filepath.Dir(dir)
+	var want []string
+	set := map[string]string{}
+	if l.Memory > 0 {
+		want = append(want, "memory")
+		set["memory.max"], set["memory.oom.group"] = strconv.FormatInt(l.Memory, 10), "1"
+	}
+	if l.Processes > 0 {
+		want = append(want, "pids")
+		set["pids.max"] = strconv.Itoa(l.Processes)
+	}
+	if l.CPU > 0 {
+		want = append(want, "cpu")
+		set["cpu.max"] = fmt.Sprintf("%d 100000", int(l.CPU*100_000))
+	}
+	for _, c := range want {
+		if err := put(parent, "cgroup.subtree_control", "+"+c); err != nil {
+			return err
+		}
+	}
+	if err := g.make(dir); err != nil {
+		return err
+	}
+	g.v2 = dir
+	for file, value := range set {
+		if err := put(dir, file, value); err != nil && file != "memory.oom.group" { // since Linux 4.19
+			return err
+		}
+	}
+	if l.Memory > 0 {
+		_ = put(dir, "memory.swap.max", "0") // else the limit only moves the harm to the disk
+	}
+	return put(dir, "cgroup.procs", strconv.Itoa(pid))
+}
+
+// put writes value to a file of a control group that is there.
+func put(dir, file, value string) error {
+	f, err := os.OpenFile(filepath.Join(dir, file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}
+
+// reached returns the *LimitError of the limit that the command ran into, or nil.
+func (g *group) reached(l Limits) error {
+	if g == nil {
+		return nil
+	}
+	memory := func() error { return &LimitError{"memory", size(l.Memory)} }
+	processes := func() error { return &LimitError{"processes", strconv.Itoa(l.Processes)} }
+	switch {
+	case g.v2 != "" && counted(g.v2, "memory.events", "oom_kill") > 0,
+		g.v1["memory"] != "" && counted(g.v1["memory"], "memory.oom_control", "oom_kill") > 0:
+		return memory()
+	case g.v2 != "" && counted(g.v2, "pids.events", "max") > 0,
+		g.v1["pids"] != "" && counted(g.v1["pids"], "pids.events", "max") > 0:
+		return processes()
+	}
+	return nil
+}
+
+// counted returns the number that follows word in a file of lines "word number".
+func counted(dir, file, word string) int {
+	b, err := os.ReadFile(filepath.Join(dir, file))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == word {
+			n, _ := strconv.Atoi(f[1])
+			return n
+		}
+	}
+	return 0
+}
+
+// size returns bytes as a person reads them.
+func size(bytes int64) string {
+	const mib = 1 << 20
+	if bytes%mib == 0 {
+		return fmt.Sprintf("%d MiB", bytes/mib)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}
+
+// remove removes the group: the kernel may need a moment until what was killed has left it.
+func (g *group) remove() {
+	if g == nil {
+		return
+	}
+	for _, dir := range g.made {
+		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
+			if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			time.Sleep(wait)
+		}
+	}
+	g.made = nil
+}

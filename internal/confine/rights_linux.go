@@ -1,0 +1,129 @@
+package confine
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// surrender makes the calling thread, and what it starts, the user of s with the rights of s alone.
+func surrender(s Spec, mapped bool) error {
+	keep, err := capabilities(s.Caps)
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no new privileges: %w", err)
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if keep&(1<<c) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL && (mapped || os.Geteuid() == 0) {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep capabilities: %w", err)
+	}
+	if mapped || os.Geteuid() == 0 {
+		if err := become(s.User, mapped); err != nil {
+			return err
+		}
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	low, high := uint32(keep), uint32(keep>>32)
+	data := [2]unix.CapUserData{{Effective: low, Permitted: low, Inheritable: low}, {Effective: high, Permitted: high, Inheritable: high}}
+	if err := unix.Capset(&header, &data[0]); err != nil {
+		return fmt.Errorf("set capabilities: %w", err)
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if keep&(1<<c) == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
+			return fmt.Errorf("keep capability %d: %w", c, err)
+		}
+	}
+	if s.Filter == FilterOff {
+		return nil
+	}
+	return installFilter(s.Caps)
+}
+
+// become makes the calling thread the user u: the thread alone, unlike the calls of package syscall.
+func become(u User, mapped bool) error {
+	groups := make([]uint32, len(u.Groups))
+	for k, g := range u.Groups {
+		groups[k] = uint32(g)
+	}
+	var first unsafe.Pointer
+	if len(groups) > 0 {
+		first = unsafe.Pointer(&groups[0])
+	}
+	if _, _, errno := unix.RawSyscall(sysSetgroups, uintptr(len(groups)), uintptr(first), 0); errno != 0 && !(mapped && errno == unix.EPERM) {
+		return fmt.Errorf("set groups: %w", errno)
+	}
+	g, id := uintptr(u.Group), uintptr(u.ID)
+	if _, _, errno := unix.RawSyscall(sysSetresgid, g, g, g); errno != 0 {
+		return fmt.Errorf("become group %d: %w", u.Group, errno)
+	}
+	if _, _, errno := unix.RawSyscall(sysSetresuid, id, id, id); errno != 0 {
+		return fmt.Errorf("become user %d: %w", u.ID, errno)
+	}
+	return nil
+}
+
+// capabilityNames are in the kernel's order.
+var capabilityNames = strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+	NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+	SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
+	WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`)
+
+// capabilities returns the set of names such as CAP_CHOWN.
+func capabilities(names []string) (set uint64, _ error) {
+	for _, name := range names {
+		k := slices.Index(capabilityNames, strings.TrimPrefix(name, "CAP_"))
+		if k < 0 {
+			return 0, fmt.Errorf("confine: no capability is called %q", name)
+		}
+		set |= 1 << k
+	}
+	return set, nil
+}
+
+// setLimits limits this process and what it starts.
+func setLimits(l Limits, grouped bool) error {
+	set := map[int]uint64{}
+	if !l.Core {
+		set[unix.RLIMIT_CORE] = 0
+	}
+	if l.Files > 0 {
+		set[unix.RLIMIT_NOFILE] = uint64(l.Files)
+	}
+	if l.FileSize > 0 {
+		set[unix.RLIMIT_FSIZE] = uint64(l.FileSize)
+	}
+	if !grouped && l.Memory > 0 {
+		set[unix.RLIMIT_DATA] = uint64(l.Memory)
+	}
+	if !grouped && l.Processes > 0 {
+		set[unix.RLIMIT_NPROC] = uint64(l.Processes)
+	}
+	for which, most := range set {
+		r := unix.Rlimit{Cur: most, Max: most}
+		var now unix.Rlimit
+		if err := unix.Getrlimit(which, &now); err == nil && now.Max < most {
+			r.Cur, r.Max = now.Max, now.Max
+		}
+		// Not syscall.Setrlimit: ForkExec would give the command the limit that this process had before.
+		if err := unix.Prlimit(0, which, &r, nil); err != nil {
+			return fmt.Errorf("set limit %d: %w", which, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,382 @@
+package confine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// controlFD is the keeper's end of the socket to the parent.
+const controlFD = 3
+
+// Process is a confined command that runs.
+type Process struct {
+	Applied Applied
+
+	cmd     *exec.Cmd
+	control *net.UnixConn
+	group   *group
+	limits  Limits
+	cancel  context.CancelCauseFunc
+	ctx     context.Context
+
+	once sync.Once
+	exit Exit
+	err  error
+}
+
+// Start starts what s says and returns once it runs. The end of ctx kills all of it. The caller
+// must call Wait.
+func Start(ctx context.Context, s Spec) (*Process, error) {
+	if s.Path == "" || len(s.Args) == 0 {
+		return nil, errors.New("confine: no program to start")
+	}
+	var err error
+	if s.Mounts, err = resolve(s.Mounts); err != nil {
+		return nil, err
+	}
+	p, err := start(ctx, s, !s.User.Share)
+	if err == nil || s.User.Share || os.Geteuid() != 0 || !noUserNamespace(err) {
+		return p, err
+	}
+	// Root gives up its rights without one too.
+	s.User.ID, s.User.Group, s.User.Share = s.User.HostID, s.User.HostGroup, true
+	p, again := start(ctx, s, false)
+	if again != nil {
+		return nil, again
+	}
+	p.Applied.Missing = append(p.Applied.Missing, "user namespace: "+err.Error())
+	return p, nil
+}
+
+// noUserNamespace reports whether err says that the machine gives no user namespace.
+func noUserNamespace(err error) bool {
+	var unable *Unable
+	return errors.As(err, &unable) && unable.What == userNamespace
+}
+
+const userNamespace = "a user namespace"
+
+func start(ctx context.Context, s Spec, mapped bool) (_ *Process, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	p := &Process{limits: s.Limits, cancel: cancel, ctx: ctx}
+	defer func() {
+		if err != nil {
+			cancel(nil)
+		}
+	}()
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return nil, err
+	}
+	p.control = ours
+	defer func() {
+		theirs.Close()
+		if err != nil {
+			ours.Close()
+		}
+	}()
+	p.cmd = exec.CommandContext(ctx, "/proc/self/exe", Verb)
+	p.cmd.Args[0] = os.Args[0]
+	p.cmd.Env = []string{}
+	p.cmd.Dir = "/"
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
+	p.cmd.ExtraFiles = []*os.File{theirs}
+	p.cmd.WaitDelay = time.Second
+	p.cmd.SysProcAttr = p.namespaces(s, mapped)
+	if err := p.cmd.Start(); err != nil {
+		return nil, p.unable(err, mapped)
+	}
+	defer func() {
+		if err != nil {
+			_ = p.cmd.Process.Kill()
+			_ = p.cmd.Wait()
+			p.group.remove()
+		}
+	}()
+	if p.group, p.Applied.Limits, err = newGroup(p.cmd.Process.Pid, s.Limits, len(s.Mounts) > 0); err != nil {
+		return nil, err
+	}
+	if p.group == nil && (s.Limits.Memory > 0 || s.Limits.Processes > 0) {
+		p.Applied.Missing = append(p.Applied.Missing, "control groups: memory and processes are limited for each process only")
+	}
+	theirs.Close()
+	if err := p.converse(s, mapped); err != nil {
+		return nil, err
+	}
+	p.Applied.Filter = s.Filter == FilterDefault
+	if s.Limits.Time > 0 {
+		t := time.AfterFunc(s.Limits.Time, func() {
+			cancel(&LimitError{"time", s.Limits.Time.String()})
+		})
+		context.AfterFunc(ctx, func() { t.Stop() })
+	}
+	return p, nil
+}
+
+// namespaces returns how the keeper is cloned, and notes it.
+func (p *Process) namespaces(s Spec, mapped bool) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
+	}
+	p.Applied.Namespaces = []string{"mount", "pid", "ipc", "uts"}
+	if s.Network == NetworkNone {
+		a.Cloneflags |= syscall.CLONE_NEWNET
+		p.Applied.Namespaces = append(p.Applied.Namespaces, "network")
+	}
+	p.Applied.User = "same"
+	if s.User.HostID != 0 || s.User.ID != 0 {
+		p.Applied.User = "switched"
+	}
+	if !mapped {
+		return a
+	}
+	a.Cloneflags |= syscall.CLONE_NEWUSER
+	a.GidMappingsEnableSetgroups = os.Geteuid() == 0 // it may give up the groups of who started it
+	a.UidMappings = idMap(s.User.ID, s.User.HostID, os.Geteuid())
+	a.GidMappings = idMap(s.User.Group, s.User.HostGroup, os.Getegid())
+	// Not user 0 in there, it would lose its rights over the new namespaces when it starts.
+	a.AmbientCaps = []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_NET_ADMIN, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP, unix.CAP_DAC_OVERRIDE, unix.CAP_KILL}
+	p.Applied.Namespaces = append(p.Applied.Namespaces, "user")
+	p.Applied.User = "namespace"
+	return a
+}
+
+// idMap maps an id of the command to one of the machine. Root is mapped beside it: the keeper, which
+// makes the root file system, remains root of the machine, and the command cannot become it.
+func idMap(inside, outside, own int) []syscall.SysProcIDMap {
+	if own != 0 || outside == 0 {
+		return []syscall.SysProcIDMap{{ContainerID: inside, HostID: own, Size: 1}}
+	}
+	keeper := 0
+	if inside == 0 {
+		const nobody = 65534
+		keeper = nobody
+	}
+	return []syscall.SysProcIDMap{{ContainerID: inside, HostID: outside, Size: 1}, {ContainerID: keeper, HostID: 0, Size: 1}}
+}
+
+// unable explains why the keeper could not be cloned.
+func (p *Process) unable(err error, mapped bool) error {
+	switch {
+	case mapped && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)):
+		return &Unable{userNamespace, "run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, " +
+			"kernel.apparmor_restrict_unprivileged_userns=0); in a chroot and in most containers there are none", err}
+	case mapped && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS)):
+		return &Unable{userNamespace, "raise sysctl user.max_user_namespaces", err}
+	case errors.Is(err, syscall.EPERM):
+		return &Unable{"namespaces", "run it as root; a container needs CAP_SYS_ADMIN for it", err}
+	case errors.Is(err, syscall.ENOSPC):
+		return &Unable{"namespaces", "raise the sysctls user.max_*_namespaces", err}
+	}
+	return fmt.Errorf("start the keeper: %w", err)
+}
+
+// order is what the parent sends the keeper first.
+type order struct {
+	Spec    Spec `json:"spec"`
+	Mapped  bool `json:"mapped"`  // it is in a user namespace of its own
+	Grouped bool `json:"grouped"` // a control group holds the limits
+}
+
+// answer is what the keeper says; Listening comes with the listener's descriptor.
+type answer struct {
+	Listening bool   `json:"listening,omitempty"`
+	Started   bool   `json:"started,omitempty"`
+	Error     string `json:"error,omitempty"`
+	Errno     int    `json:"errno,omitempty"` // of Error, when the kernel said it
+	Unable    string `json:"unable,omitempty"`
+	Remedy    string `json:"remedy,omitempty"`
+}
+
+// converse sends the keeper its order and waits until the command runs.
+func (p *Process) converse(s Spec, mapped bool) error {
+	stop := context.AfterFunc(p.ctx, func() { p.control.Close() })
+	defer stop()
+	if err := send(p.control, order{s, mapped, p.group != nil}); err != nil {
+		return p.silent(err)
+	}
+	for {
+		var a answer
+		f, err := receive(p.control, &a)
+		switch {
+		case err != nil:
+			return p.silent(err)
+		case a.Error != "":
+			return a.err()
+		case a.Started:
+			return nil
+		case !a.Listening || f == nil:
+			return errors.New("confine: the keeper said what it never says")
+		}
+		l, err := net.FileListener(f)
+		f.Close()
+		if err != nil {
+			return err
+		}
+		var more []string
+		if s.Prepare == nil {
+			l.Close()
+		} else if more, err = s.Prepare(l); err != nil {
+			return err
+		}
+		if err := send(p.control, more); err != nil {
+			return p.silent(err)
+		}
+	}
+}
+
+// silent explains a keeper that no longer speaks.
+func (p *Process) silent(err error) error {
+	if cause := context.Cause(p.ctx); cause != nil {
+		return cause
+	}
+	return fmt.Errorf("the keeper ended: %w", err)
+}
+
+func (a answer) err() error {
+	err := errors.New(a.Error)
+	if a.Errno != 0 {
+		err = fmt.Errorf("%s: %w", strings.TrimSuffix(a.Error, ": "+syscall.Errno(a.Errno).Error()), syscall.Errno(a.Errno))
+	}
+	if a.Unable != "" {
+		return &Unable{a.Unable, a.Remedy, err}
+	}
+	return err
+}
+
+// Signal sends sig to the command, through its keeper; SIGKILL ends everything.
+func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
+
+// PID returns the keeper's process id: with it the whole ends.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Wait waits until everything has ended. The error is a *LimitError when a limit ended it, and
+// that of the context when that did; a command that ended with another code than 0 is no error.
+func (p *Process) Wait() (Exit, error) {
+	p.once.Do(func() {
+		err := p.cmd.Wait()
+		cause := context.Cause(p.ctx)
+		p.cancel(nil)
+		p.control.Close()
+		reached := p.group.reached(p.limits)
+		p.group.remove()
+		if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+			p.exit = Exit{128 + int(status.Signal()), int(status.Signal())}
+		} else {
+			p.exit = exitOf(p.cmd.ProcessState.ExitCode())
+		}
+		var ended *exec.ExitError
+		switch {
+		case cause != nil:
+			p.err = cause
+		case reached != nil && p.exit.Code != 0:
+			p.err = reached
+		case err != nil && !errors.As(err, &ended) && !errors.Is(err, exec.ErrWaitDelay):
+			p.err = err
+		}
+	})
+	return p.exit, p.err
+}
+
+// exitOf reads the keeper's exit code: above 128 it stands for a signal.
+func exitOf(code int) Exit {
+	const signalled = 128
+	if code > signalled {
+		return Exit{code, code - signalled}
+	}
+	return Exit{Code: code}
+}
+
+// socketPair returns the parent's and the keeper's end of a socket that keeps messages apart.
+func socketPair() (*net.UnixConn, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
+	defer ours.Close()
+	c, err := net.FileConn(ours)
+	if err != nil {
+		theirs.Close()
+		return nil, nil, err
+	}
+	return c.(*net.UnixConn), theirs, nil
+}
+
+// messageLimit is how long a message is at most, in bytes; longer ones are sent in parts.
+const messageLimit = 64 << 10
+
+// send writes v as one JSON text in parts, ended by an empty-tailed one.
+func send(c *net.UnixConn, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	for {
+		n := min(len(b), messageLimit-1)
+		last := byte(0)
+		if n == len(b) {
+			last = 1
+		}
+		if _, err := c.Write(append([]byte{last}, b[:n]...)); err != nil {
+			return err
+		}
+		if b = b[n:]; last == 1 {
+			return nil
+		}
+	}
+}
+
+// receive reads what send wrote into v, and returns the file that came with it, if one did.
+func receive(c *net.UnixConn, v any) (*os.File, error) {
+	const most = 32 << 20
+	var all []byte
+	var f *os.File
+	for buf, oob := make([]byte, messageLimit), make([]byte, unix.CmsgSpace(4)); ; {
+		n, on, _, _, err := c.ReadMsgUnix(buf, oob)
+		if err != nil {
+			return nil, err
+		}
+		if n == 0 {
+			return nil, io.EOF
+		}
+		if on > 0 {
+			if f, err = fileOf(oob[:on]); err != nil {
+				return nil, err
+			}
+		}
+		if all = append(all, buf[1:n]...); len(all) > most {
+			return nil, errors.New("confine: a message that is too long")
+		}
+		if buf[0] == 1 {
+			return f, json.Unmarshal(all, v)
+		}
+	}
+}
+
+func fileOf(oob []byte) (*os.File, error) {
+	list, err := unix.ParseSocketControlMessage(oob)
+	if err != nil {
+		return nil, err
+	}
+	for k := range list {
+		fds, err := unix.ParseUnixRights(&list[k])
+		if err == nil && len(fds) == 1 {
+			unix.CloseOnExec(fds[0])
+			return os.NewFile(uintptr(fds[0]), "listener"), nil
+		}
+	}
+	return nil, errors.New("confine: no descriptor came")
+}
