@@ -17,6 +17,7 @@ import (
 // argument is Verb.
 func Main() {
 	runtime.LockOSThread() // rights, filters and limits are the thread's, and pass on to the command
+	closeRest()
 	f := os.NewFile(controlFD, "control")
 	c, err := net.FileConn(f)
 	f.Close()
@@ -31,6 +32,19 @@ func Main() {
 		os.Exit(1)
 	}
 	os.Exit(k.keep())
+}
+
+// closeRest keeps every descriptor but the streams from the command: whoever started the program may
+// have left some open, and forgotten.
+func closeRest() {
+	const first = 3
+	if err := unix.CloseRange(first, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err == nil {
+		return
+	}
+	const most = 1 << 16 // before Linux 5.11
+	for fd := first; fd < most; fd++ {
+		unix.CloseOnExec(fd)
+	}
 }
 
 type keeper struct {
@@ -94,6 +108,11 @@ func (k *keeper) begin() error {
 	}
 	if err := surrender(s, o.Mapped); err != nil {
 		return err
+	}
+	// The other threads of this process have kept their rights: the command, which may be of the same
+	// user, must not be able to trace it.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("keep the keeper to itself: %w", err)
 	}
 	pid, err := syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
 	if err != nil {

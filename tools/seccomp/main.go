@@ -2,11 +2,12 @@
 // (moby's) in numbers, for one CPU. It is a module of its own so that no program of Overland links
 // what it reads the profile and the numbers with.
 //
-// usage: seccomp GOARCH > filter_GOARCH.go
+// usage: seccomp GOARCH > filter_linux_GOARCH.go, or seccomp profile > testdata/moby.json
 package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"go/format"
 	"os"
@@ -28,8 +29,18 @@ var machines = map[string]struct {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == "profile" { // of this machine, as runc reads it: for the tests
+		p, err := seccomp.GetDefaultProfile(&specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{}}})
+		if err != nil {
+			panic(err)
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(p); err != nil {
+			panic(err)
+		}
+		return
+	}
 	if len(os.Args) != 2 || machines[os.Args[1]].name == "" {
-		fmt.Fprintln(os.Stderr, "usage: seccomp amd64|arm64|arm")
+		fmt.Fprintln(os.Stderr, "usage: seccomp amd64|arm64|arm|profile")
 		os.Exit(2)
 	}
 	m := machines[os.Args[1]]
