@@ -311,9 +311,7 @@ func TestNoAttemptGetsThrough(t *testing.T) {
 	}
 	for name, user := range users {
 		t.Run(name, func(t *testing.T) {
-			s := spec(t, "")
-			s.Path, s.Args = "/attempt", []string{"attempt", attemptVerb, string(text)}
-			s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Bind, Source: program(t), Target: "/attempt"})
+			s := spec(t, attemptVerb, string(text))
 			s.User = user
 			s.Limits = confine.Limits{Memory: 1 << 30, Processes: 500}
 			out, exit, err := run(t, s)

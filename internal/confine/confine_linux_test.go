@@ -4,85 +4,289 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"overland/internal/confine"
 )
 
-// spec returns how a shell script runs with the machine's programs and nothing else.
-func spec(t *testing.T, script string) confine.Spec {
+// spec returns how this test program runs as command, which is one of the verbs of TestMain, with
+// the machine's programs and nothing else.
+func spec(t *testing.T, command ...string) confine.Spec {
 	t.Helper()
 	mounts, err := confine.System()
 	if err != nil {
 		t.Fatal(err)
 	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	return confine.Spec{
-		Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=/usr/bin:/bin"},
-		Mounts: mounts, User: confine.User{ID: 1000, Group: 1000, HostID: 61000, HostGroup: 61000},
+		Path: "/attempt", Args: append([]string{"attempt"}, command...), Env: []string{"PATH=/usr/bin:/bin", "WORD=tea"},
+		Mounts: append(mounts, confine.Mount{Kind: confine.Bind, Source: self, Target: "/attempt"}),
+		User:   confine.User{ID: 1000, Group: 1000, HostID: 61000, HostGroup: 61000},
 	}
 }
 
-// run returns what the command printed and how it ended.
-func run(t *testing.T, s confine.Spec) (string, confine.Exit, error) {
+// verbs are what this test program does inside, by its first argument.
+var verbs = map[string]func(args []string){
+	attemptVerb: attempt,
+	probeVerb:   func([]string) { probe() },
+	"tell": func([]string) {
+		dir, _ := os.Getwd()
+		host, _ := os.Hostname()
+		fmt.Println(os.Getuid(), os.Getgid(), dir, host, os.Getenv("WORD"), len(os.Environ()))
+		os.Exit(3)
+	},
+	"eat": func(args []string) {
+		n, _ := strconv.Atoi(args[0])
+		b := make([]byte, n<<20)
+		for k := 0; k < len(b); k += 4096 {
+			b[k] = 1
+		}
+		fmt.Println("ate")
+	},
+	"fork": func([]string) {
+		for range 300 {
+			if err := exec.Command("/proc/self/exe", "sleep").Start(); err != nil {
+				os.Exit(1)
+			}
+		}
+	},
+	"sleep": func([]string) { time.Sleep(time.Hour) },
+	"orphan": func([]string) { // leaves a process behind that has left the session too
+		cmd := exec.Command("/proc/self/exe", "sleep")
+		cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		fmt.Println("left")
+	},
+	"write": func(args []string) {
+		if err := os.WriteFile(args[0], []byte("x"), 0o644); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+	},
+	"grow": func(args []string) {
+		if err := os.WriteFile(args[0], make([]byte, 1<<20), 0o644); err != nil {
+			os.Exit(1)
+		}
+	},
+	"call": func([]string) {
+		c, err := net.Dial("tcp", os.Getenv("AT"))
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(c, "hello")
+		c.Close()
+	},
+	"signal": func([]string) { _ = unix.Kill(os.Getpid(), unix.SIGTERM); time.Sleep(time.Minute) },
+}
+
+// start starts s, and returns what it prints.
+func start(t *testing.T, ctx context.Context, s confine.Spec) (*confine.Process, *bytes.Buffer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
 	var out bytes.Buffer
 	s.Stdout, s.Stderr = &out, &out
 	p, err := confine.Start(ctx, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Logf("%+v", p.Applied)
+	return p, &out
+}
+
+// run returns what the command printed and how it ended.
+func run(t *testing.T, s confine.Spec) (string, confine.Exit, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	p, out := start(t, ctx, s)
 	exit, err := p.Wait()
 	return strings.TrimSpace(out.String()), exit, err
 }
 
-func TestACommandRuns(t *testing.T) {
-	out, exit, err := run(t, spec(t, "echo $$; id -u; id -G; ls /; cat /proc/self/status | grep -i -E 'cap|priv|secc'; ls /proc | head -3; exit 3"))
-	if err != nil || exit.Code != 3 {
-		t.Errorf("%v %v", exit, err)
+func TestACommandIsWhatItsSpecSays(t *testing.T) {
+	s := spec(t, "tell")
+	s.Dir = "/tmp"
+	out, exit, err := run(t, s)
+	if want := "1000 1000 /tmp overland tea 2"; out != want || exit.Code != 3 || err != nil {
+		t.Errorf("got %q, %+v, %v; want %q", out, exit, err, want)
 	}
-	t.Log(out)
-}
-
-func TestNothingElseIsSeen(t *testing.T) {
-	secret := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(secret, []byte("secret"), 0o644); err != nil {
-		t.Fatal(err)
+	s = spec(t, "signal")
+	if _, exit, err := run(t, s); err != nil || exit.Code != 143 || exit.Signal != 15 {
+		t.Errorf("%+v, %v", exit, err)
 	}
-	out, _, err := run(t, spec(t, "cat "+secret+"; ls /root /home /var/lib/overland; ip link 2>/dev/null | grep -c .; cat /proc/1/environ"))
-	if err != nil {
-		t.Fatal(err)
+	s = spec(t)
+	s.Path = "/usr/bin/nothing-of-this-name"
+	if _, err := confine.Start(t.Context(), s); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a program that is not there: %v", err)
 	}
-	if strings.Contains(out, "secret") {
-		t.Error(out)
+	s = spec(t)
+	s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Bind, Source: "/usr", Target: "/a/../b"})
+	if _, err := confine.Start(t.Context(), s); err == nil {
+		t.Error("a target that is not clean")
 	}
-	t.Log(out)
 }
 
 func TestLimits(t *testing.T) {
-	s := spec(t, "head -c 300m /dev/zero | tail")
-	s.Limits.Memory = 64 << 20
-	_, exit, err := run(t, s)
-	var limit *confine.LimitError
-	if !errors.As(err, &limit) || limit.What != "memory" {
-		t.Errorf("%v %v", exit, err)
+	for name, test := range map[string]struct {
+		command []string
+		limits  confine.Limits
+		text    string
+	}{
+		"memory":    {[]string{"eat", "200"}, confine.Limits{Memory: 64 << 20}, "the limit of 64 MiB for memory was reached"},
+		"processes": {[]string{"fork"}, confine.Limits{Processes: 64}, "the limit of 64 for processes was reached"},
+		"time":      {[]string{"sleep"}, confine.Limits{Time: 300 * time.Millisecond}, "the limit of 300ms for time was reached"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := spec(t, test.command...)
+			s.Limits = test.limits
+			_, exit, err := run(t, s)
+			var limit *confine.LimitError
+			if !errors.As(err, &limit) || limit.What != name || err.Error() != test.text {
+				t.Errorf("%+v, %v", exit, err)
+			}
+		})
 	}
-	s = spec(t, "bomb() { bomb | bomb & }; bomb; sleep 2; exit 1")
-	s.Limits.Processes = 64
-	_, exit, err = run(t, s)
-	if !errors.As(err, &limit) || limit.What != "processes" {
-		t.Errorf("%v %v", exit, err)
+	t.Run("enough", func(t *testing.T) {
+		s := spec(t, "eat", "20")
+		s.Limits = confine.Limits{Memory: 256 << 20, Processes: 100, CPU: 1, Files: 100, FileSize: 1 << 30, Time: time.Minute}
+		if out, exit, err := run(t, s); out != "ate" || exit.Code != 0 || err != nil {
+			t.Errorf("%q, %+v, %v", out, exit, err)
+		}
+	})
+	t.Run("a file", func(t *testing.T) {
+		s := spec(t, "grow", "/tmp/x")
+		s.Limits.FileSize = 1000
+		if _, exit, _ := run(t, s); exit.Code == 0 {
+			t.Error("a file grew over its limit")
+		}
+	})
+	if left, _ := filepath.Glob("/sys/fs/cgroup/*/overland-*"); len(left) > 0 {
+		t.Errorf("control groups are left: %q", left)
 	}
-	s = spec(t, "sleep 1000 & sleep 1000")
-	s.Limits.Time = 300 * time.Millisecond
-	_, exit, err = run(t, s)
-	if !errors.As(err, &limit) || limit.What != "time" {
-		t.Errorf("%v %v", exit, err)
+}
+
+func TestEverythingEndsWithTheCommand(t *testing.T) {
+	before := sleepers(t)
+	if out, exit, err := run(t, spec(t, "orphan")); out != "left" || exit.Code != 0 || err != nil {
+		t.Fatalf("%q, %+v, %v", out, exit, err)
+	}
+	if after := sleepers(t); len(after) > len(before) {
+		t.Errorf("%v outlived the command", after)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	p, _ := start(t, ctx, spec(t, "sleep"))
+	why := errors.New("enough")
+	cancel(why)
+	if _, err := p.Wait(); !errors.Is(err, why) {
+		t.Errorf("a cancelled command: %v", err)
+	}
+}
+
+// sleepers returns the processes of this machine that run the verb sleep.
+func sleepers(t *testing.T) (list []string) {
+	t.Helper()
+	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range all {
+		b, err := os.ReadFile(name)
+		if err == nil && bytes.HasSuffix(b, []byte("\x00sleep\x00")) {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+func TestMounts(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"open", "closed"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	with := func(name string, args ...string) confine.Spec {
+		s := spec(t, args...)
+		s.Mounts = append(s.Mounts,
+			confine.Mount{Kind: confine.Bind, Source: filepath.Join(dir, name), Target: "/work/at", Writable: name == "open"},
+			confine.Mount{Kind: confine.Optional, Source: filepath.Join(dir, "missing"), Target: "/missing"},
+			confine.Mount{Kind: confine.File, Target: "/etc/passwd", Content: []byte("build:x:1000:1000::/:/bin/sh\n")})
+		return s
+	}
+	if out, exit, err := run(t, with("open", "write", "/work/at/x")); exit.Code != 0 || err != nil {
+		t.Errorf("%q, %+v, %v", out, exit, err)
+	}
+	info, err := os.Stat(filepath.Join(dir, "open", "x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if st := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (st.Uid != 61000 || st.Gid != 61000) {
+		t.Errorf("the file is of %d:%d", st.Uid, st.Gid)
+	}
+	for _, to := range []string{"/work/at/x", "/x", "/etc/passwd", "/usr/x", "/proc/sys/kernel/hostname"} {
+		if out, exit, _ := run(t, with("closed", "write", to)); exit.Code == 0 {
+			t.Errorf("%s was written: %s", to, out)
+		}
+	}
+}
+
+// A listener of the private network serves the command, and nobody else.
+func TestListen(t *testing.T) {
+	said := make(chan string, 1)
+	s := spec(t, "call")
+	s.Listen = true
+	s.Prepare = func(l net.Listener) ([]string, error) {
+		go func() {
+			defer l.Close()
+			c, err := l.Accept()
+			if err != nil {
+				said <- err.Error()
+				return
+			}
+			defer c.Close()
+			b := make([]byte, 5)
+			n, _ := c.Read(b)
+			said <- string(b[:n])
+		}()
+		if err := dial("tcp", l.Addr().String()); err == nil {
+			return nil, errors.New("it can be reached from outside")
+		}
+		return []string{"AT=" + l.Addr().String()}, nil
+	}
+	if out, exit, err := run(t, s); exit.Code != 0 || err != nil {
+		t.Errorf("%q, %+v, %v", out, exit, err)
+	}
+	if got := <-said; got != "hello" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestWhatIsAppliedIsSaid(t *testing.T) {
+	s := spec(t, "tell")
+	s.Limits = confine.Limits{Memory: 1 << 30, Processes: 100}
+	p, _ := start(t, t.Context(), s)
+	if _, err := p.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	a := p.Applied
+	t.Logf("%+v", a)
+	if !slices.Equal(a.Namespaces, []string{"mount", "pid", "ipc", "uts", "network", "user"}) || a.User != "namespace" || !a.Filter ||
+		!strings.HasPrefix(a.Limits, "cgroup v") || len(a.Missing) > 0 {
+		t.Errorf("%+v", a)
 	}
 }

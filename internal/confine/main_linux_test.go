@@ -8,16 +8,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
-		confine.Main()
-	}
-	if len(os.Args) > 2 && os.Args[1] == attemptVerb {
-		attempt(os.Args[2:])
-		return
-	}
-	if len(os.Args) > 1 && os.Args[1] == probeVerb {
-		probe()
-		return
+	if len(os.Args) > 1 {
+		if os.Args[1] == confine.Verb {
+			confine.Main()
+		}
+		if do := verbs[os.Args[1]]; do != nil {
+			do(os.Args[2:])
+			return
+		}
 	}
 	os.Exit(m.Run())
 }

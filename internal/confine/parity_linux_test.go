@@ -72,9 +72,7 @@ var reviewed = map[string]string{"91": "fchmod of the standard input: /dev/null 
 const newest = 457
 
 func TestTheFilterAnswersAsRuncs(t *testing.T) {
-	s := spec(t, "")
-	s.Path, s.Args = "/attempt", []string{"attempt", probeVerb}
-	s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Bind, Source: program(t), Target: "/attempt"})
+	s := spec(t, probeVerb)
 	s.User = confine.User{ID: 1000, Group: 1000, Share: true}
 	ours, _, err := run(t, s)
 	if err != nil {
