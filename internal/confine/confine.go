@@ -113,17 +113,17 @@ type Exit struct {
 	Signal int // 0 = it ended by itself
 }
 
-// Unable is what this machine cannot do.
-type Unable struct {
+// UnableError is what this machine cannot do.
+type UnableError struct {
 	What   string // "a user namespace"
 	Remedy string
 	Err    error
 }
 
-func (e *Unable) Error() string {
+func (e *UnableError) Error() string {
 	return fmt.Sprintf("this machine does not give %s: %v", e.What, e.Err)
 }
-func (e *Unable) Unwrap() error { return e.Err }
+func (e *UnableError) Unwrap() error { return e.Err }
 
 // LimitError is a command that was ended because it used more than a limit allows.
 type LimitError struct {

@@ -9,8 +9,8 @@
 // The program that calls Start is started again as the keeper, with Verb as its first argument: its
 // main must hand over to Main then.
 //
-// What the machine cannot do is refused as *Unable, with its cause and a remedy; what was done is
-// told in Applied. Nothing is left out silently. Linux only; elsewhere Start returns *Unable.
+// What the machine cannot do is refused as *UnableError, with its cause and a remedy; what was done is
+// told in Applied. Nothing is left out silently. Linux only; elsewhere Start returns *UnableError.
 //
 // It may make and remove control groups below its own, and mounts in the namespaces that it makes.
 // Failure guarded: a build script, or a service, that reads keys, other people's files or the

@@ -20,52 +20,63 @@ type group struct {
 	made []string          // folders, to be removed
 }
 
-// newGroup makes a control group with the limits l and puts pid into it. how says what it is, ""
-// without one. What the machine does not give is not an error.
-func newGroup(pid int, l Limits, devices bool) (_ *group, how string, _ error) {
+// newGroup makes a control group with the limits l and puts pid into it. how says what it is. Where
+// the machine gives none, or none that holds all of l, it is nil: then process limits hold.
+func newGroup(pid int, l Limits) (g *group, how string) {
 	if l.Memory == 0 && l.Processes == 0 && l.CPU == 0 {
-		return nil, "", nil
+		return nil, ""
 	}
-	own, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return nil, "", nil
-	}
+	own, ownErr := os.ReadFile("/proc/self/cgroup")
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil, "", nil
+	if ownErr != nil || err != nil {
+		return nil, ""
 	}
 	at := groupFolders(string(own), string(mounts))
-	g := &group{v1: map[string]string{}}
-	name := "overland-" + strings.ToLower(rand.Text()[:12])
+	const digits = 12
+	name := "overland-" + strings.ToLower(rand.Text()[:digits])
+	g = &group{v1: map[string]string{}}
 	if dir := at[""]; dir != "" && g.makeV2(filepath.Join(dir, name), l, pid) == nil {
-		return g, "cgroup v2", nil
+		return g, "cgroup v2"
 	}
 	g.remove()
+	g = &group{v1: map[string]string{}}
+	if g.makeAllV1(at, name, l, pid) == nil {
+		return g, "cgroup v1"
+	}
+	g.remove()
+	return nil, ""
+}
+
+func (g *group) makeAllV1(at map[string]string, name string, l Limits, pid int) error {
 	for _, c := range []struct {
 		name   string
 		wanted bool
+		needed bool // without it the limits do not hold
 		set    map[string]string
 	}{
-		{"memory", l.Memory > 0, map[string]string{"memory.limit_in_bytes": strconv.FormatInt(l.Memory, 10)}},
-		{"pids", l.Processes > 0, map[string]string{"pids.max": strconv.Itoa(l.Processes)}},
-		{"cpu", l.CPU > 0, map[string]string{"cpu.cfs_quota_us": strconv.Itoa(int(l.CPU * 100_000))}},
+		{"memory", l.Memory > 0, true, map[string]string{"memory.limit_in_bytes": strconv.FormatInt(l.Memory, 10)}},
+		{"pids", l.Processes > 0, true, map[string]string{"pids.max": strconv.Itoa(l.Processes)}},
+		{"cpu", l.CPU > 0, false, map[string]string{"cpu.cfs_quota_us": strconv.Itoa(int(l.CPU * period))}},
 	} {
-		dir := at[c.name]
-		if !c.wanted || dir == "" {
+		if !c.wanted {
 			continue
 		}
-		dir = filepath.Join(dir, name)
-		if err := g.makeV1(c.name, dir, c.set, pid); err != nil {
-			g.remove()
-			return nil, "", nil
+		dir := at[c.name]
+		if dir == "" {
+			if c.needed {
+				return fs.ErrNotExist
+			}
+			continue
+		}
+		if err := g.makeV1(c.name, filepath.Join(dir, name), c.set, pid); err != nil {
+			return err
 		}
 	}
-	if l.Memory > 0 && g.v1["memory"] == "" || l.Processes > 0 && g.v1["pids"] == "" {
-		g.remove()
-		return nil, "", nil
-	}
-	return g, "cgroup v1", nil
+	return nil
 }
+
+// period is what shares of a processor are counted in, in microseconds.
+const period = 100_000
 
 // groupFolders returns the folder of this process's own control group for each controller; "" is
 // the unified tree.
@@ -147,7 +158,7 @@ func (g *group) makeV2(dir string, l Limits, pid int) error {
 	}
 	if l.CPU > 0 {
 		want = append(want, "cpu")
-		set["cpu.max"] = fmt.Sprintf("%d 100000", int(l.CPU*100_000))
+		set["cpu.max"] = fmt.Sprintf("%d %d", int(l.CPU*period), period)
 	}
 	for _, c := range want {
 		if err := put(parent, "cgroup.subtree_control", "+"+c); err != nil {

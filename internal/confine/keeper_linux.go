@@ -59,7 +59,7 @@ func refusal(err error) answer {
 	if errors.As(err, &errno) {
 		a.Errno = int(errno)
 	}
-	var unable *Unable
+	var unable *UnableError
 	if errors.As(err, &unable) {
 		a.Error, a.Unable, a.Remedy = unable.Err.Error(), unable.What, unable.Remedy
 	}

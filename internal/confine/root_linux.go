@@ -38,9 +38,11 @@ func System() ([]Mount, error) {
 		}
 	}
 	// Of /etc only what programs need to start and to check certificates.
-	for _, name := range []string{"alternatives", "apk", "apt", "ca-certificates", "debian_version", "alpine-release", "ld.so.cache",
+	for _, name := range []string{
+		"alternatives", "apk", "apt", "ca-certificates", "debian_version", "alpine-release", "ld.so.cache",
 		"ld.so.conf", "ld.so.conf.d", "localtime", "os-release", "services", "protocols", "mime.types", "ssl/certs", "ssl/openssl.cnf", "pki/tls/certs",
-		"ld-musl-x86_64.path", "ld-musl-aarch64.path", "ld-musl-armhf.path", "python3", "perl", "magic", "terminfo", "timezone"} {
+		"ld-musl-x86_64.path", "ld-musl-aarch64.path", "ld-musl-armhf.path", "python3", "perl", "magic", "terminfo", "timezone",
+	} {
 		list = append(list, Mount{Kind: Optional, Source: "/etc/" + name, Target: "/etc/" + name})
 	}
 	return append(list,
@@ -63,14 +65,14 @@ func resolve(mounts []Mount) ([]Mount, error) {
 			return nil, fmt.Errorf("confine: mount target %q: not a clean absolute path", m.Target)
 		}
 		if m.Kind == Bind || m.Kind == Optional {
-			real, err := filepath.EvalSymlinks(m.Source)
+			source, err := filepath.EvalSymlinks(m.Source)
 			if m.Kind == Optional && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)) {
 				continue
 			}
 			if err != nil {
 				return nil, err
 			}
-			m.Kind, m.Source = Bind, real
+			m.Kind, m.Source = Bind, source
 		}
 		list = append(list, m)
 	}
@@ -126,7 +128,7 @@ func setAside() error {
 		}
 	}
 	if err := unix.PivotRoot(base, base+oldRoot); err != nil {
-		return &Unable{"a root of its own", "on a machine that runs from its initramfs, or in a chroot, run it from a real root", err}
+		return &UnableError{"a root of its own", "on a machine that runs from its initramfs, or in a chroot, run it from a real root", err}
 	}
 	return os.Chdir("/")
 }
@@ -259,8 +261,10 @@ func remount(to string, writable bool) error {
 		}
 		// A flag that the machine has set must stay: a user namespace may not take it away.
 		for _, o := range strings.Split(f[options], ",") {
-			flags |= map[string]uintptr{"ro": unix.MS_RDONLY, "noexec": unix.MS_NOEXEC, "noatime": unix.MS_NOATIME,
-				"nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME}[o]
+			flags |= map[string]uintptr{
+				"ro": unix.MS_RDONLY, "noexec": unix.MS_NOEXEC, "noatime": unix.MS_NOATIME,
+				"nodiratime": unix.MS_NODIRATIME, "relatime": unix.MS_RELATIME,
+			}[o]
 		}
 		if err := unix.Mount("", at, "", flags, ""); err != nil {
 			return fmt.Errorf("remount %s: %w", at, err)
@@ -279,7 +283,7 @@ func unescape(s string) string {
 func mountProc(at string) error {
 	if err := unix.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		if errors.Is(err, unix.EPERM) {
-			return &Unable{"a /proc of its own", "run it as root; in a container /proc must not be masked", err}
+			return &UnableError{"a /proc of its own", "run it as root; in a container /proc must not be masked", err}
 		}
 		return err
 	}

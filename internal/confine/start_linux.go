@@ -62,7 +62,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 
 // noUserNamespace reports whether err says that the machine gives no user namespace.
 func noUserNamespace(err error) bool {
-	var unable *Unable
+	var unable *UnableError
 	return errors.As(err, &unable) && unable.What == userNamespace
 }
 
@@ -105,10 +105,9 @@ func start(ctx context.Context, s Spec, mapped bool) (_ *Process, err error) {
 			p.group.remove()
 		}
 	}()
-	if p.group, p.Applied.Limits, err = newGroup(p.cmd.Process.Pid, s.Limits, len(s.Mounts) > 0); err != nil {
-		return nil, err
-	}
+	p.group, p.Applied.Limits = newGroup(p.cmd.Process.Pid, s.Limits)
 	if p.group == nil && (s.Limits.Memory > 0 || s.Limits.Processes > 0) {
+		p.Applied.Limits = "process"
 		p.Applied.Missing = append(p.Applied.Missing, "control groups: memory and processes are limited for each process only")
 	}
 	theirs.Close()
@@ -171,14 +170,14 @@ func idMap(inside, outside, own int) []syscall.SysProcIDMap {
 func (p *Process) unable(err error, mapped bool) error {
 	switch {
 	case mapped && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)):
-		return &Unable{userNamespace, "run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, " +
+		return &UnableError{userNamespace, "run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, " +
 			"kernel.apparmor_restrict_unprivileged_userns=0); in a chroot and in most containers there are none", err}
 	case mapped && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS)):
-		return &Unable{userNamespace, "raise sysctl user.max_user_namespaces", err}
+		return &UnableError{userNamespace, "raise sysctl user.max_user_namespaces", err}
 	case errors.Is(err, syscall.EPERM):
-		return &Unable{"namespaces", "run it as root; a container needs CAP_SYS_ADMIN for it", err}
+		return &UnableError{"namespaces", "run it as root; a container needs CAP_SYS_ADMIN for it", err}
 	case errors.Is(err, syscall.ENOSPC):
-		return &Unable{"namespaces", "raise the sysctls user.max_*_namespaces", err}
+		return &UnableError{"namespaces", "raise the sysctls user.max_*_namespaces", err}
 	}
 	return fmt.Errorf("start the keeper: %w", err)
 }
@@ -251,7 +250,7 @@ func (a answer) err() error {
 		err = fmt.Errorf("%s: %w", strings.TrimSuffix(a.Error, ": "+syscall.Errno(a.Errno).Error()), syscall.Errno(a.Errno))
 	}
 	if a.Unable != "" {
-		return &Unable{a.Unable, a.Remedy, err}
+		return &UnableError{a.Unable, a.Remedy, err}
 	}
 	return err
 }

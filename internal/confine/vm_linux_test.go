@@ -19,8 +19,10 @@ func TestInAMachineWithCgroup2(t *testing.T) {
 	}
 	out, code := vm.Run(t, vm.Options{
 		Files: map[string]string{"/confine.test": program},
-		Command: []string{"/confine.test", "-test.v", "-test.timeout=10m", "-test.run",
-			"^(TestACommandIsWhatItsSpecSays|TestLimits|TestEverythingEndsWithTheCommand|TestMounts|TestListen|TestWhatIsAppliedIsSaid|TestNoAttemptGetsThrough)$"},
+		Command: []string{
+			"/confine.test", "-test.v", "-test.timeout=10m", "-test.run",
+			"^(TestACommandIsWhatItsSpecSays|TestLimits|TestEverythingEndsWithTheCommand|TestMounts|TestListen|TestWhatIsAppliedIsSaid|TestNoAttemptGetsThrough)$",
+		},
 	})
 	if code != 0 || !strings.Contains(out, "cgroup v2") || strings.Count(out, "--- PASS: Test") < 7 {
 		t.Errorf("exit %d:\n%s", code, out)

@@ -23,7 +23,7 @@ var habits = []struct {
 	{
 		regexp.MustCompile(`"free (some|at least|%d|space)|syscall\.(ENOSPC|EDQUOT)`),
 		"fsx.Full or fsx.Room: a full disk has one hint",
-		[]string{"internal/fsx"},
+		[]string{"internal/fsx", "internal/confine"}, // there it is said of namespaces
 	},
 	{
 		regexp.MustCompile(`"err", err\b`),

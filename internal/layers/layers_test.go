@@ -32,6 +32,7 @@ var floors = map[string]int{
 	"procfs":                    0,
 	"progress":                  0,
 	"alpine":                    1,
+	"confine":                   1,
 	"appfile":                   1,
 	"appfile/yamlfile":          1,
 	"appfile/yamlfile/yamltest": 1,
@@ -136,6 +137,7 @@ var outside = []string{
 	"internal/testkit/publisher",
 	"internal/testkit/recording",
 	"internal/testkit/shacache",
+	"internal/testkit/vm",
 	"signature", // what go-tuf verifies with: decision 0025
 }
 

@@ -77,8 +77,8 @@ func Run(t testing.TB, o Options) (out string, code int) {
 			used := cpuTime(cmd.Process.Pid)
 			if used > runCPU || used > bootCPU && !console.started() {
 				_ = cmd.Process.Kill()
-				<-done
-				t.Fatalf("the machine hangs after %s of CPU; its console:\n%s", used, console.String())
+				killed := <-done
+				t.Fatalf("the machine hangs after %s of CPU (%v); its console:\n%s", used, killed, console.String())
 			}
 		}
 	}

@@ -1,0 +1,27 @@
+//go:build !linux
+
+package confine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+)
+
+// Process is a confined command that runs.
+type Process struct{ Applied Applied }
+
+// Start returns an *UnableError.
+func Start(context.Context, Spec) (*Process, error) {
+	return nil, &UnableError{"namespaces", "run it on Linux, or in a virtual machine with Linux", errors.ErrUnsupported}
+}
+
+// Wait is never called: there is no Process.
+func (*Process) Wait() (Exit, error) { return Exit{}, errors.ErrUnsupported }
+
+// Main ends the program: there is no keeper here.
+func Main() {
+	fmt.Fprintln(os.Stderr, "this verb is for Overland itself, on Linux")
+	os.Exit(2)
+}
