@@ -47,7 +47,7 @@ type cached struct {
 	listener *limited
 }
 
-// offline reports whether the site asks nobody for what it has not; so it does when that cannot be told.
+// offline reports whether the site asks nobody for what it lacks; also true when the switch cannot be read.
 func (c *cached) offline(ctx context.Context) bool {
 	off, err := c.cache.Offline(ctx)
 	return off || err != nil

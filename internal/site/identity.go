@@ -34,7 +34,7 @@ const (
 )
 
 // identity returns the key pair in directory dir, made on first use. The key is what nodes have pinned, so it is never
-// replaced: a damaged one is an error for a person. The certificate only carries it and is made again when it is gone.
+// replaced: a damaged one is an error for a person. The certificate only carries the key, and is made again when it is missing.
 func identity(f fsx.FS, dir string) (tls.Certificate, fetch.Pin, error) {
 	if err := f.Mkdir(dir, 0o700); err != nil {
 		return tls.Certificate{}, fetch.Pin{}, err
@@ -86,7 +86,7 @@ func readKey(path string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// newKey makes the key of a new site. A certificate without its key is a site whose key was lost: nothing is made then.
+// newKey makes the key of a new site. A certificate without a key means that the key was lost: then it makes none.
 func newKey(f fsx.FS, dir string) (crypto.Signer, error) {
 	if _, err := os.Lstat(filepath.Join(dir, certFile)); err == nil {
 		err := errs.Errorf(errs.Invalid, "%s: there is a certificate but not its key", filepath.Join(dir, keyFile))

@@ -9,7 +9,7 @@ import (
 )
 
 // limited is a listener that has at most so many connections open: a flood waits in the kernel instead of eating this
-// machine's memory. Who waits for a place gets that of a connection that is kept for later requests.
+// machine's memory. When it is full, an idle keep-alive connection is closed to make room.
 type limited struct {
 	net.Listener
 	tune  func(net.Conn) // of each connection; nil = left as it is
@@ -19,14 +19,14 @@ type limited struct {
 
 	mu      sync.Mutex
 	idle    map[*counted]bool // between two requests
-	crowded bool              // somebody waits for a place
+	crowded bool              // Accept waits for a slot
 }
 
 func limit(l net.Listener, n int) *limited {
 	return &limited{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{}), idle: map[*counted]bool{}}
 }
 
-// Accept waits for a connection and for room.
+// Accept waits for a free slot and for a connection.
 func (l *limited) Accept() (net.Conn, error) {
 	select {
 	case l.slots <- struct{}{}:
@@ -46,7 +46,7 @@ func (l *limited) Accept() (net.Conn, error) {
 	return &counted{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
-// wait waits for a place.
+// wait closes one idle connection, if there is one, and waits for a free slot.
 func (l *limited) wait() error {
 	l.mu.Lock()
 	l.crowded = true
@@ -80,7 +80,7 @@ func (l *limited) state(conn net.Conn, state http.ConnState) {
 	case state != http.StateIdle:
 		delete(l.idle, c)
 	case l.crowded:
-		c.Close() // a client that has more to ask comes again
+		c.Close() // its client opens another one when it has more to ask
 	default:
 		l.idle[c] = true
 	}

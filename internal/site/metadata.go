@@ -39,7 +39,7 @@ func (m metadata) Metadata(ctx context.Context, name string, limit int64) ([]byt
 	return m.chain.Metadata(ctx, name, limit)
 }
 
-// noted is the depot of a site that evicts what it fetched through: each use of a blob is noted.
+// noted is the depot of a site with eviction: it notes each use of a blob, so that the least used ones go first.
 type noted struct {
 	store.Opener
 	cached *cached

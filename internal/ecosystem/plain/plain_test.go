@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// lab is a keeper behind a proxy, and the environment of a client.
+// lab is a Getter behind a proxy, and the environment of a client.
 type lab struct {
 	store *dir.Store
 	urls  Protocol

@@ -24,7 +24,7 @@ const handshake = time.Minute
 // Proxy serves plain URLs from k to clients that use it as their HTTP proxy; what is asked of the proxy itself goes to
 // Next.
 type Proxy struct {
-	keeper record.Getter
+	getter record.Getter
 	urls   Protocol
 	ca     *Authority
 	next   http.Handler
@@ -37,7 +37,7 @@ type Proxy struct {
 
 // NewProxy returns a proxy whose https certificates are ca's. The caller closes it.
 func NewProxy(k record.Getter, urls Protocol, ca *Authority, next http.Handler) *Proxy {
-	p := &Proxy{keeper: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
+	p := &Proxy{getter: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
 	p.inner = &http.Server{
 		Handler:           http.HandlerFunc(p.tunneled),
 		ReadHeaderTimeout: handshake,
@@ -120,10 +120,10 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if o, inner, ok := p.owned(r, it.Key); ok {
-		record.Answer(w, r, p.keeper, o.protocol, inner, o.base)
+		record.Answer(w, r, p.getter, o.protocol, inner, o.base)
 		return
 	}
-	record.Answer(w, r, p.keeper, p.urls, it, "")
+	record.Answer(w, r, p.getter, p.urls, it, "")
 }
 
 // connect takes the connection over and speaks TLS on it in the origin's place.
