@@ -54,7 +54,11 @@ func Open(dir string, o Options) (*Node, error) {
 		return nil, fmt.Errorf("open node: %w", err)
 	}
 	if err := o.FS.Mkdir(filepath.Join(dir, "gen"), 0o755); err != nil {
-		return nil, fmt.Errorf("open node %s: %w", dir, err)
+		err = fmt.Errorf("open node %s: %w", dir, err)
+		if errors.Is(err, fs.ErrPermission) {
+			err = errs.Hint(err, "run it as root, or name a directory of yours: --state DIR")
+		}
+		return nil, err
 	}
 	if err := unclose(dir, filepath.Join(dir, "gen"), filepath.Join(dir, "volumes")); err != nil {
 		return nil, fmt.Errorf("open node %s: %w", dir, err)
