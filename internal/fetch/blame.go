@@ -11,14 +11,14 @@ import (
 	"overland/internal/store"
 )
 
-// suspect is a bad unit and who sent which part of it.
+// suspect is a bad unit, with the source of each part of it.
 type suspect struct {
 	at    int64
 	bytes []byte
 	parts []part
 }
 
-// accuse leaves out source i for this blob, now and in later calls, and tells who listens.
+// accuse excludes source i for this blob, now and in later calls, and reports it to Options.Liar.
 func (t *transfer) accuse(i int, err error) {
 	t.src[i].err, t.src[i].out, t.src[i].over = err, true, lied
 	t.f.mu.Lock()
@@ -63,7 +63,7 @@ func (t *transfer) chunk(i int) error {
 	return fmt.Errorf("chunk %d, from several sources, is bad", at/store.ChunkSize)
 }
 
-// mismatch deals with a whole blob that is another one. The error that it returns ends the call.
+// mismatch handles a blob that is whole and is not the right one. The error that it returns ends the call.
 func (t *transfer) mismatch(err error) error {
 	if t.list != nil {
 		// Every chunk is as its list says: list and blob do not belong together, and no source can mend that.
@@ -84,7 +84,7 @@ func (t *transfer) mismatch(err error) error {
 	return nil
 }
 
-// suspect remembers the bad unit at at, and makes its next try solo when sources share the blame.
+// suspect remembers the bad unit at offset at, and asks one source alone for it next, when several may be to blame.
 func (t *transfer) suspect(at int64) error {
 	t.solo = t.solo || len(t.parts) > 1
 	const most = 4
@@ -99,7 +99,7 @@ func (t *transfer) suspect(at int64) error {
 	return nil
 }
 
-// compare names the sources that spoiled the unit at at, now that it is there and good.
+// compare accuses the sources that spoiled the unit at offset at, now that a good copy is there.
 func (t *transfer) compare(at int64, unit io.ReaderAt) error {
 	for _, s := range t.bad {
 		if s.at != at {
@@ -121,8 +121,8 @@ func (t *transfer) compare(at int64, unit io.ReaderAt) error {
 	return nil
 }
 
-// settle names who spoiled a blob without a chunk list, now that the store has it.
-func (t *transfer) settle(ctx context.Context) error {
+// blame accuses the sources that spoiled a blob without a chunk list, now that the store has a good one.
+func (t *transfer) blame(ctx context.Context) error {
 	if t.list != nil || len(t.bad) == 0 {
 		return nil
 	}

@@ -56,8 +56,8 @@ type document struct {
 	body []byte
 }
 
-// Site returns the site at rawurl, which ParseSiteURL reads. Nothing is sent yet. A site that is not used any more is
-// let go with CloseIdleConnections.
+// Site returns the site at rawurl, which ParseSiteURL reads. Nothing is sent yet. Call CloseIdleConnections on a site
+// that is not used any more.
 func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 	u, err := ParseSiteURL(rawurl)
 	if err != nil {
@@ -237,8 +237,8 @@ func (s *SiteSource) whole(w *httpx.Watchdog, resp *http.Response, limit int64) 
 	return body, errs.E(errs.Unavailable, err)
 }
 
-// Transport returns how to reach the site, and nothing else, for who speaks another protocol with it: requests below
-// URL().Base().
+// Transport returns a way to reach the site, and nothing else, for callers that speak another protocol with it: requests
+// below URL().Base().
 func (s *SiteSource) Transport() http.RoundTripper { return s.tr }
 
 // get asks for path, which is escaped already, within a watch. The caller closes the body.

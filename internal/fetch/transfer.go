@@ -140,7 +140,7 @@ func (t *transfer) run(ctx context.Context) error {
 		if whole {
 			err := t.in.Commit(ctx, t.b.Digest)
 			if err == nil {
-				return t.settle(ctx)
+				return t.blame(ctx)
 			}
 			if !errors.Is(err, digest.ErrMismatch) {
 				return explainDisk(t.b.Digest, err)

@@ -31,7 +31,7 @@ func (b *Behind) At(off int64) {
 	}
 	if b.Written {
 		flush(b.File, b.from, off-b.from)
-		settle(b.File, b.last, b.from-b.last)
+		evict(b.File, b.last, b.from-b.last)
 		b.last, b.from = b.from, off
 		return
 	}

@@ -11,9 +11,9 @@ func flush(f *os.File, off, n int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }
 
-// settle waits until n bytes at off are on the disk and drops them from memory: n = 0 would mean
+// evict waits until n bytes at off are on the disk and drops them from memory: n = 0 would mean
 // all that follow.
-func settle(f *os.File, off, n int64) {
+func evict(f *os.File, off, n int64) {
 	if n == 0 {
 		return
 	}

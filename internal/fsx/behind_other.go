@@ -4,6 +4,6 @@ package fsx
 
 import "os"
 
-func flush(*os.File, int64, int64)  {}
-func settle(*os.File, int64, int64) {}
-func drop(*os.File, int64, int64)   {}
+func flush(*os.File, int64, int64) {}
+func evict(*os.File, int64, int64) {}
+func drop(*os.File, int64, int64)  {}

@@ -278,7 +278,7 @@ func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lo
 	f, ok := r.Find(w.rest)
 	for _, name := range w.suite.indexes(r) {
 		if ok && r.Files[name].SHA256 == f.SHA256 {
-			_, _ = p.table(ctx, dir, name, f, have) // who needs it reads it again, and says what is wrong
+			_, _ = p.table(ctx, dir, name, f, have) // the next reader tries again, and reports the error
 			return
 		}
 	}

@@ -57,7 +57,7 @@ type Protocol struct {
 	locked   bool
 	history  record.History
 
-	tablesMu sync.Mutex           // held while an index is read: who waits needs it too
+	tablesMu sync.Mutex           // held while an index is read: others that wait need it too
 	tables   map[string]deb.Index // by the sha256 of the index
 
 	releasesMu sync.Mutex

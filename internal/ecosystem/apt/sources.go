@@ -105,7 +105,7 @@ func parseDeb822(b []byte) ([]Source, error) {
 		if enabled, set := p["enabled"]; set && !truth(enabled) {
 			continue
 		}
-		if err := s.settle(); err != nil {
+		if err := s.complete(); err != nil {
 			return nil, fmt.Errorf("line %d: %w", d.Line(), err)
 		}
 		all = append(all, s)
@@ -145,7 +145,7 @@ func parseList(b []byte) ([]Source, error) {
 			return nil, errs.Errorf(errs.Invalid, "line %d: want type, URI and suite", i+1)
 		}
 		s.URIs, s.Suites, s.Components = words[:1], words[1:2], words[2:]
-		if err := s.settle(); err != nil {
+		if err := s.complete(); err != nil {
 			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 		all = append(all, s)
@@ -168,8 +168,8 @@ func longName(name string) string {
 	return name + end
 }
 
-// settle checks s and moves what has a field of its own out of the options.
-func (s *Source) settle() error {
+// complete checks s, and moves the options that have a field of their own into it.
+func (s *Source) complete() error {
 	for _, t := range s.Types {
 		if t != "deb" && t != "deb-src" {
 			return errs.Errorf(errs.Invalid, "type %q is neither deb nor deb-src", t)
