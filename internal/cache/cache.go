@@ -150,7 +150,7 @@ func (c *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen
 func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
 	i, now := id{it.Protocol, it.Key}, c.now()
 	if v, ok := c.remembered(i); ok && !it.Mutable {
-		return c.hit(v), nil // whether the blob is still there, who opens it will see
+		return c.hit(v), nil // open finds out whether the blob is still there
 	}
 	old, known, err := c.index.newest(ctx, i, forever)
 	if err != nil {

@@ -3,4 +3,6 @@
 //
 // Rooms return plain errors, sentinels or structs; where the kind is known, they wrap with E. A
 // person sees what Explain makes of it: what happened, to what, why, and what to do next.
+//
+// Failure guarded: one failure with two exit codes, or with a status that contradicts its message.
 package errs

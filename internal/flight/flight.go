@@ -164,8 +164,8 @@ func (c *Call[V]) Keep() {
 	c.kept = true
 }
 
-// Deliver gives the waiters their result while the work goes on, with a context that only its return ends. Who asks from
-// now on starts a new call. Only the first Deliver of a call counts, and what the work returns after it is dropped.
+// Deliver gives the waiters their result while the work goes on, with a context that only its return ends. A request
+// from now on starts a new call. Only the first Deliver of a call counts, and what the work returns after it is dropped.
 func (c *Call[V]) Deliver(value V, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

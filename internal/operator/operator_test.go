@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// open returns a pipeline in dir, with agent programs for the platforms.
+// open returns an Operator in dir, with agent programs for the platforms.
 func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Operator {
 	t.Helper()
 	if o.Agents == "" {
@@ -78,7 +78,7 @@ func TestASiteDirectoryIsMadeOnPurpose(t *testing.T) {
 	}
 }
 
-// begin returns a pipeline with signed metadata and agents for amd64 and arm/v6.
+// begin returns an Operator with signed metadata and agents for amd64 and arm/v6.
 func begin(t *testing.T) *Operator {
 	t.Helper()
 	p := open(t, filepath.Join(t.TempDir(), "site"), Options{}, "linux/amd64", "linux/arm/v6")

@@ -22,8 +22,8 @@ const oldCaches = ".old-"
 
 var errMany = errors.New("many files")
 
-// discard makes the caches dir go away, and what is still there of others beside it. Measured with 300 Go modules: 90,000
-// files take 3.6 CPU-s, half a minute on a busy disk; who waits for the command does not wait for that.
+// discard removes the caches in dir, and what earlier ones left beside it, in the background. Measured with 300 Go
+// modules: 90,000 files take 3.6 CPU-s, half a minute on a busy disk; the caller does not wait for that.
 func discard(dir string) error {
 	if _, err := os.Lstat(dir); err == nil {
 		old := dir + oldCaches + strconv.FormatInt(time.Now().UnixNano(), 36)

@@ -99,7 +99,7 @@ func (s *session) inside(cmd *exec.Cmd) error {
 		err = json.NewEncoder(conn).Encode(environ)
 	}
 	if err != nil {
-		conn.Close() // who waits for it inside, ends
+		conn.Close() // the process inside waits for it, and ends
 		return errors.Join(s.o.explain(cmd.Wait()), err)
 	}
 	conn.Close()

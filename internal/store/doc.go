@@ -2,7 +2,7 @@
 // uploads, which are blobs on their way in. It declares the interfaces with what follows from them
 // alone: walks over OCI documents, chunk lists, the index of tags. store/dir keeps a depot on a
 // disk, store/mem one in memory, and storetest is the contract that every implementation runs. Only
-// who composes a program names an implementation.
+// the code that composes a program names an implementation.
 //
 // The interfaces hold what an object store can do too. What needs a file system (hard links, times,
 // claims, collection) are methods of dir.Store; a room that uses one of them declares it: see

@@ -3,4 +3,6 @@
 //
 // A verb is a function of a Term and a Run: flags and arguments fill its options, and then it does nothing but call the
 // Run. The tree of package cli gives it the one that does the work.
+//
+// Failure guarded: a flag that is parsed and then ignored, because no test can see where it went.
 package verb

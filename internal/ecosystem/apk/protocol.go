@@ -40,7 +40,7 @@ type Protocol struct {
 	history record.History   // nil in a session
 	bases   map[string]*base // by name; never changed
 
-	tablesMu sync.Mutex               // held while an index is read: who waits needs it too
+	tablesMu sync.Mutex               // held while an index is read: others that wait need it too
 	tables   map[string]*alpine.Index // by the sha256 of the file
 }
 

@@ -97,7 +97,7 @@ func Discover(ctx context.Context, at string) (string, error) {
 	return l.registry(), nil
 }
 
-// listener is the keeper of a proxy that has nothing: it remembers the first config.json that is asked for.
+// listener is the Getter of a proxy that holds nothing: it remembers the first config.json that is asked for.
 type listener struct {
 	mu    sync.Mutex
 	found string

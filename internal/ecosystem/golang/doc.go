@@ -5,10 +5,11 @@
 // of its GOSUMDB. A toolchain is a module like any other.
 //
 // Before a go.mod or a module is stored, its h1 hash, the one of go.sum, is computed, and compared with the checksum
-// database where that is on; in a recording (Late) after the go command has the bytes, which judges them by the same. What
-// the database speaks against is in no lock, and the recording fails. The signed tree that lookups come with grows by the minute, and the tiles that a client asks
-// for depend on it; so one tree is frozen for a session and served with every lookup: then a replay asks for the same
-// tiles, in whatever order.
+// database where that is on. A recording (Late) compares after the go command has the bytes, which checks them in the
+// same way. What the database contradicts is in no lock, and the recording fails.
+//
+// The signed tree that lookups come with grows by the minute, and the tiles that a client asks for depend on it. So one
+// tree is frozen for a session and served with every lookup: then a replay asks for the same tiles, in whatever order.
 //
 // Failure guarded: a proxy's error page or another module's content locked as a module; a replay
 // that misses because the checksum database has grown.

@@ -10,7 +10,7 @@
 //	logins     in npm's own files and variables, by registry: sent there while recording, never stored and never locked
 //
 // A tarball is stored only when it is what a packument or manifest of the same registry says. "npm ci" asks for
-// tarballs alone, so Protocol fetches the small manifest of each by itself, through the keeper that it is given.
+// tarballs alone, so Protocol fetches the small manifest of each by itself, through the Getter that it is given.
 // Documents are stored as the registry sent them; the addresses of tarballs are rewritten on serve, and only those
 // below the registry: others keep their address and are recorded as plain URLs.
 //

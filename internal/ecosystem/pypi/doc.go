@@ -13,7 +13,7 @@
 // hash of the sha2 family there is stored only when it has that hash; one without is pinned by the lock alone. Projects
 // are stored as they came; the addresses of archives in them are rewritten on serve.
 //
-// Failures guarded: a file that is not what the index promised, a project of another name, a page that is no index (a
+// Failures guarded: a file that is not what the index promised, a project of another name, a page that is not an index (a
 // captive portal), a file at a host that the index never named.
 //
 // Not served: the list of all projects, searches, uploads, signatures. Indexes beyond the first (--extra-index-url) and

@@ -191,7 +191,7 @@ func parseFragment(s string) promise {
 	return p
 }
 
-// add adds the archive at address; what is no archive is passed over. The same name twice must be the same bytes.
+// add adds the archive at address; a link that is not to an archive is passed over. The same name twice must be the same bytes.
 func (p *project) add(address string, hashes, metadata promise, has bool) error {
 	address, _, _ = strings.Cut(address, "#")
 	name := fileOf(address)

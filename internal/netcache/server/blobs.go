@@ -218,7 +218,7 @@ func (s *Shelf) resolve(ctx context.Context, name string) (d digest.Digest, n in
 	d, derr := digest.Parse(text)
 	n, nerr := strconv.ParseInt(length, 10, 64)
 	if derr != nil || nerr != nil {
-		// Damaged by the disk: who has the bytes may put them again.
+		// Damaged by the disk: a client that has the bytes may put them again.
 		return "", 0, false, errs.Errorf(errs.NotFound, "blob %.16s…: its file is damaged", name)
 	}
 	there, err := store.HasSize(ctx, s.depot, d, n)

@@ -75,7 +75,7 @@ func fitting(list []Record) []Record {
 	for i, r := range list {
 		line, err := r.line()
 		if err != nil {
-			return list // who writes it says so
+			return list // writing it will report this error
 		}
 		sizes[i] = len(line)
 		size += len(line)

@@ -64,7 +64,7 @@ func (s *Server) Close() {
 	}
 }
 
-// By says who writes.
+// By is the author of a write.
 type By struct {
 	Account Account
 	Remote  string // the address, for the audit log

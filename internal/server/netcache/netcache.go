@@ -83,7 +83,7 @@ func below(mount string, u *url.URL) (rest string, ok bool) {
 	return strings.TrimPrefix(rest, "/"), true
 }
 
-// writer returns who writes with r.
+// writer returns the account that sent r, and its address.
 func (f *Face) writer(r *http.Request) (server.By, error) {
 	var c *x509.Certificate
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {

@@ -92,7 +92,7 @@ func must(err error) {
 	}
 }
 
-// PyPI serves files, by name, as a simple index below /simple/: PEP 691's JSON to who asks for it, else PEP 503's HTML.
+// PyPI serves files, by name, as a simple index below /simple/: PEP 691's JSON when asked for it, else PEP 503's HTML.
 // A file NAME.metadata is that of NAME.
 type PyPI struct {
 	Files    map[string][]byte

@@ -9,6 +9,9 @@
 //     a writer that lost makes it again on the newer one (decision 0027).
 //   - A change that lacks signatures is Staged. Its Payload can be signed elsewhere, and AddSignature takes the signature.
 //
+// The room has more than 2,000 lines because a change needs them all: which roles it touches, who signs them, what
+// is staged, and what nodes will accept are one decision, made on one State and committed at once.
+//
 // timestamp.json is the commit mark: a change that is cut off leaves the old state, and the next change replaces its
 // leftovers. Failures guarded: a state that nodes cannot follow, a signature that is lost, a promotion that overwrites
 // another one.

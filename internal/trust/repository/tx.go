@@ -186,7 +186,7 @@ func (t *tx) putRoot(root *trust.RootMetadata) error {
 	return nil
 }
 
-// stage keeps a change of role that lacks signatures; writing again what is staged already is no change.
+// stage keeps a change of role that lacks signatures; writing what is staged already changes nothing.
 func (t *tx) stage(role string, version int64, m interface{ ToBytes(bool) ([]byte, error) }) error {
 	b, err := m.ToBytes(false)
 	if err != nil {
