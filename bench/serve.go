@@ -27,7 +27,7 @@ type served struct {
 	requests int
 }
 
-var sizes = []served{{"100 MB", 100e6, 30}, {"1 MB", 1e6, 2000}, {"10 kB", 10e3, 20000}}
+var sizes = []served{{"100 MiB", 100 << 20, 30}, {"1 MiB", 1 << 20, 2000}, {"10 KiB", 10 << 10, 20000}}
 
 // path is where the blob is, for a static server and for the Go module protocol alike.
 func (s served) path() string {
@@ -68,9 +68,9 @@ func (b *bench) serve(ctx context.Context) error {
 			}
 		}
 		a, n := least(ours), least(theirs)
-		per := fmt.Sprintf("%.3f CPU-s per GB, nginx %.3f", a/s.gigabytes(), n/s.gigabytes())
+		per := fmt.Sprintf("%.3f CPU-s per GiB, nginx %.3f", a/s.gibibytes(), n/s.gibibytes())
 		must := "≤ 1.3 × nginx"
-		if s.size < 1e6 {
+		if s.size < 1<<20 {
 			per = fmt.Sprintf("%.0f µs CPU per request, nginx %.0f", a/float64(s.requests)*1e6, n/float64(s.requests)*1e6)
 			must = ""
 		}
@@ -79,7 +79,7 @@ func (b *bench) serve(ctx context.Context) error {
 	return nil
 }
 
-func (s served) gigabytes() float64 { return float64(s.size) * float64(s.requests) / 1e9 }
+func (s served) gibibytes() float64 { return float64(s.size) * float64(s.requests) / (1 << 30) }
 
 // writeModule writes a module's archive of about s.size incompressible bytes.
 func writeModule(root string, s served) error {
