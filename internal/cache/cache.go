@@ -32,7 +32,7 @@ const (
 	downtime        = 30 * time.Second // for which an upstream that failed is not asked again while there is a stale answer
 )
 
-// Options are the settings of a Cache. The zero value works.
+// Options are the settings of a Cache. All but Facts may be zero.
 type Options struct {
 	Upstream *origin.Client // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
 	Near     Near           // asked before upstream; nil = nobody is
@@ -43,7 +43,7 @@ type Options struct {
 	Limit    int64          // bytes that answers may take on the disk; 0 = no limit
 	// Roots returns the blobs that eviction must keep, whatever the limit: what locks and releases name. nil = none.
 	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
-	Facts Facts        // freezes and the offline switch; nil = they are kept in the directory itself
+	Facts Facts        // freezes and the offline switch; needed
 	Clock clock.Clock  // nil = the machine's
 	Log   *slog.Logger // nil = nothing is logged
 }
