@@ -170,7 +170,7 @@ type scanner interface{ Scan(...any) error }
 // errNoRow means that a query of one row found none.
 var errNoRow = sql.ErrNoRows
 
-// indexError says of err that it is the index's; nil stays nil.
+// indexError adds to err that it is about the index; nil stays nil.
 func indexError(err error) error {
 	if err == nil {
 		return nil
@@ -232,7 +232,7 @@ func (x *index) before(ctx context.Context, i id, n int) (version, bool, error) 
 		" ORDER BY fetched DESC LIMIT 1 OFFSET ?", i.protocol, i.key, n))
 }
 
-// recheck makes what is held under i look as if it had not been confirmed for long.
+// recheck marks what is held under i as stale: the next request for it asks upstream.
 func (x *index) recheck(ctx context.Context, i id) error {
 	return x.exec(ctx, "UPDATE version SET checked = 0 WHERE protocol = ? AND key = ?", i.protocol, i.key)
 }

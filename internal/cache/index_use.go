@@ -14,8 +14,8 @@ func (x *index) size(ctx context.Context) (n int64, err error) {
 	return n, indexError(err)
 }
 
-// oldest returns what may be evicted of what was last used before the moment at, the longest unused first. frozen is what
-// moments returns.
+// oldest returns the versions that may be evicted, of those last used before the moment at, the least recently used
+// first. frozen is what moments returns.
 func (x *index) oldest(ctx context.Context, at time.Time, frozen string) ([]version, error) {
 	return x.list(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?2"+
 		" AND EXISTS (SELECT 1 FROM version AS o WHERE o.blob = v.blob AND o.own = 1) AND"+unfrozen+" ORDER BY used",
@@ -33,7 +33,7 @@ func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
 	return !held, err
 }
 
-// crowded returns the versions of what can change that are too many, of those last used before the moment at: all but the
+// crowded returns surplus versions of things that can change, of those last used before the moment at: all but the
 // newest, the last one of each day, and no more of those than days.
 func (x *index) crowded(ctx context.Context, newest, days int, at time.Time, frozen string) ([]version, error) {
 	day := (24 * time.Hour).Milliseconds()

@@ -112,7 +112,7 @@ func (c *Cache) adopt(ctx context.Context, v version) (version, error) {
 	return c.index.add(ctx, v)
 }
 
-// disown removes a blob that was brought for an answer and did not prove to be one, unless somebody else wants it.
+// disown removes a blob that was fetched for an answer and failed its proof, unless something else needs it.
 func (c *Cache) disown(ctx context.Context, d digest.Digest) error {
 	asked := time.Now()
 	roots, err := c.roots(ctx)

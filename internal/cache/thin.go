@@ -12,8 +12,8 @@ const (
 	keepDays   = 400
 )
 
-// Thin drops versions of what can change that are too many, with their blobs where nothing else needs these, and returns
-// how many it dropped. What a freeze stands on and what was used in the last minute stays.
+// Thin drops surplus versions of things that can change, with the blobs that nothing else needs, and returns how many it
+// dropped. What a freeze stands on and what was used in the last minute stays.
 func (c *Cache) Thin(ctx context.Context) (dropped int, err error) {
 	frozen, err := c.frozen(ctx)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"overland/internal/store"
 )
 
-// View is the cache as of a freeze. What it gave once it gives for as long as the freeze is there, and eviction keeps it.
+// View is the cache as of a freeze. What it gave once, it gives as long as the freeze exists: eviction spares it.
 type View struct {
 	c    *Cache
 	name string
@@ -52,7 +52,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		}
 	}
 	if it.Mutable {
-		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for all, and is judged as that first
+		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for all, and is checked as that first
 	}
 	a, b, err := w.c.get(ctx, p, it, seen)
 	if err != nil || !a.entry.Exists() {

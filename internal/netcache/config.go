@@ -58,8 +58,8 @@ func (c *Config) fields() map[string]*string {
 }
 
 // ParseConfig reads the section [networkcache], or the one that networkcache-section in [buildout] names, of a
-// configuration file as buildout and slapgrid have them. Options that nobody knows and substitutions are warnings. A
-// URL that is none, a private key in the certificate list, and a file without the section are errors (errs.Invalid).
+// configuration file as buildout and slapgrid have them. Unknown options and substitutions are warnings. A
+// malformed URL, a private key in the certificate list, and a file without the section are errors (errs.Invalid).
 func ParseConfig(r io.Reader) (Config, error) {
 	c, err := parseConfig(r)
 	if err != nil {
@@ -185,8 +185,8 @@ func (c *Config) check() error {
 	return nil
 }
 
-// parseINI reads sections of options. A line that stands further in than its option goes on with that one's value, as in
-// Python: the whole may be indented, as the document prints it. "#" and ";" begin comments; "name += value" appends a line.
+// parseINI reads sections of options. As in Python, a line that is indented more than its option continues its value, so
+// the whole may be indented, as the document prints it. "#" and ";" begin comments; "name += value" appends a line.
 // Names are in lower case.
 func parseINI(text string) (map[string]map[string]string, error) {
 	sections := map[string]map[string]string{}

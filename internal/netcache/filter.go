@@ -19,7 +19,7 @@ type Filter struct {
 }
 
 // ParseFilter reads "url==\"http://…\"", "n>=3" or "version<<Infinity", as networkcache-download does. A value that is
-// not JSON is text; none, or an infinite one, is no bound for << and >>. The error is errs.Invalid.
+// not JSON is text; an empty or infinite one sets no bound for << and >>. The error is errs.Invalid.
 func ParseFilter(s string) (Filter, error) {
 	at := strings.IndexAny(s, "=<>")
 	if at > 0 && at+1 < len(s) {

@@ -93,7 +93,7 @@ func ParseMetadata(b []byte) (map[string]any, error) {
 	return fields, nil
 }
 
-// ParseValue returns s as a JSON value, or as text when it is none.
+// ParseValue returns s as a JSON value, or as text when it is not JSON.
 func ParseValue(s string) any {
 	v, err := parseJSON(s)
 	if _, number := v.(json.Number); err != nil || number {

@@ -99,7 +99,7 @@ func importAudit(ctx context.Context, folder string, known *db.DB, log *slog.Log
 	return nil
 }
 
-// readAudit returns the events in the file at path, and how many of its lines are none.
+// readAudit returns the events in the file at path, and how many of its lines could not be read.
 func readAudit(path string) (list []db.Event, bad int, err error) {
 	f, err := os.Open(path)
 	if err != nil {

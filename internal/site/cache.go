@@ -156,9 +156,9 @@ func (o CacheOptions) named(host string) bool {
 	return false
 }
 
-// roots returns what of the depot of the site in dir must be kept, whoever frees space there: what its tags reach, which is
-// every release, what the locks in the site's directory name, and what was put into the network cache. What freezes stand
-// on the cache's own index knows.
+// roots returns the blobs that must stay in the depot of the site in dir: what its tags reach, which is every release, what
+// the locks in the site's directory name, and what was put into the network cache. What freezes need, the cache's own index
+// knows.
 func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags(ctx)
 	if err != nil {

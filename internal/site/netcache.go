@@ -60,8 +60,8 @@ const (
 	shadirName   = "shadir"
 )
 
-// through returns where the network cache of a site asks for what it has not: its upstream sites, then those that a person
-// named; nil for nowhere.
+// through returns where the network cache of a site asks for what it lacks: its upstream sites, then the ones that a
+// person named; nil for nowhere.
 func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	t := &server.Through{
 		Kept: func(ctx context.Context, name string, d digest.Digest, size int64) error {
@@ -88,7 +88,7 @@ func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	t.Blobs, t.Lists = append(t.Blobs, o.Upstreams[shacacheName]...), append(t.Lists, o.Upstreams[shadirName]...)
 	t.Fetch = up
 	if len(t.Blobs)+len(t.Lists) == 0 {
-		return nil, nil // nowhere is no error
+		return nil, nil // asking nowhere is fine
 	}
 	return t, nil
 }

@@ -46,7 +46,7 @@ func (p *policyOnDisk) now() *server.Policy {
 	return p.policy
 }
 
-// read reads the file when it is another one than the one that was read last. A policy that cannot be stored counts all
+// read reads the file when it has changed since the last time. A policy that cannot be stored counts all
 // the same; each call tries again to store it.
 func (p *policyOnDisk) read() error {
 	info, err := os.Stat(p.path)
@@ -77,7 +77,7 @@ func (p *policyOnDisk) read() error {
 	return p.store()
 }
 
-// keepRevoked adds to policy, of a file that is not there, what was revoked before.
+// keepRevoked adds what was revoked before to policy, whose file is missing.
 func (p *policyOnDisk) keepRevoked(policy *server.Policy) error {
 	if p.facts == nil {
 		return nil

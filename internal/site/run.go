@@ -178,7 +178,7 @@ func (s *Site) overHTTP(c *cached, o Options) Service {
 	return serve("cache over HTTP", c.listener, c.listener, s.over(routes, c), o)
 }
 
-// serve returns the service that answers on listener, which stands on places, by handler.
+// serve returns the service that answers on listener with handler. places is the listener below it that limits connections.
 func serve(name string, listener net.Listener, places *limited, handler http.Handler, o Options) Service {
 	return Service{name, func(ctx context.Context) error {
 		s := &http.Server{

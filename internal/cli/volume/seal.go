@@ -61,7 +61,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	c.Flags().StringVar(&o.channel, "channel", "", "the channel to seal")
 	c.Flags().StringVarP(&o.out, "out", "o", "", "the file to write")
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "only programs of these applications, for nodes that have the others; may be repeated")
-	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GB")
+	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GiB")
 	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "add everything that a rebuild needs: source, packages, toolchains")
 	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	verb.JSONFlag(c, &o.json)

@@ -11,7 +11,7 @@ import (
 	"overland/internal/netcache"
 )
 
-// Outcome is how a look in the cache ended.
+// Outcome is how a request to the cache ended.
 type Outcome string
 
 // The outcomes. Only Hit brought something.

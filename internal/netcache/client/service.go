@@ -59,7 +59,7 @@ func newService(base string, files netcache.TLSFiles) (*service, error) {
 	return &service{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: t, CheckRedirect: redirect}}, nil
 }
 
-// redirect lets reads follow, but not out of TLS; an upload is never sent elsewhere.
+// redirect follows the redirects of reads, but not out of TLS; an upload follows none.
 func redirect(r *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet || (first.URL.Scheme == "https" && r.URL.Scheme != "https") {

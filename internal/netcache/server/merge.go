@@ -23,8 +23,8 @@ const (
 	removed
 )
 
-// merge puts the records of another network cache, newest first, where their time says among those of key that are here.
-// With drop set, records that came from another one before and are not among these go. What was put here always stays.
+// merge inserts the records of another network cache, which come newest first, into the list of key by their time.
+// With drop set, records that came from elsewhere and are not among these are dropped. What was put here always stays.
 func (s *Shelf) merge(ctx context.Context, key string, theirs []Record, drop bool) (change, error) {
 	return s.edit(ctx, key, func(list []Record) []Record {
 		if drop {
@@ -35,8 +35,8 @@ func (s *Shelf) merge(ctx context.Context, key string, theirs []Record, drop boo
 	})
 }
 
-// merged returns list with those of theirs that it has not. Both may be as long as an upstream makes them: no step looks
-// at all of one for each of the other.
+// merged returns list with the records of theirs that it lacks. Both may be as long as an upstream makes them, so no step
+// compares each record of one with each of the other.
 func merged(list, theirs []Record) []Record {
 	have := ids(list)
 	more := slices.DeleteFunc(slices.Clone(theirs), func(r Record) bool {
@@ -69,7 +69,7 @@ func ids(list []Record) map[[2]string]bool {
 	return m
 }
 
-// fitting returns list without the oldest of those that came from elsewhere, when it is longer than a list may be.
+// fitting returns list, shortened to the limit by dropping the oldest records that came from elsewhere.
 func fitting(list []Record) []Record {
 	sizes, size := make([]int, len(list)), 0
 	for i, r := range list {

@@ -168,7 +168,7 @@ func (p *Policy) admit(key string, e netcache.Entry) (signer string, warning err
 		return "", nil, errs.Errorf(errs.Denied, "the entry is not signed by a known key")
 	}
 	if netcache.Binding(key, e) == netcache.Mismatch {
-		// What names its key in a signed statement is a mistake or an attack under any other.
+		// A signed statement names its key: under any other one it is a mistake or an attack.
 		err := errs.Errorf(errs.Invalid, "the metadata belong to another key than %q", key)
 		if !p.Lenient || netcache.HasStatement(e) {
 			return "", nil, err

@@ -12,10 +12,10 @@ import (
 	"overland/internal/store"
 )
 
-// PutPart appends what r yields to the blob of size bytes called name, whose sha256 is sum, and returns how many bytes of
-// it are there then: with size, it is stored, and will survive a power cut. What came before a break stays. Bytes that
-// do not go on where the last ones ended are not read: from is where r's first one belongs, -1 = nothing is sent.
-// Bytes that are not the blob are dropped, all of them (errs.Invalid).
+// PutPart appends what r yields to the blob called name, which has size bytes and the sha256 sum, and returns how many
+// bytes of it are here then; when that is size, the blob is stored and will survive a power cut. What came before a break
+// stays. from is the offset of r's first byte, -1 = nothing is sent; r is not read unless it begins where the last part
+// ended. When the whole is not the blob, all of it is dropped (errs.Invalid).
 func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum digest.Digest, from, size int64) (there int64, err error) {
 	if d, n, err := s.Resolve(ctx, name); err == nil && d == sum && n == size {
 		return size, s.alias(name, sum, size) // it may have come from another network cache only

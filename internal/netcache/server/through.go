@@ -161,7 +161,7 @@ func (t *through) first(ctx context.Context, bases []string, path string, req or
 	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", req.Name)
 }
 
-// living returns bases with those last that did not answer a moment ago: silence takes a minute, and others may have it.
+// living returns bases, with those that did not answer a moment ago at the end: waiting for silence takes a minute.
 func (t *through) living(bases []string) []string {
 	dead := func(base string) int {
 		if t.dead.Has(base) {
@@ -221,8 +221,8 @@ func (t *through) list(ctx context.Context, key string) error {
 	return err
 }
 
-// sync merges the list of key that the first upstream has that has one. With drop set, entries that came from upstream
-// and that it has no more go. It reports what has become of the list.
+// sync merges the list of key from the first upstream that has one. With drop set, entries that came from upstream and are
+// gone there are dropped. It reports how the list changed.
 func (t *through) sync(ctx context.Context, heard func(), key string, drop bool) (change, error) {
 	var list []Record
 	req := origin.Request{Name: key, Limit: netcache.ListLimit, Heard: heard}
