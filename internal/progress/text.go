@@ -39,7 +39,7 @@ func Duration(d time.Duration) string {
 	return d.String()
 }
 
-// ParseBytes returns the size that s says, in bytes: "650MiB", "2GB", or a plain number. A single letter counts in powers
+// ParseBytes returns the size that s says, in bytes: "650MiB", "2GiB", or a plain number. A single letter counts in powers
 // of 1024. It is an error when s is not a whole positive number of them, or more than 4 EiB.
 func ParseBytes(s string) (int64, error) {
 	number := strings.TrimRight(s, "kKMGTiB")
@@ -50,7 +50,7 @@ func ParseBytes(s string) (int64, error) {
 	unit, known := units[s[len(number):]]
 	n, err := strconv.ParseInt(number, 10, 64)
 	if err != nil || !known || n <= 0 || n > 1<<62/unit {
-		return 0, fmt.Errorf("size %q is not like 650MiB or 2GB", s)
+		return 0, fmt.Errorf("size %q is not like 650MiB or 2GiB", s)
 	}
 	return n * unit, nil
 }

@@ -65,7 +65,7 @@ func JSONFlag(c *cobra.Command, asJSON *bool) {
 	c.Flags().BoolVar(asJSON, "json", false, "print the result as JSON")
 }
 
-// ParseSize returns s, "650MiB" or "2GB" or a number of bytes, in bytes; 0 for "".
+// ParseSize returns s, "650MiB" or "2GiB" or a number of bytes, in bytes; 0 for "".
 func ParseSize(s string) (int64, error) {
 	if s == "" {
 		return 0, nil
