@@ -16,8 +16,8 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// A cache refuses an index older than its newest, also one that is signed; a freeze stays what it was; and a machine with
-// an index of yesterday gets what that one lists.
+// A cache refuses an index older than its newest, even a signed one; a freeze does not move; and a
+// machine with yesterday's index gets what that one lists.
 func TestACacheIsNotRolledBack(t *testing.T) {
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {

@@ -8,22 +8,24 @@ import (
 	"overland/internal/record"
 )
 
-// bound is a list as a freeze has it.
+// bound names a version of a list that a freeze has.
 type bound struct {
 	freeze string
-	made   time.Time // of the freeze: its name may come again
+	made   time.Time // of the freeze: its name may be used again
 	id
 	fetched time.Time
 }
 
-// Serve says which protocols the cache answers: eviction asks them what belongs together (record.Lister).
+// Serve sets the protocols that the cache answers: eviction asks them what belongs together
+// (record.Lister).
 func (c *Cache) Serve(protocols ...record.Protocol) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spoken = protocols
 }
 
-// bind has each freeze keep what is held of what its lists name, so that eviction leaves a state to install from.
+// bind pins, for each freeze, what its lists name as far as that is held, so that eviction leaves a
+// state to install from.
 func (c *Cache) bind(ctx context.Context) error {
 	c.mu.Lock()
 	spoken := c.spoken

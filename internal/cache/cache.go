@@ -29,55 +29,58 @@ const (
 	DefaultFresh    = 5 * time.Minute
 	DefaultAbsent   = time.Minute
 	DefaultPatience = 10 * time.Second
-	downtime        = 30 * time.Second // for which an upstream that failed is not asked again while there is a stale answer
+	downtime        = 30 * time.Second // how long an upstream that failed is left alone while there is a stale answer
 )
 
-// Options are the settings of a Cache. All but Facts may be zero.
+// Options are the settings of a Cache. Only Facts is required.
 type Options struct {
-	Upstream *origin.Client // how things are fetched; nil = the defaults, with what is on its way in the cache's directory
-	Near     Near           // asked before upstream; nil = nobody is
-	Fresh    time.Duration  // how long what can change is served without asking upstream; 0 = DefaultFresh
-	Absent   time.Duration  // how long "there is no such thing" is believed; 0 = DefaultAbsent
-	Patience time.Duration  // how long upstream is waited for when there is a stale answer; 0 = DefaultPatience
+	Upstream *origin.Client // how things are fetched; nil = the defaults, with unfinished transfers in the cache's directory
+	Near     Near           // asked before upstream; nil = none
+	Fresh    time.Duration  // how long what can change is served without revalidation; 0 = DefaultFresh
+	Absent   time.Duration  // how long a "not found" of upstream is believed; 0 = DefaultAbsent
+	Patience time.Duration  // how long to wait for upstream when there is a stale answer; 0 = DefaultPatience
 	Offline  bool           // never ask upstream, whatever SetOffline says
-	Limit    int64          // bytes that answers may take on the disk; 0 = no limit
-	// Roots returns the blobs that eviction must keep, whatever the limit: what locks and releases name. nil = none.
+	Limit    int64          // bytes of disk that answers may take; 0 = no limit
+	// Roots returns the blobs that eviction must keep whatever the limit is: those that locks and
+	// releases name. nil = none.
 	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
-	Facts Facts        // freezes and the offline switch; needed
+	Facts Facts        // freezes and the offline switch; required
 	Clock clock.Clock  // nil = the machine's
 	Log   *slog.Logger // nil = nothing is logged
 }
 
-// Cache is the pull-through cache. It is safe for concurrent use. The caller ends it with Close.
+// Cache is the pull-through cache. It is safe for concurrent use. The caller closes it.
 type Cache struct {
 	store Depot
 	index *index
 	facts Facts
 	o     Options
 
-	gate sync.RWMutex // held for reading between a blob's coming and its row's, for writing by eviction
+	gate sync.RWMutex // held for reading from storing a blob until its row is written; for writing by eviction
 
 	calls flight.Group[asked, answer]
 	down  health.Memory[string] // hosts that failed
 
 	mu     sync.Mutex
 	used   map[id]time.Time // last uses that the index does not know yet
-	fixed  map[id]version   // of what never changes, what the index is known to hold: a query costs more than 10 kB sent
+	fixed  map[id]version   // rows of the index that never change: a query costs more than sending 10 kB
 	bound  map[bound]bool   // what bind has done
 	spoken []record.Protocol
 }
 
-// Depot is where a Cache keeps bytes: a site's, which others use too.
+// Depot is where a Cache keeps bytes: a site's depot, which others use too.
 type Depot interface {
 	store.Blobs
 	store.Stager
-	// Claim notes that the cache names blobs of the depot: a collection that does not ask it is refused.
+	// Claim notes that the cache names blobs of the depot: a garbage collection that does not ask it
+	// is refused.
 	Claim(name string) error
 	// Retire removes blob d unless somebody touched it after since.
 	Retire(d digest.Digest, since time.Time) (removed bool, err error)
 }
 
-// Open opens the cache whose index is in the directory dir and whose bytes are in s; what is missing is made.
+// Open opens the cache whose index is in the directory dir and whose bytes are in s. A missing
+// directory or index is created.
 func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	if o.Facts == nil {
 		return nil, errs.Errorf(errs.Internal, "open cache %s: Options.Facts is nil", dir)
@@ -105,7 +108,7 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	}, nil
 }
 
-// Close ends the transfers under way, waits for them, and writes down what is known of last uses.
+// Close cancels the transfers under way, waits for them, and stores the times of last use.
 func (c *Cache) Close() error {
 	c.calls.Close()
 	return errors.Join(c.flush(context.Background()), c.index.close())
@@ -124,7 +127,7 @@ func (c *Cache) Get(ctx context.Context, p record.Protocol, it record.Item) (loc
 	return a.entry, b, err
 }
 
-// answer is what a request gets: a version, or the status of what does not exist.
+// answer is the result of a request: a version, or the status of what does not exist.
 type answer struct {
 	entry   lockfile.Entry
 	version version
@@ -137,7 +140,7 @@ func (c *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen
 			return a, nil, err
 		}
 		b, err := c.store.Open(ctx, a.version.blob)
-		// Evicted, or removed by somebody else, between the look and the opening: it is fetched again, once.
+		// It was evicted or removed since find looked: fetch it again, once.
 		if errors.Is(err, store.ErrNotFound) && !again {
 			c.forget(a.version.id)
 			continue
@@ -150,7 +153,7 @@ func (c *Cache) get(ctx context.Context, p record.Protocol, it record.Item, seen
 func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, seen sight) (answer, error) {
 	i, now := id{it.Protocol, it.Key}, c.now()
 	if v, ok := c.remembered(i); ok && !it.Mutable {
-		return c.hit(v), nil // open finds out whether the blob is still there
+		return c.hit(v), nil // get finds out whether the blob is still there
 	}
 	old, known, err := c.index.newest(ctx, i, forever)
 	if err != nil {
@@ -174,7 +177,7 @@ func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 		return gone(it, status), nil
 	}
 	offline, err := c.Offline(ctx)
-	offline = offline || httpx.OnlyIfCached(ctx) // another site's request that is to end here
+	offline = offline || httpx.OnlyIfCached(ctx) // another site's request, which must end here
 	switch {
 	case err != nil:
 		return answer{}, err
@@ -183,7 +186,7 @@ func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 	case httpx.OnlyIfCached(ctx):
 		return answer{}, errs.Errorf(errs.NotFound, "%s %s is not cached here, and the requester is our own upstream", it.Protocol, it.Key)
 	case offline:
-		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not held, and the cache is offline", it.Protocol, it.Key),
+		return answer{}, errs.Hint(errs.Errorf(errs.Unavailable, "%s %s is not cached, and the cache is offline", it.Protocol, it.Key),
 			"overland cache offline off")
 	}
 	if !held {
@@ -195,11 +198,11 @@ func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 		return a, err
 	}
 	c.down.Set(host(it), downtime)
-	c.o.Log.Warn("upstream fails: a stale answer is served", "protocol", it.Protocol, "key", it.Key, "error", err)
+	c.o.Log.Warn("upstream fails: serving a stale answer", "protocol", it.Protocol, "key", it.Key, "error", err)
 	return c.hit(old), nil
 }
 
-// rememberLimit is how many versions are remembered, of about 600 bytes each.
+// rememberLimit is how many versions are kept in memory, at about 600 bytes each.
 const rememberLimit = 1 << 14
 
 func (c *Cache) remembered(i id) (version, bool) {
@@ -209,7 +212,7 @@ func (c *Cache) remembered(i id) (version, bool) {
 	return v, ok
 }
 
-// remember keeps v, of what never changes, at hand.
+// remember keeps v in memory if it never changes.
 func (c *Cache) remember(v version) {
 	if v.mutable {
 		return
@@ -228,17 +231,17 @@ func (c *Cache) forget(i id) {
 	delete(c.fixed, i)
 }
 
-// tolerable reports whether a stale answer is better than err. A broken proof is never tolerable.
+// tolerable reports whether a stale answer is better than err. A failed proof is never tolerable.
 func tolerable(err error) bool {
 	return errs.KindOf(err) == errs.Unavailable || fsx.IsFull(err) || errors.Is(err, flight.ErrSlow)
 }
 
-// fresh reports whether something of the moment then is younger than age. A clock that went back makes nothing fresh.
+// fresh reports whether then is less than age ago. After the clock was set back, nothing is fresh.
 func fresh(then, now time.Time, age time.Duration) bool {
 	return !then.After(now) && now.Sub(then) < age
 }
 
-// hit notes the use of v and returns it as an answer.
+// hit notes that v was used and returns it as an answer.
 func (c *Cache) hit(v version) answer {
 	c.mu.Lock()
 	c.used[v.id] = c.now()
@@ -250,7 +253,8 @@ func gone(it record.Item, status int) answer {
 	return answer{entry: lockfile.Entry{Protocol: it.Protocol, Key: it.Key, Status: status, Mutable: true}}
 }
 
-// host is what fails together: a host, or everything of a protocol whose items have no address yet.
+// host returns what fails together with it: its host, or the whole protocol as long as the item has
+// no address.
 func host(it record.Item) string {
 	if u, err := url.Parse(it.Upstream); err == nil {
 		return cmp.Or(u.Host, it.Protocol)
@@ -258,7 +262,7 @@ func host(it record.Item) string {
 	return it.Upstream
 }
 
-// lookup opens what the cache holds of protocol.
+// lookup returns a Lookup of what the cache holds for protocol.
 func (c *Cache) lookup(protocol string) record.Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		v, ok, err := c.index.newest(ctx, id{protocol, key}, forever)
@@ -271,23 +275,24 @@ func (c *Cache) openVersion(ctx context.Context, v version, ok bool, protocol, k
 	case err != nil:
 		return nil, err
 	case !ok || !v.held:
-		return nil, errs.Errorf(errs.NotFound, "%s %s is not held", protocol, key)
+		return nil, errs.Errorf(errs.NotFound, "%s %s is not cached", protocol, key)
 	}
 	b, err := c.store.Open(ctx, v.blob)
 	if err == nil {
-		c.hit(v) // what proves others is in use: without it they could not be fetched
+		c.hit(v) // an index proves other answers: reading it counts as use
 	}
 	return b, err
 }
 
-// Past opens what the cache held under key before the newest n versions: errs.NotFound when there is nothing. Origins
-// give what an older list named for a while, and machines that have that list ask for it. The caller closes it.
+// Past opens the version under key that n newer ones followed: errs.NotFound when there is none. For
+// a while origins still have what an older list named, and machines with that list ask for it. The
+// caller closes it.
 func (c *Cache) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
 	v, ok, err := c.index.before(ctx, id{protocol, key}, n)
 	return c.openVersion(ctx, v, ok, protocol, key, err)
 }
 
-// Recheck has what can change under key asked for again the next time, however fresh it is.
+// Recheck marks what is held under key as stale: the next Get revalidates it.
 func (c *Cache) Recheck(ctx context.Context, protocol, key string) error {
 	return c.index.recheck(ctx, id{protocol, key})
 }

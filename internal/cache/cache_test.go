@@ -72,7 +72,7 @@ func TestStaleIfError(t *testing.T) {
 	b.want(b, "i/x", "two")
 }
 
-// A broken proof is never covered up by a stale answer, and never stored.
+// A failed proof is never covered up by a stale answer, and never stored.
 func TestTamperedIndex(t *testing.T) {
 	b := newBench(t, nil)
 	b.origin.set("i/x", "one")
@@ -87,7 +87,7 @@ func TestTamperedIndex(t *testing.T) {
 	}
 }
 
-// A client with a stale answer does not wait for an upstream that says nothing; what comes late is kept.
+// When there is a stale answer, a client does not wait for a silent upstream; a late answer is kept.
 func TestSlowUpstream(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Patience = time.Millisecond })
 	b.origin.set("i/x", "one")
@@ -167,7 +167,8 @@ func TestOneTransferForAll(t *testing.T) {
 	b.asked("big.zip", 1)
 }
 
-// Who gives up does not end the transfer for the others; when all give up it ends, and the next one starts anew.
+// A client that gives up does not end the transfer for the others. When all give up it ends, and the
+// next one starts from the beginning.
 func TestClientsGiveUp(t *testing.T) {
 	b := newBench(t, nil)
 	b.origin.set("a.zip", "alpha")
@@ -193,7 +194,7 @@ func TestClientsGiveUp(t *testing.T) {
 	b.asked("a.zip", 2)
 }
 
-// upstreams that break in every way leave nothing in the depot, and the next try succeeds.
+// Upstreams that break in every way leave nothing in the depot, and the next try succeeds.
 func TestUpstreamBreaks(t *testing.T) {
 	body := strings.Repeat("0123456789abcdef", 1<<14)
 	for name, trouble := range map[string]func(w http.ResponseWriter, r *http.Request) bool{
@@ -226,7 +227,7 @@ func cut(w http.ResponseWriter, body string, n int) {
 	panic(http.ErrAbortHandler)
 }
 
-// A transfer that is cut once goes on where it was.
+// A transfer that is cut off once resumes where it stopped.
 func TestResumes(t *testing.T) {
 	b := newBench(t, nil)
 	body := strings.Repeat("0123456789abcdef", 1<<16)
@@ -273,7 +274,7 @@ func TestDiskFull(t *testing.T) {
 	b.want(b, "i/x", "two")
 }
 
-// What never changes and has changed after all, since it was evicted, is an error with both digests.
+// If something that never changes comes back changed after it was evicted, the error has both digests.
 func TestChangedContent(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
 	b.origin.set("a.zip", "alpha")
@@ -307,7 +308,8 @@ func TestLostBlob(t *testing.T) {
 	b.asked("a.zip", 2)
 }
 
-// Names that nobody resolves are an upstream that fails: what is held is served, also what can change.
+// A name that does not resolve counts as a failing upstream: what is held is served, also what can
+// change.
 func TestDNSIsDead(t *testing.T) {
 	var dead atomic.Bool
 	b := newBench(t, func(b *bench) {

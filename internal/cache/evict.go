@@ -9,12 +9,13 @@ import (
 )
 
 const (
-	recent = time.Minute      // what was used since is not evicted: a client may be about to open it
-	tick   = 30 * time.Second // between looks at the limit, and writings of last uses
-	thinly = 120              // ticks between looks at what has too many versions
+	recent = time.Minute      // what was used this recently is not evicted: a client may be about to open it
+	tick   = 30 * time.Second // how often the limit is enforced and times of last use are stored
+	thinly = 120              // ticks between two calls of Thin
 )
 
-// Run looks after the cache until ctx ends: last uses are written down and the limit is held. It returns nil.
+// Run maintains the cache until ctx ends: it stores times of last use and enforces the limit. It
+// returns nil.
 func (c *Cache) Run(ctx context.Context) error {
 	t := time.NewTicker(tick)
 	defer t.Stop()
@@ -30,22 +31,23 @@ func (c *Cache) Run(ctx context.Context) error {
 			}
 		}
 		if _, err := c.Evict(ctx); err != nil && ctx.Err() == nil {
-			c.o.Log.Error("nothing can be evicted", "error", err)
+			c.o.Log.Error("eviction failed", "error", err)
 		}
 		if err := c.flush(ctx); err != nil && ctx.Err() == nil {
-			c.o.Log.Warn("last uses are not written down", "error", err)
+			c.o.Log.Warn("times of last use cannot be stored", "error", err)
 		}
 	}
 }
 
-// Size returns how many bytes the answers that are held take, each blob counted once.
+// Size returns how many bytes the cached answers take, counting each blob once.
 func (c *Cache) Size(ctx context.Context) (int64, error) {
 	return c.index.size(ctx)
 }
 
-// Evict removes what was not used for longest until no more than Options.Limit bytes are held, and returns how many it
-// freed. It keeps what Options.Roots names, what a freeze stands on, what was in the depot before the cache fetched it,
-// and what was used in the last minute: when that is more than the limit, more stays.
+// Evict removes the least recently used answers until at most Options.Limit bytes are left, and
+// returns how many bytes it freed. It keeps what Options.Roots names, what a freeze stands on, what
+// was in the depot before the cache fetched it, and what was used in the last minute, even when that
+// exceeds the limit.
 func (c *Cache) Evict(ctx context.Context) (freed int64, err error) {
 	if c.o.Limit <= 0 {
 		return 0, nil
@@ -57,7 +59,7 @@ func (c *Cache) Evict(ctx context.Context) (freed int64, err error) {
 	if err := c.flush(ctx); err != nil {
 		return 0, err
 	}
-	asked := time.Now() // the depot's files have the machine's time
+	asked := time.Now() // the machine's time, as the depot's files have it
 	roots, err := c.roots(ctx)
 	if err != nil {
 		return 0, err
@@ -103,7 +105,7 @@ func (c *Cache) Evict(ctx context.Context) (freed int64, err error) {
 	return freed, nil
 }
 
-// roots returns what must stay. Without knowing that, nothing goes.
+// roots returns what must stay. When that is not known, nothing may be removed.
 func (c *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 	if c.o.Roots == nil {
 		return nil, nil // nothing has to stay
@@ -115,7 +117,7 @@ func (c *Cache) roots(ctx context.Context) (map[digest.Digest]bool, error) {
 	return keep, nil
 }
 
-// frozen returns the moments of all freezes: c.gate is held.
+// frozen returns the moments of all freezes. The caller holds c.gate.
 func (c *Cache) frozen(ctx context.Context) (string, error) {
 	list, err := c.Freezes(ctx)
 	if err != nil {
@@ -124,7 +126,7 @@ func (c *Cache) frozen(ctx context.Context) (string, error) {
 	return moments(list)
 }
 
-// flush writes the last uses down that the index does not know yet.
+// flush stores the times of last use that the index does not have yet.
 func (c *Cache) flush(ctx context.Context) error {
 	c.mu.Lock()
 	used := c.used

@@ -47,7 +47,7 @@ func TestEvictsLongestUnused(t *testing.T) {
 	b.wantErr(b, "b", errs.Unavailable)
 }
 
-// Who has just been told of an answer may be about to open it.
+// A client that was just given an answer may be about to open it.
 func TestWhatWasJustUsedStays(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
 	b.origin.set("a", "aaaaa")
@@ -63,7 +63,7 @@ func TestWhatWasJustUsedStays(t *testing.T) {
 	}
 }
 
-// When it is not known what must stay, nothing goes.
+// When it is not known what must stay, nothing is evicted.
 func TestEvictsNothingWithoutRoots(t *testing.T) {
 	lost := errors.New("the trust folder is gone")
 	b := newBench(t, func(b *bench) {
@@ -80,7 +80,7 @@ func TestEvictsNothingWithoutRoots(t *testing.T) {
 	b.want(b, "a", "aaaaa")
 }
 
-// What another process acknowledges while it is evicted stays: it noted the blob after the roots were read.
+// A blob that another process stores during an eviction stays, although the roots were read before.
 func TestWhatIsPutMeanwhileStays(t *testing.T) {
 	for _, what := range []string{"evict", "thin", "disown"} {
 		body := map[bool]string{true: "BAD", false: "aaaaa"}[what == "disown"]
@@ -134,7 +134,7 @@ func TestWhatIsPutMeanwhileStays(t *testing.T) {
 	}
 }
 
-// A blob that fails its proof goes only when nobody has it for another reason.
+// A blob that fails its proof is removed only when nothing else needs it.
 func TestDisownedButNeeded(t *testing.T) {
 	d := digest.Of([]byte("BAD"))
 	b, n := newBeside(t, func(b *bench) {
@@ -185,7 +185,7 @@ func TestFreeze(t *testing.T) {
 	b.wantErr(w, "i/unknown", errs.NotFound) // and not what upstream has today
 	b.origin.trouble(nil)
 
-	// What never changes, once it was asked for through a freeze, stays too.
+	// What never changes stays too, once it was requested through a freeze.
 	b.origin.set("a.zip", "alpha")
 	b.want(w, "a.zip", "alpha")
 	b.later(time.Hour)
@@ -218,7 +218,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// A freeze that is made for now takes what it does not have yet from upstream, once, and only if it fits the rest.
+// A freeze of "now" takes what it lacks from upstream, once, and only if it fits the rest.
 func TestFreezeOfNow(t *testing.T) {
 	b := newBench(t, nil)
 	if _, err := b.Freeze(t.Context(), "now", time.Time{}); err != nil {

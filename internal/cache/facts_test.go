@@ -30,7 +30,7 @@ func TestFacts(t *testing.T) {
 	cachetest.Facts(t, func(*testing.T) cache.Facts { return m })
 }
 
-// Without a place for facts there is no cache: nothing that people said may end up in its index.
+// A cache does not open without Facts: nothing that people decided may end up in its index.
 func TestFactsAreNeeded(t *testing.T) {
 	s, err := storedir.Open(t.TempDir(), storedir.Options{Reserve: -1})
 	if err != nil {
@@ -108,8 +108,8 @@ func get(t *testing.T, c record.Getter, n news) error {
 	return err
 }
 
-// The cache's directory may be removed: it stays offline, freezes stay, and what one of them stood on is not replaced by
-// what is new today.
+// When the cache's directory is removed, the cache stays offline and the freezes stay, and what one of
+// them stood on is not replaced by today's content.
 func TestTheDirectoryIsRemoved(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
 	c := open(t, dir, facts)
@@ -184,7 +184,7 @@ INSERT INTO pin VALUES ('tuesday', 'news', 'today', 2000);
 INSERT INTO setting VALUES ('offline', 1);
 PRAGMA user_version = 1;`
 
-// An index of the first version holds facts: they move to where they belong, and the freeze keeps its content.
+// The facts in an index of version 1 move to Facts, and the freeze keeps its content.
 func TestAnIndexOfVersion1(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
 	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
@@ -214,7 +214,7 @@ func TestAnIndexOfVersion1(t *testing.T) {
 	change(t, dir, "CREATE TABLE freeze (gone INTEGER); CREATE TABLE setting (gone INTEGER)") // neither is there any more
 }
 
-// An index of a version that this program does not know is made anew: nothing in it is durable.
+// An index of an unknown version is recreated: nothing in it is durable.
 func TestAnIndexOfAnotherVersion(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
 	c := open(t, dir, facts)

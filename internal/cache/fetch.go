@@ -14,31 +14,31 @@ import (
 	"overland/internal/store"
 )
 
-// asked names a call: what was asked for, and with which freeze in sight.
+// asked identifies a call: what was asked for, and as of which freeze.
 type asked struct {
 	id
 	freeze string
 }
 
-// call is one request to upstream, for all who wait for it.
+// call is one request to upstream, for everybody who waits for it.
 type call = flight.Call[answer]
 
-// once returns what upstream has for it: one request for all who ask at the same time. With a patience it returns
-// flight.ErrSlow after so long, and the request goes on for those who ask later.
+// once returns what upstream has for it, with one request for all callers at the same time. After
+// patience, unless that is 0, it returns flight.ErrSlow; the request goes on for later callers.
 func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	i := asked{id{it.Protocol, it.Key}, seen.freeze}
-	running, _ := c.calls.Join(ctx, i, func(ctx context.Context, running *call) (answer, error) {
-		return c.fetch(ctx, running, p, it, seen, old)
+	call, _ := c.calls.Join(ctx, i, func(ctx context.Context, call *call) (answer, error) {
+		return c.fetch(ctx, call, p, it, seen, old)
 	})
-	record.Report(ctx, running.Progress)
-	return running.WaitFor(ctx, patience)
+	record.Report(ctx, call.Progress)
+	return call.WaitFor(ctx, patience)
 }
 
-// fetch asks for it, nearby and then upstream, and gives those who wait for c what is held then. old is the newest version
-// known.
-func (c *Cache) fetch(ctx context.Context, running *call, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
+// fetch asks the near caches for it, then upstream, and delivers the result to the waiters of call.
+// old is the newest version known.
+func (c *Cache) fetch(ctx context.Context, call *call, p record.Protocol, it record.Item, seen sight, old version) (answer, error) {
 	i := id{it.Protocol, it.Key}
-	// Another request may have ended between the caller's look and this one's start.
+	// Another request may have ended after the caller looked.
 	if v, ok, err := c.index.newest(ctx, i, forever); err == nil && ok && v.held && v.checked.After(old.checked) &&
 		fresh(v.checked, c.now(), c.o.Fresh) {
 		if there, err := store.Has(ctx, c.store, v.blob); err != nil {
@@ -48,11 +48,11 @@ func (c *Cache) fetch(ctx context.Context, running *call, p record.Protocol, it 
 		}
 	}
 	q := &record.Acquisition{Protocol: p, Item: it, Have: seen.have, Where: c.lookup(it.Protocol), Store: c.store}
-	if a, ok := c.near(ctx, running, q, old); ok || ctx.Err() != nil {
+	if a, ok := c.near(ctx, call, q, old); ok || ctx.Err() != nil {
 		return a, ctx.Err()
 	}
 	q.Get = func(ctx context.Context, r origin.Request) (*origin.Answer, error) {
-		r.Heard = func() { running.Add(1) }
+		r.Heard = func() { call.Add(1) }
 		if it.Mutable && old.held {
 			r = conditional(r, old.etag)
 		}
@@ -68,7 +68,7 @@ func (c *Cache) fetch(ctx context.Context, running *call, p record.Protocol, it 
 		v, err := c.keep(ctx, v, in)
 		if err == nil {
 			got = c.hit(v)
-			running.Deliver(got, nil)
+			call.Deliver(got, nil)
 		}
 		return err
 	}
@@ -88,7 +88,7 @@ func (c *Cache) fetch(ctx context.Context, running *call, p record.Protocol, it 
 	return got, err
 }
 
-// version returns e, which has come right now, as a version.
+// version returns e, which has just arrived, as a version.
 func (c *Cache) version(e lockfile.Entry) version {
 	now := c.now()
 	return version{
@@ -112,16 +112,18 @@ func (c *Cache) keep(ctx context.Context, v version, in *record.Arrival) (versio
 	return c.index.add(ctx, v)
 }
 
-// follows returns an error when v, from a source, may not be what follows old: what never changes has other bytes.
-func (v version) follows(old version, it record.Item, source string) error {
+// follows returns an error when v, which came from upstream, may not follow old: the bytes of
+// something that never changes are different.
+func (v version) follows(old version, it record.Item, upstream string) error {
 	if old.blob == "" || old.blob == v.blob || it.Mutable {
 		return nil
 	}
-	err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: source, Locked: old.blob, Got: v.blob}
-	return errs.Hint(errs.E(errs.Conflict, err), "what never changes has changed: somebody replaced it; nothing was stored")
+	err := &record.ChangedError{Protocol: it.Protocol, Key: it.Key, Upstream: upstream, Locked: old.blob, Got: v.blob}
+	return errs.Hint(errs.E(errs.Conflict, err), "it should never change: somebody replaced it at its origin; nothing was stored")
 }
 
-// conditional returns r as it is asked when the answer with that validator is held: unchanged bytes do not travel again.
+// conditional returns r with If-None-Match for the answer that is held: unchanged bytes do not travel
+// again.
 func conditional(r origin.Request, etag string) origin.Request {
 	if etag == "" || len(r.Fallback) > 0 || r.Method != "" {
 		return r

@@ -8,25 +8,25 @@ import (
 	"overland/internal/errs"
 )
 
-// Freeze is one consistent state of everything that can change, under a name: as the cache had it at a moment.
+// Freeze names one consistent state of everything that can change: as the cache had it at a moment.
 type Freeze struct {
 	Name string
 	At   time.Time // the moment, in whole milliseconds
-	// Made is when the freeze was made, in whole milliseconds. When it is At, the freeze takes what was first asked for
-	// later as it is seen then.
+	// Made is when the freeze was made, in whole milliseconds. If it equals At, whatever is first
+	// requested later joins the freeze as it is then.
 	Made time.Time
 }
 
 var freezeName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,63}$`)
 
-// ValidName reports whether name can be that of a freeze.
+// ValidName reports whether name is a valid name of a freeze.
 func ValidName(name string) bool { return freezeName.MatchString(name) }
 
-// Freeze makes name stand for the state at the moment at; the zero time is now. A name that stands for another moment
-// already is refused (errs.Conflict): machines may rely on it.
+// Freeze makes name stand for the state at the moment at; the zero time means now. A name that
+// already stands for another moment is refused (errs.Conflict): machines may rely on it.
 func (c *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, error) {
 	if !ValidName(name) {
-		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: 1 to 64 of a-z, 0-9 and ._-, a letter or digit first", name)
+		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %.80q: want 1 to 64 of a-z, 0-9 and ._-, beginning with a letter or digit", name)
 	}
 	now := c.now().Truncate(time.Millisecond)
 	f := Freeze{Name: name, At: at.Truncate(time.Millisecond), Made: now}
@@ -36,20 +36,20 @@ func (c *Cache) Freeze(ctx context.Context, name string, at time.Time) (Freeze, 
 	if f.At.After(now) {
 		return Freeze{}, errs.Errorf(errs.Invalid, "freeze %s: %s is in the future", name, f.At.UTC().Format(time.RFC3339))
 	}
-	c.gate.RLock() // what is being evicted was chosen without this freeze
+	c.gate.RLock() // an eviction under way has chosen without this freeze
 	defer c.gate.RUnlock()
 	if err := c.facts.AddFreeze(ctx, f); err != nil {
 		return Freeze{}, err
 	}
 	old, err := c.freeze(ctx, name)
 	if err == nil && !at.IsZero() && !old.At.Equal(f.At) {
-		err = errs.Hint(errs.Errorf(errs.Conflict, "freeze %s stands for %s already", name, old.At.UTC().Format(time.RFC3339)),
+		err = errs.Hint(errs.Errorf(errs.Conflict, "freeze %s already stands for %s", name, old.At.UTC().Format(time.RFC3339)),
 			"choose another name")
 	}
 	return old, err
 }
 
-// Thaw removes the freeze name; one that is not there is errs.NotFound.
+// Thaw removes the freeze name: errs.NotFound when there is none.
 func (c *Cache) Thaw(ctx context.Context, name string) error {
 	if _, err := c.freeze(ctx, name); err != nil {
 		return errs.Hint(err, "overland cache freezes lists them")
@@ -60,7 +60,7 @@ func (c *Cache) Thaw(ctx context.Context, name string) error {
 	return c.index.unpin(ctx, name)
 }
 
-// Freezes returns all freezes by name.
+// Freezes returns all freezes, sorted by name.
 func (c *Cache) Freezes(ctx context.Context) ([]Freeze, error) { return c.facts.Freezes(ctx) }
 
 func (c *Cache) freeze(ctx context.Context, name string) (Freeze, error) {
@@ -71,7 +71,7 @@ func (c *Cache) freeze(ctx context.Context, name string) (Freeze, error) {
 	return f, err
 }
 
-// frozen returns what i is in freeze f; false when the freeze does not have it yet.
+// frozen returns the version of i in freeze f; false when the freeze does not have one yet.
 func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, error) {
 	if v, ok, err := x.pinned(ctx, f, i); ok || err != nil {
 		return v, ok, err
@@ -79,6 +79,6 @@ func (x *index) frozen(ctx context.Context, f Freeze, i id) (version, bool, erro
 	return x.newest(ctx, i, f.At)
 }
 
-// Emptied reports whether the cache's directory was removed after f was made. Then f still has its name and its moment,
-// and gives what never changes, but of every list it answers that it is gone.
+// Emptied reports whether the cache's directory was removed after f was made. Then f keeps its name
+// and moment and still serves what never changes, but every list in it is gone.
 func (c *Cache) Emptied(f Freeze) bool { return f.Made.Before(c.index.made) }

@@ -33,7 +33,7 @@ func (resolving) Identify(context.Context, record.Item, record.Lookup) (digest.D
 
 func (resolving) ReadAhead(context.Context, record.Item, record.Lookup) {}
 
-// What a name stands for is what the one who asks sees: the newest, or a freeze.
+// What a name stands for depends on the client: the newest versions, or a freeze.
 func TestResolve(t *testing.T) {
 	b := newBench(t, nil)
 	p := resolving{b.p}
@@ -66,7 +66,7 @@ func TestResolve(t *testing.T) {
 	now(b.View("first"), "1")
 }
 
-// The cache opens what it held before, and asks again at once when it is told to.
+// The cache opens older versions, and revalidates at once when it is told to.
 func TestHistory(t *testing.T) {
 	b := newBench(t, nil)
 	past := func(n int, want string) {
@@ -106,7 +106,7 @@ func (p resolving) Binds(ctx context.Context, key string, have record.Lookup) ([
 	return []string{it.Key}, err
 }
 
-// What a list of a freeze names is not evicted, although nobody asked for it through the freeze.
+// What a list in a freeze names is not evicted, although nobody requested it through the freeze.
 func TestAFreezeKeepsWhatItsListsName(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
 	p := resolving{b.p}
@@ -123,7 +123,7 @@ func TestAFreezeKeepsWhatItsListsName(t *testing.T) {
 		}
 		b.later(time.Hour)
 	}
-	for range 2 { // the second time it is known already
+	for range 2 { // the second run finds the pins
 		if _, err := b.Evict(t.Context()); err != nil {
 			t.Fatal(err)
 		}

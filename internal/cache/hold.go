@@ -7,8 +7,8 @@ import (
 	"overland/internal/lockfile"
 )
 
-// Hold counts a blob that somebody else brought into the depot among what the cache holds, so that it is evicted like an
-// answer: protocol and key are a name for it that no Protocol uses.
+// Hold adds a blob that somebody else put into the depot to what the cache holds, so that it is
+// evicted like an answer. protocol and key are a name for it that no Protocol uses.
 func (c *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest, size int64) error {
 	c.gate.RLock()
 	defer c.gate.RUnlock()
@@ -20,7 +20,7 @@ func (c *Cache) Hold(ctx context.Context, protocol, key string, d digest.Digest,
 	return err
 }
 
-// Used notes that what Hold counted was asked for; of what it never counted nothing is noted.
+// Used notes that what Hold added under protocol and key was used. Other names are ignored.
 func (c *Cache) Used(protocol, key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

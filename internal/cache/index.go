@@ -17,9 +17,10 @@ import (
 	"overland/internal/lockfile"
 )
 
-// schema is the index. Times are Unix milliseconds. A version whose blob was evicted stays with held = 0: its digest tells
-// whether upstream has the same bytes when they come again. Nothing in it is durable: what people said is in Facts, and
-// the rest can be fetched again. So an index of another version is made anew.
+// schema is the index. Times are Unix milliseconds. A version whose blob was evicted stays, with
+// held = 0: its digest tells whether upstream still has the same bytes. Nothing in the index is
+// durable: what people decided is in Facts, and the rest can be fetched again. So an index of an
+// unknown version is recreated.
 const schema = `
 CREATE TABLE version (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
@@ -33,14 +34,15 @@ CREATE TABLE absent (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, status INTEGER NOT NULL, until INTEGER NOT NULL,
 	PRIMARY KEY (protocol, key)) WITHOUT ROWID;` + pins
 
-// pins is what schema 2 has in place of the pins of 1, which did not know of which freeze of a name they are.
+// pins are the tables that schema 2 has in place of the pins of 1, which did not say which of several
+// freezes with one name they belong to.
 const pins = `
 CREATE TABLE pin (
 	name TEXT NOT NULL, made INTEGER NOT NULL, protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
 	PRIMARY KEY (name, made, protocol, key)) WITHOUT ROWID;
 CREATE TABLE born (at INTEGER NOT NULL);`
 
-// from1 makes an index of version 1 one of version 2.
+// from1 migrates an index from version 1 to version 2.
 const from1 = `
 ALTER TABLE pin RENAME TO pin1;` + pins + `
 INSERT INTO born VALUES (0);
@@ -55,11 +57,11 @@ const (
 // IndexFile is the index's name in a cache's directory.
 const IndexFile = "index.db"
 
-// index is what the cache holds, on the disk: all SQL of this package is in its methods. It is safe for concurrent use,
-// also by several processes.
+// index records on disk what the cache holds. All SQL of this package is in its methods. It is safe
+// for concurrent use, also by several processes.
 type index struct {
 	db   *sql.DB
-	made time.Time // when it was made: of what was before it knows nothing
+	made time.Time // when it was created: it knows nothing of the time before
 }
 
 // id names an answer.
@@ -68,7 +70,7 @@ type id struct{ protocol, key string }
 // version is one content that an answer has had.
 type version struct {
 	id
-	fetched, checked, used time.Time // first seen · last known to be upstream's · last asked for
+	fetched, checked, used time.Time // first seen · last confirmed by upstream · last used
 	held                   bool      // its blob is in the depot
 	own                    bool      // the cache brought that blob
 	mutable                bool
@@ -90,7 +92,8 @@ func (v version) entry() lockfile.Entry {
 // that belongs in facts moves there.
 func openIndex(ctx context.Context, dir string, now time.Time, facts Facts) (*index, error) {
 	path := filepath.Join(dir, IndexFile)
-	// A commit is on the disk when it returns (synchronous FULL): what a lock was told it holds is held after a power cut.
+	// A commit is on the disk when it returns (synchronous FULL): an answer that was served survives a
+	// power cut.
 	pragmas := "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
 	if err != nil {
@@ -99,7 +102,7 @@ func openIndex(ctx context.Context, dir string, now time.Time, facts Facts) (*in
 	db.SetMaxOpenConns(4)
 	x := &index{db: db}
 	if err := x.prepare(ctx, now, facts); err != nil {
-		err = errs.Hint(fmt.Errorf("open %s: %w", path, err), "if it is damaged, remove it: no blob is lost, and what was cached is asked for again")
+		err = errs.Hint(fmt.Errorf("open %s: %w", path, err), "if it is damaged, remove it: no blob is lost, and what was cached is fetched again")
 		return nil, errors.Join(err, db.Close())
 	}
 	return x, nil
@@ -120,7 +123,7 @@ func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
 	case 1:
 		_, err = tx.ExecContext(ctx, from1+setVersion)
 	default:
-		err = makeAnew(ctx, tx, now)
+		err = recreate(ctx, tx, now)
 	}
 	var made int64
 	if err == nil {
@@ -136,8 +139,8 @@ func (x *index) prepare(ctx context.Context, now time.Time, facts Facts) error {
 	return x.moveFacts(ctx, facts)
 }
 
-// makeAnew empties the index, whatever is in it, and makes the tables.
-func makeAnew(ctx context.Context, tx *sql.Tx, now time.Time) error {
+// recreate drops all tables of the index, whatever they are, and creates those of schema.
+func recreate(ctx context.Context, tx *sql.Tx, now time.Time) error {
 	rows, err := tx.QueryContext(ctx, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
 	if err != nil {
 		return err
@@ -167,10 +170,10 @@ const columns = `protocol, key, fetched, checked, used, held, own, mutable, blob
 
 type scanner interface{ Scan(...any) error }
 
-// errNoRow means that a query of one row found none.
+// errNoRow is returned when a query for one row finds none.
 var errNoRow = sql.ErrNoRows
 
-// indexError adds to err that it is about the index; nil stays nil.
+// indexError returns err marked as an error of the index; nil stays nil.
 func indexError(err error) error {
 	if err == nil {
 		return nil
@@ -220,7 +223,7 @@ func (x *index) list(ctx context.Context, query string, args ...any) (list []ver
 	return list, err
 }
 
-// newest returns the version of i that was the current one at the moment at; false when there was none.
+// newest returns the version of i that was current at the moment at; false when there was none.
 func (x *index) newest(ctx context.Context, i id, at time.Time) (version, bool, error) {
 	return scan(x.db.QueryRowContext(ctx, "SELECT "+columns+" FROM version WHERE protocol = ? AND key = ? AND fetched <= ?"+
 		" ORDER BY fetched DESC LIMIT 1", i.protocol, i.key, at.UnixMilli()))
@@ -240,8 +243,8 @@ func (x *index) recheck(ctx context.Context, i id) error {
 // forever is later than any version.
 var forever = time.UnixMilli(1<<62 - 1)
 
-// add makes v the newest version of its answer, or, when the newest has the same bytes, confirms that one. An answer
-// that was said to be absent is not any more. It returns what the index has now.
+// add makes v the newest version of its answer, or confirms the newest one if that has the same
+// bytes. The answer is no longer marked absent. It returns what the index has now.
 func (x *index) add(ctx context.Context, v version) (version, error) {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -253,11 +256,11 @@ func (x *index) add(ctx context.Context, v version) (version, error) {
 	if err != nil {
 		return version{}, err
 	}
-	v.fetched = v.fetched.Truncate(time.Millisecond) // as the row has it: two of one millisecond would be one
+	v.fetched = v.fetched.Truncate(time.Millisecond) // as in the row: two within a millisecond would be one row
 	switch {
 	case ok && old.blob == v.blob:
 		v.fetched, v.own = old.fetched, v.own || old.own
-	case ok && !v.fetched.After(old.fetched): // the clock went back, or stands
+	case ok && !v.fetched.After(old.fetched): // the clock was set back, or has not moved
 		v.fetched = old.fetched.Add(time.Millisecond)
 	}
 	v.held = true
@@ -272,24 +275,25 @@ func (x *index) add(ctx context.Context, v version) (version, error) {
 	return v, indexError(tx.Commit())
 }
 
-// exec changes the index.
+// exec runs a statement that changes the index.
 func (x *index) exec(ctx context.Context, query string, args ...any) error {
 	_, err := x.db.ExecContext(ctx, query, args...)
 	return indexError(err)
 }
 
-// confirm notes that v is still upstream's at the moment at.
+// confirm notes that upstream still had v at the moment at.
 func (x *index) confirm(ctx context.Context, v version, at time.Time) error {
 	return x.exec(ctx, "UPDATE version SET checked = ? WHERE protocol = ? AND key = ? AND fetched = ?",
 		at.UnixMilli(), v.protocol, v.key, v.fetched.UnixMilli())
 }
 
-// setAbsent notes that upstream says until then that i does not exist.
+// setAbsent notes that upstream said with status that i does not exist, to be believed until then.
 func (x *index) setAbsent(ctx context.Context, i id, status int, until time.Time) error {
 	return x.exec(ctx, "INSERT OR REPLACE INTO absent VALUES (?,?,?,?)", i.protocol, i.key, status, until.UnixMilli())
 }
 
-// absent returns the status with which upstream said that i does not exist; 0 when it did not, or too long ago.
+// absent returns the status with which upstream said that i does not exist; 0 when it did not, or
+// too long ago.
 func (x *index) absent(ctx context.Context, i id, now time.Time) (status int, err error) {
 	err = x.db.QueryRowContext(ctx, "SELECT status FROM absent WHERE protocol = ? AND key = ? AND until > ?",
 		i.protocol, i.key, now.UnixMilli()).Scan(&status)

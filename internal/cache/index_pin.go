@@ -12,7 +12,8 @@ func (x *index) pinned(ctx context.Context, f Freeze, i id) (version, bool, erro
 		f.Name, f.Made.UnixMilli(), i.protocol, i.key))
 }
 
-// pin makes v the answer in freeze f from now on, unless the freeze has one: it returns the one that it has.
+// pin makes v the answer in freeze f from now on, unless f already has one. It returns the one that
+// f has now.
 func (x *index) pin(ctx context.Context, f Freeze, v version) (version, error) {
 	old, ok, err := x.pinned(ctx, f, v.id)
 	if ok || err != nil {
@@ -30,12 +31,13 @@ func (x *index) pin(ctx context.Context, f Freeze, v version) (version, error) {
 	return old, err
 }
 
-// unpin forgets what the freezes of that name stand on.
+// unpin removes all pins of the freezes of that name.
 func (x *index) unpin(ctx context.Context, name string) error {
 	return x.exec(ctx, "DELETE FROM pin WHERE name = ?", name)
 }
 
-// unfrozen is true of a row v of the index that no freeze stands on. Its parameter ?1 is what moments returns.
+// unfrozen is true for a row v of the index that no freeze stands on. Its parameter ?1 is what
+// moments returns.
 const unfrozen = " NOT EXISTS (SELECT 1 FROM json_each(?1) AS f CROSS JOIN pin AS p WHERE p.name = f.value ->> 'name'" +
 	"   AND p.made = f.value ->> 'made' AND p.protocol = v.protocol AND p.key = v.key AND p.fetched = v.fetched)" +
 	" AND NOT (v.mutable = 1 AND EXISTS (SELECT 1 FROM json_each(?1) AS f WHERE v.fetched = (SELECT MAX(w.fetched)" +

@@ -7,14 +7,14 @@ import (
 	"overland/internal/digest"
 )
 
-// size returns how many bytes the blobs take that are held, each counted once.
+// size returns how many bytes the held blobs take, counting each once.
 func (x *index) size(ctx context.Context) (n int64, err error) {
 	err = x.db.QueryRowContext(ctx,
 		"SELECT COALESCE(SUM(size), 0) FROM (SELECT DISTINCT blob, size FROM version WHERE held = 1)").Scan(&n)
 	return n, indexError(err)
 }
 
-// oldest returns the versions that may be evicted, of those last used before the moment at, the least recently used
+// oldest returns what may be evicted and was last used before the moment at, the least recently used
 // first. frozen is what moments returns.
 func (x *index) oldest(ctx context.Context, at time.Time, frozen string) ([]version, error) {
 	return x.list(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?2"+
@@ -22,8 +22,8 @@ func (x *index) oldest(ctx context.Context, at time.Time, frozen string) ([]vers
 		frozen, at.UnixMilli())
 }
 
-// drop notes that v is not held any more, and reports whether it was the last one held that has its blob. The row goes
-// before the blob: a crash between the two leaves a blob too many, never a row without its blob.
+// drop marks v as not held, and reports whether no other held version has its blob. The row changes
+// before the blob is removed: a crash in between leaves an extra blob, never a row without its blob.
 func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
 	err = x.exec(ctx, "UPDATE version SET held = 0 WHERE protocol = ? AND key = ? AND fetched = ?", v.protocol, v.key, v.fetched.UnixMilli())
 	if err != nil {
@@ -33,8 +33,8 @@ func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
 	return !held, err
 }
 
-// crowded returns surplus versions of things that can change, of those last used before the moment at: all but the
-// newest, the last one of each day, and no more of those than days.
+// crowded returns the surplus versions of what can change that were last used before the moment at:
+// all but the newest, and the last one of each day for so many days.
 func (x *index) crowded(ctx context.Context, newest, days int, at time.Time, frozen string) ([]version, error) {
 	day := (24 * time.Hour).Milliseconds()
 	return x.list(ctx, "WITH counted AS (SELECT *,"+
@@ -44,13 +44,13 @@ func (x *index) crowded(ctx context.Context, newest, days int, at time.Time, fro
 		frozen, day, newest, newest+days, at.UnixMilli())
 }
 
-// remove forgets v, unless a freeze stands on it.
+// remove deletes v, unless a freeze stands on it.
 func (x *index) remove(ctx context.Context, v version, frozen string) error {
 	return x.exec(ctx, "DELETE FROM version AS v WHERE protocol = ?2 AND key = ?3 AND fetched = ?4 AND"+unfrozen,
 		frozen, v.protocol, v.key, v.fetched.UnixMilli())
 }
 
-// use writes down when the newest versions were last used.
+// use stores when the newest versions were last used.
 func (x *index) use(ctx context.Context, used map[id]time.Time) error {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -67,7 +67,7 @@ func (x *index) use(ctx context.Context, used map[id]time.Time) error {
 	return indexError(tx.Commit())
 }
 
-// lists returns the keys of protocol under which something is held that can change.
+// lists returns the keys of protocol under which something mutable is held.
 func (x *index) lists(ctx context.Context, protocol string) (keys []string, _ error) {
 	err := x.each(ctx, func(row scanner) error {
 		var key string
@@ -78,7 +78,7 @@ func (x *index) lists(ctx context.Context, protocol string) (keys []string, _ er
 	return keys, err
 }
 
-// holds reports whether a version that is held has blob d.
+// holds reports whether any held version has blob d.
 func (x *index) holds(ctx context.Context, d digest.Digest) (ok bool, err error) {
 	err = x.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM version WHERE blob = ? AND held = 1)", string(d)).Scan(&ok)
 	return ok, indexError(err)

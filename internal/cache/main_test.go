@@ -43,8 +43,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// fixture is a protocol whose things live at upstream: what is below /i/ can change. It knows two proofs: nothing may
-// start with BAD, and /i/packages must name the release that /i/release has.
+// fixture is a protocol whose things are at upstream; those below /i/ can change. Check has two rules:
+// nothing may start with BAD, and /i/packages must name the release in /i/release.
 type fixture struct{ upstream string }
 
 func (fixture) Name() string { return "fix" }
@@ -244,7 +244,7 @@ func (b *bench) asked(key string, want int) {
 	}
 }
 
-// blobs returns how many blobs the depot has; each must be itself.
+// blobs returns how many blobs the depot has, and verifies each.
 func (b *bench) blobs() (n int) {
 	b.t.Helper()
 	ctx := b.t.Context()

@@ -15,18 +15,19 @@ import (
 	"overland/internal/store"
 )
 
-// Near is where an answer may be that is nearer than its origin, or outlives it: the caches of other sites.
+// Near is where an answer may be found that is nearer than its origin, or outlives it: the caches of
+// other sites.
 type Near interface {
-	// Find returns what the first of them that has it holds for a key, with the blob in the depot, and whether it was
-	// this call that brought that blob, of at most limit bytes. heard is called while something comes. Nothing is proved
-	// but that the blob is itself. Errors: kind NotFound when none of them has it.
+	// Find returns what the first cache that has key holds for it, with the blob, of at most limit
+	// bytes, in the depot. brought reports whether this call put the blob there. heard is called while
+	// bytes arrive. The blob's digest is verified, and nothing else. errs.NotFound when no cache has it.
 	Find(ctx context.Context, protocol, key string, limit int64, heard func()) (f Found, brought bool, err error)
 }
 
-// FoundLimit is the longest form of a Found, in bytes.
+// FoundLimit is the largest JSON form of a Found, in bytes.
 const FoundLimit = 16 << 10
 
-// Found is what a cache holds for a key, as sites tell one another; docs/format/site.md has the form.
+// Found says what a cache holds for a key, in the form that sites exchange (docs/format/site.md).
 type Found struct {
 	Blob      digest.Digest `json:"blob"`
 	Size      int64         `json:"size"` // bytes
@@ -35,7 +36,8 @@ type Found struct {
 	Modified  string        `json:"modified,omitempty"`
 }
 
-// ParseFound reads the JSON form of a Found. What is wrong with it is of kind Unavailable: another one may have better.
+// ParseFound reads the JSON form of a Found. Its errors are errs.Unavailable: another site may have a
+// better answer.
 func ParseFound(b []byte) (Found, error) {
 	var f Found
 	err := json.Unmarshal(b, &f)
@@ -43,7 +45,7 @@ func ParseFound(b []byte) (Found, error) {
 		_, err = digest.Parse(string(f.Blob))
 	}
 	if err == nil && (len(b) > FoundLimit || f.Size < 0 || strings.ContainsAny(f.MediaType+f.ETag+f.Modified, "\r\n")) {
-		err = errors.New("no blob and size of an answer")
+		err = errors.New("not the blob and size of an answer")
 	}
 	if err != nil {
 		return Found{}, errs.Errorf(errs.Unavailable, "what a cache holds: %w", err)
@@ -51,13 +53,14 @@ func ParseFound(b []byte) (Found, error) {
 	return f, nil
 }
 
-// near gives those who wait for c what is nearer than upstream, once the protocol has proved it.
-func (c *Cache) near(ctx context.Context, running *call, q *record.Acquisition, old version) (got answer, ok bool) {
+// near delivers a near copy to the waiters of call, once the protocol has proved it. ok is false when
+// there is no such copy.
+func (c *Cache) near(ctx context.Context, call *call, q *record.Acquisition, old version) (got answer, ok bool) {
 	it := q.Item
 	if c.o.Near == nil || it.Method != "" {
 		return answer{}, false
 	}
-	f, brought, err := c.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, origin.DefaultLimit), func() { running.Add(1) })
+	f, brought, err := c.o.Near.Find(ctx, it.Protocol, it.Key, cmp.Or(it.Limit, origin.DefaultLimit), func() { call.Add(1) })
 	if err == nil {
 		q.Keep = func(ctx context.Context, in *record.Arrival) error {
 			v := c.version(in.Entry)
@@ -65,7 +68,7 @@ func (c *Cache) near(ctx context.Context, running *call, q *record.Acquisition, 
 			v, err := c.adopt(ctx, v)
 			if err == nil {
 				got, ok = c.hit(v), true
-				running.Deliver(got, nil)
+				call.Deliver(got, nil)
 			}
 			return err
 		}
@@ -79,12 +82,12 @@ func (c *Cache) near(ctx context.Context, running *call, q *record.Acquisition, 
 	switch errs.KindOf(err) {
 	case errs.NotFound, errs.Cancelled:
 	default:
-		c.o.Log.Warn("no near copy is used", "protocol", it.Protocol, "key", it.Key, "error", err)
+		c.o.Log.Warn("a near copy is not used", "protocol", it.Protocol, "key", it.Key, "error", err)
 	}
 	return answer{}, false
 }
 
-// offer gives q the blob of f, which is in the depot.
+// offer has q adopt the blob of f, which is in the depot.
 func (c *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f Found) error {
 	if err := (version{blob: f.Blob}).follows(old, q.Item, "an upstream site"); err != nil {
 		return err
@@ -95,7 +98,7 @@ func (c *Cache) offer(ctx context.Context, q *record.Acquisition, old version, f
 	}
 	defer b.Close()
 	if b.Size() != f.Size {
-		return errs.Errorf(errs.Untrusted, "%d bytes, and the site said %d", b.Size(), f.Size)
+		return errs.Errorf(errs.Untrusted, "%d bytes; the site said %d", b.Size(), f.Size)
 	}
 	return q.Adopt(ctx, b, f.Blob, f.MediaType)
 }
@@ -112,7 +115,8 @@ func (c *Cache) adopt(ctx context.Context, v version) (version, error) {
 	return c.index.add(ctx, v)
 }
 
-// disown removes a blob that was fetched for an answer and failed its proof, unless something else needs it.
+// disown removes a blob that was brought for an answer but failed its proof, unless it is needed for
+// something else.
 func (c *Cache) disown(ctx context.Context, d digest.Digest) error {
 	asked := time.Now()
 	roots, err := c.roots(ctx)
@@ -129,7 +133,8 @@ func (c *Cache) disown(ctx context.Context, d digest.Digest) error {
 	return err
 }
 
-// Find returns what the cache holds for it, as other sites are told, after it was fetched where that is needed.
+// Find returns what the cache holds for it, in the form for other sites, and fetches it first if
+// necessary.
 func (c *Cache) Find(ctx context.Context, p record.Protocol, it record.Item) (Found, error) {
 	seen := sight{have: c.lookup(it.Protocol)}
 	it, err := seen.resolve(ctx, p, it)
@@ -144,7 +149,7 @@ func (c *Cache) Find(ctx context.Context, p record.Protocol, it record.Item) (Fo
 	case err != nil:
 		return Found{}, err
 	case !a.entry.Exists():
-		return Found{}, errs.Errorf(errs.NotFound, "%s %s: upstream has no such thing", it.Protocol, it.Key)
+		return Found{}, errs.Errorf(errs.NotFound, "%s %s: upstream does not have it", it.Protocol, it.Key)
 	}
 	return Found{a.entry.Blob, a.entry.Size, a.entry.MediaType, a.version.etag, a.version.modified}, nil
 }

@@ -16,11 +16,11 @@ import (
 	"overland/internal/store/storetest"
 )
 
-// beside is a Near that says what a test wants, and puts it into the depot.
+// beside is a Near that answers as a test tells it, and puts blobs into the depot.
 type beside struct {
 	depot  cache.Depot
 	things map[string]string
-	f      func(f *cache.Found) // what it says otherwise
+	f      func(f *cache.Found) // changes its answer
 	err    error
 	mu     sync.Mutex
 	asked  int
@@ -62,7 +62,7 @@ func newBeside(t *testing.T, change func(*bench)) (*bench, *beside) {
 	return b, n
 }
 
-// What is near is not asked of the origin; what is not near is.
+// The origin is asked only for what is not near.
 func TestNearComesFirst(t *testing.T) {
 	b, n := newBeside(t, nil)
 	n.things["a"], n.things["i/list"] = "near a", "near list"
@@ -87,7 +87,8 @@ func TestNearComesFirst(t *testing.T) {
 	b.want(b, "i/list", "near list 2")
 }
 
-// What is near is judged as what comes from the origin is; what fails leaves nothing, and the origin is asked.
+// A near copy is checked like one from the origin. If it fails, nothing of it is left, and the origin
+// is asked.
 func TestNearLies(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string
@@ -108,7 +109,7 @@ func TestNearLies(t *testing.T) {
 	}
 }
 
-// What never changes and was evicted does not come back as something else.
+// What never changes does not come back with other bytes after it was evicted.
 func TestNearChanges(t *testing.T) {
 	b, n := newBeside(t, func(b *bench) { b.o.Limit = 1 })
 	n.things["a"] = "first"
@@ -127,7 +128,7 @@ func TestNearChanges(t *testing.T) {
 	b.want(b, "a", "first")
 }
 
-// Blobs that others brought count, and go when they were not used for longest.
+// Blobs that others brought count towards the limit, and the least recently used one is evicted.
 func TestHeldBlobsAreEvicted(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 8 })
 	for _, body := range []string{"first", "second"} {
@@ -151,7 +152,7 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	}
 }
 
-// Many read many things while they are evicted: what comes is right, and what is held stays near the limit.
+// While many clients read and eviction runs, every answer is right, and the size stays near the limit.
 func TestEvictionWhileManyRead(t *testing.T) {
 	const keys, readers, rounds = 24, 4, 2
 	b, n := newBeside(t, func(b *bench) { b.o.Limit = 10 * 1000 })

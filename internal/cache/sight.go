@@ -6,7 +6,7 @@ import (
 	"overland/internal/record"
 )
 
-// sight is what a request sees of what is held: the newest, or a freeze.
+// sight is what a request sees: the newest versions, or those of a freeze.
 type sight struct {
 	freeze string // "" = the newest
 	have   record.Lookup

@@ -5,15 +5,16 @@ import (
 	"time"
 )
 
-// How many versions of one thing that changes stay: all of the newest, then the last one of each day, in UTC, so that "as of
-// that day" stays what it was.
+// How many versions of one changing thing are kept: the newest ones, then the last one of each day
+// (UTC), so that "as of that day" keeps its meaning.
 const (
 	keepNewest = 50
 	keepDays   = 400
 )
 
-// Thin drops surplus versions of things that can change, with the blobs that nothing else needs, and returns how many it
-// dropped. What a freeze stands on and what was used in the last minute stays.
+// Thin drops surplus versions of what can change, with those of their blobs that nothing else needs,
+// and returns how many versions it dropped. It keeps what a freeze stands on and what was used in the
+// last minute.
 func (c *Cache) Thin(ctx context.Context) (dropped int, err error) {
 	frozen, err := c.frozen(ctx)
 	if err != nil {
@@ -30,7 +31,7 @@ func (c *Cache) Thin(ctx context.Context) (dropped int, err error) {
 	}
 	c.gate.Lock()
 	defer c.gate.Unlock()
-	if frozen, err = c.frozen(ctx); err != nil { // one may have been made meanwhile
+	if frozen, err = c.frozen(ctx); err != nil { // a freeze may have been made meanwhile
 		return 0, err
 	}
 	for _, v := range list {

@@ -8,7 +8,8 @@ import (
 	"overland/internal/cache"
 )
 
-// An index that changes all the time keeps its newest versions, the last one of each day, and what freezes stand on.
+// Of a list that changes all the time, the newest versions stay, the last one of each day, and what
+// freezes stand on.
 func TestThin(t *testing.T) {
 	b := newBench(t, nil)
 	count := func() int {

@@ -13,18 +13,19 @@ import (
 	"overland/internal/store"
 )
 
-// View is the cache as of a freeze. What it gave once, it gives as long as the freeze exists: eviction spares it.
+// View is the cache as of a freeze. Once it has served something, it serves the same for as long as
+// the freeze exists, and eviction keeps it.
 type View struct {
 	c    *Cache
 	name string
 }
 
-// View returns the cache as of the freeze name, which need not be there yet.
+// View returns the cache as of the freeze name, which need not exist yet.
 func (c *Cache) View(name string) *View { return &View{c, name} }
 
-// Get implements record.Getter. Of what can change it gives the version that the cache had at the freeze's moment. What
-// the cache did not have then is taken from upstream when first asked for, provided that the freeze was made for the
-// moment of its making, and that it fits what is frozen already; else it is errs.NotFound.
+// Get implements record.Getter. For what can change it returns the version that the cache had at the
+// freeze's moment. What the cache did not have then is fetched when first requested, provided that
+// the freeze was made for "now" and that it fits what is frozen already; else it is errs.NotFound.
 func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	f, err := w.c.freeze(ctx, w.name)
 	if err != nil {
@@ -47,19 +48,19 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 				"and with it what the freeze held", it.Protocol, it.Key, f.Name)
 		}
 		if f.At.Before(f.Made) {
-			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: nothing was known of it at %s",
+			return lockfile.Entry{}, nil, errs.Errorf(errs.NotFound, "%s %s: freeze %s: the cache did not have it on %s",
 				it.Protocol, it.Key, f.Name, f.At.UTC().Format(time.RFC3339))
 		}
 	}
 	if it.Mutable {
-		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for all, and is checked as that first
+		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for everybody, and is first checked as that
 	}
 	a, b, err := w.c.get(ctx, p, it, seen)
 	if err != nil || !a.entry.Exists() {
 		return a.entry, b, err
 	}
 	if it.Mutable {
-		// It is younger than what is frozen already: together they must still hold.
+		// It is newer than what is frozen already: check that they still belong together.
 		if _, err := p.Check(ctx, it, b, w.lookup(f, it.Protocol)); err != nil {
 			return lockfile.Entry{}, nil, errors.Join(fmt.Errorf("%s %s: does not fit freeze %s: %w", it.Protocol, it.Key, f.Name, err), b.Close())
 		}
@@ -68,7 +69,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 	return w.frozen(ctx, f, a.version)
 }
 
-// frozen returns v, or what its answer is in f already, and sees to it that it stays.
+// frozen pins v in f, unless f already has a version of the answer, and opens the pinned one.
 func (w *View) frozen(ctx context.Context, f Freeze, v version) (lockfile.Entry, store.Blob, error) {
 	v, err := w.c.index.pin(ctx, f, v)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package cachetest is the contract of cache.Facts as a test, and an implementation in memory.
+// Package cachetest has the contract suite of cache.Facts, and an implementation in memory.
 //
-// Failure guarded: a place for facts that forgets a freeze, changes one under the machines that rely on it, or keeps two
-// processes from seeing the same.
+// Failure guarded: a Facts that forgets a freeze, changes one that machines rely on, or shows two
+// processes different facts.
 package cachetest
 
 import (
@@ -79,8 +79,8 @@ func (m *Memory) SetOffline(_ context.Context, on bool) error {
 	return nil
 }
 
-// Facts checks that open returns a sound cache.Facts, empty at first; another call for the same t returns the same
-// facts, as another process sees them.
+// Facts checks the cache.Facts that open returns. It must be empty at first; a second call returns
+// the same facts, as another process sees them.
 func Facts(t *testing.T, open func(t *testing.T) cache.Facts) {
 	ctx := t.Context()
 	at := time.UnixMilli(1_767_700_800_123)
