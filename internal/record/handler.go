@@ -11,24 +11,25 @@ import (
 	"sync/atomic"
 	"time"
 
+	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/store"
 )
 
-// Handler returns the HTTP face of k: each protocol below /NAME/.
-func Handler(k Getter, protocols ...Protocol) http.Handler {
+// Handler returns the HTTP face of g, with each protocol below /NAME/.
+func Handler(g Getter, protocols ...Protocol) http.Handler {
 	mounts := map[string]http.Handler{}
 	for _, p := range protocols {
-		mounts[p.Name()] = http.StripPrefix("/"+p.Name(), &mount{k, p})
+		mounts[p.Name()] = http.StripPrefix("/"+p.Name(), &mount{g, p})
 	}
 	// Not a ServeMux: it would redirect paths such as npm's "@scope%2fname" and those with "//".
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		h, ok := mounts[name]
 		if !ok {
-			http.Error(w, "no protocol is served here: "+r.URL.Path, http.StatusNotFound)
+			refuse(w, r, errs.Errorf(errs.NotFound, "no protocol is served here: %s", r.URL.Path))
 			return
 		}
 		h.ServeHTTP(w, r)
@@ -37,13 +38,14 @@ func Handler(k Getter, protocols ...Protocol) http.Handler {
 
 // mount serves one protocol.
 type mount struct {
-	k Getter
+	g Getter
 	p Protocol
 }
 
 func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
-		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		refuse(w, r, httpx.WithStatus(errs.Errorf(errs.Invalid, "only GET, HEAD and POST are served"), http.StatusMethodNotAllowed))
 		return
 	}
 	it, err := m.p.Item(r)
@@ -55,7 +57,7 @@ func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.TLS != nil {
 		base.Scheme = "https"
 	}
-	Answer(w, r, m.k, m.p, it, base.String())
+	Answer(w, r, m.g, m.p, it, base.String())
 }
 
 // followKey is where the context of a request holds its *follower.
@@ -63,7 +65,8 @@ type followKey struct{}
 
 type follower struct{ came atomic.Pointer[func() int64] }
 
-// Follow returns ctx for a Get, and what tells how much has come for that while it is not done: a number that rises.
+// Follow returns ctx for a Get, and a function that returns how much has arrived for it so far: a
+// number that only rises.
 func Follow(ctx context.Context) (context.Context, func() int64) {
 	f := &follower{}
 	return context.WithValue(ctx, followKey{}, f), func() int64 {
@@ -74,33 +77,33 @@ func Follow(ctx context.Context) (context.Context, func() int64) {
 	}
 }
 
-// Report tells whoever follows ctx, the context of a Get, that came returns how much has come for it.
+// Report tells the follower of ctx, the context of a Get, to call came for how much has arrived.
 func Report(ctx context.Context, came func() int64) {
 	if f, ok := ctx.Value(followKey{}).(*follower); ok {
 		f.came.Store(&came)
 	}
 }
 
-// Answer writes what k has for it, as p serves it. base is the absolute URL of the protocol's mount.
-func Answer(w http.ResponseWriter, r *http.Request, k Getter, p Protocol, it Item, base string) {
+// Answer writes what g has for it, as p serves it. base is the absolute URL of the protocol's mount.
+func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, base string) {
 	var e lockfile.Entry
 	var blob store.Blob
 	ctx, done := Follow(r.Context())
 	err := httpx.Wait(w, r, done, func() (err error) {
-		e, blob, err = k.Get(ctx, p, it)
+		e, blob, err = g.Get(ctx, p, it)
 		return err
 	})
 	if s := (*origin.StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
 		w.Header()["Www-Authenticate"] = s.Challenge
-		http.Error(w, "overland: "+err.Error(), s.Status)
-		return
+		err = httpx.WithStatus(err, s.Status)
 	}
 	if err != nil {
 		refuse(w, r, err)
 		return
 	}
 	if !e.Exists() {
-		http.Error(w, strings.ToLower(http.StatusText(e.Status))+": "+it.Key, e.Status)
+		err := errs.Errorf(httpx.KindOf(e.Status), "%s: %s", strings.ToLower(http.StatusText(e.Status)), it.Key)
+		refuse(w, r, httpx.WithStatus(err, e.Status))
 		return
 	}
 	defer blob.Close()
@@ -110,7 +113,7 @@ func Answer(w http.ResponseWriter, r *http.Request, k Getter, p Protocol, it Ite
 		return
 	}
 	w.Header().Set("Content-Type", media)
-	// A body that can be sought is the blob itself, or as good: parts of it may be asked for.
+	// A body that can seek is the blob itself, or as good as that: serve ranges of it.
 	if s, ok := body.(io.ReadSeeker); ok {
 		since := noTime
 		if body == io.Reader(blob) {
@@ -123,12 +126,13 @@ func Answer(w http.ResponseWriter, r *http.Request, k Getter, p Protocol, it Ite
 	if r.Method == http.MethodHead {
 		return
 	}
-	// Whatever ends this copy, the client sees a short body: the status is out.
+	// If the copy fails, the client sees a short body: the status has been sent.
 	_, _ = io.Copy(w, body)
 }
 
-// conditional returns r with the conditions that hold of a content of that date. A client that comes to a freeze, or from
-// another mirror, has a younger date than what it must be given: so only the same date is "not modified".
+// conditional returns r without the conditions that must not be applied to content of that date. A
+// client that turns to a freeze, or comes from another mirror, may have a later date than what it must
+// get: so only the same date is "not modified".
 func conditional(r *http.Request, since time.Time) *http.Request {
 	asked := r.Header.Get("If-Modified-Since")
 	if r.Method != http.MethodPost && (asked == "" || asked == since.UTC().Format(http.TimeFormat)) {
@@ -142,5 +146,5 @@ func conditional(r *http.Request, since time.Time) *http.Request {
 	return r
 }
 
-// refuse answers with err, named in plain text, or as JSON where a client wants that: the clients print it.
+// refuse answers with err as plain text, or as JSON if the client asks for that: clients print it.
 func refuse(w http.ResponseWriter, r *http.Request, err error) { httpx.Errors{}.Write(w, r, err) }

@@ -12,8 +12,9 @@ import (
 	"overland/internal/record"
 )
 
-// New returns the face of c for tools: each protocol of served below /NAME/, and below /at/FREEZE/NAME/ as of a freeze;
-// what tools ask of a proxy too, of archives that are served and of nothing else.
+// New returns the face of c for tools: each protocol of served is below /NAME/, and as of a freeze
+// below /at/FREEZE/NAME/. It also answers proxy requests, for archives that are served and nothing
+// else.
 func New(c *cache.Cache, served ...*tool.Server) http.Handler {
 	var list []record.Protocol
 	for _, s := range served {
@@ -74,7 +75,9 @@ func (f *face) mount(from record.Getter, p record.Protocol, prefix string) http.
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodPost:
 		default:
-			http.Error(w, "overland: the cache is read with GET and HEAD", http.StatusMethodNotAllowed)
+			w.Header().Set("Allow", "GET, HEAD, POST")
+			f.errors.Write(w, r, httpx.WithStatus(errs.Errorf(errs.Invalid, "the cache is read with GET and HEAD"),
+				http.StatusMethodNotAllowed))
 			return
 		}
 		it, err := p.Item(r)
@@ -90,8 +93,8 @@ func (f *face) mount(from record.Getter, p record.Protocol, prefix string) http.
 	})
 }
 
-// proxy answers what a tool asks of its proxy, by the protocol whose URL it is. A user name that comes with the proxy's
-// address is the name of a freeze.
+// proxy answers a tool's request to its proxy by the protocol that has the URL. A user name in the
+// proxy's address is the name of a freeze.
 func (f *face) proxy(w http.ResponseWriter, r *http.Request) {
 	name, below := "", ""
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
