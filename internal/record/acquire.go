@@ -13,43 +13,44 @@ import (
 	"overland/internal/store"
 )
 
-// Acquisition is one Item on its way to whoever will hold it: a Recorder, a site's cache. Fetch takes it from where it is
-// published, Adopt a copy that came another way. Both run the steps in one order, so that nothing is held that is not
-// proved:
+// Acquisition brings one Item to its holder: a Recorder, a site's cache. Fetch gets it from its
+// origin; Adopt takes a copy that came another way. Both run the steps in one order, so that nothing
+// is held that is not proved:
 //
 //	locate → ask the witness ahead → Get → stage → Locked → check → witness → Keep → read ahead
 type Acquisition struct {
 	Protocol Protocol
 	Item     Item
-	Have     Lookup // what is held, as the client sees it: what came is checked by it
-	Where    Lookup // what is held, for the item's address; nil = Have
+	Have     Lookup // what is held, as the client sees it: the answer is checked against it
+	Where    Lookup // what is held, to find the item's address; nil = Have
 	Store    store.Stager
 
-	// Get asks the item's origin: origin.Client.Get, or with more around it.
+	// Get asks the item's origin: origin.Client.Get, or a wrapper of it.
 	Get func(ctx context.Context, r origin.Request) (*origin.Answer, error)
-	// Locked is the entry that a lock has for the item: other bytes are a *ChangedError, and the entry stays as it is.
+	// Locked is the lock's entry for the item: other bytes are a *ChangedError, and the entry does not
+	// change.
 	Locked *lockfile.Entry
 	// Late says that Keep hands the bytes out first and calls Arrival.Witness itself.
 	Late bool
-	// Keep makes what came held, from its return on. It may let clients have it earlier.
+	// Keep stores what arrived. Once it has returned, the item is held; clients may get it earlier.
 	Keep func(ctx context.Context, a *Arrival) error
 }
 
-// Arrival is what came for an Acquisition, proved and not yet held.
+// Arrival is what arrived for an Acquisition, proved but not yet held.
 type Arrival struct {
 	Entry  lockfile.Entry
 	Header http.Header // of the origin's answer; nil for a copy
 	From   string      // the address that answered, without a password; "" for a copy
 
-	witness func(context.Context) error // nil = nobody is asked
+	witness func(context.Context) error // nil = no third party vouches for it
 	staged  store.Staged                // nil for a copy, which is in the store
 }
 
-// Open opens what came, which has no name in the store yet.
+// Open opens what arrived, which has no name in the store yet.
 func (a *Arrival) Open() (store.Blob, error) { return a.staged.Open() }
 
-// Witness completes the proof of a.Entry with what a third party says: errs.Untrusted when it contradicts. With
-// Acquisition.Late it is for Keep to call, else it has happened.
+// Witness completes the proof of a.Entry with what a third party says: errs.Untrusted when that
+// contradicts it. With Acquisition.Late, Keep calls it; otherwise it has been called before Keep.
 func (a *Arrival) Witness(ctx context.Context) error {
 	if a.witness == nil {
 		return nil
@@ -57,10 +58,10 @@ func (a *Arrival) Witness(ctx context.Context) error {
 	return a.witness(ctx)
 }
 
-// Commit makes what came a blob, on the disk when it returns.
+// Commit makes what arrived a blob, which is durable when Commit returns.
 func (a *Arrival) Commit(ctx context.Context) error { return a.staged.Commit(ctx) }
 
-// Fetch takes the item from where it is published. Errors of the origin are those of origin.Client.Get.
+// Fetch gets the item from its origin. Errors of the origin are those of origin.Client.Get.
 func (q *Acquisition) Fetch(ctx context.Context) error {
 	it, err := q.locate(ctx)
 	if err != nil {
@@ -94,7 +95,7 @@ func (q *Acquisition) Fetch(ctx context.Context) error {
 	return nil
 }
 
-// Adopt takes b, a copy of the item with that media type that is in the store already.
+// Adopt takes b, a copy of the item with that media type, which is already in the store.
 func (q *Acquisition) Adopt(ctx context.Context, b store.Blob, d digest.Digest, media string) error {
 	if !q.Item.HTML {
 		if err := origin.RefusePage(b); err != nil {
@@ -114,7 +115,7 @@ func entryOf(it Item, d digest.Digest, size int64, media string) lockfile.Entry 
 	}
 }
 
-// errorf says of err which item it is about.
+// errorf returns err with the name of the item.
 func (q *Acquisition) errorf(err error, format string, args ...any) error {
 	return fmt.Errorf("%s %s: %s%w", q.Item.Protocol, q.Item.Key, fmt.Sprintf(format, args...), err)
 }
@@ -132,8 +133,8 @@ func (q *Acquisition) locate(ctx context.Context) (Item, error) {
 	return l.Locate(ctx, q.Item, where)
 }
 
-// askAhead lets a Witness ask while the bytes are on their way, until the returned function is called, which may be more
-// than once.
+// askAhead lets a Witness ask while the bytes are arriving, until end is called. end may be called
+// more than once.
 func (q *Acquisition) askAhead(ctx context.Context, it Item) (end func()) {
 	w, ok := q.Protocol.(Witness)
 	if !ok || q.Late || q.Locked != nil {
@@ -180,7 +181,7 @@ func (q *Acquisition) hold(ctx context.Context, it Item, a *Arrival) error {
 	return nil
 }
 
-// ReadAhead lets p read it, which is held, when that helps with later answers.
+// ReadAhead lets p read it, which is held now, if that speeds up later answers.
 func ReadAhead(ctx context.Context, p Protocol, it Item, have Lookup) {
 	if l, ok := p.(Lister); ok {
 		l.ReadAhead(ctx, it, have)

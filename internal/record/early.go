@@ -9,12 +9,13 @@ import (
 	"overland/internal/lockfile"
 )
 
-// earlyLimit is how many answers may be on their way to the disk while their clients have them already.
+// earlyLimit is how many answers that clients already have may still be on their way to the disk.
 const earlyLimit = 64
 
-// serveEarly lets clients have what arrived before it is durable and before a Witness was asked: an fsync each would be
-// most of what recording costs apt, which asks for one thing after the other, and a lookup each most of what it costs go.
-// The lock waits for it (Settle). False when that cannot be, or when the disk is too far behind.
+// serveEarly makes what arrived available to clients before it is durable and before a Witness was
+// asked. Otherwise one fsync per answer would be most of the cost of recording apt, which sends one
+// request after the other, and one lookup per answer most of the cost of recording go. The lock waits
+// for the disk (Settle). False when the answer cannot be opened, or the disk is too far behind.
 func (r *Recorder) serveEarly(in *Arrival) bool {
 	b, err := in.Open()
 	if err != nil {
@@ -30,7 +31,7 @@ func (r *Recorder) serveEarly(in *Arrival) bool {
 	return true
 }
 
-// take makes what arrived held, and gives it to those who wait for c: at once, if that can be.
+// take stores what arrived and delivers it to the waiters of c, at once if possible.
 func (r *Recorder) take(ctx context.Context, c *flight.Call[lockfile.Entry], n name, in *Arrival) error {
 	if !r.serveEarly(in) {
 		if err := r.keep(ctx, in); err != nil {
@@ -40,7 +41,7 @@ func (r *Recorder) take(ctx context.Context, c *flight.Call[lockfile.Entry], n n
 		return nil
 	}
 	r.publish(c, n, in.Entry)
-	// Clients have it: that the last of them left is no reason to drop it.
+	// Clients have it already: store it even if all of them have left.
 	r.endEarly(n, in, r.keep(context.WithoutCancel(ctx), in))
 	return nil
 }
@@ -59,7 +60,7 @@ func (r *Recorder) keep(ctx context.Context, in *Arrival) error {
 	return nil
 }
 
-// endEarly ends what serveEarly began: with the entry of in, or with err, why it could not be kept.
+// endEarly ends what serveEarly began: in is stored, or could not be because of err.
 func (r *Recorder) endEarly(n name, in *Arrival, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,8 +75,8 @@ func (r *Recorder) endEarly(n name, in *Arrival, err error) {
 	}
 }
 
-// Settle waits until everything that clients were given is stored, and returns why something could not be: then a lock
-// would lack what the command relied on.
+// Settle waits until everything that clients got is stored. An error means that something could not
+// be: a lock would lack what the command relied on.
 func (r *Recorder) Settle() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,7 +84,7 @@ func (r *Recorder) Settle() error {
 	return r.lost
 }
 
-// waitForDisk waits until nothing is on its way to the disk. The caller holds r.mu, and does when it returns.
+// waitForDisk waits until nothing is on its way to the disk. The caller holds r.mu.
 func (r *Recorder) waitForDisk() {
 	for len(r.early) > 0 {
 		r.less.Wait()

@@ -1,4 +1,4 @@
-package record
+package record_test
 
 import (
 	"bytes"
@@ -12,24 +12,25 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
+	"overland/internal/record"
 	"overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
 // on returns a recorder of an origin of content, whose disk asks do before each change.
-func on(t *testing.T, do func(fsx.Op) error) (*Recorder, *dir.Store, files) {
+func on(t *testing.T, do func(fsx.Op) error) (*record.Recorder, *dir.Store, files) {
 	t.Helper()
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1, FS: fsx.FS{Before: do}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := NewRecorder(s, Options{Upstream: quick(t)})
+	r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	t.Cleanup(r.Close)
 	return r, s, files{o.URL}
 }
 
-func want(t *testing.T, r *Recorder, p files, key string) {
+func want(t *testing.T, r *record.Recorder, p files, key string) {
 	t.Helper()
 	_, b, err := r.Get(t.Context(), p, p.item(key))
 	if err != nil {
@@ -68,7 +69,7 @@ type leaver struct {
 	leave context.CancelFunc
 }
 
-func (p leaver) Check(ctx context.Context, _ Item, _ io.ReadSeeker, _ Lookup) (lockfile.Proof, error) {
+func (p leaver) Check(ctx context.Context, _ record.Item, _ io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	p.leave()
 	<-ctx.Done() // it has left
 	return lockfile.Proof{}, nil

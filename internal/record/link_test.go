@@ -1,4 +1,4 @@
-package record
+package record_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/record"
 	"overland/internal/testkit/badlink"
 )
 
@@ -71,7 +72,7 @@ func TestALinkThatIsCut(t *testing.T) {
 func TestDNSIsDead(t *testing.T) {
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	s := newStore(t)
-	first := NewRecorder(s, Options{Upstream: quick(t)})
+	first := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer first.Close()
 	p := files{o.URL}
 	if _, b, err := first.Get(t.Context(), p, p.item("x")); err != nil {
@@ -85,7 +86,7 @@ func TestDNSIsDead(t *testing.T) {
 	tr := &http.Transport{DialContext: (&net.Dialer{Resolver: dead}).DialContext}
 	defer tr.CloseIdleConnections()
 	up.Transport = tr
-	r := NewRecorder(s, Options{Upstream: up, Lock: first.Lock()})
+	r := record.NewRecorder(s, record.Options{Upstream: up, Lock: first.Lock()})
 	defer r.Close()
 	p = files{"http://origin.example"}
 	_, b, err := r.Get(t.Context(), p, p.item("x"))

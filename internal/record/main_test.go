@@ -1,4 +1,4 @@
-package record
+package record_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
+	"overland/internal/record"
 	"overland/internal/store/dir"
 )
 
@@ -28,21 +29,21 @@ type files struct{ origin string }
 
 func (files) Name() string { return "files" }
 
-func (f files) Item(r *http.Request) (Item, error) {
+func (f files) Item(r *http.Request) (record.Item, error) {
 	key := strings.TrimPrefix(r.URL.Path, "/")
 	if key == "" {
-		return Item{}, errs.Errorf(errs.Invalid, "no name")
+		return record.Item{}, errs.Errorf(errs.Invalid, "no name")
 	}
 	return f.item(key), nil
 }
 
-func (f files) item(key string) Item {
-	return Item{Protocol: "files", Key: key, Upstream: f.origin + "/" + key, Limit: 1 << 20}
+func (f files) item(key string) record.Item {
+	return record.Item{Protocol: "files", Key: key, Upstream: f.origin + "/" + key, Limit: 1 << 20}
 }
 
-func (f files) ItemOf(key string) (Item, error) { return f.item(key), nil }
+func (f files) ItemOf(key string) (record.Item, error) { return f.item(key), nil }
 
-func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (lockfile.Proof, error) {
+func (files) Check(_ context.Context, _ record.Item, body io.ReadSeeker, _ record.Lookup) (lockfile.Proof, error) {
 	head := make([]byte, 3)
 	if _, err := io.ReadFull(body, head); err == nil && string(head) == "bad" {
 		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "bad content")
@@ -50,7 +51,7 @@ func (files) Check(_ context.Context, _ Item, body io.ReadSeeker, _ Lookup) (loc
 	return lockfile.Proof{Kind: "files", Value: "fine"}, nil
 }
 
-func (files) Serve(_ Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+func (files) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	return body, e.MediaType, nil
 }
 

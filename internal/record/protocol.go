@@ -16,7 +16,7 @@ import (
 type Item struct {
 	Protocol string      // "go", "npm", "pypi", "cargo", "apt", "url"
 	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
-	Upstream string      // absolute URL to get it from, "" = nobody has it; not part of Key where the protocol has a configured upstream
+	Upstream string      // absolute URL to get it from, "" = nowhere; not part of Key if the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
 	Limit    int64       // largest acceptable size in bytes; 0 = origin.DefaultLimit
 	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol
@@ -24,10 +24,10 @@ type Item struct {
 	Login    bool        // the client may log in: a 401 of the origin is passed on
 	Method   string      // "" = GET
 	Body     []byte      // sent with Method POST; part of Key through its digest
-	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
+	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
 }
 
-// Request returns how it is asked for at its origin.
+// Request returns the request for it to its origin.
 func (it Item) Request() origin.Request {
 	return origin.Request{
 		URL: it.Upstream, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
@@ -35,8 +35,8 @@ func (it Item) Request() origin.Request {
 	}
 }
 
-// Protocol is one ecosystem's way to ask for things. Its methods are safe for concurrent use. What not every ecosystem
-// has is in Locator, Witness and Lister, which a Protocol may implement too.
+// Protocol is one ecosystem's way to request things. Its methods are safe for concurrent use. What
+// only some ecosystems have is in Locator, Witness and Lister, which a Protocol may also implement.
 type Protocol interface {
 	// Name returns the protocol's name, which is also where it is mounted.
 	Name() string
@@ -45,57 +45,60 @@ type Protocol interface {
 	Item(r *http.Request) (Item, error)
 	// ItemOf returns the Item with that key: errs.Invalid when there is none.
 	ItemOf(key string) (Item, error)
-	// Check proves body before anything is stored: errs.Untrusted when the ecosystem's own proof fails. have opens what
-	// is held of the same protocol. body is at its start, and is left anywhere.
+	// Check proves body before anything is stored: errs.Untrusted when the ecosystem's own proof fails.
+	// have opens what is held of the same protocol. body is at its start; Check may leave it anywhere.
 	Check(ctx context.Context, it Item, body io.ReadSeeker, have Lookup) (lockfile.Proof, error)
-	// Serve returns what the client gets for the stored body, and its media type. base is the absolute URL of the
-	// mount, without a slash at the end. A protocol that changes nothing returns body itself.
+	// Serve returns what the client gets for the stored body, and its media type. base is the absolute
+	// URL of the mount, without a trailing slash. A protocol that changes nothing returns body itself.
 	Serve(it Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error)
 }
 
-// Locator is a Protocol that learns from what is held, an index, where some of its items are.
+// Locator is a Protocol that learns the addresses of some of its items from an index that is held.
 type Locator interface {
-	// Locate returns it, which Item made, with its Upstream. It is called before something is fetched, and only then:
-	// what is held, as in a replay, needs no address. errs.NotFound when nothing that is held names it.
+	// Locate returns it, which Item made, with its Upstream. It is called only before a fetch: what is
+	// held, as in a replay, needs no address. errs.NotFound when nothing that is held names it.
 	Locate(ctx context.Context, it Item, have Lookup) (Item, error)
 }
 
-// Witness is a Protocol with a third party that vouches for bytes too. Check leaves it out: a recording's clients ask it
-// themselves, and need not wait for ours.
+// Witness is a Protocol with a third party that also vouches for the bytes. Check does not ask it: the
+// clients of a recording ask it themselves, and need not wait for ours.
 type Witness interface {
-	// Witness returns proof, which Check returned, with what the third party says: errs.Untrusted when it contradicts.
+	// Witness returns proof, which Check returned, completed with what the third party says:
+	// errs.Untrusted when that contradicts it.
 	Witness(ctx context.Context, it Item, proof lockfile.Proof) (lockfile.Proof, error)
-	// AskAhead asks the third party while the bytes of it are on their way, so that Witness finds the answer held.
+	// AskAhead asks the third party while the bytes of it are arriving, so that Witness finds the answer
+	// held.
 	AskAhead(ctx context.Context, it Item)
 }
 
 // Lister is a Protocol whose signed lists say which bytes a name stands for, and which other lists belong to them.
 type Lister interface {
-	// Resolve returns the Item that it stands for by the lists that are held: an index that a signed list names by its
-	// digest is that content, whatever the origin has under the name today.
+	// Resolve returns the Item that it stands for according to the lists that are held: an index that a
+	// signed list names by digest is that content, whatever the origin has under the name today.
 	Resolve(ctx context.Context, it Item, have Lookup) (Item, error)
-	// Identify returns the digest that the lists give for it: errs.NotFound when none does. The same bytes may lie in
-	// several places, and which one a client takes depends on its configuration.
+	// Identify returns the digest that the lists give for it: errs.NotFound when none does. The same
+	// bytes may be in several places, and which one a client uses depends on its configuration.
 	Identify(ctx context.Context, it Item, have Lookup) (digest.Digest, error)
-	// Binds returns the keys of what the list under key names: they are only useful together.
+	// Binds returns the keys of everything that the list under key names: they are only useful together.
 	Binds(ctx context.Context, key string, have Lookup) ([]string, error)
-	// ReadAhead reads what later answers will need of it, which is held now. The client does not wait for it.
+	// ReadAhead reads from it, which is held now, what later answers will need. The client does not wait
+	// for that.
 	ReadAhead(ctx context.Context, it Item, have Lookup)
 }
 
 // Lookup opens what is held of a protocol under key: errs.NotFound when nothing is. The caller closes it.
 type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)
 
-// History is what a Protocol may ask of a cache that serves machines with lists of different days.
+// History is what a Protocol may ask of a cache whose clients have lists of different days.
 type History interface {
-	// Past opens what was held under key before the newest n versions: errs.NotFound when there is nothing. The caller
-	// closes it.
+	// Past opens the version under key that n newer ones followed: errs.NotFound when there is none. The
+	// caller closes it.
 	Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error)
 	// Recheck marks what is held under key as stale: the next Get revalidates it.
 	Recheck(ctx context.Context, protocol, key string) error
 }
 
-// ItemOf returns the Item of p that has this key: errs.Invalid when none has.
+// ItemOf returns the Item of p with this key: errs.Invalid when there is none.
 func ItemOf(p Protocol, key string) (Item, error) {
 	it, err := p.ItemOf(key)
 	if err == nil && it.Key != key {

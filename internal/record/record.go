@@ -11,9 +11,9 @@ import (
 	"overland/internal/store"
 )
 
-// Getter answers requests: from what it holds, else from upstream, once for all who ask at the same time. The caller
-// closes the blob; it is nil when the entry says that there is no such thing. A Recorder, a Replayer and a site's cache
-// are Getters.
+// Getter answers requests: from what it holds, else from upstream, with one transfer for all callers
+// at the same time. The caller closes the blob, which is nil when the entry says that the thing does
+// not exist. A Recorder, a Replayer and a site's cache are Getters.
 type Getter interface {
 	Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error)
 }
@@ -21,8 +21,8 @@ type Getter interface {
 // MissError is a request in a replay that was never recorded.
 type MissError struct{ Protocol, Key string }
 
-// HTTPStatus returns the status that clients get: not 404, which they take for a fact, and not 5xx, which they ask again
-// after a while.
+// HTTPStatus returns the status that clients get: not 404, which they take for a fact, and not 5xx,
+// which they retry.
 func (*MissError) HTTPStatus() int { return http.StatusFailedDependency }
 
 func (e *MissError) Error() string { return fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key) }

@@ -19,15 +19,15 @@ import (
 	"overland/internal/store"
 )
 
-// noTime is the modification time of what has none: no Last-Modified is sent.
+// noTime stands for an unknown modification time: no Last-Modified is sent.
 var noTime time.Time
 
 // Options changes how a Recorder works. The zero value works.
 type Options struct {
 	Upstream *origin.Client // how things are fetched; nil = the defaults
-	Lock     *lockfile.Lock // what is locked already: it is served as it is and never replaced; nil = nothing
-	// Note is told of each entry with a proof, which never changes, as soon as its blob is in the store: for Resume; nil =
-	// nobody is. It may be called by several goroutines.
+	Lock     *lockfile.Lock // what is already locked: it is served unchanged and never replaced; nil = nothing
+	// Note is called with each entry that has a proof, and so never changes, as soon as its blob is in
+	// the store: for Resume. It may be called by several goroutines. nil = not called.
 	Note func(lockfile.Entry)
 }
 
@@ -49,9 +49,9 @@ type Recorder struct {
 	have  map[name]lockfile.Entry
 	noted map[name]lockfile.Entry
 	wrong map[name]error
-	early map[digest.Digest]*Arrival // given to clients already, and on their way to the disk
-	less  sync.Cond                  // of mu: early has become shorter
-	lost  error                      // of those that did not get there
+	early map[digest.Digest]*Arrival // clients already have them; on their way to the disk
+	less  sync.Cond                  // of mu: early has shrunk
+	lost  error                      // the first error of those that did not get there
 }
 
 type name struct{ protocol, key string }
@@ -79,18 +79,18 @@ func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry
 	return e, b, err
 }
 
-// Open opens blob d: what is on its way to the disk too.
+// Open opens blob d, even while it is on its way to the disk.
 func (r *Recorder) Open(ctx context.Context, d digest.Digest) (store.Blob, error) {
 	r.mu.Lock()
 	if g := r.early[d]; g != nil {
-		defer r.mu.Unlock() // its file is closed once it is not in early any more
+		defer r.mu.Unlock() // its file is closed once it has left early
 		return g.Open()
 	}
 	r.mu.Unlock()
 	return r.store.Open(ctx, d)
 }
 
-// entry returns the entry of it, whose blob Open has then.
+// entry returns the entry of it; Open can then open its blob.
 func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Entry, error) {
 	n := name{it.Protocol, it.Key}
 	if e, ok := r.held(n); ok {
@@ -115,7 +115,7 @@ func (r *Recorder) held(n name) (lockfile.Entry, bool) {
 	return e, ok
 }
 
-// publish makes e what is held, and gives it to those who wait for c.
+// publish makes e available and delivers it to the waiters of c.
 func (r *Recorder) publish(c *flight.Call[lockfile.Entry], n name, e lockfile.Entry) {
 	r.mu.Lock()
 	r.have[n] = e
@@ -124,7 +124,7 @@ func (r *Recorder) publish(c *flight.Call[lockfile.Entry], n name, e lockfile.En
 	c.Deliver(e, nil)
 }
 
-// fail notes that n could not be had, unless it is because nobody waits for it any more.
+// fail notes that n could not be fetched, unless that is because nobody waits for it any more.
 func (r *Recorder) fail(ctx context.Context, n name, err error) {
 	if ctx.Err() != nil {
 		return
@@ -136,10 +136,11 @@ func (r *Recorder) fail(ctx context.Context, n name, err error) {
 	}
 }
 
-// errNoted means that an earlier recording has it: nothing is fetched.
+// errNoted means that an earlier recording has the item: nothing is fetched.
 var errNoted = errors.New("noted by an earlier recording")
 
-// acquire returns the entry of it: the locked one when the store has its blob, else what upstream has, checked.
+// acquire returns the entry of it: the locked one if the store has its blob, else what upstream has,
+// checked.
 func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], p Protocol, it Item) (e lockfile.Entry, err error) {
 	n := name{it.Protocol, it.Key}
 	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Store: r.store, Late: true}
@@ -162,7 +163,7 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 	r.mu.Unlock()
 	isNoted = isNoted && !isLocked && !it.Mutable
 	q.Get = func(ctx context.Context, ask origin.Request) (*origin.Answer, error) {
-		// Only now: finding the address has locked the index that proves it.
+		// Not earlier: finding the address has recorded the index that proves it.
 		if isNoted && r.holds(ctx, noted.Blob) {
 			return nil, errNoted
 		}
@@ -193,18 +194,18 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 	return lockfile.Entry{}, fmt.Errorf("record %w", err)
 }
 
-// holds reports whether the store has blob d. One that the disk has changed it has no more: then it is fetched again, and
-// must be the same.
+// holds reports whether the store has blob d intact. A blob that the disk has changed is removed, so
+// that it is fetched again and must be the same.
 func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
 	err := store.Verify(ctx, r.store, d)
 	if errors.Is(err, digest.ErrMismatch) {
-		_ = r.store.Remove(ctx, d) // else the right one would be taken for it
+		_ = r.store.Remove(ctx, d) // else the right bytes would be taken for present
 	}
 	return err == nil
 }
 
-// Resume takes from l, what an earlier Recorder's Note was told, the entries that need not be fetched again while the
-// store has their blobs.
+// Resume takes entries from l, which an earlier Recorder's Note was called with: they are not fetched
+// again as long as the store has their blobs.
 func (r *Recorder) Resume(l *lockfile.Lock) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -215,7 +216,7 @@ func (r *Recorder) Resume(l *lockfile.Lock) {
 	}
 }
 
-// lookup opens what this session, or the lock with the store, holds of protocol.
+// lookup returns a Lookup of what this session, or the lock with the store, holds for protocol.
 func (r *Recorder) lookup(protocol string) Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		r.mu.Lock()
@@ -235,11 +236,11 @@ func open(ctx context.Context, s store.Opener, e lockfile.Entry, ok bool, protoc
 	return s.Open(ctx, e.Blob)
 }
 
-// Lock returns what was locked before together with everything that was asked for since and is stored.
+// Lock returns what was locked before, together with everything requested since that is stored.
 func (r *Recorder) Lock() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waitForDisk() // what could not be stored is not in have then
+	r.waitForDisk() // afterwards, have lacks what could not be stored
 	entries := slices.Collect(maps.Values(r.have))
 	for _, e := range r.lock.Entries {
 		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
@@ -249,19 +250,19 @@ func (r *Recorder) Lock() *lockfile.Lock {
 	return lockfile.New(entries)
 }
 
-// Problems returns what could not be recorded, one error for each request, sorted by it.
+// Problems returns what could not be recorded, one error for each request, sorted by request.
 func (r *Recorder) Problems() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return inOrder(r.wrong)
 }
 
-// Forget empties what Problems returns: the client has not asked yet.
+// Forget clears Problems, for what was requested before the client's first request.
 func (r *Recorder) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.wrong)
 }
 
-// Close waits for the fetches that nobody waits for any more. Nothing may be asked afterwards.
+// Close ends the fetches that nobody waits for any more. The Recorder cannot be used afterwards.
 func (r *Recorder) Close() { r.calls.Close() }

@@ -1,4 +1,4 @@
-package record
+package record_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/record"
 	"overland/internal/store"
 )
 
@@ -43,9 +44,9 @@ func get(t *testing.T, url string) (int, string) {
 func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	o := newOrigin(t, misbehave)
 	s, p := newStore(t), files{o.URL}
-	r := NewRecorder(s, Options{Upstream: quick(t)})
+	r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer r.Close()
-	srv := httptest.NewServer(Handler(r, p))
+	srv := httptest.NewServer(record.Handler(r, p))
 	defer srv.Close()
 	for path, want := range map[string]int{"fine": 200, "none": 404, "gone": 410, "html": 503, "denied": 403, "who": 403, "": 400} {
 		if code, _ := get(t, srv.URL+"/files/"+path); code != want {
@@ -70,8 +71,8 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	}
 
 	o.Close()
-	replay := NewReplayer(s, l)
-	srv2 := httptest.NewServer(Handler(replay, p))
+	replay := record.NewReplayer(s, l)
+	srv2 := httptest.NewServer(record.Handler(replay, p))
 	defer srv2.Close()
 	if code, body := get(t, srv2.URL+"/files/fine"); code != http.StatusOK || body != string(content) {
 		t.Errorf("status %d, %d bytes", code, len(body))
@@ -85,14 +86,14 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if code != http.StatusFailedDependency || !strings.Contains(body, "never recorded: files html") {
 		t.Errorf("status %d: %s", code, body)
 	}
-	miss := (*MissError)(nil)
+	miss := (*record.MissError)(nil)
 	if list := replay.Misses(); len(list) != 1 || !errors.As(list[0], &miss) || miss.Key != "html" {
 		t.Errorf("misses %v", list)
 	}
 	if used := replay.Used(); len(used.Entries) != 3 || used.Entries[2].Key != "gone" {
 		t.Errorf("used %v", used.Entries)
 	}
-	if bad := Verify(t.Context(), NewReplayer(s, l), p); len(bad) != 0 {
+	if bad := record.Verify(t.Context(), record.NewReplayer(s, l), p); len(bad) != 0 {
 		t.Error(bad)
 	}
 }
@@ -107,7 +108,7 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 		_, _ = io.WriteString(w, body)
 	})
 	s, p := newStore(t), files{o.URL}
-	first := NewRecorder(s, Options{Upstream: quick(t)})
+	first := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer first.Close()
 	if _, b, err := first.Get(t.Context(), p, p.item("x")); err != nil {
 		t.Fatal(err)
@@ -117,7 +118,7 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 	body = "two"
 
 	// The depot has it: the origin is not asked.
-	second := NewRecorder(s, Options{Upstream: quick(t), Lock: first.Lock()})
+	second := record.NewRecorder(s, record.Options{Upstream: quick(t), Lock: first.Lock()})
 	defer second.Close()
 	_, b, err := second.Get(t.Context(), p, p.item("x"))
 	if err != nil || o.asked.Load() != 1 {
@@ -127,10 +128,10 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 
 	// The depot has lost it, and the origin has something else.
 	empty := newStore(t)
-	third := NewRecorder(empty, Options{Upstream: quick(t), Lock: first.Lock()})
+	third := record.NewRecorder(empty, record.Options{Upstream: quick(t), Lock: first.Lock()})
 	defer third.Close()
 	_, _, err = third.Get(t.Context(), p, p.item("x"))
-	changed := (*ChangedError)(nil)
+	changed := (*record.ChangedError)(nil)
 	if !errors.As(err, &changed) || errs.KindOf(err) != errs.Conflict {
 		t.Fatalf("error %v", err)
 	}
@@ -165,7 +166,7 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 func TestADamagedBlob(t *testing.T) {
 	o := newOrigin(t, misbehave)
 	s, p := newStore(t), files{o.URL}
-	first := NewRecorder(s, Options{Upstream: quick(t)})
+	first := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer first.Close()
 	if _, b, err := first.Get(t.Context(), p, p.item("fine")); err != nil {
 		t.Fatal(err)
@@ -177,10 +178,10 @@ func TestADamagedBlob(t *testing.T) {
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, bytes.ToUpper(content), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	judge := func(change func(e *lockfile.Entry)) *Replayer {
+	judge := func(change func(e *lockfile.Entry)) *record.Replayer {
 		other := &lockfile.Lock{Entries: slices.Clone(l.Entries)}
 		change(&other.Entries[0])
-		return NewReplayer(s, other)
+		return record.NewReplayer(s, other)
 	}
 	for name, change := range map[string]func(e *lockfile.Entry){"mutable": func(e *lockfile.Entry) { e.Mutable = true }, "unproved": func(e *lockfile.Entry) { e.Proof = lockfile.Proof{} }} {
 		r := judge(change)
@@ -199,7 +200,7 @@ func TestADamagedBlob(t *testing.T) {
 		t.Errorf("misses %v", list)
 	}
 
-	again := NewRecorder(s, Options{Upstream: quick(t), Lock: l})
+	again := record.NewRecorder(s, record.Options{Upstream: quick(t), Lock: l})
 	defer again.Close()
 	_, b, err = again.Get(t.Context(), p, p.item("fine"))
 	if err != nil || o.asked.Load() != 2 {
@@ -214,7 +215,7 @@ func TestADamagedBlob(t *testing.T) {
 func TestWhatFailsItsProofIsNotStored(t *testing.T) {
 	o := newOrigin(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "bad thing") })
 	s, p := newStore(t), files{o.URL}
-	r := NewRecorder(s, Options{Upstream: quick(t)})
+	r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer r.Close()
 	if _, _, err := r.Get(t.Context(), p, p.item("x")); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("error %v", err)
@@ -233,7 +234,7 @@ func TestManyClientsOneTransfer(t *testing.T) {
 		_, _ = w.Write(content)
 	})
 	s, p := newStore(t), files{o.URL}
-	r := NewRecorder(s, Options{Upstream: quick(t)})
+	r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 	defer r.Close()
 	var wg sync.WaitGroup
 	for range clients {
@@ -264,7 +265,7 @@ func TestAClientThatLeavesDoesNotEndTheOthers(t *testing.T) {
 		_, _ = w.Write(content)
 	})
 	p := files{o.URL}
-	r := NewRecorder(newStore(t), Options{Upstream: quick(t)})
+	r := record.NewRecorder(newStore(t), record.Options{Upstream: quick(t)})
 	defer r.Close()
 	ctx, leave := context.WithCancel(t.Context())
 	first, second := make(chan error, 1), make(chan error, 1)
@@ -279,7 +280,7 @@ func TestAClientThatLeavesDoesNotEndTheOthers(t *testing.T) {
 	<-asked
 	go ask(t.Context(), second)
 	for waiting := 0; waiting < 2; {
-		waiting = r.calls.Find(name{"files", "x"}).Waiters()
+		waiting = r.Waiters("files", "x")
 	}
 	leave()
 	if err := <-first; !errors.Is(err, context.Canceled) {

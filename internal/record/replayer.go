@@ -16,7 +16,7 @@ import (
 	"overland/internal/store"
 )
 
-// Replayer is the Getter that knows a lock and its blobs and asks nobody. It is safe for concurrent use.
+// Replayer is the Getter that knows only a lock and its blobs. It is safe for concurrent use.
 type Replayer struct {
 	blobs store.Opener
 	lock  *lockfile.Lock
@@ -31,7 +31,7 @@ func NewReplayer(b store.Opener, l *lockfile.Lock) *Replayer {
 	return &Replayer{blobs: b, lock: l, used: map[name]lockfile.Entry{}, missed: map[name]error{}}
 }
 
-// Get implements Getter. What was never recorded is a *MissError, at once.
+// Get implements Getter. For what was never recorded it returns a *MissError at once.
 func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
 	e, ok := r.lock.Find(it.Protocol, it.Key)
 	if !ok {
@@ -52,7 +52,7 @@ func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry
 	return e, b, nil
 }
 
-// elsewhere returns the entry that has the content of it under another key.
+// elsewhere returns an entry with the content of it under another key.
 func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile.Entry, bool) {
 	i, ok := p.(Lister)
 	if !ok {
@@ -69,7 +69,7 @@ func (r *Replayer) elsewhere(ctx context.Context, p Protocol, it Item) (lockfile
 	return r.lock.Entries[at], true
 }
 
-// get opens the blob of e, which answers it; nil when e says that there is none.
+// get opens the blob of e, the entry that answers it; nil when e says that it does not exist.
 func (r *Replayer) get(ctx context.Context, it Item, e lockfile.Entry) (store.Blob, error) {
 	if !e.Exists() {
 		return nil, nil
@@ -83,10 +83,11 @@ func (r *Replayer) get(ctx context.Context, it Item, e lockfile.Entry) (store.Bl
 			"run it once with a network: overland record -- CMD")
 	}
 	if b.Size() != e.Size {
-		return nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, its blob has %d",
+		return nil, errors.Join(errs.Errorf(errs.Untrusted, "%s %s: the lock says %d bytes, the blob has %d",
 			it.Protocol, it.Key, e.Size, b.Size()), b.Close())
 	}
-	// Clients check entries with a proof themselves; of the rest only we would see that the disk has changed it.
+	// Clients check entries with a proof themselves; the rest we verify here, in case the disk has
+	// changed it.
 	if !e.Lasting() {
 		if err := whole(b, e.Blob); err != nil {
 			return nil, errors.Join(fmt.Errorf("%s %s: %w", it.Protocol, it.Key, err), b.Close())
@@ -95,7 +96,7 @@ func (r *Replayer) get(ctx context.Context, it Item, e lockfile.Entry) (store.Bl
 	return b, nil
 }
 
-// whole returns an error of kind errs.Untrusted when b, which is read and rewound, is not blob d.
+// whole reads and rewinds b: errs.Untrusted when it is not blob d.
 func whole(b store.Blob, d digest.Digest) error {
 	h := digest.New()
 	if _, err := io.Copy(h, store.Once(b)); err != nil {
@@ -108,8 +109,8 @@ func whole(b store.Blob, d digest.Digest) error {
 	return err
 }
 
-// Inspect reads what was asked for so far and adds to Misses what is not what the lock says: a client that finds out says
-// that something is wrong, and not where.
+// Inspect reads everything requested so far and adds to Misses what differs from the lock: a client
+// that finds a difference says that something is wrong, but not where.
 func (r *Replayer) Inspect(ctx context.Context) {
 	for _, e := range r.Used().Entries {
 		if !e.Exists() || ctx.Err() != nil {
@@ -127,7 +128,8 @@ func (r *Replayer) Inspect(ctx context.Context) {
 	}
 }
 
-// open opens what the lock holds of protocol under key, and marks it as asked for: errs.NotFound when it holds nothing.
+// open opens what the lock holds of protocol under key, and marks it as used: errs.NotFound when it
+// holds nothing.
 func (r *Replayer) open(ctx context.Context, protocol, key string) (io.ReadCloser, error) {
 	e, ok := r.lock.Find(protocol, key)
 	f, err := open(ctx, r.blobs, e, ok, protocol, key)
@@ -139,21 +141,21 @@ func (r *Replayer) open(ctx context.Context, protocol, key string) (io.ReadClose
 	return f, err
 }
 
-// Misses returns what was asked for and could not be had, one error for each request, sorted by it.
+// Misses returns the requests that could not be answered, one error for each, sorted by request.
 func (r *Replayer) Misses() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return inOrder(r.missed)
 }
 
-// Used returns the part of the lock that was asked for.
+// Used returns the part of the lock that was requested.
 func (r *Replayer) Used() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return lockfile.New(slices.Collect(maps.Values(r.used)))
 }
 
-// inOrder returns the errors of m in the order of what they are about.
+// inOrder returns the errors of m, sorted by name.
 func inOrder(m map[name]error) []error {
 	keys := slices.SortedFunc(maps.Keys(m), func(a, b name) int {
 		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.key, b.key))
@@ -165,7 +167,7 @@ func inOrder(m map[name]error) []error {
 	return list
 }
 
-// Forget empties what Misses returns: the command has not asked yet.
+// Forget clears Misses, for what was requested before the command's first request.
 func (r *Replayer) Forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,11 +11,12 @@ import (
 	"overland/internal/store"
 )
 
-// Verify reads every blob of r's lock and returns what does not hold, one error for each entry. Then protocols compute
-// each proof again, from what the lock itself holds, and it must be the locked one: so an entry whose blob and proof
-// were changed together is found where something signed, or another entry, says otherwise.
+// Verify reads every blob of r's lock and returns one error for each entry that fails. Then protocols
+// compute each proof again from what the lock itself holds, and it must equal the locked one. So an
+// entry whose blob and proof were changed together is found if something signed, or another entry,
+// contradicts it.
 //
-// A protocol that needs a Getter for that is given r.
+// A protocol that needs a Getter must have been given r.
 func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
 	v := &verifier{r: r, protocols: byName(protocols), bad: map[name]error{}}
 	for _, e := range r.lock.Entries {
@@ -46,7 +47,7 @@ type verifier struct {
 	bad       map[name]error
 }
 
-// bytes judges the blob of e alone.
+// bytes checks the blob of e, without its proof.
 func (v *verifier) bytes(ctx context.Context, e lockfile.Entry) error {
 	if ctx.Err() != nil || !e.Exists() {
 		return ctx.Err()
@@ -60,7 +61,7 @@ func (v *verifier) bytes(ctx context.Context, e lockfile.Entry) error {
 		return err
 	}
 	if b.Size() != e.Size {
-		return errs.Errorf(errs.Untrusted, "has %d bytes, locked are %d", b.Size(), e.Size)
+		return errs.Errorf(errs.Untrusted, "it has %d bytes, the lock says %d", b.Size(), e.Size)
 	}
 	return nil
 }
@@ -68,11 +69,11 @@ func (v *verifier) bytes(ctx context.Context, e lockfile.Entry) error {
 func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 	p := v.protocols[e.Protocol]
 	if p == nil {
-		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "the tool that speaks %s must be on this machine", e.Protocol)
+		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "install the tool that speaks %s on this machine", e.Protocol)
 	}
 	proof, err := prove(ctx, v.r.blobs, p, e, func(ctx context.Context, key string) (io.ReadCloser, error) {
 		if v.bad[name{e.Protocol, key}] != nil {
-			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, does not hold itself", key)
+			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, fails itself", key)
 		}
 		return v.r.open(ctx, e.Protocol, key)
 	})
@@ -80,12 +81,12 @@ func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 		return errs.E(errs.Untrusted, err)
 	}
 	if err == nil && proof != e.Proof {
-		err = errs.Errorf(errs.Untrusted, "has the proof %q, locked is %q", proof, e.Proof)
+		err = errs.Errorf(errs.Untrusted, "its proof is %q, the lock says %q", proof, e.Proof)
 	}
 	return err
 }
 
-// Prove marks what proves the entries that were asked for of r as asked for too, so that Used holds all of it. What
+// Prove marks whatever proves the entries that r has used as used too, so that Used includes it. What
 // cannot be proved is left to Verify.
 func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 	by := byName(protocols)
@@ -105,7 +106,7 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 	}
 }
 
-// prove computes the proof of e, as it was computed when e was recorded.
+// prove computes the proof of e in the same way as when e was recorded.
 func prove(ctx context.Context, s store.Opener, p Protocol, e lockfile.Entry, have Lookup) (lockfile.Proof, error) {
 	b, err := s.Open(ctx, e.Blob)
 	if err != nil {
