@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -125,8 +124,9 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	}()
 	said := make(chan string, 1)
 	go func() {
-		line, _ := bufio.NewReader(ready).ReadString('\n')
-		said <- strings.TrimSpace(line)
+		// To its end, which is when First has taken the process over: while it does, nobody can enter.
+		text, _ := io.ReadAll(ready)
+		said <- strings.TrimSpace(string(text))
 	}()
 	select {
 	case line := <-said:
@@ -228,7 +228,6 @@ func Init() {
 		os.Exit(1)
 	}
 	fmt.Fprintln(ready, "ready")
-	ready.Close()
 	m := Machine{opts: s.Options}
 	if s.Systemd {
 		s.First = []string{"/lib/systemd/systemd", "--log-target=console", "--show-status=no"}
@@ -239,9 +238,10 @@ func Init() {
 		if err == nil {
 			err = syscall.Exec(path, s.First, m.env())
 		}
-		fmt.Fprintf(os.Stderr, "machine %s: run %s: %v\n", s.Name, s.First[0], err)
+		fmt.Fprintf(ready, "run %s: %v\n", s.First[0], err)
 		os.Exit(1)
 	}
+	ready.Close()
 	reap()
 }
 
