@@ -12,9 +12,9 @@ import (
 var errNobody = errs.Errorf(errs.NotFound, "no upstream of the requesting site has it")
 
 // UnlessNobody returns ctx, which ends as not found when every upstream lacks the thing. It is for another site's request
-// that joins a fetch which somebody else began: that goes another way, and may in a ring of sites wait for the very site
-// that asks. Asked on this request's own way, the ring closes, and the site that closes it says no at once. The caller
-// calls done.
+// that joins a fetch under way: that fetch took another path, and in a ring of sites it may wait for the very site that
+// asks now. Upstream is asked again with this request's own Via, so that the site which closes the ring says no at once.
+// The caller calls done.
 func UnlessNobody(ctx context.Context, lacks ...func(ctx context.Context) bool) (_ context.Context, done func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var asking sync.WaitGroup
@@ -29,7 +29,7 @@ func UnlessNobody(ctx context.Context, lacks ...func(ctx context.Context) bool) 
 	return ctx, func() { cancel(nil); asking.Wait() }
 }
 
-// Lacks reports whether url answers that it has no such thing, and cannot get it. A redirect is no answer: what another
+// Lacks reports whether url answers that it has no such thing, and cannot get it. A redirect does not count: what another
 // host lacks says nothing. With tell set, the other side is a site and is told the way of the request. transport may be
 // nil, as in http.Client.
 func Lacks(ctx context.Context, transport http.RoundTripper, method, url string, tell bool) bool {

@@ -30,7 +30,7 @@ type trail struct {
 }
 
 // WithVia returns next for requests that know their way. self is this site; upstreams are the sites that it asks, which
-// are not asked for what one of them wants.
+// are not asked for something that one of them requested.
 func WithVia(self string, upstreams []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := parse(r.Header.Values(header))

@@ -51,7 +51,7 @@ func WatchdogOf(ctx context.Context) *Watchdog {
 // Context returns the context that it ends: with an error of kind Unavailable that wraps ErrStalled.
 func (w *Watchdog) Context() context.Context { return w.ctx }
 
-// expire runs when nothing could be read for a while: unless bytes came all the same, that is the end.
+// expire runs when nothing could be read for a while, and ends the context unless bytes came below what can be read.
 func (w *Watchdog) expire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +84,7 @@ func (w *Watchdog) Stop() {
 	w.timer.Stop()
 }
 
-// Explain returns the cause of the end of the Watchdog's context in place of an err that this end brought about.
+// Explain returns err, or, when the end of the Watchdog's context caused it, why that ended.
 func (w *Watchdog) Explain(err error) error {
 	if err != nil && w.ctx.Err() != nil {
 		return context.Cause(w.ctx)

@@ -48,7 +48,7 @@ func (p *Operator) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	return &desc, err
 }
 
-// lock returns the bytes of the overland.lock of s's commit. There is none for what is in no commit: no commit can stand for it.
+// lock returns the bytes of the overland.lock in s's commit. found is false when there is none, or no commit is built.
 func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) {
 	if s.Commit.Working() || s.newSpec {
 		return nil, false, nil

@@ -32,7 +32,7 @@ type Options struct {
 type Callbacks struct {
 	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
 	Progress   func(progress.Event)                 // called from one goroutine at a time; nil: not shown
-	Warn       func(string)                         // what a person should know though the work goes on; as Progress
+	Warn       func(string)                         // told of problems that do not stop the work; as Progress
 }
 
 // Operator works in one site directory, whose depot, keys and signed metadata it opens once. It is safe for concurrent

@@ -86,7 +86,7 @@ func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	return true, nil
 }
 
-// refuseDirty returns an error when the folder changes a file of c: what is seen there would not be what is built.
+// refuseDirty returns an error when a file in the folder differs from c: a person would see one thing and build another.
 func refuseDirty(c source.Commit, newSpec bool) error {
 	changed := except(c.Modified, newSpec)
 	if len(changed) == 0 {
@@ -109,7 +109,7 @@ func (s *Source) warnNew(newSpec bool) {
 	}
 }
 
-// except returns list without overland.yaml when that is new: it was warned of already.
+// except returns list without overland.yaml when that is new: there was a warning about it already.
 func except(list []string, newSpec bool) []string {
 	if !newSpec {
 		return list

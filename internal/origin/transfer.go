@@ -153,8 +153,8 @@ func (t *transfer) goOn(res *http.Response) error {
 func (t *transfer) copy(res *http.Response, w *httpx.Watchdog) error {
 	size := 64 << 10
 	if res.ContentLength < 0 {
-		// Of a body in chunks one Read takes until the buffer is full: on a link of 4 KB/s that many ask at once, a large one
-		// is silence.
+		// One Read of a chunked body lasts until the buffer is full: with a large buffer, a link of 4 KB/s that many share
+		// would look silent.
 		size = 4 << 10
 	}
 	limit := t.limit

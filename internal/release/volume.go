@@ -11,10 +11,10 @@ import (
 	"overland/internal/volume"
 )
 
-// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in entries speaks of, or with
-// another agent than the signed one in front. A volume's own digests prove nothing about such bytes: an attacker who puts
-// them in computes those again. Inputs of a release are there as a whole or not at all. entries are what the signed channel runs; the
-// bytes of the blobs are judged by Volume.Verify.
+// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in entries names, or whose agent in
+// front is not the signed one. A volume's own digests prove nothing about such bytes: an attacker who adds them computes
+// new digests. Inputs of a release are there as a whole or not at all. entries are what the signed channel runs;
+// Volume.Verify checks the bytes of the blobs.
 func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 	known := make(map[digest.Digest]bool)
 	var agent *Release

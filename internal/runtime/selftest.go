@@ -10,7 +10,7 @@ import (
 	"overland/internal/appfile"
 )
 
-// DefaultStable and DefaultWithin are what a spec gets that does not say otherwise.
+// DefaultStable and DefaultWithin are the values for a spec that names none.
 const (
 	DefaultStable = 5 * time.Second
 	DefaultWithin = 60 * time.Second

@@ -20,8 +20,7 @@ const (
 	Replaying = "replay"
 )
 
-// Kind returns of which kind the session is that a process with this environment runs in: Recording, Replaying, or ""
-// for none.
+// Kind returns the kind of session that a process with this environment runs in: Recording, Replaying, or "" for none.
 func Kind(environ []string) string {
 	switch kind := value(environ, envKind); kind {
 	case Recording, Replaying:

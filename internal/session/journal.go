@@ -15,21 +15,21 @@ import (
 
 // journal is what a session has recorded so far, for the next one if this one is killed or its command fails: lines of a
 // lock, appended without a wait for the disk. What it says is believed only of entries with a proof, which never change,
-// and whose blobs the depot has: those were judged before they were stored.
+// and whose blobs the depot has: those were checked before they were stored.
 type journal struct {
 	mu sync.Mutex
 	f  *os.File
 }
 
-// openJournal opens the file path, and returns what it holds already that lock has not: that is what it still holds.
+// openJournal opens the file path, and returns the entries in it that lock lacks. Only those are kept.
 func openJournal(path string, lock *lockfile.Lock) (*journal, *lockfile.Lock, error) {
 	const mode = 0o600
 	b, err := readJournal(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	// A line that was being written when the power went is none, and one that says nonsense ends the list: the longest
-	// beginning that is a lock counts.
+	// The last line may have been cut off by a power failure, and a malformed one ends the list: the longest prefix that
+	// is a lock counts.
 	lines := bytes.SplitAfter(b[:bytes.LastIndexByte(b, '\n')+1], []byte("\n"))
 	old := &lockfile.Lock{}
 	sort.Search(len(lines), func(bad int) bool {
@@ -63,7 +63,7 @@ func readJournal(path string) ([]byte, error) {
 	return b, err
 }
 
-// add appends e. That it cannot be written costs a fetch another time, and nothing now.
+// add appends e. A failed write only costs another fetch later.
 func (j *journal) add(e lockfile.Entry) {
 	var b bytes.Buffer
 	if err := (&lockfile.Lock{Entries: []lockfile.Entry{e}}).Write(&b); err != nil {

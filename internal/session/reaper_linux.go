@@ -31,7 +31,7 @@ const (
 	often   = 10 * time.Millisecond
 )
 
-// reaper returns the command that runs o.Command under a reaper: this program, started as Verb. release is for after it.
+// reaper returns the command that runs o.Command under a reaper: this program, started as Verb. Call release after it.
 func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, release func(), _ error) {
 	theirs, leash, err := os.Pipe()
 	if err != nil {
@@ -111,7 +111,7 @@ func (r *reaper) start(command, environ []string) error {
 	return nil
 }
 
-// death is a child that has ended.
+// death is a child process that has ended.
 type death struct {
 	pid    int
 	status syscall.WaitStatus
@@ -130,7 +130,7 @@ func (r *reaper) watch(leash *os.File) int {
 		select {
 		case d, some := <-deaths:
 			switch {
-			case !some: // the last one: who lost its parent became a child of this process
+			case !some: // the last one: orphans became children of this process
 				return code
 			case d.pid != r.pid:
 				continue

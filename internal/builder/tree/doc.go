@@ -1,5 +1,5 @@
-// Package tree carries a folder of installed software from the machine that built it to others, where it may stand at
-// any other place.
+// Package tree carries a folder of installed software from the machine that built it to others, where it may be
+// installed in any folder.
 //
 //   - Pack writes a folder as a tar.gz with one top folder, the same bytes for the same files. A file that holds the path it
 //     was built at is changed where that is safe (links, RPATH, first lines of Python), and else refused by name.

@@ -10,7 +10,7 @@ import (
 	"overland/internal/fsx"
 )
 
-// environLimit is what the kernel lets a program have of arguments and environment, in bytes.
+// environLimit is the kernel's limit for a program's arguments and environment, in bytes.
 const environLimit = 6 << 20
 
 // environ returns the value of the variable name in pid's environment as it was when pid's program started.

@@ -13,7 +13,7 @@ import (
 	"overland/internal/procfs"
 )
 
-// oldZombie is how long a dead child that nobody of ours watches may wait for a wait of os/exec.
+// oldZombie is how long an unwatched dead child is left to os/exec, which may be about to wait for it.
 const oldZombie = 2 * time.Second
 
 // Reap collects, until ctx ends, the zombies that others left to this process: needed where it is process 1 or a
@@ -45,7 +45,7 @@ func (r *Runtime) Reap(ctx context.Context) error {
 	}
 }
 
-// reap collects those zombies that were there at the last look already, and returns the others.
+// reap collects the zombies that were already there the last time, and returns the others.
 func (r *Runtime) reap(old map[int]uint64) map[int]uint64 {
 	fresh := map[int]uint64{}
 	self := os.Getpid()

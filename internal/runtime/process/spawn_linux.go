@@ -112,7 +112,7 @@ func runnable(program string) error {
 	return nil
 }
 
-// explain says what the kernel meant.
+// explain gives a failed start its kind and a hint.
 func explain(i runtime.Instance, err error) error {
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):

@@ -24,7 +24,7 @@ type proc struct {
 	fd   *os.File      // pidfd; nil = poll
 
 	stopping chan struct{} // closed by the first Stop
-	kill     chan struct{} // closed when the time to end by itself is over
+	kill     chan struct{} // closed when the service had enough time to end by itself
 	released chan struct{}
 	once     struct{ stop, kill, release sync.Once }
 	watched  chan struct{} // closed when the watching goroutine has ended
@@ -158,7 +158,7 @@ func (p *proc) awaitLeader() bool {
 	return true
 }
 
-// awaitPidfd waits in the Go runtime's poller: no thread, no ticks. An error means that polling must do.
+// awaitPidfd waits in the Go runtime's poller: no thread, no ticks. After an error the caller polls instead.
 func (p *proc) awaitPidfd() (ended bool, err error) {
 	conn, err := p.fd.SyscallConn()
 	if err != nil {
