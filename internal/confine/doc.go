@@ -12,6 +12,8 @@
 // What the machine cannot do is refused as *UnableError, with its cause and a remedy; what was done is
 // told in Applied. Nothing is left out silently. Linux only; elsewhere Start returns *UnableError.
 //
+// Of its lines 300 are generated: tables of numbers, of which a program has those of one CPU.
+//
 // It may make and remove control groups below its own, and mounts in the namespaces that it makes.
 // Failure guarded: a build script, or a service, that reads keys, other people's files or the
 // network, outlives its end, or takes the machine's memory and processes for itself.
