@@ -69,7 +69,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if below := p.Below(&url.URL{Host: first, Path: "/" + rest}); below != "" {
 		key = strings.TrimPrefix(below, "/")
 	} else if p.bases[first] == nil {
-		return record.Item{}, errs.Hint(errs.Errorf(errs.Invalid, "apk: %.100s: in no repository that is configured here", key),
+		return record.Item{}, errs.Hint(errs.Errorf(errs.Invalid, "apk: %.100s: not in a repository that is configured here", key),
 			"add it to /etc/apk/repositories; only those are recorded")
 	}
 	b, rel, err := p.locate(key)
