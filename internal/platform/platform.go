@@ -1,6 +1,3 @@
-// Package platform names what an artifact runs on: "linux/amd64", "linux/arm/v6".
-//
-// The form is that of OCI image indexes: os/arch[/variant].
 package platform
 
 import (

@@ -1,4 +1,3 @@
-// Package verbtest shows tests what the flags and arguments of a verb come to.
 package verbtest
 
 import (
