@@ -1,7 +1,9 @@
 package repository_test
 
 import (
+	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +22,12 @@ type approval struct {
 
 func newApproval(t *testing.T) approval {
 	t.Helper()
-	a := approval{Repository: memory(t, trusttest.NewMemory(), trusttest.NewMemoryKeys(), repository.InitOptions{})}
+	return newApprovalIn(t, trusttest.NewMemory())
+}
+
+func newApprovalIn(t *testing.T, files repository.Files) approval {
+	t.Helper()
+	a := approval{Repository: memory(t, files, trusttest.NewMemoryKeys(), repository.InitOptions{})}
 	people := trusttest.NewMemoryKeys()
 	for _, p := range []struct {
 		name string
@@ -211,5 +218,68 @@ func TestRootSignedElsewhere(t *testing.T) {
 	now, err := a.Read(t.Context())
 	if err != nil || now.Fingerprint() == before {
 		t.Errorf("the old root, %v", err)
+	}
+}
+
+// sealed is a repository whose disk is full when something is to be published.
+type sealed struct {
+	repository.Files
+	full bool
+}
+
+func (s *sealed) Commit(ctx context.Context, base repository.Revision, changes []repository.Change) (repository.Revision, error) {
+	if s.full && slices.ContainsFunc(changes, func(c repository.Change) bool { return c.Name == "timestamp.json" }) {
+		return "", errs.Errorf(errs.Unavailable, "full")
+	}
+	return s.Files.Commit(ctx, base, changes)
+}
+
+// A signature is people's work: it is kept also when what it completes cannot be published.
+func TestASignatureOutlivesAFailedPublication(t *testing.T) {
+	files := &sealed{Files: trusttest.NewMemory()}
+	a := newApprovalIn(t, files)
+	st := a.staged(t)
+	waiting(t, a.AddSignature(t.Context(), "channel/live", signature(t, a.ann, st.Payload)))
+	files.full = true
+	if err := a.AddSignature(t.Context(), "channel/live", signature(t, a.ben, st.Payload)); errs.KindOf(err) != errs.Unavailable {
+		t.Fatalf("got %v", err)
+	}
+	if st := a.staged(t); st.Have != 2 || a.published(t) != 0 {
+		t.Errorf("%d signatures are kept, %d files published", st.Have, a.published(t))
+	}
+}
+
+// Another writer that is first does not keep a change from being dropped.
+func TestUnstageTriesAgain(t *testing.T) {
+	files := &contested{Files: trusttest.NewMemory()}
+	a := newApprovalIn(t, files)
+	files.first = func() error { return a.SetTargets(t.Context(), "app/wallet", target("app/wallet/1")) }
+	files.times = 1
+	if err := a.Unstage(t.Context(), "channel/live"); err != nil {
+		t.Fatal(err)
+	}
+	now, err := a.Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := now.Staged(); err != nil || len(list) != 0 || len(now.Targets("app/wallet")) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// What is in memory keeps to the limit of who asks, as a file does.
+func TestMetadataKeepsToItsLimit(t *testing.T) {
+	now, err := newApproval(t).Read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := now.Metadata(t.Context(), "timestamp.json", trust.MaxTimestamp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int64]error{int64(len(b)): nil, int64(len(b)) - 1: trust.ErrTooLarge} {
+		if _, err := now.Metadata(t.Context(), "timestamp.json", n); !errors.Is(err, want) {
+			t.Errorf("at most %d bytes: %v", n, err)
+		}
 	}
 }
