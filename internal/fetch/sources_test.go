@@ -64,6 +64,31 @@ func TestASiteIsRememberedByItsPin(t *testing.T) {
 	}
 }
 
+// keyed is a source with an id of its own.
+type keyed struct {
+	*fake
+	id string
+}
+
+func (k keyed) ID() string { return k.id }
+
+// What a source did is remembered under its id: one that has its name, and another key, begins anew.
+func TestASourceIsRememberedByItsID(t *testing.T) {
+	body := random(34, mib)
+	flip := func(b []byte) []byte { b[5] ^= 1; return b }
+	liar, honest := keyed{having("site", flip, body), "one"}, keyed{having("site", nil, body), "two"}
+	s := newStore(t)
+	f := New(s, quick(liar))
+	if err := f.Fetch(t.Context(), plainBlob(body)); err == nil {
+		t.Fatal("a lie was taken")
+	}
+	f.SetSources(honest)
+	if err := f.Fetch(t.Context(), plainBlob(body)); err != nil {
+		t.Fatal(err)
+	}
+	want(t, s, body)
+}
+
 // The first of two callers leaves: the transfer goes on for the other one, and is not begun anew.
 func TestATransferOutlivesItsFirstCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
