@@ -14,16 +14,16 @@ import (
 	"overland/internal/fsx"
 )
 
-// few is how many files and folders are removed while the caller waits.
+// few is the largest number of files and folders that is removed while the caller waits.
 const few = 2000
 
-// oldCaches is in the name of caches that are on their way out.
+// oldCaches is part of the name of caches that are being removed.
 const oldCaches = ".old-"
 
 var errMany = errors.New("many files")
 
-// discard removes the caches in dir, and what earlier ones left beside it, in the background. Measured with 300 Go
-// modules: 90,000 files take 3.6 CPU-s, half a minute on a busy disk; the caller does not wait for that.
+// discard removes the caches dir, and the remains of earlier ones beside it. Measured with 300 Go
+// modules: 90,000 files take 3.6 CPU-s, half a minute on a busy disk; the user does not wait for that.
 func discard(dir string) error {
 	if _, err := os.Lstat(dir); err == nil {
 		old := dir + oldCaches + strconv.FormatInt(time.Now().UnixNano(), 36)
@@ -40,8 +40,8 @@ func discard(dir string) error {
 	return err
 }
 
-// remove removes dir: at once when it holds few files, else behind the caller's back. What cannot be removed then is
-// tried again by the next session.
+// remove removes dir: at once if it holds few files, else in the background. The next session retries
+// what could not be removed.
 func remove(dir string) error {
 	n := 0
 	err := filepath.WalkDir(dir, func(string, fs.DirEntry, error) error {
@@ -56,7 +56,7 @@ func remove(dir string) error {
 	return fsx.RemoveTree(dir)
 }
 
-// removeLater starts removing dir in a process that outlives this one, out of everybody's way.
+// removeLater starts removing dir in a low-priority process that outlives this one.
 func removeLater(dir string) error {
 	const script = `trap "" HUP
 (rm -rf -- "$1" || { chmod -R u+rwx -- "$1" && rm -rf -- "$1"; }) </dev/null >/dev/null 2>&1 &`

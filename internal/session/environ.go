@@ -8,10 +8,10 @@ import (
 	"strings"
 )
 
-// The variables that a session tells its command of itself.
+// The variables that tell a command about its session.
 const (
 	envKind = "OVERLAND_SESSION"     // Recording or Replaying
-	envSet  = "OVERLAND_SESSION_SET" // the names of the variables that the session set, these two among them
+	envSet  = "OVERLAND_SESSION_SET" // the names of the variables that the session set, including these two
 )
 
 // The kinds of a session, as Kind returns them.
@@ -29,8 +29,8 @@ func Kind(environ []string) string {
 	return ""
 }
 
-// Own returns the part of environ that the session set: what a program in it passes on to one that shall have nothing
-// else of the caller's.
+// Own returns the part of environ that the session set. A program in the session passes only this on
+// to a child that must not see the rest of the caller's environment.
 func Own(environ []string) []string {
 	names := strings.Fields(value(environ, envSet))
 	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
@@ -39,7 +39,7 @@ func Own(environ []string) []string {
 	})
 }
 
-// value returns the value of a variable; as everywhere, the last one counts.
+// value returns the value of a variable. The last one counts, as everywhere.
 func value(environ []string, name string) string {
 	for _, kv := range slices.Backward(environ) {
 		if v, ok := strings.CutPrefix(kv, name+"="); ok {
@@ -49,7 +49,8 @@ func value(environ []string, name string) string {
 	return ""
 }
 
-// environ returns the command's environment: everything that fetches is pointed at the listener at addr.
+// environ returns the command's environment, which points everything that fetches at the listener at
+// addr.
 func (s *session) environ(addr string) ([]string, error) {
 	base := "http://" + addr
 	set := map[string]string{
@@ -77,7 +78,7 @@ func (s *session) environ(addr string) ([]string, error) {
 	return merge(s.o.Environ, set), nil
 }
 
-// add adds the settings list, NAME=VALUE, to set.
+// add adds the settings in list, NAME=VALUE, to set.
 func add(set map[string]string, list []string) {
 	for _, kv := range list {
 		k, v, _ := strings.Cut(kv, "=")
@@ -85,8 +86,8 @@ func add(set map[string]string, list []string) {
 	}
 }
 
-// wgetrc writes the person's settings of wget, which knows no variable for certificates, together with ours, and returns
-// the file; "" when that cannot be done.
+// wgetrc writes a file with the user's settings of wget and ours, and returns its path; "" on failure.
+// wget has no variable for certificates.
 func (s *session) wgetrc() string {
 	old := os.Getenv("WGETRC")
 	if old == "" {
@@ -104,7 +105,7 @@ func (s *session) wgetrc() string {
 	return path
 }
 
-// merge returns environ with set in place of what had the same names.
+// merge returns environ with the variables in set added or replaced.
 func merge(environ []string, set map[string]string) []string {
 	out := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		k, _, _ := strings.Cut(kv, "=")

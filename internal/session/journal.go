@@ -54,7 +54,8 @@ func openJournal(path string, lock *lockfile.Lock) (*journal, *lockfile.Lock, er
 	return &journal{f: f}, old, nil
 }
 
-// readJournal returns what path holds; nothing when there is no such file, or one longer than a lock can be.
+// readJournal returns the content of path; nil if there is no such file, or it is longer than a lock
+// can be.
 func readJournal(path string) ([]byte, error) {
 	b, err := fsx.ReadFile(path, lockfile.Limit)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsx.ErrTooLong) {

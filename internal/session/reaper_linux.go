@@ -19,14 +19,15 @@ import (
 
 // What a reaper inherits.
 const (
-	leashFD  = 3 // the reading end of a pipe: a byte says that the session ends, its end that there is no session any more
+	leashFD  = 3 // the reading end of a pipe: a byte means that the session is ending, EOF that it is gone
 	socketFD = 4 // Replay: the socket to the process outside
 )
 
 const (
-	// settle is how much later than the session, or the command, a reaper may hear of a signal that all of them were sent.
+	// settle is how long a signal that was sent to the session, the command and the reaper may take to
+	// reach the reaper.
 	settle = 200 * time.Millisecond
-	// lastTry is how long what was killed may take to vanish: a dead disk may hold it in the kernel.
+	// lastTry is how long killed processes may take to vanish: a dead disk may hold them in the kernel.
 	lastTry = 3 * time.Second
 	often   = 10 * time.Millisecond
 )
@@ -44,7 +45,7 @@ func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, relea
 		_, err := leash.Write([]byte{0})
 		return err
 	}
-	cmd.WaitDelay = shutdown + 2*lastTry // it should never come to that: the reaper gives up first
+	cmd.WaitDelay = shutdown + 2*lastTry // should not be reached: the reaper gives up first
 	return cmd, func() {
 		theirs.Close()
 		leash.Close()
@@ -86,7 +87,7 @@ func Inside(ctx context.Context, args []string) error {
 // reaper watches over one command.
 type reaper struct {
 	pid   int                     // the command
-	heard chan os.Signal          // what this process was sent, and so was its whole group: a terminal does that
+	heard chan os.Signal          // signals to this process, and so to its whole group: a terminal sends them to the group
 	told  map[procfs.Process]bool // by PID and Start
 }
 
@@ -99,7 +100,7 @@ func (r *reaper) start(command, environ []string) error {
 	if err != nil {
 		return errs.E(errs.NotFound, err)
 	}
-	runtime.LockOSThread() // ambient rights are the thread's
+	runtime.LockOSThread() // ambient capabilities belong to the thread
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
 		return err
@@ -117,12 +118,13 @@ type death struct {
 	status syscall.WaitStatus
 }
 
-// watch waits for the command, or for the end of the session and then of everything, and returns the exit code.
+// watch waits for the command to end, or for the session to end and then for every process, and
+// returns the exit code.
 func (r *reaper) watch(leash *os.File) int {
 	deaths, pulls := make(chan death), make(chan struct{})
 	go reap(deaths)
 	go follow(leash, pulls)
-	code := signalled + int(syscall.SIGKILL) // should it never end
+	code := signalled + int(syscall.SIGKILL) // if it never ends
 	var ended, pulled, stopping bool
 	var settled, grace, look, last <-chan time.Time
 	kill := func() { look, last = time.Tick(often), time.After(lastTry) }
@@ -146,7 +148,7 @@ func (r *reaper) watch(leash *os.File) int {
 			}
 		case _, held := <-pulls:
 			switch {
-			case pulled: // a second signal: there is no time
+			case pulled: // a second signal: do not wait
 				kill()
 			case !stopping:
 				settled = time.After(settle)
@@ -163,7 +165,7 @@ func (r *reaper) watch(leash *os.File) int {
 			r.tell(ended)
 		case <-grace:
 			kill()
-		case <-look: // again and again: they may have started others
+		case <-look: // repeatedly: they may have started others
 			for _, p := range descendants() {
 				p.Signal(syscall.SIGKILL)
 			}
@@ -173,8 +175,9 @@ func (r *reaper) watch(leash *os.File) int {
 	}
 }
 
-// tell tells everything below this process to end, each process once. Unless all is set, those that heard with the whole
-// group what this process heard are not told: many programs take a second signal for "at once".
+// tell sends SIGTERM to every process below this one, once. Unless all is set, it leaves out those
+// that got the same signal as this process because they are in its group: many programs take a second
+// signal as "at once".
 func (r *reaper) tell(all bool) {
 	group := syscall.Getpgrp()
 	for _, p := range descendants() {
@@ -187,7 +190,7 @@ func (r *reaper) tell(all bool) {
 	}
 }
 
-// descendants returns what lives below this process, parents before their children.
+// descendants returns the live processes below this one, parents before their children.
 func descendants() []procfs.Process {
 	children := map[int][]procfs.Process{}
 	_ = procfs.Each(func(p procfs.Process) {
@@ -202,7 +205,7 @@ func descendants() []procfs.Process {
 	return list
 }
 
-// reap collects every child of this process, and closes deaths when there is none left.
+// reap waits for every child of this process, and closes deaths when none is left.
 func reap(deaths chan<- death) {
 	defer close(deaths)
 	for {
@@ -216,7 +219,7 @@ func reap(deaths chan<- death) {
 	}
 }
 
-// follow passes on what comes through the leash, and closes pulls at its end.
+// follow passes on each byte from the leash, and closes pulls at EOF.
 func follow(leash *os.File, pulls chan<- struct{}) {
 	defer close(pulls)
 	for b := make([]byte, 1); ; pulls <- struct{}{} {

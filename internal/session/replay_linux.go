@@ -18,8 +18,8 @@ import (
 	"overland/internal/record"
 )
 
-// Replay runs the command in a network namespace in which only what o.Lock holds can be had. An error of the command is
-// an *ExitError.
+// Replay runs the command in a network namespace in which only what o.Lock holds is available. An
+// error of the command is an *ExitError.
 func Replay(ctx context.Context, o Options) (*Result, error) {
 	if o.Blobs == nil {
 		o.Blobs = o.Store
@@ -30,7 +30,7 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	r.Forget() // what opening asked for
+	r.Forget() // what openTools requested
 	cmd, release, err := o.reaper(ctx, Replaying)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	return &Result{Lock: r.Used(), Problems: misses}, err
 }
 
-// namespace returns how to start a process without a network.
+// namespace returns the attributes that start a process without a network.
 func namespace() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
@@ -61,7 +61,7 @@ func namespace() *syscall.SysProcAttr {
 	return a
 }
 
-// inside runs cmd, which calls Inside, and answers on the listener that it sends.
+// inside runs cmd, which calls Inside, and serves on the listener that it sends.
 func (s *session) inside(cmd *exec.Cmd) error {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *session) inside(cmd *exec.Cmd) error {
 	}
 	conn, ok := c.(*net.UnixConn)
 	if !ok {
-		panic("session: a socketpair that is no unix socket")
+		panic("session: the socketpair is not a unix socket")
 	}
 	defer conn.Close()
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
@@ -89,7 +89,7 @@ func (s *session) inside(cmd *exec.Cmd) error {
 	}
 	l, err := receive(conn)
 	if err != nil {
-		// It ended, and has said why on stderr.
+		// It ended, and has reported why on stderr.
 		return errors.Join(s.o.explain(cmd.Wait()), err)
 	}
 	stop := s.serve(l)
@@ -99,14 +99,14 @@ func (s *session) inside(cmd *exec.Cmd) error {
 		err = json.NewEncoder(conn).Encode(environ)
 	}
 	if err != nil {
-		conn.Close() // the process inside waits for it, and ends
+		conn.Close() // the process inside waits for this, and ends
 		return errors.Join(s.o.explain(cmd.Wait()), err)
 	}
 	conn.Close()
 	return s.o.explain(cmd.Wait())
 }
 
-// receive returns the listener that the process inside made.
+// receive returns the listener that the process inside opened.
 func receive(conn *net.UnixConn) (net.Listener, error) {
 	const patience, one, fdSize = time.Minute, 1, 4
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -131,7 +131,8 @@ func receive(conn *net.UnixConn) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// connect sends the process outside a listener of this network namespace, and returns the environment that it sends back.
+// connect sends a listener in this network namespace to the process outside, and returns the
+// environment that it sends back.
 func connect(ctx context.Context) (environ []string, _ error) {
 	conn := os.NewFile(socketFD, "outside")
 	defer conn.Close()
@@ -158,7 +159,7 @@ func connect(ctx context.Context) (environ []string, _ error) {
 func send(conn *os.File, l net.Listener) error {
 	t, ok := l.(*net.TCPListener)
 	if !ok {
-		panic("session: a TCP listener that is none")
+		panic("session: not a TCP listener")
 	}
 	f, err := t.File()
 	if err != nil {

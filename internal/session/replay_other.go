@@ -10,12 +10,12 @@ import (
 	"overland/internal/errs"
 )
 
-// Replay is for Linux: it needs a network namespace.
+// Replay works on Linux only: it needs a network namespace.
 func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
 }
 
-// reaper returns the command itself: only on Linux can a process be the parent of all that a command leaves behind.
+// reaper returns the command itself: only Linux lets a process adopt the orphans of its descendants.
 func (o *Options) reaper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {
 	cmd = exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -23,7 +23,7 @@ func (o *Options) reaper(ctx context.Context, _ string) (cmd *exec.Cmd, release 
 	return cmd, func() {}, nil
 }
 
-// Inside is for Linux.
+// Inside works on Linux only.
 func Inside(context.Context, []string) error {
 	return errs.Errorf(errs.Invalid, "a replay needs a network namespace")
 }

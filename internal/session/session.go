@@ -27,22 +27,22 @@ import (
 
 // Options says what to run and where things are.
 type Options struct {
-	Store         Depot          // Replay does without when it has Blobs
+	Store         Depot          // Replay does not need it if it has Blobs
 	Blobs         store.Opener   // where Replay finds bytes; nil = Store
-	Lock          *lockfile.Lock // what is locked already; nil = nothing
-	LockFile      string         // its absolute path: it names the caches
-	Dir           string         // for caches; made when it is missing
+	Lock          *lockfile.Lock // what is already locked; nil = nothing
+	LockFile      string         // its absolute path; the caches are named after it
+	Dir           string         // for caches; created if missing
 	Command       []string
 	WorkDir       string   // the command's folder; "" = the caller's
 	Environ       []string // the command's, before what a session adds
 	Stdin         io.Reader
 	Stdout        io.Writer
 	Stderr        io.Writer
-	MachineCaches bool // leave the tools their own caches: what these hold is not recorded
+	MachineCaches bool // the tools use the machine's caches: what these hold is not recorded
 	Upstream      *origin.Client
-	Pins          plain.Pins // what must come from which URL
-	Resume        bool       // Record: take from an earlier session of LockFile, which did not end well, what it has proved
-	Proofs        bool       // Replay: what proves the entries that were asked for counts as asked for
+	Pins          plain.Pins // the digests that URLs must have
+	Resume        bool       // Record: reuse what an earlier session of LockFile had proved before it failed
+	Proofs        bool       // Replay: Result.Lock includes what proves the entries that were used
 
 	etc string // where the machine's settings are; "" = /etc
 }
@@ -51,11 +51,12 @@ type Options struct {
 type Depot interface {
 	store.Blobs
 	store.Stager
-	// Claim notes that locks name blobs of the depot: a collection that does not ask them is refused.
+	// Claim notes that locks name blobs of the depot: a garbage collection that does not read them is
+	// refused.
 	Claim(name string) error
 }
 
-// ExitError is a command that ended with another code than 0.
+// ExitError is the error of a command that ended with another exit code than 0.
 type ExitError struct {
 	Command string
 	Code    int
@@ -65,25 +66,25 @@ func (e *ExitError) Error() string {
 	return fmt.Sprintf("%s ended with exit code %d", e.Command, e.Code)
 }
 
-// Result is what a session has seen.
+// Result is the outcome of a session.
 type Result struct {
-	Lock     *lockfile.Lock // Record: the old and the new entries; Replay: those that were asked for
+	Lock     *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
 	Problems []error        // requests that could not be answered
 }
 
-// Verb is the hidden verb of the program that calls Inside with what follows it.
+// Verb is the hidden verb of the program that calls Inside with its arguments.
 const Verb = "inside"
 
-// signalled is added to the number of the signal that ended a command: its exit code, as shells say it.
+// signalled plus the number of the signal that ended a command is its exit code, as in shells.
 const signalled = 128
 
-// shutdown is how long a command that was told to stop may take.
+// shutdown is how long a command may take to stop after SIGTERM.
 const shutdown = 10 * time.Second
 
 // Record runs the command and returns the lock of what it fetched. An error of the command is an *ExitError.
 func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
-		o.Upstream = &origin.Client{Dir: o.Dir} // beside the depot: the system's own place may be small
+		o.Upstream = &origin.Client{Dir: o.Dir} // beside the depot: the system's temporary folder may be small
 	}
 	o.Lock = cmp.Or(o.Lock, &lockfile.Lock{})
 	err := o.Store.Claim(store.ClaimLocks)
@@ -112,7 +113,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		})
 		r.Resume(earlier)
 	}
-	r.Forget() // what opening asked for
+	r.Forget() // what openTools requested
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -132,7 +133,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	err = o.explain(cmd.Run())
 	stop()
 	if lost := r.Settle(); lost != nil {
-		err = lost // also when the command failed: it may have missed just that
+		err = lost // even if the command failed: this may be why
 	}
 	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems()}, err
 }
@@ -163,13 +164,13 @@ type session struct {
 	clients   []client
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
-	caches    string // the session's own
+	caches    string // this session's folder
 	ca        string // the authority's certificate, a file
 }
 
 // open prepares everything but the listener. The caller closes the session.
-func open(ctx context.Context, o Options, k record.Getter) (_ *session, err error) {
-	_, recording := k.(*record.Recorder)
+func open(ctx context.Context, o Options, g record.Getter) (_ *session, err error) {
+	_, recording := g.(*record.Recorder)
 	if len(o.Command) == 0 {
 		return nil, errs.Errorf(errs.Invalid, "no command to run")
 	}
@@ -177,13 +178,13 @@ func open(ctx context.Context, o Options, k record.Getter) (_ *session, err erro
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	const idDigits, mode = 16, 0o700
-	s := &session{o: o, getter: k, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
+	s := &session{o: o, getter: g, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
 	if err := os.MkdirAll(o.Dir, mode); err != nil {
 		return nil, err
 	}
 	if s.lock, err = fsx.TryLock(s.caches + ".lock"); err != nil {
 		if errors.Is(err, fsx.ErrLocked) {
-			return nil, errs.Hint(errs.E(errs.Conflict, err), "another session works on the same lock: wait for it")
+			return nil, errs.Hint(errs.E(errs.Conflict, err), "another session is using the same overland.lock: wait for it")
 		}
 		return nil, err
 	}
@@ -210,7 +211,7 @@ func open(ctx context.Context, o Options, k record.Getter) (_ *session, err erro
 	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
 		return nil, err
 	}
-	s.proxy = plain.NewProxy(k, plain.Protocol{Pins: o.Pins}, ca, record.Handler(k, s.protocols()...))
+	s.proxy = plain.NewProxy(g, plain.Protocol{Pins: o.Pins}, ca, record.Handler(g, s.protocols()...))
 	for _, c := range s.clients {
 		for _, at := range c.Addresses {
 			s.proxy.Own(at.Base, at.Protocol)
@@ -219,7 +220,7 @@ func open(ctx context.Context, o Options, k record.Getter) (_ *session, err erro
 	return s, nil
 }
 
-// serve answers on l until the returned function is called.
+// serve serves on l until stop is called.
 func (s *session) serve(l net.Listener) (stop func()) {
 	const head = time.Minute
 	srv := &http.Server{Handler: s.proxy, ReadHeaderTimeout: head}

@@ -11,14 +11,14 @@ import (
 	"overland/internal/record"
 )
 
-// client is a tool that is pointed at the session.
+// client is a tool that uses the session.
 type client struct {
 	name string // of the protocol
 	*tool.Client
 }
 
-// openTools opens the tools that fetch something here, with the upstreams that they are configured for. A replay needs only
-// those of whose protocols its lock has entries.
+// openTools opens the tools that fetch something here, with their configured upstreams. A replay needs
+// only those for whose protocols its lock has entries.
 func (s *session) openTools(ctx context.Context) error {
 	table := ecosystem.Table()
 	opened := make([]*tool.Client, len(table))
@@ -46,7 +46,7 @@ func (s *session) openTools(ctx context.Context) error {
 	return nil
 }
 
-// protocols returns what the tools speak.
+// protocols returns the protocols of the tools.
 func (s *session) protocols() (list []record.Protocol) {
 	for _, c := range s.clients {
 		list = append(list, c.Protocol)
@@ -54,7 +54,7 @@ func (s *session) protocols() (list []record.Protocol) {
 	return list
 }
 
-// toolEnviron adds to set what points the tools at the listener at base.
+// toolEnviron adds to set the variables that point the tools at the listener at base.
 func (s *session) toolEnviron(set map[string]string, base string) error {
 	for _, t := range ecosystem.Table() {
 		for _, name := range t.Certificates {
@@ -79,7 +79,8 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 	return nil
 }
 
-// withoutIdle returns l without what a session asks for by itself, where nothing else of that protocol was asked for.
+// withoutIdle returns l without the entries that sessions request by themselves, for each protocol of
+// which nothing else was requested.
 func withoutIdle(l *lockfile.Lock) *lockfile.Lock {
 	var kept []lockfile.Entry
 	for _, e := range l.Entries {

@@ -10,30 +10,32 @@ import (
 	"overland/internal/record"
 )
 
-// RecordErr returns the error of a recording whose command ended with ended. Content that changed or fails its proof is
-// one, whatever the command made of it. A nil Result had no command: its error is ended.
+// RecordErr returns the error of a recording whose command ended with ended. Content that changed or
+// failed its proof is an error, however the command reacted. A nil Result means that no command ran:
+// its error is ended.
 func (r *Result) RecordErr(ended error) error {
 	if exit := (*ExitError)(nil); r == nil || (ended != nil && !errors.As(ended, &exit)) {
 		return ended
 	}
 	for _, p := range r.Problems {
 		if k := errs.KindOf(p); k == errs.Untrusted || k == errs.Conflict {
-			return errs.Hint(errs.Errorf(k, "%s failed; the lock stays as it was", progress.Count(len(r.Problems), "request", "requests")),
+			return errs.Hint(errs.Errorf(k, "%s failed; the lock was not changed", progress.Count(len(r.Problems), "request", "requests")),
 				"the warnings above name them")
 		}
 	}
 	return ended
 }
 
-// Holder is where a replay finds what was recorded.
+// Holder describes where a replay finds what was recorded.
 type Holder struct {
 	Name    string // "this depot"
-	Missing string // hint: what to do about what it lacks
-	Damaged string // hint: what to do about what differs from the lock
+	Missing string // hint: what to do if something is missing
+	Damaged string // hint: what to do if something differs from the lock
 }
 
-// ReplayErr returns the error of a replay from h whose command ended with ended. A request that has no answer is one,
-// whatever the command made of it. A nil Result had no command: its error is ended.
+// ReplayErr returns the error of a replay from h whose command ended with ended. A request that has no
+// answer is an error, however the command reacted. A nil Result means that no command ran: its error
+// is ended.
 func (r *Result) ReplayErr(ended error, h Holder) error {
 	if r == nil || len(r.Problems) == 0 {
 		return ended
@@ -46,14 +48,15 @@ func (r *Result) ReplayErr(ended error, h Holder) error {
 	n := len(r.Problems)
 	switch {
 	case slices.ContainsFunc(r.Problems, untrusted):
-		return errs.Hint(errs.Errorf(errs.Untrusted, "%s does not give what was locked", h.Name), "%s", h.Damaged)
+		return errs.Hint(errs.Errorf(errs.Untrusted, "%s differs from the lock", h.Name), "%s", h.Damaged)
 	case slices.ContainsFunc(r.Problems, held):
 		return errs.Hint(errs.Errorf(errs.Unavailable, "%s no answer in %s", progress.Count(n, "request has", "requests have"), h.Name), "%s", h.Missing)
 	}
 	return errs.Hint(errs.Errorf(errs.Unavailable, "%s never recorded", progress.Count(n, "request was", "requests were")), "%s", h.Missing)
 }
 
-// LockErr returns the error of a lock, the file path with that many entries, of which Verify found problems; nil for none.
+// LockErr returns the error of the lock in the file path, with that many entries, in which Verify
+// found problems; nil if there are none.
 func LockErr(path string, entries int, problems []error) error {
 	if len(problems) == 0 {
 		return nil
@@ -65,7 +68,7 @@ func LockErr(path string, entries int, problems []error) error {
 		}
 		worst = errs.Untrusted
 		if !errors.Is(p, digest.ErrMismatch) {
-			hint = "somebody changed their lines: git log -p " + path + "; overland lock update -- COMMAND shows what the origins say"
+			hint = "somebody changed their lines: git log -p " + path + "; overland lock update -- COMMAND shows what the origins have now"
 		}
 	}
 	return errs.Hint(errs.Errorf(worst, "%d of %s cannot be relied on", len(problems), progress.Count(entries, "entry", "entries")), "%s", hint)

@@ -23,7 +23,7 @@ type sessionJSON struct {
 // recordedJSON is the result of record --json. Entries and bytes are those of the whole lock.
 type recordedJSON struct {
 	sessionJSON
-	Written   bool `json:"written"` // false: the lock stays as it was
+	Written   bool `json:"written"` // false: the lock was not changed
 	New       int  `json:"new"`
 	Changed   int  `json:"changed"`
 	Unchanged int  `json:"unchanged"`
