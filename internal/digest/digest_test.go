@@ -1,4 +1,4 @@
-package digest
+package digest_test
 
 import (
 	"bytes"
@@ -8,16 +8,18 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"overland/internal/digest"
 )
 
 func TestParseTakesOnlyTheOneSpelling(t *testing.T) {
-	good := string(Of(nil))
+	good := string(digest.Of(nil))
 	for _, s := range []string{"", "sha256:", good[:70], good + "0", strings.ToUpper(good), "sha512:" + good[7:], "sha256:" + strings.Repeat("g", 64), " " + good} {
-		if d, err := Parse(s); !errors.Is(err, ErrInvalid) {
+		if d, err := digest.Parse(s); !errors.Is(err, digest.ErrInvalid) {
 			t.Errorf("Parse(%q) = %q, %v", s, d, err)
 		}
 	}
-	if d, err := Parse(good); err != nil || string(d) != good {
+	if d, err := digest.Parse(good); err != nil || string(d) != good {
 		t.Errorf("Parse(%q) = %q, %v", good, d, err)
 	}
 }
@@ -33,11 +35,11 @@ func TestReaderRefusesEveryOtherContent(t *testing.T) {
 		if rapid.Bool().Draw(t, "unknown size") {
 			size = -1
 		}
-		_, err := io.ReadAll(Reader(bytes.NewReader(got), Of(want), size))
+		_, err := io.ReadAll(digest.Reader(bytes.NewReader(got), digest.Of(want), size))
 		if same := bytes.Equal(got, want); same != (err == nil) {
 			t.Fatalf("same %v, error %v", same, err)
 		}
-		if err != nil && !errors.Is(err, ErrMismatch) {
+		if err != nil && !errors.Is(err, digest.ErrMismatch) {
 			t.Fatalf("error %v does not wrap ErrMismatch", err)
 		}
 	})
@@ -45,7 +47,7 @@ func TestReaderRefusesEveryOtherContent(t *testing.T) {
 
 func TestReaderStopsAnEndlessSource(t *testing.T) {
 	endless := &counter{}
-	if _, err := io.ReadAll(Reader(endless, Of([]byte("x")), 1)); !errors.Is(err, ErrMismatch) {
+	if _, err := io.ReadAll(digest.Reader(endless, digest.Of([]byte("x")), 1)); !errors.Is(err, digest.ErrMismatch) {
 		t.Errorf("error %v", err)
 	}
 	if endless.n > 2 {
@@ -61,10 +63,10 @@ func (c *counter) Read(p []byte) (int, error) {
 }
 
 func FuzzParse(f *testing.F) {
-	f.Add(string(Of(nil)))
+	f.Add(string(digest.Of(nil)))
 	f.Add("sha256:../../etc/passwd")
 	f.Fuzz(func(t *testing.T, s string) {
-		d, err := Parse(s)
+		d, err := digest.Parse(s)
 		if err == nil && (string(d) != s || len(d.Encoded()) != 64) {
 			t.Errorf("Parse(%q) = %q", s, d)
 		}

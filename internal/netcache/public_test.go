@@ -1,10 +1,11 @@
-package netcache
+package netcache_test
 
 import (
 	"strings"
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/netcache"
 )
 
 func TestCheckPublic(t *testing.T) {
@@ -24,16 +25,16 @@ func TestCheckPublic(t *testing.T) {
 		"https://h.example/a?token-s3cret":             false,
 		"https://u:s3cret%zz@h.example/a":              false,
 	} {
-		err := CheckPublic(s)
+		err := netcache.CheckPublic(s)
 		if (err == nil) != ok || err != nil && (errs.KindOf(err) != errs.Invalid || strings.Contains(err.Error()+errs.HintOf(err), "s3cret")) {
 			t.Errorf("%s: %v", s, err)
 		}
 		deep := map[string]any{"a": []any{"text", map[string]any{"b": s}}}
-		if err := CheckFields(deep); (err == nil) != ok {
+		if err := netcache.CheckFields(deep); (err == nil) != ok {
 			t.Errorf("%s in a field: %v", s, err)
 		}
 	}
-	if err := CheckFields(map[string]any{"note": "see https://u:p@h/ for more", "n": true}); err != nil {
+	if err := netcache.CheckFields(map[string]any{"note": "see https://u:p@h/ for more", "n": true}); err != nil {
 		t.Error(err)
 	}
 }

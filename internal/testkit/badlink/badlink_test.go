@@ -1,4 +1,4 @@
-package badlink
+package badlink_test
 
 import (
 	"bytes"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"overland/internal/testkit/badlink"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,11 +37,11 @@ func pour(t *testing.T, l net.Listener, body []byte) (stop func()) {
 }
 
 // through returns what a client gets of body through a link in memory.
-func through(t *testing.T, f Faults, body []byte) ([]byte, Counts, time.Duration) {
+func through(t *testing.T, f badlink.Faults, body []byte) ([]byte, badlink.Counts, time.Duration) {
 	t.Helper()
-	server, client := NewMemory(), NewMemory()
+	server, client := badlink.NewMemory(), badlink.NewMemory()
 	stop := pour(t, server, body)
-	k := Serve(client, server.Dial, f)
+	k := badlink.Serve(client, server.Dial, f)
 	began := time.Now()
 	c, err := client.Dial(t.Context())
 	if err != nil {
@@ -57,25 +59,25 @@ func through(t *testing.T, f Faults, body []byte) ([]byte, Counts, time.Duration
 func TestFaults(t *testing.T) {
 	body := bytes.Repeat([]byte("0123456789"), 10_000)
 	synctest.Test(t, func(t *testing.T) {
-		if got, c, _ := through(t, Faults{}, body); !bytes.Equal(got, body) || c.Down != 100_000 {
+		if got, c, _ := through(t, badlink.Faults{}, body); !bytes.Equal(got, body) || c.Down != 100_000 {
 			t.Errorf("a good link: %d bytes, %+v", len(got), c)
 		}
-		if got, c, _ := through(t, Faults{CutEvery: 33_333}, body); len(got) != 33_333 || c.Cuts != 1 {
+		if got, c, _ := through(t, badlink.Faults{CutEvery: 33_333}, body); len(got) != 33_333 || c.Cuts != 1 {
 			t.Errorf("cut: %d bytes, %+v", len(got), c)
 		}
-		if got, c, took := through(t, Faults{SilentAt: 50_001}, body); len(got) != 50_001 || c.Silences != 1 || took != time.Hour {
+		if got, c, took := through(t, badlink.Faults{SilentAt: 50_001}, body); len(got) != 50_001 || c.Silences != 1 || took != time.Hour {
 			t.Errorf("silent: %d bytes, %+v, ended after %s", len(got), c, took)
 		}
-		if got, _, took := through(t, Faults{Rate: 4096}, body); len(got) != len(body) || took < 24*time.Second || took > 25*time.Second {
+		if got, _, took := through(t, badlink.Faults{Rate: 4096}, body); len(got) != len(body) || took < 24*time.Second || took > 25*time.Second {
 			t.Errorf("4 KB/s: %d bytes in %s", len(got), took)
 		}
-		if got, c, _ := through(t, Faults{Refuse: 1}, body); len(got) != 0 || c.Refused != 1 {
+		if got, c, _ := through(t, badlink.Faults{Refuse: 1}, body); len(got) != 0 || c.Refused != 1 {
 			t.Errorf("refused: %d bytes, %+v", len(got), c)
 		}
-		if _, _, took := through(t, Faults{Latency: 3 * time.Second}, body); took != 3*time.Second {
+		if _, _, took := through(t, badlink.Faults{Latency: 3 * time.Second}, body); took != 3*time.Second {
 			t.Errorf("latency: %s", took)
 		}
-		got, _, _ := through(t, Faults{FlipAt: 70_000}, body)
+		got, _, _ := through(t, badlink.Faults{FlipAt: 70_000}, body)
 		if len(got) != len(body) || got[69_999] == body[69_999] {
 			t.Error("nothing was flipped")
 		} else if got[69_999] ^= 1; !bytes.Equal(got, body) {
@@ -90,12 +92,12 @@ func TestAResetLosesWhatWasNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer pour(t, l, make([]byte, 100_000))()
-	k, err := Listen(To(l.Addr().String()), Faults{CutEvery: 10_000, Reset: true})
+	k, err := badlink.Listen(badlink.To(l.Addr().String()), badlink.Faults{CutEvery: 10_000, Reset: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer k.Close()
-	c, err := To(k.Addr())(t.Context())
+	c, err := badlink.To(k.Addr())(t.Context())
 	if err == nil { // else the reset was faster than the dial
 		_, err = io.ReadAll(c)
 		c.Close()
@@ -106,7 +108,7 @@ func TestAResetLosesWhatWasNotRead(t *testing.T) {
 }
 
 func TestMemoryEnds(t *testing.T) {
-	m := NewMemory()
+	m := badlink.NewMemory()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := m.Dial(ctx); !errors.Is(err, context.Canceled) {

@@ -1,4 +1,4 @@
-package keys
+package keys_test
 
 import (
 	"bytes"
@@ -12,11 +12,12 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
 )
 
-func openKeys(t *testing.T, dir string, o Options) *Dir {
+func openKeys(t *testing.T, dir string, o keys.Options) *keys.Dir {
 	t.Helper()
-	k, err := Open(dir, o)
+	k, err := keys.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +26,7 @@ func openKeys(t *testing.T, dir string, o Options) *Dir {
 
 func TestKeyFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
-	k := openKeys(t, dir, Options{})
+	k := openKeys(t, dir, keys.Options{})
 	pub, err := k.New("root", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -39,7 +40,7 @@ func TestKeyFiles(t *testing.T) {
 	if _, err := k.New("root", nil); errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("second key of that name: %v", err)
 	}
-	s, err := openKeys(t, dir, Options{}).Signer("root")
+	s, err := openKeys(t, dir, keys.Options{}).Signer("root")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +64,7 @@ func TestKeyFiles(t *testing.T) {
 
 func TestKeyWithPassphrase(t *testing.T) {
 	dir := t.TempDir()
-	pub, err := openKeys(t, dir, Options{}).New("root", []byte("correct horse"))
+	pub, err := openKeys(t, dir, keys.Options{}).New("root", []byte("correct horse"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +73,7 @@ func TestKeyWithPassphrase(t *testing.T) {
 		t.Fatalf("%s, %v", b, err)
 	}
 	asked := 0
-	k := openKeys(t, dir, Options{Passphrase: func(string) ([]byte, error) { asked++; return []byte("correct horse"), nil }})
+	k := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { asked++; return []byte("correct horse"), nil }})
 	for range 3 {
 		if s, err := k.Signer("root"); err != nil || s.Public().ID != pub.ID {
 			t.Fatal(err)
@@ -81,16 +82,16 @@ func TestKeyWithPassphrase(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	wrong := openKeys(t, dir, Options{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }})
+	wrong := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }})
 	if _, err := wrong.Signer("root"); errs.KindOf(err) != errs.Denied {
 		t.Errorf("wrong passphrase: %v", err)
 	}
 	gone := errors.New("no terminal")
-	silent := openKeys(t, dir, Options{Passphrase: func(string) ([]byte, error) { return nil, gone }})
+	silent := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { return nil, gone }})
 	if _, err := silent.Signer("root"); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}
-	none := openKeys(t, dir, Options{})
+	none := openKeys(t, dir, keys.Options{})
 	if _, err := none.Signer("root"); errs.KindOf(err) != errs.Denied {
 		t.Errorf("no passphrase: %v", err)
 	}
@@ -101,14 +102,14 @@ func TestKeyWithPassphrase(t *testing.T) {
 
 func TestPrivateKeyThatOthersMayRead(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := openKeys(t, dir, Options{}).New("root", nil); err != nil {
+	if _, err := openKeys(t, dir, keys.Options{}).New("root", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o644, 0o660, 0o666} {
 		if err := os.Chmod(filepath.Join(dir, "root.key"), mode); err != nil {
 			t.Fatal(err)
 		}
-		_, err := openKeys(t, dir, Options{}).Signer("root")
+		_, err := openKeys(t, dir, keys.Options{}).Signer("root")
 		if errs.KindOf(err) != errs.Denied || !strings.Contains(errs.HintOf(err), "chmod 600") {
 			t.Errorf("mode %o: %v", mode, err)
 		}
@@ -118,7 +119,7 @@ func TestPrivateKeyThatOthersMayRead(t *testing.T) {
 func TestPrivateKeyWhereAPublicOneBelongs(t *testing.T) {
 	for _, passphrase := range []string{"", "secret"} {
 		dir := t.TempDir()
-		k := openKeys(t, dir, Options{})
+		k := openKeys(t, dir, keys.Options{})
 		if _, err := k.New("root", []byte(passphrase)); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,7 @@ func TestPrivateKeyWhereAPublicOneBelongs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ParsePublic(secret); errs.KindOf(err) != errs.Denied || errs.HintOf(err) == "" {
+		if _, err := keys.ParsePublic(secret); errs.KindOf(err) != errs.Denied || errs.HintOf(err) == "" {
 			t.Errorf("private key taken as public: %v", err)
 		} else if strings.Contains(err.Error(), string(secret[40:60])) {
 			t.Error("the secret is in the message")
@@ -142,7 +143,7 @@ func TestPrivateKeyWhereAPublicOneBelongs(t *testing.T) {
 
 func TestHalvesOfDifferentKeys(t *testing.T) {
 	dir := t.TempDir()
-	k := openKeys(t, dir, Options{})
+	k := openKeys(t, dir, keys.Options{})
 	for _, name := range []string{"a", "b"} {
 		if _, err := k.New(name, nil); err != nil {
 			t.Fatal(err)
@@ -161,12 +162,12 @@ func TestHalvesOfDifferentKeys(t *testing.T) {
 }
 
 func TestImportKey(t *testing.T) {
-	other := openKeys(t, t.TempDir(), Options{})
+	other := openKeys(t, t.TempDir(), keys.Options{})
 	pub, err := other.New("ben", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := openKeys(t, filepath.Join(t.TempDir(), "keys"), Options{})
+	k := openKeys(t, filepath.Join(t.TempDir(), "keys"), keys.Options{})
 	for range 2 {
 		if err := k.Import("ben", pub); err != nil {
 			t.Fatal(err)
@@ -191,14 +192,14 @@ func TestCrashWhileMakingAKey(t *testing.T) {
 	for n := 1; ; n++ {
 		dir := filepath.Join(t.TempDir(), "keys")
 		fsys, count := failAt(n)
-		_, err := openKeys(t, dir, Options{FS: fsys}).New("root", nil)
+		_, err := openKeys(t, dir, keys.Options{FS: fsys}).New("root", nil)
 		if *count < n {
 			if err != nil || n < 8 {
 				t.Fatalf("%d operations, %v", *count, err)
 			}
 			return
 		}
-		k := openKeys(t, dir, Options{})
+		k := openKeys(t, dir, keys.Options{})
 		if _, err := k.Signer("root"); err != nil {
 			if _, err := k.New("root", nil); err != nil {
 				t.Fatalf("operation %d: neither there nor can be made: %v", n, err)
