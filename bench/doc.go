@@ -2,5 +2,5 @@
 // and ratios. "make bench" builds the programs first; docs/benchmarks.md keeps the figures.
 //
 // Whole programs are measured as a user runs them, with the operating system's own accounting. Wall-clock time is shown
-// where waiting is the point, and never judged by a test.
+// where waiting is the point; no test asserts it.
 package main

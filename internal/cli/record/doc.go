@@ -1,7 +1,7 @@
 // Package record is the verbs that run a command in a recorded world, and those that review and mend the lock of what it
 // fetched: record, replay, lock verify, update, diff and prune.
 //
-// What a recording or a replay comes to is judged by room session. Failure guarded: a lock that is replaced before a
+// Package session decides whether a recording or a replay succeeded. Failure guarded: a lock that is replaced before a
 // person saw what changes in it.
 package record
 

@@ -38,7 +38,7 @@ const (
 // Options changes how a Protocol works. The zero value works.
 type Options struct {
 	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
-	Clock clock.Clock // judges Valid-Until; nil = the machine's
+	Clock clock.Clock // for Valid-Until; nil = the machine's
 	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
 	// moment that they name themselves, and Valid-Until is not.
 	Locked  bool

@@ -34,7 +34,7 @@ type Source struct {
 	// SignedBy is apt's Signed-By: paths of keyrings, fingerprints, or keys in ASCII armour. "" means apt's own
 	// trusted.gpg.d.
 	SignedBy string
-	// AnyDate is set by Check-Valid-Until: no, the way to name a snapshot of the past: Valid-Until is not judged.
+	// AnyDate is set by Check-Valid-Until: no, the way to name a snapshot of the past: Valid-Until is not checked.
 	AnyDate bool
 	// Options are the other fields, by their deb822 names in lower case; kept so that Rewrite loses nothing.
 	Options map[string]string

@@ -30,7 +30,7 @@ type Options struct {
 
 // RefreshOptions are the settings of one Refresh.
 type RefreshOptions struct {
-	// Offline judges expiry at the source's signed "sealed at", because the node cannot ask whether there is newer.
+	// Offline checks expiry against the source's signed "sealed at", because the node cannot ask whether there is newer.
 	// A lower version than the node has seen is still refused.
 	Offline bool
 }

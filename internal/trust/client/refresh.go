@@ -23,7 +23,7 @@ import (
 const clockStep = time.Hour
 
 // Refresh verifies what src has and keeps it, in the order of the TUF specification (section 5): every newer root,
-// timestamp, snapshot, targets. What verified stays even when a later file does not. A nil src judges what is on the
+// timestamp, snapshot, targets. What verified stays even when a later file does not. A nil src checks what is on the
 // disk. src stays in use by Target and Targets until the next Refresh. An unchanged source costs no write.
 //
 // errs.Untrusted when something does not verify (see ErrExpired, ErrRollback, ErrSignature, ErrMismatch,
@@ -215,11 +215,11 @@ func (r *refresh) floor() time.Time {
 	return t
 }
 
-// reference returns the time at which expiry is judged, given when the timestamp says that it was signed; what was
+// reference returns the time against which expiry is checked, given when the timestamp says that it was signed; what was
 // verified of that is in the floor already.
 func (r *refresh) reference(signed time.Time) time.Time {
 	if r.offline && !signed.IsZero() {
-		// Signing times only rise, so a timestamp signed before the newest that was verified is judged at that one.
+		// Signing times only rise, so a timestamp signed before the newest that was verified is checked against that one.
 		return latest(signed, r.seen.Signed)
 	}
 	return latest(r.o.Clock(), r.floor())
