@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 
@@ -78,5 +79,39 @@ func TestScratchChangesHands(t *testing.T) {
 	all.Wait()
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// What a killed run left is gone, and a command in the folder finds nothing of this machine's.
+func TestScratchIsEmpty(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	left := filepath.Join(tmp, "x", "src", "left")
+	if err := os.MkdirAll(left, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(tmp, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p, err := home.TakeScratch("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("something was left from before")
+	}
+	env := p.Environ([]string{"A=b", "TMPDIR=/elsewhere", "OVERLAND_PASSPHRASE=secret", "OVERLAND_HOME=/mine"})
+	for _, want := range []string{"A=b", "TMPDIR=" + filepath.Join(p.Dir(), "tmp"), "OVERLAND_HOME=" + filepath.Join(p.Dir(), "home")} {
+		if !slices.Contains(env, want) {
+			t.Errorf("no %s in %q", want, env)
+		}
+	}
+	for _, not := range []string{"TMPDIR=/elsewhere", "OVERLAND_PASSPHRASE=secret", "OVERLAND_HOME=/mine"} {
+		if slices.Contains(env, not) {
+			t.Errorf("%s stays", not)
+		}
+	}
+	if err := p.Leave(); err != nil {
+		t.Error(err)
 	}
 }

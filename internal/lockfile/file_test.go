@@ -43,3 +43,21 @@ func TestSaveAndLoad(t *testing.T) {
 		}
 	}
 }
+
+// Only bytes that never change and have a proof of their own need not be fetched again.
+func TestLasting(t *testing.T) {
+	proof := lockfile.Proof{Kind: "go.sum", Value: "h1:"}
+	for _, c := range []struct {
+		e    lockfile.Entry
+		want bool
+	}{
+		{lockfile.Entry{Status: 200, Proof: proof}, true},
+		{lockfile.Entry{Status: 200, Proof: proof, Mutable: true}, false},
+		{lockfile.Entry{Status: 200}, false},
+		{lockfile.Entry{Status: 404, Proof: proof}, false},
+	} {
+		if got := c.e.Lasting(); got != c.want {
+			t.Errorf("%+v: %v", c.e, got)
+		}
+	}
+}

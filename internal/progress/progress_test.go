@@ -117,3 +117,23 @@ func TestParseBytes(t *testing.T) {
 		}
 	}
 }
+
+// A terminal is redrawn at most ten times a second, and what is neither counted nor noted is said once.
+func TestABarIsCalm(t *testing.T) {
+	var out bytes.Buffer
+	at := time.Unix(1e9, 0)
+	b := progress.NewBar(&out, progress.Options{Screen: true, Now: func() time.Time { return at }})
+	for done := range int64(3) {
+		b.Show(progress.Event{Step: "fetch", Done: done, Total: 4})
+		at = at.Add(60 * time.Millisecond)
+	}
+	for range 2 {
+		b.Show(progress.Event{Step: "start", What: "wallet"})
+	}
+	b.Close()
+	const back = "\r\x1b[K"
+	want := "[------------------------] fetch: 0 % of 4 B" + back + "[############------------] fetch: 50 % of 4 B" + back + "start wallet\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("screen (-want +got):\n%s", diff)
+	}
+}
