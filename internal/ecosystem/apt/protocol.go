@@ -39,8 +39,8 @@ const (
 type Options struct {
 	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
 	Clock clock.Clock // for Valid-Until; nil = the machine's
-	// Locked says that what is checked was judged by its dates before, when it was locked: signatures are judged at the
-	// moment that they name themselves, and Valid-Until is not.
+	// Locked says that dates were checked before, when the entries were locked: signatures are checked as of the moment that
+	// they name themselves, and Valid-Until is not checked.
 	Locked  bool
 	History record.History // of the cache that serves the protocol; nil in a session
 }

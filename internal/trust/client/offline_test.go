@@ -61,7 +61,7 @@ func TestSealedVolumeOlderThanWhatTheNodeHasSeen(t *testing.T) {
 }
 
 // TestSealedAtBeforeWhatTheNodeHasSeen is a higher version that claims to be sealed before what the node has verified:
-// its expiry is judged at the later time, so dating back gains nothing.
+// its expiry is checked against the later time, so dating back gains nothing.
 func TestSealedAtBeforeWhatTheNodeHasSeen(t *testing.T) {
 	p := attack.New(day0)
 	v := newVictim(t, p)
