@@ -47,7 +47,7 @@ func (p *Protocol) checkIndex(ctx context.Context, b *base, key string, body io.
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
-	// What is held may be older, never newer.
+	// What is held may be older, but not newer.
 	if old, _, err := p.held(ctx, key, have); err == nil && x.Made.Before(old.Made) {
 		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", stamp(x.Made), stamp(old.Made)),
 			"the mirror is behind, or somebody rolls it back: choose another one")
@@ -115,7 +115,8 @@ func (p *Protocol) checkPackage(ctx context.Context, key string, got alpine.Pack
 
 var errNotListed = errors.New("not listed")
 
-// byIndex proves file by the index under key, or one that a cache held before; errs.NotFound when there is none that lists it.
+// byIndex proves file by the index under key, or an earlier one that a cache held: errs.NotFound when
+// none lists it.
 func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Package, have record.Lookup) (lockfile.Proof, error) {
 	x, sum, err := p.held(ctx, key, have)
 	if err != nil {
@@ -142,7 +143,7 @@ func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Pac
 func (p *Protocol) same(ctx context.Context, key string, got, want alpine.Package) error {
 	err := want.Check(got)
 	if err != nil && p.history != nil {
-		// It may have been built anew: the next index is not waited for.
+		// It may have been rebuilt: do not wait for the next index.
 		err = errors.Join(err, p.history.Recheck(ctx, Name, key))
 	}
 	return err

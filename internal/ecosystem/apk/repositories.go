@@ -67,7 +67,7 @@ func parseRepositories(text string) []string {
 	return list
 }
 
-// base is one upstream by the name that it has in keys.
+// base is one upstream, and its name in keys.
 type base struct {
 	name string   // "alpine-v3.19-main", from the path
 	uri  *url.URL // without a slash at the end

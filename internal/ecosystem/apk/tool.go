@@ -11,8 +11,8 @@ import (
 	"overland/internal/ecosystem/tool"
 )
 
-// Tool is apk. It takes no setting from its environment but the proxy: so what it asks the proxy for is told by its URL,
-// also when it works on another root file system.
+// Tool is apk. The only setting that it takes from its environment is the proxy. So its requests are
+// recognised by their URLs, even when it works on another root file system.
 func Tool() tool.Tool {
 	return tool.Tool{
 		Name:    Name,
@@ -42,8 +42,8 @@ func forSession(_ context.Context, s tool.Session) (*tool.Client, error) {
 	return &tool.Client{Protocol: p, Addresses: p.addresses(), Environ: environ}, nil
 }
 
-// environ puts an apk into PATH that has a cache of its own, empty at first: in the machine's there may be an index, which
-// is then not asked for.
+// environ puts an apk into PATH that has an empty cache of its own: an index in the machine's cache
+// would not be requested, and so not recorded.
 func environ(at tool.Place) ([]string, error) {
 	if !at.OwnCaches {
 		return nil, nil

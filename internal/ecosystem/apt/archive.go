@@ -137,8 +137,8 @@ func (a *archive) suiteOf(rel string) (*suite, string) {
 }
 
 // Sources returns the sources for an apt that goes through base, the address of this protocol's mount: a deb822 file
-// (x.sources). Signatures are checked by that apt as before. Valid-Until is not: it was checked when the InRelease was
-// recorded, and a replay comes later.
+// (x.sources). That apt checks signatures as before, but not Valid-Until: it was checked when the
+// InRelease was recorded, and a replay comes later.
 func (p *Protocol) Sources(base string) string {
 	var b strings.Builder
 	for _, s := range p.sources {

@@ -74,7 +74,7 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	if err := r.CheckSuite(w.suite.name); err != nil {
 		return lockfile.Proof{}, err
 	}
-	// What is held may be older, never newer.
+	// What is held may be older, but not newer.
 	if old, _, err := p.heldRelease(ctx, key, have); err == nil && r.Date.Before(old.Date) {
 		return lockfile.Proof{}, errs.Hint(errs.Errorf(errs.Untrusted, "made on %s, before the one held, of %s", r.Date, old.Date),
 			"the mirror is behind, or somebody rolls it back: choose another one")
@@ -128,7 +128,8 @@ func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Look
 	return err
 }
 
-// checkIndex proves what has size and digests got by an InRelease of w. It reports whether one lists it at all.
+// checkIndex proves the content with size and digests got by an InRelease of w. It reports whether one
+// lists it at all.
 func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have record.Lookup) (proof lockfile.Proof, found bool, err error) {
 	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
 	none := p.eachRelease(ctx, key, have, func(r *deb.Release, sum string) bool {
@@ -144,13 +145,13 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have r
 	case !found:
 		return lockfile.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
 	case err != nil && p.history != nil:
-		// The archive may have moved on between the two: its next InRelease is not waited for.
+		// The archive may have changed between the two requests: do not wait for its next InRelease.
 		err = errors.Join(err, p.history.Recheck(ctx, p.Name(), key))
 	}
 	return proof, true, err
 }
 
-// checkPackage proves what has size and digest got by an index that is held.
+// checkPackage proves the content with size and digest got by an index that is held.
 func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	var held error
 	for _, s := range w.archive.suites {
@@ -172,8 +173,8 @@ func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have
 		"run apt-get update through the recorder first")
 }
 
-// inIndexes proves what has size and digest got by an index of s that is held and that r lists; neither proof nor error
-// when there is none that lists it.
+// inIndexes proves the content with size and digest got by an index of s that is held and that r lists.
+// It returns neither a proof nor an error when no index lists it.
 func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Release, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	dir := path.Join(w.archive.name, s.dir)
 	for _, name := range s.indexes(r) {
@@ -189,8 +190,8 @@ func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Rele
 	return lockfile.Proof{}, nil
 }
 
-// Identify implements record.Lister: a package that two archives have is asked of the one that comes first in apt's
-// sources, and these may be others in a replay.
+// Identify implements record.Lister: apt requests a package that two archives have from the first one in
+// its sources, and a replay may have other sources.
 func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Lookup) (digest.Digest, error) {
 	w, err := p.locate(it.Key)
 	if err != nil {
@@ -264,7 +265,8 @@ func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, h
 	return nil, nil
 }
 
-// ReadAhead implements record.Lister: the first package that is asked for would wait for its index to be unpacked.
+// ReadAhead implements record.Lister: otherwise the first package would wait until its index is
+// unpacked.
 func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lookup) {
 	w, err := p.locate(it.Key)
 	if err != nil || w.suite == nil || w.rest == "InRelease" {

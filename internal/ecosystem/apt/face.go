@@ -63,7 +63,7 @@ func (w where) byHash(name string, f deb.File) string {
 }
 
 // Below returns what u, the whole URL of a file of an archive, is below this protocol's mount: "/NAME/pool/…". A mirror
-// that no source names will do when the path tells the archive. The empty string means that there is no such source.
+// that no source names will do if the path identifies the archive. "" means that no source has it.
 func (p *Protocol) Below(u *url.URL) string {
 	for _, sameHost := range []bool{true, false} {
 		var best *archive

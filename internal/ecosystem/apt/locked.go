@@ -15,13 +15,14 @@ import (
 	"overland/internal/store"
 )
 
-// lockedURI stands for what a lock does not name, for nobody needs it: where an archive is.
+// lockedURI stands for the address of an archive, which a lock does not have and a replay does not need.
 const lockedURI = "http://locked.invalid/"
 
-// LockedSources returns the sources that a replay of l needs: the archives, suites, components, architectures and languages
-// that were recorded, wherever it runs. b has the blobs of l: an InRelease tells the name of what was asked for by its
-// digest. The signature of a suite is checked by apt again where one of this machine's own sources, known, says with which
-// keys; elsewhere the lock, made after such a check, is what apt trusts.
+// LockedSources returns the sources that a replay of l needs, on any machine: the archives, suites,
+// components, architectures and languages that were recorded. b has the blobs of l: an InRelease gives
+// the names of what was requested by digest. If one of this machine's own sources, known, has the keys
+// of a suite, apt checks its signature again; otherwise apt trusts the lock, which was made after such
+// a check.
 func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known []Source) []Source {
 	mine, _, err := archives(known)
 	if err != nil {
@@ -103,7 +104,7 @@ type lockedSuite struct {
 func (s *lockedSuite) add(rest string) {
 	_, named := s.suite()
 	if !named {
-		switch { // by-hash does not tell: apt passes over what is not there
+		switch { // by-hash makes no difference: apt skips what is missing
 		case strings.HasPrefix(rest, "Packages"), strings.HasPrefix(rest, "by-hash/"):
 			s.types = union(s.types, "deb")
 		case strings.HasPrefix(rest, "Sources"):
@@ -162,7 +163,7 @@ func (s *lockedSuite) languages(ctx context.Context, b store.Opener) string {
 	}
 	r, err := openRelease(ctx, b, s.release)
 	if err != nil {
-		return "" // the replay will say it
+		return "" // the replay will report it
 	}
 	var list []string
 	for _, rest := range s.translations {

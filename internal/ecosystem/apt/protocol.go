@@ -38,9 +38,9 @@ const (
 // Options changes how a Protocol works. The zero value works.
 type Options struct {
 	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
-	Clock clock.Clock // for Valid-Until; nil = the machine's
-	// Locked says that dates were checked before, when the entries were locked: signatures are checked as of the moment that
-	// they name themselves, and Valid-Until is not checked.
+	Clock clock.Clock // to check Valid-Until; nil = the machine's
+	// Locked says that dates were checked before, when the content was locked: signatures are verified as
+	// of their own date, and Valid-Until is ignored.
 	Locked  bool
 	History record.History // of the cache that serves the protocol; nil in a session
 }

@@ -34,7 +34,8 @@ type Source struct {
 	// SignedBy is apt's Signed-By: paths of keyrings, fingerprints, or keys in ASCII armour. "" means apt's own
 	// trusted.gpg.d.
 	SignedBy string
-	// AnyDate is set by Check-Valid-Until: no, the way to name a snapshot of the past: Valid-Until is not checked.
+	// AnyDate is set by "Check-Valid-Until: no", as snapshots of the past need it: Valid-Until is
+	// ignored.
 	AnyDate bool
 	// Options are the other fields, by their deb822 names in lower case; kept so that Rewrite loses nothing.
 	Options map[string]string
@@ -204,7 +205,7 @@ func (s *Source) complete() error {
 	return nil
 }
 
-// truth reads a yes or no as apt does; anything else is yes.
+// truth reads a yes or no as apt does; anything else means yes.
 func truth(s string) bool {
 	switch strings.ToLower(strings.TrimSpace(s)) {
 	case "no", "false", "without", "off", "disable", "0":

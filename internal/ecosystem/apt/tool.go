@@ -83,7 +83,8 @@ func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	return &tool.Server{Protocol: p, Below: p.Below}, nil
 }
 
-// shellLine makes the cache apt's proxy: the machine's sources stay as they are. What is frozen expires, and is meant to stay.
+// shellLine makes the cache apt's proxy: the machine's sources stay as they are. With a freeze it turns
+// the check of Valid-Until off.
 func shellLine(f tool.Face) string {
 	u, err := url.Parse(f.Base)
 	if err != nil || u.Path != "" {

@@ -22,8 +22,9 @@ import (
 
 const patience = 20 * time.Second // for cargo to say where it would fetch from
 
-// Home makes a CARGO_HOME in dir with the person's settings and credentials and none of the crates that cargo has already.
-// A file that cannot be read is left out: cargo goes on with its defaults, and says what it misses.
+// Home makes a CARGO_HOME in dir with the user's settings and credentials, but without the crates that
+// cargo already has. A file that cannot be read is left out: cargo uses its defaults, and reports what
+// is missing.
 func Home(dir string) error {
 	return copySettings(dir, "config.toml", "config", "credentials.toml", "credentials")
 }
@@ -47,10 +48,11 @@ func copySettings(dir string, files ...string) error {
 	return nil
 }
 
-// Discover returns the URL, with a slash at the end, of the sparse registry that cargo, run in the folder at ("" = this
-// one), takes for crates-io. It starts cargo with a project that needs a crate, behind a proxy that reaches nobody: cargo's first
-// request names the registry, whether it is built in, in a file of configuration or in the environment. Where cargo asks
-// for none, because it is not there, uses a git registry or vendored sources, the error is errs.NotFound.
+// Discover returns the URL, with a trailing slash, of the sparse registry that cargo, run in the folder
+// at ("" = this one), uses for crates-io. It starts cargo with a project that needs a crate, behind a
+// proxy that answers nothing: cargo's first request names the registry, whether it is built in, or from
+// a configuration file or the environment. If cargo is missing, or uses a git registry or vendored
+// sources, the error is errs.NotFound.
 func Discover(ctx context.Context, at string) (string, error) {
 	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
 	path, err := exec.LookPath("cargo")
@@ -67,7 +69,7 @@ func Discover(ctx context.Context, at string) (string, error) {
 		return "", err
 	}
 	const mode = 0o600
-	err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: whoever kills this leaves the folder behind
+	err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: a killed run leaves the folder behind
 		os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
 		os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
 		os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),

@@ -2,16 +2,15 @@
 //
 // Parties and documents:
 //
-//	registry     the one that cargo takes for crates-io: built in, or what a person's configuration puts in its place.
-//	             cargo itself is asked (Discover): it is started once behind a proxy of ours, and what it asks for first
-//	             is the registry
+//	registry     the one that cargo uses for crates-io: built in, or a replacement from the user's configuration.
+//	             Discover finds it: it starts cargo once behind a proxy of ours, and the first request names it
 //	config.json  says where crates are ("dl"); stored as it came, and served with our own address and nothing else
 //	index        a file for each crate, NAME, with a line of JSON for each version and its sha256 ("cksum")
 //	crate        NAME/NAME-VERSION.crate, immutable; stored only when the index has its cksum
 //
-// In a session cargo is not configured otherwise than on the machine: the session's proxy knows the registry by its
-// address. So crates are unpacked at the same place below CARGO_HOME each time, and a compiler that writes the place
-// into what it makes writes the same; and whichever file of configuration names the registry, ours need not beat it.
+// A session does not change cargo's configuration: its proxy recognises the registry by its address. So
+// crates are unpacked at the same path below CARGO_HOME each time, and a compiler that writes the path
+// into its output writes the same; and ours need not override the file that names the registry.
 //
 // Failures guarded: a crate that is not what the index has, an index of another crate, a version with two checksums, a web
 // page in place of any of them.

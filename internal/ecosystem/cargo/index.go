@@ -33,7 +33,8 @@ type line struct {
 	Cksum string `json:"cksum"`
 }
 
-// readIndex returns the index file r of the crate called name, in lower case (errs.Untrusted when it is none).
+// readIndex reads r, the index file of the crate called name, in lower case: errs.Untrusted when it is
+// not that.
 func readIndex(r io.Reader, name string) (index, error) {
 	lines := bufio.NewScanner(fsx.Limit(r, indexLimit))
 	lines.Buffer(nil, lineLimit)
@@ -82,7 +83,7 @@ type config struct {
 	Auth bool   `json:"auth-required"`
 }
 
-// readConfig returns the config.json r (errs.Untrusted when it is none).
+// readConfig reads r, a config.json: errs.Untrusted when it is not one.
 func readConfig(r io.Reader) (config, error) {
 	var c config
 	b, err := fsx.Read(r, "config.json", configLimit)
@@ -96,7 +97,7 @@ func readConfig(r io.Reader) (config, error) {
 		return c, errs.E(errs.Untrusted, fmt.Errorf("config.json: %w", err))
 	}
 	if c.Auth {
-		return c, errs.Errorf(errs.Denied, "the registry wants a token, which a recorder does not pass on")
+		return c, errs.Errorf(errs.Denied, "the registry requires a token, which a recorder does not pass on")
 	}
 	_, err = c.crate(request{Name: "tea", Version: "1.0.0"}, "")
 	return c, err

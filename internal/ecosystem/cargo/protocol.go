@@ -33,8 +33,8 @@ const crateLimit = 512 << 20 // bytes of a crate
 
 // Protocol is record's protocol for sparse registries. It is safe for concurrent use.
 type Protocol struct {
-	// getter, the one that serves this protocol, gets what says where and what a crate is, when that is not held; nil = such
-	// a crate is refused.
+	// getter, which serves this protocol, fetches config.json and index files that are not held; nil =
+	// crates that need one are refused.
 	getter   record.Getter
 	registry func(context.Context) (string, error)
 }
@@ -45,7 +45,7 @@ var (
 )
 
 // New returns the protocol for the registry at the http or https URL registry, as cargo's configuration writes it, with
-// "sparse+" before it, or without. getter is the one that serves it.
+// "sparse+" before it, or without. getter serves it.
 func New(registry string, getter record.Getter) (*Protocol, error) {
 	s := strings.TrimPrefix(registry, "sparse+")
 	u, err := url.Parse(s)
@@ -57,8 +57,8 @@ func New(registry string, getter record.Getter) (*Protocol, error) {
 	return &Protocol{getter: getter, registry: func(context.Context) (string, error) { return s, nil }}, nil
 }
 
-// Machine returns the protocol for the registry that cargo itself takes for crates-io (see Discover); getter is as for New. cargo is asked when
-// the first thing is fetched.
+// Machine returns the protocol for the registry that cargo itself uses for crates-io (see Discover);
+// getter is as for New. cargo is asked before the first fetch.
 func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	known := ""
@@ -197,7 +197,7 @@ func (p *Protocol) open(ctx context.Context, q request, have record.Lookup) (io.
 
 // lookup opens what the registry has under key, through the getter.
 func (p *Protocol) lookup(ctx context.Context, key string) (io.ReadCloser, error) {
-	none := errs.Errorf(errs.NotFound, "cargo %s is not there", key)
+	none := errs.Errorf(errs.NotFound, "cargo %s: not found", key)
 	q, err := parseKey(key)
 	if err != nil || p.getter == nil {
 		return nil, cmp.Or(err, none)

@@ -40,8 +40,9 @@ var (
 	_ record.Witness  = (*Protocol)(nil)
 )
 
-// New returns the protocol with the proxies and the checksum database that e names. getter, the one that serves this
-// protocol, gets what the database is asked for, so that the proof is kept; nil = the database is not asked.
+// New returns the protocol with the proxies and the checksum database that e names. Requests to the
+// database go through getter, which serves this protocol, so that the proof is kept; nil = the
+// database is not asked.
 func New(e Env, getter record.Getter) (*Protocol, error) {
 	p := &Protocol{proxies: e.proxies(), skip: e.GONOSUMDB, getter: getter}
 	var err error
@@ -160,8 +161,8 @@ func (r request) limit() int64 {
 	return textLimit
 }
 
-// Freeze fixes the session's tree of the checksum database: the first thing to do in a session, before the go command
-// asks. Without a database, or when it cannot be had, nothing is fixed.
+// Freeze fixes the session's tree of the checksum database. Call it first in a session, before the go
+// command starts. Without a database, or when it cannot be reached, nothing is fixed.
 func (p *Protocol) Freeze(ctx context.Context) error {
 	if !p.hasDB || p.getter == nil {
 		return nil

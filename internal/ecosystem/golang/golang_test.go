@@ -299,7 +299,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		"the module, without what the database says": {func(lock *lockfile.Lock) {
 			change(lock, mod, evil).Proof.Value = sum
 			lock.Entries = slices.DeleteFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })
-		}, `locked is "sumdb `},
+		}, `the lock says "sumdb `},
 	} {
 		lock := l.recorder.Lock()
 		if bad := verify(t, l.store, lock, u.env()); len(bad) != 0 {
@@ -313,7 +313,8 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}
 }
 
-// TestADatabaseThatIsSilentOrLies: one is borne, and asked no more for a while; the other is not.
+// TestADatabaseThatIsSilentOrLies: a silent one is tolerated, and left alone for a while; a lying one is
+// not tolerated.
 func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 	const lookup = "/lookup/"
 	for what, c := range map[string]struct {

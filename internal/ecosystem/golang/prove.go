@@ -16,10 +16,11 @@ import (
 	"overland/internal/record"
 )
 
-// How a checksum database that does not answer is borne: a build without a way to it must not wait for each module.
+// Limits for a checksum database that does not answer: a build that cannot reach it must not wait for
+// each module.
 const (
 	lookupPatience = 30 * time.Second // for one lookup with its tiles
-	lookupDowntime = time.Minute      // for which a database that did not answer is not asked again
+	lookupDowntime = time.Minute      // how long a database that did not answer is left alone
 )
 
 // AskAhead implements record.Witness: it looks a module up while its bytes are on their way.
@@ -28,15 +29,15 @@ func (p *Protocol) AskAhead(ctx context.Context, it record.Item) {
 	if err != nil || r.kind != "zip" && r.kind != "mod" || r.partial {
 		return
 	}
-	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Witness asks again, of what is held then, and compares
+	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Witness repeats this from what is held, and compares
 }
 
 // inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one, or says what it
 // did not sign. When it cannot be reached, or is not asked for this module (GONOSUMDB), the answer is no: the lock then
 // says that this proof is missing, and the go command goes on only when its go.sum has the hash.
 //
-// Each lookup has a client of its own: so what it asks for depends on nothing but the session's tree, whatever was looked
-// up before, and can be asked again from a lock; and nothing of it stays in the memory of a service.
+// Each lookup has a client of its own. So its requests depend only on the session's tree, not on
+// earlier lookups, and a lock can answer them; and nothing of it stays in the memory of a service.
 func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, error) {
 	if !p.hasDB || p.db.key == "" || p.getter == nil || p.down.Has(struct{}{}) {
 		return false, nil
@@ -54,7 +55,7 @@ func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, e
 			p.down.Set(struct{}{}, lookupDowntime)
 		}
 		return false, nil
-	default: // everything came, and does not hold
+	default: // everything arrived, and is wrong
 		return false, errs.E(errs.Untrusted, fmt.Errorf("checksum database: %w", err))
 	}
 	for _, line := range lines {
@@ -72,8 +73,8 @@ func (p *Protocol) inTree(ctx context.Context, path, version, h string) (bool, e
 type remote struct {
 	ctx    context.Context
 	p      *Protocol
-	failed atomic.Bool // something that is needed did not come
-	silent atomic.Bool // because nobody answered
+	failed atomic.Bool // a needed answer did not arrive
+	silent atomic.Bool // because the database did not answer
 }
 
 // ReadRemote implements sumdb.ClientOps.
@@ -114,7 +115,7 @@ func (r *remote) get(it record.Item) ([]byte, error) {
 		return nil, err
 	}
 	if !e.Exists() {
-		return nil, errs.Errorf(errs.NotFound, "%s: there is none", it.Key)
+		return nil, errs.Errorf(errs.NotFound, "%s: not found", it.Key)
 	}
 	defer blob.Close()
 	return fsx.Read(blob, it.Key, tileLimit)

@@ -40,7 +40,8 @@ func parseTree(b []byte) (tree, error) {
 	return tree{t.N, b}, nil
 }
 
-// checkDatabase refuses what is not an answer of a checksum database. Who is meant to believe it checks its signature.
+// checkDatabase refuses what is not an answer of a checksum database. The clients of the database check
+// its signatures.
 func checkDatabase(key string, body io.ReadSeeker) error {
 	_, path, _ := strings.Cut(strings.TrimPrefix(key, "sumdb/"), "/")
 	kind, _, _ := strings.Cut(path, "/")

@@ -32,19 +32,19 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A database that cannot be reached now is for the go command to complain of: it may not need it. A lock without a tree
-	// was recorded with the database off.
+	// If the database cannot be reached now, the go command will complain if it needs it. A lock without
+	// a tree was recorded with the database off.
 	_ = p.Freeze(ctx)
 	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil }}, nil
 }
 
-// pointed returns the settings of a go command that uses the session at at.
+// pointed returns the settings that point a go command at the session at at.
 func (e Env) pointed(at tool.Place) []string {
 	proxy := at.Mount
 	if strings.Contains(e.GOPROXY, "direct") {
 		proxy += ",direct" // as on the machine: a version control system, through the HTTP proxy
 	}
-	list := []string{"GOPROXY=" + proxy, "GOSUMDB=" + e.GOSUMDB, "GONOSUMDB=" + e.GONOSUMDB} // they may stand in a file of HOME
+	list := []string{"GOPROXY=" + proxy, "GOSUMDB=" + e.GOSUMDB, "GONOSUMDB=" + e.GONOSUMDB} // they may be set in a file in HOME
 	if !at.OwnCaches {
 		return list
 	}

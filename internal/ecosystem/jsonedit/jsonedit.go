@@ -24,7 +24,7 @@ type rewriter struct {
 }
 
 // Values returns r, a JSON document, with every string s that is the value of a key called key replaced by to(s).
-// Nothing else changes by a byte, also in what is no JSON. key has no character that JSON escapes; a key that is written
+// No other byte changes, even in what is not JSON. key has no character that JSON escapes; a key that is written
 // with escapes, and a value of more than 8 KiB, are left alone.
 func Values(r io.Reader, key string, to func(string) string) io.Reader {
 	return &rewriter{in: bufio.NewReaderSize(r, 64<<10), key: `"` + key + `"`, to: to}
@@ -69,7 +69,7 @@ func (w *rewriter) step() error {
 	return w.replace(at, s)
 }
 
-// replace puts the new address in place of the string s, which was copied to at. What is no JSON string stays.
+// replace puts the new address in place of the string s, which was copied to at. What is not a JSON string stays.
 func (w *rewriter) replace(at int, s string) error {
 	var address string
 	valid := json.Unmarshal([]byte(s), &address) == nil

@@ -24,7 +24,7 @@ const configLimit = 1 << 20 // bytes of what npm prints
 type Config struct {
 	Registry string
 	Scopes   map[string]string // registries of scopes, by "@scope"
-	Logins   Logins            // what is said to registries that ask who one is
+	Logins   Logins            // credentials for registries that require them
 }
 
 // MachineConfig returns the registries that npm itself would use in dir ("" = the current one).

@@ -14,8 +14,8 @@
 // Documents are stored as the registry sent them; the addresses of tarballs are rewritten on serve, and only those
 // below the registry: others keep their address and are recorded as plain URLs.
 //
-// Failures guarded: a tarball that is not what the registry promised, a packument of another package, a web page in
-// place of either, a promise of an algorithm that proves nothing.
+// Failures guarded: a tarball that is not what the registry promised, a packument of another package, a
+// web page in place of either, a hash by an algorithm that proves nothing.
 //
 // Not served: audits, searches, "npm login", publishing.
 package npm

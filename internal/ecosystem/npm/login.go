@@ -11,14 +11,15 @@ import (
 	"overland/internal/fsx"
 )
 
-// Logins is how npm says who it is, by where: "//HOST/PATH/:_authToken" and the like, as npm's own files have it. npm
-// shows them to nobody who asks, so the files are read. They are for requests only: never printed, never locked.
+// Logins are npm's credentials by registry: "//HOST/PATH/:_authToken" and the like, as in npm's own
+// files. npm config does not print them, so the files are read. They are used for requests only: never
+// printed, never locked.
 type Logins map[string]string
 
 // fileLimit is the longest configuration file of npm that is read, in bytes.
 const fileLimit = 1 << 20
 
-// loginKey is what the settings of a login are called.
+// loginKey matches the names of settings that are part of a login.
 var loginKey = regexp.MustCompile(`^//.*:(_authToken|_auth|username|_password)$`)
 
 // readLogins returns the logins of an npm that runs in dir, an absolute path: the environment's are the strongest, then
@@ -60,7 +61,7 @@ func (l Logins) parse(b []byte, environ []string) {
 	}
 }
 
-// add notes a login that is not known yet; one that names a variable that is not there is none.
+// add adds a login that is not known yet. A login that names an unset variable is ignored.
 func (l Logins) add(key, value string) {
 	unfit := strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) || variable.MatchString(value)
 	if _, known := l[key]; !known && !unfit && value != "" && loginKey.MatchString(key) {
@@ -86,7 +87,7 @@ func bare(s string) string {
 
 var variable = regexp.MustCompile(`\$\{([^${}?]+)\??\}`)
 
-// expand replaces ${NAME} by what environ has; a variable that is not there stays as it is written.
+// expand replaces ${NAME} with its value in environ; an unset variable stays as it is written.
 func expand(s string, environ []string) string {
 	return variable.ReplaceAllStringFunc(s, func(name string) string {
 		for _, kv := range environ {
@@ -98,8 +99,8 @@ func expand(s string, environ []string) string {
 	})
 }
 
-// header returns what is sent as Authorization to the registry at address; "" = nothing. As npm does, the login of the
-// longest beginning of the address counts.
+// header returns the Authorization header for the registry at address; "" = none. As in npm, the login
+// with the longest prefix of the address counts.
 func (l Logins) header(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -37,8 +37,9 @@ type Protocol struct {
 
 var _ record.Protocol = (*Protocol)(nil)
 
-// New returns the protocol for the registries of c (see MachineConfig). getter, the one that serves this protocol, gets the
-// manifest of a tarball of which nothing is held; nil = such a tarball is refused.
+// New returns the protocol for the registries of c (see MachineConfig). getter, which serves this
+// protocol, fetches the manifest of a tarball if no document about it is held; nil = such a tarball is
+// refused.
 func New(c Config, getter record.Getter) (*Protocol, error) {
 	if err := c.check(); err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
 		if c, err = MachineConfig(ctx, ""); err != nil {
 			return nil, err
 		}
-		c.Logins = nil // whoever reaches the cache would read with them
+		c.Logins = nil // else every client of the cache would read with them
 	case 1:
 		c.Registry = s.Upstreams[0]
 	default:

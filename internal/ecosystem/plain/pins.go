@@ -77,7 +77,7 @@ func (p Pins) Hold(l *lockfile.Lock) (*lockfile.Lock, error) {
 		case e.Protocol != Name || !pinned || !e.Exists():
 		case e.Blob != want:
 			return nil, errs.Hint(errs.Errorf(errs.Untrusted, "%s: locked is %s, pinned is %s", e.Key, e.Blob, want),
-				"one of them is wrong: mend the pin, or fetch it anew with overland lock update -- COMMAND")
+				"one of them is wrong: correct the pin, or fetch it again with overland lock update -- COMMAND")
 		default:
 			held.Entries[i].Proof = proofOf(want)
 		}

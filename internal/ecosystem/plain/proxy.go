@@ -21,8 +21,8 @@ import (
 // handshake is how long a client may take over its TLS handshake and the head of a request.
 const handshake = time.Minute
 
-// Proxy serves plain URLs from k to clients that use it as their HTTP proxy; what is asked of the proxy itself goes to
-// Next.
+// Proxy serves plain URLs from k to clients that use it as their HTTP proxy. Requests to the proxy
+// itself go to Next.
 type Proxy struct {
 	getter record.Getter
 	urls   Protocol

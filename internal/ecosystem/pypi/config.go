@@ -24,8 +24,8 @@ const configLimit = 1 << 20 // bytes of what pip prints
 // Config names the index: an absolute http or https URL, below which projects are. It may hold a name and a password.
 type Config struct{ Index string }
 
-// Machine returns the protocol for the index that pip itself would use; getter is as for New. pip is asked when the first thing is fetched:
-// until then, and in a replay, nothing but the lock is needed.
+// Machine returns the protocol for the index that pip itself would use; getter is as for New. pip is
+// asked before the first fetch: until then, and in a replay, only the lock is needed.
 func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	var known *Config
@@ -43,8 +43,8 @@ func Machine(getter record.Getter) *Protocol {
 	}}
 }
 
-// MachineConfig returns the index that pip itself would use. What is configured pip config says; what pip has built in
-// stands in its help, as the default of the option, in which pip hides passwords.
+// MachineConfig returns the index that pip itself would use. pip config prints a configured index; the
+// built-in one is in pip's help, as the default of the option, where pip hides passwords.
 func MachineConfig(ctx context.Context) (Config, error) {
 	out, err := pip(ctx, "config", "list")
 	if err != nil {
@@ -76,7 +76,7 @@ func pipCommand() []string {
 func pip(ctx context.Context, args ...string) ([]byte, error) {
 	t := append(pipCommand(), "--disable-pip-version-check", "--no-color")
 	if len(t) == 2 {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "there is no pip to ask for its index"), "install pip")
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "pip is needed to find its index, and is not on this machine"), "install pip")
 	}
 	cmd := exec.CommandContext(ctx, t[0], append(t[1:], args...)...)
 	cmd.Env = append(os.Environ(), "COLUMNS=10000", "PYTHONIOENCODING=utf-8") // no line of the help is broken

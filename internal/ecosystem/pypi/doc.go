@@ -2,8 +2,8 @@
 //
 // Parties and documents:
 //
-//	index     the one that pip's own configuration names, else the one that pip has built in: asked of pip, when the first
-//	          thing is fetched (Machine)
+//	index     the one that pip's configuration names, else pip's built-in one; pip is asked before the first fetch
+//	          (Machine)
 //	project   what the index says of one project, NAME: JSON (PEP 691), or a page of HTML (PEP 503) from an index that has
 //	          no JSON. A client that reads HTML only gets an entry of its own, NAME#html
 //	file      a wheel or a source archive, NAME/FILE, immutable; its hash stands in the project

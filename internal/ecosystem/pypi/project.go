@@ -36,7 +36,8 @@ type file struct {
 	hasMeta  bool // its metadata is beside it
 }
 
-// readProject returns what r, JSON or HTML, says of the project called name (errs.Untrusted when it is none).
+// readProject reads r, the index's JSON or HTML about the project called name: errs.Untrusted when it
+// is not that.
 func readProject(r io.Reader, name string) (*project, error) {
 	buf := bufio.NewReader(fsx.Limit(r, projectLimit))
 	p := &project{files: map[string]file{}}
@@ -115,8 +116,8 @@ func parseMetadata(b json.RawMessage) (promise, bool, error) {
 	return hashes, true, nil
 }
 
-// readHTML reads PEP 503's page. One with no file of the project and no version of the protocol is taken for something
-// else: a captive portal has links, too.
+// readHTML reads PEP 503's page. A page with neither a file of the project nor a version of the protocol
+// is refused: a captive portal has links, too.
 func (p *project) readHTML(r io.Reader, name string) error {
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(tokenLimit)
@@ -128,7 +129,7 @@ func (p *project) readHTML(r io.Reader, name string) error {
 				return err
 			}
 			if !versioned && !own {
-				return errors.New("the page names no file of it, and is no index: a captive portal, or a login page?")
+				return errors.New("the page names no file of it, and is not an index: a captive portal, or a login page?")
 			}
 			return nil
 		case html.StartTagToken, html.SelfClosingTagToken:

@@ -35,8 +35,8 @@ const (
 
 // Protocol is record's protocol for Python package indexes. It is safe for concurrent use.
 type Protocol struct {
-	// getter, the one that serves this protocol, gets the project of a file of which nothing is held; nil = such a file is
-	// refused.
+	// getter, which serves this protocol, fetches the project of a file if the project is not held;
+	// nil = such a file is refused.
 	getter record.Getter
 	config func(context.Context) (Config, error)
 }
@@ -46,7 +46,7 @@ var (
 	_ record.Locator  = (*Protocol)(nil)
 )
 
-// New returns the protocol for the index of c. getter is the one that serves it.
+// New returns the protocol for the index of c. getter serves it.
 func New(c Config, getter record.Getter) (*Protocol, error) {
 	if err := c.check(); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type Tool struct {
 	Record func(ctx context.Context, s Session) (*Client, error)
 	// Serve opens the protocol for a cache that other machines use.
 	Serve func(ctx context.Context, s Serving) (*Server, error)
-	// Line returns the shell command that points another machine's tool at a cache; "" when that cannot be.
+	// Line returns the shell command that points another machine's tool at a cache; "" when there is none.
 	Line func(f Face) string
 
 	// Caches returns settings, NAME=VALUE, with which the tool has a cache of its own below the folder dir. They are for
@@ -28,7 +28,8 @@ type Tool struct {
 	Caches func(dir string) []string
 	// Certificates are the variables that name a file with the certificates that the tool trusts.
 	Certificates []string
-	// Idle reports whether a session asks for key by itself: alone it is no input of a build. nil = there is no such key.
+	// Idle reports whether a session requests key by itself: alone it is not an input of a build. nil =
+	// there is no such key.
 	Idle func(key string) bool
 }
 
