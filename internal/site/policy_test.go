@@ -74,3 +74,33 @@ func TestRevocationsOutliveTheirFile(t *testing.T) {
 		t.Errorf("in the database: %+v, %v", list, err)
 	}
 }
+
+// What could not be stored is stored when that can be done again, though the file is the same.
+func TestAPolicyIsStoredLater(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "policy.json")
+	if err := os.WriteFile(path, []byte(`{"revokedIds": ["lost"]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := openFacts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := closed.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p := &policyOnDisk{path: path, facts: closed, log: slog.New(slog.DiscardHandler)}
+	if now := p.now(); now == nil || len(now.RevokedIDs) != 1 {
+		t.Fatalf("a policy that cannot be stored does not count: %+v", now)
+	}
+	known, err := openFacts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	p.facts = known
+	p.now()
+	if list, err := known.Revoked(t.Context()); err != nil || len(list) != 1 || list[0].KeyID != "lost" {
+		t.Errorf("in the database: %+v, %v", list, err)
+	}
+}

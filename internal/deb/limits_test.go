@@ -1,0 +1,80 @@
+package deb_test
+
+import (
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"overland/internal/deb"
+	"overland/internal/errs"
+)
+
+// Every digest that is signed has to fit, and one has to be.
+func TestCheckOfAFile(t *testing.T) {
+	got := measure(t, strings.NewReader("x"))
+	other := measure(t, strings.NewReader("y"))
+	for name, c := range map[string]struct {
+		signed deb.File
+		fits   bool
+	}{
+		"both":           {got, true},
+		"sha256":         {deb.File{Size: 1, SHA256: got.SHA256}, true},
+		"sha512":         {deb.File{Size: 1, SHA512: got.SHA512}, true},
+		"another sha256": {deb.File{Size: 1, SHA256: other.SHA256, SHA512: got.SHA512}, false},
+		"another sha512": {deb.File{Size: 1, SHA256: got.SHA256, SHA512: other.SHA512}, false},
+		"another size":   {deb.File{Size: 2, SHA256: got.SHA256}, false},
+		"no digest":      {deb.File{Size: 1}, false},
+	} {
+		if err := c.signed.Check(got); (err == nil) != c.fits || err != nil && errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A Release says one thing of each file.
+func TestAReleaseContradictsItself(t *testing.T) {
+	const head = "Suite: calm\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
+	a, b, long := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 128)
+	for text, good := range map[string]bool{
+		"SHA256:\n " + a + " 1 x\nSHA512:\n " + long + " 1 x\n": true,
+		"SHA256:\n " + a + " 1 x\nSHA512:\n " + long + " 2 x\n": false,
+		"SHA256:\n " + a + " 1 x\n " + b + " 1 x\n":             false,
+		"SHA256:\n " + a + " 1\n":                               false,
+		"SHA256:\n " + long + " 1 x\n":                          false,
+		"SHA256:\n " + a + " -1 x\n":                            false,
+	} {
+		if r, err := deb.ParseRelease([]byte(head + text)); (err == nil) != good || err != nil && errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%q: %+v, %v", text, r, err)
+		}
+	}
+}
+
+// A paragraph without end is not kept in memory, whether it has one line or many.
+func TestAParagraphIsTooLong(t *testing.T) {
+	for name, line := range map[string]string{"lines": " " + strings.Repeat("x", 1000) + "\n", "one line": strings.Repeat("x", 1000)} {
+		read := 0
+		d := deb.NewDecoder(io.MultiReader(strings.NewReader("A: b\n "), repeated{line, &read}))
+		if _, err := d.Next(); errs.KindOf(err) != errs.Invalid || errors.Is(err, io.EOF) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if read > 9<<20 {
+			t.Errorf("%s: %d bytes were read", name, read)
+		}
+	}
+}
+
+// repeated yields text again and again, up to 32 MiB.
+type repeated struct {
+	text string
+	read *int
+}
+
+func (r repeated) Read(p []byte) (int, error) {
+	if *r.read > 32<<20 {
+		return 0, io.EOF
+	}
+	n := copy(p, r.text)
+	*r.read += n
+	return n, nil
+}
