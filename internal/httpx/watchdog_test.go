@@ -101,7 +101,7 @@ func TestTheEndSaysWhy(t *testing.T) {
 		if _, err := w.Over(failing{context.Canceled}).Read(nil); !errors.Is(err, httpx.ErrStalled) {
 			t.Errorf("silence became %v", err)
 		}
-		if _, err := w.Over(strings.NewReader("")).Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // readers compare so
+		if _, err := w.Over(strings.NewReader("")).Read(make([]byte, 1)); err != io.EOF {
 			t.Errorf("the end of a whole body became %v", err)
 		}
 	})
@@ -214,7 +214,7 @@ func TestIdleBody(t *testing.T) {
 			}
 		}
 		d.slow = stall + 1
-		if _, err := r.Body.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF { //nolint:errorlint // readers compare so
+		if _, err := r.Body.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF {
 			t.Errorf("silence became %v", err)
 		}
 	})
