@@ -53,7 +53,8 @@ func (b *bench) installed(ctx context.Context) (*project, error) {
 	if err != nil {
 		return nil, err
 	}
-	// One archive, as in a fresh root; other sources of this machine's apt are not part of the measurement.
+	// One archive, as in a fresh root; other sources of this machine's apt
+	// are not part of the measurement.
 	if _, err := output(ctx, dir, fmt.Sprintf("mmdebstrap --quiet --variant=apt %s fresh.tar %s", sources[0].Suites[0], sources[0].URIs[0])); err != nil {
 		return nil, err
 	}
@@ -91,7 +92,8 @@ func aptFloor(_, empty, home string) ([]string, error) {
 	return aptConfig(empty, only(sources))
 }
 
-// aptConfig makes empty caches, and returns the environment of an apt that uses them and the lines of configuration.
+// aptConfig makes empty caches, and returns the environment of an apt that uses them
+// and the lines of configuration.
 func aptConfig(caches, lines string) ([]string, error) {
 	for _, sub := range []string{"lists/partial", "archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(caches, sub), 0o755); err != nil {
@@ -104,13 +106,14 @@ func aptConfig(caches, lines string) ([]string, error) {
 	return []string{"APT_CONFIG=" + file}, os.WriteFile(file, []byte(text), 0o644)
 }
 
-// only returns the lines of configuration of an apt that has no other sources than the file sources.
+// only returns the lines of configuration of an apt that has no other
+// sources than the file sources.
 func only(sources string) string {
 	return fmt.Sprintf("Dir::Etc::sourcelist %q; Dir::Etc::sourceparts \"/dev/null\";", sources)
 }
 
-// mirror lays the archives of a recording out as files below dir, and returns a sources list for them. base is where
-// they are served from; "copy:" = as files.
+// mirror lays the archives of a recording out as files below dir, and returns a sources list for
+// them. base is where they are served from; "copy:" = as files.
 func mirror(lock, home, dir, base string) (string, error) {
 	f, err := os.Open(lock)
 	if err != nil {

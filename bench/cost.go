@@ -14,7 +14,8 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// cost is what one command took, as the kernel counts it: user and system time, and the largest resident set.
+// cost is what one command took, as the kernel counts it: user and system
+// time, and the largest resident set.
 type cost struct {
 	cpu  time.Duration
 	rss  int64 // bytes
@@ -37,8 +38,8 @@ func measure(cmd *exec.Cmd) (cost, error) {
 	return cost{cpu: cpu, rss: usage.Maxrss << 10, wall: time.Since(began)}, nil
 }
 
-// everything returns the CPU time that all processes of m have used so far, and the largest resident set that one of
-// those whose command line holds name ever had.
+// everything returns the CPU time that all processes of m have used so far, and the largest
+// resident set that one of those whose command line holds name ever had.
 func everything(ctx context.Context, m *machine.Machine, name string) (cost, error) {
 	script := `for p in /proc/[0-9]*; do echo "stat $(cat $p/stat)"; tr '\0' ' ' <$p/cmdline; echo; cat $p/status; done 2>/dev/null`
 	out, err := m.Run(ctx, "sh", "-c", script)
@@ -56,7 +57,8 @@ func everything(ctx context.Context, m *machine.Machine, name string) (cost, err
 		if !ok || len(lines) < 2 {
 			continue
 		}
-		// Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the state after ") " is field 3.
+		// Fields 14 to 17 of proc(5): utime, stime, cutime, cstime; the state after ") " is field
+		// 3.
 		f := strings.Fields(fields)
 		for i := 11; i <= 14 && i < len(f); i++ {
 			n, err := strconv.ParseInt(f[i], 10, 64)

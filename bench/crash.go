@@ -8,7 +8,8 @@ import (
 	"strconv"
 )
 
-// counted are the tests that stop, kill or cut the power at every operation, and print how many there were.
+// counted are the tests that stop, kill or cut the power at every operation,
+// and print how many there were.
 var counted = []string{"./internal/testkit/crash", "./internal/agent/host", "./internal/agent", "./internal/operator", "./internal/trust"}
 
 var points = regexp.MustCompile(`(?m)(\d+) (kill |power-cut )?points|points tried: (\d+)`)

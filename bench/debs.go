@@ -19,7 +19,8 @@ type through struct {
 	cpu    []float64 // the server's
 }
 
-// aptCaches measures apt through the cache, in turns with apt-cacher-ng and a mirror of nginx. All are warm.
+// aptCaches measures apt through the cache, in turns with apt-cacher-ng and a
+// mirror of nginx. All are warm.
 func (b *bench) aptCaches(ctx context.Context) error {
 	p, err := b.debs(ctx)
 	if err != nil {
@@ -128,7 +129,8 @@ func aptCacher(ctx context.Context, dir string) (*daemon, error) {
 	return d, await(ctx, addr)
 }
 
-// transfers measures the cache's memory with a thousand clients that are in the middle of a large blob.
+// transfers measures the cache's memory with a thousand clients that are
+// in the middle of a large blob.
 func (b *bench) transfers(ctx context.Context) error {
 	const clients = 1000
 	large := sizes[0]

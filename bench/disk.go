@@ -12,9 +12,10 @@ import (
 // diskSize is what the measurements may write, in bytes; the image is sparse.
 const diskSize = 24 << 30
 
-// ownDisk mounts an ext4 with a journal, as machines have it, and returns where. The file system of a virtual machine
-// may have none, and then looks at every inode of what was deleted in the last minutes before it makes a file: whatever
-// runs after something was removed takes three times as long.
+// ownDisk mounts an ext4 with a journal, as machines have it, and returns where. The file
+// system of a virtual machine may have none, and then looks at every inode of what was
+// deleted in the last minutes before it makes a file: whatever runs after something was
+// removed takes three times as long.
 func ownDisk(ctx context.Context) (dir string, free func() error, err error) {
 	tmp, err := os.MkdirTemp("", "overland-bench-")
 	if err != nil {
@@ -31,7 +32,8 @@ func ownDisk(ctx context.Context) (dir string, free func() error, err error) {
 		}
 	}
 	return dir, func() error {
-		// Not ctx: it has ended when the run was interrupted. --lazy, for daemons of the run may be on their way out.
+		// Not ctx: it has ended when the run was interrupted. --lazy, for daemons of
+		// the run may be on their way out.
 		out, err := exec.CommandContext(context.WithoutCancel(ctx), "umount", "--lazy", dir).CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("umount %s: %w: %s", dir, err, out)

@@ -12,8 +12,8 @@ import (
 	"overland/internal/testkit/badlink"
 )
 
-// link is the way to the registries over a line of some rate: an HTTP proxy behind it, which tools and overland are told
-// of by the usual variables.
+// link is the way to the registries over a line of some rate: an HTTP proxy behind it, which tools
+// and overland are told of by the usual variables.
 type link struct {
 	line  *badlink.Link
 	proxy *http.Server

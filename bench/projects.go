@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 )
 
-// The projects that are fetched: real ones, of one version. What they depend on is fixed by their own locks.
+// The projects that are fetched: real ones, of one version. What they depend
+// on is fixed by their own locks.
 const (
 	goProject  = "github.com/goreleaser/goreleaser/v2@v2.7.0"
 	npmProject = "serverless@3.40.0"

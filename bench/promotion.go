@@ -16,8 +16,9 @@ artifacts:
   promoted: {go: ., platforms: [linux/amd64]}
 `
 
-// promotion counts, with strace, the files that one `overland promote --from staging --to live` opens below the site
-// directory's trust and keys folders: in a site of one channel, and in one of 62.
+// promotion counts, with strace, the files that one `overland promote --from staging
+// --to live` opens below the site directory's trust and keys folders: in a site of
+// one channel, and in one of 62.
 func (b *bench) promotion(ctx context.Context) error {
 	home, repo := filepath.Join(b.dir, "promotion"), filepath.Join(b.dir, "promoted")
 	files := map[string]string{"main.go": program, "overland.yaml": promotedApplication, "go.mod": "module promoted\n\ngo 1.26.0\ntoolchain go1.26.8\n"}

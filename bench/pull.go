@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// pull fetches url n times at once. No client reads on before each has had its first byte, so all are under way together.
+// pull fetches url n times at once. No client reads on before each has had its first byte,
+// so all are under way together.
 func pull(ctx context.Context, url string, n int, size int64) error {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: n}}
 	defer client.CloseIdleConnections()

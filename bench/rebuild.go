@@ -22,7 +22,8 @@ artifacts:
   hello: {go: .}
 `
 
-// rebuild builds a small program for five platforms, then once more: the second time finds everything remembered.
+// rebuild builds a small program for five platforms, then once more: the second
+// time finds everything remembered.
 func (b *bench) rebuild(ctx context.Context) error {
 	repo := filepath.Join(b.dir, "hello")
 	files := map[string]string{"main.go": program, "overland.yaml": application, "go.mod": "module hello\n\ngo 1.26.0\ntoolchain go1.26.8\n"}

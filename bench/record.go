@@ -20,8 +20,8 @@ type project struct {
 	dir    string
 	// direct returns the environment, NAME=VALUE, of a tool with empty caches in dir.
 	direct func(caches string) ([]string, error)
-	// floor returns the environment of a tool that has the least way to the same bytes: after a direct run with its
-	// caches, and a recording in home.
+	// floor returns the environment of a tool that has the least way to the same bytes: after a
+	// direct run with its caches, and a recording in home.
 	floor func(caches, empty, home string) ([]string, error) // nil = it is not measured
 	clean func(context.Context) error                        // before each run
 	env   []string                                           // NAME=VALUE, of every way
@@ -80,7 +80,8 @@ func (b *bench) compare(ctx context.Context, p *project) error {
 	return nil
 }
 
-// warmUp runs p once and forgets it: the first run of all finds the memory and the disk otherwise than all that follow.
+// warmUp runs p once and forgets it: the first run of all finds the memory and the disk
+// otherwise than all that follow.
 func (b *bench) warmUp(ctx context.Context, p *project) error {
 	dir, err := os.MkdirTemp(b.dir, "warm-up-")
 	if err != nil {
@@ -160,7 +161,8 @@ func (b *bench) step(ctx context.Context, p *project, home, name string, w *way,
 	return nil
 }
 
-// settled waits until what was written is on the disk, and until the caches of sessions in home are gone.
+// settled waits until what was written is on the disk, and until the
+// caches of sessions in home are gone.
 func settled(ctx context.Context, home string) error {
 	for {
 		old, err := filepath.Glob(filepath.Join(home, "cache", "record", "*.old-*"))
@@ -194,7 +196,8 @@ func (w *way) String() string {
 	return fmt.Sprintf("%.2f s (median %.2f), %.2f CPU-s (median %.2f)", wall[0], wall[len(wall)/2], cpu[0], cpu[len(cpu)/2])
 }
 
-// against returns how many times the wall-clock time of o that of w is: of the best runs, and of the median ones.
+// against returns how many times the wall-clock time of o that of w is: of the
+// best runs, and of the median ones.
 func (w *way) against(o *way) string {
 	wall := func(c cost) time.Duration { return c.wall }
 	a, c := w.sorted(wall), o.sorted(wall)

@@ -37,8 +37,8 @@ services:
     stable: 100ms
 `
 
-// start measures the wait from a volume on the disk to a service that passed its self-test, beside the service's own
-// start, and what the agent needs while nothing happens.
+// start measures the wait from a volume on the disk to a service that passed its self-test, beside
+// the service's own start, and what the agent needs while nothing happens.
 func (b *bench) start(ctx context.Context) error {
 	repo := filepath.Join(b.dir, "server")
 	if err := os.MkdirAll(repo, 0o755); err != nil {
@@ -137,8 +137,8 @@ func (b *bench) idle(ctx context.Context, m *machine.Machine) error {
 	return nil
 }
 
-// resident says how much memory the agent and its supervisor hold now. Both are the same program, so most of one's
-// resident pages are the other's too; PSS counts a shared page once.
+// resident says how much memory the agent and its supervisor hold now. Both are the same program,
+// so most of one's resident pages are the other's too; PSS counts a shared page once.
 func resident(ctx context.Context, m *machine.Machine) (string, error) {
 	out, err := m.Run(ctx, "sh", "-c", `for p in /proc/[0-9]*; do
 		verb=$(tr '\0' ' ' <$p/cmdline 2>/dev/null | grep '^[^ ]*overland-agent ' | cut -d' ' -f2)

@@ -23,7 +23,8 @@ var heavy = release.Ref{App: "heavy", Version: "r1.000000000000"}
 
 func (b *bench) home() string { return filepath.Join(b.dir, "site") }
 
-// volume seals a release of incompressible blobs, beside sha256sum over the same bytes, and installs it on a machine.
+// volume seals a release of incompressible blobs, beside sha256sum over the same
+// bytes, and installs it on a machine.
 func (b *bench) volume(ctx context.Context, size int64) error {
 	fingerprint, blobs, err := b.heavyRelease(ctx, size)
 	if err != nil {
@@ -41,7 +42,8 @@ func (b *bench) volume(ctx context.Context, size int64) error {
 	b.table.add(fmt.Sprintf("floor: sha256sum over %.0f MiB", mib(size)), "%.2f CPU-s", "", floor.cpu.Seconds())
 	b.table.add(fmt.Sprintf("seal %.0f MiB of incompressible blobs", mib(size)), "%.2f CPU-s, RSS %.0f MiB, %.2f × sha256sum",
 		"≤ 1.5 CPU-s, RSS ≤ 48 MiB, ≤ 1.2 ×", seal.cpu.Seconds(), mib(seal.rss), seal.cpu.Seconds()/floor.cpu.Seconds())
-	// The rival carries the same bytes into one file, without signatures, agents or a way to run it.
+	// The rival carries the same bytes into one file, without
+	// signatures, agents or a way to run it.
 	rival, err := measure(exec.CommandContext(ctx, "skopeo", "copy", "--all", "--quiet",
 		"oci:"+filepath.Join(b.home(), "depot")+":"+heavy.String(), "oci-archive:"+filepath.Join(b.dir, "rival.tar")))
 	if err != nil {
@@ -58,7 +60,8 @@ func (b *bench) volume(ctx context.Context, size int64) error {
 }
 
 func (b *bench) install(ctx context.Context, file, fingerprint string) error {
-	// The state directory is a real disk: on the machine's own tmpfs the depot would count as memory.
+	// The state directory is a real disk: on the machine's own tmpfs
+	// the depot would count as memory.
 	state := filepath.Join(b.dir, "state")
 	m, err := machine.Start(ctx, machine.Options{
 		Name: "heavy", Root: machine.Host,
@@ -86,7 +89,8 @@ func (b *bench) install(ctx context.Context, file, fingerprint string) error {
 	return nil
 }
 
-// heavyRelease signs a release of random blobs and returns the root's fingerprint and the paths of the blobs.
+// heavyRelease signs a release of random blobs and returns the root's
+// fingerprint and the paths of the blobs.
 func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string, error) {
 	depot, err := dir.Open(filepath.Join(b.home(), "depot"), dir.Options{})
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// operate runs overland as the operator would, showing the command and its output, and returns its standard output.
+// operate runs overland as the operator would, showing the command and its output,
+// and returns its standard output.
 func (d *demo) operate(ctx context.Context, args ...string) (string, error) {
 	d.show.command("overland " + strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, d.overland, args...)

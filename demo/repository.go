@@ -19,7 +19,8 @@ const (
 	toolchain = "go1.26.8"
 )
 
-// application is the overland.yaml that the demo puts beside the server's own files; %s is the version it must report.
+// application is the overland.yaml that the demo puts beside the server's own files; %s
+// is the version it must report.
 const application = `overland: 1
 name: nats
 artifacts:
@@ -127,7 +128,8 @@ func copyTree(from, to string) error {
 	})
 }
 
-// commit records everything under a tag. Author and time are fixed, so every run makes the same commits.
+// commit records everything under a tag. Author and time are fixed, so
+// every run makes the same commits.
 func (d *demo) commit(ctx context.Context, tag, message string) error {
 	repo := d.repository()
 	if err := d.git(ctx, "-C", repo, "add", "--all", "--force"); err != nil {

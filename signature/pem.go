@@ -8,7 +8,8 @@ import (
 	"fmt"
 )
 
-// ParsePEM returns the key in the first PEM block of b: "PUBLIC KEY" (PKIX) or "RSA PUBLIC KEY" (PKCS #1).
+// ParsePEM returns the key in the first PEM block of b: "PUBLIC KEY" (PKIX)
+// or "RSA PUBLIC KEY" (PKCS #1).
 func ParsePEM(b []byte) (crypto.PublicKey, error) {
 	block, _ := pem.Decode(b)
 	if block == nil {

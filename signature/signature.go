@@ -23,13 +23,13 @@ type Signer interface {
 
 // Verifier verifies signatures of one public key.
 type Verifier interface {
-	// VerifySignature returns nil when signature is of message by the key, ErrInvalid when it is not, and the error of the
-	// reader that failed. It reads both to their ends.
+	// VerifySignature returns nil when signature is of message by the key, ErrInvalid when it is
+	// not, and the error of the reader that failed. It reads both to their ends.
 	VerifySignature(signature, message io.Reader) error
 }
 
-// New returns a Verifier of the ed25519 or ECDSA key pub, an error for any other. hash is ECDSA's; ed25519
-// ignores it.
+// New returns a Verifier of the ed25519 or ECDSA key pub, an error for any other. hash
+// is ECDSA's; ed25519 ignores it.
 func New(pub crypto.PublicKey, hash crypto.Hash) (Verifier, error) {
 	switch k := pub.(type) {
 	case ed25519.PublicKey:
@@ -46,7 +46,8 @@ func New(pub crypto.PublicKey, hash crypto.Hash) (Verifier, error) {
 	return nil, fmt.Errorf("unsupported key %T", pub)
 }
 
-// NewRSAPSS returns a Verifier of RSA-PSS signatures by pub over hash. A nil o takes any salt length.
+// NewRSAPSS returns a Verifier of RSA-PSS signatures by pub over hash.
+// A nil o takes any salt length.
 func NewRSAPSS(pub *rsa.PublicKey, hash crypto.Hash, o *rsa.PSSOptions) (Verifier, error) {
 	if pub == nil || !hash.Available() {
 		return nil, errors.New("no RSA key, or an unknown hash")

@@ -22,7 +22,8 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-// saga is what happens to a node: a first version, a second one, and a third one that fails its self-test.
+// saga is what happens to a node: a first version, a second one, and a
+// third one that fails its self-test.
 type saga struct {
 	agent   string // the released program
 	root    string
@@ -48,7 +49,8 @@ func newSaga(t *testing.T) *saga {
 	return g
 }
 
-// run is the agent of the node in dir. What it says goes to a file there, which services that outlive it may hold.
+// run is the agent of the node in dir. What it says goes to a file there, which
+// services that outlive it may hold.
 func (g *saga) run(t *testing.T, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	log, err := os.OpenFile(filepath.Join(dir, "said"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -61,8 +63,8 @@ func (g *saga) run(t *testing.T, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// play tells the agent in dir to install from the volume number first on, and returns how many it has answered for. An
-// agent that is killed answers no more.
+// play tells the agent in dir to install from the volume number first on, and returns how many it
+// has answered for. An agent that is killed answers no more.
 func (g *saga) play(ctx context.Context, dir string, first int) (done int, err error) {
 	for i, volume := range g.volumes[first:] {
 		q := nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Retry: true}}
@@ -74,7 +76,8 @@ func (g *saga) play(ctx context.Context, dir string, first int) (done int, err e
 	return len(g.volumes), nil
 }
 
-// settled waits until the agent in dir answers and has decided every switch, and returns the version that runs.
+// settled waits until the agent in dir answers and has decided every switch, and
+// returns the version that runs.
 func settled(ctx context.Context, dir string) (st nodeapi.Status, version string, err error) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -94,7 +97,8 @@ func settled(ctx context.Context, dir string) (st nodeapi.Status, version string
 	}
 }
 
-// trial kills the agent before its n-th change of the disk, 0 = never, and returns how many changes there were.
+// trial kills the agent before its n-th change of the disk, 0 = never, and
+// returns how many changes there were.
 func (g *saga) trial(t *testing.T, n int) int {
 	dir, err := os.MkdirTemp("", "ov") // short: there is a socket below it
 	if err != nil {
@@ -184,8 +188,9 @@ func hellos(t *testing.T, dir string) (list []string) {
 	return list
 }
 
-// The released agent, killed before changes of the disk all over a first installation, an upgrade and a rollback. Every
-// change is tried in internal/testkit/crash; here is a part of them, with nothing but the program itself.
+// The released agent, killed before changes of the disk all over a first installation, an upgrade
+// and a rollback. Every change is tried in internal/testkit/crash; here is a part of them, with
+// nothing but the program itself.
 func TestKillTheReleasedAgent(t *testing.T) {
 	const points = 16
 	g := newSaga(t)
@@ -203,8 +208,8 @@ func TestKillTheReleasedAgent(t *testing.T) {
 	}
 }
 
-// The released agent on a real disk that is full, which is killed there and starts there: it goes on with what runs, says
-// what it lacks, and takes the new version when there is room.
+// The released agent on a real disk that is full, which is killed there and starts there: it goes
+// on with what runs, says what it lacks, and takes the new version when there is room.
 func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 	g := newSaga(t)
 	disk, _ := crash.SmallDisk(t, 64<<20)
@@ -271,8 +276,8 @@ func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 	}
 }
 
-// The released agent under a clock of 1970 and of 2100: volumes are judged by when they were sealed, and everything else
-// by how long it takes.
+// The released agent under a clock of 1970 and of 2100: volumes are judged by when they were
+// sealed, and everything else by how long it takes.
 func TestTheReleasedAgentsClockLies(t *testing.T) {
 	g := newSaga(t)
 	for _, year := range []int{1970, 2100} {

@@ -15,7 +15,8 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// serve runs the released site program on the loopback address until the test ends, and returns its URL.
+// serve runs the released site program on the loopback address until the
+// test ends, and returns its URL.
 func (s *site) serve() string {
 	s.t.Helper()
 	program, err := builder.Build(s.t.Context(), bins.Overland, "linux/amd64", "")
@@ -46,8 +47,8 @@ func (s *site) serve() string {
 	return strings.TrimSpace(url)
 }
 
-// The released programs over a link that is cut, refuses and falls silent: the node has to finish, to move hardly more
-// than what it needs, and to go on serving when the site is gone.
+// The released programs over a link that is cut, refuses and falls silent: the node has to finish,
+// to move hardly more than what it needs, and to go on serving when the site is gone.
 func TestOverABadLink(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	installed := agentsFor(t, "", plat)

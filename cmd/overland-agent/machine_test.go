@@ -218,7 +218,8 @@ func life(t *testing.T, plat platform.Platform) {
 	}
 }
 
-// A container without an init: the volume itself is what it starts, and the agent becomes its process 1.
+// A container without an init: the volume itself is what it starts, and
+// the agent becomes its process 1.
 func TestContainer(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)
@@ -323,7 +324,8 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-// Broken agents, as far as a machine can tell: they are programs, they are signed, and they do not work.
+// Broken agents, as far as a machine can tell: they are programs, they
+// are signed, and they do not work.
 var brokenAgents = map[string]string{
 	"crashes":       "#!/bin/sh\nexit 7\n",
 	"never reports": "#!/bin/sh\nexec sleep 600\n",

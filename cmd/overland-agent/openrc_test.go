@@ -10,7 +10,8 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// openrcBoot makes a machine look as after OpenRC's boot: Debian's package brings the programs, the machine the files.
+// openrcBoot makes a machine look as after OpenRC's boot: Debian's package brings the
+// programs, the machine the files.
 const openrcBoot = `set -e
 mkdir -p /etc/init.d /etc/conf.d /etc/runlevels/boot /etc/runlevels/default
 for d in daemons exclusive failed hotplugged inactive init.d options scheduled started starting stopping tmp wasinactive; do
@@ -21,7 +22,8 @@ chmod 755 /etc/init.d/localmount
 echo default >/run/openrc/softlevel
 `
 
-// The service script under OpenRC itself: openrc-run, rc-service, rc-update and supervise-daemon are the real ones.
+// The service script under OpenRC itself: openrc-run, rc-service, rc-update and
+// supervise-daemon are the real ones.
 func TestOpenRC(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)

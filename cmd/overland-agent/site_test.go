@@ -51,7 +51,8 @@ func (s *site) open(agents string) *operator.Operator {
 	return p
 }
 
-// seal releases hello in a version, with extra arguments, and returns a volume with it and the agents in folder agents.
+// seal releases hello in a version, with extra arguments, and returns a volume with it
+// and the agents in folder agents.
 func (s *site) seal(version, agents string, args ...string) string {
 	s.t.Helper()
 	ctx := s.t.Context()

@@ -15,7 +15,8 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// A machine whose root is mounted read-only: only the node's own directory and one folder for scratch can be written.
+// A machine whose root is mounted read-only: only the node's own directory and one
+// folder for scratch can be written.
 func TestReadOnlyRoot(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)
@@ -35,12 +36,13 @@ func TestReadOnlyRoot(t *testing.T) {
 		t.Errorf("upgrade printed:\n%s", out)
 	}
 	n.mustServe(v2)
-	// Nothing could be linked into the path; the program itself is where the service would start it.
+	// Nothing could be linked into the path; the program itself is
+	// where the service would start it.
 	n.sh(0, "/var/lib/overland/agent/good/overland-agent", "uninstall", "--purge", "--yes")
 }
 
-// A stick appears: the running agent takes what it brings, without anybody asking. What it brings has a self-test that
-// hangs: it is taken back within the test's own time.
+// A stick appears: the running agent takes what it brings, without anybody asking. What it brings
+// has a self-test that hangs: it is taken back within the test's own time.
 func TestAStickAppears(t *testing.T) {
 	const plat = platform.Platform("linux/amd64")
 	agents := agentsFor(t, "", plat)
@@ -67,9 +69,9 @@ func TestAStickAppears(t *testing.T) {
 	}
 }
 
-// A service that ignores SIGTERM holds up neither an upgrade, nor the way back from one, nor the end.
-// The shell that installs has a strict umask, as the volume's stub has too, and a file open that is
-// not for everybody: a service of another user starts all the same, and has only its own.
+// A service that ignores SIGTERM holds up neither an upgrade, nor the way back from one, nor the
+// end. The shell that installs has a strict umask, as the volume's stub has too, and a file open
+// that is not for everybody: a service of another user starts all the same, and has only its own.
 func TestAServiceOfAnotherUser(t *testing.T) {
 	agents := agentsFor(t, "", "linux/amd64")
 	s := newSite(t, "linux/amd64")

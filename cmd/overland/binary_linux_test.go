@@ -23,8 +23,9 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// lab is one folder with everything, which every machine sees at /mnt: the released program, a running site, and the
-// configurations of one machine that uploads over HTTPS with a client certificate and of others that read.
+// lab is one folder with everything, which every machine sees at /mnt: the released program, a
+// running site, and the configurations of one machine that uploads over HTTPS with a client
+// certificate and of others that read.
 type lab struct {
 	t         *testing.T
 	dir, site string

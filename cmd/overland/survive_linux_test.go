@@ -147,8 +147,8 @@ func (b *bench) whole(home string) int {
 	return len(list)
 }
 
-// Killed before any change of the disk, a recording leaves whole blobs and the old lock or the new one; run again it
-// comes to its end, and asks for nothing that is locked.
+// Killed before any change of the disk, a recording leaves whole blobs and the old lock or the new
+// one; run again it comes to its end, and asks for nothing that is locked.
 func TestKillRecord(t *testing.T) {
 	const files, points, last = 4, 24, 8
 	b := newBench(t, files, 100_000)
@@ -198,7 +198,8 @@ func TestKillRecord(t *testing.T) {
 	}
 }
 
-// On a disk that is too small a recording says so, keeps what is whole and the lock as it was; with room it goes on.
+// On a disk that is too small a recording says so, keeps what is whole and the lock
+// as it was; with room it goes on.
 func TestRecordOnAFullDisk(t *testing.T) {
 	const reserve, mib = 16 << 20, 1 << 20 // what a depot leaves free
 	for what, c := range map[string]struct{ size, disk int64 }{

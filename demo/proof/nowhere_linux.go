@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// nowhere runs overland where there is nothing: in a network namespace without an interface that is up, with an empty HOME,
-// without settings. It returns what the program prints.
+// nowhere runs overland where there is nothing: in a network namespace without an interface that is
+// up, with an empty HOME, without settings. It returns what the program prints.
 func (p *proof) nowhere(ctx context.Context, args ...string) (string, error) {
 	p.Command("(no network, no home) overland " + strings.Join(args, " "))
 	dir, err := os.MkdirTemp(p.Dir, "nowhere-")

@@ -11,8 +11,9 @@ import (
 	"overland/internal/testkit/bins"
 )
 
-// TestOneFileIsEnough is the main proof of the recorder: online, sealed, and rebuilt from nothing but the file. It fetches
-// through the Go proxy, the npm registry and the Debian mirror that the machine is set up with.
+// TestOneFileIsEnough is the main proof of the recorder: online, sealed, and rebuilt from
+// nothing but the file. It fetches through the Go proxy, the npm registry and the Debian mirror
+// that the machine is set up with.
 func TestOneFileIsEnough(t *testing.T) {
 	dir := t.TempDir()
 	b := &bins.Builder{Dir: filepath.Join(dir, "bin")}
@@ -35,7 +36,8 @@ func TestOneFileIsEnough(t *testing.T) {
 	if err := os.Mkdir(work, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// What the Go command compiled for this program, it need not compile for the recording; the rebuild compiles all.
+	// What the Go command compiled for this program, it need not compile for the
+	// recording; the rebuild compiles all.
 	compiled := filepath.Join(dir, "compiled")
 	if err := os.Mkdir(compiled, 0o755); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,8 @@ import (
 	"overland/internal/trust/client"
 )
 
-// Options are the settings of an Agent. Runtimes and Platform are needed; everything else has a default.
+// Options are the settings of an Agent. Runtimes and Platform are needed;
+// everything else has a default.
 type Options struct {
 	Runtimes runtime.Set       // run the services, each by the runtime that it names
 	Platform platform.Platform // of this machine; Platform.Runs is the order in which artifacts are taken
@@ -44,22 +45,25 @@ type Options struct {
 
 	Version string        // of this agent, for people
 	Self    digest.Digest // of this agent's program; "" = it never upgrades itself
-	// Upgrade is called when the channel names another agent program. It lies at path, verified, and stays there. An
-	// error is kept as the reason not to try this program again; nil means that it took over or will.
+	// Upgrade is called when the channel names another agent program. It lies at path,
+	// verified, and stays there. An error is kept as the reason not to try this program again;
+	// nil means that it took over or will.
 	Upgrade func(ctx context.Context, path, version string, d digest.Digest) error
 
-	// Ready is called once by Run, when the state is open, the services of the current generation are started or adopted
-	// and the control socket answers; not after the self-tests of an undecided switch. It proves a new agent program.
+	// Ready is called once by Run, when the state is open, the services of the current generation
+	// are started or adopted and the control socket answers; not after the self-tests of an
+	// undecided switch. It proves a new agent program.
 	Ready func()
 
 	Boot func() (string, time.Duration) // nil = node.Boot
 }
 
-// Agent is the one agent of a node's directory. Its methods are safe for concurrent use; one changes the node at a
-// time, the others wait for their turn.
+// Agent is the one agent of a node's directory. Its methods are safe for concurrent use; one
+// changes the node at a time, the others wait for their turn.
 //
-// What it does is in packages of its own, each with a lock of its own that is never held while anything is waited for:
-// follow finds a source, stage brings what it says onto the disk, switchover makes it run, control answers clients.
+// What it does is in packages of its own, each with a lock of its own that is never held while
+// anything is waited for: follow finds a source, stage brings what it says onto the disk,
+// switchover makes it run, control answers clients.
 type Agent struct {
 	dir      string
 	o        Options
@@ -75,8 +79,9 @@ type Agent struct {
 	ready   sync.Once   // Options.Ready was called
 }
 
-// Open takes the lock of directory dir, makes what is missing and mends what a crash left. A running agent is
-// errs.Conflict: ask it with control.Call. Nothing is started before Install or Run.
+// Open takes the lock of directory dir, makes what is missing and mends what a crash
+// left. A running agent is errs.Conflict: ask it with control.Call. Nothing is
+// started before Install or Run.
 func Open(dir string, o Options) (*Agent, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Progress == nil {
@@ -133,8 +138,8 @@ func (a *Agent) Close() error {
 	return a.node.Close()
 }
 
-// Alive returns when the agent can take its own locks, none of which is held while anything is waited for: an agent that
-// hangs does not return.
+// Alive returns when the agent can take its own locks, none of which is held while anything is
+// waited for: an agent that hangs does not return.
 func (a *Agent) Alive() {
 	a.turn.alive()
 	a.switcher.Fill(nil)

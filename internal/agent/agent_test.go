@@ -33,7 +33,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// What is synced thousands of times need not reach a real disk here; crash tests that need one make it.
+	// What is synced thousands of times need not reach a real disk here;
+	// crash tests that need one make it.
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {
 		os.Setenv("TMPDIR", "/dev/shm")
 	}
@@ -575,7 +576,8 @@ func TestUnknownRuntimeIsRefusedBeforeTheSwitch(t *testing.T) {
 	w.runs("wallet.node: up one")
 }
 
-// A service that moves to another runtime is ended by the one that it leaves, also by an agent that started neither.
+// A service that moves to another runtime is ended by the one that it leaves, also by
+// an agent that started neither.
 func TestServiceMovesToAnotherRuntime(t *testing.T) {
 	w := newWorld(t)
 	other := &publisher.Machine{}

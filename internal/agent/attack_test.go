@@ -63,8 +63,8 @@ func (w *world) untouched() {
 	w.calls()
 }
 
-// forge seals a volume of live whose wallet program is evil, with every digest from there up computed again and the
-// signed metadata left as it is.
+// forge seals a volume of live whose wallet program is evil, with every digest from there up
+// computed again and the signed metadata left as it is.
 func (w *world) forge(t *testing.T) string {
 	t.Helper()
 	w.wallet(v1, "up one")

@@ -12,8 +12,8 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// TestDamagedFiles damages each file below a node that runs r1, one at a time: the next agent keeps the service, and a
-// newer volume is installed, or refused with words that say what to do.
+// TestDamagedFiles damages each file below a node that runs r1, one at a time: the next agent keeps
+// the service, and a newer volume is installed, or refused with words that say what to do.
 func TestDamagedFiles(t *testing.T) {
 	damages := map[string]func(b []byte) []byte{
 		"empty":   func([]byte) []byte { return nil },
@@ -64,7 +64,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// TestDamagedBytesAreFetchedAgain damages what generation and depot share, and installs the same volume again.
+// TestDamagedBytesAreFetchedAgain damages what generation and depot share, and
+// installs the same volume again.
 func TestDamagedBytesAreFetchedAgain(t *testing.T) {
 	w := newWorld(t)
 	one := w.wallet(v1, "up one")

@@ -10,7 +10,8 @@
 //
 // host, beside them, is what the machine's own service manager and the agent's supervisor see.
 //
-// Below its directory the agent writes config.json, depot/, trust/, gen/, log/, run/, upgrade/, volumes/ (the services'
-// data) and node's files, and nowhere else. Failures guarded: a node that runs what nobody signed, that stops serving
-// because something new was offered or a source went away, or that waits for a person after a crash.
+// Below its directory the agent writes config.json, depot/, trust/, gen/, log/, run/, upgrade/,
+// volumes/ (the services' data) and node's files, and nowhere else. Failures guarded: a node that
+// runs what nobody signed, that stops serving because something new was offered or a source went
+// away, or that waits for a person after a crash.
 package agent

@@ -10,9 +10,9 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// Install makes the node run what src says of its channel. A generation that does not prove itself is rolled back:
-// Report says why and the error is of kind errs.Partial. Nothing is written outside depot/ and trust/ before everything
-// is verified. Installing again what runs changes nothing.
+// Install makes the node run what src says of its channel. A generation that does not prove itself
+// is rolled back: Report says why and the error is of kind errs.Partial. Nothing is written outside
+// depot/ and trust/ before everything is verified. Installing again what runs changes nothing.
 func (a *Agent) Install(ctx context.Context, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	done, err := a.turn.takeNow(ctx)
 	if err != nil {
@@ -23,8 +23,8 @@ func (a *Agent) Install(ctx context.Context, src stage.Source, o nodeapi.Install
 	return r, fsx.Full(err)
 }
 
-// look installs what src says, as something that came by itself: a person's request interrupts it while it stages, and
-// then the error is of kind errs.Cancelled and says nothing about src.
+// look installs what src says, as something that came by itself: a person's request interrupts it
+// while it stages, and then the error is of kind errs.Cancelled and says nothing about src.
 func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, error) {
 	staging, done, err := a.turn.takeLook(ctx)
 	if err != nil {
@@ -40,8 +40,8 @@ func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, err
 	return r, err
 }
 
-// install is Install for a caller who has the turn. Until the switch begins, the end of staging ends it; afterwards
-// only the end of ctx does.
+// install is Install for a caller who has the turn. Until the switch begins, the end of staging
+// ends it; afterwards only the end of ctx does.
 func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	if !o.Defer {
 		if err := a.switcher.Resume(ctx); err != nil {
@@ -83,8 +83,8 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 	return a.switcher.Decide(ctx)
 }
 
-// bringAgent brings the agent program that p names. An agent that cannot be upgraded goes on serving; the error is only
-// that of the end of staging.
+// bringAgent brings the agent program that p names. An agent that cannot be upgraded goes on
+// serving; the error is only that of the end of staging.
 func (a *Agent) bringAgent(staging context.Context, src stage.Source, p stage.Plan) error {
 	program, err := a.stager.Program(staging, src, p.Agent)
 	switch {
@@ -111,8 +111,8 @@ func (a *Agent) unchanged(p stage.Plan) (nodeapi.Report, error) {
 	return a.switcher.Result(nodeapi.Report{Outcome: outcome, Generation: p.Unchanged, Tried: p.Unchanged}, &p.Generation), nil
 }
 
-// Rollback switches to generation number, 0 for the good one before the current, by the same protocol as Install.
-// What is left is not taken again until the channel names something new.
+// Rollback switches to generation number, 0 for the good one before the current, by the same
+// protocol as Install. What is left is not taken again until the channel names something new.
 func (a *Agent) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
 	done, err := a.turn.takeNow(ctx)
 	if err != nil {

@@ -10,8 +10,9 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// Run serves the control socket, starts or adopts the services of the current generation, decides an undecided switch,
-// and then follows the node's sources until ctx ends. Services go on running after it. Its error is nil when ctx ended.
+// Run serves the control socket, starts or adopts the services of the current generation, decides
+// an undecided switch, and then follows the node's sources until ctx ends. Services go on running
+// after it. Its error is nil when ctx ended.
 func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

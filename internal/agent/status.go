@@ -36,7 +36,8 @@ func (a *Agent) Status() nodeapi.Status {
 	return s
 }
 
-// statusOf returns what the disk says: state st of dir, whose generation is g (nil = none, or unreadable).
+// statusOf returns what the disk says: state st of dir, whose generation is
+// g (nil = none, or unreadable).
 func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
 	s := nodeapi.Status{
 		Schema: 1, Dir: dir, Root: st.Settings.Root, Channel: st.Settings.Channel, Sites: st.Settings.Sites, Watch: st.Settings.Watch,
@@ -64,8 +65,8 @@ func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
 	return s
 }
 
-// Peek returns the status of directory dir when no agent runs there; services are "unknown". Nothing is changed. A
-// directory without a node is errs.NotFound.
+// Peek returns the status of directory dir when no agent runs there; services are "unknown".
+// Nothing is changed. A directory without a node is errs.NotFound.
 func Peek(dir string) (nodeapi.Status, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -94,8 +95,8 @@ func PeekHistory(dir string) ([]nodeapi.Event, error) {
 	return st.Events, nil
 }
 
-// PeekLogs returns the last lines of the log of service app.service in dir; of "" those of every service, each line
-// with its service's name in front when there is more than one.
+// PeekLogs returns the last lines of the log of service app.service in dir; of "" those of every
+// service, each line with its service's name in front when there is more than one.
 func PeekLogs(dir, service string, lines int) ([]string, error) {
 	if lines <= 0 {
 		lines = 50

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// turn is the right to change the node: one holder at a time. A person's request does not wait for a look at a source
-// that staging over a slow link holds up: it interrupts it.
+// turn is the right to change the node: one holder at a time. A person's request does not wait for
+// a look at a source that staging over a slow link holds up: it interrupts it.
 type turn struct {
 	token chan struct{}
 

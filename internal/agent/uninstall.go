@@ -9,8 +9,9 @@ import (
 	"overland/internal/agent/node"
 )
 
-// Uninstall stops every service and removes what the agent wrote; the services' data and logs only with purge. What
-// package host wrote (agent/) stays for it to remove. The agent is closed after it.
+// Uninstall stops every service and removes what the agent wrote; the services'
+// data and logs only with purge. What package host wrote (agent/) stays for it to
+// remove. The agent is closed after it.
 func (a *Agent) Uninstall(ctx context.Context, purge bool) error {
 	if err := a.Stop(ctx); err != nil {
 		return fmt.Errorf("uninstall: %w", err)

@@ -47,8 +47,8 @@ func (h *handover) take() *stage.Program {
 	return p
 }
 
-// handOvers hands over to each program that lies ready, until ctx ends. Only Run calls it, and each takes its turn: the
-// installation that brought the program is answered first.
+// handOvers hands over to each program that lies ready, until ctx ends. Only Run calls it, and each
+// takes its turn: the installation that brought the program is answered first.
 func (a *Agent) handOvers(ctx context.Context) {
 	select {
 	case <-a.hand.resumed:
@@ -75,7 +75,8 @@ func (a *Agent) handOver(ctx context.Context) {
 	if p == nil {
 		return
 	}
-	// Before the call: it may never return, and the program that follows must not try the same again when it fails.
+	// Before the call: it may never return, and the program that follows must not
+	// try the same again when it fails.
 	err = a.node.Update(func(s *node.State) {
 		s.Agent = p.Release
 		s.AddEvent(nodeapi.Event{At: a.now(), What: "upgraded", Apps: []string{release.AgentApp + "@" + p.Version}})
@@ -93,7 +94,8 @@ func (a *Agent) handOver(ctx context.Context) {
 	}
 }
 
-// RefuseProgram remembers that the agent program d did not prove itself, so that it is not tried again.
+// RefuseProgram remembers that the agent program d did not prove itself,
+// so that it is not tried again.
 func (a *Agent) RefuseProgram(d digest.Digest, reason string) error {
 	return a.node.Update(func(s *node.State) {
 		for _, p := range s.Programs {

@@ -1,5 +1,5 @@
-// Package alpine reads the formats of an Alpine repository, packages of format v2, and verifies the chain that signs
-// them.
+// Package alpine reads the formats of an Alpine repository, packages of format v2, and
+// verifies the chain that signs them.
 //
 // Parties, keys and files:
 //
@@ -9,15 +9,15 @@
 //	package    NAME-VERSION.apk: members of signatures, of control files and of data. The index has the SHA1 of the
 //	           control member (C:) and the size; .PKGINFO, in that member, has the SHA256 of the data
 //
-// A caller walks the chain from the root: Verify and ReadIndex for an index, ReadPackage and Package.Check for a package.
-// Nothing here opens a connection or remembers anything.
+// A caller walks the chain from the root: Verify and ReadIndex for an index, ReadPackage and
+// Package.Check for a package. Nothing here opens a connection or remembers anything.
 //
 // Sources: apk(5) and apk-package(5) of apk-tools, and what apk-tools 2.14 and abuild-sign write.
 //
 // What SHA1 is worth is Alpine's choice; a lock pins the SHA256 of every byte beside it.
 //
-// Failures guarded: a repository or a mirror that alters or swaps what it serves; a gzip bomb; memory, for every parser
-// has limits.
+// Failures guarded: a repository or a mirror that alters or swaps what it serves; a gzip bomb;
+// memory, for every parser has limits.
 //
 // Not read: packages without a data hash in .PKGINFO, format v3, DSA signatures.
 package alpine

@@ -10,7 +10,8 @@ import (
 	"overland/internal/errs"
 )
 
-// seed returns a file of testdata: a signed index and a package, as the publisher of the tests made them.
+// seed returns a file of testdata: a signed index and a package, as the
+// publisher of the tests made them.
 func seed(f *testing.F, name string) []byte {
 	f.Helper()
 	b, err := os.ReadFile(filepath.Join("testdata", name))

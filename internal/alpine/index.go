@@ -49,8 +49,8 @@ func (p Package) Check(got Package) error {
 	return nil
 }
 
-// parseIndex returns the packages that r, the text of an APKINDEX, lists, by the name of their file. Those without a
-// checksum of a known kind are left out: nothing proves them.
+// parseIndex returns the packages that r, the text of an APKINDEX, lists, by the name of their
+// file. Those without a checksum of a known kind are left out: nothing proves them.
 func parseIndex(r io.Reader) (map[string]Package, error) {
 	files := map[string]Package{}
 	lines := bufio.NewScanner(r)
@@ -113,8 +113,9 @@ func add(files map[string]Package, fields map[byte]string) error {
 	return nil
 }
 
-// ReadIndex returns what r, an APKINDEX.tar.gz whose signatures were verified, says. Anything else is errs.Untrusted, and so is
-// an index of more than 512 MiB unpacked, 500,000 packages, 1,000 files or 1 MiB in a line.
+// ReadIndex returns what r, an APKINDEX.tar.gz whose signatures were verified, says. Anything
+// else is errs.Untrusted, and so is an index of more than 512 MiB unpacked, 500,000 packages,
+// 1,000 files or 1 MiB in a line.
 func ReadIndex(r io.Reader) (*Index, error) {
 	m := newMembers(r)
 	_, _, files, err := m.begin()

@@ -71,8 +71,8 @@ type signature struct {
 	b    []byte
 }
 
-// begin reads the members with signatures. It returns the signatures, the offset where what they sign begins, and the
-// files of the member that begins there, positioned at the first of them.
+// begin reads the members with signatures. It returns the signatures, the offset where what they
+// sign begins, and the files of the member that begins there, positioned at the first of them.
 func (m *members) begin() ([]signature, int64, *tarball, error) {
 	var list []signature
 	for {
@@ -137,8 +137,8 @@ func (t *tarball) next() (err error) {
 	return err
 }
 
-// end returns err, the last error of next, but at io.EOF it reads the rest of the member, so that the member after it
-// can be read.
+// end returns err, the last error of next, but at io.EOF it reads the rest of the member, so that
+// the member after it can be read.
 func (t *tarball) end(err error) error {
 	if errors.Is(err, io.EOF) {
 		_, err = io.Copy(io.Discard, t.r)

@@ -16,8 +16,9 @@ import (
 
 const pkginfoLimit = 4 << 20 // bytes of a .PKGINFO
 
-// ReadPackage returns size and control sum of r, a package, after it has verified that the data is what the control
-// files say. Anything else is errs.Untrusted, and so are control files of more than 64 MiB or 1,000 files.
+// ReadPackage returns size and control sum of r, a package, after it has verified that the data
+// is what the control files say. Anything else is errs.Untrusted, and so are control files of
+// more than 64 MiB or 1,000 files.
 func ReadPackage(r io.ReadSeeker) (Package, error) {
 	m := newMembers(r)
 	_, at, files, err := m.begin()
@@ -46,7 +47,8 @@ func ReadPackage(r io.ReadSeeker) (Package, error) {
 	return hashPackage(r, at, m.pos, want)
 }
 
-// hashPackage returns size and control sum of r, whose control member lies from at to end; the rest must have the sum want.
+// hashPackage returns size and control sum of r, whose control member lies from at to end;
+// the rest must have the sum want.
 func hashPackage(r io.ReadSeeker, at, end int64, want string) (Package, error) {
 	if _, err := r.Seek(at, io.SeekStart); err != nil {
 		return Package{}, err

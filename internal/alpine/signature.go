@@ -25,12 +25,14 @@ const (
 
 var hashes = map[string]crypto.Hash{"RSA": crypto.SHA1, "RSA256": crypto.SHA256, "RSA512": crypto.SHA512}
 
-// Verify returns which of the keys in the folder dir signed r, an APKINDEX.tar.gz: "NAME sha256:HEX", the name of the
-// key's file and the digest of its PKIX form. Each signature is verified on its own: one by another key beside a good one
-// does no harm. Without a good one the error is errs.Untrusted. What is signed is hashed, not unpacked; the keys are read
-// each time, so that a service notices when they change.
+// Verify returns which of the keys in the folder dir signed r, an APKINDEX.tar.gz: "NAME
+// sha256:HEX", the name of the key's file and the digest of its PKIX form. Each signature is
+// verified on its own: one by another key beside a good one does no harm. Without a good one the
+// error is errs.Untrusted. What is signed is hashed, not unpacked; the keys are read each time, so
+// that a service notices when they change.
 //
-// Not for packages: a package's own signature covers only its control member, and its index proves more.
+// Not for packages: a package's own signature covers only its control
+// member, and its index proves more.
 func Verify(r io.ReadSeeker, dir string) (string, error) {
 	list, at, _, err := newMembers(r).begin()
 	if err != nil {

@@ -25,7 +25,8 @@ type Depot interface {
 	Stat(ctx context.Context, d digest.Digest) (int64, error)
 }
 
-// Request says what to build. Repo, Commit, App, Builders and Cache are needed; the zero values of the others work.
+// Request says what to build. Repo, Commit, App, Builders and Cache are needed; the
+// zero values of the others work.
 type Request struct {
 	Repo   *source.Repo
 	Commit source.Commit
@@ -56,10 +57,12 @@ type Built struct {
 	Shared    bool   // another machine built it
 }
 
-// Step is the part of building one artifact that is under way. A progress event's note begins with it.
+// Step is the part of building one artifact that is under way. A
+// progress event's note begins with it.
 type Step string
 
-// The steps of one artifact for one platform: cached, or shared, or checkout → fetch → compile → done.
+// The steps of one artifact for one platform: cached, or shared, or
+// checkout → fetch → compile → done.
 const (
 	StepCached   Step = "cached"
 	StepShared   Step = "shared" // another machine built it
@@ -71,10 +74,11 @@ const (
 
 // Builder is one way to make an artifact. It must be safe for concurrent use.
 type Builder interface {
-	// Recipe returns everything that decides the bytes of j, without doing any work beyond reading files of the commit.
+	// Recipe returns everything that decides the bytes of j, without doing any work
+	// beyond reading files of the commit.
 	Recipe(ctx context.Context, j Job) (Recipe, error)
-	// Build makes j from its recipe. The checkout in src must not be changed; scratch is an empty folder of its own,
-	// removed afterwards.
+	// Build makes j from its recipe. The checkout in src must not be changed; scratch is an empty
+	// folder of its own, removed afterwards.
 	Build(ctx context.Context, j Job, r Recipe, src, scratch string) (Output, error)
 }
 
@@ -88,14 +92,14 @@ type Job struct {
 	Progress func(step Step, detail string)
 }
 
-// Recipe is what decides the bytes of a Job, besides its tree and platform. Its JSON is hashed, so a field added later
-// needs a new Builder name.
+// Recipe is what decides the bytes of a Job, besides its tree and platform. Its JSON is hashed, so
+// a field added later needs a new Builder name.
 type Recipe struct {
 	Builder   string `json:"builder"`   // name and version of the builder: "go/1"
 	Toolchain string `json:"toolchain"` // "go1.26.8"
 	Settings  any    `json:"settings"`  // the builder's own, with variables expanded
-	// Host is the kind of this machine, when its compiler or libraries decide the bytes or whether they run; nil when they
-	// do not, as for static Go programs.
+	// Host is the kind of this machine, when its compiler or libraries decide the bytes or whether
+	// they run; nil when they do not, as for static Go programs.
 	Host *platform.Host `json:"host,omitempty"`
 }
 
@@ -106,10 +110,11 @@ type Output struct {
 	Toolchain string // what made it; as in the Recipe
 }
 
-// Run builds what req asks for, or finds it built, and returns one Built for each artifact and platform: artifacts by
-// name, platforms in the order of platform.All. It blocks while another process builds the same thing. The first failure
-// stops the rest. Errors: Invalid for a wrong overland.yaml or source (with the compiler's words), Unavailable when an input
-// cannot be reached, Untrusted when one is not what its checksum says, Conflict when a rebuild gives other bytes.
+// Run builds what req asks for, or finds it built, and returns one Built for each artifact and
+// platform: artifacts by name, platforms in the order of platform.All. It blocks while another
+// process builds the same thing. The first failure stops the rest. Errors: Invalid for a wrong
+// overland.yaml or source (with the compiler's words), Unavailable when an input cannot be reached,
+// Untrusted when one is not what its checksum says, Conflict when a rebuild gives other bytes.
 func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	jobs, err := plan(req)
 	if err != nil {

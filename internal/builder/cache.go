@@ -19,7 +19,8 @@ type cache struct {
 	fs  fsx.FS
 }
 
-// recordVersion is part of every key: raise it when the meaning of a record changes, and all earlier ones are forgotten.
+// recordVersion is part of every key: raise it when the meaning of a record changes, and
+// all earlier ones are forgotten.
 const recordVersion = 1
 
 // maxRecord bounds a record, in bytes.
@@ -50,8 +51,8 @@ func (r record) built(j Job, cached bool) Built {
 	}
 }
 
-// key returns the name of a result. encoding/json writes fields in order and map keys sorted, so equal inputs have
-// equal keys.
+// key returns the name of a result. encoding/json writes fields in order and map keys sorted,
+// so equal inputs have equal keys.
 func (in inputs) key() (digest.Digest, error) {
 	b, err := json.Marshal(in)
 	if err != nil {
@@ -64,8 +65,8 @@ func (c cache) path(key digest.Digest) string {
 	return filepath.Join(c.dir, key.Encoded()[:2], key.Encoded()+".json")
 }
 
-// get returns the record of key. A record that cannot be read, or whose blob does not have its size, counts as none. With a
-// nil size the blob may be gone.
+// get returns the record of key. A record that cannot be read, or whose blob does not have its
+// size, counts as none. With a nil size the blob may be gone.
 func (c cache) get(key digest.Digest, size func(digest.Digest) (int64, error)) (record, bool) {
 	b, err := fsx.ReadFile(c.path(key), maxRecord)
 	if err != nil {
@@ -108,8 +109,8 @@ func (c cache) put(key digest.Digest, r record) error {
 // lockPoll is the wait before a flock that another process holds is tried once more.
 const lockPoll = 50 * time.Millisecond
 
-// lock returns the flock of key, so that only one process works on it; it waits until ctx ends. Keys that begin alike share
-// one, so that there are few lock files; nobody holds two.
+// lock returns the flock of key, so that only one process works on it; it waits until ctx ends.
+// Keys that begin alike share one, so that there are few lock files; nobody holds two.
 func (c cache) lock(ctx context.Context, key digest.Digest) (*fsx.Lock, error) {
 	dir := filepath.Join(c.dir, key.Encoded()[:2])
 	if err := c.fs.Mkdir(dir, 0o755); err != nil {

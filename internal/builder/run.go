@@ -148,7 +148,8 @@ func (r *run) readFile(ctx context.Context, path string) ([]byte, error) {
 	return got.b, got.err
 }
 
-// checkout returns the folder with the commit's files, which all jobs share, and an empty one for this job.
+// checkout returns the folder with the commit's files, which all jobs share,
+// and an empty one for this job.
 func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err error) {
 	r.working.Lock()
 	defer r.working.Unlock()
@@ -178,8 +179,8 @@ func (r *run) close() {
 	}
 }
 
-// workplace is a folder for one call of Run. Its flock says that its owner is alive: the next one removes what a killed
-// build left behind.
+// workplace is a folder for one call of Run. Its flock says that its owner is alive: the next one
+// removes what a killed build left behind.
 type workplace struct {
 	dir  string
 	lock *fsx.Lock

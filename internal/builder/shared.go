@@ -8,13 +8,14 @@ import (
 	"overland/internal/source"
 )
 
-// Shared is where results are shared with other machines; builder/shared has one. It must be safe for concurrent use. It
-// works on the depot of the Request.
+// Shared is where results are shared with other machines; builder/shared has one. It must be safe
+// for concurrent use. It works on the depot of the Request.
 type Shared interface {
-	// Get copies the result that w names into the depot. When found is false it is built here; after an error it must not
-	// be.
+	// Get copies the result that w names into the depot. When found is false it is built here;
+	// after an error it must not be.
 	Get(ctx context.Context, w Wanted) (s Sharable, found bool, err error)
-	// Put shares s, which was built here and is in the depot. It reports its own trouble: the result is good all the same.
+	// Put shares s, which was built here and is in the depot. It reports its own trouble:
+	// the result is good all the same.
 	Put(ctx context.Context, w Wanted, s Sharable)
 }
 

@@ -72,8 +72,8 @@ type Cache struct {
 type Depot interface {
 	store.Blobs
 	store.Stager
-	// Claim notes that the cache names blobs of the depot: a garbage collection that does not ask it
-	// is refused.
+	// Claim notes that the cache names blobs of the depot: a garbage collection
+	// that does not ask it is refused.
 	Claim(name string) error
 	// Retire removes blob d unless somebody touched it after since.
 	Retire(d digest.Digest, since time.Time) (removed bool, err error)
@@ -284,9 +284,9 @@ func (c *Cache) openVersion(ctx context.Context, v version, ok bool, protocol, k
 	return b, err
 }
 
-// Past opens the version under key that n newer ones followed: errs.NotFound when there is none. For
-// a while origins still have what an older list named, and machines with that list ask for it. The
-// caller closes it.
+// Past opens the version under key that n newer ones followed: errs.NotFound when there is
+// none. For a while origins still have what an older list named, and machines with that list
+// ask for it. The caller closes it.
 func (c *Cache) Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error) {
 	v, ok, err := c.index.before(ctx, id{protocol, key}, n)
 	return c.openVersion(ctx, v, ok, protocol, key, err)

@@ -87,7 +87,8 @@ func TestTamperedIndex(t *testing.T) {
 	}
 }
 
-// When there is a stale answer, a client does not wait for a silent upstream; a late answer is kept.
+// When there is a stale answer, a client does not wait for a silent
+// upstream; a late answer is kept.
 func TestSlowUpstream(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Patience = time.Millisecond })
 	b.origin.set("i/x", "one")
@@ -167,8 +168,8 @@ func TestOneTransferForAll(t *testing.T) {
 	b.asked("big.zip", 1)
 }
 
-// A client that gives up does not end the transfer for the others. When all give up it ends, and the
-// next one starts from the beginning.
+// A client that gives up does not end the transfer for the others. When all give up it ends, and
+// the next one starts from the beginning.
 func TestClientsGiveUp(t *testing.T) {
 	b := newBench(t, nil)
 	b.origin.set("a.zip", "alpha")
@@ -274,7 +275,8 @@ func TestDiskFull(t *testing.T) {
 	b.want(b, "i/x", "two")
 }
 
-// If something that never changes comes back changed after it was evicted, the error has both digests.
+// If something that never changes comes back changed after it was
+// evicted, the error has both digests.
 func TestChangedContent(t *testing.T) {
 	b := newBench(t, func(b *bench) { b.o.Limit = 1 })
 	b.origin.set("a.zip", "alpha")

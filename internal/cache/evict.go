@@ -44,10 +44,10 @@ func (c *Cache) Size(ctx context.Context) (int64, error) {
 	return c.index.size(ctx)
 }
 
-// Evict removes the least recently used answers until at most Options.Limit bytes are left, and
-// returns how many bytes it freed. It keeps what Options.Roots names, what a freeze stands on, what
-// was in the depot before the cache fetched it, and what was used in the last minute, even when that
-// exceeds the limit.
+// Evict removes the least recently used answers until at most Options.Limit bytes are left,
+// and returns how many bytes it freed. It keeps what Options.Roots names, what a freeze stands
+// on, what was in the depot before the cache fetched it, and what was used in the last minute,
+// even when that exceeds the limit.
 func (c *Cache) Evict(ctx context.Context) (freed int64, err error) {
 	if c.o.Limit <= 0 {
 		return 0, nil

@@ -32,8 +32,8 @@ func (c *Cache) Offline(ctx context.Context) (bool, error) {
 	return c.facts.Offline(ctx)
 }
 
-// SetOffline forbids (true) or allows requests to upstream, from now on and after a restart, in every
-// process that has the cache open.
+// SetOffline forbids (true) or allows requests to upstream, from now on and after a restart, in
+// every process that has the cache open.
 func (c *Cache) SetOffline(ctx context.Context, on bool) error { return c.facts.SetOffline(ctx, on) }
 
 // moments returns list as the JSON array that queries of the index take.

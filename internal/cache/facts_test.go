@@ -108,8 +108,8 @@ func get(t *testing.T, c record.Getter, n news) error {
 	return err
 }
 
-// When the cache's directory is removed, the cache stays offline and the freezes stay, and what one of
-// them stood on is not replaced by today's content.
+// When the cache's directory is removed, the cache stays offline and the freezes stay, and what one
+// of them stood on is not replaced by today's content.
 func TestTheDirectoryIsRemoved(t *testing.T) {
 	dir, facts, n := t.TempDir(), &cachetest.Memory{}, newNews(t)
 	c := open(t, dir, facts)
@@ -160,7 +160,8 @@ func change(t *testing.T, dir, text string) {
 	}
 }
 
-// version1 is an index as the first version made it: with a version of "today" that a freeze stands on.
+// version1 is an index as the first version made it: with a version of
+// "today" that a freeze stands on.
 const version1 = `
 CREATE TABLE version (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,

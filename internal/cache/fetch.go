@@ -122,8 +122,8 @@ func (v version) follows(old version, it record.Item, upstream string) error {
 	return errs.Hint(errs.E(errs.Conflict, err), "it should never change: somebody replaced it at its origin; nothing was stored")
 }
 
-// conditional returns r with If-None-Match for the answer that is held: unchanged bytes do not travel
-// again.
+// conditional returns r with If-None-Match for the answer that is held:
+// unchanged bytes do not travel again.
 func conditional(r origin.Request, etag string) origin.Request {
 	if etag == "" || len(r.Fallback) > 0 || r.Method != "" {
 		return r

@@ -34,8 +34,8 @@ CREATE TABLE absent (
 	protocol TEXT NOT NULL, key TEXT NOT NULL, status INTEGER NOT NULL, until INTEGER NOT NULL,
 	PRIMARY KEY (protocol, key)) WITHOUT ROWID;` + pins
 
-// pins are the tables that schema 2 has in place of the pins of 1, which did not say which of several
-// freezes with one name they belong to.
+// pins are the tables that schema 2 has in place of the pins of 1, which did not say which of
+// several freezes with one name they belong to.
 const pins = `
 CREATE TABLE pin (
 	name TEXT NOT NULL, made INTEGER NOT NULL, protocol TEXT NOT NULL, key TEXT NOT NULL, fetched INTEGER NOT NULL,
@@ -92,8 +92,8 @@ func (v version) entry() lockfile.Entry {
 // that belongs in facts moves there.
 func openIndex(ctx context.Context, dir string, now time.Time, facts Facts) (*index, error) {
 	path := filepath.Join(dir, IndexFile)
-	// A commit is on the disk when it returns (synchronous FULL): an answer that was served survives a
-	// power cut.
+	// A commit is on the disk when it returns (synchronous FULL): an answer that
+	// was served survives a power cut.
 	pragmas := "?_pragma=busy_timeout(30000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate"
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+pragmas)
 	if err != nil {

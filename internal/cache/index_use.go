@@ -14,16 +14,17 @@ func (x *index) size(ctx context.Context) (n int64, err error) {
 	return n, indexError(err)
 }
 
-// oldest returns what may be evicted and was last used before the moment at, the least recently used
-// first. frozen is what moments returns.
+// oldest returns what may be evicted and was last used before the moment at, the least recently
+// used first. frozen is what moments returns.
 func (x *index) oldest(ctx context.Context, at time.Time, frozen string) ([]version, error) {
 	return x.list(ctx, "SELECT "+columns+" FROM version AS v WHERE held = 1 AND used < ?2"+
 		" AND EXISTS (SELECT 1 FROM version AS o WHERE o.blob = v.blob AND o.own = 1) AND"+unfrozen+" ORDER BY used",
 		frozen, at.UnixMilli())
 }
 
-// drop marks v as not held, and reports whether no other held version has its blob. The row changes
-// before the blob is removed: a crash in between leaves an extra blob, never a row without its blob.
+// drop marks v as not held, and reports whether no other held version has its blob.
+// The row changes before the blob is removed: a crash in between leaves an extra
+// blob, never a row without its blob.
 func (x *index) drop(ctx context.Context, v version) (last bool, err error) {
 	err = x.exec(ctx, "UPDATE version SET held = 0 WHERE protocol = ? AND key = ? AND fetched = ?", v.protocol, v.key, v.fetched.UnixMilli())
 	if err != nil {

@@ -37,7 +37,8 @@ func play(dir, upstream string) error {
 	return c.Close()
 }
 
-// Killed at any step of storing, the cache has whole blobs only, and every row of its index has its blob.
+// Killed at any step of storing, the cache has whole blobs only, and every
+// row of its index has its blob.
 func TestKilled(t *testing.T) {
 	b := newBench(t, nil)
 	for n := range 1000 {

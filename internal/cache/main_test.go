@@ -30,7 +30,8 @@ import (
 	storedir "overland/internal/store/dir"
 )
 
-// TestMain also plays the process that is killed: OVERLAND_CACHE_TEST holds the directory and the upstream's URL.
+// TestMain also plays the process that is killed: OVERLAND_CACHE_TEST holds the
+// directory and the upstream's URL.
 func TestMain(m *testing.M) {
 	if part := os.Getenv("OVERLAND_CACHE_TEST"); part != "" {
 		dir, upstream, _ := strings.Cut(part, " ")
@@ -43,8 +44,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// fixture is a protocol whose things are at upstream; those below /i/ can change. Check has two rules:
-// nothing may start with BAD, and /i/packages must name the release in /i/release.
+// fixture is a protocol whose things are at upstream; those below /i/ can change. Check has two
+// rules: nothing may start with BAD, and /i/packages must name the release in /i/release.
 type fixture struct{ upstream string }
 
 func (fixture) Name() string { return "fix" }

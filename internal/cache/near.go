@@ -15,12 +15,13 @@ import (
 	"overland/internal/store"
 )
 
-// Near is where an answer may be found that is nearer than its origin, or outlives it: the caches of
-// other sites.
+// Near is where an answer may be found that is nearer than its origin, or outlives
+// it: the caches of other sites.
 type Near interface {
-	// Find returns what the first cache that has key holds for it, with the blob, of at most limit
-	// bytes, in the depot. brought reports whether this call put the blob there. heard is called while
-	// bytes arrive. The blob's digest is verified, and nothing else. errs.NotFound when no cache has it.
+	// Find returns what the first cache that has key holds for it, with the blob, of at most
+	// limit bytes, in the depot. brought reports whether this call put the blob there. heard
+	// is called while bytes arrive. The blob's digest is verified, and nothing else.
+	// errs.NotFound when no cache has it.
 	Find(ctx context.Context, protocol, key string, limit int64, heard func()) (f Found, brought bool, err error)
 }
 
@@ -36,8 +37,8 @@ type Found struct {
 	Modified  string        `json:"modified,omitempty"`
 }
 
-// ParseFound reads the JSON form of a Found. Its errors are errs.Unavailable: another site may have a
-// better answer.
+// ParseFound reads the JSON form of a Found. Its errors are errs.Unavailable: another
+// site may have a better answer.
 func ParseFound(b []byte) (Found, error) {
 	var f Found
 	err := json.Unmarshal(b, &f)
@@ -53,8 +54,8 @@ func ParseFound(b []byte) (Found, error) {
 	return f, nil
 }
 
-// near delivers a near copy to the waiters of call, once the protocol has proved it. ok is false when
-// there is no such copy.
+// near delivers a near copy to the waiters of call, once the protocol has proved it. ok is
+// false when there is no such copy.
 func (c *Cache) near(ctx context.Context, call *call, q *record.Acquisition, old version) (got answer, ok bool) {
 	it := q.Item
 	if c.o.Near == nil || it.Method != "" {
@@ -115,8 +116,8 @@ func (c *Cache) adopt(ctx context.Context, v version) (version, error) {
 	return c.index.add(ctx, v)
 }
 
-// disown removes a blob that was brought for an answer but failed its proof, unless it is needed for
-// something else.
+// disown removes a blob that was brought for an answer but failed its proof, unless
+// it is needed for something else.
 func (c *Cache) disown(ctx context.Context, d digest.Digest) error {
 	asked := time.Now()
 	roots, err := c.roots(ctx)

@@ -87,8 +87,8 @@ func TestNearComesFirst(t *testing.T) {
 	b.want(b, "i/list", "near list 2")
 }
 
-// A near copy is checked like one from the origin. If it fails, nothing of it is left, and the origin
-// is asked.
+// A near copy is checked like one from the origin. If it fails, nothing of it is
+// left, and the origin is asked.
 func TestNearLies(t *testing.T) {
 	for name, c := range map[string]struct {
 		body string
@@ -152,7 +152,8 @@ func TestHeldBlobsAreEvicted(t *testing.T) {
 	}
 }
 
-// While many clients read and eviction runs, every answer is right, and the size stays near the limit.
+// While many clients read and eviction runs, every answer is right, and
+// the size stays near the limit.
 func TestEvictionWhileManyRead(t *testing.T) {
 	const keys, readers, rounds = 24, 4, 2
 	b, n := newBeside(t, func(b *bench) { b.o.Limit = 10 * 1000 })

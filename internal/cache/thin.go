@@ -12,9 +12,9 @@ const (
 	keepDays   = 400
 )
 
-// Thin drops surplus versions of what can change, with those of their blobs that nothing else needs,
-// and returns how many versions it dropped. It keeps what a freeze stands on and what was used in the
-// last minute.
+// Thin drops surplus versions of what can change, with those of their blobs that nothing
+// else needs, and returns how many versions it dropped. It keeps what a freeze stands on and
+// what was used in the last minute.
 func (c *Cache) Thin(ctx context.Context) (dropped int, err error) {
 	frozen, err := c.frozen(ctx)
 	if err != nil {

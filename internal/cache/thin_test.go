@@ -37,7 +37,8 @@ func TestThin(t *testing.T) {
 	if _, err := b.Thin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// The newest 50 reach into the fourth day; before that, the last of each of three days and a half, and the frozen one.
+	// The newest 50 reach into the fourth day; before that, the last of each of three days
+	// and a half, and the frozen one.
 	if n := count(); n < cache.KeepNewest+4 || n > cache.KeepNewest+6 || b.blobs() != n {
 		t.Errorf("%d versions and %d blobs of %d are left", n, b.blobs(), perDay*days)
 	}

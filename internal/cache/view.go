@@ -23,9 +23,10 @@ type View struct {
 // View returns the cache as of the freeze name, which need not exist yet.
 func (c *Cache) View(name string) *View { return &View{c, name} }
 
-// Get implements record.Getter. For what can change it returns the version that the cache had at the
-// freeze's moment. What the cache did not have then is fetched when first requested, provided that
-// the freeze was made for "now" and that it fits what is frozen already; else it is errs.NotFound.
+// Get implements record.Getter. For what can change it returns the version that the cache
+// had at the freeze's moment. What the cache did not have then is fetched when first
+// requested, provided that the freeze was made for "now" and that it fits what is frozen
+// already; else it is errs.NotFound.
 func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
 	f, err := w.c.freeze(ctx, w.name)
 	if err != nil {

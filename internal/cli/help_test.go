@@ -84,8 +84,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestExamples runs every example of every verb's help, each verb in a copy of a site that has releases of the
-// application wallet on the channels staging and live, keys and a volume.
+// TestExamples runs every example of every verb's help, each verb in a copy of a site that has
+// releases of the application wallet on the channels staging and live, keys and a volume.
 func TestExamples(t *testing.T) {
 	site, versions := newSite(t)
 	for _, c := range cli.AllVerbs(cli.Tree())[1:] {
@@ -212,7 +212,8 @@ func removeKey(t *testing.T, env map[string]string, name string) {
 	}
 }
 
-// runUntilPrinted runs a verb that goes on until it is stopped, and stops it when it has printed its first line.
+// runUntilPrinted runs a verb that goes on until it is stopped, and stops it when
+// it has printed its first line.
 func runUntilPrinted(t *testing.T, ctx context.Context, stop func(), env map[string]string, args []string) {
 	t.Helper()
 	out := &firstWrite{done: stop}
@@ -249,7 +250,8 @@ func siteEnv(work string) map[string]string {
 	return map[string]string{"OVERLAND_HOME": filepath.Join(work, "home"), "OVERLAND_AGENTS": filepath.Join(work, "agents")}
 }
 
-// newSite returns a folder with wallet/ (a repository of two commits), home/ and agents/, and the two versions.
+// newSite returns a folder with wallet/ (a repository of two commits), home/ and
+// agents/, and the two versions.
 func newSite(t *testing.T) (dir string, versions []string) {
 	t.Helper()
 	dir = t.TempDir()

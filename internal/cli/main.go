@@ -26,8 +26,8 @@ type Env struct {
 	Clock  clock.Clock // nil: the machine's
 }
 
-// Main runs the program with the process's arguments and streams and returns the exit code. The first interrupt stops
-// it in order, the second one at once.
+// Main runs the program with the process's arguments and streams and returns the exit code. The
+// first interrupt stops it in order, the second one at once.
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -47,7 +47,8 @@ func Run(ctx context.Context, env Env) int {
 		return 0
 	}
 	if ctx.Err() != nil {
-		// Whatever a room made of it, the person stopped it: a killed git or compiler reports something else.
+		// Whatever a room made of it, the person stopped it: a killed git or
+		// compiler reports something else.
 		err = errs.Hint(errs.Errorf(errs.Cancelled, "stopped"), "what was done so far is kept: run it again")
 	}
 	if exit := (*session.ExitError)(nil); errors.As(err, &exit) {

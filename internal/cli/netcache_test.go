@@ -15,8 +15,8 @@ import (
 	"overland/internal/testkit/shacache"
 )
 
-// newNetcache serves a network cache and writes slapos.cfg for it, with fresh keys, in the current folder; it holds one
-// entry for the key pypi:a=1.0 and one for http://origin.example/a-1.0.tar.gz.
+// newNetcache serves a network cache and writes slapos.cfg for it, with fresh keys, in the current
+// folder; it holds one entry for the key pypi:a=1.0 and one for http://origin.example/a-1.0.tar.gz.
 func newNetcache(t *testing.T, env map[string]string) {
 	t.Helper()
 	dir, cache := t.TempDir(), shacache.New(t)

@@ -13,8 +13,8 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// registries starts a Python index and a Rust registry, with a package "tea" each, at $REGISTRIES, and gives the script
-// what pip and cargo need; "registries stop" ends them.
+// registries starts a Python index and a Rust registry, with a package "tea" each, at $REGISTRIES,
+// and gives the script what pip and cargo need; "registries stop" ends them.
 func registries(ts *testscript.TestScript, neg bool, args []string) {
 	stop, _ := ts.Value(registriesKey{}).(*func())
 	if neg || stop == nil || len(args) > 1 || len(args) == 1 && args[0] != "stop" {

@@ -48,10 +48,10 @@ func mainAt() int {
 	})
 }
 
-// TestScripts runs testdata/script. A script has $OVERLAND_HOME, an agent program for linux/amd64, and commands of
-// its own: "commit MESSAGE" commits the current folder, with $REF, $REF1, $REF2, … naming the releases of its commits;
-// "exits CODE overland ARGS…" demands an exit code and, on failure, one message with one hint; "registries"
-// serves Python and Rust packages.
+// TestScripts runs testdata/script. A script has $OVERLAND_HOME, an agent program for linux/amd64,
+// and commands of its own: "commit MESSAGE" commits the current folder, with $REF, $REF1, $REF2, …
+// naming the releases of its commits; "exits CODE overland ARGS…" demands an exit code and, on
+// failure, one message with one hint; "registries" serves Python and Rust packages.
 func TestScripts(t *testing.T) {
 	cache, modules := t.TempDir(), goEnv(t, "GOMODCACHE")
 	testscript.Run(t, testscript.Params{
@@ -73,8 +73,8 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// prepare gives a script its own site directory; what the Go command caches is shared, because compiling the runtime
-// anew for each script would take most of the time.
+// prepare gives a script its own site directory; what the Go command caches is shared, because
+// compiling the runtime anew for each script would take most of the time.
 func prepare(e *testscript.Env, cache, modules string) error {
 	home, agent := filepath.Join(e.WorkDir, "home"), filepath.Join(e.WorkDir, "agents", "linux-amd64", "overland-agent")
 	const dir, file = 0o755, 0o755

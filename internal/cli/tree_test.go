@@ -8,7 +8,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Every verb that people see stands in a group of the help, and every group of verbs says what its noun is.
+// Every verb that people see stands in a group of the help, and every group
+// of verbs says what its noun is.
 func TestEveryVerbIsInAGroup(t *testing.T) {
 	root := cli.Tree()
 	for _, c := range root.Commands() {

@@ -372,7 +372,8 @@ func TestOraclesAgree(t *testing.T) {
 			"--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--ro-bind", program(t), "/attempt", "--remount-ro", "/",
 			"/attempt", attemptVerb, string(text)).CombinedOutput()
 		got := possible(t, string(out), err)
-		// Bubblewrap brings no filter: these are the kernel's own answers to a process without rights.
+		// Bubblewrap brings no filter: these are the kernel's own
+		// answers to a process without rights.
 		t.Logf("possible in bubblewrap: %s", strings.Join(got, "; "))
 		for _, name := range []string{"read a file of the machine", "reach a listener", "reach an abstract socket", "see a process", "mount", "become root"} {
 			if slices.Contains(got, name) {

@@ -9,8 +9,9 @@
 // The program that calls Start is started again as the keeper, with Verb as its first argument: its
 // main must hand over to Main then.
 //
-// What the machine cannot do is refused as *UnableError, with its cause and a remedy; what was done is
-// told in Applied. Nothing is left out silently. Linux only; elsewhere Start returns *UnableError.
+// What the machine cannot do is refused as *UnableError, with its cause and a remedy;
+// what was done is told in Applied. Nothing is left out silently. Linux only;
+// elsewhere Start returns *UnableError.
 //
 // Of its lines 300 are generated: tables of numbers, of which a program has those of one CPU.
 //

@@ -34,8 +34,8 @@ func Main() {
 	os.Exit(k.keep())
 }
 
-// closeRest keeps every descriptor but the streams from the command: whoever started the program may
-// have left some open, and forgotten.
+// closeRest keeps every descriptor but the streams from the command: whoever started the program
+// may have left some open, and forgotten.
 func closeRest() {
 	const first = 3
 	if err := unix.CloseRange(first, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err == nil {
@@ -109,8 +109,8 @@ func (k *keeper) begin() error {
 	if err := surrender(s, o.Mapped); err != nil {
 		return err
 	}
-	// The other threads of this process have kept their rights: the command, which may be of the same
-	// user, must not be able to trace it.
+	// The other threads of this process have kept their rights: the command, which may be of the
+	// same user, must not be able to trace it.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep the keeper to itself: %w", err)
 	}

@@ -65,8 +65,9 @@ func try(nr uintptr) string {
 	return "through"
 }
 
-// reviewed are the calls that we answer otherwise than runc with libseccomp does, with the reason.
-// Those from newest on are younger than the libseccomp of Debian 12, which says that they do not exist.
+// reviewed are the calls that we answer otherwise than runc with libseccomp does,
+// with the reason. Those from newest on are younger than the libseccomp of Debian 12,
+// which says that they do not exist.
 var reviewed = map[string]string{"91": "fchmod of the standard input: /dev/null is the machine's in ours, and runc's own in runc"}
 
 const newest = 457

@@ -55,7 +55,8 @@ func surrender(s Spec, mapped bool) error {
 	return installFilter(s.Caps)
 }
 
-// become makes the calling thread the user u: the thread alone, unlike the calls of package syscall.
+// become makes the calling thread the user u: the thread alone,
+// unlike the calls of package syscall.
 func become(u User, mapped bool) error {
 	groups := make([]uint32, len(u.Groups))
 	for k, g := range u.Groups {
@@ -120,7 +121,8 @@ func setLimits(l Limits, grouped bool) error {
 		if err := unix.Getrlimit(which, &now); err == nil && now.Max < most {
 			r.Cur, r.Max = now.Max, now.Max
 		}
-		// Not syscall.Setrlimit: ForkExec would give the command the limit that this process had before.
+		// Not syscall.Setrlimit: ForkExec would give the command the
+		// limit that this process had before.
 		if err := unix.Prlimit(0, which, &r, nil); err != nil {
 			return fmt.Errorf("set limit %d: %w", which, err)
 		}

@@ -152,8 +152,8 @@ func (p *Process) namespaces(s Spec, mapped bool) *syscall.SysProcAttr {
 	return a
 }
 
-// idMap maps an id of the command to one of the machine. Root is mapped beside it: the keeper, which
-// makes the root file system, remains root of the machine, and the command cannot become it.
+// idMap maps an id of the command to one of the machine. Root is mapped beside it: the keeper,
+// which makes the root file system, remains root of the machine, and the command cannot become it.
 func idMap(inside, outside, own int) []syscall.SysProcIDMap {
 	if own != 0 || outside == 0 {
 		return []syscall.SysProcIDMap{{ContainerID: inside, HostID: own, Size: 1}}

@@ -9,8 +9,8 @@ import (
 	"overland/internal/errs"
 )
 
-// DB answers the queries of this package. It is safe for concurrent use, also by several processes. The caller ends it
-// with Close.
+// DB answers the queries of this package. It is safe for concurrent use, also by several processes.
+// The caller ends it with Close.
 type DB struct {
 	write, read *sql.DB
 }
@@ -20,14 +20,16 @@ type Config struct {
 	Dialect Dialect
 	Write   *sql.DB // of one connection where the engine has one writer
 	Read    *sql.DB // may be Write
-	// Lock is held while the schema is changed, and keeps other processes from doing so; nil = the engine does that.
+	// Lock is held while the schema is changed, and keeps other processes from doing
+	// so; nil = the engine does that.
 	Lock func(ctx context.Context) (unlock func() error, err error)
-	// Backup keeps a copy of a database of schema version before that is changed; nil = there is no need.
+	// Backup keeps a copy of a database of schema version before that is
+	// changed; nil = there is no need.
 	Backup func(ctx context.Context, version int64) error
 }
 
-// New brings the schema of c up to date and returns the DB, which owns both pools. Errors: kind Invalid for a schema
-// newer than this program. On an error the pools are closed.
+// New brings the schema of c up to date and returns the DB, which owns both pools. Errors: kind
+// Invalid for a schema newer than this program. On an error the pools are closed.
 func New(ctx context.Context, c Config) (*DB, error) {
 	d := &DB{write: c.Write, read: c.Read}
 	if err := migrate(ctx, c); err != nil {

@@ -69,7 +69,8 @@ func provider(c Config) (*goose.Provider, error) {
 	return goose.NewProvider(goose.Dialect(c.Dialect), c.Write, steps, goose.WithDisableGlobalRegistry(true))
 }
 
-// pending reports whether the database's schema is older than the newest step. A newer one is errs.Invalid.
+// pending reports whether the database's schema is older than the newest
+// step. A newer one is errs.Invalid.
 func pending(ctx context.Context, c Config, p *goose.Provider) (bool, error) {
 	have, err := version(ctx, c)
 	if err != nil {
@@ -84,7 +85,8 @@ func pending(ctx context.Context, c Config, p *goose.Provider) (bool, error) {
 	return have < want, nil
 }
 
-// version returns the version of the schema; 0 = there is none yet. It writes nothing, unlike goose's own.
+// version returns the version of the schema; 0 = there is none yet. It
+// writes nothing, unlike goose's own.
 func version(ctx context.Context, c Config) (int64, error) {
 	const table = goose.DefaultTablename
 	have := map[Dialect]string{

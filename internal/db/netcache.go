@@ -55,8 +55,8 @@ func (d *DB) Revoked(ctx context.Context) ([]Revoked, error) {
 	return list, err
 }
 
-// SetAccess makes accounts and revoked what Accounts and Revoked return, in one transaction. Of a key that was revoked
-// before, Since stays.
+// SetAccess makes accounts and revoked what Accounts and Revoked return, in one transaction. Of a
+// key that was revoked before, Since stays.
 func (d *DB) SetAccess(ctx context.Context, accounts []Account, revoked []Revoked) error {
 	return d.change(ctx, "change who may write to the network cache", func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM netcache_account"); err != nil {
@@ -138,7 +138,8 @@ func (d *DB) AddEvent(ctx context.Context, e Event) error {
 	return d.exec(ctx, "write the audit log", addEvent, e.values(fmt.Sprintf("%016x-%.8s", e.Time.UnixNano(), rand.Text()))...)
 }
 
-// ImportEvents adds events of another log, in one transaction. One that was imported before is not added again.
+// ImportEvents adds events of another log, in one transaction. One that was
+// imported before is not added again.
 func (d *DB) ImportEvents(ctx context.Context, list []Event) error {
 	return d.change(ctx, "import the audit log", func(tx *sql.Tx) error {
 		for _, e := range list {

@@ -15,12 +15,13 @@ const (
 	fieldLimit     = 1000    // fields of a paragraph
 )
 
-// Paragraph is one block of fields, by their names in lower case. The lines of a value are joined by "\n", each without
-// the space that it began with.
+// Paragraph is one block of fields, by their names in lower case. The lines of a value are joined
+// by "\n", each without the space that it began with.
 type Paragraph map[string]string
 
-// Decoder reads the paragraphs of a deb822 file (deb822(5)), which may be of any length: one paragraph, at most 8 MiB
-// and 1000 fields, is in memory at a time. Lines that begin with "#" are comments.
+// Decoder reads the paragraphs of a deb822 file (deb822(5)), which may be of any
+// length: one paragraph, at most 8 MiB and 1000 fields, is in memory at a time. Lines
+// that begin with "#" are comments.
 type Decoder struct {
 	r    *bufio.Reader
 	only map[string]bool // fields that are kept; nil = all
@@ -28,7 +29,8 @@ type Decoder struct {
 	size int // bytes of the paragraph so far
 }
 
-// NewDecoder returns a Decoder of r that keeps only the fields of these names (in lower case); without names, all.
+// NewDecoder returns a Decoder of r that keeps only the fields of these names (in
+// lower case); without names, all.
 func NewDecoder(r io.Reader, only ...string) *Decoder {
 	d := &Decoder{r: bufio.NewReaderSize(r, 64<<10)}
 	for _, name := range only {
@@ -40,11 +42,12 @@ func NewDecoder(r io.Reader, only ...string) *Decoder {
 	return d
 }
 
-// Line returns the number of the line that Next stopped at, from 1: that of an error in what it returned is above it.
+// Line returns the number of the line that Next stopped at, from 1: that of an error
+// in what it returned is above it.
 func (d *Decoder) Line() int { return d.line }
 
-// Next returns the next paragraph, or io.EOF after the last one. A syntax error is errs.Invalid and names the line. A
-// paragraph that has none of the wanted fields is returned empty.
+// Next returns the next paragraph, or io.EOF after the last one. A syntax error is errs.Invalid and
+// names the line. A paragraph that has none of the wanted fields is returned empty.
 func (d *Decoder) Next() (Paragraph, error) {
 	p := Paragraph{}
 	d.size = 0
@@ -113,8 +116,8 @@ func (d *Decoder) field(line []byte) (string, []byte, error) {
 	return "", nil, d.errorf("a line without a colon")
 }
 
-// readLine returns the next line without its line feed, which the last one may lack; valid until the next call. At the
-// end of the file it returns nil and io.EOF.
+// readLine returns the next line without its line feed, which the last one may lack; valid until
+// the next call. At the end of the file it returns nil and io.EOF.
 func (d *Decoder) readLine() ([]byte, error) {
 	d.line++
 	line, err := d.r.ReadSlice('\n')

@@ -35,7 +35,8 @@ func measure(t *testing.T, r io.Reader) deb.File {
 	return f
 }
 
-// TestAChainIsWalkedInAStream is how a builder reads an archive: signature, suite, dates, index, package.
+// TestAChainIsWalkedInAStream is how a builder reads an archive:
+// signature, suite, dates, index, package.
 func TestAChainIsWalkedInAStream(t *testing.T) {
 	const tea, index = "pool/main/t/tea_1_amd64.deb", "main/binary-amd64/Packages.gz"
 	file := measure(t, strings.NewReader("a package"))

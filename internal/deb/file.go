@@ -34,8 +34,8 @@ func Measure(r io.Reader, both bool) (File, error) {
 	return got, err
 }
 
-// Check returns errs.Untrusted unless got, the measure of a file, is what the signed f says. Each digest of f must be
-// in got, and f must have one.
+// Check returns errs.Untrusted unless got, the measure of a file, is what the signed f says. Each
+// digest of f must be in got, and f must have one.
 func (f File) Check(got File) error {
 	switch {
 	case got.Size != f.Size:

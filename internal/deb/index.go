@@ -18,13 +18,14 @@ import (
 	"overland/internal/fsx"
 )
 
-// IndexLimit is how long an index may be, in bytes, packed or not; the largest one known has 60 MB, unpacked.
+// IndexLimit is how long an index may be, in bytes, packed or not; the largest
+// one known has 60 MB, unpacked.
 const IndexLimit = 1 << 30
 
 const indexPackages = 2 << 20 // files that an index may list
 
-// Index holds what a Packages or Sources index lists. A large one has 100,000 files: so their names are kept as half a
-// sha256 each, and the whole takes a tenth of the index.
+// Index holds what a Packages or Sources index lists. A large one has 100,000 files: so their names
+// are kept as half a sha256 each, and the whole takes a tenth of the index.
 type Index map[[16]byte]entry
 
 type entry struct {
@@ -64,9 +65,9 @@ func (x Index) add(name, size, sum string) error {
 	return nil
 }
 
-// ReadIndex returns what r, a Packages or Sources index, packed or not, lists. It reads r only as far as the index goes.
-// An index that does not parse, is longer than IndexLimit or lists more than 2 million files is errs.Invalid. Files
-// without a sha256 are left out: nothing weaker proves them.
+// ReadIndex returns what r, a Packages or Sources index, packed or not, lists. It reads r only as
+// far as the index goes. An index that does not parse, is longer than IndexLimit or lists more than
+// 2 million files is errs.Invalid. Files without a sha256 are left out: nothing weaker proves them.
 func ReadIndex(r io.Reader) (Index, error) {
 	u, err := Unpack(r)
 	if err != nil {
@@ -114,8 +115,9 @@ func (x Index) addSource(dir, sums string) error {
 	return nil
 }
 
-// Unpack returns a reader of what r holds, unpacked: xz (a dictionary of at most 64 MiB), gzip, bzip2 or plain, told by its first
-// bytes, because a by-hash name does not say. zstd and lzma are errs.Invalid. What it reads is not limited.
+// Unpack returns a reader of what r holds, unpacked: xz (a dictionary of at most 64 MiB), gzip,
+// bzip2 or plain, told by its first bytes, because a by-hash name does not say. zstd and lzma are
+// errs.Invalid. What it reads is not limited.
 func Unpack(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	head, err := b.Peek(6)

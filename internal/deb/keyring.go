@@ -23,8 +23,8 @@ const (
 	armourHead   = "-----BEGIN PGP PUBLIC KEY BLOCK-----"
 )
 
-// ReadKeyring returns the public keys in b, at most 4 MiB, armoured (several blocks, one after the other) or not. A private
-// key among them is errs.Invalid, as is all that does not parse.
+// ReadKeyring returns the public keys in b, at most 4 MiB, armoured (several blocks, one after the
+// other) or not. A private key among them is errs.Invalid, as is all that does not parse.
 func ReadKeyring(b []byte) (openpgp.EntityList, error) {
 	if len(b) > keyringLimit {
 		return nil, errs.Errorf(errs.Invalid, "a keyring of more than %d bytes", keyringLimit)
@@ -74,7 +74,8 @@ func readKeys(r io.Reader) (openpgp.EntityList, error) {
 	return keys, nil
 }
 
-// ReadKeyringFile returns the keys of the file path, as ReadKeyring does; fs.ErrNotExist when there is none.
+// ReadKeyringFile returns the keys of the file path, as ReadKeyring does;
+// fs.ErrNotExist when there is none.
 func ReadKeyringFile(path string) (openpgp.EntityList, error) {
 	b, err := fsx.ReadFile(path, keyringLimit)
 	if errors.Is(err, fsx.ErrTooLong) {
@@ -90,7 +91,8 @@ func ReadKeyringFile(path string) (openpgp.EntityList, error) {
 	return keys, nil
 }
 
-// trustedKeys returns the keys of dir/trusted.gpg and dir/trusted.gpg.d: those that apt uses for a source that names none.
+// trustedKeys returns the keys of dir/trusted.gpg and dir/trusted.gpg.d: those that apt
+// uses for a source that names none.
 func trustedKeys(dir string) (openpgp.EntityList, error) {
 	paths := []string{filepath.Join(dir, "trusted.gpg")}
 	for _, end := range []string{"*.gpg", "*.asc"} {
@@ -114,10 +116,11 @@ func trustedKeys(dir string) (openpgp.EntityList, error) {
 	return all, nil
 }
 
-// KeysFor returns the keys that signedBy, the value of Signed-By in sources.list(5), allows: each word is the path of a
-// keyring or a fingerprint among the trusted keys, or the whole is armour. "" means all trusted keys. dir is apt's
-// configuration, "/etc/apt", whose trusted.gpg and trusted.gpg.d are read; never all of /usr/share/keyrings, which also
-// holds keys that were withdrawn.
+// KeysFor returns the keys that signedBy, the value of Signed-By in sources.list(5),
+// allows: each word is the path of a keyring or a fingerprint among the trusted keys, or
+// the whole is armour. "" means all trusted keys. dir is apt's configuration, "/etc/apt",
+// whose trusted.gpg and trusted.gpg.d are read; never all of /usr/share/keyrings, which
+// also holds keys that were withdrawn.
 func KeysFor(signedBy, dir string) (openpgp.EntityList, error) {
 	if strings.Contains(signedBy, armourHead) {
 		lines := strings.Split(signedBy, "\n")
@@ -149,7 +152,8 @@ func KeysFor(signedBy, dir string) (openpgp.EntityList, error) {
 	if len(prints) == 0 {
 		return all, nil
 	}
-	// Fingerprints choose among the keyrings named beside them; without any, among the trusted ones.
+	// Fingerprints choose among the keyrings named beside them;
+	// without any, among the trusted ones.
 	if len(all) == 0 {
 		var err error
 		if all, err = trustedKeys(dir); err != nil {

@@ -29,8 +29,8 @@ type Release struct {
 	Files           map[string]File // by path below the directory of the InRelease
 }
 
-// ParseRelease returns what text, the signed part of an InRelease, says; errs.Invalid when it is not a Release or lists
-// more than 100,000 files.
+// ParseRelease returns what text, the signed part of an InRelease, says; errs.Invalid when it is
+// not a Release or lists more than 100,000 files.
 func ParseRelease(text []byte) (*Release, error) {
 	d := NewDecoder(bytes.NewReader(text))
 	p, err := d.Next()
@@ -116,9 +116,9 @@ func (r *Release) CheckDates(now time.Time) error {
 	return nil
 }
 
-// CheckSuite returns errs.Untrusted when r is of another suite than the one asked for: its suite or its codename, or the
-// codename with a path after it, as old security archives have ("name/updates"). Anything will do for "", and for an
-// archive that says neither.
+// CheckSuite returns errs.Untrusted when r is of another suite than the one asked for: its suite or
+// its codename, or the codename with a path after it, as old security archives have
+// ("name/updates"). Anything will do for "", and for an archive that says neither.
 func (r *Release) CheckSuite(asked string) error {
 	if asked == "" || r.Suite == "" && r.Codename == "" {
 		return nil
@@ -131,8 +131,8 @@ func (r *Release) CheckSuite(asked string) error {
 	return nil
 }
 
-// Find returns what r says of the index at rest, a path below the directory of the InRelease: its name, or
-// "…/by-hash/SHA256/HEX".
+// Find returns what r says of the index at rest, a path below the directory of the InRelease: its
+// name, or "…/by-hash/SHA256/HEX".
 func (r *Release) Find(rest string) (File, bool) {
 	names := r.Names(rest)
 	if len(names) == 0 {
@@ -141,7 +141,8 @@ func (r *Release) Find(rest string) (File, bool) {
 	return r.Files[names[0]], true
 }
 
-// Names returns what r calls the index at rest: rest itself, or all names of its folder that have its digest, in no order.
+// Names returns what r calls the index at rest: rest itself, or all names of its folder
+// that have its digest, in no order.
 func (r *Release) Names(rest string) []string {
 	dir, want, ok := ByHash(rest)
 	if !ok {
@@ -160,7 +161,8 @@ func (r *Release) Names(rest string) []string {
 	return list
 }
 
-// ByHash takes "dir/by-hash/SHA256/HEX" or "dir/by-hash/SHA512/HEX" apart: want has the digest, and no size.
+// ByHash takes "dir/by-hash/SHA256/HEX" or "dir/by-hash/SHA512/HEX" apart:
+// want has the digest, and no size.
 func ByHash(rest string) (dir string, want File, ok bool) {
 	head, sum := path.Split(rest)
 	switch {

@@ -19,9 +19,10 @@ import (
 
 const signatureLimit = 32 // signatures of one InRelease; archives that change keys have three
 
-// VerifyInRelease returns the text that is signed in b and the Fingerprint of the key that signed it. Exactly one
-// clear-signed message must fill b. Anything but a good signature by one of keys at now is errs.Untrusted, and so is one
-// with a hash weaker than SHA256. A zero now stands for the time at which each signature says it was made.
+// VerifyInRelease returns the text that is signed in b and the Fingerprint of the key that signed
+// it. Exactly one clear-signed message must fill b. Anything but a good signature by one of keys at
+// now is errs.Untrusted, and so is one with a hash weaker than SHA256. A zero now stands for the
+// time at which each signature says it was made.
 func VerifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, string, error) {
 	if !bytes.HasPrefix(b, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
 		return nil, "", errs.Errorf(errs.Untrusted, "not a clear-signed message")
@@ -37,8 +38,8 @@ func VerifyInRelease(b []byte, keys openpgp.EntityList, now time.Time) ([]byte, 
 	return block.Plaintext, Fingerprint(signer), nil
 }
 
-// SignedText returns the text of the clear-signed message b without verifying its signature: for an InRelease that was
-// verified when it was stored. errs.Untrusted when b is not one.
+// SignedText returns the text of the clear-signed message b without verifying its signature: for an
+// InRelease that was verified when it was stored. errs.Untrusted when b is not one.
 func SignedText(b []byte) ([]byte, error) {
 	block, _ := clearsign.Decode(b)
 	if block == nil {
@@ -47,8 +48,9 @@ func SignedText(b []byte) ([]byte, error) {
 	return block.Plaintext, nil
 }
 
-// verify returns the first of keys that made one of the signatures of text. Each is verified on its own: a bad one beside
-// a good one, as while an archive changes its keys, does no harm. Weak hashes are refused here: the library takes them.
+// verify returns the first of keys that made one of the signatures of text. Each is verified on its
+// own: a bad one beside a good one, as while an archive changes its keys, does no harm. Weak hashes
+// are refused here: the library takes them.
 func verify(text []byte, signatures io.Reader, keys openpgp.EntityList, now time.Time) (*openpgp.Entity, error) {
 	var why error // the first problem with a signature by a key that is known
 	packets := packet.NewReader(signatures)

@@ -22,7 +22,8 @@ var (
 	today = birth.AddDate(0, 0, 10)
 )
 
-// TestEachSignatureIsJudgedOnItsOwn: one with a weak hash is refused, and does no harm beside a good one.
+// TestEachSignatureIsJudgedOnItsOwn: one with a weak hash is refused, and
+// does no harm beside a good one.
 func TestEachSignatureIsJudgedOnItsOwn(t *testing.T) {
 	text := []byte("Suite: calm\r\n")
 	weak, good, stranger := pack.OpenPGP(birth), pack.OpenPGP(birth), pack.OpenPGP(birth)

@@ -15,8 +15,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Table returns every ecosystem, in the order in which people are shown them. Plain URLs, which need no tool, are not
-// among them.
+// Table returns every ecosystem, in the order in which people are shown them. Plain URLs, which
+// need no tool, are not among them.
 func Table() []tool.Tool {
 	return []tool.Tool{
 		golang.Tool(),
@@ -28,8 +28,8 @@ func Table() []tool.Tool {
 	}
 }
 
-// Serve opens what a cache serves: each tool that is on this machine, or for whose protocol upstreams
-// has URLs. A name in upstreams that is neither a protocol nor in others is errs.Invalid.
+// Serve opens what a cache serves: each tool that is on this machine, or for whose protocol
+// upstreams has URLs. A name in upstreams that is neither a protocol nor in others is errs.Invalid.
 func Serve(ctx context.Context, upstreams map[string][]string, others []string, c tool.Cache) ([]*tool.Server, error) {
 	var names, commands []string
 	for _, t := range Table() {
@@ -59,8 +59,8 @@ func Serve(ctx context.Context, upstreams map[string][]string, others []string, 
 	return list, nil
 }
 
-// Lines returns a line of shell for each tool that can use the cache f. Run on a machine, it points that
-// machine's tool at f.
+// Lines returns a line of shell for each tool that can use the cache f. Run on a machine, it
+// points that machine's tool at f.
 func Lines(f tool.Face) []string {
 	var lines []string
 	for _, t := range Table() {

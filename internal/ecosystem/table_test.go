@@ -27,7 +27,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// Without the tools themselves a cache serves what it has upstreams for; a name that nobody knows is a mistake.
+// Without the tools themselves a cache serves what it has upstreams for; a name
+// that nobody knows is a mistake.
 func TestServeWithoutTools(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	list, err := ecosystem.Serve(t.Context(), map[string][]string{"npm": {"http://127.0.0.1:1/"}, "other": {"x"}}, []string{"other"}, nil)

@@ -8,7 +8,8 @@ import (
 	"overland/internal/testkit/badlink"
 )
 
-// Compare with sha256sum over the same bytes: a local source is hashed once, a remote one twice (blob and chunks).
+// Compare with sha256sum over the same bytes: a local source is hashed once, a
+// remote one twice (blob and chunks).
 func BenchmarkFetch(b *testing.B) {
 	const size = 64 * mib
 	body := random(51, size)

@@ -37,8 +37,8 @@ func (t *transfer) accuse(i int, err error) {
 	}
 }
 
-// chunk verifies the chunk that ends at off. A bad one is dropped from the disk; the error accuses source i when it alone
-// sent the chunk.
+// chunk verifies the chunk that ends at off. A bad one is dropped from the disk; the error accuses
+// source i when it alone sent the chunk.
 func (t *transfer) chunk(i int) error {
 	at := (t.off - 1) / store.ChunkSize * store.ChunkSize
 	if t.list.holds(at/store.ChunkSize, t.sum.Sum(nil)) {
@@ -63,10 +63,12 @@ func (t *transfer) chunk(i int) error {
 	return fmt.Errorf("chunk %d, from several sources, is bad", at/store.ChunkSize)
 }
 
-// mismatch handles a blob that is whole and is not the right one. The error that it returns ends the call.
+// mismatch handles a blob that is whole and is not the right one. The error
+// that it returns ends the call.
 func (t *transfer) mismatch(err error) error {
 	if t.list != nil {
-		// Every chunk is as its list says: list and blob do not belong together, and no source can mend that.
+		// Every chunk is as its list says: list and blob do not belong
+		// together, and no source can mend that.
 		if derr := t.in.Discard(); derr != nil {
 			return explainDisk(t.b.Digest, derr)
 		}
@@ -84,7 +86,8 @@ func (t *transfer) mismatch(err error) error {
 	return nil
 }
 
-// suspect remembers the bad unit at offset at, and asks one source alone for it next, when several may be to blame.
+// suspect remembers the bad unit at offset at, and asks one source alone for it
+// next, when several may be to blame.
 func (t *transfer) suspect(at int64) error {
 	t.solo = t.solo || len(t.parts) > 1
 	const most = 4
@@ -121,7 +124,8 @@ func (t *transfer) compare(at int64, unit io.ReaderAt) error {
 	return nil
 }
 
-// blame accuses the sources that spoiled a blob without a chunk list, now that the store has a good one.
+// blame accuses the sources that spoiled a blob without a chunk list, now
+// that the store has a good one.
 func (t *transfer) blame(ctx context.Context) error {
 	if t.list != nil || len(t.bad) == 0 {
 		return nil

@@ -13,7 +13,8 @@ import (
 // chunkList is the raw sha256 of each store.ChunkSize bytes of a blob.
 type chunkList []byte
 
-// parseChunks returns raw as the chunk list of a blob of size bytes, or an error when it cannot be that.
+// parseChunks returns raw as the chunk list of a blob of size bytes, or
+// an error when it cannot be that.
 func parseChunks(raw []byte, size int64) (chunkList, error) {
 	if want := chunkCount(size) * digest.Size; int64(len(raw)) != want {
 		return nil, fmt.Errorf("chunk list of %d bytes for a blob of %d: want %d bytes", len(raw), size, want)
@@ -28,7 +29,8 @@ func (c chunkList) holds(i int64, sum []byte) bool {
 	return bytes.Equal(c[i*digest.Size:(i+1)*digest.Size], sum)
 }
 
-// chunks returns the chunk list of b, fetched as any blob is; nil when b has none, or no source has it.
+// chunks returns the chunk list of b, fetched as any blob is; nil when b
+// has none, or no source has it.
 func (f *Fetcher) chunks(ctx context.Context, b Blob) (chunkList, error) {
 	if b.Chunks == "" || b.Size <= store.ChunkSize {
 		return nil, nil
@@ -36,7 +38,8 @@ func (f *Fetcher) chunks(ctx context.Context, b Blob) (chunkList, error) {
 	size := chunkCount(b.Size) * digest.Size
 	err := f.Fetch(ctx, Blob{Digest: b.Chunks, Size: size})
 	if errs.KindOf(err) == errs.NotFound {
-		// The blob's own digest still guards it: a bad byte then costs the whole blob instead of one chunk.
+		// The blob's own digest still guards it: a bad byte then costs the
+		// whole blob instead of one chunk.
 		f.o.Log.Warn("no source has the chunk list", "blob", b.Digest, "list", b.Chunks)
 		return nil, nil
 	}

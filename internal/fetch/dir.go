@@ -14,12 +14,14 @@ import (
 	"overland/internal/trust"
 )
 
-// DirSource is a depot directory: a mirror, a stick, a site's or another node's folder. It is a Source and has the
-// method of a trust.MetadataSource. Nothing outside of the directory is read, whatever links are in it.
+// DirSource is a depot directory: a mirror, a stick, a site's or another node's folder. It is a
+// Source and has the method of a trust.MetadataSource. Nothing outside of the directory is
+// read, whatever links are in it.
 type DirSource struct{ name, blobs, trust string }
 
-// Dir returns the depot at path, with its metadata in path/trust. A directory that holds the depot in a folder "depot"
-// (a site's, a node's) will do as well. Errors: fs.ErrNotExist when there is no depot.
+// Dir returns the depot at path, with its metadata in path/trust. A directory that holds
+// the depot in a folder "depot" (a site's, a node's) will do as well. Errors:
+// fs.ErrNotExist when there is no depot.
 func Dir(path string) (*DirSource, error) {
 	for _, depot := range []string{".", "depot"} {
 		info, err := os.Stat(filepath.Join(path, depot, "blobs", "sha256"))
@@ -74,7 +76,8 @@ func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]b
 	return fsx.Read(f, name, limit)
 }
 
-// openRegular opens dir/name, which must be a plain file inside of dir: a named pipe on a stick would block for ever.
+// openRegular opens dir/name, which must be a plain file inside of dir: a named pipe
+// on a stick would block for ever.
 func openRegular(dir, name string) (*os.File, int64, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -1,7 +1,9 @@
-// Package fetch brings one blob into a store from many sources, over links that fail, crawl, censor and lie.
+// Package fetch brings one blob into a store from many sources, over links
+// that fail, crawl, censor and lie.
 //
-// Parties: a store.Store that receives the blob, and Sources that may have it, asked in order: an open volume, a stick,
-// a mirror, the site. A Source is trusted for nothing; bytes are kept because of their digest.
+// Parties: a store.Store that receives the blob, and Sources that may have it, asked in
+// order: an open volume, a stick, a mirror, the site. A Source is trusted for nothing; bytes
+// are kept because of their digest.
 //
 // It promises:
 //   - Resume is on disk: after kill -9, a cut or a full disk every byte that arrived is kept, also those of an
@@ -15,6 +17,6 @@
 //
 // The wire is docs/format/site.md. It touches only the store that it was given.
 //
-// Failure guarded: a download that never ends on a bad link, or starts again from nothing; a source that sends wrong
-// bytes and is asked again.
+// Failure guarded: a download that never ends on a bad link, or starts again from nothing; a source
+// that sends wrong bytes and is asked again.
 package fetch

@@ -13,7 +13,8 @@ import (
 )
 
 var (
-	// ErrNoRange is returned by Source.Open when the source can send the blob only from its beginning.
+	// ErrNoRange is returned by Source.Open when the source can send
+	// the blob only from its beginning.
 	ErrNoRange = errors.New("cannot start in the middle of a blob")
 	// ErrShort means that a source ended before the blob did.
 	ErrShort = errors.New("ended too early")
@@ -31,7 +32,8 @@ func (e *SourceError) Error() string { return e.Source + ": " + e.Err.Error() }
 // Unwrap returns the cause.
 func (e *SourceError) Unwrap() error { return e.Err }
 
-// lostError is the end of a call that has no source left: one *SourceError each, on one line for people.
+// lostError is the end of a call that has no source left: one
+// *SourceError each, on one line for people.
 type lostError struct {
 	digest digest.Digest
 	errs   []error

@@ -20,20 +20,22 @@ import (
 	"overland/internal/store"
 )
 
-// Source is a place that may have blobs. It is trusted for nothing. Implementations are safe for concurrent use.
+// Source is a place that may have blobs. It is trusted for nothing.
+// Implementations are safe for concurrent use.
 type Source interface {
-	// Name names the source for people: "site https://10.0.0.1:8443", "volume /media/stick/live.volume". What a Fetcher
-	// knows of it stands under this name, or under that of its method ID() string, if it has one.
+	// Name names the source for people: "site https://10.0.0.1:8443", "volume
+	// /media/stick/live.volume". What a Fetcher knows of it stands under this name, or under that
+	// of its method ID() string, if it has one.
 	Name() string
-	// Open returns a reader of blob d from offset off (bytes), and the size of the whole blob or -1 when the source
-	// does not say. The caller closes rc. A Read that can block ends when ctx does. Errors: fs.ErrNotExist when the
-	// source does not have d; ErrNoRange when it can only start at 0; kind Untrusted or Denied when asking again is of
-	// no use; anything else may work later.
+	// Open returns a reader of blob d from offset off (bytes), and the size of the whole blob or -1
+	// when the source does not say. The caller closes rc. A Read that can block ends when ctx does.
+	// Errors: fs.ErrNotExist when the source does not have d; ErrNoRange when it can only start at
+	// 0; kind Untrusted or Denied when asking again is of no use; anything else may work later.
 	Open(ctx context.Context, d digest.Digest, off int64) (rc io.ReadCloser, size int64, err error)
 }
 
-// local is a Source whose bytes cost no link. When all sources are, blobs are hashed once, whole: a chunk list would
-// save nothing that is dear there.
+// local is a Source whose bytes cost no link. When all sources are, blobs are hashed once, whole: a
+// chunk list would save nothing that is dear there.
 type local interface{ Local() bool }
 
 // Blob says what is wanted.
@@ -43,8 +45,8 @@ type Blob struct {
 	Chunks digest.Digest // blob of the raw 32-byte sha256 of each store.ChunkSize bytes; "" is none
 }
 
-// Event is the progress of one blob: its step is "fetch", Done counts the bytes on disk, and Total is -1 when the size
-// is unknown.
+// Event is the progress of one blob: its step is "fetch", Done counts the bytes on disk, and Total
+// is -1 when the size is unknown.
 type Event struct {
 	progress.Event
 	Digest digest.Digest
@@ -74,9 +76,9 @@ const (
 	defaultParallel = 4
 )
 
-// Fetcher fetches blobs into one store. It is safe for concurrent use. Its memory of which source lied about which
-// blob, and of which source is down, lasts as long as it does: make one and keep it, and tell it of sources that come
-// and go with SetSources.
+// Fetcher fetches blobs into one store. It is safe for concurrent use. Its memory of which source
+// lied about which blob, and of which source is down, lasts as long as it does: make one and keep
+// it, and tell it of sources that come and go with SetSources.
 type Fetcher struct {
 	store  store.Store
 	o      Options
@@ -123,15 +125,16 @@ func New(s store.Store, o Options) *Fetcher {
 	return &Fetcher{store: s, o: o, sources: slices.Clone(o.Sources), liars: map[liar]error{}}
 }
 
-// SetSources replaces the sources, for the fetches that begin from now on. What is known of a source that was there
-// before, or comes back, stays known.
+// SetSources replaces the sources, for the fetches that begin from now on. What is known of a
+// source that was there before, or comes back, stays known.
 func (f *Fetcher) SetSources(sources ...Source) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.sources = slices.Clone(sources)
 }
 
-// current returns the sources of a fetch that begins now, and whether the bytes of all of them cost no link.
+// current returns the sources of a fetch that begins now, and whether the
+// bytes of all of them cost no link.
 func (f *Fetcher) current() (sources []Source, free bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,10 +144,11 @@ func (f *Fetcher) current() (sources []Source, free bool) {
 	})
 }
 
-// Fetch returns when the store has b, whole and verified: at once when it is there already. What arrived stays on disk
-// whatever happens, and the next call goes on from there. Two calls for one blob, in one process or in several, move
-// its bytes once. Errors: kind NotFound when no source has b, Untrusted when every source left sent other bytes,
-// Unavailable when a source may still work later or the disk is full, Invalid for a Blob that cannot be; those about
+// Fetch returns when the store has b, whole and verified: at once when it is there already.
+// What arrived stays on disk whatever happens, and the next call goes on from there. Two calls
+// for one blob, in one process or in several, move its bytes once. Errors: kind NotFound when
+// no source has b, Untrusted when every source left sent other bytes, Unavailable when a source
+// may still work later or the disk is full, Invalid for a Blob that cannot be; those about
 // sources hold a *SourceError for each.
 func (f *Fetcher) Fetch(ctx context.Context, b Blob) error {
 	if err := b.check(); err != nil {
@@ -164,7 +168,8 @@ func (f *Fetcher) Fetch(ctx context.Context, b Blob) error {
 	return err
 }
 
-// All fetches every blob, Options.Parallel at once, and returns the first error; the rest is then cancelled.
+// All fetches every blob, Options.Parallel at once, and returns the first
+// error; the rest is then cancelled.
 func (f *Fetcher) All(ctx context.Context, blobs []Blob) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(f.o.Parallel)
@@ -179,8 +184,8 @@ func (f *Fetcher) All(ctx context.Context, blobs []Blob) error {
 	return g.Wait()
 }
 
-// Bytes returns blob d, of at most limit bytes, through the store: it is fetched when it is not there. So a Fetcher is
-// a store.Getter.
+// Bytes returns blob d, of at most limit bytes, through the store: it is fetched when it is not
+// there. So a Fetcher is a store.Getter.
 func (f *Fetcher) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byte, error) {
 	if err := f.Fetch(ctx, Blob{Digest: d, Size: -1}); err != nil {
 		return nil, err

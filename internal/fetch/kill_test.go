@@ -21,7 +21,8 @@ const (
 	childDir  = "OVERLAND_FETCH_CHILD_DIR"
 )
 
-// child fetches what the environment says, telling its progress on standard output, until it is killed or done.
+// child fetches what the environment says, telling its progress on standard
+// output, until it is killed or done.
 func child() {
 	err := func() error {
 		s, err := storedir.Open(os.Getenv(childDir), storedir.Options{})

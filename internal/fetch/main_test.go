@@ -102,8 +102,8 @@ func behind(t *testing.T, f badlink.Faults, blobs ...[]byte) *bad {
 	return b
 }
 
-// dialSmall keeps the kernel's buffer small. What it holds at a reset or a kill -9 is lost, and on loopback, under load,
-// that may be megabytes; on a real link it is what is on the way.
+// dialSmall keeps the kernel's buffer small. What it holds at a reset or a kill -9 is lost, and on
+// loopback, under load, that may be megabytes; on a real link it is what is on the way.
 func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
 	c, err := new(net.Dialer).DialContext(ctx, network, addr)
 	if err != nil {
@@ -122,7 +122,8 @@ func site(t *testing.T, url string, o SiteOptions) *SiteSource {
 	return s
 }
 
-// inMemory is behind, on a network in memory for use inside a synctest bubble; end must be called inside of it.
+// inMemory is behind, on a network in memory for use inside a synctest bubble;
+// end must be called inside of it.
 func inMemory(t *testing.T, f badlink.Faults, blobs ...[]byte) (b *bad, end func()) {
 	t.Helper()
 	server, client := badlink.NewMemory(), badlink.NewMemory()

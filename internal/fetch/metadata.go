@@ -14,9 +14,10 @@ import (
 	"overland/internal/trust"
 )
 
-// Metadata returns the metadata file of that name ("2.root.json", "3.app%2Fwallet.json"): GET /v1/trust/NAME. It is
-// not verified. Failures that may pass are tried again, SiteOptions.Attempts times. Errors: fs.ErrNotExist when the
-// site has no such file; kind Unavailable when it is longer than limit bytes or the site cannot be reached.
+// Metadata returns the metadata file of that name ("2.root.json", "3.app%2Fwallet.json"): GET
+// /v1/trust/NAME. It is not verified. Failures that may pass are tried again, SiteOptions.Attempts
+// times. Errors: fs.ErrNotExist when the site has no such file; kind Unavailable when it is longer
+// than limit bytes or the site cannot be reached.
 func (s *SiteSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if err := trust.CheckMetadataName(name); err != nil {
 		return nil, err

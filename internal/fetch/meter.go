@@ -53,7 +53,8 @@ func (m *meter) end(done int64) {
 	}
 }
 
-// measure mixes the rate since the last event into the smoothed one: half of it is older than about a second.
+// measure mixes the rate since the last event into the smoothed one: half of
+// it is older than about a second.
 func (m *meter) measure(since time.Duration) {
 	if since <= 0 {
 		return

@@ -8,8 +8,8 @@ import (
 	"overland/internal/errs"
 )
 
-// pick returns the source to ask next, waiting while every one of them rests after a failure. When none is left the
-// error says why for each.
+// pick returns the source to ask next, waiting while every one of them rests after a failure. When
+// none is left the error says why for each.
 func (t *transfer) pick(ctx context.Context) (int, error) {
 	for {
 		if err := ctx.Err(); err != nil {
@@ -28,8 +28,9 @@ func (t *transfer) pick(ctx context.Context) (int, error) {
 	}
 }
 
-// choose returns the best source and how long it still rests: the first in order that is not avoided, else the one
-// whose rest ends first. Sources that would send the bytes again that are on the disk come after all others.
+// choose returns the best source and how long it still rests: the first in order that is not
+// avoided, else the one whose rest ends first. Sources that would send the bytes again that are on
+// the disk come after all others.
 func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 	if t.solo && t.last >= 0 && !t.src[t.last].out && (!t.src[t.last].noRange || t.off == 0) {
 		// A solo unit starts again with every change of source: stay.
@@ -58,8 +59,8 @@ func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 	return 0, 0, false
 }
 
-// failed records an attempt of source i. A source that keeps connections drops them after silence: another one over
-// the same dead link would cost as long again.
+// failed records an attempt of source i. A source that keeps connections drops them after silence:
+// another one over the same dead link would cost as long again.
 func (t *transfer) failed(i int, took time.Duration, got int64, silent bool) {
 	cost := took
 	if silent {
@@ -73,7 +74,8 @@ func (t *transfer) failed(i int, took time.Duration, got int64, silent bool) {
 	}
 }
 
-// lost returns why no source is left. What may work later wins over what never will, so that a caller tries again.
+// lost returns why no source is left. What may work later wins over what never
+// will, so that a caller tries again.
 func (t *transfer) lost() error {
 	l := &lostError{digest: t.b.Digest}
 	kind, hint := errs.NotFound, "add a source that has it: a volume, a stick or a site"

@@ -65,8 +65,8 @@ func (m *moody) Open(_ context.Context, d digest.Digest, off int64) (io.ReadClos
 	return io.NopCloser(bytes.NewReader(rest)), size, nil
 }
 
-// Whatever sources and disk do: the blob is right or not there; with one honest source it is there; no honest source is
-// ever accused.
+// Whatever sources and disk do: the blob is right or not there; with one honest source it is there;
+// no honest source is ever accused.
 func TestAnything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.SampledFrom([]int{1, 1000, mib, mib + 1, 2*mib + 5, 3 * mib}).Draw(t, "size")

@@ -10,8 +10,8 @@ import (
 	"overland/internal/store"
 )
 
-// resume takes over what an earlier call left on the disk. With a chunk list, a prefix that a power cut spoiled is
-// found now and costs its chunks; without, it is found when the blob is whole.
+// resume takes over what an earlier call left on the disk. With a chunk list, a prefix that a power
+// cut spoiled is found now and costs its chunks; without, it is found when the blob is whole.
 func (t *transfer) resume(ctx context.Context) error {
 	t.off = t.in.Offset()
 	if t.list != nil {
@@ -60,8 +60,9 @@ func (t *transfer) hash(at, size int64) (digest.Hasher, error) {
 	return h, err
 }
 
-// skip reads the prefix that is on the disk already from a source that can start only at 0, and compares. A chunk that
-// was verified accuses a source that differs; in the unfinished unit it is the disk that gives way.
+// skip reads the prefix that is on the disk already from a source that can start only at 0,
+// and compares. A chunk that was verified accuses a source that differs; in the unfinished
+// unit it is the disk that gives way.
 func (t *transfer) skip(i int, r io.Reader) error {
 	sure := int64(0) // bytes that are known to be the blob's
 	if t.list != nil {

@@ -38,9 +38,9 @@ type SiteOptions struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// SiteSource is a site, or anything else that speaks docs/format/site.md, known by its key. It is a Source and has the
-// method of a trust.MetadataSource. HTTP/1.1 over TLS 1.3; no proxy, no redirect, no name to look up, no cookie.
-// It is safe for concurrent use.
+// SiteSource is a site, or anything else that speaks docs/format/site.md, known by its key. It is a
+// Source and has the method of a trust.MetadataSource. HTTP/1.1 over TLS 1.3; no proxy, no
+// redirect, no name to look up, no cookie. It is safe for concurrent use.
 type SiteSource struct {
 	url    SiteURL
 	o      SiteOptions
@@ -56,8 +56,8 @@ type document struct {
 	body []byte
 }
 
-// Site returns the site at rawurl, which ParseSiteURL reads. Nothing is sent yet. Call CloseIdleConnections on a site
-// that is not used any more.
+// Site returns the site at rawurl, which ParseSiteURL reads. Nothing is sent yet. Call
+// CloseIdleConnections on a site that is not used any more.
 func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 	u, err := ParseSiteURL(rawurl)
 	if err != nil {
@@ -79,8 +79,8 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 		DialContext: httpx.Timed(o.Dial),
 		TLSClientConfig: &tls.Config{
 			MinVersion: tls.VersionTLS13,
-			// The key is the identity: names and dates of a certificate would only add ways to fail on a node whose
-			// clock says 1970.
+			// The key is the identity: names and dates of a certificate would only add ways to fail
+			// on a node whose clock says 1970.
 			InsecureSkipVerify: true,
 			VerifyConnection:   u.verify,
 			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
@@ -116,7 +116,8 @@ func (u SiteURL) verify(c tls.ConnectionState) error {
 // Name returns "site https://10.0.0.1:8443".
 func (s *SiteSource) Name() string { return "site " + s.url.Base() }
 
-// ID returns what the site is remembered by: its name and its pin. Another key at the same address is another site.
+// ID returns what the site is remembered by: its name and its pin. Another key at
+// the same address is another site.
 func (s *SiteSource) ID() string { return "site " + s.url.String() }
 
 // URL returns where the site is and its pin.
@@ -160,7 +161,8 @@ func (s *SiteSource) Open(ctx context.Context, d digest.Digest, off int64) (io.R
 	return resp.Body, size, nil
 }
 
-// checkBlob returns the size of the whole blob, when resp is an answer to a request for it from off on.
+// checkBlob returns the size of the whole blob, when resp is an answer
+// to a request for it from off on.
 func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
 	switch {
 	case resp.StatusCode == http.StatusRequestedRangeNotSatisfiable && off > 0:
@@ -191,8 +193,8 @@ func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
 	return r.Size, nil
 }
 
-// plain refuses a body that is not the thing itself: a web page, something encoded, one whose end cannot be told from
-// a cut.
+// plain refuses a body that is not the thing itself: a web page, something encoded, one whose
+// end cannot be told from a cut.
 func plain(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	if httpx.IsPage(kind, nil) {
@@ -210,9 +212,9 @@ func plain(resp *http.Response) error {
 	return nil
 }
 
-// Ask returns what the site answers to GET path, which is escaped already: one try, at most limit bytes. heard is called
-// while the site itself waits for more. Errors are of kind NotFound when the site says so, else of those of Metadata;
-// they wrap httpx.ErrAnswer when it answered all the same.
+// Ask returns what the site answers to GET path, which is escaped already: one try, at most limit
+// bytes. heard is called while the site itself waits for more. Errors are of kind NotFound when the
+// site says so, else of those of Metadata; they wrap httpx.ErrAnswer when it answered all the same.
 func (s *SiteSource) Ask(ctx context.Context, path string, limit int64, heard func()) ([]byte, error) {
 	w := httpx.NewWatchdog(ctx, s.o.Stall)
 	defer w.Stop()
@@ -237,8 +239,8 @@ func (s *SiteSource) whole(w *httpx.Watchdog, resp *http.Response, limit int64) 
 	return body, errs.E(errs.Unavailable, err)
 }
 
-// Transport returns a way to reach the site, and nothing else, for callers that speak another protocol with it: requests
-// below URL().Base().
+// Transport returns a way to reach the site, and nothing else, for callers that speak another
+// protocol with it: requests below URL().Base().
 func (s *SiteSource) Transport() http.RoundTripper { return s.tr }
 
 // get asks for path, which is escaped already, within a watch. The caller closes the body.

@@ -13,7 +13,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Pin is the raw sha256 of a certificate's subject public key info (RFC 7469 §2.4): what a site is known by.
+// Pin is the raw sha256 of a certificate's subject public key info (RFC 7469
+// §2.4): what a site is known by.
 type Pin [sha256.Size]byte
 
 // PinOf returns the Pin of a certificate.
@@ -43,8 +44,8 @@ const (
 	sitePattern  = "https://10.0.0.1:8443#sha256:… (overland site init prints it)"
 )
 
-// ParseSiteURL reads a site's URL. The host is a literal IP address, so that it works with DNS dead; the fragment is
-// the pin. Errors are of kind Invalid and show the form.
+// ParseSiteURL reads a site's URL. The host is a literal IP address, so that it works with DNS
+// dead; the fragment is the pin. Errors are of kind Invalid and show the form.
 func ParseSiteURL(raw string) (SiteURL, error) {
 	u, err := parseSiteURL(raw)
 	if err != nil {

@@ -116,7 +116,8 @@ func TestALiarThatSendsPartOfAChunkIsNamedToo(t *testing.T) {
 	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body[:mib])} {
 		t.Run(name, func(t *testing.T) {
 			part := body[:b.Size]
-			// The liar spoils 100,000 bytes of the first unit and goes; another one has to finish it.
+			// The liar spoils 100,000 bytes of the first unit and goes; another one has to finish
+			// it.
 			liar := cutAfter(having("liar", flip(5), part), 100_000)
 			liar.open = once(liar.open)
 			honest := having("honest", nil, part)
@@ -252,7 +253,8 @@ func TestAChunkListOfAnotherBlob(t *testing.T) {
 	b := plainBlob(body)
 	_, list := withChunks(t, other)
 	b.Chunks = digest.Of(list)
-	// Whoever sends what the list says makes a blob that is not the one signed: nobody can be right.
+	// Whoever sends what the list says makes a blob that is not the
+	// one signed: nobody can be right.
 	src := having("source", nil, list)
 	inner := src.open
 	src.open = func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {

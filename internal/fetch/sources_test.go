@@ -11,8 +11,8 @@ import (
 	"overland/internal/digest"
 )
 
-// Sites and peers come and go: one that lied about a blob is not asked for it again, and one that is down is not asked
-// first, however the list of sources changed meanwhile.
+// Sites and peers come and go: one that lied about a blob is not asked for it again, and one that
+// is down is not asked first, however the list of sources changed meanwhile.
 func TestWhatIsKnownOfASourceOutlivesAChangeOfTheList(t *testing.T) {
 	body, other := random(31, mib), random(32, mib)
 	flip := func(b []byte) []byte { b[5] ^= 1; return b }
@@ -72,7 +72,8 @@ type keyed struct {
 
 func (k keyed) ID() string { return k.id }
 
-// What a source did is remembered under its id: one that has its name, and another key, begins anew.
+// What a source did is remembered under its id: one that has its
+// name, and another key, begins anew.
 func TestASourceIsRememberedByItsID(t *testing.T) {
 	body := random(34, mib)
 	flip := func(b []byte) []byte { b[5] ^= 1; return b }

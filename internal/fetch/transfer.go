@@ -24,9 +24,9 @@ const (
 
 // transfer is one blob on its way. It is for one goroutine.
 //
-// It works in units: a chunk, or the whole blob when there is no chunk list. A unit is verified when it is whole.
-// When a unit that several sources sent parts of is bad, nobody can be named yet: it is asked for again, solo, from one
-// source at a time, and compared with the bad one afterwards.
+// It works in units: a chunk, or the whole blob when there is no chunk list. A unit is verified
+// when it is whole. When a unit that several sources sent parts of is bad, nobody can be named yet:
+// it is asked for again, solo, from one source at a time, and compared with the bad one afterwards.
 type transfer struct {
 	f       *Fetcher
 	b       Blob
@@ -46,7 +46,8 @@ type transfer struct {
 	buf     []byte
 }
 
-// part is bytes of the unit that one source sent, up to end. Source disk means that they were there before.
+// part is bytes of the unit that one source sent, up to end. Source disk
+// means that they were there before.
 type part struct {
 	source int
 	end    int64
@@ -98,13 +99,15 @@ func (f *Fetcher) fetch(ctx context.Context, b Blob) error {
 	err = t.run(ctx)
 	t.meter.end(t.off)
 	if err != nil && t.off == 0 {
-		// Nothing to go on with: a site is asked for blobs that nobody has, and must not keep a file of each.
+		// Nothing to go on with: a site is asked for blobs that nobody has,
+		// and must not keep a file of each.
 		return errors.Join(err, in.Discard())
 	}
 	return err
 }
 
-// begin returns the blob's only writer, waiting while another process has it; nil when that one brought the blob.
+// begin returns the blob's only writer, waiting while another process has it; nil
+// when that one brought the blob.
 func (f *Fetcher) begin(ctx context.Context, b Blob) (store.Upload, error) {
 	for pause := busyWait; ; pause = min(2*pause, busyCap) {
 		in, err := store.Resume(ctx, f.store, b.Digest, b.Size)
@@ -310,7 +313,8 @@ func (t *transfer) write(i int, p []byte) error {
 	return nil
 }
 
-// start returns where the unit that holds off begins, and end where it ends if the blob is long enough.
+// start returns where the unit that holds off begins, and end where it
+// ends if the blob is long enough.
 func (t *transfer) start() int64 {
 	if t.list == nil {
 		return 0

@@ -13,8 +13,8 @@ var ErrSlow = errors.New("still under way")
 // Work is what a call does. Its context ends when nobody waits any more, or with Group.Close.
 type Work[V any] func(ctx context.Context, c *Call[V]) (V, error)
 
-// Group is a set of calls, at most one of each key at a time. The zero value works; it is safe for concurrent use. A
-// Group whose calls may outlive their waiters is ended with Close.
+// Group is a set of calls, at most one of each key at a time. The zero value works; it is safe for
+// concurrent use. A Group whose calls may outlive their waiters is ended with Close.
 type Group[K comparable, V any] struct {
 	mu     sync.Mutex
 	calls  map[K]*Call[V]
@@ -42,15 +42,15 @@ type Call[V any] struct {
 	err   error
 }
 
-// Do joins the call of key, or starts it with work, and returns its result. When ctx ends first, the error is the cause
-// of that.
+// Do joins the call of key, or starts it with work, and returns its result. When ctx ends first,
+// the error is the cause of that.
 func (g *Group[K, V]) Do(ctx context.Context, key K, work Work[V]) (V, error) {
 	c, _ := g.Join(ctx, key, work)
 	return c.Wait(ctx)
 }
 
-// Join returns the call of key: one under way (joined), or a new one that runs work. The caller calls Wait or WaitFor on
-// it, once.
+// Join returns the call of key: one under way (joined), or a new one that runs work. The caller
+// calls Wait or WaitFor on it, once.
 func (g *Group[K, V]) Join(ctx context.Context, key K, work Work[V]) (c *Call[V], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -103,8 +103,8 @@ func (g *Group[K, V]) Len() int {
 	return len(g.calls)
 }
 
-// Close cancels the calls that have not delivered, and waits until the work of all has returned. A call that is joined
-// later fails with context.Canceled.
+// Close cancels the calls that have not delivered, and waits until the work of all has returned. A
+// call that is joined later fails with context.Canceled.
 func (g *Group[K, V]) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -116,11 +116,12 @@ func (g *Group[K, V]) Close() {
 	g.wg.Wait()
 }
 
-// Wait returns the result. When ctx ends first the caller leaves, with the cause of that as the error.
+// Wait returns the result. When ctx ends first the caller leaves, with
+// the cause of that as the error.
 func (c *Call[V]) Wait(ctx context.Context) (V, error) { return c.WaitFor(ctx, 0) }
 
-// WaitFor is Wait for at most so long, 0 = for ever: then it returns ErrSlow, and the call goes on until Group.Close,
-// for those who ask later.
+// WaitFor is Wait for at most so long, 0 = for ever: then it returns ErrSlow, and the call goes on
+// until Group.Close, for those who ask later.
 func (c *Call[V]) WaitFor(ctx context.Context, most time.Duration) (V, error) {
 	var late <-chan time.Time
 	if most > 0 {
@@ -164,8 +165,9 @@ func (c *Call[V]) Keep() {
 	c.kept = true
 }
 
-// Deliver gives the waiters their result while the work goes on, with a context that only its return ends. A request
-// from now on starts a new call. Only the first Deliver of a call counts, and what the work returns after it is dropped.
+// Deliver gives the waiters their result while the work goes on, with a context that only its
+// return ends. A request from now on starts a new call. Only the first Deliver of a call counts,
+// and what the work returns after it is dropped.
 func (c *Call[V]) Deliver(value V, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +191,8 @@ func (c *Call[V]) Waiters() int {
 	return c.waiters
 }
 
-// Progress returns how far the work is, in its own unit: a number that only rises. 0 = it has not said.
+// Progress returns how far the work is, in its own unit: a number that
+// only rises. 0 = it has not said.
 func (c *Call[V]) Progress() int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -61,7 +61,8 @@ func TestOneCallForAll(t *testing.T) {
 	})
 }
 
-// The first caller leaves, the call goes on for the others; the last one ends it, and returns after it.
+// The first caller leaves, the call goes on for the others; the last one
+// ends it, and returns after it.
 func TestTheLastOneEndsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup()
@@ -195,7 +196,8 @@ func TestProgressRises(t *testing.T) {
 	})
 }
 
-// A cancelled call is not found while it unwinds, and its end does not take away the call that has taken its place.
+// A cancelled call is not found while it unwinds, and its end does not take away the
+// call that has taken its place.
 func TestAnEndedCallLeavesItsSuccessor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGroup()
@@ -250,7 +252,8 @@ func TestNobodyJoinsWhatCloseCancelled(t *testing.T) {
 	})
 }
 
-// Once the result is there nobody's leaving ends the work, and what it returns in the end does not replace the result.
+// Once the result is there nobody's leaving ends the work, and what it returns in the
+// end does not replace the result.
 func TestAfterDeliverNobodyEndsTheWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var g flight.Group[int, int]
@@ -285,7 +288,8 @@ func TestAfterDeliverNobodyEndsTheWork(t *testing.T) {
 	})
 }
 
-// The work keeps the values of who started it: the way that a request came is told to whom is asked for it.
+// The work keeps the values of who started it: the way that a request came
+// is told to whom is asked for it.
 func TestTheWorkKeepsValues(t *testing.T) {
 	type key struct{}
 	var g flight.Group[string, any]

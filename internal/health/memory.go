@@ -8,7 +8,8 @@ import (
 // mostKeys bounds a Memory: when it is full it forgets everything, which only costs asking again.
 const mostKeys = 1 << 14
 
-// Memory remembers keys, each for its own time. The zero value works; it is safe for concurrent use.
+// Memory remembers keys, each for its own time. The zero value works;
+// it is safe for concurrent use.
 type Memory[K comparable] struct {
 	Clock func() time.Time // nil = the machine's
 
@@ -18,7 +19,8 @@ type Memory[K comparable] struct {
 
 type span struct{ from, to time.Time }
 
-// now keeps the monotonic reading of the machine's clock: setting the clock does not change how long something is known.
+// now keeps the monotonic reading of the machine's clock: setting the clock does not
+// change how long something is known.
 func (m *Memory[K]) now() time.Time {
 	if m.Clock == nil {
 		return time.Now()

@@ -13,8 +13,8 @@ const (
 	goodEnough = 64 << 10        // bytes of an attempt that failed in the end but clears the source's record
 )
 
-// Record is how a source did lately. The zero value is that of a source that is well, or unknown. Its owner guards it
-// against concurrent use.
+// Record is how a source did lately. The zero value is that of a source that is well, or unknown.
+// Its owner guards it against concurrent use.
 type Record struct {
 	fails int       // in a row
 	rest  time.Time // not asked before, even when alone
@@ -30,8 +30,9 @@ func (r *Record) Rest() time.Duration { return time.Until(r.rest) }
 // Avoided reports whether it is to be asked only when no other source can be.
 func (r *Record) Avoided() bool { return time.Until(r.avoid) > 0 }
 
-// Failed records an attempt that brought got new bytes and cost so much time for nothing. base is the pause after a
-// first failure; it doubles with each further one, up to 40 times itself, and is jittered.
+// Failed records an attempt that brought got new bytes and cost so much time for nothing.
+// base is the pause after a first failure; it doubles with each further one, up to 40
+// times itself, and is jittered.
 func (r *Record) Failed(base, cost time.Duration, got int64) {
 	now := time.Now()
 	var pause time.Duration
@@ -51,8 +52,8 @@ func (r *Record) Failed(base, cost time.Duration, got int64) {
 	r.avoid = now.Add(max(pause, min(costFactor*cost, avoidCap)))
 }
 
-// Records holds the Record of each of many sources, by name; of one that is well it holds nothing. The zero value works;
-// it is safe for concurrent use.
+// Records holds the Record of each of many sources, by name; of one that is well it holds nothing.
+// The zero value works; it is safe for concurrent use.
 type Records[K comparable] struct {
 	mu sync.Mutex
 	of map[K]*Record
@@ -78,7 +79,8 @@ func (r *Records[K]) Well(key K) {
 	delete(r.of, key)
 }
 
-// Look returns how long the source key is still left alone, and whether it is to be asked only when no other can be.
+// Look returns how long the source key is still left alone, and whether it is to be
+// asked only when no other can be.
 func (r *Records[K]) Look(key K) (rest time.Duration, avoided bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

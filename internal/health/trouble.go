@@ -12,8 +12,8 @@ const (
 	Ended               // it is over
 )
 
-// Trouble is a failure that may last. Its owner logs what Report says is new. The zero value works; it is safe for
-// concurrent use.
+// Trouble is a failure that may last. Its owner logs what Report says is new. The zero value works;
+// it is safe for concurrent use.
 type Trouble struct {
 	mu     sync.Mutex
 	reason string
@@ -45,8 +45,8 @@ func (t *Trouble) Lasts() bool {
 	return t.reason != ""
 }
 
-// Troubles holds the Trouble of each of many things, by name; of one that is well it holds nothing. The zero value works;
-// it is safe for concurrent use.
+// Troubles holds the Trouble of each of many things, by name; of one that is well it holds nothing.
+// The zero value works; it is safe for concurrent use.
 type Troubles[K comparable] struct {
 	mu sync.Mutex
 	of map[K]*Trouble

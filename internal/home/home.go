@@ -53,8 +53,8 @@ type Entry struct {
 	For  string // what it holds, for docs/format/home.md
 }
 
-// Table returns every place of a site directory. The life of a folder is that of all in it but for what has a line of
-// its own.
+// Table returns every place of a site directory. The life of a folder is that of all in it but
+// for what has a line of its own.
 func Table() []Entry {
 	const private = 0o700
 	return []Entry{

@@ -11,7 +11,8 @@ import (
 	"overland/internal/home"
 )
 
-// The page and the table are one: a place that is added here is documented, and nothing documented is made up.
+// The page and the table are one: a place that is added here is documented, and
+// nothing documented is made up.
 func TestThePageIsTheTable(t *testing.T) {
 	var want strings.Builder
 	for _, e := range home.Table() {

@@ -13,8 +13,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// Scratch is a temporary folder whose name does not change, because a compiler may write it into what it makes. The next
-// run removes what a killed one left in it.
+// Scratch is a temporary folder whose name does not change, because a compiler may write it into
+// what it makes. The next run removes what a killed one left in it.
 type Scratch struct {
 	dir  string
 	lock *fsx.Lock
@@ -22,8 +22,9 @@ type Scratch struct {
 
 const lockName = "lock"
 
-// TakeScratch takes the folder name below the system's temporary folder. The caller ends it with Leave. Errors: kind
-// Conflict while another run has it, or when the folder is another user's or open to others.
+// TakeScratch takes the folder name below the system's temporary folder. The caller ends
+// it with Leave. Errors: kind Conflict while another run has it, or when the folder is
+// another user's or open to others.
 func TakeScratch(name string) (*Scratch, error) {
 	dir := filepath.Join(os.TempDir(), name)
 	for {
@@ -87,8 +88,8 @@ func (s *Scratch) empty() error {
 // Dir returns the folder's path.
 func (s *Scratch) Dir() string { return s.dir }
 
-// Leave removes the folder. The lock file goes last: once its name is free another run may take the folder, which is
-// then left alone.
+// Leave removes the folder. The lock file goes last: once its name is free another run may take the
+// folder, which is then left alone.
 func (s *Scratch) Leave() error {
 	err := s.empty()
 	if err == nil {
@@ -100,7 +101,8 @@ func (s *Scratch) Leave() error {
 	return errors.Join(err, s.lock.Unlock())
 }
 
-// Environ returns environ for a command that must find nothing of this machine's site directory and caches.
+// Environ returns environ for a command that must find nothing of this
+// machine's site directory and caches.
 func (s *Scratch) Environ(environ []string) []string {
 	set := map[string]string{
 		"OVERLAND_HOME":  filepath.Join(s.dir, "home"),

@@ -9,6 +9,7 @@
 //   - ParseRange and Part read a Content-Range, IsPage knows a captive portal, Redacted hides passwords.
 //   - Errors is the one writer of errors: a kind becomes a status, and a body in the form that the protocol's clients need.
 //
-// docs/format/site.md describes the wire. Failure guarded: a ring of sites that wait for each other; a near copy that is
-// taken for dead while it is still downloading; a part of something else appended to what is there; a secret in a log.
+// docs/format/site.md describes the wire. Failure guarded: a ring of sites that wait for each
+// other; a near copy that is taken for dead while it is still downloading; a part of something else
+// appended to what is there; a secret in a log.
 package httpx

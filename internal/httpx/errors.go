@@ -11,7 +11,8 @@ import (
 	"overland/internal/errs"
 )
 
-// KindOf returns the kind of an answer's status that is not a success: NotFound, Denied or Unavailable.
+// KindOf returns the kind of an answer's status that is not a success:
+// NotFound, Denied or Unavailable.
 func KindOf(status int) errs.Kind {
 	switch status {
 	case http.StatusNotFound, http.StatusGone:
@@ -32,7 +33,8 @@ func (e *statusError) Error() string   { return e.err.Error() }
 func (e *statusError) Unwrap() error   { return e.err }
 func (e *statusError) HTTPStatus() int { return e.status }
 
-// WithStatus returns err with the status that Errors answers it with, in place of its kind's. nil stays nil.
+// WithStatus returns err with the status that Errors answers it with, in
+// place of its kind's. nil stays nil.
 func WithStatus(err error, status int) error {
 	if err == nil {
 		return nil
@@ -40,7 +42,8 @@ func WithStatus(err error, status int) error {
 	return &statusError{err, status}
 }
 
-// Status returns the HTTP status of err: what its HTTPStatus method says, else that of its kind (the table of errs).
+// Status returns the HTTP status of err: what its HTTPStatus method says, else that
+// of its kind (the table of errs).
 func Status(err error) int {
 	var e interface{ HTTPStatus() int }
 	if errors.As(err, &e) {
@@ -56,14 +59,16 @@ type Problem struct {
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Form renders a Problem for the clients of a protocol. prefers reports whether this client prefers a media type.
+// Form renders a Problem for the clients of a protocol. prefers reports whether
+// this client prefers a media type.
 type Form func(p Problem, prefers func(mediaType string) bool) (mediaType string, body []byte)
 
 // JSON is the Form of Overland's own clients: a Problem.
 func JSON(p Problem, _ func(string) bool) (string, []byte) { return jsonType, encode(p) }
 
-// Text is the Form for people and for the tools of other ecosystems, which print it: "overland: MESSAGE" and the hint on
-// a line of its own. A client that asks for JSON, as npm does, gets {"error": "…"}: that is the member that it prints.
+// Text is the Form for people and for the tools of other ecosystems, which print it: "overland:
+// MESSAGE" and the hint on a line of its own. A client that asks for JSON, as npm does, gets
+// {"error": "…"}: that is the member that it prints.
 func Text(p Problem, prefers func(string) bool) (string, []byte) {
 	text := "overland: " + p.Message
 	if p.Hint != "" {
@@ -97,8 +102,8 @@ func encode(v any) []byte {
 // Errors answers requests with errors.
 type Errors struct {
 	Form Form // nil = Text
-	// Log is where internal errors go: the client is told only that there was one. nil = the client is told, which is
-	// right where it is the person's own machine.
+	// Log is where internal errors go: the client is told only that there was one. nil = the client
+	// is told, which is right where it is the person's own machine.
 	Log *slog.Logger
 }
 

@@ -12,7 +12,8 @@ import (
 	"overland/internal/httpx"
 )
 
-// A client gets the status of the kind and a body in the form that its protocol needs, and nothing may keep either.
+// A client gets the status of the kind and a body in the form that its protocol
+// needs, and nothing may keep either.
 func TestErrors(t *testing.T) {
 	missing := errs.Hint(errs.Errorf(errs.NotFound, "blob x: not here"), "copy it")
 	quiet := slog.New(slog.DiscardHandler)
@@ -64,7 +65,8 @@ func TestRedacted(t *testing.T) {
 	}
 }
 
-// Of an internal error the log has all but a stranger's long path, and the client nothing: no hint either.
+// Of an internal error the log has all but a stranger's long path, and the
+// client nothing: no hint either.
 func TestAnInternalErrorStaysHere(t *testing.T) {
 	var log strings.Builder
 	e := httpx.Errors{Log: slog.New(slog.NewTextHandler(&log, nil))}
@@ -78,7 +80,8 @@ func TestAnInternalErrorStaysHere(t *testing.T) {
 	}
 }
 
-// An answer to HEAD has the head of the one to GET and no body. No browser takes the text for something else.
+// An answer to HEAD has the head of the one to GET and no body. No browser
+// takes the text for something else.
 func TestErrorsOfHead(t *testing.T) {
 	w := httptest.NewRecorder()
 	httpx.Errors{}.Write(w, httptest.NewRequest(http.MethodHead, "/x", nil), errors.New("no"))

@@ -17,8 +17,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func site(n byte) string { return ID([32]byte{n}) }
 
-// way returns what a site self, which asks the sites asked, makes of a request with these lines of Via: whether it
-// answers from what it holds, and what it sends on.
+// way returns what a site self, which asks the sites asked, makes of a request with these lines of
+// Via: whether it answers from what it holds, and what it sends on.
 func way(self string, asked []string, via ...string) (held bool, on []string) {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header["Via"] = via
@@ -94,7 +94,8 @@ func ask(t *testing.T, url string) (status, told int) {
 	return res.StatusCode, told
 }
 
-// A client that waits is told while more comes, and only then; one that did not ask is told nothing.
+// A client that waits is told while more comes, and only then; one
+// that did not ask is told nothing.
 func TestAWaitingClientIsTold(t *testing.T) {
 	for name, c := range map[string]struct {
 		moves bool

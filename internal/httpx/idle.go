@@ -17,8 +17,8 @@ type idleWriter struct {
 	stall   time.Duration
 }
 
-// IdleWriter returns w with a deadline for each piece that the client takes, not for the whole: one of 4 KB/s is served
-// for hours, one that takes nothing for so long is dropped.
+// IdleWriter returns w with a deadline for each piece that the client takes, not for the whole: one
+// of 4 KB/s is served for hours, one that takes nothing for so long is dropped.
 func IdleWriter(w http.ResponseWriter, stall time.Duration) http.ResponseWriter {
 	i := &idleWriter{w, http.NewResponseController(w), stall}
 	i.extend() // also for what the server itself writes after the handler
@@ -57,8 +57,9 @@ type idleBody struct {
 	stall   time.Duration
 }
 
-// IdleBody gives r, the request that w answers, a body that ends with io.ErrUnexpectedEOF when no byte comes for so
-// long: its connection is dead, and would hold up the next part of an upload, or take a reader's place.
+// IdleBody gives r, the request that w answers, a body that ends with io.ErrUnexpectedEOF when
+// no byte comes for so long: its connection is dead, and would hold up the next part of an
+// upload, or take a reader's place.
 func IdleBody(w http.ResponseWriter, r *http.Request, stall time.Duration) *http.Request {
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = &idleBody{r.Body, http.NewResponseController(w), stall}

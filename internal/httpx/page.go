@@ -13,8 +13,9 @@ var ErrPage = fmt.Errorf("%w: a web page in place of it (a captive portal or a l
 // PageHead is how many bytes of a body IsPage needs to tell a web page.
 const PageHead = 64
 
-// IsPage reports whether an answer is a web page, by its Content-Type or by the beginning of its body; both may be empty.
-// Where a page is not what was asked for, it is a captive portal's, or a login page.
+// IsPage reports whether an answer is a web page, by its Content-Type or by the
+// beginning of its body; both may be empty. Where a page is not what was asked for, it
+// is a captive portal's, or a login page.
 func IsPage(contentType string, head []byte) bool {
 	if strings.HasPrefix(strings.ToLower(strings.TrimSpace(contentType)), "text/html") {
 		return true
@@ -23,8 +24,8 @@ func IsPage(contentType string, head []byte) bool {
 	return bytes.HasPrefix(s, []byte("<!doctype html")) || bytes.HasPrefix(s, []byte("<html"))
 }
 
-// Redacted returns the URL s without the password that it may hold, for logs and errors. What is not a URL may hold one
-// anywhere, and is not shown at all.
+// Redacted returns the URL s without the password that it may hold, for logs and errors. What is
+// not a URL may hold one anywhere, and is not shown at all.
 func Redacted(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {

@@ -8,13 +8,16 @@ import (
 	"strings"
 )
 
-// ErrAnswer means that something answered in the origin's place, or wrongly: a captive portal, another size or range.
+// ErrAnswer means that something answered in the origin's place, or wrongly: a captive
+// portal, another size or range.
 var ErrAnswer = errors.New("unusable answer")
 
-// Range is a parsed Content-Range (RFC 9110 §14.4). Unknown numbers are -1; an unsatisfied range has no First and Last.
+// Range is a parsed Content-Range (RFC 9110 §14.4). Unknown numbers are -1; an
+// unsatisfied range has no First and Last.
 type Range struct{ First, Last, Size int64 }
 
-// ParseRange reads "bytes 5-9/10", "bytes 5-9/*" or "bytes */10", and nothing else. Its errors wrap ErrAnswer.
+// ParseRange reads "bytes 5-9/10", "bytes 5-9/*" or "bytes */10", and nothing
+// else. Its errors wrap ErrAnswer.
 func ParseRange(s string) (Range, error) {
 	bad := fmt.Errorf("%w: Content-Range %.80q", ErrAnswer, s)
 	rest, ok := strings.CutPrefix(s, "bytes ")
@@ -63,8 +66,8 @@ func From(h http.Header, off int64) {
 	}
 }
 
-// Part returns the range of res, which has status 206 and answers a request for the bytes from off on. It is an error
-// (ErrAnswer) when these are other bytes, or not as many as the head says.
+// Part returns the range of res, which has status 206 and answers a request for the bytes from off
+// on. It is an error (ErrAnswer) when these are other bytes, or not as many as the head says.
 func Part(res *http.Response, off int64) (Range, error) {
 	r, err := ParseRange(res.Header.Get("Content-Range"))
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"overland/internal/httpx"
 )
 
-// Only the upstream that the operator named is believed when it says that it has no such thing: wherever it redirects to
-// may be anybody.
+// Only the upstream that the operator named is believed when it says that it has no such thing:
+// wherever it redirects to may be anybody.
 func TestARedirectIsNoAnswer(t *testing.T) {
 	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/away" {

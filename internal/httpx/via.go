@@ -29,8 +29,8 @@ type trail struct {
 	only bool     // it is answered from what is here
 }
 
-// WithVia returns next for requests that know their way. self is this site; upstreams are the sites that it asks, which
-// are not asked for something that one of them requested.
+// WithVia returns next for requests that know their way. self is this site; upstreams are the sites
+// that it asks, which are not asked for something that one of them requested.
 func WithVia(self string, upstreams []string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ids := parse(r.Header.Values(header))
@@ -42,7 +42,8 @@ func WithVia(self string, upstreams []string, next http.Handler) http.Handler {
 	})
 }
 
-// parse returns the sites in the lines of Via, at most Limit of them. Proxies of other kinds are skipped.
+// parse returns the sites in the lines of Via, at most Limit of them.
+// Proxies of other kinds are skipped.
 func parse(lines []string) []string {
 	var ids []string
 	for _, line := range lines {
@@ -60,8 +61,9 @@ func parse(lines []string) []string {
 	return ids
 }
 
-// OnlyIfCached reports whether the request of ctx is to be answered from what is here, and nothing asked elsewhere for it:
-// it has come here before, it comes from an upstream of this site, or it has come too far.
+// OnlyIfCached reports whether the request of ctx is to be answered from what is here, and
+// nothing asked elsewhere for it: it has come here before, it comes from an upstream of
+// this site, or it has come too far.
 func OnlyIfCached(ctx context.Context) bool {
 	t, _ := ctx.Value(key{}).(trail)
 	return t.only
@@ -73,8 +75,8 @@ func Relayed(ctx context.Context) bool {
 	return len(t.ids) > 1
 }
 
-// Forward writes the way of the request that ctx is about into the header of one that is sent on. Origins, which are not
-// sites, are not told.
+// Forward writes the way of the request that ctx is about into the header of one that is sent on.
+// Origins, which are not sites, are not told.
 func Forward(ctx context.Context, h http.Header) {
 	t, _ := ctx.Value(key{}).(trail)
 	for _, id := range t.ids {

@@ -17,8 +17,8 @@ const (
 	most       = 1 << 17             // interim answers to one request: a day of them
 )
 
-// Wait runs do and returns its error. Until then it sends a client that asked for that an interim answer each time that
-// done, how many bytes have come so far, has risen; at most one a second.
+// Wait runs do and returns its error. Until then it sends a client that asked for that an interim
+// answer each time that done, how many bytes have come so far, has risen; at most one a second.
 func Wait(w http.ResponseWriter, r *http.Request, done func() int64, do func() error) error {
 	if r.Header.Get(askHeader) == "" {
 		return do()
@@ -43,8 +43,8 @@ func Wait(w http.ResponseWriter, r *http.Request, done func() int64, do func() e
 	}
 }
 
-// AskWatched is Ask for a request within the Watchdog of ctx, which each such answer tells to go on waiting. Without one
-// nothing is asked.
+// AskWatched is Ask for a request within the Watchdog of ctx, which each such answer tells to go on
+// waiting. Without one nothing is asked.
 func AskWatched(ctx context.Context, h http.Header) context.Context {
 	if w := WatchdogOf(ctx); w != nil {
 		return Ask(ctx, h, w.waited)
@@ -52,8 +52,8 @@ func AskWatched(ctx context.Context, h http.Header) context.Context {
 	return ctx
 }
 
-// Ask requests interim answers, in the header h of a request, and returns the context for it: seen is called for each
-// that says that more has come.
+// Ask requests interim answers, in the header h of a request, and returns the context for it: seen
+// is called for each that says that more has come.
 func Ask(ctx context.Context, h http.Header, seen func()) context.Context {
 	h.Set(askHeader, strconv.Itoa(http.StatusProcessing))
 	var last int64

@@ -16,11 +16,11 @@ import (
 // ErrStalled means that no byte came for as long as a Watchdog waits.
 var ErrStalled = errors.New("went silent")
 
-// Watchdog ends its context when nothing was seen for a while: a link of 4 KB/s is a legal link, so it is silence that
-// ends a transfer, not a deadline. It is safe for concurrent use.
+// Watchdog ends its context when nothing was seen for a while: a link of 4 KB/s is a legal link, so
+// it is silence that ends a transfer, not a deadline. It is safe for concurrent use.
 type Watchdog struct {
-	// Interim is called when an interim answer says that more has come to the other side; nil = nobody is told. It is set
-	// before the request.
+	// Interim is called when an interim answer says that more has come to the other side; nil =
+	// nobody is told. It is set before the request.
 	Interim func()
 
 	ctx    context.Context // what it watches over
@@ -48,10 +48,12 @@ func WatchdogOf(ctx context.Context) *Watchdog {
 	return w
 }
 
-// Context returns the context that it ends: with an error of kind Unavailable that wraps ErrStalled.
+// Context returns the context that it ends: with an error of kind
+// Unavailable that wraps ErrStalled.
 func (w *Watchdog) Context() context.Context { return w.ctx }
 
-// expire runs when nothing could be read for a while, and ends the context unless bytes came below what can be read.
+// expire runs when nothing could be read for a while, and ends the context unless
+// bytes came below what can be read.
 func (w *Watchdog) expire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -92,7 +94,8 @@ func (w *Watchdog) Explain(err error) error {
 	return err
 }
 
-// Over returns r as a reader that w watches over. Errors of its Read are what Explain makes of them.
+// Over returns r as a reader that w watches over. Errors of its Read
+// are what Explain makes of them.
 func (w *Watchdog) Over(r io.Reader) io.Reader {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -119,8 +122,8 @@ func (r *watched) Read(p []byte) (int, error) {
 	return n, r.w.Explain(err)
 }
 
-// silent is a body that knows when a byte came in below it: on a very slow or shared link the next TLS record, 16 KiB
-// that can be read only together, may take longer than the watchdog waits.
+// silent is a body that knows when a byte came in below it: on a very slow or shared link the next
+// TLS record, 16 KiB that can be read only together, may take longer than the watchdog waits.
 type silent interface{ Silence() time.Duration }
 
 // Dial makes connections, as net.Dialer.DialContext does.
@@ -152,8 +155,8 @@ func (c *timedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Body returns the body of an answer that came over conn, so that a Watchdog over it sees bytes that cannot be read yet.
-// For a conn that Timed did not make it returns body as it is.
+// Body returns the body of an answer that came over conn, so that a Watchdog over it sees bytes
+// that cannot be read yet. For a conn that Timed did not make it returns body as it is.
 func Body(body io.ReadCloser, conn net.Conn) io.ReadCloser {
 	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // below TLS
 		conn = t.NetConn()

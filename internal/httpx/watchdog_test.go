@@ -107,7 +107,8 @@ func TestTheEndSaysWhy(t *testing.T) {
 	})
 }
 
-// An interim answer that says that more has come is heard of, and starts the wait again; one that says the same is not.
+// An interim answer that says that more has come is heard of, and starts the wait again;
+// one that says the same is not.
 func TestInterimAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := httpx.NewWatchdog(t.Context(), stall)
@@ -171,7 +172,8 @@ func TestBodyKnowsItsConnection(t *testing.T) {
 	})
 }
 
-// Each piece that a client takes has a deadline of its own, and so have the head and what the server writes at the end.
+// Each piece that a client takes has a deadline of its own, and so have the head and
+// what the server writes at the end.
 func TestIdleWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := &deadlines{}

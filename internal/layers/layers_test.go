@@ -16,9 +16,9 @@ import (
 
 const module = "overland/"
 
-// floors lists every package of the house by its path below internal/, with its floor: one package a line, so that two
-// changes do not collide. A package may import those of lower floors, and of its own room: the packages whose path
-// begins with the same name.
+// floors lists every package of the house by its path below internal/, with its floor: one package
+// a line, so that two changes do not collide. A package may import those of lower floors, and of
+// its own room: the packages whose path begins with the same name.
 var floors = map[string]int{
 	"clock":                     0,
 	"digest":                    0,
@@ -117,8 +117,9 @@ var floors = map[string]int{
 	"cli/nodecli":               10,
 }
 
-// outside lists the packages that stand on no floor: programs, and what only tests and measurements use. They may
-// import any floor; no package of a floor imports them, but for its tests the testkit.
+// outside lists the packages that stand on no floor: programs, and what only tests
+// and measurements use. They may import any floor; no package of a floor imports
+// them, but for its tests the testkit.
 var outside = []string{
 	"bench",
 	"cmd/overland",
@@ -141,7 +142,8 @@ var outside = []string{
 	"signature", // what go-tuf verifies with: decision 0025
 }
 
-// neighbours are the pairs of rooms on one floor of which the first may import the second, with the reason.
+// neighbours are the pairs of rooms on one floor of which the first may
+// import the second, with the reason.
 var neighbours = map[[2]string]string{
 	{"platform", "fsx"}:     "a file of the machine is read within a limit, which has one place",
 	{"fsx", "errs"}:         "a full disk is told in one place, with its kind and its hint",
@@ -235,7 +237,8 @@ func TestFloors(t *testing.T) {
 	}
 }
 
-// The agent must cross a 4 KB/s link and idle in 16 MiB: what it may never carry, with all that is below each.
+// The agent must cross a 4 KB/s link and idle in 16 MiB: what it may never
+// carry, with all that is below each.
 var tooHeavy = []string{
 	"text/template", "html/template", "net/http/pprof", "expvar", "testing", "encoding/gob", "encoding/xml", "go", "database/sql",
 	"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/google/go-containerregistry", "google.golang.org/protobuf",
@@ -400,7 +403,8 @@ func goList(t *testing.T, env []string, args ...string) []byte {
 
 const root = "../.."
 
-// touch looks at every Go file, so that the go command remembers no pass of this test from before one changed.
+// touch looks at every Go file, so that the go command remembers no pass of
+// this test from before one changed.
 func touch(t *testing.T) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {

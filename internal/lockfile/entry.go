@@ -21,19 +21,20 @@ type Entry struct {
 	Proof     Proof
 	Mutable   bool // the origin may answer differently tomorrow
 
-	// Since is when a cache first saw this content: clients that ask by date compare with it. The zero time means
-	// unknown. It is not written to a lock.
+	// Since is when a cache first saw this content: clients that ask by date compare with it. The
+	// zero time means unknown. It is not written to a lock.
 	Since time.Time
 }
 
 // Exists reports whether e stands for bytes, and not for the fact that there are none.
 func (e Entry) Exists() bool { return e.Status == http.StatusOK }
 
-// Lasting reports whether e never changes and has more than its origin's word for it: it need not be fetched again.
+// Lasting reports whether e never changes and has more than its origin's word for
+// it: it need not be fetched again.
 func (e Entry) Lasting() bool { return e.Exists() && !e.Mutable && e.Proof != (Proof{}) }
 
-// Proof says why the bytes of an entry are the right ones, in the words of their ecosystem. The zero value is no proof
-// but the digest of the first fetch.
+// Proof says why the bytes of an entry are the right ones, in the words of their ecosystem. The
+// zero value is no proof but the digest of the first fetch.
 type Proof struct {
 	Kind  string `json:"kind"`  // "go.sum", "sumdb", "npm-integrity", "apt-openpgp", "sha256", …
 	Value string `json:"value"` // "h1:…", "sha512-…", a fingerprint
@@ -47,8 +48,9 @@ func (p Proof) String() string {
 	return p.Kind + " " + p.Value
 }
 
-// IsFact reports whether an origin's answer with that status has no content and is worth locking all the same: there is
-// no such thing, or none for us. 401 is not one: the client will log in and ask again.
+// IsFact reports whether an origin's answer with that status has no content and is worth
+// locking all the same: there is no such thing, or none for us. 401 is not one: the
+// client will log in and ask again.
 func IsFact(status int) bool {
 	return status == http.StatusNotFound || status == http.StatusGone || status == http.StatusForbidden
 }

@@ -11,7 +11,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// Load returns the lock in the file path. Errors: kind NotFound when there is no such file, Invalid when it is not a lock.
+// Load returns the lock in the file path. Errors: kind NotFound when there is no such file,
+// Invalid when it is not a lock.
 func Load(path string) (*Lock, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +43,8 @@ func (l *Lock) Save(path string) error {
 	return f.Commit()
 }
 
-// Writable returns an error when no lock can be written to path: asked before minutes go into what it would hold.
+// Writable returns an error when no lock can be written to path: asked before
+// minutes go into what it would hold.
 func Writable(path string) error {
 	f, err := create(path)
 	if err == nil {

@@ -23,7 +23,8 @@ type Lock struct {
 	Entries []Entry // sorted by protocol and key, each once
 }
 
-// New returns the lock of entries, which it sorts in place. No two may have the same protocol and key.
+// New returns the lock of entries, which it sorts in place. No two may
+// have the same protocol and key.
 func New(entries []Entry) *Lock {
 	// Not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
 	sort.Slice(entries, func(i, j int) bool { return compare(entries[i], entries[j]) < 0 })

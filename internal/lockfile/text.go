@@ -28,8 +28,8 @@ type line struct {
 	Proof    *Proof        `json:"proof,omitempty"`
 }
 
-// Parse reads a lock of at most limit bytes (0 = Limit). Lines may stand in any order, as a merge leaves them; anything
-// else that Write would not write is refused (errs.Invalid).
+// Parse reads a lock of at most limit bytes (0 = Limit). Lines may stand in any order, as a merge
+// leaves them; anything else that Write would not write is refused (errs.Invalid).
 func Parse(r io.Reader, limit int64) (*Lock, error) {
 	if limit <= 0 {
 		limit = Limit

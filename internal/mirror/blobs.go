@@ -13,11 +13,13 @@ import (
 	"overland/internal/store"
 )
 
-// arrived is a blob that was fetched, for all who waited for it: the first of those who fetch for a node counts it.
+// arrived is a blob that was fetched, for all who waited for it: the first of those
+// who fetch for a node counts it.
 type arrived = *sync.Once
 
-// Fetch returns nil when the depot has d: at once, or after it was fetched through. Errors: kind NotFound when no
-// upstream has it, or none sends the right bytes; Unavailable when one may have it later.
+// Fetch returns nil when the depot has d: at once, or after it was fetched through.
+// Errors: kind NotFound when no upstream has it, or none sends the right bytes;
+// Unavailable when one may have it later.
 func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 	if there, err := store.Has(ctx, c.depot, d); err != nil || there {
 		return err
@@ -59,7 +61,8 @@ func (c *Chain) join(ctx context.Context, b fetch.Blob) (call *flight.Call[arriv
 	})
 }
 
-// remember keeps the outcome of a fetch that failed, so that the next request is told at once, and can go elsewhere.
+// remember keeps the outcome of a fetch that failed, so that the next request is told
+// at once, and can go elsewhere.
 func (c *Chain) remember(d digest.Digest, err error, progress int64) {
 	switch errs.KindOf(err) {
 	case errs.NotFound:

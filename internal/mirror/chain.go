@@ -68,8 +68,8 @@ type Chain struct {
 	trouble health.Trouble                   // with that
 }
 
-// Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to depot. Nothing is asked
-// yet: see Pin.
+// Open returns the chain to o.Sites whose state is in the directory dir and whose blobs go to
+// depot. Nothing is asked yet: see Pin.
 func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	o.Limit, o.Stall = cmp.Or(o.Limit, limit), cmp.Or(o.Stall, stall)
 	o.Fresh, o.Patience = cmp.Or(o.Fresh, fresh), cmp.Or(o.Patience, patience)
@@ -100,9 +100,10 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	return c, nil
 }
 
-// Pin makes Options.Root the root of trust for metadata, with the first site that has it. Where a root was pinned before,
-// no site need answer: another root than it leads to is refused. Where none was, a site that does not answer now is not an
-// error: each update tries again, and no metadata is served before.
+// Pin makes Options.Root the root of trust for metadata, with the first site that has it.
+// Where a root was pinned before, no site need answer: another root than it leads to is
+// refused. Where none was, a site that does not answer now is not an error: each update tries
+// again, and no metadata is served before.
 func (c *Chain) Pin(ctx context.Context) error {
 	if c.o.Root == "" {
 		if !c.mirror.Pinned() {

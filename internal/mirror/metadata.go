@@ -13,9 +13,9 @@ import (
 	"overland/internal/trust"
 )
 
-// Metadata returns verified metadata. Upstream is asked first when that was long ago, for as long as Options.Patience;
-// when it fails, what was verified before is served, and the reader decides whether it is still fresh. It implements
-// trust.MetadataSource.
+// Metadata returns verified metadata. Upstream is asked first when that was long ago, for as long
+// as Options.Patience; when it fails, what was verified before is served, and the reader decides
+// whether it is still fresh. It implements trust.MetadataSource.
 func (c *Chain) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if !httpx.OnlyIfCached(ctx) {
 		c.update(ctx)
@@ -45,8 +45,8 @@ func (c *Chain) update(ctx context.Context) {
 	_, _ = call.WaitFor(ctx, patience)
 }
 
-// refresh takes the metadata of the first site that has it valid. One whose metadata has expired is skipped while another
-// can be asked: it may be cut off from the operator.
+// refresh takes the metadata of the first site that has it valid. One whose metadata has expired is
+// skipped while another can be asked: it may be cut off from the operator.
 func (c *Chain) refresh(ctx context.Context) error {
 	if !c.mirror.Pinned() {
 		if err := c.pin(ctx); err != nil {

@@ -29,9 +29,10 @@ func URLKey(url string) string { return urlPrefix + MD5(url) }
 
 const urlPrefix = "file-urlmd5:"
 
-// Binding compares what e says of itself with the key that it stands under: the key of its statement, the md5 of its
-// url or software_url, urlmd5, or the basename of a pypi: key. The signature of old clients does not cover the key, so
-// this is all that keeps a signed entry from being served under another one.
+// Binding compares what e says of itself with the key that it stands under: the key of its
+// statement, the md5 of its url or software_url, urlmd5, or the basename of a pypi: key. The
+// signature of old clients does not cover the key, so this is all that keeps a signed entry from
+// being served under another one.
 func Binding(key string, e Entry) Bound {
 	if s, ok := e.Fields[statementField].(map[string]any); ok {
 		if bound, _ := s["key"].(string); bound != key {
@@ -93,8 +94,8 @@ func basename(want, file string) Bound {
 	return Matches
 }
 
-// CheckBinding returns an error (errs.Untrusted) when e belongs to another key, and, unless unbound entries are
-// allowed, when it belongs to none.
+// CheckBinding returns an error (errs.Untrusted) when e belongs to another key, and, unless unbound
+// entries are allowed, when it belongs to none.
 func CheckBinding(key string, e Entry, unbound bool) error {
 	switch Binding(key, e) {
 	case Mismatch:
@@ -107,7 +108,8 @@ func CheckBinding(key string, e Entry, unbound bool) error {
 	return nil
 }
 
-// Platform returns, in one spelling, what the metadata of e say of the platform that its blob is for; "{}" for nothing.
+// Platform returns, in one spelling, what the metadata of e say of the platform that its
+// blob is for; "{}" for nothing.
 func Platform(e Entry) string {
 	about := map[string]any{}
 	for _, name := range []string{"multiarch", "machine", "os", "arch", "goarm", "libc", "libc_min", "march"} {

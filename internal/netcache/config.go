@@ -57,9 +57,10 @@ func (c *Config) fields() map[string]*string {
 	}
 }
 
-// ParseConfig reads the section [networkcache], or the one that networkcache-section in [buildout] names, of a
-// configuration file as buildout and slapgrid have them. Unknown options and substitutions are warnings. A
-// malformed URL, a private key in the certificate list, and a file without the section are errors (errs.Invalid).
+// ParseConfig reads the section [networkcache], or the one that networkcache-section in [buildout]
+// names, of a configuration file as buildout and slapgrid have them. Unknown options and
+// substitutions are warnings. A malformed URL, a private key in the certificate list, and a file
+// without the section are errors (errs.Invalid).
 func ParseConfig(r io.Reader) (Config, error) {
 	c, err := parseConfig(r)
 	if err != nil {
@@ -138,8 +139,8 @@ func prefixes(s string) (list Prefixes) {
 	return list
 }
 
-// defaults fills in the URLs that the SlapOS document's own section leaves out: the binary cache is the download cache
-// and the other way round, and a directory is beside its cache.
+// defaults fills in the URLs that the SlapOS document's own section leaves out: the binary cache is
+// the download cache and the other way round, and a directory is beside its cache.
 func (c *Config) defaults() {
 	either(&c.DownloadCacheURL, &c.DownloadBinaryCacheURL)
 	either(&c.DownloadDirURL, &c.DownloadBinaryDirURL)
@@ -185,9 +186,9 @@ func (c *Config) check() error {
 	return nil
 }
 
-// parseINI reads sections of options. As in Python, a line that is indented more than its option continues its value, so
-// the whole may be indented, as the document prints it. "#" and ";" begin comments; "name += value" appends a line.
-// Names are in lower case.
+// parseINI reads sections of options. As in Python, a line that is indented more than its option
+// continues its value, so the whole may be indented, as the document prints it. "#" and ";" begin
+// comments; "name += value" appends a line. Names are in lower case.
 func parseINI(text string) (map[string]map[string]string, error) {
 	sections := map[string]map[string]string{}
 	var section map[string]string
@@ -216,7 +217,8 @@ func parseINI(text string) (map[string]map[string]string, error) {
 		default:
 			at := strings.IndexAny(trimmed, "=:")
 			if at <= 0 {
-				// Other sections may hold what only buildout understands; in ours it is a mistake, and a warning.
+				// Other sections may hold what only buildout understands; in ours
+				// it is a mistake, and a warning.
 				section[fmt.Sprintf("line %d", number)], option = "", ""
 				continue
 			}

@@ -116,7 +116,8 @@ func TestConfigDetails(t *testing.T) {
 	}
 }
 
-// The section as the SlapOS document prints it, with its indentation, and what it leaves out. Only the hosts are others.
+// The section as the SlapOS document prints it, with its indentation, and what it leaves
+// out. Only the hosts are others.
 func TestTheDocumentsSection(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("testdata", "document.cfg"))
 	if err != nil {

@@ -25,7 +25,8 @@ const (
 	signatureSize = 16 << 10  // characters of a signature
 )
 
-// Entry is one element of a key's list. Metadata is kept code point by code point: the signature covers it.
+// Entry is one element of a key's list. Metadata is kept code point by code
+// point: the signature covers it.
 type Entry struct {
 	Metadata  string         // a JSON object, as text
 	Signature string         // standard base64; "" is unsigned
@@ -46,8 +47,9 @@ func ValidName(s string) bool {
 	return len(s) == nameLength && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// CheckKey returns an error (errs.Invalid) for what cannot be a key: empty, too long, not UTF-8, or with control
-// characters. Any other character may be there, also "/" and "..": a key is never a path.
+// CheckKey returns an error (errs.Invalid) for what cannot be a key: empty, too long,
+// not UTF-8, or with control characters. Any other character may be there, also "/"
+// and "..": a key is never a path.
 func CheckKey(key string) error {
 	switch {
 	case key == "":
@@ -62,7 +64,8 @@ func CheckKey(key string) error {
 	return nil
 }
 
-// NewEntry returns the entry of metadata and signature, or an error (errs.Invalid) for one that a server must refuse.
+// NewEntry returns the entry of metadata and signature, or an error (errs.Invalid) for
+// one that a server must refuse.
 func NewEntry(metadata, signature string) (Entry, error) {
 	e := Entry{Metadata: metadata, Signature: signature}
 	if err := e.check(); err != nil {
@@ -71,8 +74,9 @@ func NewEntry(metadata, signature string) (Entry, error) {
 	return e, nil
 }
 
-// ParseEntry parses the body of a PUT: a JSON array of exactly two strings, at most EntryLimit bytes. It is strict,
-// because one malformed element makes old clients refuse the whole list. The error is errs.Invalid.
+// ParseEntry parses the body of a PUT: a JSON array of exactly two strings, at most
+// EntryLimit bytes. It is strict, because one malformed element makes old clients refuse the
+// whole list. The error is errs.Invalid.
 func ParseEntry(b []byte) (Entry, error) {
 	e, err := parseEntry(b)
 	if err != nil {
@@ -129,8 +133,9 @@ func CheckSignature(s string) error {
 	return nil
 }
 
-// ParseList reads the list of one key, at most ListLimit bytes. Elements that are not entries are left out and counted
-// in bad: one of them does not hide the others. The error is errs.Invalid when the whole is not a JSON list.
+// ParseList reads the list of one key, at most ListLimit bytes. Elements that are not entries are
+// left out and counted in bad: one of them does not hide the others. The error is errs.Invalid
+// when the whole is not a JSON list.
 func ParseList(r io.Reader) (list []Entry, bad int, err error) {
 	b, err := fsx.Read(r, "the list", ListLimit)
 	if err != nil {
@@ -173,8 +178,8 @@ func encode(v any) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// paired reports whether every \uXXXX escape of a surrogate in the JSON text s is half of a pair. Go would read a lone
-// one as U+FFFD, which is another text than the one that was signed.
+// paired reports whether every \uXXXX escape of a surrogate in the JSON text s is half of a pair.
+// Go would read a lone one as U+FFFD, which is another text than the one that was signed.
 func paired(s string) bool {
 	half := rune(0) // a high surrogate that waits for its low one
 	for i := 0; i < len(s); i++ {

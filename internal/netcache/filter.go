@@ -18,8 +18,9 @@ type Filter struct {
 	Any   bool   // for << and >>: there is no Value
 }
 
-// ParseFilter reads "url==\"http://…\"", "n>=3" or "version<<Infinity", as networkcache-download does. A value that is
-// not JSON is text; an empty or infinite one sets no bound for << and >>. The error is errs.Invalid.
+// ParseFilter reads "url==\"http://…\"", "n>=3" or "version<<Infinity", as
+// networkcache-download does. A value that is not JSON is text; an empty or infinite one sets
+// no bound for << and >>. The error is errs.Invalid.
 func ParseFilter(s string) (Filter, error) {
 	at := strings.IndexAny(s, "=<>")
 	if at > 0 && at+1 < len(s) {
@@ -42,8 +43,8 @@ func ParseFilter(s string) (Filter, error) {
 	return Filter{}, errs.Hint(errs.Errorf(errs.Invalid, "%q is not a condition", s), "NAME==VALUE, or one of <= >= < > << >>")
 }
 
-// Apply returns the entries of list that meet all of filters, in their order. An entry that lacks a field of
-// a filter does not meet it.
+// Apply returns the entries of list that meet all of filters, in their order. An entry that lacks a
+// field of a filter does not meet it.
 func Apply(list []Entry, filters []Filter) []Entry {
 	for _, f := range filters {
 		list = f.apply(list)

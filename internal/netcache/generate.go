@@ -28,9 +28,10 @@ const (
 	openModes   = 0o077 // bits that a private key's file must not have
 )
 
-// Generate makes an RSA key for the signatures of old clients and a self-signed certificate for it, and returns the
-// certificate in PEM. The private key goes to keyFile with mode 0600, the certificate to certFile unless that is "". A
-// file that is there is never overwritten: errs.Conflict, and nothing is changed.
+// Generate makes an RSA key for the signatures of old clients and a self-signed certificate for it,
+// and returns the certificate in PEM. The private key goes to keyFile with mode 0600, the
+// certificate to certFile unless that is "". A file that is there is never overwritten:
+// errs.Conflict, and nothing is changed.
 func Generate(disk fsx.FS, keyFile, certFile, name string, now time.Time) ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, rsaBits)
 	if err != nil {
@@ -52,7 +53,8 @@ func Generate(disk fsx.FS, keyFile, certFile, name string, now time.Time) ([]byt
 	return writePair(disk, keyFile, certFile, key, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
 }
 
-// GenerateEd25519 makes a key for statements, as Generate does; the public key is a PUBLIC KEY block.
+// GenerateEd25519 makes a key for statements, as Generate does; the
+// public key is a PUBLIC KEY block.
 func GenerateEd25519(disk fsx.FS, keyFile, publicFile string) ([]byte, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -107,7 +109,8 @@ func place(disk fsx.FS, path string, data []byte, mode fs.FileMode) error {
 	return errors.Join(err, disk.Remove(tmp))
 }
 
-// ReadPrivate reads a private key from a file. The error is errs.Denied when others may read the file too.
+// ReadPrivate reads a private key from a file. The error is errs.Denied
+// when others may read the file too.
 func ReadPrivate(path string) (any, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -136,7 +139,8 @@ func ReadPrivate(path string) (any, error) {
 	return key, nil
 }
 
-// CheckPrivate returns an error (errs.Denied) when others may read the private key in the file at path.
+// CheckPrivate returns an error (errs.Denied) when others may read the
+// private key in the file at path.
 func CheckPrivate(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// parseJSON parses one JSON value that every client understands alike: no name twice in an object, no deep nesting, no
-// endless number, no half of a surrogate pair.
+// parseJSON parses one JSON value that every client understands alike: no name twice in an object,
+// no deep nesting, no endless number, no half of a surrogate pair.
 func parseJSON(text string) (any, error) {
 	if !utf8.ValidString(text) || !paired(text) {
 		return nil, errors.New("not Unicode text")
@@ -89,8 +89,8 @@ func array(d *json.Decoder, depth int) (any, error) {
 	return list, nil
 }
 
-// canonical appends v in its one spelling: names sorted by their bytes, no white space, in strings only '"' and '\'
-// escaped (with '\'), numbers as they were written.
+// canonical appends v in its one spelling: names sorted by their bytes, no white space, in strings
+// only '"' and '\' escaped (with '\'), numbers as they were written.
 func canonical(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case map[string]any:

@@ -30,7 +30,8 @@ type Key struct {
 	Public crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 }
 
-// NewKey returns the Key of a public key, or an error (errs.Invalid) for a kind that signs no entries.
+// NewKey returns the Key of a public key, or an error (errs.Invalid)
+// for a kind that signs no entries.
 func NewKey(public crypto.PublicKey, name string) (Key, error) {
 	switch public.(type) {
 	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
@@ -45,10 +46,11 @@ func NewKey(public crypto.PublicKey, name string) (Key, error) {
 	return Key{ID: hex.EncodeToString(sum[:]), Name: name, Public: public}, nil
 }
 
-// ParseCertificates returns the keys of a signature-certificate-list: PEM blocks one after the other, indented or not,
-// text between them ignored. Only the public keys count: no chain, no dates (production trusts certificates that
-// expired years ago). A certificate or key that cannot be read is left out, with a line in warnings. A private
-// key in the list is an error (errs.Invalid): it was about to be published.
+// ParseCertificates returns the keys of a signature-certificate-list: PEM blocks one after the
+// other, indented or not, text between them ignored. Only the public keys count: no chain, no
+// dates (production trusts certificates that expired years ago). A certificate or key that cannot
+// be read is left out, with a line in warnings. A private key in the list is an error
+// (errs.Invalid): it was about to be published.
 func ParseCertificates(text string) (keys []Key, warnings []string, err error) {
 	if len(text) > PEMLimit {
 		return nil, nil, errs.Errorf(errs.Invalid, "a certificate list of more than %d bytes", PEMLimit)
@@ -76,7 +78,8 @@ func ParseCertificates(text string) (keys []Key, warnings []string, err error) {
 	return keys, warnings, nil
 }
 
-// split cuts a list where a PEM block begins, and takes the indentation of a configuration file away.
+// split cuts a list where a PEM block begins, and takes the
+// indentation of a configuration file away.
 func split(text string) []string {
 	var blocks []string
 	var b strings.Builder
@@ -121,8 +124,8 @@ func parseKey(block string) (Key, error) {
 	return NewKey(c.PublicKey, c.Subject.CommonName)
 }
 
-// Sign returns the outer signature of metadata, RSA PKCS#1 v1.5 over SHA-1 in base64: the same bytes as
-// "openssl sha1 -sign".
+// Sign returns the outer signature of metadata, RSA PKCS#1 v1.5 over SHA-1 in base64: the same
+// bytes as "openssl sha1 -sign".
 func Sign(key *rsa.PrivateKey, metadata string) (string, error) {
 	sum := sha1.Sum([]byte(metadata)) // as above
 	sig, err := rsa.SignPKCS1v15(nil, key, crypto.SHA1, sum[:])
@@ -158,8 +161,8 @@ func Signer(keys []Key, e Entry) (Key, bool) {
 	return Key{}, false
 }
 
-// ParsePrivate returns the private key in PEM, an *rsa.PrivateKey or an ed25519.PrivateKey. The error is errs.Invalid
-// and never shows what was read.
+// ParsePrivate returns the private key in PEM, an *rsa.PrivateKey or an ed25519.PrivateKey. The
+// error is errs.Invalid and never shows what was read.
 func ParsePrivate(b []byte) (crypto.Signer, error) {
 	p, _ := pem.Decode(bytes.TrimSpace(b))
 	if p == nil || len(b) > PEMLimit || !strings.HasSuffix(p.Type, "PRIVATE KEY") {

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// EscapeKey returns a key as part of a URL. It writes a key as old clients do, as it is, but for what cannot be in a path.
+// EscapeKey returns a key as part of a URL. It writes a key as old clients do, as it is,
+// but for what cannot be in a path.
 func EscapeKey(key string) string {
 	var b strings.Builder
 	for i := range len(key) {

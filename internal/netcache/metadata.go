@@ -8,8 +8,8 @@ import (
 	"unicode/utf16"
 )
 
-// EncodeMetadata returns fields as text, spelt as Python's json.dumps does it: sha512 first, the others sorted, ", " and
-// ": " between, everything but ASCII escaped.
+// EncodeMetadata returns fields as text, spelt as Python's json.dumps does it: sha512 first, the
+// others sorted, ", " and ": " between, everything but ASCII escaped.
 func EncodeMetadata(fields map[string]any) string {
 	var b strings.Builder
 	python(&b, fields)

@@ -8,8 +8,9 @@ import (
 	"overland/internal/errs"
 )
 
-// CheckPublic returns an error (errs.Invalid) when the URL s holds what must not be published with an entry: a user's name or
-// password, or a token among the words after "?" or "#". The error shows neither the URL nor the secret.
+// CheckPublic returns an error (errs.Invalid) when the URL s holds what must not be published with
+// an entry: a user's name or password, or a token among the words after "?" or "#". The error shows
+// neither the URL nor the secret.
 func CheckPublic(s string) error {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil {

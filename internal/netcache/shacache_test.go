@@ -37,8 +37,8 @@ func openssl(t *testing.T, args ...string) []byte {
 	return out
 }
 
-// Signatures are the same bytes as those of "openssl sha1 -sign", which is what the Python client runs, and each
-// verifies the other's.
+// Signatures are the same bytes as those of "openssl sha1 -sign", which is what the Python client
+// runs, and each verifies the other's.
 func TestSignatureIsOpenssls(t *testing.T) {
 	for _, bits := range []string{"1024", "2048"} {
 		dir := t.TempDir()
@@ -122,7 +122,8 @@ func TestOtherCertificates(t *testing.T) {
 	}
 }
 
-// The list as a configuration file has it: indented, several, with a sample that no program can read.
+// The list as a configuration file has it: indented, several, with a
+// sample that no program can read.
 func TestCertificateList(t *testing.T) {
 	good, err := os.ReadFile(filepath.Join("testdata", "expired.pem"))
 	if err != nil {

@@ -19,8 +19,8 @@ const (
 	statementDomain  = "overland shacache entry v1\n"
 )
 
-// Statement is what an Ed25519 key says of an entry, in the metadata field "x-overland". Its signature covers all of
-// the metadata, so also the sha512, the URL and the platform.
+// Statement is what an Ed25519 key says of an entry, in the metadata field "x-overland". Its
+// signature covers all of the metadata, so also the sha512, the URL and the platform.
 type Statement struct {
 	KeyID   string        // of the Ed25519 key that signed
 	Key     string        // the only key that the entry may stand under
@@ -62,9 +62,9 @@ func signed(fields map[string]any) []byte {
 // HasStatement reports whether e claims to have a statement.
 func HasStatement(e Entry) bool { return e.Fields[statementField] != nil }
 
-// ReadStatement returns the statement of e when one of keys signed it. The error is errs.NotFound when there is none,
-// errs.Untrusted when it is malformed, of an unknown key, or the signature does not hold. Whether it is about the
-// right key and not expired is for the caller: CheckStatement.
+// ReadStatement returns the statement of e when one of keys signed it. The error is errs.NotFound
+// when there is none, errs.Untrusted when it is malformed, of an unknown key, or the signature does
+// not hold. Whether it is about the right key and not expired is for the caller: CheckStatement.
 func ReadStatement(e Entry, keys []Key) (Statement, error) {
 	if !HasStatement(e) {
 		return Statement{}, errs.Errorf(errs.NotFound, "the entry has no statement %s", statementField)
@@ -114,7 +114,8 @@ func parseStatement(m map[string]any) (s Statement, sig []byte, err error) {
 	return s, sig, err
 }
 
-// CheckStatement returns an error (errs.Untrusted) when s is about another key or has expired at the time now.
+// CheckStatement returns an error (errs.Untrusted) when s is about another key
+// or has expired at the time now.
 func CheckStatement(s Statement, key string, now time.Time) error {
 	if s.Key != key {
 		return errs.Errorf(errs.Untrusted, "signed for key %q, not for %q", s.Key, key)
@@ -132,7 +133,8 @@ func StatementKeyID(e Entry) string {
 	return id
 }
 
-// Created returns when e says that it was made; the zero time when it does not. Nothing is verified.
+// Created returns when e says that it was made; the zero time when it
+// does not. Nothing is verified.
 func Created(e Entry) time.Time {
 	m, _ := e.Fields[statementField].(map[string]any)
 	text, _ := m["created"].(string)

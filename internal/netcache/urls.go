@@ -10,9 +10,9 @@ import (
 	"overland/internal/errs"
 )
 
-// NormalURL returns the one spelling of a URL that lists of prefixes are compared by: scheme and host in lower case, no
-// default port, no user, no fragment, "." and ".." resolved, "//" as "/", needless escapes undone. What is not an
-// absolute URL, such as a local path, is only cleaned.
+// NormalURL returns the one spelling of a URL that lists of prefixes are compared by: scheme and
+// host in lower case, no default port, no user, no fragment, "." and ".." resolved, "//" as "/",
+// needless escapes undone. What is not an absolute URL, such as a local path, is only cleaned.
 func NormalURL(s string) string {
 	s = strings.TrimSpace(s)
 	u, err := url.Parse(s)
@@ -56,8 +56,9 @@ func clean(p string) string {
 // Prefixes is a list of URL prefixes, as the blacklists of the configuration are.
 type Prefixes []string
 
-// Match returns the first prefix that s begins with, as it is written or after both are normalised. Like in the Python
-// client a prefix may end within a word: "http://h/dev" is a prefix of "http://h/development".
+// Match returns the first prefix that s begins with, as it is written or after both are
+// normalised. Like in the Python client a prefix may end within a word: "http://h/dev" is a
+// prefix of "http://h/development".
 func (list Prefixes) Match(s string) (prefix string, ok bool) {
 	normal := NormalURL(s)
 	for _, p := range list {
@@ -78,9 +79,9 @@ var moving = []string{
 	"current", "tip", "default", "dev", "unstable", "edge", "rolling",
 }
 
-// Mutable reports, with the reason, whether a URL names what may have other content tomorrow: a branch head, HEAD,
-// "latest". A name of a version, a tag or a commit is what it is. It only looks at the words in the URL, so it can miss a
-// branch with a name of its own.
+// Mutable reports, with the reason, whether a URL names what may have other content tomorrow: a
+// branch head, HEAD, "latest". A name of a version, a tag or a commit is what it is. It only looks
+// at the words in the URL, so it can miss a branch with a name of its own.
 func Mutable(s string) (reason string, yes bool) {
 	u, err := url.Parse(NormalURL(s))
 	if err != nil {
@@ -125,8 +126,8 @@ func pinned(s string) bool {
 	return (len(s) == sha1Digits || len(s) == sha256Digits) && strings.Trim(strings.ToLower(s), "0123456789abcdef") == ""
 }
 
-// CheckFrozen returns an error (errs.Denied) when url is mutable: stored once, everybody would get today's content for
-// ever.
+// CheckFrozen returns an error (errs.Denied) when url is mutable: stored once, everybody
+// would get today's content for ever.
 func CheckFrozen(url string) error {
 	if word, yes := Mutable(url); yes {
 		return errs.Errorf(errs.Denied, "%s changes under the same name (%q): it would be frozen as it is today", url, word)
@@ -140,8 +141,8 @@ var version = regexp.MustCompile(`(^|[^0-9.])([0-9]+(\.[0-9]+)+|20[0-9]{6})([^0-
 // commitLike matches a short or whole name of a commit.
 var commitLike = regexp.MustCompile(`^[0-9a-f]{7,64}$`)
 
-// CheckPinned returns an error (errs.Denied) when url changes under the same name, or names neither a version, a tag nor a
-// commit: a branch may have any name.
+// CheckPinned returns an error (errs.Denied) when url changes under the same name, or names neither
+// a version, a tag nor a commit: a branch may have any name.
 func CheckPinned(s string) error {
 	if err := CheckFrozen(s); err != nil {
 		return err
@@ -166,8 +167,8 @@ func CheckPinned(s string) error {
 	return errs.Errorf(errs.Denied, "%s names no version, tag or commit: it would be frozen as it is today", s)
 }
 
-// SourceURL returns where a git repository is, as lists of prefixes see it: a normal URL, also of git's short form
-// host:path, or a clean path.
+// SourceURL returns where a git repository is, as lists of prefixes see it: a normal URL, also of
+// git's short form host:path, or a clean path.
 func SourceURL(s string) string {
 	s = strings.TrimSpace(s)
 	if host, rest, ok := strings.Cut(s, ":"); ok && !strings.Contains(host, "/") && !strings.HasPrefix(rest, "//") {

@@ -24,7 +24,8 @@ const (
 	linesMax   = 10000    // log lines asked for at once
 )
 
-// InstallOptions are the settings of one installation. The zero value continues what the node already follows.
+// InstallOptions are the settings of one installation. The zero value continues
+// what the node already follows.
 type InstallOptions struct {
 	Channel string `json:"channel,omitempty"` // "" = the node's; on a new node the only one that the source has
 	Root    string `json:"root,omitempty"`    // fingerprint; needed until a root is pinned
@@ -36,8 +37,8 @@ type InstallOptions struct {
 	Watch []string `json:"watch,omitempty"` // watch these directories (patterns) from now on; nil = unchanged
 }
 
-// Request is one JSON line to the running agent. One connection carries one request and its response; with Progress,
-// lines that hold nothing but progress come before the response.
+// Request is one JSON line to the running agent. One connection carries one request and its
+// response; with Progress, lines that hold nothing but progress come before the response.
 type Request struct {
 	Op         string          `json:"op"`
 	Source     string          `json:"source,omitempty"` // absolute path of a volume or directory, or a site URL
@@ -48,10 +49,12 @@ type Request struct {
 	Progress   bool            `json:"progress,omitempty"`   // install, rollback: tell the steps
 }
 
-// Response is the one JSON line that answers a Request. A switch that was rolled back has both Error and Report.
+// Response is the one JSON line that answers a Request. A switch that was rolled
+// back has both Error and Report.
 type Response struct {
-	// Progress is a step (verify, fetch, stage, start, selftest, back); this is not the response yet. It names a blob as
-	// people do, "wallet@r412.5b2c… node", and not at all when the blob describes releases.
+	// Progress is a step (verify, fetch, stage, start, selftest, back); this is not the
+	// response yet. It names a blob as people do, "wallet@r412.5b2c… node", and not at all
+	// when the blob describes releases.
 	Progress *progress.Event `json:"progress,omitempty"`
 
 	Error  *Error   `json:"error,omitempty"`
@@ -94,8 +97,8 @@ func (e *Error) Err() error {
 	return err
 }
 
-// ReadRequest reads one request of at most 64 KiB from r. Unknown keys and verbs, negative numbers and an installation
-// from nowhere are errs.Invalid.
+// ReadRequest reads one request of at most 64 KiB from r. Unknown keys and verbs, negative numbers
+// and an installation from nowhere are errs.Invalid.
 func ReadRequest(r io.Reader) (Request, error) {
 	var q Request
 	d := json.NewDecoder(fsx.Limit(r, requestMax))

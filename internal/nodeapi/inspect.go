@@ -7,8 +7,9 @@ import (
 	"overland/internal/platform"
 )
 
-// Inspection is what is inside a release, a volume or a program. It depends on nothing but the bytes that were looked
-// at, so `overland inspect --json` and `sh FILE inspect --json` print the same of one file.
+// Inspection is what is inside a release, a volume or a program. It depends on nothing
+// but the bytes that were looked at, so `overland inspect --json` and `sh FILE inspect
+// --json` print the same of one file.
 type Inspection struct {
 	Kind     string    `json:"kind"` // "release", "volume" or "file"
 	Name     string    `json:"name"` // APP@VERSION, or the file's name without its folder

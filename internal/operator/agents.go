@@ -30,7 +30,8 @@ type agentProgram struct {
 	size     int64
 }
 
-// agentsDir returns the folder of agent programs: the one that was given, or "agents" beside this program.
+// agentsDir returns the folder of agent programs: the one that was given,
+// or "agents" beside this program.
 func (p *Operator) agentsDir() (string, error) {
 	if p.o.Agents != "" {
 		return p.o.Agents, nil
@@ -45,7 +46,8 @@ func (p *Operator) agentsDir() (string, error) {
 	return filepath.Join(filepath.Dir(self), "agents"), nil
 }
 
-// findAgents returns the agent programs DIR/PLATFORM/overland-agent ("linux-arm-v6/overland-agent"), in listing order.
+// findAgents returns the agent programs DIR/PLATFORM/overland-agent
+// ("linux-arm-v6/overland-agent"), in listing order.
 func findAgents(dir string) ([]agentProgram, error) {
 	var list []agentProgram
 	for _, plat := range platform.All() {
@@ -81,8 +83,9 @@ func agentVersion(list []agentProgram) string {
 	return "r0." + hex.EncodeToString(h.Sum(nil)[:digits])
 }
 
-// promoteAgent releases the agent programs of this machine, when they are new, and promotes them to the channel unless it
-// has run them before: an operator with older programs, or who sealed before a rollback, does not bring them back.
+// promoteAgent releases the agent programs of this machine, when they are new, and promotes them to
+// the channel unless it has run them before: an operator with older programs, or who sealed before
+// a rollback, does not bring them back.
 func (w *sealing) promoteAgent(ctx context.Context) (promoted bool, err error) {
 	dir, err := w.agentsDir()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"overland/internal/runtime"
 )
 
-// AppFile is overland.yaml as this program knows it: one line for each builder and runtime, whose keys stand in its own
-// folder.
+// AppFile is overland.yaml as this program knows it: one line for each builder and runtime,
+// whose keys stand in its own folder.
 func AppFile() yamlfile.Format {
 	return yamlfile.Format{
 		Builders: []yamlfile.Builder{

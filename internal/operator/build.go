@@ -19,14 +19,16 @@ import (
 	"overland/internal/session"
 )
 
-// BuildOptions say what to build; the zero value builds HEAD of the current folder for all its platforms.
+// BuildOptions say what to build; the zero value builds HEAD of the
+// current folder for all its platforms.
 type BuildOptions struct {
 	Source    SourceOptions
 	Platforms []platform.Platform // empty = what overland.yaml says
 	Parallel  int                 // programs built at once; 0 = 1
 	Rebuild   bool                // also what was built before, which must come out the same; in a session always
-	// NetworkCache is a file with a section [networkcache]: the binary cache that results are taken from and shared with.
-	// "" = networkcache.cfg in the site directory, when it is there; NoNetworkCache = none.
+	// NetworkCache is a file with a section [networkcache]: the binary cache that results
+	// are taken from and shared with. "" = networkcache.cfg in the site directory, when it
+	// is there; NoNetworkCache = none.
 	NetworkCache string
 }
 

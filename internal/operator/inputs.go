@@ -22,8 +22,8 @@ import (
 	"overland/internal/store"
 )
 
-// writeInputs puts what b was built from into the depot, but for what the lock names, and returns the list of it; nil
-// when the commit has no overland.lock.
+// writeInputs puts what b was built from into the depot, but for what the lock names, and returns
+// the list of it; nil when the commit has no overland.lock.
 func (p *Operator) writeInputs(ctx context.Context, b *Built) (*ocispec.Descriptor, error) {
 	text, found, err := b.Source.lock(ctx)
 	if err != nil || !found {
@@ -48,7 +48,8 @@ func (p *Operator) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	return &desc, err
 }
 
-// lock returns the bytes of the overland.lock in s's commit. found is false when there is none, or no commit is built.
+// lock returns the bytes of the overland.lock in s's commit. found is false when there
+// is none, or no commit is built.
 func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) {
 	if s.Commit.Working() || s.newSpec {
 		return nil, false, nil
@@ -60,7 +61,8 @@ func (s *Source) lock(ctx context.Context) (text []byte, found bool, err error) 
 	return text, err == nil, err
 }
 
-// writtenInputs returns the inputs of ref that an earlier release wrote. The version names the commit, so they are the same.
+// writtenInputs returns the inputs of ref that an earlier release wrote. The version names
+// the commit, so they are the same.
 func writtenInputs(ctx context.Context, depot store.Store, ref release.Ref, lock digest.Digest) (ocispec.Descriptor, bool) {
 	desc, err := depot.Resolve(ctx, release.InputsTag(ref))
 	if err != nil {
@@ -122,7 +124,8 @@ func (p *Operator) packSource(ctx context.Context, b *Built) (digest.Digest, int
 	return d, size, nil
 }
 
-// sealInputs returns the blobs of what the releases were built from, and fills s. It is an error when none names any.
+// sealInputs returns the blobs of what the releases were built from, and fills s. It
+// is an error when none names any.
 func sealInputs(ctx context.Context, depot store.Store, releases []*release.Release, s *Sealed) ([]ocispec.Descriptor, error) {
 	var list []ocispec.Descriptor
 	var without []string
@@ -160,7 +163,8 @@ func withoutLock(what string) error {
 		"overland record -- overland build, commit overland.lock, and release that commit")
 }
 
-// checkInputs refuses what could not be sealed with its inputs once src is built: before minutes go into that.
+// checkInputs refuses what could not be sealed with its inputs once src is
+// built: before minutes go into that.
 func (p *Operator) checkInputs(ctx context.Context, src *Source, apps []string) error {
 	text, found, err := src.lock(ctx)
 	if err != nil {
@@ -242,7 +246,8 @@ func missing(ctx context.Context, depot store.Store, list []ocispec.Descriptor) 
 	return missing, nil
 }
 
-// withoutInputs returns the error that some of ref's inputs are missing, by the names that the lock has for them.
+// withoutInputs returns the error that some of ref's inputs are missing, by the
+// names that the lock has for them.
 func withoutInputs(ref release.Ref, lock *lockfile.Lock, missing []digest.Digest, inputs int) error {
 	names := make([]string, len(missing))
 	for i, d := range missing {

@@ -100,7 +100,8 @@ func TestSealNamesMissingInputs(t *testing.T) {
 	}
 }
 
-// Inputs of a signed release are changed and every digest in the volume is computed again: only the signatures tell.
+// Inputs of a signed release are changed and every digest in the volume is computed
+// again: only the signatures tell.
 func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two", "three"), "live")

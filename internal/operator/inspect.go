@@ -21,7 +21,8 @@ import (
 	"overland/internal/volume"
 )
 
-// Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another file's path. It writes nothing.
+// Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another
+// file's path. It writes nothing.
 func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(what); strings.Contains(what, "@") && (err != nil || !info.Mode().IsRegular()) {
 		return p.inspectRelease(ctx, what)

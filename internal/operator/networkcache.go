@@ -20,7 +20,8 @@ const (
 	NoNetworkCache = "none"
 )
 
-// NetcacheState returns where a site directory remembers the newest entries of network caches that it has used.
+// NetcacheState returns where a site directory remembers the newest entries of
+// network caches that it has used.
 func NetcacheState(dir string) string { return home.Seen.In(dir) }
 
 // shared returns the binary cache that builds of src use, nil for none, and what ends its use.

@@ -12,7 +12,8 @@ import (
 	"overland/internal/testkit/shacache"
 )
 
-// Which network cache a build uses: the one that was named, else the site directory's own; none in a session.
+// Which network cache a build uses: the one that was named, else the site
+// directory's own; none in a session.
 func TestWhichNetworkCache(t *testing.T) {
 	cache := shacache.New(t)
 	keys := cache.Keys("maker")

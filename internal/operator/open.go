@@ -29,7 +29,8 @@ type OpenOptions struct {
 	Progress func(progress.Event)
 }
 
-// Opened is a release in a volume, with what it was built from, which stays in the volume until it is asked for.
+// Opened is a release in a volume, with what it was built from, which stays in
+// the volume until it is asked for.
 type Opened struct {
 	*release.Release
 	Lock *lockfile.Lock
@@ -38,8 +39,8 @@ type Opened struct {
 	v  *volume.Volume
 }
 
-// OpenVolume checks every byte of a volume and its signatures, and returns the release of o.App in it. The caller closes
-// that. A volume without inputs is an error of kind NotFound.
+// OpenVolume checks every byte of a volume and its signatures, and returns the release of o.App in
+// it. The caller closes that. A volume without inputs is an error of kind NotFound.
 func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
 	v, err := openWhole(ctx, o.Path, o.Progress)
 	if err != nil {
@@ -101,7 +102,8 @@ func withInputs(ctx context.Context, v *volume.Volume, entries []release.Entry, 
 		"where the depot is: overland seal --with-inputs")
 }
 
-// Unpack makes a git repository in dir, which must be empty or absent, with the release's commit in its folder.
+// Unpack makes a git repository in dir, which must be empty or absent, with the
+// release's commit in its folder.
 func (o *Opened) Unpack(ctx context.Context, dir string) error {
 	pack, err := o.v.ReaderAt(o.in.Source.Digest)
 	if err != nil {
@@ -121,8 +123,9 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 	return nil
 }
 
-// Open returns the bytes of blob d, copied out of the volume and checked again on the way (errs.Untrusted): a medium may
-// give other bytes the second time, and a build runs what it is given.
+// Open returns the bytes of blob d, copied out of the volume and checked again
+// on the way (errs.Untrusted): a medium may give other bytes the second time,
+// and a build runs what it is given.
 func (o *Opened) Open(_ context.Context, d digest.Digest) (_ store.Blob, err error) {
 	r, err := o.v.ReaderAt(d)
 	if err != nil {

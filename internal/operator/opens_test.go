@@ -24,8 +24,8 @@ func (c *counting) Read(ctx context.Context, name string, limit int64) ([]byte, 
 	return c.Files.Read(ctx, name, limit)
 }
 
-// One promotion opens each file of metadata at most once, also in a site of many channels; the bench counts keys and
-// everything else below the two folders too, with strace.
+// One promotion opens each file of metadata at most once, also in a site of many channels; the
+// bench counts keys and everything else below the two folders too, with strace.
 func TestAPromotionOpensEachFileOnce(t *testing.T) {
 	p := begin(t)
 	ref := publish(t, p, "wallet", "r1.a", "linux/amd64")

@@ -35,8 +35,8 @@ type Callbacks struct {
 	Warn       func(string)                         // told of problems that do not stop the work; as Progress
 }
 
-// Operator works in one site directory, whose depot, keys and signed metadata it opens once. It is safe for concurrent
-// use; With gives each call its own Callbacks.
+// Operator works in one site directory, whose depot, keys and signed metadata it opens once. It is
+// safe for concurrent use; With gives each call its own Callbacks.
 type Operator struct {
 	dir  string
 	o    Options
@@ -58,8 +58,8 @@ type opened struct {
 // ErrNoSite is wrapped by the error of Open that says that there is no site directory.
 var ErrNoSite = errors.New("there is no site directory")
 
-// Open returns the Operator of site directory dir. One that is missing is made with Options.Make; else the error wraps
-// ErrNoSite, of kind NotFound. Signed metadata is not made: see InitTrust.
+// Open returns the Operator of site directory dir. One that is missing is made with Options.Make;
+// else the error wraps ErrNoSite, of kind NotFound. Signed metadata is not made: see InitTrust.
 func Open(dir string, o Options) (*Operator, error) {
 	_, err := os.Stat(home.Depot.In(dir))
 	missing := errors.Is(err, fs.ErrNotExist)
@@ -81,8 +81,8 @@ func Open(dir string, o Options) (*Operator, error) {
 	return (&Operator{dir: dir, o: o, keys: k, opened: shared}).With(Callbacks{}), nil
 }
 
-// With returns p for one call, or the calls of one job: it asks, shows and warns through c. What is opened is shared, the
-// keys that a passphrase has unlocked are not.
+// With returns p for one call, or the calls of one job: it asks, shows and warns through c. What is
+// opened is shared, the keys that a passphrase has unlocked are not.
 func (p *Operator) With(c Callbacks) *Operator {
 	if c.Progress == nil {
 		c.Progress = func(progress.Event) {}
@@ -104,8 +104,8 @@ func (p *Operator) Depot() *storedir.Store { return p.depot }
 // Keys returns the key files.
 func (p *Operator) Keys() *keys.Dir { return p.keys }
 
-// Repository returns the signed metadata, to be signed with p's keys. Without any the error is of kind NotFound, with the
-// command that makes it.
+// Repository returns the signed metadata, to be signed with p's keys. Without any the error is of
+// kind NotFound, with the command that makes it.
 func (p *Operator) Repository(ctx context.Context) (*repository.Repository, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,8 +128,8 @@ func (p *Operator) Signed(ctx context.Context) (*repository.State, error) {
 	return repo.Read(ctx)
 }
 
-// InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root") of which threshold
-// must sign (0: 1). An error of kind Conflict says that it is there already.
+// InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root")
+// of which threshold must sign (0: 1). An error of kind Conflict says that it is there already.
 func (p *Operator) InitTrust(ctx context.Context, rootKeys []string, threshold int) (*repository.State, error) {
 	repo, err := repository.Init(ctx, p.files, p.keys, repository.InitOptions{
 		Options: repository.Options{Clock: p.o.Clock}, RootKeys: rootKeys, Threshold: threshold,

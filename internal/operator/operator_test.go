@@ -88,7 +88,8 @@ func begin(t *testing.T) *Operator {
 	return p
 }
 
-// publish releases app at version with programs whose content tells all of it, without building anything.
+// publish releases app at version with programs whose content tells all of
+// it, without building anything.
 func publish(t *testing.T, p *Operator, app, version string, platforms ...platform.Platform) release.Ref {
 	t.Helper()
 	return publishRelease(t, p, release.Release{App: app, Version: version, CommitTime: noon}, platforms...)
@@ -212,7 +213,8 @@ func TestVerifyVolumeWithAnotherRoot(t *testing.T) {
 	}
 }
 
-// The payload is replaced and every digest in the volume is computed again: only the signatures tell.
+// The payload is replaced and every digest in the volume is computed
+// again: only the signatures tell.
 func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6"), "live")
@@ -290,8 +292,9 @@ func TestTheAgentIsNotBroughtBack(t *testing.T) {
 	}
 }
 
-// TestOperatorsAtOnce holds that of promotions made at once none is lost: each application ends at one of the releases
-// asked for, and the history has every statement. An operator may get a conflict, and then knows.
+// TestOperatorsAtOnce holds that of promotions made at once none is lost: each application
+// ends at one of the releases asked for, and the history has every statement. An operator may
+// get a conflict, and then knows.
 func TestOperatorsAtOnce(t *testing.T) {
 	p := begin(t)
 	const apps, operators = 3, 4
@@ -362,8 +365,8 @@ func private(t *testing.T, dir string) {
 	}
 }
 
-// TestSealStoppedAnywhere stops a seal before each change of the disk: the next one succeeds, and nothing half is left
-// under the volume's name.
+// TestSealStoppedAnywhere stops a seal before each change of the disk: the next one succeeds, and
+// nothing half is left under the volume's name.
 func TestSealStoppedAnywhere(t *testing.T) {
 	stop := errors.New("stopped here")
 	base := begin(t)

@@ -14,8 +14,8 @@ import (
 	storedir "overland/internal/store/dir"
 )
 
-// ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at all, and returns the
-// paths in the order of b.Programs. The mode is 0755, and 0644 for data.
+// ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at
+// all, and returns the paths in the order of b.Programs. The mode is 0755, and 0644 for data.
 func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {

@@ -17,7 +17,8 @@ type Released struct {
 	Index ocispec.Descriptor // its OCI index in the depot
 }
 
-// Release builds one commit for all its platforms, writes the release and signs it. Doing it again changes nothing.
+// Release builds one commit for all its platforms, writes the release and signs it.
+// Doing it again changes nothing.
 func (p *Operator) Release(ctx context.Context, o SourceOptions) (*Released, error) {
 	repo, err := p.Repository(ctx)
 	if err != nil {
@@ -54,7 +55,8 @@ type PromoteOptions struct {
 	To   release.Channel
 }
 
-// Promote signs that channel To runs a release. Two promotions at once are made one after the other.
+// Promote signs that channel To runs a release. Two promotions at
+// once are made one after the other.
 func (p *Operator) Promote(ctx context.Context, o PromoteOptions) (*release.Promotion, error) {
 	repo, err := p.Repository(ctx)
 	if err != nil {
@@ -69,7 +71,8 @@ func (p *Operator) Promote(ctx context.Context, o PromoteOptions) (*release.Prom
 	return release.PromoteFrom(ctx, repo, o.App, o.From, o.To)
 }
 
-// Rollback returns channel ch to what it ran of app before; app may be "" when the channel runs one application.
+// Rollback returns channel ch to what it ran of app before; app may be "" when
+// the channel runs one application.
 func (p *Operator) Rollback(ctx context.Context, ch release.Channel, app string) (*release.Promotion, error) {
 	repo, err := p.Repository(ctx)
 	if err != nil {
@@ -81,7 +84,8 @@ func (p *Operator) Rollback(ctx context.Context, ch release.Channel, app string)
 	return release.Rollback(ctx, repo, ch, app)
 }
 
-// theApp returns app, or when that is "" the only application that channel ch runs; the agent does not count.
+// theApp returns app, or when that is "" the only application that channel ch
+// runs; the agent does not count.
 func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel, app string) (string, error) {
 	now, err := repo.Read(ctx)
 	if err != nil {
@@ -104,8 +108,8 @@ func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel
 	return apps[0], nil
 }
 
-// Channel returns what channel ch runs, and since when. An unknown channel is an error of kind NotFound that lists those
-// there are.
+// Channel returns what channel ch runs, and since when. An unknown channel is an error of kind
+// NotFound that lists those there are.
 func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]release.Entry, error) {
 	now, err := p.Signed(ctx)
 	if err != nil {

@@ -59,8 +59,8 @@ type SealedInputs struct {
 	nodeapi.Inputs
 }
 
-// Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The same state gives the
-// same bytes.
+// Seal writes what channel o.Channel runs, with all that an installation needs, into one file. The
+// same state gives the same bytes.
 func (p *Operator) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if o.Out == "" {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "where should the volume be written?"), "-o FILE")
@@ -126,8 +126,8 @@ func (w *sealing) signed(ctx context.Context) (*repository.State, []release.Entr
 	return now, entries, err
 }
 
-// prepare opens the metadata and makes sure that the channel runs something: along the short path when no channel was
-// asked for.
+// prepare opens the metadata and makes sure that the channel runs something: along the short path
+// when no channel was asked for.
 func (w *sealing) prepare(ctx context.Context) (err error) {
 	if w.o.Channel != "" {
 		if w.repo, err = w.Repository(ctx); err != nil {
@@ -158,7 +158,8 @@ func (w *sealing) prepare(ctx context.Context) (err error) {
 	return err
 }
 
-// checkWanted refuses platforms, applications and inputs that the channel cannot give, before anything is signed.
+// checkWanted refuses platforms, applications and inputs that the channel cannot
+// give, before anything is signed.
 func (w *sealing) checkWanted(ctx context.Context) error {
 	_, entries, err := w.signed(ctx)
 	if err != nil {
@@ -187,8 +188,8 @@ func (w *sealing) checkWanted(ctx context.Context) error {
 	return choosePlatforms(releases, w.o.Platforms, &Sealed{Channel: w.s.Channel})
 }
 
-// addAgent gives the channel this machine's agent. Where that needs somebody else's signature, the agent that the channel
-// has goes into the volume, with a warning.
+// addAgent gives the channel this machine's agent. Where that needs somebody else's signature, the
+// agent that the channel has goes into the volume, with a warning.
 func (w *sealing) addAgent(ctx context.Context) error {
 	promoted, err := w.promoteAgent(ctx)
 	w.s.NewAgent = promoted
@@ -202,8 +203,8 @@ func (w *sealing) addAgent(ctx context.Context) error {
 	return nil
 }
 
-// renew signs again what expires soon. What needs a key that is not here is a warning while it is valid; an expired
-// statement that nodes would refuse is an error of kind Untrusted.
+// renew signs again what expires soon. What needs a key that is not here is a warning while it is
+// valid; an expired statement that nodes would refuse is an error of kind Untrusted.
 func (w *sealing) renew(ctx context.Context) error {
 	before, err := w.timestamp(ctx)
 	if err != nil {
@@ -227,7 +228,8 @@ func (w *sealing) timestamp(ctx context.Context) ([]byte, error) {
 	return w.repo.Metadata(ctx, trust.WireName("timestamp", 0), trust.MaxTimestamp)
 }
 
-// refuseExpired returns an error when what leads from the root to a release of the channel is past its expiry.
+// refuseExpired returns an error when what leads from the root to a release of
+// the channel is past its expiry.
 func (w *sealing) refuseExpired(ctx context.Context) error {
 	signed, entries, err := w.signed(ctx)
 	if err != nil {
@@ -286,7 +288,8 @@ func (w *sealing) content(ctx context.Context) (volume.Content, error) {
 	}
 	var roots []ocispec.Descriptor
 	for i, e := range entries {
-		// Index and document go in even without programs: what the channel runs can be read from every volume.
+		// Index and document go in even without programs: what the channel runs
+		// can be read from every volume.
 		keep := func(release.Artifact) bool { return false }
 		if wanted(e.App) {
 			keep = keepFor(releases[i], s.Platforms)
@@ -329,8 +332,8 @@ func appFilter(apps []string, ch release.Channel, entries []release.Entry) (func
 	}, nil
 }
 
-// choosePlatforms sets s.Platforms: what was asked for, which every release must serve, or else all that every release
-// serves, with a warning for each platform that only some do.
+// choosePlatforms sets s.Platforms: what was asked for, which every release must serve, or else all
+// that every release serves, with a warning for each platform that only some do.
 func choosePlatforms(releases []*release.Release, asked []platform.Platform, s *Sealed) error {
 	for _, plat := range platform.All() {
 		if len(asked) > 0 && !slices.Contains(asked, plat) {
@@ -392,8 +395,8 @@ func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent 
 	return list
 }
 
-// metadata returns the files that a client of channel ch needs. Other channels stay out: a node that is told no channel
-// takes the only one there is.
+// metadata returns the files that a client of channel ch needs. Other channels stay out: a node
+// that is told no channel takes the only one there is.
 func metadata(ctx context.Context, now *repository.State, ch release.Channel) (_ map[string][]byte, err error) {
 	names := now.Names()
 	files := make(map[string][]byte, len(names))

@@ -35,8 +35,8 @@ type Source struct {
 	newSpec bool // overland.yaml is the folder's: the commit has none
 }
 
-// LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the folder's, with a warning,
-// so that a newcomer's first build needs no commit.
+// LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the
+// folder's, with a warning, so that a newcomer's first build needs no commit.
 func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	dir := o.Dir
 	dir = cmp.Or(dir, ".")
@@ -86,7 +86,8 @@ func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	return true, nil
 }
 
-// refuseDirty returns an error when a file in the folder differs from c: a person would see one thing and build another.
+// refuseDirty returns an error when a file in the folder differs from c: a person would
+// see one thing and build another.
 func refuseDirty(c source.Commit, newSpec bool) error {
 	changed := except(c.Modified, newSpec)
 	if len(changed) == 0 {

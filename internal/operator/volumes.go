@@ -25,8 +25,8 @@ type VolumeCheck struct {
 	Releases    []string          `json:"releases"`
 }
 
-// openWhole opens the volume at path once every byte of it is checked. Its signatures are not looked at. The caller
-// closes the volume.
+// openWhole opens the volume at path once every byte of it is checked. Its signatures are not
+// looked at. The caller closes the volume.
 func openWhole(ctx context.Context, path string, show func(progress.Event)) (*volume.Volume, error) {
 	v, err := volume.Open(path)
 	if err != nil {
@@ -38,9 +38,9 @@ func openWhole(ctx context.Context, path string, show func(progress.Event)) (*vo
 	return v, nil
 }
 
-// VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root to each release,
-// and that it holds nothing that the signed metadata does not name.
-// An empty root takes the volume's own, which shows that it is whole, not who made it.
+// VerifyVolume checks the volume at path: every byte of it, then that its signatures lead from root
+// to each release, and that it holds nothing that the signed metadata does not name. An empty root
+// takes the volume's own, which shows that it is whole, not who made it.
 func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, show func(progress.Event)) (_ *VolumeCheck, err error) {
 	v, err := openWhole(ctx, path, show)
 	if err != nil {

@@ -61,8 +61,8 @@ type Answer struct {
 // Close frees the temporary file.
 func (a *Answer) Close() error { return a.Body.Close() }
 
-// Sink takes the bytes of an answer in their order. Its errors end the request; with kind Unavailable they are tried
-// again, unless the disk is full.
+// Sink takes the bytes of an answer in their order. Its errors end the request; with kind
+// Unavailable they are tried again, unless the disk is full.
 type Sink interface {
 	io.Writer
 	// Restart drops what was written: the answer begins anew.
@@ -82,10 +82,11 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s answered %d %s", e.URL, e.Status, http.StatusText(e.Status))
 }
 
-// Get returns what r.URL, or else one of r.Fallback, has, whole, in a temporary file. A transfer that breaks is resumed
-// where it stopped. Errors: *StatusError (errs.NotFound, errs.Denied, errs.Unavailable); errs.Unavailable for whatever may
-// work later, with httpx.ErrAnswer when something else answered; errs.Untrusted for redirects from https to http, for
-// certificates that do not hold, and for another size than r.Size.
+// Get returns what r.URL, or else one of r.Fallback, has, whole, in a temporary file. A transfer
+// that breaks is resumed where it stopped. Errors: *StatusError (errs.NotFound, errs.Denied,
+// errs.Unavailable); errs.Unavailable for whatever may work later, with httpx.ErrAnswer when
+// something else answered; errs.Untrusted for redirects from https to http, for certificates that
+// do not hold, and for another size than r.Size.
 func (c *Client) Get(ctx context.Context, r Request) (*Answer, error) {
 	const mode = 0o600
 	file, err := (fsx.FS{}).Nameless(c.Dir, mode)
@@ -104,7 +105,8 @@ func (c *Client) Get(ctx context.Context, r Request) (*Answer, error) {
 	return a, nil
 }
 
-// GetInto is Get with the bytes written to sink, which holds the whole answer exactly when the error is nil.
+// GetInto is Get with the bytes written to sink, which holds the whole answer
+// exactly when the error is nil.
 func (c *Client) GetInto(ctx context.Context, r Request, sink Sink) (*Answer, error) {
 	if r.URL == "" {
 		return nil, errs.E(errs.NotFound, &StatusError{URL: r.Name, Status: http.StatusNotFound})
@@ -155,7 +157,8 @@ func retryable(err error) bool {
 	return errs.KindOf(err) == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer) && !fsx.IsFull(err) && !errors.Is(err, fsx.ErrNoRoom)
 }
 
-// RefusePage returns an error (errs.Unavailable) when body, which is rewound, is a web page in place of what was wanted.
+// RefusePage returns an error (errs.Unavailable) when body, which is rewound, is a web
+// page in place of what was wanted.
 func RefusePage(body io.ReadSeeker) error {
 	head := make([]byte, httpx.PageHead)
 	n, err := io.ReadFull(body, head)

@@ -46,7 +46,8 @@ func pieces(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(content[from:min(from+20_000, len(content))])
 }
 
-// What never changes goes on where it broke off; what may change begins anew, for nothing says that it is still the same.
+// What never changes goes on where it broke off; what may change begins anew, for nothing
+// says that it is still the same.
 func TestOnlyWhatIsFixedIsResumedWithoutAValidator(t *testing.T) {
 	s := newServer(t, pieces)
 	r := want(s.URL, "x")

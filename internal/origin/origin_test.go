@@ -169,7 +169,8 @@ func TestTheNextOneIsAskedWhenThereIsNoSuchThing(t *testing.T) {
 	}
 }
 
-// Errors are printed, logged and answered with: a password in the address of an upstream is in none of them.
+// Errors are printed, logged and answered with: a password in the address of
+// an upstream is in none of them.
 func TestAPasswordIsNotShown(t *testing.T) {
 	o := newServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if _, word, _ := r.BasicAuth(); word != "s3cret" {
@@ -191,7 +192,8 @@ func TestAPasswordIsNotShown(t *testing.T) {
 	f.Close()
 }
 
-// A POST goes on as one where it is sent, but an answer that is to be fetched (303) is fetched, wherever that is by now.
+// A POST goes on as one where it is sent, but an answer that is to be fetched (303) is
+// fetched, wherever that is by now.
 func TestARedirectedPost(t *testing.T) {
 	var asked []string
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -41,8 +41,8 @@ func part(w http.ResponseWriter, total int) {
 	_, _ = w.Write(rest)
 }
 
-// Only a validator that says that the bytes are the same ones lets a transfer go on: neither a weak one, nor the date of
-// a server that does not know ranges.
+// Only a validator that says that the bytes are the same ones lets a transfer go on: neither a weak
+// one, nor the date of a server that does not know ranges.
 func TestWhatIsNoValidator(t *testing.T) {
 	for name, set := range map[string]func(http.Header){
 		"weak": func(h http.Header) { h.Set("Etag", `W/"v1"`) },
@@ -71,7 +71,8 @@ func TestAPartOfAnotherWhole(t *testing.T) {
 	}
 }
 
-// What never changes is asked for anew, whole, after a part that does not fit or a range that the origin refuses.
+// What never changes is asked for anew, whole, after a part that does not fit or a
+// range that the origin refuses.
 func TestAfterAWrongPartTheWholeIsAskedFor(t *testing.T) {
 	for name, wrong := range map[string]http.HandlerFunc{
 		"part":    func(w http.ResponseWriter, _ *http.Request) { part(w, len(content)+1) },
@@ -93,7 +94,8 @@ func TestAfterAWrongPartTheWholeIsAskedFor(t *testing.T) {
 	}
 }
 
-// The sink holds the answer of one URL, also when another one broke off and then said that there is no such thing.
+// The sink holds the answer of one URL, also when another one broke off and then
+// said that there is no such thing.
 func TestTheNextOneBeginsAnew(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	broken := newServer(t, resumed(etag, http.NotFound))
@@ -104,7 +106,8 @@ func TestTheNextOneBeginsAnew(t *testing.T) {
 	}
 }
 
-// Only "no such thing" leads to the next one: an origin that is down, or refuses, may have something else than it.
+// Only "no such thing" leads to the next one: an origin that is down, or refuses,
+// may have something else than it.
 func TestTheNextOneIsNotAskedOtherwise(t *testing.T) {
 	next := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	for _, status := range []int{http.StatusForbidden, http.StatusBadGateway} {

@@ -23,7 +23,8 @@ func TestACertificateThatDoesNotHold(t *testing.T) {
 	}
 }
 
-// Another site is told the way of the request and asked to say how far it is; an origin learns of neither.
+// Another site is told the way of the request and asked to say how far it
+// is; an origin learns of neither.
 func TestOnlySitesAreTold(t *testing.T) {
 	var got http.Header
 	s := newServer(t, func(_ http.ResponseWriter, r *http.Request) { got = r.Header })

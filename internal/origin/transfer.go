@@ -153,8 +153,8 @@ func (t *transfer) goOn(res *http.Response) error {
 func (t *transfer) copy(res *http.Response, w *httpx.Watchdog) error {
 	size := 64 << 10
 	if res.ContentLength < 0 {
-		// One Read of a chunked body lasts until the buffer is full: with a large buffer, a link of 4 KB/s that many share
-		// would look silent.
+		// One Read of a chunked body lasts until the buffer is full: with a large buffer, a link of
+		// 4 KB/s that many share would look silent.
 		size = 4 << 10
 	}
 	limit := t.limit
@@ -231,8 +231,8 @@ func (t *transfer) client() *http.Client {
 	}
 }
 
-// postAgain makes req, which a redirected POST led to, that POST again: net/http makes it a GET, but git, which sends
-// them, does not.
+// postAgain makes req, which a redirected POST led to, that POST again: net/http makes it a GET,
+// but git, which sends them, does not.
 func (t *transfer) postAgain(req *http.Request) {
 	req.Method, req.Body, req.ContentLength = t.r.Method, io.NopCloser(bytes.NewReader(t.r.Body)), int64(len(t.r.Body))
 	for _, name := range []string{"Content-Type", "Content-Encoding"} {

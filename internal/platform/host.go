@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// Host is the kind of a machine, as far as it decides whether a program that was compiled on one runs on another. The
-// zero value is an unknown kind: nothing of it runs anywhere. internal/platform/sysinfo reads this machine's.
+// Host is the kind of a machine, as far as it decides whether a program that was compiled on one
+// runs on another. The zero value is an unknown kind: nothing of it runs anywhere.
+// internal/platform/sysinfo reads this machine's.
 type Host struct {
 	OS          string `json:"os"`                  // ID of os-release, lower case; raspbian is debian
 	Release     string `json:"release"`             // VERSION_ID; of Debian only the major number
@@ -22,8 +23,9 @@ type Host struct {
 // Runs reports whether h runs what a machine of the kind built compiled.
 func (h Host) Runs(built Host) bool { return h.Refuses(built) == "" }
 
-// Refuses returns why h does not run what a machine of the kind built compiled, "" when it does: the system and its
-// release, the architecture and the kind of libc are the same, libc and CPU are not older.
+// Refuses returns why h does not run what a machine of the kind built compiled, "" when
+// it does: the system and its release, the architecture and the kind of libc are the
+// same, libc and CPU are not older.
 func (h Host) Refuses(built Host) string {
 	for _, one := range []struct{ what, want, have string }{
 		{"system", built.OS, h.OS},
@@ -54,7 +56,8 @@ func (h Host) Refuses(built Host) string {
 	return ""
 }
 
-// Better reports whether of two kinds that h runs, a is nearer to h than b: the higher CPU level, then the newer libc.
+// Better reports whether of two kinds that h runs, a is nearer to h than b: the higher
+// CPU level, then the newer libc.
 func (h Host) Better(a, b Host) bool {
 	if x, y := level(a.CPU), level(b.CPU); x != y {
 		return x > y
@@ -76,7 +79,8 @@ func (h Host) String() string {
 	return fmt.Sprintf("%s %s, %s (%s), %s %s", or(h.OS), or(h.Release), or(h.Arch), or(h.CPU), or(h.Libc), or(h.LibcVersion))
 }
 
-// level returns the number at the end of a CPU's name, 0 for none: those of one architecture are in order.
+// level returns the number at the end of a CPU's name, 0 for none: those of
+// one architecture are in order.
 func level(cpu string) int {
 	n, err := strconv.Atoi(cpu[strings.LastIndexByte(cpu, 'v')+1:])
 	if err != nil || n < 0 {

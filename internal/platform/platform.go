@@ -72,7 +72,8 @@ func (p Platform) GoEnv() []string {
 	return env
 }
 
-// Runs returns the platforms whose programs p can run, best first: an arm/v7 machine also runs v6 and v5.
+// Runs returns the platforms whose programs p can run, best first: an
+// arm/v7 machine also runs v6 and v5.
 func (p Platform) Runs() []Platform {
 	o := p.OCI()
 	level, err := strconv.Atoi(strings.TrimPrefix(o.Variant, "v"))

@@ -20,8 +20,8 @@ type Process struct {
 	Start                       uint64 // clock ticks after boot: with the PID, names one process of one boot
 }
 
-// Dead reports whether nothing of the process runs any more. A first thread that ended before the others looks like a
-// zombie too.
+// Dead reports whether nothing of the process runs any more. A first thread that ended before the
+// others looks like a zombie too.
 func (p Process) Dead() bool {
 	return (p.State == 'Z' && p.Threads <= 1) || p.State == 'X' || p.State == 'x'
 }
@@ -56,7 +56,8 @@ func Read(pid int) (Process, error) {
 
 var errStat = errors.New("unreadable process stat")
 
-// parse reads the text of /proc/PID/stat. The second field, the name, may hold spaces and parentheses.
+// parse reads the text of /proc/PID/stat. The second field, the name,
+// may hold spaces and parentheses.
 func parse(b []byte) (Process, error) {
 	end := bytes.LastIndexByte(b, ')')
 	if end < 0 {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Not of ourselves: an emulator makes that one up. Its session may be 0: one whose leader lives outside of our PID
-// namespace, as in a container.
+// Not of ourselves: an emulator makes that one up. Its session may be 0: one whose leader lives
+// outside of our PID namespace, as in a container.
 func TestReadOurParent(t *testing.T) {
 	p, err := Read(os.Getppid())
 	if err != nil {

@@ -21,8 +21,9 @@ type Options struct {
 	Now    func() time.Time // default time.Now
 }
 
-// Bar shows events: one moving line on a terminal, elsewhere a line for each new part of a task and one every 10 s while
-// bytes arrive. Each task ends with a line of its own. It is safe for concurrent use; write errors are ignored.
+// Bar shows events: one moving line on a terminal, elsewhere a line for each new part of a task and
+// one every 10 s while bytes arrive. Each task ends with a line of its own. It is safe for
+// concurrent use; write errors are ignored.
 type Bar struct {
 	w io.Writer
 	o Options

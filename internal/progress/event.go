@@ -2,7 +2,8 @@ package progress
 
 import "strings"
 
-// Event is how far one task is. Step and What together name the task, so two tasks that run at once differ in them.
+// Event is how far one task is. Step and What together name the task, so two tasks
+// that run at once differ in them.
 type Event struct {
 	Step  string `json:"step"`            // what is done: "build", "fetch", "verify"
 	What  string `json:"what,omitempty"`  // to what: "wallet for linux/amd64", "wallet@r412.5b2c… node"

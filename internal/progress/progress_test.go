@@ -118,7 +118,8 @@ func TestParseBytes(t *testing.T) {
 	}
 }
 
-// A terminal is redrawn at most ten times a second, and what is neither counted nor noted is said once.
+// A terminal is redrawn at most ten times a second, and what is neither
+// counted nor noted is said once.
 func TestABarIsCalm(t *testing.T) {
 	var out bytes.Buffer
 	at := time.Unix(1e9, 0)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Bytes returns n bytes for people, in powers of 1024 with at most one decimal: "999 B", "16.6 MiB", "120 GiB".
+// Bytes returns n bytes for people, in powers of 1024 with at most one decimal:
+// "999 B", "16.6 MiB", "120 GiB".
 func Bytes(n int64) string {
 	const k = 1024
 	v, unit := float64(n), 0
@@ -26,7 +27,8 @@ func Bytes(n int64) string {
 // Rate returns n bytes per second for people: "300 KiB/s".
 func Rate(n int64) string { return Bytes(n) + "/s" }
 
-// Duration returns d for people, to a hundredth of a second when it is short: "40ms", "12.3s", "3m20s".
+// Duration returns d for people, to a hundredth of a second when it is
+// short: "40ms", "12.3s", "3m20s".
 func Duration(d time.Duration) string {
 	switch {
 	case d < 10*time.Second:
@@ -39,8 +41,9 @@ func Duration(d time.Duration) string {
 	return d.String()
 }
 
-// ParseBytes returns the size that s says, in bytes: "650MiB", "2GiB", or a plain number. A single letter counts in powers
-// of 1024. It is an error when s is not a whole positive number of them, or more than 4 EiB.
+// ParseBytes returns the size that s says, in bytes: "650MiB", "2GiB", or a plain number. A
+// single letter counts in powers of 1024. It is an error when s is not a whole positive
+// number of them, or more than 4 EiB.
 func ParseBytes(s string) (int64, error) {
 	number := strings.TrimRight(s, "kKMGTiB")
 	units := map[string]int64{

@@ -14,8 +14,8 @@ import (
 )
 
 // Acquisition brings one Item to its holder: a Recorder, a site's cache. Fetch gets it from its
-// origin; Adopt takes a copy that came another way. Both run the steps in one order, so that nothing
-// is held that is not proved:
+// origin; Adopt takes a copy that came another way. Both run the steps in one order, so that
+// nothing is held that is not proved:
 //
 //	locate → ask the witness ahead → Get → stage → Locked → check → witness → Keep → read ahead
 type Acquisition struct {
@@ -27,8 +27,8 @@ type Acquisition struct {
 
 	// Get asks the item's origin: origin.Client.Get, or a wrapper of it.
 	Get func(ctx context.Context, r origin.Request) (*origin.Answer, error)
-	// Locked is the lock's entry for the item: other bytes are a *ChangedError, and the entry does not
-	// change.
+	// Locked is the lock's entry for the item: other bytes are a *ChangedError,
+	// and the entry does not change.
 	Locked *lockfile.Entry
 	// Late says that Keep hands the bytes out first and calls Arrival.Witness itself.
 	Late bool

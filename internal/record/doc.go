@@ -4,12 +4,12 @@
 //	client (go, npm, apt-get, curl …) → Handler → Getter → Acquisition → origin
 //	                                              Getter → store (bytes) + lockfile.Lock (what they are, and why to trust them)
 //
-// A Protocol turns a request into an Item, checks the answer before anything is stored, and rewrites
-// it on the way out. A Recorder fetches, with one transfer for all clients that ask at the same time,
-// and remembers every answer, including the origin's "not found" and "forbidden". A Replayer knows
-// only the lock and the store; what was never recorded is a *MissError, and what the disk has changed
-// is refused. An Acquisition is the one order of steps in which anything is fetched; the site's cache
-// uses it too.
+// A Protocol turns a request into an Item, checks the answer before anything is stored, and
+// rewrites it on the way out. A Recorder fetches, with one transfer for all clients that ask at the
+// same time, and remembers every answer, including the origin's "not found" and "forbidden". A
+// Replayer knows only the lock and the store; what was never recorded is a *MissError, and what the
+// disk has changed is refused. An Acquisition is the one order of steps in which anything is
+// fetched; the site's cache uses it too.
 //
 // Protocols live in ecosystem/, the lock in lockfile.
 //

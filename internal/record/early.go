@@ -12,10 +12,11 @@ import (
 // earlyLimit is how many answers that clients already have may still be on their way to the disk.
 const earlyLimit = 64
 
-// serveEarly makes what arrived available to clients before it is durable and before a Witness was
-// asked. Otherwise one fsync per answer would be most of the cost of recording apt, which sends one
-// request after the other, and one lookup per answer most of the cost of recording go. The lock waits
-// for the disk (Settle). False when the answer cannot be opened, or the disk is too far behind.
+// serveEarly makes what arrived available to clients before it is durable and before a
+// Witness was asked. Otherwise one fsync per answer would be most of the cost of recording
+// apt, which sends one request after the other, and one lookup per answer most of the cost of
+// recording go. The lock waits for the disk (Settle). False when the answer cannot be opened,
+// or the disk is too far behind.
 func (r *Recorder) serveEarly(in *Arrival) bool {
 	b, err := in.Open()
 	if err != nil {

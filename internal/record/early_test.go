@@ -75,8 +75,8 @@ func (p leaver) Check(ctx context.Context, _ record.Item, _ io.ReadSeeker, _ rec
 	return lockfile.Proof{}, nil
 }
 
-// What arrived is kept though nobody waits for it any more, also where it has to be copied: a client that went away is no
-// reason to fail the recording.
+// What arrived is kept though nobody waits for it any more, also where it has to be copied: a
+// client that went away is no reason to fail the recording.
 func TestAClientThatLeavesFailsNothing(t *testing.T) {
 	r, s, p := on(t, func(op fsx.Op) error {
 		if op.Name == "link" {

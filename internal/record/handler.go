@@ -84,7 +84,8 @@ func Report(ctx context.Context, came func() int64) {
 	}
 }
 
-// Answer writes what g has for it, as p serves it. base is the absolute URL of the protocol's mount.
+// Answer writes what g has for it, as p serves it. base is the
+// absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, base string) {
 	var e lockfile.Entry
 	var blob store.Blob
@@ -131,8 +132,8 @@ func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Ite
 }
 
 // conditional returns r without the conditions that must not be applied to content of that date. A
-// client that turns to a freeze, or comes from another mirror, may have a later date than what it must
-// get: so only the same date is "not modified".
+// client that turns to a freeze, or comes from another mirror, may have a later date than what it
+// must get: so only the same date is "not modified".
 func conditional(r *http.Request, since time.Time) *http.Request {
 	asked := r.Header.Get("If-Modified-Since")
 	if r.Method != http.MethodPost && (asked == "" || asked == since.UTC().Format(http.TimeFormat)) {

@@ -10,7 +10,8 @@ import (
 	"overland/internal/record"
 )
 
-// A client gets each refusal in the form that it prints: text, or JSON for npm. Nothing may keep it.
+// A client gets each refusal in the form that it prints: text, or
+// JSON for npm. Nothing may keep it.
 func TestRefusals(t *testing.T) {
 	lock := lockfile.New([]lockfile.Entry{
 		{Protocol: "files", Key: "gone", Status: http.StatusGone, Mutable: true},

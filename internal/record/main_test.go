@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// files is a protocol without rules: what is asked for is a file of an origin. Content that starts with "bad" fails its
-// proof.
+// files is a protocol without rules: what is asked for is a file of an origin. Content that
+// starts with "bad" fails its proof.
 type files struct{ origin string }
 
 func (files) Name() string { return "files" }

@@ -40,59 +40,66 @@ func (it Item) Request() origin.Request {
 type Protocol interface {
 	// Name returns the protocol's name, which is also where it is mounted.
 	Name() string
-	// Item returns what r asks for; r.URL.Path is below the protocol's mount and starts with "/". What the protocol
-	// does not serve is errs.Invalid.
+	// Item returns what r asks for; r.URL.Path is below the protocol's mount and starts with "/".
+	// What the protocol does not serve is errs.Invalid.
 	Item(r *http.Request) (Item, error)
 	// ItemOf returns the Item with that key: errs.Invalid when there is none.
 	ItemOf(key string) (Item, error)
-	// Check proves body before anything is stored: errs.Untrusted when the ecosystem's own proof fails.
-	// have opens what is held of the same protocol. body is at its start; Check may leave it anywhere.
+	// Check proves body before anything is stored: errs.Untrusted when the ecosystem's
+	// own proof fails. have opens what is held of the same protocol. body is at its
+	// start; Check may leave it anywhere.
 	Check(ctx context.Context, it Item, body io.ReadSeeker, have Lookup) (lockfile.Proof, error)
-	// Serve returns what the client gets for the stored body, and its media type. base is the absolute
-	// URL of the mount, without a trailing slash. A protocol that changes nothing returns body itself.
+	// Serve returns what the client gets for the stored body, and its media type. base
+	// is the absolute URL of the mount, without a trailing slash. A protocol that
+	// changes nothing returns body itself.
 	Serve(it Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error)
 }
 
 // Locator is a Protocol that learns the addresses of some of its items from an index that is held.
 type Locator interface {
-	// Locate returns it, which Item made, with its Upstream. It is called only before a fetch: what is
-	// held, as in a replay, needs no address. errs.NotFound when nothing that is held names it.
+	// Locate returns it, which Item made, with its Upstream. It is called only before a fetch: what
+	// is held, as in a replay, needs no address. errs.NotFound when nothing that is held names it.
 	Locate(ctx context.Context, it Item, have Lookup) (Item, error)
 }
 
-// Witness is a Protocol with a third party that also vouches for the bytes. Check does not ask it: the
-// clients of a recording ask it themselves, and need not wait for ours.
+// Witness is a Protocol with a third party that also vouches for the bytes. Check does not ask it:
+// the clients of a recording ask it themselves, and need not wait for ours.
 type Witness interface {
 	// Witness returns proof, which Check returned, completed with what the third party says:
 	// errs.Untrusted when that contradicts it.
 	Witness(ctx context.Context, it Item, proof lockfile.Proof) (lockfile.Proof, error)
-	// AskAhead asks the third party while the bytes of it are arriving, so that Witness finds the answer
-	// held.
+	// AskAhead asks the third party while the bytes of it are arriving, so that
+	// Witness finds the answer held.
 	AskAhead(ctx context.Context, it Item)
 }
 
-// Lister is a Protocol whose signed lists say which bytes a name stands for, and which other lists belong to them.
+// Lister is a Protocol whose signed lists say which bytes a name stands for, and
+// which other lists belong to them.
 type Lister interface {
-	// Resolve returns the Item that it stands for according to the lists that are held: an index that a
-	// signed list names by digest is that content, whatever the origin has under the name today.
+	// Resolve returns the Item that it stands for according to the lists that are
+	// held: an index that a signed list names by digest is that content, whatever the
+	// origin has under the name today.
 	Resolve(ctx context.Context, it Item, have Lookup) (Item, error)
-	// Identify returns the digest that the lists give for it: errs.NotFound when none does. The same
-	// bytes may be in several places, and which one a client uses depends on its configuration.
+	// Identify returns the digest that the lists give for it: errs.NotFound when
+	// none does. The same bytes may be in several places, and which one a client
+	// uses depends on its configuration.
 	Identify(ctx context.Context, it Item, have Lookup) (digest.Digest, error)
-	// Binds returns the keys of everything that the list under key names: they are only useful together.
+	// Binds returns the keys of everything that the list under key names:
+	// they are only useful together.
 	Binds(ctx context.Context, key string, have Lookup) ([]string, error)
-	// ReadAhead reads from it, which is held now, what later answers will need. The client does not wait
-	// for that.
+	// ReadAhead reads from it, which is held now, what later answers will need. The
+	// client does not wait for that.
 	ReadAhead(ctx context.Context, it Item, have Lookup)
 }
 
-// Lookup opens what is held of a protocol under key: errs.NotFound when nothing is. The caller closes it.
+// Lookup opens what is held of a protocol under key: errs.NotFound when
+// nothing is. The caller closes it.
 type Lookup func(ctx context.Context, key string) (io.ReadCloser, error)
 
 // History is what a Protocol may ask of a cache whose clients have lists of different days.
 type History interface {
-	// Past opens the version under key that n newer ones followed: errs.NotFound when there is none. The
-	// caller closes it.
+	// Past opens the version under key that n newer ones followed: errs.NotFound when there
+	// is none. The caller closes it.
 	Past(ctx context.Context, protocol, key string, n int) (io.ReadCloser, error)
 	// Recheck marks what is held under key as stale: the next Get revalidates it.
 	Recheck(ctx context.Context, protocol, key string) error
@@ -107,7 +114,8 @@ func ItemOf(p Protocol, key string) (Item, error) {
 	return it, err
 }
 
-// ByPath returns the Item that p makes of a request for the path key: ItemOf of a Protocol whose keys are paths.
+// ByPath returns the Item that p makes of a request for the path key: ItemOf of a
+// Protocol whose keys are paths.
 func ByPath(p Protocol, key string) (Item, error) {
 	return p.Item(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/" + key}, Header: http.Header{}})
 }

@@ -11,9 +11,9 @@ import (
 	"overland/internal/store"
 )
 
-// Getter answers requests: from what it holds, else from upstream, with one transfer for all callers
-// at the same time. The caller closes the blob, which is nil when the entry says that the thing does
-// not exist. A Recorder, a Replayer and a site's cache are Getters.
+// Getter answers requests: from what it holds, else from upstream, with one transfer for all
+// callers at the same time. The caller closes the blob, which is nil when the entry says that the
+// thing does not exist. A Recorder, a Replayer and a site's cache are Getters.
 type Getter interface {
 	Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error)
 }
@@ -27,7 +27,8 @@ func (*MissError) HTTPStatus() int { return http.StatusFailedDependency }
 
 func (e *MissError) Error() string { return fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key) }
 
-// ChangedError is content that is not what the lock holds for the same request. Nothing is replaced.
+// ChangedError is content that is not what the lock holds for the
+// same request. Nothing is replaced.
 type ChangedError struct {
 	Protocol, Key string
 	Upstream      string

@@ -26,8 +26,8 @@ var noTime time.Time
 type Options struct {
 	Upstream *origin.Client // how things are fetched; nil = the defaults
 	Lock     *lockfile.Lock // what is already locked: it is served unchanged and never replaced; nil = nothing
-	// Note is called with each entry that has a proof, and so never changes, as soon as its blob is in
-	// the store: for Resume. It may be called by several goroutines. nil = not called.
+	// Note is called with each entry that has a proof, and so never changes, as soon as its blob is
+	// in the store: for Resume. It may be called by several goroutines. nil = not called.
 	Note func(lockfile.Entry)
 }
 
@@ -139,8 +139,8 @@ func (r *Recorder) fail(ctx context.Context, n name, err error) {
 // errNoted means that an earlier recording has the item: nothing is fetched.
 var errNoted = errors.New("noted by an earlier recording")
 
-// acquire returns the entry of it: the locked one if the store has its blob, else what upstream has,
-// checked.
+// acquire returns the entry of it: the locked one if the store has its blob,
+// else what upstream has, checked.
 func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], p Protocol, it Item) (e lockfile.Entry, err error) {
 	n := name{it.Protocol, it.Key}
 	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Store: r.store, Late: true}
@@ -194,8 +194,8 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 	return lockfile.Entry{}, fmt.Errorf("record %w", err)
 }
 
-// holds reports whether the store has blob d intact. A blob that the disk has changed is removed, so
-// that it is fetched again and must be the same.
+// holds reports whether the store has blob d intact. A blob that the disk has changed is removed,
+// so that it is fetched again and must be the same.
 func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
 	err := store.Verify(ctx, r.store, d)
 	if errors.Is(err, digest.ErrMismatch) {
@@ -204,8 +204,8 @@ func (r *Recorder) holds(ctx context.Context, d digest.Digest) bool {
 	return err == nil
 }
 
-// Resume takes entries from l, which an earlier Recorder's Note was called with: they are not fetched
-// again as long as the store has their blobs.
+// Resume takes entries from l, which an earlier Recorder's Note was called with: they are not
+// fetched again as long as the store has their blobs.
 func (r *Recorder) Resume(l *lockfile.Lock) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -162,7 +162,8 @@ func TestChangedContentIsReportedAndNeverReplaced(t *testing.T) {
 	}
 }
 
-// A blob that the disk has changed is not given to who cannot see that, and is fetched again by a recording.
+// A blob that the disk has changed is not given to who cannot see that, and
+// is fetched again by a recording.
 func TestADamagedBlob(t *testing.T) {
 	o := newOrigin(t, misbehave)
 	s, p := newStore(t), files{o.URL}

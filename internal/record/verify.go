@@ -11,10 +11,10 @@ import (
 	"overland/internal/store"
 )
 
-// Verify reads every blob of r's lock and returns one error for each entry that fails. Then protocols
-// compute each proof again from what the lock itself holds, and it must equal the locked one. So an
-// entry whose blob and proof were changed together is found if something signed, or another entry,
-// contradicts it.
+// Verify reads every blob of r's lock and returns one error for each entry that fails. Then
+// protocols compute each proof again from what the lock itself holds, and it must equal the locked
+// one. So an entry whose blob and proof were changed together is found if something signed, or
+// another entry, contradicts it.
 //
 // A protocol that needs a Getter must have been given r.
 func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
@@ -86,8 +86,8 @@ func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 	return err
 }
 
-// Prove marks whatever proves the entries that r has used as used too, so that Used includes it. What
-// cannot be proved is left to Verify.
+// Prove marks whatever proves the entries that r has used as used too, so that Used includes it.
+// What cannot be proved is left to Verify.
 func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 	by := byName(protocols)
 	for done := map[name]bool{}; ; {

@@ -31,9 +31,10 @@ type Entry struct {
 // Ref returns the name of the entry's release.
 func (e Entry) Ref() Ref { return Ref{App: e.App, Version: e.Version} }
 
-// Current returns what channel ch runs, sorted by application, as the verified metadata of node client c says. An entry
-// is returned only when the application's own role has signed the same digest under the same version: a key
-// that may promote cannot release. Anything else is an error of kind Untrusted, and an unknown channel one of kind NotFound.
+// Current returns what channel ch runs, sorted by application, as the verified metadata of node
+// client c says. An entry is returned only when the application's own role has signed the same
+// digest under the same version: a key that may promote cannot release. Anything else is an error
+// of kind Untrusted, and an unknown channel one of kind NotFound.
 func Current(ctx context.Context, c *client.Client, ch Channel) ([]Entry, error) {
 	if _, err := ParseChannel(string(ch)); err != nil {
 		return nil, err
@@ -108,12 +109,13 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 	return e, s, nil
 }
 
-// AnnotationChannel names, on each release in the index.json of a volume, the channel that was sealed. It is not signed:
-// it only says what to install when nobody says otherwise; what the channel runs is signed.
+// AnnotationChannel names, on each release in the index.json of a volume, the channel that
+// was sealed. It is not signed: it only says what to install when nobody says otherwise;
+// what the channel runs is signed.
 const AnnotationChannel = "dev.overland.channel"
 
-// MetadataChannel returns the channel whose statements the metadata file name holds ("3.channel%2Flive.json"), or "" for
-// any other file.
+// MetadataChannel returns the channel whose statements the metadata file name holds
+// ("3.channel%2Flive.json"), or "" for any other file.
 func MetadataChannel(name string) Channel {
 	_, role, ok := strings.Cut(strings.TrimSuffix(name, ".json"), ".")
 	if !ok {
@@ -130,7 +132,8 @@ func MetadataChannel(name string) Channel {
 	return Channel(channel)
 }
 
-// SealedChannel returns the channel named in index, the index.json of a volume. The error is of kind Invalid.
+// SealedChannel returns the channel named in index, the index.json of a
+// volume. The error is of kind Invalid.
 func SealedChannel(index []byte) (Channel, error) {
 	list, err := store.ParseIndex(index)
 	if err != nil {

@@ -12,9 +12,10 @@ import (
 // empty is OCI's empty JSON blob: the config of manifests that are not container images.
 var empty = ocispec.DescriptorEmptyJSON
 
-// Closure returns the blobs of release d that a reader needs for only the artifacts that keep accepts: the index,
-// the document and its manifest always; manifest, program and chunk list of each kept artifact. A nil keep keeps all.
-// Blobs come in the order in which a reader meets them; the same blob may come twice.
+// Closure returns the blobs of release d that a reader needs for only the artifacts that keep
+// accepts: the index, the document and its manifest always; manifest, program and chunk list of
+// each kept artifact. A nil keep keeps all. Blobs come in the order in which a reader meets
+// them; the same blob may come twice.
 func Closure(ctx context.Context, g Getter, d digest.Digest, keep func(Artifact) bool) ([]ocispec.Descriptor, error) {
 	r, p, err := read(ctx, g, d)
 	if err != nil {

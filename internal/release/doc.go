@@ -9,8 +9,8 @@
 //   - "channel/live/wallet" is the signed statement that the channel runs that release; a holder of a key of the role
 //     channel/live may make it. It counts only when app/wallet has signed the same digest under the same version.
 //
-// Write and Read turn a Release into blobs and back; Publish, Promote, PromoteFrom, Rollback and Show are the operator's
-// side; Current is the node's. The formats are in docs/format/release.md.
+// Write and Read turn a Release into blobs and back; Publish, Promote, PromoteFrom, Rollback and
+// Show are the operator's side; Current is the node's. The formats are in docs/format/release.md.
 //
 // Touches only the depot and repository it is given. Failures guarded: a release that changes after
 // it was tested, a promotion of something that was never released, a document that names a file

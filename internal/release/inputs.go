@@ -23,8 +23,8 @@ const (
 	TypeInput  = "application/vnd.overland.input.v1"  // one blob that the lock names
 )
 
-// inputsLayers is the most layers that one manifest of inputs has: with more of them, it would come too close to what
-// registries accept.
+// inputsLayers is the most layers that one manifest of inputs has: with more of them, it would come
+// too close to what registries accept.
 const inputsLayers = 8000
 
 // maxInputs is the most blobs that inputs name: as many as a lock has lines.
@@ -53,9 +53,10 @@ func (in *Inputs) Size() int64 {
 	return n
 }
 
-// WriteInputs puts the list of inputs of release ref into depot s and returns its descriptor, for Release.Inputs. It is
-// tagged "APP@VERSION+inputs" there, so that what it names is kept. The blobs themselves need not be in s. The same
-// inputs give the same bytes. Inputs that contradict themselves are an error of kind Invalid.
+// WriteInputs puts the list of inputs of release ref into depot s and returns its descriptor, for
+// Release.Inputs. It is tagged "APP@VERSION+inputs" there, so that what it names is kept. The blobs
+// themselves need not be in s. The same inputs give the same bytes. Inputs that contradict
+// themselves are an error of kind Invalid.
 func WriteInputs(ctx context.Context, s store.Store, ref Ref, in Inputs) (ocispec.Descriptor, error) {
 	desc, err := writeInputs(ctx, s, in)
 	if err == nil {
@@ -136,8 +137,9 @@ func typed(mediaType string, d ocispec.Descriptor) ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: mediaType, Digest: d.Digest, Size: d.Size}
 }
 
-// ReadInputs returns the inputs that desc, a Release's Inputs, stands for. Documents come from g, each at most
-// store.ManifestLimit long. What WriteInputs would not write is an error of kind Untrusted; errors of g pass through.
+// ReadInputs returns the inputs that desc, a Release's Inputs, stands for. Documents come from g,
+// each at most store.ManifestLimit long. What WriteInputs would not write is an error of kind
+// Untrusted; errors of g pass through.
 func ReadInputs(ctx context.Context, g Getter, desc ocispec.Descriptor) (*Inputs, error) {
 	layers, err := inputLayers(ctx, g, desc)
 	if err != nil {

@@ -15,7 +15,8 @@ import (
 
 // Repository is where an operator signs: *repository.Repository.
 type Repository interface {
-	// SetTargets changes what role says. change is given the state that it is applied to, and may be called again.
+	// SetTargets changes what role says. change is given the state that it is
+	// applied to, and may be called again.
 	SetTargets(ctx context.Context, role string, change func(now trust.Signed, t map[string]trust.TargetFile) error) error
 }
 
@@ -27,11 +28,12 @@ type Promotion struct {
 	New     bool  // the channel was made by this
 }
 
-// errSame leaves the metadata as it is: signing the same statement again would cost every node a download.
+// errSame leaves the metadata as it is: signing the same statement again
+// would cost every node a download.
 var errSame = errors.New("already so")
 
-// Publish signs that ref is the release whose OCI index is desc. Doing it twice changes nothing; the same ref with
-// another index is an error of kind Conflict.
+// Publish signs that ref is the release whose OCI index is desc. Doing it twice changes nothing;
+// the same ref with another index is an error of kind Conflict.
 func Publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor) error {
 	if err := ref.Check(); err != nil {
 		return err
@@ -50,8 +52,9 @@ func Publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descrip
 	return done("release "+ref.String(), err)
 }
 
-// Promote signs that channel to runs release ref from now on. The release must have been published. Promoting what the
-// channel already runs changes nothing. What the promotion rests on is read from the state that it is applied to.
+// Promote signs that channel to runs release ref from now on. The release must have been published.
+// Promoting what the channel already runs changes nothing. What the promotion rests on is read from
+// the state that it is applied to.
 func Promote(ctx context.Context, repo Repository, ref Ref, to Channel) (*Promotion, error) {
 	if err := ref.Check(); err != nil {
 		return nil, err
@@ -74,8 +77,9 @@ func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Chan
 	})
 }
 
-// Rollback returns channel ch to its statement about app before the present one. Statements are taken from the signed
-// history; rolling back twice goes back two promotions. Without an earlier one the error is of kind NotFound.
+// Rollback returns channel ch to its statement about app before the present one. Statements are
+// taken from the signed history; rolling back twice goes back two promotions. Without an earlier
+// one the error is of kind NotFound.
 func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (*Promotion, error) {
 	var seen *Entry
 	return promote(ctx, repo, app, ch, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
@@ -102,8 +106,8 @@ func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (*Pr
 	})
 }
 
-// promote replaces channel to's statement about app by what next makes of the one that is there; next may be called again
-// when another writer was first.
+// promote replaces channel to's statement about app by what next makes of the one that is there;
+// next may be called again when another writer was first.
 func promote(ctx context.Context, repo Repository, app string, to Channel,
 	next func(now trust.Signed, was Entry) (trust.TargetFile, statement, error),
 ) (*Promotion, error) {
@@ -141,8 +145,8 @@ func promote(ctx context.Context, repo Repository, app string, to Channel,
 	return p, done(fmt.Sprintf("channel %s", to), err)
 }
 
-// Before returns what Rollback can return to: the entries of app that channel ch ran before the present one, oldest
-// first. What was rolled back from is not among them.
+// Before returns what Rollback can return to: the entries of app that channel ch ran before the
+// present one, oldest first. What was rolled back from is not among them.
 func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]Entry, error) {
 	history, err := now.History(ctx, ch.Role())
 	if err != nil {
@@ -169,8 +173,8 @@ func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]En
 	return stack[:max(len(stack)-1, 0)], nil
 }
 
-// Show returns what channel ch runs, sorted by application, and since when: for that it reads the channel's history. A
-// channel that nothing was promoted to is an error of kind NotFound.
+// Show returns what channel ch runs, sorted by application, and since when: for that it reads the
+// channel's history. A channel that nothing was promoted to is an error of kind NotFound.
 func Show(ctx context.Context, now trust.Signed, ch Channel) ([]Entry, error) {
 	list, err := Runs(now, ch)
 	if err != nil {
@@ -204,7 +208,8 @@ func runs(now trust.Signed, ch Channel, app string) (Entry, error) {
 	return list[at], nil
 }
 
-// since fills each entry's Since: the signing time of the oldest version since which the statement is unchanged.
+// since fills each entry's Since: the signing time of the oldest version since
+// which the statement is unchanged.
 func since(ctx context.Context, now trust.Signed, ch Channel, list []Entry) error {
 	history, err := now.History(ctx, ch.Role())
 	if err != nil {
@@ -223,8 +228,8 @@ func since(ctx context.Context, now trust.Signed, ch Channel, list []Entry) erro
 	return nil
 }
 
-// Find returns the signed target of release ref: the digest and size of its OCI index. A release that nobody signed is
-// an error of kind NotFound.
+// Find returns the signed target of release ref: the digest and size of its OCI index. A release
+// that nobody signed is an error of kind NotFound.
 func Find(now trust.Signed, ref Ref) (trust.TargetFile, error) {
 	file, ok := now.Targets(Role(ref.App))[Path(ref)]
 	if !ok {

@@ -12,8 +12,9 @@ import (
 	"overland/internal/platform"
 )
 
-// Media types and annotations of a release's blobs. The index is marked by an annotation and has no artifactType:
-// skopeo 1.9 (Debian 12) drops that field when it copies, and with it the digest that is signed.
+// Media types and annotations of a release's blobs. The index is marked by an annotation
+// and has no artifactType: skopeo 1.9 (Debian 12) drops that field when it copies, and
+// with it the digest that is signed.
 const (
 	TypeRelease = "application/vnd.overland.release.v1+json" // the document; also its manifest's artifactType
 	TypeBinary  = "application/vnd.overland.binary.v1"       // a raw program
@@ -33,9 +34,10 @@ const marked = "1"
 // maxJSON is the longest index, manifest or document that is read, in bytes.
 const maxJSON = 1 << 20
 
-// Read returns the release whose OCI index is blob d. It reads three blobs through g (index, the document's manifest,
-// document), each verified by g and at most 1 MiB. A blob that is not a release, or one that a node must
-// not act on, is an error of kind Untrusted; errors of g pass through.
+// Read returns the release whose OCI index is blob d. It reads three blobs through g
+// (index, the document's manifest, document), each verified by g and at most 1 MiB. A blob
+// that is not a release, or one that a node must not act on, is an error of kind
+// Untrusted; errors of g pass through.
 func Read(ctx context.Context, g Getter, d digest.Digest) (*Release, error) {
 	r, _, err := read(ctx, g, d)
 	return r, err

@@ -55,7 +55,8 @@ func Role(app string) string { return "app/" + app }
 // Channel is the name of a group of nodes: "staging", "live".
 type Channel string
 
-// ParseChannel returns s as a Channel: lower-case letters, digits and "-". The error is of kind Invalid.
+// ParseChannel returns s as a Channel: lower-case letters, digits and
+// "-". The error is of kind Invalid.
 func ParseChannel(s string) (Channel, error) {
 	if !nameForm.MatchString(s) {
 		return "", errs.Hint(errs.Errorf(errs.Invalid, "channel %.100q: not a channel's name", s),

@@ -17,7 +17,8 @@ import (
 	"overland/internal/store"
 )
 
-// Schema is the version of the release document that this program writes and the newest that it reads.
+// Schema is the version of the release document that this program
+// writes and the newest that it reads.
 const Schema = 1
 
 // The kinds of an artifact.
@@ -26,7 +27,8 @@ const (
 	KindFile   = "file"   // any other file: no service runs it
 )
 
-// Release is the release document: everything that a node must know to run one version of an application.
+// Release is the release document: everything that a node must know to run
+// one version of an application.
 type Release struct {
 	Schema     int                        `json:"schema"` // 0 is written as Schema
 	App        string                     `json:"app"`
@@ -60,8 +62,9 @@ type Blob struct {
 // Ref returns the name of r.
 func (r *Release) Ref() Ref { return Ref{App: r.App, Version: r.Version} }
 
-// For returns the artifacts that a machine of platform p runs, one for each artifact name, best platform first:
-// an arm/v7 machine gets arm/v6 when there is no arm/v7. Names without a fitting platform are left out.
+// For returns the artifacts that a machine of platform p runs, one for each artifact name, best
+// platform first: an arm/v7 machine gets arm/v6 when there is no arm/v7. Names without a
+// fitting platform are left out.
 func (r *Release) For(p platform.Platform) []Artifact {
 	best := make(map[string]int)
 	var list []Artifact

@@ -11,10 +11,11 @@ import (
 	"overland/internal/volume"
 )
 
-// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in entries names, or whose agent in
-// front is not the signed one. A volume's own digests prove nothing about such bytes: an attacker who adds them computes
-// new digests. Inputs of a release are there as a whole or not at all. entries are what the signed channel runs;
-// Volume.Verify checks the bytes of the blobs.
+// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in
+// entries names, or whose agent in front is not the signed one. A volume's own digests prove
+// nothing about such bytes: an attacker who adds them computes new digests. Inputs of a release
+// are there as a whole or not at all. entries are what the signed channel runs; Volume.Verify
+// checks the bytes of the blobs.
 func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 	known := make(map[digest.Digest]bool)
 	var agent *Release
@@ -51,7 +52,8 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 	return nil
 }
 
-// knowInputs adds the inputs of r to known when v has them, and refuses v when it has some of them only.
+// knowInputs adds the inputs of r to known when v has them, and refuses v
+// when it has some of them only.
 func knowInputs(ctx context.Context, v *volume.Volume, r *Release, known map[digest.Digest]bool) error {
 	if r.Inputs == nil || !v.Has(r.Inputs.Digest) {
 		return nil

@@ -14,9 +14,10 @@ import (
 	"overland/internal/store"
 )
 
-// Write puts release r into depot s and returns the descriptor of its OCI index, tagged "APP@VERSION" there. The
-// artifacts' blobs must be in s. Blob.Chunks and Manifest are made here; Schema and the artifacts' order too. The same r
-// gives the same bytes. A release that cannot be used is an error of kind Invalid.
+// Write puts release r into depot s and returns the descriptor of its OCI index, tagged
+// "APP@VERSION" there. The artifacts' blobs must be in s. Blob.Chunks and Manifest are made here;
+// Schema and the artifacts' order too. The same r gives the same bytes. A release that cannot be
+// used is an error of kind Invalid.
 func Write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, error) {
 	desc, err := write(ctx, s, r)
 	if err != nil {

@@ -35,7 +35,8 @@ func depot(t *testing.T) (*storedir.Store, string) {
 	return s, dir
 }
 
-// wallet returns a release of two programs for two platforms each, one of them over one chunk, with its blobs in s.
+// wallet returns a release of two programs for two platforms each, one of them over
+// one chunk, with its blobs in s.
 func wallet(t *testing.T, s *storedir.Store) Release {
 	t.Helper()
 	put := func(b []byte) Blob {
@@ -247,7 +248,8 @@ func TestClosureLeavesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Index, document, its manifest and config; two programs with their manifests; only amd64 has a chunk list.
+	// Index, document, its manifest and config; two programs with their
+	// manifests; only amd64 has a chunk list.
 	if len(arm) != 8 || len(all) != 13 {
 		t.Errorf("%d blobs for arm, %d in all, want 8 and 13", len(arm), len(all))
 	}

@@ -13,9 +13,9 @@ import (
 	"overland/internal/fsx"
 )
 
-// MakeData makes the data folders of i, mode 0750 and owned by i.User. A folder that exists keeps its content and mode;
-// its owner is put right, not that of the files inside. A symbolic link in its place is refused: the service could have
-// pointed it at another's files.
+// MakeData makes the data folders of i, mode 0750 and owned by i.User. A folder that exists keeps
+// its content and mode; its owner is put right, not that of the files inside. A symbolic link in
+// its place is refused: the service could have pointed it at another's files.
 func MakeData(disk fsx.FS, i Instance) error {
 	if len(i.Data) == 0 {
 		return nil

@@ -8,9 +8,9 @@ import (
 	"overland/internal/errs"
 )
 
-// Expand returns s with each {{.Name}} replaced by vars["Name"], for example "Release.Version" or "Volumes.data".
-// Spaces inside the braces are allowed. What is put in is not expanded again. An unknown name or an open "{{" is
-// errs.Invalid.
+// Expand returns s with each {{.Name}} replaced by vars["Name"], for example "Release.Version" or
+// "Volumes.data". Spaces inside the braces are allowed. What is put in is not expanded again. An
+// unknown name or an open "{{" is errs.Invalid.
 func Expand(s string, vars map[string]string) (string, error) {
 	var b strings.Builder
 	for rest := s; ; {

@@ -18,8 +18,9 @@ import (
 // tailLimit is how much of a log Tail looks at: the memory that it takes, in bytes.
 const tailLimit = 1 << 20
 
-// Tail returns the last n lines of the log path, without their line ends, oldest first: fewer when the log and its last
-// rotated part hold fewer, or when they are longer than 1 MiB together. A log that is not there has none.
+// Tail returns the last n lines of the log path, without their line ends, oldest first: fewer
+// when the log and its last rotated part hold fewer, or when they are longer than 1 MiB together.
+// A log that is not there has none.
 func Tail(path string, n int) ([]string, error) {
 	if n <= 0 {
 		return nil, nil
@@ -86,8 +87,9 @@ func tail(f *os.File, n, limit int) ([]byte, error) {
 // followPoll is how often Follow looks for more.
 const followPoll = 200 * time.Millisecond
 
-// Follow copies what is appended to the log path, from offset off on (bytes; -1 = its end now), to w until ctx ends,
-// through rotations. A log that is not there yet is waited for. It returns nil when ctx ends, or what w returned.
+// Follow copies what is appended to the log path, from offset off on (bytes; -1 = its end now), to
+// w until ctx ends, through rotations. A log that is not there yet is waited for. It returns nil
+// when ctx ends, or what w returned.
 func Follow(ctx context.Context, path string, off int64, w io.Writer) error {
 	r := newLogReader(path, off)
 	buf := make([]byte, 32<<10)

@@ -114,7 +114,8 @@ func TestRotateOfAFloodKeepsItsEnd(t *testing.T) {
 	}
 }
 
-// A service holds its log open and writes on and on while it is rotated: no holes, no mixed lines, in order.
+// A service holds its log open and writes on and on while it is rotated: no
+// holes, no mixed lines, in order.
 func TestRotateWhileTheServiceWrites(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "log")
@@ -151,8 +152,8 @@ func TestRotateWhileTheServiceWrites(t *testing.T) {
 		}
 	}
 	writer.Wait()
-	// What is written while a rotation cuts the file may be lost, in the middle of a line too; what is written after it
-	// may not.
+	// What is written while a rotation cuts the file may be lost, in the middle of a line too;
+	// what is written after it may not.
 	if _, err := fmt.Fprintf(f, "\nline %d %d\n", total, total); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,8 @@ func newProbe(rt Runtime, inst Instance, c appfile.Check, logStart int64) *probe
 	return p
 }
 
-// passes tries until one try passes (nil) or the probe's time after start is over; a try that hangs is given up.
+// passes tries until one try passes (nil) or the probe's time after start is
+// over; a try that hangs is given up.
 func (p *probe) passes(ctx context.Context, start time.Time, s Subject) error {
 	all := ctx
 	ctx, cancel := context.WithDeadline(all, start.Add(p.within))

@@ -30,7 +30,8 @@ func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Con
 		req.Header.Set("User-Agent", "overland-selftest")
 		transport := &http.Transport{
 			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
-			// The certificate of a service names its public name, not 127.0.0.1; nothing secret is sent.
+			// The certificate of a service names its public name, not
+			// 127.0.0.1; nothing secret is sent.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: loopback(req.URL.Hostname())}, // loopback only
 		}
 		defer transport.CloseIdleConnections()

@@ -34,10 +34,11 @@ func (r Rotation) keep() int {
 	return r.Keep
 }
 
-// Rotate moves the content of the log path to path.1, and what was there to path.2, when it is longer than r.Size; it
-// reports whether it did. The service keeps writing to the same file (opened with O_APPEND), so the content is copied
-// and the file emptied: what the service writes in the microseconds between is lost. Of a log that is far too long
-// only the last r.Size bytes are kept. On a full disk old logs go first; a log is emptied even when nothing can be kept.
+// Rotate moves the content of the log path to path.1, and what was there to path.2, when it is
+// longer than r.Size; it reports whether it did. The service keeps writing to the same file (opened
+// with O_APPEND), so the content is copied and the file emptied: what the service writes in the
+// microseconds between is lost. Of a log that is far too long only the last r.Size bytes are kept.
+// On a full disk old logs go first; a log is emptied even when nothing can be kept.
 func Rotate(path string, r Rotation) (bool, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() <= r.size()) {
@@ -68,8 +69,8 @@ func Rotate(path string, r Rotation) (bool, error) {
 	}
 }
 
-// rotate copies what log holds, then shifts the old copies and empties log. Readers are locked out, and nothing is
-// lost at a crash between: the content is twice there, then.
+// rotate copies what log holds, then shifts the old copies and empties log. Readers are locked out,
+// and nothing is lost at a crash between: the content is twice there, then.
 func (r Rotation) rotate(log *os.File, path string) error {
 	var disk fsx.FS
 	tmp := path + ".rotating"
@@ -98,7 +99,8 @@ func (r Rotation) rotate(log *os.File, path string) error {
 			return keep(err)
 		}
 	}
-	// What came during the sync, up to once more the size: a writer faster than the copy must not keep it going.
+	// What came during the sync, up to once more the size: a writer faster than
+	// the copy must not keep it going.
 	if _, err := io.Copy(out, io.NewSectionReader(log, from+n, r.size())); err != nil {
 		return keep(err)
 	}
@@ -123,8 +125,8 @@ func (r Rotation) drop(path string) bool {
 
 func numbered(path string, k int) string { return path + "." + strconv.Itoa(k) }
 
-// lockLog opens a log and locks it against rotation (unix.LOCK_SH) or against readers and rotation (unix.LOCK_EX).
-// Closing the file unlocks it. The service itself takes no lock.
+// lockLog opens a log and locks it against rotation (unix.LOCK_SH) or against readers and rotation
+// (unix.LOCK_EX). Closing the file unlocks it. The service itself takes no lock.
 func lockLog(path string, flag, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, flag, 0)
 	if err != nil {

@@ -32,8 +32,9 @@ type Instance struct {
 	Expand   func(string) (string, error) // expands what checks hold; nil = as it is written
 }
 
-// Digest names everything that a running copy of i cannot change without a restart. Two instances with one Digest are
-// served by one process. That of a process must stay as it is: nodes compare it with what an earlier agent wrote.
+// Digest names everything that a running copy of i cannot change without a restart. Two instances
+// with one Digest are served by one process. That of a process must stay as it is: nodes compare it
+// with what an earlier agent wrote.
 func (i Instance) Digest() digest.Digest {
 	what := string(i.Blob)
 	what = cmp.Or(what, i.Program)
@@ -58,22 +59,26 @@ func (i Instance) expand(s string) (string, error) {
 	return i.Expand(s)
 }
 
-// Runtime starts instances of one kind of service. Each implementation passes the suite in runtimetest.
+// Runtime starts instances of one kind of service. Each implementation
+// passes the suite in runtimetest.
 type Runtime interface {
-	// DataPath returns where i sees its data folder name: i.Data[name] for a process, the mount point in a container.
+	// DataPath returns where i sees its data folder name: i.Data[name] for a process,
+	// the mount point in a container.
 	DataPath(i Instance, name string) string
-	// Start starts i and returns once it runs and its record is durable. What still runs of another version of i is
-	// ended first; a running copy with the same Digest is errs.Conflict (Adopt it). A program that cannot run at all
-	// is errs.Invalid or errs.NotFound.
+	// Start starts i and returns once it runs and its record is durable. What still runs of another
+	// version of i is ended first; a running copy with the same Digest is errs.Conflict (Adopt it).
+	// A program that cannot run at all is errs.Invalid or errs.NotFound.
 	Start(ctx context.Context, i Instance) (Process, error)
-	// Adopt returns the running copy of i that an earlier agent started, if there is one with i's Digest.
+	// Adopt returns the running copy of i that an earlier agent started,
+	// if there is one with i's Digest.
 	Adopt(ctx context.Context, i Instance) (Process, bool)
 }
 
-// Execer is a Runtime that can run one more program where an instance runs, as its user, for a self-test.
+// Execer is a Runtime that can run one more program where an instance
+// runs, as its user, for a self-test.
 type Execer interface {
-	// Exec runs argv to its end with stdout and stderr going to out, and kills it with everything it started when ctx
-	// ends. It returns an error when it could not run or ctx ended.
+	// Exec runs argv to its end with stdout and stderr going to out, and kills it with everything
+	// it started when ctx ends. It returns an error when it could not run or ctx ended.
 	Exec(ctx context.Context, i Instance, argv []string, out io.Writer) (Exit, error)
 }
 
@@ -85,8 +90,9 @@ type Process interface {
 	Done() <-chan struct{}
 	// Exit says how it ended; valid after Done.
 	Exit() Exit
-	// Stop asks it and everything it started to end (SIGTERM), kills what is left after timeout (SIGKILL), and returns
-	// when it is gone. When ctx ends first, it returns ctx's error and leaves the process ending on its own.
+	// Stop asks it and everything it started to end (SIGTERM), kills what is left after timeout
+	// (SIGKILL), and returns when it is gone. When ctx ends first, it returns ctx's error and
+	// leaves the process ending on its own.
 	Stop(ctx context.Context, timeout time.Duration) error
 	// Release stops watching and leaves the process running. Done is never closed after it.
 	Release()
@@ -110,7 +116,8 @@ type Exit struct {
 // OK reports whether it is known to have ended without an error.
 func (e Exit) OK() bool { return e.Known && e.Code == 0 && e.Signal == 0 }
 
-// String returns "exit code 3", "killed by signal 11 (segmentation fault)" or "ended with an unknown status".
+// String returns "exit code 3", "killed by signal 11 (segmentation fault)" or
+// "ended with an unknown status".
 func (e Exit) String() string {
 	switch {
 	case !e.Known:

@@ -51,10 +51,11 @@ func Failed(list []Result) (Result, bool) {
 // errOther ends the checks that are still tried when another one failed for good.
 var errOther = errors.New("given up: another check failed")
 
-// SelfTest runs the checks of inst side by side until each has passed or its Within has gone by, then watches s for
-// Stable, during which the process must not restart. It returns one Result per check and one for "stable". It takes no
-// longer than the longest Within plus Stable, counted from the service's start (or from now, for one that runs
-// already), and ends early when a check failed for good or the service will not run again as it is.
+// SelfTest runs the checks of inst side by side until each has passed or its Within has gone by,
+// then watches s for Stable, during which the process must not restart. It returns one Result per
+// check and one for "stable". It takes no longer than the longest Within plus Stable, counted from
+// the service's start (or from now, for one that runs already), and ends early when a check failed
+// for good or the service will not run again as it is.
 func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Result {
 	called := time.Now()
 	results := make([]Result, len(inst.Spec.SelfTest)+1)

@@ -25,7 +25,8 @@ func (s steady) Watch() (Status, <-chan struct{}) {
 	return Status{State: Running, PID: 77, LogStart: s.logStart}, make(chan struct{})
 }
 
-// once tries one check once, with all the time that it wants: only tests in faked time wait for a deadline.
+// once tries one check once, with all the time that it wants: only tests in
+// faked time wait for a deadline.
 func once(t *testing.T, inst Instance, c appfile.Check) Result {
 	t.Helper()
 	r := Result{Check: title(c), OK: true}
@@ -195,7 +196,8 @@ func TestHangingCheckEndsAtItsDeadline(t *testing.T) {
 	})
 }
 
-// supervised runs a self-test of a service with these lives and no checks but an exec that passes after a while.
+// supervised runs a self-test of a service with these lives and no checks but an
+// exec that passes after a while.
 func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life) ([]Result, time.Duration) {
 	t.Helper()
 	began := time.Now()

@@ -13,14 +13,15 @@ import (
 	"overland/internal/errs"
 )
 
-// ProcessWord is the word of the runtime that runs plain processes; a service that names none means it.
+// ProcessWord is the word of the runtime that runs plain processes; a
+// service that names none means it.
 const ProcessWord = "process"
 
 // Word returns the word of the runtime that s asks for.
 func Word(s appfile.Service) string { return cmp.Or(s.Runtime, ProcessWord) }
 
-// Set holds the runtimes of one agent by the word that a service's runtime key has: "process". It is not changed once an
-// agent has it.
+// Set holds the runtimes of one agent by the word that a service's runtime key has: "process". It
+// is not changed once an agent has it.
 type Set map[string]Runtime
 
 // For returns the runtime that s asks for. One that the set lacks is errs.NotFound.

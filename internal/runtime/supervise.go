@@ -42,9 +42,9 @@ var (
 // stopping reports whether Stop, and not anything that detaches, ended ctx.
 func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errStop) }
 
-// Supervise adopts inst when an earlier agent left it running, starts it otherwise, and starts it again by its restart
-// policy whenever it ends. It returns at once; the end of ctx is Detach. The caller ends it with Stop or Detach, which
-// wait for the goroutine that it starts.
+// Supervise adopts inst when an earlier agent left it running, starts it otherwise, and starts it
+// again by its restart policy whenever it ends. It returns at once; the end of ctx is Detach. The
+// caller ends it with Stop or Detach, which wait for the goroutine that it starts.
 func Supervise(ctx context.Context, rt Runtime, inst Instance, o Options) *Supervisor {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Supervisor{
@@ -79,8 +79,9 @@ func (s *Supervisor) Watch() (Status, <-chan struct{}) {
 // Done is closed when the supervisor has ended: the instance is Ended, Stopped or Detached.
 func (s *Supervisor) Done() <-chan struct{} { return s.done }
 
-// Stop ends the instance and the supervisor and returns when the process is gone. After the supervisor has ended it
-// does nothing. When ctx ends first, it returns ctx's error; the instance is still being stopped.
+// Stop ends the instance and the supervisor and returns when the process is gone. After the
+// supervisor has ended it does nothing. When ctx ends first, it returns ctx's error; the
+// instance is still being stopped.
 func (s *Supervisor) Stop(ctx context.Context) error {
 	s.end(errStop)
 	select {
@@ -93,8 +94,8 @@ func (s *Supervisor) Stop(ctx context.Context) error {
 	}
 }
 
-// Detach ends the supervisor and leaves the instance running, for the next agent to adopt. After Stop it does nothing
-// but wait.
+// Detach ends the supervisor and leaves the instance running, for the next agent to adopt. After
+// Stop it does nothing but wait.
 func (s *Supervisor) Detach() {
 	s.end(errDetach)
 	<-s.done
@@ -160,8 +161,8 @@ func (s *Supervisor) run(ctx context.Context) {
 	}
 }
 
-// obtain returns the running process: an adopted one where there is one. Even when the supervisor is to end already,
-// the first call looks for one: a Stop that comes at once is to end it.
+// obtain returns the running process: an adopted one where there is one. Even when the supervisor
+// is to end already, the first call looks for one: a Stop that comes at once is to end it.
 func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 	if ctx.Err() != nil && !first {
 		return nil, ctx.Err()
@@ -173,7 +174,8 @@ func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 		}
 		*st = next
 	})
-	// Stop does not cut a start short: what the start is replacing would be left running and called stopped.
+	// Stop does not cut a start short: what the start is replacing would be
+	// left running and called stopped.
 	whole, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	defer context.AfterFunc(ctx, func() {

@@ -17,8 +17,9 @@ type User struct {
 	Home     string   // "" when unknown
 }
 
-// LookupUser returns the user that text names: "", a name, or uid[:gid]. "" is the caller's own. A uid needs no entry
-// in the user database; its gid is then the same number. An unknown name is errs.NotFound.
+// LookupUser returns the user that text names: "", a name, or uid[:gid]. "" is the caller's
+// own. A uid needs no entry in the user database; its gid is then the same number. An
+// unknown name is errs.NotFound.
 func LookupUser(text string) (User, error) {
 	if text == "" {
 		text = strconv.Itoa(os.Geteuid()) + ":" + strconv.Itoa(os.Getegid())

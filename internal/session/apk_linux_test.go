@@ -11,8 +11,8 @@ import (
 	"overland/internal/ecosystem/apk"
 )
 
-// standIn stands in for apk, which no Debian package has: it asks for what apk add tea asks for, by the proxy of its
-// environment, and looks whether its cache is its own.
+// standIn stands in for apk, which no Debian package has: it asks for what apk add tea asks for, by
+// the proxy of its environment, and looks whether its cache is its own.
 const standIn = `#!/bin/sh
 set -e
 [ "$1" = --cache-dir ] && [ -z "$(ls -A "$2")" ]
@@ -24,7 +24,8 @@ done < "$REPOSITORIES"
 sha256sum index package
 `
 
-// What apk fetches by a proxy goes through its own protocol, over http and https, with its proofs, and is replayed.
+// What apk fetches by a proxy goes through its own protocol, over http and https,
+// with its proofs, and is replayed.
 func TestApk(t *testing.T) {
 	const seeds = "../alpine/testdata/"
 	files := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

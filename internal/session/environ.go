@@ -20,7 +20,8 @@ const (
 	Replaying = "replay"
 )
 
-// Kind returns the kind of session that a process with this environment runs in: Recording, Replaying, or "" for none.
+// Kind returns the kind of session that a process with this environment runs in:
+// Recording, Replaying, or "" for none.
 func Kind(environ []string) string {
 	switch kind := value(environ, envKind); kind {
 	case Recording, Replaying:
@@ -29,8 +30,8 @@ func Kind(environ []string) string {
 	return ""
 }
 
-// Own returns the part of environ that the session set. A program in the session passes only this on
-// to a child that must not see the rest of the caller's environment.
+// Own returns the part of environ that the session set. A program in the session passes only this
+// on to a child that must not see the rest of the caller's environment.
 func Own(environ []string) []string {
 	names := strings.Fields(value(environ, envSet))
 	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
@@ -49,8 +50,8 @@ func value(environ []string, name string) string {
 	return ""
 }
 
-// environ returns the command's environment, which points everything that fetches at the listener at
-// addr.
+// environ returns the command's environment, which points everything that
+// fetches at the listener at addr.
 func (s *session) environ(addr string) ([]string, error) {
 	base := "http://" + addr
 	set := map[string]string{
@@ -86,8 +87,8 @@ func add(set map[string]string, list []string) {
 	}
 }
 
-// wgetrc writes a file with the user's settings of wget and ours, and returns its path; "" on failure.
-// wget has no variable for certificates.
+// wgetrc writes a file with the user's settings of wget and ours, and returns its path; "" on
+// failure. wget has no variable for certificates.
 func (s *session) wgetrc() string {
 	old := os.Getenv("WGETRC")
 	if old == "" {

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Every tool that fetches is told of the authority of this run, and has caches that are empty: what lies in a person's own
-// would be missing in the lock. Both are gone afterwards.
+// Every tool that fetches is told of the authority of this run, and has caches that are empty: what
+// lies in a person's own would be missing in the lock. Both are gone afterwards.
 func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	const script = `env; cat "$SSL_CERT_FILE"; find "$GOMODCACHE" "$npm_config_cache" "$PIP_CACHE_DIR" -type f 2>/dev/null || :`
 	o, out := newOptions(t, script)

@@ -24,15 +24,17 @@ const (
 )
 
 const (
-	// settle is how long a signal that was sent to the session, the command and the reaper may take to
-	// reach the reaper.
+	// settle is how long a signal that was sent to the session, the command and the
+	// reaper may take to reach the reaper.
 	settle = 200 * time.Millisecond
-	// lastTry is how long killed processes may take to vanish: a dead disk may hold them in the kernel.
+	// lastTry is how long killed processes may take to vanish: a dead
+	// disk may hold them in the kernel.
 	lastTry = 3 * time.Second
 	often   = 10 * time.Millisecond
 )
 
-// reaper returns the command that runs o.Command under a reaper: this program, started as Verb. Call release after it.
+// reaper returns the command that runs o.Command under a reaper: this program, started
+// as Verb. Call release after it.
 func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, release func(), _ error) {
 	theirs, leash, err := os.Pipe()
 	if err != nil {
@@ -52,10 +54,10 @@ func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, relea
 	}, nil
 }
 
-// Inside is the reaper of a command: args are the kind of the session and the command. It is the parent of all that the
-// command starts, also of what loses its own, and ends as the command does; processes that are still running then are
-// left alone. But when the session ends first, they are told to end (SIGTERM), killed after a while, and gone before
-// Inside is. It returns only an error.
+// Inside is the reaper of a command: args are the kind of the session and the command. It is the
+// parent of all that the command starts, also of what loses its own, and ends as the command does;
+// processes that are still running then are left alone. But when the session ends first, they are
+// told to end (SIGTERM), killed after a while, and gone before Inside is. It returns only an error.
 func Inside(ctx context.Context, args []string) error {
 	if len(args) < 2 {
 		return errs.Errorf(errs.Invalid, "no command to run")
@@ -175,9 +177,9 @@ func (r *reaper) watch(leash *os.File) int {
 	}
 }
 
-// tell sends SIGTERM to every process below this one, once. Unless all is set, it leaves out those
-// that got the same signal as this process because they are in its group: many programs take a second
-// signal as "at once".
+// tell sends SIGTERM to every process below this one, once. Unless all is set, it leaves out
+// those that got the same signal as this process because they are in its group: many programs
+// take a second signal as "at once".
 func (r *reaper) tell(all bool) {
 	group := syscall.Getpgrp()
 	for _, p := range descendants() {

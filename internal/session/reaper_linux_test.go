@@ -16,7 +16,8 @@ import (
 	"overland/internal/procfs"
 )
 
-// running is a program that runs a session. Whatever it starts has its stdout too: at its end nothing is left.
+// running is a program that runs a session. Whatever it starts has its stdout
+// too: at its end nothing is left.
 type running struct {
 	*testing.T
 	cmd   *exec.Cmd
@@ -50,7 +51,8 @@ func run(t *testing.T, cmd *exec.Cmd) *running {
 	return r
 }
 
-// end returns what the program and all that it started say until all have ended, and the program's exit code.
+// end returns what the program and all that it started say until all have
+// ended, and the program's exit code.
 func (r *running) end() (string, int) {
 	r.Helper()
 	said, err := io.ReadAll(r.lines)

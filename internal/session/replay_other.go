@@ -15,7 +15,8 @@ func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
 }
 
-// reaper returns the command itself: only Linux lets a process adopt the orphans of its descendants.
+// reaper returns the command itself: only Linux lets a process adopt
+// the orphans of its descendants.
 func (o *Options) reaper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {
 	cmd = exec.CommandContext(ctx, o.Command[0], o.Command[1:]...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

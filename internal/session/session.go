@@ -51,8 +51,8 @@ type Options struct {
 type Depot interface {
 	store.Blobs
 	store.Stager
-	// Claim notes that locks name blobs of the depot: a garbage collection that does not read them is
-	// refused.
+	// Claim notes that locks name blobs of the depot: a garbage collection that
+	// does not read them is refused.
 	Claim(name string) error
 }
 
@@ -81,7 +81,8 @@ const signalled = 128
 // shutdown is how long a command may take to stop after SIGTERM.
 const shutdown = 10 * time.Second
 
-// Record runs the command and returns the lock of what it fetched. An error of the command is an *ExitError.
+// Record runs the command and returns the lock of what it fetched. An error
+// of the command is an *ExitError.
 func Record(ctx context.Context, o Options) (*Result, error) {
 	if o.Upstream == nil {
 		o.Upstream = &origin.Client{Dir: o.Dir} // beside the depot: the system's temporary folder may be small

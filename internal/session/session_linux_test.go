@@ -29,8 +29,8 @@ import (
 
 const nobody = 65534
 
-// TestMain also plays what a session starts, and a program that runs a session of its own: OVERLAND_SESSION_TEST names
-// that one's folder.
+// TestMain also plays what a session starts, and a program that runs a session of its own:
+// OVERLAND_SESSION_TEST names that one's folder.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == Verb {
 		fmt.Fprintln(os.Stderr, Inside(context.Background(), os.Args[3:]))
@@ -70,8 +70,8 @@ func sessionIn(dir, kind, script string) int {
 	return 0
 }
 
-// program returns the command that runs a session in a folder of its own, as a person without rights when there is
-// a choice.
+// program returns the command that runs a session in a folder of its own, as a person without
+// rights when there is a choice.
 func program(t *testing.T, kind, script string, rights bool) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()

@@ -17,8 +17,8 @@ type client struct {
 	*tool.Client
 }
 
-// openTools opens the tools that fetch something here, with their configured upstreams. A replay needs
-// only those for whose protocols its lock has entries.
+// openTools opens the tools that fetch something here, with their configured upstreams. A replay
+// needs only those for whose protocols its lock has entries.
 func (s *session) openTools(ctx context.Context) error {
 	table := ecosystem.Table()
 	opened := make([]*tool.Client, len(table))
@@ -79,8 +79,8 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 	return nil
 }
 
-// withoutIdle returns l without the entries that sessions request by themselves, for each protocol of
-// which nothing else was requested.
+// withoutIdle returns l without the entries that sessions request by themselves, for each protocol
+// of which nothing else was requested.
 func withoutIdle(l *lockfile.Lock) *lockfile.Lock {
 	var kept []lockfile.Entry
 	for _, e := range l.Entries {

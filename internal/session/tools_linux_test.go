@@ -64,8 +64,8 @@ func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
 	return tr
 }
 
-// recordAndReplay runs script with a registry, then without it and without a network, and wants the same output, and
-// every proof again. It returns what the replay has seen.
+// recordAndReplay runs script with a registry, then without it and without a network, and wants the
+// same output, and every proof again. It returns what the replay has seen.
 func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *Result {
 	t.Helper()
 	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
@@ -111,7 +111,8 @@ func TestPip(t *testing.T) {
 		srv.URL+"/simple tea; cat out/tea.py", "WORD = 'tea'\n")
 }
 
-// The registry of a scope stands in a file; dash passes the variable on that would name it to no command.
+// The registry of a scope stands in a file; dash passes the variable on
+// that would name it to no command.
 func TestNPMWithTheRegistryOfAScope(t *testing.T) {
 	packument, tarball := pack.NPM("{BASE}/npm", "@leaf/tea", "1.0.0", "module.exports = 'tea'\n")
 	files := map[string]string{"/npm/@leaf/tea": packument, "/npm/@leaf/tea/-/tea-1.0.0.tgz": string(tarball)}
@@ -131,8 +132,8 @@ func TestNPMWithTheRegistryOfAScope(t *testing.T) {
 	}
 }
 
-// cargo's own registry is spoken by its protocol: the lock says why its crates are the right ones, and what is compiled is
-// the same in a replay, paths included.
+// cargo's own registry is spoken by its protocol: the lock says why its crates are the right ones,
+// and what is compiled is the same in a replay, paths included.
 func TestCargoWithItsRegistry(t *testing.T) {
 	pack.SparseCargo(t)
 	milk := pack.NewCrate("milk", "1.2.0", "pub fn place() -> &'static str { std::panic::Location::caller().file() }\n")

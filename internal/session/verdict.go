@@ -10,9 +10,9 @@ import (
 	"overland/internal/record"
 )
 
-// RecordErr returns the error of a recording whose command ended with ended. Content that changed or
-// failed its proof is an error, however the command reacted. A nil Result means that no command ran:
-// its error is ended.
+// RecordErr returns the error of a recording whose command ended with ended. Content that changed
+// or failed its proof is an error, however the command reacted. A nil Result means that no
+// command ran: its error is ended.
 func (r *Result) RecordErr(ended error) error {
 	if exit := (*ExitError)(nil); r == nil || (ended != nil && !errors.As(ended, &exit)) {
 		return ended
@@ -33,9 +33,9 @@ type Holder struct {
 	Damaged string // hint: what to do if something differs from the lock
 }
 
-// ReplayErr returns the error of a replay from h whose command ended with ended. A request that has no
-// answer is an error, however the command reacted. A nil Result means that no command ran: its error
-// is ended.
+// ReplayErr returns the error of a replay from h whose command ended with ended. A request
+// that has no answer is an error, however the command reacted. A nil Result means that no
+// command ran: its error is ended.
 func (r *Result) ReplayErr(ended error, h Holder) error {
 	if r == nil || len(r.Problems) == 0 {
 		return ended

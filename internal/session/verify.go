@@ -7,8 +7,8 @@ import (
 	"overland/internal/record"
 )
 
-// Verify returns the entries of o.Lock that do not hold: see record.Verify. It uses only o.Store, o.Lock and o.Pins, and no
-// network.
+// Verify returns the entries of o.Lock that do not hold: see record.Verify. It uses only o.Store,
+// o.Lock and o.Pins, and no network.
 func Verify(ctx context.Context, o Options) ([]error, error) {
 	r := record.NewReplayer(o.Store, o.Lock)
 	s := &session{o: o, getter: r}

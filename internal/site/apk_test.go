@@ -13,7 +13,8 @@ import (
 	cacheserver "overland/internal/server/cache"
 )
 
-// The line for apk puts the cache before each URL once, however often it runs, for any sed that such a machine has.
+// The line for apk puts the cache before each URL once, however often it runs, for
+// any sed that such a machine has.
 func TestAPKLine(t *testing.T) {
 	const before = "http://a.invalid/alpine/v3.20/main\n#https://a.invalid/x\n@edge https://b.invalid/alpine/edge/main\n/media/cdrom/apks\n"
 	for _, sed := range []string{"sed", "busybox sed"} {

@@ -33,8 +33,8 @@ func newAtticFace(t *testing.T) *atticFace {
 	return &atticFace{a, addr, k.Cache}
 }
 
-// want asks the cache for the path below apt's mount, or below that of a freeze ("at/NAME/apt"), and wants an answer
-// of that status which contains text.
+// want asks the cache for the path below apt's mount, or below that of a freeze ("at/NAME/apt"),
+// and wants an answer of that status which contains text.
 func (f *atticFace) want(mount, name string, status int, text string) {
 	f.t.Helper()
 	if got, body := get(f.t, f.addr, "/"+mount+"/attic/"+name); got != status || !strings.Contains(body, text) {
@@ -50,7 +50,8 @@ func (f *atticFace) tomorrow() {
 	}
 }
 
-// A machine whose lists are of yesterday gets what these name, also when nobody has asked for it before.
+// A machine whose lists are of yesterday gets what these name, also when
+// nobody has asked for it before.
 func TestAptListsOfYesterday(t *testing.T) {
 	f := newAtticFace(t)
 	f.want("apt", atticRelease, 200, "Suite: calm")
@@ -65,8 +66,8 @@ func TestAptListsOfYesterday(t *testing.T) {
 	f.want("apt", pool("2"), 200, "debian-binary")
 }
 
-// An index that belongs to an InRelease which the cache does not have yet is refused, and the InRelease is asked for
-// anew without waiting.
+// An index that belongs to an InRelease which the cache does not have yet is refused, and the
+// InRelease is asked for anew without waiting.
 func TestAptMovesOnBetweenTwoRequests(t *testing.T) {
 	f := newAtticFace(t)
 	f.want("apt", atticRelease, 200, "Suite: calm")

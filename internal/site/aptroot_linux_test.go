@@ -19,7 +19,8 @@ import (
 	"overland/internal/ecosystem/apt"
 )
 
-// lonely is a network in which only one address answers: what is sent there goes to a cache of this machine's.
+// lonely is a network in which only one address answers: what is sent there
+// goes to a cache of this machine's.
 type lonely struct {
 	t    *testing.T
 	addr string
@@ -89,7 +90,8 @@ func (n *lonely) relay(l net.Listener) {
 	}
 }
 
-// shell runs script by the shell of the root file system root, as root, and returns what it printed.
+// shell runs script by the shell of the root file system root, as
+// root, and returns what it printed.
 func (n *lonely) shell(root, script string) (out string, err error) {
 	done := make(chan struct{})
 	n.do <- func() {
@@ -104,8 +106,8 @@ func (n *lonely) shell(root, script string) (out string, err error) {
 	return out, err
 }
 
-// debian makes the root file system of a small Debian with apt through the cache at addr, by the first of this machine's
-// own sources, and returns it.
+// debian makes the root file system of a small Debian with apt through the cache at addr, by the
+// first of this machine's own sources, and returns it.
 func debian(t *testing.T, addr string) string {
 	t.Helper()
 	sources, err := apt.MachineSources()
@@ -127,9 +129,10 @@ func debian(t *testing.T, addr string) string {
 	return root
 }
 
-// A small Debian is made through the cache. In a network where nothing but the cache answers, the line that overland
-// cache env prints is pasted, and the real apt-get installs: from Debian, and from an archive of the test's, which is
-// then attacked; with the origins not asked any more; and as of a freeze.
+// A small Debian is made through the cache. In a network where nothing but the cache answers,
+// the line that overland cache env prints is pasted, and the real apt-get installs: from
+// Debian, and from an archive of the test's, which is then attacked; with the origins not
+// asked any more; and as of a freeze.
 func TestAptGetInAThrowawayRoot(t *testing.T) {
 	a := newAttic(t)
 	a.publish("1", time.Now().Add(time.Hour))

@@ -24,7 +24,8 @@ const (
 	atticIndex   = "dists/calm/main/binary-amd64/Packages"
 )
 
-// attic is a signed Debian archive with the package attic-tea, and whoever sits between it and a site. It has no by-hash.
+// attic is a signed Debian archive with the package attic-tea, and whoever sits between it
+// and a site. It has no by-hash.
 type attic struct {
 	*httptest.Server
 	t   *testing.T
@@ -88,8 +89,8 @@ func source(base, keyFile string) string {
 
 func pool(version string) string { return "pool/attic-tea_" + version + "_amd64.deb" }
 
-// publish makes the version the only one that the index lists, with an InRelease that is valid until then. Packages of
-// before stay in the pool.
+// publish makes the version the only one that the index lists, with an InRelease that is valid
+// until then. Packages of before stay in the pool.
 func (a *attic) publish(version string, until time.Time) {
 	a.t.Helper()
 	dir := a.t.TempDir()
@@ -139,7 +140,8 @@ func (a *attic) sign(text string) []byte {
 	return out.Bytes()
 }
 
-// cachedSite runs a site in a new directory whose cache has the upstreams, and returns the directory and the cache's address.
+// cachedSite runs a site in a new directory whose cache has the upstreams, and returns the
+// directory and the cache's address.
 func cachedSite(t *testing.T, upstreams map[string][]string) (dir, addr string) {
 	t.Helper()
 	dir = t.TempDir()

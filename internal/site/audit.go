@@ -39,8 +39,8 @@ type AuditEvent struct {
 	Signer  string    `json:"signer,omitempty"`
 }
 
-// Audit returns the newest events of the audit log of the site in dir, at most limit, the newest first. A site without a
-// database is errs.NotFound.
+// Audit returns the newest events of the audit log of the site in dir, at most limit, the newest
+// first. A site without a database is errs.NotFound.
 func Audit(ctx context.Context, dir string, limit int) (_ []AuditEvent, err error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err
@@ -69,8 +69,8 @@ func eventOf(e server.Event) db.Event {
 	}
 }
 
-// importAudit moves the log files in folder, of before the site had a database, into it: the oldest first, and each is
-// removed when its events are durable.
+// importAudit moves the log files in folder, of before the site had a database, into it: the oldest
+// first, and each is removed when its events are durable.
 func importAudit(ctx context.Context, folder string, known *db.DB, log *slog.Logger) error {
 	names := []string{"audit.log"}
 	for n := range auditFiles {

@@ -36,7 +36,8 @@ type CacheOptions struct {
 	Ready     func(addr string)   // called once with the address listened on, when requests are answered
 }
 
-// cached is what a site keeps of others: its cache, the network cache, and what came from upstream sites.
+// cached is what a site keeps of others: its cache, the network cache, and
+// what came from upstream sites.
 type cached struct {
 	facts    *db.DB
 	cache    *cache.Cache
@@ -47,7 +48,8 @@ type cached struct {
 	listener *limited
 }
 
-// offline reports whether the site asks nobody for what it lacks; also true when the switch cannot be read.
+// offline reports whether the site asks nobody for what it lacks; also true
+// when the switch cannot be read.
 func (c *cached) offline(ctx context.Context) bool {
 	off, err := c.cache.Offline(ctx)
 	return off || err != nil
@@ -137,13 +139,14 @@ func (c *cached) listen(ctx context.Context, o Options) error {
 		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
 	c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
-	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured on loopback: 330 ms
-	// for 1 GB in place of 145.
+	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured
+	// on loopback: 330 ms for 1 GB in place of 145.
 	c.handler, c.listener = cacheserver.New(c.cache, served...), limit(plain, o.Conns)
 	return nil
 }
 
-// named reports whether host is one that a person named to fetch from: it may be a cache, even one that asks this one.
+// named reports whether host is one that a person named to fetch from: it may be a
+// cache, even one that asks this one.
 func (o CacheOptions) named(host string) bool {
 	for _, list := range o.Upstreams {
 		for _, s := range list {
@@ -156,9 +159,9 @@ func (o CacheOptions) named(host string) bool {
 	return false
 }
 
-// roots returns the blobs that must stay in the depot of the site in dir: what its tags reach, which is every release, what
-// the locks in the site's directory name, and what was put into the network cache. What freezes need, the cache's own index
-// knows.
+// roots returns the blobs that must stay in the depot of the site in dir: what its tags reach,
+// which is every release, what the locks in the site's directory name, and what was put into the
+// network cache. What freezes need, the cache's own index knows.
 func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags(ctx)
 	if err != nil {

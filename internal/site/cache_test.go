@@ -106,7 +106,8 @@ func TestCacheMistakes(t *testing.T) {
 	}
 }
 
-// What a release or a lock names is never evicted; a lock that cannot be read means that nothing is.
+// What a release or a lock names is never evicted; a lock that cannot
+// be read means that nothing is.
 func TestRoots(t *testing.T) {
 	dir := t.TempDir()
 	s := openDepot(t, dir)
@@ -151,7 +152,8 @@ func TestRoots(t *testing.T) {
 	}
 }
 
-// evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of blobs that were used long ago.
+// evictAll has the site in dir, which runs offline and may keep one byte, evict what it can of
+// blobs that were used long ago.
 func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	t.Helper()
 	held, err := cache.Open(t.Context(), home.Cache.In(dir), s, cache.Options{

@@ -53,7 +53,8 @@ func registry(t *testing.T) *httptest.Server {
 	return s
 }
 
-// The real npm installs through the cache; with the registry gone, and empty caches, it does so again, also as of a freeze.
+// The real npm installs through the cache; with the registry gone, and empty caches, it does
+// so again, also as of a freeze.
 func TestNpmInstallsThroughTheCache(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	origin := registry(t)

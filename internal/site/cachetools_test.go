@@ -14,9 +14,10 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// onMachines serves origin, of a protocol, through a site's cache and runs script on four new machines, in empty folders:
-// two that see the newest state and two as of a freeze; from the third on the origin is gone. Each has run what cache env
-// prints for the protocol first. The script must print want.
+// onMachines serves origin, of a protocol, through a site's cache and runs script on four
+// new machines, in empty folders: two that see the newest state and two as of a freeze; from
+// the third on the origin is gone. Each has run what cache env prints for the protocol
+// first. The script must print want.
 func onMachines(t *testing.T, protocol, tool string, origin *httptest.Server, path, script, want string) {
 	t.Helper()
 	t.Setenv("GOSUMDB", "off")

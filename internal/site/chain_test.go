@@ -122,7 +122,8 @@ func TestBlobsThatNobodyHas(t *testing.T) {
 	}
 }
 
-// What is not the blob reaches neither the node nor the near site's depot; an honest upstream makes up for it.
+// What is not the blob reaches neither the node nor the near site's depot; an
+// honest upstream makes up for it.
 func TestAnUpstreamLies(t *testing.T) {
 	body := random(200_000)
 	for name, m := range map[string]badlink.Mischief{
@@ -185,7 +186,8 @@ func TestANearSiteStopsInTheMiddle(t *testing.T) {
 	near, stop := start(t, dir, Options{Upstreams: []string{far.URL(link.Addr())}, Grace: 1})
 	lost := make(chan error, 1)
 	go func() { lost <- fetched(t, blobOf(body), time.Minute, near) }()
-	// The silence begins when the link has sent: what the site has not read by then is in buffers, and would come twice.
+	// The silence begins when the link has sent: what the site has not read by then is in
+	// buffers, and would come twice.
 	const buffered = 128 << 10
 	part := filepath.Join(home.Depot.In(dir), "ingest", blobOf(body).Digest.Encoded()+".part")
 	for tick := time.NewTicker(time.Millisecond); link.Counts().Silences == 0 || sizeOf(part) < 3<<20-buffered; <-tick.C {
@@ -213,7 +215,8 @@ func sizeOf(file string) int64 {
 	return info.Size()
 }
 
-// A node waits for a near site whose upstream is slow for longer than it waits for one that is silent.
+// A node waits for a near site whose upstream is slow for longer than
+// it waits for one that is silent.
 func TestAnUpstreamIsSlow(t *testing.T) {
 	t.Parallel()
 	body := random(48 << 10)
@@ -270,7 +273,8 @@ func TestAChainOfThree(t *testing.T) {
 	}
 }
 
-// ring starts a site in each of dirs that asks the next one, and the last one the first, and returns their URLs.
+// ring starts a site in each of dirs that asks the next one, and the last one the
+// first, and returns their URLs.
 func ring(t *testing.T, dirs ...string) []string {
 	t.Helper()
 	return ringOf(t, dirs, func(i int, next string) string {
@@ -279,8 +283,8 @@ func ring(t *testing.T, dirs ...string) []string {
 	})
 }
 
-// ringOf is ring with sites that run starts, each with the URL of its next. Each of before is called with each connection
-// between them.
+// ringOf is ring with sites that run starts, each with the URL of its next. Each of before is
+// called with each connection between them.
 func ringOf(t *testing.T, dirs []string, run func(i int, next string) (url string), before ...func()) []string {
 	t.Helper()
 	addrs, urls := make([]atomic.Value, len(dirs)), make([]string, len(dirs))
@@ -307,7 +311,8 @@ func ringOf(t *testing.T, dirs []string, run func(i int, next string) (url strin
 	return urls
 }
 
-// Sites that ask one another in a ring find what one of them has, and say soon of everything else that nobody has it.
+// Sites that ask one another in a ring find what one of them has, and say soon of
+// everything else that nobody has it.
 func TestARing(t *testing.T) {
 	for _, n := range []int{2, 3, 5} {
 		dirs := make([]string, n)
@@ -334,7 +339,8 @@ func TestARing(t *testing.T) {
 	}
 }
 
-// Each site of a ring is asked for the same, and asks the next one, before any of these questions arrives.
+// Each site of a ring is asked for the same, and asks the next one, before
+// any of these questions arrives.
 func TestARingThatIsAskedAtOnce(t *testing.T) {
 	const n = 3
 	dirs := make([]string, n)
@@ -457,7 +463,8 @@ func (m *mirrored) refreshed(t *testing.T, url string) string {
 	return string(b)
 }
 
-// Metadata passes a near site once it is verified, and is there when the upstream is not, also after a restart.
+// Metadata passes a near site once it is verified, and is there when the
+// upstream is not, also after a restart.
 func TestMetadataPasses(t *testing.T) {
 	m := newMirrored(t)
 	near, stop := start(t, m.dir, m.options(), fresh())
@@ -515,8 +522,8 @@ func TestMetadataDoesNotPass(t *testing.T) {
 	})
 }
 
-// A root that this site does not follow is refused when it is named, also while nobody answers; one that cannot be compared
-// yet lets no metadata pass.
+// A root that this site does not follow is refused when it is named, also while nobody answers; one
+// that cannot be compared yet lets no metadata pass.
 func TestAnotherRootWhileUpstreamIsDead(t *testing.T) {
 	m := newMirrored(t)
 	near, stop := start(t, m.dir, m.options(), fresh())
@@ -588,7 +595,8 @@ func (l *lines) count(words ...string) (n int) {
 	return n
 }
 
-// A site that is offline asks no upstream site, for nodes as little as for tools, and says that it is.
+// A site that is offline asks no upstream site, for nodes as little as
+// for tools, and says that it is.
 func TestOffline(t *testing.T) {
 	held, lost := random(1000), []byte("not held")
 	m := newMirrored(t)

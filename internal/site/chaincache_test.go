@@ -51,7 +51,8 @@ func newProxy(t *testing.T) *modProxy {
 
 func (p *modProxy) requests() int { p.mu.Lock(); defer p.mu.Unlock(); return p.asked }
 
-// caching runs a site with a cache in dir and returns its URL for sites, its address for tools, and what ends it.
+// caching runs a site with a cache in dir and returns its URL for sites, its
+// address for tools, and what ends it.
 func caching(t *testing.T, dir, origin string, o Options, e ...edges) (url, face string, stop func()) {
 	t.Helper()
 	addr := make(chan string, 1)
@@ -69,7 +70,8 @@ const (
 	listPath = "/go/example.org/x/@v/list"
 )
 
-// The cache of a near site asks the cache of the far one, once, and the origin only when that fails.
+// The cache of a near site asks the cache of the far one, once, and
+// the origin only when that fails.
 func TestCachesInARow(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	o := newProxy(t)
@@ -148,7 +150,8 @@ func TestACacheFarAwayIsSlow(t *testing.T) {
 	}
 }
 
-// Caches that point at each other, as upstream sites or by --cache-upstream, say soon that nobody has it.
+// Caches that point at each other, as upstream sites or by
+// --cache-upstream, say soon that nobody has it.
 func TestCachesInARing(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	t.Run("sites", func(t *testing.T) {
@@ -187,7 +190,8 @@ func TestCachesInARing(t *testing.T) {
 	})
 }
 
-// The network cache of a near site has what that of the far one has, as an upstream site or by name.
+// The network cache of a near site has what that of the far one has,
+// as an upstream site or by name.
 func TestNetworkCachesInARow(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	far, farFace, stopFar := caching(t, t.TempDir(), "http://127.0.0.1:1", Options{Cache: CacheOptions{Writes: true}})

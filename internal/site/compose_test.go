@@ -62,7 +62,8 @@ func TestGuard(t *testing.T) {
 	}
 }
 
-// One service that fails ends the others, and its name is in the error; without a failure all end with the context.
+// One service that fails ends the others, and its name is in the error; without a
+// failure all end with the context.
 func TestServices(t *testing.T) {
 	broken := errors.New("broken")
 	until := Service{"patient", func(ctx context.Context) error { <-ctx.Done(); return nil }}

@@ -43,7 +43,8 @@ func (f facts) AddFreeze(ctx context.Context, z cache.Freeze) error {
 	return f.DB.AddFreeze(ctx, db.Freeze(z))
 }
 
-// Cache is the cache of a site that is opened to change its settings; a running site sees the changes.
+// Cache is the cache of a site that is opened to change its settings; a
+// running site sees the changes.
 type Cache struct {
 	*cache.Cache
 	facts *db.DB
@@ -52,7 +53,8 @@ type Cache struct {
 // Close closes the cache and its facts.
 func (c *Cache) Close() error { return errors.Join(c.Cache.Close(), c.facts.Close()) }
 
-// OpenCache opens the cache of the site in dir, and makes it when the site has none yet. The caller closes it.
+// OpenCache opens the cache of the site in dir, and makes it when the site has
+// none yet. The caller closes it.
 func OpenCache(ctx context.Context, dir string) (_ *Cache, err error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err
@@ -72,7 +74,8 @@ func OpenCache(ctx context.Context, dir string) (_ *Cache, err error) {
 	return &Cache{c, known}, nil
 }
 
-// LookCache is OpenCache for a caller that changes nothing: that the site never had a cache is an error of kind NotFound.
+// LookCache is OpenCache for a caller that changes nothing: that the site never had a
+// cache is an error of kind NotFound.
 func LookCache(ctx context.Context, dir string) (*Cache, error) {
 	if err := refuseOther(dir); err != nil {
 		return nil, err

@@ -28,8 +28,8 @@ func TestFacts(t *testing.T) {
 	})
 }
 
-// What a person told a site is not in the folder that may be removed: it stays offline, and it still has the freeze,
-// which says what became of its content.
+// What a person told a site is not in the folder that may be removed: it stays offline, and it
+// still has the freeze, which says what became of its content.
 func TestTheCacheMayBeRemoved(t *testing.T) {
 	dir := newSite(t)
 	change := func(do func(c *Cache) error) {

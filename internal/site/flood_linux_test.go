@@ -44,8 +44,9 @@ func childNear() error {
 	})
 }
 
-// childFlood asks for one path with many clients at once, each on a connection of its own that it keeps until all have
-// their answers. It prints how many are connected, and at the end how many got the blob.
+// childFlood asks for one path with many clients at once, each on a connection of its own
+// that it keeps until all have their answers. It prints how many are connected, and at
+// the end how many got the blob.
 func childFlood() error {
 	var connected, right atomic.Int64
 	var wg, answered sync.WaitGroup
@@ -113,7 +114,8 @@ func floodOne(connected *atomic.Int64, end <-chan struct{}, answered func()) err
 	return nil
 }
 
-// plain returns this test binary without the race detector, which makes of ten thousand handshakes minutes.
+// plain returns this test binary without the race detector, which makes of
+// ten thousand handshakes minutes.
 func plain(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "site.test")
@@ -144,8 +146,8 @@ func process(t *testing.T, path, role string, env ...string) *bufio.Scanner {
 	return bufio.NewScanner(out)
 }
 
-// Ten thousand clients that ask for one thing at once cause one transfer from upstream, and all of them are answered:
-// nodes for a blob, tools for a module.
+// Ten thousand clients that ask for one thing at once cause one transfer from upstream, and all of
+// them are answered: nodes for a blob, tools for a module.
 func TestTenThousandClients(t *testing.T) {
 	program := plain(t)
 	body := random(32 << 10)

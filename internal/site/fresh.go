@@ -12,8 +12,8 @@ import (
 	"overland/internal/trust/repository"
 )
 
-// keepFresh returns the service that renews the timestamp before it expires. A problem is logged when it begins and when
-// it ends, not each time.
+// keepFresh returns the service that renews the timestamp before it expires. A problem is logged
+// when it begins and when it ends, not each time.
 func keepFresh(o Options, refresh func(context.Context) error) Service {
 	var trouble health.Trouble
 	return every("sign the timestamp", o.Refresh, func(ctx context.Context) {

@@ -129,7 +129,8 @@ func siteOn(t *testing.T, h *badlink.Host, blobs ...[]byte) string {
 	return info.URL(addr)
 }
 
-// nodeOn fetches b on h, calling at for each event, and returns the bytes moved and the sources used.
+// nodeOn fetches b on h, calling at for each event, and returns the
+// bytes moved and the sources used.
 func nodeOn(t *testing.T, h *badlink.Host, b fetch.Blob, stall string, urls []string, at func(done int64)) (dir string, moved int64, used []string) {
 	t.Helper()
 	dir = t.TempDir()
@@ -214,7 +215,8 @@ func TestHostsALinkOf4KBPerSecond(t *testing.T) {
 		t.Fatal(err)
 	}
 	b := fetch.Blob{Digest: digest.Of(body), Size: int64(len(body)), Chunks: digest.Of(nil)} // too small to need them
-	// The watchdog is tighter than the whole takes: what counts is that bytes come, not when they are all there.
+	// The watchdog is tighter than the whole takes: what counts is that bytes
+	// come, not when they are all there.
 	dir, moved, _ := nodeOn(t, n.Host(1), b, "5s", []string{url}, func(int64) {})
 	verify(t, dir, b.Digest)
 	if moved != b.Size {

@@ -33,8 +33,9 @@ const (
 	serialMax = 127 // bits
 )
 
-// identity returns the key pair in directory dir, made on first use. The key is what nodes have pinned, so it is never
-// replaced: a damaged one is an error for a person. The certificate only carries the key, and is made again when it is missing.
+// identity returns the key pair in directory dir, made on first use. The key is what nodes have
+// pinned, so it is never replaced: a damaged one is an error for a person. The certificate only
+// carries the key, and is made again when it is missing.
 func identity(f fsx.FS, dir string) (tls.Certificate, fetch.Pin, error) {
 	if err := f.Mkdir(dir, 0o700); err != nil {
 		return tls.Certificate{}, fetch.Pin{}, err
@@ -86,7 +87,8 @@ func readKey(path string) (crypto.Signer, error) {
 	return key, nil
 }
 
-// newKey makes the key of a new site. A certificate without a key means that the key was lost: then it makes none.
+// newKey makes the key of a new site. A certificate without a key means that the
+// key was lost: then it makes none.
 func newKey(f fsx.FS, dir string) (crypto.Signer, error) {
 	if _, err := os.Lstat(filepath.Join(dir, certFile)); err == nil {
 		err := errs.Errorf(errs.Invalid, "%s: there is a certificate but not its key", filepath.Join(dir, keyFile))
@@ -124,7 +126,8 @@ func readCertificate(path string, key crypto.Signer) (*x509.Certificate, error) 
 	return cert, nil
 }
 
-// newCertificate makes a certificate that never expires: nodes know the site by its key, and some have no clock.
+// newCertificate makes a certificate that never expires: nodes know the site by
+// its key, and some have no clock.
 func newCertificate(f fsx.FS, path string, key crypto.Signer) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialMax))
 	if err != nil {

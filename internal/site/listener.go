@@ -8,8 +8,9 @@ import (
 	"sync"
 )
 
-// limited is a listener that has at most so many connections open: a flood waits in the kernel instead of eating this
-// machine's memory. When it is full, an idle keep-alive connection is closed to make room.
+// limited is a listener that has at most so many connections open: a flood waits in the
+// kernel instead of eating this machine's memory. When it is full, an idle keep-alive
+// connection is closed to make room.
 type limited struct {
 	net.Listener
 	tune  func(net.Conn) // of each connection; nil = left as it is

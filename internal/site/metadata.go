@@ -16,7 +16,8 @@ import (
 
 const passed = "blob" // in the cache's index: blobs that were fetched through for nodes
 
-// metadata is the signed metadata that a site serves: its own, or, when it has none, that of its upstream sites.
+// metadata is the signed metadata that a site serves: its own, or, when it has
+// none, that of its upstream sites.
 type metadata struct {
 	dir   string
 	chain *mirror.Chain // nil = no upstream sites
@@ -39,7 +40,8 @@ func (m metadata) Metadata(ctx context.Context, name string, limit int64) ([]byt
 	return m.chain.Metadata(ctx, name, limit)
 }
 
-// noted is the depot of a site with eviction: it notes each use of a blob, so that the least used ones go first.
+// noted is the depot of a site with eviction: it notes each use of a blob, so
+// that the least used ones go first.
 type noted struct {
 	store.Opener
 	cached *cached

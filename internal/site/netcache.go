@@ -25,8 +25,8 @@ type netcache struct {
 	face   *netcacheface.Face
 }
 
-// openNetcache opens the network cache of the site in dir. With open set, everybody may write. through, which may be nil,
-// says where it asks for what it lacks; known is the site's database.
+// openNetcache opens the network cache of the site in dir. With open set, everybody may write.
+// through, which may be nil, says where it asks for what it lacks; known is the site's database.
 func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open bool, through *server.Through, known *db.DB, log *slog.Logger) (*netcache, error) {
 	folder := home.Netcache.In(dir)
 	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, facts: known, log: log}
@@ -48,7 +48,8 @@ func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open b
 	return &netcache{shelf, s, netcacheface.New(s, netcacheface.Options{Log: log})}, nil
 }
 
-// routes returns what the network cache answers. Anyone may read; it knows its writers itself, by its policy.
+// routes returns what the network cache answers. Anyone may read; it knows its
+// writers itself, by its policy.
 func (n *netcache) routes() []Route {
 	h := n.face.Mount("/"+shacacheName, "/"+shadirName, nil)
 	return []Route{{"/" + shacacheName, Anyone, h}, {"/" + shadirName, Anyone, h}}
@@ -60,8 +61,8 @@ const (
 	shadirName   = "shadir"
 )
 
-// through returns where the network cache of a site asks for what it lacks: its upstream sites, then the ones that a
-// person named; nil for nowhere.
+// through returns where the network cache of a site asks for what it lacks: its upstream sites,
+// then the ones that a person named; nil for nowhere.
 func (c *cached) through(dir string, o CacheOptions) (*server.Through, error) {
 	t := &server.Through{
 		Kept: func(ctx context.Context, name string, d digest.Digest, size int64) error {

@@ -36,7 +36,8 @@ func post(t *testing.T, url, body string, certs ...tls.Certificate) (int, string
 	return res.StatusCode, string(b)
 }
 
-// Everybody may read the network cache; to write, a client shows a certificate that the policy names.
+// Everybody may read the network cache; to write, a client shows a
+// certificate that the policy names.
 func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
 	dir, other := t.TempDir(), t.TempDir()
@@ -75,7 +76,8 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 	if status, body := get(t, strings.TrimPrefix(face, "http://"), "/shacache/"+name); status != 200 || body != "egg" {
 		t.Errorf("read: %d %q", status, body)
 	}
-	// Who is struck off while the site runs may write no more; a file that cannot be read changes nothing.
+	// Who is struck off while the site runs may write no more; a file that
+	// cannot be read changes nothing.
 	for _, step := range []struct {
 		policy string
 		want   int
@@ -126,7 +128,8 @@ func TestTheNetworkCacheIsKept(t *testing.T) {
 	}
 }
 
-// What kept the policy from being read may pass without a trace on the file: who was revoked there must not stay for that.
+// What kept the policy from being read may pass without a trace on the file: who was
+// revoked there must not stay for that.
 func TestAPolicyIsTriedAgain(t *testing.T) {
 	const broken, good = `{"open": tru?}`, `{"open": true}`
 	path := filepath.Join(t.TempDir(), "policy.json")

@@ -19,9 +19,9 @@ import (
 	"overland/internal/netcache/server"
 )
 
-// policyOnDisk is the policy of the network cache: the file that a person writes, also while the site runs. What it says
-// of accounts and revoked keys is copied to the site's database. So when the file is gone nobody may write, but what was
-// revoked stays so.
+// policyOnDisk is the policy of the network cache: the file that a person writes, also while the
+// site runs. What it says of accounts and revoked keys is copied to the site's database. So when
+// the file is gone nobody may write, but what was revoked stays so.
 type policyOnDisk struct {
 	path  string
 	open  bool   // everybody may write, whatever the file says
@@ -35,7 +35,8 @@ type policyOnDisk struct {
 	trouble health.Trouble // it cannot be read or stored now
 }
 
-// now returns the policy. When the file cannot be read any more, the last one that could stays, and each call tries again.
+// now returns the policy. When the file cannot be read any more, the last one that could
+// stays, and each call tries again.
 func (p *policyOnDisk) now() *server.Policy {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,8 +47,8 @@ func (p *policyOnDisk) now() *server.Policy {
 	return p.policy
 }
 
-// read reads the file when it has changed since the last time. A policy that cannot be stored counts all
-// the same; each call tries again to store it.
+// read reads the file when it has changed since the last time. A policy that cannot be stored
+// counts all the same; each call tries again to store it.
 func (p *policyOnDisk) read() error {
 	info, err := os.Stat(p.path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -13,13 +13,14 @@ import (
 // Role is what a client must be for a route to answer it.
 type Role string
 
-// Anyone is everybody who reaches the listener. It is the only role so far: the network cache knows its writers itself.
+// Anyone is everybody who reaches the listener. It is the only role so far: the network
+// cache knows its writers itself.
 const Anyone Role = "anyone"
 
 // Route is a part of what a listener answers.
 type Route struct {
-	// Prefix of the path, as it was sent: nothing is decoded, cleaned or redirected. "/" takes what no other route
-	// takes; any other prefix ends where a segment ends.
+	// Prefix of the path, as it was sent: nothing is decoded, cleaned or redirected. "/" takes what
+	// no other route takes; any other prefix ends where a segment ends.
 	Prefix  string
 	Role    Role
 	Handler http.Handler
@@ -38,7 +39,8 @@ func noAccounts(role Role, next http.Handler) http.Handler {
 	})
 }
 
-// router answers each request by the route with the longest prefix, behind guard. Without one the answer is 404.
+// router answers each request by the route with the longest prefix, behind guard.
+// Without one the answer is 404.
 func router(routes []Route, guard Guard) http.Handler {
 	guarded := slices.Clone(routes)
 	slices.SortStableFunc(guarded, func(a, b Route) int { return cmp.Compare(len(b.Prefix), len(a.Prefix)) })

@@ -64,8 +64,9 @@ func runIn(ctx context.Context, dir string, o Options, e edges) error {
 	return s.run(ctx, o, e)
 }
 
-// Run serves the site until ctx ends, gives the requests under way Options.Grace to finish, and returns nil. While it
-// runs it signs the timestamp before that expires, if the keys for that are here and need no passphrase.
+// Run serves the site until ctx ends, gives the requests under way Options.Grace to finish, and
+// returns nil. While it runs it signs the timestamp before that expires, if the keys for that
+// are here and need no passphrase.
 func (s *Site) Run(ctx context.Context, o Options) error { return s.run(ctx, o, edges{}) }
 
 func (s *Site) run(ctx context.Context, o Options, e edges) error {
@@ -178,7 +179,8 @@ func (s *Site) overHTTP(c *cached, o Options) Service {
 	return serve("cache over HTTP", c.listener, c.listener, s.over(routes, c), o)
 }
 
-// serve returns the service that answers on listener with handler. places is the listener below it that limits connections.
+// serve returns the service that answers on listener with handler. places is the listener
+// below it that limits connections.
 func serve(name string, listener net.Listener, places *limited, handler http.Handler, o Options) Service {
 	return Service{name, func(ctx context.Context) error {
 		s := &http.Server{

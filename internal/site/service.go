@@ -18,7 +18,8 @@ type Service struct {
 	Run func(ctx context.Context) error
 }
 
-// runServices runs all of list until ctx ends or one of them fails; started is called when all have been started.
+// runServices runs all of list until ctx ends or one of them fails; started is
+// called when all have been started.
 func runServices(ctx context.Context, list []Service, started func()) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, s := range list {
@@ -54,7 +55,8 @@ const (
 	daily    = 24 * time.Hour
 )
 
-// tidy returns the service that frees the depot of what never became a blob, and shortens the audit log.
+// tidy returns the service that frees the depot of what never became a
+// blob, and shortens the audit log.
 func (s *Site) tidy(known *db.DB, log *slog.Logger) Service {
 	return every("tidy", daily, func(ctx context.Context) {
 		if err := known.TrimEvents(ctx, auditEvents); err != nil && ctx.Err() == nil {

@@ -14,7 +14,8 @@ import (
 	"overland/internal/home"
 )
 
-// Settings are what site.yaml in a site directory says of how the site is served. A flag of `site run` beats it.
+// Settings are what site.yaml in a site directory says of how the site is served.
+// A flag of `site run` beats it.
 type Settings struct {
 	Format    int      // 1
 	Listen    string   // address and port
@@ -40,8 +41,8 @@ const (
 
 const settingsPage = "every key, with an example: docs/reference/site-yaml.md"
 
-// ReadSettings returns the settings of the site in dir; the zero value when it has no site.yaml. What is wrong with the
-// file is errs.Invalid, with line and column.
+// ReadSettings returns the settings of the site in dir; the zero value when it has no site.yaml.
+// What is wrong with the file is errs.Invalid, with line and column.
 func ReadSettings(dir string) (Settings, error) {
 	path := home.Settings.In(dir)
 	b, err := os.ReadFile(path)

@@ -27,7 +27,8 @@ type Info struct {
 	Signs bool `json:"signs"`
 }
 
-// Site is an open site directory: what a running site has to have, opened once. It needs no closing.
+// Site is an open site directory: what a running site has to have,
+// opened once. It needs no closing.
 type Site struct {
 	Info
 	cert  tls.Certificate
@@ -35,8 +36,8 @@ type Site struct {
 	depot *storedir.Store
 }
 
-// Init makes the site directory dir, or completes it, and returns what to tell nodes. Another call changes nothing. The
-// trust folder stays empty: `overland trust init` fills it.
+// Init makes the site directory dir, or completes it, and returns what to tell nodes. Another call
+// changes nothing. The trust folder stays empty: `overland trust init` fills it.
 func Init(dir string) (Info, error) {
 	s, err := initialise(fsx.FS{}, dir)
 	if err != nil {
@@ -45,9 +46,9 @@ func Init(dir string) (Info, error) {
 	return s.Info, nil
 }
 
-// Open opens the site in dir and makes what is missing of it: all of it where nothing is, or the rest of what an
-// operator's other work has made; made reports whether the site is new. A folder that holds anything else is
-// errs.NotFound, and nothing is written.
+// Open opens the site in dir and makes what is missing of it: all of it where nothing is, or the
+// rest of what an operator's other work has made; made reports whether the site is new. A folder
+// that holds anything else is errs.NotFound, and nothing is written.
 func Open(dir string) (s *Site, made bool, err error) {
 	if err := refuseOther(dir); err != nil {
 		if errs.KindOf(err) != errs.NotFound || !mayBecome(dir) {
@@ -59,7 +60,8 @@ func Open(dir string) (s *Site, made bool, err error) {
 	return s, made, err
 }
 
-// mayBecome reports whether a site may be made in dir unasked: it is missing, empty, or holds trust, keys or a depot.
+// mayBecome reports whether a site may be made in dir unasked: it is missing, empty,
+// or holds trust, keys or a depot.
 func mayBecome(dir string) bool {
 	list, err := os.ReadDir(dir)
 	if err != nil {
@@ -70,8 +72,8 @@ func mayBecome(dir string) bool {
 	})
 }
 
-// refuseOther returns an error when dir is not a site, which has a key or at least its certificate: a verb that changes
-// one thing of a site must not make one because of a typing error.
+// refuseOther returns an error when dir is not a site, which has a key or at least its certificate:
+// a verb that changes one thing of a site must not make one because of a typing error.
 func refuseOther(dir string) error {
 	for _, name := range []string{keyFile, certFile} {
 		if _, err := os.Lstat(filepath.Join(home.TLS.In(dir), name)); !errors.Is(err, fs.ErrNotExist) {
@@ -106,11 +108,13 @@ func makeSite(f fsx.FS, dir string) (*Site, error) {
 	return &Site{Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, cert, pin, depot}, nil
 }
 
-// URL returns the URL that nodes are given for the site when it listens on addr, an IP address and port.
+// URL returns the URL that nodes are given for the site when it listens
+// on addr, an IP address and port.
 func (i Info) URL(addr string) string { return "https://" + addr + "#" + i.Pin }
 
-// URLs returns a URL for each address of this machine under which a site that listens on listen can be reached: the
-// one address of listen, or those of all interfaces that are up, loopback only when there is no other.
+// URLs returns a URL for each address of this machine under which a site that listens on
+// listen can be reached: the one address of listen, or those of all interfaces that are up,
+// loopback only when there is no other.
 func (i Info) URLs(listen string) ([]string, error) {
 	host, port, err := parseListen(listen)
 	if err != nil {
@@ -141,7 +145,8 @@ func (i Info) URLs(listen string) ([]string, error) {
 	return urls, nil
 }
 
-// parseListen reads ":8443", "10.0.0.1:8443" or "[::]:0". The host is a literal IP address or missing.
+// parseListen reads ":8443", "10.0.0.1:8443" or "[::]:0". The host is a
+// literal IP address or missing.
 func parseListen(listen string) (host netip.Addr, port uint16, err error) {
 	name, number, err := net.SplitHostPort(listen)
 	if err == nil {

@@ -382,7 +382,8 @@ func TestConnectionsWaitWhenThereAreTooMany(t *testing.T) {
 	held.Close()
 }
 
-// A connection that is kept for later gives its place to one that waits, now or when it becomes idle.
+// A connection that is kept for later gives its place to one that
+// waits, now or when it becomes idle.
 func TestAnIdleConnectionGivesItsPlace(t *testing.T) {
 	m := badlink.NewMemory()
 	l := limit(m, 1)
@@ -515,7 +516,8 @@ func TestANodeTrustsASiteThatKeepsItsTimestampFresh(t *testing.T) {
 	}
 }
 
-// A slip in a folder's name makes nothing, but for Open, which makes a site where it is in nobody's way, and says so.
+// A slip in a folder's name makes nothing, but for Open, which makes a site where it
+// is in nobody's way, and says so.
 func TestNoSiteIsMadeByAMistake(t *testing.T) {
 	own := t.TempDir() // of an operator who never asked for a site
 	if err := os.Mkdir(home.Depot.In(own), 0o755); err != nil {

@@ -6,8 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unsent is how many bytes the kernel takes from us that it has not sent yet. Without a limit it swallows megabytes,
-// and on a link of 4 KB/s a write then blocks for minutes while all is well: nobody could tell it from a dead client.
+// unsent is how many bytes the kernel takes from us that it has not sent yet. Without a limit it
+// swallows megabytes, and on a link of 4 KB/s a write then blocks for minutes while all is well:
+// nobody could tell it from a dead client.
 const unsent = 128 << 10
 
 // tune limits unsent bytes. A kernel that cannot goes without.

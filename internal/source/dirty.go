@@ -24,9 +24,9 @@ const (
 	maxChanged = 100
 )
 
-// Dirty returns HEAD with the folder's files in place of its tree: tracked files as they are now, and untracked files that
-// are not ignored. When nothing differs it returns HEAD itself. Two folders with the same content on the same commit have
-// the same version.
+// Dirty returns HEAD with the folder's files in place of its tree: tracked files as they are now,
+// and untracked files that are not ignored. When nothing differs it returns HEAD itself. Two
+// folders with the same content on the same commit have the same version.
 func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	c, err := r.Resolve(ctx, "")
 	if err != nil || !c.Dirty {
@@ -46,8 +46,9 @@ func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	return c, nil
 }
 
-// changed returns the paths that git status names, and those of them that git tracks. git status would run the filters
-// that the repository's own configuration names, so they are switched off one by one.
+// changed returns the paths that git status names, and those of them that git tracks.
+// git status would run the filters that the repository's own configuration names, so
+// they are switched off one by one.
 func (r *Repo) changed(ctx context.Context) (all, tracked []string, err error) {
 	filters, err := output(ctx, r.dir, 1<<20, nil, "config", "-z", "--name-only", "--get-regexp",
 		`^filter\..*\.(clean|smudge|process|required)$`)
@@ -78,8 +79,8 @@ func atMost(list []string) []string {
 	return slices.Clip(list[:min(len(list), maxChanged)])
 }
 
-// without returns the environment that empties the settings listed in names, each ended by a zero byte. It is the
-// environment and not -c, because a name may contain "=".
+// without returns the environment that empties the settings listed in names, each ended by a zero
+// byte. It is the environment and not -c, because a name may contain "=".
 func without(names string) []string {
 	var env []string
 	n := 0

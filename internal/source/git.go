@@ -16,8 +16,8 @@ import (
 	"overland/internal/errs"
 )
 
-// settings hold for every git command. Each one stops a repository, or this machine, from running a program or from
-// changing a byte.
+// settings hold for every git command. Each one stops a repository, or this machine, from running a
+// program or from changing a byte.
 var settings = []string{
 	"safe.directory=*", // whoever owns the folder: nothing in it is run
 	"core.hooksPath=/dev/null",
@@ -51,7 +51,8 @@ func environment() []string {
 	}
 }
 
-// command returns git in dir with args, in a process group of its own that ends as a whole when ctx does.
+// command returns git in dir with args, in a process group of its own that
+// ends as a whole when ctx does.
 func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	full := make([]string, 0, 2*len(settings)+len(args))
 	for _, s := range settings {

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// Origin returns the URL that the repository was cloned from, as it is configured, or its folder when there is none.
+// Origin returns the URL that the repository was cloned from, as it is configured, or
+// its folder when there is none.
 func (r *Repo) Origin(ctx context.Context) (string, error) {
 	const limit = 64 << 10
 	out, err := output(ctx, r.dir, limit, nil, "config", "--get", "remote.origin.url")

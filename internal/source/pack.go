@@ -21,7 +21,8 @@ import (
 // PackLimit is the longest source pack, in bytes.
 const PackLimit = 16 << 30
 
-// The kinds of objects in a pack, with their numbers there (gitformat-pack), in the order that they have in ours.
+// The kinds of objects in a pack, with their numbers there (gitformat-pack), in
+// the order that they have in ours.
 const (
 	packCommit = 1
 	packTree   = 2
@@ -34,10 +35,11 @@ type packed struct {
 	hash string // hex
 }
 
-// Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and the tree and files of c
-// alone. The same commit gives the same bytes, whatever git and zlib are on the machine: objects are sorted by kind and
-// name, none is a delta, and none is compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a submodule, a
-// partial clone, or more than PackLimit bytes.
+// Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and
+// the tree and files of c alone. The same commit gives the same bytes, whatever git and zlib
+// are on the machine: objects are sorted by kind and name, none is a delta, and none is
+// compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a submodule, a partial
+// clone, or more than PackLimit bytes.
 func (r *Repo) Pack(ctx context.Context, c Commit, w io.Writer) error {
 	if err := r.pack(ctx, c, w); err != nil {
 		return fmt.Errorf("pack %s: %w", c.Version, err)
@@ -190,7 +192,8 @@ func (p *packer) object(o packed, br *bufio.Reader) error {
 	return p.err
 }
 
-// packHeader returns kind and size as gitformat-pack writes them: 4 bits of the size, then 7 by 7, the lowest first.
+// packHeader returns kind and size as gitformat-pack writes them: 4 bits of the size,
+// then 7 by 7, the lowest first.
 func packHeader(kind int, size int64) []byte {
 	const more, first, rest = 0x80, 4, 7
 	b := byte(kind)<<first | byte(size&(1<<first-1))
@@ -205,8 +208,8 @@ func packHeader(kind int, size int64) []byte {
 // storedBlock is the most that one stored block of deflate holds (RFC 1951, 3.2.4).
 const storedBlock = 1<<16 - 1
 
-// stored writes size bytes of r as a zlib stream (RFC 1950) of stored blocks: any compression would differ between versions
-// of zlib.
+// stored writes size bytes of r as a zlib stream (RFC 1950) of stored blocks: any compression would
+// differ between versions of zlib.
 func (p *packer) stored(r io.Reader, size int64) error {
 	p.write([]byte{0x78, 0x01})
 	sum := adler32.New()

@@ -18,7 +18,8 @@ import (
 	"overland/internal/errs"
 )
 
-// history returns a repository with a merge, a file over several stored blocks, a link, a program and an empty file.
+// history returns a repository with a merge, a file over several stored blocks, a
+// link, a program and an empty file.
 func history(t *testing.T, args ...string) repo {
 	r := newRepo(t, args...)
 	long := make([]byte, 3*storedBlock+1)
@@ -84,7 +85,8 @@ func TestPackAndUnpack(t *testing.T) {
 	}
 }
 
-// The bytes of a pack are a format: who changes them changes the digest of every release with inputs.
+// The bytes of a pack are a format: who changes them changes the
+// digest of every release with inputs.
 func TestPackIsOneForOneCommit(t *testing.T) {
 	r := history(t)
 	c := r.resolve("HEAD")
@@ -140,7 +142,8 @@ func TestUnpackRefuses(t *testing.T) {
 	other.commit(map[string]string{"a": "a"})
 	flipped := bytes.Clone(pack)
 	flipped[len(flipped)/2] ^= 1
-	// A pack that git makes of the tip alone: its commits are whole, and the older ones are not there.
+	// A pack that git makes of the tip alone: its commits are whole,
+	// and the older ones are not there.
 	cmd := exec.Command("git", "-C", r.dir, "pack-objects", "-q", "--stdout", "--revs")
 	cmd.Stdin = strings.NewReader(c.Hash + "\n^" + c.Hash + "^1\n^" + c.Hash + "^2\n")
 	tip, err := cmd.Output()

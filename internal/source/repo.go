@@ -29,18 +29,20 @@ type Commit struct {
 	Count   int       // commits reachable from it, itself included
 	Version string    // "r412.abcdef012345"; with "-dirty.<12 hex>" when made by Repo.Dirty
 	Subject string    // first line of the message
-	// Dirty reports that the folder differs from this commit (Resolve of HEAD) or that the content is the folder's
-	// (Repo.Dirty).
+	// Dirty reports that the folder differs from this commit (Resolve of HEAD) or that the
+	// content is the folder's (Repo.Dirty).
 	Dirty   bool
 	Changed []string // the paths that differ, sorted, at most 100
-	// Modified is Changed without the files that git does not track: new files are not part of any commit.
+	// Modified is Changed without the files that git does not track: new
+	// files are not part of any commit.
 	Modified []string
 }
 
 // Working reports whether the content is the folder's and not a commit's.
 func (c Commit) Working() bool { return strings.HasPrefix(c.Tree, dirtyTree) }
 
-// Open returns the repository that holds dir (which may be below its top), or a NotFound error with a hint.
+// Open returns the repository that holds dir (which may be below its top),
+// or a NotFound error with a hint.
 func Open(ctx context.Context, dir string) (*Repo, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -76,8 +78,9 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 // Dir returns the top of the work tree, or the folder of a bare repository.
 func (r *Repo) Dir() string { return r.dir }
 
-// Resolve returns the commit that rev names: a branch, tag or hash; "" is HEAD. Dirty and Changed are set for HEAD only.
-// Errors: NotFound for an unknown rev or an empty repository, Invalid for a shallow clone, whose count would be wrong.
+// Resolve returns the commit that rev names: a branch, tag or hash; "" is HEAD. Dirty and Changed
+// are set for HEAD only. Errors: NotFound for an unknown rev or an empty repository, Invalid for a
+// shallow clone, whose count would be wrong.
 func (r *Repo) Resolve(ctx context.Context, rev string) (Commit, error) {
 	c, err := r.resolve(ctx, rev)
 	if err != nil || r.bare || (rev != "" && rev != "HEAD") {
@@ -130,7 +133,8 @@ func (r *Repo) resolve(ctx context.Context, rev string) (Commit, error) {
 	return c, nil
 }
 
-// parseCommit reads the headers of a commit object (gitformat: lines up to an empty one, then the message).
+// parseCommit reads the headers of a commit object (gitformat: lines up to
+// an empty one, then the message).
 func parseCommit(b []byte) (Commit, error) {
 	head, message, _ := strings.Cut(string(b), "\n\n")
 	var c Commit

@@ -18,7 +18,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// Limits of one file read into memory, of a commit's list of files and of a symbolic link's text, in bytes.
+// Limits of one file read into memory, of a commit's list of files and of a
+// symbolic link's text, in bytes.
 const (
 	maxFile  = 64 << 20 // overland.lock may be that long
 	maxList  = 256 << 20
@@ -29,7 +30,8 @@ const (
 
 var errMissing = errors.New("git has no such object")
 
-// ReadFile returns the file name (slash-separated, from the top) of c, at most 64 MiB; fs.ErrNotExist when c has none.
+// ReadFile returns the file name (slash-separated, from the top) of c, at most 64 MiB;
+// fs.ErrNotExist when c has none.
 func (r *Repo) ReadFile(ctx context.Context, c Commit, name string) ([]byte, error) {
 	return r.ReadFileUpTo(ctx, c, name, maxFile)
 }
@@ -97,9 +99,10 @@ type entry struct {
 	path string
 }
 
-// Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755, folders 0755, whatever
-// the umask. Symbolic links that leave dir are left out: what they lead to is not part of the commit. Submodules and LFS
-// pointers are Invalid errors; for the folder's own content (Repo.Dirty), a change since then is a Conflict.
+// Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755,
+// folders 0755, whatever the umask. Symbolic links that leave dir are left out: what they lead to
+// is not part of the commit. Submodules and LFS pointers are Invalid errors; for the folder's own
+// content (Repo.Dirty), a change since then is a Conflict.
 func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) error {
 	t, err := openTarget(dir)
 	if err != nil {
@@ -182,7 +185,8 @@ func openTarget(dir string) (*target, error) {
 	return &target{root: root, made: map[string]bool{".": true}}, nil
 }
 
-// writeAll writes the files of list, whose contents are the objects that br gives in the same order.
+// writeAll writes the files of list, whose contents are the objects
+// that br gives in the same order.
 func (t *target) writeAll(list []entry, br *bufio.Reader) error {
 	for _, e := range list {
 		_, kind, size, err := batchHeader(br)

@@ -12,11 +12,12 @@ import (
 	"overland/internal/errs"
 )
 
-// Unpack makes a git repository in dir, which must be empty or absent, from the pack in r, with the commit want as its
-// HEAD and in its folder. git computes every object's name from its bytes, so nothing but the commit that is asked for
-// can come out; anything else in the pack, or behind it, has no effect. The repository does not have the files of older
-// commits, and is configured to expect that. The caller removes dir when Unpack fails. Errors: Invalid for a want that is
-// not a hash, Untrusted for a pack that is damaged, longer than PackLimit, or not whole.
+// Unpack makes a git repository in dir, which must be empty or absent, from the pack in r, with the
+// commit want as its HEAD and in its folder. git computes every object's name from its bytes, so
+// nothing but the commit that is asked for can come out; anything else in the pack, or behind it,
+// has no effect. The repository does not have the files of older commits, and is configured to
+// expect that. The caller removes dir when Unpack fails. Errors: Invalid for a want that is not a
+// hash, Untrusted for a pack that is damaged, longer than PackLimit, or not whole.
 func Unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	repo, err := unpack(ctx, r, want, dir)
 	if err != nil {
@@ -78,8 +79,8 @@ func notWhole(err error) error {
 	return errs.E(errs.Untrusted, fmt.Errorf("the pack does not hold all of it: %w", err))
 }
 
-// partial writes the configuration of a repository from which older files are missing, as git clone --filter leaves
-// it. There is nowhere to fetch them from.
+// partial writes the configuration of a repository from which older files are missing, as git clone
+// --filter leaves it. There is nowhere to fetch them from.
 func partial(dir, format string) error {
 	const text = `[core]
 	repositoryformatversion = 1

@@ -11,7 +11,8 @@ import (
 	"overland/internal/store/mem"
 )
 
-// overtaken is a store in which another writer commits the blob right before this one's upload begins.
+// overtaken is a store in which another writer commits the blob right
+// before this one's upload begins.
 type overtaken struct {
 	*mem.Store
 	blob []byte
@@ -44,7 +45,8 @@ func TestResumeIsOvertaken(t *testing.T) {
 	}
 }
 
-// A blob of another length than its own, as a power cut leaves it, counts as missing when the length is known.
+// A blob of another length than its own, as a power cut leaves it, counts as
+// missing when the length is known.
 func TestHasSize(t *testing.T) {
 	s := &mem.Store{}
 	d, err := store.PutBytes(t.Context(), s, []byte("blob"))

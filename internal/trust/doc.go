@@ -1,5 +1,5 @@
-// Package trust holds the words that both sides of a signature share: roles and their limits, the form of TUF metadata,
-// keys, and the fingerprint that a person compares.
+// Package trust holds the words that both sides of a signature share: roles and their limits, the
+// form of TUF metadata, keys, and the fingerprint that a person compares.
 //
 // Parties, keys and files:
 //
@@ -11,9 +11,10 @@
 //   - A near site holds a mirror.Mirror: verified metadata of an operator elsewhere, handed on byte for byte.
 //   - The fingerprint of a root version is "sha256:HEX" over the canonical form of its signed part.
 //
-// On the wire and in a repository a role's file is N.NAME.json with NAME escaped as a URL path element
-// ("3.app%2Fwallet.json"); timestamp.json has no number. docs/format/trust.md has the bytes.
+// On the wire and in a repository a role's file is N.NAME.json with NAME escaped as a URL
+// path element ("3.app%2Fwallet.json"); timestamp.json has no number.
+// docs/format/trust.md has the bytes.
 //
-// Parsing checks the form only: go-tuf panics on some input that JSON allows. Failure guarded: two rooms that read the
-// same bytes differently.
+// Parsing checks the form only: go-tuf panics on some input that JSON allows. Failure guarded: two
+// rooms that read the same bytes differently.
 package trust

@@ -14,12 +14,12 @@ import (
 // FingerprintPrefix starts every Fingerprint.
 const FingerprintPrefix = "sha256:"
 
-// Fingerprint names one root version: "sha256:" and 64 lower-case hex digits of the sha256 over the canonical JSON of
-// its signed part. The zero value names nothing.
+// Fingerprint names one root version: "sha256:" and 64 lower-case hex digits of the sha256 over the
+// canonical JSON of its signed part. The zero value names nothing.
 type Fingerprint string
 
-// ParseFingerprint returns what a person typed as a Fingerprint: the prefix may be missing, hex may be upper case and
-// in groups parted by spaces, "-" or ":".
+// ParseFingerprint returns what a person typed as a Fingerprint: the prefix may be missing, hex may
+// be upper case and in groups parted by spaces, "-" or ":".
 func ParseFingerprint(s string) (Fingerprint, error) {
 	if len(s) > 1024 {
 		return "", errs.Errorf(errs.Invalid, "fingerprint of %d characters: too long", len(s))
@@ -44,7 +44,8 @@ func (f Fingerprint) Groups() string {
 	return strings.Join(groups, " ")
 }
 
-// FingerprintOf returns the Fingerprint of the root metadata b. It says nothing of whether b is to be trusted.
+// FingerprintOf returns the Fingerprint of the root metadata b. It says nothing
+// of whether b is to be trusted.
 func FingerprintOf(b []byte) (Fingerprint, error) {
 	root, err := ParseRoot(b)
 	if err != nil {

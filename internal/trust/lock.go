@@ -9,7 +9,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// WaitLock takes the flock on path once its holder is done with it. When ctx ends first the error is of kind Conflict.
+// WaitLock takes the flock on path once its holder is done with it. When ctx ends first
+// the error is of kind Conflict.
 func WaitLock(ctx context.Context, path string) (*fsx.Lock, error) {
 	for {
 		l, err := fsx.TryLock(path)

@@ -24,15 +24,15 @@ type (
 	TargetsMetadata = metadata.Metadata[metadata.TargetsType]
 )
 
-// SignedAtField is the signed field, in every role's metadata, that says when it was signed (RFC 3339). In
-// timestamp.json it is the "sealed at" of a volume.
+// SignedAtField is the signed field, in every role's metadata, that says when it was signed (RFC
+// 3339). In timestamp.json it is the "sealed at" of a volume.
 const SignedAtField = "x-overland-signed-at"
 
 // LongestName is the longest name of a role or target, in bytes.
 const LongestName = 1024
 
-// form is what every file of metadata must look like before go-tuf sees it. go-tuf takes a null for a value in some
-// maps and a key of another length than its type's, and panics.
+// form is what every file of metadata must look like before go-tuf sees it. go-tuf takes a null for
+// a value in some maps and a key of another length than its type's, and panics.
 type form struct {
 	Signed struct {
 		Type        string                 `json:"_type"`
@@ -136,7 +136,8 @@ func checkKeys(keys map[string]*formKey) error {
 	return nil
 }
 
-// TopLevel reports whether role is one that root speaks of. A delegation to such a name would take its files' place.
+// TopLevel reports whether role is one that root speaks of. A delegation to such a
+// name would take its files' place.
 func TopLevel(role string) bool {
 	switch role {
 	case metadata.ROOT, metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP:
@@ -145,7 +146,8 @@ func TopLevel(role string) bool {
 	return false
 }
 
-// ParseRoot returns the root metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+// ParseRoot returns the root metadata in b. Its form is checked, its signatures are
+// not. Errors are of kind Untrusted.
 func ParseRoot(b []byte) (*RootMetadata, error) {
 	if err := CheckForm(b, metadata.ROOT); err != nil {
 		return nil, Untrusted("root", err)
@@ -154,7 +156,8 @@ func ParseRoot(b []byte) (*RootMetadata, error) {
 	return m, Untrusted("root", err)
 }
 
-// ParseTimestamp returns the timestamp metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+// ParseTimestamp returns the timestamp metadata in b. Its form is checked, its signatures are
+// not. Errors are of kind Untrusted.
 func ParseTimestamp(b []byte) (*TimestampMetadata, error) {
 	if err := CheckForm(b, metadata.TIMESTAMP); err != nil {
 		return nil, Untrusted("timestamp", err)
@@ -163,7 +166,8 @@ func ParseTimestamp(b []byte) (*TimestampMetadata, error) {
 	return m, Untrusted("timestamp", err)
 }
 
-// ParseSnapshot returns the snapshot metadata in b. Its form is checked, its signatures are not. Errors are of kind Untrusted.
+// ParseSnapshot returns the snapshot metadata in b. Its form is checked, its signatures are
+// not. Errors are of kind Untrusted.
 func ParseSnapshot(b []byte) (*SnapshotMetadata, error) {
 	if err := CheckForm(b, metadata.SNAPSHOT); err != nil {
 		return nil, Untrusted("snapshot", err)
@@ -181,7 +185,8 @@ func ParseTargets(b []byte, role string) (*TargetsMetadata, error) {
 	return m, Untrusted(role, err)
 }
 
-// SignedAt returns when metadata was signed, zero when it does not say. fields are the unrecognised signed fields.
+// SignedAt returns when metadata was signed, zero when it does not say. fields are
+// the unrecognised signed fields.
 func SignedAt(fields map[string]any) (time.Time, error) {
 	v, ok := fields[SignedAtField]
 	if !ok {
@@ -195,8 +200,8 @@ func SignedAt(fields map[string]any) (time.Time, error) {
 	return t.UTC(), nil
 }
 
-// Untrusted returns err, of go-tuf or of our own, as one of kind untrusted that wraps a sentinel of this package; nil
-// stays nil.
+// Untrusted returns err, of go-tuf or of our own, as one of kind untrusted that wraps a sentinel
+// of this package; nil stays nil.
 func Untrusted(what string, err error) error {
 	if err == nil {
 		return nil

@@ -15,11 +15,11 @@ import (
 	"overland/internal/fsx"
 )
 
-// MetadataSource hands out metadata by its name on the wire: "2.root.json", "timestamp.json", "7.snapshot.json",
-// "3.app%2Fwallet.json". Nothing it returns is believed.
+// MetadataSource hands out metadata by its name on the wire: "2.root.json", "timestamp.json",
+// "7.snapshot.json", "3.app%2Fwallet.json". Nothing it returns is believed.
 type MetadataSource interface {
-	// Metadata returns the file name, or an error that wraps fs.ErrNotExist when there is none. At most limit bytes
-	// are read; a longer file is an error.
+	// Metadata returns the file name, or an error that wraps fs.ErrNotExist when there is none. At
+	// most limit bytes are read; a longer file is an error.
 	Metadata(ctx context.Context, name string, limit int64) ([]byte, error)
 }
 
@@ -35,7 +35,8 @@ func (d dirSource) Metadata(_ context.Context, name string, limit int64) ([]byte
 	return fsx.ReadFile(filepath.Join(string(d), name), limit)
 }
 
-// VersionsIn returns the version numbers of the files that directory dir has of role, rising; none when there is no dir.
+// VersionsIn returns the version numbers of the files that directory dir has of role,
+// rising; none when there is no dir.
 func VersionsIn(dir, role string) ([]int64, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -65,8 +66,9 @@ func Versions(names []string, role string) []int64 {
 // MetadataNameLimit is the length of a name that CheckMetadataName accepts, in bytes.
 const MetadataNameLimit = 200
 
-// CheckMetadataName returns an error of kind Invalid unless name can be that of a metadata file that travels, to a node or
-// in a volume: letters, digits and . _ - % alone, not beginning with a dot, ending in .json.
+// CheckMetadataName returns an error of kind Invalid unless name can be that of a metadata
+// file that travels, to a node or in a volume: letters, digits and . _ - % alone, not
+// beginning with a dot, ending in .json.
 func CheckMetadataName(name string) error {
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%-"
 	if name == "" || len(name) > MetadataNameLimit || name[0] == '.' || strings.Trim(name, letters) != "" || !strings.HasSuffix(name, ".json") {

@@ -20,8 +20,8 @@ type Statement struct {
 	KeyIDs   []string  // of those that are said to have signed
 }
 
-// ReadStatement reads the metadata in b, whose name on the wire is name ("3.app%2Fwallet.json"). Errors are of kind
-// Untrusted.
+// ReadStatement reads the metadata in b, whose name on the wire is name
+// ("3.app%2Fwallet.json"). Errors are of kind Untrusted.
 func ReadStatement(name string, b []byte) (Statement, error) {
 	var f struct {
 		Signed struct {

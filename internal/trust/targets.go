@@ -17,7 +17,8 @@ type TargetFile struct {
 	Digest digest.Digest
 	Size   int64 // bytes
 	Custom json.RawMessage
-	// Other hashes that a foreign publisher gave, algorithm → hex digits; our own repositories give none.
+	// Other hashes that a foreign publisher gave, algorithm → hex digits;
+	// our own repositories give none.
 	Other map[string]string
 }
 

@@ -17,7 +17,8 @@ const (
 )
 
 var (
-	// ErrNotPinned is returned when a node has no root to trust yet: nothing may be installed. Kind: untrusted.
+	// ErrNotPinned is returned when a node has no root to trust yet: nothing may
+	// be installed. Kind: untrusted.
 	ErrNotPinned = errors.New("no root of trust is pinned on this node")
 	// ErrTooLarge is returned for metadata longer than its limit.
 	ErrTooLarge = fsx.ErrTooLong
@@ -27,14 +28,15 @@ var (
 	ErrExpired = errors.New("expired")
 	// ErrSignature is returned when too few of the right keys signed.
 	ErrSignature = errors.New("too few valid signatures")
-	// ErrMismatch is returned when metadata is not what the signed statement about it says, or has no valid form.
+	// ErrMismatch is returned when metadata is not what the signed statement about
+	// it says, or has no valid form.
 	ErrMismatch = errors.New("not what was signed")
 	// ErrDamaged is returned when a node's own files are damaged beyond what a source can restore.
 	ErrDamaged = errors.New("the node's trust files are damaged")
 )
 
-// WireName returns the name of a role's metadata file: "3.app%2Fwallet.json". Version 0 gives the name without a
-// number ("timestamp.json").
+// WireName returns the name of a role's metadata file: "3.app%2Fwallet.json". Version 0 gives the
+// name without a number ("timestamp.json").
 func WireName(role string, version int64) string {
 	name := url.PathEscape(role) + ".json"
 	if version == 0 {

@@ -17,7 +17,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// archive returns a volume's path whose ZIP was made by another program: the entries of good, then what more adds.
+// archive returns a volume's path whose ZIP was made by another program: the
+// entries of good, then what more adds.
 func archive(t *testing.T, good string, more func(t *testing.T, z *zip.Writer)) string {
 	t.Helper()
 	old, err := zip.OpenReader(good)
@@ -118,7 +119,8 @@ func TestEvilEntries(t *testing.T) {
 	}
 }
 
-// forged lays out content with change made to the plan in between, all sums right: what a careful attacker would do.
+// forged lays out content with change made to the plan in between, all sums right:
+// what a careful attacker would do.
 func forged(t *testing.T, f *fixture, change func(p *plan)) string {
 	t.Helper()
 	p, err := makePlan(f.Content)
@@ -196,7 +198,8 @@ func TestOversizedMetadata(t *testing.T) {
 			t.Errorf("%s: %s", name, msg)
 		}
 	}
-	// An end record that announces more entries than the limit is refused before memory is taken for them.
+	// An end record that announces more entries than the limit is refused
+	// before memory is taken for them.
 	good := small(t).seal(t, Options{})
 	path := forge(t, good, func(b []byte) []byte { return append(b[:len(b)-lenEnd], appendEnd(nil, maxEntries+1, 0, 1<<40)...) })
 	if msg := refused(t, path); !strings.Contains(msg, "out of range") && !strings.Contains(msg, "at most") {

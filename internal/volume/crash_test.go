@@ -14,8 +14,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// failing returns an FS whose nth operation fails with err, and all after it when dead is set: nothing more happens, as
-// after kill -9. count is how many operations were asked for.
+// failing returns an FS whose nth operation fails with err, and all after it when dead is set:
+// nothing more happens, as after kill -9. count is how many operations were asked for.
 func failing(n int, err error, dead bool, count *int) fsx.FS {
 	return fsx.FS{Before: func(fsx.Op) error {
 		*count++
@@ -66,7 +66,8 @@ func TestSealFailsAnywhere(t *testing.T) {
 	}
 }
 
-// Parts are not replaced in one step; so whatever fails, what is there is the old volume, the new one, or refused.
+// Parts are not replaced in one step; so whatever fails, what is there is the old
+// volume, the new one, or refused.
 func TestSealPartsFailsAnywhere(t *testing.T) {
 	t.Parallel()
 	old, next := small(t), small(t)
@@ -92,7 +93,8 @@ func TestSealPartsFailsAnywhere(t *testing.T) {
 		} else {
 			accepted++
 			if err := v.Verify(t.Context(), nil); err != nil || (v.Digest() != was && v.Digest() != info.Digest) {
-				// info is empty on failure; a volume that verifies and is not the old one must be the new one
+				// info is empty on failure; a volume that verifies and is not
+				// the old one must be the new one
 				if err != nil || len(v.Entries()) != len(open(t, next.seal(t, Options{})).Entries()) {
 					t.Errorf("operation %d: %v", n, err)
 				}
@@ -139,7 +141,8 @@ func TestExtractFailsAnywhere(t *testing.T) {
 	}
 }
 
-// Temporary files of a sealer that was killed are removed by the next one; those of one at work are not.
+// Temporary files of a sealer that was killed are removed by the next
+// one; those of one at work are not.
 func TestSealSweeps(t *testing.T) {
 	f := small(t)
 	dir := t.TempDir()

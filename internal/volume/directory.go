@@ -48,8 +48,8 @@ func readEnd(r io.ReaderAt, size int64) (ending, error) {
 	return end, nil
 }
 
-// readDirectory returns what the central directory lists: names, sizes, checksums and places. It does not check the rest:
-// compare does.
+// readDirectory returns what the central directory lists: names, sizes, checksums and places. It
+// does not check the rest: compare does.
 func readDirectory(r io.ReaderAt, end ending) ([]member, error) {
 	b := make([]byte, end.size)
 	if n, err := r.ReadAt(b, end.off); n < len(b) {

@@ -1,11 +1,13 @@
 // Package volume is the one file that holds everything an install needs.
 //
-// A volume is a POSIX-sh program (the stub), a ZIP archive whose entries are stored, and an OCI image layout, all at
-// once: `sh FILE install` runs it, unzip opens it, and every blob in it is a byte range that is read in place. The same
-// content gives the same bytes. The format is described in docs/format/volume.md.
+// A volume is a POSIX-sh program (the stub), a ZIP archive whose entries are stored, and an OCI
+// image layout, all at once: `sh FILE install` runs it, unzip opens it, and every blob in it is a
+// byte range that is read in place. The same content gives the same bytes. The format is
+// described in docs/format/volume.md.
 //
-// The reader derives the only layout that the listed entries can have, and refuses a file that differs from it in any
-// byte; so there are no two ways to read one file, and no bytes without a meaning.
+// The reader derives the only layout that the listed entries can have, and refuses a
+// file that differs from it in any byte; so there are no two ways to read one file,
+// and no bytes without a meaning.
 //
 // Failure guarded: a carried file that is damaged, cut short or forged.
 package volume

@@ -37,7 +37,8 @@ func marshalDocument(agents []Agent, files map[string][]byte) ([]byte, error) {
 	return json.Marshal(doc)
 }
 
-// parseDocument accepts only the bytes that marshalDocument makes: there is one overland.json for one content.
+// parseDocument accepts only the bytes that marshalDocument makes: there is one
+// overland.json for one content.
 func parseDocument(b []byte) (*document, error) {
 	var doc document
 	if err := json.Unmarshal(b, &doc); err != nil {

@@ -16,9 +16,10 @@ import (
 // stageSuffix is added to the name of the folder that Extract fills before it gets its name.
 const stageSuffix = ".extracting"
 
-// Extract unpacks the volume into the new folder dir: an OCI image layout with trust/ and overland.json beside it.
-// Everything is verified in the same pass that writes it, into a folder beside dir that is renamed at the end. When
-// anything is wrong (errs.Untrusted), nothing is left. It is errs.Conflict when dir exists and is not empty.
+// Extract unpacks the volume into the new folder dir: an OCI image layout with trust/ and
+// overland.json beside it. Everything is verified in the same pass that writes it, into a folder
+// beside dir that is renamed at the end. When anything is wrong (errs.Untrusted), nothing is left.
+// It is errs.Conflict when dir exists and is not empty.
 func (v *Volume) Extract(ctx context.Context, dir string, f fsx.FS) error {
 	if err := v.extract(ctx, filepath.Clean(dir), f); err != nil {
 		return fmt.Errorf("extract volume %s to %s: %w", v.Name(), dir, fsx.Full(err))

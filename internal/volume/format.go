@@ -31,7 +31,8 @@ const (
 	prefixBlob   = "blobs/sha256/"
 )
 
-// Lengths in bytes and other numbers of the ZIP format (APPNOTE.TXT 6.3.10, sections 4.3 and 4.5.3).
+// Lengths in bytes and other numbers of the ZIP format (APPNOTE.TXT
+// 6.3.10, sections 4.3 and 4.5.3).
 const (
 	sigLocal     = 0x04034b50
 	sigDirectory = 0x02014b50
@@ -74,9 +75,10 @@ func (m *member) digest() digest.Digest {
 	return digest.Digest("sha256:" + h)
 }
 
-// arrange sorts the members into the one order that a volume of this content has, gives each its place, and returns
-// where the central directory begins. The order: layout, document, index, metadata by name, agents as listed (so they
-// sit near the front, where the stub finds them even in the first part), then the other blobs by digest.
+// arrange sorts the members into the one order that a volume of this content has, gives each its
+// place, and returns where the central directory begins. The order: layout, document, index,
+// metadata by name, agents as listed (so they sit near the front, where the stub finds them even in
+// the first part), then the other blobs by digest.
 func arrange(members []member, agents []Agent) (int64, error) {
 	place := make(map[string]int, len(agents))
 	for i, a := range agents {
@@ -123,7 +125,8 @@ func arrange(members []member, agents []Agent) (int64, error) {
 
 func blobName(d digest.Digest) string { return prefixBlob + d.Encoded() }
 
-// checkName refuses an entry name that no volume has. Whatever is not on the list cannot climb out of a folder.
+// checkName refuses an entry name that no volume has. Whatever is not on the
+// list cannot climb out of a folder.
 func checkName(name string) error {
 	switch name {
 	case nameLayout, nameDocument, nameIndex:
@@ -160,7 +163,8 @@ func appendLocal(b []byte, m *member) []byte {
 	return append(b, extra...)
 }
 
-// appendCommon appends the fields that local headers and the central directory share, from "version needed" on.
+// appendCommon appends the fields that local headers and the central directory
+// share, from "version needed" on.
 func appendCommon(b []byte, m *member, extra []byte) []byte {
 	v := uint16(need)
 	if len(extra) > 0 {
@@ -203,7 +207,8 @@ func appendDirectory(b []byte, m *member) []byte {
 	return append(b, extra...)
 }
 
-// appendEnd appends the records that end a volume whose central directory is size bytes at offset off.
+// appendEnd appends the records that end a volume whose central
+// directory is size bytes at offset off.
 func appendEnd(b []byte, count int, off, size int64) []byte {
 	if count >= bigCount || off >= big || size >= big {
 		at := off + size
@@ -235,7 +240,8 @@ func appendEnd(b []byte, count int, off, size int64) []byte {
 
 func clamp(n int64) uint32 { return uint32(min(n, big)) }
 
-// tail returns the central directory and the end records, which follow the last member at offset off.
+// tail returns the central directory and the end records, which follow
+// the last member at offset off.
 func tail(members []member, off int64) (directory, end []byte) {
 	for i := range members {
 		directory = appendDirectory(directory, &members[i])

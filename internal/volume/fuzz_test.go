@@ -11,8 +11,9 @@ import (
 	"overland/internal/errs"
 )
 
-// FuzzOpen reads what follows the stub of a volume without agents. What the reader accepts and Verify passes must be
-// what Seal makes of the same content, byte for byte: there are no two files for one content.
+// FuzzOpen reads what follows the stub of a volume without agents. What the reader
+// accepts and Verify passes must be what Seal makes of the same content, byte for byte:
+// there are no two files for one content.
 func FuzzOpen(f *testing.F) {
 	content := small(f)
 	content.Agents = nil

@@ -37,7 +37,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// play seals, verifies or installs in dir, where depot/ is the depot, v the volume and node/ the depot of a node.
+// play seals, verifies or installs in dir, where depot/ is the depot, v the volume
+// and node/ the depot of a node.
 func play(ctx context.Context, part, dir string) error {
 	path := filepath.Join(dir, "v")
 	if part == "seal" {
@@ -97,8 +98,9 @@ func install(ctx context.Context, s *storedir.Store, v *Volume, d digest.Digest)
 	return errors.Join(r.Close(), i.Commit(ctx, d))
 }
 
-// The memory of sealing, verifying and installing does not grow with the volume. Counted is what the Go runtime took from
-// the system: the resident size that the kernel reports of a child begins with that of its parent.
+// The memory of sealing, verifying and installing does not grow with the volume. Counted is what
+// the Go runtime took from the system: the resident size that the kernel reports of a child
+// begins with that of its parent.
 func TestMemory(t *testing.T) {
 	t.Parallel()
 	const limit = 40 << 10 // KiB; with the program's text it is below 48 MiB

@@ -12,7 +12,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// output is a volume being written: one file, or parts of split bytes each. Nothing has its name before commit.
+// output is a volume being written: one file, or parts of split bytes each.
+// Nothing has its name before commit.
 type output struct {
 	path  string
 	split int64 // 0 = one file
@@ -132,7 +133,8 @@ func (w *output) commit(ctx context.Context, buf []byte) ([]string, error) {
 			return nil, err
 		}
 	}
-	// Parts of an earlier, longer volume: somebody who copies FILE.* would take them for this one's.
+	// Parts of an earlier, longer volume: somebody who copies FILE.*
+	// would take them for this one's.
 	for i := len(w.files); i < maxParts; i++ {
 		if _, err := os.Lstat(w.name(i)); errors.Is(err, os.ErrNotExist) {
 			break
@@ -150,7 +152,8 @@ func (w *output) discard() {
 	}
 }
 
-// sweep removes what writers of the same volume left when they were killed: a volume's worth of disk each.
+// sweep removes what writers of the same volume left when they were killed:
+// a volume's worth of disk each.
 func (w *output) sweep() error {
 	dir, base := filepath.Split(w.path)
 	entries, err := os.ReadDir(filepath.Clean(dir + "."))

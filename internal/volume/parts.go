@@ -86,8 +86,8 @@ type pieces struct {
 	lonely bool     // one file that is named like a part
 }
 
-// openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that the parts have in
-// common. The caller closes the result, also after an error.
+// openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that
+// the parts have in common. The caller closes the result, also after an error.
 func openPieces(path string) (*pieces, error) {
 	base := trimPart(strings.TrimSuffix(path, partsSuffix))
 	s := &pieces{path: path}
@@ -190,8 +190,8 @@ func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 	return done, io.EOF
 }
 
-// blame hashes the parts and returns an error that names those whose bytes are not what the list says, or err when all
-// are right, or when there is only one file.
+// blame hashes the parts and returns an error that names those whose bytes are not what the list
+// says, or err when all are right, or when there is only one file.
 func (s *pieces) blame(ctx context.Context, err error) error {
 	if s.parts == nil {
 		if s.lonely {

@@ -51,13 +51,13 @@ type Info struct {
 	Digest digest.Digest // names the content: see (*Volume).Digest
 }
 
-// Seal writes the volume path from c, whole or not at all, and returns when it will survive a power cut. The same
-// content gives the same bytes. Every blob is read once and verified; one that is not itself ends Seal with an error
-// that wraps digest.ErrMismatch (errs.Untrusted). Content that contradicts itself is errs.Invalid, a disk without room
-// errs.Unavailable.
+// Seal writes the volume path from c, whole or not at all, and returns when it will survive a power
+// cut. The same content gives the same bytes. Every blob is read once and verified; one that is not
+// itself ends Seal with an error that wraps digest.ErrMismatch (errs.Untrusted). Content that
+// contradicts itself is errs.Invalid, a disk without room errs.Unavailable.
 //
-// With Split the bytes go to path.001, path.002, … (999 at most), whose digests are listed in path.parts. That list is
-// removed first and comes last: without it parts are not a volume.
+// With Split the bytes go to path.001, path.002, … (999 at most), whose digests are listed in
+// path.parts. That list is removed first and comes last: without it parts are not a volume.
 func Seal(ctx context.Context, path string, c Content, o Options) (Info, error) {
 	info, err := seal(ctx, path, c, o)
 	if err != nil {
@@ -210,7 +210,8 @@ func (s *sealer) run(ctx context.Context) error {
 	return err
 }
 
-// blob copies the bytes of m, verifies them on the way, and then patches their checksum into the header before them.
+// blob copies the bytes of m, verifies them on the way, and then patches their
+// checksum into the header before them.
 func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err error) {
 	f, err := s.open(d)
 	if err != nil {
@@ -252,8 +253,8 @@ func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err erro
 // report says how far Seal is. The last event, that all is done, comes when the files are in place.
 func (s *sealer) report() { s.show(s.out.off, s.size()) }
 
-// identity names a volume's content without a second pass over it: the document holds the digests of the metadata and
-// the layout, the central directory those of the blobs.
+// identity names a volume's content without a second pass over it: the document holds the digests
+// of the metadata and the layout, the central directory those of the blobs.
 func identity(doc, directory []byte) digest.Digest {
 	h := digest.New()
 	h.Write(doc)

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// stubSize is the length in bytes of the program at the front of every volume, filled up with line feeds.
+// stubSize is the length in bytes of the program at the front of every
+// volume, filled up with line feeds.
 const stubSize = 8 << 10
 
 // MinPart is the smallest size of a part, in bytes: the first one holds the whole program.
@@ -17,8 +18,9 @@ const magic = magicStem + "1\n"
 
 const magicStem = "#!/bin/sh\n# overland volume "
 
-// stubText belongs to the format: a reader refuses a volume whose stub it would not have made itself. Changing a byte
-// of it makes every earlier volume unreadable, so it takes a new version of the format.
+// stubText belongs to the format: a reader refuses a volume whose stub it would not
+// have made itself. Changing a byte of it makes every earlier volume unreadable, so it
+// takes a new version of the format.
 //
 //go:embed stub.sh
 var stubText string

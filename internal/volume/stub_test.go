@@ -17,8 +17,8 @@ import (
 	"overland/internal/platform"
 )
 
-// Tests that write a program and run it are not parallel: a fork in between would hold the file open for writing, and
-// the kernel refuses to run it then.
+// Tests that write a program and run it are not parallel: a fork in between would hold the file
+// open for writing, and the kernel refuses to run it then.
 
 // shells are what /bin/sh is on the machines that a volume meets.
 var shells = map[string][]string{
@@ -42,7 +42,8 @@ func fakeAgent(t *testing.T, name string) []byte {
 	return read(t, path)
 }
 
-// runnable returns content whose agents run on this machine: one for here, one that only claims to be for arm/v6.
+// runnable returns content whose agents run on this machine: one for here, one
+// that only claims to be for arm/v6.
 func runnable(t *testing.T) *fixture {
 	f := small(t)
 	f.Agents = nil
@@ -56,7 +57,8 @@ type run struct {
 	code int
 }
 
-// sh runs the volume path with a shell. env comes on top of a bare one that ignores what is installed here.
+// sh runs the volume path with a shell. env comes on top of a bare one that
+// ignores what is installed here.
 func sh(t *testing.T, shell []string, path string, env []string, args ...string) run {
 	t.Helper()
 	cmd := exec.Command(shell[0], slices.Concat(shell[1:], []string{path}, args)...)
@@ -240,7 +242,8 @@ func TestStubCleansUpWhenInterrupted(t *testing.T) {
 	}
 }
 
-// TestStubOnBusyboxAlone runs a volume where there is no other program than busybox, with folders that cannot be used.
+// TestStubOnBusyboxAlone runs a volume where there is no other program than busybox,
+// with folders that cannot be used.
 func TestStubOnBusyboxAlone(t *testing.T) {
 	f := runnable(t)
 	busybox, err := exec.LookPath("busybox")

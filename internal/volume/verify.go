@@ -14,15 +14,17 @@ import (
 	"overland/internal/store"
 )
 
-// Verify reads the volume once, front to back, and returns an error (errs.Untrusted) that names the first thing that
-// is wrong: a part, a header, an entry. It checks bytes; whom to believe about them is up to trust. show, which may be
-// nil, is called from Verify's goroutine; its last event comes after the last check.
+// Verify reads the volume once, front to back, and returns an error (errs.Untrusted) that names
+// the first thing that is wrong: a part, a header, an entry. It checks bytes; whom to believe
+// about them is up to trust. show, which may be nil, is called from Verify's goroutine; its last
+// event comes after the last check.
 func (v *Volume) Verify(ctx context.Context, show func(progress.Event)) error {
 	return v.VerifyExcept(ctx, nil, show)
 }
 
-// VerifyExcept is Verify without the bytes of the blobs for which except returns true: the caller, who copies those
-// out, verifies them on the way, so that nothing is hashed twice. A nil except is Verify.
+// VerifyExcept is Verify without the bytes of the blobs for which except returns true:
+// the caller, who copies those out, verifies them on the way, so that nothing is hashed
+// twice. A nil except is Verify.
 func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bool, show func(progress.Event)) error {
 	w := &walker{v: v, except: except, show: show}
 	if err := v.walk(ctx, w, func(*member) (io.WriteCloser, error) { return nil, nil }); err != nil {
@@ -32,8 +34,9 @@ func (v *Volume) VerifyExcept(ctx context.Context, except func(digest.Digest) bo
 	return nil
 }
 
-// walk reads and checks everything that w does not except, in order, and writes each entry's bytes to what open returns for
-// it, before they are checked; a nil writer takes nothing. A writer is closed after its entry was checked.
+// walk reads and checks everything that w does not except, in order, and writes each entry's bytes
+// to what open returns for it, before they are checked; a nil writer takes nothing. A writer is
+// closed after its entry was checked.
 func (v *Volume) walk(ctx context.Context, w *walker, open func(*member) (io.WriteCloser, error)) error {
 	if err := v.checkIndex(); err != nil {
 		return v.pieces.blame(ctx, err)

@@ -39,9 +39,10 @@ type Volume struct {
 	digest  digest.Digest
 }
 
-// Open opens a volume for reading: the file, or any part, the list of parts, or the name that they have in common.
-// It reads the stub, overland.json and the central directory, and refuses (errs.Untrusted) a file that differs in them
-// from what Seal makes. Blobs are not read: see Verify. The caller closes it.
+// Open opens a volume for reading: the file, or any part, the list of parts, or the name that
+// they have in common. It reads the stub, overland.json and the central directory, and
+// refuses (errs.Untrusted) a file that differs in them from what Seal makes. Blobs are not
+// read: see Verify. The caller closes it.
 func Open(path string) (*Volume, error) {
 	v, err := openVolume(path)
 	if err != nil {
@@ -68,14 +69,16 @@ func (v *Volume) Close() error { return v.pieces.Close() }
 // Name returns the path of the volume, for messages.
 func (v *Volume) Name() string { return v.pieces.path }
 
-// Local says that reading the volume again costs no network: fetch then hashes a blob once, without its chunk list.
+// Local says that reading the volume again costs no network: fetch then hashes a
+// blob once, without its chunk list.
 func (v *Volume) Local() bool { return true }
 
 // Size returns the length of all parts together in bytes.
 func (v *Volume) Size() int64 { return v.pieces.size }
 
-// Digest names the content: it is the sha256 of the bytes of overland.json followed by those of the central directory.
-// Equal digests mean equal volumes, byte for byte. It takes no pass over the blobs, whose bytes Verify checks.
+// Digest names the content: it is the sha256 of the bytes of overland.json followed by those of the
+// central directory. Equal digests mean equal volumes, byte for byte. It takes no pass over the
+// blobs, whose bytes Verify checks.
 func (v *Volume) Digest() digest.Digest { return v.digest }
 
 // Entries returns what is in the archive, in its order.
@@ -112,8 +115,8 @@ func (v *Volume) find(name string) *member {
 	return nil
 }
 
-// ReaderAt returns the bytes of blob d as they are in the file, not verified. A blob that the volume does not have is an error
-// that wraps store.ErrNotFound.
+// ReaderAt returns the bytes of blob d as they are in the file, not verified. A blob that the
+// volume does not have is an error that wraps store.ErrNotFound.
 func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) {
 	m := v.blob(d)
 	if m == nil {
@@ -122,8 +125,8 @@ func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) {
 	return io.NewSectionReader(v.pieces, m.data, m.size), nil
 }
 
-// Open returns the bytes of blob d from offset off on, not verified, and its whole length. The error for a blob that
-// is not there wraps fs.ErrNotExist. So a *Volume is a fetch.Source.
+// Open returns the bytes of blob d from offset off on, not verified, and its whole length. The
+// error for a blob that is not there wraps fs.ErrNotExist. So a *Volume is a fetch.Source.
 func (v *Volume) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
@@ -174,8 +177,8 @@ func (v *Volume) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byt
 	return v.bytes(m, d, limit)
 }
 
-// Metadata returns the metadata file name, as it is called on the wire, or an error that wraps fs.ErrNotExist. So a
-// *Volume is a trust.MetadataSource.
+// Metadata returns the metadata file name, as it is called on the wire, or an error that wraps
+// fs.ErrNotExist. So a *Volume is a trust.MetadataSource.
 func (v *Volume) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -216,7 +219,8 @@ func (v *Volume) Tags() ([]ocispec.Descriptor, error) {
 	return list, nil
 }
 
-// bytes returns the bytes of m, verified against want, or against the checksum alone where want is "".
+// bytes returns the bytes of m, verified against want, or against the
+// checksum alone where want is "".
 func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, error) {
 	if m.size > limit {
 		return nil, fmt.Errorf("volume %s: %s: %d bytes, at most %d wanted: %w", v.Name(), m.name, m.size, limit, store.ErrTooLarge)
@@ -262,7 +266,8 @@ func (v *Volume) read(r io.ReaderAt, size int64) error {
 	return v.compare(r, size, head)
 }
 
-// readDocument reads overland.json before the places of the other entries are checked: they depend on what it says.
+// readDocument reads overland.json before the places of the other entries are
+// checked: they depend on what it says.
 func (v *Volume) readDocument(r io.ReaderAt) error {
 	i := slices.IndexFunc(v.members, func(m member) bool { return m.name == nameDocument })
 	if i < 0 {
@@ -288,8 +293,8 @@ func (v *Volume) readDocument(r io.ReaderAt) error {
 	return nil
 }
 
-// compare refuses a volume that is not laid out as Seal would lay it out: other places, other headers, bytes between
-// entries, another program in front, anything behind.
+// compare refuses a volume that is not laid out as Seal would lay it out: other places, other
+// headers, bytes between entries, another program in front, anything behind.
 func (v *Volume) compare(r io.ReaderAt, size int64, head []byte) error {
 	agents := v.doc.agents()
 	found := slices.Clone(v.members)

@@ -53,7 +53,8 @@ func noise(n int, seed int64) []byte {
 	return b
 }
 
-// small returns a complete little volume's content: an image that any OCI tool reads, metadata, two agents.
+// small returns a complete little volume's content: an image that any OCI
+// tool reads, metadata, two agents.
 func small(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{blobs: map[digest.Digest][]byte{}}
@@ -345,7 +346,8 @@ func forge(t testing.TB, path string, change func([]byte) []byte) string {
 	return forged
 }
 
-// refused fails the test unless the volume path is refused as untrusted, by Open or by Verify, and returns the message.
+// refused fails the test unless the volume path is refused as untrusted, by Open or by
+// Verify, and returns the message.
 func refused(t testing.TB, path string) string {
 	t.Helper()
 	err := check(t, path)
@@ -396,7 +398,8 @@ func TestFlippedByteAnywhere(t *testing.T) {
 	t.Logf("%d offsets tried", len(good))
 }
 
-// What the caller verifies itself is passed over; a flipped byte anywhere else is found, with parts and without.
+// What the caller verifies itself is passed over; a flipped byte anywhere else is
+// found, with parts and without.
 func TestVerifyExcept(t *testing.T) {
 	t.Parallel()
 	for _, o := range []Options{{}, {Split: stubSize + 500}} {

@@ -14,10 +14,12 @@ import (
 	"overland/internal/digest"
 )
 
-// A blob longer than 4 GiB, and one that begins beyond: the file is written with a hole, and read by others too.
+// A blob longer than 4 GiB, and one that begins beyond: the file is written with
+// a hole, and read by others too.
 func TestLargeBlob(t *testing.T) {
 	f := small(t)
-	// Not big itself: Info-ZIP 6.0 takes that size, read from the ZIP64 field, for the mark that asks for the field.
+	// Not big itself: Info-ZIP 6.0 takes that size, read from the ZIP64 field, for
+	// the mark that asks for the field.
 	for _, size := range []int64{big - 1, big + 1, 5 << 30} {
 		name := make([]byte, 8)
 		binary.BigEndian.PutUint64(name, uint64(size))
@@ -71,7 +73,8 @@ func TestLargeBlob(t *testing.T) {
 	}
 }
 
-// Below 4 GiB the standard library writes a volume's archive byte for byte: decision 0026 says why it does not do so here.
+// Below 4 GiB the standard library writes a volume's archive byte for byte: decision 0026
+// says why it does not do so here.
 func TestArchiveZipWritesTheSame(t *testing.T) {
 	good := small(t).seal(t, Options{})
 	theirs := archive(t, good, func(*testing.T, *zip.Writer) {})

@@ -22,9 +22,9 @@ func Call(ctx context.Context, dir string, q nodeapi.Request) (nodeapi.Response,
 	return CallProgress(ctx, dir, q, nil)
 }
 
-// CallProgress sends q to the agent that runs in dir and returns its response; steps, when it is not nil, is called with
-// each step before that. No agent there is errs.Unavailable; the response's own error is returned as an error too. It
-// waits as long as the request takes, or until ctx ends.
+// CallProgress sends q to the agent that runs in dir and returns its response; steps, when it is
+// not nil, is called with each step before that. No agent there is errs.Unavailable; the response's
+// own error is returned as an error too. It waits as long as the request takes, or until ctx ends.
 func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func(progress.Event)) (nodeapi.Response, error) {
 	q.Progress = steps != nil
 	path, err := filepath.Abs(socketPath(dir))

@@ -36,8 +36,8 @@ type Server struct {
 	wait    sync.WaitGroup
 }
 
-// Listen opens the control socket of the node in dir. A socket that a dead agent left is replaced: the caller holds the
-// node's lock. A client that asks for progress gets what steps is told.
+// Listen opens the control socket of the node in dir. A socket that a dead agent left is replaced:
+// the caller holds the node's lock. A client that asks for progress gets what steps is told.
 func Listen(dir string, disk fsx.FS, h Handler, steps *Steps) (*Server, error) {
 	path := socketPath(dir)
 	if err := disk.Mkdir(filepath.Dir(path), 0o755); err != nil {
@@ -62,8 +62,8 @@ func Listen(dir string, disk fsx.FS, h Handler, steps *Steps) (*Server, error) {
 	return &Server{handler: h, steps: steps, list: list, free: make(chan struct{}, connections)}, nil
 }
 
-// socketAddress returns a name for path that fits into a socket address, and what to call when it is not needed any
-// more: a long path is reached through its open directory.
+// socketAddress returns a name for path that fits into a socket address, and what to call when it
+// is not needed any more: a long path is reached through its open directory.
 func socketAddress(path string) (string, func(), error) {
 	if len(path) <= pathMax {
 		return path, func() {}, nil
@@ -118,7 +118,8 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn) {
 				if err == nil && conn.SetWriteDeadline(time.Now().Add(requestTime)) == nil {
 					_, err = conn.Write(append(b, '\n'))
 				}
-				// The client may be gone, or stopped with Ctrl-Z: the installation must not wait for it again.
+				// The client may be gone, or stopped with Ctrl-Z: the
+				// installation must not wait for it again.
 				deaf = err != nil
 			})
 		}

@@ -7,8 +7,8 @@ import (
 	"overland/internal/progress"
 )
 
-// Steps passes the steps of an installation on to everybody who waits for it. The zero value works; it is safe for
-// concurrent use.
+// Steps passes the steps of an installation on to everybody who waits for it. The zero value works;
+// it is safe for concurrent use.
 type Steps struct {
 	mu        sync.Mutex
 	listeners []*listener
@@ -31,7 +31,8 @@ func (s *Steps) Tell(p progress.Event) {
 	}
 }
 
-// Listen calls f with every step, one at a time, until the returned function is called. f must not call it.
+// Listen calls f with every step, one at a time, until the returned function
+// is called. f must not call it.
 func (s *Steps) Listen(f func(progress.Event)) (quiet func()) {
 	l := &listener{tell: f}
 	s.mu.Lock()

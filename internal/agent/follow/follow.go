@@ -28,8 +28,8 @@ type Options struct {
 	Clock   clock.Clock    // nil = the machine's
 	Log     *slog.Logger   // nil = nowhere
 
-	// Resume brings the node to where its state says that it should be. It is called until it succeeds, and then again
-	// and again.
+	// Resume brings the node to where its state says that it should be. It is called until it
+	// succeeds, and then again and again.
 	Resume func(ctx context.Context) error
 	// Resumed is called once, after the first Resume that succeeded; nil = not needed.
 	Resumed func()
@@ -134,8 +134,8 @@ type feed struct {
 	fetcher *fetch.Fetcher
 }
 
-// Fetcher returns the one fetcher of all feeds. It outlives changes of their list, so what is known of a site that lied
-// stays known.
+// Fetcher returns the one fetcher of all feeds. It outlives changes of their list, so what is known
+// of a site that lied stays known.
 func (f *feed) Fetcher() *fetch.Fetcher { return f.fetcher }
 
 // Live reports that a feed can be asked for what is new.
@@ -169,7 +169,8 @@ func (f *Follower) feeds(old map[string]*feed) (list []*feed, now map[string]*fe
 	return list, now
 }
 
-// poll asks the sites, in order, until one has an answer that can be used. It reports whether one did.
+// poll asks the sites, in order, until one has an answer that can be
+// used. It reports whether one did.
 func (f *Follower) poll(ctx context.Context, list []*feed) bool {
 	for _, one := range list {
 		r, err := f.o.Install(ctx, one)
@@ -194,8 +195,8 @@ func (f *Follower) Rouse() {
 	}
 }
 
-// noteLook remembers the outcome of a look for the status, and logs what is new. A look that the agent itself ended has
-// no outcome: the one before it stays.
+// noteLook remembers the outcome of a look for the status, and logs what is new. A look that the
+// agent itself ended has no outcome: the one before it stays.
 func (f *Follower) noteLook(source, outcome string, err error) {
 	if errs.KindOf(err) == errs.Cancelled {
 		return

@@ -52,7 +52,8 @@ func following(t *testing.T, s node.Settings, o follow.Options) *follow.Follower
 	return f
 }
 
-// A look that the agent itself ended says nothing about the source: the outcome of the one before stays.
+// A look that the agent itself ended says nothing about the source: the
+// outcome of the one before stays.
 func TestAnInterruptedLookIsNotTold(t *testing.T) {
 	answers := []error{errs.Errorf(errs.Unavailable, "no route"), errs.Errorf(errs.Cancelled, "a person came"), nil}
 	asked := make(chan int, len(answers))
@@ -99,7 +100,8 @@ func TestAnInterruptedLookIsNotTold(t *testing.T) {
 
 const zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 
-// Nothing ends the loop: neither a node that cannot start its services, nor a site whose address is wrong.
+// Nothing ends the loop: neither a node that cannot start its services, nor
+// a site whose address is wrong.
 func TestTheLoopGoesOn(t *testing.T) {
 	calls := make(chan struct{}, 100)
 	resumed := make(chan struct{})

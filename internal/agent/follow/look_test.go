@@ -19,8 +19,8 @@ import (
 	"overland/internal/store/mem"
 )
 
-// The sites are asked in order until one has an answer: one that cannot be reached or is refused is passed over. Each may
-// be asked for what is new, and the one fetcher knows all of them.
+// The sites are asked in order until one has an answer: one that cannot be reached or is refused is
+// passed over. Each may be asked for what is new, and the one fetcher knows all of them.
 func TestSitesAreAskedInOrder(t *testing.T) {
 	const one, two, three = "https://127.0.0.1:1", "https://127.0.0.1:2", "https://127.0.0.1:3"
 	var sites []string
@@ -123,7 +123,8 @@ func TestAVolumeIsLookedAtOnce(t *testing.T) {
 	}
 }
 
-// What could not be decided, because something was out of reach, is offered again; what was decided is not.
+// What could not be decided, because something was out of reach, is offered
+// again; what was decided is not.
 func TestADepotIsOfferedUntilItIsDecided(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"oci-layout", "blobs/sha256/none", "trust/timestamp.json"} {

@@ -12,8 +12,8 @@ import (
 	"overland/internal/volume"
 )
 
-// OpenSource opens what a person named: a volume file or its first part, a depot directory, a site URL. The caller
-// calls the returned function when it is done with it.
+// OpenSource opens what a person named: a volume file or its first part, a depot directory, a site
+// URL. The caller calls the returned function when it is done with it.
 func OpenSource(name string) (stage.Source, func() error, error) {
 	nothing := func() error { return nil }
 	if strings.HasPrefix(name, "https://") {

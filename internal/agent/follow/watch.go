@@ -21,7 +21,8 @@ type seen struct {
 
 type watcher struct{ seen map[string]seen }
 
-// watch looks at what appeared in the watched directories. A file counts once it has not changed between two looks.
+// watch looks at what appeared in the watched directories. A file counts once it has
+// not changed between two looks.
 func (f *Follower) watch(ctx context.Context, w *watcher) {
 	here := map[string]bool{}
 	for _, pattern := range f.o.Node.State().Settings.Watch {
@@ -62,7 +63,8 @@ func (w *watcher) unchanged(path string) bool {
 	return true
 }
 
-// offer installs from the volume or depot at path. It reports whether that was decided, for good or bad.
+// offer installs from the volume or depot at path. It reports whether
+// that was decided, for good or bad.
 func (f *Follower) offer(ctx context.Context, path string) bool {
 	var r nodeapi.Report
 	src, done, err := OpenSource(path)
@@ -81,7 +83,8 @@ func (f *Follower) offer(ctx context.Context, path string) bool {
 	return true
 }
 
-// volumeFiles returns what may be a volume or depot among what pattern matches and, for a directory, what it holds.
+// volumeFiles returns what may be a volume or depot among what pattern matches and,
+// for a directory, what it holds.
 func volumeFiles(pattern string) []string {
 	dirs, err := filepath.Glob(pattern)
 	if err != nil {
@@ -106,8 +109,8 @@ func volumeFiles(pattern string) []string {
 	return list
 }
 
-// signature returns what tells that the volume or depot at path has changed: the size of all its parts together, and
-// when the newest of them was written. ok is false when it is gone.
+// signature returns what tells that the volume or depot at path has changed: the size of all its
+// parts together, and when the newest of them was written. ok is false when it is gone.
 func signature(path string) (size int64, newest time.Time, ok bool) {
 	paths := []string{path}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {

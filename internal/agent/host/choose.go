@@ -14,8 +14,8 @@ type choice struct {
 	trial *intent // nil: not a trial
 }
 
-// choose decides which version to start and makes the decision durable BEFORE it is started: a try is spent, or the
-// switch is taken back. Whatever is unreadable ends at the last good version.
+// choose decides which version to start and makes the decision durable BEFORE it is started: a try
+// is spent, or the switch is taken back. Whatever is unreadable ends at the last good version.
 func (s Slots) choose() (choice, error) {
 	if i, ok := s.readIntent(); ok {
 		switch {
@@ -55,8 +55,9 @@ func (s Slots) choose() (choice, error) {
 		"install again from a volume: sh FILE install")
 }
 
-// takeBack ends a switch that failed: the new version is refused with its reason and the old one is current again.
-// Each step can be repeated, so a power cut between two of them is mended by the next start.
+// takeBack ends a switch that failed: the new version is refused with its reason and the
+// old one is current again. Each step can be repeated, so a power cut between two of
+// them is mended by the next start.
 func (s Slots) takeBack(i intent) error {
 	if err := s.condemn(i); err != nil {
 		return fmt.Errorf("take back agent %s: %w", i.To, err)
@@ -67,8 +68,8 @@ func (s Slots) takeBack(i intent) error {
 	return s.FS.Remove(s.path("intent.json"))
 }
 
-// condemn refuses a version that used up its tries. One that was lost or cut short on the disk is only removed: it may
-// be staged again.
+// condemn refuses a version that used up its tries. One that was lost or cut short on the disk is
+// only removed: it may be staged again.
 func (s Slots) condemn(i intent) error {
 	if _, refused := s.refused(i.To); !refused && i.Tries > 0 {
 		return s.FS.RemoveAll(s.path(string(i.To)))
@@ -77,7 +78,8 @@ func (s Slots) condemn(i intent) error {
 	return s.refuse(nodeapi.RefusedVersion{Slot: i.To, Digest: i.Digest, Reason: i.Reason})
 }
 
-// commit ends a switch that succeeded: slot is good, and versions other than it and the one before are removed.
+// commit ends a switch that succeeded: slot is good, and versions other than it
+// and the one before are removed.
 func (s Slots) commit(slot nodeapi.Slot) error {
 	before := s.link("good")
 	if before != slot {

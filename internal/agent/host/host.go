@@ -28,8 +28,9 @@ type Host struct {
 	Say     func(format string, args ...any) // one progress line per change; nil = quiet
 }
 
-// CheckDir returns an error of kind Invalid when dir cannot be a node's directory: it must be absolute, not the root,
-// and free of what service files cannot hold (systemd accepts no quotes in a program's path).
+// CheckDir returns an error of kind Invalid when dir cannot be a node's directory: it must
+// be absolute, not the root, and free of what service files cannot hold (systemd accepts
+// no quotes in a program's path).
 func CheckDir(dir string) error {
 	if !filepath.IsAbs(dir) || dir == "/" || strings.ContainsAny(dir, "'\"`$\\\n\r\t\x00") {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%q cannot be a node's directory", dir),

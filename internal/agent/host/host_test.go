@@ -17,7 +17,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// fakeManager stands for systemctl, rc-service and rc-update: it keeps what they would remember, and what was asked.
+// fakeManager stands for systemctl, rc-service and rc-update: it keeps what they
+// would remember, and what was asked.
 type fakeManager struct {
 	running, enabled bool
 	changes          []string // calls that change something
@@ -257,7 +258,8 @@ func TestDetect(t *testing.T) {
 	}
 }
 
-// The unit is judged by systemd itself. (Nothing here runs systemd as process 1: systemctl is faked above.)
+// The unit is judged by systemd itself. (Nothing here runs systemd as
+// process 1: systemctl is faked above.)
 func TestSystemdAcceptsTheUnit(t *testing.T) {
 	for _, name := range []string{"node", "a node at 50 %"} {
 		dir := filepath.Join(t.TempDir(), name)

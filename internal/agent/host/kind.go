@@ -15,8 +15,9 @@ const (
 	None    Kind = "none" // a container, or an init that Overland does not know
 )
 
-// Detect returns what manages services on the machine whose file system is at root ("" = this one). A service manager
-// counts only when it is running: a container image that merely holds systemd's files is None.
+// Detect returns what manages services on the machine whose file system is at root ("" =
+// this one). A service manager counts only when it is running: a container image that merely
+// holds systemd's files is None.
 func Detect(root string) Kind {
 	at := func(path string) bool {
 		_, err := os.Stat(filepath.Join("/", root, path))

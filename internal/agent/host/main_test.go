@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// superviseEnv makes this test program a supervisor: a supervisor owns all children of its process, so it gets a
-// process of its own.
+// superviseEnv makes this test program a supervisor: a supervisor owns all children of its process,
+// so it gets a process of its own.
 const superviseEnv = "OVERLAND_TEST_SUPERVISE"
 
 func TestMain(m *testing.M) {

@@ -16,7 +16,8 @@ import (
 // ServiceName is what the service is called in every service manager.
 const ServiceName = "overland-agent"
 
-// marker is the first comment of every service file that install wrote. A file without it is somebody else's.
+// marker is the first comment of every service file that install wrote. A file
+// without it is somebody else's.
 const marker = "# Made by \"overland-agent install\"; removed by \"overland-agent uninstall\"."
 
 // Command runs a program of the service manager and returns what it printed; a test replaces it.
@@ -25,7 +26,8 @@ type Command func(ctx context.Context, name string, args ...string) (string, err
 // RunCommand is the real Command. The error ends with the last line of the output.
 func RunCommand(ctx context.Context, name string, args ...string) (string, error) {
 	const longest = 64 << 10
-	// Not a pipe: supervise-daemon keeps its outputs open for as long as it lives, and a pipe's reader would wait for it.
+	// Not a pipe: supervise-daemon keeps its outputs open for as long as it lives, and a
+	// pipe's reader would wait for it.
 	fd, err := unix.MemfdCreate("output", unix.MFD_CLOEXEC)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", name, err)

@@ -15,7 +15,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// none is a machine without a service manager: install starts the supervisor itself, in a session of its own.
+// none is a machine without a service manager: install starts the supervisor
+// itself, in a session of its own.
 type none struct {
 	slots Slots
 }

@@ -44,7 +44,8 @@ func (systemd) file(dir string) file {
 	}
 }
 
-// systemdQuote returns s, which CheckDir accepts, as one word of an ExecStart line (systemd.service(5), "COMMAND LINES").
+// systemdQuote returns s, which CheckDir accepts, as one word of an ExecStart line
+// (systemd.service(5), "COMMAND LINES").
 func systemdQuote(s string) string {
 	s = strings.ReplaceAll(s, "%", "%%")
 	if strings.ContainsAny(s, " ;") {

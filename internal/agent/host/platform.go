@@ -13,8 +13,9 @@ import (
 	"overland/internal/platform"
 )
 
-// Platform returns what this machine is: the best platform whose programs it runs. OVERLAND_PLATFORM overrides it. An
-// ARM machine is asked for its level (uname), because an agent built for v6 may run on a v7.
+// Platform returns what this machine is: the best platform whose programs it runs.
+// OVERLAND_PLATFORM overrides it. An ARM machine is asked for its level (uname), because an
+// agent built for v6 may run on a v7.
 func Platform() (platform.Platform, error) {
 	if s := os.Getenv("OVERLAND_PLATFORM"); s != "" {
 		p, err := platform.Parse(s)
@@ -37,8 +38,8 @@ func Platform() (platform.Platform, error) {
 	return "", errs.Errorf(errs.Invalid, "Overland runs no programs on linux/%s", runtime.GOARCH)
 }
 
-// armPlatform returns the platform of an ARM machine that calls itself machine ("armv6l", "aarch64") and runs a program
-// built for level built ("5", "6", "7"): it is at least that.
+// armPlatform returns the platform of an ARM machine that calls itself machine ("armv6l",
+// "aarch64") and runs a program built for level built ("5", "6", "7"): it is at least that.
 func armPlatform(machine, built string) platform.Platform {
 	level := "5"
 	switch {

@@ -10,7 +10,8 @@ import (
 	"overland/internal/appfile"
 )
 
-// ExitSwitch is the exit code with which an agent asks its supervisor to start what Arm armed, at once.
+// ExitSwitch is the exit code with which an agent asks its supervisor to
+// start what Arm armed, at once.
 const ExitSwitch = 75
 
 // readyEnv names the descriptor on which the agent reports ready; it is set only by a supervisor.
@@ -18,11 +19,12 @@ const readyEnv = "OVERLAND_READY_FD"
 
 const readyWord = "ready\n"
 
-// Reporter tells the supervisor that this agent works. The zero value has no supervisor and does nothing.
+// Reporter tells the supervisor that this agent works. The zero value has
+// no supervisor and does nothing.
 type Reporter struct{ pipe *os.File }
 
-// NewReporter takes the pipe that the supervisor gave this process, closed to the services that it will start. Call it
-// first thing in the process, once.
+// NewReporter takes the pipe that the supervisor gave this process, closed to the services that it
+// will start. Call it first thing in the process, once.
 func NewReporter() Reporter {
 	fd, err := strconv.Atoi(os.Getenv(readyEnv))
 	os.Unsetenv(readyEnv)
@@ -45,8 +47,9 @@ func (r Reporter) Ready() {
 	}
 }
 
-// Beat gives the supervisor a sign of life again and again until ctx ends. alive returns while the agent works; when it
-// hangs, so does Beat, and the supervisor starts the agent anew. Call it after Ready, once.
+// Beat gives the supervisor a sign of life again and again until ctx ends. alive returns
+// while the agent works; when it hangs, so does Beat, and the supervisor starts the agent
+// anew. Call it after Ready, once.
 func (r Reporter) Beat(ctx context.Context, alive func()) {
 	if r.pipe == nil {
 		return
@@ -66,10 +69,12 @@ func (r Reporter) Beat(ctx context.Context, alive func()) {
 	}
 }
 
-// SilenceEnv is the environment variable that changes how long an agent may give no sign of life: a duration like "30m".
+// SilenceEnv is the environment variable that changes how long an agent may give no sign
+// of life: a duration like "30m".
 const SilenceEnv = "OVERLAND_AGENT_SILENCE"
 
-// silence is long: an agent that is merely slow, on a machine that swaps or waits for its disk, must not be killed.
+// silence is long: an agent that is merely slow, on a machine that swaps or waits
+// for its disk, must not be killed.
 func silence() time.Duration {
 	const usual, least = 10 * time.Minute, time.Second
 	d, err := appfile.ParseDuration(os.Getenv(SilenceEnv))

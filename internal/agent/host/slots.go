@@ -29,8 +29,8 @@ const (
 	DefaultStable = 15 * time.Second
 )
 
-// Slots are the versions of the agent's program, side by side. The zero FS is the real disk. One process at a time
-// changes them: the agent stages and arms, the supervisor decides.
+// Slots are the versions of the agent's program, side by side. The zero FS is the real disk. One
+// process at a time changes them: the agent stages and arms, the supervisor decides.
 type Slots struct {
 	Dir string // the node's directory, not agent/ below it
 	FS  fsx.FS
@@ -48,13 +48,15 @@ type Trial struct {
 	Stable time.Duration // how long it must then stay up
 }
 
-// The environment variables that change the defaults of a Trial: durations like "30s". A slow machine may need more.
+// The environment variables that change the defaults of a Trial: durations like
+// "30s". A slow machine may need more.
 const (
 	ReadyEnv  = "OVERLAND_AGENT_READY"
 	StableEnv = "OVERLAND_AGENT_STABLE"
 )
 
-// trialFromEnv returns the Trial that the environment asks for. A value that is not a duration counts as not set.
+// trialFromEnv returns the Trial that the environment asks for. A value that is
+// not a duration counts as not set.
 func trialFromEnv() Trial {
 	get := func(name string) time.Duration {
 		d, err := appfile.ParseDuration(os.Getenv(name))
@@ -66,8 +68,9 @@ func trialFromEnv() Trial {
 	return Trial{Ready: get(ReadyEnv), Stable: get(StableEnv)}
 }
 
-// intent is a switch that is being tried. Lengths are measured from each start with the monotonic clock, because a
-// node's time of day may be wrong; tries is what bounds a machine that loses power during every try.
+// intent is a switch that is being tried. Lengths are measured from each start with the
+// monotonic clock, because a node's time of day may be wrong; tries is what bounds a machine
+// that loses power during every try.
 type intent struct {
 	Version int              `json:"version"`
 	To      nodeapi.Slot     `json:"to"`
@@ -83,13 +86,14 @@ func (s Slots) path(parts ...string) string {
 	return filepath.Join(append([]string{s.Dir, "agent"}, parts...)...)
 }
 
-// GoodPath returns the path of the program that last proved itself: what the service file and the link in
-// /usr/local/bin lead to. (Not current: a person who asks for the status while a version that hangs is being tried
-// would wait with it.)
+// GoodPath returns the path of the program that last proved itself: what the service file and the
+// link in /usr/local/bin lead to. (Not current: a person who asks for the status while a version
+// that hangs is being tried would wait with it.)
 func (s Slots) GoodPath() string { return s.path("good", Program) }
 
-// Stage puts the program named d into its slot: place must make the file at the path it is given (a hard link or a
-// copy); its bytes are hashed before the slot gets its name. A slot that is there already is left alone.
+// Stage puts the program named d into its slot: place must make the file at the path it is
+// given (a hard link or a copy); its bytes are hashed before the slot gets its name. A slot
+// that is there already is left alone.
 func (s Slots) Stage(_ context.Context, d digest.Digest, place func(path string) error) (nodeapi.Slot, error) {
 	slot := SlotOf(d)
 	if r, refused := s.refused(slot); refused {
@@ -180,8 +184,8 @@ func (s Slots) copyTo(from, to string) error {
 	return w.Commit()
 }
 
-// First makes slot current and good when there is no version yet, as a first install does; else it changes nothing.
-// It returns whether it did.
+// First makes slot current and good when there is no version yet, as a first install does; else it
+// changes nothing. It returns whether it did.
 func (s Slots) First(slot nodeapi.Slot) (bool, error) {
 	if s.runnable(s.link("good")) {
 		return false, nil
@@ -192,8 +196,9 @@ func (s Slots) First(slot nodeapi.Slot) (bool, error) {
 	return true, s.FS.Symlink(string(slot), s.path("current"))
 }
 
-// Arm makes the supervisor try slot at its next start of the agent. A version that was refused before is a Conflict,
-// with the reason; arming the current version changes nothing and returns false.
+// Arm makes the supervisor try slot at its next start of the agent. A version that
+// was refused before is a Conflict, with the reason; arming the current version
+// changes nothing and returns false.
 func (s Slots) Arm(slot nodeapi.Slot, t Trial) (bool, error) {
 	if r, refused := s.refused(slot); refused {
 		return false, errs.Errorf(errs.Conflict, "agent %s was refused before: %s", slot, r.Reason)
@@ -215,9 +220,10 @@ func (s Slots) Arm(slot nodeapi.Slot, t Trial) (bool, error) {
 	return true, s.writeIntent(i)
 }
 
-// Upgrade stages the program named d, which lies at path, and arms it: what the agent calls for a new version in its
-// channel. When it returns true the agent ends with ExitSwitch and the supervisor starts the new one. The program is
-// linked when path is on the same file system, else copied.
+// Upgrade stages the program named d, which lies at path, and arms it: what the agent
+// calls for a new version in its channel. When it returns true the agent ends with
+// ExitSwitch and the supervisor starts the new one. The program is linked when path is on
+// the same file system, else copied.
 func (s Slots) Upgrade(ctx context.Context, d digest.Digest, path string) (bool, error) {
 	if SlotOf(d) == s.link("current") {
 		return false, nil
@@ -327,8 +333,8 @@ func (s Slots) writeIntent(i intent) error {
 	return s.FS.WriteFile(s.path("intent.json"), append(b, '\n'), 0o644)
 }
 
-// readIntent returns the switch that is being tried. One that makes no sense counts as none: the last good version is
-// then the answer.
+// readIntent returns the switch that is being tried. One that makes no sense counts as none: the
+// last good version is then the answer.
 func (s Slots) readIntent() (intent, bool) {
 	const longest = 64 << 10
 	b, err := fsx.ReadFile(s.path("intent.json"), longest)

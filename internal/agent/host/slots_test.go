@@ -15,7 +15,8 @@ import (
 
 var errPower = errors.New("the power went")
 
-// cut returns an FS that does n operations and fails from then on, as a machine that loses power does.
+// cut returns an FS that does n operations and fails from then on, as a
+// machine that loses power does.
 func cut(n int, count *int) fsx.FS {
 	return fsx.FS{Before: func(fsx.Op) error {
 		*count++
@@ -26,8 +27,8 @@ func cut(n int, count *int) fsx.FS {
 	}}
 }
 
-// upgrade is a whole upgrade on file system fs: stage and arm, as the agent does; then two tries and the end, as the
-// supervisor does.
+// upgrade is a whole upgrade on file system fs: stage and arm, as the agent does; then two tries
+// and the end, as the supervisor does.
 func upgrade(t *testing.T, s Slots, program string, works bool) error {
 	if _, err := s.Upgrade(t.Context(), digest.Of([]byte(newProgram)), program); err != nil {
 		return err
@@ -92,7 +93,8 @@ func TestPowerCutAtEveryStepOfAnUpgrade(t *testing.T) {
 			if !s.runnable(s.link("good")) {
 				t.Fatalf("after %d operations: good is %q", n, s.link("good"))
 			}
-			// The channel still names the new version, so the agent asks again: the upgrade ends as it would have.
+			// The channel still names the new version, so the agent asks again: the
+			// upgrade ends as it would have.
 			uerr := upgrade(t, s, program, works)
 			want := old
 			if works {

@@ -20,30 +20,35 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// Supervisor keeps the agent of one node running. It is small on purpose: it is the only part of Overland that an
-// upgrade cannot replace while it runs.
+// Supervisor keeps the agent of one node running. It is small on purpose: it is the only part of
+// Overland that an upgrade cannot replace while it runs.
 type Supervisor struct {
 	Slots Slots
 	// Args follow the program's name: "run", "--state", DIR, …
 	Args []string
-	// MinWait and MaxWait bound the wait before an agent that ended is started again; it doubles from one to the other
-	// and starts over when the agent stayed up for MaxWait. 0 = 1 s and 1 min.
+	// MinWait and MaxWait bound the wait before an agent that ended is started
+	// again; it doubles from one to the other and starts over when the agent stayed
+	// up for MaxWait. 0 = 1 s and 1 min.
 	MinWait, MaxWait time.Duration
-	// StopTimeout is how long the agent may take to end after SIGTERM before it is killed. 0 = 90 s.
+	// StopTimeout is how long the agent may take to end after SIGTERM
+	// before it is killed. 0 = 90 s.
 	StopTimeout time.Duration
-	// Silence is how long an agent that gave signs of life may give none before it is killed and started again; a fifth
-	// of it is added, in case it was the machine that stood still. 0 = what SilenceEnv says, else 10 min.
+	// Silence is how long an agent that gave signs of life may give none before it is killed and
+	// started again; a fifth of it is added, in case it was the machine that stood still. 0 =
+	// what SilenceEnv says, else 10 min.
 	Silence time.Duration
 	Log     *slog.Logger // nil = none
 	// Stderr receives what the agent writes to both outputs; nil = this process's.
 	Stderr *os.File
 }
 
-// Run starts the agent and starts it again whenever it ends, until ctx is done; then it passes SIGTERM on, waits for
-// the agent and returns nil. Services are left alone: whether they stop too is up to Args. Orphans are reaped meanwhile.
+// Run starts the agent and starts it again whenever it ends, until ctx is done; then it passes
+// SIGTERM on, waits for the agent and returns nil. Services are left alone: whether they stop too
+// is up to Args. Orphans are reaped meanwhile.
 //
-// Run takes over SIGCHLD and every child of the process, so one process runs it once and starts nothing else. It
-// returns an error that wraps fsx.ErrLocked when another supervisor has the same directory.
+// Run takes over SIGCHLD and every child of the process, so one process runs it once and
+// starts nothing else. It returns an error that wraps fsx.ErrLocked when another
+// supervisor has the same directory.
 func (s *Supervisor) Run(ctx context.Context) error {
 	if err := s.Slots.FS.Mkdir(s.Slots.path(), 0o755); err != nil {
 		return err
@@ -54,7 +59,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	}
 	defer lock.Unlock()
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
-	// PDEATHSIG goes off when the forking THREAD ends, so that thread must live as long as the supervisor.
+	// PDEATHSIG goes off when the forking THREAD ends, so that thread must
+	// live as long as the supervisor.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
@@ -139,7 +145,8 @@ func (s *Supervisor) once(ctx context.Context, children <-chan os.Signal) (pause
 	return true
 }
 
-// failed records why a try failed, and takes a damaged or unstartable version out when another can run.
+// failed records why a try failed, and takes a damaged or unstartable
+// version out when another can run.
 func (s *Supervisor) failed(c choice, reason string) {
 	if c.trial != nil {
 		c.trial.Reason = reason
@@ -224,7 +231,8 @@ type ending struct {
 	reason string
 }
 
-// watch waits for the agent to end. A trial that does not become ready in time is killed; one that stays up is committed.
+// watch waits for the agent to end. A trial that does not become ready in time is killed;
+// one that stays up is committed.
 func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *child, c choice) ending {
 	ready, stable := DefaultReady, DefaultStable
 	if c.trial != nil {

@@ -17,10 +17,11 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// Agents are shell scripts here: what the supervisor knows of an agent is a program, a pipe and an exit code. Each
-// writes what it does to its output, which the test reads line by line.
+// Agents are shell scripts here: what the supervisor knows of an agent is a program, a pipe and an
+// exit code. Each writes what it does to its output, which the test reads line by line.
 const (
-	// worksScript starts a service in its own session when there is none yet, reports ready and waits for SIGTERM.
+	// worksScript starts a service in its own session when there is none yet,
+	// reports ready and waits for SIGTERM.
 	worksScript = `#!/bin/sh
 # %s
 if ! kill -0 "$(cat service.pid 2>/dev/null)" 2>/dev/null; then
@@ -129,8 +130,8 @@ func (r *running) expect(pattern string) string {
 	}
 }
 
-// expectStart waits for the supervisor's line about a start, which it returns, and for the agent's own, "agent works".
-// Two processes write them, so either may come first.
+// expectStart waits for the supervisor's line about a start, which it returns, and for the agent's
+// own, "agent works". Two processes write them, so either may come first.
 func (r *running) expectStart(pattern string) string {
 	r.t.Helper()
 	first := r.expect("(" + pattern + ")|agent works")
@@ -415,7 +416,8 @@ func TestTwoSupervisorsNeverRun(t *testing.T) {
 
 func TestOrphansAreReaped(t *testing.T) {
 	s := Slots{Dir: t.TempDir()}
-	// The agent ends at once; its child is adopted by the supervisor, ends, and must not stay as a zombie.
+	// The agent ends at once; its child is adopted by the supervisor, ends,
+	// and must not stay as a zombie.
 	slot := stage(t, s, "#!/bin/sh\n[ -e once ] && { echo again; exec sleep 600; }\n: >once\n(sleep 0.05; echo $$ >/dev/null) & echo \"orphan pid=$!\"\nexit 0\n")
 	if _, err := s.First(slot); err != nil {
 		t.Fatal(err)

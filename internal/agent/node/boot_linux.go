@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Boot returns the name of this boot and the time since it, in a clock that no one can set and that runs on in sleep.
+// Boot returns the name of this boot and the time since it, in a clock that no one can
+// set and that runs on in sleep.
 func Boot() (id string, since time.Duration) {
 	if b, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
 		id = strings.TrimSpace(string(b))

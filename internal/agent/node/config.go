@@ -24,7 +24,8 @@ const ConfigName = "config.json"
 
 const configMax = 64 << 10 // bytes
 
-// readConfig reads the settings that a person or provisioning wrote. A missing file is fs.ErrNotExist.
+// readConfig reads the settings that a person or provisioning wrote. A
+// missing file is fs.ErrNotExist.
 func readConfig(path string) (Settings, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -72,8 +73,8 @@ func checkSettings(s Settings) error {
 	return nil
 }
 
-// LoadConfig takes over config.json. A damaged file changes nothing: the settings from before stay in force, and Problems
-// says so.
+// LoadConfig takes over config.json. A damaged file changes nothing: the settings from before stay
+// in force, and Problems says so.
 func (n *Node) LoadConfig() {
 	path := filepath.Join(n.dir, ConfigName)
 	s, err := readConfig(path)
@@ -91,7 +92,8 @@ func (n *Node) LoadConfig() {
 	}
 }
 
-// Follow makes s what the node follows, in its state and in config.json. Equal settings are not written.
+// Follow makes s what the node follows, in its state and in config.json.
+// Equal settings are not written.
 func (n *Node) Follow(s Settings) error {
 	old := n.State().Settings
 	path := filepath.Join(n.dir, ConfigName)

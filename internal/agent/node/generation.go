@@ -59,7 +59,8 @@ type Program struct {
 	Data     bool              `json:"data,omitempty"` // not a program: nothing runs it
 }
 
-// Mode returns the permissions that p is placed with. A file may have more: the same bytes may be a program elsewhere.
+// Mode returns the permissions that p is placed with. A file may have more: the same
+// bytes may be a program elsewhere.
 func (p Program) Mode() fs.FileMode {
 	if p.Data {
 		return 0o444
@@ -67,7 +68,8 @@ func (p Program) Mode() fs.FileMode {
 	return 0o555
 }
 
-// Content returns the name of what g runs: equal for two generations of one channel that hold the same releases.
+// Content returns the name of what g runs: equal for two generations of one
+// channel that hold the same releases.
 func (g *Generation) Content() digest.Digest {
 	h := digest.New()
 	fmt.Fprintf(h, "%q\n", g.Channel)
@@ -137,7 +139,8 @@ var (
 	fileOK = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}$`)
 )
 
-// check refuses names that would leave the generation's folder and programs that would overwrite each other.
+// check refuses names that would leave the generation's folder and programs
+// that would overwrite each other.
 func (g *Generation) check() error {
 	bad := func(format string, args ...any) error {
 		return errs.Errorf(errs.Invalid, "generation: "+format, args...)
@@ -178,7 +181,8 @@ func (g *Generation) check() error {
 	return nil
 }
 
-// readGeneration reads and checks the document of the folder dir, from its copy when the first is damaged.
+// readGeneration reads and checks the document of the folder dir, from its
+// copy when the first is damaged.
 func readGeneration(dir string, number int) (*Generation, error) {
 	var first error
 	for _, name := range []string{documentName, documentCopy} {
@@ -205,7 +209,8 @@ func readDocument(path string) (*Generation, error) {
 	return decodeGeneration(file)
 }
 
-// verifyGeneration returns what is wrong with the programs of g in dir. Sizes and kinds always; every byte when deep.
+// verifyGeneration returns what is wrong with the programs of g in dir. Sizes and
+// kinds always; every byte when deep.
 func verifyGeneration(dir string, g *Generation, deep bool) error {
 	for _, a := range g.Apps {
 		for _, p := range a.Programs {

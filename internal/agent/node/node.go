@@ -27,8 +27,8 @@ type Options struct {
 	Boot  func() (string, time.Duration) // nil = Boot
 }
 
-// Node is the state directory of this machine, held by one process. Its methods are safe for concurrent use; the
-// steps of a switch are the caller's to order.
+// Node is the state directory of this machine, held by one process. Its methods are safe for
+// concurrent use; the steps of a switch are the caller's to order.
 type Node struct {
 	dir  string
 	o    Options
@@ -43,8 +43,9 @@ type Node struct {
 	problems problems
 }
 
-// Open takes the lock of dir, reads the state and mends what a crash, a power cut or a damaged file left behind: the
-// generation that Current then names is whole. Damage says what was found. A directory in use is errs.Conflict.
+// Open takes the lock of dir, reads the state and mends what a crash, a power cut or a damaged file
+// left behind: the generation that Current then names is whole. Damage says what was found. A
+// directory in use is errs.Conflict.
 func Open(dir string, o Options) (*Node, error) {
 	if o.Boot == nil {
 		o.Boot = Boot
@@ -96,8 +97,8 @@ func unclose(dirs ...string) error {
 	return nil
 }
 
-// Peek returns the state of dir without the lock and without changing anything. A directory that never held a node
-// is errs.NotFound.
+// Peek returns the state of dir without the lock and without changing anything. A directory that
+// never held a node is errs.NotFound.
 func Peek(dir string) (State, *Generation, error) {
 	a, b := readCopy(filepath.Join(dir, "state.a")), readCopy(filepath.Join(dir, "state.b"))
 	switch {
@@ -136,7 +137,8 @@ func (n *Node) State() State {
 	return n.state.clone()
 }
 
-// Damage returns what Open found damaged and how it was mended, for people. Empty when all was well.
+// Damage returns what Open found damaged and how it was mended, for
+// people. Empty when all was well.
 func (n *Node) Damage() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -165,8 +167,8 @@ func (n *Node) Generation(number int) (*Generation, error) {
 	return g, nil
 }
 
-// Update changes the state by change, durably, or not at all. Use it for what is not part of a switch: settings,
-// candidates, events. An unchanged state is not written.
+// Update changes the state by change, durably, or not at all. Use it for what is not part of a
+// switch: settings, candidates, events. An unchanged state is not written.
 func (n *Node) Update(change func(*State)) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -178,8 +180,9 @@ func (n *Node) Update(change func(*State)) error {
 // AddEvent puts e into s, for use in Update; its time is filled in by the caller.
 func (s *State) AddEvent(e nodeapi.Event) { s.add(e) }
 
-// save writes next over the older copy, in place: those blocks exist, so a full disk cannot stop it, and the newer copy
-// is whole until this one is. Between switches both copies hold the same. n.mu is held.
+// save writes next over the older copy, in place: those blocks exist, so a full disk
+// cannot stop it, and the newer copy is whole until this one is. Between switches both
+// copies hold the same. n.mu is held.
 func (n *Node) save(next State) error {
 	next.Schema = Schema
 	if err := next.check(); err != nil {
@@ -202,7 +205,8 @@ func (n *Node) save(next State) error {
 		n.older = "state.a"
 	}
 	if next.Intent == nil {
-		// A decision stands: both copies say so, and one may rot. That one failing takes nothing back.
+		// A decision stands: both copies say so, and one may rot. That
+		// one failing takes nothing back.
 		_ = n.writeBoth()
 	}
 	return nil

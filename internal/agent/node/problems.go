@@ -7,14 +7,15 @@ import (
 	"sync"
 )
 
-// problems are what is wrong with the node now, by subject. They have a lock of their own, because the node's is held
-// while it writes.
+// problems are what is wrong with the node now, by subject. They have a lock of their own, because
+// the node's is held while it writes.
 type problems struct {
 	mu   sync.Mutex
 	text map[string]string
 }
 
-// Problem notes what is wrong with subject, for the status; "" forgets it. It is not written to the disk.
+// Problem notes what is wrong with subject, for the status; "" forgets it.
+// It is not written to the disk.
 func (n *Node) Problem(subject, text string) {
 	n.problems.mu.Lock()
 	defer n.problems.mu.Unlock()
@@ -28,7 +29,8 @@ func (n *Node) Problem(subject, text string) {
 	n.problems.text[subject] = text
 }
 
-// Problems returns what is wrong now, what Open found damaged among it, in the order of their subjects.
+// Problems returns what is wrong now, what Open found damaged among it,
+// in the order of their subjects.
 func (n *Node) Problems() []string {
 	n.problems.mu.Lock()
 	defer n.problems.mu.Unlock()

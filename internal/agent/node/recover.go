@@ -49,7 +49,8 @@ func (n *Node) recover() error {
 		return n.rebuild(errors.Join(a.err, b.err))
 	}
 	if a.err != nil || b.err != nil || (n.state.Intent == nil && a.seq != b.seq) {
-		// One copy was cut while it was written, or is damaged: the other one is the truth. Write it again.
+		// One copy was cut while it was written, or is damaged: the other
+		// one is the truth. Write it again.
 		if err := n.writeBoth(); err != nil {
 			return err
 		}
@@ -130,7 +131,8 @@ func (n *Node) whole(number int, deep bool) error {
 	return verifyGeneration(genDir(n.dir, number), g, deep)
 }
 
-// rebuild makes a state from the disk alone: the last good generation, else the current one as if it were new.
+// rebuild makes a state from the disk alone: the last good generation, else the
+// current one as if it were new.
 func (n *Node) rebuild(cause error) error {
 	numbers := n.numbers()
 	s := State{Schema: Schema, Next: 1}
@@ -194,8 +196,8 @@ func (n *Node) agree() error {
 	return n.mendCopies()
 }
 
-// retreat leaves a decided generation whose files are damaged for another whole one. It is not refused: the same
-// releases may be installed again.
+// retreat leaves a decided generation whose files are damaged for another whole one. It is not
+// refused: the same releases may be installed again.
 func (n *Node) retreat(damaged int, cause error) error {
 	next := n.state.clone()
 	next.Current, next.Good, next.Before = 0, 0, 0
@@ -256,7 +258,8 @@ func (n *Node) point(name string, number int) error {
 	return nil
 }
 
-// mendCopies writes the copy of the running generation's document that is damaged from the one that is not.
+// mendCopies writes the copy of the running generation's document that is
+// damaged from the one that is not.
 func (n *Node) mendCopies() error {
 	number := n.state.want()
 	if number == 0 {

@@ -44,7 +44,8 @@ type State struct {
 	Programs []Candidate     `json:"programs,omitempty"` // agent programs that are not tried again
 }
 
-// Settings is what the node was told to follow. It is remembered here and written to config.json for people.
+// Settings is what the node was told to follow. It is remembered here and
+// written to config.json for people.
 type Settings struct {
 	Channel string   `json:"channel,omitempty"`
 	Root    string   `json:"root,omitempty"`  // fingerprint of the pinned root
@@ -130,8 +131,8 @@ func (s *State) Refused(content digest.Digest) (Bad, bool) {
 	return Bad{}, false
 }
 
-// encodeState returns one copy: a line "overland-node-state 1 SEQ LENGTH SHA256", then LENGTH bytes of JSON.
-// The sum covers SEQ and the JSON.
+// encodeState returns one copy: a line "overland-node-state 1 SEQ LENGTH SHA256", then LENGTH bytes
+// of JSON. The sum covers SEQ and the JSON.
 func encodeState(seq uint64, s State) ([]byte, error) {
 	body, err := json.Marshal(s)
 	if err != nil {

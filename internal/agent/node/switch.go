@@ -15,12 +15,14 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// ErrExhausted is returned by Try when the generation may not be started again: it has to be left with Back.
+// ErrExhausted is returned by Try when the generation may not be started
+// again: it has to be left with Back.
 var ErrExhausted = errors.New("no tries left")
 
-// Stage writes g as the next generation and returns its number; g.Number is ignored. place puts program p, verified,
-// at path, whose folder exists. Nothing that runs is touched; until Begin names it, a staged generation is waste that
-// Collect removes. The caller holds back other calls of Stage.
+// Stage writes g as the next generation and returns its number; g.Number is ignored. place
+// puts program p, verified, at path, whose folder exists. Nothing that runs is touched;
+// until Begin names it, a staged generation is waste that Collect removes. The caller
+// holds back other calls of Stage.
 func (n *Node) Stage(g Generation, place func(p Program, path string) error) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -89,8 +91,9 @@ func (n *Node) write(g *Generation, dir string, place func(Program, string) erro
 	return fs.SyncDir(filepath.Dir(dir))
 }
 
-// Begin makes the switch to generation number the node's intent, durably, and swaps current to it. limit is how long
-// its attempts in one boot may take together. Errors leave the old generation in place.
+// Begin makes the switch to generation number the node's intent, durably, and swaps
+// current to it. limit is how long its attempts in one boot may take together. Errors
+// leave the old generation in place.
 func (n *Node) Begin(number int, limit time.Duration, by string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -114,9 +117,9 @@ func (n *Node) Begin(number int, limit time.Duration, by string) error {
 	return n.links()
 }
 
-// Try counts one attempt at the intended generation, durably, before the caller starts anything of it. When no tries
-// are left, its time is over or it has failed already, the error wraps ErrExhausted and Failed of the state's intent
-// says why.
+// Try counts one attempt at the intended generation, durably, before the caller starts anything of
+// it. When no tries are left, its time is over or it has failed already, the error wraps
+// ErrExhausted and Failed of the state's intent says why.
 func (n *Node) Try() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -148,13 +151,14 @@ func (n *Node) Try() error {
 	return fmt.Errorf("generation %d: %s: %w", i.Generation, next.Intent.Failed, ErrExhausted)
 }
 
-// over reports whether the attempts of this boot have used their time. The clock on the wall is not asked: it may
-// say 1970 or 2100.
+// over reports whether the attempts of this boot have used their time. The clock on the wall is not
+// asked: it may say 1970 or 2100.
 func (i *Intent) over(boot string, since time.Duration) bool {
 	return i.Limit > 0 && i.Boot != "" && i.Boot == boot && since >= i.Since && since-i.Since >= i.Limit
 }
 
-// Left returns how long the attempt that Try counted may still take; a large value when there is no limit.
+// Left returns how long the attempt that Try counted may still take; a
+// large value when there is no limit.
 func (n *Node) Left() time.Duration {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -206,8 +210,8 @@ type Verdict struct {
 	Log    []string // the service's last lines
 }
 
-// Fail marks the intended generation as failed, durably, and swaps current back. The caller then starts what From holds
-// and calls Back. After a crash in between, Try returns ErrExhausted.
+// Fail marks the intended generation as failed, durably, and swaps current back. The caller then
+// starts what From holds and calls Back. After a crash in between, Try returns ErrExhausted.
 func (n *Node) Fail(v Verdict) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -226,8 +230,8 @@ func (n *Node) Fail(v Verdict) error {
 	return n.links()
 }
 
-// Back ends a failed switch: the generation it came from is current again and the failed content is refused until
-// something new is named.
+// Back ends a failed switch: the generation it came from is current again and the failed content is
+// refused until something new is named.
 func (n *Node) Back() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -259,8 +263,9 @@ func (n *Node) Forgive(content digest.Digest) error {
 	})
 }
 
-// Collect removes the generations that nothing can lead back to: all but the current one, the last good one, the
-// good one before it and those of an undecided switch. It returns the generations kept.
+// Collect removes the generations that nothing can lead back to: all but the current
+// one, the last good one, the good one before it and those of an undecided switch.
+// It returns the generations kept.
 func (n *Node) Collect() ([]int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -292,7 +297,8 @@ func (n *Node) Collect() ([]int, error) {
 	return kept, nil
 }
 
-// Untry gives back the attempt that Try counted, when the caller was asked to stop before it was decided.
+// Untry gives back the attempt that Try counted, when the caller was asked
+// to stop before it was decided.
 func (n *Node) Untry() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -304,7 +310,8 @@ func (n *Node) Untry() error {
 	return n.save(next)
 }
 
-// Abandon ends a switch that was never tried: the generation it came from stays current and nothing is refused.
+// Abandon ends a switch that was never tried: the generation it came from stays
+// current and nothing is refused.
 func (n *Node) Abandon(reason string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

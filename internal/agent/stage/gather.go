@@ -30,7 +30,8 @@ type Plan struct {
 	blobs []fetch.Blob // the programs to fetch
 }
 
-// Plan verifies what src says, from the pinned root to the channel, and returns what to do. It writes only to trust/.
+// Plan verifies what src says, from the pinned root to the channel, and returns what
+// to do. It writes only to trust/.
 func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions) (Plan, error) {
 	s.mu.Lock()
 	clear(s.names) // of the plan before
@@ -104,7 +105,8 @@ func (s *Stager) compare(p Plan, st node.State, o nodeapi.InstallOptions) (Plan,
 	return p, nil
 }
 
-// pin makes the root with fingerprint root the node's, when it has none; one that has another root refuses.
+// pin makes the root with fingerprint root the node's, when it has none; one
+// that has another root refuses.
 func (s *Stager) pin(ctx context.Context, src Source, root string, asked bool) error {
 	if s.trust.Pinned() && !asked {
 		return nil
@@ -123,9 +125,10 @@ func (s *Stager) pin(ctx context.Context, src Source, root string, asked bool) e
 	return nil
 }
 
-// Gather fills p with what this machine takes of each release; nothing when nothing changes. What is read of a release is verified by digest, from the signed channel down. A volume is refused here when
-// any of its bytes is not what was signed and sealed, whether this machine needs it or not: but for the programs to
-// fetch, which fetching verifies.
+// Gather fills p with what this machine takes of each release; nothing when nothing changes. What
+// is read of a release is verified by digest, from the signed channel down. A volume is refused
+// here when any of its bytes is not what was signed and sealed, whether this machine needs it or
+// not: but for the programs to fetch, which fetching verifies.
 func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 	if p.Unchanged > 0 {
 		return nil
@@ -193,7 +196,8 @@ func (s *Stager) available(ctx context.Context, src Source, d digest.Digest) err
 	return lacks
 }
 
-// Stage brings the programs of p, which Gather filled in, into the depot and writes the generation. It returns its number.
+// Stage brings the programs of p, which Gather filled in, into the depot and writes the
+// generation. It returns its number.
 func (s *Stager) Stage(ctx context.Context, src Source, p Plan) (int, error) {
 	f := s.fetcherOf(src)
 	if err := f.All(ctx, p.blobs); err != nil {
@@ -213,7 +217,8 @@ func (s *Stager) fetcherOf(src Source) *fetch.Fetcher {
 	return s.Fetcher(src)
 }
 
-// resolve reads the release of app and fills in what this machine takes of it. It returns the programs to fetch.
+// resolve reads the release of app and fills in what this machine takes of it. It
+// returns the programs to fetch.
 func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *node.App) ([]fetch.Blob, error) {
 	name := app.App + "@" + app.Version
 	if err := s.available(ctx, src, app.Release); err != nil {
@@ -283,8 +288,8 @@ func complete(r *release.Release, app *node.App, p platform.Platform) error {
 		"add %s to the artifact's platforms and release again", p)
 }
 
-// heal drops every damaged blob of the depot when err says that one is and no source is to blame. It reports whether it
-// dropped any: then it is worth trying again.
+// heal drops every damaged blob of the depot when err says that one is and no source is to blame.
+// It reports whether it dropped any: then it is worth trying again.
 func (s *Stager) heal(ctx context.Context, err error) bool {
 	var blamed *fetch.SourceError
 	if !errors.Is(err, digest.ErrMismatch) || errors.As(err, &blamed) {
@@ -301,8 +306,8 @@ func (s *Stager) heal(ctx context.Context, err error) bool {
 	return s.distrust(ctx, blobs) == nil
 }
 
-// distrust drops blobs from the depot whose bytes are damaged: after damage was found in a generation, whose programs
-// share their bytes with the depot.
+// distrust drops blobs from the depot whose bytes are damaged: after damage was found in a
+// generation, whose programs share their bytes with the depot.
 func (s *Stager) distrust(ctx context.Context, blobs []fetch.Blob) error {
 	for _, b := range blobs {
 		there, err := store.Has(ctx, s.depot, b.Digest)
@@ -321,8 +326,8 @@ func (s *Stager) distrust(ctx context.Context, blobs []fetch.Blob) error {
 	return ctx.Err()
 }
 
-// holds refuses a source that claims to be complete and does not have blob d: a volume whose payload was replaced has
-// other blobs than the ones that were signed.
+// holds refuses a source that claims to be complete and does not have blob d: a volume whose
+// payload was replaced has other blobs than the ones that were signed.
 func holds(src Source, d digest.Digest) error {
 	v, ok := src.(interface{ Has(digest.Digest) bool })
 	if !ok || v.Has(d) {

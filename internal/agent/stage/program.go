@@ -22,8 +22,8 @@ type Program struct {
 	Release digest.Digest
 }
 
-// Program brings the agent program that the channel names; nil when there is nothing to hand over to. It is taken once
-// for each release.
+// Program brings the agent program that the channel names; nil when there is nothing to hand over
+// to. It is taken once for each release.
 func (s *Stager) Program(ctx context.Context, src Source, e *release.Entry) (*Program, error) {
 	st := s.node.State()
 	if e == nil || s.o.Self == "" || st.Agent == e.Digest {
@@ -48,7 +48,8 @@ func (s *Stager) Program(ctx context.Context, src Source, e *release.Entry) (*Pr
 		return nil, s.node.Update(func(st *node.State) { st.Agent = e.Digest })
 	}
 	s.named(art.Blob.Digest, release.AgentApp+"@"+e.Version)
-	// The process that installed may have brought it, and its blob was collected since: a slow link must not carry it twice.
+	// The process that installed may have brought it, and its blob was collected since: a
+	// slow link must not carry it twice.
 	if placed, err := os.Open(s.programPath(art)); err == nil {
 		_, _, err = s.depot.Put(ctx, placed, art.Blob.Digest, art.Blob.Size)
 		placed.Close()
@@ -71,7 +72,8 @@ func (s *Stager) programPath(art release.Artifact) string {
 	return filepath.Join(s.node.Dir(), "upgrade", art.Blob.Digest.Encoded()[:16], art.File)
 }
 
-// placeProgram puts the agent program into upgrade/HEX/, in place of what was there before, and returns its path.
+// placeProgram puts the agent program into upgrade/HEX/, in place of what was
+// there before, and returns its path.
 func (s *Stager) placeProgram(ctx context.Context, art release.Artifact) (string, error) {
 	path := s.programPath(art)
 	dir := filepath.Dir(path)

@@ -16,7 +16,8 @@ import (
 	"overland/internal/trust"
 )
 
-// Source is where releases come from: an open volume, a directory, a site. It is trusted for nothing.
+// Source is where releases come from: an open volume, a directory, a
+// site. It is trusted for nothing.
 type Source interface {
 	Name() string
 	Open(ctx context.Context, d digest.Digest, off int64) (rc io.ReadCloser, size int64, err error)
@@ -33,7 +34,8 @@ func live(src Source) bool {
 	return ok
 }
 
-// OfferedRoot returns the fingerprint of the newest root that src offers, for a person to compare. It is not trusted.
+// OfferedRoot returns the fingerprint of the newest root that src offers, for a person
+// to compare. It is not trusted.
 func OfferedRoot(ctx context.Context, src Source) (trust.Fingerprint, error) {
 	var newest []byte
 	for version := int64(1); version <= 1<<10; version++ {

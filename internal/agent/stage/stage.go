@@ -35,8 +35,8 @@ type Depot interface {
 	Place(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error
 }
 
-// Stager brings what a source says onto the node's disk, verified. Freshness may be called at any time; of the other
-// methods one runs at a time, which the caller sees to.
+// Stager brings what a source says onto the node's disk, verified. Freshness may be called at any
+// time; of the other methods one runs at a time, which the caller sees to.
 type Stager struct {
 	o     Options
 	node  *node.Node

@@ -17,7 +17,8 @@ import (
 	"overland/internal/runtime"
 )
 
-// services are those that this agent keeps up. Its lock is held for its maps only, never while anything is waited for.
+// services are those that this agent keeps up. Its lock is held for its maps only,
+// never while anything is waited for.
 type services struct {
 	node     *node.Node
 	runtimes runtime.Set
@@ -35,7 +36,8 @@ type unit struct {
 	sup  *runtime.Supervisor
 }
 
-// instances returns the services of generation g by name, ready to be started. Nothing is made on the disk.
+// instances returns the services of generation g by name, ready to be
+// started. Nothing is made on the disk.
 func (s *services) instances(g *node.Generation) (map[string]runtime.Instance, error) {
 	list := map[string]runtime.Instance{}
 	if g == nil {
@@ -82,8 +84,9 @@ func (s *services) prepare(inst runtime.Instance) error {
 	return nil
 }
 
-// apply makes the services of generation g (nil = none) the ones that run: what g does not have is stopped first, what
-// is different is replaced, and what is the same goes on running without noticing.
+// apply makes the services of generation g (nil = none) the ones that run: what g
+// does not have is stopped first, what is different is replaced, and what is the same
+// goes on running without noticing.
 func (s *services) apply(ctx context.Context, g *node.Generation) error {
 	want, err := s.instances(g)
 	if err != nil {
@@ -116,8 +119,8 @@ func (s *services) apply(ctx context.Context, g *node.Generation) error {
 	return failed
 }
 
-// started returns when the first attempt to start is over, whatever became of it: an agent that ends right after must
-// not leave a service that nobody started.
+// started returns when the first attempt to start is over, whatever became of it: an agent that
+// ends right after must not leave a service that nobody started.
 func started(ctx context.Context, sup *runtime.Supervisor) error {
 	for {
 		st, changed := sup.Watch()
@@ -134,7 +137,8 @@ func started(ctx context.Context, sup *runtime.Supervisor) error {
 	}
 }
 
-// start keeps inst up from now on. A supervisor that already does, for another generation, hands over to a new one.
+// start keeps inst up from now on. A supervisor that already does, for another
+// generation, hands over to a new one.
 func (s *services) start(inst runtime.Instance) error {
 	if err := s.prepare(inst); err != nil {
 		return err
@@ -160,8 +164,9 @@ func (s *services) start(inst runtime.Instance) error {
 	return nil
 }
 
-// orphans returns how to stop what an earlier agent left running of the generations on the disk and that want, which is
-// to run, does not have. What want has in another version is ended by its start, but for one of another runtime.
+// orphans returns how to stop what an earlier agent left running of the generations on the disk and
+// that want, which is to run, does not have. What want has in another version is ended by its
+// start, but for one of another runtime.
 func (s *services) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
 	st := s.node.State()
 	numbers := []int{st.Current, st.Good, st.Before}

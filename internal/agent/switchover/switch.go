@@ -44,8 +44,8 @@ type Depot interface {
 	Collect(ctx context.Context, roots []ocispec.Descriptor, known ...string) (freed int64, err error)
 }
 
-// Switch makes what runs what the node's state says. Status and Report may be called at any time; of the other methods
-// one runs at a time, which the caller sees to.
+// Switch makes what runs what the node's state says. Status and Report may be called at any time;
+// of the other methods one runs at a time, which the caller sees to.
 type Switch struct {
 	o        Options
 	node     *node.Node
@@ -105,8 +105,8 @@ func limit(g *node.Generation) time.Duration {
 	return longest + startTime
 }
 
-// Decide ends the switch that the node's intent names: it starts the generation, proves it, and marks it good or
-// goes back. When ctx ends first, nothing is decided and the next call goes on.
+// Decide ends the switch that the node's intent names: it starts the generation, proves it, and
+// marks it good or goes back. When ctx ends first, nothing is decided and the next call goes on.
 func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
 	i := s.node.State().Intent
 	if i == nil {
@@ -147,7 +147,8 @@ func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
 	return r, nil
 }
 
-// Result returns r with what runs in generation g, and how new that is. A nil g leaves out what runs.
+// Result returns r with what runs in generation g, and how new that
+// is. A nil g leaves out what runs.
 func (s *Switch) Result(r nodeapi.Report, g *node.Generation) nodeapi.Report {
 	if g != nil {
 		r.Apps, r.Channel, r.Source = g.Info(), g.Channel, g.Source
@@ -156,7 +157,8 @@ func (s *Switch) Result(r nodeapi.Report, g *node.Generation) nodeapi.Report {
 	return r
 }
 
-// proven returns the services that already proved themselves as they are in the generation that i leaves.
+// proven returns the services that already proved themselves as they are
+// in the generation that i leaves.
 func (s *Switch) proven(i *node.Intent) map[string]runtime.Instance {
 	if i.From == 0 || s.node.State().Good != i.From {
 		return nil
@@ -172,8 +174,8 @@ func (s *Switch) proven(i *node.Intent) map[string]runtime.Instance {
 	return list
 }
 
-// prove starts g and runs the self-tests of every service that is new or different from proven. An empty Reason of
-// the verdict means that all passed.
+// prove starts g and runs the self-tests of every service that is new or different from proven. An
+// empty Reason of the verdict means that all passed.
 func (s *Switch) prove(ctx context.Context, g *node.Generation, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
 	left := s.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
@@ -226,7 +228,8 @@ func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instanc
 	return tests, v
 }
 
-// back leaves the generation on trial for the one before it. The Report says why; so does the error.
+// back leaves the generation on trial for the one before it. The
+// Report says why; so does the error.
 func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
 	s.o.Progress(progress.Event{Step: "back", What: v.Reason})
 	if err := s.node.Fail(v); err != nil {
@@ -269,8 +272,9 @@ func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test)
 		"overland-agent history shows the service's last log lines")
 }
 
-// retest waits until the services of old, to which the node went back from tried, answer as they did, and returns what
-// to say of it. The way back is decided already: a failure is a problem to report, nothing to switch for.
+// retest waits until the services of old, to which the node went back from tried, answer as they
+// did, and returns what to say of it. The way back is decided already: a failure is a problem to
+// report, nothing to switch for.
 func (s *Switch) retest(ctx context.Context, old, tried *node.Generation) string {
 	bounded, cancel := context.WithTimeout(ctx, limit(old))
 	defer cancel()
@@ -288,7 +292,8 @@ func (s *Switch) retest(ctx context.Context, old, tried *node.Generation) string
 	return "is back, but " + v.Reason
 }
 
-// collect removes the generations and blobs that nothing leads back to. What cannot be removed now is removed later.
+// collect removes the generations and blobs that nothing leads back to. What cannot
+// be removed now is removed later.
 func (s *Switch) collect(ctx context.Context) {
 	kept, err := s.node.Collect()
 	if err != nil {
@@ -313,8 +318,9 @@ func (s *Switch) collect(ctx context.Context) {
 	debug.FreeOSMemory() // what staging took; small machines have little
 }
 
-// Resume brings the node to where its state says it should be: it decides an undecided switch, or starts or adopts
-// the services of the current generation. A switch that is rolled back is not an error here.
+// Resume brings the node to where its state says it should be: it decides an undecided
+// switch, or starts or adopts the services of the current generation. A switch that is
+// rolled back is not an error here.
 func (s *Switch) Resume(ctx context.Context) error {
 	st := s.node.State()
 	if st.Intent != nil {
@@ -351,8 +357,9 @@ func (s *Switch) Resume(ctx context.Context) error {
 	return nil
 }
 
-// Rollback switches to generation number, 0 for the good one before the current, by the same protocol as an
-// installation. What is left is not taken again until the channel names something new.
+// Rollback switches to generation number, 0 for the good one before the current,
+// by the same protocol as an installation. What is left is not taken again until
+// the channel names something new.
 func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
 	if err := s.Resume(ctx); err != nil {
 		return nodeapi.Report{}, err

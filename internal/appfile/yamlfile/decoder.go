@@ -29,8 +29,8 @@ type Node = ast.Node
 // keyToken is a key of a mapping: its text and its place.
 type keyToken = *token.Token
 
-// Decoder reads values of one file, and collects what is wrong with them. Each method that reads a value returns false
-// after it has complained.
+// Decoder reads values of one file, and collects what is wrong with them. Each method that reads a
+// value returns false after it has complained.
 type Decoder struct {
 	file     string
 	docs     string // hint where there is no better one; "" = overland.yaml's reference
@@ -38,7 +38,8 @@ type Decoder struct {
 	later    []func() // checks between parts of the file, run when all of it was read
 }
 
-// Fail says what is wrong with n, which has its line and column. hint is what to do about it; "" points at the reference.
+// Fail says what is wrong with n, which has its line and column. hint is what to do about
+// it; "" points at the reference.
 func (d *Decoder) Fail(n Node, hint, format string, args ...any) {
 	d.fail(start(n), hint, format, args...)
 }

@@ -7,13 +7,15 @@ import (
 	"overland/internal/appfile"
 )
 
-// Format is overland.yaml as one program knows it: the keys that all applications have, and those that its builders and
-// runtimes bring. It is a value, made where builders and runtimes are composed; it is never changed.
+// Format is overland.yaml as one program knows it: the keys that all applications have, and those
+// that its builders and runtimes bring. It is a value, made where builders and runtimes are
+// composed; it is never changed.
 type Format struct {
 	Builders []Builder // at least one; the first one is the example for an artifact without a builder key
 	Runtimes []Runtime // at least one; the first one is the default
 
-	// Names that are reserved for what is still to come: they are refused, and not as misspelt ones.
+	// Names that are reserved for what is still to come: they are
+	// refused, and not as misspelt ones.
 	LaterBuilders, LaterRuntimes []string
 }
 
@@ -52,8 +54,9 @@ type Runtime struct {
 	Keys []Key[appfile.Service]
 }
 
-// Parse returns the App that b holds. name is the file's name, for messages: "overland.yaml:12:5: unknown key …". Every
-// error is errs.Invalid, has a hint, and names up to ten problems, a line for each, from the top down.
+// Parse returns the App that b holds. name is the file's name, for messages:
+// "overland.yaml:12:5: unknown key …". Every error is errs.Invalid, has a hint, and names up to
+// ten problems, a line for each, from the top down.
 func (f Format) Parse(b []byte, name string) (*appfile.App, error) {
 	d := &Decoder{file: name}
 	app := &appfile.App{}

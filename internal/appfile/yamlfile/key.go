@@ -8,8 +8,8 @@ import (
 	"overland/internal/appfile"
 )
 
-// Key is one key of a mapping that becomes a T: all that the parser, the writer, the schema and a person need to know of
-// it.
+// Key is one key of a mapping that becomes a T: all that the parser, the writer, the schema
+// and a person need to know of it.
 type Key[T any] struct {
 	Name     string
 	Doc      string // a sentence for the schema and for hints; "" = the schema does not have the key
@@ -35,7 +35,8 @@ func (k Key[T]) Then(more func(d *Decoder, n Node, to *T)) Key[T] {
 	return k
 }
 
-// Text is a key whose text has the form of pattern, which form says in words. at returns its place in a T.
+// Text is a key whose text has the form of pattern, which form says in
+// words. at returns its place in a T.
 func Text[T any](name, doc string, pattern *regexp.Regexp, form string, at func(*T) *string) Key[T] {
 	return Key[T]{
 		Name: name, Doc: doc, Schema: Schema{"type": "string", "pattern": pattern},
@@ -71,7 +72,8 @@ func Duration[T any](name, doc string, at func(*T) *appfile.Duration) Key[T] {
 	}
 }
 
-// Words is a key with a list of texts, as the arguments of a command are: a number stands for its own digits.
+// Words is a key with a list of texts, as the arguments of a command are: a
+// number stands for its own digits.
 func Words[T any](name, doc string, at func(*T) *[]string) Key[T] {
 	return Key[T]{
 		Name: name, Doc: doc, Schema: list(word),

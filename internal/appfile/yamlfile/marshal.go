@@ -35,7 +35,8 @@ func Fields[T any](keys []Key[T], from *T) Mapping {
 	return list
 }
 
-// Marshal returns app as a commented overland.yaml that a person can go on from. Parse reads it back as app.
+// Marshal returns app as a commented overland.yaml that a person can go on
+// from. Parse reads it back as app.
 func (f Format) Marshal(app *appfile.App) []byte {
 	w := &writer{}
 	w.line(0, "# What this repository builds, and how it runs. Every key: docs/reference/overland-yaml.md of Overland.")

@@ -19,7 +19,8 @@ func nearest(s string, names []string) string {
 	return near
 }
 
-// distance returns how many letters must be put in, dropped, changed or swapped to make b of a; 9 for long words.
+// distance returns how many letters must be put in, dropped, changed or swapped to
+// make b of a; 9 for long words.
 func distance(a, b string) int {
 	if len(a) > 40 || len(b) > 40 {
 		return 9

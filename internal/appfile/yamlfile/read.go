@@ -2,8 +2,9 @@ package yamlfile
 
 import "encoding/json"
 
-// Read returns what b holds: another file than overland.yaml that is read as strictly, with a table of keys of its own.
-// name and docs are the file's name and where its keys are explained, for messages. Errors are as of Format.Parse.
+// Read returns what b holds: another file than overland.yaml that is read as strictly, with a table
+// of keys of its own. name and docs are the file's name and where its keys are explained, for
+// messages. Errors are as of Format.Parse.
 func Read[T any](b []byte, name, docs string, keys []Key[T]) (T, error) {
 	var to T
 	d := &Decoder{file: name, docs: docs}

@@ -6,11 +6,12 @@ type Schema map[string]any
 // word is an entry of a command line: a number stands for its own digits.
 var word = Schema{"type": []string{"string", "number", "boolean"}}
 
-// Schema returns the JSON schema of overland.yaml, made from the same table as the parser. What a schema cannot say (an
-// unknown artifact, an unknown variable) only the parser refuses.
+// Schema returns the JSON schema of overland.yaml, made from the same table as the parser. What a
+// schema cannot say (an unknown artifact, an unknown variable) only the parser refuses.
 func (f Format) Schema() []byte { return Document("overland.yaml", f.appKeys()) }
 
-// Object returns the schema of a mapping with keys. Keys without a Doc are known to the parser only.
+// Object returns the schema of a mapping with keys. Keys without a
+// Doc are known to the parser only.
 func Object[T any](keys []Key[T]) Schema {
 	properties, required := Schema{}, []string{}
 	for _, k := range keys {

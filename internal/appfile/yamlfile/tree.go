@@ -62,8 +62,8 @@ func (d *Decoder) tree(b []byte) ast.Node {
 	return bodies[0]
 }
 
-// plain refuses, before anything is built from the tokens, whatever makes the file mean something else than it seems to,
-// or makes reading it expensive.
+// plain refuses, before anything is built from the tokens, whatever makes the file mean something
+// else than it seems to, or makes reading it expensive.
 func (d *Decoder) plain(tokens token.Tokens) bool {
 	if len(tokens) > maxTokens {
 		d.fail(tokens[maxTokens], "an application's description is a page, not a book", "more than %d words", maxTokens)

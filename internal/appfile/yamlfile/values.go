@@ -38,7 +38,8 @@ func (d *Decoder) Text(n Node, what string) (string, bool) {
 	return "", false
 }
 
-// word returns n's text as it is written, also that of a number or a truth value: an argument is what stands there.
+// word returns n's text as it is written, also that of a number or a truth value: an
+// argument is what stands there.
 func (d *Decoder) word(n Node, what string) (string, bool) {
 	switch n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
@@ -163,8 +164,8 @@ func (d *Decoder) words(n Node, what string) []string {
 	return list
 }
 
-// Variables checks each {{.Name}} in the texts of n, a text, a list or a mapping, against known, which holds names like
-// "Release.Version".
+// Variables checks each {{.Name}} in the texts of n, a text, a list or a mapping, against known,
+// which holds names like "Release.Version".
 func (d *Decoder) Variables(n Node, known []string) {
 	d.eachText(n, func(v Node, s string) { d.variables(v, s, known) })
 }

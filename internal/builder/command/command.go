@@ -19,7 +19,8 @@ import (
 	"overland/internal/store"
 )
 
-// Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
+// Name is this builder and the version of how it builds. Whatever changes
+// the bytes of a result changes it.
 const Name = "command/1"
 
 // toolchain is what a result of this builder says that it was made with.
@@ -61,7 +62,8 @@ type settings struct {
 	Time    int64         `json:"time"`              // SOURCE_DATE_EPOCH
 }
 
-// Recipe returns what decides the bytes of j. Without a session around, a commit that holds no lock is Invalid.
+// Recipe returns what decides the bytes of j. Without a session around, a commit
+// that holds no lock is Invalid.
 func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	c, ok := j.Artifact.Settings.(*Command)
 	if !ok {
@@ -88,8 +90,9 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Host: &h}, nil
 }
 
-// Build runs the command of j in a copy of src. A command that fails, or leaves no usable file, is an Invalid error with
-// its last lines; one that asked for something the lock or the depot does not have is Unavailable.
+// Build runs the command of j in a copy of src. A command that fails, or leaves no usable
+// file, is an Invalid error with its last lines; one that asked for something the lock or the
+// depot does not have is Unavailable.
 func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	s, ok := r.Settings.(settings)
 	if !ok {

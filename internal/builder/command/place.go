@@ -13,8 +13,8 @@ import (
 // place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it.
 type place struct{ src, home, tmp string }
 
-// newPlace copies the checkout src into scratch: with the modes of the checkout, whatever the umask, and the time of the
-// commit on every file and folder.
+// newPlace copies the checkout src into scratch: with the modes of the checkout, whatever the
+// umask, and the time of the commit on every file and folder.
 func newPlace(scratch, src string, committed time.Time) (place, error) {
 	w := place{src: filepath.Join(scratch, "src"), home: filepath.Join(scratch, "home"), tmp: filepath.Join(scratch, "tmp")}
 	// The Go command's telemetry would start a process that outlives the build.
@@ -46,8 +46,8 @@ func newPlace(scratch, src string, committed time.Time) (place, error) {
 	})
 }
 
-// output returns the regular file called name below the copy, and whether it is data and not a program. Links on the way to
-// it may not leave the copy.
+// output returns the regular file called name below the copy, and whether it is data and not a
+// program. Links on the way to it may not leave the copy.
 func (w place) output(name string, limit int64) (file string, data bool, err error) {
 	bad := func(format string, args ...any) (string, bool, error) {
 		return "", false, errs.Hint(errs.Errorf(errs.Invalid, format, args...), "output in overland.yaml names the one file that the command makes")

@@ -20,7 +20,8 @@ import (
 	"overland/internal/session"
 )
 
-// environ is the command's environment, but for what a session adds: nothing of the caller's but PATH.
+// environ is the command's environment, but for what a session adds:
+// nothing of the caller's but PATH.
 func (b *Builder) environ(j builder.Job, s settings, w place) []string {
 	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	for _, kv := range b.o.Env {
@@ -57,7 +58,8 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	}
 	res, err := session.Replay(ctx, session.Options{
 		Blobs: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
-		// It names the caches. Two processes never build the same thing at the same time: builder holds a flock.
+		// It names the caches. Two processes never build the same thing at the
+		// same time: builder holds a flock.
 		LockFile: filepath.Join("/", j.Commit.Tree, s.Version, j.Name, string(j.Platform)), Dir: b.o.Sessions,
 	})
 	if res != nil && len(res.Problems) > 0 {
@@ -66,7 +68,8 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	return err
 }
 
-// inSession runs the command in the session that this process is in. When ctx ends, so does everything that it started.
+// inSession runs the command in the session that this process is in. When ctx ends, so
+// does everything that it started.
 func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	args := argv(s)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)

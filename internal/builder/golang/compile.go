@@ -56,7 +56,8 @@ func (c compile) compileEnv() []string {
 		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
 }
 
-// fetch downloads the modules of the packages that the program imports on its platform, each verified against go.sum.
+// fetch downloads the modules of the packages that the program imports on its
+// platform, each verified against go.sum.
 func (c compile) fetch(ctx context.Context) error {
 	args := []string{"list", "-deps", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
 	if len(c.settings.Tags) > 0 {
@@ -100,7 +101,8 @@ func (c compile) build(ctx context.Context) (string, error) {
 	return file, nil
 }
 
-// ldflags returns the linker's flags; each value of a variable is quoted as the Go command reads it back.
+// ldflags returns the linker's flags; each value of a variable is quoted
+// as the Go command reads it back.
 func ldflags(vars []string) (string, error) {
 	flags := "-s -w -buildid="
 	for _, v := range vars {

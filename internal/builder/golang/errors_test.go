@@ -214,7 +214,8 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	}
 }
 
-// TestCancelKillsAll has a Go command whose child holds a pipe open: the pipe ends when the last of them is dead.
+// TestCancelKillsAll has a Go command whose child holds a pipe open: the pipe ends
+// when the last of them is dead.
 func TestCancelKillsAll(t *testing.T) {
 	dir := t.TempDir()
 	pipe := filepath.Join(dir, "pipe")
@@ -271,7 +272,8 @@ func TestMachineWithoutAUsableGo(t *testing.T) {
 	}
 }
 
-// TestWorkspaceAndVendor builds a module that needs the workspace, and one that has its dependencies with it.
+// TestWorkspaceAndVendor builds a module that needs the workspace, and one
+// that has its dependencies with it.
 func TestWorkspaceAndVendor(t *testing.T) {
 	const main = "package main\n\nimport \"example.org/lib\"\n\nfunc main() { println(lib.Name) }\n"
 	files := map[string]string{

@@ -6,8 +6,8 @@ import (
 	"overland/internal/errs"
 )
 
-// The Go command explains itself in text only. These patterns come from its own source and that of package net, and are
-// tried in order.
+// The Go command explains itself in text only. These patterns come from its own source and that of
+// package net, and are tried in order.
 var (
 	saysUntrusted = regexp.MustCompile(`SECURITY ERROR|checksum mismatch|checksum database disabled|invalid signature|does not match`)
 	saysDisabled  = regexp.MustCompile(`module lookup disabled by GOPROXY`)

@@ -14,7 +14,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
+// Name is this builder and the version of how it builds. Whatever changes
+// the bytes of a result changes it.
 const Name = "go/1"
 
 // Options says where and with what Go runs. All but Cache may be zero.
@@ -48,7 +49,8 @@ type settings struct {
 	Workspace string   `json:"workspace,omitempty"` // path of the go.work that holds the module
 }
 
-// Recipe returns what decides the bytes of j. It runs the machine's Go only for a module that names no version of Go.
+// Recipe returns what decides the bytes of j. It runs the machine's Go only for a
+// module that names no version of Go.
 func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	g, ok := j.Artifact.Settings.(*Program)
 	if !ok {
@@ -87,14 +89,15 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 
 var variable = regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`)
 
-// localPath reports whether p, slash-separated, stays inside the folder it is in and names one package.
+// localPath reports whether p, slash-separated, stays inside the folder
+// it is in and names one package.
 func localPath(p string) bool {
 	return p != "" && !path.IsAbs(p) && !strings.Contains(p, "...") && !strings.ContainsAny(p, "\\\x00\n@") &&
 		!slices.Contains(strings.Split(p, "/"), "..")
 }
 
-// Build compiles j. A source that does not compile is an Invalid error with the compiler's first lines: the commit is
-// the caller's input, and no other machine would do better.
+// Build compiles j. A source that does not compile is an Invalid error with the compiler's first
+// lines: the commit is the caller's input, and no other machine would do better.
 func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	s, ok := r.Settings.(settings)
 	if !ok {

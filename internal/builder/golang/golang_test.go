@@ -94,7 +94,8 @@ func (w *site) program(t testing.TB, b builder.Built) string {
 	return path
 }
 
-// sharedCache is a compiler cache that lasts for one run of the tests, for those that are not about a cold one.
+// sharedCache is a compiler cache that lasts for one run of the tests, for those
+// that are not about a cold one.
 func sharedCache(t testing.TB) string {
 	t.Helper()
 	if shared == "" {
@@ -105,7 +106,8 @@ func sharedCache(t testing.TB) string {
 
 var shared string
 
-// helperVar makes the test program a helper that builds the repository named by it, and prints a helperResult.
+// helperVar makes the test program a helper that builds the repository named by
+// it, and prints a helperResult.
 const helperVar = "OVERLAND_TEST_BUILD"
 
 type helperResult struct {
@@ -161,7 +163,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// commit makes a repository of testdata/greeter with files changed ("" = removed), and returns its folder.
+// commit makes a repository of testdata/greeter with files changed ("" =
+// removed), and returns its folder.
 func commit(t testing.TB, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()

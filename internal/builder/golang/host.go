@@ -25,13 +25,15 @@ type host struct {
 	Go      goEnv
 }
 
-// goEnv is what the machine's Go command says about itself. The caller may have set these by variables or by go env -w.
+// goEnv is what the machine's Go command says about itself. The caller may have set
+// these by variables or by go env -w.
 type goEnv struct {
 	GOVERSION, GOHOSTOS, GOHOSTARCH, GOPATH, GOMODCACHE                                 string
 	GOPROXY, GOSUMDB, GONOSUMDB, GONOPROXY, GOPRIVATE, GOINSECURE, GOAUTH, GOVCS, GOENV string
 }
 
-// ownedByGo matches the variables that would change a build. Not those of others that begin alike (GOOGLE_…).
+// ownedByGo matches the variables that would change a build. Not those of
+// others that begin alike (GOOGLE_…).
 var ownedByGo = regexp.MustCompile(`^(GO[A-Z0-9]+|CGO_[A-Z_]+|GO_[A-Z_]+|GIT_HTTP_USER_AGENT|CC|CXX)=`)
 
 // machine returns the host, asked once.
@@ -76,10 +78,10 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	return h, nil
 }
 
-// fetchEnv is the environment of commands that may use the network: the caller's own (its proxies, certificates,
-// credentials), with Go's settings as the caller's Go has them. All that they fetch is verified, so this cannot change a
-// result. GOPATH holds the newest tree of the checksum database that this caller has seen: a replay must see only the
-// recorded one.
+// fetchEnv is the environment of commands that may use the network: the caller's own (its proxies,
+// certificates, credentials), with Go's settings as the caller's Go has them. All that they fetch
+// is verified, so this cannot change a result. GOPATH holds the newest tree of the checksum
+// database that this caller has seen: a replay must see only the recorded one.
 func (h *host) fetchEnv() []string {
 	g := h.Go
 	return append(slices.Clone(h.env), "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on", "CGO_ENABLED=0",
@@ -87,7 +89,8 @@ func (h *host) fetchEnv() []string {
 		"GONOPROXY="+g.GONOPROXY, "GOPRIVATE="+g.GOPRIVATE, "GOINSECURE="+g.GOINSECURE, "GOAUTH="+g.GOAUTH, "GOVCS="+g.GOVCS)
 }
 
-// maxSaid is how many bytes of a command's output are kept: enough for go env and for the list of a program's packages.
+// maxSaid is how many bytes of a command's output are kept: enough for go env and for
+// the list of a program's packages.
 const maxSaid = 4 << 20
 
 // runError is a command that failed, with its output.
@@ -101,7 +104,8 @@ type runError struct {
 func (e *runError) Error() string { return fmt.Sprintf("%s: %v: %s", e.verb, e.err, e.said) }
 func (e *runError) Unwrap() error { return e.err }
 
-// run returns what a command prints on stdout. The command and everything that it starts end when ctx does.
+// run returns what a command prints on stdout. The command and everything
+// that it starts end when ctx does.
 func run(ctx context.Context, dir string, env []string, command string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, command, args...)
 	cmd.Dir = dir

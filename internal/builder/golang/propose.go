@@ -31,10 +31,11 @@ type found struct {
 	helper bool   // it helps to build or test the rest
 }
 
-// Propose returns an App for the Go commands found in dir, for overland init: every command is an artifact, and the
-// likeliest one is a service that must stay up for 10 s. name is the application's; "" = the last part of the module's
-// path. Commands that help to build or test the rest (below internal, tools, examples, …) count only when there is no other.
-// NotFound with a hint when there is no command.
+// Propose returns an App for the Go commands found in dir, for overland init: every command is an
+// artifact, and the likeliest one is a service that must stay up for 10 s. name is the
+// application's; "" = the last part of the module's path. Commands that help to build or test the
+// rest (below internal, tools, examples, …) count only when there is no other. NotFound with a
+// hint when there is no command.
 func Propose(dir fs.FS, name string) (*appfile.App, error) {
 	s := search{dir: dir, modules: map[string]string{}}
 	if err := fs.WalkDir(dir, ".", s.visit); err != nil {
@@ -152,7 +153,8 @@ func (s *search) moduleOf(name string) (string, bool) {
 	}
 }
 
-// command reports whether the folder name holds a package main for Linux, and whether it imports what servers import.
+// command reports whether the folder name holds a package main for Linux, and whether
+// it imports what servers import.
 func (s *search) command(name string) (isMain, serves bool, err error) {
 	rules := build.Context{
 		GOOS: "linux", GOARCH: "amd64", Compiler: "gc", ReleaseTags: build.Default.ReleaseTags,
@@ -234,7 +236,8 @@ func notDot(dir string) string {
 // maxSource is how many bytes of one file are looked at.
 const maxSource = 1 << 20
 
-// head returns the first maxSource bytes of a file: enough for the name of a module and the imports of a source file.
+// head returns the first maxSource bytes of a file: enough for the name of a module
+// and the imports of a source file.
 func head(dir fs.FS, name string) ([]byte, error) {
 	f, err := dir.Open(name)
 	if err != nil {

@@ -29,7 +29,8 @@ func (c *counting) Build(ctx context.Context, j builder.Job, r builder.Recipe, s
 	return c.Builder.Build(ctx, j, r, src, scratch)
 }
 
-// TestFivePlatforms builds for all of them with a cold compiler cache, which is then the shared one.
+// TestFivePlatforms builds for all of them with a cold compiler
+// cache, which is then the shared one.
 func TestFivePlatforms(t *testing.T) {
 	w := newSite(t, t.TempDir(), sharedCache(t))
 	counted := &counting{Builder: w.Builders["go"]}
@@ -105,8 +106,8 @@ func TestFivePlatforms(t *testing.T) {
 	}
 }
 
-// TestAnotherUserAnotherFolder builds the same commit as another user, who shares nothing with this one but what the
-// module proxy gives: own home, own caches, own folder.
+// TestAnotherUserAnotherFolder builds the same commit as another user, who shares nothing with this
+// one but what the module proxy gives: own home, own caches, own folder.
 func TestAnotherUserAnotherFolder(t *testing.T) {
 	dir := commit(t, nil)
 	w := newSite(t, t.TempDir(), sharedCache(t))
@@ -170,7 +171,8 @@ func TestAnotherUserAnotherFolder(t *testing.T) {
 	}
 }
 
-// copyProxy makes dir a module proxy that has what the test's module needs, out of this user's module cache.
+// copyProxy makes dir a module proxy that has what the test's module needs,
+// out of this user's module cache.
 func copyProxy(t *testing.T, dir string) {
 	t.Helper()
 	out, err := exec.Command("go", "env", "GOMODCACHE").Output()

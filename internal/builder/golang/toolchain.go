@@ -24,9 +24,9 @@ const firstModule = "go1.21.0"
 
 var exact = regexp.MustCompile(`^go1\.\d{1,4}(\.\d{1,4}|rc\d{1,2}|beta\d{1,2})$`)
 
-// wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none). The toolchain is the one that
-// the artifact names, else the newer of the toolchain and go lines of go.work or go.mod, else (none, or older than 1.21)
-// the machine's own Go.
+// wanted returns the toolchain for the module in dir, and the go.work that holds it ("" = none).
+// The toolchain is the one that the artifact names, else the newer of the toolchain and go lines of
+// go.work or go.mod, else (none, or older than 1.21) the machine's own Go.
 func (b *Builder) wanted(ctx context.Context, j builder.Job, g *Program, dir string) (toolchain, workspace string, err error) {
 	mod := path.Join(dir, "go.mod")
 	text, err := j.ReadFile(ctx, mod)
@@ -96,7 +96,8 @@ func askedByModule(name string, text []byte) (string, error) {
 	return newer(f.Go, f.Toolchain), nil
 }
 
-// askedByWorkspace returns whether a go.work uses the module in dir, and the toolchain that it asks for.
+// askedByWorkspace returns whether a go.work uses the module in dir, and
+// the toolchain that it asks for.
 func askedByWorkspace(name string, text []byte, dir string) (bool, string, error) {
 	f, err := modfile.ParseWork(name, text, nil)
 	if err != nil {
@@ -121,8 +122,9 @@ func newer(g *modfile.Go, t *modfile.Toolchain) string {
 	return asked
 }
 
-// toolchain returns the folder of a toolchain, fetched when it is not there. The Go command verifies it against the
-// checksum database, whatever GONOSUMDB says; when it is in the module cache, no network is used.
+// toolchain returns the folder of a toolchain, fetched when it is not there. The Go command
+// verifies it against the checksum database, whatever GONOSUMDB says; when it is in the
+// module cache, no network is used.
 func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch string, progress func(builder.Step, string)) (string, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock() // one download, for all jobs
@@ -161,8 +163,8 @@ func (b *Builder) toolchain(ctx context.Context, h *host, version, scratch strin
 	return got.Dir, nil
 }
 
-// allowExec lets the programs of a toolchain run: a module carries no modes. The Go command does the same when it
-// switches to a toolchain (cmd/go/internal/toolchain).
+// allowExec lets the programs of a toolchain run: a module carries no modes. The Go command does
+// the same when it switches to a toolchain (cmd/go/internal/toolchain).
 func allowExec(root string) error {
 	for _, dir := range []string{"pkg/tool", "bin"} { // bin last: bin/go says that all are done
 		if info, err := os.Stat(filepath.Join(root, "bin", "go")); err != nil || info.Mode()&0o111 == 0o111 {

@@ -17,7 +17,8 @@ type Offer struct {
 	Refused string        // why this machine does not run it; "" = it does
 }
 
-// offers returns list with a verdict for here: entries that run here first, then by nearness of kind, newer before older.
+// offers returns list with a verdict for here: entries that run here first, then by
+// nearness of kind, newer before older.
 func offers(here platform.Host, list []client.Found, old bool) (all []Offer) {
 	for _, f := range list {
 		all = append(all, Offer{f, kindOf(f.Entry), refuses(here, f.Entry, old)})
@@ -36,7 +37,8 @@ func offers(here platform.Host, list []client.Found, old bool) (all []Offer) {
 	return all
 }
 
-// fitting returns those of all that this machine runs, or an error (errs.NotFound) that lists the others.
+// fitting returns those of all that this machine runs, or an error
+// (errs.NotFound) that lists the others.
 func fitting(here platform.Host, all []Offer) (fit []client.Found, err error) {
 	var others []string
 	for _, o := range all {

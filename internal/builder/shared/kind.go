@@ -11,7 +11,8 @@ import (
 	"overland/internal/platform/sysinfo"
 )
 
-// The fields of an entry's metadata that say for which kind of machine its blob is. Old clients read os and multiarch.
+// The fields of an entry's metadata that say for which kind of machine its blob is. Old
+// clients read os and multiarch.
 const (
 	osField        = "os" // [id, version, codename]
 	multiarchField = "multiarch"
@@ -60,8 +61,9 @@ func kindOf(e netcache.Entry) platform.Host {
 	return h
 }
 
-// refuses returns why here cannot run what e is for, "" when it can. Entries of old clients name neither libc nor CPU: with
-// old set they are accepted when system, release and multiarch are the same, as those clients do.
+// refuses returns why here cannot run what e is for, "" when it can. Entries of old clients name
+// neither libc nor CPU: with old set they are accepted when system, release and multiarch are
+// the same, as those clients do.
 func refuses(here platform.Host, e netcache.Entry, old bool) string {
 	kind := kindOf(e)
 	if !old || kind.Libc != "" || kind.CPU != "" {

@@ -104,7 +104,8 @@ func wanted(recipe string, h *platform.Host) builder.Wanted {
 	}
 }
 
-// copyEntries puts every entry of a key under another one, past the server's checks, as a bad server would.
+// copyEntries puts every entry of a key under another one, past the server's
+// checks, as a bad server would.
 func copyEntries(t testing.TB, c *shacache.Cache, from, to string, change func(*server.Record)) {
 	t.Helper()
 	list, err := c.Shelf.List(from)

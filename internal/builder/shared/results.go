@@ -18,8 +18,8 @@ import (
 
 // ResultsOptions says what is shared and how.
 type ResultsOptions struct {
-	// Source returns where the commit comes from, asked once: the URL of its origin, or its folder. With "@" and the
-	// commit it is what the lists of URL prefixes are compared with.
+	// Source returns where the commit comes from, asked once: the URL of its origin, or its folder.
+	// With "@" and the commit it is what the lists of URL prefixes are compared with.
 	Source   func(ctx context.Context) (string, error)
 	Temp     string            // folder for downloads; made when it is missing. One result is downloaded once at a time
 	Download netcache.Prefixes // never taken from the cache
@@ -27,8 +27,8 @@ type ResultsOptions struct {
 	Force    netcache.Prefixes // never built: an error when the cache does not have it
 	// ReadOnly uploads nothing; WriteOnly downloads nothing.
 	ReadOnly, WriteOnly bool
-	// Say is called with what a person should know: an entry that is not believed, an upload that failed. It is called from
-	// one goroutine at a time; nil = not called.
+	// Say is called with what a person should know: an entry that is not believed, an upload that
+	// failed. It is called from one goroutine at a time; nil = not called.
 	Say func(string)
 }
 
@@ -45,7 +45,8 @@ type Results struct {
 
 var _ builder.Shared = (*Results)(nil)
 
-// NewResults returns the Results over c, which must believe statements only (no SHA1), on the depot of the builds.
+// NewResults returns the Results over c, which must believe statements only (no
+// SHA1), on the depot of the builds.
 func NewResults(c *client.Client, depot store.Store, o ResultsOptions) *Results {
 	if o.Say == nil {
 		o.Say = func(string) {}
@@ -56,7 +57,8 @@ func NewResults(c *client.Client, depot store.Store, o ResultsOptions) *Results 
 // Key returns the key of a result in the cache.
 func Key(w builder.Wanted) string { return "overland-build:" + w.Recipe.Encoded() }
 
-// from returns what the lists of URL prefixes are compared with for w: "https://host/group/app.git@0123…".
+// from returns what the lists of URL prefixes are compared with for w:
+// "https://host/group/app.git@0123…".
 func (r *Results) from(ctx context.Context, w builder.Wanted) (string, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,8 +83,8 @@ func (r *Results) say(format string, args ...any) {
 	r.o.Say(fmt.Sprintf(format, args...))
 }
 
-// Get copies the result that w names from the cache into the depot. An error means that it must not be built here: it is on
-// the list Force, and the cache does not have it.
+// Get copies the result that w names from the cache into the depot. An error means that it must not
+// be built here: it is on the list Force, and the cache does not have it.
 func (r *Results) Get(ctx context.Context, w builder.Wanted) (s builder.Sharable, found bool, err error) {
 	source, err := r.from(ctx, w)
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"overland/internal/testkit/shacache"
 )
 
-// pair is a network cache, a machine that uploads to it and one that only reads, and knows the first one's key.
+// pair is a network cache, a machine that uploads to it and one that only reads,
+// and knows the first one's key.
 func pair(t *testing.T) (c *shacache.Cache, maker, reader *machine) {
 	c = shacache.New(t)
 	keys := c.Keys("maker")
@@ -82,7 +83,8 @@ func TestTheNearestKindIsTaken(t *testing.T) {
 	}
 }
 
-// Whatever a bad server, a bad account or the network does: nothing enters the depot, and it is built here.
+// Whatever a bad server, a bad account or the network does: nothing enters
+// the depot, and it is built here.
 func TestPoison(t *testing.T) {
 	w := wanted("c", &debian12)
 	for name, test := range map[string]struct {

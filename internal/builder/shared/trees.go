@@ -16,7 +16,8 @@ import (
 	"overland/internal/platform"
 )
 
-// relocatableField says that a tree runs at any place. One without it runs only at its software_root.
+// relocatableField says that a tree runs at any place. One without it
+// runs only at its software_root.
 const relocatableField = "relocatable"
 
 // TreeOptions says what is shared and how.
@@ -36,9 +37,9 @@ type Uploaded struct {
 	Tree tree.Packed
 }
 
-// UploadTree packs the folder dir and uploads it for machines of the kind o.Host. A URL that is on the list, may have
-// other content tomorrow, or holds a password or a token is refused (errs.Denied, errs.Invalid), and so is a tree that
-// would not run elsewhere (errs.Invalid).
+// UploadTree packs the folder dir and uploads it for machines of the kind o.Host. A URL that is on
+// the list, may have other content tomorrow, or holds a password or a token is refused
+// (errs.Denied, errs.Invalid), and so is a tree that would not run elsewhere (errs.Invalid).
 func UploadTree(ctx context.Context, c *client.Client, dir string, o TreeOptions) (up Uploaded, err error) {
 	if err := o.uploadable(); err != nil {
 		return up, err
@@ -93,8 +94,9 @@ type Installed struct {
 	Size int64         // bytes of the archive
 }
 
-// InstallTree makes the folder dest from the best entry for o.URL that o.Host runs; dest appears whole or not at all, and
-// must not be there. When there are only entries for other kinds of machines, the error (errs.NotFound) lists them.
+// InstallTree makes the folder dest from the best entry for o.URL that o.Host runs; dest appears
+// whole or not at all, and must not be there. When there are only entries for other kinds of
+// machines, the error (errs.NotFound) lists them.
 func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptions) (in Installed, err error) {
 	if prefix, blocked := o.List.Match(o.URL); blocked {
 		return in, errs.Hint(errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
@@ -119,8 +121,8 @@ func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptio
 	return install(ctx, c, fit, dest, o)
 }
 
-// Trees returns the entries for o.URL that are believed, those that o.Host runs first. The error is errs.NotFound when
-// there are none.
+// Trees returns the entries for o.URL that are believed, those that o.Host runs first. The error is
+// errs.NotFound when there are none.
 func Trees(ctx context.Context, c *client.Client, o TreeOptions) ([]Offer, error) {
 	list, err := c.Select(ctx, netcache.MD5(o.URL), nil)
 	if errs.KindOf(err) == errs.NotFound {

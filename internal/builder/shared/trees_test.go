@@ -201,7 +201,8 @@ func TestAFixedTree(t *testing.T) {
 	must(t, err)
 }
 
-// A signed entry of another URL under the key, a broken archive, and an archive with another top folder.
+// A signed entry of another URL under the key, a broken archive, and an
+// archive with another top folder.
 func TestPoisonedTrees(t *testing.T) {
 	c := shacache.New(t)
 	keys := c.Keys("maker")

@@ -19,15 +19,16 @@ type program struct {
 	harmless []span // where a path does no harm: it is patched, or never loaded
 }
 
-// elf reads f, at rel from the top, as an ELF file. It refuses a loader or a library that is named by a path below a root,
-// and makes RPATH and RUNPATH relative.
+// elf reads f, at rel from the top, as an ELF file. It refuses a loader or a library that is named
+// by a path below a root, and makes RPATH and RUNPATH relative.
 func (p *packer) elf(f io.ReaderAt, rel string) (g program) {
 	e, err := elf.NewFile(f)
 	if err != nil {
 		return g // not a program: scan checks it
 	}
 	for _, s := range e.Sections {
-		// Debug information names the folder of the sources, and running the program does not need it.
+		// Debug information names the folder of the sources, and
+		// running the program does not need it.
 		if s.Flags&elf.SHF_ALLOC == 0 && s.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
 			g.harmless = append(g.harmless, span{int64(s.Offset), int64(s.Offset) + int64(s.FileSize)})
 		}
@@ -99,7 +100,8 @@ func (p *packer) searchPath(e *elf.File, tag elf.DynTag, rel string, g *program)
 	}
 }
 
-// origin returns the search path list of the file at rel with the folders of a root relative to the file.
+// origin returns the search path list of the file at rel with the folders
+// of a root relative to the file.
 func (p *packer) origin(list, rel string) (made string, changed bool) {
 	folders := strings.Split(list, ":")
 	for i, folder := range folders {
@@ -131,8 +133,8 @@ func dynstr(e *elf.File) *elf.Section {
 	return nil
 }
 
-// sharesTail reports whether a name of the dynamic section ends like text: linkers store such names once, so a changed
-// text would change the name. A file whose names cannot be read shares.
+// sharesTail reports whether a name of the dynamic section ends like text: linkers store such names
+// once, so a changed text would change the name. A file whose names cannot be read shares.
 func sharesTail(e *elf.File, text string) bool {
 	symbols, err := e.DynamicSymbols()
 	if err != nil && len(symbols) > 0 {

@@ -14,7 +14,8 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-// noise is an archive whose bytes do not get less by compression, so that each part of it is some of the files.
+// noise is an archive whose bytes do not get less by compression, so that each
+// part of it is some of the files.
 func noise(t *testing.T) []byte {
 	t.Helper()
 	items := []item{dir("top/")}

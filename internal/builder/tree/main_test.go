@@ -72,8 +72,8 @@ func sh(t testing.TB, name string, args ...string) string {
 	return string(out)
 }
 
-// install compiles a program and a library of its own into root, as a build with --prefix=root does; flags are for the
-// linker of the program.
+// install compiles a program and a library of its own into root, as a build with --prefix=root
+// does; flags are for the linker of the program.
 func install(t testing.TB, root string, flags ...string) {
 	t.Helper()
 	src := t.TempDir()

@@ -18,7 +18,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// The modes of files and folders in an archive and after unpacking, whatever the umask was where they were made.
+// The modes of files and folders in an archive and after unpacking, whatever the
+// umask was where they were made.
 const (
 	fileMode    = 0o644
 	programMode = 0o755
@@ -43,9 +44,9 @@ type Packed struct {
 	Rewritten []string // what was changed so that it runs elsewhere: "bin/tool: RUNPATH"
 }
 
-// Pack writes the folder dir to w. Files that hold its path, or one of o.Prefixes, and cannot be changed safely are an
-// error (errs.Invalid) that names them all; so are links that lead outside, devices and setuid programs. The
-// bytes written to w are useless then.
+// Pack writes the folder dir to w. Files that hold its path, or one of o.Prefixes, and cannot be
+// changed safely are an error (errs.Invalid) that names them all; so are links that lead outside,
+// devices and setuid programs. The bytes written to w are useless then.
 func Pack(ctx context.Context, w io.Writer, dir string, o PackOptions) (Packed, error) {
 	p, err := newPacker(dir, o)
 	if err != nil {
@@ -172,8 +173,8 @@ func (p *packer) entry(file string, d fs.DirEntry) error {
 	return p.add(h)
 }
 
-// add writes the header of an entry. Once something was refused it writes nothing: the walk goes on only to find what else
-// is wrong.
+// add writes the header of an entry. Once something was refused it writes nothing: the walk goes on
+// only to find what else is wrong.
 func (p *packer) add(h *tar.Header) error {
 	p.packed.Entries++
 	if len(p.wrong) > 0 {
@@ -213,8 +214,8 @@ func (p *packer) inside(name string) (rel string, ok bool) {
 	return "", false
 }
 
-// linkStays reports whether a link at name, slash-separated from the top, points below the top by its text alone. Unpack
-// checks chains of links.
+// linkStays reports whether a link at name, slash-separated from the top, points below the top by
+// its text alone. Unpack checks chains of links.
 func linkStays(name, target string) bool {
 	return target != "" && !path.IsAbs(target) && filepath.IsLocal(path.Join(path.Dir(name), target))
 }

@@ -12,8 +12,8 @@ import (
 	"overland/internal/errs"
 )
 
-// A program and its library, linked as a build with a fixed prefix links them, run at another place after the first one
-// is gone.
+// A program and its library, linked as a build with a fixed prefix links them, run at another
+// place after the first one is gone.
 func TestSoftwareMoves(t *testing.T) {
 	for name, flags := range map[string]func(root string) []string{
 		"RUNPATH of the build": func(root string) []string {

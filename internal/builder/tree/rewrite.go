@@ -11,8 +11,9 @@ import (
 
 const rewriteLimit = 1 << 20 // bytes of a text that is changed
 
-// rewrite returns what the text file at rel becomes so that it runs anywhere, and what was done: "" for nothing. Two kinds
-// are changed, where what reads them says how to find files from where they are.
+// rewrite returns what the text file at rel becomes so that it runs anywhere, and what
+// was done: "" for nothing. Two kinds are changed, where what reads them says how to
+// find files from where they are.
 func (p *packer) rewrite(rel string, text []byte) (made []byte, what string) {
 	if strings.HasSuffix(rel, ".pc") {
 		return p.pkgConfig(rel, text)
@@ -20,7 +21,8 @@ func (p *packer) rewrite(rel string, text []byte) (made []byte, what string) {
 	return p.pythonScript(rel, text)
 }
 
-// pkgConfig writes the paths in a file of pkg-config from the folder that it is in, which pkg-config calls ${pcfiledir}.
+// pkgConfig writes the paths in a file of pkg-config from the folder that it is in, which
+// pkg-config calls ${pcfiledir}.
 func (p *packer) pkgConfig(rel string, text []byte) (made []byte, what string) {
 	made = text
 	top := "${pcfiledir}" + strings.Repeat("/..", strings.Count(rel, "/"))
@@ -49,8 +51,9 @@ func (p *packer) pkgConfig(rel string, text []byte) (made []byte, what string) {
 // pythonLine is the first line of a script for a Python below a root.
 var pythonLine = regexp.MustCompile(`^#! ?(/[^ \n]*/python[0-9.]*)( [^\n']*)?\n`)
 
-// pythonScript makes the first line of a Python script find its Python from where the script is: the shell takes the second
-// line for a command, Python takes it and the third for a text. Links to the script are followed first.
+// pythonScript makes the first line of a Python script find its Python from where the script is:
+// the shell takes the second line for a command, Python takes it and the third for a text. Links to
+// the script are followed first.
 func (p *packer) pythonScript(rel string, text []byte) (made []byte, what string) {
 	m := pythonLine.FindSubmatch(text)
 	if m == nil {

@@ -45,7 +45,8 @@ type finding struct {
 	start []byte // of the file
 }
 
-// find returns the first place outside of harmless where r holds the path root; nil when it does not.
+// find returns the first place outside of harmless where r holds the
+// path root; nil when it does not.
 func find(r io.Reader, root []byte, harmless []span) (*finding, error) {
 	keep := len(root) + 1
 	buf := make([]byte, 0, window+maxRoot)
@@ -90,7 +91,8 @@ func find(r io.Reader, root []byte, harmless []span) (*finding, error) {
 	}
 }
 
-// ends reports whether a path that is followed by rest ends there: /opt/app is not /opt/application.
+// ends reports whether a path that is followed by rest ends there:
+// /opt/app is not /opt/application.
 func ends(rest []byte) bool {
 	if len(rest) == 0 {
 		return true

@@ -11,8 +11,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// Stage is a folder beside the destination, in which the destination is made. Its flock says that its owner is alive: the
-// next one removes what a killed one left. The caller closes it.
+// Stage is a folder beside the destination, in which the destination is made. Its flock says that
+// its owner is alive: the next one removes what a killed one left. The caller closes it.
 type Stage struct {
 	dest, dir string
 	lock      *fsx.Lock
@@ -21,7 +21,8 @@ type Stage struct {
 
 const stagePrefix = ".overland-install-"
 
-// Begin returns a Stage for dest, which must not exist (else errs.Conflict). It makes the folder around dest when needed.
+// Begin returns a Stage for dest, which must not exist (else errs.Conflict). It makes the
+// folder around dest when needed.
 func Begin(dest string) (*Stage, error) {
 	dest, err := filepath.Abs(dest)
 	if err != nil {
@@ -34,7 +35,8 @@ func Begin(dest string) (*Stage, error) {
 	return s, unpackErr(dest, err)
 }
 
-// Path returns where the caller may keep a file of its own called name, on the disk of the destination, until Close.
+// Path returns where the caller may keep a file of its own called name, on the disk
+// of the destination, until Close.
 func (s *Stage) Path(name string) string { return filepath.Join(s.dir, "own-"+name) }
 
 // sweep removes the stages in parent whose owners are dead. They cost space, not correctness.
@@ -59,7 +61,8 @@ func newStage(dest string) (*Stage, error) {
 	}
 	sweep(parent)
 	s := &Stage{dest: dest}
-	// A folder that is not locked yet looks to the sweep of another process like one whose owner is dead.
+	// A folder that is not locked yet looks to the sweep of another
+	// process like one whose owner is dead.
 	for tries := 0; ; tries++ {
 		taken, err := s.claim(parent)
 		if err != nil {
@@ -87,7 +90,8 @@ func newStage(dest string) (*Stage, error) {
 
 const maxClaims = 100
 
-// claim makes a folder and locks it. It returns false when another process locked or removed it first.
+// claim makes a folder and locks it. It returns false when another
+// process locked or removed it first.
 func (s *Stage) claim(parent string) (taken bool, err error) {
 	if s.dir, err = os.MkdirTemp(parent, stagePrefix); err != nil {
 		return false, err
@@ -135,5 +139,6 @@ func (s *Stage) Close() {
 
 const reserve = 16 << 20 // bytes to leave free on the disk
 
-// Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit on the disk of the destination.
+// Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit
+// on the disk of the destination.
 func (s *Stage) Room(size int64) error { return fsx.Room(s.dir, size+reserve) }

@@ -49,9 +49,10 @@ func (l Limits) orDefaults() Limits {
 	return l
 }
 
-// Unpack makes the stage's destination from the archive r, whose one top folder is called top ("" = anything). It appears
-// whole and durable, or not at all. What reaches outside of the top folder, comes twice, is a device, setuid, or more than
-// the limits is an error (errs.Untrusted). It may be called once.
+// Unpack makes the stage's destination from the archive r, whose one top folder is called top
+// ("" = anything). It appears whole and durable, or not at all. What reaches outside of the top
+// folder, comes twice, is a device, setuid, or more than the limits is an error
+// (errs.Untrusted). It may be called once.
 func (s *Stage) Unpack(ctx context.Context, r io.Reader, top string, l Limits) error {
 	u := &unpacker{root: s.root, top: top, limits: l.orDefaults(), seen: map[string]byte{}}
 	err := u.all(ctx, r)
@@ -129,7 +130,8 @@ func (u *unpacker) all(ctx context.Context, r io.Reader) error {
 	return u.stays()
 }
 
-// name returns the clean name of an entry, or an error for one that is not below the top folder or is there already.
+// name returns the clean name of an entry, or an error for one that is not below the
+// top folder or is there already.
 func (u *unpacker) name(h *tar.Header) (string, error) {
 	name := strings.TrimSuffix(h.Name, "/")
 	if len(name) > nameLimit || strings.ContainsAny(name, "\x00\\") || !filepath.IsLocal(name) || path.Clean(name) != strings.TrimPrefix(name, "./") {
@@ -185,7 +187,8 @@ func (u *unpacker) entry(ctx context.Context, h *tar.Header, body io.Reader) err
 	return untrusted("%.200q is neither a file, a folder nor a link", h.Name)
 }
 
-// folder makes the folder name when no entry did. What is there must be a folder: nothing is written through a link.
+// folder makes the folder name when no entry did. What is there must be a folder:
+// nothing is written through a link.
 func (u *unpacker) folder(name string) error {
 	switch kind := u.seen[name]; {
 	case name == "." || kind == tar.TypeDir:
@@ -260,7 +263,8 @@ func (u *unpacker) file(ctx context.Context, name string, h *tar.Header, body io
 	return f.Chmod(mode)
 }
 
-// stays follows every link: a chain may lead outside though none of its links does. A link to nothing is allowed.
+// stays follows every link: a chain may lead outside though none of its links
+// does. A link to nothing is allowed.
 func (u *unpacker) stays() error {
 	top, err := u.root.OpenRoot(u.top)
 	if err != nil {

@@ -148,7 +148,8 @@ func install(t *term.Term, run verb.Run[installOptions]) *cobra.Command {
 	return c
 }
 
-// offeredTree is an entry in the output of binary list --json, and the result of binary install --json.
+// offeredTree is an entry in the output of binary list --json, and the
+// result of binary install --json.
 type offeredTree struct {
 	SHA512  string        `json:"sha512"`
 	Signer  string        `json:"signer"` // key id

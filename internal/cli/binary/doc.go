@@ -1,5 +1,5 @@
-// Package binary is the verbs that share built software with machines of the same kind: binary upload, install, list and
-// host.
+// Package binary is the verbs that share built software with machines of the same kind: binary
+// upload, install, list and host.
 //
 // Failure guarded: software that is installed where it does not run.
 package binary

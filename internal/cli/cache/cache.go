@@ -125,7 +125,8 @@ func runThaw(ctx context.Context, t *term.Term, o freezeOptions) error {
 type freezeJSON struct {
 	Name string    `json:"name"`
 	At   time.Time `json:"at"`
-	// Emptied says that the cache's folder was removed after the freeze was made: it answers "not found" for every list.
+	// Emptied says that the cache's folder was removed after the freeze was made: it
+	// answers "not found" for every list.
 	Emptied bool `json:"emptied,omitempty"`
 }
 

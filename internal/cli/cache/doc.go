@@ -1,6 +1,7 @@
 // Package cache is the verbs for a site's cache: cache env, freeze, thaw, freezes and offline.
 //
-// Failure guarded: a freeze of a moment that nobody meant, because a day or a zone was read in another way.
+// Failure guarded: a freeze of a moment that nobody meant, because a day or
+// a zone was read in another way.
 package cache
 
 import (

@@ -1,4 +1,5 @@
-// Package channel is the verbs that move and show channels: promote, rollback, channel show and list.
+// Package channel is the verbs that move and show channels: promote,
+// rollback, channel show and list.
 //
 // Failure guarded: a channel that moves to a release which nobody named.
 package channel

@@ -26,7 +26,8 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, list, verbtest.Case[listOptions]{Args: []string{"--json"}, Want: listOptions{json: true}})
 }
 
-// A promotion that does not say what and where to is refused before a site directory is opened, with what to say.
+// A promotion that does not say what and where to is refused before a site
+// directory is opened, with what to say.
 func TestPromoteWhat(t *testing.T) {
 	for want, o := range map[string]promoteOptions{
 		"--to CHANNEL":   {what: "wallet@r1.a"},

@@ -1,4 +1,5 @@
-// Command gen writes the reference pages that are made from the tree of verbs. It is run by go generate only.
+// Command gen writes the reference pages that are made from the tree of verbs.
+// It is run by go generate only.
 package main
 
 import (

@@ -1,7 +1,8 @@
-// Package netcache is the verbs for a SlapOS network cache: netcache upload, download, list, generate-signature-key
-// and audit.
+// Package netcache is the verbs for a SlapOS network cache: netcache upload, download, list,
+// generate-signature-key and audit.
 //
-// Failure guarded: content of a branch that is uploaded under a name which everybody takes for good.
+// Failure guarded: content of a branch that is uploaded under a name
+// which everybody takes for good.
 package netcache
 
 import (

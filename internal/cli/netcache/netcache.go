@@ -60,7 +60,8 @@ func (o *entryOptions) open(t *term.Term) (c *client.Client, config netcache.Con
 	return c, config, field, nil
 }
 
-// State returns the file in which the newest entries seen are remembered; "" without a site directory.
+// State returns the file in which the newest entries seen are
+// remembered; "" without a site directory.
 func State(t *term.Term) string {
 	dir, err := t.SiteDir()
 	if err != nil {
@@ -102,7 +103,8 @@ func parseFilters(args []string) (list []netcache.Filter, err error) {
 	return list, nil
 }
 
-// parseFields reads NAME=VALUE arguments; a value that is a JSON list, object, string or word is one.
+// parseFields reads NAME=VALUE arguments; a value that is a JSON list,
+// object, string or word is one.
 func parseFields(fields map[string]any, args []string) error {
 	for _, arg := range args {
 		name, value, ok := strings.Cut(arg, "=")

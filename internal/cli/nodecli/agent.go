@@ -17,7 +17,8 @@ import (
 	"overland/internal/runtime/process"
 )
 
-// Set by the linker: -X overland/internal/cli/nodecli.programVersion=r1.abc -X ….programTime=1790000000.
+// Set by the linker: -X overland/internal/cli/nodecli.programVersion=r1.abc -X
+// ….programTime=1790000000.
 var (
 	programVersion = "devel"
 	programTime    = "" // Unix seconds of the commit: the lowest time that trust believes
@@ -31,8 +32,8 @@ func buildTime() time.Time {
 	return time.Unix(sec, 0).UTC()
 }
 
-// agentOptions returns the options of this machine's agent; Self is the program that slots say is current, else this
-// one.
+// agentOptions returns the options of this machine's agent; Self is the program that slots
+// say is current, else this one.
 func agentOptions(slots host.Slots) (agent.Options, error) {
 	p, err := host.Platform()
 	if err != nil {
@@ -62,7 +63,8 @@ func runtimes(services *process.Runtime) runtime.Set {
 	return runtime.Set{runtime.ProcessWord: services}
 }
 
-// Limits of the agent's own memory: what it keeps is small, so it collects early instead of growing.
+// Limits of the agent's own memory: what it keeps is small, so it
+// collects early instead of growing.
 const (
 	gcPercent   = 40
 	memoryLimit = 14 << 20 // bytes; soft

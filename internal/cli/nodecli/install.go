@@ -20,7 +20,8 @@ import (
 	"overland/internal/nodeapi"
 )
 
-// outcomeTimeout bounds the wait for the supervised agent to prove an installation: longer than any self-test.
+// outcomeTimeout bounds the wait for the supervised agent to prove an
+// installation: longer than any self-test.
 const outcomeTimeout = 30 * time.Minute
 
 // startTimeout bounds the wait for a supervisor to appear.
@@ -115,7 +116,8 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	return finish(e, c, report, err)
 }
 
-// answers reports whether an agent runs in dir. One that a person started with run has no supervisor.
+// answers reports whether an agent runs in dir. One that a person
+// started with run has no supervisor.
 func answers(ctx context.Context, dir string) bool {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -141,8 +143,9 @@ func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.
 	return nodeapi.Report{}, err
 }
 
-// offerProgram shows the source to the agent that runs now, which takes a newer version of its own program from it. The
-// installation is done by then: an agent that is already being replaced does not answer, which is not a failure.
+// offerProgram shows the source to the agent that runs now, which takes a newer version of its own
+// program from it. The installation is done by then: an agent that is already being replaced does
+// not answer, which is not a failure.
 func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) error {
 	_, err := control.Call(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: name, Install: &o})
 	if err != nil && ctx.Err() == nil {
@@ -152,8 +155,8 @@ func offerProgram(ctx context.Context, e env, c *call, name string, o nodeapi.In
 	return err
 }
 
-// installFresh verifies and stages, and leaves the start to the supervised agent: services must belong to the service,
-// not to the terminal session in which somebody installed.
+// installFresh verifies and stages, and leaves the start to the supervised agent: services must
+// belong to the service, not to the terminal session in which somebody installed.
 func installFresh(ctx context.Context, e env, c *call, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	o.Defer = true
 	slots := host.Slots{Dir: c.dir}
@@ -182,7 +185,8 @@ func installFresh(ctx context.Context, e env, c *call, src stage.Source, o nodea
 	return report, firstOf(err, a.Close())
 }
 
-// refused reports whether err says that the source is not to be installed at all: what broke off is kept, to go on.
+// refused reports whether err says that the source is not to be installed at all:
+// what broke off is kept, to go on.
 func refused(err error) bool {
 	switch errs.KindOf(err) {
 	case errs.Untrusted, errs.Invalid, errs.NotFound, errs.Denied:
@@ -219,8 +223,8 @@ func place(ctx context.Context, e env, c *call, h *host.Host) error {
 	return nil
 }
 
-// placeProgram puts this very program into a slot when the node has no agent yet: it is the one that is known to run
-// here. What the channel names instead is tried by the supervisor.
+// placeProgram puts this very program into a slot when the node has no agent yet: it is the one
+// that is known to run here. What the channel names instead is tried by the supervisor.
 func placeProgram(ctx context.Context, e env, slots host.Slots) error {
 	if slots.Versions().Good != "" {
 		return nil
@@ -240,8 +244,8 @@ func placeProgram(ctx context.Context, e env, slots host.Slots) error {
 	return nil
 }
 
-// foreground becomes the supervisor, with the same process id: a container's process 1 stays itself, and the memory
-// that installing took is given back.
+// foreground becomes the supervisor, with the same process id: a container's process 1 stays
+// itself, and the memory that installing took is given back.
 func foreground(e env, c *call) error {
 	program := host.Slots{Dir: c.dir}.GoodPath()
 	args := []string{Program, "supervise", "--stop-services", "--say-outcome", "--state", c.dir}
@@ -258,8 +262,8 @@ func installed(dir string) bool {
 	return err == nil && s.Good > 0 && host.Slots{Dir: dir}.Versions().Good != ""
 }
 
-// removeUnpacked removes the folder to which a volume's stub unpacked this program before it became it: with
-// --foreground no shell is left to do so.
+// removeUnpacked removes the folder to which a volume's stub unpacked this program before it became
+// it: with --foreground no shell is left to do so.
 func removeUnpacked() {
 	dir := os.Getenv("OVERLAND_UNPACKED")
 	exe, err := os.Executable()
@@ -306,8 +310,8 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.R
 	}
 }
 
-// outcome returns what became of generation number. The agent's own report is lost when it was restarted since; then
-// what it remembers says the same in fewer words.
+// outcome returns what became of generation number. The agent's own report is lost when it was
+// restarted since; then what it remembers says the same in fewer words.
 func outcome(s *nodeapi.Status, number int) nodeapi.Report {
 	if s.Report != nil && (s.Report.Tried == number || number == 0) {
 		return *s.Report

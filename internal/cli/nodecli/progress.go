@@ -9,7 +9,8 @@ func (e env) progress() func(progress.Event) {
 	return stepsOn(progress.NewBar(e.err, progress.Options{Screen: e.terminal}))
 }
 
-// stepsOn shows steps on b, in the words of a person who waits. Small blobs are passed over: manifests and lists.
+// stepsOn shows steps on b, in the words of a person who waits. Small blobs are
+// passed over: manifests and lists.
 func stepsOn(b *progress.Bar) func(progress.Event) {
 	const smallBlob = 64 << 10 // bytes
 	return func(e progress.Event) {

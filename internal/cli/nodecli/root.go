@@ -16,8 +16,9 @@ import (
 	"overland/internal/trust"
 )
 
-// chooseRoot returns the fingerprint to pin, or "" when the node has pinned one already (a --root that differs from it
-// is the agent's to refuse). It never takes the source's word: --root, provisioning, or a person who compared.
+// chooseRoot returns the fingerprint to pin, or "" when the node has pinned one already (a --root
+// that differs from it is the agent's to refuse). It never takes the source's word: --root,
+// provisioning, or a person who compared.
 func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, error) {
 	if c.root != "" {
 		fp, err := trust.ParseFingerprint(c.root)

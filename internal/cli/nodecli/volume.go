@@ -15,7 +15,8 @@ import (
 	"overland/internal/volume"
 )
 
-// openVolume opens the volume named first in args or by --volume (from a volume's own stub), and returns the rest.
+// openVolume opens the volume named first in args or by --volume (from a volume's
+// own stub), and returns the rest.
 func openVolume(c *call, args []string) (*volume.Volume, []string, error) {
 	name := c.volume
 	if name == "" && len(args) > 0 {
@@ -28,8 +29,9 @@ func openVolume(c *call, args []string) (*volume.Volume, []string, error) {
 	return v, args, err
 }
 
-// verifySigned checks v's signatures from the root down: by the root that this machine knows, else by v's own. known says
-// where the root came from; "" = from the volume itself, which proves nothing.
+// verifySigned checks v's signatures from the root down: by the root that this
+// machine knows, else by v's own. known says where the root came from; "" = from the
+// volume itself, which proves nothing.
 func verifySigned(ctx context.Context, c *call, v *volume.Volume) (s *inspect.Verified, known string, err error) {
 	root, known, err := knownRoot(c)
 	if err != nil {
@@ -44,7 +46,8 @@ func verifySigned(ctx context.Context, c *call, v *volume.Volume) (s *inspect.Ve
 	return s, known, err
 }
 
-// knownRoot returns the root to verify with and where it came from; both are "" when this machine knows none.
+// knownRoot returns the root to verify with and where it came from; both are
+// "" when this machine knows none.
 func knownRoot(c *call) (trust.Fingerprint, string, error) {
 	if c.root != "" {
 		fp, err := trust.ParseFingerprint(c.root)

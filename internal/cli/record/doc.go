@@ -1,8 +1,8 @@
-// Package record is the verbs that run a command in a recorded world, and those that review and mend the lock of what it
-// fetched: record, replay, lock verify, update, diff and prune.
+// Package record is the verbs that run a command in a recorded world, and those that review and
+// mend the lock of what it fetched: record, replay, lock verify, update, diff and prune.
 //
-// Package session decides whether a recording or a replay succeeded. Failure guarded: a lock that is replaced before a
-// person saw what changes in it.
+// Package session decides whether a recording or a replay succeeded. Failure guarded: a lock that
+// is replaced before a person saw what changes in it.
 package record
 
 import (

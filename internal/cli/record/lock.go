@@ -190,8 +190,8 @@ func runLockDiff(_ context.Context, t *term.Term, o diffOptions) error {
 	return nil
 }
 
-// changeJSON is one change in the result of lock diff --json. A digest is left out where there is no entry, or one that
-// records an answer like 404.
+// changeJSON is one change in the result of lock diff --json. A digest is left out where there is
+// no entry, or one that records an answer like 404.
 type changeJSON struct {
 	Change   string        `json:"change"` // "added", "removed", "changed"
 	Protocol string        `json:"protocol"`

@@ -101,7 +101,8 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 	return nil
 }
 
-// session returns the settings of a session. One that records may be the first thing in a site directory.
+// session returns the settings of a session. One that records may be the
+// first thing in a site directory.
 func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, error) {
 	depot, dir, err := sitedir.Depot(t, records)
 	if err != nil {

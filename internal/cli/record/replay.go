@@ -50,8 +50,8 @@ func replayed(ctx context.Context, t *term.Term, o sessionOptions) (*session.Res
 	return res, err
 }
 
-// Replay replays s from h, and warns of each request that had no answer. It returns how the command ended beside the
-// error of the whole.
+// Replay replays s from h, and warns of each request that had no answer. It returns how the command
+// ended beside the error of the whole.
 func Replay(ctx context.Context, t *term.Term, s session.Options, h session.Holder) (res *session.Result, ended, err error) {
 	res, ended = session.Replay(ctx, s)
 	warn(t, res)

@@ -1,4 +1,5 @@
-// Package release is the verbs that lead from a repository to a signed release: init, build, release.
+// Package release is the verbs that lead from a repository to a signed
+// release: init, build, release.
 //
 // Failure guarded: a verb that prints a result which it did not reach.
 package release

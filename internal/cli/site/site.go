@@ -95,8 +95,8 @@ func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
 	return c
 }
 
-// over returns o with what site.yaml says where no flag was given; given reports that of a flag. Of --cache-upstream each
-// protocol counts by itself.
+// over returns o with what site.yaml says where no flag was given; given reports that of a flag. Of
+// --cache-upstream each protocol counts by itself.
 func (o runOptions) over(written site.Settings, given func(flag string) bool) runOptions {
 	take := func(flag, value string, to *string) {
 		if value != "" && !given(flag) {

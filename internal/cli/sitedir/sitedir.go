@@ -11,12 +11,14 @@ import (
 	"overland/internal/trust/repository"
 )
 
-// Call opens the site directory, which must exist, and returns what do returns. A mistyped --home makes nothing.
+// Call opens the site directory, which must exist, and returns what do returns. A
+// mistyped --home makes nothing.
 func Call[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	return With(t, Options{}, do)
 }
 
-// First is Call for the verbs that a newcomer begins with: a site directory that is missing is made.
+// First is Call for the verbs that a newcomer begins with: a site
+// directory that is missing is made.
 func First[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	return With(t, Options{Make: true}, do)
 }
@@ -71,7 +73,8 @@ func Change(ctx context.Context, t *term.Term, do func(*repository.Repository) e
 	return err
 }
 
-// Depot returns the blobs of the site directory, and its path. Unless create is set the site directory must exist.
+// Depot returns the blobs of the site directory, and its path. Unless create is set
+// the site directory must exist.
 func Depot(t *term.Term, create bool) (*storedir.Store, string, error) {
 	dir, err := t.SiteDir()
 	if err != nil {

@@ -61,7 +61,8 @@ func (t *Term) JSON(v any) error {
 	return e.Encode(v)
 }
 
-// Table prints rows in columns under head, whose words are the columns' names; each line after indent.
+// Table prints rows in columns under head, whose words are the columns'
+// names; each line after indent.
 func (t *Term) Table(indent, head string, rows [][]string) {
 	w := tabwriter.NewWriter(t.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, indent+strings.Join(strings.Fields(head), "\t"))
@@ -72,7 +73,8 @@ func (t *Term) Table(indent, head string, rows [][]string) {
 	_ = w.Flush()
 }
 
-// Confirm asks a yes-or-no question. Without --yes and without a person to ask, the answer is an error.
+// Confirm asks a yes-or-no question. Without --yes and without a person
+// to ask, the answer is an error.
 func (t *Term) Confirm(format string, args ...any) error {
 	if t.Yes {
 		return nil
@@ -90,7 +92,8 @@ func (t *Term) Confirm(format string, args ...any) error {
 	return nil
 }
 
-// Passphrase returns the passphrase of the key called name: $OVERLAND_PASSPHRASE, or what a person types.
+// Passphrase returns the passphrase of the key called name:
+// $OVERLAND_PASSPHRASE, or what a person types.
 func (t *Term) Passphrase(name string) ([]byte, error) {
 	if s := t.Getenv("OVERLAND_PASSPHRASE"); s != "" {
 		return []byte(s), nil
@@ -112,7 +115,8 @@ func (t *Term) person() (*os.File, bool) {
 	return in, ok && term.IsTerminal(int(in.Fd()))
 }
 
-// SiteDir returns the absolute path of the site directory: --home, $OVERLAND_HOME, or a folder in the user's home.
+// SiteDir returns the absolute path of the site directory: --home, $OVERLAND_HOME,
+// or a folder in the user's home.
 func (t *Term) SiteDir() (string, error) {
 	if t.Home != "" {
 		return filepath.Abs(t.Home)

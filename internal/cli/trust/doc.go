@@ -1,5 +1,5 @@
-// Package trust is the verbs that say which keys may sign what: trust init, show, add-signer, remove-signer, sign, unstage
-// and refresh.
+// Package trust is the verbs that say which keys may sign what: trust init, show, add-signer,
+// remove-signer, sign, unstage and refresh.
 //
 // Failure guarded: a signature that is given to a role which nobody ever asks.
 package trust

@@ -38,7 +38,8 @@ func Group(use, short, long string, subs ...*cobra.Command) *cobra.Command {
 	return c
 }
 
-// Instead returns a hint for the verb name that c does not have: the ones that look like it, else other.
+// Instead returns a hint for the verb name that c does not have: the ones
+// that look like it, else other.
 func Instead(c *cobra.Command, name, other string) string {
 	const distance = 2 // letters
 	c.SuggestionsMinimumDistance = distance

@@ -1,7 +1,8 @@
-// Package volume is the verbs around the one file that is carried: seal, open, inspect, and volume verify, list and
-// extract.
+// Package volume is the verbs around the one file that is carried: seal, open, inspect, and
+// volume verify, list and extract.
 //
-// Failure guarded: a volume that is called whole, or a rebuild that is called identical, and is not.
+// Failure guarded: a volume that is called whole, or a rebuild that
+// is called identical, and is not.
 package volume
 
 import (

@@ -125,7 +125,8 @@ func field(t *term.Term, name, value string) {
 	}
 }
 
-// printReleaseModules prints the modules of each artifact once: they are the same on every platform as a rule.
+// printReleaseModules prints the modules of each artifact once: they are the
+// same on every platform as a rule.
 func printReleaseModules(t *term.Term, r nodeapi.Release) {
 	seen := make(map[string]bool)
 	for _, p := range r.Artifacts {
@@ -165,7 +166,8 @@ func printSigned(t *term.Term, s *nodeapi.Signed, kind string, names map[string]
 	}
 }
 
-// named returns key ids as people read them: "targets (3f0123456789)" for a key that this machine has.
+// named returns key ids as people read them: "targets (3f0123456789)"
+// for a key that this machine has.
 func named(ids []string, names map[string]string) []string {
 	list := make([]string, 0, len(ids))
 	for _, id := range ids {

@@ -102,8 +102,8 @@ func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
 	return rebuild(ctx, t, s, opened, o.json)
 }
 
-// trustedRoot returns where the signatures of a volume must begin: the fingerprint given, or that of this machine's own
-// signed metadata.
+// trustedRoot returns where the signatures of a volume must begin: the fingerprint given, or that
+// of this machine's own signed metadata.
 func trustedRoot(ctx context.Context, t *term.Term, given string) (trust.Fingerprint, error) {
 	if given != "" {
 		return verb.ParseRoot(given)

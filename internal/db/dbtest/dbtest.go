@@ -13,8 +13,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Open returns an empty database, or one more DB of the same database when it is called again with the same t. The test
-// closes each.
+// Open returns an empty database, or one more DB of the same database when it is called again with
+// the same t. The test closes each.
 type Open func(t *testing.T) *db.DB
 
 // Run runs the suite on the engine that open opens.

@@ -1,4 +1,5 @@
-// Package dbtest is the suite of every query of package db. Each engine runs it on itself, in one line:
+// Package dbtest is the suite of every query of package db. Each engine
+// runs it on itself, in one line:
 //
 //	func TestQueries(t *testing.T) { dbtest.Run(t, open) }
 //

@@ -27,7 +27,8 @@ func TestABackupThatWasCutOff(t *testing.T) {
 	}
 }
 
-// Another process changed the schema while this one waited for the lock: there is nothing left to copy or to change.
+// Another process changed the schema while this one waited for the lock: there is
+// nothing left to copy or to change.
 func TestTheSchemaWasChangedMeanwhile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "site.db")
 	older(t, path)

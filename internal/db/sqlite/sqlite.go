@@ -22,8 +22,9 @@ const (
 	private = 0o600 // the file's mode: it has accounts in it
 )
 
-// Open opens the site database in the file path, makes it when it is missing, and brings its schema up to date. Before an
-// older schema is changed a copy goes to PATH.schema-N. The caller closes it. Errors: kind Invalid for a newer schema.
+// Open opens the site database in the file path, makes it when it is missing, and brings its schema
+// up to date. Before an older schema is changed a copy goes to PATH.schema-N. The caller closes it.
+// Errors: kind Invalid for a newer schema.
 func Open(ctx context.Context, path string) (*db.DB, error) {
 	d, err := open(ctx, path)
 	if err != nil {
@@ -63,7 +64,8 @@ func open(ctx context.Context, path string) (*db.DB, error) {
 	})
 }
 
-// create makes an empty file that only its owner may read; SQLite gives the files beside it the same mode.
+// create makes an empty file that only its owner may read; SQLite gives the
+// files beside it the same mode.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, private)
 	if errors.Is(err, fs.ErrExist) {
@@ -87,7 +89,8 @@ func pool(path string, n int, more string) (*sql.DB, error) {
 	return p, nil
 }
 
-// backup writes a copy of the database, whose schema is version, beside it, in place of an older one.
+// backup writes a copy of the database, whose schema is version,
+// beside it, in place of an older one.
 func backup(ctx context.Context, d *sql.DB, path string, version int64) error {
 	to := fmt.Sprintf("%s.schema-%d", path, version)
 	half := to + ".tmp"

@@ -41,7 +41,8 @@ func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
 		if bad := record.Verify(t.Context(), record.NewReplayer(s.store, lock), s.protocol); len(bad) > 0 {
 			t.Errorf("verify: %v", bad)
 		}
-		// Without its index nothing proves the package; and what an earlier session locked proves it in a later one.
+		// Without its index nothing proves the package; and what an earlier session
+		// locked proves it in a later one.
 		alone := &lockfile.Lock{Entries: lock.Entries[1:]}
 		if bad := record.Verify(t.Context(), record.NewReplayer(s.store, alone), s.protocol); len(bad) != 1 {
 			t.Errorf("verify of a package alone: %v", bad)
@@ -93,7 +94,8 @@ func members(t *testing.T, b []byte) (list [][]byte) {
 	return list
 }
 
-// bomb returns a gzip member that unpacks to n zero bytes after head, the beginning of a tar archive.
+// bomb returns a gzip member that unpacks to n zero bytes after head,
+// the beginning of a tar archive.
 func bomb(t *testing.T, head []byte, n int64) []byte {
 	t.Helper()
 	var b bytes.Buffer

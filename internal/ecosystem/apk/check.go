@@ -18,7 +18,8 @@ import (
 	"overland/internal/record"
 )
 
-// Check implements record.Protocol. A package needs an index that is held, an index a good signature.
+// Check implements record.Protocol. A package needs an index that is
+// held, an index a good signature.
 func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	b, rel, err := p.locate(it.Key)
 	if err != nil {
@@ -115,8 +116,8 @@ func (p *Protocol) checkPackage(ctx context.Context, key string, got alpine.Pack
 
 var errNotListed = errors.New("not listed")
 
-// byIndex proves file by the index under key, or an earlier one that a cache held: errs.NotFound when
-// none lists it.
+// byIndex proves file by the index under key, or an earlier one that a cache held:
+// errs.NotFound when none lists it.
 func (p *Protocol) byIndex(ctx context.Context, key, file string, got alpine.Package, have record.Lookup) (lockfile.Proof, error) {
 	x, sum, err := p.held(ctx, key, have)
 	if err != nil {

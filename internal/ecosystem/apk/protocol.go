@@ -46,7 +46,8 @@ type Protocol struct {
 
 var _ record.Protocol = (*Protocol)(nil)
 
-// New returns the protocol for repositories. history is of the cache that serves it; nil in a session.
+// New returns the protocol for repositories. history is of the cache
+// that serves it; nil in a session.
 func New(repositories []Repository, history record.History) (*Protocol, error) {
 	named, err := bases(repositories)
 	return &Protocol{history: history, bases: named, tables: map[string]*alpine.Index{}}, err
@@ -55,8 +56,8 @@ func New(repositories []Repository, history record.History) (*Protocol, error) {
 // Name implements record.Protocol.
 func (p *Protocol) Name() string { return Name }
 
-// Item implements record.Protocol: "/NAME/ARCH/FILE", or "/HOST/PATH/ARCH/FILE" of any mirror, where FILE is an index or
-// a package.
+// Item implements record.Protocol: "/NAME/ARCH/FILE", or "/HOST/PATH/ARCH/FILE" of any mirror,
+// where FILE is an index or a package.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery != "" {
 		return record.Item{}, errs.Errorf(errs.Invalid, "apk: only plain GET requests")
@@ -93,7 +94,8 @@ func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ stri
 	return body, e.MediaType, nil
 }
 
-// addresses returns the URL of each repository, the longest first, with a protocol whose requests have paths below it.
+// addresses returns the URL of each repository, the longest first, with a protocol
+// whose requests have paths below it.
 func (p *Protocol) addresses() (list []tool.Address) {
 	byLength := func(a, b *base) int { return cmp.Or(len(b.uri.Path)-len(a.uri.Path), strings.Compare(a.name, b.name)) }
 	for _, b := range slices.SortedFunc(maps.Values(p.bases), byLength) {
@@ -115,8 +117,9 @@ func (p repository) Item(r *http.Request) (record.Item, error) {
 	return p.Protocol.Item(named)
 }
 
-// Below returns what u, the whole URL of an index or a package, is below this protocol's mount: "/NAME/ARCH/FILE". A
-// mirror that no repository names will do when the path tells which it is. "" means that it is of no repository.
+// Below returns what u, the whole URL of an index or a package, is below this protocol's mount:
+// "/NAME/ARCH/FILE". A mirror that no repository names will do when the path tells which it is. ""
+// means that it is of no repository.
 func (p *Protocol) Below(u *url.URL) string {
 	if !isFile(u.Path) {
 		return ""
@@ -158,7 +161,8 @@ func (p *Protocol) locate(key string) (*base, string, error) {
 	return b, rel, nil
 }
 
-// cleanPath returns the request path s without a slash at its ends; what cannot be the path of a file is errs.Invalid.
+// cleanPath returns the request path s without a slash at its ends; what cannot be the
+// path of a file is errs.Invalid.
 func cleanPath(s string) (string, error) {
 	elements := strings.Split(strings.TrimLeft(s, "/"), "/")
 	bad := func(e string) bool { return e == "" || e == "." || e == ".." }

@@ -26,8 +26,8 @@ type Repository struct {
 	Keys string // folder of the keys that may sign its indexes; "" = /etc/apk/keys
 }
 
-// MachineRepositories returns what dir/repositories and dir/repositories.d/*.list name, with the keys in dir/keys; ""
-// stands for /etc/apk. Local ones are left out.
+// MachineRepositories returns what dir/repositories and dir/repositories.d/*.list name, with the
+// keys in dir/keys; "" stands for /etc/apk. Local ones are left out.
 func MachineRepositories(dir string) ([]Repository, error) {
 	dir = cmp.Or(dir, etc)
 	more, err := filepath.Glob(filepath.Join(dir, "repositories.d", "*.list"))
@@ -52,7 +52,8 @@ func MachineRepositories(dir string) ([]Repository, error) {
 	return all, nil
 }
 
-// parseRepositories returns the http and https URLs of a repositories file: lines "[@tag] URL", "#" begins a comment.
+// parseRepositories returns the http and https URLs of a repositories file: lines
+// "[@tag] URL", "#" begins a comment.
 func parseRepositories(text string) []string {
 	var list []string
 	for line := range strings.Lines(text) {

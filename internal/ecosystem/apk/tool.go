@@ -11,8 +11,8 @@ import (
 	"overland/internal/ecosystem/tool"
 )
 
-// Tool is apk. The only setting that it takes from its environment is the proxy. So its requests are
-// recognised by their URLs, even when it works on another root file system.
+// Tool is apk. The only setting that it takes from its environment is the proxy. So its requests
+// are recognised by their URLs, even when it works on another root file system.
 func Tool() tool.Tool {
 	return tool.Tool{
 		Name:    Name,
@@ -72,7 +72,8 @@ func environ(at tool.Place) ([]string, error) {
 // quote returns s as one word of a shell.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
-// forCache opens the repositories that were given, "URL" or "[keys=/FOLDER] URL", else this machine's.
+// forCache opens the repositories that were given, "URL" or
+// "[keys=/FOLDER] URL", else this machine's.
 func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	var list []Repository
 	for _, own := range s.Upstreams {
@@ -92,7 +93,8 @@ func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	return &tool.Server{Protocol: p}, err
 }
 
-// shellLine puts the cache before each URL in the repositories file, in place of a cache that was put there before.
+// shellLine puts the cache before each URL in the repositories file, in place of a
+// cache that was put there before.
 func shellLine(f tool.Face) string {
 	mount := f.Mount(Name) + "/"
 	_, address, _ := strings.Cut(f.Base, "://")

@@ -11,7 +11,8 @@ import (
 	"overland/internal/errs"
 )
 
-// archive is one upstream: all sources with the same URI; http and https are the same here, and the first one counts.
+// archive is one upstream: all sources with the same URI; http and https are the same
+// here, and the first one counts.
 type archive struct {
 	name   string   // in keys, "debian-security"
 	uri    *url.URL // without a slash at the end
@@ -28,7 +29,8 @@ type suite struct {
 	anyDate    bool
 }
 
-// archives returns what sources name, by the names that they get in keys, and the URIs that cannot be recorded.
+// archives returns what sources name, by the names that they get in keys, and
+// the URIs that cannot be recorded.
 func archives(sources []Source) (map[string]*archive, []string, error) {
 	byURI := map[string]*archive{}
 	var order, skipped []string
@@ -71,8 +73,8 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 	return named, skipped, nil
 }
 
-// parseURI returns the URI raw of a source, without a slash at the end, and what is the same for all URIs of one archive;
-// "" when it is neither http nor https.
+// parseURI returns the URI raw of a source, without a slash at the end, and what is the same for
+// all URIs of one archive; "" when it is neither http nor https.
 func parseURI(raw string) (u *url.URL, id string) {
 	u, err := url.Parse(strings.TrimRight(raw, "/"))
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -111,7 +113,8 @@ func (a *archive) add(name string, s Source) error {
 	return nil
 }
 
-// suiteDir returns the directory, below its archive, of what a source calls name, and whether its archive is a flat one.
+// suiteDir returns the directory, below its archive, of what a source calls name, and
+// whether its archive is a flat one.
 func suiteDir(name string) (dir string, flat bool) {
 	if strings.HasSuffix(name, "/") {
 		return strings.Trim(path.Clean("/"+name), "/"), true
@@ -119,8 +122,8 @@ func suiteDir(name string) (dir string, flat bool) {
 	return path.Join("dists", name), false
 }
 
-// suiteOf returns the suite that the path rel belongs to, and the rest of rel below its directory; nil when rel is of
-// the pool. The longest directory wins.
+// suiteOf returns the suite that the path rel belongs to, and the rest of rel below its directory;
+// nil when rel is of the pool. The longest directory wins.
 func (a *archive) suiteOf(rel string) (*suite, string) {
 	var best *suite
 	rest := ""
@@ -136,9 +139,9 @@ func (a *archive) suiteOf(rel string) (*suite, string) {
 	return best, rest
 }
 
-// Sources returns the sources for an apt that goes through base, the address of this protocol's mount: a deb822 file
-// (x.sources). That apt checks signatures as before, but not Valid-Until: it was checked when the
-// InRelease was recorded, and a replay comes later.
+// Sources returns the sources for an apt that goes through base, the address of this protocol's
+// mount: a deb822 file (x.sources). That apt checks signatures as before, but not Valid-Until: it
+// was checked when the InRelease was recorded, and a replay comes later.
 func (p *Protocol) Sources(base string) string {
 	var b strings.Builder
 	for _, s := range p.sources {

@@ -160,7 +160,8 @@ func TestASnapshotMayBeOld(t *testing.T) {
 	}
 }
 
-// TestALockThatSomebodyChanged: lines whose blobs and proofs were changed together, link by link up to the signature.
+// TestALockThatSomebodyChanged: lines whose blobs and proofs were changed together,
+// link by link up to the signature.
 func TestALockThatSomebodyChanged(t *testing.T) {
 	s := newSession(t)
 	const inRelease = "dists/calm/InRelease"

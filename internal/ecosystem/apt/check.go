@@ -21,8 +21,8 @@ import (
 	"overland/internal/record"
 )
 
-// Check implements record.Protocol. The chain is walked upwards: a package needs an index in the session, an index
-// needs its InRelease, and that needs a good signature.
+// Check implements record.Protocol. The chain is walked upwards: a package needs an index in the
+// session, an index needs its InRelease, and that needs a good signature.
 func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker, have record.Lookup) (lockfile.Proof, error) {
 	w, err := p.locate(it.Key)
 	if err != nil {
@@ -82,7 +82,8 @@ func (p *Protocol) checkRelease(ctx context.Context, w where, key string, body i
 	return lockfile.Proof{Kind: ProofKey, Value: signer}, nil
 }
 
-// heldRelease returns the InRelease that have opens under key, and its sha256. Each package asks for it.
+// heldRelease returns the InRelease that have opens under key, and its
+// sha256. Each package asks for it.
 func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Lookup) (*deb.Release, string, error) {
 	b, err := read(ctx, have, key, deb.ReleaseLimit)
 	if err != nil {
@@ -110,8 +111,8 @@ func (p *Protocol) heldRelease(ctx context.Context, key string, have record.Look
 	return r, id, nil
 }
 
-// eachRelease calls try with the InRelease that have opens under key and its sha256, and then with those that a cache
-// held before, the newest first, until it returns true. There must be one.
+// eachRelease calls try with the InRelease that have opens under key and its sha256, and then with
+// those that a cache held before, the newest first, until it returns true. There must be one.
 func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Lookup, try func(r *deb.Release, sum string) bool) error {
 	r, sum, err := p.heldRelease(ctx, key, have)
 	if err != nil {
@@ -128,8 +129,8 @@ func (p *Protocol) eachRelease(ctx context.Context, key string, have record.Look
 	return err
 }
 
-// checkIndex proves the content with size and digests got by an InRelease of w. It reports whether one
-// lists it at all.
+// checkIndex proves the content with size and digests got by an InRelease of w. It
+// reports whether one lists it at all.
 func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have record.Lookup) (proof lockfile.Proof, found bool, err error) {
 	key := path.Join(w.archive.name, w.suite.dir, "InRelease")
 	none := p.eachRelease(ctx, key, have, func(r *deb.Release, sum string) bool {
@@ -145,7 +146,8 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have r
 	case !found:
 		return lockfile.Proof{}, false, errs.Errorf(errs.Untrusted, "%s does not list it", key)
 	case err != nil && p.history != nil:
-		// The archive may have changed between the two requests: do not wait for its next InRelease.
+		// The archive may have changed between the two requests: do not wait for its next
+		// InRelease.
 		err = errors.Join(err, p.history.Recheck(ctx, p.Name(), key))
 	}
 	return proof, true, err
@@ -173,8 +175,8 @@ func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have
 		"run apt-get update through the recorder first")
 }
 
-// inIndexes proves the content with size and digest got by an index of s that is held and that r lists.
-// It returns neither a proof nor an error when no index lists it.
+// inIndexes proves the content with size and digest got by an index of s that is held and that r
+// lists. It returns neither a proof nor an error when no index lists it.
 func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Release, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	dir := path.Join(w.archive.name, s.dir)
 	for _, name := range s.indexes(r) {
@@ -190,8 +192,8 @@ func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Rele
 	return lockfile.Proof{}, nil
 }
 
-// Identify implements record.Lister: apt requests a package that two archives have from the first one in
-// its sources, and a replay may have other sources.
+// Identify implements record.Lister: apt requests a package that two archives have from the first
+// one in its sources, and a replay may have other sources.
 func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Lookup) (digest.Digest, error) {
 	w, err := p.locate(it.Key)
 	if err != nil {
@@ -216,7 +218,8 @@ func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Loo
 	return "", errs.Errorf(errs.NotFound, "no index of %s that is held lists %s", w.archive.name, it.Key)
 }
 
-// indexes returns the paths of the Packages and Sources indexes that r lists for the components of s.
+// indexes returns the paths of the Packages and Sources indexes that r
+// lists for the components of s.
 func (s *suite) indexes(r *deb.Release) []string {
 	var names []string
 	for name, f := range r.Files {

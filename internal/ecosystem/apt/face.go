@@ -12,8 +12,9 @@ import (
 	"overland/internal/record"
 )
 
-// Resolve returns the Item of what it names by the InRelease that have opens: an index is the content that this one
-// lists, by its digest, so that both are always of the same day. What the InRelease does not list stays as it is.
+// Resolve returns the Item of what it names by the InRelease that have opens: an index is the
+// content that this one lists, by its digest, so that both are always of the same day. What the
+// InRelease does not list stays as it is.
 func (p *Protocol) Resolve(ctx context.Context, it record.Item, have record.Lookup) (record.Item, error) {
 	w, err := p.locate(it.Key)
 	if err != nil || !it.Mutable || w.rest == "InRelease" {
@@ -62,8 +63,9 @@ func (w where) byHash(name string, f deb.File) string {
 	return path.Join(w.archive.name, w.suite.dir, path.Dir(name), "by-hash", "SHA256", f.SHA256)
 }
 
-// Below returns what u, the whole URL of a file of an archive, is below this protocol's mount: "/NAME/pool/…". A mirror
-// that no source names will do if the path identifies the archive. "" means that no source has it.
+// Below returns what u, the whole URL of a file of an archive, is below this protocol's
+// mount: "/NAME/pool/…". A mirror that no source names will do if the path identifies the
+// archive. "" means that no source has it.
 func (p *Protocol) Below(u *url.URL) string {
 	for _, sameHost := range []bool{true, false} {
 		var best *archive
@@ -86,8 +88,8 @@ func (p *Protocol) Below(u *url.URL) string {
 // base returns the path of a's URI with a slash at the end.
 func base(a *archive) string { return strings.TrimRight(a.uri.Path, "/") + "/" }
 
-// Redirect returns sources with the URI mirror in place of those whose archive has the same path; errs.Invalid when
-// there are none.
+// Redirect returns sources with the URI mirror in place of those whose archive has the same path;
+// errs.Invalid when there are none.
 func Redirect(sources []Source, mirror string) ([]Source, error) {
 	to, err := url.Parse(strings.TrimRight(mirror, "/"))
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {

@@ -15,14 +15,15 @@ import (
 	"overland/internal/store"
 )
 
-// lockedURI stands for the address of an archive, which a lock does not have and a replay does not need.
+// lockedURI stands for the address of an archive, which a lock does not
+// have and a replay does not need.
 const lockedURI = "http://locked.invalid/"
 
-// LockedSources returns the sources that a replay of l needs, on any machine: the archives, suites,
-// components, architectures and languages that were recorded. b has the blobs of l: an InRelease gives
-// the names of what was requested by digest. If one of this machine's own sources, known, has the keys
-// of a suite, apt checks its signature again; otherwise apt trusts the lock, which was made after such
-// a check.
+// LockedSources returns the sources that a replay of l needs, on any machine: the archives,
+// suites, components, architectures and languages that were recorded. b has the blobs of l: an
+// InRelease gives the names of what was requested by digest. If one of this machine's own sources,
+// known, has the keys of a suite, apt checks its signature again; otherwise apt trusts the lock,
+// which was made after such a check.
 func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known []Source) []Source {
 	mine, _, err := archives(known)
 	if err != nil {
@@ -70,8 +71,9 @@ func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known 
 	return list
 }
 
-// places returns in which order apt knows the suites of mine, by archive and directory: negative numbers, for all others
-// come later. Of a package that two of them have, apt takes the first one's.
+// places returns in which order apt knows the suites of mine, by archive and
+// directory: negative numbers, for all others come later. Of a package that two of
+// them have, apt takes the first one's.
 func places(known []Source, mine map[string]*archive) map[string]int {
 	const all = 1 << 30
 	list := map[string]int{}

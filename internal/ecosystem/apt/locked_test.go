@@ -114,8 +114,8 @@ func TestTheOrderOfSources(t *testing.T) {
 	}
 }
 
-// TestAPackageInTwoPlaces: one that was recorded in one place, and is asked for in another where the index says that it
-// is the same.
+// TestAPackageInTwoPlaces: one that was recorded in one place, and is asked for in another where
+// the index says that it is the same.
 func TestAPackageInTwoPlaces(t *testing.T) {
 	s := newSession(t)
 	deb := s.get(debPath)

@@ -39,8 +39,8 @@ const (
 type Options struct {
 	Dir   string      // apt's configuration, for its trusted keys; "" = /etc/apt
 	Clock clock.Clock // to check Valid-Until; nil = the machine's
-	// Locked says that dates were checked before, when the content was locked: signatures are verified as
-	// of their own date, and Valid-Until is ignored.
+	// Locked says that dates were checked before, when the content was locked: signatures are
+	// verified as of their own date, and Valid-Until is ignored.
 	Locked  bool
 	History record.History // of the cache that serves the protocol; nil in a session
 }
@@ -84,7 +84,8 @@ func New(sources []Source, o Options) (*Protocol, error) {
 // Name implements record.Protocol.
 func (p *Protocol) Name() string { return Name }
 
-// Item implements record.Protocol: "/NAME/dists/SUITE/InRelease", an index below it, or a file of the archive.
+// Item implements record.Protocol: "/NAME/dists/SUITE/InRelease", an index
+// below it, or a file of the archive.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead || r.URL.RawQuery != "" {
 		return record.Item{}, errs.Errorf(errs.Invalid, "apt: only plain GET requests")
@@ -150,8 +151,8 @@ func (p *Protocol) locate(key string) (where, error) {
 	return w, nil
 }
 
-// cleanPath returns the request path s as a key. Elements "." are left out (flat archives have them); ".." and what
-// cannot be the name of a file are errs.Invalid.
+// cleanPath returns the request path s as a key. Elements "." are left out (flat archives have
+// them); ".." and what cannot be the name of a file are errs.Invalid.
 func cleanPath(s string) (string, error) {
 	bad := func() (string, error) { return "", errs.Errorf(errs.Invalid, "apt: bad path %.100q", s) }
 	if len(s) > pathLimit || !utf8.ValidString(s) || strings.HasSuffix(s, "/") {

@@ -27,7 +27,8 @@ var (
 	today = birth.AddDate(0, 0, 10)
 )
 
-// publisher is an archive in memory with the suite "calm" and one package, and whoever sits between it and us.
+// publisher is an archive in memory with the suite "calm" and one package, and
+// whoever sits between it and us.
 type publisher struct {
 	t   *testing.T
 	key *openpgp.Entity

@@ -21,7 +21,8 @@ import (
 	"overland/internal/testkit/recording"
 )
 
-// newApt returns a runner of the machine's apt-get, set up to go through base, and the folder it works in.
+// newApt returns a runner of the machine's apt-get, set up to go through
+// base, and the folder it works in.
 func newApt(t *testing.T, p *Protocol, base string, settings ...string) (work string, run func(args ...string) (string, error)) {
 	t.Helper()
 	before := filepath.Join(t.TempDir(), "before.conf")
@@ -67,7 +68,8 @@ func debs(t *testing.T, dir string) map[string][]byte {
 	return got
 }
 
-// TestAptGetIsRecordedAndReplayed takes the machine's own apt-get and the archives of the machine's own sources.
+// TestAptGetIsRecordedAndReplayed takes the machine's own apt-get and the
+// archives of the machine's own sources.
 func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	sources, err := MachineSources()
 	if err != nil {
@@ -97,7 +99,8 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 		t.Errorf("proofs: %v", kinds)
 	}
 
-	// The lock goes through its text, and another apt with empty lists gets the same files from what is on disk.
+	// The lock goes through its text, and another apt with empty lists gets the
+	// same files from what is on disk.
 	var text bytes.Buffer
 	if err := lock.Write(&text); err != nil {
 		t.Fatal(err)
@@ -119,7 +122,8 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	if m := rep.Misses(); len(m) > 0 {
 		t.Errorf("misses: %v", m)
 	}
-	// So does one on a machine with none of these sources and none of their keys, and with other tastes.
+	// So does one on a machine with none of these sources and none of
+	// their keys, and with other tastes.
 	elsewhere, err := New(LockedSources(t.Context(), lock, s, nil), Options{Locked: true, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +145,8 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	}
 }
 
-// TestThisMachinesKeysVerifyWhatItsSourcesSign asks each archive for its InRelease and alters it in one place.
+// TestThisMachinesKeysVerifyWhatItsSourcesSign asks each archive for its
+// InRelease and alters it in one place.
 func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
 	sources, err := MachineSources()
 	if err != nil {

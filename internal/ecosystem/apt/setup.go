@@ -10,10 +10,11 @@ import (
 	"overland/internal/errs"
 )
 
-// Setup writes into dir, an absolute path, what an apt needs to go through base, the address of this protocol's mount,
-// and returns the settings, NAME=VALUE, for its environment. That apt has lists and a package cache of its own in dir,
-// empty at first: what the machine's hold was not recorded, and apt-get update through base would remove them. before is
-// the file that APT_CONFIG named so far, whose other settings stay; "" = none.
+// Setup writes into dir, an absolute path, what an apt needs to go through base, the address of
+// this protocol's mount, and returns the settings, NAME=VALUE, for its environment. That apt has
+// lists and a package cache of its own in dir, empty at first: what the machine's hold was not
+// recorded, and apt-get update through base would remove them. before is the file that APT_CONFIG
+// named so far, whose other settings stay; "" = none.
 func (p *Protocol) Setup(dir, base, before string) ([]string, error) {
 	u, err := url.Parse(base)
 	if err != nil || strings.ContainsAny(dir+base+before, "\"\n") {

@@ -25,27 +25,30 @@ const (
 // optionName is what an option is called; apt ignores a field that it does not know.
 var optionName = regexp.MustCompile(`^[a-z][a-z0-9-]*$`)
 
-// Source is one entry of apt's sources (sources.list(5)): every URI has every suite with every component.
+// Source is one entry of apt's sources (sources.list(5)): every URI has
+// every suite with every component.
 type Source struct {
 	Types      []string // "deb", "deb-src"
 	URIs       []string
 	Suites     []string
 	Components []string
-	// SignedBy is apt's Signed-By: paths of keyrings, fingerprints, or keys in ASCII armour. "" means apt's own
-	// trusted.gpg.d.
+	// SignedBy is apt's Signed-By: paths of keyrings, fingerprints, or keys in ASCII armour. ""
+	// means apt's own trusted.gpg.d.
 	SignedBy string
 	// AnyDate is set by "Check-Valid-Until: no", as snapshots of the past need it: Valid-Until is
 	// ignored.
 	AnyDate bool
-	// Options are the other fields, by their deb822 names in lower case; kept so that Rewrite loses nothing.
+	// Options are the other fields, by their deb822 names in lower case; kept
+	// so that Rewrite loses nothing.
 	Options map[string]string
 }
 
-// fileName is what apt reads of sources.list.d; it ignores other names, for example x.list.disabled.
+// fileName is what apt reads of sources.list.d; it ignores other
+// names, for example x.list.disabled.
 var fileName = regexp.MustCompile(`^[A-Za-z0-9_.-]+\.(list|sources)$`)
 
-// MachineSources returns the entries of the sources of this machine, in apt's order. Entries that cannot be recorded
-// (cdrom:, file: and the like) are among them; New leaves them out.
+// MachineSources returns the entries of the sources of this machine, in apt's order. Entries that
+// cannot be recorded (cdrom:, file: and the like) are among them; New leaves them out.
 func MachineSources() ([]Source, error) { return ReadSources(etc) }
 
 // ReadSources returns the entries of sources.list and sources.list.d in dir.

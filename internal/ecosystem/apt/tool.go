@@ -56,8 +56,8 @@ func machineSources(dir string) ([]Source, error) {
 	return ReadSources(dir)
 }
 
-// forCache opens the archives of this machine's sources. An upstream that is given is a mirror in place of one of them, or a
-// whole line of a sources.list beside them.
+// forCache opens the archives of this machine's sources. An upstream that is given is a mirror in
+// place of one of them, or a whole line of a sources.list beside them.
 func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	sources, err := MachineSources()
 	if err != nil {
@@ -83,8 +83,8 @@ func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	return &tool.Server{Protocol: p, Below: p.Below}, nil
 }
 
-// shellLine makes the cache apt's proxy: the machine's sources stay as they are. With a freeze it turns
-// the check of Valid-Until off.
+// shellLine makes the cache apt's proxy: the machine's sources stay as they are. With a freeze it
+// turns the check of Valid-Until off.
 func shellLine(f tool.Face) string {
 	u, err := url.Parse(f.Base)
 	if err != nil || u.Path != "" {

@@ -182,7 +182,8 @@ func TestOnlyTheIndexNamesCrates(t *testing.T) {
 	}
 }
 
-// A crate that changed under its name is not taken, and both digests are named: also when the index was changed with it.
+// A crate that changed under its name is not taken, and both digests are named: also when
+// the index was changed with it.
 func TestAChangedCrate(t *testing.T) {
 	s := newSession(t, pack.Crates{tea})
 	if _, _, err := s.fetch(teaCrate); err != nil {
@@ -199,8 +200,8 @@ func TestAChangedCrate(t *testing.T) {
 	}
 }
 
-// lock verify computes the proofs again from nothing but the lock and its blobs, and finds a line that was changed
-// together with its blob.
+// lock verify computes the proofs again from nothing but the lock and its blobs, and finds a line
+// that was changed together with its blob.
 func TestVerify(t *testing.T) {
 	s := newSession(t, pack.Crates{tea})
 	if _, _, err := s.fetch(teaCrate); err != nil {

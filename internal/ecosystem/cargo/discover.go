@@ -22,9 +22,9 @@ import (
 
 const patience = 20 * time.Second // for cargo to say where it would fetch from
 
-// Home makes a CARGO_HOME in dir with the user's settings and credentials, but without the crates that
-// cargo already has. A file that cannot be read is left out: cargo uses its defaults, and reports what
-// is missing.
+// Home makes a CARGO_HOME in dir with the user's settings and credentials, but without the
+// crates that cargo already has. A file that cannot be read is left out: cargo uses its
+// defaults, and reports what is missing.
 func Home(dir string) error {
 	return copySettings(dir, "config.toml", "config", "credentials.toml", "credentials")
 }
@@ -48,11 +48,11 @@ func copySettings(dir string, files ...string) error {
 	return nil
 }
 
-// Discover returns the URL, with a trailing slash, of the sparse registry that cargo, run in the folder
-// at ("" = this one), uses for crates-io. It starts cargo with a project that needs a crate, behind a
-// proxy that answers nothing: cargo's first request names the registry, whether it is built in, or from
-// a configuration file or the environment. If cargo is missing, or uses a git registry or vendored
-// sources, the error is errs.NotFound.
+// Discover returns the URL, with a trailing slash, of the sparse registry that cargo, run in the
+// folder at ("" = this one), uses for crates-io. It starts cargo with a project that needs a crate,
+// behind a proxy that answers nothing: cargo's first request names the registry, whether it is
+// built in, or from a configuration file or the environment. If cargo is missing, or uses a git
+// registry or vendored sources, the error is errs.NotFound.
 func Discover(ctx context.Context, at string) (string, error) {
 	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
 	path, err := exec.LookPath("cargo")
@@ -99,7 +99,8 @@ func Discover(ctx context.Context, at string) (string, error) {
 	return l.registry(), nil
 }
 
-// listener is the Getter of a proxy that holds nothing: it remembers the first config.json that is asked for.
+// listener is the Getter of a proxy that holds nothing: it remembers the first
+// config.json that is asked for.
 type listener struct {
 	mu    sync.Mutex
 	found string

@@ -22,8 +22,9 @@ const (
 	configLimit = 64 << 10 // bytes of config.json
 )
 
-// index is what is read of an index file: the checksum, in hexadecimal, of each version. Crates are compared without
-// regard to case, so one file may write the name in several ways; the index itself says which.
+// index is what is read of an index file: the checksum, in hexadecimal, of each version.
+// Crates are compared without regard to case, so one file may write the name in several
+// ways; the index itself says which.
 type index map[string]string
 
 // line is what is read of one version.
@@ -33,8 +34,8 @@ type line struct {
 	Cksum string `json:"cksum"`
 }
 
-// readIndex reads r, the index file of the crate called name, in lower case: errs.Untrusted when it is
-// not that.
+// readIndex reads r, the index file of the crate called name, in lower case:
+// errs.Untrusted when it is not that.
 func readIndex(r io.Reader, name string) (index, error) {
 	lines := bufio.NewScanner(fsx.Limit(r, indexLimit))
 	lines.Buffer(nil, lineLimit)

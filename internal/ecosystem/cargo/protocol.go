@@ -33,8 +33,8 @@ const crateLimit = 512 << 20 // bytes of a crate
 
 // Protocol is record's protocol for sparse registries. It is safe for concurrent use.
 type Protocol struct {
-	// getter, which serves this protocol, fetches config.json and index files that are not held; nil =
-	// crates that need one are refused.
+	// getter, which serves this protocol, fetches config.json and index files that are not held;
+	// nil = crates that need one are refused.
 	getter   record.Getter
 	registry func(context.Context) (string, error)
 }
@@ -44,8 +44,8 @@ var (
 	_ record.Locator  = (*Protocol)(nil)
 )
 
-// New returns the protocol for the registry at the http or https URL registry, as cargo's configuration writes it, with
-// "sparse+" before it, or without. getter serves it.
+// New returns the protocol for the registry at the http or https URL registry, as cargo's
+// configuration writes it, with "sparse+" before it, or without. getter serves it.
 func New(registry string, getter record.Getter) (*Protocol, error) {
 	s := strings.TrimPrefix(registry, "sparse+")
 	u, err := url.Parse(s)
@@ -57,8 +57,8 @@ func New(registry string, getter record.Getter) (*Protocol, error) {
 	return &Protocol{getter: getter, registry: func(context.Context) (string, error) { return s, nil }}, nil
 }
 
-// Machine returns the protocol for the registry that cargo itself uses for crates-io (see Discover);
-// getter is as for New. cargo is asked before the first fetch.
+// Machine returns the protocol for the registry that cargo itself uses for crates-io (see
+// Discover); getter is as for New. cargo is asked before the first fetch.
 func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	known := ""
@@ -165,8 +165,8 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	return lockfile.Proof{Kind: ProofCrate, Value: got}, nil
 }
 
-// cksum returns what the index has of the crate q: from what the session holds, else from the registry. A version that is
-// not in it is errs.NotFound.
+// cksum returns what the index has of the crate q: from what the session holds, else from the
+// registry. A version that is not in it is errs.NotFound.
 func (p *Protocol) cksum(ctx context.Context, q request, have record.Lookup) (string, error) {
 	file := request{Name: strings.ToLower(q.Name)}
 	for _, from := range []record.Lookup{have, p.lookup} {

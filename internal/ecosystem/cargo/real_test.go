@@ -46,8 +46,8 @@ func packaged(t *testing.T, name, version string) pack.Crate {
 	return pack.Crate{Name: name, Version: version, Bytes: b}
 }
 
-// fetch runs the real cargo fetch of a project that needs tea, with an empty CARGO_HOME, through k; it returns what came
-// of tea and of milk, which tea needs.
+// fetch runs the real cargo fetch of a project that needs tea, with an empty CARGO_HOME, through k;
+// it returns what came of tea and of milk, which tea needs.
 func fetch(t *testing.T, p *Protocol, k record.Getter, needs ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
@@ -73,7 +73,8 @@ func fetch(t *testing.T, p *Protocol, k record.Getter, needs ...string) (string,
 	return text, string(out), err
 }
 
-// The real cargo fetches through the recorder what the real cargo packaged, and again with the registry dead.
+// The real cargo fetches through the recorder what the real cargo packaged,
+// and again with the registry dead.
 func TestCargoIsRecordedAndReplayed(t *testing.T) {
 	pack.SparseCargo(t)
 	milk := packaged(t, "milk", "1.2.3")
@@ -101,7 +102,8 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 	}
 }
 
-// To learn where cargo fetches from takes its settings and no secret: what is killed on the way leaves its folder behind.
+// To learn where cargo fetches from takes its settings and no secret: what is killed on
+// the way leaves its folder behind.
 func TestDiscoverTakesNoCredentials(t *testing.T) {
 	home, bin := t.TempDir(), t.TempDir()
 	write(t, home, map[string]string{"config.toml": "", "credentials.toml": "[registry]\ntoken = \"s3cret\"\n"})
@@ -128,8 +130,8 @@ func TestDiscoverTakesNoCredentials(t *testing.T) {
 	}
 }
 
-// cargo itself says what it takes for crates-io: what is built in, what the person or the project configures, and that
-// it fetches from none.
+// cargo itself says what it takes for crates-io: what is built in, what the person or the project
+// configures, and that it fetches from none.
 func TestDiscover(t *testing.T) {
 	home, project := t.TempDir(), t.TempDir()
 	t.Setenv("CARGO_HOME", home)

@@ -23,8 +23,8 @@ func Tool() tool.Tool {
 	}
 }
 
-// forSession finds the registry, which the proxy then knows by its address. A cargo that has none, or is not there, is left to
-// plain URLs.
+// forSession finds the registry, which the proxy then knows by its address. A cargo that has none,
+// or is not there, is left to plain URLs.
 func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	registry, err := Discover(ctx, s.WorkDir)
 	switch {
@@ -64,8 +64,8 @@ func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 	return nil, errs.Errorf(errs.Invalid, "cargo has one registry, not %d", len(s.Upstreams))
 }
 
-// shellLine returns the command that writes f into cargo's configuration, in place of what it wrote there before: cargo has no
-// command for that.
+// shellLine returns the command that writes f into cargo's configuration, in place of what it wrote
+// there before: cargo has no command for that.
 func shellLine(f tool.Face) string {
 	return `(d="${CARGO_HOME:-$HOME/.cargo}"; mkdir -p "$d"; touch "$d/config.toml"; sed -i.old '/# overland$/d' "$d/config.toml"; ` +
 		`printf '%s # overland\n' '[source.crates-io]' 'replace-with = "overland"' '[source.overland]' 'registry = "sparse+` +

@@ -35,9 +35,9 @@ func ReadEnv(ctx context.Context, dir string) (Env, error) {
 	return e, json.Unmarshal(out, &e)
 }
 
-// proxies returns the URLs of the proxies in GOPROXY, without a trailing slash; "direct" and "off" are
-// not proxies. A file: URL is kept and fails when it is used: skipping it would fetch its modules from
-// another proxy.
+// proxies returns the URLs of the proxies in GOPROXY, without a trailing slash; "direct" and
+// "off" are not proxies. A file: URL is kept and fails when it is used: skipping it would fetch
+// its modules from another proxy.
 func (e Env) proxies() []string {
 	var list []string
 	for s := range strings.FieldsFuncSeq(e.GOPROXY, func(r rune) bool { return r == ',' || r == '|' }) {
@@ -52,8 +52,8 @@ func (e Env) proxies() []string {
 // database is a checksum database: its name, its verifier key ("" = not known) and where it is.
 type database struct{ name, key, url string }
 
-// database returns the database that GOSUMDB names; false when it is off. The keys of databases that
-// GOSUMDB may give by name only are in the go command's source, which every toolchain has.
+// database returns the database that GOSUMDB names; false when it is off. The keys of databases
+// that GOSUMDB may give by name only are in the go command's source, which every toolchain has.
 func (e Env) database() (database, bool, error) {
 	fields := strings.Fields(e.GOSUMDB)
 	if len(fields) == 0 || fields[0] == "off" {
@@ -76,7 +76,8 @@ func (e Env) database() (database, bool, error) {
 	return db, true, nil
 }
 
-// knownKey returns the verifier key that the toolchain in goroot knows for a checksum database, or "".
+// knownKey returns the verifier key that the toolchain in goroot knows
+// for a checksum database, or "".
 func knownKey(goroot, name string) string {
 	file := filepath.Join(goroot, "src", "cmd", "go", "internal", "modfetch", "key.go")
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)

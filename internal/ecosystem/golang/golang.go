@@ -24,7 +24,8 @@ const (
 	tileLimit = 1 << 20
 )
 
-// Protocol is the Go module proxy protocol with one machine's configuration. It is safe for concurrent use.
+// Protocol is the Go module proxy protocol with one machine's configuration.
+// It is safe for concurrent use.
 type Protocol struct {
 	proxies []string
 	db      database
@@ -161,8 +162,8 @@ func (r request) limit() int64 {
 	return textLimit
 }
 
-// Freeze fixes the session's tree of the checksum database. Call it first in a session, before the go
-// command starts. Without a database, or when it cannot be reached, nothing is fixed.
+// Freeze fixes the session's tree of the checksum database. Call it first in a session, before the
+// go command starts. Without a database, or when it cannot be reached, nothing is fixed.
 func (p *Protocol) Freeze(ctx context.Context) error {
 	if !p.hasDB || p.getter == nil {
 		return nil

@@ -140,7 +140,8 @@ type lab struct {
 	sumdb    string // GOSUMDB
 }
 
-// acquire gets what is at key as a cache does, which asks the checksum database before anybody is given it.
+// acquire gets what is at key as a cache does, which asks the checksum
+// database before anybody is given it.
 func (l *lab) acquire(ctx context.Context, key string) (e lockfile.Entry, err error) {
 	it, err := l.protocol.ItemOf(key)
 	if err != nil {
@@ -241,7 +242,8 @@ func verify(t *testing.T, s *dir.Store, lock *lockfile.Lock, e Env) []error {
 	return record.Verify(t.Context(), r, p)
 }
 
-// TestALockThatSomebodyChanged is lines of a lock that were changed together with their blobs, by who cannot sign.
+// TestALockThatSomebodyChanged is lines of a lock that were changed together with
+// their blobs, by who cannot sign.
 func TestALockThatSomebodyChanged(t *testing.T) {
 	u := newUpstream(t)
 	l := newLab(t, u.env())
@@ -313,8 +315,8 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}
 }
 
-// TestADatabaseThatIsSilentOrLies: a silent one is tolerated, and left alone for a while; a lying one is
-// not tolerated.
+// TestADatabaseThatIsSilentOrLies: a silent one is tolerated, and left alone for a
+// while; a lying one is not tolerated.
 func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 	const lookup = "/lookup/"
 	for what, c := range map[string]struct {
@@ -363,9 +365,9 @@ func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 	}
 }
 
-// TestAReplayDoesNotDependOnTheTreesGrowth records two modules with the database growing in between.
-// TestTheDatabaseIsAskedWhileTheModuleComes has an upstream that keeps a module's archive back until it has been asked
-// about its hash.
+// TestAReplayDoesNotDependOnTheTreesGrowth records two modules with the database growing in
+// between. TestTheDatabaseIsAskedWhileTheModuleComes has an upstream that keeps a module's archive
+// back until it has been asked about its hash.
 func TestTheDatabaseIsAskedWhileTheModuleComes(t *testing.T) {
 	u := newUpstream(t)
 	const zip, lookup = "example.org/dep/@v/v1.0.0.zip", "/sumdb/db.example/lookup/example.org/dep@v1.0.0"
@@ -490,7 +492,8 @@ func TestAnotherModuleThanTheDatabaseKnows(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseIsAskedAfterTheClientWasServed: a recording does not keep a module back for what the database says of it.
+// TestTheDatabaseIsAskedAfterTheClientWasServed: a recording does not keep a module back
+// for what the database says of it.
 func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	u := newUpstream(t)
 	served := make(chan struct{})
@@ -537,7 +540,8 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	}
 }
 
-// TestTheMachinesOwnProxy asks the proxy and the checksum database that the machine is configured for.
+// TestTheMachinesOwnProxy asks the proxy and the checksum database that
+// the machine is configured for.
 func TestTheMachinesOwnProxy(t *testing.T) {
 	e, err := ReadEnv(t.Context(), "")
 	if err != nil {
@@ -553,8 +557,8 @@ func TestTheMachinesOwnProxy(t *testing.T) {
 	}
 }
 
-// Without a proxy (GOPROXY=direct) there is nothing to be had of one, at once: the go command goes on to where modules
-// come from.
+// Without a proxy (GOPROXY=direct) there is nothing to be had of one, at once: the go command goes
+// on to where modules come from.
 func TestWithoutAProxy(t *testing.T) {
 	l := newLab(t, Env{GOPROXY: "direct", GOSUMDB: "off"})
 	it, err := l.protocol.item("example.org/dep/@v/v1.0.0.info")

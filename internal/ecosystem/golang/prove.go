@@ -16,8 +16,8 @@ import (
 	"overland/internal/record"
 )
 
-// Limits for a checksum database that does not answer: a build that cannot reach it must not wait for
-// each module.
+// Limits for a checksum database that does not answer: a build that cannot reach it
+// must not wait for each module.
 const (
 	lookupPatience = 30 * time.Second // for one lookup with its tiles
 	lookupDowntime = time.Minute      // how long a database that did not answer is left alone
@@ -32,9 +32,10 @@ func (p *Protocol) AskAhead(ctx context.Context, it record.Item) {
 	_, _ = p.inTree(ctx, r.module.Path, r.module.Version, "") // Witness repeats this from what is held, and compares
 }
 
-// inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another one, or says what it
-// did not sign. When it cannot be reached, or is not asked for this module (GONOSUMDB), the answer is no: the lock then
-// says that this proof is missing, and the go command goes on only when its go.sum has the hash.
+// inTree reports whether the checksum database has the hash h; errs.Untrusted when it has another
+// one, or says what it did not sign. When it cannot be reached, or is not asked for this module
+// (GONOSUMDB), the answer is no: the lock then says that this proof is missing, and the go command
+// goes on only when its go.sum has the hash.
 //
 // Each lookup has a client of its own. So its requests depend only on the session's tree, not on
 // earlier lookups, and a lock can answer them; and nothing of it stays in the memory of a service.
@@ -83,7 +84,8 @@ func (r *remote) ReadRemote(path string) ([]byte, error) {
 	if err == nil {
 		return b, nil
 	}
-	// A database that has completed a tile may have its first part no more; the client asks for the whole then.
+	// A database that has completed a tile may have its first part no more; the
+	// client asks for the whole then.
 	if part := strings.Contains(path, ".p/") && errs.KindOf(err) == errs.NotFound; !part {
 		r.failed.Store(true)
 		if miss := (*record.MissError)(nil); !errors.As(err, &miss) && errs.KindOf(err) != errs.NotFound {

@@ -40,8 +40,8 @@ func parseTree(b []byte) (tree, error) {
 	return tree{t.N, b}, nil
 }
 
-// checkDatabase refuses what is not an answer of a checksum database. The clients of the database check
-// its signatures.
+// checkDatabase refuses what is not an answer of a checksum database. The clients of the
+// database check its signatures.
 func checkDatabase(key string, body io.ReadSeeker) error {
 	_, path, _ := strings.Cut(strings.TrimPrefix(key, "sumdb/"), "/")
 	kind, _, _ := strings.Cut(path, "/")
@@ -65,7 +65,8 @@ func checkDatabase(key string, body io.ReadSeeker) error {
 	return errs.E(errs.Untrusted, err)
 }
 
-// parseLookup splits the answer to a lookup into the record with its number, as it stands, and the tree.
+// parseLookup splits the answer to a lookup into the record with its
+// number, as it stands, and the tree.
 func parseLookup(b []byte) (id int64, rec []byte, t tree, err error) {
 	id, _, rest, err := tlog.ParseRecord(b)
 	if err != nil {
@@ -75,7 +76,8 @@ func parseLookup(b []byte) (id int64, rec []byte, t tree, err error) {
 	return id, b[:len(b)-len(rest)], t, err
 }
 
-// Serve implements record.Protocol: a lookup gets the session's tree in place of the one that it came with.
+// Serve implements record.Protocol: a lookup gets the session's tree in
+// place of the one that it came with.
 func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
 	frozen := p.frozen.Load()
 	if frozen == nil || !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {

@@ -32,8 +32,8 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// If the database cannot be reached now, the go command will complain if it needs it. A lock without
-	// a tree was recorded with the database off.
+	// If the database cannot be reached now, the go command will complain if it needs it. A lock
+	// without a tree was recorded with the database off.
 	_ = p.Freeze(ctx)
 	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil }}, nil
 }

@@ -23,9 +23,9 @@ type rewriter struct {
 	slashes int  // backslashes at the end of what was copied of a string
 }
 
-// Values returns r, a JSON document, with every string s that is the value of a key called key replaced by to(s).
-// No other byte changes, even in what is not JSON. key has no character that JSON escapes; a key that is written
-// with escapes, and a value of more than 8 KiB, are left alone.
+// Values returns r, a JSON document, with every string s that is the value of a key called key
+// replaced by to(s). No other byte changes, even in what is not JSON. key has no character that
+// JSON escapes; a key that is written with escapes, and a value of more than 8 KiB, are left alone.
 func Values(r io.Reader, key string, to func(string) string) io.Reader {
 	return &rewriter{in: bufio.NewReaderSize(r, 64<<10), key: `"` + key + `"`, to: to}
 }
@@ -40,7 +40,8 @@ func (w *rewriter) Read(p []byte) (int, error) {
 	return 0, w.err
 }
 
-// step copies what is before the next string and the string, and when that is the key, the value too.
+// step copies what is before the next string and the string, and when
+// that is the key, the value too.
 func (w *rewriter) step() error {
 	if w.long {
 		return w.piece()
@@ -69,7 +70,8 @@ func (w *rewriter) step() error {
 	return w.replace(at, s)
 }
 
-// replace puts the new address in place of the string s, which was copied to at. What is not a JSON string stays.
+// replace puts the new address in place of the string s, which was copied to at.
+// What is not a JSON string stays.
 func (w *rewriter) replace(at int, s string) error {
 	var address string
 	valid := json.Unmarshal([]byte(s), &address) == nil
@@ -84,7 +86,8 @@ func (w *rewriter) replace(at int, s string) error {
 	return nil
 }
 
-// plain copies up to the next quote, which it copies too and reports. It returns after each full buffer.
+// plain copies up to the next quote, which it copies too and reports. It
+// returns after each full buffer.
 func (w *rewriter) plain() (quote bool, _ error) {
 	b, err := w.in.ReadSlice('"')
 	w.out.Write(b)
@@ -94,8 +97,9 @@ func (w *rewriter) plain() (quote bool, _ error) {
 	return err == nil, err
 }
 
-// text copies the rest of a string whose opening quote was copied. It returns the string with its quotes when it has
-// at most limit bytes; whole is false for a longer one, of which the rest may be left for the next steps.
+// text copies the rest of a string whose opening quote was copied. It returns the string with
+// its quotes when it has at most limit bytes; whole is false for a longer one, of which the rest
+// may be left for the next steps.
 func (w *rewriter) text(limit int) (_ string, whole bool, _ error) {
 	from := w.out.Len() - 1
 	w.long, w.slashes = true, 0
@@ -118,7 +122,8 @@ func (w *rewriter) piece() error {
 	if err == nil {
 		body = b[:len(b)-1]
 	}
-	// An odd number of backslashes before a quote, counted over the ends of pieces, makes it part of the string.
+	// An odd number of backslashes before a quote, counted over the ends of
+	// pieces, makes it part of the string.
 	n := len(body) - len(bytes.TrimRight(body, `\`))
 	if n == len(body) {
 		n += w.slashes
@@ -131,7 +136,8 @@ func (w *rewriter) piece() error {
 	return nil
 }
 
-// space copies white space and then c, when that comes next; what else comes is left for the next step.
+// space copies white space and then c, when that comes next; what else
+// comes is left for the next step.
 func (w *rewriter) space(c byte) (bool, error) {
 	for n := 0; ; n++ {
 		b, err := w.in.ReadByte()

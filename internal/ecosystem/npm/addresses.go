@@ -12,8 +12,9 @@ import (
 	"overland/internal/record"
 )
 
-// addresses returns the address of each registry, the longest first, with a protocol that answers there: for clients that
-// have the registry from a file. A variable for a scope's has a name that not every shell passes on.
+// addresses returns the address of each registry, the longest first, with a protocol that
+// answers there: for clients that have the registry from a file. A variable for a scope's has a
+// name that not every shell passes on.
 func (p *Protocol) addresses() (list []tool.Address) {
 	all := map[string]bool{slashed(p.config.Registry): true}
 	for s := range maps.Values(p.config.Scopes) {

@@ -195,7 +195,8 @@ func TestOtherAddressesOfTarballsAreLeftAlone(t *testing.T) {
 	}
 }
 
-// TestALockThatSomebodyChanged: a line whose blob and proof were changed together is not what the document promises.
+// TestALockThatSomebodyChanged: a line whose blob and proof were changed together is
+// not what the document promises.
 func TestALockThatSomebodyChanged(t *testing.T) {
 	s := newSession(t)
 	for _, path := range []string{"/tea", "/tea/-/tea-1.0.0.tgz"} {
@@ -232,7 +233,8 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}
 }
 
-// TestAPackageThatWasPublishedAgain: document and tarball changed together, and the depot has lost what is locked.
+// TestAPackageThatWasPublishedAgain: document and tarball changed together, and the
+// depot has lost what is locked.
 func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	s := newSession(t)
 	const file = "/tea/-/tea-1.0.0.tgz"

@@ -48,8 +48,8 @@ func MachineConfig(ctx context.Context, dir string) (Config, error) {
 	return c, nil
 }
 
-// parseConfig reads what "npm config list --json" prints. It also returns the files that npm reads besides the project's,
-// the stronger one first.
+// parseConfig reads what "npm config list --json" prints. It also returns the files that npm reads
+// besides the project's, the stronger one first.
 func parseConfig(r io.Reader) (Config, []string, error) {
 	var all map[string]any
 	if err := json.NewDecoder(fsx.Limit(r, configLimit)).Decode(&all); err != nil {
@@ -91,8 +91,9 @@ func (c Config) registry(q request) string {
 	return slashed(s)
 }
 
-// below returns the path, unescaped, of address below the registry of q's package; false when it is elsewhere or no
-// tarball that this protocol serves. http and https are the same here: registries behind a proxy mix them up.
+// below returns the path, unescaped, of address below the registry of q's package; false when it
+// is elsewhere or no tarball that this protocol serves. http and https are the same here:
+// registries behind a proxy mix them up.
 func (c Config) below(q request, address string) (string, bool) {
 	u, err := url.Parse(address)
 	if err != nil || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -110,9 +111,9 @@ func (c Config) below(q request, address string) (string, bool) {
 	return rel, err == nil && got.File != "" && got.scope() == q.scope()
 }
 
-// Env returns the settings, NAME=VALUE, of an npm that goes through base, the address of this protocol's mount: also
-// for tarballs that a package-lock names at another address, without naming base in a package-lock that it writes, and
-// without questions that are no part of a build.
+// Env returns the settings, NAME=VALUE, of an npm that goes through base, the address of this
+// protocol's mount: also for tarballs that a package-lock names at another address, without naming
+// base in a package-lock that it writes, and without questions that are no part of a build.
 func (p *Protocol) Env(base string) []string {
 	base = strings.TrimRight(base, "/") + "/"
 	env := []string{

@@ -9,13 +9,14 @@
 //	tarball    NAME/-/FILE.tgz, immutable; its integrity (else its sha1) stands in the packument and the manifest
 //	logins     in npm's own files and variables, by registry: sent there while recording, never stored and never locked
 //
-// A tarball is stored only when it is what a packument or manifest of the same registry says. "npm ci" asks for
-// tarballs alone, so Protocol fetches the small manifest of each by itself, through the Getter that it is given.
-// Documents are stored as the registry sent them; the addresses of tarballs are rewritten on serve, and only those
-// below the registry: others keep their address and are recorded as plain URLs.
+// A tarball is stored only when it is what a packument or manifest of the same registry says. "npm
+// ci" asks for tarballs alone, so Protocol fetches the small manifest of each by itself, through
+// the Getter that it is given. Documents are stored as the registry sent them; the addresses of
+// tarballs are rewritten on serve, and only those below the registry: others keep their address
+// and are recorded as plain URLs.
 //
-// Failures guarded: a tarball that is not what the registry promised, a packument of another package, a
-// web page in place of either, a hash by an algorithm that proves nothing.
+// Failures guarded: a tarball that is not what the registry promised, a packument of another
+// package, a web page in place of either, a hash by an algorithm that proves nothing.
 //
 // Not served: audits, searches, "npm login", publishing.
 package npm

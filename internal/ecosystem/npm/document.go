@@ -37,7 +37,8 @@ type dist struct {
 	Shasum    string `json:"shasum"`
 }
 
-// readDocument returns the packument r of the package called name (errs.Untrusted when it is not one).
+// readDocument returns the packument r of the package called name
+// (errs.Untrusted when it is not one).
 func readDocument(r io.Reader, name string) (*document, error) {
 	var d document
 	if err := decode(r, &d); err != nil {
@@ -78,8 +79,8 @@ func decode(r io.Reader, into any) error {
 	return nil
 }
 
-// digests are the hashes that a tarball may be promised by, the strongest first. sha1 proves least: it is taken only
-// from a registry that gives nothing better, as npm itself does.
+// digests are the hashes that a tarball may be promised by, the strongest first. sha1 proves least:
+// it is taken only from a registry that gives nothing better, as npm itself does.
 var digests = []struct {
 	name string
 	new  func() hash.Hash
@@ -90,7 +91,8 @@ var digests = []struct {
 	{"sha1", sha1.New},
 }
 
-// proof returns "sha512-BASE64" when the tarball r is what d promises, by the strongest algorithm that it gives.
+// proof returns "sha512-BASE64" when the tarball r is what d promises, by the
+// strongest algorithm that it gives.
 func (d dist) proof(r io.Reader) (string, error) {
 	promised := strings.Fields(d.Integrity)
 	if d.Integrity == "" && d.Shasum != "" {

@@ -11,9 +11,9 @@ import (
 	"overland/internal/fsx"
 )
 
-// Logins are npm's credentials by registry: "//HOST/PATH/:_authToken" and the like, as in npm's own
-// files. npm config does not print them, so the files are read. They are used for requests only: never
-// printed, never locked.
+// Logins are npm's credentials by registry: "//HOST/PATH/:_authToken" and the like, as in npm's
+// own files. npm config does not print them, so the files are read. They are used for requests
+// only: never printed, never locked.
 type Logins map[string]string
 
 // fileLimit is the longest configuration file of npm that is read, in bytes.

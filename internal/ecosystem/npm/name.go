@@ -8,7 +8,8 @@ import (
 	"overland/internal/errs"
 )
 
-// A package's name has at most 214 characters. Capitals and more are in names from before that rule.
+// A package's name has at most 214 characters. Capitals and more are
+// in names from before that rule.
 const nameLimit = 214
 
 var (
@@ -23,7 +24,8 @@ type request struct {
 	File    string // "tea-1.0.0.tgz"; "" = a document
 }
 
-// parsePath takes a path below the mount, unescaped, apart: "/NAME", "/NAME/VERSION" or "/NAME/-/FILE".
+// parsePath takes a path below the mount, unescaped, apart: "/NAME",
+// "/NAME/VERSION" or "/NAME/-/FILE".
 func parsePath(path string) (request, error) {
 	bad := func() (request, error) {
 		if len(path) > nameLimit {
@@ -79,7 +81,8 @@ func (r request) fileVersion() string {
 	return v
 }
 
-// path returns r as a part of a URL, as npm writes it: the slash in a scoped name is escaped in documents.
+// path returns r as a part of a URL, as npm writes it: the slash in a
+// scoped name is escaped in documents.
 func (r request) path() string {
 	name := url.PathEscape(r.Name)
 	if scope := r.scope(); scope != "" {

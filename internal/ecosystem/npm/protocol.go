@@ -37,9 +37,9 @@ type Protocol struct {
 
 var _ record.Protocol = (*Protocol)(nil)
 
-// New returns the protocol for the registries of c (see MachineConfig). getter, which serves this
-// protocol, fetches the manifest of a tarball if no document about it is held; nil = such a tarball is
-// refused.
+// New returns the protocol for the registries of c (see MachineConfig). getter, which
+// serves this protocol, fetches the manifest of a tarball if no document about it is held;
+// nil = such a tarball is refused.
 func New(c Config, getter record.Getter) (*Protocol, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -126,7 +126,8 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	return lockfile.Proof{Kind: ProofDocument, Value: q.Name}, nil
 }
 
-// promise returns what the registry says of the tarball q: from a packument of the session, else from its manifest.
+// promise returns what the registry says of the tarball q: from a packument of the
+// session, else from its manifest.
 func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (dist, error) {
 	version := q.fileVersion()
 	for _, key := range []string{q.Name + "/" + version, q.Name + shortMark, q.Name} {
@@ -162,8 +163,8 @@ func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (
 	return dist{}, none
 }
 
-// promised returns what the document under key says of the tarball q: errs.NotFound when it is not held or says
-// nothing.
+// promised returns what the document under key says of the tarball q: errs.NotFound when
+// it is not held or says nothing.
 func (p *Protocol) promised(ctx context.Context, q request, key string, have record.Lookup) (dist, error) {
 	f, err := have(ctx, key)
 	if err != nil {
@@ -197,8 +198,8 @@ func (p *Protocol) of(q request, versions map[string]manifest) (dist, error) {
 	return dist{}, errs.Errorf(errs.NotFound, "no version of %s has the tarball %s", q.Name, q.File)
 }
 
-// names reports whether the address of a tarball is that of q: below the registry, or, as in a lock that was made with
-// another registry, with the same end.
+// names reports whether the address of a tarball is that of q: below the registry, or, as in a lock
+// that was made with another registry, with the same end.
 func (p *Protocol) names(q request, address string) bool {
 	rel, ok := p.config.below(q, address)
 	if !ok {

@@ -22,7 +22,8 @@ import (
 // project is a small real one: the package has a dependency, which has another.
 const project = `{"name":"tea","version":"1.0.0","private":true,"dependencies":{"is-odd":"3.0.1"}}`
 
-// runNPM runs npm with an empty cache in a folder that holds files; everything goes through k. It returns the folder.
+// runNPM runs npm with an empty cache in a folder that holds files; everything goes
+// through k. It returns the folder.
 func runNPM(t *testing.T, p *Protocol, k record.Getter, files map[string]string, args ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
@@ -75,7 +76,8 @@ func again(t *testing.T, l *lockfile.Lock) *lockfile.Lock {
 	return l
 }
 
-// TestNPMIsRecordedAndReplayed takes the machine's own npm and the registry of its own configuration.
+// TestNPMIsRecordedAndReplayed takes the machine's own npm and the
+// registry of its own configuration.
 func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	config, err := MachineConfig(t.Context(), "")
 	if err != nil {
@@ -123,7 +125,8 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 		t.Errorf("npm does not say why:\n%s", out)
 	}
 
-	// npm ci asks for tarballs only; the recorder gets their manifests by itself. The lock file names the registry.
+	// npm ci asks for tarballs only; the recorder gets their manifests by itself.
+	// The lock file names the registry.
 	b, err := os.ReadFile(filepath.Join(dir, "package-lock.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 // lifetime of an authority; a run is shorter.
 const lifetime = 7 * 24 * time.Hour
 
-// Authority makes certificates for any host. It lives as long as the process. It is safe for concurrent use.
+// Authority makes certificates for any host. It lives as long as the process.
+// It is safe for concurrent use.
 type Authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey

@@ -23,8 +23,8 @@ const (
 // Pins are the digests that URLs must have, by URL as in a lock's key.
 type Pins map[string]digest.Digest
 
-// ParsePins reads lines as sha256sum writes them, "DIGITS  URL"; empty ones and those that start with "#" are left out.
-// Anything else, and a URL with two digests, is errs.Invalid.
+// ParsePins reads lines as sha256sum writes them, "DIGITS  URL"; empty ones and those that start
+// with "#" are left out. Anything else, and a URL with two digests, is errs.Invalid.
 func ParsePins(r io.Reader) (Pins, error) {
 	lines := bufio.NewScanner(fsx.Limit(r, pinsLimit))
 	lines.Buffer(make([]byte, 0, lineLimit), lineLimit)
@@ -67,7 +67,8 @@ func (p Pins) add(line string) error {
 	return nil
 }
 
-// Hold returns l with the pins as the proof of what it has of them; errs.Untrusted when something else is locked.
+// Hold returns l with the pins as the proof of what it has of them; errs.Untrusted
+// when something else is locked.
 func (p Pins) Hold(l *lockfile.Lock) (*lockfile.Lock, error) {
 	held := *l
 	held.Entries = slices.Clone(l.Entries)

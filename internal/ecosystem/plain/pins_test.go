@@ -82,7 +82,8 @@ func TestAPinnedURL(t *testing.T) {
 	if bad := verify(l.urls.Pins); len(bad) != 0 {
 		t.Error(bad)
 	}
-	// A pin that came after the first recording becomes the proof; one of other bytes stops everything.
+	// A pin that came after the first recording becomes the proof; one
+	// of other bytes stops everything.
 	held, err := Pins{lock.Entries[other].Key: good}.Hold(lock)
 	if err != nil || held.Entries[other].Proof.Kind != ProofPin || lock.Entries[other].Proof.Kind != "" {
 		t.Errorf("%+v, %v", held, err)

@@ -130,8 +130,8 @@ func TestGitOverHTTPS(t *testing.T) {
 	}
 }
 
-// An origin that asks who one is, and that has moved: git and wget say who they are only then, and git posts where it is
-// sent. A replay asks nobody.
+// An origin that asks who one is, and that has moved: git and wget say who they are only then, and
+// git posts where it is sent. A replay asks nobody.
 func TestLoginsAndRedirects(t *testing.T) {
 	root := t.TempDir()
 	setup := exec.CommandContext(t.Context(), "sh", "-ec", `git init -q -b main "$0/r" && cd "$0/r" && echo one > file && git add file &&

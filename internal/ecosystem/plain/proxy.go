@@ -64,8 +64,9 @@ type own struct {
 	protocol record.Protocol
 }
 
-// Own lets protocol answer, from now on, for what it serves below base, an http or https URL: a client that knows of no
-// other address need not be configured. It is called before the proxy serves.
+// Own lets protocol answer, from now on, for what it serves below base, an http or
+// https URL: a client that knows of no other address need not be configured. It is
+// called before the proxy serves.
 func (p *Proxy) Own(base string, protocol record.Protocol) {
 	p.own = append(p.own, own{strings.TrimRight(base, "/"), protocol})
 }

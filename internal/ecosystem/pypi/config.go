@@ -21,11 +21,12 @@ import (
 
 const configLimit = 1 << 20 // bytes of what pip prints
 
-// Config names the index: an absolute http or https URL, below which projects are. It may hold a name and a password.
+// Config names the index: an absolute http or https URL, below which projects are. It
+// may hold a name and a password.
 type Config struct{ Index string }
 
-// Machine returns the protocol for the index that pip itself would use; getter is as for New. pip is
-// asked before the first fetch: until then, and in a replay, only the lock is needed.
+// Machine returns the protocol for the index that pip itself would use; getter is as for New. pip
+// is asked before the first fetch: until then, and in a replay, only the lock is needed.
 func Machine(getter record.Getter) *Protocol {
 	var mu sync.Mutex
 	var known *Config
@@ -43,8 +44,8 @@ func Machine(getter record.Getter) *Protocol {
 	}}
 }
 
-// MachineConfig returns the index that pip itself would use. pip config prints a configured index; the
-// built-in one is in pip's help, as the default of the option, where pip hides passwords.
+// MachineConfig returns the index that pip itself would use. pip config prints a configured index;
+// the built-in one is in pip's help, as the default of the option, where pip hides passwords.
 func MachineConfig(ctx context.Context) (Config, error) {
 	out, err := pip(ctx, "config", "list")
 	if err != nil {
@@ -90,8 +91,8 @@ func pip(ctx context.Context, args ...string) ([]byte, error) {
 	return out, nil
 }
 
-// parseConfig reads what "pip config list" prints: NAME='VALUE', once for each place. A command's own section is stronger
-// than [global], and the environment is stronger than both.
+// parseConfig reads what "pip config list" prints: NAME='VALUE', once for each place. A command's
+// own section is stronger than [global], and the environment is stronger than both.
 func parseConfig(r io.Reader) (Config, error) {
 	lines := bufio.NewScanner(fsx.Limit(r, configLimit))
 	found := map[string]string{}
@@ -144,8 +145,8 @@ func (c Config) page(project string) *url.URL {
 	return u.JoinPath(project + "/")
 }
 
-// ask returns it as it is asked for at u: the index and what is at the same address get the index's password. It does
-// not stand in an address, which is printed.
+// ask returns it as it is asked for at u: the index and what is at the same address get the index's
+// password. It does not stand in an address, which is printed.
 func (c Config) ask(it record.Item, u *url.URL) record.Item {
 	index, err := url.Parse(c.Index)
 	if err == nil && index.User != nil && index.Scheme == u.Scheme && index.Host == u.Host {
@@ -157,8 +158,8 @@ func (c Config) ask(it record.Item, u *url.URL) record.Item {
 	return it
 }
 
-// Env returns the settings, NAME=VALUE, of a pip that goes through base, the address of this protocol's mount, and does not
-// look for a newer pip by itself.
+// Env returns the settings, NAME=VALUE, of a pip that goes through base, the address of this
+// protocol's mount, and does not look for a newer pip by itself.
 func (p *Protocol) Env(base string) []string {
 	return []string{"PIP_INDEX_URL=" + strings.TrimRight(base, "/") + "/simple/", "PIP_DISABLE_PIP_VERSION_CHECK=1"}
 }

@@ -100,8 +100,8 @@ func isArchive(s string) bool {
 	return false
 }
 
-// fileOf returns the name of the archive at address, the last segment of its path as pip reads it; ""
-// when that is not an archive.
+// fileOf returns the name of the archive at address, the last segment of its path as pip reads it;
+// "" when that is not an archive.
 func fileOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Opaque != "" {

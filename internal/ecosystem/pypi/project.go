@@ -36,8 +36,8 @@ type file struct {
 	hasMeta  bool // its metadata is beside it
 }
 
-// readProject reads r, the index's JSON or HTML about the project called name: errs.Untrusted when it
-// is not that.
+// readProject reads r, the index's JSON or HTML about the project called name:
+// errs.Untrusted when it is not that.
 func readProject(r io.Reader, name string) (*project, error) {
 	buf := bufio.NewReader(fsx.Limit(r, projectLimit))
 	p := &project{files: map[string]file{}}
@@ -116,8 +116,8 @@ func parseMetadata(b json.RawMessage) (promise, bool, error) {
 	return hashes, true, nil
 }
 
-// readHTML reads PEP 503's page. A page with neither a file of the project nor a version of the protocol
-// is refused: a captive portal has links, too.
+// readHTML reads PEP 503's page. A page with neither a file of the project nor a version of the
+// protocol is refused: a captive portal has links, too.
 func (p *project) readHTML(r io.Reader, name string) error {
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(tokenLimit)
@@ -159,7 +159,8 @@ func (p *project) readHTML(r io.Reader, name string) error {
 	}
 }
 
-// attributes returns the name of z's tag and its attributes; of one that is there twice, the first, as pip reads it.
+// attributes returns the name of z's tag and its attributes; of one that is there
+// twice, the first, as pip reads it.
 func attributes(z *html.Tokenizer) (string, map[string]string) {
 	name, more := z.TagName()
 	tag, list := string(name), map[string]string{}
@@ -192,7 +193,8 @@ func parseFragment(s string) promise {
 	return p
 }
 
-// add adds the archive at address; a link that is not to an archive is passed over. The same name twice must be the same bytes.
+// add adds the archive at address; a link that is not to an archive is passed over. The same
+// name twice must be the same bytes.
 func (p *project) add(address string, hashes, metadata promise, has bool) error {
 	address, _, _ = strings.Cut(address, "#")
 	name := fileOf(address)
@@ -210,8 +212,8 @@ func (p *project) add(address string, hashes, metadata promise, has bool) error 
 	return nil
 }
 
-// resolve returns the absolute address of f, whose page came from at. From https it never leads to http, unless the page
-// has a hash of the file.
+// resolve returns the absolute address of f, whose page came from at. From https it never leads to
+// http, unless the page has a hash of the file.
 func (p *project) resolve(f file, at string) (*url.URL, error) {
 	from, err := url.Parse(at)
 	if err != nil {

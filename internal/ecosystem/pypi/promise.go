@@ -15,7 +15,8 @@ import (
 // promise is what an index says of a file's hash: hexadecimal digits by algorithm.
 type promise map[string]string
 
-// digests are the algorithms that prove something, the strongest first. md5 and sha1, which the protocol allows, do not.
+// digests are the algorithms that prove something, the strongest first. md5 and sha1,
+// which the protocol allows, do not.
 var digests = []struct {
 	name string
 	new  func() hash.Hash
@@ -45,7 +46,8 @@ func (p promise) same(q promise) bool {
 	return true
 }
 
-// prove returns the proof of the bytes r: none without a promise, errs.Untrusted when one does not hold.
+// prove returns the proof of the bytes r: none without a promise,
+// errs.Untrusted when one does not hold.
 func (p promise) prove(r io.Reader) (lockfile.Proof, error) {
 	for _, a := range digests {
 		want := strings.ToLower(p[a.name])

@@ -147,8 +147,8 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	return f.hashes.prove(body)
 }
 
-// find returns the file that q asks for, from what the session has of its project, else from the index. One that the
-// index does not name is errs.NotFound.
+// find returns the file that q asks for, from what the session has of its project, else from the
+// index. One that the index does not name is errs.NotFound.
 func (p *Protocol) find(ctx context.Context, q request, have record.Lookup) (*project, file, error) {
 	none := errs.Errorf(errs.NotFound, "the index of %s names no %s", q.Project, strings.TrimPrefix(q.key(), q.Project+"/"))
 	for _, html := range []bool{false, true} {

@@ -14,7 +14,8 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// install runs a real pip, with an empty cache, through k: tea, which needs milk, which is a source archive.
+// install runs a real pip, with an empty cache, through k: tea, which needs
+// milk, which is a source archive.
 func install(t *testing.T, pip []string, p *Protocol, k record.Getter, projects ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
@@ -50,8 +51,8 @@ func again(t *testing.T, l *lockfile.Lock) *lockfile.Lock {
 	return l
 }
 
-// The real pip installs a wheel and builds a source archive through the recorder, and again with the origin dead, from
-// an index with JSON and from one without.
+// The real pip installs a wheel and builds a source archive through the recorder, and again with
+// the origin dead, from an index with JSON and from one without.
 func TestPipIsRecordedAndReplayed(t *testing.T) {
 	const want = "WORD = 'tea'\nWORD = 'milk'\n"
 	files := map[string][]byte{

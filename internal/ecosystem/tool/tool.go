@@ -16,20 +16,23 @@ type Tool struct {
 	Name    string // of the protocol: in locks, and where it is mounted
 	Command string // the program whose settings say where things come from: "apt-get"
 
-	// Record opens the protocol for a command whose requests are recorded or replayed; nil = the tool fetches nothing here.
+	// Record opens the protocol for a command whose requests are recorded or replayed; nil =
+	// the tool fetches nothing here.
 	Record func(ctx context.Context, s Session) (*Client, error)
 	// Serve opens the protocol for a cache that other machines use.
 	Serve func(ctx context.Context, s Serving) (*Server, error)
-	// Line returns the shell command that points another machine's tool at a cache; "" when there is none.
+	// Line returns the shell command that points another machine's tool at
+	// a cache; "" when there is none.
 	Line func(f Face) string
 
-	// Caches returns settings, NAME=VALUE, with which the tool has a cache of its own below the folder dir. They are for
-	// every session, whether the tool is there or not; nil = there are none, or Client.Environ has them.
+	// Caches returns settings, NAME=VALUE, with which the tool has a cache of its own below the
+	// folder dir. They are for every session, whether the tool is there or not; nil = there are
+	// none, or Client.Environ has them.
 	Caches func(dir string) []string
 	// Certificates are the variables that name a file with the certificates that the tool trusts.
 	Certificates []string
-	// Idle reports whether a session requests key by itself: alone it is not an input of a build. nil =
-	// there is no such key.
+	// Idle reports whether a session requests key by itself: alone it is not an input of a
+	// build. nil = there is no such key.
 	Idle func(key string) bool
 }
 
@@ -82,8 +85,9 @@ type Serving struct {
 // Server is a Tool that a cache serves.
 type Server struct {
 	Protocol record.Protocol
-	// Below returns the path, below the protocol's mount, of a whole URL that the tool asks its proxy for; "" when it is
-	// not the protocol's. nil = the tool does not use the cache as its proxy.
+	// Below returns the path, below the protocol's mount, of a whole URL that the
+	// tool asks its proxy for; "" when it is not the protocol's. nil = the tool does
+	// not use the cache as its proxy.
 	Below func(u *url.URL) string
 }
 

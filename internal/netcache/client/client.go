@@ -13,7 +13,8 @@ import (
 	"overland/internal/netcache"
 )
 
-// Options changes how a network cache is used. The zero value works, and believes Ed25519 statements only.
+// Options changes how a network cache is used. The zero value works, and
+// believes Ed25519 statements only.
 type Options struct {
 	Binary   bool          // use the addresses of the binary cache
 	SHA1     bool          // believe the RSA-SHA1 signatures of signature-certificate-list too
@@ -46,7 +47,8 @@ type Client struct {
 	warnings       []string
 }
 
-// New returns a client for the configuration c. Private keys and certificates are read now; the network is not used.
+// New returns a client for the configuration c. Private keys and certificates are
+// read now; the network is not used.
 func New(c netcache.Config, o Options) (*Client, error) {
 	o.Lifetime = cmp.Or(o.Lifetime, lifetime)
 	o.MaxBlob = cmp.Or(o.MaxBlob, maxBlob)
@@ -109,7 +111,8 @@ func (n *Client) signers(c netcache.Config, certificates []netcache.Key) error {
 		if err != nil {
 			return err
 		}
-		// What this machine uploads it must be able to use itself: the usual mistake is another machine's certificate.
+		// What this machine uploads it must be able to use itself: the usual mistake is
+		// another machine's certificate.
 		if c.DownloadDirURL != "" && !contains(certificates, own.ID) && !certified(c.SignatureCertificateFile, own.ID) {
 			return errs.Hint(errs.Errorf(errs.Invalid, "the certificate of %s is not in signature-certificate-list", path),
 				"add what generate-signature-key printed")
@@ -128,8 +131,8 @@ func (n *Client) signers(c netcache.Config, certificates []netcache.Key) error {
 	return nil
 }
 
-// certified reports whether the file at path, which generate-signature-key made, is the certificate of the key id: the
-// section that the SlapOS document prints names it there, and has no list.
+// certified reports whether the file at path, which generate-signature-key made, is the certificate
+// of the key id: the section that the SlapOS document prints names it there, and has no list.
 func certified(path, id string) bool {
 	b, err := fsx.ReadFile(path, netcache.PEMLimit)
 	if err != nil {

@@ -264,7 +264,8 @@ func TestExpiredAndRolledBack(t *testing.T) {
 	}
 }
 
-// Entries of one key for several platforms are newer or older than those of their own platform only.
+// Entries of one key for several platforms are newer or older than
+// those of their own platform only.
 func TestPlatformsHaveNumbersOfTheirOwn(t *testing.T) {
 	f := setup(t)
 	now := time.Now()
@@ -633,7 +634,8 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 	}
 }
 
-// A server that takes no bytes, or says nothing, does not hold an upload for ever; one that hashes for long may.
+// A server that takes no bytes, or says nothing, does not hold an upload for
+// ever; one that hashes for long may.
 func TestUploadStalls(t *testing.T) {
 	f := setup(t)
 	c := f.client(t, Options{Stall: 200 * time.Millisecond, Wait: time.Millisecond})

@@ -31,9 +31,9 @@ type Result struct {
 	Size    int64
 }
 
-// Download writes the blob of the first entry of key that is believed, meets filters and can be had to path. The file
-// appears whole, verified and durable, or not at all. Of several entries a broken one does not hide the next. The error
-// is nil exactly for a Hit.
+// Download writes the blob of the first entry of key that is believed, meets filters and can be had
+// to path. The file appears whole, verified and durable, or not at all. Of several entries a broken
+// one does not hide the next. The error is nil exactly for a Hit.
 func (n *Client) Download(ctx context.Context, key string, filters []netcache.Filter, path string) (Result, error) {
 	list, err := n.Select(ctx, key, filters)
 	if err != nil {
@@ -42,7 +42,8 @@ func (n *Client) Download(ctx context.Context, key string, filters []netcache.Fi
 	return n.Take(ctx, key, list.Found, path)
 }
 
-// Take is Download for a caller who has chosen among the entries that Select found: the first of list that can be had.
+// Take is Download for a caller who has chosen among the entries that Select found: the
+// first of list that can be had.
 func (n *Client) Take(ctx context.Context, key string, list []Found, path string) (Result, error) {
 	if err := n.configured(n.get, "download-cache-url"); err != nil {
 		return Result{Outcome: Unavailable}, err
@@ -71,8 +72,9 @@ func (n *Client) Take(ctx context.Context, key string, list []Found, path string
 // Origin writes what a URL has to path; it verifies the bytes itself.
 type Origin func(ctx context.Context, url, path string) error
 
-// DownloadURL is Download with the key of url, and with origin when the cache brought nothing. The outcome is the
-// cache's in any case. A configuration that cannot be used is an error (errs.Invalid), and no reason to ask origin.
+// DownloadURL is Download with the key of url, and with origin when the cache brought nothing. The
+// outcome is the cache's in any case. A configuration that cannot be used is an error
+// (errs.Invalid), and no reason to ask origin.
 func (n *Client) DownloadURL(ctx context.Context, url, path string, origin Origin) (Result, error) {
 	filter := netcache.Filter{Field: "url", Op: "==", Value: url}
 	r, err := n.Download(ctx, netcache.URLKey(url), []netcache.Filter{filter}, path)
@@ -100,7 +102,8 @@ func (n *Client) fetch(ctx context.Context, f Found, path string) (int64, error)
 	}
 	defer file.Discard()
 	d := &download{file: file, h512: sha512.New(), h256: digest.New()}
-	// The name of a blob is its digest: it may be a web page, and it never changes, so it can always be resumed.
+	// The name of a blob is its digest: it may be a web page, and it never
+	// changes, so it can always be resumed.
 	r := origin.Request{URL: n.get.target(f.Name()), Limit: n.o.MaxBlob, Page: true, Fixed: true}
 	if f.Statement != nil {
 		r.Size = f.Statement.Size
@@ -146,7 +149,8 @@ func (d *download) Restart() error {
 	return err
 }
 
-// Expect implements origin.Sink: it returns an error (errs.Unavailable) when the disk cannot hold n more bytes.
+// Expect implements origin.Sink: it returns an error (errs.Unavailable) when the
+// disk cannot hold n more bytes.
 func (d *download) Expect(n int64) error {
 	return fsx.Room(filepath.Dir(d.file.Name()), n+reserve)
 }

@@ -21,8 +21,9 @@ const (
 	statusMore = http.StatusPermanentRedirect
 )
 
-// sendParts uploads the blob of up so that a break costs only what was on the wire: docs/format/shacache.md. It returns
-// false and no error when the server does not know how: then nothing of it is there.
+// sendParts uploads the blob of up so that a break costs only what was on the wire:
+// docs/format/shacache.md. It returns false and no error when the server does not know
+// how: then nothing of it is there.
 func (n *Client) sendParts(ctx context.Context, file io.ReadSeeker, up Uploaded, sum digest.Digest) (bool, error) {
 	raw, err := hex.DecodeString(sum.Encoded())
 	if err != nil {
@@ -57,7 +58,8 @@ func (n *Client) sendParts(ctx context.Context, file io.ReadSeeker, up Uploaded,
 	}
 }
 
-// sendPart sends the bytes from at on, or, with -1, asks how many are there; it returns how many are there then.
+// sendPart sends the bytes from at on, or, with -1, asks how many are there; it
+// returns how many are there then.
 func (n *Client) sendPart(ctx context.Context, file io.ReadSeeker, up Uploaded, at int64, header http.Header) (there int64, err error) {
 	h, size := header.Clone(), int64(0)
 	if at < 0 {

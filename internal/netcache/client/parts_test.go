@@ -26,7 +26,8 @@ import (
 // long is size bytes that no disk holds.
 type long struct{ size, at int64 }
 
-// block is what long repeats; its length is no multiple of anything, so that no two buffers are alike.
+// block is what long repeats; its length is no multiple of anything, so
+// that no two buffers are alike.
 var block = func() []byte {
 	b := make([]byte, 1<<20+7)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(b)
@@ -130,7 +131,8 @@ func TestAnUploadGoesOnInAnotherProcess(t *testing.T) {
 		t.Fatal("it went on")
 	}
 	second := f.overCuts(t, 0)
-	// The first server gives the partial blob up when it notices; until then it is busy, and is asked again.
+	// The first server gives the partial blob up when it notices; until then
+	// it is busy, and is asked again.
 	up, err := f.client(t, Options{Wait: 200 * time.Millisecond}).Upload(t.Context(), bytes.NewReader(data), "", nil)
 	if err != nil || !up.Sent {
 		t.Fatal(up, err)

@@ -14,8 +14,8 @@ import (
 	"overland/internal/netcache"
 )
 
-// seenPath returns the file that remembers the greatest number seen for key and the platform that e is for: entries of
-// one key for other platforms have numbers of their own.
+// seenPath returns the file that remembers the greatest number seen for key and the platform that e
+// is for: entries of one key for other platforms have numbers of their own.
 func (n *Client) seenPath(key string, e netcache.Entry) string {
 	sum := sha256.Sum256([]byte(key + "\n" + netcache.Platform(e)))
 	return filepath.Join(n.o.State, hex.EncodeToString(sum[:]))

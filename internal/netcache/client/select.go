@@ -37,8 +37,9 @@ type Listing struct {
 	Outcome  Outcome // Hit, Miss, Untrusted or Unavailable
 }
 
-// Select asks for the entries of key that are to be believed and meet filters. The error is nil for a Hit; for a Miss it
-// is errs.NotFound, for Untrusted errs.Untrusted. Without trusted keys nothing is asked: errs.Invalid.
+// Select asks for the entries of key that are to be believed and meet filters. The error is nil
+// for a Hit; for a Miss it is errs.NotFound, for Untrusted errs.Untrusted. Without trusted keys
+// nothing is asked: errs.Invalid.
 func (n *Client) Select(ctx context.Context, key string, filters []netcache.Filter) (Listing, error) {
 	list, err := n.list(ctx, key)
 	if err != nil {

@@ -38,7 +38,8 @@ func newService(base string, files netcache.TLSFiles) (*service, error) {
 		ExpectContinueTimeout: time.Second, DisableCompression: true, // the bytes that are hashed are those on the wire
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	// A reader by plain HTTP often has the files of a writer configured that are not on this machine.
+	// A reader by plain HTTP often has the files of a writer
+	// configured that are not on this machine.
 	secure := strings.HasPrefix(base, "https:")
 	if files.CA != "" && secure {
 		if err := trustFile(t, files.CA); err != nil {
@@ -71,7 +72,8 @@ func redirect(r *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// configured returns an error when s has no address; option is the one that gives it, of the download cache.
+// configured returns an error when s has no address; option is the one that
+// gives it, of the download cache.
 func (n *Client) configured(s *service, option string) error {
 	if s == nil {
 		if n.o.Binary {

@@ -15,8 +15,9 @@ import (
 	"overland/internal/netcache"
 )
 
-// trustFile makes t believe the certificates in the file: authorities, and the server's own certificate. That one names
-// no host when it is an Overland site's, and needs none: whoever holds its key is the server.
+// trustFile makes t believe the certificates in the file: authorities, and the server's own
+// certificate. That one names no host when it is an Overland site's, and needs none:
+// whoever holds its key is the server.
 func trustFile(t *http.Transport, path string) error {
 	f, err := os.Open(path) // which may be a pipe: a person named it
 	if err != nil {

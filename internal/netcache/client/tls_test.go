@@ -21,7 +21,8 @@ import (
 	"overland/internal/netcache"
 )
 
-// issue returns a certificate for the IP address, none for nil; signed by parent, by itself for nil.
+// issue returns a certificate for the IP address, none for nil;
+// signed by parent, by itself for nil.
 func issue(t *testing.T, ip net.IP, parent *tls.Certificate) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +51,8 @@ func issue(t *testing.T, ip net.IP, parent *tls.Certificate) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key, Leaf: leaf}
 }
 
-// A server is who its certificate says, by an authority of the file or by being in it; an Overland site's names no host.
+// A server is who its certificate says, by an authority of the file or by being in it; an
+// Overland site's names no host.
 func TestWhoTheServerIs(t *testing.T) {
 	authority := issue(t, nil, nil)
 	here := net.IPv4(127, 0, 0, 1)

@@ -26,9 +26,10 @@ type Uploaded struct {
 	Entry netcache.Entry
 }
 
-// Upload stores the bytes of file, from its start, and, unless key is "", an entry for them under key with the metadata
-// fields, signed with every private key that is configured. An entry that does not belong to key is refused here
-// (errs.Invalid), as is one without fields or a signer, and one with a URL that holds a secret.
+// Upload stores the bytes of file, from its start, and, unless key is "", an entry for them under
+// key with the metadata fields, signed with every private key that is configured. An entry that
+// does not belong to key is refused here (errs.Invalid), as is one without fields or a signer, and
+// one with a URL that holds a secret.
 func (n *Client) Upload(ctx context.Context, file io.ReadSeeker, key string, fields map[string]any) (Uploaded, error) {
 	if err := n.uploadable(key, fields); err != nil {
 		return Uploaded{}, err
@@ -105,8 +106,8 @@ func (n *Client) there(ctx context.Context, up Uploaded) (bool, error) {
 	return resp.StatusCode == http.StatusOK && (resp.ContentLength < 0 || resp.ContentLength == up.Size), nil
 }
 
-// send sends the bytes unless the cache has them: a large blob in a way that goes on after a break, where the server
-// knows that.
+// send sends the bytes unless the cache has them: a large blob in a way that goes on after a
+// break, where the server knows that.
 func (n *Client) send(ctx context.Context, file io.ReadSeeker, up Uploaded, sum digest.Digest) (sent bool, err error) {
 	if there, err := n.there(ctx, up); there || err != nil {
 		return false, err
@@ -145,8 +146,8 @@ func (n *Client) sendBody(ctx context.Context, method, name string, body io.Read
 	return resp, nil
 }
 
-// sent is the body of an upload. When all of it is sent the server hashes it, for as long as answerTime: nobody watches
-// then.
+// sent is the body of an upload. When all of it is sent the server hashes it, for as long as
+// answerTime: nobody watches then.
 type sent struct {
 	io.Reader
 	w *httpx.Watchdog

@@ -32,8 +32,8 @@ const (
 	auditOld   = 8        // older files that stay: audit.log.1 is the newest of them
 )
 
-// audit appends events to the file audit.log, for a network cache that has no better place. One write is one line, also
-// among several processes.
+// audit appends events to the file audit.log, for a network cache that has no better place. One
+// write is one line, also among several processes.
 type audit struct {
 	mu    sync.Mutex
 	shelf *Shelf

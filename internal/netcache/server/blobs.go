@@ -31,22 +31,24 @@ const (
 // Depot is where a network cache keeps bytes: a site's, which others use too.
 type Depot interface {
 	store.Store
-	// Claim notes that the network cache names blobs of the depot: a collection that does not ask it is refused.
+	// Claim notes that the network cache names blobs of the depot: a collection
+	// that does not ask it is refused.
 	Claim(name string) error
-	// Touch has blob d stay, whatever eviction has looked before; errs.NotFound when it is gone already.
+	// Touch has blob d stay, whatever eviction has looked before;
+	// errs.NotFound when it is gone already.
 	Touch(d digest.Digest) error
 }
 
-// Shelf is the directory of a network cache with the depot that holds its blobs. It is safe for concurrent use, also
-// by several processes. There is nothing to close.
+// Shelf is the directory of a network cache with the depot that holds its blobs. It is safe for
+// concurrent use, also by several processes. There is nothing to close.
 type Shelf struct {
 	dir   string
 	depot Depot
 	fs    fsx.FS
 }
 
-// Open opens the network cache in dir, or makes it, with its blobs in depot. It is an error (errs.Invalid) when dir
-// holds one of another version.
+// Open opens the network cache in dir, or makes it, with its blobs in depot. It is an error
+// (errs.Invalid) when dir holds one of another version.
 func Open(dir string, depot Depot, disk fsx.FS) (*Shelf, error) {
 	s := &Shelf{dir: dir, depot: depot, fs: disk}
 	if err := s.open(); err != nil {
@@ -75,9 +77,9 @@ func (s *Shelf) open() error {
 	return err
 }
 
-// PutBlob stores what r yields and returns its sha512 in hex, when it will survive a power cut. With want set, other
-// bytes are refused (errs.Invalid); size is -1 when it is not known, and at most limit bytes are taken. What is refused
-// or breaks off leaves nothing behind.
+// PutBlob stores what r yields and returns its sha512 in hex, when it will survive a power cut.
+// With want set, other bytes are refused (errs.Invalid); size is -1 when it is not known, and at
+// most limit bytes are taken. What is refused or breaks off leaves nothing behind.
 func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, limit int64) (name string, n int64, err error) {
 	name, d, n, err := s.take(ctx, r, want, size, limit)
 	if err != nil {
@@ -89,8 +91,8 @@ func (s *Shelf) PutBlob(ctx context.Context, r io.Reader, want string, size, lim
 	return name, n, nil
 }
 
-// adopt stores the blob in f, a file without a name that came from another network cache. It is not among those that a
-// collection keeps.
+// adopt stores the blob in f, a file without a name that came from another network cache. It is not
+// among those that a collection keeps.
 func (s *Shelf) adopt(ctx context.Context, f *os.File, name string) (digest.Digest, int64, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return "", 0, err
@@ -158,8 +160,8 @@ func (s *Shelf) aliasPath(name string) string {
 	return filepath.Join(s.dir, "sha512", name[:shardDigits], name[shardDigits:])
 }
 
-// aliasText is a file that says which blob of the depot a name is; foreign ones came from another network cache, and may be fetched
-// again.
+// aliasText is a file that says which blob of the depot a name is; foreign ones came from another
+// network cache, and may be fetched again.
 func aliasText(d digest.Digest, size int64, foreign bool) string {
 	mark := ""
 	if foreign {
@@ -170,8 +172,8 @@ func aliasText(d digest.Digest, size int64, foreign bool) string {
 
 const foreignMark = " passed"
 
-// alias notes, durably, that the blob d is the one called name, and has to stay. The error is errs.Unavailable when it was
-// evicted just before: who sends it once more succeeds.
+// alias notes, durably, that the blob d is the one called name, and has to stay. The error is
+// errs.Unavailable when it was evicted just before: who sends it once more succeeds.
 func (s *Shelf) alias(name string, d digest.Digest, size int64) error {
 	if err := s.writeAlias(name, aliasText(d, size, false)); err != nil {
 		return err
@@ -194,8 +196,8 @@ func (s *Shelf) writeAlias(name, text string) error {
 	return s.fs.WriteFile(path, []byte(text), fileMode)
 }
 
-// Resolve returns which blob of the depot the sha512 name is, and its size in bytes. The error is errs.NotFound when
-// the depot has it not.
+// Resolve returns which blob of the depot the sha512 name is, and its size in bytes. The error is
+// errs.NotFound when the depot has it not.
 func (s *Shelf) Resolve(ctx context.Context, name string) (digest.Digest, int64, error) {
 	d, n, _, err := s.resolve(ctx, name)
 	return d, n, err
@@ -240,8 +242,9 @@ func (s *Shelf) Open(ctx context.Context, name string) (store.Blob, error) {
 	return s.depot.Open(ctx, d)
 }
 
-// Blobs calls visit for each blob that was put into the network cache and stops at the first error: these are what a
-// collection of the depot must keep. Those that came from other network caches can be fetched again.
+// Blobs calls visit for each blob that was put into the network cache and stops at the first
+// error: these are what a collection of the depot must keep. Those that came from other
+// network caches can be fetched again.
 func (s *Shelf) Blobs(ctx context.Context, visit func(name string, d digest.Digest, size int64) error) error {
 	top := filepath.Join(s.dir, "sha512")
 	return filepath.WalkDir(top, func(path string, entry fs.DirEntry, err error) error {

@@ -34,7 +34,8 @@ func TestBlobsAreNamed(t *testing.T) {
 	}
 }
 
-// What comes from another network cache is written to the disk once: the file that it comes in becomes the blob.
+// What comes from another network cache is written to the disk once: the file
+// that it comes in becomes the blob.
 func TestAnAdoptedBlobIsWrittenOnce(t *testing.T) {
 	name := nameOf([]byte("egg"))
 	dir := t.TempDir()

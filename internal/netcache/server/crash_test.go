@@ -98,7 +98,8 @@ func notes(t testing.TB, s *Shelf, key string) string {
 	return strings.Join(got, " ")
 }
 
-// Several processes add to one key and are killed at any moment: what they were told is stored is there, and whole.
+// Several processes add to one key and are killed at any moment: what they were told
+// is stored is there, and whole.
 func TestKillWhileAdding(t *testing.T) {
 	dir := t.TempDir()
 	var said sync.Map
@@ -131,7 +132,8 @@ func TestKillWhileAdding(t *testing.T) {
 	}
 }
 
-// kill -9 in the middle of a blob: nothing of it is visible, and the next collection takes the rest away.
+// kill -9 in the middle of a blob: nothing of it is visible, and the next
+// collection takes the rest away.
 func TestKillWhileStoringABlob(t *testing.T) {
 	dir := t.TempDir()
 	if _, err := crash.Killed(other("blob", dir, ""), 1, nil); err != nil {

@@ -57,7 +57,8 @@ func (s *Shelf) listPath(key string) string {
 	return filepath.Join(s.dir, "dir", h[:shardDigits], h)
 }
 
-// List returns the records of key, newest first, each once. A key that nobody ever put is errs.NotFound.
+// List returns the records of key, newest first, each once. A key that
+// nobody ever put is errs.NotFound.
 func (s *Shelf) List(key string) ([]Record, error) {
 	if err := netcache.CheckKey(key); err != nil {
 		return nil, err
@@ -78,8 +79,9 @@ func (s *Shelf) read(key string) ([]Record, []byte, error) {
 	return records(b, key), b, nil
 }
 
-// records parses a file of records: the last one of equal ones counts, the newest is first. A line that is not what
-// its checksum says was being written when the power failed, or was damaged: it is skipped.
+// records parses a file of records: the last one of equal ones counts, the newest is
+// first. A line that is not what its checksum says was being written when the power
+// failed, or was damaged: it is skipped.
 func records(b []byte, key string) []Record {
 	var list []Record
 	seen := map[[2]string]bool{}
@@ -120,8 +122,8 @@ func (r Record) line() ([]byte, error) {
 	return fmt.Appendf(nil, "%08x %s\n", crc32.Checksum(text, castagnoli), text), nil
 }
 
-// Add appends r to the list of its key; it returns when r will survive a power cut. An equal entry that is there
-// moves to the front. The error is errs.Conflict when the list is full.
+// Add appends r to the list of its key; it returns when r will survive a power cut. An equal entry
+// that is there moves to the front. The error is errs.Conflict when the list is full.
 func (s *Shelf) Add(ctx context.Context, r Record) error {
 	if err := s.add(ctx, r); err != nil {
 		return fmt.Errorf("add an entry to key %q: %w", r.Key, fsx.Full(err))
@@ -185,8 +187,9 @@ func lines(list []Record) (b []byte, err error) {
 	return b, nil
 }
 
-// append adds line to the file at path, which holds old: a torn last line is cut off first, and when the new one cannot
-// be made durable it is taken back, so that what was refused does not appear later.
+// append adds line to the file at path, which holds old: a torn last line is cut off
+// first, and when the new one cannot be made durable it is taken back, so that what was
+// refused does not appear later.
 func (s *Shelf) append(path string, old, line []byte) error {
 	f, err := s.fs.OpenFile(path, os.O_RDWR, fileMode)
 	if err != nil {

@@ -23,8 +23,9 @@ const (
 	removed
 )
 
-// merge inserts the records of another network cache, which come newest first, into the list of key by their time.
-// With drop set, records that came from elsewhere and are not among these are dropped. What was put here always stays.
+// merge inserts the records of another network cache, which come newest first, into the list of key
+// by their time. With drop set, records that came from elsewhere and are not among these are
+// dropped. What was put here always stays.
 func (s *Shelf) merge(ctx context.Context, key string, theirs []Record, drop bool) (change, error) {
 	return s.edit(ctx, key, func(list []Record) []Record {
 		if drop {
@@ -35,8 +36,8 @@ func (s *Shelf) merge(ctx context.Context, key string, theirs []Record, drop boo
 	})
 }
 
-// merged returns list with the records of theirs that it lacks. Both may be as long as an upstream makes them, so no step
-// compares each record of one with each of the other.
+// merged returns list with the records of theirs that it lacks. Both may be as long as an upstream
+// makes them, so no step compares each record of one with each of the other.
 func merged(list, theirs []Record) []Record {
 	have := ids(list)
 	more := slices.DeleteFunc(slices.Clone(theirs), func(r Record) bool {
@@ -69,7 +70,8 @@ func ids(list []Record) map[[2]string]bool {
 	return m
 }
 
-// fitting returns list, shortened to the limit by dropping the oldest records that came from elsewhere.
+// fitting returns list, shortened to the limit by dropping the oldest
+// records that came from elsewhere.
 func fitting(list []Record) []Record {
 	sizes, size := make([]int, len(list)), 0
 	for i, r := range list {
@@ -105,7 +107,8 @@ func (s *Shelf) prune(ctx context.Context, key string) (change, error) {
 	})
 }
 
-// edit replaces the list of key by what do returns for it, whole or not at all. An empty list is removed.
+// edit replaces the list of key by what do returns for it, whole or not at
+// all. An empty list is removed.
 func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record) (change, error) {
 	path := s.listPath(key)
 	if err := s.fs.Mkdir(filepath.Dir(path), dirMode); err != nil {
@@ -142,7 +145,8 @@ func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record
 	return updated, nil
 }
 
-// Keys calls visit for each key that has entries, in no particular order, and stops at the first error.
+// Keys calls visit for each key that has entries, in no particular
+// order, and stops at the first error.
 func (s *Shelf) Keys(ctx context.Context, visit func(key string) error) error {
 	return filepath.WalkDir(filepath.Join(s.dir, "dir"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || entry.Name() == "lock" {

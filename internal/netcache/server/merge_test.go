@@ -33,8 +33,8 @@ func TestMergedIsInOrder(t *testing.T) {
 	}
 }
 
-// An upstream's list may be as long as a list can be, and so may the one that is here: they are merged in a moment, and
-// what was put here stays.
+// An upstream's list may be as long as a list can be, and so may the one that is here: they are
+// merged in a moment, and what was put here stays.
 func TestALongListIsMerged(t *testing.T) {
 	s := shelf(t)
 	long := func(upstream string, from int) (list []Record) {

@@ -38,14 +38,15 @@ type Account struct {
 	Prefixes []string `json:"prefixes,omitempty"` // of the keys that it may put; none = every key
 }
 
-// Identity returns what an Account of this client certificate is known by. TLS has proved that the client holds the
-// private key; issuer and dates do not count.
+// Identity returns what an Account of this client certificate is known by. TLS has proved that the
+// client holds the private key; issuer and dates do not count.
 func Identity(c *x509.Certificate) string {
 	sum := sha256.Sum256(c.RawSubjectPublicKeyInfo)
 	return hex.EncodeToString(sum[:])
 }
 
-// ClientAuth makes a TLS server ask for client certificates, so that writers can be known; readers need none.
+// ClientAuth makes a TLS server ask for client certificates, so that writers
+// can be known; readers need none.
 func ClientAuth(c *tls.Config) *tls.Config {
 	c = c.Clone()
 	c.ClientAuth = tls.RequestClientCert
@@ -66,9 +67,9 @@ type policyFile struct {
 	Lenient            bool     `json:"lenient"`
 }
 
-// ParsePolicy reads a policy file. Unknown names, an account without an identity and a private key are errors
-// (errs.Invalid); a malformed certificate among the signers is left out with a warning, one among the revoked is an
-// error, because what it signed would be served.
+// ParsePolicy reads a policy file. Unknown names, an account without an identity and a private key
+// are errors (errs.Invalid); a malformed certificate among the signers is left out with a warning,
+// one among the revoked is an error, because what it signed would be served.
 func ParsePolicy(r io.Reader) (Policy, error) {
 	p, err := parsePolicy(r)
 	if err != nil {
@@ -125,8 +126,8 @@ func parsePolicy(r io.Reader) (p Policy, err error) {
 // Always returns a policy that never changes, for Options.
 func Always(p Policy) func() *Policy { return func() *Policy { return &p } }
 
-// writer returns the account of a client with the certificate c, nil = it has none, or an error (errs.Denied) when it may
-// write nothing.
+// writer returns the account of a client with the certificate c, nil = it has none, or an error
+// (errs.Denied) when it may write nothing.
 func (p *Policy) writer(c *x509.Certificate) (Account, error) {
 	if c != nil {
 		id := Identity(c)
@@ -158,7 +159,8 @@ func (a Account) may(key string) error {
 	return errs.Errorf(errs.Denied, "account %s may not put key %q", a.Name, key)
 }
 
-// admit returns the id of the known key that signed e, "" for none, or an error when e is not to be stored under key.
+// admit returns the id of the known key that signed e, "" for none, or an error when e
+// is not to be stored under key.
 func (p *Policy) admit(key string, e netcache.Entry) (signer string, warning error, err error) {
 	signer, known := p.signer(e)
 	if p.revoked(e, signer) {
@@ -187,7 +189,8 @@ func (p *Policy) signer(e netcache.Entry) (id string, known bool) {
 	return k.ID, ok
 }
 
-// revoked reports whether e has a signature of a revoked key, or came signed by signer and that is revoked now.
+// revoked reports whether e has a signature of a revoked key, or came signed by
+// signer and that is revoked now.
 func (p *Policy) revoked(e netcache.Entry, signer string) bool {
 	for _, id := range p.RevokedIDs {
 		if id == signer || netcache.StatementKeyID(e) == id {

@@ -12,10 +12,11 @@ import (
 	"overland/internal/store"
 )
 
-// PutPart appends what r yields to the blob called name, which has size bytes and the sha256 sum, and returns how many
-// bytes of it are here then; when that is size, the blob is stored and will survive a power cut. What came before a break
-// stays. from is the offset of r's first byte, -1 = nothing is sent; r is not read unless it begins where the last part
-// ended. When the whole is not the blob, all of it is dropped (errs.Invalid).
+// PutPart appends what r yields to the blob called name, which has size bytes and the sha256 sum,
+// and returns how many bytes of it are here then; when that is size, the blob is stored and will
+// survive a power cut. What came before a break stays. from is the offset of r's first byte, -1 =
+// nothing is sent; r is not read unless it begins where the last part ended. When the whole is not
+// the blob, all of it is dropped (errs.Invalid).
 func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum digest.Digest, from, size int64) (there int64, err error) {
 	if d, n, err := s.Resolve(ctx, name); err == nil && d == sum && n == size {
 		return size, s.alias(name, sum, size) // it may have come from another network cache only
@@ -37,7 +38,8 @@ func (s *Shelf) PutPart(ctx context.Context, r io.Reader, name string, sum diges
 	if in.Offset() < size {
 		return 0, errors.Join(errs.Errorf(errs.Invalid, "%d of %d bytes came: %w", in.Offset(), size, io.ErrUnexpectedEOF), in.Sync())
 	}
-	// Not on the way: the client may wait for this answer, but takes a server that reads nothing for dead.
+	// Not on the way: the client may wait for this answer, but takes a
+	// server that reads nothing for dead.
 	if err := named(ctx, io.NewSectionReader(in, 0, size), name); err != nil {
 		return 0, errors.Join(err, in.Discard())
 	}

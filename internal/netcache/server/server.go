@@ -18,12 +18,14 @@ import (
 
 const maxBlob = 16 << 30 // bytes of a blob, by default
 
-// Options changes what a network cache takes and gives. The zero value serves readers and lets nobody write.
+// Options changes what a network cache takes and gives. The zero value serves
+// readers and lets nobody write.
 type Options struct {
-	// Policy is asked for each request, so that a revoked key or account counts at once; nil = nobody may write. Always
-	// makes one of a Policy that stays.
+	// Policy is asked for each request, so that a revoked key or account counts at once; nil =
+	// nobody may write. Always makes one of a Policy that stays.
 	Policy func() *Policy
-	// Audit makes an event durable: it is called before the client hears of its write. nil = the file audit.log of the shelf.
+	// Audit makes an event durable: it is called before the client hears of its write. nil =
+	// the file audit.log of the shelf.
 	Audit   func(e Event) error
 	Through *Through     // where what is not here may be; nil = nowhere
 	MaxBlob int64        // bytes of a blob that is accepted; 0 = 16 GiB
@@ -31,8 +33,8 @@ type Options struct {
 	Clock   clock.Clock  // nil = the machine's
 }
 
-// Server is a network cache: what its Shelf holds, who may write there, and where it fetches what it lacks. It is safe
-// for concurrent use.
+// Server is a network cache: what its Shelf holds, who may write there, and where it fetches what
+// it lacks. It is safe for concurrent use.
 type Server struct {
 	shelf   *Shelf
 	o       Options
@@ -70,16 +72,16 @@ type By struct {
 	Remote  string // the address, for the audit log
 }
 
-// Writer returns the account that a client with this certificate, nil = it has none, writes for. The error is
-// errs.Denied when it may write nothing.
+// Writer returns the account that a client with this certificate, nil = it has none, writes for.
+// The error is errs.Denied when it may write nothing.
 func (s *Server) Writer(c *x509.Certificate) (Account, error) { return s.o.Policy().writer(c) }
 
-// Wait runs do and returns its error. Meanwhile it may tell whoever waits how far the work is: progress returns a number
-// that rises.
+// Wait runs do and returns its error. Meanwhile it may tell whoever waits how far the work is:
+// progress returns a number that rises.
 type Wait func(progress func() int64, do func() error) error
 
-// Blob opens the blob called name, which is fetched first where that is needed and allowed: within wait. The caller
-// closes it. The error is errs.NotFound when it is nowhere.
+// Blob opens the blob called name, which is fetched first where that is needed and allowed: within
+// wait. The caller closes it. The error is errs.NotFound when it is nowhere.
 func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, error) {
 	b, err := s.shelf.Open(ctx, name)
 	if errs.KindOf(err) == errs.NotFound && netcache.ValidName(name) && s.through.may(ctx) {
@@ -93,7 +95,8 @@ func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, 
 	return b, err
 }
 
-// PutBlob stores what r yields, size bytes or -1, and returns its sha512. With want set, other bytes are refused.
+// PutBlob stores what r yields, size bytes or -1, and returns its sha512. With
+// want set, other bytes are refused.
 func (s *Server) PutBlob(ctx context.Context, by By, r io.Reader, want string, size int64) (name string, err error) {
 	name, n, err := s.shelf.PutBlob(ctx, r, want, size, s.o.MaxBlob)
 	return name, s.note(by, Event{Action: "blob", Name: name, Size: n}, err)
@@ -106,8 +109,8 @@ type Part struct {
 	Sum  digest.Digest // of the whole blob
 }
 
-// PutPart appends the part p of the blob called name, in r, and returns how many bytes of the blob are there then: with
-// p.Size it is stored.
+// PutPart appends the part p of the blob called name, in r, and returns how many bytes of the blob
+// are there then: with p.Size it is stored.
 func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p Part) (there int64, err error) {
 	if p.Size > s.o.MaxBlob {
 		return 0, tooLarge(s.o.MaxBlob)
@@ -119,8 +122,8 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 	return there, s.note(by, Event{Action: "blob", Name: name, Size: p.Size}, err)
 }
 
-// Entries returns the entries of key, newest first, after upstream was asked where that is due. What a revoked key signed
-// is left out.
+// Entries returns the entries of key, newest first, after upstream was asked where that is due.
+// What a revoked key signed is left out.
 func (s *Server) Entries(ctx context.Context, key string) ([]netcache.Entry, error) {
 	var late error
 	if s.through.may(ctx) {

@@ -20,8 +20,8 @@ import (
 	"overland/internal/origin"
 )
 
-// Through says which network caches are asked for what this one does not have. What comes is checked and kept: a blob by
-// its sha512, each entry as if an account had put it.
+// Through says which network caches are asked for what this one does not have. What comes is
+// checked and kept: a blob by its sha512, each entry as if an account had put it.
 type Through struct {
 	Blobs []string       // base URLs of their services shacache, the near ones first
 	Lists []string       // and shadir
@@ -47,8 +47,8 @@ const (
 	mostCalls    = 128 // fetched at once; later requests are told to come back
 )
 
-// through asks other network caches, once for all who want the same. A call goes on when those who wait have left, for
-// those who come later.
+// through asks other network caches, once for all who want the same. A call goes on when those who
+// wait have left, for those who come later.
 type through struct {
 	s *Server
 	o Through
@@ -101,8 +101,8 @@ func (t *through) blob(ctx context.Context, name string, wait Wait) error {
 	})
 }
 
-// lacks returns, for each upstream, whether it says that it has no blob of this name. By GET: there is no HEAD in the
-// protocol.
+// lacks returns, for each upstream, whether it says that it has no blob of this name. By GET:
+// there is no HEAD in the protocol.
 func (t *through) lacks(name string) (list []func(context.Context) bool) {
 	for _, base := range t.o.Blobs {
 		u, err := url.Parse(strings.TrimSuffix(base, "/") + "/" + name)
@@ -135,8 +135,8 @@ func (t *through) start(ctx context.Context, id string, do func(context.Context,
 	return c, joined, nil
 }
 
-// first asks the services at bases in turn for path, until one has what take accepts. Errors: kind NotFound when each of
-// them says that there is no such thing.
+// first asks the services at bases in turn for path, until one has what take accepts. Errors: kind
+// NotFound when each of them says that there is no such thing.
 func (t *through) first(ctx context.Context, bases []string, path string, req origin.Request, take func(base string, f *origin.Answer) error) error {
 	var failed error
 	for _, to := range t.living(bases) {
@@ -161,7 +161,8 @@ func (t *through) first(ctx context.Context, bases []string, path string, req or
 	return errs.Errorf(errs.NotFound, "%s is not here, and no upstream has it", req.Name)
 }
 
-// living returns bases, with those that did not answer a moment ago at the end: waiting for silence takes a minute.
+// living returns bases, with those that did not answer a moment ago at the end:
+// waiting for silence takes a minute.
 func (t *through) living(bases []string) []string {
 	dead := func(base string) int {
 		if t.dead.Has(base) {
@@ -193,7 +194,8 @@ func (t *through) fetchBlob(ctx context.Context, c *call, name string) error {
 	})
 }
 
-// list brings the list of key up to date. What is here is given when upstream takes too long or fails.
+// list brings the list of key up to date. What is here is given when
+// upstream takes too long or fails.
 func (t *through) list(ctx context.Context, key string) error {
 	if err := netcache.CheckKey(key); err != nil {
 		return err // before it is remembered: it may be as long as a request
@@ -221,8 +223,8 @@ func (t *through) list(ctx context.Context, key string) error {
 	return err
 }
 
-// sync merges the list of key from the first upstream that has one. With drop set, entries that came from upstream and are
-// gone there are dropped. It reports how the list changed.
+// sync merges the list of key from the first upstream that has one. With drop set, entries that
+// came from upstream and are gone there are dropped. It reports how the list changed.
 func (t *through) sync(ctx context.Context, heard func(), key string, drop bool) (change, error) {
 	var list []Record
 	req := origin.Request{Name: key, Limit: netcache.ListLimit, Heard: heard}

@@ -11,8 +11,9 @@ type Changes struct {
 	Updated []string `json:"updated"`
 }
 
-// Update brings every list that the account may put up to date with upstream, as a SlapOS proxy does when it is asked to:
-// what upstream no longer has goes, unless it was put here. Without an upstream, entries whose blobs are not here go.
+// Update brings every list that the account may put up to date with upstream, as a SlapOS proxy
+// does when it is asked to: what upstream no longer has goes, unless it was put here. Without an
+// upstream, entries whose blobs are not here go.
 func (s *Server) Update(ctx context.Context, by By) (Changes, error) {
 	c, err := s.updateAll(ctx, by.Account)
 	return c, s.note(by, Event{Action: "update"}, err)

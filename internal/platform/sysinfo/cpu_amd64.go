@@ -13,7 +13,8 @@ func cpuLevel() string {
 	if last, _, _, _ := cpuid(first, 0); last > first {
 		_, _, extended, _ = cpuid(first+1, 0)
 	}
-	// golang.org/x/sys/cpu has what it needs itself, with the kernel's word on the wide registers; not these.
+	// golang.org/x/sys/cpu has what it needs itself, with the kernel's word on
+	// the wide registers; not these.
 	const movbe, f16c, lahf, lzcnt = 1 << 22, 1 << 29, 1 << 0, 1 << 5
 	x := cpu.X86
 	switch {

@@ -4,7 +4,8 @@ package sysinfo
 
 import "runtime"
 
-// cpuLevel returns the one level of arm64 that is told apart; "" for what Overland builds nothing for.
+// cpuLevel returns the one level of arm64 that is told apart; "" for
+// what Overland builds nothing for.
 func cpuLevel() string {
 	if runtime.GOARCH == "arm64" {
 		return "armv8"

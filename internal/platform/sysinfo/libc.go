@@ -24,8 +24,8 @@ type libc struct {
 	loader        string // "/lib64/ld-linux-x86-64.so.2"
 }
 
-// loaders are the dynamic loaders of an architecture, where the ABI says that they are. glibc's come first: a machine
-// whose shell is linked with neither has glibc when it is there.
+// loaders are the dynamic loaders of an architecture, where the ABI says that they are. glibc's
+// come first: a machine whose shell is linked with neither has glibc when it is there.
 var loaders = map[string][]string{
 	"amd64": {"/lib64/ld-linux-x86-64.so.2", "/lib/ld-musl-x86_64.so.1"},
 	"arm64": {"/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-aarch64.so.1"},
@@ -71,7 +71,8 @@ func findLibc(root, arch string) (libc, error) {
 	return libc{}, nil
 }
 
-// interpreter returns the loader that the program at path asks for; "" for a static program, or none.
+// interpreter returns the loader that the program at path asks for; ""
+// for a static program, or none.
 func interpreter(root, name string) string {
 	f, err := open(root, name)
 	if f == nil || err != nil {
@@ -120,7 +121,8 @@ func findGlibc(root, arch string) (string, error) {
 // banner is what every glibc holds and prints when it is run.
 var banner = regexp.MustCompile(`GNU C Library [^\x00\n]{0,200}release version ([0-9]{1,4}\.[0-9]{1,4}(?:\.[0-9]{1,4})?)`)
 
-// glibcVersion returns the version of the libc.so.6 in f, "" when it is none or for another machine.
+// glibcVersion returns the version of the libc.so.6 in f, "" when it
+// is none or for another machine.
 func glibcVersion(f *os.File, machine elf.Machine) (string, error) {
 	if e, err := elf.NewFile(f); err != nil || e.Machine != machine {
 		return "", nil //nolint:nilerr // a linker script, or the libc of another architecture
@@ -142,7 +144,8 @@ func muslVersion(f *os.File) (string, error) {
 	return search(io.NewSectionReader(f, 0, libcLimit), muslNumbered)
 }
 
-// search returns the first group of the first match of re, or the whole match, in r. Matches are shorter than 1 KiB.
+// search returns the first group of the first match of re, or the whole match, in r.
+// Matches are shorter than 1 KiB.
 func search(r io.Reader, re *regexp.Regexp) (string, error) {
 	const window, overlap = 256 << 10, 1 << 10
 	buf := make([]byte, 0, window)

@@ -50,8 +50,9 @@ func parseRelease(text string) release {
 	return r
 }
 
-// NormalRelease returns a system's name and release in the spelling in which machines are compared: the name in lower
-// case, raspbian as debian, and of Debian's release the major number only: its point releases are one system.
+// NormalRelease returns a system's name and release in the spelling in which machines are compared:
+// the name in lower case, raspbian as debian, and of Debian's release the major number only: its
+// point releases are one system.
 func NormalRelease(id, version string) (string, string) {
 	id = strings.ToLower(id)
 	if id == "raspbian" {

@@ -12,9 +12,9 @@ import (
 	"overland/internal/platform"
 )
 
-// Read returns the kind of the machine whose file system is at root ("" = this one); CPU and architecture are always
-// this one's. What cannot be found out is empty, and nothing compiled elsewhere runs on such a machine. The error is for
-// files that are there and cannot be read.
+// Read returns the kind of the machine whose file system is at root ("" = this one); CPU and
+// architecture are always this one's. What cannot be found out is empty, and nothing compiled
+// elsewhere runs on such a machine. The error is for files that are there and cannot be read.
 func Read(root string) (platform.Host, error) {
 	h := platform.Host{Arch: runtime.GOARCH, CPU: cpuLevel()}
 	release, err := osRelease(root)
@@ -31,8 +31,8 @@ func Read(root string) (platform.Host, error) {
 	return h, nil
 }
 
-// multiarch returns what gcc -dumpmachine says on such a machine: Debian's spelling, but for systems known to have
-// their own.
+// multiarch returns what gcc -dumpmachine says on such a machine: Debian's spelling, but for
+// systems known to have their own.
 func multiarch(h platform.Host, loader string) string {
 	cpu := map[string]string{"amd64": "x86_64", "arm64": "aarch64", "arm": "arm"}[h.Arch]
 	if cpu == "" || h.Libc == "" {

@@ -17,8 +17,9 @@ const (
 	infoMax     = 4 << 20 // bytes that the linker leaves in a program
 )
 
-// readProgram reads what the Go linker left in the Linux program r of size bytes, in place. Another file is errs.Invalid.
-// debug/buildinfo reads the same of more formats, and would make the agent 330 KB larger.
+// readProgram reads what the Go linker left in the Linux program r of size bytes, in
+// place. Another file is errs.Invalid. debug/buildinfo reads the same of more formats, and
+// would make the agent 330 KB larger.
 func readProgram(r io.ReaderAt, size int64) (nodeapi.Program, error) {
 	p := nodeapi.Program{Size: size}
 	off, err := buildInfoOffset(r)
@@ -109,8 +110,8 @@ func buildInfoOffset(r io.ReaderAt) (int64, error) {
 	return bad("no section .go.buildinfo")
 }
 
-// readBuildInfo reads the version of Go and the list of modules as Go's linker writes them since 1.18: a header of 32
-// bytes and two strings, each after its length.
+// readBuildInfo reads the version of Go and the list of modules as Go's linker writes them since
+// 1.18: a header of 32 bytes and two strings, each after its length.
 func readBuildInfo(r io.Reader) (version, mod string, err error) {
 	const inline, header = 2, 32
 	head := make([]byte, header)

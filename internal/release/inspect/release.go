@@ -18,7 +18,8 @@ import (
 // Blobs is where a release and its programs are read in place: a depot or a volume.
 type Blobs interface {
 	release.Getter
-	// Section returns blob d; the caller closes it. A blob that is not there is errs.NotFound or fs.ErrNotExist.
+	// Section returns blob d; the caller closes it. A blob that is not there is
+	// errs.NotFound or fs.ErrNotExist.
 	Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error)
 }
 

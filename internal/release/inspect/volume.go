@@ -16,8 +16,9 @@ import (
 	"overland/internal/volume"
 )
 
-// Volume returns what is in v. Signatures are checked against the root that v carries itself, which shows that they
-// belong together, not who made them; when they do not hold, Signed.Problem says why and the error is nil.
+// Volume returns what is in v. Signatures are checked against the root that v carries itself,
+// which shows that they belong together, not who made them; when they do not hold, Signed.Problem
+// says why and the error is nil.
 func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
 	in := &nodeapi.Inspection{Kind: "volume", Name: filepath.Base(v.Name()), Size: v.Size()}
 	index, err := v.Index()
@@ -92,9 +93,9 @@ type Verified struct {
 	Releases  []*release.Release // of Entries
 }
 
-// Verify follows the signatures in v from root to every blob of its channel's releases, as a node does that was never
-// online, and refuses a volume that holds anything else. Bytes of programs are not read: see volume.Verify. buildTime is
-// the lowest time that is believed; zero = no such.
+// Verify follows the signatures in v from root to every blob of its channel's releases, as a node
+// does that was never online, and refuses a volume that holds anything else. Bytes of programs are
+// not read: see volume.Verify. buildTime is the lowest time that is believed; zero = no such.
 func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, buildTime time.Time) (_ *Verified, err error) {
 	dir, err := os.MkdirTemp("", "overland-verify-*")
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"overland/internal/procfs"
 )
 
-// agent plays an agent in a process of its own that gets killed: "start DIR" starts the instance of DIR and waits;
-// "start DIR N" kills itself before the Nth change of the disk.
+// agent plays an agent in a process of its own that gets killed: "start DIR" starts the instance of
+// DIR and waits; "start DIR N" kills itself before the Nth change of the disk.
 func agent(arg string) {
 	dir, at, _ := strings.Cut(arg, ":")
 	var count atomic.Int32

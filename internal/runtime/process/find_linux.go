@@ -8,7 +8,8 @@ import (
 	"overland/internal/procfs"
 )
 
-// marked calls visit with every living process whose mark names the record at path, whichever run it is of.
+// marked calls visit with every living process whose mark names the record
+// at path, whichever run it is of.
 func marked(path string, visit func(s procfs.Process, r record)) error {
 	return procfs.Each(func(s procfs.Process) {
 		if s.Dead() {
@@ -25,9 +26,10 @@ func marked(path string, visit func(s procfs.Process, r record)) error {
 	})
 }
 
-// find returns the record of the living process that runs what is recorded at path: by the record or, when an agent was
-// killed before it could write one or the file is damaged, by the processes' marks. The caller holds the record's lock,
-// so no child is between fork and exec: it would hold the lock's descriptor too.
+// find returns the record of the living process that runs what is recorded at path: by the record
+// or, when an agent was killed before it could write one or the file is damaged, by the
+// processes' marks. The caller holds the record's lock, so no child is between fork and exec: it
+// would hold the lock's descriptor too.
 func find(path string) (record, bool) {
 	r, known := readRecord(path)
 	if known && r.alive() {
@@ -35,7 +37,8 @@ func find(path string) (record, bool) {
 	}
 	var best record
 	err := marked(path, func(s procfs.Process, m record) {
-		// Only a session leader was started by an agent. One of the recorded run is what a service left behind.
+		// Only a session leader was started by an agent. One of the recorded run
+		// is what a service left behind.
 		if s.Session != s.PID || (known && r.PID != 0 && r.Run == m.Run) {
 			return
 		}
@@ -54,7 +57,8 @@ func find(path string) (record, bool) {
 	return best, true
 }
 
-// startTime returns when pid started, as well as it can be told: its folder in /proc carries that time on most kernels.
+// startTime returns when pid started, as well as it can be told: its folder in /proc
+// carries that time on most kernels.
 func startTime(pid int) time.Time {
 	info, err := os.Stat("/proc/" + strconv.Itoa(pid))
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"overland/internal/procfs"
 )
 
-// endLeftovers ends what the service left behind when its leader ended, so that Done means that nothing of the run is left.
-// It returns false when the process was released first.
+// endLeftovers ends what the service left behind when its leader ended, so that Done means that
+// nothing of the run is left. It returns false when the process was released first.
 func (p *proc) endLeftovers() bool {
 	left := p.left()
 	if len(left) == 0 {
@@ -43,8 +43,8 @@ func (p *proc) endLeftovers() bool {
 	return true
 }
 
-// left returns the living processes of the run: by session, group or mark. Session and group count because the leader
-// was seen to end just now: its number is not another's yet.
+// left returns the living processes of the run: by session, group or mark. Session and group count
+// because the leader was seen to end just now: its number is not another's yet.
 func (p *proc) left() []procfs.Process {
 	prefix := p.rec.Run + " "
 	var list []procfs.Process
@@ -61,8 +61,9 @@ func (p *proc) left() []procfs.Process {
 	return list
 }
 
-// end kills what left returns until nothing is left, and returns true; false when stop is closed first. Each round
-// freezes everything it finds before it kills, so that a program that forks faster than /proc can be read runs dry.
+// end kills what left returns until nothing is left, and returns true; false when stop is closed
+// first. Each round freezes everything it finds before it kills, so that a program that forks
+// faster than /proc can be read runs dry.
 func end(left func() []procfs.Process, stop <-chan struct{}) bool {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		list := left()
@@ -85,8 +86,8 @@ func end(left func() []procfs.Process, stop <-chan struct{}) bool {
 	}
 }
 
-// clearOut ends every process that carries the mark of the record at path, whatever its run: SIGTERM, then SIGKILL after
-// timeout.
+// clearOut ends every process that carries the mark of the record at path, whatever its run:
+// SIGTERM, then SIGKILL after timeout.
 func clearOut(ctx context.Context, path string, timeout time.Duration) error {
 	left := func() []procfs.Process {
 		var list []procfs.Process

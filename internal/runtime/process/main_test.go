@@ -38,8 +38,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// say writes one line to the test that reads the FIFO named by OVERLAND_TEST_FIFO. The FIFO stays open until the process
-// ends, so that the test sees the end of file when all of a family is gone.
+// say writes one line to the test that reads the FIFO named by OVERLAND_TEST_FIFO. The FIFO stays
+// open until the process ends, so that the test sees the end of file when all of a family is gone.
 func say(format string, args ...any) {
 	f, err := os.OpenFile(os.Getenv("OVERLAND_TEST_FIFO"), os.O_WRONLY, 0)
 	if err != nil {
@@ -71,7 +71,8 @@ func play(role string) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		hang()
 	case "family":
-		// A parent with children in its group and children that fled into sessions of their own; all ignore SIGTERM.
+		// A parent with children in its group and children that fled into sessions of
+		// their own; all ignore SIGTERM.
 		signal.Ignore(syscall.SIGTERM)
 		wait := make(chan os.Signal, 1)
 		signal.Notify(wait, syscall.SIGUSR1)

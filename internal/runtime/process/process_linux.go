@@ -21,8 +21,8 @@ type Options struct {
 	Log *slog.Logger // nil = none
 }
 
-// Runtime starts instances as processes. It is safe for concurrent use. A program has one, or Reap of one takes the
-// children of the other.
+// Runtime starts instances as processes. It is safe for concurrent use. A program has one, or Reap
+// of one takes the children of the other.
 type Runtime struct {
 	o   Options
 	log *slog.Logger
@@ -56,8 +56,8 @@ func (r *Runtime) watching(pid, change int) {
 // DataPath implements runtime.Runtime.
 func (r *Runtime) DataPath(i runtime.Instance, name string) string { return i.Data[name] }
 
-// Start implements runtime.Runtime. A record that cannot be written (a full disk) does not keep the service down: the
-// mark of its processes is enough to find it.
+// Start implements runtime.Runtime. A record that cannot be written (a full disk) does not keep the
+// service down: the mark of its processes is enough to find it.
 func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Process, error) {
 	unlock, err := lock(ctx, i.Record)
 	if err != nil {
@@ -117,8 +117,8 @@ func (r *Runtime) Adopt(ctx context.Context, i runtime.Instance) (runtime.Proces
 	return r.adopt(ctx, i.Record, i.StopTimeout(), func(rec record) bool { return rec.Instance == i.Digest() })
 }
 
-// Find returns whatever process runs under the record file, whichever instance it was: for services that no
-// generation holds any more.
+// Find returns whatever process runs under the record file, whichever instance it was: for services
+// that no generation holds any more.
 func (r *Runtime) Find(ctx context.Context, record string) (runtime.Process, bool) {
 	return r.adopt(ctx, record, runtime.Instance{}.StopTimeout(), nil)
 }
@@ -141,8 +141,8 @@ func (r *Runtime) adopt(ctx context.Context, path string, late time.Duration, wa
 	return r.watch(path, rec, late, true), true
 }
 
-// lock takes the lock of the record at path. A child holds it too until it has become the service, so whoever has the
-// lock sees every process that was ever started under the record.
+// lock takes the lock of the record at path. A child holds it too until it has become the service,
+// so whoever has the lock sees every process that was ever started under the record.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		l, err := fsx.TryLock(path + ".lock")

@@ -13,7 +13,8 @@ import (
 // environLimit is the kernel's limit for a program's arguments and environment, in bytes.
 const environLimit = 6 << 20
 
-// environ returns the value of the variable name in pid's environment as it was when pid's program started.
+// environ returns the value of the variable name in pid's environment as it
+// was when pid's program started.
 func environ(pid int, name string) (string, bool) {
 	b, err := fsx.ReadFile("/proc/"+strconv.Itoa(pid)+"/environ", environLimit)
 	if err != nil {
@@ -27,8 +28,8 @@ func environ(pid int, name string) (string, bool) {
 	return "", false
 }
 
-// sameRoot reports whether pid sees the same root directory as this process: a path in its environment then means the
-// same file. A container with the same paths inside does not.
+// sameRoot reports whether pid sees the same root directory as this process: a path in its
+// environment then means the same file. A container with the same paths inside does not.
 func sameRoot(pid int) bool {
 	ours, err := os.Stat("/proc/self/root")
 	if err != nil {

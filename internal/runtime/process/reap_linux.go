@@ -13,12 +13,13 @@ import (
 	"overland/internal/procfs"
 )
 
-// oldZombie is how long an unwatched dead child is left to os/exec, which may be about to wait for it.
+// oldZombie is how long an unwatched dead child is left to os/exec,
+// which may be about to wait for it.
 const oldZombie = 2 * time.Second
 
-// Reap collects, until ctx ends, the zombies that others left to this process: needed where it is process 1 or a
-// subreaper. It never takes the exit status of a watched process, nor that of a child that some Wait of this program
-// is waiting for: such a zombie is gone long before oldZombie.
+// Reap collects, until ctx ends, the zombies that others left to this process: needed where it is
+// process 1 or a subreaper. It never takes the exit status of a watched process, nor that of a
+// child that some Wait of this program is waiting for: such a zombie is gone long before oldZombie.
 func (r *Runtime) Reap(ctx context.Context) error {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, syscall.SIGCHLD)

@@ -17,8 +17,9 @@ import (
 // runVar marks every process of a run. Its value is "<run id> <instance digest> <record path>".
 const runVar = "OVERLAND_RUN"
 
-// record is the record file: which process runs an instance. It is written twice, each time durably: before the fork
-// without a process (PID 0), so that an orphan of the moment between is looked for, and after it.
+// record is the record file: which process runs an instance. It is written twice, each time
+// durably: before the fork without a process (PID 0), so that an orphan of the moment
+// between is looked for, and after it.
 type record struct {
 	Schema   int           `json:"schema"` // 1
 	Name     string        `json:"name"`
@@ -50,7 +51,8 @@ func (r record) write(disk fsx.FS, path string) error {
 	return disk.WriteFile(path, append(b, '\n'), 0o600)
 }
 
-// readRecord returns the record at path. A missing or damaged one is false: the marks of the processes tell then.
+// readRecord returns the record at path. A missing or damaged one is false: the
+// marks of the processes tell then.
 func readRecord(path string) (record, bool) {
 	b, err := fsx.ReadFile(path, recordLimit)
 	if err != nil {

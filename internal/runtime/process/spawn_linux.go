@@ -68,8 +68,8 @@ func (c *command) close() {
 	}
 }
 
-// fork starts the process in a session of its own. It retries while the program is open for writing: a child that
-// another goroutine forked may hold a descriptor for a moment.
+// fork starts the process in a session of its own. It retries while the program is open for
+// writing: a child that another goroutine forked may hold a descriptor for a moment.
 func (c *command) fork(ctx context.Context, mark string) (int, error) {
 	argv := append([]string{c.i.Program}, c.i.Args...)
 	attr := &syscall.ProcAttr{

@@ -70,7 +70,8 @@ func (p *proc) Release() {
 	<-p.watched
 }
 
-// unkillable is how long a killed process may take to vanish: the kernel may be writing out its memory.
+// unkillable is how long a killed process may take to vanish: the kernel
+// may be writing out its memory.
 const unkillable = 20 * time.Second
 
 // Stop implements runtime.Process.
@@ -114,7 +115,8 @@ func (p *proc) signalGroup(sig syscall.Signal) {
 	}
 }
 
-// run is the watching goroutine: it waits for the leader, then for what it left behind, then collects the status.
+// run is the watching goroutine: it waits for the leader, then for what it left
+// behind, then collects the status.
 func (p *proc) run() {
 	defer close(p.watched)
 	defer p.r.watching(p.rec.PID, -1)
@@ -158,7 +160,8 @@ func (p *proc) awaitLeader() bool {
 	return true
 }
 
-// awaitPidfd waits in the Go runtime's poller: no thread, no ticks. After an error the caller polls instead.
+// awaitPidfd waits in the Go runtime's poller: no thread, no ticks. After an
+// error the caller polls instead.
 func (p *proc) awaitPidfd() (ended bool, err error) {
 	conn, err := p.fd.SyscallConn()
 	if err != nil {
@@ -179,8 +182,8 @@ func (p *proc) awaitPidfd() (ended bool, err error) {
 	return ended, err
 }
 
-// openPidfd returns a descriptor of the process of rec that can be polled, or nil where the kernel (or an emulator)
-// has none or the process is not that one any more.
+// openPidfd returns a descriptor of the process of rec that can be polled, or nil where the kernel
+// (or an emulator) has none or the process is not that one any more.
 func openPidfd(rec record) *os.File {
 	fd, err := unix.PidfdOpen(rec.PID, 0)
 	if err != nil {

@@ -27,8 +27,8 @@ const (
 type Subject struct {
 	// New returns the runtime as another agent on this machine would open it.
 	New func() runtime.Runtime
-	// Instance returns a service that plays role, in folders of its own. The subject sees to it that nothing of it is
-	// left when t ends.
+	// Instance returns a service that plays role, in folders of its own. The subject sees to it
+	// that nothing of it is left when t ends.
 	Instance func(t *testing.T, role Role) runtime.Instance
 	// Other makes another version of i, with another Digest, that plays the same role.
 	Other func(i runtime.Instance) runtime.Instance

@@ -162,7 +162,8 @@ func TestHandler(t *testing.T) {
 	}
 }
 
-// A client that has what the cache has is told so by date too; one with a younger date is not: it comes to a freeze.
+// A client that has what the cache has is told so by date too; one with a younger
+// date is not: it comes to a freeze.
 func TestLastModified(t *testing.T) {
 	b := newBench(t)
 	b.set("i/x", "one")
@@ -219,7 +220,8 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-// A tool that uses the cache as its proxy gets what is served, and nothing else, also as of a freeze.
+// A tool that uses the cache as its proxy gets what is served, and
+// nothing else, also as of a freeze.
 func TestProxy(t *testing.T) {
 	b := newBench(t)
 	b.set("a.zip", "alpha")

@@ -14,8 +14,8 @@ import (
 	"overland/internal/record"
 )
 
-// Entries returns the face of c for other sites: GET PREFIX/PROTOCOL/KEY, with the key escaped as one
-// segment, returns which blob the cache holds for it. The cache fetches it first if necessary.
+// Entries returns the face of c for other sites: GET PREFIX/PROTOCOL/KEY, with the key escaped as
+// one segment, returns which blob the cache holds for it. The cache fetches it first if necessary.
 func Entries(c *cache.Cache, prefix string, served ...*tool.Server) http.Handler {
 	var list []record.Protocol
 	for _, s := range served {

@@ -38,7 +38,8 @@ func modules(t *testing.T) *httptest.Server {
 	return s
 }
 
-// download runs the real `go mod download` of a program that needs the dependency, with empty caches.
+// download runs the real `go mod download` of a program that needs the
+// dependency, with empty caches.
 func download(t *testing.T, proxy string) (string, error) {
 	t.Helper()
 	dir := t.TempDir()
@@ -67,8 +68,8 @@ func download(t *testing.T, proxy string) (string, error) {
 	return string(out), err
 }
 
-// The go command fetches a module through the cache; with its origin dead, and empty caches, it fetches it again, also
-// as of a freeze.
+// The go command fetches a module through the cache; with its origin dead, and empty caches, it
+// fetches it again, also as of a freeze.
 func TestGoModDownload(t *testing.T) {
 	b := newBench(t)
 	origin := modules(t)

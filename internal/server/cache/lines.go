@@ -10,9 +10,9 @@ import (
 	"overland/internal/errs"
 )
 
-// Lines returns a line of shell for each protocol that a site's cache can speak. Run on a machine, it
-// points that protocol's tool at the cache at base, an http or https URL, as of the named freeze
-// ("" = none).
+// Lines returns a line of shell for each protocol that a site's cache can speak. Run on a
+// machine, it points that protocol's tool at the cache at base, an http or https URL, as
+// of the named freeze ("" = none).
 func Lines(base, freeze string) ([]string, error) {
 	u, err := url.Parse(base)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||

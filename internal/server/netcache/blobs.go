@@ -76,7 +76,8 @@ func stored(w http.ResponseWriter, name string) {
 	_, _ = io.WriteString(w, name)
 }
 
-// parsePart reads "Content-Range: bytes FROM-LAST/SIZE", or "bytes */SIZE", and "Repr-Digest: sha-256=:BASE64:".
+// parsePart reads "Content-Range: bytes FROM-LAST/SIZE", or "bytes */SIZE", and
+// "Repr-Digest: sha-256=:BASE64:".
 func parsePart(h http.Header) (server.Part, error) {
 	bad := func(name string) (server.Part, error) {
 		return server.Part{}, errs.Errorf(errs.Invalid, "%s: %.100q", name, h.Get(name))
@@ -98,7 +99,8 @@ func parsePart(h http.Header) (server.Part, error) {
 	return p, nil
 }
 
-// putPart answers a PUT with a Content-Range: a part of an upload that goes on, or the question how much of it is there.
+// putPart answers a PUT with a Content-Range: a part of an upload that goes on, or the
+// question how much of it is there.
 func (f *Face) putPart(w http.ResponseWriter, r *http.Request, name string) error {
 	by, err := f.writer(r)
 	if err != nil {

@@ -13,7 +13,8 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-// On a real disk that is full, an upload and an entry are refused with 503, what was there stays, and with room both go on.
+// On a real disk that is full, an upload and an entry are refused with 503, what was there
+// stays, and with room both go on.
 func TestARealDiskIsFull(t *testing.T) {
 	const mib = 1 << 20
 	disk, resize := crash.SmallDisk(t, 4*mib)

@@ -56,7 +56,8 @@ func (f *Face) putEntry(w http.ResponseWriter, r *http.Request, key string) erro
 	return nil
 }
 
-// update brings the lists that the account may put up to date with upstream, and answers which of them changed.
+// update brings the lists that the account may put up to date with upstream, and
+// answers which of them changed.
 func (f *Face) update(w http.ResponseWriter, r *http.Request) error {
 	by, err := f.writer(r)
 	if err != nil {

@@ -41,10 +41,11 @@ func New(s *server.Server, o Options) *Face {
 	return &Face{s, o}
 }
 
-// Mount serves blobs at and below the path cache, entries below the path dir, and everything else by next. A path may
-// be "/" or hold several segments; "" leaves that service out; nil answers 404. Paths are compared as they are sent:
-// http.ServeMux would answer a key with ".." in it, and the path without its last "/", by redirects, which the
-// clients do not follow. So a Mount stands before a ServeMux, not behind one.
+// Mount serves blobs at and below the path cache, entries below the path dir, and everything else
+// by next. A path may be "/" or hold several segments; "" leaves that service out; nil answers 404.
+// Paths are compared as they are sent: http.ServeMux would answer a key with ".." in it, and the
+// path without its last "/", by redirects, which the clients do not follow. So a Mount stands
+// before a ServeMux, not behind one.
 func (f *Face) Mount(cache, dir string, next http.Handler) http.Handler {
 	if next == nil {
 		next = http.NotFoundHandler()
@@ -99,8 +100,9 @@ func notServed(w http.ResponseWriter, allow string) error {
 	return httpx.WithStatus(errs.Errorf(errs.Invalid, "this method is not served here"), http.StatusMethodNotAllowed)
 }
 
-// fail answers with err. The old client sends its whole body before it reads: unless a bounded amount of it is read, it
-// sees a broken pipe in place of the status. A client that waits for 100 Continue has sent nothing.
+// fail answers with err. The old client sends its whole body before it reads: unless a bounded
+// amount of it is read, it sees a broken pipe in place of the status. A client that waits for
+// 100 Continue has sent nothing.
 func (f *Face) fail(w http.ResponseWriter, r *http.Request, err error) {
 	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {

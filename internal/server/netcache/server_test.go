@@ -486,8 +486,8 @@ func TestSilentBodies(t *testing.T) {
 	}
 }
 
-// Sixteen clients put entries under one key at the same time while others read: nothing is lost, and no reader sees a
-// list that is not whole.
+// Sixteen clients put entries under one key at the same time while others read: nothing is lost,
+// and no reader sees a list that is not whole.
 func TestParallelPuts(t *testing.T) {
 	base, _ := serve(t, lab)
 	const clients, each = 16, 5

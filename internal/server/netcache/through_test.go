@@ -127,7 +127,8 @@ func add(t *testing.T, s *server.Shelf, key string, all ...string) {
 	}
 }
 
-// A blob comes once, and is there when upstream is not. Such a blob may be collected; one that was put here may not.
+// A blob comes once, and is there when upstream is not. Such a blob may be collected;
+// one that was put here may not.
 func TestABlobPasses(t *testing.T) {
 	f := newFar(t)
 	var kept []string
@@ -332,7 +333,8 @@ func TestAnotherSiteWaits(t *testing.T) {
 	}
 }
 
-// Three in a ring are asked for the same, and each has asked the next one before that answers: they say soon that nobody has it.
+// Three in a ring are asked for the same, and each has asked the next one before that answers:
+// they say soon that nobody has it.
 func TestARingThatIsAskedAtOnce(t *testing.T) {
 	const n = 3
 	var faces [n]atomic.Value // http.Handler
@@ -374,7 +376,8 @@ func TestARingThatIsAskedAtOnce(t *testing.T) {
 	}
 }
 
-// Who reads a list waits for a silent upstream for so long and no longer; a flood of blobs is told to come back.
+// Who reads a list waits for a silent upstream for so long and no longer; a flood
+// of blobs is told to come back.
 func TestAnUpstreamIsSilent(t *testing.T) {
 	f := newFar(t)
 	entered, release := make(chan struct{}, mostCalls), make(chan struct{})
@@ -417,7 +420,8 @@ func TestAnUpstreamIsSilent(t *testing.T) {
 	waiting.Wait()
 }
 
-// Lists are merged, the newest first; what was put here stays, and everything is there when upstream is not.
+// Lists are merged, the newest first; what was put here stays, and everything
+// is there when upstream is not.
 func TestListsAreMerged(t *testing.T) {
 	f := newFar(t)
 	base, s := near(t, options{}, f)
@@ -486,7 +490,8 @@ func TestKeysUpstream(t *testing.T) {
 	}
 }
 
-// Entries that the policy would not take from an account are not taken from upstream either; the others are.
+// Entries that the policy would not take from an account are not taken from
+// upstream either; the others are.
 func TestPoisonUpstream(t *testing.T) {
 	f := newFar(t)
 	good, goodKey := rsaKey(t)

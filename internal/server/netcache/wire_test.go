@@ -18,8 +18,8 @@ import (
 	"overland/internal/netcache/server"
 )
 
-// raw sends bytes on a socket of its own, like Python's http.client does, and returns everything that comes back until
-// the server closes.
+// raw sends bytes on a socket of its own, like Python's http.client does, and returns everything
+// that comes back until the server closes.
 func raw(t *testing.T, base, request string) string {
 	t.Helper()
 	c := dial(t, base)
@@ -52,8 +52,8 @@ func dial(t *testing.T, base string) net.Conn {
 
 const head = " HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\nConnection: close\r\n"
 
-// What the Python client does on the wire: one connection for each request, "Connection: close", which the answer must
-// carry too, keys as they are.
+// What the Python client does on the wire: one connection for each request, "Connection: close",
+// which the answer must carry too, keys as they are.
 func TestOldClientOnTheWire(t *testing.T) {
 	base, _ := serve(t, lab)
 	data := "some bytes"

@@ -16,7 +16,8 @@ import (
 	"overland/internal/trust"
 )
 
-// blob sends a blob or one range of it. What a name stands for never changes, so an answer may be kept for ever.
+// blob sends a blob or one range of it. What a name stands for never changes, so
+// an answer may be kept for ever.
 func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name string) error {
 	d, err := digest.Parse(name)
 	if err != nil {
@@ -34,7 +35,8 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	header.Set("ETag", `"`+string(d)+`"`)
-	// Several ranges in one answer are nothing that a node asks for; the whole is a valid answer (RFC 9110 §14.2).
+	// Several ranges in one answer are nothing that a node asks for; the whole is a
+	// valid answer (RFC 9110 §14.2).
 	if strings.Contains(r.Header.Get("Range"), ",") || len(r.Header.Values("Range")) > 1 {
 		r.Header.Del("Range")
 	}
@@ -42,7 +44,8 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	return nil
 }
 
-// through returns a blob that is fetched first. A request that waits for that does not count among those served at once.
+// through returns a blob that is fetched first. A request that waits for that does not
+// count among those served at once.
 func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d digest.Digest) (store.Blob, error) {
 	t.end()
 	err := httpx.Wait(w, r, func() int64 { return h.o.Through.Done(d) }, func() error {
@@ -57,7 +60,8 @@ func (h *handler) through(w http.ResponseWriter, r *http.Request, t *turn, d dig
 	return h.o.Blobs.Open(r.Context(), d)
 }
 
-// trust sends a metadata file as it is. Numbered files never change; timestamp.json is asked for again each time.
+// trust sends a metadata file as it is. Numbered files never change;
+// timestamp.json is asked for again each time.
 func (h *handler) trust(w http.ResponseWriter, r *http.Request, name string) error {
 	if trust.CheckMetadataName(name) != nil {
 		return unknown("/v1/trust/" + name)

@@ -47,8 +47,9 @@ func NewKey() Key {
 	return Key{ID: id, Public: k, private: priv}
 }
 
-// Publisher holds metadata as it will be published, and the files that were. Its fields are there to be changed by a
-// test between two calls of Publish. Serving is safe while other goroutines publish.
+// Publisher holds metadata as it will be published, and the files that were. Its
+// fields are there to be changed by a test between two calls of Publish. Serving is
+// safe while other goroutines publish.
 type Publisher struct {
 	Now       time.Time     // signing time of the next Publish
 	Lifetime  time.Duration // expiry after Now
@@ -68,7 +69,8 @@ type Publisher struct {
 	requests []string
 }
 
-// New returns a publisher with one key per top-level role, everything in version 1, published at now for 30 days.
+// New returns a publisher with one key per top-level role, everything in version
+// 1, published at now for 30 days.
 func New(now time.Time) *Publisher {
 	p := &Publisher{
 		Now: now, Lifetime: 30 * 24 * time.Hour, Hashes: true,
@@ -95,7 +97,8 @@ func (p *Publisher) AddKey(role string, k Key) {
 	p.Signers[role] = append(p.Signers[role], k)
 }
 
-// Replace revokes all keys of the top-level role and lets k sign instead. It returns the revoked keys.
+// Replace revokes all keys of the top-level role and lets k sign
+// instead. It returns the revoked keys.
 func (p *Publisher) Replace(role string, k Key) []Key {
 	old := p.Signers[role]
 	p.Root.Signed.Roles[role].KeyIDs = nil
@@ -266,8 +269,8 @@ func (p *Publisher) Metadata(ctx context.Context, name string, _ int64) ([]byte,
 	return b, ctx.Err()
 }
 
-// Handler serves metadata below /metadata/ and targets, by digest and name, below /targets/. Names in endless are sent
-// without end.
+// Handler serves metadata below /metadata/ and targets, by digest and name, below /targets/. Names
+// in endless are sent without end.
 func (p *Publisher) Handler(endless ...string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		dir, file := path.Split(r.URL.EscapedPath())

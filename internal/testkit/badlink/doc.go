@@ -7,6 +7,6 @@
 //   - Memory is a network in memory, for testing/synctest: with Link and Origin on it a silence of 30 s takes no time.
 //   - Net is a set of network namespaces on one bridge, with no route anywhere.
 //
-// Everything ends with Close; nothing outlives a failed test. Failure guarded: a claim about bad networks that was
-// never tried on one.
+// Everything ends with Close; nothing outlives a failed test. Failure guarded: a claim about bad
+// networks that was never tried on one.
 package badlink

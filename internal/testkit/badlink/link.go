@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Faults is what is wrong with a Link. The zero value is a good link. Down is the way from the server to the client.
+// Faults is what is wrong with a Link. The zero value is a good link. Down is the way
+// from the server to the client.
 type Faults struct {
 	CutEvery int64         // bytes down, over all connections, after which the connection in use is closed; 0 = never
 	Reset    bool          // a cut is a reset: what the client has not read yet is lost
@@ -72,7 +73,8 @@ func Serve(l net.Listener, to Dialer, f Faults) *Link {
 	return k
 }
 
-// Set changes the faults, also of open connections; counting towards CutEvery, SilentAt and FlipAt starts again.
+// Set changes the faults, also of open connections; counting towards CutEvery,
+// SilentAt and FlipAt starts again.
 func (k *Link) Set(f Faults) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -124,7 +126,8 @@ func (k *Link) accept() {
 	}
 }
 
-// reset closes c in a way that its peer sees as an error, where the kind of connection knows such a way.
+// reset closes c in a way that its peer sees as an error, where the kind
+// of connection knows such a way.
 func reset(c net.Conn) {
 	if t, ok := c.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
@@ -138,7 +141,8 @@ func (k *Link) serve(client net.Conn) {
 		reset(client)
 		return
 	}
-	// Small buffers here, or the bytes that the proxy holds would hide what the client's link is like.
+	// Small buffers here, or the bytes that the proxy holds would hide
+	// what the client's link is like.
 	for _, c := range []net.Conn{client, server} {
 		if t, ok := c.(*net.TCPConn); ok {
 			_ = t.SetReadBuffer(64 << 10)
@@ -241,7 +245,8 @@ const (
 	silent
 )
 
-// admit returns how much of p may go down now, with its flips made, what happens after it and how long to pause.
+// admit returns how much of p may go down now, with its flips made, what happens
+// after it and how long to pause.
 func (k *Link) admit(p []byte) ([]byte, act, time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

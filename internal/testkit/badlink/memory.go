@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Memory is a listener in memory: what Dial opens, Accept returns. Its connections have no buffer at all, and a
-// goroutine that waits for one is idle in the eyes of testing/synctest.
+// Memory is a listener in memory: what Dial opens, Accept returns. Its connections have no buffer
+// at all, and a goroutine that waits for one is idle in the eyes of testing/synctest.
 type Memory struct {
 	conns chan net.Conn
 	done  chan struct{}
@@ -46,5 +46,6 @@ func (m *Memory) Close() error {
 	return nil
 }
 
-// Addr returns an address from the block for documentation (RFC 5737), so that URLs can be made of it.
+// Addr returns an address from the block for documentation (RFC 5737),
+// so that URLs can be made of it.
 func (m *Memory) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443} }

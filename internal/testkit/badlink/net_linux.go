@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// Net is a switch and hosts, each a network namespace of its own, with no route to anywhere else. It lives in a user
-// namespace that nothing outside can see, and in processes that wait for their standard input to end: when the test
-// that made it dies in whatever way, so do they, and the kernel removes everything.
+// Net is a switch and hosts, each a network namespace of its own, with no route to anywhere
+// else. It lives in a user namespace that nothing outside can see, and in processes that wait
+// for their standard input to end: when the test that made it dies in whatever way, so do they,
+// and the kernel removes everything.
 type Net struct {
 	ctx   context.Context // the life of the test
 	sw    *space
@@ -36,8 +37,8 @@ type space struct {
 	stdin io.Closer
 }
 
-// NewNet makes a switch with n hosts, 1 to 200. When namespaces or tools are missing the error says which and what to
-// do. The caller ends it with Close.
+// NewNet makes a switch with n hosts, 1 to 200. When namespaces or tools are missing the error says
+// which and what to do. The caller ends it with Close.
 func NewNet(ctx context.Context, n int) (*Net, error) {
 	for _, tool := range []string{"ip", "tc", "nsenter", "unshare"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -129,7 +130,8 @@ func (s *space) end() {
 // Host returns host i, from 0.
 func (n *Net) Host(i int) *Host { return n.hosts[i] }
 
-// Close ends what runs on the hosts' behalf and removes the network. It may be called more than once.
+// Close ends what runs on the hosts' behalf and removes the network.
+// It may be called more than once.
 func (n *Net) Close() error {
 	for _, h := range n.hosts {
 		h.space.end()
@@ -168,7 +170,8 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// Unplug takes the host's cable out: what is on its way is lost and nobody is told. Plug puts it back.
+// Unplug takes the host's cable out: what is on its way is lost and
+// nobody is told. Plug puts it back.
 func (h *Host) Unplug() error { return h.net.onSwitch("ip", "link", "set", h.port(), "down") }
 
 // Plug undoes Unplug.
@@ -183,7 +186,8 @@ func (h *Host) Limit(rate int64) error {
 		"rate", fmt.Sprintf("%dbit", rate*8), "burst", "16kb", "latency", "400ms")
 }
 
-// Counts returns how many bytes the switch has sent to the host, and the host to the switch, frames and all.
+// Counts returns how many bytes the switch has sent to the host, and the host
+// to the switch, frames and all.
 func (h *Host) Counts() (down, up int64, err error) {
 	cmd := h.net.sw.enter("ip", "-statistics", "-oneline", "link", "show", "dev", h.port())
 	out, err := exec.CommandContext(h.net.ctx, cmd[0], cmd[1:]...).Output()

@@ -44,7 +44,8 @@ const (
 	Liar                   // flips the bytes at Origin.Flips
 )
 
-// Origin is a site that serves blobs and metadata from memory over TLS 1.3. It is safe for concurrent use.
+// Origin is a site that serves blobs and metadata from memory over TLS 1.3.
+// It is safe for concurrent use.
 type Origin struct {
 	l    net.Listener
 	srv  *http.Server
@@ -60,8 +61,8 @@ type Origin struct {
 	sent     int64
 }
 
-// NewOrigin serves on l, which it owns from now on; nil is a free port of the loopback address. It panics when no key
-// can be made.
+// NewOrigin serves on l, which it owns from now on; nil is a free port of the loopback address. It
+// panics when no key can be made.
 func NewOrigin(l net.Listener, blobs ...[]byte) *Origin {
 	if l == nil {
 		var err error

@@ -40,8 +40,8 @@ type built struct {
 	err  error
 }
 
-// Build returns the path of program pkg for platform p, exactly as it is released. A version that is not "" is compiled
-// into the agent, so that two versions have different digests.
+// Build returns the path of program pkg for platform p, exactly as it is released. A version that
+// is not "" is compiled into the agent, so that two versions have different digests.
 func (b *Builder) Build(ctx context.Context, pkg string, p platform.Platform, version string) (string, error) {
 	key := filepath.Base(pkg) + "-" + p.Dashed() + version
 	b.mu.Lock()

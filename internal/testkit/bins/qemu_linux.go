@@ -7,8 +7,9 @@ import (
 	"overland/internal/testkit/machine"
 )
 
-// On returns what a machine needs to be one of platform p: the interpreter under which p's programs run, "" for this
-// machine's own, and the environment that makes it the oldest CPU of that platform.
+// On returns what a machine needs to be one of platform p: the interpreter under
+// which p's programs run, "" for this machine's own, and the environment that makes
+// it the oldest CPU of that platform.
 func On(p platform.Platform) (interpreters, env []string, err error) {
 	cpu := map[platform.Platform]string{
 		"linux/arm/v5": "arm926", "linux/arm/v6": "arm1176", "linux/arm/v7": "cortex-a7", "linux/arm64": "cortex-a53",

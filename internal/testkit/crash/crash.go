@@ -19,9 +19,11 @@ import (
 type Scenario struct {
 	// Prepare makes the directory's first content. It runs before each point.
 	Prepare func(t testing.TB, dir string)
-	// Run is the story. All its changes go through f. An error that is not the crash's own fails the test.
+	// Run is the story. All its changes go through f. An error that is not
+	// the crash's own fails the test.
 	Run func(dir string, f fsx.FS) error
-	// Check looks at what is left, as the next process would. completed says that Run came to its end.
+	// Check looks at what is left, as the next process would. completed
+	// says that Run came to its end.
 	Check func(t testing.TB, dir string, completed bool)
 }
 
@@ -30,7 +32,8 @@ var ErrStopped = errors.New("stopped here")
 
 const farthest = 20000 // points, so that a scenario that never completes fails
 
-// Stop runs s once for each operation, in this process: from operation N on, none is done. It returns the points tried.
+// Stop runs s once for each operation, in this process: from operation N on, none is
+// done. It returns the points tried.
 func Stop(t *testing.T, s Scenario) int {
 	t.Helper()
 	for n := int64(1); n < farthest; n++ {
@@ -84,8 +87,9 @@ const (
 	doneMark = "crash: completed"
 )
 
-// Kill runs s once for each operation, in a process of its own that gets SIGKILL before operation N. It returns the
-// points tried. The test that calls it must not do anything before that a child should not do.
+// Kill runs s once for each operation, in a process of its own that gets SIGKILL before
+// operation N. It returns the points tried. The test that calls it must not do anything
+// before that a child should not do.
 func Kill(t *testing.T, s Scenario) int {
 	t.Helper()
 	if task := os.Getenv(envPoint); task != "" {

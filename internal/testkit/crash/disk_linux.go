@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SmallDisk mounts a disk of size bytes until the test ends, and returns its folder and what gives it another size. It
-// is in memory, and runs full as any other. Needs root.
+// SmallDisk mounts a disk of size bytes until the test ends, and returns its folder and what gives
+// it another size. It is in memory, and runs full as any other. Needs root.
 func SmallDisk(t testing.TB, size int64) (dir string, resize func(size int64)) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "disk")

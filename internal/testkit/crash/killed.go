@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Other returns this test program as another process, whose TestMain finds part in the variable name and args after the
-// program's own.
+// Other returns this test program as another process, whose TestMain finds part in the variable
+// name and args after the program's own.
 func Other(name, part string, args ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), name+"="+part)
@@ -18,8 +18,9 @@ func Other(name, part string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Killed starts cmd and kills it, as kill -9 does, once it has said so many whole lines. Before that it calls meanwhile, which
-// may be nil. It returns all whole lines; it is an error when those were fewer. cmd's standard input stays open until then.
+// Killed starts cmd and kills it, as kill -9 does, once it has said so many whole lines. Before
+// that it calls meanwhile, which may be nil. It returns all whole lines; it is an error when those
+// were fewer. cmd's standard input stays open until then.
 func Killed(cmd *exec.Cmd, lines int, meanwhile func()) (said []string, err error) {
 	in, err := cmd.StdinPipe()
 	if err != nil {

@@ -22,16 +22,19 @@ import (
 	"overland/internal/testkit/publisher"
 )
 
-// The whole way of an installation under crashes: volume → trust → depot → generation → switch → services.
+// The whole way of an installation under crashes: volume → trust → depot →
+// generation → switch → services.
 
 const envWorld = "OVERLAND_CRASH_WORLD" // the folder of a world that the parent made for its children
 
 const v1, v2, v3 = "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb", "r3.cccccccccccc"
 
-// world is an operator's volumes, in a folder: one.volume, two.volume, broken.volume and the root's fingerprint.
+// world is an operator's volumes, in a folder: one.volume, two.volume,
+// broken.volume and the root's fingerprint.
 type world string
 
-// newWorld returns the parent's world in a child, and makes one in a parent. programs are the contents of the three.
+// newWorld returns the parent's world in a child, and makes one in a parent. programs
+// are the contents of the three.
 func newWorld(t *testing.T, programs [3]string) world {
 	t.Helper()
 	if dir := os.Getenv(envWorld); dir != "" {
@@ -102,7 +105,8 @@ func (w world) scenario(from, to string, rt func() runtime.Runtime, check func(t
 	}
 }
 
-// look runs the next agent on what is left, until it has decided, and returns the version that runs.
+// look runs the next agent on what is left, until it has decided, and
+// returns the version that runs.
 func look(t testing.TB, dir string, rt runtime.Runtime) (version string) {
 	t.Helper()
 	empty(t, dir)

@@ -22,8 +22,9 @@ type Photographs struct {
 	Distinct int // different disks among them
 }
 
-// PowerCut runs s once on a small ext4 image of size bytes, which writes back nothing that is not synced, and copies the
-// image before every operation. Each different copy is then mounted and checked. Needs root.
+// PowerCut runs s once on a small ext4 image of size bytes, which writes back nothing that is
+// not synced, and copies the image before every operation. Each different copy is then
+// mounted and checked. Needs root.
 func PowerCut(t *testing.T, s Scenario, size int64) Photographs {
 	t.Helper()
 	work := t.TempDir()
@@ -74,7 +75,8 @@ type album struct {
 	photos []photo
 }
 
-// take copies the image as the disk would be if the power went now. A disk that was seen before is not kept twice.
+// take copies the image as the disk would be if the power went now. A disk that was
+// seen before is not kept twice.
 func (a *album) take(op fsx.Op) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -148,14 +150,15 @@ func format(t testing.TB, image string, size int64) {
 	run(t, "mkfs.ext4", "-q", "-F", "-b", "4096", "-J", "size=4", "-N", "2048", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image)
 }
 
-// mount attaches image and mounts it at dir; the returned function undoes both and may be called twice. The image is
-// written back only by syncs: not by time.
+// mount attaches image and mounts it at dir; the returned function undoes both and may be called
+// twice. The image is written back only by syncs: not by time.
 func mount(t testing.TB, image, dir string) func() {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	// The loop device detaches itself at the unmount, also when this process is killed and the unmount done by hand.
+	// The loop device detaches itself at the unmount, also when this process is
+	// killed and the unmount done by hand.
 	run(t, "mount", "-o", "loop,commit=300,noatime", image, dir)
 	var once sync.Once
 	undo := func() {

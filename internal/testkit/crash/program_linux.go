@@ -15,12 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Program runs cmd, a real program as it is released, and kills it with SIGKILL before its n-th change of a disk; with n = 0
-// it runs to its end. It returns how many changes there were, and whether it was killed. What the program starts is
-// not traced and not killed. cmd's streams are files or nil. Needs ptrace, which every process has over its children.
+// Program runs cmd, a real program as it is released, and kills it with SIGKILL before its n-th
+// change of a disk; with n = 0 it runs to its end. It returns how many changes there were, and
+// whether it was killed. What the program starts is not traced and not killed. cmd's streams are
+// files or nil. Needs ptrace, which every process has over its children.
 //
-// A change is a system call that makes, links, names, removes, cuts, writes or syncs something with a name in a file
-// system; the order of them may differ a little from run to run, as threads do.
+// A change is a system call that makes, links, names, removes, cuts, writes or syncs something with
+// a name in a file system; the order of them may differ a little from run to run, as threads do.
 func Program(t testing.TB, cmd *exec.Cmd, n int) (changes int, killed bool) {
 	t.Helper()
 	x := &tracer{cmd: cmd, n: n}
@@ -28,9 +29,9 @@ func Program(t testing.TB, cmd *exec.Cmd, n int) (changes int, killed bool) {
 	return x.changes, x.status.Signaled()
 }
 
-// AtTime runs cmd, a real program as it is released, to its end, with the machine's clock ahead by shift (seconds, may be
-// negative) of what it is. Monotonic time, and what the program starts, go on as they are. Static programs need it:
-// there is no library to preload.
+// AtTime runs cmd, a real program as it is released, to its end, with the machine's clock ahead by
+// shift (seconds, may be negative) of what it is. Monotonic time, and what the program starts, go
+// on as they are. Static programs need it: there is no library to preload.
 func AtTime(t testing.TB, cmd *exec.Cmd, shift int64) {
 	t.Helper()
 	x := &tracer{cmd: cmd, shift: shift}
@@ -166,8 +167,9 @@ func (x *tracer) lie(tid int) error {
 	return err
 }
 
-// hideVDSO makes the program, which has not run yet, ask the kernel for the time: the kernel's own code in its memory,
-// which tells it without a system call, is taken out of the list of what it was given at its start.
+// hideVDSO makes the program, which has not run yet, ask the kernel for the time: the kernel's
+// own code in its memory, which tells it without a system call, is taken out of the list of
+// what it was given at its start.
 func (x *tracer) hideVDSO(pid int) (err error) {
 	x.times = map[int]uintptr{}
 	if x.memory, err = os.OpenFile(fmt.Sprintf("/proc/%d/mem", pid), os.O_RDWR, 0); err != nil {

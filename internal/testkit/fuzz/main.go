@@ -1,5 +1,6 @@
-// Command fuzz runs the fuzz targets of the packages that are named, one after the other, and stops at the first that
-// fails. Targets are found as the go command sees the files, so that a build constraint counts.
+// Command fuzz runs the fuzz targets of the packages that are named, one after the other,
+// and stops at the first that fails. Targets are found as the go command sees the files, so
+// that a build constraint counts.
 //
 //	fuzz [-list] [-fuzztime 500x] PACKAGE…
 package main
@@ -48,7 +49,8 @@ func main() {
 // target is one fuzz target.
 type target struct{ pkg, name string }
 
-// find returns the targets of the packages that the patterns name in the module at dir, in the order of go list.
+// find returns the targets of the packages that the patterns name in the module
+// at dir, in the order of go list.
 func find(dir string, patterns ...string) ([]target, error) {
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,TestGoFiles,XTestGoFiles"}, patterns...)...)
 	cmd.Dir, cmd.Stderr = dir, os.Stderr

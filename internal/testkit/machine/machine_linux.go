@@ -31,18 +31,20 @@ type Options struct {
 	Name  string            // host name; "" = machine
 	Root  Root              // "" = Host
 	Binds map[string]string // path here → path inside, read-only
-	// Writable are directories here → paths inside, where what the machine writes stays; made when missing.
+	// Writable are directories here → paths inside, where what the machine
+	// writes stays; made when missing.
 	Writable map[string]string
 	// ReadOnly mounts the root read-only: what the machine writes can go to Writable alone.
 	ReadOnly bool
-	// HostNetwork leaves the machine in this machine's network: for a server or a bad link on its loopback address.
+	// HostNetwork leaves the machine in this machine's network: for a server or a
+	// bad link on its loopback address.
 	HostNetwork bool
 	Env         []string  // environment of everything run inside, KEY=VALUE
 	First       []string  // program that is the machine's process 1 after set-up; nil = a small init that reaps
 	Systemd     bool      // process 1 is the real systemd of a Host root, instead of First; needs root here
 	Output      io.Writer `json:"-"` // where First writes; nil = nowhere
-	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are registered in the
-	// machine's own user namespace and nowhere else.
+	// Interpreters are programs for foreign CPUs, in binfmt_misc's registration format. They are
+	// registered in the machine's own user namespace and nowhere else.
 	Interpreters []string
 }
 
@@ -124,7 +126,8 @@ func Start(ctx context.Context, o Options) (*Machine, error) {
 	}()
 	said := make(chan string, 1)
 	go func() {
-		// To its end, which is when First has taken the process over: while it does, nobody can enter.
+		// To its end, which is when First has taken the process over:
+		// while it does, nobody can enter.
 		text, _ := io.ReadAll(ready)
 		said <- strings.TrimSpace(string(text))
 	}()
@@ -158,8 +161,8 @@ func (m *Machine) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	return cmd
 }
 
-// Run runs argv inside m and returns what it printed, both streams together. A failing command is an
-// *exec.ExitError.
+// Run runs argv inside m and returns what it printed, both streams together. A failing
+// command is an *exec.ExitError.
 func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
 	out, err := m.Command(ctx, argv...).CombinedOutput()
 	return string(out), err
@@ -208,7 +211,8 @@ func namespaces(hostNetwork bool) *syscall.SysProcAttr {
 	return a
 }
 
-// Init turns this process into a machine's first one when it was started as such; otherwise it returns at once.
+// Init turns this process into a machine's first one when it was started as
+// such; otherwise it returns at once.
 func Init() {
 	if len(os.Args) < 2 || !strings.HasPrefix(os.Args[1], initArg) {
 		return

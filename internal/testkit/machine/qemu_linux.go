@@ -5,8 +5,9 @@ import (
 	"os/exec"
 )
 
-// ARM returns the registration that lets a machine run 32-bit ARM programs under qemu-user. The interpreter is opened
-// when it is registered (flag F), so the machine's own root file system needs none.
+// ARM returns the registration that lets a machine run 32-bit ARM programs under
+// qemu-user. The interpreter is opened when it is registered (flag F), so the machine's
+// own root file system needs none.
 func ARM() (string, error) { return interpreter("overland-arm", "qemu-arm-static", "\\x01", "\\x28") }
 
 // ARM64 is ARM for 64-bit programs.

@@ -56,8 +56,9 @@ func setUp(s spec) error {
 	return os.Chdir("/")
 }
 
-// fillHost makes a Debian-like root: this machine's /usr below an overlay, a few files of /etc, the rest empty. (The
-// root file system as a whole cannot be an overlay's lower layer in a user namespace: its child mounts are locked.)
+// fillHost makes a Debian-like root: this machine's /usr below an overlay, a few files of /etc, the
+// rest empty. (The root file system as a whole cannot be an overlay's lower layer in a user
+// namespace: its child mounts are locked.)
 func fillHost(dir, root string) error {
 	if err := makeDirs(root, "usr", "etc", "proc", "sys", "dev", "run", "tmp", "root", "var/lib", "var/log", "var/tmp"); err != nil {
 		return err
@@ -70,7 +71,8 @@ func fillHost(dir, root string) error {
 	if err := syscall.Mount("overlay", filepath.Join(root, "usr"), "overlay", 0, data); err != nil {
 		return fmt.Errorf("overlay: %w", err)
 	}
-	// What was installed by hand here is not on a fresh Debian; and an ordinary user could not write below root's folder.
+	// What was installed by hand here is not on a fresh Debian; and an ordinary user could
+	// not write below root's folder.
 	if err := syscall.Mount("tmpfs", filepath.Join(root, "usr/local"), "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("tmpfs on usr/local: %w", err)
 	}

@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// newCgroup makes a control group below this process's own, which a machine's systemd then takes for the whole: it must
-// not touch the groups of this machine's systemd. The caller closes it and removes it with removeCgroup.
+// newCgroup makes a control group below this process's own, which a machine's systemd then takes
+// for the whole: it must not touch the groups of this machine's systemd. The caller closes it
+// and removes it with removeCgroup.
 func newCgroup(name string) (*os.File, error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
@@ -59,7 +60,8 @@ func removeCgroup(dir string) {
 	}
 }
 
-// prepareSystemd adds what systemd wants to find as process 1: its own part of the control groups, /run and a machine id.
+// prepareSystemd adds what systemd wants to find as process 1: its own part of the control
+// groups, /run and a machine id.
 func prepareSystemd(root string) error {
 	for _, m := range []struct{ kind, dir string }{{"sysfs", "sys"}, {"cgroup2", "sys/fs/cgroup"}, {"tmpfs", "run"}, {"tmpfs", "dev/shm"}} {
 		dir := filepath.Join(root, m.dir)

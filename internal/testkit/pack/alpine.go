@@ -22,7 +22,8 @@ import (
 	"time"
 )
 
-// What an Alpine repository serves: its key's name, and the paths of its index and of its package tea below /calm/.
+// What an Alpine repository serves: its key's name, and the paths of its index and
+// of its package tea below /calm/.
 const (
 	AlpineKey   = "calm@invalid-1.rsa.pub"
 	AlpineIndex = "v1/main/x86_64/APKINDEX.tar.gz"
@@ -32,8 +33,8 @@ const (
 // AlpineBirth is when the first index was made.
 var AlpineBirth = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// AlpineMember returns a gzip member with files: names, each followed by its text. Only the last member of a file has a
-// tar archive with an end.
+// AlpineMember returns a gzip member with files: names, each followed by its text. Only the last
+// member of a file has a tar archive with an end.
 func AlpineMember(t testing.TB, made time.Time, last bool, files ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -69,7 +70,8 @@ func AlpineMember(t testing.TB, made time.Time, last bool, files ...string) []by
 	return b.Bytes()
 }
 
-// AlpineSign returns content with a signature before it, as abuild-sign makes it. kind is RSA, RSA256 or RSA512.
+// AlpineSign returns content with a signature before it, as abuild-sign makes it.
+// kind is RSA, RSA256 or RSA512.
 func AlpineSign(t testing.TB, key *rsa.PrivateKey, kind, name string, content []byte) []byte {
 	t.Helper()
 	hash := map[string]crypto.Hash{"RSA": crypto.SHA1, "RSA256": crypto.SHA256, "RSA512": crypto.SHA512}[kind]

@@ -7,7 +7,8 @@ import (
 	"path"
 )
 
-// NPM returns a package for npm with one file of source, and the packument of a registry at base that has only that one.
+// NPM returns a package for npm with one file of source, and the packument of a registry
+// at base that has only that one.
 func NPM(base, name, version, source string) (packument string, file []byte) {
 	about := map[string]any{"name": name, "version": version, "main": "index.js"}
 	text, err := json.Marshal(about)

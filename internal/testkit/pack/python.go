@@ -18,7 +18,8 @@ import (
 	"overland/internal/digest"
 )
 
-// Wheel returns a wheel of the project name that pip installs: one module called name, with the text source.
+// Wheel returns a wheel of the project name that pip installs: one module
+// called name, with the text source.
 func Wheel(name, version, source string, requires ...string) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
@@ -92,8 +93,8 @@ func must(err error) {
 	}
 }
 
-// PyPI serves files, by name, as a simple index below /simple/: PEP 691's JSON when asked for it, else PEP 503's HTML.
-// A file NAME.metadata is that of NAME.
+// PyPI serves files, by name, as a simple index below /simple/: PEP 691's JSON when asked for it,
+// else PEP 503's HTML. A file NAME.metadata is that of NAME.
 type PyPI struct {
 	Files    map[string][]byte
 	HTMLOnly bool // it knows no JSON

@@ -56,8 +56,8 @@ func (c Crate) Line() string {
 	return string(b) + "\n"
 }
 
-// SparseEnv returns the variables with which this machine's cargo speaks the sparse protocol: one from before 1.68, as
-// Debian 12 has, can, and asks for consent.
+// SparseEnv returns the variables with which this machine's cargo speaks the sparse protocol: one
+// from before 1.68, as Debian 12 has, can, and asks for consent.
 func SparseEnv(ctx context.Context) (map[string]string, error) {
 	out, err := exec.CommandContext(ctx, "cargo", "--version").Output()
 	major, minor := 0, 0

@@ -1,4 +1,6 @@
-// Package publisher is the other side of a node, for tests: somebody with keys, releases, channels and volumes.
+// Package publisher is the other side of a node, for tests: somebody with keys,
+// releases, channels and volumes.
 //
-// Everything is real (repository.Repository, release, volume); only the programs are a few bytes. Tests only.
+// Everything is real (repository.Repository, release, volume); only the
+// programs are a few bytes. Tests only.
 package publisher

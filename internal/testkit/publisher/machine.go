@@ -14,8 +14,9 @@ import (
 	"overland/internal/runtime"
 )
 
-// Machine is a runtime.Runtime whose services live in memory and outlive agents. What a program does is what it says:
-// "up …" runs, "crash …" ends at once with exit code 1, "refuse …" does not start. It writes one line to its log.
+// Machine is a runtime.Runtime whose services live in memory and outlive agents. What a program
+// does is what it says: "up …" runs, "crash …" ends at once with exit code 1, "refuse …" does not
+// start. It writes one line to its log.
 type Machine struct {
 	mu    sync.Mutex
 	next  int

@@ -24,7 +24,8 @@ import (
 	"overland/internal/volume"
 )
 
-// Operator holds a depot and a signed repository below one directory: dir/depot, dir/trust, dir/keys.
+// Operator holds a depot and a signed repository below one directory:
+// dir/depot, dir/trust, dir/keys.
 type Operator struct {
 	T      testing.TB
 	Dir    string
@@ -58,7 +59,8 @@ func (o *Operator) must(err error) {
 // Root returns the fingerprint of the root of trust.
 func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
 
-// Release publishes app@version. programs maps "artifact platform" to content, or "artifact" for linux/amd64.
+// Release publishes app@version. programs maps "artifact platform" to content,
+// or "artifact" for linux/amd64.
 func (o *Operator) Release(app, version string, programs map[string]string, services map[string]appfile.Service) {
 	o.T.Helper()
 	ctx := context.Background()

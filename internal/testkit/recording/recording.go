@@ -98,8 +98,8 @@ func Blobs(t testing.TB, r *record.Recorder, s *dir.Store) int {
 	return len(found)
 }
 
-// Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is what is locked already;
-// nil = nothing.
+// Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is
+// what is locked already; nil = nothing.
 func Recorder(t testing.TB, s *dir.Store, locked *lockfile.Lock) *record.Recorder {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &origin.Client{Transport: transport, Tries: 1, Wait: time.Millisecond}})

@@ -86,8 +86,8 @@ func (c *Cache) Keys(name string) Keys {
 	return k
 }
 
-// Config returns a section [networkcache] for a machine that signs with own, zero for one that does not, and believes what
-// trusted signed. More lines may be added at its end.
+// Config returns a section [networkcache] for a machine that signs with own, zero for one that does
+// not, and believes what trusted signed. More lines may be added at its end.
 func (c *Cache) Config(own Keys, trusted ...Keys) string {
 	var list, public strings.Builder
 	for _, k := range trusted {

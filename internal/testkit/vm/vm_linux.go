@@ -198,7 +198,8 @@ func cpuTime(pid int) time.Duration {
 	return time.Duration(u+s) * time.Second / hertz
 }
 
-// kernel returns the path of the machine's kernel, which apt fetches, verified, once for a checkout.
+// kernel returns the path of the machine's kernel, which apt fetches,
+// verified, once for a checkout.
 func kernel(t testing.TB, m machine) string {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "env", "GOMOD").Output()

@@ -30,8 +30,8 @@ type Options struct {
 
 // RefreshOptions are the settings of one Refresh.
 type RefreshOptions struct {
-	// Offline checks expiry against the source's signed "sealed at", because the node cannot ask whether there is newer.
-	// A lower version than the node has seen is still refused.
+	// Offline checks expiry against the source's signed "sealed at", because the node cannot ask
+	// whether there is newer. A lower version than the node has seen is still refused.
 	Offline bool
 }
 
@@ -62,8 +62,9 @@ const (
 
 const rolesDir = "roles" // below the client's directory: delegated roles, whose names are the publisher's
 
-// Open opens the trust files in directory dir. A missing directory is a node that has nothing pinned. Torn
-// metadata is left aside and fetched again by Refresh; damage that only a person may repair is reported by Refresh.
+// Open opens the trust files in directory dir. A missing directory is a node that has nothing
+// pinned. Torn metadata is left aside and fetched again by Refresh; damage that only a person may
+// repair is reported by Refresh.
 func Open(dir string, o Options) (*Client, error) {
 	o.Clock = o.Clock.Or()
 	c := &Client{dir: dir, o: o}
@@ -85,9 +86,9 @@ func (c *Client) Pinned() bool { return c.Fingerprint() != "" }
 // It does not wait for a Refresh that is under way.
 func (c *Client) Fingerprint() trust.Fingerprint { return c.pin.Load().(trust.Fingerprint) }
 
-// Pin makes the root version of src whose fingerprint is fp the root of trust of this node. Pinning again what is
-// already trusted changes nothing; another root is refused: a person removes the old one first. errs.Untrusted when
-// src has no such root.
+// Pin makes the root version of src whose fingerprint is fp the root of trust of this node. Pinning
+// again what is already trusted changes nothing; another root is refused: a person removes the old
+// one first. errs.Untrusted when src has no such root.
 func (c *Client) Pin(ctx context.Context, src trust.MetadataSource, fp trust.Fingerprint) error {
 	fp, err := trust.ParseFingerprint(string(fp))
 	if err != nil {
@@ -122,7 +123,8 @@ func (c *Client) Pin(ctx context.Context, src trust.MetadataSource, fp trust.Fin
 		"the source is not your operator's")
 }
 
-// PinRoot makes root, which provisioning placed on the node, the root of trust; like Pin in everything else.
+// PinRoot makes root, which provisioning placed on the node, the root of
+// trust; like Pin in everything else.
 func (c *Client) PinRoot(ctx context.Context, root []byte) error {
 	fp, err := trust.FingerprintOf(root)
 	if err != nil {
@@ -191,7 +193,8 @@ func (c *Client) pinAgain(ctx context.Context, src trust.MetadataSource, s *seen
 	return errs.Hint(err, "to move the node to another operator, remove it first: overland-agent uninstall --purge")
 }
 
-// load returns what the node has verified, under the lock that the caller ends with the returned function.
+// load returns what the node has verified, under the lock that the caller
+// ends with the returned function.
 func (c *Client) load(ctx context.Context) (*seen, func(), error) {
 	s, err := loadSeen(c.dir)
 	if err == nil && s == nil {

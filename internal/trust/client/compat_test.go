@@ -11,7 +11,8 @@ import (
 	"overland/internal/testkit/attack"
 )
 
-// TestPublisherWithoutConsistentSnapshots serves files without numbers in their names, as other publishers may.
+// TestPublisherWithoutConsistentSnapshots serves files without numbers in their
+// names, as other publishers may.
 func TestPublisherWithoutConsistentSnapshots(t *testing.T) {
 	p := attack.New(day0)
 	p.Hashes = false
@@ -57,7 +58,8 @@ func TestSuccinctHashBins(t *testing.T) {
 	}
 }
 
-// TestRoleReachedByTwoWays has one role delegated to by two others with different keys: each way needs its own.
+// TestRoleReachedByTwoWays has one role delegated to by two others with
+// different keys: each way needs its own.
 func TestRoleReachedByTwoWays(t *testing.T) {
 	p := attack.New(day0)
 	for _, side := range []string{"a", "b"} {

@@ -22,8 +22,8 @@ type Sink interface {
 	Put(role string, version int64, b []byte) error
 }
 
-// Refreshed returns the version of the timestamp that the last Refresh verified, and of the newest root; 0 when none
-// did.
+// Refreshed returns the version of the timestamp that the last Refresh verified, and of
+// the newest root; 0 when none did.
 func (c *Client) Refreshed() (timestamp, root int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -33,9 +33,9 @@ func (c *Client) Refreshed() (timestamp, root int64) {
 	return c.set.Timestamp.Signed.Version, c.set.Root.Signed.Version
 }
 
-// Copy puts every file that the last Refresh verified into to, byte for byte: the roots, every role that the snapshot
-// lists, the snapshot, and last the timestamp, which makes the others hold. Roles and older roots that are not here yet
-// are fetched from the source of that Refresh.
+// Copy puts every file that the last Refresh verified into to, byte for byte: the roots, every role
+// that the snapshot lists, the snapshot, and last the timestamp, which makes the others hold. Roles
+// and older roots that are not here yet are fetched from the source of that Refresh.
 func (c *Client) Copy(ctx context.Context, to Sink) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -78,8 +78,8 @@ func copyFile(to Sink, path, role string, version, limit int64) error {
 	return to.Put(role, version, b)
 }
 
-// copyRoots puts every root. Those before the pinned one are for nodes that were installed long ago: they are trusted
-// because they lead to it.
+// copyRoots puts every root. Those before the pinned one are for nodes that were installed long
+// ago: they are trusted because they lead to it.
 func (c *Client) copyRoots(ctx context.Context, to Sink) error {
 	s, err := loadSeen(c.dir)
 	if err != nil {
@@ -135,8 +135,9 @@ func (c *Client) copyOldRoots(ctx context.Context, s *seen, to Sink) error {
 	return nil
 }
 
-// roles verifies every role that the snapshot lists, from targets on, and returns their names. One that a delegated role
-// delegates to wrongly is left out: a signer of one app must not be able to stop the others.
+// roles verifies every role that the snapshot lists, from targets on, and returns their
+// names. One that a delegated role delegates to wrongly is left out: a signer of one app must
+// not be able to stop the others.
 func (c *Client) roles(ctx context.Context) ([]string, error) {
 	listed := c.set.Snapshot.Signed.Meta
 	type visit struct{ role, parent string }

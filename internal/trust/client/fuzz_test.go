@@ -25,8 +25,8 @@ func FuzzSeen(f *testing.F) {
 	})
 }
 
-// FuzzMetadata gives a node bytes in the place of each file: whatever they are, it neither panics nor takes them for
-// signed.
+// FuzzMetadata gives a node bytes in the place of each file: whatever they are, it neither
+// panics nor takes them for signed.
 func FuzzMetadata(f *testing.F) {
 	p := attack.New(day0)
 	p.Delegate("targets", "app/wallet", "app/wallet/*")

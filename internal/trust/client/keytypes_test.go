@@ -19,8 +19,8 @@ import (
 	"overland/internal/trust"
 )
 
-// TestKeyTypes verifies metadata signed with each kind of key that TUF names, and refuses the same signature over other
-// content, a flipped bit, a cut-off and an empty signature.
+// TestKeyTypes verifies metadata signed with each kind of key that TUF names, and refuses the same
+// signature over other content, a flipped bit, a cut-off and an empty signature.
 func TestKeyTypes(t *testing.T) {
 	edPub, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -57,8 +57,8 @@ var damages = map[string]func(b []byte) []byte{
 	"missing": func([]byte) []byte { return nil },
 }
 
-// TestDamagedLocalFile damages each file of a node in each way: it goes on with the same pin, and still refuses what is
-// older than what it had verified.
+// TestDamagedLocalFile damages each file of a node in each way: it goes on with the same pin, and
+// still refuses what is older than what it had verified.
 func TestDamagedLocalFile(t *testing.T) {
 	t.Parallel()
 	p := attack.New(day0)
@@ -116,7 +116,8 @@ func TestDamagedLocalFile(t *testing.T) {
 	}
 }
 
-// TestDamagedBeyondRepair loses both copies of what was seen: nothing is trusted until a person pins again.
+// TestDamagedBeyondRepair loses both copies of what was seen: nothing is
+// trusted until a person pins again.
 func TestDamagedBeyondRepair(t *testing.T) {
 	p := attack.New(day0)
 	v := newVictim(t, p)
@@ -170,7 +171,8 @@ func failAt(n int) (fsx.FS, *int) {
 
 var errCrash = errors.New("the machine lost its power")
 
-// TestCrashDuringRefresh stops a node's Refresh, with a root rotation and new roles, before each change of its disk.
+// TestCrashDuringRefresh stops a node's Refresh, with a root rotation and new roles,
+// before each change of its disk.
 func TestCrashDuringRefresh(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
@@ -208,7 +210,8 @@ func TestCrashDuringRefresh(t *testing.T) {
 		if !errors.Is(err, errCrash) {
 			t.Fatalf("operation %d of the disk failed, and Refresh said %v", n, err)
 		}
-		// Restarted with nothing but its disk: the old state, or the new one, or an honest "ask somebody".
+		// Restarted with nothing but its disk: the old state, or the new
+		// one, or an honest "ask somebody".
 		v.reopen()
 		if _, err := v.Refresh(ctx, nil, RefreshOptions{}); err == nil {
 			if got, err := v.Target(ctx, "app/wallet/r1"); err != nil && errs.KindOf(err) != errs.Unavailable {
@@ -236,7 +239,8 @@ func TestCrashDuringRefresh(t *testing.T) {
 	}
 }
 
-// TestCrashDuringPin stops the first installation before each change of the disk: pinned, or not at all.
+// TestCrashDuringPin stops the first installation before each change of
+// the disk: pinned, or not at all.
 func TestCrashDuringPin(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

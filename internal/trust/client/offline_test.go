@@ -12,7 +12,8 @@ import (
 
 var offline = RefreshOptions{Offline: true}
 
-// TestSealedVolumeAfterItsExpiry installs what was valid when it was sealed, on a fresh node, whatever its clock says.
+// TestSealedVolumeAfterItsExpiry installs what was valid when it was sealed, on a fresh
+// node, whatever its clock says.
 func TestSealedVolumeAfterItsExpiry(t *testing.T) {
 	for name, now := range map[string]time.Time{
 		"a year later": day0.AddDate(1, 0, 0), "clock at 1970": time.Unix(0, 0), "clock at 2100": day0.AddDate(74, 0, 0),
@@ -60,8 +61,8 @@ func TestSealedVolumeOlderThanWhatTheNodeHasSeen(t *testing.T) {
 	v.says("a", "two")
 }
 
-// TestSealedAtBeforeWhatTheNodeHasSeen is a higher version that claims to be sealed before what the node has verified:
-// its expiry is checked against the later time, so dating back gains nothing.
+// TestSealedAtBeforeWhatTheNodeHasSeen is a higher version that claims to be sealed before what the
+// node has verified: its expiry is checked against the later time, so dating back gains nothing.
 func TestSealedAtBeforeWhatTheNodeHasSeen(t *testing.T) {
 	p := attack.New(day0)
 	v := newVictim(t, p)

@@ -18,16 +18,17 @@ import (
 	"overland/internal/trust"
 )
 
-// clockStep is how far the machine's time must have moved before it is written down again: an unchanged poll writes
-// nothing.
+// clockStep is how far the machine's time must have moved before it is written down again: an
+// unchanged poll writes nothing.
 const clockStep = time.Hour
 
-// Refresh verifies what src has and keeps it, in the order of the TUF specification (section 5): every newer root,
-// timestamp, snapshot, targets. What verified stays even when a later file does not. A nil src checks what is on the
-// disk. src stays in use by Target and Targets until the next Refresh. An unchanged source costs no write.
+// Refresh verifies what src has and keeps it, in the order of the TUF specification (section 5):
+// every newer root, timestamp, snapshot, targets. What verified stays even when a later file does
+// not. A nil src checks what is on the disk. src stays in use by Target and Targets until the next
+// Refresh. An unchanged source costs no write.
 //
-// errs.Untrusted when something does not verify (see ErrExpired, ErrRollback, ErrSignature, ErrMismatch,
-// ErrNotPinned); an error of src keeps its kind.
+// errs.Untrusted when something does not verify (see ErrExpired, ErrRollback, ErrSignature,
+// ErrMismatch, ErrNotPinned); an error of src keeps its kind.
 func (c *Client) Refresh(ctx context.Context, src trust.MetadataSource, o RefreshOptions) (Freshness, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,8 +88,9 @@ func (r *refresh) run(ctx context.Context) (Freshness, error) {
 	return Freshness{Known: !r.offline && r.src != nil, SignedAt: signed, Expires: expires}, nil
 }
 
-// roots walks from the pinned root through every newer one, those on the disk first, then those of src, and keeps each
-// that verifies. A damaged file is replaced from src, the pinned one only by bytes of the pinned fingerprint.
+// roots walks from the pinned root through every newer one, those on the disk first, then those of
+// src, and keeps each that verifies. A damaged file is replaced from src, the pinned one only by
+// bytes of the pinned fingerprint.
 func (c *Client) roots(ctx context.Context, src trust.MetadataSource, s *seen) (*trustedmetadata.TrustedMetadata, error) {
 	b, err := c.pinnedRoot(ctx, src, s)
 	if err != nil {
@@ -173,8 +175,8 @@ func updateRoot(set *trustedmetadata.TrustedMetadata, b []byte) error {
 	return trust.Untrusted("root", err)
 }
 
-// rotated forgets what revoked timestamp and snapshot keys may have said (TUF 5.3.11): without this, a thief
-// could have signed a version so high that no honest one is ever accepted again.
+// rotated forgets what revoked timestamp and snapshot keys may have said (TUF 5.3.11): without
+// this, a thief could have signed a version so high that no honest one is ever accepted again.
 func (r *refresh) rotated() error {
 	roles := r.set.Root.Signed.Roles
 	keys := func(role string) []string {
@@ -215,11 +217,12 @@ func (r *refresh) floor() time.Time {
 	return t
 }
 
-// reference returns the time against which expiry is checked, given when the timestamp says that it was signed; what was
-// verified of that is in the floor already.
+// reference returns the time against which expiry is checked, given when the timestamp says that it
+// was signed; what was verified of that is in the floor already.
 func (r *refresh) reference(signed time.Time) time.Time {
 	if r.offline && !signed.IsZero() {
-		// Signing times only rise, so a timestamp signed before the newest that was verified is checked against that one.
+		// Signing times only rise, so a timestamp signed before the newest that was
+		// verified is checked against that one.
 		return latest(signed, r.seen.Signed)
 	}
 	return latest(r.o.Clock(), r.floor())
@@ -230,7 +233,8 @@ func latest(times ...time.Time) time.Time {
 }
 
 func (r *refresh) timestamp(ctx context.Context) error {
-	// The one on the disk counts against rollback even when it has expired: the zero time is before every expiry.
+	// The one on the disk counts against rollback even when it has expired: the
+	// zero time is before every expiry.
 	r.set.RefTime = time.Time{}
 	if b, err := fsx.ReadFile(r.path("timestamp.json"), trust.MaxTimestamp); err == nil {
 		if _, err := trust.ParseTimestamp(b); err == nil {

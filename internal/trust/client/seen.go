@@ -15,8 +15,9 @@ import (
 	"overland/internal/trust"
 )
 
-// seen is what a node must not forget even when its metadata files are torn: what was pinned, and the newest of
-// everything that it verified. It is kept in two files, so that one torn file costs nothing.
+// seen is what a node must not forget even when its metadata files are torn: what was
+// pinned, and the newest of everything that it verified. It is kept in two files, so
+// that one torn file costs nothing.
 type seen struct {
 	Seq        int64             `json:"seq"`        // of the copies that can be read, the one with the higher number holds
 	Pin        trust.Fingerprint `json:"pin"`        // of the root version that was pinned
@@ -25,13 +26,14 @@ type seen struct {
 	Timestamp  int64             `json:"timestamp"`  // newest verified version, 0: none
 	// Versions of snapshot, targets and every delegated role that snapshot speaks of, by role.
 	Versions map[string]int64 `json:"versions,omitempty"`
-	// The keys of the two roles when Timestamp and Versions were verified. When one of them is revoked, a
-	// thief may have signed versions and times far ahead: what was verified under it is forgotten (TUF 5.3.11).
+	// The keys of the two roles when Timestamp and Versions were verified. When one of them
+	// is revoked, a thief may have signed versions and times far ahead: what was verified
+	// under it is forgotten (TUF 5.3.11).
 	TimestampKeys []string `json:"timestampKeys,omitempty"`
 	SnapshotKeys  []string `json:"snapshotKeys,omitempty"`
-	// Signed is the newest signing time of a verified timestamp; Clock is the machine's time at the last check that
-	// succeeded online, so it is never later than the expiry of metadata that was valid then: a clock that was wrong
-	// for a day cannot stop the node for good.
+	// Signed is the newest signing time of a verified timestamp; Clock is the machine's time at the
+	// last check that succeeded online, so it is never later than the expiry of metadata that was
+	// valid then: a clock that was wrong for a day cannot stop the node for good.
 	Signed time.Time `json:"signed"`
 	Clock  time.Time `json:"clock"`
 
@@ -70,8 +72,8 @@ func parseSeen(b []byte) (*seen, error) {
 	return s, nil
 }
 
-// loadSeen returns what the node in dir has verified; nil when nothing is pinned. The error wraps ErrDamaged when
-// files are there and none can be read.
+// loadSeen returns what the node in dir has verified; nil when nothing is pinned. The error wraps
+// ErrDamaged when files are there and none can be read.
 func loadSeen(dir string) (*seen, error) {
 	var best *seen
 	var bad []error

@@ -18,11 +18,13 @@ import (
 	"overland/internal/trust"
 )
 
-// longestFile is the longest name of a file for a delegated role, in bytes; longer ones are named by their digest.
+// longestFile is the longest name of a file for a delegated role, in bytes; longer
+// ones are named by their digest.
 const longestFile = 200
 
-// Target returns what the metadata of the last Refresh says of path: roles are asked in the order of the delegations
-// (TUF 5.6.7), and only those that path is delegated to. errs.NotFound when no role speaks of it.
+// Target returns what the metadata of the last Refresh says of path: roles are asked in the
+// order of the delegations (TUF 5.6.7), and only those that path is delegated to.
+// errs.NotFound when no role speaks of it.
 func (c *Client) Target(ctx context.Context, path string) (trust.TargetFile, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +70,9 @@ func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, 
 	return nil, errs.Errorf(errs.NotFound, "no role speaks of it")
 }
 
-// Targets returns everything that role ("app/wallet"), delegated by the top-level targets, says, without paths outside
-// of its delegation. errs.NotFound when there is no such role, or nothing was signed for it yet.
+// Targets returns everything that role ("app/wallet"), delegated by the top-level targets,
+// says, without paths outside of its delegation. errs.NotFound when there is no such role, or
+// nothing was signed for it yet.
 func (c *Client) Targets(ctx context.Context, role string) (map[string]trust.TargetFile, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,9 +105,9 @@ func notRefreshed() error {
 	return errs.Errorf(errs.Unavailable, "no metadata is verified yet: refresh first")
 }
 
-// loadRole returns role as parent delegates it, from the disk when the file there is the one that snapshot means, else
-// from src, and keeps it. It is verified against parent each time: one role may be delegated to by two others, with
-// different keys.
+// loadRole returns role as parent delegates it, from the disk when the file there is the one that
+// snapshot means, else from src, and keeps it. It is verified against parent each time: one role
+// may be delegated to by two others, with different keys.
 func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetadata, src trust.MetadataSource, role, parent string) (*trust.TargetsMetadata, error) {
 	meta := set.Snapshot.Signed.Meta[role+".json"]
 	if meta == nil {
@@ -135,8 +138,8 @@ func (c *Client) loadRole(ctx context.Context, set *trustedmetadata.TrustedMetad
 	return m, nil
 }
 
-// roleFile returns where role is kept. Names of delegated roles are the publisher's, so they live in a folder of their
-// own, escaped.
+// roleFile returns where role is kept. Names of delegated roles are the publisher's, so they live
+// in a folder of their own, escaped.
 func (c *Client) roleFile(role string) string {
 	if role == metadata.TARGETS {
 		return c.path("targets.json")
@@ -156,8 +159,8 @@ func verifyRole(set *trustedmetadata.TrustedMetadata, b []byte, role, parent str
 	return m, trust.Untrusted(role, err)
 }
 
-// delegated returns the roles that m lets speak of path, in order. Unlike go-tuf's, hash prefixes are of the hex digest
-// that TAP and specification mean.
+// delegated returns the roles that m lets speak of path, in order. Unlike go-tuf's, hash prefixes
+// are of the hex digest that TAP and specification mean.
 func delegated(m *trust.TargetsMetadata, path string) []metadata.RoleResult {
 	d := m.Signed.Delegations
 	if d == nil {

@@ -88,7 +88,8 @@ func (o options) download(ctx context.Context, c *node.Client, name string) erro
 	return os.WriteFile(file, b, 0o644)
 }
 
-// consistent reports whether the verified root says that files have numbers and digests in their names.
+// consistent reports whether the verified root says that files have
+// numbers and digests in their names.
 func (o options) consistent() (bool, error) {
 	copies(filepath.Join(o.metadataDir, "overland"), o.metadataDir)
 	b, err := os.ReadFile(filepath.Join(o.metadataDir, "root.json"))

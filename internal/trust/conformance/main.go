@@ -1,8 +1,9 @@
-// Command conformance wraps Overland's trust client in the verbs that the public TUF conformance suite speaks: init,
-// refresh and download. It is built by tests only, and not shipped.
+// Command conformance wraps Overland's trust client in the verbs that the public TUF conformance
+// suite speaks: init, refresh and download. It is built by tests only, and not shipped.
 //
-// The suite looks at plain names (root.json, timestamp.json, …) in the metadata directory, so what the client verified
-// is copied there after each verb; the client's own files are in a folder below.
+// The suite looks at plain names (root.json, timestamp.json, …) in the metadata
+// directory, so what the client verified is copied there after each verb; the client's
+// own files are in a folder below.
 package main
 
 import (
@@ -96,7 +97,8 @@ func date(ctx context.Context) (time.Time, error) {
 	return time.Unix(seconds, 0).UTC(), err
 }
 
-// copies puts what the client in dir holds into out under plain names, and removes what it no longer holds.
+// copies puts what the client in dir holds into out under plain names, and
+// removes what it no longer holds.
 func copies(dir, out string) {
 	want := map[string]string{}
 	for v := 1; ; v++ {

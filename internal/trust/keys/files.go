@@ -8,7 +8,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// files remembers what key files hold for as long as they stay the same files: one signature needs no key twice.
+// files remembers what key files hold for as long as they stay the same files:
+// one signature needs no key twice.
 type files struct {
 	mu   sync.Mutex
 	seen map[string]seen // by path

@@ -12,7 +12,8 @@ import (
 	"overland/internal/trust"
 )
 
-// The kinds of PEM block in key files. The public half is the usual one, so that other tools read it.
+// The kinds of PEM block in key files. The public half is the usual
+// one, so that other tools read it.
 const (
 	pemPrivate = "OVERLAND PRIVATE KEY"           // PKCS #8
 	pemLocked  = "OVERLAND ENCRYPTED PRIVATE KEY" // PKCS #8 under scrypt and secretbox, as securesystemslib writes it
@@ -21,8 +22,8 @@ const (
 
 const maxKeyFile = 16 << 10 // bytes
 
-// ParsePublic returns the public key in b, a NAME.pub file. A private key in its place is refused with errs.Denied,
-// so that a person who passes it around by mistake learns of it.
+// ParsePublic returns the public key in b, a NAME.pub file. A private key in its place is refused
+// with errs.Denied, so that a person who passes it around by mistake learns of it.
 func ParsePublic(b []byte) (trust.PublicKey, error) {
 	if len(b) > maxKeyFile {
 		return trust.PublicKey{}, errs.Errorf(errs.Invalid, "public key of %d bytes: too long", len(b))

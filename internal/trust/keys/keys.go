@@ -21,12 +21,13 @@ import (
 // Options are the settings of a Dir; the zero value works.
 type Options struct {
 	FS fsx.FS
-	// Passphrase is asked for the passphrase of key name; nil: keys with a passphrase cannot be used.
+	// Passphrase is asked for the passphrase of key name; nil: keys
+	// with a passphrase cannot be used.
 	Passphrase func(name string) ([]byte, error)
 }
 
-// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. A file is opened again only when it has
-// changed. It is safe for concurrent use.
+// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. A file is opened
+// again only when it has changed. It is safe for concurrent use.
 type Dir struct {
 	dir   string
 	o     Options
@@ -51,15 +52,16 @@ func Open(dir string, o Options) (*Dir, error) {
 	return &Dir{dir: dir, o: o, files: &files{seen: map[string]seen{}}, open: map[string]ed25519.PrivateKey{}}, nil
 }
 
-// Asking returns k for another person, who is asked for passphrases: what was read is shared, keys that a passphrase has
-// unlocked are not. nil: keys with a passphrase cannot be used.
+// Asking returns k for another person, who is asked for passphrases: what was read is shared, keys
+// that a passphrase has unlocked are not. nil: keys with a passphrase cannot be used.
 func (k *Dir) Asking(passphrase func(name string) ([]byte, error)) *Dir {
 	o := k.o
 	o.Passphrase = passphrase
 	return &Dir{dir: k.dir, o: o, files: k.files, open: map[string]ed25519.PrivateKey{}}
 }
 
-// New makes the key name. With no passphrase the file's mode is its only protection. errs.Conflict when there is one.
+// New makes the key name. With no passphrase the file's mode is its only protection.
+// errs.Conflict when there is one.
 func (k *Dir) New(name string, passphrase []byte) (trust.PublicKey, error) {
 	if err := checkKeyName(name); err != nil {
 		return trust.PublicKey{}, err
@@ -78,8 +80,8 @@ func (k *Dir) taken(name string) error {
 	return errs.Hint(errs.Errorf(errs.Conflict, "key %s exists in %s", name, k.dir), "overland key rotate %s replaces it", name)
 }
 
-// create puts data at path unless something is there: fs.ErrExist. Two processes that make one key at the same moment
-// would else leave the halves of different keys.
+// create puts data at path unless something is there: fs.ErrExist. Two processes that make one key
+// at the same moment would else leave the halves of different keys.
 func (k *Dir) create(path string, data []byte, mode fs.FileMode) error {
 	w, err := k.o.FS.Create(path, mode)
 	if err != nil {
@@ -114,7 +116,8 @@ func (k *Dir) write(name string, passphrase []byte, put func(string, []byte, fs.
 	if err := k.o.FS.Mkdir(k.dir, 0o700); err != nil {
 		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
 	}
-	// The private half first: a lone .key is repaired from itself, a lone .pub would name a key that never was.
+	// The private half first: a lone .key is repaired from itself, a lone .pub
+	// would name a key that never was.
 	if err := put(k.path(name+".key"), secret, 0o600); err != nil {
 		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
 	}
@@ -183,8 +186,8 @@ func (k *Dir) List() ([]trust.KeyInfo, error) {
 	return out, nil
 }
 
-// Public returns the public key name. errs.NotFound when there is none; errs.Denied when a private key is in its
-// place.
+// Public returns the public key name. errs.NotFound when there is none; errs.Denied when
+// a private key is in its place.
 func (k *Dir) Public(name string) (trust.PublicKey, error) {
 	if err := checkKeyName(name); err != nil {
 		return trust.PublicKey{}, err
@@ -207,7 +210,8 @@ func (k *Dir) Public(name string) (trust.PublicKey, error) {
 	return pub, nil
 }
 
-// repair makes NAME.pub from NAME.key: a crash between the two files of New leaves only the private one.
+// repair makes NAME.pub from NAME.key: a crash between the two files of
+// New leaves only the private one.
 func (k *Dir) repair(name string) (trust.PublicKey, error) {
 	priv, err := k.private(name)
 	if err != nil {
@@ -242,8 +246,8 @@ func (k *Dir) private(name string) (ed25519.PrivateKey, error) {
 	return priv, nil
 }
 
-// Signer returns a signer with the private key name. errs.NotFound when it is not here, errs.Denied when its file may
-// be read by others or its passphrase is wrong.
+// Signer returns a signer with the private key name. errs.NotFound when it is not here, errs.Denied
+// when its file may be read by others or its passphrase is wrong.
 func (k *Dir) Signer(name string) (trust.Signer, error) {
 	pub, err := k.Public(name)
 	if err != nil {
@@ -265,7 +269,8 @@ func (k *Dir) Signer(name string) (trust.Signer, error) {
 	return signer{pub, priv}, nil
 }
 
-// Successor returns the key that will take the place of name: NAME.next, made when it is not there yet.
+// Successor returns the key that will take the place of name: NAME.next,
+// made when it is not there yet.
 func (k *Dir) Successor(name string, passphrase []byte) (trust.PublicKey, error) {
 	if err := checkKeyName(name + ".next"); err != nil {
 		return trust.PublicKey{}, err
@@ -277,7 +282,8 @@ func (k *Dir) Successor(name string, passphrase []byte) (trust.PublicKey, error)
 	return k.Public(name + ".next")
 }
 
-// Retire puts the key old, called name, aside as retired/NAME-ID and gives its name to its successor.
+// Retire puts the key old, called name, aside as retired/NAME-ID and
+// gives its name to its successor.
 func (k *Dir) Retire(name string, old trust.PublicKey) error {
 	aside := "retired/" + name + "-" + old.ID[:16]
 	if err := k.o.FS.Mkdir(k.path("retired"), 0o700); err != nil {
@@ -320,8 +326,8 @@ func (k *Dir) readPrivate(name string) ([]byte, error) {
 	return b, nil
 }
 
-// ByID returns a signer with the private key id, nil when this machine cannot sign with it: no private half is here, or
-// it has a passphrase that there is nobody to ask for.
+// ByID returns a signer with the private key id, nil when this machine cannot sign with it: no
+// private half is here, or it has a passphrase that there is nobody to ask for.
 func (k *Dir) ByID(id string) (trust.Signer, error) {
 	names, err := k.names()
 	if err != nil {

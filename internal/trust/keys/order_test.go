@@ -110,7 +110,8 @@ func TestAKeyFileThatChanges(t *testing.T) {
 	}
 }
 
-// What one person's passphrase unlocked signs for nobody else, and a job that cannot ask goes without the key.
+// What one person's passphrase unlocked signs for nobody else, and a job that
+// cannot ask goes without the key.
 func TestAsking(t *testing.T) {
 	k := open(t, t.TempDir(), fsx.FS{})
 	pub := made(t)(k.New("root", []byte("secret")))

@@ -18,9 +18,10 @@ const (
 	oldFiles = 8       // versions of each role that stay, for nodes that are reading an older snapshot
 )
 
-// Mirror is the verified metadata of an operator whose keys are elsewhere, kept to be handed on byte for byte. It checks
-// signatures and refuses what is older than it has seen; whether metadata is still fresh is for its readers to say. It is
-// safe for concurrent use, and a trust.MetadataSource.
+// Mirror is the verified metadata of an operator whose keys are elsewhere, kept to be
+// handed on byte for byte. It checks signatures and refuses what is older than it has
+// seen; whether metadata is still fresh is for its readers to say. It is safe for
+// concurrent use, and a trust.MetadataSource.
 type Mirror struct {
 	client *client.Client
 	sink   sink
@@ -51,8 +52,9 @@ func (m *Mirror) Metadata(ctx context.Context, name string, limit int64) ([]byte
 	return trust.DirSource(m.sink.dir).Metadata(ctx, name, limit)
 }
 
-// Update verifies what src has and takes it over, whole or not at all: no reader finds a timestamp here before everything
-// that it lists. Errors are those of client.Client.Refresh; then what was here before stays.
+// Update verifies what src has and takes it over, whole or not at all: no reader finds a
+// timestamp here before everything that it lists. Errors are those of client.Client.Refresh;
+// then what was here before stays.
 func (m *Mirror) Update(ctx context.Context, src trust.MetadataSource) (client.Freshness, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

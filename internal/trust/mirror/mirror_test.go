@@ -92,8 +92,8 @@ func published(t *testing.T) *attack.Publisher {
 	return p
 }
 
-// A node that reads from a mirror finds what it finds at the source, also one that was installed before a rotation of
-// the root that the mirror was pinned to.
+// A node that reads from a mirror finds what it finds at the source, also one that was installed
+// before a rotation of the root that the mirror was pinned to.
 func TestAMirrorHandsOn(t *testing.T) {
 	p := published(t)
 	old := newVictim(t, p)
@@ -121,7 +121,8 @@ func TestAMirrorHandsOn(t *testing.T) {
 	old.says("a/1", "two")
 }
 
-// Whether metadata is fresh is for the node: a mirror with a clock that is wrong by years still hands it on.
+// Whether metadata is fresh is for the node: a mirror with a clock that is
+// wrong by years still hands it on.
 func TestAMirrorDoesNotJudgeFreshness(t *testing.T) {
 	p := published(t)
 	m := mirrorOf(t, t.TempDir(), p, p.Now.AddDate(70, 0, 0))
@@ -181,7 +182,8 @@ func TestAMirrorRefuses(t *testing.T) {
 	}
 }
 
-// Whoever may sign for one app can neither stop the others nor make a mirror ask for the same thing without end.
+// Whoever may sign for one app can neither stop the others nor make a mirror ask
+// for the same thing without end.
 func TestAMirrorAsksOnceForWhatIsDelegatedWrongly(t *testing.T) {
 	p := published(t)
 	p.Delegate("app/a", "bins", "a/b/*")

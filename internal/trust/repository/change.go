@@ -18,7 +18,8 @@ import (
 
 var roleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*){0,3}$`)
 
-// checkRole returns an error unless role may be delegated to. What it refuses would be a pattern, or hide in a path.
+// checkRole returns an error unless role may be delegated to. What it refuses would
+// be a pattern, or hide in a path.
 func checkRole(role string) error {
 	if trust.TopLevel(role) || len(role) > 128 || !roleName.MatchString(role) {
 		return errs.Errorf(errs.Invalid, "role %.100q: names are like app/wallet or channel/live", role)
@@ -26,13 +27,15 @@ func checkRole(role string) error {
 	return nil
 }
 
-// SetTargets changes what role ("app/wallet") says and publishes it: role, snapshot, then timestamp, which makes it
-// hold. The delegation is made on first use, for paths role+"/*". change is given the state that it is applied to, and
-// role's part of it to change; when another writer was first it is called again, with what that one has left. Its error is
-// returned as it is, and nothing is changed then. A change that changes nothing writes nothing.
+// SetTargets changes what role ("app/wallet") says and publishes it: role, snapshot, then
+// timestamp, which makes it hold. The delegation is made on first use, for paths role+"/*". change
+// is given the state that it is applied to, and role's part of it to change; when another writer
+// was first it is called again, with what that one has left. Its error is returned as it is, and
+// nothing is changed then. A change that changes nothing writes nothing.
 //
-// When this machine's keys are fewer than the role's threshold the change is staged: errs.Partial, wrapping ErrStaged;
-// the same change made with other keys, or Sign, adds their signatures. errs.Conflict when another change is staged.
+// When this machine's keys are fewer than the role's threshold the change is staged: errs.Partial,
+// wrapping ErrStaged; the same change made with other keys, or Sign, adds their signatures.
+// errs.Conflict when another change is staged.
 func (r *Repository) SetTargets(ctx context.Context, role string, change func(now trust.Signed, t map[string]trust.TargetFile) error) error {
 	if err := checkRole(role); err != nil {
 		return err

@@ -19,11 +19,12 @@ import (
 // lockFile in a repository's directory is held while changes are written.
 const lockFile = "lock"
 
-// Dir keeps the files of a repository in directory path, which the first Commit makes. A Commit holds a flock on the file
-// "lock" there; the wait for it ends with ctx (errs.Conflict).
+// Dir keeps the files of a repository in directory path, which the first Commit makes. A Commit
+// holds a flock on the file "lock" there; the wait for it ends with ctx (errs.Conflict).
 //
-// A revision is the list of names with inode, time and size of the files whose name does not tell their content: the
-// timestamp and what is staged. Nothing is opened for it. Files with a number are written once and then stay.
+// A revision is the list of names with inode, time and size of the files whose name does not tell
+// their content: the timestamp and what is staged. Nothing is opened for it. Files with a number
+// are written once and then stay.
 func Dir(path string, f fsx.FS) Files { return dir{path, f} }
 
 type dir struct {

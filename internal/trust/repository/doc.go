@@ -1,4 +1,5 @@
-// Package repository is an operator's side of trust: it signs who may sign, what is released and what channels run.
+// Package repository is an operator's side of trust: it signs who may sign, what is
+// released and what channels run.
 //
 // Parties and words:
 //
@@ -9,10 +10,11 @@
 //     a writer that lost makes it again on the newer one (decision 0027).
 //   - A change that lacks signatures is Staged. Its Payload can be signed elsewhere, and AddSignature takes the signature.
 //
-// The room has more than 2,000 lines because a change needs them all: which roles it touches, who signs them, what
-// is staged, and what nodes will accept are one decision, made on one State and committed at once.
+// The room has more than 2,000 lines because a change needs them all: which roles it
+// touches, who signs them, what is staged, and what nodes will accept are one decision, made
+// on one State and committed at once.
 //
-// timestamp.json is the commit mark: a change that is cut off leaves the old state, and the next change replaces its
-// leftovers. Failures guarded: a state that nodes cannot follow, a signature that is lost, a promotion that overwrites
-// another one.
+// timestamp.json is the commit mark: a change that is cut off leaves the old state, and the next
+// change replaces its leftovers. Failures guarded: a state that nodes cannot follow, a signature
+// that is lost, a promotion that overwrites another one.
 package repository

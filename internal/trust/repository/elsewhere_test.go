@@ -147,7 +147,8 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	}
 }
 
-// A machine that carries a signature approves nothing with keys of its own, and signers that are given are the only ones.
+// A machine that carries a signature approves nothing with keys of its own, and signers
+// that are given are the only ones.
 func TestSignersThatAreGiven(t *testing.T) {
 	a := newApproval(t)
 	waiting(t, a.Sign(t.Context(), "channel/live", a.ann))

@@ -19,7 +19,8 @@ type InitOptions struct {
 	Threshold int      // how many root keys must sign; 0: 1
 }
 
-// Init makes a repository in files, and the keys that are missing. errs.Conflict when there is a repository already.
+// Init makes a repository in files, and the keys that are missing. errs.Conflict when
+// there is a repository already.
 func Init(ctx context.Context, files Files, keys Keys, o InitOptions) (*Repository, error) {
 	r := newRepository(files, keys, o.Options)
 	if len(o.RootKeys) == 0 {
@@ -103,7 +104,8 @@ func (t *tx) firstRoot(o InitOptions) (*trust.RootMetadata, error) {
 	return root, nil
 }
 
-// havingKey returns the key name, made when it is missing; another process may make it at the same moment.
+// havingKey returns the key name, made when it is missing; another process
+// may make it at the same moment.
 func havingKey(keys Keys, name string) (trust.PublicKey, error) {
 	pub, err := keys.Public(name)
 	if errs.KindOf(err) != errs.NotFound {

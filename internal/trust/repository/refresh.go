@@ -11,12 +11,13 @@ import (
 	"overland/internal/trust"
 )
 
-// soon is how long before its expiry a role that people sign is reported when this machine cannot sign it.
+// soon is how long before its expiry a role that people sign is reported
+// when this machine cannot sign it.
 const soon = 30 * day
 
-// Refresh signs again what expires soon or is not signed as the newest root demands, with the keys that are here, and
-// publishes staged changes that have all their signatures. Nothing due writes nothing. errs.Partial names roles that
-// expire within 30 days and need a person's key.
+// Refresh signs again what expires soon or is not signed as the newest root demands, with the keys
+// that are here, and publishes staged changes that have all their signatures. Nothing due writes
+// nothing. errs.Partial names roles that expire within 30 days and need a person's key.
 func (r *Repository) Refresh(ctx context.Context) error {
 	err := r.update(ctx, "refresh root", (*tx).refreshRoot)
 	if err != nil && errs.KindOf(err) != errs.Partial {
@@ -72,7 +73,8 @@ func (t *tx) refreshRoot() error {
 	})
 }
 
-// due returns the targets roles that must be signed again and can be, as next versions, and those that cannot.
+// due returns the targets roles that must be signed again and can be, as next
+// versions, and those that cannot.
 func (t *tx) due() (changed map[string]*trust.TargetsMetadata, late []string) {
 	changed = map[string]*trust.TargetsMetadata{}
 	for _, role := range slices.Sorted(maps.Keys(t.s.roles)) {

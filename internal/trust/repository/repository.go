@@ -20,14 +20,14 @@ type Options struct {
 	Expiry Expiry
 }
 
-// Expiry is how long each kind of metadata is valid after it was signed. Zero fields: 730, 365, 60 and 14
-// days.
+// Expiry is how long each kind of metadata is valid after it was signed. Zero
+// fields: 730, 365, 60 and 14 days.
 type Expiry struct{ Root, Targets, Snapshot, Timestamp time.Duration }
 
 const day = 24 * time.Hour
 
-// defaultExpiry suits a site that signs anew by itself: a node that is cut off learns within two weeks that it may be
-// kept from news, and the keys that people hold are needed once a year.
+// defaultExpiry suits a site that signs anew by itself: a node that is cut off learns within two
+// weeks that it may be kept from news, and the keys that people hold are needed once a year.
 func defaultExpiry() Expiry {
 	return Expiry{Root: 730 * day, Targets: 365 * day, Snapshot: 60 * day, Timestamp: 14 * day}
 }
@@ -41,8 +41,9 @@ const (
 	KeyPromote = "promote" // channel/…
 )
 
-// Repository is the operator's signed metadata. It is safe for concurrent use, also by several processes: a change is made
-// to the newest state, and made again when another writer was first; readers see the state before or after one.
+// Repository is the operator's signed metadata. It is safe for concurrent use, also by several
+// processes: a change is made to the newest state, and made again when another writer was first;
+// readers see the state before or after one.
 type Repository struct {
 	files Files
 	keys  Keys
@@ -93,7 +94,8 @@ func (r *Repository) With(keys Keys) *Repository {
 	return &out
 }
 
-// Read returns the newest state. Nothing is opened when the files are as they were read or written last.
+// Read returns the newest state. Nothing is opened when the files are as
+// they were read or written last.
 func (r *Repository) Read(ctx context.Context) (*State, error) {
 	_, rev, err := r.files.List(ctx)
 	if err != nil {
@@ -119,14 +121,16 @@ func (r *Repository) remember(s *State) {
 	r.last.state = s
 }
 
-// Fingerprint returns the fingerprint of the root that was read or written last; see State.Fingerprint.
+// Fingerprint returns the fingerprint of the root that was read or
+// written last; see State.Fingerprint.
 func (r *Repository) Fingerprint() trust.Fingerprint {
 	r.last.mu.Lock()
 	defer r.last.mu.Unlock()
 	return r.last.state.Fingerprint()
 }
 
-// Metadata returns the file name of the newest state, so that a Repository is a trust.MetadataSource.
+// Metadata returns the file name of the newest state, so that a
+// Repository is a trust.MetadataSource.
 func (r *Repository) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	s, err := r.Read(ctx)
 	if err != nil {
@@ -173,8 +177,9 @@ func stamp(fields map[string]any, now time.Time) map[string]any {
 	return out
 }
 
-// update makes one change of the newest state. change may be called several times: when another writer was first, it is
-// given the state that this one has left. What change has completed is written even when it returns an error.
+// update makes one change of the newest state. change may be called several times: when another
+// writer was first, it is given the state that this one has left. What change has completed is
+// written even when it returns an error.
 func (r *Repository) update(ctx context.Context, what string, change func(*tx) error) error {
 	for {
 		s, err := r.Read(ctx)

@@ -96,8 +96,8 @@ func TestSameChangeWritesNothing(t *testing.T) {
 	}
 }
 
-// TestCrashDuringPublishing stops a publisher before each change of its disk. What nodes then get is the old state or
-// the new one, and the next change goes through.
+// TestCrashDuringPublishing stops a publisher before each change of its disk. What nodes then get
+// is the old state or the new one, and the next change goes through.
 func TestCrashDuringPublishing(t *testing.T) {
 	ctx := context.Background()
 	steps := map[string]func(r *Repository) error{
@@ -202,8 +202,8 @@ func copyTree(t *testing.T, from, to string) {
 	}
 }
 
-// TestTwoPublishersAtOnce lets several publishers, each with its own handle as processes have, change one repository:
-// nothing is lost, and nodes follow at every moment.
+// TestTwoPublishersAtOnce lets several publishers, each with its own handle as processes have,
+// change one repository: nothing is lost, and nodes follow at every moment.
 func TestTwoPublishersAtOnce(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

@@ -56,12 +56,14 @@ func cloneRoot(root *trust.RootMetadata) (*trust.RootMetadata, error) {
 	return trust.ParseRoot(b)
 }
 
-// rootSigners returns the key ids of those who may sign the coming root: the old root's and the new one's.
+// rootSigners returns the key ids of those who may sign the coming root:
+// the old root's and the new one's.
 func (s *State) rootSigners(root *trust.RootMetadata) []string {
 	return append(slices.Clone(s.root.Signed.Roles[metadata.ROOT].KeyIDs), root.Signed.Roles[metadata.ROOT].KeyIDs...)
 }
 
-// commitRoot signs root and publishes it, or stages it when the old root's or the new one's threshold is not met.
+// commitRoot signs root and publishes it, or stages it when the old root's or the
+// new one's threshold is not met.
 func (t *tx) commitRoot(root *trust.RootMetadata) error {
 	if _, err := sign(t.signer, root, t.s.rootSigners(root)); err != nil {
 		return err
@@ -80,8 +82,9 @@ func (t *tx) commitRoot(root *trust.RootMetadata) error {
 	return errs.Hint(err, "the other root signers run: overland trust sign root")
 }
 
-// publishRoot makes root the newest. A new root holds for nodes the moment that its file is there, so what it would no
-// longer accept is signed for the old and the new keys before: then nodes see no moment at which nothing verifies.
+// publishRoot makes root the newest. A new root holds for nodes the moment that its file is there,
+// so what it would no longer accept is signed for the old and the new keys before: then nodes see
+// no moment at which nothing verifies.
 func (t *tx) publishRoot(root *trust.RootMetadata) error {
 	after := *t.s
 	after.root = root
@@ -90,7 +93,8 @@ func (t *tx) publishRoot(root *trust.RootMetadata) error {
 			return err
 		}
 		changed := map[string]*trust.TargetsMetadata{metadata.TARGETS: t.next(t.s.top())}
-		// Without the old keys (they were lost, or it is why they are replaced) the new root comes first.
+		// Without the old keys (they were lost, or it is why they are
+		// replaced) the new root comes first.
 		if err := t.publish(changed, root); err != nil && errs.KindOf(err) != errs.Denied && !errors.Is(err, trust.ErrSignature) {
 			return err
 		}
@@ -110,8 +114,8 @@ func (s *State) stale() bool {
 		s.verify(metadata.TIMESTAMP, s.timestamp) != nil
 }
 
-// canSign returns an error unless this machine can sign the three roles that root speaks of: publishing root without
-// that would leave nodes with nothing that verifies.
+// canSign returns an error unless this machine can sign the three roles that root speaks of:
+// publishing root without that would leave nodes with nothing that verifies.
 func (t *tx) canSign(root *trust.RootMetadata) error {
 	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
 		d := root.Signed.Roles[role]

@@ -66,9 +66,10 @@ func signOnline[T metadata.Roles](keys Keys, s *State, role string, m *metadata.
 	return nil
 }
 
-// Sign adds signatures to the staged change of role ("root", "targets", "channel/live"), and publishes it when they
-// suffice: those of signers, or of this repository's keys when none are given. errs.NotFound when nothing is staged,
-// errs.Denied when no signer signs for role, errs.Partial when more are needed.
+// Sign adds signatures to the staged change of role ("root", "targets", "channel/live"), and
+// publishes it when they suffice: those of signers, or of this repository's keys when none are
+// given. errs.NotFound when nothing is staged, errs.Denied when no signer signs for role,
+// errs.Partial when more are needed.
 func (r *Repository) Sign(ctx context.Context, role string, signers ...trust.Signer) error {
 	return r.update(ctx, "sign "+role, func(t *tx) error {
 		if len(signers) > 0 {
@@ -156,9 +157,10 @@ type Signature struct {
 	Sig   []byte // ed25519
 }
 
-// AddSignature adds one signature to the staged change of role and publishes it when its signatures suffice; errors are
-// those of Sign. A signature that does not fit what is staged now is an error of kind Untrusted, and one of a key that
-// does not sign for role one of kind Denied; then nothing is changed.
+// AddSignature adds one signature to the staged change of role and publishes it when its
+// signatures suffice; errors are those of Sign. A signature that does not fit what is staged now
+// is an error of kind Untrusted, and one of a key that does not sign for role one of kind
+// Denied; then nothing is changed.
 func (r *Repository) AddSignature(ctx context.Context, role string, sig Signature) error {
 	return r.update(ctx, "sign "+role, func(t *tx) error {
 		t.signer = among(nil) // a machine that carries a signature approves nothing itself
@@ -206,7 +208,8 @@ func (s *State) checkSignature(st Staged, sig Signature) error {
 	return nil
 }
 
-// keyOf returns the key id from wherever a delegator of this state, or of what is staged in it, has it.
+// keyOf returns the key id from wherever a delegator of this state, or
+// of what is staged in it, has it.
 func (s *State) keyOf(id string) *metadata.Key {
 	roots := []*trust.RootMetadata{s.root, s.newRoot}
 	for _, root := range roots {
@@ -222,7 +225,8 @@ func (s *State) keyOf(id string) *metadata.Key {
 	return &metadata.Key{}
 }
 
-// waits returns the error that says that roles are staged; failed is why what has its signatures could not be published.
+// waits returns the error that says that roles are staged; failed is why what has its
+// signatures could not be published.
 func waits(roles []string, failed error) error {
 	names := strings.Join(roles, ", ")
 	if failed != nil {

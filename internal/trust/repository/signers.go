@@ -12,9 +12,9 @@ import (
 	"overland/internal/trust"
 )
 
-// AddSigner lets pub sign for role ("root", "timestamp", "channel/live"), with the new threshold (0: as it is, 1 for a
-// new role). A role that was not delegated yet is, with pub as its only signer. errs.Partial when the change waits for
-// signatures.
+// AddSigner lets pub sign for role ("root", "timestamp", "channel/live"), with the new threshold
+// (0: as it is, 1 for a new role). A role that was not delegated yet is, with pub as its only
+// signer. errs.Partial when the change waits for signatures.
 func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.PublicKey, threshold int) error {
 	if len(pub.Key) == 0 {
 		return errs.Errorf(errs.Invalid, "add a signer of %s: no key", role)
@@ -27,7 +27,8 @@ func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.Publi
 	})
 }
 
-// RemoveSigner takes the key keyID from role, with the new threshold (0: as it is). errs.NotFound when it is not a signer.
+// RemoveSigner takes the key keyID from role, with the new threshold (0: as it is).
+// errs.NotFound when it is not a signer.
 func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, threshold int) error {
 	return r.changeSigners(ctx, role, trust.PublicKey{}, func(ids *[]string, have *int, _ map[string]*metadata.Key) error {
 		i := slices.Index(*ids, keyID)
@@ -86,7 +87,8 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first trust
 	})
 }
 
-// resigned returns top and, as next versions, every role that top no longer accepts as it is signed.
+// resigned returns top and, as next versions, every role that top no
+// longer accepts as it is signed.
 func (t *tx) resigned(top *trust.TargetsMetadata) map[string]*trust.TargetsMetadata {
 	proposed := map[string]*trust.TargetsMetadata{metadata.TARGETS: top}
 	after := t.s.with(proposed)
@@ -113,8 +115,9 @@ func prune(d *metadata.Delegations) {
 	})
 }
 
-// RotateKey makes a new key in place of the key name, wherever it signs, and puts the old one aside as
-// retired/NAME-ID. It may be repeated when it was cut off or returned errs.Partial: it goes on where it was.
+// RotateKey makes a new key in place of the key name, wherever it signs, and puts the old
+// one aside as retired/NAME-ID. It may be repeated when it was cut off or returned
+// errs.Partial: it goes on where it was.
 func (r *Repository) RotateKey(ctx context.Context, name string, passphrase []byte) (trust.PublicKey, error) {
 	old, err := r.keys.Public(name)
 	if err != nil {

@@ -27,12 +27,13 @@ type Staged struct {
 	Want     int      `json:"want"`
 
 	Signers []string `json:"-"` // key ids of those who may sign
-	// Payload is what a signer elsewhere is given to read and to sign: the signed part as canonical JSON. AddSignature
-	// takes the signature.
+	// Payload is what a signer elsewhere is given to read and to sign: the signed part as canonical
+	// JSON. AddSignature takes the signature.
 	Payload []byte `json:"-"`
 }
 
-// staged is what a State holds of the changes that wait. Damage to one stops only those who need it.
+// staged is what a State holds of the changes that wait. Damage to
+// one stops only those who need it.
 type staged struct {
 	unread  map[string]error // files that could not be read, by name
 	newRoot *trust.RootMetadata
@@ -165,8 +166,8 @@ func keyIDs(sigs []metadata.Signature) []string {
 	return out
 }
 
-// commit signs the proposed changes with the keys that are here and publishes what then has enough signatures, together
-// with staged changes that do. The rest is staged: errs.Partial.
+// commit signs the proposed changes with the keys that are here and publishes what then has enough
+// signatures, together with staged changes that do. The rest is staged: errs.Partial.
 func (t *tx) commit(proposed map[string]*trust.TargetsMetadata) error {
 	if t.s.roleErr != nil {
 		return t.s.roleErr
@@ -214,8 +215,8 @@ func (t *tx) publishReady(waiting map[string]*trust.TargetsMetadata) error {
 	}
 }
 
-// stageRest stages what of proposed is still waiting; failed is why the online key could not publish it, nil when it
-// lacks signatures.
+// stageRest stages what of proposed is still waiting; failed is why the online key could not
+// publish it, nil when it lacks signatures.
 func (t *tx) stageRest(proposed, waiting map[string]*trust.TargetsMetadata, failed error) error {
 	var lacking []string
 	for _, role := range slices.Sorted(maps.Keys(proposed)) {
@@ -261,7 +262,8 @@ func sameChange(a, b *trust.TargetsMetadata) bool {
 		sameJSON(a.Signed.Delegations, b.Signed.Delegations)
 }
 
-// Unstage drops the staged change of role. errs.NotFound when nothing is staged. It needs no readable metadata.
+// Unstage drops the staged change of role. errs.NotFound when nothing is staged.
+// It needs no readable metadata.
 func (r *Repository) Unstage(ctx context.Context, role string) error {
 	for {
 		names, rev, err := r.files.List(ctx)

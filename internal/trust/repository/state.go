@@ -17,10 +17,12 @@ import (
 
 const timestampFile = "timestamp.json"
 
-// State is what a repository says at one moment. It does not change, and is safe for concurrent use.
+// State is what a repository says at one moment. It does not change,
+// and is safe for concurrent use.
 //
-// timestamp.json is the commit mark: it names the one snapshot that holds, which names every role's version. Files with
-// higher numbers are left by a change that was cut off, and the next change replaces them.
+// timestamp.json is the commit mark: it names the one snapshot that holds, which names
+// every role's version. Files with higher numbers are left by a change that was cut off,
+// and the next change replaces them.
 type State struct {
 	files Files
 	rev   Revision
@@ -130,7 +132,8 @@ func (s *State) Fingerprint() trust.Fingerprint { return s.print }
 // SignedAt returns when the timestamp was signed.
 func (s *State) SignedAt() time.Time { return s.signed }
 
-// Targets returns what role ("app/wallet") says; an unknown role says nothing. The map is the caller's.
+// Targets returns what role ("app/wallet") says; an unknown role says
+// nothing. The map is the caller's.
 func (s *State) Targets(role string) map[string]trust.TargetFile {
 	if m := s.roles[role]; m != nil {
 		return trust.FilesOf(m)
@@ -180,8 +183,8 @@ func (s *State) History(ctx context.Context, role string) ([]trust.Version, erro
 	return out, nil
 }
 
-// Names returns the names of all files that a client needs: every root, and the current timestamp, snapshot, targets and
-// delegated roles. It is what a volume carries.
+// Names returns the names of all files that a client needs: every root, and the current timestamp,
+// snapshot, targets and delegated roles. It is what a volume carries.
 func (s *State) Names() []string {
 	var names []string
 	for v := int64(1); v <= s.root.Signed.Version; v++ {
@@ -196,8 +199,8 @@ func (s *State) Names() []string {
 	return append(names, roles...)
 }
 
-// Metadata returns the file name, so that a State is a trust.MetadataSource: what holds is in memory, what is older is
-// read. The bytes are not to be changed.
+// Metadata returns the file name, so that a State is a trust.MetadataSource: what holds is in
+// memory, what is older is read. The bytes are not to be changed.
 func (s *State) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
 	if name == "" || strings.Contains(name, "/") {
 		return nil, fmt.Errorf("metadata %.100q: %w", name, fs.ErrNotExist)
@@ -229,7 +232,8 @@ func (s *State) signersOf(role string) (ids []string, threshold int) {
 	return nil, 0
 }
 
-// signersAcross returns the key ids of role, with those that the coming root next gives it; next may be nil.
+// signersAcross returns the key ids of role, with those that the coming root
+// next gives it; next may be nil.
 func (s *State) signersAcross(role string, next *trust.RootMetadata) []string {
 	ids, _ := s.signersOf(role)
 	if next == nil || next.Signed.Roles[role] == nil {

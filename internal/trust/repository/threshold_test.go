@@ -133,8 +133,8 @@ func TestChannelNeedsTwoOfThreeSigners(t *testing.T) {
 	}
 }
 
-// TestRaisedThresholdWaitsForItsSignatures raises a role's threshold when the other signer is elsewhere: nodes keep
-// what they have until both have signed.
+// TestRaisedThresholdWaitsForItsSignatures raises a role's threshold when the other signer is
+// elsewhere: nodes keep what they have until both have signed.
 func TestRaisedThresholdWaitsForItsSignatures(t *testing.T) {
 	ctx := context.Background()
 	s := newSite(t, InitOptions{})
@@ -294,7 +294,8 @@ func TestKeyRotation(t *testing.T) {
 	}
 }
 
-// TestRotationOfLostKey replaces a key whose private half is gone: root alone decides, and nodes follow.
+// TestRotationOfLostKey replaces a key whose private half is gone: root
+// alone decides, and nodes follow.
 func TestRotationOfLostKey(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()

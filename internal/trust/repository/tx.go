@@ -68,8 +68,9 @@ func (t *tx) next(m *trust.TargetsMetadata) *trust.TargetsMetadata {
 	return &out
 }
 
-// publish signs the changed roles (those that are not signed yet), then a snapshot of all, then the timestamp that makes
-// it hold. next is the root that is about to come, whose keys sign as well; nil: none. After an error nothing is changed.
+// publish signs the changed roles (those that are not signed yet), then a snapshot of all, then the
+// timestamp that makes it hold. next is the root that is about to come, whose keys sign as well;
+// nil: none. After an error nothing is changed.
 func (t *tx) publish(changed map[string]*trust.TargetsMetadata, next *trust.RootMetadata) error {
 	if changed[metadata.TARGETS] == nil && t.s.verify(metadata.TARGETS, t.s.top()) != nil {
 		// A root rotation was cut off before targets was signed with the new keys.
@@ -186,7 +187,8 @@ func (t *tx) putRoot(root *trust.RootMetadata) error {
 	return nil
 }
 
-// stage keeps a change of role that lacks signatures; writing what is staged already changes nothing.
+// stage keeps a change of role that lacks signatures; writing what is
+// staged already changes nothing.
 func (t *tx) stage(role string, version int64, m interface{ ToBytes(bool) ([]byte, error) }) error {
 	b, err := m.ToBytes(false)
 	if err != nil {

@@ -65,7 +65,8 @@ func target(path string) func(trust.Signed, map[string]trust.TargetFile) error {
 	}
 }
 
-// nothingLost checks what two writers have left: every release, one version each, and a node that follows.
+// nothingLost checks what two writers have left: every release, one version
+// each, and a node that follows.
 func nothingLost(t *testing.T, r *repository.Repository) {
 	t.Helper()
 	now, err := r.Read(t.Context())

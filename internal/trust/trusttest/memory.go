@@ -79,7 +79,8 @@ func (m *Memory) Reads() map[string]int {
 	return reads
 }
 
-// MemoryKeys is a repository.Keys in memory, whose keys have no passphrase. It is safe for concurrent use.
+// MemoryKeys is a repository.Keys in memory, whose keys have no passphrase.
+// It is safe for concurrent use.
 type MemoryKeys struct {
 	mu   sync.Mutex
 	keys map[string]memoryKey // by name

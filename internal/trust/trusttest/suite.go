@@ -22,7 +22,8 @@ const (
 	await = repository.StagedDir + "4.channel%2Flive.json"
 )
 
-// Files is the contract of repository.Files. open returns one more handle to the same files, which are empty at first.
+// Files is the contract of repository.Files. open returns one more handle to the same
+// files, which are empty at first.
 func Files(t *testing.T, open func(t *testing.T) func() repository.Files) {
 	t.Run("empty", func(t *testing.T) { empty(t, open(t)()) })
 	t.Run("commit", func(t *testing.T) { commit(t, open(t)) })

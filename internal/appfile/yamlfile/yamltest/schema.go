@@ -25,7 +25,8 @@ func load(t *testing.T, text string) any {
 	return v
 }
 
-// validate is as much of JSON schema 2020-12 as Schema uses; a keyword that it does not know fails the test.
+// validate is as much of JSON schema 2020-12 as Schema uses; a keyword that
+// it does not know fails the test.
 func validate(schema, v any, at string) error {
 	for key, want := range schema.(map[string]any) {
 		if err := keyword(schema.(map[string]any), key, want, v, at); err != nil {

@@ -11,7 +11,8 @@ import (
 	"overland/internal/errs"
 )
 
-// Refusal is a file that is refused. It has no name of its own, so that tables may leave out the names of its fields.
+// Refusal is a file that is refused. It has no name of its own, so that tables may
+// leave out the names of its fields.
 type Refusal = struct {
 	YAML   string
 	Says   string // part of the error: "f.yaml:4:11: …"
