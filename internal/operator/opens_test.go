@@ -6,7 +6,10 @@ import (
 	"sync"
 	"testing"
 
+	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/release"
+	"overland/internal/trust"
 	"overland/internal/trust/repository"
 )
 
@@ -84,5 +87,48 @@ func TestCallsAreApart(t *testing.T) {
 	}
 	if len(said[0]) != 1 || len(said[1]) != 1 || said[0][0] != "0" {
 		t.Errorf("warnings went astray: %q", said)
+	}
+}
+
+// The metadata is opened once for all jobs, and signed with the keys that each of them may use.
+func TestJobsShareTheMetadataAndNoKeys(t *testing.T) {
+	p := begin(t)
+	if _, _, err := p.ensureTrust(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pub, err := p.Keys().New("locked", []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &counting{Files: p.files, opens: map[string]int{}}
+	p.files, p.repo = c, nil
+	job, err := p.Repository(t.Context()) // the first one, which can ask nobody
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := job.AddSigner(t.Context(), "channel/x", pub, 1); err != nil {
+		t.Fatal(err)
+	}
+	change := func(o *Operator, path string) error {
+		r, err := o.Repository(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.SetTargets(t.Context(), "channel/x", func(_ trust.Signed, m map[string]trust.TargetFile) error {
+			m[path] = trust.TargetFile{Digest: digest.Of(nil)}
+			return nil
+		})
+	}
+	person := p.With(Callbacks{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }})
+	if err := change(person, "channel/x/a"); err != nil {
+		t.Errorf("a person who has the passphrase: %v", err)
+	}
+	if err := change(p, "channel/x/b"); errs.KindOf(err) != errs.Partial {
+		t.Errorf("a job that has not: %v", err)
+	}
+	for name, n := range c.opens {
+		if n > 1 {
+			t.Errorf("%s was opened %d times", name, n)
+		}
 	}
 }
