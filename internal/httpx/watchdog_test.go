@@ -216,7 +216,7 @@ func TestIdleBody(t *testing.T) {
 			}
 		}
 		d.slow = stall + 1
-		if _, err := r.Body.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF {
+		if _, err := r.Body.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF { //nolint:errorlint // readers compare so
 			t.Errorf("silence became %v", err)
 		}
 	})
