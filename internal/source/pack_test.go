@@ -1,4 +1,4 @@
-package source
+package source_test
 
 import (
 	"bytes"
@@ -16,17 +16,18 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/source"
 )
 
 // history returns a repository with a merge, a file over several stored blocks, a
 // link, a program and an empty file.
 func history(t *testing.T, args ...string) repo {
 	r := newRepo(t, args...)
-	long := make([]byte, 3*storedBlock+1)
+	long := make([]byte, 3*source.StoredBlock+1)
 	for i := range long {
 		long[i] = byte(i * i >> 8)
 	}
-	r.commit(map[string]string{"old": "only in the past", "long": string(long[:storedBlock]), "sub/a": "a"})
+	r.commit(map[string]string{"old": "only in the past", "long": string(long[:source.StoredBlock]), "sub/a": "a"})
 	r.git("checkout", "-q", "-b", "side")
 	r.commit(map[string]string{"side": "s"})
 	r.git("checkout", "-q", "main")
@@ -40,7 +41,7 @@ func history(t *testing.T, args ...string) repo {
 	return r
 }
 
-func packOf(t *testing.T, r *Repo, c Commit) []byte {
+func packOf(t *testing.T, r *source.Repo, c source.Commit) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := r.Pack(t.Context(), c, &b); err != nil {
@@ -50,13 +51,13 @@ func packOf(t *testing.T, r *Repo, c Commit) []byte {
 }
 
 func TestPackAndUnpack(t *testing.T) {
-	for _, format := range []string{formatSHA1, formatSHA256} {
+	for _, format := range []string{"sha1", "sha256"} {
 		t.Run(format, func(t *testing.T) {
 			r := history(t, "--object-format="+format)
 			c := r.resolve("HEAD")
 			pack := packOf(t, r.open(), c)
 			dir := filepath.Join(t.TempDir(), "source")
-			got, err := Unpack(t.Context(), bytes.NewReader(pack), c.Hash, dir)
+			got, err := source.Unpack(t.Context(), bytes.NewReader(pack), c.Hash, dir)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,14 +169,14 @@ func TestUnpackRefuses(t *testing.T) {
 		"a reader that ends": {io.MultiReader(bytes.NewReader(pack[:100]), iotest.ErrReader(errs.E(errs.Unavailable, broken))), c.Hash, errs.Unavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Unpack(t.Context(), test.r, test.want, filepath.Join(t.TempDir(), "source"))
+			_, err := source.Unpack(t.Context(), test.r, test.want, filepath.Join(t.TempDir(), "source"))
 			if errs.KindOf(err) != test.kind {
 				t.Errorf("error %v of kind %v, want %v", err, errs.KindOf(err), test.kind)
 			}
 			t.Log(err)
 		})
 	}
-	if _, err := Unpack(t.Context(), bytes.NewReader(pack), c.Hash, r.dir); errs.KindOf(err) != errs.Conflict {
+	if _, err := source.Unpack(t.Context(), bytes.NewReader(pack), c.Hash, r.dir); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("into a folder that is not empty: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package source
+package source_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/errs"
+	"overland/internal/source"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -64,16 +65,16 @@ func (r repo) commit(files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
-func (r repo) open() *Repo {
+func (r repo) open() *source.Repo {
 	r.t.Helper()
-	got, err := Open(r.t.Context(), r.dir)
+	got, err := source.Open(r.t.Context(), r.dir)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	return got
 }
 
-func (r repo) resolve(rev string) Commit {
+func (r repo) resolve(rev string) source.Commit {
 	r.t.Helper()
 	c, err := r.open().Resolve(r.t.Context(), rev)
 	if err != nil {
@@ -83,7 +84,7 @@ func (r repo) resolve(rev string) Commit {
 }
 
 // checkout returns what Checkout writes: path → "mode content".
-func (r repo) checkout(c Commit) map[string]string {
+func (r repo) checkout(c source.Commit) map[string]string {
 	r.t.Helper()
 	dir := filepath.Join(r.t.TempDir(), "out")
 	if err := r.open().Checkout(r.t.Context(), c, dir); err != nil {
@@ -152,7 +153,7 @@ func TestOpenBelowTheTopAndBareAndWorktreeAndSHA256(t *testing.T) {
 	if len(hash) != 64 {
 		t.Fatalf("hash %s: not sha256", hash)
 	}
-	below, err := Open(t.Context(), filepath.Join(r.dir, "sub"))
+	below, err := source.Open(t.Context(), filepath.Join(r.dir, "sub"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,7 @@ func TestErrorsHaveKindAndHint(t *testing.T) {
 		{"shallow clone", shallow.dir, "", errs.Invalid, "shallow clone", "git fetch --unshallow"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r, err := Open(t.Context(), test.dir)
+			r, err := source.Open(t.Context(), test.dir)
 			if err == nil {
 				_, err = r.Resolve(t.Context(), test.rev)
 			}
@@ -323,7 +324,7 @@ func rawTree(t *testing.T, lines string) string {
 
 func TestReadFile(t *testing.T) {
 	r := newRepo(t)
-	r.commit(map[string]string{"go.mod": "module a\n", "sub/x": "y", "big": strings.Repeat("x", maxFile+1)})
+	r.commit(map[string]string{"go.mod": "module a\n", "sub/x": "y", "big": strings.Repeat("x", source.MaxFile+1)})
 	c := r.resolve("")
 	o := r.open()
 	if b, err := o.ReadFile(t.Context(), c, "sub/x"); err != nil || string(b) != "y" {
@@ -458,14 +459,4 @@ func TestReplaceRefsAndForeignOwner(t *testing.T) {
 	if c.Count != 2 || (repo{t, r.dir}).checkout(c)["a"] != "-rw-r--r-- 2" {
 		t.Errorf("got %+v", c)
 	}
-}
-
-func FuzzParseCommit(f *testing.F) {
-	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\nauthor a <a> 1 +0000\ncommitter a <a> 1 +0000\n\nx\n"))
-	f.Add([]byte("tree 4b825dc642cb6eb9a060e54bf8d69288fbee4904\ncommitter a\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, err := parseCommit(b); err == nil && !isHex(c.Tree) {
-			t.Errorf("tree %q", c.Tree)
-		}
-	})
 }

@@ -1,7 +1,6 @@
-package sysinfo
+package sysinfo_test
 
 import (
-	"debug/elf"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +8,7 @@ import (
 	"testing"
 
 	"overland/internal/platform"
+	"overland/internal/platform/sysinfo"
 )
 
 // root returns a file system with the files given.
@@ -29,7 +29,7 @@ func root(t testing.TB, files map[string]string) string {
 
 func read(t testing.TB, root string) platform.Host {
 	t.Helper()
-	h, err := Read(root)
+	h, err := sysinfo.Read(root)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,24 +59,6 @@ func TestThisMachine(t *testing.T) {
 	}
 	if !h.Runs(h) {
 		t.Errorf("%s does not run its own: %s", h, h.Refuses(h))
-	}
-}
-
-func TestReleases(t *testing.T) {
-	for text, want := range map[string]release{
-		"ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n":          {"debian", "12", "bookworm"},
-		"ID=debian\nVERSION_ID='7.0'\nVERSION='7.0 (wheezy)'\n":              {"debian", "7", "wheezy"},
-		"ID=raspbian\nVERSION_ID=\"11\"\nVERSION_CODENAME=bullseye\n":        {"debian", "11", "bullseye"},
-		"ID=debian\nVERSION_CODENAME=trixie\n":                               {"debian", "trixie", "trixie"},
-		"# x\nID=Ubuntu\nVERSION_ID=\"22.04\"\nUBUNTU_CODENAME=jammy\n":      {"ubuntu", "22.04", "jammy"},
-		"ID=alpine\nVERSION_ID=3.19.1\n":                                     {"alpine", "3.19.1", ""},
-		"ID=arch\nBUILD_ID=rolling\n":                                        {"arch", "rolling", ""},
-		"ID=\"a\\\"b\"\r\nVERSION_ID=\"1\"\nVERSION=\"1 (2)\"\nnothing\n=\n": {`a"b`, "1", ""},
-		"": {},
-	} {
-		if got := parseRelease(text); got != want {
-			t.Errorf("%q: got %+v, want %+v", text, got, want)
-		}
 	}
 }
 
@@ -116,73 +98,4 @@ func TestMuslBesideGlibc(t *testing.T) {
 	if here := read(t, ""); here.Libc != "glibc" {
 		t.Errorf("this machine became %s", here)
 	}
-}
-
-func TestMultiarch(t *testing.T) {
-	for want, test := range map[string]struct {
-		host   platform.Host
-		loader string
-	}{
-		"arm-linux-gnueabihf":           {platform.Host{OS: "debian", Arch: "arm", CPU: "armv7", Libc: "glibc"}, "/lib/ld-linux-armhf.so.3"},
-		"arm-linux-gnueabi":             {platform.Host{OS: "debian", Arch: "arm", CPU: "armv5", Libc: "glibc"}, "/lib/ld-linux.so.3"},
-		"aarch64-linux-gnu":             {platform.Host{OS: "ubuntu", Arch: "arm64", Libc: "glibc"}, "/lib/ld-linux-aarch64.so.1"},
-		"armv7-alpine-linux-musleabihf": {platform.Host{OS: "alpine", Arch: "arm", CPU: "armv7", Libc: "musl"}, "/lib/ld-musl-armhf.so.1"},
-		"x86_64-redhat-linux":           {platform.Host{OS: "fedora", Arch: "amd64", Libc: "glibc"}, "/lib64/ld-linux-x86-64.so.2"},
-		"x86_64-pc-linux-gnu":           {platform.Host{OS: "arch", Arch: "amd64", Libc: "glibc"}, "/lib64/ld-linux-x86-64.so.2"},
-		"":                              {platform.Host{OS: "debian", Arch: "amd64"}, ""},
-	} {
-		if got := multiarch(test.host, test.loader); got != want {
-			t.Errorf("%+v: got %q, want %q", test.host, got, want)
-		}
-	}
-}
-
-// A banner that lies across two reads is found; one without its end is not.
-func TestSearch(t *testing.T) {
-	const text = "GNU C Library (Debian GLIBC 2.36-9) stable release version 2.36."
-	for _, before := range []int{0, 100, 256<<10 - 30, 256<<10 - 1, 300 << 10, 511 << 10} {
-		got, err := search(strings.NewReader(strings.Repeat("x", before)+text), banner)
-		if got != "2.36" || err != nil {
-			t.Errorf("after %d bytes: %q, %v", before, got, err)
-		}
-	}
-	if got, err := search(strings.NewReader(strings.Repeat("release version 2.36", 20_000)), banner); got != "" || err != nil {
-		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func FuzzRelease(f *testing.F) {
-	f.Add("ID=debian\nVERSION_ID=\"12\"\nVERSION=\"12 (bookworm)\"\n")
-	f.Add("ID='\nVERSION_ID=\"\\\"")
-	f.Fuzz(func(t *testing.T, text string) {
-		r := parseRelease(text)
-		if strings.ContainsAny(r.id+r.version+r.codename, "\n") {
-			t.Errorf("a line end in %+v", r)
-		}
-	})
-}
-
-func FuzzLibc(f *testing.F) {
-	f.Add([]byte("\x7fELF musl libc (x86_64)\nVersion %s\x001.2.3\x00"))
-	f.Add([]byte("GNU C Library (x) stable release version 2.36.\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		path := filepath.Join(t.TempDir(), "libc")
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
-		for _, read := range []func() (string, error){
-			func() (string, error) { return muslVersion(file) },
-			func() (string, error) { return glibcVersion(file, elf.EM_X86_64) },
-		} {
-			if v, err := read(); err != nil || len(v) > 20 || strings.Trim(v, "0123456789.") != "" {
-				t.Errorf("version %q, %v", v, err)
-			}
-		}
-		elfInterpreter(file)
-	})
 }

@@ -1,0 +1,7 @@
+package source
+
+// The limits that tests step over.
+const (
+	StoredBlock = storedBlock
+	MaxFile     = maxFile
+)
