@@ -1,4 +1,4 @@
-package builder
+package builder_test
 
 import (
 	"bytes"
@@ -18,9 +18,9 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile"
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
@@ -36,31 +36,31 @@ type fake struct {
 	during func(ctx context.Context, src string) error
 }
 
-func (f *fake) Recipe(ctx context.Context, j Job) (Recipe, error) {
+func (f *fake) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
 	b, err := j.ReadFile(ctx, "settings")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Recipe{}, err
+		return builder.Recipe{}, err
 	}
-	return Recipe{Builder: "fake/1", Toolchain: "fake1.0", Host: f.host, Settings: map[string]string{
+	return builder.Recipe{Builder: "fake/1", Toolchain: "fake1.0", Host: f.host, Settings: map[string]string{
 		"package":  j.Artifact.Settings.(string),
 		"settings": strings.ReplaceAll(string(b), "{{.Version}}", j.Commit.Version),
 	}}, nil
 }
 
-func (f *fake) Build(ctx context.Context, j Job, r Recipe, src, scratch string) (Output, error) {
+func (f *fake) Build(ctx context.Context, j builder.Job, r builder.Recipe, src, scratch string) (builder.Output, error) {
 	f.calls.Add(1)
 	if f.during != nil {
 		if err := f.during(ctx, src); err != nil {
-			return Output{}, err
+			return builder.Output{}, err
 		}
 	}
 	b, err := os.ReadFile(filepath.Join(src, "main"))
 	if err != nil {
-		return Output{}, err
+		return builder.Output{}, err
 	}
 	file := filepath.Join(scratch, "program")
 	content := fmt.Sprintf("%s %s %v", b, j.Platform, r.Settings)
-	return Output{File: file, Toolchain: r.Toolchain}, os.WriteFile(file, []byte(content), 0o600)
+	return builder.Output{File: file, Toolchain: r.Toolchain}, os.WriteFile(file, []byte(content), 0o600)
 }
 
 // site is a cache, a depot and a fake builder.
@@ -89,7 +89,7 @@ func app(names ...string) *appfile.App {
 }
 
 // request is for HEAD of the repository dir.
-func (s *site) request(dir string, a *appfile.App) Request {
+func (s *site) request(dir string, a *appfile.App) builder.Request {
 	s.t.Helper()
 	repo, err := source.Open(s.t.Context(), dir)
 	if err != nil {
@@ -99,12 +99,12 @@ func (s *site) request(dir string, a *appfile.App) Request {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return Request{Repo: repo, Commit: c, App: a, Builders: map[string]Builder{"go": s.fake}, Cache: filepath.Join(s.dir, "cache")}
+	return builder.Request{Repo: repo, Commit: c, App: a, Builders: map[string]builder.Builder{"go": s.fake}, Cache: filepath.Join(s.dir, "cache")}
 }
 
-func (s *site) build(req Request) []Built {
+func (s *site) build(req builder.Request) []builder.Built {
 	s.t.Helper()
-	got, err := Run(s.t.Context(), s.depot, req)
+	got, err := builder.Run(s.t.Context(), s.depot, req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestRebuild(t *testing.T) {
 	s.fake.during = func(_ context.Context, src string) error {
 		return os.WriteFile(filepath.Join(src, "main"), []byte("2"), 0o600)
 	}
-	_, err := Run(t.Context(), s.depot, req)
+	_, err := builder.Run(t.Context(), s.depot, req)
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "built before "+string(first.Digest)+", now sha256:") {
 		t.Errorf("another result: %v", err)
 	}
@@ -262,9 +262,9 @@ func TestOneBuildsAndTheOthersWait(t *testing.T) {
 	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
 	req.Platforms, req.Parallel = []platform.Platform{"linux/amd64", "linux/arm64"}, 2
 	var wg sync.WaitGroup
-	got := make([][]Built, 6)
+	got := make([][]builder.Built, 6)
 	for i := range got {
-		wg.Go(func() { got[i], _ = Run(t.Context(), s.depot, req) })
+		wg.Go(func() { got[i], _ = builder.Run(t.Context(), s.depot, req) })
 	}
 	wg.Wait()
 	if n := s.calls(); n != 2 {
@@ -277,28 +277,12 @@ func TestOneBuildsAndTheOthersWait(t *testing.T) {
 	}
 }
 
-func TestCancelWhileAnotherBuilds(t *testing.T) {
-	s := newSite(t)
-	c := cache{dir: filepath.Join(s.dir, "cache", "builds")}
-	key := digest.Of([]byte("x"))
-	held, err := c.lock(t.Context(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer held.Unlock()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := c.lock(ctx, key); errs.KindOf(err) != errs.Cancelled {
-		t.Errorf("error %v, want Cancelled", err)
-	}
-}
-
 func TestFailureNamesTheJobAndStopsTheRest(t *testing.T) {
 	s := newSite(t)
 	broken := errs.Errorf(errs.Invalid, "it does not compile")
 	s.fake.during = func(context.Context, string) error { return broken }
 	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
-	_, err := Run(t.Context(), s.depot, req)
+	_, err := builder.Run(t.Context(), s.depot, req)
 	if err == nil || err.Error() != "build a for linux/amd64: it does not compile" || errs.KindOf(err) != errs.Invalid || s.calls() != 1 {
 		t.Errorf("error %v, %d calls", err, s.calls())
 	}
@@ -313,16 +297,16 @@ func TestNothingToBuild(t *testing.T) {
 	only := app("a")
 	only.Artifacts["a"] = appfile.Artifact{Builder: "go", Settings: ".", Platforms: []platform.Platform{"linux/arm64"}}
 	for name, test := range map[string]struct {
-		change func(*Request)
+		change func(*builder.Request)
 		kind   errs.Kind
 	}{
-		"unknown artifact": {func(r *Request) { r.Artifacts = []string{"b"} }, errs.NotFound},
-		"other platforms":  {func(r *Request) { r.Platforms = []platform.Platform{"linux/amd64"} }, errs.Invalid},
-		"no builder":       {func(r *Request) { r.Builders = nil }, errs.Invalid},
+		"unknown artifact": {func(r *builder.Request) { r.Artifacts = []string{"b"} }, errs.NotFound},
+		"other platforms":  {func(r *builder.Request) { r.Platforms = []platform.Platform{"linux/amd64"} }, errs.Invalid},
+		"no builder":       {func(r *builder.Request) { r.Builders = nil }, errs.Invalid},
 	} {
 		req := s.request(dir, only)
 		test.change(&req)
-		if _, err := Run(t.Context(), s.depot, req); errs.KindOf(err) != test.kind {
+		if _, err := builder.Run(t.Context(), s.depot, req); errs.KindOf(err) != test.kind {
 			t.Errorf("%s: %v, want %v", name, err, test.kind)
 		}
 	}
@@ -344,8 +328,8 @@ func TestWhatAKilledBuildLeftIsRemoved(t *testing.T) {
 	req.Platforms = []platform.Platform{"linux/amd64"}
 	s.fake.during = func(ctx context.Context, src string) error {
 		inner := req
-		inner.App, inner.Builders = app("inner"), map[string]Builder{"go": &fake{}}
-		_, err := Run(ctx, s.depot, inner) // sweeps while this one lives
+		inner.App, inner.Builders = app("inner"), map[string]builder.Builder{"go": &fake{}}
+		_, err := builder.Run(ctx, s.depot, inner) // sweeps while this one lives
 		if _, lost := os.Stat(filepath.Join(src, "main")); lost != nil {
 			t.Errorf("a living build was swept: %v", lost)
 		}
@@ -355,47 +339,4 @@ func TestWhatAKilledBuildLeftIsRemoved(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s.dir, "cache", "work", "build-dead")); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the dead one is still there: %v", err)
 	}
-}
-
-// TestRecordSurvivesACrash stops after every change of the disk: a record is whole or not there.
-func TestRecordSurvivesACrash(t *testing.T) {
-	key := digest.Of([]byte("recipe"))
-	blob := digest.Of([]byte("blob"))
-	want := record{Digest: blob, Size: 4, Toolchain: "go1.26.8"}
-	crash := errors.New("crash")
-	for stop := 1; ; stop++ {
-		n := 0
-		c := cache{dir: t.TempDir(), fs: fsx.FS{Before: func(fsx.Op) error {
-			if n++; n >= stop {
-				return crash
-			}
-			return nil
-		}}}
-		err := c.put(key, want)
-		b, readErr := os.ReadFile(c.path(key))
-		got, ok := readRecord(b, func(digest.Digest) (int64, error) { return 4, nil })
-		switch {
-		case err == nil && (!ok || !cmp.Equal(got, want)):
-			t.Fatalf("written, but got %+v, %v", got, ok)
-		case err == nil:
-			if stop < 5 {
-				t.Fatalf("only %d changes of the disk: the hook is not used", stop-1)
-			}
-			return
-		case readErr == nil && !ok:
-			t.Errorf("after %d changes: a half record %q", stop-1, b)
-		}
-	}
-}
-
-func FuzzRecord(f *testing.F) {
-	f.Add([]byte(`{"digest":"sha256:` + strings.Repeat("a", 64) + `","size":1,"toolchain":"go1.26.8","inputs":{"recipe":{"settings":[1]}}}`))
-	f.Add([]byte(`{"digest":"sha256:../..","size":-1}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		asked := digest.Digest("")
-		r, ok := readRecord(b, func(d digest.Digest) (int64, error) { asked = d; return 1, nil })
-		if _, err := digest.Parse(string(r.Digest)); ok && (err != nil || asked != r.Digest || r.Size != 1) {
-			t.Errorf("accepted %+v", r)
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package builder
+package builder_test
 
 import (
 	"context"
@@ -7,33 +7,34 @@ import (
 	"sync"
 	"testing"
 
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/platform"
 )
 
 // shelf is a Shared in memory. What it gives it puts into depot first.
 type shelf struct {
-	depot  Depot
+	depot  builder.Depot
 	err    error
 	mu     sync.Mutex
 	have   map[digest.Digest]string
-	asked  []Wanted
-	shared []Sharable
+	asked  []builder.Wanted
+	shared []builder.Sharable
 }
 
-func (s *shelf) Get(ctx context.Context, w Wanted) (Sharable, bool, error) {
+func (s *shelf) Get(ctx context.Context, w builder.Wanted) (builder.Sharable, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, w)
 	text, ok := s.have[w.Recipe]
 	if !ok || s.err != nil {
-		return Sharable{}, false, s.err
+		return builder.Sharable{}, false, s.err
 	}
 	d, n, err := s.depot.Put(ctx, strings.NewReader(text), "", -1)
-	return Sharable{Digest: d, Size: n, Toolchain: "theirs"}, true, err
+	return builder.Sharable{Digest: d, Size: n, Toolchain: "theirs"}, true, err
 }
 
-func (s *shelf) Put(_ context.Context, w Wanted, one Sharable) {
+func (s *shelf) Put(_ context.Context, w builder.Wanted, one builder.Sharable) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.have[w.Recipe] = "shared"
@@ -51,7 +52,7 @@ func TestSharedResults(t *testing.T) {
 	if len(s.asked) != 1 || len(s.shared) != 1 || here.calls() != 1 || first.Cached {
 		t.Fatalf("asked %v, shared %v, %+v", s.asked, s.shared, first)
 	}
-	want := Sharable{Digest: first.Digest, Size: first.Size, Toolchain: first.Toolchain}
+	want := builder.Sharable{Digest: first.Digest, Size: first.Size, Toolchain: first.Toolchain}
 	if w := s.asked[0]; s.shared[0] != want || w.Name != "a" || w.Platform != "linux/amd64" || w.Source.Hash != req.Commit.Hash || w.Host.OS != "debian" {
 		t.Errorf("asked for %+v, shared %+v", s.asked[0], s.shared[0])
 	}
@@ -88,7 +89,7 @@ func TestSharedResults(t *testing.T) {
 	s.err = errors.New("never built here")
 	there.fake.host.Release = "15"
 	req.Shared = s
-	if _, err := Run(t.Context(), there.depot, req); !errors.Is(err, s.err) || there.calls() != 0 {
+	if _, err := builder.Run(t.Context(), there.depot, req); !errors.Is(err, s.err) || there.calls() != 0 {
 		t.Errorf("%v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package shared
+package shared_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/builder"
+	"overland/internal/builder/shared"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/netcache"
@@ -59,12 +60,12 @@ func newClient(t testing.TB, config string, o client.Options) *client.Client {
 
 // machine is a machine that builds: its depot, and what it was told.
 type machine struct {
-	*Results
+	*shared.Results
 	depot *storedir.Store
 	said  []string
 }
 
-func newMachine(t testing.TB, config string, o ResultsOptions) *machine {
+func newMachine(t testing.TB, config string, o shared.ResultsOptions) *machine {
 	t.Helper()
 	m := &machine{}
 	dir := t.TempDir()
@@ -76,7 +77,7 @@ func newMachine(t testing.TB, config string, o ResultsOptions) *machine {
 	if o.Source == nil {
 		o.Source = func(context.Context) (string, error) { return "https://u:p@git.example:443/group/app.git", nil }
 	}
-	m.Results = NewResults(newClient(t, config, client.Options{State: filepath.Join(dir, "seen")}), m.depot, o)
+	m.Results = shared.NewResults(newClient(t, config, client.Options{State: filepath.Join(dir, "seen")}), m.depot, o)
 	return m
 }
 

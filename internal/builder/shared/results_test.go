@@ -1,4 +1,4 @@
-package shared
+package shared_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"overland/internal/builder"
+	"overland/internal/builder/shared"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/netcache"
@@ -21,8 +22,8 @@ import (
 func pair(t *testing.T) (c *shacache.Cache, maker, reader *machine) {
 	c = shacache.New(t)
 	keys := c.Keys("maker")
-	maker = newMachine(t, c.Config(keys, keys), ResultsOptions{})
-	reader = newMachine(t, c.Config(shacache.Keys{}, keys), ResultsOptions{ReadOnly: true})
+	maker = newMachine(t, c.Config(keys, keys), shared.ResultsOptions{})
+	reader = newMachine(t, c.Config(shacache.Keys{}, keys), shared.ResultsOptions{ReadOnly: true})
 	return c, maker, reader
 }
 
@@ -94,20 +95,20 @@ func TestPoison(t *testing.T) {
 		"an entry of another recipe": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			other := wanted("other", &debian12)
 			maker.make(t, other, "evil")
-			copyEntries(t, c, Key(other), Key(w), nil)
+			copyEntries(t, c, shared.Key(other), shared.Key(w), nil)
 		}, "signed for key"},
 		"an unknown signer": {func(t *testing.T, c *shacache.Cache, _ *machine) {
 			keys := c.Keys("stranger")
-			newMachine(t, c.Config(keys, keys), ResultsOptions{}).make(t, w, "evil")
+			newMachine(t, c.Config(keys, keys), shared.ResultsOptions{}).make(t, w, "evil")
 		}, "not known"},
 		"a SHA-1 signature alone": {func(t *testing.T, c *shacache.Cache, _ *machine) {
 			keys := c.Keys("old")
 			keys.Ed25519 = ""
-			newMachine(t, c.Config(keys, keys), ResultsOptions{}).make(t, w, "evil")
+			newMachine(t, c.Config(keys, keys), shared.ResultsOptions{}).make(t, w, "evil")
 		}, "no statement"},
 		"another kind written in": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			maker.make(t, wanted("c", kind(func(h *platform.Host) { h.Release = "13" })), "evil")
-			copyEntries(t, c, Key(w), Key(w), func(r *server.Record) { r.Metadata = strings.Replace(r.Metadata, `"13"`, `"12"`, 1) })
+			copyEntries(t, c, shared.Key(w), shared.Key(w), func(r *server.Record) { r.Metadata = strings.Replace(r.Metadata, `"13"`, `"12"`, 1) })
 		}, "does not hold"},
 		"another blob": {func(t *testing.T, c *shacache.Cache, maker *machine) {
 			maker.make(t, w, "good")
@@ -155,8 +156,8 @@ func TestPoison(t *testing.T) {
 				return nil
 			}))
 			// Where it must not be built, the same is an error.
-			reader.o.Force = netcache.Prefixes{"https://git.example/group"}
-			reader.down = nil
+			reader.Options().Force = netcache.Prefixes{"https://git.example/group"}
+			reader.Forget()
 			if _, found, err := reader.Get(t.Context(), w); err == nil || found || !strings.Contains(err.Error(), "never built") {
 				t.Errorf("forced: %v, %v", found, err)
 			}
@@ -170,7 +171,7 @@ func TestAGoodEntryAmongBadOnes(t *testing.T) {
 	w := wanted("c", &debian12)
 	made := maker.make(t, w, "good")
 	keys := c.Keys("stranger")
-	newMachine(t, c.Config(keys, keys), ResultsOptions{}).make(t, w, "evil")
+	newMachine(t, c.Config(keys, keys), shared.ResultsOptions{}).make(t, w, "evil")
 	if got, found, err := reader.Get(t.Context(), w); err != nil || !found || got != made {
 		t.Errorf("got %+v, %v, %v", got, found, err)
 	}
@@ -201,7 +202,7 @@ func TestADeadCacheIsAskedOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	reader.down = nil
+	reader.Forget()
 	if _, _, err := reader.Get(ctx, wanted("c", &debian12)); errs.KindOf(err) != errs.Cancelled {
 		t.Errorf("stopped: %v", err)
 	}
@@ -213,16 +214,16 @@ func TestListsOfURLs(t *testing.T) {
 	w := wanted("c", &debian12)
 	asked := 0
 	c.Mischief(func(http.ResponseWriter, *http.Request) bool { asked++; return false })
-	maker.o.Upload = netcache.Prefixes{"HTTPS://git.example/x/../group/app.git@0a0a"}
+	maker.Options().Upload = netcache.Prefixes{"HTTPS://git.example/x/../group/app.git@0a0a"}
 	maker.make(t, w, "x")
-	reader.o.Download = netcache.Prefixes{"https://someone@git.example//group/"}
+	reader.Options().Download = netcache.Prefixes{"https://someone@git.example//group/"}
 	if _, found, err := reader.Get(t.Context(), w); found || err != nil || asked != 0 {
 		t.Errorf("%v, %v, asked %d", found, err, asked)
 	}
-	reader.o.Force = netcache.Prefixes{"https://git.example"}
+	reader.Options().Force = netcache.Prefixes{"https://git.example"}
 	_, _, err := reader.Get(t.Context(), w)
 	kindOfErr(t, err, errs.Denied, "download-from-binary-cache-url-blacklist")
-	reader.o.Download = nil
+	reader.Options().Download = nil
 	_, _, err = reader.Get(t.Context(), w)
 	kindOfErr(t, err, errs.NotFound, "never built")
 	if asked != 1 {
@@ -231,7 +232,7 @@ func TestListsOfURLs(t *testing.T) {
 
 	// A folder as it is has no commit: it is neither shared nor looked for.
 	w.Source.Tree = "dirty:" + strings.Repeat("0", 64)
-	asked, maker.o.Upload, reader.o.Force = 0, nil, nil
+	asked, maker.Options().Upload, reader.Options().Force = 0, nil, nil
 	maker.make(t, w, "x")
 	if _, found, err := reader.Get(t.Context(), w); found || err != nil || asked != 0 {
 		t.Errorf("%v, %v, asked %d", found, err, asked)
@@ -244,7 +245,7 @@ func TestAnOriginThatIsNoURL(t *testing.T) {
 	keys := c.Keys("maker")
 	asked := 0
 	c.Mischief(func(http.ResponseWriter, *http.Request) bool { asked++; return false })
-	m := newMachine(t, c.Config(keys, keys), ResultsOptions{
+	m := newMachine(t, c.Config(keys, keys), shared.ResultsOptions{
 		Source: func(context.Context) (string, error) { return "https://u:secret%zz@git.example/app", nil },
 	})
 	w := wanted("c", nil)
@@ -255,7 +256,7 @@ func TestAnOriginThatIsNoURL(t *testing.T) {
 	if said := m.says(); asked != 0 || !strings.Contains(said, "not shared") || !strings.Contains(said, "not taken") || strings.Contains(said, "secret") {
 		t.Errorf("asked %d times, said %q", asked, said)
 	}
-	m.o.Force = netcache.Prefixes{"/"}
+	m.Options().Force = netcache.Prefixes{"/"}
 	if _, _, err := m.Get(t.Context(), w); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("with a force list: %v", err)
 	}

@@ -1,4 +1,4 @@
-package shared
+package shared_test
 
 import (
 	"net/url"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/builder/shared"
 	"overland/internal/errs"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
@@ -28,7 +29,7 @@ func TestATreeTravels(t *testing.T) {
 	c := shacache.New(t)
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
-	up, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: software, Host: debian12})
+	up, err := shared.UploadTree(t.Context(), maker, root, shared.TreeOptions{URL: software, Host: debian12})
 	must(t, err)
 	if up.Tree.Entries != 4 || len(up.Tree.Rewritten) != 1 {
 		t.Errorf("%+v", up.Tree)
@@ -36,7 +37,7 @@ func TestATreeTravels(t *testing.T) {
 	must(t, os.RemoveAll(root))
 	reader := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{})
 	dest := filepath.Join(t.TempDir(), "opt", "anywhere")
-	in, err := InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	in, err := shared.InstallTree(t.Context(), reader, dest, shared.TreeOptions{URL: software, Host: debian12})
 	must(t, err)
 	if got := sh(t, filepath.Join(dest, "sbin/hello")); got != "hello\n" || in.Kind != debian12 || in.Name() != up.Name {
 		t.Errorf("it says %q; %+v", got, in)
@@ -44,14 +45,14 @@ func TestATreeTravels(t *testing.T) {
 	if names, _ := os.ReadDir(filepath.Dir(dest)); len(names) != 1 {
 		t.Errorf("beside it: %v", names)
 	}
-	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	_, err = shared.InstallTree(t.Context(), reader, dest, shared.TreeOptions{URL: software, Host: debian12})
 	kindOfErr(t, err, errs.Conflict, "exists already")
-	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software + "x", Host: debian12})
+	_, err = shared.InstallTree(t.Context(), reader, dest+"2", shared.TreeOptions{URL: software + "x", Host: debian12})
 	kindOfErr(t, err, errs.NotFound, "nothing for")
-	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://GIT.example/p"}})
+	_, err = shared.InstallTree(t.Context(), reader, dest+"2", shared.TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://GIT.example/p"}})
 	kindOfErr(t, err, errs.Denied, "download-from-binary-cache-url-blacklist")
 	other := *kind(func(h *platform.Host) { h.Release = "13" })
-	_, err = InstallTree(t.Context(), reader, dest+"2", TreeOptions{URL: software, Host: other})
+	_, err = shared.InstallTree(t.Context(), reader, dest+"2", shared.TreeOptions{URL: software, Host: other})
 	kindOfErr(t, err, errs.NotFound, "nothing for this machine (debian 13, amd64 (x86-64-v3), glibc 2.36); there is\n  debian 12, amd64 (x86-64-v3), glibc 2.36: it is for release 12, this is 13")
 	if _, err := os.Stat(dest + "2"); err == nil {
 		t.Error("a refused tree is there")
@@ -63,7 +64,7 @@ func TestOldClientsReadTheEntry(t *testing.T) {
 	c := shacache.New(t)
 	keys := c.Keys("maker")
 	root := newTree(t)
-	_, err := UploadTree(t.Context(), newClient(t, c.Config(keys, keys), client.Options{}), root, TreeOptions{URL: software, Host: debian12})
+	_, err := shared.UploadTree(t.Context(), newClient(t, c.Config(keys, keys), client.Options{}), root, shared.TreeOptions{URL: software, Host: debian12})
 	must(t, err)
 	list, err := c.Shelf.List(netcache.MD5(software))
 	must(t, err)
@@ -86,21 +87,21 @@ func TestWhatIsNotUploaded(t *testing.T) {
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
 	for name, test := range map[string]struct {
-		o    TreeOptions
+		o    shared.TreeOptions
 		kind errs.Kind
 		want string
 	}{
-		"a branch":       {TreeOptions{URL: "https://git.example/p/raw/feature/software.cfg", Host: debian12}, errs.Denied, "no version, tag or commit"},
-		"HEAD":           {TreeOptions{URL: "http://git.example/x.git/blob_plain/HEAD:/1.0/software.cfg", Host: debian12}, errs.Denied, "HEAD"},
-		"on the list":    {TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
-		"on it, mutable": {TreeOptions{URL: software, Host: debian12, Mutable: true, List: netcache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
-		"a password":     {TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
-		"a token":        {TreeOptions{URL: software + "?private_token=secret", Host: debian12}, errs.Invalid, "public"},
-		"no URL":         {TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
-		"unknown host":   {TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "is unknown"},
-		"fixed":          {TreeOptions{URL: software, Host: debian12, Prefixes: []string{"/bin/sh"}}, errs.Invalid, "bin/hello: its first line"},
+		"a branch":       {shared.TreeOptions{URL: "https://git.example/p/raw/feature/software.cfg", Host: debian12}, errs.Denied, "no version, tag or commit"},
+		"HEAD":           {shared.TreeOptions{URL: "http://git.example/x.git/blob_plain/HEAD:/1.0/software.cfg", Host: debian12}, errs.Denied, "HEAD"},
+		"on the list":    {shared.TreeOptions{URL: software, Host: debian12, List: netcache.Prefixes{"https://git.example:443/q/../p"}}, errs.Denied, "upload-to-binary-cache-url-blacklist"},
+		"on it, mutable": {shared.TreeOptions{URL: software, Host: debian12, Mutable: true, List: netcache.Prefixes{"https://git.example/"}}, errs.Denied, "blacklist"},
+		"a password":     {shared.TreeOptions{URL: strings.Replace(software, "git.", "u:secret@git.", 1), Host: debian12}, errs.Invalid, "public"},
+		"a token":        {shared.TreeOptions{URL: software + "?private_token=secret", Host: debian12}, errs.Invalid, "public"},
+		"no URL":         {shared.TreeOptions{URL: "/srv/software.cfg", Host: debian12}, errs.Invalid, "not the URL"},
+		"unknown host":   {shared.TreeOptions{URL: software, Host: *kind(func(h *platform.Host) { h.Libc = "" })}, errs.Invalid, "is unknown"},
+		"fixed":          {shared.TreeOptions{URL: software, Host: debian12, Prefixes: []string{"/bin/sh"}}, errs.Invalid, "bin/hello: its first line"},
 	} {
-		_, err := UploadTree(t.Context(), maker, root, test.o)
+		_, err := shared.UploadTree(t.Context(), maker, root, test.o)
 		kindOfErr(t, err, test.kind, test.want)
 		if err != nil && strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the password is shown: %v", name, err)
@@ -109,7 +110,7 @@ func TestWhatIsNotUploaded(t *testing.T) {
 	if list, err := c.Shelf.List(netcache.MD5(software)); len(list) != 0 {
 		t.Errorf("%v, %v", list, err)
 	}
-	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: "https://git.example/p/raw/master/software.cfg", Host: debian12, Mutable: true})
+	_, err := shared.UploadTree(t.Context(), maker, root, shared.TreeOptions{URL: "https://git.example/p/raw/master/software.cfg", Host: debian12, Mutable: true})
 	must(t, err)
 }
 
@@ -161,12 +162,12 @@ func TestEntriesOfOldClients(t *testing.T) {
 			root := t.TempDir()
 			dest := filepath.Join(root, key)
 			careful := newClient(t, c.Config(shacache.Keys{}, c.Keys("new"+name)), client.Options{})
-			_, err = InstallTree(t.Context(), careful, dest, TreeOptions{URL: url, Host: test.here})
+			_, err = shared.InstallTree(t.Context(), careful, dest, shared.TreeOptions{URL: url, Host: test.here})
 			kindOfErr(t, err, errs.Untrusted, "")
 			trusting := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{SHA1: true})
-			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here})
+			_, err = shared.InstallTree(t.Context(), trusting, dest, shared.TreeOptions{URL: url, Host: test.here})
 			kindOfErr(t, err, errs.NotFound, "for")
-			_, err = InstallTree(t.Context(), trusting, dest, TreeOptions{URL: url, Host: test.here, Old: true})
+			_, err = shared.InstallTree(t.Context(), trusting, dest, shared.TreeOptions{URL: url, Host: test.here, Old: true})
 			if test.runs {
 				kindOfErr(t, err, errs.Denied, "built to stand in") // software_root is elsewhere
 			} else {
@@ -195,9 +196,9 @@ func TestAFixedTree(t *testing.T) {
 	})
 	must(t, err)
 	n := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{SHA1: true})
-	_, err = InstallTree(t.Context(), n, filepath.Join(root, "other"), TreeOptions{URL: software, Host: debian12, Old: true})
+	_, err = shared.InstallTree(t.Context(), n, filepath.Join(root, "other"), shared.TreeOptions{URL: software, Host: debian12, Old: true})
 	kindOfErr(t, err, errs.Denied, filepath.Join(root, key))
-	_, err = InstallTree(t.Context(), n, filepath.Join(root, key), TreeOptions{URL: software, Host: debian12, Old: true})
+	_, err = shared.InstallTree(t.Context(), n, filepath.Join(root, key), shared.TreeOptions{URL: software, Host: debian12, Old: true})
 	must(t, err)
 }
 
@@ -208,12 +209,12 @@ func TestPoisonedTrees(t *testing.T) {
 	keys := c.Keys("maker")
 	maker, root := newClient(t, c.Config(keys, keys), client.Options{}), newTree(t)
 	old := software + "?v=0.9"
-	_, err := UploadTree(t.Context(), maker, root, TreeOptions{URL: old, Host: debian12})
+	_, err := shared.UploadTree(t.Context(), maker, root, shared.TreeOptions{URL: old, Host: debian12})
 	must(t, err)
 	copyEntries(t, c, netcache.MD5(old), netcache.MD5(software), nil)
 	reader := newClient(t, c.Config(shacache.Keys{}, keys), client.Options{})
 	dest := filepath.Join(t.TempDir(), "dest")
-	_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: software, Host: debian12})
+	_, err = shared.InstallTree(t.Context(), reader, dest, shared.TreeOptions{URL: software, Host: debian12})
 	kindOfErr(t, err, errs.Untrusted, "signed for key")
 
 	for name, text := range map[string]string{"no archive": "evil", "wrong folder": ""} {
@@ -226,11 +227,11 @@ func TestPoisonedTrees(t *testing.T) {
 		f, err := os.Open(file)
 		must(t, err)
 		fields := map[string]any{"software_url": url, "relocatable": true}
-		addKind(fields, debian12)
+		shared.AddKind(fields, debian12)
 		_, err = maker.Upload(t.Context(), f, netcache.MD5(url), fields)
 		must(t, err)
 		f.Close()
-		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
+		_, err = shared.InstallTree(t.Context(), reader, dest, shared.TreeOptions{URL: url, Host: debian12})
 		kindOfErr(t, err, errs.Untrusted, "")
 		if left, _ := os.ReadDir(filepath.Dir(dest)); len(left) != 0 {
 			t.Errorf("%s: left %v", name, left)
@@ -261,12 +262,12 @@ func TestATreeOfAnotherSize(t *testing.T) {
 		f, err := os.Open(file)
 		must(t, err)
 		test.fields["software_url"], test.fields["relocatable"] = url, true
-		addKind(test.fields, debian12)
+		shared.AddKind(test.fields, debian12)
 		_, err = maker.Upload(t.Context(), f, key, test.fields)
 		must(t, err)
 		f.Close()
 		dest := filepath.Join(t.TempDir(), "dest")
-		_, err = InstallTree(t.Context(), reader, dest, TreeOptions{URL: url, Host: debian12})
+		_, err = shared.InstallTree(t.Context(), reader, dest, shared.TreeOptions{URL: url, Host: debian12})
 		if test.want == "" {
 			must(t, err)
 			continue
@@ -276,23 +277,4 @@ func TestATreeOfAnotherSize(t *testing.T) {
 			t.Errorf("%s: left %v", name, left)
 		}
 	}
-}
-
-func FuzzKind(f *testing.F) {
-	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": ["debian", "12", "bookworm"], "libc": "glibc", "libc_min": "2.36", "march": "x86-64-v1", "arch": "amd64", "multiarch": "x86_64-linux-gnu"}`)
-	f.Add(`{"sha512": "` + strings.Repeat("0", 128) + `", "os": "('debian', '7.0', '')", "machine": "x86_64"}`)
-	f.Fuzz(func(t *testing.T, metadata string) {
-		e, err := netcache.NewEntry(metadata, "")
-		if err != nil {
-			return
-		}
-		h := kindOf(e)
-		if refuses(debian12, e, false) == "" && (h.OS != "debian" || h.Release != "12" || h.Libc != "glibc" || h.Arch != "amd64") {
-			t.Errorf("%+v runs on debian 12: %s", h, metadata)
-		}
-		_ = h.String()
-		if number(e, "entries") < 0 {
-			t.Error("a negative number")
-		}
-	})
 }

@@ -1,4 +1,4 @@
-package tree
+package tree_test
 
 import (
 	"archive/tar"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/builder/tree"
 	"overland/internal/errs"
 	"overland/internal/testkit/crash"
 )
@@ -49,11 +50,11 @@ func TestKilled(t *testing.T) {
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("it ended before it was killed")
 		}
-		if got := left(t, parent); strings.Contains(got, "dest") || strings.Count(got, stagePrefix) != 1 {
+		if got := left(t, parent); strings.Contains(got, "dest") || strings.Count(got, tree.StagePrefix) != 1 {
 			t.Errorf("killed after part %d: %s", part, got)
 		}
 	}
-	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", tree.Limits{}))
 	if got := left(t, parent); got != "dest" {
 		t.Errorf("left: %s", got)
 	}
@@ -63,7 +64,7 @@ func TestAFullDisk(t *testing.T) {
 	small, resize := crash.SmallDisk(t, 1<<20)
 	whole := noise(t)
 	dest := filepath.Join(small, "dest")
-	err := unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{})
+	err := unpack(t.Context(), bytes.NewReader(whole), dest, "top", tree.Limits{})
 	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "free some space") {
 		t.Errorf("got %v", err)
 	}
@@ -71,5 +72,5 @@ func TestAFullDisk(t *testing.T) {
 		t.Errorf("left: %s", got)
 	}
 	resize(64 << 20)
-	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(whole), dest, "top", tree.Limits{}))
 }

@@ -1,4 +1,4 @@
-package tree
+package tree_test
 
 import (
 	"archive/tar"
@@ -14,13 +14,15 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"overland/internal/builder/tree"
 )
 
 const killEnv = "OVERLAND_TREE_TEST"
 
 // play unpacks what comes on standard input to dest.
 func play(dest string) {
-	if err := unpack(context.Background(), os.Stdin, dest, "top", Limits{}); err != nil {
+	if err := unpack(context.Background(), os.Stdin, dest, "top", tree.Limits{}); err != nil {
 		panic(err)
 	}
 }
@@ -34,8 +36,8 @@ func TestMain(m *testing.M) {
 }
 
 // unpack makes dest from the archive r.
-func unpack(ctx context.Context, r io.Reader, dest, top string, l Limits) error {
-	s, err := Begin(dest)
+func unpack(ctx context.Context, r io.Reader, dest, top string, l tree.Limits) error {
+	s, err := tree.Begin(dest)
 	if err != nil {
 		return err
 	}
@@ -91,10 +93,10 @@ func install(t testing.TB, root string, flags ...string) {
 	link(t, "bin/hello", filepath.Join(root, "run"))
 }
 
-func pack(t testing.TB, dir string, o PackOptions) ([]byte, Packed) {
+func pack(t testing.TB, dir string, o tree.PackOptions) ([]byte, tree.Packed) {
 	t.Helper()
 	var b bytes.Buffer
-	p, err := Pack(t.Context(), &b, dir, o)
+	p, err := tree.Pack(t.Context(), &b, dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}

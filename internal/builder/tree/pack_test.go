@@ -1,4 +1,4 @@
-package tree
+package tree_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/builder/tree"
 	"overland/internal/errs"
 )
 
@@ -25,7 +26,7 @@ func TestSoftwareMoves(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := filepath.Join(t.TempDir(), "software")
 			install(t, root, flags(root)...)
-			b, p := pack(t, root, PackOptions{Top: "top"})
+			b, p := pack(t, root, tree.PackOptions{Top: "top"})
 			relative := name == "relative"
 			if changed := strings.Join(p.Rewritten, ", "); strings.Contains(changed, "PATH") == relative || !strings.Contains(changed, "lib/libhello.so: link") {
 				t.Errorf("changed: %s", changed)
@@ -34,7 +35,7 @@ func TestSoftwareMoves(t *testing.T) {
 				t.Fatal(err)
 			}
 			dest := filepath.Join(t.TempDir(), "far", "away", "elsewhere")
-			if err := unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{Entries: p.Entries, Size: p.Size}); err != nil {
+			if err := unpack(t.Context(), bytes.NewReader(b), dest, "top", tree.Limits{Entries: p.Entries, Size: p.Size}); err != nil {
 				t.Fatal(err)
 			}
 			for _, program := range []string{"bin/hello", "run"} {
@@ -59,13 +60,13 @@ func TestTextsThatMove(t *testing.T) {
 	write(t, root+"/bin/tool", "#!"+root+"/parts/python/bin/python3.11 -S\n# coding: utf-8\nimport sys\nprint('tool', sys.argv[1:], sys.flags.no_site)\n", 0o755)
 	link(t, "bin/tool", root+"/tool")
 	write(t, root+"/lib/pkgconfig/x.pc", "prefix="+root+"\nlibdir="+root+"/lib\nother="+root+"-2\n", 0o644)
-	b, p := pack(t, root, PackOptions{Top: "top"})
+	b, p := pack(t, root, tree.PackOptions{Top: "top"})
 	if got := strings.Join(p.Rewritten, ", "); got != "bin/tool: first line, lib/pkgconfig/x.pc: paths" {
 		t.Errorf("changed: %s", got)
 	}
 	must(t, os.RemoveAll(root))
 	dest := filepath.Join(t.TempDir(), "with space", "x")
-	must(t, unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(b), dest, "top", tree.Limits{}))
 	for _, name := range []string{"bin/tool", "tool"} {
 		if got := sh(t, filepath.Join(dest, name), "a b", "c"); got != "tool ['a b', 'c'] 1\n" {
 			t.Errorf("%s says %q", name, got)
@@ -86,13 +87,13 @@ func TestTheSameFilesGiveTheSameBytes(t *testing.T) {
 		if err := os.Chtimes(filepath.Join(root, "text"), time.Now(), time.Unix(int64(i)*1000, 0)); err != nil {
 			t.Fatal(err)
 		}
-		archives[i], _ = pack(t, root, PackOptions{})
+		archives[i], _ = pack(t, root, tree.PackOptions{})
 	}
 	if !bytes.Equal(archives[0], archives[1]) {
 		t.Error("they differ")
 	}
 	dest := filepath.Join(t.TempDir(), "c")
-	if err := unpack(t.Context(), bytes.NewReader(archives[0]), dest, "", Limits{}); err != nil {
+	if err := unpack(t.Context(), bytes.NewReader(archives[0]), dest, "", tree.Limits{}); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]fs.FileMode{"": 0o755, "b": 0o755, "b/program": 0o755, "text": 0o644} {
@@ -113,7 +114,7 @@ func TestWhatHoldsItsPath(t *testing.T) {
 		"script":          {func() { write(t, root+"/x", "#!"+root+"/bin/perl\n", 0o755) }, "x: its first line runs " + root + "/bin/perl"},
 		"text":            {func() { write(t, root+"/x", "a\nb="+root+"/lib:c\n", 0o644) }, "x: line 2 holds " + root + "/lib"},
 		"data":            {func() { write(t, root+"/x", "\x00\x00"+root, 0o644) }, "x: byte 2 holds " + root},
-		"far in the file": {func() { write(t, root+"/x", strings.Repeat("\n", window+maxRoot-5)+root+"/y", 0o644) }, "holds " + root + "/y"},
+		"far in the file": {func() { write(t, root+"/x", strings.Repeat("\n", tree.Window+tree.MaxRoot-5)+root+"/y", 0o644) }, "holds " + root + "/y"},
 		"another one":     {func() { write(t, root+"/x", root+"lication/lib "+root+"_2", 0o644) }, ""},
 		"a prefix":        {func() { write(t, root+"/x", "/opt/prefix/lib", 0o644) }, "x: line 1 holds /opt/prefix/lib"},
 		"link away":       {func() { link(t, "/bin/sh", root+"/x") }, "x: a link to /bin/sh"},
@@ -147,7 +148,7 @@ func TestWhatHoldsItsPath(t *testing.T) {
 			must(t, os.MkdirAll(root, 0o755))
 			test.make()
 			var b bytes.Buffer
-			_, err := Pack(t.Context(), &b, root, PackOptions{Prefixes: []string{"/opt/prefix"}})
+			_, err := tree.Pack(t.Context(), &b, root, tree.PackOptions{Prefixes: []string{"/opt/prefix"}})
 			switch {
 			case test.want == "" && err != nil:
 				t.Error(err)
@@ -155,7 +156,7 @@ func TestWhatHoldsItsPath(t *testing.T) {
 				t.Errorf("got %v, want %q", err, test.want)
 			}
 			if test.want == "" {
-				must(t, unpack(t.Context(), &b, filepath.Join(t.TempDir(), "x"), "app", Limits{}))
+				must(t, unpack(t.Context(), &b, filepath.Join(t.TempDir(), "x"), "app", tree.Limits{}))
 			}
 		})
 	}
@@ -163,15 +164,15 @@ func TestWhatHoldsItsPath(t *testing.T) {
 	for i := range 30 {
 		link(t, "/etc", filepath.Join(root, "links", strings.Repeat("l", i+1)))
 	}
-	if _, err := Pack(t.Context(), &bytes.Buffer{}, root, PackOptions{}); err == nil || !strings.Contains(err.Error(), "and 10 more") {
+	if _, err := tree.Pack(t.Context(), &bytes.Buffer{}, root, tree.PackOptions{}); err == nil || !strings.Contains(err.Error(), "and 10 more") {
 		t.Errorf("got %v", err)
 	}
-	for _, bad := range []PackOptions{{Prefixes: []string{"/"}}, {Prefixes: []string{"opt"}}} {
-		if _, err := Pack(t.Context(), &bytes.Buffer{}, root, bad); errs.KindOf(err) != errs.Invalid {
+	for _, bad := range []tree.PackOptions{{Prefixes: []string{"/"}}, {Prefixes: []string{"opt"}}} {
+		if _, err := tree.Pack(t.Context(), &bytes.Buffer{}, root, bad); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%+v: %v", bad, err)
 		}
 	}
-	if _, err := Pack(t.Context(), &bytes.Buffer{}, root+"/none", PackOptions{}); errs.KindOf(err) != errs.Invalid {
+	if _, err := tree.Pack(t.Context(), &bytes.Buffer{}, root+"/none", tree.PackOptions{}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("got %v", err)
 	}
 }
@@ -183,7 +184,7 @@ func TestTheRootIsALink(t *testing.T) {
 	write(t, root+"/x", "1 "+root+"/a", 0o644)
 	write(t, root+"/y", "2 "+alias+"/b", 0o644)
 	link(t, root, alias)
-	_, err := Pack(t.Context(), &bytes.Buffer{}, alias, PackOptions{})
+	_, err := tree.Pack(t.Context(), &bytes.Buffer{}, alias, tree.PackOptions{})
 	if err == nil || !strings.Contains(err.Error(), root+"/a") || !strings.Contains(err.Error(), alias+"/b") {
 		t.Errorf("got %v", err)
 	}
@@ -203,21 +204,4 @@ func compile(t testing.TB, root, text, out string, flags ...string) {
 	must(t, os.MkdirAll(filepath.Dir(out), 0o755))
 	sh(t, "gcc", append([]string{"-o", out, src}, flags...)...)
 	must(t, os.Remove(src))
-}
-
-func FuzzRewrite(f *testing.F) {
-	f.Add("lib/pkgconfig/x.pc", []byte("prefix=/build/root\nlibdir=/build/root/lib\n/build/rootless"))
-	f.Add("bin/x", []byte("#!/build/root/bin/python3 -S\nprint(1)\n"))
-	f.Fuzz(func(t *testing.T, rel string, text []byte) {
-		p := &packer{dir: "/", roots: []string{"/build/root"}}
-		made, what := p.rewrite(rel, text)
-		if what == "" && !bytes.Equal(made, text) {
-			t.Errorf("changed without a word: %q", made)
-		}
-		if strings.HasSuffix(rel, ".pc") {
-			if left, err := find(bytes.NewReader(made), []byte("/build/root"), nil); left != nil || err != nil {
-				t.Errorf("left %+v, %v in %q", left, err, made)
-			}
-		}
-	})
 }

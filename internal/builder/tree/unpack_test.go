@@ -1,4 +1,4 @@
-package tree
+package tree_test
 
 import (
 	"archive/tar"
@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"overland/internal/builder/tree"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -89,7 +90,7 @@ func TestHostileArchives(t *testing.T) {
 			}
 			parent := t.TempDir()
 			write(t, filepath.Join(parent, "x"), "untouched", 0o600)
-			err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), filepath.Join(parent, "dest"), "", Limits{Entries: 8, Size: 100, Names: 200})
+			err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), filepath.Join(parent, "dest"), "", tree.Limits{Entries: 8, Size: 100, Names: 200})
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("got %v", err)
 			}
@@ -106,17 +107,17 @@ func TestHonestArchives(t *testing.T) {
 		comment(), dir("./top/"), file("top/a"), hard("top/b", "top/a"), file("top/d/e/f"), symlink("top/d/l", "../a"), symlink("top/d/none", "../gone"),
 	}
 	items[0].text, items[3].text = "", ""
-	must(t, unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{}))
+	must(t, unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", tree.Limits{}))
 	for name, want := range map[string]string{"a": "top/a", "b": "top/a", "d/e/f": "top/d/e/f", "d/l": "top/a"} {
 		if b, err := os.ReadFile(filepath.Join(dest, name)); err != nil || string(b) != want {
 			t.Errorf("%s: %q, %v", name, b, err)
 		}
 	}
-	err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", Limits{})
+	err := unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest, "top", tree.Limits{})
 	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("over what is there: %v", err)
 	}
-	err = unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest+"2", "other", Limits{})
+	err = unpack(t.Context(), bytes.NewReader(archive(t, items...)), dest+"2", "other", tree.Limits{})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("another top: %v", err)
 	}
@@ -129,7 +130,7 @@ func TestDamagedArchives(t *testing.T) {
 	dest := filepath.Join(parent, "dest")
 	try := func(what string, at int, b []byte) {
 		t.Helper()
-		err := unpack(t.Context(), bytes.NewReader(b), dest, "top", Limits{})
+		err := unpack(t.Context(), bytes.NewReader(b), dest, "top", tree.Limits{})
 		if err == nil {
 			for _, name := range []string{"a", "b"} {
 				if got, _ := os.ReadFile(filepath.Join(dest, name)); string(got) != "top/"+name {
@@ -172,7 +173,7 @@ func TestABombIsStopped(t *testing.T) {
 		}
 	}()
 	parent := t.TempDir()
-	err := unpack(t.Context(), r, filepath.Join(parent, "x"), "top", Limits{})
+	err := unpack(t.Context(), r, filepath.Join(parent, "x"), "top", tree.Limits{})
 	r.CloseWithError(errors.New("enough"))
 	if sent := <-done; errs.KindOf(err) != errs.Untrusted || sent > 256<<20 {
 		t.Errorf("after %d bytes: %v", sent, err)
@@ -185,20 +186,20 @@ func TestABombIsStopped(t *testing.T) {
 // What a killed install left is swept by the next one; what a living one works on is not.
 func TestLeftovers(t *testing.T) {
 	parent := t.TempDir()
-	write(t, filepath.Join(parent, stagePrefix+"dead", "lock"), "1", 0o600)
-	write(t, filepath.Join(parent, stagePrefix+"dead", "tree", "x"), "", 0o600)
-	write(t, filepath.Join(parent, stagePrefix+"alive", "lock"), "1", 0o600)
-	lock, err := fsx.TryLock(filepath.Join(parent, stagePrefix+"alive", "lock"))
+	write(t, filepath.Join(parent, tree.StagePrefix+"dead", "lock"), "1", 0o600)
+	write(t, filepath.Join(parent, tree.StagePrefix+"dead", "tree", "x"), "", 0o600)
+	write(t, filepath.Join(parent, tree.StagePrefix+"alive", "lock"), "1", 0o600)
+	lock, err := fsx.TryLock(filepath.Join(parent, tree.StagePrefix+"alive", "lock"))
 	must(t, err)
 	defer lock.Unlock()
-	must(t, unpack(t.Context(), bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "a"), "top", Limits{}))
-	if got := left(t, parent); got != stagePrefix+"alive a" {
+	must(t, unpack(t.Context(), bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "a"), "top", tree.Limits{}))
+	if got := left(t, parent); got != tree.StagePrefix+"alive a" {
 		t.Errorf("left: %s", got)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err = unpack(ctx, bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "b"), "top", Limits{})
-	if !errors.Is(err, context.Canceled) || left(t, parent) != stagePrefix+"alive a" {
+	err = unpack(ctx, bytes.NewReader(archive(t, dir("top/"))), filepath.Join(parent, "b"), "top", tree.Limits{})
+	if !errors.Is(err, context.Canceled) || left(t, parent) != tree.StagePrefix+"alive a" {
 		t.Errorf("%v, left: %s", err, left(t, parent))
 	}
 }
@@ -210,17 +211,17 @@ func TestManyAtOnce(t *testing.T) {
 	var group errgroup.Group
 	for i := range 16 {
 		group.Go(func() error {
-			return unpack(t.Context(), bytes.NewReader(good), filepath.Join(parent, strconv.Itoa(i)), "top", Limits{})
+			return unpack(t.Context(), bytes.NewReader(good), filepath.Join(parent, strconv.Itoa(i)), "top", tree.Limits{})
 		})
 	}
 	must(t, group.Wait())
-	if got := left(t, parent); len(strings.Fields(got)) != 16 || strings.Contains(got, stagePrefix) {
+	if got := left(t, parent); len(strings.Fields(got)) != 16 || strings.Contains(got, tree.StagePrefix) {
 		t.Errorf("left: %s", got)
 	}
 }
 
 func TestRoom(t *testing.T) {
-	s, err := Begin(filepath.Join(t.TempDir(), "not", "there", "yet"))
+	s, err := tree.Begin(filepath.Join(t.TempDir(), "not", "there", "yet"))
 	must(t, err)
 	defer s.Close()
 	if err := s.Room(1 << 20); err != nil {
@@ -254,7 +255,7 @@ func FuzzUnpack(f *testing.F) {
 		_ = w.Close()
 		parent := t.TempDir()
 		write(t, filepath.Join(parent, "beside"), "x", 0o600)
-		err := unpack(t.Context(), &z, filepath.Join(parent, "dest"), "", Limits{Entries: 100, Size: 1 << 20})
+		err := unpack(t.Context(), &z, filepath.Join(parent, "dest"), "", tree.Limits{Entries: 100, Size: 1 << 20})
 		want := "beside"
 		if err == nil {
 			want = "beside dest"
@@ -268,23 +269,5 @@ func FuzzUnpack(f *testing.F) {
 			}
 			return nil
 		})
-	})
-}
-
-func FuzzProgram(f *testing.F) {
-	b, err := os.ReadFile("testdata/library")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte("\x7fELF"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		p := &packer{dir: "/build/root", roots: []string{"/build/root"}}
-		g := p.elf(bytes.NewReader(b), "lib/x")
-		for _, one := range g.patches {
-			if one.off < 0 || one.off+int64(len(one.text)) > int64(len(b)) {
-				t.Errorf("a patch of %d bytes at %d of %d", len(one.text), one.off, len(b))
-			}
-		}
 	})
 }
