@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"errors"
@@ -8,13 +8,14 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/httpx"
 	"overland/internal/store/dir"
 )
 
 // An answer is used only for the bytes that were asked for.
 func TestAnswersToARange(t *testing.T) {
-	s := site(t, "https://10.0.0.1:8443#"+onePin, SiteOptions{})
+	s := site(t, "https://10.0.0.1:8443#"+onePin, fetch.SiteOptions{})
 	for name, c := range map[string]struct {
 		status int
 		off    int64
@@ -33,7 +34,7 @@ func TestAnswersToARange(t *testing.T) {
 	} {
 		resp := &http.Response{StatusCode: c.status, Status: http.StatusText(c.status), ContentLength: c.length, Header: http.Header{}}
 		resp.Header.Set("Content-Range", c.span)
-		size, err := s.checkBlob(resp, c.off)
+		size, err := fetch.CheckBlob(s, resp, c.off)
 		if c.size == 0 && !errors.Is(err, httpx.ErrAnswer) || c.size != 0 && (err != nil || size != c.size) {
 			t.Errorf("%s: %d, %v", name, size, err)
 		}
@@ -47,8 +48,8 @@ func TestABlobThatNobodyHasLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := New(s, quick(having("empty", nil)))
-	if err := f.Fetch(t.Context(), Blob{Digest: digest.Of([]byte("x")), Size: 1}); errs.KindOf(err) != errs.NotFound {
+	f := fetch.New(s, quick(having("empty", nil)))
+	if err := f.Fetch(t.Context(), fetch.Blob{Digest: digest.Of([]byte("x")), Size: 1}); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("got %v", err)
 	}
 	if left, err := os.ReadDir(path + "/ingest"); err != nil || len(left) != 0 {

@@ -1,8 +1,9 @@
-package fetch
+package fetch_test
 
 import (
 	"testing"
 
+	"overland/internal/fetch"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
@@ -21,25 +22,25 @@ func BenchmarkFetch(b *testing.B) {
 	if _, err := store.PutBytes(b.Context(), from, body); err != nil {
 		b.Fatal(err)
 	}
-	dir, err := Dir(from.Dir())
+	dir, err := fetch.Dir(from.Dir())
 	if err != nil {
 		b.Fatal(err)
 	}
 	origin := badlink.NewOrigin(nil, body)
 	defer origin.Close()
-	site, err := Site(origin.URL(origin.Addr()), SiteOptions{})
+	site, err := fetch.Site(origin.URL(origin.Addr()), fetch.SiteOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer site.CloseIdleConnections()
-	for name, src := range map[string]Source{"dir": dir, "site": site} {
+	for name, src := range map[string]fetch.Source{"dir": dir, "site": site} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(size)
 			s, err := storedir.Open(b.TempDir(), storedir.Options{})
 			if err != nil {
 				b.Fatal(err)
 			}
-			f := New(s, Options{Sources: []Source{src}})
+			f := fetch.New(s, fetch.Options{Sources: []fetch.Source{src}})
 			for b.Loop() {
 				if err := f.Fetch(b.Context(), blob); err != nil {
 					b.Fatal(err)

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/fsx"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
@@ -32,7 +33,7 @@ func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
 		}
 		return nil
 	}}
-	err := New(openStore(t, dir, storedir.Options{FS: full}), quick(link.src)).Fetch(t.Context(), b)
+	err := fetch.New(openStore(t, dir, storedir.Options{FS: full}), quick(link.src)).Fetch(t.Context(), b)
 	if errs.KindOf(err) != errs.Unavailable || !fsx.IsFull(err) || !strings.Contains(errs.HintOf(err), "free") {
 		t.Fatalf("got %v (%v, hint %q), want a full disk", err, errs.KindOf(err), errs.HintOf(err))
 	}
@@ -41,7 +42,7 @@ func TestDiskFullSaysSoAndGoesOnLater(t *testing.T) {
 	}
 	before := link.Counts().Down
 	s := openStore(t, dir, storedir.Options{})
-	if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
+	if err := fetch.New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)
@@ -54,7 +55,7 @@ func TestNoRoomIsKnownBeforeTheFirstByte(t *testing.T) {
 	body := random(28, 1000)
 	src := having("source", nil, body)
 	s := openStore(t, t.TempDir(), storedir.Options{Reserve: 1 << 60})
-	err := New(s, quick(src)).Fetch(t.Context(), plainBlob(body))
+	err := fetch.New(s, quick(src)).Fetch(t.Context(), plainBlob(body))
 	if errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" || src.asked() != 0 {
 		t.Errorf("got %v (asked %d times), want no room, unasked", err, src.asked())
 	}
@@ -65,7 +66,7 @@ func TestASpoiledPartialIsFoundAndMended(t *testing.T) {
 	b, list := withChunks(t, body)
 	for _, c := range []struct {
 		name  string
-		b     Blob
+		b     fetch.Blob
 		keep  int
 		spoil []int
 		most  int64 // bytes the second call may move
@@ -76,8 +77,8 @@ func TestASpoiledPartialIsFoundAndMended(t *testing.T) {
 		{"no chunk list", plainBlob(body), 3 * mib, []int{9}, 8 * mib},
 		{"no chunk list, all there", plainBlob(body), 5*mib + 1, []int{9}, 6 * mib},
 		{"no chunk list, all there, nothing wrong", plainBlob(body), 5*mib + 1, nil, 0},
-		{"unknown size, all there, nothing wrong", Blob{Digest: b.Digest, Size: -1}, 5*mib + 1, nil, 0},
-		{"unknown size, too much there", Blob{Digest: b.Digest, Size: -1}, 5*mib + 900, nil, 6 * mib},
+		{"unknown size, all there, nothing wrong", fetch.Blob{Digest: b.Digest, Size: -1}, 5*mib + 1, nil, 0},
+		{"unknown size, too much there", fetch.Blob{Digest: b.Digest, Size: -1}, 5*mib + 900, nil, 6 * mib},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			link := behind(t, badlink.Faults{}, body, list)
@@ -94,13 +95,13 @@ func TestASpoiledPartialIsFoundAndMended(t *testing.T) {
 			}
 			var moved int64
 			o := quick(link.src)
-			o.Liar = func(e *SourceError) { t.Errorf("accused %v of what the disk did", e) }
-			o.Progress = func(e Event) {
+			o.Liar = func(e *fetch.SourceError) { t.Errorf("accused %v of what the disk did", e) }
+			o.Progress = func(e fetch.Event) {
 				if e.Digest == b.Digest {
 					moved = e.Moved
 				}
 			}
-			if err := New(s, o).Fetch(t.Context(), c.b); err != nil {
+			if err := fetch.New(s, o).Fetch(t.Context(), c.b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, s, body)
@@ -136,12 +137,12 @@ func TestDir(t *testing.T) {
 		if err := syscall.Mkfifo(filepath.Join(trust, "pipe.json"), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		src, err := Dir(dir)
+		src, err := fetch.Dir(dir)
 		if err != nil {
 			t.Fatal(err)
 		}
 		s := newStore(t)
-		if err := New(s, quick(src)).Fetch(t.Context(), b); err != nil {
+		if err := fetch.New(s, quick(src)).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -163,7 +164,7 @@ func TestDir(t *testing.T) {
 			t.Error("the limit does not hold")
 		}
 	}
-	if _, err := Dir(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := fetch.Dir(t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("an empty folder: %v, want ErrNotExist", err)
 	}
 }

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"bufio"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/fetch"
 	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 	"overland/internal/testkit/badlink"
@@ -29,20 +30,20 @@ func child() {
 		if err != nil {
 			return err
 		}
-		src, err := Site(os.Getenv(childURL), SiteOptions{Dial: dialSmall})
+		src, err := fetch.Site(os.Getenv(childURL), fetch.SiteOptions{Dial: dialSmall})
 		if err != nil {
 			return err
 		}
-		var b Blob
+		var b fetch.Blob
 		if _, err := fmt.Sscan(os.Getenv(childBlob), &b.Digest, &b.Size, &b.Chunks); err != nil {
 			return err
 		}
-		o := Options{Sources: []Source{src}, Progress: func(e Event) {
+		o := fetch.Options{Sources: []fetch.Source{src}, Progress: func(e fetch.Event) {
 			if e.Digest == b.Digest {
 				fmt.Println("at", e.Done)
 			}
 		}}
-		return New(s, o).Fetch(context.Background(), b)
+		return fetch.New(s, o).Fetch(context.Background(), b)
 	}()
 	if err != nil {
 		fmt.Println("error", err)

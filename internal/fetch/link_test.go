@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/testkit/badlink"
 )
 
@@ -30,7 +31,7 @@ func TestALinkThatIsCut(t *testing.T) {
 			}
 			link := behind(t, badlink.Faults{CutEvery: c.every}, body, list)
 			s := newStore(t)
-			if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
+			if err := fetch.New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, s, body)
@@ -47,7 +48,7 @@ func TestALinkThatIsReset(t *testing.T) {
 	b, list := withChunks(t, body)
 	link := behind(t, badlink.Faults{CutEvery: 3_000_000, Reset: true}, body, list)
 	s := newStore(t)
-	if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
+	if err := fetch.New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body) // what the client's kernel held at a reset is lost to it: nothing to count here
@@ -62,13 +63,13 @@ func TestALinkThatGoesSilent(t *testing.T) {
 		s := newStore(t)
 		var silence, last time.Duration
 		began := time.Now()
-		o := Options{Sources: []Source{link.src}, Progress: func(e Event) {
+		o := fetch.Options{Sources: []fetch.Source{link.src}, Progress: func(e fetch.Event) {
 			if e.Digest == b.Digest {
 				now := time.Since(began)
 				silence, last = max(silence, now-last), now
 			}
 		}}
-		if err := New(s, o).Fetch(t.Context(), b); err != nil {
+		if err := fetch.New(s, o).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -90,9 +91,9 @@ func TestALinkOf4KBPerSecond(t *testing.T) {
 		link, end := inMemory(t, badlink.Faults{Rate: 4096}, body, list)
 		defer end()
 		s := newStore(t)
-		var events []Event
-		o := Options{Sources: []Source{link.src}, Progress: func(e Event) { events = append(events, e) }}
-		if err := New(s, o).Fetch(t.Context(), b); err != nil {
+		var events []fetch.Event
+		o := fetch.Options{Sources: []fetch.Source{link.src}, Progress: func(e fetch.Event) { events = append(events, e) }}
+		if err := fetch.New(s, o).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -115,7 +116,7 @@ func TestALinkOnWhichOneTLSRecordTakesAMinute(t *testing.T) {
 		link, end := inMemory(t, badlink.Faults{Rate: 256}, body)
 		defer end()
 		s := newStore(t)
-		if err := New(s, Options{Sources: []Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
+		if err := fetch.New(s, fetch.Options{Sources: []fetch.Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -127,7 +128,7 @@ func TestALinkOnWhichOneTLSRecordTakesAMinute(t *testing.T) {
 
 func TestALinkThatRefuses(t *testing.T) {
 	var bodies [][]byte
-	var blobs []Blob
+	var blobs []fetch.Blob
 	total := 0
 	for i := range 200 {
 		bodies = append(bodies, random(uint64(1000+i), 20_000))
@@ -139,7 +140,7 @@ func TestALinkThatRefuses(t *testing.T) {
 	s := newStore(t)
 	o := quick(link.src)
 	o.Parallel = 1
-	if err := New(s, o).All(t.Context(), blobs); err != nil {
+	if err := fetch.New(s, o).All(t.Context(), blobs); err != nil {
 		t.Fatal(err)
 	}
 	for _, body := range bodies {
@@ -154,7 +155,7 @@ func TestALinkThatRefuses(t *testing.T) {
 	b, list := withChunks(t, body)
 	link = behind(t, badlink.Faults{Refuse: 0.3, Seed: 8, CutEvery: 3_000_000}, body, list)
 	s = newStore(t)
-	if err := New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
+	if err := fetch.New(s, quick(link.src)).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)
@@ -172,8 +173,8 @@ func TestALinkThatFlipsABit(t *testing.T) {
 		defer end()
 		s := newStore(t)
 		var liars []error
-		o := Options{Sources: []Source{link.src}, Liar: func(e *SourceError) { liars = append(liars, e) }}
-		if err := New(s, o).Fetch(t.Context(), b); err != nil {
+		o := fetch.Options{Sources: []fetch.Source{link.src}, Liar: func(e *fetch.SourceError) { liars = append(liars, e) }}
+		if err := fetch.New(s, o).Fetch(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -190,7 +191,7 @@ func TestALinkWithLatency(t *testing.T) {
 		link, end := inMemory(t, badlink.Faults{Latency: 5 * time.Second, CutEvery: mib}, body)
 		defer end()
 		s := newStore(t)
-		if err := New(s, Options{Sources: []Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
+		if err := fetch.New(s, fetch.Options{Sources: []fetch.Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)
@@ -204,16 +205,16 @@ func TestALinkThatIsGoneEndsTheCall(t *testing.T) {
 		defer end()
 		link.Link.Set(badlink.Faults{Refuse: 1})
 		s := newStore(t)
-		err := New(s, Options{Sources: []Source{link.src}}).Fetch(t.Context(), plainBlob(body))
+		err := fetch.New(s, fetch.Options{Sources: []fetch.Source{link.src}}).Fetch(t.Context(), plainBlob(body))
 		if errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" {
 			t.Errorf("got %v (%v), want Unavailable with a hint", err, errs.KindOf(err))
 		}
-		var src *SourceError
+		var src *fetch.SourceError
 		if !errors.As(err, &src) || src.Source != link.src.Name() {
 			t.Errorf("got %v, want it to name the source", err)
 		}
-		if n := link.Counts().Conns; n != defaultAttempts {
-			t.Errorf("%d attempts, want %d", n, defaultAttempts)
+		if n := link.Counts().Conns; n != fetch.DefaultAttempts {
+			t.Errorf("%d attempts, want %d", n, fetch.DefaultAttempts)
 		}
 	})
 }
@@ -226,13 +227,13 @@ func TestCancelled(t *testing.T) {
 		s := newStore(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := New(s, Options{Sources: []Source{link.src}}).Fetch(ctx, plainBlob(body))
+		err := fetch.New(s, fetch.Options{Sources: []fetch.Source{link.src}}).Fetch(ctx, plainBlob(body))
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v, want the caller's deadline", err)
 		}
 		// What came stays: the next call moves only the rest.
 		link.Link.Set(badlink.Faults{})
-		if err := New(s, Options{Sources: []Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
+		if err := fetch.New(s, fetch.Options{Sources: []fetch.Source{link.src}}).Fetch(t.Context(), plainBlob(body)); err != nil {
 			t.Fatal(err)
 		}
 		want(t, s, body)

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/digest"
+	"overland/internal/fetch"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
@@ -53,9 +54,11 @@ func openStore(t *testing.T, dir string, o storedir.Options) *storedir.Store {
 }
 
 // plainBlob is body as a Blob without a chunk list; withChunks has one, which is the second result.
-func plainBlob(body []byte) Blob { return Blob{Digest: digest.Of(body), Size: int64(len(body))} }
+func plainBlob(body []byte) fetch.Blob {
+	return fetch.Blob{Digest: digest.Of(body), Size: int64(len(body))}
+}
 
-func withChunks(t *testing.T, body []byte) (Blob, []byte) {
+func withChunks(t *testing.T, body []byte) (fetch.Blob, []byte) {
 	t.Helper()
 	list, err := store.Chunks(bytes.NewReader(body))
 	if err != nil {
@@ -82,7 +85,7 @@ func want(t *testing.T, s *storedir.Store, body []byte) {
 type bad struct {
 	*badlink.Origin
 	*badlink.Link
-	src *SiteSource
+	src *fetch.SiteSource
 }
 
 func (b *bad) url() string { return b.Origin.URL(b.Link.Addr()) }
@@ -98,7 +101,7 @@ func behind(t *testing.T, f badlink.Faults, blobs ...[]byte) *bad {
 	}
 	t.Cleanup(func() { k.Close() })
 	b := &bad{Origin: o, Link: k}
-	b.src = site(t, b.url(), SiteOptions{Dial: dialSmall})
+	b.src = site(t, b.url(), fetch.SiteOptions{Dial: dialSmall})
 	return b
 }
 
@@ -112,9 +115,9 @@ func dialSmall(ctx context.Context, network, addr string) (net.Conn, error) {
 	return c, c.(*net.TCPConn).SetReadBuffer(64 << 10)
 }
 
-func site(t *testing.T, url string, o SiteOptions) *SiteSource {
+func site(t *testing.T, url string, o fetch.SiteOptions) *fetch.SiteSource {
 	t.Helper()
-	s, err := Site(url, o)
+	s, err := fetch.Site(url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +132,7 @@ func inMemory(t *testing.T, f badlink.Faults, blobs ...[]byte) (b *bad, end func
 	server, client := badlink.NewMemory(), badlink.NewMemory()
 	b = &bad{Origin: badlink.NewOrigin(server, blobs...)}
 	b.Link = badlink.Serve(client, server.Dial, f)
-	src, err := Site(b.url(), SiteOptions{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return client.Dial(ctx) }})
+	src, err := fetch.Site(b.url(), fetch.SiteOptions{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return client.Dial(ctx) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,6 +203,6 @@ func failing(name string, err error) *fake {
 var errDown = errors.New("connection refused")
 
 // quick are Options for tests that do not wait.
-func quick(sources ...Source) Options {
-	return Options{Sources: sources, Backoff: time.Millisecond}
+func quick(sources ...fetch.Source) fetch.Options {
+	return fetch.Options{Sources: sources, Backoff: time.Millisecond}
 }

@@ -1,12 +1,11 @@
-package fetch
+package fetch_test
 
 import (
 	"strings"
 	"testing"
 
-	"overland/internal/digest"
 	"overland/internal/errs"
-	"overland/internal/store"
+	"overland/internal/fetch"
 )
 
 const onePin = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
@@ -19,7 +18,7 @@ func TestParseSiteURL(t *testing.T) {
 		"https://[::ffff:10.0.0.1]:8443#" + onePin:                    "https://10.0.0.1:8443#" + onePin,
 		"https://10.0.0.1:8443#sha256:" + strings.ToUpper(onePin[7:]): "https://10.0.0.1:8443#" + onePin,
 	} {
-		u, err := ParseSiteURL(raw)
+		u, err := fetch.ParseSiteURL(raw)
 		if err != nil || u.String() != want {
 			t.Errorf("%s: got %s, %v; want %s", raw, u, err, want)
 		}
@@ -30,7 +29,7 @@ func TestParseSiteURL(t *testing.T) {
 		"https://10.0.0.1:99999#" + onePin, "https://me@10.0.0.1#" + onePin, "https://10.0.0.1/path#" + onePin,
 		"https://10.0.0.1?q#" + onePin, "https:10.0.0.1#" + onePin, "https://10.0.0.1:8443#" + onePin + strings.Repeat("0", 600),
 	} {
-		if u, err := ParseSiteURL(raw); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+		if u, err := fetch.ParseSiteURL(raw); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 			t.Errorf("%q: got %v, %v; want Invalid with a hint", raw, u, err)
 		}
 	}
@@ -41,31 +40,13 @@ func FuzzSiteURL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		u, err := ParseSiteURL(raw)
+		u, err := fetch.ParseSiteURL(raw)
 		if err != nil {
 			return
 		}
-		again, err := ParseSiteURL(u.String())
+		again, err := fetch.ParseSiteURL(u.String())
 		if err != nil || again != u {
 			t.Errorf("%q became %q, which reads as %v, %v", raw, u, again, err)
-		}
-	})
-}
-
-func FuzzChunkList(f *testing.F) {
-	f.Add([]byte{}, int64(0))
-	f.Add(make([]byte, 64), int64(store.ChunkSize+1))
-	f.Add(make([]byte, 33), int64(2*store.ChunkSize))
-	f.Add([]byte{}, int64(-1))
-	f.Add([]byte{}, int64(1<<63-1))
-	f.Fuzz(func(t *testing.T, raw []byte, size int64) {
-		list, err := parseChunks(raw, size)
-		if err != nil {
-			return
-		}
-		// Every byte of the blob has a chunk in the list.
-		if size > 0 {
-			_ = list.holds((size-1)/store.ChunkSize, make([]byte, digest.Size))
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 )
@@ -53,7 +54,7 @@ func (m *moody) Open(_ context.Context, d digest.Digest, off int64) (io.ReadClos
 		return nil, -1, fs.ErrNotExist
 	case "norange":
 		if off > 0 {
-			return nil, -1, ErrNoRange
+			return nil, -1, fetch.ErrNoRange
 		}
 	case "wrongsize":
 		size++
@@ -79,7 +80,7 @@ func TestAnything(t *testing.T) {
 		if rapid.Bool().Draw(t, "chunk list") {
 			b.Chunks = digest.Of(list)
 		}
-		o := Options{Backoff: time.Microsecond}
+		o := fetch.Options{Backoff: time.Microsecond}
 		reliable := false
 		for i := range rapid.IntRange(1, 4).Draw(t, "sources") {
 			m := &moody{name: fmt.Sprint("source ", i), body: body, list: list, honest: true}
@@ -100,7 +101,7 @@ func TestAnything(t *testing.T) {
 			o.Sources = append(o.Sources, m)
 		}
 		o.Attempts = 20
-		o.Liar = func(e *SourceError) {
+		o.Liar = func(e *fetch.SourceError) {
 			for _, s := range o.Sources {
 				if s.Name() == e.Source && s.(*moody).honest {
 					t.Fatalf("the honest %s was accused: %v", e.Source, e)
@@ -132,7 +133,7 @@ func TestAnything(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		err = New(s, o).Fetch(context.Background(), b)
+		err = fetch.New(s, o).Fetch(context.Background(), b)
 		if err == nil {
 			if err := store.Verify(context.Background(), s, b.Digest); err != nil {
 				t.Fatal(err)

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
@@ -41,16 +42,16 @@ func TestALiarAmongThreeIsNamedAndCostsOneChunk(t *testing.T) {
 	liar.Origin.Set(badlink.Liar, 5*mib+17, 8*mib)
 	honest, third := behind(t, badlink.Faults{}, body, list), behind(t, badlink.Faults{}, body, list)
 	s := newStore(t)
-	var accused []*SourceError
+	var accused []*fetch.SourceError
 	var moved int64
 	o := quick(liar.src, honest.src, third.src)
-	o.Liar = func(e *SourceError) { accused = append(accused, e) }
-	o.Progress = func(e Event) {
+	o.Liar = func(e *fetch.SourceError) { accused = append(accused, e) }
+	o.Progress = func(e fetch.Event) {
 		if e.Digest == b.Digest {
 			moved = e.Moved
 		}
 	}
-	f := New(s, o)
+	f := fetch.New(s, o)
 	if err := f.Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +78,10 @@ func TestALiarAmongThreeIsNamedAndCostsOneChunk(t *testing.T) {
 func TestOnlyLiarsIsUntrusted(t *testing.T) {
 	body := random(22, 3*mib)
 	b, list := withChunks(t, body)
-	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body), "unknown size": {Digest: b.Digest, Size: -1}} {
+	for name, b := range map[string]fetch.Blob{"with a chunk list": b, "without": plainBlob(body), "unknown size": {Digest: b.Digest, Size: -1}} {
 		t.Run(name, func(t *testing.T) {
 			good := having("keeper of the list", nil, list)
-			f := New(newStore(t), quick(having("liar 1", flip(5), body), having("liar 2", flip(2*mib), body), good))
+			f := fetch.New(newStore(t), quick(having("liar 1", flip(5), body), having("liar 2", flip(2*mib), body), good))
 			err := f.Fetch(t.Context(), b)
 			if errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
 				t.Fatalf("got %v (%v), want Untrusted with a hint", err, errs.KindOf(err))
@@ -113,7 +114,7 @@ func TestALiarThatSendsPartOfAChunkIsNamedToo(t *testing.T) {
 	body := random(23, 3*mib+5)
 	b, list := withChunks(t, body)
 	lists := having("keeper of the list", nil, list)
-	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body[:mib])} {
+	for name, b := range map[string]fetch.Blob{"with a chunk list": b, "without": plainBlob(body[:mib])} {
 		t.Run(name, func(t *testing.T) {
 			part := body[:b.Size]
 			// The liar spoils 100,000 bytes of the first unit and goes; another one has to finish
@@ -124,8 +125,8 @@ func TestALiarThatSendsPartOfAChunkIsNamedToo(t *testing.T) {
 			s := newStore(t)
 			var accused []string
 			o := quick(liar, honest, lists)
-			o.Liar = func(e *SourceError) { accused = append(accused, e.Source) }
-			if err := New(s, o).Fetch(t.Context(), b); err != nil {
+			o.Liar = func(e *fetch.SourceError) { accused = append(accused, e.Source) }
+			if err := fetch.New(s, o).Fetch(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, s, part)
@@ -155,35 +156,35 @@ func TestKinds(t *testing.T) {
 	denied := failing("strict", errs.Errorf(errs.Denied, "403"))
 	pin := failing("other key", errs.Errorf(errs.Untrusted, "not the pinned key"))
 	for _, c := range []struct {
-		sources []Source
+		sources []fetch.Source
 		kind    errs.Kind
 	}{
 		{nil, errs.Unavailable},
-		{[]Source{none}, errs.NotFound},
-		{[]Source{down}, errs.Unavailable},
-		{[]Source{none, down}, errs.Unavailable},
-		{[]Source{none, liar}, errs.Untrusted},
-		{[]Source{liar, none}, errs.Untrusted},
-		{[]Source{liar, down}, errs.Unavailable},
-		{[]Source{denied, none}, errs.Unavailable},
-		{[]Source{pin, none}, errs.Untrusted},
+		{[]fetch.Source{none}, errs.NotFound},
+		{[]fetch.Source{down}, errs.Unavailable},
+		{[]fetch.Source{none, down}, errs.Unavailable},
+		{[]fetch.Source{none, liar}, errs.Untrusted},
+		{[]fetch.Source{liar, none}, errs.Untrusted},
+		{[]fetch.Source{liar, down}, errs.Unavailable},
+		{[]fetch.Source{denied, none}, errs.Unavailable},
+		{[]fetch.Source{pin, none}, errs.Untrusted},
 	} {
-		err := New(newStore(t), quick(c.sources...)).Fetch(t.Context(), plainBlob(body))
+		err := fetch.New(newStore(t), quick(c.sources...)).Fetch(t.Context(), plainBlob(body))
 		if errs.KindOf(err) != c.kind {
 			t.Errorf("%v: kind %v, want %v", err, errs.KindOf(err), c.kind)
 		}
 	}
-	for _, b := range []Blob{
+	for _, b := range []fetch.Blob{
 		{},
 		{Digest: digest.Of(body)},
 		{Digest: digest.Of(body), Size: 9, Chunks: "x"},
 		{Digest: digest.Of(body), Size: 9, Chunks: digest.Of(body)},
 	} {
-		if err := New(newStore(t), quick(none)).Fetch(t.Context(), b); errs.KindOf(err) != errs.Invalid {
+		if err := fetch.New(newStore(t), quick(none)).Fetch(t.Context(), b); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%+v: got %v, want Invalid", b, err)
 		}
 	}
-	if err := New(newStore(t), Options{}).Fetch(t.Context(), Blob{Digest: digest.Of(nil)}); err != nil {
+	if err := fetch.New(newStore(t), fetch.Options{}).Fetch(t.Context(), fetch.Blob{Digest: digest.Of(nil)}); err != nil {
 		t.Errorf("the empty blob needs no source: %v", err)
 	}
 }
@@ -192,7 +193,7 @@ func TestSourcesAreAskedInOrder(t *testing.T) {
 	body := random(25, 5000)
 	down, first, second := failing("down", errDown), having("first", nil, body), having("second", nil, body)
 	s := newStore(t)
-	if err := New(s, quick(having("empty", nil), down, first, second)).Fetch(t.Context(), plainBlob(body)); err != nil {
+	if err := fetch.New(s, quick(having("empty", nil), down, first, second)).Fetch(t.Context(), plainBlob(body)); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)
@@ -203,7 +204,7 @@ func TestSourcesAreAskedInOrder(t *testing.T) {
 
 func TestASmallBlobDoesNotWaitForADeadSourceEachTime(t *testing.T) {
 	var bodies [][]byte
-	var blobs []Blob
+	var blobs []fetch.Blob
 	for i := range 1000 {
 		bodies = append(bodies, random(uint64(i), 300+i))
 		blobs = append(blobs, plainBlob(bodies[i]))
@@ -211,14 +212,14 @@ func TestASmallBlobDoesNotWaitForADeadSourceEachTime(t *testing.T) {
 	link := behind(t, badlink.Faults{}, bodies...)
 	dead := failing("dead", errDown)
 	s := newStore(t)
-	o := Options{Sources: []Source{dead, link.src}}
-	if err := New(s, o).All(t.Context(), blobs); err != nil {
+	o := fetch.Options{Sources: []fetch.Source{dead, link.src}}
+	if err := fetch.New(s, o).All(t.Context(), blobs); err != nil {
 		t.Fatal(err)
 	}
 	for _, body := range bodies {
 		want(t, s, body)
 	}
-	if n := link.Counts().Conns; n > 2*defaultParallel {
+	if n := link.Counts().Conns; n > 2*fetch.DefaultParallel {
 		t.Errorf("%d connections for 1,000 blobs, want them kept", n)
 	}
 	if dead.asked() > 200 {
@@ -234,7 +235,7 @@ func TestTwoFetchersOfOneBlobMoveItOnce(t *testing.T) {
 	// Two processes' worth of stores, and two callers of each.
 	var wg sync.WaitGroup
 	for range 2 {
-		f := New(openStore(t, dir, storedir.Options{}), quick(link.src))
+		f := fetch.New(openStore(t, dir, storedir.Options{}), quick(link.src))
 		for range 2 {
 			wg.Go(func() {
 				if err := f.Fetch(t.Context(), b); err != nil {
@@ -263,12 +264,12 @@ func TestAChunkListOfAnotherBlob(t *testing.T) {
 		}
 		return inner(ctx, d, off)
 	}
-	err := New(newStore(t), quick(src)).Fetch(t.Context(), b)
+	err := fetch.New(newStore(t), quick(src)).Fetch(t.Context(), b)
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "chunk list") {
 		t.Errorf("got %v, want Untrusted and the chunk list named", err)
 	}
 	b.Chunks = digest.Of([]byte("short"))
-	err = New(newStore(t), quick(having("source", nil, body, []byte("short")))).Fetch(t.Context(), b)
+	err = fetch.New(newStore(t), quick(having("source", nil, body, []byte("short")))).Fetch(t.Context(), b)
 	if err == nil {
 		t.Error("a chunk list of a wrong length was taken")
 	}
@@ -278,7 +279,7 @@ func TestAMissingChunkListIsDoneWithout(t *testing.T) {
 	body := random(32, 2*mib+5)
 	b, _ := withChunks(t, body)
 	s := newStore(t)
-	if err := New(s, quick(having("source", nil, body))).Fetch(t.Context(), b); err != nil {
+	if err := fetch.New(s, quick(having("source", nil, body))).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)
@@ -287,13 +288,13 @@ func TestAMissingChunkListIsDoneWithout(t *testing.T) {
 func TestASourceThatStartsOnlyAtZeroIsTheLastResort(t *testing.T) {
 	body := random(33, 16*mib)
 	b, list := withChunks(t, body)
-	for name, b := range map[string]Blob{"with a chunk list": b, "without": plainBlob(body)} {
+	for name, b := range map[string]fetch.Blob{"with a chunk list": b, "without": plainBlob(body)} {
 		t.Run(name, func(t *testing.T) {
 			whole := behind(t, badlink.Faults{CutEvery: 1_500_000}, body, list)
 			whole.Origin.Set(badlink.IgnoreRange)
 			ranged := behind(t, badlink.Faults{}, body, list)
 			s := newStore(t)
-			if err := New(s, quick(whole.src, ranged.src)).Fetch(t.Context(), b); err != nil {
+			if err := fetch.New(s, quick(whole.src, ranged.src)).Fetch(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, s, body)
@@ -315,7 +316,7 @@ func TestASourceThatStartsOnlyAtZeroIsTheLastResort(t *testing.T) {
 				t.Fatal(err)
 			}
 			whole.Link.Set(badlink.Faults{})
-			if err := New(s, quick(whole.src)).Fetch(t.Context(), b); err != nil {
+			if err := fetch.New(s, quick(whole.src)).Fetch(t.Context(), b); err != nil {
 				t.Fatal(err)
 			}
 			want(t, s, body)
@@ -356,7 +357,7 @@ func TestMischief(t *testing.T) {
 					}
 					alone := quick(odd.src)
 					alone.Attempts, alone.Unknown = 3, 3*mib
-					err := New(s, alone).Fetch(t.Context(), want)
+					err := fetch.New(s, alone).Fetch(t.Context(), want)
 					if (err == nil) != storetest.Has(t, s, b.Digest) {
 						t.Fatalf("%s: got %v, and the store has it: %v", what, err, storetest.Has(t, s, b.Digest))
 					}
@@ -365,7 +366,7 @@ func TestMischief(t *testing.T) {
 							t.Fatalf("%s: something else reached the store: %v", what, err)
 						}
 					}
-					if err := New(s, quick(odd.src, good.src)).Fetch(t.Context(), want); err != nil {
+					if err := fetch.New(s, quick(odd.src, good.src)).Fetch(t.Context(), want); err != nil {
 						t.Fatalf("%s, size %d, beside a good source: %v", what, size, err)
 					}
 					if err := store.Verify(t.Context(), s, b.Digest); err != nil {
@@ -385,13 +386,13 @@ func TestAPortalThatGoesAway(t *testing.T) {
 	s := newStore(t)
 	o := quick(link.src)
 	asks := 0
-	o.Sources = []Source{&fake{name: "site", open: func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
+	o.Sources = []fetch.Source{&fake{name: "site", open: func(ctx context.Context, d digest.Digest, off int64) (io.ReadCloser, int64, error) {
 		if asks++; asks == 5 {
 			link.Origin.Set(badlink.Honest)
 		}
 		return link.src.Open(ctx, d, off)
 	}}}
-	if err := New(s, o).Fetch(t.Context(), b); err != nil {
+	if err := fetch.New(s, o).Fetch(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)
@@ -404,7 +405,7 @@ func TestASourceThatStartsOnlyAtZeroOverALinkThatIsCutGivesUp(t *testing.T) {
 	link.Origin.Set(badlink.IgnoreRange)
 	o := quick(link.src)
 	o.Attempts = 4
-	err := New(newStore(t), o).Fetch(t.Context(), plainBlob(body))
+	err := fetch.New(newStore(t), o).Fetch(t.Context(), plainBlob(body))
 	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), link.src.Name()) {
 		t.Errorf("got %v (%v), want Unavailable and the source named", err, errs.KindOf(err))
 	}
@@ -435,7 +436,7 @@ func TestAPortalInTheWayOfTLS(t *testing.T) {
 	}
 	defer link.Close()
 	s := newStore(t)
-	if err := New(s, quick(site(t, origin.URL(link.Addr()), SiteOptions{}))).Fetch(t.Context(), plainBlob(body)); err != nil {
+	if err := fetch.New(s, quick(site(t, origin.URL(link.Addr()), fetch.SiteOptions{}))).Fetch(t.Context(), plainBlob(body)); err != nil {
 		t.Fatal(err)
 	}
 	want(t, s, body)

@@ -1,4 +1,4 @@
-package fetch
+package fetch_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/fetch"
 )
 
 // Sites and peers come and go: one that lied about a blob is not asked for it again, and one that
@@ -21,7 +22,7 @@ func TestWhatIsKnownOfASourceOutlivesAChangeOfTheList(t *testing.T) {
 	s := newStore(t)
 	o := quick(liar, down, good)
 	o.Backoff = time.Hour
-	f := New(s, o)
+	f := fetch.New(s, o)
 	fetch := func(b []byte) {
 		t.Helper()
 		if err := f.Fetch(t.Context(), plainBlob(b)); err != nil {
@@ -57,10 +58,10 @@ func TestWhatIsKnownOfASourceOutlivesAChangeOfTheList(t *testing.T) {
 
 // Another key at the same address is another site: what the old one did does not stand against it.
 func TestASiteIsRememberedByItsPin(t *testing.T) {
-	one := site(t, "https://10.0.0.1:8443#"+onePin, SiteOptions{})
-	other := site(t, "https://10.0.0.1:8443#sha256:"+digest.Of(nil).Encoded(), SiteOptions{})
-	if id(one) == id(other) || one.Name() != other.Name() {
-		t.Errorf("remembered as %q and %q", id(one), id(other))
+	one := site(t, "https://10.0.0.1:8443#"+onePin, fetch.SiteOptions{})
+	other := site(t, "https://10.0.0.1:8443#sha256:"+digest.Of(nil).Encoded(), fetch.SiteOptions{})
+	if fetch.SourceID(one) == fetch.SourceID(other) || one.Name() != other.Name() {
+		t.Errorf("remembered as %q and %q", fetch.SourceID(one), fetch.SourceID(other))
 	}
 }
 
@@ -79,7 +80,7 @@ func TestASourceIsRememberedByItsID(t *testing.T) {
 	flip := func(b []byte) []byte { b[5] ^= 1; return b }
 	liar, honest := keyed{having("site", flip, body), "one"}, keyed{having("site", nil, body), "two"}
 	s := newStore(t)
-	f := New(s, quick(liar))
+	f := fetch.New(s, quick(liar))
 	if err := f.Fetch(t.Context(), plainBlob(body)); err == nil {
 		t.Fatal("a lie was taken")
 	}
@@ -106,7 +107,7 @@ func TestATransferOutlivesItsFirstCaller(t *testing.T) {
 			}
 		}
 		s := newStore(t)
-		f := New(s, quick(slow))
+		f := fetch.New(s, quick(slow))
 		first, leave := context.WithCancel(t.Context())
 		ends := make(chan error, 2)
 		for _, ctx := range []context.Context{first, t.Context()} {
