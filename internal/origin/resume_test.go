@@ -1,4 +1,4 @@
-package origin
+package origin_test
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/origin"
 )
 
 // resumed answers the first request with a piece and a validator, and hands every later one on.
@@ -99,7 +100,7 @@ func TestAfterAWrongPartTheWholeIsAskedFor(t *testing.T) {
 func TestTheNextOneBeginsAnew(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	broken := newServer(t, resumed(etag, http.NotFound))
-	r := Request{URL: broken.URL, Fallback: []string{s.URL}}
+	r := origin.Request{URL: broken.URL, Fallback: []string{s.URL}}
 	var m memory
 	if _, err := quick(t).GetInto(t.Context(), r, &m); err != nil || !bytes.Equal(m.Bytes(), content) {
 		t.Errorf("%d bytes, %v", m.Len(), err)
@@ -112,7 +113,7 @@ func TestTheNextOneIsNotAskedOtherwise(t *testing.T) {
 	next := newServer(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content) })
 	for _, status := range []int{http.StatusForbidden, http.StatusBadGateway} {
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
-		_, err := quick(t).GetInto(t.Context(), Request{URL: s.URL, Fallback: []string{next.URL}}, &memory{})
+		_, err := quick(t).GetInto(t.Context(), origin.Request{URL: s.URL, Fallback: []string{next.URL}}, &memory{})
 		if err == nil || next.asked.Load() != 0 {
 			t.Errorf("%d: error %v, the next one was asked %d times", status, err, next.asked.Load())
 		}
