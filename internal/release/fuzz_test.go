@@ -1,4 +1,4 @@
-package release
+package release_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
+	"overland/internal/release"
 )
 
 // FuzzParse holds that whatever is accepted is safe to act on and is itself again when written.
@@ -20,7 +21,7 @@ func FuzzParse(f *testing.F) {
 		`"services":{"node":{"artifact":"node","runtime":"process","volumes":{"data":"/data"}}}}`))
 	f.Add([]byte(`{"schema":2}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		r, err := Parse(b)
+		r, err := release.Parse(b)
 		if err != nil {
 			return
 		}
@@ -33,7 +34,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Parse(again); err != nil {
+		if _, err := release.Parse(again); err != nil {
 			t.Errorf("%s is refused when written again: %v", again, err)
 		}
 	})
@@ -47,19 +48,19 @@ func (b one) Bytes(context.Context, digest.Digest, int64) ([]byte, error) { retu
 // FuzzInputs holds that one list of inputs has one form.
 func FuzzInputs(f *testing.F) {
 	in := inputs(2)
-	list, err := in.documents()
+	list, err := release.Documents(&in)
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(list[0].json)
+	f.Add(list[0].Bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
-		got, err := ReadInputs(t.Context(), one(b), describe(ocispec.MediaTypeImageManifest, b))
+		got, err := release.ReadInputs(t.Context(), one(b), release.Describe(ocispec.MediaTypeImageManifest, b))
 		if err != nil {
 			return
 		}
-		again, err := got.documents()
-		if err != nil || !bytes.Equal(again[0].json, b) {
-			t.Errorf("%s is %s when written again, %v", b, again[0].json, err)
+		again, err := release.Documents(got)
+		if err != nil || !bytes.Equal(again[0].Bytes(), b) {
+			t.Errorf("%s is %s when written again, %v", b, again[0].Bytes(), err)
 		}
 	})
 }

@@ -1,4 +1,4 @@
-package release
+package release_test
 
 import (
 	"cmp"
@@ -16,16 +16,17 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/volume"
 )
 
 // inputs returns n inputs, in the order of their digests.
-func inputs(n int) Inputs {
+func inputs(n int) release.Inputs {
 	d := func(text string) ocispec.Descriptor {
 		return ocispec.Descriptor{Digest: digest.Of([]byte(text)), Size: int64(len(text))}
 	}
-	in := Inputs{Lock: d("lock"), Source: d("source")}
+	in := release.Inputs{Lock: d("lock"), Source: d("source")}
 	for i := range n {
 		in.Blobs = append(in.Blobs, d(fmt.Sprint("input ", i)))
 	}
@@ -33,22 +34,22 @@ func inputs(n int) Inputs {
 	return in
 }
 
-var inputsRef = Ref{App: "wallet", Version: "r1.a"}
+var inputsRef = release.Ref{App: "wallet", Version: "r1.a"}
 
 func TestWriteAndReadInputs(t *testing.T) {
-	for _, n := range []int{0, 3, inputsLayers - 2, inputsLayers - 1, 2*inputsLayers + 7} {
+	for _, n := range []int{0, 3, release.InputsLayers - 2, release.InputsLayers - 1, 2*release.InputsLayers + 7} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			s, _ := depot(t)
 			want := inputs(n)
-			desc, err := WriteInputs(t.Context(), s, inputsRef, want)
+			desc, err := release.WriteInputs(t.Context(), s, inputsRef, want)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := ReadInputs(t.Context(), s, desc)
+			got, err := release.ReadInputs(t.Context(), s, desc)
 			if err != nil {
 				t.Fatal(err)
 			}
-			manifests := (n + 2 + inputsLayers - 1) / inputsLayers
+			manifests := (n + 2 + release.InputsLayers - 1) / release.InputsLayers
 			if wantDocs := manifests + min(manifests-1, 1); len(got.Documents) != wantDocs {
 				t.Errorf("%d documents, want %d", len(got.Documents), wantDocs)
 			}
@@ -85,7 +86,7 @@ func TestWriteAndReadInputs(t *testing.T) {
 // The bytes are a format: releases are signed over them.
 func TestInputsAreOneForOneList(t *testing.T) {
 	s, _ := depot(t)
-	desc, err := WriteInputs(t.Context(), s, inputsRef, inputs(3))
+	desc, err := release.WriteInputs(t.Context(), s, inputsRef, inputs(3))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,13 +101,13 @@ func TestInputsAreOneForOneList(t *testing.T) {
 
 func TestReadInputsRefuses(t *testing.T) {
 	for name, change := range map[string]func(m *ocispec.Manifest){
-		"another artifact type": func(m *ocispec.Manifest) { m.ArtifactType = TypeRelease },
+		"another artifact type": func(m *ocispec.Manifest) { m.ArtifactType = release.TypeRelease },
 		"no layers":             func(m *ocispec.Manifest) { m.Layers = nil },
 		"the lock alone":        func(m *ocispec.Manifest) { m.Layers = m.Layers[:1] },
 		"no source":             func(m *ocispec.Manifest) { m.Layers = slices.Delete(m.Layers, 1, 2) },
 		"out of order":          func(m *ocispec.Manifest) { m.Layers[2], m.Layers[3] = m.Layers[3], m.Layers[2] },
 		"twice":                 func(m *ocispec.Manifest) { m.Layers[3] = m.Layers[2] },
-		"a program":             func(m *ocispec.Manifest) { m.Layers[2].MediaType = TypeBinary },
+		"a program":             func(m *ocispec.Manifest) { m.Layers[2].MediaType = release.TypeBinary },
 		"an annotation":         func(m *ocispec.Manifest) { m.Layers[2].Annotations = map[string]string{"a": "b"} },
 		"a bad digest":          func(m *ocispec.Manifest) { m.Layers[2].Digest = "sha256:../../x" },
 		"a negative size":       func(m *ocispec.Manifest) { m.Layers[2].Size = -1 },
@@ -115,12 +116,12 @@ func TestReadInputsRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, _ := depot(t)
 			in := inputs(3)
-			list, err := in.documents()
+			list, err := release.Documents(&in)
 			if err != nil {
 				t.Fatal(err)
 			}
 			var m ocispec.Manifest
-			if err := json.Unmarshal(list[0].json, &m); err != nil {
+			if err := json.Unmarshal(list[0].Bytes(), &m); err != nil {
 				t.Fatal(err)
 			}
 			change(&m)
@@ -131,7 +132,7 @@ func TestReadInputsRefuses(t *testing.T) {
 			if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 				t.Fatal(err)
 			}
-			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageManifest, b))
+			_, err = release.ReadInputs(t.Context(), s, release.Describe(ocispec.MediaTypeImageManifest, b))
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("error = %v, want an untrusted one", err)
 			}
@@ -141,19 +142,19 @@ func TestReadInputsRefuses(t *testing.T) {
 
 func TestReadInputsRefusesIndexes(t *testing.T) {
 	in := inputs(3)
-	list, err := in.documents()
+	list, err := release.Documents(&in)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, manifests := range map[string][]ocispec.Descriptor{
-		"one manifest":       {list[0].desc},
-		"one, many times":    slices.Repeat([]ocispec.Descriptor{list[0].desc}, 10_000),
+		"one manifest":       {list[0].Desc()},
+		"one, many times":    slices.Repeat([]ocispec.Descriptor{list[0].Desc()}, 10_000),
 		"none":               {},
-		"an index of itself": {typed(ocispec.MediaTypeImageIndex, list[0].desc)},
+		"an index of itself": {release.Typed(ocispec.MediaTypeImageIndex, list[0].Desc())},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := depot(t)
-			if _, err := store.PutBytes(t.Context(), s, list[0].json); err != nil {
+			if _, err := store.PutBytes(t.Context(), s, list[0].Bytes()); err != nil {
 				t.Fatal(err)
 			}
 			b, err := json.Marshal(ocispec.Index{
@@ -165,7 +166,7 @@ func TestReadInputsRefusesIndexes(t *testing.T) {
 			if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 				t.Fatal(err)
 			}
-			_, err = ReadInputs(t.Context(), s, describe(ocispec.MediaTypeImageIndex, b))
+			_, err = release.ReadInputs(t.Context(), s, release.Describe(ocispec.MediaTypeImageIndex, b))
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("error = %v, want an untrusted one", err)
 			}
@@ -179,8 +180,8 @@ func TestWriteInputsRefuses(t *testing.T) {
 	twice.Blobs[1].Digest = twice.Blobs[0].Digest
 	bad := inputs(1)
 	bad.Source.Digest = "sha256:x"
-	for name, in := range map[string]Inputs{"twice": twice, "no source": {Lock: bad.Lock}, "a bad digest": bad} {
-		if _, err := WriteInputs(t.Context(), s, inputsRef, in); errs.KindOf(err) != errs.Invalid {
+	for name, in := range map[string]release.Inputs{"twice": twice, "no source": {Lock: bad.Lock}, "a bad digest": bad} {
+		if _, err := release.WriteInputs(t.Context(), s, inputsRef, in); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: error = %v, want an invalid one", name, err)
 		}
 	}
@@ -189,20 +190,20 @@ func TestWriteInputsRefuses(t *testing.T) {
 // Lists of several manifests are there as a whole, or the volume is refused.
 func TestCheckVolumeWithManyInputs(t *testing.T) {
 	s, _ := depot(t)
-	in := inputs(inputsLayers)
-	desc, err := WriteInputs(t.Context(), s, inputsRef, in)
+	in := inputs(release.InputsLayers)
+	desc, err := release.WriteInputs(t.Context(), s, inputsRef, in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	read, err := ReadInputs(t.Context(), s, desc)
+	read, err := release.ReadInputs(t.Context(), s, desc)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := wallet(t, s)
 	r.Inputs = &desc
-	e := Entry{App: r.App, Version: r.Version, Digest: written(t, s, r).Digest}
+	e := release.Entry{App: r.App, Version: r.Version, Digest: written(t, s, r).Digest}
 	text := map[digest.Digest]string{in.Lock.Digest: "lock", in.Source.Digest: "source"}
-	for i := range inputsLayers {
+	for i := range release.InputsLayers {
 		text[digest.Of(fmt.Append(nil, "input ", i))] = fmt.Sprint("input ", i)
 	}
 	for name, test := range map[string]struct {
@@ -215,7 +216,7 @@ func TestCheckVolumeWithManyInputs(t *testing.T) {
 		"without the index":  {0, errs.Untrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			blobs, err := Closure(t.Context(), s, e.Digest, nil)
+			blobs, err := release.Closure(t.Context(), s, e.Digest, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -243,7 +244,7 @@ func TestCheckVolumeWithManyInputs(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer v.Close()
-			if err := CheckVolume(t.Context(), v, []Entry{e}); (err == nil) != (test.leave < 0) || errs.KindOf(err) != test.kind {
+			if err := release.CheckVolume(t.Context(), v, []release.Entry{e}); (err == nil) != (test.leave < 0) || errs.KindOf(err) != test.kind {
 				t.Errorf("error = %v", err)
 			}
 		})

@@ -1,4 +1,4 @@
-package release
+package release_test
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/errs"
+	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
 )
@@ -60,21 +61,21 @@ func (s view) History(_ context.Context, role string) ([]trust.Version, error) {
 }
 
 func index(content string) ocispec.Descriptor {
-	return describe(ocispec.MediaTypeImageIndex, []byte(content))
+	return release.Describe(ocispec.MediaTypeImageIndex, []byte(content))
 }
 
-func published(t *testing.T, repo Repository, versions ...string) {
+func published(t *testing.T, repo release.Repository, versions ...string) {
 	t.Helper()
 	for _, v := range versions {
-		if err := Publish(t.Context(), repo, Ref{"wallet", v}, index(v)); err != nil {
+		if err := release.Publish(t.Context(), repo, release.Ref{"wallet", v}, index(v)); err != nil {
 			t.Fatal(err)
 		}
 	}
 }
 
-func promoted(t *testing.T, repo Repository, ch Channel, version string) {
+func promoted(t *testing.T, repo release.Repository, ch release.Channel, version string) {
 	t.Helper()
-	if _, err := Promote(t.Context(), repo, Ref{"wallet", version}, ch); err != nil {
+	if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", version}, ch); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -82,7 +83,7 @@ func promoted(t *testing.T, repo Repository, ch Channel, version string) {
 func TestReleasesAreImmutable(t *testing.T) {
 	repo := &signed{}
 	published(t, repo, "r1.a", "r1.a")
-	err := Publish(t.Context(), repo, Ref{"wallet", "r1.a"}, index("other"))
+	err := release.Publish(t.Context(), repo, release.Ref{"wallet", "r1.a"}, index("other"))
 	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("error = %v, want a conflict with a hint", err)
 	}
@@ -92,7 +93,7 @@ func TestReleasesAreImmutable(t *testing.T) {
 }
 
 func TestPromoteNeedsARelease(t *testing.T) {
-	_, err := Promote(t.Context(), &signed{}, Ref{"wallet", "r1.a"}, "live")
+	_, err := release.Promote(t.Context(), &signed{}, release.Ref{"wallet", "r1.a"}, "live")
 	if errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
@@ -102,17 +103,17 @@ func TestPromoteFromMovesTheDigest(t *testing.T) {
 	repo := &signed{}
 	published(t, repo, "r1.a", "r2.b")
 	promoted(t, repo, "staging", "r2.b")
-	if _, err := PromoteFrom(t.Context(), repo, "wallet", "staging", "live"); err != nil {
+	if _, err := release.PromoteFrom(t.Context(), repo, "wallet", "staging", "live"); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Show(t.Context(), repo.now(), "live")
+	got, err := release.Show(t.Context(), repo.now(), "live")
 	if err != nil || len(got) != 1 {
 		t.Fatalf("live runs %v, %v", got, err)
 	}
 	if e := got[0]; e.Version != "r2.b" || e.Digest != index("r2.b").Digest || e.From != "staging" || e.Since.IsZero() {
 		t.Errorf("live runs %+v", e)
 	}
-	if _, err := PromoteFrom(t.Context(), repo, "other", "staging", "live"); errs.KindOf(err) != errs.NotFound {
+	if _, err := release.PromoteFrom(t.Context(), repo, "other", "staging", "live"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
 }
@@ -135,7 +136,7 @@ func TestRollbackWalksBack(t *testing.T) {
 	}
 	back := func(want string) {
 		t.Helper()
-		e, err := Rollback(t.Context(), repo, "live", "wallet")
+		e, err := release.Rollback(t.Context(), repo, "live", "wallet")
 		if want == "" {
 			if errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 				t.Fatalf("rolled back to %v, %v; want not found and a hint", e, err)
@@ -156,10 +157,10 @@ func TestRollbackWalksBack(t *testing.T) {
 }
 
 func TestShowUnknownChannel(t *testing.T) {
-	if _, err := Show(t.Context(), view{&signed{}}, "live"); errs.KindOf(err) != errs.NotFound {
+	if _, err := release.Show(t.Context(), view{&signed{}}, "live"); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
-	if _, err := Show(t.Context(), view{&signed{}}, "../live"); errs.KindOf(err) != errs.Invalid {
+	if _, err := release.Show(t.Context(), view{&signed{}}, "../live"); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("error = %v, want invalid", err)
 	}
 }
@@ -170,7 +171,7 @@ func TestTwoOperatorsPromoteAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for _, v := range []string{"r1.a", "r2.b"} {
 		wait.Go(func() {
-			if _, err := Promote(t.Context(), repo, Ref{"wallet", v}, "live"); err != nil {
+			if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", v}, "live"); err != nil {
 				t.Error(err)
 			}
 		})
@@ -186,7 +187,7 @@ func TestSealedChannel(t *testing.T) {
 		var list []ocispec.Descriptor
 		for i, ch := range channels {
 			d := index(string(rune('a' + i)))
-			d.Annotations = map[string]string{AnnotationChannel: ch}
+			d.Annotations = map[string]string{release.AnnotationChannel: ch}
 			list = append(list, d)
 		}
 		b, err := store.MarshalIndex(list)
@@ -195,11 +196,11 @@ func TestSealedChannel(t *testing.T) {
 		}
 		return b
 	}
-	if ch, err := SealedChannel(index("live", "live")); err != nil || ch != "live" {
+	if ch, err := release.SealedChannel(index("live", "live")); err != nil || ch != "live" {
 		t.Errorf("channel %q, %v", ch, err)
 	}
 	for _, b := range [][]byte{nil, index(), index("live", "x"), index("../x"), index(""), []byte("{")} {
-		if _, err := SealedChannel(b); errs.KindOf(err) != errs.Invalid {
+		if _, err := release.SealedChannel(b); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: error = %v, want invalid", b, err)
 		}
 	}

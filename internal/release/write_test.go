@@ -1,4 +1,4 @@
-package release
+package release_test
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/platform"
+	"overland/internal/release"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
@@ -37,26 +38,26 @@ func depot(t *testing.T) (*storedir.Store, string) {
 
 // wallet returns a release of two programs for two platforms each, one of them over
 // one chunk, with its blobs in s.
-func wallet(t *testing.T, s *storedir.Store) Release {
+func wallet(t *testing.T, s *storedir.Store) release.Release {
 	t.Helper()
-	put := func(b []byte) Blob {
+	put := func(b []byte) release.Blob {
 		d, err := store.PutBytes(t.Context(), s, b)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Blob{Digest: d, Size: int64(len(b))}
+		return release.Blob{Digest: d, Size: int64(len(b))}
 	}
 	long := bytes.Repeat([]byte("0123456789abcdef"), store.ChunkSize/16+1)
-	artifact := func(name string, p platform.Platform, b Blob) Artifact {
-		return Artifact{Name: name, Platform: p, File: name, Kind: KindBinary, Blob: b}
+	artifact := func(name string, p platform.Platform, b release.Blob) release.Artifact {
+		return release.Artifact{Name: name, Platform: p, File: name, Kind: release.KindBinary, Blob: b}
 	}
-	return Release{
+	return release.Release{
 		App: "wallet", Version: "r412.abcdef012345",
 		Commit:     "abcdef0123456789abcdef0123456789abcdef01",
 		CommitTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.FixedZone("", 3600)),
 		Toolchain:  "go1.26.8",
 		Spec:       digest.Of([]byte("overland: 1")),
-		Artifacts: []Artifact{
+		Artifacts: []release.Artifact{
 			artifact("node", "linux/arm/v6", put([]byte("node for arm"))),
 			artifact("node", "linux/amd64", put(long)),
 			artifact("cli", "linux/amd64", put([]byte("cli for amd64"))),
@@ -68,9 +69,9 @@ func wallet(t *testing.T, s *storedir.Store) Release {
 	}
 }
 
-func written(t *testing.T, s *storedir.Store, r Release) ocispec.Descriptor {
+func written(t *testing.T, s *storedir.Store, r release.Release) ocispec.Descriptor {
 	t.Helper()
-	desc, err := Write(t.Context(), s, r)
+	desc, err := release.Write(t.Context(), s, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,11 +82,11 @@ func TestWriteReadBack(t *testing.T) {
 	s, _ := depot(t)
 	want := wallet(t, s)
 	desc := written(t, s, want)
-	got, err := Read(t.Context(), s, desc.Digest)
+	got, err := release.Read(t.Context(), s, desc.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Schema != Schema || got.Version != want.Version || !got.CommitTime.Equal(want.CommitTime) {
+	if got.Schema != release.Schema || got.Version != want.Version || !got.CommitTime.Equal(want.CommitTime) {
 		t.Errorf("read %+v, wrote %+v", got, want)
 	}
 	if diff := cmp.Diff(want.Services, got.Services); diff != "" {
@@ -112,11 +113,11 @@ func TestAFileThatNobodyRuns(t *testing.T) {
 	r := wallet(t, s)
 	for i, a := range r.Artifacts {
 		if a.Name == "cli" {
-			r.Artifacts[i].Kind = KindFile
+			r.Artifacts[i].Kind = release.KindFile
 		}
 	}
-	got, err := Read(t.Context(), s, written(t, s, r).Digest)
-	if err != nil || got.Artifacts[0].Kind != KindFile || got.Artifacts[2].Kind != KindBinary {
+	got, err := release.Read(t.Context(), s, written(t, s, r).Digest)
+	if err != nil || got.Artifacts[0].Kind != release.KindFile || got.Artifacts[2].Kind != release.KindBinary {
 		t.Errorf("%+v %v", got, err)
 	}
 }
@@ -136,28 +137,28 @@ func TestWriteIsDeterministic(t *testing.T) {
 
 func TestWriteRefuses(t *testing.T) {
 	s, _ := depot(t)
-	for name, change := range map[string]func(*Release){
-		"no artifacts":       func(r *Release) { r.Artifacts, r.Services = nil, nil },
-		"file leaves folder": func(r *Release) { r.Artifacts[0].File = "../node" },
-		"file is hidden":     func(r *Release) { r.Artifacts[0].File = ".." },
-		"twice":              func(r *Release) { r.Artifacts[1].Platform = r.Artifacts[0].Platform },
-		"platform":           func(r *Release) { r.Artifacts[0].Platform = "linux/vax" },
-		"size":               func(r *Release) { r.Artifacts[0].Blob.Size++ },
-		"service's artifact": func(r *Release) { r.Services = map[string]appfile.Service{"x": {Artifact: "none"}} },
-		"kind":               func(r *Release) { r.Artifacts[0].Kind = "image" },
-		"runs a file": func(r *Release) {
+	for name, change := range map[string]func(*release.Release){
+		"no artifacts":       func(r *release.Release) { r.Artifacts, r.Services = nil, nil },
+		"file leaves folder": func(r *release.Release) { r.Artifacts[0].File = "../node" },
+		"file is hidden":     func(r *release.Release) { r.Artifacts[0].File = ".." },
+		"twice":              func(r *release.Release) { r.Artifacts[1].Platform = r.Artifacts[0].Platform },
+		"platform":           func(r *release.Release) { r.Artifacts[0].Platform = "linux/vax" },
+		"size":               func(r *release.Release) { r.Artifacts[0].Blob.Size++ },
+		"service's artifact": func(r *release.Release) { r.Services = map[string]appfile.Service{"x": {Artifact: "none"}} },
+		"kind":               func(r *release.Release) { r.Artifacts[0].Kind = "image" },
+		"runs a file": func(r *release.Release) {
 			for i := range r.Artifacts {
-				r.Artifacts[i].Kind = KindFile
+				r.Artifacts[i].Kind = release.KindFile
 			}
 		},
-		"volume's name": func(r *Release) { r.Services["node"].Data["../../etc"] = "/" },
-		"version":       func(r *Release) { r.Version = "r1/../../x" },
-		"app":           func(r *Release) { r.App = "Wallet" },
+		"volume's name": func(r *release.Release) { r.Services["node"].Data["../../etc"] = "/" },
+		"version":       func(r *release.Release) { r.Version = "r1/../../x" },
+		"app":           func(r *release.Release) { r.App = "Wallet" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := wallet(t, s)
 			change(&r)
-			if _, err := Write(t.Context(), s, r); errs.KindOf(err) != errs.Invalid {
+			if _, err := release.Write(t.Context(), s, r); errs.KindOf(err) != errs.Invalid {
 				t.Errorf("error = %v, want an invalid one", err)
 			}
 		})
@@ -167,12 +168,12 @@ func TestWriteRefuses(t *testing.T) {
 // TestReadRefuses changes a good index, so that every other rule holds.
 func TestReadRefuses(t *testing.T) {
 	s, _ := depot(t)
-	good, err := s.Bytes(t.Context(), written(t, s, wallet(t, s)).Digest, maxJSON)
+	good, err := s.Bytes(t.Context(), written(t, s, wallet(t, s)).Digest, release.MaxJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(*ocispec.Index){
-		"no release":         func(x *ocispec.Index) { delete(x.Annotations, AnnotationRelease) },
+		"no release":         func(x *ocispec.Index) { delete(x.Annotations, release.AnnotationRelease) },
 		"no document":        func(x *ocispec.Index) { x.Manifests = x.Manifests[1:] },
 		"two documents":      func(x *ocispec.Index) { x.Manifests = append(x.Manifests, x.Manifests[0]) },
 		"a manifest missing": func(x *ocispec.Index) { x.Manifests = x.Manifests[:len(x.Manifests)-1] },
@@ -195,7 +196,7 @@ func TestReadRefuses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Read(t.Context(), s, d); errs.KindOf(err) != errs.Untrusted {
+			if _, err := release.Read(t.Context(), s, d); errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("error = %v, want an untrusted one", err)
 			}
 		})
@@ -204,14 +205,14 @@ func TestReadRefuses(t *testing.T) {
 
 func TestReadPassesOnTheGettersError(t *testing.T) {
 	s, _ := depot(t)
-	_, err := Read(t.Context(), s, digest.Of([]byte("not there")))
+	_, err := release.Read(t.Context(), s, digest.Of([]byte("not there")))
 	if errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	desc := written(t, s, wallet(t, s))
-	if _, err := Read(ctx, stopped{}, desc.Digest); !errors.Is(err, context.Canceled) {
+	if _, err := release.Read(ctx, stopped{}, desc.Digest); !errors.Is(err, context.Canceled) {
 		t.Errorf("error = %v, want cancelled", err)
 	}
 }
@@ -235,7 +236,7 @@ func TestForTakesTheBestPlatform(t *testing.T) {
 func TestClosureLeavesOut(t *testing.T) {
 	s, _ := depot(t)
 	desc := written(t, s, wallet(t, s))
-	all, err := Closure(t.Context(), s, desc.Digest, nil)
+	all, err := release.Closure(t.Context(), s, desc.Digest, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +245,7 @@ func TestClosureLeavesOut(t *testing.T) {
 			t.Errorf("%s %s: %d bytes, %v; the list says %d", d.MediaType, d.Digest, size, err, d.Size)
 		}
 	}
-	arm, err := Closure(t.Context(), s, desc.Digest, func(a Artifact) bool { return a.Platform == "linux/arm/v6" })
+	arm, err := release.Closure(t.Context(), s, desc.Digest, func(a release.Artifact) bool { return a.Platform == "linux/arm/v6" })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +282,7 @@ func TestOtherToolsRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := Closure(t.Context(), again, desc.Digest, nil)
+	all, err := release.Closure(t.Context(), again, desc.Digest, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
