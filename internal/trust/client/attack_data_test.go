@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 func TestOversizedMetadata(t *testing.T) {
@@ -48,7 +49,7 @@ func TestEndlessDataInDirectory(t *testing.T) {
 	if err := os.Truncate(filepath.Join(dir, "timestamp.json"), 1<<40); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.Refresh(context.Background(), trust.DirSource(dir), RefreshOptions{}); !errors.Is(err, trust.ErrTooLarge) {
+	if _, err := v.Refresh(context.Background(), trust.DirSource(dir), client.RefreshOptions{}); !errors.Is(err, trust.ErrTooLarge) {
 		t.Fatalf("a file of 1 TiB: %v", err)
 	}
 }
@@ -83,7 +84,7 @@ func TestWrongHashOrLength(t *testing.T) {
 					}
 					return b, nil
 				}
-				_, err := v.Refresh(context.Background(), p, RefreshOptions{})
+				_, err := v.Refresh(context.Background(), p, client.RefreshOptions{})
 				if name == "1.app%2Fwallet.json" && err == nil {
 					_, err = v.Targets(context.Background(), "app/wallet")
 				}
@@ -103,7 +104,7 @@ func TestMissingFiles(t *testing.T) {
 		p.Publish("targets")
 		whole := p.Files()
 		p.SetFile(name, nil)
-		if _, err := v.Refresh(context.Background(), p, RefreshOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := v.Refresh(context.Background(), p, client.RefreshOptions{}); !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("without %s: %v", name, err)
 		}
 		p.SetFiles(whole)
@@ -135,7 +136,7 @@ func TestSlowMetadata(t *testing.T) {
 		src := stuck{p, name, make(chan struct{})}
 		done := make(chan error)
 		go func() {
-			_, err := v.Refresh(ctx, src, RefreshOptions{})
+			_, err := v.Refresh(ctx, src, client.RefreshOptions{})
 			done <- err
 		}()
 		<-src.asked
@@ -167,7 +168,7 @@ func TestGarbageFromSource(t *testing.T) {
 				}
 				return b, nil
 			}
-			_, err := v.Refresh(context.Background(), p, RefreshOptions{})
+			_, err := v.Refresh(context.Background(), p, client.RefreshOptions{})
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("%s is %q: %v", name, garbage, err)
 			}

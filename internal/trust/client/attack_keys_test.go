@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // edit changes the JSON of a published file, as whoever carries it can.
@@ -201,17 +202,17 @@ func TestEndlessRootRotations(t *testing.T) {
 	t.Parallel()
 	p := attack.New(day0)
 	v := newVictim(t, p)
-	for range maxRootRotations + 3 {
+	for range client.MaxRootRotations + 3 {
 		p.PublishRoot()
 	}
 	// No more than a limited number is taken at once; the rest is taken the next time.
 	p.Requests()
 	v.accepts(p)
-	if n := len(p.Requests()); n > maxRootRotations+3 {
+	if n := len(p.Requests()); n > client.MaxRootRotations+3 {
 		t.Errorf("%d files asked for at once", n)
 	}
 	v.accepts(p)
-	if s, err := loadSeen(v.dir); err != nil || s.Root != p.Root.Signed.Version {
+	if s, err := client.LoadSeen(v.dir); err != nil || s.Root != p.Root.Signed.Version {
 		t.Errorf("root %+v, %v; want %d", s, err, p.Root.Signed.Version)
 	}
 }
@@ -227,7 +228,7 @@ func mustFingerprint(t *testing.T, b []byte) trust.Fingerprint {
 
 func TestUnknownRootFingerprint(t *testing.T) {
 	p, stranger := attack.New(day0), attack.New(day0)
-	c, err := Open(t.TempDir(), Options{})
+	c, err := client.Open(t.TempDir(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func TestRootThatDoesNotSignItself(t *testing.T) {
 	p.Signers["root"] = nil
 	p.Root.Signed.Version = 0
 	p.PublishRoot()
-	c, err := Open(t.TempDir(), Options{})
+	c, err := client.Open(t.TempDir(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,11 +258,11 @@ func TestRootThatDoesNotSignItself(t *testing.T) {
 
 func TestUnpinnedClient(t *testing.T) {
 	p := attack.New(day0)
-	c, err := Open(t.TempDir(), Options{})
+	c, err := client.Open(t.TempDir(), client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, o := range []RefreshOptions{{}, {Offline: true}} {
+	for _, o := range []client.RefreshOptions{{}, {Offline: true}} {
 		_, err := c.Refresh(context.Background(), p, o)
 		if !errors.Is(err, trust.ErrNotPinned) || errs.KindOf(err).Exit() != 4 || errs.HintOf(err) == "" {
 			t.Fatalf("unpinned: %v", err)

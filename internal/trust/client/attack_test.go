@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"context"
@@ -11,11 +11,12 @@ import (
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // victim is a node that trusts a publisher, and its clock.
 type victim struct {
-	*Client
+	*client.Client
 	t     *testing.T
 	dir   string
 	now   time.Time
@@ -39,7 +40,7 @@ func newVictim(t *testing.T, p *attack.Publisher) *victim {
 // reopen is a restart of the node.
 func (v *victim) reopen() {
 	v.t.Helper()
-	c, err := Open(v.dir, Options{BuildTime: v.build, Clock: func() time.Time { return v.now }})
+	c, err := client.Open(v.dir, client.Options{BuildTime: v.build, Clock: func() time.Time { return v.now }})
 	if err != nil {
 		v.t.Fatal(err)
 	}
@@ -47,9 +48,9 @@ func (v *victim) reopen() {
 }
 
 // accepts refreshes, which must succeed.
-func (v *victim) accepts(p trust.MetadataSource, o ...RefreshOptions) Freshness {
+func (v *victim) accepts(p trust.MetadataSource, o ...client.RefreshOptions) client.Freshness {
 	v.t.Helper()
-	f, err := v.Refresh(context.Background(), p, append(o, RefreshOptions{})[0])
+	f, err := v.Refresh(context.Background(), p, append(o, client.RefreshOptions{})[0])
 	if err != nil {
 		v.t.Fatalf("refused what is right: %v", err)
 	}
@@ -57,9 +58,9 @@ func (v *victim) accepts(p trust.MetadataSource, o ...RefreshOptions) Freshness 
 }
 
 // refuses refreshes, which must fail with want, as untrusted, and leave nothing to act on.
-func (v *victim) refuses(p trust.MetadataSource, want error, o ...RefreshOptions) error {
+func (v *victim) refuses(p trust.MetadataSource, want error, o ...client.RefreshOptions) error {
 	v.t.Helper()
-	_, err := v.Refresh(context.Background(), p, append(o, RefreshOptions{})[0])
+	_, err := v.Refresh(context.Background(), p, append(o, client.RefreshOptions{})[0])
 	if !errors.Is(err, want) {
 		v.t.Fatalf("got error %v, want %v", err, want)
 	}
@@ -354,7 +355,7 @@ func TestMixAndMatch(t *testing.T) {
 				"3.targets.json":  trust.WireName("targets", p.Roles["targets"].Signed.Version),
 			}[name]
 			p.SetFile(current, old[with])
-			_, err := v.Refresh(context.Background(), p, RefreshOptions{})
+			_, err := v.Refresh(context.Background(), p, client.RefreshOptions{})
 			if errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("%s in place of %s: %v", with, current, err)
 			}

@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
+	"overland/internal/trust/client"
 )
 
 // TestPublisherWithoutConsistentSnapshots serves files without numbers in their
@@ -96,7 +97,7 @@ func TestDelegationCycle(t *testing.T) {
 func TestEndlessDelegations(t *testing.T) {
 	p := attack.New(day0)
 	parent := "targets"
-	for i := range maxDelegations + 10 {
+	for i := range client.MaxDelegations + 10 {
 		role := fmt.Sprintf("r%d", i)
 		p.Delegate(parent, role, "*")
 		parent = role
@@ -110,7 +111,7 @@ func TestEndlessDelegations(t *testing.T) {
 	v.accepts(p)
 	p.Requests()
 	v.says("x", "")
-	if n := len(p.Requests()); n > maxDelegations+1 {
+	if n := len(p.Requests()); n > client.MaxDelegations+1 {
 		t.Errorf("%d roles asked", n)
 	}
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
@@ -28,7 +29,7 @@ func FuzzSeen(f *testing.F) {
 // FuzzMetadata gives a node bytes in the place of each file: whatever they are, it neither
 // panics nor takes them for signed.
 func FuzzMetadata(f *testing.F) {
-	p := attack.New(day0)
+	p := attack.New(time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC))
 	p.Delegate("targets", "app/wallet", "app/wallet/*")
 	p.Put("app/wallet", "app/wallet/r1", "one")
 	p.Hashes = false

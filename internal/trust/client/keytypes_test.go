@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"bytes"
@@ -17,6 +17,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // TestKeyTypes verifies metadata signed with each kind of key that TUF names, and refuses the same
@@ -80,7 +81,7 @@ func TestKeyTypes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				_, err = newSet(b)
+				_, err = client.NewSet(b)
 				return err
 			}
 			if err := pinned(good); err != nil {

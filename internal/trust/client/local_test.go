@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
 // tear leaves files of the node as a power cut may: empty.
@@ -101,7 +102,7 @@ func TestDamagedLocalFile(t *testing.T) {
 			spoil()
 			v.reopen()
 			p.SetFiles(old)
-			if _, err := v.Refresh(context.Background(), p, RefreshOptions{}); errs.KindOf(err) != errs.Untrusted {
+			if _, err := v.Refresh(context.Background(), p, client.RefreshOptions{}); errs.KindOf(err) != errs.Untrusted {
 				t.Errorf("%s %s: an older state was accepted: %v", name, how, err)
 			}
 			spoil()
@@ -193,11 +194,11 @@ func TestCrashDuringRefresh(t *testing.T) {
 		p.Publish("targets", "app/wallet")
 
 		fsys, count := failAt(n)
-		c, err := Open(v.dir, Options{FS: fsys, Clock: func() time.Time { return day0 }})
+		c, err := client.Open(v.dir, client.Options{FS: fsys, Clock: func() time.Time { return day0 }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = c.Refresh(ctx, p, RefreshOptions{}); err == nil {
+		if _, err = c.Refresh(ctx, p, client.RefreshOptions{}); err == nil {
 			_, err = c.Target(ctx, "app/wallet/r1")
 		}
 		if *count < n {
@@ -213,7 +214,7 @@ func TestCrashDuringRefresh(t *testing.T) {
 		// Restarted with nothing but its disk: the old state, or the new
 		// one, or an honest "ask somebody".
 		v.reopen()
-		if _, err := v.Refresh(ctx, nil, RefreshOptions{}); err == nil {
+		if _, err := v.Refresh(ctx, nil, client.RefreshOptions{}); err == nil {
 			if got, err := v.Target(ctx, "app/wallet/r1"); err != nil && errs.KindOf(err) != errs.Unavailable {
 				t.Fatalf("after a crash at operation %d: %+v, %v", n, got, err)
 			}
@@ -224,7 +225,7 @@ func TestCrashDuringRefresh(t *testing.T) {
 		v.accepts(p)
 		v.says("app/wallet/r1", "two")
 		p.SetFiles(old)
-		if _, err := v.Refresh(ctx, p, RefreshOptions{}); errs.KindOf(err) != errs.Untrusted {
+		if _, err := v.Refresh(ctx, p, client.RefreshOptions{}); errs.KindOf(err) != errs.Untrusted {
 			t.Fatalf("after a crash at operation %d an older state was accepted: %v", n, err)
 		}
 		for name := range tree(t, v.dir) {
@@ -249,7 +250,7 @@ func TestCrashDuringPin(t *testing.T) {
 	for n := 1; ; n++ {
 		dir := filepath.Join(t.TempDir(), "trust")
 		fsys, count := failAt(n)
-		c, err := Open(dir, Options{FS: fsys})
+		c, err := client.Open(dir, client.Options{FS: fsys})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,7 +261,7 @@ func TestCrashDuringPin(t *testing.T) {
 			}
 			return
 		}
-		again, err := Open(dir, Options{Clock: func() time.Time { return day0 }})
+		again, err := client.Open(dir, client.Options{Clock: func() time.Time { return day0 }})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +271,7 @@ func TestCrashDuringPin(t *testing.T) {
 		if err := again.Pin(ctx, p, fp); err != nil {
 			t.Fatalf("operation %d: %v", n, err)
 		}
-		if _, err := again.Refresh(ctx, p, RefreshOptions{}); err != nil {
+		if _, err := again.Refresh(ctx, p, client.RefreshOptions{}); err != nil {
 			t.Fatalf("operation %d: %v", n, err)
 		}
 	}
@@ -281,12 +282,12 @@ func TestUnchangedPollWritesNothing(t *testing.T) {
 	v := newVictim(t, p)
 	v.accepts(p)
 	fsys, count := failAt(0)
-	c, err := Open(v.dir, Options{FS: fsys, Clock: func() time.Time { return day0.Add(10 * time.Minute) }})
+	c, err := client.Open(v.dir, client.Options{FS: fsys, Clock: func() time.Time { return day0.Add(10 * time.Minute) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p.Requests()
-	if _, err := c.Refresh(context.Background(), p, RefreshOptions{}); err != nil {
+	if _, err := c.Refresh(context.Background(), p, client.RefreshOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if *count != 0 {

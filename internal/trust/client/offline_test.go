@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"context"
@@ -8,9 +8,10 @@ import (
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
+	"overland/internal/trust/client"
 )
 
-var offline = RefreshOptions{Offline: true}
+var offline = client.RefreshOptions{Offline: true}
 
 // TestSealedVolumeAfterItsExpiry installs what was valid when it was sealed, on a fresh
 // node, whatever its clock says.
