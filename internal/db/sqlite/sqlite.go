@@ -97,6 +97,11 @@ func backup(ctx context.Context, d *sql.DB, path string, version int64) error {
 	if err := os.Remove(half); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	// SQLite takes an empty file that is there: so the copy is never open to others, not even while
+	// it is made.
+	if err := os.WriteFile(half, nil, private); err != nil {
+		return err
+	}
 	if _, err := d.ExecContext(ctx, "VACUUM INTO $1", half); err != nil {
 		return errors.Join(err, os.Remove(half))
 	}
