@@ -1,4 +1,4 @@
-package apk
+package apk_test
 
 import (
 	"archive/tar"
@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -26,8 +27,8 @@ func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
 		s.put(teaIdx, sign(t, otherKey(), "RSA", "other.rsa.pub", sign(t, s.key, kind, keyName, plain)))
 		index := s.get(teaIdx)
 		for _, c := range []struct{ name, kind, value string }{
-			{teaIdx, ProofKey, keyName + " sha256:"},
-			{teaApk, ProofIndex, fmt.Sprintf("calm/%s sha256:%x", teaIdx, sha256.Sum256(index))},
+			{teaIdx, apk.ProofKey, keyName + " sha256:"},
+			{teaApk, apk.ProofIndex, fmt.Sprintf("calm/%s sha256:%x", teaIdx, sha256.Sum256(index))},
 		} {
 			e, err := s.fetch(c.name)
 			if err != nil {
@@ -48,7 +49,7 @@ func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
 			t.Errorf("verify of a package alone: %v", bad)
 		}
 		s.restart(&lockfile.Lock{Entries: lock.Entries[:1]})
-		clear(s.protocol.tables)
+		clear(s.protocol.Tables())
 		if e, err := s.fetch(teaApk); err != nil || e.Proof != lock.Entries[1].Proof {
 			t.Errorf("%+v %v", e, err)
 		}
@@ -135,7 +136,7 @@ func TestAttacks(t *testing.T) {
 		return func(s *session) { s.put(name, with(s)) }
 	}
 	other := func(version, text string) func(s *session) []byte {
-		return func(s *session) []byte { b, _ := apk(s.t, s.key, "tea", version, text); return b }
+		return func(s *session) []byte { b, _ := packed(s.t, s.key, "tea", version, text); return b }
 	}
 	for _, c := range []struct {
 		name   string
@@ -258,7 +259,7 @@ func TestAnOlderIndexIsRefused(t *testing.T) {
 	held := hour(1)
 	have := func(context.Context, string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(held)), nil }
 	for n, want := range map[int]string{0: "before the one held", 1: "", 2: ""} {
-		it := record.Item{Protocol: Name, Key: "calm/" + teaIdx, Mutable: true}
+		it := record.Item{Protocol: apk.Name, Key: "calm/" + teaIdx, Mutable: true}
 		_, err := s.protocol.Check(t.Context(), it, bytes.NewReader(hour(n)), have)
 		if want == "" && err != nil || want != "" && (errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), want)) {
 			t.Errorf("of hour %d: %v", n, err)

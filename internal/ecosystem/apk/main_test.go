@@ -1,4 +1,4 @@
-package apk
+package apk_test
 
 import (
 	"testing"

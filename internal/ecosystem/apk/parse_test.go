@@ -1,4 +1,4 @@
-package apk
+package apk_test
 
 import (
 	"net/http"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/errs"
 )
 
@@ -29,41 +30,41 @@ func TestMachineRepositories(t *testing.T) {
 		}
 	}
 	keys := filepath.Join(dir, "keys")
-	want := []Repository{{"http://m.invalid/alpine/v3.20/main", keys}, {"https://m.invalid/alpine/edge/main", keys}, {"http://m.invalid/more", keys}}
-	got, err := MachineRepositories(dir)
+	want := []apk.Repository{{"http://m.invalid/alpine/v3.20/main", keys}, {"https://m.invalid/alpine/edge/main", keys}, {"http://m.invalid/more", keys}}
+	got, err := apk.MachineRepositories(dir)
 	if err != nil || !cmp.Equal(got, want) {
 		t.Errorf("%v\n%s", err, cmp.Diff(want, got))
 	}
-	if got, err := MachineRepositories(t.TempDir()); err != nil || len(got) != 0 {
+	if got, err := apk.MachineRepositories(t.TempDir()); err != nil || len(got) != 0 {
 		t.Errorf("a machine without any: %v, %v", got, err)
 	}
 }
 
 func TestParseRepository(t *testing.T) {
-	for s, want := range map[string]Repository{
+	for s, want := range map[string]apk.Repository{
 		"http://m.invalid/alpine":              {"http://m.invalid/alpine", ""},
 		"[keys=/etc/k] https://m.invalid/x/y/": {"https://m.invalid/x/y/", "/etc/k"},
 	} {
-		if got, err := ParseRepository(s); err != nil || got != want {
+		if got, err := apk.ParseRepository(s); err != nil || got != want {
 			t.Errorf("%q: %v, %v", s, got, err)
 		}
 	}
 	for _, s := range []string{"", "m.invalid/x", "ftp://m.invalid/x", "http://m.invalid/?q", "[keys=k] http://m.invalid/x", "[keys=/k http://m.invalid/x", "[x] http://m.invalid"} {
-		if _, err := ParseRepository(s); errs.KindOf(err) != errs.Invalid {
+		if _, err := apk.ParseRepository(s); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%q: %v", s, err)
 		}
 	}
 }
 
 func TestNamesOfRepositories(t *testing.T) {
-	var list []Repository
+	var list []apk.Repository
 	for _, u := range []string{
 		"http://a.invalid/alpine/v3.20/main", "http://a.invalid/alpine/v3.20/main/", "http://a.invalid/alpine/v3.20/community",
 		"http://a.invalid", "http://a.invalid/two", "https://b.invalid/two",
 	} {
-		list = append(list, Repository{URL: u})
+		list = append(list, apk.Repository{URL: u})
 	}
-	p, err := New(list, nil)
+	p, err := apk.New(list, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package apk
+package apk_test
 
 import (
 	"crypto/rand"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/ecosystem/apk"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store/dir"
@@ -55,7 +56,7 @@ func sign(t *testing.T, key *rsa.PrivateKey, kind, name string, content []byte) 
 	return pack.AlpineSign(t, key, kind, name, content)
 }
 
-func apk(t *testing.T, key *rsa.PrivateKey, name, version, text string) ([]byte, string) {
+func packed(t *testing.T, key *rsa.PrivateKey, name, version, text string) ([]byte, string) {
 	t.Helper()
 	return pack.APK(t, key, name, version, text)
 }
@@ -92,7 +93,7 @@ func (p *publisher) get(name string) []byte { return p.Get(name) }
 type session struct {
 	*publisher
 	url      string
-	protocol *Protocol
+	protocol *apk.Protocol
 	store    *dir.Store
 	recorder *record.Recorder
 }
@@ -102,7 +103,7 @@ func newSession(t *testing.T) *session {
 	pub := newPublisher(t)
 	srv := httptest.NewServer(pub)
 	t.Cleanup(srv.Close)
-	p, err := New([]Repository{{srv.URL + "/calm", pub.keys}}, nil)
+	p, err := apk.New([]apk.Repository{{srv.URL + "/calm", pub.keys}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package cargo
+package cargo_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -20,7 +21,7 @@ import (
 type session struct {
 	t *testing.T
 	*recording.Origin
-	protocol *Protocol
+	protocol *cargo.Protocol
 	recorder *record.Recorder
 	store    *dir.Store
 }
@@ -28,11 +29,11 @@ type session struct {
 func newSession(t *testing.T, registry http.Handler) *session {
 	t.Helper()
 	o := recording.NewOrigin(t, registry)
-	p, err := New("sparse+"+o.URL+"/index", nil)
-	if err != nil {
+	s := &session{t: t, Origin: o, store: recording.Store(t)}
+	var err error
+	if s.protocol, err = cargo.New("sparse+"+o.URL+"/index", s); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, Origin: o, protocol: p, store: recording.Store(t)}
 	s.begin(nil)
 	return s
 }
@@ -40,7 +41,11 @@ func newSession(t *testing.T, registry http.Handler) *session {
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
-	s.protocol.getter = s.recorder
+}
+
+// Get gets what proves a crate from the recorder of the moment.
+func (s *session) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
+	return s.recorder.Get(ctx, p, it)
 }
 
 // fetch asks as cargo does and returns what is served.
@@ -63,7 +68,7 @@ func TestACrateIsRecordedWithItsProof(t *testing.T) {
 		s := newSession(t, pack.Crates{tea})
 		if first != "" {
 			e, got, err := s.fetch(first)
-			if err != nil || !e.Mutable || e.Proof.Kind != ProofIndex {
+			if err != nil || !e.Mutable || e.Proof.Kind != cargo.ProofIndex {
 				t.Errorf("%s: %+v, %v", first, e, err)
 			}
 			want := tea.Line()
@@ -74,7 +79,7 @@ func TestACrateIsRecordedWithItsProof(t *testing.T) {
 				t.Errorf("%s: served %s", first, got)
 			}
 		}
-		want := lockfile.Proof{Kind: ProofCrate, Value: digest.Of(tea.Bytes).Encoded()}
+		want := lockfile.Proof{Kind: cargo.ProofCrate, Value: digest.Of(tea.Bytes).Encoded()}
 		e, got, err := s.fetch(teaCrate)
 		if err != nil || got != string(tea.Bytes) || e.Proof != want || e.Mutable {
 			t.Errorf("%q: %+v, %v", first, e, err)
@@ -191,7 +196,7 @@ func TestAChangedCrate(t *testing.T) {
 	}
 	evil := pack.NewCrate("Tea_Pot", "1.0.0+hot", "evil")
 	s.Become(pack.Crates{evil})
-	e, _ := s.recorder.Lock().Find(Name, strings.TrimPrefix(teaCrate, "/crates/"))
+	e, _ := s.recorder.Lock().Find(cargo.Name, strings.TrimPrefix(teaCrate, "/crates/"))
 	s.store = recording.Store(t)
 	s.begin(&lockfile.Lock{Entries: []lockfile.Entry{e}}) // the index may move; the crate is locked
 	_, _, err := s.fetch(teaCrate)
@@ -210,7 +215,7 @@ func TestVerify(t *testing.T) {
 	l := s.recorder.Lock()
 	verify := func() []error {
 		r := record.NewReplayer(s.store, l)
-		return record.Verify(context.Background(), r, &Protocol{getter: r})
+		return record.Verify(context.Background(), r, cargo.Machine(r))
 	}
 	if bad := verify(); len(bad) != 0 {
 		t.Error(bad)
@@ -221,7 +226,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, e := range l.Entries {
-		if e.Proof.Kind == ProofCrate {
+		if e.Proof.Kind == cargo.ProofCrate {
 			l.Entries[i].Blob, l.Entries[i].Size, l.Entries[i].Proof.Value = d, int64(len(evil)), digest.Of(evil).Encoded()
 		}
 	}

@@ -1,4 +1,4 @@
-package cargo
+package cargo_test
 
 import (
 	"testing"

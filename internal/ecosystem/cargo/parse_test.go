@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"overland/internal/errs"
-	"overland/internal/lockfile"
-	"overland/internal/record"
 )
 
 func TestPaths(t *testing.T) {
@@ -56,17 +54,6 @@ func TestWhereCratesAre(t *testing.T) {
 		if got != want || want == "" && errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("%s: %s, %v", dl, got, err)
 		}
-	}
-}
-
-func TestMistakes(t *testing.T) {
-	for _, bad := range []string{"", "sparse+", "https://", "git+https://a.invalid", "ssh://a.invalid/x", "sparse+https://me:word@a.invalid/"} {
-		if _, err := New(bad, nil); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
-			t.Errorf("%q: %v", bad, err)
-		}
-	}
-	if _, err := Machine(nil).Item(httptest.NewRequest(http.MethodPut, "http://r/config.json", nil)); errs.KindOf(err) != errs.Invalid {
-		t.Error(err)
 	}
 }
 
@@ -129,11 +116,4 @@ func FuzzPath(f *testing.F) {
 			t.Fatalf("%+v, %v", it, err)
 		}
 	})
-}
-
-func TestTheIndexPassesThrough(t *testing.T) {
-	body := strings.NewReader("x")
-	if r, media, err := Machine(nil).Serve(record.Item{Key: "tea"}, lockfile.Entry{MediaType: "text/plain"}, body, ""); err != nil || r != body || media != "text/plain" {
-		t.Error(r, media, err)
-	}
 }

@@ -1,4 +1,4 @@
-package cargo
+package cargo_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/ecosystem/cargo"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -48,7 +49,7 @@ func packaged(t *testing.T, name, version string) pack.Crate {
 
 // fetch runs the real cargo fetch of a project that needs tea, with an empty CARGO_HOME, through k;
 // it returns what came of tea and of milk, which tea needs.
-func fetch(t *testing.T, p *Protocol, k record.Getter, needs ...string) (string, string, error) {
+func fetch(t *testing.T, p *cargo.Protocol, k record.Getter, needs ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -94,10 +95,10 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 		t.Fatalf("%+v, %v", l, err)
 	}
 	replayer := record.NewReplayer(s.store, l)
-	if got, out, err := fetch(t, Machine(nil), replayer, "tea"); err != nil || got != want || len(replayer.Misses()) != 0 {
+	if got, out, err := fetch(t, cargo.Machine(nil), replayer, "tea"); err != nil || got != want || len(replayer.Misses()) != 0 {
 		t.Errorf("replay: %v\n%s\n%v", err, out, replayer.Misses())
 	}
-	if _, out, err := fetch(t, Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) == 0 || !strings.Contains(out, "never recorded") {
+	if _, out, err := fetch(t, cargo.Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) == 0 || !strings.Contains(out, "never recorded") {
 		t.Errorf("what was never recorded was had: %v\n%s", replayer.Misses(), out)
 	}
 }
@@ -114,7 +115,7 @@ func TestDiscoverTakesNoCredentials(t *testing.T) {
 	t.Setenv("CARGO_HOME", home)
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	t.Setenv("SEEN", filepath.Join(bin, "seen"))
-	if _, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
+	if _, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error %v", err)
 	}
 	seen, err := os.ReadFile(filepath.Join(bin, "seen"))
@@ -122,7 +123,7 @@ func TestDiscoverTakesNoCredentials(t *testing.T) {
 		t.Errorf("cargo's folder holds %q, %v", seen, err)
 	}
 	own := filepath.Join(bin, "own")
-	if err := Home(own); err != nil {
+	if err := cargo.Home(own); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(own, "credentials.toml")); err != nil {
@@ -137,7 +138,7 @@ func TestDiscover(t *testing.T) {
 	t.Setenv("CARGO_HOME", home)
 	t.Chdir(project)
 	pack.SparseCargo(t)
-	builtIn, err := Discover(t.Context(), "")
+	builtIn, err := cargo.Discover(t.Context(), "")
 	if err != nil || !strings.HasPrefix(builtIn, "https://") {
 		t.Errorf("built in: %q, %v", builtIn, err)
 	}
@@ -147,30 +148,34 @@ func TestDiscover(t *testing.T) {
 	t.Run("git, as built into cargo before 1.70", func(t *testing.T) {
 		t.Setenv("CARGO_REGISTRIES_CRATES_IO_PROTOCOL", "git")
 		t.Setenv("CARGO_UNSTABLE_SPARSE_REGISTRY", "false")
-		if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
+		if got, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%q, %v", got, err)
 		}
 	})
 	write(t, home, mirror(`registry = "sparse+http://person.invalid/x/"`))
-	if got, err := Discover(t.Context(), ""); err != nil || got != "http://person.invalid/x/" {
+	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "http://person.invalid/x/" {
 		t.Errorf("the person's: %q, %v", got, err)
 	}
 	write(t, filepath.Join(project, ".cargo"), mirror(`registry = "sparse+https://project.invalid/"`))
-	if got, err := Discover(t.Context(), ""); err != nil || got != "https://project.invalid/" {
+	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "https://project.invalid/" {
 		t.Errorf("the project's: %q, %v", got, err)
 	}
-	p := Machine(nil)
-	if it, err := p.Locate(t.Context(), item(request{Name: "tea"}), nil); err != nil || it.Upstream != "https://project.invalid/3/t/tea" {
+	p := cargo.Machine(nil)
+	tea, err := p.ItemOf("tea")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if it, err := p.Locate(t.Context(), tea, nil); err != nil || it.Upstream != "https://project.invalid/3/t/tea" {
 		t.Errorf("%+v, %v", it, err)
 	}
 	for name, registry := range map[string]string{"git": `registry = "http://git.invalid/x"`, "vendored": `directory = "/nowhere"`} {
 		write(t, filepath.Join(project, ".cargo"), mirror(registry))
-		if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
+		if got, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}
 	t.Setenv("PATH", t.TempDir())
-	if got, err := Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+	if got, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Errorf("without cargo: %q, %v", got, err)
 	}
 }

@@ -1,4 +1,4 @@
-package plain
+package plain_test
 
 import (
 	"net/http"

@@ -1,4 +1,4 @@
-package plain
+package plain_test
 
 import (
 	"io"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -15,7 +16,7 @@ import (
 
 // shop is a protocol that serves tea, and nothing else.
 type shop struct {
-	Protocol
+	plain.Protocol
 	at string
 }
 
@@ -39,11 +40,11 @@ func TestOwn(t *testing.T) {
 	l := newLab(t, origin)
 	k := record.NewRecorder(l.store, record.Options{Upstream: l.up})
 	defer k.Close()
-	ca, err := NewAuthority()
+	ca, err := plain.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewProxy(k, Protocol{}, ca, http.NotFoundHandler())
+	p := plain.NewProxy(k, plain.Protocol{}, ca, http.NotFoundHandler())
 	defer p.Close()
 	p.Own(origin.URL+"/shop/", shop{at: origin.URL})
 	srv := httptest.NewServer(p)
@@ -67,7 +68,7 @@ func TestOwn(t *testing.T) {
 			t.Errorf("%s: %q, %v", path, b, err)
 		}
 	}
-	if e := k.Lock().Entries; len(e) != 5 || e[0].Protocol != "shop" || e[1].Protocol != Name {
+	if e := k.Lock().Entries; len(e) != 5 || e[0].Protocol != "shop" || e[1].Protocol != plain.Name {
 		t.Errorf("%+v", e)
 	}
 }

@@ -1,4 +1,4 @@
-package plain
+package plain_test
 
 import (
 	"io"
@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -18,8 +19,8 @@ import (
 
 func TestPinsAreRead(t *testing.T) {
 	one, two := digest.Of([]byte("one")), digest.Of([]byte("two"))
-	got, err := ParsePins(strings.NewReader("# tools\n\n" + one.Encoded() + "  HTTPS://Example.org:443/a\n" + two.Encoded() + " *http://example.org\r\n"))
-	if d := cmp.Diff(Pins{"https://example.org/a": one, "http://example.org/": two}, got); err != nil || d != "" {
+	got, err := plain.ParsePins(strings.NewReader("# tools\n\n" + one.Encoded() + "  HTTPS://Example.org:443/a\n" + two.Encoded() + " *http://example.org\r\n"))
+	if d := cmp.Diff(plain.Pins{"https://example.org/a": one, "http://example.org/": two}, got); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)
 	}
 	for what, text := range map[string]string{
@@ -28,10 +29,10 @@ func TestPinsAreRead(t *testing.T) {
 		"no digest":      "https://example.org/a\n",
 		"a short digest": one.Encoded()[1:] + "  https://example.org/a\n",
 		"two digests":    one.Encoded() + "  https://example.org/a\n" + two.Encoded() + "  https://example.org/a\n",
-		"a long line":    one.Encoded() + "  https://example.org/" + strings.Repeat("a", lineLimit),
-		"a long file":    strings.Repeat("#\n", pinsLimit/2+1),
+		"a long line":    one.Encoded() + "  https://example.org/" + strings.Repeat("a", plain.LineLimit),
+		"a long file":    strings.Repeat("#\n", plain.PinsLimit/2+1),
 	} {
-		if _, err := ParsePins(strings.NewReader(text)); errs.KindOf(err) != errs.Invalid {
+		if _, err := plain.ParsePins(strings.NewReader(text)); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: error %v", what, err)
 		}
 	}
@@ -43,7 +44,7 @@ func TestAPinnedURL(t *testing.T) {
 	defer origin.Close()
 	good := digest.Of([]byte("good"))
 	l := newLab(t, origin)
-	l.urls.Pins = Pins{origin.URL + "/tool": good}
+	l.urls.Pins = plain.Pins{origin.URL + "/tool": good}
 	script := "curl -fsS " + origin.URL + "/tool"
 
 	for _, bad := range []string{"evil", "<html>please log in</html>"} {
@@ -73,22 +74,22 @@ func TestAPinnedURL(t *testing.T) {
 	}
 	lock := r.Lock()
 	pinned, other := 1, 0
-	if p := lock.Entries[pinned].Proof; p != (lockfile.Proof{Kind: ProofPin, Value: string(good)}) || lock.Entries[other].Proof != (lockfile.Proof{}) {
+	if p := lock.Entries[pinned].Proof; p != (lockfile.Proof{Kind: plain.ProofPin, Value: string(good)}) || lock.Entries[other].Proof != (lockfile.Proof{}) {
 		t.Errorf("%+v", lock.Entries)
 	}
-	verify := func(pins Pins) []error {
-		return record.Verify(t.Context(), record.NewReplayer(l.store, lock), Protocol{Pins: pins})
+	verify := func(pins plain.Pins) []error {
+		return record.Verify(t.Context(), record.NewReplayer(l.store, lock), plain.Protocol{Pins: pins})
 	}
 	if bad := verify(l.urls.Pins); len(bad) != 0 {
 		t.Error(bad)
 	}
 	// A pin that came after the first recording becomes the proof; one
 	// of other bytes stops everything.
-	held, err := Pins{lock.Entries[other].Key: good}.Hold(lock)
-	if err != nil || held.Entries[other].Proof.Kind != ProofPin || lock.Entries[other].Proof.Kind != "" {
+	held, err := plain.Pins{lock.Entries[other].Key: good}.Hold(lock)
+	if err != nil || held.Entries[other].Proof.Kind != plain.ProofPin || lock.Entries[other].Proof.Kind != "" {
 		t.Errorf("%+v, %v", held, err)
 	}
-	if _, err := (Pins{lock.Entries[other].Key: digest.Of(nil)}).Hold(lock); errs.KindOf(err) != errs.Untrusted {
+	if _, err := (plain.Pins{lock.Entries[other].Key: digest.Of(nil)}).Hold(lock); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("error %v", err)
 	}
 
@@ -98,13 +99,13 @@ func TestAPinnedURL(t *testing.T) {
 		t.Fatal(err)
 	}
 	lock.Entries[pinned].Blob, lock.Entries[pinned].Size = evil, n
-	for _, proof := range []lockfile.Proof{proofOf(evil), {}} {
+	for _, proof := range []lockfile.Proof{{Kind: plain.ProofPin, Value: string(evil)}, {}} {
 		lock.Entries[pinned].Proof = proof
 		if bad := verify(l.urls.Pins); len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted || !strings.Contains(bad[0].Error(), "pinned is "+string(good)) {
 			t.Errorf("%v: %v", proof, bad)
 		}
 	}
-	lock.Entries[pinned].Proof = proofOf(evil)
+	lock.Entries[pinned].Proof = lockfile.Proof{Kind: plain.ProofPin, Value: string(evil)}
 	if bad := verify(nil); len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted { // and drops the pin
 		t.Errorf("%v", bad)
 	}
@@ -114,12 +115,12 @@ func FuzzParsePins(f *testing.F) {
 	f.Add(digest.Of(nil).Encoded() + "  https://example.org/a\n# x\n")
 	f.Add(digest.Of(nil).Encoded() + " *http://example.org:80\n\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		pins, err := ParsePins(strings.NewReader(text))
+		pins, err := plain.ParsePins(strings.NewReader(text))
 		if err != nil {
 			return
 		}
 		for key, d := range pins {
-			again, err := ParsePins(strings.NewReader(d.Encoded() + "  " + key))
+			again, err := plain.ParsePins(strings.NewReader(d.Encoded() + "  " + key))
 			if err != nil || again[key] != d {
 				t.Errorf("%q: %v, %v", key, again, err)
 			}

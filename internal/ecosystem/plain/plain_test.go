@@ -1,4 +1,4 @@
-package plain
+package plain_test
 
 import (
 	"io"
@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // lab is a Getter behind a proxy, and the environment of a client.
 type lab struct {
 	store *dir.Store
-	urls  Protocol
+	urls  plain.Protocol
 	up    *origin.Client
 	dir   string
 }
@@ -47,11 +48,11 @@ func newLab(t *testing.T, srv *httptest.Server) *lab {
 // run runs a shell script whose only way out is a proxy for k, and returns what it printed.
 func (l *lab) run(t *testing.T, k record.Getter, script string) (string, error) {
 	t.Helper()
-	ca, err := NewAuthority()
+	ca, err := plain.NewAuthority()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := NewProxy(k, l.urls, ca, http.NotFoundHandler())
+	p := plain.NewProxy(k, l.urls, ca, http.NotFoundHandler())
 	defer p.Close()
 	srv := httptest.NewServer(p)
 	defer srv.Close()
@@ -91,7 +92,7 @@ func TestCurlAndWgetAreRecordedAndReplayed(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	lock := r.Lock()
-	if e, ok := lock.Find(Name, safe.URL+"/b"); !ok || e.Blob != digest.Of([]byte("content of /b\n")) {
+	if e, ok := lock.Find(plain.Name, safe.URL+"/b"); !ok || e.Blob != digest.Of([]byte("content of /b\n")) {
 		t.Errorf("locked: %v", lock.Entries)
 	}
 	safe.Close()
@@ -204,7 +205,7 @@ func TestItems(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		it, err := Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
+		it, err := plain.Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
 		if err != nil || it.Key != want || it.Upstream != want {
 			t.Errorf("%s: %q, %v", in, it.Key, err)
 		}
@@ -214,7 +215,7 @@ func TestItems(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := (Protocol{}).Item(&http.Request{Method: http.MethodGet, URL: u}); errs.KindOf(err) != errs.Invalid || err == nil {
+		if _, err := (plain.Protocol{}).Item(&http.Request{Method: http.MethodGet, URL: u}); errs.KindOf(err) != errs.Invalid || err == nil {
 			t.Errorf("%.40s: error %v", bad, err)
 		}
 	}
@@ -227,7 +228,7 @@ func FuzzItem(f *testing.F) {
 		if err != nil {
 			return
 		}
-		it, err := Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
+		it, err := plain.Protocol{}.Item(&http.Request{Method: http.MethodGet, URL: u})
 		if err == nil && !strings.HasPrefix(it.Key, u.Scheme+"://") {
 			t.Errorf("%q: key %q", s, it.Key)
 		}

@@ -1,4 +1,4 @@
-package pypi
+package pypi_test
 
 import (
 	"context"
@@ -11,13 +11,17 @@ import (
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
+	"overland/internal/store"
 	"overland/internal/store/dir"
 	"overland/internal/testkit/pack"
 	"overland/internal/testkit/recording"
 )
+
+const mediaJSON = "application/vnd.pypi.simple.v1+json"
 
 const wheelFile = "tea-1.0-py3-none-any.whl"
 
@@ -26,7 +30,7 @@ var wheel = pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
 type session struct {
 	t *testing.T
 	*recording.Origin
-	protocol *Protocol
+	protocol *pypi.Protocol
 	recorder *record.Recorder
 	store    *dir.Store
 }
@@ -34,11 +38,11 @@ type session struct {
 func newSession(t *testing.T, index http.Handler) *session {
 	t.Helper()
 	o := recording.NewOrigin(t, index)
-	p, err := New(Config{o.URL + "/simple"}, nil)
-	if err != nil {
+	s := &session{t: t, Origin: o, store: recording.Store(t)}
+	var err error
+	if s.protocol, err = pypi.New(pypi.Config{o.URL + "/simple"}, s); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, Origin: o, protocol: p, store: recording.Store(t)}
 	s.begin(nil)
 	return s
 }
@@ -46,7 +50,11 @@ func newSession(t *testing.T, index http.Handler) *session {
 // begin starts a recorder with what is locked.
 func (s *session) begin(locked *lockfile.Lock) {
 	s.recorder = recording.Recorder(s.t, s.store, locked)
-	s.protocol.getter = s.recorder
+}
+
+// Get gets what proves a file from the recorder of the moment.
+func (s *session) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
+	return s.recorder.Get(ctx, p, it)
 }
 
 // fetch asks as pip does and returns what is served.
@@ -73,20 +81,20 @@ func TestAFileIsRecordedWithItsProof(t *testing.T) {
 		s := newSession(t, pack.PyPI{Files: files(), HTMLOnly: c.old})
 		if c.ask != "" {
 			e, got, err := s.fetch(c.ask, c.accept)
-			if err != nil || e.Key != c.key || !e.Mutable || e.Proof != (lockfile.Proof{Kind: ProofIndex, Value: "tea"}) {
+			if err != nil || e.Key != c.key || !e.Mutable || e.Proof != (lockfile.Proof{Kind: pypi.ProofIndex, Value: "tea"}) {
 				t.Fatalf("%+v: %+v, %v", c, e, err)
 			}
 			if !strings.Contains(got, `"http://recorder/pypi/files/tea/`+wheelFile) || strings.Contains(got, "../") {
 				t.Errorf("%+v: served %s", c, got)
 			}
 		}
-		want := lockfile.Proof{Kind: ProofFile, Value: digest.Of(wheel).Encoded()}
+		want := lockfile.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
 		e, got, err := s.fetch("/files/tea/"+wheelFile, "")
 		if err != nil || got != string(wheel) || e.Proof != want || e.Mutable {
 			t.Errorf("%+v: %+v, %v", c, e, err)
 		}
 		e, _, err = s.fetch("/files/tea/"+wheelFile+".metadata", "")
-		if err != nil || e.Proof.Kind != ProofFile {
+		if err != nil || e.Proof.Kind != pypi.ProofFile {
 			t.Errorf("%+v: %+v, %v", c, e, err)
 		}
 		if l := s.recorder.Lock(); len(l.Entries) != 3 || l.Entries[0].Key != c.key {
@@ -218,7 +226,7 @@ func TestProofsAreComputedFromTheLock(t *testing.T) {
 	}
 	l := s.recorder.Lock()
 	open := func(_ context.Context, key string) (io.ReadCloser, error) {
-		e, ok := l.Find(Name, key)
+		e, ok := l.Find(pypi.Name, key)
 		if !ok {
 			return nil, errs.Errorf(errs.NotFound, "%s", key)
 		}
@@ -229,7 +237,7 @@ func TestProofsAreComputedFromTheLock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		proof, err := (&Protocol{}).Check(t.Context(), record.Item{Protocol: Name, Key: e.Key}, b, open)
+		proof, err := (&pypi.Protocol{}).Check(t.Context(), record.Item{Protocol: pypi.Name, Key: e.Key}, b, open)
 		if b.Close(); err != nil || proof != e.Proof {
 			t.Errorf("%+v: %+v, %v", e, proof, err)
 		}
@@ -257,11 +265,10 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "1")
 	}))
-	p, err := New(Config{strings.Replace(s.URL, "http://", "http://me:secret@", 1) + "/simple/"}, nil)
+	p, err := pypi.New(pypi.Config{strings.Replace(s.URL, "http://", "http://me:secret@", 1) + "/simple/"}, s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.getter = s.recorder
 	s.protocol = p
 	for _, name := range []string{"tea-1.0.zip", "tea-2.0.zip"} {
 		e, _, err := s.fetch("/files/tea/"+name, "")

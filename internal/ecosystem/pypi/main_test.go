@@ -1,4 +1,4 @@
-package pypi
+package pypi_test
 
 import (
 	"testing"

@@ -73,34 +73,6 @@ func TestWhatPipSays(t *testing.T) {
 	}
 }
 
-// The machine's own pip: what is configured, else what it has built in.
-func TestMachineConfig(t *testing.T) {
-	t.Setenv("PIP_CONFIG_FILE", "/dev/null")
-	t.Setenv("PIP_INDEX_URL", "http://me:word@index.invalid/simple/")
-	if c, err := MachineConfig(t.Context()); err != nil || c.Index != "http://me:word@index.invalid/simple/" {
-		t.Errorf("%+v, %v", c, err)
-	}
-	t.Setenv("PIP_INDEX_URL", "")
-	it, err := Machine(nil).Locate(t.Context(), item(request{Project: "tea"}), nil)
-	if err != nil || !strings.HasPrefix(it.Upstream, "https://") || !strings.HasSuffix(it.Upstream, "/tea/") {
-		t.Errorf("%+v, %v", it, err)
-	}
-	t.Setenv("PATH", t.TempDir())
-	if _, err := MachineConfig(t.Context()); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" || Installed() {
-		t.Errorf("without pip: %v", err)
-	}
-}
-
-func TestMethods(t *testing.T) {
-	p := Machine(nil)
-	if _, err := p.Item(httptest.NewRequest(http.MethodPost, "http://r/simple/tea/", nil)); errs.KindOf(err) != errs.Invalid {
-		t.Error(err)
-	}
-	if env := p.Env("http://r/pypi/"); env[0] != "PIP_INDEX_URL=http://r/pypi/simple/" {
-		t.Errorf("%q", env)
-	}
-}
-
 func TestAddresses(t *testing.T) {
 	for _, c := range []struct{ base, address, at, want string }{
 		{"", "../../p/tea-1.0.zip", "https://a.invalid/simple/tea/", "https://a.invalid/p/tea-1.0.zip"},

@@ -1,4 +1,4 @@
-package pypi
+package pypi_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/ecosystem/pypi"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/pack"
@@ -16,7 +17,7 @@ import (
 
 // install runs a real pip, with an empty cache, through k: tea, which needs
 // milk, which is a source archive.
-func install(t *testing.T, pip []string, p *Protocol, k record.Getter, projects ...string) (string, string, error) {
+func install(t *testing.T, pip []string, p *pypi.Protocol, k record.Getter, projects ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -76,7 +77,7 @@ func TestPipIsRecordedAndReplayed(t *testing.T) {
 		l := again(t, s.recorder.Lock())
 		proven := 0
 		for _, e := range l.Entries {
-			if e.Proof.Kind == ProofFile {
+			if e.Proof.Kind == pypi.ProofFile {
 				proven++
 			}
 		}
@@ -84,11 +85,11 @@ func TestPipIsRecordedAndReplayed(t *testing.T) {
 			t.Errorf("%+v", l)
 		}
 		replayer := record.NewReplayer(s.store, l)
-		got, out, err = install(t, c.pip, Machine(nil), replayer, "tea")
+		got, out, err = install(t, c.pip, pypi.Machine(nil), replayer, "tea")
 		if err != nil || got != want || len(replayer.Misses()) != 0 {
 			t.Errorf("%q: replay: %v\n%s\n%v", c.pip, err, out, replayer.Misses())
 		}
-		if _, out, err := install(t, c.pip, Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) != 1 {
+		if _, out, err := install(t, c.pip, pypi.Machine(nil), replayer, "oil"); err == nil || len(replayer.Misses()) != 1 {
 			t.Errorf("%q: what was never recorded was had: %v\n%s", c.pip, replayer.Misses(), out)
 		}
 	}

@@ -1,0 +1,7 @@
+package plain
+
+// Limits of a file of pins and of one of its lines, in bytes.
+const (
+	LineLimit = lineLimit
+	PinsLimit = pinsLimit
+)
