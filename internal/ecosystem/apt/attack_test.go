@@ -1,4 +1,4 @@
-package apt
+package apt_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/deb"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -21,9 +22,9 @@ func TestAChainIsRecordedWithItsProofs(t *testing.T) {
 	s := newSession(t)
 	byHash := path.Join(path.Dir(indexPath), "by-hash/SHA256", hexSum(s.get(indexPath)))
 	for _, c := range []struct{ name, kind, value string }{
-		{"dists/calm/InRelease", ProofKey, deb.Fingerprint(s.key)},
-		{byHash, ProofRelease, "archive/dists/calm/InRelease sha256:" + hexSum(s.get("dists/calm/InRelease"))},
-		{debPath, ProofIndex, "archive/" + indexPath + " sha256:" + hexSum(s.get(indexPath))},
+		{"dists/calm/InRelease", apt.ProofKey, deb.Fingerprint(s.key)},
+		{byHash, apt.ProofRelease, "archive/dists/calm/InRelease sha256:" + hexSum(s.get("dists/calm/InRelease"))},
+		{debPath, apt.ProofIndex, "archive/" + indexPath + " sha256:" + hexSum(s.get(indexPath))},
 	} {
 		e, err := s.fetch(c.name)
 		if err != nil {
@@ -43,8 +44,8 @@ func TestAPackageIsProvedByWhatAnEarlierSessionLocked(t *testing.T) {
 		}
 	}
 	s.restart()
-	clear(s.protocol.tables)
-	if e, err := s.fetch(debPath); err != nil || e.Proof.Kind != ProofIndex {
+	clear(s.protocol.Tables())
+	if e, err := s.fetch(debPath); err != nil || e.Proof.Kind != apt.ProofIndex {
 		t.Errorf("%v %v", e, err)
 	}
 }
@@ -57,8 +58,8 @@ func TestAnIndexIsReadBeforeItsPackagesAreAskedFor(t *testing.T) {
 		}
 	}
 	s.recorder.Close()
-	if _, ok := s.protocol.tables[hexSum(s.get(indexPath))]; !ok {
-		t.Errorf("tables: %v", s.protocol.tables)
+	if _, ok := s.protocol.Tables()[hexSum(s.get(indexPath))]; !ok {
+		t.Errorf("tables: %v", s.protocol.Tables())
 	}
 }
 
@@ -154,7 +155,11 @@ func TestARollbackIsRefused(t *testing.T) {
 func TestASnapshotMayBeOld(t *testing.T) {
 	s := newSession(t)
 	s.release(s.key, "calm", birth, birth.AddDate(0, 0, 1))
-	s.protocol.archives["archive"].suites[0].anyDate = true
+	s.sources[0].AnyDate = true
+	var err error
+	if s.protocol, err = apt.New(s.sources, apt.Options{Clock: clock.At(today)}); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := s.fetch("dists/calm/InRelease"); err != nil {
 		t.Error(err)
 	}
@@ -171,7 +176,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		}
 	}
 	verify := func(lock *lockfile.Lock) []error { // years later: what was judged by its date is not judged again
-		p, err := New(s.protocol.sources, Options{Clock: clock.At(today.AddDate(9, 0, 0)), Locked: true})
+		p, err := apt.New(s.sources, apt.Options{Clock: clock.At(today.AddDate(9, 0, 0)), Locked: true})
 		if err != nil {
 			t.Fatal(err)
 		}

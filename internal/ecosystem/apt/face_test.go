@@ -1,4 +1,4 @@
-package apt
+package apt_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/record"
 )
@@ -21,7 +22,7 @@ func TestResolve(t *testing.T) {
 		}
 		return io.NopCloser(strings.NewReader(string(b))), nil
 	}
-	base := s.protocol.archives["archive"].uri.String()
+	base := s.protocol.Archives()["archive"]
 	hash := "dists/calm/main/binary-amd64/by-hash/SHA256/" + hexSum(s.get(indexPath))
 	item := func(key string, mutable bool) record.Item {
 		return record.Item{Protocol: "apt", Key: "archive/" + key, Upstream: base + "/" + key, Mutable: mutable}
@@ -53,11 +54,11 @@ func TestResolve(t *testing.T) {
 }
 
 func TestBelow(t *testing.T) {
-	var list []Source
+	var list []apt.Source
 	for _, u := range []string{"http://a.invalid/debian", "http://a.invalid/debian-security", "https://b.invalid", "http://c.invalid/x", "http://d.invalid/x"} {
-		list = append(list, Source{Types: []string{"deb"}, URIs: []string{u}, Suites: []string{"calm"}, Components: []string{"main"}})
+		list = append(list, apt.Source{Types: []string{"deb"}, URIs: []string{u}, Suites: []string{"calm"}, Components: []string{"main"}})
 	}
-	p, err := New(list, Options{})
+	p, err := apt.New(list, apt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,13 +82,13 @@ func TestBelow(t *testing.T) {
 }
 
 func TestRedirect(t *testing.T) {
-	some := []Source{{URIs: []string{"http://a.invalid/debian/", "http://a.invalid/other"}, Suites: []string{"calm"}}}
-	got, err := Redirect(some, "https://m.invalid/debian")
+	some := []apt.Source{{URIs: []string{"http://a.invalid/debian/", "http://a.invalid/other"}, Suites: []string{"calm"}}}
+	got, err := apt.Redirect(some, "https://m.invalid/debian")
 	if err != nil || !slices.Equal(got[0].URIs, []string{"https://m.invalid/debian", "http://a.invalid/other"}) || some[0].URIs[0] != "http://a.invalid/debian/" {
 		t.Errorf("%v, %v, was %v", got, err, some)
 	}
 	for _, u := range []string{"http://m.invalid/ubuntu", "m.invalid/debian", "ftp://m.invalid/debian", ""} {
-		if _, err := Redirect(some, u); errs.KindOf(err) != errs.Invalid {
+		if _, err := apt.Redirect(some, u); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%q: %v", u, err)
 		}
 	}
@@ -95,11 +96,11 @@ func TestRedirect(t *testing.T) {
 
 // A source by http and one by https of the same host and path are one archive.
 func TestHTTPAndHTTPSAreOneArchive(t *testing.T) {
-	p, err := New([]Source{
+	p, err := apt.New([]apt.Source{
 		{Types: []string{"deb"}, URIs: []string{"http://a.invalid/debian"}, Suites: []string{"calm"}, Components: []string{"main"}},
 		{Types: []string{"deb-src"}, URIs: []string{"https://a.invalid/debian/", "http://a.invalid/debian"}, Suites: []string{"calm"}, Components: []string{"main"}},
-	}, Options{})
-	if err != nil || len(p.archives) != 1 || p.archives["debian"].uri.Scheme != "http" {
+	}, apt.Options{})
+	if err != nil || len(p.Archives()) != 1 || !strings.HasPrefix(p.Archives()["debian"], "http:") {
 		t.Fatalf("%+v, %v", p, err)
 	}
 	if got := p.Sources("http://r/apt"); strings.Count(got, "http://r/apt/debian") != 2 {

@@ -1,4 +1,4 @@
-package apt
+package apt_test
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/ecosystem/apt"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
@@ -38,8 +39,8 @@ func TestLockedSources(t *testing.T) {
 	}
 	l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: "debian/dists/none/InRelease", Status: http.StatusNotFound},
 		lockfile.Entry{Protocol: "url", Key: "debian/dists/other/InRelease", Status: http.StatusOK})
-	known := []Source{{Types: []string{"deb"}, URIs: []string{"http://mirror.example/debian/"}, Suites: []string{"calm"}, Components: []string{"contrib"}, SignedBy: "/key"}}
-	p, err := New(LockedSources(t.Context(), l, depot, known), Options{Locked: true})
+	known := []apt.Source{{Types: []string{"deb"}, URIs: []string{"http://mirror.example/debian/"}, Suites: []string{"calm"}, Components: []string{"contrib"}, SignedBy: "/key"}}
+	p, err := apt.New(apt.LockedSources(t.Context(), l, depot, known), apt.Options{Locked: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,13 +102,13 @@ func TestTheOrderOfSources(t *testing.T) {
 			l.Entries = append(l.Entries, lockfile.Entry{Protocol: "apt", Key: suite + index, Status: http.StatusOK, Blob: "sha256:none"})
 		}
 	}
-	source := func(uri string, suites ...string) Source {
-		return Source{Types: []string{"deb"}, URIs: []string{uri}, Suites: suites, Components: []string{"main"}}
+	source := func(uri string, suites ...string) apt.Source {
+		return apt.Source{Types: []string{"deb"}, URIs: []string{uri}, Suites: suites, Components: []string{"main"}}
 	}
-	known := []Source{source("http://mirror.example/debian", "calm-updates", "calm"), source("http://mirror.example/debian-security", "calm-security")}
+	known := []apt.Source{source("http://mirror.example/debian", "calm-updates", "calm"), source("http://mirror.example/debian-security", "calm-security")}
 	var got []string
-	for _, s := range LockedSources(t.Context(), l, recording.Store(t), known) {
-		got = append(got, strings.TrimPrefix(s.URIs[0], lockedURI)+" "+s.Suites[0])
+	for _, s := range apt.LockedSources(t.Context(), l, recording.Store(t), known) {
+		got = append(got, strings.TrimPrefix(s.URIs[0], apt.LockedURI)+" "+s.Suites[0])
 	}
 	if want := []string{"debian calm-updates", "debian calm", "debian-security calm-security", "other calm"}; !cmp.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)

@@ -1,4 +1,4 @@
-package apt
+package apt_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/record"
 	"overland/internal/testkit/pack"
@@ -41,12 +42,12 @@ func TestBothFormatsOfSourcesAreRead(t *testing.T) {
 	write("sources.list.d/b.sources", "Types: deb deb-src\nURIs: https://b.invalid/debian\nSuites: calm calm-updates\nComponents: main\nSigned-By:\n -----BEGIN\n .\n x\n\n"+
 		"# off\nTypes: deb\nURIs: http://off.invalid\nSuites: s\nComponents: c\nEnabled: no\n")
 	write("sources.list.d/c.list.disabled", "deb http://disabled.invalid s c\n")
-	got, err := ReadSources(dir)
+	got, err := apt.ReadSources(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	none := map[string]string{}
-	want := []Source{
+	want := []apt.Source{
 		{
 			Types: []string{"deb"}, URIs: []string{"http://a.invalid/debian/"}, Suites: []string{"calm"}, Components: []string{"main", "extra"},
 			SignedBy: "/k/a.gpg", AnyDate: true, Options: map[string]string{"architectures": "amd64 arm64"},
@@ -62,11 +63,11 @@ func TestBothFormatsOfSourcesAreRead(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if _, err := New(got, Options{}); err == nil {
+	if _, err := apt.New(got, apt.Options{}); err == nil {
 		t.Error("two values of Signed-By for one suite were taken")
 	}
 	got[0].SignedBy = ""
-	p, err := New(got, Options{})
+	p, err := apt.New(got, apt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,12 +75,14 @@ func TestBothFormatsOfSourcesAreRead(t *testing.T) {
 		t.Error(d)
 	}
 	for _, name := range []string{"a.invalid-debian", "b.invalid-debian", "x"} {
-		if p.archives[name] == nil {
+		if p.Archives()[name] == "" {
 			t.Errorf("no archive %s", name)
 		}
 	}
 	// What Sources writes, the parser reads, and it names the mount.
-	again, err := parseDeb822([]byte(p.Sources("http://[::1]:1/apt/")))
+	dir = t.TempDir()
+	write("sources.list.d/again.sources", p.Sources("http://[::1]:1/apt/"))
+	again, err := apt.ReadSources(dir)
 	if err != nil || len(again) != 4 {
 		t.Fatalf("%d entries, %v", len(again), err)
 	}
@@ -89,10 +92,10 @@ func TestBothFormatsOfSourcesAreRead(t *testing.T) {
 }
 
 func TestItems(t *testing.T) {
-	p, err := New([]Source{
+	p, err := apt.New([]apt.Source{
 		{Types: []string{"deb"}, URIs: []string{"http://a.invalid/debian"}, Suites: []string{"calm", "calm/updates"}, Components: []string{"main"}},
 		{Types: []string{"deb"}, URIs: []string{"http://f.invalid/flat"}, Suites: []string{"./"}},
-	}, Options{})
+	}, apt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +124,7 @@ func TestItems(t *testing.T) {
 		"/", "/debian", "/debian/", "/other/dists/calm/InRelease", "/debian/../x", "/debian/pool/../../x", "/debian/a\\b", "/debian/a\x00b",
 		"/debian/dists/storm/InRelease", "/debian/dists/calm/Release", "/debian/dists/calm/Release.gpg",
 		"/debian/dists/calm/main/binary-all/Packages.diff/Index", "/debian/dists/calm/by-hash/MD5Sum/" + sum[:32], "/debian/pool/dir/",
-		"/debian/" + strings.Repeat("a", pathLimit),
+		"/debian/" + strings.Repeat("a", apt.PathLimit),
 	} {
 		r := httptest.NewRequest(http.MethodGet, "http://r/", nil)
 		r.URL.Path = bad
@@ -133,7 +136,7 @@ func TestItems(t *testing.T) {
 
 func TestAFlatArchiveIsProvedByItsIndex(t *testing.T) {
 	key := newKey()
-	p, err := New([]Source{{Types: []string{"deb"}, URIs: []string{"http://f.invalid/flat"}, Suites: []string{"./"}, SignedBy: pack.Armour(key)}}, Options{})
+	p, err := apt.New([]apt.Source{{Types: []string{"deb"}, URIs: []string{"http://f.invalid/flat"}, Suites: []string{"./"}, SignedBy: pack.Armour(key)}}, apt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,9 +157,9 @@ func TestAFlatArchiveIsProvedByItsIndex(t *testing.T) {
 		body []byte
 		kind string
 	}{
-		{"flat/InRelease", held["flat/InRelease"], ProofKey},
-		{"flat/Packages", index, ProofRelease},
-		{"flat/x.deb", deb, ProofIndex},
+		{"flat/InRelease", held["flat/InRelease"], apt.ProofKey},
+		{"flat/Packages", index, apt.ProofRelease},
+		{"flat/x.deb", deb, apt.ProofIndex},
 	} {
 		proof, err := p.Check(t.Context(), record.Item{Key: c.key}, bytes.NewReader(c.body), have)
 		if err != nil || proof.Kind != c.kind {

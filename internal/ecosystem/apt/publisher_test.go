@@ -1,4 +1,4 @@
-package apt
+package apt_test
 
 import (
 	"bytes"
@@ -15,6 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"overland/internal/clock"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store/dir"
@@ -106,7 +107,8 @@ func (p *publisher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // session is a recorder of a publisher.
 type session struct {
 	*publisher
-	protocol *Protocol
+	sources  []apt.Source
+	protocol *apt.Protocol
 	store    *dir.Store
 	recorder *record.Recorder
 }
@@ -115,14 +117,15 @@ func newSession(t *testing.T) *session {
 	pub := newPublisher(t)
 	srv := httptest.NewServer(pub)
 	t.Cleanup(srv.Close)
-	p, err := New([]Source{{
+	sources := []apt.Source{{
 		Types: []string{"deb"}, URIs: []string{srv.URL + "/archive"}, Suites: []string{"calm"}, Components: []string{"main"},
 		SignedBy: pack.Armour(pub.key),
-	}}, Options{Clock: clock.At(today)})
+	}}
+	p, err := apt.New(sources, apt.Options{Clock: clock.At(today)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{publisher: pub, protocol: p, store: recording.Store(t)}
+	s := &session{publisher: pub, sources: sources, protocol: p, store: recording.Store(t)}
 	s.restart()
 	return s
 }

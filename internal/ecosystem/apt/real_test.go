@@ -1,10 +1,7 @@
-package apt
+package apt_test
 
 import (
 	"bytes"
-	"context"
-	"io"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -14,16 +11,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"overland/internal/deb"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/lockfile"
-	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
 )
 
 // newApt returns a runner of the machine's apt-get, set up to go through
 // base, and the folder it works in.
-func newApt(t *testing.T, p *Protocol, base string, settings ...string) (work string, run func(args ...string) (string, error)) {
+func newApt(t *testing.T, p *apt.Protocol, base string, settings ...string) (work string, run func(args ...string) (string, error)) {
 	t.Helper()
 	before := filepath.Join(t.TempDir(), "before.conf")
 	if err := os.WriteFile(before, []byte("Acquire::http::Proxy \"http://127.0.0.1:1\";\nDir::Etc::sourcelist \"/none\";\n"+strings.Join(settings, "\n")), 0o644); err != nil {
@@ -71,11 +67,11 @@ func debs(t *testing.T, dir string) map[string][]byte {
 // TestAptGetIsRecordedAndReplayed takes the machine's own apt-get and the
 // archives of the machine's own sources.
 func TestAptGetIsRecordedAndReplayed(t *testing.T) {
-	sources, err := MachineSources()
+	sources, err := apt.MachineSources()
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(sources, Options{})
+	p, err := apt.New(sources, apt.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +91,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 			t.Errorf("%s has no proof", e.Key)
 		}
 	}
-	if kinds[ProofKey] == 0 || kinds[ProofRelease] == 0 || kinds[ProofIndex] != 1 {
+	if kinds[apt.ProofKey] == 0 || kinds[apt.ProofRelease] == 0 || kinds[apt.ProofIndex] != 1 {
 		t.Errorf("proofs: %v", kinds)
 	}
 
@@ -124,7 +120,7 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 	}
 	// So does one on a machine with none of these sources and none of
 	// their keys, and with other tastes.
-	elsewhere, err := New(LockedSources(t.Context(), lock, s, nil), Options{Locked: true, Dir: t.TempDir()})
+	elsewhere, err := apt.New(apt.LockedSources(t.Context(), lock, s, nil), apt.Options{Locked: true, Dir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,50 +138,5 @@ func TestAptGetIsRecordedAndReplayed(t *testing.T) {
 		t.Errorf("a package that was never recorded was had:\n%s", out)
 	} else if len(rep.Misses()) != 1 {
 		t.Errorf("misses: %v", rep.Misses())
-	}
-}
-
-// TestThisMachinesKeysVerifyWhatItsSourcesSign asks each archive for its
-// InRelease and alters it in one place.
-func TestThisMachinesKeysVerifyWhatItsSourcesSign(t *testing.T) {
-	sources, err := MachineSources()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := New(sources, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	up := &origin.Client{Transport: http.DefaultTransport.(*http.Transport).Clone()}
-	defer up.Transport.(*http.Transport).CloseIdleConnections()
-	seen := 0
-	for _, a := range p.archives {
-		for _, s := range a.suites {
-			f, err := up.Get(context.Background(), origin.Request{URL: a.uri.JoinPath(s.dir, "InRelease").String()})
-			if err != nil {
-				t.Fatal(err)
-			}
-			b, err := io.ReadAll(f.Body)
-			f.Close()
-			if err != nil {
-				t.Fatal(err)
-			}
-			keys, err := deb.KeysFor(s.signedBy, p.dir)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, signer, err := deb.VerifyInRelease(b, keys, p.now()); err != nil || len(signer) < 40 {
-				t.Errorf("%s: %v", s.dir, err)
-			}
-			i := bytes.Index(b, []byte("SHA256:")) + 20
-			b[i] ^= 1
-			if _, _, err := deb.VerifyInRelease(b, keys, p.now()); err == nil {
-				t.Errorf("%s: altered, and taken", s.dir)
-			}
-			seen++
-		}
-	}
-	if seen == 0 {
-		t.Fatal("no archive in this machine's sources")
 	}
 }

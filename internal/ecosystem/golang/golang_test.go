@@ -1,13 +1,11 @@
-package golang
+package golang_test
 
 import (
 	"archive/zip"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,10 +19,10 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb"
 	"golang.org/x/mod/sumdb/note"
 
+	"overland/internal/ecosystem/golang"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -85,8 +83,8 @@ func (u *upstream) goSum(path, version string) ([]byte, error) {
 		if !ok {
 			return nil, os.ErrNotExist
 		}
-		r := request{kind: kind, module: module.Version{Path: path, Version: version}}
-		proof, err := hashOf(r, strings.NewReader(body))
+		it := record.Item{Key: path + "/@v/" + version + "." + kind}
+		proof, err := new(golang.Protocol).Check(context.Background(), it, strings.NewReader(body), nil)
 		if err != nil {
 			return nil, err
 		}
@@ -136,7 +134,7 @@ type lab struct {
 	store    *dir.Store
 	up       *origin.Client
 	recorder *record.Recorder
-	protocol *Protocol
+	protocol *golang.Protocol
 	sumdb    string // GOSUMDB
 }
 
@@ -154,9 +152,9 @@ func (l *lab) acquire(ctx context.Context, key string) (e lockfile.Entry, err er
 	return e, q.Fetch(ctx)
 }
 
-func (u *upstream) env() Env { return Env{GOPROXY: u.URL + ",direct", GOSUMDB: u.key} }
+func (u *upstream) env() golang.Env { return golang.Env{GOPROXY: u.URL + ",direct", GOSUMDB: u.key} }
 
-func newLab(t *testing.T, e Env) *lab {
+func newLab(t *testing.T, e golang.Env) *lab {
 	t.Helper()
 	s, err := dir.Open(t.TempDir(), dir.Options{Reserve: -1})
 	if err != nil {
@@ -167,7 +165,7 @@ func newLab(t *testing.T, e Env) *lab {
 	up := &origin.Client{Transport: tr, Wait: time.Millisecond}
 	recorder := record.NewRecorder(s, record.Options{Upstream: up})
 	t.Cleanup(recorder.Close)
-	p, err := New(e, recorder)
+	p, err := golang.New(e, recorder)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -200,18 +198,18 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 	}
 	lock := l.recorder.Lock()
 	for _, want := range []string{"list", "v1.0.0.info", "v1.0.0.mod", "v1.0.0.zip"} {
-		e, ok := lock.Find(Name, "example.org/dep/@v/"+want)
+		e, ok := lock.Find(golang.Name, "example.org/dep/@v/"+want)
 		if !ok {
 			t.Errorf("%s is not locked", want)
 		}
-		if module := strings.HasSuffix(want, "mod") || strings.HasSuffix(want, "zip"); module && e.Proof.Kind != ProofTree {
+		if module := strings.HasSuffix(want, "mod") || strings.HasSuffix(want, "zip"); module && e.Proof.Kind != golang.ProofTree {
 			t.Errorf("%s has the proof %v", want, e.Proof)
 		}
 		if e.Mutable != (want == "list") {
 			t.Errorf("%s: mutable %v", want, e.Mutable)
 		}
 	}
-	if _, ok := lock.Find(Name, "sumdb/db.example/lookup/example.org/dep@v1.0.0"); !ok {
+	if _, ok := lock.Find(golang.Name, "sumdb/db.example/lookup/example.org/dep@v1.0.0"); !ok {
 		t.Error("the lookup is not locked")
 	}
 	u.Close()
@@ -229,10 +227,10 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 }
 
 // verify judges lock without a network, as another machine does.
-func verify(t *testing.T, s *dir.Store, lock *lockfile.Lock, e Env) []error {
+func verify(t *testing.T, s *dir.Store, lock *lockfile.Lock, e golang.Env) []error {
 	t.Helper()
 	r := record.NewReplayer(s, lock)
-	p, err := New(e, r)
+	p, err := golang.New(e, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +246,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	u := newUpstream(t)
 	l := newLab(t, u.env())
 	const mod, lookup = "example.org/dep/@v/v1.0.0.mod", "sumdb/db.example/lookup/example.org/dep@v1.0.0"
-	it, err := l.protocol.item(mod)
+	it, err := l.protocol.ItemOf(mod)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,10 +260,11 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}
 	u.Close()
 	const evil = goMod + "require example.org/evil v1.0.0\n"
-	sum, err := hashMod(request{}, strings.NewReader(evil))
+	proof, err := new(golang.Protocol).Check(t.Context(), record.Item{Key: mod}, strings.NewReader(evil), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	sum := proof.Value
 	change := func(lock *lockfile.Lock, key, text string) *lockfile.Entry {
 		d, n, err := l.store.Put(t.Context(), strings.NewReader(text), "", int64(len(text)))
 		if err != nil {
@@ -282,7 +281,7 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}{
 		"the module": {func(lock *lockfile.Lock) { change(lock, mod, evil).Proof.Value = sum }, "the checksum database has"},
 		"the module, said to be in no database": {func(lock *lockfile.Lock) {
-			change(lock, mod, evil).Proof = lockfile.Proof{Kind: ProofSum, Value: sum}
+			change(lock, mod, evil).Proof = lockfile.Proof{Kind: golang.ProofSum, Value: sum}
 		}, "the checksum database has"},
 		"the module and what the database says": {func(lock *lockfile.Lock) {
 			old, err := l.store.Open(t.Context(), lock.Entries[slices.IndexFunc(lock.Entries, func(e lockfile.Entry) bool { return e.Key == lookup })].Blob)
@@ -315,6 +314,9 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 	}
 }
 
+// late is a getter whose recorder comes after the protocol.
+type late struct{ *record.Recorder }
+
 // TestADatabaseThatIsSilentOrLies: a silent one is tolerated, and left alone for a
 // while; a lying one is not tolerated.
 func TestADatabaseThatIsSilentOrLies(t *testing.T) {
@@ -341,21 +343,21 @@ func TestADatabaseThatIsSilentOrLies(t *testing.T) {
 		t.Cleanup(db.Close)
 		tr := &http.Transport{}
 		t.Cleanup(tr.CloseIdleConnections)
-		p, err := New(Env{GOPROXY: u.URL, GOSUMDB: u.key + " " + db.URL}, nil)
+		getter := &late{}
+		p, err := golang.New(golang.Env{GOPROXY: "off", GOSUMDB: u.key + " " + db.URL}, getter) // no proxy: the database itself is asked
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.proxies = nil // so that the database itself is asked
 		for range 2 {
 			recorder := record.NewRecorder(recording.Store(t), record.Options{Upstream: &origin.Client{Transport: tr, Tries: 1}})
 			defer recorder.Close()
-			p.getter = recorder // one that knows nothing yet
+			getter.Recorder = recorder // one that knows nothing yet
 			it := record.Item{Key: "example.org/dep/@v/v1.0.0.mod"}
 			proof, err := p.Check(t.Context(), it, strings.NewReader(goMod), nil)
 			if err == nil {
 				proof, err = p.Witness(t.Context(), it, proof)
 			}
-			if errs.KindOf(err) != c.want || err == nil && proof.Kind != ProofSum {
+			if errs.KindOf(err) != c.want || err == nil && proof.Kind != golang.ProofSum {
 				t.Errorf("%s: %v, %v", what, proof, err)
 			}
 		}
@@ -394,7 +396,7 @@ func TestTheDatabaseIsAskedWhileTheModuleComes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Proof.Kind != ProofTree {
+	if e.Proof.Kind != golang.ProofTree {
 		t.Errorf("proof %+v", e.Proof)
 	}
 	if n := l.recorder.Problems(); len(n) > 0 {
@@ -469,7 +471,7 @@ func TestMisbehavingProxies(t *testing.T) {
 			u.fault[file] = c.fault
 			l := newLab(t, u.env())
 			out, err := l.download(t, l.recorder, "example.org/dep@v1.0.0")
-			_, locked := l.recorder.Lock().Find(Name, file)
+			_, locked := l.recorder.Lock().Find(golang.Name, file)
 			if ok := c.says == ""; ok != (err == nil) || ok != locked || !strings.Contains(out, c.says) {
 				t.Errorf("locked %v, %v\n%s", locked, err, out)
 			}
@@ -510,7 +512,7 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	const zip, mod = "example.org/dep/@v/v1.0.0.zip", "example.org/dep/@v/v1.0.0.mod"
 	record := func(key string) *lab {
 		l := newLab(t, u.env())
-		it, err := l.protocol.item(key)
+		it, err := l.protocol.ItemOf(key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -526,7 +528,7 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	if err := l.recorder.Settle(); err != nil {
 		t.Fatal(err)
 	}
-	if e, ok := l.recorder.Lock().Find(Name, zip); !ok || e.Proof.Kind != ProofTree || len(l.recorder.Problems()) != 0 {
+	if e, ok := l.recorder.Lock().Find(golang.Name, zip); !ok || e.Proof.Kind != golang.ProofTree || len(l.recorder.Problems()) != 0 {
 		t.Errorf("%+v, problems %v", e, l.recorder.Problems())
 	}
 	// What the database speaks against is in no lock, and the recording fails.
@@ -535,7 +537,7 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	if err := l.recorder.Settle(); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the checksum database has") {
 		t.Errorf("error %v", err)
 	}
-	if _, ok := l.recorder.Lock().Find(Name, mod); ok || len(l.recorder.Problems()) != 1 {
+	if _, ok := l.recorder.Lock().Find(golang.Name, mod); ok || len(l.recorder.Problems()) != 1 {
 		t.Errorf("problems %v", l.recorder.Problems())
 	}
 }
@@ -543,7 +545,7 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 // TestTheMachinesOwnProxy asks the proxy and the checksum database that
 // the machine is configured for.
 func TestTheMachinesOwnProxy(t *testing.T) {
-	e, err := ReadEnv(t.Context(), "")
+	e, err := golang.ReadEnv(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -551,7 +553,7 @@ func TestTheMachinesOwnProxy(t *testing.T) {
 	if out, err := l.download(t, l.recorder, "golang.org/x/sync@v0.18.0"); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	entry, ok := l.recorder.Lock().Find(Name, "golang.org/x/sync/@v/v0.18.0.zip")
+	entry, ok := l.recorder.Lock().Find(golang.Name, "golang.org/x/sync/@v/v0.18.0.zip")
 	if want := "h1:kr88TuHDroi+UVf+0hZnirlk8o8T+4MrK6mr60WkH/I="; !ok || entry.Proof.Value != want {
 		t.Errorf("locked %v, proof %v, want %s", ok, entry.Proof, want)
 	}
@@ -560,8 +562,8 @@ func TestTheMachinesOwnProxy(t *testing.T) {
 // Without a proxy (GOPROXY=direct) there is nothing to be had of one, at once: the go command goes
 // on to where modules come from.
 func TestWithoutAProxy(t *testing.T) {
-	l := newLab(t, Env{GOPROXY: "direct", GOSUMDB: "off"})
-	it, err := l.protocol.item("example.org/dep/@v/v1.0.0.info")
+	l := newLab(t, golang.Env{GOPROXY: "direct", GOSUMDB: "off"})
+	it, err := l.protocol.ItemOf("example.org/dep/@v/v1.0.0.info")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -569,8 +571,8 @@ func TestWithoutAProxy(t *testing.T) {
 	if err != nil || e.Status != http.StatusNotFound {
 		t.Errorf("%+v, %v", e, err)
 	}
-	l = newLab(t, Env{GOPROXY: "file:///none,direct", GOSUMDB: "off"})
-	if it, err = l.protocol.item("example.org/dep/@v/v1.0.0.info"); err != nil {
+	l = newLab(t, golang.Env{GOPROXY: "file:///none,direct", GOSUMDB: "off"})
+	if it, err = l.protocol.ItemOf("example.org/dep/@v/v1.0.0.info"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := l.recorder.Get(t.Context(), l.protocol, it); err == nil || !strings.Contains(err.Error(), "file:///none") {
@@ -579,11 +581,11 @@ func TestWithoutAProxy(t *testing.T) {
 }
 
 func TestItems(t *testing.T) {
-	p, err := New(Env{GOPROXY: "https://one.example/x/|https://two.example,direct", GOSUMDB: "db.example"}, nil)
+	p, err := golang.New(golang.Env{GOPROXY: "https://one.example/x/|https://two.example,direct", GOSUMDB: "db.example"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	it, err := p.item("github.com/!burnt!sushi/toml/@v/v1.0.0.zip")
+	it, err := p.ItemOf("github.com/!burnt!sushi/toml/@v/v1.0.0.zip")
 	want := []string{"https://one.example/x/github.com/!burnt!sushi/toml/@v/v1.0.0.zip", "https://two.example/github.com/!burnt!sushi/toml/@v/v1.0.0.zip"}
 	if err != nil || !slices.Equal(append([]string{it.Upstream}, it.Fallback...), want) || it.Mutable {
 		t.Errorf("%+v, %v", it, err)
@@ -597,7 +599,7 @@ func TestItems(t *testing.T) {
 		"sumdb/db.example/tile/8/0/x001/234.p/5":                  false,
 		"sumdb/db.example/lookup/example.org/a@v1.0.0":            true,
 	} {
-		if it, err := p.item(key); err != nil || it.Mutable != mutable {
+		if it, err := p.ItemOf(key); err != nil || it.Mutable != mutable {
 			t.Errorf("%s: mutable %v, %v", key, it.Mutable, err)
 		}
 	}
@@ -605,69 +607,8 @@ func TestItems(t *testing.T) {
 		"", "x", "example.org/a/@v/", "example.org/a/@v/v1.0.0", "example.org/a/@v/v1.0.0.exe", "example.org/../a/@v/list", "Example.org/a/@v/list",
 		"example.org/a/@v/../x.zip", "sumdb/other.example/latest", "sumdb/db.example/../latest", "sumdb/db.example/tile/../..", "sumdb/db.example/",
 	} {
-		if _, err := p.item(key); errs.KindOf(err) != errs.Invalid || err == nil {
+		if _, err := p.ItemOf(key); errs.KindOf(err) != errs.Invalid || err == nil {
 			t.Errorf("%q: error %v", key, err)
 		}
 	}
-}
-
-func TestKeysComeFromTheToolchain(t *testing.T) {
-	e, err := ReadEnv(context.Background(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	e.GOSUMDB, _ = defaultDatabase(e.GOROOT)
-	db, on, err := e.database()
-	if _, keyErr := note.NewVerifier(db.key); errors.Join(err, keyErr) != nil || !on || !strings.HasPrefix(db.key, db.name+"+") {
-		t.Errorf("%+v, %v, %v %v", db, on, err, keyErr)
-	}
-	for _, off := range []string{"", "off"} {
-		if _, on, err := (Env{GOSUMDB: off}).database(); on || err != nil {
-			t.Errorf("%q: %v %v", off, on, err)
-		}
-	}
-	if _, _, err := (Env{GOSUMDB: "a+b+c"}).database(); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("error %v", err)
-	}
-}
-
-// defaultDatabase returns the first name that the toolchain has a key for.
-func defaultDatabase(goroot string) (string, error) {
-	b, err := os.ReadFile(filepath.Join(goroot, "src", "cmd", "go", "internal", "modfetch", "key.go"))
-	_, s, _ := strings.Cut(string(b), "{\n\t\"")
-	name, _, _ := strings.Cut(s, `"`)
-	return name, err
-}
-
-func FuzzItem(f *testing.F) {
-	for key := range maps.Keys(map[string]bool{"example.org/a/@v/v1.0.0.zip": true, "sumdb/db.example/lookup/a@v1": true}) {
-		f.Add(key)
-	}
-	p := &Protocol{proxies: []string{"https://one.example"}, hasDB: true, db: database{name: "db.example", url: "https://db.example"}}
-	f.Fuzz(func(t *testing.T, key string) {
-		it, err := p.item(key)
-		if err == nil && (it.Key != key || strings.Contains(key, "/../") || !strings.HasPrefix(it.Upstream, "https://one.example/")) {
-			t.Errorf("%q: %+v", key, it)
-		}
-	})
-}
-
-func FuzzParseLookup(f *testing.F) {
-	f.Add([]byte("1\nexample.org/a v1.0.0 h1:x\n\ngo.sum database tree\n2\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— db x\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		id, rec, tree, err := parseLookup(b)
-		if err == nil && (id < 0 || tree.size < 0 || !bytes.HasPrefix(b, rec)) {
-			t.Errorf("%q: %d %q %+v", b, id, rec, tree)
-		}
-	})
-}
-
-func FuzzHashZip(f *testing.F) {
-	f.Add([]byte("PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
-	r := request{kind: "zip", module: module.Version{Path: "example.org/a", Version: "v1.0.0"}}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := hashZip(r, bytes.NewReader(b)); err == nil && !strings.HasPrefix(h, "h1:") {
-			t.Errorf("hash %q", h)
-		}
-	})
 }

@@ -1,7 +1,8 @@
-package npm
+package npm_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha1"
 	"crypto/sha512"
 	"encoding/base64"
@@ -11,9 +12,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"sync"
 	"testing"
+
+	"overland/internal/ecosystem/npm"
+	"overland/internal/store"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -55,12 +60,25 @@ func sri(b []byte) string {
 	return "sha512-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
+// manifest is what a registry says of a version.
+type manifest struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Dist    dist   `json:"dist"`
+}
+
+type dist struct {
+	Tarball   string `json:"tarball"`
+	Integrity string `json:"integrity"`
+	Shasum    string `json:"shasum"`
+}
+
 // publish puts a package with one version; d lacks only the address of the tarball.
 func (g *registry) publish(url, name string, d dist) {
-	file := request{Name: name}.base() + "-1.0.0.tgz"
+	file := path.Base(name) + "-1.0.0.tgz"
 	d.Tarball = url + "/reg/" + name + "/-/" + file
 	m := manifest{Name: name, Version: "1.0.0", Dist: d}
-	whole, _ := json.Marshal(document{Name: name, Versions: map[string]manifest{"1.0.0": m}})
+	whole, _ := json.Marshal(map[string]any{"name": name, "versions": map[string]manifest{"1.0.0": m}})
 	one, _ := json.Marshal(m)
 	g.put("/reg/"+name, whole)
 	g.put("/reg/"+name+"/1.0.0", one)
@@ -71,7 +89,7 @@ type session struct {
 	t *testing.T
 	*registry
 	url      string
-	protocol *Protocol
+	protocol *npm.Protocol
 	recorder *record.Recorder
 	store    *dir.Store
 }
@@ -80,22 +98,26 @@ func newSession(t *testing.T) *session {
 	g := &registry{pages: map[string][]byte{}}
 	srv := httptest.NewServer(g)
 	t.Cleanup(srv.Close)
-	p, err := New(Config{Registry: srv.URL + "/reg"}, nil)
-	if err != nil {
+	s := &session{t: t, registry: g, url: srv.URL, store: recording.Store(t)}
+	var err error
+	if s.protocol, err = npm.New(npm.Config{Registry: srv.URL + "/reg"}, s); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{t: t, registry: g, url: srv.URL, protocol: p, store: recording.Store(t)}
 	s.recorder = recording.Recorder(t, s.store, nil)
-	p.getter = s.recorder
 	g.publish(srv.URL, "tea", dist{Integrity: sri(tarball)})
 	g.publish(srv.URL, "@leaf/tea", dist{Integrity: sri(tarball)})
 	return s
 }
 
+// Get gets the manifest of a tarball from the recorder of the moment.
+func (s *session) Get(ctx context.Context, p record.Protocol, it record.Item) (lockfile.Entry, store.Blob, error) {
+	return s.recorder.Get(ctx, p, it)
+}
+
 // fetch asks as npm does and returns what is served.
 func (s *session) fetch(path string) (lockfile.Entry, string, error) {
 	s.t.Helper()
-	return recording.Fetch(s.t, s.recorder, s.protocol, path, short+"; q=1.0, application/json")
+	return recording.Fetch(s.t, s.recorder, s.protocol, path, "application/vnd.npm.install-v1+json; q=1.0, application/json")
 }
 
 func TestAPackageIsRecordedWithItsProof(t *testing.T) {
@@ -116,7 +138,7 @@ func TestAPackageIsRecordedWithItsProof(t *testing.T) {
 			}
 		}
 		e, text, err := s.fetch(c.file)
-		if err != nil || text != string(tarball) || e.Proof != (lockfile.Proof{Kind: ProofIntegrity, Value: sri(tarball)}) || e.Mutable {
+		if err != nil || text != string(tarball) || e.Proof != (lockfile.Proof{Kind: npm.ProofIntegrity, Value: sri(tarball)}) || e.Mutable {
 			t.Errorf("%s: %+v, %v", c.file, e, err)
 		}
 		if n := len(s.recorder.Lock().Entries); n != 2 {
@@ -205,12 +227,11 @@ func TestALockThatSomebodyChanged(t *testing.T) {
 		}
 	}
 	verify := func(lock *lockfile.Lock) []error {
-		elsewhere, err := New(Config{Registry: "https://mirror.example/npm"}, nil) // of the machine that verifies
+		r := record.NewReplayer(s.store, lock)
+		elsewhere, err := npm.New(npm.Config{Registry: "https://mirror.example/npm"}, r) // of the machine that verifies
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := record.NewReplayer(s.store, lock)
-		elsewhere.getter = r
 		return record.Verify(t.Context(), r, elsewhere)
 	}
 	lock := s.recorder.Lock()
@@ -247,7 +268,6 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	s.publish(s.url, "tea", dist{Integrity: sri(again)})
 	s.put("/reg"+file, again)
 	s.recorder = record.NewRecorder(recording.Store(t), record.Options{Lock: locked, Upstream: &origin.Client{Tries: 1}})
-	s.protocol.getter = s.recorder
 	defer s.recorder.Close()
 	_, _, err = s.fetch(file)
 	changed := (*record.ChangedError)(nil)

@@ -1,14 +1,10 @@
 package npm
 
 import (
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"overland/internal/testkit/recording"
 )
 
 // A registry that asks who one is gets what npm would say to it, and no other one does.
@@ -45,33 +41,6 @@ func TestLogins(t *testing.T) {
 	} {
 		if got := l.header(address); got != want {
 			t.Errorf("%s: got %q, want %q", address, got, want)
-		}
-	}
-}
-
-// npm ci asks for the tarball alone: what proves it is asked for with the login too.
-func TestARegistryAsksWhoOneIs(t *testing.T) {
-	s := newSession(t)
-	s.protocol.config.Logins = Logins{strings.TrimPrefix(s.url, "http:") + "/reg/:_authToken": "t0ken"}
-	open := s.registry.ServeHTTP
-	guarded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer t0ken" {
-			w.WriteHeader(http.StatusUnauthorized)
-			return
-		}
-		open(w, r)
-	}))
-	defer guarded.Close()
-	s.protocol.config.Registry = guarded.URL + "/reg"
-	if _, _, err := s.fetch("/tea/-/tea-1.0.0.tgz"); err == nil || !strings.Contains(err.Error(), "401") {
-		t.Errorf("the login of another host: %v", err)
-	}
-	s.protocol.config.Logins = Logins{strings.TrimPrefix(guarded.URL, "http:") + "/reg/:_authToken": "t0ken"}
-	s.recorder = recording.Recorder(t, s.store, nil)
-	s.protocol.getter = s.recorder
-	for _, path := range []string{"/tea/-/tea-1.0.0.tgz", "/tea"} {
-		if _, _, err := s.fetch(path); err != nil {
-			t.Errorf("%s: %v", path, err)
 		}
 	}
 }

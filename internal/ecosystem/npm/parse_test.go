@@ -95,7 +95,7 @@ func FuzzDocument(f *testing.F) {
 			if m.Name != "tea" || m.Version != v {
 				t.Fatalf("%s: %+v", v, m)
 			}
-			if text, err := m.Dist.proof(bytes.NewReader(tarball)); err == nil && !strings.Contains(text, "-") {
+			if text, err := m.Dist.proof(strings.NewReader("a tarball")); err == nil && !strings.Contains(text, "-") {
 				t.Fatal(text)
 			}
 		}

@@ -1,4 +1,4 @@
-package npm
+package npm_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/ecosystem/npm"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/testkit/recording"
@@ -24,7 +25,7 @@ const project = `{"name":"tea","version":"1.0.0","private":true,"dependencies":{
 
 // runNPM runs npm with an empty cache in a folder that holds files; everything goes
 // through k. It returns the folder.
-func runNPM(t *testing.T, p *Protocol, k record.Getter, files map[string]string, args ...string) (string, string, error) {
+func runNPM(t *testing.T, p *npm.Protocol, k record.Getter, files map[string]string, args ...string) (string, string, error) {
 	t.Helper()
 	srv := httptest.NewServer(record.Handler(k, p))
 	defer srv.Close()
@@ -79,17 +80,18 @@ func again(t *testing.T, l *lockfile.Lock) *lockfile.Lock {
 // TestNPMIsRecordedAndReplayed takes the machine's own npm and the
 // registry of its own configuration.
 func TestNPMIsRecordedAndReplayed(t *testing.T) {
-	config, err := MachineConfig(t.Context(), "")
+	config, err := npm.MachineConfig(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := New(config, nil)
+	getter := &session{t: t}
+	p, err := npm.New(config, getter)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := recording.Store(t)
 	rec := recording.Recorder(t, s, nil)
-	p.getter = rec
+	getter.recorder = rec
 	dir, out, err := runNPM(t, p, rec, map[string]string{"package.json": project}, "install")
 	if err != nil {
 		t.Fatalf("npm install: %v\n%s\n%v", err, out, rec.Problems())
@@ -102,7 +104,7 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	for _, e := range rec.Lock().Entries {
 		if strings.HasSuffix(e.Key, ".tgz") {
 			tarballs++
-			if e.Proof.Kind != ProofIntegrity || !strings.HasPrefix(e.Proof.Value, "sha512-") || e.Mutable {
+			if e.Proof.Kind != npm.ProofIntegrity || !strings.HasPrefix(e.Proof.Value, "sha512-") || e.Mutable {
 				t.Errorf("%+v", e)
 			}
 		}
@@ -139,7 +141,7 @@ func TestNPMIsRecordedAndReplayed(t *testing.T) {
 	files := map[string]string{"package.json": project, "package-lock.json": strings.ReplaceAll(string(b), local, config.Registry)}
 	s = recording.Store(t)
 	rec = recording.Recorder(t, s, nil)
-	p.getter = rec
+	getter.recorder = rec
 	dir, out, err = runNPM(t, p, rec, files, "ci")
 	if err != nil {
 		t.Fatalf("npm ci: %v\n%s\n%v", err, out, rec.Problems())
