@@ -1,10 +1,11 @@
-package node
+package node_test
 
 import (
 	"errors"
 	"testing"
 	"time"
 
+	"overland/internal/agent/node"
 	"overland/internal/fsx"
 	"overland/internal/testkit/crash"
 )
@@ -13,12 +14,12 @@ import (
 func scenario(good bool) crash.Scenario {
 	return crash.Scenario{
 		Prepare: func(t testing.TB, dir string) {
-			n := open(t, dir, Options{})
+			n := open(t, dir, node.Options{})
 			install(t, n, "r1")
 			must(t, n.Close())
 		},
 		Run: func(dir string, f fsx.FS) (err error) {
-			n, err := Open(dir, Options{FS: f})
+			n, err := node.Open(dir, node.Options{FS: f})
 			if err != nil {
 				return err
 			}
@@ -35,7 +36,7 @@ func scenario(good bool) crash.Scenario {
 			}
 			if good {
 				err = n.Good()
-			} else if err = n.Fail(Verdict{Reason: "bad"}); err == nil {
+			} else if err = n.Fail(node.Verdict{Reason: "bad"}); err == nil {
 				err = n.Back()
 			}
 			if err != nil {
@@ -51,7 +52,7 @@ func scenario(good bool) crash.Scenario {
 // check opens what is left: it is r1 or r2, whole, and the switch can be brought to its end.
 func check(t testing.TB, dir string, completed, good bool) {
 	t.Helper()
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	defer n.Close()
 	if p := n.Damage(); len(p) > 0 {
 		t.Errorf("a crash is reported as damage: %v", p)
@@ -60,7 +61,7 @@ func check(t testing.TB, dir string, completed, good bool) {
 	if st.Good != 1 && st.Good != 2 {
 		t.Errorf("good is %d", st.Good)
 	}
-	want := map[int]string{1: "r1", 2: "r2"}[st.want()]
+	want := map[int]string{1: "r1", 2: "r2"}[st.Want()]
 	if got := running(t, dir); got != want || got == "" {
 		t.Errorf("current runs %q, the state says %q", got, want)
 	}
@@ -72,9 +73,9 @@ func check(t testing.TB, dir string, completed, good bool) {
 		case err == nil && good:
 			must(t, n.Good())
 		case err == nil:
-			must(t, n.Fail(Verdict{Reason: "bad"}))
+			must(t, n.Fail(node.Verdict{Reason: "bad"}))
 			must(t, n.Back())
-		case errors.Is(err, ErrExhausted):
+		case errors.Is(err, node.ErrExhausted):
 			must(t, n.Back())
 		default:
 			t.Errorf("try: %v", err)
@@ -96,7 +97,7 @@ func TestEveryStop(t *testing.T) {
 		s := scenario(true)
 		s.Prepare = func(testing.TB, string) {}
 		s.Check = func(t testing.TB, dir string, _ bool) {
-			n := open(t, dir, Options{})
+			n := open(t, dir, node.Options{})
 			defer n.Close()
 			if i := n.State().Intent; i != nil {
 				must(t, n.Try())

@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"bytes"
@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/agent/node"
 	"overland/internal/errs"
 )
 
@@ -39,7 +40,7 @@ var damages = map[string]func(t testing.TB, path string){
 // machine makes a node with r1 and r2 good, r2 current.
 func machine(t testing.TB) string {
 	dir := t.TempDir()
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	install(t, n, "r1")
 	install(t, n, "r2")
 	must(t, n.Close())
@@ -52,15 +53,15 @@ func TestOneDamagedCopyOfTheState(t *testing.T) {
 			t.Run(file+" "+name, func(t *testing.T) {
 				dir := machine(t)
 				damage(t, filepath.Join(dir, file))
-				n := open(t, dir, Options{})
+				n := open(t, dir, node.Options{})
 				if got := running(t, dir); got != "r2" {
 					t.Errorf("runs %q", got)
 				}
 				if st := n.State(); st.Current == 0 || st.Before != 1 {
 					t.Errorf("the other copy was not used: %+v", st)
 				}
-				if c := readCopy(filepath.Join(dir, file)); c.err != nil {
-					t.Errorf("it was not mended: %v", c.err)
+				if err := node.CheckCopy(filepath.Join(dir, file)); err != nil {
+					t.Errorf("it was not mended: %v", err)
 				}
 			})
 		}
@@ -73,7 +74,7 @@ func TestBothCopiesDamagedIsTheLastGood(t *testing.T) {
 			t.Run(fmt.Sprintf("%s trial %v", name, trial), func(t *testing.T) {
 				dir := machine(t)
 				if trial {
-					n := open(t, dir, Options{})
+					n := open(t, dir, node.Options{})
 					must(t, n.Begin(stage(t, n, "r3"), 0, "install"))
 					must(t, n.Close())
 					if got := running(t, dir); got != "r3" {
@@ -82,7 +83,7 @@ func TestBothCopiesDamagedIsTheLastGood(t *testing.T) {
 				}
 				damage(t, filepath.Join(dir, "state.a"))
 				damage(t, filepath.Join(dir, "state.b"))
-				n := open(t, dir, Options{})
+				n := open(t, dir, node.Options{})
 				if st := n.State(); running(t, dir) != "r2" || st.Good != 2 || st.Intent != nil {
 					t.Errorf("runs %q, state %+v", running(t, dir), st)
 				}
@@ -102,8 +103,8 @@ func TestLostStateAndLostGood(t *testing.T) {
 	for _, name := range []string{"state.a", "state.b", "good"} {
 		must(t, os.Remove(filepath.Join(dir, name)))
 	}
-	n := open(t, dir, Options{})
-	if i := n.State().Intent; i == nil || i.Generation != 2 || i.Tries != Tries {
+	n := open(t, dir, node.Options{})
+	if i := n.State().Intent; i == nil || i.Generation != 2 || i.Tries != node.Tries {
 		t.Errorf("the current generation is not tried as a new one: %+v", n.State())
 	}
 }
@@ -112,8 +113,8 @@ func TestDamagedDocument(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			dir := machine(t)
-			damage(t, filepath.Join(dir, "gen", "2", documentName))
-			n := open(t, dir, Options{})
+			damage(t, filepath.Join(dir, "gen", "2", "generation.json"))
+			n := open(t, dir, node.Options{})
 			if got := running(t, dir); got != "r2" {
 				t.Errorf("runs %q, want r2 from the copy", got)
 			}
@@ -121,9 +122,9 @@ func TestDamagedDocument(t *testing.T) {
 				t.Errorf("problems: %q", p)
 			}
 			must(t, n.Close())
-			damage(t, filepath.Join(dir, "gen", "2", documentCopy))
-			damage(t, filepath.Join(dir, "gen", "2", documentName))
-			n = open(t, dir, Options{})
+			damage(t, filepath.Join(dir, "gen", "2", "generation.copy.json"))
+			damage(t, filepath.Join(dir, "gen", "2", "generation.json"))
+			n = open(t, dir, node.Options{})
 			if st := n.State(); running(t, dir) != "r1" || st.Current != 1 || st.Good != 1 {
 				t.Errorf("both documents lost: runs %q, %+v", running(t, dir), st)
 			}
@@ -141,7 +142,7 @@ func TestDamagedDocument(t *testing.T) {
 func TestDamagedProgram(t *testing.T) {
 	dir := machine(t)
 	must(t, os.Truncate(filepath.Join(dir, "gen", "2", "bin", "wallet", "node"), 0))
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	if got := running(t, dir); got != "r1" {
 		t.Errorf("runs %q, want r1", got)
 	}
@@ -154,11 +155,11 @@ func TestDamagedLinks(t *testing.T) {
 	for _, name := range []string{"current", "good"} {
 		dir := machine(t)
 		must(t, os.Remove(filepath.Join(dir, name)))
-		open(t, dir, Options{})
+		open(t, dir, node.Options{})
 		if got := running(t, dir); got != "r2" {
 			t.Errorf("without %s: runs %q", name, got)
 		}
-		if got := linkNumber(filepath.Join(dir, name)); got != 2 {
+		if got := node.LinkNumber(filepath.Join(dir, name)); got != 2 {
 			t.Errorf("%s leads to %d", name, got)
 		}
 	}
@@ -169,7 +170,7 @@ func TestEverythingLost(t *testing.T) {
 	for _, name := range []string{"state.a", "state.b", "gen/1/generation.json", "gen/1/generation.copy.json", "gen/2/generation.json", "gen/2/generation.copy.json"} {
 		must(t, os.Truncate(filepath.Join(dir, name), 3))
 	}
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	if p := n.Damage(); len(p) != 1 || !strings.Contains(p[0], "install a volume again") {
 		t.Errorf("problems: %q", p)
 	}
@@ -179,63 +180,15 @@ func TestEverythingLost(t *testing.T) {
 }
 
 func TestPeek(t *testing.T) {
-	if _, _, err := Peek(t.TempDir()); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+	if _, _, err := node.Peek(t.TempDir()); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Errorf("peek at nothing: %v", err)
 	}
 	dir := machine(t)
-	open(t, dir, Options{}) // it runs
-	st, g, err := Peek(dir)
+	open(t, dir, node.Options{}) // it runs
+	st, g, err := node.Peek(dir)
 	if err != nil || st.Current != 2 || g.Number != 2 {
 		t.Errorf("peek: %+v, %v", st, err)
 	}
 }
 
 func ptr[T any](v T) *T { return &v }
-
-func FuzzState(f *testing.F) {
-	b, err := encodeState(7, State{Schema: 1, Current: 1, Good: 1, Next: 3, Intent: &Intent{Generation: 2, From: 1, Tries: 2}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte("overland-node-state 1 1 2 00\n{}\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		seq, s, err := decodeState(bytes.NewReader(b))
-		if err != nil {
-			return
-		}
-		again, err := encodeState(seq, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seq2, s2, err := decodeState(bytes.NewReader(again))
-		if err != nil || seq2 != seq || !same(s, s2) {
-			t.Errorf("a state that was read does not come back: %v\n%+v\n%+v", err, s, s2)
-		}
-	})
-}
-
-func FuzzGeneration(f *testing.F) {
-	g := generation("r1")
-	g.Schema, g.Number = 1, 1
-	b, err := encodeGeneration(&g)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(b)
-	f.Add([]byte(`{"overland-generation":1,"sha256":"","body":{}}`))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		g, err := decodeGeneration(bytes.NewReader(b))
-		if err != nil {
-			return
-		}
-		dir := t.TempDir()
-		for _, a := range g.Apps {
-			for _, p := range a.Programs {
-				if path := filepath.Join(dir, a.ProgramPath(p)); !strings.HasPrefix(path, dir+"/bin/") {
-					t.Errorf("program %q leaves its folder: %s", p.File, path)
-				}
-			}
-		}
-	})
-}

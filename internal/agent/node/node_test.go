@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/agent/node"
 	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -27,23 +28,23 @@ type boot struct {
 
 func (b *boot) now() (string, time.Duration) { return b.id, b.since }
 
-func generation(version string) Generation {
+func generation(version string) node.Generation {
 	body := "program " + version
-	return Generation{Channel: "live", Source: "test", Apps: []App{{
+	return node.Generation{Channel: "live", Source: "test", Apps: []node.App{{
 		App: "wallet", Version: version, Release: digest.Of([]byte("release " + version)),
-		Programs: []Program{{Artifact: "node", Platform: platform.All()[0], File: "node", Digest: digest.Of([]byte(body)), Size: int64(len(body))}},
+		Programs: []node.Program{{Artifact: "node", Platform: platform.All()[0], File: "node", Digest: digest.Of([]byte(body)), Size: int64(len(body))}},
 		Services: map[string]appfile.Service{"node": {Artifact: "node", Runtime: "process"}},
 	}}}
 }
 
 // placer writes the programs of version.
-func placer(f fsx.FS, version string) func(Program, string) error {
-	return func(_ Program, path string) error { return f.WriteFile(path, []byte("program "+version), 0o755) }
+func placer(f fsx.FS, version string) func(node.Program, string) error {
+	return func(_ node.Program, path string) error { return f.WriteFile(path, []byte("program "+version), 0o755) }
 }
 
-func open(t testing.TB, dir string, o Options) *Node {
+func open(t testing.TB, dir string, o node.Options) *node.Node {
 	t.Helper()
-	n, err := Open(dir, o)
+	n, err := node.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,7 @@ func open(t testing.TB, dir string, o Options) *Node {
 	return n
 }
 
-func stage(t testing.TB, n *Node, version string) int {
+func stage(t testing.TB, n *node.Node, version string) int {
 	t.Helper()
 	number, err := n.Stage(generation(version), placer(fsx.FS{}, version))
 	if err != nil {
@@ -67,7 +68,7 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func install(t testing.TB, n *Node, version string) int {
+func install(t testing.TB, n *node.Node, version string) int {
 	t.Helper()
 	number := stage(t, n, version)
 	must(t, n.Begin(number, time.Minute, "install"))
@@ -89,7 +90,7 @@ func running(t testing.TB, dir string) string {
 
 func TestSwitch(t *testing.T) {
 	dir := t.TempDir()
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	one := install(t, n, "r1")
 	two := install(t, n, "r2")
 	if got := running(t, dir); got != "r2" {
@@ -98,7 +99,7 @@ func TestSwitch(t *testing.T) {
 	three := stage(t, n, "r3")
 	must(t, n.Begin(three, time.Minute, "install"))
 	must(t, n.Try())
-	must(t, n.Fail(Verdict{Reason: "it is broken", Check: "http", Log: []string{"last words"}}))
+	must(t, n.Fail(node.Verdict{Reason: "it is broken", Check: "http", Log: []string{"last words"}}))
 	if got := running(t, dir); got != "r2" {
 		t.Errorf("after a failure current runs %q, want r2", got)
 	}
@@ -130,7 +131,7 @@ func TestSwitch(t *testing.T) {
 }
 
 func TestOperatorsRollbackHolds(t *testing.T) {
-	n := open(t, t.TempDir(), Options{})
+	n := open(t, t.TempDir(), node.Options{})
 	one := install(t, n, "r1")
 	install(t, n, "r2")
 	must(t, n.Begin(one, time.Minute, "rollback"))
@@ -146,23 +147,23 @@ func TestOperatorsRollbackHolds(t *testing.T) {
 func TestTriesAreCountedBeforeTheStart(t *testing.T) {
 	dir := t.TempDir()
 	b := &boot{id: "a"}
-	n := open(t, dir, Options{Boot: b.now})
+	n := open(t, dir, node.Options{Boot: b.now})
 	install(t, n, "r1")
 	two := stage(t, n, "r2")
 	must(t, n.Begin(two, time.Hour, "install"))
-	for i := range Tries {
+	for i := range node.Tries {
 		must(t, n.Try())
 		must(t, n.Close()) // the machine dies here
 		b.id += "b"
-		n = open(t, dir, Options{Boot: b.now})
-		if left := n.State().Intent.Tries; left != Tries-i-1 {
+		n = open(t, dir, node.Options{Boot: b.now})
+		if left := n.State().Intent.Tries; left != node.Tries-i-1 {
 			t.Fatalf("after %d starts %d tries are left", i+1, left)
 		}
 	}
-	if err := n.Try(); !errors.Is(err, ErrExhausted) {
+	if err := n.Try(); !errors.Is(err, node.ErrExhausted) {
 		t.Fatalf("try 4: %v, want ErrExhausted", err)
 	}
-	must(t, n.Fail(Verdict{}))
+	must(t, n.Fail(node.Verdict{}))
 	must(t, n.Back())
 	if got := running(t, dir); got != "r1" {
 		t.Errorf("runs %q, want r1", got)
@@ -170,10 +171,10 @@ func TestTriesAreCountedBeforeTheStart(t *testing.T) {
 }
 
 func TestAnOrderlyStopGivesTheTryBack(t *testing.T) {
-	n := open(t, t.TempDir(), Options{})
+	n := open(t, t.TempDir(), node.Options{})
 	two := stage(t, n, "r2")
 	must(t, n.Begin(two, time.Hour, "install"))
-	for range 2 * Tries {
+	for range 2 * node.Tries {
 		must(t, n.Try())
 		must(t, n.Untry())
 	}
@@ -185,7 +186,7 @@ func TestDeadlineOfLyingClocks(t *testing.T) {
 			dir := t.TempDir()
 			b := &boot{id: "a", since: time.Hour}
 			wall := day
-			o := Options{Boot: b.now, Clock: func() time.Time { return wall }}
+			o := node.Options{Boot: b.now, Clock: func() time.Time { return wall }}
 			n := open(t, dir, o)
 			install(t, n, "r1")
 			two := stage(t, n, "r2")
@@ -202,14 +203,14 @@ func TestDeadlineOfLyingClocks(t *testing.T) {
 				t.Errorf("left %s, want 1s", left)
 			}
 			b.since += time.Second
-			if err := n.Try(); !errors.Is(err, ErrExhausted) {
+			if err := n.Try(); !errors.Is(err, node.ErrExhausted) {
 				t.Errorf("after the minute, in %d: %v, want ErrExhausted", year, err)
 			}
 		})
 	}
 	t.Run("a new boot starts its time", func(t *testing.T) {
 		b := &boot{id: "a", since: time.Hour}
-		n := open(t, t.TempDir(), Options{Boot: b.now})
+		n := open(t, t.TempDir(), node.Options{Boot: b.now})
 		must(t, n.Begin(stage(t, n, "r1"), time.Minute, "install"))
 		must(t, n.Try())
 		b.id, b.since = "b", 2*time.Hour
@@ -219,18 +220,18 @@ func TestDeadlineOfLyingClocks(t *testing.T) {
 
 func TestTwoAgentsNeverRun(t *testing.T) {
 	dir := t.TempDir()
-	open(t, dir, Options{})
-	if _, err := Open(dir, Options{}); errs.KindOf(err) != errs.Conflict || !errors.Is(err, fsx.ErrLocked) {
+	open(t, dir, node.Options{})
+	if _, err := node.Open(dir, node.Options{}); errs.KindOf(err) != errs.Conflict || !errors.Is(err, fsx.ErrLocked) {
 		t.Errorf("second open: %v, want a conflict", err)
 	}
 }
 
 func TestStageLeavesNothingOfAFailure(t *testing.T) {
 	dir := t.TempDir()
-	n := open(t, dir, Options{})
+	n := open(t, dir, node.Options{})
 	install(t, n, "r1")
 	full := errors.New("disk is full")
-	if _, err := n.Stage(generation("r2"), func(Program, string) error { return full }); !errors.Is(err, full) {
+	if _, err := n.Stage(generation("r2"), func(node.Program, string) error { return full }); !errors.Is(err, full) {
 		t.Fatalf("stage: %v", err)
 	}
 	if _, err := n.Stage(generation("r2"), placer(fsx.FS{}, "another size")); err == nil {
@@ -244,25 +245,25 @@ func TestStageLeavesNothingOfAFailure(t *testing.T) {
 }
 
 func TestGenerationsThatWouldLeaveTheirFolder(t *testing.T) {
-	n := open(t, t.TempDir(), Options{})
-	for name, change := range map[string]func(*Generation){
-		"app":        func(g *Generation) { g.Apps[0].App = "../wallet" },
-		"file":       func(g *Generation) { g.Apps[0].Programs[0].File = "../node" },
-		"dot":        func(g *Generation) { g.Apps[0].Programs[0].File = ".." },
-		"twice":      func(g *Generation) { g.Apps[0].Programs = append(g.Apps[0].Programs, g.Apps[0].Programs[0]) },
-		"no program": func(g *Generation) { g.Apps[0].Programs = nil },
-		"service":    func(g *Generation) { g.Apps[0].Services["a/b"] = g.Apps[0].Services["node"] },
-		"volume": func(g *Generation) {
+	n := open(t, t.TempDir(), node.Options{})
+	for name, change := range map[string]func(*node.Generation){
+		"app":        func(g *node.Generation) { g.Apps[0].App = "../wallet" },
+		"file":       func(g *node.Generation) { g.Apps[0].Programs[0].File = "../node" },
+		"dot":        func(g *node.Generation) { g.Apps[0].Programs[0].File = ".." },
+		"twice":      func(g *node.Generation) { g.Apps[0].Programs = append(g.Apps[0].Programs, g.Apps[0].Programs[0]) },
+		"no program": func(g *node.Generation) { g.Apps[0].Programs = nil },
+		"service":    func(g *node.Generation) { g.Apps[0].Services["a/b"] = g.Apps[0].Services["node"] },
+		"volume": func(g *node.Generation) {
 			g.Apps[0].Services["node"] = appfile.Service{Artifact: "node", Data: map[string]string{"..": "/"}}
 		},
-		"same app":    func(g *Generation) { g.Apps = append(g.Apps, g.Apps[0]) },
-		"digest":      func(g *Generation) { g.Apps[0].Programs[0].Digest = "sha256:1" },
-		"negative":    func(g *Generation) { g.Apps[0].Programs[0].Size = -1 },
-		"upper, long": func(g *Generation) { g.Apps[0].App = strings.Repeat("a", 64) },
+		"same app":    func(g *node.Generation) { g.Apps = append(g.Apps, g.Apps[0]) },
+		"digest":      func(g *node.Generation) { g.Apps[0].Programs[0].Digest = "sha256:1" },
+		"negative":    func(g *node.Generation) { g.Apps[0].Programs[0].Size = -1 },
+		"upper, long": func(g *node.Generation) { g.Apps[0].App = strings.Repeat("a", 64) },
 	} {
 		g := generation("r1")
 		change(&g)
-		_, err := n.Stage(g, func(Program, string) error { t.Errorf("%s: a program was placed", name); return nil })
+		_, err := n.Stage(g, func(node.Program, string) error { t.Errorf("%s: a program was placed", name); return nil })
 		if errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: %v, want invalid", name, err)
 		}
@@ -271,14 +272,14 @@ func TestGenerationsThatWouldLeaveTheirFolder(t *testing.T) {
 
 func TestUpdateWritesOnlyChanges(t *testing.T) {
 	ops := 0
-	n := open(t, t.TempDir(), Options{FS: fsx.FS{Before: func(fsx.Op) error { ops++; return nil }}})
+	n := open(t, t.TempDir(), node.Options{FS: fsx.FS{Before: func(fsx.Op) error { ops++; return nil }}})
 	ops = 0
-	must(t, n.Update(func(s *State) { s.Settings.Channel = "live" }))
+	must(t, n.Update(func(s *node.State) { s.Settings.Channel = "live" }))
 	if ops == 0 {
 		t.Error("a change was not written")
 	}
 	ops = 0
-	must(t, n.Update(func(s *State) { s.Settings.Channel = "live" }))
+	must(t, n.Update(func(s *node.State) { s.Settings.Channel = "live" }))
 	if ops != 0 {
 		t.Errorf("an unchanged state cost %d operations", ops)
 	}
@@ -286,14 +287,14 @@ func TestUpdateWritesOnlyChanges(t *testing.T) {
 
 func TestStateNeedsNoNewBlocks(t *testing.T) {
 	dir := t.TempDir()
-	n := open(t, dir, Options{FS: fsx.FS{}})
+	n := open(t, dir, node.Options{FS: fsx.FS{}})
 	for i := range 100 {
-		must(t, n.Update(func(s *State) {
+		must(t, n.Update(func(s *node.State) {
 			s.AddEvent(nodeapi.Event{What: "back", Reason: strings.Repeat("long ", 1000), Log: []string{strings.Repeat("x", 9999), fmt.Sprint(i)}})
 		}))
 	}
 	st := n.State()
-	if len(st.Events) != eventLimit {
+	if len(st.Events) != node.EventLimit {
 		t.Errorf("%d events kept", len(st.Events))
 	}
 	logs := 0
@@ -302,14 +303,14 @@ func TestStateNeedsNoNewBlocks(t *testing.T) {
 			logs++
 		}
 	}
-	if logs != logsLimit {
+	if logs != node.LogsLimit {
 		t.Errorf("%d events keep their log", logs)
 	}
 	for _, name := range []string{"state.a", "state.b"} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)
-		if info.Size() != stateSlot {
-			t.Errorf("%s has %d bytes, not the %d it began with", name, info.Size(), stateSlot)
+		if info.Size() != node.StateSlot {
+			t.Errorf("%s has %d bytes, not the %d it began with", name, info.Size(), node.StateSlot)
 		}
 	}
 }
