@@ -1,4 +1,4 @@
-package host
+package host_test
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/agent/host"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -64,11 +65,12 @@ func (f *fakeManager) command(_ context.Context, name string, args ...string) (s
 	return "", nil
 }
 
-func newHost(t *testing.T, kind Kind, f *fakeManager) *Host {
+func newHost(t *testing.T, kind host.Kind, f *fakeManager) *host.Host {
 	t.Helper()
-	h := &Host{Dir: filepath.Join(t.TempDir(), "node"), Kind: kind, Root: t.TempDir(), Command: f.command}
-	slot := stage(t, h.slots(), crashScript)
-	if _, err := h.slots().First(slot); err != nil {
+	h := &host.Host{Dir: filepath.Join(t.TempDir(), "node"), Kind: kind, Root: t.TempDir(), Command: f.command}
+	slots := host.Slots{Dir: h.Dir}
+	slot := host.StageScript(t, slots, crashScript)
+	if _, err := slots.First(slot); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -92,18 +94,18 @@ func tree(t *testing.T, dir string) []string {
 
 func TestInstallAndUninstall(t *testing.T) {
 	for _, tt := range []struct {
-		kind      Kind
+		kind      host.Kind
 		file      string
 		installed []string
 		removed   []string
 	}{
 		{
-			Systemd, "/etc/systemd/system/overland-agent.service",
+			host.Systemd, "/etc/systemd/system/overland-agent.service",
 			[]string{"systemctl daemon-reload", "systemctl enable overland-agent.service", "systemctl start overland-agent.service"},
 			[]string{"systemctl stop overland-agent.service", "systemctl disable overland-agent.service", "systemctl daemon-reload"},
 		},
 		{
-			OpenRC, "/etc/init.d/overland-agent",
+			host.OpenRC, "/etc/init.d/overland-agent",
 			[]string{"rc-update add overland-agent default", "rc-service overland-agent start"},
 			[]string{"rc-service overland-agent stop", "rc-update del overland-agent default"},
 		},
@@ -121,10 +123,10 @@ func TestInstallAndUninstall(t *testing.T) {
 			if diff := cmp.Diff(tt.installed, f.changes); diff != "" {
 				t.Errorf("service manager was told (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff([]string{tt.file, LinkPath}, tree(t, h.Root)); diff != "" {
+			if diff := cmp.Diff([]string{tt.file, host.LinkPath}, tree(t, h.Root)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
-			if got, _ := os.Readlink(h.at(LinkPath)); got != h.Dir+"/agent/good/overland-agent" {
+			if got, _ := os.Readlink(filepath.Join(h.Root, host.LinkPath)); got != h.Dir+"/agent/good/overland-agent" {
 				t.Errorf("link leads to %s", got)
 			}
 
@@ -134,7 +136,7 @@ func TestInstallAndUninstall(t *testing.T) {
 			}
 
 			// Another version of Overland writes another file: reload and restart, nothing else.
-			if err := os.WriteFile(h.at(tt.file), []byte(marker+"\n"+h.Dir+"/agent/good/\n"), 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(h.Root, tt.file), []byte(host.Marker+"\n"+h.Dir+"/agent/good/\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			if r, err = h.Install(t.Context()); err != nil || !r.Started {
@@ -164,16 +166,16 @@ func TestInstallAndUninstall(t *testing.T) {
 
 func TestInstallLeavesWhatIsNotItsOwn(t *testing.T) {
 	f := &fakeManager{}
-	h := newHost(t, Systemd, f)
+	h := newHost(t, host.Systemd, f)
 	mine := map[string]string{
 		"/etc/systemd/system/overland-agent.service": "[Service]\nExecStart=/opt/mine\n",
-		LinkPath: "my own program",
+		host.LinkPath: "my own program",
 	}
 	for path, text := range mine {
-		if err := os.MkdirAll(filepath.Dir(h.at(path)), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(h.Root, path)), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(h.at(path), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(h.Root, path), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -189,7 +191,7 @@ func TestInstallLeavesWhatIsNotItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, want := range mine {
-		if got, err := os.ReadFile(h.at(path)); err != nil || string(got) != want {
+		if got, err := os.ReadFile(filepath.Join(h.Root, path)); err != nil || string(got) != want {
 			t.Errorf("%s = %q, %v; want it untouched", path, got, err)
 		}
 	}
@@ -197,26 +199,26 @@ func TestInstallLeavesWhatIsNotItsOwn(t *testing.T) {
 
 func TestInstallRefusesAnotherNodesServiceFile(t *testing.T) {
 	f := &fakeManager{}
-	first := newHost(t, OpenRC, f)
+	first := newHost(t, host.OpenRC, f)
 	if _, err := first.Install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second := newHost(t, OpenRC, f)
+	second := newHost(t, host.OpenRC, f)
 	second.Root = first.Root
-	_, err := second.placeFile(second.manager().file(second.Dir))
+	_, err := second.PlaceService()
 	if errs.KindOf(err) != errs.Conflict {
 		t.Errorf("placeFile = %v, want a Conflict", err)
 	}
 	if err := second.Uninstall(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !first.owns(first.manager().file(first.Dir)) || !f.enabled {
+	if !first.OwnsService() || !f.enabled {
 		t.Error("uninstalling one node removed another's service")
 	}
 }
 
 func TestReadOnlyRoot(t *testing.T) {
-	h := newHost(t, Systemd, &fakeManager{})
+	h := newHost(t, host.Systemd, &fakeManager{})
 	h.FS = fsx.FS{Before: func(op fsx.Op) error {
 		if strings.HasPrefix(op.Path, h.Root) {
 			return syscall.EROFS
@@ -235,13 +237,13 @@ func TestReadOnlyRoot(t *testing.T) {
 func TestDetect(t *testing.T) {
 	for _, tt := range []struct {
 		files []string
-		want  Kind
+		want  host.Kind
 	}{
-		{nil, None},
-		{[]string{"run/systemd/system/x"}, Systemd},
-		{[]string{"run/openrc/softlevel", "sbin/openrc-run"}, OpenRC},
-		{[]string{"sbin/openrc-run"}, None}, // installed, but not what runs this machine
-		{[]string{"run/systemd/system/x", "run/openrc/softlevel", "sbin/openrc-run"}, Systemd},
+		{nil, host.None},
+		{[]string{"run/systemd/system/x"}, host.Systemd},
+		{[]string{"run/openrc/softlevel", "sbin/openrc-run"}, host.OpenRC},
+		{[]string{"sbin/openrc-run"}, host.None}, // installed, but not what runs this machine
+		{[]string{"run/systemd/system/x", "run/openrc/softlevel", "sbin/openrc-run"}, host.Systemd},
 	} {
 		root := t.TempDir()
 		for _, name := range tt.files {
@@ -252,7 +254,7 @@ func TestDetect(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got := Detect(root); got != tt.want {
+		if got := host.Detect(root); got != tt.want {
 			t.Errorf("Detect(%q) = %s, want %s", tt.files, got, tt.want)
 		}
 	}
@@ -263,12 +265,12 @@ func TestDetect(t *testing.T) {
 func TestSystemdAcceptsTheUnit(t *testing.T) {
 	for _, name := range []string{"node", "a node at 50 %"} {
 		dir := filepath.Join(t.TempDir(), name)
-		slot := stage(t, Slots{Dir: dir}, works("unit"))
-		if _, err := (Slots{Dir: dir}).First(slot); err != nil {
+		slot := host.StageScript(t, host.Slots{Dir: dir}, works("unit"))
+		if _, err := (host.Slots{Dir: dir}).First(slot); err != nil {
 			t.Fatal(err)
 		}
 		unit := filepath.Join(t.TempDir(), "overland-agent.service")
-		if err := os.WriteFile(unit, []byte(systemd{}.file(dir).text), 0o644); err != nil {
+		if err := os.WriteFile(unit, []byte(host.SystemdUnit(dir)), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		out, err := exec.Command("systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit).CombinedOutput()
@@ -280,31 +282,13 @@ func TestSystemdAcceptsTheUnit(t *testing.T) {
 
 func TestCheckDir(t *testing.T) {
 	for _, dir := range []string{"/var/lib/overland", "/srv/a node at 50 %"} {
-		if err := CheckDir(dir); err != nil {
+		if err := host.CheckDir(dir); err != nil {
 			t.Errorf("CheckDir(%q) = %v", dir, err)
 		}
 	}
 	for _, dir := range []string{"", "/", "relative", "/a'b", `/a"b`, "/a$b", `/a\b`, "/a\nb", "/a`b"} {
-		if errs.KindOf(CheckDir(dir)) != errs.Invalid {
+		if errs.KindOf(host.CheckDir(dir)) != errs.Invalid {
 			t.Errorf("CheckDir(%q) accepts it", dir)
-		}
-	}
-}
-
-func TestArmPlatform(t *testing.T) {
-	for _, tt := range []struct{ machine, built, want string }{
-		{"armv5tel", "5", "linux/arm/v5"},
-		{"armv6l", "5", "linux/arm/v6"},
-		{"armv6l", "6", "linux/arm/v6"},
-		{"armv7l", "6", "linux/arm/v7"},
-		{"armv8l", "5", "linux/arm/v7"},
-		{"aarch64", "6", "linux/arm/v7"},
-		{"", "6", "linux/arm/v6"}, // at least what this program was built for
-		{"x86_64", "7", "linux/arm/v7"},
-		{"", "", "linux/arm/v5"},
-	} {
-		if got := armPlatform(tt.machine, tt.built); string(got) != tt.want {
-			t.Errorf("armPlatform(%q, %q) = %s, want %s", tt.machine, tt.built, got, tt.want)
 		}
 	}
 }

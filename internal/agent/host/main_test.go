@@ -1,4 +1,4 @@
-package host
+package host_test
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"overland/internal/agent/host"
 )
 
 // superviseEnv makes this test program a supervisor: a supervisor owns all children of its process,
@@ -28,8 +30,8 @@ func TestMain(m *testing.M) {
 func superviseMain(dir string) int {
 	ctx, cancel := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer cancel()
-	s := Supervisor{
-		Slots:   Slots{Dir: dir},
+	s := host.Supervisor{
+		Slots:   host.Slots{Dir: dir},
 		Args:    []string{"run"},
 		MinWait: time.Millisecond,
 		MaxWait: 50 * time.Millisecond,

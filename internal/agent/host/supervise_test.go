@@ -1,4 +1,4 @@
-package host
+package host_test
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"overland/internal/agent/host"
 	"overland/internal/digest"
 	"overland/internal/nodeapi"
 )
@@ -47,21 +48,6 @@ while :; do read x <>fifo.$$; done
 )
 
 func works(version string) string { return fmt.Sprintf(worksScript, version) }
-
-// stage puts a script into its slot.
-func stage(t *testing.T, s Slots, script string) nodeapi.Slot {
-	t.Helper()
-	if err := s.FS.Mkdir(s.path(), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	slot, err := s.Stage(t.Context(), digest.Of([]byte(script)), func(path string) error {
-		return os.WriteFile(path, []byte(script), 0o600)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slot
-}
 
 // running is a supervisor process whose output the test follows.
 type running struct {
@@ -182,10 +168,10 @@ func servicePID(t *testing.T, dir string) int {
 }
 
 // start makes a node whose agent works, and runs it.
-func start(t *testing.T) (Slots, nodeapi.Slot, *running) {
+func start(t *testing.T) (host.Slots, nodeapi.Slot, *running) {
 	t.Helper()
-	s := Slots{Dir: t.TempDir()}
-	old := stage(t, s, works("old"))
+	s := host.Slots{Dir: t.TempDir()}
+	old := host.StageScript(t, s, works("old"))
 	if first, err := s.First(old); err != nil || !first {
 		t.Fatalf("First = %v, %v", first, err)
 	}
@@ -196,17 +182,17 @@ func start(t *testing.T) (Slots, nodeapi.Slot, *running) {
 func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 	for name, tt := range map[string]struct {
 		script string
-		trial  Trial
+		trial  host.Trial
 		reason string
 	}{
-		"crashes at start":        {crashScript, Trial{Tries: 3}, "exit code 3 before it was ready"},
-		"ended by a signal":       {signalScript, Trial{Tries: 2}, "ended by signal 11"},
-		"hangs":                   {hangScript, Trial{Tries: 2, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
-		"hangs, ignores SIGTERM":  {deafScript, Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
-		"reports something else":  {lieScript, Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
-		"crashes when it is done": {readyThenCrash, Trial{Tries: 2, Stable: time.Minute}, "exit code 4 after it was ready"},
-		"is no program":           {notAProgram, Trial{Tries: 2}, "exec format error"},
-		"wants to be switched":    {switchesForever, Trial{Tries: 2}, "exit code 75 before it was ready"},
+		"crashes at start":        {crashScript, host.Trial{Tries: 3}, "exit code 3 before it was ready"},
+		"ended by a signal":       {signalScript, host.Trial{Tries: 2}, "ended by signal 11"},
+		"hangs":                   {hangScript, host.Trial{Tries: 2, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"hangs, ignores SIGTERM":  {deafScript, host.Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"reports something else":  {lieScript, host.Trial{Tries: 1, Ready: 50 * time.Millisecond}, "did not report ready within 50ms"},
+		"crashes when it is done": {readyThenCrash, host.Trial{Tries: 2, Stable: time.Minute}, "exit code 4 after it was ready"},
+		"is no program":           {notAProgram, host.Trial{Tries: 2}, "exec format error"},
+		"wants to be switched":    {switchesForever, host.Trial{Tries: 2}, "exit code 75 before it was ready"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -214,7 +200,7 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 			agent := pidIn(t, r.expectStart("agent started"))
 			service := servicePID(t, s.Dir)
 
-			bad := stage(t, s, tt.script)
+			bad := host.StageScript(t, s, tt.script)
 			if armed, err := s.Arm(bad, tt.trial); err != nil || !armed {
 				t.Fatalf("Arm = %v, %v", armed, err)
 			}
@@ -245,11 +231,11 @@ func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 
 func TestNewAgentThatWorksIsGood(t *testing.T) {
 	s, old, r := start(t)
-	ancient := stage(t, s, works("ancient"))
+	ancient := host.StageScript(t, s, works("ancient"))
 	agent := pidIn(t, r.expectStart("agent started"))
 	service := servicePID(t, s.Dir)
-	next := stage(t, s, works("new"))
-	if _, err := s.Arm(next, Trial{Stable: 10 * time.Millisecond}); err != nil {
+	next := host.StageScript(t, s, works("new"))
+	if _, err := s.Arm(next, host.Trial{Stable: 10 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
@@ -263,8 +249,8 @@ func TestNewAgentThatWorksIsGood(t *testing.T) {
 	if v := s.Versions(); v.Current != next || v.Good != next || v.Trying != "" {
 		t.Errorf("Versions = %+v, want %s", v, next)
 	}
-	if !s.runnable(old) || s.runnable(ancient) {
-		t.Errorf("kept old = %v, ancient = %v; want the one before kept and older ones removed", s.runnable(old), s.runnable(ancient))
+	if !s.Runnable(old) || s.Runnable(ancient) {
+		t.Errorf("kept old = %v, ancient = %v; want the one before kept and older ones removed", s.Runnable(old), s.Runnable(ancient))
 	}
 }
 
@@ -272,8 +258,8 @@ func TestSupervisorKilledDuringTries(t *testing.T) {
 	s, old, r := start(t)
 	r.expect("agent works")
 	service := servicePID(t, s.Dir)
-	bad := stage(t, s, hangScript)
-	if _, err := s.Arm(bad, Trial{Tries: 2}); err != nil {
+	bad := host.StageScript(t, s, hangScript)
+	if _, err := s.Arm(bad, host.Trial{Tries: 2}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -290,7 +276,7 @@ func TestSupervisorKilledDuringTries(t *testing.T) {
 	r.cmd.Wait()
 	r = supervise(t, s.Dir)
 	r.expectStart("agent started.*slot=" + string(old))
-	if refused, ok := s.refused(bad); !ok || !strings.Contains(refused.Reason, "stopped during every try") {
+	if refused, ok := s.Refused(bad); !ok || !strings.Contains(refused.Reason, "stopped during every try") {
 		t.Errorf("refused = %+v, %v", refused, ok)
 	}
 	if got := servicePID(t, s.Dir); got != service {
@@ -334,8 +320,8 @@ func TestStopPassesSIGTERMAndLeavesServices(t *testing.T) {
 func TestOrderlyStopGivesTheTryBack(t *testing.T) {
 	s, _, r := start(t)
 	agent := pidIn(t, r.expectStart("agent started"))
-	slow := stage(t, s, hangScript)
-	if _, err := s.Arm(slow, Trial{Tries: 1}); err != nil {
+	slow := host.StageScript(t, s, hangScript)
+	if _, err := s.Arm(slow, host.Trial{Tries: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Kill(agent, syscall.SIGUSR1); err != nil {
@@ -346,7 +332,7 @@ func TestOrderlyStopGivesTheTryBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.expect("supervisor: done")
-	if i, ok := s.readIntent(); !ok || i.Tries != 1 || i.To != slow {
+	if i, ok := s.ReadIntent(); !ok || i.Tries != 1 || i.To != slow {
 		t.Errorf("intent = %+v, %v; want 1 try left for %s", i, ok, slow)
 	}
 }
@@ -367,9 +353,9 @@ func TestAgentThatEndsIsStartedAgain(t *testing.T) {
 }
 
 func TestAgentThatHangsIsStartedAgain(t *testing.T) {
-	s := Slots{Dir: t.TempDir()}
+	s := host.Slots{Dir: t.TempDir()}
 	// It lives as long as it beats, however long that is; the file is there once it has hung.
-	slot := stage(t, s, `#!/bin/sh
+	slot := host.StageScript(t, s, `#!/bin/sh
 printf 'ready\n' >&$OVERLAND_READY_FD
 for i in $(seq 60); do printf . >&$OVERLAND_READY_FD; sleep 0.05; done
 echo beaten
@@ -393,13 +379,13 @@ exec sleep 600
 }
 
 func TestDamagedProgramGivesWayToAnother(t *testing.T) {
-	s := Slots{Dir: t.TempDir()}
-	old := stage(t, s, works("old"))
-	damaged := stage(t, s, works("new"))
+	s := host.Slots{Dir: t.TempDir()}
+	old := host.StageScript(t, s, works("old"))
+	damaged := host.StageScript(t, s, works("new"))
 	if _, err := s.First(damaged); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.path(string(damaged), Program), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, "agent", string(damaged), host.Program), []byte("#!/bin/sh\nexit 1\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	r := supervise(t, s.Dir)
@@ -415,10 +401,10 @@ func TestTwoSupervisorsNeverRun(t *testing.T) {
 }
 
 func TestOrphansAreReaped(t *testing.T) {
-	s := Slots{Dir: t.TempDir()}
+	s := host.Slots{Dir: t.TempDir()}
 	// The agent ends at once; its child is adopted by the supervisor, ends,
 	// and must not stay as a zombie.
-	slot := stage(t, s, "#!/bin/sh\n[ -e once ] && { echo again; exec sleep 600; }\n: >once\n(sleep 0.05; echo $$ >/dev/null) & echo \"orphan pid=$!\"\nexit 0\n")
+	slot := host.StageScript(t, s, "#!/bin/sh\n[ -e once ] && { echo again; exec sleep 600; }\n: >once\n(sleep 0.05; echo $$ >/dev/null) & echo \"orphan pid=$!\"\nexit 0\n")
 	if _, err := s.First(slot); err != nil {
 		t.Fatal(err)
 	}
