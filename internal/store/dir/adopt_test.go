@@ -1,14 +1,14 @@
-package dir
+package dir_test
 
 import (
 	"io"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // spooled returns a nameless file in dir that holds b.
@@ -27,14 +27,14 @@ func spooled(t *testing.T, dir string, b []byte) *os.File {
 
 func TestStaged(t *testing.T) {
 	t.Parallel()
-	b := noise(large+3, 4)
+	b := noise(storedir.Large+3, 4)
 	other := t.TempDir()
-	for name, dir := range map[string]func(s *Store) string{
-		"on the depot's disk":  func(s *Store) string { return s.Dir() },
-		"in another folder":    func(*Store) string { return other },
-		"on another disk":      func(*Store) string { return "/dev/shm" },
-		"that was there":       func(s *Store) string { put(t, s, b); return s.Dir() },
-		"there, with a length": func(s *Store) string { tear(t, s, b); return s.Dir() },
+	for name, dir := range map[string]func(s *storedir.Store) string{
+		"on the depot's disk":  func(s *storedir.Store) string { return s.Dir() },
+		"in another folder":    func(*storedir.Store) string { return other },
+		"on another disk":      func(*storedir.Store) string { return "/dev/shm" },
+		"that was there":       func(s *storedir.Store) string { put(t, s, b); return s.Dir() },
+		"there, with a length": func(s *storedir.Store) string { tear(t, s, b); return s.Dir() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
@@ -56,21 +56,18 @@ func TestStaged(t *testing.T) {
 			if got, err := io.ReadAll(early); err != nil || digest.Of(got) != g.Digest() {
 				t.Errorf("what was opened before has %d bytes, %v", len(got), err)
 			}
-			path, err := s.path(g.Digest())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if info, err := os.Stat(path); err != nil || info.Mode() != blobMode {
+			path := blobPath(s, g.Digest())
+			if info, err := os.Stat(path); err != nil || info.Mode() != storedir.BlobMode {
 				t.Errorf("%v, %v", info.Mode(), err)
 			}
-			if left, err := os.ReadDir(filepath.Join(s.Dir(), ingestFolder)); err == nil && len(left) != 0 {
+			if left, err := os.ReadDir(ingest(s, "")); err == nil && len(left) != 0 {
 				t.Errorf("left behind: %v", left)
 			}
 		})
 	}
 }
 
-func put(t *testing.T, s *Store, b []byte) {
+func put(t *testing.T, s *storedir.Store, b []byte) {
 	t.Helper()
 	if _, err := store.PutBytes(t.Context(), s, b); err != nil {
 		t.Fatal(err)
@@ -78,13 +75,10 @@ func put(t *testing.T, s *Store, b []byte) {
 }
 
 // tear leaves half of b under its name, as no process of ours does.
-func tear(t *testing.T, s *Store, b []byte) {
+func tear(t *testing.T, s *storedir.Store, b []byte) {
 	t.Helper()
-	path, err := s.path(digest.Of(b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b[:len(b)/2], blobMode); err != nil {
+	path := blobPath(s, digest.Of(b))
+	if err := os.WriteFile(path, b[:len(b)/2], storedir.BlobMode); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -102,10 +96,7 @@ func TestAStagedBlobKeepsWhatOthersHold(t *testing.T) {
 	if err := stage(); err != nil {
 		t.Fatal(err)
 	}
-	path, err := s.path(digest.Of(next))
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := blobPath(s, digest.Of(next))
 	old, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"os"
@@ -11,13 +11,14 @@ import (
 	"pgregory.net/rapid"
 
 	"overland/internal/digest"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
 // tree puts documents into a depot.
 type tree struct {
 	storetest.Documents
-	s *Store
+	s *storedir.Store
 }
 
 // plant returns a tree that writes the files itself: a hundred depots of Puts, each synced, would
@@ -26,7 +27,7 @@ func plant(t *testing.T) tree {
 	s := open(t)
 	put := func(b []byte) digest.Digest {
 		d := digest.Of(b)
-		if err := os.WriteFile(blobPath(t, s, d), b, 0o644); err != nil {
+		if err := os.WriteFile(blobPath(s, d), b, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return d

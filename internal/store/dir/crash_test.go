@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
@@ -22,16 +23,19 @@ var errDead = errors.New("the process is dead")
 // changes are what a depot is put through, one operation failing. Each returns its error; done
 // judges a depot in which it succeeded.
 var changes = map[string]struct {
-	do   func(t *testing.T, s *Store) error
-	done func(t *testing.T, s *Store) bool
+	do   func(t *testing.T, s *storedir.Store) error
+	done func(t *testing.T, s *storedir.Store) bool
 }{
 	"put": {
-		func(t *testing.T, s *Store) error { _, err := store.PutBytes(t.Context(), s, next); return err },
-		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
+		func(t *testing.T, s *storedir.Store) error {
+			_, err := store.PutBytes(t.Context(), s, next)
+			return err
+		},
+		func(t *testing.T, s *storedir.Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"staged": {
-		func(t *testing.T, s *Store) error {
-			f, err := s.fs.Nameless(s.Dir(), 0o600)
+		func(t *testing.T, s *storedir.Store) error {
+			f, err := s.FS().Nameless(s.Dir(), 0o600)
 			if err != nil {
 				return fsx.Full(err)
 			}
@@ -45,10 +49,10 @@ var changes = map[string]struct {
 			}
 			return g.Commit(t.Context())
 		},
-		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
+		func(t *testing.T, s *storedir.Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"ingest": {
-		func(t *testing.T, s *Store) error {
+		func(t *testing.T, s *storedir.Store) error {
 			i, err := store.Resume(t.Context(), s, digest.Of(next), int64(len(next)))
 			if errors.Is(err, store.ErrExists) {
 				return nil
@@ -62,27 +66,27 @@ var changes = map[string]struct {
 			}
 			return i.Commit(t.Context(), digest.Of(next))
 		},
-		func(t *testing.T, s *Store) bool { return storetest.Has(t, s, digest.Of(next)) },
+		func(t *testing.T, s *storedir.Store) bool { return storetest.Has(t, s, digest.Of(next)) },
 	},
 	"tag": {
-		func(t *testing.T, s *Store) error { return s.Tag(t.Context(), "a", desc(next)) },
-		func(t *testing.T, s *Store) bool {
+		func(t *testing.T, s *storedir.Store) error { return s.Tag(t.Context(), "a", desc(next)) },
+		func(t *testing.T, s *storedir.Store) bool {
 			d, err := s.Resolve(t.Context(), "a")
 			return err == nil && d.Digest == digest.Of(next)
 		},
 	},
 	"place": {
-		func(t *testing.T, s *Store) error {
+		func(t *testing.T, s *storedir.Store) error {
 			return s.Place(t.Context(), digest.Of(first), filepath.Join(s.Dir(), "placed"), 0o755)
 		},
-		func(t *testing.T, s *Store) bool {
+		func(t *testing.T, s *storedir.Store) bool {
 			b, err := os.ReadFile(filepath.Join(s.Dir(), "placed"))
 			return err == nil && bytes.Equal(b, first)
 		},
 	},
 }
 
-var first, next = noise(1000, 1), noise(2*bufferSize+1, 2)
+var first, next = noise(1000, 1), noise(2*storedir.BufferSize+1, 2)
 
 // furnish makes a depot with one blob, tagged a and kept.
 func furnish(t *testing.T) string {
@@ -101,9 +105,9 @@ func furnish(t *testing.T) string {
 
 // intact fails the test unless the depot in dir opens, every blob in it is itself, and what was
 // there is there.
-func intact(t *testing.T, dir string) *Store {
+func intact(t *testing.T, dir string) *storedir.Store {
 	t.Helper()
-	s, err := Open(dir, Options{})
+	s, err := storedir.Open(dir, storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +143,7 @@ func TestFailsAnywhere(t *testing.T) {
 						}
 						return nil
 					}}
-					s, err := Open(dir, Options{FS: failing})
+					s, err := storedir.Open(dir, storedir.Options{FS: failing})
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -181,7 +185,7 @@ func TestPhotographs(t *testing.T) {
 				taken++
 				return os.CopyFS(filepath.Join(album, fmt.Sprint(taken)), os.DirFS(dir))
 			}}
-			s, err := Open(dir, Options{FS: camera})
+			s, err := storedir.Open(dir, storedir.Options{FS: camera})
 			if err != nil {
 				t.Fatal(err)
 			}

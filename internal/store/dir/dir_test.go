@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
@@ -23,9 +24,9 @@ func noise(n int, seed int64) []byte { return storetest.Noise(n, seed) }
 
 func desc(b []byte) ocispec.Descriptor { return storetest.Describe(b) }
 
-func open(t *testing.T) *Store {
+func open(t *testing.T) *storedir.Store {
 	t.Helper()
-	s, err := Open(t.TempDir(), Options{})
+	s, err := storedir.Open(t.TempDir(), storedir.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func TestContract(t *testing.T) {
 		New: func(t *testing.T) func() store.Store {
 			path := t.TempDir()
 			return func() store.Store {
-				s, err := Open(path, Options{})
+				s, err := storedir.Open(path, storedir.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -45,7 +46,7 @@ func TestContract(t *testing.T) {
 			}
 		},
 		Damage: func(t *testing.T, s store.Store, d digest.Digest) {
-			path := blobPath(t, s.(*Store), d)
+			path := blobPath(s.(*storedir.Store), d)
 			b, err := os.ReadFile(path)
 			if err == nil {
 				b[77] ^= 1
@@ -58,19 +59,14 @@ func TestContract(t *testing.T) {
 	})
 }
 
-func blobPath(t *testing.T, s *Store, d digest.Digest) string {
-	t.Helper()
-	path, err := s.path(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+func blobPath(s *storedir.Store, d digest.Digest) string {
+	return filepath.Join(s.Dir(), "blobs", "sha256", d.Encoded())
 }
 
 func TestPutLeavesOnlyTheBlob(t *testing.T) {
 	s := open(t)
-	d := storetest.Put(t, s, noise(3*bufferSize+17, 1))
-	if info, err := os.Stat(blobPath(t, s, d)); err != nil || info.Mode() != blobMode {
+	d := storetest.Put(t, s, noise(3*storedir.BufferSize+17, 1))
+	if info, err := os.Stat(blobPath(s, d)); err != nil || info.Mode() != storedir.BlobMode {
 		t.Errorf("blob's mode: %v, %v", info.Mode(), err)
 	}
 	if _, _, err := s.Put(t.Context(), storetest.Endless{}, d, 1000); !errors.Is(err, digest.ErrMismatch) {
@@ -85,7 +81,7 @@ func TestATornBlobIsReplaced(t *testing.T) {
 	s := open(t)
 	b := noise(5000, 3)
 	d := storetest.Put(t, s, b)
-	if err := errors.Join(os.Chmod(blobPath(t, s, d), 0o600), os.Truncate(blobPath(t, s, d), 0)); err != nil {
+	if err := errors.Join(os.Chmod(blobPath(s, d), 0o600), os.Truncate(blobPath(s, d), 0)); err != nil {
 		t.Fatal(err)
 	}
 	storetest.Put(t, s, b)
@@ -100,7 +96,7 @@ func TestATornBlobIsReplaced(t *testing.T) {
 func TestAnUnreadableDepotIsNotEmpty(t *testing.T) {
 	s := open(t)
 	d := storetest.Put(t, s, []byte("a"))
-	blobs := filepath.Dir(blobPath(t, s, d))
+	blobs := filepath.Dir(blobPath(s, d))
 	if err := errors.Join(os.Rename(blobs, blobs+".away"), os.WriteFile(blobs, nil, 0o600)); err != nil {
 		t.Fatal(err)
 	}
@@ -131,26 +127,26 @@ func TestOpenLayout(t *testing.T) {
 		}
 	}
 	write("no JSON")
-	if _, err := Open(dir, Options{}); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+	if _, err := storedir.Open(dir, storedir.Options{}); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 		t.Errorf("a foreign file: %v", err)
 	}
 	write(`{"imageLayoutVersion":"9.0.0"}`)
-	if _, err := Open(dir, Options{}); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "9.0.0") {
+	if _, err := storedir.Open(dir, storedir.Options{}); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "9.0.0") {
 		t.Errorf("another version: %v", err)
 	}
-	write(layout)
-	if _, err := Open(dir, Options{}); err != nil {
+	write(storedir.Layout)
+	if _, err := storedir.Open(dir, storedir.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	write("") // torn
-	if _, err := Open(dir, Options{}); err != nil {
+	if _, err := storedir.Open(dir, storedir.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if b, err := os.ReadFile(path); err != nil || string(b) != layout {
+	if b, err := os.ReadFile(path); err != nil || string(b) != storedir.Layout {
 		t.Errorf("not mended: %q, %v", b, err)
 	}
-	write(strings.Repeat(" ", layoutLimit+1))
-	if _, err := Open(dir, Options{}); !errors.Is(err, store.ErrTooLarge) {
+	write(strings.Repeat(" ", storedir.LayoutLimit+1))
+	if _, err := storedir.Open(dir, storedir.Options{}); !errors.Is(err, store.ErrTooLarge) {
 		t.Errorf("a huge file: %v", err)
 	}
 }
@@ -158,7 +154,7 @@ func TestOpenLayout(t *testing.T) {
 func TestOpenChangesNothing(t *testing.T) {
 	s := open(t)
 	readonly := fsx.FS{Before: func(op fsx.Op) error { t.Errorf("%s %s", op.Name, op.Path); return fs.ErrPermission }}
-	if _, err := Open(s.Dir(), Options{FS: readonly}); err != nil {
+	if _, err := storedir.Open(s.Dir(), storedir.Options{FS: readonly}); err != nil {
 		t.Error(err)
 	}
 }
@@ -171,7 +167,7 @@ func TestPlace(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	noLinks, err := Open(s.Dir(), Options{FS: fsx.FS{Before: func(op fsx.Op) error {
+	noLinks, err := storedir.Open(s.Dir(), storedir.Options{FS: fsx.FS{Before: func(op fsx.Op) error {
 		if op.Name == "link" {
 			return syscall.EPERM // what a stick with FAT says
 		}
@@ -180,7 +176,7 @@ func TestPlace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, st := range map[string]*Store{"link": s, "copy": noLinks} {
+	for name, st := range map[string]*storedir.Store{"link": s, "copy": noLinks} {
 		path := filepath.Join(dir, name)
 		if err := os.WriteFile(path, []byte("old"), 0o644); err != nil {
 			t.Fatal(err)
@@ -206,14 +202,14 @@ func TestPlace(t *testing.T) {
 }
 
 // checkClean fails the test when a temporary or partial file was left.
-func checkClean(t *testing.T, s *Store) {
+func checkClean(t *testing.T, s *storedir.Store) {
 	t.Helper()
-	entries, err := os.ReadDir(filepath.Join(s.Dir(), ingestFolder))
+	entries, err := os.ReadDir(ingest(s, ""))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != indexLock {
+		if e.Name() != storedir.IndexLock {
 			t.Errorf("left behind: %s", e.Name())
 		}
 	}

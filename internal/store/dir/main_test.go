@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"bytes"
@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
 )
 
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 }
 
 func play(part, dir, arg string) error {
-	s, err := Open(dir, Options{})
+	s, err := storedir.Open(dir, storedir.Options{})
 	if err != nil {
 		return err
 	}

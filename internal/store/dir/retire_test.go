@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
@@ -24,7 +25,7 @@ func TestRetire(t *testing.T) {
 	if gone, err := s.Retire(d, asked); gone || err != nil || !storetest.Has(t, s, d) {
 		t.Errorf("touched meanwhile: %v, %v", gone, err)
 	}
-	if gone, err := s.Retire(d, time.Now().Add(2*ahead)); !gone || err != nil || storetest.Has(t, s, d) {
+	if gone, err := s.Retire(d, time.Now().Add(2*storedir.Ahead)); !gone || err != nil || storetest.Has(t, s, d) {
 		t.Errorf("touched before: %v, %v", gone, err)
 	}
 	if gone, err := s.Retire(d, asked); gone || err != nil {

@@ -1,4 +1,4 @@
-package dir
+package dir_test
 
 import (
 	"fmt"

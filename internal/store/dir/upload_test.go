@@ -1,9 +1,9 @@
-package dir
+package dir_test
 
 import (
 	"errors"
-	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -11,10 +11,11 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
 )
 
-func begin(t *testing.T, s *Store, b []byte) store.Upload {
+func begin(t *testing.T, s *storedir.Store, b []byte) store.Upload {
 	t.Helper()
 	i, err := store.Resume(t.Context(), s, digest.Of(b), int64(len(b)))
 	if err != nil {
@@ -30,8 +31,13 @@ func write(t *testing.T, i store.Upload, b []byte) {
 	}
 }
 
+// ingest returns the path of name in the folder of unfinished blobs.
+func ingest(s *storedir.Store, name string) string {
+	return filepath.Join(s.Dir(), storedir.IngestFolder, name)
+}
+
 // complete writes what is missing of b and commits.
-func complete(t *testing.T, s *Store, b []byte) {
+func complete(t *testing.T, s *storedir.Store, b []byte) {
 	t.Helper()
 	i := begin(t, s, b)
 	write(t, i, b[i.Offset():])
@@ -49,8 +55,8 @@ func complete(t *testing.T, s *Store, b []byte) {
 
 func TestIngestResumes(t *testing.T) {
 	s := open(t)
-	b := noise(3*bufferSize+5, 1)
-	for _, upto := range []int{0, 1, bufferSize, 2*bufferSize + 7, len(b)} {
+	b := noise(3*storedir.BufferSize+5, 1)
+	for _, upto := range []int{0, 1, storedir.BufferSize, 2*storedir.BufferSize + 7, len(b)} {
 		i := begin(t, s, b)
 		write(t, i, b[i.Offset():upto])
 		if i.Offset() != int64(upto) {
@@ -68,7 +74,7 @@ func TestIngestResumes(t *testing.T) {
 
 func TestIngestSurvivesSIGKILL(t *testing.T) {
 	s := open(t)
-	const half = 3*bufferSize + 11
+	const half = 3*storedir.BufferSize + 11
 	b := noise(2*half, 1)
 	killed(t, "ingest", s.Dir(), half, func() {
 		if _, err := store.Resume(t.Context(), s, digest.Of(b), int64(len(b))); !errors.Is(err, store.ErrBusy) || errs.KindOf(err) != errs.Conflict {
@@ -91,7 +97,7 @@ func TestCollectSweepsAfterSIGKILL(t *testing.T) {
 		if _, err := s.Collect(t.Context(), nil); err != nil {
 			t.Error(err)
 		}
-		if list, err := os.ReadDir(s.ingest("")); err != nil || len(list) != 1 {
+		if list, err := os.ReadDir(ingest(s, "")); err != nil || len(list) != 1 {
 			t.Errorf("the file of a Put at work: %v, %v", list, err)
 		}
 	})
@@ -106,7 +112,7 @@ func TestTidy(t *testing.T) {
 	s := open(t)
 	old := time.Now().Add(-2 * time.Hour)
 	age := func(b []byte) string {
-		path := s.ingest(digest.Of(b).Encoded() + partSuffix)
+		path := ingest(s, digest.Of(b).Encoded()+storedir.PartSuffix)
 		if err := os.Chtimes(path, old, old); err != nil {
 			t.Fatal(err)
 		}
@@ -123,14 +129,14 @@ func TestTidy(t *testing.T) {
 	i := begin(t, s, busy)
 	write(t, i, busy[:50])
 	gone, stays := age(left), age(busy)
-	dead := s.ingest(putPrefix + "dead")
+	dead := ingest(s, storedir.PutPrefix+"dead")
 	if err := errors.Join(os.WriteFile(dead, []byte("x"), 0o600), os.Chtimes(dead, old, old)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Tidy(t.Context(), time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]bool{gone: false, dead: false, stays: true, s.ingest(digest.Of(young).Encoded() + partSuffix): true} {
+	for path, want := range map[string]bool{gone: false, dead: false, stays: true, ingest(s, digest.Of(young).Encoded()+storedir.PartSuffix): true} {
 		if _, err := os.Stat(path); (err == nil) != want {
 			t.Errorf("%s: %v, want it there: %v", path, err, want)
 		}
@@ -165,11 +171,10 @@ func TestCommitReadsNothingBack(t *testing.T) {
 	b := noise(100_000, 8)
 	i := begin(t, s, b)
 	write(t, i, b)
-	if i.(*upload).hashed != int64(len(b)) {
-		t.Errorf("%d of %d bytes hashed before Commit", i.(*upload).hashed, len(b))
+	if storedir.Hashed(i) != int64(len(b)) {
+		t.Errorf("%d of %d bytes hashed before Commit", storedir.Hashed(i), len(b))
 	}
 	if err := i.Commit(t.Context(), digest.Of(b)); err != nil {
 		t.Fatal(err)
 	}
-	var _ io.ReaderFrom = i.(*upload)
 }

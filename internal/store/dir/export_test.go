@@ -1,0 +1,30 @@
+package dir
+
+import (
+	"io"
+
+	"overland/internal/fsx"
+	"overland/internal/store"
+)
+
+// The limits and names that tests step over or look for.
+const (
+	BufferSize   = bufferSize
+	Large        = large
+	LayoutLimit  = layoutLimit
+	Ahead        = ahead
+	BlobMode     = blobMode
+	Layout       = layout
+	IngestFolder = ingestFolder
+	IndexLock    = indexLock
+	PartSuffix   = partSuffix
+	PutPrefix    = putPrefix
+)
+
+var _ io.ReaderFrom = (*upload)(nil)
+
+// Hashed returns how many bytes of u are hashed.
+func Hashed(u store.Upload) int64 { return u.(*upload).hashed }
+
+// FS returns the file system that s works on.
+func (s *Store) FS() fsx.FS { return s.fs }
