@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"fmt"
@@ -12,18 +12,19 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/volume"
 )
 
 // publishFrom is publish for a release that was built from a lock, a source and the inputs.
-func publishFrom(t *testing.T, p *Operator, app, version string, inputs ...string) release.Ref {
+func publishFrom(t *testing.T, p *operator.Operator, app, version string, inputs ...string) release.Ref {
 	t.Helper()
 	return publishBuilt(t, p, release.Release{App: app, Version: version}, "source of "+app+"@"+version, inputs...)
 }
 
-func publishBuilt(t *testing.T, p *Operator, r release.Release, source string, inputs ...string) release.Ref {
+func publishBuilt(t *testing.T, p *operator.Operator, r release.Release, source string, inputs ...string) release.Ref {
 	t.Helper()
 	ref := r.Ref()
 	put := func(text string) ocispec.Descriptor {
@@ -54,11 +55,11 @@ func TestSealInputs(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two", "three"), "live")
 	promote(t, p, publish(t, p, "chat", "r7.b", "linux/amd64"), "live")
-	_, plain := seal(t, p, SealOptions{Channel: "live"})
+	_, plain := seal(t, p, operator.SealOptions{Channel: "live"})
 	if strings.Contains(string(plain), "source of wallet") {
 		t.Error("the source is in a volume that was sealed without inputs")
 	}
-	s, b := seal(t, p, SealOptions{Channel: "live", Inputs: true})
+	s, b := seal(t, p, operator.SealOptions{Channel: "live", Inputs: true})
 	for _, text := range []string{"one", "two", "three", "source of wallet", "overland.lock 1"} {
 		if !strings.Contains(string(b), text) {
 			t.Errorf("%q is not in the volume", text)
@@ -70,7 +71,7 @@ func TestSealInputs(t *testing.T) {
 	if last := s.Warnings[len(s.Warnings)-1]; !strings.Contains(last, "no inputs of chat@r7.b are sealed") {
 		t.Errorf("warning %q, want one of chat, which has no inputs", last)
 	}
-	if _, err := VerifyVolume(t.Context(), s.Paths[0], s.Fingerprint, nil); err != nil {
+	if _, err := operator.VerifyVolume(t.Context(), s.Paths[0], s.Fingerprint, nil); err != nil {
 		t.Error(err)
 	}
 	in, err := p.Inspect(t.Context(), s.Paths[0])
@@ -82,7 +83,7 @@ func TestSealInputs(t *testing.T) {
 			t.Errorf("%s: inputs %+v", r.App, r.Inputs)
 		}
 	}
-	if _, err := p.Seal(t.Context(), SealOptions{Channel: "live", Apps: []string{"chat"}, Inputs: true, Out: filepath.Join(t.TempDir(), "x")}); errs.KindOf(err) != errs.NotFound {
+	if _, err := p.Seal(t.Context(), operator.SealOptions{Channel: "live", Apps: []string{"chat"}, Inputs: true, Out: filepath.Join(t.TempDir(), "x")}); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("no release with inputs: %v", err)
 	}
 }
@@ -93,7 +94,7 @@ func TestSealNamesMissingInputs(t *testing.T) {
 	if err := p.Depot().Remove(t.Context(), digest.Of([]byte("two"))); err != nil {
 		t.Fatal(err)
 	}
-	_, err := p.Seal(t.Context(), SealOptions{Channel: "live", Inputs: true, Out: filepath.Join(t.TempDir(), "x")})
+	_, err := p.Seal(t.Context(), operator.SealOptions{Channel: "live", Inputs: true, Out: filepath.Join(t.TempDir(), "x")})
 	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "1 of 2") || !strings.Contains(err.Error(), "url https://example.org/two") ||
 		strings.Contains(err.Error(), "/one") {
 		t.Errorf("error = %v", err)
@@ -105,7 +106,7 @@ func TestSealNamesMissingInputs(t *testing.T) {
 func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two", "three"), "live")
-	s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
+	s, _ := seal(t, p, operator.SealOptions{Channel: "live", Inputs: true})
 	repo, err := p.Repository(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +149,7 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := (&sealing{Operator: p, repo: repo, o: SealOptions{Inputs: true}, s: &Sealed{Channel: "live"}}).content(t.Context())
+			c, err := p.Content(t.Context(), operator.SealOptions{Channel: "live", Inputs: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -157,7 +158,7 @@ func TestVerifyVolumeWithForgedInputs(t *testing.T) {
 			if _, err := volume.Seal(t.Context(), path, c, volume.Options{}); err != nil {
 				t.Fatal(err)
 			}
-			_, err = VerifyVolume(t.Context(), path, s.Fingerprint, nil)
+			_, err = operator.VerifyVolume(t.Context(), path, s.Fingerprint, nil)
 			if good := name == "as it is"; good != (err == nil) || (!good && errs.KindOf(err) != errs.Untrusted) {
 				t.Errorf("error = %v", err)
 			}

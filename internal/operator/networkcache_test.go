@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"os"
@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/home"
+	"overland/internal/operator"
 	"overland/internal/session"
 	"overland/internal/testkit/shacache"
 )
@@ -26,33 +27,33 @@ func TestWhichNetworkCache(t *testing.T) {
 		}
 	}
 	var said []string
-	warn := Callbacks{Warn: func(s string) { said = append(said, s) }}
-	uses := func(o Options, file string) bool {
+	warn := operator.Callbacks{Warn: func(s string) { said = append(said, s) }}
+	uses := func(o operator.Options, file string) bool {
 		t.Helper()
 		if o.Env == nil {
 			o.Env = []string{"PATH=/bin"}
 		}
-		s, done, err := open(t, dir, o).With(warn).shared(BuildOptions{NetworkCache: file}, &Source{})
+		s, done, err := operator.Shared(open(t, dir, o).With(warn), operator.BuildOptions{NetworkCache: file}, &operator.Source{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		done()
 		return s != nil
 	}
-	if uses(Options{}, "") {
+	if uses(operator.Options{}, "") {
 		t.Error("a cache without a configuration")
 	}
 	write(named, cache.Config(keys, keys)+"unknown-option = 1\n")
-	if !uses(Options{}, named) || !strings.Contains(strings.Join(said, "\n"), "unknown-option") {
+	if !uses(operator.Options{}, named) || !strings.Contains(strings.Join(said, "\n"), "unknown-option") {
 		t.Errorf("the named one is not used; said %q", said)
 	}
 	own := home.SharedCache.In(dir)
 	write(own, cache.Config(shacache.Keys{}, keys))
-	if !uses(Options{}, "") || uses(Options{}, NoNetworkCache) {
+	if !uses(operator.Options{}, "") || uses(operator.Options{}, operator.NoNetworkCache) {
 		t.Error("the site directory's own is not used, or not left out")
 	}
 	for _, kind := range []string{session.Recording, session.Replaying} {
-		if uses(Options{Env: []string{"OVERLAND_SESSION=" + kind}}, named) {
+		if uses(operator.Options{Env: []string{"OVERLAND_SESSION=" + kind}}, named) {
 			t.Errorf("used in a %s", kind)
 		}
 	}
@@ -61,12 +62,12 @@ func TestWhichNetworkCache(t *testing.T) {
 		"[networkcache]\nupload-binary-cache-url = http://127.0.0.1:1/shacache\n": "nothing to take results from",
 	} {
 		write(named, text)
-		_, _, err := open(t, dir, Options{Env: []string{}}).shared(BuildOptions{NetworkCache: named}, &Source{})
+		_, _, err := operator.Shared(open(t, dir, operator.Options{Env: []string{}}), operator.BuildOptions{NetworkCache: named}, &operator.Source{})
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	_, _, err := open(t, dir, Options{Env: []string{}}).shared(BuildOptions{NetworkCache: named + ".none"}, &Source{})
+	_, _, err := operator.Shared(open(t, dir, operator.Options{Env: []string{}}), operator.BuildOptions{NetworkCache: named + ".none"}, &operator.Source{})
 	if errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 		t.Errorf("a file that is not there: %v", err)
 	}

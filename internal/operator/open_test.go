@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/source"
 	"overland/internal/trust"
@@ -54,11 +55,11 @@ func TestOpenVolume(t *testing.T) {
 	built := release.Release{App: "wallet", Version: c.Version, Commit: c.Hash}
 	promote(t, p, publishBuilt(t, p, built, pack(t, repo, c), "one", "two"), "live")
 	promote(t, p, publish(t, p, "chat", "r7.b", "linux/amd64"), "live")
-	s, err := p.Seal(t.Context(), SealOptions{Channel: "live", Inputs: true, Split: 16 << 10, Out: filepath.Join(t.TempDir(), "x.volume")})
+	s, err := p.Seal(t.Context(), operator.SealOptions{Channel: "live", Inputs: true, Split: 16 << 10, Out: filepath.Join(t.TempDir(), "x.volume")})
 	if err != nil || len(s.Paths) < 2 {
 		t.Fatalf("sealed %v, %v", s, err)
 	}
-	o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+	o, err := operator.OpenVolume(t.Context(), operator.OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,24 +99,24 @@ func TestOpenVolumeRefuses(t *testing.T) {
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one"), "live")
 	promote(t, p, publishFrom(t, p, "chat", "r2.b", "two"), "live")
 	promote(t, p, publish(t, p, "plain", "r3.c", "linux/amd64"), "live")
-	with, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
-	without, _ := seal(t, p, SealOptions{Channel: "live"})
+	with, _ := seal(t, p, operator.SealOptions{Channel: "live", Inputs: true})
+	without, _ := seal(t, p, operator.SealOptions{Channel: "live"})
 	other := trust.Fingerprint("sha256:" + strings.Repeat("0", 64))
 	for name, test := range map[string]struct {
-		o    OpenOptions
+		o    operator.OpenOptions
 		kind errs.Kind
 	}{
-		"which of two":     {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint}, errs.Invalid},
-		"no such one":      {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "x"}, errs.NotFound},
-		"one without":      {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "plain"}, errs.NotFound},
-		"the agent":        {OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: release.AgentApp}, errs.NotFound},
-		"sealed without":   {OpenOptions{Path: without.Paths[0], Root: with.Fingerprint, App: "chat"}, errs.NotFound},
-		"another root":     {OpenOptions{Path: with.Paths[0], Root: other, App: "chat"}, errs.Untrusted},
-		"no root":          {OpenOptions{Path: with.Paths[0], App: "chat"}, errs.Invalid},
-		"there is no file": {OpenOptions{Path: with.Paths[0] + "x", Root: with.Fingerprint}, errs.NotFound},
+		"which of two":     {operator.OpenOptions{Path: with.Paths[0], Root: with.Fingerprint}, errs.Invalid},
+		"no such one":      {operator.OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "x"}, errs.NotFound},
+		"one without":      {operator.OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: "plain"}, errs.NotFound},
+		"the agent":        {operator.OpenOptions{Path: with.Paths[0], Root: with.Fingerprint, App: release.AgentApp}, errs.NotFound},
+		"sealed without":   {operator.OpenOptions{Path: without.Paths[0], Root: with.Fingerprint, App: "chat"}, errs.NotFound},
+		"another root":     {operator.OpenOptions{Path: with.Paths[0], Root: other, App: "chat"}, errs.Untrusted},
+		"no root":          {operator.OpenOptions{Path: with.Paths[0], App: "chat"}, errs.Invalid},
+		"there is no file": {operator.OpenOptions{Path: with.Paths[0] + "x", Root: with.Fingerprint}, errs.NotFound},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, err := OpenVolume(t.Context(), test.o)
+			o, err := operator.OpenVolume(t.Context(), test.o)
 			if err == nil {
 				_ = o.Close()
 			}
@@ -130,14 +131,14 @@ func TestOpenVolumeRefuses(t *testing.T) {
 func TestOpenVolumeThatChanges(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publishFrom(t, p, "wallet", "r1.a", "one", "two"), "live")
-	s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
-	o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+	s, _ := seal(t, p, operator.SealOptions{Channel: "live", Inputs: true})
+	o, err := operator.OpenVolume(t.Context(), operator.OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer o.Close()
 	d := digest.Of([]byte("two"))
-	r, err := o.v.ReaderAt(d)
+	r, err := o.Volume().ReaderAt(d)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,8 +174,8 @@ func TestUnpackRefusesAnotherSource(t *testing.T) {
 			p := begin(t)
 			test.r.App = "wallet"
 			promote(t, p, publishBuilt(t, p, test.r, test.source, "one"), "live")
-			s, _ := seal(t, p, SealOptions{Channel: "live", Inputs: true})
-			o, err := OpenVolume(t.Context(), OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
+			s, _ := seal(t, p, operator.SealOptions{Channel: "live", Inputs: true})
+			o, err := operator.OpenVolume(t.Context(), operator.OpenOptions{Path: s.Paths[0], Root: s.Fingerprint})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/trust/repository"
@@ -38,13 +39,13 @@ func TestAPromotionOpensEachFileOnce(t *testing.T) {
 	}
 	promote(t, p, publish(t, p, "wallet", "r2.b", "linux/amd64"), "staging")
 	for _, to := range []release.Channel{"live", "live"} { // made, and found as it is
-		again, err := Open(p.dir, p.o)
+		again, err := operator.Open(p.Dir(), p.Options())
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &counting{Files: again.files, opens: map[string]int{}}
-		again.files = c
-		n, err := again.Promote(t.Context(), PromoteOptions{From: "staging", To: to})
+		c := &counting{opens: map[string]int{}}
+		again.Watch(func(f repository.Files) repository.Files { c.Files = f; return c })
+		n, err := again.Promote(t.Context(), operator.PromoteOptions{From: "staging", To: to})
 		if err != nil || n.Version != "r2.b" {
 			t.Fatalf("%+v, %v", n, err)
 		}
@@ -71,11 +72,11 @@ func TestCallsAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	one := p.With(Callbacks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("secret"), nil }})
+	one := p.With(operator.Callbacks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("secret"), nil }})
 	if s, err := one.Keys().ByID(pub.ID); err != nil || s == nil || asked != 1 {
 		t.Fatalf("%v, %v, asked %d times", s, err, asked)
 	}
-	if s, err := p.With(Callbacks{}).Keys().ByID(pub.ID); err != nil || s != nil {
+	if s, err := p.With(operator.Callbacks{}).Keys().ByID(pub.ID); err != nil || s != nil {
 		t.Errorf("a key that another job has unlocked signs: %v, %v", s, err)
 	}
 	if one.Depot() != p.Depot() {
@@ -83,7 +84,7 @@ func TestCallsAreApart(t *testing.T) {
 	}
 	var said [2][]string
 	for i := range said {
-		p.With(Callbacks{Warn: func(s string) { said[i] = append(said[i], s) }}).say.Warn(fmt.Sprint(i))
+		p.With(operator.Callbacks{Warn: func(s string) { said[i] = append(said[i], s) }}).Warn(fmt.Sprint(i))
 	}
 	if len(said[0]) != 1 || len(said[1]) != 1 || said[0][0] != "0" {
 		t.Errorf("warnings went astray: %q", said)
@@ -93,15 +94,15 @@ func TestCallsAreApart(t *testing.T) {
 // The metadata is opened once for all jobs, and signed with the keys that each of them may use.
 func TestJobsShareTheMetadataAndNoKeys(t *testing.T) {
 	p := begin(t)
-	if _, _, err := p.ensureTrust(t.Context()); err != nil {
+	if _, _, err := operator.EnsureTrust(p, t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	pub, err := p.Keys().New("locked", []byte("secret"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &counting{Files: p.files, opens: map[string]int{}}
-	p.files, p.repo = c, nil
+	c := &counting{opens: map[string]int{}}
+	p.Watch(func(f repository.Files) repository.Files { c.Files = f; return c })
 	job, err := p.Repository(t.Context()) // the first one, which can ask nobody
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +110,7 @@ func TestJobsShareTheMetadataAndNoKeys(t *testing.T) {
 	if err := job.AddSigner(t.Context(), "channel/x", pub, 1); err != nil {
 		t.Fatal(err)
 	}
-	change := func(o *Operator, path string) error {
+	change := func(o *operator.Operator, path string) error {
 		r, err := o.Repository(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -119,7 +120,7 @@ func TestJobsShareTheMetadataAndNoKeys(t *testing.T) {
 			return nil
 		})
 	}
-	person := p.With(Callbacks{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }})
+	person := p.With(operator.Callbacks{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }})
 	if err := change(person, "channel/x/a"); err != nil {
 		t.Errorf("a person who has the passphrase: %v", err)
 	}

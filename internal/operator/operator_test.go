@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // open returns an Operator in dir, with agent programs for the platforms.
-func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Operator {
+func open(t *testing.T, dir string, o operator.Options, agents ...platform.Platform) *operator.Operator {
 	t.Helper()
 	if o.Agents == "" {
 		o.Agents = filepath.Join(t.TempDir(), "agents")
@@ -51,7 +52,7 @@ func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Ope
 		}
 	}
 	o.Make = true
-	p, err := Open(dir, o)
+	p, err := operator.Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,27 +62,27 @@ func open(t *testing.T, dir string, o Options, agents ...platform.Platform) *Ope
 // What is not there is made for those who ask for it, and for nobody by a slip.
 func TestASiteDirectoryIsMadeOnPurpose(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "typo")
-	if _, err := Open(dir, Options{}); !errors.Is(err, ErrNoSite) || errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+	if _, err := operator.Open(dir, operator.Options{}); !errors.Is(err, operator.ErrNoSite) || errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it was made: %v", err)
 	}
 	for _, first := range []bool{true, false} {
-		p, err := Open(dir, Options{Make: true})
+		p, err := operator.Open(dir, operator.Options{Make: true})
 		if err != nil || p.New() != first {
 			t.Errorf("made: %v, %v; want %v", p.New(), err, first)
 		}
 	}
-	if _, err := Open(dir, Options{}); err != nil {
+	if _, err := operator.Open(dir, operator.Options{}); err != nil {
 		t.Error(err)
 	}
 }
 
 // begin returns an Operator with signed metadata and agents for amd64 and arm/v6.
-func begin(t *testing.T) *Operator {
+func begin(t *testing.T) *operator.Operator {
 	t.Helper()
-	p := open(t, filepath.Join(t.TempDir(), "site"), Options{}, "linux/amd64", "linux/arm/v6")
+	p := open(t, filepath.Join(t.TempDir(), "site"), operator.Options{}, "linux/amd64", "linux/arm/v6")
 	if _, err := p.InitTrust(t.Context(), nil, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -90,13 +91,13 @@ func begin(t *testing.T) *Operator {
 
 // publish releases app at version with programs whose content tells all of
 // it, without building anything.
-func publish(t *testing.T, p *Operator, app, version string, platforms ...platform.Platform) release.Ref {
+func publish(t *testing.T, p *operator.Operator, app, version string, platforms ...platform.Platform) release.Ref {
 	t.Helper()
 	return publishRelease(t, p, release.Release{App: app, Version: version, CommitTime: noon}, platforms...)
 }
 
 // publishRelease gives r a program for each platform and signs it.
-func publishRelease(t *testing.T, p *Operator, r release.Release, platforms ...platform.Platform) release.Ref {
+func publishRelease(t *testing.T, p *operator.Operator, r release.Release, platforms ...platform.Platform) release.Ref {
 	t.Helper()
 	for _, plat := range platforms {
 		text := []byte(fmt.Sprintf("%s %s for %s", r.App, r.Version, plat))
@@ -122,14 +123,14 @@ func publishRelease(t *testing.T, p *Operator, r release.Release, platforms ...p
 	return r.Ref()
 }
 
-func promote(t *testing.T, p *Operator, ref release.Ref, to release.Channel) {
+func promote(t *testing.T, p *operator.Operator, ref release.Ref, to release.Channel) {
 	t.Helper()
-	if _, err := p.Promote(t.Context(), PromoteOptions{Ref: ref, To: to}); err != nil {
+	if _, err := p.Promote(t.Context(), operator.PromoteOptions{Ref: ref, To: to}); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func seal(t *testing.T, p *Operator, o SealOptions) (*Sealed, []byte) {
+func seal(t *testing.T, p *operator.Operator, o operator.SealOptions) (*operator.Sealed, []byte) {
 	t.Helper()
 	o.Out = filepath.Join(t.TempDir(), "x.volume")
 	s, err := p.Seal(t.Context(), o)
@@ -146,19 +147,19 @@ func seal(t *testing.T, p *Operator, o SealOptions) (*Sealed, []byte) {
 func TestSealingTwiceGivesTheSameBytes(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6"), "live")
-	first, one := seal(t, p, SealOptions{Channel: "live"})
+	first, one := seal(t, p, operator.SealOptions{Channel: "live"})
 	if !first.NewAgent || first.Renewed {
 		t.Errorf("the first volume: new agent %v, renewed %v", first.NewAgent, first.Renewed)
 	}
 	// Another process, a day later.
-	later := open(t, p.dir, Options{Agents: p.o.Agents, Clock: clock.At(noon.Add(24 * time.Hour))})
-	second, two := seal(t, later, SealOptions{Channel: "live"})
+	later := open(t, p.Dir(), operator.Options{Agents: p.Options().Agents, Clock: clock.At(noon.Add(24 * time.Hour))})
+	second, two := seal(t, later, operator.SealOptions{Channel: "live"})
 	if !bytes.Equal(one, two) || second.NewAgent || second.Renewed {
 		t.Errorf("the second volume differs: new agent %v, renewed %v", second.NewAgent, second.Renewed)
 	}
 	// Close to expiry it is signed anew, and that is said.
-	late := open(t, p.dir, Options{Agents: p.o.Agents, Clock: clock.At(noon.Add(13 * 24 * time.Hour))})
-	third, three := seal(t, late, SealOptions{Channel: "live"})
+	late := open(t, p.Dir(), operator.Options{Agents: p.Options().Agents, Clock: clock.At(noon.Add(13 * 24 * time.Hour))})
+	third, three := seal(t, late, operator.SealOptions{Channel: "live"})
 	if bytes.Equal(one, three) || !third.Renewed {
 		t.Errorf("the third volume: renewed %v", third.Renewed)
 	}
@@ -167,7 +168,7 @@ func TestSealingTwiceGivesTheSameBytes(t *testing.T) {
 func TestSealLeavesOutOtherPlatforms(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6", "linux/arm64"), "live")
-	s, b := seal(t, p, SealOptions{Channel: "live"})
+	s, b := seal(t, p, operator.SealOptions{Channel: "live"})
 	if want := []platform.Platform{"linux/amd64", "linux/arm/v6", "linux/arm/v7"}; !slices.Equal(s.Platforms, want) {
 		t.Errorf("platforms %v, want %v", s.Platforms, want)
 	}
@@ -177,7 +178,7 @@ func TestSealLeavesOutOtherPlatforms(t *testing.T) {
 	if bytes.Contains(b, []byte("wallet r1.a for linux/arm64")) {
 		t.Error("the program for linux/arm64 is in the volume, though no agent is")
 	}
-	_, b = seal(t, p, SealOptions{Channel: "live", Platforms: []platform.Platform{"linux/arm/v7"}})
+	_, b = seal(t, p, operator.SealOptions{Channel: "live", Platforms: []platform.Platform{"linux/arm/v7"}})
 	for text, want := range map[string]bool{
 		"wallet r1.a for linux/arm/v6": true, "agent for linux/arm/v6": true,
 		"wallet r1.a for linux/amd64": false, "agent for linux/amd64": false,
@@ -192,12 +193,12 @@ func TestSealSomeApplications(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64"), "live")
 	promote(t, p, publish(t, p, "chat", "r7.b", "linux/amd64"), "live")
-	s, b := seal(t, p, SealOptions{Channel: "live", Apps: []string{"chat"}})
+	s, b := seal(t, p, operator.SealOptions{Channel: "live", Apps: []string{"chat"}})
 	if !bytes.Contains(b, []byte("chat r7.b for")) || bytes.Contains(b, []byte("wallet r1.a for")) || len(s.Entries) != 2 {
 		t.Errorf("entries %v", s.Entries)
 	}
 	// What the channel runs can still be read and verified.
-	check, err := VerifyVolume(t.Context(), s.Paths[0], s.Fingerprint, nil)
+	check, err := operator.VerifyVolume(t.Context(), s.Paths[0], s.Fingerprint, nil)
 	if err != nil || len(check.Releases) != 3 || !check.Trusted {
 		t.Errorf("check %+v, %v", check, err)
 	}
@@ -206,9 +207,9 @@ func TestSealSomeApplications(t *testing.T) {
 func TestVerifyVolumeWithAnotherRoot(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64"), "live")
-	s, _ := seal(t, p, SealOptions{Channel: "live"})
+	s, _ := seal(t, p, operator.SealOptions{Channel: "live"})
 	other := trust.Fingerprint("sha256:" + strings.Repeat("0", 64))
-	if _, err := VerifyVolume(t.Context(), s.Paths[0], other, nil); errs.KindOf(err) != errs.Untrusted {
+	if _, err := operator.VerifyVolume(t.Context(), s.Paths[0], other, nil); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("error = %v, want an untrusted one", err)
 	}
 }
@@ -218,11 +219,7 @@ func TestVerifyVolumeWithAnotherRoot(t *testing.T) {
 func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64", "linux/arm/v6"), "live")
-	s, _ := seal(t, p, SealOptions{Channel: "live"})
-	repo, err := p.Repository(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, _ := seal(t, p, operator.SealOptions{Channel: "live"})
 	evil, err := store.PutBytes(t.Context(), p.Depot(), []byte("wallet r1.a for evil"))
 	if err != nil {
 		t.Fatal(err)
@@ -246,7 +243,7 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, err := (&sealing{Operator: p, repo: repo, s: &Sealed{Channel: "live"}}).content(t.Context())
+			c, err := p.Content(t.Context(), operator.SealOptions{Channel: "live"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -255,7 +252,7 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 			if _, err := volume.Seal(t.Context(), path, c, volume.Options{}); err != nil {
 				t.Fatal(err)
 			}
-			_, err = VerifyVolume(t.Context(), path, s.Fingerprint, nil)
+			_, err = operator.VerifyVolume(t.Context(), path, s.Fingerprint, nil)
 			in, inspectErr := p.Inspect(t.Context(), path)
 			if inspectErr != nil {
 				t.Fatal(inspectErr)
@@ -276,18 +273,18 @@ func TestVerifyVolumeWithReplacedPayload(t *testing.T) {
 func TestTheAgentIsNotBroughtBack(t *testing.T) {
 	p := begin(t)
 	promote(t, p, publish(t, p, "wallet", "r1.a", "linux/amd64"), "live")
-	seal(t, p, SealOptions{Channel: "live"})
-	newer := open(t, p.dir, Options{Clock: clock.At(noon)}, "linux/amd64")
-	if s, _ := seal(t, newer, SealOptions{Channel: "live"}); !s.NewAgent {
+	seal(t, p, operator.SealOptions{Channel: "live"})
+	newer := open(t, p.Dir(), operator.Options{Clock: clock.At(noon)}, "linux/amd64")
+	if s, _ := seal(t, newer, operator.SealOptions{Channel: "live"}); !s.NewAgent {
 		t.Error("the newer agent was not promoted")
 	}
-	if s, _ := seal(t, p, SealOptions{Channel: "live"}); s.NewAgent {
+	if s, _ := seal(t, p, operator.SealOptions{Channel: "live"}); s.NewAgent {
 		t.Error("an older agent came back")
 	}
 	if _, err := p.Rollback(t.Context(), "live", release.AgentApp); err != nil {
 		t.Fatal(err)
 	}
-	if s, _ := seal(t, newer, SealOptions{Channel: "live"}); s.NewAgent {
+	if s, _ := seal(t, newer, operator.SealOptions{Channel: "live"}); s.NewAgent {
 		t.Error("an agent that was rolled back came back")
 	}
 }
@@ -308,11 +305,11 @@ func TestOperatorsAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	done := make(map[release.Ref]bool)
 	for o := range operators {
-		own := open(t, p.dir, Options{Agents: p.o.Agents})
+		own := open(t, p.Dir(), operator.Options{Agents: p.Options().Agents})
 		wait.Go(func() {
 			for a := range apps {
 				ref := refs[a][o]
-				switch _, err := own.Promote(t.Context(), PromoteOptions{Ref: ref, To: "live"}); {
+				switch _, err := own.Promote(t.Context(), operator.PromoteOptions{Ref: ref, To: "live"}); {
 				case err == nil:
 					mu.Lock()
 					done[ref] = true
@@ -374,20 +371,20 @@ func TestSealStoppedAnywhere(t *testing.T) {
 	points := 0
 	for n := 0; ; n++ {
 		dir := filepath.Join(t.TempDir(), "site")
-		if err := os.CopyFS(dir, os.DirFS(base.dir)); err != nil {
+		if err := os.CopyFS(dir, os.DirFS(base.Dir())); err != nil {
 			t.Fatal(err)
 		}
 		private(t, dir)
-		p := open(t, dir, Options{Agents: base.o.Agents})
+		p := open(t, dir, operator.Options{Agents: base.Options().Agents})
 		left := n
-		broken := open(t, p.dir, Options{Agents: p.o.Agents, Clock: clock.At(noon), FS: fsx.FS{Before: func(fsx.Op) error {
+		broken := open(t, p.Dir(), operator.Options{Agents: p.Options().Agents, Clock: clock.At(noon), FS: fsx.FS{Before: func(fsx.Op) error {
 			if left--; left < 0 {
 				return stop
 			}
 			return nil
 		}}})
 		out := filepath.Join(t.TempDir(), "x.volume")
-		_, err := broken.Seal(t.Context(), SealOptions{Channel: "live", Out: out})
+		_, err := broken.Seal(t.Context(), operator.SealOptions{Channel: "live", Out: out})
 		if err == nil {
 			break
 		}
@@ -400,11 +397,11 @@ func TestSealStoppedAnywhere(t *testing.T) {
 				t.Errorf("stopped at %d: the volume is there and bad: %v", n, err)
 			}
 		}
-		s, err := p.Seal(t.Context(), SealOptions{Channel: "live", Out: out})
+		s, err := p.Seal(t.Context(), operator.SealOptions{Channel: "live", Out: out})
 		if err != nil {
 			t.Fatalf("after a stop at %d: %v", n, err)
 		}
-		if _, err := VerifyVolume(context.WithoutCancel(t.Context()), out, s.Fingerprint, nil); err != nil {
+		if _, err := operator.VerifyVolume(context.WithoutCancel(t.Context()), out, s.Fingerprint, nil); err != nil {
 			t.Fatalf("after a stop at %d: %v", n, err)
 		}
 	}

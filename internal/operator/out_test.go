@@ -1,4 +1,4 @@
-package operator
+package operator_test
 
 import (
 	"io/fs"
@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"overland/internal/builder"
+	"overland/internal/operator"
 	"overland/internal/store"
 )
 
 func TestExportedModes(t *testing.T) {
 	p := begin(t)
-	b := &Built{}
+	b := &operator.Built{}
 	for _, data := range []bool{false, true} {
 		d, err := store.PutBytes(t.Context(), p.Depot(), []byte("text"))
 		if err != nil {
