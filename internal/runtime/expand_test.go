@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"os"
@@ -11,6 +11,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/runtime"
 )
 
 var vars = map[string]string{"Release.Version": "r412.abc", "Volumes.data": "/d/{{.Release.Version}}"}
@@ -29,7 +30,7 @@ func TestExpand(t *testing.T) {
 		{"{{.Release.Version | printf}}", "", "unknown"},
 	}
 	for _, test := range tests {
-		got, err := Expand(test.in, vars)
+		got, err := runtime.Expand(test.in, vars)
 		if got != test.want || (err == nil) != (test.err == "") {
 			t.Errorf("%q: got %q, %v", test.in, got, err)
 		}
@@ -41,7 +42,7 @@ func TestExpand(t *testing.T) {
 
 func FuzzExpand(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
-		got, err := Expand(s, vars)
+		got, err := runtime.Expand(s, vars)
 		if err == nil && !strings.Contains(s, "{{") && got != s {
 			t.Errorf("%q became %q", s, got)
 		}
@@ -50,19 +51,19 @@ func FuzzExpand(f *testing.F) {
 
 func TestArgumentsAndEnviron(t *testing.T) {
 	s := appfile.Service{Args: []string{"--v", "{{.Release.Version}}"}, Env: map[string]string{"B": "{{.Release.Version}}", "A": "1"}}
-	args, err := Arguments(s, vars)
+	args, err := runtime.Arguments(s, vars)
 	if err != nil || !slices.Equal(args, []string{"--v", "r412.abc"}) {
 		t.Errorf("args %q, %v", args, err)
 	}
-	env, err := Environ(s, vars)
+	env, err := runtime.Environ(s, vars)
 	if err != nil || !slices.Equal(env, []string{"A=1", "B=r412.abc"}) {
 		t.Errorf("env %q, %v", env, err)
 	}
 	s = appfile.Service{Args: []string{"{{.X}}"}, Env: map[string]string{"A": "{{.X}}"}}
-	if _, err := Arguments(s, vars); err == nil || !strings.HasPrefix(err.Error(), "args[0]: ") {
+	if _, err := runtime.Arguments(s, vars); err == nil || !strings.HasPrefix(err.Error(), "args[0]: ") {
 		t.Errorf("got %v", err)
 	}
-	if _, err := Environ(s, vars); err == nil || !strings.HasPrefix(err.Error(), "env A: ") {
+	if _, err := runtime.Environ(s, vars); err == nil || !strings.HasPrefix(err.Error(), "env A: ") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -72,12 +73,12 @@ func TestLookupUser(t *testing.T) {
 		"": {uint32(os.Geteuid()), uint32(os.Getegid())}, "root": {0, 0}, "nobody": {65534, 65534},
 		"4242": {4242, 4242}, "4242:7": {4242, 7}, "nobody:7": {65534, 7},
 	} {
-		if u, err := LookupUser(text); err != nil || u.UID != want[0] || u.GID != want[1] {
+		if u, err := runtime.LookupUser(text); err != nil || u.UID != want[0] || u.GID != want[1] {
 			t.Errorf("%q: got %+v, %v", text, u, err)
 		}
 	}
 	for text, want := range map[string]errs.Kind{"nosuchuser": errs.NotFound, "-1": errs.NotFound, "4294967296": errs.NotFound, "1:x": errs.Invalid, "1:": errs.Invalid} {
-		if u, err := LookupUser(text); errs.KindOf(err) != want || err == nil {
+		if u, err := runtime.LookupUser(text); errs.KindOf(err) != want || err == nil {
 			t.Errorf("%q: got %+v, %v", text, u, err)
 		}
 	}
@@ -85,9 +86,9 @@ func TestLookupUser(t *testing.T) {
 
 func TestMakeData(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "volumes", "wallet")
-	s := Instance{User: "1234:77", Data: map[string]string{"data": filepath.Join(root, "data"), "wallet": filepath.Join(root, "wallet")}}
+	s := runtime.Instance{User: "1234:77", Data: map[string]string{"data": filepath.Join(root, "data"), "wallet": filepath.Join(root, "wallet")}}
 	for range 2 { // the second time changes nothing
-		if err := MakeData(fsx.FS{}, s); err != nil {
+		if err := runtime.MakeData(fsx.FS{}, s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,7 +98,7 @@ func TestMakeData(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.User = "99"
-	if err := MakeData(fsx.FS{}, s); err != nil {
+	if err := runtime.MakeData(fsx.FS{}, s); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]struct {
@@ -124,17 +125,17 @@ func TestMakeDataRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", ".", "..", "a/b", "../x", "link"} {
-		if err := MakeData(fsx.FS{}, Instance{Data: map[string]string{name: filepath.Join(root, name)}}); err == nil {
+		if err := runtime.MakeData(fsx.FS{}, runtime.Instance{Data: map[string]string{name: filepath.Join(root, name)}}); err == nil {
 			t.Errorf("data folder %q was made", name)
 		}
 	}
-	if err := MakeData(fsx.FS{}, Instance{User: "nosuchuser"}); err != nil {
+	if err := runtime.MakeData(fsx.FS{}, runtime.Instance{User: "nosuchuser"}); err != nil {
 		t.Errorf("no data: %v", err)
 	}
 }
 
 func TestInstanceDigest(t *testing.T) {
-	a := Instance{Name: "x", Program: "/gen/1/bin", Blob: "sha256:aa", Args: []string{"a", "b"}, Log: "l"}
+	a := runtime.Instance{Name: "x", Program: "/gen/1/bin", Blob: "sha256:aa", Args: []string{"a", "b"}, Log: "l"}
 	same := a
 	same.Program, same.Log, same.Name = "/gen/2/bin", "m", "y"
 	if a.Digest() != same.Digest() {
@@ -142,15 +143,15 @@ func TestInstanceDigest(t *testing.T) {
 	}
 	other := a
 	other.Args = []string{"a b"}
-	moved := Instance{Program: "/gen/2/bin"}
-	if a.Digest() == other.Digest() || moved.Digest() == (Instance{Program: "/gen/1/bin"}).Digest() {
+	moved := runtime.Instance{Program: "/gen/2/bin"}
+	if a.Digest() == other.Digest() || moved.Digest() == (runtime.Instance{Program: "/gen/1/bin"}).Digest() {
 		t.Error("a change goes unseen")
 	}
 }
 
 // Nodes compare it with what an earlier agent wrote: a change restarts every service of every node.
 func TestInstanceDigestStaysAsItWas(t *testing.T) {
-	i := Instance{Blob: "sha256:aa", Args: []string{"--data", "/d"}, Env: []string{"A=1"}, Dir: "/d", User: "nobody"}
+	i := runtime.Instance{Blob: "sha256:aa", Args: []string{"--data", "/d"}, Env: []string{"A=1"}, Dir: "/d", User: "nobody"}
 	const want = "sha256:2afeb2403cf19a064e0a438e253beffd89b3dd8baad41e51ce078549e31f3b7c"
 	if got := i.Digest(); got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -166,10 +167,10 @@ func TestInstanceDigestStaysAsItWas(t *testing.T) {
 }
 
 func TestServiceInstance(t *testing.T) {
-	set := Set{"process": &fakeRuntime{}, "boxed": boxed{}}
-	s := Service{
+	set := runtime.Set{"process": &fakeRuntime{}, "boxed": boxed{}}
+	s := runtime.Service{
 		App: "wallet", Version: "r1.a", Commit: "abc", Name: "node", Home: "/n/volumes/wallet",
-		Artifacts: map[string]Artifact{"node": {"/n/gen/1/bin/wallet/node", "sha256:aa"}, "tool": {"/n/gen/1/bin/wallet/tool", "sha256:bb"}},
+		Artifacts: map[string]runtime.Artifact{"node": {"/n/gen/1/bin/wallet/node", "sha256:aa"}, "tool": {"/n/gen/1/bin/wallet/tool", "sha256:bb"}},
 		Spec: appfile.Service{
 			Artifact: "node", Args: []string{"{{.Volumes.data}}"}, Env: map[string]string{"V": "{{.Release.Version}}"},
 			Data: map[string]string{"data": "/data"},
@@ -202,6 +203,6 @@ func TestServiceInstance(t *testing.T) {
 }
 
 // boxed is a runtime whose services see their data elsewhere.
-type boxed struct{ Runtime }
+type boxed struct{ runtime.Runtime }
 
-func (boxed) DataPath(i Instance, name string) string { return i.Spec.Data[name] }
+func (boxed) DataPath(i runtime.Instance, name string) string { return i.Spec.Data[name] }

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -7,12 +7,14 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"overland/internal/runtime"
 )
 
 // life is what a fake process does: it ends after d (0 = never) with exit.
 type life struct {
 	d    time.Duration
-	exit Exit
+	exit runtime.Exit
 	err  error // Start fails instead
 }
 
@@ -23,12 +25,12 @@ type fakeRuntime struct {
 	starts  []time.Time
 	adopt   *fakeProcess
 	current *fakeProcess
-	exec    func(ctx context.Context, argv []string, out io.Writer) (Exit, error)
+	exec    func(ctx context.Context, argv []string, out io.Writer) (runtime.Exit, error)
 }
 
-func (r *fakeRuntime) DataPath(i Instance, name string) string { return i.Data[name] }
+func (r *fakeRuntime) DataPath(i runtime.Instance, name string) string { return i.Data[name] }
 
-func (r *fakeRuntime) Start(context.Context, Instance) (Process, error) {
+func (r *fakeRuntime) Start(context.Context, runtime.Instance) (runtime.Process, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	l := r.lives[min(len(r.starts), len(r.lives)-1)]
@@ -40,7 +42,7 @@ func (r *fakeRuntime) Start(context.Context, Instance) (Process, error) {
 	return r.current, nil
 }
 
-func (r *fakeRuntime) Adopt(context.Context, Instance) (Process, bool) {
+func (r *fakeRuntime) Adopt(context.Context, runtime.Instance) (runtime.Process, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.adopt
@@ -48,7 +50,7 @@ func (r *fakeRuntime) Adopt(context.Context, Instance) (Process, bool) {
 	return p, p != nil
 }
 
-func (r *fakeRuntime) Exec(ctx context.Context, _ Instance, argv []string, out io.Writer) (Exit, error) {
+func (r *fakeRuntime) Exec(ctx context.Context, _ runtime.Instance, argv []string, out io.Writer) (runtime.Exit, error) {
 	return r.exec(ctx, argv, out)
 }
 
@@ -72,24 +74,24 @@ func (r *fakeRuntime) waits() []time.Duration {
 
 type fakeProcess struct {
 	pid      int
-	info     Info
+	info     runtime.Info
 	done     chan struct{}
 	once     sync.Once
-	exit     Exit
+	exit     runtime.Exit
 	released bool
 	stopped  time.Duration // timeout that Stop got
 	deaf     bool          // Stop does not help
 }
 
 func newFakeProcess(pid int, l life) *fakeProcess {
-	p := &fakeProcess{pid: pid, info: Info{Since: time.Now()}, done: make(chan struct{})}
+	p := &fakeProcess{pid: pid, info: runtime.Info{Since: time.Now()}, done: make(chan struct{})}
 	if l.d > 0 {
 		time.AfterFunc(l.d, func() { p.end(l.exit) })
 	}
 	return p
 }
 
-func (p *fakeProcess) end(e Exit) {
+func (p *fakeProcess) end(e runtime.Exit) {
 	p.once.Do(func() {
 		e.At = time.Now()
 		p.exit = e
@@ -98,9 +100,9 @@ func (p *fakeProcess) end(e Exit) {
 }
 
 func (p *fakeProcess) PID() int              { return p.pid }
-func (p *fakeProcess) Info() Info            { return p.info }
+func (p *fakeProcess) Info() runtime.Info    { return p.info }
 func (p *fakeProcess) Done() <-chan struct{} { return p.done }
-func (p *fakeProcess) Exit() Exit            { return p.exit }
+func (p *fakeProcess) Exit() runtime.Exit    { return p.exit }
 func (p *fakeProcess) Release()              { p.released = true }
 
 func (p *fakeProcess) Stop(_ context.Context, timeout time.Duration) error {
@@ -108,6 +110,6 @@ func (p *fakeProcess) Stop(_ context.Context, timeout time.Duration) error {
 	if p.deaf {
 		return errors.New("it does not end")
 	}
-	p.end(Exit{Known: true, Signal: syscall.SIGTERM})
+	p.end(runtime.Exit{Known: true, Signal: syscall.SIGTERM})
 	return nil
 }

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"overland/internal/runtime"
 )
 
 func appendTo(t *testing.T, path, text string) {
@@ -31,7 +33,7 @@ func appendTo(t *testing.T, path, text string) {
 
 func TestTail(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	if got, err := Tail(path, 5); got != nil || err != nil {
+	if got, err := runtime.Tail(path, 5); got != nil || err != nil {
 		t.Errorf("no log: %q, %v", got, err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
@@ -51,7 +53,7 @@ func TestTail(t *testing.T) {
 		if err := os.WriteFile(path, text(lines[cut:]), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := Tail(path, n)
+		got, err := runtime.Tail(path, n)
 		if want := lines[max(0, len(lines)-n):]; err != nil || !slices.Equal(got, want) {
 			t.Fatalf("got %q, %v, want %q", got, err, want)
 		}
@@ -71,22 +73,22 @@ func TestTailOfAHugeLog(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got, err := Tail(path, 2)
+	got, err := runtime.Tail(path, 2)
 	if want := []string{"last but one", "last"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	// More lines than there are in what is looked at: a bounded read all the same.
-	if got, err = Tail(path, 1000); err != nil || len(strings.Join(got, "")) > tailLimit || got[len(got)-1] != "last" {
+	if got, err = runtime.Tail(path, 1000); err != nil || len(strings.Join(got, "")) > runtime.TailLimit || got[len(got)-1] != "last" {
 		t.Errorf("got %d lines, %v", len(got), err)
 	}
 }
 
 func TestRotateKeepsAsManyAsItShould(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	r := Rotation{Size: 4, Keep: 2}
+	r := runtime.Rotation{Size: 4, Keep: 2}
 	for _, text := range []string{"one--\n", "two--\n", "three--\n", "4\n"} {
 		appendTo(t, path, text)
-		if done, err := Rotate(path, r); err != nil || done != (len(text) > 4) {
+		if done, err := runtime.Rotate(path, r); err != nil || done != (len(text) > 4) {
 			t.Fatalf("%q: %v, %v", text, done, err)
 		}
 	}
@@ -98,7 +100,7 @@ func TestRotateKeepsAsManyAsItShould(t *testing.T) {
 	if list, _ := filepath.Glob(path + "*"); len(list) != 3 {
 		t.Errorf("files %q", list)
 	}
-	if done, err := Rotate(filepath.Join(t.TempDir(), "none"), r); done || err != nil {
+	if done, err := runtime.Rotate(filepath.Join(t.TempDir(), "none"), r); done || err != nil {
 		t.Errorf("no log: %v, %v", done, err)
 	}
 }
@@ -106,7 +108,7 @@ func TestRotateKeepsAsManyAsItShould(t *testing.T) {
 func TestRotateOfAFloodKeepsItsEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	appendTo(t, path, strings.Repeat("old\n", 1000)+"new\n")
-	if done, err := Rotate(path, Rotation{Size: 8}); !done || err != nil {
+	if done, err := runtime.Rotate(path, runtime.Rotation{Size: 8}); !done || err != nil {
 		t.Fatal(done, err)
 	}
 	if got, _ := os.ReadFile(path + ".1"); string(got) != "old\nnew\n" {
@@ -123,7 +125,7 @@ func TestRotateWhileTheServiceWrites(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := Rotation{Size: 64 << 10, Keep: 1000}
+	r := runtime.Rotation{Size: 64 << 10, Keep: 1000}
 	const total = 200_000
 	var writer sync.WaitGroup
 	ended := make(chan struct{})
@@ -143,7 +145,7 @@ func TestRotateWhileTheServiceWrites(t *testing.T) {
 			going = false
 		default:
 		}
-		done, err := Rotate(path, r)
+		done, err := runtime.Rotate(path, r)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +167,7 @@ func TestRotateWhileTheServiceWrites(t *testing.T) {
 	}
 	var all bytes.Buffer
 	for k := rotations; k >= 0; k-- {
-		name := numbered(path, k)
+		name := runtime.Numbered(path, k)
 		if k == 0 {
 			name = path
 		}
@@ -201,7 +203,7 @@ func TestFollowThroughRotations(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
 	ended := make(chan error)
-	go func() { ended <- Follow(ctx, path, 0, w) }()
+	go func() { ended <- runtime.Follow(ctx, path, 0, w) }()
 	read := func(want string) {
 		t.Helper()
 		b := make([]byte, len(want))
@@ -213,7 +215,7 @@ func TestFollowThroughRotations(t *testing.T) {
 	read("first line\n")
 	for _, text := range []string{"two..\n", "three\n", "four.\n"} {
 		appendTo(t, path, text)
-		if done, err := Rotate(path, Rotation{Size: 12}); !done || err != nil {
+		if done, err := runtime.Rotate(path, runtime.Rotation{Size: 12}); !done || err != nil {
 			t.Fatal(done, err)
 		}
 		appendTo(t, path, "after "+text)
@@ -228,49 +230,17 @@ func TestFollowThroughRotations(t *testing.T) {
 func TestFollowFromTheEnd(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	appendTo(t, path, "old\n")
-	r := newLogReader(path, -1)
+	read := runtime.ReadLog(path, -1)
 	appendTo(t, path, "new\n")
 	b := make([]byte, 100)
-	if n, err := r.read(b); err != nil || string(b[:n]) != "new\n" {
+	if n, err := read(b); err != nil || string(b[:n]) != "new\n" {
 		t.Errorf("got %q, %v", b[:n], err)
 	}
 	if err := os.Truncate(path, 0); err != nil { // somebody else's idea of a rotation
 		t.Fatal(err)
 	}
 	appendTo(t, path, "x\n")
-	if n, err := r.read(b); err != nil || string(b[:n]) != "x\n" {
+	if n, err := read(b); err != nil || string(b[:n]) != "x\n" {
 		t.Errorf("got %q, %v", b[:n], err)
 	}
-}
-
-func TestLineBufferCutsWhatIsEndless(t *testing.T) {
-	var l lineBuffer
-	longest := 0
-	for range 10 {
-		for line := range l.add(bytes.Repeat([]byte("x"), 40<<10)) {
-			longest = max(longest, len(line))
-		}
-		if len(l.rest) > logLine {
-			t.Fatalf("holds %d bytes", len(l.rest))
-		}
-	}
-	if longest == 0 || longest > 2*logLine {
-		t.Errorf("longest line %d", longest)
-	}
-}
-
-func TestOutputFindsTextAcrossWrites(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		want := rapid.StringMatching(`[ab]{0,4}`).Draw(t, "want")
-		parts := rapid.SliceOf(rapid.StringMatching(`[ab]{0,5}`)).Draw(t, "parts")
-		o := newOutput(want)
-		for _, p := range parts {
-			if n, err := o.Write([]byte(p)); n != len(p) || err != nil {
-				t.Fatal(n, err)
-			}
-		}
-		if text := strings.Join(parts, ""); o.found != strings.Contains(text, want) || string(o.kept) != text {
-			t.Fatalf("found %v, kept %q", o.found, o.kept)
-		}
-	})
 }

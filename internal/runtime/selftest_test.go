@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -16,27 +16,28 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/errs"
+	"overland/internal/runtime"
 )
 
 // steady is a Subject that runs and stays so.
 type steady struct{ logStart int64 }
 
-func (s steady) Watch() (Status, <-chan struct{}) {
-	return Status{State: Running, PID: 77, LogStart: s.logStart}, make(chan struct{})
+func (s steady) Watch() (runtime.Status, <-chan struct{}) {
+	return runtime.Status{State: runtime.Running, PID: 77, LogStart: s.logStart}, make(chan struct{})
 }
 
 // once tries one check once, with all the time that it wants: only tests in
 // faked time wait for a deadline.
-func once(t *testing.T, inst Instance, c appfile.Check) Result {
+func once(t *testing.T, inst runtime.Instance, c appfile.Check) runtime.Result {
 	t.Helper()
-	r := Result{Check: title(c), OK: true}
-	if err := newProbe(&fakeRuntime{}, inst, c, 0).once(t.Context()); err != nil {
+	r := runtime.Result{Check: runtime.Title(c), OK: true}
+	if err := runtime.Try(t.Context(), &fakeRuntime{}, inst, c, 0); err != nil {
 		r.OK, r.Err = false, err.Error()
 	}
 	return r
 }
 
-func wantErr(t *testing.T, r Result, text string) {
+func wantErr(t *testing.T, r runtime.Result, text string) {
 	t.Helper()
 	if r.OK != (text == "") || !strings.Contains(r.Err, text) {
 		t.Errorf("%s: got %v %q, want %q", r.Check, r.OK, r.Err, text)
@@ -51,15 +52,15 @@ func TestHTTPCheck(t *testing.T) {
 		http.Error(w, "database is gone", http.StatusServiceUnavailable)
 	})
 	mux.HandleFunc("/long", func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, strings.Repeat("x", bodyLimit)+"needle")
+		_, _ = io.WriteString(w, strings.Repeat("x", runtime.BodyLimit)+"needle")
 	})
 	plain, secure := httptest.NewServer(mux), httptest.NewTLSServer(mux)
 	t.Cleanup(plain.Close)
 	t.Cleanup(secure.Close)
 	// A proxy of the environment is not asked.
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	inst := Instance{Expand: func(s string) (string, error) {
-		return Expand(s, map[string]string{"Release.Version": "r412.abc"})
+	inst := runtime.Instance{Expand: func(s string) (string, error) {
+		return runtime.Expand(s, map[string]string{"Release.Version": "r412.abc"})
 	}}
 	tests := []struct {
 		check appfile.Check
@@ -93,8 +94,8 @@ func TestHTTPCheckOfAServerThatNeverAnswers(t *testing.T) {
 	t.Cleanup(func() { l.Close() })
 	// Real time: the deadline is all that ends it.
 	const soon = appfile.Duration(100 * time.Millisecond)
-	inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{HTTP: "http://" + l.Addr().String(), Within: soon}}}}
-	wantErr(t, SelfTest(t.Context(), &fakeRuntime{}, inst, steady{})[0], "no answer for 100ms")
+	inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{HTTP: "http://" + l.Addr().String(), Within: soon}}}}
+	wantErr(t, runtime.SelfTest(t.Context(), &fakeRuntime{}, inst, steady{})[0], "no answer for 100ms")
 }
 
 func TestTCPCheck(t *testing.T) {
@@ -103,8 +104,8 @@ func TestTCPCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	wantErr(t, once(t, Instance{}, appfile.Check{TCP: l.Addr().String()}), "")
-	wantErr(t, once(t, Instance{}, appfile.Check{TCP: "127.0.0.1:1"}), "connection refused")
+	wantErr(t, once(t, runtime.Instance{}, appfile.Check{TCP: l.Addr().String()}), "")
+	wantErr(t, once(t, runtime.Instance{}, appfile.Check{TCP: "127.0.0.1:1"}), "connection refused")
 }
 
 func TestLogCheck(t *testing.T) {
@@ -116,7 +117,7 @@ func TestLogCheck(t *testing.T) {
 	for pattern, want := range map[string]string{
 		`^listening on :\d+$`: "", "ready": "no such line", "half": "no such line", "(": "missing closing",
 	} {
-		err := newProbe(nil, Instance{Log: path}, appfile.Check{Log: pattern}, int64(len(before))).once(t.Context())
+		err := runtime.Try(t.Context(), nil, runtime.Instance{Log: path}, appfile.Check{Log: pattern}, int64(len(before)))
 		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: got %v, want %q", pattern, err, want)
 		}
@@ -127,12 +128,12 @@ func TestLogCheckThroughARotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	synctest.Test(t, func(t *testing.T) {
 		appendTo(t, path, strings.Repeat("before\n", 100))
-		inst := Instance{Log: path, Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "needle"}}}}
-		result := make(chan []Result)
-		go func() { result <- SelfTest(t.Context(), &fakeRuntime{}, inst, steady{}) }()
+		inst := runtime.Instance{Log: path, Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "needle"}}}}
+		result := make(chan []runtime.Result)
+		go func() { result <- runtime.SelfTest(t.Context(), &fakeRuntime{}, inst, steady{}) }()
 		synctest.Wait() // it has read all of it
 		appendTo(t, path, "needle\n")
-		if done, err := Rotate(path, Rotation{Size: 500}); !done || err != nil {
+		if done, err := runtime.Rotate(path, runtime.Rotation{Size: 500}); !done || err != nil {
 			t.Fatal(done, err)
 		}
 		if r := (<-result)[0]; !r.OK {
@@ -142,18 +143,18 @@ func TestLogCheckThroughARotation(t *testing.T) {
 }
 
 func TestExecCheck(t *testing.T) {
-	answer := func(text string, e Exit, err error) *fakeRuntime {
-		return &fakeRuntime{exec: func(_ context.Context, argv []string, out io.Writer) (Exit, error) {
+	answer := func(text string, e runtime.Exit, err error) *fakeRuntime {
+		return &fakeRuntime{exec: func(_ context.Context, argv []string, out io.Writer) (runtime.Exit, error) {
 			if strings.Join(argv, " ") != "/bin/node --version r1" {
-				return Exit{}, errs.Errorf(errs.Invalid, "argv %q", argv)
+				return runtime.Exit{}, errs.Errorf(errs.Invalid, "argv %q", argv)
 			}
 			_, _ = io.WriteString(out, text)
 			return e, err
 		}}
 	}
-	long := strings.Repeat("x", 3*outputLimit)
+	long := strings.Repeat("x", 3*runtime.OutputLimit)
 	tests := map[string]struct {
-		rt  Runtime
+		rt  runtime.Runtime
 		err string
 	}{
 		"passes":         {answer("node r1\n", fine, nil), ""},
@@ -161,19 +162,19 @@ func TestExecCheck(t *testing.T) {
 		"other text":     {answer("node r0\n", fine, nil), `no "r1" in its output ("node r0") for 1m0s`},
 		"exit code":      {answer("r1 oops\n", failed, nil), `exit code 1 ("r1 oops") for 1m0s`},
 		"signal":         {answer("", shot, nil), "killed by signal 11"},
-		"cannot run":     {answer("", Exit{}, errors.New("out of memory")), "out of memory for 1m0s"},
-		"no such thing":  {answer("", Exit{}, errs.Errorf(errs.NotFound, "not there")), "not there"},
-		"other runtimes": {struct{ Runtime }{}, "cannot run a program"},
+		"cannot run":     {answer("", runtime.Exit{}, errors.New("out of memory")), "out of memory for 1m0s"},
+		"no such thing":  {answer("", runtime.Exit{}, errs.Errorf(errs.NotFound, "not there")), "not there"},
+		"other runtimes": {struct{ runtime.Runtime }{}, "cannot run a program"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				inst := Instance{
+				inst := runtime.Instance{
 					Programs: map[string]string{"node": "/bin/node"},
-					Expand:   func(s string) (string, error) { return Expand(s, map[string]string{"V": "r1"}) },
+					Expand:   func(s string) (string, error) { return runtime.Expand(s, map[string]string{"V": "r1"}) },
 					Spec:     appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"node", "--version", "{{.V}}"}, Contains: "{{.V}}"}}},
 				}
-				wantErr(t, SelfTest(t.Context(), test.rt, inst, steady{})[0], test.err)
+				wantErr(t, runtime.SelfTest(t.Context(), test.rt, inst, steady{})[0], test.err)
 			})
 		})
 	}
@@ -181,13 +182,13 @@ func TestExecCheck(t *testing.T) {
 
 func TestHangingCheckEndsAtItsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		rt := &fakeRuntime{exec: func(ctx context.Context, _ []string, _ io.Writer) (Exit, error) {
+		rt := &fakeRuntime{exec: func(ctx context.Context, _ []string, _ io.Writer) (runtime.Exit, error) {
 			<-ctx.Done()
-			return Exit{}, ctx.Err()
+			return runtime.Exit{}, ctx.Err()
 		}}
-		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/hang"}, Within: appfile.Duration(42 * sec)}}}}
+		inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/hang"}, Within: appfile.Duration(42 * sec)}}}}
 		began := time.Now()
-		list := SelfTest(t.Context(), rt, inst, steady{})
+		list := runtime.SelfTest(t.Context(), rt, inst, steady{})
 		if got := time.Since(began); got != 42*sec {
 			t.Errorf("took %s", got)
 		}
@@ -198,10 +199,10 @@ func TestHangingCheckEndsAtItsDeadline(t *testing.T) {
 
 // supervised runs a self-test of a service with these lives and no checks but an
 // exec that passes after a while.
-func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life) ([]Result, time.Duration) {
+func supervised(t *testing.T, inst runtime.Instance, passes time.Duration, lives ...life) ([]runtime.Result, time.Duration) {
 	t.Helper()
 	began := time.Now()
-	rt := &fakeRuntime{lives: lives, exec: func(context.Context, []string, io.Writer) (Exit, error) {
+	rt := &fakeRuntime{lives: lives, exec: func(context.Context, []string, io.Writer) (runtime.Exit, error) {
 		if time.Since(began) < passes {
 			return failed, nil
 		}
@@ -209,8 +210,8 @@ func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life
 	}}
 	inst.Name = "a.b"
 	inst.Spec.SelfTest = append(inst.Spec.SelfTest, appfile.Check{Exec: []string{"/bin/check"}})
-	s := Supervise(t.Context(), rt, inst, Options{})
-	list := SelfTest(t.Context(), rt, inst, s)
+	s := runtime.Supervise(t.Context(), rt, inst, runtime.Options{})
+	list := runtime.SelfTest(t.Context(), rt, inst, s)
 	took := time.Since(began)
 	s.Detach()
 	return list, took
@@ -218,8 +219,8 @@ func supervised(t *testing.T, inst Instance, passes time.Duration, lives ...life
 
 func TestCheckIsPolledUntilItPassesThenHeldStable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, took := supervised(t, Instance{}, 30*sec, life{})
-		if r, bad := Failed(list); bad {
+		list, took := supervised(t, runtime.Instance{}, 30*sec, life{})
+		if r, bad := runtime.Failed(list); bad {
 			t.Error(r)
 		}
 		if took < 35*sec || took > 37*sec {
@@ -230,7 +231,7 @@ func TestCheckIsPolledUntilItPassesThenHeldStable(t *testing.T) {
 
 func TestCrashLoopIsToldByTheCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, took := supervised(t, Instance{}, time.Hour, life{d: sec, exit: failed})
+		list, took := supervised(t, runtime.Instance{}, time.Hour, life{d: sec, exit: failed})
 		wantErr(t, list[0], "exit code 1 for 1m0s; the service ended meanwhile, last with exit code 1")
 		if took != time.Minute {
 			t.Errorf("took %s", took)
@@ -240,7 +241,7 @@ func TestCrashLoopIsToldByTheCheck(t *testing.T) {
 
 func TestServiceGoneForGoodEndsTheTestEarly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inst := Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "never"}}}
+		inst := runtime.Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "never"}}}
 		list, took := supervised(t, inst, time.Hour, life{d: 3 * sec, exit: shot})
 		wantErr(t, list[0], "the service is gone: killed by signal 11 (segmentation fault)")
 		if took != 3*sec {
@@ -251,7 +252,7 @@ func TestServiceGoneForGoodEndsTheTestEarly(t *testing.T) {
 
 func TestProgramThatCannotRunEndsTheTestAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, took := supervised(t, Instance{}, 0, life{err: errs.Errorf(errs.Invalid, "not a program for this machine's CPU")})
+		list, took := supervised(t, runtime.Instance{}, 0, life{err: errs.Errorf(errs.Invalid, "not a program for this machine's CPU")})
 		wantErr(t, list[0], "start a.b: not a program for this machine's CPU")
 		wantErr(t, list[1], "CPU")
 		if took != 0 {
@@ -262,7 +263,7 @@ func TestProgramThatCannotRunEndsTheTestAtOnce(t *testing.T) {
 
 func TestServiceThatNeverStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, took := supervised(t, Instance{}, 0, life{err: errors.New("no memory")})
+		list, took := supervised(t, runtime.Instance{}, 0, life{err: errors.New("no memory")})
 		wantErr(t, list[0], "the service did not start for 1m0s; start a.b: no memory")
 		if took != time.Minute {
 			t.Errorf("took %s", took)
@@ -272,7 +273,7 @@ func TestServiceThatNeverStarts(t *testing.T) {
 
 func TestRestartWhileHeldStableFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		list, took := supervised(t, Instance{}, 0, life{d: 3 * sec, exit: failed}, life{})
+		list, took := supervised(t, runtime.Instance{}, 0, life{d: 3 * sec, exit: failed}, life{})
 		wantErr(t, list[0], "")
 		wantErr(t, list[1], "did not stay up for 5s: exit code 1 after 3s")
 		if took != 3*sec {
@@ -283,7 +284,7 @@ func TestRestartWhileHeldStableFails(t *testing.T) {
 
 func TestOneFailedCheckEndsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "(", Within: appfile.Duration(time.Hour)}}}}
+		inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "(", Within: appfile.Duration(time.Hour)}}}}
 		list, took := supervised(t, inst, time.Hour, life{})
 		wantErr(t, list[0], "missing closing")
 		wantErr(t, list[1], "given up: another check failed")
@@ -297,10 +298,10 @@ func TestSelfTestEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), sec)
 		defer cancel()
-		rt := &fakeRuntime{exec: func(context.Context, []string, io.Writer) (Exit, error) { return failed, nil }}
-		inst := Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/check"}}}}}
+		rt := &fakeRuntime{exec: func(context.Context, []string, io.Writer) (runtime.Exit, error) { return failed, nil }}
+		inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Exec: []string{"/bin/check"}}}}}
 		began := time.Now()
-		list := SelfTest(ctx, rt, inst, steady{})
+		list := runtime.SelfTest(ctx, rt, inst, steady{})
 		if wantErr(t, list[0], "exit code 1 for 1s"); time.Since(began) != sec {
 			t.Errorf("took %s", time.Since(began))
 		}

@@ -1,4 +1,4 @@
-package runtime
+package runtime_test
 
 import (
 	"context"
@@ -11,13 +11,14 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/errs"
+	"overland/internal/runtime"
 )
 
 var (
-	failed = Exit{Known: true, Code: 1}
-	fine   = Exit{Known: true}
-	shot   = Exit{Known: true, Signal: syscall.SIGSEGV}
-	lost   = Exit{} // adopted: unknown
+	failed = runtime.Exit{Known: true, Code: 1}
+	fine   = runtime.Exit{Known: true}
+	shot   = runtime.Exit{Known: true, Signal: syscall.SIGSEGV}
+	lost   = runtime.Exit{} // adopted: unknown
 )
 
 const sec = time.Second
@@ -25,8 +26,8 @@ const sec = time.Second
 func TestBackoffDoublesUpToItsMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: time.Nanosecond, exit: failed}}}
-		inst := Instance{Name: "a.b", Spec: appfile.Service{Restart: appfile.Restart{Backoff: appfile.Backoff{Max: appfile.Duration(10 * sec)}}}}
-		s := Supervise(t.Context(), rt, inst, Options{})
+		inst := runtime.Instance{Name: "a.b", Spec: appfile.Service{Restart: appfile.Restart{Backoff: appfile.Backoff{Max: appfile.Duration(10 * sec)}}}}
+		s := runtime.Supervise(t.Context(), rt, inst, runtime.Options{})
 		time.Sleep(46 * sec)
 		s.Detach()
 		got := rt.waits()
@@ -43,7 +44,7 @@ func TestBackoffStartsAnewAfterAStableRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		crash, stable := life{d: time.Millisecond, exit: failed}, life{d: 30 * sec, exit: failed}
 		rt := &fakeRuntime{lives: []life{crash, crash, crash, stable, crash, {}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Stable: appfile.Duration(20 * sec)}}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{Spec: appfile.Service{Stable: appfile.Duration(20 * sec)}}, runtime.Options{})
 		time.Sleep(time.Hour)
 		s.Detach()
 		got := rt.waits()
@@ -59,7 +60,7 @@ func TestBackoffStartsAnewAfterAStableRun(t *testing.T) {
 func TestRestartPolicy(t *testing.T) {
 	tests := []struct {
 		policy string
-		exit   Exit
+		exit   runtime.Exit
 		again  bool
 	}{
 		{"", fine, true},
@@ -79,10 +80,10 @@ func TestRestartPolicy(t *testing.T) {
 		t.Run(test.policy+" "+test.exit.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rt := &fakeRuntime{lives: []life{{d: sec, exit: test.exit}, {}}}
-				s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: test.policy}}}, Options{})
+				s := runtime.Supervise(t.Context(), rt, runtime.Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: test.policy}}}, runtime.Options{})
 				time.Sleep(time.Minute)
 				st := s.Status()
-				if test.again != (st.State == Running && st.Restarts == 1) || test.again == (st.State == Ended && st.Final) {
+				if test.again != (st.State == runtime.Running && st.Restarts == 1) || test.again == (st.State == runtime.Ended && st.Final) {
 					t.Errorf("got %+v, want another start: %v", st, test.again)
 				}
 				if st.LastExit == nil || st.LastExit.String() != test.exit.String() {
@@ -97,10 +98,10 @@ func TestRestartPolicy(t *testing.T) {
 func TestStatusWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: sec, exit: shot}}}
-		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		time.Sleep(1500 * time.Millisecond)
 		st := s.Status()
-		if st.State != Waiting || st.PID != 0 || time.Until(st.NextStart) != 500*time.Millisecond || st.LastExit.Signal != syscall.SIGSEGV {
+		if st.State != runtime.Waiting || st.PID != 0 || time.Until(st.NextStart) != 500*time.Millisecond || st.LastExit.Signal != syscall.SIGSEGV {
 			t.Errorf("got %+v", st)
 		}
 		s.Detach()
@@ -110,16 +111,16 @@ func TestStatusWhileWaiting(t *testing.T) {
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{StopTimeout: appfile.Duration(7 * sec)}}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{Spec: appfile.Service{StopTimeout: appfile.Duration(7 * sec)}}, runtime.Options{})
 		synctest.Wait()
 		if err := s.Stop(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if st := s.Status(); st.State != Stopped || !st.Final || rt.current.stopped != 7*sec {
+		if st := s.Status(); st.State != runtime.Stopped || !st.Final || rt.current.stopped != 7*sec {
 			t.Errorf("got %+v, stopped with %s", st, rt.current.stopped)
 		}
 		s.Detach() // nothing to do any more
-		if rt.current.released || s.Status().State != Stopped {
+		if rt.current.released || s.Status().State != runtime.Stopped {
 			t.Error("detached after its stop")
 		}
 	})
@@ -128,9 +129,9 @@ func TestStop(t *testing.T) {
 func TestStopWhileWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}}}
-		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		time.Sleep(1500 * time.Millisecond)
-		if err := s.Stop(t.Context()); err != nil || s.Status().State != Stopped || rt.started() != 1 {
+		if err := s.Stop(t.Context()); err != nil || s.Status().State != runtime.Stopped || rt.started() != 1 {
 			t.Errorf("got %v, %+v, %d starts", err, s.Status(), rt.started())
 		}
 	})
@@ -141,28 +142,28 @@ func TestStopThatDoesNotHelpIsAnError(t *testing.T) {
 		rt := &fakeRuntime{adopt: newFakeProcess(77, life{})}
 		p := rt.adopt
 		p.deaf = true
-		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		synctest.Wait()
-		if err := s.Stop(t.Context()); err == nil || s.Status().State == Stopped || !p.released {
+		if err := s.Stop(t.Context()); err == nil || s.Status().State == runtime.Stopped || !p.released {
 			t.Errorf("got %v, %+v", err, s.Status())
 		}
 	})
 }
 
 func TestDetachLeavesItRunning(t *testing.T) {
-	for name, detach := range map[string]func(*Supervisor, context.CancelFunc){
-		"detach": func(s *Supervisor, _ context.CancelFunc) { s.Detach() },
-		"cancel": func(s *Supervisor, cancel context.CancelFunc) { cancel(); <-s.Done() },
+	for name, detach := range map[string]func(*runtime.Supervisor, context.CancelFunc){
+		"detach": func(s *runtime.Supervisor, _ context.CancelFunc) { s.Detach() },
+		"cancel": func(s *runtime.Supervisor, cancel context.CancelFunc) { cancel(); <-s.Done() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				rt := &fakeRuntime{lives: []life{{}}}
-				s := Supervise(ctx, rt, Instance{}, Options{})
+				s := runtime.Supervise(ctx, rt, runtime.Instance{}, runtime.Options{})
 				synctest.Wait()
 				detach(s, cancel)
-				if st := s.Status(); st.State != Detached || st.PID != rt.current.pid || !rt.current.released || rt.current.stopped != 0 {
+				if st := s.Status(); st.State != runtime.Detached || st.PID != rt.current.pid || !rt.current.released || rt.current.stopped != 0 {
 					t.Errorf("got %+v", st)
 				}
 			})
@@ -175,7 +176,7 @@ func TestRunningCopyIsAdopted(t *testing.T) {
 		p := newFakeProcess(77, life{d: time.Minute})
 		p.info.Adopted = true
 		rt := &fakeRuntime{adopt: p, lives: []life{{}}}
-		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		synctest.Wait()
 		if st := s.Status(); st.PID != 77 || !st.Adopted || st.Restarts != 0 || rt.started() != 0 {
 			t.Errorf("got %+v and %d starts", st, rt.started())
@@ -193,14 +194,14 @@ func TestStartThatFailsIsTriedAgain(t *testing.T) {
 		t.Run(kind.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				rt := &fakeRuntime{lives: []life{{err: errs.E(kind, errors.New("no such user"))}, {}}}
-				s := Supervise(t.Context(), rt, Instance{Name: "a.b"}, Options{})
+				s := runtime.Supervise(t.Context(), rt, runtime.Instance{Name: "a.b"}, runtime.Options{})
 				synctest.Wait()
 				final := kind == errs.NotFound || kind == errs.Invalid
-				if st := s.Status(); st.State != Waiting || st.Err != "start a.b: no such user" || st.Final != final {
+				if st := s.Status(); st.State != runtime.Waiting || st.Err != "start a.b: no such user" || st.Final != final {
 					t.Errorf("got %+v", st)
 				}
 				time.Sleep(2 * sec)
-				if st := s.Status(); st.State != Running || st.Err != "" {
+				if st := s.Status(); st.State != runtime.Running || st.Err != "" {
 					t.Errorf("after a while: %+v", st)
 				}
 				s.Detach()
@@ -212,19 +213,19 @@ func TestStartThatFailsIsTriedAgain(t *testing.T) {
 func TestWatchTellsOfEveryState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := &fakeRuntime{lives: []life{{d: sec, exit: failed}, {d: sec, exit: fine}}}
-		s := Supervise(t.Context(), rt, Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "on-failure"}}}, Options{})
-		var got []State
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{Spec: appfile.Service{Restart: appfile.Restart{Policy: "on-failure"}}}, runtime.Options{})
+		var got []runtime.State
 		for st, changed := s.Watch(); ; st, changed = s.Watch() {
 			if len(got) == 0 || got[len(got)-1] != st.State {
 				got = append(got, st.State)
 			}
-			if st.State == Ended {
+			if st.State == runtime.Ended {
 				break
 			}
 			<-changed
 			synctest.Wait()
 		}
-		if want := []State{Running, Waiting, Running, Ended}; !slices.Equal(got[len(got)-4:], want) {
+		if want := []runtime.State{runtime.Running, runtime.Waiting, runtime.Running, runtime.Ended}; !slices.Equal(got[len(got)-4:], want) {
 			t.Errorf("states %v, want %v", got, want)
 		}
 		s.Detach()
@@ -238,11 +239,11 @@ func TestStopAtOnceEndsWhatAnEarlierAgentLeft(t *testing.T) {
 		rt := &fakeRuntime{adopt: p, lives: []life{{}}}
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
-		s := Supervise(ctx, rt, Instance{}, Options{})
+		s := runtime.Supervise(ctx, rt, runtime.Instance{}, runtime.Options{})
 		if err := s.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if p.stopped == 0 || rt.started() != 0 || s.Status().State != Stopped {
+		if p.stopped == 0 || rt.started() != 0 || s.Status().State != runtime.Stopped {
 			t.Errorf("stopped with %s, %d starts, %+v", p.stopped, rt.started(), s.Status())
 		}
 	})
@@ -251,7 +252,7 @@ func TestStopAtOnceEndsWhatAnEarlierAgentLeft(t *testing.T) {
 // slowStart is a Runtime whose Start takes a while: it ends the version before.
 type slowStart struct{ *fakeRuntime }
 
-func (r slowStart) Start(ctx context.Context, i Instance) (Process, error) {
+func (r slowStart) Start(ctx context.Context, i runtime.Instance) (runtime.Process, error) {
 	select {
 	case <-time.After(10 * sec):
 		return r.fakeRuntime.Start(ctx, i)
@@ -263,13 +264,13 @@ func (r slowStart) Start(ctx context.Context, i Instance) (Process, error) {
 func TestStopLetsAStartEndAndDetachCutsItShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rt := slowStart{&fakeRuntime{lives: []life{{}}}}
-		s := Supervise(t.Context(), rt, Instance{}, Options{})
+		s := runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		time.Sleep(sec)
 		began := time.Now()
 		if err := s.Stop(t.Context()); err != nil || time.Since(began) != 9*sec || rt.current.stopped == 0 {
 			t.Errorf("stop: %v after %s", err, time.Since(began))
 		}
-		s = Supervise(t.Context(), rt, Instance{}, Options{})
+		s = runtime.Supervise(t.Context(), rt, runtime.Instance{}, runtime.Options{})
 		time.Sleep(sec)
 		began = time.Now()
 		s.Detach()
