@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/fsx"
 	"overland/internal/procfs"
+	"overland/internal/runtime/process"
 )
 
 // agent plays an agent in a process of its own that gets killed: "start DIR" starts the instance of
@@ -27,7 +28,7 @@ func agent(arg string) {
 		}
 		return nil
 	}}
-	r := New(Options{FS: disk})
+	r := process.New(process.Options{FS: disk})
 	name, _ := os.ReadFile(filepath.Join(dir, "name"))
 	if _, err := r.Start(contextOf(), instance(string(name), dir, "serve")); err != nil {
 		panic(err)
@@ -66,7 +67,7 @@ func kill9(t *testing.T, cmd *exec.Cmd) {
 }
 
 func TestServiceSurvivesKill9OfItsAgent(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "serve")
 		cmd, _ := runAgent(t, w, "")
 		pid := w.ready(1)[0]
@@ -95,7 +96,7 @@ func TestKill9AtEveryStepOfAStart(t *testing.T) {
 	started, fresh := 0, 0
 	for at := byte('b'); ; at++ {
 		w := newWorld(t, "serve")
-		r := New(Options{})
+		r := process.New(process.Options{})
 		cmd, complete := runAgent(t, w, ":"+string(at))
 		if complete {
 			w.ready(1)
@@ -118,8 +119,7 @@ func TestKill9AtEveryStepOfAStart(t *testing.T) {
 			p = w.start(r)
 			w.ready(1)
 		}
-		n := 0
-		if err := marked(w.inst.Record, func(procfs.Process, record) { n++ }); err != nil || n != 1 {
+		if n, err := process.CountMarked(w.inst.Record); err != nil || n != 1 {
 			t.Errorf("step %c: %d copies run (%v)", at, n, err)
 		}
 		w.stop(p)
@@ -128,14 +128,14 @@ func TestKill9AtEveryStepOfAStart(t *testing.T) {
 }
 
 func TestRecordOfAReusedProcessID(t *testing.T) {
-	changes := map[string]func(*record){
-		"other start": func(r *record) { r.Start++ },
-		"other boot":  func(r *record) { r.Boot = "another" },
+	changes := map[string]func(*process.Record){
+		"other start": func(r *process.Record) { r.Start++ },
+		"other boot":  func(r *process.Record) { r.Boot = "another" },
 	}
 	for name, change := range changes {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "serve")
-			r := New(Options{})
+			r := process.New(process.Options{})
 			// A stranger: the same number as in the record, but not what was started then.
 			stranger := exec.Command("cat")
 			hold, err := stranger.StdinPipe()
@@ -149,10 +149,10 @@ func TestRecordOfAReusedProcessID(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			rec := newRecord(w.inst, 0)
+			rec := process.NewRecord(w.inst, 0)
 			rec.PID, rec.Start = s.PID, s.Start
 			change(&rec)
-			if err := rec.write(fsx.FS{}, w.inst.Record); err != nil {
+			if err := rec.Write(w.inst.Record); err != nil {
 				t.Fatal(err)
 			}
 			if p, ok := r.Adopt(t.Context(), w.inst); ok {
@@ -177,7 +177,7 @@ func TestDamagedRecord(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "serve")
-			r := New(Options{})
+			r := process.New(process.Options{})
 			first := w.start(r)
 			w.ready(1)
 			first.Release()
@@ -194,7 +194,7 @@ func TestDamagedRecord(t *testing.T) {
 			if p.PID() != first.PID() {
 				t.Errorf("adopted %d, want %d", p.PID(), first.PID())
 			}
-			if rec, ok := readRecord(w.inst.Record); !ok || rec.PID != p.PID() {
+			if rec, ok := process.ReadRecord(w.inst.Record); !ok || rec.PID != p.PID() {
 				t.Errorf("the record was not mended: %+v", rec)
 			}
 			w.stop(p)
@@ -205,10 +205,10 @@ func TestDamagedRecord(t *testing.T) {
 func TestFullDiskDoesNotKeepAServiceDown(t *testing.T) {
 	w := newWorld(t, "serve")
 	full := fsx.FS{Before: func(fsx.Op) error { return syscall.ENOSPC }}
-	p := w.start(New(Options{FS: full}))
+	p := w.start(process.New(process.Options{FS: full}))
 	w.ready(1)
 	p.Release()
-	again, ok := New(Options{FS: full}).Adopt(t.Context(), w.inst)
+	again, ok := process.New(process.Options{FS: full}).Adopt(t.Context(), w.inst)
 	if !ok {
 		t.Fatal("not adopted")
 	}
@@ -217,7 +217,7 @@ func TestFullDiskDoesNotKeepAServiceDown(t *testing.T) {
 
 func TestLeftoversAreNotAdoptedButEnded(t *testing.T) {
 	w := newWorld(t, "family=dies")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	first := w.start(r)
 	pids := w.ready(5)
 	first.Release() // nobody watches: what it leaves stays
@@ -250,7 +250,7 @@ func TestStartsAreSerialised(t *testing.T) {
 	}
 	ctx, cancel := contextWith(t, 50*time.Millisecond)
 	defer cancel()
-	if _, err := New(Options{}).Start(ctx, w.inst); err == nil {
+	if _, err := process.New(process.Options{}).Start(ctx, w.inst); err == nil {
 		t.Error("started while another start was going on")
 	}
 	if err := lock.Unlock(); err != nil {

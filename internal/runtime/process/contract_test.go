@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"overland/internal/procfs"
 	"overland/internal/runtime"
+	"overland/internal/runtime/process"
 	"overland/internal/runtime/runtimetest"
 )
 
@@ -17,18 +17,13 @@ func TestContract(t *testing.T) {
 		t.Run(map[bool]string{false: "pidfd", true: "polling"}[old], func(t *testing.T) {
 			runtimetest.Run(t, runtimetest.Subject{
 				New: func() runtime.Runtime {
-					r := New(Options{})
-					r.noPidfd = old
+					r := process.New(process.Options{})
+					r.PlayOld(old)
 					return r
 				},
 				Instance: func(t *testing.T, role runtimetest.Role) runtime.Instance {
 					i := instance(t.Name(), t.TempDir(), "contract="+string(role))
-					t.Cleanup(func() {
-						end(func() (list []procfs.Process) {
-							_ = marked(i.Record, func(s procfs.Process, _ record) { list = append(list, s) })
-							return list
-						}, t.Context().Done())
-					})
+					t.Cleanup(func() { process.EndMarked(i.Record, t.Context().Done()) })
 					return i
 				},
 				Other: func(i runtime.Instance) runtime.Instance {

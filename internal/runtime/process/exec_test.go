@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"bytes"
@@ -9,12 +9,12 @@ import (
 	"testing"
 
 	"overland/internal/errs"
-	"overland/internal/runtime"
+	"overland/internal/runtime/process"
 )
 
 func TestExec(t *testing.T) {
 	w := newWorld(t, "exit=3")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	e, err := r.Exec(t.Context(), w.inst, []string{w.inst.Program}, &bytes.Buffer{})
 	if err != nil || e.Code != 3 || e.OK() {
 		t.Errorf("got %s, %v", e, err)
@@ -39,7 +39,7 @@ func TestHungExecIsKilledWithAllItStarted(t *testing.T) {
 	ended := make(chan error)
 	var out bytes.Buffer
 	go func() {
-		_, err := New(Options{}).Exec(ctx, w.inst, []string{w.inst.Program}, &out)
+		_, err := process.New(process.Options{}).Exec(ctx, w.inst, []string{w.inst.Program}, &out)
 		ended <- err
 	}()
 	w.ready(2)
@@ -58,7 +58,7 @@ func TestExecIsNotTakenForTheService(t *testing.T) {
 	w := newWorld(t, "stubborn")
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	r := New(Options{})
+	r := process.New(process.Options{})
 	go func() {
 		_, err := r.Exec(ctx, w.inst, []string{w.inst.Program}, &bytes.Buffer{})
 		ended <- err
@@ -74,15 +74,15 @@ func TestExecIsNotTakenForTheService(t *testing.T) {
 
 func TestPidfdIsPolledWithoutAThread(t *testing.T) {
 	w := newWorld(t, "exit=0")
-	p := w.start(New(Options{})).(*proc)
+	p := w.start(process.New(process.Options{}))
 	w.done(p)
-	if p.fd == nil {
+	if process.Pidfd(p) == nil {
 		t.Fatal("no pidfd on this kernel")
 	}
 	w2 := newWorld(t, "serve")
-	q := w2.start(New(Options{})).(*proc)
+	q := w2.start(process.New(process.Options{}))
 	w2.ready(1)
-	if err := q.fd.SetReadDeadline(noDeadline); err != nil {
+	if err := process.Pidfd(q).SetReadDeadline(noDeadline); err != nil {
 		t.Errorf("the pidfd is not in the poller: %v", err)
 	}
 	w2.stop(q)
@@ -100,5 +100,3 @@ func TestSubreaperCollectsOrphansAndNothingElse(t *testing.T) {
 		t.Errorf("got\n%swant\n%s", out, want)
 	}
 }
-
-var _ runtime.Process = (*proc)(nil)

@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"bufio"
@@ -19,8 +19,8 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile"
-	"overland/internal/procfs"
 	"overland/internal/runtime"
+	"overland/internal/runtime/process"
 	"overland/internal/runtime/runtimetest"
 )
 
@@ -176,11 +176,7 @@ func newWorld(t *testing.T, role string) *world {
 		w.hold.Close()
 		w.fifo.Close()
 		// Whatever a failed test left: only what carries the mark of its own record.
-		end(func() []procfs.Process {
-			var list []procfs.Process
-			_ = marked(w.inst.Record, func(s procfs.Process, _ record) { list = append(list, s) })
-			return list
-		}, t.Context().Done())
+		process.EndMarked(w.inst.Record, t.Context().Done())
 	})
 	return w
 }
@@ -198,7 +194,7 @@ func instance(name, dir, role string) runtime.Instance {
 	}
 }
 
-func (w *world) start(r *Runtime) runtime.Process {
+func (w *world) start(r *process.Runtime) runtime.Process {
 	w.t.Helper()
 	p, err := r.Start(w.t.Context(), w.inst)
 	if err != nil {
@@ -280,7 +276,7 @@ func (w *world) log() string {
 }
 
 // both runs the test with and without pidfd.
-func both(t *testing.T, test func(t *testing.T, r *Runtime)) {
+func both(t *testing.T, test func(t *testing.T, r *process.Runtime)) {
 	t.Helper()
 	for _, old := range []bool{false, true} {
 		name := "pidfd"
@@ -288,8 +284,8 @@ func both(t *testing.T, test func(t *testing.T, r *Runtime)) {
 			name = "polling"
 		}
 		t.Run(name, func(t *testing.T) {
-			r := New(Options{})
-			r.noPidfd = old
+			r := process.New(process.Options{})
+			r.PlayOld(old)
 			test(t, r)
 		})
 	}

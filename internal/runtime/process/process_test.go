@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"context"
@@ -14,10 +14,11 @@ import (
 	"overland/internal/errs"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
+	"overland/internal/runtime/process"
 )
 
 func TestStartAndStop(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "serve")
 		p := w.start(r)
 		if got := w.ready(1)[0]; got != p.PID() {
@@ -42,7 +43,7 @@ func TestStartAndStop(t *testing.T) {
 }
 
 func TestExitStatus(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		for role, want := range map[string]string{
 			"exit=0": "exit code 0", "exit=3": "exit code 3", "abort": "killed by signal 9 (killed)",
 		} {
@@ -62,7 +63,7 @@ func TestCleanEnvironment(t *testing.T) {
 	w := newWorld(t, "whoami")
 	w.inst.Args = []string{"-a", "b c"}
 	w.inst.Env = append(w.inst.Env, "HOME=/elsewhere")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	p := w.start(r)
 	got := w.line()
 	for _, want := range []string{
@@ -93,7 +94,7 @@ func TestOtherUser(t *testing.T) {
 			w.inst.Program = filepath.Join(w.dir, "program")
 			copyProgram(t, w.inst.Program)
 			open(t, w.dir)
-			p := w.start(New(Options{}))
+			p := w.start(process.New(process.Options{}))
 			if got := w.line(); !strings.HasPrefix(got, want) {
 				t.Errorf("got %s, want %s", got, want)
 			}
@@ -154,7 +155,7 @@ func TestRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "serve")
 			test.change(&w.inst)
-			_, err := New(Options{}).Start(t.Context(), w.inst)
+			_, err := process.New(process.Options{}).Start(t.Context(), w.inst)
 			if errs.KindOf(err) != test.kind || err == nil || !strings.Contains(err.Error(), test.text) {
 				t.Errorf("error %v (%s), want %s: …%s…", err, errs.KindOf(err), test.kind, test.text)
 			}
@@ -166,7 +167,7 @@ func TestRefused(t *testing.T) {
 }
 
 func TestServiceIgnoringSIGTERMIsKilled(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "stubborn")
 		p := w.start(r)
 		w.ready(1)
@@ -180,7 +181,7 @@ func TestServiceIgnoringSIGTERMIsKilled(t *testing.T) {
 }
 
 func TestStopEndsGrandchildrenThatFledTheGroup(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "family")
 		p := w.start(r)
 		w.ready(5)
@@ -193,7 +194,7 @@ func TestStopEndsGrandchildrenThatFledTheGroup(t *testing.T) {
 
 func TestForkBombIsStopped(t *testing.T) {
 	w := newWorld(t, "bomb")
-	p := w.start(New(Options{}))
+	p := w.start(process.New(process.Options{}))
 	w.ready(5) // in the middle of it
 	if err := p.Stop(t.Context(), 0); err != nil {
 		t.Fatal(err)
@@ -202,7 +203,7 @@ func TestForkBombIsStopped(t *testing.T) {
 }
 
 func TestDoneMeansThatNothingIsLeft(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "family=dies")
 		w.inst.Spec.StopTimeout = appfile.Duration(time.Millisecond)
 		p := w.start(r)
@@ -219,7 +220,7 @@ func TestDoneMeansThatNothingIsLeft(t *testing.T) {
 
 func TestStopEndsWithItsContext(t *testing.T) {
 	w := newWorld(t, "stubborn")
-	p := w.start(New(Options{}))
+	p := w.start(process.New(process.Options{}))
 	w.ready(1)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -237,7 +238,7 @@ func TestStopEndsWithItsContext(t *testing.T) {
 }
 
 func TestReleasedServiceIsAdopted(t *testing.T) {
-	both(t, func(t *testing.T, r *Runtime) {
+	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "serve")
 		first := w.start(r)
 		w.ready(1)
@@ -259,7 +260,7 @@ func TestReleasedServiceIsAdopted(t *testing.T) {
 
 func TestSecondCopyIsRefused(t *testing.T) {
 	w := newWorld(t, "serve")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	p := w.start(r)
 	w.ready(1)
 	if _, err := r.Start(t.Context(), w.inst); errs.KindOf(err) != errs.Conflict {
@@ -270,7 +271,7 @@ func TestSecondCopyIsRefused(t *testing.T) {
 
 func TestAnotherVersionIsEndedFirst(t *testing.T) {
 	w := newWorld(t, "serve")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	first := w.start(r)
 	w.ready(1)
 	w.inst.Args = []string{"--new"}
@@ -280,7 +281,7 @@ func TestAnotherVersionIsEndedFirst(t *testing.T) {
 	second := w.start(r)
 	w.ready(1)
 	w.done(first)
-	if got, ok := readRecord(w.inst.Record); !ok || got.PID != second.PID() {
+	if got, ok := process.ReadRecord(w.inst.Record); !ok || got.PID != second.PID() {
 		t.Errorf("record %+v, want process %d", got, second.PID())
 	}
 	w.stop(second)
@@ -288,7 +289,7 @@ func TestAnotherVersionIsEndedFirst(t *testing.T) {
 
 func TestFindWhateverItIs(t *testing.T) {
 	w := newWorld(t, "serve")
-	r := New(Options{})
+	r := process.New(process.Options{})
 	w.start(r).Release()
 	w.ready(1)
 	p, ok := r.Find(t.Context(), w.inst.Record)

@@ -1,4 +1,4 @@
-package process
+package process_test
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"overland/internal/runtime/process"
 )
 
 var noDeadline time.Time
@@ -38,12 +40,12 @@ func (h collected) Handle(_ context.Context, r slog.Record) error {
 
 // reaper plays a process 1: its service leaves an orphan behind, and it has children of its own.
 func reaper(dir string) {
-	if err := Subreaper(); err != nil {
+	if err := process.Subreaper(); err != nil {
 		panic(err)
 	}
 	seen := collected{slog.DiscardHandler, make(chan struct{})}
-	r := New(Options{Log: slog.New(seen)})
-	r.zombieAge = 300 * time.Millisecond
+	r := process.New(process.Options{Log: slog.New(seen)})
+	r.SetZombieAge(300 * time.Millisecond)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
 	go func() { ended <- r.Reap(ctx) }()
