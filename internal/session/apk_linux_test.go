@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"net/http"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"overland/internal/ecosystem/apk"
+	"overland/internal/session"
 )
 
 // standIn stands in for apk, which no Debian package has: it asks for what apk add tea asks for, by
@@ -62,9 +63,9 @@ func TestApk(t *testing.T) {
 		t.Setenv("REPOSITORIES", repositories)
 
 		o, out := newOptions(t, "apk add tea")
-		o.etc = root
+		o = o.WithEtc(root)
 		o.Upstream.Transport = trusting(t, srv)
-		res, err := Record(t.Context(), o)
+		res, err := session.Record(t.Context(), o)
 		if err != nil || len(res.Problems) != 0 || len(res.Lock.Entries) != 2 {
 			t.Fatalf("%v\n%s\n%+v", err, out, res)
 		}
@@ -73,7 +74,7 @@ func TestApk(t *testing.T) {
 			tea.Key != "calm-main/x86_64/tea-1.0-r0.apk" || tea.Proof.Kind != apk.ProofIndex {
 			t.Errorf("%+v\n%+v", index, tea)
 		}
-		if bad, err := Verify(t.Context(), Options{Store: o.Store, Lock: res.Lock, etc: root}); err != nil || len(bad) != 0 {
+		if bad, err := session.Verify(t.Context(), session.Options{Store: o.Store, Lock: res.Lock}.WithEtc(root)); err != nil || len(bad) != 0 {
 			t.Errorf("verify: %v, %v", bad, err)
 		}
 
@@ -81,7 +82,7 @@ func TestApk(t *testing.T) {
 		recorded := out.String()
 		out.Reset()
 		o.Lock = res.Lock
-		if res, err = Replay(t.Context(), o); err != nil || len(res.Problems) != 0 || out.String() != recorded || !strings.Contains(recorded, "package") {
+		if res, err = session.Replay(t.Context(), o); err != nil || len(res.Problems) != 0 || out.String() != recorded || !strings.Contains(recorded, "package") {
 			t.Errorf("%v\n%s\n%+v", err, out, res)
 		}
 	}

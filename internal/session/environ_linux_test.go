@@ -1,9 +1,11 @@
-package session
+package session_test
 
 import (
 	"os"
 	"strings"
 	"testing"
+
+	"overland/internal/session"
 )
 
 // Every tool that fetches is told of the authority of this run, and has caches that are empty: what
@@ -15,7 +17,7 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	run := func() map[string]string {
 		t.Helper()
 		out.Reset()
-		if _, err := Record(t.Context(), o); err != nil {
+		if _, err := session.Record(t.Context(), o); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		set := map[string]string{}

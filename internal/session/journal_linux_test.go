@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem/plain"
 	"overland/internal/lockfile"
+	"overland/internal/session"
 )
 
 // A command that fails, or a session that is killed, does not have to fetch again what was proved.
@@ -30,8 +31,8 @@ func TestARecordingGoesOn(t *testing.T) {
 	o, out := newOptions(t, fetch+" && exit 7")
 	o.Pins = plain.Pins{srv.URL + "/pinned": digest.Of([]byte("content of /pinned"))}
 	o.Lock, o.Resume = &lockfile.Lock{}, true
-	exit := (*ExitError)(nil)
-	if _, err := Record(t.Context(), o); !errors.As(err, &exit) || exit.Code != 7 {
+	exit := (*session.ExitError)(nil)
+	if _, err := session.Record(t.Context(), o); !errors.As(err, &exit) || exit.Code != 7 {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	// As if the power had gone while a line was written, and something had spoilt another.
@@ -44,7 +45,7 @@ func TestARecordingGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Command[2] = fetch
-	res, err := Record(t.Context(), o)
+	res, err := session.Record(t.Context(), o)
 	if err != nil || len(res.Lock.Entries) != 2 || !strings.HasSuffix(out.String(), "content of /pinnedcontent of /other") {
 		t.Fatalf("%v\n%s\n%+v", err, out, res)
 	}
@@ -57,13 +58,13 @@ func TestARecordingGoesOn(t *testing.T) {
 	// Another pin is not passed by.
 	o.Pins = plain.Pins{srv.URL + "/pinned": digest.Of(nil)}
 	o.Command[2] = fetch
-	if res, _ := Record(t.Context(), o); len(res.Problems) != 1 || asked["/pinned"] != 2 {
+	if res, _ := session.Record(t.Context(), o); len(res.Problems) != 1 || asked["/pinned"] != 2 {
 		t.Errorf("%v, asked %v", res.Problems, asked)
 	}
 	// What is locked needs no journal.
 	o.Lock, o.Command[2] = res.Lock, "true"
 	o.Pins = nil
-	if _, err := Record(t.Context(), o); err != nil {
+	if _, err := session.Record(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := os.ReadFile(journal); err != nil || string(b) != "overland.lock 1\n" {

@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"bufio"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/procfs"
+	"overland/internal/session"
 )
 
 // running is a program that runs a session. Whatever it starts has its stdout
@@ -77,7 +78,7 @@ wait
 exit 7`
 
 func TestASignalEndsAllThatACommandStarted(t *testing.T) {
-	for _, kind := range []string{Recording, Replaying} {
+	for _, kind := range []string{session.Recording, session.Replaying} {
 		for who, rights := range map[string]bool{"as it is": true, "without rights": false} {
 			t.Run(kind+" "+who, func(t *testing.T) {
 				t.Parallel()
@@ -104,7 +105,7 @@ func TestASignalEndsAllThatACommandStarted(t *testing.T) {
 // As supervisors do when they lose patience.
 func TestNothingOutlivesASessionThatIsKilled(t *testing.T) {
 	t.Parallel()
-	r := run(t, program(t, Recording, family, true))
+	r := run(t, program(t, session.Recording, family, true))
 	if err := r.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +117,7 @@ func TestNothingOutlivesASessionThatIsKilled(t *testing.T) {
 // A terminal sends its interrupt to the whole group.
 func TestWhoHeardTheTerminalIsNotToldAgain(t *testing.T) {
 	t.Parallel()
-	cmd := program(t, Recording, `trap 'echo interrupted' INT; trap 'echo told' TERM
+	cmd := program(t, session.Recording, `trap 'echo interrupted' INT; trap 'echo told' TERM
 echo ready
 while :; do tail -f /dev/null & wait; done`, true)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -133,7 +134,7 @@ while :; do tail -f /dev/null & wait; done`, true)
 // The command is gone before its session has heard: still nothing stays.
 func TestWhatOutlivesItsInterruptedCommand(t *testing.T) {
 	t.Parallel()
-	cmd := program(t, Recording, `(trap "" INT; tail -f /dev/null) & echo ready; wait`, true)
+	cmd := program(t, session.Recording, `(trap "" INT; tail -f /dev/null) & echo ready; wait`, true)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	r := run(t, cmd)
 	if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
@@ -147,7 +148,7 @@ func TestWhatOutlivesItsInterruptedCommand(t *testing.T) {
 
 func TestWhatACommandLeavesRunningGoesOn(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{Recording, Replaying} {
+	for _, kind := range []string{session.Recording, session.Replaying} {
 		out, err := program(t, kind, `setsid tail -f /dev/null >/dev/null 2>&1 & echo $!; kill -TERM $$`, true).Output()
 		exit := (*exec.ExitError)(nil)
 		if !errors.As(err, &exit) || exit.ExitCode() != 128+15 {

@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"bytes"
@@ -23,7 +23,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
-	"overland/internal/record"
+	"overland/internal/session"
 	storedir "overland/internal/store/dir"
 )
 
@@ -32,8 +32,8 @@ const nobody = 65534
 // TestMain also plays what a session starts, and a program that runs a session of its own:
 // OVERLAND_SESSION_TEST names that one's folder.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == Verb {
-		fmt.Fprintln(os.Stderr, Inside(context.Background(), os.Args[3:]))
+	if len(os.Args) > 1 && os.Args[1] == session.Verb {
+		fmt.Fprintln(os.Stderr, session.Inside(context.Background(), os.Args[3:]))
 		os.Exit(1)
 	}
 	if dir := os.Getenv("OVERLAND_SESSION_TEST"); dir != "" {
@@ -53,12 +53,12 @@ func sessionIn(dir, kind, script string) int {
 	}
 	o := options(s, dir, script)
 	o.Lock, o.Stdout, o.Stderr = &lockfile.Lock{}, os.Stdout, os.Stderr
-	run := Record
-	if kind == Replaying {
-		run = Replay
+	run := session.Record
+	if kind == session.Replaying {
+		run = session.Replay
 	}
 	res, err := run(ctx, o)
-	exit := (*ExitError)(nil)
+	exit := (*session.ExitError)(nil)
 	switch {
 	case errors.As(err, &exit):
 		return exit.Code
@@ -87,14 +87,14 @@ func program(t *testing.T, kind, script string, rights bool) *exec.Cmd {
 	return cmd
 }
 
-func options(s *storedir.Store, dir, script string) Options {
-	return Options{
+func options(s *storedir.Store, dir, script string) session.Options {
+	return session.Options{
 		Store: s, LockFile: filepath.Join(dir, "overland.lock"), Dir: filepath.Join(dir, "caches"),
 		Command: []string{"sh", "-c", script}, Environ: os.Environ(),
 	}
 }
 
-func newOptions(t *testing.T, script string) (Options, *bytes.Buffer) {
+func newOptions(t *testing.T, script string) (session.Options, *bytes.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
 	s, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
@@ -137,7 +137,7 @@ func originServer(t *testing.T) *httptest.Server {
 func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	srv := originServer(t)
 	o, out := newOptions(t, "curl -fsS "+srv.URL+"/a")
-	res, err := Record(t.Context(), o)
+	res, err := session.Record(t.Context(), o)
 	if err != nil || out.String() != "content of /a" || len(res.Problems) != 0 || len(res.Lock.Entries) != 1 {
 		t.Fatalf("%v\n%s\n%+v", err, out, res)
 	}
@@ -145,8 +145,8 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	out.Reset()
 	o.Lock = res.Lock
 	o.Command[2] += "; tail -n +3 /proc/net/dev; curl -fsS --noproxy '*' -m 5 " + srv.URL + "/a"
-	res, err = Replay(t.Context(), o)
-	exit := (*ExitError)(nil)
+	res, err = session.Replay(t.Context(), o)
+	exit := (*session.ExitError)(nil)
 	if !errors.As(err, &exit) || exit.Code != 7 {
 		t.Errorf("a connection past the recorder: %v", err)
 	}
@@ -169,7 +169,7 @@ func TestTheDepotIsFull(t *testing.T) {
 	if o.Store, err = storedir.Open(filepath.Join(t.TempDir(), "depot"), storedir.Options{Reserve: 1 << 60}); err != nil {
 		t.Fatal(err)
 	}
-	res, err := Record(t.Context(), o)
+	res, err := session.Record(t.Context(), o)
 	if errs.KindOf(err) != errs.Unavailable || strings.Contains(err.Error(), "\n") || errs.HintOf(err) == "" {
 		t.Errorf("error %v", err)
 	}
@@ -181,26 +181,26 @@ func TestTheDepotIsFull(t *testing.T) {
 func TestACommandKnowsItsSession(t *testing.T) {
 	o, out := newOptions(t, `echo "$OVERLAND_SESSION $PWD"; env`)
 	o.WorkDir = t.TempDir()
-	o.Environ = append(o.Environ, "PWD=/elsewhere", "MINE=1", envKind+"=other")
-	for want, run := range map[string]func(context.Context, Options) (*Result, error){Recording: Record, Replaying: Replay} {
+	o.Environ = append(o.Environ, "PWD=/elsewhere", "MINE=1", "OVERLAND_SESSION=other")
+	for want, run := range map[string]func(context.Context, session.Options) (*session.Result, error){session.Recording: session.Record, session.Replaying: session.Replay} {
 		out.Reset()
 		o.Lock = &lockfile.Lock{}
 		if _, err := run(t.Context(), o); err != nil || !strings.HasPrefix(out.String(), want+" "+o.WorkDir+"\n") {
 			t.Errorf("%s: %v\n%s", want, err, out)
 		}
 		inner := strings.Split(out.String(), "\n")
-		own := strings.Join(Own(inner), "\n")
-		if Kind(inner) != want || !strings.Contains(own, "HTTP_PROXY=") || !strings.Contains(own, envSet+"=") || strings.Contains(own, "MINE=") {
-			t.Errorf("%s: kind %q, own\n%s", want, Kind(inner), own)
+		own := strings.Join(session.Own(inner), "\n")
+		if session.Kind(inner) != want || !strings.Contains(own, "HTTP_PROXY=") || !strings.Contains(own, "OVERLAND_SESSION_SET=") || strings.Contains(own, "MINE=") {
+			t.Errorf("%s: kind %q, own\n%s", want, session.Kind(inner), own)
 		}
 	}
-	if Kind(o.Environ) != "" || len(Own(os.Environ())) != 0 {
+	if session.Kind(o.Environ) != "" || len(session.Own(os.Environ())) != 0 {
 		t.Error("a session without one")
 	}
 }
 
 func TestAPersonWithoutRightsReplaysToo(t *testing.T) {
-	cmd := program(t, Replaying, "id -u; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev; curl -sS http://origin.example/x", false)
+	cmd := program(t, session.Replaying, "id -u; grep CapEff /proc/self/status; tail -n +3 /proc/net/dev; curl -sS http://origin.example/x", false)
 	out, err := cmd.CombinedOutput()
 	for _, want := range []string{"CapEff:\t0000000000000000\n", "never recorded: url http://origin.example/x", "1 problems\n"} {
 		if err != nil || !strings.Contains(string(out), want) {
@@ -211,12 +211,12 @@ func TestAPersonWithoutRightsReplaysToo(t *testing.T) {
 
 func TestTwoSessionsOfOneLock(t *testing.T) {
 	o, _ := newOptions(t, "true")
-	s, err := open(t.Context(), o, record.NewRecorder(o.Store, record.Options{}))
+	release, err := session.Hold(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.close()
-	if _, err := Record(t.Context(), o); errs.KindOf(err) != errs.Conflict {
+	defer release()
+	if _, err := session.Record(t.Context(), o); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("error %v", err)
 	}
 }
@@ -225,7 +225,7 @@ func TestACommandThatIsStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	o, _ := newOptions(t, "echo ready; exec tail -f /dev/null")
 	o.Lock, o.Stdout = &lockfile.Lock{}, stopper(cancel)
-	if _, err := Replay(ctx, o); err == nil {
+	if _, err := session.Replay(ctx, o); err == nil {
 		t.Error("it went on")
 	}
 }

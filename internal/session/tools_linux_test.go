@@ -1,4 +1,4 @@
-package session
+package session_test
 
 import (
 	"context"
@@ -20,6 +20,7 @@ import (
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/lockfile"
+	"overland/internal/session"
 	"overland/internal/testkit/pack"
 )
 
@@ -66,11 +67,11 @@ func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
 
 // recordAndReplay runs script with a registry, then without it and without a network, and wants the
 // same output, and every proof again. It returns what the replay has seen.
-func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *Result {
+func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *session.Result {
 	t.Helper()
 	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
 	o.Upstream.Transport = trusting(t, srv)
-	res, err := Record(t.Context(), o)
+	res, err := session.Record(t.Context(), o)
 	if err != nil || !strings.HasSuffix(out.String(), want) {
 		t.Fatalf("%v\n%s\n%v", err, out, res)
 	}
@@ -78,11 +79,11 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *R
 	first := out.String()
 	out.Reset()
 	o.Lock = res.Lock
-	res, err = Replay(t.Context(), o)
+	res, err = session.Replay(t.Context(), o)
 	if err != nil || out.String() != first || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
-	if bad, err := Verify(t.Context(), o); err != nil || len(bad) != 0 {
+	if bad, err := session.Verify(t.Context(), o); err != nil || len(bad) != 0 {
 		t.Errorf("verify: %v, %v", bad, err)
 	}
 	return res
@@ -192,7 +193,7 @@ func TestAptAsksInAReplayForWhatIsLocked(t *testing.T) {
 	for _, key := range []string{"tea/dists/calm/InRelease", "tea/dists/calm/main/binary-amd64/Packages.xz"} {
 		o.Lock.Entries = append(o.Lock.Entries, lockfile.Entry{Protocol: "apt", Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
 	}
-	if _, err := Replay(t.Context(), o); err != nil {
+	if _, err := session.Replay(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"suites: calm\n", "components: main\n", "trusted: yes\n", "/apt/tea\n"} {

@@ -1,11 +1,10 @@
-package client
+package client_test
 
 import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -27,6 +26,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/netcache"
+	"overland/internal/netcache/client"
 	"overland/internal/netcache/server"
 	"overland/internal/store/dir"
 	"overland/internal/testkit/shacache"
@@ -84,9 +84,9 @@ func (f *fixture) mischief(answer func(http.ResponseWriter, *http.Request) bool)
 	f.answer.Store(answer)
 }
 
-func (f *fixture) client(t *testing.T, o Options) *Client {
+func (f *fixture) client(t *testing.T, o client.Options) *client.Client {
 	t.Helper()
-	c, err := New(f.config, o)
+	c, err := client.New(f.config, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,9 +94,9 @@ func (f *fixture) client(t *testing.T, o Options) *Client {
 	return c
 }
 
-func (f *fixture) upload(t *testing.T, key string, data []byte, fields map[string]any) Uploaded {
+func (f *fixture) upload(t *testing.T, key string, data []byte, fields map[string]any) client.Uploaded {
 	t.Helper()
-	up, err := f.client(t, Options{}).Upload(t.Context(), bytes.NewReader(data), key, fields)
+	up, err := f.client(t, client.Options{}).Upload(t.Context(), bytes.NewReader(data), key, fields)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,34 +119,34 @@ func TestUploadAndDownload(t *testing.T) {
 		t.Errorf("sent again: %+v", again)
 	}
 	out := filepath.Join(f.dir, "out")
-	for name, o := range map[string]Options{"statement": {}, "sha1": {SHA1: true}} {
+	for name, o := range map[string]client.Options{"statement": {}, "sha1": {SHA1: true}} {
 		saved := f.config
 		if name == "sha1" {
 			f.config.OverlandKeyList = ""
 		}
 		r, err := f.client(t, o).DownloadURL(t.Context(), someURL, out, noOrigin(t))
 		f.config = saved
-		if err != nil || r.Outcome != Hit || (r.Found.Statement == nil) != (name == "sha1") {
+		if err != nil || r.Outcome != client.Hit || (r.Found.Statement == nil) != (name == "sha1") {
 			t.Errorf("%s: %+v, %v", name, r, err)
 		}
 		if b, err := os.ReadFile(out); err != nil || !bytes.Equal(b, f.data) {
 			t.Errorf("%s: %d bytes, %v", name, len(b), err)
 		}
 	}
-	if r, err := f.client(t, Options{}).Download(t.Context(), "pypi:x=1", nil, out); r.Outcome != Miss || errs.KindOf(err) != errs.NotFound {
+	if r, err := f.client(t, client.Options{}).Download(t.Context(), "pypi:x=1", nil, out); r.Outcome != client.Miss || errs.KindOf(err) != errs.NotFound {
 		t.Errorf("%+v, %v", r, err)
 	}
 	filter := []netcache.Filter{{Field: "url", Op: "==", Value: "x"}}
-	if r, err := f.client(t, Options{}).Download(t.Context(), key, filter, out); r.Outcome != Miss || errs.KindOf(err) != errs.NotFound {
+	if r, err := f.client(t, client.Options{}).Download(t.Context(), key, filter, out); r.Outcome != client.Miss || errs.KindOf(err) != errs.NotFound {
 		t.Errorf("%+v, %v", r, err)
 	}
-	blob, err := f.client(t, Options{}).Upload(t.Context(), strings.NewReader("alone"), "", nil)
+	blob, err := f.client(t, client.Options{}).Upload(t.Context(), strings.NewReader("alone"), "", nil)
 	if err != nil || !blob.Sent || blob.Entry.Metadata != "" {
 		t.Errorf("%+v, %v", blob, err)
 	}
 }
 
-func noOrigin(t *testing.T) Origin {
+func noOrigin(t *testing.T) client.Origin {
 	return func(_ context.Context, url, _ string) error {
 		t.Errorf("the origin was asked for %s", url)
 		return nil
@@ -162,11 +162,11 @@ func TestFailsClosed(t *testing.T) {
 		return false
 	})
 	f.config.OverlandKeyList = ""
-	if _, err := f.client(t, Options{}).Select(t.Context(), "k", nil); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
+	if _, err := f.client(t, client.Options{}).Select(t.Context(), "k", nil); errs.KindOf(err) != errs.Invalid || errs.HintOf(err) == "" {
 		t.Errorf("SHA-1 certificates alone, without --sha1: %v", err)
 	}
 	f.config.SignaturePrivateKeyFile, f.config.SignatureCertificateList = "", ""
-	if _, err := f.client(t, Options{SHA1: true}).Select(t.Context(), "k", nil); errs.KindOf(err) != errs.Invalid {
+	if _, err := f.client(t, client.Options{SHA1: true}).Select(t.Context(), "k", nil); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("an empty list: %v", err)
 	}
 }
@@ -179,18 +179,18 @@ func TestSubstitutionIsRefused(t *testing.T) {
 		fields   map[string]any
 		sha1     bool
 		unbound  bool
-		want     Outcome
+		want     client.Outcome
 	}{
-		{netcache.URLKey(old), netcache.URLKey(url), map[string]any{"url": old}, false, false, Untrusted},
-		{netcache.URLKey(old), netcache.URLKey(url), map[string]any{"url": old}, true, true, Untrusted},
-		{netcache.MD5(old), netcache.MD5(url), map[string]any{"software_url": old}, true, true, Untrusted},
-		{"pypi:a=0.9", "pypi:a=1.0", map[string]any{"basename": "a-0.9.tar.gz"}, true, true, Untrusted},
-		{"slapos-buildout-" + netcache.MD5(old), "slapos-buildout-" + netcache.MD5(url), map[string]any{"urlmd5": netcache.MD5(old)}, true, true, Untrusted},
-		{"free", "other", map[string]any{"x": "y"}, false, false, Untrusted},
-		{"free", "other", map[string]any{"x": "y"}, true, false, Untrusted},
-		{"free", "free", map[string]any{"x": "y"}, true, false, Untrusted}, // nothing says where it belongs
-		{"free", "free", map[string]any{"x": "y"}, true, true, Hit},
-		{"pypi:a=0.9", "pypi:a=0.9", map[string]any{"basename": "a-0.9.tar.gz"}, true, false, Hit},
+		{netcache.URLKey(old), netcache.URLKey(url), map[string]any{"url": old}, false, false, client.Untrusted},
+		{netcache.URLKey(old), netcache.URLKey(url), map[string]any{"url": old}, true, true, client.Untrusted},
+		{netcache.MD5(old), netcache.MD5(url), map[string]any{"software_url": old}, true, true, client.Untrusted},
+		{"pypi:a=0.9", "pypi:a=1.0", map[string]any{"basename": "a-0.9.tar.gz"}, true, true, client.Untrusted},
+		{"slapos-buildout-" + netcache.MD5(old), "slapos-buildout-" + netcache.MD5(url), map[string]any{"urlmd5": netcache.MD5(old)}, true, true, client.Untrusted},
+		{"free", "other", map[string]any{"x": "y"}, false, false, client.Untrusted},
+		{"free", "other", map[string]any{"x": "y"}, true, false, client.Untrusted},
+		{"free", "free", map[string]any{"x": "y"}, true, false, client.Untrusted}, // nothing says where it belongs
+		{"free", "free", map[string]any{"x": "y"}, true, true, client.Hit},
+		{"pypi:a=0.9", "pypi:a=0.9", map[string]any{"basename": "a-0.9.tar.gz"}, true, false, client.Hit},
 	}
 	for i, test := range tests {
 		f := setup(t)
@@ -206,11 +206,11 @@ func TestSubstitutionIsRefused(t *testing.T) {
 			return false
 		})
 		out := filepath.Join(f.dir, "out")
-		r, err := f.client(t, Options{SHA1: test.sha1, Unbound: test.unbound}).Download(t.Context(), test.to, nil, out)
-		if r.Outcome != test.want || (err == nil) != (test.want == Hit) {
+		r, err := f.client(t, client.Options{SHA1: test.sha1, Unbound: test.unbound}).Download(t.Context(), test.to, nil, out)
+		if r.Outcome != test.want || (err == nil) != (test.want == client.Hit) {
 			t.Errorf("%d: %s as %s: %v, %v", i, test.from, test.to, r.Outcome, err)
 		}
-		if _, err := os.Stat(out); (err == nil) != (test.want == Hit) {
+		if _, err := os.Stat(out); (err == nil) != (test.want == client.Hit) {
 			t.Errorf("%d: a file: %v", i, err)
 		}
 	}
@@ -219,8 +219,8 @@ func TestSubstitutionIsRefused(t *testing.T) {
 func TestExpiredAndRolledBack(t *testing.T) {
 	f := setup(t)
 	now := time.Now()
-	put := func(at time.Time, data string) Uploaded {
-		up, err := f.client(t, Options{Clock: clock.At(at), Lifetime: time.Hour}).Upload(t.Context(), strings.NewReader(data), "k", map[string]any{"os": "x"})
+	put := func(at time.Time, data string) client.Uploaded {
+		up, err := f.client(t, client.Options{Clock: clock.At(at), Lifetime: time.Hour}).Upload(t.Context(), strings.NewReader(data), "k", map[string]any{"os": "x"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestExpiredAndRolledBack(t *testing.T) {
 	first, second := put(now, "first"), put(now.Add(time.Millisecond), "second") // within one second
 	out := filepath.Join(f.dir, "out")
 	get := func(at time.Time, state string) (string, error) {
-		r, err := f.client(t, Options{Clock: clock.At(at), State: state, SHA1: true, Unbound: true}).Download(t.Context(), "k", nil, out)
+		r, err := f.client(t, client.Options{Clock: clock.At(at), State: state, SHA1: true, Unbound: true}).Download(t.Context(), "k", nil, out)
 		if err != nil {
 			return string(r.Outcome), err
 		}
@@ -252,14 +252,14 @@ func TestExpiredAndRolledBack(t *testing.T) {
 		t.Errorf("the server put the old one first: %s, %v", got, err)
 	}
 	reorder(first.Entry)
-	if got, err := get(now.Add(2*time.Minute), state); got != string(Untrusted) || errs.KindOf(err) != errs.Untrusted {
+	if got, err := get(now.Add(2*time.Minute), state); got != string(client.Untrusted) || errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("the server hides the new one: %s, %v", got, err)
 	}
 	if got, err := get(now.Add(2*time.Minute), ""); got != "first" {
 		t.Errorf("a client that was never here: %s, %v", got, err)
 	}
 	// Its SHA-1 signature is still good, and does not help it.
-	if got, err := get(now.Add(2*time.Hour), ""); got != string(Untrusted) {
+	if got, err := get(now.Add(2*time.Hour), ""); got != string(client.Untrusted) {
 		t.Errorf("expired: %s, %v", got, err)
 	}
 }
@@ -270,12 +270,12 @@ func TestPlatformsHaveNumbersOfTheirOwn(t *testing.T) {
 	f := setup(t)
 	now := time.Now()
 	for i, arch := range []string{"arm", "amd64"} {
-		c := f.client(t, Options{Clock: clock.At(now.Add(time.Duration(i) * time.Minute))})
+		c := f.client(t, client.Options{Clock: clock.At(now.Add(time.Duration(i) * time.Minute))})
 		if _, err := c.Upload(t.Context(), strings.NewReader(arch), "k", map[string]any{"arch": arch}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	c := f.client(t, Options{Clock: clock.At(now.Add(time.Hour)), State: filepath.Join(f.dir, "seen")})
+	c := f.client(t, client.Options{Clock: clock.At(now.Add(time.Hour)), State: filepath.Join(f.dir, "seen")})
 	for _, arch := range []string{"amd64", "arm", "amd64"} { // the newer one first
 		r, err := c.Download(t.Context(), "k", []netcache.Filter{{Field: "arch", Op: "==", Value: arch}}, filepath.Join(f.dir, "out"))
 		if err != nil || r.Found.Text("arch") != arch {
@@ -303,7 +303,7 @@ func TestPoisonAndCorruption(t *testing.T) {
 			}
 			return true
 		})
-		if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, filepath.Join(f.dir, "out")); r.Outcome != Hit || r.Found.Name() != good.Name {
+		if r, err := f.client(t, client.Options{}).Download(t.Context(), "k", nil, filepath.Join(f.dir, "out")); r.Outcome != client.Hit || r.Found.Name() != good.Name {
 			t.Errorf("%s: %v, %v", name, r.Outcome, err)
 		}
 	}
@@ -318,7 +318,7 @@ func TestPoisonAndCorruption(t *testing.T) {
 			return true
 		})
 		out := filepath.Join(t.TempDir(), "out")
-		if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, out); r.Outcome != Corrupt || errs.KindOf(err) != errs.Untrusted {
+		if r, err := f.client(t, client.Options{}).Download(t.Context(), "k", nil, out); r.Outcome != client.Corrupt || errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("%s: %v, %v", name, r.Outcome, err)
 		}
 		if left, err := os.ReadDir(filepath.Dir(out)); err != nil || len(left) > 0 {
@@ -350,7 +350,7 @@ func TestAStatementAboutOtherBytes(t *testing.T) {
 			return r.URL.Path == "/shadir/k"
 		})
 		out := filepath.Join(f.dir, "out")
-		if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, out); r.Outcome != Corrupt {
+		if r, err := f.client(t, client.Options{}).Download(t.Context(), "k", nil, out); r.Outcome != client.Corrupt {
 			t.Errorf("%s: %v, %v", what, r.Outcome, err)
 		}
 		if _, err := os.Stat(out); err == nil {
@@ -380,25 +380,25 @@ func TestBadLinks(t *testing.T) {
 	type step func(w http.ResponseWriter, r *http.Request) bool
 	for name, test := range map[string]struct {
 		steps []step
-		want  Outcome
+		want  client.Outcome
 	}{
-		"cut":   {[]step{func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true }}, Hit},
-		"reset": {[]step{func(w http.ResponseWriter, _ *http.Request) bool { cut(w, true); return true }}, Hit},
+		"cut":   {[]step{func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true }}, client.Hit},
+		"reset": {[]step{func(w http.ResponseWriter, _ *http.Request) bool { cut(w, true); return true }}, client.Hit},
 		"200 for a range": {[]step{
 			func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true },
 			func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Del("Range"); return false },
-		}, Hit},
+		}, client.Hit},
 		"another part": {[]step{
 			func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true },
 			func(_ http.ResponseWriter, r *http.Request) bool { r.Header.Set("Range", "bytes=5-"); return false },
-		}, Hit},
+		}, client.Hit},
 		"an error page in place of the rest": {[]step{
 			func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true },
 			func(w http.ResponseWriter, _ *http.Request) bool {
 				http.Error(w, "busy", http.StatusBadGateway)
 				return true
 			},
-		}, Hit},
+		}, client.Hit},
 		"silence": {[]step{func(w http.ResponseWriter, r *http.Request) bool {
 			w.Header().Set("Content-Length", strconv.Itoa(len(f.data)))
 			w.Header().Set("ETag", `"`+up.Name+`"`)
@@ -406,11 +406,11 @@ func TestBadLinks(t *testing.T) {
 			w.(http.Flusher).Flush()
 			<-r.Context().Done()
 			return true
-		}}, Hit},
+		}}, client.Hit},
 		"gone": {[]step{
 			func(w http.ResponseWriter, _ *http.Request) bool { cut(w, false); return true },
 			func(w http.ResponseWriter, r *http.Request) bool { http.NotFound(w, r); return true },
-		}, Miss},
+		}, client.Miss},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var n atomic.Int32
@@ -425,11 +425,11 @@ func TestBadLinks(t *testing.T) {
 				return i < len(test.steps) && test.steps[i](w, r)
 			})
 			out := filepath.Join(t.TempDir(), "out")
-			r, err := f.client(t, Options{Stall: 300 * time.Millisecond}).Download(t.Context(), "k", nil, out)
+			r, err := f.client(t, client.Options{Stall: 300 * time.Millisecond}).Download(t.Context(), "k", nil, out)
 			if r.Outcome != test.want {
 				t.Fatalf("%v, %v", r.Outcome, err)
 			}
-			if b, err := os.ReadFile(out); test.want == Hit && (err != nil || !bytes.Equal(b, f.data)) {
+			if b, err := os.ReadFile(out); test.want == client.Hit && (err != nil || !bytes.Equal(b, f.data)) {
 				t.Errorf("%d bytes, %v", len(b), err)
 			}
 		})
@@ -440,23 +440,23 @@ func TestOriginAfterEveryFailure(t *testing.T) {
 	f := setup(t)
 	for name, test := range map[string]struct {
 		answer func(http.ResponseWriter, *http.Request) bool
-		want   Outcome
+		want   client.Outcome
 	}{
-		"nothing there":  {func(http.ResponseWriter, *http.Request) bool { return false }, Miss},
-		"captive portal": {func(w http.ResponseWriter, _ *http.Request) bool { _, _ = io.WriteString(w, "<html>"); return true }, Unavailable},
+		"nothing there":  {func(http.ResponseWriter, *http.Request) bool { return false }, client.Miss},
+		"captive portal": {func(w http.ResponseWriter, _ *http.Request) bool { _, _ = io.WriteString(w, "<html>"); return true }, client.Unavailable},
 		"broken": {func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(http.StatusInternalServerError)
 			return true
-		}, Unavailable},
+		}, client.Unavailable},
 		"foreign": {func(w http.ResponseWriter, _ *http.Request) bool {
 			b, _ := json.Marshal(map[string]string{"sha512": strings.Repeat("ab", 64), "url": someURL})
 			_, _ = w.Write(netcache.EncodeList([]netcache.Entry{{Metadata: string(b)}}))
 			return true
-		}, Untrusted},
+		}, client.Untrusted},
 	} {
 		f.mischief(test.answer)
 		asked := ""
-		r, err := f.client(t, Options{SHA1: true}).DownloadURL(t.Context(), someURL, filepath.Join(f.dir, "out"), func(_ context.Context, url, _ string) error {
+		r, err := f.client(t, client.Options{SHA1: true}).DownloadURL(t.Context(), someURL, filepath.Join(f.dir, "out"), func(_ context.Context, url, _ string) error {
 			asked = url
 			return nil
 		})
@@ -470,7 +470,7 @@ func TestOriginAfterEveryFailure(t *testing.T) {
 func TestNoOriginWithoutKeys(t *testing.T) {
 	f := setup(t)
 	f.config.OverlandKeyList = ""
-	if _, err := f.client(t, Options{}).DownloadURL(t.Context(), someURL, filepath.Join(f.dir, "out"), noOrigin(t)); errs.KindOf(err) != errs.Invalid {
+	if _, err := f.client(t, client.Options{}).DownloadURL(t.Context(), someURL, filepath.Join(f.dir, "out"), noOrigin(t)); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("got %v", err)
 	}
 }
@@ -489,7 +489,7 @@ func TestRedirectsAndOtherSuccesses(t *testing.T) {
 	moved.DownloadCacheURL, moved.DownloadDirURL = other.config.DownloadCacheURL, other.config.DownloadDirURL
 	moved.UploadCacheURL, moved.UploadDirURL = other.config.UploadCacheURL, other.config.UploadDirURL
 	f.config = moved
-	if r, err := f.client(t, Options{}).Download(t.Context(), "k", nil, filepath.Join(f.dir, "out")); err != nil || r.Found.Name() != up.Name {
+	if r, err := f.client(t, client.Options{}).Download(t.Context(), "k", nil, filepath.Join(f.dir, "out")); err != nil || r.Found.Name() != up.Name {
 		t.Errorf("a read: %+v, %v", r, err)
 	}
 	var writes atomic.Int32
@@ -500,7 +500,7 @@ func TestRedirectsAndOtherSuccesses(t *testing.T) {
 		return false
 	})
 	for _, data := range []string{"new", string(f.data)} { // its blob, and its entry alone
-		if _, err := f.client(t, Options{}).Upload(t.Context(), strings.NewReader(data), "l", map[string]any{"x": "y"}); err == nil {
+		if _, err := f.client(t, client.Options{}).Upload(t.Context(), strings.NewReader(data), "l", map[string]any{"x": "y"}); err == nil {
 			t.Error("an upload was sent elsewhere")
 		}
 	}
@@ -513,40 +513,14 @@ func TestRedirectsAndOtherSuccesses(t *testing.T) {
 		}
 		return true // else 200
 	})
-	if _, err := f.client(t, Options{}).Upload(t.Context(), bytes.NewReader(f.data), "l", map[string]any{"x": "y"}); err == nil {
+	if _, err := f.client(t, client.Options{}).Upload(t.Context(), bytes.NewReader(f.data), "l", map[string]any{"x": "y"}); err == nil {
 		t.Error("200 counts as stored")
-	}
-}
-
-// Nobody is led out of TLS.
-func TestRedirectOutOfTLS(t *testing.T) {
-	asked := false
-	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
-	defer plain.Close()
-	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
-	defer secure.Close()
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := newService(secure.URL, netcache.TLSFiles{CA: ca})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.http.CloseIdleConnections()
-	resp, err := s.do(t.Context(), http.MethodGet, "x", nil, 0, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	resp.Body.Close()
-	if resp.StatusCode != http.StatusFound || asked {
-		t.Errorf("%d, asked %v", resp.StatusCode, asked)
 	}
 }
 
 func TestUploadRefusals(t *testing.T) {
 	f := setup(t)
-	c := f.client(t, Options{})
+	c := f.client(t, client.Options{})
 	for name, test := range map[string]struct {
 		key    string
 		fields map[string]any
@@ -562,7 +536,7 @@ func TestUploadRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := f.client(t, Options{Binary: true}).Upload(t.Context(), strings.NewReader("x"), "", nil); err == nil || !strings.Contains(err.Error(), "upload-binary-cache-url") {
+	if _, err := f.client(t, client.Options{Binary: true}).Upload(t.Context(), strings.NewReader("x"), "", nil); err == nil || !strings.Contains(err.Error(), "upload-binary-cache-url") {
 		t.Errorf("no address: %v", err)
 	}
 	f.mischief(func(w http.ResponseWriter, r *http.Request) bool {
@@ -607,7 +581,7 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 	}
 	f.config.SignatureCertificateList = string(other)
 	f.config.SignatureCertificateFile = filepath.Join(f.dir, "other.cert")
-	if _, err := New(f.config, Options{}); errs.KindOf(err) != errs.Invalid {
+	if _, err := client.New(f.config, client.Options{}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("the own certificate is not in the list: %v", err)
 	}
 	// As the SlapOS document has it: no list, but the file that generate-signature-key made.
@@ -615,18 +589,18 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 	if err := os.WriteFile(f.config.SignatureCertificateFile, []byte(saved.SignatureCertificateList), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(f.config, Options{}); err != nil {
+	if _, err := client.New(f.config, client.Options{}); err != nil {
 		t.Errorf("the own certificate is named by its file: %v", err)
 	}
 	f.config = saved
 	if err := os.Chmod(f.config.SignaturePrivateKeyFile, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(f.config, Options{}); errs.KindOf(err) != errs.Denied || !strings.Contains(errs.HintOf(err), "chmod 600") {
+	if _, err := client.New(f.config, client.Options{}); errs.KindOf(err) != errs.Denied || !strings.Contains(errs.HintOf(err), "chmod 600") {
 		t.Errorf("everybody may read the key: %v", err)
 	}
 	f.config.SignaturePrivateKeyFile = f.config.OverlandPrivateKeyFile
-	if _, err := New(f.config, Options{}); errs.KindOf(err) != errs.Invalid {
+	if _, err := client.New(f.config, client.Options{}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("the wrong kind of key: %v", err)
 	}
 	if diff := cmp.Diff("a/../%20b%3F%25", netcache.EscapeKey("a/../ b?%")); diff != "" {
@@ -638,7 +612,7 @@ func TestKeysOfTheConfiguration(t *testing.T) {
 // ever; one that hashes for long may.
 func TestUploadStalls(t *testing.T) {
 	f := setup(t)
-	c := f.client(t, Options{Stall: 200 * time.Millisecond, Wait: time.Millisecond})
+	c := f.client(t, client.Options{Stall: 200 * time.Millisecond, Wait: time.Millisecond})
 	large, enough := bytes.Repeat(f.data, 64), make(chan struct{})
 	silent := func(method string) func(http.ResponseWriter, *http.Request) bool {
 		return func(_ http.ResponseWriter, r *http.Request) bool {

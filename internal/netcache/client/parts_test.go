@@ -1,4 +1,4 @@
-package client
+package client_test
 
 import (
 	"bytes"
@@ -20,6 +20,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/netcache/client"
 	"overland/internal/testkit/shacache"
 )
 
@@ -97,7 +98,7 @@ func TestALongUploadBreaksHalfWay(t *testing.T) {
 	const size = 1 << 30
 	link := f.overCuts(t, size/2+1<<20)
 	body := &long{size: size}
-	up, err := f.client(t, Options{Wait: time.Millisecond}).Upload(t.Context(), body, "k", map[string]any{"x": "y"})
+	up, err := f.client(t, client.Options{Wait: time.Millisecond}).Upload(t.Context(), body, "k", map[string]any{"x": "y"})
 	if err != nil || !up.Sent || up.Size != size || link.cuts.Load() == 0 {
 		t.Fatalf("%+v, %v, %d cuts", up, err, link.cuts.Load())
 	}
@@ -127,13 +128,13 @@ func TestAnUploadGoesOnInAnotherProcess(t *testing.T) {
 	first := f.overCuts(t, 20<<20)
 	ctx, cancel := context.WithCancel(t.Context())
 	stopped := &stopping{Reader: bytes.NewReader(data), after: 15 << 20, stop: cancel}
-	if _, err := f.client(t, Options{}).Upload(ctx, stopped, "", nil); err == nil {
+	if _, err := f.client(t, client.Options{}).Upload(ctx, stopped, "", nil); err == nil {
 		t.Fatal("it went on")
 	}
 	second := f.overCuts(t, 0)
 	// The first server gives the partial blob up when it notices; until then
 	// it is busy, and is asked again.
-	up, err := f.client(t, Options{Wait: 200 * time.Millisecond}).Upload(t.Context(), bytes.NewReader(data), "", nil)
+	up, err := f.client(t, client.Options{Wait: 200 * time.Millisecond}).Upload(t.Context(), bytes.NewReader(data), "", nil)
 	if err != nil || !up.Sent {
 		t.Fatal(up, err)
 	}
@@ -181,7 +182,7 @@ func TestOldServersGetOnePost(t *testing.T) {
 			return false
 		})
 		data = append(data, 'x')
-		up, err := f.client(t, Options{}).Upload(t.Context(), bytes.NewReader(data), "", nil)
+		up, err := f.client(t, client.Options{}).Upload(t.Context(), bytes.NewReader(data), "", nil)
 		if denied := status == http.StatusForbidden; parts.Load() != 1 || denied != (errs.KindOf(err) == errs.Denied) || denied == up.Sent {
 			t.Errorf("%d: asked %d times, %+v, %v", status, parts.Load(), up, err)
 		}
@@ -197,7 +198,7 @@ func TestAnUploadThatNeverGoesOnEnds(t *testing.T) {
 		}
 		return false
 	})
-	_, err := f.client(t, Options{Wait: time.Microsecond}).Upload(t.Context(), bytes.NewReader(bytes.Repeat(f.data, 9)), "", nil)
+	_, err := f.client(t, client.Options{Wait: time.Microsecond}).Upload(t.Context(), bytes.NewReader(bytes.Repeat(f.data, 9)), "", nil)
 	if errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("error %v", err)
 	}

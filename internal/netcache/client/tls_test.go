@@ -126,3 +126,29 @@ func TestTheKeyOfAnAccount(t *testing.T) {
 		}
 	}
 }
+
+// Nobody is led out of TLS.
+func TestRedirectOutOfTLS(t *testing.T) {
+	asked := false
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+	defer plain.Close()
+	secure := httptest.NewTLSServer(http.RedirectHandler(plain.URL, http.StatusFound))
+	defer secure.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(secure.URL, netcache.TLSFiles{CA: ca})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.http.CloseIdleConnections()
+	resp, err := s.do(t.Context(), http.MethodGet, "x", nil, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusFound || asked {
+		t.Errorf("%d, asked %v", resp.StatusCode, asked)
+	}
+}

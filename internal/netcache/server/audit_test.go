@@ -10,7 +10,7 @@ import (
 
 // The log of writes is bounded: what is oldest goes.
 func TestTheAuditLogIsBounded(t *testing.T) {
-	s := shelf(t)
+	s := NewShelf(t)
 	a := audit{shelf: s}
 	path := filepath.Join(s.dir, auditFile)
 	for n := range auditOld + 3 {

@@ -1,4 +1,4 @@
-package server
+package server_test
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/netcache"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/crash"
@@ -22,33 +22,33 @@ import (
 // story adds an entry to a key that has one, an entry to a new key, and a blob.
 var story = crash.Scenario{
 	Prepare: func(t testing.TB, dir string) {
-		s, err := openIn(dir, fsx.FS{})
+		s, err := server.OpenIn(dir, fsx.FS{})
 		if err == nil {
-			err = s.Add(t.Context(), recordOf("k", "old"))
+			err = s.Add(t.Context(), server.RecordOf("k", "old"))
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	},
 	Run: func(dir string, f fsx.FS) error {
-		s, err := openIn(dir, f)
+		s, err := server.OpenIn(dir, f)
 		if err != nil {
 			return err
 		}
-		for _, r := range []Record{recordOf("k", "new"), recordOf("fresh", "new")} {
+		for _, r := range []server.Record{server.RecordOf("k", "new"), server.RecordOf("fresh", "new")} {
 			if err := s.Add(context.Background(), r); err != nil {
 				return err
 			}
 		}
-		_, _, err = s.PutBlob(context.Background(), strings.NewReader("blob"), "", 4, maxBlob)
+		_, _, err = s.PutBlob(context.Background(), strings.NewReader("blob"), "", 4, server.MaxBlob)
 		return err
 	},
 	Check: func(t testing.TB, dir string, completed bool) {
-		s, err := openIn(dir, fsx.FS{})
+		s, err := server.OpenIn(dir, fsx.FS{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		kept, fresh, name := notes(t, s, "k"), notes(t, s, "fresh"), nameOf([]byte("blob"))
+		kept, fresh, name := notes(t, s, "k"), notes(t, s, "fresh"), server.NameOf([]byte("blob"))
 		if kept != "old" && kept != "new old" || fresh != "" && fresh != "new" {
 			t.Errorf("neither before nor after: %q, %q", kept, fresh)
 		}
@@ -65,13 +65,13 @@ var story = crash.Scenario{
 			t.Errorf("said done, and is not: %q, %q, %v", kept, fresh, err)
 		}
 		// The next one goes on.
-		if err := s.Add(t.Context(), recordOf("k", "next")); err != nil {
+		if err := s.Add(t.Context(), server.RecordOf("k", "next")); err != nil {
 			t.Error(err)
 		}
 		if got := notes(t, s, "k"); got != "next "+kept {
 			t.Errorf("after the next one: %q", got)
 		}
-		if _, _, err := s.PutBlob(t.Context(), strings.NewReader("blob"), name, 4, maxBlob); err != nil {
+		if _, _, err := s.PutBlob(t.Context(), strings.NewReader("blob"), name, 4, server.MaxBlob); err != nil {
 			t.Error(err)
 		}
 	},
@@ -81,7 +81,7 @@ func TestStopAnywhere(t *testing.T) { crash.Stop(t, story) }
 func TestKillAnywhere(t *testing.T) { crash.Kill(t, story) }
 
 // notes returns the notes of key's entries, in order.
-func notes(t testing.TB, s *Shelf, key string) string {
+func notes(t testing.TB, s *server.Shelf, key string) string {
 	t.Helper()
 	list, err := s.List(key)
 	if err != nil && errs.KindOf(err) != errs.NotFound {
@@ -116,7 +116,7 @@ func TestKillWhileAdding(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	s, err := openIn(dir, fsx.FS{})
+	s, err := server.OpenIn(dir, fsx.FS{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestKillWhileAdding(t *testing.T) {
 		}
 		return true
 	})
-	if err := s.Add(t.Context(), recordOf("k", "after")); err != nil || !strings.HasPrefix(notes(t, s, "k"), "after p") {
+	if err := s.Add(t.Context(), server.RecordOf("k", "after")); err != nil || !strings.HasPrefix(notes(t, s, "k"), "after p") {
 		t.Errorf("the next one: %v", err)
 	}
 }
@@ -139,8 +139,7 @@ func TestKillWhileStoringABlob(t *testing.T) {
 	if _, err := crash.Killed(other("blob", dir, ""), 1, nil); err != nil {
 		t.Fatal(err)
 	}
-	s, err := openIn(dir, fsx.FS{})
-	if err != nil {
+	if _, err := server.OpenIn(dir, fsx.FS{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, sub := range []string{"netcache/sha512", "depot/blobs/sha256"} {
@@ -148,10 +147,14 @@ func TestKillWhileStoringABlob(t *testing.T) {
 			t.Errorf("%s: %v, %v", sub, list, err)
 		}
 	}
-	if _, err := s.depot.(*storedir.Store).Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{Reserve: -1})
+	if err != nil {
 		t.Fatal(err)
 	}
-	clean(t, s)
+	if _, err := depot.Collect(t.Context(), nil, store.ClaimNetcache); err != nil {
+		t.Fatal(err)
+	}
+	clean(t, dir)
 }
 
 // A torn or damaged line hides nothing but itself, and the next entry is whole.
@@ -162,20 +165,20 @@ func TestDamagedLines(t *testing.T) {
 		"flipped": func(b []byte) []byte { b[len(b)-20] ^= 1; return b },
 		"garbage": func(b []byte) []byte { return append(b, "\n\n00000000 {}\nxx"...) },
 		"another key": func(b []byte) []byte { // a file that was put in the place of this one
-			line, err := recordOf("other", "x").line()
+			line, err := server.RecordOf("other", "x").Line()
 			if err != nil {
 				t.Fatal(err)
 			}
 			return append(b, line...)
 		},
 	} {
-		s := shelf(t)
+		s := server.NewShelf(t)
 		for _, note := range []string{"1", "2", "3"} {
-			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
+			if err := s.Add(t.Context(), server.RecordOf("k", note)); err != nil {
 				t.Fatal(err)
 			}
 		}
-		path := s.listPath("k")
+		path := s.ListPath("k")
 		b, err := os.ReadFile(path)
 		if err == nil {
 			err = os.WriteFile(path, damage(b), 0o600)
@@ -190,7 +193,7 @@ func TestDamagedLines(t *testing.T) {
 		if got := notes(t, s, "k"); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
-		if err := s.Add(t.Context(), recordOf("k", "4")); err != nil {
+		if err := s.Add(t.Context(), server.RecordOf("k", "4")); err != nil {
 			t.Fatal(err)
 		}
 		if got := notes(t, s, "k"); got != "4 "+want {
@@ -201,17 +204,17 @@ func TestDamagedLines(t *testing.T) {
 
 // Entries that are put again and again do not fill the disk.
 func TestRepeatedEntriesAreCollected(t *testing.T) {
-	s := shelf(t)
+	s := server.NewShelf(t)
 	long := strings.Repeat("x", 10<<10)
 	for range 30 {
 		for _, note := range []string{long + "a", long + "b"} {
-			if err := s.Add(t.Context(), recordOf("k", note)); err != nil {
+			if err := s.Add(t.Context(), server.RecordOf("k", note)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	info, err := os.Stat(s.listPath("k"))
-	if err != nil || info.Size() > wasteLimit+6*int64(len(long)) {
+	info, err := os.Stat(s.ListPath("k"))
+	if err != nil || info.Size() > server.WasteLimit+6*int64(len(long)) {
 		t.Errorf("%d bytes, %v", info.Size(), err)
 	}
 	if got := notes(t, s, "k"); got != long+"b "+long+"a" {
@@ -219,34 +222,12 @@ func TestRepeatedEntriesAreCollected(t *testing.T) {
 	}
 }
 
-func FuzzRecords(f *testing.F) {
-	line, err := recordOf("k", "x").line()
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(line)
-	f.Add(append(append([]byte{}, line...), line[:20]...))
-	f.Add([]byte("00000000 {}\n"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		list := records(b, "k")
-		for _, r := range list {
-			if _, err := netcache.NewEntry(r.Metadata, r.Signature); err != nil || r.Key != "k" {
-				t.Errorf("served %q: %v", r.Metadata, err)
-			}
-		}
-		whole, err := lines(list)
-		if err != nil || len(records(whole, "k")) != len(list) {
-			t.Errorf("%d records, then %d: %v", len(list), len(records(whole, "k")), err)
-		}
-	})
-}
-
 func FuzzPolicy(f *testing.F) {
 	f.Add(`{"open":true}`)
 	f.Add(`{"accounts":[{"name":"a","identity":"` + strings.Repeat("ab", 32) + `","prefixes":["pypi:"]}],"requireKnownSigner":true}`)
 	f.Add(`{"signers":"-----BEGIN PRIVATE KEY-----"}`)
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := ParsePolicy(strings.NewReader(text))
+		p, err := server.ParsePolicy(strings.NewReader(text))
 		if err != nil && (errs.KindOf(err) != errs.Invalid || p.Open || len(p.Accounts) > 0) {
 			t.Errorf("%v, %+v", err, p)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 func at(note, upstream string, second int64) Record {
-	r := recordOf("k", note)
+	r := RecordOf("k", note)
 	r.Upstream, r.Time = upstream, time.Unix(second, 0)
 	return r
 }
@@ -36,7 +36,7 @@ func TestMergedIsInOrder(t *testing.T) {
 // An upstream's list may be as long as a list can be, and so may the one that is here: they are
 // merged in a moment, and what was put here stays.
 func TestALongListIsMerged(t *testing.T) {
-	s := shelf(t)
+	s := NewShelf(t)
 	long := func(upstream string, from int) (list []Record) {
 		pad := strings.Repeat("x", 500)
 		for i := range listLimit / 800 {

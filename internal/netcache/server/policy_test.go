@@ -1,4 +1,4 @@
-package server
+package server_test
 
 import (
 	"crypto/ecdsa"
@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/errs"
+	"overland/internal/netcache/server"
 )
 
 // certificate returns a self-signed certificate of a new key.
@@ -45,14 +46,14 @@ func TestParsePolicy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := Identity(c.Leaf)
-	p, err := ParsePolicy(strings.NewReader(`{"accounts":[{"name":"alice","certificate":` + string(quoted) + `},
+	id := server.Identity(c.Leaf)
+	p, err := server.ParsePolicy(strings.NewReader(`{"accounts":[{"name":"alice","certificate":` + string(quoted) + `},
 		{"name":"bob","identity":"` + id + `","prefixes":["pypi:"]}],
 		"signers":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n","requireKnownSigner":true,"revoked":` + string(quoted) + `,"revokedIds":["ab"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Account{{Name: "alice", Identity: id}, {Name: "bob", Identity: id, Prefixes: []string{"pypi:"}}}
+	want := []server.Account{{Name: "alice", Identity: id}, {Name: "bob", Identity: id, Prefixes: []string{"pypi:"}}}
 	if diff := cmp.Diff(want, p.Accounts); diff != "" || !p.RequireKnownSigner || len(p.Warnings) != 1 || len(p.Revoked) != 1 || len(p.RevokedIDs) != 1 {
 		t.Errorf("%s %+v", diff, p)
 	}
@@ -65,7 +66,7 @@ func TestParsePolicy(t *testing.T) {
 		"private key":         `{"signers":"-----BEGIN RSA PRIVATE KEY-----"}`,
 		"revoked, unreadable": `{"revoked":"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"}`,
 	} {
-		if p, err := ParsePolicy(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid || len(p.Accounts) > 0 {
+		if p, err := server.ParsePolicy(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid || len(p.Accounts) > 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

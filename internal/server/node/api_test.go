@@ -1,4 +1,4 @@
-package node
+package node_test
 
 import (
 	"bytes"
@@ -21,6 +21,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/httpx"
+	"overland/internal/server/node"
 	"overland/internal/store"
 	"overland/internal/store/dir"
 	"overland/internal/testkit/badlink"
@@ -48,7 +49,7 @@ func random(size int) []byte {
 	return b
 }
 
-func newHandler(t *testing.T, o Options, bodies ...[]byte) http.Handler {
+func newHandler(t *testing.T, o node.Options, bodies ...[]byte) http.Handler {
 	t.Helper()
 	s, err := dir.Open(t.TempDir(), dir.Options{})
 	if err != nil {
@@ -61,7 +62,7 @@ func newHandler(t *testing.T, o Options, bodies ...[]byte) http.Handler {
 	}
 	o.Blobs = s
 	o.Trust = metadata{"timestamp.json": `{"v":1}`, "3.app%2Fwallet.json": `{"v":3}`, "bad.json": "broken"}
-	return New(o)
+	return node.New(o)
 }
 
 func do(h http.Handler, method, path string, header ...string) *httptest.ResponseRecorder {
@@ -77,7 +78,7 @@ func do(h http.Handler, method, path string, header ...string) *httptest.Respons
 func TestBlob(t *testing.T) {
 	body := random(100_000)
 	d := string(digest.Of(body))
-	h := newHandler(t, Options{}, body)
+	h := newHandler(t, node.Options{}, body)
 	for _, c := range []struct {
 		method string
 		header []string
@@ -109,7 +110,7 @@ func TestBlob(t *testing.T) {
 }
 
 func TestTrust(t *testing.T) {
-	h := newHandler(t, Options{})
+	h := newHandler(t, node.Options{})
 	w := do(h, "GET", "/v1/trust/3.app%2Fwallet.json")
 	if w.Code != 200 || w.Body.String() != `{"v":3}` {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -125,7 +126,7 @@ func TestTrust(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	h := newHandler(t, Options{})
+	h := newHandler(t, node.Options{})
 	absent := string(digest.Of([]byte("absent")))
 	for _, c := range []struct {
 		method, path string
@@ -175,13 +176,13 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestTooManyAtOnce(t *testing.T) {
-	h := newHandler(t, Options{Requests: 1, Wait: 1}).(*handler)
-	h.slots <- struct{}{}
+	h := newHandler(t, node.Options{Requests: 1, Wait: 1})
+	node.Slots(h) <- struct{}{}
 	w := do(h, "GET", "/v1/health")
 	if w.Code != errs.Unavailable.Status() || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v, want 503 and when to come back", w.Code, w.Header())
 	}
-	<-h.slots
+	<-node.Slots(h)
 	if w := do(h, "GET", "/v1/health"); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
 	}
@@ -190,7 +191,7 @@ func TestTooManyAtOnce(t *testing.T) {
 // serveSlowly asks for a blob over a link in memory, inside a synctest bubble.
 func serveSlowly(t *testing.T, f badlink.Faults, body []byte) ([]byte, error) {
 	server, client := badlink.NewMemory(), badlink.NewMemory()
-	srv := &http.Server{Handler: newHandler(t, Options{Stall: time.Minute}, body)}
+	srv := &http.Server{Handler: newHandler(t, node.Options{Stall: time.Minute}, body)}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = srv.Serve(server) }()
 	link := badlink.Serve(client, server.Dial, f)
@@ -221,7 +222,7 @@ func TestASlowClientIsServed(t *testing.T) {
 func TestAClientThatTakesNothingIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		body := random(1 << 20)
-		h := newHandler(t, Options{Stall: time.Minute}, body).(*handler)
+		h := newHandler(t, node.Options{Stall: time.Minute}, body)
 		server := badlink.NewMemory()
 		srv := &http.Server{Handler: h}
 		done := make(chan struct{})
@@ -236,12 +237,12 @@ func TestAClientThatTakesNothingIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if len(h.slots) != 1 {
+		if len(node.Slots(h)) != 1 {
 			t.Fatal("not being served")
 		}
 		time.Sleep(2 * time.Minute) // fake time
 		synctest.Wait()
-		if len(h.slots) != 0 {
+		if len(node.Slots(h)) != 0 {
 			t.Error("a client that takes nothing still holds a slot after two minutes")
 		}
 	})
@@ -256,7 +257,7 @@ func FuzzPath(f *testing.F) {
 		f.Fatal(err)
 	}
 	asked := ""
-	h := New(Options{Blobs: s, Trust: spy{&asked}})
+	h := node.New(node.Options{Blobs: s, Trust: spy{&asked}})
 	f.Fuzz(func(t *testing.T, path, rng string) {
 		r, err := http.NewRequest(http.MethodGet, "http://x"+path, nil)
 		if err != nil {
