@@ -1,55 +1,13 @@
 package inspect
 
 import (
-	"debug/buildinfo"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"overland/internal/errs"
-	"overland/internal/nodeapi"
-	"overland/internal/platform"
-	"overland/internal/testkit/bins"
 )
-
-// The standard library's reader, which knows more formats, must agree on what Overland builds.
-func TestProgramIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
-	builder := bins.Builder{Dir: t.TempDir()}
-	for _, plat := range []platform.Platform{"linux/amd64", "linux/arm/v5"} {
-		path, err := builder.Build(t.Context(), bins.Agent, plat, "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := readProgram(f, info.Size())
-		if err != nil {
-			t.Fatal(err)
-		}
-		std, err := buildinfo.Read(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := nodeapi.Program{Size: info.Size()}
-		Describe(&want, std)
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-standard library +ours):\n%s", plat, diff)
-		}
-		if len(got.Modules) < 5 || !strings.HasPrefix(got.Go, "go1.") {
-			t.Errorf("%s: only %+v was read", plat, got)
-		}
-	}
-}
 
 func TestOtherFilesAreNoPrograms(t *testing.T) {
 	exe, err := os.ReadFile("/proc/self/exe")
