@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"overland/internal/cli/term"
 	"overland/internal/cli/verb/verbtest"
 	"overland/internal/errs"
 )
@@ -20,9 +19,6 @@ func TestOptions(t *testing.T) {
 		verbtest.Case[offlineOptions]{Args: []string{"--json"}, Want: offlineOptions{json: true}},
 		verbtest.Case[offlineOptions]{Args: []string{"on"}, Want: offlineOptions{set: "on"}},
 	)
-	if err := runOffline(t.Context(), &term.Term{}, offlineOptions{set: "maybe"}); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("offline maybe: %v", err)
-	}
 }
 
 func TestMoments(t *testing.T) {

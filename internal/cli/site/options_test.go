@@ -3,9 +3,7 @@ package site
 import (
 	"testing"
 
-	"overland/internal/cli/term"
 	"overland/internal/cli/verb/verbtest"
-	"overland/internal/errs"
 )
 
 func TestOptions(t *testing.T) {
@@ -23,21 +21,4 @@ func TestOptions(t *testing.T) {
 			},
 		},
 	)
-}
-
-// Flags that do not go together are refused before a site directory is made.
-func TestRefusedFlags(t *testing.T) {
-	for name, o := range map[string]runOptions{
-		"size":              {cache: ":1", writes: "open", size: "much"},
-		"writes":            {cache: ":1", writes: "all"},
-		"upstream":          {cache: ":1", writes: "open", origins: []string{"go"}},
-		"root alone":        {writes: "certificate", root: "x"},
-		"no cache":          {writes: "certificate", size: "1GiB"},
-		"no cache, offline": {writes: "certificate", offline: true},
-	} {
-		o.dir = t.TempDir() + "/site"
-		if err := runSite(t.Context(), &term.Term{}, o); errs.KindOf(err) != errs.Invalid {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
 }

@@ -1,13 +1,9 @@
 package volume
 
 import (
-	"strings"
 	"testing"
 
-	"overland/internal/cli/term"
-	"overland/internal/cli/verb"
 	"overland/internal/cli/verb/verbtest"
-	"overland/internal/errs"
 	"overland/internal/operator"
 )
 
@@ -38,17 +34,4 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, verify, verbtest.Case[verifyOptions]{Args: []string{"f", "--root", "x"}, Want: verifyOptions{file: "f", root: "x"}})
 	verbtest.Options(t, list, verbtest.Case[listOptions]{Args: []string{"f", "--json"}, Want: listOptions{file: "f", json: true}})
 	verbtest.Options(t, extract, verbtest.Case[extractOptions]{Args: []string{"f", "--dir", "d"}, Want: extractOptions{file: "f", dir: "d"}})
-}
-
-// A channel is sealed as it is: flags that choose a source do not go with it.
-func TestSealChannelOrSource(t *testing.T) {
-	var never verb.Run[sealOptions]
-	for _, args := range [][]string{{"app"}, {"--rev", "v1"}, {"--dirty"}} {
-		c := seal(&term.Term{}, never)
-		c.SetArgs(append(args, "--channel", "live", "-o", "x"))
-		c.SilenceErrors, c.SilenceUsage = true, true
-		if err := c.ExecuteContext(t.Context()); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "--channel") {
-			t.Errorf("%q: %v", args, err)
-		}
-	}
 }

@@ -40,3 +40,14 @@ func Options[O any](t *testing.T, build func(*term.Term, verb.Run[O]) *cobra.Com
 		}
 	}
 }
+
+// Run runs a command line that begins with the name of one of verbs, and returns its error.
+func Run(t *testing.T, verbs []*cobra.Command, args ...string) error {
+	t.Helper()
+	root := &cobra.Command{Use: "overland", SilenceErrors: true, SilenceUsage: true}
+	root.AddCommand(verbs...)
+	root.SetArgs(args)
+	root.SetOut(io.Discard)
+	root.SetErr(io.Discard)
+	return root.ExecuteContext(t.Context())
+}
