@@ -1,4 +1,4 @@
-package mirror
+package mirror_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
 	"overland/internal/trust/client"
+	"overland/internal/trust/mirror"
 )
 
 // victim is a node that trusts a publisher, and its clock.
@@ -61,9 +62,9 @@ func (v *victim) says(path, content string) {
 }
 
 // mirrorOf returns a mirror that has p's newest root pinned, and its clock at the moment at.
-func mirrorOf(t *testing.T, dir string, p *attack.Publisher, at time.Time) *Mirror {
+func mirrorOf(t *testing.T, dir string, p *attack.Publisher, at time.Time) *mirror.Mirror {
 	t.Helper()
-	m, err := Open(dir, client.Options{Clock: clock.At(at)})
+	m, err := mirror.Open(dir, client.Options{Clock: clock.At(at)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func TestAMirrorHasOnlyMetadata(t *testing.T) {
 	p := published(t)
 	dir := t.TempDir()
 	m := mirrorOf(t, dir, p, p.Now)
-	for range 3 * oldFiles {
+	for range 3 * mirror.OldFiles {
 		p.Publish("app/a")
 		if _, err := m.Update(t.Context(), p); err != nil {
 			t.Fatal(err)
@@ -223,8 +224,8 @@ func TestAMirrorHasOnlyMetadata(t *testing.T) {
 			t.Errorf("%q: %q, %v", name, b, err)
 		}
 	}
-	files, err := filepath.Glob(filepath.Join(dir, filesDir, "*"))
-	if err != nil || len(files) > 3*oldFiles+2 {
+	files, err := filepath.Glob(filepath.Join(dir, mirror.FilesDir, "*"))
+	if err != nil || len(files) > 3*mirror.OldFiles+2 {
 		t.Errorf("%d files, %v", len(files), err)
 	}
 }
