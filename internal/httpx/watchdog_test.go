@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +25,15 @@ const stall = 10 * time.Second
 // body is one whose connection had its last byte at a moment, below what can be read.
 type body struct {
 	io.Reader
-	last time.Time
+	last atomic.Pointer[time.Time] // the watchdog asks beside whoever reads
 }
 
-func (b *body) Silence() time.Duration { return time.Since(b.last) }
+func (b *body) came() {
+	now := time.Now()
+	b.last.Store(&now)
+}
+
+func (b *body) Silence() time.Duration { return time.Since(*b.last.Load()) }
 
 func stalled(w *httpx.Watchdog) bool {
 	return errors.Is(context.Cause(w.Context()), httpx.ErrStalled)
@@ -67,10 +73,11 @@ func TestBytesThatCannotBeReadYetAreNoSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := httpx.NewWatchdog(t.Context(), stall)
 		defer w.Stop()
-		b := &body{strings.NewReader(""), time.Now()}
+		b := &body{Reader: strings.NewReader("")}
+		b.came()
 		w.Over(b)
 		time.Sleep(9 * time.Second)
-		b.last = time.Now()
+		b.came()
 		time.Sleep(9 * time.Second)
 		if stalled(w) {
 			t.Fatal("bytes came below")
