@@ -11,13 +11,15 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"overland/internal/procfs"
 )
 
 // Main is the keeper: it never returns. The program's main calls it, first of all, when the first
 // argument is Verb.
 func Main() {
 	runtime.LockOSThread() // rights, filters and limits are the thread's, and pass on to the command
-	closeRest()
+	procfs.Disinherit()
 	f := os.NewFile(controlFD, "control")
 	c, err := net.FileConn(f)
 	f.Close()
@@ -32,19 +34,6 @@ func Main() {
 		os.Exit(1)
 	}
 	os.Exit(k.keep())
-}
-
-// closeRest keeps every descriptor but the streams from the command: whoever started the program
-// may have left some open, and forgotten.
-func closeRest() {
-	const first = 3
-	if err := unix.CloseRange(first, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err == nil {
-		return
-	}
-	const most = 1 << 16 // before Linux 5.11
-	for fd := first; fd < most; fd++ {
-		unix.CloseOnExec(fd)
-	}
 }
 
 type keeper struct {
