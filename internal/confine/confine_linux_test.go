@@ -223,12 +223,12 @@ func TestMounts(t *testing.T) {
 	with := func(name string, args ...string) confine.Spec {
 		s := spec(t, args...)
 		s.Mounts = append(s.Mounts,
-			confine.Mount{Kind: confine.Bind, Source: filepath.Join(dir, name), Target: "/work/at", Writable: name == "open"},
+			confine.Mount{Kind: confine.Bind, Source: filepath.Join(dir, name), Target: "/made/at", Writable: name == "open"},
 			confine.Mount{Kind: confine.Optional, Source: filepath.Join(dir, "missing"), Target: "/missing"},
 			confine.Mount{Kind: confine.File, Target: "/etc/passwd", Content: []byte("build:x:1000:1000::/:/bin/sh\n")})
 		return s
 	}
-	if out, exit, err := run(t, with("open", "write", "/work/at/x")); exit.Code != 0 || err != nil {
+	if out, exit, err := run(t, with("open", "write", "/made/at/x")); exit.Code != 0 || err != nil {
 		t.Errorf("%q, %+v, %v", out, exit, err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "open", "x"))
@@ -238,7 +238,7 @@ func TestMounts(t *testing.T) {
 	if st := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (st.Uid != 61000 || st.Gid != 61000) {
 		t.Errorf("the file is of %d:%d", st.Uid, st.Gid)
 	}
-	for _, to := range []string{"/work/at/x", "/x", "/etc/passwd", "/usr/x", "/proc/sys/kernel/hostname"} {
+	for _, to := range []string{"/made/at/x", "/x", "/etc/passwd", "/usr/x", "/proc/sys/kernel/hostname"} {
 		if out, exit, _ := run(t, with("closed", "write", to)); exit.Code == 0 {
 			t.Errorf("%s was written: %s", to, out)
 		}

@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -172,14 +173,14 @@ func place(m Mount) error {
 		if err := makeParent(root, name); err != nil {
 			return err
 		}
-		return root.WriteFile(name, m.Content, fs.FileMode(or(m.Mode, 0o444)))
+		return root.WriteFile(name, m.Content, fs.FileMode(cmp.Or(m.Mode, 0o444)))
 	}
 	if err := makeTarget(root, name, true); err != nil {
 		return err
 	}
 	switch m.Kind {
 	case Temp:
-		flags, data := uintptr(unix.MS_NOSUID|unix.MS_NODEV), fmt.Sprintf("mode=%#o", or(m.Mode, 0o755))
+		flags, data := uintptr(unix.MS_NOSUID|unix.MS_NODEV), fmt.Sprintf("mode=%#o", cmp.Or(m.Mode, 0o755))
 		if !m.Exec {
 			flags |= unix.MS_NOEXEC
 		}
@@ -193,13 +194,6 @@ func place(m Mount) error {
 		return mountDevices(at)
 	}
 	return fmt.Errorf("confine: no kind of mount is called %q", m.Kind)
-}
-
-func or(mode, other uint32) uint32 {
-	if mode == 0 {
-		return other
-	}
-	return mode
 }
 
 // makeTarget makes what is to be mounted over; what is there already stays.

@@ -3,6 +3,7 @@ package vm
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -41,7 +42,7 @@ type Options struct {
 // and its exit code. A machine that does not come up fails the test with its console.
 func Run(t testing.TB, o Options) (out string, code int) {
 	t.Helper()
-	m, ok := machines[orString(o.Arch, "amd64")]
+	m, ok := machines[cmp.Or(o.Arch, "amd64")]
 	if !ok {
 		t.Fatalf("no machine for %q", o.Arch)
 	}
@@ -52,7 +53,7 @@ func Run(t testing.TB, o Options) (out string, code int) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
-	args := append(m.args, "-m", strconv.Itoa(orInt(o.Memory, 384)), "-smp", strconv.Itoa(orInt(o.CPUs, 2)),
+	args := append(m.args, "-m", strconv.Itoa(cmp.Or(o.Memory, 384)), "-smp", strconv.Itoa(cmp.Or(o.CPUs, 2)),
 		"-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
 		"-kernel", kernel(t, m), "-initrd", initrd,
 		"-append", "console="+m.console+" panic=-1 quiet cgroup_no_v1=all oops=panic")
@@ -82,20 +83,6 @@ func Run(t testing.TB, o Options) (out string, code int) {
 			}
 		}
 	}
-}
-
-func orString(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return s
-}
-
-func orInt(n, other int) int {
-	if n == 0 {
-		return other
-	}
-	return n
 }
 
 // machine is one kind of virtual machine.
