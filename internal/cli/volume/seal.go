@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -140,6 +139,7 @@ func printSealed(t *term.Term, s *operator.Sealed, asJSON bool, took time.Durati
 		}
 		t.Note("new keys are in %s: keep a copy where only you can read it", home.Keys.In(dir))
 	}
-	t.Note("root fingerprint, to compare on the node:\n  %s\nnext, on the node: sh %s install", s.Fingerprint.Groups(), filepath.Base(s.Paths[0]))
+	t.Note("root fingerprint, to compare on the node:\n  %s\nchannel, for the node to follow: %s\nnext, on the node:\n  %s",
+		s.Fingerprint.Groups(), s.Channel, nextOnNode(s))
 	return nil
 }
