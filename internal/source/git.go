@@ -22,6 +22,7 @@ var settings = []string{
 	"safe.directory=*", // whoever owns the folder: nothing in it is run
 	"core.hooksPath=/dev/null",
 	"core.fsmonitor=false",
+	"core.commitGraph=false", // a file that says who is whose parent, and that git believes unread
 	"core.autocrlf=false",
 	"core.eol=lf",
 	"core.attributesFile=/dev/null",
