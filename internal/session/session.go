@@ -19,6 +19,7 @@ import (
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/record"
@@ -68,8 +69,9 @@ func (e *ExitError) Error() string {
 
 // Result is the outcome of a session.
 type Result struct {
-	Lock     *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
-	Problems []error        // requests that could not be answered
+	Lock      *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
+	Problems  []error        // requests that could not be answered
+	Strangers string         // Record: the connections that were refused, for people; "" = none
 }
 
 // Verb is the hidden verb of the program that calls Inside with its arguments.
@@ -120,8 +122,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	stop := s.serve(l)
-	defer stop()
+	defer l.Close()
 	cmd, release, err := o.reaper(ctx, Recording)
 	if err != nil {
 		return nil, err
@@ -131,12 +132,17 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	o.attach(cmd)
-	err = o.explain(cmd.Run())
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	g := newGuard(l, cmd.Process.Pid) // until now, clients wait in the socket's queue
+	stop := s.serve(g)
+	err = o.explain(cmd.Wait())
 	stop()
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems()}, err
+	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Strangers: g.strangers()}, err
 }
 
 // attach gives cmd the caller's streams.
@@ -224,7 +230,7 @@ func open(ctx context.Context, o Options, g record.Getter) (_ *session, err erro
 // serve serves on l until stop is called.
 func (s *session) serve(l net.Listener) (stop func()) {
 	const head = time.Minute
-	srv := &http.Server{Handler: s.proxy, ReadHeaderTimeout: head}
+	srv := &http.Server{Handler: addressed(l.Addr().String(), s.proxy), ReadHeaderTimeout: head}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -234,6 +240,19 @@ func (s *session) serve(l net.Listener) (stop func()) {
 		_ = srv.Close()
 		<-done
 	}
+}
+
+// addressed returns next for requests that name addr as their host, and for those to a proxy, which
+// name another. A web page whose own name was made to mean this machine (DNS rebinding) names that.
+func addressed(addr string, next http.Handler) http.Handler {
+	_, port, _ := net.SplitHostPort(addr)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodConnect && !r.URL.IsAbs() && r.Host != addr && r.Host != "localhost:"+port {
+			httpx.Errors{}.Write(w, r, httpx.WithStatus(errs.Errorf(errs.Denied, "%.200q is not this recorder", r.Host), http.StatusMisdirectedRequest))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func (s *session) close() {

@@ -103,8 +103,7 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if err != nil {
 		return err
 	}
-	res, err := session.Record(ctx, *s)
-	warn(t, res)
+	res, err := recorded(ctx, t, *s)
 	if err := res.RecordErr(err); err != nil {
 		return err
 	}

@@ -82,8 +82,7 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	s.Resume = true
-	res, ended := session.Record(ctx, *s)
-	warn(t, res)
+	res, ended := recorded(ctx, t, *s)
 	err = res.RecordErr(ended)
 	if err == nil {
 		err = res.Lock.Save(o.lock)
@@ -99,6 +98,19 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 		t.Warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
 	}
 	return nil
+}
+
+// recorded records s, and warns of what could not be answered and of who was refused.
+func recorded(ctx context.Context, t *term.Term, s session.Options) (*session.Result, error) {
+	if !session.Guarded {
+		t.Warn("on this system every process of the machine can use the recorder while it runs")
+	}
+	res, ended := session.Record(ctx, s)
+	warn(t, res)
+	if res != nil && res.Strangers != "" {
+		t.Warn("connections to the recorder: " + res.Strangers)
+	}
+	return res, ended
 }
 
 // session returns the settings of a session. One that records may be the
