@@ -43,6 +43,7 @@ type form struct {
 		Targets     map[string]*formTarget `json:"targets"`
 		Delegations *formDelegations       `json:"delegations"`
 	} `json:"signed"`
+	Signatures []json.RawMessage `json:"signatures"`
 }
 
 type formKey struct {
@@ -53,7 +54,8 @@ type formKey struct {
 }
 
 type formRole struct {
-	Threshold int `json:"threshold"`
+	Threshold int               `json:"threshold"`
+	KeyIDs    []json.RawMessage `json:"keyids"`
 }
 
 type formMeta struct {
@@ -68,7 +70,8 @@ type formTarget struct {
 type formDelegations struct {
 	Keys  map[string]*formKey `json:"keys"`
 	Roles []struct {
-		Name string `json:"name"`
+		Name   string            `json:"name"`
+		KeyIDs []json.RawMessage `json:"keyids"`
 	} `json:"roles"`
 }
 
@@ -88,12 +91,18 @@ func CheckForm(b []byte, kind string) error {
 	if s.Version < 1 {
 		return bad("version %d", s.Version)
 	}
+	if n := len(f.Signatures); n > MaxSignatures {
+		return bad("%d signatures: at most %d", n, MaxSignatures)
+	}
 	if err := checkKeys(s.Keys); err != nil {
 		return err
 	}
 	for name, r := range s.Roles {
 		if r == nil {
 			return bad("role %.100q is null", name)
+		}
+		if n := len(r.KeyIDs); n > MaxSignatures {
+			return bad("role %.100q has %d keys: at most %d", name, n, MaxSignatures)
 		}
 	}
 	for name, m := range s.Meta {
@@ -113,7 +122,13 @@ func CheckForm(b []byte, kind string) error {
 		if err := checkKeys(d.Keys); err != nil {
 			return err
 		}
+		if n := len(d.Roles); n > MaxDelegations {
+			return bad("%d delegations: at most %d", n, MaxDelegations)
+		}
 		for _, r := range d.Roles {
+			if n := len(r.KeyIDs); n > MaxSignatures {
+				return bad("role %.100q has %d keys: at most %d", r.Name, n, MaxSignatures)
+			}
 			if r.Name == "" || len(r.Name) > LongestName || TopLevel(r.Name) {
 				return bad("delegation to a role named %.100q", r.Name)
 			}
@@ -123,6 +138,9 @@ func CheckForm(b []byte, kind string) error {
 }
 
 func checkKeys(keys map[string]*formKey) error {
+	if n := len(keys); n > MaxKeys {
+		return fmt.Errorf("%w: %d keys: at most %d", ErrMismatch, n, MaxKeys)
+	}
 	for id, k := range keys {
 		if k == nil {
 			return fmt.Errorf("%w: key %.100q is null", ErrMismatch, id)

@@ -16,12 +16,22 @@ const (
 	MaxTargets   = 5 << 20
 )
 
+// The most of each thing that is accepted: what a source, or one signer, can make others do is bounded.
+const (
+	MaxRoots       = 1024   // versions of root that are asked for in one walk
+	MaxKeys        = 1024   // keys in one file
+	MaxSignatures  = 256    // signatures on one file, and keys of one role: each may cost a verification
+	MaxDelegations = 32_768 // roles that one role delegates to
+)
+
 var (
 	// ErrNotPinned is returned when a node has no root to trust yet: nothing may
 	// be installed. Kind: untrusted.
 	ErrNotPinned = errors.New("no root of trust is pinned on this node")
 	// ErrTooLarge is returned for metadata longer than its limit.
 	ErrTooLarge = fsx.ErrTooLong
+	// ErrTooMany is returned where a source offers more of a thing than is accepted.
+	ErrTooMany = errors.New("more than is accepted")
 	// ErrRollback is returned when a source offers an older version than was verified before.
 	ErrRollback = errors.New("older than what was verified before")
 	// ErrExpired is returned when metadata is past its expiry at the reference time.

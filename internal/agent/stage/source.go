@@ -2,10 +2,8 @@ package stage
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -38,11 +36,7 @@ func live(src Source) bool {
 // to compare. It is not trusted.
 func OfferedRoot(ctx context.Context, src Source) (trust.Fingerprint, error) {
 	var newest []byte
-	for version := int64(1); version <= 1<<10; version++ {
-		b, err := src.Metadata(ctx, trust.WireName("root", version), trust.MaxRoot)
-		if errors.Is(err, fs.ErrNotExist) {
-			break // a source carries every root from the first
-		}
+	for b, err := range trust.Roots(ctx, src, 1) {
 		if err != nil {
 			return "", fmt.Errorf("%s: read root: %w", src.Name(), err)
 		}

@@ -6,7 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/testkit/attack"
@@ -206,5 +208,24 @@ func TestSignedNonsense(t *testing.T) {
 		if err := v.refuses(p, trust.ErrMismatch); err == nil {
 			t.Error(name)
 		}
+	}
+}
+
+// TestS23PinAsksForRootsWithoutEnd is a source that has a next root for every request, each with the form of
+// one, signed by nobody.
+func TestS23PinAsksForRootsWithoutEnd(t *testing.T) {
+	p := attack.New(day0)
+	root := p.Files()["1.root.json"]
+	asked := 0
+	p.Serve = func(string, []byte) ([]byte, error) { asked++; return root, nil }
+	c, err := client.Open(t.TempDir(), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err = c.Pin(ctx, p, trust.Fingerprint("sha256:"+strings.Repeat("0", 64)))
+	if !errors.Is(err, trust.ErrTooMany) || errs.KindOf(err) != errs.Untrusted || asked != trust.MaxRoots {
+		t.Errorf("%d requests, %v", asked, err)
 	}
 }

@@ -202,13 +202,13 @@ func TestEndlessRootRotations(t *testing.T) {
 	t.Parallel()
 	p := attack.New(day0)
 	v := newVictim(t, p)
-	for range client.MaxRootRotations + 3 {
+	for range trust.MaxRoots + 3 {
 		p.PublishRoot()
 	}
 	// No more than a limited number is taken at once; the rest is taken the next time.
 	p.Requests()
 	v.accepts(p)
-	if n := len(p.Requests()); n > client.MaxRootRotations+3 {
+	if n := len(p.Requests()); n > trust.MaxRoots+3 {
 		t.Errorf("%d files asked for at once", n)
 	}
 	v.accepts(p)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -54,10 +53,9 @@ type Client struct {
 	src trust.MetadataSource             // of that Refresh; nil: only the disk
 }
 
-// The longest walks that are taken.
 const (
-	maxRootRotations = 256 // new root versions in one Refresh
-	maxDelegations   = 32  // roles asked for one target
+	maxDelegations = 32        // roles asked for one target
+	maxCopied      = 512 << 20 // bytes of all roles that one Copy takes over
 )
 
 const rolesDir = "roles" // below the client's directory: delegated roles, whose names are the publisher's
@@ -100,16 +98,12 @@ func (c *Client) Pin(ctx context.Context, src trust.MetadataSource, fp trust.Fin
 		return c.pinAgain(ctx, src, s, fp)
 	}
 	var newest trust.Fingerprint
-	for v := int64(1); ; v++ {
-		b, err := fetch(ctx, src, trust.WireName("root", v), trust.MaxRoot)
-		if errors.Is(err, fs.ErrNotExist) {
-			break
-		}
+	for b, err := range trust.Roots(ctx, src, 1) {
 		if err != nil {
 			return fmt.Errorf("pin %s: %w", fp, err)
 		}
 		if newest, err = trust.FingerprintOf(b); err != nil {
-			return fmt.Errorf("pin %s: root %d: %w", fp, v, err)
+			return fmt.Errorf("pin %s: %w", fp, err)
 		}
 		if newest == fp {
 			return c.pinRoot(ctx, b, fp)
@@ -239,21 +233,6 @@ func (c *Client) sweep() {
 }
 
 func (c *Client) path(name string) string { return filepath.Join(c.dir, name) }
-
-// fetch returns the file name of src. Whatever the source does, no more than limit bytes are used.
-func fetch(ctx context.Context, src trust.MetadataSource, name string, limit int64) ([]byte, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	b, err := src.Metadata(ctx, name, limit)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	if int64(len(b)) > limit {
-		return nil, errs.Errorf(errs.Untrusted, "%s: %w (%d bytes)", name, trust.ErrTooLarge, limit)
-	}
-	return b, nil
-}
 
 // newSet starts a set of trusted metadata from the root b, which must be signed by itself.
 func newSet(b []byte) (*trustedmetadata.TrustedMetadata, error) {

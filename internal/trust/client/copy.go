@@ -3,7 +3,7 @@ package client
 import (
 	"context"
 	"errors"
-	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
@@ -103,16 +103,20 @@ func (c *Client) copyOldRoots(ctx context.Context, s *seen, to Sink) error {
 	if c.src == nil {
 		return nil
 	}
-	files := make([][]byte, 0, s.PinVersion)
-	for v := int64(1); v < s.PinVersion; v++ {
-		b, err := fetch(ctx, c.src, trust.WireName("root", v), trust.MaxRoot)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // the source no longer has them, or never had: nodes that need them ask elsewhere
+	var files [][]byte
+	for b, err := range trust.Roots(ctx, c.src, 1) {
+		if errors.Is(err, trust.ErrTooMany) {
+			break
 		}
 		if err != nil {
 			return err
 		}
-		files = append(files, b)
+		if files = append(files, b); int64(len(files)) == s.PinVersion-1 {
+			break
+		}
+	}
+	if int64(len(files)) < s.PinVersion-1 {
+		return nil // the source no longer has them, or never had: nodes that need them ask elsewhere
 	}
 	pinned, err := fsx.ReadFile(c.path(trust.WireName("root", s.PinVersion)), trust.MaxRoot)
 	if err != nil {
@@ -142,6 +146,7 @@ func (c *Client) roles(ctx context.Context) ([]string, error) {
 	listed := c.set.Snapshot.Signed.Meta
 	type visit struct{ role, parent string }
 	var names []string
+	var size int64
 	done, tried := map[string]bool{}, map[visit]bool{}
 	for queue := []visit{{metadata.TARGETS, metadata.ROOT}}; len(queue) > 0; queue = queue[1:] {
 		v := queue[0]
@@ -158,6 +163,13 @@ func (c *Client) roles(ctx context.Context) ([]string, error) {
 			continue
 		case err != nil:
 			return nil, err
+		}
+		info, err := os.Stat(c.roleFile(v.role))
+		if err != nil {
+			return nil, err
+		}
+		if size += info.Size(); size > maxCopied {
+			return nil, errs.Errorf(errs.Untrusted, "the roles that snapshot lists: %w (%d bytes)", trust.ErrTooLarge, maxCopied)
 		}
 		done[v.role] = true
 		names = append(names, v.role)

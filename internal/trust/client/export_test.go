@@ -2,8 +2,7 @@ package client
 
 // What the tests know of the inside: limits, what is remembered, and how a first root is checked.
 const (
-	MaxRootRotations = maxRootRotations
-	MaxDelegations   = maxDelegations
+	MaxDelegations = maxDelegations
 )
 
 var (

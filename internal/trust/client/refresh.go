@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -107,18 +108,14 @@ func (c *Client) roots(ctx context.Context, src trust.MetadataSource, s *seen) (
 			break
 		}
 	}
-	for range maxRootRotations {
-		if src == nil {
-			break
-		}
-		name := next()
-		b, err := fetch(ctx, src, name, trust.MaxRoot)
-		if errors.Is(err, fs.ErrNotExist) {
-			break
+	for b, err := range newerRoots(ctx, src, set) {
+		if errors.Is(err, trust.ErrTooMany) {
+			break // each was signed by the one before: the next Refresh goes on
 		}
 		if err != nil {
 			return nil, err
 		}
+		name := next()
 		if err := updateRoot(set, b); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -132,6 +129,14 @@ func (c *Client) roots(ctx context.Context, src trust.MetadataSource, s *seen) (
 		return nil, errs.Hint(err, "use a newer volume or the site: they carry every root")
 	}
 	return set, nil
+}
+
+// newerRoots returns the root versions of src after the newest in set; none without a source.
+func newerRoots(ctx context.Context, src trust.MetadataSource, set *trustedmetadata.TrustedMetadata) iter.Seq2[[]byte, error] {
+	if src == nil {
+		return func(func([]byte, error) bool) {}
+	}
+	return trust.Roots(ctx, src, set.Root.Signed.Version+1)
 }
 
 // pinnedRoot returns the bytes of the pinned root version.
@@ -151,7 +156,7 @@ func (c *Client) pinnedRoot(ctx context.Context, src trust.MetadataSource, s *se
 	if src == nil {
 		return nil, damaged(errors.New("not the root that was pinned"))
 	}
-	if b, err = fetch(ctx, src, name, trust.MaxRoot); err != nil {
+	if b, err = trust.Fetch(ctx, src, name, trust.MaxRoot); err != nil {
 		return nil, damaged(err)
 	}
 	fp, err := trust.FingerprintOf(b)
@@ -242,7 +247,7 @@ func (r *refresh) timestamp(ctx context.Context) error {
 		}
 	}
 	if r.src != nil {
-		b, err := fetch(ctx, r.src, "timestamp.json", trust.MaxTimestamp)
+		b, err := trust.Fetch(ctx, r.src, "timestamp.json", trust.MaxTimestamp)
 		if err != nil {
 			return err
 		}
@@ -392,7 +397,7 @@ func fetchRole(ctx context.Context, src trust.MetadataSource, set *trustedmetada
 	if meta.Length > 0 {
 		limit = min(limit, meta.Length)
 	}
-	b, err := fetch(ctx, src, name, limit)
+	b, err := trust.Fetch(ctx, src, name, limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		// Signed as existing, and not there: another source may have it.
 		return nil, errs.E(errs.Unavailable, err)
