@@ -226,7 +226,8 @@ func Untrusted(what string, err error) error {
 	}
 	var sentinel error
 	switch {
-	case errors.Is(err, ErrMismatch), errors.Is(err, ErrRollback), errors.Is(err, ErrExpired), errors.Is(err, ErrSignature):
+	case errors.Is(err, ErrMismatch), errors.Is(err, ErrRollback), errors.Is(err, ErrExpired), errors.Is(err, ErrSignature),
+		errors.Is(err, ErrLifetime):
 		return errs.Errorf(errs.Untrusted, "%.100s: %w", what, err)
 	case errors.Is(err, &metadata.ErrExpiredMetadata{}):
 		sentinel = ErrExpired

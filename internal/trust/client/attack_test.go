@@ -316,6 +316,8 @@ func TestFastForward(t *testing.T) {
 	p.Now, p.Lifetime = day0.AddDate(80, 0, 0), 30*24*time.Hour
 	p.PublishRoot()
 	p.Publish("targets")
+	v.refuses(p, trust.ErrLifetime) // a machine that knows the time
+	v.now = time.Unix(0, 0)
 	v.accepts(p)
 
 	// The operator replaces the keys and goes on from the last honest versions.

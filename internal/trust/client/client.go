@@ -25,6 +25,9 @@ type Options struct {
 	FS        fsx.FS
 	Clock     clock.Clock // nil: the machine's
 	BuildTime time.Time   // when this program was built: the lowest time that the node believes
+	// Foreign is for metadata that other programs made: what does not say when it was signed may be
+	// valid for as long as they like. Some sign timestamps for twenty years.
+	Foreign bool
 }
 
 // RefreshOptions are the settings of one Refresh.

@@ -23,6 +23,9 @@ import (
 // unchanged poll writes nothing.
 const clockStep = time.Hour
 
+// firstYear is the first in which anything was signed: a clock before it is wrong.
+const firstYear = 2025
+
 // Refresh verifies what src has and keeps it, in the order of the TUF specification (section 5):
 // every newer root, timestamp, snapshot, targets. What verified stays even when a later file does
 // not. A nil src checks what is on the disk. src stays in use by Target and Targets until the next
@@ -64,6 +67,10 @@ type refresh struct {
 func (r *refresh) run(ctx context.Context) (Freshness, error) {
 	var err error
 	if r.set, err = r.roots(ctx, r.src, r.seen); err != nil {
+		return Freshness{}, err
+	}
+	root := r.set.Root.Signed
+	if err := r.lifetime("root", root.UnrecognizedFields, root.Expires); err != nil {
 		return Freshness{}, err
 	}
 	if err := r.rotated(); err != nil {
@@ -233,6 +240,26 @@ func (r *refresh) reference(signed time.Time) time.Time {
 	return latest(r.o.Clock(), r.floor())
 }
 
+// known returns the time when the machine's clock can be believed, else zero: offline it is not
+// asked, and one that stands below the floor is wrong.
+func (r *refresh) known() time.Time {
+	if now := r.o.Clock(); !r.offline && now.Year() >= firstYear && !now.Before(r.floor()) {
+		return now
+	}
+	return time.Time{}
+}
+
+// lifetime refuses what the online key, whoever holds it, has signed for too long a time.
+func (r *refresh) lifetime(role string, fields map[string]any, expires time.Time) error {
+	now := r.known()
+	if r.o.Foreign && fields[trust.SignedAtField] == nil {
+		now = time.Time{}
+	}
+	err := trust.CheckLifetime(role, fields, expires, now)
+	return errs.Hint(err, "compare this machine's clock (%s) with the signer's; when both are right, the operator runs overland trust refresh",
+		r.o.Clock().UTC().Format(time.RFC3339))
+}
+
 func latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, time.Time.Compare)
 }
@@ -262,6 +289,10 @@ func (r *refresh) timestamp(ctx context.Context) error {
 	signed, err := trust.SignedAt(r.set.Timestamp.Signed.UnrecognizedFields)
 	if err != nil {
 		return trust.Untrusted("timestamp", err)
+	}
+	ts := r.set.Timestamp.Signed
+	if err := r.lifetime("timestamp", ts.UnrecognizedFields, ts.Expires); err != nil {
+		return err
 	}
 	r.set.RefTime = r.reference(signed)
 	if r.set.Root.Signed.IsExpired(r.set.RefTime) {
@@ -294,6 +325,9 @@ func (r *refresh) newTimestamp(b []byte) error {
 	if signed.After(m.Signed.Expires) {
 		return trust.Untrusted("timestamp", fmt.Errorf("%w: signed after its own expiry", trust.ErrMismatch))
 	}
+	if err := r.lifetime("timestamp", m.Signed.UnrecognizedFields, m.Signed.Expires); err != nil {
+		return err
+	}
 	r.set.RefTime = r.reference(signed)
 	if r.set.Root.Signed.IsExpired(r.set.RefTime) {
 		return r.expired("root", r.set.Root.Signed.Expires)
@@ -318,7 +352,7 @@ func (r *refresh) newTimestamp(b []byte) error {
 func (r *refresh) expired(role string, at time.Time) error {
 	err := trust.Untrusted(role, fmt.Errorf("%w on %s; judged at %s", trust.ErrExpired, at.Format(time.RFC3339),
 		r.set.RefTime.UTC().Format(time.RFC3339)))
-	if now := r.o.Clock(); now.Year() < 2025 || now.Year() > 2060 {
+	if now := r.o.Clock(); now.Year() < firstYear || now.Year() > 2060 {
 		return errs.Hint(err, "this machine's clock says %s: set it", now.Format(time.RFC3339))
 	}
 	return errs.Hint(err, "the operator signs anew with overland trust refresh; a volume may still be installed with --offline")
@@ -329,7 +363,8 @@ func (r *refresh) snapshot(ctx context.Context) error {
 		if _, err := trust.ParseSnapshot(b); err == nil {
 			if _, err := r.set.UpdateSnapshot(b, true); err == nil {
 				r.versions()
-				return nil
+				kept := r.set.Snapshot.Signed
+				return r.lifetime("snapshot", kept.UnrecognizedFields, kept.Expires)
 			}
 		}
 	}
@@ -340,6 +375,9 @@ func (r *refresh) snapshot(ctx context.Context) error {
 	}
 	m, err := trust.ParseSnapshot(b)
 	if err != nil {
+		return err
+	}
+	if err := r.lifetime("snapshot", m.Signed.UnrecognizedFields, m.Signed.Expires); err != nil {
 		return err
 	}
 	if _, err := r.set.UpdateSnapshot(b, false); err != nil {
@@ -379,7 +417,11 @@ func (r *refresh) versions() {
 	}
 }
 
+// targets verifies the top-level targets. The sealing time of a volume is the online key's word, so it
+// excuses only what that key signs: what people have signed must not have expired before the lowest
+// time that the node believes. With that, trust offline ends too.
 func (r *refresh) targets(ctx context.Context) error {
+	r.set.RefTime = latest(r.set.RefTime, r.floor())
 	_, err := r.loadRole(ctx, r.set, r.src, metadata.TARGETS, metadata.ROOT)
 	return err
 }

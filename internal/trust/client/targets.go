@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 	"github.com/theupdateframework/go-tuf/v2/metadata/trustedmetadata"
@@ -156,7 +157,10 @@ func verifyRole(set *trustedmetadata.TrustedMetadata, b []byte, role, parent str
 		return nil, trust.Untrusted(role, err)
 	}
 	m, err := set.UpdateDelegatedTargets(b, role, parent)
-	return m, trust.Untrusted(role, err)
+	if err != nil {
+		return nil, trust.Untrusted(role, err)
+	}
+	return m, trust.CheckLifetime(role, m.Signed.UnrecognizedFields, m.Signed.Expires, time.Time{})
 }
 
 // delegated returns the roles that m lets speak of path, in order. Unlike go-tuf's, hash prefixes

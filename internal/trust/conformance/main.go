@@ -57,7 +57,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	dir := filepath.Join(o.metadataDir, "overland")
-	c, err := node.Open(dir, node.Options{Clock: clock.At(now)})
+	c, err := node.Open(dir, node.Options{Clock: clock.At(now), Foreign: true})
 	if err != nil {
 		return err
 	}
