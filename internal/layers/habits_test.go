@@ -36,6 +36,14 @@ var habits = []struct {
 		nil,
 	},
 	{
+		regexp.MustCompile(`exec\.Command(Context)?\(`),
+		"tool.Ask for a tool that is asked about itself: a file of a checkout must run nothing",
+		[]string{
+			"internal/ecosystem/tool", "internal/source", "internal/session", "internal/builder/golang", "internal/builder/command", "internal/confine",
+			"internal/runtime", "internal/agent/host", "internal/trust/conformance", "internal/testkit", "bench", "demo",
+		},
+	},
+	{
 		regexp.MustCompile(`func (clip\(s string\)|orDefault\(|def\()`),
 		"the verb %.100q, and cmp.Or",
 		nil,

@@ -59,7 +59,7 @@ func (c compile) compileEnv() []string {
 // fetch downloads the modules of the packages that the program imports on its
 // platform, each verified against go.sum.
 func (c compile) fetch(ctx context.Context) error {
-	args := []string{"list", "-deps", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
+	args := []string{"list", "-deps", "-buildvcs=false", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
 	if len(c.settings.Tags) > 0 {
 		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
 	}

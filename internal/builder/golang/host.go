@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 )
 
@@ -32,9 +33,9 @@ type goEnv struct {
 	GOPROXY, GOSUMDB, GONOSUMDB, GONOPROXY, GOPRIVATE, GOINSECURE, GOAUTH, GOVCS, GOENV string
 }
 
-// ownedByGo matches the variables that would change a build. Not those of
+// ownedByGo matches the variables that would change a build, or belong to Overland. Not those of
 // others that begin alike (GOOGLE_…).
-var ownedByGo = regexp.MustCompile(`^(GO[A-Z0-9]+|CGO_[A-Z_]+|GO_[A-Z_]+|GIT_HTTP_USER_AGENT|CC|CXX)=`)
+var ownedByGo = regexp.MustCompile(`^(GO[A-Z0-9]+|CGO_[A-Z_]+|GO_[A-Z_]+|GIT_HTTP_USER_AGENT|CC|CXX|OVERLAND_[A-Z_]+)=`)
 
 // machine returns the host, asked once.
 func (b *Builder) machine(ctx context.Context) (*host, error) {
@@ -55,7 +56,12 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 			"install Go 1.21 or newer; it fetches the toolchain that each build asks for")
 	}
 	h.command = command
-	out, err := run(ctx, os.TempDir(), append(slices.Clone(given), "GOTOOLCHAIN=local", "GOWORK=off"), command, "env", "-json")
+	out, err := tool.Ask(ctx, tool.Question{
+		Argv: []string{command, "env", "-json"}, Keep: []string{"GO"}, Environ: given,
+		Prepare: func(string) (set, args []string, err error) {
+			return []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="}, nil, nil
+		},
+	})
 	if err != nil {
 		return nil, fmt.Errorf("ask Go for its settings: %w", err)
 	}

@@ -7,13 +7,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"overland/internal/ecosystem/plain"
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -48,32 +48,23 @@ func copySettings(dir string, files ...string) error {
 	return nil
 }
 
-// Discover returns the URL, with a trailing slash, of the sparse registry that cargo, run in the
-// folder at ("" = this one), uses for crates-io. It starts cargo with a project that needs a crate,
-// behind a proxy that answers nothing: cargo's first request names the registry, whether it is
-// built in, or from a configuration file or the environment. If cargo is missing, or uses a git
-// registry or vendored sources, the error is errs.NotFound.
-func Discover(ctx context.Context, at string) (string, error) {
+// Discover returns the URL, with a trailing slash, of the sparse registry that cargo uses for
+// crates-io, for a project in the folder project; "" = for none. It starts cargo with a project of
+// its own that needs a crate, behind a proxy that answers nothing: cargo's first request names the
+// registry, whether it is built in, or from a configuration file or the environment. cargo runs
+// away from the user's project; of that one's configuration it is told what replaces crates-io (see
+// replacements) and nothing else. If cargo is missing, or uses a git registry or vendored sources,
+// the error is errs.NotFound.
+func Discover(ctx context.Context, project string) (string, error) {
 	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
-	path, err := exec.LookPath("cargo")
-	if err != nil {
+	if !tool.Installed("cargo") {
 		return "", none
 	}
-	dir, err := os.MkdirTemp("", "overland-cargo-")
-	if err != nil {
-		return "", err
+	replaced, ok := replacements(project)
+	if !ok {
+		return "", none
 	}
-	defer os.RemoveAll(dir)
 	ca, err := plain.NewAuthority()
-	if err != nil {
-		return "", err
-	}
-	const mode = 0o600
-	err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: a killed run leaves the folder behind
-		os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
-		os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
-		os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),
-		os.WriteFile(filepath.Join(dir, "src", "lib.rs"), nil, mode))
 	if err != nil {
 		return "", err
 	}
@@ -85,14 +76,28 @@ func Discover(ctx context.Context, at string) (string, error) {
 		return "", err
 	}
 	defer stop()
-	cmd := exec.CommandContext(ctx, path, "generate-lockfile", "--quiet", "--manifest-path", filepath.Join(dir, "Cargo.toml"))
-	cmd.Dir, cmd.WaitDelay = at, time.Second
-	cmd.Env = append(os.Environ(), "CARGO_HOME="+dir, "CARGO_HTTP_CAINFO="+filepath.Join(dir, "ca.pem"), "CARGO_NET_RETRY=0",
-		"NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "RUSTUP_AUTO_INSTALL=0")
-	for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
-		cmd.Env = append(cmd.Env, name+"=http://"+addr)
+	q := tool.Question{Argv: []string{"cargo", "generate-lockfile", "--quiet"}, Keep: []string{"CARGO_"}}
+	q.Prepare = func(dir string) (set, args []string, err error) {
+		const mode = 0o600
+		err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: a killed run leaves the folder behind
+			os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
+			os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
+			os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),
+			os.WriteFile(filepath.Join(dir, "src", "lib.rs"), nil, mode))
+		set = []string{
+			"CARGO_HOME=" + dir, "CARGO_HTTP_CAINFO=" + filepath.Join(dir, "ca.pem"), "CARGO_NET_RETRY=0",
+			"NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "RUSTUP_AUTO_INSTALL=0",
+		}
+		for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
+			set = append(set, name+"=http://"+addr)
+		}
+		args = []string{"--manifest-path", filepath.Join(dir, "Cargo.toml")}
+		for _, setting := range replaced {
+			args = append(args, "--config", setting)
+		}
+		return set, args, err
 	}
-	_ = cmd.Run() // it fails: nothing is answered
+	_, _ = tool.Ask(ctx, q) // it fails: nothing is answered
 	if l.registry() == "" {
 		return "", none
 	}

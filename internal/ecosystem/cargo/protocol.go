@@ -72,6 +72,14 @@ func Machine(getter record.Getter) *Protocol {
 	}}
 }
 
+// Held returns the protocol for what a lock holds already: no registry is known, and no cargo is
+// asked for one. getter is as for New.
+func Held(getter record.Getter) *Protocol {
+	return &Protocol{getter: getter, registry: func(context.Context) (string, error) {
+		return "", errs.Errorf(errs.NotFound, "the registry is not known: only what is locked is here")
+	}}
+}
+
 // Name implements record.Protocol.
 func (p *Protocol) Name() string { return Name }
 

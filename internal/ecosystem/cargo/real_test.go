@@ -108,13 +108,13 @@ func TestCargoIsRecordedAndReplayed(t *testing.T) {
 func TestDiscoverTakesNoCredentials(t *testing.T) {
 	home, bin := t.TempDir(), t.TempDir()
 	write(t, home, map[string]string{"config.toml": "", "credentials.toml": "[registry]\ntoken = \"s3cret\"\n"})
-	write(t, bin, map[string]string{"cargo": "#!/bin/sh\nls \"$CARGO_HOME\" >\"$SEEN\"\n"})
+	write(t, bin, map[string]string{"cargo": "#!/bin/sh\nls \"$CARGO_HOME\" >\"$CARGO_SEEN\"\n"})
 	if err := os.Chmod(filepath.Join(bin, "cargo"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("CARGO_HOME", home)
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
-	t.Setenv("SEEN", filepath.Join(bin, "seen"))
+	t.Setenv("CARGO_SEEN", filepath.Join(bin, "seen"))
 	if _, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error %v", err)
 	}
@@ -136,7 +136,7 @@ func TestDiscoverTakesNoCredentials(t *testing.T) {
 func TestDiscover(t *testing.T) {
 	home, project := t.TempDir(), t.TempDir()
 	t.Setenv("CARGO_HOME", home)
-	t.Chdir(project)
+	t.Chdir(project) // its configuration counts for those only who name it
 	pack.SparseCargo(t)
 	builtIn, err := cargo.Discover(t.Context(), "")
 	if err != nil || !strings.HasPrefix(builtIn, "https://") {
@@ -156,21 +156,24 @@ func TestDiscover(t *testing.T) {
 	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "http://person.invalid/x/" {
 		t.Errorf("the person's: %q, %v", got, err)
 	}
-	write(t, filepath.Join(project, ".cargo"), mirror(`registry = "sparse+https://project.invalid/"`))
-	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "https://project.invalid/" {
-		t.Errorf("the project's: %q, %v", got, err)
-	}
 	p := cargo.Machine(nil)
 	tea, err := p.ItemOf("tea")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if it, err := p.Locate(t.Context(), tea, nil); err != nil || it.Upstream != "https://project.invalid/3/t/tea" {
+	if it, err := p.Locate(t.Context(), tea, nil); err != nil || it.Upstream != "http://person.invalid/x/3/t/tea" {
 		t.Errorf("%+v, %v", it, err)
+	}
+	write(t, filepath.Join(project, ".cargo"), mirror(`registry = "sparse+https://project.invalid/"`))
+	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "http://person.invalid/x/" {
+		t.Errorf("no project's: %q, %v", got, err)
+	}
+	if got, err := cargo.Discover(t.Context(), project); err != nil || got != "https://project.invalid/" {
+		t.Errorf("the project's: %q, %v", got, err)
 	}
 	for name, registry := range map[string]string{"git": `registry = "http://git.invalid/x"`, "vendored": `directory = "/nowhere"`} {
 		write(t, filepath.Join(project, ".cargo"), mirror(registry))
-		if got, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound {
+		if got, err := cargo.Discover(t.Context(), project); errs.KindOf(err) != errs.NotFound {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}
 	}

@@ -26,12 +26,15 @@ func Tool() tool.Tool {
 // forSession finds the registry, which the proxy then knows by its address. A cargo that has none,
 // or is not there, is left to plain URLs.
 func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
-	registry, err := Discover(ctx, s.WorkDir)
+	if !s.Recording && !s.Runs {
+		return &tool.Client{Protocol: Held(s.Getter)}, nil
+	}
+	registry, err := Discover(ctx, cmp.Or(s.WorkDir, "."))
 	switch {
 	case errs.KindOf(err) == errs.NotFound && s.Recording:
 		return nil, nil
 	case errs.KindOf(err) == errs.NotFound:
-		return &tool.Client{Protocol: Machine(s.Getter)}, nil // what is locked can still be proved
+		return &tool.Client{Protocol: Held(s.Getter)}, nil // what is locked can still be proved
 	case err != nil:
 		return nil, err
 	}

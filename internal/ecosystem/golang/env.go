@@ -1,12 +1,13 @@
 package golang
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -14,7 +15,9 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Env is the part of the go command's configuration that matters here, as go env prints it.
@@ -22,17 +25,69 @@ type Env struct {
 	GOPROXY, GOSUMDB, GONOSUMDB, GOROOT, GOPATH, GOBIN string
 }
 
-// ReadEnv asks the go command of the machine for its configuration, in the folder dir.
-func ReadEnv(ctx context.Context, dir string) (Env, error) {
+// ReadEnv asks the go command of the machine for its configuration, away from any checkout: a
+// go.mod there would ask for another toolchain.
+func ReadEnv(ctx context.Context) (Env, error) {
 	var e Env
-	cmd := exec.CommandContext(ctx, "go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN")
-	cmd.Dir = dir
-	cmd.Env = append(cmd.Environ(), "GOTOOLCHAIN=local") // a toolchain that a go.mod here asks for is the session's to fetch
-	out, err := cmd.Output()
+	out, err := tool.Ask(ctx, tool.Question{
+		Argv: []string{"go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN"},
+		Keep: []string{"GO"},
+		Prepare: func(string) (set, args []string, err error) {
+			return []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="}, nil, nil
+		},
+	})
 	if err != nil {
-		return e, fmt.Errorf("go env: %w", err)
+		return e, err
 	}
 	return e, json.Unmarshal(out, &e)
+}
+
+// heldEnv returns what the checks of a lock need of the configuration, read from the files in which
+// the go command keeps it: the environment counts first, then the user's file, then the
+// toolchain's. Nothing is run.
+func heldEnv() (Env, error) {
+	root := os.Getenv("GOROOT")
+	if root == "" {
+		path, err := exec.LookPath("go")
+		if err == nil {
+			path, err = filepath.EvalSymlinks(path)
+		}
+		if err != nil {
+			return Env{}, errs.E(errs.NotFound, err)
+		}
+		root = filepath.Dir(filepath.Dir(path))
+	}
+	own, err := settings(filepath.Join(root, "go.env"))
+	if err != nil {
+		return Env{}, errs.Hint(errs.Errorf(errs.Unavailable, "the go command in PATH does not lie in a toolchain of Go 1.21 or later: %w", err),
+			"export GOROOT=\"$(go env GOROOT)\"")
+	}
+	file := os.Getenv("GOENV")
+	if dir, err := os.UserConfigDir(); err == nil && file == "" {
+		file = filepath.Join(dir, "go", "env")
+	}
+	var users map[string]string
+	if filepath.IsAbs(file) { // not "off", which could be a file of the folder
+		users, _ = settings(file) // there may be none
+	}
+	value := func(name string) string { return cmp.Or(os.Getenv(name), users[name], own[name]) }
+	return Env{GOSUMDB: value("GOSUMDB"), GONOSUMDB: cmp.Or(value("GONOSUMDB"), value("GOPRIVATE")), GOROOT: root}, nil
+}
+
+// settings returns what a file of the go command's configuration holds: NAME=value in lines.
+func settings(file string) (map[string]string, error) {
+	const limit = 1 << 20
+	b, err := fsx.ReadFile(file, limit)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
+			found[name] = value
+		}
+	}
+	return found, nil
 }
 
 // proxies returns the URLs of the proxies in GOPROXY, without a trailing slash; "direct" and

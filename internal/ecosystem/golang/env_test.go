@@ -14,7 +14,7 @@ import (
 )
 
 func TestKeysComeFromTheToolchain(t *testing.T) {
-	e, err := ReadEnv(context.Background(), "")
+	e, err := ReadEnv(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,4 +39,32 @@ func defaultDatabase(goroot string) (string, error) {
 	_, s, _ := strings.Cut(string(b), "{\n\t\"")
 	name, _, _ := strings.Cut(s, `"`)
 	return name, err
+}
+
+// What the go command's files say is what the go command says.
+func TestHeldEnvIsWhatGoSays(t *testing.T) {
+	user := filepath.Join(t.TempDir(), "env")
+	for _, text := range []string{"", "GOSUMDB=sum.example.org\nGOPRIVATE=*.corp\n", "GONOSUMDB=a.example\nGOPRIVATE=*.corp\n# x\n"} {
+		if err := os.WriteFile(user, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("GOENV", user)
+		want, err := ReadEnv(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := heldEnv()
+		if err != nil || got.GOSUMDB != want.GOSUMDB || got.GONOSUMDB != want.GONOSUMDB || got.GOROOT != want.GOROOT {
+			t.Errorf("%q: %+v, %v\nwant %+v", text, got, err, want)
+		}
+	}
+	t.Setenv("GOENV", "")
+	t.Setenv("GOSUMDB", "off")
+	if got, err := heldEnv(); err != nil || got.GOSUMDB != "off" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	t.Setenv("GOROOT", t.TempDir())
+	if _, err := heldEnv(); errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" {
+		t.Errorf("no toolchain: %v", err)
+	}
 }

@@ -545,7 +545,7 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 // TestTheMachinesOwnProxy asks the proxy and the checksum database that
 // the machine is configured for.
 func TestTheMachinesOwnProxy(t *testing.T) {
-	e, err := golang.ReadEnv(t.Context(), "")
+	e, err := golang.ReadEnv(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

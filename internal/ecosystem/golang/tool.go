@@ -24,7 +24,11 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if !tool.Installed("go") {
 		return nil, nil
 	}
-	e, err := ReadEnv(ctx, "")
+	ask := ReadEnv
+	if !s.Recording && !s.Runs {
+		ask = func(context.Context) (Env, error) { return heldEnv() }
+	}
+	e, err := ask(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +64,7 @@ func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
 	var e Env
 	if s.Here {
 		var err error
-		if e, err = ReadEnv(ctx, ""); err != nil {
+		if e, err = ReadEnv(ctx); err != nil {
 			return nil, err
 		}
 	}

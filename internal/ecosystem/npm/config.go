@@ -9,11 +9,10 @@ import (
 	"maps"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -27,25 +26,52 @@ type Config struct {
 	Logins   Logins            // credentials for registries that require them
 }
 
-// MachineConfig returns the registries that npm itself would use in dir ("" = the current one).
-func MachineConfig(ctx context.Context, dir string) (Config, error) {
-	cmd := exec.CommandContext(ctx, "npm", "config", "list", "--json")
-	cmd.Dir = dir
-	var out, problem bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problem
-	if err := cmd.Run(); err != nil {
-		return Config{}, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("npm config list: %w: %.200s", err, problem.String())),
-			"install npm, or see what it says when run by hand")
+// MachineConfig returns the registries that npm itself would use for the project in the folder
+// project; "" = for none. npm is asked away from the project, whose .npmrc is read as data.
+func MachineConfig(ctx context.Context, project string) (Config, error) {
+	// The notifier would ask the registry for a newer npm.
+	out, err := tool.Ask(ctx, tool.Question{
+		Argv: []string{"npm", "config", "list", "--json", "--no-update-notifier"}, Keep: []string{"NPM_CONFIG_"},
+	})
+	if err != nil {
+		return Config{}, errs.Hint(errs.E(errs.Invalid, err), "install npm, or see what it says when run by hand")
 	}
-	c, files, err := parseConfig(&out)
+	c, files, err := parseConfig(bytes.NewReader(out))
 	if err != nil {
 		return c, err
 	}
-	if dir, err = filepath.Abs(dir); err != nil {
-		return c, err
+	projects := tool.ProjectFiles(project, ".npmrc", fileLimit)
+	c.add(projects)
+	c.Logins = readLogins(os.Environ(), projects, files)
+	return c, c.check()
+}
+
+// add adds the registries that the files of a project name, the nearest first. They count more than
+// what the user has in a file, and less than the environment. A value with ${NAME} would send a
+// variable of the user's to where the project says: it counts for nothing.
+func (c *Config) add(projects [][]byte) {
+	set := map[string]bool{}
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
+			set[strings.ToLower(name[len(envPrefix):])] = true
+		}
 	}
-	c.Logins = readLogins(dir, os.Environ(), files)
-	return c, nil
+	for _, b := range projects {
+		for key, value := range parse(b) {
+			scope, ok := strings.CutSuffix(key, ":registry")
+			switch {
+			case set[strings.ToLower(key)] || variable.MatchString(key+value):
+				continue
+			case key == "registry":
+				c.Registry = value
+			case ok && strings.HasPrefix(scope, "@"):
+				c.Scopes[scope] = value
+			default:
+				continue
+			}
+			set[strings.ToLower(key)] = true
+		}
+	}
 }
 
 // parseConfig reads what "npm config list --json" prints. It also returns the files that npm reads
@@ -57,10 +83,11 @@ func parseConfig(r io.Reader) (Config, []string, error) {
 	}
 	c := Config{Scopes: map[string]string{}}
 	c.Registry, _ = all["registry"].(string)
+	c.Registry = expand(c.Registry, os.Environ()) // npm was asked without the variables of its user's files
 	for name, v := range all {
 		scope, ok := strings.CutSuffix(name, ":registry")
 		if s, isText := v.(string); ok && isText && strings.HasPrefix(scope, "@") {
-			c.Scopes[scope] = s
+			c.Scopes[scope] = expand(s, os.Environ())
 		}
 	}
 	var files []string

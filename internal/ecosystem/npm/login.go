@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/url"
-	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -22,23 +21,27 @@ const fileLimit = 1 << 20
 // loginKey matches the names of settings that are part of a login.
 var loginKey = regexp.MustCompile(`^//.*:(_authToken|_auth|username|_password)$`)
 
-// readLogins returns the logins of an npm that runs in dir, an absolute path: the environment's are the strongest, then
-// those of the project, the user, the machine. Files that cannot be read have none: npm says so itself.
-func readLogins(dir string, environ, files []string) Logins {
+// readLogins returns the logins of an npm: the environment's are the strongest, then those of the
+// project, whose files are given, the nearest first, then those of files, of the user and the
+// machine. A file that cannot be read has none: npm says so itself. Only the user's and the
+// machine's may hold ${NAME}: a project would have a variable of the user's sent to where it says.
+func readLogins(environ []string, projects [][]byte, files []string) Logins {
 	l := Logins{}
 	for _, kv := range environ {
 		if name, value, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
 			l.add(name[len(envPrefix):], value)
 		}
 	}
-	// npm looks for the package that dir is in, and for the workspace that one is in: both lie here or above.
-	var projects []string
-	for last := ""; dir != last; last, dir = dir, filepath.Dir(dir) {
-		projects = append(projects, filepath.Join(dir, ".npmrc"))
+	for _, b := range projects {
+		for key, value := range parse(b) {
+			l.add(key, value)
+		}
 	}
-	for _, path := range append(projects, files...) {
+	for _, path := range files {
 		if b, err := fsx.ReadFile(path, fileLimit); err == nil {
-			l.parse(b, environ)
+			for key, value := range parse(b) {
+				l.add(expand(key, environ), expand(value, environ))
+			}
 		}
 	}
 	return l
@@ -46,22 +49,19 @@ func readLogins(dir string, environ, files []string) Logins {
 
 const envPrefix = "npm_config_"
 
-// parse adds the logins in b, a file in npm's form, that are not known yet: "KEY = VALUE" in lines, with ${NAME} for
-// variables of environ.
-func (l Logins) parse(b []byte, environ []string) {
-	found := Logins{}
+// parse returns the settings in b, a file in npm's form: "KEY = VALUE" in lines. Of two in one file
+// the last counts.
+func parse(b []byte) map[string]string {
+	found := map[string]string{}
 	for line := range strings.Lines(string(b)) {
-		key, value, ok := strings.Cut(line, "=")
-		if name := expand(strings.TrimSpace(key), environ); ok && loginKey.MatchString(name) {
-			found[name] = expand(bare(value), environ) // of two in one file the last counts
+		if key, value, ok := strings.Cut(line, "="); ok {
+			found[strings.TrimSpace(key)] = bare(value)
 		}
 	}
-	for key, value := range found {
-		l.add(key, value)
-	}
+	return found
 }
 
-// add adds a login that is not known yet. A login that names an unset variable is ignored.
+// add adds a login that is not known yet. A login that still names a variable is ignored.
 func (l Logins) add(key, value string) {
 	unfit := strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) || variable.MatchString(value)
 	if _, known := l[key]; !known && !unfit && value != "" && loginKey.MatchString(key) {

@@ -1,6 +1,7 @@
 package npm
 
 import (
+	"cmp"
 	"context"
 	"path/filepath"
 
@@ -28,7 +29,11 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if !tool.Installed("npm") {
 		return nil, nil
 	}
-	c, err := MachineConfig(ctx, "")
+	if !s.Recording && !s.Runs {
+		// A lock's own documents prove its tarballs, whatever the registry: npm is not asked.
+		return &tool.Client{Protocol: &Protocol{getter: s.Getter}}, nil
+	}
+	c, err := MachineConfig(ctx, cmp.Or(s.WorkDir, "."))
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/url"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"sync"
 
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/record"
@@ -79,14 +79,14 @@ func pip(ctx context.Context, args ...string) ([]byte, error) {
 	if len(t) == 2 {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "pip is needed to find its index, and is not on this machine"), "install pip")
 	}
-	cmd := exec.CommandContext(ctx, t[0], append(t[1:], args...)...)
-	cmd.Env = append(os.Environ(), "COLUMNS=10000", "PYTHONIOENCODING=utf-8") // no line of the help is broken
-	var problem bytes.Buffer
-	cmd.Stderr = &problem
-	out, err := cmd.Output()
+	out, err := tool.Ask(ctx, tool.Question{
+		Argv: append(t, args...), Keep: []string{"PIP_", "VIRTUAL_ENV"},
+		Prepare: func(string) (set, args []string, err error) {
+			return []string{"COLUMNS=10000", "PYTHONIOENCODING=utf-8", "PYTHONSAFEPATH=1"}, nil, nil // no line of the help is broken
+		},
+	})
 	if err != nil {
-		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("pip %s: %w: %.200s", strings.Join(args, " "), err, problem.String())),
-			"install pip, or see what it says when run by hand")
+		return nil, errs.Hint(errs.E(errs.Invalid, err), "install pip, or see what it says when run by hand")
 	}
 	return out, nil
 }

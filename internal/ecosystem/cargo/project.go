@@ -1,0 +1,90 @@
+package cargo
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"overland/internal/ecosystem/tool"
+)
+
+// configLength is the longest configuration file of a project that is read, in bytes.
+const configLength = 1 << 20
+
+// projectConfig is the part of a .cargo/config.toml that says where crates come from. The rest,
+// which names programs that cargo would run, is not read.
+type projectConfig struct {
+	Source     map[string]source
+	Registries map[string]struct{ Index string }
+}
+
+type source struct {
+	ReplaceWith string `toml:"replace-with"`
+	Registry    string
+}
+
+// replacements returns what the configuration of the project says of crates-io, as settings for
+// cargo's --config: the sources on the way from there, and nothing else. false when the way ends at
+// something that is no registry of the project's, and known to it: a folder, or a git repository.
+func replacements(project string) (settings []string, ok bool) {
+	all := projectConfig{map[string]source{}, map[string]struct{ Index string }{}}
+	for _, name := range []string{".cargo/config", ".cargo/config.toml"} { // cargo prefers the first where both stand
+		for _, b := range tool.ProjectFiles(project, name, configLength) {
+			var c projectConfig
+			if toml.Unmarshal(b, &c) != nil {
+				continue // cargo itself says so to the command
+			}
+			for name, s := range c.Source {
+				if _, nearer := all.Source[name]; !nearer {
+					all.Source[name] = s
+				}
+			}
+			for name, r := range c.Registries {
+				if _, nearer := all.Registries[name]; !nearer {
+					all.Registries[name] = r
+				}
+			}
+		}
+	}
+	const most = 16 // sources that replace one another
+	set := func(format string, name, value string) {
+		settings = append(settings, fmt.Sprintf(format+" = %s", quoted(name), quoted(value)))
+	}
+	for name := "crates-io"; len(settings) < most; {
+		s, known := all.Source[name]
+		switch {
+		case known && s.ReplaceWith != "":
+			set("source.%s.replace-with", name, s.ReplaceWith)
+			name = s.ReplaceWith
+		case known && s.Registry != "":
+			set("source.%s.registry", name, s.Registry)
+			return settings, true
+		case known:
+			return nil, false
+		case all.Registries[name].Index != "":
+			set("registries.%s.index", name, all.Registries[name].Index)
+			return settings, true
+		default: // what is built in, or in the user's configuration
+			return settings, true
+		}
+	}
+	return nil, false
+}
+
+// quoted returns s as a basic string of TOML.
+func quoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b.WriteString(`\` + string(r))
+		case r < ' ' || r == 0x7f:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String() + `"`
+}
