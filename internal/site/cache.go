@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/admission"
 	"overland/internal/cache"
 	"overland/internal/db"
 	"overland/internal/digest"
@@ -45,7 +46,7 @@ type cached struct {
 	chain    *mirror.Chain // nil = no upstream sites
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
 	handler  http.Handler  // of the cache's own listener; nil = none
-	listener *limited
+	listener *admission.Listener
 }
 
 // offline reports whether the site asks nobody for what it lacks; also true
@@ -141,7 +142,7 @@ func (c *cached) listen(ctx context.Context, o Options) error {
 	c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured
 	// on loopback: 330 ms for 1 GB in place of 145.
-	c.handler, c.listener = cacheserver.New(c.cache, served...), limit(plain, o.Conns)
+	c.handler, c.listener = cacheserver.New(c.cache, served...), admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted})
 	return nil
 }
 

@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
@@ -37,7 +39,8 @@ type Options struct {
 	Ready   func(addr string) // called once with the address listened on, when requests are answered
 	Grace   time.Duration     // what requests get to finish at the end; default 10 s
 	Refresh time.Duration     // between looks at the timestamp's age; default 5 min
-	Conns   int               // connections open at once, of each listener; more wait; default 4096
+	Conns   int               // connections open at once, of each listener, shared among clients; more wait; default 4096
+	Trusted []netip.Prefix    // proxies whose X-Forwarded-For is believed; default: none
 	Cache   CacheOptions      // the cache; default: none
 
 	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
@@ -169,23 +172,22 @@ func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Option
 		// Writers of the network cache are known by a certificate: here, not over plain HTTP.
 		config = server.ClientAuth(config)
 	}
-	places := limit(plain, o.Conns)
-	places.tune = tune
-	return serve("HTTPS", tls.NewListener(places, config), places, s.over(routes, c), o)
+	places := admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Tune: tune})
+	return serve("HTTPS", tls.NewListener(places, config), s.over(routes, c), o)
 }
 
 func (s *Site) overHTTP(c *cached, o Options) Service {
 	routes := append(c.netcache.routes(), Route{"/", Anyone, c.handler})
-	return serve("cache over HTTP", c.listener, c.listener, s.over(routes, c), o)
+	return serve("cache over HTTP", c.listener, s.over(routes, c), o)
 }
 
-// serve returns the service that answers on listener with handler. places is the listener
-// below it that limits connections.
-func serve(name string, listener net.Listener, places *limited, handler http.Handler, o Options) Service {
+// serve returns the service that answers on listener with handler.
+func serve(name string, listener net.Listener, handler http.Handler, o Options) Service {
 	return Service{name, func(ctx context.Context) error {
 		s := &http.Server{
 			Handler:                      handler,
-			ConnState:                    places.state,
+			ConnState:                    admission.ConnState,
+			ConnContext:                  admission.ConnContext,
 			ReadHeaderTimeout:            headerTimeout,
 			IdleTimeout:                  idleTimeout,
 			MaxHeaderBytes:               headerLimit,

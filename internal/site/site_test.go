@@ -8,11 +8,9 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -337,92 +335,6 @@ func TestTheEndIsNotHeldUpByASlowNode(t *testing.T) {
 	}
 	defer rc.Close()
 	stop() // returns, and Run returns nil
-}
-
-func TestConnectionsWaitWhenThereAreTooMany(t *testing.T) {
-	m := badlink.NewMemory()
-	l := limit(m, 1)
-	got := make(chan net.Conn)
-	done := make(chan error)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				done <- err
-				return
-			}
-			got <- c
-		}
-	}()
-	dial := func(ctx context.Context) (net.Conn, error) { return m.Dial(ctx) }
-	first, err := dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer first.Close()
-	held := <-got
-	soon, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	if c, err := dial(soon); err == nil {
-		c.Close()
-		t.Error("a second connection was accepted")
-	}
-	held.Close()
-	held.Close() // frees one slot, not two
-	second, err := dial(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.Close()
-	held = <-got
-	l.Close()
-	if err := <-done; !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %v, want ErrClosed", err)
-	}
-	held.Close()
-}
-
-// A connection that is kept for later gives its place to one that
-// waits, now or when it becomes idle.
-func TestAnIdleConnectionGivesItsPlace(t *testing.T) {
-	m := badlink.NewMemory()
-	l := limit(m, 1)
-	defer l.Close()
-	var clients sync.WaitGroup
-	defer clients.Wait()
-	next := func() net.Conn {
-		clients.Go(func() {
-			if c, err := m.Dial(t.Context()); err == nil {
-				_, _ = c.Read(make([]byte, 1)) // until it is closed
-				c.Close()
-			}
-		})
-		c, err := l.Accept()
-		if err != nil {
-			t.Error(err)
-		}
-		return c
-	}
-	first := next()
-	l.state(first, http.StateIdle)
-	second := next() // nobody else would make room
-	if _, err := first.Read(make([]byte, 1)); err == nil {
-		t.Error("the idle connection is open")
-	}
-	l.state(second, http.StateActive)
-	got := make(chan net.Conn)
-	go func() { got <- next() }()
-	for {
-		l.mu.Lock()
-		waits := l.crowded
-		l.mu.Unlock()
-		if waits {
-			break
-		}
-		runtime.Gosched()
-	}
-	l.state(second, http.StateIdle)
-	(<-got).Close()
 }
 
 func TestURLs(t *testing.T) {

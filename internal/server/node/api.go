@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/httpx"
@@ -36,7 +37,7 @@ type Options struct {
 	Through  Through                        // asked for blobs that Blobs has not; nil = nobody is
 	Offline  func(ctx context.Context) bool // whether Through is not asked now, which health tells; nil = it may be
 	Stall    time.Duration                  // a client that takes no byte for so long is dropped; default 2 min
-	Requests int                            // served at once, not counting those that wait for Through; default 512
+	Requests int                            // served at once, shared among clients, without those that wait for Through; default 512
 	Wait     time.Duration                  // what more requests wait for their turn before they are told to come back; default 20 s
 	Log      *slog.Logger                   // internal errors; default: nothing is logged
 }
@@ -51,8 +52,8 @@ const (
 )
 
 type handler struct {
-	o     Options
-	slots chan struct{}
+	o      Options
+	places *admission.Requests
 }
 
 // New returns the handler of /v1/. It is safe for concurrent use.
@@ -67,7 +68,7 @@ func New(o Options) http.Handler {
 		o.Wait = defaultWait
 	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	return &handler{o: o, slots: make(chan struct{}, o.Requests)}
+	return &handler{o: o, places: admission.NewRequests(o.Requests)}
 }
 
 // ServeHTTP answers one request.
@@ -91,36 +92,25 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // turn is a request's place among those that are served at once.
 type turn struct {
-	h   *handler
-	has bool
+	h    *handler
+	give func() // the place back; nil = it has none
 }
 
 // begin waits for a place. The error, when none is free in time, tells the client to come back.
 func (t *turn) begin(ctx context.Context) error {
-	select {
-	case t.h.slots <- struct{}{}:
-		t.has = true
-		return nil
-	default:
-	}
-	late := time.NewTimer(t.h.o.Wait)
-	defer late.Stop()
-	select {
-	case t.h.slots <- struct{}{}:
-		t.has = true
-	case <-ctx.Done():
-		return errBusy
-	case <-late.C:
+	end, ok := t.h.places.Enter(ctx, t.h.o.Wait)
+	if !ok {
 		return errBusy
 	}
+	t.give = end
 	return nil
 }
 
 func (t *turn) end() {
-	if t.has {
-		<-t.h.slots
+	if t.give != nil {
+		t.give()
 	}
-	t.has = false
+	t.give = nil
 }
 
 var errBusy = errs.Errorf(errs.Unavailable, "too many requests at once")

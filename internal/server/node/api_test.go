@@ -177,12 +177,12 @@ func TestRefusals(t *testing.T) {
 
 func TestTooManyAtOnce(t *testing.T) {
 	h := newHandler(t, node.Options{Requests: 1, Wait: 1})
-	node.Slots(h) <- struct{}{}
+	end := node.Occupy(h)
 	w := do(h, "GET", "/v1/health")
 	if w.Code != errs.Unavailable.Status() || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v, want 503 and when to come back", w.Code, w.Header())
 	}
-	<-node.Slots(h)
+	end()
 	if w := do(h, "GET", "/v1/health"); w.Code != 200 {
 		t.Errorf("afterwards: %d", w.Code)
 	}
@@ -237,12 +237,12 @@ func TestAClientThatTakesNothingIsDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if len(node.Slots(h)) != 1 {
+		if node.Served(h) != 1 {
 			t.Fatal("not being served")
 		}
 		time.Sleep(2 * time.Minute) // fake time
 		synctest.Wait()
-		if len(node.Slots(h)) != 0 {
+		if node.Served(h) != 0 {
 			t.Error("a client that takes nothing still holds a slot after two minutes")
 		}
 	})

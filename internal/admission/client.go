@@ -1,0 +1,70 @@
+package admission
+
+import (
+	"context"
+	"net"
+	"net/netip"
+)
+
+const subnet = 64 // bits: a home or a virtual machine has a whole /64 of IPv6 addresses to itself
+
+// Client is who is counted. The zero value stands for all whose address is not known.
+type Client struct {
+	net   netip.Prefix
+	alone uint64 // not 0: one connection that is counted by itself
+}
+
+// ClientAt returns the client with address ip.
+func ClientAt(ip netip.Addr) Client {
+	ip = ip.Unmap().WithZone("")
+	bits := ip.BitLen()
+	if ip.Is6() {
+		bits = subnet
+	}
+	p, err := ip.Prefix(bits)
+	if err != nil { // not an address
+		return Client{}
+	}
+	return Client{net: p}
+}
+
+// ClientOf returns the client at a, the address of a connection or its text.
+func ClientOf(a net.Addr) Client {
+	if a == nil {
+		return Client{}
+	}
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return ClientAt(tcp.AddrPort().Addr())
+	}
+	p, err := netip.ParseAddrPort(a.String())
+	if err != nil {
+		return Client{}
+	}
+	return ClientAt(p.Addr())
+}
+
+// String returns the network of the client: "10.0.0.1/32"; "" where it is not known.
+func (c Client) String() string {
+	if !c.net.IsValid() {
+		return ""
+	}
+	return c.net.String()
+}
+
+type clientKey struct{}
+
+// With returns ctx for work that is done for c.
+func With(ctx context.Context, c Client) context.Context {
+	return context.WithValue(ctx, clientKey{}, c)
+}
+
+// For returns the client that ctx was given With, else that of its connection.
+func For(ctx context.Context) Client {
+	if c, ok := ctx.Value(clientKey{}).(Client); ok {
+		return c
+	}
+	if conn := ConnOf(ctx); conn != nil {
+		return conn.seat.client()
+	}
+	return Client{}
+}

@@ -1,0 +1,95 @@
+package admission
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+)
+
+// Conn is a connection that has a place.
+type Conn struct {
+	net.Conn
+	seat    *Seat
+	enter   func(*Conn)
+	left    func(*Conn)
+	evicted atomic.Bool
+	slow    took // the listener's: what its client took lately
+}
+
+// Enter implements Guest.
+func (c *Conn) Enter() { c.enter(c) }
+
+// Leave implements Guest. What the client has not taken is dropped: a reader that takes
+// nothing would go on holding it.
+func (c *Conn) Leave() {
+	c.evicted.Store(true)
+	if tcp, ok := c.Conn.(*net.TCPConn); ok && outstanding(tcp) > 0 {
+		_ = tcp.SetLinger(0)
+	}
+	c.Conn.Close()
+	c.left(c)
+}
+
+// Moved implements Guest: what has passed below TLS, in both directions.
+func (c *Conn) Moved() int64 {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return passed(tcp)
+	}
+	return 0
+}
+
+// ReadFrom sends a file without copying it through this program, where the connection can.
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) }
+
+// Close closes the connection and gives its place back.
+func (c *Conn) Close() error {
+	err := c.Conn.Close()
+	c.seat.End()
+	return err
+}
+
+type connKey struct{}
+
+// ConnContext is an http.Server's: requests know the connection that they came on.
+func ConnContext(ctx context.Context, c net.Conn) context.Context {
+	if conn := below(c); conn != nil {
+		return context.WithValue(ctx, connKey{}, conn)
+	}
+	return ctx
+}
+
+// ConnOf returns the connection of a request with context ctx; nil when it has none that
+// a Listener made.
+func ConnOf(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
+}
+
+// ConnState is an http.Server's: it says which connections are idle.
+func ConnState(c net.Conn, state http.ConnState) {
+	conn := below(c)
+	if conn == nil {
+		return
+	}
+	switch state {
+	case http.StateActive:
+		conn.seat.Set(Active)
+	case http.StateIdle:
+		conn.seat.Set(Idle)
+	case http.StateHijacked, http.StateClosed:
+		conn.seat.End()
+	case http.StateNew: // as it is
+	}
+}
+
+// below returns the Conn that c is, or that it is TLS over.
+func below(c net.Conn) *Conn {
+	if t, ok := c.(*tls.Conn); ok {
+		c = t.NetConn()
+	}
+	conn, _ := c.(*Conn)
+	return conn
+}
