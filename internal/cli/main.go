@@ -13,6 +13,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/clock"
 	"overland/internal/errs"
+	"overland/internal/printer"
 	"overland/internal/session"
 )
 
@@ -40,8 +41,8 @@ func Run(ctx context.Context, env Env) int {
 	root := tree(&term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock})
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
-	root.SetErr(env.Stderr)
+	root.SetOut(printer.To(env.Stdout))
+	root.SetErr(printer.To(env.Stderr))
 	verb, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
@@ -83,5 +84,5 @@ func explain(err error) string {
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}
-	return "overland: " + msg
+	return "overland: " + printer.Block(msg)
 }

@@ -31,6 +31,11 @@ var habits = []struct {
 		nil,
 	},
 	{
+		regexp.MustCompile(`fmt\.Fprint(f|ln)?\((t|tm)\.Std(out|err)|fmt\.Fprintf\(e\.(out|err)`),
+		"term.Term's own ways to print, or printer.Fprintf: what others say must not reach a terminal as it is",
+		[]string{"internal/cli/term"},
+	},
+	{
 		regexp.MustCompile(`nolint:(gosec|mnd|nilnil|contextcheck)`),
 		"a comment: .golangci.yml does not run that linter",
 		nil,

@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"httpx":                     0,
 	"platform":                  0,
 	"platform/sysinfo":          0,
+	"printer":                   0,
 	"procfs":                    0,
 	"progress":                  0,
 	"alpine":                    1,
@@ -150,6 +151,7 @@ var neighbours = map[[2]string]string{
 	{"fsx", "errs"}:         "a full disk is told in one place, with its kind and its hint",
 	{"ecosystem", "record"}: "an ecosystem answers in the recorder's words",
 	{"mirror", "cache"}:     "a cache asks what an upstream site has in the cache's words",
+	{"progress", "printer"}: "what a task is called may be somebody else's words",
 	{"httpx", "errs"}:       "an error becomes a status and a body, and a status an error, in one place",
 }
 
@@ -269,6 +271,7 @@ var agentRooms = []string{
 	"internal/lockfile",
 	"internal/nodeapi",
 	"internal/platform",
+	"internal/printer",
 	"internal/procfs",
 	"internal/progress",
 	"internal/release",

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"overland/internal/printer"
 )
 
 const (
@@ -81,7 +83,7 @@ func (b *Bar) Show(e Event) {
 		if news || now.Sub(b.last) >= redraw {
 			b.last = now
 			b.clear()
-			fmt.Fprint(b.w, moving(e))
+			fmt.Fprint(b.w, printer.Line(moving(e)))
 			b.drawn = true
 		}
 	case news || (counted && now.Sub(t.told) >= respeak):
@@ -99,7 +101,7 @@ func (b *Bar) Close() {
 
 func (b *Bar) line(format string, args ...any) {
 	b.clear()
-	fmt.Fprintf(b.w, format+"\n", args...)
+	printer.Fprintf(b.w, format+"\n", args...)
 }
 
 func (b *Bar) clear() {

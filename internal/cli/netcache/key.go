@@ -73,7 +73,7 @@ func runGenerateKey(_ context.Context, t *term.Term, o keyOptions) error {
 	if err != nil {
 		return err
 	}
-	t.Printf("%s", public)
+	t.Print(string(public))
 	t.Note("the private key is in %s: it never leaves this machine", key)
 	return nil
 }

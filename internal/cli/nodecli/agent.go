@@ -13,6 +13,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/host"
 	"overland/internal/digest"
+	"overland/internal/printer"
 	"overland/internal/runtime"
 	"overland/internal/runtime/process"
 )
@@ -199,7 +200,7 @@ func version(_ context.Context, e env, _ *call, _ []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	fmt.Fprintf(e.out, "%s %s %s\n", Program, programVersion, p)
+	printer.Fprintf(e.out, "%s %s %s\n", Program, programVersion, p)
 	return 0, nil
 }
 

@@ -32,6 +32,7 @@ type call struct {
 	json    bool
 	purge   bool
 	follow  bool
+	raw     bool
 	stop    bool
 	lines   int
 	chatter bool

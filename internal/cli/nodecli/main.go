@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/agent/host"
 	"overland/internal/errs"
+	"overland/internal/printer"
 )
 
 // Program is the name that messages begin with.
@@ -28,6 +29,7 @@ type env struct {
 	out      io.Writer
 	err      io.Writer
 	terminal bool // standard input and error are a terminal
+	screen   bool // standard output is one
 }
 
 // verb is one command.
@@ -54,6 +56,7 @@ func Main(args []string) int {
 		out:      os.Stdout,
 		err:      os.Stderr,
 		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
+		screen:   term.IsTerminal(int(os.Stdout.Fd())),
 	}
 	return run(ctx, e, args)
 }
@@ -76,7 +79,7 @@ func complain(e env, err error) {
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}
-	fmt.Fprintln(e.err, msg)
+	fmt.Fprintln(e.err, printer.Block(msg))
 }
 
 func dispatch(ctx context.Context, e env, args []string) (int, error) {

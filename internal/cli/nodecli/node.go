@@ -17,6 +17,7 @@ import (
 	"overland/internal/agent/host"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/runtime"
 )
 
@@ -85,56 +86,56 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 	if s.Running {
 		running = fmt.Sprintf("running, process %d", s.PID)
 	}
-	fmt.Fprintf(w, "agent\t%s, %s (%s)\n", running, s.Agent, v.Current)
+	printer.Fprintf(w, "agent\t%s, %s (%s)\n", running, s.Agent, v.Current)
 	if v.Trying != "" {
-		fmt.Fprintf(w, "\ttrying version %s\n", v.Trying)
+		printer.Fprintf(w, "\ttrying version %s\n", v.Trying)
 	}
 	for _, r := range v.Refused {
-		fmt.Fprintf(w, "\trefused version %s: %s\n", r.Slot, r.Reason)
+		printer.Fprintf(w, "\trefused version %s: %s\n", r.Slot, r.Reason)
 	}
-	fmt.Fprintf(w, "node\t%s, %s\n", s.Platform, s.Dir)
-	fmt.Fprintf(w, "channel\t%s\n", orNone(s.Channel))
+	printer.Fprintf(w, "node\t%s, %s\n", s.Platform, s.Dir)
+	printer.Fprintf(w, "channel\t%s\n", orNone(s.Channel))
 	for _, site := range s.Sites {
-		fmt.Fprintf(w, "site\t%s\n", site)
+		printer.Fprintf(w, "site\t%s\n", site)
 	}
 	for _, dir := range s.Watch {
-		fmt.Fprintf(w, "watches\t%s\n", dir)
+		printer.Fprintf(w, "watches\t%s\n", dir)
 	}
-	fmt.Fprintf(w, "generation\t%d (good: %d)\n", s.Generation, s.Good)
+	printer.Fprintf(w, "generation\t%d (good: %d)\n", s.Generation, s.Good)
 	if s.Trial != nil {
-		fmt.Fprintf(w, "\ttrying %d, %d tries left\n", s.Trial.Generation, s.Trial.TriesLeft)
+		printer.Fprintf(w, "\ttrying %d, %d tries left\n", s.Trial.Generation, s.Trial.TriesLeft)
 	}
 	for _, a := range s.Apps {
-		fmt.Fprintf(w, "app\t%s@%s\n", a.App, a.Version)
+		printer.Fprintf(w, "app\t%s@%s\n", a.App, a.Version)
 	}
 	for _, svc := range s.Services {
-		fmt.Fprintf(w, "service\t%s %s", svc.Name, svc.State)
+		printer.Fprintf(w, "service\t%s %s", svc.Name, svc.State)
 		if svc.PID != 0 {
-			fmt.Fprintf(w, ", process %d", svc.PID)
+			printer.Fprintf(w, ", process %d", svc.PID)
 		}
 		if !svc.Since.IsZero() {
-			fmt.Fprintf(w, ", since %s", svc.Since.UTC().Format(time.RFC3339))
+			printer.Fprintf(w, ", since %s", svc.Since.UTC().Format(time.RFC3339))
 		}
 		if svc.Restarts > 0 {
-			fmt.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
+			printer.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
 		}
-		fmt.Fprintln(w)
+		printer.Fprintf(w, "\n")
 	}
 	switch {
 	case s.Freshness.SignedAt.IsZero():
 	case s.Freshness.Known:
-		fmt.Fprintf(w, "signed\t%s, expires %s\n", stamp(s.Freshness.SignedAt), stamp(s.Freshness.Expires))
+		printer.Fprintf(w, "signed\t%s, expires %s\n", stamp(s.Freshness.SignedAt), stamp(s.Freshness.Expires))
 	default:
-		fmt.Fprintf(w, "signed\t%s, freshness unknown (taken offline)\n", stamp(s.Freshness.SignedAt))
+		printer.Fprintf(w, "signed\t%s, freshness unknown (taken offline)\n", stamp(s.Freshness.SignedAt))
 	}
 	if s.Last != nil {
-		fmt.Fprintf(w, "last look\t%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
+		printer.Fprintf(w, "last look\t%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
 	}
 	for _, r := range s.Refused {
-		fmt.Fprintf(w, "refused\tgeneration %d: %s\n", r.Generation, r.Reason)
+		printer.Fprintf(w, "refused\tgeneration %d: %s\n", r.Generation, r.Reason)
 	}
 	for _, p := range s.Problems {
-		fmt.Fprintf(w, "problem\t%s\n", p)
+		printer.Fprintf(w, "problem\t%s\n", p)
 	}
 }
 
@@ -161,16 +162,16 @@ func history(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, writeJSON(e.out, events)
 	}
 	for _, ev := range events {
-		fmt.Fprintf(e.out, "%s  %-9s generation %d", stamp(ev.At), ev.What, ev.Generation)
+		printer.Fprintf(e.out, "%s  %-9s generation %d", stamp(ev.At), ev.What, ev.Generation)
 		if len(ev.Apps) > 0 {
-			fmt.Fprintf(e.out, "  %s", strings.Join(ev.Apps, " "))
+			printer.Fprintf(e.out, "  %s", strings.Join(ev.Apps, " "))
 		}
 		if ev.Reason != "" {
-			fmt.Fprintf(e.out, "  %s", ev.Reason)
+			printer.Fprintf(e.out, "  %s", ev.Reason)
 		}
-		fmt.Fprintln(e.out)
+		printer.Fprintf(e.out, "\n")
 		for _, line := range ev.Log {
-			fmt.Fprintf(e.out, "    | %s\n", line)
+			printer.Fprintf(e.out, "    | %s\n", line)
 		}
 	}
 	return 0, nil
@@ -218,13 +219,19 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("log of %s: %w", args[0], err)
 	}
+	out := e.out
+	if e.screen && !c.raw {
+		clean := printer.To(e.out)
+		defer clean.Close()
+		out = clean
+	}
 	for _, line := range lines {
-		fmt.Fprintln(e.out, line)
+		fmt.Fprintln(out, line)
 	}
 	if !c.follow {
 		return 0, nil
 	}
-	err = runtime.Follow(ctx, path, -1, e.out)
+	err = runtime.Follow(ctx, path, -1, out)
 	if ctx.Err() != nil {
 		err = nil // Ctrl-C is how following ends
 	}

@@ -13,6 +13,7 @@ import (
 	"overland/internal/agent/stage"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/printer"
 	"overland/internal/trust"
 )
 
@@ -42,7 +43,7 @@ func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, 
 		return "", errs.Hint(errs.Errorf(errs.Untrusted, "no root of trust is pinned on this machine, and nobody is here to compare"),
 			"get the fingerprint of %s from its maker (\"overland trust show\"), by another way than the volume itself, and add --root FINGERPRINT", src.Name())
 	}
-	fmt.Fprintf(e.err, `
+	printer.Fprintf(e.err, `
 This machine trusts nobody yet. %s says that its root of trust is
 
     %s

@@ -8,15 +8,21 @@ import (
 	"time"
 
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 )
 
 // say prints one progress line.
-func (e env) say(format string, args ...any) { fmt.Fprintf(e.err, format+"\n", args...) }
+func (e env) say(format string, args ...any) { printer.Fprintf(e.err, format+"\n", args...) }
 
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
 	enc.SetIndent("", "  ")
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, printer.Text(b.String())) // its escapes are JSON's own
+	return err
 }
 
 // finish prints what became of a switch. err, when there is one, is printed by the caller.
@@ -32,11 +38,11 @@ func finish(e env, c *call, r nodeapi.Report, err error) (int, error) {
 		if !t.OK {
 			mark = "FAIL"
 		}
-		fmt.Fprintf(e.err, "%s %s: %s (%s)", mark, t.Service, t.Check, t.Took.Round(time.Millisecond))
+		printer.Fprintf(e.err, "%s %s: %s (%s)", mark, t.Service, t.Check, t.Took.Round(time.Millisecond))
 		if t.Error != "" {
-			fmt.Fprintf(e.err, ": %s", t.Error)
+			printer.Fprintf(e.err, ": %s", t.Error)
 		}
-		fmt.Fprintln(e.err)
+		printer.Fprintf(e.err, "\n")
 	}
 	if r.Outcome == nodeapi.RolledBack && len(r.Log) > 0 {
 		e.say("last lines of the log:")
@@ -47,11 +53,11 @@ func finish(e env, c *call, r nodeapi.Report, err error) (int, error) {
 	if !r.Freshness.Known && r.Outcome != nodeapi.Unchanged && !r.Freshness.SignedAt.IsZero() {
 		e.say("note: freshness unknown: signed %s; there may be something newer", r.Freshness.SignedAt.Format(time.RFC3339))
 	}
-	fmt.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Tried)
+	printer.Fprintf(e.out, "%s: generation %d", r.Outcome, r.Tried)
 	for _, a := range r.Apps {
-		fmt.Fprintf(e.out, " %s@%s", a.App, a.Version)
+		printer.Fprintf(e.out, " %s@%s", a.App, a.Version)
 	}
-	fmt.Fprintln(e.out)
+	printer.Fprintf(e.out, "\n")
 	return 0, err
 }
 

@@ -61,12 +61,15 @@ person who compares the fingerprint that is shown. Without any of them it refuse
 			example: []string{"status", "status --json"}, run: status, flags: jsonFlag,
 		},
 		{
-			name: "logs", usage: "SERVICE [-n LINES] [-f]", short: "show the last lines of a service's log",
-			long:    "SERVICE is APP.SERVICE as in status. -n sets how many lines (default 50); -f goes on until Ctrl-C.",
+			name: "logs", usage: "SERVICE [-n LINES] [-f] [--raw]", short: "show the last lines of a service's log",
+			long: "SERVICE is APP.SERVICE as in status. -n sets how many lines (default 50); -f goes on until Ctrl-C. On a terminal\n" +
+				"colours are left out, and what a terminal would obey is shown as an escape (\\u001b); --raw prints the bytes as they\n" +
+				"are, as it is done for a file or another program.",
 			example: []string{"logs wallet.node -n 100", "logs wallet.node -f"}, run: logs, args: [2]int{1, 1},
 			flags: func(c *call, f *flag.FlagSet) {
 				f.IntVar(&c.lines, "n", 50, "")
 				f.BoolVar(&c.follow, "f", false, "")
+				f.BoolVar(&c.raw, "raw", false, "")
 			},
 		},
 		{

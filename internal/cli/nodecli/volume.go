@@ -9,6 +9,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/printer"
 	"overland/internal/progress"
 	"overland/internal/release/inspect"
 	"overland/internal/trust"
@@ -79,10 +80,10 @@ func verify(ctx context.Context, e env, c *call, args []string) (int, error) {
 	}
 	if known == "" {
 		e.say("note: no root of trust is known here; compare this one yourself, or add --root FINGERPRINT")
-		fmt.Fprintf(e.out, "whole and signed, by a root that nobody here has checked: %s\n", s.Root)
+		printer.Fprintf(e.out, "whole and signed, by a root that nobody here has checked: %s\n", s.Root)
 		return 0, nil
 	}
-	fmt.Fprintf(e.out, "whole and signed by root %s (%s)\n", s.Root, known)
+	printer.Fprintf(e.out, "whole and signed by root %s (%s)\n", s.Root, known)
 	return 0, nil
 }
 
@@ -106,7 +107,7 @@ func list(_ context.Context, e env, c *call, args []string) (int, error) {
 		return 0, writeJSON(e.out, lines)
 	}
 	for _, l := range lines {
-		fmt.Fprintf(e.out, "%12d  %s\n", l.Size, l.Name)
+		printer.Fprintf(e.out, "%12d  %s\n", l.Size, l.Name)
 	}
 	return 0, nil
 }
@@ -123,7 +124,7 @@ func extract(ctx context.Context, e env, c *call, args []string) (int, error) {
 	if err := v.Extract(ctx, rest[0], fsx.FS{}); err != nil {
 		return 0, err
 	}
-	fmt.Fprintln(e.out, rest[0])
+	printer.Fprintf(e.out, "%s\n", rest[0])
 	return 0, nil
 }
 
@@ -144,7 +145,7 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 	if c.json {
 		return 0, writeJSON(e.out, in)
 	}
-	fmt.Fprintf(e.out, "channel %s, root %s", in.Channel, s.Root)
+	printer.Fprintf(e.out, "channel %s, root %s", in.Channel, s.Root)
 	if known == "" {
 		fmt.Fprint(e.out, " (the volume's own word)")
 	}
@@ -152,15 +153,15 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 	if !in.Signed.SealedAt.IsZero() {
 		signed = stamp(in.Signed.SealedAt)
 	}
-	fmt.Fprintf(e.out, "\nsigned %s\n", signed)
+	printer.Fprintf(e.out, "\nsigned %s\n", signed)
 	for _, r := range in.Releases {
-		fmt.Fprintf(e.out, "\n%s@%s  %s\n", r.App, r.Version, r.Toolchain)
+		printer.Fprintf(e.out, "\n%s@%s  %s\n", r.App, r.Version, r.Toolchain)
 		for _, a := range r.Artifacts {
 			missing := ""
 			if !a.Present {
 				missing = "  (not in this volume)"
 			}
-			fmt.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
+			printer.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
 		}
 	}
 	return 0, nil

@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/errs"
+	"overland/internal/printer"
 	"overland/internal/progress"
 )
 
@@ -30,20 +31,23 @@ type Term struct {
 	Yes   bool   // --yes: questions are answered with yes
 }
 
-// Printf prints a piece of the result.
-func (t *Term) Printf(format string, args ...any) { fmt.Fprintf(t.Stdout, format, args...) }
+// Printf prints a piece of the result: see printer.Fprintf for what becomes of its arguments.
+func (t *Term) Printf(format string, args ...any) { printer.Fprintf(t.Stdout, format, args...) }
+
+// Print prints text of several lines.
+func (t *Term) Print(text string) { fmt.Fprint(t.Stdout, printer.Text(text)) }
 
 // Note prints a line for the eye, on stderr; nothing under --quiet.
 func (t *Term) Note(format string, args ...any) {
 	if !t.Quiet {
-		fmt.Fprintf(t.Stderr, format+"\n", args...)
+		printer.Fprintf(t.Stderr, format+"\n", args...)
 	}
 }
 
 // Warn prints lines that matter even under --quiet.
 func (t *Term) Warn(list ...string) {
 	for _, s := range list {
-		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", s)
+		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", printer.Block(s))
 	}
 }
 
@@ -53,12 +57,17 @@ func (t *Term) Bar() *progress.Bar {
 	return progress.NewBar(t.Stderr, progress.Options{Screen: ok && term.IsTerminal(int(f.Fd())), Quiet: t.Quiet})
 }
 
-// JSON prints v, indented, as the result.
+// JSON prints v, indented, as the result. What printer shows as an escape is one of JSON's own.
 func (t *Term) JSON(v any) error {
-	e := json.NewEncoder(t.Stdout)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := io.WriteString(t.Stdout, printer.Text(b.String()))
+	return err
 }
 
 // Table prints rows in columns under head, whose words are the columns'
@@ -67,7 +76,11 @@ func (t *Term) Table(indent, head string, rows [][]string) {
 	w := tabwriter.NewWriter(t.Stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, indent+strings.Join(strings.Fields(head), "\t"))
 	for _, row := range rows {
-		fmt.Fprintln(w, indent+strings.Join(row, "\t"))
+		cells := make([]string, len(row))
+		for i, cell := range row {
+			cells[i] = printer.Line(cell)
+		}
+		fmt.Fprintln(w, indent+strings.Join(cells, "\t"))
 	}
 	// The writer below is stdout, whose errors Printf ignores too.
 	_ = w.Flush()
@@ -79,7 +92,7 @@ func (t *Term) Confirm(format string, args ...any) error {
 	if t.Yes {
 		return nil
 	}
-	question := fmt.Sprintf(format, args...)
+	question := printer.Sprintf(format, args...)
 	in, ok := t.person()
 	if !ok {
 		return errs.Hint(errs.Errorf(errs.Denied, "%s There is nobody to ask", question), "--yes says yes")
@@ -103,7 +116,7 @@ func (t *Term) Passphrase(name string) ([]byte, error) {
 		return nil, errs.Hint(errs.Errorf(errs.Denied, "key %s has a passphrase, and there is nobody to ask", name),
 			"set OVERLAND_PASSPHRASE")
 	}
-	fmt.Fprintf(t.Stderr, "passphrase of key %s: ", name)
+	printer.Fprintf(t.Stderr, "passphrase of key %s: ", name)
 	b, err := term.ReadPassword(int(in.Fd()))
 	fmt.Fprintln(t.Stderr)
 	return b, err
