@@ -13,7 +13,7 @@ import (
 var habits = []struct {
 	never   *regexp.Regexp
 	instead string
-	but     []string // folders that may
+	but     []string // folders and files that may
 }{
 	{
 		regexp.MustCompile(`(ReadAll|NewScanner|NewDecoder)\(io\.LimitReader|&io\.LimitedReader`),
@@ -24,6 +24,17 @@ var habits = []struct {
 		regexp.MustCompile(`"free (some|at least|%d|space)|syscall\.(ENOSPC|EDQUOT)`),
 		"fsx.Full or fsx.Room: a full disk has one hint",
 		[]string{"internal/fsx", "internal/confine"}, // there it is said of namespaces
+	},
+	{
+		regexp.MustCompile(`\bos\.(Open|ReadFile|DirFS)\([^"]|\broot\.Open\(`), // a constant path is the kernel's or the system's
+		"fsx.Open, fsx.ReadFile, fsx.OpenIn or fsx.DirFS, which a pipe or a device under that name cannot stop; " +
+			"fsx.OpenStream for what a person named",
+		[]string{
+			"internal/fsx", "internal/confine", "internal/procfs", "internal/platform/sysinfo", "internal/testkit", "internal/trust/conformance",
+			"internal/runtime/runtimetest", "internal/store", "internal/netcache/server", // their own folders
+			"internal/session", "internal/ecosystem", "internal/builder/command", // made by this process; the user's own settings
+			"internal/netcache/client/seen.go", "bench", "demo",
+		},
 	},
 	{
 		regexp.MustCompile(`"err", err\b`),
@@ -93,7 +104,7 @@ func broken(name, text string) []string {
 	for _, h := range habits {
 		may := false
 		for _, folder := range h.but {
-			may = may || strings.HasPrefix(filepath.ToSlash(name), folder+"/")
+			may = may || strings.HasPrefix(filepath.ToSlash(name)+"/", folder+"/")
 		}
 		if found := h.never.FindString(text); found != "" && !may {
 			bad = append(bad, name+": "+found+"…: instead: "+h.instead)
@@ -109,6 +120,12 @@ func TestBrokenHabitsAreFound(t *testing.T) {
 		"in := &io.LimitedReader{R: r, N: 5}":             1,
 		"b, err := fsx.Read(r, name, 5)":                  0,
 		"n, err := io.Copy(h, io.LimitReader(r, size+1))": 0,
+		"f, err := os.Open(path)":                         1,
+		"b, err := os.ReadFile(name)":                     1,
+		"f, err := root.Open(name)":                       1,
+		"tree := os.DirFS(dir)":                           1,
+		`b, err := os.ReadFile("/proc/mounts")`:           0,
+		"f, err := fsx.Open(path)":                        0,
 	} {
 		if got := broken("internal/x/x.go", text); len(got) != want {
 			t.Errorf("%s: %v", text, got)

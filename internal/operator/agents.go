@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -52,7 +53,7 @@ func findAgents(dir string) ([]agentProgram, error) {
 	var list []agentProgram
 	for _, plat := range platform.All() {
 		path := filepath.Join(dir, plat.Dashed(), release.AgentApp)
-		f, err := os.Open(path)
+		f, err := fsx.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -169,7 +170,7 @@ func writeAgent(ctx context.Context, depot store.Store, ref release.Ref, list []
 }
 
 func putFile(ctx context.Context, depot store.Store, path string, want digest.Digest, size int64) error {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return err
 	}

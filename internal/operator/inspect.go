@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
@@ -53,7 +54,7 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	if err == nil {
 		return inspectVolume(ctx, v)
 	}
-	f, openErr := os.Open(path)
+	f, openErr := fsx.Open(path)
 	if openErr != nil {
 		return nil, openErr
 	}

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"overland/internal/appfile"
+	"overland/internal/appfile/yamlfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/source"
 )
 
@@ -74,7 +75,7 @@ func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	s.Spec, err = os.ReadFile(filepath.Join(s.Repo.Dir(), appfile.FileName))
+	s.Spec, err = fsx.ReadFile(filepath.Join(s.Repo.Dir(), appfile.FileName), yamlfile.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, errs.Hint(errs.Errorf(errs.NotFound, "%s has no %s", s.Repo.Dir(), appfile.FileName), "overland init")
 	}

@@ -56,7 +56,7 @@ func (m none) start(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (m none) stop(ctx context.Context) error {
 	if !errors.Is(err, fsx.ErrLocked) {
 		return err
 	}
-	b, err := os.ReadFile(path)
+	b, err := readSmall(path)
 	if err != nil {
 		return err
 	}

@@ -188,7 +188,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	defer w.Close()
 	out := s.Stderr
 	out = cmp.Or(out, os.Stderr)
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"overland/internal/agent"
@@ -64,15 +63,10 @@ Type yes when every character is the same: `, src.Name(), offered.Groups())
 // provisioned returns the fingerprint in file path, "" when there is no such file.
 func provisioned(path string) (trust.Fingerprint, error) {
 	const longest = 4 << 10
-	f, err := os.Open(path)
+	b, err := fsx.ReadFile(path, longest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", fmt.Errorf("provisioned root: %w", err)
-	}
-	defer f.Close()
-	b, err := fsx.Read(f, path, longest)
 	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
 		return "", fmt.Errorf("provisioned root: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/ecosystem/plain"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/session"
@@ -139,7 +140,11 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 // readPins reads the file of pins: the one that is named, or the one that lies beside the lock.
 func (o sessionOptions) readPins() (plain.Pins, error) {
 	path := cmp.Or(o.pins, filepath.Join(filepath.Dir(o.lock), "overland.pins"))
-	f, err := os.Open(path)
+	open := fsx.Open // the one beside the lock is the repository's
+	if o.pins != "" {
+		open = fsx.OpenStream
+	}
+	f, err := open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && o.pins == "":
 		return nil, nil

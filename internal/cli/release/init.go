@@ -59,7 +59,7 @@ func runInit(_ context.Context, t *term.Term, o initOptions) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	app, err := golang.Propose(os.DirFS(dir), o.name)
+	app, err := golang.Propose(fsx.DirFS(dir), o.name)
 	if err != nil {
 		return err
 	}
