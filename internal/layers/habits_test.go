@@ -42,6 +42,11 @@ var habits = []struct {
 		nil,
 	},
 	{
+		regexp.MustCompile(`os\.Environ\(\)`),
+		"environ.Child, which leaves out what holds keys",
+		[]string{"internal/environ", "internal/testkit", "bench", "demo"},
+	},
+	{
 		regexp.MustCompile(`fmt\.Fprint(f|ln)?\((t|tm)\.Std(out|err)|fmt\.Fprintf\(e\.(out|err)`),
 		"term.Term's own ways to print, or printer.Fprintf: what others say must not reach a terminal as it is",
 		[]string{"internal/cli/term"},
@@ -110,7 +115,19 @@ func broken(name, text string) []string {
 			bad = append(bad, name+": "+found+"…: instead: "+h.instead)
 		}
 	}
+	at := filepath.ToSlash(name)
+	if strings.HasPrefix(at, "internal/") && !strings.HasPrefix(at, "internal/testkit/") && envElsewhere[at] == "" &&
+		strings.Contains(text, "exec.Command") && !strings.Contains(text, ".Env = ") {
+		bad = append(bad, name+": a program is started with all of this process's environment: instead: cmd.Env = environ.Child(), or a list of its own")
+	}
 	return bad
+}
+
+// envElsewhere are files that start programs whose environment is set in another file.
+var envElsewhere = map[string]string{
+	"internal/session/reaper_linux.go":   "Record and Replay set it",
+	"internal/session/replay_other.go":   "Record sets it",
+	"internal/trust/conformance/main.go": "not a part of the program: the public suite starts it",
 }
 
 func TestBrokenHabitsAreFound(t *testing.T) {
@@ -126,8 +143,15 @@ func TestBrokenHabitsAreFound(t *testing.T) {
 		"tree := os.DirFS(dir)":                           1,
 		`b, err := os.ReadFile("/proc/mounts")`:           0,
 		"f, err := fsx.Open(path)":                        0,
+		"fmt.Fprintf(t.Stdout, name)":                     1,
+		"env := append(os.Environ(), more)":               1,
 	} {
 		if got := broken("internal/x/x.go", text); len(got) != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for text, want := range map[string]int{"exec.CommandContext(ctx, name).Run()": 1, "c := exec.Command(name); c.Env = list": 0} {
+		if got := broken("internal/source/x.go", text); len(got) != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}

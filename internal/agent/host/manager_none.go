@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -64,7 +65,7 @@ func (m none) start(ctx context.Context) error {
 	program := m.slots.path("good", Program)
 	p, err := os.StartProcess(program, []string{Program, "supervise", "--stop-services", "--state", m.slots.Dir},
 		&os.ProcAttr{
-			Dir: m.slots.Dir, Env: os.Environ(), Files: []*os.File{null, out, out},
+			Dir: m.slots.Dir, Env: environ.Child(), Files: []*os.File{null, out, out},
 			Sys: &syscall.SysProcAttr{Setsid: true},
 		})
 	if err != nil {

@@ -16,6 +16,7 @@ import (
 	"overland/internal/agent/host"
 	"overland/internal/agent/stage"
 	"overland/internal/digest"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 )
@@ -250,7 +251,7 @@ func foreground(e env, c *call) error {
 	program := host.Slots{Dir: c.dir}.GoodPath()
 	args := []string{Program, "supervise", "--stop-services", "--say-outcome", "--state", c.dir}
 	removeUnpacked()
-	if err := syscall.Exec(program, args, os.Environ()); err != nil {
+	if err := syscall.Exec(program, args, environ.Child()); err != nil {
 		return fmt.Errorf("become the supervisor: %w", err)
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/ecosystem/plain"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
@@ -132,7 +133,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	path, err := filepath.Abs(o.lock)
 	return &session.Options{
 		Pins:  pins,
-		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: os.Environ(),
+		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
 		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
 	}, err
 }
