@@ -97,6 +97,8 @@ var floors = map[string]int{
 	"agent/stage":               6,
 	"agent/switchover":          6,
 	"operator":                  6,
+	"operator/agents":           6,
+	"operator/sealing":          6,
 	"server/cache":              8,
 	"server/netcache":           8,
 	"server/node":               8,

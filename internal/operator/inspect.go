@@ -17,7 +17,6 @@ import (
 	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
-	"overland/internal/store"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
@@ -87,7 +86,7 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 	if err != nil {
 		return nil, err
 	}
-	d, err := inspect.Release(ctx, depotBlobs{p.depot}, signed.Digest)
+	d, err := inspect.Release(ctx, inspect.Depot{Blobs: p.depot}, signed.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -141,14 +140,4 @@ func (p *Operator) KeyNames() map[string]string {
 		names[k.ID] = k.Name
 	}
 	return names
-}
-
-type depotBlobs struct{ store.Blobs }
-
-func (b depotBlobs) Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
-	f, err := b.Open(ctx, d)
-	if err != nil {
-		return nil, nil, err
-	}
-	return io.NewSectionReader(f, 0, f.Size()), f, nil
 }

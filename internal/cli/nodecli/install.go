@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -74,6 +75,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
 		return 0, err
 	}
+	if opts.Channel, err = chooseChannel(e, c, src); err != nil {
+		return 0, err
+	}
 	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
 	var report nodeapi.Report
 	supervised := h.Running(ctx)
@@ -103,7 +107,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			if c.fore {
 				return 0, foreground(e, c)
 			}
+			refused := report.Refused
 			report, err = awaitOutcome(ctx, e, c.dir, report.Tried)
+			report.Refused = refused
 			if err == nil {
 				err = offerProgram(ctx, e, c, name, opts)
 			}
@@ -113,6 +119,10 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	}
 	if err != nil && report.Outcome == "" {
 		return 0, err
+	}
+	if err == nil && len(report.Refused) > 0 {
+		err = errs.Hint(errs.Errorf(errs.Partial, "not all of the channel runs here: %s", strings.Join(report.Refused, "; ")),
+			"the channel's operator sees it too: overland channel show %s", report.Channel)
 	}
 	return finish(e, c, report, err)
 }

@@ -51,6 +51,9 @@ func runInit(_ context.Context, t *term.Term, o initOptions) error {
 	if o.name == "" {
 		o.name = appName(filepath.Base(dir))
 	}
+	if why := appfile.Reserved(o.name); why != "" {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the name %s is reserved: %s", o.name, why), "--name NAME gives it another one")
+	}
 	path := filepath.Join(dir, appfile.FileName)
 	if _, err := os.Lstat(path); err == nil {
 		if err := t.Confirm("%s is there already. Overwrite it?", path); err != nil {
