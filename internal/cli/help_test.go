@@ -135,7 +135,11 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 			runUntilPrinted(t, ctx, cancel, env, args)
 			continue
 		}
-		if code, _, msg := run(ctx, env, args...); code != 0 {
+		want := 0
+		if c.CommandPath() == "overland trust doctor" {
+			want = errs.Partial.Exit() // the keys of a test are in the clear
+		}
+		if code, _, msg := run(ctx, env, args...); code != want {
 			t.Errorf("%s\nexit code %d: %s", line, code, msg)
 		}
 	}

@@ -49,7 +49,7 @@ func tree(t *term.Term) *cobra.Command {
 		Long: "Overland builds a commit for every CPU, signs it as a release, promotes releases to channels, and seals a\n" +
 			"channel into one file that installs, proves and rolls back services on machines without a network.\n\n" +
 			"Exit codes: " + errs.ExitCodes,
-		Example: "overland init\noverland seal -o app.volume\nsh app.volume install --root FINGERPRINT --channel local/app",
+		Example: "overland init\noverland seal -o app.volume\nsh app.volume install",
 		Version: readVersion().text(),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -66,6 +66,9 @@ func tree(t *term.Term) *cobra.Command {
 	f.StringVar(&t.Home, "home", "", "site directory: depot, signed metadata and keys (default $OVERLAND_HOME, else ~/.local/share/overland)")
 	f.BoolVarP(&t.Quiet, "quiet", "q", false, "no progress and no notes")
 	f.BoolVarP(&t.Yes, "yes", "y", false, "do not ask")
+	f.StringVar(&t.PassphraseFile, "passphrase-file", "", "file with the passphrase of keys (default $OVERLAND_PASSPHRASE, else it is asked for)")
+	f.BoolVar(&t.NoPassphrase, "no-passphrase", false, "keys that are made now are not encrypted")
+	f.StringVar(&t.RootKeys, "root-keys", "", "folder of the private halves of root keys (default $OVERLAND_ROOT_KEYS, else keys/root in the site directory)")
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return errs.Hint(errs.E(errs.Invalid, err), "%s --help", c.CommandPath())
 	})

@@ -2,7 +2,6 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -85,13 +84,16 @@ func openRegular(dir, name string) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	defer root.Close()
-	f, err := fsx.OpenIn(root, name)
+	info, err := root.Stat(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	info, err := f.Stat()
+	if !info.Mode().IsRegular() {
+		return nil, 0, errs.Errorf(errs.Invalid, "%s: not a file", filepath.Join(dir, name))
+	}
+	f, err := root.Open(name)
 	if err != nil {
-		return nil, 0, errors.Join(err, f.Close())
+		return nil, 0, err
 	}
 	return f, info.Size(), nil
 }

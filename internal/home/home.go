@@ -14,6 +14,7 @@ const (
 	Depot       Place = "depot"
 	Trust       Place = "trust"
 	Keys        Place = "keys"
+	RootKeys    Place = "keys/root"
 	TLS         Place = "tls"
 	Settings    Place = "site.yaml"
 	Locks       Place = "locks"
@@ -62,6 +63,7 @@ func Table() []Entry {
 		{Trust, Durable, 0, true, "every version of the signed metadata ([trust.md](trust.md)); empty until `overland trust init`"},
 		{Keys, Durable, private, true, "signing keys; a site needs those of *snapshot* and *timestamp*, without a passphrase, " +
 			"to keep the timestamp fresh"},
+		{RootKeys, Durable, private, true, "private halves of root keys: carry this folder away, `--root-keys` names it when it is needed"},
 		{TLS, Durable, private, true, "the key that nodes have pinned, and the certificate that carries it ([site.md](site.md))"},
 		{Database, Durable, 0o600, false, "freezes, the offline switch, who may write to the network cache and who wrote: SQLite, with " +
 			"`site.db-wal` and `site.db-shm` while it is open; `site.db.schema-N` is a copy made before the schema changed"},

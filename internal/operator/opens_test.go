@@ -11,6 +11,7 @@ import (
 	"overland/internal/operator"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
 )
 
@@ -72,7 +73,7 @@ func TestCallsAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	asked := 0
-	one := p.With(operator.Callbacks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("secret"), nil }})
+	one := p.With(operator.Callbacks{Asks: keys.Asks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("secret"), nil }}})
 	if s, err := one.Keys().ByID(pub.ID); err != nil || s == nil || asked != 1 {
 		t.Fatalf("%v, %v, asked %d times", s, err, asked)
 	}
@@ -120,7 +121,7 @@ func TestJobsShareTheMetadataAndNoKeys(t *testing.T) {
 			return nil
 		})
 	}
-	person := p.With(operator.Callbacks{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }})
+	person := p.With(operator.Callbacks{Asks: keys.Asks{Passphrase: func(string) ([]byte, error) { return []byte("secret"), nil }}})
 	if err := change(person, "channel/x/a"); err != nil {
 		t.Errorf("a person who has the passphrase: %v", err)
 	}

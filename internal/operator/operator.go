@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"sync"
 
 	"overland/internal/clock"
-	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
@@ -26,14 +26,15 @@ type Options struct {
 	Agents   string      // folder of agent programs; "" = "agents" beside this program
 	Compiled string      // folder of the compilers' own caches; "" = cache/ in the site directory
 	Make     bool        // a site directory that is missing is made
-	Env      []string    // environment that builders take network settings from; nil = environ.Child()
+	RootKeys string      // folder of the private halves of root keys; "" = keys/root in the site directory
+	Env      []string    // environment that builders take network settings from; nil = os.Environ()
 }
 
 // Callbacks reach the person, or the job, that one call is made for. The zero value reaches nobody.
 type Callbacks struct {
-	Passphrase func(keyName string) ([]byte, error) // asked for keys that have one; nil: such keys cannot be used
-	Progress   func(progress.Event)                 // called from one goroutine at a time; nil: not shown
-	Warn       func(string)                         // told of problems that do not stop the work; as Progress
+	keys.Asks                      // asked for the passphrases of keys
+	Progress  func(progress.Event) // called from one goroutine at a time; nil: not shown
+	Warn      func(string)         // told of problems that do not stop the work; as Progress
 }
 
 // Operator works in one site directory, whose depot, keys and signed metadata it opens once. It is
@@ -74,7 +75,7 @@ func Open(dir string, o Options) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
-	k, err := keys.Open(home.Keys.In(dir), keys.Options{FS: o.FS})
+	k, err := keys.Open(home.Keys.In(dir), keys.Options{FS: o.FS, Root: cmp.Or(o.RootKeys, home.RootKeys.In(dir))})
 	if err != nil {
 		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
 	}
@@ -92,7 +93,7 @@ func (p *Operator) With(c Callbacks) *Operator {
 		c.Warn = func(string) {}
 	}
 	out := *p
-	out.say, out.keys = c, p.keys.Asking(c.Passphrase)
+	out.say, out.keys = c, p.keys.Asking(c.Asks)
 	return &out
 }
 
@@ -132,6 +133,13 @@ func (p *Operator) Signed(ctx context.Context) (*repository.State, error) {
 // InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root")
 // of which threshold must sign (0: 1). An error of kind Conflict says that it is there already.
 func (p *Operator) InitTrust(ctx context.Context, rootKeys []string, threshold int) (*repository.State, error) {
+	if _, err := p.Repository(ctx); errs.KindOf(err) == errs.NotFound {
+		for _, name := range rootKeys {
+			if _, err := p.keys.NewRoot(name, nil); err != nil && errs.KindOf(err) != errs.Conflict {
+				return nil, err
+			}
+		}
+	}
 	repo, err := repository.Init(ctx, p.files, p.keys, repository.InitOptions{
 		Options: repository.Options{Clock: p.o.Clock}, RootKeys: rootKeys, Threshold: threshold,
 	})
@@ -162,5 +170,5 @@ func (p *Operator) env() []string {
 	if p.o.Env != nil {
 		return p.o.Env
 	}
-	return environ.Child()
+	return os.Environ()
 }

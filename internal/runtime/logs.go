@@ -12,8 +12,6 @@ import (
 	"strings"
 	"time"
 
-	"overland/internal/fsx"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -40,7 +38,7 @@ func Tail(path string, n int) ([]string, error) {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
 	if have := bytes.Count(text, []byte("\n")); have < n && len(text) < tailLimit {
-		if old, err := fsx.Open(numbered(path, 1)); err == nil {
+		if old, err := os.Open(numbered(path, 1)); err == nil {
 			defer old.Close()
 			before, err := tail(old, n-have+1, tailLimit-len(text))
 			if err != nil {
@@ -166,7 +164,7 @@ func (r *logReader) read(buf []byte) (int, error) {
 }
 
 func readAt(path string, buf []byte, off int64) (int, error) {
-	f, err := fsx.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return 0, err
 	}

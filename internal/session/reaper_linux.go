@@ -13,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/procfs"
 )
@@ -64,7 +63,7 @@ func Inside(ctx context.Context, args []string) error {
 		return errs.Errorf(errs.Invalid, "no command to run")
 	}
 	unix.CloseOnExec(leashFD)
-	environ := environ.Child()
+	environ := os.Environ()
 	if args[0] == Replaying {
 		var err error
 		if environ, err = connect(ctx); err != nil {

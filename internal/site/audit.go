@@ -16,7 +16,6 @@ import (
 
 	"overland/internal/db"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/netcache/server"
 )
@@ -102,7 +101,7 @@ func importAudit(ctx context.Context, folder string, known *db.DB, log *slog.Log
 
 // readAudit returns the events in the file at path, and how many of its lines could not be read.
 func readAudit(path string) (list []db.Event, bad int, err error) {
-	f, err := fsx.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -153,7 +153,7 @@ func newCertificate(f fsx.FS, path string, key crypto.Signer) (*x509.Certificate
 
 // readPEM returns the one block of type kind in the file at path.
 func readPEM(path, kind string) ([]byte, fs.FileInfo, error) {
-	file, err := fsx.Open(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,7 +14,6 @@ import (
 
 	"overland/internal/db"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/health"
 	shacache "overland/internal/netcache"
 	"overland/internal/netcache/server"
@@ -137,7 +136,7 @@ func (p *policyOnDisk) store() error {
 }
 
 func readPolicy(path string) (server.Policy, error) {
-	f, err := fsx.Open(path)
+	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return server.Policy{}, nil
 	}

@@ -4,10 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"regexp"
 
 	"overland/internal/ecosystem"
-	"overland/internal/fsx"
 
 	"overland/internal/appfile/yamlfile"
 	"overland/internal/errs"
@@ -45,7 +45,7 @@ const settingsPage = "every key, with an example: docs/reference/site-yaml.md"
 // What is wrong with the file is errs.Invalid, with line and column.
 func ReadSettings(dir string) (Settings, error) {
 	path := home.Settings.In(dir)
-	b, err := fsx.ReadFile(path, yamlfile.MaxSize)
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Settings{}, nil
 	}

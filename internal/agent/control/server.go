@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"overland/internal/fsx"
@@ -69,7 +68,7 @@ func socketAddress(path string) (string, func(), error) {
 	if len(path) <= pathMax {
 		return path, func() {}, nil
 	}
-	dir, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY|syscall.O_DIRECTORY, 0)
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return "", nil, err
 	}

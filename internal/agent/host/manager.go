@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"overland/internal/environ"
 )
 
 // ServiceName is what the service is called in every service manager.
@@ -37,7 +35,6 @@ func RunCommand(ctx context.Context, name string, args ...string) (string, error
 	out := os.NewFile(uintptr(fd), "output")
 	defer out.Close()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = environ.Child()
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
 	text, readErr := io.ReadAll(io.NewSectionReader(out, 0, longest))

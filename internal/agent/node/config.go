@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -26,7 +27,7 @@ const configMax = 64 << 10 // bytes
 // readConfig reads the settings that a person or provisioning wrote. A
 // missing file is fs.ErrNotExist.
 func readConfig(path string) (Settings, error) {
-	file, err := fsx.Open(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return Settings{}, err
 	}

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"slices"
 	"strings"
 
 	"overland/internal/builder"
 	"overland/internal/digest"
-	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/platform/sysinfo"
@@ -31,7 +31,7 @@ type Options struct {
 	Store     store.Opener // holds the inputs
 	Sessions  string       // folder for what sessions need
 	GoCache   string       // folder of the Go compiler's cache, for commands that run it: entries are named by their inputs
-	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = environ.Child()
+	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = os.Environ()
 	MaxOutput int64        // bytes; 0 = 4 GiB
 }
 
@@ -44,7 +44,7 @@ type Builder struct {
 // New returns a Builder.
 func New(o Options) *Builder {
 	if o.Env == nil {
-		o.Env = environ.Child()
+		o.Env = os.Environ()
 	}
 	o.MaxOutput = cmp.Or(o.MaxOutput, 4<<30)
 	return &Builder{o: o, kind: session.Kind(o.Env)}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	goversion "go/version"
+	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -15,7 +16,6 @@ import (
 	"time"
 
 	"overland/internal/ecosystem/tool"
-	"overland/internal/environ"
 	"overland/internal/errs"
 )
 
@@ -48,7 +48,7 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	h.command = cmp.Or(h.command, "go")
 	given := b.o.Env
 	if given == nil {
-		given = environ.Child()
+		given = os.Environ()
 	}
 	command, err := exec.LookPath(h.command)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/store"
@@ -184,7 +183,7 @@ func (r *Results) keep(ctx context.Context, f client.Found, path string) (s buil
 	if f.Statement == nil || s.Toolchain == "" || len(s.Toolchain) > maxToolchain {
 		return s, errs.Errorf(errs.Untrusted, "the entry is not one of a build")
 	}
-	blob, err := fsx.Open(path)
+	blob, err := os.Open(path)
 	if err != nil {
 		return s, err
 	}

@@ -172,7 +172,7 @@ func install(ctx context.Context, c *client.Client, fit []client.Found, dest str
 	if err := s.Room(limits.Size); err != nil {
 		return in, err
 	}
-	f, err := fsx.Open(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return in, err
 	}

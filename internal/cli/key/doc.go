@@ -1,4 +1,4 @@
-// Package key is the verbs for signing keys: key new, list and rotate.
+// Package key is the verbs for signing keys: key new, list, passphrase and rotate.
 //
 // Failure guarded: a key with an empty passphrase that its owner takes for a locked one.
 package key
@@ -13,6 +13,6 @@ import (
 // Verbs returns the verb key, ready to run.
 func Verbs(t *term.Term) []*cobra.Command {
 	return []*cobra.Command{verb.Group("key", "Make, list and rotate signing keys",
-		"Signing keys are files in the folder keys of the site directory; a private key never leaves this machine.",
-		newVerb(t, runNew), list(t, runList), rotate(t, runRotate))}
+		"Signing keys are files in the folder keys of the site directory; a private key never leaves your machines.",
+		newVerb(t, runNew), list(t, runList), relock(t, runRelock), rotate(t, runRotate))}
 }

@@ -11,65 +11,84 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/trust"
+	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
 )
 
-// makeOptions are the settings of key new and key rotate.
+// makeOptions are the settings of the verbs that write a private key.
 type makeOptions struct {
 	name   string
-	locked bool // the private key gets a passphrase
+	locked bool // there is a passphrase, or it fails
+	root   bool // the private key lies with the root keys
 }
 
-// makeVerb makes c a verb whose argument is the name of a key that it makes.
-func makeVerb(t *term.Term, c *cobra.Command, run verb.Run[makeOptions]) *cobra.Command {
+// makeVerb makes c a verb whose argument is the name of a key that it writes.
+func makeVerb(t *term.Term, c *cobra.Command, run verb.Run[makeOptions]) (*cobra.Command, *makeOptions) {
 	var o makeOptions
 	c.Args = cobra.ExactArgs(1)
-	c.Flags().BoolVar(&o.locked, "passphrase", false, "encrypt it with a passphrase ($OVERLAND_PASSPHRASE, or asked for)")
+	c.Flags().BoolVar(&o.locked, "passphrase", false, "fail where there is nobody to give a passphrase")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		o.name = args[0]
 		return run(c.Context(), t, o)
 	}
-	return c
+	return c, &o
 }
 
 func newVerb(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
-	return makeVerb(t, &cobra.Command{
+	c, o := makeVerb(t, &cobra.Command{
 		Use:   "new NAME",
 		Short: "Make a signing key",
 		Long: "Makes the key files NAME.key (private) and NAME.pub in the site directory and prints the key's id. Give the\n" +
-			".pub file to whoever runs overland trust add-signer. With --passphrase the private key is encrypted.",
-		Example: "overland key new alice",
+			".pub file to whoever runs overland trust add-signer. At a terminal a passphrase is asked for, which encrypts\n" +
+			"the private key as the age program does. With --root it lies in the folder of root keys (keys/root, or\n" +
+			"--root-keys), which you carry away from this machine; so does a key that is called root.",
+		Example: "overland key new alice\noverland key new root2 --root --root-keys stick",
 	}, run)
+	c.Flags().BoolVar(&o.root, "root", false, "its private half lies in the folder of root keys")
+	return c
 }
 
 func runNew(_ context.Context, t *term.Term, o makeOptions) error {
+	var path string
 	pub, err := sitedir.First(t, func(p *operator.Operator) (trust.PublicKey, error) {
-		passphrase, err := newPassphrase(t, o)
+		passphrase, err := passphrase(t, o)
 		if err != nil {
 			return trust.PublicKey{}, err
 		}
-		return p.Keys().New(o.name, passphrase)
+		begin := p.Keys().New
+		if o.root {
+			begin = p.Keys().NewRoot
+		}
+		pub, err := begin(o.name, passphrase)
+		path = p.Keys().Path(o.name)
+		return pub, err
 	})
 	if err != nil {
 		return err
 	}
 	t.Printf("%s\n", pub.ID)
+	t.Note("the private half is %s: it never leaves your hands", path)
+	if o.root || o.name == keys.Root {
+		t.Note("it is a key of root: carry that folder away from this machine, and name it with --root-keys when root changes")
+	}
 	return nil
 }
 
 func rotate(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
-	return makeVerb(t, &cobra.Command{
+	c, _ := makeVerb(t, &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a key by a new one",
-		Long: "Makes a new key NAME, lets it sign wherever the old one did, withdraws the old one and puts it aside. Nodes\n" +
-			"follow by themselves. Run it again when it was interrupted.",
+		Long: "Makes a new key NAME, lets it sign wherever the old one did, and withdraws the old one. Nodes follow by\n" +
+			"themselves. The old private key is removed, or put aside when it has a passphrase. Run it again when it was\n" +
+			"interrupted.",
 		Example: "overland key rotate online",
 	}, run)
+	return c
 }
 
 func runRotate(ctx context.Context, t *term.Term, o makeOptions) error {
 	pub, err := sitedir.Signed(ctx, t, func(repo *repository.Repository) (trust.PublicKey, error) {
-		passphrase, err := newPassphrase(t, o)
+		passphrase, err := passphrase(t, o)
 		if err != nil {
 			return trust.PublicKey{}, err
 		}
@@ -82,16 +101,49 @@ func runRotate(ctx context.Context, t *term.Term, o makeOptions) error {
 	return nil
 }
 
-// newPassphrase returns the passphrase for a new key, nil for none.
-func newPassphrase(t *term.Term, o makeOptions) ([]byte, error) {
-	if !o.locked {
-		return nil, nil
+func relock(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
+	c, _ := makeVerb(t, &cobra.Command{
+		Use:   "passphrase NAME",
+		Short: "Give a key another passphrase",
+		Long: "Encrypts the private key NAME with a new passphrase, after asking for the one that it has. With\n" +
+			"--no-passphrase the file is left in the clear.",
+		Example: "overland key passphrase alice --no-passphrase",
+	}, run)
+	return c
+}
+
+func runRelock(_ context.Context, t *term.Term, o makeOptions) error {
+	_, err := sitedir.Call(t, func(p *operator.Operator) (struct{}, error) {
+		var none struct{}
+		secret := []byte{}
+		if !t.NoPassphrase {
+			var err error
+			if secret, err = t.MustPassphrase(o.name); err != nil {
+				return none, err
+			}
+		}
+		return none, p.Keys().Relock(o.name, secret)
+	})
+	if err != nil {
+		return err
 	}
-	b, err := t.Passphrase(o.name)
-	if err == nil && len(b) == 0 {
-		err = errs.Errorf(errs.Invalid, "an empty passphrase protects nothing")
+	if t.NoPassphrase {
+		t.Note("%s: anybody who reads its file can sign with it", o.name)
+	} else {
+		t.Note("%s: encrypted", o.name)
 	}
-	return b, err
+	return nil
+}
+
+// passphrase returns what a new key is encrypted with; nil: what is chosen when it is made.
+func passphrase(t *term.Term, o makeOptions) ([]byte, error) {
+	switch {
+	case o.locked && t.NoPassphrase:
+		return nil, errs.Hint(verb.Usage("--passphrase and --no-passphrase contradict each other"), "leave out one of them")
+	case o.locked:
+		return t.MustPassphrase(o.name)
+	}
+	return nil, nil
 }
 
 // listOptions are the settings of key list.

@@ -3,6 +3,7 @@ package netcache
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -51,7 +52,7 @@ func runUpload(ctx context.Context, t *term.Term, o uploadOptions) error {
 	defer c.Close()
 	fields := map[string]any{}
 	if o.meta != "" {
-		f, err := fsx.OpenStream(o.meta)
+		f, err := os.Open(o.meta) // which may be a pipe: a person named it
 		if err != nil {
 			return errs.E(errs.Invalid, err)
 		}
@@ -82,7 +83,7 @@ func runUpload(ctx context.Context, t *term.Term, o uploadOptions) error {
 		}
 		fields[field] = o.url
 	}
-	f, err := fsx.Open(o.file)
+	f, err := os.Open(o.file)
 	if err != nil {
 		return errs.E(errs.Invalid, err)
 	}

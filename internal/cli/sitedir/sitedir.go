@@ -8,6 +8,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	storedir "overland/internal/store/dir"
+	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
 )
 
@@ -36,13 +37,17 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 	if err != nil {
 		return none, err
 	}
+	rootKeys, err := t.RootKeysDir()
+	if err != nil {
+		return none, err
+	}
 	var warnings []string
 	defer func() { t.Warn(warnings...) }()
 	bar := t.Bar()
 	defer bar.Close()
 	p, err := operator.Open(dir, operator.Options{
 		Make: o.Make, Agents: cmp.Or(o.Agents, t.Getenv("OVERLAND_AGENTS")), Compiled: t.Getenv("OVERLAND_COMPILED"),
-		Clock: t.Clock,
+		Clock: t.Clock, RootKeys: rootKeys,
 	})
 	if err != nil {
 		return none, err
@@ -51,8 +56,19 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 		t.Note("a new site directory: %s", dir)
 	}
 	return do(p.With(operator.Callbacks{
-		Passphrase: t.Passphrase, Progress: bar.Show, Warn: func(s string) { warnings = append(warnings, s) },
+		Asks: keys.Asks{Passphrase: t.Passphrase, NewPassphrase: newPassphrase(t)}, Progress: bar.Show, Warn: func(s string) { warnings = append(warnings, s) },
 	}))
+}
+
+// newPassphrase returns what asks for the passphrase of a new key. The online key has none: a site
+// signs with it while nobody is there.
+func newPassphrase(t *term.Term) func(name string) ([]byte, error) {
+	return func(name string) ([]byte, error) {
+		if name == repository.KeyOnline || name == repository.KeyOnline+".next" {
+			return []byte{}, nil
+		}
+		return t.NewPassphrase(name)
+	}
 }
 
 // Signed is Call for what works on the signed metadata.

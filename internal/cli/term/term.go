@@ -29,6 +29,13 @@ type Term struct {
 	Home  string // --home; "" = see SiteDir
 	Quiet bool   // --quiet: no progress and no notes
 	Yes   bool   // --yes: questions are answered with yes
+
+	PassphraseFile string // --passphrase-file: what holds the passphrase of keys; "" = see Passphrase
+	NoPassphrase   bool   // --no-passphrase: new keys are not encrypted
+	RootKeys       string // --root-keys; "" = see RootKeysDir
+
+	fresh []byte // the passphrase that was chosen for new keys in this run
+	told  bool   // that new keys are not encrypted
 }
 
 // Printf prints a piece of the result: see printer.Fprintf for what becomes of its arguments.
@@ -103,23 +110,6 @@ func (t *Term) Confirm(format string, args ...any) error {
 		return errs.Errorf(errs.Cancelled, "nothing was changed")
 	}
 	return nil
-}
-
-// Passphrase returns the passphrase of the key called name:
-// $OVERLAND_PASSPHRASE, or what a person types.
-func (t *Term) Passphrase(name string) ([]byte, error) {
-	if s := t.Getenv("OVERLAND_PASSPHRASE"); s != "" {
-		return []byte(s), nil
-	}
-	in, ok := t.person()
-	if !ok {
-		return nil, errs.Hint(errs.Errorf(errs.Denied, "key %s has a passphrase, and there is nobody to ask", name),
-			"set OVERLAND_PASSPHRASE")
-	}
-	printer.Fprintf(t.Stderr, "passphrase of key %s: ", name)
-	b, err := term.ReadPassword(int(in.Fd()))
-	fmt.Fprintln(t.Stderr)
-	return b, err
 }
 
 // person returns the terminal at which somebody sits who can answer.

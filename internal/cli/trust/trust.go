@@ -1,8 +1,10 @@
 package trust
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,13 +40,17 @@ func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
 }
 
 func runInit(ctx context.Context, t *term.Term, o initOptions) error {
+	var folder string
 	repo, err := sitedir.First(t, func(p *operator.Operator) (*repository.State, error) {
-		return p.InitTrust(ctx, o.rootKeys, o.threshold)
+		s, err := p.InitTrust(ctx, o.rootKeys, o.threshold)
+		folder = filepath.Dir(p.Keys().Path(cmp.Or(verb.First(o.rootKeys, ""), repository.KeyRoot)))
+		return s, err
 	})
 	if err != nil {
 		return err
 	}
 	t.Printf("%s\n", repo.Fingerprint())
+	t.Note("the root key is in %s: carry that folder away from this machine, and name it with --root-keys when root changes", folder)
 	t.Note("compare it when a node is installed: sh FILE install --root %s", repo.Fingerprint())
 	return nil
 }

@@ -20,7 +20,6 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/digest"
-	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/home"
 	"overland/internal/lockfile"
@@ -94,7 +93,7 @@ func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
 	}
 	s := session.Options{
 		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(scratch.Dir(), "sessions"),
-		WorkDir: source, Command: o.command, Environ: scratch.Environ(environ.Child()),
+		WorkDir: source, Command: o.command, Environ: scratch.Environ(os.Environ()),
 		Stdin: t.Stdin, Stdout: t.Stdout, Stderr: t.Stderr,
 	}
 	if len(o.command) > 0 {

@@ -7,13 +7,18 @@ import (
 
 func FuzzKeyFile(f *testing.F) {
 	key := make([]byte, 64)
-	plain, err := encodePrivate(key, nil)
+	plain, err := encodePrivate(key, nil, 0)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(plain)
 	f.Add(EncodePublic(make([]byte, 32)))
 	f.Add([]byte("-----BEGIN OVERLAND ENCRYPTED PRIVATE KEY-----\ne30=\n-----END OVERLAND ENCRYPTED PRIVATE KEY-----\n"))
+	locked, err := encodePrivate(key, []byte("secret"), 10)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(locked)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > maxKeyFile {
 			return

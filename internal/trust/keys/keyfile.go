@@ -5,10 +5,14 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 
+	"filippo.io/age"
+	"filippo.io/age/armor"
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/trust"
 )
 
@@ -16,11 +20,15 @@ import (
 // one, so that other tools read it.
 const (
 	pemPrivate = "OVERLAND PRIVATE KEY"           // PKCS #8
-	pemLocked  = "OVERLAND ENCRYPTED PRIVATE KEY" // PKCS #8 under scrypt and secretbox, as securesystemslib writes it
+	pemAge     = "AGE ENCRYPTED FILE"             // age's own format, under a passphrase: a block of pemPrivate is in it
+	pemOld     = "OVERLAND ENCRYPTED PRIVATE KEY" // PKCS #8 under scrypt and secretbox: read, no longer written
 	pemPublic  = "PUBLIC KEY"                     // PKIX
 )
 
-const maxKeyFile = 16 << 10 // bytes
+const (
+	maxKeyFile = 16 << 10 // bytes
+	maxWork    = 20       // log2 of scrypt's work: 1 GiB, which a file may ask for
+)
 
 // ParsePublic returns the public key in b, a NAME.pub file. A private key in its place is refused
 // with errs.Denied, so that a person who passes it around by mistake learns of it.
@@ -28,7 +36,7 @@ func ParsePublic(b []byte) (trust.PublicKey, error) {
 	if len(b) > maxKeyFile {
 		return trust.PublicKey{}, errs.Errorf(errs.Invalid, "public key of %d bytes: too long", len(b))
 	}
-	if bytes.Contains(b, []byte("PRIVATE KEY")) {
+	if bytes.Contains(b, []byte("PRIVATE KEY")) || isLocked(b) {
 		err := errs.Errorf(errs.Denied, "this is a private key, and a public key belongs here")
 		return trust.PublicKey{}, errs.Hint(err, "use the .pub file; if others have seen the private one, overland key rotate")
 	}
@@ -56,19 +64,37 @@ func EncodePublic(key ed25519.PublicKey) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der})
 }
 
-func encodePrivate(key ed25519.PrivateKey, passphrase []byte) ([]byte, error) {
+// encodePrivate returns the bytes of a NAME.key file; work is log2 of scrypt's work, 0 = age's own choice.
+func encodePrivate(key ed25519.PrivateKey, passphrase []byte, work int) ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
 		return nil, err
 	}
+	plain := pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der})
 	if len(passphrase) == 0 {
-		return pem.EncodeToMemory(&pem.Block{Type: pemPrivate, Bytes: der}), nil
+		return plain, nil
 	}
-	locked, err := encrypted.Encrypt(der, passphrase)
+	to, err := age.NewScryptRecipient(string(passphrase))
 	if err != nil {
 		return nil, err
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: pemLocked, Bytes: locked}), nil
+	if work > 0 {
+		to.SetWorkFactor(work)
+	}
+	var out bytes.Buffer
+	text := armor.NewWriter(&out)
+	w, err := age.Encrypt(text, to)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	err = text.Close()
+	return out.Bytes(), err
 }
 
 // decodePrivate returns the private key in b, a NAME.key file of at most maxKeyFile bytes.
@@ -80,10 +106,22 @@ func decodePrivate(b, passphrase []byte) (ed25519.PrivateKey, error) {
 	der := block.Bytes
 	switch block.Type {
 	case pemPrivate:
-	case pemLocked:
+	case pemAge:
+		plain, err := decrypt(b, passphrase)
+		if wrong := new(age.NoIdentityMatchError); errors.As(err, &wrong) {
+			return nil, wrongPassphrase()
+		}
+		if err != nil {
+			return nil, errs.Hint(errs.Errorf(errs.Denied, "a damaged file: %w", err), "bring it back from a copy")
+		}
+		if isLocked(plain) {
+			return nil, errs.Errorf(errs.Invalid, "encrypted twice")
+		}
+		return decodePrivate(plain, nil)
+	case pemOld:
 		var err error
 		if der, err = encrypted.Decrypt(block.Bytes, passphrase); err != nil {
-			return nil, errs.Errorf(errs.Denied, "wrong passphrase, or a damaged file")
+			return nil, wrongPassphrase()
 		}
 	default:
 		return nil, errs.Errorf(errs.Invalid, "PEM block %.100q where %q belongs", block.Type, pemPrivate)
@@ -99,7 +137,26 @@ func decodePrivate(b, passphrase []byte) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
+func wrongPassphrase() error {
+	return errs.Hint(errs.Errorf(errs.Denied, "wrong passphrase"), "nothing was changed: try again")
+}
+
+// decrypt returns what is in the age file b.
+func decrypt(b, passphrase []byte) ([]byte, error) {
+	who, err := age.NewScryptIdentity(string(passphrase))
+	if err != nil {
+		return nil, err
+	}
+	who.SetMaxWorkFactor(maxWork)
+	r, err := age.Decrypt(armor.NewReader(bytes.NewReader(b)), who)
+	if err != nil {
+		return nil, err
+	}
+	return fsx.Read(r, "what is encrypted", maxKeyFile)
+}
+
+// isLocked reports whether b, a NAME.key file, needs a passphrase.
 func isLocked(b []byte) bool {
 	block, _ := pem.Decode(b)
-	return block != nil && block.Type == pemLocked
+	return block != nil && (block.Type == pemAge || block.Type == pemOld)
 }

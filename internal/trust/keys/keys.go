@@ -1,8 +1,8 @@
 package keys
 
 import (
+	"cmp"
 	"crypto/ed25519"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,13 +21,30 @@ import (
 // Options are the settings of a Dir; the zero value works.
 type Options struct {
 	FS fsx.FS
-	// Passphrase is asked for the passphrase of key name; nil: keys
-	// with a passphrase cannot be used.
-	Passphrase func(name string) ([]byte, error)
+	// Root is the folder of the private half of the key "root", and of keys that NewRoot makes, so that
+	// it can be carried away; "" = the directory itself. Public halves stay.
+	Root string
+	Work int // log2 of scrypt's work for new passphrases; 0 = age's own choice
+	Asks
 }
 
-// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub. A file is opened
-// again only when it has changed. It is safe for concurrent use.
+// Asks are the questions to whoever has the keys. The zero value asks nobody.
+type Asks struct {
+	// Passphrase is asked for the passphrase of key name; nil: keys with a passphrase cannot be used.
+	Passphrase func(name string) ([]byte, error)
+	// NewPassphrase is asked for one for the new key name, when New is given none; empty: it is not
+	// encrypted, nor is it when this is nil.
+	NewPassphrase func(name string) ([]byte, error)
+}
+
+var errNobody = errors.New("needs its passphrase, and nobody is here to give it")
+
+// Root is the name of the key that lies in Options.Root without being asked.
+const Root = "root"
+
+// Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub; private halves of root
+// keys lie in a folder of their own. A file is opened again only when it has changed. It is safe for
+// concurrent use.
 type Dir struct {
 	dir   string
 	o     Options
@@ -35,6 +52,7 @@ type Dir struct {
 
 	mu   sync.Mutex
 	open map[string]ed25519.PrivateKey // by key id, so that a passphrase is asked for once
+	last []byte                        // the passphrase that fitted last: one person's keys often share it
 }
 
 var keyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
@@ -52,109 +70,44 @@ func Open(dir string, o Options) (*Dir, error) {
 	return &Dir{dir: dir, o: o, files: &files{seen: map[string]seen{}}, open: map[string]ed25519.PrivateKey{}}, nil
 }
 
-// Asking returns k for another person, who is asked for passphrases: what was read is shared, keys
-// that a passphrase has unlocked are not. nil: keys with a passphrase cannot be used.
-func (k *Dir) Asking(passphrase func(name string) ([]byte, error)) *Dir {
+// Asking returns k for another person, who is asked: what was read is shared, keys that a passphrase
+// has unlocked are not.
+func (k *Dir) Asking(who Asks) *Dir {
 	o := k.o
-	o.Passphrase = passphrase
+	o.Asks = who
 	return &Dir{dir: k.dir, o: o, files: k.files, open: map[string]ed25519.PrivateKey{}}
 }
 
-// New makes the key name. With no passphrase the file's mode is its only protection.
-// errs.Conflict when there is one.
-func (k *Dir) New(name string, passphrase []byte) (trust.PublicKey, error) {
-	if err := checkKeyName(name); err != nil {
-		return trust.PublicKey{}, err
-	}
-	if k.exists(name+".key") || k.exists(name+".pub") {
-		return trust.PublicKey{}, k.taken(name)
-	}
-	pub, err := k.write(name, passphrase, k.create)
-	if errors.Is(err, fs.ErrExist) {
-		err = k.taken(name) // by another process, a moment ago
-	}
-	return pub, err
-}
-
-func (k *Dir) taken(name string) error {
-	return errs.Hint(errs.Errorf(errs.Conflict, "key %s exists in %s", name, k.dir), "overland key rotate %s replaces it", name)
-}
-
-// create puts data at path unless something is there: fs.ErrExist. Two processes that make one key
-// at the same moment would else leave the halves of different keys.
-func (k *Dir) create(path string, data []byte, mode fs.FileMode) error {
-	w, err := k.o.FS.Create(path, mode)
-	if err != nil {
-		return err
-	}
-	defer w.Discard()
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	if err := w.Sync(); err != nil {
-		return err
-	}
-	switch err := k.o.FS.Link(w.Name(), path); {
-	case errors.Is(err, fs.ErrExist):
-		return err
-	case err != nil:
-		return w.Commit() // a file system without hard links
-	}
-	return k.o.FS.SyncDir(k.dir)
-}
-
-// write makes a key and its two files; put writes the private one.
-func (k *Dir) write(name string, passphrase []byte, put func(string, []byte, fs.FileMode) error) (trust.PublicKey, error) {
-	pub, priv, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
-	}
-	secret, err := encodePrivate(priv, passphrase)
-	if err != nil {
-		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
-	}
-	if err := k.o.FS.Mkdir(k.dir, 0o700); err != nil {
-		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
-	}
-	// The private half first: a lone .key is repaired from itself, a lone .pub
-	// would name a key that never was.
-	if err := put(k.path(name+".key"), secret, 0o600); err != nil {
-		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
-	}
-	if err := k.o.FS.WriteFile(k.path(name+".pub"), EncodePublic(pub), 0o644); err != nil {
-		return trust.PublicKey{}, fmt.Errorf("new key %s: %w", name, err)
-	}
-	return trust.NewPublicKey(pub)
-}
-
-// Import keeps the public key of another signer under name. errs.Conflict when name is another key.
-func (k *Dir) Import(name string, pub trust.PublicKey) error {
-	if err := checkKeyName(name); err != nil {
-		return err
-	}
-	if have, err := k.Public(name); err == nil {
-		if have.ID == pub.ID {
-			return nil
+// secret returns where the private half of name is, or would be, and whether it is there.
+func (k *Dir) secret(name string) (path string, here bool) {
+	for _, dir := range []string{k.dir, cmp.Or(k.o.Root, k.dir)} {
+		path = filepath.Join(dir, name+".key")
+		if _, err := os.Lstat(path); err == nil {
+			return path, true
 		}
-		return errs.Errorf(errs.Conflict, "import key %s: another key has that name", name)
 	}
-	if err := k.o.FS.Mkdir(k.dir, 0o700); err != nil {
-		return fmt.Errorf("import key %s: %w", name, err)
-	}
-	return k.o.FS.WriteFile(k.path(name+".pub"), EncodePublic(pub.Key), 0o644)
+	return k.path(name + ".key"), false
+}
+
+// Path returns where the private half of the key name is, or would be.
+func (k *Dir) Path(name string) string {
+	path, _ := k.secret(name)
+	return path
 }
 
 // names returns the names of the keys, sorted.
 func (k *Dir) names() ([]string, error) {
-	entries, err := os.ReadDir(k.dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list keys: %w", err)
-	}
 	var names []string
-	for _, e := range entries {
-		ext := filepath.Ext(e.Name())
-		if name := strings.TrimSuffix(e.Name(), ext); (ext == ".key" || ext == ".pub") && keyName.MatchString(name) {
-			names = append(names, name)
+	for _, dir := range []string{k.dir, cmp.Or(k.o.Root, k.dir)} {
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("list keys: %w", err)
+		}
+		for _, e := range entries {
+			ext := filepath.Ext(e.Name())
+			if name := strings.TrimSuffix(e.Name(), ext); (ext == ".key" || ext == ".pub") && keyName.MatchString(name) {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)
@@ -173,8 +126,8 @@ func (k *Dir) List() ([]trust.KeyInfo, error) {
 		if err != nil {
 			return nil, err
 		}
-		info := trust.KeyInfo{Name: name, ID: pub.ID, Private: k.exists(name + ".key")}
-		if info.Private {
+		info := trust.KeyInfo{Name: name, ID: pub.ID}
+		if _, info.Private = k.secret(name); info.Private {
 			b, err := k.readPrivate(name)
 			if err != nil {
 				return nil, err
@@ -194,7 +147,7 @@ func (k *Dir) Public(name string) (trust.PublicKey, error) {
 	}
 	b, _, err := k.files.read(k.path(name + ".pub"))
 	if errors.Is(err, fs.ErrNotExist) {
-		if k.exists(name + ".key") {
+		if _, here := k.secret(name); here {
 			return k.repair(name)
 		}
 		err = errs.Errorf(errs.NotFound, "key %s: not in %s", name, k.dir)
@@ -213,7 +166,9 @@ func (k *Dir) Public(name string) (trust.PublicKey, error) {
 // repair makes NAME.pub from NAME.key: a crash between the two files of
 // New leaves only the private one.
 func (k *Dir) repair(name string) (trust.PublicKey, error) {
+	k.mu.Lock()
 	priv, err := k.private(name)
+	k.mu.Unlock()
 	if err != nil {
 		return trust.PublicKey{}, err
 	}
@@ -224,25 +179,36 @@ func (k *Dir) repair(name string) (trust.PublicKey, error) {
 	return pub, k.o.FS.WriteFile(k.path(name+".pub"), EncodePublic(pub.Key), 0o644)
 }
 
-// private reads NAME.key, asking for its passphrase when it has one.
+// private reads NAME.key, asking for its passphrase when it has one. The caller holds mu.
 func (k *Dir) private(name string) (ed25519.PrivateKey, error) {
 	b, err := k.readPrivate(name)
 	if err != nil {
 		return nil, err
 	}
-	var passphrase []byte
-	if isLocked(b) {
-		if k.o.Passphrase == nil {
-			return nil, errs.Errorf(errs.Denied, "key %s: needs its passphrase, and nobody is here to give it", name)
+	if !isLocked(b) {
+		priv, err := decodePrivate(b, nil)
+		if err != nil {
+			return nil, fmt.Errorf("key %s: %w", name, err)
 		}
-		if passphrase, err = k.o.Passphrase(name); err != nil {
-			return nil, fmt.Errorf("key %s: passphrase: %w", name, err)
+		return priv, nil
+	}
+	if len(k.last) > 0 {
+		if priv, err := decodePrivate(b, k.last); err == nil {
+			return priv, nil
 		}
+	}
+	if k.o.Passphrase == nil {
+		return nil, errs.Errorf(errs.Denied, "key %s: %w", name, errNobody)
+	}
+	passphrase, err := k.o.Passphrase(name)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: passphrase: %w", name, err)
 	}
 	priv, err := decodePrivate(b, passphrase)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", name, err)
 	}
+	k.last = passphrase
 	return priv, nil
 }
 
@@ -269,49 +235,9 @@ func (k *Dir) Signer(name string) (trust.Signer, error) {
 	return signer{pub, priv}, nil
 }
 
-// Successor returns the key that will take the place of name: NAME.next,
-// made when it is not there yet.
-func (k *Dir) Successor(name string, passphrase []byte) (trust.PublicKey, error) {
-	if err := checkKeyName(name + ".next"); err != nil {
-		return trust.PublicKey{}, err
-	}
-	if !k.exists(name + ".next.pub") {
-		// A lone .key was cut off while it was made: nothing was ever signed for it.
-		return k.write(name+".next", passphrase, k.o.FS.WriteFile)
-	}
-	return k.Public(name + ".next")
-}
-
-// Retire puts the key old, called name, aside as retired/NAME-ID and
-// gives its name to its successor.
-func (k *Dir) Retire(name string, old trust.PublicKey) error {
-	aside := "retired/" + name + "-" + old.ID[:16]
-	if err := k.o.FS.Mkdir(k.path("retired"), 0o700); err != nil {
-		return fmt.Errorf("retire key %s: %w", name, err)
-	}
-	// Private halves first: until the last rename, NAME.pub still says which key is being retired.
-	for _, ext := range []string{".key", ".pub"} {
-		if !k.exists(name + ".next" + ext) {
-			continue
-		}
-		if k.exists(name+ext) && !k.exists(aside+ext) {
-			if err := k.o.FS.Link(k.path(name+ext), k.path(aside+ext)); err != nil {
-				return fmt.Errorf("retire key %s: %w", name, err)
-			}
-		}
-		if err := k.o.FS.Rename(k.path(name+".next"+ext), k.path(name+ext)); err != nil {
-			return fmt.Errorf("retire key %s: %w", name, err)
-		}
-	}
-	if err := k.o.FS.SyncDir(k.path("retired")); err != nil {
-		return fmt.Errorf("retire key %s: %w", name, err)
-	}
-	return k.o.FS.SyncDir(k.dir)
-}
-
 // readPrivate returns the bytes of NAME.key, refusing a file that others may read.
 func (k *Dir) readPrivate(name string) ([]byte, error) {
-	path := k.path(name + ".key")
+	path, _ := k.secret(name)
 	b, mode, err := k.files.read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Errorf(errs.NotFound, "key %s: its private half is not in %s", name, k.dir)
@@ -338,27 +264,24 @@ func (k *Dir) ByID(id string) (trust.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if pub.ID != id || !k.exists(name+".key") {
+		if _, here := k.secret(name); pub.ID != id || !here {
 			continue
 		}
-		if k.o.Passphrase == nil {
-			b, err := k.readPrivate(name)
-			if err != nil {
-				return nil, err
-			}
-			if isLocked(b) {
-				return nil, nil
-			}
+		s, err := k.Signer(name)
+		if errors.Is(err, errNobody) {
+			return nil, nil
 		}
-		return k.Signer(name)
+		return s, err
 	}
 	return nil, nil
 }
 
 func (k *Dir) path(file string) string { return filepath.Join(k.dir, file) }
 
-func (k *Dir) exists(file string) bool {
-	_, err := os.Lstat(k.path(file))
+func (k *Dir) exists(file string) bool { return exists(k.path(file)) }
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
 	return err == nil
 }
 

@@ -24,6 +24,9 @@ func openKeys(t *testing.T, dir string, o keys.Options) *keys.Dir {
 	return k
 }
 
+// work is scrypt's work where a test does not need it to be slow.
+const work = 10
+
 func TestKeyFiles(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "keys")
 	k := openKeys(t, dir, keys.Options{})
@@ -64,16 +67,16 @@ func TestKeyFiles(t *testing.T) {
 
 func TestKeyWithPassphrase(t *testing.T) {
 	dir := t.TempDir()
-	pub, err := openKeys(t, dir, keys.Options{}).New("root", []byte("correct horse"))
+	pub, err := openKeys(t, dir, keys.Options{Work: work}).New("root", []byte("correct horse"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := os.ReadFile(filepath.Join(dir, "root.key"))
-	if err != nil || !bytes.Contains(b, []byte("ENCRYPTED")) {
+	if err != nil || !bytes.HasPrefix(b, []byte("-----BEGIN AGE ENCRYPTED FILE-----\n")) {
 		t.Fatalf("%s, %v", b, err)
 	}
 	asked := 0
-	k := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { asked++; return []byte("correct horse"), nil }})
+	k := openKeys(t, dir, keys.Options{Asks: keys.Asks{Passphrase: func(string) ([]byte, error) { asked++; return []byte("correct horse"), nil }}})
 	for range 3 {
 		if s, err := k.Signer("root"); err != nil || s.Public().ID != pub.ID {
 			t.Fatal(err)
@@ -82,12 +85,12 @@ func TestKeyWithPassphrase(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
 	}
-	wrong := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }})
+	wrong := openKeys(t, dir, keys.Options{Asks: keys.Asks{Passphrase: func(string) ([]byte, error) { return []byte("wrong"), nil }}})
 	if _, err := wrong.Signer("root"); errs.KindOf(err) != errs.Denied {
 		t.Errorf("wrong passphrase: %v", err)
 	}
 	gone := errors.New("no terminal")
-	silent := openKeys(t, dir, keys.Options{Passphrase: func(string) ([]byte, error) { return nil, gone }})
+	silent := openKeys(t, dir, keys.Options{Asks: keys.Asks{Passphrase: func(string) ([]byte, error) { return nil, gone }}})
 	if _, err := silent.Signer("root"); !errors.Is(err, gone) {
 		t.Errorf("%v", err)
 	}
@@ -119,7 +122,7 @@ func TestPrivateKeyThatOthersMayRead(t *testing.T) {
 func TestPrivateKeyWhereAPublicOneBelongs(t *testing.T) {
 	for _, passphrase := range []string{"", "secret"} {
 		dir := t.TempDir()
-		k := openKeys(t, dir, keys.Options{})
+		k := openKeys(t, dir, keys.Options{Work: work})
 		if _, err := k.New("root", []byte(passphrase)); err != nil {
 			t.Fatal(err)
 		}

@@ -55,8 +55,8 @@ type Keys interface {
 	List() ([]trust.KeyInfo, error)
 	// Public returns the public half of the key name; errs.NotFound when there is none.
 	Public(name string) (trust.PublicKey, error)
-	// New makes the key name; errs.Conflict when there is one. With no
-	// passphrase it is not encrypted.
+	// New makes the key name; errs.Conflict when there is one. With an empty passphrase it is not
+	// encrypted; with nil whoever has the keys may be asked for one.
 	New(name string, passphrase []byte) (trust.PublicKey, error)
 	// ByID returns a signer with the key id, nil when this machine cannot sign with it.
 	ByID(id string) (trust.Signer, error)

@@ -15,7 +15,7 @@ import (
 // InitOptions are the settings of a new Repository; the zero value works.
 type InitOptions struct {
 	Options
-	RootKeys  []string // key names; empty: "root". Keys that are missing are made, without a passphrase
+	RootKeys  []string // key names; empty: "root". Keys that are missing are made
 	Threshold int      // how many root keys must sign; 0: 1
 }
 

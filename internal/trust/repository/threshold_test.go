@@ -269,8 +269,12 @@ func TestKeyRotation(t *testing.T) {
 			if !found {
 				t.Errorf("nobody may sign with the new key: %+v", info)
 			}
-			if _, err := os.Stat(filepath.Join(s.keyDir, "retired", name+"-"+old.ID[:16]+".key")); err != nil {
+			aside := filepath.Join(s.keyDir, "retired", name+"-"+old.ID[:16])
+			if _, err := os.Stat(aside + ".pub"); err != nil {
 				t.Error(err)
+			}
+			if _, err := os.Stat(aside + ".key"); err == nil {
+				t.Error("the retired key lies there in the clear")
 			}
 			for range 2 {
 				if _, err := node.Refresh(ctx, s, client.RefreshOptions{}); err != nil {

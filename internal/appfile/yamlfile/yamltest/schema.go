@@ -128,8 +128,6 @@ func keyword(s map[string]any, key string, want, v any, at string) error {
 			}
 		}
 		return nil
-	case "not":
-		return bad(validate(want, v, at) == nil)
 	case "oneOf":
 		n := 0
 		for _, one := range want.([]any) {
