@@ -3,7 +3,10 @@ package admission
 import (
 	"context"
 	"net"
+	"net/http"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 const subnet = 64 // bits: a home or a virtual machine has a whole /64 of IPv6 addresses to itself
@@ -67,4 +70,35 @@ func For(ctx context.Context) Client {
 		return conn.seat.client()
 	}
 	return Client{}
+}
+
+// Forwarded returns next with requests that came through one of the trusted proxies as the
+// client's: whom X-Forwarded-For names last, but for those proxies.
+func Forwarded(trusted []netip.Prefix, next http.Handler) http.Handler {
+	if len(trusted) == 0 {
+		return next
+	}
+	proxy := func(ip netip.Addr) bool {
+		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		if err != nil || !proxy(from.Addr()) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		list := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+		for _, s := range slices.Backward(list) {
+			ip, err := netip.ParseAddr(strings.TrimSpace(s))
+			if err != nil {
+				break // whatever stands before it, nobody vouches for
+			}
+			if !proxy(ip) {
+				r = r.WithContext(With(r.Context(), ClientAt(ip)))
+				r.RemoteAddr = netip.AddrPortFrom(ip, 0).String()
+				break
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
 }

@@ -55,25 +55,55 @@ type idleBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	stall   time.Duration
+	waited  time.Duration // for what came since it was last enough
+	came    int           // bytes, meanwhile
 }
 
+// trickle is how many bytes must come in the time that IdleBody allows for silence: 137 a second in
+// 30 s, so that a link of 4 KB/s may be shared by 30.
+const trickle = 4 << 10
+
 // IdleBody gives r, the request that w answers, a body that ends with io.ErrUnexpectedEOF when
-// no byte comes for so long: its connection is dead, and would hold up the next part of an
-// upload, or take a reader's place.
+// nothing, or next to nothing, comes for so long: its connection is dead or its client drips, and
+// would hold up the next part of an upload, or take somebody's place.
 func IdleBody(w http.ResponseWriter, r *http.Request, stall time.Duration) *http.Request {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &idleBody{r.Body, http.NewResponseController(w), stall}
+		r.Body = &idleBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: stall}
 	}
 	return r
 }
 
 // Read implements io.Reader.
 func (i *idleBody) Read(p []byte) (int, error) {
+	began := time.Now()
 	// Where it is not supported, somebody else watches.
-	_ = i.control.SetReadDeadline(time.Now().Add(i.stall))
+	_ = i.control.SetReadDeadline(began.Add(i.stall - i.waited))
 	n, err := i.ReadCloser.Read(p)
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	i.waited += time.Since(began) // not the time that our own disk takes
+	if i.came += n; i.came >= trickle {
+		i.waited, i.came = 0, 0
+	}
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded), err == nil && i.waited >= i.stall:
 		err = io.ErrUnexpectedEOF
+	case err != nil:
+		// The server goes on reading, to see whether the client leaves: that may take as long as it likes.
+		_ = i.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
+}
+
+// Bodies returns next with IdleBody for every request, and with a limit for what nobody reads: the
+// server reads some of that itself before it sends an answer.
+func Bodies(next http.Handler, stall time.Duration) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength == 0 {
+			next.ServeHTTP(w, r)
+			return
+		}
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(stall)) // where it is not supported, somebody else watches
+		next.ServeHTTP(w, IdleBody(w, r, stall))
+		_ = control.SetReadDeadline(time.Now().Add(stall))
+	})
 }

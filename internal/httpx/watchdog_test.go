@@ -218,15 +218,59 @@ func TestIdleBody(t *testing.T) {
 		r = httpx.IdleBody(d, r, stall)
 		d.slow = 9 * time.Second
 		for range 3 {
+			if _, err := r.Body.Read(make([]byte, 4<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.slow = time.Second
+		for range 2 {
 			if _, err := r.Body.Read(make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}
+			time.Sleep(10 * stall) // our own disk
+		}
+		if _, err := r.Body.Read(make([]byte, 4<<10)); err != nil {
+			t.Fatal(err)
 		}
 		d.slow = stall + 1
 		if _, err := r.Body.Read(make([]byte, 1)); err != io.ErrUnexpectedEOF { //nolint:errorlint // readers compare so
 			t.Errorf("silence became %v", err)
 		}
 	})
+}
+
+// A body that brings a byte now and then holds a place as a silent one does.
+func TestS21ABodyThatDripsEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlines{slow: stall / 5}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "/", d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r = httpx.IdleBody(d, r, stall)
+		began := time.Now()
+		if n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r.Body}, make([]byte, 1)); err != io.ErrUnexpectedEOF { //nolint:errorlint // readers compare so
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if took := time.Since(began); took > stall+stall/5 {
+			t.Errorf("it dripped for %v", took)
+		}
+	})
+}
+
+// At the end of a body no deadline is left: the server watches whether the client leaves while the
+// request is worked on.
+func TestTheWorkAfterABodyHasNoDeadline(t *testing.T) {
+	d := &deadlines{}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "/", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Body = io.NopCloser(strings.NewReader("x"))
+	r = httpx.IdleBody(d, r, stall)
+	if _, err := io.ReadAll(r.Body); err != nil || !d.read.IsZero() {
+		t.Errorf("%v, and a deadline at %v", err, d.read)
+	}
 }
 
 // deadlines is both sides of a request over a link that takes so long for each piece.

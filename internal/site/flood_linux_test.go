@@ -94,7 +94,7 @@ func floodOne(connected *atomic.Int64, end <-chan struct{}, answered func()) err
 	if strings.HasPrefix(addr, "https://") {
 		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
 	}
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: site\r\n\r\n", os.Getenv(childPath)); err != nil {
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", os.Getenv(childPath)); err != nil {
 		return err
 	}
 	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 4096), nil)

@@ -35,8 +35,8 @@ const (
 
 // identity returns the key pair in directory dir, made on first use. The key is what nodes have
 // pinned, so it is never replaced: a damaged one is an error for a person. The certificate only
-// carries the key, and is made again when it is missing.
-func identity(f fsx.FS, dir string) (tls.Certificate, fetch.Pin, error) {
+// carries the key, and is made again when it is missing, or when it lacks one of the names of.
+func identity(f fsx.FS, dir string, of names) (tls.Certificate, fetch.Pin, error) {
 	if err := f.Mkdir(dir, 0o700); err != nil {
 		return tls.Certificate{}, fetch.Pin{}, err
 	}
@@ -54,7 +54,9 @@ func identity(f fsx.FS, dir string) (tls.Certificate, fetch.Pin, error) {
 	}
 	cert, err := readCertificate(filepath.Join(dir, certFile), key)
 	if err != nil {
-		cert, err = newCertificate(f, filepath.Join(dir, certFile), key)
+		cert, err = newCertificate(f, filepath.Join(dir, certFile), key, of)
+	} else if old := namesIn(cert); !old.have(of) {
+		cert, err = newCertificate(f, filepath.Join(dir, certFile), key, of.and(old))
 	}
 	if err != nil {
 		return tls.Certificate{}, fetch.Pin{}, err
@@ -126,9 +128,9 @@ func readCertificate(path string, key crypto.Signer) (*x509.Certificate, error) 
 	return cert, nil
 }
 
-// newCertificate makes a certificate that never expires: nodes know the site by
-// its key, and some have no clock.
-func newCertificate(f fsx.FS, path string, key crypto.Signer) (*x509.Certificate, error) {
+// newCertificate makes a certificate that never expires: nodes know the site by its key, and some have
+// no clock. It is not an authority: a client that trusts it trusts these names alone.
+func newCertificate(f fsx.FS, path string, key crypto.Signer, of names) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), serialMax))
 	if err != nil {
 		return nil, err
@@ -140,6 +142,12 @@ func newCertificate(f fsx.FS, path string, key crypto.Signer) (*x509.Certificate
 		NotAfter:     time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), // RFC 5280 §4.1.2.5: no end
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		DNSNames:     of.dns,
+
+		BasicConstraintsValid: true,
+	}
+	for _, ip := range of.ips {
+		template.IPAddresses = append(template.IPAddresses, ip.AsSlice())
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
 	idleTimeout    = 2 * time.Minute
 	headerLimit    = 16 << 10
+	bodyTimeout    = 30 * time.Second // without, or with next to nothing of, a body that is not there yet
 )
 
 // Options are the settings of Run. The zero value works.
@@ -40,6 +41,7 @@ type Options struct {
 	Grace   time.Duration     // what requests get to finish at the end; default 10 s
 	Refresh time.Duration     // between looks at the timestamp's age; default 5 min
 	Conns   int               // connections open at once, of each listener, shared among clients; more wait; default 4096
+	Names   []string          // names and addresses by which clients reach the site, more than the machine's own; default: none
 	Trusted []netip.Prefix    // proxies whose X-Forwarded-For is believed; default: none
 	Cache   CacheOptions      // the cache; default: none
 
@@ -108,7 +110,10 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	if c != nil {
 		signed.chain = c.chain
 	}
-	services := []Service{s.overHTTPS(plain, s.faces(c, signed, o), c, o)}
+	if err := s.certify(o, plain.Addr().String()); err != nil {
+		return errors.Join(err, plain.Close())
+	}
+	services := []Service{s.overHTTPS(plain, s.faces(c, signed, o), c, o), s.keepCertified(plain.Addr().String(), o)}
 	if signed.own() {
 		if e.refresh == nil {
 			e.refresh = func(ctx context.Context) error { return refresh(ctx, s.Dir) }
@@ -153,32 +158,35 @@ func (s *Site) faces(c *cached, signed metadata, o Options) []Route {
 	return routes
 }
 
-// over returns the handler of routes behind what all of them have in common.
-func (s *Site) over(routes []Route, c *cached) http.Handler {
+// over returns the handler of routes behind what all of them have in common. proxy, which may be
+// nil, answers what a proxy is asked for; e is how the clients of this listener are told of errors.
+func (s *Site) over(routes []Route, c *cached, proxy http.Handler, e httpx.Errors, o Options) http.Handler {
 	var asked []string
 	if c != nil && c.chain != nil {
 		asked = c.chain.IDs()
 	}
-	return httpx.WithVia(httpx.ID(s.pin), asked, router(routes, noAccounts))
+	h := httpx.WithVia(httpx.ID(s.pin), asked, router(routes, noAccounts))
+	hosts := &httpx.Hosts{Names: o.Names, Hint: "names: [%s] in site.yaml adds it; the addresses of this machine need not be named", Errors: e}
+	return admission.Forwarded(o.Trusted, httpx.Bodies(hosts.Guard(h, proxy), bodyTimeout))
 }
 
 func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Options) Service {
 	config := &tls.Config{
-		Certificates: []tls.Certificate{s.cert},
-		MinVersion:   tls.VersionTLS13,
-		NextProtos:   []string{"http/1.1"},
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return s.cert.Load(), nil },
+		MinVersion:     tls.VersionTLS13,
+		NextProtos:     []string{"http/1.1"},
 	}
 	if c != nil {
 		// Writers of the network cache are known by a certificate: here, not over plain HTTP.
 		config = server.ClientAuth(config)
 	}
 	places := admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Tune: tune})
-	return serve("HTTPS", tls.NewListener(places, config), s.over(routes, c), o)
+	return serve("HTTPS", tls.NewListener(places, config), s.over(routes, c, nil, httpx.Errors{Form: httpx.JSON}, o), o)
 }
 
 func (s *Site) overHTTP(c *cached, o Options) Service {
 	routes := append(c.netcache.routes(), Route{"/", Anyone, c.handler})
-	return serve("cache over HTTP", c.listener, s.over(routes, c), o)
+	return serve("cache over HTTP", c.listener, s.over(routes, c, c.handler, httpx.Errors{}, o), o)
 }
 
 // serve returns the service that answers on listener with handler.

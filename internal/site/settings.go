@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"regexp"
 
@@ -19,7 +20,9 @@ import (
 type Settings struct {
 	Format    int      // 1
 	Listen    string   // address and port
+	Names     []string // names and addresses by which clients reach the site
 	Conns     int      // open at once, of each listener
+	Trusted   []string // addresses and networks of proxies
 	Upstreams []string // URLs of sites
 	Root      string   // fingerprint of the root of trust whose metadata they are asked for
 	Cache     CacheSettings
@@ -59,6 +62,9 @@ func ReadSettings(dir string) (Settings, error) {
 	if err == nil && s.Cache.Listen != "" {
 		_, _, err = parseListen(s.Cache.Listen)
 	}
+	if err == nil {
+		_, err = ParseProxies(s.Trusted)
+	}
 	if err != nil && errs.HintOf(err) == "" {
 		err = errs.Hint(err, settingsPage)
 	}
@@ -73,6 +79,8 @@ var (
 	sizeForm        = regexp.MustCompile(`^[0-9]+ ?([KMGT]i?B?|B)?$`)
 	siteForm        = regexp.MustCompile(`^https://\S+#sha256:[0-9a-f]{64}$`)
 	fingerprintForm = regexp.MustCompile(`^\S{16,}$`)
+	nameForm        = regexp.MustCompile(`^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`)
+	proxyForm       = regexp.MustCompile(`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`)
 	upstreamForm    = regexp.MustCompile(`^\S.*$`)
 )
 
@@ -82,7 +90,11 @@ func settingsKeys() []yamlfile.Key[Settings] {
 		yamlfile.Number("site", "The version of this format: 1.", 1, 1, func(s *Settings) *int { return &s.Format }).Must(),
 		yamlfile.Text("listen", "Address and port for HTTPS; :8443 without it.", addressForm, "write it like 10.0.0.1:8443 or :8443",
 			func(s *Settings) *string { return &s.Listen }),
-		yamlfile.Number("connections", "Connections open at once on each listener, more wait; 4096 without it.", 1, mostConns,
+		yamlfile.List("names", "name", "Names and addresses by which clients reach the site, without a port; those of the machine itself need not be named.",
+			nameForm, "write it like site.example.org or 203.0.113.7", func(s *Settings) *[]string { return &s.Names }),
+		yamlfile.List("trustedProxies", "proxy", "Addresses of reverse proxies before the site: whom their X-Forwarded-For names is the client.",
+			proxyForm, "write it like 10.0.0.5 or 10.0.0.0/24", func(s *Settings) *[]string { return &s.Trusted }),
+		yamlfile.Number("connections", "Connections open at once on each listener, shared among clients, more wait; 4096 without it.", 1, mostConns,
 			func(s *Settings) *int { return &s.Conns }),
 		yamlfile.List("upstreams", "upstream", "URLs of sites, as nodes are given them, that are asked for what is not here, the nearest first.",
 			siteForm, "write it like https://10.0.0.1:8443#sha256:PIN", func(s *Settings) *[]string { return &s.Upstreams }),
@@ -125,4 +137,19 @@ func protocolKeys() (list []yamlfile.Key[map[string][]string]) {
 		list = append(list, k)
 	}
 	return list
+}
+
+// ParseProxies returns the networks in texts: "10.0.0.5" or "10.0.0.0/24".
+func ParseProxies(texts []string) (list []netip.Prefix, err error) {
+	for _, s := range texts {
+		p, err := netip.ParsePrefix(s)
+		if ip, ierr := netip.ParseAddr(s); ierr == nil {
+			p, err = ip.Prefix(ip.BitLen())
+		}
+		if err != nil {
+			return nil, errs.E(errs.Invalid, fmt.Errorf("trustedProxies %q: %w", s, err))
+		}
+		list = append(list, p.Masked())
+	}
+	return list, nil
 }

@@ -35,7 +35,8 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := site.Settings{
-		Format: 1, Listen: ":8443", Conns: 4096, Upstreams: []string{"https://10.0.0.1:8443#sha256:" + pin}, Root: "sha256:" + pin,
+		Format: 1, Listen: ":8443", Conns: 4096, Names: []string{"site.example.org", "203.0.113.7"}, Trusted: []string{"10.0.0.5"},
+		Upstreams: []string{"https://10.0.0.1:8443#sha256:" + pin}, Root: "sha256:" + pin,
 		Cache: site.CacheSettings{
 			Listen: "10.0.0.2:3142", Size: "50GiB", Writes: site.WritesByCertificate,
 			Upstreams: map[string][]string{
@@ -69,6 +70,8 @@ func TestSettingsAreStrict(t *testing.T) {
 		"site: 1\nupstreams: [http://10.0.0.1]\n":      "site.yaml:2:13: upstream",
 		"site: 1\nsite: 1\n":                           "site.yaml:2:1: ",
 		"site: 1\nconnections: 0\n":                    "connections",
+		"site: 1\nnames: [\"https://site.example\"]\n": "site.yaml:2:9: name",
+		"site: 1\ntrustedProxies: [10.0.0.0/99]\n":     "10.0.0.0/99",
 	} {
 		got, err := settings(t, text)
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), want) || errs.HintOf(err) == "" {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"overland/internal/errs"
 	"overland/internal/fetch"
@@ -31,7 +32,7 @@ type Info struct {
 // opened once. It needs no closing.
 type Site struct {
 	Info
-	cert  tls.Certificate
+	cert  *atomic.Pointer[tls.Certificate]
 	pin   fetch.Pin
 	depot *storedir.Store
 }
@@ -101,11 +102,13 @@ func makeSite(f fsx.FS, dir string) (*Site, error) {
 	if err != nil {
 		return nil, err
 	}
-	cert, pin, err := identity(f, home.TLS.In(dir))
+	cert, pin, err := identity(f, home.TLS.In(dir), names{})
 	if err != nil {
 		return nil, err
 	}
-	return &Site{Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, cert, pin, depot}, nil
+	s := &Site{Info{Dir: dir, Pin: pin.String(), Signs: signs(dir)}, new(atomic.Pointer[tls.Certificate]), pin, depot}
+	s.cert.Store(&cert)
+	return s, nil
 }
 
 // URL returns the URL that nodes are given for the site when it listens

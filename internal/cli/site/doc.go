@@ -1,4 +1,4 @@
-// Package site is the verbs that make and run a site: site init and site run.
+// Package site is the verbs that make and run a site: site init, site run and site certificate.
 //
 // Failure guarded: flags that describe a cache which nobody is served.
 package site
@@ -15,5 +15,5 @@ func Verbs(t *term.Term) []*cobra.Command {
 	return []*cobra.Command{verb.Group("site", "Run the server that nodes follow and that caches for other machines",
 		"A site is the operator's server: it serves releases and signed metadata to nodes over HTTPS, and with --cache-listen\n"+
 			"it is the cache through which other machines fetch packages. Its state is one site directory.",
-		initVerb(t, runInit), runVerb(t, runSite))}
+		initVerb(t, runInit), runVerb(t, runSite), certificateVerb(t, runCertificate))}
 }

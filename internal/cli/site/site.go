@@ -3,6 +3,7 @@ package site
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -57,7 +58,9 @@ type runOptions struct {
 	origins   []string
 	upstreams []string
 	root      string
+	names     []string
 	conns     int // 0 = the default
+	proxies   []netip.Prefix
 }
 
 func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
@@ -81,10 +84,14 @@ func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
 				return err
 			}
 			o.dir = args[0]
+			if o.proxies, err = site.ParseProxies(written.Trusted); err != nil {
+				return err
+			}
 			return run(c.Context(), t, o.over(written, c.Flags().Changed))
 		},
 	}
 	c.Flags().StringVar(&o.listen, "listen", ":8443", "address and port")
+	c.Flags().StringArrayVar(&o.names, "name", nil, "name or address by which clients reach the site, besides the machine's own addresses; may be repeated")
 	c.Flags().StringVar(&o.cache, "cache-listen", "", "address and port of the cache (default: no cache)")
 	c.Flags().StringVar(&o.size, "cache-size", "", "above this size, evict what was fetched for others and is least recently used: 50GiB (default: no limit)")
 	c.Flags().StringVar(&o.writes, "cache-writes", "certificate", "who may write to the network cache: certificate (by netcache/policy.json, over HTTPS) or open")
@@ -110,6 +117,9 @@ func (o runOptions) over(written site.Settings, given func(flag string) bool) ru
 	take("root", written.Root, &o.root)
 	if !given("upstream") {
 		o.upstreams = written.Upstreams
+	}
+	if !given("name") {
+		o.names = written.Names
 	}
 	flags := o.origins
 	for name, list := range written.Cache.Upstreams {
@@ -162,8 +172,8 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 		t.Note("a new site: %s", o.dir)
 	}
 	return s.Run(ctx, site.Options{
-		Listen:    o.listen,
-		Conns:     o.conns,
+		Listen: o.listen,
+		Names:  o.names, Conns: o.conns, Trusted: o.proxies,
 		Upstreams: o.upstreams, Root: root,
 		Log: slog.New(slog.NewTextHandler(t.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
@@ -180,4 +190,36 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 			}
 		},
 	})
+}
+
+// certificateOptions are the settings of site certificate.
+type certificateOptions struct{ dir, listen string }
+
+func certificateVerb(t *term.Term, run verb.Run[certificateOptions]) *cobra.Command {
+	var o certificateOptions
+	c := &cobra.Command{
+		Use:   "certificate DIR",
+		Short: "Print the certificate that ordinary TLS clients are given",
+		Long: "Prints the certificate of the site in DIR, in PEM, for clients that do not know the site by its pin: curl --cacert,\n" +
+			"SSL_CERT_FILE, a language's own option. It is for the names in site.yaml, the machine's addresses and localhost,\n" +
+			"and nothing else: a client that has it trusts no other site for that. It is made again, with the same key, when the\n" +
+			"machine gets another address; print it again then. Nodes need nothing of this.",
+		Example: "overland site certificate site > site.pem",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.dir = args[0]
+			return run(c.Context(), t, o)
+		},
+	}
+	c.Flags().StringVar(&o.listen, "listen", "", "address and port that the site listens on (default: what site.yaml says)")
+	return c
+}
+
+func runCertificate(_ context.Context, t *term.Term, o certificateOptions) error {
+	text, err := site.Certificate(o.dir, o.listen)
+	if err != nil {
+		return err
+	}
+	t.Printf("%s", text)
+	return nil
 }
