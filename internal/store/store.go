@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -78,6 +79,9 @@ type Uploads interface {
 	// of the blob in bytes, -1 when it is unknown. Errors: ErrBusy (errs.Conflict) while another
 	// writer of any process has the upload; errs.Unavailable when there is no room for size bytes.
 	Begin(ctx context.Context, id string, size int64) (Upload, error)
+	// Pending calls visit for each upload whose id begins with prefix and which nobody has committed
+	// or discarded, with its bytes so far and when the last came; it stops at the first error.
+	Pending(ctx context.Context, prefix string, visit func(id string, size int64, last time.Time) error) error
 }
 
 // Upload is one blob on its way in, written from front to back by one goroutine. The caller ends it

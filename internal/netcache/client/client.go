@@ -3,7 +3,9 @@ package client
 import (
 	"cmp"
 	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"fmt"
 	"time"
 
@@ -45,6 +47,7 @@ type Client struct {
 	getKey, putKey *service
 	get, put       *service
 	warnings       []string
+	secret         []byte // its own: of a private key, or made for this process
 }
 
 // New returns a client for the configuration c. Private keys and certificates are
@@ -79,6 +82,15 @@ func (n *Client) configure(c netcache.Config) error {
 	}
 	if err := n.signers(c, certificates); err != nil {
 		return err
+	}
+	switch {
+	case n.ed25519 != nil:
+		n.secret = n.ed25519.Seed()
+	case n.rsa != nil:
+		n.secret = n.rsa.D.Bytes()
+	default:
+		n.secret = make([]byte, sha256.Size)
+		_, _ = rand.Read(n.secret) // never fails
 	}
 	get, getKey, put, putKey := c.DownloadCacheURL, c.DownloadDirURL, c.UploadCacheURL, c.UploadDirURL
 	if n.o.Binary {

@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -29,7 +31,9 @@ func (n *Client) sendParts(ctx context.Context, file io.ReadSeeker, up Uploaded,
 	if err != nil {
 		return false, err
 	}
-	header := http.Header{"Repr-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(raw) + ":"}}
+	header := http.Header{
+		"Repr-Digest": {"sha-256=:" + base64.StdEncoding.EncodeToString(raw) + ":"}, "Overland-Upload": {n.uploadID(up.Name)},
+	}
 	at, most, wait := int64(-1), int64(-1), n.o.Wait // most: what the server has said that it has
 	for tries := 1; ; tries++ {
 		there, err := n.sendPart(ctx, file, up, at, header)
@@ -89,4 +93,13 @@ func (n *Client) sendPart(ctx context.Context, file io.ReadSeeker, up Uploaded, 
 		return 0, errs.Errorf(errs.Invalid, "the cache has bytes %q of %d", last, up.Size)
 	}
 	return end + 1, nil
+}
+
+// uploadID returns what the server knows our upload of the blob name by: another process with the same
+// keys goes on with it, and nobody else can.
+func (n *Client) uploadID(name string) string {
+	h := hmac.New(sha256.New, n.secret)
+	_, _ = io.WriteString(h, "overland upload "+name)
+	const digits = 32
+	return hex.EncodeToString(h.Sum(nil))[:digits]
 }

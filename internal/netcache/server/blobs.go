@@ -45,6 +45,7 @@ type Shelf struct {
 	dir   string
 	depot Depot
 	fs    fsx.FS
+	held  holders // the uploads that this process is reading
 }
 
 // Open opens the network cache in dir, or makes it, with its blobs in depot. It is an error

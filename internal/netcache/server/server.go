@@ -39,6 +39,7 @@ type Server struct {
 	shelf   *Shelf
 	o       Options
 	through *through // nil = nobody is asked
+	writers *writers
 }
 
 // New returns a server of shelf. The caller ends it with Close.
@@ -52,7 +53,7 @@ func New(shelf *Shelf, o Options) *Server {
 	if o.Audit == nil {
 		o.Audit = (&audit{shelf: shelf}).note
 	}
-	s := &Server{shelf: shelf, o: o}
+	s := &Server{shelf: shelf, o: o, writers: &writers{}}
 	if o.Through != nil {
 		s.through = newThrough(s, *o.Through)
 	}
@@ -70,6 +71,15 @@ func (s *Server) Close() {
 type By struct {
 	Account Account
 	Remote  string // the address, for the audit log
+	Client  string // whoever shares it is one writer where accounts are not known: an address without a port
+}
+
+// writer returns who owns the uploads of by: its account, or its client where everybody may write.
+func (by By) writer() string {
+	if by.Account.Identity != "" {
+		return "account " + by.Account.Identity
+	}
+	return "client " + by.Client
 }
 
 // Writer returns the account that a client with this certificate, nil = it has none, writes for.
@@ -98,6 +108,11 @@ func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, 
 // PutBlob stores what r yields, size bytes or -1, and returns its sha512. With
 // want set, other bytes are refused.
 func (s *Server) PutBlob(ctx context.Context, by By, r io.Reader, want string, size int64) (name string, err error) {
+	end, err := s.writers.enter(by.writer())
+	if err != nil {
+		return "", err
+	}
+	defer end()
 	name, n, err := s.shelf.PutBlob(ctx, r, want, size, s.o.MaxBlob)
 	return name, s.note(by, Event{Action: "blob", Name: name, Size: n}, err)
 }
@@ -107,6 +122,10 @@ type Part struct {
 	From int64         // where the part begins; it goes on to the end. -1 = none is sent: how much is there?
 	Size int64         // of the whole blob, in bytes
 	Sum  digest.Digest // of the whole blob
+	ID   string        // by which its client knows the upload again, and nobody else does; "" = its writer has one for each blob
+	// Stop ends the reading of the part: its client has come back, and nothing came on this
+	// connection for a while. nil = it cannot be.
+	Stop func()
 }
 
 // PutPart appends the part p of the blob called name, in r, and returns how many bytes of the blob
@@ -115,7 +134,12 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 	if p.Size > s.o.MaxBlob {
 		return 0, tooLarge(s.o.MaxBlob)
 	}
-	there, err = s.shelf.PutPart(ctx, r, name, p.Sum, p.From, p.Size)
+	end, err := s.writers.enter(by.writer())
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	there, err = s.shelf.putPart(ctx, r, name, by.writer(), p, s.o.MaxBlob)
 	if err == nil && there < p.Size {
 		return there, nil // nothing is stored yet
 	}

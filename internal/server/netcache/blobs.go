@@ -110,6 +110,8 @@ func (f *Face) putPart(w http.ResponseWriter, r *http.Request, name string) erro
 	if err != nil {
 		return err
 	}
+	control := http.NewResponseController(w)
+	p.ID, p.Stop = r.Header.Get("Overland-Upload"), func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }
 	there, err := f.s.PutPart(r.Context(), by, r.Body, name, p)
 	switch {
 	case err != nil:

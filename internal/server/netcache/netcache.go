@@ -6,11 +6,13 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/netcache/server"
@@ -91,7 +93,11 @@ func (f *Face) writer(r *http.Request) (server.By, error) {
 		c = r.TLS.PeerCertificates[0]
 	}
 	account, err := f.s.Writer(c)
-	return server.By{Account: account, Remote: r.RemoteAddr}, err
+	from, _, _ := net.SplitHostPort(r.RemoteAddr) // "" = all whose address is not known
+	if c := admission.For(r.Context()).String(); c != "" {
+		from = c // the network of an IPv6 address
+	}
+	return server.By{Account: account, Remote: r.RemoteAddr, Client: from}, err
 }
 
 // notServed is the error of a method that is not served here; allow lists those that are.
@@ -114,7 +120,7 @@ func (f *Face) fail(w http.ResponseWriter, r *http.Request, err error) {
 		// Of what fails for a reader, whoever asked upstream has logged it, once for all who wait.
 		f.o.Log.Error("request of the network cache failed", "path", r.URL.Path, "error", err)
 	}
-	if r.Header.Get("Expect") == "" {
+	if r.Header.Get("Expect") == "" && !errors.Is(err, io.ErrUnexpectedEOF) { // of what broke off nothing more comes
 		_, _ = io.CopyN(io.Discard, r.Body, maxDrain)
 	}
 	httpx.Errors{Form: httpx.Line, Log: f.o.Log}.Write(w, r, err)

@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
+	"overland/internal/netcache/server"
 	"overland/internal/store"
 )
 
@@ -65,7 +66,8 @@ func TestPartsOnTheWire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n, err := again.PutPart(t.Context(), bytes.NewReader(data[4000:]), name, digest.Of(data), 4000, int64(len(data)))
+	n, err := server.New(again, server.Options{}).PutPart(t.Context(), server.By{Client: "127.0.0.1"}, bytes.NewReader(data[4000:]), name,
+		server.Part{From: 4000, Size: int64(len(data)), Sum: digest.Of(data)})
 	if err != nil || n != int64(len(data)) {
 		t.Fatal(n, err)
 	}

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"strings"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -51,6 +54,34 @@ func (s *Store) begin(ctx context.Context, id string, size int64) (*upload, erro
 		return nil, errors.Join(err, f.Close())
 	}
 	return u, nil
+}
+
+// Pending is part of store.Uploads.
+func (s *Store) Pending(ctx context.Context, prefix string, visit func(id string, size int64, last time.Time) error) error {
+	entries, err := os.ReadDir(s.ingest(""))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("uploads of depot %s: %w", s.dir, err)
+	}
+	for _, e := range entries {
+		id, ok := strings.CutSuffix(e.Name(), partSuffix)
+		if !ok || !strings.HasPrefix(id, prefix) {
+			continue
+		}
+		info, err := e.Info()
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // committed meanwhile
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = visit(id, info.Size(), info.ModTime())
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // part opens and locks the partial file of the upload id.

@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -14,6 +18,7 @@ import (
 type state struct {
 	b    []byte
 	busy bool
+	last time.Time // when it was begun or written
 }
 
 // Begin is part of store.Uploads.
@@ -31,7 +36,7 @@ func (s *Store) Begin(ctx context.Context, id string, size int64) (store.Upload,
 	}
 	st := s.uploads[id]
 	if st == nil {
-		st = &state{}
+		st = &state{last: time.Now()}
 		s.uploads[id] = st
 	}
 	if st.busy {
@@ -42,6 +47,31 @@ func (s *Store) Begin(ctx context.Context, id string, size int64) (store.Upload,
 		st.b = nil
 	}
 	return &upload{s: s, id: id, size: size, state: st}, nil
+}
+
+// Pending is part of store.Uploads.
+func (s *Store) Pending(ctx context.Context, prefix string, visit func(id string, size int64, last time.Time) error) error {
+	type pending struct {
+		size int64
+		last time.Time
+	}
+	found := map[string]pending{}
+	s.mu.Lock()
+	for id, st := range s.uploads {
+		if strings.HasPrefix(id, prefix) {
+			found[id] = pending{int64(len(st.b)), st.last}
+		}
+	}
+	s.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(found)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := visit(id, found[id].size, found[id].last); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // upload is one writer of a state.
@@ -57,7 +87,9 @@ func (u *upload) Write(p []byte) (int, error) {
 	if u.size >= 0 && int64(len(u.b)+len(p)) > u.size {
 		return 0, errs.Errorf(errs.Untrusted, "upload %s: more than %d bytes: %w", u.id, u.size, digest.ErrMismatch)
 	}
-	u.b = append(u.b, p...)
+	u.s.mu.Lock() // Pending looks at it
+	u.b, u.last = append(u.b, p...), time.Now()
+	u.s.mu.Unlock()
 	return len(p), nil
 }
 
@@ -71,7 +103,9 @@ func (u *upload) Truncate(off int64) error {
 	if off < 0 || off > u.Offset() {
 		return fmt.Errorf("truncate upload %s: offset %d of %d", u.id, off, u.Offset())
 	}
+	u.s.mu.Lock()
 	u.b = u.b[:off]
+	u.s.mu.Unlock()
 	return nil
 }
 

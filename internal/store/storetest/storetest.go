@@ -40,6 +40,7 @@ func Run(t *testing.T, h Harness) {
 		"upload refuses":         uploadRefuses,
 		"upload goes back":       uploadGoesBack,
 		"resume":                 resume,
+		"pending":                pending,
 		"staged":                 staged,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })

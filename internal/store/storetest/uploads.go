@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -151,6 +152,38 @@ func uploadGoesBack(t *testing.T, h Harness) {
 		t.Errorf("offset %d of a partial blob that is too long", u.Offset())
 	}
 	fatal(t, u.Discard())
+}
+
+// pending is what has been begun and not ended, by whomever.
+func pending(t *testing.T, h Harness) {
+	again := h.New(t)
+	began := time.Now()
+	for i, id := range []string{"a-1", "a-2", "b-1", "a-3", "a-4"} {
+		u := begin(t, again(), id, -1)
+		write(t, u, Noise(i+1, 1))
+		switch id {
+		case "a-3":
+			fatal(t, u.Discard())
+		case "a-4":
+			fatal(t, u.Commit(t.Context(), digest.Of(Noise(i+1, 1))))
+		default:
+			fatal(t, u.Close())
+		}
+	}
+	got := map[string]int64{}
+	fatal(t, again().Pending(t.Context(), "a-", func(id string, size int64, last time.Time) error {
+		if got[id] = size; last.Before(began.Add(-time.Second)) {
+			t.Errorf("%s was written at %v", id, last)
+		}
+		return nil
+	}))
+	if len(got) != 2 || got["a-1"] != 1 || got["a-2"] != 2 {
+		t.Errorf("pending: %v", got)
+	}
+	stop := errors.New("stop")
+	if err := again().Pending(t.Context(), "", func(string, int64, time.Time) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("visit's error became %v", err)
+	}
 }
 
 // resume is how a blob whose digest is known comes in.
