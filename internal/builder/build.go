@@ -17,10 +17,12 @@ import (
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
+	"overland/internal/store"
 )
 
 // Depot is where results are stored; a store.Blobs is one.
 type Depot interface {
+	store.Opener
 	Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error)
 	Stat(ctx context.Context, d digest.Digest) (int64, error)
 }
@@ -39,6 +41,7 @@ type Request struct {
 	Cache    string               // the site's cache directory; records go to Cache/builds, checkouts to Cache/work
 	Parallel int                  // artifacts×platforms built at once; 0 = 1
 	Rebuild  bool                 // also build what was built before, and fail when the bytes differ
+	Fresh    bool                 // with no compiler's cache of an earlier build, and inputs that are verified again
 	Shared   Shared               // asked before something is built, told afterwards; nil = results are not shared
 	Progress func(progress.Event) // called from one goroutine at a time; nil = not called
 	FS       fsx.FS
@@ -88,6 +91,13 @@ type Job struct {
 	Artifact appfile.Artifact
 	Platform platform.Platform
 	Commit   source.Commit
+	// Owner is what the caches of this application are called: its name and the commit with which its
+	// repository began, as hex. What one application leaves in a cache no other one may read.
+	Owner string
+	// Folder is Owner for what the application itself writes: also the folder of the repository,
+	// for a fork has the name and the first commit of what it was forked from.
+	Folder   string
+	Fresh    bool                                                   // as in the Request
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
 }
@@ -120,6 +130,14 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	owner, err := ownerOf(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	for i := range jobs {
+		jobs[i].Owner, jobs[i].Fresh = owner, req.Fresh
+		jobs[i].Folder = digest.Of([]byte(owner + "\x00" + req.Repo.Dir())).Encoded()[:ownerDigits]
+	}
 	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}}
 	defer r.close()
 	built := make([]Built, len(jobs))
@@ -138,6 +156,18 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 		return nil, err
 	}
 	return built, nil
+}
+
+// ownerDigits is how many hex digits an Owner has.
+const ownerDigits = 32
+
+// ownerOf returns the Owner of what req builds.
+func ownerOf(ctx context.Context, req Request) (string, error) {
+	root, err := req.Repo.Root(ctx, req.Commit)
+	if err != nil {
+		return "", err
+	}
+	return digest.Of([]byte(req.App.Name + "\x00" + root)).Encoded()[:ownerDigits], nil
 }
 
 // plan returns the jobs of req, in the order of Run.

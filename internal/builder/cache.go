@@ -21,7 +21,7 @@ type cache struct {
 
 // recordVersion is part of every key: raise it when the meaning of a record changes, and
 // all earlier ones are forgotten.
-const recordVersion = 1
+const recordVersion = 2
 
 // maxRecord bounds a record, in bytes.
 const maxRecord = 64 << 10
@@ -29,7 +29,8 @@ const maxRecord = 64 << 10
 // inputs is everything that decides a result's bytes.
 type inputs struct {
 	Version  int               `json:"version"`
-	Tree     string            `json:"tree"` // of the whole repository: a Go module may refer to another folder of it
+	Owner    string            `json:"owner"` // of the Job: no application takes the result of another one
+	Tree     string            `json:"tree"`  // of the whole repository: a Go module may refer to another folder of it
 	Platform platform.Platform `json:"platform"`
 	Recipe   Recipe            `json:"recipe"`
 }

@@ -62,7 +62,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if err != nil {
 		return fail(err)
 	}
-	in := inputs{Version: recordVersion, Tree: r.req.Commit.Tree, Platform: j.Platform, Recipe: recipe}
+	in := inputs{Version: recordVersion, Owner: j.Owner, Tree: r.req.Commit.Tree, Platform: j.Platform, Recipe: recipe}
 	key, err := in.key()
 	if err != nil {
 		return fail(err)
@@ -96,8 +96,9 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		return fail(err)
 	}
 	if before, ok := r.cache.get(key, nil); r.req.Rebuild && ok && before.Digest != rec.Digest {
-		return fail(errs.Hint(errs.Errorf(errs.Conflict, "not reproducible: built before %s, now %s", before.Digest, rec.Digest),
-			"look for times, paths, random numbers and the order of files; both are in the depot, for diffoscope"))
+		return fail(errs.Hint(errs.Errorf(errs.Conflict, "not reproducible: built before %s, now %s: %s", before.Digest, rec.Digest,
+			r.difference(ctx, before.Digest, rec.Digest)),
+			"look for times, paths, random numbers, the order of files, and a cache that was changed; both are in the depot, for diffoscope"))
 	}
 	rec.Inputs = in
 	if err := r.cache.put(key, rec); err != nil {

@@ -11,25 +11,26 @@ type Place string
 
 // The places. Table says what they are for.
 const (
-	Depot       Place = "depot"
-	Trust       Place = "trust"
-	Keys        Place = "keys"
-	RootKeys    Place = "keys/root"
-	TLS         Place = "tls"
-	Settings    Place = "site.yaml"
-	Locks       Place = "locks"
-	Database    Place = "site.db"
-	Netcache    Place = "netcache"
-	Policy      Place = "netcache/policy.json"
-	SharedCache Place = "networkcache.cfg"
-	Seen        Place = "netcache-seen"
-	Upstream    Place = "upstream"
-	Cache       Place = "cache"
-	CacheIndex  Place = "cache/index.db"
-	Sessions    Place = "cache/record"
-	GoCache     Place = "cache/go-build"
-	Builds      Place = "cache/builds"
-	Work        Place = "cache/work"
+	Depot        Place = "depot"
+	Trust        Place = "trust"
+	Keys         Place = "keys"
+	RootKeys     Place = "keys/root"
+	TLS          Place = "tls"
+	Settings     Place = "site.yaml"
+	Locks        Place = "locks"
+	Database     Place = "site.db"
+	Netcache     Place = "netcache"
+	Policy       Place = "netcache/policy.json"
+	SharedCache  Place = "networkcache.cfg"
+	Seen         Place = "netcache-seen"
+	Upstream     Place = "upstream"
+	Cache        Place = "cache"
+	CacheIndex   Place = "cache/index.db"
+	Sessions     Place = "cache/record"
+	GoCache      Place = "cache/go-build"
+	CommandCache Place = "cache/command"
+	Builds       Place = "cache/builds"
+	Work         Place = "cache/work"
 )
 
 // In returns the path of p in the site directory dir.
@@ -77,7 +78,8 @@ func Table() []Entry {
 		{Cache, Rebuildable, 0, true, "what was fetched for others and what builds remember"},
 		{CacheIndex, Rebuildable, 0, false, "which blob is the answer to which request"},
 		{Sessions, Rebuildable, 0, true, "what recordings and replays need while they run"},
-		{GoCache, Rebuildable, 0, true, "the Go compiler's own cache"},
+		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application; no command sees it"},
+		{CommandCache, Rebuildable, private, true, "what commands have compiled with Go, one folder for each application and repository"},
 		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
 		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},
 	}

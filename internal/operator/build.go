@@ -57,9 +57,9 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		return nil, err
 	}
 	defer done()
-	goCache := home.GoCache.In(p.dir)
+	goCache, commandCache := home.GoCache.In(p.dir), home.CommandCache.In(p.dir)
 	if p.o.Compiled != "" {
-		goCache = filepath.Join(p.o.Compiled, "go-build")
+		goCache, commandCache = filepath.Join(p.o.Compiled, "go-build"), filepath.Join(p.o.Compiled, "command")
 	}
 	programs, err := builder.Run(ctx, p.depot, builder.Request{
 		Repo:      src.Repo,
@@ -69,12 +69,13 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Builders: map[string]builder.Builder{
 			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env()}),
 			command.Key: command.New(command.Options{
-				Store: p.depot, Sessions: home.Sessions.In(p.dir), GoCache: goCache, Env: p.env(),
+				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(),
 			}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
 		Rebuild:  o.Rebuild || session.Kind(p.env()) != "", // what is not built asks for no inputs
+		Fresh:    o.Rebuild,
 		Shared:   shared,
 		Progress: p.say.Progress,
 		FS:       p.o.FS,

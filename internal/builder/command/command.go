@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ const toolchain = "command"
 type Options struct {
 	Store     store.Opener // holds the inputs
 	Sessions  string       // folder for what sessions need
-	GoCache   string       // folder of the Go compiler's cache, for commands that run it: entries are named by their inputs
+	Caches    string       // folder of what commands may leave for the next build of the same repository: a Go compiler's cache
 	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = os.Environ()
 	MaxOutput int64        // bytes; 0 = 4 GiB
 }
@@ -100,6 +101,14 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	}
 	w, err := newPlace(scratch, src, j.Commit.Time)
 	if err != nil {
+		return builder.Output{}, err
+	}
+	w.cache = filepath.Join(b.o.Caches, j.Folder, "go-build")
+	if j.Fresh {
+		w.cache = filepath.Join(scratch, "go-build")
+	}
+	const private = 0o700
+	if err := os.MkdirAll(w.cache, private); err != nil {
 		return builder.Output{}, err
 	}
 	j.Progress(builder.StepCompile, strings.Join(s.Run, " "))

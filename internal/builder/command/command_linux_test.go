@@ -56,7 +56,7 @@ func newBench(t *testing.T) *bench {
 	}
 	b := &bench{T: t, src: filepath.Join(dir, "src"), lock: lockfile.Name + " 1\n", tree: "abc", depot: depot}
 	b.o = Options{
-		Store: depot, Sessions: filepath.Join(dir, "sessions"), GoCache: filepath.Join(dir, "go"),
+		Store: depot, Sessions: filepath.Join(dir, "sessions"), Caches: filepath.Join(dir, "caches"),
 		Env: []string{"PATH=" + os.Getenv("PATH"), "HOME=/nowhere", "MINE=1", "GOOS=plan9"},
 	}
 	if err := os.MkdirAll(filepath.Join(b.src, "folder"), 0o755); err != nil {

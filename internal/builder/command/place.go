@@ -10,8 +10,9 @@ import (
 	"overland/internal/errs"
 )
 
-// place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it.
-type place struct{ src, home, tmp string }
+// place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it, and
+// the cache that it may keep.
+type place struct{ src, home, tmp, cache string }
 
 // newPlace copies the checkout src into scratch: with the modes of the checkout, whatever the
 // umask, and the time of the commit on every file and folder.

@@ -29,7 +29,7 @@ func (b *Builder) environ(j builder.Job, s settings, w place) []string {
 			path = v
 		}
 	}
-	return append(j.Platform.GoEnv(), "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+b.o.GoCache,
+	return append(j.Platform.GoEnv(), "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+w.cache,
 		"OVERLAND_PLATFORM="+string(j.Platform), "OVERLAND_VERSION="+s.Version,
 		"SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Time, 10), "TZ=UTC", "LC_ALL=C")
 }

@@ -27,10 +27,13 @@ type compile struct {
 func (c compile) prepare() error {
 	// Telemetry would start a process of its own that outlives the build.
 	mode := filepath.Join(c.scratch, "home", ".config", "go", "telemetry", "mode")
-	for _, dir := range []string{filepath.Dir(mode), filepath.Join(c.scratch, "tmp"), c.cache} {
+	for _, dir := range []string{filepath.Dir(mode), filepath.Join(c.scratch, "tmp")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
+	}
+	if err := os.MkdirAll(c.cache, 0o700); err != nil {
+		return err
 	}
 	return os.WriteFile(mode, []byte("off\n"), 0o600)
 }
@@ -75,7 +78,21 @@ func (c compile) fetch(ctx context.Context) error {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, name),
 			"name the folder of a package main")
 	}
+	if c.job.Fresh {
+		return c.verify(ctx)
+	}
 	return nil
+}
+
+// verify compares the modules in the module cache, unpacked, with what was downloaded: a build
+// takes them as they are.
+func (c compile) verify(ctx context.Context) error {
+	_, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), "mod", "verify")
+	var ended *runError
+	if errors.As(err, &ended) {
+		return errs.Hint(errs.Errorf(errs.Untrusted, "the module cache was changed:\n%s", c.tidy(ended.said)), "go clean -modcache, then build again")
+	}
+	return err
 }
 
 // build compiles, and returns the program's file.

@@ -40,7 +40,7 @@ func TestSourceErrors(t *testing.T) {
 		"does not parse":  {map[string]string{"cmd/greeter/more.go": "package main\n\nfunc {\n"}, "", errs.Invalid, "cmd/greeter/more.go:3:6", ""},
 		"no such package": {nil, "./cmd/none", errs.Invalid, "cmd/none", ""},
 		"not a command":   {map[string]string{"lib/lib.go": "package lib\n"}, "./lib", errs.Invalid, "./lib is package lib: not a command", "package main"},
-		"no module":       {map[string]string{"go.mod": ""}, "", errs.NotFound, "go.mod is not in r1.", "dir: FOLDER"},
+		"no module":       {map[string]string{"go.mod": ""}, "", errs.NotFound, "go.mod is not in r2.", "dir: FOLDER"},
 		"bad go.mod":      {map[string]string{"go.mod": "module x\n\nrequire (\n"}, "", errs.Invalid, "go.mod:", ""},
 		"no go.sum":       {map[string]string{"go.sum": ""}, "", errs.Invalid, "missing go.sum entry", "go mod tidy"},
 		"tampered module": {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ const Name = "go/1"
 // Options says where and with what Go runs. All but Cache may be zero.
 type Options struct {
 	Go       string   // the machine's Go command; "" = go on the PATH
-	Cache    string   // folder of the compiler's cache: the site's cache/go-build
+	Cache    string   // folder of the compilers' caches, one for each application: the site's cache/go-build
 	ModCache string   // folder of downloaded modules; "" = the caller's own GOMODCACHE
 	Env      []string // the caller's environment, for its network settings; nil = os.Environ()
 }
@@ -111,7 +112,10 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	if err != nil {
 		return builder.Output{}, err
 	}
-	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, cache: b.o.Cache}
+	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, cache: filepath.Join(b.o.Cache, j.Owner)}
+	if j.Fresh {
+		c.cache = filepath.Join(scratch, "go-build")
+	}
 	if err := c.prepare(); err != nil {
 		return builder.Output{}, err
 	}

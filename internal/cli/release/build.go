@@ -45,7 +45,7 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 	verb.SourceFlags(c, &o.source)
 	verb.PlatformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
-	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again what was built before, and fail when it comes out differently")
+	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again, from nothing, what was built before; when it differs, fail and name the first file")
 	c.Flags().StringVar(&o.netcache, "network-cache", "", "share results through the binary cache in the section [networkcache] of FILE; \"none\" shares nothing\n(default: networkcache.cfg in the site directory, if it exists)")
 	verb.JSONFlag(c, &o.json)
 	return c
