@@ -44,6 +44,7 @@ type Request struct {
 	Fresh    bool                 // with no compiler's cache of an earlier build, and inputs that are verified again
 	Shared   Shared               // asked before something is built, told afterwards; nil = results are not shared
 	Progress func(progress.Event) // called from one goroutine at a time; nil = not called
+	Note     func(string)         // as Progress, with what a person should know though it stops nothing; nil = not called
 	FS       fsx.FS
 }
 
@@ -96,8 +97,11 @@ type Job struct {
 	Owner string
 	// Folder is Owner for what the application itself writes: also the folder of the repository,
 	// for a fork has the name and the first commit of what it was forked from.
-	Folder   string
-	Fresh    bool                                                   // as in the Request
+	Folder string
+	Fresh  bool // as in the Request
+	// Left is what the checkout lacks; known to Build only. One that needs a part of it
+	// fails with that one\'s Err.
+	Left     []source.Left
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
 }

@@ -14,6 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/progress"
+	"overland/internal/source"
 )
 
 // run is one call of Run: what its jobs share.
@@ -28,6 +29,7 @@ type run struct {
 	working sync.Mutex
 	work    *workplace
 	src     string
+	left    []source.Left // what src lacks
 
 	telling sync.Mutex
 }
@@ -120,6 +122,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 		return record{}, err
 	}
 	defer func() { _ = fsx.RemoveTree(scratch) }()
+	j.Left = r.left
 	out, err := b.Build(ctx, j, recipe, src, scratch)
 	if err != nil {
 		return record{}, err
@@ -165,13 +168,31 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 		if err := fsx.RemoveTree(dir); err != nil { // left by a checkout that failed
 			return "", "", err
 		}
-		if err := r.req.Repo.Checkout(ctx, r.req.Commit, dir); err != nil {
+		if r.left, err = r.req.Repo.Checkout(ctx, r.req.Commit, dir); err != nil {
 			return "", "", err
 		}
 		r.src = dir
+		r.noteLeft()
 	}
 	scratch, err = os.MkdirTemp(r.work.dir, "job-")
 	return r.src, scratch, err
+}
+
+// noteLeft tells what the checkout lacks: nothing of it is needed, or a builder says so.
+func (r *run) noteLeft() {
+	if r.req.Note == nil {
+		return
+	}
+	r.telling.Lock()
+	defer r.telling.Unlock()
+	const show = 5
+	for i, l := range r.left {
+		if i == show {
+			r.req.Note(fmt.Sprintf("… and %d more that are not in the repository", len(r.left)-show))
+			return
+		}
+		r.req.Note(fmt.Sprintf("%s: it is left out of the build", l))
+	}
 }
 
 func (r *run) close() {

@@ -78,6 +78,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Fresh:    o.Rebuild,
 		Shared:   shared,
 		Progress: p.say.Progress,
+		Note:     p.say.Warn,
 		FS:       p.o.FS,
 	})
 	if err == nil {

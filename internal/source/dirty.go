@@ -111,12 +111,13 @@ func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
 		return nil, err
 	}
 	var names []string
+	var submodules []entry
 	for line := range strings.SplitSeq(string(out), "\x00") {
 		meta, name, ok := strings.Cut(line, "\t")
-		if ok && strings.HasPrefix(meta, "160000 ") {
-			return nil, submodule(name)
-		}
-		if ok {
+		switch {
+		case ok && strings.HasPrefix(meta, modeSubmodule+" "):
+			submodules = append(submodules, entry{mode: modeSubmodule, hash: strings.Fields(meta)[1], path: name})
+		case ok:
 			names = append(names, name)
 		}
 	}
@@ -126,7 +127,10 @@ func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
 	}
 	names = append(names, strings.Split(string(out), "\x00")...)
 	slices.Sort(names)
-	return r.stat(slices.Compact(names))
+	list, err := r.stat(slices.Compact(names))
+	list = append(list, submodules...)
+	slices.SortStableFunc(list, func(a, b entry) int { return strings.Compare(a.path, b.path) })
+	return list, err
 }
 
 // stat returns the entries of the names that exist and are files or links.
@@ -149,7 +153,7 @@ func (r *Repo) stat(names []string) ([]entry, error) {
 			list = append(list, entry{mode: "100644", path: name})
 		case info.Mode()&fs.ModeSymlink != 0:
 			links[name] = true
-			list = append(list, entry{mode: "120000", path: name})
+			list = append(list, entry{mode: modeLink, path: name})
 		}
 	}
 	return list, nil
@@ -173,7 +177,11 @@ func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, conte
 	defer root.Close()
 	one := func(e entry) error {
 		name := filepath.FromSlash(e.path)
-		if e.mode == "120000" {
+		if e.mode == modeSubmodule { // its commit, as in a tree
+			fmt.Fprintf(h, "%s %d %s\x00%s", e.mode, len(e.hash), e.path, e.hash)
+			return do(e, strings.NewReader(""), 0)
+		}
+		if e.mode == modeLink {
 			to, err := root.Readlink(name)
 			if err != nil {
 				return err

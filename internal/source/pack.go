@@ -38,7 +38,7 @@ type packed struct {
 // Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and
 // the tree and files of c alone. The same commit gives the same bytes, whatever git and zlib
 // are on the machine: objects are sorted by kind and name, none is a delta, and none is
-// compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a submodule, a partial
+// compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a partial
 // clone, or more than PackLimit bytes.
 func (r *Repo) Pack(ctx context.Context, c Commit, w io.Writer) error {
 	if err := r.pack(ctx, c, w); err != nil {
@@ -91,6 +91,9 @@ func (r *Repo) reached(ctx context.Context, c Commit) ([]packed, error) {
 		return nil, err
 	}
 	for _, e := range files {
+		if e.mode == modeSubmodule {
+			continue // its commit is another repository's
+		}
 		kind := packBlob
 		if e.mode == modeTree {
 			kind = packTree

@@ -126,8 +126,16 @@ func TestPackRefuses(t *testing.T) {
 	}
 	r.git("update-index", "--add", "--cacheinfo", "160000,"+c.Hash+",module")
 	r.git("commit", "-q", "-m", "a submodule")
-	if err := r.open().Pack(t.Context(), r.resolve("HEAD~0"), io.Discard); errs.KindOf(err) != errs.Invalid {
-		t.Errorf("a submodule: %v", err)
+	// A submodule is not part of the repository, and the rest is whole without it.
+	c = r.resolve("HEAD~0")
+	pack := packOf(t, r.open(), c)
+	repo, err := source.Unpack(t.Context(), bytes.NewReader(pack), c.Hash, filepath.Join(t.TempDir(), "out"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	left, err := repo.Checkout(t.Context(), c, t.TempDir())
+	if err != nil || len(left) != 1 || left[0].Kind != source.Submodule {
+		t.Errorf("%v, %v", left, err)
 	}
 }
 

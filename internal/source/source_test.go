@@ -2,6 +2,7 @@ package source_test
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -65,6 +66,24 @@ func (r repo) commit(files map[string]string) string {
 	return r.git("rev-parse", "HEAD")
 }
 
+// link puts a symbolic link into the index.
+func (r repo) link(name, to string) {
+	r.t.Helper()
+	r.write(".git/link", to)
+	r.git("update-index", "--add", "--cacheinfo", "120000,"+r.git("hash-object", "-w", ".git/link")+","+name)
+}
+
+// dirty returns what the folder holds, with a file more than its commit.
+func (r repo) dirty() source.Commit {
+	r.t.Helper()
+	r.write("zz-new", "new")
+	c, err := r.open().Dirty(r.t.Context())
+	if err != nil || !c.Working() {
+		r.t.Fatalf("%+v, %v", c, err)
+	}
+	return c
+}
+
 func (r repo) open() *source.Repo {
 	r.t.Helper()
 	got, err := source.Open(r.t.Context(), r.dir)
@@ -87,7 +106,7 @@ func (r repo) resolve(rev string) source.Commit {
 func (r repo) checkout(c source.Commit) map[string]string {
 	r.t.Helper()
 	dir := filepath.Join(r.t.TempDir(), "out")
-	if err := r.open().Checkout(r.t.Context(), c, dir); err != nil {
+	if _, err := r.open().Checkout(r.t.Context(), c, dir); err != nil {
 		r.t.Fatal(err)
 	}
 	return files(r.t, dir)
@@ -249,27 +268,82 @@ func TestCheckoutIsTheCommit(t *testing.T) {
 	if c := r.resolve(""); !c.Dirty || !cmp.Equal(c.Changed, []string{"new", "secret"}) || len(c.Modified) > 1 {
 		t.Errorf("Dirty %v, Changed %v", c.Dirty, c.Changed)
 	}
-	if err := r.open().Checkout(t.Context(), c, r.dir); errs.KindOf(err) != errs.Conflict {
+	if _, err := r.open().Checkout(t.Context(), c, r.dir); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("checkout over a full folder: %v", err)
 	}
 }
 
-func TestCheckoutRefusals(t *testing.T) {
-	lfs := newRepo(t)
-	lfs.commit(map[string]string{"big.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
-	sub := newRepo(t)
-	sub.commit(map[string]string{"a": "1"})
-	sub.git("update-index", "--add", "--cacheinfo", "160000,"+sub.git("rev-parse", "HEAD")+",lib")
-	sub.git("commit", "-q", "-m", "submodule")
-	for name, test := range map[string]struct {
-		r    repo
-		says string
-	}{"lfs": {lfs, "big.bin is a Git LFS pointer"}, "submodule": {sub, "lib is a submodule"}} {
-		c := test.r.resolve("HEAD~0")
-		err := test.r.open().Checkout(t.Context(), c, t.TempDir())
-		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), test.says) || errs.HintOf(err) == "" {
-			t.Errorf("%s: %v (hint %q)", name, err, errs.HintOf(err))
+// What is not in the repository is left, and told: an error is for those who need it.
+func TestACheckoutTellsWhatItLeaves(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"a": "1", "deep/big.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "x/y/z": "2"})
+	r.git("update-index", "--add", "--cacheinfo", "160000,"+r.git("rev-parse", "HEAD")+",third/lib")
+	for name, to := range map[string]string{
+		"absolute": "/etc/passwd", "up": "../up", "deep/up": "../../x", "in": "deep/big.bin", "x/y/near": "../../a", "dangling": "none",
+		// These look as if they stayed: "here/.." is the folder above, for here is the top itself.
+		"here": ".", "parent": "here/..", "grandparent": "parent/..", "leak": "grandparent/etc/passwd", "folder": "x/y",
+		"self": "self",
+	} {
+		r.link(name, to)
+	}
+	r.git("commit", "-q", "-m", "links")
+	r.git("reset", "-q", "--hard")
+	for _, c := range []source.Commit{r.resolve("HEAD~0"), r.dirty()} {
+		dir := filepath.Join(t.TempDir(), "out")
+		left, err := r.open().Checkout(t.Context(), c, dir)
+		if err != nil {
+			t.Fatal(err)
 		}
+		var got []string
+		for _, l := range left {
+			got = append(got, l.String())
+			if errs.KindOf(l.Err()) != errs.Invalid || errs.HintOf(l.Err()) == "" {
+				t.Errorf("%v", l.Err())
+			}
+		}
+		const link = " is a symbolic link that leaves the repository"
+		want := []string{
+			"absolute" + link, "deep/big.bin is a Git LFS pointer: its content is not in the repository", "deep/up" + link, "grandparent" + link,
+			"leak" + link, "parent" + link, "self" + link, "third/lib is a submodule: its files are in another repository", "up" + link,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.Version, diff)
+		}
+		for _, name := range []string{"absolute", "parent", "leak", "up", "deep/up"} {
+			if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s is there: %v", name, err)
+			}
+		}
+		for _, name := range []string{"in", "x/y/near", "folder/z", "deep/big.bin", "third/lib"} {
+			if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := r.open().Pack(t.Context(), r.resolve("HEAD~0"), io.Discard); err != nil {
+		t.Errorf("pack: %v", err)
+	}
+}
+
+// A name is bytes: git and Linux take any, and so does a checkout.
+func TestANameThatIsNotUTF8(t *testing.T) {
+	r := newRepo(t)
+	name, folder := "caf\xe9.txt", "d\xff/x"
+	r.commit(map[string]string{"a": "1", name: "2", folder: "3"})
+	for _, c := range []source.Commit{r.resolve("HEAD~0"), r.dirty()} {
+		got := r.checkout(c)
+		if got[name] != "100644 2" && !strings.HasSuffix(got[name], " 2") || !strings.HasSuffix(got[folder], " 3") {
+			t.Errorf("%q", got)
+		}
+	}
+	if b, err := r.open().ReadFile(t.Context(), r.resolve(""), name); err != nil || string(b) != "2" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte("new"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c := r.resolve(""); !cmp.Equal(c.Modified, []string{name}) {
+		t.Errorf("%q", c.Modified)
 	}
 }
 
@@ -295,7 +369,7 @@ func TestCraftedTree(t *testing.T) {
 			hash := r.git("commit-tree", "-m", "crafted", strings.TrimSpace(string(out)))
 			dir := filepath.Join(t.TempDir(), "in")
 			c := r.resolve(hash)
-			if err := r.open().Checkout(t.Context(), c, dir); err == nil && name != "through its link" {
+			if _, err := r.open().Checkout(t.Context(), c, dir); err == nil && name != "through its link" {
 				t.Errorf("checked out: %v", files(t, dir))
 			}
 			if got := files(t, filepath.Dir(dir)); len(got) > 2 || got["evil"] != "" {
@@ -373,7 +447,7 @@ func TestDirty(t *testing.T) {
 		t.Errorf("in another folder: %s, %v; want %s", again.Version, err, c.Version)
 	}
 	r.write("a", "4")
-	if err := r.open().Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Conflict {
+	if _, err := r.open().Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("checkout after another change: %v, want Conflict", err)
 	}
 	r.git("checkout", "-q", "--", ".")
@@ -437,7 +511,7 @@ func TestNothingInARepositoryIsRun(t *testing.T) {
 	if err := os.Remove(blob); err != nil {
 		t.Fatal(err)
 	}
-	if err := o.Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "--filter") {
+	if _, err := o.Checkout(t.Context(), c, t.TempDir()); errs.KindOf(err) != errs.Invalid || !strings.Contains(errs.HintOf(err), "--filter") {
 		t.Errorf("checkout of a partial clone: %v", err)
 	}
 	if b, err := os.ReadFile(mark); err == nil {

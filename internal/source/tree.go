@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,7 +39,7 @@ func (r *Repo) ReadFile(ctx context.Context, c Commit, name string) ([]byte, err
 
 // ReadFileUpTo is ReadFile for a file of at most limit bytes.
 func (r *Repo) ReadFileUpTo(ctx context.Context, c Commit, name string, limit int64) ([]byte, error) {
-	if !fs.ValidPath(name) || strings.ContainsRune(name, '\n') {
+	if !inside(name) || strings.ContainsRune(name, '\n') {
 		return nil, errs.Errorf(errs.Invalid, "file %q: not a path inside the repository", name)
 	}
 	if c.Working() {
@@ -90,7 +91,11 @@ func batchHeader(br *bufio.Reader) (hash, kind string, size int64, err error) {
 	return f[0], f[1], size, err
 }
 
-const modeTree = "040000"
+const (
+	modeTree      = "040000"
+	modeLink      = "120000"
+	modeSubmodule = "160000"
+)
 
 // entry is one file of a tree.
 type entry struct {
@@ -100,13 +105,12 @@ type entry struct {
 }
 
 // Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755,
-// folders 0755, whatever the umask. Symbolic links that leave dir are left out: what they lead to
-// is not part of the commit. Submodules and LFS pointers are Invalid errors; for the folder's own
-// content (Repo.Dirty), a change since then is a Conflict.
-func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) error {
+// folders 0755, whatever the umask. It returns what it could not write as it is meant to be, in
+// order: see Left. For the folder's own content (Repo.Dirty), a change since then is a Conflict.
+func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) ([]Left, error) {
 	t, err := openTarget(dir)
 	if err != nil {
-		return fmt.Errorf("check out %s: %w", c.Version, err)
+		return nil, fmt.Errorf("check out %s: %w", c.Version, err)
 	}
 	defer t.root.Close()
 	if c.Working() {
@@ -114,10 +118,14 @@ func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) error {
 	} else {
 		err = r.copyCommit(ctx, c, t)
 	}
-	if err != nil {
-		return fmt.Errorf("check out %s: %w", c.Version, err)
+	if err == nil {
+		err = t.leave()
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("check out %s: %w", c.Version, err)
+	}
+	slices.SortFunc(t.left, func(a, b Left) int { return strings.Compare(a.Path, b.Path) })
+	return t.left, nil
 }
 
 func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
@@ -127,8 +135,15 @@ func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
 	}
 	var names strings.Builder
 	for _, e := range list {
+		if e.mode == modeSubmodule {
+			if err := t.submodule(e.path); err != nil {
+				return err
+			}
+			continue
+		}
 		names.WriteString(e.hash + "\n")
 	}
+	list = slices.DeleteFunc(list, func(e entry) bool { return e.mode == modeSubmodule })
 	return r.batch(ctx, strings.NewReader(names.String()), func(br *bufio.Reader) error { return t.writeAll(list, br) })
 }
 
@@ -148,17 +163,9 @@ func (r *Repo) list(ctx context.Context, hash string, also ...string) ([]entry, 
 		if !ok || len(f) != 3 {
 			return nil, fmt.Errorf("git ls-tree printed %q", line)
 		}
-		if f[0] == "160000" {
-			return nil, submodule(name)
-		}
 		list = append(list, entry{mode: f[0], hash: f[2], path: name})
 	}
 	return list, nil
-}
-
-func submodule(name string) error {
-	return errs.Hint(errs.Errorf(errs.Invalid, "%s is a submodule: its files are in another repository", name),
-		"add its files to this repository (git subtree add), or use it as a Go module")
 }
 
 func incomplete(err error) error {
@@ -167,8 +174,10 @@ func incomplete(err error) error {
 
 // target is an empty folder that nothing is written outside of.
 type target struct {
-	root *os.Root
-	made map[string]bool
+	root  *os.Root
+	made  map[string]bool
+	links []string // that were written
+	left  []Left
 }
 
 func openTarget(dir string) (*target, error) {
@@ -211,13 +220,16 @@ func (t *target) writeAll(list []entry, br *bufio.Reader) error {
 
 // write writes one file of size bytes. Its folders are made on the way.
 func (t *target) write(e entry, r io.Reader, size int64) error {
-	if !fs.ValidPath(e.path) || hasGitDir(e.path) {
+	if !inside(e.path) || hasGitDir(e.path) {
 		return errs.Errorf(errs.Invalid, "%q: not a file that belongs in a repository", e.path)
+	}
+	if e.mode == modeSubmodule {
+		return t.submodule(e.path)
 	}
 	if err := t.mkdir(path.Dir(e.path)); err != nil {
 		return err
 	}
-	if e.mode == "120000" {
+	if e.mode == modeLink {
 		return t.link(e.path, r)
 	}
 	if size < maxLFS {
@@ -226,8 +238,7 @@ func (t *target) write(e entry, r io.Reader, size int64) error {
 			return err
 		}
 		if bytes.HasPrefix(b, []byte(lfsStart)) {
-			return errs.Hint(errs.Errorf(errs.Invalid, "%s is a Git LFS pointer: its content is not in the repository", e.path),
-				"take the file out of LFS: git lfs migrate export --include=%q", e.path)
+			t.left = append(t.left, Left{e.path, LFSPointer})
 		}
 		r = bytes.NewReader(b)
 	}
@@ -252,9 +263,11 @@ func (t *target) link(name string, r io.Reader) error {
 	if to == "" || strings.ContainsRune(to, 0) {
 		return errs.Errorf(errs.Invalid, "%s: a symbolic link to nowhere", name)
 	}
-	if path.IsAbs(to) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), to))) {
+	if path.IsAbs(to) {
+		t.left = append(t.left, Left{name, OutsideLink})
 		return nil
 	}
+	t.links = append(t.links, name)
 	return t.root.Symlink(to, filepath.FromSlash(name))
 }
 

@@ -17,6 +17,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/platform/sysinfo"
 	"overland/internal/session"
+	"overland/internal/source"
 	"overland/internal/store"
 )
 
@@ -98,6 +99,11 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	s, ok := r.Settings.(settings)
 	if !ok {
 		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+	}
+	for _, l := range j.Left {
+		if l.Kind != source.OutsideLink { // nothing says what of the commit the command reads
+			return builder.Output{}, l.Err()
+		}
 	}
 	w, err := newPlace(scratch, src, j.Commit.Time)
 	if err != nil {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,7 +29,7 @@ func newPlace(scratch, src string, committed time.Time) (place, error) {
 	if err := os.WriteFile(mode, []byte("off\n"), 0o600); err != nil {
 		return w, err
 	}
-	if err := os.CopyFS(w.src, os.DirFS(src)); err != nil {
+	if err := copyTree(w.src, src); err != nil {
 		return w, err
 	}
 	return w, filepath.WalkDir(w.src, func(path string, d fs.DirEntry, err error) error {
@@ -45,6 +46,50 @@ func newPlace(scratch, src string, committed time.Time) (place, error) {
 		}
 		return errors.Join(os.Chmod(path, perm), os.Chtimes(path, committed, committed))
 	})
+}
+
+// copyTree copies the folder from to to, which is missing. It is not os.CopyFS, which takes no name
+// that is not UTF-8.
+func copyTree(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			return os.Mkdir(target, fs.ModePerm)
+		case d.Type()&fs.ModeSymlink != 0:
+			link, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(link, target)
+		}
+		return copyFile(target, path)
+	})
+}
+
+func copyFile(to, from string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	info, err := r.Stat()
+	if err != nil {
+		return err
+	}
+	w, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, info.Mode().Perm())
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
 }
 
 // output returns the regular file called name below the copy, and whether it is data and not a

@@ -1,9 +1,12 @@
 package golang
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,31 +65,44 @@ func (c compile) compileEnv() []string {
 // fetch downloads the modules of the packages that the program imports on its
 // platform, each verified against go.sum.
 func (c compile) fetch(ctx context.Context) error {
-	args := []string{"list", "-deps", "-buildvcs=false", "-f", "{{if not .DepOnly}}{{.Name}}{{end}}"}
+	args := []string{"list", "-deps", "-buildvcs=false", listed}
 	if len(c.settings.Tags) > 0 {
 		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
 	}
 	out, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), append(args, c.settings.Package)...)
 	var ended *runError
 	if errors.As(err, &ended) {
+		if lacks := c.lacking(ended.said); lacks != nil {
+			return lacks
+		}
 		return notFetched("modules of "+c.settings.Package, c.tidy(ended.said))
 	}
 	if err != nil {
 		return err
 	}
-	if name := strings.TrimSpace(string(out)); name != "main" {
-		return errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, name),
-			"name the folder of a package main")
+	for list := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		switch err := list.Decode(&p); {
+		case errors.Is(err, io.EOF):
+			return c.verify(ctx)
+		case err != nil:
+			return fmt.Errorf("what go list says of %s: %w", c.settings.Package, err)
+		case !p.DepOnly && p.Name != "main":
+			return errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, p.Name),
+				"name the folder of a package main")
+		}
+		if err := c.check(p); err != nil {
+			return err
+		}
 	}
-	if c.job.Fresh {
-		return c.verify(ctx)
-	}
-	return nil
 }
 
-// verify compares the modules in the module cache, unpacked, with what was downloaded: a build
-// takes them as they are.
+// verify compares, for a build from nothing, the modules in the module cache, as they are unpacked
+// there, with what was downloaded.
 func (c compile) verify(ctx context.Context) error {
+	if !c.job.Fresh {
+		return nil
+	}
 	_, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), "mod", "verify")
 	var ended *runError
 	if errors.As(err, &ended) {

@@ -85,6 +85,9 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 		return builder.Recipe{}, err
 	}
 	s.Workspace = workspace
+	if err := checkPaths(ctx, j, s); err != nil {
+		return builder.Recipe{}, err
+	}
 	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
 }
 

@@ -95,9 +95,9 @@ func (h *host) fetchEnv() []string {
 		"GONOPROXY="+g.GONOPROXY, "GOPRIVATE="+g.GOPRIVATE, "GOINSECURE="+g.GOINSECURE, "GOAUTH="+g.GOAUTH, "GOVCS="+g.GOVCS)
 }
 
-// maxSaid is how many bytes of a command's output are kept: enough for go env and for
-// the list of a program's packages.
-const maxSaid = 4 << 20
+// maxSaid is how many bytes of a command's output are kept: enough for the list of a program's
+// packages with their files.
+const maxSaid = 64 << 20
 
 // runError is a command that failed, with its output.
 type runError struct {
