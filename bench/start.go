@@ -74,7 +74,7 @@ func (b *bench) start(ctx context.Context) error {
 		return err
 	}
 	defer m.Stop()
-	c, err := measure(m.Command(ctx, "sh", "/mnt/server.volume", "install", "--root", fingerprint))
+	c, err := measure(m.Command(ctx, "sh", "/mnt/server.volume", "install", "--root", fingerprint, "--channel", "local/server"))
 	if err != nil {
 		return err
 	}

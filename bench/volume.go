@@ -75,7 +75,7 @@ func (b *bench) install(ctx context.Context, file, fingerprint string) error {
 	if err != nil {
 		return err
 	}
-	c, err := measure(m.Command(ctx, "sh", "/mnt/"+filepath.Base(file), "install", "--root", fingerprint))
+	c, err := measure(m.Command(ctx, "sh", "/mnt/"+filepath.Base(file), "install", "--root", fingerprint, "--channel", "heavy"))
 	if err != nil {
 		return err
 	}
@@ -128,10 +128,11 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	if err != nil {
 		return "", nil, err
 	}
-	if err := release.Publish(ctx, repo, r.Ref(), desc); err != nil {
+	origin := release.Origin{Repository: "6f4a1c0000000000000000000000000000000001"}
+	if _, err := release.Publish(ctx, repo, r.Ref(), origin, desc); err != nil {
 		return "", nil, err
 	}
-	if _, err := release.Promote(ctx, repo, r.Ref(), "heavy"); err != nil {
+	if _, err := release.Promote(ctx, repo, r.Ref(), "heavy", false); err != nil {
 		return "", nil, err
 	}
 	return string(repo.Fingerprint()), paths, nil

@@ -92,7 +92,7 @@ func (d *demo) offerBroken(ctx context.Context) error {
 }
 
 func (d *demo) runVolume(ctx context.Context, h *host, tag string) error {
-	argv := []string{"sh", "/mnt/" + filepath.Base(d.volume(tag)), "install", "--root", d.fingerprint}
+	argv := []string{"sh", "/mnt/" + filepath.Base(d.volume(tag)), "install", "--root", d.fingerprint, "--channel", "live"}
 	d.show.command(h.Name() + "# " + strings.Join(argv, " "))
 	cmd := h.Command(ctx, argv...)
 	cmd.Stdout = d.show.child()

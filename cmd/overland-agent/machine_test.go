@@ -167,7 +167,7 @@ func life(t *testing.T, plat platform.Platform) {
 		}
 	}
 	n.sh(0, "sh", first, "verify", "--root", s.root)
-	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	out := n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	if !strings.Contains(out, "installed: generation 1 hello@"+v1) {
 		t.Errorf("install printed:\n%s", out)
 	}
@@ -184,7 +184,7 @@ func life(t *testing.T, plat platform.Platform) {
 	}
 
 	pid := st.PID
-	out = n.sh(0, "sh", first, "install", "--root", s.root)
+	out = n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	if !strings.Contains(out, "unchanged: generation 1") {
 		t.Errorf("second install printed:\n%s", out)
 	}
@@ -227,7 +227,7 @@ func TestContainer(t *testing.T) {
 	state := t.TempDir()
 	first := machine.Options{
 		Writable: map[string]string{state: "/var/lib/overland"},
-		First:    []string{"sh", s.seal(v1, agents), "install", "--foreground", "--root", s.root},
+		First:    []string{"sh", s.seal(v1, agents), "install", "--foreground", "--root", s.root, "--channel", string(channel)},
 	}
 	n := startNode(t, s, first)
 	process := n.mustServe(v1)
@@ -280,7 +280,7 @@ func TestAgentAsProcessOne(t *testing.T) {
 		}
 		n.sh(0, "true")
 	}
-	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	out := n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	for _, want := range []string{"the running agent takes", "fetching hello@" + v1 + " hello: ", "installed: generation 1", "has no supervisor"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("install does not print %q:\n%s", want, out)
@@ -338,7 +338,7 @@ func TestAgentUpgradesItselfAndGoesBack(t *testing.T) {
 	two := agentsFor(t, "v2", plat)
 	s := newSite(t, plat)
 	n := newNode(t, s, host.ReadyEnv+"=3s", host.StableEnv+"=1s")
-	n.sh(0, "sh", s.seal(v1, one), "install", "--root", s.root)
+	n.sh(0, "sh", s.seal(v1, one), "install", "--root", s.root, "--channel", string(channel))
 	process := n.mustServe(v1)
 	before := n.status(0)
 

@@ -39,7 +39,7 @@ func TestOpenRC(t *testing.T) {
 	n := &node{Machine: m, t: t, s: s}
 	n.sh(0, "sh", "-c", openrcBoot)
 
-	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	out := n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	if !strings.Contains(out, "agent started (openrc)") || !strings.Contains(out, "installed: generation 1") {
 		t.Errorf("install printed:\n%s", out)
 	}

@@ -12,6 +12,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/testkit/bins"
+	"overland/internal/testkit/publisher"
 )
 
 const (
@@ -97,10 +98,10 @@ func (s *site) seal(version, agents string, args ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if err := release.Publish(ctx, repo, r.Ref(), desc); err != nil {
+	if _, err := release.Publish(ctx, repo, r.Ref(), release.Origin{Repository: publisher.Repository}, desc); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := release.Promote(ctx, repo, r.Ref(), channel); err != nil {
+	if _, err := release.Promote(ctx, repo, r.Ref(), channel, false); err != nil {
 		s.t.Fatal(err)
 	}
 	out := filepath.Join(s.dir, version+".volume")

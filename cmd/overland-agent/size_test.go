@@ -68,7 +68,7 @@ func TestAgentIdlesCheaply(t *testing.T) {
 	agents := agentsFor(t, "", plat)
 	s := newSite(t, plat)
 	n := newNode(t, s)
-	n.sh(0, "sh", s.seal(v1, agents), "install", "--root", s.root)
+	n.sh(0, "sh", s.seal(v1, agents), "install", "--root", s.root, "--channel", string(channel))
 	st := n.status(0)
 	supervisor := strings.TrimSpace(n.sh(0, "cat", st.Dir+"/agent/lock"))
 	began := time.Now()

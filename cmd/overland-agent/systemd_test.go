@@ -35,7 +35,7 @@ func TestSystemd(t *testing.T) {
 		}
 	}
 
-	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	out := n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	if !strings.Contains(out, "agent started (systemd)") || !strings.Contains(out, "installed: generation 1") {
 		t.Errorf("install printed:\n%s", out)
 	}

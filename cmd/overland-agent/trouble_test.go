@@ -26,7 +26,7 @@ func TestReadOnlyRoot(t *testing.T) {
 		Writable: map[string]string{t.TempDir(): "/var/lib/overland", t.TempDir(): "/tmp"}, ReadOnly: true,
 	})
 	n.sh(1, "touch", "/usr/local/bin/probe")
-	out := n.sh(0, "sh", first, "install", "--root", s.root)
+	out := n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	if !strings.Contains(out, "read-only") || !strings.Contains(out, "installed: generation 1") {
 		t.Errorf("install printed:\n%s", out)
 	}
@@ -50,7 +50,7 @@ func TestAStickAppears(t *testing.T) {
 	first := s.seal(v1, agents)
 	stick := t.TempDir()
 	n := startNode(t, s, machine.Options{Writable: map[string]string{stick: "/media/stick"}})
-	n.sh(0, "sh", first, "install", "--root", s.root, "--watch", "/media/*")
+	n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel), "--watch", "/media/*")
 	n.mustServe(v1)
 
 	s.plug(s.seal(v2, agents), stick)
@@ -112,7 +112,7 @@ func TestServiceThatIgnoresSIGTERM(t *testing.T) {
 	s := newSite(t, plat)
 	s.stop = appfile.Duration(time.Second)
 	n := newNode(t, s)
-	n.sh(0, "sh", s.seal(v1, agents, "--deaf"), "install", "--root", s.root)
+	n.sh(0, "sh", s.seal(v1, agents, "--deaf"), "install", "--root", s.root, "--channel", string(channel))
 	n.mustServe(v1)
 	n.sh(0, "sh", s.seal(v2, agents, "--deaf"), "install")
 	n.mustServe(v2)
@@ -134,7 +134,7 @@ func TestAgentThatHangs(t *testing.T) {
 	s := newSite(t, plat)
 	first := s.seal(v1, agents)
 	n := newNode(t, s, host.SilenceEnv+"=5s")
-	n.sh(0, "sh", first, "install", "--root", s.root)
+	n.sh(0, "sh", first, "install", "--root", s.root, "--channel", string(channel))
 	process := n.mustServe(v1)
 	pid := n.status(0).PID
 	n.sh(0, "kill", "-STOP", strconv.Itoa(pid))

@@ -108,7 +108,7 @@ func (w *world) install(path string, o nodeapi.InstallOptions) (nodeapi.Report, 
 
 func (w *world) mustInstall(path string) nodeapi.Report {
 	w.t.Helper()
-	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root()})
+	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
 	must(w.t, err)
 	return r
 }
@@ -296,7 +296,7 @@ func TestTheNextAgentAdopts(t *testing.T) {
 func TestDeferredInstallIsDecidedByRun(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")
-	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Defer: true})
+	r, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Channel: "live", Defer: true})
 	if err != nil || r.Outcome != nodeapi.Staged {
 		t.Fatalf("defer: %+v, %v", r, err)
 	}
@@ -354,7 +354,7 @@ func TestControlSocketInstallsAndRollsBack(t *testing.T) {
 	w.dir = filepath.Join(t.TempDir(), strings.Repeat("a-long-folder-name/", 8), "node") // beyond a socket address
 	ctx := context.Background()
 	w.running(func(a *agent.Agent) {
-		r, err := control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v1, "up one"), Install: &nodeapi.InstallOptions{Root: w.Root()}})
+		r, err := control.Call(ctx, w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: w.wallet(v1, "up one"), Install: &nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}})
 		if err != nil || r.Report.Outcome != nodeapi.Installed {
 			t.Fatalf("install: %+v, %v", r.Report, err)
 		}
@@ -398,7 +398,7 @@ func TestWatchedDirectory(t *testing.T) {
 	w := newWorld(t)
 	stick := t.TempDir()
 	w.o.Watch = 5 * time.Millisecond
-	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Watch: []string{stick}})
+	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Channel: "live", Watch: []string{stick}})
 	must(t, err)
 	w.running(func(a *agent.Agent) {
 		must(t, os.WriteFile(filepath.Join(stick, "junk.volume"), []byte("this is no volume"), 0o644))
@@ -419,7 +419,7 @@ func TestPartsThatArriveOneByOne(t *testing.T) {
 	w := newWorld(t)
 	w.o.Watch = 5 * time.Millisecond
 	stick := t.TempDir()
-	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Watch: []string{stick}})
+	_, err := w.install(w.wallet(v1, "up one"), nodeapi.InstallOptions{Root: w.Root(), Channel: "live", Watch: []string{stick}})
 	must(t, err)
 	w.Release("wallet", v2, map[string]string{"node": "up two" + strings.Repeat(" padding", 10000)}, services(quick))
 	w.Promote("live", "wallet", v2)
@@ -449,7 +449,7 @@ func TestNoArtifactForThisMachine(t *testing.T) {
 	w.o.Platform = "linux/arm/v7"
 	w.Release("wallet", v1, map[string]string{"node linux/amd64": "up", "node linux/arm64": "up 64"}, services(quick))
 	w.Promote("live", "wallet", v1)
-	_, err := w.install(w.volume("one"), nodeapi.InstallOptions{Root: w.Root()})
+	_, err := w.install(w.volume("one"), nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
 	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "linux/arm/v7") || !strings.Contains(err.Error(), "linux/amd64, linux/arm64") {
 		t.Errorf("error: %v", err)
 	}
@@ -482,8 +482,8 @@ func TestUninstall(t *testing.T) {
 func TestUpgradeIsHandedOverOnce(t *testing.T) {
 	w := newWorld(t)
 	w.wallet(v1, "up one")
-	w.Release(release.AgentApp, v1, map[string]string{release.AgentApp: "new agent"}, nil)
-	w.Promote("live", release.AgentApp, v1)
+	version := w.Release(release.AgentApp, "", map[string]string{release.AgentApp: "new agent"}, nil)
+	w.Promote("live", release.AgentApp, version)
 	path := w.volume("with agent")
 	w.o.Self = digest.Of([]byte("old agent"))
 	calls := make(chan string, 9)
@@ -494,9 +494,9 @@ func TestUpgradeIsHandedOverOnce(t *testing.T) {
 		return errors.New("it did not start")
 	}
 	w.running(func(a *agent.Agent) {
-		_, err := control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path, Install: &nodeapi.InstallOptions{Root: w.Root()}})
+		_, err := control.Call(context.Background(), w.dir, nodeapi.Request{Op: nodeapi.OpInstall, Source: path, Install: &nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}})
 		must(t, err)
-		if got := <-calls; got != "new agent "+v1 {
+		if got := <-calls; got != "new agent "+version {
 			t.Errorf("handed over to %q", got)
 		}
 		until(t, func() bool { return len(a.Status().Refused) == 1 })

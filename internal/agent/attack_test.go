@@ -82,7 +82,7 @@ func (w *world) forge(t *testing.T) string {
 func TestForgedPayloadWithEveryDigestRecomputed(t *testing.T) {
 	w := newWorld(t)
 	path := w.forge(t)
-	_, err := w.install(path, nodeapi.InstallOptions{Root: w.Root()})
+	_, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
 	if errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("forged: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
@@ -106,7 +106,7 @@ func TestPayloadThatNobodySigned(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "forged.volume")
 	_, err := volume.Seal(context.Background(), path, c, volume.Options{})
 	must(t, err)
-	_, err = w.install(path, nodeapi.InstallOptions{Root: w.Root()})
+	_, err = w.install(path, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), d.Encoded()) {
 		t.Errorf("unsigned payload: %v (%s), want untrusted", err, errs.KindOf(err))
 	}
@@ -139,7 +139,7 @@ func TestInputsAreNotForNodes(t *testing.T) {
 		"one less":         {desc, in.Lock, in.Source},
 		"one more":         {desc, in.Lock, in.Source, in.Blobs[0], put("more")},
 	} {
-		if _, err := w.install(seal(blobs...), nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+		if _, err := w.install(seal(blobs...), nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("%s: %v (%s), want untrusted", name, err, errs.KindOf(err))
 		}
 		w.untouched()
@@ -158,7 +158,7 @@ func TestForgedVolumeWithItsOwnKeys(t *testing.T) {
 	one := w.wallet(v1, "up one")
 	other := newWorld(t)
 	evil := other.wallet(v2, "up evil")
-	if _, err := w.install(evil, nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+	if _, err := w.install(evil, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("on a new node: %v", err)
 	}
 	w.untouched()
@@ -194,7 +194,7 @@ func TestMissingPartIsRefused(t *testing.T) {
 		t.Fatalf("parts: %v", info.Paths)
 	}
 	must(t, os.Remove(info.Paths[1]))
-	_, err = w.install(info.Paths[0], nodeapi.InstallOptions{Root: w.Root()})
+	_, err = w.install(info.Paths[0], nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
 	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), info.Paths[1]) {
 		t.Errorf("without a part: %v (%s)", err, errs.KindOf(err))
 	}
@@ -213,7 +213,7 @@ func TestFlippedBytes(t *testing.T) {
 		bad := filepath.Join(t.TempDir(), "flipped.volume")
 		must(t, os.WriteFile(bad, b, 0o644))
 		w.dir = filepath.Join(t.TempDir(), "node")
-		if _, err := w.install(bad, nodeapi.InstallOptions{Root: w.Root()}); errs.KindOf(err) != errs.Untrusted {
+		if _, err := w.install(bad, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}); errs.KindOf(err) != errs.Untrusted {
 			t.Errorf("byte %d: %v (%s), want untrusted", at, err, errs.KindOf(err))
 		}
 		w.untouched()

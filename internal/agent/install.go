@@ -60,6 +60,9 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 	if err := a.bringAgent(staging, src, p); err != nil {
 		return nodeapi.Report{}, err
 	}
+	if p.None != nil {
+		return nodeapi.Report{}, p.None
+	}
 	if p.Unchanged > 0 {
 		return a.unchanged(p)
 	}
@@ -78,9 +81,11 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 		return nodeapi.Report{}, err
 	}
 	if o.Defer {
-		return a.switcher.Result(nodeapi.Report{Outcome: nodeapi.Staged, Generation: number, Tried: number, From: from}, &p.Generation), nil
+		return a.switcher.Result(nodeapi.Report{Outcome: nodeapi.Staged, Generation: number, Tried: number, From: from, Refused: p.Refused}, &p.Generation), nil
 	}
-	return a.switcher.Decide(ctx)
+	r, err := a.switcher.Decide(ctx)
+	r.Refused = p.Refused
+	return r, err
 }
 
 // bringAgent brings the agent program that p names. An agent that cannot be upgraded goes on
@@ -108,7 +113,7 @@ func (a *Agent) unchanged(p stage.Plan) (nodeapi.Report, error) {
 	if i := a.node.State().Intent; i != nil && i.Generation == p.Unchanged {
 		outcome = nodeapi.Staged
 	}
-	return a.switcher.Result(nodeapi.Report{Outcome: outcome, Generation: p.Unchanged, Tried: p.Unchanged}, &p.Generation), nil
+	return a.switcher.Result(nodeapi.Report{Outcome: outcome, Generation: p.Unchanged, Tried: p.Unchanged, Refused: p.Refused}, &p.Generation), nil
 }
 
 // Rollback switches to generation number, 0 for the good one before the current, by the same

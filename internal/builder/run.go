@@ -127,7 +127,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, err
 	}
-	f, err := os.Open(out.File)
+	f, err := fsx.OpenUnlinked(out.File)
 	if err != nil {
 		return record{}, err
 	}

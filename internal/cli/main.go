@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/cli/term"
 	"overland/internal/clock"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/printer"
 	"overland/internal/session"
@@ -30,10 +31,11 @@ type Env struct {
 // Main runs the program with the process's arguments and streams and returns the exit code. The
 // first interrupt stops it in order, the second one at once.
 func Main() int {
+	getenv := environ.Hide()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
-	return Run(ctx, Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv})
+	return Run(ctx, Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: getenv})
 }
 
 // Run runs the program once and returns the exit code.

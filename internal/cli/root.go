@@ -49,7 +49,7 @@ func tree(t *term.Term) *cobra.Command {
 		Long: "Overland builds a commit for every CPU, signs it as a release, promotes releases to channels, and seals a\n" +
 			"channel into one file that installs, proves and rolls back services on machines without a network.\n\n" +
 			"Exit codes: " + errs.ExitCodes,
-		Example: "overland init\noverland seal -o app.volume\nsh app.volume install",
+		Example: "overland init\noverland seal -o app.volume\nsh app.volume install --root FINGERPRINT --channel local/app",
 		Version: readVersion().text(),
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {

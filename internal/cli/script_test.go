@@ -17,6 +17,7 @@ import (
 	"overland/internal/cli"
 	"overland/internal/cli/nodecli"
 	"overland/internal/clock"
+	"overland/internal/environ"
 	"overland/internal/session"
 )
 
@@ -44,7 +45,7 @@ func mainAt() int {
 		now = clock.At(t)
 	}
 	return cli.Run(context.Background(), cli.Env{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv, Clock: now,
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: environ.Hide(), Clock: now,
 	})
 }
 

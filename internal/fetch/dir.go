@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -84,16 +85,13 @@ func openRegular(dir, name string) (*os.File, int64, error) {
 		return nil, 0, err
 	}
 	defer root.Close()
-	info, err := root.Stat(name)
+	f, err := fsx.OpenIn(root, name)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, errs.Errorf(errs.Invalid, "%s: not a file", filepath.Join(dir, name))
-	}
-	f, err := root.Open(name)
+	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, errors.Join(err, f.Close())
 	}
 	return f, info.Size(), nil
 }

@@ -8,5 +8,7 @@
 // at each operation. Reading is bounded by ReadFile, Read and Limit: what is longer than its limit
 // is an error, never cut silently.
 //
+// Names that others may have made are opened by Open and its kin, which nothing but a file can stop.
+//
 // It imports nothing of Overland but errs.
 package fsx

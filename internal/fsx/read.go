@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"overland/internal/errs"
 )
@@ -12,21 +11,13 @@ import (
 // ErrTooLong is wrapped by the error (errs.Invalid) of a read that found more than it may.
 var ErrTooLong = errors.New("longer than its limit")
 
-// ReadFile returns what the regular file path holds, at most limit bytes.
+// ReadFile returns what the regular file path holds, at most limit bytes. It opens as Open does.
 func ReadFile(path string, limit int64) ([]byte, error) {
-	// A pipe, placed where a file belongs, must not stop the reader for good.
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("read %s: not a regular file", path)
-	}
 	return Read(f, path, limit)
 }
 

@@ -9,8 +9,6 @@ import (
 	"syscall"
 )
 
-const nonblock = syscall.O_NONBLOCK
-
 func flock(file *os.File, wait bool) error {
 	how := syscall.LOCK_EX
 	if !wait {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -101,17 +102,17 @@ func (s *Scratch) Leave() error {
 	return errors.Join(err, s.lock.Unlock())
 }
 
-// Environ returns environ for a command that must find nothing of this
+// Environ returns list for a command that must find nothing of this
 // machine's site directory and caches.
-func (s *Scratch) Environ(environ []string) []string {
+func (s *Scratch) Environ(list []string) []string {
 	set := map[string]string{
 		"OVERLAND_HOME":  filepath.Join(s.dir, "home"),
 		"TMPDIR":         filepath.Join(s.dir, "tmp"),
 		"GOCACHE":        filepath.Join(s.dir, "cache", "go-build"),
 		"XDG_CACHE_HOME": filepath.Join(s.dir, "cache"),
 	}
-	gone := []string{"OVERLAND_PASSPHRASE", "OVERLAND_COMPILED", "OVERLAND_AGENTS"}
-	out := slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+	gone := []string{"OVERLAND_COMPILED", "OVERLAND_AGENTS"}
+	out := slices.DeleteFunc(environ.Without(list), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return set[name] != "" || slices.Contains(gone, name)
 	})

@@ -13,7 +13,7 @@ import (
 var habits = []struct {
 	never   *regexp.Regexp
 	instead string
-	but     []string // folders that may
+	but     []string // folders and files that may
 }{
 	{
 		regexp.MustCompile(`(ReadAll|NewScanner|NewDecoder)\(io\.LimitReader|&io\.LimitedReader`),
@@ -26,9 +26,25 @@ var habits = []struct {
 		[]string{"internal/fsx", "internal/confine"}, // there it is said of namespaces
 	},
 	{
+		regexp.MustCompile(`\bos\.(Open|ReadFile|DirFS)\([^"]|\broot\.Open\(`), // a constant path is the kernel's or the system's
+		"fsx.Open, fsx.ReadFile, fsx.OpenIn or fsx.DirFS, which a pipe or a device under that name cannot stop; " +
+			"fsx.OpenStream for what a person named",
+		[]string{
+			"internal/fsx", "internal/confine", "internal/procfs", "internal/platform/sysinfo", "internal/testkit", "internal/trust/conformance",
+			"internal/runtime/runtimetest", "internal/store", "internal/netcache/server", // their own folders
+			"internal/session", "internal/ecosystem", "internal/builder/command", // made by this process; the user's own settings
+			"internal/netcache/client/seen.go", "bench", "demo",
+		},
+	},
+	{
 		regexp.MustCompile(`"err", err\b`),
 		"the key of an error in a log is \"error\"",
 		nil,
+	},
+	{
+		regexp.MustCompile(`os\.Environ\(\)`),
+		"environ.Child, which leaves out what holds keys",
+		[]string{"internal/environ", "internal/testkit", "bench", "demo"},
 	},
 	{
 		regexp.MustCompile(`fmt\.Fprint(f|ln)?\((t|tm)\.Std(out|err)|fmt\.Fprintf\(e\.(out|err)`),
@@ -93,13 +109,25 @@ func broken(name, text string) []string {
 	for _, h := range habits {
 		may := false
 		for _, folder := range h.but {
-			may = may || strings.HasPrefix(filepath.ToSlash(name), folder+"/")
+			may = may || strings.HasPrefix(filepath.ToSlash(name)+"/", folder+"/")
 		}
 		if found := h.never.FindString(text); found != "" && !may {
 			bad = append(bad, name+": "+found+"…: instead: "+h.instead)
 		}
 	}
+	at := filepath.ToSlash(name)
+	if strings.HasPrefix(at, "internal/") && !strings.HasPrefix(at, "internal/testkit/") && envElsewhere[at] == "" &&
+		strings.Contains(text, "exec.Command") && !strings.Contains(text, ".Env = ") {
+		bad = append(bad, name+": a program is started with all of this process's environment: instead: cmd.Env = environ.Child(), or a list of its own")
+	}
 	return bad
+}
+
+// envElsewhere are files that start programs whose environment is set in another file.
+var envElsewhere = map[string]string{
+	"internal/session/reaper_linux.go":   "Record and Replay set it",
+	"internal/session/replay_other.go":   "Record sets it",
+	"internal/trust/conformance/main.go": "not a part of the program: the public suite starts it",
 }
 
 func TestBrokenHabitsAreFound(t *testing.T) {
@@ -109,8 +137,21 @@ func TestBrokenHabitsAreFound(t *testing.T) {
 		"in := &io.LimitedReader{R: r, N: 5}":             1,
 		"b, err := fsx.Read(r, name, 5)":                  0,
 		"n, err := io.Copy(h, io.LimitReader(r, size+1))": 0,
+		"f, err := os.Open(path)":                         1,
+		"b, err := os.ReadFile(name)":                     1,
+		"f, err := root.Open(name)":                       1,
+		"tree := os.DirFS(dir)":                           1,
+		`b, err := os.ReadFile("/proc/mounts")`:           0,
+		"f, err := fsx.Open(path)":                        0,
+		"fmt.Fprintf(t.Stdout, name)":                     1,
+		"env := append(os.Environ(), more)":               1,
 	} {
 		if got := broken("internal/x/x.go", text); len(got) != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	for text, want := range map[string]int{"exec.CommandContext(ctx, name).Run()": 1, "c := exec.Command(name); c.Env = list": 0} {
+		if got := broken("internal/source/x.go", text); len(got) != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -14,7 +13,7 @@ import (
 // Load returns the lock in the file path. Errors: kind NotFound when there is no such file,
 // Invalid when it is not a lock.
 func Load(path string) (*Lock, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "overland record -- COMMAND makes it")
 	}

@@ -112,7 +112,7 @@ func place(disk fsx.FS, path string, data []byte, mode fs.FileMode) error {
 // ReadPrivate reads a private key from a file. The error is errs.Denied
 // when others may read the file too.
 func ReadPrivate(path string) (any, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "overland netcache generate-signature-key makes one")
 	}

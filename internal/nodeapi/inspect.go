@@ -32,6 +32,7 @@ type Release struct {
 	Services  []string      `json:"services,omitempty"`
 	Artifacts []Artifact    `json:"artifacts"`
 	Inputs    *Inputs       `json:"inputs,omitempty"`
+	Problem   string        `json:"problem,omitempty"` // why nobody may act on it; the volume's others are not touched by that
 }
 
 // Artifact is an artifact for one platform.

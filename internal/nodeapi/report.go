@@ -22,6 +22,7 @@ type Report struct {
 	Source     string    `json:"source,omitempty"`
 	Apps       []App     `json:"apps,omitempty"`
 	Freshness  Freshness `json:"freshness,omitzero"`
+	Refused    []string  `json:"refused,omitempty"` // applications that are not as the channel says: which, what is done, why
 
 	Reason string   `json:"reason,omitempty"` // why it was rolled back
 	Check  string   `json:"check,omitempty"`  // the failing self-test, "wallet.node: http http://…"

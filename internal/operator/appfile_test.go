@@ -159,6 +159,8 @@ var bad = map[string]yamltest.Refusal{
 	"no artifacts":          {"overland: 1\nname: a\nartifacts: {}\n", "f.yaml:3:12: artifacts is empty", "overland init", true},
 	"null artifacts":        {"overland: 1\nname: a\nartifacts:\n", "f.yaml:3:12: artifacts must be a mapping (key: value), not nothing", "", true},
 	"bad name":              {strings.Replace(head, "name: a", "name: Wallet", 1), `f.yaml:2:7: name "Wallet": a to z`, "a to z", true},
+	"S3 the agent's name":   {strings.Replace(head, "name: a", "name: overland-agent", 1), `f.yaml:2:7: name "overland-agent" is reserved`, "another name", true},
+	"S3 a channel's name":   {strings.Replace(head, "name: a", "name: local", 1), `f.yaml:2:7: name "local" is reserved`, "another name", true},
 	"number as name":        {strings.Replace(head, "name: a", "name: 42", 1), "f.yaml:2:7: name must be text, not a number", `quote it: "42"`, true},
 	"long name":             {strings.Replace(head, "name: a", "name: "+strings.Repeat("a", 64), 1), "f.yaml:2:7: name", "at most 63", true},
 	"unknown key":           {head + "service: {}\n", `f.yaml:5:1: unknown key "service" · did you mean services?`, "keys of the file: overland", true},

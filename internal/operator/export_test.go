@@ -29,7 +29,7 @@ func (p *Operator) Content(ctx context.Context, o SealOptions) (volume.Content, 
 	if err != nil {
 		return volume.Content{}, err
 	}
-	return (&sealing{Operator: p, repo: repo, o: o, s: &Sealed{Channel: o.Channel}}).content(ctx)
+	return (&sealed{Operator: p, repo: repo, o: o, s: &Sealed{Channel: o.Channel}}).content(ctx)
 }
 
 // Volume returns the volume that o reads.

@@ -13,10 +13,10 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
-	"overland/internal/store"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
@@ -53,7 +53,7 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	if err == nil {
 		return inspectVolume(ctx, v)
 	}
-	f, openErr := os.Open(path)
+	f, openErr := fsx.Open(path)
 	if openErr != nil {
 		return nil, openErr
 	}
@@ -86,7 +86,7 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 	if err != nil {
 		return nil, err
 	}
-	d, err := inspect.Release(ctx, depotBlobs{p.depot}, signed.Digest)
+	d, err := inspect.Release(ctx, inspect.Depot{Blobs: p.depot}, signed.Digest)
 	if err != nil {
 		return nil, err
 	}
@@ -140,14 +140,4 @@ func (p *Operator) KeyNames() map[string]string {
 		names[k.ID] = k.Name
 	}
 	return names
-}
-
-type depotBlobs struct{ store.Blobs }
-
-func (b depotBlobs) Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
-	f, err := b.Open(ctx, d)
-	if err != nil {
-		return nil, nil, err
-	}
-	return io.NewSectionReader(f, 0, f.Size()), f, nil
 }

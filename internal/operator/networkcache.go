@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"overland/internal/builder"
 	"overland/internal/builder/shared"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
@@ -35,7 +35,7 @@ func (p *Operator) shared(o BuildOptions, src *Source) (builder.Shared, func(), 
 	if path == "" {
 		path = home.SharedCache.In(p.dir)
 	}
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && o.NetworkCache == "" {
 		return nil, none, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"overland/internal/clock"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
@@ -27,7 +28,7 @@ type Options struct {
 	Compiled string      // folder of the compilers' own caches; "" = cache/ in the site directory
 	Make     bool        // a site directory that is missing is made
 	RootKeys string      // folder of the private halves of root keys; "" = keys/root in the site directory
-	Env      []string    // environment that builders take network settings from; nil = os.Environ()
+	Env      []string    // environment that builders take network settings from; nil = environ.Child()
 }
 
 // Callbacks reach the person, or the job, that one call is made for. The zero value reaches nobody.
@@ -170,5 +171,5 @@ func (p *Operator) env() []string {
 	if p.o.Env != nil {
 		return p.o.Env
 	}
-	return os.Environ()
+	return environ.Child()
 }

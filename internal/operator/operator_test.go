@@ -25,6 +25,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
+	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
 	"overland/internal/volume"
 )
@@ -117,7 +118,7 @@ func publishRelease(t *testing.T, p *operator.Operator, r release.Release, platf
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := release.Publish(t.Context(), repo, r.Ref(), desc); err != nil {
+	if _, err := release.Publish(t.Context(), repo, r.Ref(), release.Origin{Repository: publisher.Repository}, desc); err != nil {
 		t.Fatal(err)
 	}
 	return r.Ref()

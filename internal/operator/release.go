@@ -2,6 +2,7 @@ package operator
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -14,12 +15,15 @@ import (
 // Released is a release that was signed.
 type Released struct {
 	*Built
-	Index ocispec.Descriptor // its OCI index in the depot
+	release.Published
+	Index      ocispec.Descriptor // its OCI index in the depot
+	Repository string             // hash of the first commit of its history
 }
 
-// Release builds one commit for all its platforms, writes the release and signs it.
-// Doing it again changes nothing.
-func (p *Operator) Release(ctx context.Context, o SourceOptions) (*Released, error) {
+// Release builds one commit for all its platforms, writes the release and signs it. Doing it again
+// changes nothing. A name that is another repository's is an error of kind Conflict before anything
+// is built, unless take allows it.
+func (p *Operator) Release(ctx context.Context, o SourceOptions, take release.TakeName) (*Released, error) {
 	repo, err := p.Repository(ctx)
 	if err != nil {
 		return nil, err
@@ -28,10 +32,22 @@ func (p *Operator) Release(ctx context.Context, o SourceOptions) (*Released, err
 	if err != nil {
 		return nil, err
 	}
-	return p.release(ctx, repo, src)
+	return p.release(ctx, repo, src, take)
 }
 
-func (p *Operator) release(ctx context.Context, repo *repository.Repository, src *Source) (*Released, error) {
+func (p *Operator) release(ctx context.Context, repo *repository.Repository, src *Source, take release.TakeName) (*Released, error) {
+	root, err := src.Repo.Root(ctx, src.Commit)
+	if err != nil {
+		return nil, err
+	}
+	origin := release.Origin{Repository: root, Take: take}
+	now, err := repo.Read(ctx)
+	if err == nil {
+		err = release.MayName(now, src.App.Name, origin)
+	}
+	if err != nil {
+		return nil, err
+	}
 	b, err := p.build(ctx, src, BuildOptions{})
 	if err != nil {
 		return nil, err
@@ -44,7 +60,11 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err != nil {
 		return nil, err
 	}
-	return &Released{Built: b, Index: desc}, release.Publish(ctx, repo, b.Ref, desc)
+	done, err := release.Publish(ctx, repo, b.Ref, origin, desc)
+	if err != nil {
+		return nil, err
+	}
+	return &Released{Built: b, Published: *done, Index: desc, Repository: root}, nil
 }
 
 // PromoteOptions say what to promote: Ref, or what channel From runs of App.
@@ -53,6 +73,8 @@ type PromoteOptions struct {
 	App  string // with From; "" = the only application there
 	From release.Channel
 	To   release.Channel
+
+	TakeName release.TakeName // To may run another repository's release of that name until now
 }
 
 // Promote signs that channel To runs a release. Two promotions at
@@ -63,12 +85,12 @@ func (p *Operator) Promote(ctx context.Context, o PromoteOptions) (*release.Prom
 		return nil, err
 	}
 	if o.From == "" {
-		return release.Promote(ctx, repo, o.Ref, o.To)
+		return release.Promote(ctx, repo, o.Ref, o.To, o.TakeName)
 	}
 	if o.App, err = theApp(ctx, repo, o.From, o.App); err != nil {
 		return nil, err
 	}
-	return release.PromoteFrom(ctx, repo, o.App, o.From, o.To)
+	return release.PromoteFrom(ctx, repo, o.App, o.From, o.To, o.TakeName)
 }
 
 // Rollback returns channel ch to what it ran of app before; app may be "" when
@@ -108,9 +130,15 @@ func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel
 	return apps[0], nil
 }
 
-// Channel returns what channel ch runs, and since when. An unknown channel is an error of kind
-// NotFound that lists those there are.
-func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]release.Entry, error) {
+// Running is what a channel says about one application, and whether nodes believe it.
+type Running struct {
+	release.Entry
+	Problem string // why nodes keep what they run of it; "" = they run what the channel says
+}
+
+// Channel returns what channel ch runs, sorted by application, and since when. An unknown channel
+// is an error of kind NotFound that lists those there are.
+func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]Running, error) {
 	now, err := p.Signed(ctx)
 	if err != nil {
 		return nil, err
@@ -118,7 +146,53 @@ func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]release.E
 	if _, err := runs(now, ch); err != nil {
 		return nil, err
 	}
-	return release.Show(ctx, now, ch)
+	shown, err := release.Show(ctx, now, ch)
+	if err != nil {
+		return nil, err
+	}
+	_, refused, err := release.Judge(now, ch, p.o.Clock.Or()())
+	if err != nil {
+		return nil, err
+	}
+	var list []Running
+	for _, e := range shown {
+		list = append(list, Running{Entry: e})
+	}
+	for _, r := range refused {
+		i := slices.IndexFunc(list, func(e Running) bool { return e.App == r.App })
+		if i < 0 { // the channel's own statement cannot be read
+			i, list = len(list), append(list, Running{Entry: r.Entry})
+		}
+		list[i].Problem = r.Err.Error()
+	}
+	return list, nil
+}
+
+// Removed is an application that was taken out of a channel.
+type Removed struct {
+	release.Entry // what the channel ran
+	Channel       release.Channel
+	Left          int // applications that it still runs, the agent counted
+}
+
+// Remove signs that channel ch no longer runs app.
+func (p *Operator) Remove(ctx context.Context, app string, ch release.Channel) (*Removed, error) {
+	repo, err := p.Repository(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := repo.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := runs(now, ch); err != nil {
+		return nil, err
+	}
+	was, left, err := release.Remove(ctx, repo, app, ch)
+	if err != nil {
+		return nil, err
+	}
+	return &Removed{Entry: was, Channel: ch, Left: left}, nil
 }
 
 // Channels returns the names of all channels, sorted.

@@ -6,14 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"overland/internal/appfile"
+	"overland/internal/appfile/yamlfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/progress"
 	"overland/internal/source"
 )
 
@@ -74,7 +75,7 @@ func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	s.Spec, err = os.ReadFile(filepath.Join(s.Repo.Dir(), appfile.FileName))
+	s.Spec, err = fsx.ReadFile(filepath.Join(s.Repo.Dir(), appfile.FileName), yamlfile.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, errs.Hint(errs.Errorf(errs.NotFound, "%s has no %s", s.Repo.Dir(), appfile.FileName), "overland init")
 	}
@@ -93,7 +94,7 @@ func refuseDirty(c source.Commit, newSpec bool) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	return errs.Hint(errs.Errorf(errs.Invalid, "the folder differs from commit %.12s: %s", c.Hash, some(changed)),
+	return errs.Hint(errs.Errorf(errs.Invalid, "the folder differs from commit %.12s: %s", c.Hash, progress.Some(changed)),
 		"commit it, or build the commit without it (--rev HEAD), or the folder as it is (--dirty)")
 }
 
@@ -106,7 +107,7 @@ func (s *Source) warnNew(newSpec bool) {
 		}
 	}
 	if len(list) > 0 {
-		s.Warnings = append(s.Warnings, "not in the commit, so not built: "+some(list))
+		s.Warnings = append(s.Warnings, "not in the commit, so not built: "+progress.Some(list))
 	}
 }
 
@@ -116,15 +117,6 @@ func except(list []string, newSpec bool) []string {
 		return list
 	}
 	return slices.DeleteFunc(slices.Clone(list), func(path string) bool { return path == appfile.FileName })
-}
-
-func some(list []string) string {
-	const show = 3
-	text := strings.Join(list[:min(show, len(list))], ", ")
-	if len(list) > show {
-		text += ", …"
-	}
-	return text
 }
 
 func (s *Source) specDigest() digest.Digest { return digest.Of(s.Spec) }

@@ -65,3 +65,13 @@ func Count(n int, one, many string) string {
 	}
 	return strconv.Itoa(n) + " " + many
 }
+
+// Some returns the first three of list, and whether there are more.
+func Some(list []string) string {
+	const show = 3
+	text := strings.Join(list[:min(show, len(list))], ", ")
+	if len(list) > show {
+		text += ", …"
+	}
+	return text
+}

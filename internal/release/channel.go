@@ -1,13 +1,11 @@
 package release
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,7 +13,6 @@ import (
 	"overland/internal/errs"
 	"overland/internal/store"
 	"overland/internal/trust"
-	"overland/internal/trust/client"
 )
 
 // Entry is what a channel says about one application.
@@ -26,75 +23,44 @@ type Entry struct {
 	Size    int64         // of the index, bytes
 	Since   time.Time     // when it was promoted: filled by Show, zero on a node
 	From    Channel       // the channel it came from; "" when it was promoted by name
+
+	Repository string // see Origin; "" for the agent
 }
 
 // Ref returns the name of the entry's release.
 func (e Entry) Ref() Ref { return Ref{App: e.App, Version: e.Version} }
-
-// Current returns what channel ch runs, sorted by application, as the verified metadata of node
-// client c says. An entry is returned only when the application's own role has signed the same
-// digest under the same version: a key that may promote cannot release. Anything else is an error
-// of kind Untrusted, and an unknown channel one of kind NotFound.
-func Current(ctx context.Context, c *client.Client, ch Channel) ([]Entry, error) {
-	if _, err := ParseChannel(string(ch)); err != nil {
-		return nil, err
-	}
-	targets, err := c.Targets(ctx, ch.Role())
-	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) || errs.KindOf(err) == errs.NotFound {
-			return nil, errs.E(errs.NotFound, fmt.Errorf("no channel %q: %w", ch, err))
-		}
-		return nil, fmt.Errorf("channel %s: %w", ch, err)
-	}
-	entries, err := parseEntries(ch, targets)
-	if err != nil {
-		return nil, errs.E(errs.Untrusted, err)
-	}
-	for _, e := range entries {
-		t, err := c.Target(ctx, Path(e.Ref()))
-		if err != nil {
-			return nil, errs.E(untrustedUnlessAway(err), fmt.Errorf("channel %s: %s is not a signed release: %w", ch, e.Ref(), err))
-		}
-		if t.Digest != e.Digest || t.Size != e.Size {
-			return nil, errs.Errorf(errs.Untrusted, "channel %s: %s is %s there, but its release is signed as %s", ch, e.Ref(), e.Digest, t.Digest)
-		}
-	}
-	return entries, nil
-}
-
-// untrustedUnlessAway returns the kind of an error met while looking for a release's own signature.
-func untrustedUnlessAway(err error) errs.Kind {
-	switch k := errs.KindOf(err); k {
-	case errs.Unavailable, errs.Cancelled:
-		return k
-	default:
-		return errs.Untrusted
-	}
-}
 
 // statement is the custom part of a channel's target.
 type statement struct {
 	Version  string  `json:"version"`
 	From     Channel `json:"from,omitempty"`
 	Rollback bool    `json:"rollback,omitempty"` // returns to an earlier statement: Before does not count those between
+
+	Repository string `json:"repository,omitempty"` // of the release: see Origin
 }
 
-func parseEntries(ch Channel, targets map[string]trust.TargetFile) ([]Entry, error) {
-	list := make([]Entry, 0, len(targets))
+// parseEntries returns what the statements of channel ch say, sorted by application. A statement
+// that cannot be read is among refused.
+func parseEntries(ch Channel, targets map[string]trust.TargetFile) (list []Entry, refused []Refused) {
 	for path, t := range targets {
-		app, ok := strings.CutPrefix(path, ch.Role()+"/")
-		if !ok {
-			return nil, fmt.Errorf("channel %s: %.100q does not belong there", ch, path)
-		}
+		app := strings.TrimPrefix(path, ch.Role()+"/")
 		e, _, err := parseEntry(app, t)
 		if err != nil {
-			return nil, fmt.Errorf("channel %s: %w", ch, err)
+			if !nameForm.MatchString(app) {
+				app = strconv.Quote(app) // it may hold anything, and is printed
+			}
+			refused = append(refused, Refused{Entry: Entry{App: app}, Err: errs.E(errs.Untrusted, fmt.Errorf("channel %s: %w", ch, err))})
+			continue
 		}
 		list = append(list, e)
 	}
-	// Not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
+	sortEntries(list)
+	return list, refused
+}
+
+// sortEntries sorts by application; not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
+func sortEntries(list []Entry) {
 	sort.Slice(list, func(i, j int) bool { return list[i].App < list[j].App })
-	return list, nil
 }
 
 func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
@@ -102,7 +68,7 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 	if err := json.Unmarshal(t.Custom, &s); err != nil {
 		return Entry{}, s, fmt.Errorf("application %.100q: %w", app, err)
 	}
-	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From}
+	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From, Repository: s.Repository}
 	if err := e.Ref().Check(); err != nil {
 		return Entry{}, s, err
 	}

@@ -244,7 +244,7 @@ func TestCheckVolumeWithManyInputs(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer v.Close()
-			if err := release.CheckVolume(t.Context(), v, []release.Entry{e}); (err == nil) != (test.leave < 0) || errs.KindOf(err) != test.kind {
+			if err := release.CheckVolume(t.Context(), v, []release.Entry{e}, nil); (err == nil) != (test.leave < 0) || errs.KindOf(err) != test.kind {
 				t.Errorf("error = %v", err)
 			}
 		})

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"overland/internal/errs"
 	"overland/internal/trust"
 )
@@ -26,55 +24,50 @@ type Promotion struct {
 	Channel Channel
 	Before  Entry // what the channel ran of the application; zero when nothing
 	New     bool  // the channel was made by this
+	Taken   bool  // Before is of another repository
 }
 
 // errSame leaves the metadata as it is: signing the same statement again
 // would cost every node a download.
 var errSame = errors.New("already so")
 
-// Publish signs that ref is the release whose OCI index is desc. Doing it twice changes nothing;
-// the same ref with another index is an error of kind Conflict.
-func Publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor) error {
-	if err := ref.Check(); err != nil {
-		return err
-	}
-	err := repo.SetTargets(ctx, Role(ref.App), func(_ trust.Signed, t map[string]trust.TargetFile) error {
-		if old, ok := t[Path(ref)]; ok {
-			if old.Digest == desc.Digest {
-				return errSame
-			}
-			return errs.Hint(errs.Errorf(errs.Conflict, "%s is already released with other content (%s)", ref, old.Digest),
-				"a release never changes: commit, and release the new version")
-		}
-		t[Path(ref)] = trust.TargetFile{Digest: desc.Digest, Size: desc.Size}
-		return nil
-	})
-	return done("release "+ref.String(), err)
-}
-
 // Promote signs that channel to runs release ref from now on. The release must have been published.
 // Promoting what the channel already runs changes nothing. What the promotion rests on is read from
-// the state that it is applied to.
-func Promote(ctx context.Context, repo Repository, ref Ref, to Channel) (*Promotion, error) {
+// the state that it is applied to. A release of another repository than the one whose release the
+// channel runs is an error of kind Conflict, unless take allows it.
+func Promote(ctx context.Context, repo Repository, ref Ref, to Channel, take TakeName) (*Promotion, error) {
 	if err := ref.Check(); err != nil {
 		return nil, err
 	}
-	return promote(ctx, repo, ref.App, to, func(now trust.Signed, _ Entry) (trust.TargetFile, statement, error) {
-		signed, err := Find(now, ref)
-		return signed, statement{Version: ref.Version}, err
+	return promote(ctx, repo, ref.App, to, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
+		return statementFor(now, was, Entry{App: ref.App, Version: ref.Version}, to, take)
 	})
 }
 
-// PromoteFrom promotes to channel to what channel from runs of app.
-func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel) (*Promotion, error) {
-	return promote(ctx, repo, app, to, func(now trust.Signed, _ Entry) (trust.TargetFile, statement, error) {
+// PromoteFrom promotes to channel to what channel from runs of app; as Promote.
+func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel, take TakeName) (*Promotion, error) {
+	return promote(ctx, repo, app, to, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
 		e, err := runs(now, from, app)
 		if err != nil {
 			return trust.TargetFile{}, statement{}, err
 		}
-		signed, err := Find(now, e.Ref())
-		return signed, statement{Version: e.Version, From: from}, err
+		e.From = from
+		return statementFor(now, was, e, to, take)
 	})
+}
+
+// statementFor returns the statement by which channel to, which runs was, runs the release of e.
+func statementFor(now trust.Signed, was, e Entry, to Channel, take TakeName) (trust.TargetFile, statement, error) {
+	signed, err := Find(now, e.Ref())
+	if err != nil {
+		return signed, statement{}, err
+	}
+	s := statement{Version: e.Version, From: e.From, Repository: claimOf(signed).Repository}
+	if was.App != "" && was.Repository != s.Repository && !bool(take) {
+		return signed, s, errs.Hint(errs.Errorf(errs.Conflict, "channel %s runs %s of the repository that begins with commit %s, and %s is of the one that begins with %s",
+			to, was.Ref(), short(was.Repository), e.Ref(), short(s.Repository)), "when nodes are to run it in place of the other, with its data: --take-name")
+	}
+	return signed, s, nil
 }
 
 // Rollback returns channel ch to its statement about app before the present one. Statements are
@@ -102,7 +95,8 @@ func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (*Pr
 				"promote the release that you want: overland promote %s@VERSION --to %s", app, ch)
 		}
 		e := before[len(before)-1]
-		return trust.TargetFile{Digest: e.Digest, Size: e.Size}, statement{Version: e.Version, From: e.From, Rollback: true}, nil
+		s := statement{Version: e.Version, From: e.From, Repository: e.Repository, Rollback: true}
+		return trust.TargetFile{Digest: e.Digest, Size: e.Size}, s, nil
 	})
 }
 
@@ -112,6 +106,9 @@ func promote(ctx context.Context, repo Repository, app string, to Channel,
 	next func(now trust.Signed, was Entry) (trust.TargetFile, statement, error),
 ) (*Promotion, error) {
 	if err := checkChannel(to); err != nil {
+		return nil, err
+	}
+	if err := to.admits(app); err != nil {
 		return nil, err
 	}
 	var p *Promotion
@@ -137,6 +134,7 @@ func promote(ctx context.Context, repo Repository, app string, to Channel,
 		}
 		t[path] = trust.TargetFile{Digest: file.Digest, Size: file.Size, Custom: custom}
 		p.Entry, _, err = parseEntry(app, t[path])
+		p.Taken = p.Before.App != "" && p.Before.Repository != p.Repository
 		return err
 	})
 	if refused != nil {
@@ -192,7 +190,36 @@ func Runs(now trust.Signed, ch Channel) ([]Entry, error) {
 	if len(t) == 0 {
 		return nil, errs.Errorf(errs.NotFound, "no channel %q", ch)
 	}
-	return parseEntries(ch, t)
+	list, _ := parseEntries(ch, t) // what cannot be read is Judge's to tell
+	return list, nil
+}
+
+// Remove signs that channel ch no longer runs app, and returns what it ran. Nodes that follow ch stop
+// app with their next look, unless it was the last that the channel ran: a channel that runs
+// nothing changes nothing on a node. What ch does not run is an error of kind NotFound.
+func Remove(ctx context.Context, repo Repository, app string, ch Channel) (was Entry, left int, err error) {
+	if err := checkChannel(ch); err != nil {
+		return was, 0, err
+	}
+	var refused error
+	err = repo.SetTargets(ctx, ch.Role(), func(now trust.Signed, t map[string]trust.TargetFile) error {
+		path := ChannelPath(ch, app)
+		old, have := t[path]
+		if !have {
+			_, refused = runs(now, ch, app)
+			return refused
+		}
+		if was, _, err = parseEntry(app, old); err != nil {
+			was = Entry{App: app, Digest: old.Digest} // it may be there because it cannot be read
+		}
+		delete(t, path)
+		left = len(t)
+		return nil
+	})
+	if refused != nil {
+		return was, 0, refused
+	}
+	return was, left, done(fmt.Sprintf("channel %s", ch), err)
 }
 
 // runs returns what channel ch runs of app.

@@ -60,6 +60,9 @@ func (s view) History(_ context.Context, role string) ([]trust.Version, error) {
 	return newest, nil
 }
 
+// ours is the repository of the releases in these tests.
+var ours = release.Origin{Repository: "6f4a1c0000000000000000000000000000000001"}
+
 func index(content string) ocispec.Descriptor {
 	return release.Describe(ocispec.MediaTypeImageIndex, []byte(content))
 }
@@ -67,7 +70,7 @@ func index(content string) ocispec.Descriptor {
 func published(t *testing.T, repo release.Repository, versions ...string) {
 	t.Helper()
 	for _, v := range versions {
-		if err := release.Publish(t.Context(), repo, release.Ref{"wallet", v}, index(v)); err != nil {
+		if _, err := release.Publish(t.Context(), repo, release.Ref{"wallet", v}, ours, index(v)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -75,7 +78,7 @@ func published(t *testing.T, repo release.Repository, versions ...string) {
 
 func promoted(t *testing.T, repo release.Repository, ch release.Channel, version string) {
 	t.Helper()
-	if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", version}, ch); err != nil {
+	if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", version}, ch, false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -83,7 +86,7 @@ func promoted(t *testing.T, repo release.Repository, ch release.Channel, version
 func TestReleasesAreImmutable(t *testing.T) {
 	repo := &signed{}
 	published(t, repo, "r1.a", "r1.a")
-	err := release.Publish(t.Context(), repo, release.Ref{"wallet", "r1.a"}, index("other"))
+	_, err := release.Publish(t.Context(), repo, release.Ref{"wallet", "r1.a"}, ours, index("other"))
 	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("error = %v, want a conflict with a hint", err)
 	}
@@ -93,7 +96,7 @@ func TestReleasesAreImmutable(t *testing.T) {
 }
 
 func TestPromoteNeedsARelease(t *testing.T) {
-	_, err := release.Promote(t.Context(), &signed{}, release.Ref{"wallet", "r1.a"}, "live")
+	_, err := release.Promote(t.Context(), &signed{}, release.Ref{"wallet", "r1.a"}, "live", false)
 	if errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
@@ -103,7 +106,7 @@ func TestPromoteFromMovesTheDigest(t *testing.T) {
 	repo := &signed{}
 	published(t, repo, "r1.a", "r2.b")
 	promoted(t, repo, "staging", "r2.b")
-	if _, err := release.PromoteFrom(t.Context(), repo, "wallet", "staging", "live"); err != nil {
+	if _, err := release.PromoteFrom(t.Context(), repo, "wallet", "staging", "live", false); err != nil {
 		t.Fatal(err)
 	}
 	got, err := release.Show(t.Context(), repo.now(), "live")
@@ -113,7 +116,7 @@ func TestPromoteFromMovesTheDigest(t *testing.T) {
 	if e := got[0]; e.Version != "r2.b" || e.Digest != index("r2.b").Digest || e.From != "staging" || e.Since.IsZero() {
 		t.Errorf("live runs %+v", e)
 	}
-	if _, err := release.PromoteFrom(t.Context(), repo, "other", "staging", "live"); errs.KindOf(err) != errs.NotFound {
+	if _, err := release.PromoteFrom(t.Context(), repo, "other", "staging", "live", false); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("error = %v, want not found", err)
 	}
 }
@@ -171,7 +174,7 @@ func TestTwoOperatorsPromoteAtOnce(t *testing.T) {
 	var wait sync.WaitGroup
 	for _, v := range []string{"r1.a", "r2.b"} {
 		wait.Go(func() {
-			if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", v}, "live"); err != nil {
+			if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", v}, "live", false); err != nil {
 				t.Error(err)
 			}
 		})

@@ -5,14 +5,9 @@ import (
 	"regexp"
 	"strings"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 )
-
-// AgentApp is the application that is Overland's own agent: it has artifacts and no services.
-const AgentApp = "overland-agent"
-
-// Local is the channel of the short path: what `overland seal -o FILE` alone promotes to.
-const Local Channel = "local"
 
 var (
 	nameForm    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
@@ -52,21 +47,62 @@ func Path(r Ref) string { return Role(r.App) + "/" + r.Version }
 // Role returns the role whose keys may release app: "app/wallet".
 func Role(app string) string { return "app/" + app }
 
-// Channel is the name of a group of nodes: "staging", "live".
+// Channel is the name of a group of nodes: "staging", "live"; or "local/wallet", which is the
+// channel of one application.
 type Channel string
 
-// ParseChannel returns s as a Channel: lower-case letters, digits and
-// "-". The error is of kind Invalid.
+// localChannels is what Local's channels begin with. It is no channel itself.
+const localChannels = "local"
+
+// Local returns the channel of the short path: what `overland seal -o FILE` alone promotes app to.
+// It runs app and the agent and nothing else, so one project's file carries one project.
+func Local(app string) Channel { return Channel(localChannels + "/" + app) }
+
+// ParseChannel returns s as a Channel: lower-case letters, digits and "-", or "local/" and the name
+// of an application. The error is of kind Invalid.
 func ParseChannel(s string) (Channel, error) {
-	if !nameForm.MatchString(s) {
+	name, local := strings.CutPrefix(s, localChannels+"/")
+	switch {
+	case s == localChannels:
+		return "", errs.Hint(errs.Errorf(errs.Invalid, "channel %s: each application has its own", s), "%s/wallet is that of wallet", s)
+	case !nameForm.MatchString(name):
 		return "", errs.Hint(errs.Errorf(errs.Invalid, "channel %.100q: not a channel's name", s),
 			"lower-case letters, digits and -, beginning with a letter: live")
+	case local:
+		return Local(name), nil
 	}
 	return Channel(s), nil
 }
 
+// admits returns an error when c cannot run app, whoever signed it.
+func (c Channel) admits(app string) error {
+	own, local := strings.CutPrefix(string(c), localChannels+"/")
+	if local && app != own && app != AgentApp {
+		return errs.Hint(errs.Errorf(errs.Invalid, "channel %s runs %s alone, not %.100q", c, own, app),
+			"promote both to a channel of another name, and seal that")
+	}
+	if app == AgentApp {
+		return nil
+	}
+	return checkReserved(app)
+}
+
+// checkReserved returns an error of kind Invalid when no repository may have the name app.
+func checkReserved(app string) error {
+	if why := appfile.Reserved(app); why != "" {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the name %s is reserved: %s", app, why), "write another name in %s", appfile.FileName)
+	}
+	return nil
+}
+
 // Role returns the role whose keys may promote to c: "channel/live".
 func (c Channel) Role() string { return "channel/" + string(c) }
+
+// Speaks reports whether role is that of an application or of a channel, rather than one
+// that speaks of all of them.
+func Speaks(role string) bool {
+	return strings.HasPrefix(role, Role("")) || strings.HasPrefix(role, Channel("").Role())
+}
 
 // ChannelPath returns the name under which c's release of app is signed: "channel/live/wallet".
 func ChannelPath(c Channel, app string) string { return c.Role() + "/" + app }

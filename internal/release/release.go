@@ -117,6 +117,12 @@ func (r *Release) check() error {
 			return fmt.Errorf("artifact %s for %s: twice, or out of order", a.Name, a.Platform)
 		}
 	}
+	if r.App == AgentApp {
+		return r.checkAgent()
+	}
+	if err := checkReserved(r.App); err != nil {
+		return err
+	}
 	for name, s := range r.Services {
 		if err := r.checkService(name, s); err != nil {
 			return fmt.Errorf("service %.100q: %w", name, err)

@@ -11,31 +11,28 @@ import (
 	"overland/internal/volume"
 )
 
-// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases in
-// entries names, or whose agent in front is not the signed one. A volume's own digests prove
+// CheckVolume refuses (errs.Untrusted) a volume with a blob that none of the releases which its
+// channel names has, or whose agent in front is not the signed one. A volume's own digests prove
 // nothing about such bytes: an attacker who adds them computes new digests. Inputs of a release
-// are there as a whole or not at all. entries are what the signed channel runs; Volume.Verify
-// checks the bytes of the blobs.
-func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
+// are there as a whole or not at all. entries and refused are what Current returns: what is
+// refused may lie in the volume, unused. Volume.Verify checks the bytes of the blobs.
+func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry, refused []Refused) error {
 	known := make(map[digest.Digest]bool)
 	var agent *Release
 	for _, e := range entries {
-		blobs, err := Closure(ctx, v, e.Digest, func(a Artifact) bool { return v.Has(a.Blob.Digest) })
-		if err != nil {
-			return fmt.Errorf("release %s: %w", e.Ref(), err)
-		}
-		for _, b := range blobs {
-			known[b.Digest] = true
-		}
-		r, err := Read(ctx, v, e.Digest)
+		r, err := know(ctx, v, e, known)
 		if err != nil {
 			return fmt.Errorf("release %s: %w", e.Ref(), err)
 		}
 		if e.App == AgentApp {
 			agent = r
 		}
-		if err := knowInputs(ctx, v, r, known); err != nil {
-			return fmt.Errorf("release %s: %w", e.Ref(), err)
+	}
+	for _, e := range refused {
+		// The channel has signed its digest. What cannot be read makes nothing known.
+		r, err := know(ctx, v, e.Entry, known)
+		if err == nil && e.App == AgentApp {
+			agent = r
 		}
 	}
 	for _, e := range v.Entries() {
@@ -50,6 +47,22 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry) error {
 		}
 	}
 	return nil
+}
+
+// know adds the blobs of e's release that v has to known.
+func know(ctx context.Context, v *volume.Volume, e Entry, known map[digest.Digest]bool) (*Release, error) {
+	blobs, err := Closure(ctx, v, e.Digest, func(a Artifact) bool { return v.Has(a.Blob.Digest) })
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range blobs {
+		known[b.Digest] = true
+	}
+	r, err := Read(ctx, v, e.Digest)
+	if err != nil {
+		return nil, err
+	}
+	return r, knowInputs(ctx, v, r, known)
 }
 
 // knowInputs adds the inputs of r to known when v has them, and refuses v

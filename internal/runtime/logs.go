@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/fsx"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -38,7 +40,7 @@ func Tail(path string, n int) ([]string, error) {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
 	if have := bytes.Count(text, []byte("\n")); have < n && len(text) < tailLimit {
-		if old, err := os.Open(numbered(path, 1)); err == nil {
+		if old, err := fsx.Open(numbered(path, 1)); err == nil {
 			defer old.Close()
 			before, err := tail(old, n-have+1, tailLimit-len(text))
 			if err != nil {
@@ -164,7 +166,7 @@ func (r *logReader) read(buf []byte) (int, error) {
 }
 
 func readAt(path string, buf []byte, off int64) (int, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return 0, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/environ"
 	"overland/internal/fsx"
 )
 
@@ -63,5 +64,6 @@ func removeLater(dir string) error {
 (rm -rf -- "$1" || { chmod -R u+rwx -- "$1" && rm -rf -- "$1"; }) </dev/null >/dev/null 2>&1 &`
 	cmd := exec.CommandContext(context.Background(), "nice", "-n", "19", "sh", "-c", script, "sh", dir)
 	cmd.Dir = "/"
+	cmd.Env = environ.Child()
 	return cmd.Run()
 }

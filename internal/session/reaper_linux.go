@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/procfs"
 )
@@ -63,7 +64,7 @@ func Inside(ctx context.Context, args []string) error {
 		return errs.Errorf(errs.Invalid, "no command to run")
 	}
 	unix.CloseOnExec(leashFD)
-	environ := os.Environ()
+	environ := environ.Child()
 	if args[0] == Replaying {
 		var err error
 		if environ, err = connect(ctx); err != nil {

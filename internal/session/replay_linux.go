@@ -36,7 +36,7 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
-	cmd.Env = o.Environ
+	cmd.Env = s.o.Environ
 	cmd.SysProcAttr = namespace()
 	err = s.inside(cmd)
 	if exit := (*ExitError)(nil); errors.As(err, &exit) {

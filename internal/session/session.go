@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/ecosystem/plain"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/httpx"
@@ -185,6 +186,7 @@ func open(ctx context.Context, o Options, g record.Getter) (_ *session, err erro
 		return nil, errs.Hint(errs.E(errs.NotFound, err), "is it installed, and in PATH?")
 	}
 	const idDigits, mode = 16, 0o700
+	o.Environ = environ.Without(o.Environ)
 	s := &session{o: o, getter: g, recording: recording, caches: filepath.Join(o.Dir, digest.Of([]byte(o.LockFile)).Encoded()[:idDigits])}
 	if err := os.MkdirAll(o.Dir, mode); err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/db"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/netcache/server"
 )
@@ -101,7 +102,7 @@ func importAudit(ctx context.Context, folder string, known *db.DB, log *slog.Log
 
 // readAudit returns the events in the file at path, and how many of its lines could not be read.
 func readAudit(path string) (list []db.Event, bad int, err error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
@@ -189,7 +189,7 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 }
 
 func addLock(keep map[digest.Digest]bool, path string) error {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return err
 	}

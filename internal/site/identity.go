@@ -161,7 +161,7 @@ func newCertificate(f fsx.FS, path string, key crypto.Signer, of names) (*x509.C
 
 // readPEM returns the one block of type kind in the file at path.
 func readPEM(path, kind string) ([]byte, fs.FileInfo, error) {
-	file, err := os.Open(path)
+	file, err := fsx.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}

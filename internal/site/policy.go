@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/db"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/health"
 	shacache "overland/internal/netcache"
 	"overland/internal/netcache/server"
@@ -136,7 +137,7 @@ func (p *policyOnDisk) store() error {
 }
 
 func readPolicy(path string) (server.Policy, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return server.Policy{}, nil
 	}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
 	"regexp"
 
 	"overland/internal/ecosystem"
+	"overland/internal/fsx"
 
 	"overland/internal/appfile/yamlfile"
 	"overland/internal/errs"
@@ -48,7 +48,7 @@ const settingsPage = "every key, with an example: docs/reference/site-yaml.md"
 // What is wrong with the file is errs.Invalid, with line and column.
 func ReadSettings(dir string) (Settings, error) {
 	path := home.Settings.In(dir)
-	b, err := os.ReadFile(path)
+	b, err := fsx.ReadFile(path, yamlfile.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Settings{}, nil
 	}

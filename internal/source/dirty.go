@@ -189,7 +189,7 @@ func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, conte
 			fmt.Fprintf(h, "%s %d %s\x00%s", e.mode, len(to), e.path, to)
 			return do(e, strings.NewReader(to), int64(len(to)))
 		}
-		f, err := root.Open(name)
+		f, err := fsx.OpenIn(root, name)
 		if err != nil {
 			return err
 		}
@@ -237,7 +237,7 @@ func (r *Repo) readWorking(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer root.Close()
-	f, err := root.Open(filepath.FromSlash(name))
+	f, err := fsx.OpenIn(root, filepath.FromSlash(name))
 	if err != nil {
 		return nil, err
 	}

@@ -28,8 +28,8 @@ func newOutput(path string, size int64, o Options) (*output, error) {
 	if w.split < 0 || (w.split > 0 && w.split < MinPart) {
 		return nil, invalid("parts of %d bytes: at least %d", w.split, MinPart)
 	}
-	if w.split > 0 && (size-1)/w.split+1 > maxParts {
-		return nil, invalid("more than %d parts of %d bytes", maxParts, w.split)
+	if w.split > 0 && (size-1)/w.split+1 > MaxParts {
+		return nil, invalid("more than %d parts of %d bytes", MaxParts, w.split)
 	}
 	if err := w.sweep(); err != nil {
 		return nil, err
@@ -66,8 +66,8 @@ func (w *output) room() (*fsx.Pending, int, error) {
 		n = w.split - w.off%w.split
 	}
 	if at == len(w.files) {
-		if at == maxParts {
-			return nil, 0, invalid("more than %d parts of %d bytes", maxParts, w.split)
+		if at == MaxParts {
+			return nil, 0, invalid("more than %d parts of %d bytes", MaxParts, w.split)
 		}
 		f, err := w.fs.Create(w.name(at), 0o644)
 		if err != nil {
@@ -105,7 +105,7 @@ func (w *output) name(part int) string {
 	if w.split == 0 {
 		return w.path
 	}
-	return partName(w.path, part)
+	return PartName(w.path, part)
 }
 
 // commit puts the files in place and returns their paths.
@@ -125,7 +125,7 @@ func (w *output) commit(ctx context.Context, buf []byte) ([]string, error) {
 	if w.split == 0 {
 		return paths, w.files[0].Commit()
 	}
-	if err := w.fs.Remove(w.path + partsSuffix); err != nil {
+	if err := w.fs.Remove(w.path + PartsSuffix); err != nil {
 		return nil, err
 	}
 	for _, f := range w.files {
@@ -135,7 +135,7 @@ func (w *output) commit(ctx context.Context, buf []byte) ([]string, error) {
 	}
 	// Parts of an earlier, longer volume: somebody who copies FILE.*
 	// would take them for this one's.
-	for i := len(w.files); i < maxParts; i++ {
+	for i := len(w.files); i < MaxParts; i++ {
 		if _, err := os.Lstat(w.name(i)); errors.Is(err, os.ErrNotExist) {
 			break
 		}
@@ -143,7 +143,7 @@ func (w *output) commit(ctx context.Context, buf []byte) ([]string, error) {
 			return nil, err
 		}
 	}
-	return paths, w.fs.WriteFile(w.path+partsSuffix, list.marshal(w.path), 0o644)
+	return paths, w.fs.WriteFile(w.path+PartsSuffix, list.marshal(w.path), 0o644)
 }
 
 func (w *output) discard() {

@@ -17,16 +17,19 @@ import (
 )
 
 const (
-	maxParts    = 999
-	partsSuffix = ".parts"
+	// MaxParts is the largest number of parts.
+	MaxParts = 999
+	// PartsSuffix ends the name of the list of parts.
+	PartsSuffix = ".parts"
+
 	tempMark    = ".tmp-" // see fsx.FS.Create
-	maxManifest = maxParts * (2*digest.Size + 300)
+	maxManifest = MaxParts * (2*digest.Size + 300)
 )
 
 func invalid(format string, args ...any) error { return errs.Errorf(errs.Invalid, format, args...) }
 
-// partName returns the path of a part, counted from 0, of the volume path.
-func partName(path string, part int) string { return fmt.Sprintf("%s.%03d", path, part+1) }
+// PartName returns the path of a part, counted from 0, of the volume path.
+func PartName(path string, part int) string { return fmt.Sprintf("%s.%03d", path, part+1) }
 
 // trimPart returns path without a part's number at its end.
 func trimPart(path string) string {
@@ -53,7 +56,7 @@ type manifest []digest.Digest
 func (m manifest) marshal(path string) []byte {
 	var b bytes.Buffer
 	for i, d := range m {
-		fmt.Fprintf(&b, "%s  %s\n", d.Encoded(), filepath.Base(partName(path, i)))
+		fmt.Fprintf(&b, "%s  %s\n", d.Encoded(), filepath.Base(PartName(path, i)))
 	}
 	return b.Bytes()
 }
@@ -66,12 +69,12 @@ func parseManifest(b []byte, path string) (manifest, error) {
 		if err != nil {
 			return nil, err
 		}
-		if m = append(m, d); len(m) > maxParts {
-			return nil, fmt.Errorf("more than %d parts", maxParts)
+		if m = append(m, d); len(m) > MaxParts {
+			return nil, fmt.Errorf("more than %d parts", MaxParts)
 		}
 	}
 	if len(m) == 0 || !bytes.Equal(b, m.marshal(path)) {
-		return nil, fmt.Errorf("does not list %s and so on", filepath.Base(partName(path, 0)))
+		return nil, fmt.Errorf("does not list %s and so on", filepath.Base(PartName(path, 0)))
 	}
 	return m, nil
 }
@@ -84,19 +87,22 @@ type pieces struct {
 	size   int64
 	parts  manifest // nil for one file
 	lonely bool     // one file that is named like a part
+
+	found    bool // where anybody may have put it: no link is followed
+	patience patience
 }
 
 // openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that
 // the parts have in common. The caller closes the result, also after an error.
-func openPieces(path string) (*pieces, error) {
-	base := trimPart(strings.TrimSuffix(path, partsSuffix))
-	s := &pieces{path: path}
-	if _, err := os.Lstat(base + partsSuffix); err == nil && (base != path || !exists(path)) {
+func openPieces(path string, found bool) (*pieces, error) {
+	base := trimPart(strings.TrimSuffix(path, PartsSuffix))
+	s := &pieces{path: path, found: found}
+	if _, err := os.Lstat(base + PartsSuffix); err == nil && (base != path || !exists(path)) {
 		s.path = base
 		return s, s.openParts()
 	}
-	if exists(partName(base, 0)) && !exists(path) {
-		return s, lonely(untrusted("part list %s is missing", base+partsSuffix))
+	if exists(PartName(base, 0)) && !exists(path) {
+		return s, lonely(untrusted("part list %s is missing", base+PartsSuffix))
 	}
 	s.lonely = base != path
 	err := s.add(path)
@@ -107,7 +113,7 @@ func openPieces(path string) (*pieces, error) {
 }
 
 func lonely(err error) error {
-	return errs.Hint(err, "if this is one part of several, copy all of them and the list that ends in %s", partsSuffix)
+	return errs.Hint(err, "if this is one part of several, copy all of them and the list that ends in %s", PartsSuffix)
 }
 
 func exists(path string) bool {
@@ -116,8 +122,8 @@ func exists(path string) bool {
 }
 
 func (s *pieces) openParts() error {
-	list := s.path + partsSuffix
-	b, err := fsx.ReadFile(list, maxManifest)
+	list := s.path + PartsSuffix
+	b, err := s.readList(list)
 	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
 		return err
 	}
@@ -129,9 +135,9 @@ func (s *pieces) openParts() error {
 			"copy it again, and give the parts the names that they were sealed with")
 	}
 	for i := range s.parts {
-		err := s.add(partName(s.path, i))
+		err := s.add(PartName(s.path, i))
 		if errors.Is(err, fs.ErrNotExist) {
-			return errs.Hint(untrusted("part %s is missing", partName(s.path, i)), "copy it beside the others")
+			return errs.Hint(untrusted("part %s is missing", PartName(s.path, i)), "copy it beside the others")
 		}
 		if err != nil {
 			return err
@@ -140,8 +146,24 @@ func (s *pieces) openParts() error {
 	return nil
 }
 
+func (s *pieces) open(path string) (*os.File, error) {
+	if s.found {
+		return fsx.OpenUnlinked(path)
+	}
+	return fsx.Open(path)
+}
+
+func (s *pieces) readList(path string) ([]byte, error) {
+	f, err := s.open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return fsx.Read(f, path, maxManifest)
+}
+
 func (s *pieces) add(path string) error {
-	f, err := os.Open(path)
+	f, err := s.open(path)
 	if err != nil {
 		return err
 	}
@@ -149,9 +171,6 @@ func (s *pieces) add(path string) error {
 	info, err := f.Stat()
 	if err != nil {
 		return err
-	}
-	if !info.Mode().IsRegular() {
-		return invalid("%s is not a file", path)
 	}
 	s.sizes = append(s.sizes, info.Size())
 	s.size += info.Size()
@@ -174,12 +193,12 @@ func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 			off -= s.sizes[i]
 			continue
 		}
-		n, err := f.ReadAt(p[done:done+int(min(int64(len(p)-done), s.sizes[i]-off))], off)
+		n, err := s.readAt(f, p[done:done+int(min(int64(len(p)-done), s.sizes[i]-off))], off)
 		done += n
 		if done == len(p) {
 			return done, nil
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return done, err
 		}
 		if off += int64(n); off < s.sizes[i] {
@@ -218,18 +237,18 @@ func (s *pieces) blame(ctx context.Context, err error) error {
 
 // check returns an error unless got, the digest of part i, is what the list says.
 func (s *pieces) check(i int, got digest.Digest) error {
-	name := partName(s.path, i)
+	name := PartName(s.path, i)
 	if got == s.parts[i] {
 		return nil
 	}
 	for j, d := range s.parts {
 		if d == got {
-			return untrusted("part %s holds the bytes of %s: swapped", name, partName(s.path, j))
+			return untrusted("part %s holds the bytes of %s: swapped", name, PartName(s.path, j))
 		}
 	}
 	if i > 0 && i < len(s.files)-1 && s.sizes[i] < s.sizes[0] {
 		return untrusted("part %s is cut short: %d bytes, want %d", name, s.sizes[i], s.sizes[0])
 	}
 	return untrusted("part %s is damaged or cut short (or its line in %s): its bytes are %s, want %s: %w",
-		name, filepath.Base(s.path)+partsSuffix, got, s.parts[i], digest.ErrMismatch)
+		name, filepath.Base(s.path)+PartsSuffix, got, s.parts[i], digest.ErrMismatch)
 }

@@ -43,16 +43,23 @@ type Volume struct {
 // they have in common. It reads the stub, overland.json and the central directory, and
 // refuses (errs.Untrusted) a file that differs in them from what Seal makes. Blobs are not
 // read: see Verify. The caller closes it.
-func Open(path string) (*Volume, error) {
-	v, err := openVolume(path)
+func Open(path string) (*Volume, error) { return openAs(path, false) }
+
+// OpenFound is Open for a file that was found in a folder where anybody may put one. Links are not
+// followed, and a read that brings no byte for a minute (a network folder whose server is gone)
+// fails with errs.Unavailable, as do all that follow.
+func OpenFound(path string) (*Volume, error) { return openAs(path, true) }
+
+func openAs(path string, found bool) (*Volume, error) {
+	v, err := openVolume(path, found)
 	if err != nil {
 		return nil, fmt.Errorf("open volume %s: %w", path, err)
 	}
 	return v, nil
 }
 
-func openVolume(path string) (*Volume, error) {
-	files, err := openPieces(path)
+func openVolume(path string, found bool) (*Volume, error) {
+	files, err := openPieces(path, found)
 	if err != nil {
 		return nil, errors.Join(err, files.Close())
 	}

@@ -140,7 +140,7 @@ func TestSameContentSameBytes(t *testing.T) {
 	split := f.seal(t, Options{Split: stubSize + 100})
 	v := open(t, split)
 	for i := range v.pieces.files {
-		joined = append(joined, read(t, partName(split, i))...)
+		joined = append(joined, read(t, PartName(split, i))...)
 	}
 	if len(v.pieces.files) < 2 || !bytes.Equal(first, joined) {
 		t.Fatalf("%d parts joined are not the volume", len(v.pieces.files))
@@ -426,7 +426,7 @@ func TestVerifyExcept(t *testing.T) {
 		file := path
 		off := last.Offset
 		if o.Split > 0 {
-			file, off = partName(path, int(last.Offset/o.Split)), last.Offset%o.Split
+			file, off = PartName(path, int(last.Offset/o.Split)), last.Offset%o.Split
 		}
 		b := read(t, file)
 		b[off] ^= 1
@@ -513,11 +513,11 @@ func TestPartsAreNamed(t *testing.T) {
 func TestFlippedByteInPartList(t *testing.T) {
 	t.Parallel()
 	path := small(t).seal(t, Options{Split: stubSize + 500})
-	good := read(t, path+partsSuffix)
+	good := read(t, path+PartsSuffix)
 	for off := range good {
 		bad := slices.Clone(good)
 		bad[off] ^= 1
-		if err := os.WriteFile(path+partsSuffix, bad, 0o644); err != nil {
+		if err := os.WriteFile(path+PartsSuffix, bad, 0o644); err != nil {
 			t.Fatal(err)
 		}
 		refused(t, path)
@@ -531,7 +531,7 @@ func TestOpenByAnyName(t *testing.T) {
 			t.Errorf("opened by %q its name is %q", suffix, v.Name())
 		}
 	}
-	cmd := exec.Command("sha256sum", "-c", filepath.Base(path)+partsSuffix)
+	cmd := exec.Command("sha256sum", "-c", filepath.Base(path)+PartsSuffix)
 	cmd.Dir = filepath.Dir(path)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("sha256sum -c: %v\n%s", err, out)

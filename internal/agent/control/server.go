@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"overland/internal/fsx"
@@ -68,7 +69,7 @@ func socketAddress(path string) (string, func(), error) {
 	if len(path) <= pathMax {
 		return path, func() {}, nil
 	}
-	dir, err := os.Open(filepath.Dir(path))
+	dir, err := os.OpenFile(filepath.Dir(path), os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return "", nil, err
 	}

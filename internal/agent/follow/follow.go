@@ -17,7 +17,10 @@ import (
 	"overland/internal/nodeapi"
 )
 
-const slowest = 15 * time.Minute // between polls of sites that do not answer
+const (
+	slowest = 15 * time.Minute // between polls of sites that do not answer
+	endTime = 5 * time.Second  // that a loop may take to end
+)
 
 // Options are what a Follower needs. All but Node, Fetcher, Resume and Install has a default.
 type Options struct {
@@ -39,9 +42,11 @@ type Options struct {
 
 // Follower looks for news at the sites and in the directories that a node follows.
 type Follower struct {
-	o        Options
-	wake     chan struct{}           // look at every source now
-	troubles health.Troubles[string] // of each source
+	o         Options
+	wake      chan struct{}           // look at every source now
+	wakeWatch chan struct{}           // one for each loop
+	wakePoll  chan struct{}           //
+	troubles  health.Troubles[string] // of each source
 
 	mu   sync.Mutex
 	last *nodeapi.Look
@@ -51,10 +56,11 @@ type Follower struct {
 func New(o Options) *Follower {
 	o.Poll, o.Watch = cmp.Or(max(o.Poll, 0), time.Minute), cmp.Or(max(o.Watch, 0), 5*time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	return &Follower{o: o, wake: make(chan struct{}, 1)}
+	return &Follower{o: o, wake: make(chan struct{}, 1), wakeWatch: make(chan struct{}, 1), wakePoll: make(chan struct{}, 1)}
 }
 
-// Run is the main loop; it ends with ctx. Nothing that a source does or does not do ends it.
+// Run is the main loop; it ends with ctx. Nothing that a source does or does not do ends it. The
+// sites and the watched directories have a loop each: one that hangs does not hold up the other.
 func (f *Follower) Run(ctx context.Context) error {
 	for {
 		err := f.o.Resume(ctx)
@@ -77,9 +83,40 @@ func (f *Follower) Run(ctx context.Context) error {
 	if _, err := f.o.Node.Collect(); err != nil {
 		f.o.Log.Warn("old generations were not removed", "error", err)
 	}
-	w := &watcher{seen: map[string]seen{}}
-	watch, poll := time.NewTimer(0), time.NewTimer(0)
-	defer watch.Stop()
+	loops := []func(context.Context){f.watchLoop, f.pollLoop}
+	ended := make(chan struct{}, len(loops))
+	for _, loop := range loops {
+		go func() {
+			loop(ctx)
+			ended <- struct{}{}
+		}()
+	}
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-f.wake:
+			f.o.Node.LoadConfig()
+			rouse(f.wakeWatch)
+			rouse(f.wakePoll)
+		}
+	}
+	// A loop whose read of a dead network folder never returns must not hold up the end.
+	late := time.NewTimer(endTime)
+	defer late.Stop()
+	for range loops {
+		select {
+		case <-ended:
+		case <-late.C:
+			f.o.Log.Warn("a source does not let go: it is left behind")
+			return ctx.Err()
+		}
+	}
+	return ctx.Err()
+}
+
+// pollLoop asks the sites again and again, until ctx ends.
+func (f *Follower) pollLoop(ctx context.Context) {
+	poll := time.NewTimer(0)
 	defer poll.Stop()
 	wait := f.o.Poll
 	var list []*feed
@@ -92,19 +129,10 @@ func (f *Follower) Run(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-f.wake:
-			f.o.Node.LoadConfig()
-			w.seen = map[string]seen{}
+			return
+		case <-f.wakePoll:
 			wait = f.o.Poll
-			watch.Reset(0)
 			poll.Reset(0)
-		case <-watch.C:
-			if err := f.o.Resume(ctx); err != nil && ctx.Err() == nil { // what could not be prepared before
-				f.o.Log.Warn("the node's generation does not run whole", "error", err)
-			}
-			f.watch(ctx, w)
-			watch.Reset(f.o.Watch)
 		case <-poll.C:
 			list, feeds = f.feeds(feeds)
 			if f.poll(ctx, list) {
@@ -187,10 +215,12 @@ func (f *Follower) poll(ctx context.Context, list []*feed) bool {
 	return len(list) == 0
 }
 
-// Rouse makes the main loop look at every source now.
-func (f *Follower) Rouse() {
+// Rouse makes the loops look at every source now.
+func (f *Follower) Rouse() { rouse(f.wake) }
+
+func rouse(c chan<- struct{}) {
 	select {
-	case f.wake <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }

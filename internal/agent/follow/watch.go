@@ -3,14 +3,55 @@ package follow
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
+	"overland/internal/agent/stage"
 	"overland/internal/errs"
+	"overland/internal/fetch"
+	"overland/internal/fsx"
+	"overland/internal/health"
 	"overland/internal/nodeapi"
+	"overland/internal/volume"
 )
+
+const (
+	firstPart = ".001"
+	// maxFiles is how many volumes of one folder are looked at: anybody may fill a folder.
+	maxFiles = 256
+	// restShare bounds what looking costs: after a look that took d the next comes d*restShare later.
+	restShare = 20
+)
+
+// watchLoop looks at the watched directories again and again, until ctx ends. A look costs what
+// others put there, so the pause grows with it.
+func (f *Follower) watchLoop(ctx context.Context) {
+	w := &watcher{seen: map[string]seen{}}
+	watch := time.NewTimer(0)
+	defer watch.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.wakeWatch:
+			w.seen = map[string]seen{}
+			watch.Reset(0)
+		case <-watch.C:
+			if err := f.o.Resume(ctx); err != nil && ctx.Err() == nil { // what could not be prepared before
+				f.o.Log.Warn("the node's generation does not run whole", "error", err)
+			}
+			began := time.Now()
+			list := f.list()
+			cost := time.Since(began)
+			f.watch(ctx, w, list)
+			watch.Reset(max(f.o.Watch, restShare*cost))
+		}
+	}
+}
 
 // seen is a file of a watched directory as it was last looked at.
 type seen struct {
@@ -21,19 +62,34 @@ type seen struct {
 
 type watcher struct{ seen map[string]seen }
 
-// watch looks at what appeared in the watched directories. A file counts once it has
-// not changed between two looks.
-func (f *Follower) watch(ctx context.Context, w *watcher) {
-	here := map[string]bool{}
+// list returns what may be a volume or a depot in the watched directories.
+func (f *Follower) list() (list []string) {
 	for _, pattern := range f.o.Node.State().Settings.Watch {
-		for _, path := range volumeFiles(pattern) {
-			here[path] = true
-			if ctx.Err() != nil {
-				return
+		dirs, err := filepath.Glob(pattern)
+		if err != nil {
+			continue
+		}
+		for _, dir := range dirs {
+			found, err := volumesIn(dir)
+			if f.troubles.Report(dir, err) == health.Began {
+				f.o.Log.Warn("a watched folder is not read whole", "folder", dir, "error", err)
 			}
-			if w.unchanged(path) && !f.offer(ctx, path) {
-				delete(w.seen, path) // it may be readable later
-			}
+			list = append(list, found...)
+		}
+	}
+	return list
+}
+
+// watch looks at the files of list. One counts once it has not changed between two looks.
+func (f *Follower) watch(ctx context.Context, w *watcher, list []string) {
+	here := map[string]bool{}
+	for _, path := range list {
+		here[path] = true
+		if ctx.Err() != nil {
+			return
+		}
+		if w.unchanged(path) && !f.offer(ctx, path) {
+			delete(w.seen, path) // it may be readable later
 		}
 	}
 	for path := range w.seen {
@@ -67,7 +123,7 @@ func (w *watcher) unchanged(path string) bool {
 // that was decided, for good or bad.
 func (f *Follower) offer(ctx context.Context, path string) bool {
 	var r nodeapi.Report
-	src, done, err := OpenSource(path)
+	src, done, err := openFound(path)
 	if err == nil {
 		r, err = f.o.Install(ctx, src)
 		err = errors.Join(err, done())
@@ -83,51 +139,70 @@ func (f *Follower) offer(ctx context.Context, path string) bool {
 	return true
 }
 
-// volumeFiles returns what may be a volume or depot among what pattern matches and,
-// for a directory, what it holds.
-func volumeFiles(pattern string) []string {
-	dirs, err := filepath.Glob(pattern)
+// openFound opens what stands in a watched directory, where anybody may have put it: a link is not
+// followed, and nothing but a regular file or a depot is opened.
+func openFound(path string) (stage.Source, func() error, error) {
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		d, err := fetch.Dir(path)
+		return d, func() error { return nil }, err
+	}
+	v, err := volume.OpenFound(path)
 	if err != nil {
-		return nil
+		return nil, nil, err
 	}
-	var list []string
-	for _, dir := range dirs {
-		if _, err := os.Stat(filepath.Join(dir, "oci-layout")); err == nil {
-			list = append(list, dir)
-			continue
-		}
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			if name := e.Name(); strings.HasSuffix(name, ".volume") || strings.HasSuffix(name, ".volume.001") {
-				list = append(list, filepath.Join(dir, name))
+	return v, v.Close, nil
+}
+
+// volumesIn returns what may be a volume or a depot in the folder dir, or dir itself when it is a
+// depot. With an error it returns what it found before.
+func volumesIn(dir string) (list []string, err error) {
+	if info, err := os.Lstat(filepath.Join(dir, "oci-layout")); err == nil && info.Mode().IsRegular() {
+		return []string{dir}, nil
+	}
+	err = fsx.ReadNames(dir, func(names []string) error {
+		for _, name := range names {
+			if !strings.HasSuffix(name, ".volume") && !strings.HasSuffix(name, ".volume"+firstPart) {
+				continue
 			}
+			if len(list) == maxFiles {
+				return errs.Errorf(errs.Invalid, "more than %d volumes: the others are not looked at", maxFiles)
+			}
+			list = append(list, filepath.Join(dir, name))
 		}
+		return nil
+	})
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = nil // a stick that was pulled out; a file among the folders that a pattern matches
 	}
-	return list
+	return list, err
 }
 
 // signature returns what tells that the volume or depot at path has changed: the size of all its
 // parts together, and when the newest of them was written. ok is false when it is gone.
 func signature(path string) (size int64, newest time.Time, ok bool) {
-	paths := []string{path}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		paths = []string{filepath.Join(path, "trust", "timestamp.json")}
-	} else if base, split := strings.CutSuffix(path, ".001"); split {
-		if parts, err := filepath.Glob(base + ".*"); err == nil {
-			paths = parts
+	add := func(path string) bool {
+		info, err := os.Lstat(path)
+		if err != nil {
+			return false
+		}
+		ok = true
+		size += info.Size()
+		if info.ModTime().After(newest) {
+			newest = info.ModTime()
+		}
+		return true
+	}
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		if !add(filepath.Join(path, "trust", "timestamp.json")) {
+			add(path)
+		}
+		return size, newest, ok
+	}
+	if base, split := strings.CutSuffix(path, firstPart); split {
+		add(base + volume.PartsSuffix)
+		for i := 1; i < volume.MaxParts && add(volume.PartName(base, i)); i++ {
 		}
 	}
-	for _, p := range paths {
-		if info, err := os.Stat(p); err == nil {
-			ok = true
-			size += info.Size()
-			if info.ModTime().After(newest) {
-				newest = info.ModTime()
-			}
-		}
-	}
+	add(path)
 	return size, newest, ok
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"overland/internal/environ"
 )
 
 // ServiceName is what the service is called in every service manager.
@@ -35,6 +37,7 @@ func RunCommand(ctx context.Context, name string, args ...string) (string, error
 	out := os.NewFile(uintptr(fd), "output")
 	defer out.Close()
 	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = environ.Child()
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
 	text, readErr := io.ReadAll(io.NewSectionReader(out, 0, longest))

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -56,7 +57,7 @@ func (m none) start(ctx context.Context) error {
 		return err
 	}
 	defer out.Close()
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -64,7 +65,7 @@ func (m none) start(ctx context.Context) error {
 	program := m.slots.path("good", Program)
 	p, err := os.StartProcess(program, []string{Program, "supervise", "--stop-services", "--state", m.slots.Dir},
 		&os.ProcAttr{
-			Dir: m.slots.Dir, Env: os.Environ(), Files: []*os.File{null, out, out},
+			Dir: m.slots.Dir, Env: environ.Child(), Files: []*os.File{null, out, out},
 			Sys: &syscall.SysProcAttr{Setsid: true},
 		})
 	if err != nil {
@@ -100,7 +101,7 @@ func (m none) stop(ctx context.Context) error {
 	if !errors.Is(err, fsx.ErrLocked) {
 		return err
 	}
-	b, err := os.ReadFile(path)
+	b, err := readSmall(path)
 	if err != nil {
 		return err
 	}

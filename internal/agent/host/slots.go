@@ -155,7 +155,7 @@ func (s Slots) StageFile(ctx context.Context, path string) (nodeapi.Slot, error)
 
 // Name returns the digest of the program at path.
 func Name(path string) (digest.Digest, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return "", err
 	}
@@ -168,7 +168,7 @@ func Name(path string) (digest.Digest, error) {
 }
 
 func (s Slots) copyTo(from, to string) error {
-	f, err := os.Open(from)
+	f, err := fsx.Open(from)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -188,7 +189,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	defer w.Close()
 	out := s.Stderr
 	out = cmp.Or(out, os.Stderr)
-	null, err := os.Open(os.DevNull)
+	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -196,7 +197,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	program := s.Slots.path(string(c.slot), Program)
 	pid, err := syscall.ForkExec(program, append([]string{Program}, s.Args...), &syscall.ProcAttr{
 		Dir:   s.Slots.Dir,
-		Env:   append(os.Environ(), readyEnv+"=3"),
+		Env:   append(environ.Child(), readyEnv+"=3"),
 		Files: []uintptr{null.Fd(), out.Fd(), out.Fd(), w.Fd()},
 		// Without it the agent of a dead supervisor would keep the node's lock from the next one.
 		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},

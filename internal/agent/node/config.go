@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 
@@ -27,7 +26,7 @@ const configMax = 64 << 10 // bytes
 // readConfig reads the settings that a person or provisioning wrote. A
 // missing file is fs.ErrNotExist.
 func readConfig(path string) (Settings, error) {
-	file, err := os.Open(path)
+	file, err := fsx.Open(path)
 	if err != nil {
 		return Settings{}, err
 	}

@@ -201,7 +201,7 @@ func readGeneration(dir string, number int) (*Generation, error) {
 }
 
 func readDocument(path string) (*Generation, error) {
-	file, err := os.Open(path)
+	file, err := fsx.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func verifyGeneration(dir string, g *Generation, deep bool) error {
 }
 
 func verifyFile(path string, p Program) error {
-	file, err := os.Open(path)
+	file, err := fsx.Open(path)
 	if err != nil {
 		return err
 	}
@@ -261,7 +261,7 @@ func generationNumber(name string) int {
 
 // sameDocument reports whether the file at path is exactly want.
 func sameDocument(path string, want []byte) bool {
-	b, err := os.ReadFile(path)
+	b, err := fsx.ReadFile(path, documentMax)
 	return err == nil && bytes.Equal(b, want)
 }
 

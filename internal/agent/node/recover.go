@@ -21,7 +21,7 @@ type copyRead struct {
 }
 
 func readCopy(path string) copyRead {
-	file, err := os.Open(path)
+	file, err := fsx.Open(path)
 	if err != nil {
 		return copyRead{err: err, missing: errors.Is(err, fs.ErrNotExist)}
 	}

@@ -10,120 +10,12 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
-	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/store"
-	"overland/internal/trust"
-	"overland/internal/trust/client"
 	"overland/internal/volume"
 )
-
-// Plan is what a verified source asks of this node.
-type Plan struct {
-	Settings   node.Settings
-	Generation node.Generation // without programs until Gather fills them in
-	Agent      *release.Entry  // the agent's own release, when the channel names one
-	Unchanged  int             // the generation that already is this; 0 = a new one
-
-	blobs []fetch.Blob // the programs to fetch
-}
-
-// Plan verifies what src says, from the pinned root to the channel, and returns what
-// to do. It writes only to trust/.
-func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions) (Plan, error) {
-	s.mu.Lock()
-	clear(s.names) // of the plan before
-	s.mu.Unlock()
-	st := s.node.State()
-	settings, err := st.Settings.With(o)
-	if err != nil {
-		return Plan{}, err
-	}
-	s.o.Progress(progress.Event{Step: "verify", What: src.Name()})
-	if err := s.pin(ctx, src, settings.Root, o.Root != ""); err != nil {
-		return Plan{}, err
-	}
-	settings.Root = string(s.trust.Fingerprint())
-	fresh, err := s.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !live(src)})
-	if err != nil {
-		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
-	}
-	s.mu.Lock()
-	s.fresh = nodeapi.Freshness{Known: fresh.Known, SignedAt: fresh.SignedAt, Expires: fresh.Expires}
-	s.mu.Unlock()
-	if settings.Channel == "" {
-		if settings.Channel, err = onlyChannel(src); err != nil {
-			return Plan{}, err
-		}
-	}
-	entries, err := release.Current(ctx, s.trust, release.Channel(settings.Channel))
-	if err != nil {
-		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
-	}
-	p := Plan{Settings: settings, Generation: node.Generation{Schema: node.Schema, Channel: settings.Channel, Source: src.Name()}}
-	for _, e := range entries {
-		if e.App == release.AgentApp {
-			p.Agent = &e
-			continue
-		}
-		p.Generation.Apps = append(p.Generation.Apps, node.App{App: e.App, Version: e.Version, Release: e.Digest})
-	}
-	if len(entries) == 0 {
-		return Plan{}, errs.Hint(errs.Errorf(errs.NotFound, "%s: channel %s names no release", src.Name(), settings.Channel),
-			"overland promote APP@VERSION --to %s", settings.Channel)
-	}
-	return s.compare(p, st, o)
-}
-
-// compare finds out whether p is what the node runs already or what it refused.
-func (s *Stager) compare(p Plan, st node.State, o nodeapi.InstallOptions) (Plan, error) {
-	if len(p.Generation.Apps) == 0 && st.Current == 0 && st.Intent == nil {
-		return p, errs.Errorf(errs.NotFound, "%s: channel %s names no application", p.Generation.Source, p.Generation.Channel)
-	}
-	content := p.Generation.Content()
-	number := st.Current
-	if st.Intent != nil {
-		number = st.Intent.Generation
-	}
-	if number > 0 {
-		if g, err := s.node.Generation(number); err == nil && g.Content() == content {
-			p.Unchanged, p.Generation = number, *g
-			return p, nil
-		}
-	}
-	bad, refused := st.Refused(content)
-	switch {
-	case refused && !o.Retry:
-		return p, errs.Hint(errs.Errorf(errs.Conflict, "%s: %s was tried here as generation %d and refused: %s",
-			p.Generation.Source, strings.Join(p.Generation.Names(), ", "), bad.Generation, bad.Reason),
-			"install something newer, or the same again with --retry")
-	case refused:
-		return p, s.node.Forgive(content)
-	}
-	return p, nil
-}
-
-// pin makes the root with fingerprint root the node's, when it has none; one
-// that has another root refuses.
-func (s *Stager) pin(ctx context.Context, src Source, root string, asked bool) error {
-	if s.trust.Pinned() && !asked {
-		return nil
-	}
-	if root == "" {
-		return errs.Hint(errs.Errorf(errs.Untrusted, "%s: %w", src.Name(), trust.ErrNotPinned),
-			"compare the fingerprint that `overland trust show` prints and pass it: --root FINGERPRINT")
-	}
-	fp, err := trust.ParseFingerprint(root)
-	if err != nil {
-		return errs.E(errs.Invalid, err)
-	}
-	if err := s.trust.Pin(ctx, src, fp); err != nil {
-		return fmt.Errorf("%s: %w", src.Name(), err)
-	}
-	return nil
-}
 
 // Gather fills p with what this machine takes of each release; nothing when nothing changes. What
 // is read of a release is verified by digest, from the signed channel down. A volume is refused
@@ -134,19 +26,9 @@ func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 		return nil
 	}
 	f := s.fetcherOf(src)
-	var blobs []fetch.Blob
-	for i := range p.Generation.Apps {
-		app := p.Generation.Apps[i]
-		list, err := s.resolve(ctx, f, src, &app)
-		if err != nil && s.heal(ctx, err) {
-			app = p.Generation.Apps[i]
-			list, err = s.resolve(ctx, f, src, &app)
-		}
-		if err != nil {
-			return err
-		}
-		p.Generation.Apps[i] = app
-		blobs = append(blobs, list...)
+	blobs, err := s.resolveAll(ctx, f, src, p)
+	if err != nil || p.Unchanged > 0 {
+		return err
 	}
 	p.blobs = blobs
 	for _, b := range blobs {
@@ -163,11 +45,11 @@ func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 	if !ok {
 		return nil
 	}
-	entries, err := release.Current(ctx, s.trust, release.Channel(p.Settings.Channel))
+	entries, refused, err := release.Current(ctx, s.trust, release.Channel(p.Settings.Channel))
 	if err != nil {
 		return fmt.Errorf("%s: %w", src.Name(), err)
 	}
-	if err := release.CheckVolume(ctx, v, entries); err != nil {
+	if err := release.CheckVolume(ctx, v, entries, refused); err != nil {
 		return err
 	}
 	fetched := map[digest.Digest]bool{}
@@ -217,6 +99,65 @@ func (s *Stager) fetcherOf(src Source) *fetch.Fetcher {
 	return s.Fetcher(src)
 }
 
+// resolveAll fills in every application of p, and returns the programs to fetch. One whose release
+// nobody could use here stays as it runs: p is then compared again with what the node runs.
+func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p *Plan) ([]fetch.Blob, error) {
+	wanted := p.Generation.Apps
+	p.Generation.Apps = nil
+	var blobs []fetch.Blob
+	var unusable *unusableError
+	resolve := func(app node.App) error {
+		filled := app
+		list, err := s.resolve(ctx, f, src, &filled)
+		if err != nil && s.heal(ctx, err) {
+			filled = app
+			list, err = s.resolve(ctx, f, src, &filled)
+		}
+		if err == nil {
+			p.Generation.Apps = append(p.Generation.Apps, filled)
+			blobs = append(blobs, list...)
+		}
+		return err
+	}
+	kept := false
+	for _, app := range wanted {
+		err := resolve(app)
+		if !errors.As(err, &unusable) || len(wanted) == 1 {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		kept = true
+		old := s.runs(app.App)
+		if old != nil {
+			if err := resolve(node.App{App: old.App, Version: old.Version, Release: old.Release}); err != nil {
+				return nil, err
+			}
+		}
+		s.note(p, app.App, old, err)
+	}
+	if len(p.Generation.Apps) == 0 {
+		return nil, unusable
+	}
+	if !kept {
+		return blobs, nil
+	}
+	apps := p.Generation.Apps
+	next, err := s.compare(*p, s.node.State())
+	if next.Unchanged == 0 {
+		next.Generation.Apps = apps
+	}
+	*p = next
+	return blobs, err
+}
+
+// unusableError says that a release was signed and brought, and cannot run here, whoever brings it.
+type unusableError struct{ err error }
+
+func (e *unusableError) Error() string { return e.err.Error() }
+func (e *unusableError) Unwrap() error { return e.err }
+
 // resolve reads the release of app and fills in what this machine takes of it. It
 // returns the programs to fetch.
 func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app *node.App) ([]fetch.Blob, error) {
@@ -225,11 +166,15 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 		return nil, fmt.Errorf("release %s: %w", name, err)
 	}
 	r, err := release.Read(ctx, f, app.Release)
+	var source *fetch.SourceError
+	if errs.KindOf(err) == errs.Untrusted && !errors.Is(err, digest.ErrMismatch) && !errors.As(err, &source) {
+		return nil, &unusableError{fmt.Errorf("%s: release %s: %w", src.Name(), name, err)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: release %s: %w", src.Name(), name, untrusted(err))
 	}
 	if r.App != app.App || r.Version != app.Version {
-		return nil, errs.Errorf(errs.Untrusted, "%s: release %s calls itself %s@%s", src.Name(), name, r.App, r.Version)
+		return nil, &unusableError{errs.Errorf(errs.Untrusted, "%s: release %s calls itself %s@%s", src.Name(), name, r.App, r.Version)}
 	}
 	app.Commit, app.Services = r.Commit, r.Services
 	mine := map[digest.Digest]bool{}
@@ -244,11 +189,11 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 		blobs = append(blobs, fetch.Blob{Digest: art.Blob.Digest, Size: art.Blob.Size, Chunks: art.Blob.Chunks})
 	}
 	if err := complete(r, app, s.o.Platform); err != nil {
-		return nil, err
+		return nil, &unusableError{err}
 	}
 	for service, spec := range r.Services {
 		if _, err := s.o.Runtimes.For(spec); err != nil {
-			return nil, fmt.Errorf("release %s: service %s: %w", name, service, err)
+			return nil, &unusableError{fmt.Errorf("release %s: service %s: %w", name, service, err)}
 		}
 	}
 	closure, err := release.Closure(ctx, f, app.Release, func(art release.Artifact) bool { return mine[art.Manifest.Digest] })

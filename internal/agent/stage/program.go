@@ -11,6 +11,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/fsx"
 	"overland/internal/release"
 )
 
@@ -50,7 +51,7 @@ func (s *Stager) Program(ctx context.Context, src Source, e *release.Entry) (*Pr
 	s.named(art.Blob.Digest, release.AgentApp+"@"+e.Version)
 	// The process that installed may have brought it, and its blob was collected since: a
 	// slow link must not carry it twice.
-	if placed, err := os.Open(s.programPath(art)); err == nil {
+	if placed, err := fsx.Open(s.programPath(art)); err == nil {
 		_, _, err = s.depot.Put(ctx, placed, art.Blob.Digest, art.Blob.Size)
 		placed.Close()
 		if err != nil {

@@ -48,8 +48,9 @@ func OfferedRoot(ctx context.Context, src Source) (trust.Fingerprint, error) {
 	return trust.FingerprintOf(newest)
 }
 
-// onlyChannel returns the one channel whose metadata src carries.
-func onlyChannel(src Source) (string, error) {
+// OfferedChannels returns the channels whose metadata src says that it carries, sorted. It is
+// trusted for nothing: who carries a file does not choose what a machine follows.
+func OfferedChannels(src Source) []string {
 	var found []string
 	if l, ok := src.(interface{ MetadataNames() []string }); ok {
 		for _, name := range l.MetadataNames() {
@@ -59,12 +60,14 @@ func onlyChannel(src Source) (string, error) {
 		}
 	}
 	slices.Sort(found)
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return "", errs.Hint(errs.Errorf(errs.Invalid, "%s: the channel to follow is not known", src.Name()), "name it: --channel live")
+	return found
+}
+
+// WithoutChannel returns the error that nobody has said which channel the node follows.
+func WithoutChannel(src Source) error {
+	hint := "give it as its operator does, beside the fingerprint: --channel NAME"
+	if offered := OfferedChannels(src); len(offered) > 0 {
+		hint += " (" + src.Name() + " says that it is for " + strings.Join(offered, ", ") + ")"
 	}
-	return "", errs.Hint(errs.Errorf(errs.Invalid, "%s: carries several channels: %s", src.Name(), strings.Join(found, ", ")),
-		"name the one to follow: --channel %s", found[0])
+	return errs.Hint(errs.Errorf(errs.Untrusted, "%s: which channel this machine follows is not for the source to say", src.Name()), "%s", hint)
 }

@@ -24,7 +24,7 @@ func (f Format) appKeys() []Key[appfile.App] {
 				a.Overland = appfile.Version
 			},
 		},
-		Text("name", "The application's name: "+nameForm+".", namePattern, nameForm, func(a *appfile.App) *string { return &a.Name }).Must(),
+		f.nameKey(),
 		{
 			Name: "artifacts", Doc: "What is built, by name.", Required: true, Schema: named(Object(artifact), 1),
 			Set: func(d *Decoder, n Node, a *appfile.App) { f.setArtifacts(d, n, artifact, a) },
@@ -34,6 +34,19 @@ func (f Format) appKeys() []Key[appfile.App] {
 			Set: func(d *Decoder, n Node, a *appfile.App) { f.setServices(d, n, service, a) },
 		},
 	}
+}
+
+// nameKey is the key name. The first release binds the name to its repository; some no repository
+// may have.
+func (f Format) nameKey() Key[appfile.App] {
+	k := Text("name", "The application's name: "+nameForm+"; not one of Overland's own.", namePattern, nameForm,
+		func(a *appfile.App) *string { return &a.Name }).Must()
+	k.Schema["not"] = Schema{"pattern": appfile.ReservedPattern}
+	return k.Then(func(d *Decoder, n Node, a *appfile.App) {
+		if why := appfile.Reserved(a.Name); why != "" {
+			d.Fail(n, "write another name", "name %q is reserved: %s", a.Name, why)
+		}
+	})
 }
 
 func (f Format) setArtifacts(d *Decoder, n Node, keys []Key[appfile.Artifact], a *appfile.App) {

@@ -12,7 +12,7 @@ import (
 
 // Limits of a file.
 const (
-	maxSize   = 1 << 20 // bytes
+	MaxSize   = 1 << 20 // bytes of a file that Read takes
 	maxTokens = 100_000
 	maxFlow   = 32  // brackets inside each other
 	maxColumn = 256 // of a key or a "-", which bounds how deep blocks can be inside each other
@@ -20,8 +20,8 @@ const (
 
 // tree returns the file's one document, or nil after a failure.
 func (d *Decoder) tree(b []byte) ast.Node {
-	if len(b) > maxSize {
-		d.fail(nil, "such a file is a page, not a book", "longer than %d bytes", maxSize)
+	if len(b) > MaxSize {
+		d.fail(nil, "such a file is a page, not a book", "longer than %d bytes", MaxSize)
 		return nil
 	}
 	tokens := lexer.Tokenize(string(b))

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/digest"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/platform/sysinfo"
@@ -33,7 +34,7 @@ type Options struct {
 	Store     store.Opener // holds the inputs
 	Sessions  string       // folder for what sessions need
 	Caches    string       // folder of what commands may leave for the next build of the same repository: a Go compiler's cache
-	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = os.Environ()
+	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = environ.Child()
 	MaxOutput int64        // bytes; 0 = 4 GiB
 }
 
@@ -46,7 +47,7 @@ type Builder struct {
 // New returns a Builder.
 func New(o Options) *Builder {
 	if o.Env == nil {
-		o.Env = os.Environ()
+		o.Env = environ.Child()
 	}
 	o.MaxOutput = cmp.Or(o.MaxOutput, 4<<30)
 	return &Builder{o: o, kind: session.Kind(o.Env)}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"overland/internal/builder"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/session"
@@ -74,7 +75,7 @@ func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w pl
 	args := argv(s)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = w.src
-	cmd.Env = append(session.Own(b.o.Env), b.environ(j, s, w)...)
+	cmd.Env = environ.Without(append(session.Own(b.o.Env), b.environ(j, s, w)...))
 	cmd.Stdout, cmd.Stderr = said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

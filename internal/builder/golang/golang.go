@@ -24,7 +24,7 @@ type Options struct {
 	Go       string   // the machine's Go command; "" = go on the PATH
 	Cache    string   // folder of the compilers' caches, one for each application: the site's cache/go-build
 	ModCache string   // folder of downloaded modules; "" = the caller's own GOMODCACHE
-	Env      []string // the caller's environment, for its network settings; nil = os.Environ()
+	Env      []string // the caller's environment, for its network settings; nil = environ.Child()
 }
 
 // Builder builds Go programs. It is safe for concurrent use.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	goversion "go/version"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"overland/internal/ecosystem/tool"
+	"overland/internal/environ"
 	"overland/internal/errs"
 )
 
@@ -48,7 +48,7 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	h.command = cmp.Or(h.command, "go")
 	given := b.o.Env
 	if given == nil {
-		given = os.Environ()
+		given = environ.Child()
 	}
 	command, err := exec.LookPath(h.command)
 	if err != nil {

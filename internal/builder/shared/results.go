@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/store"
@@ -183,7 +184,7 @@ func (r *Results) keep(ctx context.Context, f client.Found, path string) (s buil
 	if f.Statement == nil || s.Toolchain == "" || len(s.Toolchain) > maxToolchain {
 		return s, errs.Errorf(errs.Untrusted, "the entry is not one of a build")
 	}
-	blob, err := os.Open(path)
+	blob, err := fsx.Open(path)
 	if err != nil {
 		return s, err
 	}

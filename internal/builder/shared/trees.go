@@ -172,7 +172,7 @@ func install(ctx context.Context, c *client.Client, fit []client.Found, dest str
 	if err := s.Room(limits.Size); err != nil {
 		return in, err
 	}
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return in, err
 	}

@@ -8,7 +8,7 @@ import (
 
 // flush makes everything on the disk of dir durable: one call for any number of files.
 func flush(dir string) error {
-	d, err := os.Open(dir)
+	d, err := os.OpenFile(dir, os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}

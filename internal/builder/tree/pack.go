@@ -222,7 +222,7 @@ func linkStays(name, target string) bool {
 
 // file adds a regular file, changed where it must be.
 func (p *packer) file(name, rel string, h *tar.Header) error {
-	f, err := os.Open(name)
+	f, err := fsx.OpenUnlinked(name)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package channel
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,10 @@ type showOptions struct {
 func show(t *term.Term, run verb.Run[showOptions]) *cobra.Command {
 	var o showOptions
 	c := &cobra.Command{
-		Use:     "show CHANNEL",
-		Short:   "Show what a channel runs",
-		Long:    "Lists the release of each application that CHANNEL runs, and since when.",
+		Use:   "show CHANNEL",
+		Short: "Show what a channel runs",
+		Long: "Lists the release of each application that CHANNEL runs, and since when; and warns of one that nodes would refuse:\n" +
+			"withdrawn, expired, or not signed by its own role. They keep what they run of it, and take the others.",
 		Example: "overland channel show live\noverland channel show live --json",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -46,6 +48,7 @@ type entryJSON struct {
 	Digest  digest.Digest   `json:"digest"`
 	Since   time.Time       `json:"since"`
 	From    release.Channel `json:"from,omitempty"`
+	Problem string          `json:"problem,omitempty"` // why nodes keep what they run instead
 }
 
 func runShow(ctx context.Context, t *term.Term, o showOptions) error {
@@ -53,14 +56,14 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	if err != nil {
 		return err
 	}
-	list, err := sitedir.Call(t, func(p *operator.Operator) ([]release.Entry, error) { return p.Channel(ctx, ch) })
+	list, err := sitedir.Call(t, func(p *operator.Operator) ([]operator.Running, error) { return p.Channel(ctx, ch) })
 	if err != nil {
 		return err
 	}
 	out := []entryJSON{}
 	var rows [][]string
 	for _, e := range list {
-		out = append(out, entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From})
+		out = append(out, entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From, Problem: e.Problem})
 		from := string(e.From)
 		from = cmp.Or(from, "-")
 		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), from, string(e.Digest)})
@@ -69,6 +72,11 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 		return t.JSON(out)
 	}
 	t.Table("", "APPLICATION VERSION SINCE FROM DIGEST", rows)
+	for _, e := range list {
+		if e.Problem != "" {
+			t.Warn(fmt.Sprintf("nodes keep what they run of %s: %s", e.App, e.Problem))
+		}
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ type promoteOptions struct {
 	what string // APP@VERSION, or APP with from, or "" with from
 	from string
 	to   string
+	take bool // another repository's name
 	json bool
 }
 
@@ -28,7 +29,8 @@ func promote(t *term.Term, run verb.Run[promoteOptions]) *cobra.Command {
 		Use:   "promote APP@VERSION --to CHANNEL | promote [APP] --from CHANNEL --to CHANNEL",
 		Short: "Sign that a channel runs a release",
 		Long: "Moves a channel to a release: the one named, or the one that another channel runs. Nothing is rebuilt: the\n" +
-			"same digests are signed for the other channel. A channel that does not exist yet is made.",
+			"same digests are signed for the other channel. A channel that does not exist yet is made. What another\n" +
+			"repository released under the same name is replaced with --take-name only.",
 		Example: "overland promote wallet@r412.abcdef012345 --to staging\noverland promote wallet --from staging --to live\n" +
 			"overland promote --from staging --to live",
 		Args: cobra.MaximumNArgs(1),
@@ -39,6 +41,7 @@ func promote(t *term.Term, run verb.Run[promoteOptions]) *cobra.Command {
 	}
 	c.Flags().StringVar(&o.from, "from", "", "the channel whose release to take")
 	c.Flags().StringVar(&o.to, "to", "", "the channel to move")
+	verb.TakeNameFlag(c, &o.take, "replace the release of another repository that has the same name")
 	verb.JSONFlag(c, &o.json)
 	CompleteFlags(t, c, "from", "to")
 	return c
@@ -56,7 +59,7 @@ type promotionJSON struct {
 }
 
 func runPromote(ctx context.Context, t *term.Term, o promoteOptions) error {
-	n := operator.PromoteOptions{}
+	n := operator.PromoteOptions{TakeName: release.TakeName(o.take)}
 	var err error
 	if o.to == "" {
 		return errs.Hint(verb.Usage("promote to which channel?"), "--to CHANNEL")
@@ -87,6 +90,7 @@ func runPromote(ctx context.Context, t *term.Term, o promoteOptions) error {
 
 func printPromotion(t *term.Term, n *release.Promotion, asJSON bool) error {
 	changed := n.Before.Digest != n.Digest
+	t.Warn(verb.Promoted(n)...)
 	if asJSON {
 		return t.JSON(promotionJSON{
 			App: n.App, Version: n.Version, Digest: n.Digest, Channel: n.Channel, From: n.From,

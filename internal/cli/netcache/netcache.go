@@ -1,7 +1,6 @@
 package netcache
 
 import (
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,6 +8,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/operator"
@@ -72,7 +72,7 @@ func State(t *term.Term) string {
 
 // ReadConfig returns the section [networkcache] of the file path.
 func ReadConfig(path string) (netcache.Config, error) {
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return netcache.Config{}, errs.Hint(errs.E(errs.Invalid, err), "-c FILE: a configuration with a section [networkcache]")
 	}

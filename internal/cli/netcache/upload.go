@@ -3,7 +3,6 @@ package netcache
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -52,7 +51,7 @@ func runUpload(ctx context.Context, t *term.Term, o uploadOptions) error {
 	defer c.Close()
 	fields := map[string]any{}
 	if o.meta != "" {
-		f, err := os.Open(o.meta) // which may be a pipe: a person named it
+		f, err := fsx.OpenStream(o.meta)
 		if err != nil {
 			return errs.E(errs.Invalid, err)
 		}
@@ -83,7 +82,7 @@ func runUpload(ctx context.Context, t *term.Term, o uploadOptions) error {
 		}
 		fields[field] = o.url
 	}
-	f, err := os.Open(o.file)
+	f, err := fsx.Open(o.file)
 	if err != nil {
 		return errs.E(errs.Invalid, err)
 	}

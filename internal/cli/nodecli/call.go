@@ -14,6 +14,9 @@ const systemDir = "/var/lib/overland"
 // provisionedRoot is where provisioning may put the fingerprint of the root to pin.
 const provisionedRoot = "/etc/overland/root.fingerprint"
 
+// provisionedChannel is where it may put the name of the channel to follow.
+const provisionedChannel = "/etc/overland/channel"
+
 // call is one command line, read.
 type call struct {
 	dir    string // the node's directory, absolute

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"overland/internal/agent/host"
 	"overland/internal/agent/stage"
 	"overland/internal/digest"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 )
@@ -73,6 +75,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
 		return 0, err
 	}
+	if opts.Channel, err = chooseChannel(e, c, src); err != nil {
+		return 0, err
+	}
 	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
 	var report nodeapi.Report
 	supervised := h.Running(ctx)
@@ -102,7 +107,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			if c.fore {
 				return 0, foreground(e, c)
 			}
+			refused := report.Refused
 			report, err = awaitOutcome(ctx, e, c.dir, report.Tried)
+			report.Refused = refused
 			if err == nil {
 				err = offerProgram(ctx, e, c, name, opts)
 			}
@@ -112,6 +119,10 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	}
 	if err != nil && report.Outcome == "" {
 		return 0, err
+	}
+	if err == nil && len(report.Refused) > 0 {
+		err = errs.Hint(errs.Errorf(errs.Partial, "not all of the channel runs here: %s", strings.Join(report.Refused, "; ")),
+			"the channel's operator sees it too: overland channel show %s", report.Channel)
 	}
 	return finish(e, c, report, err)
 }
@@ -250,7 +261,7 @@ func foreground(e env, c *call) error {
 	program := host.Slots{Dir: c.dir}.GoodPath()
 	args := []string{Program, "supervise", "--stop-services", "--say-outcome", "--state", c.dir}
 	removeUnpacked()
-	if err := syscall.Exec(program, args, os.Environ()); err != nil {
+	if err := syscall.Exec(program, args, environ.Child()); err != nil {
 		return fmt.Errorf("become the supervisor: %w", err)
 	}
 	return nil

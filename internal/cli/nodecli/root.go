@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 
 	"overland/internal/agent"
@@ -14,6 +13,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/printer"
+	"overland/internal/release"
 	"overland/internal/trust"
 )
 
@@ -63,25 +63,62 @@ Type yes when every character is the same: `, src.Name(), offered.Groups())
 
 // provisioned returns the fingerprint in file path, "" when there is no such file.
 func provisioned(path string) (trust.Fingerprint, error) {
+	return provision(path, trust.ParseFingerprint)
+}
+
+// provision returns what the file path says, by parse, "" when there is no such file.
+func provision[T ~string](path string, parse func(string) (T, error)) (T, error) {
 	const longest = 4 << 10
-	f, err := os.Open(path)
+	b, err := fsx.ReadFile(path, longest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", fmt.Errorf("provisioned root: %w", err)
-	}
-	defer f.Close()
-	b, err := fsx.Read(f, path, longest)
 	if err != nil && !errors.Is(err, fsx.ErrTooLong) {
-		return "", fmt.Errorf("provisioned root: %w", err)
+		return "", fmt.Errorf("provisioned: %w", err)
 	}
-	fp := trust.Fingerprint("")
+	var said T
 	if err == nil {
-		fp, err = trust.ParseFingerprint(strings.TrimSpace(string(b)))
+		said, err = parse(strings.TrimSpace(string(b)))
 	}
 	if err != nil {
-		return "", errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("provisioned root %s: %w", path, err)), "mend or remove the file")
+		return "", errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("provisioned %s: %w", path, err)), "mend or remove the file")
 	}
-	return fp, nil
+	return said, nil
+}
+
+// chooseChannel returns the channel to follow, or "" when the node follows one already. On a first
+// installation it is --channel, provisioning, or what a person types: the source's own word is
+// shown to that person, and never taken without one.
+func chooseChannel(e env, c *call, src stage.Source) (string, error) {
+	if c.channel != "" {
+		ch, err := release.ParseChannel(c.channel)
+		return string(ch), err
+	}
+	if s, err := agent.Peek(c.dir); err == nil && s.Channel != "" {
+		return "", nil
+	}
+	ch, err := provision(provisionedChannel, release.ParseChannel)
+	if err != nil || ch != "" {
+		return string(ch), err
+	}
+	offered := strings.Join(stage.OfferedChannels(src), ", ")
+	if !e.terminal {
+		return "", stage.WithoutChannel(src)
+	}
+	if offered == "" {
+		offered = "nothing about it"
+	}
+	printer.Fprintf(e.err, `
+This machine follows no channel yet. Its operator says which one it is for, beside the fingerprint; whoever
+carries %s cannot know. It says: %s
+The channel to follow: `, src.Name(), offered)
+	answer, err := e.in.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	if answer = strings.TrimSpace(answer); answer == "" {
+		return "", stage.WithoutChannel(src)
+	}
+	ch, err = release.ParseChannel(answer)
+	return string(ch), err
 }

@@ -57,7 +57,7 @@ func finish(e env, c *call, r nodeapi.Report, err error) (int, error) {
 	for _, a := range r.Apps {
 		printer.Fprintf(e.out, " %s@%s", a.App, a.Version)
 	}
-	printer.Fprintf(e.out, "\n")
+	printer.Fprintf(e.out, ", channel %s\n", r.Channel)
 	return 0, err
 }
 

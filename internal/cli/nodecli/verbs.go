@@ -24,12 +24,14 @@ func verbs() []verb {
 the channel's services, self-tests them, and goes back to what ran before when they fail. Repeating it changes nothing.
 
 The first installation pins the root of trust: by --root, by ` + provisionedRoot + `, or by a
-person who compares the fingerprint that is shown. Without any of them it refuses (exit 4).
+person who compares the fingerprint that is shown. It also says which channel this machine follows: by --channel, by
+` + provisionedChannel + `, or by a person who types it. Without any of them it refuses (exit 4): whoever
+carries the source chooses neither.
 
   --volume      a volume file, or its first part; "sh FILE install" passes it
   --dir-source  a depot directory, for example on a stick; the node looks there again from now on
   --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
-  --channel     the channel to follow; default: the one the node follows, or the only one that the source holds
+  --channel     the channel to follow; default: the one the node follows
   --offline     check expiry against the time when the source was sealed, not today's: "freshness unknown"
   --retry       also try what failed its self-test here before
   --watch       a directory where volume files may appear (a stick); may be repeated
@@ -37,8 +39,8 @@ person who compares the fingerprint that is shown. Without any of them it refuse
   --foreground  stay, as a container's first process: SIGTERM stops the services; when nothing can be installed from
                 the source, that is reported and what is installed already runs`,
 			example: []string{
-				"install --volume wallet.volume --root sha256:5b2c…",
-				"install --site https://10.0.0.1:8443#sha256:9f1e… --root sha256:5b2c…",
+				"install --volume wallet.volume --root sha256:5b2c… --channel local/wallet",
+				"install --site https://10.0.0.1:8443#sha256:9f1e… --root sha256:5b2c… --channel live",
 			},
 			run: install,
 			flags: func(c *call, f *flag.FlagSet) {
@@ -149,7 +151,7 @@ func help(w io.Writer, name string) bool {
 		}
 		fmt.Fprintf(w, "\nEvery verb takes --state DIR: the node's directory (default: $OVERLAND_DIR, else %s).\n", systemDir)
 		fmt.Fprintf(w, "From a volume: sh FILE install, verify, list, extract, inspect.\n\nExit codes: %s\n\n", errs.ExitCodes)
-		fmt.Fprintf(w, "Examples:\n  sh wallet.volume install --root sha256:5b2c…\n  %s status\n  %[1]s help install\n", Program)
+		fmt.Fprintf(w, "Examples:\n  sh wallet.volume install --root sha256:5b2c… --channel local/wallet\n  %s status\n  %[1]s help install\n", Program)
 		return true
 	}
 	for _, v := range verbs() {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -15,7 +14,9 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/ecosystem/plain"
+	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/session"
@@ -131,7 +132,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	path, err := filepath.Abs(o.lock)
 	return &session.Options{
 		Pins:  pins,
-		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: os.Environ(),
+		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
 		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
 	}, err
 }
@@ -139,7 +140,11 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 // readPins reads the file of pins: the one that is named, or the one that lies beside the lock.
 func (o sessionOptions) readPins() (plain.Pins, error) {
 	path := cmp.Or(o.pins, filepath.Join(filepath.Dir(o.lock), "overland.pins"))
-	f, err := os.Open(path)
+	open := fsx.Open // the one beside the lock is the repository's
+	if o.pins != "" {
+		open = fsx.OpenStream
+	}
+	f, err := open(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && o.pins == "":
 		return nil, nil

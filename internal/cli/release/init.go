@@ -51,6 +51,9 @@ func runInit(_ context.Context, t *term.Term, o initOptions) error {
 	if o.name == "" {
 		o.name = appName(filepath.Base(dir))
 	}
+	if why := appfile.Reserved(o.name); why != "" {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the name %s is reserved: %s", o.name, why), "--name NAME gives it another one")
+	}
 	path := filepath.Join(dir, appfile.FileName)
 	if _, err := os.Lstat(path); err == nil {
 		if err := t.Confirm("%s is there already. Overwrite it?", path); err != nil {
@@ -59,7 +62,7 @@ func runInit(_ context.Context, t *term.Term, o initOptions) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	app, err := golang.Propose(os.DirFS(dir), o.name)
+	app, err := golang.Propose(fsx.DirFS(dir), o.name)
 	if err != nil {
 		return err
 	}

@@ -10,10 +10,12 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/digest"
 	"overland/internal/operator"
+	rel "overland/internal/release"
 )
 
 type releaseOptions struct {
 	source operator.SourceOptions
+	take   bool // another repository's name
 	json   bool
 }
 
@@ -23,7 +25,8 @@ func release(t *term.Term, run verb.Run[releaseOptions]) *cobra.Command {
 		Use:   "release [SOURCE]",
 		Short: "Build a commit and sign it as a release",
 		Long: "Builds SOURCE (default: the current folder) for all platforms of its overland.yaml and signs the result under\n" +
-			"the name APP@VERSION. A release never changes. No node runs it until a channel is promoted to it.",
+			"the name APP@VERSION. A release never changes. No node runs it until a channel is promoted to it. The first\n" +
+			"release of a name binds it to its repository: another one needs --take-name.",
 		Example: "overland release\noverland release --rev HEAD --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -32,6 +35,7 @@ func release(t *term.Term, run verb.Run[releaseOptions]) *cobra.Command {
 		},
 	}
 	verb.SourceFlags(c, &o.source)
+	verb.TakeNameFlag(c, &o.take, "take the name from the repository that has it")
 	verb.JSONFlag(c, &o.json)
 	return c
 }
@@ -43,18 +47,30 @@ type releasedJSON struct {
 	Release string        `json:"release"` // APP@VERSION
 	Digest  digest.Digest `json:"digest"`
 	Commit  string        `json:"commit"`
+
+	Repository string `json:"repository"`         // hash of the first commit of its history
+	New        bool   `json:"new,omitempty"`      // nothing was released under this name before
+	Replaces   string `json:"replaces,omitempty"` // the repository whose name it was
 }
 
 func runRelease(ctx context.Context, t *term.Term, o releaseOptions) error {
-	r, err := sitedir.Call(t, func(p *operator.Operator) (*operator.Released, error) { return p.Release(ctx, o.source) })
+	r, err := sitedir.Call(t, func(p *operator.Operator) (*operator.Released, error) {
+		return p.Release(ctx, o.source, rel.TakeName(o.take))
+	})
 	if err != nil {
 		return err
 	}
 	t.Warn(r.Source.Warnings...)
+	t.Warn(verb.NameWarnings(r)...)
 	if o.json {
-		return t.JSON(releasedJSON{
+		out := releasedJSON{
 			App: r.Ref.App, Version: r.Ref.Version, Release: r.Ref.String(), Digest: r.Index.Digest, Commit: r.Source.Commit.Hash,
-		})
+			Repository: r.Repository, New: r.New,
+		}
+		if r.Taken != nil {
+			out.Replaces = r.Taken.Repository
+		}
+		return t.JSON(out)
 	}
 	t.Printf("%s\n", r.Ref)
 	t.Note("next: overland promote %s --to staging", r.Ref)

@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -121,7 +120,7 @@ func checkRole(role string) error {
 
 // publicKey returns the public key in the file s, or of this machine's key s.
 func publicKey(have *keys.Dir, s string) (trust.PublicKey, error) {
-	f, err := os.Open(s)
+	f, err := fsx.Open(s)
 	if err != nil {
 		pub, keyErr := have.Public(s)
 		if keyErr != nil {

@@ -20,6 +20,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/digest"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/home"
 	"overland/internal/lockfile"
@@ -93,7 +94,7 @@ func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
 	}
 	s := session.Options{
 		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(scratch.Dir(), "sessions"),
-		WorkDir: source, Command: o.command, Environ: scratch.Environ(os.Environ()),
+		WorkDir: source, Command: o.command, Environ: scratch.Environ(environ.Child()),
 		Stdin: t.Stdin, Stdout: t.Stdout, Stderr: t.Stderr,
 	}
 	if len(o.command) > 0 {

@@ -14,6 +14,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/home"
 	"overland/internal/operator"
+	"overland/internal/operator/sealing"
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/release"
@@ -28,6 +29,7 @@ type sealOptions struct {
 	apps      []string
 	split     string
 	inputs    bool
+	take      bool   // another repository's name
 	agents    string // folder
 	json      bool
 }
@@ -39,8 +41,8 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 		Short: "Write everything that an installation needs into one file",
 		Long: "Writes the releases that --channel runs, the agent and the signed metadata into FILE, which is an installer, an\n" +
 			"archive and an OCI image layout at once. The same state gives the same bytes. Without --channel it builds\n" +
-			"SOURCE (default: the current folder), releases it, promotes it to the channel \"local\" and seals that,\n" +
-			"making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.\n" +
+			"SOURCE (default: the current folder), releases it, promotes it to the application's own channel, local/APP, and\n" +
+			"seals that, making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.\n" +
 			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
 			"alone.",
 		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
@@ -49,8 +51,8 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.Dir = verb.First(args, "")
-			if o.channel != "" && (len(args) > 0 || o.source.Rev != "" || o.source.Dirty) {
-				return verb.Usage("a channel is sealed as it is: leave out SOURCE, --rev and --dirty, or --channel")
+			if o.channel != "" && (len(args) > 0 || o.source.Rev != "" || o.source.Dirty || o.take) {
+				return verb.Usage("a channel is sealed as it is: leave out SOURCE, --rev, --dirty and --take-name, or --channel")
 			}
 			return run(c.Context(), t, o)
 		},
@@ -62,6 +64,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "only programs of these applications, for nodes that have the others; may be repeated")
 	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GiB")
 	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "add everything that a rebuild needs: source, packages, toolchains")
+	verb.TakeNameFlag(c, &o.take, "SOURCE takes its name from the repository that has it")
 	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	verb.JSONFlag(c, &o.json)
 	channel.CompleteFlags(t, c, "channel")
@@ -79,7 +82,7 @@ type sealedJSON struct {
 	Fingerprint trust.Fingerprint   `json:"fingerprint"`
 	NewKeys     bool                `json:"newKeys"`
 
-	Inputs []operator.SealedInputs `json:"inputs,omitempty"`
+	Inputs []sealing.Inputs `json:"inputs,omitempty"`
 }
 
 func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
@@ -102,6 +105,7 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Operator) (*operator.Sealed, error) {
 		return p.Seal(ctx, operator.SealOptions{
 			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
+			TakeName: release.TakeName(o.take),
 		})
 	})
 	if err != nil {
@@ -112,6 +116,9 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 
 func printSealed(t *term.Term, s *operator.Sealed, asJSON bool, took time.Duration) error {
 	t.Warn(s.Warnings...)
+	if s.Released != nil {
+		t.Warn(verb.NameWarnings(s.Released)...)
+	}
 	if s.Renewed {
 		t.Note("metadata was about to expire and was signed again: this volume differs from one sealed earlier")
 	}

@@ -8,11 +8,11 @@ import (
 	"io"
 	"maps"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 
 	"overland/internal/ecosystem/tool"
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -42,7 +42,7 @@ func MachineConfig(ctx context.Context, project string) (Config, error) {
 	}
 	projects := tool.ProjectFiles(project, ".npmrc", fileLimit)
 	c.add(projects)
-	c.Logins = readLogins(os.Environ(), projects, files)
+	c.Logins = readLogins(environ.Child(), projects, files)
 	return c, c.check()
 }
 
@@ -51,7 +51,7 @@ func MachineConfig(ctx context.Context, project string) (Config, error) {
 // variable of the user's to where the project says: it counts for nothing.
 func (c *Config) add(projects [][]byte) {
 	set := map[string]bool{}
-	for _, kv := range os.Environ() {
+	for _, kv := range environ.Child() {
 		if name, _, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
 			set[strings.ToLower(name[len(envPrefix):])] = true
 		}
@@ -83,11 +83,11 @@ func parseConfig(r io.Reader) (Config, []string, error) {
 	}
 	c := Config{Scopes: map[string]string{}}
 	c.Registry, _ = all["registry"].(string)
-	c.Registry = expand(c.Registry, os.Environ()) // npm was asked without the variables of its user's files
+	c.Registry = expand(c.Registry, environ.Child()) // npm was asked without the variables of its user's files
 	for name, v := range all {
 		scope, ok := strings.CutSuffix(name, ":registry")
 		if s, isText := v.(string); ok && isText && strings.HasPrefix(scope, "@") {
-			c.Scopes[scope] = expand(s, os.Environ())
+			c.Scopes[scope] = expand(s, environ.Child())
 		}
 	}
 	var files []string

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -23,7 +24,7 @@ type Question struct {
 	// Keep are beginnings of names of variables, in upper case: the tool's own settings. Of the
 	// others it gets those that every program needs.
 	Keep    []string
-	Environ []string // the caller's; nil = os.Environ()
+	Environ []string // the caller's; nil = environ.Child()
 	// Prepare writes files into dir, an empty folder that is removed afterwards, and returns
 	// further settings, NAME=value, and arguments; nil = none.
 	Prepare func(dir string) (set, args []string, err error)
@@ -85,7 +86,7 @@ var secret = regexp.MustCompile(`TOKEN|SECRET|PASS|CREDENTIAL|_AUTH`)
 func (q Question) environ() []string {
 	given := q.Environ
 	if given == nil {
-		given = os.Environ()
+		given = environ.Child()
 	}
 	var env []string
 	for _, kv := range given {

@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"net"
 	"net/http"
-	"os"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -19,7 +18,7 @@ import (
 // certificate. That one names no host when it is an Overland site's, and needs none:
 // whoever holds its key is the server.
 func trustFile(t *http.Transport, path string) error {
-	f, err := os.Open(path) // which may be a pipe: a person named it
+	f, err := fsx.OpenStream(path)
 	if err != nil {
 		return err
 	}

@@ -44,8 +44,17 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 	if in.Signed, err = Roles(ctx, v); err != nil {
 		return nil, err
 	}
-	if _, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{}); err != nil {
+	signed, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{})
+	if err != nil {
 		in.Signed.Problem = err.Error()
+		return in, nil
+	}
+	for _, r := range signed.Refused {
+		for i := range in.Releases {
+			if in.Releases[i].App == r.App {
+				in.Releases[i].Problem = r.Err.Error()
+			}
+		}
 	}
 	return in, nil
 }
@@ -91,6 +100,7 @@ type Verified struct {
 	Freshness client.Freshness
 	Entries   []release.Entry    // what the channel runs
 	Releases  []*release.Release // of Entries
+	Refused   []release.Refused  // what the channel says and nobody may act on
 }
 
 // Verify follows the signatures in v from root to every blob of its channel's releases, as a node
@@ -120,7 +130,7 @@ func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, build
 	if out.Channel, err = release.SealedChannel(index); err != nil {
 		return nil, err
 	}
-	if out.Entries, err = release.Current(ctx, node, out.Channel); err != nil {
+	if out.Entries, out.Refused, err = release.Current(ctx, node, out.Channel); err != nil {
 		return nil, err
 	}
 	for _, e := range out.Entries {
@@ -130,5 +140,5 @@ func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, build
 		}
 		out.Releases = append(out.Releases, r)
 	}
-	return out, release.CheckVolume(ctx, v, out.Entries)
+	return out, release.CheckVolume(ctx, v, out.Entries, out.Refused)
 }

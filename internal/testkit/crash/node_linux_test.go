@@ -75,7 +75,7 @@ func (w world) install(dir, name string, f fsx.FS, rt runtime.Runtime) (r nodeap
 		return r, err
 	}
 	defer done()
-	return a.Install(context.Background(), src, nodeapi.InstallOptions{Root: string(root), Retry: true})
+	return a.Install(context.Background(), src, nodeapi.InstallOptions{Root: string(root), Channel: "live", Retry: true})
 }
 
 func must(t testing.TB, err error) {

@@ -33,12 +33,16 @@ type Operator struct {
 	Repo   *repository.Repository
 	Inputs *ocispec.Descriptor // of the releases from now on
 	Data   []string            // artifacts of the releases from now on that are no programs
+	Origin release.Origin      // of the releases from now on
 }
+
+// Repository is where the history of New's releases begins.
+const Repository = "6f4a1c0000000000000000000000000000000001"
 
 // New makes an operator below dir, whose clock is c (nil = the machine's).
 func New(t testing.TB, dir string, c clock.Clock) *Operator {
 	t.Helper()
-	o := &Operator{T: t, Dir: dir}
+	o := &Operator{T: t, Dir: dir, Origin: release.Origin{Repository: Repository}}
 	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
 	o.must(err)
 	o.Repo, err = repository.Init(context.Background(), repository.Dir(filepath.Join(dir, "trust"), fsx.FS{}), keys,
@@ -59,9 +63,9 @@ func (o *Operator) must(err error) {
 // Root returns the fingerprint of the root of trust.
 func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
 
-// Release publishes app@version. programs maps "artifact platform" to content,
-// or "artifact" for linux/amd64.
-func (o *Operator) Release(app, version string, programs map[string]string, services map[string]appfile.Service) {
+// Release publishes app@version. programs maps "artifact platform" to content, or "artifact" for
+// linux/amd64. It returns the version: that of the agent says which programs it is.
+func (o *Operator) Release(app, version string, programs map[string]string, services map[string]appfile.Service) string {
 	o.T.Helper()
 	ctx := context.Background()
 	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services, Inputs: o.Inputs}
@@ -81,15 +85,24 @@ func (o *Operator) Release(app, version string, programs map[string]string, serv
 			Blob: release.Blob{Digest: d, Size: int64(len(programs[key]))},
 		})
 	}
+	if app == release.AgentApp {
+		r.Commit, r.Version = "", release.AgentVersion(r.Artifacts)
+		desc, err := release.Write(ctx, o.Depot, r)
+		o.must(err)
+		o.must(release.PublishAgent(ctx, o.Repo, r.Ref(), desc))
+		return r.Version
+	}
 	desc, err := release.Write(ctx, o.Depot, r)
 	o.must(err)
-	o.must(release.Publish(ctx, o.Repo, release.Ref{App: app, Version: version}, desc))
+	_, err = release.Publish(ctx, o.Repo, release.Ref{App: app, Version: version}, o.Origin, desc)
+	o.must(err)
+	return version
 }
 
 // Promote makes channel run app@version.
 func (o *Operator) Promote(channel, app, version string) {
 	o.T.Helper()
-	_, err := release.Promote(context.Background(), o.Repo, release.Ref{App: app, Version: version}, release.Channel(channel))
+	_, err := release.Promote(context.Background(), o.Repo, release.Ref{App: app, Version: version}, release.Channel(channel), o.Origin.Take)
 	o.must(err)
 }
 

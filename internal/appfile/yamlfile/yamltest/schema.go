@@ -128,6 +128,8 @@ func keyword(s map[string]any, key string, want, v any, at string) error {
 			}
 		}
 		return nil
+	case "not":
+		return bad(validate(want, v, at) == nil)
 	case "oneOf":
 		n := 0
 		for _, one := range want.([]any) {

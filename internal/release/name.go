@@ -1,0 +1,184 @@
+package release
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/errs"
+	"overland/internal/trust"
+)
+
+// TakeName allows a repository to have a name that was another's until now.
+type TakeName bool
+
+// Origin is the repository that a release was built from. Its name for itself is its own word, so
+// the name is bound to where its history begins.
+type Origin struct {
+	Repository string // hash of the first commit of its history: source.Repo.Root
+	Take       TakeName
+}
+
+// claim is the custom part of a release's signed target: whose the name is. The highest Term of a
+// role's targets holds it; each repository that takes the name from another one counts on.
+type claim struct {
+	Repository string `json:"repository,omitempty"`
+	Term       int    `json:"term,omitempty"` // from 1
+}
+
+// claimOf returns what target t says; a target that says nothing has no repository and term 0.
+func claimOf(t trust.TargetFile) claim {
+	var c claim
+	if err := json.Unmarshal(t.Custom, &c); err != nil {
+		return claim{}
+	}
+	return c
+}
+
+// Holder is who has an application's name.
+type Holder struct {
+	Repository string // hash of its first commit; "" = it was never said
+	Newest     string // version that it released last, by the count of commits
+	Releases   int    // how many it released
+}
+
+// Published is what signing a release has changed.
+type Published struct {
+	New   bool    // nothing was released under the name before
+	Taken *Holder // whose name it was; nil when it was this repository's
+}
+
+// NameOf returns who has the name app, and the term. It is nil when nothing was released under it.
+func NameOf(now trust.Signed, app string) (*Holder, int) { return holder(now.Targets(Role(app))) }
+
+func holder(t map[string]trust.TargetFile) (*Holder, int) {
+	var held claim
+	for _, file := range t {
+		if c := claimOf(file); c.Term > held.Term {
+			held = c
+		}
+	}
+	h := &Holder{Repository: held.Repository}
+	for path, file := range t {
+		if claimOf(file) != held {
+			continue
+		}
+		h.Releases++
+		version := path[strings.LastIndexByte(path, '/')+1:]
+		if h.Newest == "" || cmp.Or(cmp.Compare(count(h.Newest), count(version)), cmp.Compare(h.Newest, version)) < 0 {
+			h.Newest = version
+		}
+	}
+	if len(t) == 0 {
+		return nil, 0
+	}
+	return h, held.Term
+}
+
+// count returns the number of commits that version "r412.…" says.
+func count(version string) int {
+	digits, _, _ := strings.Cut(strings.TrimPrefix(version, "r"), ".")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// MayName returns an error unless a repository may release under the name app: of kind Invalid for a
+// reserved name, Conflict when it is another's and o does not take it. It is what Publish asks,
+// for those who want to know before they build.
+func MayName(now trust.Signed, app string, o Origin) error {
+	_, _, err := claimFor(now.Targets(Role(app)), app, o)
+	return err
+}
+
+// claimFor returns what a release of o signs, when the role of app says t so far.
+func claimFor(t map[string]trust.TargetFile, app string, o Origin) (claim, *Published, error) {
+	if err := checkReserved(app); err != nil {
+		return claim{}, nil, err
+	}
+	if o.Repository == "" {
+		return claim{}, nil, errs.Errorf(errs.Invalid, "release %s: of which repository?", app)
+	}
+	h, term := holder(t)
+	switch {
+	case h == nil:
+		return claim{o.Repository, 1}, &Published{New: true}, nil
+	case h.Repository == o.Repository:
+		return claim{o.Repository, term}, &Published{}, nil
+	case bool(o.Take):
+		return claim{o.Repository, term + 1}, &Published{Taken: h}, nil
+	}
+	return claim{}, nil, errs.Hint(errs.Errorf(errs.Conflict,
+		"the name %s is that of another repository, which begins with commit %s and released %s last; this one begins with commit %s",
+		app, short(h.Repository), h.Newest, short(o.Repository)),
+		"write another name in overland.yaml; or, when this one is to replace %s and have its data on every node: --take-name", app)
+}
+
+// short returns as much of a commit's hash as people read.
+func short(hash string) string {
+	const digits = 12
+	if hash == "" {
+		return "(none)"
+	}
+	return hash[:min(digits, len(hash))]
+}
+
+// Publish signs that ref, of repository o, is the release whose OCI index is desc. Doing it twice
+// changes nothing; the same ref with another index is an error of kind Conflict. So is a name that
+// is another repository's, and a reserved name is one of kind Invalid: see MayName.
+func Publish(ctx context.Context, repo Repository, ref Ref, o Origin, desc ocispec.Descriptor) (*Published, error) {
+	var p *Published
+	var refused error // all that there is to say
+	err := publish(ctx, repo, ref, desc, func(t map[string]trust.TargetFile) (json.RawMessage, error) {
+		var c claim
+		if c, p, refused = claimFor(t, ref.App, o); refused != nil {
+			return nil, refused
+		}
+		return json.Marshal(c)
+	})
+	if refused != nil {
+		return nil, refused
+	}
+	return p, err
+}
+
+// PublishAgent signs that ref is the agent whose OCI index is desc: what Publish never signs.
+func PublishAgent(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor) error {
+	if ref.App != AgentApp {
+		return errs.Errorf(errs.Internal, "release %s: not the agent", ref)
+	}
+	return publish(ctx, repo, ref, desc, func(map[string]trust.TargetFile) (json.RawMessage, error) { return nil, nil })
+}
+
+// publish signs ref with what custom makes of the role's targets.
+func publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor,
+	custom func(t map[string]trust.TargetFile) (json.RawMessage, error),
+) error {
+	if err := ref.Check(); err != nil {
+		return err
+	}
+	err := repo.SetTargets(ctx, Role(ref.App), func(_ trust.Signed, t map[string]trust.TargetFile) error {
+		said, err := custom(t)
+		if err != nil {
+			return err
+		}
+		old, ok := t[Path(ref)]
+		switch {
+		case ok && old.Digest == desc.Digest && claimOf(old) == claimOf(trust.TargetFile{Custom: said}):
+			return errSame
+		case ok && old.Digest != desc.Digest:
+			return errs.Hint(errs.Errorf(errs.Conflict, "%s is already released with other content (%s)", ref, old.Digest),
+				"a release never changes: commit, and release the new version")
+		}
+		t[Path(ref)] = trust.TargetFile{Digest: desc.Digest, Size: desc.Size, Custom: said}
+		return nil
+	})
+	return done(fmt.Sprintf("release %s", ref), err)
+}
