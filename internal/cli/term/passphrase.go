@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"golang.org/x/term"
@@ -108,7 +107,7 @@ func (t *Term) given() ([]byte, error) {
 		}
 		return nil, nil
 	}
-	f, err := os.Open(t.PassphraseFile)
+	f, err := fsx.OpenStream(t.PassphraseFile)
 	if err != nil {
 		return nil, errs.Hint(errs.E(errs.Invalid, fmt.Errorf("passphrase: %w", err)), "--passphrase-file names a file that holds it")
 	}
