@@ -15,6 +15,7 @@ type Conn struct {
 	seat    *Seat
 	enter   func(*Conn)
 	left    func(*Conn)
+	closed  func()
 	evicted atomic.Bool
 	slow    took // the listener's: what its client took lately
 }
@@ -30,6 +31,7 @@ func (c *Conn) Leave() {
 		_ = tcp.SetLinger(0)
 	}
 	c.Conn.Close()
+	c.closed()
 	c.left(c)
 }
 
@@ -47,6 +49,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 // Close closes the connection and gives its place back.
 func (c *Conn) Close() error {
 	err := c.Conn.Close()
+	c.closed()
 	c.seat.End()
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,10 +25,28 @@ type Options struct {
 	// Trusted are proxies that send the requests of many: their connections are not counted together.
 	Trusted []netip.Prefix
 	Tune    func(net.Conn) // of each connection; nil = left as it is
+	// Files, which several listeners may share, is how many connections may be open and wait in all, so
+	// that descriptors for files are left; nil = any number.
+	Files *Files
 	// Slow is how long a client may take less than 16 KiB of what is there for it, before its
 	// connection is closed; 0 = 2 min. It is 137 bytes a second: a link of 4 KB/s may be shared by 30.
 	Slow time.Duration
 }
+
+// Files counts descriptors of connections.
+type Files struct {
+	Most int64
+	open atomic.Int64
+}
+
+func (f *Files) add(n int64) {
+	if f != nil {
+		f.open.Add(n)
+	}
+}
+
+// short reports whether no more may wait.
+func (f *Files) short() bool { return f != nil && f.open.Load() > f.Most }
 
 // Listener has at most so many connections open. What comes when all places are taken either
 // gets one of somebody who has more, or waits.
@@ -51,8 +70,9 @@ type Listener struct {
 func Listen(l net.Listener, o Options) *Listener {
 	o.Room, o.Slow = cmp.Or(o.Room, 2*o.Conns), cmp.Or(o.Slow, slowTime)
 	n := &Listener{
-		Listener: l, o: o, places: NewPlaces(o.Conns, o.Room), all: map[*Conn]bool{}, more: make(chan struct{}, 1), done: make(chan struct{}),
+		Listener: l, o: o, all: map[*Conn]bool{}, more: make(chan struct{}, 1), done: make(chan struct{}),
 	}
+	n.places = newPlaces(o.Conns, func(waits int) bool { return waits < o.Room && !o.Files.short() })
 	n.work.Go(n.accept)
 	n.work.Go(n.watch)
 	return n
@@ -98,7 +118,8 @@ func (l *Listener) take(c net.Conn) {
 	if slices.ContainsFunc(l.o.Trusted, func(p netip.Prefix) bool { return p.Contains(who.net.Addr()) }) {
 		who.alone = l.places.stranger()
 	}
-	conn := &Conn{Conn: c, enter: l.enter, left: l.forget}
+	l.o.Files.add(1)
+	conn := &Conn{Conn: c, enter: l.enter, left: l.forget, closed: sync.OnceFunc(func() { l.o.Files.add(-1) })}
 	l.mu.Lock()
 	l.all[conn] = true
 	l.mu.Unlock()

@@ -207,6 +207,29 @@ func TestTheRoomIsShared(t *testing.T) {
 	}
 }
 
+// When descriptors are short, what waits gives way, also of another listener's clients; places do not.
+func TestFilesAreLeftForOthers(t *testing.T) {
+	files := &admission.Files{Most: 3}
+	l, dial := opened(t, admission.Options{Conns: 1, Room: 8, Files: files})
+	other, dialOther := opened(t, admission.Options{Conns: 1, Room: 8, Files: files})
+	dialOther("127.0.0.2")
+	accept(t, other)
+	dial("127.0.0.2")
+	held := accept(t, l)
+	admission.ConnState(held, http.StateActive)
+	dial("127.0.0.2")
+	admission.WaitFor(l, 1)
+	if !closed(t, dial("127.0.0.2")) {
+		t.Error("a fourth connection is open")
+	}
+	held.Close()
+	if got := accept(t, l); !from(got, "127.0.0.2") {
+		t.Errorf("served: %s", got.RemoteAddr())
+	}
+	dial("127.0.0.2")
+	admission.WaitFor(l, 1)
+}
+
 // The connections of a trusted proxy are not counted together: who comes by it is not known here.
 func TestATrustedProxyIsNotOneClient(t *testing.T) {
 	l, dial := opened(t, admission.Options{Conns: 2, Trusted: admission.Prefixes("127.0.0.2/32")})

@@ -32,7 +32,8 @@ type Guest interface {
 
 // Places is a number of places. It is safe for concurrent use.
 type Places struct {
-	limit, room int // of places, and of seats that wait
+	limit int                  // of places
+	room  func(waits int) bool // whether one more may wait
 
 	mu      sync.Mutex
 	taken   int
@@ -45,6 +46,10 @@ type Places struct {
 
 // NewPlaces returns so many places, for which room more may wait.
 func NewPlaces(limit, room int) *Places {
+	return newPlaces(limit, func(waits int) bool { return waits < room })
+}
+
+func newPlaces(limit int, room func(int) bool) *Places {
 	return &Places{limit: limit, room: room, clients: map[Client]*guestlist{}, ranks: rankings(), idle: queue{link: ofAll}}
 }
 
@@ -98,7 +103,7 @@ func (p *Places) place(s *Seat, now time.Time) (enters bool, leaves *Seat) {
 		p.set(s, Fresh)
 		return true, v
 	}
-	if p.waits >= p.room {
+	if !p.room(p.waits) {
 		most := p.ranks[byWaits].first()
 		if most == nil || most.waits.n <= s.of.waits.n+1 {
 			p.set(s, gone)
@@ -266,9 +271,13 @@ func (p *Places) stranger() uint64 {
 // spare ends one connection that nobody needs now: file descriptors are short.
 func (p *Places) spare() {
 	p.mu.Lock()
-	s := p.idle.head
-	if top := p.ranks[byPlaces].first(); s == nil && top != nil {
-		s = top.fresh.head
+	var s *Seat
+	if most := p.ranks[byWaits].first(); most != nil {
+		s = most.waits.tail
+	} else if s = p.idle.head; s == nil {
+		if top := p.ranks[byPlaces].first(); top != nil {
+			s = top.fresh.head
+		}
 	}
 	if s != nil {
 		p.set(s, gone)

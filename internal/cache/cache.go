@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/clock"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -59,6 +60,7 @@ type Cache struct {
 	gate sync.RWMutex // held for reading from storing a blob until its row is written; for writing by eviction
 
 	calls flight.Group[asked, answer]
+	turns admission.Turns       // of clients, to fetch
 	down  health.Memory[string] // hosts that failed
 
 	mu     sync.Mutex
@@ -104,7 +106,8 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 	o.Patience = cmp.Or(o.Patience, DefaultPatience)
 	return &Cache{
 		store: s, index: x, facts: o.Facts, o: o, down: health.Memory[string]{Clock: o.Clock.Or()},
-		used: map[id]time.Time{}, fixed: map[id]version{}, bound: map[bound]bool{},
+		turns: admission.Turns{Most: ownFetches},
+		used:  map[id]time.Time{}, fixed: map[id]version{}, bound: map[bound]bool{},
 	}, nil
 }
 
@@ -201,6 +204,9 @@ func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 	c.o.Log.Warn("upstream fails: serving a stale answer", "protocol", it.Protocol, "key", it.Key, "error", err)
 	return c.hit(old), nil
 }
+
+// ownFetches are what one client causes to be fetched at once; what it asks for more waits.
+const ownFetches = 64
 
 // rememberLimit is how many versions are kept in memory, at about 600 bytes each.
 const rememberLimit = 1 << 14

@@ -28,6 +28,11 @@ type call = flight.Call[answer]
 func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	i := asked{id{it.Protocol, it.Key}, seen.freeze}
 	call, _ := c.calls.Join(ctx, i, func(ctx context.Context, call *call) (answer, error) {
+		ctx, end, err := c.turns.Begin(ctx)
+		if err != nil {
+			return answer{}, err
+		}
+		defer end()
 		return c.fetch(ctx, call, p, it, seen, old)
 	})
 	record.Report(ctx, call.Progress)

@@ -23,6 +23,7 @@ import (
 
 const (
 	auditEvents = 500_000 // that stay: about 150 MB
+	auditTrim   = 10_000  // events after which the log is shortened
 	auditLine   = 1 << 20 // bytes
 	auditFiles  = 8       // audit.log.1 to audit.log.8, the oldest, of before the site had a database
 )

@@ -142,7 +142,7 @@ func (c *cached) listen(ctx context.Context, o Options) error {
 	c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured
 	// on loopback: 330 ms for 1 GB in place of 145.
-	c.handler, c.listener = cacheserver.New(c.cache, served...), admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted})
+	c.handler, c.listener = cacheserver.New(c.cache, served...), admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Files: o.files})
 	return nil
 }
 

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	childRole  = "OVERLAND_SITE_CHILD" // site, near, node or flood
+	childRole  = "OVERLAND_SITE_CHILD" // site, near, node, flood or subnet
 	childDir   = "OVERLAND_SITE_CHILD_DIR"
 	childAddr  = "OVERLAND_SITE_CHILD_ADDR"
 	childURLs  = "OVERLAND_SITE_CHILD_URLS"
@@ -36,6 +36,8 @@ func child(role string) {
 		work = childNear
 	case "flood":
 		work = childFlood
+	case "subnet":
+		work = childSubnet
 	case "site":
 		work = func() error {
 			return Run(context.Background(), os.Getenv(childDir), Options{

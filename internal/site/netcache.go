@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/url"
+	"sync/atomic"
 
 	"overland/internal/db"
 	"overland/internal/digest"
@@ -42,7 +43,16 @@ func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open b
 		if err := importAudit(ctx, folder, known, log); err != nil {
 			return nil, err
 		}
-		o.Audit = func(e server.Event) error { return known.AddEvent(context.WithoutCancel(ctx), eventOf(e)) }
+		var events atomic.Int64
+		o.Audit = func(e server.Event) error {
+			// Not once a day alone: a writer may cause many millions in one.
+			if n := events.Add(1); n%auditTrim == 0 {
+				if err := known.TrimEvents(context.WithoutCancel(ctx), auditEvents); err != nil {
+					return err
+				}
+			}
+			return known.AddEvent(context.WithoutCancel(ctx), eventOf(e))
+		}
 	}
 	s := server.New(shelf, o)
 	return &netcache{shelf, s, netcacheface.New(s, netcacheface.Options{Log: log})}, nil

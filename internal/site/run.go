@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,8 @@ const (
 	defaultGrace   = 10 * time.Second
 	defaultRefresh = 5 * time.Minute
 	defaultConns   = 4096
+	listeners      = 2
+	ownFiles       = 1024             // descriptors for what is not a connection: blobs, databases, origins
 	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
 	idleTimeout    = 2 * time.Minute
 	headerLimit    = 16 << 10
@@ -47,6 +50,8 @@ type Options struct {
 
 	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
 	Root      trust.Fingerprint // whose metadata they are asked for; needed once, and not by a site that signs its own
+
+	files *admission.Files // of both listeners
 }
 
 // edges are what tests put in place of the world at a site's edge; the zero value is the world.
@@ -87,6 +92,16 @@ func (o Options) defaults() Options {
 	o.Grace = cmp.Or(max(o.Grace, 0), defaultGrace)
 	o.Refresh = cmp.Or(max(o.Refresh, 0), defaultRefresh)
 	o.Conns = cmp.Or(max(o.Conns, 0), defaultConns)
+	o.Log = slog.New(admission.Calm(o.Log.Handler()))
+	o.files = &admission.Files{Most: math.MaxInt64}
+	if most := openFiles(); most > 0 {
+		o.files.Most = max(most-ownFiles, most/2)
+		if fit := int(o.files.Most / listeners); o.Conns > fit {
+			o.Log.Warn("this process may not open enough files for so many connections", "connections", o.Conns, "served", fit,
+				"hint", "raise the limit of open files (ulimit -n, LimitNOFILE), or set connections in site.yaml")
+			o.Conns = fit
+		}
+	}
 	return o
 }
 
@@ -180,7 +195,7 @@ func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Option
 		// Writers of the network cache are known by a certificate: here, not over plain HTTP.
 		config = server.ClientAuth(config)
 	}
-	places := admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Tune: tune})
+	places := admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Files: o.files, Tune: tune})
 	return serve("HTTPS", tls.NewListener(places, config), s.over(routes, c, nil, httpx.Errors{Form: httpx.JSON}, o), o)
 }
 

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"math"
 	"net"
 
 	"golang.org/x/sys/unix"
@@ -24,4 +25,13 @@ func tune(c net.Conn) {
 	_ = raw.Control(func(fd uintptr) {
 		_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsent)
 	})
+}
+
+// openFiles returns how many descriptors this process may have; 0 = not known.
+func openFiles() int64 {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur > math.MaxInt64 {
+		return 0
+	}
+	return int64(l.Cur)
 }

@@ -5,3 +5,5 @@ package site
 import "net"
 
 func tune(net.Conn) {}
+
+func openFiles() int64 { return 0 }

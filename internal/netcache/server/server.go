@@ -108,7 +108,7 @@ func (s *Server) Blob(ctx context.Context, name string, wait Wait) (store.Blob, 
 // PutBlob stores what r yields, size bytes or -1, and returns its sha512. With
 // want set, other bytes are refused.
 func (s *Server) PutBlob(ctx context.Context, by By, r io.Reader, want string, size int64) (name string, err error) {
-	end, err := s.writers.enter(by.writer())
+	end, err := s.writers.enter(by.writer(), ownWrites)
 	if err != nil {
 		return "", err
 	}
@@ -134,7 +134,7 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 	if p.Size > s.o.MaxBlob {
 		return 0, tooLarge(s.o.MaxBlob)
 	}
-	end, err := s.writers.enter(by.writer())
+	end, err := s.writers.enter(by.writer(), ownWrites)
 	if err != nil {
 		return 0, err
 	}

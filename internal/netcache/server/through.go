@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/flight"
@@ -45,6 +46,7 @@ const (
 	patienceTime = 10 * time.Second
 	downTime     = 30 * time.Second
 	mostCalls    = 128 // fetched at once; later requests are told to come back
+	ownCalls     = 64  // of one client
 )
 
 // through asks other network caches, once for all who want the same. A call goes on when those who
@@ -57,6 +59,7 @@ type through struct {
 	known health.Memory[string]   // lists that are fresh, and blobs that nobody has
 	down  health.Memory[struct{}] // none of them answered
 	dead  health.Memory[string]   // those that did not answer, by base URL
+	begun writers                 // what each client has caused to be fetched
 }
 
 // call is one thing on its way.
@@ -124,14 +127,23 @@ func (t *through) start(ctx context.Context, id string, do func(context.Context,
 			return nil, false, errs.Errorf(errs.Unavailable, "too many things are being fetched from upstream")
 		}
 	}
+	end := func() {}
+	if who := admission.For(ctx).String(); who != "" && t.calls.Find(id) == nil {
+		if end, err = t.begun.enter(who, ownCalls); err != nil {
+			return nil, false, err
+		}
+	}
 	c, joined = t.calls.Join(ctx, id, func(ctx context.Context, c *call) (struct{}, error) {
+		defer end()
 		err := do(ctx, c)
 		if errs.KindOf(err) == errs.Unavailable && c.Progress() == 0 && ctx.Err() == nil {
 			t.down.Set(struct{}{}, t.o.Down)
 		}
 		return struct{}{}, err
 	})
-	c.Keep()
+	if c.Keep(); joined {
+		end()
+	}
 	return c, joined, nil
 }
 

@@ -232,21 +232,21 @@ func tooMany(format string, args ...any) error {
 	return httpx.WithStatus(errs.Errorf(errs.Unavailable, format, args...), http.StatusTooManyRequests)
 }
 
-// writers count what each writer is sending.
+// writers count what each writer is sending, or each reader fetching.
 type writers struct {
 	mu sync.Mutex
 	by map[string]int
 }
 
 // enter counts one more of writer, until end is called. Errors: kind Unavailable when there are too many.
-func (w *writers) enter(writer string) (end func(), err error) {
+func (w *writers) enter(writer string, most int) (end func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.by == nil {
 		w.by = map[string]int{}
 	}
-	if w.by[writer] >= ownWrites {
-		return nil, tooMany("this writer is sending %d blobs already", ownWrites)
+	if w.by[writer] >= most {
+		return nil, tooMany("this client has %d blobs on their way already", most)
 	}
 	w.by[writer]++
 	return func() {
