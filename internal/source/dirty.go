@@ -224,6 +224,9 @@ func (r *Repo) copyWorking(ctx context.Context, c Commit, t *target) error {
 	if err := r.eachWorking(list, h, t.write); err != nil {
 		return err
 	}
+	if err := r.copyObjects(ctx, t.later, t); err != nil {
+		return err
+	}
 	if dirtyTree+h.Digest().Encoded() != c.Tree {
 		return errs.Hint(errs.Errorf(errs.Conflict, "%s changed while it was being read", r.dir),
 			"try again when nothing writes there")

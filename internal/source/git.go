@@ -75,6 +75,14 @@ func output(ctx context.Context, dir string, limit int64, stdin io.Reader, args 
 	return run(ctx, cmd, limit)
 }
 
+// output is output for a command that reads objects.
+func (r *Repo) output(ctx context.Context, limit int64, stdin io.Reader, args ...string) ([]byte, error) {
+	cmd := command(ctx, r.dir, args...)
+	cmd.Env = append(cmd.Env, r.env...)
+	cmd.Stdin = stdin
+	return run(ctx, cmd, limit)
+}
+
 func run(ctx context.Context, cmd *exec.Cmd, limit int64) ([]byte, error) {
 	var stdout, says bytes.Buffer
 	out := &capped{w: &stdout, left: limit}
@@ -124,6 +132,7 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
+	cmd.Env = append(cmd.Env, r.env...)
 	var says bytes.Buffer
 	cmd.Stdin = names
 	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}

@@ -25,7 +25,7 @@ type LeftKind string
 // The kinds. A link is left out, a submodule is an empty folder, a pointer is the file that git has.
 const (
 	OutsideLink LeftKind = "a symbolic link that leaves the repository"
-	Submodule   LeftKind = "a submodule: its files are in another repository"
+	Submodule   LeftKind = "a submodule that is not in this clone"
 	LFSPointer  LeftKind = "a Git LFS pointer: its content is not in the repository"
 )
 
@@ -36,7 +36,7 @@ func (l Left) Err() error {
 	hint := "commit the file itself in its place"
 	switch l.Kind {
 	case Submodule:
-		hint = "add its files to this repository (git subtree add), or use it as a Go module"
+		hint = "git submodule update --init --recursive; the commit pins what is built"
 	case LFSPointer:
 		hint = fmt.Sprintf("take the file out of LFS: git lfs migrate export --include=%q", l.Path)
 	}
@@ -69,12 +69,12 @@ func (t *target) escapes(name string) bool {
 	return err != nil || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(name), filepath.ToSlash(to))))
 }
 
-func (t *target) submodule(name string) error {
-	if !inside(name) || hasGitDir(name) {
-		return errs.Errorf(errs.Invalid, "%q: not a folder that belongs in a repository", name)
+func (t *target) submodule(e entry) error {
+	if !inside(e.path) || hasGitDir(e.path) {
+		return errs.Errorf(errs.Invalid, "%q: not a folder that belongs in a repository", e.path)
 	}
-	t.left = append(t.left, Left{name, Submodule})
-	return t.mkdir(name)
+	t.left = append(t.left, Left{e.path, Submodule})
+	return t.mkdir(e.path)
 }
 
 // inside reports whether name, slash-separated, is a path below a folder. Unlike fs.ValidPath it

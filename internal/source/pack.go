@@ -36,7 +36,7 @@ type packed struct {
 }
 
 // Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and
-// the tree and files of c alone. The same commit gives the same bytes, whatever git and zlib
+// the tree and files of c alone, with those of its submodules that are in this clone. The same commit gives the same bytes, whatever git and zlib
 // are on the machine: objects are sorted by kind and name, none is a delta, and none is
 // compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a partial
 // clone, or more than PackLimit bytes.
@@ -51,6 +51,7 @@ func (r *Repo) pack(ctx context.Context, c Commit, w io.Writer) error {
 	if c.Working() {
 		return errs.Hint(errs.Errorf(errs.Invalid, "a folder as it is has no commit to pack"), "commit it")
 	}
+	r = r.whole()
 	list, err := r.reached(ctx, c)
 	if err != nil {
 		return err
@@ -90,15 +91,22 @@ func (r *Repo) reached(ctx context.Context, c Commit) ([]packed, error) {
 	if err != nil {
 		return nil, err
 	}
+	if files, err = r.pinned(ctx, files, "-t"); err != nil {
+		return nil, err
+	}
 	for _, e := range files {
-		if e.mode == modeSubmodule {
-			continue // its commit is another repository's
+		switch {
+		case e.mode == modeTree:
+			list = append(list, packed{packTree, e.hash})
+		case e.mode != modeSubmodule:
+			list = append(list, packed{packBlob, e.hash})
+		case e.here:
+			tree, err := r.treeOf(ctx, e.hash)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, packed{packCommit, e.hash}, packed{packTree, tree})
 		}
-		kind := packBlob
-		if e.mode == modeTree {
-			kind = packTree
-		}
-		list = append(list, packed{kind, e.hash})
 	}
 	for _, o := range list {
 		if len(o.hash) != len(c.Hash) || !isHex(o.hash) {

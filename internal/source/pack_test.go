@@ -124,7 +124,7 @@ func TestPackRefuses(t *testing.T) {
 	if err := r.open().Pack(ctx, c, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	r.git("update-index", "--add", "--cacheinfo", "160000,"+c.Hash+",module")
+	r.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("1", 40)+",module")
 	r.git("commit", "-q", "-m", "a submodule")
 	// A submodule is not part of the repository, and the rest is whole without it.
 	c = r.resolve("HEAD~0")

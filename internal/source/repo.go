@@ -16,7 +16,9 @@ import (
 
 // Repo is a git repository on this machine. It is safe for concurrent use.
 type Repo struct {
-	dir     string // what git runs in: the top of the work tree, or the bare repository
+	dir     string   // what git runs in: the top of the work tree, or the bare repository
+	gitDir  string   // the folder that git calls .git
+	env     []string // for every git command that reads objects
 	bare    bool
 	shallow bool
 }
@@ -65,7 +67,7 @@ func Open(ctx context.Context, dir string) (*Repo, error) {
 	if len(lines) < 4 {
 		return nil, fmt.Errorf("open repository %s: git rev-parse printed %q", dir, out)
 	}
-	r := &Repo{dir: dir, bare: lines[2] != "true", shallow: lines[1] == "true"}
+	r := &Repo{dir: dir, gitDir: lines[3], bare: lines[2] != "true", shallow: lines[1] == "true"}
 	switch {
 	case r.bare:
 		r.dir = lines[3]

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -277,7 +278,7 @@ func TestCheckoutIsTheCommit(t *testing.T) {
 func TestACheckoutTellsWhatItLeaves(t *testing.T) {
 	r := newRepo(t)
 	r.commit(map[string]string{"a": "1", "deep/big.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "x/y/z": "2"})
-	r.git("update-index", "--add", "--cacheinfo", "160000,"+r.git("rev-parse", "HEAD")+",third/lib")
+	r.git("update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("1", 40)+",third/lib")
 	for name, to := range map[string]string{
 		"absolute": "/etc/passwd", "up": "../up", "deep/up": "../../x", "in": "deep/big.bin", "x/y/near": "../../a", "dangling": "none",
 		// These look as if they stayed: "here/.." is the folder above, for here is the top itself.
@@ -304,7 +305,7 @@ func TestACheckoutTellsWhatItLeaves(t *testing.T) {
 		const link = " is a symbolic link that leaves the repository"
 		want := []string{
 			"absolute" + link, "deep/big.bin is a Git LFS pointer: its content is not in the repository", "deep/up" + link, "grandparent" + link,
-			"leak" + link, "parent" + link, "self" + link, "third/lib is a submodule: its files are in another repository", "up" + link,
+			"leak" + link, "parent" + link, "self" + link, "third/lib is a submodule that is not in this clone", "up" + link,
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.Version, diff)
@@ -322,6 +323,74 @@ func TestACheckoutTellsWhatItLeaves(t *testing.T) {
 	}
 	if err := r.open().Pack(t.Context(), r.resolve("HEAD~0"), io.Discard); err != nil {
 		t.Errorf("pack: %v", err)
+	}
+}
+
+// A submodule that git keeps in the clone is checked out at the commit that is pinned, whatever its
+// folder holds by now, and travels in the source pack.
+func TestASubmoduleIsItsPinnedCommit(t *testing.T) {
+	inner, third, r := newRepo(t), newRepo(t), newRepo(t)
+	inner.commit(map[string]string{"deep": "1"})
+	add := func(r repo, from repo, at string) {
+		r.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", from.dir, at)
+	}
+	third.commit(map[string]string{"lib.go": "pinned"})
+	add(third, inner, "in")
+	third.commit(nil)
+	r.commit(map[string]string{"main": "1"})
+	add(r, third, "third/lib")
+	r.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "update", "--init", "--recursive")
+	r.commit(nil)
+
+	moved := repo{t, filepath.Join(r.dir, "third", "lib")}
+	moved.commit(map[string]string{"lib.go": "newer"})
+	r.git("config", "diff.ignoreSubmodules", "all")
+	for _, c := range []source.Commit{r.resolve("HEAD~0"), r.dirty()} {
+		dir := filepath.Join(t.TempDir(), "out")
+		left, err := r.open().Checkout(t.Context(), c, dir)
+		if err != nil || len(left) != 0 {
+			t.Fatalf("%s: %v, %v", c.Version, left, err)
+		}
+		got := files(t, dir)
+		// In a folder as it is the index counts, to which the newer one was not added.
+		if !strings.HasSuffix(got["third/lib/lib.go"], " pinned") || !strings.HasSuffix(got["third/lib/in/deep"], " 1") {
+			t.Errorf("%s: %q", c.Version, got)
+		}
+	}
+	var pack bytes.Buffer
+	c := r.resolve("HEAD~0")
+	if err := r.open().Pack(t.Context(), c, &pack); err != nil {
+		t.Fatal(err)
+	}
+	out, err := source.Unpack(t.Context(), &pack, c.Hash, filepath.Join(t.TempDir(), "unpacked"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "out")
+	if left, err := out.Checkout(t.Context(), c, dir); err != nil || len(left) != 0 || !strings.HasSuffix(files(t, dir)["third/lib/in/deep"], " 1") {
+		t.Errorf("from the pack: %v, %v, %q", left, err, files(t, dir))
+	}
+	// A clone without its submodules.
+	bare := repo{t, filepath.Join(t.TempDir(), "bare")}
+	r.git("clone", "-q", "--bare", r.dir, bare.dir)
+	if left, err := bare.open().Checkout(t.Context(), c, t.TempDir()); err != nil || len(left) != 1 || left[0].Path != "third/lib" {
+		t.Errorf("a clone: %v, %v", left, err)
+	}
+}
+
+// A commit that pins itself into every branch of a tree of submodules ends.
+func TestManySubmodules(t *testing.T) {
+	r := newRepo(t)
+	last := r.commit(map[string]string{"a": "1"})
+	for range 12 {
+		for i := range 8 {
+			r.git("update-index", "--add", "--cacheinfo", "160000,"+last+","+string(rune('b'+i)))
+		}
+		r.git("commit", "-q", "-m", "more")
+		last = r.git("rev-parse", "HEAD")
+	}
+	if _, err := r.open().Checkout(t.Context(), r.resolve(last), t.TempDir()); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "submodules") {
+		t.Error(err)
 	}
 }
 

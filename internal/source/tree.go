@@ -57,7 +57,7 @@ func (r *Repo) ReadFileUpTo(ctx context.Context, c Commit, name string, limit in
 
 // object returns one git object of at most limit bytes, or errMissing.
 func (r *Repo) object(ctx context.Context, name string, limit int64) (hash, kind string, b []byte, err error) {
-	out, err := output(ctx, r.dir, limit+4<<10, strings.NewReader(name+"\n"), "cat-file", "--batch")
+	out, err := r.output(ctx, limit+4<<10, strings.NewReader(name+"\n"), "cat-file", "--batch")
 	if errors.Is(err, errTooMuch) {
 		return "", "", nil, errs.Errorf(errs.Invalid, "longer than %d bytes", limit)
 	}
@@ -102,6 +102,7 @@ type entry struct {
 	mode string // 100644, 100755, 120000 (link), 160000 (submodule), modeTree
 	hash string
 	path string
+	here bool // a submodule's files follow
 }
 
 // Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755,
@@ -133,15 +134,26 @@ func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
 	if err != nil {
 		return err
 	}
+	return r.copyObjects(ctx, list, t)
+}
+
+// copyObjects writes the files of list, with those of submodules that are here.
+func (r *Repo) copyObjects(ctx context.Context, list []entry, t *target) error {
+	r = r.whole()
+	list, err := r.pinned(ctx, list)
+	if err != nil {
+		return err
+	}
 	var names strings.Builder
 	for _, e := range list {
-		if e.mode == modeSubmodule {
-			if err := t.submodule(e.path); err != nil {
+		switch {
+		case e.mode != modeSubmodule:
+			names.WriteString(e.hash + "\n")
+		case !e.here:
+			if err := t.submodule(e); err != nil {
 				return err
 			}
-			continue
 		}
-		names.WriteString(e.hash + "\n")
 	}
 	list = slices.DeleteFunc(list, func(e entry) bool { return e.mode == modeSubmodule })
 	return r.batch(ctx, strings.NewReader(names.String()), func(br *bufio.Reader) error { return t.writeAll(list, br) })
@@ -149,7 +161,7 @@ func (r *Repo) copyCommit(ctx context.Context, c Commit, t *target) error {
 
 // list returns the files of a commit, in git's order; with "-t" its folders too, but for the top.
 func (r *Repo) list(ctx context.Context, hash string, also ...string) ([]entry, error) {
-	out, err := output(ctx, r.dir, maxList, nil, append(append([]string{"ls-tree", "-r", "-z", "--full-tree"}, also...), hash)...)
+	out, err := r.output(ctx, maxList, nil, append(append([]string{"ls-tree", "-r", "-z", "--full-tree"}, also...), hash)...)
 	if err != nil {
 		return nil, err
 	}
@@ -177,6 +189,7 @@ type target struct {
 	root  *os.Root
 	made  map[string]bool
 	links []string // that were written
+	later []entry  // submodules of a folder as it is
 	left  []Left
 }
 
@@ -224,7 +237,8 @@ func (t *target) write(e entry, r io.Reader, size int64) error {
 		return errs.Errorf(errs.Invalid, "%q: not a file that belongs in a repository", e.path)
 	}
 	if e.mode == modeSubmodule {
-		return t.submodule(e.path)
+		t.later = append(t.later, e)
+		return nil
 	}
 	if err := t.mkdir(path.Dir(e.path)); err != nil {
 		return err

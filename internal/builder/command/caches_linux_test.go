@@ -205,3 +205,31 @@ func TestS2ACommandsCacheIsForItsRepository(t *testing.T) {
 		t.Errorf("a rebuild finds %v, %v", b, err)
 	}
 }
+
+// A command may read anything of its commit: what the commit does not hold is an error by name, and
+// a name of any bytes is in its copy.
+func TestS9ACommandHasAllOfItsCommit(t *testing.T) {
+	s := newSite(t)
+	app := &appfile.App{Name: "a", Artifacts: map[string]appfile.Artifact{
+		"app": {Builder: command.Key, Settings: &command.Command{Run: []string{"sh", "-c", "mkdir out; cat caf*/*.txt >out/app; ls -A >>out/app"}, Output: "out/app"}},
+	}}
+	repo := repository(t, map[string]string{"overland.lock": "overland.lock 1\n", "caf\xe9/\xff.txt": "any bytes\n"})
+	if err := os.Symlink("/etc/passwd", filepath.Join(repo, "passwd")); err != nil {
+		t.Fatal(err)
+	}
+	commit(t, repo, nil)
+	got := string(s.bytes(s.must(repo, app)))
+	if !strings.HasPrefix(got, "any bytes\n") || strings.Contains(got, "passwd") {
+		t.Errorf("%q", got)
+	}
+	commit(t, repo, map[string]string{"video.bin": "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n"})
+	if _, err := s.build(repo, app, false); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "video.bin is a Git LFS pointer") || errs.HintOf(err) == "" {
+		t.Errorf("a pointer: %v", err)
+	}
+	git(t, repo, "rm", "-q", "video.bin")
+	git(t, repo, "update-index", "--add", "--cacheinfo", "160000,"+strings.Repeat("1", 40)+",third")
+	git(t, repo, "commit", "-q", "-m", "x")
+	if _, err := s.build(repo, app, false); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "third is a submodule") {
+		t.Errorf("a submodule: %v", err)
+	}
+}

@@ -171,13 +171,13 @@ func TestS9WhatIsLeftOut(t *testing.T) {
 		"a submodule beside": {submodule: "themes/dark"},
 		"a submodule needed": {
 			files:     map[string]string{"main.go": "package main\n\nimport \"example.org/app/lib\"\n\nfunc main() { lib.Do() }\n"},
-			submodule: "lib", says: "lib is a submodule: its files are in another repository",
+			submodule: "lib", says: "lib is a submodule that is not in this clone",
 		},
 		"a submodule replaced": {
 			files: map[string]string{
 				"go.mod": plainMod + "\nrequire example.com/priv v0.0.0\n\nreplace example.com/priv => ./third/priv\n", "main.go": needing,
 			},
-			submodule: "third", says: "third is a submodule: its files are in another repository",
+			submodule: "third", says: "third is a submodule that is not in this clone",
 		},
 		"a name that is not UTF-8": {files: map[string]string{"docs/caf\xe9.txt": "x", "caf\xe9/x": "y"}},
 	} {

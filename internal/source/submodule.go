@@ -1,0 +1,112 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+// Limits: a commit of a stranger's may pin submodules in submodules, again and again.
+const (
+	maxModules = 1000      // submodules of a clone, and of a commit
+	maxEntries = 4_000_000 // files and folders of a commit with its submodules
+)
+
+// whole returns r with the objects of the submodules that git keeps in this clone, which are below
+// its own folder. The commit pins each of them by a hash: where the bytes are does not matter.
+func (r *Repo) whole() *Repo {
+	var list []string
+	top := filepath.Join(r.gitDir, "modules")
+	_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error { // what cannot be read is not there
+		if err != nil || !d.IsDir() {
+			return nil //nolint:nilerr // as above
+		}
+		if d.Name() == "objects" && isFile(filepath.Join(filepath.Dir(path), "HEAD")) {
+			if !strings.ContainsAny(path, ":\"\n") { // git would read it as several
+				list = append(list, path)
+			}
+			return fs.SkipDir
+		}
+		if len(list) >= maxModules {
+			return fs.SkipAll
+		}
+		return nil
+	})
+	if len(list) == 0 {
+		return r
+	}
+	out := *r
+	out.env = append(out.env, "GIT_ALTERNATE_OBJECT_DIRECTORIES="+strings.Join(list, ":"))
+	return &out
+}
+
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// has reports whether the commit hash is here.
+func (r *Repo) has(ctx context.Context, hash string) (bool, error) {
+	_, kind, _, err := r.object(ctx, hash, maxFile)
+	var said *gitError
+	if errors.Is(err, errMissing) || errors.As(err, &said) && strings.Contains(said.says, "promisor remote") { // a partial clone would fetch it
+		return false, nil
+	}
+	return kind == "commit", err
+}
+
+// pinned returns list with each submodule followed by what its commit holds, where that is here,
+// and so on with the submodules of that one. With "-t" in also the folders are among them.
+func (r *Repo) pinned(ctx context.Context, list []entry, also ...string) ([]entry, error) {
+	left := maxModules
+	return r.expand(ctx, list, &left, also)
+}
+
+func (r *Repo) expand(ctx context.Context, list []entry, left *int, also []string) ([]entry, error) {
+	var all []entry
+	for _, e := range list {
+		all = append(all, e)
+		if e.mode != modeSubmodule {
+			continue
+		}
+		if *left--; *left < 0 || len(all) > maxEntries {
+			return nil, errs.Errorf(errs.Invalid, "more than %d submodules, or %d files", maxModules, maxEntries)
+		}
+		here, err := r.has(ctx, e.hash)
+		if err != nil {
+			return nil, err
+		}
+		if !here {
+			continue
+		}
+		in, err := r.list(ctx, e.hash, also...)
+		if err != nil {
+			return nil, err
+		}
+		if in, err = r.expand(ctx, in, left, also); err != nil {
+			return nil, err
+		}
+		all[len(all)-1].here = true
+		for _, inner := range in {
+			inner.path = path.Join(e.path, inner.path)
+			all = append(all, inner)
+		}
+	}
+	return all, nil
+}
+
+// treeOf returns the hash of the tree of the commit hash.
+func (r *Repo) treeOf(ctx context.Context, hash string) (string, error) {
+	_, _, body, err := r.object(ctx, hash, maxFile)
+	if err != nil {
+		return "", err
+	}
+	c, err := parseCommit(body)
+	return c.Tree, err
+}
