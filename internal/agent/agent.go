@@ -123,11 +123,13 @@ func assemble(n *node.Node, o Options) (*Agent, error) {
 		FS: o.FS, Log: o.Log, Platform: o.Platform, Runtimes: o.Runtimes, Self: self, Progress: a.progress,
 	})
 	a.switcher = switchover.New(n, depot, switchover.Options{
-		FS: o.FS, Log: o.Log, Runtimes: o.Runtimes, Progress: a.progress, Ready: a.tellReady, Freshness: a.stager.Freshness,
+		FS: o.FS, Log: o.Log, Runtimes: o.Runtimes, Progress: a.progress, Ready: a.tellReady, Yield: a.turn.yield,
+		Freshness: a.stager.Freshness,
 	})
 	a.follower = follow.New(follow.Options{
 		Node: n, Fetcher: a.stager.Fetcher(), Poll: o.Poll, Watch: o.Watch, Clock: o.Clock, Log: o.Log,
 		Resume: a.resume, Resumed: a.resumed, Install: a.look,
+		Trying: func() bool { return a.switcher.Trying() != 0 },
 	})
 	return a, nil
 }

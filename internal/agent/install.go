@@ -3,24 +3,43 @@ package agent
 import (
 	"context"
 	"errors"
+	"time"
 
 	"overland/internal/agent/stage"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 )
 
 // Install makes the node run what src says of its channel. A generation that does not prove itself
 // is rolled back: Report says why and the error is of kind errs.Partial. Nothing is written outside
-// depot/ and trust/ before everything is verified. Installing again what runs changes nothing.
+// depot/ and trust/ before everything is verified. Installing again what runs changes nothing. What
+// is being tried is waited for when src asks for the same, and else ended when all of src is here.
 func (a *Agent) Install(ctx context.Context, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
-	done, err := a.turn.takeNow(ctx)
+	done, err := a.takeNow(ctx)
 	if err != nil {
 		return nodeapi.Report{}, err
 	}
 	defer done()
-	r, err := a.install(ctx, ctx, src, o)
+	r, err := a.install(ctx, ctx, src, o, a.stager.Whole)
+	if err == nil && r.Outcome == nodeapi.Staged && !o.Defer {
+		again := a.turn.yield()
+		decided, awaitErr := a.switcher.Await(ctx)
+		again()
+		if decided.Outcome != "" || awaitErr != nil {
+			r, err = decided, awaitErr
+		}
+	}
 	return r, fsx.Full(err)
+}
+
+// takeNow is the turn of a person, who is told when it takes a while.
+func (a *Agent) takeNow(ctx context.Context) (done func(), err error) {
+	const soon = time.Second
+	late := time.AfterFunc(soon, func() { a.progress(progress.Event{Step: "wait", What: "another change of this node"}) })
+	defer late.Stop()
+	return a.turn.takeNow(ctx)
 }
 
 // look installs what src says, as something that came by itself: a person's request interrupts it
@@ -31,7 +50,7 @@ func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, err
 		return nodeapi.Report{}, err
 	}
 	defer done()
-	r, err := a.install(ctx, staging, src, nodeapi.InstallOptions{})
+	r, err := a.install(ctx, staging, src, nodeapi.InstallOptions{}, nil)
 	if err != nil && errs.KindOf(err) != errs.Partial && staging.Err() != nil && ctx.Err() == nil {
 		a.follower.Rouse() // the source is looked at again when the person is served
 		// Which read was ended, and in what words, is of no interest to anybody.
@@ -41,8 +60,11 @@ func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, err
 }
 
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging
-// ends it; afterwards only the end of ctx does.
-func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
+// ends it; afterwards only the end of ctx does. A source of what runs already is given to whole,
+// unless that is nil.
+func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeapi.InstallOptions,
+	whole func(context.Context, stage.Source, stage.Plan) error,
+) (nodeapi.Report, error) {
 	if !o.Defer {
 		if err := a.switcher.Resume(ctx); err != nil {
 			return nodeapi.Report{}, err
@@ -64,6 +86,11 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 		return nodeapi.Report{}, p.None
 	}
 	if p.Unchanged > 0 {
+		if whole != nil {
+			if err := whole(staging, src, p); err != nil {
+				return nodeapi.Report{}, err
+			}
+		}
 		return a.unchanged(p)
 	}
 	if gatherErr != nil {
@@ -77,7 +104,7 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 		return nodeapi.Report{}, err
 	}
 	from := a.node.State().Current
-	if err := a.switcher.Begin(number, &p.Generation); err != nil {
+	if err := a.switcher.Begin(ctx, number, &p.Generation); err != nil {
 		return nodeapi.Report{}, err
 	}
 	if o.Defer {
@@ -117,9 +144,10 @@ func (a *Agent) unchanged(p stage.Plan) (nodeapi.Report, error) {
 }
 
 // Rollback switches to generation number, 0 for the good one before the current, by the same
-// protocol as Install. What is left is not taken again until the channel names something new.
+// protocol as Install. What is left is not taken again until the channel names something new. A
+// switch that is being tried is ended, which is all when number is 0.
 func (a *Agent) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
-	done, err := a.turn.takeNow(ctx)
+	done, err := a.takeNow(ctx)
 	if err != nil {
 		return nodeapi.Report{}, err
 	}

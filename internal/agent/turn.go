@@ -41,6 +41,13 @@ func (t *turn) takeNow(ctx context.Context) (done func(), err error) {
 	return t.take(ctx)
 }
 
+// yield gives the turn to others until the function that it returns is called, which waits for it:
+// whoever has it then brings it back, also when the agent ends.
+func (t *turn) yield() (again func()) {
+	t.token <- struct{}{}
+	return func() { <-t.token }
+}
+
 // takeLook is take for a look at a source. A person's request ends staging.
 func (t *turn) takeLook(ctx context.Context) (staging context.Context, done func(), err error) {
 	back, err := t.take(ctx)

@@ -67,6 +67,11 @@ func (a *Agent) handOvers(ctx context.Context) {
 
 func (a *Agent) handOver(ctx context.Context) {
 	done, err := a.turn.take(ctx)
+	for err == nil && a.switcher.Trying() != 0 { // its self-tests are not to begin anew
+		done()
+		_, _ = a.switcher.Await(ctx) // what became of it is told elsewhere
+		done, err = a.turn.take(ctx)
+	}
 	if err != nil {
 		return
 	}

@@ -1,6 +1,10 @@
 package appfile
 
 import (
+	"cmp"
+	"fmt"
+	"time"
+
 	"overland/internal/platform"
 )
 
@@ -62,4 +66,23 @@ type Check struct {
 	Log      string   `json:"log,omitempty"`      // regular expression that a line logged since the start must match
 	Contains string   `json:"contains,omitempty"` // text that the body or output must hold; expands like Args
 	Within   Duration `json:"within,omitempty"`   // deadline counted from the service's start; 0 = Readiness
+}
+
+// CheckLimits returns an error that names the first setting of s that is over its limit.
+func (s *Service) CheckLimits() error {
+	over := func(name string, d Duration, limit time.Duration) error {
+		if d < 0 || time.Duration(d) > limit {
+			return fmt.Errorf("%s %s: at most %s", name, time.Duration(d), limit)
+		}
+		return nil
+	}
+	err := cmp.Or(over("readiness", s.Readiness, MaxWithin), over("stable", s.Stable, MaxStable), over("stop", s.StopTimeout, MaxStop),
+		over("restart.backoff", s.Restart.Backoff.Min, MaxBackoff), over("restart.backoff", s.Restart.Backoff.Max, MaxBackoff))
+	if err == nil && len(s.SelfTest) > MaxChecks {
+		err = fmt.Errorf("%d self-tests: at most %d", len(s.SelfTest), MaxChecks)
+	}
+	for _, c := range s.SelfTest {
+		err = cmp.Or(err, over("selftest: within", c.Within, MaxWithin))
+	}
+	return err
 }

@@ -9,6 +9,16 @@ import (
 // Duration is a time.Duration written as text: "10s", "5m".
 type Duration time.Duration
 
+// The longest durations of a service: one application must not hold up a node, which does one thing
+// at a time. A build refuses more, and so does a node.
+const (
+	MaxWithin  = time.Hour        // within and readiness
+	MaxStable  = time.Hour        // stable
+	MaxStop    = 10 * time.Minute // stop
+	MaxBackoff = 24 * time.Hour   // the longest wait of restart.backoff
+	MaxChecks  = 64               // self-tests of one service
+)
+
 // MarshalJSON writes d as text.
 func (d Duration) MarshalJSON() ([]byte, error) {
 	return json.Marshal(time.Duration(d).String())

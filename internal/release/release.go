@@ -173,6 +173,9 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 	if err := checkName("service", name); err != nil {
 		return err
 	}
+	if err := s.CheckLimits(); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {
 		return fmt.Errorf("artifact %.100q is not in this release", s.Artifact)
 	}

@@ -36,6 +36,9 @@ type Options struct {
 	Resume func(ctx context.Context) error
 	// Resumed is called once, after the first Resume that succeeded; nil = not needed.
 	Resumed func()
+	// Trying reports whether what was found is being tried, so that something newer may come;
+	// nil = never.
+	Trying func() bool
 	// Install makes the node run what src says. An error of kind Cancelled says nothing about src.
 	Install func(ctx context.Context, src stage.Source) (nodeapi.Report, error)
 }
@@ -56,6 +59,9 @@ type Follower struct {
 func New(o Options) *Follower {
 	o.Poll, o.Watch = cmp.Or(max(o.Poll, 0), time.Minute), cmp.Or(max(o.Watch, 0), 5*time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Trying == nil {
+		o.Trying = func() bool { return false }
+	}
 	return &Follower{o: o, wake: make(chan struct{}, 1), wakeWatch: make(chan struct{}, 1), wakePoll: make(chan struct{}, 1)}
 }
 
@@ -114,14 +120,19 @@ func (f *Follower) Run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// pollLoop asks the sites again and again, until ctx ends.
+// pollLoop asks the sites again and again, until ctx ends. What a poll found may be tried for an
+// hour: meanwhile the sites are asked for something newer.
 func (f *Follower) pollLoop(ctx context.Context) {
 	poll := time.NewTimer(0)
 	defer poll.Stop()
 	wait := f.o.Poll
-	var list []*feed
 	var feeds map[string]*feed
+	polled := make(chan bool)
+	running := 0
 	defer func() {
+		for range running {
+			<-polled
+		}
 		for _, one := range feeds {
 			one.CloseIdleConnections()
 		}
@@ -134,16 +145,27 @@ func (f *Follower) pollLoop(ctx context.Context) {
 			wait = f.o.Poll
 			poll.Reset(0)
 		case <-poll.C:
+			poll.Reset(jitter(f.o.Poll)) // or when this one is over
+			if running > 0 && (running > 1 || !f.o.Trying()) {
+				continue
+			}
+			var list []*feed
 			list, feeds = f.feeds(feeds)
-			if f.poll(ctx, list) {
+			running++
+			go func() { polled <- f.poll(ctx, list) }()
+		case useful := <-polled:
+			running--
+			if useful {
 				wait = f.o.Poll
 			} else {
 				wait = min(2*wait, max(slowest, f.o.Poll))
 			}
-			poll.Reset(wait*3/4 + rand.N(wait/2+1))
+			poll.Reset(jitter(wait))
 		}
 	}
 }
+
+func jitter(d time.Duration) time.Duration { return d*3/4 + rand.N(d/2+1) }
 
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)

@@ -140,3 +140,34 @@ func TestADepotIsOfferedUntilItIsDecided(t *testing.T) {
 		t.Errorf("offered %d times", n)
 	}
 }
+
+// What a site brought may be tried for an hour. It is asked for something newer meanwhile, once at
+// a time; while nothing is tried, a poll that takes long is the only one.
+func TestS15ASiteIsAskedWhileItsReleaseIsTried(t *testing.T) {
+	var trying, polls atomic.Int64
+	asked := make(chan int64, 100)
+	following(t, node.Settings{Sites: []string{"https://127.0.0.1:1#sha256:" + zeros}}, follow.Options{
+		Poll: time.Millisecond, Trying: func() bool { return trying.Load() > 0 },
+		Install: func(ctx context.Context, _ stage.Source) (nodeapi.Report, error) {
+			n := polls.Add(1)
+			defer polls.Add(-1)
+			asked <- n
+			if n == 1 {
+				<-ctx.Done() // it is being tried
+			}
+			return nodeapi.Report{Outcome: nodeapi.Unchanged}, ctx.Err()
+		},
+	})
+	<-asked
+	select {
+	case <-asked:
+		t.Error("asked twice at once")
+	case <-time.After(50 * time.Millisecond):
+	}
+	trying.Store(1)
+	for range 10 {
+		if n := <-asked; n != 2 {
+			t.Errorf("%d polls at once", n)
+		}
+	}
+}

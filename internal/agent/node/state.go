@@ -62,17 +62,18 @@ type Candidate struct {
 // Intent is a switch in progress.
 type Intent struct {
 	Generation int           `json:"generation"`
-	From       int           `json:"from"`              // where a failure leads back to; 0 = nothing ran before
-	Tries      int           `json:"tries"`             // attempts left
-	Limit      time.Duration `json:"limit"`             // ns that the attempts of one boot may take together; 0 = no limit
-	Boot       string        `json:"boot,omitempty"`    // the boot in which Since was taken
-	Since      time.Duration `json:"since,omitempty"`   // ns from that boot to the first attempt in it
-	Deadline   time.Time     `json:"deadline,omitzero"` // the same by the clock on the wall, for people
-	By         string        `json:"by"`                // "install" or "rollback"
-	Failed     string        `json:"failed,omitempty"`  // why it failed; the only way left is back
-	Damaged    bool          `json:"damaged,omitempty"` // failed because its files are damaged here: not refused
-	Check      string        `json:"check,omitempty"`   // the failing self-test
-	Log        []string      `json:"log,omitempty"`     // the service's last lines
+	From       int           `json:"from"`               // where a failure leads back to; 0 = nothing ran before
+	Tries      int           `json:"tries"`              // attempts left
+	Limit      time.Duration `json:"limit"`              // ns that the attempts of one boot may take together; 0 = no limit
+	Boot       string        `json:"boot,omitempty"`     // the boot in which Since was taken
+	Since      time.Duration `json:"since,omitempty"`    // ns from that boot to the first attempt in it
+	Deadline   time.Time     `json:"deadline,omitzero"`  // the same by the clock on the wall, for people
+	By         string        `json:"by"`                 // "install" or "rollback"
+	Failed     string        `json:"failed,omitempty"`   // why it failed; the only way left is back
+	Damaged    bool          `json:"damaged,omitempty"`  // failed because its files are damaged here: not refused
+	Forgiven   bool          `json:"forgiven,omitempty"` // something newer came: not refused
+	Check      string        `json:"check,omitempty"`    // the failing self-test
+	Log        []string      `json:"log,omitempty"`      // the service's last lines
 }
 
 // Bad is the content of a generation that is not tried again until something new is named.

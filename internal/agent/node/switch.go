@@ -208,6 +208,8 @@ type Verdict struct {
 	Reason string
 	Check  string   // the failing self-test
 	Log    []string // the service's last lines
+
+	Forgiven bool // its content is not refused: nothing is wrong with it
 }
 
 // Fail marks the intended generation as failed, durably, and swaps current back. The caller then
@@ -221,6 +223,7 @@ func (n *Node) Fail(v Verdict) error {
 	next := n.state.clone()
 	i := next.Intent
 	if i.Failed == "" {
+		i.Forgiven = v.Forgiven
 		i.Failed, i.Check, i.Log = clip(v.Reason, textLimit), clip(v.Check, textLimit), clipLines(v.Log)
 		i.Failed = cmp.Or(i.Failed, "failed")
 		if err := n.save(next); err != nil {
@@ -248,7 +251,7 @@ func (n *Node) Back() error {
 	var apps []string
 	if err == nil {
 		apps = g.Names()
-		if !i.Damaged {
+		if !i.Damaged && !i.Forgiven {
 			next.refuse(Bad{Generation: i.Generation, Content: g.Content(), Reason: i.Failed, At: n.now()})
 		}
 	}

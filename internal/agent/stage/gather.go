@@ -45,13 +45,6 @@ func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 	if !ok {
 		return nil
 	}
-	entries, refused, err := release.Current(ctx, s.trust, release.Channel(p.Settings.Channel))
-	if err != nil {
-		return fmt.Errorf("%s: %w", src.Name(), err)
-	}
-	if err := release.CheckVolume(ctx, v, entries, refused); err != nil {
-		return err
-	}
 	fetched := map[digest.Digest]bool{}
 	for _, b := range blobs {
 		there, err := store.Has(ctx, s.depot, b.Digest)
@@ -60,8 +53,31 @@ func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 		}
 		fetched[b.Digest] = !there
 	}
-	return v.VerifyExcept(ctx, func(d digest.Digest) bool { return fetched[d] }, func(e progress.Event) {
-		e.What = src.Name()
+	return s.whole(ctx, v, *p, func(d digest.Digest) bool { return fetched[d] })
+}
+
+// Whole refuses a volume that asks for what the node runs already, when any of its bytes is not
+// what was signed and sealed: its bearer is told. Other sources are asked for nothing.
+func (s *Stager) Whole(ctx context.Context, src Source, p Plan) error {
+	v, ok := src.(*volume.Volume)
+	if !ok {
+		return nil
+	}
+	return s.whole(ctx, v, p, nil)
+}
+
+// whole refuses v when any of its bytes, but of blobs for which except returns true, is not what
+// was signed and sealed.
+func (s *Stager) whole(ctx context.Context, v *volume.Volume, p Plan, except func(digest.Digest) bool) error {
+	entries, refused, err := release.Current(ctx, s.trust, release.Channel(p.Settings.Channel))
+	if err != nil {
+		return fmt.Errorf("%s: %w", v.Name(), err)
+	}
+	if err := release.CheckVolume(ctx, v, entries, refused); err != nil {
+		return err
+	}
+	return v.VerifyExcept(ctx, except, func(e progress.Event) {
+		e.What = v.Name()
 		s.o.Progress(e)
 	})
 }

@@ -16,6 +16,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/agent/node"
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -30,11 +31,14 @@ const (
 
 // Options are what a Switch needs beside the node.
 type Options struct {
-	FS        fsx.FS
-	Log       *slog.Logger
-	Runtimes  runtime.Set
-	Progress  func(progress.Event)
-	Ready     func()                   // called when the services of a generation run, before they are tested
+	FS       fsx.FS
+	Log      *slog.Logger
+	Runtimes runtime.Set
+	Progress func(progress.Event)
+	Ready    func() // called when the services of a generation run, before they are tested
+	// Yield gives up the right to change the node until the function that it returns is called,
+	// which waits for it; nil = nobody else wants it.
+	Yield     func() (again func())
 	Freshness func() nodeapi.Freshness // of what the node acts on
 }
 
@@ -54,22 +58,28 @@ type Switch struct {
 
 	mu      sync.Mutex
 	report  *nodeapi.Report
-	resumed bool // the services of the current generation are supervised
+	resumed bool   // the services of the current generation are supervised
+	trial   *trial // whose self-tests run
 }
+
+// instances are services that can be started, by name.
+type instances = map[string]runtime.Instance
 
 // New returns a Switch that has started nothing yet.
 func New(n *node.Node, depot Depot, o Options) *Switch {
+	if o.Yield == nil {
+		o.Yield = func() func() { return func() {} }
+	}
 	return &Switch{o: o, node: n, depot: depot, services: &services{
 		node: n, runtimes: o.Runtimes, fs: o.FS, log: o.Log, units: map[string]*unit{},
 	}}
 }
 
-// Begin makes generation number the node's intent. A switch that was never tried gives way to it.
-func (s *Switch) Begin(number int, g *node.Generation) error {
-	if i := s.node.State().Intent; i != nil {
-		if err := s.node.Abandon(fmt.Sprintf("generation %d was asked for before it started", number)); err != nil {
-			return errs.Hint(err, "start the agent; it decides the switch in progress")
-		}
+// Begin makes generation number the node's intent. A switch in progress is ended, for why.
+func (s *Switch) Begin(ctx context.Context, number int, g *node.Generation) error {
+	why := "something newer came: " + strings.Join(g.Names(), ", ")
+	if err := s.End(ctx, why, false); err != nil {
+		return err
 	}
 	return s.node.Begin(number, limit(g), "install")
 }
@@ -99,15 +109,16 @@ func limit(g *node.Generation) time.Duration {
 			for _, c := range s.SelfTest {
 				within = max(within, c.Within.Or(0))
 			}
-			longest = max(longest, within+s.Stable.Or(runtime.DefaultStable)+2*s.StopTimeout.Or(10*time.Second))
+			// A generation that an older agent took may ask for more than a release may.
+			within, stable, stop := min(within, appfile.MaxWithin), min(s.Stable.Or(runtime.DefaultStable), appfile.MaxStable),
+				min(s.StopTimeout.Or(10*time.Second), appfile.MaxStop)
+			longest = max(longest, within+stable+2*stop)
 		}
 	}
 	return longest + startTime
 }
 
-// Decide ends the switch that the node's intent names: it starts the generation, proves it, and
-// marks it good or goes back. When ctx ends first, nothing is decided and the next call goes on.
-func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
+func (s *Switch) decide(ctx context.Context, t *trial) (nodeapi.Report, error) {
 	i := s.node.State().Intent
 	if i == nil {
 		return nodeapi.Report{}, fmt.Errorf("decide: no switch is in progress")
@@ -124,7 +135,11 @@ func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
 		return s.back(ctx, node.Verdict{Reason: err.Error()}, nil)
 	}
 	s.o.Log.Info("starting a generation", "generation", i.Generation)
-	tests, v := s.prove(ctx, g, s.proven(i))
+	t.generation = i.Generation
+	tests, v, ended := s.prove(ctx, g, s.proven(i), t)
+	if ended != nil {
+		return nodeapi.Report{}, ended
+	}
 	if ctx.Err() != nil {
 		return nodeapi.Report{}, errors.Join(fmt.Errorf("generation %d: not decided yet: %w", i.Generation, ctx.Err()), s.node.Untry())
 	}
@@ -159,7 +174,7 @@ func (s *Switch) Result(r nodeapi.Report, g *node.Generation) nodeapi.Report {
 
 // proven returns the services that already proved themselves as they are
 // in the generation that i leaves.
-func (s *Switch) proven(i *node.Intent) map[string]runtime.Instance {
+func (s *Switch) proven(i *node.Intent) instances {
 	if i.From == 0 || s.node.State().Good != i.From {
 		return nil
 	}
@@ -176,24 +191,24 @@ func (s *Switch) proven(i *node.Intent) map[string]runtime.Instance {
 
 // prove starts g and runs the self-tests of every service that is new or different from proven. An
 // empty Reason of the verdict means that all passed.
-func (s *Switch) prove(ctx context.Context, g *node.Generation, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
+func (s *Switch) prove(ctx context.Context, g *node.Generation, proven instances, t *trial) ([]nodeapi.Test, node.Verdict, error) {
 	left := s.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 	s.o.Progress(progress.Event{Step: "start", What: strings.Join(g.Names(), " ")})
 	if err := s.services.apply(bounded, g); err != nil {
-		return nil, node.Verdict{Reason: err.Error()}
+		return nil, node.Verdict{Reason: err.Error()}, nil
 	}
 	s.o.Ready()
-	tests, v := s.selfTest(bounded, proven)
+	tests, v, ended := s.test(bounded, t, proven)
 	if v.Reason == "" && bounded.Err() != nil && ctx.Err() == nil {
 		v.Reason = fmt.Sprintf("generation %d did not prove itself within %s", g.Number, left.Round(time.Second))
 	}
-	return tests, v
+	return tests, v, ended
 }
 
 // selfTest tests the services that run, but those that are the same in proven.
-func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instance) ([]nodeapi.Test, node.Verdict) {
+func (s *Switch) selfTest(ctx context.Context, proven instances) ([]nodeapi.Test, node.Verdict) {
 	units := s.services.running()
 	names := slices.Sorted(maps.Keys(units))
 	names = slices.DeleteFunc(names, func(name string) bool {
@@ -228,20 +243,18 @@ func (s *Switch) selfTest(ctx context.Context, proven map[string]runtime.Instanc
 	return tests, v
 }
 
-// back leaves the generation on trial for the one before it. The
-// Report says why; so does the error.
-func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
+// leave leaves the generation of the node's intent for the one before it. It returns why, the
+// generation that was tried and the one that runs again; nil is one that cannot be read, or none.
+func (s *Switch) leave(ctx context.Context, v node.Verdict) (i *node.Intent, tried, old *node.Generation, err error) {
 	s.o.Progress(progress.Event{Step: "back", What: v.Reason})
 	if err := s.node.Fail(v); err != nil {
-		return nodeapi.Report{}, err
+		return nil, nil, nil, err
 	}
-	i := s.node.State().Intent
+	i = s.node.State().Intent
 	s.o.Log.Warn("a generation failed and is left", "generation", i.Generation, "reason", i.Failed)
-	tried, err := s.node.Generation(i.Generation)
-	if err != nil {
+	if tried, err = s.node.Generation(i.Generation); err != nil {
 		tried = nil
 	}
-	var old *node.Generation
 	if i.From > 0 {
 		if old, err = s.node.Generation(i.From); err != nil {
 			s.node.Problem("current", fmt.Sprintf("generation %d, to which the node went back, cannot be read (%v); install a volume again", i.From, err))
@@ -249,11 +262,18 @@ func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test)
 	}
 	if err := s.services.apply(ctx, old); err != nil {
 		if ctx.Err() != nil {
-			return nodeapi.Report{}, fmt.Errorf("go back to generation %d: %w", i.From, err)
+			return nil, nil, nil, fmt.Errorf("go back to generation %d: %w", i.From, err)
 		}
 		s.node.Problem("current", fmt.Sprintf("generation %d, to which the node went back, does not run whole: %v", i.From, err))
 	}
-	if err := s.node.Back(); err != nil {
+	return i, tried, old, s.node.Back()
+}
+
+// back leaves the generation on trial for the one before it. The
+// Report says why; so does the error.
+func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test) (nodeapi.Report, error) {
+	i, tried, old, err := s.leave(ctx, v)
+	if err != nil {
 		return nodeapi.Report{}, err
 	}
 	s.collect(ctx)
@@ -278,7 +298,7 @@ func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test)
 func (s *Switch) retest(ctx context.Context, old, tried *node.Generation) string {
 	bounded, cancel := context.WithTimeout(ctx, limit(old))
 	defer cancel()
-	var kept map[string]runtime.Instance
+	var kept instances
 	if tried != nil {
 		if list, err := s.services.instances(tried); err == nil {
 			kept = list
@@ -323,6 +343,9 @@ func (s *Switch) collect(ctx context.Context) {
 // rolled back is not an error here.
 func (s *Switch) Resume(ctx context.Context) error {
 	st := s.node.State()
+	if s.Trying() != 0 {
+		return nil // it is being decided
+	}
 	if st.Intent != nil {
 		if _, err := s.Decide(ctx); err != nil && errs.KindOf(err) != errs.Partial {
 			return err
@@ -357,10 +380,18 @@ func (s *Switch) Resume(ctx context.Context) error {
 	return nil
 }
 
-// Rollback switches to generation number, 0 for the good one before the current,
-// by the same protocol as an installation. What is left is not taken again until
-// the channel names something new.
+// Rollback switches to generation number, 0 for the good one before the current, by the same
+// protocol as an installation. What is left is not taken again until the channel names something
+// new. A switch that is not decided yet is ended first, which is all when number is 0.
 func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, error) {
+	if i := s.node.State().Intent; i != nil {
+		if err := s.End(ctx, "rolled back by the operator", true); err != nil {
+			return nodeapi.Report{}, err
+		}
+		if number == 0 || number == i.From {
+			return s.backFrom(i)
+		}
+	}
 	if err := s.Resume(ctx); err != nil {
 		return nodeapi.Report{}, err
 	}
@@ -380,4 +411,17 @@ func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, erro
 		return nodeapi.Report{}, err
 	}
 	return s.Decide(ctx)
+}
+
+// backFrom reports what runs after the switch i was ended by a person.
+func (s *Switch) backFrom(i *node.Intent) (nodeapi.Report, error) {
+	r := nodeapi.Report{Outcome: nodeapi.RolledBack, Generation: i.From, Tried: i.Generation, From: i.From, Reason: "rolled back by the operator"}
+	if i.From == 0 {
+		return s.Result(r, nil), nil
+	}
+	g, err := s.node.Generation(i.From)
+	if err != nil {
+		return nodeapi.Report{}, err
+	}
+	return s.Result(r, g), nil
 }

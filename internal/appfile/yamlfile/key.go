@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"overland/internal/appfile"
 )
@@ -63,11 +64,11 @@ func Number[T any](name, doc string, low, high int, at func(*T) *int) Key[T] {
 	}
 }
 
-// Duration is a key with a duration like 10s.
-func Duration[T any](name, doc string, at func(*T) *appfile.Duration) Key[T] {
+// Duration is a key with a duration like 10s, at most longest.
+func Duration[T any](name, doc string, longest time.Duration, at func(*T) *appfile.Duration) Key[T] {
 	return Key[T]{
-		Name: name, Doc: doc, Schema: Schema{"type": "string", "pattern": durationPattern},
-		Set: func(d *Decoder, n Node, to *T) { *at(to), _ = d.duration(n, name) },
+		Name: name, Doc: doc + " At most " + short(appfile.Duration(longest)) + ".", Schema: Schema{"type": "string", "pattern": durationPattern},
+		Set: func(d *Decoder, n Node, to *T) { *at(to), _ = d.duration(n, name, longest) },
 		Get: func(from *T) any { return *at(from) },
 	}
 }

@@ -55,7 +55,9 @@ func setSelfTest(d *Decoder, n Node, keys []Key[check], s *service) {
 		case c.Contains != "" && c.HTTP == "" && c.Exec == nil:
 			d.Fail(v, "use it with http or exec", "contains does not belong to %s", has[0])
 		}
-		s.SelfTest = append(s.SelfTest, c.Check)
+		if s.SelfTest = append(s.SelfTest, c.Check); len(s.SelfTest) == appfile.MaxChecks+1 {
+			d.Fail(v, "one program can check many things: exec", "more than %d self-tests of a service", appfile.MaxChecks)
+		}
 	})
 }
 
@@ -99,7 +101,7 @@ func checkKeys() []Key[check] {
 			},
 			Get: func(c *check) any { return c.Contains },
 		},
-		Duration("within", "The deadline, counted from the start; readiness when left out.", func(c *check) *appfile.Duration { return &c.Within }),
+		Duration("within", "The deadline, counted from the start; readiness when left out.", appfile.MaxWithin, func(c *check) *appfile.Duration { return &c.Within }),
 	}
 }
 

@@ -96,11 +96,11 @@ func (f Format) serviceKeys() []Key[service] {
 			Get: func(s *service) any { return s.User },
 		},
 		Nested("restart", "When and how fast it starts again after it ended.", restartKeys(), func(s *service) *appfile.Restart { return &s.Restart }),
-		Duration("stop", "From the request to end to the kill; 10s when left out.", func(s *service) *appfile.Duration { return &s.StopTimeout }),
+		Duration("stop", "From the request to end to the kill; 10s when left out.", appfile.MaxStop, func(s *service) *appfile.Duration { return &s.StopTimeout }),
 		selfTestKey(),
-		Duration("stable", "How long it must stay up before a release is good; 5s when left out.",
+		Duration("stable", "How long it must stay up before a release is good; 5s when left out.", appfile.MaxStable,
 			func(s *service) *appfile.Duration { return &s.Stable }),
-		Duration("readiness", "The deadline of a self-test that has no within; 60s when left out.",
+		Duration("readiness", "The deadline of a self-test that has no within; 60s when left out.", appfile.MaxWithin,
 			func(s *service) *appfile.Duration { return &s.Readiness }),
 	}
 	for _, r := range f.Runtimes {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml/ast"
 
@@ -104,7 +105,7 @@ func (d *Decoder) number(n Node, what string, low, high int) (int, bool) {
 	return 0, false
 }
 
-func (d *Decoder) duration(n Node, what string) (appfile.Duration, bool) {
+func (d *Decoder) duration(n Node, what string, longest time.Duration) (appfile.Duration, bool) {
 	if _, ok := n.(*ast.IntegerNode); ok {
 		d.Fail(n, "write it like 10s, 5m or 1h", "%s %s: without a unit", what, n.GetToken().Value)
 		return 0, false
@@ -121,6 +122,10 @@ func (d *Decoder) duration(n Node, what string) (appfile.Duration, bool) {
 		d.Fail(n, "write it like 10s, 5m or 1h", "%s: %v", what, err)
 		return 0, false
 	}
+	if time.Duration(v) > longest {
+		d.Fail(n, "one application must not hold up a machine", "%s %s: at most %s", what, s, short(appfile.Duration(longest)))
+		return 0, false
+	}
 	return v, true
 }
 
@@ -135,6 +140,10 @@ func (d *Decoder) backoff(n Node) (appfile.Backoff, bool) {
 	hi, err2 := appfile.ParseDuration(high)
 	if !dots || !backoffPattern.MatchString(s) || err1 != nil || err2 != nil || lo <= 0 || hi < lo {
 		d.Fail(n, "write it like 1s..5m: the first and the longest wait", "backoff %.60q: not two durations, the smaller one first", s)
+		return appfile.Backoff{}, false
+	}
+	if time.Duration(hi) > appfile.MaxBackoff {
+		d.Fail(n, "write it like 1s..5m", "backoff %.60q: the longest wait is at most %s", s, short(appfile.Duration(appfile.MaxBackoff)))
 		return appfile.Backoff{}, false
 	}
 	return appfile.Backoff{Min: lo, Max: hi}, true

@@ -23,8 +23,8 @@ import (
 )
 
 // outcomeTimeout bounds the wait for the supervised agent to prove an
-// installation: longer than any self-test.
-const outcomeTimeout = 30 * time.Minute
+// installation: longer than any self-test may take.
+const outcomeTimeout = 3 * time.Hour
 
 // startTimeout bounds the wait for a supervisor to appear.
 const startTimeout = 30 * time.Second

@@ -34,6 +34,8 @@ func doing(step string) string {
 		return "starting"
 	case "selftest":
 		return "self-testing"
+	case "wait":
+		return "waiting for"
 	case "back":
 		return "going back:"
 	}

@@ -82,7 +82,8 @@ carries the source chooses neither.
 		{
 			name: "rollback", usage: "[GENERATION] [--json]", short: "go back to the good generation before this one",
 			long: "Switches by the same protocol as install: what does not prove itself is taken back. The channel still decides: " +
-				"the node takes the next new state of its channel.",
+				"the node takes the next new state of its channel. While a new generation is being tried, rollback ends that, and what " +
+				"ran before runs again.",
 			example: []string{"rollback", "rollback 3"}, run: rollback, flags: jsonFlag, args: [2]int{0, 1},
 		},
 		{
