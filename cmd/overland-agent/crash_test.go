@@ -67,7 +67,7 @@ func (g *saga) run(t *testing.T, dir string, args ...string) *exec.Cmd {
 // has answered for. An agent that is killed answers no more.
 func (g *saga) play(ctx context.Context, dir string, first int) (done int, err error) {
 	for i, volume := range g.volumes[first:] {
-		q := nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Retry: true}}
+		q := nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Channel: "live", Retry: true}}
 		_, err := control.Call(ctx, filepath.Join(dir, "node"), q)
 		if broken := first+i == 2; broken && errs.KindOf(err) != errs.Partial || !broken && err != nil {
 			return first + i, fmt.Errorf("volume %d: %w", first+i, err)
@@ -240,7 +240,7 @@ func TestTheReleasedAgentOnAFullDisk(t *testing.T) {
 	}()
 	install := func(volume string) error {
 		_, err := control.Call(ctx, filepath.Join(disk, "node"), nodeapi.Request{
-			Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root},
+			Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Channel: "live"},
 		})
 		return err
 	}

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -139,9 +140,9 @@ func (c *Client) copyOldRoots(ctx context.Context, s *seen, to Sink) error {
 	return nil
 }
 
-// roles verifies every role that the snapshot lists, from targets on, and returns their
-// names. One that a delegated role delegates to wrongly is left out: a signer of one app must
-// not be able to stop the others.
+// roles verifies every role that the snapshot lists, from targets on, and returns their names. A
+// delegated one that does not hold now, or is not there, is left out: the signers of one app must
+// not be able to stop the others, and its readers judge for themselves.
 func (c *Client) roles(ctx context.Context) ([]string, error) {
 	listed := c.set.Snapshot.Signed.Meta
 	type visit struct{ role, parent string }
@@ -159,7 +160,7 @@ func (c *Client) roles(ctx context.Context) ([]string, error) {
 		}
 		role, err := c.loadRole(ctx, c.set, c.src, v.role, v.parent)
 		switch {
-		case errs.KindOf(err) == errs.Untrusted && v.role != metadata.TARGETS && v.parent != metadata.TARGETS:
+		case v.role != metadata.TARGETS && (errs.KindOf(err) == errs.Untrusted || errors.Is(err, fs.ErrNotExist)):
 			continue
 		case err != nil:
 			return nil, err

@@ -440,9 +440,12 @@ func fetchRole(ctx context.Context, src trust.MetadataSource, set *trustedmetada
 		limit = min(limit, meta.Length)
 	}
 	b, err := trust.Fetch(ctx, src, name, limit)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		// Signed as existing, and not there: another source may have it.
 		return nil, errs.E(errs.Unavailable, err)
+	case errors.Is(err, trust.ErrTooLarge):
+		return nil, errs.E(errs.Untrusted, err)
 	}
 	return b, err
 }

@@ -154,9 +154,9 @@ func TestAMirrorRefuses(t *testing.T) {
 			p.Signers["timestamp"] = []attack.Key{attack.NewKey()}
 			p.PublishTimestamp()
 		}, trust.ErrSignature},
-		"a role that is not signed": {func(p *attack.Publisher) {
-			p.Signers["app/a"] = []attack.Key{attack.NewKey()}
-			p.Publish("app/a")
+		"targets that are not signed": {func(p *attack.Publisher) {
+			p.Signers["targets"] = []attack.Key{attack.NewKey()}
+			p.Publish("targets")
 		}, trust.ErrSignature},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,6 +181,30 @@ func TestAMirrorRefuses(t *testing.T) {
 			newVictim(t, p).accepts(m)
 		})
 	}
+}
+
+// What is not signed is never handed on, and the other applications' news are.
+func TestS16AMirrorHandsOnTheOthers(t *testing.T) {
+	p := published(t)
+	p.Delegate("targets", "app/b", "b/*")
+	p.Put("app/b", "b/1", "one")
+	p.Publish("targets", "app/b")
+	m := mirrorOf(t, t.TempDir(), p, p.Now)
+	if _, err := m.Update(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	p.Signers["app/a"] = []attack.Key{attack.NewKey()}
+	p.Put("app/b", "b/2", "two")
+	p.Publish("app/a", "app/b")
+	if _, err := m.Update(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := m.Metadata(t.Context(), trust.WireName("app/a", 2), trust.MaxTargets); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("handed on: %q, %v", b, err)
+	}
+	v := newVictim(t, p)
+	v.accepts(m)
+	v.says("b/2", "two")
 }
 
 // Whoever may sign for one app can neither stop the others nor make a mirror ask
