@@ -161,6 +161,7 @@ func life(t *testing.T, plat platform.Platform) {
 
 	n.sh(4, "sh", first, "install") // nobody compared a fingerprint
 	n.sh(4, "sh", first, "install", "--root", "sha256:"+strings.Repeat("0", 64))
+	n.sh(4, "sh", first, "install", "--root", s.root) // S11: nor said what this machine is to follow
 	for _, path := range []string{"/usr/local/bin/overland-agent", "/var/lib/overland"} {
 		if out, err := n.Run(t.Context(), "ls", "-d", path); err == nil {
 			t.Fatalf("a refused installation left %s", out)

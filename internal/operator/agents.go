@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 	"slices"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/operator/agents"
@@ -55,13 +56,13 @@ func (w *sealed) promoteAgent(ctx context.Context) (promoted bool, err error) {
 	return err == nil, err
 }
 
-// hasAgent reports whether the channel runs an agent that nodes believe.
+// hasAgent reports whether the channel runs an agent that nodes believe, once renew has been called.
 func (w *sealed) hasAgent(ctx context.Context) bool {
 	now, err := w.repo.Read(ctx)
 	if err != nil {
 		return false
 	}
-	list, _, err := release.Judge(now, w.s.Channel, w.now())
+	list, _, err := release.Judge(now, w.s.Channel, time.Time{})
 	return err == nil && slices.ContainsFunc(list, func(e release.Entry) bool { return e.App == release.AgentApp })
 }
 

@@ -109,8 +109,8 @@ type sealed struct {
 
 func (w *sealed) now() time.Time { return w.Operator.o.Clock.Or()() }
 
-// choose returns what goes into the volume; before: what would go in beside the agent, which
-// is looked for later.
+// choose returns what goes into the volume; before: what would go in beside the agent, which is
+// looked for later, were all signatures renewed that can be.
 func (w *sealed) choose(ctx context.Context, before bool) (*sealing.Choice, error) {
 	now, err := w.repo.Read(ctx)
 	if err != nil {
@@ -119,8 +119,12 @@ func (w *sealed) choose(ctx context.Context, before bool) (*sealing.Choice, erro
 	if _, err := runs(now, w.s.Channel); err != nil {
 		return nil, err
 	}
+	at := w.now()
+	if before {
+		at = time.Time{}
+	}
 	return sealing.Choose(ctx, w.depot, now, sealing.Options{
-		Channel: w.s.Channel, Platforms: w.o.Platforms, Apps: w.o.Apps, Inputs: w.o.Inputs, At: w.now(), NoAgent: before,
+		Channel: w.s.Channel, Platforms: w.o.Platforms, Apps: w.o.Apps, Inputs: w.o.Inputs, At: at, NoAgent: before,
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -100,5 +101,81 @@ func TestProvisionedRoot(t *testing.T) {
 		if fp != want || (want == "" && errs.KindOf(err) != errs.Untrusted) {
 			t.Errorf("%.20q: %q, %v", text, fp, err)
 		}
+	}
+}
+
+// Who carries the file has no say about the channel: it is given, provisioned, or typed by a person.
+func TestS11TheFirstChannelIsNeverTheSources(t *testing.T) {
+	src, _ := newOffer(t)
+	for _, tt := range []struct {
+		name, flag string
+		terminal   bool
+		answer     string
+		want       string
+		kind       errs.Kind
+	}{
+		{name: "given", flag: "live", want: "live"},
+		{name: "given, of one application", flag: "local/wallet", want: "local/wallet"},
+		{name: "given badly", flag: "local", kind: errs.Invalid},
+		{name: "typed", terminal: true, answer: "local/wallet\n", want: "local/wallet"},
+		{name: "typed badly", terminal: true, answer: "Live!\n", kind: errs.Invalid},
+		{name: "nothing typed", terminal: true, answer: "\n", kind: errs.Untrusted},
+		{name: "nobody there", terminal: true, answer: "", kind: errs.Untrusted},
+		{name: "no terminal", answer: "staging\n", kind: errs.Untrusted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var asked bytes.Buffer
+			e := env{err: &asked, in: bufio.NewReader(strings.NewReader(tt.answer)), terminal: tt.terminal}
+			c := &call{dir: t.TempDir(), channel: tt.flag}
+			got, err := chooseChannel(e, c, channels{src, []string{"timestamp.json", "1.channel%2Fstaging.json"}})
+			if got != tt.want && err == nil || (err == nil) != (tt.kind == errs.Internal) || (err != nil && errs.KindOf(err) != tt.kind) {
+				t.Fatalf("channel %q, %v; want %q, %s", got, err, tt.want, tt.kind)
+			}
+			if tt.terminal && !strings.Contains(asked.String(), "It says: staging") {
+				t.Errorf("asked: %q", asked.String())
+			}
+			if tt.kind == errs.Untrusted && !strings.Contains(errs.HintOf(err), "--channel") {
+				t.Errorf("hint %q", errs.HintOf(err))
+			}
+		})
+	}
+}
+
+// channels is a source that says which metadata it has.
+type channels struct {
+	stage.Source
+	names []string
+}
+
+func (c channels) MetadataNames() []string { return c.names }
+
+func TestProvisionedChannel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "channel")
+	if ch, err := provision(path, release.ParseChannel); ch != "" || err != nil {
+		t.Errorf("no file: %q, %v", ch, err)
+	}
+	for text, want := range map[string]release.Channel{"live\n": "live", " local/wallet\n\n": "local/wallet", "local": "", "": "", "a\nb": ""} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if ch, err := provision(path, release.ParseChannel); ch != want || (err == nil) != (want != "") || (err != nil && errs.KindOf(err) != errs.Untrusted) {
+			t.Errorf("%q: %q, %v", text, ch, err)
+		}
+	}
+}
+
+func TestAFileOfAnotherChannel(t *testing.T) {
+	src, _ := newOffer(t)
+	of := func(names ...string) stage.Source { return channels{src, names} }
+	if err := follows("local/a", of("1.channel%2Flocal%2Fa.json")); err != nil {
+		t.Errorf("its own: %v", err)
+	}
+	if err := follows("local/a", src); err != nil {
+		t.Errorf("a source that does not say: %v", err)
+	}
+	err := follows("local/a", of("1.channel%2Flocal%2Fb.json"))
+	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "is for channel local/b, and this machine follows local/a") ||
+		!strings.Contains(errs.HintOf(err), "--channel local/b") {
+		t.Errorf("another's: %v, hint %q", err, errs.HintOf(err))
 	}
 }

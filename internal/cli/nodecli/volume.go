@@ -156,6 +156,9 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 	printer.Fprintf(e.out, "\nsigned %s\n", signed)
 	for _, r := range in.Releases {
 		printer.Fprintf(e.out, "\n%s@%s  %s\n", r.App, r.Version, r.Toolchain)
+		if r.Problem != "" {
+			printer.Fprintf(e.out, "  NOT VALID: %s\n", r.Problem)
+		}
 		for _, a := range r.Artifacts {
 			missing := ""
 			if !a.Present {

@@ -86,6 +86,7 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	field(t, "toolchain", r.Toolchain)
 	field(t, "services", strings.Join(r.Services, ", "))
 	field(t, "channels", strings.Join(r.Channels, ", "))
+	field(t, "NOT VALID", r.Problem)
 	if r.Inputs != nil {
 		field(t, "inputs", inputsText(r.Inputs))
 	}

@@ -23,7 +23,7 @@ type Options struct {
 	Platforms []platform.Platform // empty = all that every application and the agent have
 	Apps      []string            // whose programs go in, for nodes that have the others; empty = all
 	Inputs    bool                // what the releases were built from goes in too
-	At        time.Time           // nodes are to believe what goes in at this moment
+	At        time.Time           // nodes are to believe what goes in at this moment; zero = whenever
 	NoAgent   bool                // the channel's agent does not count: it is about to be another one
 }
 

@@ -44,10 +44,16 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 	if in.Signed, err = Roles(ctx, v); err != nil {
 		return nil, err
 	}
+	judge(ctx, v, in)
+	return in, nil
+}
+
+// judge notes in in what of v nobody may act on.
+func judge(ctx context.Context, v *volume.Volume, in *nodeapi.Inspection) {
 	signed, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{})
 	if err != nil {
 		in.Signed.Problem = err.Error()
-		return in, nil
+		return
 	}
 	for _, r := range signed.Refused {
 		for i := range in.Releases {
@@ -56,7 +62,6 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 			}
 		}
 	}
-	return in, nil
 }
 
 // Roles reads the signed metadata in v without checking it.
