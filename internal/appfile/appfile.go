@@ -34,15 +34,46 @@ type Service struct {
 	Artifact    string            `json:"artifact"`
 	Runtime     string            `json:"runtime"`             // "process"
 	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
-	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing else is inherited but PATH, HOME, TZ
+	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing is inherited; PATH and HOME are set
 	Data        map[string]string `json:"volumes,omitempty"`   // folders: name → path in a container; a process gets {{.Volumes.name}}
 	Ports       []int             `json:"ports,omitempty"`     // informative for a process; 1..65535
-	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = the agent's own
+	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = one of its application's own
 	Restart     Restart           `json:"restart,omitzero"`    //
 	StopTimeout Duration          `json:"stop,omitempty"`      // SIGTERM to SIGKILL; 0 = 10 s
 	SelfTest    []Check           `json:"selftest,omitempty"`  //
 	Stable      Duration          `json:"stable,omitempty"`    // how long it must stay up before it is good; 0 = 5 s
 	Readiness   Duration          `json:"readiness,omitempty"` // default Within of its checks; 0 = 60 s
+	Rights                        // what it asks for beyond the least
+}
+
+// Rights are what a service asks for beyond the least that every service has.
+type Rights struct {
+	Capabilities []string  `json:"capabilities,omitempty"` // as in capabilities(7), in small letters without "cap_"
+	Limits       Limits    `json:"limits,omitzero"`
+	Writable     []string  `json:"writable,omitempty"`  // paths of the machine that it may write to, beside its data
+	Devices      []string  `json:"devices,omitempty"`   // device files of the machine that it may use
+	Isolation    Isolation `json:"isolation,omitempty"` // "" = what the machine can give
+	Seccomp      string    `json:"seccomp,omitempty"`   // "" = the default filter; Unconfined
+}
+
+// Isolation says how far a service is kept apart from the machine.
+type Isolation string
+
+// The kinds of isolation. The zero value gives what the machine can give, and its status says what is missing.
+const (
+	Required    Isolation = "required" // a service that cannot have all of it does not start
+	NoIsolation Isolation = "none"     // the machine's files, processes and system calls, with all rights of its user
+)
+
+// Unconfined is a service's Seccomp that lets it use every system call.
+const Unconfined = "unconfined"
+
+// Limits are what a service may use at most, with all that it starts. 0 = no limit.
+type Limits struct {
+	Memory    int64   `json:"memory,omitempty"`    // bytes
+	Processes int     `json:"processes,omitempty"` // processes and threads at once
+	Files     int     `json:"files,omitempty"`     // open files of one process; 0 = 1024, which it may raise to 524288
+	CPU       float64 `json:"cpu,omitempty"`       // processors
 }
 
 // Restart is when and how fast a service that ended starts again.

@@ -27,7 +27,13 @@ type Spec struct {
 	Listen  bool     // with NetworkNone: Process.Listener is a socket on its loopback interface
 	Caps    []string // capabilities that stay, such as "CAP_NET_BIND_SERVICE"
 	Filter  Filter   // which system calls it may use
-	Limits  Limits
+	// Privileged leaves the user's rights alone: programs may give more of them, and root is root.
+	Privileged bool
+	Limits     Limits
+	Group      *Group `json:"-"` // the control group that holds it and its limits; nil = one is made when Limits need it
+
+	// Bare does without namespaces and Mounts: the keeper becomes the command.
+	Bare bool
 
 	// Prepare is called in the parent once Listener is there and before the command runs, and
 	// returns what Env is extended with. nil = nothing.
@@ -70,6 +76,7 @@ const (
 	Optional Kind = "optional" // Bind, left out when Source is missing
 	Temp     Kind = "temp"     // an empty folder in memory; Size bytes at most, 0 = half of the machine's memory
 	Proc     Kind = "proc"     // the processes of this namespace
+	Device   Kind = "device"   // the device file Source: what Bind shows cannot be used as a device
 	Devices  Kind = "devices"  // null, zero, full, random, urandom, tty, ptmx, shm: nothing of the machine's hardware
 	File     Kind = "file"     // a file with Content, read-only
 	Symlink  Kind = "symlink"  // a link to Source
@@ -112,6 +119,9 @@ type Exit struct {
 	Code   int // 0 to 255; of a signal 128 + its number, as shells say it
 	Signal int // 0 = it ended by itself
 }
+
+// SystemCallFilters is What of an UnableError about the filter.
+const SystemCallFilters = "system-call filters"
 
 // UnableError is what this machine cannot do.
 type UnableError struct {

@@ -65,6 +65,13 @@ var verbs = map[string]func(args []string){
 			}
 		}
 	},
+	"open": func(args []string) {
+		f, err := os.OpenFile(args[0], os.O_RDWR, 0)
+		if err == nil {
+			f.Close()
+		}
+		fmt.Println(errors.Is(err, unix.EPERM))
+	},
 	"sleep": func([]string) { time.Sleep(time.Hour) },
 	"orphan": func([]string) { // leaves a process behind that has left the session too
 		cmd := exec.Command("/proc/self/exe", "sleep")
@@ -288,5 +295,44 @@ func TestWhatIsAppliedIsSaid(t *testing.T) {
 	if !slices.Equal(a.Namespaces, []string{"mount", "pid", "ipc", "uts", "network", "user"}) || a.User != "namespace" || !a.Filter ||
 		!strings.HasPrefix(a.Limits, "cgroup v") || len(a.Missing) > 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// A disk that is there to be opened, and root with every right over files: the control group keeps it away.
+func TestS17DisksAreKeptAwayByTheControlGroup(t *testing.T) {
+	disk := filepath.Join(t.TempDir(), "disk")
+	const loop = 7
+	if err := unix.Mknod(disk, unix.S_IFBLK|0o600, int(unix.Mkdev(loop, 0))); err != nil {
+		t.Fatal(err)
+	}
+	for _, kept := range []bool{true, false} {
+		g := confine.MakeGroup("confine-test-"+strconv.Itoa(os.Getpid()), confine.Limits{})
+		if g == nil {
+			t.Fatal("no control group")
+		}
+		defer g.Remove()
+		allow := []string{"/dev/null"}
+		if !kept {
+			allow = append(allow, disk)
+		}
+		if err := g.AllowDevices(allow); err != nil {
+			t.Fatal(err)
+		}
+		s := spec(t, "open", "/disk")
+		s.Group, s.Caps, s.User = g, []string{"CAP_DAC_OVERRIDE", "CAP_MKNOD"}, confine.User{Share: true}
+		s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Device, Source: disk, Target: "/disk"})
+		var out bytes.Buffer
+		s.Stdout = &out
+		p, err := confine.Start(t.Context(), s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSpace(out.String()); got != strconv.FormatBool(kept) {
+			t.Errorf("kept away %v: the disk is denied: %s", kept, got)
+		}
+		g.Remove()
 	}
 }

@@ -57,7 +57,7 @@ func installFilter(caps []string) error {
 	}
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&p)), 0, 0); err != nil {
-		return &UnableError{"system-call filters", "the kernel needs CONFIG_SECCOMP_FILTER", err}
+		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
 	}
 	return nil
 }

@@ -81,25 +81,7 @@ const period = 100_000
 // groupFolders returns the folder of this process's own control group for each controller; "" is
 // the unified tree.
 func groupFolders(own, mounts string) map[string]string {
-	type mount struct{ root, point string }
-	points := map[string]mount{}
-	for line := range strings.Lines(mounts) {
-		before, after, ok := strings.Cut(line, " - ")
-		b, a := strings.Fields(before), strings.Fields(after)
-		const root, point, options = 3, 4, 2
-		if !ok || len(b) <= point || len(a) <= options {
-			continue
-		}
-		m := mount{unescape(b[root]), unescape(b[point])}
-		switch a[0] {
-		case "cgroup2":
-			points[""] = m
-		case "cgroup":
-			for _, c := range strings.Split(a[options], ",") {
-				points[c] = m
-			}
-		}
-	}
+	points := groupMounts(mounts)
 	at := map[string]string{}
 	for line := range strings.Lines(own) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -118,6 +100,32 @@ func groupFolders(own, mounts string) map[string]string {
 		}
 	}
 	return at
+}
+
+// groupMount is where a tree of control groups is mounted, and which of its folders.
+type groupMount struct{ root, point string }
+
+// groupMounts returns the mounted trees by controller; "" is the unified one.
+func groupMounts(mounts string) map[string]groupMount {
+	points := map[string]groupMount{}
+	for line := range strings.Lines(mounts) {
+		before, after, ok := strings.Cut(line, " - ")
+		b, a := strings.Fields(before), strings.Fields(after)
+		const root, point, options = 3, 4, 2
+		if !ok || len(b) <= point || len(a) <= options {
+			continue
+		}
+		m := groupMount{unescape(b[root]), unescape(b[point])}
+		switch a[0] {
+		case "cgroup2":
+			points[""] = m
+		case "cgroup":
+			for _, c := range strings.Split(a[options], ",") {
+				points[c] = m
+			}
+		}
+	}
+	return points
 }
 
 func (g *group) make(dir string) error {

@@ -1,7 +1,9 @@
 package confine
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -9,6 +11,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -24,7 +27,7 @@ func Main() {
 	c, err := net.FileConn(f)
 	f.Close()
 	conn, ok := c.(*net.UnixConn)
-	if err != nil || !ok || os.Getpid() != 1 {
+	if err != nil || !ok {
 		fmt.Fprintln(os.Stderr, "this verb is for Overland itself")
 		os.Exit(2)
 	}
@@ -40,6 +43,8 @@ type keeper struct {
 	conn  *net.UnixConn
 	heard chan os.Signal
 	pid   int // the command
+	order order
+	exit  *os.File // of a service
 }
 
 func refusal(err error) answer {
@@ -48,6 +53,8 @@ func refusal(err error) answer {
 	if errors.As(err, &errno) {
 		a.Errno = int(errno)
 	}
+	var failed *ExecError
+	a.Exec = errors.As(err, &failed)
 	var unable *UnableError
 	if errors.As(err, &unable) {
 		a.Error, a.Unable, a.Remedy = unable.Err.Error(), unable.What, unable.Remedy
@@ -62,6 +69,20 @@ func (k *keeper) begin() error {
 		return err
 	}
 	s := o.Spec
+	k.order = o
+	if os.Getpid() != 1 && !s.Bare {
+		return errors.New("the keeper is not the first process")
+	}
+	unix.Umask(umask)
+	if o.Service {
+		ownStanding()
+	}
+	if o.Exit {
+		k.exit = os.NewFile(exitFD, "exit")
+	}
+	if s.Bare {
+		return k.beBare(s)
+	}
 	// From here on a signal is the command's, also one that comes before it runs.
 	signal.Notify(k.heard, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
 	if s.Network == NetworkNone {
@@ -76,15 +97,17 @@ func (k *keeper) begin() error {
 		}
 		s.Env = append(s.Env, more...)
 	}
-	if err := unix.Sethostname([]byte("overland")); err != nil {
-		return fmt.Errorf("set the host name: %w", err)
+	if !o.Service {
+		if err := unix.Sethostname([]byte("overland")); err != nil {
+			return fmt.Errorf("set the host name: %w", err)
+		}
 	}
 	if len(s.Mounts) > 0 {
 		if err := privateRoot(s.Mounts, o.Mapped); err != nil {
 			return err
 		}
-	} else if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("keep mounts apart: %w", err)
+	} else if err := apart(); err != nil {
+		return err
 	}
 	if s.Dir == "" {
 		s.Dir = "/"
@@ -92,7 +115,7 @@ func (k *keeper) begin() error {
 	if err := os.Chdir(s.Dir); err != nil {
 		return fmt.Errorf("working folder: %w", err)
 	}
-	if err := setLimits(s.Limits, o.Grouped); err != nil {
+	if err := setLimits(s.Limits, o.Grouped, o.Service); err != nil {
 		return err
 	}
 	if err := surrender(s, o.Mapped); err != nil {
@@ -103,12 +126,34 @@ func (k *keeper) begin() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep the keeper to itself: %w", err)
 	}
-	pid, err := syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
-	if err != nil {
-		return fmt.Errorf("start %s: %w", s.Path, err)
+	for try := 0; ; try++ {
+		pid, err := syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		if err == nil {
+			k.pid = pid
+			return send(k.conn, answer{Started: true})
+		}
+		if !errors.Is(err, unix.ETXTBSY) || try == textBusyTries {
+			return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
+		}
+		time.Sleep(textBusyWait)
 	}
-	k.pid = pid
-	return send(k.conn, answer{Started: true})
+}
+
+// umask is that of every command: what it writes is not for others to change.
+const umask = 0o022
+
+// beBare gives up what is to be given up and becomes the command.
+func (k *keeper) beBare(s Spec) error {
+	if err := os.Chdir(cmp.Or(s.Dir, "/")); err != nil {
+		return fmt.Errorf("working folder: %w", err)
+	}
+	if err := setLimits(s.Limits, k.order.Grouped, true); err != nil {
+		return err
+	}
+	if err := surrender(s, false); err != nil {
+		return err
+	}
+	return k.replace(s)
 }
 
 // listen sends the parent a listener of this network namespace and returns what it answers.
@@ -135,14 +180,15 @@ func (k *keeper) listen() (environ []string, _ error) {
 // keep collects what ends and passes signals on until the command has ended, and returns its exit
 // code; the kernel then ends what is left.
 func (k *keeper) keep() int {
-	go func() { // nothing more comes: the socket's end is that of the parent, also of one that was killed
-		_, _ = k.conn.Read(make([]byte, 1))
-		os.Exit(128 + int(syscall.SIGKILL))
-	}()
+	if k.order.Service {
+		k.conn.Close()
+	} else {
+		go k.untilParentEnds()
+	}
 	go func() {
 		for s := range k.heard {
 			if n, ok := s.(syscall.Signal); ok {
-				_ = syscall.Kill(k.pid, n)
+				_ = syscall.Kill(-k.pid, n) // its group, as a terminal does it
 			}
 		}
 	}()
@@ -153,13 +199,44 @@ func (k *keeper) keep() int {
 		case errors.Is(err, syscall.EINTR):
 		case err != nil:
 			return 1
-		case pid != k.pid:
-		case status.Signaled():
-			return 128 + int(status.Signal())
-		case status.Exited():
-			return status.ExitStatus()
+		case pid == k.pid && (status.Signaled() || status.Exited()):
+			e := Exit{Code: status.ExitStatus()}
+			if status.Signaled() {
+				e = Exit{128 + int(status.Signal()), int(status.Signal())}
+			}
+			k.report(e)
+			endRest(k.order.Linger, k.others)
+			return e.Code
 		}
 	}
+}
+
+// others collects what has ended and reports whether any process is left here.
+func (k *keeper) others() bool {
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
+		if errors.Is(err, syscall.EINTR) || pid > 0 {
+			continue
+		}
+		return err == nil
+	}
+}
+
+// report writes how a service ended, for an agent that is not the parent.
+func (k *keeper) report(e Exit) {
+	if k.exit == nil {
+		return
+	}
+	if b, err := json.Marshal(e); err == nil {
+		_, _ = k.exit.Write(b)
+	}
+}
+
+// untilParentEnds ends all of it with the parent, also with one that was killed.
+func (k *keeper) untilParentEnds() {
+	_, _ = k.conn.Read(make([]byte, 1)) // nothing more comes: this is the socket's end
+	os.Exit(128 + int(syscall.SIGKILL))
 }
 
 // loopback brings the namespace's loopback interface up.

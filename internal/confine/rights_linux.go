@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -16,16 +17,14 @@ func surrender(s Spec, mapped bool) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no new privileges: %w", err)
+	if s.Privileged && len(s.Caps) == 0 {
+		if os.Geteuid() == 0 {
+			return become(s.User, mapped)
+		}
+		return nil
 	}
-	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
-		if keep&(1<<c) != 0 {
-			continue
-		}
-		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL && (mapped || os.Geteuid() == 0) {
-			return fmt.Errorf("drop capability %d: %w", c, err)
-		}
+	if err := restrict(keep, mapped, s.Privileged); err != nil {
+		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities: %w", err)
@@ -53,6 +52,25 @@ func surrender(s Spec, mapped bool) error {
 		return nil
 	}
 	return installFilter(s.Caps)
+}
+
+// restrict sees to it that no program gives more rights than keep.
+func restrict(keep uint64, mapped, privileged bool) error {
+	if privileged {
+		return nil
+	}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("no new privileges: %w", err)
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if keep&(1<<c) != 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && err != unix.EINVAL && (mapped || os.Geteuid() == 0) {
+			return fmt.Errorf("drop capability %d: %w", c, err)
+		}
+	}
+	return nil
 }
 
 // become makes the calling thread the user u: the thread alone,
@@ -98,8 +116,14 @@ func capabilities(names []string) (set uint64, _ error) {
 }
 
 // setLimits limits this process and what it starts.
-func setLimits(l Limits, grouped bool) error {
+func setLimits(l Limits, grouped, service bool) error {
 	set := map[int]uint64{}
+	if service && l.Files == 0 { // not what the agent was given for itself; what service managers give
+		const soft, hard = 1024, 1 << 19
+		if err := limit(unix.RLIMIT_NOFILE, soft, hard); err != nil {
+			return err
+		}
+	}
 	if !l.Core {
 		set[unix.RLIMIT_CORE] = 0
 	}
@@ -116,16 +140,29 @@ func setLimits(l Limits, grouped bool) error {
 		set[unix.RLIMIT_NPROC] = uint64(l.Processes)
 	}
 	for which, most := range set {
-		r := unix.Rlimit{Cur: most, Max: most}
-		var now unix.Rlimit
-		if err := unix.Getrlimit(which, &now); err == nil && now.Max < most {
-			r.Cur, r.Max = now.Max, now.Max
+		if err := limit(which, most, most); err != nil {
+			return err
 		}
-		// Not syscall.Setrlimit: ForkExec would give the command the
-		// limit that this process had before.
-		if err := unix.Prlimit(0, which, &r, nil); err != nil {
-			return fmt.Errorf("set limit %d: %w", which, err)
-		}
+	}
+	return nil
+}
+
+// limit sets a limit, to what the machine allows at most.
+func limit(which int, soft, hard uint64) error {
+	var now unix.Rlimit
+	if err := unix.Getrlimit(which, &now); err == nil && os.Geteuid() != 0 {
+		hard = min(hard, now.Max)
+	}
+	r := unix.Rlimit{Cur: min(soft, hard), Max: hard}
+	// Not syscall.Setrlimit: ForkExec would give the command the
+	// limit that this process had before.
+	err := unix.Prlimit(0, which, &r, nil)
+	if errors.Is(err, unix.EPERM) { // no right, or more than the machine gives to anybody
+		r = unix.Rlimit{Cur: min(soft, now.Max), Max: min(hard, now.Max)}
+		err = unix.Prlimit(0, which, &r, nil)
+	}
+	if err != nil {
+		return fmt.Errorf("set limit %d: %w", which, err)
 	}
 	return nil
 }

@@ -82,8 +82,8 @@ func resolve(mounts []Mount) ([]Mount, error) {
 
 // privateRoot makes the root of mounts and moves into it: nothing else of the machine is left.
 func privateRoot(mounts []Mount, mapped bool) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("keep mounts apart: %w", err)
+	if err := apart(); err != nil {
+		return err
 	}
 	if err := setAside(); err != nil {
 		return err
@@ -117,6 +117,22 @@ func privateRoot(mounts []Mount, mapped bool) error {
 	return os.Chdir("/")
 }
 
+// apart keeps what is mounted from here on from the machine.
+func apart() error {
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "")
+	if errors.Is(err, unix.EINVAL) { // the root is not a mount: this is a chroot
+		return noRoot(err)
+	}
+	if err != nil {
+		return fmt.Errorf("keep mounts apart: %w", err)
+	}
+	return nil
+}
+
+func noRoot(err error) error {
+	return &UnableError{"a root of its own", "on a machine that runs from its initramfs, or in a chroot, run it from a real root", err}
+}
+
 // setAside moves the machine's root to oldRoot, below a folder in memory that has newRoot too.
 func setAside() error {
 	const base = "/tmp"
@@ -129,7 +145,7 @@ func setAside() error {
 		}
 	}
 	if err := unix.PivotRoot(base, base+oldRoot); err != nil {
-		return &UnableError{"a root of its own", "on a machine that runs from its initramfs, or in a chroot, run it from a real root", err}
+		return noRoot(err)
 	}
 	return os.Chdir("/")
 }
@@ -174,6 +190,12 @@ func place(m Mount) error {
 			return err
 		}
 		return root.WriteFile(name, m.Content, fs.FileMode(cmp.Or(m.Mode, 0o444)))
+	}
+	if m.Kind == Device {
+		if err := makeTarget(root, name, false); err != nil {
+			return err
+		}
+		return unix.Mount(filepath.Join(oldRoot, m.Source), at, "", unix.MS_BIND, "")
 	}
 	if err := makeTarget(root, name, true); err != nil {
 		return err
@@ -310,7 +332,7 @@ func mountProc(at string) error {
 
 // mountDevices makes a /dev with no hardware in it.
 func mountDevices(at string) error {
-	if err := mountAt("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC, "mode=0755,size=64k"); err != nil {
+	if err := mountAt("tmpfs", at, "tmpfs", unix.MS_NOSUID|unix.MS_NOEXEC|unix.MS_NODEV, "mode=0755,size=64k"); err != nil {
 		return err
 	}
 	for _, name := range []string{"null", "zero", "full", "random", "urandom", "tty"} {

@@ -17,8 +17,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// controlFD is the keeper's end of the socket to the parent.
-const controlFD = 3
+// Descriptors of the keeper: its end of the socket to the parent, and the file for a service's exit.
+const (
+	controlFD = 3
+	exitFD    = 4
+)
 
 // Process is a confined command that runs.
 type Process struct {
@@ -46,13 +49,13 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	if s.Mounts, err = resolve(s.Mounts); err != nil {
 		return nil, err
 	}
-	p, err := start(ctx, s, !s.User.Share)
-	if err == nil || s.User.Share || os.Geteuid() != 0 || !noUserNamespace(err) {
+	p, err := start(ctx, s, !s.User.Share && !s.Bare, nil)
+	if err == nil || s.User.Share || s.Bare || os.Geteuid() != 0 || !noUserNamespace(err) {
 		return p, err
 	}
 	// Root gives up its rights without one too.
 	s.User.ID, s.User.Group, s.User.Share = s.User.HostID, s.User.HostGroup, true
-	p, again := start(ctx, s, false)
+	p, again := start(ctx, s, false, nil)
 	if again != nil {
 		return nil, again
 	}
@@ -68,7 +71,7 @@ func noUserNamespace(err error) bool {
 
 const userNamespace = "a user namespace"
 
-func start(ctx context.Context, s Spec, mapped bool) (_ *Process, err error) {
+func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	p := &Process{limits: s.Limits, cancel: cancel, ctx: ctx}
 	defer func() {
@@ -87,31 +90,39 @@ func start(ctx context.Context, s Spec, mapped bool) (_ *Process, err error) {
 			ours.Close()
 		}
 	}()
-	p.cmd = exec.CommandContext(ctx, "/proc/self/exe", Verb)
+	p.cmd = keeperCommand(ctx, v, s.Bare)
 	p.cmd.Args[0] = os.Args[0]
 	p.cmd.Env = []string{}
 	p.cmd.Dir = "/"
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
 	p.cmd.ExtraFiles = []*os.File{theirs}
-	p.cmd.WaitDelay = time.Second
-	p.cmd.SysProcAttr = p.namespaces(s, mapped)
+	p.cmd.SysProcAttr = p.namespaces(s, mapped, v)
+	if v != nil && v.Exit != nil {
+		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, v.Exit)
+	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, p.unable(err, mapped)
 	}
 	defer func() {
 		if err != nil {
-			_ = p.cmd.Process.Kill()
+			_ = end(p.cmd.Process, s.Bare)
 			_ = p.cmd.Wait()
 			p.group.remove()
 		}
 	}()
-	p.group, p.Applied.Limits = newGroup(p.cmd.Process.Pid, s.Limits)
-	if p.group == nil && (s.Limits.Memory > 0 || s.Limits.Processes > 0) {
+	if v != nil || s.Group != nil {
+		if err := p.admit(s, v); err != nil {
+			return nil, err
+		}
+	} else {
+		p.group, p.Applied.Limits = newGroup(p.cmd.Process.Pid, s.Limits)
+	}
+	if v == nil && s.Group == nil && p.group == nil && (s.Limits.Memory > 0 || s.Limits.Processes > 0) {
 		p.Applied.Limits = "process"
 		p.Applied.Missing = append(p.Applied.Missing, "control groups: memory and processes are limited for each process only")
 	}
 	theirs.Close()
-	if err := p.converse(s, mapped); err != nil {
+	if err := p.converse(s, mapped, v); err != nil {
 		return nil, err
 	}
 	p.Applied.Filter = s.Filter == FilterDefault
@@ -124,12 +135,40 @@ func start(ctx context.Context, s Spec, mapped bool) (_ *Process, err error) {
 	return p, nil
 }
 
+// admit puts the keeper of a service into its control group and tells the caller about it.
+func (p *Process) admit(s Spec, v *Service) error {
+	if s.Group != nil {
+		if err := s.Group.join(p.PID()); err != nil {
+			return fmt.Errorf("join the control group: %w", err)
+		}
+		p.Applied.Limits = s.Group.limits
+	}
+	p.Applied.Missing = s.Group.lacking(s.Limits)
+	p.Applied.Filter = s.Filter == FilterDefault
+	if v == nil || v.Ready == nil {
+		return nil
+	}
+	return v.Ready(p.PID(), p.Applied)
+}
+
 // namespaces returns how the keeper is cloned, and notes it.
-func (p *Process) namespaces(s Spec, mapped bool) *syscall.SysProcAttr {
+func (p *Process) namespaces(s Spec, mapped bool, v *Service) *syscall.SysProcAttr {
+	if s.Bare {
+		p.Applied.User = "same"
+		if s.User.ID != os.Geteuid() {
+			p.Applied.User = "switched"
+		}
+		return &syscall.SysProcAttr{Setsid: v != nil, Setpgid: v == nil}
+	}
 	a := &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS,
 	}
 	p.Applied.Namespaces = []string{"mount", "pid", "ipc", "uts"}
+	if v != nil { // a service has the machine's name, also when that changes
+		a.Setsid = true
+		a.Cloneflags &^= syscall.CLONE_NEWUTS
+		p.Applied.Namespaces = []string{"mount", "pid", "ipc"}
+	}
 	if s.Network == NetworkNone {
 		a.Cloneflags |= syscall.CLONE_NEWNET
 		p.Applied.Namespaces = append(p.Applied.Namespaces, "network")
@@ -174,6 +213,8 @@ func (p *Process) unable(err error, mapped bool) error {
 			"kernel.apparmor_restrict_unprivileged_userns=0); in a chroot and in most containers there are none", err}
 	case mapped && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EUSERS)):
 		return &UnableError{userNamespace, "raise sysctl user.max_user_namespaces", err}
+	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSYS):
+		return &UnableError{"namespaces", "the kernel needs CONFIG_NAMESPACES and its kinds; an emulator of programs has none", err}
 	case errors.Is(err, syscall.EPERM):
 		return &UnableError{"namespaces", "run it as root; a container needs CAP_SYS_ADMIN for it", err}
 	case errors.Is(err, syscall.ENOSPC):
@@ -187,6 +228,10 @@ type order struct {
 	Spec    Spec `json:"spec"`
 	Mapped  bool `json:"mapped"`  // it is in a user namespace of its own
 	Grouped bool `json:"grouped"` // a control group holds the limits
+	Service bool `json:"service"` // it outlives its parent
+	Exit    bool `json:"exit"`    // of a service: exitFD is there
+
+	Linger time.Duration `json:"linger"`
 }
 
 // answer is what the keeper says; Listening comes with the listener's descriptor.
@@ -195,21 +240,31 @@ type answer struct {
 	Started   bool   `json:"started,omitempty"`
 	Error     string `json:"error,omitempty"`
 	Errno     int    `json:"errno,omitempty"` // of Error, when the kernel said it
+	Exec      bool   `json:"exec,omitempty"`  // Error is that of the command's start
 	Unable    string `json:"unable,omitempty"`
 	Remedy    string `json:"remedy,omitempty"`
 }
 
 // converse sends the keeper its order and waits until the command runs.
-func (p *Process) converse(s Spec, mapped bool) error {
+func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 	stop := context.AfterFunc(p.ctx, func() { p.control.Close() })
 	defer stop()
-	if err := send(p.control, order{s, mapped, p.group != nil}); err != nil {
+	o := order{Spec: s, Mapped: mapped, Grouped: p.group != nil}
+	if v != nil {
+		o.Service, o.Exit, o.Linger = true, v.Exit != nil, v.Linger
+	}
+	if s.Group != nil {
+		o.Grouped = s.Group.limits != ""
+	}
+	if err := send(p.control, o); err != nil {
 		return p.silent(err)
 	}
 	for {
 		var a answer
 		f, err := receive(p.control, &a)
 		switch {
+		case errors.Is(err, io.EOF) && s.Bare:
+			return nil // the command has the keeper's place, or it has ended already
 		case err != nil:
 			return p.silent(err)
 		case a.Error != "":
@@ -248,6 +303,9 @@ func (a answer) err() error {
 	err := errors.New(a.Error)
 	if a.Errno != 0 {
 		err = fmt.Errorf("%s: %w", strings.TrimSuffix(a.Error, ": "+syscall.Errno(a.Errno).Error()), syscall.Errno(a.Errno))
+	}
+	if a.Exec {
+		return &ExecError{err}
 	}
 	if a.Unable != "" {
 		return &UnableError{a.Unable, a.Remedy, err}

@@ -25,3 +25,6 @@ func Main() {
 	fmt.Fprintln(os.Stderr, "this verb is for Overland itself, on Linux")
 	os.Exit(2)
 }
+
+// Group is a control group.
+type Group struct{}
