@@ -5,6 +5,12 @@ import (
 	"os"
 
 	"overland/internal/cli/nodecli"
+	"overland/internal/confine"
 )
 
-func main() { os.Exit(nodecli.Main(os.Args[1:])) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main() // the keeper of a service: see package confine
+	}
+	os.Exit(nodecli.Main(os.Args[1:]))
+}

@@ -265,6 +265,7 @@ var agentRooms = []string{
 	"internal/appfile",
 	"internal/cli/nodecli",
 	"internal/clock",
+	"internal/confine",
 	"internal/digest",
 	"internal/environ",
 	"internal/errs",

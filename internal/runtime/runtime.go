@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -19,13 +20,14 @@ type Instance struct {
 	Program string        // absolute path of the program
 	Blob    digest.Digest // names Program's content, so that moving to another generation changes nothing; "" = Program does
 	Args    []string      // without the program's own name
-	Env     []string      // NAME=value; nothing else is inherited but PATH, HOME and TZ
+	Env     []string      // NAME=value; PATH and HOME are set, nothing is inherited
 	Dir     string        // working directory, absolute; must exist
-	User    string        // name or uid[:gid]; "" = the agent's own
+	User    string        // name or uid[:gid]; "" = the agent's own: what a Service names none for has one of its application's
 	Log     string        // file that stdout and stderr are appended to; its directory must exist
 	Record  string        // file that says which process runs this; its directory must exist
 
-	Data map[string]string // name → folder on this machine: what the service keeps
+	Data   map[string]string // name → folder on this machine: what the service keeps
+	Hidden []string          // folders of this machine of which it sees only its own
 
 	Spec     appfile.Service              // restart policy, stop timeout, self-tests
 	Programs map[string]string            // artifact name → path: what [0] of an exec check may name
@@ -41,6 +43,9 @@ func (i Instance) Digest() digest.Digest {
 	all := []any{what, i.Args, i.Env, i.Dir, i.User}
 	if word := Word(i.Spec); word != ProcessWord {
 		all = append(all, word, i.Data, i.Spec.Data)
+	}
+	if !reflect.ValueOf(i.Spec.Rights).IsZero() {
+		all = append(all, i.Spec.Rights)
 	}
 	b, err := json.Marshal(all)
 	if err != nil {
@@ -103,6 +108,16 @@ type Info struct {
 	Since    time.Time // when it started
 	LogStart int64     // length of the log file in bytes when it started
 	Adopted  bool      // started by an earlier agent
+	Confined Confined  // how far it is kept apart from the machine
+}
+
+// Confined is how far a running copy is kept apart from the machine, for people.
+type Confined struct {
+	User    string   `json:"user,omitempty"` // uid:gid
+	Apart   bool     `json:"apart"`          // it has files and processes of its own
+	Filter  bool     `json:"filter"`         // its system calls are filtered
+	Limits  string   `json:"limits,omitempty"`
+	Missing []string `json:"missing,omitempty"` // what this machine cannot do: cause and remedy
 }
 
 // Exit says how a process ended.
@@ -111,6 +126,7 @@ type Exit struct {
 	Code   int            `json:"code"`             // exit code; 0 when it was ended by a signal
 	Signal syscall.Signal `json:"signal,omitempty"` // the signal that ended it
 	At     time.Time      `json:"at"`
+	Limit  string         `json:"limit,omitempty"` // the limit that it ran into
 }
 
 // OK reports whether it is known to have ended without an error.
@@ -119,11 +135,15 @@ func (e Exit) OK() bool { return e.Known && e.Code == 0 && e.Signal == 0 }
 // String returns "exit code 3", "killed by signal 11 (segmentation fault)" or
 // "ended with an unknown status".
 func (e Exit) String() string {
+	limit := ""
+	if e.Limit != "" {
+		limit = ": " + e.Limit
+	}
 	switch {
 	case !e.Known:
-		return "ended with an unknown status"
+		return "ended with an unknown status" + limit
 	case e.Signal != 0:
-		return fmt.Sprintf("killed by signal %d (%s)", int(e.Signal), e.Signal)
+		return fmt.Sprintf("killed by signal %d (%s)%s", int(e.Signal), e.Signal, limit)
 	}
-	return fmt.Sprintf("exit code %d", e.Code)
+	return fmt.Sprintf("exit code %d%s", e.Code, limit)
 }

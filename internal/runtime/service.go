@@ -41,6 +41,8 @@ type Service struct {
 	Spec                 appfile.Service
 	Artifacts            map[string]Artifact // App's, by name, those that are for this machine
 	Home                 string              // folder of App's data, absolute
+	User                 string              // whom it runs as when Spec names nobody
+	Hidden               []string            // see Instance
 	Log, Record          string              // files: see Instance
 }
 
@@ -53,7 +55,7 @@ type Artifact struct {
 // Instance returns s ready to be started by rt. Nothing is made on the disk.
 func (s Service) Instance(rt Runtime) (Instance, error) {
 	i := Instance{
-		Name: s.App + "." + s.Name, Dir: s.Home, User: s.Spec.User, Spec: s.Spec, Log: s.Log, Record: s.Record,
+		Name: s.App + "." + s.Name, Dir: s.Home, User: cmp.Or(s.Spec.User, s.User), Hidden: s.Hidden, Spec: s.Spec, Log: s.Log, Record: s.Record,
 		Programs: map[string]string{}, Data: map[string]string{},
 		Program: s.Artifacts[s.Spec.Artifact].Path, Blob: s.Artifacts[s.Spec.Artifact].Blob,
 	}

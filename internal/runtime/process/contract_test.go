@@ -23,7 +23,7 @@ func TestContract(t *testing.T) {
 				},
 				Instance: func(t *testing.T, role runtimetest.Role) runtime.Instance {
 					i := instance(t.Name(), t.TempDir(), "contract="+string(role))
-					t.Cleanup(func() { process.EndMarked(i.Record, t.Context().Done()) })
+					t.Cleanup(func() { process.EndAll(i.Record) })
 					return i
 				},
 				Other: func(i runtime.Instance) runtime.Instance {

@@ -1,16 +1,18 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
+	"overland/internal/confine"
 	"overland/internal/errs"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
@@ -21,47 +23,71 @@ func (r *Runtime) Exec(ctx context.Context, i runtime.Instance, argv []string, o
 	if len(argv) == 0 {
 		return runtime.Exit{}, errs.Errorf(errs.Invalid, "exec: no program")
 	}
-	u, err := runtime.LookupUser(i.User)
+	u, err := serviceUser(i)
 	if err != nil {
 		return runtime.Exit{}, err
 	}
-	cred, err := credential(i.User, u)
+	i.Dir = cmp.Or(i.Dir, "/")
+	s, err := spec(i, u)
 	if err != nil {
 		return runtime.Exit{}, err
 	}
-	rec := record{Run: "exec-" + rand.Text(), Instance: i.Digest()}
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = i.Dir, out, out
-	cmd.Env = append([]string{runVar + "=" + rec.mark(i.Record)}, environment(i, u)...)
-	// A group, not a session: what leads a session could be taken for the service itself.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: cred}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 100 * time.Millisecond // what fled the group may hold the pipe
-
-	err = cmd.Run()
-	if ctx.Err() != nil {
+	run := "exec-" + rand.Text()
+	if s.Path, err = lookPath(argv[0]); err != nil {
+		return runtime.Exit{}, fmt.Errorf("exec %s: %w", argv[0], err)
+	}
+	s.Args, s.Stdout, s.Stderr = argv, out, out
+	s.Env = append([]string{runVar + "=" + run + " " + i.Record}, s.Env...)
+	if rec, ok := readRecord(i.Record); ok && rec.Group != "" && rec.alive() {
+		s.Group = confine.FindGroup(rec.Group)
+	}
+	e, err := r.check(ctx, i, s)
+	switch {
+	case ctx.Err() != nil:
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 		defer cancel()
-		end(func() []procfs.Process { return ofRun(rec.Run) }, last.Done())
+		end(func() []procfs.Process { return ofRun(run) }, last.Done())
 		return runtime.Exit{}, ctx.Err()
+	case err != nil:
+		return runtime.Exit{}, fmt.Errorf("exec %s: %w", argv[0], err)
 	}
-	var failed *exec.ExitError
-	switch {
-	case errors.As(err, &failed), err == nil, errors.Is(err, exec.ErrWaitDelay):
-		return exitOf(cmd), nil
-	}
-	return runtime.Exit{}, fmt.Errorf("exec %s: %w", argv[0], err)
+	return e, nil
 }
 
-func exitOf(cmd *exec.Cmd) runtime.Exit {
-	e := runtime.Exit{At: time.Now(), Code: cmd.ProcessState.ExitCode()}
-	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok {
-		e.Known = true
-		if ws.Signaled() {
-			e.Code, e.Signal = 0, ws.Signal()
+// check runs what s says as apart from the machine as the service i is.
+func (r *Runtime) check(ctx context.Context, i runtime.Instance, s confine.Spec) (runtime.Exit, error) {
+	p, err := confine.Start(ctx, s)
+	for err != nil {
+		if less, _ := yield(&s, i, err); !less {
+			break
+		}
+		p, err = confine.Start(ctx, s)
+	}
+	if err != nil {
+		return runtime.Exit{}, err
+	}
+	x, err := p.Wait()
+	e := runtime.Exit{Known: true, At: time.Now(), Code: x.Code, Signal: syscall.Signal(x.Signal)}
+	if x.Signal != 0 {
+		e.Code = 0
+	}
+	if limit := (*confine.LimitError)(nil); errors.As(err, &limit) {
+		e.Limit, err = limit.Error(), nil
+	}
+	return e, err
+}
+
+// lookPath returns the path of the program name: the agent's own PATH does not count.
+func lookPath(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, runnable(name)
+	}
+	for _, dir := range strings.Split(searchPath, ":") {
+		if path := filepath.Join(dir, name); runnable(path) == nil {
+			return path, nil
 		}
 	}
-	return e
+	return "", errs.Errorf(errs.NotFound, "no such program in %s", searchPath)
 }
 
 // ofRun returns the living processes that carry the mark of the run.

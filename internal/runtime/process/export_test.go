@@ -2,8 +2,10 @@ package process
 
 import (
 	"os"
+	"strings"
 	"time"
 
+	"overland/internal/confine"
 	"overland/internal/fsx"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
@@ -23,19 +25,43 @@ var (
 // Write writes r to path.
 func (r record) Write(path string) error { return r.write(fsx.FS{}, path) }
 
-// CountMarked returns how many processes carry the mark of the record at path.
-func CountMarked(path string) (n int, err error) {
-	err = marked(path, func(procfs.Process, record) { n++ })
-	return n, err
+// Count returns how many services run under the record at path, with all that they started, but for
+// keepers.
+func Count(path string) (n int) {
+	_ = procfs.Each(func(s procfs.Process) {
+		if value, ok := environ(s.PID, runVar); ok && !s.Dead() && strings.HasSuffix(value, " "+path) {
+			n++
+		}
+	})
+	return n
 }
 
-// EndMarked ends all processes that carry the mark of the record at path.
-func EndMarked(path string, stop <-chan struct{}) {
+// EndAll ends whatever runs under the record at path.
+func EndAll(path string) {
 	end(func() (list []procfs.Process) {
-		_ = marked(path, func(s procfs.Process, _ record) { list = append(list, s) })
+		_ = procfs.Each(func(s procfs.Process) {
+			if value, ok := environ(s.PID, runVar); ok && !s.Dead() && strings.HasSuffix(value, " "+path) {
+				list = append(list, s)
+			}
+		})
 		return list
-	}, stop)
+	}, nil)
+	for _, name := range confine.FindGroups(groupPrefix(path)) {
+		g := confine.FindGroup(name)
+		end(func() (list []procfs.Process) {
+			for _, pid := range g.Processes() {
+				if s, err := procfs.Read(pid); err == nil && !s.Dead() {
+					list = append(list, s)
+				}
+			}
+			return list
+		}, nil)
+		g.Remove()
+	}
 }
+
+// PlayUngrouped makes r do without control groups.
+func (r *Runtime) PlayUngrouped(without bool) { r.noGroups = without }
 
 // PlayOld makes r do without pidfd.
 func (r *Runtime) PlayOld(old bool) { r.noPidfd = old }
@@ -47,3 +73,9 @@ func (r *Runtime) SetZombieAge(d time.Duration) { r.zombieAge = d }
 func Pidfd(p runtime.Process) *os.File { return p.(*proc).fd }
 
 var _ runtime.Process = (*proc)(nil)
+
+// StartOf returns the kernel's start time of pid.
+func StartOf(pid int) uint64 {
+	s, _ := procfs.Read(pid)
+	return s.Start
+}

@@ -23,12 +23,3 @@ func FuzzRecord(f *testing.F) {
 		}
 	})
 }
-
-func FuzzMark(f *testing.F) {
-	f.Fuzz(func(t *testing.T, s string) {
-		run, _, path, ok := parseMark(s)
-		if ok && (run == "" || path == "") {
-			t.Errorf("accepted %q", s)
-		}
-	})
-}

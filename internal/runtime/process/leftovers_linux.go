@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/confine"
 	"overland/internal/procfs"
 )
 
@@ -43,18 +44,31 @@ func (p *proc) endLeftovers() bool {
 	return true
 }
 
-// left returns the living processes of the run: by session, group or mark. Session and group count
-// because the leader was seen to end just now: its number is not another's yet.
+// left returns the living processes of the run. Session and group count because the leader was seen
+// to end just now: its number is not another's yet.
 func (p *proc) left() []procfs.Process {
-	prefix := p.rec.Run + " "
+	return p.rec.left(func(s procfs.Process) bool { return s.Session == p.rec.PID || s.Group == p.rec.PID })
+}
+
+// left returns the living processes of the run of r, and those that also counts in: by the
+// run's control group or, where the machine gives none, by the run id that only they know.
+func (r record) left(also func(procfs.Process) bool) []procfs.Process {
 	var list []procfs.Process
+	if r.Group != "" {
+		for _, pid := range confine.FindGroup(r.Group).Processes() {
+			if s, err := procfs.Read(pid); err == nil && !s.Dead() {
+				list = append(list, s)
+			}
+		}
+		return list
+	}
 	_ = procfs.Each(func(s procfs.Process) { // an unreadable /proc: the group was signalled, which is all that can be done
 		if s.Dead() {
 			return
 		}
-		if s.Session == p.rec.PID || s.Group == p.rec.PID {
+		if also(s) {
 			list = append(list, s)
-		} else if value, ok := environ(s.PID, runVar); ok && strings.HasPrefix(value, prefix) {
+		} else if value, ok := environ(s.PID, runVar); ok && strings.HasPrefix(value, r.Run+" ") && r.owns(s.PID) {
 			list = append(list, s)
 		}
 	})
@@ -86,12 +100,20 @@ func end(left func() []procfs.Process, stop <-chan struct{}) bool {
 	}
 }
 
-// clearOut ends every process that carries the mark of the record at path, whatever its run:
+// clearOut ends what is left of the runs that the record at path or a control group of its names:
 // SIGTERM, then SIGKILL after timeout.
 func clearOut(ctx context.Context, path string, timeout time.Duration) error {
+	runs := namedRuns(path)
+	defer func() {
+		for _, r := range runs {
+			confine.FindGroup(r.Group).Remove()
+		}
+	}()
 	left := func() []procfs.Process {
 		var list []procfs.Process
-		_ = marked(path, func(s procfs.Process, _ record) { list = append(list, s) })
+		for _, r := range runs {
+			list = append(list, r.left(func(procfs.Process) bool { return false })...)
+		}
 		return list
 	}
 	list := left()
@@ -117,6 +139,20 @@ func clearOut(ctx context.Context, path string, timeout time.Duration) error {
 		list = left()
 	}
 	return nil
+}
+
+// namedRuns returns the runs of which something may be left.
+func namedRuns(path string) (list []record) {
+	rec, known := readRecord(path)
+	if known {
+		list = append(list, rec)
+	}
+	for _, name := range confine.FindGroups(groupPrefix(path)) {
+		if !known || name != rec.Group {
+			list = append(list, record{Group: name})
+		}
+	}
+	return list
 }
 
 func closed(c <-chan struct{}) bool {

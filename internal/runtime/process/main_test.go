@@ -19,6 +19,9 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile"
+	"overland/internal/confine"
+	"overland/internal/fsx"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 	"overland/internal/runtime/process"
 	"overland/internal/runtime/runtimetest"
@@ -31,6 +34,9 @@ const roleVar = "OVERLAND_TEST_ROLE"
 const quickExit = "GORACE=atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main()
+	}
 	if role := os.Getenv(roleVar); role != "" {
 		play(role)
 		return
@@ -100,6 +106,15 @@ func play(role string) {
 		groups, _ := os.Getgroups()
 		null, _ := os.Readlink("/proc/self/fd/0")
 		say("uid %d gid %d groups %v dir %s stdin %s args %q env %q", os.Getuid(), os.Getgid(), groups, dir, null, os.Args[1:], os.Environ())
+	case "confess":
+		confess()
+	case "disk":
+		disk()
+	case "eat":
+		b := make([]byte, 256<<20)
+		for k := 0; k < len(b); k += 4096 {
+			b[k] = 1
+		}
 	case "reaper":
 		reaper(arg)
 	case "contract":
@@ -176,7 +191,7 @@ func newWorld(t *testing.T, role string) *world {
 		w.hold.Close()
 		w.fifo.Close()
 		// Whatever a failed test left: only what carries the mark of its own record.
-		process.EndMarked(w.inst.Record, t.Context().Done())
+		process.EndAll(w.inst.Record)
 	})
 	return w
 }
@@ -186,13 +201,24 @@ func instance(name, dir, role string) runtime.Instance {
 	if err != nil {
 		panic(err)
 	}
-	return runtime.Instance{
+	i := runtime.Instance{
 		Name: strings.ReplaceAll(name, "/", "-"), Program: exe, Dir: dir,
 		Env: []string{roleVar + "=" + role, "OVERLAND_TEST_FIFO=" + filepath.Join(dir, "fifo"), quickExit},
 		Log: filepath.Join(dir, "log"), Record: filepath.Join(dir, "record"),
 		Spec: appfile.Service{StopTimeout: appfile.Duration(time.Minute)},
+		Data: map[string]string{"all": dir},
 	}
+	if strings.Contains(name, bare) {
+		i.Spec.Isolation = appfile.NoIsolation
+	}
+	return i
 }
+
+// fsx0 is the machine's file system.
+var fsx0 fsx.FS
+
+// bare is in the names of the tests whose services run without namespaces.
+const bare = "bare"
 
 func (w *world) start(r *process.Runtime) runtime.Process {
 	w.t.Helper()
@@ -275,20 +301,48 @@ func (w *world) log() string {
 	return string(b)
 }
 
-// both runs the test with and without pidfd.
+// both runs the test with and without pidfd, and without namespaces and control groups.
 func both(t *testing.T, test func(t *testing.T, r *process.Runtime)) {
 	t.Helper()
-	for _, old := range []bool{false, true} {
-		name := "pidfd"
-		if old {
-			name = "polling"
-		}
+	for _, name := range []string{"pidfd", "polling", bare, bare + " polling without groups"} {
 		t.Run(name, func(t *testing.T) {
 			r := process.New(process.Options{})
-			r.PlayOld(old)
+			r.PlayOld(strings.Contains(name, "polling"))
+			r.PlayUngrouped(strings.Contains(name, "groups"))
 			test(t, r)
 		})
 	}
+}
+
+// inside returns what the service calls itself: its process id where it runs.
+func inside(t *testing.T, p runtime.Process) int {
+	t.Helper()
+	pid, own := p.PID(), spaces(p.PID())
+	if len(own) == 1 {
+		return pid
+	}
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		found := 0
+		_ = procfs.Each(func(s procfs.Process) {
+			if s.Parent == pid && s.Session == s.PID {
+				found = s.PID
+			}
+		})
+		if ids := spaces(found); len(ids) > 0 {
+			n, _ := strconv.Atoi(ids[len(ids)-1])
+			return n
+		}
+	}
+	t.Fatalf("process %d has no service", pid)
+	return 0
+}
+
+// spaces returns the ids of pid in its process namespaces.
+func spaces(pid int) []string {
+	b, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "status"))
+	_, after, _ := strings.Cut(string(b), "NSpid:")
+	line, _, _ := strings.Cut(after, "\n")
+	return strings.Fields(line)
 }
 
 func contextOf() context.Context { return context.Background() }

@@ -11,7 +11,6 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
-	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 
@@ -28,6 +27,7 @@ type Runtime struct {
 	log *slog.Logger
 
 	noPidfd   bool          // a test plays an old kernel
+	noGroups  bool          // a test plays a machine without control groups
 	zombieAge time.Duration // see Reap
 
 	mu   sync.Mutex
@@ -57,7 +57,7 @@ func (r *Runtime) watching(pid, change int) {
 func (r *Runtime) DataPath(i runtime.Instance, name string) string { return i.Data[name] }
 
 // Start implements runtime.Runtime. A record that cannot be written (a full disk) does not keep the
-// service down: the mark of its processes is enough to find it.
+// service down where it has a control group: that is enough to find it.
 func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Process, error) {
 	unlock, err := lock(ctx, i.Record)
 	if err != nil {
@@ -67,38 +67,23 @@ func (r *Runtime) Start(ctx context.Context, i runtime.Instance) (runtime.Proces
 	if err := r.makeRoom(ctx, i); err != nil {
 		return nil, err
 	}
-	c, err := prepare(i)
+	c, err := r.prepare(i)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
-
-	rec := newRecord(i, c.logStart)
-	if err := rec.write(r.o.FS, i.Record); err != nil {
-		r.log.Warn("record not written", "instance", i.Name, "error", err)
-	}
-	pid, err := c.fork(ctx, rec.mark(i.Record))
+	rec, err := c.start(ctx)
 	if err != nil {
-		return nil, errors.Join(err, r.o.FS.Remove(i.Record))
+		c.spec.Group.Remove()
+		return nil, errors.Join(explain(i, err), r.o.FS.Remove(i.Record))
 	}
-	rec.PID = pid
-	s, err := procfs.Read(pid)
-	if err != nil {
-		// Not even a dead child vanishes before it is waited for.
-		return nil, errors.Join(fmt.Errorf("read process %d: %w", pid, err), kill(pid))
-	}
-	rec.Start = s.Start
-	p := r.watch(i.Record, rec, i.StopTimeout(), false)
-	if err := rec.write(r.o.FS, i.Record); err != nil {
-		r.log.Warn("record not written", "instance", i.Name, "error", err)
-	}
-	return p, nil
+	return r.watch(i.Record, rec, i.StopTimeout(), false), nil
 }
 
 // makeRoom ends what still runs of other versions of i and what they left behind.
 func (r *Runtime) makeRoom(ctx context.Context, i runtime.Instance) error {
 	if rec, ok := find(i.Record); ok {
-		if rec.Instance == i.Digest() {
+		if rec.runs(i) {
 			return errs.Errorf(errs.Conflict, "%s runs already as process %d", i.Name, rec.PID)
 		}
 		r.log.Info("ending another version", "instance", i.Name, "pid", rec.PID)
@@ -114,7 +99,7 @@ func (r *Runtime) makeRoom(ctx context.Context, i runtime.Instance) error {
 
 // Adopt implements runtime.Runtime.
 func (r *Runtime) Adopt(ctx context.Context, i runtime.Instance) (runtime.Process, bool) {
-	return r.adopt(ctx, i.Record, i.StopTimeout(), func(rec record) bool { return rec.Instance == i.Digest() })
+	return r.adopt(ctx, i.Record, i.StopTimeout(), func(rec record) bool { return rec.runs(i) })
 }
 
 // Find returns whatever process runs under the record file, whichever instance it was: for services
@@ -130,10 +115,10 @@ func (r *Runtime) adopt(ctx context.Context, path string, late time.Duration, wa
 	}
 	defer unlock()
 	rec, ok := find(path)
-	if !ok || (want != nil && !want(rec)) {
+	if !ok || (want != nil && !want(rec)) || !rec.settles(ctx) {
 		return nil, false
 	}
-	if before, known := readRecord(path); !known || before.PID != rec.PID || before.Run != rec.Run {
+	if before, known := readRecord(path); !known || before.PID != rec.PID || before.Start != rec.Start {
 		if err := rec.write(r.o.FS, path); err != nil {
 			r.log.Warn("record not written", "record", path, "error", err)
 		}
@@ -141,8 +126,7 @@ func (r *Runtime) adopt(ctx context.Context, path string, late time.Duration, wa
 	return r.watch(path, rec, late, true), true
 }
 
-// lock takes the lock of the record at path. A child holds it too until it has become the service,
-// so whoever has the lock sees every process that was ever started under the record.
+// lock takes the lock of the record at path.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		l, err := fsx.TryLock(path + ".lock")

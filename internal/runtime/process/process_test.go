@@ -21,8 +21,8 @@ func TestStartAndStop(t *testing.T) {
 	both(t, func(t *testing.T, r *process.Runtime) {
 		w := newWorld(t, "serve")
 		p := w.start(r)
-		if got := w.ready(1)[0]; got != p.PID() {
-			t.Errorf("the service is process %d, want %d", got, p.PID())
+		if got := w.ready(1)[0]; got != inside(t, p) {
+			t.Errorf("the service is process %d, want %d", got, inside(t, p))
 		}
 		s, err := procfs.Read(p.PID())
 		if err != nil || s.Session != p.PID() || s.Group != p.PID() {
@@ -58,7 +58,7 @@ func TestExitStatus(t *testing.T) {
 func TestCleanEnvironment(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_AGENT", "leaked")
 	t.Setenv("TZ", "UTC")
-	t.Setenv("PATH", "/usr/bin:/bin")
+	t.Setenv("PATH", "/root/.cargo/bin:/usr/bin:/bin")
 	t.Setenv("HOME", "/root")
 	w := newWorld(t, "whoami")
 	w.inst.Args = []string{"-a", "b c"}
@@ -67,14 +67,14 @@ func TestCleanEnvironment(t *testing.T) {
 	p := w.start(r)
 	got := w.line()
 	for _, want := range []string{
-		"dir " + w.dir, "stdin /dev/null", `args ["-a" "b c"]`, `"TZ=UTC"`, `"PATH=/usr/bin:/bin"`, `"HOME=/elsewhere"`,
+		"dir " + w.dir, "stdin /dev/null", `args ["-a" "b c"]`, `"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"`, `"HOME=/elsewhere"`,
 		`"OVERLAND_INSTANCE=TestCleanEnvironment"`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %s in %s", want, got)
 		}
 	}
-	for _, leak := range []string{"SECRET", "HOME=/root"} {
+	for _, leak := range []string{"SECRET", "HOME=/root", "cargo", "TZ="} {
 		if strings.Contains(got, leak) {
 			t.Errorf("%s leaked into %s", leak, got)
 		}

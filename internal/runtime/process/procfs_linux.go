@@ -2,8 +2,7 @@ package process
 
 import (
 	"bytes"
-	"os"
-	"path/filepath"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -28,16 +27,38 @@ func environ(pid int, name string) (string, bool) {
 	return "", false
 }
 
-// sameRoot reports whether pid sees the same root directory as this process: a path in its
-// environment then means the same file. A container with the same paths inside does not.
-func sameRoot(pid int) bool {
-	ours, err := os.Stat("/proc/self/root")
+// owner returns the effective user and group of pid.
+func owner(pid int) (uid, gid uint32, err error) {
+	const most = 64 << 10
+	b, err := fsx.ReadFile("/proc/"+strconv.Itoa(pid)+"/status", most)
 	if err != nil {
-		return false
+		return 0, 0, err
 	}
-	theirs, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid), "root"))
-	return err == nil && os.SameFile(ours, theirs)
+	found := 0
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		const effective = 2
+		if len(f) <= effective || f[0] != "Uid:" && f[0] != "Gid:" {
+			continue
+		}
+		id, err := strconv.ParseUint(f[effective], 10, 32)
+		if err != nil {
+			return 0, 0, err
+		}
+		found++
+		if f[0] == "Uid:" {
+			uid = uint32(id)
+		} else {
+			gid = uint32(id)
+		}
+	}
+	if found != 2 {
+		return 0, 0, errStatus
+	}
+	return uid, gid, nil
 }
+
+var errStatus = errors.New("unreadable process status")
 
 // bootID names this boot of the machine; "" where the kernel does not tell.
 func bootID() string {

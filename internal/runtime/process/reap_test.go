@@ -50,7 +50,7 @@ func reaper(dir string) {
 	ended := make(chan error)
 	go func() { ended <- r.Reap(ctx) }()
 
-	p, err := r.Start(ctx, instance("orphaner", dir, "orphaner"))
+	p, err := r.Start(ctx, instance("orphaner "+bare, dir, "orphaner"))
 	if err != nil {
 		panic(err)
 	}

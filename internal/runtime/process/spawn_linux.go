@@ -8,25 +8,30 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
-	"time"
 
+	"overland/internal/appfile"
+	"overland/internal/confine"
 	"overland/internal/errs"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 
-// command is an instance ready to be forked: everything that can be refused has been.
+// command is an instance ready to be started: everything that can be refused has been.
 type command struct {
+	r        *Runtime
 	i        runtime.Instance
-	cred     *syscall.Credential
-	env      []string
+	user     runtime.User
+	spec     confine.Spec
 	null     *os.File
 	log      *os.File
+	exit     *os.File
 	logStart int64
 }
 
 // prepare checks i and opens what its process gets. The caller closes it.
-func prepare(i runtime.Instance) (*command, error) {
+func (r *Runtime) prepare(i runtime.Instance) (_ *command, err error) {
 	if err := runnable(i.Program); err != nil {
 		return nil, err
 	}
@@ -34,65 +39,147 @@ func prepare(i runtime.Instance) (*command, error) {
 	if info, err := os.Stat(i.Dir); err != nil || !info.IsDir() {
 		return nil, errs.Errorf(errs.NotFound, "working directory %s: not a directory", i.Dir)
 	}
-	u, err := runtime.LookupUser(i.User)
-	if err != nil {
+	c := &command{r: r, i: i}
+	if c.user, err = serviceUser(i); err != nil {
 		return nil, err
 	}
-	cred, err := credential(i.User, u)
-	if err != nil {
+	if c.spec, err = spec(i, c.user); err != nil {
 		return nil, err
 	}
-	c := &command{i: i, cred: cred, env: environment(i, u)}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
 	if c.null, err = os.OpenFile(os.DevNull, os.O_RDONLY, 0); err != nil {
 		return nil, err
 	}
 	// O_APPEND: after a rotation emptied the file, the service goes on at its new end.
 	if c.log, err = os.OpenFile(i.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
-		c.close()
 		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	if os.Geteuid() == 0 { // programs open /dev/stdout anew, which asks for the file's owner
+		if err := c.log.Chown(int(c.user.UID), -1); err != nil {
+			return nil, fmt.Errorf("hand over the log: %w", err)
+		}
 	}
 	info, err := c.log.Stat()
 	if err != nil {
-		c.close()
 		return nil, err
 	}
 	c.logStart = info.Size()
+	c.spec.Stdin, c.spec.Stdout, c.spec.Stderr = c.null, c.log, c.log
+	// A full disk keeps nobody down: the exit of an adopted service is unknown then.
+	c.exit, _ = os.OpenFile(exitPath(i.Record), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	return c, nil
 }
 
 func (c *command) close() {
-	for _, f := range []*os.File{c.null, c.log} {
+	for _, f := range []*os.File{c.null, c.log, c.exit} {
 		if f != nil {
 			f.Close()
 		}
 	}
 }
 
-// fork starts the process in a session of its own. It retries while the program is open for
-// writing: a child that another goroutine forked may hold a descriptor for a moment.
-func (c *command) fork(ctx context.Context, mark string) (int, error) {
-	argv := append([]string{c.i.Program}, c.i.Args...)
-	attr := &syscall.ProcAttr{
-		Dir: c.i.Dir,
-		// The marks come first: readers of /proc/PID/environ stop after 1 MiB.
-		Env:   append([]string{runVar + "=" + mark}, c.env...),
-		Files: []uintptr{c.null.Fd(), c.log.Fd(), c.log.Fd()},
-		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: c.cred},
+// start starts the service: apart from the machine or, where the machine cannot do that and the
+// service does not insist, without namespaces.
+func (c *command) start(ctx context.Context) (record, error) {
+	rec := newRecord(c.i, c.logStart)
+	rec.UID, rec.GID, rec.Limits = c.user.UID, c.user.GID, c.spec.Limits
+	if os.Geteuid() == 0 && !c.r.noGroups {
+		rec.Group = rec.groupName(c.i.Record)
 	}
-	for try := 0; ; try++ {
-		pid, err := syscall.ForkExec(c.i.Program, argv, attr)
-		if err == nil {
-			return pid, nil
-		}
-		if !errors.Is(err, syscall.ETXTBSY) || try == 50 {
-			return 0, explain(c.i, err)
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		}
+	if rec.Group != "" {
+		c.spec.Group = confine.MakeGroup(rec.Group, rec.Limits)
 	}
+	if c.spec.Group == nil {
+		rec.Group = ""
+	}
+	if err := c.devices(&rec); err != nil {
+		return rec, err
+	}
+	// The mark comes first: readers of /proc/PID/environ stop after 1 MiB.
+	c.spec.Env = append([]string{runVar + "=" + rec.mark(c.i.Record)}, c.spec.Env...)
+	if err := rec.write(c.r.o.FS, c.i.Record); err != nil && !c.unrecorded(rec, err) {
+		return rec, err
+	}
+	err := c.launch(ctx, &rec)
+	for err != nil {
+		less, missing := yield(&c.spec, c.i, err)
+		if !less {
+			break
+		}
+		rec.Confined.Missing = append(rec.Confined.Missing, missing)
+		err = c.launch(ctx, &rec)
+	}
+	return rec, err
+}
+
+// yield takes out of s what err says that this machine cannot do, and reports whether it did: not for
+// a service that insists on all of it.
+func yield(s *confine.Spec, i runtime.Instance, err error) (less bool, missing string) {
+	var unable *confine.UnableError
+	switch {
+	case !errors.As(err, &unable) || i.Spec.Isolation == appfile.Required:
+		return false, ""
+	case unable.What == confine.SystemCallFilters && s.Filter != confine.FilterOff:
+		s.Filter = confine.FilterOff
+		return true, fmt.Sprintf("system-call filter: %v · %s", err, unable.Remedy)
+	case !s.Bare:
+		s.Bare, s.User.Share = true, true
+		return true, fmt.Sprintf("files and processes of its own: %v · %s", err, unable.Remedy)
+	}
+	return false, ""
+}
+
+// devices keeps the service from the machine's hardware.
+func (c *command) devices(rec *record) error {
+	want := c.i.Spec.Rights
+	if want.Isolation == appfile.NoIsolation {
+		return nil
+	}
+	err := c.spec.Group.AllowDevices(want.Devices)
+	switch {
+	case err == nil:
+		return nil
+	case slices.Contains(want.Capabilities, "mknod"): // nothing else would keep it from the disks
+		return errs.Hint(errs.E(errs.Unavailable, fmt.Errorf("capability mknod: devices cannot be kept apart: %w", err)),
+			"mount control groups, or leave out the capability")
+	case len(want.Devices) > 0 && os.Geteuid() == 0:
+		return errs.Hint(errs.E(errs.Unavailable, err), "mount control groups, and look at the devices of overland.yaml")
+	}
+	rec.Confined.Missing = append(rec.Confined.Missing, fmt.Sprintf("device control: %v; its user and its own /dev keep it from hardware; mount control groups", err))
+	return nil
+}
+
+func (c *command) launch(ctx context.Context, rec *record) error {
+	missing := rec.Confined.Missing
+	_, _, err := confine.StartService(ctx, c.spec, confine.Service{
+		Linger: c.i.StopTimeout(), Exit: c.exit,
+		Ready: func(pid int, done confine.Applied) error {
+			s, err := procfs.Read(pid)
+			if err != nil {
+				return fmt.Errorf("read process %d: %w", pid, err)
+			}
+			rec.PID, rec.Start = pid, s.Start
+			rec.Confined = runtime.Confined{
+				User: fmt.Sprintf("%d:%d", c.user.UID, c.user.GID), Apart: !c.spec.Bare, Filter: done.Filter,
+				Limits: done.Limits, Missing: append(missing, done.Missing...),
+			}
+			if err := rec.write(c.r.o.FS, c.i.Record); err != nil && !c.unrecorded(*rec, err) {
+				return err
+			}
+			return nil
+		},
+	})
+	return err
+}
+
+// unrecorded reports whether the service may run though its record could not be written.
+func (c *command) unrecorded(rec record, err error) bool {
+	c.r.log.Warn("record not written", "instance", c.i.Name, "error", err)
+	return rec.Group != ""
 }
 
 // runnable checks that program is an absolute path of something that may be executed.
@@ -114,6 +201,13 @@ func runnable(program string) error {
 
 // explain gives a failed start its kind and a hint.
 func explain(i runtime.Instance, err error) error {
+	var unable *confine.UnableError
+	if errors.As(err, &unable) {
+		return errs.Hint(errs.E(errs.Unavailable, err), "%s; or let it be: isolation: none", unable.Remedy)
+	}
+	if failed := (*confine.ExecError)(nil); !errors.As(err, &failed) {
+		return err
+	}
 	switch {
 	case errors.Is(err, syscall.ENOEXEC):
 		return errs.Errorf(errs.Invalid, "program %s: not a program for this machine's CPU", i.Program)
@@ -128,31 +222,27 @@ func explain(i runtime.Instance, err error) error {
 	return fmt.Errorf("program %s: %w", i.Program, err)
 }
 
-// credential returns the credential of u; nil when this process already is u.
-func credential(text string, u runtime.User) (*syscall.Credential, error) {
-	if text == "" || (os.Geteuid() != 0 && int(u.UID) == os.Geteuid() && int(u.GID) == os.Getegid()) {
-		return nil, nil
+// serviceUser returns the user that i runs as.
+func serviceUser(i runtime.Instance) (runtime.User, error) {
+	u, err := runtime.LookupUser(i.User)
+	if err != nil {
+		return u, err
 	}
-	if os.Geteuid() != 0 {
-		return nil, errs.Hint(errs.Errorf(errs.Denied, "user %q: only root may start a service as another user", text),
+	if own := os.Geteuid(); own != 0 && (int(u.UID) != own || int(u.GID) != os.Getegid()) {
+		return u, errs.Hint(errs.Errorf(errs.Denied, "user %q: only root may start a service as another user", i.User),
 			"run the agent as root, or leave out the service's user")
 	}
-	return &syscall.Credential{Uid: u.UID, Gid: u.GID, Groups: u.Groups}, nil
+	return u, nil
 }
 
-// environment returns the clean environment of i: PATH, HOME and TZ, then i's own, which win.
+const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+// environment returns the environment of i: PATH and HOME, then i's own, which win. Nothing comes
+// from whoever started the agent.
 func environment(i runtime.Instance, u runtime.User) []string {
-	path, home := os.Getenv("PATH"), u.Home
-	path = cmp.Or(path, "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-	if own := os.Getenv("HOME"); own != "" && i.User == "" {
-		home = own
-	}
-	home = cmp.Or(home, "/")
-	env := []string{"OVERLAND_INSTANCE=" + i.Name, "PATH=" + path, "HOME=" + home}
-	if tz, ok := os.LookupEnv("TZ"); ok {
-		env = append(env, "TZ="+tz)
-	}
-	return dedup(append(env, i.Env...))
+	return dedup(append([]string{
+		"OVERLAND_INSTANCE=" + i.Name, "PATH=" + searchPath, "HOME=" + cmp.Or(u.Home, i.Dir, "/"),
+	}, i.Env...))
 }
 
 // dedup keeps the last value of each name: with two, programs differ in which one they see.
@@ -176,11 +266,4 @@ func dedup(env []string) []string {
 		}
 	}
 	return out
-}
-
-// kill ends a child that cannot be watched.
-func kill(pid int) error {
-	err := syscall.Kill(-pid, syscall.SIGKILL)
-	_, wait := syscall.Wait4(pid, nil, 0, nil)
-	return errors.Join(err, wait)
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"overland/internal/confine"
 	"overland/internal/errs"
 	"overland/internal/procfs"
 	"overland/internal/runtime"
@@ -16,12 +17,13 @@ import (
 
 // proc is a process being watched.
 type proc struct {
-	r    *Runtime
-	path string // of the record
-	rec  record
-	info runtime.Info
-	late time.Duration // how long what the service leaves behind may take to end
-	fd   *os.File      // pidfd; nil = poll
+	r      *Runtime
+	path   string // of the record
+	rec    record
+	info   runtime.Info
+	limits confine.Limits
+	late   time.Duration // how long what the service leaves behind may take to end
+	fd     *os.File      // pidfd; nil = poll
 
 	stopping chan struct{} // closed by the first Stop
 	kill     chan struct{} // closed when the service had enough time to end by itself
@@ -36,8 +38,8 @@ type proc struct {
 // watch starts watching the process of rec.
 func (r *Runtime) watch(path string, rec record, late time.Duration, adopted bool) *proc {
 	p := &proc{
-		r: r, path: path, rec: rec, late: late,
-		info:     runtime.Info{Since: rec.Since, LogStart: rec.LogStart, Adopted: adopted},
+		r: r, path: path, rec: rec, late: late, limits: rec.Limits,
+		info:     runtime.Info{Since: rec.Since, LogStart: rec.LogStart, Adopted: adopted, Confined: rec.Confined},
 		stopping: make(chan struct{}), kill: make(chan struct{}), released: make(chan struct{}),
 		watched: make(chan struct{}), done: make(chan struct{}),
 	}
@@ -126,7 +128,7 @@ func (p *proc) run() {
 	if !p.awaitLeader() || !p.endLeftovers() {
 		return
 	}
-	p.exit = collect(p.rec.PID)
+	p.exit = p.collect()
 	if now, ok := readRecord(p.path); ok && now.Run == p.rec.Run {
 		if err := p.r.o.FS.Remove(p.path); err != nil {
 			p.r.log.Warn("record not removed", "record", p.path, "error", err) // a stale one proves nothing
@@ -197,8 +199,30 @@ func openPidfd(rec record) *os.File {
 	return os.NewFile(uintptr(fd), "pidfd")
 }
 
-// collect takes the exit status of a process that has ended, when it is our child.
-func collect(pid int) runtime.Exit {
+// collect returns how the service ended: what its keeper wrote, else what the kernel tells about the
+// process. The run's control group goes.
+func (p *proc) collect() runtime.Exit {
+	e := collectChild(p.rec.PID)
+	if x, ok := confine.ReadExit(exitPath(p.path)); ok && p.rec.Confined.Apart {
+		e.Known, e.Code, e.Signal = true, x.Code, syscall.Signal(x.Signal)
+		if x.Signal != 0 {
+			e.Code = 0
+		}
+	}
+	if g := confine.FindGroup(p.rec.Group); p.rec.Group != "" {
+		if reached := g.Reached(p.limits); reached != nil && !e.OK() {
+			e.Limit = reached.Error()
+		}
+		g.Remove()
+	}
+	return e
+}
+
+// exitPath returns the file that the keeper of what is recorded at path writes the exit into.
+func exitPath(path string) string { return path + ".exit" }
+
+// collectChild takes the exit status of a process that has ended, when it is our child.
+func collectChild(pid int) runtime.Exit {
 	e := runtime.Exit{At: time.Now()}
 	var ws syscall.WaitStatus
 	got, err := syscall.Wait4(pid, &ws, syscall.WNOHANG, nil)

@@ -1,0 +1,119 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"overland/internal/appfile"
+	"overland/internal/confine"
+	"overland/internal/errs"
+	"overland/internal/runtime"
+)
+
+// spec returns what i is given to see and to use: the least, and what it asks for.
+func spec(i runtime.Instance, u runtime.User) (confine.Spec, error) {
+	want := i.Spec.Rights
+	own := os.Geteuid()
+	s := confine.Spec{
+		Path: i.Program, Args: append([]string{i.Program}, i.Args...), Env: environment(i, u), Dir: i.Dir,
+		Network: confine.NetworkHost, Privileged: want.Isolation == appfile.NoIsolation, Bare: want.Isolation == appfile.NoIsolation,
+		User:   confine.User{ID: int(u.UID), Group: int(u.GID), Share: own == 0},
+		Limits: confine.Limits{Memory: want.Limits.Memory, Processes: want.Limits.Processes, CPU: want.Limits.CPU, Files: want.Limits.Files},
+	}
+	for _, g := range u.Groups {
+		s.User.Groups = append(s.User.Groups, int(g))
+	}
+	if s.Privileged || want.Seccomp == appfile.Unconfined {
+		s.Filter = confine.FilterOff
+	}
+	if len(want.Capabilities) > 0 && own != 0 {
+		return s, errs.Hint(errs.Errorf(errs.Denied, "capabilities %s: only root can give them", strings.Join(want.Capabilities, ", ")),
+			"run the agent as root, or leave out the service's capabilities")
+	}
+	for _, c := range want.Capabilities {
+		s.Caps = append(s.Caps, "CAP_"+strings.ToUpper(c))
+	}
+	if s.Bare {
+		return s, nil
+	}
+	var err error
+	s.Mounts, err = mounts(i)
+	return s, err
+}
+
+// mounts returns the files that i sees: the machine's, read-only, without homes, what others keep
+// and hardware; a /tmp of its own; its program; and its data, in which alone it can write.
+func mounts(i runtime.Instance) ([]confine.Mount, error) {
+	list := []confine.Mount{
+		{Kind: confine.Bind, Source: "/", Target: "/"},
+		{Kind: confine.Proc, Target: "/proc"},
+		{Kind: confine.Devices, Target: "/dev"},
+	}
+	for _, dir := range append([]string{"/home", "/root", "/run/user"}, i.Hidden...) {
+		if at, ok := folder(dir); ok && at != "/" {
+			list = append(list, confine.Mount{Kind: confine.Temp, Target: at, Size: 1 << 20})
+		}
+	}
+	for _, dir := range []string{"/tmp", "/var/tmp"} {
+		if at, ok := folder(dir); ok && at == dir {
+			list = append(list, confine.Mount{Kind: confine.Temp, Target: dir, Mode: 0o1777, Exec: true})
+		}
+	}
+	if at, ok := folder(i.Dir); ok && at != "/" && hidden(list, at) {
+		list = append(list, confine.Mount{Kind: confine.Temp, Target: at, Size: 1 << 20})
+	}
+	show := func(path string, writable bool) error {
+		at, err := filepath.EvalSymlinks(path)
+		if err != nil {
+			return err
+		}
+		list = append(list, confine.Mount{Kind: confine.Bind, Source: at, Target: at, Writable: writable})
+		return nil
+	}
+	programs := []string{i.Program}
+	for _, p := range i.Programs {
+		programs = append(programs, p)
+	}
+	slices.Sort(programs)
+	for _, p := range slices.Compact(programs) {
+		if err := show(p, false); err != nil && (p == i.Program || !errors.Is(err, fs.ErrNotExist)) {
+			return nil, fmt.Errorf("program: %w", err)
+		}
+	}
+	for name, dir := range i.Data {
+		if err := show(dir, true); err != nil {
+			return nil, fmt.Errorf("data folder %s: %w", name, err)
+		}
+	}
+	for _, path := range i.Spec.Devices {
+		list = append(list, confine.Mount{Kind: confine.Device, Source: path, Target: path})
+	}
+	for _, path := range i.Spec.Writable {
+		if err := show(path, true); err != nil {
+			return nil, errs.Hint(errs.E(errs.NotFound, fmt.Errorf("writable: %w", err)), "make it, or leave it out of the service's writable paths")
+		}
+	}
+	return list, nil
+}
+
+// folder returns where the folder path really is, and whether there is one.
+func folder(path string) (string, bool) {
+	at, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", false
+	}
+	info, err := os.Stat(at)
+	return at, err == nil && info.IsDir()
+}
+
+// hidden reports whether path is below a folder in memory of list.
+func hidden(list []confine.Mount, path string) bool {
+	return slices.ContainsFunc(list, func(m confine.Mount) bool {
+		return m.Kind == confine.Temp && strings.HasPrefix(path, m.Target+"/")
+	})
+}
