@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -42,6 +43,7 @@ type State struct {
 	Settings Settings        `json:"settings"`
 	Agent    digest.Digest   `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
 	Programs []Candidate     `json:"programs,omitempty"` // agent programs that are not tried again
+	Users    map[string]int  `json:"users,omitempty"`    // application → the uid that its services have; never given to another
 }
 
 // Settings is what the node was told to follow. It is remembered here and
@@ -91,6 +93,7 @@ func (s State) clone() State {
 		s.Intent = &i
 	}
 	s.Bad, s.Events, s.Programs = slices.Clone(s.Bad), slices.Clone(s.Events), slices.Clone(s.Programs)
+	s.Users = maps.Clone(s.Users)
 	s.Settings.Sites, s.Settings.Watch = slices.Clone(s.Settings.Sites), slices.Clone(s.Settings.Watch)
 	return s
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"overland/internal/agent/node"
@@ -59,7 +61,8 @@ func (s *services) instance(number int, app node.App, name string, spec appfile.
 	full := app.App + "." + name
 	svc := runtime.Service{
 		App: app.App, Version: app.Version, Commit: app.Commit, Name: name, Spec: spec, Artifacts: map[string]runtime.Artifact{},
-		Home: filepath.Join(s.node.Dir(), "volumes", app.App), Log: s.node.LogPath(full), Record: filepath.Join(s.node.Dir(), "run", full+".json"),
+		Hidden: []string{s.node.Dir()},
+		Home:   filepath.Join(s.node.Dir(), "volumes", app.App), Log: s.node.LogPath(full), Record: filepath.Join(s.node.Dir(), "run", full+".json"),
 	}
 	for _, p := range app.Programs {
 		svc.Artifacts[p.Artifact] = runtime.Artifact{Path: filepath.Join(s.node.GenerationDir(number), app.ProgramPath(p)), Blob: p.Digest}
@@ -67,6 +70,13 @@ func (s *services) instance(number int, app node.App, name string, spec appfile.
 	rt, err := s.runtimes.For(spec)
 	if err != nil {
 		return runtime.Instance{}, fmt.Errorf("service %s: %w", full, err)
+	}
+	if os.Geteuid() == 0 && runtime.Word(spec) == runtime.ProcessWord && spec.User == "" {
+		uid, err := s.node.UserOf(app.App)
+		if err != nil {
+			return runtime.Instance{}, fmt.Errorf("service %s: %w", full, err)
+		}
+		svc.User = fmt.Sprintf("%d:%d", uid, uid)
 	}
 	return svc.Instance(rt)
 }
@@ -78,8 +88,30 @@ func (s *services) prepare(inst runtime.Instance) error {
 			return fmt.Errorf("service %s: %w", inst.Name, err)
 		}
 	}
+	if err := s.open(inst); err != nil {
+		return fmt.Errorf("service %s: %w", inst.Name, err)
+	}
 	if err := runtime.MakeData(s.fs, inst); err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
+	}
+	return nil
+}
+
+// open lets the users of services through the node's own folders to the program and the data of inst:
+// a first install whose shell had a strict umask closed them.
+func (s *services) open(inst runtime.Instance) error {
+	top := s.node.Dir()
+	for _, path := range []string{filepath.Dir(inst.Program), inst.Dir} {
+		for ; path == top || strings.HasPrefix(path, top+"/"); path = filepath.Dir(path) {
+			const enter = 0o011
+			info, err := os.Lstat(path)
+			if err != nil || !info.IsDir() || info.Mode().Perm()&enter == enter {
+				continue
+			}
+			if err := s.fs.Chmod(path, info.Mode().Perm()|0o055); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
