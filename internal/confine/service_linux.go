@@ -56,9 +56,10 @@ func ReadExit(path string) (e Exit, ok bool) {
 // keeperCommand returns how the keeper is started.
 func keeperCommand(ctx context.Context, v *Service, bare bool) *exec.Cmd {
 	if v != nil { // a goroutine that watches ctx would outlive the start
-		return exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe", Verb)
+		ctx = context.WithoutCancel(ctx)
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", Verb)
+	cmd.Env = []string{}
 	cmd.WaitDelay = time.Second
 	cmd.Cancel = func() error { return end(cmd.Process, bare) }
 	return cmd

@@ -92,7 +92,6 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 	}()
 	p.cmd = keeperCommand(ctx, v, s.Bare)
 	p.cmd.Args[0] = os.Args[0]
-	p.cmd.Env = []string{}
 	p.cmd.Dir = "/"
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
 	p.cmd.ExtraFiles = []*os.File{theirs}
