@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"overland/internal/db"
@@ -62,6 +63,25 @@ func Audit(ctx context.Context, dir string, limit int) (_ []AuditEvent, err erro
 		events[i].Time = e.Time.UTC()
 	}
 	return events, err
+}
+
+// trail is the audit log of a running site. It is shortened once a day, and after so many events: a
+// writer may cause many millions in a day.
+type trail struct {
+	known       *db.DB
+	keep, every int
+	n           atomic.Int64
+}
+
+// note makes e durable. What has happened is noted also when ctx of its request has ended.
+func (t *trail) note(e server.Event) error {
+	if err := t.known.AddEvent(context.Background(), eventOf(e)); err != nil {
+		return err
+	}
+	if t.n.Add(1)%int64(t.every) != 0 {
+		return nil
+	}
+	return t.known.TrimEvents(context.Background(), t.keep)
 }
 
 func eventOf(e server.Event) db.Event {

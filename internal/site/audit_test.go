@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"overland/internal/errs"
 	"overland/internal/home"
+	"overland/internal/netcache/server"
 )
 
 // The log of before there was a database is taken over, once, and nothing of it is lost.
@@ -58,5 +60,24 @@ func TestAnAuditLogIsTakenOver(t *testing.T) {
 		if err != nil || len(left) != 1 || filepath.Base(left[0]) != "audit.log.damaged" {
 			t.Errorf("left %q, %v", left, err)
 		}
+	}
+}
+
+// A writer that is refused a million times does not fill the disk with the log of it.
+func TestOneWriterDoesNotFillTheAuditLog(t *testing.T) {
+	known, err := openFacts(t.Context(), newSite(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	log := &trail{known: known, keep: 10, every: 5}
+	for range 103 {
+		if err := log.note(server.Event{Time: time.Now(), Action: "blob", Result: "refused"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := known.Events(t.Context(), 1000)
+	if err != nil || len(list) != 13 {
+		t.Errorf("%d events, %v", len(list), err)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/url"
-	"sync/atomic"
 
 	"overland/internal/db"
 	"overland/internal/digest"
@@ -43,16 +42,7 @@ func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open b
 		if err := importAudit(ctx, folder, known, log); err != nil {
 			return nil, err
 		}
-		var events atomic.Int64
-		o.Audit = func(e server.Event) error {
-			// Not once a day alone: a writer may cause many millions in one.
-			if n := events.Add(1); n%auditTrim == 0 {
-				if err := known.TrimEvents(context.WithoutCancel(ctx), auditEvents); err != nil {
-					return err
-				}
-			}
-			return known.AddEvent(context.WithoutCancel(ctx), eventOf(e))
-		}
+		o.Audit = (&trail{known: known, keep: auditEvents, every: auditTrim}).note
 	}
 	s := server.New(shelf, o)
 	return &netcache{shelf, s, netcacheface.New(s, netcacheface.Options{Log: log})}, nil
