@@ -3,9 +3,15 @@ package appfile
 import (
 	"cmp"
 	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"overland/internal/confine"
 	"overland/internal/platform"
+	"overland/internal/progress"
 )
 
 // Version is the only value of the key "overland" so far.
@@ -116,4 +122,58 @@ func (s *Service) CheckLimits() error {
 		err = cmp.Or(err, over("selftest: within", c.Within, MaxWithin))
 	}
 	return err
+}
+
+// Check refuses what this program does not know: a right that is misread could be too much.
+func (r Rights) Check() error {
+	switch {
+	case r.Isolation != "" && r.Isolation != Required && r.Isolation != NoIsolation:
+		return fmt.Errorf("isolation %.100q: this program knows %q and %q", r.Isolation, Required, NoIsolation)
+	case r.Seccomp != "" && r.Seccomp != Unconfined:
+		return fmt.Errorf("seccomp %.100q: this program knows %q", r.Seccomp, Unconfined)
+	case r.Limits.Memory < 0 || r.Limits.Processes < 0 || r.Limits.Files < 0 || r.Limits.CPU < 0:
+		return fmt.Errorf("limits %+v: below zero", r.Limits)
+	}
+	for _, c := range r.Capabilities {
+		if !slices.Contains(confine.Capabilities(), c) {
+			return fmt.Errorf("capability %.100q: this program does not know it", c)
+		}
+	}
+	for _, p := range slices.Concat(r.Writable, r.Devices) {
+		if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {
+			return fmt.Errorf("path %.100q: not a clean absolute path", p)
+		}
+	}
+	return nil
+}
+
+// Words says r for people, each in the words of overland.yaml: "capabilities net_bind_service". Nothing
+// when r asks for nothing.
+func (r Rights) Words() []string {
+	var list []string
+	add := func(name string, values ...string) {
+		if len(values) > 0 && values[0] != "" {
+			list = append(list, name+" "+strings.Join(values, ", "))
+		}
+	}
+	add("isolation", string(r.Isolation))
+	add("seccomp", r.Seccomp)
+	add("capabilities", r.Capabilities...)
+	add("writable", r.Writable...)
+	add("devices", r.Devices...)
+	if r.Limits.Memory > 0 {
+		add("memory", progress.Bytes(r.Limits.Memory))
+	}
+	for _, l := range []struct {
+		name string
+		n    int
+	}{{"processes", r.Limits.Processes}, {"files", r.Limits.Files}} {
+		if l.n > 0 {
+			add(l.name, strconv.Itoa(l.n))
+		}
+	}
+	if r.Limits.CPU > 0 {
+		add("cpu", strconv.FormatFloat(r.Limits.CPU, 'g', -1, 64))
+	}
+	return list
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
-	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -95,24 +93,6 @@ func become(u User, mapped bool) error {
 		return fmt.Errorf("become user %d: %w", u.ID, errno)
 	}
 	return nil
-}
-
-// capabilityNames are in the kernel's order.
-var capabilityNames = strings.Fields(`CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
-	NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
-	SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG
-	WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`)
-
-// capabilities returns the set of names such as CAP_CHOWN.
-func capabilities(names []string) (set uint64, _ error) {
-	for _, name := range names {
-		k := slices.Index(capabilityNames, strings.TrimPrefix(name, "CAP_"))
-		if k < 0 {
-			return 0, fmt.Errorf("confine: no capability is called %q", name)
-		}
-		set |= 1 << k
-	}
-	return set, nil
 }
 
 // setLimits limits this process and what it starts.

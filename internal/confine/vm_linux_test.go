@@ -21,10 +21,10 @@ func TestInAMachineWithCgroup2(t *testing.T) {
 		Files: map[string]string{"/confine.test": program},
 		Command: []string{
 			"/confine.test", "-test.v", "-test.timeout=10m", "-test.run",
-			"^(TestACommandIsWhatItsSpecSays|TestLimits|TestEverythingEndsWithTheCommand|TestMounts|TestListen|TestWhatIsAppliedIsSaid|TestNoAttemptGetsThrough)$",
+			"^(TestACommandIsWhatItsSpecSays|TestLimits|TestEverythingEndsWithTheCommand|TestMounts|TestListen|TestWhatIsAppliedIsSaid|TestNoAttemptGetsThrough|TestS17DisksAreKeptAwayByTheControlGroup)$",
 		},
 	})
-	if code != 0 || !strings.Contains(out, "cgroup v2") || strings.Count(out, "--- PASS: Test") < 7 {
+	if code != 0 || !strings.Contains(out, "cgroup v2") || strings.Count(out, "--- PASS: Test") < 8 {
 		t.Errorf("exit %d:\n%s", code, out)
 	}
 }

@@ -155,6 +155,7 @@ var neighbours = map[[2]string]string{
 	{"fsx", "errs"}:         "a full disk is told in one place, with its kind and its hint",
 	{"ecosystem", "record"}: "an ecosystem answers in the recorder's words",
 	{"mirror", "cache"}:     "a cache asks what an upstream site has in the cache's words",
+	{"appfile", "confine"}:  "the names of capabilities have one place",
 	{"progress", "printer"}: "what a task is called may be somebody else's words",
 	{"httpx", "errs"}:       "an error becomes a status and a body, and a status an error, in one place",
 }

@@ -65,6 +65,17 @@ type Service struct {
 	Error    string    `json:"error,omitempty"` // why the last start failed
 	Next     time.Time `json:"next,omitzero"`   // when it is started again
 	Log      string    `json:"log"`             // its file
+	User     string    `json:"user,omitempty"`  // uid:gid that it runs as
+	Confined Confined  `json:"confined,omitzero"`
+}
+
+// Confined says how far a running service is kept apart from the machine.
+type Confined struct {
+	Apart   bool     `json:"apart"`             // it has files and processes of its own
+	Filter  bool     `json:"filter"`            // its system calls are filtered
+	Asked   []string `json:"asked,omitempty"`   // what its release asks for, in the words of overland.yaml
+	Limits  string   `json:"limits,omitempty"`  // what holds its limits: "cgroup v2", "cgroup v1"
+	Missing []string `json:"missing,omitempty"` // what this machine cannot do, with cause and remedy
 }
 
 // Look is the last look at a source.

@@ -187,5 +187,5 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 			return err
 		}
 	}
-	return nil
+	return s.Rights.Check()
 }

@@ -1,7 +1,9 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -14,8 +16,10 @@ import (
 )
 
 // MakeData makes the data folders of i, mode 0750 and owned by i.User. A folder that exists keeps
-// its content and mode; its owner is put right, not that of the files inside. A symbolic link in
-// its place is refused: the service could have pointed it at another's files.
+// its content and mode. When it is another's, as after a release that ran as root, it and what is in
+// it become i.User's: the folder last, so that a crash is made up for. A symbolic link in its place
+// is refused: the service could have pointed it at another's files; of links inside of it the links
+// themselves are handed over, and a file with a second name only when it was the folder's owner's.
 func MakeData(disk fsx.FS, i Instance) error {
 	if len(i.Data) == 0 {
 		return nil
@@ -53,8 +57,41 @@ func makeFolder(disk fsx.FS, path string, u User) error {
 	if st.Uid == u.UID && st.Gid == u.GID {
 		return nil
 	}
+	if err := handOver(path, st.Uid, u); err != nil {
+		return err
+	}
 	if err := os.Lchown(path, int(u.UID), int(u.GID)); err != nil {
 		return err
 	}
 	return disk.SyncDir(path)
+}
+
+// handOver makes all below the folder path u's. The service before may still run and rename things
+// meanwhile: nothing outside of the folder is reached through what it puts there.
+func handOver(path string, before uint32, u User) error {
+	root, err := os.OpenRoot(path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // removed meanwhile
+		}
+		if err != nil || name == "." {
+			return err
+		}
+		info, err := root.Lstat(name)
+		if err != nil {
+			return nil //nolint:nilerr // removed meanwhile
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok || !info.IsDir() && st.Nlink > 1 && st.Uid != before {
+			return nil // a second name of a file that may be anybody's
+		}
+		if err := root.Lchown(name, int(u.UID), int(u.GID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
 }

@@ -119,6 +119,48 @@ func TestMakeData(t *testing.T) {
 	}
 }
 
+// An upgrade from a release that ran as root, whose folder holds what could lead outside.
+func TestS17DataOfARootServiceIsHandedOver(t *testing.T) {
+	dir := t.TempDir()
+	outside := filepath.Join(dir, "outside")
+	if err := os.MkdirAll(filepath.Join(outside, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, filepath.Join(outside, "precious"), "x")
+	data := filepath.Join(dir, "volumes", "wallet", "data")
+	if err := os.MkdirAll(filepath.Join(data, "a", "b"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, filepath.Join(data, "a", "b", "file"), "kept")
+	for link, to := range map[string]string{"folder": outside, "file": filepath.Join(outside, "precious"), "a/up": "../.."} {
+		if err := os.Symlink(to, filepath.Join(data, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The service before was user 77, who linked a file of root's.
+	if err := os.Link(filepath.Join(outside, "precious"), filepath.Join(data, "hard")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Lchown(data, 77, 77); err != nil {
+		t.Fatal(err)
+	}
+	if err := runtime.MakeData(fsx.FS{}, runtime.Instance{User: "99", Data: map[string]string{"data": data}}); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]uint32{
+		data: 99, data + "/a": 99, data + "/a/b": 99, data + "/a/b/file": 99, data + "/folder": 99, data + "/file": 99,
+		outside: 0, outside + "/sub": 0, outside + "/precious": 0, data + "/hard": 0, filepath.Dir(data): 0,
+	} {
+		info, err := os.Lstat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st := info.Sys().(*syscall.Stat_t); st.Uid != want {
+			t.Errorf("%s belongs to %d, want %d", path, st.Uid, want)
+		}
+	}
+}
+
 func TestMakeDataRefuses(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Symlink("/etc", filepath.Join(root, "link")); err != nil {

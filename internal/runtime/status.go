@@ -26,6 +26,7 @@ type Status struct {
 	LastExit  *Exit     `json:"lastExit,omitempty"` // how the process before ended
 	NextStart time.Time `json:"nextStart,omitzero"` // while Waiting
 	Err       string    `json:"error,omitempty"`    // why the last start failed
+	Confined  Confined  `json:"confined"`           // while Running or Stopping
 	LogStart  int64     `json:"-"`                  // length of the log in bytes when the process started
 	Final     bool      `json:"-"`                  // it will not run again as it is: Ended, or a program that cannot run
 }

@@ -195,9 +195,12 @@ func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 	}
 	info := p.Info()
 	s.set(func(st *Status) {
-		*st = Status{State: Running, PID: p.PID(), Since: info.Since, Adopted: info.Adopted, LogStart: info.LogStart, Restarts: st.Restarts, LastExit: st.LastExit}
+		*st = Status{State: Running, PID: p.PID(), Since: info.Since, Adopted: info.Adopted, Confined: info.Confined, LogStart: info.LogStart, Restarts: st.Restarts, LastExit: st.LastExit}
 	})
 	s.log.Info("service runs", "pid", p.PID(), "adopted", info.Adopted)
+	for _, m := range info.Confined.Missing {
+		s.log.Warn("service is less confined than it could be", "missing", m)
+	}
 	return p, nil
 }
 

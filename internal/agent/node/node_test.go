@@ -314,3 +314,31 @@ func TestStateNeedsNoNewBlocks(t *testing.T) {
 		}
 	}
 }
+
+// An application's user never moves and is never another's, also not after the state was read again
+// or the application has gone.
+func TestS17UsersOfApplicationsStay(t *testing.T) {
+	dir := t.TempDir()
+	n := open(t, dir, node.Options{})
+	got := map[string]int{}
+	for _, app := range []string{"wallet", "hello", "tea"} {
+		uid, err := n.UserOf(app)
+		must(t, err)
+		for other, taken := range got {
+			if uid == taken || uid < 60_000 {
+				t.Errorf("%s has uid %d, %s %d", app, uid, other, taken)
+			}
+		}
+		got[app] = uid
+	}
+	must(t, n.Close())
+	n = open(t, dir, node.Options{})
+	for app, want := range got {
+		if uid, err := n.UserOf(app); err != nil || uid != want {
+			t.Errorf("%s has uid %d (%v), had %d", app, uid, err, want)
+		}
+	}
+	if uid, err := n.UserOf("late"); err != nil || uid == got["tea"] || uid == got["hello"] || uid == got["wallet"] {
+		t.Errorf("a new application has uid %d (%v)", uid, err)
+	}
+}

@@ -275,6 +275,11 @@ func (s *services) fill(list []nodeapi.Service) {
 			out.LastExit = r.LastExit.String()
 		}
 		out.Error = r.Err
+		out.User = r.Confined.User
+		out.Confined = nodeapi.Confined{
+			Apart: r.Confined.Apart, Filter: r.Confined.Filter, Limits: r.Confined.Limits, Missing: r.Confined.Missing,
+			Asked: u.inst.Spec.Words(),
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package yamlfile_test
 
 import (
+	"reflect"
 	"regexp"
 	"strings"
 	"testing"
@@ -50,5 +51,47 @@ func TestKeysThatBuildersAndRuntimesBring(t *testing.T) {
 	a, s := app.Artifacts["tea"], app.Services["s"]
 	if k, ok := a.Settings.(*kettle); !ok || a.Builder != "kettle" || k.Water != "well" || s.Runtime != "pot" || s.User != "root" {
 		t.Errorf("%+v, %+v", a, s)
+	}
+}
+
+func TestRightsOfAService(t *testing.T) {
+	const asks = tea + "    capabilities: [net_bind_service]\n    limits: {memory: 512MiB, processes: 100, files: 4096, cpu: 1.5}\n" +
+		"    writable: [/srv/shared]\n    devices: [/dev/ttyUSB0]\n    isolation: required\n    seccomp: unconfined\n"
+	yamltest.Run(t, format, map[string]string{
+		"everything": asks,
+		"nothing":    tea,
+		"none":       tea + "    isolation: none\n",
+		"one cpu":    tea + "    limits: {cpu: 1}\n",
+	}, map[string]yamltest.Refusal{
+		"capability misspelt": {tea + "    capabilities: [net_bind_servce]\n", `f.yaml:8:20: unknown capability "net_bind_servce" · did you mean net_bind_service?`, "one of: chown", true},
+		"memory in words":     {tea + "    limits: {memory: lots}\n", "f.yaml:8:22: memory \"lots\": not a size", "write it like 512MiB", true},
+		"a cpu of none":       {tea + "    limits: {cpu: 0}\n", "f.yaml:8:19: cpu 0: not a number of processors", "write it like 1.5", true},
+		"a way up":            {tea + "    writable: [/srv/../etc]\n", `f.yaml:8:16: path "/srv/../etc": an absolute path`, "an absolute path", true},
+		"a device elsewhere":  {tea + "    devices: [/tmp/disk]\n", `f.yaml:8:15: device "/tmp/disk": a path below /dev`, "a path below /dev", true},
+		"isolation misspelt":  {tea + "    isolation: non\n", `unknown isolation "non"`, "one of: required, none", true},
+	})
+	app, err := format.Parse([]byte(asks), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := appfile.Rights{
+		Capabilities: []string{"net_bind_service"}, Limits: appfile.Limits{Memory: 512 << 20, Processes: 100, Files: 4096, CPU: 1.5},
+		Writable: []string{"/srv/shared"}, Devices: []string{"/dev/ttyUSB0"}, Isolation: appfile.Required, Seccomp: appfile.Unconfined,
+	}
+	got := app.Services["s"].Rights
+	if !reflect.DeepEqual(got, want) || got.Check() != nil {
+		t.Errorf("got %+v, %v, want %+v", got, got.Check(), want)
+	}
+	const words = "isolation required; seccomp unconfined; capabilities net_bind_service; writable /srv/shared; devices /dev/ttyUSB0; " +
+		"memory 512 MiB; processes 100; files 4096; cpu 1.5"
+	if text := strings.Join(got.Words(), "; "); text != words {
+		t.Errorf("words %q, want %q", text, words)
+	}
+	for _, bad := range []appfile.Rights{
+		{Isolation: "some"}, {Seccomp: "off"}, {Capabilities: []string{"NET_ADMIN"}}, {Writable: []string{"srv"}}, {Limits: appfile.Limits{Memory: -1}},
+	} {
+		if bad.Check() == nil {
+			t.Errorf("accepted: %+v", bad)
+		}
 	}
 }

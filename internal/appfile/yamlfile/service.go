@@ -84,7 +84,7 @@ func (f Format) serviceKeys() []Key[service] {
 			Get: func(s *service) any { return s.Ports },
 		},
 		{
-			Name: "user", Doc: "Whom it runs as: a name or uid, or uid:gid; the agent's own user when left out.",
+			Name: "user", Doc: "Whom it runs as: a name or uid, or uid:gid; a user that its application alone has when left out.",
 			Schema: Schema{"type": []string{"string", "integer"}, "pattern": userPattern},
 			Set: func(d *Decoder, n Node, s *service) {
 				if i, ok := n.(*ast.IntegerNode); ok && userPattern.MatchString(i.Token.Value) {
@@ -103,6 +103,7 @@ func (f Format) serviceKeys() []Key[service] {
 		Duration("readiness", "The deadline of a self-test that has no within; 60s when left out.", appfile.MaxWithin,
 			func(s *service) *appfile.Duration { return &s.Readiness }),
 	}
+	keys = append(keys, rightsKeys()...)
 	for _, r := range f.Runtimes {
 		for _, k := range r.Keys {
 			keys = append(keys, runtimeOnly(r.Name, k))

@@ -120,6 +120,12 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 			printer.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
 		}
 		printer.Fprintf(w, "\n")
+		if svc.User != "" {
+			printer.Fprintf(w, "\t%s\n", confinedLine(svc))
+		}
+		for _, m := range svc.Confined.Missing {
+			printer.Fprintf(w, "\tless confined: %s\n", m)
+		}
 	}
 	switch {
 	case s.Freshness.SignedAt.IsZero():
@@ -299,4 +305,24 @@ func confirmPurge(e env, dir string) error {
 		return errs.Errorf(errs.Cancelled, "uninstall --purge: not confirmed: nothing was removed")
 	}
 	return nil
+}
+
+// confinedLine says as whom a service runs and what it is kept from.
+func confinedLine(svc nodeapi.Service) string {
+	c := svc.Confined
+	text := "user " + svc.User
+	switch {
+	case c.Apart && c.Filter:
+		text += ", confined"
+	case c.Apart:
+		text += ", confined, without a system-call filter"
+	case c.Filter:
+		text += ", system calls filtered"
+	default:
+		text += ", not confined"
+	}
+	if len(c.Asked) > 0 {
+		text += "; asks for " + strings.Join(c.Asked, ", ")
+	}
+	return text
 }

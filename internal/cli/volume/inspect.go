@@ -85,6 +85,9 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	}
 	field(t, "toolchain", r.Toolchain)
 	field(t, "services", strings.Join(r.Services, ", "))
+	for _, a := range r.Asks {
+		field(t, "asks for", a)
+	}
 	field(t, "channels", strings.Join(r.Channels, ", "))
 	field(t, "NOT VALID", r.Problem)
 	if r.Inputs != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -38,7 +39,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	}
 	out := &nodeapi.Release{
 		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
-		Services: slices.Sorted(maps.Keys(r.Services)),
+		Services: slices.Sorted(maps.Keys(r.Services)), Asks: asks(r),
 	}
 	for _, a := range r.Artifacts {
 		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform}
@@ -61,4 +62,19 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 		out.Inputs, err = Inputs(ctx, b, *r.Inputs)
 	}
 	return out, err
+}
+
+// asks returns what the services of r ask for beyond the least, one a line.
+func asks(r *release.Release) (list []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
+		s := r.Services[name]
+		words := s.Words()
+		if s.User != "" {
+			words = append([]string{"user " + s.User}, words...)
+		}
+		if len(words) > 0 {
+			list = append(list, name+": "+strings.Join(words, "; "))
+		}
+	}
+	return list
 }

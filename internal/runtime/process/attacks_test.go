@@ -257,14 +257,14 @@ func TestS17AServiceHasTheLeast(t *testing.T) {
 		old := unix.Umask(0o077)
 		t.Cleanup(func() { unix.Umask(old) })
 		w.inst.User = "61234"
-		w.inst.Env = append(w.inst.Env, "TRY_WRITE=/etc/x:/x:/tmp/x:"+filepath.Join(w.dir, "x"), "TRY_READ="+secret+":/etc/shadow:/etc/os-release")
+		w.inst.Env = append(w.inst.Env, "TRY_WRITE=/etc/x:/x:/tmp/overland-own:"+filepath.Join(w.dir, "x"), "TRY_READ="+secret+":/etc/shadow:/etc/os-release")
 	})
 	wantAll(t, got, "NoNewPrivs: 1\n", "CapEff: 0000000000000000\n", "CapBnd: 0000000000000000\n", "Seccomp: 2\n",
 		"oom 0 nice 0 umask 022 secrets []\n", "stdout <nil>\n",
-		"write /etc/x: open /etc/x: read-only file system\n", "write /x: open /x: read-only file system\n", "write /tmp/x: <nil>\n", w.dir+"/x: <nil>\n",
+		"write /etc/x: open /etc/x: read-only file system\n", "write /x: open /x: read-only file system\n", "write /tmp/overland-own: <nil>\n", w.dir+"/x: <nil>\n",
 		"read "+secret+": open "+secret+": no such file or directory\n", "read /etc/shadow: open /etc/shadow: permission denied\n", "read /etc/os-release: <nil>\n",
 		"low port permission denied\n", "processes 2\n")
-	if _, err := os.Stat("/tmp/x"); err == nil {
+	if _, err := os.Stat("/tmp/overland-own"); err == nil {
 		t.Error("/tmp is not its own")
 	}
 	if !strings.Contains(w.log(), "reopened\n") {
