@@ -14,6 +14,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/printer"
 	"overland/internal/session"
 )
@@ -86,5 +87,5 @@ func explain(err error) string {
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}
-	return "overland: " + printer.Block(msg)
+	return "overland: " + printer.Block(httpx.RedactedText(msg))
 }

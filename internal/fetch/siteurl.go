@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // Pin is the raw sha256 of a certificate's subject public key info (RFC 7469
@@ -49,7 +50,7 @@ const (
 func ParseSiteURL(raw string) (SiteURL, error) {
 	u, err := parseSiteURL(raw)
 	if err != nil {
-		err = errs.E(errs.Invalid, fmt.Errorf("site URL %q: %w", raw[:min(len(raw), siteURLLimit)], err))
+		err = errs.E(errs.Invalid, fmt.Errorf("site URL %q: %w", httpx.RedactedText(raw[:min(len(raw), siteURLLimit)]), err))
 		return SiteURL{}, errs.Hint(err, "write it as %s", sitePattern)
 	}
 	return u, nil

@@ -6,7 +6,8 @@
 //     away; each says how many bytes have come. A number that rises is progress: a client waits for hours at 4 KB/s, and
 //     not at all when nothing moves.
 //   - Watchdog ends a transfer by silence, not by a deadline; IdleWriter and IdleBody do so for a server.
-//   - ParseRange and Part read a Content-Range, IsPage knows a captive portal, Redacted hides passwords.
+//   - ParseRange and Part read a Content-Range, IsPage knows a captive portal.
+//   - Secret, MaskQuery and Redacted are the one place that knows what in an address is a secret.
 //   - Errors is the one writer of errors: a kind becomes a status, and a body in the form that the protocol's clients need.
 //
 // docs/format/site.md describes the wire. Failure guarded: a ring of sites that wait for each

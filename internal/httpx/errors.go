@@ -110,7 +110,7 @@ type Errors struct {
 // Write answers r with err. A Retry-After, Allow or Www-Authenticate that is set already is kept.
 func (e Errors) Write(w http.ResponseWriter, r *http.Request, err error) {
 	status := Status(err)
-	p := Problem{Code: errs.KindOf(err).String(), Message: err.Error(), Hint: errs.HintOf(err)}
+	p := Problem{Code: errs.KindOf(err).String(), Message: RedactedText(err.Error()), Hint: RedactedText(errs.HintOf(err))}
 	if status == http.StatusInternalServerError && e.Log != nil {
 		const most = 100 // bytes of a stranger's path
 		path := r.URL.EscapedPath()

@@ -55,11 +55,37 @@ func TestErrors(t *testing.T) {
 
 func TestRedacted(t *testing.T) {
 	for s, want := range map[string]string{
-		"https://me:secret@example.org/x": "https://me:xxxxx@example.org/x",
-		"https://example.org/x":           "https://example.org/x",
-		"https://secret@exa mple.org:x/":  "an address that is not a URL",
+		"https://me:secret@example.org/x":                      "https://xxxxx@example.org/x",
+		"https://secret@example.org/x":                         "https://xxxxx@example.org/x",
+		"https://example.org/x":                                "https://example.org/x",
+		"https://secret@exa mple.org:x/":                       "an address that is not a URL",
+		"https://example.org/?a=1&access_token=secret&b=%20":   "https://example.org/?a=1&access_token=xxxxx&b=%20",
+		"https://example.org/?X-Amz-Signature=secret":          "https://example.org/?X-Amz-Signature=xxxxx",
+		"https://example.org/?sv=1;sig=secret":                 "https://example.org/?sv=1;sig=xxxxx",
+		"https://example.org/?private%5Ftoken=secret":          "https://example.org/?private%5Ftoken=xxxxx",
+		"https://example.org/?key=secret&auth=secret&pwd":      "https://example.org/?key=xxxxx&auth=xxxxx&xxxxx",
+		"https://example.org/?page_token=a&pageToken=b":        "https://example.org/?page_token=a&pageToken=b",
+		"https://example.org/#access_token=secret":             "https://example.org/#access_token=xxxxx",
+		"https://example.org/?token=":                          "https://example.org/?token=",
+		"https://example.org/x?AWSAccessKeyId=secret&Policy=p": "https://example.org/x?AWSAccessKeyId=xxxxx&Policy=p",
 	} {
 		if got := httpx.Redacted(s); got != want || strings.Contains(got, "secret") {
+			t.Errorf("%q became %q", s, got)
+		}
+		if again := httpx.Redacted(want); !strings.Contains(want, " ") && again != want {
+			t.Errorf("%q became %q", want, again)
+		}
+	}
+}
+
+func TestRedactedText(t *testing.T) {
+	for s, want := range map[string]string{
+		"see https://10.0.0.1:8443#sha256:5b2c… and \"https://h/x?q=ü\"": "see https://10.0.0.1:8443#sha256:5b2c… and \"https://h/x?q=ü\"",
+		`Get "https://me:secret@h/x": no`:                                `Get "https://xxxxx@h/x": no`,
+		"deb https://secret@h/debian?token=secret sid main":              "deb https://xxxxx@h/debian?token=xxxxx sid main",
+		"https://secret:%zz@h/x":                                         "an address that is not a URL",
+	} {
+		if got := httpx.RedactedText(s); got != want {
 			t.Errorf("%q became %q", s, got)
 		}
 	}

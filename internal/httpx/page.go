@@ -3,7 +3,6 @@ package httpx
 import (
 	"bytes"
 	"fmt"
-	"net/url"
 	"strings"
 )
 
@@ -22,14 +21,4 @@ func IsPage(contentType string, head []byte) bool {
 	}
 	s := bytes.ToLower(bytes.TrimLeft(head, "\xef\xbb\xbf \t\r\n"))
 	return bytes.HasPrefix(s, []byte("<!doctype html")) || bytes.HasPrefix(s, []byte("<html"))
-}
-
-// Redacted returns the URL s without the password that it may hold, for logs and errors. What is
-// not a URL may hold one anywhere, and is not shown at all.
-func Redacted(s string) string {
-	u, err := url.Parse(s)
-	if err != nil {
-		return "an address that is not a URL"
-	}
-	return u.Redacted()
 }

@@ -42,6 +42,11 @@ var habits = []struct {
 		nil,
 	},
 	{
+		regexp.MustCompile(`[A-Za-z)\]]\.Redacted\(\)`),
+		"httpx.RedactedURL: net/url hides only passwords, and a token may stand in the query",
+		[]string{"internal/httpx"},
+	},
+	{
 		regexp.MustCompile(`os\.Environ\(\)`),
 		"environ.Child, which leaves out what holds keys",
 		[]string{"internal/environ", "internal/testkit", "bench", "demo"},

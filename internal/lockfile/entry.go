@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // Entry is one line of a lock: an answer that a build relied on.
@@ -62,6 +64,9 @@ func (e Entry) check() error {
 		return fmt.Errorf("protocol %q", e.Protocol)
 	case e.Key == "" || len(e.Key) > KeyLimit || strings.ContainsFunc(e.Key, isControl):
 		return fmt.Errorf("key %q", e.Key[:min(len(e.Key), 100)])
+	case secrets(e.Key) != "":
+		return errs.Hint(errs.Errorf(errs.Invalid, "a key holds a secret: %.100s", masked(e.Key)),
+			"remove the line, record again, and replace the secret where it is valid")
 	case IsFact(e.Status):
 		if e.Blob != "" || e.Size != 0 {
 			return fmt.Errorf("%s: status %d goes with neither blob nor size", e.Key, e.Status)
@@ -74,6 +79,22 @@ func (e Entry) check() error {
 	}
 	_, err := digest.Parse(string(e.Blob))
 	return err
+}
+
+// secrets returns what a key, which may be a URL or "POST URL DIGEST", holds that nobody may keep.
+func secrets(key string) string {
+	_, query, _ := strings.Cut(key, "?")
+	query, _, _ = strings.Cut(query, " ")
+	_, found := httpx.MaskQuery(query)
+	return found
+}
+
+// masked returns key without its secrets.
+func masked(key string) string {
+	before, query, _ := strings.Cut(key, "?")
+	query, after, _ := strings.Cut(query, " ")
+	query, _ = httpx.MaskQuery(query)
+	return strings.TrimSpace(before + "?" + query + " " + after)
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }

@@ -2,10 +2,10 @@ package netcache
 
 import (
 	"net/url"
-	"slices"
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // CheckPublic returns an error (errs.Invalid) when the URL s holds what must not be published with
@@ -22,7 +22,7 @@ func CheckPublic(s string) error {
 	for _, part := range []string{u.RawQuery, u.Fragment} {
 		values, _ := url.ParseQuery(strings.ReplaceAll(part, ";", "&"))
 		for name, v := range values {
-			if !secret(name) {
+			if !httpx.Secret(name) {
 				continue
 			}
 			if strings.Join(v, "") == "" {
@@ -33,17 +33,6 @@ func CheckPublic(s string) error {
 		}
 	}
 	return nil
-}
-
-// secret reports whether a parameter of a URL that is called name proves who may have it.
-func secret(name string) bool {
-	plain := strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
-	for _, word := range []string{"token", "secret", "passw", "signature", "credential", "apikey", "accesskey", "privatekey", "oauth", "jwt"} {
-		if strings.Contains(plain, word) {
-			return true
-		}
-	}
-	return slices.Contains([]string{"sig", "key", "pass", "pwd", "auth", "authorization"}, plain)
 }
 
 // CheckFields is CheckPublic for every URL in the fields of an entry, at any depth.

@@ -73,6 +73,7 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 	}
 	res, err := t.client().Do(req)
 	if err != nil {
+		err = httpx.RedactedError(err)
 		var cert *tls.CertificateVerificationError
 		switch {
 		case errs.KindOf(err) != errs.Internal:

@@ -50,8 +50,11 @@ type Recorder struct {
 	noted map[name]lockfile.Entry
 	wrong map[name]error
 	early map[digest.Digest]*Arrival // clients already have them; on their way to the disk
-	less  sync.Cond                  // of mu: early has shrunk
-	lost  error                      // the first error of those that did not get there
+
+	secrets map[name]map[digest.Digest]bool // those with which a name was asked for, by their digest
+
+	less sync.Cond // of mu: early has shrunk
+	lost error     // the first error of those that did not get there
 }
 
 type name struct{ protocol, key string }
@@ -61,7 +64,7 @@ func NewRecorder(s Depot, o Options) *Recorder {
 	r := &Recorder{
 		store: s, up: o.Upstream, lock: o.Lock, note: o.Note,
 		have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, wrong: map[name]error{},
-		early: map[digest.Digest]*Arrival{},
+		early: map[digest.Digest]*Arrival{}, secrets: map[name]map[digest.Digest]bool{},
 	}
 	r.less.L = &r.mu
 	r.up = cmp.Or(r.up, &origin.Client{})
@@ -93,19 +96,25 @@ func (r *Recorder) Open(ctx context.Context, d digest.Digest) (store.Blob, error
 // entry returns the entry of it; Open can then open its blob.
 func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Entry, error) {
 	n := name{it.Protocol, it.Key}
-	if e, ok := r.held(n); ok {
-		return e, nil
+	e, ok := r.held(n)
+	var err error
+	if !ok {
+		e, err = r.calls.Do(ctx, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
+			if e, ok := r.held(n); ok { // since the caller looked
+				return e, nil
+			}
+			r.noteSecrets(n, it.Secrets)
+			e, err := r.acquire(ctx, c, p, it)
+			if err != nil {
+				r.fail(ctx, n, err)
+			}
+			return e, err
+		})
 	}
-	return r.calls.Do(ctx, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
-		if e, ok := r.held(n); ok { // since the caller looked
-			return e, nil
-		}
-		e, err := r.acquire(ctx, c, p, it)
-		if err != nil {
-			r.fail(ctx, n, err)
-		}
-		return e, err
-	})
+	if err == nil {
+		err = r.sameWith(ctx, p, it, e)
+	}
+	return e, err
 }
 
 func (r *Recorder) held(n name) (lockfile.Entry, bool) {

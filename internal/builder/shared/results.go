@@ -12,6 +12,7 @@ import (
 	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/store"
@@ -100,7 +101,7 @@ func (r *Results) Get(ctx context.Context, w builder.Wanted) (s builder.Sharable
 	switch {
 	case blocked || w.Source.Working():
 		if blocked {
-			err = errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist (%s)", source, prefix)
+			err = errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist (%s)", httpx.RedactedText(source), prefix)
 		} else {
 			err = errs.Errorf(errs.Denied, "a folder as it is, without a commit, is never in the cache")
 		}

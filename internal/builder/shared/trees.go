@@ -11,6 +11,7 @@ import (
 	"overland/internal/builder/tree"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/platform"
@@ -79,7 +80,7 @@ func (o TreeOptions) uploadable() error {
 		return err
 	}
 	if prefix, blocked := o.List.Match(o.URL); blocked {
-		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list upload-to-binary-cache-url-blacklist", httpx.RedactedText(o.URL)), "take %s off that list", prefix)
 	}
 	if err := netcache.CheckPinned(o.URL); err != nil && !o.Mutable {
 		return errs.Hint(err, "name a tag or a commit, or give --mutable")
@@ -99,7 +100,7 @@ type Installed struct {
 // machines, the error (errs.NotFound) lists them.
 func InstallTree(ctx context.Context, c *client.Client, dest string, o TreeOptions) (in Installed, err error) {
 	if prefix, blocked := o.List.Match(o.URL); blocked {
-		return in, errs.Hint(errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist", o.URL), "take %s off that list", prefix)
+		return in, errs.Hint(errs.Errorf(errs.Denied, "%s is on the list download-from-binary-cache-url-blacklist", httpx.RedactedText(o.URL)), "take %s off that list", prefix)
 	}
 	if dest, err = filepath.Abs(dest); err != nil {
 		return in, err

@@ -9,6 +9,7 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/client"
 	"overland/internal/operator"
@@ -87,7 +88,7 @@ func ReadConfig(path string) (netcache.Config, error) {
 // blocked returns an error when the URL is on a blacklist of the binary cache.
 func blocked(list netcache.Prefixes, url, option string) error {
 	if prefix, ok := list.Match(url); ok && url != "" {
-		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list %s", url, option), "take %s off that list", prefix)
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is on the list %s", httpx.RedactedText(url), option), "take %s off that list", prefix)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"overland/internal/agent/host"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/printer"
 )
 
@@ -79,7 +80,7 @@ func complain(e env, err error) {
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}
-	fmt.Fprintln(e.err, printer.Block(msg))
+	fmt.Fprintln(e.err, printer.Block(httpx.RedactedText(msg)))
 }
 
 func dispatch(ctx context.Context, e env, args []string) (int, error) {

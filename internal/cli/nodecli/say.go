@@ -7,12 +7,15 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/httpx"
 	"overland/internal/nodeapi"
 	"overland/internal/printer"
 )
 
 // say prints one progress line.
-func (e env) say(format string, args ...any) { printer.Fprintf(e.err, format+"\n", args...) }
+func (e env) say(format string, args ...any) {
+	_, _ = io.WriteString(e.err, httpx.RedactedText(printer.Sprintf(format+"\n", args...)))
+}
 
 func writeJSON(w io.Writer, v any) error {
 	var b strings.Builder

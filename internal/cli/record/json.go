@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/nodeapi"
 	"overland/internal/record"
@@ -53,7 +54,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 		out.ExitCode = &exit.Code
 	}
 	for _, p := range res.Problems {
-		out.Problems = append(out.Problems, p.Error())
+		out.Problems = append(out.Problems, httpx.RedactedText(p.Error()))
 	}
 	return out
 }

@@ -12,6 +12,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/site"
 )
 
@@ -146,7 +147,7 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	for _, s := range o.origins {
 		name, u, ok := strings.Cut(s, "=")
 		if !ok || name == "" || u == "" {
-			return errs.Hint(verb.Usage("upstream %q", s), "write it like go=https://10.0.0.1:3000")
+			return errs.Hint(verb.Usage("upstream %q", httpx.RedactedText(s)), "write it like go=https://10.0.0.1:3000")
 		}
 		upstreams[name] = append(upstreams[name], u)
 	}

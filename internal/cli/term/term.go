@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/printer"
 	"overland/internal/progress"
 )
@@ -47,14 +48,14 @@ func (t *Term) Print(text string) { fmt.Fprint(t.Stdout, printer.Text(text)) }
 // Note prints a line for the eye, on stderr; nothing under --quiet.
 func (t *Term) Note(format string, args ...any) {
 	if !t.Quiet {
-		printer.Fprintf(t.Stderr, format+"\n", args...)
+		fmt.Fprint(t.Stderr, httpx.RedactedText(printer.Sprintf(format+"\n", args...)))
 	}
 }
 
 // Warn prints lines that matter even under --quiet.
 func (t *Term) Warn(list ...string) {
 	for _, s := range list {
-		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", printer.Block(s))
+		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", printer.Block(httpx.RedactedText(s)))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 )
 
 const (
@@ -102,7 +103,7 @@ func bases(repositories []Repository) (map[string]*base, error) {
 			b.name = strings.Trim(b.uri.Host+"-"+b.name, "-")
 		}
 		if old := named[b.name]; old != nil {
-			return nil, errs.Errorf(errs.Invalid, "apk: %s and %s would both be called %s", old.uri.Redacted(), b.uri.Redacted(), b.name)
+			return nil, errs.Errorf(errs.Invalid, "apk: %s and %s would both be called %s", httpx.RedactedURL(old.uri), httpx.RedactedURL(b.uri), b.name)
 		}
 		named[b.name] = b
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // archive is one upstream: all sources with the same URI; http and https are the same
@@ -49,7 +50,7 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 			}
 			for _, name := range s.Suites {
 				if err := a.add(name, s); err != nil {
-					return nil, nil, fmt.Errorf("apt source %s: %w", u.Redacted(), err)
+					return nil, nil, fmt.Errorf("apt source %s: %w", httpx.RedactedURL(u), err)
 				}
 			}
 		}
@@ -66,7 +67,7 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 		}
 		if named[a.name] != nil {
 			return nil, nil, errs.Errorf(errs.Invalid, "apt sources: %s and %s would both be called %s",
-				named[a.name].uri.Redacted(), a.uri.Redacted(), a.name)
+				httpx.RedactedURL(named[a.name].uri), httpx.RedactedURL(a.uri), a.name)
 		}
 		named[a.name] = a
 	}

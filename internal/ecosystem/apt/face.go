@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/deb"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/record"
 )
 
@@ -93,7 +94,7 @@ func base(a *archive) string { return strings.TrimRight(a.uri.Path, "/") + "/" }
 func Redirect(sources []Source, mirror string) ([]Source, error) {
 	to, err := url.Parse(strings.TrimRight(mirror, "/"))
 	if err != nil || to.Host == "" || to.Scheme != "http" && to.Scheme != "https" {
-		return nil, errs.Errorf(errs.Invalid, "apt: mirror %.100q", mirror)
+		return nil, errs.Errorf(errs.Invalid, "apt: mirror %.100q", httpx.RedactedText(mirror))
 	}
 	out := slices.Clone(sources)
 	some := false

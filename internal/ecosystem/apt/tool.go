@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"overland/internal/ecosystem/tool"
+	"overland/internal/httpx"
 )
 
 // Name is the protocol's name in locks.
@@ -67,7 +68,7 @@ func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {
 		if strings.HasPrefix(own, "deb") {
 			more, err := ParseSource(own)
 			if err != nil {
-				return nil, fmt.Errorf("upstream %q: %w", own, err)
+				return nil, fmt.Errorf("upstream %q: %w", httpx.RedactedText(own), err)
 			}
 			sources = append(sources, more...)
 			continue

@@ -15,6 +15,7 @@ import (
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 )
 
 const configLimit = 1 << 20 // bytes of what npm prints
@@ -103,7 +104,7 @@ func (c Config) check() error {
 	for _, s := range append(slices.Collect(maps.Values(c.Scopes)), c.Registry) {
 		u, err := url.Parse(s)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
-			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %.200q is not an http or https URL", s), "npm config get registry")
+			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %.200q is not an http or https URL", httpx.Redacted(s)), "npm config get registry")
 		}
 	}
 	return nil

@@ -56,7 +56,7 @@ func (p Pins) add(line string) error {
 	if err != nil {
 		return err
 	}
-	key, err := canonical(raw)
+	_, key, _, err := canonical(raw)
 	if err != nil {
 		return err
 	}

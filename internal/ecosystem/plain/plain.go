@@ -11,6 +11,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 )
@@ -39,10 +40,9 @@ func (Protocol) Name() string { return Name }
 func (Protocol) Item(r *http.Request) (record.Item, error) {
 	it := record.Item{Protocol: Name, HTML: true, Login: true, Header: http.Header{}}
 	var err error
-	if it.Key, err = canonical(r.URL); err != nil {
+	if it.Upstream, it.Key, it.Secrets, err = canonical(r.URL); err != nil {
 		return it, err
 	}
-	it.Upstream = it.Key
 	for _, name := range passed {
 		if v := r.Header.Values(name); len(v) > 0 {
 			it.Header[name] = v
@@ -91,19 +91,21 @@ func (Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string)
 	return body, e.MediaType, nil
 }
 
-// canonical returns the URL raw as a key: one text for all ways to write it.
-func canonical(raw *url.URL) (string, error) {
+// canonical returns the URL raw as it is asked for and as a key, one text for all ways to write it,
+// and the secrets in it, which the key lacks.
+func canonical(raw *url.URL) (address, key, secrets string, _ error) {
 	u := url.URL{Scheme: raw.Scheme, Host: strings.ToLower(raw.Host), Path: raw.Path, RawPath: raw.RawPath, RawQuery: raw.RawQuery}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return "", errs.Errorf(errs.Invalid, "not an absolute http or https URL: %q", raw.Redacted())
+		return "", "", "", errs.Errorf(errs.Invalid, "not an absolute http or https URL: %q", httpx.RedactedURL(raw))
 	}
 	if u.Scheme == "https" && u.Port() == "443" || u.Scheme == "http" && u.Port() == "80" {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
 	}
 	u.Path = cmp.Or(u.Path, "/")
-	key := u.String()
-	if len(key) > lockfile.KeyLimit/2 {
-		return "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(key))
+	address = u.String()
+	if len(address) > lockfile.KeyLimit/2 {
+		return "", "", "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(address))
 	}
-	return key, nil
+	u.RawQuery, secrets = httpx.MaskQuery(u.RawQuery)
+	return address, u.String(), secrets, nil
 }

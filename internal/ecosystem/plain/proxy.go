@@ -120,7 +120,7 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		httpx.Errors{}.Write(w, r, err)
 		return
 	}
-	if o, inner, ok := p.owned(r, it.Key); ok {
+	if o, inner, ok := p.owned(r, it.Upstream); ok && r.Method != http.MethodPost {
 		record.Answer(w, r, p.getter, o.protocol, inner, o.base)
 		return
 	}

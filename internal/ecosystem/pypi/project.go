@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 )
 
 // Limits of what an index says of one project.
@@ -232,9 +233,9 @@ func (p *project) resolve(f file, at string) (*url.URL, error) {
 	u.Fragment = ""
 	switch {
 	case u.Host == "" || u.Scheme != "http" && u.Scheme != "https":
-		return nil, errs.Errorf(errs.Untrusted, "the index names an address that is neither http nor https: %.200q", u.Redacted())
+		return nil, errs.Errorf(errs.Untrusted, "the index names an address that is neither http nor https: %.200q", httpx.RedactedURL(u))
 	case from.Scheme == "https" && u.Scheme != "https" && f.hashes.strongest() == "":
-		return nil, errs.Errorf(errs.Untrusted, "the index leads from https to http, without a hash: %.200q", u.Redacted())
+		return nil, errs.Errorf(errs.Untrusted, "the index leads from https to http, without a hash: %.200q", httpx.RedactedURL(u))
 	}
 	return u, nil
 }

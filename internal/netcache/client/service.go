@@ -110,7 +110,7 @@ func (s *service) do(ctx context.Context, method, name string, body io.Reader, s
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause
 		}
-		return nil, explain(err)
+		return nil, explain(httpx.RedactedError(err))
 	}
 	return resp, nil
 }
@@ -139,7 +139,7 @@ func refused(resp *http.Response) error {
 	case http.StatusBadRequest, http.StatusRequestEntityTooLarge:
 		kind = errs.Invalid
 	}
-	err := errs.Errorf(kind, "%s %s: %s: %q", resp.Request.Method, resp.Request.URL.Redacted(), resp.Status, line)
+	err := errs.Errorf(kind, "%s %s: %s: %q", resp.Request.Method, httpx.RedactedURL(resp.Request.URL), resp.Status, line)
 	if kind == errs.Denied {
 		return errs.Hint(err, "unless the server says otherwise, it does not know the client certificate: shacache-cert-file, shadir-cert-file")
 	}

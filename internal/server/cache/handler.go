@@ -106,7 +106,7 @@ func (f *face) proxy(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if below == "" {
-		f.errors.Write(w, r, errs.Errorf(errs.Denied, "not in a source of the site: %s", r.URL.Redacted()))
+		f.errors.Write(w, r, errs.Errorf(errs.Denied, "not in a source of the site: %s", httpx.RedactedURL(r.URL)))
 		return
 	}
 	mount := "/" + name

@@ -1,0 +1,121 @@
+package httpx
+
+import (
+	"errors"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// mask stands in the place of a secret.
+const mask = "xxxxx"
+
+// Secret reports whether a parameter of a URL that is called name proves who may have it: a token, a
+// key, a signature. The marks with which an API pages through its answers are none.
+func Secret(name string) bool {
+	plain := strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
+	for _, word := range []string{"page", "continuation", "cursor"} {
+		if strings.Contains(plain, word) {
+			return false
+		}
+	}
+	for _, word := range []string{"token", "secret", "passw", "signature", "credential", "apikey", "accesskey", "privatekey", "oauth", "jwt"} {
+		if strings.Contains(plain, word) {
+			return true
+		}
+	}
+	return slices.Contains([]string{"sig", "key", "pass", "pwd", "auth", "authorization"}, plain)
+}
+
+// MaskQuery returns query, what stands behind the "?" of a URL, with each secret replaced by a mark,
+// and the secrets themselves in one string; "" = there are none. Everything else stays as it is written.
+func MaskQuery(query string) (masked, secrets string) {
+	var b, found strings.Builder
+	for rest := query; rest != ""; {
+		end := strings.IndexAny(rest, "&;")
+		if end < 0 {
+			end = len(rest)
+		}
+		name, value, _ := strings.Cut(rest[:end], "=")
+		plain, err := url.QueryUnescape(name)
+		if err != nil {
+			plain = name
+		}
+		switch {
+		case !Secret(plain), value == mask, value == "" && strings.HasSuffix(rest[:end], "="), name == mask:
+			b.WriteString(rest[:end])
+		case value == "": // a flag, or the secret itself
+			b.WriteString(mask)
+			found.WriteString(name + "\n")
+		default:
+			b.WriteString(name + "=" + mask)
+			found.WriteString(value + "\n")
+		}
+		if end < len(rest) {
+			b.WriteByte(rest[end])
+			end++
+		}
+		rest = rest[end:]
+	}
+	return b.String(), found.String()
+}
+
+// Redacted returns the URL s without the secrets that it may hold, for logs, errors and whatever else
+// is kept: the user's name and password, and the parameters that MaskQuery masks. What is not a URL
+// may hold one anywhere, and is not shown at all.
+func Redacted(s string) string {
+	u, err := url.Parse(s)
+	if err != nil {
+		return "an address that is not a URL"
+	}
+	return RedactedURL(u)
+}
+
+// RedactedURL is Redacted for a URL that is parsed.
+func RedactedURL(u *url.URL) string {
+	clean := *u
+	if u.User != nil {
+		clean.User = url.User(mask) // a name may be a token too
+	}
+	clean.RawQuery, _ = MaskQuery(u.RawQuery)
+	if masked, found := MaskQuery(u.EscapedFragment()); found != "" {
+		clean.Fragment, clean.RawFragment = masked, ""
+	}
+	return clean.String()
+}
+
+// RedactedError returns err, of an http.Client, with the address that it names as Redacted has it: of
+// a redirect too, which is where signed addresses come from.
+func RedactedError(err error) error {
+	if u := (*url.Error)(nil); errors.As(err, &u) {
+		u.URL = Redacted(u.URL) // the client made it for this call
+	}
+	return err
+}
+
+// address matches a URL in a text.
+var address = regexp.MustCompile(`[A-Za-z][A-Za-z0-9+.-]*://[^\s"'<>|]+`)
+
+// RedactedText returns s, for people, with each URL in it that holds a secret as Redacted has it: for
+// what other programs say, and as the last look at what is printed or answered.
+func RedactedText(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	return address.ReplaceAllStringFunc(s, func(found string) string {
+		u, err := url.Parse(found)
+		if err != nil {
+			if strings.Contains(found, "@") {
+				return Redacted(found)
+			}
+			return found
+		}
+		_, query := MaskQuery(u.RawQuery)
+		_, fragment := MaskQuery(u.EscapedFragment())
+		if u.User == nil && query == "" && fragment == "" {
+			return found
+		}
+		return RedactedURL(u)
+	})
+}
