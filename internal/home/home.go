@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+
+	"overland/internal/fsx"
 )
 
 // Place is a file or folder of a site directory, by its slash-separated path below it.
@@ -60,7 +62,7 @@ type Entry struct {
 func Table() []Entry {
 	const private = 0o700
 	return []Entry{
-		{Depot, Durable, 0, true, "blobs, an OCI image layout ([depot.md](depot.md))"},
+		{Depot, Durable, private, true, "blobs, an OCI image layout ([depot.md](depot.md))"},
 		{Trust, Durable, 0, true, "every version of the signed metadata ([trust.md](trust.md)); empty until `overland trust init`"},
 		{Keys, Durable, private, true, "signing keys; a site needs those of *snapshot* and *timestamp*, without a passphrase, " +
 			"to keep the timestamp fresh"},
@@ -75,14 +77,29 @@ func Table() []Entry {
 		{SharedCache, Yours, 0, false, "where builds share results ([how to](../how-to/binary-cache.md))"},
 		{Seen, Durable, 0, true, "the newest entries seen of network caches: an older one is refused"},
 		{Upstream, Durable, 0, true, "of a site chained to others: the pinned root, and what was verified of their metadata"},
-		{Cache, Rebuildable, 0, true, "what was fetched for others and what builds remember"},
+		{Cache, Rebuildable, private, true, "what was fetched for others and what builds remember"},
 		{CacheIndex, Rebuildable, 0, false, "which blob is the answer to which request"},
-		{Sessions, Rebuildable, 0, true, "what recordings and replays need while they run"},
+		{Sessions, Rebuildable, private, true, "what recordings and replays need while they run"},
 		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application; no command sees it"},
 		{CommandCache, Rebuildable, private, true, "what commands have compiled with Go, one folder for each application and repository"},
 		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
 		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},
 	}
+}
+
+// Make makes the site directory dir with its depot and cache, which only their owner may enter: in them
+// is what was fetched with his logins. What exists stays as it is: a person may have opened it.
+func Make(f fsx.FS, dir string) error {
+	const private, usual = 0o700, 0o755
+	if err := f.Mkdir(filepath.Dir(dir), usual); err != nil {
+		return err
+	}
+	for _, path := range []string{dir, Depot.In(dir), Cache.In(dir)} {
+		if err := f.Mkdir(path, private); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Find returns the line of p; the zero Entry when p is in no line.

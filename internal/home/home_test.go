@@ -6,8 +6,10 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"overland/internal/fsx"
 	"overland/internal/home"
 )
 
@@ -46,6 +48,33 @@ func TestNothingDurableIsInACache(t *testing.T) {
 		if above.Life == home.Rebuildable && e.Life != home.Rebuildable {
 			t.Errorf("%s is %s, in %s which is %s", e.Place, e.Life, above.Place, above.Life)
 		}
+	}
+}
+
+// What was fetched with a login is not for other users, whatever the umask; what a person opened stays open.
+func TestS20ASiteDirectoryIsItsOwners(t *testing.T) {
+	old := syscall.Umask(0)
+	defer syscall.Umask(old)
+	above := filepath.Join(t.TempDir(), "share")
+	dir := filepath.Join(above, "overland")
+	for range 2 {
+		if err := home.Make(fsx.FS{}, dir); err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range map[string]os.FileMode{above: 0o755, dir: 0o700, home.Depot.In(dir): 0o700, home.Cache.In(dir): 0o700} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s: %v, %v, want %o", path, info, err, want)
+			}
+		}
+	}
+	if err := os.Chmod(home.Depot.In(dir), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := home.Make(fsx.FS{}, dir); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(home.Depot.In(dir)); err != nil || info.Mode().Perm() != 0o750 {
+		t.Errorf("%v, %v", info, err)
 	}
 }
 

@@ -69,8 +69,10 @@ func Open(dir string, o Options) (*Operator, error) {
 	if missing && !o.Make {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%w in %s", ErrNoSite, dir), "overland trust init makes one; --home DIR names another")
 	}
-	if err := o.FS.Mkdir(dir, 0o755); err != nil {
-		return nil, fmt.Errorf("open site directory %s: %w", dir, err)
+	if missing {
+		if err := home.Make(o.FS, dir); err != nil {
+			return nil, fmt.Errorf("open site directory %s: %w", dir, err)
+		}
 	}
 	depot, err := storedir.Open(home.Depot.In(dir), storedir.Options{FS: o.FS})
 	if err != nil {

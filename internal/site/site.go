@@ -93,6 +93,9 @@ func initialise(f fsx.FS, dir string) (*Site, error) {
 }
 
 func makeSite(f fsx.FS, dir string) (*Site, error) {
+	if err := home.Make(f, dir); err != nil {
+		return nil, err
+	}
 	for name, mode := range map[home.Place]os.FileMode{home.Trust: 0o755, home.Keys: 0o700} {
 		if err := f.Mkdir(name.In(dir), mode); err != nil {
 			return nil, err
