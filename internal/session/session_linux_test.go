@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -158,6 +159,33 @@ func TestACommandIsRecordedAndReplayedWithoutANetwork(t *testing.T) {
 	}
 	if left, _ := os.ReadDir(o.Dir); len(left) != 2 { // its lock and its journal
 		t.Errorf("%v stay behind", left)
+	}
+}
+
+// Nobody waits for what was not asked: a module proxy that says nothing, and a command without modules.
+func TestACommandWithoutModulesAsksNoProxy(t *testing.T) {
+	l := listen(t, "127.0.0.2:0")
+	defer l.Close()
+	var asked atomic.Int32
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			defer c.Close() // until then, silence
+		}
+	}()
+	t.Setenv("GOPROXY", "http://"+l.Addr().String())
+	o, out := newOptions(t, "date")
+	begun := time.Now()
+	res, err := session.Record(t.Context(), o)
+	if err != nil || len(res.Problems) != 0 || len(res.Lock.Entries) != 0 {
+		t.Errorf("%v\n%s\n%+v", err, out, res)
+	}
+	if n, took := asked.Load(), time.Since(begun); n != 0 || took > 20*time.Second {
+		t.Errorf("%d questions, and %s", n, took)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/mod/module"
@@ -33,6 +34,8 @@ type Protocol struct {
 	skip    string        // GONOSUMDB
 	getter  record.Getter // nil = hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
+	later   atomic.Bool             // Freeze is called when the tree is needed first
+	freeze  sync.Mutex              // held meanwhile
 	down    health.Memory[struct{}] // the database did not answer
 }
 
@@ -160,6 +163,22 @@ func (r request) limit() int64 {
 		return modLimit
 	}
 	return textLimit
+}
+
+// FreezeLater has Freeze called when something needs the tree: nobody waits for a database that his
+// command does not ask. Call it before the protocol serves.
+func (p *Protocol) FreezeLater() { p.later.Store(true) }
+
+// head returns the session's tree; nil = none is fixed.
+func (p *Protocol) head(ctx context.Context) *tree {
+	if p.later.Load() {
+		p.freeze.Lock()
+		defer p.freeze.Unlock()
+		if p.later.Load() && (p.Freeze(ctx) == nil || ctx.Err() == nil) { // else the next one asks again
+			p.later.Store(false)
+		}
+	}
+	return p.frozen.Load()
 }
 
 // Freeze fixes the session's tree of the checksum database. Call it first in a session, before the

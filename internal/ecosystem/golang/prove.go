@@ -101,9 +101,12 @@ func (r *remote) read(path string) ([]byte, error) {
 		return nil, err
 	}
 	b, err := r.get(it)
-	t := r.p.frozen.Load()
-	if err != nil || t == nil || !strings.HasPrefix(path, "/lookup/") {
+	if err != nil || !strings.HasPrefix(path, "/lookup/") {
 		return b, err
+	}
+	t := r.p.head(r.ctx)
+	if t == nil {
+		return b, nil
 	}
 	if id, rec, _, err := parseLookup(b); err == nil && id < t.size {
 		return append(bytes.Clone(rec), t.note...), nil

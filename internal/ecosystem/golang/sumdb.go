@@ -2,6 +2,7 @@ package golang
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -79,8 +80,13 @@ func parseLookup(b []byte) (id int64, rec []byte, t tree, err error) {
 // Serve implements record.Protocol: a lookup gets the session's tree in
 // place of the one that it came with.
 func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
-	frozen := p.frozen.Load()
-	if frozen == nil || !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {
+	if !strings.HasPrefix(it.Key, "sumdb/"+p.db.name+"/lookup/") {
+		return body, e.MediaType, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupPatience)
+	defer cancel()
+	frozen := p.head(ctx)
+	if frozen == nil {
 		return body, e.MediaType, nil
 	}
 	b, err := fsx.Read(body, it.Key, tileLimit)

@@ -36,9 +36,11 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	// If the database cannot be reached now, the go command will complain if it needs it. A lock
-	// without a tree was recorded with the database off.
-	_ = p.Freeze(ctx)
+	if s.Recording {
+		p.FreezeLater() // a command that fetches no modules does not wait for the database
+	} else {
+		_ = p.Freeze(ctx) // a lock without a tree was recorded with the database off
+	}
 	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil }}, nil
 }
 
