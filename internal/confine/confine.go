@@ -13,7 +13,7 @@ const Verb = "confine"
 // Spec says what a process is and what it may see and use. The zero value of each field gives the
 // least.
 type Spec struct {
-	Path string   // the program, absolute, as the command sees it
+	Path string   // the program, as the command sees it; without a slash it is looked up in Env's PATH
 	Args []string // all arguments; Args[0] is the program's name
 	Env  []string // NAME=value; nothing is inherited
 	Dir  string   // working folder, as the command sees it; "" = "/"
@@ -24,7 +24,7 @@ type Spec struct {
 	Mounts  []Mount  // the private root, made in this order; empty = the machine's own root
 	User    User     // who the command is
 	Network Network  // what it reaches
-	Listen  bool     // with NetworkNone: Process.Listener is a socket on its loopback interface
+	Listen  string   // with NetworkNone: where on its loopback interface the parent listens, "127.0.0.1:0"; "" = nowhere
 	Caps    []string // capabilities that stay, such as "CAP_NET_BIND_SERVICE"
 	Filter  Filter   // which system calls it may use
 	// Privileged leaves the user's rights alone: programs may give more of them, and root is root.
@@ -35,7 +35,10 @@ type Spec struct {
 	// Bare does without namespaces and Mounts: the keeper becomes the command.
 	Bare bool
 
-	// Prepare is called in the parent once Listener is there and before the command runs, and
+	// Grace is how long all of it may take to end (SIGTERM) when the context ends, before it is killed.
+	Grace time.Duration
+
+	// Prepare is called in the parent with the listener of Listen, before the command runs, and
 	// returns what Env is extended with. nil = nothing.
 	Prepare func(l net.Listener) ([]string, error) `json:"-"`
 }
@@ -73,7 +76,7 @@ type Kind string
 // The kinds of mounts. A Target that is missing is made where the root is ours.
 const (
 	Bind     Kind = "bind"     // Source of the machine, with what is mounted below it, read-only unless Writable
-	Optional Kind = "optional" // Bind, left out when Source is missing
+	Optional Kind = "optional" // Bind, left out when Source is missing or out of reach
 	Temp     Kind = "temp"     // an empty folder in memory; Size bytes at most, 0 = half of the machine's memory
 	Proc     Kind = "proc"     // the processes of this namespace
 	Device   Kind = "device"   // the device file Source: what Bind shows cannot be used as a device
@@ -101,6 +104,7 @@ type Limits struct {
 	CPU       float64       // processors
 	Files     int           // open files of one process
 	FileSize  int64         // bytes of one file
+	Disk      int64         // bytes by which its writable folders (Bind) may grow; looked at every 0.2 s or less often
 	Time      time.Duration // from start to end
 	Core      bool          // may leave core dumps
 }
@@ -137,7 +141,7 @@ func (e *UnableError) Unwrap() error { return e.Err }
 
 // LimitError is a command that was ended because it used more than a limit allows.
 type LimitError struct {
-	What  string // "memory", "processes", "time"
+	What  string // "memory", "processes", "disk", "time"
 	Limit string // as a person reads it
 }
 

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -92,6 +94,37 @@ var verbs = map[string]func(args []string){
 			os.Exit(1)
 		}
 	},
+	"fill": func(args []string) { // writes files of 1 MiB until it cannot, or without end into one that is in no folder
+		f, err := os.Create(filepath.Join(args[0], "first"))
+		for k := 0; err == nil; k++ {
+			if args[1] == "many" && k > 0 {
+				f.Close()
+				f, err = os.Create(filepath.Join(args[0], strconv.Itoa(k)))
+			}
+			if err == nil {
+				_, err = f.Write(make([]byte, 1<<20))
+			}
+		}
+		os.Exit(1)
+	},
+	"obey": func([]string) { // ends when it is told to, as does what it has started
+		heard := make(chan os.Signal, 1)
+		signal.Notify(heard, unix.SIGTERM)
+		cmd := exec.Command("/proc/self/exe", "told")
+		cmd.Stdout, cmd.SysProcAttr = os.Stdout, &unix.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		<-heard
+		os.Exit(7)
+	},
+	"told": func([]string) {
+		heard := make(chan os.Signal, 1)
+		signal.Notify(heard, unix.SIGTERM)
+		fmt.Println("ready")
+		<-heard
+		fmt.Println("told")
+	},
 	"call": func([]string) {
 		c, err := net.Dial("tcp", os.Getenv("AT"))
 		if err != nil {
@@ -136,6 +169,11 @@ func TestACommandIsWhatItsSpecSays(t *testing.T) {
 	if _, exit, err := run(t, s); err != nil || exit.Code != 143 || exit.Signal != 15 {
 		t.Errorf("%+v, %v", exit, err)
 	}
+	s = spec(t, "tell")
+	s.Path, s.Env[0] = "attempt", "PATH=/usr/bin:/"
+	if out, exit, err := run(t, s); exit.Code != 3 || err != nil {
+		t.Errorf("a program in PATH: %q, %+v, %v", out, exit, err)
+	}
 	s = spec(t)
 	s.Path = "/usr/bin/nothing-of-this-name"
 	if _, err := confine.Start(t.Context(), s); !errors.Is(err, os.ErrNotExist) {
@@ -175,6 +213,22 @@ func TestLimits(t *testing.T) {
 			t.Errorf("%q, %+v, %v", out, exit, err)
 		}
 	})
+	for _, kind := range []string{"many", "one"} {
+		t.Run("disk, "+kind, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := errors.Join(os.Chmod(dir, 0o777), os.WriteFile(filepath.Join(dir, "before"), make([]byte, 20<<20), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			s := spec(t, "fill", dir, kind)
+			s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Bind, Source: dir, Target: dir, Writable: true})
+			s.Limits.Disk = 16 << 20
+			_, exit, err := run(t, s)
+			var limit *confine.LimitError
+			if !errors.As(err, &limit) || err.Error() != "the limit of 16 MiB for disk was reached" {
+				t.Errorf("%+v, %v", exit, err)
+			}
+		})
+	}
 	t.Run("a file", func(t *testing.T) {
 		s := spec(t, "grow", "/tmp/x")
 		s.Limits.FileSize = 1000
@@ -201,6 +255,32 @@ func TestEverythingEndsWithTheCommand(t *testing.T) {
 	cancel(why)
 	if _, err := p.Wait(); !errors.Is(err, why) {
 		t.Errorf("a cancelled command: %v", err)
+	}
+}
+
+func TestWhatIsToldToEndHasTimeForIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := spec(t, "obey")
+	s.Grace = time.Minute
+	out, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	s.Stdout = theirs
+	p, err := confine.Start(ctx, s)
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	exit, err := p.Wait()
+	said, _ := io.ReadAll(out)
+	if exit.Code != 7 || !errors.Is(err, context.Canceled) || string(said) != "told\n" {
+		t.Errorf("%+v, %v, %q", exit, err, said)
 	}
 }
 
@@ -252,11 +332,37 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// What is missing is made in memory, and never in a folder of the machine that is shown.
+func TestAPrivateRootChangesNothingOfTheMachine(t *testing.T) {
+	for name, m := range map[string]confine.Mount{
+		"file":    {Kind: confine.File, Target: "/made/at/passwd", Content: []byte("x")},
+		"new":     {Kind: confine.File, Target: "/made/at/a/b", Content: []byte("x")},
+		"link":    {Kind: confine.Symlink, Source: "/etc", Target: "/made/at/link"},
+		"folder":  {Kind: confine.Temp, Target: "/made/at/folder"},
+		"program": {Kind: confine.Bind, Source: "/usr/bin/env", Target: "/made/at/env"},
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "passwd"), []byte("mine"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := spec(t, "tell")
+		s.Mounts = append(s.Mounts, confine.Mount{Kind: confine.Bind, Source: dir, Target: "/made/at", Writable: true}, m)
+		if p, err := confine.Start(t.Context(), s); err == nil {
+			_, _ = p.Wait()
+			t.Errorf("%s: it was started", name)
+		}
+		got, err := os.ReadFile(filepath.Join(dir, "passwd"))
+		if list, _ := os.ReadDir(dir); err != nil || string(got) != "mine" || len(list) != 1 {
+			t.Errorf("%s: %q, %v, %v", name, got, list, err)
+		}
+	}
+}
+
 // A listener of the private network serves the command, and nobody else.
 func TestListen(t *testing.T) {
 	said := make(chan string, 1)
 	s := spec(t, "call")
-	s.Listen = true
+	s.Listen = "127.0.0.1:0"
 	s.Prepare = func(l net.Listener) ([]string, error) {
 		go func() {
 			defer l.Close()

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -90,8 +93,8 @@ func (k *keeper) begin() error {
 			return fmt.Errorf("bring lo up: %w", err)
 		}
 	}
-	if s.Listen {
-		more, err := k.listen()
+	if s.Listen != "" {
+		more, err := k.listen(s.Listen)
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
@@ -126,8 +129,12 @@ func (k *keeper) begin() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep the keeper to itself: %w", err)
 	}
+	path, err := program(s)
+	if err != nil {
+		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
+	}
 	for try := 0; ; try++ {
-		pid, err := syscall.ForkExec(s.Path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
+		pid, err := syscall.ForkExec(path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
 		if err == nil {
 			k.pid = pid
 			return send(k.conn, answer{Started: true})
@@ -157,9 +164,9 @@ func (k *keeper) beBare(s Spec) error {
 }
 
 // listen sends the parent a listener of this network namespace and returns what it answers.
-func (k *keeper) listen() (environ []string, _ error) {
+func (k *keeper) listen(at string) (environ []string, _ error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := lc.Listen(context.Background(), "tcp", at)
 	if err != nil {
 		return nil, err
 	}
@@ -177,36 +184,94 @@ func (k *keeper) listen() (environ []string, _ error) {
 	return environ, err
 }
 
+// program returns the path of the command, as the command sees it.
+func program(s Spec) (string, error) {
+	if strings.Contains(s.Path, "/") {
+		return s.Path, nil
+	}
+	for _, kv := range slices.Backward(s.Env) {
+		if list, ok := strings.CutPrefix(kv, "PATH="); ok {
+			if err := os.Setenv("PATH", list); err != nil {
+				return "", err
+			}
+			break
+		}
+	}
+	return exec.LookPath(s.Path)
+}
+
+// death is a process that has ended.
+type death struct {
+	pid    int
+	status syscall.WaitStatus
+}
+
 // keep collects what ends and passes signals on until the command has ended, and returns its exit
-// code; the kernel then ends what is left.
+// code; the kernel then ends what is left. When the parent says so, everything is told to end, and
+// has the time of grace for it.
 func (k *keeper) keep() int {
 	if k.order.Service {
 		k.conn.Close()
-	} else {
-		go k.untilParentEnds()
+		return k.keepService()
 	}
-	go func() {
-		for s := range k.heard {
+	deaths, stop := make(chan death), make(chan struct{})
+	go k.obey(stop)
+	go reap(deaths)
+	code := 128 + int(syscall.SIGKILL)
+	var stopping, ended bool
+	var grace <-chan time.Time
+	for {
+		select {
+		case d, some := <-deaths:
+			switch {
+			case !some:
+				return code
+			case d.pid != k.pid:
+				continue
+			}
+			if ended, code = true, d.status.ExitStatus(); d.status.Signaled() {
+				code = 128 + int(d.status.Signal())
+			}
+			if !stopping {
+				return code
+			}
+		case <-stop:
+			stopping, grace = true, time.After(k.order.Spec.Grace)
+			_ = syscall.Kill(-1, syscall.SIGTERM) // all of this namespace but the keeper
+		case <-grace:
+			if ended {
+				return code
+			}
+			_ = syscall.Kill(-1, syscall.SIGKILL)
+		case s := <-k.heard:
 			if n, ok := s.(syscall.Signal); ok {
 				_ = syscall.Kill(-k.pid, n) // its group, as a terminal does it
 			}
 		}
-	}()
+	}
+}
+
+// obey passes on that the parent wants an end. The socket's end is that of the parent, also of one
+// that was killed.
+func (k *keeper) obey(stop chan<- struct{}) {
 	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-		case err != nil:
-			return 1
-		case pid == k.pid && (status.Signaled() || status.Exited()):
-			e := Exit{Code: status.ExitStatus()}
-			if status.Signaled() {
-				e = Exit{128 + int(status.Signal()), int(status.Signal())}
-			}
-			k.report(e)
-			endRest(k.order.Linger, k.others)
-			return e.Code
+		if n, err := k.conn.Read(make([]byte, 1)); n == 0 || err != nil {
+			os.Exit(128 + int(syscall.SIGKILL))
+		}
+		stop <- struct{}{}
+	}
+}
+
+// reap collects every process that ends, and closes deaths when none is left.
+func reap(deaths chan<- death) {
+	defer close(deaths)
+	for {
+		var d death
+		var err error
+		if d.pid, err = syscall.Wait4(-1, &d.status, 0, nil); err == nil {
+			deaths <- d
+		} else if !errors.Is(err, syscall.EINTR) {
+			return
 		}
 	}
 }
@@ -233,10 +298,32 @@ func (k *keeper) report(e Exit) {
 	}
 }
 
-// untilParentEnds ends all of it with the parent, also with one that was killed.
-func (k *keeper) untilParentEnds() {
-	_, _ = k.conn.Read(make([]byte, 1)) // nothing more comes: this is the socket's end
-	os.Exit(128 + int(syscall.SIGKILL))
+// keepService is keep for a service, which outlives the parent.
+func (k *keeper) keepService() int {
+	go func() {
+		for s := range k.heard {
+			if n, ok := s.(syscall.Signal); ok {
+				_ = syscall.Kill(-k.pid, n) // its group, as a terminal does it
+			}
+		}
+	}()
+	for {
+		var status syscall.WaitStatus
+		pid, err := syscall.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 1
+		case pid == k.pid && (status.Signaled() || status.Exited()):
+			e := Exit{Code: status.ExitStatus()}
+			if status.Signaled() {
+				e = Exit{128 + int(status.Signal()), int(status.Signal())}
+			}
+			k.report(e)
+			endRest(k.order.Linger, k.others)
+			return e.Code
+		}
+	}
 }
 
 // loopback brings the namespace's loopback interface up.

@@ -117,7 +117,8 @@ func setLimits(l Limits, grouped, service bool) error {
 		set[unix.RLIMIT_DATA] = uint64(l.Memory)
 	}
 	if !grouped && l.Processes > 0 {
-		set[unix.RLIMIT_NPROC] = uint64(l.Processes)
+		const more = 64 // threads of the keeper; and so that watch sees who is over it
+		set[unix.RLIMIT_NPROC] = uint64(l.Processes) + more
 	}
 	for which, most := range set {
 		if err := limit(which, most, most); err != nil {

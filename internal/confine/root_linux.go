@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,9 +41,9 @@ func System() ([]Mount, error) {
 	}
 	// Of /etc only what programs need to start and to check certificates.
 	for _, name := range []string{
-		"alternatives", "apk", "apt", "ca-certificates", "debian_version", "alpine-release", "ld.so.cache",
+		"alternatives", "apk/arch", "apk/keys", "apt/keyrings", "apt/trusted.gpg", "apt/trusted.gpg.d", "ca-certificates", "debian_version", "alpine-release", "ld.so.cache",
 		"ld.so.conf", "ld.so.conf.d", "localtime", "os-release", "services", "protocols", "mime.types", "ssl/certs", "ssl/openssl.cnf", "pki/tls/certs",
-		"ld-musl-x86_64.path", "ld-musl-aarch64.path", "ld-musl-armhf.path", "python3", "perl", "magic", "terminfo", "timezone",
+		"ld-musl-x86_64.path", "ld-musl-aarch64.path", "ld-musl-armhf.path", "fonts", "python3", "perl", "magic", "terminfo", "timezone",
 	} {
 		list = append(list, Mount{Kind: Optional, Source: "/etc/" + name, Target: "/etc/" + name})
 	}
@@ -73,7 +74,7 @@ func resolve(mounts []Mount) ([]Mount, error) {
 			if err != nil {
 				return nil, err
 			}
-			m.Kind, m.Source = Bind, source
+			m.Source = source
 		}
 		list = append(list, m)
 	}
@@ -91,16 +92,16 @@ func privateRoot(mounts []Mount, mapped bool) error {
 	if err := mountAt("tmpfs", newRoot, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=16m"); err != nil {
 		return err
 	}
-	ours := true // the root is the folder in memory, in which targets can be made
+	b := builder{ours: map[uint64]bool{}}
+	if err := b.note(newRoot); err != nil {
+		return err
+	}
 	for _, m := range mounts {
-		if m.Target == "/" {
-			ours = m.Writable
-		}
-		if err := place(m); err != nil {
+		if err := b.place(m); err != nil {
 			return fmt.Errorf("%s %s: %w", m.Kind, m.Target, err)
 		}
 	}
-	if ours && (len(mounts) == 0 || mounts[0].Target != "/") {
+	if len(mounts) == 0 || mounts[0].Target != "/" {
 		if err := unix.Mount("", newRoot, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV, ""); err != nil {
 			return fmt.Errorf("close the root: %w", err)
 		}
@@ -157,8 +158,41 @@ func mountAt(source, target, kind string, flags uintptr, data string) error {
 	return nil
 }
 
+// builder makes a private root.
+type builder struct {
+	ours map[uint64]bool // the devices of the folders in memory that were made for it
+}
+
+// note notes that the folder at is in memory, and ours.
+func (b *builder) note(at string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(at, &st); err != nil {
+		return err
+	}
+	b.ours[uint64(st.Dev)] = true //nolint:unconvert // 32 bits on some CPUs
+	return nil
+}
+
+// check returns an error when name would be made in a folder of the machine: a private root is made
+// of what is there, and changes nothing.
+func (b *builder) check(root *os.Root, name string) error {
+	for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+		info, err := root.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && dir != "." {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !ok || !b.ours[uint64(st.Dev)] { //nolint:unconvert // as above
+			return fmt.Errorf("/%s is not there, and lies in a folder of the machine", name)
+		}
+		return nil
+	}
+}
+
 // place makes m below newRoot.
-func place(m Mount) error {
+func (b *builder) place(m Mount) error {
 	at := filepath.Join(newRoot, m.Target)
 	root, err := os.OpenRoot(newRoot)
 	if err != nil {
@@ -170,34 +204,42 @@ func place(m Mount) error {
 		name = "."
 	}
 	switch m.Kind {
-	case Bind:
+	case Bind, Optional:
 		from := filepath.Join(oldRoot, m.Source)
 		info, err := os.Stat(from)
+		if m.Kind == Optional && errors.Is(err, fs.ErrPermission) { // below a folder of another user
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		if err := makeTarget(root, name, info.IsDir()); err != nil {
+		if err := b.makeTarget(root, name, info.IsDir()); err != nil {
 			return err
 		}
 		return bind(from, at, m.Writable)
 	case Symlink:
-		if err := makeParent(root, name); err != nil {
+		if err := b.makeParent(root, name); err != nil {
 			return err
 		}
 		return root.Symlink(m.Source, name)
 	case File:
-		if err := makeParent(root, name); err != nil {
+		if err := b.makeParent(root, name); err != nil {
 			return err
 		}
-		return root.WriteFile(name, m.Content, fs.FileMode(cmp.Or(m.Mode, 0o444)))
+		f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, fs.FileMode(cmp.Or(m.Mode, 0o444)))
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(m.Content)
+		return errors.Join(err, f.Close())
 	}
 	if m.Kind == Device {
-		if err := makeTarget(root, name, false); err != nil {
+		if err := b.makeTarget(root, name, false); err != nil {
 			return err
 		}
 		return unix.Mount(filepath.Join(oldRoot, m.Source), at, "", unix.MS_BIND, "")
 	}
-	if err := makeTarget(root, name, true); err != nil {
+	if err := b.makeTarget(root, name, true); err != nil {
 		return err
 	}
 	switch m.Kind {
@@ -209,7 +251,7 @@ func place(m Mount) error {
 		if m.Size > 0 {
 			data += fmt.Sprintf(",size=%d", m.Size)
 		}
-		return mountAt("tmpfs", at, "tmpfs", flags, data)
+		return errors.Join(mountAt("tmpfs", at, "tmpfs", flags, data), b.note(at))
 	case Proc:
 		return mountProc(at)
 	case Devices:
@@ -219,24 +261,29 @@ func place(m Mount) error {
 }
 
 // makeTarget makes what is to be mounted over; what is there already stays.
-func makeTarget(root *os.Root, name string, dir bool) error {
+func (b *builder) makeTarget(root *os.Root, name string, dir bool) error {
 	if _, err := root.Stat(name); err == nil {
 		return nil
 	}
-	if dir {
-		return root.MkdirAll(name, 0o755)
-	}
-	if err := makeParent(root, name); err != nil {
+	if err := b.makeParent(root, name); err != nil {
 		return err
 	}
-	f, err := root.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o444)
+	if dir {
+		return root.Mkdir(name, 0o755)
+	}
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o444)
 	if err != nil {
 		return err
 	}
 	return f.Close()
 }
 
-func makeParent(root *os.Root, name string) error { return root.MkdirAll(filepath.Dir(name), 0o755) }
+func (b *builder) makeParent(root *os.Root, name string) error {
+	if err := b.check(root, name); err != nil {
+		return err
+	}
+	return root.MkdirAll(filepath.Dir(name), 0o755)
+}
 
 // bind shows from at to, with all that is mounted below it; without set-user-id programs and
 // devices.
@@ -357,5 +404,5 @@ func mountDevices(at string) error {
 	if err := mountAt("devpts", filepath.Join(at, "pts"), "devpts", unix.MS_NOSUID|unix.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620"); err != nil {
 		return err
 	}
-	return mountAt("tmpfs", filepath.Join(at, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777")
+	return mountAt("tmpfs", filepath.Join(at, "shm"), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=1777,size=256m")
 }

@@ -33,6 +33,8 @@ type Process struct {
 	limits  Limits
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
+	disk    *disk         // of watched
+	watched chan struct{} // closed when nobody watches any more
 
 	once sync.Once
 	exit Exit
@@ -48,6 +50,9 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	var err error
 	if s.Mounts, err = resolve(s.Mounts); err != nil {
 		return nil, err
+	}
+	if most := s.Limits.Disk; most > 0 && (s.Limits.FileSize == 0 || s.Limits.FileSize > most) {
+		s.Limits.FileSize = most
 	}
 	p, err := start(ctx, s, !s.User.Share && !s.Bare, nil)
 	if err == nil || s.User.Share || s.Bare || os.Geteuid() != 0 || !noUserNamespace(err) {
@@ -73,7 +78,7 @@ const userNamespace = "a user namespace"
 
 func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	p := &Process{limits: s.Limits, cancel: cancel, ctx: ctx}
+	p := &Process{limits: s.Limits, cancel: cancel, ctx: ctx, disk: newDisk(s), watched: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			cancel(nil)
@@ -99,6 +104,8 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 	if v != nil && v.Exit != nil {
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, v.Exit)
 	}
+	p.cmd.WaitDelay = s.Grace + time.Second
+	p.cmd.Cancel = func() error { return p.end(s.Grace) }
 	if err := p.cmd.Start(); err != nil {
 		return nil, p.unable(err, mapped)
 	}
@@ -131,6 +138,14 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 		})
 		context.AfterFunc(ctx, func() { t.Stop() })
 	}
+	if v != nil { // the agent watches over services
+		close(p.watched)
+		return p, nil
+	}
+	go func() {
+		defer close(p.watched)
+		p.watch(s, p.disk)
+	}()
 	return p, nil
 }
 
@@ -148,6 +163,17 @@ func (p *Process) admit(s Spec, v *Service) error {
 		return nil
 	}
 	return v.Ready(p.PID(), p.Applied)
+}
+
+// end ends everything: at once, or so that what is told of it may end by itself.
+func (p *Process) end(grace time.Duration) error {
+	var limit *LimitError
+	if grace > 0 && !errors.As(context.Cause(p.ctx), &limit) {
+		if _, err := p.control.Write([]byte{0}); err == nil {
+			return nil
+		}
+	}
+	return p.cmd.Process.Kill()
 }
 
 // namespaces returns how the keeper is cloned, and notes it.
@@ -325,6 +351,7 @@ func (p *Process) Wait() (Exit, error) {
 		err := p.cmd.Wait()
 		cause := context.Cause(p.ctx)
 		p.cancel(nil)
+		<-p.watched
 		p.control.Close()
 		reached := p.group.reached(p.limits)
 		p.group.remove()
@@ -337,10 +364,14 @@ func (p *Process) Wait() (Exit, error) {
 		switch {
 		case cause != nil:
 			p.err = cause
-		case reached != nil && p.exit.Code != 0:
-			p.err = reached
 		case err != nil && !errors.As(err, &ended) && !errors.Is(err, exec.ErrWaitDelay):
 			p.err = err
+		case reached != nil && p.exit.Code != 0:
+			p.err = reached
+		case p.limits.FileSize > 0 && p.exit.Signal == int(unix.SIGXFSZ):
+			p.err = &LimitError{"disk", size(p.limits.FileSize)}
+		case p.exit.Code != 0:
+			p.err = p.disk.full()
 		}
 	})
 	return p.exit, p.err

@@ -17,6 +17,9 @@ func Start(context.Context, Spec) (*Process, error) {
 	return nil, &UnableError{"namespaces", "run it on Linux, or in a virtual machine with Linux", errors.ErrUnsupported}
 }
 
+// System returns nothing: nothing can be confined here.
+func System() ([]Mount, error) { return nil, nil }
+
 // Wait is never called: there is no Process.
 func (*Process) Wait() (Exit, error) { return Exit{}, errors.ErrUnsupported }
 
