@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"progress":                  0,
 	"alpine":                    1,
 	"confine":                   1,
+	"confine/cell":              1,
 	"appfile":                   1,
 	"appfile/yamlfile":          1,
 	"appfile/yamlfile/yamltest": 1,
