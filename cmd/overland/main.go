@@ -5,6 +5,12 @@ import (
 	"os"
 
 	"overland/internal/cli"
+	"overland/internal/confine"
 )
 
-func main() { os.Exit(cli.Main()) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main() // process 1 of what builds and replays run in
+	}
+	os.Exit(cli.Main())
+}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"overland/internal/appfile"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -55,10 +56,11 @@ type Built struct {
 	File      string // file name for it: the artifact's name
 	Data      bool   // it is not a program
 	Digest    digest.Digest
-	Size      int64  // bytes
-	Toolchain string // "go1.26.8"
-	Cached    bool   // nothing was built
-	Shared    bool   // another machine built it
+	Size      int64          // bytes
+	Toolchain string         // "go1.26.8"
+	Cached    bool           // nothing was built
+	Shared    bool           // another machine built it
+	Isolation cell.Isolation // as in the Recipe
 }
 
 // Step is the part of building one artifact that is under way. A
@@ -112,6 +114,8 @@ type Recipe struct {
 	Builder   string `json:"builder"`   // name and version of the builder: "go/1"
 	Toolchain string `json:"toolchain"` // "go1.26.8"
 	Settings  any    `json:"settings"`  // the builder's own, with variables expanded
+	// Isolation is how what decides the bytes is kept from this machine; "" = nothing of the repository runs.
+	Isolation cell.Isolation `json:"isolation,omitempty"`
 	// Host is the kind of this machine, when its compiler or libraries decide the bytes or whether
 	// they run; nil when they do not, as for static Go programs.
 	Host *platform.Host `json:"host,omitempty"`

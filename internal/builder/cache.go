@@ -48,7 +48,7 @@ type record struct {
 func (r record) built(j Job, cached bool) Built {
 	return Built{
 		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
-		Cached: cached,
+		Cached: cached, Isolation: r.Inputs.Recipe.Isolation,
 	}
 }
 

@@ -17,11 +17,15 @@ import (
 	"overland/internal/cli"
 	"overland/internal/cli/nodecli"
 	"overland/internal/clock"
+	"overland/internal/confine"
 	"overland/internal/environ"
 	"overland/internal/session"
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main()
+	}
 	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Getenv(asOverland) != "") {
 		os.Exit(mainAt()) // a replay of a test starts its own program
 	}

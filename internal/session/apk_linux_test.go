@@ -64,6 +64,7 @@ func TestApk(t *testing.T) {
 
 		o, out := newOptions(t, "apk add tea")
 		o = o.WithEtc(root)
+		o.Read = []string{root}
 		o.Upstream.Transport = trusting(t, srv)
 		res, err := session.Record(t.Context(), o)
 		if err != nil || len(res.Problems) != 0 || len(res.Lock.Entries) != 2 {

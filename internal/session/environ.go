@@ -1,17 +1,22 @@
 package session
 
 import (
+	"cmp"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"overland/internal/confine/cell"
 )
 
 // The variables that tell a command about its session.
 const (
-	envKind = "OVERLAND_SESSION"     // Recording or Replaying
-	envSet  = "OVERLAND_SESSION_SET" // the names of the variables that the session set, including these two
+	envKind = "OVERLAND_SESSION"           // Recording or Replaying
+	envSet  = "OVERLAND_SESSION_SET"       // the names of the variables that the session set, including these
+	envDir  = "OVERLAND_SESSION_DIR"       // where its tools have their caches
+	envCell = "OVERLAND_SESSION_ISOLATION" // of the command: cell.Full when it is in a cell
 )
 
 // The kinds of a session, as Kind returns them.
@@ -28,6 +33,11 @@ func Kind(environ []string) string {
 		return kind
 	}
 	return ""
+}
+
+// Confined reports whether a process with this environment runs in the cell of a session.
+func Confined(environ []string) bool {
+	return Kind(environ) == Replaying && value(environ, envCell) == string(cell.Full)
 }
 
 // Own returns the part of environ that the session set. A program in the session passes only this
@@ -57,10 +67,10 @@ func (s *session) environ(addr string) ([]string, error) {
 	set := map[string]string{
 		"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1", // what the command itself serves
 		"ALL_PROXY": "", "all_proxy": "",
-		envKind: Replaying,
+		envKind: Replaying, envDir: s.caches, envCell: string(cmp.Or(s.o.Isolation, cell.Full)),
 	}
 	if s.recording {
-		set[envKind] = Recording
+		set[envKind], set[envCell] = Recording, string(cell.None)
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		set[name] = base

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -19,10 +18,7 @@ import (
 )
 
 // What a reaper inherits.
-const (
-	leashFD  = 3 // the reading end of a pipe: a byte means that the session is ending, EOF that it is gone
-	socketFD = 4 // Replay: the socket to the process outside
-)
+const leashFD = 3 // the reading end of a pipe: a byte means that the session is ending, EOF that it is gone
 
 const (
 	// settle is how long a signal that was sent to the session, the command and the
@@ -59,18 +55,12 @@ func (o *Options) reaper(ctx context.Context, kind string) (cmd *exec.Cmd, relea
 // parent of all that the command starts, also of what loses its own, and ends as the command does;
 // processes that are still running then are left alone. But when the session ends first, they are
 // told to end (SIGTERM), killed after a while, and gone before Inside is. It returns only an error.
-func Inside(ctx context.Context, args []string) error {
+func Inside(_ context.Context, args []string) error {
 	if len(args) < 2 {
 		return errs.Errorf(errs.Invalid, "no command to run")
 	}
 	unix.CloseOnExec(leashFD)
 	environ := environ.Child()
-	if args[0] == Replaying {
-		var err error
-		if environ, err = connect(ctx); err != nil {
-			return err
-		}
-	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
@@ -102,11 +92,6 @@ func (r *reaper) start(command, environ []string) error {
 	path, err := exec.LookPath(command[0])
 	if err != nil {
 		return errs.E(errs.NotFound, err)
-	}
-	runtime.LockOSThread() // ambient capabilities belong to the thread
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return err
 	}
 	r.pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: environ, Files: []uintptr{0, 1, 2}})
 	if err != nil {

@@ -146,22 +146,23 @@ func TestWhatOutlivesItsInterruptedCommand(t *testing.T) {
 	}
 }
 
-func TestWhatACommandLeavesRunningGoesOn(t *testing.T) {
+// daemon leaves a process behind that has left its session too, and says its process id.
+const daemon = `setsid tail -f /dev/null >/dev/null 2>&1 & echo $!; kill -TERM $$`
+
+func TestWhatARecordedCommandLeavesRunningGoesOn(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{session.Recording, session.Replaying} {
-		out, err := program(t, kind, `setsid tail -f /dev/null >/dev/null 2>&1 & echo $!; kill -TERM $$`, true).Output()
-		exit := (*exec.ExitError)(nil)
-		if !errors.As(err, &exit) || exit.ExitCode() != 128+15 {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := procfs.Read(pid)
-		if err != nil || p.Dead() {
-			t.Errorf("%s: it is gone: %v", kind, err)
-		}
-		p.Signal(syscall.SIGKILL)
+	out, err := program(t, session.Recording, daemon, true).Output()
+	exit := (*exec.ExitError)(nil)
+	if !errors.As(err, &exit) || exit.ExitCode() != 128+15 {
+		t.Fatalf("%v\n%s", err, out)
 	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := procfs.Read(pid)
+	if err != nil || p.Dead() {
+		t.Errorf("it is gone: %v", err)
+	}
+	p.Signal(syscall.SIGKILL)
 }

@@ -2,24 +2,21 @@ package session
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"syscall"
-	"time"
+	"path/filepath"
+	"slices"
+	"strings"
 
-	"golang.org/x/sys/unix"
-
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/record"
 )
 
-// Replay runs the command in a network namespace in which only what o.Lock holds is available. An
-// error of the command is an *ExitError.
+// Replay runs the command where only what o.Lock holds can be fetched: in a cell, unless o.Isolation
+// is none. All that it started ends with it. An error of the command is an *ExitError.
 func Replay(ctx context.Context, o Options) (*Result, error) {
 	if o.Blobs == nil {
 		o.Blobs = o.Store
@@ -31,14 +28,12 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer s.close()
 	r.Forget() // what openTools requested
-	cmd, release, err := o.reaper(ctx, Replaying)
-	if err != nil {
-		return nil, err
+	strangers := ""
+	if o.Isolation == cell.None {
+		strangers, err = s.outside(ctx, Replaying)
+	} else {
+		err = s.inside(ctx)
 	}
-	defer release()
-	cmd.Env = s.o.Environ
-	cmd.SysProcAttr = namespace()
-	err = s.inside(cmd)
 	if exit := (*ExitError)(nil); errors.As(err, &exit) {
 		r.Inspect(ctx)
 	}
@@ -46,140 +41,90 @@ func Replay(ctx context.Context, o Options) (*Result, error) {
 	if o.Proofs {
 		record.Prove(ctx, r, s.protocols()...)
 	}
-	return &Result{Lock: r.Used(), Problems: misses}, err
+	return &Result{Lock: r.Used(), Problems: misses, Strangers: strangers}, err
 }
 
-// namespace returns the attributes that start a process without a network.
-func namespace() *syscall.SysProcAttr {
-	a := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	if uid, gid := os.Geteuid(), os.Getegid(); uid != 0 {
-		a.Cloneflags |= syscall.CLONE_NEWUSER
-		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}}
-		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}}
-		a.AmbientCaps = []uintptr{unix.CAP_NET_ADMIN} // to bring lo up; given up before the command runs
-	}
-	return a
-}
-
-// inside runs cmd, which calls Inside, and serves on the listener that it sends.
-func (s *session) inside(cmd *exec.Cmd) error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// inside runs the command in a cell, in which this process answers.
+func (s *session) inside(ctx context.Context) error {
+	c, err := s.cell()
 	if err != nil {
 		return err
 	}
-	ours, theirs := os.NewFile(uintptr(pair[0]), "outside"), os.NewFile(uintptr(pair[1]), "inside")
-	c, err := net.FileConn(ours)
-	ours.Close()
-	if err != nil {
-		theirs.Close()
-		return err
+	stop := func() {}
+	c.Listen = func(l net.Listener) ([]string, error) {
+		stop = s.serve(l)
+		return s.environ(l.Addr().String())
 	}
-	conn, ok := c.(*net.UnixConn)
-	if !ok {
-		panic("session: the socketpair is not a unix socket")
-	}
-	defer conn.Close()
-	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
-	s.o.attach(cmd)
-	err = cmd.Start()
-	theirs.Close()
-	if err != nil {
-		return errs.Hint(errs.E(errs.Denied, fmt.Errorf("make a network namespace: %w", err)),
-			"run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns)")
-	}
-	l, err := receive(conn)
-	if err != nil {
-		// It ended, and has reported why on stderr.
-		return errors.Join(s.o.explain(cmd.Wait()), err)
-	}
-	stop := s.serve(l)
-	defer stop()
-	environ, err := s.environ(l.Addr().String())
-	if err == nil {
-		err = json.NewEncoder(conn).Encode(environ)
-	}
-	if err != nil {
-		conn.Close() // the process inside waits for this, and ends
-		return errors.Join(s.o.explain(cmd.Wait()), err)
-	}
-	conn.Close()
-	return s.o.explain(cmd.Wait())
+	exit, _, err := cell.Run(ctx, c)
+	stop()
+	return s.o.ended(ctx, exit, err)
 }
 
-// receive returns the listener that the process inside opened.
-func receive(conn *net.UnixConn) (net.Listener, error) {
-	const patience, one, fdSize = time.Minute, 1, 4
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		return nil, err
+// ended returns the error of a command in a cell.
+func (o *Options) ended(ctx context.Context, exit confine.Exit, err error) error {
+	if exit.Code != 0 && (err == nil || ctx.Err() != nil) {
+		return &ExitError{o.Command[0], exit.Code}
 	}
-	oob := make([]byte, unix.CmsgSpace(fdSize))
-	_, n, _, _, err := conn.ReadMsgUnix(make([]byte, one), oob)
-	if err != nil {
-		return nil, err
-	}
-	list, err := unix.ParseSocketControlMessage(oob[:n])
-	if err != nil || len(list) != one {
-		return nil, errs.Errorf(errs.Internal, "no listener came from the network namespace")
-	}
-	fds, err := unix.ParseUnixRights(&list[0])
-	if err != nil || len(fds) != one {
-		return nil, errs.Errorf(errs.Internal, "no listener came from the network namespace")
-	}
-	unix.CloseOnExec(fds[0])
-	f := os.NewFile(uintptr(fds[0]), "listener")
-	defer f.Close()
-	return net.FileListener(f)
+	return err
 }
 
-// connect sends a listener in this network namespace to the process outside, and returns the
-// environment that it sends back.
-func connect(ctx context.Context) (environ []string, _ error) {
-	conn := os.NewFile(socketFD, "outside")
-	defer conn.Close()
-	if err := loopback(); err != nil {
-		return nil, fmt.Errorf("bring lo up: %w", err)
+// cell returns how the command is confined. Home and temporary folder are empty ones of its own,
+// unless it was given some that it can see.
+func (s *session) cell() (cell.Options, error) {
+	o := &s.o
+	c := cell.Options{
+		Command: o.Command, Dir: o.WorkDir, Own: append(slices.Clone(o.Own), s.caches), Write: slices.Clone(o.Write), Read: o.Read, Hide: o.Hide,
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Limits: o.Limits, Grace: shutdown,
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+	if c.Dir == "" {
+		var err error
+		if c.Dir, err = os.Getwd(); err != nil {
+			return c, err
+		}
 	}
-	defer l.Close()
-	if err := send(conn, l); err != nil {
-		return nil, err
+	seen := func(path string) bool {
+		return path != "" && slices.ContainsFunc(slices.Concat(c.Own, c.Write), func(dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") })
 	}
-	const limit = 4 << 20
-	if err := json.NewDecoder(fsx.Limit(conn, limit)).Decode(&environ); err != nil {
-		return nil, fmt.Errorf("environment from outside: %w", err)
+	if !seen(c.Dir) {
+		if err := project(c.Dir); err != nil {
+			return c, err
+		}
+		c.Write = append([]string{c.Dir}, c.Write...) // the owner of the first one is the command's
 	}
-	return environ, nil
+	set := map[string]string{}
+	for name, dir := range map[string]string{"HOME": "home", "TMPDIR": "tmp", "OVERLAND_HOME": "site"} {
+		set[name] = value(o.Environ, name)
+		if seen(set[name]) {
+			continue
+		}
+		set[name] = filepath.Join(s.caches, dir)
+		const mode = 0o700
+		if err := os.MkdirAll(set[name], mode); err != nil {
+			return c, err
+		}
+	}
+	c.Tmp = set["TMPDIR"]
+	o.Environ = merge(slices.DeleteFunc(slices.Clone(o.Environ), func(kv string) bool {
+		name, path, _ := strings.Cut(kv, "=")
+		return slices.Contains(places(), name) && !seen(path)
+	}), set)
+	c.Environ = o.Environ
+	return c, nil
 }
 
-// send passes the listener's socket to the process outside.
-func send(conn *os.File, l net.Listener) error {
-	t, ok := l.(*net.TCPListener)
-	if !ok {
-		panic("session: not a TCP listener")
+// project returns an error when dir holds more than somebody's project.
+func project(dir string) error {
+	home := os.Getenv("HOME")
+	common := strings.Fields("/ /dev /etc /home /opt /proc /root /run /srv /sys /tmp /usr /var /var/lib /var/tmp")
+	if slices.Contains(common, dir) || home != "" && (home == dir || strings.HasPrefix(home, dir+"/")) {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the command may change its working folder, and %s is more than a project", dir),
+			"go into the project's folder, and run it there")
 	}
-	f, err := t.File()
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return unix.Sendmsg(int(conn.Fd()), []byte{0}, unix.UnixRights(int(f.Fd())), nil, 0)
+	return nil
 }
 
-// loopback brings the namespace's loopback interface up.
-func loopback() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	r, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
+// places returns the variables that name folders and sockets of the caller's.
+func places() []string {
+	return strings.Fields(`GOCACHE XDG_CACHE_HOME XDG_CONFIG_HOME XDG_DATA_HOME XDG_STATE_HOME XDG_RUNTIME_DIR SSH_AUTH_SOCK DOCKER_HOST
+		OVERLAND_COMPILED OVERLAND_AGENTS`)
 }

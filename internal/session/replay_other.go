@@ -15,6 +15,11 @@ func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
 }
 
+// Nested works on Linux only.
+func Nested(context.Context, []string, Options) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "a build needs namespaces"), "run it on Linux, or with --isolation none")
+}
+
 // reaper returns the command itself: only Linux lets a process adopt
 // the orphans of its descendants.
 func (o *Options) reaper(ctx context.Context, _ string) (cmd *exec.Cmd, release func(), _ error) {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/plain"
 	"overland/internal/environ"
@@ -45,6 +47,13 @@ type Options struct {
 	Pins          plain.Pins // the digests that URLs must have
 	Resume        bool       // Record: reuse what an earlier session of LockFile had proved before it failed
 	Proofs        bool       // Replay: Result.Lock includes what proves the entries that were used
+
+	Isolation cell.Isolation // Replay: "" = cell.Full
+	Own       []string       // Replay: folders that were made for this command; WorkDir may be in one
+	Write     []string       // Replay: folders of the caller's that it may change, beside WorkDir
+	Read      []string       // Replay: further files and folders that it sees
+	Hide      []string       // Replay: folders that it must not see, though they lie in one that it sees
+	Limits    confine.Limits // Replay
 
 	etc string // where the machine's settings are; "" = /etc
 }
@@ -118,32 +127,39 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		r.Resume(earlier)
 	}
 	r.Forget() // what openTools requested
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	defer l.Close()
-	cmd, release, err := o.reaper(ctx, Recording)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	if cmd.Env, err = s.environ(l.Addr().String()); err != nil {
-		return nil, err
-	}
-	o.attach(cmd)
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	g := newGuard(l, cmd.Process.Pid) // until now, clients wait in the socket's queue
-	stop := s.serve(g)
-	err = o.explain(cmd.Wait())
-	stop()
+	strangers, err := s.outside(ctx, Recording)
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Strangers: g.strangers()}, err
+	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Strangers: strangers}, err
+}
+
+// outside runs the command below a reaper, and serves it and all that it starts, and nobody else. It
+// may go past that. strangers is what a person should know of who else connected.
+func (s *session) outside(ctx context.Context, kind string) (strangers string, _ error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	cmd, release, err := s.o.reaper(ctx, kind)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	if cmd.Env, err = s.environ(l.Addr().String()); err != nil {
+		return "", err
+	}
+	s.o.attach(cmd)
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	g := newGuard(l, cmd.Process.Pid) // until now, clients wait in the socket's queue
+	stop := s.serve(g)
+	err = s.o.explain(cmd.Wait())
+	stop()
+	return g.strangers(), err
 }
 
 // attach gives cmd the caller's streams.

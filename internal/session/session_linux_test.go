@@ -21,6 +21,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"overland/internal/confine"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -33,6 +34,9 @@ const nobody = 65534
 // TestMain also plays what a session starts, and a program that runs a session of its own:
 // OVERLAND_SESSION_TEST names that one's folder.
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main()
+	}
 	if len(os.Args) > 1 && os.Args[1] == session.Verb {
 		fmt.Fprintln(os.Stderr, session.Inside(context.Background(), os.Args[3:]))
 		os.Exit(1)
@@ -77,8 +81,8 @@ func program(t *testing.T, kind, script string, rights bool) *exec.Cmd {
 	t.Helper()
 	dir := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", kind, script)
-	cmd.Env = append(os.Environ(), "OVERLAND_SESSION_TEST="+dir, "HOME="+dir)
-	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), "OVERLAND_SESSION_TEST="+dir, "HOME=/nowhere")
+	cmd.Dir = dir
 	if os.Geteuid() == 0 && !rights {
 		if err := errors.Join(os.Chown(dir, nobody, nobody), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
 			t.Fatal(err)

@@ -66,10 +66,13 @@ func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
 }
 
 // recordAndReplay runs script with a registry, then without it and without a network, and wants the
-// same output, and every proof again. It returns what the replay has seen.
-func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string) *session.Result {
+// same output, and every proof again. A replay may change the folders in write alone. It returns
+// what the replay has seen.
+func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string, write ...string) *session.Result {
 	t.Helper()
-	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+t.TempDir()+")\"; "+script)
+	place := t.TempDir()
+	o, out := newOptions(t, "set -e; cd \"$(mktemp -d -p "+place+")\"; "+script)
+	o.Write = append(write, place)
 	o.Upstream.Transport = trusting(t, srv)
 	res, err := session.Record(t.Context(), o)
 	if err != nil || !strings.HasSuffix(out.String(), want) {
@@ -154,7 +157,7 @@ func TestCargoWithItsRegistry(t *testing.T) {
 		}
 	}
 	t.Chdir(project)
-	res := recordAndReplay(t, srv, "cd "+project+"; rm -rf target; cargo build -q --release; target/release/p; sha256sum target/release/p", "target/release/p\n")
+	res := recordAndReplay(t, srv, "cd "+project+"; rm -rf target; cargo build -q --release; target/release/p; sha256sum target/release/p", "target/release/p\n", project)
 	want := lockfile.Proof{Kind: cargo.ProofCrate, Value: digest.Of(milk.Bytes).Encoded()}
 	if e, ok := res.Lock.Find(cargo.Name, "milk/milk-1.2.0.crate"); !ok || e.Proof != want || len(res.Lock.Entries) != 5 {
 		t.Errorf("%+v", res.Lock)
@@ -183,7 +186,7 @@ func TestCargo(t *testing.T) {
 		}
 	}
 	recordAndReplay(t, srv, "CARGO_REGISTRIES_T_INDEX=sparse+"+srv.URL+"/index/ cargo -q fetch --manifest-path "+project+
-		"/Cargo.toml; cat \"$CARGO_HOME\"/registry/src/*/tea-1.0.0/src/lib.rs", "pub const WORD: &str = \"tea\";\n")
+		"/Cargo.toml; cat \"$CARGO_HOME\"/registry/src/*/tea-1.0.0/src/lib.rs", "pub const WORD: &str = \"tea\";\n", project)
 }
 
 // What this machine's apt is configured for says nothing about a replay.

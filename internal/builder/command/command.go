@@ -12,11 +12,14 @@ import (
 	"strings"
 
 	"overland/internal/builder"
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/platform/sysinfo"
+	"overland/internal/progress"
 	"overland/internal/session"
 	"overland/internal/source"
 	"overland/internal/store"
@@ -24,24 +27,27 @@ import (
 
 // Name is this builder and the version of how it builds. Whatever changes
 // the bytes of a result changes it.
-const Name = "command/1"
+const Name = "command/2"
 
 // toolchain is what a result of this builder says that it was made with.
 const toolchain = "command"
 
 // Options says where and with what commands run.
 type Options struct {
-	Store     store.Opener // holds the inputs
-	Sessions  string       // folder for what sessions need
-	Caches    string       // folder of what commands may leave for the next build of the same repository: a Go compiler's cache
-	Env       []string     // the caller's environment: its PATH, and the session that it is in; nil = environ.Child()
-	MaxOutput int64        // bytes; 0 = 4 GiB
+	Store     store.Opener   // holds the inputs
+	Sessions  string         // folder for what sessions need
+	Caches    string         // folder of what commands may leave for the next build of the same repository: a Go compiler's cache
+	Env       []string       // the caller's environment: its PATH, and the session that it is in; nil = environ.Child()
+	MaxOutput int64          // bytes; 0 = 4 GiB
+	MaxLog    int64          // bytes that a command may print; 0 = 1 GiB
+	Isolation cell.Isolation // "" = cell.Full
 }
 
 // Builder runs commands. It is safe for concurrent use.
 type Builder struct {
 	o    Options
 	kind string // of the session around; "" = none
+	held bool   // that session is in a cell already, and all that it starts with it
 }
 
 // New returns a Builder.
@@ -50,7 +56,13 @@ func New(o Options) *Builder {
 		o.Env = environ.Child()
 	}
 	o.MaxOutput = cmp.Or(o.MaxOutput, 4<<30)
-	return &Builder{o: o, kind: session.Kind(o.Env)}
+	o.MaxLog = cmp.Or(o.MaxLog, 1<<30)
+	o.Isolation = cmp.Or(o.Isolation, cell.Full)
+	b := &Builder{o: o, kind: session.Kind(o.Env), held: session.Confined(o.Env)}
+	if b.held {
+		b.o.Isolation = cell.Full
+	}
+	return b
 }
 
 var _ builder.Builder = (*Builder)(nil)
@@ -90,7 +102,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	if err != nil {
 		return builder.Recipe{}, err
 	}
-	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Host: &h}, nil
+	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Isolation: b.o.Isolation, Host: &h}, nil
 }
 
 // Build runs the command of j in a copy of src. A command that fails, or leaves no usable
@@ -111,6 +123,9 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 		return builder.Output{}, err
 	}
 	w.cache = filepath.Join(b.o.Caches, j.Folder, "go-build")
+	if b.o.Isolation == cell.None {
+		w.cache += "-none" // another user's, and not to be believed by those who are confined
+	}
 	if j.Fresh {
 		w.cache = filepath.Join(scratch, "go-build")
 	}
@@ -119,13 +134,18 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 		return builder.Output{}, err
 	}
 	j.Progress(builder.StepCompile, strings.Join(s.Run, " "))
-	run := b.replay
-	if b.kind != "" {
+	run := b.nested
+	switch {
+	case b.kind == "":
+		run = b.replay
+	case b.held || b.o.Isolation == cell.None:
 		run = b.inSession
 	}
-	said := &tail{}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	said := &tail{most: b.o.MaxLog, over: func() { cancel(&confine.LimitError{What: "output", Limit: progress.Bytes(b.o.MaxLog)}) }}
 	if err := run(ctx, j, s, w, said); err != nil {
-		return builder.Output{}, explain(err, s, said)
+		return builder.Output{}, explain(cmp.Or(limit(ctx), err), s, said)
 	}
 	file, data, err := w.output(s.Output, b.o.MaxOutput)
 	if err != nil {

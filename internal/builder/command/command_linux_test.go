@@ -18,6 +18,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/builder"
+	"overland/internal/confine"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -28,6 +29,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main()
+	}
 	if len(os.Args) > 1 && os.Args[1] == session.Verb { // a replay starts its own program
 		fmt.Fprintln(os.Stderr, session.Inside(context.Background(), os.Args[3:]))
 		os.Exit(1)

@@ -16,9 +16,13 @@ const Key = "command"
 type Command struct {
 	Run    []string // a program and its arguments, run at the top of a copy of the commit
 	Output string   // the file that it makes, below that; slash-separated
+	Limits Limits
 }
 
-var outputPattern = regexp.MustCompile(`^[^/]`)
+var (
+	outputPattern = regexp.MustCompile(`^[^/]`)
+	sizePattern   = regexp.MustCompile(`^[0-9]{1,15}([kKMGT]i?)?B?$`)
+)
 
 // Keys returns the key "command" with all that stands under it. Its Settings are a *Command.
 func Keys() yamlfile.Builder {
@@ -36,6 +40,8 @@ func commandKeys() []yamlfile.Key[Command] {
 			Schema: yamlfile.Schema{"type": "string", "pattern": outputPattern},
 			Set:    setOutput, Get: func(c *Command) any { return c.Output },
 		},
+		yamlfile.Nested("limits", "What it may use at most, with all that it starts; a command that uses more is ended.", limitKeys(),
+			func(c *Command) *Limits { return &c.Limits }),
 	}
 }
 

@@ -13,12 +13,12 @@ import (
 
 // place is where one command runs: scratch/src, with scratch/home and scratch/tmp beside it, and
 // the cache that it may keep.
-type place struct{ src, home, tmp, cache string }
+type place struct{ scratch, src, home, tmp, cache string }
 
 // newPlace copies the checkout src into scratch: with the modes of the checkout, whatever the
 // umask, and the time of the commit on every file and folder.
 func newPlace(scratch, src string, committed time.Time) (place, error) {
-	w := place{src: filepath.Join(scratch, "src"), home: filepath.Join(scratch, "home"), tmp: filepath.Join(scratch, "tmp")}
+	w := place{scratch: scratch, src: filepath.Join(scratch, "src"), home: filepath.Join(scratch, "home"), tmp: filepath.Join(scratch, "tmp")}
 	// The Go command's telemetry would start a process that outlives the build.
 	mode := filepath.Join(w.home, ".config", "go", "telemetry", "mode")
 	for _, dir := range []string{filepath.Dir(mode), w.tmp} {
@@ -91,6 +91,9 @@ func copyFile(to, from string) error {
 	_, err = io.Copy(w, r)
 	return errors.Join(err, w.Close())
 }
+
+// own returns the folders in which the command may write.
+func (w place) own() []string { return []string{w.scratch, w.cache} }
 
 // output returns the regular file called name below the copy, and whether it is data and not a
 // program. Links on the way to it may not leave the copy.

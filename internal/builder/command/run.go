@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"overland/internal/builder"
+	"overland/internal/confine"
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
@@ -59,6 +60,7 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	}
 	res, err := session.Replay(ctx, session.Options{
 		Blobs: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,
+		Isolation: b.o.Isolation, Own: w.own(), Limits: limits(j, w),
 		// It names the caches. Two processes never build the same thing at the
 		// same time: builder holds a flock.
 		LockFile: filepath.Join("/", j.Commit.Tree, s.Version, j.Name, string(j.Platform)), Dir: b.o.Sessions,
@@ -69,7 +71,14 @@ func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place
 	return err
 }
 
-// inSession runs the command in the session that this process is in. When ctx ends, so
+// nested runs the command in a cell, from which only the session around can be reached.
+func (b *Builder) nested(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
+	return session.Nested(ctx, b.o.Env, session.Options{
+		Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said, Own: w.own(), Limits: limits(j, w),
+	})
+}
+
+// inSession runs the command in the session that this process is in, as it is. When ctx ends, so
 // does everything that it started.
 func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	args := argv(s)
@@ -93,10 +102,13 @@ func explain(err error, s settings, said *tail) error {
 	what := strings.Join(s.Run, " ")
 	var (
 		inside *session.ExitError
+		most   *confine.LimitError
 		here   *exec.ExitError
 		misses missing
 	)
 	switch {
+	case errors.As(err, &most):
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w%s", what, err, said.lines()), "%s", more(most))
 	case errors.As(err, &misses):
 		return errs.Hint(errs.Errorf(errs.Unavailable, "%s: %w%s", what, err, said.lines()),
 			"with a network: overland record -- overland build, then commit %s", lockfile.Name)

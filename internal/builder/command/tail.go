@@ -16,11 +16,17 @@ type tail struct {
 	mu  sync.Mutex
 	end []byte
 	cut bool
+
+	most, all int64  // bytes
+	over      func() // called when there were more than most of them
 }
 
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.all += int64(len(p)); t.over != nil && t.all > t.most {
+		t.over()
+	}
 	t.end = append(t.end, p...)
 	if over := len(t.end) - maxTail; over > 0 {
 		t.end = append(t.end[:0], t.end[over:]...)

@@ -1,0 +1,128 @@
+package session
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"slices"
+	"sync"
+
+	"overland/internal/confine/cell"
+)
+
+// Nested runs o.Command in a cell, from which nothing can be reached but the session that this
+// process runs in; environ is this process's. The session's caches are the command's too. Of o only
+// the fields from Command to Stderr and from Own to Limits count. An error of the command is an
+// *ExitError.
+func Nested(ctx context.Context, environ []string, o Options) error {
+	c := cell.Options{
+		Command: o.Command, Dir: o.WorkDir, Environ: merge(Own(environ), variables(o.Environ)),
+		Own: slices.Clone(o.Own), Write: o.Write, Read: o.Read, Hide: o.Hide,
+		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Limits: o.Limits, Grace: shutdown,
+	}
+	if dir := value(environ, envDir); dir != "" {
+		c.Own = append(c.Own, dir)
+		if err := cell.Give(dir); err != nil { // the command around makes files there too
+			return err
+		}
+	}
+	var f forwarder
+	if at, err := url.Parse(value(environ, "HTTP_PROXY")); err == nil && at.Host != "" {
+		c.ListenAt = at.Host // the same as outside: many files of the session say it
+		c.Listen = func(l net.Listener) ([]string, error) {
+			f.start(ctx, l, at.Host)
+			return nil, nil
+		}
+	}
+	exit, _, err := cell.Run(ctx, c)
+	f.stop()
+	return o.ended(ctx, exit, err)
+}
+
+// variables returns the settings in list, NAME=VALUE.
+func variables(list []string) map[string]string {
+	set := map[string]string{}
+	add(set, list)
+	return set
+}
+
+// forwarder connects whoever calls at a listener with an address.
+type forwarder struct {
+	l     net.Listener
+	mu    sync.Mutex
+	open  map[net.Conn]bool
+	ended bool
+	all   sync.WaitGroup
+}
+
+func (f *forwarder) start(ctx context.Context, l net.Listener, to string) {
+	f.l, f.open = l, map[net.Conn]bool{}
+	f.all.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.all.Go(func() { f.join(ctx, c, to) })
+		}
+	})
+}
+
+// join copies both ways until both have ended.
+func (f *forwarder) join(ctx context.Context, inner net.Conn, to string) {
+	defer f.forget(inner)
+	if !f.hold(inner) {
+		return
+	}
+	var d net.Dialer
+	outer, err := d.DialContext(ctx, "tcp", to)
+	if err != nil {
+		return
+	}
+	defer f.forget(outer)
+	if !f.hold(outer) {
+		return
+	}
+	var one sync.WaitGroup
+	one.Go(func() { half(outer, inner) })
+	half(inner, outer)
+	one.Wait()
+}
+
+// half copies one way and passes the end on.
+func half(to, from net.Conn) {
+	_, _ = io.Copy(to, from)
+	if c, ok := to.(*net.TCPConn); ok {
+		_ = c.CloseWrite()
+	}
+}
+
+// hold notes that c is to be closed at the end, and reports whether that is not now.
+func (f *forwarder) hold(c net.Conn) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open[c] = true
+	return !f.ended
+}
+
+func (f *forwarder) forget(c net.Conn) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.open, c)
+	_ = c.Close()
+}
+
+func (f *forwarder) stop() {
+	if f.l == nil {
+		return
+	}
+	_ = f.l.Close()
+	f.mu.Lock()
+	f.ended = true
+	for c := range f.open {
+		_ = c.Close()
+	}
+	f.mu.Unlock()
+	f.all.Wait()
+}
