@@ -26,8 +26,8 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
 		confine.Main()
 	}
-	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Getenv(asOverland) != "") {
-		os.Exit(mainAt()) // a replay of a test starts its own program
+	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Args[1] == "build" || os.Getenv(asOverland) != "") {
+		os.Exit(mainAt()) // a session of a test starts its own program, and overland open its own build
 	}
 	testscript.Main(m, map[string]func(){
 		"overland":       func() { os.Exit(mainAt()) },

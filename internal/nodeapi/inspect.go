@@ -41,6 +41,8 @@ type Artifact struct {
 	Name     string            `json:"name"`
 	Platform platform.Platform `json:"platform"`
 	Present  bool              `json:"present"` // false: left out of the volume
+	// Isolation is how what made it was kept from the machine: "full", "none", "" = nothing of the repository ran.
+	Isolation string `json:"isolation,omitempty"`
 	Program
 }
 

@@ -69,7 +69,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		Builders: map[string]builder.Builder{
 			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env()}),
 			command.Key: command.New(command.Options{
-				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(),
+				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),
 		},
 		Cache:    p.cacheDir(),
@@ -119,7 +119,7 @@ func (b *Built) Release() release.Release {
 			kind = release.KindFile
 		}
 		r.Artifacts = append(r.Artifacts, release.Artifact{
-			Name: a.Name, Platform: a.Platform, File: a.File, Kind: kind, Blob: release.Blob{Digest: a.Digest, Size: a.Size},
+			Name: a.Name, Platform: a.Platform, File: a.File, Kind: kind, Blob: release.Blob{Digest: a.Digest, Size: a.Size}, Isolation: string(a.Isolation),
 		})
 	}
 	return r

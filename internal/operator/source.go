@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -23,6 +24,8 @@ type SourceOptions struct {
 	Dir   string // a folder in a git work tree, or a bare repository; "" = the current folder
 	Rev   string // branch, tag or hash; "" = HEAD, and then the folder must not differ from it
 	Dirty bool   // what the folder holds instead of a commit
+
+	Isolation cell.Isolation // how what is built is kept from this machine; "" = cell.Full
 }
 
 // Source is one commit and what its overland.yaml says.
@@ -33,7 +36,8 @@ type Source struct {
 	Spec     []byte // the bytes of overland.yaml
 	Warnings []string
 
-	newSpec bool // overland.yaml is the folder's: the commit has none
+	newSpec   bool // overland.yaml is the folder's: the commit has none
+	isolation cell.Isolation
 }
 
 // LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the
@@ -46,6 +50,12 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		return nil, err
 	}
 	s := &Source{Repo: repo}
+	if s.isolation, err = cell.Parse(string(o.Isolation)); err != nil {
+		return nil, err
+	}
+	if s.isolation == cell.None {
+		s.Warnings = append(s.Warnings, "--isolation none: what the repository runs sees and changes all that you can; a release records it")
+	}
 	if o.Dirty {
 		if o.Rev != "" {
 			return nil, errs.Errorf(errs.Invalid, "a revision and the folder as it is: only one of them can be built")

@@ -27,6 +27,12 @@ const (
 	KindFile   = "file"   // any other file: no service runs it
 )
 
+// The isolations of an artifact's build.
+const (
+	IsolationFull = "full" // it saw its inputs and nothing else
+	IsolationNone = "none" // it saw and could change what the operator can
+)
+
 // Release is the release document: everything that a node must know to run
 // one version of an application.
 type Release struct {
@@ -44,12 +50,15 @@ type Release struct {
 
 // Artifact is one program for one platform.
 type Artifact struct {
-	Name     string             `json:"name"`
-	Platform platform.Platform  `json:"platform"`
-	File     string             `json:"file"` // plain file name for it on a node
-	Kind     string             `json:"kind"` // KindBinary, KindFile
-	Blob     Blob               `json:"blob"`
-	Manifest ocispec.Descriptor `json:"-"` // its OCI manifest: filled by Read, made by Write
+	Name     string            `json:"name"`
+	Platform platform.Platform `json:"platform"`
+	File     string            `json:"file"` // plain file name for it on a node
+	Kind     string            `json:"kind"` // KindBinary, KindFile
+	Blob     Blob              `json:"blob"`
+	// Isolation is how what made it was kept from the machine: IsolationFull, IsolationNone, or "" when
+	// nothing of the repository ran.
+	Isolation string             `json:"isolation,omitempty"`
+	Manifest  ocispec.Descriptor `json:"-"` // its OCI manifest: filled by Read, made by Write
 }
 
 // Blob is content and how to fetch it piece by piece. Its fields are those of fetch.Blob.
@@ -147,6 +156,9 @@ func (a *Artifact) check() error {
 	}
 	if a.Kind != KindBinary && a.Kind != KindFile {
 		return fmt.Errorf("kind %.100q: this program knows %q and %q", a.Kind, KindBinary, KindFile)
+	}
+	if a.Isolation != "" && a.Isolation != IsolationFull && a.Isolation != IsolationNone {
+		return fmt.Errorf("isolation %.100q: this program knows %q and %q", a.Isolation, IsolationFull, IsolationNone)
 	}
 	return a.Blob.check()
 }

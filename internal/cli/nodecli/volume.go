@@ -11,6 +11,7 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/printer"
 	"overland/internal/progress"
+	"overland/internal/release"
 	"overland/internal/release/inspect"
 	"overland/internal/trust"
 	"overland/internal/volume"
@@ -163,6 +164,9 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 			missing := ""
 			if !a.Present {
 				missing = "  (not in this volume)"
+			}
+			if a.Isolation == release.IsolationNone {
+				missing += "  (built without isolation)"
 			}
 			printer.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
 		}

@@ -112,13 +112,15 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 
 func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 	var o sessionOptions
-	return o.runs(t, &cobra.Command{
+	c := o.runs(t, &cobra.Command{
 		Use:   "prune [flags] -- COMMAND…",
 		Short: "Drop what a command no longer asks for",
 		Long: "Replays COMMAND without a network, prints the entries that it neither asked for nor needs to prove what it asked\n" +
 			"for, and asks before it drops them from the lock file. The blobs stay in the depot.",
 		Example: "overland lock prune --yes -- go mod download",
 	}, run)
+	o.cellFlags(c)
+	return c
 }
 
 func runLockPrune(ctx context.Context, t *term.Term, o sessionOptions) error {

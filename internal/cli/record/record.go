@@ -13,6 +13,7 @@ import (
 	"overland/internal/cli/sitedir"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
+	"overland/internal/confine/cell"
 	"overland/internal/ecosystem/plain"
 	"overland/internal/environ"
 	"overland/internal/errs"
@@ -30,6 +31,9 @@ type sessionOptions struct {
 	machineCaches bool
 	proofs        bool // count what proves an entry as asked for
 	json          bool
+
+	isolation   cell.Isolation // of a replay
+	read, write []string       // what a replay sees beside the working folder
 }
 
 // fileFlags adds the flags that name files.
@@ -49,6 +53,13 @@ func (o *sessionOptions) runs(t *term.Term, c *cobra.Command, run verb.Run[sessi
 		return run(c.Context(), t, *o)
 	}
 	return c
+}
+
+// cellFlags adds the flags of a replay.
+func (o *sessionOptions) cellFlags(c *cobra.Command) {
+	verb.IsolationFlag(c, &o.isolation)
+	c.Flags().StringArrayVar(&o.write, "write", nil, "a further folder that COMMAND may change; may be repeated")
+	c.Flags().StringArrayVar(&o.read, "read", nil, "a further file or folder that COMMAND sees; may be repeated")
 }
 
 func recordVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
@@ -133,7 +144,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	return &session.Options{
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
-		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs,
+		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: []string{dir},
 	}, err
 }
 

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
+	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/session"
 )
@@ -18,12 +23,14 @@ func replayVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 	c := o.runs(t, &cobra.Command{
 		Use:   "replay [flags] -- COMMAND…",
 		Short: "Run a command again without a network, from what was recorded",
-		Long: "Runs COMMAND with empty caches in a network namespace of its own, where only the recorder answers, from the lock\n" +
-			"file and the depot. A request that was never recorded fails at once and is named; then the exit code is 5,\n" +
-			"otherwise the command's. With --json the output of COMMAND goes to stderr, and the result follows on stdout, also\n" +
-			"when COMMAND fails.",
+		Long: "Runs COMMAND where only the recorder answers, from the lock file and the depot. A request that was never recorded\n" +
+			"fails at once and is named; then the exit code is 5, otherwise the command's. COMMAND sees the current folder, which\n" +
+			"it may change, and the machine's programs; empty caches and an empty home; no other files, processes or sockets. It\n" +
+			"ends with all that it started. With --json the output of COMMAND goes to stderr, and the result follows on stdout,\n" +
+			"also when COMMAND fails.",
 		Example: "overland replay -- go build ./...\noverland replay --json -- go build ./...",
 	}, run)
+	o.cellFlags(c)
 	verb.JSONFlag(c, &o.json)
 	return c
 }
@@ -42,12 +49,40 @@ func replayed(ctx context.Context, t *term.Term, o sessionOptions) (*session.Res
 	if s.Lock, err = lockfile.Load(o.lock); err != nil {
 		return nil, err
 	}
+	if err := o.confine(s); err != nil {
+		return nil, err
+	}
 	again := fmt.Sprintf("with a network: overland record -- %s …", o.command[0])
 	res, ended, err := Replay(ctx, t, *s, session.Holder{Name: "this depot", Missing: again, Damaged: again})
 	if o.json && res != nil {
 		err = errors.Join(err, t.JSON(newReplayed(s, res, ended)))
 	}
 	return res, err
+}
+
+// confine sets what the command of s sees.
+func (o sessionOptions) confine(s *session.Options) (err error) {
+	if s.Isolation, err = cell.Parse(string(o.isolation)); err != nil {
+		return err
+	}
+	if o.machineCaches && s.Isolation == cell.Full {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the machine's caches lie in your home, which a replay does not see"),
+			"leave out --machine-caches, or add --isolation none")
+	}
+	for list, paths := range map[*[]string][]string{&s.Write: o.write, &s.Read: o.read} {
+		for _, path := range paths {
+			at, err := filepath.Abs(path)
+			if err != nil {
+				return err
+			}
+			if _, err := os.Stat(at); err != nil {
+				return errs.Hint(errs.E(errs.NotFound, err), "--write and --read name what is there")
+			}
+			*list = append(*list, at)
+		}
+	}
+	s.Limits = cell.Limits(confine.Limits{Time: cell.MostTime}, s.Dir)
+	return nil
 }
 
 // Replay replays s from h, and warns of each request that had no answer. It returns how the command

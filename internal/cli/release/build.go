@@ -10,6 +10,7 @@ import (
 	"overland/internal/cli/sitedir"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/operator"
 	"overland/internal/platform"
@@ -68,8 +69,9 @@ type Program struct {
 	Size      int64             `json:"size"`
 	Toolchain string            `json:"toolchain"`
 	Cached    bool              `json:"cached"`
-	Shared    bool              `json:"shared,omitempty"` // taken from the network cache
-	Path      string            `json:"path,omitempty"`   // with --out DIR
+	Shared    bool              `json:"shared,omitempty"`    // taken from the network cache
+	Isolation cell.Isolation    `json:"isolation,omitempty"` // of what made it from this machine
+	Path      string            `json:"path,omitempty"`      // with --out DIR
 }
 
 func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
@@ -102,7 +104,7 @@ func printBuilt(t *term.Term, b *operator.Built, paths []string, asJSON bool) er
 	var rows [][]string
 	for i, r := range b.Programs {
 		j := Program{
-			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain, Cached: r.Cached, Shared: r.Shared,
+			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain, Cached: r.Cached, Shared: r.Shared, Isolation: r.Isolation,
 		}
 		if i < len(paths) {
 			j.Path = paths[i]

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/confine/cell"
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/platform"
@@ -15,6 +16,14 @@ import (
 func SourceFlags(c *cobra.Command, o *operator.SourceOptions) {
 	c.Flags().StringVar(&o.Rev, "rev", "", "branch, tag or hash to build (default: HEAD, when the folder is as committed)")
 	c.Flags().BoolVar(&o.Dirty, "dirty", false, "build the folder as it is; the version says so")
+	IsolationFlag(c, &o.Isolation)
+}
+
+// IsolationFlag adds --isolation.
+func IsolationFlag(c *cobra.Command, i *cell.Isolation) {
+	c.Flags().StringVar((*string)(i), "isolation", "", "full, or none: what the repository runs sees and changes all that you can, and a release records it (default full)")
+	values := []string{string(cell.Full), string(cell.None)}
+	_ = c.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // PlatformFlag adds --platform, which may be repeated or hold a list.

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,9 +100,9 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 		if !p.Present {
 			where += " (left out)"
 		}
-		rows = append(rows, []string{p.Name, string(p.Platform), progress.Bytes(p.Size), where})
+		rows = append(rows, []string{p.Name, string(p.Platform), progress.Bytes(p.Size), cmp.Or(p.Isolation, "-"), where})
 	}
-	t.Table("  ", "ARTIFACT PLATFORM SIZE DIGEST", rows)
+	t.Table("  ", "ARTIFACT PLATFORM SIZE ISOLATION DIGEST", rows)
 	if modules {
 		printReleaseModules(t, r)
 	}

@@ -1,7 +1,6 @@
 package volume
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +18,8 @@ import (
 	"overland/internal/cli/sitedir"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
@@ -36,7 +37,9 @@ type openOptions struct {
 	root    string
 	app     string
 	command []string
-	json    bool
+
+	isolation cell.Isolation
+	json      bool
 }
 
 func open(t *term.Term, run verb.Run[openOptions]) *cobra.Command {
@@ -45,8 +48,8 @@ func open(t *term.Term, run verb.Run[openOptions]) *cobra.Command {
 		Use:   "open FILE [-- COMMAND…]",
 		Short: "Build again from a volume, without a network",
 		Long: "Checks every byte of FILE and its signatures, unpacks the source of the release in it into a temporary folder, and\n" +
-			"runs COMMAND there as overland replay does: in a network namespace of its own, with empty caches, an empty site\n" +
-			"directory and what FILE holds. Without COMMAND it builds every artifact and compares it with the release. FILE\n" +
+			"runs COMMAND there as overland replay does: it sees that folder, empty caches, an empty site directory, the machine's\n" +
+			"programs and what FILE holds. Without COMMAND it builds every artifact and compares it with the release. FILE\n" +
 			"must have been sealed --with-inputs. Its signatures must begin at the root --root, or else at this machine's own.\n" +
 			"The exit code is COMMAND's; 5 when it asked for what was never recorded.",
 		Example: "overland open live.volume\noverland open live.volume --root FINGERPRINT -- git log --oneline",
@@ -66,11 +69,16 @@ func open(t *term.Term, run verb.Run[openOptions]) *cobra.Command {
 	}
 	c.Flags().StringVar(&o.root, "root", "", "fingerprint of the root of trust, as overland trust show prints it")
 	c.Flags().StringVar(&o.app, "app", "", "the application, when FILE holds the inputs of several")
+	verb.IsolationFlag(c, &o.isolation)
 	verb.JSONFlag(c, &o.json)
 	return c
 }
 
 func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
+	isolation, err := cell.Parse(string(o.isolation))
+	if err != nil {
+		return err
+	}
 	root, err := trustedRoot(ctx, t, o.root)
 	if err != nil {
 		return err
@@ -94,13 +102,29 @@ func runOpen(ctx context.Context, t *term.Term, o openOptions) (err error) {
 	}
 	s := session.Options{
 		Blobs: opened, Lock: opened.Lock, LockFile: filepath.Join(source, lockfile.Name), Dir: filepath.Join(scratch.Dir(), "sessions"),
-		WorkDir: source, Command: o.command, Environ: scratch.Environ(environ.Child()),
+		WorkDir: source, Command: o.command, Environ: scratch.Environ(known(environ.Child())),
 		Stdin: t.Stdin, Stdout: t.Stdout, Stderr: t.Stderr,
+		Isolation: isolation, Limits: cell.Limits(confine.Limits{Time: cell.MostTime}, scratch.Dir()),
+	}
+	for _, name := range []string{"source", "home", "cache", "tmp"} {
+		const mode = 0o700
+		if err := os.MkdirAll(filepath.Join(scratch.Dir(), name), mode); err != nil {
+			return err
+		}
+		s.Own = append(s.Own, filepath.Join(scratch.Dir(), name))
 	}
 	if len(o.command) > 0 {
 		return replay(ctx, t, s)
 	}
 	return rebuild(ctx, t, s, opened, o.json)
+}
+
+// known returns what of the caller's environment another's source may know.
+func known(list []string) []string {
+	return slices.DeleteFunc(list, func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return !strings.HasPrefix(name, "LC_") && !slices.Contains([]string{"PATH", "TERM", "LANG", "TZ", "HOME"}, name)
+	})
 }
 
 // trustedRoot returns where the signatures of a volume must begin: the fingerprint given, or that
@@ -132,8 +156,8 @@ func rebuild(ctx context.Context, t *term.Term, s session.Options, opened *opera
 	if err != nil {
 		return err
 	}
-	var out bytes.Buffer
-	s.Command, s.Stdout = []string{self, "build", "--json"}, &out
+	out := &limited{most: 8 << 20}
+	s.Command, s.Stdout = []string{self, "build", "--json"}, out
 	if t.Quiet {
 		s.Command = append(s.Command, "--quiet")
 	}
@@ -141,10 +165,21 @@ func rebuild(ctx context.Context, t *term.Term, s session.Options, opened *opera
 		return err
 	}
 	var built release.Built
-	if err := json.Unmarshal(out.Bytes(), &built); err != nil {
+	if err := json.Unmarshal(out.b, &built); err != nil {
 		return fmt.Errorf("result of overland build: %w", err)
 	}
 	return compare(t, opened, built, asJSON)
+}
+
+// limited keeps the beginning of what it is given: what is built says what it likes.
+type limited struct {
+	b    []byte
+	most int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	l.b = append(l.b, p[:min(len(p), l.most-len(l.b))]...)
+	return len(p), nil
 }
 
 // executable returns the path of this program, as it was called.

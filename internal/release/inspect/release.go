@@ -42,7 +42,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 		Services: slices.Sorted(maps.Keys(r.Services)), Asks: asks(r),
 	}
 	for _, a := range r.Artifacts {
-		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform}
+		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform, Isolation: a.Isolation}
 		section, closer, err := b.Section(ctx, a.Blob.Digest)
 		switch {
 		case err == nil:
