@@ -30,7 +30,8 @@ func limitKeys() []yamlfile.Key[Limits] {
 			func(l *Limits) *int { return &l.Processes }),
 		bytesKey("disk", "What it may write, written like 20GiB; half of what is free when left out, three quarters of it at most.",
 			func(l *Limits) *int64 { return &l.Disk }),
-		yamlfile.Duration("time", "How long it may take; 6h when left out, 48h at most.", func(l *Limits) *appfile.Duration { return &l.Time }),
+		yamlfile.Duration("time", "How long it may take; 6h when left out, 48h at most.", cell.MostTime,
+			func(l *Limits) *appfile.Duration { return &l.Time }),
 	}
 }
 
