@@ -193,6 +193,7 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 			t.Fatal(err)
 		}
 	case "overland trust sign", "overland trust unstage":
+		must("trust", "add-signer", "channel/live", "alice")
 		must("trust", "add-signer", "channel/live", "bob", "--threshold", "2")
 		key := filepath.Join(env["OVERLAND_HOME"], "keys", "bob.key")
 		if err := os.Rename(key, key+".away"); err != nil {

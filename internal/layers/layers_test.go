@@ -100,6 +100,7 @@ var floors = map[string]int{
 	"agent/switchover":          6,
 	"operator":                  6,
 	"operator/agents":           6,
+	"operator/approval":         6,
 	"operator/sealing":          6,
 	"server/cache":              8,
 	"server/netcache":           8,

@@ -22,7 +22,9 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, addSigner, signer)
 	verbtest.Options(t, removeSigner, signer)
 	role := verbtest.Case[roleOptions]{Args: []string{"channel/live"}, Want: roleOptions{"channel/live"}}
-	verbtest.Options(t, sign, role)
+	verbtest.Options(t, sign, verbtest.Case[signOptions]{
+		Args: []string{"channel/live", "--expect", "sha256:0", "--json"}, Want: signOptions{role: "channel/live", expect: "sha256:0", json: true},
+	})
 	verbtest.Options(t, unstage, role)
 	verbtest.Options(t, refresh, verbtest.Case[struct{}]{})
 }

@@ -2,50 +2,196 @@ package trust
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"overland/internal/cli/sitedir"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/operator"
+	"overland/internal/operator/approval"
 	"overland/internal/trust/repository"
 )
 
 // roleOptions are the settings of the verbs that work on the waiting change of a role.
 type roleOptions struct{ role string }
 
-// roleVerb makes c a verb whose argument is a role.
-func roleVerb(t *term.Term, c *cobra.Command, run verb.Run[roleOptions]) *cobra.Command {
-	c.Args = cobra.ExactArgs(1)
-	c.RunE = func(c *cobra.Command, args []string) error { return run(c.Context(), t, roleOptions{args[0]}) }
+// signOptions are the settings of trust sign.
+type signOptions struct {
+	role   string
+	expect string // digest of the payload; "" = whatever is shown
+	json   bool
+}
+
+func sign(t *term.Term, run verb.Run[signOptions]) *cobra.Command {
+	var o signOptions
+	c := &cobra.Command{
+		Use:   "sign ROLE",
+		Short: "Approve a change that waits for signatures",
+		Long: "Shows the change of ROLE that waits against what is published, asks, adds the signatures of this machine's keys,\n" +
+			"and publishes it when they suffice. --expect DIGEST, which overland trust show prints, refuses another change\n" +
+			"than that; with --yes it is how a script approves what a person has seen.",
+		Example: "overland trust sign channel/live --yes",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			o.role = args[0]
+			return run(c.Context(), t, o)
+		},
+	}
+	c.Flags().StringVar(&o.expect, "expect", "", "sign only the change whose payload has this digest")
+	verb.JSONFlag(c, &o.json)
 	return c
 }
 
-func sign(t *term.Term, run verb.Run[roleOptions]) *cobra.Command {
-	return roleVerb(t, &cobra.Command{
-		Use:   "sign ROLE",
-		Short: "Approve a change that waits for signatures",
-		Long: "Adds the signatures of this machine's keys to the change of ROLE that overland trust show lists as waiting,\n" +
-			"and publishes it when they suffice.",
-		Example: "overland trust sign channel/live",
-	}, run)
-}
-
-func runSign(ctx context.Context, t *term.Term, o roleOptions) error {
-	err := sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.Sign(ctx, o.role) })
+func runSign(ctx context.Context, t *term.Term, o signOptions) error {
+	if o.expect != "" {
+		if _, err := digest.Parse(o.expect); err != nil {
+			return errs.Hint(errs.E(errs.Invalid, err), "overland trust show prints it")
+		}
+	}
+	list, err := waiting(ctx, t)
+	if err != nil {
+		return err
+	}
+	want, found := digest.Digest(o.expect), false
+	for _, c := range list {
+		if c.Role != o.role {
+			continue
+		}
+		if found = true; want == "" {
+			want = c.Digest
+		}
+		if want != c.Digest {
+			return errs.Hint(errs.Errorf(errs.Conflict, "another change of %s waits: its digest is %s", o.role, c.Digest), "overland trust show, then decide again")
+		}
+		if o.json {
+			if err := t.JSON(c); err != nil {
+				return err
+			}
+		} else {
+			printChange(t, c)
+		}
+		if err := t.Confirm("sign it?"); err != nil {
+			return err
+		}
+	}
+	if !found {
+		want = digest.Of(nil) // nothing was shown, so nothing is signed
+	}
+	// What is signed is what was shown: a change that came in the meantime has another digest.
+	err = sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.SignExactly(ctx, o.role, want) })
 	if err == nil {
 		t.Note("%s: signed and published", o.role)
 	}
 	return err
 }
 
+// waiting returns what waits for signatures.
+func waiting(ctx context.Context, t *term.Term) ([]approval.Change, error) {
+	return sitedir.Call(t, func(p *operator.Operator) ([]approval.Change, error) {
+		now, err := p.Signed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		known, err := p.Keys().List()
+		if err != nil {
+			return nil, err
+		}
+		return approval.Describe(now, known)
+	})
+}
+
+// printChange says what c would change.
+func printChange(t *term.Term, c approval.Change) {
+	t.Printf("\nwaiting: %s version %d has %d of %d signatures: overland trust sign %s\n", c.Role, c.Version, c.Have, c.Want, c.Role)
+	t.Printf("  digest   %s\n", c.Digest)
+	t.Printf("  signed   %s\n", orNobody(c.SignedBy))
+	t.Printf("  may sign %s\n", orNobody(c.MaySign))
+	if len(c.ProposedBy) > 0 {
+		t.Printf("  proposed by %s, which does not count\n", strings.Join(c.ProposedBy, ", "))
+	}
+	t.Printf("  proposed %s, expires %s (now %s)\n", term.When(c.SignedAt), term.When(c.Expires), term.When(c.Expired))
+	for _, r := range c.Releases {
+		for _, line := range releaseLines(r) {
+			t.Printf("  %s\n", line)
+		}
+	}
+	for _, s := range c.Signers {
+		t.Printf("  signers of %s: %d must sign (before: %d)%s%s\n", s.Role, s.Threshold, s.ThresholdWas, named("; comes: ", s.Added), named("; goes: ", s.Removed))
+	}
+	if len(c.Releases)+len(c.Signers) == 0 {
+		t.Printf("  nothing changes but the times\n")
+	}
+}
+
+// releaseLines says what changes about r.
+func releaseLines(r approval.Release) []string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: %s → %s", r.App, orNone(r.Before), orNone(r.After))
+	switch {
+	case r.Rollback:
+		b.WriteString(", a roll-back")
+	case r.Before != "" && r.Before == r.After:
+		b.WriteString(", the same version")
+	}
+	if r.Commits != nil {
+		_, from, _ := strings.Cut(r.Before, ".")
+		_, to, _ := strings.Cut(r.After, ".")
+		fmt.Fprintf(&b, ", commits %s…%s (%+d)", from, to, *r.Commits)
+	}
+	if r.From != "" {
+		fmt.Fprintf(&b, ", from channel %s", r.From)
+	}
+	lines := []string{b.String()}
+	if r.Digest != "" {
+		lines = append(lines, "  digest "+string(r.Digest))
+	}
+	if r.DigestWas != "" {
+		lines = append(lines, "  before "+string(r.DigestWas))
+	}
+	if r.Repository != "" {
+		lines = append(lines, "  repository that begins with commit "+r.Repository)
+	}
+	if r.Unsigned {
+		lines = append(lines, "  NO release is signed under this version and digest: nodes will refuse it")
+	}
+	return lines
+}
+
+func orNobody(names []string) string {
+	if len(names) == 0 {
+		return "nobody"
+	}
+	return strings.Join(names, ", ")
+}
+
+func orNone(version string) string {
+	if version == "" {
+		return "(none)"
+	}
+	return version
+}
+
+func named(what string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return what + strings.Join(names, ", ")
+}
+
 func unstage(t *term.Term, run verb.Run[roleOptions]) *cobra.Command {
-	return roleVerb(t, &cobra.Command{
+	return &cobra.Command{
 		Use:     "unstage ROLE",
 		Short:   "Drop a change that waits for signatures",
 		Long:    "Removes the change of ROLE that overland trust show lists as waiting. What is published stays.",
 		Example: "overland trust unstage channel/live",
-	}, run)
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(c *cobra.Command, args []string) error { return run(c.Context(), t, roleOptions{args[0]}) },
+	}
 }
 
 func runUnstage(ctx context.Context, t *term.Term, o roleOptions) error {

@@ -13,6 +13,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/operator"
+	"overland/internal/operator/approval"
 	"overland/internal/trust"
 	"overland/internal/trust/repository"
 )
@@ -78,8 +79,12 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	if err != nil {
 		return err
 	}
+	changes, err := waiting(ctx, t)
+	if err != nil {
+		return err
+	}
 	if o.json {
-		return t.JSON(info)
+		return t.JSON(shown{info, append([]approval.Change{}, changes...)})
 	}
 	t.Printf("root fingerprint  %s\n                  %s\n", info.Fingerprint, info.Fingerprint.Groups())
 	t.Printf("signed at         %s\n\n", term.When(info.SignedAt))
@@ -91,10 +96,19 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 		})
 	}
 	t.Table("", "ROLE VERSION EXPIRES NEEDS KEYS SIGNED", rows)
-	for _, s := range info.Staged {
-		t.Printf("\nwaiting: %s version %d has %d of %d signatures: overland trust sign %s\n", s.Role, s.Version, s.Have, s.Want, s.Role)
+	for _, c := range changes {
+		printChange(t, c)
+	}
+	for _, r := range info.Rejected {
+		t.Printf("\nnot to be signed: %s version %d: %s: overland trust unstage %s\n", r.Role, r.Version, r.Why, r.Role)
 	}
 	return nil
+}
+
+// shown is the result of trust show --json.
+type shown struct {
+	*repository.Info
+	Waiting []approval.Change `json:"waiting"`
 }
 
 func keyNames(keys []trust.KeyInfo) string {

@@ -193,8 +193,10 @@ func TestProtectedChannels(t *testing.T) {
 		t.Fatal(err)
 	}
 	add("channel/two", key("ben", ""), 0)
-	add("channel/two", online, 2)
+	add("channel/two", online, 0)
 	p.finds("two", "machine's key online")
 	p.finds("online.key", "also signs for channel/two")
-	p.finds("two", "ben and online are all on this machine")
+	add("channel/three", key("cem", ""), 0)
+	add("channel/three", key("dan", ""), 2)
+	p.finds("three", "cem and dan are all on this machine")
 }

@@ -186,17 +186,32 @@ func TestACarrierApprovesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	without := r.With(people)
-	waiting(t, without.SetTargets(t.Context(), "channel/live", target("channel/live/wallet"))) // signed by ann
+	waiting(t, r.With(people).SetTargets(t.Context(), "channel/live", target("channel/live/wallet"))) // signed by ann
 	if err := r.Unstage(t.Context(), "channel/live"); err != nil {
 		t.Fatal(err)
 	}
 	none := r.With(trusttest.NewMemoryKeys())
-	waiting(t, none.SetTargets(t.Context(), "channel/live", target("channel/live/wallet")))
+	if err := none.SetTargets(t.Context(), "channel/live", target("channel/live/wallet")); errs.KindOf(err) != errs.Denied {
+		t.Errorf("proposed without any key: %v", err)
+	}
+	waiting(t, r.With(without{k, office.ID}).SetTargets(t.Context(), "channel/live", target("channel/live/wallet")))
 	waiting(t, r.AddSignature(t.Context(), "channel/live", signature(t, ann, a.staged(t).Payload)))
 	if st := a.staged(t); st.Have != 1 || len(st.SignedBy) != 1 {
 		t.Errorf("%+v; want ann's signature alone", st)
 	}
+}
+
+// without is keys, but for one of them.
+type without struct {
+	repository.Keys
+	id string
+}
+
+func (w without) ByID(id string) (trust.Signer, error) {
+	if id == w.id {
+		return nil, nil
+	}
+	return w.Keys.ByID(id)
 }
 
 // A new root is approved the same way.

@@ -75,6 +75,9 @@ func (t *tx) commitRoot(root *trust.RootMetadata) error {
 		t.unstage(metadata.ROOT, root.Signed.Version)
 		return nil
 	}
+	if err := t.propose(metadata.ROOT, root.Signed, &root.Signatures); err != nil {
+		return err
+	}
 	if err := t.stage(metadata.ROOT, root.Signed.Version, root); err != nil {
 		return err
 	}

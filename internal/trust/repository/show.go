@@ -16,6 +16,7 @@ type Info struct {
 	SignedAt    time.Time         `json:"signedAt"`    // of timestamp
 	Roles       []RoleInfo        `json:"roles"`       // root, targets, snapshot, timestamp, then the delegated ones by name
 	Staged      []Staged          `json:"staged,omitempty"`
+	Rejected    []Rejected        `json:"rejected,omitempty"` // staged files that nobody is to sign
 }
 
 // RoleInfo is one role: who may sign it, and what is signed.
@@ -58,6 +59,7 @@ func (s *State) Show(known []trust.KeyInfo) (*Info, error) {
 		}
 	}
 	var err error
+	info.Rejected = s.Rejected()
 	info.Staged, err = s.Staged()
 	return info, err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/trust"
 )
@@ -71,7 +72,16 @@ func signOnline[T metadata.Roles](keys Keys, s *State, role string, m *metadata.
 // given. errs.NotFound when nothing is staged, errs.Denied when no signer signs for role,
 // errs.Partial when more are needed.
 func (r *Repository) Sign(ctx context.Context, role string, signers ...trust.Signer) error {
+	return r.SignExactly(ctx, role, "", signers...)
+}
+
+// SignExactly is Sign for the change whose payload has digest want, that the signer was shown:
+// another one is not signed (errs.Conflict). "" is any.
+func (r *Repository) SignExactly(ctx context.Context, role string, want digest.Digest, signers ...trust.Signer) error {
 	return r.update(ctx, "sign "+role, func(t *tx) error {
+		if err := t.s.expect(role, want); err != nil {
+			return err
+		}
 		if len(signers) > 0 {
 			t.signer = among(signers)
 		}
@@ -80,6 +90,25 @@ func (r *Repository) Sign(ctx context.Context, role string, signers ...trust.Sig
 		}
 		return t.signRole(ctx, role)
 	})
+}
+
+// expect returns an error unless a change of role that may be signed waits, with payload want.
+func (s *State) expect(role string, want digest.Digest) error {
+	for _, x := range s.refused {
+		if x.Role == role {
+			err := errs.Errorf(errs.Denied, "the change of %s in version %d is not to be signed: %s", role, x.Version, x.Why)
+			return errs.Hint(err, "overland trust unstage %s drops it", role)
+		}
+	}
+	list, err := s.Staged()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(list, func(st Staged) bool { return st.Role == role })
+	if i >= 0 && want != "" && list[i].Digest != want {
+		return errs.Hint(errs.Errorf(errs.Conflict, "another change of %s waits now: its digest is %s", role, list[i].Digest), "overland trust show, then decide again")
+	}
+	return nil
 }
 
 func among(signers []trust.Signer) signerOf {
@@ -227,8 +256,11 @@ func (s *State) keyOf(id string) *metadata.Key {
 
 // waits returns the error that says that roles are staged; failed is why what has its
 // signatures could not be published.
-func waits(roles []string, failed error) error {
+func waits(roles []string, replaced bool, failed error) error {
 	names := strings.Join(roles, ", ")
+	if replaced {
+		names += ": it takes the place of another change that waited"
+	}
 	if failed != nil {
 		err := errs.Errorf(errs.Partial, "%s: signed here and %w: %w", names, ErrStaged, failed)
 		return errs.Hint(err, "on the machine with the online key: overland trust refresh")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
@@ -14,7 +15,8 @@ import (
 
 // AddSigner lets pub sign for role ("root", "timestamp", "channel/live"), with the new threshold
 // (0: as it is, 1 for a new role). A role that was not delegated yet is, with pub as its only
-// signer. errs.Partial when the change waits for signatures.
+// signer. A channel that needs more than one signature counts people: the machine's own keys leave it.
+// errs.Partial when the change waits for signatures.
 func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.PublicKey, threshold int) error {
 	if len(pub.Key) == 0 {
 		return errs.Errorf(errs.Invalid, "add a signer of %s: no key", role)
@@ -23,8 +25,43 @@ func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.Publi
 		if threshold > 0 {
 			*have = threshold
 		}
-		return addKey(keys, ids, pub)
+		if err := addKey(keys, ids, pub); err != nil {
+			return err
+		}
+		if strings.HasPrefix(role, "channel/") && *have > 1 {
+			return r.countPersons(role, ids, *have)
+		}
+		return nil
 	})
+}
+
+// machineKeys returns the ids of the keys that sign targets, snapshot and timestamp.
+func (r *Repository) machineKeys() []string {
+	r.last.mu.Lock()
+	defer r.last.mu.Unlock()
+	var out []string
+	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
+		ids, _ := r.last.state.signersOf(role)
+		out = append(out, ids...)
+	}
+	return out
+}
+
+// countPersons takes the keys with which this machine signs by itself out of ids.
+func (r *Repository) countPersons(role string, ids *[]string, threshold int) error {
+	machine := r.machineKeys()
+	for _, name := range []string{KeyPromote, KeyRelease, KeyTargets, KeyOnline} {
+		if pub, err := r.keys.Public(name); err == nil {
+			machine = append(machine, pub.ID)
+		}
+	}
+	left := slices.DeleteFunc(slices.Clone(*ids), func(id string) bool { return slices.Contains(machine, id) })
+	if len(left) < threshold {
+		err := errs.Errorf(errs.Invalid, "%s: %d signatures are wanted, and %d of its signers are people: a machine's own key does not count", role, threshold, len(left))
+		return errs.Hint(err, "add people's keys first: overland trust add-signer %s KEY", role)
+	}
+	*ids = left
+	return nil
 }
 
 // RemoveSigner takes the key keyID from role, with the new threshold (0: as it is).

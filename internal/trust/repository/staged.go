@@ -7,10 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"slices"
+	"time"
 
-	"github.com/secure-systems-lab/go-securesystemslib/cjson"
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/trust"
 )
@@ -18,18 +19,46 @@ import (
 // ErrStaged is wrapped when a change waits for more signatures. Kind: partial.
 var ErrStaged = errors.New("waits for more signatures")
 
-// Staged is a change that waits for more signatures.
+// Staged is a change that waits for more signatures. One of the keys that the published metadata
+// names has signed it, if only as a proposal.
 type Staged struct {
-	Role     string   `json:"role"`
-	Version  int64    `json:"version"`
-	SignedBy []string `json:"signedBy"` // key ids
-	Have     int      `json:"have"`     // valid signatures
-	Want     int      `json:"want"`
+	Role     string        `json:"role"`
+	Version  int64         `json:"version"`
+	Digest   digest.Digest `json:"digest"`   // of the payload
+	SignedBy []string      `json:"signedBy"` // key ids of those who may sign and did, validly
+	Have     int           `json:"have"`     // how many they are
+	Want     int           `json:"want"`
 
-	Signers []string `json:"-"` // key ids of those who may sign
+	Signers  []string                    `json:"-"` // key ids of those who may sign
+	Proposed []string                    `json:"-"` // key ids of others, who proposed it
+	SignedAt time.Time                   `json:"-"`
+	Expires  time.Time                   `json:"-"`
+	Was      time.Time                   `json:"-"` // the expiry of what is published; zero for a new role
+	Before   map[string]trust.TargetFile `json:"-"` // what the published version says
+	After    map[string]trust.TargetFile `json:"-"` // what this one says
+	Grants   []Grant                     `json:"-"` // whose signers change
 	// Payload is what a signer elsewhere is given to read and to sign: the signed part as canonical
 	// JSON. AddSignature takes the signature.
 	Payload []byte `json:"-"`
+}
+
+// Grant is who may sign for Role, and how many must, before and after a change.
+type Grant struct {
+	Role          string
+	Before, After Holders
+}
+
+// Holders are the signers of a role. The zero value is a role that is not there.
+type Holders struct {
+	Keys      []string // ids, sorted
+	Threshold int
+}
+
+// Rejected is a staged file that nobody is asked to sign.
+type Rejected struct {
+	Role    string `json:"role"`
+	Version int64  `json:"version"`
+	Why     string `json:"why"`
 }
 
 // staged is what a State holds of the changes that wait. Damage to
@@ -40,6 +69,7 @@ type staged struct {
 	rootErr error
 	waiting map[string]*trust.TargetsMetadata
 	roleErr error
+	refused []Rejected
 }
 
 // readStaged reads every staged change. One that is gone by now was published or dropped.
@@ -60,6 +90,7 @@ func (s *State) readStaged(ctx context.Context) {
 
 // parseStaged finds those staged changes that are for the version after the one that holds.
 func (s *State) parseStaged() {
+	s.refused = nil
 	s.newRoot, s.rootErr = s.parseStagedRoot()
 	s.waiting, s.roleErr = s.parseStagedRoles()
 }
@@ -76,7 +107,13 @@ func (s *State) parseStagedRoot() (*trust.RootMetadata, error) {
 		return nil, err
 	}
 	root, err := trust.ParseRoot(b)
-	return root, errs.Hint(err, "overland trust unstage root drops the damaged change")
+	if err != nil {
+		return nil, errs.Hint(err, "overland trust unstage root drops the damaged change")
+	}
+	if !s.proposed(metadata.ROOT, root.Signed.Version, &root.Signed.UnrecognizedFields, root.Signed.Expires, root.Signed, root.Signatures, nil) {
+		return nil, nil
+	}
+	return root, nil
 }
 
 func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
@@ -107,6 +144,9 @@ func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
 		if m.Signed.Version != version {
 			return nil, errs.Errorf(errs.Invalid, "staged %s: version %d in the file of version %d", role, m.Signed.Version, version)
 		}
+		if !s.proposed(role, version, &m.Signed.UnrecognizedFields, m.Signed.Expires, m.Signed, m.Signatures, out[metadata.TARGETS]) {
+			continue
+		}
 		out[role] = m
 		if role == metadata.TARGETS && m.Signed.Delegations != nil {
 			for _, d := range m.Signed.Delegations.Roles {
@@ -127,15 +167,15 @@ func (s *State) Staged() ([]Staged, error) {
 	}
 	if root := s.newRoot; root != nil {
 		_, want := s.signersOf(metadata.ROOT)
-		payload, err := cjson.EncodeCanonical(root.Signed)
-		if err != nil {
+		st := Staged{
+			Role: metadata.ROOT, Version: root.Signed.Version, Want: max(want, root.Signed.Roles[metadata.ROOT].Threshold),
+			Signers: s.rootSigners(root), Expires: root.Signed.Expires, Was: s.root.Signed.Expires,
+			Grants: grants(rootHolders(s.root), rootHolders(root)),
+		}
+		if err := s.fill(&st, root.Signed, root.Signatures, root.Signed.UnrecognizedFields); err != nil {
 			return nil, err
 		}
-		ids := keyIDs(root.Signatures)
-		out = append(out, Staged{
-			Role: metadata.ROOT, Version: root.Signed.Version, SignedBy: ids, Have: len(ids),
-			Want: max(want, root.Signed.Roles[metadata.ROOT].Threshold), Signers: s.rootSigners(root), Payload: payload,
-		})
+		out = append(out, st)
 	}
 	if s.roleErr != nil {
 		return nil, s.roleErr
@@ -143,20 +183,23 @@ func (s *State) Staged() ([]Staged, error) {
 	for _, role := range slices.Sorted(maps.Keys(s.waiting)) {
 		m := s.waiting[role]
 		ids, want := s.with(s.waiting).signersOf(role)
-		payload, err := cjson.EncodeCanonical(m.Signed)
-		if err != nil {
-			return nil, err
+		st := Staged{
+			Role: role, Version: m.Signed.Version, Want: want, Signers: ids, Expires: m.Signed.Expires,
+			Before: s.Targets(role), After: trust.FilesOf(m), Grants: grants(holders(s.roles[role]), holders(m)),
 		}
-		st := Staged{Role: role, Version: m.Signed.Version, SignedBy: keyIDs(m.Signatures), Want: want, Signers: ids, Payload: payload}
-		for _, id := range st.SignedBy {
-			if slices.Contains(ids, id) {
-				st.Have++
-			}
+		if now := s.roles[role]; now != nil {
+			st.Was = now.Signed.Expires
+		}
+		if err := s.fill(&st, m.Signed, m.Signatures, m.Signed.UnrecognizedFields); err != nil {
+			return nil, err
 		}
 		out = append(out, st)
 	}
 	return out, nil
 }
+
+// Rejected returns the staged files that nobody is asked to sign, and why.
+func (s *State) Rejected() []Rejected { return s.refused }
 
 func keyIDs(sigs []metadata.Signature) []string {
 	out := []string{}
@@ -175,12 +218,18 @@ func (t *tx) commit(proposed map[string]*trust.TargetsMetadata) error {
 	waiting := maps.Clone(t.s.waiting)
 	for role, m := range proposed {
 		if old := waiting[role]; old != nil {
-			if !sameChange(old, m) {
+			switch {
+			case t.sameChange(old, m):
+				m = old
+			case role == metadata.TARGETS:
 				err := errs.Errorf(errs.Conflict, "another change of %s waits for signatures", role)
 				return errs.Hint(err, "overland trust show lists it; overland trust sign %s approves it, "+
 					"overland trust unstage %s drops it", role, role)
+			default:
+				// What is asked for now replaces what waited: a roll-back that waits for its
+				// second signature must not keep the mended release away.
+				t.replaced = true
 			}
-			m = old
 		}
 		waiting[role] = signable(m)
 	}
@@ -224,6 +273,9 @@ func (t *tx) stageRest(proposed, waiting map[string]*trust.TargetsMetadata, fail
 		if m == nil {
 			continue
 		}
+		if err := t.propose(role, m.Signed, &m.Signatures); err != nil {
+			return err
+		}
 		if err := t.stage(role, m.Signed.Version, m); err != nil {
 			return err
 		}
@@ -232,7 +284,7 @@ func (t *tx) stageRest(proposed, waiting map[string]*trust.TargetsMetadata, fail
 	if len(lacking) == 0 {
 		return failed
 	}
-	return waits(lacking, failed)
+	return waits(lacking, t.replaced, failed)
 }
 
 // ready returns which of the waiting changes may be published at once: all together, or one alone.
@@ -256,8 +308,13 @@ func (s *State) ready(waiting map[string]*trust.TargetsMetadata) map[string]*tru
 	return nil
 }
 
-// sameChange reports whether a and b say the same, whoever signed them and when.
-func sameChange(a, b *trust.TargetsMetadata) bool {
+// sameChange reports whether the staged change a says what b says, and is valid for no longer than
+// this machine would have signed it for then: the signatures of both are over a.
+func (t *tx) sameChange(a, b *trust.TargetsMetadata) bool {
+	at, err := trust.SignedAt(a.Signed.UnrecognizedFields)
+	if err != nil || at.After(t.now.Add(time.Hour)) || a.Signed.Expires.Sub(at) > t.r.o.Expiry.Targets {
+		return false
+	}
 	return a.Signed.Version == b.Signed.Version && sameJSON(a.Signed.Targets, b.Signed.Targets) &&
 		sameJSON(a.Signed.Delegations, b.Signed.Delegations)
 }

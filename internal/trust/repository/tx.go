@@ -21,6 +21,8 @@ type tx struct {
 	now     time.Time // to sign at
 	signer  signerOf  // of what is changed; the online roles are always signed with the repository's keys
 	changes []Change
+
+	replaced bool // another change that waited gives way to this one
 }
 
 // signerOf returns a signer with the key id, nil when there is none.
@@ -81,9 +83,12 @@ func (t *tx) publish(changed map[string]*trust.TargetsMetadata, next *trust.Root
 		changed[metadata.TARGETS] = t.next(t.s.top())
 	}
 	for _, role := range slices.Sorted(maps.Keys(changed)) {
-		m := changed[role]
+		m := signable(changed[role])
+		ids := t.s.with(changed).signersAcross(role, next)
+		m.Signatures = slices.DeleteFunc(m.Signatures, func(s metadata.Signature) bool { return !slices.Contains(ids, s.KeyID) }) // of who proposed it
+		changed[role] = m
 		if len(m.Signatures) == 0 {
-			if _, err := sign(t.r.keys.ByID, m, t.s.with(changed).signersAcross(role, next)); err != nil {
+			if _, err := sign(t.r.keys.ByID, m, ids); err != nil {
 				return err
 			}
 		}

@@ -1,0 +1,184 @@
+// Package approval says in a person's words what a change that waits for signatures would change:
+// which release a channel runs, from which commit to which, whose keys come and go, until when.
+//
+// Everything is taken from the payload that would be signed and from what is published; nothing that
+// lies beside them is believed. Failure guarded: a signature under what its signer was never shown.
+package approval
+
+import (
+	"encoding/json"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/release"
+	"overland/internal/trust"
+	"overland/internal/trust/repository"
+)
+
+// Change is a staged change against what is published.
+type Change struct {
+	Role       string        `json:"role"`
+	Version    int64         `json:"version"`
+	Digest     digest.Digest `json:"digest"` // of the payload: what --expect compares
+	Have       int           `json:"have"`   // valid signatures
+	Want       int           `json:"want"`
+	SignedBy   []string      `json:"signedBy"`   // names, or the beginnings of key ids
+	MaySign    []string      `json:"maySign"`    // who has not signed
+	ProposedBy []string      `json:"proposedBy"` // whose signature does not count
+	SignedAt   time.Time     `json:"signedAt"`   // when it was proposed
+	Expires    time.Time     `json:"expires"`
+	Expired    time.Time     `json:"expiresNow"` // of what is published; zero for a new role
+	Releases   []Release     `json:"releases"`
+	Signers    []Signers     `json:"signers"`
+}
+
+// Release is what changes about one application: in a channel what it runs, in an application's own
+// role a release that comes or goes.
+type Release struct {
+	App        string        `json:"app"`
+	Before     string        `json:"before,omitempty"` // version; "" when it is new
+	After      string        `json:"after,omitempty"`  // version; "" when it goes
+	DigestWas  digest.Digest `json:"digestBefore,omitempty"`
+	Digest     digest.Digest `json:"digest,omitempty"`
+	From       string        `json:"from,omitempty"`       // the channel that it came from
+	Repository string        `json:"repository,omitempty"` // the first commit of the repository
+	Rollback   bool          `json:"rollback,omitempty"`
+	Unsigned   bool          `json:"unsigned,omitempty"` // no release is signed under that version and digest: nodes refuse it
+	Commits    *int          `json:"commits,omitempty"`  // from Before to After, by their counts; negative: back
+}
+
+// Signers is how the signers of one role change.
+type Signers struct {
+	Role         string   `json:"role"`
+	Added        []string `json:"added"`
+	Removed      []string `json:"removed"`
+	Threshold    int      `json:"threshold"`
+	ThresholdWas int      `json:"thresholdBefore"`
+}
+
+// Describe returns what waits for signatures in now; known are the keys whose names are shown.
+func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
+	list, err := now.Staged()
+	if err != nil {
+		return nil, err
+	}
+	names := func(ids []string) []string {
+		out := []string{}
+		for _, id := range ids {
+			out = append(out, name(known, id))
+		}
+		return out
+	}
+	var out []Change
+	for _, s := range list {
+		c := Change{
+			Role: s.Role, Version: s.Version, Digest: s.Digest, Have: s.Have, Want: s.Want,
+			SignedBy: names(s.SignedBy), MaySign: names(without(s.Signers, s.SignedBy)), ProposedBy: names(s.Proposed),
+			SignedAt: s.SignedAt, Expires: s.Expires, Expired: s.Was,
+			Releases: releases(s), Signers: []Signers{},
+		}
+		for i := range c.Releases {
+			c.Releases[i].check(now, s.Role)
+		}
+		for _, g := range s.Grants {
+			c.Signers = append(c.Signers, Signers{
+				Role: g.Role, Added: names(without(g.After.Keys, g.Before.Keys)), Removed: names(without(g.Before.Keys, g.After.Keys)),
+				Threshold: g.After.Threshold, ThresholdWas: g.Before.Threshold,
+			})
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// name returns the name of the key id, or the beginning of the id.
+func name(known []trust.KeyInfo, id string) string {
+	if i := slices.IndexFunc(known, func(k trust.KeyInfo) bool { return k.ID == id }); i >= 0 {
+		return known[i].Name
+	}
+	const digits = 12
+	return id[:min(digits, len(id))]
+}
+
+// without returns the elements of list, each once, that are not in other.
+func without(list, other []string) []string {
+	var out []string
+	for _, s := range list {
+		if !slices.Contains(other, s) && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// said is the custom part of a target, as channels and applications write it.
+type said struct {
+	Version    string `json:"version"`
+	From       string `json:"from"`
+	Rollback   bool   `json:"rollback"`
+	Repository string `json:"repository"`
+}
+
+func read(custom json.RawMessage) (s said) {
+	_ = json.Unmarshal(custom, &s) // what cannot be read is shown by its digest
+	return s
+}
+
+// releases returns the targets of s that change, by application.
+func releases(s repository.Staged) []Release {
+	out := []Release{}
+	paths := map[string]bool{}
+	for p := range s.Before {
+		paths[p] = true
+	}
+	for p := range s.After {
+		paths[p] = true
+	}
+	for p := range paths {
+		was, had := s.Before[p]
+		will, has := s.After[p]
+		if had && has && was.Digest == will.Digest && string(was.Custom) == string(will.Custom) {
+			continue
+		}
+		before, after := read(was.Custom), read(will.Custom)
+		r := Release{App: path.Base(p), Before: before.Version, After: after.Version, From: after.From, Repository: after.Repository, Rollback: after.Rollback}
+		if app, ok := strings.CutPrefix(path.Dir(p), release.Role("")); ok { // the version is the target's name
+			r.App, r.Before, r.After = app, "", ""
+			if had {
+				r.Before = path.Base(p)
+			}
+			if has {
+				r.After = path.Base(p)
+			}
+		}
+		r.DigestWas, r.Digest = was.Digest, will.Digest
+		a, okA := count(r.Before)
+		b, okB := count(r.After)
+		if n := b - a; okA && okB {
+			r.Commits = &n
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Release) int { return strings.Compare(a.App+"@"+a.After, b.App+"@"+b.After) })
+	return out
+}
+
+// check finds out whether the release that channel role would run is signed.
+func (r *Release) check(now trust.Signed, role string) {
+	if r.After == "" || !strings.HasPrefix(role, release.Channel("").Role()) {
+		return
+	}
+	signed, err := release.Find(now, release.Ref{App: r.App, Version: r.After})
+	r.Unsigned = err != nil || signed.Digest != r.Digest
+}
+
+// count returns the number of commits that version "r412.…" counts.
+func count(version string) (int, bool) {
+	digits, _, ok := strings.Cut(strings.TrimPrefix(version, "r"), ".")
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil
+}

@@ -1,0 +1,164 @@
+package repository
+
+import (
+	"crypto/ed25519"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/secure-systems-lab/go-securesystemslib/cjson"
+	"github.com/theupdateframework/go-tuf/v2/metadata"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/trust"
+)
+
+// proposed reports whether a staged file may be shown to signers: a key that the published metadata
+// names, or top when that is staged and may itself be shown, has signed it, and it is valid for no
+// longer than nodes accept. Whoever can write here and has no key is not to put words before signers.
+func (s *State) proposed(role string, version int64, fields *map[string]any, expires time.Time, signed any, sigs []metadata.Signature, top *trust.TargetsMetadata) bool {
+	reject := func(why string) bool {
+		s.refused = append(s.refused, Rejected{Role: role, Version: version, Why: why})
+		return false
+	}
+	payload, err := cjson.EncodeCanonical(signed)
+	if err != nil {
+		return reject(err.Error())
+	}
+	if len(s.valid(payload, sigs, s.known(top))) == 0 {
+		return reject("no known key has signed it")
+	}
+	if err := trust.CheckLifetime(role, *fields, expires, time.Time{}); err != nil {
+		return reject(err.Error())
+	}
+	return true
+}
+
+// known returns every key that the published root and targets name, and those that top names.
+func (s *State) known(top *trust.TargetsMetadata) map[string]*metadata.Key {
+	out := maps.Clone(s.root.Signed.Keys)
+	for _, m := range []*trust.TargetsMetadata{s.top(), top} {
+		if m != nil && m.Signed.Delegations != nil {
+			maps.Copy(out, m.Signed.Delegations.Keys)
+		}
+	}
+	return out
+}
+
+// valid returns the ids of those sigs over payload that verify with one of keys, each once.
+func (s *State) valid(payload []byte, sigs []metadata.Signature, keys map[string]*metadata.Key) []string {
+	out := []string{}
+	for _, sig := range sigs {
+		k := keys[sig.KeyID]
+		if k == nil || slices.Contains(out, sig.KeyID) {
+			continue
+		}
+		key, err := k.ToPublicKey()
+		pub, ok := key.(ed25519.PublicKey)
+		if err == nil && ok && ed25519.Verify(pub, payload, sig.Signature) {
+			out = append(out, sig.KeyID)
+		}
+	}
+	return out
+}
+
+// fill adds to st what its payload and signatures say.
+func (s *State) fill(st *Staged, signed any, sigs []metadata.Signature, fields map[string]any) (err error) {
+	if st.Payload, err = cjson.EncodeCanonical(signed); err != nil {
+		return err
+	}
+	st.Digest = digest.Of(st.Payload)
+	if st.SignedAt, err = trust.SignedAt(fields); err != nil {
+		return err
+	}
+	keys := s.known(s.waiting[metadata.TARGETS])
+	if s.newRoot != nil {
+		maps.Copy(keys, s.newRoot.Signed.Keys)
+	}
+	st.SignedBy = []string{}
+	for _, id := range s.valid(st.Payload, sigs, keys) {
+		if slices.Contains(st.Signers, id) {
+			st.SignedBy = append(st.SignedBy, id)
+		} else {
+			st.Proposed = append(st.Proposed, id)
+		}
+	}
+	st.Have = len(st.SignedBy)
+	return nil
+}
+
+// propose makes sure that a key which the published metadata names has signed what is to be staged: one
+// that may sign for role, or else any that is here and needs no passphrase. That signature counts for
+// nothing, but that signers are shown the change.
+func (t *tx) propose(role string, signed any, sigs *[]metadata.Signature) error {
+	payload, err := cjson.EncodeCanonical(signed)
+	if err != nil {
+		return err
+	}
+	known := t.s.known(nil)
+	if len(t.s.valid(payload, *sigs, known)) > 0 {
+		return nil
+	}
+	have, err := t.r.keys.List()
+	if err != nil {
+		return err
+	}
+	for _, locked := range []bool{false, true} {
+		for _, k := range have {
+			if known[k.ID] == nil || !k.Private || k.Locked != locked {
+				continue
+			}
+			key, err := t.r.keys.ByID(k.ID)
+			if err != nil {
+				return err
+			}
+			if key == nil {
+				continue
+			}
+			sig, err := key.Sign(payload)
+			if err != nil {
+				return fmt.Errorf("propose: %w", err)
+			}
+			*sigs = append(*sigs, metadata.Signature{KeyID: k.ID, Signature: sig})
+			return nil
+		}
+	}
+	err = errs.Errorf(errs.Denied, "%s: none of the keys that the signed metadata names is here, so signers would not be shown the change", role)
+	return errs.Hint(err, "propose it where one of its keys is: overland trust show lists them")
+}
+
+// rootHolders returns the signers of each role that root speaks of.
+func rootHolders(root *trust.RootMetadata) map[string]Holders {
+	out := map[string]Holders{}
+	for role, d := range root.Signed.Roles {
+		out[role] = Holders{slices.Sorted(slices.Values(d.KeyIDs)), d.Threshold}
+	}
+	return out
+}
+
+// holders returns the signers of each role that m delegates to; m may be nil.
+func holders(m *trust.TargetsMetadata) map[string]Holders {
+	out := map[string]Holders{}
+	if m == nil || m.Signed.Delegations == nil {
+		return out
+	}
+	for _, d := range m.Signed.Delegations.Roles {
+		out[d.Name] = Holders{slices.Sorted(slices.Values(d.KeyIDs)), d.Threshold}
+	}
+	return out
+}
+
+// grants returns the roles whose signers differ, sorted.
+func grants(before, after map[string]Holders) []Grant {
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	var out []Grant
+	for _, role := range slices.Sorted(maps.Keys(all)) {
+		if g := (Grant{role, before[role], after[role]}); !sameJSON(g.Before, g.After) {
+			out = append(out, g)
+		}
+	}
+	return out
+}
