@@ -219,3 +219,24 @@ func TestFlippedBytes(t *testing.T) {
 		w.untouched()
 	}
 }
+
+// The program in front is checked by an agent that is there already, also when all else is what
+// runs here: who carries a file cannot leave a payload in it for the next machine.
+func TestS8AnAgentRefusesAChangedProgram(t *testing.T) {
+	w := newWorld(t)
+	path := w.wallet(v1, "up one")
+	w.mustInstall(path)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	bad := filepath.Join(t.TempDir(), "bad.volume")
+	must(t, os.WriteFile(bad, bytes.Replace(b, []byte("trap - EXIT"), []byte("echo OWNED;"), 1), 0o644))
+	if _, err := w.install(bad, nodeapi.InstallOptions{}); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "the program in front") {
+		t.Errorf("a changed program: %v", err)
+	}
+	// And so is a damaged file of the version that runs: it is not "unchanged".
+	must(t, os.WriteFile(bad, bytes.Replace(b, []byte("up one"), []byte("up two"), 1), 0o644))
+	if _, err := w.install(bad, nodeapi.InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("a damaged program: %v", err)
+	}
+	w.runs("wallet.node: up one")
+}

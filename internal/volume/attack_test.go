@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -207,11 +208,13 @@ func TestOversizedMetadata(t *testing.T) {
 	}
 }
 
-func TestNewerFormat(t *testing.T) {
-	path := forge(t, small(t).seal(t, Options{}), func(b []byte) []byte { b[len(magicStem)] = '2'; return b })
-	_, err := Open(path)
-	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), `version "2"`) || !strings.Contains(errs.HintOf(err), "newer") {
-		t.Errorf("%v", err)
+func TestOtherFormats(t *testing.T) {
+	for digit, hint := range map[byte]string{'3': "newer", '1': "seal it again"} {
+		path := forge(t, small(t).seal(t, Options{}), func(b []byte) []byte { b[len(magicStem)] = digit; return b })
+		_, err := Open(path)
+		if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), fmt.Sprintf("version %q", string(digit))) || !strings.Contains(errs.HintOf(err), hint) {
+			t.Errorf("%c: %v", digit, err)
+		}
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 
 // Limits of a volume. Seal and Open hold them alike.
 const (
-	version    = 1
+	version    = 2
 	maxEntries = 1 << 17
 	maxFile    = store.IndexLimit // bytes of index.json, of overland.json and of each file of metadata
 	maxName    = trust.MetadataNameLimit

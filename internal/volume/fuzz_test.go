@@ -88,7 +88,7 @@ func FuzzDocument(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"volume":1,"files":{"../x":""}}`))
+	f.Add([]byte(`{"volume":2,"files":{"../x":""}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		doc, err := parseDocument(b)
 		if err != nil {

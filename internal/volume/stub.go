@@ -6,15 +6,17 @@ import (
 	"strings"
 )
 
-// stubSize is the length in bytes of the program at the front of every
-// volume, filled up with line feeds.
-const stubSize = 8 << 10
+// ProgramSize is the length in bytes of the program at the front of every volume. Its digest is
+// ProgramDigest.
+const ProgramSize = 8 << 10
+
+const stubSize = ProgramSize
 
 // MinPart is the smallest size of a part, in bytes: the first one holds the whole program.
 const MinPart = stubSize
 
 // magic is how every volume of this version begins.
-const magic = magicStem + "1\n"
+const magic = magicStem + "2\n"
 
 const magicStem = "#!/bin/sh\n# overland volume "
 
@@ -43,5 +45,11 @@ func stub(agents []Agent, members []member) ([]byte, error) {
 	if len(text) > stubSize {
 		return nil, fmt.Errorf("stub of %d bytes, at most %d", len(text), stubSize)
 	}
-	return append([]byte(text), strings.Repeat("\n", stubSize-len(text))...), nil
+	// It is filled up before its end, so that a shell which reads it into a variable, and so drops
+	// line feeds at the end, still has all of it.
+	body := strings.TrimSuffix(text, stubEnd)
+	return []byte(body + strings.Repeat("\n", stubSize-len(text)) + stubEnd), nil
 }
+
+// stubEnd is how the program ends. A shell that does not get so far does nothing.
+const stubEnd = "}\n"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# overland volume 1
+# overland volume 2
 trap 'echo "overland: this file is cut short. Get it again" >&2; exit 4' EXIT
 # One file that is a program, an archive and an OCI image layout.
 #   sh FILE help     what it can do
@@ -31,11 +31,13 @@ usage() {
 
   install   install what is in this volume, or update to it
               --root FINGERPRINT   whom to trust, on the first install
+              --channel NAME       what to follow from then on
   verify    check every byte of this volume
   list      list what is in it
   inspect   show its releases, platforms and signers
   extract   unpack it into a folder
   status    show what runs on this machine
+  version   show what this file is
 
 exit codes: 0 ok, 1 failed, 2 usage, 3 partial, 4 untrusted, 5 unreachable, 130 cancelled"
 }
@@ -76,7 +78,7 @@ magic=
 if [ -f "$file" ]; then
 	{ read -r magic && read -r magic; } <"$file"
 fi
-if [ "$magic" != "# overland volume 1" ]; then
+if [ "$magic" != "# overland volume 2" ]; then
 	die 2 "this program reads its own file and cannot come through a pipe. Save it first, then: sh FILE install"
 fi
 
@@ -86,6 +88,15 @@ case $verb in
 install | verify | list | inspect | extract | status) ;;
 help | -h | --help)
 	usage
+	exit 0
+	;;
+version | -V | --version)
+	echo "overland volume 2"
+	set -- $T
+	while [ $# -ge 4 ]; do
+		echo "agent for $1, sha256:$4"
+		shift 4
+	done
 	exit 0
 	;;
 *)

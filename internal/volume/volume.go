@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strconv"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -256,7 +257,11 @@ func (v *Volume) read(r io.ReaderAt, size int64) error {
 	if !bytes.HasPrefix(head, []byte(magic)) {
 		if text, ok := strings.CutPrefix(string(head[:len(magic)+8]), magicStem); ok {
 			line, _, _ := strings.Cut(text, "\n")
-			return errs.Hint(untrusted("format version %.8q, this program reads %d", line, version), "use a newer overland or overland-agent")
+			hint := "use a newer overland or overland-agent"
+			if n, err := strconv.Atoi(line); err == nil && n < version {
+				hint = "seal it again, with an overland of today"
+			}
+			return errs.Hint(untrusted("format version %.8q, this program reads %d", line, version), "%s", hint)
 		}
 		return untrusted("not a volume")
 	}

@@ -1,14 +1,17 @@
 package volume
 
 import (
-	"fmt"
 	"path/filepath"
 
+	"overland/internal/digest"
 	"overland/internal/operator"
+	"overland/internal/volume"
 )
 
-// nextOnNode returns the command line that installs s on a node. Root and channel stand in it
-// together: both are the operator's word, and neither may come from who carries the file.
-func nextOnNode(s *operator.Sealed) string {
-	return fmt.Sprintf("sh %s install --root %s --channel %s", filepath.Base(s.Paths[0]), s.Fingerprint, s.Channel)
+// nextOnNode returns the command line that installs s on a node, when the program in front of it,
+// which has digest program, is what was sealed. Root and channel stand in it too: all three are the
+// operator's word, and none may come from who carries the file.
+func nextOnNode(s *operator.Sealed, program digest.Digest) string {
+	return volume.CheckedLine(filepath.Base(s.Paths[0]), program,
+		"install", "--root", string(s.Fingerprint), "--channel", string(s.Channel))
 }

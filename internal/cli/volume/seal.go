@@ -19,6 +19,7 @@ import (
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
+	"overland/internal/volume"
 )
 
 type sealOptions struct {
@@ -80,6 +81,8 @@ type sealedJSON struct {
 	Releases    []string            `json:"releases"`
 	Platforms   []platform.Platform `json:"platforms"`
 	Fingerprint trust.Fingerprint   `json:"fingerprint"`
+	Program     digest.Digest       `json:"program"`     // of the first 8192 bytes, which a shell runs
+	CheckedLine string              `json:"checkedLine"` // for a bare shell: checks the program, then installs
 	NewKeys     bool                `json:"newKeys"`
 
 	Inputs []sealing.Inputs `json:"inputs,omitempty"`
@@ -126,6 +129,11 @@ func printSealed(t *term.Term, s *operator.Sealed, asJSON bool, took time.Durati
 		Paths: s.Paths, Size: s.Size, Digest: s.Digest, Channel: s.Channel, Platforms: s.Platforms,
 		Fingerprint: s.Fingerprint, NewKeys: s.NewKeys, Inputs: s.Inputs,
 	}
+	var err error
+	if out.Program, err = volume.ProgramDigest(s.Paths[0]); err != nil {
+		return err
+	}
+	out.CheckedLine = nextOnNode(s, out.Program)
 	for _, e := range s.Entries {
 		out.Releases = append(out.Releases, e.Ref().String())
 	}
@@ -146,7 +154,9 @@ func printSealed(t *term.Term, s *operator.Sealed, asJSON bool, took time.Durati
 		}
 		t.Note("new keys are in %s: keep a copy where only you can read it", home.Keys.In(dir))
 	}
-	t.Note("root fingerprint, to compare on the node:\n  %s\nchannel, for the node to follow: %s\nnext, on the node:\n  %s",
-		s.Fingerprint.Groups(), s.Channel, nextOnNode(s))
+	t.Note("root fingerprint, to compare on the node:\n  %s\nchannel, for the node to follow: %s\n"+
+		"program, the first %d bytes of the file: %s\n"+
+		"next, on the node: paste this line from here, where you can trust what you read; it checks the program before it runs\n  %s",
+		s.Fingerprint.Groups(), s.Channel, volume.ProgramSize, out.Program, out.CheckedLine)
 	return nil
 }
