@@ -83,7 +83,7 @@ func TestAServiceOfAnotherUser(t *testing.T) {
 	third := s.seal(v3, agents)
 
 	n := newNode(t, s)
-	n.sh(0, "sh", "-c", "umask 077; echo secret >/root-only; exec 7</root-only; exec sh "+first+" install --root "+s.root)
+	n.sh(0, "sh", "-c", "umask 077; echo secret >/root-only; exec 7</root-only; exec sh "+first+" install --channel live --root "+s.root)
 	process := n.mustServe(v1)
 	status := n.sh(0, "cat", "/proc/"+process+"/status")
 	for _, line := range []string{"Uid:\t1234\t1234\t1234\t1234\n", "Umask:\t0022\n"} {
@@ -97,7 +97,17 @@ func TestAServiceOfAnotherUser(t *testing.T) {
 
 	// An agent of before has closed the folders: nobody noticed while the service was root's.
 	n.sh(0, "sh", second, "install")
-	n.mustServe(v2)
+	// It names nobody now: its application has a user of its own, a low one in a container's 65,536.
+	own := n.sh(0, "cat", "/proc/"+n.mustServe(v2)+"/status")
+	for _, line := range []string{"Uid:\t60706\t60706\t60706\t60706\n", "CapEff:\t0000000000000000\n", "NoNewPrivs:\t1\n", "Seccomp:\t2\n"} {
+		if !strings.Contains(own, line) {
+			t.Errorf("the service that names no user has no %q:\n%s", line, own)
+		}
+	}
+	if status := n.sh(0, "/usr/local/bin/overland-agent", "status"); !strings.Contains(status, "user 60706:60706, system calls filtered") ||
+		!strings.Contains(status, "less confined: files and processes of its own: ") {
+		t.Errorf("status does not say what the service has and what a chroot cannot do:\n%s", status)
+	}
 	n.sh(0, "chmod", "700", "/var/lib/overland", "/var/lib/overland/gen", "/var/lib/overland/volumes")
 	pid := n.status(0).PID
 	n.sh(0, "kill", strconv.Itoa(pid))

@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -269,6 +270,21 @@ func TestS17AServiceHasTheLeast(t *testing.T) {
 	}
 	if !strings.Contains(w.log(), "reopened\n") {
 		t.Errorf("log %q", w.log())
+	}
+}
+
+// A self-test's program has no more than the service that it is about.
+func TestS17SelfTestsHaveTheLeastToo(t *testing.T) {
+	w := newWorld(t, "serve")
+	w.inst.User = "61234"
+	var out bytes.Buffer
+	e, err := process.New(process.Options{}).Exec(t.Context(), w.inst, []string{"cat", "/proc/self/status"}, &out)
+	if err != nil || !e.OK() {
+		t.Fatalf("%s, %v", e, err)
+	}
+	wantAll(t, out.String(), "Uid:\t61234\t61234\t61234\t61234\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n", "Seccomp:\t2\n", "Umask:\t0022\n")
+	if e, err := process.New(process.Options{}).Exec(t.Context(), w.inst, []string{"touch", "/etc/overland-own"}, &out); err != nil || e.OK() {
+		t.Errorf("it wrote to /etc: %s, %v", e, err)
 	}
 }
 
