@@ -126,6 +126,8 @@ mount -t tmpfs tmp /tmp
 chmod 1777 /tmp
 mount -t cgroup2 cgroup /sys/fs/cgroup
 ip link set lo up
+# Process ids that no process namespace of a test reaches: one outside is not taken for one inside.
+echo 20000 >/proc/sys/kernel/ns_last_pid
 echo "` + startedLine + `"
 ` + strings.Join(quoted, " ") + `
 echo "` + exitLine + `$?"
