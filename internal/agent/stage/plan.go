@@ -47,6 +47,9 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	if settings.Channel == "" {
 		return Plan{}, WithoutChannel(src)
 	}
+	if err := OtherChannel(src, settings.Channel); err != nil {
+		return Plan{}, err
+	}
 	settings.Root = string(s.trust.Fingerprint())
 	fresh, err := s.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !live(src)})
 	if err != nil {
@@ -56,12 +59,6 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	s.fresh = nodeapi.Freshness{Known: fresh.Known, SignedAt: fresh.SignedAt, Expires: fresh.Expires}
 	s.mu.Unlock()
 	entries, refused, err := release.Current(ctx, s.trust, release.Channel(settings.Channel))
-	if errs.KindOf(err) == errs.NotFound {
-		if offered := OfferedChannels(src); len(offered) > 0 {
-			err = errs.Hint(err, "%s is for %s: --channel %s makes this machine follow that from now on, in place of what it follows",
-				src.Name(), strings.Join(offered, ", "), offered[0])
-		}
-	}
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
 	}

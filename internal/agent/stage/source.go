@@ -63,6 +63,17 @@ func OfferedChannels(src Source) []string {
 	return found
 }
 
+// OtherChannel refuses a source that says it has nothing of channel: nothing of it would be installed,
+// and a person would believe that it was. It is nil for one that does not say.
+func OtherChannel(src Source, channel string) error {
+	offered := OfferedChannels(src)
+	if len(offered) == 0 || slices.Contains(offered, channel) {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Conflict, "%s is for channel %s, and this machine is to follow %s", src.Name(), strings.Join(offered, ", "), channel),
+		"--channel %s makes it follow that from now on, and stops what that does not name", offered[0])
+}
+
 // WithoutChannel returns the error that nobody has said which channel the node follows.
 func WithoutChannel(src Source) error {
 	hint := "give it as its operator does, beside the fingerprint: --channel NAME"

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"slices"
 	"strings"
 
 	"overland/internal/agent"
@@ -96,7 +95,7 @@ func chooseChannel(e env, c *call, src stage.Source) (string, error) {
 		return string(ch), err
 	}
 	if s, err := agent.Peek(c.dir); err == nil && s.Channel != "" {
-		return "", follows(s.Channel, src)
+		return "", stage.OtherChannel(src, s.Channel)
 	}
 	ch, err := provision(provisionedChannel, release.ParseChannel)
 	if err != nil || ch != "" {
@@ -122,15 +121,4 @@ The channel to follow: `, src.Name(), offered)
 	}
 	ch, err = release.ParseChannel(answer)
 	return string(ch), err
-}
-
-// follows refuses a source that has nothing of the channel which this node follows: nothing of it
-// would be installed, and a person would believe that it was.
-func follows(channel string, src stage.Source) error {
-	offered := stage.OfferedChannels(src)
-	if len(offered) == 0 || slices.Contains(offered, channel) {
-		return nil
-	}
-	return errs.Hint(errs.Errorf(errs.Conflict, "%s is for channel %s, and this machine follows %s", src.Name(), strings.Join(offered, ", "), channel),
-		"--channel %s makes it follow that from now on, and stops what that does not name", offered[0])
 }

@@ -167,14 +167,14 @@ func TestProvisionedChannel(t *testing.T) {
 func TestAFileOfAnotherChannel(t *testing.T) {
 	src, _ := newOffer(t)
 	of := func(names ...string) stage.Source { return channels{src, names} }
-	if err := follows("local/a", of("1.channel%2Flocal%2Fa.json")); err != nil {
+	if err := stage.OtherChannel(of("1.channel%2Flocal%2Fa.json"), "local/a"); err != nil {
 		t.Errorf("its own: %v", err)
 	}
-	if err := follows("local/a", src); err != nil {
+	if err := stage.OtherChannel(src, "local/a"); err != nil {
 		t.Errorf("a source that does not say: %v", err)
 	}
-	err := follows("local/a", of("1.channel%2Flocal%2Fb.json"))
-	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "is for channel local/b, and this machine follows local/a") ||
+	err := stage.OtherChannel(of("1.channel%2Flocal%2Fb.json"), "local/a")
+	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "is for channel local/b, and this machine is to follow local/a") ||
 		!strings.Contains(errs.HintOf(err), "--channel local/b") {
 		t.Errorf("another's: %v, hint %q", err, errs.HintOf(err))
 	}
