@@ -57,6 +57,11 @@ func (c *Chain) Fetch(ctx context.Context, d digest.Digest) error {
 // join returns the fetch of b, which may have others that wait for it already.
 func (c *Chain) join(ctx context.Context, b fetch.Blob) (call *flight.Call[arrived], joined bool) {
 	return c.blobs.Join(ctx, b.Digest, func(ctx context.Context, _ *flight.Call[arrived]) (arrived, error) {
+		ctx, end, err := c.turns.Begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
 		return new(sync.Once), c.fetcher.Fetch(ctx, b)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
@@ -47,6 +48,7 @@ const (
 	fresh       = 30 * time.Second
 	patience    = 10 * time.Second
 	down        = 10 * time.Second
+	ownFetches  = 64 // that one client causes at once; what it asks for more waits
 )
 
 // Chain asks upstream sites. It is safe for concurrent use. The caller ends it with Close.
@@ -59,6 +61,7 @@ type Chain struct {
 	mirror  *mirror.Mirror
 
 	blobs  flight.Group[digest.Digest, arrived] // on their way
+	turns  admission.Turns                      // of clients, to fetch a blob
 	absent health.Memory[digest.Digest]         // blobs that no upstream site has
 	silent health.Memory[struct{}]              // no upstream site could be reached for a blob
 	down   health.Memory[*fetch.SiteSource]     // sites that did not answer for their cache
@@ -78,7 +81,7 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	if o.Offline == nil {
 		o.Offline = func(context.Context) bool { return false }
 	}
-	c := &Chain{o: o, dir: dir, depot: depot}
+	c := &Chain{o: o, dir: dir, depot: depot, turns: admission.Turns{Most: ownFetches}}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})

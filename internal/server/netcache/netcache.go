@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	maxDrain = 64 << 20 // bytes of a refused body that are read so that its sender sees the answer
+	maxDrain = 1 << 30 // bytes of a refused body that are read so that its sender sees the answer
 	stall    = 30 * time.Second
 )
 

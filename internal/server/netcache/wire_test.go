@@ -90,6 +90,22 @@ func TestRefusalIsSeen(t *testing.T) {
 	if !strings.HasPrefix(got, "HTTP/1.1 403 ") {
 		t.Errorf("%.100q", got)
 	}
+	// Also when the body is larger than what the kernels hold, and the client sends all of it first.
+	const large = 200 << 20
+	c := dial(t, base)
+	if _, err := fmt.Fprintf(c, "POST /shacache%sContent-Length: %d\r\n\r\n", head, large); err != nil {
+		t.Fatal(err)
+	}
+	piece := make([]byte, 1<<20)
+	for n := range large / len(piece) {
+		if _, err := c.Write(piece); err != nil {
+			t.Fatalf("a broken pipe in place of the answer, after %d MiB: %v", n, err)
+		}
+	}
+	answer := make([]byte, 13)
+	if _, err := io.ReadFull(c, answer); err != nil || string(answer) != "HTTP/1.1 403 " {
+		t.Errorf("%q, %v", answer, err)
+	}
 	clean(t, s)
 }
 
