@@ -286,5 +286,8 @@ func (s *SiteSource) refusal(resp *http.Response) error {
 	if kind == errs.NotFound {
 		err = fmt.Errorf("does not have it: %w", fs.ErrNotExist)
 	}
-	return errs.E(kind, err)
+	if err = errs.E(kind, err); resp.StatusCode == http.StatusMisdirectedRequest {
+		err = errs.Hint(err, "the site does not know that it is reached at this address: names: [%s] in its site.yaml", s.url.Addr.Addr())
+	}
+	return err
 }
