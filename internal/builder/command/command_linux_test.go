@@ -49,6 +49,7 @@ type bench struct {
 	depot        *storedir.Store
 	lock         string // of the commit; "" = none
 	tree         string
+	limits       Limits
 }
 
 func newBench(t *testing.T) *bench {
@@ -75,14 +76,11 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
-// run builds with the shell script and returns the result's content.
-func (b *bench) run(script string) (string, builder.Output, error) {
-	b.Helper()
-	b.scratch = b.TempDir()
-	command := New(b.o)
-	j := builder.Job{
+// job is the artifact that the shell script makes.
+func (b *bench) job(script string) builder.Job {
+	return builder.Job{
 		Name: "app", Platform: "linux/arm/v6", Commit: source.Commit{Tree: b.tree, Time: committed, Version: "r1.abc"},
-		Artifact: appfile.Artifact{Builder: Key, Settings: &Command{Run: []string{"sh", "-euc", script}, Output: "out/app"}},
+		Artifact: appfile.Artifact{Builder: Key, Settings: &Command{Run: []string{"sh", "-euc", script}, Output: "out/app", Limits: b.limits}},
 		ReadFile: func(_ context.Context, name string) ([]byte, error) {
 			if name != lockfile.Name || b.lock == "" {
 				return nil, fs.ErrNotExist
@@ -91,6 +89,13 @@ func (b *bench) run(script string) (string, builder.Output, error) {
 		},
 		Progress: func(builder.Step, string) {},
 	}
+}
+
+// run builds with the shell script and returns the result's content.
+func (b *bench) run(script string) (string, builder.Output, error) {
+	b.Helper()
+	b.scratch = b.TempDir()
+	command, j := New(b.o), b.job(script)
 	recipe, err := command.Recipe(b.Context(), j)
 	if err != nil {
 		return "", builder.Output{}, err

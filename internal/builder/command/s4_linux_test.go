@@ -1,0 +1,161 @@
+package command
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/builder"
+	"overland/internal/confine/cell"
+	"overland/internal/errs"
+	"overland/internal/procfs"
+)
+
+// victim is what lies beside a build: keys and metadata of the site, a home with logins, a socket.
+func victim(t *testing.T) (b *bench, dir string) {
+	t.Helper()
+	b = newBench(t)
+	dir = filepath.Dir(b.src)
+	for name, text := range map[string]string{
+		"keys/root.key": "PRIVATE", "trust/1.root.json": "{}", "home/.npmrc": "PRIVATE", "home/.cargo/credentials.toml": "PRIVATE",
+		"home/.cargo/bin/tool": "#!/bin/sh\necho tool runs\n", "home/bin-less/.env": "PRIVATE", "home/bin-less/other": "#!/bin/sh\necho other runs\n",
+	} {
+		path := filepath.Join(dir, name)
+		mode := os.FileMode(0o644)
+		if strings.HasPrefix(text, "#!") {
+			mode = 0o755
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := filepath.Join(dir, "home")
+	t.Setenv("HOME", home)
+	t.Setenv("MY_TOKEN", "PRIVATE")
+	b.o.Env = []string{"PATH=" + filepath.Join(home, ".cargo", "bin") + ":" + filepath.Join(home, "bin-less") + ":" + home + ":" + os.Getenv("PATH"), "HOME=" + home}
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "unix", filepath.Join(dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return b, dir
+}
+
+// attacks prints what it reached. The programs beside the logins must work all the same.
+const attacks = `mkdir out; exec 2>/dev/null
+{
+for f in DIR/keys/root.key ../../../keys/root.key ../../../../keys/root.key DIR/home/.npmrc DIR/home/.cargo/credentials.toml DIR/home/bin-less/.env; do
+	cat $f && echo "READ $f"
+done
+for f in DIR/trust/x DIR/depot/x /usr/bin/x /etc/x; do echo x > $f && echo "WROTE $f"; done
+echo x > DIR/x; echo x > ../../x; echo x > ../../../x # may be a folder of its own
+cat /etc/shadow && echo READ shadow
+for p in /proc/[0-9]*; do tr '\0' '\n' < $p/environ | grep ^MY_TOKEN; done
+kill -0 PID && echo REACHED PID
+test -e /proc/PID && echo SEES PID
+nsenter --net=/proc/PID/ns/net true && echo ENTERED
+curl -s -m 2 --unix-socket DIR/socket http://x/ ; test $? = 28 && echo REACHED the socket
+ls /run/* /var/run/docker.sock && echo SEES /run
+unshare --user true && echo NAMESPACE
+grep -E 'CapEff:.*[1-9a-f]|NoNewPrivs:.*0|Seccomp:.*0' /proc/self/status
+tail -n +3 /proc/net/dev | grep -v lo:
+id -u; tool; other
+} > out/app || true
+setsid sleep 987654 < /dev/null > /dev/null 2>&1 &`
+
+func TestS4ABuildSeesItsInputsAndNothingElse(t *testing.T) {
+	b, dir := victim(t)
+	script := strings.NewReplacer("DIR", dir, "PID", fmt.Sprint(os.Getpid())).Replace(attacks)
+	const want = "1000\ntool runs\nother runs\n"
+	if got, _, err := b.run(script); err != nil || got != want {
+		t.Errorf("%v\n%s", err, got)
+	}
+	for _, name := range []string{"x", "trust/x", "depot/x"} {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			t.Errorf("%s was written", name)
+		}
+	}
+	_ = procfs.Each(func(p procfs.Process) {
+		if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID)); string(line) == "sleep\x00987654\x00" && !p.Dead() {
+			t.Errorf("process %d outlived its build", p.PID)
+			p.Signal(syscall.SIGKILL)
+		}
+	})
+	// The attempts succeed where nothing confines: the test can fail.
+	b.o.Isolation = cell.None
+	script = strings.NewReplacer("DIR", dir, "PID", fmt.Sprint(os.Getpid())).Replace(attacks[:strings.Index(attacks, "setsid")])
+	got, _, err := b.run(script)
+	for _, said := range []string{"READ " + dir + "/keys/root.key", "WROTE " + dir + "/trust/x", "READ " + dir + "/home/.npmrc", "SEES ", "REACHED the socket"} {
+		if err != nil || !strings.Contains(got, said) {
+			t.Errorf("without isolation no %q: %v\n%s", said, err, got)
+		}
+	}
+}
+
+// The same, for a person without rights.
+func TestS4AsAnOrdinaryUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("run it as root: it becomes another user")
+	}
+	dir := t.TempDir()
+	for at := dir; at != os.TempDir() && at != "/"; at = filepath.Dir(at) {
+		if err := os.Chmod(at, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^(TestS4ABuild.*|TestLimits)$/^(time|a_log|a_full_disk)?$", "-test.v")
+	cmd.Env, cmd.Dir = append(os.Environ(), "TMPDIR="+dir), dir
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234}}
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "--- PASS: TestS4ABuild") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+func TestLimits(t *testing.T) {
+	for name, c := range map[string]struct {
+		limits       Limits
+		script, says string
+	}{
+		"an endless fork": {Limits{Processes: 60}, "while :; do sleep 1000 & done", "the limit of 60 for processes was reached"},
+		"a full disk":     {Limits{Disk: 32 << 20}, "dd if=/dev/zero of=big bs=1M count=4000", "the limit of 32 MiB for disk was reached"},
+		"memory":          {Limits{Memory: 64 << 20}, "head -c 300M /dev/zero | tail -c 250M | wc -c; exit 1", "the limit of 64 MiB for memory was reached"},
+		"time":            {Limits{Time: 300_000_000}, "sleep 1000", "the limit of 300ms for time was reached"},
+		"a log":           {Limits{}, "yes", "the limit of 1 MiB for output was reached"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.o.MaxLog, b.limits = 1<<20, c.limits
+			start := time.Now()
+			_, _, err := b.run(c.script)
+			if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), c.says) || errs.HintOf(err) == "" || time.Since(start) > time.Minute {
+				t.Errorf("%v, hint %q, after %v", err, errs.HintOf(err), time.Since(start))
+			}
+		})
+	}
+}
+
+// A result that was made without isolation is not taken for one that was.
+func TestIsolationIsPartOfTheRecipe(t *testing.T) {
+	recipe := func(i cell.Isolation) builder.Recipe {
+		b := newBench(t)
+		b.o.Isolation = i
+		r, err := New(b.o).Recipe(t.Context(), b.job("true"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if full, none := recipe(""), recipe(cell.None); full.Isolation != cell.Full || none.Isolation != cell.None {
+		t.Errorf("%q and %q", full.Isolation, none.Isolation)
+	}
+}
