@@ -97,6 +97,7 @@ func TestS9BytesComeFromTheCommit(t *testing.T) {
 			words := strings.NewReplacer("OUTSIDE", outside, "REL", filepath.Base(outside), "OUT", strings.TrimPrefix(outside, os.TempDir()+"/"))
 			dir := t.TempDir()
 			git(t, dir, "init", "-q", "-b", "main")
+			git(t, dir, "commit", "-q", "--allow-empty", "-m", "one cache for all")
 			for name, text := range test.files {
 				edit(t, dir, map[string]string{name: words.Replace(text)})
 			}
@@ -184,6 +185,7 @@ func TestS9WhatIsLeftOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			git(t, dir, "init", "-q", "-b", "main")
+			git(t, dir, "commit", "-q", "--allow-empty", "-m", "one cache for all")
 			edit(t, dir, map[string]string{"go.mod": plainMod, "main.go": "package main\n\nfunc main() {}\n"})
 			edit(t, dir, test.files)
 			git(t, dir, "add", "-A")
