@@ -67,7 +67,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		App:       src.App,
 		Platforms: o.Platforms,
 		Builders: map[string]builder.Builder{
-			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env()}),
+			golang.Key: golang.New(golang.Options{Cache: goCache, Env: p.env(), Isolation: src.isolation}),
 			command.Key: command.New(command.Options{
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"overland/internal/builder"
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
 	"overland/internal/errs"
 )
 
@@ -23,7 +25,10 @@ type compile struct {
 	settings settings
 	src      string
 	scratch  string
-	cache    string
+	cache    string // of the compiler
+
+	listCache string // of what lists packages
+	confined  bool
 }
 
 // prepare makes the folders that the Go command writes to.
@@ -35,8 +40,10 @@ func (c compile) prepare() error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(c.cache, 0o700); err != nil {
-		return err
+	for _, dir := range []string{c.listCache, c.cache} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
 	}
 	return os.WriteFile(mode, []byte("off\n"), 0o600)
 }
@@ -50,13 +57,18 @@ func (c compile) fixed() []string {
 	if c.settings.Workspace != "" {
 		work = filepath.Join(c.src, filepath.FromSlash(c.settings.Workspace))
 	}
-	return append(c.job.Platform.GoEnv(), "GOROOT="+c.root, "GOWORK="+work, "GOCACHE="+c.cache,
+	return append(c.job.Platform.GoEnv(), "GOROOT="+c.root, "GOWORK="+work,
 		"GOTMPDIR="+filepath.Join(c.scratch, "tmp"))
+}
+
+// fetchEnv is the environment of what may use the network.
+func (c compile) fetchEnv() []string {
+	return append(append(c.host.fetchEnv(), c.fixed()...), "GOCACHE="+c.listCache)
 }
 
 // compileEnv is the whole environment of the compiler: nothing from the caller, and no network.
 func (c compile) compileEnv() []string {
-	return append(c.fixed(), "PATH="+filepath.Join(c.root, "bin"), "HOME="+filepath.Join(c.scratch, "home"),
+	return append(c.fixed(), "GOCACHE="+c.cache, "PATH="+filepath.Join(c.root, "bin"), "HOME="+filepath.Join(c.scratch, "home"),
 		"TMPDIR="+filepath.Join(c.scratch, "tmp"), "GOPATH="+filepath.Join(c.scratch, "gopath"),
 		"GOMODCACHE="+c.host.Go.GOMODCACHE, "GOENV=off", "GOFLAGS=", "GOTOOLCHAIN=local", "GO111MODULE=on",
 		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
@@ -69,7 +81,7 @@ func (c compile) fetch(ctx context.Context) error {
 	if len(c.settings.Tags) > 0 {
 		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
 	}
-	out, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), append(args, c.settings.Package)...)
+	out, err := run(ctx, c.dir(), c.fetchEnv(), c.command(), append(args, c.settings.Package)...)
 	var ended *runError
 	if errors.As(err, &ended) {
 		if lacks := c.lacking(ended.said); lacks != nil {
@@ -103,7 +115,7 @@ func (c compile) verify(ctx context.Context) error {
 	if !c.job.Fresh {
 		return nil
 	}
-	_, err := run(ctx, c.dir(), append(c.host.fetchEnv(), c.fixed()...), c.command(), "mod", "verify")
+	_, err := run(ctx, c.dir(), c.fetchEnv(), c.command(), "mod", "verify")
 	var ended *runError
 	if errors.As(err, &ended) {
 		return errs.Hint(errs.Errorf(errs.Untrusted, "the module cache was changed:\n%s", c.tidy(ended.said)), "go clean -modcache, then build again")
@@ -122,7 +134,7 @@ func (c compile) build(ctx context.Context) (string, error) {
 	if len(c.settings.Tags) > 0 {
 		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
 	}
-	_, err = run(ctx, c.dir(), c.compileEnv(), c.command(), append(args, c.settings.Package)...)
+	err = c.run(ctx, append([]string{c.command()}, append(args, c.settings.Package)...))
 	var ended *runError
 	if errors.As(err, &ended) {
 		return "", errs.Hint(errs.Errorf(errs.Invalid, "it does not compile:\n%s", c.tidy(ended.said)),
@@ -132,6 +144,30 @@ func (c compile) build(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return file, nil
+}
+
+// run runs the compiler: where it sees the checkout, the toolchain and the modules, may write to
+// the folders of this build and the application's cache, and reaches no network.
+func (c compile) run(ctx context.Context, argv []string) error {
+	if !c.confined {
+		_, err := run(ctx, c.dir(), c.compileEnv(), argv[0], argv[1:]...)
+		return err
+	}
+	var said bytes.Buffer
+	exit, _, err := cell.Run(ctx, cell.Options{
+		Command: argv, Environ: append(c.compileEnv(), "PWD="+c.dir()), Dir: c.dir(),
+		Own: []string{c.scratch, c.cache}, Read: []string{c.src, c.root, c.host.Go.GOMODCACHE}, Tmp: filepath.Join(c.scratch, "tmp"),
+		Stdout: io.Discard, Stderr: &first{&said, maxSaid}, Limits: cell.Limits(confine.Limits{}, c.scratch),
+	})
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("go %s: %w", argv[1], ctx.Err())
+	case err != nil:
+		return fmt.Errorf("go %s: %w", argv[1], err)
+	case exit.Code != 0:
+		return &runError{verb: "go " + argv[1], said: said.String(), err: fmt.Errorf("exit code %d", exit.Code)}
+	}
+	return nil
 }
 
 // ldflags returns the linker's flags; each value of a variable is quoted

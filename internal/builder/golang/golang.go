@@ -12,7 +12,10 @@ import (
 	"sync"
 
 	"overland/internal/builder"
+	"overland/internal/confine/cell"
+	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/session"
 )
 
 // Name is this builder and the version of how it builds. Whatever changes
@@ -25,11 +28,14 @@ type Options struct {
 	Cache    string   // folder of the compilers' caches, one for each application: the site's cache/go-build
 	ModCache string   // folder of downloaded modules; "" = the caller's own GOMODCACHE
 	Env      []string // the caller's environment, for its network settings; nil = environ.Child()
+	// Isolation is how the compiler is kept from this machine: it reads what strangers wrote. "" = cell.Full.
+	Isolation cell.Isolation
 }
 
 // Builder builds Go programs. It is safe for concurrent use.
 type Builder struct {
-	o Options
+	o    Options
+	held bool // this process is in a cell already, and all that it starts with it
 
 	mu         sync.Mutex
 	host       *host
@@ -37,7 +43,17 @@ type Builder struct {
 }
 
 // New returns a Builder. Nothing is run before the first build.
-func New(o Options) *Builder { return &Builder{o: o, toolchains: map[string]string{}} }
+func New(o Options) *Builder {
+	if o.Env == nil {
+		o.Env = environ.Child()
+	}
+	o.Isolation = cmp.Or(o.Isolation, cell.Full)
+	b := &Builder{o: o, held: session.Confined(o.Env), toolchains: map[string]string{}}
+	if b.held {
+		b.o.Isolation = cell.Full
+	}
+	return b
+}
 
 var _ builder.Builder = (*Builder)(nil)
 
@@ -88,7 +104,7 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	if err := checkPaths(ctx, j, s); err != nil {
 		return builder.Recipe{}, err
 	}
-	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
+	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Isolation: b.o.Isolation}, nil
 }
 
 var variable = regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`)
@@ -115,9 +131,16 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	if err != nil {
 		return builder.Output{}, err
 	}
-	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, cache: filepath.Join(b.o.Cache, j.Owner)}
+	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, confined: b.o.Isolation == cell.Full && !b.held}
+	// What lists packages has a cache of its own: it runs with the caller's rights and network, and
+	// the compiler, which may be another user to the machine, could not write there.
+	caches := filepath.Join(b.o.Cache, j.Owner)
 	if j.Fresh {
-		c.cache = filepath.Join(scratch, "go-build")
+		caches = filepath.Join(scratch, "caches")
+	}
+	c.listCache, c.cache = filepath.Join(caches, "list"), filepath.Join(caches, "compiled")
+	if b.o.Isolation == cell.None {
+		c.cache += "-none"
 	}
 	if err := c.prepare(); err != nil {
 		return builder.Output{}, err

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/builder"
+	"overland/internal/confine"
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
@@ -136,6 +137,9 @@ func help(dir string) error {
 }
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb { // a build is confined by its own program
+		confine.Main()
+	}
 	if dir := os.Getenv(helperVar); dir != "" {
 		if err := help(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"overland/internal/ecosystem/tool"
-	"overland/internal/environ"
 	"overland/internal/errs"
 )
 
@@ -47,9 +46,6 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	h := &host{command: b.o.Go}
 	h.command = cmp.Or(h.command, "go")
 	given := b.o.Env
-	if given == nil {
-		given = environ.Child()
-	}
 	command, err := exec.LookPath(h.command)
 	if err != nil {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "Go is not on this machine: %w", err),
