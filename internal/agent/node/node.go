@@ -61,7 +61,15 @@ func Open(dir string, o Options) (*Node, error) {
 		}
 		return nil, err
 	}
-	if err := unclose(dir, filepath.Join(dir, "gen"), filepath.Join(dir, "volumes")); err != nil {
+	closed := []string{dir, filepath.Join(dir, "gen"), filepath.Join(dir, "volumes")}
+	for _, below := range []string{"*", "*/bin", "*/bin/*"} { // programs of generations that it staged
+		some, err := filepath.Glob(filepath.Join(dir, "gen", below))
+		if err != nil {
+			return nil, fmt.Errorf("open node %s: %w", dir, err)
+		}
+		closed = append(closed, some...)
+	}
+	if err := unclose(closed...); err != nil {
 		return nil, fmt.Errorf("open node %s: %w", dir, err)
 	}
 	lock, err := fsx.TryLock(filepath.Join(dir, "lock"))
