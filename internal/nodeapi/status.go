@@ -93,7 +93,7 @@ type Refusal struct {
 	At         time.Time `json:"at,omitzero"`
 }
 
-// Slot names one version of the agent's program: the first 16 hex digits of its sha256.
+// Slot names one version of the agent's program: its sha256 in 64 hex digits.
 type Slot string
 
 // AgentVersions are the versions of the agent's own program on a node.

@@ -122,7 +122,7 @@ func TestGarbageInStateEndsAtTheLastGoodVersion(t *testing.T) {
 			put(t, s.path("intent.json"), `{"version":1,"to":"../../../../bin/sh","from":"x","tries":3}`)
 		},
 		"intent of nobody": func(t *testing.T, s Slots, old, _ nodeapi.Slot) {
-			put(t, s.path("intent.json"), `{"version":1,"to":"0123456789abcdef","from":"`+string(old)+`","tries":3}`)
+			put(t, s.path("intent.json"), `{"version":1,"to":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef","from":"`+string(old)+`","tries":3}`)
 		},
 		"intent is a directory": func(t *testing.T, s Slots, _, _ nodeapi.Slot) {
 			if err := errors.Join(os.Remove(s.path("intent.json")), os.Mkdir(s.path("intent.json"), 0o755)); err != nil {
@@ -151,7 +151,7 @@ func TestGarbageInStateEndsAtTheLastGoodVersion(t *testing.T) {
 		})
 	}
 	for name, link := range map[string]string{"current": "current", "good": "good"} {
-		for what, to := range map[string]string{"missing": "", "dangling": "0123456789abcdef", "elsewhere": "../../etc"} {
+		for what, to := range map[string]string{"missing": "", "dangling": "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "elsewhere": "../../etc"} {
 			t.Run(name+" "+what, func(t *testing.T) {
 				s := Slots{Dir: t.TempDir()}
 				old := StageScript(t, s, OldProgram)

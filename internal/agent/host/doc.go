@@ -4,7 +4,7 @@
 //
 // Files, all below the node's directory DIR (default /var/lib/overland):
 //
-//	agent/SLOT/overland-agent   one version of the program; SLOT is the first 16 hex digits of its sha256
+//	agent/SLOT/overland-agent   one version of the program; SLOT is its sha256 in hex
 //	agent/SLOT/refused          why this version was taken back; it is never tried again
 //	agent/current → SLOT        what the supervisor starts
 //	agent/good → SLOT           what last proved itself; the service file and the link lead here

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"overland/internal/appfile"
@@ -36,9 +35,10 @@ type Slots struct {
 	FS  fsx.FS
 }
 
-// SlotOf returns the Slot of the program named d.
+// SlotOf returns the Slot of the program named d: the whole digest, so that no two programs that
+// somebody made alike in a part of it share a slot.
 func SlotOf(d digest.Digest) nodeapi.Slot {
-	return nodeapi.Slot(strings.TrimPrefix(string(d), "sha256:")[:16])
+	return nodeapi.Slot(d.Encoded())
 }
 
 // Trial is how a new version must prove itself. The zero value uses the defaults.
@@ -311,7 +311,8 @@ func (s Slots) link(name string) nodeapi.Slot {
 }
 
 func isSlot(name string) bool {
-	return len(name) == 16 && strings.Trim(name, "0123456789abcdef") == ""
+	_, err := digest.FromHex(name)
+	return err == nil
 }
 
 func (s Slots) list() []nodeapi.Slot {

@@ -70,7 +70,7 @@ func (s *Stager) Program(ctx context.Context, src Source, e *release.Entry) (*Pr
 
 // programPath returns where the agent program of art lies before it is handed over.
 func (s *Stager) programPath(art release.Artifact) string {
-	return filepath.Join(s.node.Dir(), "upgrade", art.Blob.Digest.Encoded()[:16], art.File)
+	return filepath.Join(s.node.Dir(), "upgrade", art.Blob.Digest.Encoded(), art.File)
 }
 
 // placeProgram puts the agent program into upgrade/HEX/, in place of what was
