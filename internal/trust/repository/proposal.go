@@ -33,7 +33,57 @@ func (s *State) proposed(role string, version int64, fields *map[string]any, exp
 	if err := trust.CheckLifetime(role, *fields, expires, time.Time{}); err != nil {
 		return reject(err.Error())
 	}
+	if err := shownWhole(signed); err != nil {
+		return reject(err.Error())
+	}
 	return true
+}
+
+// shownWhole returns an error when a change would do more than signers are shown: they see roles by
+// name, keys by id and how many must sign. So a key bears its own id, a role is there once and speaks
+// of its own paths, as this package writes them.
+func shownWhole(signed any) error {
+	switch m := signed.(type) {
+	case metadata.RootType:
+		if !m.ConsistentSnapshot {
+			return errs.Errorf(errs.Untrusted, "it turns consistent snapshots off")
+		}
+		return ownIDs(m.Keys)
+	case metadata.TargetsType:
+		if m.Delegations == nil {
+			return nil
+		}
+		if m.Delegations.SuccinctRoles != nil {
+			return errs.Errorf(errs.Untrusted, "it delegates to hashed bins")
+		}
+		seen := map[string]bool{}
+		for _, d := range m.Delegations.Roles {
+			if seen[d.Name] {
+				return errs.Errorf(errs.Untrusted, "role %.100q is there twice", d.Name)
+			}
+			seen[d.Name] = true
+			if !d.Terminating || len(d.PathHashPrefixes) > 0 || !slices.Equal(d.Paths, []string{d.Name + "/*"}) {
+				return errs.Errorf(errs.Untrusted, "role %.100q is not for %.100s/* alone", d.Name, d.Name)
+			}
+		}
+		return ownIDs(m.Delegations.Keys)
+	}
+	return nil
+}
+
+// ownIDs returns an error when one of keys stands under another key's id.
+func ownIDs(keys map[string]*metadata.Key) error {
+	for id, k := range keys {
+		key, err := k.ToPublicKey()
+		pub, ok := key.(ed25519.PublicKey)
+		if err != nil || !ok {
+			return errs.Errorf(errs.Untrusted, "key %.100s is not an ed25519 key", id)
+		}
+		if own, err := trust.NewPublicKey(pub); err != nil || own.ID != id {
+			return errs.Errorf(errs.Untrusted, "another key stands under the id %.100s", id)
+		}
+	}
+	return nil
 }
 
 // known returns every key that the published root and targets name, and those that top names.

@@ -110,6 +110,9 @@ func (s *State) parseStagedRoot() (*trust.RootMetadata, error) {
 	if err != nil {
 		return nil, errs.Hint(err, "overland trust unstage root drops the damaged change")
 	}
+	if root.Signed.Version != s.root.Signed.Version+1 {
+		return nil, errs.Errorf(errs.Invalid, "staged root: version %d in the file of version %d", root.Signed.Version, s.root.Signed.Version+1)
+	}
 	if !s.proposed(metadata.ROOT, root.Signed.Version, &root.Signed.UnrecognizedFields, root.Signed.Expires, root.Signed, root.Signatures, nil) {
 		return nil, nil
 	}
