@@ -35,7 +35,7 @@ func Tail(path string, n int) ([]string, error) {
 		return nil, fmt.Errorf("read log: %w", err)
 	}
 	defer log.Close()
-	text, err := tail(log, n, tailLimit)
+	text, err := tail(log.File, n, tailLimit)
 	if err != nil {
 		return nil, fmt.Errorf("read log: %w", err)
 	}

@@ -11,7 +11,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"overland/internal/runtime"
@@ -224,6 +226,40 @@ func TestFollowThroughRotations(t *testing.T) {
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestS17AServiceLocksItsLog: a service has its log open, and whatever locks it takes on that, its agent reads and
+// rotates the log, and so can end the service.
+func TestS17AServiceLocksItsLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	appendTo(t, path, "a line that is long enough\n")
+	service, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer service.Close()
+	if err := unix.Flock(int(service.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := runtime.Tail(path, 1)
+		if err == nil {
+			_, err = runtime.Rotate(path, runtime.Rotation{Size: 10})
+		}
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("the agent waits for the service's lock")
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("not rotated: %v, %v", info, err)
 	}
 }
 

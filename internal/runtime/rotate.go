@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -71,7 +72,7 @@ func Rotate(path string, r Rotation) (bool, error) {
 
 // rotate copies what log holds, then shifts the old copies and empties log. Readers are locked out,
 // and nothing is lost at a crash between: the content is twice there, then.
-func (r Rotation) rotate(log *os.File, path string) error {
+func (r Rotation) rotate(log *lockedLog, path string) error {
 	var disk fsx.FS
 	tmp := path + ".rotating"
 	out, err := disk.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
@@ -125,22 +126,49 @@ func (r Rotation) drop(path string) bool {
 
 func numbered(path string, k int) string { return path + "." + strconv.Itoa(k) }
 
+// lockedLog is an open log that is locked until it is closed.
+type lockedLog struct {
+	*os.File
+	lock *os.File // nil = somebody who may read the log and not its lock
+}
+
+func (l *lockedLog) Close() error {
+	if l.lock == nil {
+		return l.File.Close()
+	}
+	return errors.Join(l.File.Close(), l.lock.Close())
+}
+
 // lockLog opens a log and locks it against rotation (unix.LOCK_SH) or against readers and rotation
-// (unix.LOCK_EX). Closing the file unlocks it. The service itself takes no lock.
-func lockLog(path string, flag, how int) (*os.File, error) {
-	f, err := os.OpenFile(path, flag, 0)
-	if err != nil {
+// (unix.LOCK_EX). What is locked is a file beside it that is the agent's alone: the service has the
+// log itself open, and a lock that it took on that would hold the agent up for good.
+func lockLog(path string, flag, how int) (*lockedLog, error) {
+	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), how)
-		if err == nil {
-			return f, nil
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil && how == unix.LOCK_EX && !fsx.IsFull(err) {
+		return nil, err
+	}
+	l := &lockedLog{lock: lock}
+	if err != nil {
+		l.lock = nil
+	}
+	for l.lock != nil {
+		if err = unix.Flock(int(lock.Fd()), how); err == nil {
+			break
 		}
 		if !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(err, f.Close())
+			return nil, errors.Join(err, lock.Close())
 		}
 	}
+	if l.File, err = os.OpenFile(path, flag, 0); err != nil {
+		if l.lock != nil {
+			lock.Close()
+		}
+		return nil, err
+	}
+	return l, nil
 }
 
 // rotator looks after one log: often while it grows fast, rarely while it is still.

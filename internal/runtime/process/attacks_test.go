@@ -173,6 +173,8 @@ func confess() {
 		_, err = out.WriteString("reopened\n")
 	}
 	say("stdout %v", err)
+	_, err = unix.FcntlInt(1, unix.F_SETLEASE, unix.F_WRLCK)
+	say("lease %v, mode %v", err, os.Stdout.Chmod(0o4777))
 	for _, path := range strings.Split(os.Getenv("TRY_WRITE"), ":") {
 		say("write %s: %v", path, os.WriteFile(path, []byte("x"), 0o600))
 	}
@@ -262,6 +264,8 @@ func TestS17AServiceHasTheLeast(t *testing.T) {
 	})
 	wantAll(t, got, "NoNewPrivs: 1\n", "CapEff: 0000000000000000\n", "CapBnd: 0000000000000000\n", "Seccomp: 2\n",
 		"oom 0 nice 0 umask 022 secrets []\n", "stdout <nil>\n",
+		// With a lease on its log it would hold up its agent, 45 s at each look.
+		"lease permission denied, mode chmod /dev/stdout: operation not permitted\n",
 		"write /etc/x: open /etc/x: read-only file system\n", "write /x: open /x: read-only file system\n", "write /tmp/overland-own: <nil>\n", w.dir+"/x: <nil>\n",
 		"read "+secret+": open "+secret+": no such file or directory\n", "read /etc/shadow: open /etc/shadow: permission denied\n", "read /etc/os-release: <nil>\n",
 		"low port permission denied\n", "processes 2\n")

@@ -58,8 +58,10 @@ func (r *Runtime) prepare(i runtime.Instance) (_ *command, err error) {
 	if c.log, err = os.OpenFile(i.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
 		return nil, fmt.Errorf("open the log: %w", err)
 	}
-	if os.Geteuid() == 0 { // programs open /dev/stdout anew, which asks for the file's owner
-		if err := c.log.Chown(int(c.user.UID), -1); err != nil {
+	// Programs open /dev/stdout anew, so the log is their group's too. It is never theirs: a file's
+	// owner may hold up whoever opens it (F_SETLEASE), and change its mode.
+	if os.Geteuid() == 0 {
+		if err := errors.Join(c.log.Chown(0, int(c.user.GID)), c.log.Chmod(0o660)); err != nil {
 			return nil, fmt.Errorf("hand over the log: %w", err)
 		}
 	}
