@@ -345,8 +345,9 @@ func TestResultsForMachinesOfOneKind(t *testing.T) {
 	} {
 		poison.do()
 		home := strings.ReplaceAll(poison.name, " ", "-")
-		if _, said := build(2, home); !strings.Contains(said, poison.want) || !strings.Contains(said, "is refused and built here") || !strings.Contains(said, "cc: not found") {
-			t.Errorf("%s, without a compiler: %s", poison.name, said)
+		// The machine of the test is a chroot, in which no build can be confined: none takes place.
+		if _, said := build(1, home); !strings.Contains(said, poison.want) || !strings.Contains(said, "is refused and built here") || !strings.Contains(said, "--isolation none") {
+			t.Errorf("%s, where nothing can be built: %s", poison.name, said)
 		}
 		built, said := buildHere(home, "reader.cfg")
 		if p := built["native"]; p.Shared || p.Digest != first["native"].Digest || !strings.Contains(said, poison.want) {
