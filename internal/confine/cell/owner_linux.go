@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 
 	"overland/internal/confine"
@@ -50,12 +49,39 @@ func Give(dir string) error {
 	return give(dir, User, User)
 }
 
+// give changes the owner of dir and of all that is in it. Nothing outside of dir is touched, also when
+// a process that may write there puts links in the place of folders meanwhile.
 func give(dir string, uid, gid int) error {
-	resolved, err := filepath.EvalSymlinks(dir)
+	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}
-	return filepath.WalkDir(resolved, func(path string, _ fs.DirEntry, err error) error {
-		return errors.Join(err, os.Lchown(path, uid, gid))
-	})
+	return errors.Join(root.Lchown(".", uid, gid), giveIn(root, uid, gid))
+}
+
+// giveIn is give for what is in root, which it closes. It is not fs.WalkDir of root.FS, which takes no
+// name that is not UTF-8.
+func giveIn(root *os.Root, uid, gid int) error {
+	defer root.Close()
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	list, err := dir.ReadDir(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	for _, e := range list {
+		err := root.Lchown(e.Name(), uid, gid)
+		if err == nil && e.IsDir() {
+			var in *os.Root
+			if in, err = root.OpenRoot(e.Name()); err == nil {
+				err = giveIn(in, uid, gid)
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // removed meanwhile
+			return err
+		}
+	}
+	return nil
 }
