@@ -3,6 +3,8 @@ package release_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"time"
@@ -233,7 +235,7 @@ func (c checked) Check(role string, _ time.Time) error {
 
 func TestS16EachApplicationIsJudgedAlone(t *testing.T) {
 	repo := &signed{}
-	for _, app := range []string{"good", "withdrawn", "expired", "changed"} {
+	for _, app := range []string{"good", "withdrawn", "expired", "changed", "longer"} {
 		ref := release.Ref{app, "r1.a"}
 		if _, err := release.Publish(t.Context(), repo, ref, ours, index(app)); err != nil {
 			t.Fatal(err)
@@ -254,7 +256,10 @@ func TestS16EachApplicationIsJudgedAlone(t *testing.T) {
 	}
 	set("app/withdrawn", func(m map[string]trust.TargetFile) { clear(m) })
 	set("app/changed", func(m map[string]trust.TargetFile) {
-		m["app/changed/r1.a"] = trust.TargetFile{Digest: digest.Of([]byte("other")), Size: 5}
+		m["app/changed/r1.a"] = trust.TargetFile{Digest: digest.Of([]byte("other")), Size: index("changed").Size}
+	})
+	set("app/longer", func(m map[string]trust.TargetFile) {
+		m["app/longer/r1.a"] = trust.TargetFile{Digest: index("longer").Digest, Size: index("longer").Size + 1}
 	})
 	set("channel/live", func(m map[string]trust.TargetFile) {
 		m["channel/live/nonsense"] = trust.TargetFile{Digest: digest.Of(nil), Custom: json.RawMessage(`{"version":7}`)}
@@ -273,7 +278,62 @@ func TestS16EachApplicationIsJudgedAlone(t *testing.T) {
 			t.Errorf("%s: %v is of kind %s", r.App, r.Err, errs.KindOf(r.Err))
 		}
 	}
-	if got, want := strings.Join(names, " "), `"Bad\x1b[31m" changed expired nonsense overland withdrawn`; got != want {
+	if got, want := strings.Join(names, " "), `"Bad\x1b[31m" changed expired longer nonsense overland withdrawn`; got != want {
 		t.Errorf("refused: %s, want %s", got, want)
+	}
+}
+
+// broken is a repository that cannot be read.
+type broken struct {
+	view
+	err error
+}
+
+func (b broken) Check(string, time.Time) error { return b.err }
+
+// A disk that fails says nothing about a release: nobody is told that it was withdrawn.
+func TestJudgeWhileTheDiskFails(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a")
+	if _, err := release.Promote(t.Context(), repo, release.Ref{"wallet", "r1.a"}, "live", false); err != nil {
+		t.Fatal(err)
+	}
+	for _, cause := range []error{errors.New("input/output error"), errs.Errorf(errs.Unavailable, "away"), context.Canceled} {
+		if list, refused, err := release.Judge(broken{view{repo}, cause}, "live", time.Time{}); !errors.Is(err, cause) {
+			t.Errorf("%v: runs %+v, refuses %+v, %v", cause, list, refused, err)
+		}
+	}
+	gone := errs.E(errs.Unavailable, fs.ErrNotExist) // signed as being there
+	if _, refused, err := release.Judge(broken{view{repo}, gone}, "live", time.Time{}); err != nil || len(refused) != 1 {
+		t.Errorf("a file that is gone: %+v, %v", refused, err)
+	}
+}
+
+// What a channel says counts only for the names that it may speak of, also where their own roles have
+// signed the same: a reserved name is nobody's, and an application's own channel runs nothing else.
+func TestS3AChannelRunsOnlyWhatItMay(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a")
+	put := func(role, path, custom string, content string) {
+		t.Helper()
+		err := repo.SetTargets(t.Context(), role, func(_ trust.Signed, m map[string]trust.TargetFile) error {
+			m[path] = trust.TargetFile{Digest: index(content).Digest, Size: index(content).Size, Custom: json.RawMessage(custom)}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const version = `{"version":"r1.a"}`
+	for _, app := range []string{"overland-helper", "other"} {
+		put("app/"+app, "app/"+app+"/r1.a", "{}", app)
+	}
+	for ch, app := range map[release.Channel]string{"live": "overland-helper", "local/wallet": "other"} {
+		put(ch.Role(), release.ChannelPath(ch, app), version, app)
+		put(ch.Role(), release.ChannelPath(ch, "wallet"), version, "r1.a")
+		list, refused, err := release.Judge(checked{view{repo}, nil}, ch, time.Time{})
+		if err != nil || len(list) != 1 || list[0].App != "wallet" || len(refused) != 1 || refused[0].App != app {
+			t.Errorf("%s runs %+v, refuses %+v, %v", ch, list, refused, err)
+		}
 	}
 }
