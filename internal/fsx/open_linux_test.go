@@ -2,6 +2,7 @@ package fsx_test
 
 import (
 	"errors"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -169,5 +170,79 @@ func TestReadNames(t *testing.T) {
 	stop := errors.New("stop")
 	if err := fsx.ReadNames(dir, func([]string) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("stopped: %v", err)
+	}
+}
+
+// A file that a pipe takes the place of, again and again, is opened or refused; nothing waits.
+func TestS13AFileThatIsReplacedMeanwhile(t *testing.T) {
+	dir := t.TempDir()
+	file, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "pipe")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), unix.Mkfifo(pipe, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Renameat2(unix.AT_FDCWD, file, unix.AT_FDCWD, pipe, unix.RENAME_EXCHANGE)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	soon(t, "open", func() {
+		for range 5000 {
+			for how, open := range map[string]func() (*os.File, error){
+				"in": func() (*os.File, error) { return fsx.OpenIn(root, "file") }, "open": func() (*os.File, error) { return fsx.Open(file) },
+			} {
+				f, err := open()
+				if err != nil {
+					continue
+				}
+				if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+					t.Errorf("%s: %v, %v", how, info.Mode(), err)
+				}
+				f.Close()
+			}
+		}
+	})
+}
+
+// What is opened here is nobody else's: no program that is started meanwhile gets it.
+func TestOpenFilesAreNotInherited(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, open := range []func(string) (*os.File, error){fsx.Open, fsx.OpenUnlinked} {
+		f, err := open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if flags, err := unix.FcntlInt(f.Fd(), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+			t.Errorf("flags %#x, %v", flags, err)
+		}
+		f.Close()
+	}
+}
+
+func TestDirFSStaysInside(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "in"), 0o755), os.WriteFile(filepath.Join(dir, "secret"), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"../secret", "..", filepath.Join(dir, "secret")} {
+		if f, err := fsx.DirFS(filepath.Join(dir, "in")).Open(name); !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%s: %v, %v", name, f, err)
+		}
 	}
 }

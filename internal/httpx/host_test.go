@@ -14,7 +14,7 @@ import (
 // it is for the server, 202 = it is the proxy's.
 func asked(t *testing.T, host, target string, proxy bool) (int, string) {
 	t.Helper()
-	h := &httpx.Hosts{Names: []string{"Site.Example", "203.0.113.7"}, Hint: "names: [%s]"}
+	h := &httpx.Hosts{Names: []string{"Site.Example", "dot.example.", "203.0.113.7"}, Hint: "names: [%s]"}
 	say := func(status int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })
 	}
@@ -58,7 +58,7 @@ func TestHosts(t *testing.T) {
 	}
 	for host, want := range map[string]int{
 		"127.0.0.1": 200, "127.0.0.1:8443": 200, "localhost:1": 200, "LOCALHOST.": 200, "[::1]": 200, "[::1]:80": 200, "127.9.9.9": 200,
-		"site.example": 200, "SITE.example.:8443": 200, "203.0.113.7:80": 200, "[::ffff:203.0.113.7]": 200,
+		"dot.example": 200, "dot.example.:80": 200, "site.example": 200, "SITE.example.:8443": 200, "203.0.113.7:80": 200, "[::ffff:203.0.113.7]": 200,
 		net.JoinHostPort(own[0].String(), "1"): 200,
 		"evil.example":                         421, "evil.example:8443": 421, "site.example.evil.example": 421, "198.51.100.1": 421, "0.0.0.0": 421,
 		"xsite.example": 421, "[2001:db8::1]:80": 421, "127.0.0.1.": 200, "127.0.0.1.evil.example": 421, "2130706433": 421, "0x7f.1": 421,
@@ -87,5 +87,16 @@ func TestHosts(t *testing.T) {
 		if got, answer := asked(t, c.host, c.target, c.proxy); got != c.want {
 			t.Errorf("%s, %q: %s", c.target, c.host, answer)
 		}
+	}
+}
+
+// A request of HTTP/2 may name nobody, and is for nobody then.
+func TestARequestForNobody(t *testing.T) {
+	h := &httpx.Hosts{}
+	guard := h.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("served") }), nil)
+	r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	r.Host, r.ProtoMajor, r.ProtoMinor = "", 2, 0
+	if guard.ServeHTTP(w, r); w.Code != http.StatusMisdirectedRequest {
+		t.Errorf("status %d", w.Code)
 	}
 }
