@@ -128,6 +128,7 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 		p.Applied.Missing = append(p.Applied.Missing, "control groups: memory and processes are limited for each process only")
 	}
 	theirs.Close()
+	p.disk.measure() // the keeper still waits for its order
 	if err := p.converse(s, mapped, v); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,6 @@ func (p *Process) watch(s Spec, d *disk) {
 	if d == nil && !polled {
 		return
 	}
-	d.measure()
 	tick := time.NewTicker(often)
 	defer tick.Stop()
 	for {
@@ -85,7 +84,7 @@ func newDisk(s Spec) *disk {
 	return d
 }
 
-// measure notes what there is before the command begins to write.
+// measure notes what there is. The command must not run yet: what it writes meanwhile would not count.
 func (d *disk) measure() {
 	if d != nil {
 		d.before = d.size()
