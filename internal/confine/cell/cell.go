@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net"
 	"os"
@@ -197,31 +198,49 @@ func (o *Options) mounts() ([]confine.Mount, []string, error) {
 }
 
 // inTmp makes what is missing in the folder that the command sees as /tmp: what is shown below it.
+// Links that an earlier command left there lead nowhere else.
 func (o *Options) inTmp(mounts []confine.Mount) error {
 	if o.Tmp == "" {
 		return nil
 	}
-	const mode = 0o755
+	root, err := os.OpenRoot(o.Tmp)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
 	for _, m := range mounts {
 		rel, err := filepath.Rel("/tmp", m.Target)
 		if err != nil || !filepath.IsLocal(rel) || rel == "." {
 			continue
 		}
-		at := filepath.Join(o.Tmp, rel)
 		info, err := os.Stat(m.Source)
-		switch {
-		case m.Source != "" && err != nil:
+		if m.Source != "" && err != nil {
 			continue // it is left out
-		case m.Source == "" || info.IsDir():
-			err = os.MkdirAll(at, mode)
-		default:
-			err = errors.Join(os.MkdirAll(filepath.Dir(at), mode), os.WriteFile(at, nil, mode))
 		}
-		if err != nil {
+		if err := target(root, rel, m.Source == "" || info.IsDir()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// target makes the folder or the empty file name in root, unless it is there.
+func target(root *os.Root, name string, dir bool) error {
+	const mode = 0o755
+	if dir {
+		return root.MkdirAll(name, mode)
+	}
+	if err := root.MkdirAll(filepath.Dir(name), mode); err != nil {
+		return err
+	}
+	f, err := root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func depth(path string) int { return strings.Count(path, "/") }

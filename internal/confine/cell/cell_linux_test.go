@@ -1,0 +1,193 @@
+package cell_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"overland/internal/confine"
+	"overland/internal/confine/cell"
+	"overland/internal/errs"
+)
+
+// inTemp returns a new folder below /tmp itself, with its links resolved.
+func inTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "cell")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// What an earlier command left in the folder that is /tmp leads this program nowhere: no file of the
+// machine is made or emptied.
+func TestS4LinksInTheTemporaryFolder(t *testing.T) {
+	shown, outside := inTemp(t), t.TempDir()
+	precious, tool := filepath.Join(outside, "precious"), filepath.Join(shown, "tool")
+	for path, text := range map[string]string{precious: "text", tool: "#!/bin/sh"} {
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rel, err := filepath.Rel("/tmp", shown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ link, to string }{
+		"of the folder": {rel, outside},
+		"of the file":   {filepath.Join(rel, "tool"), precious},
+	} {
+		tmp := t.TempDir()
+		if err := errors.Join(os.MkdirAll(filepath.Dir(filepath.Join(tmp, c.link)), 0o755), os.Symlink(c.to, filepath.Join(tmp, c.link))); err != nil {
+			t.Fatal(err)
+		}
+		_, _ = cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{tmp}, Tmp: tmp, Read: []string{tool}})
+		if b, err := os.ReadFile(precious); err != nil || string(b) != "text" {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+		if list, _ := os.ReadDir(outside); len(list) != 1 {
+			t.Errorf("%s: %v", name, list)
+		}
+	}
+	tmp := t.TempDir()
+	for range 2 { // the second time all is there
+		if _, err := cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{tmp}, Tmp: tmp, Read: []string{tool, outside}}); err != nil {
+			t.Error(err)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(tmp, rel, "tool")); err != nil || info.Size() != 0 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// mounts returns what a command sees, by its path there.
+func mounts(t *testing.T, o cell.Options) map[string]confine.Mount {
+	t.Helper()
+	o.Command = []string{"/bin/true"}
+	s, err := cell.Spec(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := map[string]confine.Mount{}
+	for _, m := range s.Mounts {
+		at[m.Target] = m
+	}
+	return at
+}
+
+func TestWhatACommandSees(t *testing.T) {
+	site, home, own := t.TempDir(), t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("OVERLAND_HOME", site)
+	for _, path := range []string{site + "/bin/tool", site + "/lib/x", site + "/keys/root.key", home + "/.tool/bin/tool", home + "/.tool/lib/x", home + "/bin/tool", home + "/lib/x"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("#!/bin/sh"), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := filepath.Join(own, "inner")
+	if err := os.Mkdir(in, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	at := mounts(t, cell.Options{
+		Environ: []string{"PATH=" + site + "/bin:" + home + "/.tool/bin:" + home + "/bin:" + home + ":" + site + ":relative:/usr/bin"},
+		Own:     []string{own}, Read: []string{site + "/lib", "/no/such"}, Hide: []string{in, home + "/hidden"},
+	})
+	for path, m := range at {
+		if m.Writable != (path == own) {
+			t.Errorf("%s: writable %v", path, m.Writable)
+		}
+		if m.Kind == confine.Temp && m.Size == 0 {
+			t.Errorf("%s may have all of the memory", path)
+		}
+	}
+	// Programs with what belongs to them, and not what they lie in: a home, or a site directory.
+	for _, path := range []string{home + "/.tool/bin", home + "/.tool/lib", home + "/bin", site + "/bin", in} {
+		if _, ok := at[path]; !ok {
+			t.Errorf("%s is not shown", path)
+		}
+	}
+	for _, path := range []string{home, site, site + "/keys", home + "/lib", home + "/.tool", home + "/hidden", "relative"} {
+		if m, ok := at[path]; ok {
+			t.Errorf("%s is shown: %+v", path, m)
+		}
+	}
+	if at[in].Kind != confine.Temp {
+		t.Errorf("what is hidden: %+v", at[in])
+	}
+}
+
+// A folder comes after the one that it lies in, and what is writable after what is not.
+func TestMountsAreInOrder(t *testing.T) {
+	dir := t.TempDir()
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "a", "b")
+	if err := os.MkdirAll(b, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{b, dir}, Read: []string{b, a}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := map[string]int{}
+	for i, m := range s.Mounts {
+		if m.Writable {
+			place["own "+m.Target] = i
+		} else {
+			place[m.Target] = i
+		}
+	}
+	if place["own "+dir] > place[a] || place[a] > place["own "+b] || place[b] > place["own "+b] {
+		t.Errorf("%v", place)
+	}
+}
+
+func TestWhoACommandIs(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("run it as root: it becomes somebody else")
+	}
+	own, theirs := t.TempDir(), t.TempDir()
+	if err := os.Chown(theirs, 1234, 2345); err != nil {
+		t.Fatal(err)
+	}
+	s, err := cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{own}})
+	if err != nil || s.User.HostID != cell.User || s.User.HostGroup != cell.User || s.User.ID == 0 || s.User.Share || owned(t, own) != cell.User {
+		t.Errorf("%+v, %v; its own folder is of %d", s.User, err, owned(t, own))
+	}
+	s, err = cell.Spec(cell.Options{Command: []string{"/bin/true"}, Write: []string{theirs}})
+	if err != nil || s.User.HostID != 1234 || s.User.HostGroup != 2345 || owned(t, theirs) != 1234 {
+		t.Errorf("%+v, %v", s.User, err)
+	}
+}
+
+// A repository asks for limits, and gets no more than the machine can bear.
+func TestLimitsAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	usual := cell.Limits(confine.Limits{}, dir)
+	if usual.Processes != cell.Processes || usual.Time != cell.Time || usual.Memory <= 0 || usual.Disk <= 0 {
+		t.Errorf("nothing asked for: %+v", usual)
+	}
+	const much = 1 << 60
+	most := cell.Limits(confine.Limits{Memory: much, Processes: 1 << 30, Disk: much, Time: much}, dir)
+	if most.Processes != cell.MostProcesses || most.Time != cell.MostTime || most.Memory != usual.Memory || most.Disk >= usual.Disk*2 || most.Disk < usual.Disk {
+		t.Errorf("all asked for: %+v, usual %+v", most, usual)
+	}
+	few := confine.Limits{Memory: 1, Processes: 2, Disk: 3, Time: 4}
+	if got := cell.Limits(few, dir); got != few {
+		t.Errorf("little asked for: %+v", got)
+	}
+}
+
+func TestIsolations(t *testing.T) {
+	for s, want := range map[string]cell.Isolation{"": cell.Full, "full": cell.Full, "none": cell.None} {
+		if got, err := cell.Parse(s); got != want || err != nil {
+			t.Errorf("%q: %q, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{"None", "off", "full "} {
+		if got, err := cell.Parse(s); errs.KindOf(err) != errs.Invalid || got != "" {
+			t.Errorf("%q: %q, %v", s, got, err)
+		}
+	}
+}
