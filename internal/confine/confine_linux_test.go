@@ -74,6 +74,13 @@ var verbs = map[string]func(args []string){
 		}
 		fmt.Println(errors.Is(err, unix.EPERM))
 	},
+	"mounts": func([]string) {
+		b, err := os.ReadFile("/proc/self/mountinfo")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Print(string(b))
+	},
 	"sleep": func([]string) { time.Sleep(time.Hour) },
 	"orphan": func([]string) { // leaves a process behind that has left the session too
 		cmd := exec.Command("/proc/self/exe", "sleep")
