@@ -100,3 +100,15 @@ func TestARequestForNobody(t *testing.T) {
 		t.Errorf("status %d", w.Code)
 	}
 }
+
+// The machine's addresses are its own, whichever of them the connection came to.
+func TestEveryAddressOfTheMachine(t *testing.T) {
+	guard := (&httpx.Hosts{}).Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil)
+	for _, ip := range httpx.Addresses() {
+		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+		r.Host = net.JoinHostPort(ip.String(), "80")
+		if guard.ServeHTTP(w, r); w.Code != http.StatusOK {
+			t.Errorf("%s: status %d", ip, w.Code)
+		}
+	}
+}

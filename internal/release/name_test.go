@@ -26,15 +26,15 @@ func publish(t *testing.T, repo release.Repository, version string, o release.Or
 // A name is the repository's own word: it is bound to the repository that released it first.
 func TestS3ANameIsBoundToItsRepository(t *testing.T) {
 	repo := &signed{}
-	p, err := publish(t, repo, "r1.a", ours)
+	p, err := publish(t, repo, "r2.a", ours)
 	if err != nil || !p.New || p.Taken != nil {
 		t.Fatalf("the first release: %+v, %v", p, err)
 	}
-	if p, err = publish(t, repo, "r2.a", ours); err != nil || p.New || p.Taken != nil {
+	if p, err = publish(t, repo, "r10.a", ours); err != nil || p.New || p.Taken != nil {
 		t.Fatalf("the second one: %+v, %v", p, err)
 	}
 	_, err = publish(t, repo, "r9.bad", theirs)
-	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "released r2.a last") || !strings.Contains(errs.HintOf(err), "--take-name") {
+	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "released r10.a last") || !strings.Contains(errs.HintOf(err), "--take-name") {
 		t.Fatalf("another repository: %v, hint %q", err, errs.HintOf(err))
 	}
 	now := view{repo}
@@ -51,21 +51,21 @@ func TestS3ANameIsBoundToItsRepository(t *testing.T) {
 	take := theirs
 	take.Take = true
 	p, err = publish(t, repo, "r9.bad", take)
-	if err != nil || p.New || p.Taken == nil || p.Taken.Repository != ours.Repository || p.Taken.Newest != "r2.a" || p.Taken.Releases != 2 {
+	if err != nil || p.New || p.Taken == nil || p.Taken.Repository != ours.Repository || p.Taken.Newest != "r10.a" || p.Taken.Releases != 2 {
 		t.Fatalf("taken: %+v, %v", p, err)
 	}
-	if _, err = publish(t, repo, "r10.bad", theirs); err != nil {
+	if _, err = publish(t, repo, "r11.bad", theirs); err != nil {
 		t.Errorf("its next release: %v", err)
 	}
 	if _, err = publish(t, repo, "r3.a", ours); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("the repository that lost the name: %v", err)
 	}
-	if _, err = publish(t, repo, "r2.a", ours); errs.KindOf(err) != errs.Conflict {
+	if _, err = publish(t, repo, "r10.a", ours); errs.KindOf(err) != errs.Conflict {
 		t.Errorf("a release of its own again: %v", err)
 	}
 	back := ours
 	back.Take = true
-	if p, err = publish(t, repo, "r2.a", back); err != nil || p.Taken == nil || p.Taken.Releases != 2 {
+	if p, err = publish(t, repo, "r10.a", back); err != nil || p.Taken == nil || p.Taken.Releases != 2 {
 		t.Errorf("taken back with a release that was signed before: %+v, %v", p, err)
 	}
 	if _, err = publish(t, repo, "r3.a", ours); err != nil {
