@@ -289,7 +289,7 @@ func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test)
 		now = fmt.Sprintf("generation %d (%s) %s", old.Number, strings.Join(old.Names(), ", "), s.retest(ctx, old, tried))
 	}
 	return r, errs.Hint(errs.Errorf(errs.Partial, "generation %d was rolled back: %s; %s", i.Generation, i.Failed, now),
-		"overland-agent history shows the service's last log lines")
+		"%s", remedy(i.Log))
 }
 
 // retest waits until the services of old, to which the node went back from tried, answer as they
