@@ -76,8 +76,11 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		}
 		s.warnNew(s.newSpec)
 	}
-	s.App, err = AppFile().Parse(s.Spec, appfile.FileName)
-	return s, err
+	if s.App, err = AppFile().Parse(s.Spec, appfile.FileName); err != nil {
+		return s, err
+	}
+	s.Warnings = append(s.Warnings, s.App.Doubts()...)
+	return s, nil
 }
 
 func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
