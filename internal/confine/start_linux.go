@@ -328,7 +328,10 @@ func (p *Process) silent(err error) error {
 func (a answer) err() error {
 	err := errors.New(a.Error)
 	if a.Errno != 0 {
-		err = fmt.Errorf("%s: %w", strings.TrimSuffix(a.Error, ": "+syscall.Errno(a.Errno).Error()), syscall.Errno(a.Errno))
+		err = syscall.Errno(a.Errno)
+		if doing := strings.TrimSuffix(a.Error, ": "+err.Error()); doing != err.Error() {
+			err = fmt.Errorf("%s: %w", doing, err)
+		}
 	}
 	if a.Exec {
 		return &ExecError{err}
