@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -14,6 +16,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/store"
 	"overland/internal/trust"
@@ -199,6 +202,31 @@ func TestS11TheCarrierDoesNotChooseTheChannel(t *testing.T) {
 	w.runs("wallet.node: up one")
 	if r, err := w.install(staging, nodeapi.InstallOptions{Channel: "staging"}); err != nil || r.Channel != "staging" {
 		t.Errorf("a person's word: %+v, %v", r, err)
+	}
+}
+
+// A file of another project, installed by the line that its seal printed, stops what ran before: that is said.
+func TestAnotherChannelSaysWhatItStops(t *testing.T) {
+	w := newWorld(t)
+	files := t.TempDir()
+	var said []string
+	w.o.Progress = func(e progress.Event) {
+		if e.Step == "stop" {
+			said = append(said, e.What)
+		}
+	}
+	for channel, app := range map[string]string{"local/wallet": "wallet", "local/chat": "chat"} {
+		w.Release(app, v1, map[string]string{"node": "up " + app}, services(quick))
+		w.Promote(channel, app, v1)
+		w.sealed(channel, filepath.Join(files, app))
+	}
+	for _, app := range []string{"wallet", "chat"} {
+		_, err := w.install(filepath.Join(files, app), nodeapi.InstallOptions{Root: w.Root(), Channel: "local/" + app})
+		must(t, err)
+	}
+	w.runs("chat.node: up chat")
+	if want := []string{"wallet: channel local/chat does not have it; its data stays"}; !slices.Equal(said, want) {
+		t.Errorf("said %q, want %q", said, want)
 	}
 }
 

@@ -135,6 +135,7 @@ func (s *Switch) decide(ctx context.Context, t *trial) (nodeapi.Report, error) {
 		return s.back(ctx, node.Verdict{Reason: err.Error()}, nil)
 	}
 	s.o.Log.Info("starting a generation", "generation", i.Generation)
+	s.tellStopped(i.From, g)
 	t.generation = i.Generation
 	tests, v, ended := s.prove(ctx, g, s.proven(i), t)
 	if ended != nil {

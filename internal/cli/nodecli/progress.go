@@ -32,6 +32,8 @@ func doing(step string) string {
 		return "staging"
 	case "start":
 		return "starting"
+	case "stop":
+		return "stopping"
 	case "selftest":
 		return "self-testing"
 	case "wait":

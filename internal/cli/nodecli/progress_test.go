@@ -16,6 +16,7 @@ func TestStepsInWords(t *testing.T) {
 		{Step: "fetch", Done: 90 << 10, Total: 90 << 10},             // describes releases
 		{Step: "fetch", What: "wallet@r4 list", Done: 1, Total: 900}, // small
 		{Step: "fetch", What: "wallet@r4 node", Done: 5 << 20, Total: 20 << 20, Rate: 300 << 10},
+		{Step: "stop", What: "chat: channel home does not have it"},
 		{Step: "selftest", What: "wallet.node"},
 		{Step: "back", What: "service wallet.node failed"},
 	} {
@@ -23,6 +24,7 @@ func TestStepsInWords(t *testing.T) {
 	}
 	want := `verifying site https://10.0.0.1:8443
 fetching wallet@r4 node: 25 % of 20 MiB, 300 KiB/s
+stopping chat: channel home does not have it
 self-testing wallet.node
 going back: service wallet.node failed
 `

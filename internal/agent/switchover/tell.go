@@ -1,6 +1,13 @@
 package switchover
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"overland/internal/agent/node"
+	"overland/internal/progress"
+)
 
 // remedies tell what a service that is kept to the least usually lacked, by words of its log. The
 // first that fits is given.
@@ -29,4 +36,18 @@ func remedy(log []string) string {
 		}
 	}
 	return history
+}
+
+// tellStopped tells which applications of generation from are not in g: a machine that is made to
+// follow another channel stops the whole of what it ran.
+func (s *Switch) tellStopped(from int, g *node.Generation) {
+	old, err := s.node.Generation(from)
+	if from == 0 || err != nil {
+		return
+	}
+	for _, app := range old.Apps {
+		if !slices.ContainsFunc(g.Apps, func(a node.App) bool { return a.App == app.App }) {
+			s.o.Progress(progress.Event{Step: "stop", What: fmt.Sprintf("%s: channel %s does not have it; its data stays", app.App, g.Channel)})
+		}
+	}
 }
