@@ -3,6 +3,7 @@ package appfile
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -103,6 +104,31 @@ type Check struct {
 	Log      string   `json:"log,omitempty"`      // regular expression that a line logged since the start must match
 	Contains string   `json:"contains,omitempty"` // text that the body or output must hold; expands like Args
 	Within   Duration `json:"within,omitempty"`   // deadline counted from the service's start; 0 = Readiness
+}
+
+// OwnUsers returns the uids, and gids of the same numbers, that a node gives to applications: ranges
+// that systemd's list of uids and gids has no use for. The second is for machines that have 65,536
+// ids, as containers do.
+func OwnUsers() [][2]int { return [][2]int{{1_880_000_000, 1_880_065_535}, {60_706, 61_183}} }
+
+// CheckUser refuses a user that nobody may name: one that is some application's own, and the number
+// by which the kernel understands "no change".
+func (s *Service) CheckUser() error {
+	for id := range strings.SplitSeq(s.User, ":") {
+		n, err := strconv.ParseUint(id, 10, 64)
+		if err != nil {
+			continue // a name: the machine's
+		}
+		if n >= math.MaxUint32 {
+			return fmt.Errorf("user %.100q: no user has that number", s.User)
+		}
+		for _, r := range OwnUsers() {
+			if n >= uint64(r[0]) && n <= uint64(r[1]) {
+				return fmt.Errorf("user %.100q: from %d to %d each is one application's own; leave user out to have one", s.User, r[0], r[1])
+			}
+		}
+	}
+	return nil
 }
 
 // CheckLimits returns an error that names the first setting of s that is over its limit.

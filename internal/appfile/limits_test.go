@@ -36,3 +36,17 @@ func TestS15LimitsOfAService(t *testing.T) {
 		}
 	}
 }
+
+// TestS17NobodysUserIsNamed: the user of an application is its alone, so no overland.yaml names it, nor the number by
+// which a process stays root's.
+func TestS17NobodysUserIsNamed(t *testing.T) {
+	for user, refused := range map[string]bool{
+		"": false, "www-data": false, "0": false, "1000:50": false, "1879999999": false, "4294967294": false,
+		"1880000000": true, "1880065535": true, "60706": true, "1000:61183": true, "4294967295": true, "1000:4294967295": true, "18446744073709551615": true,
+	} {
+		s := appfile.Service{User: user}
+		if err := s.CheckUser(); (err != nil) != refused {
+			t.Errorf("user %q: %v", user, err)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/user"
 	"strconv"
@@ -48,6 +49,9 @@ func LookupUser(text string) (User, error) {
 			return User{}, errs.Errorf(errs.Invalid, "user %q: the group must be a number", text)
 		}
 		u.GID, u.Groups = uint32(gid), nil
+	}
+	if u.UID == math.MaxUint32 || u.GID == math.MaxUint32 { // the kernel reads it as "leave it as it is": root's
+		return User{}, errs.Errorf(errs.Invalid, "user %q: no user has that number", text)
 	}
 	return u, nil
 }

@@ -7,17 +7,14 @@ import (
 	"strconv"
 	"strings"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
-// The uids, and gids of the same numbers, that applications get: ranges that systemd's list of uids
-// and gids has no use for. The second is for machines that have 65,536 ids, as containers do. Nobody
-// is ever given the uid of another, also not of one that is gone.
-func ranges() [][2]int { return [][2]int{{1_880_000_000, 1_880_065_535}, {60_706, 61_183}} }
-
 // UserOf returns the uid, which is the gid too, that the services of the application app have on
-// this machine when they name no user: always the same.
+// this machine when they name no user: always the same. Nobody
+// is ever given the uid of another, also not of one that is gone.
 func (n *Node) UserOf(app string) (uid int, err error) {
 	if uid, ok := n.State().Users[app]; ok {
 		return uid, nil
@@ -45,7 +42,7 @@ func (n *Node) UserOf(app string) (uid int, err error) {
 
 // free returns the first uid that nobody has and that this machine maps, or 0.
 func free(taken map[int]bool) int {
-	for _, r := range ranges() {
+	for _, r := range appfile.OwnUsers() {
 		for uid := r[0]; uid <= r[1] && mapped("uid_map", uid) && mapped("gid_map", uid); uid++ {
 			if !taken[uid] && !known(uid) {
 				return uid

@@ -3,6 +3,7 @@ package process_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"overland/internal/appfile"
+	"overland/internal/errs"
 	"overland/internal/runtime"
 	"overland/internal/runtime/process"
 )
@@ -334,6 +336,45 @@ func TestS17WritablePathsAreAskedFor(t *testing.T) {
 	wantAll(t, got, filepath.Join(elsewhere, "x")+": <nil>\n")
 	if _, err := os.Stat(filepath.Join(elsewhere, "x")); err != nil {
 		t.Error(err)
+	}
+}
+
+// What is asked for is never what others own: the node's folder by any name, and a number that is no user's,
+// with which the kernel leaves a process root's.
+func TestS17WhatNobodyMayAskFor(t *testing.T) {
+	node := t.TempDir()
+	open(t, node)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.Mkdir(filepath.Join(node, "volumes"), 0o777), os.Symlink(node, link)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		user, writable string
+		want           errs.Kind
+	}{
+		{"61234", filepath.Join(node, "volumes"), errs.Denied},
+		{"61234", node, errs.Denied},
+		{"61234", filepath.Dir(node), errs.Denied},
+		{"61234", "/", errs.Denied},
+		{"0", filepath.Join(link, "volumes"), errs.Denied},
+		{"4294967295", "", errs.Invalid},
+		{"61234:4294967295", "", errs.Invalid},
+	} {
+		w := newWorld(t, "serve")
+		w.inst.User, w.inst.Hidden = c.user, []string{node}
+		if c.writable != "" {
+			w.inst.Spec.Writable = []string{c.writable}
+		}
+		p, err := process.New(process.Options{}).Start(t.Context(), w.inst)
+		if err == nil {
+			uid, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+			t.Errorf("%+v: it runs: %s", c, uid)
+			w.stop(p)
+			continue
+		}
+		if errs.KindOf(err) != c.want {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
 

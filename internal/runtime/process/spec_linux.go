@@ -94,11 +94,31 @@ func mounts(i runtime.Instance) ([]confine.Mount, error) {
 		list = append(list, confine.Mount{Kind: confine.Device, Source: path, Target: path})
 	}
 	for _, path := range i.Spec.Writable {
+		if err := apart(path, i.Hidden); err != nil {
+			return nil, err
+		}
 		if err := show(path, true); err != nil {
 			return nil, errs.Hint(errs.E(errs.NotFound, fmt.Errorf("writable: %w", err)), "make it, or leave it out of the service's writable paths")
 		}
 	}
 	return list, nil
+}
+
+// apart refuses a writable path that holds, or lies in, one of the folders hidden: other services' data
+// and the agent's own are there, and are not to be asked for.
+func apart(path string, hidden []string) error {
+	at, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil //nolint:nilerr // it is not there, which show says
+	}
+	within := func(a, b string) bool { return b == "/" || strings.HasPrefix(a+"/", b+"/") }
+	for _, dir := range hidden {
+		if own, ok := folder(dir); ok && (within(at, own) || within(own, at)) {
+			return errs.Hint(errs.Errorf(errs.Denied, "writable %s: the node's own folder %s is not to be written by services", path, own),
+				"name the folder that the service needs, or keep it in the service's data")
+		}
+	}
+	return nil
 }
 
 // folder returns where the folder path really is, and whether there is one.

@@ -82,7 +82,9 @@ func TestS10WhatSignersAreNotShown(t *testing.T) {
 			}
 			d.Roles = append([]metadata.DelegatedRole{first}, d.Roles...)
 		},
-		"another's paths":   func(d *metadata.Delegations, live int, _ ed25519.PublicKey) { d.Roles[live].Paths = []string{"app/wallet/*"} },
+		"another's paths": func(d *metadata.Delegations, live int, _ ed25519.PublicKey) {
+			d.Roles[live].Paths = []string{"app/wallet/*"}
+		},
 		"not the last word": func(d *metadata.Delegations, live int, _ ed25519.PublicKey) { d.Roles[live].Terminating = false },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -174,4 +176,3 @@ func trustKey(t *testing.T, key ed25519.PublicKey) trust.PublicKey {
 	}
 	return pub
 }
-
