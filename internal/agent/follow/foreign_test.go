@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -144,6 +145,38 @@ func TestS13AFullWatchedFolderIsBounded(t *testing.T) {
 		t.Errorf("%d files were looked at", n)
 	}
 	if n := strings.Count(text, "more than 256 volumes"); n != 1 {
+		t.Errorf("the limit is named %d times", n)
+	}
+}
+
+// So are the folders of a pattern, which anybody may make where it ends in one.
+func TestS13FoldersOfAPatternAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	const many = 300
+	for i := range many {
+		put(t, filepath.Join(dir, strconv.Itoa(i), "a.volume"), "no")
+	}
+	var log said
+	ticks := make(chan struct{})
+	following(t, node.Settings{Watch: []string{filepath.Join(dir, "*")}}, follow.Options{
+		Poll: time.Hour, Watch: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Resume: func(ctx context.Context) error {
+			select {
+			case ticks <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return nil
+		},
+		Install: func(context.Context, stage.Source) (nodeapi.Report, error) { return nodeapi.Report{}, nil },
+	})
+	for range 6 {
+		<-ticks
+	}
+	text := log.String()
+	if n := strings.Count(text, "source="); n != 256 {
+		t.Errorf("%d files were looked at", n)
+	}
+	if n := strings.Count(text, "more than 256 folders"); n != 1 {
 		t.Errorf("the limit is named %d times", n)
 	}
 }

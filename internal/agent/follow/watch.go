@@ -23,6 +23,8 @@ const (
 	firstPart = ".001"
 	// maxFiles is how many volumes of one folder are looked at: anybody may fill a folder.
 	maxFiles = 256
+	// maxFolders is how many folders of one pattern are looked at: some are made by anybody too.
+	maxFolders = 256
 	// restShare bounds what looking costs: after a look that took d the next comes d*restShare later.
 	restShare = 20
 )
@@ -68,6 +70,12 @@ func (f *Follower) list() (list []string) {
 		dirs, err := filepath.Glob(pattern)
 		if err != nil {
 			continue
+		}
+		if len(dirs) > maxFolders {
+			dirs, err = dirs[:maxFolders], errs.Errorf(errs.Invalid, "more than %d folders: the others are not looked at", maxFolders)
+		}
+		if f.troubles.Report("pattern "+pattern, err) == health.Began {
+			f.o.Log.Warn("not all watched folders are read", "pattern", pattern, "error", err)
 		}
 		for _, dir := range dirs {
 			found, err := volumesIn(dir)
