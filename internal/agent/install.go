@@ -96,9 +96,12 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 	if gatherErr != nil {
 		return nodeapi.Report{}, gatherErr
 	}
-	number, err := a.stager.Stage(staging, src, p)
+	number, err := a.stager.Stage(staging, src, &p)
 	if err != nil {
 		return nodeapi.Report{}, err
+	}
+	if p.Unchanged > 0 {
+		return a.unchanged(p)
 	}
 	if err := a.node.Follow(p.Settings); err != nil {
 		return nodeapi.Report{}, err

@@ -256,6 +256,39 @@ func judged(t *testing.T) *world {
 	return w
 }
 
+// misstate releases b@v2 with a document of which change has changed the first artifact's blob, and promotes it.
+func (w *world) misstate(change func(blob map[string]any)) {
+	w.t.Helper()
+	ctx := context.Background()
+	w.Release("b", v2, map[string]string{"node": "up b two"}, services(quick))
+	desc, err := w.Depot.Resolve(ctx, "b@"+v2)
+	must(w.t, err)
+	get := func(d digest.Digest, to any) {
+		b, err := w.Depot.Bytes(ctx, d, 1<<20)
+		must(w.t, err)
+		must(w.t, json.Unmarshal(b, to))
+	}
+	put := func(from any) (digest.Digest, int64) {
+		b, err := json.Marshal(from)
+		must(w.t, err)
+		d, err := store.PutBytes(ctx, w.Depot, b)
+		must(w.t, err)
+		return d, int64(len(b))
+	}
+	var index ocispec.Index
+	get(desc.Digest, &index)
+	var m ocispec.Manifest
+	get(index.Manifests[0].Digest, &m)
+	var doc map[string]any
+	get(m.Layers[0].Digest, &doc)
+	change(doc["artifacts"].([]any)[0].(map[string]any)["blob"].(map[string]any))
+	m.Layers[0].Digest, m.Layers[0].Size = put(doc)
+	index.Manifests[0].Digest, index.Manifests[0].Size = put(m)
+	desc.Digest, desc.Size = put(index)
+	must(w.t, w.Depot.Tag(ctx, "b@"+v2, desc))
+	w.promoteRaw("b", v2, desc)
+}
+
 // spoiled are the ways in which those who sign for b make it unfit.
 func spoiled() map[string]func(w *world) {
 	return map[string]func(w *world){
@@ -274,6 +307,20 @@ func spoiled() map[string]func(w *world) {
 			index := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: d, Size: 19}
 			must(w.t, w.Depot.Tag(context.Background(), "b@"+v2, index))
 			w.promoteRaw("b", v2, index)
+		},
+		"a document that nobody has": func(w *world) {
+			w.promoteRaw("b", v2, ocispec.Descriptor{Digest: digest.Of([]byte("nowhere")), Size: 19})
+		},
+		"a program that nobody has": func(w *world) {
+			w.misstate(func(blob map[string]any) { blob["digest"] = string(digest.Of([]byte("nowhere"))) })
+		},
+		"a program of another size": func(w *world) {
+			w.misstate(func(blob map[string]any) { blob["size"] = 7 })
+		},
+		"a program of a petabyte": func(w *world) {
+			w.misstate(func(blob map[string]any) {
+				blob["size"], blob["chunks"] = int64(1)<<50, string(digest.Of([]byte("list")))
+			})
 		},
 		"nothing for this machine": func(w *world) {
 			w.Release("b", v2, map[string]string{"node linux/arm64": "up b two"}, services(quick))

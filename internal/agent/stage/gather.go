@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"overland/internal/agent/node"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/release"
@@ -26,7 +29,7 @@ func (s *Stager) Gather(ctx context.Context, src Source, p *Plan) error {
 		return nil
 	}
 	f := s.fetcherOf(src)
-	blobs, err := s.resolveAll(ctx, f, src, p)
+	blobs, err := s.resolveAll(ctx, f, src, p, false)
 	if err != nil || p.Unchanged > 0 {
 		return err
 	}
@@ -95,16 +98,34 @@ func (s *Stager) available(ctx context.Context, src Source, d digest.Digest) err
 }
 
 // Stage brings the programs of p, which Gather filled in, into the depot and writes the
-// generation. It returns its number.
-func (s *Stager) Stage(ctx context.Context, src Source, p Plan) (int, error) {
+// generation. It returns its number. An application whose programs cannot be had stays as it runs:
+// p then is what is left, and Unchanged when that is nothing new.
+func (s *Stager) Stage(ctx context.Context, src Source, p *Plan) (int, error) {
 	f := s.fetcherOf(src)
-	if err := f.All(ctx, p.blobs); err != nil {
+	err := f.All(ctx, p.blobs)
+	if err != nil && s.perhapsSigners(ctx, src, err) && len(p.Generation.Apps) > 1 {
+		p.blobs, err = s.resolveAll(ctx, f, src, p, true)
+		if err == nil && p.Unchanged > 0 {
+			return p.Unchanged, nil
+		}
+	}
+	if err != nil {
 		return 0, fmt.Errorf("%s: %w", src.Name(), untrusted(err))
 	}
 	s.o.Progress(progress.Event{Step: "stage", What: strings.Join(p.Generation.Names(), " ")})
 	return s.node.Stage(p.Generation, func(prog node.Program, path string) error {
 		return s.depot.Place(ctx, prog.Digest, path, prog.Mode())
 	})
+}
+
+// perhapsSigners reports whether err may be the fault of those who signed a release: they named what
+// nobody has, another size, or more than there is room for. A volume holds all that it names, else it was changed.
+func (s *Stager) perhapsSigners(ctx context.Context, src Source, err error) bool {
+	if _, ok := src.(*volume.Volume); ok || ctx.Err() != nil {
+		return false
+	}
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, httpx.ErrAnswer) || errors.Is(err, fsx.ErrNoRoom) ||
+		fsx.IsFull(err) || errs.KindOf(err) == errs.Untrusted
 }
 
 // fetcherOf returns the fetcher that src brought, or one of its own.
@@ -115,19 +136,26 @@ func (s *Stager) fetcherOf(src Source) *fetch.Fetcher {
 	return s.Fetcher(src)
 }
 
-// resolveAll fills in every application of p, and returns the programs to fetch. One whose release
-// nobody could use here stays as it runs: p is then compared again with what the node runs.
-func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p *Plan) ([]fetch.Blob, error) {
+// resolveAll fills in every application of p, and returns the programs to fetch; with now it fetches
+// them. One whose release nobody could use here stays as it runs: p is then compared again with what
+// the node runs.
+func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p *Plan, now bool) ([]fetch.Blob, error) {
 	wanted := p.Generation.Apps
 	p.Generation.Apps = nil
 	var blobs []fetch.Blob
 	var unusable *unusableError
 	resolve := func(app node.App) error {
+		app = node.App{App: app.App, Version: app.Version, Release: app.Release}
 		filled := app
 		list, err := s.resolve(ctx, f, src, &filled)
 		if err != nil && s.heal(ctx, err) {
 			filled = app
 			list, err = s.resolve(ctx, f, src, &filled)
+		}
+		if err == nil && now {
+			if err = f.All(ctx, list); err != nil && s.perhapsSigners(ctx, src, err) {
+				err = &unusableError{fmt.Errorf("%s: %w", src.Name(), untrusted(err))}
+			}
 		}
 		if err == nil {
 			p.Generation.Apps = append(p.Generation.Apps, filled)
@@ -187,7 +215,11 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 		return nil, &unusableError{fmt.Errorf("%s: release %s: %w", src.Name(), name, err)}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: release %s: %w", src.Name(), name, untrusted(err))
+		err = fmt.Errorf("%s: release %s: %w", src.Name(), name, untrusted(err))
+		if errors.Is(err, fs.ErrNotExist) && s.perhapsSigners(ctx, src, err) {
+			err = &unusableError{err}
+		}
+		return nil, err
 	}
 	if r.App != app.App || r.Version != app.Version {
 		return nil, &unusableError{errs.Errorf(errs.Untrusted, "%s: release %s calls itself %s@%s", src.Name(), name, r.App, r.Version)}
