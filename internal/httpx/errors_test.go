@@ -63,6 +63,7 @@ func TestRedacted(t *testing.T) {
 		"https://example.org/?X-Amz-Signature=secret":          "https://example.org/?X-Amz-Signature=xxxxx",
 		"https://example.org/?sv=1;sig=secret":                 "https://example.org/?sv=1;sig=xxxxx",
 		"https://example.org/?private%5Ftoken=secret":          "https://example.org/?private%5Ftoken=xxxxx",
+		"https://example.org/?to%6Ben=secret":                  "https://example.org/?to%6Ben=xxxxx",
 		"https://example.org/?key=secret&auth=secret&pwd":      "https://example.org/?key=xxxxx&auth=xxxxx&xxxxx",
 		"https://example.org/?page_token=a&pageToken=b":        "https://example.org/?page_token=a&pageToken=b",
 		"https://example.org/#access_token=secret":             "https://example.org/#access_token=xxxxx",

@@ -19,7 +19,7 @@ import (
 func TestWhatAToolIsAskedWith(t *testing.T) {
 	out, err := tool.Ask(t.Context(), tool.Question{
 		Argv: []string{"sh", "-c", "env; ls -A | wc -l; pwd"}, Keep: []string{"PIP_"},
-		Environ: []string{"PATH=.:bin:" + os.Getenv("PATH"), "HOME=/h", "PIP_INDEX_URL=x", "pip_lower=y", "PIP_TOKEN=t", "OTHER=o", "GITHUB_TOKEN=g", "PYTHONPATH=."},
+		Environ: []string{"PATH=.:bin:" + os.Getenv("PATH"), "HOME=/h", "PIP_INDEX_URL=x", "pip_lower=y", "PIP_TOKEN=t", "PIP_CLIENT_SECRET=s", "pip_password=p", "PIP_CREDENTIALS=c", "PIP__AUTH=a", "OTHER=o", "GITHUB_TOKEN=g", "PYTHONPATH=."},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestWhatAToolIsAskedWith(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
-	for _, never := range []string{"PIP_TOKEN", "OTHER", "GITHUB", "PYTHONPATH"} {
+	for _, never := range []string{"PIP_TOKEN", "PIP_CLIENT_SECRET", "pip_password", "PIP_CREDENTIALS", "PIP__AUTH", "OTHER", "GITHUB", "PYTHONPATH"} {
 		if strings.Contains(text, never) {
 			t.Errorf("%s in\n%s", never, text)
 		}

@@ -91,3 +91,62 @@ func TestS10SignersSignBlind(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// What goes is told as what comes is: a release that is withdrawn, and one that is put back.
+func TestS10WhatGoesIsTold(t *testing.T) {
+	r, err := repository.Init(t.Context(), trusttest.NewMemory(), trusttest.NewMemoryKeys(), repository.InitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	people := trusttest.NewMemoryKeys()
+	ann, err := people.New("ann", nil)
+	must(err)
+	const old, current = "r412.aaaaaaaaaaaa", "r415.bbbbbbbbbbbb"
+	for _, v := range []string{old, current} {
+		must(r.SetTargets(t.Context(), "app/wallet", says("app/wallet/"+v, v, map[string]any{"repository": "f1f1"})))
+	}
+	must(r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", current, map[string]any{"version": current})))
+	waits := func(err error) {
+		t.Helper()
+		if err == nil {
+			t.Fatal("published without ann")
+		}
+	}
+	for _, role := range []string{"app/wallet", "channel/live"} {
+		must(r.AddSigner(t.Context(), role, ann, 0))
+	}
+	ben, err := people.New("ben", nil)
+	must(err)
+	waits(r.AddSigner(t.Context(), "channel/live", ben, 2))
+	_ = r.With(people).Sign(t.Context(), "channel/live") // the online key is missing
+	must(r.Refresh(t.Context()))
+	waits(r.AddSigner(t.Context(), "app/wallet", ann, 2))
+	_ = r.With(people).Sign(t.Context(), "app/wallet")
+	must(r.Refresh(t.Context()))
+	waits(r.SetTargets(t.Context(), "app/wallet", func(_ trust.Signed, m map[string]trust.TargetFile) error {
+		delete(m, "app/wallet/"+old)
+		return nil
+	}))
+	waits(r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", old, map[string]any{"version": old, "rollback": true})))
+
+	now, err := r.Read(t.Context())
+	must(err)
+	list, err := approval.Describe(now, nil)
+	must(err)
+	got := map[string]approval.Change{}
+	for _, c := range list {
+		got[c.Role] = c
+	}
+	if x := got["app/wallet"].Releases; len(x) != 1 || x[0].App != "wallet" || x[0].Before != old || x[0].After != "" || x[0].Digest != "" {
+		t.Errorf("a release that goes: %+v", x)
+	}
+	if x := got["channel/live"].Releases; len(x) != 1 || !x[0].Rollback || x[0].Commits == nil || *x[0].Commits != -3 {
+		t.Errorf("a rollback: %+v", x)
+	}
+}
