@@ -13,7 +13,9 @@
 // what was done is told in Applied. Nothing is left out silently. Linux only;
 // elsewhere Start returns *UnableError.
 //
-// Of its lines 300 are generated: tables of numbers, of which a program has those of one CPU.
+// The room has more than 2,000 lines because parent, keeper and control groups are two ends of one
+// Spec: what one end is asked for, the other does or names. The filter of system calls is a room of
+// its own.
 //
 // It may make and remove control groups below its own, and mounts in the namespaces that it makes.
 // Failure guarded: a build script, or a service, that reads keys, other people's files or the

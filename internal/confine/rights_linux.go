@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"overland/internal/confine/filter"
 )
 
 // surrender makes the calling thread, and what it starts, the user of s with the rights of s alone.
@@ -49,7 +51,10 @@ func surrender(s Spec, mapped bool) error {
 	if s.Filter == FilterOff {
 		return nil
 	}
-	return installFilter(s.Caps)
+	if err := filter.Install(s.Caps); err != nil {
+		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
+	}
+	return nil
 }
 
 // restrict sees to it that no program gives more rights than keep.

@@ -1,4 +1,4 @@
-package confine
+package filter
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:generate sh ../../tools/seccomp/generate
+//go:generate sh ../../../tools/seccomp/generate
 
 // callTable is a filter for one kind of system calls that the machine's kernel answers: its own, or
 // those of its 32-bit programs.
@@ -49,17 +49,16 @@ const (
 	masked
 )
 
-// installFilter puts the default filter on the calling thread: all that it starts has it too.
-func installFilter(caps []string) error {
+// Install puts the filter on the calling thread: all that it starts has it too. caps are the
+// capabilities that stay, such as "CAP_SYS_TIME": the profile allows some calls with them only.
+// An error of the kernel means that it has no CONFIG_SECCOMP_FILTER.
+func Install(caps []string) error {
 	program, err := assemble(filterTables, caps, kernelVersion())
 	if err != nil {
 		return err
 	}
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	if err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&p)), 0, 0); err != nil {
-		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
-	}
-	return nil
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&p)), 0, 0)
 }
 
 // kernelVersion returns the first two numbers of the kernel's release.
