@@ -9,5 +9,8 @@
 // file that differs from it in any byte; so there are no two ways to read one file,
 // and no bytes without a meaning.
 //
+// The room has more than 2,000 lines because one form is written and read here, whole: whoever changes
+// a field of it changes the program at its front, the writer, the reader and the parts together.
+//
 // Failure guarded: a carried file that is damaged, cut short or forged.
 package volume
