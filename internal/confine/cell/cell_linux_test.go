@@ -79,10 +79,10 @@ func mounts(t *testing.T, o cell.Options) map[string]confine.Mount {
 }
 
 func TestWhatACommandSees(t *testing.T) {
-	site, home, own := t.TempDir(), t.TempDir(), t.TempDir()
+	site, home, own, opt := t.TempDir(), t.TempDir(), t.TempDir(), t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("OVERLAND_HOME", site)
-	for _, path := range []string{site + "/bin/tool", site + "/lib/x", site + "/keys/root.key", home + "/.tool/bin/tool", home + "/.tool/lib/x", home + "/bin/tool", home + "/lib/x", home + "/scripts/tool"} {
+	for _, path := range []string{site + "/bin/tool", site + "/lib/x", site + "/keys/root.key", home + "/.tool/bin/tool", home + "/.tool/lib/x", home + "/bin/tool", home + "/lib/x", home + "/scripts/tool", opt + "/cmake/bin/cmake", opt + "/cmake/share/modules", home + "/.tool/share/keys"} {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("#!/bin/sh"), 0o755)); err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestWhatACommandSees(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := mounts(t, cell.Options{
-		Environ: []string{"PATH=" + site + "/bin:" + home + "/.tool/bin:" + home + "/bin:" + home + "/scripts:" + home + ":" + site + ":relative:/usr/bin"},
+		Environ: []string{"PATH=" + opt + "/cmake/bin:" + site + "/bin:" + home + "/.tool/bin:" + home + "/bin:" + home + "/scripts:" + home + ":" + site + ":relative:/usr/bin"},
 		Own:     []string{own}, Read: []string{site + "/lib", "/no/such"}, Hide: []string{in, home + "/hidden"},
 	})
 	for path, m := range at {
@@ -104,12 +104,12 @@ func TestWhatACommandSees(t *testing.T) {
 		}
 	}
 	// Programs with what belongs to them, and not what they lie in: a home, or a site directory.
-	for _, path := range []string{home + "/.tool/bin", home + "/.tool/lib", home + "/bin", home + "/scripts/tool", site + "/bin", in} {
+	for _, path := range []string{home + "/.tool/bin", home + "/.tool/lib", home + "/bin", home + "/scripts/tool", site + "/bin", in, opt + "/cmake/share"} {
 		if _, ok := at[path]; !ok {
 			t.Errorf("%s is not shown", path)
 		}
 	}
-	for _, path := range []string{home, site, site + "/keys", home + "/lib", home + "/.tool", home + "/scripts", home + "/hidden", "relative"} {
+	for _, path := range []string{home, site, site + "/keys", home + "/lib", home + "/.tool", home + "/.tool/share", home + "/scripts", home + "/hidden", "relative", opt, opt + "/cmake"} {
 		if m, ok := at[path]; ok {
 			t.Errorf("%s is shown: %+v", path, m)
 		}

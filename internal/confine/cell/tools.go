@@ -142,6 +142,9 @@ func (t *tools) installation(dir string) {
 	case exists(parent, "release") && exists(parent, "lib", "modules"): // Java
 		beside = append(beside, "release", "conf", "jmods", "legal")
 	}
+	if !t.inHome(parent) { // there it holds settings and keys; elsewhere what CMake, git and autoconf need
+		beside = append(beside, "share")
+	}
 	for _, name := range beside {
 		if exists(parent, name) {
 			t.show(filepath.Join(parent, name))
