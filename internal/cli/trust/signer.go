@@ -60,6 +60,9 @@ func runAddSigner(ctx context.Context, t *term.Term, o signerOptions) error {
 	if err == nil {
 		t.Note("%s may sign for %s", o.key, o.role)
 	}
+	if err == nil && o.threshold > 1 && strings.HasPrefix(o.role, "channel/") {
+		t.Note("%s takes %d signatures of people from now on; a machine's own key is not counted: overland trust show says whose are", o.role, o.threshold)
+	}
 	return err
 }
 
