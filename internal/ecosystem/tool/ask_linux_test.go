@@ -54,6 +54,20 @@ func TestWhatAToolIsAskedWith(t *testing.T) {
 	}
 }
 
+// A folder of this user's own is not enough: cargo and npm read what others put above it.
+func TestS1NobodyElseWritesAboveTheFolder(t *testing.T) {
+	shared := t.TempDir()
+	own := filepath.Join(shared, "own")
+	if err := errors.Join(os.Mkdir(own, 0o700), os.Chmod(shared, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", own)
+	out, err := tool.Ask(t.Context(), tool.Question{Argv: []string{"pwd"}})
+	if err != nil || strings.HasPrefix(string(out), shared) {
+		t.Errorf("asked in %s, %v", out, err)
+	}
+}
+
 func TestAToolThatFails(t *testing.T) {
 	_, err := tool.Ask(t.Context(), tool.Question{Argv: []string{"sh", "-c", "echo why >&2; exit 3"}})
 	var exit *exec.ExitError
