@@ -54,7 +54,7 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	if err := s.Slots.FS.Mkdir(s.Slots.path(), 0o755); err != nil {
 		return err
 	}
-	lock, err := fsx.TryLock(s.Slots.path("lock"))
+	lock, err := s.lock(ctx)
 	if err != nil {
 		return errs.E(errs.Conflict, fmt.Errorf("supervise: %w", err))
 	}
@@ -85,6 +85,23 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		wait = min(2*wait, cmp.Or(s.MaxWait, time.Minute))
 	}
 	return nil
+}
+
+// lock takes the supervisor's lock. Who asks whether a supervisor runs, as install and status do,
+// holds it for a moment: one that is busy is tried again for a while.
+func (s *Supervisor) lock(ctx context.Context) (*fsx.Lock, error) {
+	const patience, look = 2 * time.Second, 10 * time.Millisecond
+	for end := time.Now().Add(patience); ; {
+		lock, err := fsx.TryLock(s.Slots.path("lock"))
+		if !errors.Is(err, fsx.ErrLocked) || time.Now().After(end) {
+			return lock, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(look):
+		}
+	}
 }
 
 // idle waits for d, reaping.

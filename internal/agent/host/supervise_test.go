@@ -15,6 +15,7 @@ import (
 
 	"overland/internal/agent/host"
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 )
 
@@ -177,6 +178,20 @@ func start(t *testing.T) (host.Slots, nodeapi.Slot, *running) {
 	}
 	r := supervise(t, s.Dir)
 	return s, old, r
+}
+
+// Who asks whether a supervisor runs takes its lock for a moment.
+func TestASupervisorIsNotTurnedAwayByAQuestion(t *testing.T) {
+	s := host.Slots{Dir: t.TempDir()}
+	if _, err := s.First(host.StageScript(t, s, works("old"))); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := fsx.TryLock(filepath.Join(s.Dir, "agent", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(500*time.Millisecond, func() { _ = lock.Unlock() })
+	supervise(t, s.Dir).expectStart("agent started")
 }
 
 func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
