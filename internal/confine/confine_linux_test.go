@@ -385,6 +385,30 @@ func TestAPrivateRootChangesNothingOfTheMachine(t *testing.T) {
 	}
 }
 
+// The private /dev is in memory as well: what lies in the machine's /dev/shm can be shown there.
+func TestSharedMemoryOfTheMachineIsHiddenAndShown(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "confine")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	inner := filepath.Join(dir, "data")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Mkdir(inner, 0o777), os.Chmod(inner, 0o777)); err != nil { //nolint:gosec // another user writes
+		t.Fatal(err)
+	}
+	s := spec(t, "write", filepath.Join(inner, "x"))
+	s.Mounts = append([]confine.Mount{{Kind: confine.Bind, Source: "/", Target: "/"}, {Kind: confine.Devices, Target: "/dev"}, {Kind: confine.Temp, Target: "/tmp"}},
+		confine.Mount{Kind: confine.Temp, Target: dir}, confine.Mount{Kind: confine.Bind, Source: inner, Target: inner, Writable: true},
+		confine.Mount{Kind: confine.Bind, Source: program(t), Target: "/tmp/attempt"})
+	s.Path, s.User = "/tmp/attempt", confine.User{Share: true}
+	if out, exit, err := run(t, s); exit.Code != 0 || err != nil {
+		t.Errorf("%q, %+v, %v", out, exit, err)
+	}
+	if list, _ := os.ReadDir(inner); len(list) != 1 {
+		t.Errorf("%v", list)
+	}
+}
+
 // A listener of the private network serves the command, and nobody else.
 func TestListen(t *testing.T) {
 	said := make(chan string, 1)

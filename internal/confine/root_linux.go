@@ -255,7 +255,7 @@ func (b *builder) place(m Mount) error {
 	case Proc:
 		return mountProc(at)
 	case Devices:
-		return mountDevices(at)
+		return errors.Join(mountDevices(at), b.note(at), b.note(filepath.Join(at, "shm")))
 	}
 	return fmt.Errorf("confine: no kind of mount is called %q", m.Kind)
 }
