@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"overland/internal/agent"
@@ -14,7 +15,9 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/printer"
 	"overland/internal/release"
+	"overland/internal/release/inspect"
 	"overland/internal/trust"
+	"overland/internal/volume"
 )
 
 // chooseRoot returns the fingerprint to pin, or "" when the node has pinned one already (a --root
@@ -43,6 +46,7 @@ func chooseRoot(ctx context.Context, e env, c *call, src stage.Source) (string, 
 		return "", errs.Hint(errs.Errorf(errs.Untrusted, "no root of trust is pinned on this machine, and nobody is here to compare"),
 			"get the fingerprint of %s from its maker (\"overland trust show\"), by another way than the volume itself, and add --root FINGERPRINT", src.Name())
 	}
+	showAsked(ctx, e, src)
 	printer.Fprintf(e.err, `
 This machine trusts nobody yet. %s says that its root of trust is
 
@@ -59,6 +63,41 @@ Type yes when every character is the same: `, src.Name(), offered.Groups())
 			"ask for the fingerprint and install again, or add --root FINGERPRINT")
 	}
 	return string(offered), nil
+}
+
+// showAsked shows what the services in src ask for beyond the least, before a person trusts who made
+// it. A site or a folder does not say what is in it before it is trusted.
+func showAsked(ctx context.Context, e env, src stage.Source) {
+	const most = 20 // lines: the question stays on the screen
+	v, ok := src.(*volume.Volume)
+	if !ok {
+		return
+	}
+	tags, err := v.Tags()
+	var lines []string
+	for _, t := range tags {
+		r, rerr := release.Read(ctx, v, t.Digest)
+		if rerr != nil {
+			err = errors.Join(err, rerr)
+			continue
+		}
+		for _, asked := range inspect.Asks(r) {
+			lines = append(lines, r.App+"@"+r.Version+" "+asked)
+		}
+	}
+	slices.Sort(lines)
+	if len(lines) > 0 {
+		e.say("\nIts services ask for more than the least:")
+	}
+	for _, line := range lines[:min(most, len(lines))] {
+		e.say("    %s", line)
+	}
+	if more := len(lines) - most; more > 0 {
+		e.say("    and %d more: %s inspect %s", more, Program, src.Name())
+	}
+	if err != nil {
+		e.say("note: not all of what it asks for can be read: %v", err)
+	}
 }
 
 // provisioned returns the fingerprint in file path, "" when there is no such file.

@@ -12,13 +12,16 @@ import (
 	"testing"
 
 	"overland/internal/agent/stage"
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/release"
+	"overland/internal/testkit/publisher"
 	"overland/internal/trust"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
+	"overland/internal/volume"
 )
 
 // offer is a source of trust metadata and nothing else.
@@ -81,6 +84,38 @@ func TestTheFirstRootIsNeverPinnedSilently(t *testing.T) {
 		if errs.KindOf(err) == errs.Untrusted && errs.HintOf(err) == "" {
 			t.Errorf("%s: no hint: %v", tt.name, err)
 		}
+	}
+}
+
+// Who is asked whether to trust a file sees first what its services ask for beyond the least.
+func TestS17WhatAReleaseAsksForIsShownBeforeItIsTrusted(t *testing.T) {
+	dir := t.TempDir()
+	o := publisher.New(t, filepath.Join(dir, "operator"), nil)
+	asks := appfile.Service{Artifact: "node", Runtime: "process", User: "root", Rights: appfile.Rights{
+		Isolation: appfile.NoIsolation, Capabilities: []string{"net_admin"}, Devices: []string{"/dev/sda"}, Writable: []string{"/etc"},
+	}}
+	o.Release("wallet", "r1.aaaaaaaaaaaa", map[string]string{"node": "x"}, map[string]appfile.Service{
+		"node": asks, "modest": {Artifact: "node", Runtime: "process"},
+	})
+	o.Promote("live", "wallet", "r1.aaaaaaaaaaaa")
+	path := filepath.Join(dir, "wallet.volume")
+	o.Seal("live", path)
+	v, err := volume.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	var shown bytes.Buffer
+	e := env{in: bufio.NewReader(strings.NewReader("no\n")), err: &shown, terminal: true}
+	_, _ = chooseRoot(t.Context(), e, &call{dir: filepath.Join(dir, "node")}, v)
+	before, _, asked := strings.Cut(shown.String(), "This machine trusts nobody yet")
+	for _, want := range []string{"wallet@r1.aaaaaaaaaaaa node: ", "user root", "net_admin", "/dev/sda", "/etc", "isolation"} {
+		if !asked || !strings.Contains(before, want) {
+			t.Errorf("%q is not shown before the question:\n%s", want, shown.String())
+		}
+	}
+	if strings.Contains(before, "modest") {
+		t.Errorf("shown of a service with the least:\n%s", before)
 	}
 }
 

@@ -39,7 +39,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	}
 	out := &nodeapi.Release{
 		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
-		Services: slices.Sorted(maps.Keys(r.Services)), Asks: asks(r),
+		Services: slices.Sorted(maps.Keys(r.Services)), Asks: Asks(r),
 	}
 	for _, a := range r.Artifacts {
 		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform, Isolation: a.Isolation}
@@ -64,8 +64,8 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	return out, err
 }
 
-// asks returns what the services of r ask for beyond the least, one a line.
-func asks(r *release.Release) (list []string) {
+// Asks returns what the services of r ask for beyond the least, one a line.
+func Asks(r *release.Release) (list []string) {
 	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
 		s := r.Services[name]
 		words := s.Words()
