@@ -25,6 +25,11 @@ type Entry struct {
 	From    Channel       // the channel it came from; "" when it was promoted by name
 
 	Repository string // see Origin; "" for the agent
+
+	Promotion int64     // number of the promotion: the version of the channel's role that it was made for
+	Fallback  *Fallback // to which one signer may return; nil = none
+	Back      *Back     // the channel stands on the fallback; nil = on its promotion
+	Doubt     error     // why it is not known whether it does, or what was signed in vain; nil = nothing
 }
 
 // Ref returns the name of the entry's release.
@@ -37,6 +42,9 @@ type statement struct {
 	Rollback bool    `json:"rollback,omitempty"` // returns to an earlier statement: Before does not count those between
 
 	Repository string `json:"repository,omitempty"` // of the release: see Origin
+
+	Promotion int64     `json:"promotion,omitempty"` // the version of the role that it was made for
+	Fallback  *Fallback `json:"fallback,omitempty"`  // what ran before, to which one signer may return
 }
 
 // parseEntries returns what the statements of channel ch say, sorted by application. A statement
@@ -68,9 +76,17 @@ func parseEntry(app string, t trust.TargetFile) (Entry, statement, error) {
 	if err := json.Unmarshal(t.Custom, &s); err != nil {
 		return Entry{}, s, fmt.Errorf("application %.100q: %w", app, err)
 	}
-	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From, Repository: s.Repository}
+	e := Entry{App: app, Version: s.Version, Digest: t.Digest, Size: t.Size, From: s.From, Repository: s.Repository, Promotion: s.Promotion, Fallback: s.Fallback}
 	if err := e.Ref().Check(); err != nil {
 		return Entry{}, s, err
+	}
+	if f := s.Fallback; f != nil {
+		if err := (Ref{App: app, Version: f.Version}).Check(); err != nil {
+			return Entry{}, s, fmt.Errorf("fallback: %w", err)
+		}
+		if _, err := digest.Parse(string(f.Digest)); err != nil {
+			return Entry{}, s, fmt.Errorf("fallback: %w", err)
+		}
 	}
 	return e, s, nil
 }

@@ -22,7 +22,9 @@ type Refused struct {
 // Current returns what channel ch runs, sorted by application, as the verified metadata of node
 // client c says. Each application is judged alone: it is in list when its own role has signed the
 // same digest under the same version, for a key that may promote cannot release; and else in
-// refused, so that one application's signers never stop another's news.
+// refused, so that one application's signers never stop another's news. Where one signer has returned
+// it to the fallback that its promotion names, it is that one (Entry.Back). A fallback role that does
+// not hold changes nothing, and is told of (Entry.Doubt).
 //
 // The error is about the channel itself: of kind NotFound when there is none, Untrusted when it
 // does not hold, and what the source answers when it cannot be reached now.
@@ -37,7 +39,11 @@ func Current(ctx context.Context, c *client.Client, ch Channel) (list []Entry, r
 		}
 		return nil, nil, fmt.Errorf("channel %s: %w", ch, err)
 	}
-	return sift(ch, targets, func(ref Ref) (trust.TargetFile, error) { return c.Target(ctx, Path(ref)) })
+	back, err := returnsOf(ctx, c, ch)
+	if err != nil {
+		return nil, nil, fmt.Errorf("channel %s: %w", ch, err)
+	}
+	return sift(ch, targets, back, func(ref Ref) (trust.TargetFile, error) { return c.Target(ctx, Path(ref)) })
 }
 
 // Judged is an operator's repository that knows what its nodes would believe: *repository.State.
@@ -45,6 +51,10 @@ type Judged interface {
 	trust.Signed
 	// Check returns why a node would not believe what role says at the moment at.
 	Check(role string, at time.Time) error
+	// SignedBy returns the ids of the keys that validly signed what role says, sorted.
+	SignedBy(role string) []string
+	// SignedTime returns when what role says was signed; zero when nothing was.
+	SignedTime(role string) time.Time
 }
 
 // Judge is Current for the operator: what nodes that follow channel ch would run at the moment at.
@@ -53,7 +63,12 @@ func Judge(now Judged, ch Channel, at time.Time) (list []Entry, refused []Refuse
 	if _, err := Runs(now, ch); err != nil {
 		return nil, nil, err
 	}
-	return sift(ch, now.Targets(ch.Role()), func(ref Ref) (trust.TargetFile, error) {
+	role := FallbackRole(ch)
+	back := returns{files: now.Targets(role)}
+	if len(back.files) > 0 {
+		back.by, back.at, back.err = now.SignedBy(role), now.SignedTime(role), now.Check(role, at)
+	}
+	return sift(ch, now.Targets(ch.Role()), back, func(ref Ref) (trust.TargetFile, error) {
 		file, err := Find(now, ref)
 		if err != nil {
 			return file, err
@@ -64,10 +79,11 @@ func Judge(now Judged, ch Channel, at time.Time) (list []Entry, refused []Refuse
 
 // sift judges what channel ch says about each application by find, which returns the signed target
 // of a release.
-func sift(ch Channel, targets map[string]trust.TargetFile, find func(Ref) (trust.TargetFile, error)) ([]Entry, []Refused, error) {
+func sift(ch Channel, targets map[string]trust.TargetFile, back returns, find func(Ref) (trust.TargetFile, error)) ([]Entry, []Refused, error) {
 	all, refused := parseEntries(ch, targets)
 	list := make([]Entry, 0, len(all))
 	for _, e := range all {
+		e = back.apply(ch, e)
 		err := ch.admits(e.App)
 		if err == nil {
 			err = accept(e, find)

@@ -24,6 +24,7 @@ type Promotion struct {
 	Channel Channel
 	Before  Entry // what the channel ran of the application; zero when nothing
 	New     bool  // the channel was made by this
+	Same    bool  // nothing was signed: the channel runs it already
 	Taken   bool  // Before is of another repository
 }
 
@@ -47,10 +48,10 @@ func Promote(ctx context.Context, repo Repository, ref Ref, to Channel, take Tak
 // PromoteFrom promotes to channel to what channel from runs of app; as Promote.
 func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel, take TakeName) (*Promotion, error) {
 	return promote(ctx, repo, app, to, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
-		e, err := runs(now, from, app)
-		if err != nil {
+		if _, err := runs(now, from, app); err != nil {
 			return trust.TargetFile{}, statement{}, err
 		}
+		e := standing(now, from, app)
 		e.From = from
 		return statementFor(now, was, e, to, take)
 	})
@@ -117,16 +118,19 @@ func promote(ctx context.Context, repo Repository, app string, to Channel,
 		p = &Promotion{Channel: to, New: len(t) == 0}
 		path := ChannelPath(to, app)
 		old, have := t[path]
-		if e, _, err := parseEntry(app, old); have && err == nil {
-			p.Before = e
-		}
+		p.Before = standing(now, to, app)
 		file, s, err := next(now, p.Before)
 		if refused = err; err != nil {
 			return err
 		}
-		if have && old.Digest == file.Digest && p.Before.Version == s.Version {
-			p.Entry = p.Before
+		if have && p.Before.Back == nil && old.Digest == file.Digest && p.Before.Version == s.Version {
+			p.Entry, p.Same = p.Before, true
 			return errSame
+		}
+		// What ran, not what was said: a channel that was returned to r1 ran r1.
+		s.Promotion = now.Version(to.Role()) + 1
+		if b := p.Before; b.App != "" && b.Digest != file.Digest && !s.Rollback {
+			s.Fallback = &Fallback{Version: b.Version, Digest: b.Digest, Size: b.Size, Repository: b.Repository}
 		}
 		custom, err := json.Marshal(s)
 		if err != nil {
@@ -161,6 +165,9 @@ func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]En
 		e, s, err := parseEntry(app, t)
 		if err != nil {
 			return nil, fmt.Errorf("channel %s: %w", ch, err)
+		}
+		if n := len(stack); n > 0 && !s.Rollback && stack[n-1].Version == e.Version && stack[n-1].Digest == e.Digest {
+			continue // promoted again, to end a return to its fallback
 		}
 		if s.Rollback {
 			at := slices.IndexFunc(stack, func(old Entry) bool { return old.Version == e.Version })

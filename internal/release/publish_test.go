@@ -52,6 +52,8 @@ func (s view) Targets(role string) map[string]trust.TargetFile {
 	return nil
 }
 
+func (s view) Version(role string) int64 { return int64(len(s.roles[role])) }
+
 func (s view) History(_ context.Context, role string) ([]trust.Version, error) {
 	var newest []trust.Version
 	for i := len(s.roles[role]) - 1; i >= 0; i-- {

@@ -101,7 +101,12 @@ func (c Channel) Role() string { return "channel/" + string(c) }
 // Speaks reports whether role is that of an application or of a channel, rather than one
 // that speaks of all of them.
 func Speaks(role string) bool {
-	return strings.HasPrefix(role, Role("")) || strings.HasPrefix(role, Channel("").Role())
+	for _, of := range []string{Role(""), Channel("").Role(), FallbackRole("")} {
+		if strings.HasPrefix(role, of) {
+			return true
+		}
+	}
+	return false
 }
 
 // ChannelPath returns the name under which c's release of app is signed: "channel/live/wallet".

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -33,6 +34,8 @@ type Version struct {
 type Signed interface {
 	// Targets returns what role ("app/wallet") says; an unknown role says nothing.
 	Targets(role string) map[string]TargetFile
+	// Version returns the published version of role; 0 = nothing was signed for it.
+	Version(role string) int64
 	// History returns the published versions of role, the newest first.
 	History(ctx context.Context, role string) ([]Version, error)
 }
@@ -76,4 +79,36 @@ func Delegation(m *TargetsMetadata, role string) *metadata.DelegatedRole {
 		}
 	}
 	return nil
+}
+
+// SignersOf returns the ids of the keys, of those which top names for role, whose signature on m is
+// valid, sorted. Each is verified alone.
+func SignersOf(top *TargetsMetadata, role string, m *TargetsMetadata) []string {
+	d := Delegation(top, role)
+	if d == nil {
+		return nil
+	}
+	var out []string
+	for _, id := range d.KeyIDs {
+		one := *top
+		one.Signed.Delegations = &metadata.Delegations{
+			Keys:  top.Signed.Delegations.Keys,
+			Roles: []metadata.DelegatedRole{{Name: role, KeyIDs: []string{id}, Threshold: 1, Paths: d.Paths}},
+		}
+		if one.VerifyDelegate(role, m) == nil && !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// FallbackRole returns the role of the returns of the channel whose role is channel ("channel/live"):
+// "fallback/live". "" when channel is no channel's role. One signer of the channel signs it.
+func FallbackRole(channel string) string {
+	name, ok := strings.CutPrefix(channel, "channel/")
+	if !ok {
+		return ""
+	}
+	return "fallback/" + name
 }

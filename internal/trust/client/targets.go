@@ -75,21 +75,28 @@ func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, 
 // says, without paths outside of its delegation. errs.NotFound when there is no such role, or
 // nothing was signed for it yet.
 func (c *Client) Targets(ctx context.Context, role string) (map[string]trust.TargetFile, error) {
+	out, _, err := c.TargetsBy(ctx, role)
+	return out, err
+}
+
+// TargetsBy is Targets that also returns the ids of the keys which signed what role says, sorted;
+// none for the top-level targets.
+func (c *Client) TargetsBy(ctx context.Context, role string) (map[string]trust.TargetFile, []string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.set == nil {
-		return nil, fmt.Errorf("targets of %.100s: %w", role, notRefreshed())
+		return nil, nil, fmt.Errorf("targets of %.100s: %w", role, notRefreshed())
 	}
 	top := c.set.Targets[metadata.TARGETS]
 	m, speaks := top, func(string) bool { return true }
 	if role != metadata.TARGETS {
 		d := trust.Delegation(top, role)
 		if d == nil {
-			return nil, errs.Errorf(errs.NotFound, "targets of %.100s: no such role", role)
+			return nil, nil, errs.Errorf(errs.NotFound, "targets of %.100s: no such role", role)
 		}
 		var err error
 		if m, err = c.loadRole(ctx, c.set, c.src, role, metadata.TARGETS); err != nil {
-			return nil, fmt.Errorf("targets of %.100s: %w", role, err)
+			return nil, nil, fmt.Errorf("targets of %.100s: %w", role, err)
 		}
 		speaks = func(path string) bool { return covers(d, path) }
 	}
@@ -99,7 +106,7 @@ func (c *Client) Targets(ctx context.Context, role string) (map[string]trust.Tar
 			out[path] = trust.FileOf(t)
 		}
 	}
-	return out, nil
+	return out, trust.SignersOf(top, role, m), nil
 }
 
 func notRefreshed() error {

@@ -61,6 +61,9 @@ func (r *Repository) SetTargets(ctx context.Context, role string, change func(no
 		proposed := map[string]*trust.TargetsMetadata{role: t.next(current)}
 		proposed[role].Signed.Targets = targets
 		if trust.Delegation(t.s.top(), role) == nil {
+			if isFallback(role) {
+				return NoFallback(role)
+			}
 			pub, err := havingKey(t.r.keys, defaultKey(role))
 			if err != nil {
 				return err

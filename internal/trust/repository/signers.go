@@ -99,6 +99,9 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first trust
 	if err := checkRole(role); err != nil {
 		return err
 	}
+	if isFallback(role) {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s: its signers are those of the channel", role), "change those of channel/%s", strings.TrimPrefix(role, "fallback/"))
+	}
 	return r.update(ctx, what, func(t *tx) error {
 		var top *trust.TargetsMetadata
 		var err error
@@ -119,6 +122,7 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first trust
 		if err := checkThreshold(role, d.KeyIDs, d.Threshold); err != nil {
 			return err
 		}
+		keepFallback(top, role)
 		prune(top.Signed.Delegations)
 		return t.commit(t.resigned(top))
 	})

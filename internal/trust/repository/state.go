@@ -141,6 +141,35 @@ func (s *State) Targets(role string) map[string]trust.TargetFile {
 	return map[string]trust.TargetFile{}
 }
 
+// Version returns the published version of role; 0 = nothing was signed for it.
+func (s *State) Version(role string) int64 {
+	if m := s.roles[role]; m != nil {
+		return m.Signed.Version
+	}
+	return 0
+}
+
+// SignedBy returns the ids of the keys that validly signed what the delegated role says, sorted.
+func (s *State) SignedBy(role string) []string {
+	if m := s.roles[role]; m != nil {
+		return trust.SignersOf(s.top(), role, m)
+	}
+	return nil
+}
+
+// SignedTime returns when what role says was signed; zero when nothing was.
+func (s *State) SignedTime(role string) time.Time {
+	m := s.roles[role]
+	if m == nil {
+		return time.Time{}
+	}
+	at, err := trust.SignedAt(m.Signed.UnrecognizedFields)
+	if err != nil {
+		return time.Time{}
+	}
+	return at
+}
+
 // Roles returns the names of the delegated roles that say something, sorted.
 func (s *State) Roles() []string {
 	var out []string
