@@ -31,7 +31,7 @@ func (a *Agent) Status() nodeapi.Status {
 	s.PID, s.Agent, s.Platform = os.Getpid(), a.o.Version, string(a.o.Platform)
 	s.Root, s.Running = a.stager.Root(), a.running.Load()
 	s.Freshness, s.Last, s.Report = a.stager.Freshness(), a.follower.Last(), a.switcher.Report()
-	s.Problems = a.node.Problems()
+	s.Returned, s.Problems = a.stager.Returned(), a.node.Problems()
 	a.switcher.Fill(s.Services)
 	return s
 }

@@ -26,6 +26,7 @@ type Status struct {
 	Freshness  Freshness      `json:"freshness,omitzero"`
 	Last       *Look          `json:"last,omitempty"`     // the last look at a source
 	Refused    []Refusal      `json:"refused,omitempty"`  // not tried again
+	Returned   []Return       `json:"returned,omitempty"` // applications that stand on their channel's fallback
 	Problems   []string       `json:"problems,omitempty"` // what was found damaged or is wrong now
 	Report     *Report        `json:"report,omitempty"`   // of the last switch by this process
 	Program    *AgentVersions `json:"program,omitempty"`  // the agent's own; only the command line fills it in
@@ -36,6 +37,15 @@ type App struct {
 	App     string        `json:"app"`
 	Version string        `json:"version"`
 	Release digest.Digest `json:"release"`
+}
+
+// Return is an application that one signer of the channel returned to the fallback of its promotion,
+// by the metadata that was verified last.
+type Return struct {
+	App     string   `json:"app"`
+	Version string   `json:"version"` // of the fallback
+	Undone  string   `json:"undone"`  // version of the promotion
+	By      []string `json:"by"`      // ids of the keys that signed the return
 }
 
 // Freshness says how new the metadata is on which the node acts.

@@ -62,6 +62,7 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
 	}
+	s.returned(entries, refused)
 	if len(entries)+len(refused) == 0 {
 		return Plan{}, errs.Hint(errs.Errorf(errs.NotFound, "%s: channel %s names no release", src.Name(), settings.Channel),
 			"overland promote APP@VERSION --to %s", settings.Channel)
@@ -88,6 +89,28 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 		return p, p.None
 	}
 	return s.compare(p, st)
+}
+
+// returned remembers, for the status, what of the channel stands on its fallback, and names what was
+// signed of a fallback in vain.
+func (s *Stager) returned(entries []release.Entry, refused []release.Refused) {
+	var back []nodeapi.Return
+	var doubts []string
+	for _, r := range refused {
+		entries = append(slices.Clip(entries), r.Entry)
+	}
+	for _, e := range entries {
+		if b := e.Back; b != nil {
+			back = append(back, nodeapi.Return{App: e.App, Version: e.Version, Undone: b.Undone.Version, By: b.By})
+		}
+		if e.Doubt != nil {
+			doubts = append(doubts, e.Doubt.Error())
+		}
+	}
+	s.mu.Lock()
+	s.back = back
+	s.mu.Unlock()
+	s.node.Problem("fallback", inShort(doubts))
 }
 
 // keep notes that p cannot have app as its channel says, because of err: it stays as it runs here,
@@ -161,13 +184,16 @@ func (s *Stager) compare(p Plan, st node.State) (Plan, error) {
 }
 
 // tell makes a problem of the applications that are not as the channel says, for the status.
-func (s *Stager) tell(refused []string) {
+func (s *Stager) tell(refused []string) { s.node.Problem("applications", inShort(refused)) }
+
+// inShort returns the first of list, and how many there are beside.
+func inShort(list []string) string {
 	const most = 10
-	text := strings.Join(refused[:min(most, len(refused))], "; ")
-	if len(refused) > most {
-		text += fmt.Sprintf("; and %d more", len(refused)-most)
+	text := strings.Join(list[:min(most, len(list))], "; ")
+	if len(list) > most {
+		text += fmt.Sprintf("; and %d more", len(list)-most)
 	}
-	s.node.Problem("applications", text)
+	return text
 }
 
 // pin makes the root with fingerprint root the node's, when it has none; one

@@ -35,8 +35,8 @@ type Depot interface {
 	Place(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error
 }
 
-// Stager brings what a source says onto the node's disk, verified. Freshness may be called at any
-// time; of the other methods one runs at a time, which the caller sees to.
+// Stager brings what a source says onto the node's disk, verified. Freshness and Returned may be called at
+// any time; of the other methods one runs at a time, which the caller sees to.
 type Stager struct {
 	o     Options
 	node  *node.Node
@@ -46,6 +46,7 @@ type Stager struct {
 	mu    sync.Mutex
 	names map[digest.Digest]string // of the blobs that are fetched now, for people
 	fresh nodeapi.Freshness
+	back  []nodeapi.Return // by the metadata that was verified last
 }
 
 // New returns a Stager for node n.
@@ -58,6 +59,14 @@ func (s *Stager) Freshness() nodeapi.Freshness {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.fresh
+}
+
+// Returned returns which applications stand on their channel's fallback, by the metadata that was
+// verified last.
+func (s *Stager) Returned() []nodeapi.Return {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.back
 }
 
 // Root returns the fingerprint of the pinned root; "" = none.

@@ -137,6 +137,9 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 	if s.Last != nil {
 		printer.Fprintf(w, "last look\t%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
 	}
+	for _, r := range s.Returned {
+		printer.Fprintf(w, "fallback\t%s stands on %s: %s was undone by one signer, key %s\n", r.App, r.Version, r.Undone, strings.Join(r.By, ", "))
+	}
 	for _, r := range s.Refused {
 		printer.Fprintf(w, "refused\tgeneration %d: %s\n", r.Generation, r.Reason)
 	}

@@ -2,6 +2,7 @@ package publisher
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -34,6 +35,8 @@ type Operator struct {
 	Inputs *ocispec.Descriptor // of the releases from now on
 	Data   []string            // artifacts of the releases from now on that are no programs
 	Origin release.Origin      // of the releases from now on
+
+	keys *keys.Dir
 }
 
 // Repository is where the history of New's releases begins.
@@ -45,6 +48,7 @@ func New(t testing.TB, dir string, c clock.Clock) *Operator {
 	o := &Operator{T: t, Dir: dir, Origin: release.Origin{Repository: Repository}}
 	keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{})
 	o.must(err)
+	o.keys = keys
 	o.Repo, err = repository.Init(context.Background(), repository.Dir(filepath.Join(dir, "trust"), fsx.FS{}), keys,
 		repository.InitOptions{Options: repository.Options{Clock: c}})
 	o.must(err)
@@ -106,6 +110,32 @@ func (o *Operator) Promote(channel, app, version string) {
 	o.must(err)
 }
 
+// Protect lets n people sign for channel, all of whose keys are here; all must.
+func (o *Operator) Protect(channel string, n int) {
+	o.T.Helper()
+	ctx, role := context.Background(), release.Channel(channel).Role()
+	for i := range n {
+		pub, err := o.keys.New(fmt.Sprintf("person%d", i+1), nil)
+		o.must(err)
+		threshold := 0
+		if i == n-1 {
+			threshold = n
+		}
+		o.must(o.Repo.AddSigner(ctx, role, pub, threshold))
+	}
+}
+
+// GoBack returns app on channel to its fallback, as one signer does.
+func (o *Operator) GoBack(channel, app string) {
+	o.T.Helper()
+	ctx := context.Background()
+	now, err := o.Repo.Read(ctx)
+	o.must(err)
+	plan, err := release.PlanReturn(now, release.Channel(channel), app)
+	o.must(err)
+	o.must(release.GoBack(ctx, o.Repo, plan))
+}
+
 // Content returns what a volume of channel holds.
 func (o *Operator) Content(channel string) volume.Content {
 	o.T.Helper()
@@ -120,6 +150,7 @@ func (o *Operator) Content(channel string) volume.Content {
 	o.must(err)
 	var roots []ocispec.Descriptor
 	for _, e := range entries {
+		e = release.Stands(now, release.Channel(channel), e.App, now.Targets(release.FallbackRole(release.Channel(channel))))
 		list, err := release.Closure(ctx, o.Depot, e.Digest, nil)
 		o.must(err)
 		c.Blobs = append(c.Blobs, list...)

@@ -162,6 +162,37 @@ func TestNodesInstallFromANearSite(t *testing.T) {
 	}
 }
 
+// What one signer returned reaches nodes through a site in between, with the signature and the bytes.
+func TestS10ANearSiteCarriesTheReturn(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	o := publisher.New(t, t.TempDir(), nil)
+	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
+	o.Promote("live", "wallet", v1)
+	o.Protect("live", 2)
+	o.Release("wallet", v2, map[string]string{"node": "up two"}, node)
+	o.Promote("live", "wallet", v2)
+	o.GoBack("live", "wallet")
+	far, stopFar := serve(t, o)
+	defer stopFar()
+	near, stopNear := serveIn(t, t.TempDir(), site.Options{Upstreams: []string{far}, Root: trust.Fingerprint(o.Root())})
+	defer stopNear()
+	m := &publisher.Machine{}
+	a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"})
+	must(t, err)
+	defer a.Close()
+	src, done, err := follow.OpenSource(near)
+	must(t, err)
+	_, err = a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live"})
+	must(t, err)
+	must(t, done())
+	if got := m.Running(); !slices.Equal(got, []string{"wallet.node: up one"}) {
+		t.Errorf("runs %q", got)
+	}
+	if r := a.Status().Returned; len(r) != 1 || r[0].Undone != v2 || len(r[0].By) == 0 {
+		t.Errorf("status: %+v", r)
+	}
+}
+
 func TestUnchangedPollWritesNothing(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	o := publisher.New(t, t.TempDir(), nil)
