@@ -2,13 +2,17 @@ package operator
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/errs"
+	"overland/internal/operator/approval"
 	"overland/internal/release"
+	"overland/internal/trust"
+	"overland/internal/trust/doctor"
 	"overland/internal/trust/repository"
 )
 
@@ -106,6 +110,45 @@ func (p *Operator) Rollback(ctx context.Context, ch release.Channel, app string)
 	return release.Rollback(ctx, repo, ch, app)
 }
 
+// PlanReturn returns what GoBack would do, and who may: the signers of channel ch. app may be "" when
+// the channel runs one application.
+func (p *Operator) PlanReturn(ctx context.Context, ch release.Channel, app string) (*release.Return, []trust.KeyInfo, error) {
+	repo, err := p.Repository(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if app, err = theApp(ctx, repo, ch, app); err != nil {
+		return nil, nil, err
+	}
+	now, err := repo.Read(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	known, err := p.keys.List()
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := now.Show(known)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := slices.IndexFunc(info.Roles, func(r repository.RoleInfo) bool { return r.Role == release.FallbackRole(ch) })
+	if i < 0 {
+		return nil, nil, repository.NoFallback(release.FallbackRole(ch))
+	}
+	plan, err := release.PlanReturn(now, ch, app)
+	return plan, info.Roles[i].Keys, err
+}
+
+// GoBack signs, with one signature, that a channel returns to its fallback: what PlanReturn has shown.
+func (p *Operator) GoBack(ctx context.Context, plan *release.Return) error {
+	repo, err := p.Repository(ctx)
+	if err != nil {
+		return err
+	}
+	return release.GoBack(ctx, repo, plan)
+}
+
 // theApp returns app, or when that is "" the only application that channel ch
 // runs; the agent does not count.
 func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel, app string) (string, error) {
@@ -133,7 +176,8 @@ func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel
 // Running is what a channel says about one application, and whether nodes believe it.
 type Running struct {
 	release.Entry
-	Problem string // why nodes keep what they run of it; "" = they run what the channel says
+	Problem string   // why nodes keep what they run of it; "" = they run what the channel says
+	BackBy  []string // names of who returned it alone to its fallback; none = it stands on its promotion
 }
 
 // Channel returns what channel ch runs, sorted by application, and since when. An unknown channel
@@ -150,13 +194,24 @@ func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]Running, 
 	if err != nil {
 		return nil, err
 	}
-	_, refused, err := release.Judge(now, ch, p.o.Clock.Or()())
+	judged, refused, err := release.Judge(now, ch, p.o.Clock.Or()())
 	if err != nil {
 		return nil, err
 	}
 	var list []Running
+	known, err := p.keys.List()
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range shown {
-		list = append(list, Running{Entry: e})
+		r := Running{Entry: e}
+		if i := slices.IndexFunc(judged, func(j release.Entry) bool { return j.App == e.App }); i >= 0 && judged[i].Back != nil {
+			r.Entry, r.BackBy = judged[i], approval.Names(known, judged[i].Back.By)
+			r.Since = r.Back.At
+		} else if i >= 0 && judged[i].Doubt != nil {
+			r.Doubt = judged[i].Doubt
+		}
+		list = append(list, r)
 	}
 	for _, r := range refused {
 		i := slices.IndexFunc(list, func(e Running) bool { return e.App == r.App })
@@ -166,6 +221,34 @@ func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]Running, 
 		list[i].Problem = r.Err.Error()
 	}
 	return list, nil
+}
+
+// Returned returns, for people, which applications stand on the fallback of their channel, and by
+// whom: the channel's role and a sentence.
+func (p *Operator) Returned(ctx context.Context) ([]doctor.Returned, error) {
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known, err := p.keys.List()
+	if err != nil {
+		return nil, err
+	}
+	var out []doctor.Returned
+	for _, name := range channels(now) {
+		list, _, err := release.Judge(now, release.Channel(name), p.o.Clock.Or()())
+		if err != nil {
+			continue // channel show says what is wrong with it
+		}
+		for _, e := range list {
+			if e.Back != nil {
+				what := fmt.Sprintf("%s stands on its fallback %s: %s was undone by %s alone",
+					e.App, e.Version, e.Back.Undone.Version, strings.Join(approval.Names(known, e.Back.By), ", "))
+				out = append(out, doctor.Returned{Role: release.Channel(name).Role(), What: what})
+			}
+		}
+	}
+	return out, nil
 }
 
 // Removed is an application that was taken out of a channel.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,6 +50,18 @@ type entryJSON struct {
 	Since   time.Time       `json:"since"`
 	From    release.Channel `json:"from,omitempty"`
 	Problem string          `json:"problem,omitempty"` // why nodes keep what they run instead
+
+	Promotion int64     `json:"promotion,omitempty"` // its number
+	Fallback  string    `json:"fallback,omitempty"`  // version to which one signer may return it alone
+	Back      *backJSON `json:"back,omitempty"`      // it stands on its fallback
+	Doubt     string    `json:"doubt,omitempty"`     // what is wrong with the fallback's role, which nodes then ignore
+}
+
+// backJSON is a return to the fallback that one signer has signed.
+type backJSON struct {
+	Undone string        `json:"undone"` // version of the promotion
+	Digest digest.Digest `json:"digest"` // of Undone
+	By     []string      `json:"by"`     // names, or the beginnings of key ids
 }
 
 func runShow(ctx context.Context, t *term.Term, o showOptions) error {
@@ -63,7 +76,17 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	out := []entryJSON{}
 	var rows [][]string
 	for _, e := range list {
-		out = append(out, entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From, Problem: e.Problem})
+		j := entryJSON{App: e.App, Version: e.Version, Digest: e.Digest, Since: e.Since, From: e.From, Problem: e.Problem, Promotion: e.Promotion}
+		if e.Fallback != nil {
+			j.Fallback = e.Fallback.Version
+		}
+		if e.Back != nil {
+			j.Back = &backJSON{Undone: e.Back.Undone.Version, Digest: e.Back.Digest, By: e.BackBy}
+		}
+		if e.Doubt != nil {
+			j.Doubt = e.Doubt.Error()
+		}
+		out = append(out, j)
 		from := string(e.From)
 		from = cmp.Or(from, "-")
 		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), from, string(e.Digest)})
@@ -73,6 +96,12 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 	}
 	t.Table("", "APPLICATION VERSION SINCE FROM DIGEST", rows)
 	for _, e := range list {
+		if e.Back != nil {
+			t.Printf("%s stands on its fallback: %s was undone by %s alone; the next promotion supersedes that\n", e.App, e.Back.Undone, strings.Join(e.BackBy, ", "))
+		}
+		if e.Doubt != nil {
+			t.Warn(e.Doubt.Error())
+		}
 		if e.Problem != "" {
 			t.Warn(fmt.Sprintf("nodes keep what they run of %s: %s", e.App, e.Problem))
 		}

@@ -89,7 +89,7 @@ func runPromote(ctx context.Context, t *term.Term, o promoteOptions) error {
 }
 
 func printPromotion(t *term.Term, n *release.Promotion, asJSON bool) error {
-	changed := n.Before.Digest != n.Digest
+	changed := !n.Same
 	t.Warn(verb.Promoted(n)...)
 	if asJSON {
 		return t.JSON(promotionJSON{

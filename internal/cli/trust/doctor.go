@@ -74,6 +74,9 @@ func examine(ctx context.Context, p *operator.Operator, at time.Time) ([]doctor.
 	case err != nil:
 		return nil, err
 	}
+	if f.Returned, err = p.Returned(ctx); err != nil {
+		return nil, err
+	}
 	now, err := repo.Read(ctx)
 	if err != nil {
 		return nil, err

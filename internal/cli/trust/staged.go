@@ -133,6 +133,10 @@ func releaseLines(r approval.Release) []string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %s → %s", r.App, orNone(r.Before), orNone(r.After))
 	switch {
+	case r.Back && r.NoEffect:
+		b.WriteString(", a return that NO promotion allows: nodes ignore it")
+	case r.Back:
+		b.WriteString(", a return to the fallback of the promotion; one signature suffices")
 	case r.Rollback:
 		b.WriteString(", a roll-back")
 	case r.Before != "" && r.Before == r.After:
@@ -155,6 +159,9 @@ func releaseLines(r approval.Release) []string {
 	}
 	if r.Repository != "" {
 		lines = append(lines, "  repository that begins with commit "+r.Repository)
+	}
+	if r.Fallback != "" {
+		lines = append(lines, "  fallback "+r.Fallback+": any one signer may return to it alone")
 	}
 	if r.Unsigned {
 		lines = append(lines, "  NO release is signed under this version and digest: nodes will refuse it")

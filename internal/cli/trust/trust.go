@@ -15,6 +15,7 @@ import (
 	"overland/internal/operator"
 	"overland/internal/operator/approval"
 	"overland/internal/trust"
+	"overland/internal/trust/doctor"
 	"overland/internal/trust/repository"
 )
 
@@ -96,6 +97,13 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 		})
 	}
 	t.Table("", "ROLE VERSION EXPIRES NEEDS KEYS SIGNED", rows)
+	returned, err := sitedir.Call(t, func(p *operator.Operator) ([]doctor.Returned, error) { return p.Returned(ctx) })
+	if err != nil {
+		return err
+	}
+	for _, r := range returned {
+		t.Printf("\n%s: %s\n", r.Role, r.What)
+	}
 	for _, c := range changes {
 		printChange(t, c)
 	}

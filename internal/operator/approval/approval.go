@@ -47,6 +47,9 @@ type Release struct {
 	From       string        `json:"from,omitempty"`       // the channel that it came from
 	Repository string        `json:"repository,omitempty"` // the first commit of the repository
 	Rollback   bool          `json:"rollback,omitempty"`
+	Fallback   string        `json:"fallback,omitempty"` // version to which one signer may return it alone afterwards
+	Back       bool          `json:"back,omitempty"`     // a return to the fallback, for which one signature suffices
+	NoEffect   bool          `json:"noEffect,omitempty"` // the channel's promotion does not allow that return: nodes ignore it
 	Unsigned   bool          `json:"unsigned,omitempty"` // no release is signed under that version and digest: nodes refuse it
 	Commits    *int          `json:"commits,omitempty"`  // from Before to After, by their counts; negative: back
 }
@@ -66,13 +69,7 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := func(ids []string) []string {
-		out := []string{}
-		for _, id := range ids {
-			out = append(out, name(known, id))
-		}
-		return out
-	}
+	names := func(ids []string) []string { return Names(known, ids) }
 	var out []Change
 	for _, s := range list {
 		c := Change{
@@ -82,7 +79,7 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 			Releases: releases(s), Signers: []Signers{},
 		}
 		for i := range c.Releases {
-			c.Releases[i].check(now, s.Role)
+			c.Releases[i].check(now, s)
 		}
 		for _, g := range s.Grants {
 			c.Signers = append(c.Signers, Signers{
@@ -93,6 +90,15 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// Names returns the names of the keys ids, or the beginnings of the ids.
+func Names(known []trust.KeyInfo, ids []string) []string {
+	out := []string{}
+	for _, id := range ids {
+		out = append(out, name(known, id))
+	}
+	return out
 }
 
 // name returns the name of the key id, or the beginning of the id.
@@ -121,6 +127,9 @@ type said struct {
 	From       string `json:"from"`
 	Rollback   bool   `json:"rollback"`
 	Repository string `json:"repository"`
+	Fallback   struct {
+		Version string `json:"version"`
+	} `json:"fallback"`
 }
 
 func read(custom json.RawMessage) (s said) {
@@ -145,7 +154,7 @@ func releases(s repository.Staged) []Release {
 			continue
 		}
 		before, after := read(was.Custom), read(will.Custom)
-		r := Release{App: path.Base(p), Before: before.Version, After: after.Version, From: after.From, Repository: after.Repository, Rollback: after.Rollback}
+		r := Release{App: path.Base(p), Before: before.Version, After: after.Version, From: after.From, Repository: after.Repository, Rollback: after.Rollback, Fallback: after.Fallback.Version}
 		if app, ok := strings.CutPrefix(path.Dir(p), release.Role("")); ok { // the version is the target's name
 			r.App, r.Before, r.After = app, "", ""
 			if had {
@@ -167,13 +176,35 @@ func releases(s repository.Staged) []Release {
 	return out
 }
 
-// check finds out whether the release that channel role would run is signed.
-func (r *Release) check(now trust.Signed, role string) {
+// check finds out whether the release that channel role would run is signed, and what a return to a
+// fallback would undo.
+func (r *Release) check(now trust.Signed, s repository.Staged) {
+	role := s.Role
+	if name, ok := strings.CutPrefix(role, release.FallbackRole("")); ok {
+		r.back(now, release.Channel(name), s)
+		return
+	}
 	if r.After == "" || !strings.HasPrefix(role, release.Channel("").Role()) {
 		return
 	}
 	signed, err := release.Find(now, release.Ref{App: r.App, Version: r.After})
 	r.Unsigned = err != nil || signed.Digest != r.Digest
+}
+
+// back describes a change of the fallback role of channel ch.
+func (r *Release) back(now trust.Signed, ch release.Channel, s repository.Staged) {
+	was, will := release.Stands(now, ch, r.App, s.Before), release.Stands(now, ch, r.App, s.After)
+	r.Back, r.NoEffect = true, r.After != "" && will.Back == nil
+	r.Before, r.DigestWas = was.Version, was.Digest
+	if !r.NoEffect {
+		r.After, r.Digest, r.Repository = will.Version, will.Digest, will.Repository
+	}
+	r.Commits = nil
+	a, okA := count(r.Before)
+	b, okB := count(r.After)
+	if n := b - a; okA && okB {
+		r.Commits = &n
+	}
 }
 
 // count returns the number of commits that version "r412.…" counts.

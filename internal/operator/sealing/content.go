@@ -76,7 +76,7 @@ func agentsOf(r *release.Release, platforms []platform.Platform) []volume.Agent 
 // metadata returns the files that a client of the channel needs. What other channels and other
 // applications say stays out: one project's file tells nothing of another project.
 func (c *Choice) metadata(ctx context.Context) (_ map[string][]byte, err error) {
-	needed := map[string]bool{c.o.Channel.Role(): true}
+	needed := map[string]bool{c.o.Channel.Role(): true, release.FallbackRole(c.o.Channel): true}
 	for path := range c.now.Targets(c.o.Channel.Role()) {
 		needed[release.Role(strings.TrimPrefix(path, release.ChannelPath(c.o.Channel, "")))] = true
 	}

@@ -41,6 +41,14 @@ type Facts struct {
 	Folders []keys.Folder
 	Info    *repository.Info // nil: nothing is signed yet
 	Now     time.Time
+
+	Returned []Returned // channels that stand on their fallback
+}
+
+// Returned is an application that one signer returned to the fallback of a channel.
+type Returned struct {
+	Role string // of the channel
+	What string // a sentence
 }
 
 // How long before its expiry something is reported.
@@ -60,6 +68,10 @@ func Examine(f Facts) []Finding {
 			e.expiry(r)
 			e.thresholds(r)
 			e.persons(r)
+			e.fallback(r)
+		}
+		for _, r := range e.Returned {
+			e.add(Note, r.Role, "overland promote, signed by as many as the channel asks for, ends that", "%s", r.What)
 		}
 	}
 	slices.SortStableFunc(e.out, func(a, b Finding) int {
@@ -172,6 +184,16 @@ func (e *exam) thresholds(r repository.RoleInfo) {
 			e.add(Weak, r.Role, fmt.Sprintf("overland trust remove-signer %s %s", r.Role, k.Name), "the machine's key %s counts as a person", k.Name)
 		}
 	}
+}
+
+// fallback looks for a channel that nobody can return alone at night.
+func (e *exam) fallback(r repository.RoleInfo) {
+	name := trust.FallbackRole(r.Role)
+	if name == "" || r.Threshold < 2 || slices.ContainsFunc(e.Info.Roles, func(f repository.RoleInfo) bool { return f.Role == name }) {
+		return
+	}
+	e.add(Note, r.Role, fmt.Sprintf("overland trust add-signer %s KEY, with a key that signs already, makes %s", r.Role, name),
+		"no one signer can return it to its fallback alone")
 }
 
 // protected reports whether people answer for the channel r, not this machine alone.
