@@ -67,6 +67,9 @@ func Judge(now Judged, ch Channel, at time.Time) (list []Entry, refused []Refuse
 	back := returns{files: now.Targets(role)}
 	if len(back.files) > 0 {
 		back.by, back.at, back.err = now.SignedBy(role), now.SignedTime(role), now.Check(role, at)
+		if back.err != nil && passing(back.err) {
+			return nil, nil, fmt.Errorf("channel %s: %w", ch, back.err)
+		}
 	}
 	return sift(ch, now.Targets(ch.Role()), back, func(ref Ref) (trust.TargetFile, error) {
 		file, err := Find(now, ref)

@@ -233,10 +233,6 @@ func (c checked) Check(role string, _ time.Time) error {
 	return nil
 }
 
-func (c checked) SignedBy(string) []string { return nil }
-
-func (c checked) SignedTime(string) time.Time { return time.Time{} }
-
 func TestS16EachApplicationIsJudgedAlone(t *testing.T) {
 	repo := &signed{}
 	for _, app := range []string{"good", "withdrawn", "expired", "changed", "longer"} {

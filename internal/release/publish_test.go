@@ -52,6 +52,10 @@ func (s view) Targets(role string) map[string]trust.TargetFile {
 	return nil
 }
 
+func (s view) SignedBy(string) []string { return nil }
+
+func (s view) SignedTime(string) time.Time { return time.Time{} }
+
 func (s view) Version(role string) int64 { return int64(len(s.roles[role])) }
 
 func (s view) History(_ context.Context, role string) ([]trust.Version, error) {
