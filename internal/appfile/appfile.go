@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"overland/internal/confine"
+	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/progress"
 )
@@ -165,12 +166,29 @@ func (r Rights) Check() error {
 			return fmt.Errorf("capability %.100q: this program does not know it", c)
 		}
 	}
+	if c := r.Escape(); c != "" {
+		return errs.Hint(fmt.Errorf("capability %s: nothing keeps a service with it apart", c), EscapeHint)
+	}
 	for _, p := range slices.Concat(r.Writable, r.Devices) {
 		if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsRune(p, 0) {
 			return fmt.Errorf("path %.100q: not a clean absolute path", p)
 		}
 	}
 	return nil
+}
+
+// EscapeHint is the way out of an Escape.
+const EscapeHint = "leave it out, or say that the service is not kept apart: isolation: none"
+
+// Escape returns a capability of r with which the service would not be kept apart, though r does not
+// say so; "" when there is none.
+func (r Rights) Escape() string {
+	for _, c := range r.Capabilities {
+		if r.Isolation != NoIsolation && slices.Contains(confine.Escapes(), c) {
+			return c
+		}
+	}
+	return ""
 }
 
 // Words says r for people, each in the words of overland.yaml: "capabilities net_bind_service". Nothing

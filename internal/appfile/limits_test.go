@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"overland/internal/appfile"
+	"overland/internal/errs"
 )
 
 // A service says how long a node waits for it, but not more than the limits: each is named.
@@ -48,5 +49,24 @@ func TestS17NobodysUserIsNamed(t *testing.T) {
 		if err := s.CheckUser(); (err != nil) != refused {
 			t.Errorf("user %q: %v", user, err)
 		}
+	}
+}
+
+// TestS17CapabilitiesThatEscape: a service with sys_ptrace traces the threads of root that started it, one with sys_admin
+// mounts. Who asks for them says that the service is not kept apart; what a release says is judged so too.
+func TestS17CapabilitiesThatEscape(t *testing.T) {
+	for _, c := range []string{"sys_ptrace", "sys_admin", "sys_module", "sys_rawio", "sys_boot", "bpf", "perfmon", "dac_read_search", "mac_admin"} {
+		for _, is := range []appfile.Isolation{"", appfile.Required} {
+			err := appfile.Rights{Capabilities: []string{"chown", c}, Isolation: is}.Check()
+			if err == nil || !strings.Contains(err.Error(), c) || !strings.Contains(errs.HintOf(err), "isolation: none") {
+				t.Errorf("%s with isolation %q: %v", c, is, err)
+			}
+		}
+		if err := (appfile.Rights{Capabilities: []string{c}, Isolation: appfile.NoIsolation}).Check(); err != nil {
+			t.Errorf("%s with isolation none: %v", c, err)
+		}
+	}
+	if err := (appfile.Rights{Capabilities: []string{"net_bind_service", "net_admin", "mknod"}}).Check(); err != nil {
+		t.Error(err)
 	}
 }

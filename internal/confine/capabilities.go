@@ -15,6 +15,12 @@ func Capabilities() []string {
 	wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore`)
 }
 
+// Escapes returns the capabilities that nothing keeps apart: with one of them a process traces who
+// started it, mounts, opens files by handle, or changes the kernel.
+func Escapes() []string {
+	return strings.Fields("dac_read_search sys_module sys_rawio sys_ptrace sys_admin sys_boot mac_override mac_admin perfmon bpf checkpoint_restore")
+}
+
 // capabilities returns the set of names such as CAP_CHOWN.
 func capabilities(names []string) (set uint64, _ error) {
 	known := Capabilities()

@@ -61,9 +61,14 @@ func TestRightsOfAService(t *testing.T) {
 		"everything": asks,
 		"nothing":    tea,
 		"none":       tea + "    isolation: none\n",
+		"an escape":  tea + "    isolation: none\n    capabilities: [sys_ptrace]\n",
 		"one cpu":    tea + "    limits: {cpu: 1}\n",
 	}, map[string]yamltest.Refusal{
 		"capability misspelt": {tea + "    capabilities: [net_bind_servce]\n", `f.yaml:8:20: unknown capability "net_bind_servce" · did you mean net_bind_service?`, "one of: chown", true},
+		"a capability that escapes": {
+			tea + "    isolation: required\n    capabilities: [chown, sys_ptrace]\n", "f.yaml:9:19: capability sys_ptrace: nothing keeps a service with it apart",
+			"isolation: none", false,
+		},
 		"memory in words":     {tea + "    limits: {memory: lots}\n", "f.yaml:8:22: memory \"lots\": not a size", "write it like 512MiB", true},
 		"a cpu of none":       {tea + "    limits: {cpu: 0}\n", "f.yaml:8:19: cpu 0: not a number of processors", "write it like 1.5", true},
 		"a way up":            {tea + "    writable: [/srv/../etc]\n", `f.yaml:8:16: path "/srv/../etc": an absolute path`, "an absolute path", true},

@@ -24,9 +24,11 @@ func rightsKeys() []Key[service] {
 	return []Key[service]{
 		{
 			Name:   "capabilities",
-			Doc:    "Rights of root's that it keeps, such as net_bind_service for ports below 1024: names as in capabilities(7), in small letters without cap_; none when left out.",
+			Doc:    "Rights of root's that it keeps, such as net_bind_service for ports below 1024: names as in capabilities(7), in small letters without cap_; none when left out. " +
+				"With " + strings.Join(confine.Escapes(), ", ") + " nothing keeps it apart: they take isolation: none.",
 			Schema: list(Schema{"enum": confine.Capabilities()}),
 			Set: func(d *Decoder, n Node, s *service) {
+				s.places["capabilities"] = n
 				d.list(n, "capabilities", func(v Node) {
 					if c, ok := d.oneOf(v, "capability", confine.Capabilities()...); ok && !slices.Contains(s.Capabilities, c) {
 						s.Capabilities = append(s.Capabilities, c)

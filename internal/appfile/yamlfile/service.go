@@ -20,7 +20,7 @@ type service struct {
 	app      *appfile.App
 	expanded []Node            // whose texts may hold variables: checked when the volumes are known
 	foreign  map[string]string // key → the runtime that it belongs to, of those that are there
-	places   map[string]Node   // of the values of those keys
+	places   map[string]Node   // of the values of those keys, and of capabilities
 }
 
 func (s *service) expands(n Node) { s.expanded = append(s.expanded, n) }
@@ -37,6 +37,9 @@ func (f Format) setServices(d *Decoder, n Node, keys []Key[service], a *appfile.
 			if of := s.foreign[name]; of != s.Runtime {
 				d.Fail(s.places[name], "remove it, or write runtime: "+of, "%s belongs to the runtime %s, not to %s", name, of, s.Runtime)
 			}
+		}
+		if c := s.Escape(); c != "" {
+			d.Fail(s.places["capabilities"], appfile.EscapeHint, "capability %s: nothing keeps a service with it apart", c)
 		}
 		known := []string{"Release.Version", "Release.App"}
 		for _, name := range slices.Sorted(maps.Keys(s.Data)) {
