@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"syscall"
 	"testing"
 	"time"
 
@@ -204,6 +205,82 @@ func TestTheRoomIsShared(t *testing.T) {
 	two := accept(t, l)
 	if !from(one, "127.0.0.3") && !from(two, "127.0.0.3") {
 		t.Errorf("served: %s and %s", one.RemoteAddr(), two.RemoteAddr())
+	}
+}
+
+// scarce is a listener on a machine that has no descriptors left now and then.
+type scarce struct {
+	net.Listener
+	none chan struct{}
+	next chan net.Conn
+}
+
+func (s *scarce) Accept() (net.Conn, error) {
+	select {
+	case <-s.none:
+		return nil, syscall.EMFILE
+	case c, ok := <-s.next:
+		if !ok {
+			return nil, net.ErrClosed
+		}
+		return c, nil
+	}
+}
+
+// When no descriptor is left for a new connection, one that nobody needs now is closed: of those that
+// wait the last to come, then the one that is idle; what is being answered stays.
+func TestADescriptorIsMadeFree(t *testing.T) {
+	plain, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scarce{plain, make(chan struct{}), make(chan net.Conn)}
+	fed := make(chan struct{})
+	go func() {
+		defer close(fed)
+		defer close(s.next)
+		for {
+			c, err := plain.Accept()
+			if err != nil {
+				return
+			}
+			s.next <- c
+		}
+	}()
+	l := admission.Listen(s, admission.Options{Conns: 2, Room: 8})
+	defer func() { l.Close(); <-fed }()
+	dial := func() net.Conn {
+		c, err := new(net.Dialer).DialContext(t.Context(), "tcp", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	busy := dial()
+	admission.ConnState(accept(t, l), http.StateActive)
+	other := dial()
+	second := accept(t, l)
+	admission.ConnState(second, http.StateActive)
+	waits := dial()
+	admission.WaitFor(l, 1)
+	s.none <- struct{}{}
+	if !closed(t, waits) {
+		t.Fatal("the one that waits is open")
+	}
+	admission.ConnState(second, http.StateIdle)
+	s.none <- struct{}{}
+	if !closed(t, other) {
+		t.Fatal("the idle one is open")
+	}
+	s.none <- struct{}{}
+	dial() // the listener goes on
+	accept(t, l)
+	if err := busy.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := busy.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("the one that is answered: %v", err)
 	}
 }
 

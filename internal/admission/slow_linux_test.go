@@ -1,6 +1,7 @@
 package admission_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -9,14 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"overland/internal/admission"
 )
 
-// A client that takes nothing of a file is closed, also where the kernel sends it; one that takes it
-// bit by bit, and one whose answer is not there yet, are not.
+// A client that takes nothing of a file is closed, also where the kernel sends it, and what it did not
+// take is dropped; one that takes it bit by bit, and one whose answer is not there yet, are not.
 func TestAClientThatTakesNothingIsClosed(t *testing.T) {
 	const slow = 800 * time.Millisecond
 	file := filepath.Join(t.TempDir(), "file")
@@ -64,8 +66,38 @@ func TestAClientThatTakesNothingIsClosed(t *testing.T) {
 	if n := sending.Load(); n != 1 {
 		t.Errorf("%d answers are being sent; want the one that is taken bit by bit", n)
 	}
-	if n, err := io.Copy(io.Discard, nothing); err == nil && n > 31<<20 {
-		t.Errorf("one that took nothing for so long gets %d bytes", n)
+	if n, err := io.Copy(io.Discard, nothing); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("one that took nothing for so long gets %d bytes, %v", n, err)
+	}
+}
+
+// A client crawls that takes less than 16 KiB in the time that it is given, for each request anew.
+func TestWhatACrawlIs(t *testing.T) {
+	const slow = time.Minute
+	l, dial := opened(t, admission.Options{Conns: 1})
+	dial("127.0.0.2") // reads nothing
+	conn := accept(t, l).(*admission.Conn)
+	if err := conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(make([]byte, 64<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("the client took 64 MiB: %v", err)
+	}
+	c, now := conn.Conn.(*net.TCPConn), time.Now()
+	for _, x := range []struct {
+		last, since time.Duration // ago
+		taken       int64         // since last
+		want        bool
+	}{
+		{2 * slow, 3 * slow, 0, true},
+		{2 * slow, 3 * slow, 16<<10 - 1, true}, // next to nothing
+		{2 * slow, 3 * slow, 16 << 10, false},
+		{slow / 2, 3 * slow, 0, false},
+		{2 * slow, 0, 0, false}, // the request is new: what was before does not count
+	} {
+		if got := admission.Crawls(c, now.Add(-x.last), now.Add(-x.since), x.taken, slow); got != x.want {
+			t.Errorf("%+v: %v", x, got)
+		}
 	}
 }
 
