@@ -77,6 +77,9 @@ func TestHosts(t *testing.T) {
 	}{
 		{"", "GET / HTTP/1.0", false, 200},
 		{"", "GET / HTTP/1.1", false, 400},
+		{"Host:\r\n", "GET / HTTP/1.1", false, 421},
+		{"Host: localhost:evil\r\n", "GET / HTTP/1.1", false, 421},
+		{"Host: [localhost\r\n", "GET / HTTP/1.1", false, 421},
 		{"Host: 127.0.0.1\r\n", "GET http://evil.example/ HTTP/1.1", false, 421},
 		{"Host: evil.example\r\n", "GET http://127.0.0.1/ HTTP/1.1", false, 200}, // RFC 9112 §3.2.2: the target counts
 		{"Host: 127.0.0.1\r\n", "GET http://evil.example/ HTTP/1.1", true, 202},

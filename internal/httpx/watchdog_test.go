@@ -258,6 +258,42 @@ func TestS21ABodyThatDripsEnds(t *testing.T) {
 	})
 }
 
+// Each piece of a body has its own time, and so has what the server reads of it before and after the
+// handler; a request without a body has no deadline.
+func TestBodies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &deadlines{slow: stall / 2}
+		ask := func(length int64, handle http.HandlerFunc) {
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "/", d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ContentLength = length
+			httpx.Bodies(handle, stall).ServeHTTP(d, r)
+		}
+		ask(0, func(http.ResponseWriter, *http.Request) {})
+		if !d.read.IsZero() {
+			t.Errorf("no body, and a deadline in %v", time.Until(d.read))
+		}
+		for _, length := range []int64{1 << 20, -1} {
+			ask(length, func(_ http.ResponseWriter, r *http.Request) {
+				if d.read != time.Now().Add(stall) {
+					t.Error("no deadline for what the server reads itself")
+				}
+				for n := range 6 { // three times as long as one may take
+					if _, err := r.Body.Read(make([]byte, 4<<10)); err != nil {
+						t.Errorf("piece %d: %v", n, err)
+					}
+				}
+			})
+			if d.read != time.Now().Add(stall) {
+				t.Error("no deadline for what nobody read")
+			}
+			d.read = time.Time{}
+		}
+	})
+}
+
 // At the end of a body no deadline is left: the server watches whether the client leaves while the
 // request is worked on.
 func TestTheWorkAfterABodyHasNoDeadline(t *testing.T) {
