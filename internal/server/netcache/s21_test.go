@@ -104,6 +104,32 @@ func TestS21TwoWritersOfOneBlob(t *testing.T) {
 	}
 }
 
+// Behind one address, as of a NAT, nobody goes on with an upload whose id it does not know, also when
+// nobody is sending it: neither is it spoiled, nor does it spoil.
+func TestS21AnUploadIsOfItsID(t *testing.T) {
+	base, s := serve(t, lab)
+	data := bytes.Repeat([]byte("0123456789"), 10_000)
+	c := from(t, "127.0.0.2")
+	first := begun(t, base, "127.0.0.2", data, data[:500], "Overland-Upload: one\r\n")
+	waitForUploads(t, s, 1)
+	first.Close()
+	for _, id := range []string{"", "two", "on"} {
+		if there := part(t, c, base, data, -1, "Overland-Upload", id); there.status != http.StatusPermanentRedirect || there.header.Get("Range") != "" {
+			t.Errorf("id %q: %d %q", id, there.status, there.header.Get("Range"))
+		}
+	}
+	there := part(t, c, base, data, -1, "Overland-Upload", "one")
+	for range 100 { // until what was sent has come
+		if there.header.Get("Range") != "" {
+			break
+		}
+		there = part(t, c, base, data, -1, "Overland-Upload", "one")
+	}
+	if there.header.Get("Range") != "bytes=0-499" {
+		t.Errorf("its own: %d %q", there.status, there.header.Get("Range"))
+	}
+}
+
 // waitForUploads returns when so many uploads have begun.
 func waitForUploads(t *testing.T, s *server.Shelf, n int) {
 	t.Helper()
