@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"overland/internal/digest"
@@ -148,6 +149,41 @@ func TestS21WritesOfOneWriterAtOnceAreBounded(t *testing.T) {
 	if len(s.writers.by) != 0 {
 		t.Errorf("writers that have gone are remembered: %v", s.writers.by)
 	}
+}
+
+// An upload whose client has come back is taken from the connection that is silent, whatever that reads
+// later; from one on which anything comes it is not.
+func TestS21ASilentConnectionLosesItsUpload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h holders
+		silent := 0
+		dead := h.hold("dead", func() { silent++ })
+		r := dead.over(bytes.NewReader([]byte("late")))
+		freed := make(chan bool)
+		go func() { freed <- h.free(t.Context(), "dead") }()
+		synctest.Wait()
+		time.Sleep(quiet + quiet/2)
+		if n, err := r.Read(make([]byte, 4)); n != 0 || err == nil {
+			t.Errorf("%d bytes, %v after it was stopped", n, err)
+		}
+		if h.drop(dead); !<-freed || silent != 1 {
+			t.Errorf("it is not free, or was stopped %d times", silent)
+		}
+		alive := h.hold("alive", func() { silent++ })
+		r = alive.over(bytes.NewReader([]byte("more and more")))
+		go func() { freed <- h.free(t.Context(), "alive") }()
+		synctest.Wait()
+		if n, err := r.Read(make([]byte, 4)); n != 4 || err != nil {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		if <-freed || silent != 1 {
+			t.Error("one that is being sent was stopped")
+		}
+		if n, err := r.Read(make([]byte, 4)); n != 4 || err != nil {
+			t.Errorf("and more: %d bytes, %v", n, err)
+		}
+		h.drop(alive)
+	})
 }
 
 // An account is one writer, wherever it writes from; and nobody gets an account's uploads by an address.
