@@ -3,6 +3,7 @@ package process_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -105,36 +106,44 @@ func TestS5ForgedMarksKeepNoServiceDown(t *testing.T) {
 	})
 }
 
-// A record that names a process of another user, as one that has got the number, names nobody.
+// A record that names a process of another user, as one that has got the number, names nobody; nor, where
+// there are control groups, does one that names a process of the same user which is not of the run.
 func TestS5ARecordedProcessOfAnotherUserIsNotAdopted(t *testing.T) {
-	w := newWorld(t, "serve")
-	r := process.New(process.Options{})
-	w.start(r).Release()
-	w.ready(1)
-	rec, ok := process.ReadRecord(w.inst.Record)
-	if !ok {
-		t.Fatal("no record")
-	}
-	changed := rec
-	changed.UID, changed.GID = attacker, attacker
-	if os.Geteuid() == 0 { // what our own keeper may still be
-		changed.PID, changed.Start = stranger(t)
-	}
-	if err := changed.Write(w.inst.Record); err != nil {
-		t.Fatal(err)
-	}
-	if p, ok := r.Adopt(t.Context(), w.inst); ok {
-		t.Errorf("process %d was adopted", p.PID())
-		p.Release()
-	}
-	if err := rec.Write(w.inst.Record); err != nil {
-		t.Fatal(err)
-	}
-	p, ok := r.Adopt(t.Context(), w.inst)
-	if !ok {
-		t.Fatal("the service itself is not adopted")
-	}
-	w.stop(p)
+	both(t, func(t *testing.T, r *process.Runtime) {
+		w := newWorld(t, "serve")
+		w.start(r).Release()
+		w.ready(1)
+		rec, ok := process.ReadRecord(w.inst.Record)
+		if !ok {
+			t.Fatal("no record")
+		}
+		users := []uint32{attacker}
+		if os.Geteuid() == 0 && rec.Group != "" {
+			users = append(users, attacker+1) // the stranger's
+		}
+		for _, uid := range users {
+			changed := rec
+			changed.UID, changed.GID = uid, attacker
+			if os.Geteuid() == 0 { // what our own keeper may still be
+				changed.PID, changed.Start = stranger(t)
+			}
+			if err := changed.Write(w.inst.Record); err != nil {
+				t.Fatal(err)
+			}
+			if p, ok := r.Adopt(t.Context(), w.inst); ok {
+				t.Errorf("process %d was adopted for the user %d", p.PID(), uid)
+				p.Release()
+			}
+		}
+		if err := rec.Write(w.inst.Record); err != nil {
+			t.Fatal(err)
+		}
+		p, ok := r.Adopt(t.Context(), w.inst)
+		if !ok {
+			t.Fatal("the service itself is not adopted")
+		}
+		w.stop(p)
+	})
 }
 
 // stranger returns a process of another user than the attacker, and its start.
@@ -258,20 +267,22 @@ func TestS17AServiceHasTheLeast(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = os.WriteFile("/proc/self/oom_score_adj", score, 0) }()
+	own := "overland-" + rand.Text() // a name that nothing of this machine has
 	w, got := confession(t, func(w *world) {
 		old := unix.Umask(0o077)
 		t.Cleanup(func() { unix.Umask(old) })
 		w.inst.User = "61234"
-		w.inst.Env = append(w.inst.Env, "TRY_WRITE=/etc/x:/x:/tmp/overland-own:"+filepath.Join(w.dir, "x"), "TRY_READ="+secret+":/etc/shadow:/etc/os-release")
+		w.inst.Env = append(w.inst.Env, "TRY_WRITE=/etc/"+own+":/"+own+":/tmp/"+own+":"+filepath.Join(w.dir, own), "TRY_READ="+secret+":/etc/shadow:/etc/os-release")
 	})
 	wantAll(t, got, "NoNewPrivs: 1\n", "CapEff: 0000000000000000\n", "CapBnd: 0000000000000000\n", "Seccomp: 2\n",
 		"oom 0 nice 0 umask 022 secrets []\n", "stdout <nil>\n",
 		// With a lease on its log it would hold up its agent, 45 s at each look.
 		"lease permission denied, mode chmod /dev/stdout: operation not permitted\n",
-		"write /etc/x: open /etc/x: read-only file system\n", "write /x: open /x: read-only file system\n", "write /tmp/overland-own: <nil>\n", w.dir+"/x: <nil>\n",
+		"write /etc/"+own+": open /etc/"+own+": read-only file system\n", "write /"+own+": open /"+own+": read-only file system\n",
+		"write /tmp/"+own+": <nil>\n", w.dir+"/"+own+": <nil>\n",
 		"read "+secret+": open "+secret+": no such file or directory\n", "read /etc/shadow: open /etc/shadow: permission denied\n", "read /etc/os-release: <nil>\n",
 		"low port permission denied\n", "processes 2\n")
-	if _, err := os.Stat("/tmp/overland-own"); err == nil {
+	if _, err := os.Stat("/tmp/" + own); err == nil {
 		t.Error("/tmp is not its own")
 	}
 	if !strings.Contains(w.log(), "reopened\n") {
@@ -289,7 +300,7 @@ func TestS17SelfTestsHaveTheLeastToo(t *testing.T) {
 		t.Fatalf("%s, %v", e, err)
 	}
 	wantAll(t, out.String(), "Uid:\t61234\t61234\t61234\t61234\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n", "Seccomp:\t2\n", "Umask:\t0022\n")
-	if e, err := process.New(process.Options{}).Exec(t.Context(), w.inst, []string{"touch", "/etc/overland-own"}, &out); err != nil || e.OK() {
+	if e, err := process.New(process.Options{}).Exec(t.Context(), w.inst, []string{"touch", "/etc/overland-" + rand.Text()}, &out); err != nil || e.OK() {
 		t.Errorf("it wrote to /etc: %s, %v", e, err)
 	}
 }
