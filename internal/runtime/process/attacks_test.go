@@ -117,6 +117,10 @@ func TestS5ARecordedProcessOfAnotherUserIsNotAdopted(t *testing.T) {
 		if !ok {
 			t.Fatal("no record")
 		}
+		// It holds the run's id, which nobody else may know, and says who the service is.
+		if info, err := os.Stat(w.inst.Record); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the record: %v, %v", info.Mode(), err)
+		}
 		users := []uint32{attacker}
 		if os.Geteuid() == 0 && rec.Group != "" {
 			users = append(users, attacker+1) // the stranger's
