@@ -109,7 +109,7 @@ func (c compile) check(p goPackage) error {
 	if err != nil {
 		modules = c.host.Go.GOMODCACHE
 	}
-	names := []string{"."}
+	names, top := []string{"."}, moduleOf(p.Dir)
 	local := lies(c.src, p.Dir)
 	if local {
 		for _, l := range c.job.Left {
@@ -118,6 +118,7 @@ func (c compile) check(p goPackage) error {
 				return l.Err()
 			}
 		}
+		top = src
 		names = slices.Concat(names, p.GoFiles, p.SFiles, p.HFiles, p.SysoFiles, p.EmbedFiles)
 	}
 	for _, name := range names {
@@ -134,6 +135,15 @@ func (c compile) check(p goPackage) error {
 		if !lies(src, target) && (local || !lies(modules, target)) {
 			return errs.Hint(errs.Errorf(errs.Invalid, "package %s takes %s from outside of the repository and the module cache", p.ImportPath, file),
 				"commit it, or take it from a published module")
+		}
+	}
+	if top, err = filepath.EvalSymlinks(top); err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, name := range slices.Concat(p.SFiles, p.HFiles) {
+		if err := includes(top, p.Dir, filepath.Join(p.Dir, name), seen); err != nil {
+			return err
 		}
 	}
 	return nil

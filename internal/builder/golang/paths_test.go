@@ -29,6 +29,9 @@ const (
 
 // Bytes come from the commit or from what go.sum holds. What leaves the checkout is refused by name,
 // and nothing of what lies there gets into a program.
+// assembled is a program with a function in assembly.
+const assembled = "package main\n\nfunc f()\n\nfunc main() { f() }\n"
+
 func TestS9BytesComeFromTheCommit(t *testing.T) {
 	outside := private(t)
 	const require = "\nrequire example.com/priv v0.0.0\n\nreplace example.com/priv => "
@@ -39,6 +42,17 @@ func TestS9BytesComeFromTheCommit(t *testing.T) {
 	}{
 		"an absolute replace": {files: map[string]string{"go.mod": plainMod + require + "OUTSIDE/priv\n", "main.go": needing}, says: "go.mod: replace example.com/priv => OUTSIDE/priv leaves the repository"},
 		"a relative replace":  {files: map[string]string{"go.mod": plainMod + require + "../../REL/priv\n", "main.go": needing}, says: "go.mod: replace example.com/priv => ../../REL/priv leaves the repository"},
+		"an include of the assembler's": {
+			files: map[string]string{"go.mod": plainMod, "main.go": assembled, "a.s": "#include \"textflag.h\"\n# /**/ include \"OUTSIDE/priv/x.h\"\n"},
+			says:  "/a.s includes \"OUTSIDE/priv/x.h\"",
+		},
+		"an include in what is included, by a macro": {
+			files: map[string]string{
+				"go.mod": plainMod, "main.go": assembled, "a.s": "#include \"in/b.inc\"\n",
+				"in/b.inc": "#define I # include\nI \"../../REL/priv/x.h\"\n",
+			},
+			says: "/b.inc includes \"../../REL/priv/x.h\"",
+		},
 		"a replace of one version": {
 			files: map[string]string{"go.mod": plainMod + "\nrequire example.com/priv v0.0.0\n\nreplace example.com/priv v0.0.0 => ./a/../../x\n", "main.go": needing},
 			says:  "./a/../../x leaves the repository",
