@@ -97,24 +97,36 @@ func add(set map[string]string, list []string) {
 	}
 }
 
-// wgetrc writes a file with the user's settings of wget and ours, and returns its path; "" on
-// failure. wget has no variable for certificates.
+// Files in a session's folder.
+const (
+	authorityFile = "ca.pem"
+	wgetFile      = "wgetrc"
+)
+
+// wgetrc writes a file with settings of wget, and returns its path; "" on failure. wget has no
+// variable for certificates. A recording has the user's settings too, which may hold passwords.
 func (s *session) wgetrc() string {
-	old := os.Getenv("WGETRC")
-	if old == "" {
-		old = filepath.Join(os.Getenv("HOME"), ".wgetrc")
+	var b []byte
+	if s.recording {
+		old := os.Getenv("WGETRC")
+		if old == "" {
+			old = filepath.Join(os.Getenv("HOME"), ".wgetrc")
+		}
+		var err error
+		if b, err = os.ReadFile(old); err != nil {
+			b = nil
+		}
 	}
-	b, err := os.ReadFile(old)
-	if err != nil {
-		b = nil
-	}
-	path := filepath.Join(s.caches, "wgetrc")
+	path := filepath.Join(s.caches, wgetFile)
 	const mode = 0o600
-	if os.WriteFile(path, append(b, []byte("\nca_certificate = "+s.ca+"\n")...), mode) != nil {
+	if os.WriteFile(path, append(b, wgetSettings(s.ca)...), mode) != nil {
 		return ""
 	}
 	return path
 }
+
+// wgetSettings has wget trust the certificates in the file ca.
+func wgetSettings(ca string) []byte { return []byte("\nca_certificate = " + ca + "\n") }
 
 // merge returns environ with the variables in set added or replaced.
 func merge(environ []string, set map[string]string) []string {

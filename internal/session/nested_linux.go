@@ -2,19 +2,27 @@ package session
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
 	"overland/internal/confine/cell"
+	"overland/internal/ecosystem"
+	"overland/internal/fsx"
 )
 
 // Nested runs o.Command in a cell, from which nothing can be reached but the session that this
-// process runs in; environ is this process's. The session's caches are the command's too. Of o only
-// the fields from Command to Stderr and from Own to Limits count. An error of the command is an
-// *ExitError.
+// process runs in; environ is this process's. In the place of the session's folder it sees one of its
+// own, below the first of o.Own: from that folder the tools around run programs, with the caller's
+// rights. Of o only the fields from Command to Stderr and from Own to Limits count. An error of the
+// command is an *ExitError.
 func Nested(ctx context.Context, environ []string, o Options) error {
 	c := cell.Options{
 		Command: o.Command, Dir: o.WorkDir, Environ: merge(Own(environ), variables(o.Environ)),
@@ -22,10 +30,11 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Limits: o.Limits, Grace: shutdown,
 	}
 	if dir := value(environ, envDir); dir != "" {
-		c.Own = append(c.Own, dir)
-		if err := cell.Give(dir); err != nil { // the command around makes files there too
-			return err
+		own, err := apart(dir, o.Own[0])
+		if err != nil {
+			return fmt.Errorf("a folder apart from that of the session: %w", err)
 		}
+		c.At = map[string]string{dir: own}
 	}
 	var f forwarder
 	if at, err := url.Parse(value(environ, "HTTP_PROXY")); err == nil && at.Host != "" {
@@ -38,6 +47,32 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 	exit, _, err := cell.Run(ctx, c)
 	f.stop()
 	return o.ended(ctx, exit, err)
+}
+
+// apart makes a folder in parent with what points tools at the session in dir: no logins, and no
+// cache of others.
+func apart(dir, parent string) (string, error) {
+	own, err := os.MkdirTemp(parent, "session-")
+	if err != nil {
+		return "", err
+	}
+	for _, t := range ecosystem.Table() {
+		if t.Caches != nil {
+			t.Caches(own, false)
+		}
+	}
+	const dirMode, mode, most = 0o700, 0o700, 1 << 20
+	for _, name := range []string{"apt/lists/partial", "apt/archives/partial", "apk", "bin"} {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(own, name), dirMode))
+	}
+	for _, name := range []string{authorityFile, "apt/apt.conf", "apt/overland.sources", "bin/apk"} {
+		b, e := fsx.ReadFile(filepath.Join(dir, name), most)
+		if errors.Is(e, fs.ErrNotExist) {
+			continue
+		}
+		err = errors.Join(err, e, os.WriteFile(filepath.Join(own, name), b, mode))
+	}
+	return own, errors.Join(err, os.WriteFile(filepath.Join(own, wgetFile), wgetSettings(filepath.Join(dir, authorityFile)), mode))
 }
 
 // variables returns the settings in list, NAME=VALUE.

@@ -231,7 +231,7 @@ func open(ctx context.Context, o Options, g record.Getter) (_ *session, err erro
 	if err != nil {
 		return nil, err
 	}
-	s.ca = filepath.Join(s.caches, "ca.pem")
+	s.ca = filepath.Join(s.caches, authorityFile)
 	const file = 0o600
 	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
 		return nil, err

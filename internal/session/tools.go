@@ -61,7 +61,7 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 			set[name] = s.ca
 		}
 		if t.Caches != nil && !s.o.MachineCaches {
-			add(set, t.Caches(s.caches))
+			add(set, t.Caches(s.caches, s.recording))
 		}
 	}
 	for _, c := range s.clients {

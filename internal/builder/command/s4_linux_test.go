@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,8 +24,9 @@ func victim(t *testing.T) (b *bench, dir string) {
 	b = newBench(t)
 	dir = filepath.Dir(b.src)
 	for name, text := range map[string]string{
-		"keys/root.key": "PRIVATE", "trust/1.root.json": "{}", "home/.npmrc": "PRIVATE", "home/.cargo/credentials.toml": "PRIVATE",
-		"home/.cargo/bin/tool": "#!/bin/sh\necho tool runs\n", "home/bin-less/.env": "PRIVATE", "home/bin-less/other": "#!/bin/sh\necho other runs\n",
+		"keys/root.key": "PRIVATE", "trust/1.root.json": "{}", "home/.npmrc": "PRIVATE", "home/.cargo/credentials.toml": "PRIVATE", "home/.wgetrc": "password = PRIVATE",
+		"home/.cargo/config.toml": "[env]\nA = 'PRIVATE'\n[registries.x]\ntoken = 'PRIVATE'\nindex = 'sparse+https://x.invalid/'\n",
+		"home/.cargo/bin/tool":    "#!/bin/sh\necho tool runs\n", "home/bin-less/.env": "PRIVATE", "home/bin-less/other": "#!/bin/sh\necho other runs\n",
 	} {
 		path := filepath.Join(dir, name)
 		mode := os.FileMode(0o644)
@@ -40,6 +42,7 @@ func victim(t *testing.T) (b *bench, dir string) {
 	}
 	home := filepath.Join(dir, "home")
 	t.Setenv("HOME", home)
+	t.Setenv("CARGO_HOME", filepath.Join(home, ".cargo"))
 	t.Setenv("MY_TOKEN", "PRIVATE")
 	b.o.Env = []string{"PATH=" + filepath.Join(home, ".cargo", "bin") + ":" + filepath.Join(home, "bin-less") + ":" + home + ":" + os.Getenv("PATH"), "HOME=" + home}
 	var lc net.ListenConfig
@@ -57,6 +60,7 @@ const attacks = `mkdir out; exec 2>/dev/null
 for f in DIR/keys/root.key ../../../keys/root.key ../../../../keys/root.key DIR/home/.npmrc DIR/home/.cargo/credentials.toml DIR/home/bin-less/.env; do
 	cat $f && echo "READ $f"
 done
+cat $CARGO_HOME/credentials.toml $WGETRC; cat $CARGO_HOME/config.toml | grep PRIVATE
 for f in DIR/trust/x DIR/depot/x /usr/bin/x /etc/x; do echo x > $f && echo "WROTE $f"; done
 echo x > DIR/x; echo x > ../../x; echo x > ../../../x # may be a folder of its own
 cat /etc/shadow && echo READ shadow
@@ -77,7 +81,9 @@ func TestS4ABuildSeesItsInputsAndNothingElse(t *testing.T) {
 	b, dir := victim(t)
 	script := strings.NewReplacer("DIR", dir, "PID", fmt.Sprint(os.Getpid())).Replace(attacks)
 	const want = "1000\ntool runs\nother runs\n"
-	if got, _, err := b.run(script); err != nil || got != want {
+	got, _, err := b.run(script)
+	head, rest, _ := strings.Cut(got, "ca_certificate = ")
+	if _, rest, _ = strings.Cut(rest, "\n"); err != nil || strings.TrimSpace(head)+rest != want {
 		t.Errorf("%v\n%s", err, got)
 	}
 	for _, name := range []string{"x", "trust/x", "depot/x"} {
@@ -94,10 +100,36 @@ func TestS4ABuildSeesItsInputsAndNothingElse(t *testing.T) {
 	// The attempts succeed where nothing confines: the test can fail.
 	b.o.Isolation = cell.None
 	script = strings.NewReplacer("DIR", dir, "PID", fmt.Sprint(os.Getpid())).Replace(attacks[:strings.Index(attacks, "setsid")])
-	got, _, err := b.run(script)
+	got, _, err = b.run(script)
 	for _, said := range []string{"READ " + dir + "/keys/root.key", "WROTE " + dir + "/trust/x", "READ " + dir + "/home/.npmrc", "SEES ", "REACHED the socket"} {
 		if err != nil || !strings.Contains(got, said) {
 			t.Errorf("without isolation no %q: %v\n%s", said, err, got)
+		}
+	}
+}
+
+// In a recording, the tools around a confined command run programs from the session's folder: the Go
+// toolchain, apk. The command must neither change them nor read the logins beside them.
+func TestS4ARecordingsFolderIsNotTheCommands(t *testing.T) {
+	b, dir := victim(t)
+	folder := filepath.Join(dir, "session")
+	for name, text := range map[string]string{"ca.pem": "CA", "wgetrc": "PRIVATE", "cargo/credentials.toml": "PRIVATE", "go/pkg/mod/tool/bin/go": "genuine", "bin/apk": "genuine"} {
+		path := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o777), os.WriteFile(path, []byte(text), 0o777)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.o.Env = append(b.o.Env, "OVERLAND_SESSION=record", "OVERLAND_SESSION_DIR="+folder, "CARGO_HOME="+folder+"/cargo", "WGETRC="+folder+"/wgetrc",
+		"OVERLAND_SESSION_SET=OVERLAND_SESSION OVERLAND_SESSION_DIR CARGO_HOME WGETRC")
+	got, _, err := b.run(`mkdir -p out $OVERLAND_SESSION_DIR/go/pkg/mod/tool/bin
+		{ cat $OVERLAND_SESSION_DIR/ca.pem; cat $CARGO_HOME/credentials.toml $WGETRC $OVERLAND_SESSION_DIR/bin/apk 2>/dev/null || true; } > out/app
+		for f in bin/apk bin/git go/pkg/mod/tool/bin/go; do echo evil > $OVERLAND_SESSION_DIR/$f; done`)
+	if want := "CA\nca_certificate = " + folder + "/ca.pem\ngenuine"; err != nil || got != want {
+		t.Errorf("%v %q", err, got)
+	}
+	for name, want := range map[string]string{"bin/apk": "genuine", "go/pkg/mod/tool/bin/go": "genuine", "bin/git": ""} {
+		if got, _ := os.ReadFile(filepath.Join(folder, name)); string(got) != want {
+			t.Errorf("%s is %q", name, got)
 		}
 	}
 }

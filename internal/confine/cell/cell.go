@@ -58,9 +58,11 @@ type Options struct {
 	// Write are the caller's own folders in which it may write. When root starts it, it is the owner
 	// of the first one.
 	Write []string
-	Read  []string // files and folders, read-only; those that are missing are left out
-	Hide  []string // folders that look empty, though they lie in one that is shown
-	Tmp   string   // what it sees as /tmp, one of Own; "" = a folder in memory
+	// At are folders below the first of Own, by the path at which the command sees each as well.
+	At   map[string]string
+	Read []string // files and folders, read-only; those that are missing are left out
+	Hide []string // folders that look empty, though they lie in one that is shown
+	Tmp  string   // what it sees as /tmp, one of Own; "" = a folder in memory
 
 	Stdin          io.Reader // nil = empty
 	Stdout, Stderr io.Writer // nil = thrown away
@@ -183,6 +185,9 @@ func (o *Options) mounts() ([]confine.Mount, []string, error) {
 	}
 	for _, path := range slices.Concat(o.Own, o.Write) {
 		more = append(more, confine.Mount{Kind: confine.Bind, Source: path, Target: filepath.Clean(path), Writable: true})
+	}
+	for path, from := range o.At {
+		more = append(more, confine.Mount{Kind: confine.Bind, Source: from, Target: filepath.Clean(path), Writable: true})
 	}
 	for _, path := range o.Hide {
 		if _, err := os.Lstat(path); err == nil && covered(more, path) {

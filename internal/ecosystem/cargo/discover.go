@@ -1,6 +1,7 @@
 package cargo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,9 +9,12 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/BurntSushi/toml"
 
 	"overland/internal/ecosystem/plain"
 	"overland/internal/ecosystem/tool"
@@ -22,11 +26,54 @@ import (
 
 const patience = 20 * time.Second // for cargo to say where it would fetch from
 
-// Home makes a CARGO_HOME in dir with the user's settings and credentials, but without the
-// crates that cargo already has. A file that cannot be read is left out: cargo uses its
+// Home makes a CARGO_HOME in dir with the user's settings and, with logins, credentials, but without
+// the crates that cargo already has. A file that cannot be read is left out: cargo uses its
 // defaults, and reports what is missing.
-func Home(dir string) error {
-	return copySettings(dir, "config.toml", "config", "credentials.toml", "credentials")
+func Home(dir string, logins bool) error {
+	settings := []string{"config.toml", "config"}
+	if logins {
+		return copySettings(dir, append(settings, "credentials.toml", "credentials")...)
+	}
+	err := copySettings(dir, settings...)
+	for _, name := range settings {
+		path := filepath.Join(dir, name)
+		b, e := os.ReadFile(path)
+		if e == nil {
+			err = errors.Join(err, os.WriteFile(path, public(b), 0o600))
+		}
+	}
+	return err
+}
+
+// public returns settings without what may be secret: words that are called so, the user's variables
+// and proxy. Of what is not TOML nothing is left.
+func public(settings []byte) []byte {
+	var all map[string]any
+	if toml.Unmarshal(settings, &all) != nil {
+		return nil
+	}
+	delete(all, "env")
+	delete(all, "http")
+	withoutSecrets(all)
+	var b bytes.Buffer
+	if toml.NewEncoder(&b).Encode(all) != nil {
+		return nil
+	}
+	return b.Bytes()
+}
+
+var secret = regexp.MustCompile(`(?i)token|secret|passw|credential`)
+
+func withoutSecrets(all map[string]any) {
+	for name, value := range all {
+		table, ok := value.(map[string]any)
+		switch {
+		case secret.MatchString(name):
+			delete(all, name)
+		case ok:
+			withoutSecrets(table)
+		}
+	}
 }
 
 func copySettings(dir string, files ...string) error {

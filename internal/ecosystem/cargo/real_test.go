@@ -123,7 +123,7 @@ func TestDiscoverTakesNoCredentials(t *testing.T) {
 		t.Errorf("cargo's folder holds %q, %v", seen, err)
 	}
 	own := filepath.Join(bin, "own")
-	if err := cargo.Home(own); err != nil {
+	if err := cargo.Home(own, true); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(own, "credentials.toml")); err != nil {

@@ -45,9 +45,9 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	return &tool.Client{Protocol: p, Addresses: []tool.Address{{Base: registry, Protocol: p}}}, nil
 }
 
-func caches(dir string) []string {
+func caches(dir string, logins bool) []string {
 	home := filepath.Join(dir, "cargo")
-	_ = Home(home) // without it cargo goes on with its defaults
+	_ = Home(home, logins) // without it cargo goes on with its defaults
 	list := []string{"CARGO_HOME=" + home}
 	rustup := cmp.Or(os.Getenv("RUSTUP_HOME"), filepath.Join(os.Getenv("HOME"), ".rustup"))
 	if i, err := os.Stat(rustup); err == nil && i.IsDir() {

@@ -20,7 +20,7 @@ func Tool() tool.Tool {
 		Record:       forSession,
 		Serve:        forCache,
 		Line:         func(f tool.Face) string { return "npm config set registry " + f.Mount(Name) + "/" },
-		Caches:       func(dir string) []string { return []string{"npm_config_cache=" + filepath.Join(dir, "npm")} },
+		Caches:       func(dir string, _ bool) []string { return []string{"npm_config_cache=" + filepath.Join(dir, "npm")} },
 		Certificates: []string{"NODE_EXTRA_CA_CERTS", "npm_config_cafile"},
 	}
 }

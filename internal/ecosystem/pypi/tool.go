@@ -19,7 +19,7 @@ func Tool() tool.Tool {
 			// pip speaks plain HTTP only to hosts that it is told to trust.
 			return "pip config set global.index-url " + f.Mount(Name) + "/simple/ && pip config set global.trusted-host " + f.Host()
 		},
-		Caches:       func(dir string) []string { return []string{"PIP_CACHE_DIR=" + filepath.Join(dir, "pip")} },
+		Caches:       func(dir string, _ bool) []string { return []string{"PIP_CACHE_DIR=" + filepath.Join(dir, "pip")} },
 		Certificates: []string{"PIP_CERT", "REQUESTS_CA_BUNDLE"},
 	}
 }

@@ -27,8 +27,9 @@ type Tool struct {
 
 	// Caches returns settings, NAME=VALUE, with which the tool has a cache of its own below the
 	// folder dir. They are for every session, whether the tool is there or not; nil = there are
-	// none, or Client.Environ has them.
-	Caches func(dir string) []string
+	// none, or Client.Environ has them. With logins the tool keeps the user's; else dir is for
+	// somebody who must not know them.
+	Caches func(dir string, logins bool) []string
 	// Certificates are the variables that name a file with the certificates that the tool trusts.
 	Certificates []string
 	// Idle reports whether a session requests key by itself: alone it is not an input of a
