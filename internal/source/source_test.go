@@ -3,6 +3,7 @@ package source_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -391,6 +392,34 @@ func TestManySubmodules(t *testing.T) {
 	}
 	if _, err := r.open().Checkout(t.Context(), r.resolve(last), t.TempDir()); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "submodules") {
 		t.Error(err)
+	}
+}
+
+// A few objects of git can be files without end: they are refused before one is written.
+func TestAFewObjectsThatAreManyBytes(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"z": strings.Repeat("\x00", 32<<20)})
+	kind, hash := "100644 blob", r.git("rev-parse", "HEAD:z")
+	for _, width := range []int{40, 50, 50} { // 3 TB
+		var tree strings.Builder
+		for i := range width {
+			fmt.Fprintf(&tree, "%s %s\t%d\n", kind, hash, i)
+		}
+		cmd := exec.Command("git", "mktree")
+		cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(tree.String())
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		kind, hash = "040000 tree", strings.TrimSpace(string(out))
+	}
+	c := r.resolve(r.git("commit-tree", "-m", "many bytes", hash))
+	dir := t.TempDir()
+	if _, err := r.open().Checkout(t.Context(), c, dir); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "half of what is free") || errs.HintOf(err) == "" {
+		t.Error(err)
+	}
+	if got := files(t, dir); len(got) > 0 {
+		t.Errorf("%d files were written", len(got))
 	}
 }
 

@@ -64,19 +64,25 @@ func (r *Repo) has(ctx context.Context, hash string) (bool, error) {
 // pinned returns list with each submodule followed by what its commit holds, where that is here,
 // and so on with the submodules of that one. With "-t" in also the folders are among them.
 func (r *Repo) pinned(ctx context.Context, list []entry, also ...string) ([]entry, error) {
-	left := maxModules
-	return r.expand(ctx, list, &left, also)
+	return r.expand(ctx, list, &bounds{maxModules, maxEntries}, also)
 }
 
-func (r *Repo) expand(ctx context.Context, list []entry, left *int, also []string) ([]entry, error) {
+// bounds is how many submodules, and entries in all, a commit may still have.
+type bounds struct{ modules, entries int }
+
+func (r *Repo) expand(ctx context.Context, list []entry, left *bounds, also []string) ([]entry, error) {
+	tooMany := errs.Errorf(errs.Invalid, "more than %d submodules, or %d files", maxModules, maxEntries)
+	if left.entries -= len(list); left.entries < 0 {
+		return nil, tooMany
+	}
 	var all []entry
 	for _, e := range list {
 		all = append(all, e)
 		if e.mode != modeSubmodule {
 			continue
 		}
-		if *left--; *left < 0 || len(all) > maxEntries {
-			return nil, errs.Errorf(errs.Invalid, "more than %d submodules, or %d files", maxModules, maxEntries)
+		if left.modules--; left.modules < 0 {
+			return nil, tooMany
 		}
 		here, err := r.has(ctx, e.hash)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -156,7 +157,35 @@ func (r *Repo) copyObjects(ctx context.Context, list []entry, t *target) error {
 		}
 	}
 	list = slices.DeleteFunc(list, func(e entry) bool { return e.mode == modeSubmodule })
+	if err := r.fits(ctx, names.String(), t.room); err != nil {
+		return err
+	}
 	return r.batch(ctx, strings.NewReader(names.String()), func(br *bufio.Reader) error { return t.writeAll(list, br) })
+}
+
+// fits refuses the objects that names lists when their contents have more than room bytes together:
+// a few kilobytes of git objects can be as many files, of any length, as one likes.
+func (r *Repo) fits(ctx context.Context, names string, room int64) error {
+	out, err := r.output(ctx, maxList, strings.NewReader(names), "cat-file", "--batch-check=%(objectsize)")
+	var said *gitError
+	if errors.As(err, &said) {
+		return nil // of a partial clone: told when it is read
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(out)) {
+		size, err := strconv.ParseInt(strings.TrimSpace(line), 10, 64)
+		if err != nil {
+			continue // "<name> missing": told when it is read
+		}
+		const block = 4096 // bytes that the smallest file takes
+		if room -= max(size, block); room < 0 {
+			return errs.Hint(errs.Errorf(errs.Invalid, "its files would take more than half of what is free on the disk"),
+				"see git ls-tree -r -l HEAD; or make room on the disk of the site directory")
+		}
+	}
+	return nil
 }
 
 // list returns the files of a commit, in git's order; with "-t" its folders too, but for the top.
@@ -190,6 +219,7 @@ type target struct {
 	made  map[string]bool
 	links []string // that were written
 	later []entry  // submodules of a folder as it is
+	room  int64    // bytes that may be written
 	left  []Left
 }
 
@@ -204,7 +234,11 @@ func openTarget(dir string) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &target{root: root, made: map[string]bool{".": true}}, nil
+	room := int64(math.MaxInt64)
+	if free, err := fsx.Free(dir); err == nil {
+		room = free / 2 //nolint:mnd // the command that it is for needs as much again
+	}
+	return &target{root: root, made: map[string]bool{".": true}, room: room}, nil
 }
 
 // writeAll writes the files of list, whose contents are the objects
