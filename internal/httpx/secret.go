@@ -15,17 +15,18 @@ const mask = "xxxxx"
 // key, a signature. The marks with which an API pages through its answers are none.
 func Secret(name string) bool {
 	plain := strings.NewReplacer("-", "", "_", "", ".", "").Replace(strings.ToLower(name))
-	for _, word := range []string{"page", "continuation", "cursor"} {
-		if strings.Contains(plain, word) {
-			return false
-		}
+	has := func(word string) bool { return strings.Contains(plain, word) }
+	if slices.ContainsFunc([]string{
+		"secret", "passw", "passphrase", "signature", "credential", "apikey", "accesskey", "accesstoken", "privatekey", "oauth", "jwt", "bearer", "hmac", "session", "ticket",
+	}, has) {
+		return true
 	}
-	for _, word := range []string{"token", "secret", "passw", "signature", "credential", "apikey", "accesskey", "privatekey", "oauth", "jwt"} {
-		if strings.Contains(plain, word) {
-			return true
-		}
+	if has("token") {
+		return !slices.ContainsFunc([]string{"page", "continuation", "cursor"}, has)
 	}
-	return slices.Contains([]string{"sig", "key", "pass", "pwd", "auth", "authorization"}, plain)
+	return slices.Contains([]string{
+		"sig", "sign", "key", "pass", "pwd", "pw", "psk", "otp", "auth", "authorization", "sid", "sas", "hdnts", "hdnea",
+	}, plain)
 }
 
 // MaskQuery returns query, what stands behind the "?" of a URL, with each secret replaced by a mark,
