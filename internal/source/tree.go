@@ -236,7 +236,7 @@ func openTarget(dir string) (*target, error) {
 	}
 	room := int64(math.MaxInt64)
 	if free, err := fsx.Free(dir); err == nil {
-		room = free / 2 //nolint:mnd // the command that it is for needs as much again
+		room = free / 2 // the command that it is for needs as much again
 	}
 	return &target{root: root, made: map[string]bool{".": true}, room: room}, nil
 }
