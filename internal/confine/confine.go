@@ -29,8 +29,11 @@ type Spec struct {
 	Filter  Filter   // which system calls it may use
 	// Privileged leaves the user's rights alone: programs may give more of them, and root is root.
 	Privileged bool
-	Limits     Limits
-	Group      *Group `json:"-"` // the control group that holds it and its limits; nil = one is made when Limits need it
+	// NoSetID refuses programs that run as their owner, whoever starts them: set-user-ID and
+	// set-group-ID bits. It counts when Filter is not off.
+	NoSetID bool
+	Limits  Limits
+	Group   *Group `json:"-"` // the control group that holds it and its limits; nil = one is made when Limits need it
 
 	// Bare does without namespaces and Mounts: the keeper becomes the command.
 	Bare bool

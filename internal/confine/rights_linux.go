@@ -51,10 +51,20 @@ func surrender(s Spec, mapped bool) error {
 	if s.Filter == FilterOff {
 		return nil
 	}
-	if err := filter.Install(s.Caps); err != nil {
+	if err := installFilters(s); err != nil {
 		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
 	}
 	return nil
+}
+
+// installFilters puts the filters of s on the calling thread, the default one last: it allows no other.
+func installFilters(s Spec) error {
+	if s.NoSetID {
+		if err := filter.InstallNoSetID(); err != nil {
+			return err
+		}
+	}
+	return filter.Install(s.Caps)
 }
 
 // restrict sees to it that no program gives more rights than keep.

@@ -65,6 +65,9 @@ for f in DIR/trust/x DIR/depot/x /usr/bin/x /etc/x; do echo x > $f && echo "WROT
 echo x > DIR/x; echo x > ../../x; echo x > ../../../x # may be a folder of its own
 cat /etc/shadow && echo READ shadow
 for p in /proc/[0-9]*; do tr '\0' '\n' < $p/environ | grep ^MY_TOKEN; done
+cp /usr/bin/id set && chmod 755 set && mkdir -m 755 new || echo NO CHMOD
+chmod 4755 set && echo SETUID; chmod g+s set && echo SETGID
+perl -e 'use Fcntl; exit !sysopen(F, "made", O_CREAT|O_WRONLY, 04755)' && test -u made && echo SETUID by open
 kill -0 PID && echo REACHED PID
 test -e /proc/PID && echo SEES PID
 nsenter --net=/proc/PID/ns/net true && echo ENTERED
@@ -101,7 +104,7 @@ func TestS4ABuildSeesItsInputsAndNothingElse(t *testing.T) {
 	b.o.Isolation = cell.None
 	script = strings.NewReplacer("DIR", dir, "PID", fmt.Sprint(os.Getpid())).Replace(attacks[:strings.Index(attacks, "setsid")])
 	got, _, err = b.run(script)
-	for _, said := range []string{"READ " + dir + "/keys/root.key", "WROTE " + dir + "/trust/x", "READ " + dir + "/home/.npmrc", "SEES ", "REACHED the socket"} {
+	for _, said := range []string{"READ " + dir + "/keys/root.key", "WROTE " + dir + "/trust/x", "READ " + dir + "/home/.npmrc", "SEES ", "SETUID", "SETGID", "SETUID by open", "REACHED the socket"} {
 		if err != nil || !strings.Contains(got, said) {
 			t.Errorf("without isolation no %q: %v\n%s", said, err, got)
 		}

@@ -117,7 +117,7 @@ func Spec(o Options) (confine.Spec, error) {
 	s := confine.Spec{
 		Path: o.Command[0], Args: o.Command, Dir: o.Dir,
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr,
-		Mounts: mounts, User: user, Limits: o.Limits, Grace: o.Grace,
+		Mounts: mounts, User: user, NoSetID: true, Limits: o.Limits, Grace: o.Grace,
 	}
 	if o.Listen == nil {
 		s.Env = merge(environ, o.Environ)

@@ -57,6 +57,11 @@ func Install(caps []string) error {
 	if err != nil {
 		return err
 	}
+	return install(program)
+}
+
+// install puts a filter on the calling thread, beside those that it has.
+func install(program []unix.SockFilter) error {
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&p)), 0, 0)
 }
