@@ -39,6 +39,7 @@ type world struct {
 // attempts try what must fail; nil is success. Each is told the world outside.
 var attempts = map[string]func(w world) error{
 	"read a file of the machine":     func(w world) error { return open(w.Secret, os.O_RDONLY) },
+	"go above the root":              func(w world) error { return open("/.."+w.Secret, os.O_RDONLY) },
 	"write to a folder outside":      func(w world) error { return os.WriteFile(filepath.Join(w.Folder, "x"), nil, 0o600) },
 	"change a program":               func(world) error { return os.WriteFile("/usr/bin/overland-was-here", nil, 0o755) },
 	"change the root":                func(world) error { return os.WriteFile("/overland-was-here", nil, 0o755) },
