@@ -69,11 +69,11 @@ func TestRightsOfAService(t *testing.T) {
 			tea + "    isolation: required\n    capabilities: [chown, sys_ptrace]\n", "f.yaml:9:19: capability sys_ptrace: nothing keeps a service with it apart",
 			"isolation: none", false,
 		},
-		"memory in words":     {tea + "    limits: {memory: lots}\n", "f.yaml:8:22: memory \"lots\": not a size", "write it like 512MiB", true},
-		"a cpu of none":       {tea + "    limits: {cpu: 0}\n", "f.yaml:8:19: cpu 0: not a number of processors", "write it like 1.5", true},
-		"a way up":            {tea + "    writable: [/srv/../etc]\n", `f.yaml:8:16: path "/srv/../etc": an absolute path`, "an absolute path", true},
-		"a device elsewhere":  {tea + "    devices: [/tmp/disk]\n", `f.yaml:8:15: device "/tmp/disk": a path below /dev`, "a path below /dev", true},
-		"isolation misspelt":  {tea + "    isolation: non\n", `unknown isolation "non"`, "one of: required, none", true},
+		"memory in words":    {tea + "    limits: {memory: lots}\n", "f.yaml:8:22: memory \"lots\": not a size", "write it like 512MiB", true},
+		"a cpu of none":      {tea + "    limits: {cpu: 0}\n", "f.yaml:8:19: cpu 0: not a number of processors", "write it like 1.5", true},
+		"a way up":           {tea + "    writable: [/srv/../etc]\n", `f.yaml:8:16: path "/srv/../etc": an absolute path`, "an absolute path", true},
+		"a device elsewhere": {tea + "    devices: [/tmp/disk]\n", `f.yaml:8:15: device "/tmp/disk": a path below /dev`, "a path below /dev", true},
+		"isolation misspelt": {tea + "    isolation: non\n", `unknown isolation "non"`, "one of: required, none", true},
 	})
 	app, err := format.Parse([]byte(asks), "f.yaml")
 	if err != nil {

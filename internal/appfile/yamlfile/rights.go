@@ -23,8 +23,8 @@ var (
 func rightsKeys() []Key[service] {
 	return []Key[service]{
 		{
-			Name:   "capabilities",
-			Doc:    "Rights of root's that it keeps, such as net_bind_service for ports below 1024: names as in capabilities(7), in small letters without cap_; none when left out. " +
+			Name: "capabilities",
+			Doc: "Rights of root's that it keeps, such as net_bind_service for ports below 1024: names as in capabilities(7), in small letters without cap_; none when left out. " +
 				"With " + strings.Join(confine.Escapes(), ", ") + " nothing keeps it apart: they take isolation: none.",
 			Schema: list(Schema{"enum": confine.Capabilities()}),
 			Set: func(d *Decoder, n Node, s *service) {
