@@ -18,7 +18,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 500x
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units fuzz cross bench conformance deps benchdeps demodeps tools clean
+.PHONY: help build agents demo test check units fuzz cross vm bench conformance deps benchdeps vmdeps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
 	GOOS=linux GOARCH=arm GOARM=5 $(GO) vet ./internal/... ./cmd/...
 
+vm: vmdeps ## builds and services in virtual machines of the other processors
+	for a in arm64 arm; do OVERLAND_VM_ARCH=$$a $(GO) test -count=1 -run InAMachine ./internal/testkit/vm || exit 1; done
+
 bench: deps benchdeps build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
 
@@ -71,6 +74,9 @@ deps: ## Debian packages that the tests use
 
 benchdeps:
 	@sh .ci/deps apt-cacher-ng nginx strace
+
+vmdeps: deps
+	@sh .ci/deps qemu-system-arm
 
 demodeps:
 	@sh .ci/deps busybox-static git qemu-user-static util-linux

@@ -33,7 +33,7 @@ func probe() {
 // try makes the call in a process of its own, which ends with the error's number.
 func try(nr uintptr) string {
 	switch nr {
-	case unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_FORK, unix.SYS_VFORK, unix.SYS_CLONE, unix.SYS_RT_SIGRETURN, unix.SYS_KILL,
+	case unix.SYS_EXIT, unix.SYS_EXIT_GROUP, forkCall, vforkCall, unix.SYS_CLONE, unix.SYS_RT_SIGRETURN, unix.SYS_KILL,
 		unix.SYS_TKILL, unix.SYS_TGKILL, unix.SYS_SETSID, 335, 336: // the last two are the trampolines of uprobes: SIGILL
 		return "not tried"
 	}

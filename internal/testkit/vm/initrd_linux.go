@@ -12,8 +12,8 @@ import (
 )
 
 // writeInitrd writes an initramfs (a cpio archive in the form that the kernel calls newc) with
-// busybox, the two parts of the init script, and files.
-func writeInitrd(name string, files map[string]string, script string) error {
+// busybox (a file of this machine), the two parts of the init script, and files.
+func writeInitrd(name, busybox string, files map[string]string, script string) error {
 	f, err := os.Create(name)
 	if err != nil {
 		return err
@@ -24,7 +24,7 @@ func writeInitrd(name string, files map[string]string, script string) error {
 	first, second, _ := strings.Cut(script, "\x00")
 	a.file("/init", 0o755, strings.NewReader(first), int64(len(first)))
 	a.file("/init2", 0o755, strings.NewReader(second), int64(len(second)))
-	all := map[string]string{"/bin/busybox": "/bin/busybox"}
+	all := map[string]string{"/bin/busybox": busybox}
 	maps.Copy(all, files)
 	for _, to := range slices.Sorted(maps.Keys(all)) {
 		if err := a.copy(to, all[to]); err != nil {
