@@ -1,6 +1,7 @@
 package switchover
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 
 	"overland/internal/agent/node"
@@ -81,37 +81,18 @@ func (s *services) instance(number int, app node.App, name string, spec appfile.
 	return svc.Instance(rt)
 }
 
-// prepare makes the folders that inst needs.
-func (s *services) prepare(inst runtime.Instance) error {
+// prepare makes the folders that inst, one of all, needs.
+func (s *services) prepare(inst runtime.Instance, all map[string]runtime.Instance) error {
 	for _, dir := range []string{filepath.Dir(inst.Log), filepath.Dir(inst.Record), inst.Dir} {
 		if err := s.fs.Mkdir(dir, 0o755); err != nil {
 			return fmt.Errorf("service %s: %w", inst.Name, err)
 		}
 	}
-	if err := s.open(inst); err != nil {
+	if err := cmp.Or(s.open(inst), closeFolder(s.fs, inst.Dir, all)); err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	if err := runtime.MakeData(s.fs, inst); err != nil {
 		return fmt.Errorf("service %s: %w", inst.Name, err)
-	}
-	return nil
-}
-
-// open lets the users of services through the node's own folders to the program and the data of inst:
-// a first install whose shell had a strict umask closed them.
-func (s *services) open(inst runtime.Instance) error {
-	top := s.node.Dir()
-	for _, path := range []string{filepath.Dir(inst.Program), inst.Dir} {
-		for ; path == top || strings.HasPrefix(path, top+"/"); path = filepath.Dir(path) {
-			const enter = 0o011
-			info, err := os.Lstat(path)
-			if err != nil || !info.IsDir() || info.Mode().Perm()&enter == enter {
-				continue
-			}
-			if err := s.fs.Chmod(path, info.Mode().Perm()|0o055); err != nil {
-				return err
-			}
-		}
 	}
 	return nil
 }
@@ -138,7 +119,7 @@ func (s *services) apply(ctx context.Context, g *node.Generation) error {
 	}
 	var failed error
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		failed = errors.Join(failed, s.start(want[name]))
+		failed = errors.Join(failed, s.start(want[name], want))
 	}
 	s.mu.Lock()
 	units := slices.Collect(maps.Values(s.units))
@@ -169,10 +150,10 @@ func started(ctx context.Context, sup *runtime.Supervisor) error {
 	}
 }
 
-// start keeps inst up from now on. A supervisor that already does, for another
+// start keeps inst, one of all, up from now on. A supervisor that already does, for another
 // generation, hands over to a new one.
-func (s *services) start(inst runtime.Instance) error {
-	if err := s.prepare(inst); err != nil {
+func (s *services) start(inst runtime.Instance, all map[string]runtime.Instance) error {
+	if err := s.prepare(inst, all); err != nil {
 		return err
 	}
 	s.mu.Lock()
