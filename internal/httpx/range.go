@@ -66,6 +66,14 @@ func From(h http.Header, off int64) {
 	}
 }
 
+// OneRange lets the request with the header h have one range or the whole, which is a valid answer to
+// several (RFC 9110 §14.2): a thousand small ones cost a server far more than they cost who asks.
+func OneRange(h http.Header) {
+	if strings.Contains(h.Get("Range"), ",") || len(h.Values("Range")) > 1 {
+		h.Del("Range")
+	}
+}
+
 // Part returns the range of res, which has status 206 and answers a request for the bytes from off
 // on. It is an error (ErrAnswer) when these are other bytes, or not as many as the head says.
 func Part(res *http.Response, off int64) (Range, error) {

@@ -51,6 +51,7 @@ func (f *Face) getBlob(w http.ResponseWriter, r *http.Request, name string) erro
 	h.Set("Cache-Control", forever)
 	h.Set("ETag", `"`+name+`"`)
 	// It answers ranges, and a client may go away after the head.
+	httpx.OneRange(r.Header)
 	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"overland/internal/digest"
@@ -119,5 +120,24 @@ func TestBadParts(t *testing.T) {
 	closed, _ := serve(t, options{})
 	if a := do(t, nil, http.MethodPut, closed+"/shacache/"+nameOf(data), nil, "Content-Range", "bytes */10000", "Repr-Digest", reprDigest(data)); a.status != http.StatusForbidden {
 		t.Errorf("a reader asks: %d", a.status)
+	}
+}
+
+// TestS14ManyRangesOfOneBlob: one range is served; to several the answer is the whole, once.
+func TestS14ManyRangesOfOneBlob(t *testing.T) {
+	base, _ := serve(t, lab)
+	data := bytes.Repeat([]byte("overland"), 1000)
+	url := base + "/shacache/" + nameOf(data)
+	if a := do(t, nil, http.MethodPut, url, bytes.NewReader(data)); a.status != http.StatusCreated {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	for ranges, want := range map[string]int{
+		"bytes=0-7": http.StatusPartialContent, "bytes=8-": http.StatusPartialContent,
+		"bytes=0-0,2-2": http.StatusOK, "bytes=0-0" + strings.Repeat(",0-0", 1000): http.StatusOK,
+	} {
+		a := do(t, nil, http.MethodGet, url, nil, "Range", ranges)
+		if a.status != want || want == http.StatusOK && a.body != string(data) {
+			t.Errorf("%.20s: %d, %d bytes, want %d", ranges, a.status, len(a.body), want)
+		}
 	}
 }

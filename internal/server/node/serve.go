@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"strings"
 	"time"
 
 	"overland/internal/digest"
@@ -35,11 +34,7 @@ func (h *handler) blob(w http.ResponseWriter, r *http.Request, t *turn, name str
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	header.Set("ETag", `"`+string(d)+`"`)
-	// Several ranges in one answer are nothing that a node asks for; the whole is a
-	// valid answer (RFC 9110 §14.2).
-	if strings.Contains(r.Header.Get("Range"), ",") || len(r.Header.Values("Range")) > 1 {
-		r.Header.Del("Range")
-	}
+	httpx.OneRange(r.Header)
 	http.ServeContent(w, r, "", time.Time{}, b) // the blob itself, so that the kernel sends it
 	return nil
 }
