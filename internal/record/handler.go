@@ -121,6 +121,7 @@ func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Ite
 			w.Header().Set("Etag", `"`+e.Blob.Encoded()+`"`)
 			since = e.Since
 		}
+		httpx.OneRange(r.Header)
 		http.ServeContent(w, conditional(r, since), "", since, s)
 		return
 	}

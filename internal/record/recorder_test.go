@@ -77,6 +77,13 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if code, body := get(t, srv2.URL+"/files/fine"); code != http.StatusOK || body != string(content) {
 		t.Errorf("status %d, %d bytes", code, len(body))
 	}
+	for ranges, want := range map[string]int{"bytes=0-7": http.StatusPartialContent, "bytes=0-0,2-2": http.StatusOK} {
+		w, req := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/files/fine", nil)
+		req.Header.Set("Range", ranges)
+		if record.Handler(replay, p).ServeHTTP(w, req); w.Code != want {
+			t.Errorf("%s: status %d, want %d", ranges, w.Code, want)
+		}
+	}
 	for path, want := range map[string]int{"gone": 410, "denied": 403} {
 		if code, _ := get(t, srv2.URL+"/files/"+path); code != want {
 			t.Errorf("%s: status %d", path, code)
