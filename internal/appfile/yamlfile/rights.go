@@ -72,7 +72,7 @@ func limitKeys() []Key[appfile.Limits] {
 			},
 			Get: func(l *appfile.Limits) any { return plain(sizeText(l.Memory)) },
 		},
-		Number("processes", "Processes and threads at once.", 1, most, func(l *appfile.Limits) *int { return &l.Processes }),
+		Number("processes", "Processes and threads at once; 4096 when left out, where the machine has control groups.", 1, most, func(l *appfile.Limits) *int { return &l.Processes }),
 		Number("files", "Open files of one process; 1024 when left out, which it may raise to 524288.", 1, most, func(l *appfile.Limits) *int { return &l.Files }),
 		{
 			Name: "cpu", Doc: "Processors, like 1.5.", Schema: Schema{"type": "number", "minimum": 0.01, "maximum": 4096},

@@ -402,6 +402,36 @@ func TestS17LimitsHoldAndAreNamed(t *testing.T) {
 	}
 }
 
+// A service that names no limits has some.
+func TestS17AServiceWithoutLimitsHasSome(t *testing.T) {
+	w := newWorld(t, "serve")
+	p := w.start(process.New(process.Options{}))
+	of, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", p.PID()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var most []byte
+	for line := range strings.Lines(string(of)) {
+		at := strings.SplitN(strings.TrimSpace(line), ":", 3) // number:controllers:path, as in cgroups(7)
+		for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+			if b, err := os.ReadFile(filepath.Join(root, at[2], "pids.max")); err == nil && strings.Contains(at[2], "/overland/") {
+				most = b
+			}
+		}
+	}
+	if string(most) != "4096\n" {
+		t.Errorf("processes: %q of %s", most, of)
+	}
+	var size unix.Statfs_t
+	if err := unix.Statfs(fmt.Sprintf("/proc/%d/root/tmp", p.PID()), &size); err != nil {
+		t.Fatal(err)
+	}
+	if got := size.Blocks * uint64(size.Bsize); got == 0 || got > 1<<30 {
+		t.Errorf("its /tmp holds %d bytes", got)
+	}
+	w.stop(p)
+}
+
 // A service that asks for the right to make devices can use none: it tries to write a disk.
 func TestS17AServiceCannotWriteTheDisk(t *testing.T) {
 	w := newWorld(t, "disk")

@@ -93,7 +93,11 @@ func (c *command) start(ctx context.Context) (record, error) {
 		rec.Group = rec.groupName(c.i.Record)
 	}
 	if rec.Group != "" {
-		c.spec.Group = confine.MakeGroup(rec.Group, rec.Limits)
+		limits := rec.Limits
+		limits.Processes = cmp.Or(limits.Processes, mostProcesses)
+		if c.spec.Group = confine.MakeGroup(rec.Group, limits); c.spec.Group != nil {
+			rec.Limits = limits
+		}
 	}
 	if c.spec.Group == nil {
 		rec.Group = ""

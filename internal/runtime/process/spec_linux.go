@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"overland/internal/appfile"
 	"overland/internal/confine"
 	"overland/internal/errs"
@@ -46,6 +48,21 @@ func spec(i runtime.Instance, u runtime.User) (confine.Spec, error) {
 	return s, err
 }
 
+// mostProcesses is how many processes and threads a service has at most when overland.yaml says
+// nothing: enough for a server with a thread for each connection, and a bound for one that forks.
+const mostProcesses = 4096
+
+// temporary returns the bytes that a folder for temporary files holds, which is in memory: 1 GiB, or
+// a quarter of the machine's memory when that is less.
+func temporary() int64 {
+	const most, share = 1 << 30, 4
+	var s unix.Sysinfo_t
+	if unix.Sysinfo(&s) != nil {
+		return most
+	}
+	return min(most, int64(uint64(s.Totalram)*uint64(s.Unit)/share)) //nolint:unconvert // Totalram has 32 bits on some CPUs
+}
+
 // mounts returns the files that i sees: the machine's, read-only, without homes, what others keep
 // and hardware; a /tmp of its own; its program; and its data, in which alone it can write.
 func mounts(i runtime.Instance) ([]confine.Mount, error) {
@@ -61,7 +78,7 @@ func mounts(i runtime.Instance) ([]confine.Mount, error) {
 	}
 	for _, dir := range []string{"/tmp", "/var/tmp"} {
 		if at, ok := folder(dir); ok && at == dir {
-			list = append(list, confine.Mount{Kind: confine.Temp, Target: dir, Mode: 0o1777, Exec: true})
+			list = append(list, confine.Mount{Kind: confine.Temp, Target: dir, Mode: 0o1777, Exec: true, Size: temporary()})
 		}
 	}
 	if at, ok := folder(i.Dir); ok && at != "/" && hidden(list, at) {
