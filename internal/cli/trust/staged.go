@@ -101,7 +101,12 @@ func waiting(ctx context.Context, t *term.Term) ([]approval.Change, error) {
 		if err != nil {
 			return nil, err
 		}
-		return approval.Describe(now, known)
+		list, err := approval.Describe(now, known)
+		if err != nil {
+			return nil, err
+		}
+		approval.Ask(ctx, p.Depot(), list)
+		return list, nil
 	})
 }
 
@@ -162,6 +167,12 @@ func releaseLines(r approval.Release) []string {
 	}
 	if r.Fallback != "" {
 		lines = append(lines, "  fallback "+r.Fallback+": any one signer may return to it alone")
+	}
+	for _, asks := range r.Asks {
+		lines = append(lines, "  asks for more than the least: "+asks)
+	}
+	if r.Unread != "" {
+		lines = append(lines, "  what its services ask for is not known here: "+r.Unread)
 	}
 	if r.Unsigned {
 		lines = append(lines, "  NO release is signed under this version and digest: nodes will refuse it")

@@ -6,6 +6,7 @@
 package approval
 
 import (
+	"context"
 	"encoding/json"
 	"path"
 	"slices"
@@ -14,7 +15,9 @@ import (
 	"time"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/release"
+	"overland/internal/release/inspect"
 	"overland/internal/trust"
 	"overland/internal/trust/repository"
 )
@@ -52,6 +55,8 @@ type Release struct {
 	NoEffect   bool          `json:"noEffect,omitempty"` // the channel's promotion does not allow that return: nodes ignore it
 	Unsigned   bool          `json:"unsigned,omitempty"` // no release is signed under that version and digest: nodes refuse it
 	Commits    *int          `json:"commits,omitempty"`  // from Before to After, by their counts; negative: back
+	Asks       []string      `json:"asks,omitempty"`     // what its services ask for beyond the least
+	Unread     string        `json:"unread,omitempty"`   // why Asks says nothing: what is not in this depot, or cannot be believed
 }
 
 // Signers is how the signers of one role change.
@@ -90,6 +95,28 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 		out = append(out, c)
 	}
 	return out, nil
+}
+
+// Ask completes list by what the services of each release that comes ask for, as depot holds it. What
+// cannot be read is said and stops nothing: whoever proposes a change chooses its digest.
+func Ask(ctx context.Context, depot release.Getter, list []Change) {
+	for _, c := range list {
+		for i := range c.Releases {
+			r := &c.Releases[i]
+			if r.After == "" || r.Digest == "" {
+				continue
+			}
+			read, err := release.Read(ctx, depot, r.Digest)
+			switch {
+			case errs.KindOf(err) == errs.NotFound:
+				r.Unread = "it is not in this depot"
+			case err != nil:
+				r.Unread = err.Error()
+			default:
+				r.Asks = inspect.Asks(read)
+			}
+		}
+	}
 }
 
 // Names returns the names of the keys ids, or the beginnings of the ids.
