@@ -215,12 +215,13 @@ func TestAnotherChannelSaysWhatItStops(t *testing.T) {
 			said = append(said, e.What)
 		}
 	}
-	for channel, app := range map[string]string{"local/wallet": "wallet", "local/chat": "chat"} {
+	apps := []string{"wallet", "chat"} // the later file has the later metadata
+	for _, app := range apps {
 		w.Release(app, v1, map[string]string{"node": "up " + app}, services(quick))
-		w.Promote(channel, app, v1)
-		w.sealed(channel, filepath.Join(files, app))
+		w.Promote("local/"+app, app, v1)
+		w.sealed("local/"+app, filepath.Join(files, app))
 	}
-	for _, app := range []string{"wallet", "chat"} {
+	for _, app := range apps {
 		_, err := w.install(filepath.Join(files, app), nodeapi.InstallOptions{Root: w.Root(), Channel: "local/" + app})
 		must(t, err)
 	}
