@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -122,7 +123,17 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 				}
 			}
 		case "overland rollback":
-			// Each of its examples is the first.
+			// Each of its examples is the first; one is for a channel of two signers.
+			if slices.Contains(args, "--alone") {
+				args = append(args, "--yes")
+				for _, words := range []string{
+					"key new alice", "key new bob", "trust add-signer channel/live alice", "trust add-signer channel/live bob --threshold 2",
+				} {
+					if code, _, msg := run(t.Context(), env, strings.Fields(words)...); code != 0 {
+						t.Fatal(msg)
+					}
+				}
+			}
 			if code, _, msg := run(t.Context(), env, "promote", "wallet@"+versions[1], "--to", "live"); code != 0 {
 				t.Fatal(msg)
 			}

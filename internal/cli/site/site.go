@@ -205,7 +205,7 @@ func certificateVerb(t *term.Term, run verb.Run[certificateOptions]) *cobra.Comm
 			"SSL_CERT_FILE, a language's own option. It is for the names in site.yaml, the machine's addresses and localhost,\n" +
 			"and nothing else: a client that has it trusts no other site for that. It is made again, with the same key, when the\n" +
 			"machine gets another address; print it again then. Nodes need nothing of this.",
-		Example: "overland site certificate site > site.pem",
+		Example: "overland site certificate site",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.dir = args[0]
