@@ -221,7 +221,7 @@ func TestFlippedBytes(t *testing.T) {
 }
 
 // The program in front is checked by an agent that is there already, also when all else is what
-// runs here: who carries a file cannot leave a payload in it for the next machine.
+// runs here: the bearer of a file cannot leave a payload in it for the next machine.
 func TestS8AnAgentRefusesAChangedProgram(t *testing.T) {
 	w := newWorld(t)
 	path := w.wallet(v1, "up one")

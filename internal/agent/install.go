@@ -14,8 +14,9 @@ import (
 
 // Install makes the node run what src says of its channel. A generation that does not prove itself
 // is rolled back: Report says why and the error is of kind errs.Partial. Nothing is written outside
-// depot/ and trust/ before everything is verified. Installing again what runs changes nothing. What
-// is being tried is waited for when src asks for the same, and else ended when all of src is here.
+// depot/ and trust/ before everything is verified. Installing again what runs changes nothing. A
+// switch in progress is waited for when src asks for the same generation; otherwise it is ended once
+// all of src is here.
 func (a *Agent) Install(ctx context.Context, src stage.Source, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	done, err := a.takeNow(ctx)
 	if err != nil {
@@ -34,7 +35,7 @@ func (a *Agent) Install(ctx context.Context, src stage.Source, o nodeapi.Install
 	return r, fsx.Full(err)
 }
 
-// takeNow is the turn of a person, who is told when it takes a while.
+// takeNow takes the turn for a person, who is told when that takes a while.
 func (a *Agent) takeNow(ctx context.Context) (done func(), err error) {
 	const soon = time.Second
 	late := time.AfterFunc(soon, func() { a.progress(progress.Event{Step: "wait", What: "another change of this node"}) })
@@ -60,8 +61,8 @@ func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, err
 }
 
 // install is Install for a caller who has the turn. Until the switch begins, the end of staging
-// ends it; afterwards only the end of ctx does. A source of what runs already is given to whole,
-// unless that is nil.
+// ends it; afterwards only the end of ctx does. whole checks a source that asks for what the node runs
+// already; nil = no check.
 func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeapi.InstallOptions,
 	whole func(context.Context, stage.Source, stage.Plan) error,
 ) (nodeapi.Report, error) {

@@ -123,7 +123,8 @@ func TestS15SomethingNewerEndsASelfTest(t *testing.T) {
 	})
 }
 
-// What cannot be used does not end a switch, and who asks for the same waits for its outcome.
+// A source that cannot be used does not end a switch, and a request for the same generation waits
+// for its outcome.
 func TestS15TheSwitchGoesOn(t *testing.T) {
 	trying(t, func(w *world, a *agent.Agent, two string, first <-chan answer) {
 		bad := filepath.Join(t.TempDir(), "bad.volume")

@@ -41,8 +41,8 @@ func (t *turn) takeNow(ctx context.Context) (done func(), err error) {
 	return t.take(ctx)
 }
 
-// yield gives the turn to others until the function that it returns is called, which waits for it:
-// whoever has it then brings it back, also when the agent ends.
+// yield gives the turn to others until again is called, which waits to have it back: its holder
+// always returns it, even when the agent ends.
 func (t *turn) yield() (again func()) {
 	t.token <- struct{}{}
 	return func() { <-t.token }

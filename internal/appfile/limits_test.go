@@ -52,8 +52,9 @@ func TestS17NobodysUserIsNamed(t *testing.T) {
 	}
 }
 
-// TestS17CapabilitiesThatEscape: a service with sys_ptrace traces the threads of root that started it, one with sys_admin
-// mounts. Who asks for them says that the service is not kept apart; what a release says is judged so too.
+// TestS17CapabilitiesThatEscape: a service with sys_ptrace traces the threads of root that started
+// it, one with sys_admin mounts. Whoever wants such a capability must say that the service is not
+// kept apart (isolation: none); a release is checked in the same way.
 func TestS17CapabilitiesThatEscape(t *testing.T) {
 	for _, c := range []string{"sys_ptrace", "sys_admin", "sys_module", "sys_rawio", "sys_boot", "bpf", "perfmon", "dac_read_search", "mac_admin"} {
 		for _, is := range []appfile.Isolation{"", appfile.Required} {

@@ -35,8 +35,8 @@ type Slots struct {
 	FS  fsx.FS
 }
 
-// SlotOf returns the Slot of the program named d: the whole digest, so that no two programs that
-// somebody made alike in a part of it share a slot.
+// SlotOf returns the Slot of the program with digest d: all of its digits, because somebody can make
+// two programs whose digests begin alike.
 func SlotOf(d digest.Digest) nodeapi.Slot {
 	return nodeapi.Slot(d.Encoded())
 }

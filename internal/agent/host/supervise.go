@@ -87,8 +87,8 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	return nil
 }
 
-// lock takes the supervisor's lock. Who asks whether a supervisor runs, as install and status do,
-// holds it for a moment: one that is busy is tried again for a while.
+// lock takes the supervisor's lock. Install and status hold it for a moment to see whether a
+// supervisor runs, so a lock that is busy is retried for a while.
 func (s *Supervisor) lock(ctx context.Context) (*fsx.Lock, error) {
 	const patience, look = 2 * time.Second, 10 * time.Millisecond
 	for end := time.Now().Add(patience); ; {

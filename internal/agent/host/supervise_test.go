@@ -180,7 +180,7 @@ func start(t *testing.T) (host.Slots, nodeapi.Slot, *running) {
 	return s, old, r
 }
 
-// Who asks whether a supervisor runs takes its lock for a moment.
+// A command that checks whether a supervisor runs holds its lock for a moment.
 func TestASupervisorIsNotTurnedAwayByAQuestion(t *testing.T) {
 	s := host.Slots{Dir: t.TempDir()}
 	if _, err := s.First(host.StageScript(t, s, works("old"))); err != nil {

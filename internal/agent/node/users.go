@@ -12,9 +12,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// UserOf returns the uid, which is the gid too, that the services of the application app have on
-// this machine when they name no user: always the same. Nobody
-// is ever given the uid of another, also not of one that is gone.
+// UserOf returns the uid, which is also the gid, of app's services on this machine when they name no
+// user. It never changes, and no other application is given it, even after app is gone.
 func (n *Node) UserOf(app string) (uid int, err error) {
 	if uid, ok := n.State().Users[app]; ok {
 		return uid, nil

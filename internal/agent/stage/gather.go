@@ -118,8 +118,9 @@ func (s *Stager) Stage(ctx context.Context, src Source, p *Plan) (int, error) {
 	})
 }
 
-// perhapsSigners reports whether err may be the fault of those who signed a release: they named what
-// nobody has, another size, or more than there is room for. A volume holds all that it names, else it was changed.
+// perhapsSigners reports whether err may be the fault of those who signed a release: they named a
+// file that nobody has, a wrong size, or more than there is room for. A volume holds all that it
+// names; one that does not was changed on the way.
 func (s *Stager) perhapsSigners(ctx context.Context, src Source, err error) bool {
 	if _, ok := src.(*volume.Volume); ok || ctx.Err() != nil {
 		return false

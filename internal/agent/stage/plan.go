@@ -114,7 +114,8 @@ func (s *Stager) returned(entries []release.Entry, refused []release.Refused) {
 }
 
 // keep notes that p cannot have app as its channel says, because of err: it stays as it runs here,
-// or away. Each application is judged alone, so that one's signers never stop another's news.
+// or is left out. Each application is decided alone, so that the signers of one never keep news of
+// another from the node.
 func (s *Stager) keep(p *Plan, app string, err error) {
 	old := s.runs(app)
 	if old != nil {

@@ -49,7 +49,7 @@ func OfferedRoot(ctx context.Context, src Source) (trust.Fingerprint, error) {
 }
 
 // OfferedChannels returns the channels whose metadata src says that it carries, sorted. It is
-// trusted for nothing: who carries a file does not choose what a machine follows.
+// trusted for nothing: the bearer of a file does not choose what a machine follows.
 func OfferedChannels(src Source) []string {
 	var found []string
 	if l, ok := src.(interface{ MetadataNames() []string }); ok {

@@ -10,9 +10,9 @@ import (
 	"overland/internal/runtime"
 )
 
-// open lets the users of services through the node's own folders to the program and the data of inst:
-// a first install whose shell had a strict umask closed them. The application's own folder is
-// closeFolder's.
+// open lets the users of services pass through the node's own folders to the program and the data
+// of inst: a first install under a strict umask has closed them. closeFolder sees to the
+// application's own folder.
 func (s *services) open(inst runtime.Instance) error {
 	top := s.node.Dir()
 	for _, path := range []string{filepath.Dir(inst.Program), filepath.Dir(inst.Dir)} {
@@ -30,9 +30,9 @@ func (s *services) open(inst runtime.Instance) error {
 	return nil
 }
 
-// closeFolder keeps the machine's other users out of dir, the folder of an application whose services
-// are all: what they leave there, a set-user-ID program of root's among it, is nobody else's to run.
-// Services of several groups, which no mode can tell from others, keep it open.
+// closeFolder keeps the machine's other users out of dir, an application's folder: nobody else may
+// run what its services, which are in all, leave there, such as a set-user-ID program of root's. It
+// stays open when they have several groups: no mode lets in all of these and nobody else.
 func closeFolder(disk fsx.FS, dir string, all map[string]runtime.Instance) error {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() {

@@ -36,8 +36,8 @@ type Options struct {
 	Runtimes runtime.Set
 	Progress func(progress.Event)
 	Ready    func() // called when the services of a generation run, before they are tested
-	// Yield gives up the right to change the node until the function that it returns is called,
-	// which waits for it; nil = nobody else wants it.
+	// Yield gives up the right to change the node until again is called, which waits to have it
+	// back; nil = nobody else wants it.
 	Yield     func() (again func())
 	Freshness func() nodeapi.Freshness // of what the node acts on
 }

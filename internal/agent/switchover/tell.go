@@ -9,8 +9,8 @@ import (
 	"overland/internal/progress"
 )
 
-// remedies tell what a service that is kept to the least usually lacked, by words of its log. The
-// first that fits is given.
+// remedies returns pairs of words in the log of a confined service and the right that it probably
+// lacked. The first pair that fits counts.
 func remedies() [][2]string {
 	return [][2]string{
 		{"bind: permission denied", "ports below 1024 take `capabilities: [net_bind_service]` of the service in overland.yaml"},

@@ -87,7 +87,7 @@ func TestTheFirstRootIsNeverPinnedSilently(t *testing.T) {
 	}
 }
 
-// Who is asked whether to trust a file sees first what its services ask for beyond the least.
+// A person who is asked to trust a file sees first what its services ask for beyond the least.
 func TestS17WhatAReleaseAsksForIsShownBeforeItIsTrusted(t *testing.T) {
 	dir := t.TempDir()
 	o := publisher.New(t, filepath.Join(dir, "operator"), nil)
@@ -139,7 +139,7 @@ func TestProvisionedRoot(t *testing.T) {
 	}
 }
 
-// Who carries the file has no say about the channel: it is given, provisioned, or typed by a person.
+// The bearer of a file has no say about the channel: it is given, provisioned, or typed by a person.
 func TestS11TheFirstChannelIsNeverTheSources(t *testing.T) {
 	src, _ := newOffer(t)
 	for _, tt := range []struct {
