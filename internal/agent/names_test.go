@@ -231,6 +231,18 @@ func TestAnotherChannelSaysWhatItStops(t *testing.T) {
 	}
 }
 
+// A channel that names nothing but the agent stops what ran before: the node then runs no application.
+func TestAChannelWithoutApplications(t *testing.T) {
+	w := newWorld(t)
+	w.mustInstall(w.wallet(v1, "up one"))
+	version := w.Release(release.AgentApp, "", map[string]string{release.AgentApp: "new agent"}, nil)
+	w.Promote("bare", release.AgentApp, version)
+	if r, err := w.install(w.Dir, nodeapi.InstallOptions{Channel: "bare"}); err != nil || r.Outcome != nodeapi.Installed || len(r.Apps) != 0 {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	w.runs()
+}
+
 // sealed writes a volume with channel's own statements and no other channel's.
 func (w *world) sealed(channel, path string) {
 	w.t.Helper()

@@ -144,7 +144,7 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 	wanted := p.Generation.Apps
 	p.Generation.Apps = nil
 	var blobs []fetch.Blob
-	var unusable *unusableError
+	var unusable *unusableError // the last one
 	resolve := func(app node.App) error {
 		app = node.App{App: app.App, Version: app.Version, Release: app.Release}
 		filled := app
@@ -164,7 +164,6 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 		}
 		return err
 	}
-	kept := false
 	for _, app := range wanted {
 		err := resolve(app)
 		if !errors.As(err, &unusable) || len(wanted) == 1 {
@@ -173,27 +172,22 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 			}
 			continue
 		}
-		kept = true
 		old := s.runs(app.App)
 		if old != nil {
-			if err := resolve(node.App{App: old.App, Version: old.Version, Release: old.Release}); err != nil {
+			if err := resolve(*old); err != nil {
 				return nil, err
 			}
 		}
 		s.note(p, app.App, old, err)
 	}
+	if unusable == nil {
+		return blobs, nil
+	}
 	if len(p.Generation.Apps) == 0 {
 		return nil, unusable
 	}
-	if !kept {
-		return blobs, nil
-	}
-	apps := p.Generation.Apps
-	next, err := s.compare(*p, s.node.State())
-	if next.Unchanged == 0 {
-		next.Generation.Apps = apps
-	}
-	*p = next
+	var err error
+	*p, err = s.compare(*p, s.node.State())
 	return blobs, err
 }
 
