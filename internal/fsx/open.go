@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"overland/internal/errs"
 )
@@ -14,6 +15,8 @@ import (
 // ErrNotRegular is wrapped by the error (errs.Invalid) of an Open of something that is not a
 // regular file, or of a ReadNames of something that is not a folder.
 var ErrNotRegular = errors.New("not a regular file")
+
+const nonblock = syscall.O_NONBLOCK | syscall.O_NOCTTY
 
 // Open opens the regular file path for reading. It is for every name that somebody else may have
 // made: it never waits, and a pipe, a socket or a device that stands there is refused without being
@@ -37,19 +40,33 @@ func OpenIn(root *os.Root, name string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return regular(f, filepath.Join(root.Name(), name))
-}
-
-// regular returns f when it is a regular file, and else closes it.
-func regular(f *os.File, path string) (*os.File, error) {
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = irregular(path, info.Mode())
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = irregular(filepath.Join(root.Name(), name), info.Mode())
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// openAgain opens path, which must still be the file that info describes.
+func openAgain(path string, nofollow int, info fs.FileInfo) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|nonblock|nofollow, 0)
+	if err != nil {
+		return nil, err
+	}
+	now, err := f.Stat()
+	if err == nil && !os.SameFile(info, now) {
+		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("replaced while it was opened")}
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func openDir(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NONBLOCK, 0)
 }
 
 func irregular(path string, mode fs.FileMode) error {
