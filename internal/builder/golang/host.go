@@ -54,9 +54,7 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	h.command = command
 	out, err := tool.Ask(ctx, tool.Question{
 		Argv: []string{command, "env", "-json"}, Keep: []string{"GO"}, Environ: given,
-		Prepare: func(string) (set, args []string, err error) {
-			return []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="}, nil, nil
-		},
+		Set: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask Go for its settings: %w", err)

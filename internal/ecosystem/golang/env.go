@@ -31,10 +31,7 @@ func ReadEnv(ctx context.Context) (Env, error) {
 	var e Env
 	out, err := tool.Ask(ctx, tool.Question{
 		Argv: []string{"go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN"},
-		Keep: []string{"GO"},
-		Prepare: func(string) (set, args []string, err error) {
-			return []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="}, nil, nil
-		},
+		Keep: []string{"GO"}, Set: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
 	})
 	if err != nil {
 		return e, err

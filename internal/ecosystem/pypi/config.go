@@ -81,9 +81,7 @@ func pip(ctx context.Context, args ...string) ([]byte, error) {
 	}
 	out, err := tool.Ask(ctx, tool.Question{
 		Argv: append(t, args...), Keep: []string{"PIP_", "VIRTUAL_ENV"},
-		Prepare: func(string) (set, args []string, err error) {
-			return []string{"COLUMNS=10000", "PYTHONIOENCODING=utf-8", "PYTHONSAFEPATH=1"}, nil, nil // no line of the help is broken
-		},
+		Set: []string{"COLUMNS=10000", "PYTHONIOENCODING=utf-8", "PYTHONSAFEPATH=1"}, // no line of the help is broken
 	})
 	if err != nil {
 		return nil, errs.Hint(errs.E(errs.Invalid, err), "install pip, or see what it says when run by hand")

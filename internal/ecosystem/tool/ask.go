@@ -25,6 +25,7 @@ type Question struct {
 	// others it gets those that every program needs.
 	Keep    []string
 	Environ []string // the caller's; nil = environ.Child()
+	Set     []string // further settings, NAME=value
 	// Prepare writes files into dir, an empty folder that is removed afterwards, and returns
 	// further settings, NAME=value, and arguments; nil = none.
 	Prepare func(dir string) (set, args []string, err error)
@@ -59,7 +60,7 @@ func Ask(ctx context.Context, q Question) ([]byte, error) {
 	}
 	cmd := exec.CommandContext(ctx, path, append(slices.Clone(q.Argv[1:]), args...)...)
 	cmd.Dir = at
-	cmd.Env = append(append(q.environ(), set...), "PWD="+at)
+	cmd.Env = append(slices.Concat(q.environ(), q.Set, set), "PWD="+at)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
