@@ -35,6 +35,24 @@ func Read(r io.Reader, name string, limit int64) ([]byte, error) {
 // numbers. Its error is that of r.
 func Head(r io.Reader, limit int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, limit)) }
 
+// Beginning is a writer that keeps the first Most bytes that it is given, and drops the rest: for what
+// other programs print. It is not safe for concurrent use.
+type Beginning struct {
+	Most int
+	kept []byte
+}
+
+// Write implements io.Writer. It takes everything, so that the program goes on.
+func (b *Beginning) Write(p []byte) (int, error) {
+	b.kept = append(b.kept, p[:min(len(p), b.Most-len(b.kept))]...)
+	return len(p), nil
+}
+
+// Bytes returns what was kept; b still uses it.
+func (b *Beginning) Bytes() []byte { return b.kept }
+
+func (b *Beginning) String() string { return string(b.kept) }
+
 // Limit returns a reader of r that fails with ErrTooLong when r has more than limit bytes: for what
 // is parsed while it comes. It is not an io.LimitedReader, which ends as if r did.
 func Limit(r io.Reader, limit int64) io.Reader { return &limited{r, limit, limit} }

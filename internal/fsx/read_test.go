@@ -92,3 +92,15 @@ func TestNothingIsCutSilently(t *testing.T) {
 		t.Errorf("the reader's own error: %v", err)
 	}
 }
+
+func TestBeginning(t *testing.T) {
+	b := &Beginning{Most: 5}
+	for _, part := range []string{"ab", "cde", "", "fg"} {
+		if n, err := b.Write([]byte(part)); n != len(part) || err != nil {
+			t.Errorf("%q: %d, %v", part, n, err)
+		}
+	}
+	if string(b.Bytes()) != "abcde" || b.String() != "abcde" {
+		t.Errorf("kept %q", b)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // settings hold for every git command. Each one stops a repository, or this machine, from running a
@@ -83,11 +84,12 @@ func (r *Repo) output(ctx context.Context, limit int64, stdin io.Reader, args ..
 	return run(ctx, cmd, limit)
 }
 
+const maxSays = 8 << 10 // bytes of what git complains of that are kept
+
 func run(ctx context.Context, cmd *exec.Cmd, limit int64) ([]byte, error) {
-	var stdout, says bytes.Buffer
-	out := &capped{w: &stdout, left: limit}
-	cmd.Stdout = out
-	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
+	var stdout bytes.Buffer
+	out, says := &capped{w: &stdout, left: limit}, &fsx.Beginning{Most: maxSays}
+	cmd.Stdout, cmd.Stderr = out, says
 	err := cmd.Run()
 	if out.over {
 		return nil, errTooMuch
@@ -133,9 +135,8 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 	defer cancel()
 	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
 	cmd.Env = append(cmd.Env, r.env...)
-	var says bytes.Buffer
-	cmd.Stdin = names
-	cmd.Stderr = &capped{w: &says, left: 8 << 10, quiet: true}
+	says := &fsx.Beginning{Most: maxSays}
+	cmd.Stdin, cmd.Stderr = names, says
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return err
@@ -156,26 +157,18 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 
 var errTooMuch = errors.New("git printed more than expected")
 
-// capped passes on at most left bytes. Then it fails or, when quiet, drops the rest.
+// capped passes on at most left bytes, and then fails.
 type capped struct {
-	w     io.Writer
-	left  int64
-	quiet bool
-	over  bool
+	w    io.Writer
+	left int64
+	over bool
 }
 
 func (c *capped) Write(p []byte) (int, error) {
-	n := len(p)
-	if int64(n) > c.left {
+	if int64(len(p)) > c.left {
 		c.over = true
-		if !c.quiet {
-			return 0, errTooMuch
-		}
-		p = p[:c.left]
+		return 0, errTooMuch
 	}
 	c.left -= int64(len(p))
-	if _, err := c.w.Write(p); err != nil {
-		return 0, err
-	}
-	return n, nil
+	return c.w.Write(p)
 }

@@ -15,6 +15,7 @@ import (
 	"overland/internal/confine"
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // compile is one program for one platform.
@@ -153,11 +154,11 @@ func (c compile) run(ctx context.Context, argv []string) error {
 		_, err := run(ctx, c.dir(), c.compileEnv(), argv[0], argv[1:]...)
 		return err
 	}
-	var said bytes.Buffer
+	said := &fsx.Beginning{Most: maxSaid}
 	exit, _, err := cell.Run(ctx, cell.Options{
 		Command: argv, Environ: append(c.compileEnv(), "PWD="+c.dir()), Dir: c.dir(),
 		Own: []string{c.scratch, c.cache}, Read: []string{c.src, c.root, c.host.Go.GOMODCACHE}, Tmp: filepath.Join(c.scratch, "tmp"),
-		Stdout: io.Discard, Stderr: &first{&said, maxSaid}, Limits: cell.Limits(confine.Limits{}, c.scratch),
+		Stdout: io.Discard, Stderr: said, Limits: cell.Limits(confine.Limits{}, c.scratch),
 	})
 	switch {
 	case ctx.Err() != nil:

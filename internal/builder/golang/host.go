@@ -1,7 +1,6 @@
 package golang
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -16,6 +15,7 @@ import (
 
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // host is the machine's own Go, and the caller's settings for fetching.
@@ -113,9 +113,8 @@ func run(ctx context.Context, dir string, env []string, command string, args ...
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout = &first{&stdout, maxSaid}
-	cmd.Stderr = &first{&stderr, maxSaid}
+	stdout, stderr := &fsx.Beginning{Most: maxSaid}, &fsx.Beginning{Most: maxSaid}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("go %s: %w", args[0], ctx.Err())
@@ -125,17 +124,4 @@ func run(ctx context.Context, dir string, env []string, command string, args ...
 		return nil, &runError{verb: "go " + args[0], out: stdout.Bytes(), said: stderr.String(), err: err}
 	}
 	return stdout.Bytes(), err
-}
-
-// first keeps the first left bytes and drops the rest.
-type first struct {
-	b    *bytes.Buffer
-	left int
-}
-
-func (f *first) Write(p []byte) (int, error) {
-	n := min(len(p), f.left)
-	f.left -= n
-	f.b.Write(p[:n])
-	return len(p), nil
 }

@@ -23,6 +23,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/operator"
@@ -156,7 +157,7 @@ func rebuild(ctx context.Context, t *term.Term, s session.Options, opened *opera
 	if err != nil {
 		return err
 	}
-	out := &limited{most: 8 << 20}
+	out := &fsx.Beginning{Most: 8 << 20} // what is built says what it likes
 	s.Command, s.Stdout = []string{self, "build", "--json"}, out
 	if t.Quiet {
 		s.Command = append(s.Command, "--quiet")
@@ -165,21 +166,10 @@ func rebuild(ctx context.Context, t *term.Term, s session.Options, opened *opera
 		return err
 	}
 	var built release.Built
-	if err := json.Unmarshal(out.b, &built); err != nil {
+	if err := json.Unmarshal(out.Bytes(), &built); err != nil {
 		return fmt.Errorf("result of overland build: %w", err)
 	}
 	return compare(t, opened, built, asJSON)
-}
-
-// limited keeps the beginning of what it is given: what is built says what it likes.
-type limited struct {
-	b    []byte
-	most int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	l.b = append(l.b, p[:min(len(p), l.most-len(l.b))]...)
-	return len(p), nil
 }
 
 // executable returns the path of this program, as it was called.

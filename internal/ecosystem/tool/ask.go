@@ -64,8 +64,8 @@ func Ask(ctx context.Context, q Question) ([]byte, error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &first{&out, maxAnswer}, &first{&said, maxComplaint}
+	out, said := &fsx.Beginning{Most: maxAnswer}, &fsx.Beginning{Most: maxComplaint}
+	cmd.Stdout, cmd.Stderr = out, said
 	err = cmd.Run()
 	switch {
 	case ctx.Err() != nil:
@@ -143,19 +143,6 @@ func ours(dir string) bool {
 		}
 		dir = up
 	}
-}
-
-// first keeps the first left bytes and drops the rest.
-type first struct {
-	b    *bytes.Buffer
-	left int
-}
-
-func (f *first) Write(p []byte) (int, error) {
-	n := min(len(p), f.left)
-	f.left -= n
-	f.b.Write(p[:n])
-	return len(p), nil
 }
 
 // ProjectFiles returns the bytes of the files called name, slash-separated, that stand in dir and
