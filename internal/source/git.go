@@ -69,17 +69,21 @@ func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// command is command for git that reads objects.
+func (r *Repo) command(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := command(ctx, r.dir, args...)
+	cmd.Env = append(cmd.Env, r.env...)
+	return cmd
+}
+
 // output returns what git prints, at most limit bytes; errTooMuch when that is more.
 func output(ctx context.Context, dir string, limit int64, stdin io.Reader, args ...string) ([]byte, error) {
-	cmd := command(ctx, dir, args...)
-	cmd.Stdin = stdin
-	return run(ctx, cmd, limit)
+	return (&Repo{dir: dir}).output(ctx, limit, stdin, args...)
 }
 
 // output is output for a command that reads objects.
 func (r *Repo) output(ctx context.Context, limit int64, stdin io.Reader, args ...string) ([]byte, error) {
-	cmd := command(ctx, r.dir, args...)
-	cmd.Env = append(cmd.Env, r.env...)
+	cmd := r.command(ctx, args...)
 	cmd.Stdin = stdin
 	return run(ctx, cmd, limit)
 }
@@ -133,8 +137,7 @@ func (e *gitError) Unwrap() error { return e.err }
 func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Reader) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	cmd := command(ctx, r.dir, "cat-file", "--batch", "--buffer")
-	cmd.Env = append(cmd.Env, r.env...)
+	cmd := r.command(ctx, "cat-file", "--batch", "--buffer")
 	says := &fsx.Beginning{Most: maxSays}
 	cmd.Stdin, cmd.Stderr = names, says
 	out, err := cmd.StdoutPipe()
