@@ -64,9 +64,12 @@ func (e Entry) check() error {
 		return fmt.Errorf("protocol %q", e.Protocol)
 	case e.Key == "" || len(e.Key) > KeyLimit || strings.ContainsFunc(e.Key, isControl):
 		return fmt.Errorf("key %q", e.Key[:min(len(e.Key), 100)])
-	case secrets(e.Key) != "":
-		return errs.Hint(errs.Errorf(errs.Invalid, "a key holds a secret: %.100s", masked(e.Key)),
+	}
+	if key, secret := masked(e.Key); secret {
+		return errs.Hint(errs.Errorf(errs.Invalid, "a key holds a secret: %.100s", key),
 			"remove the line, record again, and replace the secret where it is valid")
+	}
+	switch {
 	case IsFact(e.Status):
 		if e.Blob != "" || e.Size != 0 {
 			return fmt.Errorf("%s: status %d goes with neither blob nor size", e.Key, e.Status)
@@ -81,20 +84,16 @@ func (e Entry) check() error {
 	return err
 }
 
-// secrets returns what a key, which may be a URL or "POST URL DIGEST", holds that nobody may keep.
-func secrets(key string) string {
-	_, query, _ := strings.Cut(key, "?")
-	query, _, _ = strings.Cut(query, " ")
-	_, found := httpx.MaskQuery(query)
-	return found
-}
-
-// masked returns key without its secrets.
-func masked(key string) string {
+// masked returns key, which may be a URL or "POST URL DIGEST", without what nobody may keep, and
+// whether there is such a secret.
+func masked(key string) (string, bool) {
 	before, query, _ := strings.Cut(key, "?")
 	query, after, _ := strings.Cut(query, " ")
-	query, _ = httpx.MaskQuery(query)
-	return strings.TrimSpace(before + "?" + query + " " + after)
+	query, found := httpx.MaskQuery(query)
+	if found == "" {
+		return key, false
+	}
+	return strings.TrimSpace(before + "?" + query + " " + after), true
 }
 
 func isControl(r rune) bool { return r < ' ' || r == 0x7f }
