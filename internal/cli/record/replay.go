@@ -69,20 +69,29 @@ func (o sessionOptions) confine(s *session.Options) (err error) {
 		return errs.Hint(errs.Errorf(errs.Invalid, "the machine's caches lie in your home, which a replay does not see"),
 			"leave out --machine-caches, or add --isolation none")
 	}
-	for list, paths := range map[*[]string][]string{&s.Write: o.write, &s.Read: o.read} {
-		for _, path := range paths {
-			at, err := filepath.Abs(path)
-			if err != nil {
-				return err
-			}
-			if _, err := os.Stat(at); err != nil {
-				return errs.Hint(errs.E(errs.NotFound, err), "--write and --read name what is there")
-			}
-			*list = append(*list, at)
-		}
+	if s.Write, err = existing(o.write); err != nil {
+		return err
+	}
+	if s.Read, err = existing(o.read); err != nil {
+		return err
 	}
 	s.Limits = cell.Limits(confine.Limits{Time: cell.MostTime}, s.Dir)
 	return nil
+}
+
+// existing returns paths, each of which must exist, as absolute ones.
+func existing(paths []string) (list []string, _ error) {
+	for _, path := range paths {
+		at, err := filepath.Abs(path)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := os.Stat(at); err != nil {
+			return nil, errs.Hint(errs.E(errs.NotFound, err), "--write and --read name what is there")
+		}
+		list = append(list, at)
+	}
+	return list, nil
 }
 
 // Replay replays s from h, and warns of each request that had no answer. It returns how the command
