@@ -30,20 +30,13 @@ const patience = 20 * time.Second // for cargo to say where it would fetch from
 // the crates that cargo already has. A file that cannot be read is left out: cargo uses its
 // defaults, and reports what is missing.
 func Home(dir string, logins bool) error {
-	settings := []string{"config.toml", "config"}
 	if logins {
-		return copySettings(dir, append(settings, "credentials.toml", "credentials")...)
+		return copySettings(dir, whole, "config.toml", "config", "credentials.toml", "credentials")
 	}
-	err := copySettings(dir, settings...)
-	for _, name := range settings {
-		path := filepath.Join(dir, name)
-		b, e := os.ReadFile(path)
-		if e == nil {
-			err = errors.Join(err, os.WriteFile(path, public(b), 0o600))
-		}
-	}
-	return err
+	return copySettings(dir, public, "config.toml", "config")
 }
+
+func whole(settings []byte) []byte { return settings }
 
 // public returns settings without what may be secret: words that are called so, the user's variables
 // and proxy. Of what is not TOML nothing is left.
@@ -76,7 +69,8 @@ func withoutSecrets(all map[string]any) {
 	}
 }
 
-func copySettings(dir string, files ...string) error {
+// copySettings copies files of the user's CARGO_HOME into dir, each as change returns it.
+func copySettings(dir string, change func([]byte) []byte, files ...string) error {
 	old := os.Getenv("CARGO_HOME")
 	if old == "" {
 		old = filepath.Join(os.Getenv("HOME"), ".cargo")
@@ -87,7 +81,7 @@ func copySettings(dir string, files ...string) error {
 	}
 	for _, file := range files {
 		if b, err := os.ReadFile(filepath.Join(old, file)); err == nil {
-			if err := os.WriteFile(filepath.Join(dir, file), b, mode); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, file), change(b), mode); err != nil {
 				return err
 			}
 		}
@@ -126,7 +120,7 @@ func Discover(ctx context.Context, project string) (string, error) {
 	q := tool.Question{Argv: []string{"cargo", "generate-lockfile", "--quiet"}, Keep: []string{"CARGO_"}}
 	q.Prepare = func(dir string) (set, args []string, err error) {
 		const mode = 0o600
-		err = errors.Join(copySettings(dir, "config.toml", "config"), // no credentials: a killed run leaves the folder behind
+		err = errors.Join(copySettings(dir, whole, "config.toml", "config"), // no credentials: a killed run leaves the folder behind
 			os.WriteFile(filepath.Join(dir, "ca.pem"), ca.PEM(), mode),
 			os.WriteFile(filepath.Join(dir, "Cargo.toml"), []byte("[package]\nname = \"probe\"\nversion = \"0.0.0\"\n[dependencies]\nanything = \"*\"\n[workspace]\n"), mode),
 			os.Mkdir(filepath.Join(dir, "src"), fs.ModePerm),
