@@ -25,8 +25,8 @@ type source struct {
 }
 
 // replacements returns what the configuration of the project says of crates-io, as settings for
-// cargo's --config: the sources on the way from there, and nothing else. false when the way ends at
-// something that is no registry of the project's, and known to it: a folder, or a git repository.
+// cargo's --config: the sources on the way from there, and nothing else. ok is false when the way
+// ends at a source that the project names and that is not a registry: a folder, or a git repository.
 func replacements(project string) (settings []string, ok bool) {
 	all := projectConfig{map[string]source{}, map[string]struct{ Index string }{}}
 	for _, name := range []string{".cargo/config", ".cargo/config.toml"} { // cargo prefers the first where both stand
@@ -35,16 +35,8 @@ func replacements(project string) (settings []string, ok bool) {
 			if toml.Unmarshal(b, &c) != nil {
 				continue // cargo itself says so to the command
 			}
-			for name, s := range c.Source {
-				if _, nearer := all.Source[name]; !nearer {
-					all.Source[name] = s
-				}
-			}
-			for name, r := range c.Registries {
-				if _, nearer := all.Registries[name]; !nearer {
-					all.Registries[name] = r
-				}
-			}
+			addMissing(all.Source, c.Source)
+			addMissing(all.Registries, c.Registries)
 		}
 	}
 	const most = 16 // sources that replace one another
@@ -70,6 +62,15 @@ func replacements(project string) (settings []string, ok bool) {
 		}
 	}
 	return nil, false
+}
+
+// addMissing adds to all what is named in farther alone: the nearest file counts.
+func addMissing[V any](all, farther map[string]V) {
+	for name, v := range farther {
+		if _, nearer := all[name]; !nearer {
+			all[name] = v
+		}
+	}
 }
 
 // quoted returns s as a basic string of TOML.
