@@ -53,8 +53,8 @@ func MachineConfig(ctx context.Context, project string) (Config, error) {
 func (c *Config) add(projects [][]byte) {
 	set := map[string]bool{}
 	for _, kv := range environ.Child() {
-		if name, _, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
-			set[strings.ToLower(name[len(envPrefix):])] = true
+		if key, _, ok := setting(kv); ok {
+			set[strings.ToLower(key)] = true
 		}
 	}
 	for _, b := range projects {
@@ -84,11 +84,12 @@ func parseConfig(r io.Reader) (Config, []string, error) {
 	}
 	c := Config{Scopes: map[string]string{}}
 	c.Registry, _ = all["registry"].(string)
-	c.Registry = expand(c.Registry, environ.Child()) // npm was asked without the variables of its user's files
+	env := environ.Child() // npm was asked without the variables of its user's files
+	c.Registry = expand(c.Registry, env)
 	for name, v := range all {
 		scope, ok := strings.CutSuffix(name, ":registry")
 		if s, isText := v.(string); ok && isText && strings.HasPrefix(scope, "@") {
-			c.Scopes[scope] = expand(s, environ.Child())
+			c.Scopes[scope] = expand(s, env)
 		}
 	}
 	var files []string

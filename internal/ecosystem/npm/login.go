@@ -28,8 +28,8 @@ var loginKey = regexp.MustCompile(`^//.*:(_authToken|_auth|username|_password)$`
 func readLogins(environ []string, projects [][]byte, files []string) Logins {
 	l := Logins{}
 	for _, kv := range environ {
-		if name, value, _ := strings.Cut(kv, "="); len(name) > len(envPrefix) && strings.EqualFold(name[:len(envPrefix)], envPrefix) {
-			l.add(name[len(envPrefix):], value)
+		if key, value, ok := setting(kv); ok {
+			l.add(key, value)
 		}
 	}
 	for _, b := range projects {
@@ -48,6 +48,15 @@ func readLogins(environ []string, projects [][]byte, files []string) Logins {
 }
 
 const envPrefix = "npm_config_"
+
+// setting returns what the variable kv, NAME=VALUE, sets of npm; false when it is not npm's.
+func setting(kv string) (key, value string, ok bool) {
+	name, value, _ := strings.Cut(kv, "=")
+	if len(name) <= len(envPrefix) || !strings.EqualFold(name[:len(envPrefix)], envPrefix) {
+		return "", "", false
+	}
+	return name[len(envPrefix):], value, true
+}
 
 // parse returns the settings in b, a file in npm's form: "KEY = VALUE" in lines. Of two in one file
 // the last counts.
