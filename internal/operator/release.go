@@ -223,17 +223,9 @@ func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]Running, 
 	return list, nil
 }
 
-// Returned returns, for people, which applications stand on the fallback of their channel, and by
-// whom: the channel's role and a sentence.
-func (p *Operator) Returned(ctx context.Context) ([]doctor.Returned, error) {
-	now, err := p.Signed(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known, err := p.keys.List()
-	if err != nil {
-		return nil, err
-	}
+// Returned returns, for people, which applications stand on the fallback of their channel by now, and
+// who returned them: the channel's role and a sentence. known are the keys whose names are shown.
+func (p *Operator) Returned(now *repository.State, known []trust.KeyInfo) []doctor.Returned {
 	var out []doctor.Returned
 	for _, name := range channels(now) {
 		list, _, err := release.Judge(now, release.Channel(name), p.o.Clock.Or()())
@@ -248,7 +240,7 @@ func (p *Operator) Returned(ctx context.Context) ([]doctor.Returned, error) {
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // Removed is an application that was taken out of a channel.

@@ -67,18 +67,11 @@ func examine(ctx context.Context, p *operator.Operator, at time.Time) ([]doctor.
 	if f.Files, f.Folders, err = p.Keys().Files(); err != nil {
 		return nil, err
 	}
-	repo, err := p.Repository(ctx)
+	now, err := p.Signed(ctx)
 	switch {
 	case errs.KindOf(err) == errs.NotFound:
 		return doctor.Examine(f), nil
 	case err != nil:
-		return nil, err
-	}
-	if f.Returned, err = p.Returned(ctx); err != nil {
-		return nil, err
-	}
-	now, err := repo.Read(ctx)
-	if err != nil {
 		return nil, err
 	}
 	known, err := p.Keys().List()
@@ -88,5 +81,6 @@ func examine(ctx context.Context, p *operator.Operator, at time.Time) ([]doctor.
 	if f.Info, err = now.Show(known); err != nil {
 		return nil, err
 	}
+	f.Returned = p.Returned(now, known)
 	return doctor.Examine(f), nil
 }

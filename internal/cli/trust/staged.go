@@ -14,6 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/operator/approval"
+	"overland/internal/trust"
 	"overland/internal/trust/repository"
 )
 
@@ -53,7 +54,17 @@ func runSign(ctx context.Context, t *term.Term, o signOptions) error {
 			return errs.Hint(errs.E(errs.Invalid, err), "overland trust show prints it")
 		}
 	}
-	list, err := waiting(ctx, t)
+	list, err := sitedir.Call(t, func(p *operator.Operator) ([]approval.Change, error) {
+		now, err := p.Signed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		known, err := p.Keys().List()
+		if err != nil {
+			return nil, err
+		}
+		return waiting(ctx, p, now, known)
+	})
 	if err != nil {
 		return err
 	}
@@ -90,24 +101,14 @@ func runSign(ctx context.Context, t *term.Term, o signOptions) error {
 	return err
 }
 
-// waiting returns what waits for signatures.
-func waiting(ctx context.Context, t *term.Term) ([]approval.Change, error) {
-	return sitedir.Call(t, func(p *operator.Operator) ([]approval.Change, error) {
-		now, err := p.Signed(ctx)
-		if err != nil {
-			return nil, err
-		}
-		known, err := p.Keys().List()
-		if err != nil {
-			return nil, err
-		}
-		list, err := approval.Describe(now, known)
-		if err != nil {
-			return nil, err
-		}
-		approval.Ask(ctx, p.Depot(), list)
-		return list, nil
-	})
+// waiting returns what waits for signatures in now; known are the keys whose names are shown.
+func waiting(ctx context.Context, p *operator.Operator, now *repository.State, known []trust.KeyInfo) ([]approval.Change, error) {
+	list, err := approval.Describe(now, known)
+	if err != nil {
+		return nil, err
+	}
+	approval.Ask(ctx, p.Depot(), list)
+	return list, nil
 }
 
 // printChange says what c would change.

@@ -76,17 +76,31 @@ func show(t *term.Term, run verb.Run[showOptions]) *cobra.Command {
 }
 
 func runShow(ctx context.Context, t *term.Term, o showOptions) error {
-	info, err := sitedir.Signed(ctx, t, func(repo *repository.Repository) (*repository.Info, error) { return repo.Show(ctx) })
-	if err != nil {
-		return err
-	}
-	changes, err := waiting(ctx, t)
+	var returned []doctor.Returned
+	s, err := sitedir.Call(t, func(p *operator.Operator) (s shown, err error) {
+		now, err := p.Signed(ctx)
+		if err != nil {
+			return s, err
+		}
+		known, err := p.Keys().List()
+		if err != nil {
+			return s, err
+		}
+		if s.Info, err = now.Show(known); err != nil {
+			return s, err
+		}
+		s.Waiting, err = waiting(ctx, p, now, known)
+		returned = p.Returned(now, known)
+		return s, err
+	})
 	if err != nil {
 		return err
 	}
 	if o.json {
-		return t.JSON(shown{info, append([]approval.Change{}, changes...)})
+		s.Waiting = append([]approval.Change{}, s.Waiting...)
+		return t.JSON(s)
 	}
+	info := s.Info
 	t.Printf("root fingerprint  %s\n                  %s\n", info.Fingerprint, info.Fingerprint.Groups())
 	t.Printf("signed at         %s\n\n", term.When(info.SignedAt))
 	var rows [][]string
@@ -97,14 +111,10 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 		})
 	}
 	t.Table("", "ROLE VERSION EXPIRES NEEDS KEYS SIGNED", rows)
-	returned, err := sitedir.Call(t, func(p *operator.Operator) ([]doctor.Returned, error) { return p.Returned(ctx) })
-	if err != nil {
-		return err
-	}
 	for _, r := range returned {
 		t.Printf("\n%s: %s\n", r.Role, r.What)
 	}
-	for _, c := range changes {
+	for _, c := range s.Waiting {
 		printChange(t, c)
 	}
 	for _, r := range info.Rejected {
