@@ -70,7 +70,7 @@ func holder(t map[string]trust.TargetFile) (*Holder, int) {
 		}
 		h.Releases++
 		version := path[strings.LastIndexByte(path, '/')+1:]
-		if h.Newest == "" || cmp.Or(cmp.Compare(count(h.Newest), count(version)), cmp.Compare(h.Newest, version)) < 0 {
+		if h.Newest == "" || older(h.Newest, version) {
 			h.Newest = version
 		}
 	}
@@ -80,14 +80,22 @@ func holder(t map[string]trust.TargetFile) (*Holder, int) {
 	return h, held.Term
 }
 
-// count returns the number of commits that version "r412.…" says.
-func count(version string) int {
-	digits, _, _ := strings.Cut(strings.TrimPrefix(version, "r"), ".")
+// Commits returns the number of commits that version "r412.…" counts, and whether it has that form; of
+// another version as much of it as can be read.
+func Commits(version string) (n int, ok bool) {
+	digits, _, ok := strings.Cut(strings.TrimPrefix(version, "r"), ".")
 	n, err := strconv.Atoi(digits)
 	if err != nil {
-		return 0
+		return 0, false
 	}
-	return n
+	return n, ok
+}
+
+// older reports whether version a comes before b: by the count of commits, then by name.
+func older(a, b string) bool {
+	m, _ := Commits(a)
+	n, _ := Commits(b)
+	return cmp.Or(cmp.Compare(m, n), cmp.Compare(a, b)) < 0
 }
 
 // MayName returns an error unless a repository may release under the name app: of kind Invalid for a

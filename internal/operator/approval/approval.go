@@ -8,9 +8,9 @@ package approval
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -84,7 +84,13 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 			Releases: releases(s), Signers: []Signers{},
 		}
 		for i := range c.Releases {
-			c.Releases[i].check(now, s)
+			r := &c.Releases[i]
+			r.check(now, s)
+			before, counted := release.Commits(r.Before)
+			if after, ok := release.Commits(r.After); ok && counted {
+				n := after - before
+				r.Commits = &n
+			}
 		}
 		for _, g := range s.Grants {
 			c.Signers = append(c.Signers, Signers{
@@ -167,21 +173,19 @@ func read(custom json.RawMessage) (s said) {
 // releases returns the targets of s that change, by application.
 func releases(s repository.Staged) []Release {
 	out := []Release{}
-	paths := map[string]bool{}
-	for p := range s.Before {
-		paths[p] = true
-	}
-	for p := range s.After {
-		paths[p] = true
-	}
-	for p := range paths {
+	all := maps.Clone(s.Before)
+	maps.Copy(all, s.After)
+	for p := range all {
 		was, had := s.Before[p]
 		will, has := s.After[p]
 		if had && has && was.Digest == will.Digest && string(was.Custom) == string(will.Custom) {
 			continue
 		}
 		before, after := read(was.Custom), read(will.Custom)
-		r := Release{App: path.Base(p), Before: before.Version, After: after.Version, From: after.From, Repository: after.Repository, Rollback: after.Rollback, Fallback: after.Fallback.Version}
+		r := Release{
+			App: path.Base(p), Before: before.Version, After: after.Version, From: after.From, Repository: after.Repository,
+			Rollback: after.Rollback, Fallback: after.Fallback.Version, DigestWas: was.Digest, Digest: will.Digest,
+		}
 		if app, ok := strings.CutPrefix(path.Dir(p), release.Role("")); ok { // the version is the target's name
 			r.App, r.Before, r.After = app, "", ""
 			if had {
@@ -191,27 +195,20 @@ func releases(s repository.Staged) []Release {
 				r.After = path.Base(p)
 			}
 		}
-		r.DigestWas, r.Digest = was.Digest, will.Digest
-		a, okA := count(r.Before)
-		b, okB := count(r.After)
-		if n := b - a; okA && okB {
-			r.Commits = &n
-		}
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b Release) int { return strings.Compare(a.App+"@"+a.After, b.App+"@"+b.After) })
 	return out
 }
 
-// check finds out whether the release that channel role would run is signed, and what a return to a
+// check finds out whether the release that a channel would run is signed, and what a return to its
 // fallback would undo.
 func (r *Release) check(now trust.Signed, s repository.Staged) {
-	role := s.Role
-	if name, ok := strings.CutPrefix(role, release.FallbackRole("")); ok {
+	if name, ok := strings.CutPrefix(s.Role, release.FallbackRole("")); ok {
 		r.back(now, release.Channel(name), s)
 		return
 	}
-	if r.After == "" || !strings.HasPrefix(role, release.Channel("").Role()) {
+	if r.After == "" || !strings.HasPrefix(s.Role, release.Channel("").Role()) {
 		return
 	}
 	signed, err := release.Find(now, release.Ref{App: r.App, Version: r.After})
@@ -226,17 +223,4 @@ func (r *Release) back(now trust.Signed, ch release.Channel, s repository.Staged
 	if !r.NoEffect {
 		r.After, r.Digest, r.Repository = will.Version, will.Digest, will.Repository
 	}
-	r.Commits = nil
-	a, okA := count(r.Before)
-	b, okB := count(r.After)
-	if n := b - a; okA && okB {
-		r.Commits = &n
-	}
-}
-
-// count returns the number of commits that version "r412.…" counts.
-func count(version string) (int, bool) {
-	digits, _, ok := strings.Cut(strings.TrimPrefix(version, "r"), ".")
-	n, err := strconv.Atoi(digits)
-	return n, ok && err == nil
 }
