@@ -127,7 +127,7 @@ type Return struct {
 // PlanReturn returns what GoBack would do. A channel that one signature moves anyway, and a promotion
 // that names no fallback or stands on it already, are errors.
 func PlanReturn(now trust.Signed, ch Channel, app string) (*Return, error) {
-	if _, err := runs(now, ch, app); err != nil {
+	if err := checkRuns(now, ch, app); err != nil {
 		return nil, err
 	}
 	e := standing(now, ch, app)

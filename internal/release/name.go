@@ -53,10 +53,11 @@ type Published struct {
 	Taken *Holder // whose name it was; nil when it was this repository's
 }
 
-// NameOf returns who has the name app, and the term. It is nil when nothing was released under it.
-func NameOf(now trust.Signed, app string) (*Holder, int) { return holder(now.Targets(Role(app))) }
-
+// holder returns who has the name of the role that says t, and the term; nil when nothing was released.
 func holder(t map[string]trust.TargetFile) (*Holder, int) {
+	if len(t) == 0 {
+		return nil, 0
+	}
 	var held claim
 	for _, file := range t {
 		if c := claimOf(file); c.Term > held.Term {
@@ -73,9 +74,6 @@ func holder(t map[string]trust.TargetFile) (*Holder, int) {
 		if h.Newest == "" || older(h.Newest, version) {
 			h.Newest = version
 		}
-	}
-	if len(t) == 0 {
-		return nil, 0
 	}
 	return h, held.Term
 }

@@ -48,7 +48,7 @@ func Promote(ctx context.Context, repo Repository, ref Ref, to Channel, take Tak
 // PromoteFrom promotes to channel to what channel from runs of app; as Promote.
 func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel, take TakeName) (*Promotion, error) {
 	return promote(ctx, repo, app, to, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
-		if _, err := runs(now, from, app); err != nil {
+		if err := checkRuns(now, from, app); err != nil {
 			return trust.TargetFile{}, statement{}, err
 		}
 		e := standing(now, from, app)
@@ -78,7 +78,7 @@ func Rollback(ctx context.Context, repo Repository, ch Channel, app string) (*Pr
 	var seen *Entry
 	return promote(ctx, repo, app, ch, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
 		var none trust.TargetFile
-		if _, err := runs(now, ch, app); err != nil {
+		if err := checkRuns(now, ch, app); err != nil {
 			return none, statement{}, err
 		}
 		if seen != nil && seen.Digest != was.Digest {
@@ -213,7 +213,7 @@ func Remove(ctx context.Context, repo Repository, app string, ch Channel) (was E
 		path := ChannelPath(ch, app)
 		old, have := t[path]
 		if !have {
-			_, refused = runs(now, ch, app)
+			refused = checkRuns(now, ch, app)
 			return refused
 		}
 		if was, _, err = parseEntry(app, old); err != nil {
@@ -229,17 +229,13 @@ func Remove(ctx context.Context, repo Repository, app string, ch Channel) (was E
 	return was, left, done(fmt.Sprintf("channel %s", ch), err)
 }
 
-// runs returns what channel ch runs of app.
-func runs(now trust.Signed, ch Channel, app string) (Entry, error) {
+// checkRuns returns an error of kind NotFound unless channel ch runs app.
+func checkRuns(now trust.Signed, ch Channel, app string) error {
 	list, err := Runs(now, ch)
-	if err != nil {
-		return Entry{}, err
+	if err == nil && !slices.ContainsFunc(list, func(e Entry) bool { return e.App == app }) {
+		err = errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
 	}
-	at := slices.IndexFunc(list, func(e Entry) bool { return e.App == app })
-	if at < 0 {
-		return Entry{}, errs.Hint(errs.Errorf(errs.NotFound, "channel %s runs no %q", ch, app), "overland channel show %s", ch)
-	}
-	return list[at], nil
+	return err
 }
 
 // since fills each entry's Since: the signing time of the oldest version since
