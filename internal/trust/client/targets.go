@@ -75,15 +75,26 @@ func (c *Client) find(ctx context.Context, path string) (*metadata.TargetFiles, 
 // says, without paths outside of its delegation. errs.NotFound when there is no such role, or
 // nothing was signed for it yet.
 func (c *Client) Targets(ctx context.Context, role string) (map[string]trust.TargetFile, error) {
-	out, _, err := c.TargetsBy(ctx, role)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out, _, err := c.says(ctx, role)
 	return out, err
 }
 
 // TargetsBy is Targets that also returns the ids of the keys which signed what role says, sorted;
-// none for the top-level targets.
+// none for the top-level targets. It verifies every signature for that.
 func (c *Client) TargetsBy(ctx context.Context, role string) (map[string]trust.TargetFile, []string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	out, m, err := c.says(ctx, role)
+	if err != nil {
+		return nil, nil, err
+	}
+	return out, trust.SignersOf(c.set.Targets[metadata.TARGETS], role, m), nil
+}
+
+// says returns what role says, within its delegation, and its metadata. The caller holds mu.
+func (c *Client) says(ctx context.Context, role string) (map[string]trust.TargetFile, *trust.TargetsMetadata, error) {
 	if c.set == nil {
 		return nil, nil, fmt.Errorf("targets of %.100s: %w", role, notRefreshed())
 	}
@@ -106,7 +117,7 @@ func (c *Client) TargetsBy(ctx context.Context, role string) (map[string]trust.T
 			out[path] = trust.FileOf(t)
 		}
 	}
-	return out, trust.SignersOf(top, role, m), nil
+	return out, m, nil
 }
 
 func notRefreshed() error {
