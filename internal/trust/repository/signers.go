@@ -21,7 +21,7 @@ func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.Publi
 	if len(pub.Key) == 0 {
 		return errs.Errorf(errs.Invalid, "add a signer of %s: no key", role)
 	}
-	return r.changeSigners(ctx, role, pub, func(ids *[]string, have *int, keys map[string]*metadata.Key) error {
+	return r.changeSigners(ctx, role, pub, func(s *State, ids *[]string, have *int, keys map[string]*metadata.Key) error {
 		if threshold > 0 {
 			*have = threshold
 		}
@@ -29,27 +29,20 @@ func (r *Repository) AddSigner(ctx context.Context, role string, pub trust.Publi
 			return err
 		}
 		if strings.HasPrefix(role, "channel/") && *have > 1 {
-			return r.countPersons(role, ids, *have)
+			return r.countPersons(s, role, ids, *have)
 		}
 		return nil
 	})
 }
 
-// machineKeys returns the ids of the keys that sign targets, snapshot and timestamp.
-func (r *Repository) machineKeys() []string {
-	r.last.mu.Lock()
-	defer r.last.mu.Unlock()
-	var out []string
-	for _, role := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
-		ids, _ := r.last.state.signersOf(role)
-		out = append(out, ids...)
+// countPersons takes the keys with which a machine signs by itself out of ids: those that sign targets,
+// snapshot and timestamp in s, and this machine's own.
+func (r *Repository) countPersons(s *State, role string, ids *[]string, threshold int) error {
+	var machine []string
+	for _, online := range []string{metadata.TARGETS, metadata.SNAPSHOT, metadata.TIMESTAMP} {
+		signers, _ := s.signersOf(online)
+		machine = append(machine, signers...)
 	}
-	return out
-}
-
-// countPersons takes the keys with which this machine signs by itself out of ids.
-func (r *Repository) countPersons(role string, ids *[]string, threshold int) error {
-	machine := r.machineKeys()
 	for _, name := range []string{KeyPromote, KeyRelease, KeyTargets, KeyOnline} {
 		if pub, err := r.keys.Public(name); err == nil {
 			machine = append(machine, pub.ID)
@@ -67,7 +60,7 @@ func (r *Repository) countPersons(role string, ids *[]string, threshold int) err
 // RemoveSigner takes the key keyID from role, with the new threshold (0: as it is).
 // errs.NotFound when it is not a signer.
 func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, threshold int) error {
-	return r.changeSigners(ctx, role, trust.PublicKey{}, func(ids *[]string, have *int, _ map[string]*metadata.Key) error {
+	return r.changeSigners(ctx, role, trust.PublicKey{}, func(_ *State, ids *[]string, have *int, _ map[string]*metadata.Key) error {
 		i := slices.Index(*ids, keyID)
 		if i < 0 {
 			return errs.Hint(errs.Errorf(errs.NotFound, "key %.100s does not sign for %s", keyID, role), "overland trust show lists who does")
@@ -80,7 +73,8 @@ func (r *Repository) RemoveSigner(ctx context.Context, role, keyID string, thres
 	})
 }
 
-type signerChange func(ids *[]string, threshold *int, keys map[string]*metadata.Key) error
+// signerChange changes who signs for one role, and how many must, in the state s.
+type signerChange func(s *State, ids *[]string, threshold *int, keys map[string]*metadata.Key) error
 
 // changeSigners changes who signs for role. first signs for a role that was not delegated yet.
 func (r *Repository) changeSigners(ctx context.Context, role string, first trust.PublicKey, change signerChange) error {
@@ -89,7 +83,7 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first trust
 		return r.update(ctx, what, func(t *tx) error {
 			return t.changeRoot(func(root *trust.RootMetadata) error {
 				d := root.Signed.Roles[role]
-				if err := change(&d.KeyIDs, &d.Threshold, root.Signed.Keys); err != nil {
+				if err := change(t.s, &d.KeyIDs, &d.Threshold, root.Signed.Keys); err != nil {
 					return err
 				}
 				return checkThreshold(role, d.KeyIDs, d.Threshold)
@@ -116,7 +110,7 @@ func (r *Repository) changeSigners(ctx context.Context, role string, first trust
 			return err
 		}
 		d := trust.Delegation(top, role)
-		if err := change(&d.KeyIDs, &d.Threshold, top.Signed.Delegations.Keys); err != nil {
+		if err := change(t.s, &d.KeyIDs, &d.Threshold, top.Signed.Delegations.Keys); err != nil {
 			return err
 		}
 		if err := checkThreshold(role, d.KeyIDs, d.Threshold); err != nil {
