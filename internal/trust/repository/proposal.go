@@ -18,7 +18,9 @@ import (
 // proposed reports whether a staged file may be shown to signers: a key that the published metadata
 // names, or top when that is staged and may itself be shown, has signed it, and it is valid for no
 // longer than nodes accept. Whoever can write here and has no key is not to put words before signers.
-func (s *State) proposed(role string, version int64, fields *map[string]any, expires time.Time, signed any, sigs []metadata.Signature, top *trust.TargetsMetadata) bool {
+func (s *State) proposed(role string, version int64, fields map[string]any, expires time.Time,
+	signed any, sigs []metadata.Signature, top *trust.TargetsMetadata,
+) bool {
 	reject := func(why string) bool {
 		s.refused = append(s.refused, Rejected{Role: role, Version: version, Why: why})
 		return false
@@ -27,10 +29,10 @@ func (s *State) proposed(role string, version int64, fields *map[string]any, exp
 	if err != nil {
 		return reject(err.Error())
 	}
-	if len(s.valid(payload, sigs, s.known(top))) == 0 {
+	if len(valid(payload, sigs, s.known(top))) == 0 {
 		return reject("no known key has signed it")
 	}
-	if err := trust.CheckLifetime(role, *fields, expires, time.Time{}); err != nil {
+	if err := trust.CheckLifetime(role, fields, expires, time.Time{}); err != nil {
 		return reject(err.Error())
 	}
 	if err := shownWhole(signed); err != nil {
@@ -98,7 +100,7 @@ func (s *State) known(top *trust.TargetsMetadata) map[string]*metadata.Key {
 }
 
 // valid returns the ids of those sigs over payload that verify with one of keys, each once.
-func (s *State) valid(payload []byte, sigs []metadata.Signature, keys map[string]*metadata.Key) []string {
+func valid(payload []byte, sigs []metadata.Signature, keys map[string]*metadata.Key) []string {
 	out := []string{}
 	for _, sig := range sigs {
 		k := keys[sig.KeyID]
@@ -128,7 +130,7 @@ func (s *State) fill(st *Staged, signed any, sigs []metadata.Signature, fields m
 		maps.Copy(keys, s.newRoot.Signed.Keys)
 	}
 	st.SignedBy = []string{}
-	for _, id := range s.valid(st.Payload, sigs, keys) {
+	for _, id := range valid(st.Payload, sigs, keys) {
 		if slices.Contains(st.Signers, id) {
 			st.SignedBy = append(st.SignedBy, id)
 		} else {
@@ -148,7 +150,7 @@ func (t *tx) propose(role string, signed any, sigs *[]metadata.Signature) error 
 		return err
 	}
 	known := t.s.known(nil)
-	if len(t.s.valid(payload, *sigs, known)) > 0 {
+	if len(valid(payload, *sigs, known)) > 0 {
 		return nil
 	}
 	have, err := t.r.keys.List()

@@ -113,7 +113,8 @@ func (s *State) parseStagedRoot() (*trust.RootMetadata, error) {
 	if root.Signed.Version != s.root.Signed.Version+1 {
 		return nil, errs.Errorf(errs.Invalid, "staged root: version %d in the file of version %d", root.Signed.Version, s.root.Signed.Version+1)
 	}
-	if !s.proposed(metadata.ROOT, root.Signed.Version, &root.Signed.UnrecognizedFields, root.Signed.Expires, root.Signed, root.Signatures, nil) {
+	if !s.proposed(metadata.ROOT, root.Signed.Version, root.Signed.UnrecognizedFields, root.Signed.Expires,
+		root.Signed, root.Signatures, nil) {
 		return nil, nil
 	}
 	return root, nil
@@ -147,7 +148,8 @@ func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
 		if m.Signed.Version != version {
 			return nil, errs.Errorf(errs.Invalid, "staged %s: version %d in the file of version %d", role, m.Signed.Version, version)
 		}
-		if !s.proposed(role, version, &m.Signed.UnrecognizedFields, m.Signed.Expires, m.Signed, m.Signatures, out[metadata.TARGETS]) {
+		if !s.proposed(role, version, m.Signed.UnrecognizedFields, m.Signed.Expires,
+			m.Signed, m.Signatures, out[metadata.TARGETS]) {
 			continue
 		}
 		out[role] = m
