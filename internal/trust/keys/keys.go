@@ -67,6 +67,7 @@ func Open(dir string, o Options) (*Dir, error) {
 	case !info.IsDir():
 		return nil, errs.Errorf(errs.Invalid, "open keys %s: not a directory", dir)
 	}
+	o.Root = cmp.Or(o.Root, dir)
 	return &Dir{dir: dir, o: o, files: &files{seen: map[string]seen{}}, open: map[string]ed25519.PrivateKey{}}, nil
 }
 
@@ -80,7 +81,7 @@ func (k *Dir) Asking(who Asks) *Dir {
 
 // secret returns where the private half of name is, or would be, and whether it is there.
 func (k *Dir) secret(name string) (path string, here bool) {
-	for _, dir := range []string{k.dir, cmp.Or(k.o.Root, k.dir)} {
+	for _, dir := range []string{k.dir, k.o.Root} {
 		path = filepath.Join(dir, name+".key")
 		if _, err := os.Lstat(path); err == nil {
 			return path, true
@@ -98,7 +99,7 @@ func (k *Dir) Path(name string) string {
 // names returns the names of the keys, sorted.
 func (k *Dir) names() ([]string, error) {
 	var names []string
-	for _, dir := range []string{k.dir, cmp.Or(k.o.Root, k.dir)} {
+	for _, dir := range []string{k.dir, k.o.Root} {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("list keys: %w", err)

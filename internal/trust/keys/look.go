@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -32,8 +31,8 @@ type Folder struct {
 // that they lie in. Nothing is refused here: it is for a look at what is weak.
 func (k *Dir) Files() ([]File, []Folder, error) {
 	dirs := []string{k.dir, filepath.Join(k.dir, "retired")}
-	if root := cmp.Or(k.o.Root, k.dir); root != k.dir {
-		dirs = append(dirs, root, filepath.Join(root, "retired"))
+	if k.o.Root != k.dir {
+		dirs = append(dirs, k.o.Root, filepath.Join(k.o.Root, "retired"))
 	}
 	var files []File
 	var folders []Folder

@@ -1,7 +1,6 @@
 package keys
 
 import (
-	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -24,7 +23,7 @@ func (k *Dir) New(name string, passphrase []byte) (trust.PublicKey, error) {
 
 // NewRoot is New for a key of root: its private half lies in Options.Root.
 func (k *Dir) NewRoot(name string, passphrase []byte) (trust.PublicKey, error) {
-	return k.make(name, passphrase, cmp.Or(k.o.Root, k.dir))
+	return k.make(name, passphrase, k.o.Root)
 }
 
 // make makes the key name, its private half in folder.
@@ -145,7 +144,7 @@ func (k *Dir) Successor(name string, passphrase []byte) (trust.PublicKey, error)
 	}
 	path, here := k.secret(name)
 	if !here && name == Root {
-		path = filepath.Join(cmp.Or(k.o.Root, k.dir), name+".key")
+		path = filepath.Join(k.o.Root, name+".key")
 	}
 	// A lone .key was cut off while it was made: nothing was ever signed for it.
 	return k.write(name+".next", passphrase, filepath.Dir(path), k.o.FS.WriteFile)
