@@ -265,7 +265,10 @@ func (k *Dir) ByID(id string) (trust.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, here := k.secret(name); pub.ID != id || !here {
+		if pub.ID != id {
+			continue
+		}
+		if _, here := k.secret(name); !here {
 			continue
 		}
 		s, err := k.Signer(name)
