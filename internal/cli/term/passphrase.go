@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"golang.org/x/term"
@@ -19,14 +20,8 @@ const maxPassphrase = 4 << 10 // bytes of a file
 // Passphrase returns the passphrase of the key called name: what --passphrase-file holds,
 // $OVERLAND_PASSPHRASE, or what a person types.
 func (t *Term) Passphrase(name string) ([]byte, error) {
-	if b, err := t.given(); b != nil || err != nil {
-		return b, err
-	}
-	if _, ok := t.person(); !ok {
-		return nil, errs.Hint(errs.Errorf(errs.Denied, "key %s has a passphrase, and there is nobody to ask", name),
-			"give it with --passphrase-file FILE, or set OVERLAND_PASSPHRASE")
-	}
-	return t.typed("passphrase of key %s: ", name)
+	nobody := errs.Errorf(errs.Denied, "key %s has a passphrase, and there is nobody to ask", name)
+	return t.required(nobody, func(in *os.File) ([]byte, error) { return t.typed(in, "passphrase of key %s: ", name) })
 }
 
 // NewPassphrase returns the passphrase for the new key called name, empty for none: what is given as
@@ -42,14 +37,15 @@ func (t *Term) NewPassphrase(name string) ([]byte, error) {
 	if b, err := t.given(); b != nil || err != nil {
 		return b, err
 	}
-	if _, ok := t.person(); !ok {
+	in, ok := t.person()
+	if !ok {
 		if !t.told {
 			t.Note("new keys are not encrypted, for there is nobody to ask for a passphrase: overland trust doctor says what that means")
 		}
 		t.told = true
 		return []byte{}, nil
 	}
-	b, err := t.chosen(name)
+	b, err := t.chosen(in, name)
 	if err == nil {
 		t.fresh = b
 	}
@@ -58,26 +54,33 @@ func (t *Term) NewPassphrase(name string) ([]byte, error) {
 
 // MustPassphrase is NewPassphrase where a key without one is not wanted.
 func (t *Term) MustPassphrase(name string) ([]byte, error) {
+	nobody := errs.Errorf(errs.Denied, "key %s: there is nobody to ask for a passphrase", name)
+	return t.required(nobody, func(in *os.File) ([]byte, error) { return t.chosen(in, name) })
+}
+
+// required returns what a script gives, or else what ask gets from the person at a terminal; without
+// either the error is nobody, with a hint.
+func (t *Term) required(nobody error, ask func(in *os.File) ([]byte, error)) ([]byte, error) {
 	if b, err := t.given(); b != nil || err != nil {
 		return b, err
 	}
-	if _, ok := t.person(); !ok {
-		return nil, errs.Hint(errs.Errorf(errs.Denied, "key %s: there is nobody to ask for a passphrase", name),
-			"give it with --passphrase-file FILE, or set OVERLAND_PASSPHRASE")
+	in, ok := t.person()
+	if !ok {
+		return nil, errs.Hint(nobody, "give it with --passphrase-file FILE, or set OVERLAND_PASSPHRASE")
 	}
-	return t.chosen(name)
+	return ask(in)
 }
 
-// chosen asks a person twice.
-func (t *Term) chosen(name string) ([]byte, error) {
-	b, err := t.typed("a new passphrase for key %s: ", name)
+// chosen asks the person at in twice.
+func (t *Term) chosen(in *os.File, name string) ([]byte, error) {
+	b, err := t.typed(in, "a new passphrase for key %s: ", name)
 	if err != nil {
 		return nil, err
 	}
 	if len(b) == 0 {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "an empty passphrase protects nothing"), "--no-passphrase makes a key without one")
 	}
-	again, err := t.typed("the same again: ")
+	again, err := t.typed(in, "the same again: ")
 	if err != nil {
 		return nil, err
 	}
@@ -87,12 +90,8 @@ func (t *Term) chosen(name string) ([]byte, error) {
 	return b, nil
 }
 
-// typed returns what a person types, without an echo.
-func (t *Term) typed(format string, args ...any) ([]byte, error) {
-	in, ok := t.person()
-	if !ok {
-		return nil, errs.Errorf(errs.Denied, "nobody is here to ask")
-	}
+// typed returns what the person at in types, without an echo.
+func (t *Term) typed(in *os.File, format string, args ...any) ([]byte, error) {
 	printer.Fprintf(t.Stderr, format, args...)
 	b, err := term.ReadPassword(int(in.Fd()))
 	fmt.Fprintln(t.Stderr)
