@@ -18,7 +18,6 @@ import (
 	"overland/internal/operator/sealing"
 	"overland/internal/progress"
 	"overland/internal/release"
-
 	"overland/internal/store"
 )
 

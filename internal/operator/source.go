@@ -43,9 +43,7 @@ type Source struct {
 // LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the
 // folder's, with a warning, so that a newcomer's first build needs no commit.
 func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
-	dir := o.Dir
-	dir = cmp.Or(dir, ".")
-	repo, err := source.Open(ctx, dir)
+	repo, err := source.Open(ctx, cmp.Or(o.Dir, "."))
 	if err != nil {
 		return nil, err
 	}

@@ -87,9 +87,7 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 			j.Doubt = e.Doubt.Error()
 		}
 		out = append(out, j)
-		from := string(e.From)
-		from = cmp.Or(from, "-")
-		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), from, string(e.Digest)})
+		rows = append(rows, []string{e.App, e.Version, term.When(e.Since), cmp.Or(string(e.From), "-"), string(e.Digest)})
 	}
 	if o.json {
 		return t.JSON(out)

@@ -283,7 +283,7 @@ func TestUnstageTriesAgain(t *testing.T) {
 	}
 }
 
-// What is in memory keeps to the limit of who asks, as a file does.
+// What is in memory keeps to the limit of the caller, as a file does.
 func TestMetadataKeepsToItsLimit(t *testing.T) {
 	now, err := newApproval(t).Read(t.Context())
 	if err != nil {
