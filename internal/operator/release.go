@@ -177,7 +177,7 @@ func theApp(ctx context.Context, repo *repository.Repository, ch release.Channel
 type Running struct {
 	release.Entry
 	Problem string   // why nodes keep what they run of it; "" = they run what the channel says
-	BackBy  []string // names of who returned it alone to its fallback; none = it stands on its promotion
+	BackBy  []string // names of those who returned it alone to its fallback; none = it stands on its promotion
 }
 
 // Channel returns what channel ch runs, sorted by application, and since when. An unknown channel

@@ -13,7 +13,7 @@ import (
 	"overland/internal/trust/client"
 )
 
-// Refused is what a channel says about one application and what nobody may act on.
+// Refused is what a channel says about one application and on which nobody may act.
 type Refused struct {
 	Entry       // App is set always; the rest when the channel's own statement can be read
 	Err   error // of kind Untrusted: withdrawn, expired, not signed by the application's own role

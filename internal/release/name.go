@@ -97,14 +97,14 @@ func older(a, b string) bool {
 }
 
 // MayName returns an error unless a repository may release under the name app: of kind Invalid for a
-// reserved name, Conflict when it is another's and o does not take it. It is what Publish asks,
-// for those who want to know before they build.
+// reserved name, Conflict when it is another's and o does not take it. Publish
+// checks the same; this is for callers who want to know before they build.
 func MayName(now trust.Signed, app string, o Origin) error {
 	_, _, err := claimFor(now.Targets(Role(app)), app, o)
 	return err
 }
 
-// claimFor returns what a release of o signs, when the role of app says t so far.
+// claimFor returns the claim to app that a release of o signs, when the role of app says t so far.
 func claimFor(t map[string]trust.TargetFile, app string, o Origin) (claim, *Published, error) {
 	if err := checkReserved(app); err != nil {
 		return claim{}, nil, err

@@ -45,7 +45,7 @@ func Promote(ctx context.Context, repo Repository, ref Ref, to Channel, take Tak
 	})
 }
 
-// PromoteFrom promotes to channel to what channel from runs of app; as Promote.
+// PromoteFrom promotes what channel from runs of app to channel to; as Promote.
 func PromoteFrom(ctx context.Context, repo Repository, app string, from, to Channel, take TakeName) (*Promotion, error) {
 	return promote(ctx, repo, app, to, func(now trust.Signed, was Entry) (trust.TargetFile, statement, error) {
 		if err := checkRuns(now, from, app); err != nil {
@@ -202,7 +202,7 @@ func Runs(now trust.Signed, ch Channel) ([]Entry, error) {
 }
 
 // Remove signs that channel ch no longer runs app, and returns what it ran. Nodes that follow ch stop
-// app with their next look, unless it was the last that the channel ran: a channel that runs
+// app when they next ask, unless it was the last that the channel ran: a channel that runs
 // nothing changes nothing on a node. What ch does not run is an error of kind NotFound.
 func Remove(ctx context.Context, repo Repository, app string, ch Channel) (was Entry, left int, err error) {
 	if err := checkChannel(ch); err != nil {

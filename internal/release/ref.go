@@ -51,7 +51,7 @@ func Role(app string) string { return "app/" + app }
 // channel of one application.
 type Channel string
 
-// localChannels is what Local's channels begin with. It is no channel itself.
+// localChannels is what Local's channels begin with. It is not a channel itself.
 const localChannels = "local"
 
 // Local returns the channel of the short path: what `overland seal -o FILE` alone promotes app to.

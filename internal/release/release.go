@@ -55,7 +55,7 @@ type Artifact struct {
 	File     string            `json:"file"` // plain file name for it on a node
 	Kind     string            `json:"kind"` // KindBinary, KindFile
 	Blob     Blob              `json:"blob"`
-	// Isolation is how what made it was kept from the machine: IsolationFull, IsolationNone, or "" when
+	// Isolation is how its build was kept from the machine: IsolationFull, IsolationNone, or "" when
 	// nothing of the repository ran.
 	Isolation string             `json:"isolation,omitempty"`
 	Manifest  ocispec.Descriptor `json:"-"` // its OCI manifest: filled by Read, made by Write

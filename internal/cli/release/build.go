@@ -70,7 +70,7 @@ type Program struct {
 	Toolchain string            `json:"toolchain"`
 	Cached    bool              `json:"cached"`
 	Shared    bool              `json:"shared,omitempty"`    // taken from the network cache
-	Isolation cell.Isolation    `json:"isolation,omitempty"` // of what made it from this machine
+	Isolation cell.Isolation    `json:"isolation,omitempty"` // of its build from this machine
 	Path      string            `json:"path,omitempty"`      // with --out DIR
 }
 

@@ -25,7 +25,7 @@ func (t *Term) Passphrase(name string) ([]byte, error) {
 }
 
 // NewPassphrase returns the passphrase for the new key called name, empty for none: what is given as
-// to Passphrase, or what a person types twice, once for all new keys of a run. Where nobody can be
+// for Passphrase, or what a person types twice, once for all new keys of a run. Where nobody can be
 // asked, and with --no-passphrase, there is none, and a note says so.
 func (t *Term) NewPassphrase(name string) ([]byte, error) {
 	if t.NoPassphrase {

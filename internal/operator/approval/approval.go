@@ -2,7 +2,7 @@
 // which release a channel runs, from which commit to which, whose keys come and go, until when.
 //
 // Everything is taken from the payload that would be signed and from what is published; nothing that
-// lies beside them is believed. Failure guarded: a signature under what its signer was never shown.
+// lies beside them is believed. Failure guarded: a signature under something that its signer was never shown.
 package approval
 
 import (
@@ -30,7 +30,7 @@ type Change struct {
 	Have       int           `json:"have"`   // valid signatures
 	Want       int           `json:"want"`
 	SignedBy   []string      `json:"signedBy"`   // names, or the beginnings of key ids
-	MaySign    []string      `json:"maySign"`    // who has not signed
+	MaySign    []string      `json:"maySign"`    // those who have not signed
 	ProposedBy []string      `json:"proposedBy"` // whose signature does not count
 	SignedAt   time.Time     `json:"signedAt"`   // when it was proposed
 	Expires    time.Time     `json:"expires"`
@@ -103,7 +103,7 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 	return out, nil
 }
 
-// Ask completes list by what the services of each release that comes ask for, as depot holds it. What
+// Ask adds to list what the services of each release that comes ask for, as depot holds it. What
 // cannot be read is said and stops nothing: whoever proposes a change chooses its digest.
 func Ask(ctx context.Context, depot release.Getter, list []Change) {
 	for _, c := range list {

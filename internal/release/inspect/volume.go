@@ -48,7 +48,7 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 	return in, nil
 }
 
-// judge notes in in what of v nobody may act on.
+// judge notes in in which releases of v nobody may act on, and why.
 func judge(ctx context.Context, v *volume.Volume, in *nodeapi.Inspection) {
 	signed, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{})
 	if err != nil {
@@ -105,7 +105,7 @@ type Verified struct {
 	Freshness client.Freshness
 	Entries   []release.Entry    // what the channel runs
 	Releases  []*release.Release // of Entries
-	Refused   []release.Refused  // what the channel says and nobody may act on
+	Refused   []release.Refused  // what the channel says and on which nobody may act
 }
 
 // Verify follows the signatures in v from root to every blob of its channel's releases, as a node

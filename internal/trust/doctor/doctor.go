@@ -30,8 +30,8 @@ const (
 // Finding is one thing that could be better.
 type Finding struct {
 	Level  Level  `json:"level"`
-	About  string `json:"about"`  // a role, a key or a file
-	What   string `json:"what"`   //
+	About  string `json:"about"` // a role, a key or a file
+	What   string `json:"what"`
 	Remedy string `json:"remedy"` // the next command, or what to do
 }
 

@@ -39,7 +39,7 @@ type Asks struct {
 
 var errNobody = errors.New("needs its passphrase, and nobody is here to give it")
 
-// Root is the name of the key that lies in Options.Root without being asked.
+// Root is the name of the key that New puts into Options.Root as NewRoot does.
 const Root = "root"
 
 // Dir is a directory of key files: NAME.key (private, mode 0600) and NAME.pub; private halves of root

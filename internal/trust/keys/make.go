@@ -58,7 +58,7 @@ func (k *Dir) taken(name string) error {
 }
 
 // create puts data at path unless something is there: fs.ErrExist. Two processes that make one key
-// at the same moment would else leave the halves of different keys.
+// at the same moment would otherwise leave the halves of different keys.
 func (k *Dir) create(path string, data []byte, mode fs.FileMode) error {
 	w, err := k.o.FS.Create(path, mode)
 	if err != nil {

@@ -85,7 +85,9 @@ func (t *tx) publish(changed map[string]*trust.TargetsMetadata, next *trust.Root
 	for _, role := range slices.Sorted(maps.Keys(changed)) {
 		m := signable(changed[role])
 		ids := t.s.with(changed).signersAcross(role, next)
-		m.Signatures = slices.DeleteFunc(m.Signatures, func(s metadata.Signature) bool { return !slices.Contains(ids, s.KeyID) }) // of who proposed it
+		m.Signatures = slices.DeleteFunc(m.Signatures, func(s metadata.Signature) bool {
+			return !slices.Contains(ids, s.KeyID) // of one who only proposed it
+		})
 		changed[role] = m
 		if len(m.Signatures) == 0 {
 			if _, err := sign(t.r.keys.ByID, m, ids); err != nil {
