@@ -127,7 +127,7 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 			if slices.Contains(args, "--alone") {
 				args = append(args, "--yes")
 				for _, words := range []string{
-					"key new alice", "key new bob", "trust add-signer channel/live alice", "trust add-signer channel/live bob --threshold 2",
+					"trust add-signer channel/live alice", "trust add-signer channel/live bob --threshold 2",
 				} {
 					if code, _, msg := run(t.Context(), env, strings.Fields(words)...); code != 0 {
 						t.Fatal(msg)
@@ -168,7 +168,7 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		newNetcache(t, env)
 	}
 	switch verb {
-	case "overland site run":
+	case "overland site run", "overland site certificate":
 		must("site", "init", "site")
 		must("site", "init", "copy")
 	case "overland cache freeze", "overland cache offline":
