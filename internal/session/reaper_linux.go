@@ -129,7 +129,7 @@ func (r *reaper) watch(leash *os.File) int {
 			switch {
 			case stopping:
 				r.tell(true)
-			case len(descendants()) == 0:
+			case len(procfs.Below(os.Getpid())) == 0:
 				return code
 			case !pulled:
 				settled = time.After(settle)
@@ -154,7 +154,7 @@ func (r *reaper) watch(leash *os.File) int {
 		case <-grace:
 			kill()
 		case <-look: // repeatedly: they may have started others
-			for _, p := range descendants() {
+			for _, p := range procfs.Below(os.Getpid()) {
 				p.Signal(syscall.SIGKILL)
 			}
 		case <-last:
@@ -168,7 +168,7 @@ func (r *reaper) watch(leash *os.File) int {
 // take a second signal as "at once".
 func (r *reaper) tell(all bool) {
 	group := syscall.Getpgrp()
-	for _, p := range descendants() {
+	for _, p := range procfs.Below(os.Getpid()) {
 		id := procfs.Process{PID: p.PID, Start: p.Start}
 		if r.told[id] || !all && p.Group == group && len(r.heard) > 0 {
 			continue
@@ -176,21 +176,6 @@ func (r *reaper) tell(all bool) {
 		r.told[id] = true
 		p.Signal(syscall.SIGTERM)
 	}
-}
-
-// descendants returns the live processes below this one, parents before their children.
-func descendants() []procfs.Process {
-	children := map[int][]procfs.Process{}
-	_ = procfs.Each(func(p procfs.Process) {
-		if !p.Dead() {
-			children[p.Parent] = append(children[p.Parent], p)
-		}
-	})
-	list := children[os.Getpid()]
-	for i := 0; i < len(list); i++ {
-		list = append(list, children[list[i].PID]...)
-	}
-	return list
 }
 
 // reap waits for every child of this process, and closes deaths when none is left.
