@@ -11,13 +11,13 @@ import (
 	"os/exec"
 	"os/signal"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"overland/internal/environ"
 	"overland/internal/procfs"
 )
 
@@ -189,12 +189,9 @@ func program(s Spec) (string, error) {
 	if strings.Contains(s.Path, "/") {
 		return s.Path, nil
 	}
-	for _, kv := range slices.Backward(s.Env) {
-		if list, ok := strings.CutPrefix(kv, "PATH="); ok {
-			if err := os.Setenv("PATH", list); err != nil {
-				return "", err
-			}
-			break
+	if list, ok := environ.Lookup(s.Env, "PATH"); ok {
+		if err := os.Setenv("PATH", list); err != nil {
+			return "", err
 		}
 	}
 	return exec.LookPath(s.Path)

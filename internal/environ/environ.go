@@ -31,6 +31,17 @@ func Without(list []string) []string {
 	})
 }
 
+// Lookup returns the value of the variable name in list, NAME=VALUE, and whether it is set. The last
+// one counts, as everywhere.
+func Lookup(list []string, name string) (value string, set bool) {
+	for _, kv := range slices.Backward(list) {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			return v, true
+		}
+	}
+	return "", false
+}
+
 // Hide takes the secrets out of this process's environment, and returns what os.Getenv did before.
 // It is for the start of a program, before anything reads or changes variables.
 func Hide() (getenv func(name string) string) {

@@ -46,3 +46,15 @@ func TestWithout(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestLookup(t *testing.T) {
+	list := []string{"A=1", "AB=2", "A=", "B=x=y"}
+	for name, want := range map[string]string{"A": "", "AB": "2", "B": "x=y"} {
+		if got, set := environ.Lookup(list, name); got != want || !set {
+			t.Errorf("%s: %q, %v", name, got, set)
+		}
+	}
+	if got, set := environ.Lookup(list, "C"); set {
+		t.Errorf("C: %q", got)
+	}
+}

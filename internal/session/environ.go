@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"overland/internal/confine/cell"
+	"overland/internal/environ"
 )
 
 // The variables that tell a command about its session.
@@ -50,14 +51,10 @@ func Own(environ []string) []string {
 	})
 }
 
-// value returns the value of a variable. The last one counts, as everywhere.
-func value(environ []string, name string) string {
-	for _, kv := range slices.Backward(environ) {
-		if v, ok := strings.CutPrefix(kv, name+"="); ok {
-			return v
-		}
-	}
-	return ""
+// value returns the value of the variable name in list; "" = it is empty or not set.
+func value(list []string, name string) string {
+	v, _ := environ.Lookup(list, name)
+	return v
 }
 
 // environ returns the command's environment, which points everything that

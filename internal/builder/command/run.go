@@ -25,11 +25,9 @@ import (
 // environ is the command's environment, but for what a session adds:
 // nothing of the caller's but PATH.
 func (b *Builder) environ(j builder.Job, s settings, w place) []string {
-	path := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-	for _, kv := range b.o.Env {
-		if v, ok := strings.CutPrefix(kv, "PATH="); ok {
-			path = v
-		}
+	path, set := environ.Lookup(b.o.Env, "PATH")
+	if !set {
+		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	}
 	return append(j.Platform.GoEnv(), "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+w.cache,
 		"OVERLAND_PLATFORM="+string(j.Platform), "OVERLAND_VERSION="+s.Version,

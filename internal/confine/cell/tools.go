@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"overland/internal/confine"
+	"overland/internal/environ"
 )
 
 // tools are the programs that are shown beside the system's.
@@ -19,8 +20,8 @@ type tools struct {
 	environ []string // what the programs need to find their own
 }
 
-// newTools finds the programs of the PATH in environ.
-func newTools(environ []string) *tools {
+// newTools finds the programs of the PATH in env.
+func newTools(env []string) *tools {
 	t := &tools{home: os.Getenv("HOME")}
 	if t.home != "" {
 		t.never = append(t.never, t.home)
@@ -28,12 +29,8 @@ func newTools(environ []string) *tools {
 	if site := os.Getenv("OVERLAND_HOME"); site != "" {
 		t.never = append(t.never, site)
 	}
-	for _, kv := range slices.Backward(environ) {
-		if list, ok := strings.CutPrefix(kv, "PATH="); ok {
-			t.path = filepath.SplitList(list)
-			break
-		}
-	}
+	list, _ := environ.Lookup(env, "PATH")
+	t.path = filepath.SplitList(list)
 	for _, dir := range t.path {
 		if filepath.IsAbs(dir) {
 			t.folder(filepath.Clean(dir))
