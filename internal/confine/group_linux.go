@@ -12,42 +12,34 @@ import (
 	"time"
 )
 
-// group is the control group of one command, in one folder (v2) or several (v1). nil = the machine
-// gives none.
-type group struct {
-	v2   string            // its folder
-	v1   map[string]string // controller → folder
-	made []string          // folders, to be removed
-}
-
-// newGroup makes a control group with the limits l and puts pid into it. how says what it is. Where
-// the machine gives none, or none that holds all of l, it is nil: then process limits hold.
-func newGroup(pid int, l Limits) (g *group, how string) {
+// newGroup makes a control group of its own for one command, with the limits l, and puts pid into it.
+// Where the machine gives none, or none that holds all of l, it is nil: then process limits hold.
+func newGroup(pid int, l Limits) *Group {
 	if l.Memory == 0 && l.Processes == 0 && l.CPU == 0 {
-		return nil, ""
+		return nil
 	}
 	own, ownErr := os.ReadFile("/proc/self/cgroup")
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if ownErr != nil || err != nil {
-		return nil, ""
+		return nil
 	}
 	at := groupFolders(string(own), string(mounts))
 	const digits = 12
 	name := "overland-" + strings.ToLower(rand.Text()[:digits])
-	g = &group{v1: map[string]string{}}
+	g := &Group{limits: "cgroup v2"}
 	if dir := at[""]; dir != "" && g.makeV2(filepath.Join(dir, name), l, pid) == nil {
-		return g, "cgroup v2"
+		return g
 	}
-	g.remove()
-	g = &group{v1: map[string]string{}}
+	g.Remove()
+	g = &Group{v1: map[string]string{}, limits: "cgroup v1"}
 	if g.makeAllV1(at, name, l, pid) == nil {
-		return g, "cgroup v1"
+		return g
 	}
-	g.remove()
-	return nil, ""
+	g.Remove()
+	return nil
 }
 
-func (g *group) makeAllV1(at map[string]string, name string, l Limits, pid int) error {
+func (g *Group) makeAllV1(at map[string]string, name string, l Limits, pid int) error {
 	for _, c := range []struct {
 		name   string
 		wanted bool
@@ -128,15 +120,15 @@ func groupMounts(mounts string) map[string]groupMount {
 	return points
 }
 
-func (g *group) make(dir string) error {
+func (g *Group) make(dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	g.made = append(g.made, dir)
+	g.dirs = append(g.dirs, dir)
 	return nil
 }
 
-func (g *group) makeV1(name, dir string, set map[string]string, pid int) error {
+func (g *Group) makeV1(name, dir string, set map[string]string, pid int) error {
 	if err := g.make(dir); err != nil {
 		return err
 	}
@@ -152,7 +144,7 @@ func (g *group) makeV1(name, dir string, set map[string]string, pid int) error {
 	return put(dir, "cgroup.procs", strconv.Itoa(pid))
 }
 
-func (g *group) makeV2(dir string, l Limits, pid int) error {
+func (g *Group) makeV2(dir string, l Limits, pid int) error {
 	parent := filepath.Dir(dir)
 	var want []string
 	set := map[string]string{}
@@ -198,20 +190,18 @@ func put(dir, file, value string) error {
 	return errors.Join(err, f.Close())
 }
 
-// reached returns the *LimitError of the limit that the command ran into, or nil.
-func (g *group) reached(l Limits) error {
+// Reached returns the *LimitError of the limit that was run into, or nil.
+func (g *Group) Reached(l Limits) error {
 	if g == nil {
 		return nil
 	}
-	memory := func() error { return &LimitError{"memory", size(l.Memory)} }
-	processes := func() error { return &LimitError{"processes", strconv.Itoa(l.Processes)} }
 	switch {
 	case g.v2 != "" && counted(g.v2, "memory.events", "oom_kill") > 0,
 		g.v1["memory"] != "" && counted(g.v1["memory"], "memory.oom_control", "oom_kill") > 0:
-		return memory()
+		return &LimitError{"memory", size(l.Memory)}
 	case g.v2 != "" && counted(g.v2, "pids.events", "max") > 0,
 		g.v1["pids"] != "" && counted(g.v1["pids"], "pids.events", "max") > 0:
-		return processes()
+		return &LimitError{"processes", strconv.Itoa(l.Processes)}
 	}
 	return nil
 }
@@ -240,12 +230,13 @@ func size(bytes int64) string {
 	return fmt.Sprintf("%d bytes", bytes)
 }
 
-// remove removes the group: the kernel may need a moment until what was killed has left it.
-func (g *group) remove() {
+// Remove removes the group, which must be empty: the kernel may need a moment until what was killed
+// has left it.
+func (g *Group) Remove() {
 	if g == nil {
 		return
 	}
-	for _, dir := range g.made {
+	for _, dir := range g.dirs {
 		for wait := time.Millisecond; wait < time.Second; wait *= 2 {
 			if err := os.Remove(dir); err == nil || errors.Is(err, fs.ErrNotExist) {
 				break
@@ -253,5 +244,4 @@ func (g *group) remove() {
 			time.Sleep(wait)
 		}
 	}
-	g.made = nil
 }

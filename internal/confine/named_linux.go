@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// Group is a control group with a name: it is found again by whoever comes later, and only root
-// can put a process into it or take one out. Below the top of each tree, in the folder "overland".
+// Group is a control group, in one folder (v2) or several (v1); nil = the machine gives none. One with
+// a name lies in the folder "overland" below the top of each tree: it can be found again later, and
+// only root can put a process into it or take one out.
 type Group struct {
-	dirs   []string // where processes are
-	v2     string
+	dirs   []string          // where processes are
+	v2     string            // its folder
 	v1     map[string]string // controller → folder
 	limits string            // what holds them: "cgroup v2", "cgroup v1"; "" = no limit is set
 	cpu    bool              // it holds the limit for processors too
@@ -186,22 +187,6 @@ func (g *Group) Processes() []int {
 		}
 	}
 	return list
-}
-
-// Reached returns the *LimitError of the limit that was run into, or nil.
-func (g *Group) Reached(l Limits) error {
-	if g == nil {
-		return nil
-	}
-	return (&group{v2: g.v2, v1: g.v1}).reached(l)
-}
-
-// Remove removes the group, which must be empty: the kernel may need a moment until
-// what was killed has left it.
-func (g *Group) Remove() {
-	if g != nil {
-		(&group{made: g.dirs}).remove()
-	}
 }
 
 // lacking returns what of l the group does not hold, in words.

@@ -29,7 +29,7 @@ type Process struct {
 
 	cmd     *exec.Cmd
 	control *net.UnixConn
-	group   *group
+	group   *Group // made for it alone; nil = none, or Spec.Group
 	limits  Limits
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
@@ -113,15 +113,15 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 		if err != nil {
 			_ = end(p.cmd.Process, s.Bare)
 			_ = p.cmd.Wait()
-			p.group.remove()
+			p.group.Remove()
 		}
 	}()
 	if v != nil || s.Group != nil {
 		if err := p.admit(s, v); err != nil {
 			return nil, err
 		}
-	} else {
-		p.group, p.Applied.Limits = newGroup(p.cmd.Process.Pid, s.Limits)
+	} else if p.group = newGroup(p.PID(), s.Limits); p.group != nil {
+		p.Applied.Limits = p.group.limits
 	}
 	if v == nil && s.Group == nil && p.group == nil && (s.Limits.Memory > 0 || s.Limits.Processes > 0) {
 		p.Applied.Limits = "process"
@@ -357,8 +357,8 @@ func (p *Process) Wait() (Exit, error) {
 		p.cancel(nil)
 		<-p.watched
 		p.control.Close()
-		reached := p.group.reached(p.limits)
-		p.group.remove()
+		reached := p.group.Reached(p.limits)
+		p.group.Remove()
 		if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 			p.exit = Exit{128 + int(status.Signal()), int(status.Signal())}
 		} else {
