@@ -197,12 +197,6 @@ func program(s Spec) (string, error) {
 	return exec.LookPath(s.Path)
 }
 
-// death is a process that has ended.
-type death struct {
-	pid    int
-	status syscall.WaitStatus
-}
-
 // keep collects what ends and passes signals on until the command has ended, and returns its exit
 // code; the kernel then ends what is left. When the parent says so, everything is told to end, and
 // has the time of grace for it.
@@ -211,9 +205,9 @@ func (k *keeper) keep() int {
 		k.conn.Close()
 		return k.keepService()
 	}
-	deaths, stop := make(chan death), make(chan struct{})
+	deaths, stop := make(chan procfs.Death), make(chan struct{})
 	go k.obey(stop)
-	go reap(deaths)
+	go procfs.Reap(deaths)
 	code := 128 + int(syscall.SIGKILL)
 	var stopping, ended bool
 	var grace <-chan time.Time
@@ -223,11 +217,11 @@ func (k *keeper) keep() int {
 			switch {
 			case !some:
 				return code
-			case d.pid != k.pid:
+			case d.PID != k.pid:
 				continue
 			}
-			if ended, code = true, d.status.ExitStatus(); d.status.Signaled() {
-				code = 128 + int(d.status.Signal())
+			if ended, code = true, d.Status.ExitStatus(); d.Status.Signaled() {
+				code = 128 + int(d.Status.Signal())
 			}
 			if !stopping {
 				return code
@@ -256,20 +250,6 @@ func (k *keeper) obey(stop chan<- struct{}) {
 			os.Exit(128 + int(syscall.SIGKILL))
 		}
 		stop <- struct{}{}
-	}
-}
-
-// reap collects every process that ends, and closes deaths when none is left.
-func reap(deaths chan<- death) {
-	defer close(deaths)
-	for {
-		var d death
-		var err error
-		if d.pid, err = syscall.Wait4(-1, &d.status, 0, nil); err == nil {
-			deaths <- d
-		} else if !errors.Is(err, syscall.EINTR) {
-			return
-		}
 	}
 }
 

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -100,17 +99,11 @@ func (r *reaper) start(command, environ []string) error {
 	return nil
 }
 
-// death is a child process that has ended.
-type death struct {
-	pid    int
-	status syscall.WaitStatus
-}
-
 // watch waits for the command to end, or for the session to end and then for every process, and
 // returns the exit code.
 func (r *reaper) watch(leash *os.File) int {
-	deaths, pulls := make(chan death), make(chan struct{})
-	go reap(deaths)
+	deaths, pulls := make(chan procfs.Death), make(chan struct{})
+	go procfs.Reap(deaths)
 	go follow(leash, pulls)
 	code := signalled + int(syscall.SIGKILL) // if it never ends
 	var ended, pulled, stopping bool
@@ -122,10 +115,10 @@ func (r *reaper) watch(leash *os.File) int {
 			switch {
 			case !some: // the last one: orphans became children of this process
 				return code
-			case d.pid != r.pid:
+			case d.PID != r.pid:
 				continue
 			}
-			ended, code = true, exitCode(d.status)
+			ended, code = true, exitCode(d.Status)
 			switch {
 			case stopping:
 				r.tell(true)
@@ -175,20 +168,6 @@ func (r *reaper) tell(all bool) {
 		}
 		r.told[id] = true
 		p.Signal(syscall.SIGTERM)
-	}
-}
-
-// reap waits for every child of this process, and closes deaths when none is left.
-func reap(deaths chan<- death) {
-	defer close(deaths)
-	for {
-		var d death
-		var err error
-		if d.pid, err = syscall.Wait4(-1, &d.status, 0, nil); err == nil {
-			deaths <- d
-		} else if !errors.Is(err, syscall.EINTR) {
-			return
-		}
 	}
 }
 
