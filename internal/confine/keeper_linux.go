@@ -208,7 +208,7 @@ func (k *keeper) keep() int {
 	deaths, stop := make(chan procfs.Death), make(chan struct{})
 	go k.obey(stop)
 	go procfs.Reap(deaths)
-	code := 128 + int(syscall.SIGKILL)
+	code := signalled + int(syscall.SIGKILL)
 	var stopping, ended bool
 	var grace <-chan time.Time
 	for {
@@ -220,10 +220,7 @@ func (k *keeper) keep() int {
 			case d.PID != k.pid:
 				continue
 			}
-			if ended, code = true, d.Status.ExitStatus(); d.Status.Signaled() {
-				code = 128 + int(d.Status.Signal())
-			}
-			if !stopping {
+			if ended, code = true, exitOf(d.Status).Code; !stopping {
 				return code
 			}
 		case <-stop:
@@ -247,7 +244,7 @@ func (k *keeper) keep() int {
 func (k *keeper) obey(stop chan<- struct{}) {
 	for {
 		if n, err := k.conn.Read(make([]byte, 1)); n == 0 || err != nil {
-			os.Exit(128 + int(syscall.SIGKILL))
+			os.Exit(signalled + int(syscall.SIGKILL))
 		}
 		stop <- struct{}{}
 	}
@@ -292,10 +289,7 @@ func (k *keeper) keepService() int {
 		case err != nil:
 			return 1
 		case pid == k.pid && (status.Signaled() || status.Exited()):
-			e := Exit{Code: status.ExitStatus()}
-			if status.Signaled() {
-				e = Exit{128 + int(status.Signal()), int(status.Signal())}
-			}
+			e := exitOf(status)
 			k.report(e)
 			endRest(k.order.Linger, k.others)
 			return e.Code

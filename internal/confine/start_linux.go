@@ -360,9 +360,9 @@ func (p *Process) Wait() (Exit, error) {
 		reached := p.group.Reached(p.limits)
 		p.group.Remove()
 		if status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			p.exit = Exit{128 + int(status.Signal()), int(status.Signal())}
+			p.exit = exitOf(status)
 		} else {
-			p.exit = exitOf(p.cmd.ProcessState.ExitCode())
+			p.exit = exitOfKeeper(p.cmd.ProcessState.ExitCode())
 		}
 		var ended *exec.ExitError
 		switch {
@@ -381,9 +381,19 @@ func (p *Process) Wait() (Exit, error) {
 	return p.exit, p.err
 }
 
-// exitOf reads the keeper's exit code: above 128 it stands for a signal.
-func exitOf(code int) Exit {
-	const signalled = 128
+// signalled plus the number of the signal that ended a command is its exit code, as in shells.
+const signalled = 128
+
+// exitOf returns how a process with this status ended.
+func exitOf(s syscall.WaitStatus) Exit {
+	if s.Signaled() {
+		return Exit{signalled + int(s.Signal()), int(s.Signal())}
+	}
+	return Exit{Code: s.ExitStatus()}
+}
+
+// exitOfKeeper reads the keeper's exit code: above signalled it stands for a signal.
+func exitOfKeeper(code int) Exit {
 	if code > signalled {
 		return Exit{code, code - signalled}
 	}

@@ -180,10 +180,3 @@ func follow(leash *os.File, pulls chan<- struct{}) {
 		}
 	}
 }
-
-func exitCode(s syscall.WaitStatus) int {
-	if s.Signaled() {
-		return signalled + int(s.Signal())
-	}
-	return s.ExitStatus()
-}

@@ -174,10 +174,17 @@ func (o *Options) explain(err error) error {
 		return err
 	}
 	code := exit.ExitCode()
-	if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		code = signalled + int(status.Signal())
+	if status, ok := exit.Sys().(syscall.WaitStatus); ok {
+		code = exitCode(status)
 	}
 	return &ExitError{o.Command[0], code}
+}
+
+func exitCode(s syscall.WaitStatus) int {
+	if s.Signaled() {
+		return signalled + int(s.Signal())
+	}
+	return s.ExitStatus()
 }
 
 // session is one run.
