@@ -133,17 +133,15 @@ func (k *keeper) begin() error {
 	if err != nil {
 		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
 	}
-	for try := 0; ; try++ {
-		pid, err := syscall.ForkExec(path, s.Args, &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}})
-		if err == nil {
-			k.pid = pid
-			return send(k.conn, answer{Started: true})
-		}
-		if !errors.Is(err, unix.ETXTBSY) || try == textBusyTries {
-			return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
-		}
-		time.Sleep(textBusyWait)
+	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
+	err = retryBusy(func() error {
+		k.pid, err = syscall.ForkExec(path, s.Args, attr)
+		return err
+	})
+	if err != nil {
+		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
 	}
+	return send(k.conn, answer{Started: true})
 }
 
 // umask is that of every command: what it writes is not for others to change.
@@ -160,7 +158,8 @@ func (k *keeper) beBare(s Spec) error {
 	if err := surrender(s, false); err != nil {
 		return err
 	}
-	return k.replace(s)
+	// It returns only when it cannot.
+	return &ExecError{retryBusy(func() error { return unix.Exec(s.Path, s.Args, s.Env) })}
 }
 
 // listen sends the parent a listener of this network namespace and returns what it answers.

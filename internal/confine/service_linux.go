@@ -82,23 +82,18 @@ func ownStanding() {
 	}
 }
 
-// replace starts the command in the keeper's place. It returns only when it cannot.
-func (k *keeper) replace(s Spec) error {
+// retryBusy calls start until the program is not busy any more, for a second. A program that is open
+// for writing cannot be started: a child that another goroutine of the agent forked may hold such a
+// descriptor for a moment.
+func retryBusy(start func() error) error {
+	const tries, wait = 50, 20 * time.Millisecond
 	for try := 0; ; try++ {
-		err := unix.Exec(s.Path, s.Args, s.Env)
-		if !errors.Is(err, unix.ETXTBSY) || try == textBusyTries {
-			return &ExecError{err}
+		if err := start(); !errors.Is(err, unix.ETXTBSY) || try == tries {
+			return err
 		}
-		time.Sleep(textBusyWait)
+		time.Sleep(wait)
 	}
 }
-
-// A program that is open for writing cannot be started: a child that another goroutine of the agent
-// forked may hold such a descriptor for a moment.
-const (
-	textBusyTries = 50
-	textBusyWait  = 20 * time.Millisecond
-)
 
 // endRest ends what the command left behind: this is process 1, and -1 is everyone else here.
 func endRest(linger time.Duration, left func() bool) {
