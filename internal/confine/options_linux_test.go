@@ -1,12 +1,16 @@
 package confine_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -71,5 +75,37 @@ func TestTheOptionsOfMounts(t *testing.T) {
 	if _, exit, _ := run(t, s); exit.Code == 0 {
 		t.Error("what is mounted below a folder that is read-only was written")
 		_ = os.Remove(filepath.Join("/dev/shm", name))
+	}
+}
+
+// Without namespaces there is no first process whose end is that of all: it is their group that ends.
+func TestABareCommandEndsWithItsChildren(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out, theirs, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	p, err := confine.Start(ctx, confine.Spec{
+		Path: "/bin/sh", Args: []string{"sh", "-c", "sleep 1000 & echo ready; wait"}, Stdout: theirs,
+		User: confine.User{ID: os.Geteuid(), Group: os.Getegid(), Share: true}, Privileged: true, Filter: confine.FilterOff, Bare: true,
+	})
+	theirs.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if _, err := p.Wait(); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := out.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(out); err != nil { // its child has the other end
+		t.Errorf("a child is still there: %v", err)
 	}
 }

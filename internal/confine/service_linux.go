@@ -54,14 +54,12 @@ func ReadExit(path string) (e Exit, ok bool) {
 }
 
 // keeperCommand returns how the keeper is started.
-func keeperCommand(ctx context.Context, v *Service, bare bool) *exec.Cmd {
+func keeperCommand(ctx context.Context, v *Service) *exec.Cmd {
 	if v != nil { // a goroutine that watches ctx would outlive the start
 		ctx = context.WithoutCancel(ctx)
 	}
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", Verb)
 	cmd.Env = []string{}
-	cmd.WaitDelay = time.Second
-	cmd.Cancel = func() error { return end(cmd.Process, bare) }
 	return cmd
 }
 

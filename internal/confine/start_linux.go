@@ -95,7 +95,7 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 			ours.Close()
 		}
 	}()
-	p.cmd = keeperCommand(ctx, v, s.Bare)
+	p.cmd = keeperCommand(ctx, v)
 	p.cmd.Args[0] = os.Args[0]
 	p.cmd.Dir = "/"
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.Stdin, s.Stdout, s.Stderr
@@ -105,7 +105,7 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 		p.cmd.ExtraFiles = append(p.cmd.ExtraFiles, v.Exit)
 	}
 	p.cmd.WaitDelay = s.Grace + time.Second
-	p.cmd.Cancel = func() error { return p.end(s.Grace) }
+	p.cmd.Cancel = func() error { return p.end(s) }
 	if err := p.cmd.Start(); err != nil {
 		return nil, p.unable(err, mapped)
 	}
@@ -166,15 +166,16 @@ func (p *Process) admit(s Spec, v *Service) error {
 	return v.Ready(p.PID(), p.Applied)
 }
 
-// end ends everything: at once, or so that what is told of it may end by itself.
-func (p *Process) end(grace time.Duration) error {
+// end ends everything: at once, or after the time of grace, in which all that is told of it may end by
+// itself.
+func (p *Process) end(s Spec) error {
 	var limit *LimitError
-	if grace > 0 && !errors.As(context.Cause(p.ctx), &limit) {
+	if s.Grace > 0 && !errors.As(context.Cause(p.ctx), &limit) {
 		if _, err := p.control.Write([]byte{0}); err == nil {
 			return nil
 		}
 	}
-	return p.cmd.Process.Kill()
+	return end(p.cmd.Process, s.Bare)
 }
 
 // namespaces returns how the keeper is cloned, and notes it.
