@@ -94,15 +94,15 @@ type Job struct {
 	Artifact appfile.Artifact
 	Platform platform.Platform
 	Commit   source.Commit
-	// Owner is what the caches of this application are called: its name and the commit with which its
-	// repository began, as hex. What one application leaves in a cache no other one may read.
+	// Owner names the caches of this application: a hash of its name and of the first commit of its
+	// repository, in hex. No application may read what another one has left in a cache.
 	Owner string
-	// Folder is Owner for what the application itself writes: also the folder of the repository,
-	// for a fork has the name and the first commit of what it was forked from.
+	// Folder names the caches that the application itself writes: the hash includes the folder of the
+	// repository too, because a fork has the name and the first commit of its original.
 	Folder string
 	Fresh  bool // as in the Request
-	// Left is what the checkout lacks; known to Build only. One that needs a part of it
-	// fails with that one\'s Err.
+	// Left is what the checkout lacks; known to Build only. A builder that needs one of these files
+	// fails with its Err.
 	Left     []source.Left
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
@@ -142,9 +142,9 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	if err != nil {
 		return nil, err
 	}
+	folder := digest.Of([]byte(owner + "\x00" + req.Repo.Dir())).Encoded()[:ownerDigits]
 	for i := range jobs {
-		jobs[i].Owner, jobs[i].Fresh = owner, req.Fresh
-		jobs[i].Folder = digest.Of([]byte(owner + "\x00" + req.Repo.Dir())).Encoded()[:ownerDigits]
+		jobs[i].Owner, jobs[i].Folder, jobs[i].Fresh = owner, folder, req.Fresh
 	}
 	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}}
 	defer r.close()
