@@ -178,7 +178,7 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 	return r.src, scratch, err
 }
 
-// noteLeft tells what the checkout lacks: nothing of it is needed, or a builder says so.
+// noteLeft tells what the checkout lacks. A builder that needs some of it fails.
 func (r *run) noteLeft() {
 	if r.req.Note == nil {
 		return

@@ -107,7 +107,7 @@ type Limits struct {
 	CPU       float64       // processors
 	Files     int           // open files of one process
 	FileSize  int64         // bytes of one file
-	Disk      int64         // bytes by which its writable folders (Bind) may grow; looked at every 0.2 s or less often
+	Disk      int64         // bytes by which its writable folders (Bind) may grow; checked every 0.2 s or less often
 	Time      time.Duration // from start to end
 	Core      bool          // may leave core dumps
 }

@@ -169,7 +169,7 @@ func (g *Group) join(pid int) error {
 	return nil
 }
 
-// Processes returns the ids of those in the group.
+// Processes returns the ids of the processes in the group.
 func (g *Group) Processes() []int {
 	if g == nil {
 		return nil

@@ -33,8 +33,8 @@ type Process struct {
 	limits  Limits
 	cancel  context.CancelCauseFunc
 	ctx     context.Context
-	disk    *disk         // of watched
-	watched chan struct{} // closed when nobody watches any more
+	disk    *disk         // what watch measures
+	watched chan struct{} // closed when watch has ended
 
 	once sync.Once
 	exit Exit

@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// often is how often a confined command is looked at.
+	// often is how long to wait between two checks of a confined command.
 	often = 200 * time.Millisecond
-	// share is the part of the time, one over it, that looking at its files may take.
+	// share bounds the time that walking its files takes: one part in share of the whole.
 	share = 20
 	// reserve is what a command with a limit leaves free on a disk, in bytes: a file that it has
 	// removed and keeps open is in no folder.
 	reserve = 256 << 20
-	// block is what the smallest file counts as, in bytes: the disk's list of files is an end too.
+	// block is what a file counts for at least, in bytes: a disk can run out of inodes too.
 	block = 4096
 )
 
@@ -162,8 +162,8 @@ func (d *disk) room() (all, least int64) {
 	return all, least
 }
 
-// using returns a *LimitError when pid and all below it use more than l allows: where there is no
-// control group, each process has its limit, and this is the one for all.
+// using returns a *LimitError when the processes below pid use more than l allows together. Where
+// there is no control group, the kernel limits only each process by itself.
 func using(pid int, l Limits) error {
 	var threads int
 	var memory int64

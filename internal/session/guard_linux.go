@@ -13,19 +13,19 @@ import (
 	"overland/internal/procfs"
 )
 
-// Guarded reports whether a recorder knows here who connects to it.
+// Guarded reports whether a recorder can tell on this system which process connects to it.
 const Guarded = true
 
 const (
-	known    = 32                    // how many processes that have connected are looked at first
+	known    = 32                    // how many processes that have connected before are tried first
 	looks    = 3                     // a socket may be on its way from a parent to its child
 	lookWait = 10 * time.Millisecond // between two looks
 	patience = time.Second           // for the request of a stranger, which is not read
 )
 
-// guard admits connections of the processes that the command started, and nobody else's. Loopback
-// is not a border: every user of the machine reaches it, and a recorder answers with what the
-// operator's logins read, and locks what it is asked for.
+// guard admits connections of the processes that the command started, and no others. Loopback is
+// not a border: every user of the machine reaches it, and a recorder answers with whatever the
+// operator's logins can read, and locks whatever it is asked for.
 type guard struct {
 	net.Listener
 
@@ -34,13 +34,13 @@ type guard struct {
 	mu       sync.Mutex
 	seen     []procfs.Process // descendants that have connected, the latest first
 	refused  int
-	stranger string // who was refused first
+	stranger string // the first peer that was refused
 }
 
 // newGuard returns l for processes below the process above.
 func newGuard(l net.Listener, above int) *guard { return &guard{Listener: l, above: above} }
 
-// strangers returns what a person should know of those who were refused; "" = nobody was.
+// strangers tells a person about the peers that were refused; "" = there were none.
 func (g *guard) strangers() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -50,8 +50,8 @@ func (g *guard) strangers() string {
 	return fmt.Sprintf("%d refused of processes that the command did not start (the first: %s)", g.refused, g.stranger)
 }
 
-// Accept implements net.Listener. Who is there is looked at with the first Read, so that nobody waits
-// for another.
+// Accept implements net.Listener. The peer is checked at the first Read, so that no connection
+// waits for the check of another.
 func (g *guard) Accept() (net.Conn, error) {
 	c, err := g.Listener.Accept()
 	if err != nil {
@@ -60,7 +60,7 @@ func (g *guard) Accept() (net.Conn, error) {
 	return &guarded{Conn: c, g: g}, nil
 }
 
-// guarded is a connection of which nothing is read before its peer is known.
+// guarded is a connection from which nothing is read before its peer was admitted.
 type guarded struct {
 	net.Conn
 	g    *guard
@@ -74,7 +74,7 @@ func (c *guarded) Read(p []byte) (int, error) {
 			return
 		}
 		c.err = io.EOF
-		// Its request is taken from the line, unread, so that it sees the answer.
+		// Its request is received and dropped: a close with unread bytes would take the answer away.
 		const most = 64 << 10
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		_, _ = c.Conn.Read(make([]byte, most))
@@ -131,7 +131,8 @@ func (g *guard) ours(s procfs.Socket) bool {
 			return true
 		}
 	}
-	// A process whose descriptors we may not see, as apt's without our rights, is taken at its user's word.
+	// The descriptors of some processes are hidden from us, such as those of apt's, which run as
+	// another user: there the socket's user must be the process's.
 	var hidden []procfs.Process
 	for _, p := range procfs.Below(g.above) {
 		has, err := p.Holds(s)

@@ -4,7 +4,7 @@ package session
 
 import "net"
 
-// Guarded reports whether a recorder knows here who connects to it.
+// Guarded reports whether a recorder can tell on this system which process connects to it.
 const Guarded = false
 
 // guard admits everybody: only Linux says which process has the other end of a connection.

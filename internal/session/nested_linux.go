@@ -19,10 +19,10 @@ import (
 )
 
 // Nested runs o.Command in a cell, from which nothing can be reached but the session that this
-// process runs in; environ is this process's. In the place of the session's folder it sees one of its
-// own, below the first of o.Own: from that folder the tools around run programs, with the caller's
-// rights. Of o only the fields from Command to Stderr and from Own to Limits count. An error of the
-// command is an *ExitError.
+// process runs in; environ is this process's. Instead of the session's folder the command sees one
+// of its own, below the first of o.Own: the tools outside of the cell run programs from the
+// session's, with the caller's rights. Of o only the fields from Command to Stderr and from Own to
+// Limits count. An error of the command is an *ExitError.
 func Nested(ctx context.Context, environ []string, o Options) error {
 	c := cell.Options{
 		Command: o.Command, Dir: o.WorkDir, Environ: merge(Own(environ), variables(o.Environ)),
@@ -38,7 +38,7 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 	}
 	var f forwarder
 	if at, err := url.Parse(value(environ, "HTTP_PROXY")); err == nil && at.Host != "" {
-		c.ListenAt = at.Host // the same as outside: many files of the session say it
+		c.ListenAt = at.Host // the same as outside: many files of the session name it
 		c.Listen = func(l net.Listener) ([]string, error) {
 			f.start(ctx, l, at.Host)
 			return nil, nil
@@ -49,8 +49,8 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 	return o.ended(ctx, exit, err)
 }
 
-// apart makes a folder in parent with what points tools at the session in dir: no logins, and no
-// cache of others.
+// apart makes a folder in parent with the files that point tools at the session in dir, but without
+// its logins and caches.
 func apart(dir, parent string) (string, error) {
 	own, err := os.MkdirTemp(parent, "session-")
 	if err != nil {
@@ -82,7 +82,7 @@ func variables(list []string) map[string]string {
 	return set
 }
 
-// forwarder connects whoever calls at a listener with an address.
+// forwarder connects the clients of a listener with an address.
 type forwarder struct {
 	l     net.Listener
 	mu    sync.Mutex
@@ -133,7 +133,7 @@ func half(to, from net.Conn) {
 	}
 }
 
-// hold notes that c is to be closed at the end, and reports whether that is not now.
+// hold notes that c is to be closed at the end; false = the end has come already.
 func (f *forwarder) hold(c net.Conn) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -134,8 +134,9 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Strangers: strangers}, err
 }
 
-// outside runs the command below a reaper, and serves it and all that it starts, and nobody else. It
-// may go past that. strangers is what a person should know of who else connected.
+// outside runs the command below a reaper, and serves it and all that it starts, and nobody else.
+// The command can reach the network without it, too. strangers tells a person about the other
+// processes that connected.
 func (s *session) outside(ctx context.Context, kind string) (strangers string, _ error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

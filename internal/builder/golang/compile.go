@@ -28,7 +28,7 @@ type compile struct {
 	scratch  string
 	cache    string // of the compiler
 
-	listCache string // of what lists packages
+	listCache string // of the command that lists packages
 	confined  bool
 }
 
@@ -62,7 +62,7 @@ func (c compile) fixed() []string {
 		"GOTMPDIR="+filepath.Join(c.scratch, "tmp"))
 }
 
-// fetchEnv is the environment of what may use the network.
+// fetchEnv is the environment of commands that may use the network.
 func (c compile) fetchEnv() []string {
 	return append(append(c.host.fetchEnv(), c.fixed()...), "GOCACHE="+c.listCache)
 }

@@ -14,9 +14,9 @@ import (
 // maxAssembly is how long a file that the assembler reads may be, in bytes.
 const maxAssembly = 64 << 20
 
-// includes refuses a file of the assembler's that includes one which does not lie in top: the
-// assembler reads any that it can, from the folder of the package. seen are the files that were
-// looked at.
+// includes refuses an assembly file that includes a file outside of top, directly or not: the
+// assembler reads every file that it can, relative to dir, the folder of the package. seen are the
+// files that were checked already.
 func includes(top, dir, file string, seen map[string]bool) error {
 	if seen[file] {
 		return nil

@@ -74,7 +74,7 @@ func checkReplace(name string, list []*modfile.Replace) error {
 	return nil
 }
 
-// within returns the folder of the repository that the file name calls to; verb says how.
+// within returns the folder of the repository that the file name refers to as to; verb says how.
 func within(name, verb, to string) (string, error) {
 	dir := path.Join(path.Dir(name), filepath.ToSlash(to))
 	if filepath.IsAbs(to) || strings.HasPrefix(filepath.ToSlash(to), "/") || dir == ".." || strings.HasPrefix(dir, "../") {

@@ -37,10 +37,10 @@ func Parse(s string) (Isolation, error) {
 	return "", errs.Hint(errs.Errorf(errs.Invalid, "isolation %.60q", s), "full or none")
 }
 
-// User is who a command is to the machine when root starts it: a user that nothing else is.
+// User is the machine's user and group of a command that root starts: nothing else runs as it.
 const User = 61000
 
-// inside is who a command is to itself.
+// inside is the user and group that a command sees itself as.
 const inside = 1000
 
 // inMemory is how large a folder in memory may become, in bytes.

@@ -16,9 +16,9 @@ const (
 	MostTime      = 48 * time.Hour
 )
 
-// Limits returns what a build that writes below dir may use of this machine. What is not asked for
-// is Processes, Time, three quarters of the memory and half of what is free on the disk. What a
-// repository asks for is bounded, by three quarters of either: it is not its to give away.
+// Limits returns what a build that writes below dir may use of this machine. The defaults are
+// Processes, Time, three quarters of the memory and half of what is free on the disk. A repository
+// may ask for three quarters of either at most: the machine is not its to give away.
 func Limits(asked confine.Limits, dir string) confine.Limits {
 	const part, whole, half = 3, 4, 2
 	memory := memory() / whole * part
@@ -33,8 +33,8 @@ func Limits(asked confine.Limits, dir string) confine.Limits {
 	return asked
 }
 
-// within returns what was asked for, or else usual, and at most most; 0 = no limit, where the machine
-// does not say what it has.
+// within returns asked, or usual when nothing was asked for, and never more than most; most = 0 is
+// no bound: the machine does not say what it has.
 func within(asked, usual, most int64) int64 {
 	switch {
 	case asked == 0:

@@ -9,7 +9,7 @@ import (
 	"overland/internal/confine"
 )
 
-// owner returns who a folder belongs to.
+// owner returns the user and group of a folder.
 func owner(dir string) (uid, gid int, _ error) {
 	info, err := os.Stat(dir)
 	if err != nil {
@@ -22,8 +22,8 @@ func owner(dir string) (uid, gid int, _ error) {
 	return int(st.Uid), int(st.Gid), nil
 }
 
-// give gives the command's own folders to the user that it is to the machine. One that is given
-// already is left as it is: a cache that another command of its kind has filled.
+// give gives the command's own folders to its user on the machine. A folder that already belongs to
+// that user is left as it is: a cache that an earlier command has filled.
 func (o *Options) give(u confine.User) error {
 	if os.Geteuid() != 0 || u.HostID == 0 {
 		return nil
@@ -40,8 +40,8 @@ func (o *Options) give(u confine.User) error {
 	return nil
 }
 
-// Give makes all that is in dir a build's own, when root runs this: a folder in Options.Own in which
-// others have made files since.
+// Give gives dir, a folder in Options.Own, and all that is in it to User, when root runs this:
+// others may have made files there since.
 func Give(dir string) error {
 	if os.Geteuid() != 0 {
 		return nil

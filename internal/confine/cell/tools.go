@@ -14,7 +14,7 @@ import (
 // tools are the programs that are shown beside the system's.
 type tools struct {
 	home    string   // of the caller
-	never   []string // folders that are not shown, nor what they lie in
+	never   []string // folders that are never shown, and neither are those above them
 	path    []string // the folders of PATH
 	mounts  []confine.Mount
 	environ []string // what the programs need to find their own
