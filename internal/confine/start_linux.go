@@ -343,9 +343,6 @@ func (a answer) err() error {
 	return err
 }
 
-// Signal sends sig to the command, through its keeper; SIGKILL ends everything.
-func (p *Process) Signal(sig os.Signal) error { return p.cmd.Process.Signal(sig) }
-
 // PID returns the keeper's process id: with it the whole ends.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
