@@ -43,17 +43,14 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	if b.host != nil {
 		return b.host, nil
 	}
-	h := &host{command: b.o.Go}
-	h.command = cmp.Or(h.command, "go")
-	given := b.o.Env
-	command, err := exec.LookPath(h.command)
+	command, err := exec.LookPath(cmp.Or(b.o.Go, "go"))
 	if err != nil {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "Go is not on this machine: %w", err),
 			"install Go 1.21 or newer; it fetches the toolchain that each build asks for")
 	}
-	h.command = command
+	h := &host{command: command}
 	out, err := tool.Ask(ctx, tool.Question{
-		Argv: []string{command, "env", "-json"}, Keep: []string{"GO"}, Environ: given,
+		Argv: []string{command, "env", "-json"}, Keep: []string{"GO"}, Environ: b.o.Env,
 		Set: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
 	})
 	if err != nil {
@@ -69,7 +66,7 @@ func (b *Builder) machine(ctx context.Context) (*host, error) {
 	if b.o.ModCache != "" {
 		h.Go.GOMODCACHE = b.o.ModCache
 	}
-	for _, v := range given {
+	for _, v := range b.o.Env {
 		if !ownedByGo.MatchString(v) {
 			h.env = append(h.env, v)
 		}
