@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"time"
 
 	"overland/internal/digest"
 	"overland/internal/fsx"
@@ -107,9 +106,6 @@ func (c cache) put(key digest.Digest, r record) error {
 	return nil
 }
 
-// lockPoll is the wait before a flock that another process holds is tried once more.
-const lockPoll = 50 * time.Millisecond
-
 // lock returns the flock of key, so that only one process works on it; it waits until ctx ends.
 // Keys that begin alike share one, so that there are few lock files; nobody holds two.
 func (c cache) lock(ctx context.Context, key digest.Digest) (*fsx.Lock, error) {
@@ -117,17 +113,9 @@ func (c cache) lock(ctx context.Context, key digest.Digest) (*fsx.Lock, error) {
 	if err := c.fs.Mkdir(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("lock a build: %w", err)
 	}
-	tick := time.NewTicker(lockPoll)
-	defer tick.Stop()
-	for {
-		l, err := fsx.TryLock(filepath.Join(dir, "lock"))
-		if !errors.Is(err, fsx.ErrLocked) {
-			return l, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, fmt.Errorf("wait for another build: %w", ctx.Err())
-		case <-tick.C:
-		}
+	l, err := fsx.AwaitLock(ctx, filepath.Join(dir, "lock"))
+	if errors.Is(err, fsx.ErrLocked) {
+		return nil, fmt.Errorf("wait for another build: %w", ctx.Err())
 	}
+	return l, err
 }

@@ -1,6 +1,7 @@
 package fsx
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // TestMain lets a test start this program again as a process that dies while it holds a lock.
@@ -146,11 +148,20 @@ func TestALockDiesWithItsHolder(t *testing.T) {
 	if _, err := TryLock(path); !errors.Is(err, ErrLocked) {
 		t.Errorf("second lock: %v", err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := AwaitLock(ctx, path); !errors.Is(err, ErrLocked) || ctx.Err() == nil {
+		t.Errorf("second lock, with patience: %v", err)
+	}
 	if err := lock.Unlock(); err != nil {
 		t.Fatal(err)
 	}
 	again, err := WaitLock(path)
 	if err != nil {
+		t.Fatal(err)
+	}
+	again.Unlock()
+	if again, err = AwaitLock(ctx, path); err != nil { // free: no patience is needed
 		t.Fatal(err)
 	}
 	again.Unlock()

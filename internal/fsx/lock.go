@@ -1,10 +1,12 @@
 package fsx
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strconv"
+	"time"
 )
 
 // ErrLocked is returned when another process holds a lock.
@@ -43,6 +45,23 @@ func WaitLock(path string) (*Lock, error) {
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
 	return own(file)
+}
+
+// AwaitLock takes the lock file path as soon as it is free. When ctx ends first, the error is that
+// of TryLock, so it wraps ErrLocked. A lock that is free is taken even after ctx has ended.
+func AwaitLock(ctx context.Context, path string) (*Lock, error) {
+	const longest = 50 * time.Millisecond
+	for wait := time.Millisecond; ; wait = min(2*wait, longest) {
+		l, err := TryLock(path)
+		if !errors.Is(err, ErrLocked) {
+			return l, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(wait):
+		}
+	}
 }
 
 func own(file *os.File) (*Lock, error) {

@@ -3,7 +3,6 @@ package trust
 import (
 	"context"
 	"errors"
-	"time"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -12,15 +11,9 @@ import (
 // WaitLock takes the flock on path once its holder is done with it. When ctx ends first
 // the error is of kind Conflict.
 func WaitLock(ctx context.Context, path string) (*fsx.Lock, error) {
-	for {
-		l, err := fsx.TryLock(path)
-		if err == nil || !errors.Is(err, fsx.ErrLocked) {
-			return l, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errs.Errorf(errs.Conflict, "another change is under way: %w: %w", err, ctx.Err())
-		case <-time.After(20 * time.Millisecond):
-		}
+	l, err := fsx.AwaitLock(ctx, path)
+	if errors.Is(err, fsx.ErrLocked) {
+		return nil, errs.Errorf(errs.Conflict, "another change is under way: %w: %w", err, ctx.Err())
 	}
+	return l, err
 }

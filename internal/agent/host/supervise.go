@@ -90,18 +90,14 @@ func (s *Supervisor) Run(ctx context.Context) error {
 // lock takes the supervisor's lock. Install and status hold it for a moment to see whether a
 // supervisor runs, so a lock that is busy is retried for a while.
 func (s *Supervisor) lock(ctx context.Context) (*fsx.Lock, error) {
-	const patience, look = 2 * time.Second, 10 * time.Millisecond
-	for end := time.Now().Add(patience); ; {
-		lock, err := fsx.TryLock(s.Slots.path("lock"))
-		if !errors.Is(err, fsx.ErrLocked) || time.Now().After(end) {
-			return lock, err
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(look):
-		}
+	const patience = 2 * time.Second
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	lock, err := fsx.AwaitLock(bounded, s.Slots.path("lock"))
+	if errors.Is(err, fsx.ErrLocked) && ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
+	return lock, err
 }
 
 // idle waits for d, reaping.

@@ -128,18 +128,12 @@ func (r *Runtime) adopt(ctx context.Context, path string, late time.Duration, wa
 
 // lock takes the lock of the record at path.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
-	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		l, err := fsx.TryLock(path + ".lock")
-		if err == nil {
-			return func() { _ = l.Unlock() }, nil
-		}
-		if !errors.Is(err, fsx.ErrLocked) {
-			return nil, err
-		}
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	l, err := fsx.AwaitLock(ctx, path+".lock")
+	switch {
+	case errors.Is(err, fsx.ErrLocked):
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
 	}
+	return func() { _ = l.Unlock() }, nil
 }
