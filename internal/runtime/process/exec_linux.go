@@ -9,7 +9,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"overland/internal/confine"
@@ -67,10 +66,7 @@ func (r *Runtime) check(ctx context.Context, i runtime.Instance, s confine.Spec)
 		return runtime.Exit{}, err
 	}
 	x, err := p.Wait()
-	e := runtime.Exit{Known: true, At: time.Now(), Code: x.Code, Signal: syscall.Signal(x.Signal)}
-	if x.Signal != 0 {
-		e.Code = 0
-	}
+	e := exitOf(x, time.Now())
 	if limit := (*confine.LimitError)(nil); errors.As(err, &limit) {
 		e.Limit, err = limit.Error(), nil
 	}

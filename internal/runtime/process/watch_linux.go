@@ -204,10 +204,7 @@ func openPidfd(rec record) *os.File {
 func (p *proc) collect() runtime.Exit {
 	e := collectChild(p.rec.PID)
 	if x, ok := confine.ReadExit(exitPath(p.path)); ok && p.rec.Confined.Apart {
-		e.Known, e.Code, e.Signal = true, x.Code, syscall.Signal(x.Signal)
-		if x.Signal != 0 {
-			e.Code = 0
-		}
+		e = exitOf(x, e.At)
 	}
 	if g := confine.FindGroup(p.rec.Group); p.rec.Group != "" {
 		if reached := g.Reached(p.limits); reached != nil && !e.OK() {
@@ -220,6 +217,15 @@ func (p *proc) collect() runtime.Exit {
 
 // exitPath returns the file that the keeper of what is recorded at path writes the exit into.
 func exitPath(path string) string { return path + ".exit" }
+
+// exitOf returns x, in which the code of a signal is a shell's.
+func exitOf(x confine.Exit, at time.Time) runtime.Exit {
+	e := runtime.Exit{Known: true, Code: x.Code, Signal: syscall.Signal(x.Signal), At: at}
+	if x.Signal != 0 {
+		e.Code = 0
+	}
+	return e
+}
 
 // collectChild takes the exit status of a process that has ended, when it is our child.
 func collectChild(pid int) runtime.Exit {
