@@ -150,11 +150,7 @@ func lockLog(path string, flag, how int) (*lockedLog, error) {
 	if err != nil && how == unix.LOCK_EX && !fsx.IsFull(err) {
 		return nil, err
 	}
-	l := &lockedLog{lock: lock}
-	if err != nil {
-		l.lock = nil
-	}
-	for l.lock != nil {
+	for lock != nil {
 		if err = unix.Flock(int(lock.Fd()), how); err == nil {
 			break
 		}
@@ -162,13 +158,12 @@ func lockLog(path string, flag, how int) (*lockedLog, error) {
 			return nil, errors.Join(err, lock.Close())
 		}
 	}
-	if l.File, err = os.OpenFile(path, flag, 0); err != nil {
-		if l.lock != nil {
-			lock.Close()
-		}
+	log, err := os.OpenFile(path, flag, 0)
+	if err != nil {
+		lock.Close() // of nil it does nothing
 		return nil, err
 	}
-	return l, nil
+	return &lockedLog{log, lock}, nil
 }
 
 // rotator looks after one log: often while it grows fast, rarely while it is still.
