@@ -1,7 +1,6 @@
 package nodecli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -303,8 +302,7 @@ func confirmPurge(e env, dir string) error {
 		return errs.Hint(errs.Errorf(errs.Invalid, "uninstall --purge: nobody is here to confirm"), "add --yes")
 	}
 	fmt.Fprint(e.err, "Type yes to remove them: ")
-	answer, _ := bufio.NewReader(e.in).ReadString('\n')
-	if strings.TrimSpace(answer) != "yes" {
+	if answer, err := e.ask(); err != nil || answer != "yes" {
 		return errs.Errorf(errs.Cancelled, "uninstall --purge: not confirmed: nothing was removed")
 	}
 	return nil

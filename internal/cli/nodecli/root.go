@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -54,11 +53,11 @@ This machine trusts nobody yet. %s says that its root of trust is
 
 Compare it with the one that its maker gave you by another way ("overland trust show" prints it).
 Type yes when every character is the same: `, src.Name(), offered.Groups())
-	answer, err := e.in.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read the answer: %w", err)
+	answer, err := e.ask()
+	if err != nil {
+		return "", err
 	}
-	if strings.TrimSpace(answer) != "yes" {
+	if answer != "yes" {
 		return "", errs.Hint(errs.Errorf(errs.Untrusted, "the root of trust was not confirmed: nothing was installed"),
 			"ask for the fingerprint and install again, or add --root FINGERPRINT")
 	}
@@ -151,11 +150,11 @@ func chooseChannel(e env, c *call, src stage.Source) (string, error) {
 This machine follows no channel yet. Its operator says which one it is for, beside the fingerprint; whoever
 carries %s cannot know. It says: %s
 The channel to follow: `, src.Name(), offered)
-	answer, err := e.in.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("read the answer: %w", err)
+	answer, err := e.ask()
+	if err != nil {
+		return "", err
 	}
-	if answer = strings.TrimSpace(answer); answer == "" {
+	if answer == "" {
 		return "", stage.WithoutChannel(src)
 	}
 	ch, err = release.ParseChannel(answer)

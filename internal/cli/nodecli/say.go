@@ -2,6 +2,7 @@ package nodecli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -15,6 +16,16 @@ import (
 // say prints one progress line.
 func (e env) say(format string, args ...any) {
 	_, _ = io.WriteString(e.err, httpx.RedactedText(printer.Sprintf(format+"\n", args...)))
+}
+
+// ask returns the line that a person types, without the space around it; what there is of it when
+// the input ends.
+func (e env) ask() (string, error) {
+	answer, err := e.in.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the answer: %w", err)
+	}
+	return strings.TrimSpace(answer), nil
 }
 
 func writeJSON(w io.Writer, v any) error {
