@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"os"
 	"sync"
 	"time"
@@ -38,10 +39,7 @@ type readerAt interface {
 func (w *patience) readAt(f readerAt, p []byte, off int64) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	limit := w.limit
-	if limit == 0 {
-		limit = patienceTime
-	}
+	limit := cmp.Or(w.limit, patienceTime)
 	if w.gone {
 		return 0, silent(f, limit)
 	}
