@@ -32,18 +32,26 @@ func ClientAt(ip netip.Addr) Client {
 }
 
 // ClientOf returns the client at a, the address of a connection or its text.
-func ClientOf(a net.Addr) Client {
+func ClientOf(a net.Addr) Client { return ClientAt(addressOf(a)) }
+
+// addressOf returns the IP address in a; the zero value when it has none.
+func addressOf(a net.Addr) netip.Addr {
 	if a == nil {
-		return Client{}
+		return netip.Addr{}
 	}
 	if tcp, ok := a.(*net.TCPAddr); ok {
-		return ClientAt(tcp.AddrPort().Addr())
+		return tcp.AddrPort().Addr()
 	}
 	p, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return Client{}
+		return netip.Addr{}
 	}
-	return ClientAt(p.Addr())
+	return p.Addr()
+}
+
+// among reports whether ip is in one of networks.
+func among(networks []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
 }
 
 // String returns the network of the client: "10.0.0.1/32"; "" where it is not known.
@@ -78,12 +86,9 @@ func Forwarded(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
 	}
-	proxy := func(ip netip.Addr) bool {
-		return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(ip.Unmap()) })
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		from, err := netip.ParseAddrPort(r.RemoteAddr)
-		if err != nil || !proxy(from.Addr()) {
+		if err != nil || !among(trusted, from.Addr()) {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -93,7 +98,7 @@ func Forwarded(trusted []netip.Prefix, next http.Handler) http.Handler {
 			if err != nil {
 				break // whatever stands before it, nobody vouches for
 			}
-			if !proxy(ip) {
+			if !among(trusted, ip) {
 				r = r.WithContext(With(r.Context(), ClientAt(ip)))
 				r.RemoteAddr = netip.AddrPortFrom(ip, 0).String()
 				break

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -114,8 +113,9 @@ func (l *Listener) take(c net.Conn) {
 	if l.o.Tune != nil {
 		l.o.Tune(c)
 	}
-	who := ClientOf(c.RemoteAddr())
-	if slices.ContainsFunc(l.o.Trusted, func(p netip.Prefix) bool { return p.Contains(who.net.Addr()) }) {
+	at := addressOf(c.RemoteAddr())
+	who := ClientAt(at)
+	if among(l.o.Trusted, at) {
 		who.alone = l.places.stranger()
 	}
 	l.o.Files.add(1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"syscall"
 	"testing"
@@ -315,5 +316,49 @@ func TestATrustedProxyIsNotOneClient(t *testing.T) {
 		admission.ConnState(accept(t, l), http.StateActive)
 	}
 	dial("127.0.0.3")
+	admission.WaitFor(l, 1)
+}
+
+// named is a listener whose connections come from the addresses in remote, one after the other.
+type named struct {
+	net.Listener
+	remote []string
+}
+
+func (n *named) Accept() (net.Conn, error) {
+	c, err := n.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	at := net.TCPAddrFromAddrPort(netip.MustParseAddrPort(n.remote[0]))
+	n.remote = n.remote[1:]
+	return from6{c, at}, nil
+}
+
+type from6 struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (c from6) RemoteAddr() net.Addr { return c.remote }
+
+// A proxy with an IPv6 address is known by all of it, although clients are counted by the first half.
+func TestATrustedProxyMayBeOneIPv6Address(t *testing.T) {
+	m := badlink.NewMemory()
+	l := admission.Listen(&named{m, []string{"[fd00::5]:1", "[fd00::5]:2", "[fd01::1]:1"}},
+		admission.Options{Conns: 2, Trusted: admission.Prefixes("fd00::5/128")})
+	defer l.Close()
+	dial := func() {
+		c, err := m.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+	}
+	for range 2 {
+		dial()
+		admission.ConnState(accept(t, l), http.StateActive)
+	}
+	dial()
 	admission.WaitFor(l, 1)
 }
