@@ -6,22 +6,22 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 )
 
 // Conn is a connection that has a place.
 type Conn struct {
 	net.Conn
+	l       *Listener
 	seat    *Seat
-	enter   func(*Conn)
-	left    func(*Conn)
-	closed  func()
+	shut    sync.Once
 	evicted atomic.Bool
 	slow    took // the listener's: what its client took lately
 }
 
 // Enter implements Guest.
-func (c *Conn) Enter() { c.enter(c) }
+func (c *Conn) Enter() { c.l.enter(c) }
 
 // Leave implements Guest. What the client has not taken is dropped: a reader that takes
 // nothing would go on holding it.
@@ -30,9 +30,8 @@ func (c *Conn) Leave() {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok && outstanding(tcp) > 0 {
 		_ = tcp.SetLinger(0)
 	}
-	c.Conn.Close()
-	c.closed()
-	c.left(c)
+	_ = c.close()
+	c.l.forget(c)
 }
 
 // Moved implements Guest: what has passed below TLS, in both directions.
@@ -48,9 +47,14 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) { return io.Copy(c.Conn, r) 
 
 // Close closes the connection and gives its place back.
 func (c *Conn) Close() error {
-	err := c.Conn.Close()
-	c.closed()
+	err := c.close()
 	c.seat.End()
+	return err
+}
+
+func (c *Conn) close() error {
+	err := c.Conn.Close()
+	c.shut.Do(func() { c.l.o.Files.add(-1) })
 	return err
 }
 

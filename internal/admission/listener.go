@@ -53,6 +53,7 @@ type Listener struct {
 	net.Listener
 	o      Options
 	places *Places
+	apart  uint64 // connections of trusted proxies so far; accept's alone
 
 	mu    sync.Mutex
 	ready []*Conn        // have a place, and nobody has accepted them yet
@@ -116,10 +117,11 @@ func (l *Listener) take(c net.Conn) {
 	at := addressOf(c.RemoteAddr())
 	who := ClientAt(at)
 	if among(l.o.Trusted, at) {
-		who.alone = l.places.stranger()
+		l.apart++
+		who.alone = l.apart
 	}
 	l.o.Files.add(1)
-	conn := &Conn{Conn: c, enter: l.enter, left: l.forget, closed: sync.OnceFunc(func() { l.o.Files.add(-1) })}
+	conn := &Conn{Conn: c, l: l}
 	l.mu.Lock()
 	l.all[conn] = true
 	l.mu.Unlock()

@@ -41,7 +41,6 @@ type Places struct {
 	clients map[Client]*guestlist
 	ranks   [ranks]*ranking
 	idle    queue // of all clients, the longest first
-	apart   uint64
 }
 
 // NewPlaces returns so many places, for which room more may wait.
@@ -258,14 +257,6 @@ func (p *Places) active() map[*Seat]time.Time {
 		}
 	}
 	return list
-}
-
-// stranger returns a number that no other client has.
-func (p *Places) stranger() uint64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.apart++
-	return p.apart
 }
 
 // spare ends one connection that nobody needs now: file descriptors are short.
