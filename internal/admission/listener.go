@@ -215,8 +215,7 @@ func (l *Listener) watch() {
 		}
 		for s, since := range l.places.active() {
 			if c, ok := s.guest.(*Conn); ok && c.crawls(since, l.o.Slow) {
-				c.Leave()
-				s.End()
+				s.evict()
 			}
 		}
 	}

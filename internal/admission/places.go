@@ -23,7 +23,8 @@ const (
 	glance   = 16              // idle ones that are looked at
 )
 
-// Guest is the holder of a place. Its methods are called without a lock, and must not block.
+// Guest is the holder of a place. Its methods must not block; Moved may be called with the lock of
+// the places held.
 type Guest interface {
 	Enter()       // it has its place now; called at most once
 	Leave()       // its place, or its turn to get one, is gone
@@ -59,8 +60,8 @@ type Seat struct {
 	of    *guestlist
 	state State
 	since time.Time // when it got its state
-	moved int64     // what Guest.Moved was then, or when it was last looked at
-	seen  time.Time // when that was
+	asked time.Time // when it came
+	moved int64     // what Guest.Moved was then
 	links [links]link
 }
 
@@ -74,7 +75,7 @@ func (p *Places) ask(who Client, g Guest, seated func(*Seat)) *Seat {
 	moved := g.Moved()
 	p.mu.Lock()
 	now := time.Now()
-	s := &Seat{p: p, guest: g, state: gone, since: now, seen: now, moved: moved}
+	s := &Seat{p: p, guest: g, state: gone, asked: now, moved: moved}
 	s.of = p.clients[who]
 	if s.of == nil {
 		s.of = &guestlist{who: who, active: map[*Seat]bool{}, at: [ranks]int{-1, -1, -1}}
@@ -121,7 +122,7 @@ func (p *Places) victim(c *guestlist, now time.Time) *Seat {
 	if top == nil {
 		return nil
 	}
-	over := top.places >= c.places+2 // so that the two do not take turns
+	over := top.places() >= c.places()+2 // so that the two do not take turns
 	if over {
 		if s := top.fresh.head; s != nil {
 			return s
@@ -141,7 +142,7 @@ func (p *Places) victim(c *guestlist, now time.Time) *Seat {
 		if s == nil {
 			break
 		}
-		if s.of.places > c.places {
+		if s.of.places() > c.places() {
 			return s
 		}
 		s = s.links[ofAll].next
@@ -157,7 +158,7 @@ func (g *guestlist) slowest(now time.Time) (worst *Seat) {
 	var least float64
 	n := 0
 	for s := range g.active {
-		rate := float64(s.guest.Moved()-s.moved) / max(now.Sub(s.seen), time.Millisecond).Seconds()
+		rate := float64(s.guest.Moved()-s.moved) / max(now.Sub(s.asked), time.Millisecond).Seconds()
 		if worst == nil || rate < least {
 			worst, least = s, rate
 		}
@@ -171,18 +172,8 @@ func (g *guestlist) slowest(now time.Time) (worst *Seat) {
 // set moves s to a state, and everything that depends on it.
 func (p *Places) set(s *Seat, to State) {
 	g := s.of
-	has := func(state State) bool { return state <= Active }
-	switch {
-	case has(s.state) && !has(to):
-		p.taken--
-		g.places--
-	case !has(s.state) && has(to):
-		p.taken++
-		g.places++
-	}
-	if s.state == waiting {
-		p.waits--
-	}
+	p.taken -= g.places()
+	p.waits -= g.waits.n
 	s.leave(ofClient)
 	s.leave(ofAll)
 	delete(g.active, s)
@@ -196,14 +187,15 @@ func (p *Places) set(s *Seat, to State) {
 	case Active:
 		g.active[s] = true
 	case waiting:
-		p.waits++
 		g.waits.add(s)
 	case gone:
 	}
-	p.ranks[byPlaces].set(g, g.places > 0)
+	p.taken += g.places()
+	p.waits += g.waits.n
+	p.ranks[byPlaces].set(g, g.places() > 0)
 	p.ranks[byTurn].set(g, g.waits.n > 0)
 	p.ranks[byWaits].set(g, g.waits.n > 0)
-	if g.places == 0 && g.waits.n == 0 {
+	if g.places() == 0 && g.waits.n == 0 {
 		delete(p.clients, g.who)
 	} else {
 		p.clients[g.who] = g
@@ -221,9 +213,14 @@ func (s *Seat) Set(state State) {
 	crowded := had && state == Idle && s.p.waits > 0
 	s.p.mu.Unlock()
 	if crowded {
-		s.guest.Leave()
-		s.End()
+		s.evict()
 	}
+}
+
+// evict ends what s is held for, and gives the place to the next.
+func (s *Seat) evict() {
+	s.guest.Leave()
+	s.End()
 }
 
 // End gives the place back, or the turn; doing so again is not an error.

@@ -5,13 +5,15 @@ import "container/heap"
 // guestlist is what one client has.
 type guestlist struct {
 	who    Client
-	places int
 	fresh  queue          // that have not asked for anything yet, the oldest first
 	idle   queue          // between two requests, the longest first
 	active map[*Seat]bool // at work
 	waits  queue          // for a place, the first to come first
 	at     [ranks]int     // in each ranking; -1 = not there
 }
+
+// places returns how many the client has.
+func (g *guestlist) places() int { return g.fresh.n + g.idle.n + len(g.active) }
 
 const (
 	byPlaces = iota // the client with the most places first
@@ -29,8 +31,8 @@ type ranking struct {
 
 func rankings() (r [ranks]*ranking) {
 	for i, less := range [ranks]func(a, b *guestlist) bool{
-		byPlaces: func(a, b *guestlist) bool { return a.places > b.places },
-		byTurn:   func(a, b *guestlist) bool { return a.places < b.places },
+		byPlaces: func(a, b *guestlist) bool { return a.places() > b.places() },
+		byTurn:   func(a, b *guestlist) bool { return a.places() < b.places() },
 		byWaits:  func(a, b *guestlist) bool { return a.waits.n > b.waits.n },
 	} {
 		r[i] = &ranking{rank: i, less: less}

@@ -59,8 +59,7 @@ func (r *request) Enter() { close(r.entered) }
 func (r *request) Leave() {
 	close(r.left)
 	if r.conn != nil {
-		r.conn.Leave()
-		r.conn.seat.End()
+		r.conn.seat.evict()
 	}
 }
 
