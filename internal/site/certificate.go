@@ -1,6 +1,7 @@
 package site
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -122,12 +123,7 @@ func Certificate(dir, listen string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []string{written.Listen, defaultListen} {
-		if listen == "" {
-			listen = s
-		}
-	}
-	of, err := namesOf(written.Names, listen)
+	of, err := namesOf(written.Names, cmp.Or(listen, written.Listen, defaultListen))
 	if err != nil {
 		return nil, err
 	}
