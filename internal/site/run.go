@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -51,7 +50,7 @@ type Options struct {
 	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
 	Root      trust.Fingerprint // whose metadata they are asked for; needed once, and not by a site that signs its own
 
-	files *admission.Files // of both listeners
+	files *admission.Files // of both listeners; nil = any number
 }
 
 // edges are what tests put in place of the world at a site's edge; the zero value is the world.
@@ -93,9 +92,8 @@ func (o Options) defaults() Options {
 	o.Refresh = cmp.Or(max(o.Refresh, 0), defaultRefresh)
 	o.Conns = cmp.Or(max(o.Conns, 0), defaultConns)
 	o.Log = slog.New(admission.Calm(o.Log.Handler()))
-	o.files = &admission.Files{Most: math.MaxInt64}
 	if most := openFiles(); most > 0 {
-		o.files.Most = max(most-ownFiles, most/2)
+		o.files = &admission.Files{Most: max(most-ownFiles, most/2)}
 		if fit := int(o.files.Most / listeners); o.Conns > fit {
 			o.Log.Warn("this process may not open enough files for so many connections", "connections", o.Conns, "served", fit,
 				"hint", "raise the limit of open files (ulimit -n, LimitNOFILE), or set connections in site.yaml")
