@@ -103,22 +103,22 @@ func (h *Hosts) has(ip netip.Addr) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if time.Since(h.when) > addressesFor {
-		h.own, h.when = Addresses(), time.Now()
+		h.own, _ = Addresses() // none when they cannot be read
+		h.when = time.Now()
 	}
 	return slices.Contains(h.own, ip)
 }
 
-// Addresses returns the addresses of this machine's interfaces that are up; none when they
-// cannot be read.
-func Addresses() (list []netip.Addr) {
+// Addresses returns the addresses of this machine's interfaces that are up.
+func Addresses() (list []netip.Addr, err error) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, fmt.Errorf("addresses of this machine: %w", err)
 	}
 	for _, a := range addrs {
 		if p, err := netip.ParsePrefix(a.String()); err == nil {
 			list = append(list, p.Addr().Unmap().WithZone(""))
 		}
 	}
-	return list
+	return list, nil
 }

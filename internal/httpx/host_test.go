@@ -52,9 +52,9 @@ func asked(t *testing.T, host, target string, proxy bool) (int, string) {
 }
 
 func TestHosts(t *testing.T) {
-	own := httpx.Addresses()
-	if len(own) == 0 {
-		t.Fatal("this machine has no address")
+	own, err := httpx.Addresses()
+	if err != nil || len(own) == 0 {
+		t.Fatalf("this machine has no address: %v", err)
 	}
 	for host, want := range map[string]int{
 		"127.0.0.1": 200, "127.0.0.1:8443": 200, "localhost:1": 200, "LOCALHOST.": 200, "[::1]": 200, "[::1]:80": 200, "127.9.9.9": 200,
@@ -107,7 +107,11 @@ func TestARequestForNobody(t *testing.T) {
 // The machine's addresses are its own, whichever of them the connection came to.
 func TestEveryAddressOfTheMachine(t *testing.T) {
 	guard := (&httpx.Hosts{}).Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), nil)
-	for _, ip := range httpx.Addresses() {
+	own, err := httpx.Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ip := range own {
 		r, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
 		r.Host = net.JoinHostPort(ip.String(), "80")
 		if guard.ServeHTTP(w, r); w.Code != http.StatusOK {

@@ -35,7 +35,8 @@ func namesOf(given []string, listen string) (names, error) {
 	if host.IsValid() && !host.IsUnspecified() {
 		more.ips = append(more.ips, host.WithZone(""))
 	} else {
-		for _, ip := range httpx.Addresses() {
+		own, _ := httpx.Addresses() // a certificate without them is better than none
+		for _, ip := range own {
 			if ip.IsGlobalUnicast() {
 				more.ips = append(more.ips, ip)
 			}

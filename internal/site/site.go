@@ -17,6 +17,7 @@ import (
 	"overland/internal/fetch"
 	"overland/internal/fsx"
 	"overland/internal/home"
+	"overland/internal/httpx"
 	storedir "overland/internal/store/dir"
 )
 
@@ -132,16 +133,12 @@ func (i Info) URLs(listen string) ([]string, error) {
 		add(host)
 		return urls, nil
 	}
-	addrs, err := net.InterfaceAddrs()
+	own, err := httpx.Addresses()
 	if err != nil {
-		return nil, fmt.Errorf("addresses of this machine: %w", err)
+		return nil, err
 	}
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
-		if err != nil || !prefix.Addr().Unmap().IsGlobalUnicast() {
-			continue
-		}
-		if ip := prefix.Addr().Unmap(); !host.IsValid() || host.Is6() || ip.Is4() {
+	for _, ip := range own {
+		if ip.IsGlobalUnicast() && (!host.IsValid() || host.Is6() || ip.Is4()) {
 			add(ip)
 		}
 	}
