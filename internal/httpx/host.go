@@ -41,7 +41,7 @@ func (h *Hosts) Guard(next, proxy http.Handler) http.Handler {
 		default:
 			err := errs.Errorf(errs.Denied, "this server is not known as %.100q", r.Host)
 			if name, _ := hostOf(r.Host); h.Hint != "" && name != "" {
-				err = errs.Hint(err, "%s", fmt.Sprintf(h.Hint, fmt.Sprintf("%.100s", name)))
+				err = errs.Hint(err, h.Hint, fmt.Sprintf("%.100s", name))
 			}
 			h.Errors.Write(w, r, WithStatus(err, http.StatusMisdirectedRequest))
 		}
@@ -65,7 +65,8 @@ func (h *Hosts) are(r *http.Request) bool {
 		return strings.EqualFold(name, "localhost")
 	}
 	ip = ip.Unmap().WithZone("")
-	if ip.IsLoopback() || slices.ContainsFunc(h.Names, func(s string) bool { n, err := netip.ParseAddr(s); return err == nil && n.Unmap() == ip }) {
+	named := func(s string) bool { n, err := netip.ParseAddr(s); return err == nil && n.Unmap() == ip }
+	if ip.IsLoopback() || slices.ContainsFunc(h.Names, named) {
 		return true
 	}
 	if at, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && addressOf(at) == ip {

@@ -67,7 +67,7 @@ func From(h http.Header, off int64) {
 }
 
 // OneRange lets the request with the header h have one range or the whole, which is a valid answer to
-// several (RFC 9110 §14.2): a thousand small ones cost a server far more than they cost who asks.
+// several (RFC 9110 §14.2): a thousand small ones cost a server far more than they cost a client.
 func OneRange(h http.Header) {
 	if strings.Contains(h.Get("Range"), ",") || len(h.Values("Range")) > 1 {
 		h.Del("Range")
