@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,24 +76,24 @@ func (p pending) owner() string { return p.id[:len(uploadPrefix)+idDigits] }
 // admit makes room for one more upload of writer, called id, of size bytes: its own oldest goes, or, when
 // all writers together have too many, the oldest of the one that has the most.
 func (s *Shelf) admit(ctx context.Context, writer, id string, size, limit int64) error {
-	var own, all []pending
-	count := map[string]int{}
-	resumed, bytes := false, size
+	by := map[string][]pending{} // owner
+	all, resumed := 0, false
 	err := s.depot.Pending(ctx, uploadPrefix, func(name string, n int64, last time.Time) error {
-		u := pending{name, n, last}
 		if len(name) < len(uploadPrefix)+idDigits {
 			return nil // not one of ours
 		}
+		u := pending{name, n, last}
+		by[u.owner()] = append(by[u.owner()], u)
+		all++
 		resumed = resumed || name == id
-		if all = append(all, u); strings.HasPrefix(name, uploadsOf(writer)) {
-			own = append(own, u)
-			bytes += n
-		}
-		count[u.owner()]++
 		return nil
 	})
 	if err != nil || resumed {
 		return err
+	}
+	own, bytes := by[pending{id: uploadsOf(writer)}.owner()], size
+	for _, u := range own {
+		bytes += u.size
 	}
 	for len(own) >= ownUploads || bytes > blobsWaiting*limit && len(own) > 0 {
 		var gone pending
@@ -101,22 +102,16 @@ func (s *Shelf) admit(ctx context.Context, writer, id string, size, limit int64)
 		}
 		bytes -= gone.size
 	}
-	if len(all) < allUploads {
+	if all < allUploads {
 		return nil
 	}
-	most := ""
-	for owner, n := range count {
-		if most == "" || n > count[most] {
-			most = owner
+	var most []pending
+	for _, theirs := range by {
+		if len(theirs) > len(most) {
+			most = theirs
 		}
 	}
-	var theirs []pending
-	for _, u := range all {
-		if u.owner() == most {
-			theirs = append(theirs, u)
-		}
-	}
-	if _, gone := s.dropOldest(ctx, theirs); gone.id == "" {
+	if _, gone := s.dropOldest(ctx, most); gone.id == "" {
 		return tooMany("too many uploads are under way")
 	}
 	return nil
@@ -125,17 +120,10 @@ func (s *Shelf) admit(ctx context.Context, writer, id string, size, limit int64)
 // dropOldest discards the upload of list that nobody is sending and that got its last byte first, and
 // returns the others; the zero pending when each is being sent.
 func (s *Shelf) dropOldest(ctx context.Context, list []pending) ([]pending, pending) {
-	for len(list) > 0 {
-		oldest := 0
-		for i, u := range list {
-			if u.last.Before(list[oldest].last) {
-				oldest = i
-			}
-		}
-		u := list[oldest]
-		list = append(list[:oldest:oldest], list[oldest+1:]...)
+	slices.SortStableFunc(list, func(a, b pending) int { return a.last.Compare(b.last) })
+	for i, u := range list {
 		if in, err := s.depot.Begin(ctx, u.id, -1); err == nil && in.Discard() == nil {
-			return list, u
+			return list[i+1:], u
 		}
 	}
 	return nil, pending{}
