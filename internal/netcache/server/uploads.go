@@ -101,6 +101,7 @@ func (s *Shelf) admit(ctx context.Context, writer, id string, size, limit int64)
 			return tooMany("too many uploads of this writer are under way")
 		}
 		bytes -= gone.size
+		all--
 	}
 	if all < allUploads {
 		return nil

@@ -93,6 +93,27 @@ func TestS21UploadsOfAllAreBounded(t *testing.T) {
 	}
 }
 
+// A writer that has made room with an upload of its own takes none of another writer's for the same.
+func TestS21RoomIsMadeOnce(t *testing.T) {
+	s := &Shelf{depot: memory{new(mem.Store)}}
+	own := leave(t, s, "client a", 0, 1)
+	for n := range ownUploads - 1 {
+		leave(t, s, "client a", n+1, 1)
+	}
+	for n := range ownUploads + 1 {
+		leave(t, s, "client crowd", n, 1)
+	}
+	for n := range allUploads - 2*ownUploads - 1 {
+		leave(t, s, fmt.Sprintf("client %d", n/2), n, 1)
+	}
+	if err := s.admit(t.Context(), "client a", "new", 1, MaxBlob); err != nil {
+		t.Fatal(err)
+	}
+	if got := left(t, s); len(got) != allUploads-1 || slices.Contains(got, own) {
+		t.Errorf("%d uploads are left; the writer's own oldest: %v", len(got), slices.Contains(got, own))
+	}
+}
+
 // A writer whose uploads are all being sent has to wait: none of them goes for the next.
 func TestS21UploadsThatAreSentStay(t *testing.T) {
 	s := &Shelf{depot: memory{new(mem.Store)}}
