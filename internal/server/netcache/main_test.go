@@ -1,6 +1,7 @@
 package netcache_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -25,6 +26,7 @@ import (
 
 	"overland/internal/clock"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/netcache"
 	"overland/internal/netcache/server"
 	face "overland/internal/server/netcache"
@@ -55,11 +57,17 @@ type site struct {
 	*server.Server
 	*face.Face
 	shelf *server.Shelf
+	stall time.Duration
+}
+
+// Mount mounts the face behind the limit of bodies, as a site does.
+func (s site) Mount(cache, dir string, next http.Handler) http.Handler {
+	return httpx.Bodies(s.Face.Mount(cache, dir, next), s.stall)
 }
 
 func start(s *server.Shelf, o options) site {
 	n := server.New(s, server.Options{Policy: server.Always(o.Policy), Through: o.Through, MaxBlob: o.MaxBlob, Log: o.Log, Clock: o.Clock})
-	return site{n, face.New(n, face.Options{Stall: o.Stall, Log: o.Log}), s}
+	return site{n, face.New(n, face.Options{Log: o.Log}), s, cmp.Or(o.Stall, 30*time.Second)}
 }
 
 func openIn(dir string, disk fsx.FS) (*server.Shelf, error) {

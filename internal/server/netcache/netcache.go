@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"overland/internal/admission"
 	"overland/internal/errs"
@@ -19,18 +18,15 @@ import (
 	"overland/internal/store"
 )
 
-const (
-	maxDrain = 1 << 30 // bytes of a refused body that are read so that its sender sees the answer
-	stall    = 30 * time.Second
-)
+const maxDrain = 1 << 30 // bytes of a refused body that are read so that its sender sees the answer
 
 // Options are the settings of a Face. The zero value works.
 type Options struct {
-	Stall time.Duration // a body that brings no byte for so long has ended; 0 = 30 s
-	Log   *slog.Logger  // nil = none
+	Log *slog.Logger // nil = none
 }
 
-// Face answers the requests of both services. It is safe for concurrent use.
+// Face answers the requests of both services. It is safe for concurrent use. It stands behind
+// httpx.Bodies, which ends the bodies of clients that send nothing more.
 type Face struct {
 	s *server.Server
 	o Options
@@ -38,7 +34,6 @@ type Face struct {
 
 // New returns the face of s.
 func New(s *server.Server, o Options) *Face {
-	o.Stall = cmp.Or(o.Stall, stall)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return &Face{s, o}
 }
@@ -68,7 +63,6 @@ func (f *Face) Mount(cache, dir string, next http.Handler) http.Handler {
 }
 
 func (f *Face) serve(w http.ResponseWriter, r *http.Request, name string, do func(http.ResponseWriter, *http.Request, string) error) {
-	r = httpx.IdleBody(w, r, f.o.Stall)
 	if err := do(w, r, name); err != nil {
 		f.fail(w, r, err)
 	}
