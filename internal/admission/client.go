@@ -11,7 +11,7 @@ import (
 
 const subnet = 64 // bits: a home or a virtual machine has a whole /64 of IPv6 addresses to itself
 
-// Client is who is counted. The zero value stands for all whose address is not known.
+// Client is one party that is counted. The zero value stands for all whose address is not known.
 type Client struct {
 	net   netip.Prefix
 	alone uint64 // not 0: one connection that is counted by itself
@@ -80,8 +80,8 @@ func For(ctx context.Context) Client {
 	return Client{}
 }
 
-// Forwarded returns next with requests that came through one of the trusted proxies as the
-// client's: whom X-Forwarded-For names last, but for those proxies.
+// Forwarded returns next with requests that came through one of the trusted proxies as those of
+// their client: the last address in X-Forwarded-For that is not such a proxy's.
 func Forwarded(trusted []netip.Prefix, next http.Handler) http.Handler {
 	if len(trusted) == 0 {
 		return next
@@ -96,7 +96,7 @@ func Forwarded(trusted []netip.Prefix, next http.Handler) http.Handler {
 		for _, s := range slices.Backward(list) {
 			ip, err := netip.ParseAddr(strings.TrimSpace(s))
 			if err != nil {
-				break // whatever stands before it, nobody vouches for
+				break // nobody vouches for what stands before it
 			}
 			if !among(trusted, ip) {
 				r = r.WithContext(With(r.Context(), ClientAt(ip)))

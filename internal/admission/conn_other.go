@@ -4,7 +4,7 @@ package admission
 
 import "net"
 
-// Of other systems nothing is asked: there the handler's own deadlines end slow clients.
+// Other systems are not asked: there the handler's own deadlines end slow clients.
 
 func passed(*net.TCPConn) int64 { return 0 }
 

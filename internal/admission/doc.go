@@ -1,7 +1,7 @@
 // Package admission decides who gets a place when places are short: a connection of a listener, a
 // request among those that are served at once, a turn to have something fetched.
 //
-//   - Client is who is counted: an IPv4 address, the /64 of an IPv6 one
+//   - Client is the party that is counted: an IPv4 address, the /64 of an IPv6 one
 //   - Places are given to whoever comes while there are any. When there are none, the client that has
 //     the most makes room: its silent connections first, then anybody's idle ones, then its slowest
 //   - Listener is a net.Listener with Places; it also ends connections whose client takes next to nothing

@@ -93,7 +93,7 @@ func TestConnectionsWaitWhenThereAreTooMany(t *testing.T) {
 		t.Error("a second connection has a place")
 	case <-time.After(10 * time.Millisecond):
 	}
-	third := dial() // there is no room for it
+	third := dial() // the one that may wait is there already
 	if _, err := third.Read(make([]byte, 1)); err == nil {
 		t.Error("a third connection waits")
 	}
@@ -151,7 +151,7 @@ func TestTheClientWithTheMostMakesRoom(t *testing.T) {
 			t.Errorf("%s: another connection made room", c.from)
 		}
 	}
-	// Everybody has one that is being answered: who comes now waits.
+	// Everybody has one that is being answered: the next to come waits.
 	dial("127.0.0.5")
 	admission.WaitFor(l, 1)
 	for _, c := range []net.Conn{other, busy} {

@@ -92,7 +92,7 @@ func (p *Places) ask(who Client, g Guest, seated func(*Seat)) *Seat {
 	return s
 }
 
-// place finds a place or a turn for s. Whose place or turn is gone for that is returned.
+// place finds a place or a turn for s, and returns the seat that loses its own for that.
 func (p *Places) place(s *Seat, now time.Time) (enters bool, leaves *Seat) {
 	if p.taken < p.limit {
 		p.set(s, Fresh)
