@@ -73,7 +73,8 @@ func TestThreatsAreTested(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bad, named := unproved(string(page), proofs(t))
+	there := proofs(t)
+	bad, named := unproved(string(page), there)
 	for _, s := range bad {
 		t.Errorf("%s: %s", threats, s)
 	}
@@ -81,7 +82,7 @@ func TestThreatsAreTested(t *testing.T) {
 	if named < atLeast {
 		t.Errorf("%s names %d tests", threats, named)
 	}
-	if bad, _ := unproved("| what | test |\n|---|---|\n| a | `TestNoSuch` |\n| b | none |\n", proofs(t)); len(bad) != 2 {
+	if bad, _ := unproved("| what | test |\n|---|---|\n| a | `TestNoSuch` |\n| b | none |\n", there); len(bad) != 2 {
 		t.Errorf("what is not proved is not noticed: %q", bad)
 	}
 }
