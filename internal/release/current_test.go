@@ -57,7 +57,27 @@ func current(t *testing.T, p *attack.Publisher, src trust.MetadataSource, now ti
 	return list, refused
 }
 
-// Whatever b's signers, or who can write its file, make of it: a goes on, straight from the operator and
+// sources returns p and a site that has taken over what it serves, by name.
+func sources(t *testing.T, p *attack.Publisher, now time.Time) map[string]trust.MetadataSource {
+	t.Helper()
+	m, err := mirror.Open(filepath.Join(t.TempDir(), "mirror"), client.Options{Clock: clock.At(now)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fp, err := trust.FingerprintOf(p.Files()["1.root.json"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Pin(t.Context(), p, fp); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Update(t.Context(), p); err != nil {
+		t.Fatalf("the site in between takes nothing at all: %v", err)
+	}
+	return map[string]trust.MetadataSource{"the operator": p, "a site": m}
+}
+
+// Whatever b's signers, or whoever can write its file, make of it: a goes on, straight from the operator and
 // through a site in between.
 func TestS16OneRoleDoesNotStopAnother(t *testing.T) {
 	begun := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -97,21 +117,7 @@ func TestS16OneRoleDoesNotStopAnother(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := twoApps(begun)
 			test.spoil(p)
-			m, err := mirror.Open(filepath.Join(t.TempDir(), "mirror"), client.Options{Clock: clock.At(begun)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			fp, err := trust.FingerprintOf(p.Files()["1.root.json"])
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Pin(t.Context(), p, fp); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := m.Update(t.Context(), p); err != nil {
-				t.Fatalf("the site in between takes nothing at all: %v", err)
-			}
-			for from, src := range map[string]trust.MetadataSource{"the operator": p, "a site": m} {
+			for from, src := range sources(t, p, begun) {
 				list, refused := current(t, p, src, begun)
 				if len(list) != 1 || list[0].App != "a" || len(refused) != 1 || refused[0].App != "b" {
 					t.Errorf("from %s: runs %+v, refuses %+v", from, list, refused)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +19,6 @@ import (
 	"overland/internal/testkit/attack"
 	"overland/internal/trust"
 	"overland/internal/trust/client"
-	"overland/internal/trust/mirror"
 )
 
 // say lets role say that path is content, with custom.
@@ -140,21 +138,7 @@ func TestS10OneSignerReachesTheNamedFallbackAlone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := protected(begun)
 			test.change(p)
-			m, err := mirror.Open(filepath.Join(t.TempDir(), "mirror"), client.Options{Clock: clock.At(begun)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			fp, err := trust.FingerprintOf(p.Files()["1.root.json"])
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := m.Pin(t.Context(), p, fp); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := m.Update(t.Context(), p); err != nil {
-				t.Fatalf("the site in between takes nothing at all: %v", err)
-			}
-			for from, src := range map[string]trust.MetadataSource{"the operator": p, "a site": m} {
+			for from, src := range sources(t, p, begun) {
 				list, refused := current(t, p, src, begun)
 				if len(list) != 2 || len(refused) != 0 || list[0].App != "a" || list[1].Version != "r1" || list[1].Back != nil {
 					t.Fatalf("from %s: runs %+v, refuses %+v", from, list, refused)
