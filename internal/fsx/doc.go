@@ -8,7 +8,8 @@
 // at each operation. Reading is bounded by ReadFile, Read and Limit: what is longer than its limit
 // is an error, never cut silently.
 //
-// Names that others may have made are opened by Open and its kin, which nothing but a file can stop.
+// Names that others may have made are opened with Open and its kin, which open nothing but regular
+// files, and never wait.
 //
 // It imports nothing of Overland but errs.
 package fsx

@@ -24,7 +24,7 @@ const nonblock = syscall.O_NONBLOCK | syscall.O_NOCTTY
 func Open(path string) (*os.File, error) { return open(path, true) }
 
 // OpenUnlinked is Open that refuses a symbolic link at the end of path as well: for folders where
-// anybody may put a name, who must not choose what this process reads.
+// anybody may create a name, but must not choose what this process reads.
 func OpenUnlinked(path string) (*os.File, error) { return open(path, false) }
 
 // OpenIn is Open for a name below root. It does not follow links that leave root.
@@ -113,7 +113,7 @@ func ReadNames(path string, use func(names []string) error) error {
 	}
 }
 
-// OpenStream opens what a person named on the command line for reading: a pipe will do, and is
+// OpenStream opens for reading what a person named on the command line. It may be a pipe, and is
 // waited for.
 func OpenStream(path string) (*os.File, error) { return os.Open(path) }
 

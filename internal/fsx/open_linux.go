@@ -10,7 +10,7 @@ import (
 )
 
 // open looks at what path names before it opens it, through one descriptor, so that nobody can put
-// a device in its place in between: to open a device may already do something.
+// a device in its place in between: opening a device may already do something.
 func open(path string, links bool) (*os.File, error) {
 	nofollow := 0
 	if !links {

@@ -35,8 +35,8 @@ func Read(r io.Reader, name string, limit int64) ([]byte, error) {
 // numbers. Its error is that of r.
 func Head(r io.Reader, limit int64) ([]byte, error) { return io.ReadAll(io.LimitReader(r, limit)) }
 
-// Beginning is a writer that keeps the first Most bytes that it is given, and drops the rest: for what
-// other programs print. It is not safe for concurrent use.
+// Beginning is a writer that keeps the first Most bytes that it is given, and drops the rest: for
+// what other programs print. It is not safe for concurrent use.
 type Beginning struct {
 	Most int
 	kept []byte

@@ -87,8 +87,9 @@ func Table() []Entry {
 	}
 }
 
-// Make makes the site directory dir with its depot and cache, which only their owner may enter: in them
-// is what was fetched with his logins. What exists stays as it is: a person may have opened it.
+// Make makes the site directory dir with its depot and cache, which only their owner may enter:
+// they hold what was fetched with the owner's logins. What exists keeps its mode: a person may
+// have chosen it.
 func Make(f fsx.FS, dir string) error {
 	const private, usual = 0o700, 0o755
 	if err := f.Mkdir(filepath.Dir(dir), usual); err != nil {

@@ -84,8 +84,8 @@ func (e Entry) check() error {
 	return err
 }
 
-// masked returns key, which may be a URL or "POST URL DIGEST", without what nobody may keep, and
-// whether there is such a secret.
+// masked returns key, which may be a URL or "POST URL DIGEST", without the secrets in it, and
+// whether there are any.
 func masked(key string) (string, bool) {
 	before, query, _ := strings.Cut(key, "?")
 	query, after, _ := strings.Cut(query, " ")

@@ -4,6 +4,6 @@
 // callbacks, and as JSON over the agent's control socket. A Bar shows events; it is the only
 // thing that draws on a terminal.
 //
-// The agent links this room, so it holds nothing but the standard library and printer. Failure guarded: two
-// faces that show the same bytes as different numbers.
+// The agent links this room, so it holds nothing but the standard library and printer. Failure
+// guarded: two faces that show the same bytes as different numbers.
 package progress

@@ -25,7 +25,7 @@ type Item struct {
 	Method   string      // "" = GET
 	Body     []byte      // sent with Method POST; part of Key through its digest
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
-	Secrets  string      // what Upstream has and Key lacks, because nobody may keep it; "" = nothing
+	Secrets  string      // what Upstream has and Key lacks, because it must not be stored; "" = nothing
 }
 
 // Request returns the request for it to its origin.

@@ -51,7 +51,7 @@ type Recorder struct {
 	wrong map[name]error
 	early map[digest.Digest]*Arrival // clients already have them; on their way to the disk
 
-	secrets map[name]map[digest.Digest]bool // those with which a name was asked for, by their digest
+	secrets map[name]map[digest.Digest]bool // digests of the secrets with which a name was requested
 
 	less sync.Cond // of mu: early has shrunk
 	lost error     // the first error of those that did not get there

@@ -10,7 +10,7 @@ import (
 	"overland/internal/origin"
 )
 
-// noteSecrets notes that n is asked for with these secrets.
+// noteSecrets notes that n was requested with these secrets.
 func (r *Recorder) noteSecrets(n name, secrets string) {
 	if secrets == "" {
 		return
@@ -23,9 +23,9 @@ func (r *Recorder) noteSecrets(n name, secrets string) {
 	r.secrets[n][digest.Of([]byte(secrets))] = true
 }
 
-// sameWith makes sure that e, which was got for the name of it, is what the secrets of it get too: the
-// lock cannot tell requests apart that differ in nothing else, so they must have one answer. A locked
-// entry was made so.
+// sameWith makes sure that e, which another request of the same name may have got, is also what it
+// gets with its own secrets: the lock cannot tell apart requests that differ in nothing else, so
+// they must have one answer. A locked entry was checked when it was recorded.
 func (r *Recorder) sameWith(ctx context.Context, p Protocol, it Item, e lockfile.Entry) error {
 	if it.Secrets == "" {
 		return nil

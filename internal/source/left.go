@@ -31,7 +31,7 @@ const (
 
 func (l Left) String() string { return fmt.Sprintf("%s is %s", l.Path, l.Kind) }
 
-// Err returns the error of what needs l to be built.
+// Err returns the error of a build that needs l.
 func (l Left) Err() error {
 	hint := "commit the file itself in its place"
 	switch l.Kind {

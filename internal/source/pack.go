@@ -35,11 +35,11 @@ type packed struct {
 	hash string // hex
 }
 
-// Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and
-// the tree and files of c alone, with those of its submodules that are in this clone. The same commit gives the same bytes, whatever git and zlib
-// are on the machine: objects are sorted by kind and name, none is a delta, and none is
-// compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a partial
-// clone, or more than PackLimit bytes.
+// Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and the tree
+// and files of c alone, with those of its submodules that are in this clone. The same commit gives
+// the same bytes, whatever git and zlib are on the machine: objects are sorted by kind and name,
+// none is a delta, and none is compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a
+// partial clone, or more than PackLimit bytes.
 func (r *Repo) Pack(ctx context.Context, c Commit, w io.Writer) error {
 	if err := r.pack(ctx, c, w); err != nil {
 		return fmt.Errorf("pack %s: %w", c.Version, err)

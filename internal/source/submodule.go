@@ -12,7 +12,7 @@ import (
 	"overland/internal/errs"
 )
 
-// Limits: a commit of a stranger's may pin submodules in submodules, again and again.
+// Limits: a stranger's commit may pin submodules in submodules, without end.
 const (
 	maxModules = 1000      // submodules of a clone, and of a commit
 	maxEntries = 4_000_000 // files and folders of a commit with its submodules
@@ -62,7 +62,7 @@ func (r *Repo) has(ctx context.Context, hash string) (bool, error) {
 }
 
 // pinned returns list with each submodule followed by what its commit holds, where that is here,
-// and so on with the submodules of that one. With "-t" in also the folders are among them.
+// and so on with the submodules of that one. With "-t" in also, folders are listed too.
 func (r *Repo) pinned(ctx context.Context, list []entry, also ...string) ([]entry, error) {
 	return r.expand(ctx, list, &bounds{maxModules, maxEntries}, also)
 }

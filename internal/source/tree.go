@@ -107,8 +107,9 @@ type entry struct {
 }
 
 // Checkout writes the files of c below dir, which must be empty or absent: files 0644 or 0755,
-// folders 0755, whatever the umask. It returns what it could not write as it is meant to be, in
-// order: see Left. For the folder's own content (Repo.Dirty), a change since then is a Conflict.
+// folders 0755, whatever the umask. It returns, sorted by path, what it could not write as it is
+// meant to be: see Left. For the folder's own content (Repo.Dirty), a change since then is a
+// Conflict.
 func (r *Repo) Checkout(ctx context.Context, c Commit, dir string) ([]Left, error) {
 	t, err := openTarget(dir)
 	if err != nil {
@@ -164,7 +165,7 @@ func (r *Repo) copyObjects(ctx context.Context, list []entry, t *target) error {
 }
 
 // fits refuses the objects that names lists when their contents have more than room bytes together:
-// a few kilobytes of git objects can be as many files, of any length, as one likes.
+// a few kilobytes of git objects can stand for any number of files of any length.
 func (r *Repo) fits(ctx context.Context, names string, room int64) error {
 	out, err := r.output(ctx, maxList, strings.NewReader(names), "cat-file", "--batch-check=%(objectsize)")
 	var said *gitError
@@ -190,7 +191,7 @@ func (r *Repo) fits(ctx context.Context, names string, room int64) error {
 
 // list returns the files of a commit, in git's order; with "-t" its folders too, but for the top.
 func (r *Repo) list(ctx context.Context, hash string, also ...string) ([]entry, error) {
-	out, err := r.output(ctx, maxList, nil, append(append([]string{"ls-tree", "-r", "-z", "--full-tree"}, also...), hash)...)
+	out, err := r.output(ctx, maxList, nil, slices.Concat([]string{"ls-tree", "-r", "-z", "--full-tree"}, also, []string{hash})...)
 	if err != nil {
 		return nil, err
 	}

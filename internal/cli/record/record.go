@@ -112,7 +112,7 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 	return nil
 }
 
-// recorded records s, and warns of what could not be answered and of who was refused.
+// recorded records s, and warns of what could not be answered and of connections that were refused.
 func recorded(ctx context.Context, t *term.Term, s session.Options) (*session.Result, error) {
 	if !session.Guarded {
 		t.Warn("on this system every process of the machine can use the recorder while it runs")

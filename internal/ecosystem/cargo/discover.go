@@ -38,8 +38,8 @@ func Home(dir string, logins bool) error {
 
 func whole(settings []byte) []byte { return settings }
 
-// public returns settings without what may be secret: words that are called so, the user's variables
-// and proxy. Of what is not TOML nothing is left.
+// public returns settings without what may be secret: those whose names say so, and the user's
+// variables and proxy. Of what is not TOML nothing is left.
 func public(settings []byte) []byte {
 	var all map[string]any
 	if toml.Unmarshal(settings, &all) != nil {
@@ -93,9 +93,9 @@ func copySettings(dir string, change func([]byte) []byte, files ...string) error
 // crates-io, for a project in the folder project; "" = for none. It starts cargo with a project of
 // its own that needs a crate, behind a proxy that answers nothing: cargo's first request names the
 // registry, whether it is built in, or from a configuration file or the environment. cargo runs
-// away from the user's project; of that one's configuration it is told what replaces crates-io (see
-// replacements) and nothing else. If cargo is missing, or uses a git registry or vendored sources,
-// the error is errs.NotFound.
+// away from the user's project; of the project's configuration it is told what replaces crates-io
+// (see replacements) and nothing else. If cargo is missing, or uses a git registry or vendored
+// sources, the error is errs.NotFound.
 func Discover(ctx context.Context, project string) (string, error) {
 	none := errs.Hint(errs.Errorf(errs.NotFound, "cargo does not fetch from a sparse registry"), "cargo 1.70 and later do, unless configured otherwise")
 	if !tool.Installed("cargo") {

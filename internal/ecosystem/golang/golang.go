@@ -34,7 +34,7 @@ type Protocol struct {
 	skip    string        // GONOSUMDB
 	getter  record.Getter // nil = hashes are computed and not looked up
 	frozen  atomic.Pointer[tree]
-	later   atomic.Bool             // Freeze is called when the tree is needed first
+	later   atomic.Bool             // Freeze is called when the tree is first needed
 	freeze  sync.Mutex              // held meanwhile
 	down    health.Memory[struct{}] // the database did not answer
 }
@@ -165,8 +165,8 @@ func (r request) limit() int64 {
 	return textLimit
 }
 
-// FreezeLater has Freeze called when something needs the tree: nobody waits for a database that his
-// command does not ask. Call it before the protocol serves.
+// FreezeLater puts Freeze off until the tree is needed: a command that does not ask the database
+// does not wait for it. Call it before the protocol serves.
 func (p *Protocol) FreezeLater() { p.later.Store(true) }
 
 // head returns the session's tree; nil = none is fixed.

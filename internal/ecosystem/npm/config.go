@@ -49,7 +49,7 @@ func MachineConfig(ctx context.Context, project string) (Config, error) {
 
 // add adds the registries that the files of a project name, the nearest first. They count more than
 // what the user has in a file, and less than the environment. A value with ${NAME} would send a
-// variable of the user's to where the project says: it counts for nothing.
+// variable of the user's to where the project says: it is ignored.
 func (c *Config) add(projects [][]byte) {
 	set := map[string]bool{}
 	for _, kv := range environ.Child() {
@@ -84,7 +84,7 @@ func parseConfig(r io.Reader) (Config, []string, error) {
 	}
 	c := Config{Scopes: map[string]string{}}
 	c.Registry, _ = all["registry"].(string)
-	env := environ.Child() // npm was asked without the variables of its user's files
+	env := environ.Child() // npm was asked without the variables that its user's files name
 	c.Registry = expand(c.Registry, env)
 	for name, v := range all {
 		scope, ok := strings.CutSuffix(name, ":registry")

@@ -21,8 +21,8 @@ import (
 // Question is what a tool of this machine is asked about itself.
 type Question struct {
 	Argv []string // a program in PATH, and its arguments
-	// Keep are beginnings of names of variables, in upper case: the tool's own settings. Of the
-	// others it gets those that every program needs.
+	// Keep lists prefixes of variable names, in upper case: the tool's own settings. Of the other
+	// variables it gets those that every program needs.
 	Keep    []string
 	Environ []string // the caller's; nil = environ.Child()
 	Set     []string // further settings, NAME=value
@@ -80,7 +80,7 @@ func Ask(ctx context.Context, q Question) ([]byte, error) {
 // homes of the programs that choose a version of a tool.
 var basic = []string{"HOME", "USER", "LOGNAME", "TMPDIR", "XDG_", "ASDF_", "MISE_", "PYENV_", "NVM_", "VOLTA_", "RUSTUP_"}
 
-// secret are names of variables that nobody gets.
+// secret matches the names of variables that no tool gets.
 var secret = regexp.MustCompile(`TOKEN|SECRET|PASS|CREDENTIAL|_AUTH`)
 
 // environ returns the environment of a tool that is asked.
@@ -147,8 +147,8 @@ func ours(dir string) bool {
 
 // ProjectFiles returns the bytes of the files called name, slash-separated, that stand in dir and
 // in the folders above it that belong to the same repository, the nearest first. They are what a
-// project says, to be read as data, at most limit bytes each: one that is longer or no regular
-// file is left out. dir "" = nothing.
+// project says, to be read as data, at most limit bytes each: one that is longer, or not a
+// regular file, is left out. dir "" = nothing.
 func ProjectFiles(dir, name string, limit int64) [][]byte {
 	if dir == "" {
 		return nil
@@ -167,7 +167,7 @@ func ProjectFiles(dir, name string, limit int64) [][]byte {
 }
 
 // repository returns dir and the folders above it, up to the one that holds .git; dir alone
-// when none does: what is above a folder that is no repository may be anybody's.
+// when none does: what is above a folder in no repository may be anybody's.
 func repository(dir string) []string {
 	var list []string
 	for at := dir; ; at = filepath.Dir(at) {
