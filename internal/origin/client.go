@@ -45,6 +45,9 @@ type Request struct {
 	Limit    int64       // most bytes of the answer; 0 = DefaultLimit
 	Size     int64       // how many bytes the answer must have; 0 = not known
 	Page     bool        // a web page is an acceptable answer
+	Whole    bool        // every answer is one: its status, header and body, of a redirect too (see transfer.whole)
+	Follow   bool        // of Whole: redirects are followed
+	Once     bool        // asked once and never again: what it does at the origin must not be done twice
 	Fixed    bool        // the content of the URL never changes: it is resumed without a validator too
 	Heard    func()      // called when something comes, from other goroutines too; nil = nobody is told
 }
@@ -54,6 +57,7 @@ type Answer struct {
 	Body      *os.File // at its start; fsx.FS.Nameless made it; nil after GetInto
 	Size      int64    // bytes
 	MediaType string
+	Status    int    // 200, unless the request is Whole
 	URL       string // the one that answered, before redirects, without a password
 	Header    http.Header
 }
@@ -129,14 +133,15 @@ func (c *Client) getOne(ctx context.Context, r Request, from string, sink Sink) 
 	wait := cmp.Or(c.Wait, DefaultWait)
 	for tries := 1; ; tries++ {
 		before := t.got
+		t.last = r.Once || tries >= cmp.Or(c.Tries, DefaultTries)
 		err := t.attempt(ctx)
 		if err == nil {
-			return &Answer{Size: t.got, MediaType: t.media, URL: t.name, Header: t.header}, nil
+			return &Answer{Size: t.got, MediaType: t.media, Status: t.status, URL: t.name, Header: t.header}, nil
 		}
 		if t.got > before {
 			tries, wait = 0, cmp.Or(c.Wait, DefaultWait)
 		}
-		if ctx.Err() != nil || !retryable(err) || tries >= cmp.Or(c.Tries, DefaultTries) {
+		if ctx.Err() != nil || !retryable(err) || r.Once || tries >= cmp.Or(c.Tries, DefaultTries) {
 			return nil, err
 		}
 		select {

@@ -31,7 +31,9 @@ type transfer struct {
 	got       int64  // bytes in sink
 	validator string // an ETag or date under which the rest can be asked for
 	media     string
+	status    int
 	header    http.Header
+	last      bool // attempt: its answer counts, whatever it is
 }
 
 func (t *transfer) attempt(ctx context.Context) error {
@@ -58,7 +60,7 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 	for k, v := range t.r.Header {
 		req.Header[k] = v
 	}
-	if t.got > 0 && t.validator == "" && !t.r.Fixed {
+	if t.got > 0 && (t.validator == "" && !t.r.Fixed || t.r.Header.Get("Range") != "") {
 		if err := t.restart(); err != nil {
 			return err
 		}
@@ -94,6 +96,8 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 // begin reads the answer's head: it decides where the body goes.
 func (t *transfer) begin(res *http.Response) error {
 	switch s := res.StatusCode; {
+	case t.whole(s):
+		t.validator = ""
 	case s == http.StatusPartialContent && t.got > 0:
 		return t.goOn(res)
 	case s == http.StatusOK:
@@ -112,7 +116,7 @@ func (t *transfer) begin(res *http.Response) error {
 	case n >= 0 && t.r.Size > 0 && n != t.r.Size:
 		return t.r.errSize(t.name, n)
 	}
-	t.header = res.Header
+	t.header, t.status = res.Header, res.StatusCode
 	t.media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
 	t.media = cmp.Or(t.media, "application/octet-stream")
 	if !t.r.Page && httpx.IsPage(t.media, nil) {
@@ -131,6 +135,13 @@ func (t *transfer) begin(res *http.Response) error {
 		return t.sink.Expect(n)
 	}
 	return nil
+}
+
+// whole reports whether an answer with status s is one that a Whole request wants, and not one to a
+// question for the rest. What a server says that it will get over is wanted only of the last attempt.
+func (t *transfer) whole(s int) bool {
+	passing := s >= http.StatusInternalServerError || s == http.StatusTooManyRequests
+	return t.r.Whole && t.got == 0 && (!passing || t.last)
 }
 
 // goOn reads the head of an answer that is to follow what came before: the rest, and nothing else.
@@ -220,6 +231,8 @@ func (t *transfer) client() *http.Client {
 		Transport: t.c.Transport,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {
+			case t.r.Whole && !t.r.Follow:
+				return http.ErrUseLastResponse
 			case len(via) > redirects:
 				return t.unusable("more than %d redirects", redirects)
 			case via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https":
