@@ -12,7 +12,7 @@ const Name = "overland.lock"
 const (
 	Limit      = 64 << 20 // bytes
 	KeyLimit   = 4 << 10  // bytes of one key
-	LineLimit  = 16 << 10 // bytes
+	LineLimit  = 64 << 10 // bytes
 	entryLimit = 200_000
 )
 
@@ -24,20 +24,29 @@ type Lock struct {
 }
 
 // New returns the lock of entries, which it sorts in place. No two may
-// have the same protocol and key.
+// have the same protocol, key and Asked.
 func New(entries []Entry) *Lock {
 	// Not slices.SortFunc, which costs the agent 20 KB for a struct of this size.
 	sort.Slice(entries, func(i, j int) bool { return compare(entries[i], entries[j]) < 0 })
 	return &Lock{Entries: entries}
 }
 
-// Find returns the entry of protocol and key.
+// Find returns the entry of protocol and key; of several, which differ in what was asked, the first.
 func (l *Lock) Find(protocol, key string) (Entry, bool) {
-	i, ok := slices.BinarySearchFunc(l.Entries, Entry{Protocol: protocol, Key: key}, compare)
-	if !ok {
-		return Entry{}, false
+	if list := l.Variants(protocol, key); len(list) > 0 {
+		return list[0], true
 	}
-	return l.Entries[i], true
+	return Entry{}, false
+}
+
+// Variants returns the entries of protocol and key: they differ in what else was asked.
+func (l *Lock) Variants(protocol, key string) []Entry {
+	from, _ := slices.BinarySearchFunc(l.Entries, Entry{Protocol: protocol, Key: key}, compare)
+	to := from
+	for to < len(l.Entries) && l.Entries[to].Protocol == protocol && l.Entries[to].Key == key {
+		to++
+	}
+	return l.Entries[from:to]
 }
 
 // Has reports whether l has an entry of protocol.

@@ -20,10 +20,12 @@ import (
 type line struct {
 	Protocol string        `json:"protocol"`
 	Key      string        `json:"key"`
+	Asked    Fields        `json:"asked,omitempty"`
 	Status   int           `json:"status,omitempty"` // 0 = 200
 	Blob     digest.Digest `json:"blob,omitempty"`
 	Size     int64         `json:"size,omitempty"`
 	Media    string        `json:"media,omitempty"`
+	Header   Fields        `json:"header,omitempty"`
 	Mutable  bool          `json:"mutable,omitempty"`
 	Proof    *Proof        `json:"proof,omitempty"`
 }
@@ -94,8 +96,8 @@ func parseLine(b []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("text after the entry")
 	}
 	e := Entry{
-		Protocol: w.Protocol, Key: w.Key, Status: cmp.Or(w.Status, http.StatusOK), Blob: w.Blob, Size: w.Size,
-		MediaType: w.Media, Mutable: w.Mutable,
+		Protocol: w.Protocol, Key: w.Key, Asked: w.Asked, Status: cmp.Or(w.Status, http.StatusOK), Blob: w.Blob, Size: w.Size,
+		MediaType: w.Media, Header: w.Header, Mutable: w.Mutable,
 	}
 	if w.Proof != nil {
 		e.Proof = *w.Proof
@@ -116,7 +118,8 @@ func (l *Lock) Write(w io.Writer) error {
 			return errs.Errorf(errs.Invalid, "lock: %w", err)
 		}
 		o := line{
-			Protocol: e.Protocol, Key: e.Key, Blob: e.Blob, Size: e.Size, Media: e.MediaType, Mutable: e.Mutable,
+			Protocol: e.Protocol, Key: e.Key, Asked: e.Asked, Blob: e.Blob, Size: e.Size, Media: e.MediaType,
+			Header: e.Header, Mutable: e.Mutable,
 		}
 		if e.Status != http.StatusOK {
 			o.Status = e.Status
