@@ -1,10 +1,12 @@
 package repository
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -153,6 +155,58 @@ func TestS10ARootWithAnothersKeyUnderAnId(t *testing.T) {
 		}
 	})
 	refuses(t, s, other, metadata.ROOT)
+}
+
+// TestABrokenSignatureKeepsNobodyAway is a staged change in which somebody who can write there, and has no key, put
+// a broken signature under the ids of its signers.
+func TestABrokenSignatureKeepsNobodyAway(t *testing.T) {
+	for _, role := range []string{metadata.ROOT, "channel/live"} {
+		s := newSite(t, InitOptions{})
+		for i, name := range []string{"ann", "ben"} {
+			if err := s.AddSigner(t.Context(), "channel/live", s.newKey(name), i+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ben := s.machine("ben", "root", "targets", "online")
+		if role == metadata.ROOT {
+			if err := s.machine("root", "targets", "online").AddSigner(t.Context(), role, publicOf(t, s, "ben"), 2); !errors.Is(err, ErrStaged) {
+				t.Fatal(err)
+			}
+		} else if err := s.machine("ann", "targets", "online").SetTargets(t.Context(), role, put("channel/live/wallet", "r1")); !errors.Is(err, ErrStaged) {
+			t.Fatal(err)
+		}
+		now, err := s.Read(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(s.dir, StagedDir, trust.WireName(role, now.Version(role)+1))
+		if role == metadata.ROOT {
+			path = filepath.Join(s.dir, StagedDir, trust.WireName(role, 2))
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := `"signatures":[{"keyid":"` + publicOf(t, s, "ben").ID + `","sig":"` + strings.Repeat("00", 64) + `"},`
+		if b = bytes.Replace(b, []byte(`"signatures":[`), []byte(broken), 1); !bytes.Contains(b, []byte(broken)) {
+			t.Fatalf("%s", b)
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := ben.Sign(t.Context(), role); err != nil {
+			t.Errorf("%s: %v", role, err)
+		}
+	}
+}
+
+func publicOf(t *testing.T, s *site, name string) trust.PublicKey {
+	t.Helper()
+	pub, err := s.keys.Public(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pub
 }
 
 func clone(t *testing.T, m *trust.TargetsMetadata) *trust.TargetsMetadata {

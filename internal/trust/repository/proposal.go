@@ -99,21 +99,29 @@ func (s *State) known(top *trust.TargetsMetadata) map[string]*metadata.Key {
 	return out
 }
 
-// valid returns the ids of those sigs over payload that verify with one of keys, each once.
-func valid(payload []byte, sigs []metadata.Signature, keys map[string]*metadata.Key) []string {
-	out := []string{}
+// valid returns those sigs over payload that verify with one of keys, the first of each key.
+func valid(payload []byte, sigs []metadata.Signature, keys map[string]*metadata.Key) []metadata.Signature {
+	var out []metadata.Signature
 	for _, sig := range sigs {
 		k := keys[sig.KeyID]
-		if k == nil || slices.Contains(out, sig.KeyID) {
+		if k == nil || signedBy(out, sig.KeyID) {
 			continue
 		}
 		key, err := k.ToPublicKey()
 		pub, ok := key.(ed25519.PublicKey)
 		if err == nil && ok && ed25519.Verify(pub, payload, sig.Signature) {
-			out = append(out, sig.KeyID)
+			out = append(out, sig)
 		}
 	}
 	return out
+}
+
+// dropInvalid takes out of m the signatures that verify with none of keys. One under a signer's id
+// would keep that signer's own away: a key signs once.
+func dropInvalid[T metadata.Roles](m *metadata.Metadata[T], keys map[string]*metadata.Key) error {
+	payload, err := cjson.EncodeCanonical(m.Signed)
+	m.Signatures = valid(payload, m.Signatures, keys)
+	return err
 }
 
 // fill adds to st what its payload and signatures say.
@@ -130,7 +138,7 @@ func (s *State) fill(st *Staged, signed any, sigs []metadata.Signature, fields m
 		maps.Copy(keys, s.newRoot.Signed.Keys)
 	}
 	st.SignedBy = []string{}
-	for _, id := range valid(st.Payload, sigs, keys) {
+	for _, id := range keyIDs(valid(st.Payload, sigs, keys)) {
 		if slices.Contains(st.Signers, id) {
 			st.SignedBy = append(st.SignedBy, id)
 		} else {

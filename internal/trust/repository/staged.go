@@ -117,7 +117,9 @@ func (s *State) parseStagedRoot() (*trust.RootMetadata, error) {
 		root.Signed, root.Signatures, nil) {
 		return nil, nil
 	}
-	return root, nil
+	keys := s.known(nil)
+	maps.Copy(keys, root.Signed.Keys)
+	return root, dropInvalid(root, keys)
 }
 
 func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
@@ -151,6 +153,9 @@ func (s *State) parseStagedRoles() (map[string]*trust.TargetsMetadata, error) {
 		if !s.proposed(role, version, m.Signed.UnrecognizedFields, m.Signed.Expires,
 			m.Signed, m.Signatures, out[metadata.TARGETS]) {
 			continue
+		}
+		if err := dropInvalid(m, s.known(out[metadata.TARGETS])); err != nil {
+			return nil, err
 		}
 		out[role] = m
 		if role == metadata.TARGETS && m.Signed.Delegations != nil {
