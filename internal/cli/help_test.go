@@ -3,6 +3,9 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io/fs"
 	"os"
@@ -203,7 +206,7 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case "overland trust sign", "overland trust unstage":
+	case "overland trust sign", "overland trust unstage", "overland trust payload", "overland trust add-signature":
 		must("trust", "add-signer", "channel/live", "alice")
 		must("trust", "add-signer", "channel/live", "bob", "--threshold", "2")
 		key := filepath.Join(env["OVERLAND_HOME"], "keys", "bob.key")
@@ -215,6 +218,16 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		}
 		if err := os.Rename(key+".away", key); err != nil {
 			t.Fatal(err)
+		}
+		if verb == "overland trust add-signature" {
+			must("trust", "payload", "channel/live", "--out", "live.json")
+			signFile(t, key, "live.json", "live.sig")
+			if err := os.Rename(strings.TrimSuffix(key, ".key")+".pub", "bob.pub"); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Remove(key); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }
@@ -326,5 +339,25 @@ func TestAnInterruptEndsWith130(t *testing.T) {
 	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
 	if code, _, msg := run(ctx, env, "build", "."); code != errs.Cancelled.Exit() || !strings.Contains(msg, "stopped · hint: ") {
 		t.Errorf("exit code %d: %s", code, msg)
+	}
+}
+
+// signFile puts an ed25519 signature over the file in, by the key file key, into out.
+func signFile(t *testing.T, key, in, out string) {
+	t.Helper()
+	b, err := os.ReadFile(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, _ := pem.Decode(b)
+	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = os.ReadFile(in); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out, ed25519.Sign(parsed.(ed25519.PrivateKey), b), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

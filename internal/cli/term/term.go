@@ -59,6 +59,16 @@ func (t *Term) Warn(list ...string) {
 	}
 }
 
+// Raw prints b, a result for other programs, byte for byte. A terminal gets it as text.
+func (t *Term) Raw(b []byte) error {
+	if f, ok := t.Stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		t.Print(string(b) + "\n")
+		return nil
+	}
+	_, err := t.Stdout.Write(b)
+	return err
+}
+
 // Bar returns what shows progress. The caller closes it.
 func (t *Term) Bar() *progress.Bar {
 	f, ok := t.Stderr.(*os.File)

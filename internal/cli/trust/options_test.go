@@ -25,6 +25,14 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, sign, verbtest.Case[signOptions]{
 		Args: []string{"channel/live", "--expect", "sha256:0", "--json"}, Want: signOptions{role: "channel/live", expect: "sha256:0", json: true},
 	})
+	verbtest.Options(t, payload, verbtest.Case[payloadOptions]{
+		Args: []string{"channel/live", "-o", "live.json", "--expect", "sha256:0", "--json"},
+		Want: payloadOptions{role: "channel/live", out: "live.json", expect: "sha256:0", json: true},
+	})
+	verbtest.Options(t, addSignature, verbtest.Case[signatureOptions]{
+		Args: []string{"channel/live", "live.sig", "--key", "bob", "--expect", "sha256:0", "--json"},
+		Want: signatureOptions{role: "channel/live", file: "live.sig", key: "bob", expect: "sha256:0", json: true},
+	})
 	verbtest.Options(t, unstage, role)
 	verbtest.Options(t, refresh, verbtest.Case[struct{}]{})
 }

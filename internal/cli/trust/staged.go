@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -49,52 +50,18 @@ func sign(t *term.Term, run verb.Run[signOptions]) *cobra.Command {
 }
 
 func runSign(ctx context.Context, t *term.Term, o signOptions) error {
-	if o.expect != "" {
-		if _, err := digest.Parse(o.expect); err != nil {
-			return errs.Hint(errs.E(errs.Invalid, err), "overland trust show prints it")
-		}
-	}
-	list, err := sitedir.Call(t, func(p *operator.Operator) ([]approval.Change, error) {
-		now, err := p.Signed(ctx)
-		if err != nil {
-			return nil, err
-		}
-		known, err := p.Keys().List()
-		if err != nil {
-			return nil, err
-		}
-		return waiting(ctx, p, now, known)
-	})
+	c, err := sitedir.Call(t, func(p *operator.Operator) (approval.Change, error) { return change(ctx, p, o.role, o.expect, nil) })
 	if err != nil {
 		return err
 	}
-	want, found := digest.Digest(o.expect), false
-	for _, c := range list {
-		if c.Role != o.role {
-			continue
-		}
-		if found = true; want == "" {
-			want = c.Digest
-		}
-		if want != c.Digest {
-			return errs.Hint(errs.Errorf(errs.Conflict, "another change of %s waits: its digest is %s", o.role, c.Digest), "overland trust show, then decide again")
-		}
-		if o.json {
-			if err := t.JSON(c); err != nil {
-				return err
-			}
-		} else {
-			printChange(t, c)
-		}
-		if err := t.Confirm("sign it?"); err != nil {
-			return err
-		}
+	if err := showChange(t, c, o.json); err != nil {
+		return err
 	}
-	if !found {
-		want = digest.Of(nil) // nothing was shown, so nothing is signed
+	if err := t.Confirm("sign it?"); err != nil {
+		return err
 	}
 	// What is signed is what was shown: a change that came in the meantime has another digest.
-	err = sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.SignExactly(ctx, o.role, want) })
+	err = sitedir.Change(ctx, t, func(repo *repository.Repository) error { return repo.SignExactly(ctx, o.role, c.Digest) })
 	if err == nil {
 		t.Note("%s: signed and published", o.role)
 	}
@@ -109,6 +76,46 @@ func waiting(ctx context.Context, p *operator.Operator, now *repository.State, k
 	}
 	approval.Ask(ctx, p.Depot(), list)
 	return list, nil
+}
+
+// change returns the change of role that waits. Another one than that whose payload has the digest
+// expect is an error, and so is what check says; "" and nil are any.
+func change(ctx context.Context, p *operator.Operator, role, expect string, check func(*repository.State) error) (c approval.Change, err error) {
+	if expect != "" {
+		if _, err := digest.Parse(expect); err != nil {
+			return c, errs.Hint(errs.E(errs.Invalid, err), "overland trust show prints it")
+		}
+	}
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return c, err
+	}
+	st, err := now.Waiting(role, digest.Digest(expect))
+	if err == nil && check != nil {
+		err = check(now)
+	}
+	if err != nil {
+		return c, fmt.Errorf("change of %s: %w", role, err)
+	}
+	known, err := p.Keys().List()
+	if err != nil {
+		return c, err
+	}
+	list, err := waiting(ctx, p, now, known)
+	if err != nil {
+		return c, err
+	}
+	i := slices.IndexFunc(list, func(c approval.Change) bool { return c.Role == role && c.Digest == st.Digest })
+	return list[i], nil // of the same state, which does not change
+}
+
+// showChange prints c, to be decided on.
+func showChange(t *term.Term, c approval.Change, asJSON bool) error {
+	if asJSON {
+		return t.JSON(c)
+	}
+	printChange(t, c)
+	return nil
 }
 
 // printChange says what c would change.

@@ -37,6 +37,8 @@ type Change struct {
 	Expired    time.Time     `json:"expiresNow"` // of what is published; zero for a new role
 	Releases   []Release     `json:"releases"`
 	Signers    []Signers     `json:"signers"`
+
+	Payload []byte `json:"-"` // the bytes that are signed, of which Digest is the digest
 }
 
 // Release is what changes about one application: in a channel what it runs, in an application's own
@@ -81,7 +83,7 @@ func Describe(now *repository.State, known []trust.KeyInfo) ([]Change, error) {
 			Role: s.Role, Version: s.Version, Digest: s.Digest, Have: s.Have, Want: s.Want,
 			SignedBy: names(s.SignedBy), MaySign: names(without(s.Signers, s.SignedBy)), ProposedBy: names(s.Proposed),
 			SignedAt: s.SignedAt, Expires: s.Expires, Expired: s.Was,
-			Releases: releases(s), Signers: []Signers{},
+			Releases: releases(s), Signers: []Signers{}, Payload: s.Payload,
 		}
 		for i := range c.Releases {
 			r := &c.Releases[i]

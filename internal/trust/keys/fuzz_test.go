@@ -2,7 +2,11 @@ package keys
 
 import (
 	"bytes"
+	"encoding/base64"
+	"strings"
 	"testing"
+
+	"overland/internal/errs"
 )
 
 func FuzzKeyFile(f *testing.F) {
@@ -36,6 +40,18 @@ func FuzzKeyFile(f *testing.F) {
 		}
 		if priv, err := decodePrivate(b, nil); err == nil && len(priv) != 64 {
 			t.Fatalf("a key of %d bytes", len(priv))
+		}
+	})
+}
+
+func FuzzSignature(f *testing.F) {
+	f.Add(bytes.Repeat([]byte{0xff}, 64))
+	f.Add([]byte(strings.Repeat("0f", 64) + "\n"))
+	f.Add([]byte(base64.StdEncoding.EncodeToString(make([]byte, 64))))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		sig, err := ParseSignature(b)
+		if err == nil && len(sig) != 64 || err != nil && (sig != nil || errs.HintOf(err) == "") {
+			t.Fatalf("%d bytes, %v", len(sig), err)
 		}
 	})
 }

@@ -147,6 +147,24 @@ func TestSignaturesThatAreRefused(t *testing.T) {
 	}
 }
 
+// What was shown is what the signature is added to: not to another change, signed by the same key, that
+// took its place.
+func TestASignatureIsAddedToWhatWasShown(t *testing.T) {
+	a := newApproval(t)
+	shown := a.staged(t)
+	waiting(t, a.SetTargets(t.Context(), "channel/live", target("channel/live/other")))
+	sig := signature(t, a.ann, a.staged(t).Payload)
+	sig.Over = shown.Digest
+	if err := a.AddSignature(t.Context(), "channel/live", sig); errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
+		t.Errorf("%v; want conflict and a hint", err)
+	}
+	if st := a.staged(t); st.Have != 0 {
+		t.Errorf("%+v", st)
+	}
+	sig.Over = a.staged(t).Digest
+	waiting(t, a.AddSignature(t.Context(), "channel/live", sig))
+}
+
 // A machine that carries a signature approves nothing with keys of its own, and signers
 // that are given are the only ones.
 func TestSignersThatAreGiven(t *testing.T) {

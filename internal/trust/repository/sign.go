@@ -79,7 +79,7 @@ func (r *Repository) Sign(ctx context.Context, role string, signers ...trust.Sig
 // another one is not signed (errs.Conflict). "" is any.
 func (r *Repository) SignExactly(ctx context.Context, role string, want digest.Digest, signers ...trust.Signer) error {
 	return r.update(ctx, "sign "+role, func(t *tx) error {
-		if err := t.s.expect(role, want); err != nil {
+		if _, err := t.s.Waiting(role, want); err != nil {
 			return err
 		}
 		if len(signers) > 0 {
@@ -92,23 +92,29 @@ func (r *Repository) SignExactly(ctx context.Context, role string, want digest.D
 	})
 }
 
-// expect returns an error unless a change of role that may be signed waits, with payload want.
-func (s *State) expect(role string, want digest.Digest) error {
+// Waiting returns the change of role that waits, if the digest of its payload is want; "" is any.
+// errs.NotFound when none waits, errs.Denied when it is one that nobody is to sign, errs.Conflict
+// when it is another one.
+func (s *State) Waiting(role string, want digest.Digest) (Staged, error) {
 	for _, x := range s.refused {
 		if x.Role == role {
 			err := errs.Errorf(errs.Denied, "the change of %s in version %d is not to be signed: %s", role, x.Version, x.Why)
-			return errs.Hint(err, "overland trust unstage %s drops it", role)
+			return Staged{}, errs.Hint(err, "overland trust unstage %s drops it", role)
 		}
 	}
 	list, err := s.Staged()
 	if err != nil {
-		return err
+		return Staged{}, err
 	}
 	i := slices.IndexFunc(list, func(st Staged) bool { return st.Role == role })
-	if i >= 0 && want != "" && list[i].Digest != want {
-		return errs.Hint(errs.Errorf(errs.Conflict, "another change of %s waits now: its digest is %s", role, list[i].Digest), "overland trust show, then decide again")
+	if i < 0 {
+		return Staged{}, nothingStaged()
 	}
-	return nil
+	if want != "" && list[i].Digest != want {
+		err := errs.Errorf(errs.Conflict, "another change of %s waits now: its digest is %s", role, list[i].Digest)
+		return Staged{}, errs.Hint(err, "overland trust show, then decide again")
+	}
+	return list[i], nil
 }
 
 func among(signers []trust.Signer) signerOf {
@@ -123,12 +129,6 @@ func among(signers []trust.Signer) signerOf {
 }
 
 func (t *tx) signRole(ctx context.Context, role string) error {
-	if t.s.roleErr != nil {
-		return t.s.roleErr
-	}
-	if t.s.waiting[role] == nil {
-		return nothingStaged()
-	}
 	m := signable(t.s.waiting[role])
 	ids, _ := t.s.with(t.s.waiting).signersOf(role)
 	if _, err := sign(t.signer, m, ids); err != nil {
@@ -146,12 +146,6 @@ func (t *tx) signRole(ctx context.Context, role string) error {
 
 // signRoot signs the root that waits.
 func (t *tx) signRoot() error {
-	if t.s.rootErr != nil {
-		return t.s.rootErr
-	}
-	if t.s.newRoot == nil {
-		return nothingStaged()
-	}
 	return t.commitRoot(signable(t.s.newRoot))
 }
 
@@ -183,25 +177,17 @@ func count(signer signerOf, ids []string) (n int, err error) {
 // Signature is what a signer elsewhere made of a Staged.Payload.
 type Signature struct {
 	KeyID string
-	Sig   []byte // ed25519
+	Sig   []byte        // ed25519
+	Over  digest.Digest // of the payload that was shown; "" is any
 }
 
 // AddSignature adds one signature to the staged change of role and publishes it when its
-// signatures suffice; errors are those of Sign. A signature that does not fit what is staged now
-// is an error of kind Untrusted, and one of a key that does not sign for role one of kind
-// Denied; then nothing is changed.
+// signatures suffice; errors are those of SignExactly and State.CheckSignature, and after one of
+// these nothing is changed.
 func (r *Repository) AddSignature(ctx context.Context, role string, sig Signature) error {
 	return r.update(ctx, "sign "+role, func(t *tx) error {
 		t.signer = among(nil) // a machine that carries a signature approves nothing itself
-		list, err := t.s.Staged()
-		if err != nil {
-			return err
-		}
-		i := slices.IndexFunc(list, func(s Staged) bool { return s.Role == role })
-		if i < 0 {
-			return nothingStaged()
-		}
-		if err := t.s.checkSignature(list[i], sig); err != nil {
+		if err := t.s.CheckSignature(role, sig); err != nil {
 			return err
 		}
 		add := metadata.Signature{KeyID: sig.KeyID, Signature: sig.Sig}
@@ -220,8 +206,13 @@ func (r *Repository) AddSignature(ctx context.Context, role string, sig Signatur
 	})
 }
 
-// checkSignature returns an error unless sig is that of one of st's signers over its payload.
-func (s *State) checkSignature(st Staged, sig Signature) error {
+// CheckSignature returns an error unless sig is one that AddSignature takes: errs.Denied when the
+// key does not sign for role, errs.Untrusted when the signature is not over what waits.
+func (s *State) CheckSignature(role string, sig Signature) error {
+	st, err := s.Waiting(role, sig.Over)
+	if err != nil {
+		return err
+	}
 	if !slices.Contains(st.Signers, sig.KeyID) {
 		return errs.Hint(errs.Errorf(errs.Denied, "key %.100s does not sign for %s", sig.KeyID, st.Role), "overland trust show lists the signers")
 	}
