@@ -104,11 +104,8 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 	if p.Unchanged > 0 {
 		return a.unchanged(p)
 	}
-	if err := a.node.Follow(p.Settings); err != nil {
-		return nodeapi.Report{}, err
-	}
 	from := a.node.State().Current
-	if err := a.switcher.Begin(ctx, number, &p.Generation); err != nil {
+	if err := a.switcher.Begin(ctx, number, &p.Generation, p.Settings); err != nil {
 		return nodeapi.Report{}, err
 	}
 	if o.Defer {

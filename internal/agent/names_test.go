@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/agent/follow"
+	"overland/internal/agent/node"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -203,6 +205,46 @@ func TestS11TheCarrierDoesNotChooseTheChannel(t *testing.T) {
 	if r, err := w.install(staging, nodeapi.InstallOptions{Channel: "staging"}); err != nil || r.Channel != "staging" {
 		t.Errorf("a person's word: %+v, %v", r, err)
 	}
+}
+
+// A change of channel that does not prove itself is undone whole: the node follows what it followed,
+// where the next release is taken. So is one that an operator leaves for what ran before.
+func TestAFailedChangeOfChannelIsUndone(t *testing.T) {
+	w := newWorld(t)
+	w.mustInstall(w.wallet(v1, "up one"))
+	follows := func(want string) {
+		t.Helper()
+		a := w.open()
+		defer a.Close()
+		b, err := os.ReadFile(filepath.Join(w.dir, node.ConfigName))
+		must(t, err)
+		if got := a.Status().Channel; got != want || !strings.Contains(string(b), `"channel": "`+want+`"`) {
+			t.Errorf("the node follows %s, config.json says %s; want %s", got, b, want)
+		}
+	}
+	w.Release("wallet", v2, map[string]string{"node": "crash two"}, services(quick))
+	w.Promote("staging", "wallet", v2)
+	r, err := w.install(w.Dir, nodeapi.InstallOptions{Channel: "staging"})
+	if r.Outcome != nodeapi.RolledBack || !strings.Contains(fmt.Sprint(err), "the node follows channel live again") {
+		t.Fatalf("report %+v, %v", r, err)
+	}
+	follows("live")
+	w.runs("wallet.node: up one")
+
+	w.Release("wallet", v3, map[string]string{"node": "up three"}, services(quick))
+	w.Promote("staging", "wallet", v3)
+	if r, err := w.install(w.Dir, nodeapi.InstallOptions{}); err != nil || r.Outcome != nodeapi.Unchanged {
+		t.Errorf("news of the channel that was left: %+v, %v", r, err)
+	}
+	if _, err := w.install(w.Dir, nodeapi.InstallOptions{Channel: "staging"}); err != nil {
+		t.Fatal(err)
+	}
+	follows("staging")
+	a := w.open()
+	_, err = a.Rollback(t.Context(), 0)
+	must(t, errors.Join(err, a.Close()))
+	follows("live")
+	w.runs("wallet.node: up one")
 }
 
 // A file of another project, installed by the line that its seal printed, stops what ran before: that is said.

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -22,17 +23,6 @@ import (
 const ConfigName = "config.json"
 
 const configMax = 64 << 10 // bytes
-
-// readConfig reads the settings that a person or provisioning wrote. A
-// missing file is fs.ErrNotExist.
-func readConfig(path string) (Settings, error) {
-	file, err := fsx.Open(path)
-	if err != nil {
-		return Settings{}, err
-	}
-	defer file.Close()
-	return decodeConfig(file)
-}
 
 func decodeConfig(r io.Reader) (Settings, error) {
 	var s Settings
@@ -72,46 +62,80 @@ func checkSettings(s Settings) error {
 	return nil
 }
 
-// LoadConfig takes over config.json. A damaged file changes nothing: the settings from before stay
-// in force, and Problems says so.
+// LoadConfig takes over config.json when somebody has changed it; else the state decides, and what it
+// could not write into the file before is written now. A damaged file changes nothing: the settings
+// from before stay in force, and Problems says so.
 func (n *Node) LoadConfig() {
 	path := filepath.Join(n.dir, ConfigName)
-	s, err := readConfig(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	b, err := fsx.ReadFile(path, configMax)
+	if errors.Is(err, fs.ErrNotExist) {
 		n.Problem("config", "")
 		return
-	case err != nil:
+	}
+	is := digest.Of(b)
+	if err == nil && is == n.State().Config {
+		n.writeSettings()
+		return
+	}
+	var s Settings
+	if err == nil {
+		s, err = decodeConfig(bytes.NewReader(b))
+	}
+	if err != nil {
 		n.Problem("config", fmt.Sprintf("%s cannot be used (%v): the settings from before stay in force; mend it, or delete it and run: overland-agent install", path, err))
 		return
 	}
 	n.Problem("config", "")
-	if err := n.Update(func(st *State) { st.Settings = s }); err != nil {
+	err = n.Update(func(st *State) {
+		st.Config = is
+		if st.Intent != nil && !equalSettings(st.Settings, s) {
+			st.Intent.Followed = nil // a person's word came later
+		}
+		st.Settings = s
+	})
+	if err != nil {
 		n.Problem("config", fmt.Sprintf("%s could not be taken over: %v", path, err))
 	}
 }
 
-// Follow makes s what the node follows, in its state and in config.json.
-// Equal settings are not written.
+// Follow makes s what the node follows, in its state and in config.json. Equal settings are not
+// written.
 func (n *Node) Follow(s Settings) error {
-	old := n.State().Settings
-	path := filepath.Join(n.dir, ConfigName)
-	have, err := readConfig(path)
-	if equalSettings(s, old) && err == nil && equalSettings(s, have) {
-		return nil
-	}
-	b, err := json.MarshalIndent(s, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
 	if err := n.Update(func(st *State) { st.Settings = s }); err != nil {
 		return err
 	}
-	if err := n.o.FS.WriteFile(path, append(b, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+	return n.writeConfig()
+}
+
+// writeConfig writes the state's settings into config.json, where people read and change them, and
+// notes that this content is the node's own: a change of the file by somebody else is told by it.
+func (n *Node) writeConfig() error {
+	st := n.State()
+	path := filepath.Join(n.dir, ConfigName)
+	have, err := fsx.ReadFile(path, configMax)
+	if errors.Is(err, fs.ErrNotExist) && equalSettings(st.Settings, Settings{}) {
+		return nil
+	}
+	said, bad := decodeConfig(bytes.NewReader(have))
+	if err != nil || bad != nil || !equalSettings(said, st.Settings) {
+		if have, err = json.MarshalIndent(st.Settings, "", "  "); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
+		have = append(have, '\n')
+		if err := n.o.FS.WriteFile(path, have, 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", path, err)
+		}
 	}
 	n.Problem("config", "")
-	return nil
+	return n.Update(func(st *State) { st.Config = digest.Of(have) })
+}
+
+// writeSettings is writeConfig for settings that are in force already: a file that cannot be written
+// is a problem to report.
+func (n *Node) writeSettings() {
+	if err := n.writeConfig(); err != nil {
+		n.Problem("config", fmt.Sprintf("the node follows channel %s, and its %s could not be written: %v", n.State().Settings.Channel, ConfigName, err))
+	}
 }
 
 func equalSettings(a, b Settings) bool {

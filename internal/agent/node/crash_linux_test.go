@@ -10,11 +10,13 @@ import (
 	"overland/internal/testkit/crash"
 )
 
-// scenario goes from generation 1 (r1) to generation 2 (r2); good says whether r2 proves itself.
+// scenario goes from generation 1 (r1) of channel live to generation 2 (r2) of staging; good says
+// whether r2 proves itself.
 func scenario(good bool) crash.Scenario {
 	return crash.Scenario{
 		Prepare: func(t testing.TB, dir string) {
 			n := open(t, dir, node.Options{})
+			must(t, n.Follow(node.Settings{Channel: "live"}))
 			install(t, n, "r1")
 			must(t, n.Close())
 		},
@@ -28,7 +30,8 @@ func scenario(good bool) crash.Scenario {
 			if err != nil {
 				return err
 			}
-			if err := n.Begin(number, time.Minute, "install"); err != nil {
+			n.LoadConfig()
+			if err := n.BeginFollowing(number, time.Minute, "install", node.Settings{Channel: "staging"}); err != nil {
 				return err
 			}
 			if err := n.Try(); err != nil {
@@ -54,6 +57,7 @@ func check(t testing.TB, dir string, completed, good bool) {
 	t.Helper()
 	n := open(t, dir, node.Options{})
 	defer n.Close()
+	n.LoadConfig()
 	if p := n.Damage(); len(p) > 0 {
 		t.Errorf("a crash is reported as damage: %v", p)
 	}
@@ -80,6 +84,12 @@ func check(t testing.TB, dir string, completed, good bool) {
 		default:
 			t.Errorf("try: %v", err)
 		}
+	}
+	st = n.State()
+	follows := map[int]string{1: "live", 2: "staging"}[st.Current]
+	n.LoadConfig() // as the next agent does
+	if got := n.State().Settings.Channel; st.Settings.Channel != follows || got != follows {
+		t.Errorf("generation %d follows %s, and %s when config.json is read again", st.Current, st.Settings.Channel, got)
 	}
 	if _, err := n.Collect(); err != nil {
 		t.Error(err)

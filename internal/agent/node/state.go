@@ -41,6 +41,7 @@ type State struct {
 	Bad      []Bad           `json:"bad,omitempty"`    // oldest first
 	Events   []nodeapi.Event `json:"events,omitempty"` // oldest first
 	Settings Settings        `json:"settings"`
+	Config   digest.Digest   `json:"config,omitempty"`   // of config.json as the node last wrote or read it
 	Agent    digest.Digest   `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
 	Programs []Candidate     `json:"programs,omitempty"` // agent programs that are not tried again
 	Users    map[string]int  `json:"users,omitempty"`    // application → the uid that its services have; never given to another
@@ -74,6 +75,7 @@ type Intent struct {
 	Failed     string        `json:"failed,omitempty"`   // why it failed; the only way left is back
 	Damaged    bool          `json:"damaged,omitempty"`  // failed because its files are damaged here: not refused
 	Forgiven   bool          `json:"forgiven,omitempty"` // something newer came: not refused
+	Followed   *Settings     `json:"followed,omitempty"` // what was followed before a change of channel, and is again after a failure
 	Check      string        `json:"check,omitempty"`    // the failing self-test
 	Log        []string      `json:"log,omitempty"`      // the service's last lines
 }

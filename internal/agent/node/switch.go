@@ -95,6 +95,20 @@ func (n *Node) write(g *Generation, dir string, place func(Program, string) erro
 // current to it. limit is how long its attempts in one boot may take together. Errors
 // leave the old generation in place.
 func (n *Node) Begin(number int, limit time.Duration, by string) error {
+	return n.BeginFollowing(number, limit, by, n.State().Settings)
+}
+
+// BeginFollowing is Begin of a switch with which the node follows s. When the generation is left and
+// s named another channel than before, the settings from before are in force again.
+func (n *Node) BeginFollowing(number int, limit time.Duration, by string, s Settings) error {
+	if err := n.begin(number, limit, by, s); err != nil {
+		return err
+	}
+	n.writeSettings()
+	return nil
+}
+
+func (n *Node) begin(number int, limit time.Duration, by string, s Settings) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i := n.state.Intent; i != nil {
@@ -110,6 +124,10 @@ func (n *Node) Begin(number int, limit time.Duration, by string) error {
 	next := n.state.clone()
 	next.Next = max(next.Next, number+1)
 	next.Intent = &Intent{Generation: number, From: n.state.Current, Tries: Tries, Limit: limit, Deadline: n.now().Add(limit), By: by}
+	if was := n.state.Settings; was.Channel != "" && was.Channel != s.Channel {
+		next.Intent.Followed = &was
+	}
+	next.Settings = s
 	next.add(nodeapi.Event{At: n.now(), What: "switched", Generation: number, From: n.state.Current, Apps: g.Names(), Reason: by})
 	if err := n.save(next); err != nil {
 		return err
@@ -233,9 +251,17 @@ func (n *Node) Fail(v Verdict) error {
 	return n.links()
 }
 
-// Back ends a failed switch: the generation it came from is current again and the failed content is
-// refused until something new is named.
+// Back ends a failed switch: the generation it came from is current again, with the channel that was
+// followed then, and the failed content is refused until something new is named.
 func (n *Node) Back() error {
+	if err := n.back(); err != nil {
+		return err
+	}
+	n.writeSettings()
+	return nil
+}
+
+func (n *Node) back() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	i := n.state.Intent
@@ -246,7 +272,7 @@ func (n *Node) Back() error {
 		return err
 	}
 	next := n.state.clone()
-	next.Intent, next.Current = nil, i.From
+	next.leave(i)
 	g, err := readGeneration(genDir(n.dir, i.Generation), i.Generation)
 	var apps []string
 	if err == nil {
@@ -257,6 +283,14 @@ func (n *Node) Back() error {
 	}
 	next.add(nodeapi.Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Apps: apps, Reason: i.Failed, Check: i.Check, Log: i.Log})
 	return n.save(next)
+}
+
+// leave undoes the switch i: what was current and followed before it is so again.
+func (s *State) leave(i *Intent) {
+	s.Intent, s.Current = nil, i.From
+	if i.Followed != nil {
+		s.Settings = *i.Followed
+	}
 }
 
 // Forgive lets content be tried again.
@@ -316,6 +350,14 @@ func (n *Node) Untry() error {
 // Abandon ends a switch that was never tried: the generation it came from stays
 // current and nothing is refused.
 func (n *Node) Abandon(reason string) error {
+	if err := n.abandon(reason); err != nil {
+		return err
+	}
+	n.writeSettings()
+	return nil
+}
+
+func (n *Node) abandon(reason string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	i := n.state.Intent
@@ -323,7 +365,7 @@ func (n *Node) Abandon(reason string) error {
 		return errs.Errorf(errs.Conflict, "abandon: no switch that was never tried")
 	}
 	next := n.state.clone()
-	next.Intent, next.Current = nil, i.From
+	next.leave(i)
 	next.add(nodeapi.Event{At: n.now(), What: "back", Generation: i.From, From: i.Generation, Reason: reason})
 	if err := n.save(next); err != nil {
 		return err

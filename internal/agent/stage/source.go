@@ -71,7 +71,7 @@ func OtherChannel(src Source, channel string) error {
 		return nil
 	}
 	return errs.Hint(errs.Errorf(errs.Conflict, "%s is for channel %s, and this machine is to follow %s", src.Name(), strings.Join(offered, ", "), channel),
-		"--channel %s makes it follow that from now on, and stops what that does not name", offered[0])
+		"--channel %s --switch-channel makes it follow that from now on, and stops what that does not name", offered[0])
 }
 
 // WithoutChannel returns the error that nobody has said which channel the node follows.

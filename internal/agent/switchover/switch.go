@@ -75,13 +75,14 @@ func New(n *node.Node, depot Depot, o Options) *Switch {
 	}}
 }
 
-// Begin makes generation number the node's intent. A switch in progress is ended, for why.
-func (s *Switch) Begin(ctx context.Context, number int, g *node.Generation) error {
+// Begin makes generation number the node's intent, and settings what it follows. A switch in progress
+// is ended before.
+func (s *Switch) Begin(ctx context.Context, number int, g *node.Generation, settings node.Settings) error {
 	why := "something newer came: " + strings.Join(g.Names(), ", ")
 	if err := s.End(ctx, why, false); err != nil {
 		return err
 	}
-	return s.node.Begin(number, limit(g), "install")
+	return s.node.BeginFollowing(number, limit(g), "install", settings)
 }
 
 // Stop stops every service of the node and waits until they are gone.
@@ -289,6 +290,9 @@ func (s *Switch) back(ctx context.Context, v node.Verdict, tests []nodeapi.Test)
 	if old != nil {
 		now = fmt.Sprintf("generation %d (%s) %s", old.Number, strings.Join(old.Names(), ", "), s.retest(ctx, old, tried))
 	}
+	if i.Followed != nil {
+		now += ", and the node follows channel " + i.Followed.Channel + " again"
+	}
 	return r, errs.Hint(errs.Errorf(errs.Partial, "generation %d was rolled back: %s; %s", i.Generation, i.Failed, now),
 		"%s", remedy(i.Log))
 }
@@ -408,7 +412,10 @@ func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, erro
 	if number == st.Current {
 		return s.Result(nodeapi.Report{Outcome: nodeapi.Unchanged, Generation: number, Tried: number}, g), nil
 	}
-	if err := s.node.Begin(number, limit(g), "rollback"); err != nil {
+	if g.Channel != "" {
+		st.Settings.Channel = g.Channel // what ran then was that channel's
+	}
+	if err := s.node.BeginFollowing(number, limit(g), "rollback", st.Settings); err != nil {
 		return nodeapi.Report{}, err
 	}
 	return s.Decide(ctx)

@@ -22,24 +22,25 @@ type call struct {
 	dir    string // the node's directory, absolute
 	volume string
 
-	site    string
-	source  string
-	root    string
-	channel string
-	service string
-	watch   stringList
-	offline bool
-	retry   bool
-	fore    bool
-	yes     bool
-	json    bool
-	purge   bool
-	follow  bool
-	raw     bool
-	stop    bool
-	lines   int
-	chatter bool
-	kind    host.Kind
+	site          string
+	source        string
+	root          string
+	channel       string
+	service       string
+	watch         stringList
+	offline       bool
+	retry         bool
+	switchChannel bool
+	fore          bool
+	yes           bool
+	json          bool
+	purge         bool
+	follow        bool
+	raw           bool
+	stop          bool
+	lines         int
+	chatter       bool
+	kind          host.Kind
 }
 
 // check makes the values of flags usable.

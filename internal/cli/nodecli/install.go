@@ -75,10 +75,10 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
 		return 0, err
 	}
-	if opts.Channel, err = chooseChannel(e, c, src); err != nil {
-		return 0, err
-	}
 	h := &host.Host{Dir: c.dir, Kind: c.kind, Say: e.say}
+	if opts.Channel, err = chooseChannel(e, c, src); err != nil {
+		return serveInstead(ctx, e, c, h, err)
+	}
 	var report nodeapi.Report
 	supervised := h.Running(ctx)
 	running := supervised || answers(ctx, c.dir)
@@ -88,13 +88,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		report, err = installFresh(ctx, e, c, src, opts)
 	}
 	if err != nil && errs.KindOf(err) != errs.Partial {
-		if c.fore && ctx.Err() == nil && installed(c.dir) && !h.Running(ctx) {
-			// A container that starts again with an older volume must serve what it has.
-			complain(e, err)
-			e.say("running what is installed")
-			return 0, foreground(e, c)
-		}
-		return 0, err
+		return serveInstead(ctx, e, c, h, err)
 	}
 	switch {
 	case err == nil && running && !supervised:
@@ -125,6 +119,17 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			"the channel's operator sees it too: overland channel show %s", report.Channel)
 	}
 	return finish(e, c, report, err)
+}
+
+// serveInstead ends an installation that failed with err. A container that starts again with an older
+// volume, or with another channel, must serve what it has.
+func serveInstead(ctx context.Context, e env, c *call, h *host.Host, err error) (int, error) {
+	if c.fore && ctx.Err() == nil && installed(c.dir) && !h.Running(ctx) {
+		complain(e, err)
+		e.say("running what is installed")
+		return 0, foreground(e, c)
+	}
+	return 0, err
 }
 
 // answers reports whether an agent runs in dir. One that a person

@@ -12,6 +12,7 @@ import (
 	"overland/internal/agent/stage"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/nodeapi"
 	"overland/internal/printer"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
@@ -128,11 +129,15 @@ func provision[T ~string](path string, parse func(string) (T, error)) (T, error)
 // installation it is --channel, provisioning, or what a person types: the source's own word is
 // shown to that person, and never taken without one.
 func chooseChannel(e env, c *call, src stage.Source) (string, error) {
+	s, peekErr := agent.Peek(c.dir)
 	if c.channel != "" {
 		ch, err := release.ParseChannel(c.channel)
+		if err == nil && peekErr == nil && s.Channel != "" && s.Channel != string(ch) {
+			err = confirmChannel(e, c, s, string(ch))
+		}
 		return string(ch), err
 	}
-	if s, err := agent.Peek(c.dir); err == nil && s.Channel != "" {
+	if peekErr == nil && s.Channel != "" {
 		return "", stage.OtherChannel(src, s.Channel)
 	}
 	ch, err := provision(provisionedChannel, release.ParseChannel)
@@ -159,4 +164,32 @@ The channel to follow: `, src.Name(), offered)
 	}
 	ch, err = release.ParseChannel(answer)
 	return string(ch), err
+}
+
+// confirmChannel lets a node that runs s follow channel to instead: when a person at the terminal says
+// yes, or --switch-channel did. What the new channel does not name is stopped.
+func confirmChannel(e env, c *call, s nodeapi.Status, to string) error {
+	if c.switchChannel {
+		return nil
+	}
+	refused := errs.Hint(errs.Errorf(errs.Conflict, "this machine follows channel %s, and is not made to follow %s by the way: nothing was installed", s.Channel, to),
+		"add --switch-channel to change it, which stops what %s does not name; or leave out --channel", to)
+	if !e.terminal {
+		return refused
+	}
+	printer.Fprintf(e.err, `
+This machine follows channel %s, and is to follow %s from now on. What %[2]s does not name is stopped; its data stays.
+`, s.Channel, to)
+	for _, a := range s.Apps {
+		e.say("    runs now: %s@%s", a.App, a.Version)
+	}
+	printer.Fprintf(e.err, "Type yes to change the channel: ")
+	answer, err := e.ask()
+	if err != nil {
+		return err
+	}
+	if answer != "yes" {
+		return refused
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"overland/internal/agent/node"
 	"overland/internal/agent/stage"
 	"overland/internal/appfile"
 	"overland/internal/digest"
@@ -210,7 +212,46 @@ func TestAFileOfAnotherChannel(t *testing.T) {
 	}
 	err := stage.OtherChannel(of("1.channel%2Flocal%2Fb.json"), "local/a")
 	if errs.KindOf(err) != errs.Conflict || !strings.Contains(err.Error(), "is for channel local/b, and this machine is to follow local/a") ||
-		!strings.Contains(errs.HintOf(err), "--channel local/b") {
+		!strings.Contains(errs.HintOf(err), "--channel local/b --switch-channel") {
 		t.Errorf("another's: %v, hint %q", err, errs.HintOf(err))
+	}
+}
+
+// A node's channel is not changed by the way: a person at the terminal, or a flag of its own, says so.
+func TestAnotherChannelIsAsked(t *testing.T) {
+	src, _ := newOffer(t)
+	dir := t.TempDir()
+	n, err := node.Open(dir, node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(n.Follow(node.Settings{Channel: "live"}), n.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, channel, answer  string
+		terminal, flag, refuse bool
+	}{
+		{name: "the same", channel: "live"},
+		{name: "another, nobody there", channel: "staging", answer: "yes\n", refuse: true},
+		{name: "another, by the flag", channel: "staging", flag: true},
+		{name: "another, a person says yes", channel: "staging", terminal: true, answer: "yes\n"},
+		{name: "another, a person says something else", channel: "staging", terminal: true, answer: "y\n", refuse: true},
+		{name: "another, a person leaves", channel: "staging", terminal: true, refuse: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var asked bytes.Buffer
+			e := env{err: &asked, in: bufio.NewReader(strings.NewReader(tt.answer)), terminal: tt.terminal}
+			got, err := chooseChannel(e, &call{dir: dir, channel: tt.channel, switchChannel: tt.flag}, src)
+			if tt.refuse != (err != nil) || err == nil && got != tt.channel {
+				t.Fatalf("channel %q, %v; refused: want %t", got, err, tt.refuse)
+			}
+			if tt.refuse && (errs.KindOf(err) != errs.Conflict || !strings.Contains(errs.HintOf(err), "--switch-channel")) {
+				t.Errorf("%v, hint %q", err, errs.HintOf(err))
+			}
+			if asks := strings.Contains(asked.String(), "follows channel live"); asks != tt.terminal {
+				t.Errorf("asked %q", asked.String())
+			}
+		})
 	}
 }

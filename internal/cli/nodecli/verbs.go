@@ -18,7 +18,7 @@ func verbs() []verb {
 	return []verb{
 		{
 			name: "install", short: "install, or upgrade to, what a volume, directory or site holds",
-			usage: "[--volume FILE | --dir-source DIR | --site URL] [--root FINGERPRINT] [--channel NAME] [--offline] " +
+			usage: "[--volume FILE | --dir-source DIR | --site URL] [--root FINGERPRINT] [--channel NAME [--switch-channel]] [--offline] " +
 				"[--retry] [--watch DIR]... [--service auto|systemd|openrc|none] [--foreground] [--json]",
 			long: `Verifies everything from the root of trust to each program, places the agent as a service of this machine, starts
 the channel's services, self-tests them, and goes back to what ran before when they fail. Repeating it changes nothing.
@@ -32,6 +32,9 @@ carries the source chooses neither.
   --dir-source  a depot directory, for example on a stick; the node looks there again from now on
   --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
   --channel     the channel to follow; default: the one the node follows
+  --switch-channel
+                follow --channel though the node follows another one: what that does not name is stopped. Without it
+                a person at a terminal is asked. A switch that fails goes back to the channel from before, too
   --offline     check expiry against the time when the source was sealed, not today's: "freshness unknown"
   --retry       also try what failed its self-test here before
   --watch       a directory where volume files may appear (a stick); may be repeated
@@ -51,6 +54,7 @@ carries the source chooses neither.
 				f.StringVar(&c.channel, "channel", "", "")
 				f.StringVar(&c.service, "service", "auto", "")
 				f.Var(&c.watch, "watch", "")
+				f.BoolVar(&c.switchChannel, "switch-channel", false, "")
 				f.BoolVar(&c.offline, "offline", false, "")
 				f.BoolVar(&c.retry, "retry", false, "")
 				f.BoolVar(&c.fore, "foreground", false, "")
