@@ -41,16 +41,9 @@ func (m none) restart(context.Context) error { return nil } // there is no file 
 
 // start starts the supervisor detached from this process, its terminal and its outputs.
 func (m none) start(ctx context.Context) error {
-	const longest = 1 << 20
-	logs := filepath.Join(m.slots.Dir, "log")
-	if err := m.slots.FS.Mkdir(logs, 0o755); err != nil {
+	path := agentLog(m.slots.Dir)
+	if err := m.slots.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
-	}
-	path := filepath.Join(logs, "agent.log")
-	if info, err := os.Stat(path); err == nil && info.Size() > longest {
-		if err := m.slots.FS.Rename(path, path+".1"); err != nil {
-			return err
-		}
 	}
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
 	if err != nil {

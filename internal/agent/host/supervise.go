@@ -121,6 +121,7 @@ func (s *Supervisor) once(ctx context.Context, children <-chan os.Signal) (pause
 	c, err := s.Slots.choose()
 	if err != nil {
 		s.Log.Error("cannot choose an agent", "error", err)
+		s.Slots.noteFailure(err.Error())
 		if c.slot == "" {
 			return true
 		}
@@ -128,6 +129,7 @@ func (s *Supervisor) once(ctx context.Context, children <-chan os.Signal) (pause
 	a, err := s.start(c)
 	if err != nil {
 		s.Log.Error("cannot start the agent", "slot", c.slot, "error", err)
+		s.Slots.noteFailure(err.Error())
 		s.failed(c, fmt.Sprintf("it cannot be started: %v", err))
 		return c.trial == nil
 	}
@@ -185,6 +187,7 @@ type child struct {
 	ready chan bool     // one value: whether it reported ready before it closed the pipe
 	beats chan struct{} // signs of life after that; closed with the pipe
 	pipe  *os.File
+	out   *output
 }
 
 // close ends the reading of the pipe and waits for the reader.
@@ -200,13 +203,16 @@ func (s *Supervisor) start(c choice) (*child, error) {
 		return nil, err
 	}
 	defer w.Close()
-	out := s.Stderr
-	out = cmp.Or(out, os.Stderr)
 	null, err := os.OpenFile(os.DevNull, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
 	defer null.Close()
+	words, out, err := newOutput(s.Slots.Dir, cmp.Or(s.Stderr, os.Stderr))
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	defer out.Close()
 	program := s.Slots.path(string(c.slot), Program)
 	pid, err := syscall.ForkExec(program, append([]string{Program}, s.Args...), &syscall.ProcAttr{
 		Dir:   s.Slots.Dir,
@@ -218,7 +224,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), r.Close())
 	}
-	a := &child{pid: pid, ready: make(chan bool, 1), beats: make(chan struct{}, 1), pipe: r}
+	a := &child{pid: pid, ready: make(chan bool, 1), beats: make(chan struct{}, 1), pipe: r, out: words}
 	go func() {
 		defer close(a.ready)
 		defer close(a.beats)
@@ -282,11 +288,18 @@ func (s *Supervisor) watch(ctx context.Context, children <-chan os.Signal, a *ch
 			if e.reason == "" {
 				e.reason = describe(status, isReady)
 			}
+			if last := a.out.words(); !isReady && last != "" {
+				e.reason += "; it said: " + last
+			}
+			if !isReady && !stopping {
+				s.Slots.noteFailure(e.reason)
+			}
 			return e
 		case ok, open := <-reported:
 			reported = nil
 			if ok && open && !stopping {
 				isReady = true
+				s.Slots.noteFailure("")
 				timer.Reset(stable)
 			}
 		case _, open := <-beats:

@@ -61,11 +61,18 @@ type running struct {
 
 func supervise(t *testing.T, dir string) *running {
 	t.Helper()
-	r := &running{t: t, lines: make(chan string, 1000), limit: time.NewTimer(60 * time.Second)}
 	out, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return superviseTo(t, dir, w, out)
+}
+
+// superviseTo starts a supervisor that writes to w, which is closed; what is read of out is what the
+// test follows.
+func superviseTo(t *testing.T, dir string, w *os.File, out *os.File) *running {
+	t.Helper()
+	r := &running{t: t, lines: make(chan string, 1000), limit: time.NewTimer(60 * time.Second)}
 	r.cmd = exec.Command("/proc/self/exe")
 	r.cmd.Env = append(os.Environ(), superviseEnv+"="+dir)
 	r.cmd.Stdout, r.cmd.Stderr = w, w

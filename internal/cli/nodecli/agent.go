@@ -179,7 +179,7 @@ func supervise(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		if !c.chatter {
 			return
 		}
-		report, err := awaitOutcome(ctx, e, c.dir, 0)
+		report, err := awaitOutcome(ctx, e, c.dir, 0, startTimeout)
 		if report.Outcome != "" {
 			_, err = finish(env{out: e.err, err: e.err}, c, report, err)
 		}

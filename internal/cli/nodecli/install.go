@@ -26,7 +26,7 @@ import (
 // installation: longer than any self-test may take.
 const outcomeTimeout = 3 * time.Hour
 
-// startTimeout bounds the wait for a supervisor to appear.
+// startTimeout bounds the wait for a supervisor and its agent to appear.
 const startTimeout = 30 * time.Second
 
 // origin returns what the flags name as the source, and whether the node follows it from now on.
@@ -102,7 +102,7 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 				return 0, foreground(e, c)
 			}
 			refused := report.Refused
-			report, err = awaitOutcome(ctx, e, c.dir, report.Tried)
+			report, err = awaitOutcome(ctx, e, c.dir, report.Tried, startTimeout)
 			report.Refused = refused
 			if err == nil {
 				err = offerProgram(ctx, e, c, name, opts)
@@ -144,7 +144,10 @@ func answers(ctx context.Context, dir string) bool {
 // installRunning hands the source to the agent that runs.
 func installRunning(ctx context.Context, e env, c *call, name string, o nodeapi.InstallOptions) (nodeapi.Report, error) {
 	// A supervised agent may just have ended, and be back in a moment.
-	for until := time.Now().Add(startTimeout); !answers(ctx, c.dir) && time.Now().Before(until); {
+	for until := time.Now().Add(startTimeout); !answers(ctx, c.dir); {
+		if time.Now().After(until) {
+			return nodeapi.Report{}, doesNotStart(c.dir)
+		}
 		select {
 		case <-ctx.Done():
 			return nodeapi.Report{}, ctx.Err()
@@ -290,17 +293,20 @@ func removeUnpacked() {
 	os.Unsetenv("OVERLAND_UNPACKED")
 }
 
-// awaitOutcome waits until the supervised agent has decided generation number, which was staged.
-func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.Report, error) {
+// awaitOutcome waits until the supervised agent has decided generation number, which was staged. An
+// agent that does not answer within patience is not waited for when it is known why.
+func awaitOutcome(ctx context.Context, e env, dir string, number int, patience time.Duration) (nodeapi.Report, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, outcomeTimeout,
 		errs.Hint(errs.Errorf(errs.Unavailable, "the agent did not decide within %s", outcomeTimeout), "%s status", Program))
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	said := ""
-	h, seen := host.Host{Dir: dir}, time.Now()
+	h, answered, seen := host.Host{Dir: dir}, time.Now(), time.Now()
 	for {
-		r, err := control.Call(ctx, dir, nodeapi.Request{Op: nodeapi.OpStatus})
+		asking, done := context.WithTimeout(ctx, patience)
+		r, err := control.Call(asking, dir, nodeapi.Request{Op: nodeapi.OpStatus})
+		done()
 		if err == nil && r.Status != nil {
 			if s := r.Status; s.Trial == nil {
 				report := outcome(s, number)
@@ -311,12 +317,15 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.R
 				e.say("%s", now)
 			}
 		}
+		if err == nil {
+			answered = time.Now()
+		}
 		if err == nil || h.Running(ctx) {
 			seen = time.Now()
 		}
-		if time.Since(seen) > startTimeout {
-			return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.Unavailable, "the agent does not start"),
-				"read %s/log/agent.log, or the log of the service %s; then install again", dir, host.ServiceName)
+		why := host.Slots{Dir: dir}.Failure
+		if silent := time.Since(answered); silent > patience && (time.Since(seen) > patience || silent > slowStart*patience || why() != "") {
+			return nodeapi.Report{}, doesNotStart(dir)
 		}
 		select {
 		case <-ctx.Done():
@@ -324,6 +333,19 @@ func awaitOutcome(ctx context.Context, e env, dir string, number int) (nodeapi.R
 		case <-tick.C:
 		}
 	}
+}
+
+// slowStart is how many times longer an agent is waited for that may only be slow.
+const slowStart = 4
+
+// doesNotStart returns the error of an agent that its supervisor does not get to answer.
+func doesNotStart(dir string) error {
+	why := host.Slots{Dir: dir}.Failure()
+	if why == "" {
+		why = "nothing says why"
+	}
+	return errs.Hint(errs.Errorf(errs.Unavailable, "the agent does not start: %s", why),
+		"mend that, and the supervisor starts it by itself; see %s/log/agent.log, or the log of the service %s", dir, host.ServiceName)
 }
 
 // outcome returns what became of generation number. The agent's own report is lost when it was

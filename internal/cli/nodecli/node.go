@@ -66,7 +66,11 @@ func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.S
 	if err != nil && errs.KindOf(err) != errs.Unavailable {
 		return nodeapi.Status{}, err
 	}
-	return agent.Peek(dir)
+	s, err := agent.Peek(dir)
+	if why := (host.Slots{Dir: dir}).NotedFailure(); why != "" && err == nil {
+		s.Problems = append(s.Problems, "the agent does not start: "+why)
+	}
+	return s, err
 }
 
 func allUp(list []nodeapi.Service) bool {

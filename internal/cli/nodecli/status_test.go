@@ -56,7 +56,7 @@ func TestStatusOfAnAgentThatDoesNotAnswer(t *testing.T) {
 func TestCancelledIs130(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := awaitOutcome(ctx, env{err: io.Discard}, t.TempDir(), 1)
+	_, err := awaitOutcome(ctx, env{err: io.Discard}, t.TempDir(), 1, time.Minute)
 	if got := errs.KindOf(err).Exit(); got != 130 {
 		t.Errorf("exit code %d for %v, want 130", got, err)
 	}
