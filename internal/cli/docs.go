@@ -56,7 +56,7 @@ func ExitCodes() []byte {
 		kind  errs.Kind
 		means string
 	}{
-		{errs.Internal, "Overland's own fault, or the disk's"},
+		{errs.Internal, "Overland's own fault, or the disk's; also a result that could not be printed"},
 		{errs.NotFound, "it does not exist"},
 		{errs.Denied, "not allowed"},
 		{errs.Conflict, "somebody else was first, or it exists with different content"},

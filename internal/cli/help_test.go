@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -111,7 +112,8 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 	_, fingerprint, _ = strings.Cut(fingerprint, `"fingerprint": "`)
 	fingerprint, _, _ = strings.Cut(fingerprint, `"`)
 	prepareFor(t, env, c.CommandPath())
-	for line := range strings.Lines(c.Example) {
+	lines := slices.Collect(strings.Lines(c.Example))
+	for i, line := range lines {
 		line = strings.NewReplacer("r412.abcdef012345", versions[0], "FINGERPRINT", fingerprint,
 			"sha256:PIN", "sha256:"+strings.Repeat("0", 64)).Replace(strings.TrimSpace(line))
 		args := strings.Fields(line)[1:]
@@ -153,9 +155,52 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 		if c.CommandPath() == "overland trust doctor" {
 			want = errs.Partial.Exit() // the keys of a test are in the clear
 		}
+		if i == len(lines)-1 {
+			runIntoTheVoid(t, ctx, env, want, args)
+			continue
+		}
 		if code, _, msg := run(ctx, env, args...); code != want {
 			t.Errorf("%s\nexit code %d: %s", line, code, msg)
 		}
+	}
+}
+
+// runIntoTheVoid runs args with an output that takes nothing. Where a result is printed, its loss must
+// be the one thing that the verb complains of; a verb that fails by itself, with want, says its own.
+func runIntoTheVoid(t *testing.T, ctx context.Context, env map[string]string, want int, args []string) {
+	t.Helper()
+	var out void
+	var msg bytes.Buffer
+	code := cli.Run(ctx, cli.Env{
+		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &msg, Getenv: func(name string) string { return env[name] },
+	})
+	lost := strings.Contains(msg.String(), "print the result: no space left on device · hint: ")
+	if want == 0 && out.tried {
+		want = 1
+	} else {
+		lost = !lost
+	}
+	if code != want || !lost {
+		t.Errorf("%v > /dev/full: exit code %d, want %d (wrote: %t): %s", args, code, want, out.tried, &msg)
+	}
+}
+
+// void is a full disk.
+type void struct{ tried bool }
+
+func (v *void) Write([]byte) (int, error) {
+	v.tried = true
+	return 0, syscall.ENOSPC
+}
+
+// TestS1AnOutputThatCannotBeWritten: whatever prints, a result that went nowhere is not exit 0.
+func TestS1AnOutputThatCannotBeWritten(t *testing.T) {
+	env := map[string]string{"OVERLAND_HOME": t.TempDir()}
+	for _, line := range []string{"--version", "version", "version --json", "help", "help build", "completion bash", "completion zsh", "completion fish", "completion powershell", "__complete bu"} {
+		runIntoTheVoid(t, t.Context(), env, 0, strings.Fields(line))
+	}
+	for _, c := range cli.AllVerbs(cli.Tree()) {
+		runIntoTheVoid(t, t.Context(), env, 0, append(strings.Fields(c.CommandPath())[1:], "--help"))
 	}
 }
 

@@ -41,12 +41,14 @@ func Main() int {
 
 // Run runs the program once and returns the exit code.
 func Run(ctx context.Context, env Env) int {
-	root := tree(&term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock})
+	t := &term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock}
+	root := tree(t)
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
-	root.SetOut(printer.To(env.Stdout))
+	root.SetOut(printer.To(t.Result()))
 	root.SetErr(printer.To(env.Stderr))
 	verb, err := root.ExecuteContextC(ctx)
+	err = t.Lost(err)
 	if err == nil {
 		return 0
 	}

@@ -10,7 +10,9 @@
 //     of the format is one line of output.
 //   - Text, Block and Line clean a string: Block indents what follows the first line, Line leaves no line end and no tab.
 //   - To is a stream: the lines of a log.
+//   - Result is standard output, which remembers that it could not be written.
 //
 // The agent links this room, so it holds nothing but the standard library. Failure guarded: a file
-// name that clears the screen and writes "verified" on it.
+// name that clears the screen and writes "verified" on it; and exit code 0 for a result that a full
+// disk did not take.
 package printer

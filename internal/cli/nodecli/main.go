@@ -63,7 +63,12 @@ func Main(args []string) int {
 }
 
 func run(ctx context.Context, e env, args []string) int {
+	out := printer.NewResult(e.out)
+	e.out = out
 	code, err := dispatch(ctx, e, args)
+	if lost := out.Err(); lost != nil && (err == nil && code == 0 || errors.Is(err, lost)) {
+		err = errs.Hint(lost, "what it did is done, only its output is lost: send that to a place with room")
+	}
 	if err == nil {
 		return code
 	}

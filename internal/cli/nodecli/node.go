@@ -238,7 +238,9 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 		out = clean
 	}
 	for _, line := range lines {
-		fmt.Fprintln(out, line)
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return 0, err
+		}
 	}
 	if !c.follow {
 		return 0, nil

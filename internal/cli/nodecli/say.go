@@ -42,8 +42,8 @@ func writeJSON(w io.Writer, v any) error {
 // finish prints what became of a switch. err, when there is one, is printed by the caller.
 func finish(e env, c *call, r nodeapi.Report, err error) (int, error) {
 	if c.json {
-		if werr := writeJSON(e.out, r); werr != nil {
-			return 0, werr
+		if werr := writeJSON(e.out, r); err == nil {
+			err = werr
 		}
 		return 0, err
 	}

@@ -2,6 +2,7 @@ package term
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ import (
 // Term is what the verbs of one run share. The zero value has no streams.
 type Term struct {
 	Stdin  io.Reader
-	Stdout io.Writer
+	Stdout io.Writer // for commands that are run; what this program prints goes through Result
 	Stderr io.Writer
 	Getenv func(string) string
 	Clock  clock.Clock // nil: the machine's
@@ -35,15 +36,35 @@ type Term struct {
 	NoPassphrase   bool   // --no-passphrase: new keys are not encrypted
 	RootKeys       string // --root-keys; "" = see RootKeysDir
 
+	result *printer.Result // see Result
+
 	fresh []byte // the passphrase that was chosen for new keys in this run
 	told  bool   // that new keys are not encrypted
 }
 
+// Result is standard output, for all that this program prints itself. A verb that prints in vain is
+// not told: who runs it asks Lost.
+func (t *Term) Result() *printer.Result {
+	if t.result == nil {
+		t.result = printer.NewResult(t.Stdout)
+	}
+	return t.result
+}
+
+// Lost returns err, with which a verb ended; when it ended well, that its result could not be written.
+func (t *Term) Lost(err error) error {
+	lost := t.Result().Err()
+	if lost == nil || err != nil && !errors.Is(err, lost) {
+		return err
+	}
+	return errs.Hint(lost, "what it did is done, only its output is lost: send that to a place with room")
+}
+
 // Printf prints a piece of the result: see printer.Fprintf for what becomes of its arguments.
-func (t *Term) Printf(format string, args ...any) { printer.Fprintf(t.Stdout, format, args...) }
+func (t *Term) Printf(format string, args ...any) { printer.Fprintf(t.Result(), format, args...) }
 
 // Print prints text of several lines.
-func (t *Term) Print(text string) { fmt.Fprint(t.Stdout, printer.Text(text)) }
+func (t *Term) Print(text string) { fmt.Fprint(t.Result(), printer.Text(text)) }
 
 // Note prints a line for the eye, on stderr; nothing under --quiet.
 func (t *Term) Note(format string, args ...any) {
@@ -84,14 +105,14 @@ func (t *Term) JSON(v any) error {
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	_, err := io.WriteString(t.Stdout, printer.Text(b.String()))
+	_, err := io.WriteString(t.Result(), printer.Text(b.String()))
 	return err
 }
 
 // Table prints rows in columns under head, whose words are the columns'
 // names; each line after indent.
 func (t *Term) Table(indent, head string, rows [][]string) {
-	w := tabwriter.NewWriter(t.Stdout, 0, 8, 2, ' ', 0)
+	w := tabwriter.NewWriter(t.Result(), 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, indent+strings.Join(strings.Fields(head), "\t"))
 	for _, row := range rows {
 		cells := make([]string, len(row))
@@ -100,8 +121,7 @@ func (t *Term) Table(indent, head string, rows [][]string) {
 		}
 		fmt.Fprintln(w, indent+strings.Join(cells, "\t"))
 	}
-	// The writer below is stdout, whose errors Printf ignores too.
-	_ = w.Flush()
+	_ = w.Flush() // Result remembers
 }
 
 // Confirm asks a yes-or-no question. Without --yes and without a person
