@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 
 	"overland/internal/confine/cell"
@@ -35,6 +36,7 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 			return fmt.Errorf("a folder apart from that of the session: %w", err)
 		}
 		c.At = map[string]string{dir: own}
+		c.Environ = merge(c.Environ, apartSettings(dir, own))
 	}
 	var f forwarder
 	if at, err := url.Parse(value(environ, "HTTP_PROXY")); err == nil && at.Host != "" {
@@ -49,6 +51,21 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 	return o.ended(ctx, exit, err)
 }
 
+// apartSettings returns the settings of the tools for their caches in own, which the command sees
+// at dir.
+func apartSettings(dir, own string) map[string]string {
+	set := map[string]string{}
+	for _, t := range ecosystem.Table() {
+		if t.Caches == nil {
+			continue
+		}
+		for _, kv := range t.Caches(own, false) {
+			add(set, []string{strings.ReplaceAll(kv, own, dir)})
+		}
+	}
+	return set
+}
+
 // apart makes a folder in parent with the files that point tools at the session in dir, but without
 // its logins and caches.
 func apart(dir, parent string) (string, error) {
@@ -56,16 +73,11 @@ func apart(dir, parent string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, t := range ecosystem.Table() {
-		if t.Caches != nil {
-			t.Caches(own, false)
-		}
-	}
 	const dirMode, mode, most = 0o700, 0o700, 1 << 20
 	for _, name := range []string{"apt/lists/partial", "apt/archives/partial", "apk", "bin"} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(own, name), dirMode))
 	}
-	for _, name := range []string{authorityFile, "apt/apt.conf", "apt/overland.sources", "bin/apk"} {
+	for _, name := range []string{authorityFile, "apt/apt.conf", "apt/overland.sources", "bin/apk", "npmrc"} {
 		b, e := fsx.ReadFile(filepath.Join(dir, name), most)
 		if errors.Is(e, fs.ErrNotExist) {
 			continue

@@ -69,7 +69,7 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 			continue
 		}
 		env, err := c.Environ(tool.Place{
-			Mount: base + "/" + c.name, Dir: s.caches, Environ: s.o.Environ, OwnCaches: !s.o.MachineCaches,
+			Proxy: base, Mount: base + "/" + c.name, Dir: s.caches, Environ: s.o.Environ, OwnCaches: !s.o.MachineCaches,
 		})
 		if err != nil {
 			return err

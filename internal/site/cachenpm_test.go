@@ -13,17 +13,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
 
-// registry is an npm registry with one package, hello.
+// registry is an npm registry with one package, npm, whose tarball the document names with a query.
 func registry(t *testing.T) *httptest.Server {
-	const document = `{"name":"hello","version":"1.0.0","main":"index.js"}`
+	const document = `{"name":"npm","version":"1.0.0","main":"index.js"}`
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	w := tar.NewWriter(z)
-	for name, text := range map[string]string{"package/package.json": document, "package/index.js": "module.exports='hello'"} {
+	for name, text := range map[string]string{"package/package.json": document, "package/index.js": "module.exports='npm'"} {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(text)), Typeflag: tar.TypeReg}); err != nil {
 			t.Fatal(err)
 		}
@@ -37,12 +38,12 @@ func registry(t *testing.T) *httptest.Server {
 	sum := sha512.Sum512(packed.Bytes())
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/hello":
+		case "/npm":
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"name":"hello","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"hello","version":"1.0.0",`+
-				`"main":"index.js","dist":{"tarball":"http://%s/hello/-/hello-1.0.0.tgz","integrity":"sha512-%s"}}}}`,
+			fmt.Fprintf(w, `{"name":"npm","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"npm","version":"1.0.0",`+
+				`"main":"index.js","dist":{"tarball":"http://%s/npm/-/npm-1.0.0.tgz?mine=1","integrity":"sha512-%s"}}}}`,
 				r.Host, base64.StdEncoding.EncodeToString(sum[:]))
-		case "/hello/-/hello-1.0.0.tgz":
+		case "/npm/-/npm-1.0.0.tgz":
 			w.Header().Set("Content-Type", "application/octet-stream")
 			_, _ = w.Write(packed.Bytes())
 		default:
@@ -74,23 +75,42 @@ func TestNpmInstallsThroughTheCache(t *testing.T) {
 	if _, err := k.Freeze(t.Context(), "today", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	for n, path := range []string{"/npm/", "/at/today/npm/", "/npm/", "/at/today/npm/"} {
-		if n == 2 {
-			origin.Close()
-		}
-		work := t.TempDir()
-		cmd := exec.CommandContext(t.Context(), "npm", "install", "hello", "--registry", face+path, "--no-audit", "--no-fund",
-			"--no-update-notifier", "--cache", filepath.Join(work, "cache"))
+	run := func(path, work string, args ...string) {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "npm", append(args, "--registry", face+path, "--no-audit", "--no-fund",
+			"--no-update-notifier", "--cache", filepath.Join(work, "cache"))...)
 		cmd.Dir = work
 		cmd.Env = append(os.Environ(), "HOME="+work, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("%s: %v\n%s", path, err, out)
 		}
-		if b, err := os.ReadFile(filepath.Join(work, "node_modules", "hello", "index.js")); err != nil || string(b) != "module.exports='hello'" {
+		if b, err := os.ReadFile(filepath.Join(work, "node_modules", "npm", "index.js")); err != nil || string(b) != "module.exports='npm'" {
 			t.Errorf("%s: got %q, %v", path, b, err)
 		}
-		if b, err := os.ReadFile(filepath.Join(work, "package-lock.json")); err != nil || !bytes.Contains(b, []byte(face+path+"hello/-/")) {
-			t.Errorf("%s: the lock names another address: %s, %v", path, b, err)
+	}
+	for n, path := range []string{"/_npm/", "/at/today/_npm/", "/_npm/", "/at/today/_npm/"} {
+		if n == 2 {
+			origin.Close()
 		}
+		work := t.TempDir()
+		run(path, work, "install", "npm")
+		lock, err := os.ReadFile(filepath.Join(work, "package-lock.json"))
+		if err != nil || !bytes.Contains(lock, []byte(face+path+"npm/-/outside-")) {
+			t.Errorf("%s: the lock names another address: %s, %v", path, lock, err)
+		}
+		if n != 0 {
+			continue
+		}
+		// A lock that was made elsewhere: npm moves what is in it below the cache.
+		_, after, _ := bytes.Cut(lock, []byte(face+path+"npm/-/"))
+		file, _, _ := bytes.Cut(after, []byte(`"`))
+		lock = bytes.ReplaceAll(lock, slices.Concat([]byte(face+path+"npm/-/"), file), []byte("http://registry.invalid/npm/-/npm-1.0.0.tgz"))
+		if err := os.WriteFile(filepath.Join(work, "package-lock.json"), lock, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(work, "cache")); err != nil {
+			t.Fatal(err)
+		}
+		run(path, work, "ci", "--replace-registry-host", "registry.invalid")
 	}
 }

@@ -207,12 +207,37 @@ func TestAttacks(t *testing.T) {
 	}
 }
 
-func TestOtherAddressesOfTarballsAreLeftAlone(t *testing.T) {
+// A registry may keep a tarball anywhere: on another host, with a query, below another path. A
+// client gets it from where the document came from all the same, proved, and nothing else that way.
+func TestTarballsElsewhere(t *testing.T) {
 	s := newSession(t)
-	doc := fmt.Sprintf(`{"name":"tea","versions":{"1.0.0":{"name":"tea","version":"1.0.0","dist":{"tarball":"http://elsewhere.invalid/reg/tea/-/tea-1.0.0.tgz"}}},`+
-		`"readme":"\"tarball\":\"%s/reg/tea/-/x.tgz\""}`, s.url)
-	s.put("/reg/tea", []byte(doc))
-	if _, text, err := s.fetch("/tea"); err != nil || text != doc {
+	s.put("/dl/tea", tarball)
+	s.put("/dl/evil", []byte("evil"))
+	doc := func(address string) string {
+		return fmt.Sprintf(`{"name":"tea","versions":{"1.0.0":{"name":"tea","version":"1.0.0","dist":{"tarball":%q,"integrity":%q}}},`+
+			`"readme":"\"tarball\":\"%s/reg/tea/-/x.tgz\""}`, address, sri(tarball), s.url)
+	}
+	for _, address := range []string{s.url + "/dl/tea?name=tea&v=1", s.url + "/dl/tea"} {
+		s.recorder = recording.Recorder(t, recording.Store(t), nil)
+		s.put("/reg/tea", []byte(doc(address)))
+		_, text, err := s.fetch("/tea")
+		_, after, _ := strings.Cut(text, `"tarball":"http://recorder/npm`)
+		at, _, _ := strings.Cut(after, `"`)
+		if err != nil || text != doc("http://recorder/npm"+at) || !strings.HasPrefix(at, "/tea/-/") {
+			t.Fatalf("%s, %v", text, err)
+		}
+		e, body, err := s.fetch(at)
+		if err != nil || body != string(tarball) || e.Proof.Value != sri(tarball) {
+			t.Errorf("%s: %+v, %v", address, e, err)
+		}
+		// What nobody says to be the package's is not fetched.
+		if _, body, err := s.fetch("/tea/-/outside-00000000000000000000000000000000.tgz"); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%s, %v", body, err)
+		}
+	}
+	s.recorder = recording.Recorder(t, recording.Store(t), nil)
+	s.put("/reg/tea", []byte(doc("file:///etc/passwd")))
+	if _, text, err := s.fetch("/tea"); err != nil || !strings.Contains(text, `"file:///etc/passwd"`) {
 		t.Errorf("%s, %v", text, err)
 	}
 }

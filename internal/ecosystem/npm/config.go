@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -102,7 +103,7 @@ func parseConfig(r io.Reader) (Config, []string, error) {
 }
 
 func (c Config) check() error {
-	for _, s := range append(slices.Collect(maps.Values(c.Scopes)), c.Registry) {
+	for _, s := range c.all() {
 		u, err := url.Parse(s)
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
 			return errs.Hint(errs.Errorf(errs.Invalid, "npm registry %.200q is not an http or https URL", httpx.Redacted(s)), "npm config get registry")
@@ -140,18 +141,40 @@ func (c Config) below(q request, address string) (string, bool) {
 	return rel, err == nil && got.File != "" && got.scope() == q.scope()
 }
 
-// Env returns the settings, NAME=VALUE, of an npm that goes through base, the address of this
-// protocol's mount: also for tarballs that a package-lock names at another address, without naming
-// base in a package-lock that it writes, and without questions that are no part of a build.
+// Env returns the settings, NAME=VALUE, of an npm that goes through the proxy at base and asks
+// nothing that is no part of a build. Its registries stay as they are.
 func (p *Protocol) Env(base string) []string {
-	base = strings.TrimRight(base, "/") + "/"
 	env := []string{
-		"npm_config_registry=" + base, "npm_config_replace_registry_host=always",
-		"npm_config_omit_lockfile_registry_resolved=true", "npm_config_audit=false", "npm_config_fund=false",
-		"npm_config_update_notifier=false",
+		"npm_config_proxy=" + base, "npm_config_https_proxy=" + base, // an .npmrc may name others
+		"npm_config_audit=false", "npm_config_fund=false", "npm_config_update_notifier=false",
 	}
-	for _, scope := range slices.Sorted(maps.Keys(p.config.Scopes)) {
-		env = append(env, "npm_config_"+scope+":registry="+base)
+	if slices.ContainsFunc(p.config.all(), onThisMachine) {
+		env = append(env, "npm_config_noproxy=none.invalid") // else it would be asked past the recorder
 	}
 	return env
+}
+
+// all returns the registries.
+func (c Config) all() []string { return append(slices.Sorted(maps.Values(c.Scopes)), c.Registry) }
+
+// onThisMachine reports whether a registry is at an address for which clients need no proxy.
+func onThisMachine(registry string) bool {
+	u, err := url.Parse(registry)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// rc returns the registries as a file of npm's, without logins.
+func (c Config) rc() []byte {
+	var b strings.Builder
+	for _, scope := range slices.Sorted(maps.Keys(c.Scopes)) {
+		fmt.Fprintf(&b, "%s:registry=%s\n", scope, asAsked(c.Scopes[scope]))
+	}
+	if base := asAsked(c.Registry); base != "" {
+		fmt.Fprintf(&b, "registry=%s\n", base)
+	}
+	return []byte(b.String())
 }

@@ -11,12 +11,15 @@
 //
 // A tarball is stored only when it is what a packument or manifest of the same registry says. "npm
 // ci" asks for tarballs alone, so Protocol fetches the small manifest of each by itself, through
-// the Getter that it is given. Documents are stored as the registry sent them; the addresses of
-// tarballs are rewritten on serve, and only those below the registry: others keep their address
-// and are recorded as plain URLs.
+// the Getter that it is given. Documents are stored as the registry sent them.
+//
+// A session leaves npm's registries alone, answers at their addresses, and changes nothing. Tarballs
+// elsewhere are plain URLs there. A cache has an address of its own: the documents that it serves
+// name all tarballs below that.
 //
 // Failures guarded: a tarball that is not what the registry promised, a packument of another
-// package, a web page in place of either, a hash by an algorithm that proves nothing.
+// package, a web page in place of either, a hash by an algorithm that proves nothing; an address of
+// ours in a file that npm writes.
 //
 // Not served: audits, searches, "npm login", publishing.
 package npm

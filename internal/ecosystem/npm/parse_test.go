@@ -55,21 +55,38 @@ func TestScopesHaveRegistriesOfTheirOwn(t *testing.T) {
 			t.Errorf("%s: %+v, %v", path, it, err)
 		}
 	}
-	if !strings.Contains(strings.Join(p.Env("http://r/npm"), "\n"), "npm_config_@leaf:registry=http://r/npm/") {
-		t.Errorf("%q", p.Env("http://r/npm"))
+	if env := strings.Join(p.Env("http://r"), "\n"); strings.Contains(env, "registry") || strings.Contains(env, "noproxy") {
+		t.Errorf("%q", env)
 	}
-	var own []string
-	for _, at := range p.addresses() {
-		for _, path := range []string{"/tea", "/@other%2ftea", "/@leaf%2ftea"} {
-			if it, err := at.Protocol.Item(httptest.NewRequest(http.MethodGet, "http://r"+path, nil)); err == nil {
-				own = append(own, at.Base+" "+it.Key)
-			} else if errs.KindOf(err) != errs.Invalid {
-				t.Error(err)
+	asked := func(p *Protocol) (own []string) {
+		for _, at := range p.addresses(t.Context(), nil, nil) {
+			for _, path := range []string{"/tea", "/@other%2ftea", "/@leaf%2ftea", "/tea/-/tea-1.0.0.tgz?x=1"} {
+				r := httptest.NewRequest(http.MethodGet, "http://r"+path, nil)
+				r.Header.Set("Authorization", "Bearer mine")
+				if it, err := at.Protocol.Item(r); err == nil {
+					own = append(own, at.Base+" "+it.Key+" "+it.Header.Get("Authorization"))
+				} else if errs.KindOf(err) != errs.Invalid {
+					t.Error(err)
+				}
 			}
 		}
+		return own
 	}
-	if want := []string{"http://b.invalid/npm/ @leaf/tea", "https://a.invalid/ tea", "https://a.invalid/ @other/tea"}; !slices.Equal(own, want) {
+	want := []string{"http://b.invalid/npm/ @leaf/tea Bearer mine", "https://a.invalid/ tea Bearer mine", "https://a.invalid/ @other/tea Bearer mine"}
+	if own := asked(p); !slices.Equal(own, want) {
 		t.Errorf("got %q, want %q", own, want)
+	}
+	if p, err = New(Config{Registry: "https://me:word@A.invalid:443", Scopes: map[string]string{"@leaf": "http://b.invalid:80/npm/"}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if own := asked(p); !slices.Equal(own, want) { // as a proxy sees it
+		t.Errorf("got %q, want %q", own, want)
+	}
+	if rc := string(p.config.rc()); rc != "@leaf:registry=http://b.invalid/npm/\nregistry=https://a.invalid/\n" {
+		t.Errorf("%q", rc)
+	}
+	if p, err = New(Config{Registry: "http://127.0.0.1:4873"}, nil); err != nil || !slices.Contains(p.Env("http://r"), "npm_config_noproxy=none.invalid") {
+		t.Errorf("one that needs no proxy: %q, %v", p.Env("http://r"), err)
 	}
 	for _, bad := range []string{`{}`, `{"registry":"ftp://x"}`, `{"registry":"https://x","@l:registry":"x"}`, `[`} {
 		if _, _, err := parseConfig(strings.NewReader(bad)); errs.KindOf(err) != errs.Invalid {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"overland/internal/digest"
 	"overland/internal/ecosystem/jsonedit"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
@@ -35,7 +36,10 @@ type Protocol struct {
 	getter record.Getter
 }
 
-var _ record.Protocol = (*Protocol)(nil)
+var (
+	_ record.Protocol = (*Protocol)(nil)
+	_ record.Locator  = (*Protocol)(nil)
+)
 
 // New returns the protocol for the registries of c (see MachineConfig). getter, which
 // serves this protocol, fetches the manifest of a tarball if no document about it is held;
@@ -103,7 +107,7 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 	}
 	switch {
 	case q.File != "":
-		d, err := p.promise(ctx, q, have)
+		d, err := p.promise(ctx, q, it.Header, have)
 		if err != nil {
 			return lockfile.Proof{}, err
 		}
@@ -127,8 +131,8 @@ func (p *Protocol) Check(ctx context.Context, it record.Item, body io.ReadSeeker
 }
 
 // promise returns what the registry says of the tarball q: from a packument of the
-// session, else from its manifest.
-func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (dist, error) {
+// session, else from its manifest, which is asked for with the login in header.
+func (p *Protocol) promise(ctx context.Context, q request, header http.Header, have record.Lookup) (dist, error) {
 	version := q.fileVersion()
 	for _, key := range []string{q.Name + "/" + version, q.Name + shortMark, q.Name} {
 		d, err := p.promised(ctx, q, key, have)
@@ -148,6 +152,9 @@ func (p *Protocol) promise(ctx context.Context, q request, have record.Lookup) (
 	}
 	for _, doc := range asked {
 		it := p.item(doc, true)
+		if login := header.Values("Authorization"); len(login) > 0 {
+			it.Header["Authorization"] = login
+		}
 		e, blob, err := p.getter.Get(ctx, p, it)
 		if err != nil {
 			return dist{}, fmt.Errorf("what the registry says of %s: %w", q.File, err)
@@ -199,27 +206,61 @@ func (p *Protocol) of(q request, versions map[string]manifest) (dist, error) {
 }
 
 // names reports whether the address of a tarball is that of q: below the registry, or, as in a lock
-// that was made with another registry, with the same end.
+// that was made with another registry, with the same end, or as Serve names it.
 func (p *Protocol) names(q request, address string) bool {
 	rel, ok := p.config.below(q, address)
 	if !ok {
 		u, err := url.Parse(address)
-		return err == nil && strings.HasSuffix(u.Path, "/"+q.Name+"/-/"+q.File)
+		return err == nil && (q.File == elsewhere(address) || strings.HasSuffix(u.Path, "/"+q.Name+"/-/"+q.File))
 	}
 	got, err := parsePath(rel)
 	return err == nil && got == q
 }
 
-// Serve implements record.Protocol: documents name the tarballs below base.
+// Serve implements record.Protocol: documents name all tarballs below base.
 func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, base string) (io.Reader, string, error) {
 	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
 	if err != nil || q.File != "" {
 		return body, cmp.Or(e.MediaType, "application/octet-stream"), err
 	}
 	return jsonedit.Values(body, "tarball", func(address string) string {
-		if rel, ok := p.config.below(q, address); ok {
-			return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: rel}).EscapedPath()
+		rel, ok := p.config.below(q, address)
+		if u, err := url.Parse(address); !ok && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			return address
 		}
-		return address
+		if !ok {
+			rel = q.Name + "/-/" + elsewhere(address)
+		}
+		return strings.TrimRight(base, "/") + "/" + (&url.URL{Path: rel}).EscapedPath()
 	}), e.MediaType, nil
+}
+
+// outside begins the names of tarballs that a registry keeps in a form of its own: on another host,
+// with a query, or below another path. The rest stands for the address.
+const outside = "outside-"
+
+// elsewhere returns the name under which the tarball at address is served.
+func elsewhere(address string) string {
+	const digits = 32
+	return outside + digest.Of([]byte(address)).Encoded()[:digits] + ".tgz"
+}
+
+// Locate implements record.Locator: a document of the package says where such a tarball is.
+func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Lookup) (record.Item, error) {
+	q, err := parsePath(strings.TrimSuffix(it.Key, shortMark))
+	if err != nil || !strings.HasPrefix(q.File, outside) {
+		return it, err
+	}
+	d, err := p.promise(ctx, q, nil, have)
+	if err != nil {
+		return it, err
+	}
+	if q.File != elsewhere(d.Tarball) {
+		return it, nil // the registry's own file is called so
+	}
+	it.Upstream, it.Header = d.Tarball, http.Header{}
+	if login := p.config.Logins.header(d.Tarball); login != "" {
+		it.Header.Set("Authorization", login)
+	}
+	return it, nil
 }

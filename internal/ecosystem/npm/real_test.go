@@ -37,8 +37,8 @@ func runNPM(t *testing.T, p *npm.Protocol, k record.Getter, files map[string]str
 	}
 	cmd := exec.CommandContext(t.Context(), "npm", append(args, "--ignore-scripts")...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), p.Env(srv.URL+"/npm")...)
-	cmd.Env = append(cmd.Env, "npm_config_omit_lockfile_registry_resolved=false", "npm_config_cache="+t.TempDir(), "npm_config_fetch_retries=0",
+	cmd.Env = append(os.Environ(), p.Env("")...)
+	cmd.Env = append(cmd.Env, "npm_config_registry="+srv.URL+"/npm/", "npm_config_replace_registry_host=always", "npm_config_omit_lockfile_registry_resolved=false", "npm_config_cache="+t.TempDir(), "npm_config_fetch_retries=0",
 		"http_proxy=", "https_proxy=", "HTTP_PROXY=", "HTTPS_PROXY=", "npm_config_proxy=", "npm_config_https_proxy=", "npm_config_noproxy=*")
 	out, err := cmd.CombinedOutput()
 	return dir, string(out), err

@@ -3,6 +3,7 @@ package npm
 import (
 	"cmp"
 	"context"
+	"os"
 	"path/filepath"
 
 	"overland/internal/ecosystem/tool"
@@ -12,6 +13,14 @@ import (
 // Name is the protocol's name in locks.
 const Name = "npm"
 
+// mount is where a cache serves the protocol. No package has such a name: npm moves the address of
+// a tarball below another registry unless its path begins like that registry's, as that of the
+// package npm does below /npm/.
+const mount = "_npm"
+
+// registries is the file, in a session's folder, that names the registries and holds no login.
+const registries = "npmrc"
+
 // Tool is the npm command.
 func Tool() tool.Tool {
 	return tool.Tool{
@@ -19,8 +28,8 @@ func Tool() tool.Tool {
 		Command:      "npm",
 		Record:       forSession,
 		Serve:        forCache,
-		Line:         func(f tool.Face) string { return "npm config set registry " + f.Mount(Name) + "/" },
-		Caches:       func(dir string, _ bool) []string { return []string{"npm_config_cache=" + filepath.Join(dir, "npm")} },
+		Line:         func(f tool.Face) string { return "npm config set registry " + f.Mount(mount) + "/" },
+		Caches:       caches,
 		Certificates: []string{"NODE_EXTRA_CA_CERTS", "npm_config_cafile"},
 	}
 }
@@ -41,10 +50,26 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tool.Client{
-		Protocol: p, Addresses: p.addresses(),
-		Environ: func(at tool.Place) ([]string, error) { return p.Env(at.Mount), nil },
-	}, nil
+	client := &tool.Client{Protocol: p, Environ: p.environ}
+	if s.Recording {
+		client.Addresses = p.addresses(ctx, nil, nil)
+	} else {
+		client.Addresses = p.addresses(ctx, s.Lock, s.Blobs)
+	}
+	return client, nil
+}
+
+func (p *Protocol) environ(at tool.Place) ([]string, error) {
+	const mode = 0o600
+	return p.Env(at.Proxy), os.WriteFile(filepath.Join(at.Dir, registries), p.config.rc(), mode)
+}
+
+func caches(dir string, logins bool) []string {
+	list := []string{"npm_config_cache=" + filepath.Join(dir, "npm")}
+	if !logins {
+		list = append(list, "npm_config_userconfig="+filepath.Join(dir, registries)) // the user's own is out of sight
+	}
+	return list
 }
 
 func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
@@ -62,5 +87,5 @@ func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
 		return nil, errs.Errorf(errs.Invalid, "npm has one registry, not %d", len(s.Upstreams))
 	}
 	p, err := New(c, s.Cache) // npm ci asks for tarballs alone: what proves them is fetched through the cache too
-	return &tool.Server{Protocol: p}, err
+	return &tool.Server{Protocol: p, Mount: mount}, err
 }

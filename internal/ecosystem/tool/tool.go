@@ -64,6 +64,7 @@ type Address struct {
 
 // Place is where a session has put things.
 type Place struct {
+	Proxy     string   // the URL of the session's proxy, without a slash at the end
 	Mount     string   // the URL of the protocol, without a slash at the end
 	Dir       string   // a folder for the session's files; several tools share it
 	Environ   []string // the command's environment, before the session adds to it
@@ -86,6 +87,7 @@ type Serving struct {
 // Server is a Tool that a cache serves.
 type Server struct {
 	Protocol record.Protocol
+	Mount    string // the folder below which it is served; "" = the protocol's name
 	// Below returns the path, below the protocol's mount, of a whole URL that the
 	// tool asks its proxy for; "" when it is not the protocol's. nil = the tool does
 	// not use the cache as its proxy.
@@ -98,7 +100,7 @@ type Face struct {
 	Freeze string // the state to see; "" = the newest
 }
 
-// Mount returns the URL of the protocol called name, without a slash at the end.
+// Mount returns the URL of the protocol that is mounted at name, without a slash at the end.
 func (f Face) Mount(name string) string {
 	if f.Freeze != "" {
 		return f.Base + "/at/" + f.Freeze + "/" + name

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,14 +22,18 @@ func New(c *cache.Cache, served ...*tool.Server) http.Handler {
 		list = append(list, s.Protocol)
 	}
 	c.Serve(list...)
-	f := &face{c: c, protocols: byName(list)}
+	f := &face{c: c, protocols: map[string]record.Protocol{}}
 	for _, s := range served {
+		f.protocols[mountOf(s)] = s.Protocol
 		if s.Below != nil {
 			f.proxied = append(f.proxied, s)
 		}
 	}
 	return f
 }
+
+// mountOf returns the folder below which s is served.
+func mountOf(s *tool.Server) string { return cmp.Or(s.Mount, s.Protocol.Name()) }
 
 func byName(list []record.Protocol) map[string]record.Protocol {
 	by := map[string]record.Protocol{}
@@ -40,8 +45,8 @@ func byName(list []record.Protocol) map[string]record.Protocol {
 
 type face struct {
 	c         *cache.Cache
-	protocols map[string]record.Protocol
-	proxied   []*tool.Server // those whose tools use the cache as their proxy
+	protocols map[string]record.Protocol // by mount
+	proxied   []*tool.Server             // those whose tools use the cache as their proxy
 	errors    httpx.Errors
 }
 
@@ -100,7 +105,7 @@ func (f *face) proxy(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet || r.Method == http.MethodHead {
 		for _, s := range f.proxied {
 			if below = s.Below(r.URL); below != "" {
-				name = s.Protocol.Name()
+				name = mountOf(s)
 				break
 			}
 		}
