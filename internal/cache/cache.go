@@ -114,6 +114,7 @@ func Open(ctx context.Context, dir string, s Depot, o Options) (*Cache, error) {
 // Close cancels the transfers under way, waits for them, and stores the times of last use.
 func (c *Cache) Close() error {
 	c.calls.Close()
+	c.o.Upstream.CloseIdleConnections()
 	return errors.Join(c.flush(context.Background()), c.index.close())
 }
 

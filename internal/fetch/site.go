@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/url"
 	"strings"
 	"sync"
@@ -45,7 +44,7 @@ type SiteSource struct {
 	url    SiteURL
 	o      SiteOptions
 	client *http.Client
-	tr     *http.Transport
+	tr     *httpx.Transport
 
 	mu     sync.Mutex
 	recent map[string]document // the last answers that may be asked for again conditionally
@@ -73,26 +72,20 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 		o.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
 	}
 	s := &SiteSource{url: u, o: o, recent: map[string]document{}}
-	var protocols http.Protocols
-	protocols.SetHTTP1(true)
-	s.tr = &http.Transport{
-		DialContext: httpx.Timed(o.Dial),
-		TLSClientConfig: &tls.Config{
+	sessions := tls.NewLRUClientSessionCache(tlsSessions)
+	s.tr = httpx.NewTransport(httpx.Ways{Dial: o.Dial, Change: func(t *http.Transport) {
+		t.Proxy, t.ForceAttemptHTTP2 = nil, false
+		t.TLSClientConfig = &tls.Config{
 			MinVersion: tls.VersionTLS13,
 			// The key is the identity: names and dates of a certificate would only add ways to fail
 			// on a node whose clock says 1970.
 			InsecureSkipVerify: true,
 			VerifyConnection:   u.verify,
-			ClientSessionCache: tls.NewLRUClientSessionCache(tlsSessions),
-		},
-		Protocols:              &protocols,
-		DisableCompression:     true,
-		MaxIdleConns:           idleConns,
-		MaxIdleConnsPerHost:    idleConns,
-		IdleConnTimeout:        idleTimeout,
-		TLSHandshakeTimeout:    o.Stall,
-		MaxResponseHeaderBytes: headerLimit,
-	}
+			ClientSessionCache: sessions,
+		}
+		t.MaxIdleConns, t.MaxIdleConnsPerHost, t.IdleConnTimeout = idleConns, idleConns, idleTimeout
+		t.TLSHandshakeTimeout, t.MaxResponseHeaderBytes = o.Stall, headerLimit
+	}})
 	s.client = &http.Client{
 		Transport:     s.tr,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -256,14 +249,10 @@ func (s *SiteSource) get(ctx context.Context, path string, header http.Header) (
 	req.Header.Set("User-Agent", "overland")
 	httpx.Forward(ctx, req.Header)
 	ctx = httpx.AskWatched(ctx, req.Header)
-	var conn net.Conn
-	resp, err := s.client.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { conn = info.Conn },
-	})))
+	resp, err := s.client.Do(req.WithContext(ctx))
 	if err != nil {
 		return nil, s.unreachable(err)
 	}
-	resp.Body = httpx.Body(resp.Body, conn)
 	return resp, nil
 }
 

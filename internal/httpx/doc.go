@@ -6,11 +6,14 @@
 //     away; each says how many bytes have come. A number that rises is progress: a client waits for hours at 4 KB/s, and
 //     not at all when nothing moves.
 //   - Watchdog ends a transfer by silence, not by a deadline; IdleWriter and IdleBody do so for a server.
+//   - Transport is the one maker of connections to others: each client has its own, an HTTP/2 connection is asked whether it
+//     lives, and after a silence nobody is sent over the connections of before.
 //   - ParseRange and Part read a Content-Range, IsPage knows a captive portal.
 //   - Secret, MaskQuery and Redacted are the one place that knows what in an address is a secret.
 //   - Errors is the one writer of errors: a kind becomes a status, and a body in the form that the protocol's clients need.
 //
 // docs/format/site.md describes the wire. Failure guarded: a ring of sites that wait for each
-// other; a near copy that is taken for dead while it is still downloading; a part of something else
+// other; a near copy that is taken for dead while it is still downloading; one dead connection
+// that swallows every retry; a part of something else
 // appended to what is there; a secret in a log.
 package httpx

@@ -31,7 +31,7 @@ func UnlessNobody(ctx context.Context, lacks ...func(ctx context.Context) bool) 
 
 // Lacks reports whether url answers that it has no such thing, and cannot get it. A redirect does
 // not count: what another host lacks says nothing. With tell set, the other side is a site and is
-// told the way of the request. transport may be nil, as in http.Client.
+// told the way of the request.
 func Lacks(ctx context.Context, transport http.RoundTripper, method, url string, tell bool) bool {
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
@@ -39,9 +39,6 @@ func Lacks(ctx context.Context, transport http.RoundTripper, method, url string,
 	}
 	if tell {
 		Forward(ctx, req.Header)
-	}
-	if transport == nil {
-		transport = http.DefaultTransport
 	}
 	res, err := transport.RoundTrip(req)
 	if err != nil {

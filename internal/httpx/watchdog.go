@@ -97,13 +97,18 @@ func (w *Watchdog) Explain(err error) error {
 // Over returns r as a reader that w watches over. Errors of its Read
 // are what Explain makes of them.
 func (w *Watchdog) Over(r io.Reader) io.Reader {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if s, ok := r.(silent); ok {
-		w.silence = s.Silence
+		w.below(s.Silence)
 	}
 	w.Seen()
 	return &watched{r: r, w: w}
+}
+
+// below tells w who knows when the last byte came in below what can be read.
+func (w *Watchdog) below(silence func() time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.silence = silence
 }
 
 type watched struct {
@@ -158,13 +163,24 @@ func (c *timedConn) Read(p []byte) (int, error) {
 // Body returns the body of an answer that came over conn, so that a Watchdog over it sees bytes
 // that cannot be read yet. For a conn that Timed did not make it returns body as it is.
 func Body(body io.ReadCloser, conn net.Conn) io.ReadCloser {
-	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // below TLS
-		conn = t.NetConn()
-	}
-	if c, ok := conn.(*timedConn); ok {
+	if c := timed(conn); c != nil {
 		return &timedBody{body, c}
 	}
 	return body
+}
+
+// timed returns the timedConn that conn is, or is TLS over; nil when there is none.
+func timed(conn net.Conn) *timedConn {
+	if t, ok := conn.(interface{ NetConn() net.Conn }); ok { // below TLS
+		conn = t.NetConn()
+	}
+	c, _ := conn.(*timedConn)
+	return c
+}
+
+// silent returns how long ago the last byte came.
+func (c *timedConn) silent() time.Duration {
+	return time.Since(c.began) - time.Duration(c.last.Load())
 }
 
 type timedBody struct {
@@ -173,6 +189,4 @@ type timedBody struct {
 }
 
 // Silence returns how long ago the last byte came on the connection.
-func (b *timedBody) Silence() time.Duration {
-	return time.Since(b.conn.began) - time.Duration(b.conn.last.Load())
-}
+func (b *timedBody) Silence() time.Duration { return b.conn.silent() }

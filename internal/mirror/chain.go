@@ -57,6 +57,7 @@ type Chain struct {
 	dir     string
 	depot   store.Store
 	sites   []*fetch.SiteSource
+	others  *httpx.Transport // to where Transport is asked for, and no site is
 	fetcher *fetch.Fetcher
 	mirror  *mirror.Mirror
 
@@ -81,7 +82,7 @@ func Open(dir string, depot store.Store, o Options) (*Chain, error) {
 	if o.Offline == nil {
 		o.Offline = func(context.Context) bool { return false }
 	}
-	c := &Chain{o: o, dir: dir, depot: depot, turns: admission.Turns{Most: ownFetches}}
+	c := &Chain{o: o, dir: dir, depot: depot, turns: admission.Turns{Most: ownFetches}, others: httpx.NewTransport(httpx.Ways{})}
 	sources := make([]fetch.Source, len(o.Sites))
 	for i, u := range o.Sites {
 		s, err := fetch.Site(u, fetch.SiteOptions{Stall: o.Stall, Attempts: 1})
@@ -181,13 +182,14 @@ func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 			return s.Transport().RoundTrip(r)
 		}
 	}
-	return http.DefaultTransport.RoundTrip(r)
+	return t.c.others.RoundTrip(r)
 }
 
 // Close ends what is under way and drops the connections.
 func (c *Chain) Close() {
 	c.updates.Close()
 	c.blobs.Close()
+	c.others.CloseIdleConnections()
 	for _, s := range c.sites {
 		s.CloseIdleConnections()
 	}

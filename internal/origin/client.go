@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"sync"
 	"time"
 
 	"overland/internal/digest"
@@ -26,12 +27,30 @@ const (
 
 // Client asks origins. The zero value works; it is safe for concurrent use.
 type Client struct {
-	Transport http.RoundTripper      // nil = as http.DefaultTransport, which heeds the proxy variables of the process
+	Transport http.RoundTripper      // nil = an httpx.Transport of its own, which heeds the proxy variables of the process
 	Stall     time.Duration          // end an attempt when no byte came for so long; 0 = DefaultStall
 	Tries     int                    // attempts in a row that bring no byte; 0 = DefaultTries
 	Wait      time.Duration          // before the second attempt, doubled each time; 0 = DefaultWait
 	Tell      func(host string) bool // whether a host is another site: it is told the way of a request, and says how far it is; nil = none is
 	Dir       string                 // for what is being fetched; "" = the system's temporary directory
+
+	once sync.Once
+	own  *httpx.Transport
+}
+
+// RoundTripper returns what c sends requests with.
+func (c *Client) RoundTripper() http.RoundTripper {
+	if c.Transport != nil {
+		return c.Transport
+	}
+	c.once.Do(func() { c.own = httpx.NewTransport(httpx.Ways{}) })
+	return c.own
+}
+
+// CloseIdleConnections closes the connections that are kept for later. Those of Transport stay.
+func (c *Client) CloseIdleConnections() {
+	c.once.Do(func() { c.own = httpx.NewTransport(httpx.Ways{}) })
+	c.own.CloseIdleConnections()
 }
 
 // Request is what is asked for.

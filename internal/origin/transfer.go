@@ -228,7 +228,7 @@ func (t *transfer) page() error {
 
 func (t *transfer) client() *http.Client {
 	return &http.Client{
-		Transport: t.c.Transport,
+		Transport: t.c.RoundTripper(),
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {
 			case t.r.Whole && !t.r.Follow:

@@ -274,4 +274,7 @@ func (r *Recorder) Forget() {
 }
 
 // Close ends the fetches that nobody waits for any more. The Recorder cannot be used afterwards.
-func (r *Recorder) Close() { r.calls.Close() }
+func (r *Recorder) Close() {
+	r.calls.Close()
+	r.up.CloseIdleConnections()
+}

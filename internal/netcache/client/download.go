@@ -108,7 +108,7 @@ func (n *Client) fetch(ctx context.Context, f Found, path string) (int64, error)
 	if f.Statement != nil {
 		r.Size = f.Statement.Size
 	}
-	up := origin.Client{Transport: n.get.http.Transport, Stall: n.o.Stall, Tries: attempts, Wait: pause}
+	up := &origin.Client{Transport: n.get.http.Transport, Stall: n.o.Stall, Tries: attempts, Wait: pause}
 	if _, err := up.GetInto(ctx, r, d); err != nil {
 		return 0, explain(err)
 	}

@@ -33,19 +33,17 @@ func newService(base string, files netcache.TLSFiles) (*service, error) {
 	if base == "" {
 		return nil, nil // no address, no service: callers ask configured
 	}
-	t := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: answerTime, TLSHandshakeTimeout: stall,
-		ExpectContinueTimeout: time.Second, DisableCompression: true, // the bytes that are hashed are those on the wire
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
-	}
 	// A reader by plain HTTP often has the files of a writer
 	// configured that are not on this machine.
 	secure := strings.HasPrefix(base, "https:")
+	var trusted *authorities
 	if files.CA != "" && secure {
-		if err := trustFile(t, files.CA); err != nil {
+		var err error
+		if trusted, err = readAuthorities(files.CA); err != nil {
 			return nil, err
 		}
 	}
+	var certs []tls.Certificate
 	if files.Cert != "" && secure {
 		key := cmp.Or(files.Key, files.Cert) // one file may hold both
 		c, err := tls.LoadX509KeyPair(files.Cert, key)
@@ -55,8 +53,15 @@ func newService(base string, files netcache.TLSFiles) (*service, error) {
 		if err := netcache.CheckPrivate(key); err != nil {
 			return nil, err
 		}
-		t.TLSClientConfig.Certificates = []tls.Certificate{c}
+		certs = append(certs, c)
 	}
+	t := httpx.NewTransport(httpx.Ways{Change: func(t *http.Transport) {
+		t.ForceAttemptHTTP2, t.ResponseHeaderTimeout = false, answerTime
+		t.TLSClientConfig.Certificates = certs
+		if trusted != nil {
+			trusted.set(t)
+		}
+	}})
 	return &service{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: t, CheckRedirect: redirect}}, nil
 }
 

@@ -14,34 +14,45 @@ import (
 	"overland/internal/netcache"
 )
 
-// trustFile makes t believe the certificates in the file: authorities, and the server's own
+// authorities are the certificates that a server is believed by.
+type authorities struct {
+	roots *x509.CertPool
+	exact [][]byte
+}
+
+// readAuthorities reads the certificates in the file: authorities, and the server's own
 // certificate. That one names no host when it is an Overland site's, and needs none:
 // whoever holds its key is the server.
-func trustFile(t *http.Transport, path string) error {
+func readAuthorities(path string) (*authorities, error) {
 	f, err := fsx.OpenStream(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	b, err := fsx.Read(f, path, netcache.PEMLimit)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	roots, exact := x509.NewCertPool(), [][]byte{}
+	a := &authorities{roots: x509.NewCertPool()}
 	for {
 		var block *pem.Block
 		if block, b = pem.Decode(b); block == nil {
 			break
 		}
 		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			roots.AddCert(c)
-			exact = append(exact, c.Raw)
+			a.roots.AddCert(c)
+			a.exact = append(a.exact, c.Raw)
 		}
 	}
-	if len(exact) == 0 {
-		return errs.Errorf(errs.Invalid, "%s: no certificate in it", path)
+	if len(a.exact) == 0 {
+		return nil, errs.Errorf(errs.Invalid, "%s: no certificate in it", path)
 	}
-	t.TLSClientConfig.RootCAs = roots
+	return a, nil
+}
+
+// set makes t believe a, and nobody else.
+func (a *authorities) set(t *http.Transport) {
+	t.TLSClientConfig.RootCAs = a.roots
 	t.DialTLSContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(addr)
 		if err != nil {
@@ -52,10 +63,18 @@ func trustFile(t *http.Transport, path string) error {
 		config := t.TLSClientConfig.Clone()
 		config.ServerName = host
 		config.InsecureSkipVerify = true // verified below, in the usual way but for the exact certificate
-		config.VerifyConnection = func(s tls.ConnectionState) error { return verify(s.PeerCertificates, host, roots, exact) }
-		return (&tls.Dialer{Config: config}).DialContext(ctx, network, addr)
+		config.VerifyConnection = func(s tls.ConnectionState) error { return verify(s.PeerCertificates, host, a.roots, a.exact) }
+		raw, err := t.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		c := tls.Client(raw, config)
+		if err := c.HandshakeContext(ctx); err != nil {
+			_ = raw.Close()
+			return nil, err
+		}
+		return c, nil
 	}
-	return nil
 }
 
 func verify(chain []*x509.Certificate, host string, roots *x509.CertPool, exact [][]byte) error {

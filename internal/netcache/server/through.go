@@ -111,7 +111,7 @@ func (t *through) lacks(name string) (list []func(context.Context) bool) {
 		u, err := url.Parse(strings.TrimSuffix(base, "/") + "/" + name)
 		tell := err == nil && t.o.Fetch.Tell != nil && t.o.Fetch.Tell(u.Host)
 		list = append(list, func(ctx context.Context) bool {
-			return err == nil && httpx.Lacks(ctx, t.o.Fetch.Transport, http.MethodGet, u.String(), tell)
+			return err == nil && httpx.Lacks(ctx, t.o.Fetch.RoundTripper(), http.MethodGet, u.String(), tell)
 		})
 	}
 	return list
