@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/mod/module"
 
 	"overland/internal/builder"
 	"overland/internal/confine"
@@ -26,25 +29,21 @@ type compile struct {
 	settings settings
 	src      string
 	scratch  string
-	cache    string // of the compiler
-
-	listCache string // of the command that lists packages
-	confined  bool
+	cache    string // of the Go command and the compiler
+	confined bool   // they run in cells of their own
 }
 
 // prepare makes the folders that the Go command writes to.
 func (c compile) prepare() error {
 	// Telemetry would start a process of its own that outlives the build.
 	mode := filepath.Join(c.scratch, "home", ".config", "go", "telemetry", "mode")
-	for _, dir := range []string{filepath.Dir(mode), filepath.Join(c.scratch, "tmp")} {
+	for _, dir := range []string{filepath.Dir(mode), filepath.Join(c.scratch, "tmp"), filepath.Join(c.scratch, "modules")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	for _, dir := range []string{c.listCache, c.cache} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(c.cache, 0o700); err != nil {
+		return err
 	}
 	return os.WriteFile(mode, []byte("off\n"), 0o600)
 }
@@ -62,12 +61,13 @@ func (c compile) fixed() []string {
 		"GOTMPDIR="+filepath.Join(c.scratch, "tmp"))
 }
 
-// fetchEnv is the environment of commands that may use the network.
+// fetchEnv is the environment of a command that is in no cell of its own, and may use the network.
 func (c compile) fetchEnv() []string {
-	return append(append(c.host.fetchEnv(), c.fixed()...), "GOCACHE="+c.listCache)
+	return append(append(c.host.fetchEnv(), c.fixed()...), "GOCACHE="+c.cache)
 }
 
-// compileEnv is the whole environment of the compiler: nothing from the caller, and no network.
+// compileEnv is the whole environment of what runs in a cell, and of the compiler: nothing from the
+// caller, and no network.
 func (c compile) compileEnv() []string {
 	return append(c.fixed(), "GOCACHE="+c.cache, "PATH="+filepath.Join(c.root, "bin"), "HOME="+filepath.Join(c.scratch, "home"),
 		"TMPDIR="+filepath.Join(c.scratch, "tmp"), "GOPATH="+filepath.Join(c.scratch, "gopath"),
@@ -75,14 +75,10 @@ func (c compile) compileEnv() []string {
 		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
 }
 
-// fetch downloads the modules of the packages that the program imports on its
-// platform, each verified against go.sum.
+// fetch sees to it that the modules of the packages that the program imports on its platform are in
+// the module cache, each verified against go.sum, and refuses packages that are made of anything else.
 func (c compile) fetch(ctx context.Context) error {
-	args := []string{"list", "-deps", "-buildvcs=false", listed}
-	if len(c.settings.Tags) > 0 {
-		args = append(args, "-tags="+strings.Join(c.settings.Tags, ","))
-	}
-	out, err := run(ctx, c.dir(), c.fetchEnv(), c.command(), append(args, c.settings.Package)...)
+	out, err := c.list(ctx)
 	var ended *runError
 	if errors.As(err, &ended) {
 		if lacks := c.lacking(ended.said); lacks != nil {
@@ -93,11 +89,12 @@ func (c compile) fetch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	modules := map[module.Version]string{}
 	for list := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p goPackage
 		switch err := list.Decode(&p); {
 		case errors.Is(err, io.EOF):
-			return c.verify(ctx)
+			return c.verify(ctx, modules)
 		case err != nil:
 			return fmt.Errorf("what go list says of %s: %w", c.settings.Package, err)
 		case !p.DepOnly && p.Name != "main":
@@ -107,21 +104,60 @@ func (c compile) fetch(ctx context.Context) error {
 		if err := c.check(p); err != nil {
 			return err
 		}
+		if m := p.Module; m != nil {
+			if m.Replace != nil {
+				m = m.Replace
+			}
+			if m.Version != "" && !lies(c.src, p.Dir) { // what is vendored is the commit's
+				modules[module.Version{Path: m.Path, Version: m.Version}] = m.Dir
+			}
+		}
 	}
 }
 
-// verify compares, for a build from nothing, the modules in the module cache, as they are unpacked
-// there, with what was downloaded.
-func (c compile) verify(ctx context.Context) error {
-	if !c.job.Fresh {
-		return nil
+// list returns what the commit's Go command says of the program's packages, in JSON. It reads what
+// strangers wrote and is of the release that they chose, so it runs in a cell without a network.
+// When the module cache lacks something, another cell, whose modules are thrown away, tells
+// which modules that is, and they are brought from outside of it.
+func (c compile) list(ctx context.Context) ([]byte, error) {
+	argv := []string{c.command(), "list", "-deps", "-buildvcs=false", listed}
+	if len(c.settings.Tags) > 0 {
+		argv = append(argv, "-tags="+strings.Join(c.settings.Tags, ","))
 	}
-	_, err := run(ctx, c.dir(), c.fetchEnv(), c.command(), "mod", "verify")
+	argv = append(argv, c.settings.Package)
+	if !c.confined {
+		return run(ctx, c.dir(), c.fetchEnv(), argv[0], argv[1:]...)
+	}
+	out, err := c.inCell(ctx, c.cell(argv))
 	var ended *runError
-	if errors.As(err, &ended) {
-		return errs.Hint(errs.Errorf(errs.Untrusted, "the module cache was changed:\n%s", c.tidy(ended.said)), "go clean -modcache, then build again")
+	if !errors.As(err, &ended) || c.lacking(ended.said) != nil {
+		return out, err
 	}
-	return err
+	dir, err := os.MkdirTemp(filepath.Dir(c.scratch), "modules-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	m, err := newModules(ctx, c, dir)
+	if err != nil {
+		return nil, err
+	}
+	o, stop := c.cell(argv), func() {}
+	o.Listen = func(l net.Listener) ([]string, error) {
+		stop = m.serve(ctx, l)
+		return []string{
+			"GOPROXY=http://" + l.Addr().String(), "GOFLAGS=-modcacherw", "GOMODCACHE=" + filepath.Join(c.scratch, "modules"),
+		}, nil
+	}
+	out, err = c.inCell(ctx, o)
+	stop()
+	if failed := m.failed(); err != nil && failed != nil && ctx.Err() == nil {
+		return nil, failed
+	}
+	if err != nil {
+		return out, err
+	}
+	return c.inCell(ctx, c.cell(argv))
 }
 
 // build compiles, and returns the program's file.
@@ -147,28 +183,41 @@ func (c compile) build(ctx context.Context) (string, error) {
 	return file, nil
 }
 
-// run runs the compiler: where it sees the checkout, the toolchain and the modules, may write to
-// the folders of this build and the application's cache, and reaches no network.
+// run runs the compiler.
 func (c compile) run(ctx context.Context, argv []string) error {
 	if !c.confined {
 		_, err := run(ctx, c.dir(), c.compileEnv(), argv[0], argv[1:]...)
 		return err
 	}
-	said := &fsx.Beginning{Most: maxSaid}
-	exit, _, err := cell.Run(ctx, cell.Options{
+	_, err := c.inCell(ctx, c.cell(argv))
+	return err
+}
+
+// cell returns how argv runs: where it sees the checkout, the toolchain and the modules, may write to
+// the folders of this build and the application's cache, and reaches no network.
+func (c compile) cell(argv []string) cell.Options {
+	return cell.Options{
 		Command: argv, Environ: append(c.compileEnv(), "PWD="+c.dir()), Dir: c.dir(),
 		Own: []string{c.scratch, c.cache}, Read: []string{c.src, c.root, c.host.Go.GOMODCACHE}, Tmp: filepath.Join(c.scratch, "tmp"),
-		Stdout: io.Discard, Stderr: said, Limits: cell.Limits(confine.Limits{}, c.scratch),
-	})
+		Limits: cell.Limits(confine.Limits{}, c.scratch),
+	}
+}
+
+// inCell runs a Go command in a cell, and returns what it prints on stdout.
+func (c compile) inCell(ctx context.Context, o cell.Options) ([]byte, error) {
+	stdout, stderr := &fsx.Beginning{Most: maxSaid}, &fsx.Beginning{Most: maxSaid}
+	o.Stdout, o.Stderr = stdout, stderr
+	exit, _, err := cell.Run(ctx, o)
+	verb := "go " + o.Command[1]
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("go %s: %w", argv[1], ctx.Err())
+		return nil, fmt.Errorf("%s: %w", verb, ctx.Err())
 	case err != nil:
-		return fmt.Errorf("go %s: %w", argv[1], err)
+		return nil, fmt.Errorf("%s: %w", verb, err)
 	case exit.Code != 0:
-		return &runError{verb: "go " + argv[1], said: said.String(), err: fmt.Errorf("exit code %d", exit.Code)}
+		return nil, &runError{verb: verb, said: stderr.String(), err: fmt.Errorf("exit code %d", exit.Code)}
 	}
-	return nil
+	return stdout.Bytes(), nil
 }
 
 // ldflags returns the linker's flags; each value of a variable is quoted

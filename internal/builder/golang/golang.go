@@ -132,13 +132,11 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 		return builder.Output{}, err
 	}
 	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, confined: b.o.Isolation == cell.Full && !b.held}
-	// The command that lists packages has a cache of its own: it runs with the caller's rights and
-	// network, and the compiler, which may run as another user, could not write there.
 	caches := filepath.Join(b.o.Cache, j.Owner)
 	if j.Fresh {
 		caches = filepath.Join(scratch, "caches")
 	}
-	c.listCache, c.cache = filepath.Join(caches, "list"), filepath.Join(caches, "compiled")
+	c.cache = filepath.Join(caches, "compiled")
 	if b.o.Isolation == cell.None {
 		c.cache += "-none"
 	}

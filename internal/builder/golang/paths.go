@@ -20,27 +20,12 @@ import (
 // checkPaths refuses what go.mod and go.work take from outside of the repository: the commit would
 // be built to other bytes on another machine, and to those of the operator's own folders.
 func checkPaths(ctx context.Context, j builder.Job, s settings) error {
-	modules := []string{s.Dir}
-	if s.Workspace != "" {
-		text, err := j.ReadFile(ctx, s.Workspace)
-		if err != nil {
-			return err
-		}
-		f, err := modfile.ParseWork(s.Workspace, text, nil)
-		if err != nil {
-			return errs.E(errs.Invalid, err)
-		}
-		modules = nil
-		for _, use := range f.Use {
-			dir, err := within(s.Workspace, "use", use.Path)
-			if err != nil {
-				return err
-			}
-			modules = append(modules, dir)
-		}
-		if err := checkReplace(s.Workspace, f.Replace); err != nil {
-			return err
-		}
+	modules, replaced, err := used(ctx, j, s)
+	if err != nil {
+		return err
+	}
+	if err := checkReplace(s.Workspace, replaced); err != nil {
+		return err
 	}
 	for _, dir := range modules {
 		name := path.Join(dir, "go.mod")
@@ -60,6 +45,30 @@ func checkPaths(ctx context.Context, j builder.Job, s settings) error {
 		}
 	}
 	return nil
+}
+
+// used returns the folders of the modules that s is built from: that of the program, or all of its
+// workspace, with what that replaces.
+func used(ctx context.Context, j builder.Job, s settings) (dirs []string, replaced []*modfile.Replace, _ error) {
+	if s.Workspace == "" {
+		return []string{s.Dir}, nil, nil
+	}
+	text, err := j.ReadFile(ctx, s.Workspace)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := modfile.ParseWork(s.Workspace, text, nil)
+	if err != nil {
+		return nil, nil, errs.E(errs.Invalid, err)
+	}
+	for _, use := range f.Use {
+		dir, err := within(s.Workspace, "use", use.Path)
+		if err != nil {
+			return nil, nil, err
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, f.Replace, nil
 }
 
 func checkReplace(name string, list []*modfile.Replace) error {
@@ -90,10 +99,17 @@ type goPackage struct {
 	Standard, DepOnly     bool
 	GoFiles, SFiles, HFiles, SysoFiles,
 	EmbedFiles []string
+	Module *goModule
+}
+
+// goModule is what go list says of a module.
+type goModule struct {
+	Path, Version, Dir string
+	Replace            *goModule
 }
 
 // listed are the fields of a goPackage.
-const listed = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles"
+const listed = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles,Module"
 
 // check refuses a package whose files are neither of the commit nor of the module cache, whose
 // content go.sum holds, also when a link leads there; and one that needs what the checkout lacks.
