@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -197,6 +198,10 @@ func confess() {
 		_, err := os.ReadFile(path)
 		say("read %s: %v", path, err)
 	}
+	if path := os.Getenv("TRY_SETID"); path != "" {
+		err := os.WriteFile(path, nil, 0o755)
+		say("set-user-ID %v, %v", err, os.Chmod(path, 0o755|os.ModeSetuid))
+	}
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err == nil {
 		err = unix.Bind(l, &unix.SockaddrInet4{Port: 1011, Addr: [4]byte{127, 0, 0, 1}})
@@ -325,6 +330,70 @@ func TestS17RootHasTheLeastToo(t *testing.T) {
 	})
 	wantAll(t, got, "NoNewPrivs: 1\n", "CapEff: 0000000000000000\n", "Seccomp: 2\n", "write /etc/x: open /etc/x: read-only file system\n",
 		"write /proc/sys/kernel/hostname: open /proc/sys/kernel/hostname: read-only file system\n", "low port permission denied\n")
+}
+
+// The machine's sockets below /run trust root, whatever it gave up: a service sees none that it did not
+// ask for, whoever it is. What it leaves for the machine's other users runs as them alone.
+func TestS17RootReachesNothingOfTheMachinesThroughFiles(t *testing.T) {
+	dir, err := os.MkdirTemp("/run", "overland-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	elsewhere := t.TempDir()
+	open(t, elsewhere)
+	socket := filepath.Join(dir, "docker.sock")
+	l, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	setID := filepath.Join(elsewhere, "sh")
+	try := func(writable ...string) string {
+		_, got := confession(t, func(w *world) {
+			w.inst.User = "0"
+			w.inst.Spec.Writable = append(writable, elsewhere)
+			w.inst.Env = append(w.inst.Env, "TRY_READ="+socket, "TRY_WRITE=/run/own.pid", "TRY_SETID="+setID)
+		})
+		return got
+	}
+	wantAll(t, try(), "read "+socket+": open "+socket+": no such file or directory\n", "write /run/own.pid: <nil>\n",
+		"set-user-ID <nil>, chmod "+setID+": operation not permitted\n")
+	if info, err := os.Stat(setID); err != nil || info.Mode()&os.ModeSetuid != 0 {
+		t.Errorf("left for everybody: %v, %v", info, err)
+	}
+	wantAll(t, try(socket), "read "+socket+": open "+socket+": no such device or address\n") // a socket is there
+}
+
+// Names are still resolved where a resolver keeps its list of servers below /run.
+func TestNameServersBelowRun(t *testing.T) {
+	run := t.TempDir()
+	list := filepath.Join(run, "resolver", "resolv.conf")
+	if err := errors.Join(os.Mkdir(filepath.Dir(list), 0o755), os.WriteFile(list, nil, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	shown := func() string {
+		t.Helper()
+		m := process.NameServers(list, run)
+		if len(m) != 1 || m[0].Source != m[0].Target || m[0].Writable {
+			t.Fatalf("mounts %+v", m)
+		}
+		return m[0].Target
+	}
+	if got := shown(); got != filepath.Dir(list) {
+		t.Errorf("of a folder that holds lists alone: %s", got)
+	}
+	l, err := net.Listen("unix", filepath.Join(run, "resolver", "control"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if got := shown(); got != list {
+		t.Errorf("of a folder with a socket: %s", got)
+	}
+	if m := process.NameServers(filepath.Join(run, "missing"), run); len(m) != 0 {
+		t.Errorf("of no list: %+v", m)
+	}
 }
 
 func TestS17NoIsolationLeavesTheUserAsItIs(t *testing.T) {

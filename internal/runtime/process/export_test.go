@@ -79,3 +79,8 @@ func StartOf(pid int) uint64 {
 	s, _ := procfs.Read(pid)
 	return s.Start
 }
+
+// NameServers are the mounts that show the list of name servers conf, which lies in the folder closed.
+func NameServers(conf, closed string) []confine.Mount {
+	return nameServers(conf, map[string]bool{closed: true})
+}

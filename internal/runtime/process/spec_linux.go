@@ -33,6 +33,7 @@ func spec(i runtime.Instance, u runtime.User) (confine.Spec, error) {
 	if s.Privileged || want.Seccomp == appfile.Unconfined {
 		s.Filter = confine.FilterOff
 	}
+	s.NoSetID = s.Filter == confine.FilterDefault // a file of root's that others may run as root
 	if len(want.Capabilities) > 0 && own != 0 {
 		return s, errs.Hint(errs.Errorf(errs.Denied, "capabilities %s: only root can give them", strings.Join(want.Capabilities, ", ")),
 			"run the agent as root, or leave out the service's capabilities")
@@ -63,19 +64,23 @@ func temporary() int64 {
 	return min(most, int64(uint64(s.Totalram)*uint64(s.Unit)/share)) //nolint:unconvert // Totalram has 32 bits on some CPUs
 }
 
-// mounts returns the files that i sees: the machine's, read-only, without homes, what others keep
-// and hardware; a /tmp of its own; its program; and its data, in which alone it can write.
+// mounts returns the files that i sees: the machine's, read-only, without homes, what others keep, the
+// sockets below /run, which believe root whatever it gave up, and hardware; a /tmp of its own; its
+// program; and its data, in which alone it can write.
 func mounts(i runtime.Instance) ([]confine.Mount, error) {
 	list := []confine.Mount{
 		{Kind: confine.Bind, Source: "/", Target: "/"},
 		{Kind: confine.Proc, Target: "/proc"},
 		{Kind: confine.Devices, Target: "/dev"},
 	}
-	for _, dir := range append([]string{"/home", "/root", "/run/user"}, i.Hidden...) {
-		if at, ok := folder(dir); ok && at != "/" {
+	closed := map[string]bool{"/": true}
+	for _, dir := range append([]string{"/home", "/root", "/run", "/var/run"}, i.Hidden...) {
+		if at, ok := folder(dir); ok && !closed[at] {
+			closed[at] = true
 			list = append(list, confine.Mount{Kind: confine.Temp, Target: at, Size: 1 << 20})
 		}
 	}
+	list = append(list, nameServers("/etc/resolv.conf", closed)...)
 	for _, dir := range []string{"/tmp", "/var/tmp"} {
 		if at, ok := folder(dir); ok && at == dir {
 			list = append(list, confine.Mount{Kind: confine.Temp, Target: dir, Mode: 0o1777, Exec: true, Size: temporary()})
@@ -119,6 +124,35 @@ func mounts(i runtime.Instance) ([]confine.Mount, error) {
 		}
 	}
 	return list, nil
+}
+
+// nameServers shows the list of name servers conf where a resolver of the machine keeps it in one of
+// the folders closed: its whole folder, because the file is replaced when the network changes, but
+// when others speak there; then the file as it is.
+func nameServers(conf string, closed map[string]bool) []confine.Mount {
+	at, err := filepath.EvalSymlinks(conf)
+	if err != nil {
+		return nil
+	}
+	in := func(path string) bool {
+		for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+			if closed[dir] {
+				return true
+			}
+		}
+		return false
+	}
+	if !in(at) {
+		return nil
+	}
+	if dir := filepath.Dir(at); in(dir) {
+		entries, err := os.ReadDir(dir)
+		speaks := func(e fs.DirEntry) bool { return e.Type()&(fs.ModeSocket|fs.ModeNamedPipe) != 0 || e.IsDir() }
+		if err == nil && !slices.ContainsFunc(entries, speaks) {
+			at = dir
+		}
+	}
+	return []confine.Mount{{Kind: confine.Optional, Source: at, Target: at}}
 }
 
 // apart refuses a writable path that holds, or lies in, one of the folders hidden: other services' data
