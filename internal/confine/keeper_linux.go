@@ -48,6 +48,7 @@ type keeper struct {
 	pid   int // the command
 	order order
 	exit  *os.File // of a service
+	logs  *logs    // of a service; nil = it writes where the keeper was told to
 }
 
 func refusal(err error) answer {
@@ -105,6 +106,12 @@ func (k *keeper) begin() error {
 			return fmt.Errorf("set the host name: %w", err)
 		}
 	}
+	if o.Log != "" { // while the machine's folders are in sight
+		var err error
+		if k.logs, err = openLog(o, s); err != nil {
+			return err
+		}
+	}
 	if len(s.Mounts) > 0 {
 		if err := privateRoot(s.Mounts, o.Mapped); err != nil {
 			return err
@@ -133,7 +140,12 @@ func (k *keeper) begin() error {
 	if err != nil {
 		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
 	}
-	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
+	files := []uintptr{0, 1, 2}
+	if k.logs != nil {
+		defer k.logs.pipe.Close()
+		files = []uintptr{0, k.logs.pipe.Fd(), k.logs.pipe.Fd()}
+	}
+	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
 	err = retryBusy(func() error {
 		k.pid, err = syscall.ForkExec(path, s.Args, attr)
 		return err
@@ -291,6 +303,7 @@ func (k *keeper) keepService() int {
 			e := exitOf(status)
 			k.report(e)
 			endRest(k.order.Linger, k.others)
+			k.logs.drain(k.others)
 			return e.Code
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"overland/internal/fsx"
+	"overland/internal/logfile"
 )
 
 // Service is how a process is started that outlives the program that starts it.
@@ -20,6 +22,10 @@ type Service struct {
 	Ready  func(pid int, done Applied) error
 	Linger time.Duration // what the command leaves behind gets SIGTERM, and SIGKILL after this
 	Exit   *os.File      // the keeper writes here how the command ended: see ReadExit; nil = nowhere
+	// Log is the file into which the keeper writes what the command prints, instead of Stdout and
+	// Stderr, and never more than LogLimits; "" = none. Its folder must exist. Not with Bare.
+	Log       string
+	LogLimits logfile.Limits
 }
 
 // ExecError is a command that could not be started, though its surroundings were made.
@@ -90,6 +96,60 @@ func retryBusy(start func() error) error {
 			return err
 		}
 		time.Sleep(wait)
+	}
+}
+
+// logs is what the keeper does with what the command prints.
+type logs struct {
+	pipe  *os.File // the command's end, until the command has it
+	ended chan struct{}
+}
+
+// openLog begins to write what arrives on a pipe into the log of o. The pipe is not the user's of s,
+// though it may be opened anew, as programs do with /dev/stdout: an owner could change its mode.
+func openLog(o order, s Spec) (*logs, error) {
+	w, err := logfile.Open(o.Log, o.LogLimits)
+	if err != nil {
+		return nil, fmt.Errorf("open the log: %w", err)
+	}
+	r, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	if os.Geteuid() == 0 {
+		const group = 0o660
+		if err := errors.Join(in.Chown(0, s.User.Group), in.Chmod(group)); err != nil {
+			return nil, fmt.Errorf("hand over the log: %w", err)
+		}
+	}
+	l := &logs{pipe: in, ended: make(chan struct{})}
+	go func() {
+		defer close(l.ended)
+		b := make([]byte, 64<<10)
+		for {
+			n, err := r.Read(b)
+			if err != nil {
+				w.Close()
+				return
+			}
+			_, _ = w.Write(b[:n])
+		}
+	}()
+	return l, nil
+}
+
+// drain returns when all that was printed is in the log, once nobody is left who prints.
+func (l *logs) drain(left func() bool) {
+	const unkillable, look = 5 * time.Second, time.Millisecond
+	if l == nil {
+		return
+	}
+	for end := time.Now().Add(unkillable); left() && time.Now().Before(end); time.Sleep(look) {
+		_ = unix.Kill(-1, unix.SIGKILL)
+	}
+	select {
+	case <-l.ended:
+	case <-time.After(unkillable):
 	}
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"overland/internal/logfile"
 )
 
 // Descriptors of the keeper: its end of the socket to the parent, and the file for a service's exit.
@@ -259,6 +261,9 @@ type order struct {
 	Exit    bool `json:"exit"`    // of a service: exitFD is there
 
 	Linger time.Duration `json:"linger"`
+
+	Log       string         `json:"log"` // of a service: see there
+	LogLimits logfile.Limits `json:"logLimits"`
 }
 
 // answer is what the keeper says; Listening comes with the listener's descriptor.
@@ -278,7 +283,7 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 	defer stop()
 	o := order{Spec: s, Mapped: mapped, Grouped: p.group != nil}
 	if v != nil {
-		o.Service, o.Exit, o.Linger = true, v.Exit != nil, v.Linger
+		o.Service, o.Exit, o.Linger, o.Log, o.LogLimits = true, v.Exit != nil, v.Linger, v.Log, v.LogLimits
 	}
 	if s.Group != nil {
 		o.Grouped = s.Group.limits != ""

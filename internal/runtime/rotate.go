@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"overland/internal/fsx"
+	"overland/internal/logfile"
 )
 
 // Rotation is when a log is rotated. The zero value is 10 MiB × 3.
@@ -124,7 +124,10 @@ func (r Rotation) drop(path string) bool {
 	return false
 }
 
-func numbered(path string, k int) string { return path + "." + strconv.Itoa(k) }
+func numbered(path string, k int) string { return logfile.Numbered(path, k) }
+
+// Limits returns r for a writer that keeps to it by itself.
+func (r Rotation) Limits() logfile.Limits { return logfile.Limits{Size: r.size(), Keep: r.keep()} }
 
 // lockedLog is an open log that is locked until it is closed.
 type lockedLog struct {
@@ -146,7 +149,7 @@ func lockLog(path string, flag, how int) (*lockedLog, error) {
 	if _, err := os.Stat(path); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := os.OpenFile(filepath.Join(filepath.Dir(path), logfile.LockName(filepath.Base(path))), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil && how == unix.LOCK_EX && !fsx.IsFull(err) {
 		return nil, err
 	}
@@ -166,7 +169,8 @@ func lockLog(path string, flag, how int) (*lockedLog, error) {
 	return &lockedLog{log, lock}, nil
 }
 
-// rotator looks after one log: often while it grows fast, rarely while it is still.
+// rotator looks after the log of a service that writes it by itself, as one without namespaces does:
+// often while it grows fast, less while it is still.
 type rotator struct {
 	path string
 	rot  Rotation
@@ -178,7 +182,7 @@ func newRotator(path string, r Rotation) *rotator {
 	return &rotator{path: path, rot: r, wait: fastest}
 }
 
-const fastest, slowest = time.Second, 30 * time.Second
+const fastest, slowest = 50 * time.Millisecond, time.Second
 
 func (r *rotator) check() error {
 	info, err := os.Stat(r.path)

@@ -108,6 +108,7 @@ type Info struct {
 	Since    time.Time // when it started
 	LogStart int64     // length of the log file in bytes when it started
 	Adopted  bool      // started by an earlier agent
+	KeepsLog bool      // its keeper writes the log, within its limits: nobody else need look after it
 	Confined Confined  // how far it is kept apart from the machine
 }
 

@@ -209,6 +209,9 @@ func (s *Supervisor) attend(ctx context.Context, p Process) bool {
 	rotator := newRotator(s.inst.Log, s.rotate)
 	for {
 		tick := time.NewTimer(rotator.wait)
+		if p.Info().KeepsLog {
+			tick.Stop()
+		}
 		select {
 		case <-p.Done():
 			tick.Stop()

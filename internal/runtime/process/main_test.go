@@ -122,6 +122,23 @@ func play(role string) {
 	case "chatter":
 		// Says more than anybody wants, then what was asked for.
 		fmt.Print(strings.Repeat("x", 1<<20), "needle\n")
+	case "burst":
+		// Prints as fast as it can, when it is told to, then what was asked for, through another opening.
+		line := strings.Repeat("x", 1<<10-1) + "\n"
+		wait := make(chan os.Signal, 1)
+		signal.Notify(wait, syscall.SIGUSR1)
+		say("ready %d", os.Getpid())
+		<-wait
+		for range 32 << 10 {
+			fmt.Print(line)
+		}
+		out, err := os.OpenFile("/dev/stderr", os.O_WRONLY|os.O_APPEND, 0)
+		if err == nil {
+			_, err = out.WriteString("needle\n")
+		}
+		if err != nil {
+			fmt.Println(err)
+		}
 	case "hang":
 		// Hangs, and so does a child that fled with the output.
 		spawn("stubborn", &syscall.SysProcAttr{Setsid: true})

@@ -16,8 +16,9 @@ import (
 
 // Options are how a Runtime works. The zero value works.
 type Options struct {
-	FS  fsx.FS       // for the records
-	Log *slog.Logger // nil = none
+	FS       fsx.FS           // for the records
+	Log      *slog.Logger     // nil = none
+	Rotation runtime.Rotation // of the logs of services that have a keeper
 }
 
 // Runtime starts instances as processes. It is safe for concurrent use. A program has one, or Reap

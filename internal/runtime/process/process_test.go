@@ -301,3 +301,53 @@ func TestFindWhateverItIs(t *testing.T) {
 		t.Error("found after its end")
 	}
 }
+
+// A burst never passes the limit of the log, whether an agent looks on or not: the service waits instead.
+func TestALogBurstStaysWithinItsLimit(t *testing.T) {
+	w := newWorld(t, "burst")
+	w.inst.User = "61234"
+	w.inst.Program = filepath.Join(w.dir, "program")
+	copyProgram(t, w.inst.Program)
+	open(t, w.dir)
+	const size, keep = 1 << 20, 2
+	r := process.New(process.Options{Rotation: runtime.Rotation{Size: size, Keep: keep}})
+	p, err := r.Start(t.Context(), w.inst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Info().KeepsLog {
+		t.Error("its log is for the agent to look after")
+	}
+	w.ready(1)
+	pid := p.PID()
+	p.Release() // as when the agent is replaced
+	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	total := func() (n int64) {
+		parts, err := filepath.Glob(w.inst.Log + "*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range parts {
+			if info, err := os.Stat(part); err == nil {
+				n += info.Size()
+			}
+		}
+		return n
+	}
+	for procfsLives(pid) {
+		if n := total(); n > (keep+1)*size {
+			t.Fatalf("the log holds %d bytes, at most %d are asked for", n, (keep+1)*size)
+		}
+	}
+	if n := total(); n < keep*size || !strings.HasSuffix(w.log(), "x\nneedle\n") {
+		t.Errorf("%d bytes; the log ends with %q", n, w.log()[max(0, len(w.log())-40):])
+	}
+}
+
+// procfsLives reports whether the child pid has not ended.
+func procfsLives(pid int) bool {
+	s, err := procfs.Read(pid)
+	return err == nil && !s.Dead()
+}

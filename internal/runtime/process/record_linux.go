@@ -38,6 +38,7 @@ type record struct {
 	GID      uint32           `json:"gid"`
 	Group    string           `json:"group,omitempty"` // the control group of this run
 	Limits   confine.Limits   `json:"limits,omitzero"`
+	KeepsLog bool             `json:"keepsLog,omitempty"` // its keeper writes the log
 	Confined runtime.Confined `json:"confined"`
 }
 

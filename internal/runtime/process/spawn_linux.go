@@ -54,26 +54,35 @@ func (r *Runtime) prepare(i runtime.Instance) (_ *command, err error) {
 	if c.null, err = os.OpenFile(os.DevNull, os.O_RDONLY, 0); err != nil {
 		return nil, err
 	}
+	if info, err := os.Stat(i.Log); err == nil {
+		c.logStart = info.Size()
+	}
+	c.spec.Stdin, c.spec.Stdout, c.spec.Stderr = c.null, nil, nil
+	if c.spec.Bare {
+		if err := c.openLog(); err != nil {
+			return nil, err
+		}
+	}
+	// A full disk keeps nobody down: the exit of an adopted service is unknown then.
+	c.exit, _ = os.OpenFile(exitPath(i.Record), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	return c, nil
+}
+
+// openLog gives the service, which has no keeper, its log itself.
+func (c *command) openLog() (err error) {
 	// O_APPEND: after a rotation emptied the file, the service goes on at its new end.
-	if c.log, err = os.OpenFile(i.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+	if c.log, err = os.OpenFile(c.i.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
+		return fmt.Errorf("open the log: %w", err)
 	}
 	// Programs open /dev/stdout anew, so the log is their group's too. It is never theirs: a file's
 	// owner may hold up whoever opens it (F_SETLEASE), and change its mode.
 	if os.Geteuid() == 0 {
 		if err := errors.Join(c.log.Chown(0, int(c.user.GID)), c.log.Chmod(0o660)); err != nil {
-			return nil, fmt.Errorf("hand over the log: %w", err)
+			return fmt.Errorf("hand over the log: %w", err)
 		}
 	}
-	info, err := c.log.Stat()
-	if err != nil {
-		return nil, err
-	}
-	c.logStart = info.Size()
-	c.spec.Stdin, c.spec.Stdout, c.spec.Stderr = c.null, c.log, c.log
-	// A full disk keeps nobody down: the exit of an adopted service is unknown then.
-	c.exit, _ = os.OpenFile(exitPath(i.Record), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	return c, nil
+	c.spec.Stdout, c.spec.Stderr = c.log, c.log
+	return nil
 }
 
 func (c *command) close() {
@@ -117,6 +126,11 @@ func (c *command) start(ctx context.Context) (record, error) {
 			break
 		}
 		rec.Confined.Missing = append(rec.Confined.Missing, missing)
+		if c.spec.Bare && c.log == nil {
+			if err := c.openLog(); err != nil {
+				return rec, err
+			}
+		}
 		err = c.launch(ctx, &rec)
 	}
 	return rec, err
@@ -161,24 +175,26 @@ func (c *command) devices(rec *record) error {
 
 func (c *command) launch(ctx context.Context, rec *record) error {
 	missing := rec.Confined.Missing
-	_, _, err := confine.StartService(ctx, c.spec, confine.Service{
-		Linger: c.i.StopTimeout(), Exit: c.exit,
-		Ready: func(pid int, done confine.Applied) error {
-			s, err := procfs.Read(pid)
-			if err != nil {
-				return fmt.Errorf("read process %d: %w", pid, err)
-			}
-			rec.PID, rec.Start = pid, s.Start
-			rec.Confined = runtime.Confined{
-				User: fmt.Sprintf("%d:%d", c.user.UID, c.user.GID), Apart: !c.spec.Bare, Filter: done.Filter,
-				Limits: done.Limits, Missing: append(missing, done.Missing...),
-			}
-			if err := rec.write(c.r.o.FS, c.i.Record); err != nil && !c.unrecorded(*rec, err) {
-				return err
-			}
-			return nil
-		},
-	})
+	v := confine.Service{Linger: c.i.StopTimeout(), Exit: c.exit}
+	if rec.KeepsLog = !c.spec.Bare; rec.KeepsLog {
+		v.Log, v.LogLimits = c.i.Log, c.r.o.Rotation.Limits()
+	}
+	v.Ready = func(pid int, done confine.Applied) error {
+		s, err := procfs.Read(pid)
+		if err != nil {
+			return fmt.Errorf("read process %d: %w", pid, err)
+		}
+		rec.PID, rec.Start = pid, s.Start
+		rec.Confined = runtime.Confined{
+			User: fmt.Sprintf("%d:%d", c.user.UID, c.user.GID), Apart: !c.spec.Bare, Filter: done.Filter,
+			Limits: done.Limits, Missing: append(missing, done.Missing...),
+		}
+		if err := rec.write(c.r.o.FS, c.i.Record); err != nil && !c.unrecorded(*rec, err) {
+			return err
+		}
+		return nil
+	}
+	_, _, err := confine.StartService(ctx, c.spec, v)
 	return err
 }
 

@@ -39,7 +39,7 @@ type proc struct {
 func (r *Runtime) watch(path string, rec record, late time.Duration, adopted bool) *proc {
 	p := &proc{
 		r: r, path: path, rec: rec, late: late, limits: rec.Limits,
-		info:     runtime.Info{Since: rec.Since, LogStart: rec.LogStart, Adopted: adopted, Confined: rec.Confined},
+		info:     runtime.Info{Since: rec.Since, LogStart: rec.LogStart, Adopted: adopted, KeepsLog: rec.KeepsLog, Confined: rec.Confined},
 		stopping: make(chan struct{}), kill: make(chan struct{}), released: make(chan struct{}),
 		watched: make(chan struct{}), done: make(chan struct{}),
 	}
