@@ -20,14 +20,17 @@ type Socket struct {
 	Inode uint64
 }
 
-// PeerOf returns the other end of c, a TCP connection between two processes of this machine and
-// network namespace; fs.ErrNotExist when it is closed already.
-func PeerOf(c net.Conn) (Socket, error) {
-	local, ok1 := c.RemoteAddr().(*net.TCPAddr)
-	remote, ok2 := c.LocalAddr().(*net.TCPAddr)
-	if !ok1 || !ok2 {
-		return Socket{}, fmt.Errorf("peer of %s: not a TCP connection", c.RemoteAddr())
+// Peers are the sockets that are connected to one address of this machine, by their own.
+type Peers map[string]Socket
+
+// PeersOf returns the sockets of this machine and network namespace that are connected to at, a TCP
+// address. It costs one look, however many there are.
+func PeersOf(at net.Addr) (Peers, error) {
+	addr, ok := at.(*net.TCPAddr)
+	if !ok {
+		return nil, fmt.Errorf("peers of %s: not a TCP address", at)
 	}
+	all := Peers{}
 	// A socket of IPv6 may hold the connection: then both addresses are mapped.
 	for _, table := range []string{"tcp", "tcp6"} {
 		b, err := os.ReadFile("/proc/self/net/" + table)
@@ -35,31 +38,42 @@ func PeerOf(c net.Conn) (Socket, error) {
 			if errors.Is(err, fs.ErrNotExist) {
 				continue // a kernel without IPv6
 			}
-			return Socket{}, err
+			return nil, err
 		}
-		if s, ok := find(b, local.AddrPort(), remote.AddrPort(), table == "tcp6"); ok {
-			return s, nil
-		}
+		all.add(b, form(addr.AddrPort(), table == "tcp6"))
 	}
-	return Socket{}, fmt.Errorf("peer of %s: %w", c.RemoteAddr(), fs.ErrNotExist)
+	return all, nil
 }
 
-// find looks in the text of /proc/net/tcp or tcp6 for the socket with these addresses.
-func find(table []byte, local, remote netip.AddrPort, six bool) (Socket, bool) {
+// add adds the sockets that are connected to remote, by the text of /proc/net/tcp or tcp6.
+func (p Peers) add(table []byte, remote string) {
 	const localAt, remoteAt, uidAt, inodeAt = 1, 2, 7, 9 // fields of a line, see proc(5)
-	want := []byte(" " + form(local, six) + " " + form(remote, six) + " ")
+	want := []byte(" " + remote + " ")
 	for line := range bytes.Lines(table) {
 		if !bytes.Contains(line, want) {
 			continue
 		}
 		f := strings.Fields(string(line))
-		if len(f) <= inodeAt || f[localAt] != form(local, six) || f[remoteAt] != form(remote, six) {
+		if len(f) <= inodeAt || f[remoteAt] != remote {
 			continue
 		}
 		uid, err := strconv.Atoi(f[uidAt])
 		inode, err2 := strconv.ParseUint(f[inodeAt], 10, 64)
 		if err == nil && err2 == nil && inode != 0 { // 0: closed by its process
-			return Socket{uid, inode}, true
+			p[f[localAt]] = Socket{uid, inode}
+		}
+	}
+}
+
+// Of returns the other end of c, a connection to the address of p; false when it is closed already.
+func (p Peers) Of(c net.Conn) (Socket, bool) {
+	local, ok := c.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return Socket{}, false
+	}
+	for _, six := range []bool{false, true} {
+		if s, ok := p[form(local.AddrPort(), six)]; ok {
+			return s, true
 		}
 	}
 	return Socket{}, false
@@ -81,30 +95,31 @@ func form(a netip.AddrPort, six bool) string {
 	return s.String()
 }
 
-// Holds reports whether the process has s among its descriptors; fs.ErrPermission when this process
-// may not look.
-func (p Process) Holds(s Socket) (bool, error) {
+// Sockets returns the inodes of the sockets among the descriptors of the process; fs.ErrPermission
+// when this process may not look.
+func (p Process) Sockets() ([]uint64, error) {
 	at := "/proc/" + strconv.Itoa(p.PID) + "/fd"
 	dir, err := os.Open(at)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer dir.Close()
 	names, err := dir.Readdirnames(-1)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	want := fmt.Sprintf("socket:[%d]", s.Inode)
+	var list []uint64
 	for _, name := range names {
 		link, err := os.Readlink(at + "/" + name)
 		if errors.Is(err, fs.ErrPermission) {
-			return false, err
+			return nil, err
 		}
-		if link == want {
-			return true, nil
+		number, ok := strings.CutPrefix(link, "socket:[")
+		if inode, err := strconv.ParseUint(strings.TrimSuffix(number, "]"), 10, 64); ok && err == nil {
+			list = append(list, inode)
 		}
 	}
-	return false, nil
+	return list, nil
 }
 
 // Is reports whether the process runs as the user uid, by any of its four ids: real, effective,

@@ -1,11 +1,10 @@
 package procfs_test
 
 import (
-	"errors"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -38,26 +37,27 @@ func TestThePeerOfAConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		peer, err := procfs.PeerOf(c)
-		if err != nil || peer.UID != os.Geteuid() {
-			t.Fatalf("family %d: %+v, %v", family, peer, err)
+		peers, err := procfs.PeersOf(l.Addr())
+		peer, found := peers.Of(c)
+		if err != nil || !found || peer.UID != os.Geteuid() {
+			t.Fatalf("family %d: %+v, %v", family, peers, err)
 		}
 		self, err := procfs.Read(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if has, err := self.Holds(peer); !has || err != nil || !self.Is(peer.UID) {
+		if list, err := self.Sockets(); !slices.Contains(list, peer.Inode) || err != nil || !self.Is(peer.UID) {
 			t.Errorf("family %d: this process does not hold it: %v", family, err)
 		}
 		parent, _ := procfs.Read(os.Getppid())
-		if has, _ := parent.Holds(peer); has {
+		if list, _ := parent.Sockets(); slices.Contains(list, peer.Inode) {
 			t.Error("its parent holds it")
 		}
 		if err := syscall.Close(fd); err != nil {
 			t.Fatal(err)
 		}
-		if peer, err = procfs.PeerOf(c); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("family %d: a closed socket: %+v, %v", family, peer, err)
+		if peers, err = procfs.PeersOf(l.Addr()); err != nil || len(peers) > 0 {
+			t.Errorf("family %d: a closed socket: %+v, %v", family, peers, err)
 		}
 	}
 }

@@ -1,16 +1,22 @@
 package session_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
+	"overland/internal/procfs"
 	"overland/internal/session"
 )
 
@@ -119,5 +125,78 @@ curl -sS -o /dev/null -w '%{http_code} ' "$HTTP_PROXY/none/x"
 curl -sS -o /dev/null -w '%{http_code}' "http://localhost:${HTTP_PROXY##*:}/none/x"`)
 	if _, err := session.Record(t.Context(), o); err != nil || out.String() != "421 404 404" {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// Hundreds of strangers at once cost no more looks at the machine than one, so that the command does
+// not wait behind them; and most are closed without an answer, for each would be a file of ours.
+func TestS7AFloodOfStrangersIsOneLook(t *testing.T) {
+	const strangers, looks, answers = 300, 30, 64
+	var lc net.ListenConfig
+	plain, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "cat") // nothing is below it
+	if _, err := command.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _ = command.Process.Kill(), command.Wait() }()
+	var looked atomic.Int64
+	all := make(chan struct{})
+	l := session.Guard(plain, command.Process.Pid, func(at net.Addr) (procfs.Peers, error) {
+		looked.Add(1)
+		<-all
+		return procfs.PeersOf(at)
+	})
+	defer l.Close()
+	var reading, ended sync.WaitGroup
+	reading.Add(strangers)
+	ended.Go(func() {
+		for range strangers {
+			c, err := l.Accept()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ended.Go(func() {
+				defer c.Close()
+				reading.Done()
+				if n, err := c.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+					t.Errorf("%d bytes, %v", n, err)
+				}
+			})
+		}
+	})
+	answered := make(chan bool, strangers)
+	var d net.Dialer
+	for range strangers {
+		c, err := d.DialContext(t.Context(), "tcp", plain.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			defer c.Close()
+			b, _ := io.ReadAll(c) // a reset is an answer too
+			answered <- strings.Contains(string(b), "only processes")
+		}()
+	}
+	reading.Wait()
+	close(all)
+	told := 0
+	for range strangers {
+		if <-answered {
+			told++
+		}
+	}
+	ended.Wait()
+	if n := looked.Load(); n > looks {
+		t.Errorf("%d looks for %d strangers", n, strangers)
+	}
+	if told == 0 || told > answers {
+		t.Errorf("%d strangers were told why", told)
 	}
 }
