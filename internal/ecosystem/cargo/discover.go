@@ -19,6 +19,7 @@ import (
 	"overland/internal/ecosystem/plain"
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/store"
@@ -38,8 +39,8 @@ func Home(dir string, logins bool) error {
 
 func whole(settings []byte) []byte { return settings }
 
-// public returns settings without what may be secret: those whose names say so, and the user's
-// variables and proxy. Of what is not TOML nothing is left.
+// public returns settings without what may be secret: those whose names say so, the user's variables
+// and proxy, and what an address says of a user. Of what is not TOML nothing is left.
 func public(settings []byte) []byte {
 	var all map[string]any
 	if toml.Unmarshal(settings, &all) != nil {
@@ -57,16 +58,29 @@ func public(settings []byte) []byte {
 
 var secret = regexp.MustCompile(`(?i)token|secret|passw|credential`)
 
-func withoutSecrets(all map[string]any) {
-	for name, value := range all {
-		table, ok := value.(map[string]any)
-		switch {
-		case secret.MatchString(name):
-			delete(all, name)
-		case ok:
+// withoutSecrets returns a value of TOML without its secrets; a table is changed.
+func withoutSecrets(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		for name, v := range value {
+			if secret.MatchString(name) {
+				delete(value, name)
+			} else {
+				value[name] = withoutSecrets(v)
+			}
+		}
+	case []map[string]any:
+		for _, table := range value {
 			withoutSecrets(table)
 		}
+	case []any:
+		for i, v := range value {
+			value[i] = withoutSecrets(v)
+		}
+	case string:
+		return httpx.RedactedText(value)
 	}
+	return value
 }
 
 // copySettings copies files of the user's CARGO_HOME into dir, each as change returns it.
@@ -127,7 +141,7 @@ func Discover(ctx context.Context, project string) (string, error) {
 			os.WriteFile(filepath.Join(dir, "src", "lib.rs"), nil, mode))
 		set = []string{
 			"CARGO_HOME=" + dir, "CARGO_HTTP_CAINFO=" + filepath.Join(dir, "ca.pem"), "CARGO_NET_RETRY=0",
-			"NO_PROXY=127.0.0.1,localhost,::1", "no_proxy=127.0.0.1,localhost,::1", "RUSTUP_AUTO_INSTALL=0",
+			"RUSTUP_AUTO_INSTALL=0",
 		}
 		for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
 			set = append(set, name+"=http://"+addr)

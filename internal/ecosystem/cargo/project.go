@@ -2,6 +2,7 @@ package cargo
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -26,7 +27,9 @@ type source struct {
 
 // replacements returns what the configuration of the project says of crates-io, as settings for
 // cargo's --config: the sources on the way from there, and nothing else. ok is false when the way
-// ends at a source that the project names and that is not a registry: a folder, or a git repository.
+// ends at a source that the project names and that is not a sparse registry. cargo opens a folder,
+// or a git repository, itself, past the proxy that it is asked behind: over SSH to a host that the
+// project names, for example.
 func replacements(project string) (settings []string, ok bool) {
 	all := projectConfig{map[string]source{}, map[string]struct{ Index string }{}}
 	for _, name := range []string{".cargo/config", ".cargo/config.toml"} { // cargo prefers the first where both stand
@@ -49,20 +52,21 @@ func replacements(project string) (settings []string, ok bool) {
 		case known && s.ReplaceWith != "":
 			set("source.%s.replace-with", name, s.ReplaceWith)
 			name = s.ReplaceWith
-		case known && s.Registry != "":
-			set("source.%s.registry", name, s.Registry)
-			return settings, true
 		case known:
-			return nil, false
+			set("source.%s.registry", name, s.Registry)
+			return settings, sparse.MatchString(s.Registry)
 		case all.Registries[name].Index != "":
 			set("registries.%s.index", name, all.Registries[name].Index)
-			return settings, true
+			return settings, sparse.MatchString(all.Registries[name].Index)
 		default: // what is built in, or in the user's configuration
 			return settings, true
 		}
 	}
 	return nil, false
 }
+
+// sparse matches the address of a registry that cargo asks through the proxy.
+var sparse = regexp.MustCompile(`^sparse\+https?://`)
 
 // addMissing adds to all what is named in farther alone: the nearest file counts.
 func addMissing[V any](all, farther map[string]V) {

@@ -2,11 +2,14 @@ package cargo_test
 
 import (
 	"bytes"
+	"net"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"overland/internal/ecosystem/cargo"
@@ -180,5 +183,72 @@ func TestDiscover(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if got, err := cargo.Discover(t.Context(), ""); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
 		t.Errorf("without cargo: %q, %v", got, err)
+	}
+}
+
+// What a checkout says of where crates come from makes cargo connect to nobody: a build, which asks
+// it, is to reach no network, and cargo would go around the proxy that it is asked behind.
+func TestS1ACheckoutSendsCargoNowhere(t *testing.T) {
+	project := t.TempDir()
+	t.Setenv("CARGO_HOME", t.TempDir())
+	pack.SparseCargo(t)
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var visits atomic.Int64
+	var ended sync.WaitGroup
+	defer ended.Wait()
+	defer l.Close()
+	ended.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			visits.Add(1)
+			c.Close()
+		}
+	})
+	at := l.Addr().String()
+	for _, registry := range []string{"ssh://git@" + at + "/x", "git://" + at + "/x", "http://" + at + "/x", "sparse+http://" + at + "/x/"} {
+		for _, settings := range []string{
+			"[source.crates-io]\nreplace-with = \"m\"\n[source.m]\nregistry = \"" + registry + "\"\n",
+			"[source.crates-io]\nreplace-with = \"m\"\n[registries.m]\nindex = \"" + registry + "\"\n",
+		} {
+			write(t, filepath.Join(project, ".cargo"), map[string]string{"config.toml": settings})
+			found, err := cargo.Discover(t.Context(), project)
+			if n := visits.Load(); n != 0 {
+				t.Fatalf("%s: cargo was there %d times; %q, %v", registry, n, found, err)
+			}
+		}
+	}
+}
+
+// Whoever must not know the user's logins has settings without them, wherever they stand.
+func TestS4CargosSettingsWithoutLogins(t *testing.T) {
+	home, own := t.TempDir(), filepath.Join(t.TempDir(), "own")
+	t.Setenv("CARGO_HOME", home)
+	write(t, home, map[string]string{"config.toml": `
+[registries.corp]
+index = "sparse+https://user:s3cret@corp.invalid/index/"
+token = "s3cret"
+[source.m]
+registry = "https://s3cret@corp.invalid/x"
+[[list]]
+token = "s3cret"
+[target.x]
+runner = ["run", "https://user:s3cret@corp.invalid/"]
+[http]
+proxy = "https://user:s3cret@corp.invalid/"
+`})
+	if err := cargo.Home(own, false); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(own, "config.toml"))
+	if err != nil || strings.Contains(string(b), "s3cret") || !strings.Contains(string(b), "corp.invalid/index/") {
+		t.Errorf("%v\n%s", err, b)
 	}
 }
