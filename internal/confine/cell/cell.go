@@ -177,6 +177,9 @@ func (o *Options) mounts() ([]confine.Mount, []string, error) {
 		}
 		list = append(list, m)
 	}
+	for _, dir := range settingsFolders() {
+		list = append(list, withoutSettings(dir)...)
+	}
 	tools := newTools(o.Environ)
 	tools.add(o.Command[0], o.Dir)
 	more := tools.mounts

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"overland/internal/confine"
@@ -188,6 +189,45 @@ func TestIsolations(t *testing.T) {
 	for _, s := range []string{"None", "off", "full "} {
 		if got, err := cell.Parse(s); errs.KindOf(err) != errs.Invalid || got != "" {
 			t.Errorf("%q: %q, %v", s, got, err)
+		}
+	}
+}
+
+// Tools that are installed below /usr have settings of the whole machine there too: npm's may hold a
+// token. A command sees what lies beside them, and them no more than those in /etc.
+func TestS4TheMachinesSettingsAreNotShown(t *testing.T) {
+	dir := inTemp(t)
+	if got := cell.WithoutSettings(dir); got != nil {
+		t.Errorf("nothing to hide: %+v", got)
+	}
+	for _, name := range []string{"npmrc", "pip.conf", "gitconfig", "php/php.ini", "plain"} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("text"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("plain", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	got := cell.WithoutSettings(dir)
+	if len(got) == 0 || got[0].Kind != confine.Temp || got[0].Target != dir || got[0].Size == 0 {
+		t.Fatalf("%+v", got)
+	}
+	var names []string
+	for _, m := range got[1:] {
+		names = append(names, filepath.Base(m.Target))
+		link := m.Kind == confine.Symlink && m.Source == "plain"
+		if m.Writable || filepath.Dir(m.Target) != dir || link != (m.Target == filepath.Join(dir, "link")) || !link && m.Source != m.Target {
+			t.Errorf("%+v", m)
+		}
+	}
+	if !slices.Equal(names, []string{"link", "php", "plain"}) {
+		t.Errorf("%v are shown", names)
+	}
+	at := mounts(t, cell.Options{})
+	for _, dir := range []string{"/usr", "/usr/local", "/usr/etc", "/usr/local/etc"} {
+		if len(cell.WithoutSettings(dir)) > 0 && at[dir].Kind != confine.Temp {
+			t.Errorf("%s is shown whole: %+v", dir, at[dir])
 		}
 	}
 }

@@ -3,7 +3,8 @@
 //
 //	shown       the machine's programs (/usr, what loads them, certificates) and the folders of PATH,
 //	            read-only; the folders that the caller names; fresh /proc, /dev, /tmp and /run
-//	not shown   homes, keys, the site directory, sockets, settings and secrets of the machine
+//	not shown   homes, keys, the site directory, sockets, settings and secrets of the machine, nor
+//	            those that tools below /usr keep there
 //
 // The command is user 1000 in there, whoever starts it. To the machine it is User when root starts
 // it, else the caller. Of a folder of PATH below a home only programs are shown: beside them lie
