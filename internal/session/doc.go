@@ -17,6 +17,10 @@
 // what a tool's cache already held would be missing in the lock, and a compiler may
 // write the path into its output.
 //
+// Clients that prefer settings of their own to the proxy variables, or heed none, are led to the
+// listener one by one (clients.go); so are the homes in which tools keep what they fetched
+// (homes.go). The caller's files with certificates are extended.
+//
 // A session that is killed, or whose command fails, leaves a journal beside the caches: what it has
 // proved is not fetched again. Verify proves a lock without running anything.
 //

@@ -2,10 +2,10 @@ package session
 
 import (
 	"cmp"
+	"context"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"overland/internal/confine/cell"
@@ -45,10 +45,32 @@ func Confined(environ []string) bool {
 // on to a child that must not see the rest of the caller's environment.
 func Own(environ []string) []string {
 	names := strings.Fields(value(environ, envSet))
-	return slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
+	return gitSettings(slices.DeleteFunc(slices.Clone(environ), func(kv string) bool {
 		name, _, _ := strings.Cut(kv, "=")
 		return !slices.Contains(names, name)
-	})
+	}))
+}
+
+// gitSettings returns list with the settings of git that are in it counted from 0: git refuses a
+// count of which some are missing.
+func gitSettings(list []string) []string {
+	n, _ := strconv.Atoi(value(list, gitCount))
+	left := 0
+	set := map[string]string{}
+	for i := range n {
+		key, ok := environ.Lookup(list, gitKey+strconv.Itoa(i))
+		if !ok {
+			continue
+		}
+		set[gitKey+strconv.Itoa(left)], set[gitValue+strconv.Itoa(left)] = key, value(list, gitValue+strconv.Itoa(i))
+		left++
+	}
+	if n == 0 {
+		return list
+	}
+	set[gitCount] = strconv.Itoa(left)
+	rest := slices.DeleteFunc(list, func(kv string) bool { return strings.HasPrefix(kv, gitKey) || strings.HasPrefix(kv, gitValue) })
+	return merge(rest, set)
 }
 
 // value returns the value of the variable name in list; "" = it is empty or not set.
@@ -59,11 +81,10 @@ func value(list []string, name string) string {
 
 // environ returns the command's environment, which points everything that
 // fetches at the listener at addr.
-func (s *session) environ(addr string) ([]string, error) {
+func (s *session) environ(ctx context.Context, addr string) ([]string, error) {
 	base := "http://" + addr
 	set := map[string]string{
-		"NO_PROXY": "127.0.0.1,localhost,::1", "no_proxy": "127.0.0.1,localhost,::1", // what the command itself serves
-		"ALL_PROXY": "", "all_proxy": "",
+		"NO_PROXY": direct, "no_proxy": direct,
 		envKind: Replaying, envDir: s.caches, envCell: string(cmp.Or(s.o.Isolation, cell.Full)),
 	}
 	if s.recording {
@@ -72,18 +93,30 @@ func (s *session) environ(addr string) ([]string, error) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		set[name] = base
 	}
-	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"} {
-		set[name] = s.ca
+	var err error
+	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "YARN_HTTPS_CA_FILE_PATH"} {
+		if set[name], err = s.certificates(name); err != nil {
+			return nil, err
+		}
 	}
-	if rc := s.wgetrc(); rc != "" {
-		set["WGETRC"] = rc
+	if !s.o.MachineCaches {
+		if err := s.moveHomes(set); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.lead(ctx, set, addr); err != nil {
+		return nil, err
 	}
 	if err := s.toolEnviron(set, base); err != nil {
 		return nil, err
 	}
 	set[envSet] = ""
 	set[envSet] = strings.Join(slices.Sorted(maps.Keys(set)), " ")
-	return merge(s.o.Environ, set), nil
+	rest := slices.DeleteFunc(slices.Clone(s.o.Environ), func(kv string) bool {
+		name, _, _ := strings.Cut(kv, "=")
+		return strings.EqualFold(name, "ALL_PROXY") // unset and not empty: some clients read that as an address
+	})
+	return merge(rest, set), nil
 }
 
 // add adds the settings in list, NAME=VALUE, to set.
@@ -93,37 +126,6 @@ func add(set map[string]string, list []string) {
 		set[k] = v
 	}
 }
-
-// Files in a session's folder.
-const (
-	authorityFile = "ca.pem"
-	wgetFile      = "wgetrc"
-)
-
-// wgetrc writes a file with settings of wget, and returns its path; "" on failure. wget has no
-// variable for certificates. A recording has the user's settings too, which may hold passwords.
-func (s *session) wgetrc() string {
-	var b []byte
-	if s.recording {
-		old := os.Getenv("WGETRC")
-		if old == "" {
-			old = filepath.Join(os.Getenv("HOME"), ".wgetrc")
-		}
-		var err error
-		if b, err = os.ReadFile(old); err != nil {
-			b = nil
-		}
-	}
-	path := filepath.Join(s.caches, wgetFile)
-	const mode = 0o600
-	if os.WriteFile(path, append(b, wgetSettings(s.ca)...), mode) != nil {
-		return ""
-	}
-	return path
-}
-
-// wgetSettings has wget trust the certificates in the file ca.
-func wgetSettings(ca string) []byte { return []byte("\nca_certificate = " + ca + "\n") }
 
 // merge returns environ with the variables in set added or replaced.
 func merge(environ []string, set map[string]string) []string {

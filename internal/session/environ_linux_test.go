@@ -1,7 +1,10 @@
 package session_test
 
 import (
+	"bytes"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,12 +14,22 @@ import (
 // Every tool that fetches is told of the authority of this run, and has caches that are empty: what
 // lies in a person's own would be missing in the lock. Both are gone afterwards.
 func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
-	const script = `env; cat "$SSL_CERT_FILE"; find "$GOMODCACHE" "$npm_config_cache" "$PIP_CACHE_DIR" -type f 2>/dev/null || :`
+	const script = `env; cat "$PIP_CERT" >&2; cat "$SSL_CERT_FILE"; find "$GOMODCACHE" "$npm_config_cache" "$PIP_CACHE_DIR" -type f 2>/dev/null || :`
 	o, out := newOptions(t, script)
-	o.Environ = append(o.Environ, "HTTPS_PROXY=http://127.0.0.1:1", "CURL_CA_BUNDLE=/none")
+	said := &bytes.Buffer{}
+	o.Stderr = said
+	own := filepath.Join(t.TempDir(), "own.pem")
+	if err := os.WriteFile(own, []byte("# the caller's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+		o.Environ = slices.DeleteFunc(o.Environ, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
+	}
+	o.Environ = append(o.Environ, "HTTPS_PROXY=http://127.0.0.1:1", "CURL_CA_BUNDLE=/none", "NODE_EXTRA_CA_CERTS="+own, "PIP_CERT="+own, "ALL_PROXY=socks5://127.0.0.1:1", "UV_CACHE_DIR=/none")
 	run := func() map[string]string {
 		t.Helper()
 		out.Reset()
+		said.Reset()
 		if _, err := session.Record(t.Context(), o); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
@@ -29,19 +42,24 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	}
 	set := run()
 	ca := set["SSL_CERT_FILE"]
-	for _, name := range []string{
-		"CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "NODE_EXTRA_CA_CERTS", "npm_config_cafile",
-	} {
+	for _, name := range []string{"GIT_SSL_CAINFO", "REQUESTS_CA_BUNDLE", "CARGO_HTTP_CAINFO", "npm_config_cafile", "YARN_HTTPS_CA_FILE_PATH"} {
 		if set[name] != ca || !strings.HasPrefix(ca, o.Dir) {
 			t.Errorf("%s=%s", name, set[name])
 		}
+	}
+	// The caller's own are extended, once.
+	if b := set["PIP_CERT"]; b == ca || b != set["NODE_EXTRA_CA_CERTS"] || !strings.HasPrefix(b, o.Dir) || !strings.HasPrefix(said.String(), "# the caller's\n-----BEGIN CERTIFICATE-----") {
+		t.Errorf("%s: %s", b, said)
+	}
+	if v, isSet := set["ALL_PROXY"]; isSet {
+		t.Errorf("ALL_PROXY=%s", v)
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		if !strings.HasPrefix(set[name], "http://127.0.0.1:") || set[name] != set["HTTP_PROXY"] {
 			t.Errorf("%s=%s", name, set[name])
 		}
 	}
-	caches := []string{"GOPATH", "GOMODCACHE", "npm_config_cache", "PIP_CACHE_DIR", "CARGO_HOME", "WGETRC", "APT_CONFIG"}
+	caches := []string{"GOPATH", "GOMODCACHE", "npm_config_cache", "PIP_CACHE_DIR", "CARGO_HOME", "XDG_CACHE_HOME", "YARN_GLOBAL_FOLDER", "PNPM_HOME", "GRADLE_USER_HOME", "UV_CACHE_DIR", "WGETRC", "APT_CONFIG"}
 	for _, name := range caches {
 		if !strings.HasPrefix(set[name], o.Dir) {
 			t.Errorf("%s=%s", name, set[name])
@@ -60,7 +78,7 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	if _, second, _ := strings.Cut(out.String(), "-----BEGIN CERTIFICATE-----"); second == first {
 		t.Error("two runs have the same authority")
 	}
-	for _, name := range caches[:5] {
+	for _, name := range caches[:10] {
 		if strings.HasPrefix(set[name], o.Dir) {
 			t.Errorf("the machine's own: %s=%s", name, set[name])
 		}

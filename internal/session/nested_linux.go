@@ -31,7 +31,7 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 		Stdin: o.Stdin, Stdout: o.Stdout, Stderr: o.Stderr, Limits: o.Limits, Grace: shutdown,
 	}
 	if dir := value(environ, envDir); dir != "" {
-		own, err := apart(dir, o.Own[0])
+		own, err := apart(dir, o.Own[0], value(environ, "HTTP_PROXY"))
 		if err != nil {
 			return fmt.Errorf("a folder apart from that of the session: %w", err)
 		}
@@ -68,23 +68,27 @@ func apartSettings(dir, own string) map[string]string {
 
 // apart makes a folder in parent with the files that point tools at the session in dir, but without
 // its logins and caches.
-func apart(dir, parent string) (string, error) {
+func apart(dir, parent, proxy string) (string, error) {
 	own, err := os.MkdirTemp(parent, "session-")
 	if err != nil {
 		return "", err
 	}
-	const dirMode, mode, most = 0o700, 0o700, 1 << 20
+	const dirMode, mode = 0o700, 0o700
 	for _, name := range []string{"apt/lists/partial", "apt/archives/partial", "apk", "bin"} {
 		err = errors.Join(err, os.MkdirAll(filepath.Join(own, name), dirMode))
 	}
-	for _, name := range []string{authorityFile, "apt/apt.conf", "apt/overland.sources", "bin/apk", "npmrc"} {
-		b, e := fsx.ReadFile(filepath.Join(dir, name), most)
+	bundles, _ := filepath.Glob(filepath.Join(dir, "ca-*.pem"))
+	for i := range bundles {
+		bundles[i] = filepath.Base(bundles[i])
+	}
+	for _, name := range append(bundles, authorityFile, javaFile, "apt/apt.conf", "apt/overland.sources", "bin/apk", "npmrc") {
+		b, e := fsx.ReadFile(filepath.Join(dir, name), bundlesMost)
 		if errors.Is(e, fs.ErrNotExist) {
 			continue
 		}
 		err = errors.Join(err, e, os.WriteFile(filepath.Join(own, name), b, mode))
 	}
-	return own, errors.Join(err, os.WriteFile(filepath.Join(own, wgetFile), wgetSettings(filepath.Join(dir, authorityFile)), mode))
+	return own, errors.Join(err, os.WriteFile(filepath.Join(own, wgetFile), wgetSettings(proxy, filepath.Join(dir, authorityFile)), mode))
 }
 
 // variables returns the settings in list, NAME=VALUE.

@@ -53,7 +53,7 @@ func (s *session) inside(ctx context.Context) error {
 	stop := func() {}
 	c.Listen = func(l net.Listener) ([]string, error) {
 		stop = s.serve(l)
-		return s.environ(l.Addr().String())
+		return s.environ(ctx, l.Addr().String())
 	}
 	exit, _, err := cell.Run(ctx, c)
 	stop()

@@ -81,6 +81,7 @@ func (e *ExitError) Error() string {
 type Result struct {
 	Lock      *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
 	Problems  []error        // requests that could not be answered
+	Unproved  []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
 	Strangers string         // Record: the connections that were refused, for people; "" = none
 }
 
@@ -131,8 +132,10 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Strangers: strangers}, err
+	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Strangers: strangers}, err
 }
+
+func isNil(err error) bool { return err == nil }
 
 // outside runs the command below a reaper, and serves it and all that it starts, and nobody else.
 // The command can reach the network without it, too. strangers tells a person about the other
@@ -149,7 +152,7 @@ func (s *session) outside(ctx context.Context, kind string) (strangers string, _
 		return "", err
 	}
 	defer release()
-	if cmd.Env, err = s.environ(l.Addr().String()); err != nil {
+	if cmd.Env, err = s.environ(ctx, l.Addr().String()); err != nil {
 		return "", err
 	}
 	s.o.attach(cmd)
@@ -194,10 +197,13 @@ type session struct {
 	getter    record.Getter
 	recording bool
 	clients   []client
+	unfit     []error // Record: of each tool of the table, why it is not among the clients
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
-	caches    string // this session's folder
-	ca        string // the authority's certificate, a file
+	caches    string            // this session's folder
+	ca        string            // a file with the authority's certificate
+	authority []byte            // that certificate, in PEM
+	bundles   map[string]string // files with it and with the caller's, by the name of the caller's
 }
 
 // open prepares everything but the listener. The caller closes the session.
@@ -239,9 +245,9 @@ func open(ctx context.Context, o Options, g record.Getter) (_ *session, err erro
 	if err != nil {
 		return nil, err
 	}
-	s.ca = filepath.Join(s.caches, authorityFile)
+	s.ca, s.authority = filepath.Join(s.caches, authorityFile), ca.PEM()
 	const file = 0o600
-	if err := os.WriteFile(s.ca, ca.PEM(), file); err != nil {
+	if err := os.WriteFile(s.ca, s.authority, file); err != nil {
 		return nil, err
 	}
 	s.proxy = plain.NewProxy(g, plain.Protocol{Pins: o.Pins}, ca, record.Handler(g, s.protocols()...))

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,10 +19,12 @@ type client struct {
 }
 
 // openTools opens the tools that fetch something here, with their configured upstreams. A replay
-// needs only those for whose protocols its lock has entries.
+// needs only those for whose protocols its lock has entries. One that cannot say where it fetches
+// from does not stop a command that may not use it: what it requests is recorded as plain URLs.
 func (s *session) openTools(ctx context.Context) error {
 	table := ecosystem.Table()
 	opened := make([]*tool.Client, len(table))
+	s.unfit = make([]error, len(table))
 	g, ctx := errgroup.WithContext(ctx)
 	for i, t := range table {
 		if !s.recording && !s.o.Lock.Has(t.Name) {
@@ -32,6 +35,10 @@ func (s *session) openTools(ctx context.Context) error {
 				Getter: s.getter, Recording: s.recording, Runs: len(s.o.Command) > 0,
 				Lock: s.o.Lock, Blobs: s.o.Blobs, WorkDir: s.o.WorkDir, Etc: s.o.etc,
 			})
+			if err != nil && s.recording && ctx.Err() == nil {
+				s.unfit[i] = fmt.Errorf("%s does not say where it fetches from: %w", t.Command, err)
+				return nil
+			}
 			return err
 		})
 	}
@@ -58,7 +65,10 @@ func (s *session) protocols() (list []record.Protocol) {
 func (s *session) toolEnviron(set map[string]string, base string) error {
 	for _, t := range ecosystem.Table() {
 		for _, name := range t.Certificates {
-			set[name] = s.ca
+			var err error
+			if set[name], err = s.certificates(name); err != nil {
+				return err
+			}
 		}
 		if t.Caches != nil && !s.o.MachineCaches {
 			add(set, t.Caches(s.caches, s.recording))

@@ -19,6 +19,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/session"
 )
@@ -119,6 +120,11 @@ func recorded(ctx context.Context, t *term.Term, s session.Options) (*session.Re
 	}
 	res, ended := session.Record(ctx, s)
 	warn(t, res)
+	if res != nil {
+		for _, err := range res.Unproved {
+			t.Warn("recorded as plain URLs: " + httpx.RedactedText(err.Error()))
+		}
+	}
 	if res != nil && res.Strangers != "" {
 		t.Warn("connections to the recorder: " + res.Strangers)
 	}

@@ -2,6 +2,7 @@ package cargo
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -83,12 +84,14 @@ func withoutSecrets(value any) any {
 	return value
 }
 
+// userHome returns the user's own CARGO_HOME.
+func userHome() string {
+	return cmp.Or(os.Getenv("CARGO_HOME"), filepath.Join(os.Getenv("HOME"), ".cargo"))
+}
+
 // copySettings copies files of the user's CARGO_HOME into dir, each as change returns it.
 func copySettings(dir string, change func([]byte) []byte, files ...string) error {
-	old := os.Getenv("CARGO_HOME")
-	if old == "" {
-		old = filepath.Join(os.Getenv("HOME"), ".cargo")
-	}
+	old := userHome()
 	const dirMode, mode = 0o700, 0o600
 	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err

@@ -6,8 +6,11 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/BurntSushi/toml"
+
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Tool is cargo.
@@ -49,11 +52,37 @@ func caches(dir string, logins bool) []string {
 	home := filepath.Join(dir, "cargo")
 	_ = Home(home, logins) // without it cargo goes on with its defaults
 	list := []string{"CARGO_HOME=" + home}
+	if root := installRoot(); logins && root != "" {
+		list = append(list, "CARGO_INSTALL_ROOT="+root)
+	}
 	rustup := cmp.Or(os.Getenv("RUSTUP_HOME"), filepath.Join(os.Getenv("HOME"), ".rustup"))
 	if i, err := os.Stat(rustup); err == nil && i.IsDir() {
 		list = append(list, "RUSTUP_HOME="+rustup) // not a cache: the toolchains, also for a command with another HOME
 	}
 	return list
+}
+
+// installRoot returns where the user's cargo installs programs when nothing else is configured;
+// "" when something is.
+func installRoot() string {
+	if os.Getenv("CARGO_INSTALL_ROOT") != "" {
+		return ""
+	}
+	old := userHome()
+	var files [][]byte
+	for _, name := range []string{"config.toml", "config"} {
+		files = append(files, tool.ProjectFiles(".", ".cargo/"+name, configLength)...)
+		if b, err := fsx.ReadFile(filepath.Join(old, name), configLength); err == nil {
+			files = append(files, b)
+		}
+	}
+	for _, b := range files {
+		var c struct{ Install struct{ Root string } }
+		if toml.Unmarshal(b, &c) == nil && c.Install.Root != "" {
+			return ""
+		}
+	}
+	return old
 }
 
 func forCache(_ context.Context, s tool.Serving) (*tool.Server, error) {

@@ -22,7 +22,7 @@ import (
 
 // Env is the part of the go command's configuration that matters here, as go env prints it.
 type Env struct {
-	GOPROXY, GOSUMDB, GONOSUMDB, GOROOT, GOPATH, GOBIN string
+	GOPROXY, GOSUMDB, GONOSUMDB, GOROOT, GOPATH, GOBIN, GOCACHE string
 }
 
 // ReadEnv asks the go command of the machine for its configuration, away from any checkout: a
@@ -30,7 +30,7 @@ type Env struct {
 func ReadEnv(ctx context.Context) (Env, error) {
 	var e Env
 	out, err := tool.Ask(ctx, tool.Question{
-		Argv: []string{"go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN"},
+		Argv: []string{"go", "env", "-json", "GOPROXY", "GOSUMDB", "GONOSUMDB", "GOROOT", "GOPATH", "GOBIN", "GOCACHE"},
 		Keep: []string{"GO"}, Set: []string{"GOTOOLCHAIN=local", "GOWORK=off", "GOFLAGS="},
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package golang
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"overland/internal/ecosystem/tool"
@@ -36,6 +37,9 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !s.Recording {
+		e.GOCACHE = "" // the user's is out of sight
+	}
 	if s.Recording {
 		p.FreezeLater() // a command that fetches no modules does not wait for the database
 	} else {
@@ -58,6 +62,9 @@ func (e Env) pointed(at tool.Place) []string {
 	path, bin := filepath.Join(at.Dir, "go"), e.GOBIN
 	if first := filepath.SplitList(e.GOPATH); bin == "" && len(first) > 0 {
 		bin = filepath.Join(first[0], "bin") // go install goes where it always did
+	}
+	if e.GOCACHE != "" && !slices.ContainsFunc(at.Environ, func(kv string) bool { return strings.HasPrefix(kv, "GOCACHE=") }) {
+		list = append(list, "GOCACHE="+e.GOCACHE) // nothing in it was fetched, and it lies where XDG_CACHE_HOME says
 	}
 	return append(list, "GOPATH="+path, "GOMODCACHE="+filepath.Join(path, "pkg", "mod"), "GOBIN="+bin)
 }

@@ -1,0 +1,158 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"overland/internal/ecosystem/tool"
+	"overland/internal/environ"
+	"overland/internal/fsx"
+)
+
+// direct are the hosts that clients reach without a proxy: what the command itself serves.
+const direct = "127.0.0.1,localhost,::1"
+
+// agent is what git calls itself, to whatever it asks: its own version stands in what it sends, and
+// another git would not find what was recorded.
+const agent = "git/2.39.5 (overland)"
+
+// The variables in which git takes settings, counted from 0.
+const (
+	gitCount = "GIT_CONFIG_COUNT"
+	gitKey   = "GIT_CONFIG_KEY_"
+	gitValue = "GIT_CONFIG_VALUE_"
+)
+
+// lead adds to set what leads clients to the listener at addr that do not heed the proxy
+// variables, or prefer their own settings to them.
+func (s *session) lead(ctx context.Context, set map[string]string, addr string) error {
+	base := "http://" + addr
+	set["NODE_USE_ENV_PROXY"] = "1" // fetch of node 24 and later
+	// yarn 2 and later; the first yarn has the same settings.
+	set["YARN_HTTP_PROXY"], set["YARN_HTTPS_PROXY"] = base, base
+	set["YARN_ENABLE_TELEMETRY"] = "0"
+	if _, own := environ.Lookup(s.o.Environ, "GIT_USER_AGENT"); !own {
+		set["GIT_USER_AGENT"] = agent
+	}
+	s.git(ctx, set, base)
+	if err := s.java(set, addr); err != nil {
+		return err
+	}
+	if err := s.curlrc(set, base); err != nil {
+		return err
+	}
+	return s.wgetrc(set, base)
+}
+
+// git overrides the proxies and the authorities that git's files name. The more exact address
+// counts there, so each of them is named again.
+func (s *session) git(ctx context.Context, set map[string]string, base string) {
+	n, err := strconv.Atoi(value(s.o.Environ, gitCount))
+	if err != nil || n < 0 {
+		n = 0
+	}
+	add := func(key, value string) {
+		set[gitKey+strconv.Itoa(n)], set[gitValue+strconv.Itoa(n)] = key, value
+		n++
+	}
+	add("http.proxy", base)
+	if s.recording && tool.Installed("git") {
+		const names = `^(http\..*\.(proxy|sslcainfo)|remote\..*\.proxy)$`
+		q := tool.Question{Argv: []string{"git", "config", "--includes", "--name-only", "--get-regexp", names}, Environ: s.o.Environ, Keep: []string{"GIT_CONFIG"}}
+		out, _ := tool.Ask(ctx, q) // none is exit code 1
+		for line := range strings.Lines(string(out)) {
+			switch key := strings.TrimSpace(line); {
+			case strings.HasSuffix(key, ".proxy"):
+				add(key, base)
+			case strings.HasPrefix(key, "http."):
+				add(key, set["GIT_SSL_CAINFO"])
+			}
+		}
+	}
+	set[gitCount] = strconv.Itoa(n)
+}
+
+// java points every Java program at base. Java prints the variable to stderr, so only a machine
+// with Java gets it.
+func (s *session) java(set map[string]string, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || !tool.Installed("java") {
+		return err
+	}
+	file := filepath.Join(s.caches, javaFile)
+	const mode = 0o600
+	if err := os.WriteFile(file, trustStore(s.authority), mode); err != nil {
+		return err
+	}
+	options := []string{value(s.o.Environ, "JAVA_TOOL_OPTIONS")}
+	for _, scheme := range []string{"http", "https"} {
+		options = append(options, "-D"+scheme+".proxyHost="+host, "-D"+scheme+".proxyPort="+port)
+	}
+	options = append(options, "-Dhttp.nonProxyHosts=localhost|127.0.0.1|[::1]", "-Djavax.net.ssl.trustStore="+file)
+	set["JAVA_TOOL_OPTIONS"] = strings.TrimSpace(strings.Join(options, " "))
+	return nil
+}
+
+// Files in a session's folder.
+const (
+	authorityFile = "ca.pem"
+	wgetFile      = "wgetrc"
+	curlHome      = "curl"
+	javaFile      = "java.jks"
+)
+
+// settingsMost is the longest file of a client's settings that is read, in bytes.
+const settingsMost = 1 << 20
+
+// curlrc puts the session's proxy and authorities behind the settings of the user's curl, which
+// may name others. Without such a file curl heeds its variables.
+func (s *session) curlrc(set map[string]string, base string) error {
+	var dirs []string
+	for _, name := range []string{"CURL_HOME", "XDG_CONFIG_HOME", "HOME"} {
+		if dir := value(s.o.Environ, name); filepath.IsAbs(dir) {
+			dirs = append(dirs, dir)
+		}
+	}
+	for _, dir := range dirs {
+		b, err := fsx.ReadFile(filepath.Join(dir, ".curlrc"), settingsMost)
+		if err != nil {
+			continue
+		}
+		home := filepath.Join(s.caches, curlHome)
+		set["CURL_HOME"] = home
+		const dirMode, mode = 0o700, 0o600
+		if err := os.MkdirAll(home, dirMode); err != nil {
+			return err
+		}
+		b = fmt.Appendf(b, "\nproxy = %q\npreproxy = \"\"\nnoproxy = %q\ncacert = %q\n", base, direct, set["CURL_CA_BUNDLE"])
+		return os.WriteFile(filepath.Join(home, ".curlrc"), b, mode)
+	}
+	return nil
+}
+
+// wgetrc writes a file with settings of wget, which has no variable for certificates. A recording
+// has the user's settings too, which may hold passwords, and proxies that would be asked first.
+func (s *session) wgetrc(set map[string]string, base string) error {
+	var b []byte
+	if s.recording {
+		old := value(s.o.Environ, "WGETRC")
+		if old == "" {
+			old = filepath.Join(value(s.o.Environ, "HOME"), ".wgetrc")
+		}
+		b, _ = fsx.ReadFile(old, settingsMost) // wget passes over one that it cannot read
+	}
+	path := filepath.Join(s.caches, wgetFile)
+	set["WGETRC"] = path
+	const mode = 0o600
+	return os.WriteFile(path, append(b, wgetSettings(base, s.ca)...), mode)
+}
+
+// wgetSettings has wget go through base, and trust the certificates in the file ca.
+func wgetSettings(base, ca string) []byte {
+	return fmt.Appendf(nil, "\nuse_proxy = on\nhttp_proxy = %s\nhttps_proxy = %s\nno_proxy = %s\nca_certificate = %s\n", base, base, direct, ca)
+}
