@@ -61,6 +61,12 @@ func (f Format) Marshal(app *appfile.App) []byte {
 			w.service(Fields(keys, &service{Service: app.Services[name]}))
 		}
 	}
+	if len(app.Services) == 0 {
+		w.line(0, "")
+		w.line(0, "# No service: the programs are installed for people to run. One that should stay up is written like this:")
+		w.line(0, "# services:")
+		w.line(0, "#   NAME: {artifact: NAME, args: [], selftest: [{tcp: \"127.0.0.1:8080\", within: 60s}]}")
+	}
 	return []byte(w.b.String())
 }
 

@@ -1,12 +1,8 @@
 package golang
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
-	"go/build"
-	"go/parser"
-	"go/token"
-	"io"
 	"io/fs"
 	"path"
 	"regexp"
@@ -14,199 +10,198 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/mod/modfile"
 	"golang.org/x/mod/module"
 
 	"overland/internal/appfile"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/platform"
 )
 
-// found is one Go command of a repository.
-type found struct {
-	dir    string // of its package, from the top
-	module string // folder of its module, from the top
-	score  int    // how likely it is what the repository is about
-	helper bool   // it helps to build or test the rest
+// Wishes say what is proposed. The zero value leaves it all to Propose.
+type Wishes struct {
+	Name     string   // of the application; "" = what its module is called
+	Below    string   // only commands in this folder, from the top, while there is one; "" = all
+	Commands []string // only these, by the names that Propose gives; "all" = every one
 }
 
-// Propose returns an App for the Go commands found in dir, for overland init: every command is an
-// artifact, and the likeliest one is a service that must stay up for 10 s. name is the
-// application's; "" = the last part of the module's path. Commands that help to build or test the
-// rest (below internal, tools, examples, …) count only when there is no other. NotFound with a
-// hint when there is no command.
-func Propose(dir fs.FS, name string) (*appfile.App, error) {
+// Proposal is an App for a repository.
+type Proposal struct {
+	App    *appfile.App
+	Others []string // commands that were found and left out, sorted
+	Port   int      // where its service seems to listen; 0 = not known, or no service
+}
+
+// most is how many commands are proposed without being asked for: each is built for every platform.
+const most = 4
+
+// Propose returns an App for the Go commands found in dir, for overland init. Each command is an
+// artifact; of more than four only the likeliest one is, and the others are named. When that seems to
+// serve something it is a service too, with a self-test where a port is seen; a command-line tool is
+// a program without a service. Commands that help to build or test the rest (below internal, tools,
+// examples, …) count only when there is no other. NotFound with a hint when there is no command.
+func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 	s := search{dir: dir, modules: map[string]string{}}
 	if err := fs.WalkDir(dir, ".", s.visit); err != nil {
 		return nil, fmt.Errorf("look for Go commands: %w", err)
 	}
-	list := s.found
-	if slices.ContainsFunc(list, func(f found) bool { return !f.helper }) {
-		list = slices.DeleteFunc(list, func(f found) bool { return f.helper })
-	}
+	list := narrow(s.found, func(f found) bool { return w.Below == "" || f.dir == w.Below || strings.HasPrefix(f.dir, w.Below+"/") })
+	list = narrow(list, func(f found) bool { return !f.helper })
 	if len(list) == 0 {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no Go command here"),
-			"run it at the top of a repository that has a go.mod and a package main")
+			"run it in a repository that has a go.mod and a package main with a function main")
 	}
-	app := &appfile.App{Overland: appfile.Version, Name: plainName(name), Artifacts: map[string]appfile.Artifact{}}
-	if app.Name == "" {
-		app.Name = s.appName(list)
+	names, first := s.names(list)
+	app := &appfile.App{Overland: appfile.Version, Name: cmp.Or(plainName(w.Name), s.appName(list, names[first])), Artifacts: map[string]appfile.Artifact{}}
+	p := &Proposal{App: app}
+	chosen, err := choose(names, first, w.Commands)
+	if err != nil {
+		return nil, err
 	}
-	likeliest, best := "", 0
-	for _, f := range list {
-		short := path.Base(f.dir)
-		if f.dir == f.module {
-			short = s.baseName(f.module)
+	for i, f := range list {
+		if !slices.Contains(chosen, i) {
+			p.Others = append(p.Others, names[i])
+			continue
 		}
-		as := plainName(short)
-		if _, taken := app.Artifacts[as]; taken || as == "" {
-			as = plainName(f.dir)
-		}
-		for _, taken := app.Artifacts[as]; taken || as == ""; _, taken = app.Artifacts[as] {
-			as = plainName("x-" + as)
-		}
-		p := &Program{Package: "./" + below(f.module, f.dir), Dir: notDot(f.module)}
-		if p.Package == "./" {
-			p.Package = "."
-		}
-		app.Artifacts[as] = appfile.Artifact{Builder: Key, Settings: p, Platforms: platform.All()}
-		if as == app.Name {
-			f.score += 8
-		}
-		if likeliest == "" || f.score > best {
-			likeliest, best = as, f.score
-		}
+		settings := &Program{Package: cmp.Or(strings.TrimSuffix("./"+below(f.module, f.dir), "/"), "."), Dir: notDot(f.module)}
+		app.Artifacts[names[i]] = appfile.Artifact{Builder: Key, Settings: settings, Platforms: platform.All()}
 	}
-	app.Services = map[string]appfile.Service{likeliest: {
-		Artifact: likeliest,
+	slices.Sort(p.Others)
+	if !slices.Contains(chosen, first) {
+		first = chosen[0]
+	}
+	h, err := s.habitsOf(list[first])
+	if err != nil || h.points < enough {
+		return p, err
+	}
+	p.Port = h.likeliest()
+	app.Services = map[string]appfile.Service{names[first]: h.service(names[first])}
+	return p, nil
+}
+
+// narrow returns what of list is wanted, or all of it when nothing is.
+func narrow(list []found, want func(found) bool) []found {
+	if !slices.ContainsFunc(list, want) {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(f found) bool { return !want(f) })
+}
+
+// service returns how a program with these habits runs.
+func (h *habits) service(artifact string) appfile.Service {
+	const within = appfile.Duration(60 * time.Second)
+	s := appfile.Service{
+		Artifact: artifact,
 		Runtime:  "process",
 		Restart:  appfile.Restart{Backoff: appfile.Backoff{Min: appfile.Duration(time.Second), Max: appfile.Duration(5 * time.Minute)}},
 		Stable:   appfile.Duration(10 * time.Second),
-	}}
-	return app, nil
+	}
+	if h.verb != "" {
+		s.Args = []string{h.verb}
+	}
+	if port := h.likeliest(); port > 0 {
+		s.SelfTest = []appfile.Check{{TCP: fmt.Sprintf("127.0.0.1:%d", port), Within: within}}
+		if h.health != "" && len(h.ports) == 1 { // else it may be another port that speaks HTTP
+			s.SelfTest = []appfile.Check{{HTTP: fmt.Sprintf("http://127.0.0.1:%d%s", port, h.health), Status: 200, Within: within}}
+		}
+	}
+	return s
 }
 
-// search is a walk through a repository.
-type search struct {
-	dir     fs.FS
-	modules map[string]string // folder of a module → its path
-	found   []found
+// choose returns which of names are proposed, by their index.
+func choose(names []string, first int, wanted []string) (list []int, err error) {
+	if len(wanted) == 0 && len(names) > most {
+		return []int{first}, nil
+	}
+	for i, name := range names {
+		if len(wanted) == 0 || slices.Contains(wanted, "all") || slices.Contains(wanted, name) {
+			list = append(list, i)
+		}
+	}
+	for _, name := range wanted {
+		if name != "all" && !slices.Contains(names, name) {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "there is no Go command %q here", name), "there are: %s", strings.Join(slices.Sorted(slices.Values(names)), ", "))
+		}
+	}
+	return list, nil
 }
 
-// helpers are folders whose commands are about the repository itself.
-var helpers = []string{
-	"internal", "tools", "tool", "hack", "script", "scripts", "example", "examples", "_examples", "test",
-	"tests", "e2e", "ci", "dev", "demo", "docs", "doc", "build", "bench", "benchmarks", "integration", "third_party",
+// generic are names that say what something is for its repository, not what it is called.
+var generic = []string{"server", "cli", "cmd", "app", "api", "main", "go", "core", "src", "bin", "service"}
+
+// names returns what the program that each of list makes is called, and which is the likeliest to be
+// what the repository is about. A folder cmd/NAME has the first right to its name.
+func (s *search) names(list []found) (names []string, likeliest int) {
+	names = make([]string, len(list))
+	taken := map[string]bool{}
+	for _, first := range []bool{true, false} {
+		for i, f := range list {
+			if f.named != first {
+				continue
+			}
+			as := plainName(s.called(f))
+			if taken[as] || as == "" {
+				as = plainName(f.dir)
+			}
+			for taken[as] || as == "" {
+				as = plainName("x-" + as)
+			}
+			taken[as], names[i] = true, as
+		}
+	}
+	best := 0
+	for i, f := range list {
+		if names[i] == plainName(s.baseName(f.module)) {
+			f.score += 8
+		}
+		if i == 0 || f.score > best {
+			likeliest, best = i, f.score
+		}
+	}
+	return names, likeliest
 }
 
-func (s *search) visit(name string, d fs.DirEntry, err error) error {
-	if err != nil || !d.IsDir() {
-		return err
+// called returns what people call the program of f: its folder, or its module when the folder is named
+// after nothing.
+func (s *search) called(f found) string {
+	base := path.Base(f.dir)
+	if f.dir == f.module || base == "cmd" || base == "main" || base == "src" {
+		return s.baseName(f.module)
 	}
-	base := path.Base(name)
-	if name != "." && (base[0] == '.' || base[0] == '_' || base == "testdata" || base == "vendor" || base == "node_modules") {
-		return fs.SkipDir
-	}
-	if b, err := head(s.dir, path.Join(name, "go.mod")); err == nil {
-		s.modules[name] = modfile.ModulePath(b)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	mod, ok := s.moduleOf(name)
-	if !ok {
-		return nil
-	}
-	isMain, serves, err := s.command(name)
-	if err != nil || !isMain {
-		return err
-	}
-	f := found{dir: name, module: mod}
-	parts := strings.Split(name, "/")
-	f.helper = slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(helpers, p) })
-	if serves {
-		f.score += 5
-	}
-	if name == mod {
-		f.score += 4
-	}
-	switch {
-	case strings.Contains(base, "server") || strings.Contains(base, "daemon") || base == "node":
-		f.score += 4
-	case strings.HasSuffix(base, "ctl") || strings.HasSuffix(base, "cli") || strings.HasPrefix(base, "gen") ||
-		strings.Contains(base, "bench") || strings.Contains(base, "test") || strings.Contains(base, "migrate"):
-		f.score -= 4
-	}
-	s.found = append(s.found, f)
-	return nil
+	return base
 }
 
-// moduleOf returns the folder of the module that the folder name is in.
-func (s *search) moduleOf(name string) (string, bool) {
-	for dir := name; ; dir = path.Dir(dir) {
-		if _, ok := s.modules[dir]; ok {
-			return dir, true
-		}
-		if dir == "." {
-			return "", false
-		}
-	}
-}
-
-// command reports whether the folder name holds a package main for Linux, and whether
-// it imports what servers import.
-func (s *search) command(name string) (isMain, serves bool, err error) {
-	rules := build.Context{
-		GOOS: "linux", GOARCH: "amd64", Compiler: "gc", ReleaseTags: build.Default.ReleaseTags,
-		JoinPath: path.Join,
-		OpenFile: func(p string) (io.ReadCloser, error) { return s.dir.Open(p) },
-	}
-	files, err := fs.ReadDir(s.dir, name)
-	if err != nil {
-		return false, false, err
-	}
-	for _, f := range files {
-		if !f.Type().IsRegular() || !strings.HasSuffix(f.Name(), ".go") || strings.HasSuffix(f.Name(), "_test.go") {
-			continue
-		}
-		if match, err := rules.MatchFile(name, f.Name()); err != nil || !match {
-			continue // a file that Go cannot read is not what makes a command
-		}
-		b, err := head(s.dir, path.Join(name, f.Name()))
-		if err != nil {
-			return false, false, err
-		}
-		parsed, err := parser.ParseFile(token.NewFileSet(), f.Name(), b, parser.ImportsOnly)
-		if err != nil || parsed.Name.Name != "main" {
-			continue
-		}
-		isMain = true
-		for _, i := range parsed.Imports {
-			p := strings.Trim(i.Path.Value, "`\"")
-			serves = serves || p == "net" || p == "net/http" || p == "google.golang.org/grpc" || strings.HasSuffix(p, "/server")
-		}
-	}
-	return isMain, serves, nil
-}
-
-// baseName returns the last part of a module's path, without a major version.
+// baseName returns the last part of a module's path, without a major version; of a module that is a
+// whole host, without its domain.
 func (s *search) baseName(mod string) string {
 	p := s.modules[mod]
 	if prefix, _, ok := module.SplitPathVersion(p); ok {
 		p = prefix
 	}
+	if name, _, ok := strings.Cut(p, "."); ok && !strings.Contains(p, "/") {
+		return name
+	}
 	return strings.TrimSuffix(path.Base(p), ".git")
 }
 
-func (s *search) appName(list []found) string {
+// appName returns what the repository is called: its module, or the one program that it is about when
+// the module has a name of no meaning.
+func (s *search) appName(list []found, program string) string {
 	mod := list[0].module
 	if _, ok := s.modules["."]; ok {
 		mod = "."
 	}
-	if name := plainName(s.baseName(mod)); name != "" {
-		return name
+	base := plainName(s.baseName(mod))
+	if !slices.Contains(generic, base) && appfile.Reserved(base) == "" {
+		return cmp.Or(base, "app")
 	}
-	return "app"
+	if !slices.Contains(generic, program) && appfile.Reserved(program) == "" {
+		return program
+	}
+	p := s.modules[mod]
+	if prefix, _, ok := module.SplitPathVersion(p); ok {
+		p = prefix
+	}
+	return cmp.Or(plainName(path.Base(path.Dir(p))+"-"+base), "app")
 }
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
@@ -231,18 +226,4 @@ func notDot(dir string) string {
 		return ""
 	}
 	return dir
-}
-
-// maxSource is how many bytes of one file are looked at.
-const maxSource = 1 << 20
-
-// head returns the first maxSource bytes of a file: enough for the name of a module
-// and the imports of a source file.
-func head(dir fs.FS, name string) ([]byte, error) {
-	f, err := dir.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return fsx.Head(f, maxSource)
 }

@@ -34,11 +34,9 @@ func TestReleaseOptions(t *testing.T) {
 func TestInitOptions(t *testing.T) {
 	verbtest.Options(t, initVerb,
 		verbtest.Case[initOptions]{Want: initOptions{dir: "."}},
-		verbtest.Case[initOptions]{Args: []string{"app", "--name", "wallet"}, Want: initOptions{dir: "app", name: "wallet"}},
+		verbtest.Case[initOptions]{
+			Args: []string{"app", "--name", "wallet", "--command", "a,b", "--command", "c"},
+			Want: initOptions{dir: "app", name: "wallet", commands: []string{"a", "b", "c"}},
+		},
 	)
-	for folder, want := range map[string]string{"My App 2": "my-app", "2048": "app", "go": "go"} {
-		if got := appName(folder); got != want {
-			t.Errorf("appName(%q) = %q, want %q", folder, got, want)
-		}
-	}
 }
