@@ -27,7 +27,10 @@ type call = flight.Call[answer]
 // patience, unless that is 0, it returns flight.ErrSlow; the request goes on for later callers.
 func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	i := asked{id{it.Protocol, it.Key}, seen.freeze}
-	call, _ := c.calls.Join(ctx, i, func(ctx context.Context, call *call) (answer, error) {
+	if old.held {
+		ctx = record.Whole(ctx) // its client may get what is held
+	}
+	call := record.Join(ctx, &c.calls, i, func(ctx context.Context, call *call) (answer, error) {
 		ctx, end, err := c.turns.Begin(ctx)
 		if err != nil {
 			return answer{}, err
@@ -35,7 +38,6 @@ func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, see
 		defer end()
 		return c.fetch(ctx, call, p, it, seen, old)
 	})
-	record.Report(ctx, call.Progress)
 	return call.WaitFor(ctx, patience)
 }
 
@@ -61,7 +63,7 @@ func (c *Cache) fetch(ctx context.Context, call *call, p record.Protocol, it rec
 		if it.Mutable && old.held {
 			r = conditional(r, old.etag)
 		}
-		return c.o.Upstream.Get(ctx, r)
+		return c.o.Upstream.Get(ctx, record.Share(r, call))
 	}
 	var got answer
 	q.Keep = func(ctx context.Context, in *record.Arrival) error {

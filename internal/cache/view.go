@@ -54,6 +54,7 @@ func (w *View) Get(ctx context.Context, p record.Protocol, it record.Item) (lock
 		}
 	}
 	if it.Mutable {
+		ctx = record.Whole(ctx)                     // the freeze may have another version by then
 		seen = sight{have: w.c.lookup(it.Protocol)} // it becomes the newest for everybody, and is first checked as that
 	}
 	a, b, err := w.c.get(ctx, p, it, seen)

@@ -37,6 +37,7 @@ type Call[V any] struct {
 	delivered bool
 	progress  int64
 	heard     []func()
+	shared    any
 
 	value V // read after done
 	err   error
@@ -220,7 +221,25 @@ func (c *Call[V]) raise(to func() int64) {
 	}
 }
 
-// Listen calls heard, from other goroutines, each time that the progress rises.
+// Share gives the waiters v before there is a result. Listeners are told.
+func (c *Call[V]) Share(v any) {
+	c.mu.Lock()
+	c.shared = v
+	heard := c.heard
+	c.mu.Unlock()
+	for _, f := range heard {
+		f()
+	}
+}
+
+// Shared returns what Share was called with; nil before that.
+func (c *Call[V]) Shared() any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.shared
+}
+
+// Listen calls heard, from other goroutines, each time that the progress rises, and for Share.
 func (c *Call[V]) Listen(heard func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

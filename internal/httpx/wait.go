@@ -17,10 +17,13 @@ const (
 	most       = 1 << 17             // interim answers to one request: a day of them
 )
 
+// Waits reports whether the client of r asked for interim answers.
+func Waits(r *http.Request) bool { return r.Header.Get(askHeader) != "" }
+
 // Wait runs do and returns its error. Until then it sends a client that asked for that an interim
 // answer each time that done, how many bytes have come so far, has risen; at most one a second.
 func Wait(w http.ResponseWriter, r *http.Request, done func() int64, do func() error) error {
-	if r.Header.Get(askHeader) == "" {
+	if !Waits(r) {
 		return do()
 	}
 	end := make(chan error, 1)

@@ -29,7 +29,7 @@ const (
 type Client struct {
 	Transport http.RoundTripper      // nil = an httpx.Transport of its own, which heeds the proxy variables of the process
 	Stall     time.Duration          // end an attempt when no byte came for so long; 0 = DefaultStall
-	Tries     int                    // attempts in a row that bring no byte; 0 = DefaultTries
+	Tries     int                    // attempts in a row that get no further than those before; 0 = DefaultTries
 	Wait      time.Duration          // before the second attempt, doubled each time; 0 = DefaultWait
 	Tell      func(host string) bool // whether a host is another site: it is told the way of a request, and says how far it is; nil = none is
 	Dir       string                 // for what is being fetched; "" = the system's temporary directory
@@ -67,22 +67,35 @@ type Request struct {
 	Whole    bool        // every answer is one: its status, header and body, of a redirect too (see transfer.whole)
 	Follow   bool        // of Whole: redirects are followed
 	Once     bool        // asked once and never again: what it does at the origin must not be done twice
-	Fixed    bool        // the content of the URL never changes: it is resumed without a validator too
+	Fixed    bool        // the content of the URL never changes: it is resumed without a validator too, and by a later process
+	Begun    func(*Flow) // called when the first byte is there to be read; not by GetInto; nil = nobody is told
 	Heard    func()      // called when something comes, from other goroutines too; nil = nobody is told
 }
 
 // Answer is a whole answer.
 type Answer struct {
-	Body      *os.File // at its start; fsx.FS.Nameless made it; nil after GetInto
-	Size      int64    // bytes
+	Body      *os.File      // at its start; fsx.FS.Nameless made it; nil after GetInto
+	Size      int64         // bytes
+	Digest    digest.Digest // of Body; "" after GetInto
 	MediaType string
 	Status    int    // 200, unless the request is Whole
 	URL       string // the one that answered, before redirects, without a password
 	Header    http.Header
+	// Spliced says that parts were put together without a validator: the bytes may be of two
+	// versions. Only a request that is Fixed has such an answer.
+	Spliced bool
+
+	spool *spool // whose file Body is; nil after GetInto
 }
 
 // Close frees the temporary file.
-func (a *Answer) Close() error { return a.Body.Close() }
+func (a *Answer) Close() error {
+	if a.spool != nil {
+		a.spool.remove()
+		a.spool.flow.close()
+	}
+	return a.Body.Close()
+}
 
 // Sink takes the bytes of an answer in their order. Its errors end the request; with kind
 // Unavailable they are tried again, unless the disk is full.
@@ -111,30 +124,37 @@ func (e *StatusError) Error() string {
 // something else answered; errs.Untrusted for redirects from https to http, for certificates that
 // do not hold, and for another size than r.Size.
 func (c *Client) Get(ctx context.Context, r Request) (*Answer, error) {
-	const mode = 0o600
-	file, err := (fsx.FS{}).Nameless(c.Dir, mode)
+	s, err := c.openSpool(r)
 	if err != nil {
-		return nil, fsx.Full(err)
-	}
-	a, err := c.GetInto(ctx, r, spool{file})
-	if err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		_ = file.Close()
 		return nil, err
 	}
-	a.Body = file
+	a, err := c.get(ctx, r, s, s)
+	if err == nil {
+		err = s.finish()
+	}
+	if err != nil {
+		s.flow.end("", err)
+		k := errs.KindOf(err)
+		s.leave(ctx.Err() != nil || k == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer))
+		return nil, err
+	}
+	a.Body, a.Digest, a.spool = s.file, s.hash.Digest(), s
+	s.flow.end(a.Digest, nil)
 	return a, nil
 }
 
 // GetInto is Get with the bytes written to sink, which holds the whole answer
 // exactly when the error is nil.
 func (c *Client) GetInto(ctx context.Context, r Request, sink Sink) (*Answer, error) {
+	return c.get(ctx, r, sink, nil)
+}
+
+// get is GetInto; spool is the sink if it is one, else nil.
+func (c *Client) get(ctx context.Context, r Request, sink Sink, s *spool) (*Answer, error) {
 	if r.URL == "" {
 		return nil, errs.E(errs.NotFound, &StatusError{URL: r.Name, Status: http.StatusNotFound})
 	}
-	a, err := c.getOne(ctx, r, r.URL, sink)
+	a, err := c.getOne(ctx, r, r.URL, sink, s)
 	for _, next := range r.Fallback {
 		if err == nil || errs.KindOf(err) != errs.NotFound {
 			break
@@ -142,23 +162,25 @@ func (c *Client) GetInto(ctx context.Context, r Request, sink Sink) (*Answer, er
 		if err = sink.Restart(); err != nil {
 			return nil, err
 		}
-		a, err = c.getOne(ctx, r, next, sink)
+		a, err = c.getOne(ctx, r, next, sink, s)
 	}
 	return a, err
 }
 
-func (c *Client) getOne(ctx context.Context, r Request, from string, sink Sink) (*Answer, error) {
-	t := &transfer{c: c, r: r, url: from, name: httpx.Redacted(from), sink: sink, limit: cmp.Or(r.Limit, DefaultLimit)}
-	wait := cmp.Or(c.Wait, DefaultWait)
+func (c *Client) getOne(ctx context.Context, r Request, from string, sink Sink, s *spool) (*Answer, error) {
+	t := &transfer{c: c, r: r, url: from, name: httpx.Redacted(from), sink: sink, spool: s, limit: cmp.Or(r.Limit, DefaultLimit)}
+	if s != nil {
+		t.got, t.spliced = s.at, s.at > 0
+	}
+	wait, best := cmp.Or(c.Wait, DefaultWait), t.got
 	for tries := 1; ; tries++ {
-		before := t.got
 		t.last = r.Once || tries >= cmp.Or(c.Tries, DefaultTries)
 		err := t.attempt(ctx)
 		if err == nil {
-			return &Answer{Size: t.got, MediaType: t.media, Status: t.status, URL: t.name, Header: t.header}, nil
+			return &Answer{Size: t.got, MediaType: t.media, Status: t.status, URL: t.name, Header: t.header, Spliced: t.spliced}, nil
 		}
-		if t.got > before {
-			tries, wait = 0, cmp.Or(c.Wait, DefaultWait)
+		if t.got > best { // what came again is not progress
+			best, tries, wait = t.got, 0, cmp.Or(c.Wait, DefaultWait)
 		}
 		if ctx.Err() != nil || !retryable(err) || r.Once || tries >= cmp.Or(c.Tries, DefaultTries) {
 			return nil, err
@@ -195,26 +217,6 @@ func RefusePage(body io.ReadSeeker) error {
 	_, err = body.Seek(0, io.SeekStart)
 	return err
 }
-
-// spool is a temporary file as a Sink.
-type spool struct{ *os.File }
-
-func (s spool) Write(p []byte) (int, error) {
-	n, err := s.File.Write(p)
-	return n, fsx.Full(err)
-}
-
-// Restart implements Sink.
-func (s spool) Restart() error {
-	if err := s.Truncate(0); err != nil {
-		return err
-	}
-	_, err := s.Seek(0, io.SeekStart)
-	return err
-}
-
-// Expect implements Sink.
-func (s spool) Expect(int64) error { return nil }
 
 // errSize returns the error of an answer that has n bytes where r.Size was wanted.
 func (r Request) errSize(name string, n int64) error {

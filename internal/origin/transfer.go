@@ -28,7 +28,11 @@ type transfer struct {
 	sink  Sink
 	limit int64
 
+	spool     *spool // the sink, if it is one
+	told      bool   // Request.Begun was called
 	got       int64  // bytes in sink
+	total     int64  // that the first answer said it has; 0 = unknown
+	spliced   bool   // see Answer
 	validator string // an ETag or date under which the rest can be asked for
 	media     string
 	status    int
@@ -90,6 +94,9 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 	if err := t.begin(res); err != nil {
 		return err
 	}
+	if res.StatusCode == http.StatusRequestedRangeNotSatisfiable && t.got > 0 {
+		return nil // it was there already
+	}
 	return t.copy(res, w)
 }
 
@@ -105,6 +112,9 @@ func (t *transfer) begin(res *http.Response) error {
 			return err
 		}
 	case s == http.StatusRequestedRangeNotSatisfiable && t.got > 0:
+		if r, err := httpx.ParseRange(res.Header.Get("Content-Range")); err == nil && r.Size == t.got && t.r.Fixed {
+			return t.head(res) // there is no more than that
+		}
 		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.name))
 	default:
 		return errs.E(httpx.KindOf(s), &StatusError{t.name, s, res.Header.Values("Www-Authenticate")})
@@ -116,13 +126,11 @@ func (t *transfer) begin(res *http.Response) error {
 	case n >= 0 && t.r.Size > 0 && n != t.r.Size:
 		return t.r.errSize(t.name, n)
 	}
-	t.header, t.status = res.Header, res.StatusCode
-	t.media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
-	t.media = cmp.Or(t.media, "application/octet-stream")
-	if !t.r.Page && httpx.IsPage(t.media, nil) {
-		return t.page()
+	t.header = nil
+	if err := t.head(res); err != nil {
+		return err
 	}
-	t.validator = ""
+	t.validator, t.spliced, t.total = "", false, max(n, 0)
 	if tag := res.Header.Get("Etag"); tag != "" && !strings.HasPrefix(tag, "W/") {
 		t.validator = tag
 	} else if date := res.Header.Get("Last-Modified"); date != "" && res.Header.Get("Accept-Ranges") == "bytes" {
@@ -133,6 +141,26 @@ func (t *transfer) begin(res *http.Response) error {
 	}
 	if n > 0 {
 		return t.sink.Expect(n)
+	}
+	return nil
+}
+
+// head keeps the head of the first answer that brings something.
+func (t *transfer) head(res *http.Response) error {
+	if t.header != nil {
+		return nil
+	}
+	t.header, t.status = res.Header, res.StatusCode
+	if t.got > 0 { // the rest of what an earlier process left
+		t.status = http.StatusOK
+		t.header = res.Header.Clone()
+		t.header.Del("Content-Range")
+		t.header.Del("Content-Length")
+	}
+	t.media, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
+	t.media = cmp.Or(t.media, "application/octet-stream")
+	if !t.r.Page && httpx.IsPage(t.media, nil) {
+		return t.page()
 	}
 	return nil
 }
@@ -150,13 +178,21 @@ func (t *transfer) goOn(res *http.Response) error {
 	if err == nil && part.Size >= 0 && t.r.Size > 0 && part.Size != t.r.Size {
 		err = fmt.Errorf("%w: a part of %d bytes, not of %d", httpx.ErrAnswer, part.Size, t.r.Size)
 	}
+	if err == nil && part.Size >= 0 && t.total > 0 && part.Size != t.total {
+		err = fmt.Errorf("%w: a part of %d bytes, not of %d", httpx.ErrAnswer, part.Size, t.total)
+	}
 	if err != nil && t.r.Fixed {
 		err = errors.New(err.Error()) // the whole, asked for anew, may still be right: not ErrAnswer
 	}
 	if err != nil {
 		return errors.Join(t.restart(), errs.E(errs.Unavailable, fmt.Errorf("%s: %w", t.name, err)))
 	}
+	t.spliced = t.spliced || t.validator == ""
+	if err := t.head(res); err != nil {
+		return err
+	}
 	if part.Size >= 0 {
+		t.total = part.Size
 		return t.sink.Expect(part.Size - t.got)
 	}
 	return nil
@@ -192,6 +228,7 @@ func (t *transfer) copy(res *http.Response, w *httpx.Watchdog) error {
 			if werr != nil {
 				return werr
 			}
+			t.begun()
 		}
 		switch {
 		case t.got > limit && t.r.Size > 0:
@@ -208,9 +245,20 @@ func (t *transfer) copy(res *http.Response, w *httpx.Watchdog) error {
 	}
 }
 
+// begun hands the flow out once there is something of it.
+func (t *transfer) begun() {
+	if t.spool == nil || t.r.Begun == nil || t.told || t.status != http.StatusOK {
+		return
+	}
+	t.told = true
+	f := t.spool.flow
+	f.MediaType, f.Header = t.media, t.header
+	t.r.Begun(f)
+}
+
 // restart forgets what came so far.
 func (t *transfer) restart() error {
-	t.validator = ""
+	t.validator, t.header = "", nil
 	if t.got == 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -69,12 +70,32 @@ func (q *Acquisition) Fetch(ctx context.Context) error {
 	}
 	asked := q.askAhead(ctx, it)
 	defer asked()
-	f, err := q.Get(ctx, it.Request())
+	ask := it.Request()
+	ask.Fixed = !it.Mutable && (q.Locked != nil || proves(q.Protocol, it))
+	err = q.bring(ctx, it, ask, asked)
+	if errors.Is(err, errSpliced) {
+		ask.Fixed = false // the whole
+		err = q.bring(ctx, it, ask, asked)
+	}
+	return err
+}
+
+// errSpliced means that what failed its proof was put together from parts of perhaps two versions.
+var errSpliced = errors.New("put together from parts")
+
+// bring gets the item, proves it and has it kept.
+func (q *Acquisition) bring(ctx context.Context, it Item, ask origin.Request, asked func()) (err error) {
+	f, err := q.Get(ctx, ask)
 	if err != nil {
 		return q.errorf(err, "")
 	}
 	defer f.Close()
-	staged, err := q.Store.Stage(ctx, f.Body)
+	defer func() {
+		if k := errs.KindOf(err); f.Spliced && (k == errs.Untrusted || k == errs.Conflict) {
+			err = fmt.Errorf("%w: %w", errSpliced, err)
+		}
+	}()
+	staged, err := q.Store.Stage(ctx, f.Body, store.Known{Digest: f.Digest, Size: f.Size})
 	if err != nil {
 		return q.errorf(err, "")
 	}

@@ -11,6 +11,8 @@
 // disk has changed is refused. An Acquisition is the one order of steps in which anything is
 // fetched; the site's cache uses it too.
 //
+// Clients get bytes while they come (stream.go); the end is kept back until the whole is proved.
+//
 // Protocols live in ecosystem/, the lock in lockfile.
 //
 // Failure guarded: an error page, a short body or changed content stored as if it were the real

@@ -13,9 +13,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
-	"overland/internal/lockfile"
 	"overland/internal/origin"
-	"overland/internal/store"
 )
 
 // Handler returns the HTTP face of g, with each protocol below /NAME/.
@@ -87,13 +85,11 @@ func Report(ctx context.Context, came func() int64) {
 // Answer writes what g has for it, as p serves it. base is the
 // absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, base string) {
-	var e lockfile.Entry
-	var blob store.Blob
-	ctx, done := Follow(r.Context())
-	err := httpx.Wait(w, r, done, func() (err error) {
-		e, blob, err = g.Get(ctx, p, it)
-		return err
-	})
+	end, given := get(w, r, g, p, it, base)
+	if given {
+		return
+	}
+	e, blob, err := end.entry, end.blob, end.err
 	if s := (*origin.StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
 		w.Header()["Www-Authenticate"] = s.Challenge
 		err = httpx.WithStatus(err, s.Status)

@@ -99,7 +99,7 @@ func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Ent
 	e, ok := r.held(n)
 	var err error
 	if !ok {
-		e, err = r.calls.Do(ctx, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
+		e, err = Join(ctx, &r.calls, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
 			if e, ok := r.held(n); ok { // since the caller looked
 				return e, nil
 			}
@@ -109,7 +109,7 @@ func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Ent
 				r.fail(ctx, n, err)
 			}
 			return e, err
-		})
+		}).Wait(ctx)
 	}
 	if err == nil {
 		err = r.sameWith(ctx, p, it, e)
@@ -176,7 +176,7 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 		if isNoted && r.holds(ctx, noted.Blob) {
 			return nil, errNoted
 		}
-		return r.up.Get(ctx, ask)
+		return r.up.Get(ctx, Share(ask, c))
 	}
 	q.Keep = func(ctx context.Context, in *Arrival) error {
 		err := r.take(ctx, c, n, in)

@@ -120,8 +120,15 @@ type Upload interface {
 type Stager interface {
 	// Stage reads f, which nobody writes any more, from its start. f stays the caller's, who closes
 	// it after the last use of what is returned. A depot on the file system of a nameless f
-	// (fsx.FS.Nameless) takes it without copying.
-	Stage(ctx context.Context, f *os.File) (Staged, error)
+	// (fsx.FS.Nameless) takes it without copying. A file of known.Size bytes is taken for
+	// known.Digest, and not read; the zero Known says nothing.
+	Stage(ctx context.Context, f *os.File, known Known) (Staged, error)
+}
+
+// Known is what whoever wrote a file has hashed meanwhile.
+type Known struct {
+	Digest digest.Digest
+	Size   int64 // bytes
 }
 
 // Staged is a file that may become a blob.

@@ -12,6 +12,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/lockfile"
+	"overland/internal/record"
 )
 
 // Limits of a file of pins, in bytes.
@@ -87,3 +88,9 @@ func (p Pins) Hold(l *lockfile.Lock) (*lockfile.Lock, error) {
 }
 
 func proofOf(d digest.Digest) lockfile.Proof { return lockfile.Proof{Kind: ProofPin, Value: string(d)} }
+
+// Proves implements record.Doubter: only a pin proves anything.
+func (p Protocol) Proves(it record.Item) bool {
+	_, pinned := p.Pins[it.Key]
+	return pinned
+}

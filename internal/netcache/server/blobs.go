@@ -101,7 +101,7 @@ func (s *Shelf) adopt(ctx context.Context, f *os.File, name string) (digest.Dige
 	if err := named(ctx, f, name); err != nil {
 		return "", 0, err
 	}
-	staged, err := s.depot.Stage(ctx, f)
+	staged, err := s.depot.Stage(ctx, f, store.Known{})
 	if err != nil {
 		return "", 0, err
 	}

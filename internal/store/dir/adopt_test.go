@@ -38,7 +38,7 @@ func TestStaged(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t)
-			g, err := s.Stage(t.Context(), spooled(t, dir(s), b))
+			g, err := s.Stage(t.Context(), spooled(t, dir(s), b), store.Known{})
 			if err != nil || g.Size() != int64(len(b)) || g.Digest() != digest.Of(b) {
 				t.Fatalf("%v, %v", g, err)
 			}
@@ -87,7 +87,7 @@ func TestAStagedBlobKeepsWhatOthersHold(t *testing.T) {
 	t.Parallel()
 	s := open(t)
 	stage := func() error {
-		g, err := s.Stage(t.Context(), spooled(t, s.Dir(), next))
+		g, err := s.Stage(t.Context(), spooled(t, s.Dir(), next), store.Known{})
 		if err != nil {
 			return err
 		}

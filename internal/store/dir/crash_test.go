@@ -43,7 +43,7 @@ var changes = map[string]struct {
 			if _, err := f.Write(next); err != nil {
 				return err
 			}
-			g, err := s.Stage(t.Context(), f)
+			g, err := s.Stage(t.Context(), f, store.Known{})
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"overland/internal/fsx"
+	"overland/internal/store"
 	"overland/internal/store/dir"
 )
 
@@ -47,7 +48,7 @@ func TestAnAdoptedFileIsDurable(t *testing.T) {
 	if _, err := f.WriteString("blob"); err != nil {
 		t.Fatal(err)
 	}
-	g, err := s.Stage(t.Context(), f)
+	g, err := s.Stage(t.Context(), f, store.Known{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -191,7 +191,7 @@ func (s *Store) Tags(ctx context.Context) ([]ocispec.Descriptor, error) {
 }
 
 // Stage is part of store.Stager.
-func (s *Store) Stage(ctx context.Context, f *os.File) (store.Staged, error) {
+func (s *Store) Stage(ctx context.Context, f *os.File, _ store.Known) (store.Staged, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, fmt.Errorf("read what is to be a blob: %w", err)
 	}

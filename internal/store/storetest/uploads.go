@@ -264,8 +264,8 @@ func staged(t *testing.T, h Harness) {
 	defer f.Close()
 	_, err = f.Write(b)
 	fatal(t, err)
-	for range 2 { // the second one is there already
-		g, err := s.Stage(t.Context(), f)
+	for _, known := range []store.Known{{}, {Digest: digest.Of(b), Size: int64(len(b))}, {Digest: digest.Of(b[1:]), Size: int64(len(b) - 1)}} {
+		g, err := s.Stage(t.Context(), f, known)
 		fatal(t, err)
 		if g.Digest() != digest.Of(b) || g.Size() != int64(len(b)) {
 			t.Fatalf("%s of %d bytes", g.Digest(), g.Size())

@@ -1,0 +1,135 @@
+package record_test
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+
+	"overland/internal/digest"
+	"overland/internal/record"
+)
+
+// slow is an origin that sends half of body, and the rest when it is told to.
+type slow struct {
+	*server
+	body []byte
+	next chan struct{}
+}
+
+func newSlow(t *testing.T, body []byte) *slow {
+	t.Helper()
+	s := &slow{body: body, next: make(chan struct{})}
+	s.server = newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		<-s.next
+		_, _ = w.Write(body[len(body)/2:])
+	})
+	return s
+}
+
+// ask sends a request for x to the face of r, and reads the first n bytes of the answer.
+func ask(t *testing.T, client *http.Client, base string, n int) (*http.Response, []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/files/x", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { res.Body.Close() })
+	head := make([]byte, n)
+	if _, err := io.ReadFull(res.Body, head); err != nil {
+		t.Fatal(err)
+	}
+	return res, head
+}
+
+func face(t *testing.T, r *record.Recorder, p record.Protocol) (*http.Client, string) {
+	t.Helper()
+	srv := httptest.NewServer(record.Handler(r, p))
+	t.Cleanup(srv.Close)
+	return srv.Client(), srv.URL
+}
+
+// A client has the first half while the origin still has the second; the end of what fails its proof
+// never reaches it, and nothing of that is kept.
+func TestBytesFlowWhileTheyCome(t *testing.T) {
+	fine := bytes.Repeat(content, 12) // 768 KiB
+	for name, body := range map[string][]byte{"fine": fine, "bad": append([]byte("bad"), fine...)} {
+		o := newSlow(t, body)
+		s := newStore(t)
+		r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
+		defer r.Close()
+		client, base := face(t, r, files{o.URL})
+		res, head := ask(t, client, base, len(body)/2)
+		if res.StatusCode != http.StatusOK || res.ContentLength != int64(len(body)) || res.Header.Get("Content-Type") == "" {
+			t.Errorf("%s: %s, %v", name, res.Status, res.Header)
+		}
+		close(o.next)
+		rest, err := io.ReadAll(res.Body)
+		got := append(head, rest...)
+		switch name {
+		case "fine":
+			if err != nil || !bytes.Equal(got, body) || r.Settle() != nil || blobs(t, s) != 1 || len(r.Problems()) != 0 {
+				t.Errorf("%d bytes, %v; %v", len(got), err, r.Problems())
+			}
+		case "bad":
+			if err == nil || len(got) == len(body) || blobs(t, s) != 0 || len(r.Problems()) != 1 || len(r.Lock().Entries) != 0 {
+				t.Errorf("%d bytes, %v; %d blobs, %v", len(got), err, blobs(t, s), r.Problems())
+			}
+		}
+	}
+}
+
+// When the client has left, the transfer goes on: the next one gets it, and the origin is asked once.
+func TestATransferOutlivesItsClient(t *testing.T) {
+	body := bytes.Repeat(content, 12)
+	o := newSlow(t, body)
+	r := record.NewRecorder(newStore(t), record.Options{Upstream: quick(t)})
+	defer r.Close()
+	client, base := face(t, r, files{o.URL})
+	res, _ := ask(t, client, base, 1000)
+	res.Body.Close()
+	client.CloseIdleConnections()
+	res, head := ask(t, client, base, 1000)
+	close(o.next)
+	rest, err := io.ReadAll(res.Body)
+	if err != nil || digest.Of(append(head, rest...)) != digest.Of(body) || o.asked.Load() != 1 {
+		t.Errorf("%d more bytes, %v; asked %d times", len(rest), err, o.asked.Load())
+	}
+}
+
+// What was put together without a validator and is not what a proof says is fetched once more, whole.
+func TestWhatWasSplicedIsFetchedWholeIfItFails(t *testing.T) {
+	good := bytes.Repeat(content, 12)
+	n := 0
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", strconv.Itoa(len(good)))
+		switch n++; {
+		case n == 1:
+			_, _ = w.Write(append([]byte("bad"), good...)[:len(good)/2])
+		case r.Header.Get("Range") != "":
+			w.Header().Set("Content-Range", "bytes "+strconv.Itoa(len(good)/2)+"-"+strconv.Itoa(len(good)-1)+"/"+strconv.Itoa(len(good)))
+			w.Header().Set("Content-Length", strconv.Itoa(len(good)-len(good)/2))
+			w.WriteHeader(http.StatusPartialContent)
+			_, _ = w.Write(good[len(good)/2:])
+		default:
+			_, _ = w.Write(good)
+		}
+	})
+	r := record.NewRecorder(newStore(t), record.Options{Upstream: quick(t)})
+	defer r.Close()
+	p := files{o.URL}
+	e, b, err := r.Get(t.Context(), p, p.item("x"))
+	if err != nil || e.Blob != digest.Of(good) || n != 3 {
+		t.Fatalf("%+v, %v, asked %d times", e, err, n)
+	}
+	b.Close()
+}
