@@ -139,6 +139,36 @@ func TestPackRefuses(t *testing.T) {
 	}
 }
 
+// A few kilobytes of a pack are files without end: they are refused before git reads one that is
+// compressed, and before one is written whose content is named again and again.
+func TestAPackOfAFewKilobytesIsNotTerabytes(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"z": strings.Repeat("$Id$", 4<<20), ".gitattributes": "* ident\n"})
+	kind, hash := "100644 blob", r.git("rev-parse", "HEAD:z")
+	for _, width := range []int{40, 50, 100} { // 3 TB
+		hash, kind = r.tree(kind, hash, width), "040000 tree"
+	}
+	c := r.resolve(r.git("commit-tree", "-m", "many bytes", hash))
+	dir := filepath.Join(t.TempDir(), "source")
+	pack := packOf(t, r.open(), c)
+	_, err := source.Unpack(t.Context(), bytes.NewReader(pack), c.Hash, dir)
+	if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "half of what is free") || errs.HintOf(err) == "" {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Errorf("%d files were written, %v", len(list)-1, err)
+	}
+	// Nor does what the commit says of its files make them longer.
+	c = r.resolve("HEAD")
+	dir = filepath.Join(t.TempDir(), "source")
+	if _, err := source.Unpack(t.Context(), bytes.NewReader(packOf(t, r.open(), c)), c.Hash, dir); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(filepath.Join(dir, "z")); err != nil || info.Size() != 16<<20 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
@@ -153,9 +183,15 @@ func TestUnpackRefuses(t *testing.T) {
 	flipped[len(flipped)/2] ^= 1
 	// A pack that git makes of the tip alone: its commits are whole,
 	// and the older ones are not there.
-	cmd := exec.Command("git", "-C", r.dir, "pack-objects", "-q", "--stdout", "--revs")
+	cmd := exec.Command("git", "-C", r.dir, "-c", "pack.compression=0", "pack-objects", "-q", "--stdout", "--revs", "--window=0", "--no-reuse-object")
 	cmd.Stdin = strings.NewReader(c.Hash + "\n^" + c.Hash + "^1\n^" + c.Hash + "^2\n")
 	tip, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := exec.Command("git", "-C", r.dir, "pack-objects", "-q", "--stdout", "--revs")
+	whole.Stdin = strings.NewReader(c.Hash + "\n")
+	compressed, err := whole.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +206,7 @@ func TestUnpackRefuses(t *testing.T) {
 		"cut":                {bytes.NewReader(pack[:len(pack)-30]), c.Hash, errs.Untrusted},
 		"flipped":            {bytes.NewReader(flipped), c.Hash, errs.Untrusted},
 		"another commit":     {bytes.NewReader(packOf(t, other.open(), other.resolve("HEAD"))), c.Hash, errs.Untrusted},
+		"one of git's own":   {bytes.NewReader(compressed), c.Hash, errs.Untrusted},
 		"a tree":             {bytes.NewReader(pack), c.Tree, errs.Untrusted},
 		"without its past":   {bytes.NewReader(tip), c.Hash, errs.Untrusted},
 		"no hash":            {bytes.NewReader(pack), "--upload-pack=x", errs.Invalid},

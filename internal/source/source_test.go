@@ -75,6 +75,22 @@ func (r repo) link(name, to string) {
 	r.git("update-index", "--add", "--cacheinfo", "120000,"+r.git("hash-object", "-w", ".git/link")+","+name)
 }
 
+// tree returns a tree that names one object width times.
+func (r repo) tree(kind, hash string, width int) string {
+	r.t.Helper()
+	var tree strings.Builder
+	for i := range width {
+		fmt.Fprintf(&tree, "%s %s\t%d\n", kind, hash, i)
+	}
+	cmd := exec.Command("git", "mktree")
+	cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(tree.String())
+	out, err := cmd.Output()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
 // dirty returns what the folder holds, with a file more than its commit.
 func (r repo) dirty() source.Commit {
 	r.t.Helper()
@@ -401,17 +417,7 @@ func TestAFewObjectsThatAreManyBytes(t *testing.T) {
 	r.commit(map[string]string{"z": strings.Repeat("\x00", 32<<20)})
 	kind, hash := "100644 blob", r.git("rev-parse", "HEAD:z")
 	for _, width := range []int{40, 50, 50} { // 3 TB
-		var tree strings.Builder
-		for i := range width {
-			fmt.Fprintf(&tree, "%s %s\t%d\n", kind, hash, i)
-		}
-		cmd := exec.Command("git", "mktree")
-		cmd.Dir, cmd.Stdin = r.dir, strings.NewReader(tree.String())
-		out, err := cmd.Output()
-		if err != nil {
-			t.Fatal(err)
-		}
-		kind, hash = "040000 tree", strings.TrimSpace(string(out))
+		kind, hash = "040000 tree", r.tree(kind, hash, width)
 	}
 	c := r.resolve(r.git("commit-tree", "-m", "many bytes", hash))
 	dir := t.TempDir()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"overland/internal/errs"
 )
@@ -17,7 +18,8 @@ import (
 // nothing but the commit that is asked for can come out; anything else in the pack, or behind it,
 // has no effect. The repository does not have the files of older commits, and is configured to
 // expect that. The caller removes dir when Unpack fails. Errors: Invalid for a want that is not a
-// hash, Untrusted for a pack that is damaged, longer than PackLimit, or not whole.
+// hash or a commit whose files take more than half of what is free on the disk, Untrusted for a pack
+// that is damaged, longer than PackLimit, not whole, or not as Pack writes it.
 func Unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	repo, err := unpack(ctx, r, want, dir)
 	if err != nil {
@@ -44,32 +46,53 @@ func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	if err := partial(dir, format); err != nil {
 		return nil, err
 	}
-	in := &noting{Reader: r}
-	err = git(ctx, dir, in, "index-pack", "--stdin", "--promisor=overland", "--max-input-size="+strconv.FormatInt(PackLimit, 10))
-	var said *gitError
-	switch {
-	case in.err != nil:
-		return nil, in.err // git has only seen that it ended
-	case errors.As(err, &said):
-		return nil, errs.E(errs.Untrusted, err)
-	case err != nil:
+	err = piped(func(w io.Writer) error { return copyPack(w, r, len(want)/2) }, func(r io.Reader) error {
+		err := git(ctx, dir, r, "index-pack", "--stdin", "--promisor=overland", "--max-input-size="+strconv.FormatInt(PackLimit, 10))
+		if said := (*gitError)(nil); errors.As(err, &said) {
+			return errs.E(errs.Untrusted, err)
+		}
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	if err := git(ctx, dir, nil, "update-ref", "--no-deref", "HEAD", want); err != nil {
-		return nil, notWhole(err)
-	}
-	if err := git(ctx, dir, nil, "reset", "-q", "--hard"); err != nil {
 		return nil, notWhole(err)
 	}
 	repo, err := Open(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
+	if err := repo.holds(ctx, want, t.room); err != nil {
+		return nil, err
+	}
+	if err := git(ctx, dir, nil, "reset", "-q", "--hard"); err != nil {
+		return nil, notWhole(err)
+	}
 	// The count reads every older commit: a missing one would change the version.
 	if _, err := repo.Resolve(ctx, want); err != nil {
 		return nil, notWhole(err)
 	}
 	return repo, nil
+}
+
+// holds refuses a commit whose files would have more than room bytes together: a few objects, each
+// named again and again, are files without end.
+func (r *Repo) holds(ctx context.Context, hash string, room int64) error {
+	list, err := r.list(ctx, hash)
+	if errors.Is(err, errTooMuch) {
+		return errs.Errorf(errs.Invalid, "its list of files is longer than %d bytes", maxList)
+	}
+	if err != nil {
+		return notWhole(err)
+	}
+	var names strings.Builder
+	for _, e := range list {
+		if e.mode != modeSubmodule {
+			names.WriteString(e.hash + "\n")
+		}
+	}
+	return r.fits(ctx, names.String(), room)
 }
 
 func notWhole(err error) error {
@@ -92,8 +115,12 @@ func partial(dir, format string) error {
 [remote "overland"]
 	promisor = true
 `
-	const mode = 0o644
-	return os.WriteFile(filepath.Join(dir, ".git", "config"), fmt.Appendf(nil, text, format), mode)
+	// What of a commit's .gitattributes makes a file many times as long as it is.
+	const attributes = "* -ident !working-tree-encoding\n"
+	const mode, folder = 0o644, 0o755
+	info := filepath.Join(dir, ".git", "info")
+	return errors.Join(os.WriteFile(filepath.Join(dir, ".git", "config"), fmt.Appendf(nil, text, format), mode),
+		os.MkdirAll(info, folder), os.WriteFile(filepath.Join(info, "attributes"), []byte(attributes), mode))
 }
 
 // git runs a git command for its effect; its output is dropped.
@@ -101,18 +128,4 @@ func git(ctx context.Context, dir string, stdin io.Reader, args ...string) error
 	const limit = 4 << 10 // of the pack's name, which it prints
 	_, err := output(ctx, dir, limit, stdin, args...)
 	return err
-}
-
-// noting remembers why reading ended, when it was not io.EOF.
-type noting struct {
-	io.Reader
-	err error
-}
-
-func (n *noting) Read(p []byte) (int, error) {
-	k, err := n.Reader.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
-		n.err = err
-	}
-	return k, err
 }
