@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -50,6 +51,11 @@ func (s *session) inside(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	git, err := gitDirsOf(ctx, c.Write)
+	if err != nil {
+		return fmt.Errorf("what git obeys in the folders of the command: %w", err)
+	}
+	c.Read = append(slices.Clone(c.Read), git.shown()...)
 	stop := func() {}
 	c.Listen = func(l net.Listener) ([]string, error) {
 		stop = s.serve(l)
@@ -57,7 +63,7 @@ func (s *session) inside(ctx context.Context) error {
 	}
 	exit, _, err := cell.Run(ctx, c)
 	stop()
-	return s.o.ended(ctx, exit, err)
+	return errors.Join(git.unchanged(), s.o.ended(ctx, exit, err))
 }
 
 // ended returns the error of a command in a cell.
@@ -120,7 +126,16 @@ func project(dir string) error {
 		return errs.Hint(errs.Errorf(errs.Invalid, "the command may change its working folder, and %s is more than a project", dir),
 			"go into the project's folder, and run it there")
 	}
+	if exists(dir, "HEAD") && exists(dir, "objects") && exists(dir, "refs") {
+		return errs.Hint(errs.Errorf(errs.Invalid, "the command may change its working folder, and %s is a git repository without a work tree", dir),
+			"run it in a clone: git clone %s", dir)
+	}
 	return nil
+}
+
+func exists(parts ...string) bool {
+	_, err := os.Lstat(filepath.Join(parts...))
+	return err == nil
 }
 
 // places returns the variables that name folders and sockets of the caller's.

@@ -46,6 +46,30 @@ func (r *Repo) whole() *Repo {
 	return &out
 }
 
+// Submodules returns the paths, below dir and slash-separated, at which the repository that holds dir
+// has submodules, by its index: git looks into each when it looks at the folder. None when dir
+// is in no work tree.
+func Submodules(ctx context.Context, dir string) ([]string, error) {
+	r, err := Open(ctx, dir)
+	if errs.KindOf(err) == errs.NotFound || err == nil && r.bare {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	out, err := output(ctx, dir, maxList, nil, "ls-files", "-s", "-z")
+	if err != nil {
+		return nil, err
+	}
+	var list []string
+	for line := range strings.SplitSeq(string(out), "\x00") {
+		if meta, name, ok := strings.Cut(line, "\t"); ok && strings.HasPrefix(meta, modeSubmodule+" ") && inside(name) {
+			list = append(list, name)
+		}
+	}
+	return list, nil
+}
+
 func isFile(path string) bool {
 	info, err := os.Lstat(path)
 	return err == nil && info.Mode().IsRegular()

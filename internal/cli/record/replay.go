@@ -25,8 +25,8 @@ func replayVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		Short: "Run a command again without a network, from what was recorded",
 		Long: "Runs COMMAND where only the recorder answers, from the lock file and the depot. A request that was never recorded\n" +
 			"fails at once and is named; then the exit code is 5, otherwise the command's. COMMAND sees the current folder, which\n" +
-			"it may change, and the machine's programs; empty caches and an empty home; no other files, processes or sockets. It\n" +
-			"ends with all that it started. With --json the output of COMMAND goes to stderr, and the result follows on stdout,\n" +
+			"it may change but for .git (see --write), and the machine's programs; empty caches and an empty home; no other files,\n" +
+			"processes or sockets. It ends with all that it started. With --json the output of COMMAND goes to stderr, and the result follows on stdout,\n" +
 			"also when COMMAND fails.",
 		Example: "overland replay -- go build ./...\noverland replay --json -- go build ./...",
 	}, run)
