@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"overland/internal/agent/control"
 	"overland/internal/appfile"
 	"overland/internal/errs"
@@ -31,6 +33,16 @@ type saga struct {
 }
 
 func newSaga(t *testing.T) *saga {
+	return newSagaOf(t, func(version string) []appfile.Check {
+		if version == v3 {
+			return []appfile.Check{{Log: "never", Within: appfile.Duration(300 * time.Millisecond)}}
+		}
+		return []appfile.Check{{Log: "hello: version " + version, Within: appfile.Duration(15 * time.Second)}} // it ends with the line
+	})
+}
+
+// newSagaOf is newSaga with the self-tests that tests returns.
+func newSagaOf(t *testing.T, tests func(version string) []appfile.Check) *saga {
 	const plat = platform.Platform("linux/amd64")
 	s := newSite(t, plat)
 	program, err := builder.Build(t.Context(), bins.Agent, plat, "")
@@ -39,10 +51,7 @@ func newSaga(t *testing.T) *saga {
 	}
 	g := &saga{agent: program, root: s.root}
 	for i, version := range []string{v1, v2, v3} {
-		s.tests = []appfile.Check{{Log: "hello: version " + version, Within: appfile.Duration(15 * time.Second)}} // it ends with the line
-		if version == v3 {
-			s.tests = []appfile.Check{{Log: "never", Within: appfile.Duration(300 * time.Millisecond)}}
-		}
+		s.tests = tests(version)
 		// Any port: many nodes at once, and nobody asks.
 		g.volumes[i] = filepath.Join(s.dir, filepath.Base(s.seal(version, agentsFor(t, "", plat), "--listen", "127.0.0.1:0")))
 	}
@@ -314,4 +323,100 @@ func TestTheReleasedAgentsClockLies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The released agent on a real disk without a free inode, and on one that turned read-only: what is
+// there runs on, runs again after it has ended, is started by the next agent, and can be gone back to.
+func TestTheReleasedAgentOnADiskThatTakesNothing(t *testing.T) {
+	// A log that cannot be written cannot be looked into.
+	g := newSagaOf(t, func(string) []appfile.Check { return []appfile.Check{{Exec: []string{"true"}}} })
+	disk, _ := crash.SmallDisk(t, 128<<20)
+	dir := filepath.Join(disk, "node")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var cmd *exec.Cmd
+	said := t.TempDir()
+	runs := func(want string) {
+		t.Helper()
+		_, version, err := settled(ctx, disk)
+		if err != nil || version != want {
+			b, _ := os.ReadFile(filepath.Join(said, "said"))
+			t.Fatalf("%q is to run, not %q: %v; the agents said:\n%s", version, want, err, b)
+		}
+		for len(hellos(t, disk)) == 0 && ctx.Err() == nil {
+			time.Sleep(time.Millisecond)
+		}
+		if got := hellos(t, disk); len(got) != 1 || !strings.Contains(got[0], "--version "+want) {
+			t.Fatalf("these run: %q, want %s", got, want)
+		}
+	}
+	start := func() {
+		t.Helper()
+		cmd = g.run(t, said, "--state", dir, "--stop-services")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := func(sig os.Signal) {
+		_ = cmd.Process.Signal(sig)
+		_ = cmd.Wait()
+	}
+	ask := func(q nodeapi.Request) {
+		t.Helper()
+		if _, err := control.Call(ctx, dir, q); err != nil {
+			t.Fatalf("%s: %v", q.Op, err)
+		}
+	}
+	// again kills the service, then the agent, and goes back to generation.
+	again := func(version string, generation int, before string) {
+		t.Helper()
+		runs(version)
+		st, _, err := settled(ctx, disk)
+		if err != nil || len(st.Services) != 1 {
+			t.Fatal(err, st.Services)
+		}
+		if err := syscall.Kill(st.Services[0].PID, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		for now := st; now.Services[0].PID == st.Services[0].PID || now.Services[0].State != "running"; {
+			if now, _, err = settled(ctx, disk); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end(syscall.SIGKILL)
+		start()
+		runs(version)
+		ask(nodeapi.Request{Op: nodeapi.OpRollback, Generation: generation})
+		runs(before)
+	}
+	start()
+	if _, _, err := settled(ctx, disk); err != nil {
+		t.Fatal(err)
+	}
+	for _, volume := range g.volumes[:2] {
+		ask(nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Channel: "live"}})
+	}
+	var now unix.Statfs_t
+	if err := unix.Statfs(disk, &now); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("nr_inodes=%d", now.Files-now.Ffree+1)); err != nil {
+		t.Fatal(err)
+	}
+	for k, err := 0, error(nil); err == nil; k++ {
+		err = os.WriteFile(filepath.Join(disk, fmt.Sprint("fill", k)), nil, 0o600)
+	}
+	again(v2, 1, v1)
+
+	end(syscall.SIGTERM)
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
+	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	start()
+	defer func() { end(syscall.SIGTERM) }()
+	again(v1, 2, v2)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,7 @@ type Lock struct{ file *os.File }
 // TryLock takes the lock file path, or returns an error that wraps ErrLocked and names the holder's
 // process id.
 func TryLock(path string) (*Lock, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}
@@ -34,9 +35,21 @@ func TryLock(path string) (*Lock, error) {
 	return own(file)
 }
 
+// openLock opens the lock file path. On a disk that turned read-only one that is there is locked all
+// the same; it cannot name its holder.
+func openLock(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, syscall.EROFS) {
+		if f, err := os.Open(path); err == nil {
+			return f, nil
+		}
+	}
+	return file, err
+}
+
 // WaitLock takes the lock file path, blocking until it is free.
 func WaitLock(path string) (*Lock, error) {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	file, err := openLock(path)
 	if err != nil {
 		return nil, err
 	}

@@ -38,3 +38,7 @@ func Free(dir string) (int64, error) {
 func IsFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
+
+// TakesNothing reports whether err says that the disk takes nothing new: it is full, has no inodes
+// left, or turned read-only.
+func TakesNothing(err error) bool { return IsFull(err) || errors.Is(err, syscall.EROFS) }

@@ -34,15 +34,12 @@ func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func
 	away := func(err error) error {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --state %s", dir)
 	}
-	address, done, err := socketAddress(path)
+	conn, err := dial(ctx, path)
 	if err != nil {
-		return nodeapi.Response{}, away(err)
-	}
-	defer done()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", address)
-	if err != nil {
-		return nodeapi.Response{}, away(err)
+		var merr error
+		if conn, merr = dial(ctx, memoryPath(filepath.Dir(filepath.Dir(path)))); merr != nil {
+			return nodeapi.Response{}, away(err)
+		}
 	}
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -63,4 +60,14 @@ func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func
 		}
 		steps(*r.Progress)
 	}
+}
+
+func dial(ctx context.Context, path string) (net.Conn, error) {
+	address, done, err := socketAddress(path)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", address)
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/progress"
@@ -37,10 +38,31 @@ type Server struct {
 	wait    sync.WaitGroup
 }
 
-// Listen opens the control socket of the node in dir. A socket that a dead agent left is replaced:
-// the caller holds the node's lock. A client that asks for progress gets what steps is told.
+// Listen opens the control socket of the node in dir: below it or, when its disk takes nothing new, in
+// memory. A socket that a dead agent left is replaced: the caller holds the node's lock. A client that
+// asks for progress gets what steps is told.
 func Listen(dir string, disk fsx.FS, h Handler, steps *Steps) (*Server, error) {
-	path := socketPath(dir)
+	s, err := listen(socketPath(dir), disk, h, steps)
+	if !fsx.TakesNothing(err) {
+		return s, err
+	}
+	const ownerOnly = 0o700
+	path := memoryPath(dir)
+	if merr := os.MkdirAll(filepath.Dir(path), ownerOnly); merr != nil {
+		return nil, err
+	}
+	return listen(path, disk, h, steps)
+}
+
+// memoryPath is where the control socket of the node in dir is when its disk takes nothing new.
+func memoryPath(dir string) string {
+	return filepath.Join(memoryDir, digest.Of([]byte(dir)).Encoded()[:16]+".sock")
+}
+
+// memoryDir is a folder in memory, below one that is root's.
+const memoryDir = "/run/overland"
+
+func listen(path string, disk fsx.FS, h Handler, steps *Steps) (*Server, error) {
 	if err := disk.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
 	}

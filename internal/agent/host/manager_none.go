@@ -99,7 +99,9 @@ func (m none) stop(ctx context.Context) error {
 		return err
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
+	// On a disk that is read-only the file names a holder from before, whose number may be another's now.
+	line, lineErr := readSmall(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil || pid <= 1 || lineErr == nil && !strings.Contains(string(line), "supervise") {
 		return errs.Hint(errs.Errorf(errs.Internal, "the supervisor's process id in %s is not readable", path),
 			"stop the process \"overland-agent supervise\" by hand")
 	}

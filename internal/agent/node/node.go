@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"overland/internal/clock"
@@ -190,7 +191,8 @@ func (s *State) AddEvent(e nodeapi.Event) { s.add(e) }
 
 // save writes next over the older copy, in place: those blocks exist, so a full disk
 // cannot stop it, and the newer copy is whole until this one is. Between switches both
-// copies hold the same. n.mu is held.
+// copies hold the same. On a disk that turned read-only next counts until the agent ends: what is
+// there must go on running, and a person must be able to go back. n.mu is held.
 func (n *Node) save(next State) error {
 	next.Schema = Schema
 	if err := next.check(); err != nil {
@@ -203,9 +205,16 @@ func (n *Node) save(next State) error {
 	if err != nil {
 		return err
 	}
-	if err := n.overwrite(n.older, b); err != nil {
+	err = n.overwrite(n.older, b)
+	if n.seq > 0 && errors.Is(err, syscall.EROFS) {
+		n.Problem("disk", fmt.Sprintf("the disk of %s is read-only: what is decided now is forgotten when the agent starts again", n.dir))
+		n.state = next
+		return nil
+	}
+	if err != nil {
 		return fsx.Full(fmt.Errorf("save node state %s: %w", n.older, err))
 	}
+	n.Problem("disk", "")
 	n.seq, n.state = n.seq+1, next
 	if n.older == "state.a" {
 		n.older = "state.b"

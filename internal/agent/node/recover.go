@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,7 +52,7 @@ func (n *Node) recover() error {
 	if a.err != nil || b.err != nil || (n.state.Intent == nil && a.seq != b.seq) {
 		// One copy was cut while it was written, or is damaged: the other
 		// one is the truth. Write it again.
-		if err := n.writeBoth(); err != nil {
+		if err := n.writeBoth(); err != nil && !fsx.TakesNothing(err) {
 			return err
 		}
 	}
@@ -65,7 +66,7 @@ func (n *Node) removeUnfinished() error {
 		return err
 	}
 	for _, path := range left {
-		if err := n.o.FS.Remove(path); err != nil {
+		if err := n.o.FS.Remove(path); err != nil && !fsx.TakesNothing(err) {
 			return err
 		}
 	}
@@ -229,12 +230,15 @@ func (s *State) want() int {
 	return s.Current
 }
 
-// links points current and good to where the state says.
+// links points current and good to where the state says. Both are for people, and for a state that is
+// lost: on a disk that takes nothing new they stay behind, until the next switch.
 func (n *Node) links() error {
-	if err := n.point("current", n.state.want()); err != nil {
+	err := cmp.Or(n.point("current", n.state.want()), n.point("good", n.state.Good))
+	if !fsx.TakesNothing(err) {
 		return err
 	}
-	return n.point("good", n.state.Good)
+	n.Problem("links", fmt.Sprintf("what runs is as it should be, but %v", err))
+	return nil
 }
 
 func (n *Node) point(name string, number int) error {
@@ -277,7 +281,7 @@ func (n *Node) mendCopies() error {
 	for _, name := range []string{documentName, documentCopy} {
 		if path := filepath.Join(dir, name); !sameDocument(path, b) {
 			if err := n.o.FS.WriteFile(path, b, 0o644); err != nil {
-				if fsx.IsFull(err) {
+				if fsx.TakesNothing(err) {
 					return nil // the other copy still serves
 				}
 				return fmt.Errorf("mend %s: %w", path, err)

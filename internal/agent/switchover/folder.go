@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"overland/internal/fsx"
 	"overland/internal/runtime"
@@ -59,8 +60,10 @@ func closeFolder(disk fsx.FS, dir string, all map[string]runtime.Instance) error
 		return disk.Chmod(dir, mode|0o055)
 	}
 	if os.Geteuid() == 0 {
-		if err := os.Lchown(dir, -1, max(group, 0)); err != nil {
-			return fmt.Errorf("close %s: %w", dir, err)
+		if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Gid) != max(group, 0) {
+			if err := os.Lchown(dir, -1, max(group, 0)); err != nil {
+				return fmt.Errorf("close %s: %w", dir, err)
+			}
 		}
 	}
 	if want := mode&0o700 | 0o010; want != mode {
