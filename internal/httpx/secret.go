@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// mask stands in the place of a secret.
-const mask = "xxxxx"
+// Mask stands in an address in the place of a secret.
+const Mask = "xxxxx"
 
 // Secret reports whether a parameter of a URL that is called name proves who may have it: a token, a
 // key, a signature. The marks with which an API pages through its answers are none.
@@ -44,13 +44,13 @@ func MaskQuery(query string) (masked, secrets string) {
 			plain = name
 		}
 		switch {
-		case !Secret(plain), value == mask, value == "" && strings.HasSuffix(rest[:end], "="), name == mask:
+		case !Secret(plain), value == Mask, value == "" && strings.HasSuffix(rest[:end], "="), name == Mask:
 			b.WriteString(rest[:end])
 		case value == "": // a flag, or the secret itself
-			b.WriteString(mask)
+			b.WriteString(Mask)
 			found.WriteString(name + "\n")
 		default:
-			b.WriteString(name + "=" + mask)
+			b.WriteString(name + "=" + Mask)
 			found.WriteString(value + "\n")
 		}
 		if end < len(rest) {
@@ -77,7 +77,7 @@ func Redacted(s string) string {
 func RedactedURL(u *url.URL) string {
 	clean := *u
 	if u.User != nil {
-		clean.User = url.User(mask) // a name may be a token too
+		clean.User = url.User(Mask) // a name may be a token too
 	}
 	clean.RawQuery, _ = MaskQuery(u.RawQuery)
 	if masked, found := MaskQuery(u.EscapedFragment()); found != "" {

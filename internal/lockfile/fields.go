@@ -11,8 +11,8 @@ import (
 	"overland/internal/httpx"
 )
 
-// fieldsLimit is the longest text of the fields of one entry, in bytes.
-const fieldsLimit = 16 << 10
+// FieldsLimit is the longest text of the fields of one entry, in bytes.
+const FieldsLimit = 16 << 10
 
 // Fields are header fields (RFC 9110 §5): lines "name: value" without a line break after the last,
 // sorted by name, which is in lower case. Fields of one name keep their order. "" = none.
@@ -107,8 +107,8 @@ func fromText(s string) string {
 
 // check returns what is wrong with f, one of the fields of an entry called what.
 func (f Fields) check(what string) error {
-	if len(f) > fieldsLimit {
-		return fmt.Errorf("%s: %d bytes, more than %d", what, len(f), fieldsLimit)
+	if len(f) > FieldsLimit {
+		return fmt.Errorf("%s: %d bytes, more than %d", what, len(f), FieldsLimit)
 	}
 	for _, line := range f.Lines() {
 		name, value, ok := strings.Cut(line, ": ")
@@ -137,7 +137,8 @@ func Secret(name string) bool {
 	return httpx.Secret(name)
 }
 
-// A mark stands in a lock in the place of a secret: MarkPrefix, then letters, digits, "." and "-".
+// MarkPrefix begins a mark, which stands in a lock in the place of a secret; then come lower-case
+// letters, digits, "." and "-".
 const MarkPrefix = "xxxxx-"
 
 // IsMark reports whether value stands in the place of a secret.

@@ -109,9 +109,8 @@ type Sink interface {
 
 // StatusError is an origin's answer other than success.
 type StatusError struct {
-	URL       string
-	Status    int
-	Challenge []string // with status 401: how a client says who it is (WWW-Authenticate)
+	URL    string
+	Status int
 }
 
 func (e *StatusError) Error() string {

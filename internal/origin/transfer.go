@@ -117,7 +117,7 @@ func (t *transfer) begin(res *http.Response) error {
 		}
 		return errors.Join(t.restart(), errs.Errorf(errs.Unavailable, "%s: changed while it was fetched", t.name))
 	default:
-		return errs.E(httpx.KindOf(s), &StatusError{t.name, s, res.Header.Values("Www-Authenticate")})
+		return errs.E(httpx.KindOf(s), &StatusError{t.name, s})
 	}
 	n := res.ContentLength
 	switch {

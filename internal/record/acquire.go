@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/store"
@@ -95,6 +96,12 @@ func (q *Acquisition) bring(ctx context.Context, it Item, ask origin.Request, as
 			err = fmt.Errorf("%w: %w", errSpliced, err)
 		}
 	}()
+	if q.Locked != nil && it.Whole && f.Status != q.Locked.Status {
+		return q.errorf(errs.E(httpx.KindOf(f.Status), &origin.StatusError{URL: f.URL, Status: f.Status}), "")
+	}
+	if err := discreet(it, f); err != nil {
+		return q.errorf(err, "")
+	}
 	staged, err := q.Store.Stage(ctx, f.Body, store.Known{Digest: f.Digest, Size: f.Size})
 	if err != nil {
 		return q.errorf(err, "")
@@ -106,6 +113,10 @@ func (q *Acquisition) bring(ctx context.Context, it Item, ask origin.Request, as
 		return err
 	}
 	a := &Arrival{Entry: entryOf(it, staged.Digest(), staged.Size(), f.MediaType), Header: f.Header, From: f.URL, staged: staged}
+	if it.Whole {
+		a.Entry.Status, a.Entry.Header = f.Status, fieldsOf(f.Header, f.MediaType)
+		a.Entry.Mutable = a.Entry.Failed()
+	}
 	if err := q.prove(ctx, it, f.Body, a); err != nil {
 		return q.errorf(err, "from %s: ", f.URL)
 	}
@@ -175,8 +186,10 @@ func (q *Acquisition) askAhead(ctx context.Context, it Item) (end func()) {
 
 // prove completes a.Entry, whose bytes are body.
 func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a *Arrival) (err error) {
-	if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.Have); err != nil {
-		return err
+	if a.Entry.Status == http.StatusOK {
+		if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.Have); err != nil {
+			return err
+		}
 	}
 	if q.Locked != nil {
 		a.Entry = *q.Locked

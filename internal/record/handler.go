@@ -2,7 +2,6 @@ package record
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,7 +12,6 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
-	"overland/internal/origin"
 )
 
 // Handler returns the HTTP face of g, with each protocol below /NAME/.
@@ -43,12 +41,12 @@ type mount struct {
 func (m *mount) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, HEAD, POST")
-		refuse(w, r, httpx.WithStatus(errs.Errorf(errs.Invalid, "only GET, HEAD and POST are served"), http.StatusMethodNotAllowed))
+		Refuse(w, r, m.g, m.p.Name(), httpx.WithStatus(errs.Errorf(errs.Invalid, "only GET, HEAD and POST are served"), http.StatusMethodNotAllowed))
 		return
 	}
 	it, err := m.p.Item(r)
 	if err != nil {
-		refuse(w, r, err)
+		Refuse(w, r, m.g, m.p.Name(), err)
 		return
 	}
 	base := url.URL{Scheme: "http", Host: r.Host, Path: "/" + m.p.Name()}
@@ -90,10 +88,6 @@ func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Ite
 		return
 	}
 	e, blob, err := end.entry, end.blob, end.err
-	if s := (*origin.StatusError)(nil); it.Login && errors.As(err, &s) && s.Status == http.StatusUnauthorized {
-		w.Header()["Www-Authenticate"] = s.Challenge
-		err = httpx.WithStatus(err, s.Status)
-	}
 	if err != nil {
 		refuse(w, r, err)
 		return
@@ -104,6 +98,10 @@ func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Ite
 		return
 	}
 	defer blob.Close()
+	if it.Whole {
+		serveWhole(w, r, it, e, blob)
+		return
+	}
 	body, media, err := p.Serve(it, e, blob, base)
 	if err != nil {
 		refuse(w, r, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))

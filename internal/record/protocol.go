@@ -19,11 +19,13 @@ type Item struct {
 	Upstream string      // absolute URL to get it from, "" = nowhere; not part of Key if the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
 	Limit    int64       // largest acceptable size in bytes; 0 = origin.DefaultLimit
-	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol
+	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol, or the client's if Whole
 	HTML     bool        // a web page is an acceptable answer
-	Login    bool        // the client may log in: a 401 of the origin is passed on
+	Whole    bool        // every answer is passed on and held, with its status and header; it may depend on Header: see question
+	Follow   bool        // of Whole: redirects are followed, so that the key stands for what they lead to
 	Method   string      // "" = GET
-	Body     []byte      // sent with Method POST; part of Key through its digest
+	Once     bool        // not asked twice: what it does at the origin must not be done again
+	Body     []byte      // sent with a Method other than GET; part of Key through its digest
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
 	Secrets  string      // what Upstream has and Key lacks, because it must not be stored; "" = nothing
 }
@@ -32,7 +34,7 @@ type Item struct {
 func (it Item) Request() origin.Request {
 	return origin.Request{
 		URL: it.Upstream, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
-		Limit: it.Limit, Page: it.HTML,
+		Limit: it.Limit, Page: it.HTML, Whole: it.Whole, Follow: it.Follow, Once: it.Once,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/store"
 )
@@ -19,13 +20,54 @@ type Getter interface {
 }
 
 // MissError is a request in a replay that was never recorded.
-type MissError struct{ Protocol, Key string }
+type MissError struct {
+	Protocol, Key string
+	Otherwise     bool // its key was, but with another header
+}
 
 // HTTPStatus returns the status that clients get: not 404, which they take for a fact, and not 5xx,
 // which they retry.
 func (*MissError) HTTPStatus() int { return http.StatusFailedDependency }
 
-func (e *MissError) Error() string { return fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key) }
+func (e *MissError) Error() string {
+	text := fmt.Sprintf("never recorded: %s %s", e.Protocol, e.Key)
+	if e.Otherwise {
+		text += " with these header fields (see \"asked\" in the lock)"
+	}
+	return text
+}
+
+// RefusedError is a request that cannot be recorded or replayed: its client got another answer than
+// it would have without us, so the session fails, whatever the client made of it.
+type RefusedError struct {
+	Protocol, Request string // "PUT https://…", without secrets
+	Err               error
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("refused: %s %s: %v", e.Protocol, e.Request, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Refuser is a Getter that names in the end what was refused before it was asked.
+type Refuser interface {
+	Refuse(err *RefusedError)
+}
+
+// Refuse answers r with err, and tells g of it, if that is a Refuser.
+func Refuse(w http.ResponseWriter, r *http.Request, g Getter, protocol string, err error) {
+	if to, ok := g.(Refuser); ok {
+		const most = 300
+		at := httpx.RedactedURL(r.URL)
+		if len(at) > most {
+			at = at[:most] + "…"
+		}
+		to.Refuse(&RefusedError{protocol, fmt.Sprintf("%.20s %s", r.Method, at), err})
+	}
+	httpx.Errors{}.Write(w, r, err)
+}
 
 // ChangedError is content that is not what the lock holds for the
 // same request. Nothing is replaced.
@@ -41,7 +83,7 @@ func (e *ChangedError) Error() string {
 }
 
 // miss returns the error of a request that was never recorded.
-func miss(it Item) error {
-	return errs.Hint(errs.E(errs.Unavailable, &MissError{it.Protocol, it.Key}),
+func miss(it Item, otherwise bool) error {
+	return errs.Hint(errs.E(errs.Unavailable, &MissError{it.Protocol, it.Key, otherwise}),
 		"run it once with a network: overland record -- CMD")
 }

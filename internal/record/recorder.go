@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -53,11 +54,17 @@ type Recorder struct {
 
 	secrets map[name]map[digest.Digest]bool // digests of the secrets with which a name was requested
 
+	vary map[name][]string    // the fields that origins say they heed, by name without what was asked
+	asks map[name]http.Header // of the requests that what have holds answers, if it is Whole
+	led  map[string]Item      // what redirected to the key of something whose address is not kept
+	who  identities
+
 	less sync.Cond // of mu: early has shrunk
 	lost error     // the first error of those that did not get there
 }
 
-type name struct{ protocol, key string }
+// name is what an answer is held under. asked tells those of one key apart: see question.
+type name struct{ protocol, key, asked string }
 
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s Depot, o Options) *Recorder {
@@ -65,6 +72,7 @@ func NewRecorder(s Depot, o Options) *Recorder {
 		store: s, up: o.Upstream, lock: o.Lock, note: o.Note,
 		have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, wrong: map[name]error{},
 		early: map[digest.Digest]*Arrival{}, secrets: map[name]map[digest.Digest]bool{},
+		vary: map[name][]string{}, asks: map[name]http.Header{}, led: map[string]Item{},
 	}
 	r.less.L = &r.mu
 	r.up = cmp.Or(r.up, &origin.Client{})
@@ -95,33 +103,45 @@ func (r *Recorder) Open(ctx context.Context, d digest.Digest) (store.Blob, error
 
 // entry returns the entry of it; Open can then open its blob.
 func (r *Recorder) entry(ctx context.Context, p Protocol, it Item) (lockfile.Entry, error) {
-	n := name{it.Protocol, it.Key}
-	e, ok := r.held(n)
-	var err error
-	if !ok {
-		e, err = Join(ctx, &r.calls, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
-			if e, ok := r.held(n); ok { // since the caller looked
-				return e, nil
-			}
-			r.noteSecrets(n, it.Secrets)
-			e, err := r.acquire(ctx, c, p, it)
-			if err != nil {
-				r.fail(ctx, n, err)
-			}
-			return e, err
-		}).Wait(ctx)
+	for {
+		n := r.nameOf(it)
+		e, ok := r.held(n, it)
+		var err error
+		if !ok {
+			e, err = Join(ctx, &r.calls, n, func(ctx context.Context, c *flight.Call[lockfile.Entry]) (lockfile.Entry, error) {
+				if e, ok := r.held(n, it); ok { // since the caller looked
+					return e, nil
+				}
+				r.noteSecrets(n, it.Secrets)
+				e, err := r.acquire(ctx, c, p, it)
+				if err != nil {
+					r.fail(ctx, n, err)
+				}
+				return e, err
+			}).Wait(ctx)
+		}
+		if err == nil && !ok && r.nameOf(it) != n {
+			continue // it may be the answer to another question: the origin heeds more than was known
+		}
+		if err == nil {
+			err = r.sameWith(ctx, p, it, e)
+		}
+		return e, err
 	}
-	if err == nil {
-		err = r.sameWith(ctx, p, it, e)
-	}
-	return e, err
 }
 
-func (r *Recorder) held(n name) (lockfile.Entry, bool) {
+// held returns what is held under n and answers it.
+func (r *Recorder) held(n name, it Item) (lockfile.Entry, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e, ok := r.have[n]
-	return e, ok
+	if whole, ok := wholeOf(it); ok {
+		n.asked = question(whole.Header, r.varies(n.line()))
+		if e, ok := r.have[n]; ok && ranged(e) {
+			return e, true
+		}
+	}
+	return e, ok && answers(it, e)
 }
 
 // publish makes e available and delivers it to the waiters of c.
@@ -151,16 +171,18 @@ var errNoted = errors.New("noted by an earlier recording")
 // acquire returns the entry of it: the locked one if the store has its blob,
 // else what upstream has, checked.
 func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], p Protocol, it Item) (e lockfile.Entry, err error) {
-	n := name{it.Protocol, it.Key}
+	n := r.nameOf(it)
 	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Store: r.store, Late: true}
 	held := func(e lockfile.Entry) (lockfile.Entry, error) {
+		n = r.learn(it, e)
+		r.leads(p, it, e)
 		r.publish(c, n, e)
 		if e.Exists() {
 			ReadAhead(ctx, p, it, q.Have)
 		}
 		return e, nil
 	}
-	locked, isLocked := r.lock.Find(it.Protocol, it.Key)
+	locked, isLocked := find(r.lock, it)
 	if isLocked {
 		if !locked.Exists() || r.holds(ctx, locked.Blob) {
 			return held(locked)
@@ -168,7 +190,7 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 		q.Locked = &locked
 	}
 	r.mu.Lock()
-	noted, isNoted := r.noted[n]
+	noted, isNoted := r.noted[n.line()]
 	r.mu.Unlock()
 	isNoted = isNoted && !isLocked && !it.Mutable
 	q.Get = func(ctx context.Context, ask origin.Request) (*origin.Answer, error) {
@@ -176,9 +198,21 @@ func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], 
 		if isNoted && r.holds(ctx, noted.Blob) {
 			return nil, errNoted
 		}
+		if err := usable(it); err != nil {
+			return nil, err
+		}
+		if it.Whole {
+			if ask.URL, err = r.address(ctx, it, redirects); err != nil {
+				return nil, err
+			}
+		}
 		return r.up.Get(ctx, Share(ask, c))
 	}
 	q.Keep = func(ctx context.Context, in *Arrival) error {
+		if n = r.learn(it, in.Entry); len(r.who.kept(it.Key, in.Entry.Header)) > lockfile.FieldsLimit {
+			return errs.Errorf(errs.Invalid, "the header of the answer is longer than a lock holds (%d bytes)", lockfile.FieldsLimit)
+		}
+		r.leads(p, it, in.Entry)
 		err := r.take(ctx, c, n, in)
 		e = in.Entry
 		return err
@@ -220,7 +254,7 @@ func (r *Recorder) Resume(l *lockfile.Lock) {
 	defer r.mu.Unlock()
 	for _, e := range l.Entries {
 		if e.Lasting() {
-			r.noted[name{e.Protocol, e.Key}] = e
+			r.noted[name{e.Protocol, e.Key, ""}] = e
 		}
 	}
 }
@@ -229,7 +263,7 @@ func (r *Recorder) Resume(l *lockfile.Lock) {
 func (r *Recorder) lookup(protocol string) Lookup {
 	return func(ctx context.Context, key string) (io.ReadCloser, error) {
 		r.mu.Lock()
-		e, ok := r.have[name{protocol, key}]
+		e, ok := r.have[name{protocol, key, ""}]
 		r.mu.Unlock()
 		if !ok {
 			e, ok = r.lock.Find(protocol, key)
@@ -250,11 +284,18 @@ func (r *Recorder) Lock() *lockfile.Lock {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.waitForDisk() // afterwards, have lacks what could not be stored
-	entries := slices.Collect(maps.Values(r.have))
-	for _, e := range r.lock.Entries {
-		if _, ok := r.have[name{e.Protocol, e.Key}]; !ok {
+	entries := slices.Clone(r.lock.Entries)
+	whole := map[name][]variant{}
+	for n, e := range r.have {
+		locked := r.lock.Variants(n.protocol, n.key)
+		if header, ok := r.asks[n]; ok {
+			whole[n.line()] = append(whole[n.line()], variant{header, e})
+		} else if len(locked) == 0 {
 			entries = append(entries, e)
 		}
+	}
+	for _, n := range slices.SortedFunc(maps.Keys(whole), compareNames) { // in order: marks are numbered
+		entries = append(entries, r.lines(n.key, whole[n], r.lock.Variants(n.protocol, n.key))...)
 	}
 	return lockfile.New(entries)
 }
@@ -264,6 +305,13 @@ func (r *Recorder) Problems() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return inOrder(r.wrong)
+}
+
+// Refuse implements Refuser.
+func (r *Recorder) Refuse(err *RefusedError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrong[name{err.Protocol, err.Request, "refused"}] = err
 }
 
 // Forget clears Problems, for what was requested before the client's first request.

@@ -62,7 +62,7 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if n := blobs(t, s); n != 1 {
 		t.Errorf("%d blobs, want 1: an error was stored", n)
 	}
-	if list := r.Problems(); len(list) != 2 || !strings.Contains(list[1].Error(), "who") {
+	if list := r.Problems(); len(list) != 3 || !strings.Contains(list[0].Error(), "refused: files GET /") || !strings.Contains(list[2].Error(), "who") {
 		t.Errorf("problems %v", list)
 	}
 	l := r.Lock()

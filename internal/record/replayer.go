@@ -33,22 +33,26 @@ func NewReplayer(b store.Opener, l *lockfile.Lock) *Replayer {
 
 // Get implements Getter. For what was never recorded it returns a *MissError at once.
 func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry, store.Blob, error) {
-	e, ok := r.lock.Find(it.Protocol, it.Key)
+	e, ok := find(r.lock, it)
 	if !ok {
 		e, ok = r.elsewhere(ctx, p, it)
 	}
 	var b store.Blob
-	err := miss(it)
+	err := miss(it, len(r.lock.Variants(it.Protocol, it.Key)) > 0)
 	if ok {
 		b, err = r.get(ctx, it, e)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
-		r.missed[name{it.Protocol, it.Key}] = err
+		n := name{it.Protocol, it.Key, ""}
+		if it.Whole {
+			n.asked = question(it.Header, nil)
+		}
+		r.missed[n] = err
 		return lockfile.Entry{}, nil, err
 	}
-	r.used[name{e.Protocol, e.Key}] = e
+	r.used[entryName(e)] = e
 	return e, b, nil
 }
 
@@ -122,7 +126,7 @@ func (r *Replayer) Inspect(ctx context.Context) {
 		}
 		if err != nil {
 			r.mu.Lock()
-			r.missed[name{e.Protocol, e.Key}] = fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err)
+			r.missed[entryName(e)] = fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err)
 			r.mu.Unlock()
 		}
 	}
@@ -136,7 +140,7 @@ func (r *Replayer) open(ctx context.Context, protocol, key string) (io.ReadClose
 	if err == nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.used[name{protocol, key}] = e
+		r.used[entryName(e)] = e
 	}
 	return f, err
 }
@@ -148,6 +152,13 @@ func (r *Replayer) Misses() []error {
 	return inOrder(r.missed)
 }
 
+// Refuse implements Refuser.
+func (r *Replayer) Refuse(err *RefusedError) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.missed[name{err.Protocol, err.Request, "refused"}] = err
+}
+
 // Used returns the part of the lock that was requested.
 func (r *Replayer) Used() *lockfile.Lock {
 	r.mu.Lock()
@@ -155,11 +166,24 @@ func (r *Replayer) Used() *lockfile.Lock {
 	return lockfile.New(slices.Collect(maps.Values(r.used)))
 }
 
+// find returns the entry of l that answers it.
+func find(l *lockfile.Lock, it Item) (lockfile.Entry, bool) {
+	if !it.Whole {
+		return l.Find(it.Protocol, it.Key)
+	}
+	return pick(l.Variants(it.Protocol, it.Key), it.Header)
+}
+
+// entryName returns what the line e is called.
+func entryName(e lockfile.Entry) name { return name{e.Protocol, e.Key, string(e.Asked)} }
+
+func compareNames(a, b name) int {
+	return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.key, b.key), cmp.Compare(a.asked, b.asked))
+}
+
 // inOrder returns the errors of m, sorted by name.
 func inOrder(m map[name]error) []error {
-	keys := slices.SortedFunc(maps.Keys(m), func(a, b name) int {
-		return cmp.Or(cmp.Compare(a.protocol, b.protocol), cmp.Compare(a.key, b.key))
-	})
+	keys := slices.SortedFunc(maps.Keys(m), compareNames)
 	list := make([]error, len(keys))
 	for i, k := range keys {
 		list[i] = m[k]

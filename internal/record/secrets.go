@@ -30,12 +30,12 @@ func (r *Recorder) sameWith(ctx context.Context, p Protocol, it Item, e lockfile
 	if it.Secrets == "" {
 		return nil
 	}
-	n := name{it.Protocol, it.Key}
+	n := r.nameOf(it)
 	r.mu.Lock()
 	asked := r.secrets[n]
 	known := asked == nil || asked[digest.Of([]byte(it.Secrets))]
 	r.mu.Unlock()
-	if _, locked := r.lock.Find(n.protocol, n.key); known || locked {
+	if _, locked := find(r.lock, it); known || locked {
 		return nil
 	}
 	q := &Acquisition{
@@ -50,7 +50,7 @@ func (r *Recorder) sameWith(ctx context.Context, p Protocol, it Item, e lockfile
 	case same:
 		r.noteSecrets(n, it.Secrets)
 		return nil
-	case err == nil, errors.As(err, &changed), status != nil && lockfile.IsFact(status.Status):
+	case err == nil, errors.As(err, &changed), status != nil && (it.Whole || lockfile.IsFact(status.Status)):
 		err = errs.Hint(errs.Errorf(errs.Conflict, "%s %s: two requests that differ only in what is masked here have different answers", n.protocol, n.key),
 			"a lock holds no secrets, so a replay could not tell them apart: ask with one of them, or put what tells them apart into another parameter")
 		r.mu.Lock()

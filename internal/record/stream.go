@@ -136,6 +136,9 @@ func streams(r *http.Request, it Item) bool {
 
 // headOf returns the header of an answer with the bytes of f; nil when p serves others.
 func headOf(p Protocol, it Item, f *origin.Flow, base string) http.Header {
+	if it.Whole {
+		return headerOf(lockfile.Entry{Header: fieldsOf(f.Header, f.MediaType), MediaType: f.MediaType})
+	}
 	as := strings.NewReader("")
 	body, media, err := p.Serve(it, entryOf(it, "", max(f.Size(), 0), f.MediaType), as, base)
 	if err != nil || body != io.Reader(as) {

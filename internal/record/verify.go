@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 
 	"overland/internal/errs"
 	"overland/internal/lockfile"
@@ -21,15 +22,15 @@ func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
 	v := &verifier{r: r, protocols: byName(protocols), bad: map[name]error{}}
 	for _, e := range r.lock.Entries {
 		if err := v.bytes(ctx, e); err != nil {
-			v.bad[name{e.Protocol, e.Key}] = err
+			v.bad[entryName(e)] = err
 		}
 	}
 	for _, e := range r.lock.Entries {
-		n := name{e.Protocol, e.Key}
+		n := entryName(e)
 		if ctx.Err() != nil {
 			return []error{ctx.Err()}
 		}
-		if v.bad[n] == nil && e.Exists() {
+		if v.bad[n] == nil && e.Status == http.StatusOK {
 			if err := v.proof(ctx, e); err != nil {
 				v.bad[n] = err
 			}
@@ -72,7 +73,7 @@ func (v *verifier) proof(ctx context.Context, e lockfile.Entry) error {
 		return errs.Hint(errs.Errorf(errs.Unavailable, "its proof cannot be computed here"), "install the tool that speaks %s on this machine", e.Protocol)
 	}
 	proof, err := prove(ctx, v.r.blobs, p, e, func(ctx context.Context, key string) (io.ReadCloser, error) {
-		if v.bad[name{e.Protocol, key}] != nil {
+		if v.bad[name{e.Protocol, key, ""}] != nil {
 			return nil, errs.Errorf(errs.Untrusted, "%s, which would prove it, fails itself", key)
 		}
 		return v.r.open(ctx, e.Protocol, key)
@@ -93,8 +94,8 @@ func Prove(ctx context.Context, r *Replayer, protocols ...Protocol) {
 	for done := map[name]bool{}; ; {
 		before := len(done)
 		for _, e := range r.Used().Entries {
-			n := name{e.Protocol, e.Key}
-			if p := by[e.Protocol]; p != nil && e.Exists() && !done[n] && ctx.Err() == nil {
+			n := entryName(e)
+			if p := by[e.Protocol]; p != nil && e.Status == http.StatusOK && !done[n] && ctx.Err() == nil {
 				_, _ = prove(ctx, r.blobs, p, e, func(ctx context.Context, key string) (io.ReadCloser, error) { return r.open(ctx, e.Protocol, key) })
 			}
 			done[n] = true

@@ -11,14 +11,18 @@ import (
 )
 
 // RecordErr returns the error of a recording whose command ended with ended. Content that changed
-// or failed its proof is an error, however the command reacted. A nil Result means that no
+// or failed its proof, and a request that cannot be recorded, is an error, however the command reacted. A nil Result means that no
 // command ran: its error is ended.
 func (r *Result) RecordErr(ended error) error {
 	if exit := (*ExitError)(nil); r == nil || (ended != nil && !errors.As(ended, &exit)) {
 		return ended
 	}
 	for _, p := range r.Problems {
-		if k := errs.KindOf(p); k == errs.Untrusted || k == errs.Conflict {
+		k, refused := errs.KindOf(p), (*record.RefusedError)(nil)
+		if errors.As(p, &refused) {
+			k = errs.Conflict // what the client asked for and what it got
+		}
+		if k == errs.Untrusted || k == errs.Conflict {
 			return errs.Hint(errs.Errorf(k, "%s failed; the lock was not changed", progress.Count(len(r.Problems), "request", "requests")),
 				"the warnings above name them")
 		}

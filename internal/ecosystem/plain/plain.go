@@ -19,11 +19,8 @@ import (
 // Name is the protocol's name in locks.
 const Name = "url"
 
-// postLimit is the longest body of a POST, in bytes.
-const postLimit = 4 << 20
-
-// passed are the request headers that decide what an origin answers.
-var passed = [...]string{"Accept", "Authorization", "Content-Type", "Content-Encoding", "Git-Protocol", "User-Agent"}
+// bodyLimit is the longest body of a request, in bytes.
+const bodyLimit = 64 << 20
 
 // ProofPin is the proof of a URL that is pinned: the sha256 that Pins has for it, "sha256:…".
 const ProofPin = "sha256"
@@ -36,28 +33,62 @@ type Protocol struct {
 // Name implements record.Protocol.
 func (Protocol) Name() string { return Name }
 
-// Item implements record.Protocol. The URL of r is absolute.
-func (Protocol) Item(r *http.Request) (record.Item, error) {
-	it := record.Item{Protocol: Name, HTML: true, Login: true, Header: http.Header{}}
+// Item implements record.Protocol. The URL of r is absolute. What a client sends besides reaches the
+// origin, apart from what is between the client and a proxy.
+func (p Protocol) Item(r *http.Request) (record.Item, error) {
+	it := record.Item{Protocol: Name, HTML: true, Whole: true}
 	var err error
 	if it.Upstream, it.Key, it.Secrets, err = canonical(r.URL); err != nil {
 		return it, err
 	}
-	for _, name := range passed {
-		if v := r.Header.Values(name); len(v) > 0 {
-			it.Header[name] = v
+	it.Header = passed(r.Header)
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		for _, name := range []string{"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since"} {
+			it.Header.Del(name) // the whole is asked for, and conditions are answered here
+		}
+		if _, it.Follow = p.Pins[it.Key]; it.Follow {
+			it.Header.Del("Range")
+		}
+		return fixGit(it)
+	}
+	if strings.Trim(r.Method, letters) != "" || len(r.Method) > len(letters) {
+		return it, errs.Errorf(errs.Invalid, "%.100q is not a method that is recorded", r.Method)
+	}
+	if r.Body != nil {
+		if it.Body, err = fsx.Read(r.Body, r.Method+" "+it.Key, bodyLimit); err != nil {
+			return it, errs.E(errs.Invalid, err)
 		}
 	}
-	if r.Method != http.MethodPost {
-		return it, nil
+	it.Method, it.Once = r.Method, true
+	if it, err = fixGit(it); err != nil {
+		return it, err
 	}
-	body, err := fsx.Read(r.Body, "POST "+it.Key, postLimit)
-	if err != nil {
-		return it, errs.E(errs.Invalid, err)
+	it.Key = it.Method + " " + it.Key + " " + string(digest.Of(it.Body))
+	return it, keyFits(it.Key)
+}
+
+const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+// passed returns the header of a request as the origin gets it.
+func passed(h http.Header) http.Header {
+	out := h.Clone()
+	if out == nil {
+		out = http.Header{}
 	}
-	it.Method, it.Body = http.MethodPost, body
-	it.Key = "POST " + it.Key + " " + string(digest.Of(body))
-	return it, nil
+	for _, v := range h["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			out.Del(strings.TrimSpace(name))
+		}
+	}
+	for _, name := range []string{
+		"Connection", "Content-Length", "Expect", "Host", "Keep-Alive", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+	} {
+		out.Del(name)
+	}
+	if len(out["User-Agent"]) == 0 {
+		out["User-Agent"] = []string{""} // and not that of our own client
+	}
+	return out
 }
 
 // ItemOf implements record.Protocol, for what is asked for with GET.
@@ -103,9 +134,14 @@ func canonical(raw *url.URL) (address, key, secrets string, _ error) {
 	}
 	u.Path = cmp.Or(u.Path, "/")
 	address = u.String()
-	if len(address) > lockfile.KeyLimit/2 {
-		return "", "", "", errs.Errorf(errs.Invalid, "a URL of %d bytes", len(address))
-	}
 	u.RawQuery, secrets = httpx.MaskQuery(u.RawQuery)
-	return address, u.String(), secrets, nil
+	key = u.String()
+	return address, key, secrets, keyFits(key)
+}
+
+func keyFits(key string) error {
+	if len(key) > lockfile.KeyLimit {
+		return errs.Errorf(errs.Invalid, "%.100s… is a request with an address of %d bytes: a lock holds %d", key, len(key), lockfile.KeyLimit)
+	}
+	return nil
 }

@@ -77,7 +77,7 @@ func TestCurlAndWgetAreRecordedAndReplayed(t *testing.T) {
 			http.NotFound(w, r)
 			return
 		}
-		_, _ = io.WriteString(w, "content of "+r.URL.String()+"\n")
+		http.ServeContent(w, r, "", time.Time{}, strings.NewReader("content of "+r.URL.String()+"\n"))
 	})
 	safe, open := httptest.NewTLSServer(files), httptest.NewServer(files)
 	defer safe.Close()
@@ -170,8 +170,11 @@ func TestLoginsAndRedirects(t *testing.T) {
 	if list := r.Problems(); len(list) != 0 {
 		t.Errorf("problems %v", list)
 	}
-	if out, err := l.run(t, r, "curl -sS -o none -w '%{http_code}' "+origin.URL+"/other"); err != nil || out != "401" || len(r.Problems()) != 1 {
+	if out, err := l.run(t, r, "curl -sS -o none -w '%{http_code}' "+origin.URL+"/other"); err != nil || out != "401" {
 		t.Errorf("without a login: %v, %s, %v", err, out, r.Problems())
+	}
+	if e, ok := r.Lock().Find(plain.Name, origin.URL+"/other"); !ok || e.Status != http.StatusUnauthorized || !e.Failed() {
+		t.Errorf("locked without a login: %+v", e)
 	}
 	origin.Close()
 	replay := record.NewReplayer(l.store, r.Lock())

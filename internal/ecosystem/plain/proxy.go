@@ -108,19 +108,12 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost:
-	default:
-		err := errs.Errorf(errs.Invalid, "only GET, HEAD and POST are recorded")
-		httpx.Errors{}.Write(w, r, httpx.WithStatus(err, http.StatusMethodNotAllowed))
-		return
-	}
 	it, err := p.urls.Item(r)
 	if err != nil {
-		httpx.Errors{}.Write(w, r, err)
+		record.Refuse(w, r, p.getter, Name, err)
 		return
 	}
-	if o, inner, ok := p.owned(r, it.Upstream); ok && r.Method != http.MethodPost {
+	if o, inner, ok := p.owned(r, it.Upstream); ok && it.Method == "" {
 		record.Answer(w, r, p.getter, o.protocol, inner, o.base)
 		return
 	}
