@@ -3,13 +3,13 @@ package record
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -104,7 +104,7 @@ func discreet(it Item, f *origin.Answer) error {
 		}
 	}
 	const most = 1 << 20
-	head, err := io.ReadAll(io.LimitReader(f.Body, most))
+	head, err := fsx.Head(f.Body, most)
 	if err != nil {
 		return err
 	}
@@ -118,5 +118,5 @@ func discreet(it Item, f *origin.Answer) error {
 		}
 	}
 	_, err = f.Body.Seek(0, io.SeekStart)
-	return errors.Join(err)
+	return err
 }

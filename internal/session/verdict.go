@@ -11,8 +11,8 @@ import (
 )
 
 // RecordErr returns the error of a recording whose command ended with ended. Content that changed
-// or failed its proof, and a request that cannot be recorded, is an error, however the command reacted. A nil Result means that no
-// command ran: its error is ended.
+// or failed its proof, and a request that cannot be recorded, are errors, however the command
+// reacted. A nil Result means that no command ran: its error is ended.
 func (r *Result) RecordErr(ended error) error {
 	if exit := (*ExitError)(nil); r == nil || (ended != nil && !errors.As(ended, &exit)) {
 		return ended
