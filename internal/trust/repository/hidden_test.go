@@ -60,6 +60,9 @@ func refuses(t *testing.T, s, ben *site, role string) {
 	if r := now.Rejected(); len(r) != 1 || r[0].Role != role || r[0].Why == "" {
 		t.Errorf("%+v; want it named", r)
 	}
+	if info, err := s.Show(t.Context()); err != nil || len(info.Rejected) != 1 {
+		t.Errorf("%+v, %v; want it shown", info, err)
+	}
 	if err := ben.Sign(t.Context(), role); errs.KindOf(err) != errs.Denied {
 		t.Errorf("signed: %v", err)
 	}
@@ -88,6 +91,11 @@ func TestS10WhatSignersAreNotShown(t *testing.T) {
 			d.Roles[live].Paths = []string{"app/wallet/*"}
 		},
 		"not the last word": func(d *metadata.Delegations, live int, _ ed25519.PublicKey) { d.Roles[live].Terminating = false },
+		"hashed bins": func(d *metadata.Delegations, _ int, _ ed25519.PublicKey) {
+			ids := d.Roles[0].KeyIDs
+			d.Roles = nil
+			d.SuccinctRoles = &metadata.SuccinctRoles{KeyIDs: ids, Threshold: 1, BitLength: 1, NamePrefix: "bin"}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, InitOptions{})

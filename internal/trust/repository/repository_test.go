@@ -57,18 +57,22 @@ func TestSigningTimeNeverFalls(t *testing.T) {
 
 func TestChangeThatFailsChangesNothing(t *testing.T) {
 	s := newSite(t, InitOptions{})
-	before := tree(t, s.dir)
+	before, ann := tree(t, s.dir), s.newKey("ann")
 	boom := errors.New("boom")
 	if err := s.SetTargets(context.Background(), "app/wallet", func(trust.Signed, map[string]trust.TargetFile) error { return boom }); !errors.Is(err, boom) {
 		t.Fatalf("%v", err)
 	}
 	for name, f := range map[string]trust.TargetFile{
-		"app/other/r1":  {Digest: digest.Of(nil)},
-		"app/wallet":    {Digest: digest.Of(nil)},
-		"app/wallet/":   {Digest: digest.Of(nil)},
-		"app/wallet/ok": {},
+		"wallet":         {Digest: digest.Of(nil)},
+		"app/other/r1":   {Digest: digest.Of(nil)},
+		"app/wallet":     {Digest: digest.Of(nil)},
+		"app/wallet/":    {Digest: digest.Of(nil)},
+		"app/wallet/ok":  {},
+		"app/wallet/a/b": {Digest: digest.Of(nil)},
+		"app/wallet/" + strings.Repeat("a", trust.LongestName): {Digest: digest.Of(nil)},
 		"app/wallet/r2": {Digest: digest.Of(nil), Size: -1},
 		"app/wallet/r3": {Digest: digest.Of(nil), Custom: []byte("{")},
+		"app/wallet/r4": {Digest: digest.Of(nil), Custom: []byte(`"` + strings.Repeat("a", trust.MaxTargets) + `"`)},
 	} {
 		err := s.SetTargets(context.Background(), "app/wallet", func(_ trust.Signed, m map[string]trust.TargetFile) error { m[name] = f; return nil })
 		if errs.KindOf(err) != errs.Invalid {
@@ -79,6 +83,15 @@ func TestChangeThatFailsChangesNothing(t *testing.T) {
 		if err := s.SetTargets(context.Background(), role, put(role+"/x", "x")); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("role %q: %v", role, err)
 		}
+		if trust.TopLevel(role) {
+			continue
+		}
+		if err := s.AddSigner(context.Background(), role, ann, 0); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("a signer of role %q: %v", role, err)
+		}
+	}
+	if err := s.AddSigner(context.Background(), "channel/live", trust.PublicKey{ID: "ab"}, 0); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a signer without a key: %v", err)
 	}
 	if diff := cmp.Diff(before, tree(t, s.dir)); diff != "" {
 		t.Error(diff)
