@@ -77,6 +77,7 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 		{"recording over a slow link, apt", func(ctx context.Context) error { return b.recordOver(ctx, b.installed) }},
 		{"recording over a slow link, npm", func(ctx context.Context) error { return b.recordOver(ctx, b.packages) }},
 		{"recording over a slow link, go", func(ctx context.Context) error { return b.recordOver(ctx, b.modules) }},
+		{"flow: first bytes and bad links", b.flow},
 		{"cached blobs", b.serve},
 		{"apt through a cache", b.aptCaches},
 		{"a thousand transfers", b.transfers},
