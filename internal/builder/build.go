@@ -106,6 +106,7 @@ type Job struct {
 	Left     []source.Left
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
+	Note     func(string) // as in the Request, never nil
 }
 
 // Recipe is what decides the bytes of a Job, besides its tree and platform. Its JSON is hashed, so
@@ -146,7 +147,7 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	for i := range jobs {
 		jobs[i].Owner, jobs[i].Folder, jobs[i].Fresh = owner, folder, req.Fresh
 	}
-	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}}
+	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}, noted: map[string]bool{}}
 	defer r.close()
 	built := make([]Built, len(jobs))
 	group, ctx := errgroup.WithContext(ctx)

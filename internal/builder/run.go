@@ -32,6 +32,7 @@ type run struct {
 	left    []source.Left // what src lacks
 
 	telling sync.Mutex
+	noted   map[string]bool
 }
 
 // file is one file of the commit, read once.
@@ -53,7 +54,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 			})
 		}
 	}
-	j.ReadFile = r.readFile
+	j.ReadFile, j.Note = r.readFile, r.note
 	j.Progress = func(step Step, detail string) { tell(step, detail, false) }
 
 	b, err := builder(r.req, j.Artifact)
@@ -178,21 +179,27 @@ func (r *run) checkout(ctx context.Context, j Job) (src, scratch string, err err
 	return r.src, scratch, err
 }
 
-// noteLeft tells what the checkout lacks. A builder that needs some of it fails.
+// noteLeft tells what the checkout lacks, in one line. A builder that needs some of it fails.
 func (r *run) noteLeft() {
-	if r.req.Note == nil {
+	if len(r.left) == 0 {
 		return
 	}
+	list := make([]string, len(r.left))
+	for i, l := range r.left {
+		list[i] = l.String()
+	}
+	r.note(fmt.Sprintf("left out of the build: %s (%d in all)", progress.Some(list), len(list)))
+}
+
+// note tells text, once in a run: the jobs of all platforms may find the same.
+func (r *run) note(text string) {
 	r.telling.Lock()
 	defer r.telling.Unlock()
-	const show = 5
-	for i, l := range r.left {
-		if i == show {
-			r.req.Note(fmt.Sprintf("… and %d more that are not in the repository", len(r.left)-show))
-			return
-		}
-		r.req.Note(fmt.Sprintf("%s: it is left out of the build", l))
+	if r.req.Note == nil || r.noted[text] {
+		return
 	}
+	r.noted[text] = true
+	r.req.Note(text)
 }
 
 func (r *run) close() {

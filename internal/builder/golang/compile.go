@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -19,6 +20,7 @@ import (
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/progress"
 )
 
 // compile is one program for one platform.
@@ -90,10 +92,15 @@ func (c compile) fetch(ctx context.Context) error {
 		return err
 	}
 	modules := map[module.Version]string{}
+	var cgo []string
 	for list := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p goPackage
 		switch err := list.Decode(&p); {
 		case errors.Is(err, io.EOF):
+			if len(cgo) > 0 {
+				c.job.Note(fmt.Sprintf("cgo is off, so the parts that need it are left out of %s: what they do may fail when it runs",
+					progress.Some(cgo)))
+			}
 			return c.verify(ctx, modules)
 		case err != nil:
 			return fmt.Errorf("what go list says of %s: %w", c.settings.Package, err)
@@ -103,6 +110,9 @@ func (c compile) fetch(ctx context.Context) error {
 		}
 		if err := c.check(p); err != nil {
 			return err
+		}
+		if c.needsCgo(p) {
+			cgo = append(cgo, p.ImportPath)
 		}
 		if m := p.Module; m != nil {
 			if m.Replace != nil {
@@ -240,10 +250,18 @@ func ldflags(vars []string) (string, error) {
 // maxLines is how many lines of a compiler's output a person is shown.
 const maxLines = 20
 
-// tidy returns the first lines of a Go command's output, without the folder of the checkout.
+// chatter matches what the Go command says while it works, which pushes the reason out of sight.
+var chatter = regexp.MustCompile(`(?m)^go: (downloading|finding|extracting|added|found) .*(\n|$)`)
+
+// tidy returns the first lines of a Go command's output that say what is wrong, without the folder of
+// the checkout.
 func (c compile) tidy(said string) string {
-	said = strings.ReplaceAll(strings.TrimSpace(said), c.src+string(filepath.Separator), "")
-	lines := strings.Split(said, "\n")
+	said = strings.ReplaceAll(said, c.src+string(filepath.Separator), "")
+	said = strings.ReplaceAll(said, c.src, "the commit")
+	if rest := chatter.ReplaceAllString(said, ""); strings.TrimSpace(rest) != "" {
+		said = rest
+	}
+	lines := strings.Split(strings.TrimSpace(said), "\n")
 	if more := len(lines) - maxLines; more > 0 {
 		lines = append(lines[:maxLines:maxLines], fmt.Sprintf("… and %d lines more", more))
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"overland/internal/appfile"
 	"overland/internal/builder"
@@ -38,11 +39,38 @@ func TestSourceErrors(t *testing.T) {
 			"it does not compile:\n# example.org/greeter/cmd/greeter\ncmd/greeter/more.go:3:13: cannot use", "go build ./cmd/greeter",
 		},
 		"does not parse":  {map[string]string{"cmd/greeter/more.go": "package main\n\nfunc {\n"}, "", errs.Invalid, "cmd/greeter/more.go:3:6", ""},
-		"no such package": {nil, "./cmd/none", errs.Invalid, "cmd/none", ""},
-		"not a command":   {map[string]string{"lib/lib.go": "package lib\n"}, "./lib", errs.Invalid, "./lib is package lib: not a command", "package main"},
-		"no module":       {map[string]string{"go.mod": ""}, "", errs.NotFound, "go.mod is not in r2.", "dir: FOLDER"},
-		"bad go.mod":      {map[string]string{"go.mod": "module x\n\nrequire (\n"}, "", errs.Invalid, "go.mod:", ""},
-		"no go.sum":       {map[string]string{"go.sum": ""}, "", errs.Invalid, "missing go.sum entry", "go mod tidy"},
+		"no such package": {nil, "./cmd/none", errs.Invalid, "cmd/none", "no such folder in the commit"},
+		"only cgo": {
+			map[string]string{"cmd/greeter/main.go": "package main\n\n// int x;\nimport \"C\"\n\nfunc main() { println(C.x) }\n"},
+			"", errs.Invalid, "build constraints exclude all Go files", "cgo, which is off",
+		},
+		"no file for Linux": {
+			map[string]string{"cmd/greeter/main.go": "//go:build windows\n\npackage main\n\nfunc main() {}\n"},
+			"", errs.Invalid, "build constraints exclude all Go files", "platforms in overland.yaml",
+		},
+		"an embed that is generated": {
+			map[string]string{".gitignore": "dist\n", "cmd/greeter/e.go": "package main\n\nimport _ \"embed\"\n\n//go:embed dist\nvar x []byte\n"},
+			"", errs.Invalid, "pattern dist: no matching files found", "command",
+		},
+		"a replacement that is not there": {
+			map[string]string{"go.mod": "module example.org/greeter\n\ngo 1.26.0\n\ntoolchain go1.26.8\n\nrequire example.org/lib v1.0.0\n\nreplace example.org/lib => ./lib\n"},
+			"", errs.Invalid, "lib", "replace",
+		},
+		"an old vendor": {
+			map[string]string{
+				"go.mod":             "module example.org/greeter\n\ngo 1.26.0\n\ntoolchain go1.26.8\n\nrequire example.org/lib v1.0.0\n",
+				"vendor/modules.txt": "# example.org/lib v0.9.0\n## explicit; go 1.26.0\nexample.org/lib\n",
+			},
+			"", errs.Invalid, "inconsistent vendoring", "go mod vendor",
+		},
+		"no module provides it": {
+			map[string]string{"cmd/greeter/more.go": "package main\n\nimport _ \"example.org/none\"\n"},
+			"", errs.Invalid, "example.org/none", "go mod tidy",
+		},
+		"not a command": {map[string]string{"lib/lib.go": "package lib\n"}, "./lib", errs.Invalid, "./lib is package lib: not a command", "package main"},
+		"no module":     {map[string]string{"go.mod": ""}, "", errs.NotFound, "go.mod is not in r2.", "dir: FOLDER"},
+		"bad go.mod":    {map[string]string{"go.mod": "module x\n\nrequire (\n"}, "", errs.Invalid, "go.mod:", ""},
+		"no go.sum":     {map[string]string{"go.sum": ""}, "", errs.Invalid, "missing go.sum entry", "go mod tidy"},
 		"tampered module": {
 			map[string]string{"go.sum": strings.Replace(string(sum), "h1:vz/", "h1:zv/", 1)},
 			"", errs.Untrusted,
@@ -192,7 +220,7 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	recipe := func(vars map[string]string, version string) []string {
 		j := builder.Job{
 			Name: "x", Artifact: appfile.Artifact{Builder: Key, Settings: &Program{Package: ".", Vars: vars}},
-			Commit: source.Commit{Version: version, Hash: "h" + version},
+			Commit: source.Commit{Version: version, Hash: "h" + version, Time: time.Unix(0, 0).In(time.FixedZone("", 3600))},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {
 				if name != "go.mod" {
 					return nil, fs.ErrNotExist
@@ -207,6 +235,9 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 		return r.Settings.(settings).Vars
 	}
 	if got := recipe(map[string]string{"main.b": "{{ .Commit }} {{.Version}}", "main.a": "x"}, "r1"); strings.Join(got, ";") != "main.a=x;main.b=hr1 r1" {
+		t.Errorf("got %q", got)
+	}
+	if got := recipe(map[string]string{"main.at": "{{.Time}}"}, "r1"); strings.Join(got, ";") != "main.at=1970-01-01T00:00:00Z" {
 		t.Errorf("got %q", got)
 	}
 	if a, b := recipe(map[string]string{"main.a": "x"}, "r1"), recipe(map[string]string{"main.a": "x"}, "r2"); strings.Join(a, ";") != strings.Join(b, ";") {
@@ -311,5 +342,27 @@ func BenchmarkWarmFivePlatforms(b *testing.B) {
 		if err != nil || len(built) != 5 || !built[0].Cached {
 			b.Fatal(built, err)
 		}
+	}
+}
+
+// A program that compiles without cgo, but not to what it is with it, is told.
+func TestCgoIsSaid(t *testing.T) {
+	files := map[string]string{
+		"cmd/greeter/native.go": "package main\n\n// int x;\nimport \"C\"\n\nvar driver = int(C.x)\n",
+		"cmd/greeter/stub.go":   "//go:build !cgo\n\npackage main\n\nvar driver = -1\n",
+		"cmd/greeter/win.go":    "//go:build windows\n\npackage main\n\nimport \"C\"\n",
+	}
+	w := newSite(t, t.TempDir(), sharedCache(t))
+	var notes []string
+	w.Note = func(s string) { notes = append(notes, s) }
+	if _, err := w.build(t.Context(), commit(t, files), greeter, "linux/amd64"); err != nil {
+		t.Fatal(err)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "cgo is off") || !strings.Contains(notes[0], "example.org/greeter/cmd/greeter") {
+		t.Errorf("told: %q", notes)
+	}
+	notes = nil
+	if _, err := w.build(t.Context(), commit(t, nil), greeter, "linux/amd64"); err != nil || len(notes) > 0 {
+		t.Errorf("without cgo: told %q, %v", notes, err)
 	}
 }

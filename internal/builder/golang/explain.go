@@ -15,6 +15,8 @@ var (
 		`i/o timeout|TLS handshake|tls: |x509: |unexpected EOF|: EOF|deadline exceeded|Client\.Timeout|server misbehaving|` +
 		`proxyconnect|no route to host|Could not resolve|Bad Gateway|Service Unavailable|Gateway Time|Too Many Requests|` +
 		`50[0234] |429 `)
+	saysNoLogin = regexp.MustCompile(`terminal prompts disabled|could not read (Username|Password)|Permission denied \(publickey|` +
+		`Authentication failed|401 Unauthorized|Host key verification failed`)
 	saysNotThere = regexp.MustCompile(`40[34] |410 Gone|unknown revision|invalid version`)
 )
 
@@ -30,9 +32,50 @@ func notFetched(what, said string) error {
 	case saysNoNetwork.MatchString(said):
 		return errs.Hint(errs.Errorf(errs.Unavailable, "fetch %s: no module proxy can be reached: %s", what, said),
 			"check the network and go env GOPROXY; what is in the module cache needs neither")
+	case saysNoLogin.MatchString(said):
+		return errs.Hint(errs.Errorf(errs.Denied, "fetch %s: %s", what, said),
+			"it is private, and nobody logged in: set GOPRIVATE for it, and let git (or GOAUTH) log in without asking")
 	case saysNotThere.MatchString(said):
 		return errs.Hint(errs.Errorf(errs.NotFound, "fetch %s: %s", what, said),
 			"check its version; a private module needs GOPRIVATE and credentials")
 	}
-	return errs.Hint(errs.Errorf(errs.Invalid, "fetch %s: %s", what, said), "go mod tidy, then commit go.mod and go.sum")
+	err := errs.Errorf(errs.Invalid, "fetch %s: %s", what, said)
+	for _, f := range faults {
+		if f.says.MatchString(said) {
+			return errs.Hint(err, "%s", f.hint)
+		}
+	}
+	return errs.Hint(err, "go mod tidy, then commit go.mod and go.sum")
+}
+
+// faults are what a commit can lack besides lines of go.mod and go.sum, each with what mends it.
+var faults = []struct {
+	says *regexp.Regexp
+	hint string
+}{
+	{
+		regexp.MustCompile(`pattern .*: (no matching files found|cannot embed)`),
+		"a file that is generated or ignored is not in the commit: commit it, or make it and the program with a command in overland.yaml, " +
+			"or build the folder as it is (--dirty)",
+	},
+	{
+		regexp.MustCompile(`inconsistent vendoring|vendor/modules\.txt`),
+		"go mod vendor, then commit the folder vendor",
+	},
+	{
+		regexp.MustCompile(`build constraints exclude all Go files`),
+		"it has no file for this platform without cgo, which is off: change platforms in overland.yaml, or take a package that is all Go",
+	},
+	{
+		regexp.MustCompile(`replaced by \.{0,2}/|replacement directory`),
+		"the folder that replace in go.mod (or go.work) names is not in the commit: commit it, or take a published version",
+	},
+	{
+		regexp.MustCompile(`directory not found|no Go files in|cannot find module providing package \./|is not in std`),
+		"there is no such folder in the commit, or it has no Go files: name the folder of the package main in overland.yaml, and commit it",
+	},
+	{
+		regexp.MustCompile(`requires go >= |invalid go version|unknown directive`),
+		"a newer Go is asked for: toolchain in overland.yaml or in go.mod names it",
+	},
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"overland/internal/builder"
 	"overland/internal/confine/cell"
@@ -86,12 +87,14 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 				return j.Commit.Version
 			case "Commit":
 				return j.Commit.Hash
+			case "Time":
+				return j.Commit.Time.UTC().Format(time.RFC3339)
 			}
 			return v
 		})
 		if strings.Contains(value, "{{") {
 			return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
-				"{{.Version}} and {{.Commit}} are known")
+				"{{.Version}}, {{.Commit}} and {{.Time}} are known")
 		}
 		s.Vars = append(s.Vars, name+"="+value)
 	}

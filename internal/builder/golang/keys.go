@@ -18,7 +18,7 @@ type Program struct {
 	Dir       string            // module folder inside the repository; "" = its root
 	Toolchain string            // "go1.26.8"; "" = what go.mod asks for
 	Tags      []string          //
-	Vars      map[string]string // -X name=value; values may hold {{.Version}} and {{.Commit}}
+	Vars      map[string]string // -X name=value; values may hold {{.Version}}, {{.Commit}} and {{.Time}}
 }
 
 const packageForm = "a folder of the module, written like ./cmd/node"
@@ -70,9 +70,17 @@ func programKeys() []yamlfile.Key[Program] {
 		yamlfile.Text("toolchain", "The version of Go that builds it; what go.mod asks for when left out.",
 			toolchainPattern, "a released Go, written like go1.26.8", func(p *Program) *string { return &p.Toolchain }),
 		yamlfile.List("tags", "tag", "Build tags.", tagPattern, "letters, digits, _ and .", func(p *Program) *[]string { return &p.Tags }),
-		yamlfile.Texts("vars", "Text variables set in the program, like main.version; {{.Version}} and {{.Commit}} are replaced.",
+		{
+			Name: "cgo", Doc: "Refused: cgo is off, and no builder for it is there yet.", Schema: yamlfile.Schema{"not": yamlfile.Schema{}},
+			Set: func(d *yamlfile.Decoder, n yamlfile.Node, _ *Program) {
+				d.Fail(n, "leave it out; a command in overland.yaml can run a C compiler", "cgo: it is always off, for there is no builder with cgo yet")
+			},
+		},
+		yamlfile.Texts("vars", "Text variables set in the program, like main.version; {{.Version}}, {{.Commit}} and {{.Time}} (of the commit) are replaced.",
 			varPattern, "a package's path and a variable, like main.version", func(p *Program) *map[string]string { return &p.Vars }).
-			Then(func(d *yamlfile.Decoder, n yamlfile.Node, _ *Program) { d.Variables(n, []string{"Version", "Commit"}) }),
+			Then(func(d *yamlfile.Decoder, n yamlfile.Node, _ *Program) {
+				d.Variables(n, []string{"Version", "Commit", "Time"})
+			}),
 	}
 }
 

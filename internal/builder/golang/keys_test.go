@@ -25,6 +25,7 @@ func TestKeys(t *testing.T) {
 		"go without package": {strings.Replace(head, "./cmd/a", "{dir: x}", 1), "f.yaml:4:11: go has no key package", "package: ", true},
 		"dir outside":        {strings.Replace(head, "./cmd/a", "{package: ., dir: a/../../b}", 1), `f.yaml:4:29: dir "a/../../b"`, "tools/server", false},
 		"toolchain":          {strings.Replace(head, "./cmd/a", "{package: ., toolchain: \"1.26\"}", 1), `f.yaml:4:35: toolchain "1.26"`, "go1.26.8", true},
+		"cgo":                {strings.Replace(head, "./cmd/a", "{package: ., cgo: true}", 1), "f.yaml:4:29: cgo: it is always off", "leave it out", true},
 		"tag":                {strings.Replace(head, "./cmd/a", "{package: ., tags: [\"a b\"]}", 1), `f.yaml:4:31: tag "a b"`, "letters", true},
 		"var name":           {strings.Replace(head, "./cmd/a", "{package: ., vars: {version: x}}", 1), `f.yaml:4:31: vars: "version"`, "main.version", true},
 		"var variable":       {strings.Replace(head, "./cmd/a", "{package: ., vars: {main.v: \"{{.Vresion}}\"}}", 1), "f.yaml:4:39: unknown variable {{.Vresion}} · did you mean {{.Version}}?", "{{.Commit}}", false},

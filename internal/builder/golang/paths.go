@@ -3,6 +3,10 @@ package golang
 import (
 	"context"
 	"errors"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -98,7 +102,7 @@ type goPackage struct {
 	ImportPath, Name, Dir string
 	Standard, DepOnly     bool
 	GoFiles, SFiles, HFiles, SysoFiles,
-	EmbedFiles []string
+	EmbedFiles, IgnoredGoFiles []string
 	Module *goModule
 }
 
@@ -109,7 +113,34 @@ type goModule struct {
 }
 
 // listed are the fields of a goPackage.
-const listed = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles,Module"
+const listed = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,SFiles,HFiles,SysoFiles,EmbedFiles,IgnoredGoFiles,Module"
+
+// needsCgo reports whether p has files for this platform that are left out because cgo is off.
+func (c compile) needsCgo(p goPackage) bool {
+	if p.Standard {
+		return false
+	}
+	env := c.job.Platform.GoEnv()
+	rules := build.Default
+	rules.GOOS, rules.GOARCH, rules.CgoEnabled, rules.BuildTags = value(env, "GOOS"), value(env, "GOARCH"), true, c.settings.Tags
+	return slices.ContainsFunc(p.IgnoredGoFiles, func(name string) bool {
+		if match, err := rules.MatchFile(p.Dir, name); err != nil || !match {
+			return false
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.ImportsOnly)
+		return err == nil && slices.Contains(imports([]*ast.File{f}), "C")
+	})
+}
+
+// value returns what env sets name to.
+func value(env []string, name string) string {
+	for _, e := range slices.Backward(env) {
+		if v, ok := strings.CutPrefix(e, name+"="); ok {
+			return v
+		}
+	}
+	return ""
+}
 
 // check refuses a package whose files are neither of the commit nor of the module cache, whose
 // content go.sum holds, also when a link leads there; and one that needs what the checkout lacks.

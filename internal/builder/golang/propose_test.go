@@ -25,7 +25,7 @@ func TestPropose(t *testing.T) {
 		files   map[string]string
 		app     string
 		want    map[string][2]string // artifact → dir, package
-		service string // as runs prints it
+		service string               // as runs prints it
 	}{
 		{
 			"one at the top",
