@@ -38,14 +38,15 @@ func (r Result) String() string {
 	return r.Check + ": " + r.Err
 }
 
-// Failed returns the first Result that is not OK.
-func Failed(list []Result) (Result, bool) {
+// Failed returns the first Result that is not OK for a reason of its own; one that was only given up
+// because of another counts when there is no such reason.
+func Failed(list []Result) (failed Result, bad bool) {
 	for _, r := range list {
-		if !r.OK {
-			return r, true
+		if !r.OK && (!bad || failed.Err == errOther.Error()) {
+			failed, bad = r, true
 		}
 	}
-	return Result{}, false
+	return failed, bad
 }
 
 // errOther ends the checks that are still tried when another one failed for good.

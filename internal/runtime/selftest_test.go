@@ -284,10 +284,15 @@ func TestRestartWhileHeldStableFails(t *testing.T) {
 
 func TestOneFailedCheckEndsTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{{Log: "(", Within: appfile.Duration(time.Hour)}}}}
+		patient := appfile.Check{Exec: []string{"/bin/patient"}, Within: appfile.Duration(time.Hour)}
+		inst := runtime.Instance{Spec: appfile.Service{SelfTest: []appfile.Check{patient, {Log: "(", Within: appfile.Duration(time.Hour)}}}}
 		list, took := supervised(t, inst, time.Hour, life{})
-		wantErr(t, list[0], "missing closing")
-		wantErr(t, list[1], "given up: another check failed")
+		if first, bad := runtime.Failed(list); !bad || first != list[1] {
+			t.Errorf("the check that is named is %q, not the one that failed", first)
+		}
+		wantErr(t, list[0], "given up: another check failed")
+		wantErr(t, list[1], "missing closing")
+		wantErr(t, list[2], "given up: another check failed")
 		if took != 0 {
 			t.Errorf("took %s", took)
 		}
