@@ -30,7 +30,7 @@ func Reference() []byte {
 		}
 	}
 	for _, c := range allVerbs(root)[1:] {
-		if c.HasSubCommands() {
+		if c.Example == "" && c.HasSubCommands() {
 			fmt.Fprintf(&b, "\n## %s\n\n%s.\n\n%s\n", c.CommandPath(), c.Short, c.Long)
 			continue
 		}

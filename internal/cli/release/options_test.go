@@ -40,3 +40,11 @@ func TestInitOptions(t *testing.T) {
 		},
 	)
 }
+
+func TestListAndStatsOptions(t *testing.T) {
+	verbtest.Options(t, list,
+		verbtest.Case[listOptions]{},
+		verbtest.Case[listOptions]{Args: []string{"wallet", "--json"}, Want: listOptions{app: "wallet", json: true}},
+	)
+	verbtest.Options(t, stats, verbtest.Case[statsOptions]{}, verbtest.Case[statsOptions]{Args: []string{"--json"}, Want: statsOptions{json: true}})
+}

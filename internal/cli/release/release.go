@@ -37,6 +37,7 @@ func release(t *term.Term, run verb.Run[releaseOptions]) *cobra.Command {
 	verb.SourceFlags(c, &o.source)
 	verb.TakeNameFlag(c, &o.take, "take the name from the repository that has it")
 	verb.JSONFlag(c, &o.json)
+	c.AddCommand(list(t, runList))
 	return c
 }
 
