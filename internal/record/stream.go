@@ -2,6 +2,7 @@ package record
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -113,7 +114,8 @@ func get(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, 
 			much = much || s.flow.Load().Size() >= streamedFrom
 		}
 		if f := s.flow.Load(); f != nil && begun == nil && much {
-			if h := headOf(p, it, f, base); h != nil {
+			h := headOf(p, it, f, base)
+			if from, _ := offset(r); h != nil && (from == 0 || from < f.Size()-lastPiece) {
 				pour(w, r, f, h, ended, &end)
 				return end, true
 			}
@@ -123,15 +125,34 @@ func get(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, 
 	}
 }
 
-// streams reports whether r may be answered before it is known what the answer is: a part of it, or
-// one under a condition, may not.
+// streams reports whether r may be answered before it is known what the answer is: one under a
+// condition may not, and of parts only the rest from some byte on, which resuming clients ask for.
 func streams(r *http.Request, it Item) bool {
-	for _, name := range []string{"Range", "If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"} {
+	if _, ok := offset(r); r.Header.Get("Range") != "" && (!ok || it.Whole) {
+		return false
+	}
+	for _, name := range []string{"If-None-Match", "If-Modified-Since", "If-Match", "If-Unmodified-Since"} {
 		if r.Header.Get(name) != "" {
 			return false
 		}
 	}
 	return it.Method == "" && !httpx.Waits(r)
+}
+
+// offset returns the first byte that r asks for: 0 without a range, or when that holds only for a
+// version (If-Range) that has no name yet. false for any other range than "bytes=N-".
+func offset(r *http.Request) (n int64, ok bool) {
+	s := r.Header.Get("Range")
+	if s == "" || r.Header.Get("If-Range") != "" {
+		return 0, true
+	}
+	s, ok = strings.CutPrefix(s, "bytes=")
+	s, open := strings.CutSuffix(s, "-")
+	if !ok || !open || strings.Trim(s, "0123456789") != "" {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
 }
 
 // headOf returns the header of an answer with the bytes of f; nil when p serves others.
@@ -157,16 +178,21 @@ func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, h http.Header,
 		}
 		panic(http.ErrAbortHandler)
 	}
-	size := f.Size()
+	size, status := f.Size(), http.StatusOK
+	from, _ := offset(r)
 	for name, values := range h {
 		w.Header()[name] = values
 	}
 	if size >= 0 {
-		w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+		w.Header().Set("Content-Length", strconv.FormatInt(size-from, 10))
+	}
+	if from > 0 {
+		status = http.StatusPartialContent
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, size-1, size))
 	}
 	control := http.NewResponseController(w)
+	w.WriteHeader(status)
 	if r.Method == http.MethodHead {
-		w.WriteHeader(http.StatusOK)
 		_ = control.Flush() // where it is not supported, the client waits
 		<-ended
 		if end.blob != nil {
@@ -179,9 +205,12 @@ func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, h http.Header,
 		cut()
 	}
 	defer in.Close()
+	if _, err := io.CopyN(io.Discard, in, from); err != nil {
+		cut()
+	}
 	buf := make([]byte, 64<<10)
 	kept := 0
-	for sent := int64(0); ; {
+	for sent := from; ; {
 		n, err := in.Read(buf[kept:])
 		n += kept
 		kept = 0

@@ -5,7 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"overland/internal/digest"
@@ -33,11 +35,15 @@ func newSlow(t *testing.T, body []byte) *slow {
 }
 
 // ask sends a request for x to the face of r, and reads the first n bytes of the answer.
-func ask(t *testing.T, client *http.Client, base string, n int) (*http.Response, []byte) {
+func ask(t *testing.T, client *http.Client, base string, n int, header ...string) (*http.Response, []byte) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/files/x", nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, line := range header {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Set(name, value)
 	}
 	res, err := client.Do(req)
 	if err != nil {
@@ -74,7 +80,7 @@ func TestBytesFlowWhileTheyCome(t *testing.T) {
 		}
 		close(o.next)
 		rest, err := io.ReadAll(res.Body)
-		got := append(head, rest...)
+		got := slices.Concat(head, rest)
 		switch name {
 		case "fine":
 			if err != nil || !bytes.Equal(got, body) || r.Settle() != nil || blobs(t, s) != 1 || len(r.Problems()) != 0 {
@@ -101,8 +107,29 @@ func TestATransferOutlivesItsClient(t *testing.T) {
 	res, head := ask(t, client, base, 1000)
 	close(o.next)
 	rest, err := io.ReadAll(res.Body)
-	if err != nil || digest.Of(append(head, rest...)) != digest.Of(body) || o.asked.Load() != 1 {
+	if err != nil || digest.Of(slices.Concat(head, rest)) != digest.Of(body) || o.asked.Load() != 1 {
 		t.Errorf("%d more bytes, %v; asked %d times", len(rest), err, o.asked.Load())
+	}
+}
+
+// A client that comes back for the rest hears of it at once too; one that knows only a version that
+// has no name yet gets the whole.
+func TestTheRestFlowsToo(t *testing.T) {
+	body := bytes.Repeat(content, 12)
+	o := newSlow(t, body)
+	r := record.NewRecorder(newStore(t), record.Options{Upstream: quick(t)})
+	defer r.Close()
+	client, base := face(t, r, files{o.URL})
+	rest, head := ask(t, client, base, 1000, "Range: bytes=5000-")
+	whole, _ := ask(t, client, base, 1000, "Range: bytes=5000-", "If-Range: Mon, 02 Jan 2006 15:04:05 GMT")
+	close(o.next)
+	more, err := io.ReadAll(rest.Body)
+	if err != nil || rest.StatusCode != http.StatusPartialContent || !bytes.Equal(slices.Concat(head, more), body[5000:]) ||
+		rest.Header.Get("Content-Range") != "bytes 5000-786431/786432" {
+		t.Errorf("%s, %v, %d more bytes, %v", rest.Status, rest.Header, len(more), err)
+	}
+	if n, err := io.Copy(io.Discard, whole.Body); err != nil || whole.StatusCode != http.StatusOK || n != int64(len(body))-1000 {
+		t.Errorf("%s, %d more bytes, %v", whole.Status, n, err)
 	}
 }
 
