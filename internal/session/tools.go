@@ -48,6 +48,7 @@ func (s *session) openTools(ctx context.Context) error {
 	for i, c := range opened {
 		if c != nil {
 			s.clients = append(s.clients, client{table[i].Name, c})
+			s.unfit = append(s.unfit, c.Unproved...)
 		}
 	}
 	return nil
@@ -79,7 +80,7 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 			continue
 		}
 		env, err := c.Environ(tool.Place{
-			Proxy: base, Mount: base + "/" + c.name, Dir: s.caches, Environ: s.o.Environ, OwnCaches: !s.o.MachineCaches,
+			Authority: s.ca, Proxy: base, Mount: base + "/" + c.name, Dir: s.caches, Environ: s.o.Environ, OwnCaches: !s.o.MachineCaches,
 		})
 		if err != nil {
 			return err

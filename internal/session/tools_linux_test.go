@@ -199,7 +199,7 @@ func TestAptAsksInAReplayForWhatIsLocked(t *testing.T) {
 	if _, err := session.Replay(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"suites: calm\n", "components: main\n", "trusted: yes\n", "/apt/tea\n"} {
+	for _, want := range []string{"suites: calm\n", "components: main\n", "trusted: yes\n", "uris: http://locked.invalid/tea\n"} {
 		if !strings.Contains(out.String(), want) || strings.Count(out.String(), "uris: ") != 1 {
 			t.Errorf("no %q:\n%s", want, out)
 		}

@@ -31,14 +31,14 @@ type suite struct {
 }
 
 // archives returns what sources name, by the names that they get in keys, and
-// the URIs that cannot be recorded.
+// the URIs that this protocol does not speak.
 func archives(sources []Source) (map[string]*archive, []string, error) {
 	byURI := map[string]*archive{}
 	var order, skipped []string
 	for _, s := range sources {
 		for _, raw := range s.URIs {
 			u, id := parseURI(raw)
-			if id == "" {
+			if id == "" || s.unproved() {
 				skipped = append(skipped, raw)
 				continue
 			}
@@ -72,6 +72,12 @@ func archives(sources []Source) (map[string]*archive, []string, error) {
 		named[a.name] = a
 	}
 	return named, skipped, nil
+}
+
+// unproved reports whether apt is told to take what the source has as it comes: nothing proves it.
+func (s Source) unproved() bool {
+	v, set := s.Options["trusted"]
+	return set && truth(v) && !s.Locked
 }
 
 // parseURI returns the URI raw of a source, without a slash at the end, and what is the same for
@@ -140,28 +146,18 @@ func (a *archive) suiteOf(rel string) (*suite, string) {
 	return best, rest
 }
 
-// Sources returns the sources for an apt that goes through base, the address of this protocol's
-// mount: a deb822 file (x.sources). That apt checks signatures as before, but not Valid-Until: it
-// was checked when the InRelease was recorded, and a replay comes later.
-func (p *Protocol) Sources(base string) string {
+// Sources returns the sources for an apt that goes through a proxy of ours: a deb822 file
+// (x.sources). Their URIs stay as they are, which preferences may name; a replay, which comes
+// later, does not check Valid-Until.
+func (p *Protocol) Sources() string {
 	var b strings.Builder
 	for _, s := range p.sources {
-		var uris []string
-		for _, raw := range s.URIs {
-			_, id := parseURI(raw)
-			for _, name := range slices.Sorted(maps.Keys(p.archives)) {
-				here := strings.TrimRight(base, "/") + "/" + name
-				if a := p.archives[name].uri; a.Host+a.Path == id && !slices.Contains(uris, here) {
-					uris = append(uris, here)
-				}
-			}
-		}
-		if len(uris) == 0 {
-			continue
-		}
 		fields := map[string]string{
-			"types": strings.Join(s.Types, " "), "uris": strings.Join(uris, " "), "suites": strings.Join(s.Suites, " "),
-			"components": strings.Join(s.Components, " "), "signed-by": s.SignedBy, "check-valid-until": "no",
+			"types": strings.Join(s.Types, " "), "uris": strings.Join(s.URIs, " "), "suites": strings.Join(s.Suites, " "),
+			"components": strings.Join(s.Components, " "), "signed-by": s.SignedBy,
+		}
+		if s.AnyDate || p.locked {
+			fields["check-valid-until"] = "no"
 		}
 		maps.Copy(fields, s.Options)
 		for _, name := range slices.Sorted(maps.Keys(fields)) {

@@ -23,6 +23,7 @@
 //
 // A replay does without the machine's sources: the lock says which were recorded (LockedSources).
 //
-// Not served: Release with Release.gpg (the archive must have an InRelease), pdiffs (apt then takes
-// the whole index), by-hash under MD5 and SHA1.
+// In a session the sources keep their URIs, and apt comes through its own proxy setting. Release
+// with Release.gpg, sources that apt trusts without a signature, pdiffs and by-hash under MD5 and
+// SHA1 are not spoken: a session leaves them to plain URLs.
 package apt

@@ -103,7 +103,7 @@ func TestHTTPAndHTTPSAreOneArchive(t *testing.T) {
 	if err != nil || len(p.Archives()) != 1 || !strings.HasPrefix(p.Archives()["debian"], "http:") {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if got := p.Sources("http://r/apt"); strings.Count(got, "http://r/apt/debian") != 2 {
+	if got := p.Sources(); strings.Count(got, "http://a.invalid/debian") != 2 || strings.Count(got, "https://a.invalid/debian") != 1 {
 		t.Error(got)
 	}
 }

@@ -23,8 +23,8 @@ func FuzzSources(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := parseDeb822([]byte(p.Sources("http://r/apt"))); err != nil {
-			t.Fatalf("what Sources wrote: %v\n%s", err, p.Sources("http://r/apt"))
+		if _, err := parseDeb822([]byte(p.Sources())); err != nil {
+			t.Fatalf("what Sources wrote: %v\n%s", err, p.Sources())
 		}
 	})
 }

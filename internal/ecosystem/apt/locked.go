@@ -59,7 +59,11 @@ func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known 
 		}
 		s.Options["languages"] = suites[id].languages(ctx, b)
 		s.Options["trusted"] = "yes"
+		s.Locked = true
 		if a := mine[suites[id].archive]; a != nil {
+			if shortName(a.uri) == a.name {
+				s.URIs = []string{a.uri.String()} // preferences may name it
+			}
 			at := slices.IndexFunc(a.suites, func(m *suite) bool { return m.dir == suites[id].dir })
 			if at >= 0 {
 				s.SignedBy = a.suites[at].signedBy
@@ -67,6 +71,47 @@ func LockedSources(ctx context.Context, l *lockfile.Lock, b store.Opener, known 
 			}
 		}
 		list = append(list, s)
+	}
+	return append(list, plainSources(l, known, func(archive, dir string) bool { return suites[path.Join(archive, dir)] != nil })...)
+}
+
+// plainSources returns the suites of known of which l has something as plain URLs: those that apt
+// trusts without a signature, or whose signature is a file of its own. proved says which are in l.
+func plainSources(l *lockfile.Lock, known []Source, proved func(archive, dir string) bool) (list []Source) {
+	mine, _, err := archives(known)
+	if err != nil {
+		return nil
+	}
+	for _, s := range known {
+		for _, raw := range s.URIs {
+			u, id := parseURI(raw)
+			if id == "" {
+				continue
+			}
+			own := s
+			own.URIs, own.Suites = []string{raw}, nil
+			for _, name := range s.Suites {
+				dir, _ := suiteDir(name)
+				at := u.JoinPath(dir).String()
+				isProved := slices.ContainsFunc(slices.Collect(maps.Values(mine)), func(a *archive) bool {
+					return a.uri.Host+a.uri.Path == id && proved(a.name, dir)
+				})
+				if !isProved && slices.ContainsFunc(l.Entries, func(e lockfile.Entry) bool { return e.Protocol != Name && strings.HasPrefix(e.Key, at+"/") }) {
+					own.Suites = append(own.Suites, name)
+				}
+			}
+			if len(own.Suites) == 0 {
+				continue
+			}
+			own.Options = map[string]string{"targets": "Packages Sources Translations"} // apt's tastes here are no part of the lock
+			if !slices.ContainsFunc(l.Entries, func(e lockfile.Entry) bool {
+				return strings.HasPrefix(e.Key, u.String()+"/") && strings.Contains(e.Key, "/Translation-")
+			}) {
+				own.Options["languages"] = "none"
+			}
+			maps.Copy(own.Options, s.Options)
+			list = append(list, own)
+		}
 	}
 	return list
 }

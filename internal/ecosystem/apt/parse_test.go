@@ -79,15 +79,12 @@ func TestBothFormatsOfSourcesAreRead(t *testing.T) {
 			t.Errorf("no archive %s", name)
 		}
 	}
-	// What Sources writes, the parser reads, and it names the mount.
+	// What Sources writes, the parser reads: the sources as they are.
 	dir = t.TempDir()
-	write("sources.list.d/again.sources", p.Sources("http://[::1]:1/apt/"))
+	write("sources.list.d/again.sources", p.Sources())
 	again, err := apt.ReadSources(dir)
-	if err != nil || len(again) != 4 {
-		t.Fatalf("%d entries, %v", len(again), err)
-	}
-	if d := cmp.Diff([]string{"http://[::1]:1/apt/b.invalid-debian"}, again[3].URIs); d != "" || again[3].SignedBy != got[4].SignedBy || !again[3].AnyDate {
-		t.Errorf("%s%+v", d, again[3])
+	if d := cmp.Diff(got, again); err != nil || d != "" {
+		t.Errorf("%v\n%s", err, d)
 	}
 }
 

@@ -47,7 +47,8 @@ type Options struct {
 
 // Protocol is record's protocol for Debian archives. It is safe for concurrent use.
 type Protocol struct {
-	// Skipped are the URIs of the sources that are not recorded: they are neither http nor https.
+	// Skipped are the URIs of the sources that are not spoken: they are neither http nor https, or apt
+	// is told to trust them without a signature.
 	Skipped []string
 
 	sources  []Source
@@ -60,7 +61,8 @@ type Protocol struct {
 	tablesMu sync.Mutex           // held while an index is read: others that wait need it too
 	tables   map[string]deb.Index // by the sha256 of the index
 
-	releasesMu sync.Mutex
+	releasesMu sync.Mutex              // of apart, too
+	apart      map[*suite]bool         // those whose signature apt fetches as a file of its own
 	releases   map[string]*deb.Release // by the sha256 of the InRelease; never changed
 }
 
@@ -73,7 +75,7 @@ var (
 func New(sources []Source, o Options) (*Protocol, error) {
 	p := &Protocol{
 		sources: sources, dir: o.Dir, now: o.Clock.Or(), locked: o.Locked, history: o.History,
-		tables: map[string]deb.Index{}, releases: map[string]*deb.Release{},
+		tables: map[string]deb.Index{}, releases: map[string]*deb.Release{}, apart: map[*suite]bool{},
 	}
 	p.dir = cmp.Or(p.dir, etc)
 	var err error

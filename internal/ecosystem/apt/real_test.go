@@ -2,7 +2,9 @@ package apt_test
 
 import (
 	"bytes"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +27,7 @@ func newApt(t *testing.T, p *apt.Protocol, base string, settings ...string) (wor
 	if err := os.WriteFile(before, []byte("Acquire::http::Proxy \"http://127.0.0.1:1\";\nDir::Etc::sourcelist \"/none\";\n"+strings.Join(settings, "\n")), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	env, err := p.Setup(t.TempDir(), base, before)
+	env, err := p.Setup(t.TempDir(), base, "/none", before)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,12 +41,17 @@ func newApt(t *testing.T, p *apt.Protocol, base string, settings ...string) (wor
 	}
 }
 
-// serve returns the base URL of p behind k.
-func serve(t *testing.T, k record.Getter, p record.Protocol) string {
+// serve returns the URL of a proxy that answers with what k has of p's archives.
+func serve(t *testing.T, k record.Getter, p *apt.Protocol) string {
 	t.Helper()
-	srv := httptest.NewServer(record.Handler(k, p))
+	mounted := record.Handler(k, p)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := r.Clone(r.Context())
+		inner.URL = &url.URL{Path: "/" + p.Name() + p.Below(r.URL)}
+		mounted.ServeHTTP(w, inner)
+	}))
 	t.Cleanup(srv.Close)
-	return srv.URL + "/" + p.Name()
+	return srv.URL
 }
 
 func debs(t *testing.T, dir string) map[string][]byte {

@@ -41,6 +41,8 @@ type Source struct {
 	// Options are the other fields, by their deb822 names in lower case; kept
 	// so that Rewrite loses nothing.
 	Options map[string]string
+
+	Locked bool // of a lock, whose making has checked the signature
 }
 
 // fileName is what apt reads of sources.list.d; it ignores other

@@ -1,6 +1,7 @@
 package apt
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/url"
@@ -41,13 +42,30 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.Recording && anyDate(ctx) {
+		for i := range sources {
+			sources[i].AnyDate = true
+		}
+	}
 	p, err := New(sources, o)
 	if err != nil {
 		return nil, err
 	}
-	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) {
-		return p.Setup(filepath.Join(at.Dir, "apt"), at.Mount, os.Getenv("APT_CONFIG"))
-	}}, nil
+	client := &tool.Client{Protocol: p, Addresses: p.addresses(), Environ: func(at tool.Place) ([]string, error) {
+		return p.Setup(filepath.Join(at.Dir, "apt"), at.Proxy, at.Authority, os.Getenv("APT_CONFIG"))
+	}}
+	for _, s := range sources {
+		if s.unproved() {
+			client.Unproved = append(client.Unproved, fmt.Errorf("apt trusts %s without a signature", httpx.RedactedText(strings.Join(s.URIs, " "))))
+		}
+	}
+	return client, nil
+}
+
+// anyDate reports whether this machine's apt takes lists that have expired.
+func anyDate(ctx context.Context) bool {
+	out, err := tool.Ask(ctx, tool.Question{Argv: []string{"apt-config", "dump", "--format", "%v%n", "Acquire::Check-Valid-Until"}, Keep: []string{"APT_CONFIG"}})
+	return err == nil && len(bytes.TrimSpace(out)) > 0 && !truth(string(out))
 }
 
 func machineSources(dir string) ([]Source, error) {

@@ -52,6 +52,7 @@ type Session struct {
 type Client struct {
 	Protocol  record.Protocol
 	Addresses []Address // where a proxy answers by the protocol too: for clients that know of no other address
+	Unproved  []error   // what the tool is told to take without a proof
 	// Environ returns the settings, NAME=VALUE, that point the tool at p; nil = there are none.
 	Environ func(p Place) ([]string, error)
 }
@@ -64,6 +65,7 @@ type Address struct {
 
 // Place is where a session has put things.
 type Place struct {
+	Authority string   // a file with the authority of the proxy's certificates
 	Proxy     string   // the URL of the session's proxy, without a slash at the end
 	Mount     string   // the URL of the protocol, without a slash at the end
 	Dir       string   // a folder for the session's files; several tools share it

@@ -1,0 +1,94 @@
+package session_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp"
+
+	"overland/internal/session"
+	"overland/internal/testkit/pack"
+)
+
+// archive returns the files of a flat archive at path with one version of tea, by path, and its Release.
+func archive(path, version string) (files map[string]string, release string) {
+	body := "tea " + version
+	sum := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	index := fmt.Sprintf("Package: tea\nVersion: %s\nArchitecture: all\nMaintainer: a <a@a.invalid>\nDescription: tea\nFilename: ./tea_%s_all.deb\nSize: %d\nSHA256: %s\n\n",
+		version, version, len(body), sum(body))
+	release = fmt.Sprintf("Origin: %s\nDate: %s\nSHA256:\n %s %d Packages\n", path, time.Now().UTC().Add(-time.Hour).Format(time.RFC1123), sum(index), len(index))
+	return map[string]string{path + "/Packages": index, path + "/tea_" + version + "_all.deb": body}, release
+}
+
+// apt gets what it would get without us: preferences find the hosts that they name, a signature may
+// be a file of its own, and what apt is told to trust is recorded, and said to be unproved.
+func TestAptAsItIs(t *testing.T) {
+	key := pack.OpenPGP(time.Now().Add(-24 * time.Hour))
+	all := map[string]string{}
+	add := func(path, version string, signed func(release string)) {
+		files, release := archive(path, version)
+		for name, text := range files {
+			all[name] = text
+		}
+		signed(release)
+	}
+	add("/clear", "1", func(release string) { all["/clear/InRelease"] = string(pack.ClearSign(key, release, nil)) })
+	add("/apart", "2", func(release string) {
+		var sig bytes.Buffer
+		if err := openpgp.ArmoredDetachSign(&sig, key, strings.NewReader(release), nil); err != nil {
+			t.Fatal(err)
+		}
+		all["/apart/Release"], all["/apart/Release.gpg"] = release, sig.String()
+	})
+	add("/trusted", "3", func(string) {})
+	for name, text := range maps.Clone(all) { // as apt writes it
+		all[path.Dir(name)+"/./"+path.Base(name)] = text
+	}
+	srv := registry(t, all)
+	dir := t.TempDir()
+	ring := filepath.Join(dir, "key.asc")
+	files(t, dir, map[string]string{
+		"apt/sources.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n", ring),
+		"key.asc":          pack.Armour(key),
+		"one":              "Package: *\nPin: origin \"one.invalid\"\nPin-Priority: 1001\n",
+		"two":              "Package: *\nPin: origin \"two.invalid\"\nPin-Priority: 1001\n",
+		"none":             "",
+	})
+	o, out := newOptions(t, `set -e; cd `+dir+`; rm -f *.deb; apt-get -q update >&2; for p in one two none; do apt-get -q -o Dir::Etc::preferences=`+dir+`/$p -o Dir::Etc::preferencesparts=/dev/null download tea >&2; done; cat *.deb`)
+	o = o.WithEtc(dir)
+	o.Write = []string{dir}
+	o.Upstream.Transport = trusting(t, srv)
+	said := &strings.Builder{}
+	o.Stderr = said
+	res, err := session.Record(t.Context(), o)
+	if err != nil || out.String() != "tea 1tea 2tea 3" || len(res.Problems) != 0 {
+		t.Fatalf("%v\n%s\n%s\n%v", err, out, said, res)
+	}
+	if len(res.Unproved) != 1 || !strings.Contains(res.Unproved[0].Error(), "three.invalid/trusted without a signature") {
+		t.Errorf("%v", res.Unproved)
+	}
+	proved := map[string]bool{}
+	for _, e := range res.Lock.Entries {
+		if strings.HasSuffix(e.Key, ".deb") {
+			proved[filepath.Base(e.Key)] = e.Proof.Kind != ""
+		}
+	}
+	if !proved["tea_1_all.deb"] || proved["tea_2_all.deb"] || proved["tea_3_all.deb"] || len(proved) != 3 {
+		t.Errorf("%v", proved)
+	}
+	srv.Close()
+	out.Reset()
+	said.Reset()
+	o.Lock = res.Lock
+	res, err = session.Replay(t.Context(), o)
+	if err != nil || out.String() != "tea 1tea 2tea 3" || len(res.Problems) != 0 {
+		t.Errorf("%v\n%s\n%s\n%v", err, out, said, res.Problems)
+	}
+}
