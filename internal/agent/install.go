@@ -44,18 +44,19 @@ func (a *Agent) takeNow(ctx context.Context) (done func(), err error) {
 }
 
 // look installs what src says, as something that came by itself: a person's request interrupts it
-// while it stages, and then the error is of kind errs.Cancelled and says nothing about src.
+// while it stages, as does a site after an hour when src was found, and then the error is of kind
+// errs.Cancelled and says nothing about src.
 func (a *Agent) look(ctx context.Context, src stage.Source) (nodeapi.Report, error) {
-	staging, done, err := a.turn.takeLook(ctx)
+	staging, done, err := a.turn.takeLook(ctx, !stage.Live(src))
 	if err != nil {
 		return nodeapi.Report{}, err
 	}
 	defer done()
 	r, err := a.install(ctx, staging, src, nodeapi.InstallOptions{}, nil)
 	if err != nil && errs.KindOf(err) != errs.Partial && staging.Err() != nil && ctx.Err() == nil {
-		a.follower.Rouse() // the source is looked at again when the person is served
+		a.follower.Rouse() // the source is looked at again when they are served
 		// Which read was ended, and in what words, is of no interest to anybody.
-		err = errs.E(errs.Cancelled, errors.New("a person's request came first"))
+		err = errs.E(errs.Cancelled, errors.New("a person's request, or a site, came first"))
 	}
 	return r, err
 }

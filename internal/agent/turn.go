@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 )
 
 // turn is the right to change the node: one holder at a time. A person's request does not wait for
@@ -13,7 +14,12 @@ type turn struct {
 
 	mu        sync.Mutex
 	interrupt func() // ends the staging of the look that has the turn; nil when there is none
+	found     bool   // that look is at something which stood in a watched folder
 }
+
+// foundTime is how long a look at what was found keeps a site waiting: whoever may put a file there
+// may have it read as slowly as he likes.
+const foundTime = time.Hour
 
 func newTurn() *turn {
 	t := &turn{token: make(chan struct{}, 1)}
@@ -33,12 +39,17 @@ func (t *turn) take(ctx context.Context) (done func(), err error) {
 
 // takeNow is take for a person: a look in progress ends its staging first. What it fetched stays.
 func (t *turn) takeNow(ctx context.Context) (done func(), err error) {
+	t.end(false)
+	return t.take(ctx)
+}
+
+// end ends the staging of the look that has the turn; with found set, only of one at what was found.
+func (t *turn) end(found bool) {
 	t.mu.Lock()
-	if t.interrupt != nil {
+	defer t.mu.Unlock()
+	if t.interrupt != nil && (t.found || !found) {
 		t.interrupt()
 	}
-	t.mu.Unlock()
-	return t.take(ctx)
 }
 
 // yield gives the turn to others until again is called, which waits to have it back: its holder
@@ -48,31 +59,34 @@ func (t *turn) yield() (again func()) {
 	return func() { <-t.token }
 }
 
-// takeLook is take for a look at a source. A person's request ends staging.
-func (t *turn) takeLook(ctx context.Context) (staging context.Context, done func(), err error) {
+// takeLook is take for a look at a source, which was found or else is a site. A person's request ends
+// staging, and so does a site that has waited for foundTime.
+func (t *turn) takeLook(ctx context.Context, found bool) (staging context.Context, done func(), err error) {
+	if !found {
+		late := time.AfterFunc(foundTime, func() { t.end(true) })
+		defer late.Stop()
+	}
 	back, err := t.take(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	staging, cancel := context.WithCancel(ctx)
-	t.set(cancel)
+	t.set(cancel, found)
 	return staging, func() {
-		t.set(nil)
+		t.set(nil, false)
 		cancel()
 		back()
 	}, nil
 }
 
-func (t *turn) set(interrupt func()) {
+func (t *turn) set(interrupt func(), found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.interrupt = interrupt
+	t.interrupt, t.found = interrupt, found
 }
 
-func (t *turn) alive() { t.set(t.get()) }
-
-func (t *turn) get() func() {
+// alive returns when the turn's own lock is free.
+func (t *turn) alive() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.interrupt
 }

@@ -16,21 +16,43 @@ import (
 )
 
 // DirSource is a depot directory: a mirror, a stick, a site's or another node's folder. It is a
-// Source and has the method of a trust.MetadataSource. Nothing outside of the directory is
-// read, whatever links are in it.
-type DirSource struct{ name, blobs, trust string }
+// Source and has the method of a trust.MetadataSource. Nothing outside of its folders of blobs and
+// metadata is read, whatever links are in them; when it was found, they themselves are no links.
+type DirSource struct {
+	name  string
+	depot string // below name
+	// patience is how long what was found may say nothing; nil = as long as it takes.
+	patience *fsx.Patience
+	open     func(dir, name string) (dirFile, int64, error)
+}
+
+// dirFile is an open file of a directory.
+type dirFile interface {
+	fsx.ReaderAt
+	io.Closer
+}
 
 // Dir returns the depot at path, with its metadata in path/trust. A directory that holds
 // the depot in a folder "depot" (a site's, a node's) will do as well. Errors:
-// fs.ErrNotExist when there is no depot.
+// fs.ErrNotExist when there is no depot. It is waited for as long as it takes: a person named it.
 func Dir(path string) (*DirSource, error) {
 	for _, depot := range []string{".", "depot"} {
 		info, err := os.Stat(filepath.Join(path, depot, "blobs", "sha256"))
 		if err == nil && info.IsDir() {
-			return &DirSource{name: path, blobs: filepath.Join(path, depot), trust: filepath.Join(path, "trust")}, nil
+			return &DirSource{name: path, depot: depot, open: openRegular}, nil
 		}
 	}
 	return nil, errs.E(errs.NotFound, &fs.PathError{Op: "open depot", Path: path, Err: fs.ErrNotExist})
+}
+
+// DirFound is Dir for a directory that stands where anybody may have put it: each look at a file in it
+// ends after a minute, or when nobody waits for it.
+func DirFound(path string) (*DirSource, error) {
+	s, err := Dir(path)
+	if err == nil {
+		s.patience = &fsx.Patience{}
+	}
+	return s, err
 }
 
 // Name returns "directory PATH".
@@ -47,16 +69,59 @@ func (s *DirSource) Open(ctx context.Context, d digest.Digest, off int64) (io.Re
 	if _, err := digest.Parse(string(d)); err != nil {
 		return nil, -1, errs.E(errs.Invalid, err)
 	}
-	f, size, err := openRegular(s.blobs, filepath.Join("blobs", "sha256", d.Encoded()))
+	f, size, err := s.file(ctx, s.depot, filepath.Join("blobs", "sha256", d.Encoded()))
 	if err != nil {
 		return nil, -1, err
 	}
-	if _, err := f.Seek(min(off, size), io.SeekStart); err != nil {
-		f.Close()
-		return nil, -1, err
-	}
-	return f, size, nil
+	return &dirReader{ctx: ctx, s: s, f: f, off: min(off, size)}, size, nil
 }
+
+// file opens a file in folder, which may be a link to elsewhere when a person named s.
+func (s *DirSource) file(ctx context.Context, folder, name string) (dirFile, int64, error) {
+	if s.patience == nil {
+		return s.open(filepath.Join(s.name, folder), name)
+	}
+	name = filepath.Join(folder, name)
+	type opened struct {
+		f    dirFile
+		size int64
+		err  error
+	}
+	o, err := fsx.Await(ctx, s.patience, filepath.Join(s.name, name), func() opened {
+		f, size, err := s.open(s.name, name)
+		return opened{f, size, err}
+	}, func(o opened) {
+		if o.err == nil {
+			_ = o.f.Close()
+		}
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	return o.f, o.size, o.err
+}
+
+// dirReader reads a file of s.
+type dirReader struct {
+	ctx context.Context //nolint:containedctx // of the Open that it belongs to
+	s   *DirSource
+	f   dirFile
+	off int64
+}
+
+func (r *dirReader) Read(p []byte) (n int, err error) {
+	if r.s.patience == nil {
+		n, err = r.f.ReadAt(p, r.off)
+	} else {
+		n, err = r.s.patience.ReadAt(r.ctx, r.f, p, r.off)
+	}
+	if r.off += int64(n); n > 0 && errors.Is(err, io.EOF) {
+		err = nil // the next read says so
+	}
+	return n, err
+}
+
+func (r *dirReader) Close() error { return r.f.Close() }
 
 // Metadata returns the metadata file of that name, not verified: fs.ErrNotExist when there is none.
 func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
@@ -66,7 +131,7 @@ func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]b
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	f, size, err := openRegular(s.trust, name)
+	f, size, err := s.file(ctx, "trust", name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name(), err)
 	}
@@ -74,12 +139,12 @@ func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]b
 	if size > limit {
 		return nil, errs.Errorf(errs.Invalid, "%s: %s: %d bytes, more than %d", s.Name(), name, size, limit)
 	}
-	return fsx.Read(f, name, limit)
+	return fsx.Read(&dirReader{ctx: ctx, s: s, f: f}, name, limit)
 }
 
 // openRegular opens dir/name, which must be a plain file inside of dir: a named pipe
 // on a stick would block for ever.
-func openRegular(dir, name string) (*os.File, int64, error) {
+func openRegular(dir, name string) (dirFile, int64, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, 0, err

@@ -89,7 +89,7 @@ type pieces struct {
 	lonely bool     // one file that is named like a part
 
 	found    bool // where anybody may have put it: no link is followed
-	patience patience
+	patience fsx.Patience
 }
 
 // openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that
@@ -185,6 +185,14 @@ func (s *pieces) Close() error {
 	return err
 }
 
+// read reads from f at off as io.ReaderAt, for a file that was found with patience.
+func (s *pieces) read(f *os.File, p []byte, off int64) (int, error) {
+	if !s.found {
+		return f.ReadAt(p, off)
+	}
+	return s.patience.ReadAt(context.Background(), f, p, off)
+}
+
 // ReadAt reads across parts, as io.ReaderAt.
 func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 	done := 0
@@ -193,7 +201,7 @@ func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 			off -= s.sizes[i]
 			continue
 		}
-		n, err := s.readAt(f, p[done:done+int(min(int64(len(p)-done), s.sizes[i]-off))], off)
+		n, err := s.read(f, p[done:done+int(min(int64(len(p)-done), s.sizes[i]-off))], off)
 		done += n
 		if done == len(p) {
 			return done, nil

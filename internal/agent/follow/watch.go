@@ -148,10 +148,10 @@ func (f *Follower) offer(ctx context.Context, path string) bool {
 }
 
 // openFound opens what stands in a watched directory, where anybody may have put it: a link is not
-// followed, and nothing but a regular file or a depot is opened.
+// followed, nothing but a regular file or a depot is opened, and what says nothing is left.
 func openFound(path string) (stage.Source, func() error, error) {
 	if info, err := os.Lstat(path); err == nil && info.IsDir() {
-		d, err := fetch.Dir(path)
+		d, err := fetch.DirFound(path)
 		return d, func() error { return nil }, err
 	}
 	v, err := volume.OpenFound(path)

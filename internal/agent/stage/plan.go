@@ -51,7 +51,7 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 		return Plan{}, err
 	}
 	settings.Root = string(s.trust.Fingerprint())
-	fresh, err := s.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !live(src)})
+	fresh, err := s.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !Live(src)})
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
 	}

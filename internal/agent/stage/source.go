@@ -22,9 +22,9 @@ type Source interface {
 	trust.MetadataSource
 }
 
-// live reports whether src can be asked whether there is newer metadata now. The expiry of
+// Live reports whether src can be asked whether there is newer metadata now. The expiry of
 // others is checked against the time at which they were sealed.
-func live(src Source) bool {
+func Live(src Source) bool {
 	if l, ok := src.(interface{ Live() bool }); ok {
 		return l.Live()
 	}

@@ -1,18 +1,17 @@
-package volume
+package fsx_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // deadFolder is a file on a network folder whose server is gone.
@@ -34,11 +33,11 @@ func (d *deadFolder) ReadAt(p []byte, _ int64) (int, error) {
 func TestS13AReadThatNeverReturnsIsLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &deadFolder{back: make(chan struct{})}
-		var w patience
+		var w fsx.Patience
 		p := []byte("mine")
 		began := time.Now()
 		for range 3 {
-			n, err := w.readAt(f, p, 0)
+			n, err := w.ReadAt(t.Context(), f, p, 0)
 			if n != 0 || errs.KindOf(err) != errs.Unavailable || errs.HintOf(err) == "" {
 				t.Errorf("%d bytes, %v", n, err)
 			}
@@ -57,11 +56,11 @@ func TestS13AReadThatNeverReturnsIsLeftBehind(t *testing.T) {
 func TestPatienceReadsAsTheFileDoes(t *testing.T) {
 	text := []byte("0123456789")
 	f := named{bytes.NewReader(text)}
-	var w patience
+	var w fsx.Patience
 	for _, n := range []int{4, 2, 10, 1} {
 		for off := range int64(len(text)) {
 			got, want := make([]byte, n), make([]byte, n)
-			a, aerr := w.readAt(f, got, off)
+			a, aerr := w.ReadAt(t.Context(), f, got, off)
 			b, berr := f.ReadAt(want, off)
 			if a != b || !errors.Is(aerr, berr) || !bytes.Equal(got, want) {
 				t.Errorf("%d bytes at %d: %q, %v, want %q, %v", n, off, got, aerr, want, berr)
@@ -74,34 +73,27 @@ type named struct{ io.ReaderAt }
 
 func (named) Name() string { return "it" }
 
-// A volume that was found where anybody may put one is opened only when it is a file, and so is
-// each of its parts and their list. One that a person named may be a link to a file.
-func TestS13OnlyAFileIsAVolume(t *testing.T) {
-	dir := t.TempDir()
-	pipe, link, file := filepath.Join(dir, "pipe"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
-	if err := syscall.Mkfifo(pipe, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"list" + PartsSuffix, "piece.001"} {
-		if err := os.Link(pipe, filepath.Join(dir, name)); err != nil {
-			t.Fatal(err)
+// Whoever stops waiting is let go at once, and what comes late is closed.
+func TestS13NobodyWaitsWhoHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w fsx.Patience
+		for _, stop := range []time.Duration{time.Second, time.Hour} {
+			ctx, cancel := context.WithTimeout(t.Context(), stop)
+			back, closed := make(chan struct{}), false
+			began := time.Now()
+			_, err := fsx.Await(ctx, &w, "dead", func() bool { <-back; return true }, func(bool) { closed = true })
+			if took := time.Since(began); err == nil || took != min(stop, time.Minute) {
+				t.Errorf("%v after %s", err, took)
+			}
+			close(back)
+			synctest.Wait()
+			if !closed {
+				t.Error("what came late stays open")
+			}
+			cancel()
 		}
-	}
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(file, link); err != nil {
-		t.Fatal(err)
-	}
-	for name, kind := range map[string]errs.Kind{"pipe": errs.Invalid, "list": errs.Invalid, "piece": errs.Untrusted, "piece.001": errs.Invalid, "link": errs.Invalid, "file": errs.Untrusted} {
-		if _, err := OpenFound(filepath.Join(dir, name)); errs.KindOf(err) != kind {
-			t.Errorf("found %s: %v", name, err)
+		if _, err := fsx.Await(t.Context(), &w, "dead", func() bool { return true }, nil); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("asked again: %v", err)
 		}
-		if name == "link" {
-			kind = errs.Untrusted // followed, and empty
-		}
-		if _, err := Open(filepath.Join(dir, name)); errs.KindOf(err) != kind {
-			t.Errorf("named %s: %v", name, err)
-		}
-	}
+	})
 }

@@ -1,0 +1,109 @@
+package fetch_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fetch"
+)
+
+// deadFile is a file on a network folder whose server went away after it was opened.
+type deadFile struct{ back chan struct{} }
+
+func (deadFile) Name() string { return "dead" }
+func (deadFile) Close() error { return nil }
+
+func (f deadFile) ReadAt([]byte, int64) (int, error) {
+	<-f.back
+	return 0, io.EOF
+}
+
+// A folder that was found, and that says nothing when a file in it is opened or read, holds whoever
+// looks at it for a minute, and not at all when nobody waits any more: a look has the turn to change
+// the node, for which people and sites wait.
+func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		open bool // it is the opening that does not return
+		wait time.Duration
+		took time.Duration
+		kind errs.Kind
+	}{
+		{"open", true, time.Hour, time.Minute, errs.Unavailable},
+		{"read", false, time.Hour, time.Minute, errs.Unavailable},
+		{"open, and a person comes", true, time.Second, time.Second, errs.Cancelled},
+		{"read, and a person comes", false, time.Second, time.Second, errs.Cancelled},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) {
+				back := make(chan struct{})
+				src, err := fetch.DirFound(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				src.OpenWith(func(string) (fetch.DirFile, int64, error) {
+					if c.open {
+						<-back
+					}
+					return deadFile{back}, 10, nil
+				})
+				for _, look := range []func(context.Context) error{
+					func(ctx context.Context) error {
+						_, err := src.Metadata(ctx, "timestamp.json", 100)
+						return err
+					},
+					func(ctx context.Context) error {
+						rc, _, err := src.Open(ctx, digest.Of(nil), 0)
+						if err == nil {
+							_, err = io.ReadAll(rc)
+						}
+						return err
+					},
+				} {
+					ctx, cancel := context.WithCancel(t.Context())
+					time.AfterFunc(c.wait, cancel)
+					began := time.Now()
+					err := look(ctx)
+					took := time.Since(began)
+					if errs.KindOf(err) != c.kind || took != c.took && took != 0 {
+						t.Errorf("%v (%s) after %s", err, errs.KindOf(err), took)
+					}
+					cancel()
+				}
+				close(back)
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Whoever puts a depot into a watched folder does not have the agent read elsewhere; a person may have
+// the parts of one on several disks.
+func TestS13LinksOfAFoundFolder(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "blobs", "sha256"), 0o755), os.Symlink(other, filepath.Join(dir, "trust")),
+		os.WriteFile(filepath.Join(other, "timestamp.json"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func(string) (*fetch.DirSource, error){"found": fetch.DirFound, "named": fetch.Dir} {
+		src, err := open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := src.Metadata(t.Context(), "timestamp.json", 100); (err == nil) != (name == "named") {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+}
