@@ -141,8 +141,14 @@ func PlanReturn(now trust.Signed, ch Channel, app string) (*Return, error) {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "the promotion of %s to %s names no fallback: the channel ran none before, or this is a roll-back", e.Ref(), ch),
 			"overland rollback %s %s, with as many signatures as the channel asks for", ch, app)
 	}
-	if _, err := Find(now, Ref{App: app, Version: e.Fallback.Version}); err != nil {
+	to := Ref{App: app, Version: e.Fallback.Version}
+	signed, err := Find(now, to)
+	if err != nil {
 		return nil, fmt.Errorf("the fallback of channel %s is withdrawn: %w", ch, err)
+	}
+	if signed.Digest != e.Fallback.Digest || signed.Size != e.Fallback.Size {
+		return nil, errs.Hint(errs.Errorf(errs.Untrusted, "channel %s names %s as fallback with digest %s, but its release is %s: nodes would refuse it",
+			ch, to, e.Fallback.Digest, signed.Digest), "overland rollback %s %s, with as many signatures as the channel asks for", ch, app)
 	}
 	return &Return{Channel: ch, App: app, To: *e.Fallback, Undoes: e}, nil
 }

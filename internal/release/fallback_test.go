@@ -271,3 +271,25 @@ func TestAPromotionNamesItsFallback(t *testing.T) {
 		t.Errorf("to a withdrawn release: %v", err)
 	}
 }
+
+// A fallback that is named with another digest than its release's is no way back: who tries is told,
+// and nothing is signed that nodes would refuse.
+func TestS10AFallbackThatIsNotItsRelease(t *testing.T) {
+	repo := &signed{}
+	published(t, repo, "r1.a", "r2.a")
+	promoted(t, repo, "live", "r1.a")
+	promoted(t, repo, "live", "r2.a")
+	path := release.ChannelPath("live", "wallet")
+	err := repo.SetTargets(t.Context(), "channel/live", func(_ trust.Signed, files map[string]trust.TargetFile) error {
+		file := files[path]
+		file.Custom = json.RawMessage(`{"version":"r2.a","promotion":2,"fallback":` + named("r1.a", "something else") + `}`)
+		files[path] = file
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan, err := release.PlanReturn(repo.now(), "live", "wallet"); errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
+		t.Errorf("%+v, %v", plan, err)
+	}
+}

@@ -173,7 +173,10 @@ func releaseLines(r approval.Release) []string {
 	if r.Repository != "" {
 		lines = append(lines, "  repository that begins with commit "+r.Repository)
 	}
-	if r.Fallback != "" {
+	switch {
+	case r.NoFallback:
+		lines = append(lines, "  fallback "+r.Fallback+", of which NO release is signed with the digest that is named: nobody can return to it alone")
+	case r.Fallback != "":
 		lines = append(lines, "  fallback "+r.Fallback+": any one signer may return to it alone")
 	}
 	for _, asks := range r.Asks {

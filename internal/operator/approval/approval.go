@@ -52,13 +52,16 @@ type Release struct {
 	From       string        `json:"from,omitempty"`       // the channel that it came from
 	Repository string        `json:"repository,omitempty"` // the first commit of the repository
 	Rollback   bool          `json:"rollback,omitempty"`
-	Fallback   string        `json:"fallback,omitempty"` // version to which one signer may return it alone afterwards
-	Back       bool          `json:"back,omitempty"`     // a return to the fallback, for which one signature suffices
-	NoEffect   bool          `json:"noEffect,omitempty"` // the channel's promotion does not allow that return: nodes ignore it
-	Unsigned   bool          `json:"unsigned,omitempty"` // no release is signed under that version and digest: nodes refuse it
-	Commits    *int          `json:"commits,omitempty"`  // from Before to After, by their counts; negative: back
-	Asks       []string      `json:"asks,omitempty"`     // what its services ask for beyond the least
-	Unread     string        `json:"unread,omitempty"`   // why Asks says nothing: what is not in this depot, or cannot be believed
+	Fallback   string        `json:"fallback,omitempty"`   // version to which one signer may return it alone afterwards
+	NoFallback bool          `json:"noFallback,omitempty"` // no release is signed under that version with the digest that is named
+	Back       bool          `json:"back,omitempty"`       // a return to the fallback, for which one signature suffices
+	NoEffect   bool          `json:"noEffect,omitempty"`   // the channel's promotion does not allow that return: nodes ignore it
+	Unsigned   bool          `json:"unsigned,omitempty"`   // no release is signed under that version and digest: nodes refuse it
+	Commits    *int          `json:"commits,omitempty"`    // from Before to After, by their counts; negative: back
+	Asks       []string      `json:"asks,omitempty"`       // what its services ask for beyond the least
+	Unread     string        `json:"unread,omitempty"`     // why Asks says nothing: what is not in this depot, or cannot be believed
+
+	fallback digest.Digest // of Fallback, as the payload says
 }
 
 // Signers is how the signers of one role change.
@@ -163,7 +166,8 @@ type said struct {
 	Rollback   bool   `json:"rollback"`
 	Repository string `json:"repository"`
 	Fallback   struct {
-		Version string `json:"version"`
+		Version string        `json:"version"`
+		Digest  digest.Digest `json:"digest"`
 	} `json:"fallback"`
 }
 
@@ -197,6 +201,7 @@ func releases(s repository.Staged) []Release {
 				r.After = path.Base(p)
 			}
 		}
+		r.fallback = after.Fallback.Digest
 		out = append(out, r)
 	}
 	slices.SortFunc(out, func(a, b Release) int { return strings.Compare(a.App+"@"+a.After, b.App+"@"+b.After) })
@@ -213,8 +218,14 @@ func (r *Release) check(now trust.Signed, s repository.Staged) {
 	if r.After == "" || !strings.HasPrefix(s.Role, release.Channel("").Role()) {
 		return
 	}
-	signed, err := release.Find(now, release.Ref{App: r.App, Version: r.After})
-	r.Unsigned = err != nil || signed.Digest != r.Digest
+	r.Unsigned = !released(now, r.App, r.After, r.Digest)
+	r.NoFallback = r.Fallback != "" && !released(now, r.App, r.Fallback, r.fallback)
+}
+
+// released reports whether a release of app is signed under version with digest d.
+func released(now trust.Signed, app, version string, d digest.Digest) bool {
+	signed, err := release.Find(now, release.Ref{App: app, Version: version})
+	return err == nil && signed.Digest == d
 }
 
 // back describes a change of the fallback role of channel ch.

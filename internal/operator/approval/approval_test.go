@@ -92,6 +92,51 @@ func TestS10SignersSignBlind(t *testing.T) {
 	}
 }
 
+// A promotion may name a version as its fallback with the digest of something else: whoever signs is
+// told that nobody could return to it, and not at night, when one does.
+func TestS10AFallbackThatIsNoRelease(t *testing.T) {
+	r, err := repository.Init(t.Context(), trusttest.NewMemory(), trusttest.NewMemoryKeys(), repository.InitOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for v, blob := range map[string]string{"r1.aaaaaaaaaaaa": "old", "r2.bbbbbbbbbbbb": "new"} {
+		must(r.SetTargets(t.Context(), "app/wallet", says("app/wallet/"+v, blob, map[string]any{})))
+	}
+	must(r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", "old", map[string]any{"version": "r1.aaaaaaaaaaaa"})))
+	people := trusttest.NewMemoryKeys()
+	for i, name := range []string{"ann", "ben"} {
+		key, err := people.New(name, nil)
+		must(err)
+		if err := r.AddSigner(t.Context(), "channel/live", key, 2*i); (err == nil) != (i == 0) {
+			t.Fatal(err)
+		}
+	}
+	if err := r.With(people).Sign(t.Context(), "channel/live"); err == nil {
+		t.Fatal("published without the online key")
+	}
+	must(r.Refresh(t.Context()))
+	for blob, wrong := range map[string]bool{"old": false, "evil": true} {
+		fallback := map[string]any{"version": "r1.aaaaaaaaaaaa", "digest": digest.Of([]byte(blob)), "size": 1}
+		custom := map[string]any{"version": "r2.bbbbbbbbbbbb", "promotion": 9, "fallback": fallback}
+		if err := r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", "new", custom)); err == nil {
+			t.Fatal("published by nobody")
+		}
+		now, err := r.Read(t.Context())
+		must(err)
+		list, err := approval.Describe(now, nil)
+		must(err)
+		if len(list) != 1 || len(list[0].Releases) != 1 || list[0].Releases[0].Fallback == "" || list[0].Releases[0].NoFallback != wrong {
+			t.Errorf("fallback %s: %+v", blob, list)
+		}
+	}
+}
+
 // What goes is told as what comes is: a release that is withdrawn, and one that is put back.
 func TestS10WhatGoesIsTold(t *testing.T) {
 	r, err := repository.Init(t.Context(), trusttest.NewMemory(), trusttest.NewMemoryKeys(), repository.InitOptions{})
