@@ -72,6 +72,7 @@ type Service struct {
 	Since    time.Time `json:"since,omitzero"`
 	Restarts int       `json:"restarts"`
 	LastExit string    `json:"lastExit,omitempty"`
+	Done     bool      `json:"done,omitempty"`  // it has done its work: it ended without an error and is not to run again
 	Error    string    `json:"error,omitempty"` // why the last start failed
 	Next     time.Time `json:"next,omitzero"`   // when it is started again
 	Log      string    `json:"log"`             // its file

@@ -87,6 +87,16 @@ type Execer interface {
 	Exec(ctx context.Context, i Instance, argv []string, out io.Writer) (Exit, error)
 }
 
+// Rememberer is a Runtime that knows what became of runs that no agent watched, or that an earlier one
+// did.
+type Rememberer interface {
+	// Ended returns how the last run of i ended, when it ended by itself and without an error, and what
+	// was known of it; false while i runs, and when another version of it ran since.
+	Ended(i Instance) (Exit, Info, bool)
+	// Forget makes Ended false for i.
+	Forget(i Instance) error
+}
+
 // Process is a running copy of an instance. It is safe for concurrent use.
 type Process interface {
 	PID() int

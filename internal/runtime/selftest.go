@@ -117,7 +117,7 @@ func awaitStart(ctx context.Context, inst Instance, s Subject) (Status, error) {
 	for {
 		st, changed := s.Watch()
 		switch {
-		case st.State == Running:
+		case st.State == Running || st.Done():
 			return st, nil
 		case st.Final:
 			return st, gone(st)
@@ -137,7 +137,9 @@ func giveUp(ctx context.Context, s Subject, give context.CancelCauseFunc) {
 	for {
 		st, changed := s.Watch()
 		if st.Final {
-			give(gone(st))
+			if !st.Done() { // what it has left may still pass
+				give(gone(st))
+			}
 			return
 		}
 		select {
@@ -148,13 +150,16 @@ func giveUp(ctx context.Context, s Subject, give context.CancelCauseFunc) {
 	}
 }
 
-// hold returns nil when the service stays the same process for d.
+// hold returns nil when the service stays the same process for d, or has done its work.
 func hold(ctx context.Context, s Subject, d time.Duration) error {
 	began := time.Now()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	first, changed := s.Watch()
 	for st := first; ; {
+		if st.Done() {
+			return nil
+		}
 		if st.State != Running || st.PID != first.PID || st.Restarts != first.Restarts {
 			return fmt.Errorf("did not stay up for %s: %s after %s", d, ending(st), time.Since(began).Round(time.Millisecond))
 		}

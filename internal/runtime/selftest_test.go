@@ -312,3 +312,25 @@ func TestSelfTestEndsWithItsContext(t *testing.T) {
 		}
 	})
 }
+
+// A job that ends well before it was up for long is fine, and what it printed may be looked into.
+func TestAJobThatIsDoneIsGood(t *testing.T) {
+	for policy, want := range map[string]bool{"never": true, "on-failure": true, "always": false} {
+		synctest.Test(t, func(t *testing.T) {
+			rt := &fakeRuntime{lives: []life{{d: time.Second, exit: fine}}}
+			log := filepath.Join(t.TempDir(), "log")
+			if err := os.WriteFile(log, []byte("migrated\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			inst := runtime.Instance{Log: log, Spec: appfile.Service{
+				Restart: appfile.Restart{Policy: policy}, Stable: appfile.Duration(time.Hour), SelfTest: []appfile.Check{{Log: "migrated"}},
+			}}
+			s := runtime.Supervise(t.Context(), rt, inst, runtime.Options{})
+			results := runtime.SelfTest(t.Context(), rt, inst, s)
+			if r, bad := runtime.Failed(results); bad == want {
+				t.Errorf("%s: failed %v: %v", policy, bad, r)
+			}
+			s.Detach()
+		})
+	}
+}

@@ -30,3 +30,7 @@ type Status struct {
 	LogStart  int64     `json:"-"`                  // length of the log in bytes when the process started
 	Final     bool      `json:"-"`                  // it will not run again as it is: Ended, or a program that cannot run
 }
+
+// Done reports whether the instance has done its work: it ended without an error, and is not to run
+// again.
+func (s Status) Done() bool { return s.State == Ended && s.LastExit != nil && s.LastExit.OK() }

@@ -111,6 +111,9 @@ func (s *Supervisor) set(change func(*Status)) {
 
 // run is the supervisor's life: a process, a wait, a process, …
 func (s *Supervisor) run(ctx context.Context) {
+	if s.finished() {
+		return
+	}
 	delay := backoff{min: s.inst.Spec.Restart.Backoff.Min.Or(time.Second), max: s.inst.Spec.Restart.Backoff.Max.Or(5 * time.Minute)}
 	for first := true; ; first = false {
 		p, err := s.obtain(ctx, first)
@@ -159,6 +162,24 @@ func (s *Supervisor) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// finished reports whether the instance has done its work already, and its policy wants no other run:
+// neither a new agent nor a new generation that has it as it was makes it run again.
+func (s *Supervisor) finished() bool {
+	r, ok := s.rt.(Rememberer)
+	if !ok {
+		return false
+	}
+	ended, info, ok := r.Ended(s.inst)
+	if !ok || s.restarts(ended) {
+		return false
+	}
+	s.log.Info("service has ended before", "exit", ended.String(), "at", ended.At)
+	s.set(func(st *Status) {
+		*st = Status{State: Ended, Since: ended.At, LastExit: &ended, LogStart: info.LogStart, Final: true}
+	})
+	return true
 }
 
 // obtain returns the running process: an adopted one where there is one. Even when the supervisor

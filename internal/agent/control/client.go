@@ -3,7 +3,9 @@ package control
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 
@@ -32,6 +34,9 @@ func CallProgress(ctx context.Context, dir string, q nodeapi.Request, steps func
 		return nodeapi.Response{}, err
 	}
 	away := func(err error) error {
+		if errors.Is(err, fs.ErrPermission) {
+			return errs.Hint(errs.E(errs.Denied, fmt.Errorf("ask the agent in %s: %w", dir, err)), "only its owner may: sudo overland-agent …")
+		}
 		return errs.Hint(errs.Errorf(errs.Unavailable, "ask the agent in %s: %w", dir, err), "start it: overland-agent run --state %s", dir)
 	}
 	conn, err := dial(ctx, path)

@@ -113,6 +113,8 @@ func Peek(dir string) (State, *Generation, error) {
 	switch {
 	case a.err != nil && b.err != nil && a.missing && b.missing:
 		return State{}, nil, errs.Hint(errs.Errorf(errs.NotFound, "no node in %s", dir), "install a volume: sh FILE.volume install")
+	case errors.Is(a.err, fs.ErrPermission) && b.err != nil:
+		return State{}, nil, errs.Hint(errs.E(errs.Denied, fmt.Errorf("read the state of the node: %w", a.err)), "it is its owner's alone: sudo overland-agent …")
 	case a.err != nil && b.err != nil:
 		return State{}, nil, errs.Hint(fmt.Errorf("both copies of the state in %s are damaged: %w", dir, a.err),
 			"start the agent: it returns to the last good generation")

@@ -106,16 +106,27 @@ func (s *services) apply(ctx context.Context, g *node.Generation) error {
 		return err
 	}
 	stop := s.orphans(ctx, want)
+	var forget []*unit
 	s.mu.Lock()
 	for name, u := range s.units {
 		if inst, ok := want[name]; !ok || inst.Digest() != u.inst.Digest() {
 			stop = append(stop, u.sup.Stop)
+			if g != nil { // left for another version: should it come back, it has its work to do again
+				forget = append(forget, u)
+			}
 			delete(s.units, name)
 		}
 	}
 	s.mu.Unlock()
 	if err := all(ctx, stop); err != nil {
 		return fmt.Errorf("stop services: %w", err)
+	}
+	for _, u := range forget {
+		if r, ok := u.rt.(runtime.Rememberer); ok {
+			if err := r.Forget(u.inst); err != nil && !fsx.TakesNothing(err) {
+				return fmt.Errorf("service %s: %w", u.inst.Name, err)
+			}
+		}
 	}
 	var failed error
 	for _, name := range slices.Sorted(maps.Keys(want)) {
@@ -255,7 +266,7 @@ func (s *services) fill(list []nodeapi.Service) {
 		if r.LastExit != nil {
 			out.LastExit = r.LastExit.String()
 		}
-		out.Error = r.Err
+		out.Error, out.Done = r.Err, r.Done()
 		out.User = r.Confined.User
 		out.Confined = nodeapi.Confined{
 			Apart: r.Confined.Apart, Filter: r.Confined.Filter, Limits: r.Confined.Limits, Missing: r.Confined.Missing,

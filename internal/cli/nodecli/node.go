@@ -75,7 +75,7 @@ func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.S
 
 func allUp(list []nodeapi.Service) bool {
 	for _, s := range list {
-		if s.State != "running" {
+		if s.State != "running" && !s.Done {
 			return false
 		}
 	}
@@ -119,10 +119,16 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 		if !svc.Since.IsZero() {
 			printer.Fprintf(w, ", since %s", svc.Since.UTC().Format(time.RFC3339))
 		}
-		if svc.Restarts > 0 {
+		switch {
+		case svc.Restarts > 0:
 			printer.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
+		case svc.LastExit != "":
+			printer.Fprintf(w, ", %s", svc.LastExit)
 		}
 		printer.Fprintf(w, "\n")
+		if svc.Error != "" {
+			printer.Fprintf(w, "\t%s\n", svc.Error)
+		}
 		if svc.User != "" {
 			printer.Fprintf(w, "\t%s\n", confinedLine(svc))
 		}
@@ -199,7 +205,7 @@ func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
 		to = n
 	}
 	r, err := control.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: to}, e.progress())
-	if r.Report == nil {
+	if r.Report == nil || err != nil && r.Report.Outcome == "" {
 		if errs.KindOf(err) == errs.Unavailable {
 			err = errs.Hint(err, "start the agent: %s supervise, or the service %s", Program, host.ServiceName)
 		}

@@ -1,6 +1,7 @@
 package nodecli
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 
 	"overland/internal/agent/control"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 )
 
@@ -59,5 +61,49 @@ func TestCancelledIs130(t *testing.T) {
 	_, err := awaitOutcome(ctx, env{err: io.Discard}, t.TempDir(), 1, time.Minute)
 	if got := errs.KindOf(err).Exit(); got != 130 {
 		t.Errorf("exit code %d for %v, want 130", got, err)
+	}
+}
+
+// A job that is done is no reason to worry; why a service does not run is said in words, too.
+func TestStatusSaysWhyAServiceIsNotUp(t *testing.T) {
+	done := nodeapi.Service{Name: "a.migrate", State: "ended", LastExit: "exit code 0", Done: true}
+	failed := nodeapi.Service{Name: "a.job", State: "ended", LastExit: "exit code 3"}
+	waits := nodeapi.Service{Name: "a.web", State: "waiting", Error: "start a.web: program /x: not there"}
+	if !allUp([]nodeapi.Service{done, {State: "running"}}) || allUp([]nodeapi.Service{failed}) || allUp([]nodeapi.Service{waits}) {
+		t.Error("what is up is told wrongly")
+	}
+	var out bytes.Buffer
+	printStatus(env{out: &out}, nodeapi.Status{Services: []nodeapi.Service{done, failed, waits}}, nodeapi.AgentVersions{})
+	for _, want := range []string{"a.migrate ended, exit code 0\n", "a.job ended, exit code 3\n", "program /x: not there\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+}
+
+type refuses struct{ err error }
+
+func (h refuses) Handle(context.Context, nodeapi.Request) (nodeapi.Response, error) {
+	return nodeapi.Response{Report: &nodeapi.Report{}}, h.err
+}
+
+// Without a generation to go back to rollback says that, and nothing of a generation 0.
+func TestRollbackWithNothingBefore(t *testing.T) {
+	dir := t.TempDir()
+	s, err := control.Listen(dir, fsx.FS{}, refuses{errs.Errorf(errs.NotFound, "roll back: no good generation before 1 is kept")}, &control.Steps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- s.Serve(ctx) }()
+	var out, said bytes.Buffer
+	code := Run(t.Context(), strings.NewReader(""), &out, &said, []string{"rollback", "--state", dir})
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if code != 1 || out.Len() > 0 || !strings.Contains(said.String(), "no good generation before 1") {
+		t.Errorf("exit code %d, %q, %q", code, out.String(), said.String())
 	}
 }

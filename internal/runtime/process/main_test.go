@@ -122,6 +122,11 @@ func play(role string) {
 	case "chatter":
 		// Says more than anybody wants, then what was asked for.
 		fmt.Print(strings.Repeat("x", 1<<20), "needle\n")
+	case "job":
+		wait := make(chan os.Signal, 1)
+		signal.Notify(wait, syscall.SIGUSR1)
+		say("ready %d", os.Getpid())
+		<-wait
 	case "burst":
 		// Prints as fast as it can, when it is told to, then what was asked for, through another opening.
 		line := strings.Repeat("x", 1<<10-1) + "\n"

@@ -38,6 +38,8 @@ type Runtime struct {
 var (
 	_ runtime.Runtime = (*Runtime)(nil)
 	_ runtime.Execer  = (*Runtime)(nil)
+
+	_ runtime.Rememberer = (*Runtime)(nil)
 )
 
 // New returns a Runtime.

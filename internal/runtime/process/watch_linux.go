@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"sync"
 	"syscall"
@@ -129,7 +130,7 @@ func (p *proc) run() {
 		return
 	}
 	p.exit = p.collect()
-	if now, ok := readRecord(p.path); ok && now.Run == p.rec.Run {
+	if now, ok := readRecord(p.path); ok && now.Run == p.rec.Run && !p.remember() {
 		if err := p.r.o.FS.Remove(p.path); err != nil {
 			p.r.log.Warn("record not removed", "record", p.path, "error", err) // a stale one proves nothing
 		}
@@ -214,6 +215,38 @@ func (p *proc) collect() runtime.Exit {
 	}
 	return e
 }
+
+// remember leaves the record, and how the run ended, for Ended: of a service that did its work, and was
+// not stopped.
+func (p *proc) remember() bool {
+	if closed(p.stopping) || !p.exit.OK() {
+		return false
+	}
+	if _, ok := confine.ReadExit(exitPath(p.path)); ok {
+		return true // its keeper said it
+	}
+	b, err := json.Marshal(confine.Exit{})
+	return err == nil && p.r.o.FS.WriteFile(exitPath(p.path), b, 0o600) == nil
+}
+
+// Ended implements runtime.Rememberer: by the record, which outlives a run that ended well, and the
+// word of its keeper, who needs no agent for it.
+func (r *Runtime) Ended(i runtime.Instance) (runtime.Exit, runtime.Info, bool) {
+	rec, ok := readRecord(i.Record)
+	if !ok || rec.PID == 0 || !rec.runs(i) || rec.alive() {
+		return runtime.Exit{}, runtime.Info{}, false
+	}
+	x, ok := confine.ReadExit(exitPath(i.Record))
+	info, err := os.Stat(exitPath(i.Record))
+	if !ok || err != nil {
+		return runtime.Exit{}, runtime.Info{}, false
+	}
+	e := exitOf(x, info.ModTime())
+	return e, runtime.Info{Since: rec.Since, LogStart: rec.LogStart, Confined: rec.Confined}, e.OK()
+}
+
+// Forget implements runtime.Rememberer.
+func (r *Runtime) Forget(i runtime.Instance) error { return r.o.FS.Remove(exitPath(i.Record)) }
 
 // exitPath returns the file that the keeper of what is recorded at path writes the exit into.
 func exitPath(path string) string { return path + ".exit" }
