@@ -51,7 +51,10 @@ func Listen(dir string, disk fsx.FS, h Handler, steps *Steps) (*Server, error) {
 	if merr := os.MkdirAll(filepath.Dir(path), ownerOnly); merr != nil {
 		return nil, err
 	}
-	return listen(path, disk, h, steps)
+	if s, err = listen(path, disk, h, steps); err == nil {
+		s.list.SetUnlinkOnClose(true) // no other node finds it and wonders
+	}
+	return s, err
 }
 
 // memoryPath is where the control socket of the node in dir is when its disk takes nothing new.
