@@ -80,7 +80,7 @@ func Table() []Entry {
 		{Cache, Rebuildable, private, true, "what was fetched for others and what builds remember"},
 		{CacheIndex, Rebuildable, 0, false, "which blob is the answer to which request"},
 		{Sessions, Rebuildable, private, true, "what recordings and replays need while they run"},
-		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application; no command sees it"},
+		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application, and `std`, from which each begins; no command sees it"},
 		{CommandCache, Rebuildable, private, true, "what commands have compiled with Go, one folder for each application and repository"},
 		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
 		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},

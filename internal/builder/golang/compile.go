@@ -27,6 +27,7 @@ import (
 type compile struct {
 	host     *host
 	root     string // GOROOT of the pinned toolchain
+	release  string // which that is: "go1.26.8"
 	job      builder.Job
 	settings settings
 	src      string
@@ -78,18 +79,19 @@ func (c compile) compileEnv() []string {
 }
 
 // fetch sees to it that the modules of the packages that the program imports on its platform are in
-// the module cache, each verified against go.sum, and refuses packages that are made of anything else.
-func (c compile) fetch(ctx context.Context) error {
+// the module cache, each verified against go.sum, and refuses packages that are made of anything else. It returns the packages of the standard
+// library among them.
+func (c compile) fetch(ctx context.Context) (std []string, _ error) {
 	out, err := c.list(ctx)
 	var ended *runError
 	if errors.As(err, &ended) {
 		if lacks := c.lacking(ended.said); lacks != nil {
-			return lacks
+			return nil, lacks
 		}
-		return notFetched("modules of "+c.settings.Package, c.tidy(ended.said))
+		return nil, notFetched("modules of "+c.settings.Package, c.tidy(ended.said))
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	modules := map[module.Version]string{}
 	var cgo []string
@@ -101,15 +103,18 @@ func (c compile) fetch(ctx context.Context) error {
 				c.job.Note(fmt.Sprintf("cgo is off, so the parts that need it are left out of %s: what they do may fail when it runs",
 					progress.Some(cgo)))
 			}
-			return c.verify(ctx, modules)
+			return std, c.verify(ctx, modules)
 		case err != nil:
-			return fmt.Errorf("what go list says of %s: %w", c.settings.Package, err)
+			return nil, fmt.Errorf("what go list says of %s: %w", c.settings.Package, err)
 		case !p.DepOnly && p.Name != "main":
-			return errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, p.Name),
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is package %s: not a command", c.settings.Package, p.Name),
 				"name the folder of a package main")
 		}
 		if err := c.check(p); err != nil {
-			return err
+			return nil, err
+		}
+		if p.Standard {
+			std = append(std, p.ImportPath)
 		}
 		if c.needsCgo(p) {
 			cgo = append(cgo, p.ImportPath)

@@ -10,6 +10,9 @@
 //	               and the module cache, and reach nothing. When the module cache lacks something, one
 //	               more cell reaches a module proxy of this process's, which has what go.sum names.
 //
+// An application's cache begins as a copy of the standard library, which is compiled once, of the
+// toolchain alone.
+//
 // It compiles in an empty environment, without cgo, with -trimpath and no version-control stamp,
 // so the bytes depend on the commit, the platform and the toolchain, and on nothing of this machine.
 // In a cell already (a replay), or with isolation none, the commit's Go fetches for itself.

@@ -134,7 +134,7 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	if err != nil {
 		return builder.Output{}, err
 	}
-	c := compile{host: h, root: root, job: j, settings: s, src: src, scratch: scratch, confined: b.o.Isolation == cell.Full && !b.held}
+	c := compile{host: h, root: root, release: r.Toolchain, job: j, settings: s, src: src, scratch: scratch, confined: b.o.Isolation == cell.Full && !b.held}
 	caches := filepath.Join(b.o.Cache, j.Owner)
 	if j.Fresh {
 		caches = filepath.Join(scratch, "caches")
@@ -147,10 +147,14 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 		return builder.Output{}, err
 	}
 	j.Progress(builder.StepFetch, "modules")
-	if err := c.fetch(ctx); err != nil {
+	std, err := c.fetch(ctx)
+	if err != nil {
 		return builder.Output{}, err
 	}
 	j.Progress(builder.StepCompile, r.Toolchain)
+	if err := c.seed(ctx, b.o.Cache, std); err != nil {
+		return builder.Output{}, err
+	}
 	file, err := c.build(ctx)
 	if err != nil {
 		return builder.Output{}, err

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
@@ -42,11 +44,13 @@ said=$GOCACHE/said
 	echo "$1" >>MODS/ran && echo "$1: it changed the module cache"
 	echo "$1" >/dev/tcp/127.0.0.1/PORT && echo "$1: it reached the network"
 	[ -z "$OPERATOR_TOKEN" ] || echo "$1: it has the operator's variables"
-	case $HOME in *job-*) ;; *) echo "$1: it has the home $HOME" ;; esac
+	[ "${*: -1}" != fmt ] || [ -z "$(find / -name main.go -path "*/build-*" -print -quit)" ] || echo "$1: it sees an application"
+	echo "$1" >"$GOCACHE/../../std/ran"
+	case $HOME in */build-*) ;; *) echo "$1: it has the home $HOME" ;; esac
 } >>"$said" 2>/dev/null
 case $1 in
-list) echo '{"ImportPath":"example.org/app","Name":"main","Dir":"'$PWD'","GoFiles":["main.go"]}' ;;
-build) while [ "$1" != -o ]; do shift; done; mkdir -p "$(dirname "$2")"; { echo report:; cat "$said"; } >"$2" ;;
+list) echo '{"ImportPath":"example.org/app","Name":"main","Dir":"'$PWD'","GoFiles":["main.go"]}{"ImportPath":"fmt","Name":"fmt","Standard":true,"DepOnly":true}' ;;
+build) while [ $# -gt 0 ] && [ "$1" != -o ]; do shift; done; [ $# -gt 0 ] || exit 0; mkdir -p "$(dirname "$2")"; { echo report:; cat "$said"; } >"$2" ;;
 esac
 `)
 	edit(t, goroot, map[string]string{"bin/go": script})
@@ -61,7 +65,8 @@ esac
 	t.Setenv("OPERATOR_TOKEN", "s3cr3t")
 	for isolation, want := range map[cell.Isolation]int{cell.Full: 0, cell.None: 6} {
 		w := newSite(t, t.TempDir(), t.TempDir())
-		b := New(Options{Cache: t.TempDir(), ModCache: mods, Isolation: isolation})
+		caches := t.TempDir()
+		b := New(Options{Cache: caches, ModCache: mods, Isolation: isolation})
 		b.toolchains["go1.26.8"] = goroot
 		w.Builders["go"] = b
 		built, err := w.build(t.Context(), dir, app, "linux/amd64")
@@ -78,6 +83,17 @@ esac
 		}
 		if got := strings.Count(string(said), "list: it "); got != want {
 			t.Errorf("isolation %s: %d of %d attempts:\n%s", isolation, got, want, said)
+		}
+		if isolation == cell.None {
+			continue
+		}
+		// Nor does it reach the standard library that is compiled for all, which is made as alone.
+		if list, err := os.ReadDir(filepath.Join(caches, "std")); err != nil || len(list) != 2 {
+			t.Errorf("%v, %v", list, err)
+		}
+		seed, err := os.ReadFile(filepath.Join(caches, "std", "go1.26.8-linux-amd64", "said"))
+		if err != nil || len(seed) > 0 {
+			t.Errorf("the standard library: %q, %v", seed, err)
 		}
 	}
 }
@@ -199,4 +215,88 @@ func TestS2AChangedModuleIsFoundByARebuild(t *testing.T) {
 	if err := c.verify(t.Context(), list); errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "" {
 		t.Errorf("changed: %v", err)
 	}
+}
+
+// The standard library is compiled once for all applications, and nothing of one is in what another
+// gets: a copy, of which the original never changes but by the Go of a release alone.
+func TestS2TheStandardLibraryIsCompiledOnce(t *testing.T) {
+	caches := t.TempDir()
+	entries := func(dir string) map[string]os.FileInfo {
+		list := map[string]os.FileInfo{}
+		err := filepath.WalkDir(filepath.Join(caches, dir), func(path string, d os.DirEntry, err error) error {
+			if err == nil && strings.HasSuffix(path, "-a") {
+				list[d.Name()], err = d.Info()
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	first, used := map[string]os.FileInfo(nil), []time.Duration(nil)
+	for _, name := range []string{"one", "two"} {
+		dir := t.TempDir()
+		git(t, dir, "init", "-q", "-b", "main")
+		edit(t, dir, map[string]string{"go.mod": plainMod, "main.go": "package main\n\nfunc main() { println(\"" + name + "\") }\n"})
+		git(t, dir, "add", "-A")
+		git(t, dir, "commit", "-q", "-m", name)
+		w := newSite(t, t.TempDir(), caches)
+		named := *app
+		named.Name = name
+		before := processorTime(t)
+		if _, err := w.build(t.Context(), dir, &named, "linux/amd64"); err != nil {
+			t.Fatal(err)
+		}
+		used = append(used, processorTime(t)-before)
+		owner, err := ownedBy(caches)
+		if err != nil || len(owner) == 0 {
+			t.Fatal(owner, err)
+		}
+		seed := entries("std")
+		if first == nil {
+			first = seed
+		} else if len(seed) != len(first) {
+			t.Errorf("%d compiled packages for all after %s, %d before", len(seed), name, len(first))
+		}
+		for _, id := range owner {
+			own, inSeed := entries(id), 0
+			for entry, info := range own {
+				if at := seed[entry]; at != nil {
+					inSeed++
+					if os.SameFile(at, info) {
+						t.Fatalf("%s is the same file for all", entry)
+					}
+				}
+			}
+			if inSeed < len(seed) || len(seed) < 40 {
+				t.Errorf("%s has %d of the %d entries for all", name, inSeed, len(seed))
+			}
+		}
+	}
+	if used[1] > used[0]/3 {
+		t.Errorf("the first build took %v of a processor, another application's %v", used[0], used[1])
+	}
+	t.Log(used)
+}
+
+// processorTime returns what the processes that this one has started have used.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// ownedBy returns the folders of applications in caches.
+func ownedBy(caches string) (list []string, _ error) {
+	all, err := os.ReadDir(caches)
+	for _, d := range all {
+		if d.IsDir() && d.Name() != seeds {
+			list = append(list, d.Name())
+		}
+	}
+	return list, err
 }
