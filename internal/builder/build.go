@@ -2,6 +2,7 @@ package builder
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"maps"
 	"path/filepath"
@@ -107,6 +108,8 @@ type Job struct {
 	ReadFile func(ctx context.Context, path string) ([]byte, error) // a file of the commit, read once; or fs.ErrNotExist
 	Progress func(step Step, detail string)
 	Note     func(string) // as in the Request, never nil
+
+	turn string // which of how many it is, for people
 }
 
 // Recipe is what decides the bytes of a Job, besides its tree and platform. Its JSON is hashed, so
@@ -145,6 +148,9 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	}
 	folder := digest.Of([]byte(owner + "\x00" + req.Repo.Dir())).Encoded()[:ownerDigits]
 	for i := range jobs {
+		if len(jobs) > 1 {
+			jobs[i].turn = fmt.Sprintf(" (%d of %d)", i+1, len(jobs))
+		}
 		jobs[i].Owner, jobs[i].Folder, jobs[i].Fresh = owner, folder, req.Fresh
 	}
 	r := &run{depot: d, req: req, cache: cache{dir: filepath.Join(req.Cache, "builds"), fs: req.FS}, read: map[string]file{}, noted: map[string]bool{}}

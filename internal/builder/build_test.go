@@ -340,3 +340,20 @@ func TestWhatAKilledBuildLeftIsRemoved(t *testing.T) {
 		t.Errorf("the dead one is still there: %v", err)
 	}
 }
+
+// A build of several programs says how far it is.
+func TestProgressCounts(t *testing.T) {
+	s := newSite(t)
+	req := s.request(repository(t, map[string]string{"main": "1"}), app("a", "b"))
+	req.Platforms = []platform.Platform{"linux/amd64"}
+	var ended []string
+	req.Progress = func(e progress.Event) {
+		if e.End {
+			ended = append(ended, e.What+": "+e.Note)
+		}
+	}
+	s.build(req)
+	if got, want := strings.Join(ended, "\n"), "a for linux/amd64: done fake1.0 (1 of 2)\nb for linux/amd64: done fake1.0 (2 of 2)"; got != want {
+		t.Errorf("told %q, want %q", got, want)
+	}
+}

@@ -50,7 +50,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 			r.telling.Lock()
 			defer r.telling.Unlock()
 			r.req.Progress(progress.Event{
-				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(step) + " " + detail), End: ended,
+				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(step)+" "+detail) + j.turn, End: ended,
 			})
 		}
 	}

@@ -111,6 +111,14 @@ func (b *bench) run(script string) (string, builder.Output, error) {
 	return string(content), out, nil
 }
 
+// go run makes a generator for the target, which does not run here.
+func TestAGeneratorForTheTarget(t *testing.T) {
+	_, _, err := newBench(t).run("echo 'fork/exec /tmp/go-build1/gen: exec format error' >&2; exit 1")
+	if !strings.Contains(errs.HintOf(err), "env -u GOOS") {
+		t.Errorf("%v, hint %q", err, errs.HintOf(err))
+	}
+}
+
 func TestACommandHasAPlaceAndAnEnvironmentOfItsOwn(t *testing.T) {
 	const script = `mkdir out; rm folder/link
 		echo "$OVERLAND_PLATFORM $GOOS $GOARCH $GOARM $SOURCE_DATE_EPOCH $OVERLAND_VERSION $TZ $LC_ALL $(umask) ${MINE-none} $OVERLAND_SESSION" > out/app

@@ -119,6 +119,12 @@ func explain(err error, s settings, said *tail) error {
 	case errs.KindOf(err) != errs.Invalid:
 		return fmt.Errorf("%s: %w", what, err)
 	}
-	hint := cmp.Or(errs.HintOf(err), "mend it and commit; its last lines say where")
-	return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w%s", what, err, said.lines()), "%s", hint)
+	lines := said.lines()
+	hint := errs.HintOf(err)
+	if hint == "" && strings.Contains(strings.ToLower(lines), "exec format error") {
+		hint = "it ran a program that it made for the target: GOOS, GOARCH and GOARM are the target's, so run generators without them: " +
+			"env -u GOOS -u GOARCH -u GOARM go run …"
+	}
+	hint = cmp.Or(hint, "mend it and commit; its last lines say where")
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w%s", what, err, lines), "%s", hint)
 }

@@ -22,6 +22,7 @@ type buildOptions struct {
 	platforms []string
 	out       string
 	rebuild   bool
+	jobs      int
 	netcache  string
 	json      bool
 }
@@ -47,6 +48,7 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 	verb.PlatformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
 	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again, from nothing, what was built before; when it differs, fail and name the first file")
+	c.Flags().IntVarP(&o.jobs, "jobs", "j", 1, "programs built at the same time")
 	c.Flags().StringVar(&o.netcache, "network-cache", "", "share results through the binary cache in the section [networkcache] of FILE; \"none\" shares nothing\n(default: networkcache.cfg in the site directory, if it exists)")
 	verb.JSONFlag(c, &o.json)
 	return c
@@ -81,7 +83,7 @@ func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
 	}
 	var paths []string
 	b, err := sitedir.First(t, func(p *operator.Operator) (*operator.Built, error) {
-		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, NetworkCache: o.netcache})
+		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, Parallel: o.jobs, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err
 		}

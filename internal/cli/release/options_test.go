@@ -9,15 +9,15 @@ import (
 
 func TestBuildOptions(t *testing.T) {
 	verbtest.Options(t, build,
-		verbtest.Case[buildOptions]{},
+		verbtest.Case[buildOptions]{Want: buildOptions{jobs: 1}},
 		verbtest.Case[buildOptions]{
-			Args: []string{"app", "--rev", "v1", "--platform", "linux/amd64,linux/arm/v6", "--platform", "linux/arm64", "-o", "oci:dir", "--rebuild", "--json"},
+			Args: []string{"app", "--rev", "v1", "--platform", "linux/amd64,linux/arm/v6", "--platform", "linux/arm64", "-o", "oci:dir", "--rebuild", "-j", "4", "--json"},
 			Want: buildOptions{
 				source:    operator.SourceOptions{Dir: "app", Rev: "v1"},
-				platforms: []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, out: "oci:dir", rebuild: true, json: true,
+				platforms: []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, out: "oci:dir", rebuild: true, jobs: 4, json: true,
 			},
 		},
-		verbtest.Case[buildOptions]{Args: []string{"--network-cache", "none"}, Want: buildOptions{netcache: "none"}},
+		verbtest.Case[buildOptions]{Args: []string{"--network-cache", "none"}, Want: buildOptions{jobs: 1, netcache: "none"}},
 	)
 }
 
