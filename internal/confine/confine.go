@@ -1,6 +1,7 @@
 package confine
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
@@ -13,10 +14,10 @@ const Verb = "confine"
 // Spec says what a process is and what it may see and use. The zero value of each field gives the
 // least.
 type Spec struct {
-	Path string   // the program, as the command sees it; without a slash it is looked up in Env's PATH
-	Args []string // all arguments; Args[0] is the program's name
-	Env  []string // NAME=value; nothing is inherited
-	Dir  string   // working folder, as the command sees it; "" = "/"
+	Path string // the program, as the command sees it; without a slash it is looked up in Env's PATH
+	Args Texts  // all arguments; Args[0] is the program's name
+	Env  Texts  // NAME=value; nothing is inherited
+	Dir  string // working folder, as the command sees it; "" = "/"
 
 	Stdin          io.Reader `json:"-"` // nil = empty
 	Stdout, Stderr io.Writer `json:"-"` // nil = thrown away; an *os.File is handed over, others are copied to
@@ -44,6 +45,31 @@ type Spec struct {
 	// Prepare is called in the parent with the listener of Listen, before the command runs, and
 	// returns what Env is extended with. nil = nothing.
 	Prepare func(l net.Listener) ([]string, error) `json:"-"`
+}
+
+// Texts are strings of any bytes: JSON alone would change those that are not UTF-8.
+type Texts []string
+
+// MarshalJSON implements json.Marshaler.
+func (t Texts) MarshalJSON() ([]byte, error) {
+	list := make([][]byte, len(t))
+	for i, s := range t {
+		list[i] = []byte(s)
+	}
+	return json.Marshal(list)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (t *Texts) UnmarshalJSON(b []byte) error {
+	var list [][]byte
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	*t = nil
+	for _, s := range list {
+		*t = append(*t, string(s))
+	}
+	return nil
 }
 
 // Network says what a process reaches.

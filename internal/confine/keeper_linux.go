@@ -191,8 +191,9 @@ func (k *keeper) listen(at string) (environ []string, _ error) {
 	if _, _, err := k.conn.WriteMsgUnix(text, unix.UnixRights(int(f.Fd())), nil); err != nil {
 		return nil, err
 	}
-	_, err = receive(k.conn, &environ)
-	return environ, err
+	var list Texts
+	_, err = receive(k.conn, &list)
+	return list, err
 }
 
 // program returns the path of the command, as the command sees it.

@@ -317,7 +317,7 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 		} else if more, err = s.Prepare(l); err != nil {
 			return err
 		}
-		if err := send(p.control, more); err != nil {
+		if err := send(p.control, Texts(more)); err != nil {
 			return p.silent(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -54,7 +55,11 @@ func Writable(path string) error {
 
 func create(path string) (*fsx.Pending, error) {
 	const mode = 0o644
-	f, err := (fsx.FS{}).Create(path, mode)
+	at := path
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		at = to // a link stays one
+	}
+	f, err := (fsx.FS{}).Create(at, mode)
 	if err == nil {
 		return f, nil
 	}

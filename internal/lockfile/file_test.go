@@ -1,6 +1,7 @@
 package lockfile_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,6 +42,24 @@ func TestSaveAndLoad(t *testing.T) {
 		if err == nil || errs.HintOf(err) == "" {
 			t.Errorf("%s where there is no folder: %v", name, err)
 		}
+	}
+}
+
+// What a link names is written, and the link stays one.
+func TestALinkStaysOne(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real"), filepath.Join(dir, lockfile.Name)
+	if err := errors.Join(os.WriteFile(real, nil, 0o600), os.Symlink("real", link)); err != nil {
+		t.Fatal(err)
+	}
+	if err := lockfile.New(nil).Save(link); err != nil {
+		t.Fatal(err)
+	}
+	if to, err := os.Readlink(link); err != nil || to != "real" {
+		t.Errorf("the link: %q, %v", to, err)
+	}
+	if _, err := lockfile.Load(real); err != nil {
+		t.Error(err)
 	}
 }
 

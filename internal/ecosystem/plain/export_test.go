@@ -5,3 +5,6 @@ const (
 	LineLimit = lineLimit
 	PinsLimit = pinsLimit
 )
+
+// FixPackets is fixPackets.
+var FixPackets = fixPackets
