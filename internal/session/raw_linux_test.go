@@ -42,4 +42,3 @@ func TestWhatIsRefusedIsNamed(t *testing.T) {
 		t.Errorf("replay: %v, %v", got, res.Problems)
 	}
 }
-

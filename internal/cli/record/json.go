@@ -24,10 +24,11 @@ type sessionJSON struct {
 // recordedJSON is the result of record --json. Entries and bytes are those of the whole lock.
 type recordedJSON struct {
 	sessionJSON
-	Written   bool `json:"written"` // false: the lock was not changed
-	New       int  `json:"new"`
-	Changed   int  `json:"changed"`
-	Unchanged int  `json:"unchanged"`
+	Failed    []failedJSON `json:"failed"`  // what origins refused or failed to give, and is locked so
+	Written   bool         `json:"written"` // false: the lock was not changed
+	New       int          `json:"new"`
+	Changed   int          `json:"changed"`
+	Unchanged int          `json:"unchanged"`
 }
 
 // replayedJSON is the result of replay --json. Entries and bytes are those that were asked for.
@@ -60,7 +61,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Failed: failedOf(res.Lock), Written: written}
 	for _, c := range lockfile.Diff(s.Lock, res.Lock) {
 		if c.Old == nil {
 			out.New++

@@ -82,13 +82,16 @@ func runLockVerify(ctx context.Context, t *term.Term, o sessionOptions) error {
 
 func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 	var o sessionOptions
-	return o.runs(t, &cobra.Command{
+	c := o.runs(t, &cobra.Command{
 		Use:   "update [flags] -- COMMAND…",
 		Short: "Record anew and show what changes before it changes",
 		Long: "Runs COMMAND as overland record does, but as if nothing were locked, prints what would change in the lock file, and\n" +
-			"asks before it replaces it. What COMMAND did not ask for is dropped.",
-		Example: "overland lock update --yes -- go mod download",
+			"asks before it replaces it. What COMMAND did not ask for is dropped. With --failed only the origins' refusals and\n" +
+			"failures (403, 404, 503 …) are asked for again, and everything else stays locked.",
+		Example: "overland lock update --yes -- go mod download\noverland lock update --failed --yes -- go mod download",
 	}, run)
+	c.Flags().BoolVar(&o.failed, "failed", false, "ask again only for what an origin refused or failed to give")
+	return c
 }
 
 func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
@@ -103,10 +106,19 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.failed {
+		s.Lock = lockfile.New(slices.DeleteFunc(slices.Clone(old.Entries), lockfile.Entry.Failed))
+	}
 	res, err := recorded(ctx, t, *s)
 	if err := res.RecordErr(err); err != nil {
 		return err
 	}
+	for _, e := range old.Entries {
+		if o.failed && e.Failed() && len(res.Lock.Variants(e.Protocol, e.Key)) == 0 { // COMMAND did not ask for it
+			res.Lock = lockfile.New(append(slices.Clone(res.Lock.Entries), e))
+		}
+	}
+	noteFailed(t, failedOf(res.Lock))
 	return replaceLock(t, o.lock, old, res.Lock)
 }
 
@@ -134,6 +146,37 @@ func runLockPrune(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	return replaceLock(t, o.lock, old, res.Lock)
+}
+
+// failedJSON is an origin's refusal or failure that is locked.
+type failedJSON struct {
+	Protocol string `json:"protocol"`
+	Key      string `json:"key"`
+	Status   int    `json:"status"`
+}
+
+func failedOf(l *lockfile.Lock) []failedJSON {
+	list := []failedJSON{}
+	for _, e := range l.Entries {
+		if e.Failed() {
+			list = append(list, failedJSON{e.Protocol, e.Key, e.Status})
+		}
+	}
+	return list
+}
+
+// noteFailed shows what is locked as refused or failed: it may have passed meanwhile.
+func noteFailed(t *term.Term, list []failedJSON) {
+	const most = 10
+	for _, f := range list[:min(len(list), most)] {
+		t.Note("locked as failed: %d %s: %s %s", f.Status, strings.ToLower(http.StatusText(f.Status)), f.Protocol, f.Key)
+	}
+	if len(list) > most {
+		t.Note("… and %d more", len(list)-most)
+	}
+	if len(list) > 0 {
+		t.Note("ask again with: overland lock update --failed -- COMMAND")
+	}
 }
 
 // replaceLock writes the lock l in place of old, when a person agrees to what changes.
@@ -197,6 +240,7 @@ type changeJSON struct {
 	Change   string        `json:"change"` // "added", "removed", "changed"
 	Protocol string        `json:"protocol"`
 	Key      string        `json:"key"`
+	Asked    []string      `json:"asked,omitempty"` // what tells it from others with that key
 	Old      digest.Digest `json:"old,omitempty"`
 	New      digest.Digest `json:"new,omitempty"`
 }
@@ -206,11 +250,11 @@ func changesJSON(list []lockfile.Change) []changeJSON {
 	for _, c := range list {
 		switch {
 		case c.Old == nil:
-			out = append(out, changeJSON{"added", c.New.Protocol, c.New.Key, "", c.New.Blob})
+			out = append(out, changeJSON{"added", c.New.Protocol, c.New.Key, c.New.Asked.Lines(), "", c.New.Blob})
 		case c.New == nil:
-			out = append(out, changeJSON{"removed", c.Old.Protocol, c.Old.Key, c.Old.Blob, ""})
+			out = append(out, changeJSON{"removed", c.Old.Protocol, c.Old.Key, c.Old.Asked.Lines(), c.Old.Blob, ""})
 		default:
-			out = append(out, changeJSON{"changed", c.New.Protocol, c.New.Key, c.Old.Blob, c.New.Blob})
+			out = append(out, changeJSON{"changed", c.New.Protocol, c.New.Key, c.New.Asked.Lines(), c.Old.Blob, c.New.Blob})
 		}
 	}
 	return out
@@ -230,10 +274,14 @@ func printChanges(t *term.Term, list []lockfile.Change) {
 }
 
 func content(e *lockfile.Entry) string {
-	if !e.Exists() {
-		return fmt.Sprintf("(%d: %s)", e.Status, strings.ToLower(http.StatusText(e.Status)))
+	text := string(e.Blob)
+	if e.Status != http.StatusOK {
+		text = strings.TrimSpace(fmt.Sprintf("(%d: %s) %s", e.Status, strings.ToLower(http.StatusText(e.Status)), text))
 	}
-	return string(e.Blob)
+	if e.Asked != "" {
+		text += " [" + strings.Join(e.Asked.Lines(), ", ") + "]"
+	}
+	return text
 }
 
 // summary returns l in a few words.

@@ -31,6 +31,7 @@ type sessionOptions struct {
 	pins          string // file; "" = overland.pins beside the lock, if it exists
 	machineCaches bool
 	proofs        bool // count what proves an entry as asked for
+	failed        bool // lock update: only what failed
 	json          bool
 
 	isolation   cell.Isolation // of a replay
@@ -107,6 +108,7 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	t.Note("%s: %s", o.lock, summary(res.Lock, lockfile.Diff(s.Lock, res.Lock)))
+	noteFailed(t, failedOf(res.Lock))
 	if len(res.Lock.Entries) == 0 {
 		t.Warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
 	}

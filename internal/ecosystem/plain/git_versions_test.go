@@ -50,8 +50,8 @@ func TestEveryProtocolAndVersionOfGit(t *testing.T) {
 func TestPackets(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "",
-		"0011command=fetch0016agent=git/2.39.5-L0001000dofs-delta0000": "0011command=fetch0016agent=git/overland0001000dofs-delta0000",
-		"0014session-id=17-ab0009done\n":                                "0009done\n",
+		"0011command=fetch0016agent=git/2.39.5-L0001000dofs-delta0000":     "0011command=fetch0016agent=git/overland0001000dofs-delta0000",
+		"0014session-id=17-ab0009done\n":                                   "0009done\n",
 		"003bwant 0123 side-band-64k agent=git/2.1 session-id=1 end\n0000": "0033want 0123 side-band-64k agent=git/overland end\n0000",
 		"not packets": "not packets", "ffff": "ffff", "0003": "0003", "00": "00", "0009agen": "0009agen",
 	} {
