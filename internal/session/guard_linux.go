@@ -193,7 +193,7 @@ func (g *guard) judge(list []*visitor) (again []*visitor) {
 	seen := slices.Clone(g.seen)
 	g.mu.Unlock()
 	for _, p := range seen {
-		if now, err := procfs.Read(p.PID); len(found) > 0 && err == nil && now.Start == p.Start {
+		if len(found) > 0 {
 			_ = g.admitAll(p, found, admit)
 		}
 	}
@@ -201,16 +201,18 @@ func (g *guard) judge(list []*visitor) (again []*visitor) {
 		return nil
 	}
 	// The descriptors of some processes are hidden from us, such as those of apt's, which run as
-	// another user: there the socket's user must be the process's.
-	for _, p := range procfs.Below(g.above) {
-		if !errors.Is(g.admitAll(p, found, admit), fs.ErrPermission) {
-			continue
+	// another user: see vouched.
+	var hidden []procfs.Process
+	below := procfs.Below(g.above)
+	for _, p := range below {
+		if errors.Is(g.admitAll(p, found, admit), fs.ErrPermission) {
+			hidden = append(hidden, p)
 		}
-		for uid, inodes := range users {
-			if p.Is(uid) {
-				for _, inode := range inodes {
-					admit(inode)
-				}
+	}
+	if len(found) > 0 && len(hidden) > 0 {
+		for uid := range vouched(users, below, hidden) {
+			for _, inode := range users[uid] {
+				admit(inode)
 			}
 		}
 	}
@@ -233,6 +235,9 @@ func (g *guard) judge(list []*visitor) (again []*visitor) {
 // admitAll admits the sockets of found that p has; fs.ErrPermission when its descriptors are hidden.
 func (g *guard) admitAll(p procfs.Process, found map[uint64]*visitor, admit func(inode uint64)) error {
 	list, err := p.Sockets()
+	if !same(p) {
+		return fs.ErrNotExist // its number may be a stranger's by now, whose sockets these are
+	}
 	for _, inode := range list {
 		if found[inode] != nil {
 			g.note(p)
@@ -240,6 +245,43 @@ func (g *guard) admitAll(p procfs.Process, found map[uint64]*visitor, admit func
 		}
 	}
 	return err
+}
+
+// same reports whether p has not ended.
+func same(p procfs.Process) bool {
+	now, err := procfs.Read(p.PID)
+	return err == nil && now.Start == p.Start
+}
+
+// vouched returns those of users whose sockets are the command's though the descriptors of the processes
+// hidden cannot be read: one of these is of that user, and no process of that user runs that the command
+// did not start. Root is believed: it could read all that we have. Our own user is not, whose other
+// programs (a browser) are strangers too.
+func vouched(users map[int][]uint64, below, hidden []procfs.Process) map[int]bool {
+	out := map[int]bool{}
+	for uid := range users {
+		if slices.ContainsFunc(hidden, func(p procfs.Process) bool { return p.Is(uid) && same(p) }) {
+			out[uid] = true
+		}
+	}
+	ours := map[procfs.Process]bool{}
+	for _, p := range below {
+		ours[procfs.Process{PID: p.PID, Start: p.Start}] = true
+	}
+	err := procfs.Each(func(p procfs.Process) {
+		if p.Dead() || ours[procfs.Process{PID: p.PID, Start: p.Start}] {
+			return
+		}
+		for uid := range out {
+			if uid != 0 && p.Is(uid) {
+				delete(out, uid)
+			}
+		}
+	})
+	if err != nil {
+		return nil // whether there are others is not known
+	}
+	return out
 }
 
 // deny refuses v; peer says who it was.
