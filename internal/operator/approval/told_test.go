@@ -3,7 +3,6 @@ package approval_test
 import (
 	"context"
 	"errors"
-
 	"slices"
 	"strings"
 	"testing"

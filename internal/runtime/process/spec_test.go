@@ -35,13 +35,13 @@ func TestS17WhatAServiceSees(t *testing.T) {
 		return list[i]
 	}
 	for _, dir := range []string{"/home", "/root", "/run", node} {
-		real, ok := folder(dir)
-		if ok && at(real).Kind != confine.Temp {
+		wanted, ok := folder(dir)
+		if ok && at(wanted).Kind != confine.Temp {
 			t.Errorf("%s is shown", dir)
 		}
 	}
 	for _, dir := range []string{"/tmp", "/var/tmp"} {
-		if real, ok := folder(dir); ok && real == dir && (at(dir).Kind != confine.Temp || at(dir).Size <= 0) {
+		if wanted, ok := folder(dir); ok && wanted == dir && (at(dir).Kind != confine.Temp || at(dir).Size <= 0) {
 			t.Errorf("%s: %+v", dir, at(dir))
 		}
 	}
