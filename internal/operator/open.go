@@ -105,10 +105,11 @@ func withInputs(ctx context.Context, v *volume.Volume, entries []release.Entry, 
 // Unpack makes a git repository in dir, which must be empty or absent, with the
 // release's commit in its folder.
 func (o *Opened) Unpack(ctx context.Context, dir string) error {
-	pack, err := o.v.ReaderAt(o.in.Source.Digest)
+	pack, closer, err := o.v.Section(ctx, o.in.Source.Digest)
 	if err != nil {
 		return err
 	}
+	defer closer.Close()
 	repo, err := source.Unpack(ctx, pack, o.Commit, dir)
 	if err != nil {
 		return err
@@ -126,11 +127,12 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 // Open returns the bytes of blob d, copied out of the volume and checked again
 // on the way (errs.Untrusted): a medium may give other bytes the second time,
 // and a build runs what it is given.
-func (o *Opened) Open(_ context.Context, d digest.Digest) (_ store.Blob, err error) {
-	r, err := o.v.ReaderAt(d)
+func (o *Opened) Open(ctx context.Context, d digest.Digest) (_ store.Blob, err error) {
+	r, size, err := o.v.Open(ctx, d, 0)
 	if err != nil {
 		return nil, err
 	}
+	defer r.Close()
 	const mode = 0o600
 	f, err := fsx.FS{}.Nameless("", mode)
 	if err != nil {
@@ -141,7 +143,7 @@ func (o *Opened) Open(_ context.Context, d digest.Digest) (_ store.Blob, err err
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	_, err = io.Copy(f, digest.Reader(r, d, r.Size()))
+	_, err = io.Copy(f, digest.Reader(r, d, size))
 	if errors.Is(err, digest.ErrMismatch) {
 		return nil, errs.Errorf(errs.Untrusted, "a blob of %s: %w", o.v.Name(), err)
 	}
@@ -151,7 +153,7 @@ func (o *Opened) Open(_ context.Context, d digest.Digest) (_ store.Blob, err err
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	return store.NewBlob(f, r.Size()), nil
+	return store.NewBlob(f, size), nil
 }
 
 // Close ends the reading of the volume.

@@ -138,10 +138,11 @@ func TestOpenVolumeThatChanges(t *testing.T) {
 	}
 	defer o.Close()
 	d := digest.Of([]byte("two"))
-	r, err := o.Volume().ReaderAt(d)
+	r, closer, err := o.Volume().Section(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer closer.Close()
 	_, at, _ := r.Outer()
 	f, err := os.OpenFile(s.Paths[0], os.O_WRONLY, 0)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"overland/internal/deflate"
 	"overland/internal/errs"
 	"overland/internal/operator/sealing"
 	"overland/internal/platform"
@@ -30,6 +31,7 @@ type SealOptions struct {
 	Apps      []string            // whose programs go in, for nodes that have the others; empty = all
 	Split     int64               // bytes per part; 0 = one file
 	Inputs    bool                // what the releases were built from goes in too
+	Compress  bool                // what becomes shorter
 
 	TakeName release.TakeName // Source may have a name that is another repository's
 }
@@ -80,7 +82,11 @@ func (p *Operator) Seal(ctx context.Context, o SealOptions) (*Sealed, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Info, err = volume.Seal(ctx, o.Out, content, volume.Options{Split: o.Split, FS: p.o.FS, Progress: p.say.Progress})
+	options := volume.Options{Split: o.Split, FS: p.o.FS, Progress: p.say.Progress}
+	if o.Compress {
+		options.Pack = deflate.NewWriter
+	}
+	s.Info, err = volume.Seal(ctx, o.Out, content, options)
 	if err != nil {
 		return nil, err
 	}

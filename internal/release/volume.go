@@ -79,8 +79,8 @@ func knowInputs(ctx context.Context, v *volume.Volume, r *Release, known map[dig
 		return err
 	}
 	for _, b := range in.All() {
-		got, err := v.ReaderAt(b.Digest)
-		if err != nil || got.Size() != b.Size {
+		size, err := v.Stat(b.Digest)
+		if err != nil || size != b.Size {
 			return errs.Errorf(errs.Untrusted, "volume %s: its input %s of %d bytes is missing", v.Name(), b.Digest, b.Size)
 		}
 		known[b.Digest] = true

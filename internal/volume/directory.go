@@ -68,13 +68,15 @@ func readDirectory(r io.ReaderAt, end ending) ([]member, error) {
 			name:   string(b[lenDirectory : lenDirectory+nameLen]),
 			crc:    le.Uint32(b[16:]),
 			size:   int64(le.Uint32(b[24:])),
+			packed: int64(le.Uint32(b[20:])),
 			header: int64(le.Uint32(b[42:])),
 		}
 		if err := checkName(m.name); err != nil {
 			return nil, untrusted("central directory: entry %d: %w", len(members), err)
 		}
-		if method := le.Uint16(b[10:]); method != 0 {
-			return nil, untrusted("%s: compressed (method %d): a volume's entries are stored", m.name, method)
+		method := le.Uint16(b[10:])
+		if method != methodStored && (method != methodDeflate || m.digest() == "") {
+			return nil, untrusted("%s: compressed (method %d)", m.name, method)
 		}
 		if mode := le.Uint32(b[38:]) >> 16; mode != fileMode {
 			return nil, untrusted("%s: mode %o, want %o: a link, a device or another system's file", m.name, mode, fileMode)
@@ -82,6 +84,9 @@ func readDirectory(r io.ReaderAt, end ending) ([]member, error) {
 		extra := bytes.NewReader(b[lenDirectory+nameLen : lenDirectory+nameLen+extraLen])
 		if err := m.widen(extra); err != nil {
 			return nil, err
+		}
+		if method == methodStored {
+			m.packed = 0 // the same as its size, which compare sees to
 		}
 		members = append(members, m)
 		b = b[lenDirectory+nameLen+extraLen:]
@@ -103,7 +108,7 @@ func (m *member) widen(extra *bytes.Reader) error {
 	}
 	fields := []*int64{}
 	if m.size == big {
-		fields = append(fields, &m.size, &m.size)
+		fields = append(fields, &m.size, &m.packed)
 	}
 	if m.header == big {
 		fields = append(fields, &m.header)

@@ -18,6 +18,13 @@ type document struct {
 	Volume int                      `json:"volume"`           // version of the format
 	Agents []documentAgent          `json:"agents,omitempty"` // in the order of platform.All
 	Files  map[string]digest.Digest `json:"files"`            // every entry that is not a blob, but this one
+	// Packed are the blobs that are compressed: what their bytes in the file are.
+	Packed map[digest.Digest]documentPacked `json:"packed,omitempty"`
+}
+
+type documentPacked struct {
+	Digest digest.Digest `json:"digest"`
+	Size   int64         `json:"size"`
 }
 
 type documentAgent struct {
@@ -26,13 +33,16 @@ type documentAgent struct {
 	Size     int64             `json:"size"`
 }
 
-func marshalDocument(agents []Agent, files map[string][]byte) ([]byte, error) {
-	doc := document{Volume: version, Files: make(map[string]digest.Digest, len(files))}
+func marshalDocument(agents []Agent, files map[string][]byte, packed map[digest.Digest]packedBlob) ([]byte, error) {
+	doc := document{Volume: version, Files: make(map[string]digest.Digest, len(files)), Packed: make(map[digest.Digest]documentPacked, len(packed))}
 	for _, a := range agents {
 		doc.Agents = append(doc.Agents, documentAgent(a))
 	}
 	for name, b := range files {
 		doc.Files[name] = digest.Of(b)
+	}
+	for d, b := range packed {
+		doc.Packed[d] = b.documentPacked
 	}
 	return json.Marshal(doc)
 }
@@ -59,6 +69,16 @@ func parseDocument(b []byte) (*document, error) {
 		}
 		if _, err := digest.Parse(string(d)); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for d, p := range doc.Packed {
+		for _, d := range []digest.Digest{d, p.Digest} {
+			if _, err := digest.Parse(string(d)); err != nil {
+				return nil, err
+			}
+		}
+		if p.Size <= 0 {
+			return nil, fmt.Errorf("blob %s: packed to %d bytes", d, p.Size)
 		}
 	}
 	return &doc, nil

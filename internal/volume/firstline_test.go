@@ -53,7 +53,7 @@ func TestS8TheLineOfSealCatchesAChangedProgram(t *testing.T) {
 			"zeros":        func(b []byte) []byte { b[stubSize-10] = 0; return b },
 			"cut":          func(b []byte) []byte { return b[:stubSize-3] },
 			"empty":        func([]byte) []byte { return nil },
-			"a script":     func([]byte) []byte { return []byte("#!/bin/sh\n# overland volume 2\necho OWNED\n") },
+			"a script":     func([]byte) []byte { return []byte("#!/bin/sh\n# overland volume 3\necho OWNED\n") },
 		} {
 			dirs[what] = t.TempDir()
 			all, err := filepath.Glob(strings.TrimSuffix(path, ".001") + "*")
@@ -118,7 +118,7 @@ func TestS8TheProgramIsReadOnce(t *testing.T) {
 	}
 	line := "PATH=" + bin + ":$PATH; " + CheckedLine("w.volume", d, "version")
 	r := pasted(t, shells["dash"], dir, line)
-	r.want(t, 0, "overland volume 2")
+	r.want(t, 0, "overland volume 3")
 	if strings.Contains(r.out, "OWNED") || !bytes.Equal(read(t, filepath.Join(dir, "w.volume")), bad) {
 		t.Errorf("%s", r.out)
 	}
@@ -156,7 +156,7 @@ func TestStubSaysWhatItIs(t *testing.T) {
 	for _, shell := range shells {
 		for _, arg := range []string{"version", "--version", "-V"} {
 			r := sh(t, shell, path, nil, arg)
-			r.want(t, 0, "overland volume 2\nagent for linux/amd64, "+f.Agents[0].Digest.String())
+			r.want(t, 0, "overland volume 3\nagent for linux/amd64, "+f.Agents[0].Digest.String())
 			if strings.Contains(r.out, "called with") {
 				t.Errorf("an agent was run: %s", r.out)
 			}

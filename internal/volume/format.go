@@ -15,7 +15,7 @@ import (
 
 // Limits of a volume. Seal and Open hold them alike.
 const (
-	version    = 2
+	version    = 3
 	maxEntries = 1 << 17
 	maxFile    = store.IndexLimit // bytes of index.json, of overland.json and of each file of metadata
 	maxName    = trust.MetadataNameLimit
@@ -45,26 +45,40 @@ const (
 	lenEnd64     = 56
 	lenLocator64 = 20
 	offLocalCRC  = 14
-	need         = 20         // version 2.0
-	need64       = 45         // version 4.5: ZIP64
-	madeUnix     = 3 << 8     // so that the mode counts
-	dosDate      = 1<<5 | 1   // 1980-01-01, the first day that the format knows; the time is 0
-	fileMode     = 0o100644   // regular, rw-r--r--
-	extra64      = 1          // id of the ZIP64 extra field
-	big          = 0xffffffff // "see the ZIP64 field"
-	bigCount     = 0xffff
+	need         = 20       // version 2.0
+	need64       = 45       // version 4.5: ZIP64
+	madeUnix     = 3 << 8   // so that the mode counts
+	dosDate      = 1<<5 | 1 // 1980-01-01, the first day that the format knows; the time is 0
+	fileMode     = 0o100644 // regular, rw-r--r--
+	extra64      = 1        // id of the ZIP64 extra field
+
+	methodStored  = 0
+	methodDeflate = 8
+	big           = 0xffffffff // "see the ZIP64 field"
+	bigCount      = 0xffff
 )
 
-// member is one entry and its place. Its bytes are stored as they are.
+// member is one entry and its place. Its bytes are stored as they are, or packed with DEFLATE.
 type member struct {
 	name   string
-	size   int64
+	size   int64 // of its content, bytes
+	packed int64 // 0 = stored; else how long it is in the file, fewer bytes than its content
 	crc    uint32
 	header int64 // offset of the local header
 	data   int64 // offset of the bytes
 }
 
-func (m *member) end() int64 { return m.data + m.size }
+// length returns how many bytes m has in the file, without its header.
+func (m *member) length() int64 { return cmp.Or(m.packed, m.size) }
+
+func (m *member) end() int64 { return m.data + m.length() }
+
+func (m *member) method() uint16 {
+	if m.packed > 0 {
+		return methodDeflate
+	}
+	return methodStored
+}
 
 // digest returns the name of a blob's entry as a digest, or "".
 func (m *member) digest() digest.Digest {
@@ -111,8 +125,8 @@ func arrange(members []member, agents []Agent) (int64, error) {
 		if i > 0 && m.name == members[i-1].name {
 			return 0, fmt.Errorf("%s appears twice", m.name)
 		}
-		if m.size < 0 || m.size > maxSize {
-			return 0, fmt.Errorf("%s: size %d", m.name, m.size)
+		if m.size < 0 || m.size > maxSize || m.packed < 0 || m.packed > 0 && m.packed >= m.size {
+			return 0, fmt.Errorf("%s: size %d, %d in the file", m.name, m.size, m.length())
 		}
 		m.header = off
 		m.data = off + lenLocal + int64(len(m.name)) + int64(len(localExtra(m)))
@@ -151,7 +165,7 @@ func localExtra(m *member) []byte {
 	b := le.AppendUint16(nil, extra64)
 	b = le.AppendUint16(b, 16)
 	b = le.AppendUint64(b, uint64(m.size))
-	return le.AppendUint64(b, uint64(m.size))
+	return le.AppendUint64(b, uint64(m.length()))
 }
 
 // appendLocal appends the header that comes before the bytes of m.
@@ -172,12 +186,15 @@ func appendCommon(b []byte, m *member, extra []byte) []byte {
 	}
 	b = le.AppendUint16(b, v)
 	b = le.AppendUint16(b, 0) // flags
-	b = le.AppendUint16(b, 0) // method: stored
+	b = le.AppendUint16(b, m.method())
 	b = le.AppendUint16(b, 0) // time
 	b = le.AppendUint16(b, dosDate)
 	b = le.AppendUint32(b, m.crc)
-	b = le.AppendUint32(b, clamp(m.size))
-	b = le.AppendUint32(b, clamp(m.size))
+	if m.size >= big { // both are in the ZIP64 field
+		b = le.AppendUint32(le.AppendUint32(b, big), big)
+	} else {
+		b = le.AppendUint32(le.AppendUint32(b, uint32(m.length())), uint32(m.size))
+	}
 	b = le.AppendUint16(b, uint16(len(m.name)))
 	return le.AppendUint16(b, uint16(len(extra)))
 }
@@ -186,7 +203,7 @@ func appendCommon(b []byte, m *member, extra []byte) []byte {
 func appendDirectory(b []byte, m *member) []byte {
 	var extra []byte
 	if m.size >= big {
-		extra = le.AppendUint64(le.AppendUint64(extra, uint64(m.size)), uint64(m.size))
+		extra = le.AppendUint64(le.AppendUint64(extra, uint64(m.size)), uint64(m.length()))
 	}
 	if m.header >= big {
 		extra = le.AppendUint64(extra, uint64(m.header))

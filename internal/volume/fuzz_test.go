@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
 )
@@ -20,6 +21,7 @@ func FuzzOpen(f *testing.F) {
 	b := read(f, content.seal(f, Options{}))
 	f.Add(b[stubSize:])
 	f.Add(b[stubSize : len(b)-1])
+	f.Add(read(f, content.seal(f, Options{Pack: deflate.NewWriter}))[stubSize:])
 	f.Add([]byte{})
 	head, err := stub(nil, nil)
 	if err != nil {
@@ -78,17 +80,21 @@ func reseal(t *testing.T, path string) []byte {
 		}
 	}
 	f.Agents = v.Agents()
-	return read(t, f.seal(t, Options{}))
+	var o Options
+	if len(v.doc.Packed) > 0 {
+		o.Pack = deflate.NewWriter
+	}
+	return read(t, f.seal(t, o))
 }
 
 func FuzzDocument(f *testing.F) {
 	content := small(f)
-	b, err := marshalDocument([]Agent{content.Agents[1], content.Agents[0]}, map[string][]byte{nameIndex: nil})
+	b, err := marshalDocument([]Agent{content.Agents[1], content.Agents[0]}, map[string][]byte{nameIndex: nil}, nil)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(b)
-	f.Add([]byte(`{"volume":2,"files":{"../x":""}}`))
+	f.Add([]byte(`{"volume":3,"files":{"../x":""}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		doc, err := parseDocument(b)
 		if err != nil {

@@ -40,9 +40,13 @@ type Content struct {
 // Options changes how Seal works. The zero value works.
 type Options struct {
 	Split    int64                // bytes of each part but the last; 0 = one file
+	Pack     Pack                 // compresses blobs; nil = they are stored as they are
 	Progress func(progress.Event) // called from Seal's goroutine
 	FS       fsx.FS               // how the disk is changed; the real disk
 }
+
+// Pack returns a writer that compresses to w with DEFLATE, the same bytes to the same bytes.
+type Pack func(w io.Writer) (io.WriteCloser, error)
 
 // Info is what Seal made.
 type Info struct {
@@ -53,7 +57,8 @@ type Info struct {
 
 // Seal writes the volume path from c, whole or not at all, and returns when it will survive a power
 // cut. The same content gives the same bytes. Every blob is read once and verified; one that is not
-// itself ends Seal with an error that wraps digest.ErrMismatch (errs.Untrusted). Content that
+// itself ends Seal with an error that wraps digest.ErrMismatch (errs.Untrusted). With Pack, what
+// becomes shorter by an eighth is compressed, to a file without a name beside path first. Content that
 // contradicts itself is errs.Invalid, a disk without room errs.Unavailable.
 //
 // With Split the bytes go to path.001, path.002, … (999 at most), whose digests are listed in
@@ -67,21 +72,38 @@ func Seal(ctx context.Context, path string, c Content, o Options) (Info, error) 
 }
 
 func seal(ctx context.Context, path string, c Content, o Options) (Info, error) {
-	p, err := makePlan(c)
+	show := func(step string, done, total int64) {
+		if o.Progress != nil {
+			o.Progress(progress.Event{Step: step, What: path, Done: done, Total: total})
+		}
+	}
+	buf := make([]byte, bufferSize)
+	p, err := makePlan(c, nil)
 	if err != nil {
 		return Info{}, errs.E(errs.Invalid, err)
+	}
+	var packed *packer
+	if o.Pack != nil {
+		if packed, err = newPacker(path, c, o, buf); err != nil {
+			return Info{}, err
+		}
+		defer packed.close()
+		if err := packed.run(ctx, func(done, total int64) { show("compress", done, total) }); err != nil {
+			return Info{}, err
+		}
+		if p, err = makePlan(c, packed.blobs); err != nil {
+			return Info{}, errs.E(errs.Invalid, err)
+		}
 	}
 	out, err := newOutput(path, p.size(), o)
 	if err != nil {
 		return Info{}, err
 	}
 	defer out.discard()
-	show := func(done, total int64) {
-		if o.Progress != nil {
-			o.Progress(progress.Event{Step: "seal", What: path, Done: done, Total: total})
-		}
+	w := sealer{
+		plan: p, open: c.Open, packed: packed, out: out, buf: buf,
+		show: func(done, total int64) { show("seal", done, total) },
 	}
-	w := sealer{plan: p, open: c.Open, out: out, show: show, buf: make([]byte, bufferSize)}
 	if err := w.run(ctx); err != nil {
 		return Info{}, err
 	}
@@ -89,7 +111,7 @@ func seal(ctx context.Context, path string, c Content, o Options) (Info, error) 
 	if err != nil {
 		return Info{}, err
 	}
-	show(out.off, out.off)
+	w.show(out.off, out.off)
 	return Info{Paths: paths, Size: out.off, Digest: identity(p.files[nameDocument], w.directory)}, nil
 }
 
@@ -104,7 +126,8 @@ type plan struct {
 // size returns how long the volume will be, but for the central directory: bytes.
 func (p *plan) size() int64 { return p.dir + int64(len(p.members))*2*lenDirectory }
 
-func makePlan(c Content) (*plan, error) {
+// makePlan lays out c; packed are the blobs of it that are compressed.
+func makePlan(c Content, packed map[digest.Digest]packedBlob) (*plan, error) {
 	list, err := store.ParseIndex(c.Index)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", nameIndex, err)
@@ -124,7 +147,7 @@ func makePlan(c Content) (*plan, error) {
 		}
 		files[prefixTrust+name] = b
 	}
-	if files[nameDocument], err = marshalDocument(agents, files); err != nil {
+	if files[nameDocument], err = marshalDocument(agents, files, packed); err != nil {
 		return nil, err
 	}
 	p := &plan{files: files}
@@ -142,7 +165,8 @@ func makePlan(c Content) (*plan, error) {
 		if n, ok := sizes[b.Digest]; ok && n != b.Size {
 			return nil, fmt.Errorf("blob %s: of %d and of %d bytes", b.Digest, n, b.Size)
 		} else if !ok {
-			p.members = append(p.members, member{name: blobName(b.Digest), size: b.Size})
+			pb := packed[b.Digest]
+			p.members = append(p.members, member{name: blobName(b.Digest), size: b.Size, packed: pb.Size, crc: pb.crc})
 		}
 		sizes[b.Digest] = b.Size
 	}
@@ -177,6 +201,7 @@ func checkListed(sizes map[digest.Digest]int64, agents []Agent, list []ocispec.D
 type sealer struct {
 	*plan
 	open      func(digest.Digest) (io.ReadCloser, error)
+	packed    *packer // nil = nothing is compressed
 	out       *output
 	show      func(done, total int64)
 	buf       []byte
@@ -188,15 +213,7 @@ func (s *sealer) run(ctx context.Context) error {
 		return err
 	}
 	for i := range s.members {
-		m := &s.members[i]
-		if _, err := s.out.Write(appendLocal(s.buf[:0], m)); err != nil {
-			return err
-		}
-		if d := m.digest(); d != "" {
-			if err := s.blob(ctx, d, m); err != nil {
-				return fmt.Errorf("blob %s: %w", d, err)
-			}
-		} else if _, err := s.out.Write(s.files[m.name]); err != nil {
+		if err := s.member(ctx, &s.members[i]); err != nil {
 			return err
 		}
 		s.report()
@@ -210,12 +227,45 @@ func (s *sealer) run(ctx context.Context) error {
 	return err
 }
 
-// blob copies the bytes of m, verifies them on the way, and then patches their
-// checksum into the header before them.
+func (s *sealer) member(ctx context.Context, m *member) error {
+	d := m.digest()
+	if _, err := s.out.Write(appendLocal(s.buf[:0], m)); err != nil {
+		return err
+	}
+	switch {
+	case m.packed > 0:
+		return s.packed.copy(ctx, d, s.out)
+	case d == "":
+		_, err := s.out.Write(s.files[m.name])
+		return err
+	}
+	if err := s.blob(ctx, d, m); err != nil {
+		return fmt.Errorf("blob %s: %w", d, err)
+	}
+	return nil
+}
+
+// blob copies the bytes of m, and then patches their checksum into the header before them.
 func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err error) {
-	f, err := s.open(d)
+	m.crc, err = copyBlob(ctx, s.open, d, m.size, s.buf, func(b []byte) error {
+		_, err := s.out.Write(b)
+		s.report()
+		return err
+	})
 	if err != nil {
 		return err
+	}
+	return s.out.patch(m.header+offLocalCRC, le.AppendUint32(nil, m.crc))
+}
+
+// copyBlob reads the size bytes of blob d by way of buf, passes them on, verifies them, and returns
+// their CRC-32.
+func copyBlob(
+	ctx context.Context, open func(digest.Digest) (io.ReadCloser, error), d digest.Digest, size int64, buf []byte, use func([]byte) error,
+) (crc uint32, err error) {
+	f, err := open(d)
+	if err != nil {
+		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	r := io.Reader(f)
@@ -223,29 +273,28 @@ func (s *sealer) blob(ctx context.Context, d digest.Digest, m *member) (err erro
 		r = store.Once(b)
 	}
 	h := digest.New()
-	for left := m.size; ; {
+	for left := size; ; {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
-		n, err := r.Read(s.buf)
+		n, err := r.Read(buf)
 		if left -= int64(n); left < 0 {
-			return untrusted("more than %d bytes: %w", m.size, digest.ErrMismatch)
+			return 0, untrusted("more than %d bytes: %w", size, digest.ErrMismatch)
 		}
 		// Hashed and summed while the bytes are in the processor's cache, then written.
-		h.Write(s.buf[:n])
-		m.crc = crc32.Update(m.crc, crc32.IEEETable, s.buf[:n])
-		if _, werr := s.out.Write(s.buf[:n]); werr != nil {
-			return werr
+		h.Write(buf[:n])
+		crc = crc32.Update(crc, crc32.IEEETable, buf[:n])
+		if err := use(buf[:n]); err != nil {
+			return 0, err
 		}
-		s.report()
 		if err == io.EOF {
 			if got := h.Digest(); left != 0 || got != d {
-				return untrusted("got %d of %d bytes, named %s: %w", m.size-left, m.size, got, digest.ErrMismatch)
+				return 0, untrusted("got %d of %d bytes, named %s: %w", size-left, size, got, digest.ErrMismatch)
 			}
-			return s.out.patch(m.header+offLocalCRC, le.AppendUint32(nil, m.crc))
+			return crc, nil
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
 	}
 }

@@ -16,7 +16,7 @@ const stubSize = ProgramSize
 const MinPart = stubSize
 
 // magic is how every volume of this version begins.
-const magic = magicStem + "2\n"
+const magic = magicStem + "3\n"
 
 const magicStem = "#!/bin/sh\n# overland volume "
 
@@ -29,17 +29,24 @@ var stubText string
 
 // stub returns the program at the front of a volume, with a table of the agents that it can unpack.
 func stub(agents []Agent, members []member) ([]byte, error) {
-	at := make(map[string]int64, len(members))
+	at := make(map[string]*member, len(members))
 	for i := range members {
-		at[members[i].name] = members[i].data
+		at[members[i].name] = &members[i]
 	}
 	var table strings.Builder
 	for _, a := range agents {
-		off, ok := at[blobName(a.Digest)]
+		m, ok := at[blobName(a.Digest)]
 		if !ok {
 			return nil, fmt.Errorf("agent for %s: blob %s is not in the volume", a.Platform, a.Digest)
 		}
-		fmt.Fprintf(&table, "%s %d %d %s\n", a.Platform, off+1, a.Size, a.Digest.Encoded()) // tail counts from 1
+		end := "-"
+		if m.packed > 0 { // RFC 1952: the CRC-32 and the length, for printf
+			end = ""
+			for _, b := range le.AppendUint32(le.AppendUint32(nil, m.crc), uint32(m.size)) {
+				end += fmt.Sprintf("\\%03o", b)
+			}
+		}
+		fmt.Fprintf(&table, "%s %d %d %s %d %s\n", a.Platform, m.data+1, m.length(), a.Digest.Encoded(), a.Size, end) // tail counts from 1
 	}
 	text := strings.Replace(stubText, "@TABLE@", table.String(), 1)
 	if len(text) > stubSize {

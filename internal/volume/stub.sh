@@ -1,5 +1,5 @@
 #!/bin/sh
-# overland volume 2
+# overland volume 3
 trap 'echo "overland: this file is cut short. Get it again" >&2; exit 4' EXIT
 # One file that is a program, an archive and an OCI image layout.
 #   sh FILE help     what it can do
@@ -42,16 +42,17 @@ usage() {
 exit codes: 0 ok, 1 failed, 2 usage, 3 partial, 4 untrusted, 5 unreachable, 130 cancelled"
 }
 
-# find PLATFORM: sets first, size and sum of its agent.
+# find PLATFORM: sets first, size and sum of its agent, how much room it needs, and where it is compressed the
+# end that gzip wants.
 find() {
 	want=$1
 	set -- $T
-	while [ $# -ge 4 ]; do
+	while [ $# -ge 6 ]; do
 		if [ "$1" = "$want" ]; then
-			first=$2 size=$3 sum=$4
+			first=$2 size=$3 sum=$4 room=$5 end=$6
 			return 0
 		fi
-		shift 4
+		shift 6
 	done
 	return 1
 }
@@ -62,6 +63,19 @@ from() {
 	*.001) tool cat "${file%.001}".[0-9][0-9][0-9] | tool tail -c "+$1" ;;
 	*) tool tail -c "+$1" "$file" ;;
 	esac
+}
+
+# unpack: the agent that find has found.
+unpack() {
+	if [ "$end" = - ]; then
+		from "$first" 2>&- | tool head -c "$size"
+	else
+		{
+			printf '\037\213\010\000\000\000\000\000\000\377'
+			from "$first" 2>&- | tool head -c "$size"
+			printf "$end"
+		} | tool gzip -dc | tool cat
+	fi
 }
 
 clean() {
@@ -78,7 +92,7 @@ magic=
 if [ -f "$file" ]; then
 	{ read -r magic && read -r magic; } <"$file"
 fi
-if [ "$magic" != "# overland volume 2" ]; then
+if [ "$magic" != "# overland volume 3" ]; then
 	die 2 "this program reads its own file and cannot come through a pipe. Save it first, then: sh FILE install"
 fi
 
@@ -91,11 +105,11 @@ help | -h | --help)
 	exit 0
 	;;
 version | -V | --version)
-	echo "overland volume 2"
+	echo "overland volume 3"
 	set -- $T
-	while [ $# -ge 4 ]; do
+	while [ $# -ge 6 ]; do
 		echo "agent for $1, sha256:$4"
-		shift 4
+		shift 6
 	done
 	exit 0
 	;;
@@ -134,6 +148,10 @@ if [ -z "$sum" ]; then
 	die 1 "this volume holds no agent for $machine. Seal one with --platform ${platforms%% *}"
 fi
 
+if [ "$end" != - ] && [ -z "$(printf x | tool gzip -c 2>&- | tool head -c 1)" ]; then
+	die 1 "this file is compressed, and this machine has no gzip. Get one that was sealed without --compress"
+fi
+
 umask 077
 dir=
 trap clean EXIT
@@ -146,7 +164,7 @@ for place in "${TMPDIR-}" /tmp /var/tmp /dev/shm /run /var/lib "${HOME-}" "${fil
 	tool mkdir "$place/overland-$$" 2>&- || continue
 	dir=$place/overland-$$
 	program=$dir/overland-agent
-	if ! from "$first" 2>&- | tool head -c "$size" >"$program" 2>&-; then
+	if ! unpack >"$program" 2>&-; then
 		clean
 		continue
 	fi
@@ -175,5 +193,5 @@ done
 if [ "$problem" = sum ]; then
 	die 4 "the agent in $file is not the one that this volume was sealed with: the file is cut short, damaged or forged (or sha256sum is missing). Get it again"
 fi
-die 1 "no folder to unpack the agent to: set TMPDIR to one that is writable, has $((size / 1048576 + 1)) MiB free and is not mounted noexec"
+die 1 "no folder to unpack the agent to: set TMPDIR to one that is writable, has $((room / 1048576 + 1)) MiB free and is not mounted noexec"
 }

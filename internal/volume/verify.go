@@ -101,7 +101,7 @@ func (w *walker) run(ctx context.Context, open func(*member) (io.WriteCloser, er
 			return err
 		}
 		if d := m.digest(); d != "" && w.except != nil && w.except(d) {
-			w.off += m.size
+			w.off += m.length()
 			continue
 		}
 		out, err := open(m)
@@ -137,29 +137,37 @@ func (w *walker) same(want []byte, what string) error {
 }
 
 func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
-	h := digest.New()
-	crc := uint32(0)
-	for left := m.size; left > 0; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b := w.buf[:min(left, int64(len(w.buf)))]
-		if err := w.read(b); err != nil {
-			return err
-		}
-		left -= int64(len(b))
-		h.Write(b)
-		crc = crc32.Update(crc, crc32.IEEETable, b)
+	raw := &passage{w: w, ctx: ctx, left: m.length()}
+	content := io.Reader(raw)
+	packed := digest.New()
+	if m.packed > 0 {
+		content = unpack(io.TeeReader(raw, packed), m.size)
+	}
+	h, crc := digest.New(), uint32(0)
+	for {
+		n, err := content.Read(w.buf)
+		h.Write(w.buf[:n])
+		crc = crc32.Update(crc, crc32.IEEETable, w.buf[:n])
 		if out != nil {
-			if _, err := out.Write(b); err != nil {
+			if _, err := out.Write(w.buf[:n]); err != nil {
 				return err
 			}
 		}
-		w.report(w.off)
+		if err == io.EOF {
+			break
+		}
+		if errors.Is(err, digest.ErrMismatch) {
+			return errs.E(errs.Untrusted, err)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	want := m.digest()
 	if want == "" {
 		want = w.v.doc.Files[m.name]
+	} else if p, ok := w.v.doc.Packed[want]; ok && packed.Digest() != p.Digest {
+		return untrusted("its compressed bytes are %s: %w", packed.Digest(), digest.ErrMismatch)
 	}
 	if got := h.Digest(); want != "" && got != want {
 		return untrusted("its bytes are %s: %w", got, digest.ErrMismatch)
@@ -168,6 +176,29 @@ func (w *walker) entry(ctx context.Context, m *member, out io.Writer) error {
 		return untrusted("checksum: %w", digest.ErrMismatch)
 	}
 	return nil
+}
+
+// passage reads the next bytes of a walk.
+type passage struct {
+	w    *walker
+	ctx  context.Context
+	left int64
+}
+
+func (p *passage) Read(b []byte) (int, error) {
+	if p.left == 0 {
+		return 0, io.EOF
+	}
+	if err := p.ctx.Err(); err != nil {
+		return 0, err
+	}
+	b = b[:min(p.left, int64(len(b)))]
+	if err := p.w.read(b); err != nil {
+		return 0, err
+	}
+	p.left -= int64(len(b))
+	p.w.report(p.w.off)
+	return len(b), nil
 }
 
 // read fills b with the next bytes and hashes them for the part that they are in.

@@ -24,8 +24,9 @@ import (
 type Entry struct {
 	Name   string        // "blobs/sha256/…", "trust/2.root.json", "index.json", "overland.json", "oci-layout"
 	Offset int64         // of its bytes in the volume
-	Size   int64         // bytes
-	Digest digest.Digest // of its bytes; "" for overland.json, which names the others
+	Size   int64         // of its content, bytes
+	Packed int64         // how many bytes it has in the volume when those are compressed; 0 = they are not
+	Digest digest.Digest // of its content; "" for overland.json, which names the others
 }
 
 // Volume is an open volume, read in place. It is safe for concurrent use.
@@ -84,6 +85,15 @@ func (v *Volume) Local() bool { return true }
 // Size returns the length of all parts together in bytes.
 func (v *Volume) Size() int64 { return v.pieces.size }
 
+// contentSize returns the length of all entries together, unpacked, in bytes.
+func (v *Volume) contentSize() int64 {
+	var n int64
+	for i := range v.members {
+		n = min(n+v.members[i].size, maxSize) // neither is more
+	}
+	return n
+}
+
 // Digest names the content: it is the sha256 of the bytes of overland.json followed by those of the
 // central directory. Equal digests mean equal volumes, byte for byte. It takes no pass over the
 // blobs, whose bytes Verify checks.
@@ -98,7 +108,7 @@ func (v *Volume) Entries() []Entry {
 		if d == "" {
 			d = v.doc.Files[m.name]
 		}
-		list[i] = Entry{Name: m.name, Offset: m.data, Size: m.size, Digest: d}
+		list[i] = Entry{Name: m.name, Offset: m.data, Size: m.size, Packed: m.packed, Digest: d}
 	}
 	return list
 }
@@ -123,14 +133,49 @@ func (v *Volume) find(name string) *member {
 	return nil
 }
 
-// ReaderAt returns the bytes of blob d as they are in the file, not verified. A blob that the
-// volume does not have is an error that wraps store.ErrNotFound.
-func (v *Volume) ReaderAt(d digest.Digest) (*io.SectionReader, error) {
+// Stat returns the length of blob d in bytes. A blob that the volume does not have is an error that
+// wraps store.ErrNotFound.
+func (v *Volume) Stat(d digest.Digest) (int64, error) {
+	m, err := v.held(d)
+	if err != nil {
+		return 0, err
+	}
+	return m.size, nil
+}
+
+func (v *Volume) held(d digest.Digest) (*member, error) {
 	m := v.blob(d)
 	if m == nil {
 		return nil, errs.Errorf(errs.NotFound, "volume %s: blob %s: %w", v.Name(), d, store.ErrNotFound)
 	}
-	return io.NewSectionReader(v.pieces, m.data, m.size), nil
+	return m, nil
+}
+
+// section returns the bytes of m in the file.
+func (v *Volume) section(m *member) *io.SectionReader {
+	return io.NewSectionReader(v.pieces, m.data, m.length())
+}
+
+// content returns the content of m, not verified.
+func (v *Volume) content(m *member) io.Reader {
+	if m.packed == 0 {
+		return v.section(m)
+	}
+	return unpack(v.section(m), m.size)
+}
+
+// Section returns blob d to be read in any order, not verified; the caller closes it after use. It
+// is read in place, or, where it is compressed, from a file without a name that it was unpacked to.
+// A blob that the volume does not have is an error that wraps store.ErrNotFound.
+func (v *Volume) Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
+	m, err := v.held(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.packed == 0 {
+		return v.section(m), io.NopCloser(nil), nil
+	}
+	return v.spool(ctx, m)
 }
 
 // Open returns the bytes of blob d from offset off on, not verified, and its whole length. The
@@ -139,22 +184,32 @@ func (v *Volume) Open(ctx context.Context, d digest.Digest, off int64) (io.ReadC
 	if err := ctx.Err(); err != nil {
 		return nil, 0, err
 	}
-	r, err := v.ReaderAt(d)
+	m, err := v.held(d)
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, err := r.Seek(off, io.SeekStart); err != nil || off > r.Size() {
-		return nil, 0, errs.Errorf(errs.Invalid, "volume %s: blob %s: offset %d of %d", v.Name(), d, off, r.Size())
+	if off < 0 || off > m.size {
+		return nil, 0, errs.Errorf(errs.Invalid, "volume %s: blob %s: offset %d of %d", v.Name(), d, off, m.size)
 	}
-	return &reading{SectionReader: r, v: v, at: v.find(blobName(d)).data, off: off}, r.Size(), nil
+	r := &reading{SectionReader: v.section(m), v: v, at: m.data}
+	if m.packed == 0 {
+		r.off = off
+		_, err = r.Seek(off, io.SeekStart)
+		return r, m.size, err
+	}
+	content := unpack(r, m.size)
+	if err := skip(ctx, content, off); err != nil {
+		return nil, 0, fmt.Errorf("volume %s: blob %s: %w", v.Name(), d, err)
+	}
+	return io.NopCloser(content), m.size, nil
 }
 
-// reading reads a blob once, and lets the page cache drop what it has passed.
+// reading reads the bytes of a blob in the file once, and lets the page cache drop what it has passed.
 type reading struct {
 	*io.SectionReader
 	v    *Volume
-	at   int64 // offset of the blob in the volume
-	off  int64 // in the blob
+	at   int64 // offset of the bytes in the volume
+	off  int64 // in them
 	done fsx.Behind
 }
 
@@ -178,9 +233,9 @@ func (v *Volume) Bytes(ctx context.Context, d digest.Digest, limit int64) ([]byt
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	m := v.blob(d)
-	if m == nil {
-		return nil, errs.Errorf(errs.NotFound, "volume %s: blob %s: %w", v.Name(), d, store.ErrNotFound)
+	m, err := v.held(d)
+	if err != nil {
+		return nil, err
 	}
 	return v.bytes(m, d, limit)
 }
@@ -234,7 +289,7 @@ func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, erro
 		return nil, fmt.Errorf("volume %s: %s: %d bytes, at most %d wanted: %w", v.Name(), m.name, m.size, limit, store.ErrTooLarge)
 	}
 	b := make([]byte, m.size)
-	if _, err := io.ReadFull(io.NewSectionReader(v.pieces, m.data, m.size), b); err != nil {
+	if _, err := io.ReadFull(v.content(m), b); err != nil {
 		return nil, fmt.Errorf("volume %s: %s: %w", v.Name(), m.name, err)
 	}
 	if got := digest.Of(b); want != "" && got != want {
@@ -324,10 +379,18 @@ func (v *Volume) compare(r io.ReaderAt, size int64, head []byte) error {
 		v.names[m.name] = i
 		if d := m.digest(); d != "" {
 			sizes[d] = m.size
+			if v.doc.Packed[d].Size != m.packed {
+				return untrusted("%s: %d bytes in the file, %s says %d", m.name, m.length(), nameDocument, v.doc.Packed[d].Size)
+			}
 		} else if m.size > maxFile {
 			return untrusted("%s: %d bytes, at most %d", m.name, m.size, maxFile)
 		} else if _, ok := v.doc.Files[m.name]; !ok && m.name != nameDocument {
 			return untrusted("%s: not listed in %s", m.name, nameDocument)
+		}
+	}
+	for d := range v.doc.Packed {
+		if !v.Has(d) {
+			return untrusted("blob %s: missing", d)
 		}
 	}
 	for name := range v.doc.Files {

@@ -25,7 +25,7 @@ func TestLargeBlob(t *testing.T) {
 		binary.BigEndian.PutUint64(name, uint64(size))
 		f.Blobs = append(f.Blobs, ocispec.Descriptor{Digest: digest.Of(name), Size: size})
 	}
-	p, err := makePlan(f.Content)
+	p, err := makePlan(f.Content, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,12 +97,13 @@ func list(_ context.Context, e env, c *call, args []string) (int, error) {
 	type line struct {
 		Name   string        `json:"name"`
 		Size   int64         `json:"size"`
+		Packed int64         `json:"packed,omitempty"` // bytes in the file, when they are compressed
 		Offset int64         `json:"offset"`
 		Digest digest.Digest `json:"digest,omitempty"`
 	}
 	lines := []line{}
 	for _, entry := range v.Entries() {
-		lines = append(lines, line{entry.Name, entry.Size, entry.Offset, entry.Digest})
+		lines = append(lines, line{entry.Name, entry.Size, entry.Packed, entry.Offset, entry.Digest})
 	}
 	if c.json {
 		return 0, writeJSON(e.out, lines)

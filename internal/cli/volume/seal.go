@@ -30,6 +30,7 @@ type sealOptions struct {
 	apps      []string
 	split     string
 	inputs    bool
+	compress  bool
 	take      bool   // another repository's name
 	agents    string // folder
 	json      bool
@@ -48,7 +49,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 			"alone.",
 		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
-			"overland seal --channel live --with-inputs -o live.volume",
+			"overland seal --channel live --with-inputs -o live.volume\noverland seal --channel live --compress -o live.volume",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.Dir = verb.First(args, "")
@@ -65,6 +66,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "only programs of these applications, for nodes that have the others; may be repeated")
 	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GiB")
 	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "add everything that a rebuild needs: source, packages, toolchains")
+	c.Flags().BoolVar(&o.compress, "compress", false, "compress what becomes shorter: for slow links and small sticks")
 	verb.TakeNameFlag(c, &o.take, "SOURCE takes its name from the repository that has it")
 	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	verb.JSONFlag(c, &o.json)
@@ -107,7 +109,7 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 	// With a channel there are releases already, or there is nothing to seal.
 	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Operator) (*operator.Sealed, error) {
 		return p.Seal(ctx, operator.SealOptions{
-			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs,
+			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs, Compress: o.compress,
 			TakeName: release.TakeName(o.take),
 		})
 	})

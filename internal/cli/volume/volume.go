@@ -96,6 +96,7 @@ type entryJSON struct {
 	Name   string        `json:"name"`
 	Offset int64         `json:"offset"`
 	Size   int64         `json:"size"`
+	Packed int64         `json:"packed,omitempty"` // bytes in the file, when they are compressed
 	Digest digest.Digest `json:"digest,omitempty"`
 }
 

@@ -13,7 +13,6 @@ import (
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/release"
-	"overland/internal/volume"
 )
 
 // Blobs is where a release and its programs are read in place: a depot or a volume.
@@ -22,13 +21,6 @@ type Blobs interface {
 	// Section returns blob d; the caller closes it. A blob that is not there is
 	// errs.NotFound or fs.ErrNotExist.
 	Section(ctx context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error)
-}
-
-type volumeBlobs struct{ *volume.Volume }
-
-func (b volumeBlobs) Section(_ context.Context, d digest.Digest) (*io.SectionReader, io.Closer, error) {
-	r, err := b.ReaderAt(d)
-	return r, io.NopCloser(nil), err
 }
 
 // Release returns what is in the release d, and what b has of it.

@@ -35,7 +35,7 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 		return nil, err
 	}
 	for _, t := range tags {
-		r, err := Release(ctx, volumeBlobs{v}, t.Digest)
+		r, err := Release(ctx, v, t.Digest)
 		if err != nil {
 			return nil, err
 		}
