@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 	"overland/internal/agent/node"
 	"overland/internal/agent/stage"
 	"overland/internal/appfile"
+	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -442,6 +444,38 @@ func TestPartsThatArriveOneByOne(t *testing.T) {
 		}
 		until(t, func() bool { return a.Status().Good == 2 })
 	})
+}
+
+// What is compressed on the way is whole when it runs; one whose bytes were changed is refused.
+func TestACompressedVolume(t *testing.T) {
+	w := newWorld(t)
+	w.Release("wallet", v1, map[string]string{"node": "up one" + strings.Repeat(" padding", 10000)}, services(quick))
+	w.Promote("live", "wallet", v1)
+	path := filepath.Join(t.TempDir(), "one.volume")
+	_, err := volume.Seal(t.Context(), path, w.Content("live"), volume.Options{Pack: deflate.NewWriter})
+	must(t, err)
+	good, err := os.ReadFile(path)
+	must(t, err)
+	v, err := volume.Open(path)
+	must(t, err)
+	bad := slices.Clone(good)
+	for _, e := range v.Entries() {
+		if e.Size > 80_000 && e.Packed > 0 {
+			bad[e.Offset+e.Packed/2] ^= 0x10
+		}
+	}
+	must(t, v.Close())
+	if bytes.Equal(bad, good) {
+		t.Fatal("the program is not compressed")
+	}
+	must(t, os.WriteFile(path, bad, 0o644))
+	if _, err := w.install(path, nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("changed on the way: %v", err)
+	}
+	w.untouched()
+	must(t, os.WriteFile(path, good, 0o644))
+	w.mustInstall(path)
+	w.runs("wallet.node: up one" + strings.Repeat(" padding", 10000))
 }
 
 func TestNoArtifactForThisMachine(t *testing.T) {
