@@ -48,17 +48,17 @@ func TestSaveAndLoad(t *testing.T) {
 // What a link names is written, and the link stays one.
 func TestALinkStaysOne(t *testing.T) {
 	dir := t.TempDir()
-	real, link := filepath.Join(dir, "real"), filepath.Join(dir, lockfile.Name)
-	if err := errors.Join(os.WriteFile(real, nil, 0o600), os.Symlink("real", link)); err != nil {
+	file, link := filepath.Join(dir, "file"), filepath.Join(dir, lockfile.Name)
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink("file", link)); err != nil {
 		t.Fatal(err)
 	}
 	if err := lockfile.New(nil).Save(link); err != nil {
 		t.Fatal(err)
 	}
-	if to, err := os.Readlink(link); err != nil || to != "real" {
+	if to, err := os.Readlink(link); err != nil || to != "file" {
 		t.Errorf("the link: %q, %v", to, err)
 	}
-	if _, err := lockfile.Load(real); err != nil {
+	if _, err := lockfile.Load(file); err != nil {
 		t.Error(err)
 	}
 }
