@@ -3,12 +3,13 @@ package deflate_test
 import (
 	"bytes"
 	"compress/flate"
+	"crypto/sha256"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"testing"
 
 	"overland/internal/deflate"
-	"overland/internal/digest"
 )
 
 // pack packs b, written in pieces whose lengths next returns.
@@ -54,16 +55,16 @@ func samples() map[string][]byte {
 // The digests were written down once. One that differs says that volumes and layers which were made
 // before come out as other bytes now: do not mend the test, see decision 0067.
 func TestFrozen(t *testing.T) {
-	want := map[string]digest.Digest{
-		"nothing": "sha256:9b4fb24edd6d1d8830e272398263cdbf026b97392cc35387b991dc0248a628f9", // 2 bytes
-		"text":    "sha256:259fbc263b927f1d751a95e9647f1e0a01e6021129f083a2036fa713d764e951", // 39870 of 199842
-		"noise":   "sha256:92258c8de4780eaad6defed94f6883cfd3aab1ec37d14b124961cf72936f7efd", // 300052 of 300000
-		"mixed":   "sha256:0f63b49f9823d6d1cd3d0e97d5a60e66c4d96296a9fbc6c3f8cf664283fff44e", // 95836 of 103410
-		"zeros":   "sha256:5a61268baa73b021b15e8282763e108840469d6973d508e23a7aa9d8ab282665", // 1034 of 1048576
+	want := map[string]string{
+		"nothing": "9b4fb24edd6d1d8830e272398263cdbf026b97392cc35387b991dc0248a628f9", // 2 bytes
+		"text":    "259fbc263b927f1d751a95e9647f1e0a01e6021129f083a2036fa713d764e951", // 39870 of 199842
+		"noise":   "92258c8de4780eaad6defed94f6883cfd3aab1ec37d14b124961cf72936f7efd", // 300052 of 300000
+		"mixed":   "0f63b49f9823d6d1cd3d0e97d5a60e66c4d96296a9fbc6c3f8cf664283fff44e", // 95836 of 103410
+		"zeros":   "5a61268baa73b021b15e8282763e108840469d6973d508e23a7aa9d8ab282665", // 1034 of 1048576
 	}
 	for name, b := range samples() {
 		got := pack(t, b, func() int { return len(b) })
-		if d := digest.Of(got); d != want[name] {
+		if d := fmt.Sprintf("%x", sha256.Sum256(got)); d != want[name] {
 			t.Errorf("%s: %s (%d of %d bytes), want %s", name, d, len(got), len(b), want[name])
 		}
 		back, err := io.ReadAll(flate.NewReader(bytes.NewReader(got)))
