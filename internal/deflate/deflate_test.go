@@ -53,7 +53,7 @@ func samples() map[string][]byte {
 }
 
 // The digests were written down once. One that differs says that volumes and layers which were made
-// before come out as other bytes now: do not mend the test, see decision 0067.
+// before come out as other bytes now: do not mend the test, see decision 0065.
 func TestFrozen(t *testing.T) {
 	want := map[string]string{
 		"nothing": "9b4fb24edd6d1d8830e272398263cdbf026b97392cc35387b991dc0248a628f9", // 2 bytes

@@ -1,8 +1,8 @@
 // Package volume is the one file that holds everything an install needs.
 //
-// A volume is a POSIX-sh program (the stub), a ZIP archive whose entries are stored, and an OCI
-// image layout, all at once: `sh FILE install` runs it, unzip opens it, and every blob in it is a
-// byte range that is read in place. The same content gives the same bytes. The format is
+// A volume is a POSIX-sh program (the stub), a ZIP archive, and an OCI image layout, all at once:
+// `sh FILE install` runs it, unzip opens it, and every blob in it that is not compressed is a byte
+// range that is read in place. The same content gives the same bytes. The format is
 // described in docs/format/volume.md.
 //
 // The reader derives the only layout that the listed entries can have, and refuses a
