@@ -116,8 +116,12 @@ func get(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, 
 		if f := s.flow.Load(); f != nil && begun == nil && much {
 			h := headOf(p, it, f, base)
 			if from, _ := offset(r); h != nil && (from == 0 || from < f.Size()-lastPiece) {
-				pour(w, r, f, h, ended, &end)
-				return end, true
+				// What has come whole meanwhile may be closed already: it is answered as any other.
+				if in, err := f.Open(r.Context()); err == nil {
+					defer in.Close()
+					pour(w, r, f, in, h, ended, &end)
+					return end, true
+				}
 			}
 			<-ended
 			return end, false
@@ -168,9 +172,9 @@ func headOf(p Protocol, it Item, f *origin.Flow, base string) http.Header {
 	return http.Header{"Content-Type": {media}}
 }
 
-// pour writes f to w. The last bytes are kept back until end says that they are proved; else the
+// pour writes f, read from in, to w. The last bytes are kept back until end says that they are proved; else the
 // connection is cut, so that no client takes what came for the whole.
-func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, h http.Header, ended <-chan struct{}, end *got) {
+func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, in io.Reader, h http.Header, ended <-chan struct{}, end *got) {
 	cut := func() {
 		<-ended
 		if end.blob != nil {
@@ -200,11 +204,6 @@ func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, h http.Header,
 		}
 		return
 	}
-	in, err := f.Open(r.Context())
-	if err != nil {
-		cut()
-	}
-	defer in.Close()
 	if _, err := io.CopyN(io.Discard, in, from); err != nil {
 		cut()
 	}
