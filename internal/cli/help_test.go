@@ -155,7 +155,7 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 		if c.CommandPath() == "overland trust doctor" {
 			want = errs.Partial.Exit() // the keys of a test are in the clear
 		}
-		if i == len(lines)-1 {
+		if i == len(lines)-1 && c.CommandPath() != "overland open" { // whose output is git's
 			runIntoTheVoid(t, ctx, env, want, args)
 			continue
 		}
@@ -166,7 +166,7 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 }
 
 // runIntoTheVoid runs args with an output that takes nothing. Where a result is printed, its loss must
-// be the one thing that the verb complains of; a verb that fails by itself, with want, says its own.
+// be the one thing that the verb complains of; a verb that fails by itself, with want, may say its own.
 func runIntoTheVoid(t *testing.T, ctx context.Context, env map[string]string, want int, args []string) {
 	t.Helper()
 	var out void
@@ -175,7 +175,7 @@ func runIntoTheVoid(t *testing.T, ctx context.Context, env map[string]string, wa
 		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &msg, Getenv: func(name string) string { return env[name] },
 	})
 	lost := strings.Contains(msg.String(), "print the result: no space left on device · hint: ")
-	if want == 0 && out.tried {
+	if out.tried && (want == 0 || lost) {
 		want = 1
 	} else {
 		lost = !lost

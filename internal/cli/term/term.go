@@ -60,6 +60,13 @@ func (t *Term) Lost(err error) error {
 	return errs.Hint(lost, "what it did is done, only its output is lost: send that to a place with room")
 }
 
+// Aside returns a Term that prints on stderr what t would print as its result.
+func (t *Term) Aside() *Term {
+	aside := *t
+	aside.Stdout, aside.result = t.Stderr, nil
+	return &aside
+}
+
 // Printf prints a piece of the result: see printer.Fprintf for what becomes of its arguments.
 func (t *Term) Printf(format string, args ...any) { printer.Fprintf(t.Result(), format, args...) }
 
@@ -86,7 +93,7 @@ func (t *Term) Raw(b []byte) error {
 		t.Print(string(b) + "\n")
 		return nil
 	}
-	_, err := t.Stdout.Write(b)
+	_, err := t.Result().Write(b)
 	return err
 }
 

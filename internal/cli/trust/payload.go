@@ -64,9 +64,7 @@ func runPayload(ctx context.Context, t *term.Term, o payloadOptions) error {
 		return t.JSON(payloadResult{c, c.Payload})
 	}
 	if o.out == "" {
-		aside := *t
-		aside.Stdout = t.Stderr
-		printChange(&aside, c)
+		printChange(t.Aside(), c)
 		return t.Raw(c.Payload)
 	}
 	printChange(t, c)
