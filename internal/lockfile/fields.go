@@ -38,6 +38,15 @@ func (f Fields) Lines() []string {
 	return strings.Split(string(f), "\n")
 }
 
+// Names returns the names of the fields, in lower case and their order.
+func (f Fields) Names() []string {
+	names := f.Lines()
+	for i, line := range names {
+		names[i], _, _ = strings.Cut(line, ":")
+	}
+	return names
+}
+
 // Get returns the first value of name, which is in lower case, and whether there is one.
 func (f Fields) Get(name string) (string, bool) {
 	for _, line := range f.Lines() {

@@ -101,8 +101,7 @@ func pick(list []lockfile.Entry, h http.Header) (best lockfile.Entry, ok bool) {
 		names[name] = true
 	}
 	for _, e := range list {
-		for _, line := range e.Asked.Lines() {
-			name, _, _ := strings.Cut(line, ":")
+		for _, name := range e.Asked.Names() {
 			names[name] = true
 		}
 		for _, name := range varied(e.Header) {

@@ -31,11 +31,7 @@ func (r *Recorder) nameOf(it Item) name {
 func (r *Recorder) varies(n name) (list []string) {
 	list = slices.Clone(r.vary[n.line()])
 	for _, e := range r.lock.Variants(n.protocol, n.key) {
-		for _, line := range e.Asked.Lines() {
-			field, _, _ := strings.Cut(line, ":")
-			list = append(list, field)
-		}
-		list = append(list, varied(e.Header)...)
+		list = append(append(list, e.Asked.Names()...), varied(e.Header)...)
 	}
 	return list
 }
@@ -132,8 +128,7 @@ func (r *Recorder) lines(key string, list []variant, locked []lockfile.Entry) []
 		fields["range"] = fields["range"] || e.Status == http.StatusPartialContent || e.Status == http.StatusRequestedRangeNotSatisfiable
 	}
 	for _, e := range locked {
-		for _, line := range e.Asked.Lines() {
-			name, _, _ := strings.Cut(line, ":")
+		for _, name := range e.Asked.Names() {
 			fields[name] = true
 		}
 	}
