@@ -9,9 +9,6 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// Encoder names what makes the bytes. Another one gets another name.
-const Encoder = "klauspost/compress/flate 1.20.4, level 9"
-
 // NewWriter returns a writer that compresses to w. Equal bytes come out as equal bytes, in whatever
 // pieces they are written, on every system and with every Go release. Close ends the stream, not w.
 func NewWriter(w io.Writer) (io.WriteCloser, error) {
