@@ -78,9 +78,9 @@ func (c compile) compileEnv() []string {
 		"CGO_ENABLED=0", "GOPROXY=off", "GOSUMDB=off", "GOVCS=*:off", "LC_ALL=C", "TZ=UTC")
 }
 
-// fetch sees to it that the modules of the packages that the program imports on its platform are in
-// the module cache, each verified against go.sum, and refuses packages that are made of anything else. It returns the packages of the standard
-// library among them.
+// fetch makes sure that the modules of the packages that the program imports on its platform are in
+// the module cache, each verified against go.sum, and refuses packages that are made of anything
+// else. It returns the packages of the standard library among them.
 func (c compile) fetch(ctx context.Context) (std []string, _ error) {
 	out, err := c.list(ctx)
 	var ended *runError

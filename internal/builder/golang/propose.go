@@ -38,7 +38,8 @@ const most = 4
 // artifact; of more than four only the likeliest one is, and the others are named. When that seems to
 // serve something it is a service too, with a self-test where a port is seen; a command-line tool is
 // a program without a service. Commands that help to build or test the rest (below internal, tools,
-// examples, …) count only when there is no other. NotFound with a hint when there is no command.
+// examples, …) are taken only when there are no others. Without any command the error is NotFound,
+// with a hint.
 func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 	s := search{dir: dir, modules: map[string]string{}}
 	if err := fs.WalkDir(dir, ".", s.visit); err != nil {
@@ -173,10 +174,7 @@ func (s *search) called(f found) string {
 // baseName returns the last part of a module's path, without a major version; of a module that is a
 // whole host, without its domain.
 func (s *search) baseName(mod string) string {
-	p := s.modules[mod]
-	if prefix, _, ok := module.SplitPathVersion(p); ok {
-		p = prefix
-	}
+	p := s.pathOf(mod)
 	if name, _, ok := strings.Cut(p, "."); ok && !strings.Contains(p, "/") {
 		return name
 	}
@@ -197,11 +195,16 @@ func (s *search) appName(list []found, program string) string {
 	if !slices.Contains(generic, program) && appfile.Reserved(program) == "" {
 		return program
 	}
+	return cmp.Or(plainName(path.Base(path.Dir(s.pathOf(mod)))+"-"+base), "app")
+}
+
+// pathOf returns the path of the module in the folder mod, without a major version.
+func (s *search) pathOf(mod string) string {
 	p := s.modules[mod]
 	if prefix, _, ok := module.SplitPathVersion(p); ok {
-		p = prefix
+		return prefix
 	}
-	return cmp.Or(plainName(path.Base(path.Dir(p))+"-"+base), "app")
+	return p
 }
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
