@@ -1,6 +1,7 @@
 package approval_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 
@@ -20,6 +21,16 @@ func says(path, blob string, custom map[string]any) func(trust.Signed, map[strin
 	}
 }
 
+// onLive signs two releases of wallet, the blobs old and new, and lets the channel live run the first.
+func onLive(ctx context.Context, r *repository.Repository, old, next string) error {
+	for v, blob := range map[string]string{old: "old", next: "new"} {
+		if err := r.SetTargets(ctx, "app/wallet", says("app/wallet/"+v, blob, map[string]any{})); err != nil {
+			return err
+		}
+	}
+	return r.SetTargets(ctx, "channel/live", says("channel/live/wallet", "old", map[string]any{"version": old}))
+}
+
 // TestS10SignersSignBlind: what waits is told by release, version, digest, commits, expiry and signers.
 func TestS10SignersSignBlind(t *testing.T) {
 	k := trusttest.NewMemoryKeys()
@@ -33,10 +44,7 @@ func TestS10SignersSignBlind(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for v, blob := range map[string]string{"r412.aaaaaaaaaaaa": "old", "r415.bbbbbbbbbbbb": "new"} {
-		must(r.SetTargets(t.Context(), "app/wallet", says("app/wallet/"+v, blob, map[string]any{})))
-	}
-	must(r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", "old", map[string]any{"version": "r412.aaaaaaaaaaaa"})))
+	must(onLive(t.Context(), r, "r412.aaaaaaaaaaaa", "r415.bbbbbbbbbbbb"))
 	people := trusttest.NewMemoryKeys()
 	ann, err := people.New("ann", nil)
 	must(err)
@@ -105,10 +113,7 @@ func TestS10AFallbackThatIsNoRelease(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for v, blob := range map[string]string{"r1.aaaaaaaaaaaa": "old", "r2.bbbbbbbbbbbb": "new"} {
-		must(r.SetTargets(t.Context(), "app/wallet", says("app/wallet/"+v, blob, map[string]any{})))
-	}
-	must(r.SetTargets(t.Context(), "channel/live", says("channel/live/wallet", "old", map[string]any{"version": "r1.aaaaaaaaaaaa"})))
+	must(onLive(t.Context(), r, "r1.aaaaaaaaaaaa", "r2.bbbbbbbbbbbb"))
 	people := trusttest.NewMemoryKeys()
 	for i, name := range []string{"ann", "ben"} {
 		key, err := people.New(name, nil)
