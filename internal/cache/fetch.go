@@ -28,7 +28,7 @@ type call = flight.Call[answer]
 func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version, patience time.Duration) (answer, error) {
 	i := asked{id{it.Protocol, it.Key}, seen.freeze}
 	if old.held {
-		ctx = record.Whole(ctx) // its client may get what is held
+		ctx = record.Whole(ctx) // where it is slow, the client gets the held answer
 	}
 	call := record.Join(ctx, &c.calls, i, func(ctx context.Context, call *call) (answer, error) {
 		ctx, end, err := c.turns.Begin(ctx)

@@ -78,7 +78,7 @@ func TestTheOptionsOfMounts(t *testing.T) {
 	}
 }
 
-// Without namespaces there is no first process whose end is that of all: it is their group that ends.
+// Without namespaces no first process takes the others with it when it ends: their group is killed.
 func TestABareCommandEndsWithItsChildren(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

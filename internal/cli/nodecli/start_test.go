@@ -13,7 +13,8 @@ import (
 	"overland/internal/fsx"
 )
 
-// A supervisor that runs is no reason to wait for an agent that cannot start: why is known, and said.
+// An install does not wait for an agent that cannot start, only because its supervisor runs: the
+// reason is known, and it is printed.
 func TestAnAgentThatDoesNotStartSaysWhy(t *testing.T) {
 	for name, file := range map[string]string{"noted by the supervisor": "agent/failure", "in the log alone": "log/agent.log"} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,8 @@ func TestCancelledIs130(t *testing.T) {
 	}
 }
 
-// A job that is done is no reason to worry; why a service does not run is said in words, too.
+// A job that is done does not fail the status. For a service that does not run, the text gives the
+// reason too.
 func TestStatusSaysWhyAServiceIsNotUp(t *testing.T) {
 	done := nodeapi.Service{Name: "a.migrate", State: "ended", LastExit: "exit code 0", Done: true}
 	failed := nodeapi.Service{Name: "a.job", State: "ended", LastExit: "exit code 3"}
