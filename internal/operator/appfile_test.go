@@ -17,6 +17,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/platform"
+	"overland/internal/runtime"
 )
 
 const (
@@ -31,6 +32,18 @@ func TestPublishedSchemaIsCurrent(t *testing.T) {
 	}
 	if !bytes.Equal(got, operator.AppFile().Schema()) {
 		t.Error("docs/reference/overland.schema.json is old: go generate ./internal/cli")
+	}
+}
+
+// What a program is to see in braces of its own can be written.
+func TestBracesThatAreNoVariable(t *testing.T) {
+	app, err := operator.AppFile().Parse([]byte(serviceHead+"    args: ['{{\"{{\"}}.Names}}', \"{{.Release.Version}}\"]\n"), "f.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args, err := runtime.Arguments(app.Services["s"], map[string]string{"Release.Version": "r1"})
+	if err != nil || strings.Join(args, " ") != "{{.Names}} r1" {
+		t.Errorf("args %q, %v", args, err)
 	}
 }
 

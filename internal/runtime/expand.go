@@ -5,32 +5,19 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/appfile"
 	"overland/internal/errs"
 )
 
 // Expand returns s with each {{.Name}} replaced by vars["Name"], for example "Release.Version" or
-// "Volumes.data". Spaces inside the braces are allowed. What is put in is not expanded again. An
-// unknown name or an open "{{" is errs.Invalid.
+// "Volumes.data", as appfile.Expand does it. An unknown name or an open "{{" is errs.Invalid.
 func Expand(s string, vars map[string]string) (string, error) {
-	var b strings.Builder
-	for rest := s; ; {
-		before, after, found := strings.Cut(rest, "{{")
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
+	return appfile.Expand(s, func(name, inside string) (string, error) {
+		if value, known := vars[name]; known {
+			return value, nil
 		}
-		inner, tail, closed := strings.Cut(after, "}}")
-		if !closed {
-			return "", errs.Errorf(errs.Invalid, "expand %q: \"{{\" without \"}}\"", s)
-		}
-		name, dotted := strings.CutPrefix(strings.TrimSpace(inner), ".")
-		value, known := vars[name]
-		if !dotted || !known {
-			return "", errs.Errorf(errs.Invalid, "expand %q: unknown {{%s}}; known: %s", s, inner, names(vars))
-		}
-		b.WriteString(value)
-		rest = tail
-	}
+		return "", errs.Errorf(errs.Invalid, "expand %q: unknown {{%s}}; known: %s, and %s for the braces themselves", s, inside, names(vars), appfile.Literal)
+	})
 }
 
 func names(vars map[string]string) string {

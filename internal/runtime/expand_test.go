@@ -26,6 +26,9 @@ func TestExpand(t *testing.T) {
 		{"{{.Volumes.dat}}", "", "known: {{.Release.Version}} {{.Volumes.data}}"},
 		{"{{Release.Version}}", "", "unknown"},
 		{"{{}}", "", "unknown"},
+		{`{{"{{"}}.Names}}`, "{{.Names}}", ""},
+		{`{{ "{{" }}{{.Release.Version}}`, "{{r412.abc", ""},
+		{`{{"{"}}`, "", `{{"{{"}} for the braces`},
 		{"{{.Release.Version}", "", "without"},
 		{"{{.Release.Version | printf}}", "", "unknown"},
 	}

@@ -180,26 +180,20 @@ func (d *Decoder) Variables(n Node, known []string) {
 }
 
 func (d *Decoder) variables(n Node, s string, known []string) {
-	for rest := s; ; {
-		_, after, found := strings.Cut(rest, "{{")
-		if !found {
-			return
-		}
-		inner, tail, closed := strings.Cut(after, "}}")
-		if !closed {
-			d.Fail(n, "close it with }}", "%.60q: {{ without }}", s)
-			return
-		}
-		rest = tail
-		name, dotted := strings.CutPrefix(strings.TrimSpace(inner), ".")
-		if dotted && slices.Contains(known, name) {
-			continue
+	_, err := appfile.Expand(s, func(name, inside string) (string, error) {
+		if slices.Contains(known, name) {
+			return "", nil
 		}
 		says := ""
-		if near := nearest(name, known); near != "" {
+		if near := nearest(strings.TrimPrefix(strings.TrimSpace(inside), "."), known); near != "" {
 			says = " · did you mean {{." + near + "}}?"
 		}
-		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}", "unknown variable {{%.60s}}%s", inner, says)
+		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}; the braces themselves are "+appfile.Literal,
+			"unknown variable {{%.60s}}%s", inside, says)
+		return "", nil
+	})
+	if err != nil {
+		d.Fail(n, "close it with }}, or write "+appfile.Literal+" for the braces themselves", "%v", err)
 	}
 }
 

@@ -240,6 +240,9 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	if got := recipe(map[string]string{"main.at": "{{.Time}}"}, "r1"); strings.Join(got, ";") != "main.at=1970-01-01T00:00:00Z" {
 		t.Errorf("got %q", got)
 	}
+	if got := recipe(map[string]string{"main.format": `{{"{{"}}.Names}} {{.Version}}`}, "r1"); strings.Join(got, ";") != "main.format={{.Names}} r1" {
+		t.Errorf("got %q", got)
+	}
 	if a, b := recipe(map[string]string{"main.a": "x"}, "r1"), recipe(map[string]string{"main.a": "x"}, "r2"); strings.Join(a, ";") != strings.Join(b, ";") {
 		t.Errorf("%q, %q", a, b)
 	}

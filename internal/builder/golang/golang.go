@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"overland/internal/appfile"
 	"overland/internal/builder"
 	"overland/internal/confine/cell"
 	"overland/internal/environ"
@@ -81,20 +81,19 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 			"write it like ./cmd/server")
 	}
 	for name, value := range g.Vars {
-		value = variable.ReplaceAllStringFunc(value, func(v string) string {
-			switch variable.FindStringSubmatch(v)[1] {
+		value, err := appfile.Expand(value, func(name, _ string) (string, error) {
+			switch name {
 			case "Version":
-				return j.Commit.Version
+				return j.Commit.Version, nil
 			case "Commit":
-				return j.Commit.Hash
+				return j.Commit.Hash, nil
 			case "Time":
-				return j.Commit.Time.UTC().Format(time.RFC3339)
+				return j.Commit.Time.UTC().Format(time.RFC3339), nil
 			}
-			return v
+			return "", errs.Errorf(errs.Invalid, "%q holds an unknown variable", value)
 		})
-		if strings.Contains(value, "{{") {
-			return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "vars: %s: %q holds an unknown variable", name, value),
-				"{{.Version}}, {{.Commit}} and {{.Time}} are known")
+		if err != nil {
+			return builder.Recipe{}, errs.Hint(fmt.Errorf("vars: %s: %w", name, err), "{{.Version}}, {{.Commit}} and {{.Time}} are known")
 		}
 		s.Vars = append(s.Vars, name+"="+value)
 	}
@@ -109,8 +108,6 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	}
 	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s, Isolation: b.o.Isolation}, nil
 }
-
-var variable = regexp.MustCompile(`\{\{\s*\.(\w+)\s*\}\}`)
 
 // localPath reports whether p, slash-separated, stays inside the folder
 // it is in and names one package.
