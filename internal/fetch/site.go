@@ -69,7 +69,7 @@ func Site(rawurl string, o SiteOptions) (*SiteSource, error) {
 		o.Attempts = 5
 	}
 	if o.Dial == nil {
-		o.Dial = (&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext
+		o.Dial = httpx.Localhost((&net.Dialer{Timeout: dialTimeout, KeepAlive: dialTimeout}).DialContext)
 	}
 	s := &SiteSource{url: u, o: o, recent: map[string]document{}}
 	sessions := tls.NewLRUClientSessionCache(tlsSessions)

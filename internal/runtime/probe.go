@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"regexp"
 	"strings"
 	"syscall"
@@ -116,8 +115,7 @@ func tcpProbe(inst Instance, c appfile.Check) func(context.Context) error {
 		if err != nil {
 			return finalError{err}
 		}
-		var d net.Dialer
-		conn, err := d.DialContext(ctx, "tcp", addr)
+		conn, err := dialer()(ctx, "tcp", addr)
 		if err != nil {
 			return words(err)
 		}

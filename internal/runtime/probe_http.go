@@ -11,6 +11,7 @@ import (
 	"net/url"
 
 	"overland/internal/appfile"
+	"overland/internal/httpx"
 )
 
 // bodyLimit is how much of an answer is looked at, in bytes.
@@ -29,7 +30,7 @@ func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Con
 		}
 		req.Header.Set("User-Agent", "overland-selftest")
 		transport := &http.Transport{
-			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, DialContext: dialer(),
 			// The certificate of a service names its public name, not
 			// 127.0.0.1; nothing secret is sent.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: loopback(req.URL.Hostname())}, // loopback only
@@ -69,5 +70,8 @@ func checkAnswer(answer *http.Response, status int, contains string) error {
 
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
+	return httpx.IsLocalhost(host) || (ip != nil && ip.IsLoopback())
 }
+
+// dialer returns how self-tests connect.
+func dialer() httpx.Dial { return httpx.Localhost((&net.Dialer{}).DialContext) }

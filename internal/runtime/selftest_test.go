@@ -78,6 +78,8 @@ func TestHTTPCheck(t *testing.T) {
 		{appfile.Check{HTTP: plain.URL + "/ill", Status: 503}, ""},
 		{appfile.Check{HTTP: plain.URL + "/long", Contains: "needle"}, `no "needle"`},
 		{appfile.Check{HTTP: "http://127.0.0.1:1/"}, "connection refused"},
+		{appfile.Check{HTTP: strings.Replace(secure.URL, "127.0.0.1", "localhost", 1) + "/ok"}, ""},
+		{appfile.Check{HTTP: strings.Replace(plain.URL, "127.0.0.1", "in-no-hosts-file.localhost", 1) + "/ok"}, ""},
 		{appfile.Check{HTTP: "gopher://127.0.0.1"}, "unsupported protocol"},
 		{appfile.Check{HTTP: "http://[::1"}, "missing ']'"},
 	}
@@ -105,6 +107,7 @@ func TestTCPCheck(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	wantErr(t, once(t, runtime.Instance{}, appfile.Check{TCP: l.Addr().String()}), "")
+	wantErr(t, once(t, runtime.Instance{}, appfile.Check{TCP: strings.Replace(l.Addr().String(), "127.0.0.1", "in-no-hosts-file.localhost", 1)}), "")
 	wantErr(t, once(t, runtime.Instance{}, appfile.Check{TCP: "127.0.0.1:1"}), "connection refused")
 }
 
