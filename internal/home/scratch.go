@@ -2,6 +2,7 @@ package home
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,11 +24,31 @@ type Scratch struct {
 
 const lockName = "lock"
 
-// TakeScratch takes the folder name below the system's temporary folder. The caller ends
-// it with Leave. Errors: kind Conflict while another run has it, or when the folder is
-// another user's or open to others.
+// TakeScratch takes the folder name below the system's temporary folder; where that name is another
+// user's, or open to others, below this user's own cache: anybody may make a name in /tmp. The caller
+// ends it with Leave. Errors: kind Conflict while another run has it, or when neither can be had.
 func TakeScratch(name string) (*Scratch, error) {
-	dir := filepath.Join(os.TempDir(), name)
+	s, err := takeScratch(os.TempDir(), name)
+	if !errors.Is(err, errTaken) {
+		return s, err
+	}
+	own, cerr := os.UserCacheDir()
+	if cerr != nil {
+		return nil, err
+	}
+	own = filepath.Join(own, "overland")
+	const mode = 0o700
+	if cerr := os.MkdirAll(own, mode); cerr != nil {
+		return nil, errors.Join(err, cerr)
+	}
+	return takeScratch(own, name)
+}
+
+// errTaken is wrapped by the error of a folder that is not this user's alone.
+var errTaken = errors.New("belongs to another user, or others may write to it")
+
+func takeScratch(below, name string) (*Scratch, error) {
+	dir := filepath.Join(below, name)
 	for {
 		const mode = 0o700
 		if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -37,8 +58,7 @@ func TakeScratch(name string) (*Scratch, error) {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // the run before removed the folder just now
 		case err != nil || !mine(info):
-			return nil, errs.Hint(errs.Errorf(errs.Conflict, "%s belongs to another user, or others may write to it", dir),
-				"set TMPDIR to another folder")
+			return nil, errs.Hint(errs.E(errs.Conflict, fmt.Errorf("%s %w", dir, errTaken)), "set TMPDIR to another folder")
 		}
 		lock, err := fsx.TryLock(filepath.Join(dir, lockName))
 		switch {

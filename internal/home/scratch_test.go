@@ -32,17 +32,32 @@ func TestScratchIsForOne(t *testing.T) {
 	if err := p.Leave(); err != nil {
 		t.Fatal(err)
 	}
-	// A folder that others may write to, and a link, are somebody else's doing.
-	open := filepath.Join(tmp, "open")
-	if err := os.Mkdir(open, 0o755); err != nil {
-		t.Fatal(err)
+}
+
+// A folder that others may write to, and a link, are somebody else's doing: a name that anybody can
+// guess, and make in /tmp, keeps nobody from having a folder.
+func TestAnotherUsersFolderIsInNobodysWay(t *testing.T) {
+	tmp, cache := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("XDG_CACHE_HOME", cache)
+	others := func(below string) {
+		t.Helper()
+		open := filepath.Join(below, "open")
+		if err := errors.Join(os.MkdirAll(open, 0o755), os.Chmod(open, 0o777), os.Symlink(t.TempDir(), filepath.Join(below, "link"))); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := os.Chmod(open, 0o777); err != nil {
-		t.Fatal(err)
+	others(tmp)
+	for _, name := range []string{"open", "link"} {
+		s, err := home.TakeScratch(name)
+		if err != nil || s.Dir() != filepath.Join(cache, "overland", name) {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if err := s.Leave(); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := os.Symlink(t.TempDir(), filepath.Join(tmp, "link")); err != nil {
-		t.Fatal(err)
-	}
+	others(filepath.Join(cache, "overland"))
 	for _, name := range []string{"open", "link"} {
 		if _, err := home.TakeScratch(name); errs.KindOf(err) != errs.Conflict {
 			t.Errorf("%s: %v", name, err)
