@@ -23,6 +23,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"overland/internal/ecosystem/golang"
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
@@ -222,6 +223,56 @@ func TestTheGoCommandIsRecordedAndReplayed(t *testing.T) {
 	if bad := verify(t, l.store, lock, u.env()); len(bad) != 0 {
 		t.Error(bad)
 	}
+}
+
+// A login in the address of the checksum database is the recorder's: the command, which may be
+// somebody else's script, has an address without one, in a recording and in its replay.
+func TestALoginOfTheDatabaseIsNotTheCommands(t *testing.T) {
+	u := newUpstream(t)
+	proxy := httptest.NewServer(http.HandlerFunc(u.serve)) // knows nothing of the database
+	t.Cleanup(proxy.Close)
+	asked := &atomic.Int32{}
+	db := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, word, _ := r.BasicAuth(); name != "anna" || word != "geheim" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		asked.Add(1)
+		r.URL.Path = "/sumdb/db.example" + r.URL.Path
+		u.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(db.Close)
+	t.Setenv("GOPROXY", proxy.URL)
+	t.Setenv("GOSUMDB", u.key+" "+strings.Replace(db.URL, "://", "://anna:geheim@", 1))
+	t.Setenv("GOPRIVATE", "")
+	t.Setenv("GONOSUMDB", "")
+	l := newLab(t, golang.Env{GOPROXY: "off", GOSUMDB: "off"})
+	runs := func(k record.Getter, recording bool) {
+		t.Helper()
+		c, err := golang.Tool().Record(t.Context(), tool.Session{Getter: k, Recording: recording, Runs: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv := httptest.NewServer(record.Handler(k, c.Protocol))
+		defer srv.Close()
+		env, err := c.Environ(tool.Place{Mount: srv.URL + "/go", Dir: t.TempDir(), OwnCaches: true})
+		if err != nil || strings.Contains(strings.Join(env, " "), "geheim") {
+			t.Errorf("the command is told %q, %v", env, err)
+		}
+		cmd := exec.CommandContext(t.Context(), "go", "mod", "download", "-modcacherw", "example.org/dep@v1.0.0")
+		cmd.Dir = t.TempDir()
+		cmd.Env = append(append(os.Environ(), env...), "GOFLAGS=", "GOTOOLCHAIN=local")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+	}
+	runs(l.recorder, true)
+	lock := l.recorder.Lock()
+	if _, ok := lock.Find(golang.Name, "sumdb/db.example/lookup/example.org/dep@v1.0.0"); !ok || asked.Load() == 0 {
+		t.Errorf("the database was asked %d times; the lookup is locked: %v", asked.Load(), ok)
+	}
+	u.Close()
+	runs(record.NewReplayer(l.store, lock), false)
 }
 
 // verify judges lock without a network, as another machine does.

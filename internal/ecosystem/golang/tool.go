@@ -2,6 +2,7 @@ package golang
 
 import (
 	"context"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -54,7 +55,7 @@ func (e Env) pointed(at tool.Place) []string {
 	if strings.Contains(e.GOPROXY, "direct") {
 		proxy += ",direct" // as on the machine: a version control system, through the HTTP proxy
 	}
-	list := []string{"GOPROXY=" + proxy, "GOSUMDB=" + e.GOSUMDB, "GONOSUMDB=" + e.GONOSUMDB} // they may be set in a file in HOME
+	list := []string{"GOPROXY=" + proxy, "GOSUMDB=" + e.sumdb(at.Mount), "GONOSUMDB=" + e.GONOSUMDB} // they may be set in a file in HOME
 	if !at.OwnCaches {
 		return list
 	}
@@ -67,6 +68,20 @@ func (e Env) pointed(at tool.Place) []string {
 		list = append(list, "GOCACHE="+e.GOCACHE) // nothing in it was fetched, and it lies where XDG_CACHE_HOME says
 	}
 	return append(list, "GOPATH="+path, "GOMODCACHE="+filepath.Join(path, "pkg", "mod"), "GOBIN="+bin)
+}
+
+// sumdb returns GOSUMDB for a command, which must not know the caller's logins: where the address of
+// the database holds one, the protocol at mount, which has it, is the address.
+func (e Env) sumdb(mount string) string {
+	name, address, _ := strings.Cut(strings.TrimSpace(e.GOSUMDB), " ")
+	if u, err := url.Parse(strings.TrimSpace(address)); err == nil && u.User == nil {
+		return e.GOSUMDB
+	}
+	db, on, err := e.database()
+	if err != nil || !on {
+		return name
+	}
+	return name + " " + mount + "/sumdb/" + db.name
 }
 
 func forCache(ctx context.Context, s tool.Serving) (*tool.Server, error) {
