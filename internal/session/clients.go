@@ -6,9 +6,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
+	"overland/internal/confine/cell"
 	"overland/internal/ecosystem/tool"
 	"overland/internal/environ"
 	"overland/internal/fsx"
@@ -49,6 +51,9 @@ func (s *session) lead(ctx context.Context, set map[string]string, addr string) 
 	return s.wgetrc(set, base)
 }
 
+// password matches one in an address, which git does not compare; a command must not know it.
+var password = regexp.MustCompile(`(://[^/@:]*):[^/@]*@`)
+
 // git overrides the proxies and the authorities that git's files name. The more exact address
 // counts there, so each of them is named again.
 func (s *session) git(ctx context.Context, set map[string]string, base string) {
@@ -66,7 +71,7 @@ func (s *session) git(ctx context.Context, set map[string]string, base string) {
 		q := tool.Question{Argv: []string{"git", "config", "--includes", "--name-only", "--get-regexp", names}, Environ: s.o.Environ, Keep: []string{"GIT_CONFIG"}}
 		out, _ := tool.Ask(ctx, q) // none is exit code 1
 		for line := range strings.Lines(string(out)) {
-			switch key := strings.TrimSpace(line); {
+			switch key := password.ReplaceAllString(strings.TrimSpace(line), "$1@"); {
 			case strings.HasSuffix(key, ".proxy"):
 				add(key, base)
 			case strings.HasPrefix(key, "http."):
@@ -110,8 +115,12 @@ const (
 const settingsMost = 1 << 20
 
 // curlrc puts the session's proxy and authorities behind the settings of the user's curl, which
-// may name others. Without such a file curl heeds its variables.
+// may name others. Without such a file curl heeds its variables. In a cell there is none, and what a
+// user has may hold logins.
 func (s *session) curlrc(set map[string]string, base string) error {
+	if !s.recording && s.o.Isolation != cell.None {
+		return nil
+	}
 	var dirs []string
 	for _, name := range []string{"CURL_HOME", "XDG_CONFIG_HOME", "HOME"} {
 		if dir := value(s.o.Environ, name); filepath.IsAbs(dir) {

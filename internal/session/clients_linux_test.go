@@ -37,7 +37,7 @@ func TestClientsWithProxiesOfTheirOwn(t *testing.T) {
 	files(t, home, map[string]string{
 		".curlrc":    "proxy = " + gone + "\npreproxy = socks5://127.0.0.1:9\ncacert = /none\nuser-agent = mine\n",
 		".wgetrc":    "use_proxy = off\nhttps_proxy = " + gone + "\nuser_agent = mine\n",
-		".gitconfig": "[http]\n\tproxy = " + gone + "\n[http \"https://git.invalid/\"]\n\tproxy = " + gone + "\n\tsslCAInfo = /none\n",
+		".gitconfig": "[http]\n\tproxy = " + gone + "\n[http \"https://anna:geheim@git.invalid/\"]\n\tproxy = " + gone + "\n\tsslCAInfo = /none\n",
 		"Get.java":   "class Get { public static void main(String[] a) throws Exception { System.out.print(new String(new java.net.URL(a[0]).openStream().readAllBytes())); } }\n",
 	})
 	t.Setenv("HOME", home)
@@ -45,13 +45,16 @@ func TestClientsWithProxiesOfTheirOwn(t *testing.T) {
 	t.Setenv("GIT_CONFIG_KEY_0", "user.name")
 	t.Setenv("GIT_CONFIG_VALUE_0", "somebody")
 	o, out := newOptions(t, `curl -fsS https://files.invalid/curl; wget -qO- https://files.invalid/wget
-		git ls-remote https://git.invalid/r >/dev/null 2>&1; git config user.name; java "$HOME/Get.java" https://files.invalid/java; echo "$GIT_USER_AGENT"; env`)
+		git ls-remote https://anna@git.invalid/r >/dev/null 2>&1; git config user.name; java "$HOME/Get.java" https://files.invalid/java; echo "$GIT_USER_AGENT"; env`)
 	o.Stderr = nil
 	o.Environ = os.Environ()
 	o.Upstream.Transport = trusting(t, srv)
 	res, err := session.Record(t.Context(), o)
 	if err != nil || !strings.HasPrefix(out.String(), "got /curl\ngot /wget\nsomebody\ngot /java\ngit/2.39.5 (overland)\n") {
 		t.Errorf("%v\n%s", err, out)
+	}
+	if strings.Contains(out.String(), "geheim") {
+		t.Errorf("the command knows a password of git's settings:\n%s", out)
 	}
 	var keys []string
 	for _, e := range res.Lock.Entries {

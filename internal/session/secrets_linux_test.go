@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/lockfile"
 	"overland/internal/session"
 )
 
@@ -129,5 +130,17 @@ func TestS20MaskedRequestsAreNotMixedUp(t *testing.T) {
 		if _, after, _ := strings.Cut(out.String(), "\n"); want != nil && strings.Contains(after, "content of a") {
 			t.Errorf("%s: b is answered with a:\n%s", query, out)
 		}
+	}
+}
+
+// A replayed command, which may be somebody else's script, sees no settings of the user's curl: they
+// hold logins.
+func TestAReplayHasNoSettingsOfCurls(t *testing.T) {
+	home := t.TempDir()
+	files(t, home, map[string]string{".curlrc": "user = anna:geheim\n"})
+	o, out := newOptions(t, `cat "$CURL_HOME/.curlrc" 2>/dev/null; echo "end"`)
+	o.Environ, o.Lock = append(os.Environ(), "CURL_HOME="+home), &lockfile.Lock{}
+	if _, err := session.Replay(t.Context(), o); err != nil || out.String() != "end\n" {
+		t.Errorf("%q, %v", out, err)
 	}
 }
