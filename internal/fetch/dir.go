@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,13 +47,21 @@ func Dir(path string) (*DirSource, error) {
 }
 
 // DirFound is Dir for a directory that stands where anybody may have put it: each look at a file in it
-// ends after a minute, or when nobody waits for it.
-func DirFound(path string) (*DirSource, error) {
-	s, err := Dir(path)
-	if err == nil {
-		s.patience = &fsx.Patience{}
+// is done with patience, and ends when nobody waits for it.
+func DirFound(path string, patience *fsx.Patience) (*DirSource, error) {
+	type opened struct {
+		s   *DirSource
+		err error
 	}
-	return s, err
+	o, err := fsx.Await(context.Background(), patience, path, func() opened {
+		s, err := Dir(path)
+		return opened{s, err}
+	}, nil)
+	if err = cmp.Or(err, o.err); err != nil {
+		return nil, err
+	}
+	o.s.patience = patience
+	return o.s, nil
 }
 
 // Name returns "directory PATH".
@@ -121,7 +130,12 @@ func (r *dirReader) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-func (r *dirReader) Close() error { return r.f.Close() }
+func (r *dirReader) Close() error {
+	if r.s.patience == nil {
+		return r.f.Close()
+	}
+	return r.s.patience.Close(r.ctx, r.f.Name(), r.f)
+}
 
 // Metadata returns the metadata file of that name, not verified: fs.ErrNotExist when there is none.
 func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]byte, error) {
@@ -135,11 +149,12 @@ func (s *DirSource) Metadata(ctx context.Context, name string, limit int64) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.Name(), err)
 	}
-	defer f.Close()
+	r := &dirReader{ctx: ctx, s: s, f: f}
+	defer r.Close()
 	if size > limit {
 		return nil, errs.Errorf(errs.Invalid, "%s: %s: %d bytes, more than %d", s.Name(), name, size, limit)
 	}
-	return fsx.Read(&dirReader{ctx: ctx, s: s, f: f}, name, limit)
+	return fsx.Read(r, name, limit)
 }
 
 // openRegular opens dir/name, which must be a plain file inside of dir: a named pipe

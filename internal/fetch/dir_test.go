@@ -13,18 +13,32 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/fsx"
 )
 
 // deadFile is a file on a network folder whose server went away after it was opened.
-type deadFile struct{ back chan struct{} }
+type deadFile struct {
+	back  chan struct{}
+	reads bool // only its Close does not return
+}
 
 func (deadFile) Name() string { return "dead" }
-func (deadFile) Close() error { return nil }
+
+func (f deadFile) Close() error {
+	if f.reads {
+		<-f.back
+	}
+	return nil
+}
 
 func (f deadFile) ReadAt([]byte, int64) (int, error) {
-	<-f.back
+	if !f.reads {
+		<-f.back
+	}
 	return 0, io.EOF
 }
+
+func found(dir string) (*fetch.DirSource, error) { return fetch.DirFound(dir, &fsx.Patience{}) }
 
 // A folder that was found, and that says nothing when a file in it is opened or read, holds whoever
 // looks at it for a minute, and not at all when nobody waits any more: a look has the turn to change
@@ -33,14 +47,17 @@ func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		open bool // it is the opening that does not return
+		shut bool // the closing
 		wait time.Duration
 		took time.Duration
 		kind errs.Kind
 	}{
-		{"open", true, time.Hour, time.Minute, errs.Unavailable},
-		{"read", false, time.Hour, time.Minute, errs.Unavailable},
-		{"open, and a person comes", true, time.Second, time.Second, errs.Cancelled},
-		{"read, and a person comes", false, time.Second, time.Second, errs.Cancelled},
+		{"open", true, false, time.Hour, time.Minute, errs.Unavailable},
+		{"read", false, false, time.Hour, time.Minute, errs.Unavailable},
+		{"close", false, true, time.Hour, time.Minute, errs.Internal},
+		{"open, and a person comes", true, false, time.Second, time.Second, errs.Cancelled},
+		{"read, and a person comes", false, false, time.Second, time.Second, errs.Cancelled},
+		{"close, and a person comes", false, true, time.Second, time.Second, errs.Internal},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -49,7 +66,7 @@ func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				back := make(chan struct{})
-				src, err := fetch.DirFound(dir)
+				src, err := found(dir)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -57,7 +74,7 @@ func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
 					if c.open {
 						<-back
 					}
-					return deadFile{back}, 10, nil
+					return deadFile{back, c.shut}, 10, nil
 				})
 				for _, look := range []func(context.Context) error{
 					func(ctx context.Context) error {
@@ -68,6 +85,7 @@ func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
 						rc, _, err := src.Open(ctx, digest.Of(nil), 0)
 						if err == nil {
 							_, err = io.ReadAll(rc)
+							err = errors.Join(err, rc.Close())
 						}
 						return err
 					},
@@ -77,7 +95,7 @@ func TestS13AFoundFolderThatSaysNothing(t *testing.T) {
 					began := time.Now()
 					err := look(ctx)
 					took := time.Since(began)
-					if errs.KindOf(err) != c.kind || took != c.took && took != 0 {
+					if c.shut && err != nil && errs.KindOf(err) != errs.Unavailable || !c.shut && errs.KindOf(err) != c.kind || took != c.took && took != 0 {
 						t.Errorf("%v (%s) after %s", err, errs.KindOf(err), took)
 					}
 					cancel()
@@ -97,7 +115,7 @@ func TestS13LinksOfAFoundFolder(t *testing.T) {
 		os.WriteFile(filepath.Join(other, "timestamp.json"), []byte("{}"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	for name, open := range map[string]func(string) (*fetch.DirSource, error){"found": fetch.DirFound, "named": fetch.Dir} {
+	for name, open := range map[string]func(string) (*fetch.DirSource, error){"found": found, "named": fetch.Dir} {
 		src, err := open(dir)
 		if err != nil {
 			t.Fatal(err)

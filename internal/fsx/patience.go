@@ -3,7 +3,9 @@ package fsx
 import (
 	"cmp"
 	"context"
+	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"overland/internal/errs"
@@ -17,6 +19,8 @@ const patienceTime = time.Minute
 // behind when it does not return. What is asked for later fails at once, then. The zero value works;
 // it is safe for concurrent use.
 type Patience struct {
+	out atomic.Int32 // goroutines that have not returned
+
 	mu   sync.Mutex
 	buf  []byte // of the last read
 	gone bool   // something did not return
@@ -63,6 +67,31 @@ func Await[T any](ctx context.Context, w *Patience, name string, look func() T, 
 	return await(ctx, w, name, look, late)
 }
 
+// Close closes c, called name, which was read with w: that of a network folder may wait for its
+// server. Where something did not return before, or ctx has ended, nobody waits. The error is that of
+// c, or nil.
+func (w *Patience) Close(ctx context.Context, name string, c io.Closer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gone {
+		w.out.Add(1)
+		go func() {
+			_ = c.Close()
+			w.out.Add(-1)
+		}()
+		return nil
+	}
+	err, silent := await(ctx, w, name, c.Close, nil)
+	if silent != nil {
+		return nil // it was read: what came of that counts
+	}
+	return err
+}
+
+// Busy reports whether a goroutine was left behind that has not returned: each holds a thread of the
+// system's, so whoever looks again and again waits for it.
+func (w *Patience) Busy() bool { return w.out.Load() > 0 }
+
 // await is Await for a caller who has w.mu.
 func await[T any](ctx context.Context, w *Patience, name string, look func() T, late func(T)) (found T, _ error) {
 	limit := cmp.Or(w.Limit, patienceTime)
@@ -72,8 +101,10 @@ func await[T any](ctx context.Context, w *Patience, name string, look func() T, 
 		return found, silent
 	}
 	done, left := make(chan T), make(chan struct{})
+	w.out.Add(1)
 	go func() {
 		r := look()
+		w.out.Add(-1)
 		select {
 		case done <- r:
 		case <-left:

@@ -97,3 +97,40 @@ func TestS13NobodyWaitsWhoHasLeft(t *testing.T) {
 		}
 	})
 }
+
+// A file whose closing waits for a dead server keeps nobody for longer than a read of it: what is
+// closed when something hung already, or by who has left, is not waited for. Busy tells who would look
+// again that a thread is still held.
+func TestS13AFileThatIsNeverClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w fsx.Patience
+		back := make(chan struct{})
+		shut := closing(func() error { <-back; return io.EOF })
+		for i, want := range []time.Duration{time.Second, time.Minute, 0} {
+			ctx, cancel := context.WithCancel(t.Context())
+			if i == 0 {
+				time.AfterFunc(time.Second, cancel)
+			}
+			began := time.Now()
+			if err := w.Close(ctx, "dead", shut); err != nil || time.Since(began) != want {
+				t.Errorf("%v after %s, want %s", err, time.Since(began), want)
+			}
+			cancel()
+		}
+		if !w.Busy() {
+			t.Error("nothing is left behind")
+		}
+		close(back)
+		synctest.Wait()
+		if w.Busy() {
+			t.Error("what has returned is still waited for")
+		}
+		if err := new(fsx.Patience).Close(t.Context(), "it", shut); !errors.Is(err, io.EOF) {
+			t.Errorf("the error of Close is lost: %v", err)
+		}
+	})
+}
+
+type closing func() error
+
+func (c closing) Close() error { return c() }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // A volume that was found where anybody may put one is opened only when it is a file, and so is
@@ -29,7 +30,7 @@ func TestS13OnlyAFileIsAVolume(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, kind := range map[string]errs.Kind{"pipe": errs.Invalid, "list": errs.Invalid, "piece": errs.Untrusted, "piece.001": errs.Invalid, "link": errs.Invalid, "file": errs.Untrusted} {
-		if _, err := OpenFound(filepath.Join(dir, name)); errs.KindOf(err) != kind {
+		if _, err := OpenFound(filepath.Join(dir, name), &fsx.Patience{}); errs.KindOf(err) != kind {
 			t.Errorf("found %s: %v", name, err)
 		}
 		if name == "link" {

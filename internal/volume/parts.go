@@ -88,15 +88,33 @@ type pieces struct {
 	parts  manifest // nil for one file
 	lonely bool     // one file that is named like a part
 
-	found    bool // where anybody may have put it: no link is followed
-	patience fsx.Patience
+	patience *fsx.Patience // where anybody may have put it: no link is followed. nil = a person named it
+}
+
+// findPieces is openPieces with patience, unless that is nil.
+func findPieces(path string, patience *fsx.Patience) (*pieces, error) {
+	if patience == nil {
+		return openPieces(path, nil)
+	}
+	type opened struct {
+		s   *pieces
+		err error
+	}
+	o, err := fsx.Await(context.Background(), patience, path, func() opened {
+		s, err := openPieces(path, patience)
+		return opened{s, err}
+	}, func(o opened) { _ = o.s.closeAll() })
+	if err != nil {
+		return &pieces{}, err
+	}
+	return o.s, o.err
 }
 
 // openPieces opens the volume path: the file, one of its parts, its list of parts, or the name that
 // the parts have in common. The caller closes the result, also after an error.
-func openPieces(path string, found bool) (*pieces, error) {
+func openPieces(path string, patience *fsx.Patience) (*pieces, error) {
 	base := trimPart(strings.TrimSuffix(path, PartsSuffix))
-	s := &pieces{path: path, found: found}
+	s := &pieces{path: path, patience: patience}
 	if _, err := os.Lstat(base + PartsSuffix); err == nil && (base != path || !exists(path)) {
 		s.path = base
 		return s, s.openParts()
@@ -147,7 +165,7 @@ func (s *pieces) openParts() error {
 }
 
 func (s *pieces) open(path string) (*os.File, error) {
-	if s.found {
+	if s.patience != nil {
 		return fsx.OpenUnlinked(path)
 	}
 	return fsx.Open(path)
@@ -178,6 +196,17 @@ func (s *pieces) add(path string) error {
 }
 
 func (s *pieces) Close() error {
+	if s.patience == nil || len(s.files) == 0 {
+		return s.closeAll()
+	}
+	return s.patience.Close(context.Background(), s.path, closer(s.closeAll))
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+func (s *pieces) closeAll() error {
 	var err error
 	for _, f := range s.files {
 		err = errors.Join(err, f.Close())
@@ -187,7 +216,7 @@ func (s *pieces) Close() error {
 
 // read reads from f at off as io.ReaderAt, for a file that was found with patience.
 func (s *pieces) read(f *os.File, p []byte, off int64) (int, error) {
-	if !s.found {
+	if s.patience == nil {
 		return f.ReadAt(p, off)
 	}
 	return s.patience.ReadAt(context.Background(), f, p, off)

@@ -45,23 +45,23 @@ type Volume struct {
 // they have in common. It reads the stub, overland.json and the central directory, and
 // refuses (errs.Untrusted) a file that differs in them from what Seal makes. Blobs are not
 // read: see Verify. The caller closes it.
-func Open(path string) (*Volume, error) { return openAs(path, false) }
+func Open(path string) (*Volume, error) { return openAs(path, nil) }
 
 // OpenFound is Open for a file that was found in a folder where anybody may put one. Links are not
-// followed, and a read that brings no byte for a minute (a network folder whose server is gone)
-// fails with errs.Unavailable, as do all that follow.
-func OpenFound(path string) (*Volume, error) { return openAs(path, true) }
+// followed, and all is done with patience: what says nothing for a minute (a network folder whose
+// server is gone) fails with errs.Unavailable, as does all that follows.
+func OpenFound(path string, patience *fsx.Patience) (*Volume, error) { return openAs(path, patience) }
 
-func openAs(path string, found bool) (*Volume, error) {
-	v, err := openVolume(path, found)
+func openAs(path string, patience *fsx.Patience) (*Volume, error) {
+	v, err := openVolume(path, patience)
 	if err != nil {
 		return nil, fmt.Errorf("open volume %s: %w", path, err)
 	}
 	return v, nil
 }
 
-func openVolume(path string, found bool) (*Volume, error) {
-	files, err := openPieces(path, found)
+func openVolume(path string, patience *fsx.Patience) (*Volume, error) {
+	files, err := findPieces(path, patience)
 	if err != nil {
 		return nil, errors.Join(err, files.Close())
 	}

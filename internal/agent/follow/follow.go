@@ -41,6 +41,9 @@ type Options struct {
 	Trying func() bool
 	// Install makes the node run what src says. An error of kind Cancelled says nothing about src.
 	Install func(ctx context.Context, src stage.Source) (nodeapi.Report, error)
+
+	look func(dir string) folder // at a watched directory; nil = lookAt
+	wait time.Duration           // of one look for all of them; 0 = inquiryTime
 }
 
 // Follower looks for news at the sites and in the directories that a node follows.
@@ -59,6 +62,9 @@ type Follower struct {
 func New(o Options) *Follower {
 	o.Poll, o.Watch = cmp.Or(max(o.Poll, 0), time.Minute), cmp.Or(max(o.Watch, 0), 5*time.Second)
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.look == nil {
+		o.look = lookAt
+	}
 	if o.Trying == nil {
 		o.Trying = func() bool { return false }
 	}

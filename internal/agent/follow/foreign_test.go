@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -114,6 +115,63 @@ func TestS13APipeInAWatchedFolderStopsNothing(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A watched folder that never answers when it is listed (a network folder whose server is gone, FUSE)
+// keeps the agent neither from the others nor from trying again to start what the node runs. It is asked
+// once, named once, and looked at when it is back.
+func TestS13AFolderThatHangsWhenItIsListed(t *testing.T) {
+	below := t.TempDir()
+	dead, good := filepath.Join(below, "a"), filepath.Join(below, "b")
+	for _, dir := range []string{dead, good} {
+		for _, name := range []string{"oci-layout", "blobs/sha256/none", "trust/timestamp.json"} {
+			put(t, filepath.Join(dir, name), "{}")
+		}
+	}
+	var log said
+	var asked atomic.Int64
+	back, ticks, offered := make(chan struct{}), make(chan struct{}), make(chan string, 100)
+	following(t, node.Settings{Watch: []string{filepath.Join(below, "*")}}, follow.Silent(follow.Options{
+		Poll: time.Hour, Watch: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
+		Resume: func(ctx context.Context) error {
+			select {
+			case ticks <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return nil
+		},
+		Install: func(_ context.Context, src stage.Source) (nodeapi.Report, error) {
+			offered <- src.Name()
+			return nodeapi.Report{Outcome: nodeapi.Unchanged}, nil
+		},
+	}, dead, func() { asked.Add(1) }, back))
+	wait := func(want string) {
+		t.Helper()
+		for {
+			select {
+			case <-ticks:
+			case got := <-offered:
+				if got != "directory "+want {
+					t.Errorf("offered %s", got)
+				}
+				return
+			case <-time.After(time.Minute):
+				t.Fatalf("nothing comes any more; the log says:\n%s", log.String())
+			}
+		}
+	}
+	wait(good)
+	for range 5 {
+		<-ticks
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("asked %d times", n)
+	}
+	if n := strings.Count(log.String(), "folder="+dead); n != 1 {
+		t.Errorf("named %d times:\n%s", n, log.String())
+	}
+	close(back)
+	wait(dead)
 }
 
 // A folder with very many volumes costs what a few hundred cost, and that is said once.
