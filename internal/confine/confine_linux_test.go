@@ -38,7 +38,7 @@ func spec(t *testing.T, command ...string) confine.Spec {
 	return confine.Spec{
 		Path: "/attempt", Args: append([]string{"attempt"}, command...), Env: []string{"PATH=/usr/bin:/bin", "WORD=tea"},
 		Mounts: append(mounts, confine.Mount{Kind: confine.Bind, Source: self, Target: "/attempt"}),
-		User:   confine.User{ID: 1000, Group: 1000, HostID: 61000, HostGroup: 61000},
+		User:   confine.User{ID: 1000, Group: 1001, HostID: 61000, HostGroup: 61001},
 	}
 }
 
@@ -169,7 +169,7 @@ func TestACommandIsWhatItsSpecSays(t *testing.T) {
 	s := spec(t, "tell")
 	s.Dir = "/tmp"
 	out, exit, err := run(t, s)
-	if want := "1000 1000 /tmp overland tea 2"; out != want || exit.Code != 3 || err != nil {
+	if want := "1000 1001 /tmp overland tea 2"; out != want || exit.Code != 3 || err != nil {
 		t.Errorf("got %q, %+v, %v; want %q", out, exit, err, want)
 	}
 	s = spec(t, "signal")
@@ -349,7 +349,7 @@ func TestMounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if st := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (st.Uid != 61000 || st.Gid != 61000) {
+	if st := info.Sys().(*syscall.Stat_t); os.Geteuid() == 0 && (st.Uid != 61000 || st.Gid != 61001) {
 		t.Errorf("the file is of %d:%d", st.Uid, st.Gid)
 	}
 	for _, to := range []string{"/made/at/x", "/x", "/etc/passwd", "/usr/x", "/proc/sys/kernel/hostname"} {

@@ -2,6 +2,7 @@ package confine_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -61,7 +62,7 @@ func inRunc(t *testing.T, command []string) (string, error) {
 	if err := os.WriteFile(filepath.Join(bundle, "config.json"), b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(soon(t), "runc", "--root", filepath.Join(bundle, "state"), "run", "--bundle", bundle, filepath.Base(bundle)+"-attempt")
+	cmd := exec.CommandContext(soon(t), "runc", "--root", filepath.Join(bundle, "state"), "run", "--bundle", bundle, fmt.Sprintf("overland-test-%d-%s", os.Getpid(), filepath.Base(bundle)))
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -6,8 +6,17 @@ import "golang.org/x/sys/unix"
 // the owner of what a build leaves is the person who started it, to every other user of the machine.
 // It stands beside the default filter; the kernel takes the strictest answer.
 func InstallNoSetID() error {
+	program, err := withoutSetID(filterTables)
+	if err != nil {
+		return err
+	}
+	return install(program)
+}
+
+// withoutSetID returns the filter for the kinds of calls in tables.
+func withoutSetID(tables []callTable) ([]unix.SockFilter, error) {
 	var a assembler
-	for _, t := range filterTables {
+	for _, t := range tables {
 		next := a.label()
 		a.load(offsetArch)
 		a.jump(unix.BPF_JEQ, t.audit, 0, next)
@@ -30,11 +39,7 @@ func InstallNoSetID() error {
 		a.set(next)
 	}
 	a.ret(unix.SECCOMP_RET_KILL_PROCESS)
-	program, err := a.finish()
-	if err != nil {
-		return err
-	}
-	return install(program)
+	return a.finish()
 }
 
 const (
