@@ -1,5 +1,10 @@
 package record
 
+import (
+	"context"
+	"net/http"
+)
+
 // Waiters returns how many wait for the fetch of key that is under way; 0 when there is none.
 func (r *Recorder) Waiters(protocol, key string) int {
 	call := r.calls.Find(name{protocol, key, ""})
@@ -7,4 +12,18 @@ func (r *Recorder) Waiters(protocol, key string) int {
 		return 0
 	}
 	return call.Waiters()
+}
+
+// Early reports whether r may be answered before the answer is known, and the byte that it begins with.
+func Early(r *http.Request, it Item) (bool, int64) {
+	n, _ := offset(r)
+	return streams(r, it), n
+}
+
+// Streamed reports whether a Get with that ctx may be answered while the bytes come.
+func Streamed(ctx context.Context) bool { return ctx.Value(streamKey{}) != nil }
+
+// Streaming returns ctx for a Get that may be.
+func Streaming(ctx context.Context) context.Context {
+	return context.WithValue(ctx, streamKey{}, &stream{begun: make(chan struct{})})
 }

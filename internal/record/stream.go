@@ -115,7 +115,9 @@ func get(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, 
 		}
 		if f := s.flow.Load(); f != nil && begun == nil && much {
 			h := headOf(p, it, f, base)
-			if from, _ := offset(r); h != nil && (from == 0 || from < f.Size()-lastPiece) {
+			from, _ := offset(r)
+			cuts := f.Size() >= 0 || r.ProtoAtLeast(1, 1) // HTTP/1.0 takes a cut for the end when no length was said
+			if h != nil && cuts && (from == 0 || from < f.Size()-lastPiece) {
 				// What has come whole meanwhile may be closed already: it is answered as any other.
 				if in, err := f.Open(r.Context()); err == nil {
 					defer in.Close()
@@ -213,7 +215,7 @@ func pour(w http.ResponseWriter, r *http.Request, f *origin.Flow, in io.Reader, 
 		n, err := in.Read(buf[kept:])
 		n += kept
 		kept = 0
-		if err != nil || size >= 0 && sent+int64(n) >= size {
+		if err != nil || size < 0 || sent+int64(n) >= size {
 			kept = min(n, lastPiece)
 		}
 		if n > kept {

@@ -14,7 +14,10 @@ import (
 	"overland/internal/record"
 )
 
-// slow is an origin that sends half of body, and the rest when it is told to.
+// odd is how many bytes a slow origin sends beyond the half: they fill no buffer on the way.
+const odd = 777
+
+// slow is an origin that sends half of body and odd bytes, and the rest when it is told to.
 type slow struct {
 	*server
 	body []byte
@@ -26,10 +29,10 @@ func newSlow(t *testing.T, body []byte) *slow {
 	s := &slow{body: body, next: make(chan struct{})}
 	s.server = newOrigin(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-		_, _ = w.Write(body[:len(body)/2])
+		_, _ = w.Write(body[:len(body)/2+odd])
 		_ = http.NewResponseController(w).Flush()
 		<-s.next
-		_, _ = w.Write(body[len(body)/2:])
+		_, _ = w.Write(body[len(body)/2+odd:])
 	})
 	return s
 }
@@ -74,7 +77,7 @@ func TestBytesFlowWhileTheyCome(t *testing.T) {
 		r := record.NewRecorder(s, record.Options{Upstream: quick(t)})
 		defer r.Close()
 		client, base := face(t, r, files{o.URL})
-		res, head := ask(t, client, base, len(body)/2)
+		res, head := ask(t, client, base, len(body)/2+odd)
 		if res.StatusCode != http.StatusOK || res.ContentLength != int64(len(body)) || res.Header.Get("Content-Type") == "" {
 			t.Errorf("%s: %s, %v", name, res.Status, res.Header)
 		}
