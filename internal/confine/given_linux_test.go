@@ -60,9 +60,10 @@ func everybodys(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	b, err := os.ReadFile(program(t))
-	path := filepath.Join(dir, "attempt")
-	if err := errors.Join(err, os.WriteFile(path, b, 0o755), os.Chmod(dir, 0o755)); err != nil { //nolint:gosec // others start it
+	self := program(t)
+	b, err := os.ReadFile(self)
+	path := filepath.Join(dir, filepath.Base(self))
+	if err := errors.Join(err, os.WriteFile(path, b, 0o755), os.Chmod(path, 0o755), os.Chmod(dir, 0o755)); err != nil { //nolint:gosec // others start it
 		t.Fatal(err)
 	}
 	return path
@@ -81,6 +82,8 @@ func opened(own map[string]string) string {
 // What a command is given is what the kernel says that it has, to the last bit.
 func TestWhatACommandIsGiven(t *testing.T) {
 	own := status()
+	mask := unix.Umask(0o007) // not the one that every command has
+	defer unix.Umask(mask)
 	filters := func(more int) string {
 		n, err := strconv.Atoi(own["Seccomp_filters"])
 		if err != nil {
@@ -218,6 +221,12 @@ func TestAStartThatIsRefused(t *testing.T) {
 	if _, err := confine.Start(t.Context(), s); !errors.Is(err, why) {
 		t.Errorf("what Prepare says: %v", err)
 	}
+	others, _ := filepath.Glob(groups)
+	s.Path = "/nothing"
+	if _, err := confine.Start(t.Context(), s); err == nil {
+		t.Error("a program that is not there")
+	}
+	noGroupIsLeft(t, others)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	s.Prepare = func(l net.Listener) ([]string, error) { cancel(why); return nil, l.Close() }
 	if _, err := confine.Start(ctx, s); !errors.Is(err, why) {
@@ -236,6 +245,16 @@ func descriptors(t *testing.T) int {
 }
 
 func TestNoDescriptorIsLeft(t *testing.T) {
+	left, err := unix.Open("/etc/passwd", unix.O_RDONLY, 0) //nolint:gosec // left open for every program
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(left)
+	open := spec(t)
+	open.Path, open.Args = "/bin/sh", []string{"sh", "-c", fmt.Sprintf("[ -e /proc/self/fd/%d ] || echo closed", left)}
+	if out, _, err := run(t, open); err != nil || out != "closed" {
+		t.Errorf("a command has what was left open: %q, %v", out, err)
+	}
 	s := spec(t, "tell")
 	s.Listen = "127.0.0.1:0"
 	before := 0

@@ -111,6 +111,18 @@ func TestSomebodyConfinesACommand(t *testing.T) {
 	}
 }
 
+// Of the groups of who starts it a command has none.
+func TestTheGroupsOfRootAreNotTheCommands(t *testing.T) {
+	s := spec(t, "status")
+	out, e := nested(t, program(t), func(cmd *exec.Cmd) {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{0, 5, 6}}}
+	}, "start", text(t, s))
+	var got map[string]string
+	if err := json.Unmarshal([]byte(out), &got); err != nil || got["Groups"] != "" || e.Applied.User != "namespace" {
+		t.Errorf("%v, %+v: %s", err, e, out)
+	}
+}
+
 // What a command mounts stays with it, also where the machine's mounts are shared, and one without a
 // root of its own.
 func TestMountsStayInside(t *testing.T) {
