@@ -140,7 +140,9 @@ func (f *Follower) pollLoop(ctx context.Context) {
 			<-polled
 		}
 		for _, one := range feeds {
-			one.CloseIdleConnections()
+			if one != nil {
+				one.CloseIdleConnections()
+			}
 		}
 	}()
 	for {
@@ -197,7 +199,8 @@ func (f *feed) Fetcher() *fetch.Fetcher { return f.fetcher }
 // Live reports that a feed can be asked for what is new.
 func (*feed) Live() bool { return true }
 
-// feeds returns the sites that the node follows, in order, and keeps those that it followed before.
+// feeds returns the sites that the node follows, in order, and keeps those that it followed before;
+// now has nil for one that cannot be used.
 func (f *Follower) feeds(old map[string]*feed) (list []*feed, now map[string]*feed) {
 	now = map[string]*feed{}
 	var sites []fetch.Source
@@ -207,6 +210,7 @@ func (f *Follower) feeds(old map[string]*feed) (list []*feed, now map[string]*fe
 			site, err := fetch.Site(name, fetch.SiteOptions{})
 			if err != nil {
 				f.o.Node.Problem("site "+name, err.Error())
+				now[name] = nil
 				continue
 			}
 			one = &feed{SiteSource: site, fetcher: f.o.Fetcher}
@@ -216,10 +220,13 @@ func (f *Follower) feeds(old map[string]*feed) (list []*feed, now map[string]*fe
 		sites = append(sites, one.SiteSource)
 	}
 	for name, one := range old {
-		if now[name] == nil {
-			one.CloseIdleConnections()
-			f.o.Node.Problem("site "+name, "")
+		if _, still := now[name]; still {
+			continue
 		}
+		if one != nil {
+			one.CloseIdleConnections()
+		}
+		f.o.Node.Problem("site "+name, "")
 	}
 	f.o.Fetcher.SetSources(sites...)
 	return list, now

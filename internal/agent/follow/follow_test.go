@@ -21,18 +21,26 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// following runs a Follower of a node with these settings until the test ends.
-func following(t *testing.T, s node.Settings, o follow.Options) *follow.Follower {
+// opened returns a node of its own.
+func opened(t *testing.T) *node.Node {
 	t.Helper()
 	n, err := node.Open(filepath.Join(t.TempDir(), "node"), node.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { n.Close() })
-	if err := n.Follow(s); err != nil {
+	return n
+}
+
+// following runs a Follower of a node with these settings until the test ends.
+func following(t *testing.T, s node.Settings, o follow.Options) *follow.Follower {
+	t.Helper()
+	if o.Node == nil {
+		o.Node = opened(t)
+	}
+	if err := o.Node.Follow(s); err != nil {
 		t.Fatal(err)
 	}
-	o.Node = n
 	if o.Fetcher == nil {
 		o.Fetcher = fetch.New(&mem.Store{}, fetch.Options{})
 	}
