@@ -444,6 +444,12 @@ func TestListen(t *testing.T) {
 	if got := <-said; got != "hello" {
 		t.Errorf("got %q", got)
 	}
+	s.Prepare = func(l net.Listener) ([]string, error) {
+		return []string{"AT=" + l.Addr().String()}, l.Close()
+	}
+	if _, exit, _ := run(t, s); exit.Code == 0 {
+		t.Error("a listener that was closed is still there")
+	}
 }
 
 func TestWhatIsAppliedIsSaid(t *testing.T) {
