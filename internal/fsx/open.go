@@ -56,7 +56,7 @@ func openAgain(path string, nofollow int, info fs.FileInfo) (*os.File, error) {
 		return nil, err
 	}
 	now, err := f.Stat()
-	if err == nil && !os.SameFile(info, now) {
+	if err == nil && (!os.SameFile(info, now) || !now.Mode().IsRegular()) { // a number is given away again
 		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("replaced while it was opened")}
 	}
 	if err != nil {
