@@ -95,9 +95,13 @@ func (w *Writer) append(part []byte) {
 // rotate makes what there is the newest older part. Where no new file can be made the log is emptied.
 func (w *Writer) rotate() {
 	next := "." + w.name + ".new"
-	f, err := w.root.OpenFile(next, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, mode)
+	fresh := func() (*os.File, error) {
+		_ = w.root.Remove(next) // of a rotation that was cut, or a link, which an os.Root follows whatever the flags say
+		return w.root.OpenFile(next, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, mode)
+	}
+	f, err := fresh()
 	for err != nil && w.drop() {
-		f, err = w.root.OpenFile(next, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, mode)
+		f, err = fresh()
 	}
 	if err != nil {
 		_ = w.empty()
