@@ -23,6 +23,7 @@ import (
 	"overland/internal/agent/node"
 	"overland/internal/agent/stage"
 	"overland/internal/appfile"
+	"overland/internal/confine"
 	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -35,6 +36,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
+		confine.Main() // the keeper of a real service
+	}
 	// What is synced thousands of times need not reach a real disk here;
 	// crash tests that need one make it.
 	if info, err := os.Stat("/dev/shm"); err == nil && info.IsDir() {

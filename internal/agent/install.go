@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"overland/internal/agent/stage"
@@ -98,6 +99,9 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 	if gatherErr != nil {
 		return nodeapi.Report{}, gatherErr
 	}
+	if err := a.switcher.Ports(&p.Generation); err != nil {
+		return nodeapi.Report{}, fmt.Errorf("%s: %w", src.Name(), err)
+	}
 	number, err := a.stager.Stage(staging, src, &p)
 	if err != nil {
 		return nodeapi.Report{}, err
@@ -106,6 +110,9 @@ func (a *Agent) install(ctx, staging context.Context, src stage.Source, o nodeap
 		return a.unchanged(p)
 	}
 	from := a.node.State().Current
+	if err := a.switcher.Ports(&p.Generation); err != nil { // fetching may have taken a while
+		return nodeapi.Report{}, fmt.Errorf("%s: %w", src.Name(), err)
+	}
 	if err := a.switcher.Begin(ctx, number, &p.Generation, p.Settings); err != nil {
 		return nodeapi.Report{}, err
 	}

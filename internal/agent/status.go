@@ -59,7 +59,8 @@ func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
 	for _, app := range g.Apps {
 		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 			full := app.App + "." + name
-			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Log: node.LogPath(dir, full)})
+			spec := app.Services[name]
+			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Ports: spec.PortWords(), Log: node.LogPath(dir, full)})
 		}
 	}
 	return s

@@ -44,7 +44,7 @@ type Service struct {
 	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
 	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing is inherited; PATH and HOME are set
 	Data        map[string]string `json:"volumes,omitempty"`   // folders: name → path in a container; a process gets {{.Volumes.name}}
-	Ports       []int             `json:"ports,omitempty"`     // informative for a process; 1..65535
+	Ports       []Port            `json:"ports,omitempty"`     // that it listens on; proved after a start
 	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = one of its application's own
 	Restart     Restart           `json:"restart,omitzero"`    //
 	StopTimeout Duration          `json:"stop,omitempty"`      // SIGTERM to SIGKILL; 0 = 10 s
@@ -149,6 +149,23 @@ func (s *Service) CheckLimits() error {
 		err = cmp.Or(err, over("selftest: within", c.Within, MaxWithin))
 	}
 	return err
+}
+
+// Runs says for people what s does beyond staying up, in the words of overland.yaml: "port 8080".
+func (s *Service) Runs() []string {
+	var list []string
+	if ports := s.PortWords(); len(ports) > 0 {
+		list = append(list, "port "+strings.Join(ports, ", "))
+	}
+	return list
+}
+
+// PortWords returns the ports of s, each as ParsePort reads it.
+func (s *Service) PortWords() (list []string) {
+	for _, p := range s.Ports {
+		list = append(list, p.String())
+	}
+	return list
 }
 
 // Check refuses what this program does not know: a right that is misread could be too much.

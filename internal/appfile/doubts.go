@@ -16,8 +16,8 @@ func (a *App) Doubts() []string {
 			continue
 		}
 		for _, port := range s.Ports {
-			if port < 1024 {
-				list = append(list, fmt.Sprintf("service %s is to listen on port %d, which most machines allow only with capabilities: [net_bind_service] in its section of %s",
+			if port.Number < 1024 {
+				list = append(list, fmt.Sprintf("service %s is to listen on port %s, which most machines allow only with capabilities: [net_bind_service] in its section of %s",
 					name, port, FileName))
 			}
 		}

@@ -141,7 +141,7 @@ var good = map[string]string{
     args: [run, 5, 1.10, true, "{{.Volumes.d}}", "{{ .Release.App }}"]
     env: {PORT: 80, NAME: "{{.Release.Version}}"}
     volumes: {d: /data}
-    ports: [80, 65535]
+    ports: [80, 65535, 53/udp, 127.0.0.1:81/tcp, "[::1]:53", "82"]
     user: "1000:1000"
     restart: {policy: on-failure, backoff: 500ms..1m30s}
     stop: 30s
@@ -201,8 +201,13 @@ var bad = map[string]yamltest.Refusal{
 	"undotted":              {serviceHead + "    env: {A: \"{{Release.App}}\"}\n", "f.yaml:8:14: unknown variable {{Release.App}}", "{{.Release.App}}", false},
 	"env name":              {serviceHead + "    env: {A-B: x}\n", `f.yaml:8:11: env: "A-B"`, "letters", true},
 	"volume path":           {serviceHead + "    volumes: {d: data}\n", `f.yaml:8:18: volumes: d: "data" is not an absolute path`, "/data", true},
-	"port":                  {serviceHead + "    ports: [70000]\n", "f.yaml:8:13: port 70000: must be between 1 and 65535", "", true},
-	"port text":             {serviceHead + "    ports: [\"80\"]\n", "f.yaml:8:13: port must be a number, not text", "", true},
+	"port":                  {serviceHead + "    ports: [70000]\n", `f.yaml:8:13: port "70000": must be between 1 and 65535`, "53/udp", true},
+	"port name":             {serviceHead + "    ports: [http]\n", `f.yaml:8:13: port "http": must be between`, "53/udp", true},
+	"port protocol":         {serviceHead + "    ports: [53/sctp]\n", `f.yaml:8:13: port "53/sctp": the protocols are tcp and udp`, "53/udp", true},
+	"port host":             {serviceHead + "    ports: [\"localhost:80\"]\n", `f.yaml:8:13: port "localhost:80": not a literal address`, "127.0.0.1:8080", true},
+	"port twice":            {serviceHead + "    ports: [80, 127.0.0.1:80]\n", "f.yaml:8:17: port 127.0.0.1:80 is here twice", "keep one", false},
+	"port without quotes":   {head + "services: {s: {artifact: a, ports: [127.0.0.1:80]}}\n", "a port must be a number or text, not a mapping", "quote it", false},
+	"port of two services":  {serviceHead + "    ports: [53/udp]\n  t: {artifact: a, ports: [53, \"0.0.0.0:53/udp\"]}\n", "f.yaml:9:32: port 0.0.0.0:53/udp: service s has 53/udp already", "another port", false},
 	"user":                  {serviceHead + "    user: \"a b\"\n", `f.yaml:8:11: user "a b"`, "uid", true},
 	"policy":                {serviceHead + "    restart: {policy: alwyas}\n", `f.yaml:8:23: unknown policy "alwyas" · did you mean always?`, "on-failure", true},
 	"backoff":               {serviceHead + "    restart: {backoff: 1s...5m}\n", `f.yaml:8:24: backoff "1s...5m"`, "1s..5m", true},

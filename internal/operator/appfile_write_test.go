@@ -58,7 +58,6 @@ func drawApp(t *rapid.T) *appfile.App {
 			Args:   rapid.SliceOfN(texts2, 1, 4).Draw(t, "args"),
 			Env:    map[string]string{rapid.StringMatching(`[A-Z_]{1,5}`).Draw(t, "env"): texts2.Draw(t, "value")},
 			Data:   map[string]string{names.Draw(t, "volume"): "/" + rapid.StringMatching(`[a-z "#:]{0,5}`).Draw(t, "path")},
-			Ports:  []int{rapid.IntRange(1, 65535).Draw(t, "port")},
 			User:   rapid.SampledFrom([]string{"", "root", "1000", "1000:nobody"}).Draw(t, "user"),
 			Stable: durations.Draw(t, "stable"), StopTimeout: durations.Draw(t, "stop"), Readiness: durations.Draw(t, "readiness"),
 		}
@@ -77,5 +76,16 @@ func drawApp(t *rapid.T) *appfile.App {
 		}
 		return s
 	}), 1, 3).Draw(t, "services")
+	port := 0
+	for _, name := range slices.Sorted(maps.Keys(app.Services)) { // two services with one port are refused
+		s := app.Services[name]
+		for range rapid.IntRange(0, 2).Draw(t, "ports") {
+			port++
+			p := appfile.Port{Number: port, Protocol: rapid.SampledFrom([]appfile.Protocol{"", appfile.UDP}).Draw(t, "protocol")}
+			p.Address = rapid.SampledFrom([]string{"", "127.0.0.1", "::1"}).Draw(t, "address")
+			s.Ports = append(s.Ports, p)
+		}
+		app.Services[name] = s
+	}
 	return app
 }

@@ -14,6 +14,7 @@ import (
 
 // probe tries one check, again and again.
 type probe struct {
+	title  string
 	within time.Duration
 	short  bool // one try may take only a part of within
 	try    func(context.Context) error
@@ -37,9 +38,20 @@ func title(c appfile.Check) string {
 // finalError is an error that no further try can mend.
 type finalError struct{ error }
 
+// newProbes makes the probes of a self-test of inst: of its ports, then of the checks of its spec.
+func newProbes(rt Runtime, inst Instance, logStart int64) (list []*probe) {
+	for _, port := range inst.Spec.Ports {
+		list = append(list, &probe{title: "port " + port.String(), within: within(inst, appfile.Check{}), try: portProbe(rt, inst, port)})
+	}
+	for _, c := range inst.Spec.SelfTest {
+		list = append(list, newProbe(rt, inst, c, logStart))
+	}
+	return list
+}
+
 // newProbe makes the probe of c. A check that cannot be read is one that fails, at once.
 func newProbe(rt Runtime, inst Instance, c appfile.Check, logStart int64) *probe {
-	p := &probe{within: within(inst, c)}
+	p := &probe{title: title(c), within: within(inst, c)}
 	contains, err := inst.expand(c.Contains)
 	if err != nil {
 		p.try = func(context.Context) error { return finalError{err} }
@@ -48,10 +60,10 @@ func newProbe(rt Runtime, inst Instance, c appfile.Check, logStart int64) *probe
 	switch {
 	case c.HTTP != "":
 		p.short = true
-		p.try = httpProbe(inst, c, contains)
+		p.try = httpProbe(rt, inst, c, contains)
 	case c.TCP != "":
 		p.short = true
-		p.try = tcpProbe(inst, c)
+		p.try = tcpProbe(rt, inst, c)
 	case len(c.Exec) > 0:
 		p.try = execProbe(rt, inst, c, contains)
 	case c.Log != "":
@@ -109,7 +121,7 @@ func (p *probe) once(ctx context.Context) error {
 	return p.try(ctx)
 }
 
-func tcpProbe(inst Instance, c appfile.Check) func(context.Context) error {
+func tcpProbe(rt Runtime, inst Instance, c appfile.Check) func(context.Context) error {
 	addr, err := inst.expand(c.TCP)
 	return func(ctx context.Context) error {
 		if err != nil {
@@ -119,7 +131,7 @@ func tcpProbe(inst Instance, c appfile.Check) func(context.Context) error {
 		if err != nil {
 			return words(err)
 		}
-		return conn.Close()
+		return errors.Join(answers(rt, inst, conn), conn.Close())
 	}
 }
 

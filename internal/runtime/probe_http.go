@@ -18,7 +18,7 @@ import (
 const bodyLimit = 1 << 20
 
 // httpProbe asks for a page: straight, without a proxy, and a redirect is an answer like any other.
-func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Context) error {
+func httpProbe(rt Runtime, inst Instance, c appfile.Check, contains string) func(context.Context) error {
 	address, bad := inst.expand(c.HTTP)
 	return func(ctx context.Context) error {
 		if bad != nil {
@@ -30,7 +30,16 @@ func httpProbe(inst Instance, c appfile.Check, contains string) func(context.Con
 		}
 		req.Header.Set("User-Agent", "overland-selftest")
 		transport := &http.Transport{
-			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, DialContext: dialer(),
+			DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10,
+			DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := dialer()(ctx, network, addr)
+				if err == nil {
+					if err = answers(rt, inst, c); err != nil {
+						c.Close()
+					}
+				}
+				return c, err
+			},
 			// The certificate of a service names its public name, not
 			// 127.0.0.1; nothing secret is sent.
 			TLSClientConfig: &tls.Config{InsecureSkipVerify: loopback(req.URL.Hostname())}, // loopback only

@@ -29,6 +29,8 @@ type Instance struct {
 	Data   map[string]string // name → folder on this machine: what the service keeps
 	Hidden []string          // folders of this machine of which it sees only its own
 
+	Fellows []string // records of the other services of its application
+
 	Spec     appfile.Service              // restart policy, stop timeout, self-tests
 	Programs map[string]string            // artifact name → path: what [0] of an exec check may name
 	Expand   func(string) (string, error) // expands what checks hold; nil = as it is written

@@ -52,18 +52,19 @@ func Failed(list []Result) (failed Result, bad bool) {
 // errOther ends the checks that are still tried when another one failed for good.
 var errOther = errors.New("given up: another check failed")
 
-// SelfTest runs the checks of inst side by side until each has passed or its Within has gone by,
-// then watches s for Stable, during which the process must not restart. It returns one Result per
-// check and one for "stable". It takes no longer than the longest Within plus Stable, counted from
+// SelfTest runs the checks of inst side by side until each has passed or its Within has gone by: that
+// it listens on its ports, and those of its spec. Then it watches s for Stable, during which the
+// process must not restart. It returns one Result per check and one for "stable". It takes no longer than the longest Within plus Stable, counted from
 // the service's start (or from now, for one that runs already), and ends early when a check failed
 // for good or the service will not run again as it is.
 func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Result {
 	called := time.Now()
-	results := make([]Result, len(inst.Spec.SelfTest)+1)
 	first, err := awaitStart(ctx, inst, s)
+	probes := newProbes(rt, inst, first.LogStart)
+	results := make([]Result, len(probes)+1)
 	if err != nil {
-		for k, c := range inst.Spec.SelfTest {
-			results[k] = Result{Check: title(c), Err: err.Error(), Took: time.Since(called)}
+		for k, p := range probes {
+			results[k] = Result{Check: p.title, Err: err.Error(), Took: time.Since(called)}
 		}
 		results[len(results)-1] = Result{Check: "stable", Err: err.Error(), Took: time.Since(called)}
 		return results
@@ -76,11 +77,10 @@ func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Resul
 	trial, give := context.WithCancelCause(ctx)
 	defer give(nil)
 	var all sync.WaitGroup
-	for k, c := range inst.Spec.SelfTest {
-		p := newProbe(rt, inst, c, first.LogStart)
+	for k, p := range probes {
 		all.Go(func() {
 			err := p.passes(trial, start, s)
-			results[k] = Result{Check: title(c), OK: err == nil, Took: time.Since(start)}
+			results[k] = Result{Check: p.title, OK: err == nil, Took: time.Since(start)}
 			if err != nil {
 				results[k].Err = err.Error()
 				give(errOther)

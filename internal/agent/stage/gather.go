@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"overland/internal/agent/node"
@@ -143,8 +144,8 @@ func (s *Stager) fetcherOf(src Source) *fetch.Fetcher {
 func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p *Plan, now bool) ([]fetch.Blob, error) {
 	wanted := p.Generation.Apps
 	p.Generation.Apps = nil
-	var blobs []fetch.Blob
-	var unusable *unusableError // the last one
+	blobs := map[string][]fetch.Blob{} // of each application
+	var unusable *unusableError        // the last one
 	resolve := func(app node.App) error {
 		app = node.App{App: app.App, Version: app.Version, Release: app.Release}
 		filled := app
@@ -160,9 +161,26 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 		}
 		if err == nil {
 			p.Generation.Apps = append(p.Generation.Apps, filled)
-			blobs = append(blobs, list...)
+			blobs[app.App] = list
 		}
 		return err
+	}
+	all := func() []fetch.Blob {
+		var list []fetch.Blob
+		for _, app := range p.Generation.Apps {
+			list = append(list, blobs[app.App]...)
+		}
+		return list
+	}
+	instead := func(app string, why error) error { // what runs here stays, or nothing
+		old := s.runs(app)
+		if old != nil {
+			if err := resolve(*old); err != nil {
+				return err
+			}
+		}
+		s.note(p, app, old, why)
+		return nil
 	}
 	for _, app := range wanted {
 		err := resolve(app)
@@ -172,23 +190,32 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 			}
 			continue
 		}
-		old := s.runs(app.App)
-		if old != nil {
-			if err := resolve(*old); err != nil {
-				return nil, err
-			}
+		if err := instead(app.App, err); err != nil {
+			return nil, err
 		}
-		s.note(p, app.App, old, err)
+	}
+	for {
+		loser, err := s.crowded(p.Generation.Apps)
+		if err == nil {
+			break
+		}
+		unusable = &unusableError{err}
+		app := p.Generation.Apps[loser]
+		p.Generation.Apps = slices.Delete(p.Generation.Apps, loser, loser+1)
+		if err := instead(app.App, err); err != nil {
+			return nil, err
+		}
 	}
 	if unusable == nil {
-		return blobs, nil
+		return all(), nil
 	}
+	slices.SortFunc(p.Generation.Apps, func(a, b node.App) int { return strings.Compare(a.App, b.App) })
 	if len(p.Generation.Apps) == 0 {
 		return nil, unusable
 	}
 	var err error
 	*p, err = s.compare(*p, s.node.State())
-	return blobs, err
+	return all(), err
 }
 
 // unusableError says that a release was signed and brought, and cannot run here, whoever brings it.

@@ -51,10 +51,20 @@ func (s *services) instances(g *node.Generation) (map[string]runtime.Instance, e
 			if err != nil {
 				return nil, err
 			}
+			for other := range app.Services {
+				if other != name {
+					inst.Fellows = append(inst.Fellows, s.record(app.App+"."+other))
+				}
+			}
 			list[inst.Name] = inst
 		}
 	}
 	return list, nil
+}
+
+// record returns the record file of service app.service.
+func (s *services) record(full string) string {
+	return filepath.Join(s.node.Dir(), "run", full+".json")
 }
 
 func (s *services) instance(number int, app node.App, name string, spec appfile.Service) (runtime.Instance, error) {
@@ -62,7 +72,7 @@ func (s *services) instance(number int, app node.App, name string, spec appfile.
 	svc := runtime.Service{
 		App: app.App, Version: app.Version, Commit: app.Commit, Name: name, Spec: spec, Artifacts: map[string]runtime.Artifact{},
 		Hidden: []string{s.node.Dir()},
-		Home:   filepath.Join(s.node.Dir(), "volumes", app.App), Log: s.node.LogPath(full), Record: filepath.Join(s.node.Dir(), "run", full+".json"),
+		Home:   filepath.Join(s.node.Dir(), "volumes", app.App), Log: s.node.LogPath(full), Record: s.record(full),
 	}
 	for _, p := range app.Programs {
 		svc.Artifacts[p.Artifact] = runtime.Artifact{Path: filepath.Join(s.node.GenerationDir(number), app.ProgramPath(p)), Blob: p.Digest}

@@ -412,6 +412,9 @@ func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, erro
 	if number == st.Current {
 		return s.Result(nodeapi.Report{Outcome: nodeapi.Unchanged, Generation: number, Tried: number}, g), nil
 	}
+	if err := s.Ports(g); err != nil {
+		return nodeapi.Report{}, err
+	}
 	if g.Channel != "" {
 		st.Settings.Channel = g.Channel // what ran then was that channel's
 	}

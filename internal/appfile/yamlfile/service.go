@@ -76,15 +76,22 @@ func (f Format) serviceKeys() []Key[service] {
 			Set: setData, Get: func(s *service) any { return s.Data },
 		},
 		{
-			Name: "ports", Doc: "The ports that it listens on.", Schema: list(Schema{"type": "integer", "minimum": 1, "maximum": 65535}),
-			Set: func(d *Decoder, n Node, s *service) {
-				d.list(n, "ports", func(v Node) {
-					if p, ok := d.number(v, "port", 1, 65535); ok {
-						s.Ports = append(s.Ports, p)
+			Name: "ports",
+			Doc: "The ports that it listens on, each of one service alone: " + appfile.PortForm + "; tcp and every address when left out. " +
+				"A release is good when it listens there, and nobody else.",
+			Schema: list(Schema{"type": []string{"integer", "string"}, "minimum": 1, "maximum": 65535, "pattern": portPattern}),
+			Set:    setPorts,
+			Get: func(s *service) any {
+				var list []string
+				for _, p := range s.Ports {
+					text := p.String()
+					if p != (appfile.Port{Number: p.Number}) {
+						text = quote(text)
 					}
-				})
+					list = append(list, text)
+				}
+				return plain(flow(list))
 			},
-			Get: func(s *service) any { return s.Ports },
 		},
 		{
 			Name: "user", Doc: "Whom it runs as: a name or uid, or uid:gid; a user that its application alone has when left out.",
@@ -157,6 +164,34 @@ func (f Format) runtimeKey() Key[service] {
 		known(d, n, s)
 	}
 	return k
+}
+
+// setPorts reads the ports of a service. Two services of one release cannot have one port.
+func setPorts(d *Decoder, n Node, s *service) {
+	d.list(n, "ports", func(v Node) {
+		if _, colon := v.(ast.MapNode); colon {
+			d.Fail(v, `quote it: "127.0.0.1:8080"`, "a port must be a number or text, not a mapping")
+			return
+		}
+		text, ok := d.word(v, "a port")
+		if !ok {
+			return
+		}
+		p, err := appfile.ParsePort(text)
+		if err != nil {
+			d.Fail(v, "write it like "+appfile.PortForm, "%s", strings.TrimSuffix(err.Error(), "; write it like "+appfile.PortForm))
+			return
+		}
+		if at := slices.IndexFunc(s.Ports, p.Collides); at >= 0 {
+			d.Fail(v, "keep one of them", "port %s is here twice", p)
+			return
+		}
+		if other, q := appfile.PortOf(s.app.Services, p); other != "" {
+			d.Fail(v, "give one of them another port, or another address", "port %s: service %s has %s already", p, other, q)
+			return
+		}
+		s.Ports = append(s.Ports, p)
+	})
 }
 
 // setData reads the folders of a service's data, which the key calls volumes.

@@ -20,6 +20,7 @@ var (
 	userPattern     = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`)
 	durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 	backoffPattern  = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+\.\.([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
+	portPattern     = regexp.MustCompile(`^(([0-9.]+|\[[0-9a-fA-F:.]+\]):)?[1-9][0-9]{0,4}(/(tcp|udp))?$`)
 	absolutePattern = regexp.MustCompile(`^/`)
 )
 

@@ -126,6 +126,9 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 			printer.Fprintf(w, ", %s", svc.LastExit)
 		}
 		printer.Fprintf(w, "\n")
+		if len(svc.Ports) > 0 {
+			printer.Fprintf(w, "\tport %s\n", strings.Join(svc.Ports, ", "))
+		}
 		if svc.Error != "" {
 			printer.Fprintf(w, "\t%s\n", svc.Error)
 		}

@@ -74,8 +74,9 @@ func TestStatusSaysWhyAServiceIsNotUp(t *testing.T) {
 		t.Error("what is up is told wrongly")
 	}
 	var out bytes.Buffer
+	waits.Ports = []string{"8080", "127.0.0.1:53/udp"}
 	printStatus(env{out: &out}, nodeapi.Status{Services: []nodeapi.Service{done, failed, waits}}, nodeapi.AgentVersions{})
-	for _, want := range []string{"a.migrate ended, exit code 0\n", "a.job ended, exit code 3\n", "program /x: not there\n"} {
+	for _, want := range []string{"a.migrate ended, exit code 0\n", "a.job ended, exit code 3\n", "program /x: not there\n", "port 8080, 127.0.0.1:53/udp\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}

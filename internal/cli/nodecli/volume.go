@@ -171,6 +171,9 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 			}
 			printer.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
 		}
+		for _, a := range r.Runs {
+			printer.Fprintf(e.out, "  runs      %s\n", a)
+		}
 		for _, a := range r.Asks {
 			printer.Fprintf(e.out, "  asks for  %s\n", a)
 		}

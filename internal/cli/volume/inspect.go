@@ -86,6 +86,9 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	}
 	field(t, "toolchain", r.Toolchain)
 	field(t, "services", strings.Join(r.Services, ", "))
+	for _, a := range r.Runs {
+		field(t, "runs", a)
+	}
 	for _, a := range r.Asks {
 		field(t, "asks for", a)
 	}

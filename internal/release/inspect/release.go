@@ -31,7 +31,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	}
 	out := &nodeapi.Release{
 		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
-		Services: slices.Sorted(maps.Keys(r.Services)), Asks: Asks(r),
+		Services: slices.Sorted(maps.Keys(r.Services)), Runs: runs(r), Asks: Asks(r),
 	}
 	for _, a := range r.Artifacts {
 		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform, Isolation: a.Isolation}
@@ -54,6 +54,17 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 		out.Inputs, err = Inputs(ctx, b, *r.Inputs)
 	}
 	return out, err
+}
+
+// runs returns what the services of r do beyond staying up, one a line.
+func runs(r *release.Release) (list []string) {
+	for _, name := range slices.Sorted(maps.Keys(r.Services)) {
+		s := r.Services[name]
+		if words := s.Runs(); len(words) > 0 {
+			list = append(list, name+": "+strings.Join(words, "; "))
+		}
+	}
+	return list
 }
 
 // Asks returns what the services of r ask for beyond the least, one a line.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
@@ -62,6 +63,7 @@ func TestProgramIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
 			Name: "node", Platform: plat, File: "node", Kind: release.KindBinary, Blob: release.Blob{Digest: d, Size: size},
 		})
 	}
+	r.Services = map[string]appfile.Service{"web": {Artifact: "node", Ports: []appfile.Port{{Number: 80}, {Number: 53, Protocol: appfile.UDP}}}}
 	desc, err := release.Write(t.Context(), s, r)
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +71,9 @@ func TestProgramIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
 	got, err := inspect.Release(t.Context(), depot{s}, desc.Digest)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(got.Runs) != 1 || got.Runs[0] != "web: port 80, 53/udp" {
+		t.Errorf("runs %q", got.Runs)
 	}
 	if len(got.Artifacts) != len(want) {
 		t.Errorf("%d programs, want %d", len(got.Artifacts), len(want))

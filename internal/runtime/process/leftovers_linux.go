@@ -47,7 +47,12 @@ func (p *proc) endLeftovers() bool {
 // left returns the living processes of the run. Session and group count because the leader was seen
 // to end just now: its number is not another's yet.
 func (p *proc) left() []procfs.Process {
-	return p.rec.left(func(s procfs.Process) bool { return s.Session == p.rec.PID || s.Group == p.rec.PID })
+	return p.rec.family()
+}
+
+// family returns the living processes of the run of r, which lives or was seen to end just now.
+func (r record) family() []procfs.Process {
+	return r.left(func(s procfs.Process) bool { return s.Session == r.PID || s.Group == r.PID })
 }
 
 // left returns the living processes of the run of r, and those that also counts in: by the

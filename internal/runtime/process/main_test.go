@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -122,6 +123,25 @@ func play(role string) {
 	case "chatter":
 		// Says more than anybody wants, then what was asked for.
 		fmt.Print(strings.Repeat("x", 1<<20), "needle\n")
+	case "listen":
+		// Hands a port to a child that fled into a session of its own; the parent does not hold it.
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		f, _ := l.(*net.TCPListener).File()
+		cmd := exec.Command("/proc/self/exe")
+		cmd.Env = append(os.Environ(), roleVar+"=hold")
+		cmd.ExtraFiles, cmd.SysProcAttr = []*os.File{f}, &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		f.Close()
+		l.Close()
+		say("ready %d", l.Addr().(*net.TCPAddr).Port)
+		hang()
+	case "hold":
+		hang()
 	case "job":
 		wait := make(chan os.Signal, 1)
 		signal.Notify(wait, syscall.SIGUSR1)

@@ -40,6 +40,7 @@ var (
 	_ runtime.Execer  = (*Runtime)(nil)
 
 	_ runtime.Rememberer = (*Runtime)(nil)
+	_ runtime.PortTeller = (*Runtime)(nil)
 )
 
 // New returns a Runtime.
