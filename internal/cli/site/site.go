@@ -62,6 +62,7 @@ type runOptions struct {
 	names     []string
 	conns     int // 0 = the default
 	proxies   []netip.Prefix
+	images    site.RegistryOptions
 }
 
 func runVerb(t *term.Term, run verb.Run[runOptions]) *cobra.Command {
@@ -131,7 +132,7 @@ func (o runOptions) over(written site.Settings, given func(flag string) bool) ru
 			o.origins = append(o.origins, name+"="+u)
 		}
 	}
-	o.conns = written.Conns
+	o.conns, o.images = written.Conns, written.Registry.Options()
 	return o
 }
 
@@ -175,7 +176,7 @@ func runSite(ctx context.Context, t *term.Term, o runOptions) error {
 	return s.Run(ctx, site.Options{
 		Listen: o.listen,
 		Names:  o.names, Conns: o.conns, Trusted: o.proxies,
-		Upstreams: o.upstreams, Root: root,
+		Upstreams: o.upstreams, Root: root, Images: o.images,
 		Log: slog.New(slog.NewTextHandler(t.Stderr, &slog.HandlerOptions{Level: level})),
 		Cache: site.CacheOptions{
 			Listen: o.cache, Limit: limit, Offline: o.offline, Upstreams: upstreams, Writes: o.writes == site.WritesOpen,
@@ -221,6 +222,5 @@ func runCertificate(_ context.Context, t *term.Term, o certificateOptions) error
 	if err != nil {
 		return err
 	}
-	t.Printf("%s", text)
-	return nil
+	return t.Raw(text)
 }
