@@ -5,4 +5,5 @@ const (
 	ClaimLocks    = "locks"    // lock files
 	ClaimCache    = "cache"    // a site's cache, and what its freezes stand on
 	ClaimNetcache = "netcache" // a network cache
+	ClaimRegistry = "registry" // repositories of images
 )

@@ -15,7 +15,7 @@ import (
 // Limits of one OCI manifest or index, and of how deep they nest.
 const (
 	ManifestLimit = 4 << 20 // bytes; what registries accept
-	childLimit    = 1 << 14
+	ChildLimit    = 1 << 14 // descriptors
 	depthLimit    = 16
 )
 
@@ -80,7 +80,7 @@ func children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
 	} else if doc.Config != nil || doc.Layers != nil {
 		return nil, errors.New("not an index")
 	}
-	if len(list) > childLimit {
+	if len(list) > ChildLimit {
 		return nil, fmt.Errorf("points to %d blobs: %w", len(list), ErrTooLarge)
 	}
 	for _, d := range list {

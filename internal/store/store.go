@@ -103,6 +103,9 @@ type Upload interface {
 	// Reserve returns an error (errs.Unavailable) when n more bytes do not fit: for a blob whose
 	// length was unknown when it was begun. It holds nothing back for the writer.
 	Reserve(n int64) error
+	// Digest returns the name of what was written so far, for a writer who is told another one at
+	// the end. Bytes of an earlier writer are read for it.
+	Digest(ctx context.Context) (digest.Digest, error)
 	// Sync makes what was written survive a power cut.
 	Sync() error
 	// Commit verifies that the bytes are d, makes them durable and only then visible, and ends the

@@ -214,6 +214,14 @@ func (u *upload) Truncate(off int64) error {
 // Sync is part of store.Upload.
 func (u *upload) Sync() error { return fsx.Full(u.f.Sync()) }
 
+// Digest is part of store.Upload.
+func (u *upload) Digest(ctx context.Context) (digest.Digest, error) {
+	if err := u.catchUp(ctx); err != nil {
+		return "", fmt.Errorf("upload %s: %w", u.id, err)
+	}
+	return u.h.Digest(), nil
+}
+
 // Commit is part of store.Upload. What was written through this upload is not read again.
 func (u *upload) Commit(ctx context.Context, d digest.Digest) error {
 	if err := u.commit(ctx, d); err != nil {

@@ -111,6 +111,8 @@ func (u *upload) Truncate(off int64) error {
 
 func (u *upload) Reserve(int64) error { return nil }
 
+func (u *upload) Digest(context.Context) (digest.Digest, error) { return digest.Of(u.b), nil }
+
 func (u *upload) Sync() error { return nil }
 
 func (u *upload) Commit(ctx context.Context, d digest.Digest) error {

@@ -50,6 +50,9 @@ func upload(t *testing.T, h Harness) {
 	if Has(t, s, digest.Of(b)) {
 		t.Error("visible before Commit")
 	}
+	if d, err := u.Digest(t.Context()); d != digest.Of(b) || err != nil {
+		t.Errorf("its bytes are %s, %v", d, err)
+	}
 	fatal(t, errors.Join(u.Commit(t.Context(), digest.Of(b)), u.Close(), u.Discard()))
 	want(t, again(), b)
 	u = begin(t, s, id, -1)
