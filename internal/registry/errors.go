@@ -1,0 +1,51 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+
+	"overland/internal/errs"
+)
+
+// Code is what the distribution specification calls an error.
+type Code string
+
+// The codes.
+const (
+	BlobUnknown         Code = "BLOB_UNKNOWN"
+	BlobUploadInvalid   Code = "BLOB_UPLOAD_INVALID"
+	BlobUploadUnknown   Code = "BLOB_UPLOAD_UNKNOWN"
+	DigestInvalid       Code = "DIGEST_INVALID"
+	ManifestBlobUnknown Code = "MANIFEST_BLOB_UNKNOWN"
+	ManifestInvalid     Code = "MANIFEST_INVALID"
+	ManifestUnknown     Code = "MANIFEST_UNKNOWN"
+	NameInvalid         Code = "NAME_INVALID"
+	NameUnknown         Code = "NAME_UNKNOWN"
+	SizeInvalid         Code = "SIZE_INVALID"
+	Unauthorized        Code = "UNAUTHORIZED"
+	Denied              Code = "DENIED"
+	Unsupported         Code = "UNSUPPORTED"
+	TooManyRequests     Code = "TOOMANYREQUESTS"
+)
+
+type coded struct {
+	code Code
+	err  error
+}
+
+func (e *coded) Error() string { return e.err.Error() }
+func (e *coded) Unwrap() error { return e.err }
+
+// fail returns an error of kind with a code.
+func fail(kind errs.Kind, code Code, format string, args ...any) error {
+	return errs.E(kind, &coded{code, fmt.Errorf(format, args...)})
+}
+
+// CodeOf returns the code of err; "" when it has none.
+func CodeOf(err error) Code {
+	var e *coded
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return ""
+}
