@@ -68,7 +68,7 @@ func Table() []Entry {
 			"to keep the timestamp fresh"},
 		{RootKeys, Durable, private, true, "private halves of root keys: carry this folder away, `--root-keys` names it when it is needed"},
 		{TLS, Durable, private, true, "the key that nodes have pinned, and the certificate that carries it ([site.md](site.md))"},
-		{Database, Durable, 0o600, false, "freezes, the offline switch, who may write to the network cache and who wrote: SQLite, with " +
+		{Database, Durable, 0o600, false, "freezes, the offline switch, what is in the registry, who may push, who may write to the network cache and who wrote: SQLite, with " +
 			"`site.db-wal` and `site.db-shm` while it is open; `site.db.schema-N` is a copy made before the schema changed"},
 		{Netcache, Durable, 0, true, "the network cache: entries and names of blobs ([shacache.md](shacache.md#on-the-disk))"},
 		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},

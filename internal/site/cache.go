@@ -22,6 +22,7 @@ import (
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
 	"overland/internal/origin"
+	"overland/internal/registry"
 	cacheserver "overland/internal/server/cache"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
@@ -40,7 +41,6 @@ type CacheOptions struct {
 // cached is what a site keeps of others: its cache, the network cache, and
 // what came from upstream sites.
 type cached struct {
-	facts    *db.DB
 	cache    *cache.Cache
 	netcache *netcache
 	chain    *mirror.Chain // nil = no upstream sites
@@ -67,18 +67,13 @@ func (c *cached) close() error {
 	if c.cache != nil {
 		err = c.cache.Close()
 	}
-	if c.facts != nil {
-		err = errors.Join(err, c.facts.Close())
-	}
 	return err
 }
 
-// openCache opens what the site in dir keeps of others.
-func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options, e edges) (_ *cached, err error) {
+// openCache opens what the site in dir keeps of others. known is the site's database, and images its
+// registry; both stay the caller's.
+func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db.DB, images *registry.Registry, o Options, e edges) (_ *cached, err error) {
 	c := &cached{}
-	if c.facts, err = openFacts(ctx, dir); err != nil {
-		return nil, err
-	}
 	if len(o.Upstreams) > 0 {
 		chain := e.mirror
 		chain.Sites, chain.Root, chain.Log, chain.Offline = o.Upstreams, o.Root, o.Log, c.offline
@@ -91,7 +86,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 	}
 	through, err := c.through(dir, o.Cache)
 	if err == nil {
-		c.netcache, err = openNetcache(ctx, dir, blobs, o.Cache.Writes, through, c.facts, o.Log)
+		c.netcache, err = openNetcache(ctx, dir, blobs, o.Cache.Writes, through, known, o.Log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -102,9 +97,9 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, o Options
 		near = c.chain
 	}
 	c.cache, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
-		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{c.facts},
+		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{known},
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
-			return roots(ctx, dir, blobs, c.netcache.shelf)
+			return roots(ctx, dir, blobs, c.netcache.shelf, images)
 		},
 	})
 	if err != nil {
@@ -161,9 +156,9 @@ func (o CacheOptions) named(host string) bool {
 }
 
 // roots returns the blobs that must stay in the depot of the site in dir: what its tags reach,
-// which is every release, what the locks in the site's directory name, and what was put into the
-// network cache. What freezes need, the cache's own index knows.
-func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf) (map[digest.Digest]bool, error) {
+// which is every release, what the locks in the site's directory name, what was put into the
+// network cache, and what a repository of the registry has. What freezes need, the cache's own index knows.
+func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf, images *registry.Registry) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags(ctx)
 	if err != nil {
 		return nil, err
@@ -184,6 +179,9 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 		if err := addLock(keep, path); err != nil {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
+	}
+	if err := images.Roots(ctx, func(d digest.Digest) error { keep[d] = true; return nil }); err != nil {
+		return nil, err
 	}
 	return keep, shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
 }

@@ -16,12 +16,14 @@ import (
 	"overland/internal/cache"
 	"overland/internal/cache/cachetest"
 	"overland/internal/clock"
+	"overland/internal/db"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/netcache/server"
+	"overland/internal/registry"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/store/storetest"
@@ -170,7 +172,9 @@ func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	if err := held.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c, err := openCache(t.Context(), dir, s, Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)}, edges{})
+	known, pictures := openRegistry(t, dir, s)
+	o := Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)}
+	c, err := openCache(t.Context(), dir, s, known, pictures, o, edges{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +195,23 @@ func rootsOf(t *testing.T, dir string, s *storedir.Store) (map[digest.Digest]boo
 	if err != nil {
 		t.Fatal(err)
 	}
-	return roots(t.Context(), dir, s, shelf)
+	_, pictures := openRegistry(t, dir, s)
+	return roots(t.Context(), dir, s, shelf, pictures)
+}
+
+// openRegistry opens the database and the registry of the site in dir.
+func openRegistry(t *testing.T, dir string, s *storedir.Store) (*db.DB, *registry.Registry) {
+	t.Helper()
+	known, err := openFacts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = known.Close() })
+	r, err := registry.Open(s, known, registry.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known, r
 }
 
 func openDepot(t *testing.T, dir string) *storedir.Store {

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// registry is an npm registry with one package, npm, whose tarball the document names with a query.
-func registry(t *testing.T) *httptest.Server {
+// npmRegistry is an npm registry with one package, npm, whose tarball the document names with a query.
+func npmRegistry(t *testing.T) *httptest.Server {
 	const document = `{"name":"npm","version":"1.0.0","main":"index.js"}`
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
@@ -58,7 +58,7 @@ func registry(t *testing.T) *httptest.Server {
 // so again, also as of a freeze.
 func TestNpmInstallsThroughTheCache(t *testing.T) {
 	t.Setenv("GOSUMDB", "off")
-	origin := registry(t)
+	origin := npmRegistry(t)
 	dir := t.TempDir()
 	addr := make(chan string, 1)
 	_, stop := start(t, dir, Options{Cache: CacheOptions{

@@ -46,6 +46,7 @@ type Options struct {
 	Names   []string          // names and addresses by which clients reach the site, more than the machine's own; default: none
 	Trusted []netip.Prefix    // proxies whose X-Forwarded-For is believed; default: none
 	Cache   CacheOptions      // the cache; default: none
+	Images  RegistryOptions   // the registry
 
 	Upstreams []string          // URLs of sites that are asked for what is not here, the near ones first; default: none
 	Root      trust.Fingerprint // whose metadata they are asked for; needed once, and not by a site that signs its own
@@ -112,9 +113,19 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	if err != nil {
 		return errs.Hint(err, "another program may have that port: choose one with --listen")
 	}
+	known, err := openFacts(ctx, s.Dir)
+	if err != nil {
+		return errors.Join(err, plain.Close())
+	}
+	defer func() { err = errors.Join(err, known.Close()) }()
+	images, err := openImages(s.depot, known, o)
+	if err != nil {
+		return errors.Join(fmt.Errorf("registry: %w", err), plain.Close())
+	}
+	defer func() { err = errors.Join(err, images.registry.Close()) }()
 	var c *cached // nil = the site keeps nothing of others
 	if o.Cache.Listen != "" || len(o.Upstreams) > 0 {
-		if c, err = openCache(ctx, s.Dir, s.depot, o, e); err != nil {
+		if c, err = openCache(ctx, s.Dir, s.depot, known, images.registry, o, e); err != nil {
 			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
 		}
 		defer func() { err = errors.Join(err, c.close()) }()
@@ -126,7 +137,7 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	if err := s.certify(o, plain.Addr().String()); err != nil {
 		return errors.Join(err, plain.Close())
 	}
-	services := []Service{s.overHTTPS(plain, s.faces(c, signed, o), c, o), s.keepCertified(plain.Addr().String(), o)}
+	services := []Service{s.overHTTPS(plain, s.faces(c, images, signed, o), c, o), s.keepCertified(plain.Addr().String(), o), {"registry", images.registry.Run}}
 	if signed.own() {
 		if e.refresh == nil {
 			e.refresh = func(ctx context.Context) error { return refresh(ctx, s.Dir) }
@@ -134,10 +145,10 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 		services = append(services, keepFresh(o, e.refresh))
 	}
 	if c != nil {
-		services = append(services, Service{"cache", c.cache.Run}, s.tidy(c.facts, o.Log))
+		services = append(services, Service{"cache", c.cache.Run}, s.tidy(known, o.Log))
 	}
 	if c != nil && c.handler != nil {
-		services = append(services, s.overHTTP(c, o))
+		services = append(services, s.overHTTP(c, images, o))
 	}
 	return runServices(ctx, services, func() {
 		o.Log.Info("site serves", "addr", plain.Addr().String(), "pin", s.Pin)
@@ -155,16 +166,16 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 }
 
 // faces returns what is answered over HTTPS.
-func (s *Site) faces(c *cached, signed metadata, o Options) []Route {
+func (s *Site) faces(c *cached, images *images, signed metadata, o Options) []Route {
 	n := node.Options{Blobs: s.depot, Trust: signed, Log: o.Log}
 	if c == nil {
-		return []Route{{"/", Anyone, node.New(n)}}
+		return []Route{images.route(true), {"/", Anyone, node.New(n)}}
 	}
 	n.Offline = c.offline
 	if c.chain != nil {
 		n.Through, n.Blobs = c.chain, noted{s.depot, c}
 	}
-	routes := append(c.netcache.routes(), Route{"/", Anyone, node.New(n)})
+	routes := append(c.netcache.routes(), images.route(true), Route{"/", Anyone, node.New(n)})
 	if c.entries != nil {
 		routes = append(routes, Route{mirror.CachePath, Anyone, c.entries})
 	}
@@ -189,16 +200,14 @@ func (s *Site) overHTTPS(plain net.Listener, routes []Route, c *cached, o Option
 		MinVersion:     tls.VersionTLS13,
 		NextProtos:     []string{"http/1.1"},
 	}
-	if c != nil {
-		// Writers of the network cache are known by a certificate: here, not over plain HTTP.
-		config = server.ClientAuth(config)
-	}
+	// Accounts of the registry, and writers of the network cache, may be known by a certificate.
+	config = server.ClientAuth(config)
 	places := admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Files: o.files, Tune: tune})
 	return serve("HTTPS", tls.NewListener(places, config), s.over(routes, c, nil, httpx.Errors{Form: httpx.JSON}, o), o)
 }
 
-func (s *Site) overHTTP(c *cached, o Options) Service {
-	routes := append(c.netcache.routes(), Route{"/", Anyone, c.handler})
+func (s *Site) overHTTP(c *cached, images *images, o Options) Service {
+	routes := append(c.netcache.routes(), images.route(false), Route{"/", Anyone, c.handler})
 	return serve("cache over HTTP", c.listener, s.over(routes, c, c.handler, httpx.Errors{}, o), o)
 }
 

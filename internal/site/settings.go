@@ -26,7 +26,29 @@ type Settings struct {
 	Upstreams []string // URLs of sites
 	Root      string   // fingerprint of the root of trust whose metadata they are asked for
 	Cache     CacheSettings
+	Registry  RegistrySettings
 }
+
+// RegistrySettings are the settings of the registry in site.yaml.
+type RegistrySettings struct {
+	Pull       string   // anyone or accounts
+	Delete     string   // refused or allowed
+	Incomplete string   // refused or allowed
+	Fixed      []string // patterns of repositories
+}
+
+// Options returns what s says.
+func (s RegistrySettings) Options() RegistryOptions {
+	return RegistryOptions{Private: s.Pull == pullAccounts, Delete: s.Delete == allowed, Sparse: s.Incomplete == allowed, Fixed: s.Fixed}
+}
+
+// Values of RegistrySettings.
+const (
+	pullAnyone   = "anyone"
+	pullAccounts = "accounts"
+	refused      = "refused"
+	allowed      = "allowed"
+)
 
 // CacheSettings are the settings of the cache in site.yaml.
 type CacheSettings struct {
@@ -81,6 +103,7 @@ var (
 	fingerprintForm = regexp.MustCompile(`^\S{16,}$`)
 	nameForm        = regexp.MustCompile(`^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`)
 	proxyForm       = regexp.MustCompile(`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`)
+	repositoryForm  = regexp.MustCompile(`^[a-z0-9._/*-]+$`)
 	upstreamForm    = regexp.MustCompile(`^\S.*$`)
 )
 
@@ -102,6 +125,21 @@ func settingsKeys() []yamlfile.Key[Settings] {
 			"overland trust show prints it", func(s *Settings) *string { return &s.Root }),
 		yamlfile.Nested("cache", "A cache of what the tools of other machines fetch, over plain HTTP; none without it.", cacheKeys(),
 			func(s *Settings) *CacheSettings { return &s.Cache }),
+		yamlfile.Nested("registry", "The registry of images, which is there without this too.", registryKeys(),
+			func(s *Settings) *RegistrySettings { return &s.Registry }),
+	}
+}
+
+func registryKeys() []yamlfile.Key[RegistrySettings] {
+	return []yamlfile.Key[RegistrySettings]{
+		yamlfile.OneOf("pull", "Who may pull: anyone (without this key), or accounts that may.",
+			[]string{pullAnyone, pullAccounts}, func(s *RegistrySettings) *string { return &s.Pull }),
+		yamlfile.OneOf("delete", "Whether accounts that may can delete: refused (without this key) or allowed.",
+			[]string{refused, allowed}, func(s *RegistrySettings) *string { return &s.Delete }),
+		yamlfile.OneOf("incomplete", "Whether a manifest may point to what its repository does not have: refused (without this key) or allowed.",
+			[]string{refused, allowed}, func(s *RegistrySettings) *string { return &s.Incomplete }),
+		yamlfile.List("fixedTags", "repository", "Repositories whose tags stand for what they stood for first, for good: a name, or a pattern with * for a part of one.",
+			repositoryForm, "write it like live/wallet or live/*", func(s *RegistrySettings) *[]string { return &s.Fixed }),
 	}
 }
 

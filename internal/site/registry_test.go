@@ -1,0 +1,145 @@
+package site
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/auth"
+	"overland/internal/digest"
+	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+)
+
+// image writes an image for two platforms into the depot dir, an OCI layout, under the tag v1, and returns its digest.
+func image(t *testing.T, dir, text string) digest.Digest {
+	t.Helper()
+	s, err := storedir.Open(dir, storedir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(mediaType string, v any) ocispec.Descriptor {
+		t.Helper()
+		b, ok := v.([]byte)
+		if !ok {
+			if b, err = json.Marshal(v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d, err := store.PutBytes(t.Context(), s, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(b))}
+	}
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex}
+	shared := put(ocispec.MediaTypeImageLayer, random(1<<20))
+	for _, arch := range []string{"amd64", "arm64"} {
+		p := ocispec.Platform{OS: "linux", Architecture: arch}
+		layer := put(ocispec.MediaTypeImageLayer, []byte(text+arch))
+		m := put(ocispec.MediaTypeImageManifest, ocispec.Manifest{
+			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest, Layers: []ocispec.Descriptor{shared, layer},
+			Config: put(ocispec.MediaTypeImageConfig, ocispec.Image{Platform: p, RootFS: ocispec.RootFS{
+				Type: "layers", DiffIDs: []digest.Digest{shared.Digest, layer.Digest},
+			}}),
+		})
+		m.Platform = &p
+		index.Manifests = append(index.Manifests, m)
+	}
+	top := put(ocispec.MediaTypeImageIndex, index)
+	if err := s.Tag(t.Context(), "v1", top); err != nil {
+		t.Fatal(err)
+	}
+	return top.Digest
+}
+
+// An unmodified client pushes to a site with its token, moves an image from one repository to another without a second
+// copy, and is refused what it may not; others pull without a login, over HTTPS and over the cache's plain HTTP.
+func TestAClientPushesAndPulls(t *testing.T) {
+	dir := newSite(t)
+	plain := make(chan string, 1)
+	url, _ := start(t, dir, Options{
+		Images: RegistryOptions{Fixed: []string{"live/*"}},
+		Cache:  CacheOptions{Listen: "127.0.0.1:0", Offline: true, Ready: func(addr string) { plain <- addr }},
+	})
+	accounts, err := OpenAccounts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := accounts.Make(t.Context(), "ci", []auth.Grant{{Action: auth.Push, Pattern: "staging/*"}, {Action: auth.Push, Pattern: "live/*"}}, time.Time{})
+	if err == nil {
+		err = accounts.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := t.TempDir()
+	ca, err := Certificate(dir, addrOf(url))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(work, "site.crt"), ca, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	skopeo := func(want bool, args ...string) string {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), "skopeo", append([]string{"--insecure-policy"}, args...)...)
+		c.Env = []string{"HOME=" + work, "PATH=" + os.Getenv("PATH"), "XDG_RUNTIME_DIR=" + work, "TMPDIR=" + work}
+		out, err := c.CombinedOutput()
+		if (err == nil) != want {
+			t.Fatalf("skopeo %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	at := "docker://" + addrOf(url)
+	first, second := image(t, filepath.Join(work, "one"), "one"), image(t, filepath.Join(work, "two"), "two")
+	push := func(want bool, from, to, login string) string {
+		t.Helper()
+		return skopeo(want, "copy", "--all", "--preserve-digests", "--src-cert-dir", work, "--dest-cert-dir", work, "--dest-creds", login, from, to)
+	}
+	push(true, "oci:"+work+"/one:v1", at+"/staging/app:v1", "ci:"+token)
+	if out := push(false, "oci:"+work+"/one:v1", at+"/staging/app:v1", "ci:wrong"); !strings.Contains(out, "authentication") && !strings.Contains(out, "unauthorized") {
+		t.Errorf("a wrong login: %s", out)
+	}
+	push(false, "oci:"+work+"/one:v1", at+"/other/app:v1", "ci:"+token)
+
+	before := listing(t, filepath.Join(dir, "depot", "blobs", "sha256"))
+	push(true, at+"/staging/app:v1", at+"/live/app:v1", "ci:"+token)
+	if after := listing(t, filepath.Join(dir, "depot", "blobs", "sha256")); len(after) != len(before) {
+		t.Errorf("a promotion copied %d blobs", len(after)-len(before))
+	}
+	push(true, "oci:"+work+"/two:v1", at+"/staging/app:v1", "ci:"+token)
+	push(false, "oci:"+work+"/two:v1", at+"/live/app:v1", "ci:"+token) // a tag that must not move
+	cache := "docker://" + <-plain
+	for name, want := range map[string]digest.Digest{"staging/app": second, "live/app": first} {
+		for _, from := range []string{at, cache} {
+			to := filepath.Join(work, fmt.Sprintf("%x", digest.Of([]byte(name + from))[7:15]))
+			skopeo(true, "copy", "--all", "--preserve-digests", "--src-cert-dir", work, "--src-tls-verify="+fmt.Sprint(from == at), from+"/"+name+":v1", "oci:"+to+":v1")
+			s, err := storedir.Open(to, storedir.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := s.Resolve(t.Context(), "v1"); got.Digest != want || err != nil {
+				t.Errorf("%s from %s: %s, %v, want %s", name, from, got.Digest, err, want)
+			}
+		}
+	}
+	list, err := Repositories(t.Context(), dir)
+	if want := fmt.Sprint([]Repository{{"live/app", []string{"v1"}}, {"staging/app", []string{"v1"}}}); fmt.Sprint(list) != want || err != nil {
+		t.Errorf("%v, %v, want %s", list, err, want)
+	}
+	keep, err := rootsOf(t, dir, openDepot(t, dir))
+	for _, d := range []digest.Digest{first, second, digest.Of(random(1 << 20))} {
+		if !keep[d] || err != nil {
+			t.Errorf("%s may be evicted, %v", d, err)
+		}
+	}
+}
