@@ -13,6 +13,7 @@ import (
 	"overland/internal/cli/key"
 	"overland/internal/cli/netcache"
 	"overland/internal/cli/record"
+	"overland/internal/cli/registry"
 	"overland/internal/cli/release"
 	"overland/internal/cli/site"
 	"overland/internal/cli/term"
@@ -35,7 +36,7 @@ func chapters(t *term.Term) []chapter {
 		{"release", "Build and release", slices.Concat(release.Verbs(t), channel.Verbs(t))},
 		{"carry", "Carry and install", volume.Verbs(t)},
 		{"record", "Record and replay", record.Verbs(t)},
-		{"serve", "Serve", slices.Concat(site.Verbs(t), cache.Verbs(t), netcache.Verbs(t), binary.Verbs(t))},
+		{"serve", "Serve", slices.Concat(site.Verbs(t), cache.Verbs(t), registry.Verbs(t), netcache.Verbs(t), binary.Verbs(t))},
 		{"trust", "Keys and trust", slices.Concat(key.Verbs(t), trust.Verbs(t))},
 		{"more", "More", []*cobra.Command{version(t, runVersion), man(t, runMan)}},
 	}
