@@ -224,6 +224,11 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 	case "overland netcache audit":
 		must("site", "init", env["OVERLAND_HOME"])
 		must("cache", "offline", "off")
+	case "overland registry list", "overland registry accounts", "overland registry add-account":
+		must("site", "init", env["OVERLAND_HOME"])
+	case "overland registry remove-account":
+		must("site", "init", env["OVERLAND_HOME"])
+		must("registry", "add-account", "ci", "--push", "staging/wallet")
 	case "overland cache freezes", "overland cache thaw":
 		must("site", "init", env["OVERLAND_HOME"])
 		must("cache", "freeze", "tuesday")

@@ -34,9 +34,9 @@ func addAccount(t *term.Term, run verb.Run[addOptions]) *cobra.Command {
 		Short: "Let somebody push to the registry",
 		Long: "Adds an account and prints its token, which is told only now; a client logs in with NAME and the token. With\n" +
 			"--certificate the account is known by a TLS client certificate instead. PATTERN is the name of a repository in which\n" +
-			"* is any one part and ** at the end any number: staging/wallet, staging/*, staging/**. A running site sees the change.",
-		Example: "overland registry add-account ci --push 'staging/**'\n" +
-			"overland registry add-account ops --push 'live/*' --delete 'staging/**' --expires 2027-06-30",
+			"* is any one part and ** at the end any number: staging/wallet, 'staging/*', 'staging/**'. A running site sees it at once.",
+		Example: "overland registry add-account ci --push staging/wallet\n" +
+			"overland registry add-account ops --push live/wallet --delete staging/wallet --expires 2099-12-31",
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.name = args[0]
