@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"overland/internal/agent/node"
+	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 	"overland/internal/runtime"
@@ -60,7 +61,14 @@ func statusOf(dir string, st node.State, g *node.Generation) nodeapi.Status {
 		for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 			full := app.App + "." + name
 			spec := app.Services[name]
-			s.Services = append(s.Services, nodeapi.Service{Name: full, State: "unknown", Ports: spec.PortWords(), Log: node.LogPath(dir, full)})
+			one := nodeapi.Service{Name: full, State: "unknown", Kind: string(spec.Kind), Ports: spec.PortWords(), Log: node.LogPath(dir, full)}
+			if spec.Kind == appfile.Task {
+				one.State, one.Done = "not run", st.Did(full, app.Release)
+				if one.Done {
+					one.State = "done"
+				}
+			}
+			s.Services = append(s.Services, one)
 		}
 	}
 	return s

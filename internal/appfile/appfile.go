@@ -41,6 +41,9 @@ type Artifact struct {
 type Service struct {
 	Artifact    string            `json:"artifact"`
 	Runtime     string            `json:"runtime"`             // "process"
+	Kind        Kind              `json:"kind,omitempty"`      // "" = it stays up; Task
+	Within      Duration          `json:"within,omitempty"`    // of a task: how long it may take; 0 = 10 min
+	While       While             `json:"while,omitempty"`     // of a task: "" = Stopped
 	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
 	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing is inherited; PATH and HOME are set
 	Data        map[string]string `json:"volumes,omitempty"`   // folders: name → path in a container; a process gets {{.Volumes.name}}
@@ -53,6 +56,21 @@ type Service struct {
 	Readiness   Duration          `json:"readiness,omitempty"` // default Within of its checks; 0 = 60 s
 	Rights                        // what it asks for beyond the least
 }
+
+// Kind is what is expected of a service.
+type Kind string
+
+// Task is a service that is run once for each release, before the others of its application switch.
+const Task Kind = "task"
+
+// While says what the services of the version before do while a task runs.
+type While string
+
+// What services do while a task of their application runs.
+const (
+	Stopped While = "stopped"
+	Running While = "running"
+)
 
 // Rights are what a service asks for beyond the least that every service has.
 type Rights struct {
@@ -132,6 +150,18 @@ func (s *Service) CheckUser() error {
 	return nil
 }
 
+// CheckKind refuses what this program does not know: a task that is taken for a service would be run
+// again and again.
+func (s *Service) CheckKind() error {
+	switch {
+	case s.Kind != "" && s.Kind != Task:
+		return fmt.Errorf("kind %.100q: this program knows %q", s.Kind, Task)
+	case s.While != "" && s.While != Stopped && s.While != Running:
+		return fmt.Errorf("while %.100q: this program knows %q and %q", s.While, Stopped, Running)
+	}
+	return nil
+}
+
 // CheckLimits returns an error that names the first setting of s that is over its limit.
 func (s *Service) CheckLimits() error {
 	over := func(name string, d Duration, limit time.Duration) error {
@@ -140,7 +170,7 @@ func (s *Service) CheckLimits() error {
 		}
 		return nil
 	}
-	err := cmp.Or(over("readiness", s.Readiness, MaxWithin), over("stable", s.Stable, MaxStable), over("stop", s.StopTimeout, MaxStop),
+	err := cmp.Or(over("within", s.Within, MaxWithin), over("readiness", s.Readiness, MaxWithin), over("stable", s.Stable, MaxStable), over("stop", s.StopTimeout, MaxStop),
 		over("restart.backoff", s.Restart.Backoff.Min, MaxBackoff), over("restart.backoff", s.Restart.Backoff.Max, MaxBackoff))
 	if err == nil && len(s.SelfTest) > MaxChecks {
 		err = fmt.Errorf("%d self-tests: at most %d", len(s.SelfTest), MaxChecks)
@@ -154,6 +184,10 @@ func (s *Service) CheckLimits() error {
 // Runs says for people what s does beyond staying up, in the words of overland.yaml: "port 8080".
 func (s *Service) Runs() []string {
 	var list []string
+	if s.Kind == Task {
+		list = append(list, fmt.Sprintf("once for each release, within %s, the application's services %s meanwhile",
+			Short(s.Within.Or(DefaultTask)), cmp.Or(s.While, Stopped)))
+	}
 	if ports := s.PortWords(); len(ports) > 0 {
 		list = append(list, "port "+strings.Join(ports, ", "))
 	}

@@ -3,6 +3,7 @@ package appfile
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -12,12 +13,15 @@ type Duration time.Duration
 // The longest durations of a service: one application must not hold up a node, which does one thing
 // at a time. A build refuses more, and so does a node.
 const (
-	MaxWithin  = time.Hour        // within and readiness
+	MaxWithin  = time.Hour        // within, of a task too, and readiness
 	MaxStable  = time.Hour        // stable
 	MaxStop    = 10 * time.Minute // stop
 	MaxBackoff = 24 * time.Hour   // the longest wait of restart.backoff
 	MaxChecks  = 64               // self-tests of one service
 )
+
+// DefaultTask is how long a task may take that does not say it.
+const DefaultTask = 10 * time.Minute
 
 // MarshalJSON writes d as text.
 func (d Duration) MarshalJSON() ([]byte, error) {
@@ -48,6 +52,18 @@ func ParseDuration(s string) (Duration, error) {
 		return 0, fmt.Errorf("duration %q: must be between 0 and a year", s)
 	}
 	return Duration(v), nil
+}
+
+// Short returns d without the zeros of its own text: 5m, not 5m0s.
+func Short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 // Or returns d, or other when d is zero.

@@ -76,6 +76,7 @@ type Service struct {
 	Error    string    `json:"error,omitempty"` // why the last start failed
 	Next     time.Time `json:"next,omitzero"`   // when it is started again
 	Log      string    `json:"log"`             // its file
+	Kind     string    `json:"kind,omitempty"`  // task: it is run once for each release; "" = it stays up
 	Ports    []string  `json:"ports,omitempty"` // that it listens on, in the words of overland.yaml: "8080", "127.0.0.1:53/udp"
 	User     string    `json:"user,omitempty"`  // uid:gid that it runs as
 	Confined Confined  `json:"confined,omitzero"`

@@ -154,6 +154,7 @@ var good = map[string]string{
       - {exec: [a, check], contains: ok}
       - {http: "https://[::1]:80/"}
 `,
+	"tasks":       serviceHead + "    kind: service\n  migrate: {artifact: a, kind: task, args: [up], within: 1h, while: running}\n  seed: {artifact: a, kind: task, stop: 1m}\n",
 	"block text":  serviceHead + "    args:\n      - |\n        two\n        lines\n",
 	"user number": serviceHead + "    user: 1000\n",
 }
@@ -208,6 +209,11 @@ var bad = map[string]yamltest.Refusal{
 	"port twice":            {serviceHead + "    ports: [80, 127.0.0.1:80]\n", "f.yaml:8:17: port 127.0.0.1:80 is here twice", "keep one", false},
 	"port without quotes":   {head + "services: {s: {artifact: a, ports: [127.0.0.1:80]}}\n", "a port must be a number or text, not a mapping", "quote it", false},
 	"port of two services":  {serviceHead + "    ports: [53/udp]\n  t: {artifact: a, ports: [53, \"0.0.0.0:53/udp\"]}\n", "f.yaml:9:32: port 0.0.0.0:53/udp: service s has 53/udp already", "another port", false},
+	"kind":                  {serviceHead + "    kind: job\n", `f.yaml:8:11: unknown kind "job"`, "service, task", true},
+	"within of a service":   {serviceHead + "    within: 5m\n", "f.yaml:8:13: within belongs to a task", "kind: task", false},
+	"while of a service":    {serviceHead + "    while: running\n    kind: service\n", "f.yaml:8:12: while belongs to a task", "kind: task", false},
+	"self-test of a task":   {serviceHead + "    selftest: [{tcp: \"127.0.0.1:1\"}]\n    kind: task\n", "f.yaml:8:15: selftest does not belong to a task", "ends with 0", false},
+	"task of two hours":     {serviceHead + "    kind: task\n    within: 2h\n", "f.yaml:9:13: within 2h: at most 1h", "hold up", false},
 	"user":                  {serviceHead + "    user: \"a b\"\n", `f.yaml:8:11: user "a b"`, "uid", true},
 	"policy":                {serviceHead + "    restart: {policy: alwyas}\n", `f.yaml:8:23: unknown policy "alwyas" · did you mean always?`, "on-failure", true},
 	"backoff":               {serviceHead + "    restart: {backoff: 1s...5m}\n", `f.yaml:8:24: backoff "1s...5m"`, "1s..5m", true},

@@ -185,7 +185,7 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 	if err := checkName("service", name); err != nil {
 		return err
 	}
-	if err := cmp.Or(s.CheckLimits(), s.CheckUser()); err != nil {
+	if err := cmp.Or(s.CheckKind(), s.CheckLimits(), s.CheckUser()); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {

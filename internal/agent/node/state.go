@@ -28,23 +28,26 @@ const (
 	lineLimit  = 200      // bytes of a log line
 	linesLimit = 20       // log lines of an event
 	badLimit   = 10       // refused contents remembered
+	tasksLimit = 8        // releases for which a task is known to be done
+	taskDigits = 16       // of such a release's digest
 )
 
 // State is what the node remembers. Times of day in it are for people only: no decision reads them.
 type State struct {
-	Schema   int             `json:"schema"`
-	Current  int             `json:"current"`          // the generation to run when there is no intent; 0 = none
-	Good     int             `json:"good"`             // the last generation that proved itself; 0 = none
-	Before   int             `json:"before,omitempty"` // the good one before that; kept for a rollback
-	Next     int             `json:"next"`             // the number of the next generation; never used twice
-	Intent   *Intent         `json:"intent,omitempty"` // a switch that is not decided yet
-	Bad      []Bad           `json:"bad,omitempty"`    // oldest first
-	Events   []nodeapi.Event `json:"events,omitempty"` // oldest first
-	Settings Settings        `json:"settings"`
-	Config   digest.Digest   `json:"config,omitempty"`   // of config.json as the node last wrote or read it
-	Agent    digest.Digest   `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
-	Programs []Candidate     `json:"programs,omitempty"` // agent programs that are not tried again
-	Users    map[string]int  `json:"users,omitempty"`    // application → the uid that its services have; never given to another
+	Schema   int                 `json:"schema"`
+	Current  int                 `json:"current"`          // the generation to run when there is no intent; 0 = none
+	Good     int                 `json:"good"`             // the last generation that proved itself; 0 = none
+	Before   int                 `json:"before,omitempty"` // the good one before that; kept for a rollback
+	Next     int                 `json:"next"`             // the number of the next generation; never used twice
+	Intent   *Intent             `json:"intent,omitempty"` // a switch that is not decided yet
+	Bad      []Bad               `json:"bad,omitempty"`    // oldest first
+	Events   []nodeapi.Event     `json:"events,omitempty"` // oldest first
+	Settings Settings            `json:"settings"`
+	Config   digest.Digest       `json:"config,omitempty"`   // of config.json as the node last wrote or read it
+	Agent    digest.Digest       `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
+	Programs []Candidate         `json:"programs,omitempty"` // agent programs that are not tried again
+	Tasks    map[string][]string `json:"tasks,omitempty"`    // app.service → beginnings of the digests of the releases for which the task was done, oldest first
+	Users    map[string]int      `json:"users,omitempty"`    // application → the uid that its services have; never given to another
 }
 
 // Settings is what the node was told to follow. It is remembered here and
@@ -95,7 +98,7 @@ func (s State) clone() State {
 		s.Intent = &i
 	}
 	s.Bad, s.Events, s.Programs = slices.Clone(s.Bad), slices.Clone(s.Events), slices.Clone(s.Programs)
-	s.Users = maps.Clone(s.Users)
+	s.Users, s.Tasks = maps.Clone(s.Users), maps.Clone(s.Tasks)
 	s.Settings.Sites, s.Settings.Watch = slices.Clone(s.Settings.Sites), slices.Clone(s.Settings.Watch)
 	return s
 }
@@ -135,6 +138,24 @@ func (s *State) Refused(content digest.Digest) (Bad, bool) {
 		}
 	}
 	return Bad{}, false
+}
+
+// Did reports whether the task app.service was done for release.
+func (s *State) Did(task string, release digest.Digest) bool {
+	return slices.Contains(s.Tasks[task], release.Encoded()[:taskDigits])
+}
+
+// DidTask remembers, durably, that the task app.service was done for release, with the event e.
+func (n *Node) DidTask(task string, release digest.Digest, e nodeapi.Event) error {
+	e.At = n.now()
+	return n.Update(func(s *State) {
+		if s.Tasks == nil {
+			s.Tasks = map[string][]string{}
+		}
+		list := append(slices.Clone(s.Tasks[task]), release.Encoded()[:taskDigits])
+		s.Tasks[task] = list[max(0, len(list)-tasksLimit):]
+		s.add(e)
+	})
 }
 
 // encodeState returns one copy: a line "overland-node-state 1 SEQ LENGTH SHA256", then LENGTH bytes

@@ -69,6 +69,9 @@ func (s *services) record(full string) string {
 
 func (s *services) instance(number int, app node.App, name string, spec appfile.Service) (runtime.Instance, error) {
 	full := app.App + "." + name
+	if spec.Kind == appfile.Task {
+		spec.Restart.Policy = "never"
+	}
 	svc := runtime.Service{
 		App: app.App, Version: app.Version, Commit: app.Commit, Name: name, Spec: spec, Artifacts: map[string]runtime.Artifact{},
 		Hidden: []string{s.node.Dir()},
@@ -88,8 +91,15 @@ func (s *services) instance(number int, app node.App, name string, spec appfile.
 		}
 		svc.User = fmt.Sprintf("%d:%d", uid, uid)
 	}
-	return svc.Instance(rt)
+	inst, err := svc.Instance(rt)
+	if spec.Kind == appfile.Task { // one run is for one release: another's is not this one's
+		inst.Env = append(inst.Env, taskVar+"="+app.App+"@"+app.Version+" "+app.Release.String())
+	}
+	return inst, err
 }
+
+// taskVar names, to a task, the release for which it is run.
+const taskVar = "OVERLAND_TASK"
 
 // prepare makes the folders that inst, one of all, needs.
 func (s *services) prepare(inst runtime.Instance, all map[string]runtime.Instance) error {
@@ -140,6 +150,9 @@ func (s *services) apply(ctx context.Context, g *node.Generation) error {
 	}
 	var failed error
 	for _, name := range slices.Sorted(maps.Keys(want)) {
+		if want[name].Spec.Kind == appfile.Task {
+			continue // it was run before
+		}
 		failed = errors.Join(failed, s.start(want[name], want))
 	}
 	s.mu.Lock()
@@ -186,29 +199,40 @@ func (s *services) start(inst runtime.Instance, all map[string]runtime.Instance)
 		}
 		u.sup.Detach()
 	}
+	_, err := s.supervise(inst)
+	return err
+}
+
+// supervise keeps inst up, or a task watched, from now on.
+func (s *services) supervise(inst runtime.Instance) (*runtime.Supervisor, error) {
 	rt, err := s.runtimes.For(inst.Spec)
 	if err != nil {
-		return fmt.Errorf("service %s: %w", inst.Name, err)
+		return nil, fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	// Services outlive the request that starts them; detach ends the supervisor.
 	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{Log: s.log.With("service", inst.Name)})
 	s.mu.Lock()
 	s.units[inst.Name] = &unit{inst: inst, rt: rt, sup: sup}
 	s.mu.Unlock()
-	return nil
+	return sup, nil
 }
 
-// orphans returns how to stop what an earlier agent left running of the generations on the disk and
-// that want, which is to run, does not have. What want has in another version is ended by its
-// start, but for one of another runtime.
-func (s *services) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
+// numbers returns the generations on the disk whose services may run.
+func (s *services) numbers() []int {
 	st := s.node.State()
 	numbers := []int{st.Current, st.Good, st.Before}
 	if i := st.Intent; i != nil {
 		numbers = append(numbers, i.Generation, i.From)
 	}
 	slices.Sort(numbers)
-	for _, number := range slices.Compact(numbers) {
+	return slices.Compact(numbers)
+}
+
+// orphans returns how to stop what an earlier agent left running of the generations on the disk and
+// that want, which is to run, does not have. What want has in another version is ended by its
+// start, but for one of another runtime.
+func (s *services) orphans(ctx context.Context, want map[string]runtime.Instance) (stop []func(context.Context) error) {
+	for _, number := range s.numbers() {
 		g, err := s.node.Generation(number)
 		if err != nil {
 			continue // nothing is known of it, so nothing can be stopped
@@ -221,7 +245,11 @@ func (s *services) orphans(ctx context.Context, want map[string]runtime.Instance
 			s.mu.Lock()
 			known := s.units[name] != nil
 			s.mu.Unlock()
-			if next, wanted := want[name]; known || (wanted && runtime.Word(next.Spec) == runtime.Word(inst.Spec)) {
+			next, wanted := want[name]
+			if wanted && inst.Spec.Kind == appfile.Task {
+				wanted = next.Digest() == inst.Digest() // no start ends another release's
+			}
+			if known || wanted && runtime.Word(next.Spec) == runtime.Word(inst.Spec) {
 				continue
 			}
 			rt, err := s.runtimes.For(inst.Spec)

@@ -78,6 +78,7 @@ func New(n *node.Node, depot Depot, o Options) *Switch {
 // Begin makes generation number the node's intent, and settings what it follows. A switch in progress
 // is ended before.
 func (s *Switch) Begin(ctx context.Context, number int, g *node.Generation, settings node.Settings) error {
+	s.awaitTasks(ctx)
 	why := "something newer came: " + strings.Join(g.Names(), ", ")
 	if err := s.End(ctx, why, false); err != nil {
 		return err
@@ -103,7 +104,7 @@ func (s *Switch) Report() *nodeapi.Report {
 
 // limit returns how long the attempts of one boot at g may take together.
 func limit(g *node.Generation) time.Duration {
-	longest := time.Duration(0)
+	longest, tasks := time.Duration(0), time.Duration(0)
 	for _, app := range g.Apps {
 		for _, s := range app.Services {
 			within := s.Readiness.Or(runtime.DefaultWithin)
@@ -113,10 +114,14 @@ func limit(g *node.Generation) time.Duration {
 			// A generation that an older agent took may ask for more than a release may.
 			within, stable, stop := min(within, appfile.MaxWithin), min(s.Stable.Or(runtime.DefaultStable), appfile.MaxStable),
 				min(s.StopTimeout.Or(10*time.Second), appfile.MaxStop)
+			if s.Kind == appfile.Task {
+				tasks += min(s.Within.Or(appfile.DefaultTask), appfile.MaxWithin) + 2*stop
+				continue
+			}
 			longest = max(longest, within+stable+2*stop)
 		}
 	}
-	return longest + startTime
+	return tasks + longest + startTime
 }
 
 func (s *Switch) decide(ctx context.Context, t *trial) (nodeapi.Report, error) {
@@ -197,12 +202,18 @@ func (s *Switch) prove(ctx context.Context, g *node.Generation, proven instances
 	left := s.node.Left()
 	bounded, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
-	s.o.Progress(progress.Event{Step: "start", What: strings.Join(g.Names(), " ")})
-	if err := s.services.apply(bounded, g); err != nil {
-		return nil, node.Verdict{Reason: err.Error()}, nil
+	tests, v, ended := s.prepare(bounded, g, t)
+	close(t.prepared)
+	if ended == nil && v.Reason == "" && bounded.Err() == nil {
+		s.o.Progress(progress.Event{Step: "start", What: strings.Join(g.Names(), " ")})
+		if err := s.services.apply(bounded, g); err != nil {
+			return tests, node.Verdict{Reason: err.Error()}, nil
+		}
+		s.o.Ready()
+		var more []nodeapi.Test
+		more, v, ended = s.test(bounded, t, proven)
+		tests = append(tests, more...)
 	}
-	s.o.Ready()
-	tests, v, ended := s.test(bounded, t, proven)
 	if v.Reason == "" && bounded.Err() != nil && ctx.Err() == nil {
 		v.Reason = fmt.Sprintf("generation %d did not prove itself within %s", g.Number, left.Round(time.Second))
 	}
@@ -214,6 +225,9 @@ func (s *Switch) selfTest(ctx context.Context, proven instances) ([]nodeapi.Test
 	units := s.services.running()
 	names := slices.Sorted(maps.Keys(units))
 	names = slices.DeleteFunc(names, func(name string) bool {
+		if units[name].inst.Spec.Kind == appfile.Task {
+			return true
+		}
 		old, ok := proven[name]
 		return ok && old.Digest() == units[name].inst.Digest()
 	})

@@ -14,7 +14,8 @@ import (
 type trial struct {
 	generation int
 	cancel     context.CancelFunc // ends the self-tests
-	tested     chan struct{}      // closed when they are over
+	tested     chan struct{}      // closed when they, or the tasks, are over
+	prepared   chan struct{}      // closed when the tasks are done
 	decided    chan struct{}      // closed when report and err are set
 	report     nodeapi.Report
 	err        error
@@ -54,7 +55,7 @@ func (s *Switch) Await(ctx context.Context) (nodeapi.Report, error) {
 // During the self-tests others may change the node; when one of them ends the switch, the error is
 // of kind errs.Cancelled.
 func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
-	t := &trial{tested: make(chan struct{}), decided: make(chan struct{})}
+	t := &trial{prepared: make(chan struct{}), decided: make(chan struct{})}
 	defer close(t.decided)
 	t.report, t.err = s.decide(ctx, t)
 	s.mu.Lock()
@@ -68,19 +69,48 @@ func (s *Switch) Decide(ctx context.Context) (nodeapi.Report, error) {
 // test is selfTest of the generation that t tries, while others may change the node. It reports
 // whether one of them has ended the trial.
 func (s *Switch) test(ctx context.Context, t *trial, proven instances) (tests []nodeapi.Test, v node.Verdict, ended error) {
+	ended = s.during(ctx, t, func(ctx context.Context) { tests, v = s.selfTest(ctx, proven) })
+	if ended != nil {
+		return nil, v, ended
+	}
+	return tests, v, nil
+}
+
+// during calls f, a part of what t tries, while others may change the node. The error says that one of
+// them has ended the trial.
+func (s *Switch) during(ctx context.Context, t *trial, f func(context.Context)) (ended error) {
 	ctx, t.cancel = context.WithCancel(ctx)
 	defer t.cancel()
+	t.tested = make(chan struct{})
 	s.mu.Lock()
 	s.trial = t
 	s.mu.Unlock()
 	again := s.o.Yield()
-	tests, v = s.selfTest(ctx, proven)
+	f(ctx)
 	close(t.tested)
 	again()
 	if t.ended != "" {
-		return nil, v, errs.Errorf(errs.Cancelled, "generation %d: the switch was ended: %s", t.generation, t.ended)
+		return errs.Errorf(errs.Cancelled, "generation %d: the switch was ended: %s", t.generation, t.ended)
 	}
-	return tests, v, nil
+	return nil
+}
+
+// awaitTasks waits until no task runs for the trial in progress: what is newer does not cut a migration
+// short, as a person may. Meanwhile others may change the node.
+func (s *Switch) awaitTasks(ctx context.Context) {
+	s.mu.Lock()
+	t := s.trial
+	s.mu.Unlock()
+	if t == nil {
+		return
+	}
+	again := s.o.Yield()
+	select {
+	case <-t.prepared:
+	case <-t.decided:
+	case <-ctx.Done():
+	}
+	again()
 }
 
 // End leaves the generation that the node's intent names for the one before it, because of why. It

@@ -202,14 +202,4 @@ func quote(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// short returns d without the zeros of time.Duration's text: 5m, not 5m0s.
-func short(d appfile.Duration) string {
-	s := time.Duration(d).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
+func short(d appfile.Duration) string { return appfile.Short(time.Duration(d)) }

@@ -20,7 +20,7 @@ type service struct {
 	app      *appfile.App
 	expanded []Node            // whose texts may hold variables: checked when the volumes are known
 	foreign  map[string]string // key → the runtime that it belongs to, of those that are there
-	places   map[string]Node   // of the values of those keys, and of capabilities
+	places   map[string]Node   // of the values of those keys, of capabilities, and of what tasks and others alone have
 }
 
 func (s *service) expands(n Node) { s.expanded = append(s.expanded, n) }
@@ -41,6 +41,7 @@ func (f Format) setServices(d *Decoder, n Node, keys []Key[service], a *appfile.
 		if c := s.Escape(); c != "" {
 			d.Fail(s.places["capabilities"], appfile.EscapeHint, "capability %s: nothing keeps a service with it apart", c)
 		}
+		d.kind(s)
 		known := []string{"Release.Version", "Release.App"}
 		for _, name := range slices.Sorted(maps.Keys(s.Data)) {
 			known = append(known, "Volumes."+name)
@@ -63,6 +64,11 @@ func (f Format) serviceKeys() []Key[service] {
 			Set: setArtifact, Get: func(s *service) any { return s.Artifact },
 		},
 		f.runtimeKey(),
+		OneOf("kind", "service (the default), which stays up; task, which is run once for each release, before the others switch.",
+			[]string{"service", string(appfile.Task)}, func(s *service) *string { return (*string)(&s.Kind) }),
+		Duration("within", "Of a task: how long it may take; 10m when left out.", appfile.MaxWithin, func(s *service) *appfile.Duration { return &s.Within }),
+		OneOf("while", "Of a task: what the application's services do meanwhile; stopped (the default) or running.",
+			[]string{string(appfile.Stopped), string(appfile.Running)}, func(s *service) *string { return (*string)(&s.While) }),
 		Words("args", "Its arguments; "+dottedVars+".", func(s *service) *[]string { return &s.Args }).Then(expands),
 		Texts("env", "Its environment, by name; in the values "+dottedVars+".", envPattern, "letters, digits and _",
 			func(s *service) *map[string]string { return &s.Env }).Then(expands),
@@ -113,6 +119,20 @@ func (f Format) serviceKeys() []Key[service] {
 		Duration("readiness", "The deadline of a self-test that has no within; 60s when left out.", appfile.MaxWithin,
 			func(s *service) *appfile.Duration { return &s.Readiness }),
 	}
+	for k := range keys {
+		if keys[k].Name == "restart" {
+			get := keys[k].Get
+			keys[k].Get = func(s *service) any {
+				if s.Kind == appfile.Task {
+					return nil
+				}
+				return get(s)
+			}
+		}
+		if name := keys[k].Name; slices.Contains(tasksOnly(), name) || slices.Contains(othersOnly(), name) {
+			keys[k] = keys[k].Then(func(_ *Decoder, n Node, s *service) { s.places[name] = n })
+		}
+	}
 	keys = append(keys, rightsKeys()...)
 	for _, r := range f.Runtimes {
 		for _, k := range r.Keys {
@@ -120,6 +140,31 @@ func (f Format) serviceKeys() []Key[service] {
 		}
 	}
 	return keys
+}
+
+// What only tasks have, and what they do not have.
+func tasksOnly() []string { return []string{"within", "while"} }
+func othersOnly() []string {
+	return []string{"ports", "restart", "selftest", "stable", "readiness"}
+}
+
+// kind refuses what does not belong to the kind of s.
+func (d *Decoder) kind(s *service) {
+	if s.Kind != appfile.Task {
+		s.Kind = ""
+		for _, name := range tasksOnly() {
+			if n, there := s.places[name]; there {
+				d.Fail(n, "remove it, or write kind: task", "%s belongs to a task", name)
+			}
+		}
+		return
+	}
+	s.Restart.Policy = "never" // an agent from before takes it for a service
+	for _, name := range othersOnly() {
+		if n, there := s.places[name]; there {
+			d.Fail(n, "remove it: a task is run once, and has done its work when it ends with 0", "%s does not belong to a task", name)
+		}
+	}
 }
 
 func expands(_ *Decoder, n Node, s *service) { s.expands(n) }

@@ -1,6 +1,7 @@
 package nodecli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.S
 
 func allUp(list []nodeapi.Service) bool {
 	for _, s := range list {
-		if s.State != "running" && !s.Done {
+		if s.State != "running" && !s.Done && s.Kind == "" {
 			return false
 		}
 	}
@@ -112,7 +113,7 @@ func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
 		printer.Fprintf(w, "app\t%s@%s\n", a.App, a.Version)
 	}
 	for _, svc := range s.Services {
-		printer.Fprintf(w, "service\t%s %s", svc.Name, svc.State)
+		printer.Fprintf(w, "%s\t%s %s", cmp.Or(svc.Kind, "service"), svc.Name, svc.State)
 		if svc.PID != 0 {
 			printer.Fprintf(w, ", process %d", svc.PID)
 		}

@@ -15,8 +15,8 @@ import (
 )
 
 // Machine is a runtime.Runtime whose services live in memory and outlive agents. What a program
-// does is what it says: "up …" runs, "crash …" ends at once with exit code 1, "refuse …" does not
-// start. It writes one line to its log.
+// does is what it says: "up …" runs, "done …" ends at once, "crash …" too, with exit code 1, "refuse …"
+// does not start. It writes one line to its log.
 type Machine struct {
 	mu    sync.Mutex
 	next  int
@@ -74,6 +74,8 @@ func (m *Machine) Start(_ context.Context, i runtime.Instance) (runtime.Process,
 			m.procs = map[string]*process{}
 		}
 		m.procs[i.Name] = p
+	case "done":
+		p.end(runtime.Exit{Known: true, At: time.Now()})
 	case "crash":
 		p.end(runtime.Exit{Known: true, Code: 1, At: time.Now()})
 	default:
@@ -113,6 +115,17 @@ func (m *Machine) Calls() []string {
 	list := m.calls
 	m.calls = nil
 	return list
+}
+
+// End ends the service name, which ends by itself with code.
+func (m *Machine) End(name string, code int) {
+	m.mu.Lock()
+	p := m.procs[name]
+	delete(m.procs, name)
+	m.mu.Unlock()
+	if p != nil {
+		p.end(runtime.Exit{Known: true, Code: code, At: time.Now()})
+	}
 }
 
 // Boot ends every service, as a machine that lost its power.
