@@ -6,6 +6,7 @@ import (
 
 	"overland/internal/agent/control"
 	"overland/internal/agent/follow"
+	"overland/internal/agent/switchover"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
 )
@@ -28,10 +29,39 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer close(handed)
 		a.handOvers(ctx)
 	}()
+	healed := make(chan struct{})
+	go func() {
+		defer close(healed)
+		a.heal(ctx)
+	}()
 	err = a.follower.Run(ctx)
 	cancel()
 	<-handed
+	<-healed
 	return errors.Join(ended(err), ended(<-served))
+}
+
+// heal leaves a new generation whose services are not well, until ctx ends.
+func (a *Agent) heal(ctx context.Context) {
+	for {
+		select {
+		case u := <-a.switcher.Unwell():
+			a.unwell(ctx, u)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *Agent) unwell(ctx context.Context, u switchover.Unwell) {
+	done, err := a.turn.take(ctx)
+	if err != nil {
+		return
+	}
+	defer done()
+	if err := a.switcher.GoBack(ctx, u); err != nil && ctx.Err() == nil {
+		a.o.Log.Warn("a generation that is not well was not left", "error", err)
+	}
 }
 
 func ended(err error) error {

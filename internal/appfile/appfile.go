@@ -123,6 +123,8 @@ type Check struct {
 	Log      string   `json:"log,omitempty"`      // regular expression that a line logged since the start must match
 	Contains string   `json:"contains,omitempty"` // text that the body or output must hold; expands like Args
 	Within   Duration `json:"within,omitempty"`   // deadline counted from the service's start; 0 = Readiness
+	Every    Duration `json:"every,omitempty"`    // it goes on, so often; 0 = it proves a release, and is over
+	Failures int      `json:"failures,omitempty"` // in a row, that restart the service; 0 = 3
 }
 
 // OwnUsers returns the uids, and gids of the same numbers, that a node gives to applications: ranges
@@ -176,7 +178,10 @@ func (s *Service) CheckLimits() error {
 		err = fmt.Errorf("%d self-tests: at most %d", len(s.SelfTest), MaxChecks)
 	}
 	for _, c := range s.SelfTest {
-		err = cmp.Or(err, over("selftest: within", c.Within, MaxWithin))
+		err = cmp.Or(err, over("selftest: within", c.Within, MaxWithin), over("selftest: every", c.Every, MaxEvery))
+		if err == nil && (c.Failures < 0 || c.Failures > MaxFailures || c.Every != 0 && time.Duration(c.Every) < MinEvery) {
+			err = fmt.Errorf("selftest: every %s, failures %d: at least %s, and at most %d", time.Duration(c.Every), c.Failures, MinEvery, MaxFailures)
+		}
 	}
 	return err
 }
@@ -191,7 +196,33 @@ func (s *Service) Runs() []string {
 	if ports := s.PortWords(); len(ports) > 0 {
 		list = append(list, "port "+strings.Join(ports, ", "))
 	}
+	for _, c := range s.SelfTest {
+		if c.Every > 0 {
+			list = append(list, fmt.Sprintf("%s every %s, %d failures restart it", c.Title(), Short(time.Duration(c.Every)), c.Most()))
+		}
+	}
 	return list
+}
+
+// Title is c in a few words.
+func (c Check) Title() string {
+	switch {
+	case c.HTTP != "":
+		return "http " + c.HTTP
+	case c.TCP != "":
+		return "tcp " + c.TCP
+	case len(c.Exec) > 0:
+		return "exec " + strings.Join(c.Exec, " ")
+	case c.Log != "":
+		return "log " + c.Log
+	}
+	return "empty check"
+}
+
+// Most returns how often in a row c may fail while it goes on.
+func (c Check) Most() int {
+	const most = 3
+	return cmp.Or(c.Failures, most)
 }
 
 // PortWords returns the ports of s, each as ParsePort reads it.

@@ -13,11 +13,14 @@ type Duration time.Duration
 // The longest durations of a service: one application must not hold up a node, which does one thing
 // at a time. A build refuses more, and so does a node.
 const (
-	MaxWithin  = time.Hour        // within, of a task too, and readiness
-	MaxStable  = time.Hour        // stable
-	MaxStop    = 10 * time.Minute // stop
-	MaxBackoff = 24 * time.Hour   // the longest wait of restart.backoff
-	MaxChecks  = 64               // self-tests of one service
+	MaxWithin   = time.Hour        // within, of a task too, and readiness
+	MaxStable   = time.Hour        // stable
+	MaxStop     = 10 * time.Minute // stop
+	MaxBackoff  = 24 * time.Hour   // the longest wait of restart.backoff
+	MaxEvery    = 24 * time.Hour   // every of a self-test
+	MinEvery    = time.Second      //
+	MaxFailures = 100              // failures of a self-test
+	MaxChecks   = 64               // self-tests of one service
 )
 
 // DefaultTask is how long a task may take that does not say it.

@@ -150,6 +150,9 @@ var good = map[string]string{
     selftest:
       - tcp: 127.0.0.1:80
         within: 5s
+        every: 30s
+        failures: 5
+      - {exec: [a, ok], every: 24h}
       - {log: "^ready in [0-9]+"}
       - {exec: [a, check], contains: ok}
       - {http: "https://[::1]:80/"}
@@ -209,7 +212,10 @@ var bad = map[string]yamltest.Refusal{
 	"port twice":            {serviceHead + "    ports: [80, 127.0.0.1:80]\n", "f.yaml:8:17: port 127.0.0.1:80 is here twice", "keep one", false},
 	"port without quotes":   {head + "services: {s: {artifact: a, ports: [127.0.0.1:80]}}\n", "a port must be a number or text, not a mapping", "quote it", false},
 	"port of two services":  {serviceHead + "    ports: [53/udp]\n  t: {artifact: a, ports: [53, \"0.0.0.0:53/udp\"]}\n", "f.yaml:9:32: port 0.0.0.0:53/udp: service s has 53/udp already", "another port", false},
-	"kind":                  {serviceHead + "    kind: job\n", `f.yaml:8:11: unknown kind "job"`, "service, task", true},
+	"failures alone":        {serviceHead + "    selftest:\n      - {tcp: \"127.0.0.1:1\", failures: 2}\n", "failures belongs to a self-test that goes on", "every: 30s", false},
+	"every of a log":        {serviceHead + "    selftest:\n      - {log: x, every: 30s}\n", "every does not belong to log", "http", false},
+	"every moment":          {serviceHead + "    selftest:\n      - {tcp: \"127.0.0.1:1\", every: 10ms}\n", "every 10ms: at least 1s", "30s", false},
+	"kind":        {serviceHead + "    kind: job\n", `f.yaml:8:11: unknown kind "job"`, "service, task", true},
 	"within of a service":   {serviceHead + "    within: 5m\n", "f.yaml:8:13: within belongs to a task", "kind: task", false},
 	"while of a service":    {serviceHead + "    while: running\n    kind: service\n", "f.yaml:8:12: while belongs to a task", "kind: task", false},
 	"self-test of a task":   {serviceHead + "    selftest: [{tcp: \"127.0.0.1:1\"}]\n    kind: task\n", "f.yaml:8:15: selftest does not belong to a task", "ends with 0", false},

@@ -16,8 +16,10 @@ const (
 
 var (
 	Numbered = numbered
-	Title    = title
 )
+
+// Title is c in a few words.
+func Title(c appfile.Check) string { return c.Title() }
 
 // Try tries c once.
 func Try(ctx context.Context, rt Runtime, inst Instance, c appfile.Check, logStart int64) error {

@@ -20,21 +20,6 @@ type probe struct {
 	try    func(context.Context) error
 }
 
-// title is the check in a few words.
-func title(c appfile.Check) string {
-	switch {
-	case c.HTTP != "":
-		return "http " + c.HTTP
-	case c.TCP != "":
-		return "tcp " + c.TCP
-	case len(c.Exec) > 0:
-		return "exec " + strings.Join(c.Exec, " ")
-	case c.Log != "":
-		return "log " + c.Log
-	}
-	return "empty check"
-}
-
 // finalError is an error that no further try can mend.
 type finalError struct{ error }
 
@@ -51,7 +36,7 @@ func newProbes(rt Runtime, inst Instance, logStart int64) (list []*probe) {
 
 // newProbe makes the probe of c. A check that cannot be read is one that fails, at once.
 func newProbe(rt Runtime, inst Instance, c appfile.Check, logStart int64) *probe {
-	p := &probe{title: title(c), within: within(inst, c)}
+	p := &probe{title: c.Title(), within: within(inst, c)}
 	contains, err := inst.expand(c.Contains)
 	if err != nil {
 		p.try = func(context.Context) error { return finalError{err} }

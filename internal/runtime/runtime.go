@@ -139,7 +139,8 @@ type Exit struct {
 	Code   int            `json:"code"`             // exit code; 0 when it was ended by a signal
 	Signal syscall.Signal `json:"signal,omitempty"` // the signal that ended it
 	At     time.Time      `json:"at"`
-	Limit  string         `json:"limit,omitempty"` // the limit that it ran into
+	Limit  string         `json:"limit,omitempty"`  // the limit that it ran into
+	Unwell string         `json:"unwell,omitempty"` // why its supervisor ended it
 }
 
 // OK reports whether it is known to have ended without an error.
@@ -149,6 +150,9 @@ func (e Exit) OK() bool { return e.Known && e.Code == 0 && e.Signal == 0 }
 // "ended with an unknown status".
 func (e Exit) String() string {
 	limit := ""
+	if e.Unwell != "" {
+		return "restarted: " + e.Unwell
+	}
 	if e.Limit != "" {
 		limit = ": " + e.Limit
 	}

@@ -16,6 +16,7 @@ import (
 type Options struct {
 	Log      *slog.Logger // nil = none
 	Rotation Rotation     // of the instance's log
+	Unwell   func(error)  // called when a check that goes on makes it restart the instance; nil = nobody
 }
 
 // Supervisor keeps one instance up. It is safe for concurrent use.
@@ -24,6 +25,7 @@ type Supervisor struct {
 	inst   Instance
 	log    *slog.Logger
 	rotate Rotation
+	unwell func(error)
 	end    context.CancelCauseFunc
 	done   chan struct{}
 
@@ -46,9 +48,12 @@ func stopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), e
 // again by its restart policy whenever it ends. It returns at once; the end of ctx is Detach. The
 // caller ends it with Stop or Detach, which wait for the goroutine that it starts.
 func Supervise(ctx context.Context, rt Runtime, inst Instance, o Options) *Supervisor {
+	if o.Unwell == nil {
+		o.Unwell = func(error) {}
+	}
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	s := &Supervisor{
-		rt: rt, inst: inst, rotate: o.Rotation,
+		rt: rt, inst: inst, rotate: o.Rotation, unwell: o.Unwell,
 		log:     o.Log.With("instance", inst.Name),
 		done:    make(chan struct{}),
 		status:  Status{State: Starting, Since: time.Now()},
@@ -123,14 +128,19 @@ func (s *Supervisor) run(ctx context.Context) {
 			s.quit(ctx)
 			return
 		case err == nil:
-			if !s.attend(ctx, p) {
+			sick, over := s.attend(ctx, p)
+			if !over {
 				return
 			}
 			ended = p.Exit()
-			if up := ended.At.Sub(p.Info().Since); up >= s.inst.Spec.Stable.Or(DefaultStable) {
+			well := s.inst.Spec.Stable.Or(DefaultStable)
+			if sick != nil { // it was up all the while that it failed
+				ended.Unwell, well = sick.Error(), time.Hour
+			}
+			if up := ended.At.Sub(p.Info().Since); up >= well {
 				delay.reset()
 			}
-			if !s.restarts(ended) {
+			if sick == nil && !s.restarts(ended) {
 				s.log.Info("service ended", "exit", ended.String())
 				s.set(func(st *Status) {
 					*st = Status{State: Ended, Since: ended.At, Restarts: st.Restarts, LastExit: &ended, LogStart: st.LogStart, Final: true}
@@ -225,9 +235,18 @@ func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 	return p, nil
 }
 
-// attend watches p until it ended by itself (true) or the supervisor is to end (false).
-func (s *Supervisor) attend(ctx context.Context, p Process) bool {
+// attend watches p until it has ended (over) or the supervisor is to end. sick says why a check that goes
+// on had it ended.
+func (s *Supervisor) attend(ctx context.Context, p Process) (sick error, over bool) {
 	rotator := newRotator(s.inst.Log, s.rotate)
+	unwell := make(chan error, 1)
+	if goesOn(s.inst) {
+		watched, cancel := context.WithCancel(ctx)
+		var wait sync.WaitGroup
+		wait.Go(func() { live(watched, s.rt, s.inst, p.Info(), unwell) })
+		defer wait.Wait()
+		defer cancel()
+	}
 	for {
 		tick := time.NewTimer(rotator.wait)
 		if p.Info().KeepsLog {
@@ -236,11 +255,18 @@ func (s *Supervisor) attend(ctx context.Context, p Process) bool {
 		select {
 		case <-p.Done():
 			tick.Stop()
-			return true
+			return sick, true
 		case <-ctx.Done():
 			tick.Stop()
 			s.leave(ctx, p)
-			return false
+			return nil, false
+		case sick = <-unwell:
+			tick.Stop()
+			s.log.Warn("service is not well and is restarted", "error", sick)
+			s.unwell(sick)
+			if err := p.Stop(ctx, s.inst.StopTimeout()); err != nil && ctx.Err() == nil {
+				s.log.Error("service does not stop", "error", err)
+			}
 		case <-tick.C:
 			if err := rotator.check(); err != nil {
 				s.log.Warn("log not rotated", "error", err)

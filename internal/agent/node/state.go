@@ -35,13 +35,15 @@ const (
 // State is what the node remembers. Times of day in it are for people only: no decision reads them.
 type State struct {
 	Schema   int                 `json:"schema"`
-	Current  int                 `json:"current"`          // the generation to run when there is no intent; 0 = none
-	Good     int                 `json:"good"`             // the last generation that proved itself; 0 = none
-	Before   int                 `json:"before,omitempty"` // the good one before that; kept for a rollback
-	Next     int                 `json:"next"`             // the number of the next generation; never used twice
-	Intent   *Intent             `json:"intent,omitempty"` // a switch that is not decided yet
-	Bad      []Bad               `json:"bad,omitempty"`    // oldest first
-	Events   []nodeapi.Event     `json:"events,omitempty"` // oldest first
+	Current  int                 `json:"current"`            // the generation to run when there is no intent; 0 = none
+	Good     int                 `json:"good"`               // the last generation that proved itself; 0 = none
+	Before   int                 `json:"before,omitempty"`   // the good one before that; kept for a rollback
+	Next     int                 `json:"next"`               // the number of the next generation; never used twice
+	GoodBoot string              `json:"goodBoot,omitempty"` // the boot in which Good was marked good
+	GoodAt   time.Duration       `json:"goodAt,omitempty"`   // ns from that boot to then
+	Intent   *Intent             `json:"intent,omitempty"`   // a switch that is not decided yet
+	Bad      []Bad               `json:"bad,omitempty"`      // oldest first
+	Events   []nodeapi.Event     `json:"events,omitempty"`   // oldest first
 	Settings Settings            `json:"settings"`
 	Config   digest.Digest       `json:"config,omitempty"`   // of config.json as the node last wrote or read it
 	Agent    digest.Digest       `json:"agent,omitempty"`    // the release of the agent itself that was last dealt with
@@ -75,6 +77,7 @@ type Intent struct {
 	Since      time.Duration `json:"since,omitempty"`    // ns from that boot to the first attempt in it
 	Deadline   time.Time     `json:"deadline,omitzero"`  // the same by the clock on the wall, for people
 	By         string        `json:"by"`                 // "install" or "rollback"
+	Why        string        `json:"why,omitempty"`      // of a rollback that nobody asked for
 	Failed     string        `json:"failed,omitempty"`   // why it failed; the only way left is back
 	Damaged    bool          `json:"damaged,omitempty"`  // failed because its files are damaged here: not refused
 	Forgiven   bool          `json:"forgiven,omitempty"` // something newer came: not refused

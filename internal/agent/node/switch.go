@@ -101,14 +101,24 @@ func (n *Node) Begin(number int, limit time.Duration, by string) error {
 // BeginFollowing is Begin of a switch with which the node follows s. When the generation is left and
 // s named another channel than before, the settings from before are in force again.
 func (n *Node) BeginFollowing(number int, limit time.Duration, by string, s Settings) error {
-	if err := n.begin(number, limit, by, s); err != nil {
+	return n.beginFollowing(number, limit, by, "", s)
+}
+
+// BeginBack is BeginFollowing of a rollback that nobody asked for: because of why. What it leaves is
+// refused for that.
+func (n *Node) BeginBack(number int, limit time.Duration, why string, s Settings) error {
+	return n.beginFollowing(number, limit, "rollback", why, s)
+}
+
+func (n *Node) beginFollowing(number int, limit time.Duration, by, why string, s Settings) error {
+	if err := n.begin(number, limit, by, why, s); err != nil {
 		return err
 	}
 	n.writeSettings()
 	return nil
 }
 
-func (n *Node) begin(number int, limit time.Duration, by string, s Settings) error {
+func (n *Node) begin(number int, limit time.Duration, by, why string, s Settings) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if i := n.state.Intent; i != nil {
@@ -123,12 +133,12 @@ func (n *Node) begin(number int, limit time.Duration, by string, s Settings) err
 	}
 	next := n.state.clone()
 	next.Next = max(next.Next, number+1)
-	next.Intent = &Intent{Generation: number, From: n.state.Current, Tries: Tries, Limit: limit, Deadline: n.now().Add(limit), By: by}
+	next.Intent = &Intent{Generation: number, From: n.state.Current, Tries: Tries, Limit: limit, Deadline: n.now().Add(limit), By: by, Why: clip(why, textLimit)}
 	if was := n.state.Settings; was.Channel != "" && was.Channel != s.Channel {
 		next.Intent.Followed = &was
 	}
 	next.Settings = s
-	next.add(nodeapi.Event{At: n.now(), What: "switched", Generation: number, From: n.state.Current, Apps: g.Names(), Reason: by})
+	next.add(nodeapi.Event{At: n.now(), What: "switched", Generation: number, From: n.state.Current, Apps: g.Names(), Reason: cmp.Or(why, by)})
 	if err := n.save(next); err != nil {
 		return err
 	}
@@ -201,6 +211,7 @@ func (n *Node) Good() error {
 	}
 	next := n.state.clone()
 	next.Intent, next.Current = nil, i.Generation
+	next.GoodBoot, next.GoodAt = n.o.Boot()
 	if next.Good != i.Generation {
 		next.Before, next.Good = next.Good, i.Generation
 	}
@@ -211,7 +222,7 @@ func (n *Node) Good() error {
 	if i.By == "rollback" && i.From > 0 {
 		// Otherwise the channel, which still names what was left, would bring it back at once.
 		if g, err := readGeneration(genDir(n.dir, i.From), i.From); err == nil {
-			next.refuse(Bad{Generation: i.From, Content: g.Content(), Reason: "rolled back by the operator", At: n.now()})
+			next.refuse(Bad{Generation: i.From, Content: g.Content(), Reason: cmp.Or(i.Why, "rolled back by the operator"), At: n.now()})
 		}
 	}
 	next.add(nodeapi.Event{At: n.now(), What: "good", Generation: i.Generation, From: i.From})
@@ -219,6 +230,15 @@ func (n *Node) Good() error {
 		return err
 	}
 	return n.links()
+}
+
+// Young reports whether the current generation was marked good in this boot, less than d ago.
+func (n *Node) Young(d time.Duration) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	boot, now := n.o.Boot()
+	s := n.state
+	return s.Intent == nil && s.Current == s.Good && boot != "" && boot == s.GoodBoot && now >= s.GoodAt && now-s.GoodAt < d
 }
 
 // Verdict is why a generation is left.

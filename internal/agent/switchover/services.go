@@ -27,6 +27,8 @@ type services struct {
 	fs       fsx.FS
 	log      *slog.Logger
 
+	unwell chan Unwell // a place for each that is told
+
 	mu    sync.Mutex
 	units map[string]*unit
 }
@@ -210,7 +212,9 @@ func (s *services) supervise(inst runtime.Instance) (*runtime.Supervisor, error)
 		return nil, fmt.Errorf("service %s: %w", inst.Name, err)
 	}
 	// Services outlive the request that starts them; detach ends the supervisor.
-	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{Log: s.log.With("service", inst.Name)})
+	sup := runtime.Supervise(context.Background(), rt, inst, runtime.Options{
+		Log: s.log.With("service", inst.Name), Unwell: func(err error) { s.ail(inst.Name, err) },
+	})
 	s.mu.Lock()
 	s.units[inst.Name] = &unit{inst: inst, rt: rt, sup: sup}
 	s.mu.Unlock()

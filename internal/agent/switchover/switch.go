@@ -60,6 +60,7 @@ type Switch struct {
 	report  *nodeapi.Report
 	resumed bool   // the services of the current generation are supervised
 	trial   *trial // whose self-tests run
+	ails    ails   // only the one who may change the node touches it
 }
 
 // instances are services that can be started, by name.
@@ -71,7 +72,7 @@ func New(n *node.Node, depot Depot, o Options) *Switch {
 		o.Yield = func() func() { return func() {} }
 	}
 	return &Switch{o: o, node: n, depot: depot, services: &services{
-		node: n, runtimes: o.Runtimes, fs: o.FS, log: o.Log, units: map[string]*unit{},
+		node: n, runtimes: o.Runtimes, fs: o.FS, log: o.Log, units: map[string]*unit{}, unwell: make(chan Unwell, 1),
 	}}
 }
 

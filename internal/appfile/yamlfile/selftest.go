@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"overland/internal/appfile"
 )
@@ -52,6 +53,10 @@ func setSelfTest(d *Decoder, n Node, keys []Key[check], s *service) {
 			d.Fail(v, "make a self-test of its own for each", "a self-test must have one of http, tcp, exec and log; this one has %s", count(has))
 		case c.Status != 0 && c.HTTP == "":
 			d.Fail(v, "remove it", "status belongs to http, not to %s", has[0])
+		case c.Failures != 0 && c.Every == 0:
+			d.Fail(v, "write it with every: 30s", "failures belongs to a self-test that goes on")
+		case c.Every != 0 && c.Log != "":
+			d.Fail(v, "use http, tcp or exec", "every does not belong to log: a line that was logged stays logged")
 		case c.Contains != "" && c.HTTP == "" && c.Exec == nil:
 			d.Fail(v, "use it with http or exec", "contains does not belong to %s", has[0])
 		}
@@ -102,6 +107,13 @@ func checkKeys() []Key[check] {
 			Get: func(c *check) any { return c.Contains },
 		},
 		Duration("within", "The deadline, counted from the start; readiness when left out.", appfile.MaxWithin, func(c *check) *appfile.Duration { return &c.Within }),
+		Duration("every", "It goes on after the switch, so often; at least 1s.", appfile.MaxEvery, func(c *check) *appfile.Duration { return &c.Every }).
+			Then(func(d *Decoder, n Node, c *check) {
+				if c.Every > 0 && time.Duration(c.Every) < appfile.MinEvery {
+					d.Fail(n, "write it like 30s", "every %s: at least %s", short(c.Every), appfile.MinEvery)
+				}
+			}),
+		Number("failures", "With every: how many in a row restart the service; 3 when left out.", 1, appfile.MaxFailures, func(c *check) *int { return &c.Failures }),
 	}
 }
 
