@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"overland/internal/agent"
 	"overland/internal/agent/stage"
@@ -117,12 +120,45 @@ func provision[T ~string](path string, parse func(string) (T, error)) (T, error)
 	}
 	var said T
 	if err == nil {
+		err = decidedHere(path)
+	}
+	if err == nil {
 		said, err = parse(strings.TrimSpace(string(b)))
 	}
 	if err != nil {
 		return "", errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("provisioned %s: %w", path, err)), "mend or remove the file")
 	}
 	return said, nil
+}
+
+// decidedHere returns an error when somebody else than root or this user may have written the file path,
+// or put it there: it, what it leads to, or a folder above is another user's, or open to others.
+func decidedHere(path string) error {
+	const others, owners = 0o022, "chown root:root and chmod go-w"
+	whole, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
+	for _, at := range []string{whole, filepath.Dir(path)} {
+		for {
+			info, err := os.Stat(at)
+			if err != nil {
+				return err
+			}
+			s, ok := info.Sys().(*syscall.Stat_t)
+			if !ok || s.Uid != 0 && int(s.Uid) != os.Geteuid() {
+				return errs.Hint(fmt.Errorf("%s belongs to another user", at), owners)
+			}
+			if info.Mode()&others != 0 && info.Mode()&fs.ModeSticky == 0 {
+				return errs.Hint(fmt.Errorf("others may write to %s", at), owners)
+			}
+			if at == filepath.Dir(at) {
+				break
+			}
+			at = filepath.Dir(at)
+		}
+	}
+	return nil
 }
 
 // chooseChannel returns the channel to follow, or "" when the node follows one already. On a first

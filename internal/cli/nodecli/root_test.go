@@ -141,6 +141,46 @@ func TestProvisionedRoot(t *testing.T) {
 	}
 }
 
+// What provisioning left decides whom this machine trusts: it counts only where nobody else could have
+// written it, or put it there.
+func TestProvisionedBySomebodyElse(t *testing.T) {
+	const good = "live"
+	for name, spoil := range map[string]func(dir, path string) error{
+		"writable":        func(_, path string) error { return os.Chmod(path, 0o666) },
+		"group-writable":  func(_, path string) error { return os.Chmod(path, 0o660) },
+		"another's":       func(_, path string) error { return os.Chown(path, 1234, 0) },
+		"another's place": func(dir, _ string) error { return os.Chown(dir, 1234, 0) },
+		"an open place":   func(dir, _ string) error { return os.Chmod(dir, 0o777) },
+		"a link to another's": func(dir, path string) error {
+			other := filepath.Join(dir, "other")
+			return errors.Join(os.Mkdir(other, 0o755), os.Rename(path, filepath.Join(other, "x")), os.Symlink(filepath.Join(other, "x"), path), os.Chmod(other, 0o777))
+		},
+		"nobody's": func(_, _ string) error { return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "etc")
+			path := filepath.Join(dir, "channel")
+			if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(path, []byte(good), 0o644), spoil(dir, path)); err != nil {
+				t.Fatal(err)
+			}
+			ch, err := provision(path, release.ParseChannel)
+			if bad := name != "nobody's"; bad != (errs.KindOf(err) == errs.Untrusted) || bad == (ch == good) || bad && errs.HintOf(err) == "" {
+				t.Errorf("%q, %v", ch, err)
+			}
+		})
+	}
+	// What is not text is refused, whatever it is.
+	for _, text := range []string{"\ufefflive", "live\x00", "l\x00i\x00v\x00e\x00", "live\r\nstaging\r\n"} {
+		path := filepath.Join(t.TempDir(), "channel")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if ch, err := provision(path, release.ParseChannel); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%q: %q, %v", text, ch, err)
+		}
+	}
+}
+
 // The bearer of a file has no say about the channel: it is given, provisioned, or typed by a person.
 func TestS11TheFirstChannelIsNeverTheSources(t *testing.T) {
 	src, _ := newOffer(t)
