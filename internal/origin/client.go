@@ -56,6 +56,7 @@ func (c *Client) CloseIdleConnections() {
 // Request is what is asked for.
 type Request struct {
 	URL      string      // absolute; "" = nobody has it
+	Named    string      // the origin in whose document URL stands; "" = it was configured
 	Name     string      // its name in an error, when it has no URL
 	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
 	Method   string      // "" = GET

@@ -77,7 +77,7 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 		httpx.Forward(ctx, req.Header)
 		req = req.WithContext(httpx.AskWatched(ctx, req.Header))
 	}
-	res, err := t.client().Do(req)
+	res, err := t.client(ctx).Do(req)
 	if err != nil {
 		err = httpx.RedactedError(err)
 		var cert *tls.CertificateVerificationError
@@ -274,9 +274,13 @@ func (t *transfer) page() error {
 	return errs.E(errs.Unavailable, fmt.Errorf("%s: %w", t.name, httpx.ErrPage))
 }
 
-func (t *transfer) client() *http.Client {
+func (t *transfer) client(ctx context.Context) *http.Client {
+	h := &hops{t: t, led: t.r.Named != ""}
+	if h.led {
+		h.at = reachOfOrigin(ctx, t.r.Named)
+	}
 	return &http.Client{
-		Transport: t.c.RoundTripper(),
+		Transport: h,
 		CheckRedirect: func(req *http.Request, via []*http.Request) error {
 			switch {
 			case t.r.Whole && !t.r.Follow:
@@ -288,6 +292,7 @@ func (t *transfer) client() *http.Client {
 			case via[len(via)-1].Method == http.MethodPost && req.Response.StatusCode != http.StatusSeeOther:
 				t.postAgain(req)
 			}
+			leave(req, via[0])
 			return nil
 		},
 	}

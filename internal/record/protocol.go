@@ -26,6 +26,7 @@ type Item struct {
 	Method   string      // "" = GET
 	Once     bool        // not asked twice: what it does at the origin must not be done again
 	Body     []byte      // sent with a Method other than GET; part of Key through its digest
+	Named    string      // the origin in whose document Upstream stands; "" = it is the configured one
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
 	Secrets  string      // what Upstream has and Key lacks, because it must not be stored; "" = nothing
 }
@@ -33,7 +34,7 @@ type Item struct {
 // Request returns the request for it to its origin.
 func (it Item) Request() origin.Request {
 	return origin.Request{
-		URL: it.Upstream, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
+		URL: it.Upstream, Named: it.Named, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
 		Limit: it.Limit, Page: it.HTML, Whole: it.Whole, Follow: it.Follow, Once: it.Once,
 	}
 }

@@ -140,6 +140,9 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Looku
 	if err != nil {
 		return it, err
 	}
+	if base, err := p.registry(ctx); err == nil {
+		it.Named = base
+	}
 	it.Upstream, err = c.crate(q, sum)
 	return it, err
 }

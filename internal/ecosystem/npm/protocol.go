@@ -258,7 +258,7 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Looku
 	if q.File != elsewhere(d.Tarball) {
 		return it, nil // the registry's own file is called so
 	}
-	it.Upstream, it.Header = d.Tarball, http.Header{}
+	it.Upstream, it.Named, it.Header = d.Tarball, p.config.registry(q), http.Header{}
 	if login := p.config.Logins.header(d.Tarball); login != "" {
 		it.Header.Set("Authorization", login)
 	}

@@ -117,6 +117,7 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, have record.Looku
 		if u, err = project.resolve(f, at.String()); err != nil {
 			return it, err
 		}
+		it.Named = at.String()
 		if q.Metadata {
 			u.Path += metadataMark
 			if u.RawPath != "" {

@@ -1,0 +1,122 @@
+package origin
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"overland/internal/errs"
+)
+
+// reach is how far away an address is. What an origin names, by a redirect or in a document, is never
+// nearer than the origin itself: else whoever is asked has this machine ask its own services, or its
+// neighbours', in its place.
+type reach int
+
+const (
+	here   reach = iota // loopback, link-local and the like
+	inside              // a private network
+	far                 // anywhere, or not known: a proxy connects
+)
+
+func reachOf(ip netip.Addr) reach {
+	switch ip = ip.Unmap(); {
+	case !ip.IsValid():
+		return far
+	case ip.IsLoopback(), ip.IsUnspecified(), ip.IsLinkLocalUnicast(), ip.IsMulticast():
+		return here
+	case ip.IsPrivate(), shared.Contains(ip):
+		return inside
+	}
+	return far
+}
+
+// shared is RFC 6598's, in which carriers and clouds have services.
+var shared = netip.MustParsePrefix("100.64.0.0/10")
+
+// reachOfHost returns how near the host of u is as it is written: far for a name.
+func reachOfHost(u *url.URL) reach {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return here
+	}
+	ip, _ := netip.ParseAddr(host)
+	return reachOf(ip)
+}
+
+// reachOfOrigin returns how near the origin at address is: the nearest address of its name.
+func reachOfOrigin(ctx context.Context, address string) reach {
+	u, err := url.Parse(address)
+	if err != nil {
+		return far
+	}
+	near := reachOfHost(u)
+	if near < far || proxied(&http.Request{URL: u}) {
+		return near
+	}
+	ips, _ := net.DefaultResolver.LookupNetIP(ctx, "ip", u.Hostname())
+	for _, ip := range ips {
+		near = min(near, reachOf(ip))
+	}
+	return near
+}
+
+func proxied(r *http.Request) bool {
+	via, err := http.ProxyFromEnvironment(r)
+	return err == nil && via != nil
+}
+
+// hops sends the requests of a transfer, its redirects too.
+type hops struct {
+	t   *transfer
+	led bool  // the next address comes from an origin
+	at  reach // which is as near as this
+}
+
+// RoundTrip implements http.RoundTripper. Nothing is sent over a connection that leads too near.
+func (h *hops) RoundTrip(r *http.Request) (*http.Response, error) {
+	led, via, at := h.led, proxied(r), reachOfHost(r.URL)
+	h.led = true
+	if led && at < h.at {
+		return nil, h.near()
+	}
+	refused := false
+	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if via {
+			return
+		}
+		to, _ := netip.ParseAddrPort(c.Conn.RemoteAddr().String())
+		if at = reachOf(to.Addr()); led && at < h.at {
+			refused = true
+			_ = c.Conn.Close()
+		}
+	}})
+	res, err := h.t.c.RoundTripper().RoundTrip(r.WithContext(ctx))
+	if refused {
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return nil, h.near()
+	}
+	h.at = at
+	return res, err
+}
+
+func (h *hops) near() error {
+	return errs.Hint(errs.Errorf(errs.Untrusted, "%s: leads to an address that is nearer than itself", h.t.name),
+		"an origin names no service of this machine's or of its network: if this one may, configure what it leads to")
+}
+
+// leave removes from a redirect what is for the host of the first request alone: another port is
+// another host.
+func leave(req, first *http.Request) {
+	if req.URL.Host != first.URL.Host {
+		for _, name := range []string{"Authorization", "Cookie"} {
+			req.Header.Del(name)
+		}
+	}
+}
