@@ -3,6 +3,7 @@ package cargo_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"overland/internal/ecosystem/cargo"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/store/dir"
@@ -232,5 +234,26 @@ func TestVerify(t *testing.T) {
 	}
 	if bad := verify(); len(bad) != 1 || errs.KindOf(bad[0]) != errs.Untrusted {
 		t.Error(bad)
+	}
+}
+
+// What stands in an index never leads nearer than the index: neither to this machine nor to its network.
+func TestAnIndexNamesNothingNearer(t *testing.T) {
+	const index, address = "http://192.0.2.1/", "http://127.0.0.1:1/tea/1.0.0"
+	p, err := cargo.New(index, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := p.ItemOf("tea/tea-1.0.0.crate")
+	if err == nil {
+		it, err = p.Locate(t.Context(), it, func(_ context.Context, key string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(map[bool]string{true: `{"dl":"http://127.0.0.1:1/{crate}/{version}"}`, false: `{"name":"tea","vers":"1.0.0","deps":[],"cksum":"` + strings.Repeat("ab", 32) + `","features":{},"yanked":false}`}[strings.Contains(key, "config")])), nil
+		})
+	}
+	if err != nil || it.Upstream != address {
+		t.Fatalf("asked at %s, %v", it.Upstream, err)
+	}
+	if _, err := (&origin.Client{Dir: t.TempDir()}).Get(t.Context(), it.Request()); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("%v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path"
@@ -301,5 +302,29 @@ func TestAPackageThatWasPublishedAgain(t *testing.T) {
 	}
 	if d := lockfile.Diff(locked, s.recorder.Lock()); len(d) != 0 {
 		t.Errorf("the lock has changed: %v", d)
+	}
+}
+
+// What stands in an index never leads nearer than the index: neither to this machine nor to its network.
+func TestAnIndexNamesNothingNearer(t *testing.T) {
+	const index, address = "http://192.0.2.1/", "http://127.0.0.1:1/tea.tgz"
+	p, err := npm.New(npm.Config{Registry: index}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := p.ItemOf("tea/-/outside-" + digest.Of([]byte(address)).Encoded()[:32] + ".tgz")
+	if err == nil {
+		it, err = p.Locate(t.Context(), it, func(_ context.Context, key string) (io.ReadCloser, error) {
+			if strings.Contains(key, "/") {
+				return nil, errs.Errorf(errs.NotFound, "no manifest")
+			}
+			return io.NopCloser(strings.NewReader(`{"name":"tea","versions":{"1.0.0":{"name":"tea","version":"1.0.0","dist":{"tarball":"` + address + `","shasum":"x"}}}}`)), nil
+		})
+	}
+	if err != nil || it.Upstream != address {
+		t.Fatalf("asked at %s, %v", it.Upstream, err)
+	}
+	if _, err := (&origin.Client{Dir: t.TempDir()}).Get(t.Context(), it.Request()); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("%v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/origin"
 	"overland/internal/record"
 	"overland/internal/store"
 	"overland/internal/store/dir"
@@ -282,5 +283,26 @@ func TestAPasswordIsForTheIndexAlone(t *testing.T) {
 	s.Close()
 	if _, _, err := s.fetch("/simple/milk/", ""); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Error(err)
+	}
+}
+
+// What stands in an index never leads nearer than the index: neither to this machine nor to its network.
+func TestAnIndexNamesNothingNearer(t *testing.T) {
+	const index, address = "http://192.0.2.1/simple", "http://127.0.0.1:1/tea-1.0.tar.gz"
+	p, err := pypi.New(pypi.Config{Index: index}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := p.ItemOf("tea/tea-1.0.tar.gz")
+	if err == nil {
+		it, err = p.Locate(t.Context(), it, func(_ context.Context, key string) (io.ReadCloser, error) {
+			return io.NopCloser(strings.NewReader(`{"meta":{"api-version":"1.0"},"name":"tea","files":[{"filename":"tea-1.0.tar.gz","url":"` + address + `","hashes":{}}]}`)), nil
+		})
+	}
+	if err != nil || it.Upstream != address {
+		t.Fatalf("asked at %s, %v", it.Upstream, err)
+	}
+	if _, err := (&origin.Client{Dir: t.TempDir()}).Get(t.Context(), it.Request()); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("%v", err)
 	}
 }
