@@ -151,6 +151,9 @@ type Applied struct {
 type Exit struct {
 	Code   int // 0 to 255; of a signal 128 + its number, as shells say it
 	Signal int // 0 = it ended by itself
+	// Left says that it left processes behind, as a program does that goes to the background. They
+	// were ended.
+	Left bool `json:",omitempty"`
 }
 
 // SystemCallFilters is What of an UnableError about the filter.

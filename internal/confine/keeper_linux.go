@@ -302,6 +302,7 @@ func (k *keeper) keepService() int {
 			return 1
 		case pid == k.pid && (status.Signaled() || status.Exited()):
 			e := exitOf(status)
+			e.Left = remains(k.others)
 			k.report(e)
 			endRest(k.order.Linger, k.others)
 			k.logs.drain(k.others)

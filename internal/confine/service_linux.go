@@ -153,6 +153,18 @@ func (l *logs) drain(left func() bool) {
 	}
 }
 
+// remains reports whether left still returns true after a moment: helpers of a command that is done may
+// need one to end.
+func remains(left func() bool) bool {
+	for range 10 {
+		if !left() {
+			return false
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return left()
+}
+
 // endRest ends what the command left behind: this is process 1, and -1 is everyone else here.
 func endRest(linger time.Duration, left func() bool) {
 	if linger <= 0 || unix.Kill(-1, unix.SIGTERM) != nil {

@@ -390,7 +390,7 @@ const signalled = 128
 // exitOf returns how a process with this status ended.
 func exitOf(s syscall.WaitStatus) Exit {
 	if s.Signaled() {
-		return Exit{signalled + int(s.Signal()), int(s.Signal())}
+		return Exit{Code: signalled + int(s.Signal()), Signal: int(s.Signal())}
 	}
 	return Exit{Code: s.ExitStatus()}
 }
@@ -398,7 +398,7 @@ func exitOf(s syscall.WaitStatus) Exit {
 // exitOfKeeper reads the keeper's exit code: above signalled it stands for a signal.
 func exitOfKeeper(code int) Exit {
 	if code > signalled {
-		return Exit{code, code - signalled}
+		return Exit{Code: code, Signal: code - signalled}
 	}
 	return Exit{Code: code}
 }

@@ -141,6 +141,7 @@ type Exit struct {
 	At     time.Time      `json:"at"`
 	Limit  string         `json:"limit,omitempty"`  // the limit that it ran into
 	Unwell string         `json:"unwell,omitempty"` // why its supervisor ended it
+	Left   bool           `json:"left,omitempty"`   // it left processes behind, which were ended
 }
 
 // OK reports whether it is known to have ended without an error.
@@ -161,6 +162,9 @@ func (e Exit) String() string {
 		return "ended with an unknown status" + limit
 	case e.Signal != 0:
 		return fmt.Sprintf("killed by signal %d (%s)%s", int(e.Signal), e.Signal, limit)
+	}
+	if e.Left && e.OK() {
+		limit = "; it went to the background, and what it left there was ended: give it its option to stay in the foreground"
 	}
 	return fmt.Sprintf("exit code %d%s", e.Code, limit)
 }

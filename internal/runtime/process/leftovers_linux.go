@@ -17,6 +17,7 @@ func (p *proc) endLeftovers() bool {
 	if len(left) == 0 {
 		return true
 	}
+	p.behind = p.remains()
 	for _, s := range left {
 		// Stop has told the group already, and some programs take a second SIGTERM as "at once".
 		if s.Group != p.rec.PID || !closed(p.stopping) {
@@ -42,6 +43,25 @@ func (p *proc) endLeftovers() bool {
 		left = p.left()
 	}
 	return true
+}
+
+// remains reports whether the service, which ended by itself, still has processes after a moment:
+// helpers of one that is done may need one to end.
+func (p *proc) remains() bool {
+	const tries, pause = 10, 5 * time.Millisecond
+	for range tries {
+		select {
+		case <-p.stopping:
+			return false
+		case <-p.released:
+			return false
+		case <-time.After(pause):
+		}
+		if len(p.left()) == 0 {
+			return false
+		}
+	}
+	return !closed(p.stopping)
 }
 
 // left returns the living processes of the run. Session and group count because the leader was seen

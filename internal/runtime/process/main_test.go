@@ -74,6 +74,8 @@ func play(role string) {
 	case "exit":
 		code, _ := strconv.Atoi(arg)
 		os.Exit(code)
+	case "daemon": // goes to the background, as old servers do
+		spawn("serve", &syscall.SysProcAttr{Setsid: true})
 	case "abort":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		hang()

@@ -55,7 +55,9 @@ func reaper(dir string) {
 		panic(err)
 	}
 	<-p.Done()
-	fmt.Println("service:", p.Exit())
+	exit := p.Exit()
+	exit.Left = false // its child may take a moment to end
+	fmt.Println("service:", exit)
 
 	i := instance("exec", dir, "exit=5")
 	e, err := r.Exec(ctx, i, []string{i.Program}, &bytes.Buffer{})

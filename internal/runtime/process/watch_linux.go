@@ -34,6 +34,8 @@ type proc struct {
 
 	done chan struct{}
 	exit runtime.Exit // before done is closed
+
+	behind bool // it ended by itself and left something behind
 }
 
 // watch starts watching the process of rec.
@@ -130,6 +132,7 @@ func (p *proc) run() {
 		return
 	}
 	p.exit = p.collect()
+	p.exit.Left = p.exit.Left || p.behind
 	if now, ok := readRecord(p.path); ok && now.Run == p.rec.Run && !p.remember() {
 		if err := p.r.o.FS.Remove(p.path); err != nil {
 			p.r.log.Warn("record not removed", "record", p.path, "error", err) // a stale one proves nothing
@@ -253,7 +256,7 @@ func exitPath(path string) string { return path + ".exit" }
 
 // exitOf returns x, in which the code of a signal is a shell's.
 func exitOf(x confine.Exit, at time.Time) runtime.Exit {
-	e := runtime.Exit{Known: true, Code: x.Code, Signal: syscall.Signal(x.Signal), At: at}
+	e := runtime.Exit{Known: true, Code: x.Code, Signal: syscall.Signal(x.Signal), At: at, Left: x.Left}
 	if x.Signal != 0 {
 		e.Code = 0
 	}
