@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sort"
+	"strings"
 	"time"
 
 	"overland/internal/errs"
@@ -44,6 +45,19 @@ func Current(ctx context.Context, c *client.Client, ch Channel) (list []Entry, r
 		return nil, nil, fmt.Errorf("channel %s: %w", ch, err)
 	}
 	return sift(ch, targets, back, func(ref Ref) (trust.TargetFile, error) { return c.Target(ctx, Path(ref)) })
+}
+
+// Channels returns the channels that the operator of what c verified has, sorted.
+func Channels(c *client.Client) ([]Channel, error) {
+	roles, err := c.Delegated()
+	var list []Channel
+	for _, role := range roles {
+		name, ok := strings.CutPrefix(role, Channel("").Role())
+		if ch, perr := ParseChannel(name); ok && perr == nil {
+			list = append(list, ch)
+		}
+	}
+	return list, err
 }
 
 // Judged is an operator's repository that knows what its nodes would believe: *repository.State.

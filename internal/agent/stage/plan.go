@@ -44,7 +44,7 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	if err := s.pin(ctx, src, settings.Root, o.Root != ""); err != nil {
 		return Plan{}, err
 	}
-	if settings.Channel == "" {
+	if settings.Channel == "" && !Live(src) {
 		return Plan{}, WithoutChannel(src)
 	}
 	if err := OtherChannel(src, settings.Channel); err != nil {
@@ -54,6 +54,11 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 	fresh, err := s.trust.Refresh(ctx, src, client.RefreshOptions{Offline: o.Offline || !Live(src)})
 	if err != nil {
 		return Plan{}, fmt.Errorf("%s: %w", src.Name(), err)
+	}
+	if settings.Channel == "" {
+		if settings.Channel, err = s.onlyChannel(src); err != nil {
+			return Plan{}, err
+		}
 	}
 	s.mu.Lock()
 	s.fresh = nodeapi.Freshness{Known: fresh.Known, SignedAt: fresh.SignedAt, Expires: fresh.Expires}
@@ -89,6 +94,25 @@ func (s *Stager) Plan(ctx context.Context, src Source, o nodeapi.InstallOptions)
 		return p, p.None
 	}
 	return s.compare(p, st)
+}
+
+// onlyChannel returns the channel of an operator who has only one, by what is signed and fresh: then
+// there is nothing that the site, which is not trusted, could choose.
+func (s *Stager) onlyChannel(src Source) (string, error) {
+	list, err := release.Channels(s.trust)
+	if err != nil {
+		return "", err
+	}
+	if len(list) == 1 {
+		s.o.Progress(progress.Event{Step: "channel", What: string(list[0]) + ", the only one"})
+		return string(list[0]), nil
+	}
+	names := make([]string, len(list))
+	for i, c := range list {
+		names[i] = string(c)
+	}
+	return "", errs.Hint(errs.Errorf(errs.Untrusted, "%s: which channel this machine follows is not for the source to say", src.Name()),
+		"give it as its operator does, beside the fingerprint: --channel NAME; there are: %s", inShort(names))
 }
 
 // returned remembers, for the status, what of the channel stands on its fallback, and names what was

@@ -38,6 +38,8 @@ func doing(step string) string {
 		return "self-testing"
 	case "wait":
 		return "waiting for"
+	case "channel":
+		return "following channel"
 	case "back":
 		return "going back:"
 	}

@@ -180,6 +180,9 @@ func chooseChannel(e env, c *call, src stage.Source) (string, error) {
 	if err != nil || ch != "" {
 		return string(ch), err
 	}
+	if stage.Live(src) { // the only one, by what is signed
+		return "", nil
+	}
 	offered := strings.Join(stage.OfferedChannels(src), ", ")
 	if !e.terminal {
 		return "", stage.WithoutChannel(src)

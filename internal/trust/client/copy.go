@@ -181,6 +181,21 @@ func (c *Client) roles(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
+// Delegated returns the roles that targets delegates to and for which something is signed, by the
+// metadata of the last Refresh, sorted.
+func (c *Client) Delegated() ([]string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set == nil {
+		return nil, notRefreshed()
+	}
+	listed := c.set.Snapshot.Signed.Meta
+	names := children(c.set.Targets[metadata.TARGETS], listed)
+	names = slices.DeleteFunc(names, func(role string) bool { return listed[role+".json"] == nil })
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
 // children returns the roles that m delegates to; of its hash bins, those that the snapshot lists.
 func children(m *trust.TargetsMetadata, listed map[string]*metadata.MetaFiles) []string {
 	d := m.Signed.Delegations
