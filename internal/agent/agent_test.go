@@ -140,6 +140,15 @@ func must(t testing.TB, err error) {
 	}
 }
 
+func mustUninstall(t testing.TB, a *agent.Agent, purge bool) {
+	t.Helper()
+	left, err := a.Uninstall(context.Background(), purge)
+	must(t, err)
+	if len(left) > 0 {
+		t.Errorf("uninstall left %v", left)
+	}
+}
+
 // tree returns every path below dir with its size and time.
 func tree(t testing.TB, dir string) map[string]string {
 	t.Helper()
@@ -501,7 +510,7 @@ func TestUninstall(t *testing.T) {
 	for _, purge := range []bool{false, true} {
 		w := newWorld(t)
 		w.mustInstall(w.wallet(v1, "up one"))
-		must(t, w.open().Uninstall(context.Background(), purge))
+		mustUninstall(t, w.open(), purge)
 		w.runs()
 		entries, err := os.ReadDir(w.dir)
 		var left []string

@@ -31,7 +31,7 @@ func TestDamagedFiles(t *testing.T) {
 		}
 		return err
 	}))
-	must(t, w.open().Uninstall(t.Context(), true))
+	mustUninstall(t, w.open(), true)
 	for _, file := range files {
 		if strings.HasSuffix(file, ".log") || strings.HasSuffix(file, "lock") {
 			continue // nothing is read back from these

@@ -2,35 +2,36 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
 	"overland/internal/agent/node"
+	"overland/internal/fsx"
 )
 
 // Uninstall stops every service and removes what the agent wrote; the services'
 // data and logs only with purge. What package host wrote (agent/) stays for it to
-// remove. The agent is closed after it.
-func (a *Agent) Uninstall(ctx context.Context, purge bool) error {
+// remove. What cannot be removed, as where something is mounted, is returned, and the
+// rest is gone. The agent is closed after it.
+func (a *Agent) Uninstall(ctx context.Context, purge bool) ([]fsx.Left, error) {
 	if err := a.Stop(ctx); err != nil {
-		return fmt.Errorf("uninstall: %w", err)
+		return nil, fmt.Errorf("uninstall: %w", err)
 	}
 	names := []string{"current", "good", "state.a", "state.b", node.ConfigName, "gen", "run", "upgrade", "depot", "trust"}
 	if purge {
 		names = append(names, "log", "volumes")
 	}
-	var failed error
+	var left []fsx.Left
 	for _, name := range names {
-		failed = errors.Join(failed, a.o.FS.RemoveAll(filepath.Join(a.dir, name)))
+		left = append(left, a.o.FS.Purge(filepath.Join(a.dir, name))...)
 	}
-	failed = errors.Join(failed, a.node.Close())
-	if failed == nil && purge {
+	failed := a.node.Close()
+	if failed == nil && purge && len(left) == 0 {
 		failed = a.o.FS.Remove(filepath.Join(a.dir, "lock"))
 		_ = a.o.FS.Remove(a.dir) // not empty when the host's own files are still there
 	}
 	if failed != nil {
-		return fmt.Errorf("uninstall: %w", failed)
+		return left, fmt.Errorf("uninstall: %w", failed)
 	}
-	return nil
+	return left, nil
 }

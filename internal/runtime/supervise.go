@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // Options are how Supervise works. The zero value works.
@@ -221,6 +222,9 @@ func (s *Supervisor) obtain(ctx context.Context, first bool) (Process, error) {
 		}
 		var err error
 		if p, err = s.rt.Start(whole, s.inst); err != nil {
+			if at := fsx.NoExec(s.inst.Program); at != "" {
+				err = errs.Hint(fmt.Errorf("%s is mounted noexec, so no program can be started there: %w", at, err), "mount -o remount,exec %s", at)
+			}
 			return nil, fmt.Errorf("start %s: %w", s.inst.Name, err)
 		}
 	}

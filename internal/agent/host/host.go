@@ -25,6 +25,7 @@ type Host struct {
 	Root    string  // prefix of every path outside Dir; "" = the real file system. For tests
 	Command Command // nil = RunCommand
 	FS      fsx.FS
+	NoStart bool                             // Install starts nothing and asks no service manager: the next boot does
 	Say     func(format string, args ...any) // one progress line per change; nil = quiet
 }
 
@@ -72,7 +73,7 @@ func (h *Host) say(format string, args ...any) {
 
 func (h *Host) at(path string) string { return filepath.Join("/", h.Root, path) }
 
-// Install places the link and the service file, enables the service and starts it. A program must be in a slot (see
+// Install places the link and the service file, enables the service and, but for NoStart, starts it. A program must be in a slot (see
 // Slots.First). It is idempotent: what is right already is left alone, and a running service is restarted only when
 // its file changed (which leaves the node's services running). When the service file cannot be placed, the supervisor
 // is started as on a machine without a service manager.
@@ -105,6 +106,13 @@ func (h *Host) Install(ctx context.Context) (Result, error) {
 	if changed {
 		r.Changed = true
 		h.say("service file %s", f.path)
+	}
+	if h.NoStart {
+		linked, err := h.placeBoot(m)
+		r.Changed = r.Changed || linked
+		return r, err
+	}
+	if changed {
 		if err := m.reload(ctx); err != nil {
 			return r, err
 		}
@@ -157,27 +165,56 @@ func (h *Host) Uninstall(ctx context.Context) error {
 		}
 	}
 	m := h.manager()
+	var failed error
 	if f := m.file(h.Dir); h.owns(f) {
 		if m.enabled(ctx) {
-			if err := m.disable(ctx); err != nil {
-				return err
-			}
+			failed = m.disable(ctx)
+		}
+		if link, to := m.boot(); h.leads(link, to) { // disable has not removed it: nothing of the manager runs
+			failed = h.FS.Remove(h.at(link))
 		}
 		if err := h.FS.Remove(h.at(f.path)); err != nil {
-			return fmt.Errorf("remove service file: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("remove service file: %w", err))
+		} else {
+			if err := m.reload(ctx); err != nil && Detect(h.Root) == h.Kind { // else it does not run, as in a chroot
+				failed = errors.Join(failed, err)
+			}
+			h.say("removed %s", f.path)
 		}
-		if err := m.reload(ctx); err != nil {
-			return err
-		}
-		h.say("removed %s", f.path)
 	}
 	if h.ownsLink() {
 		if err := h.FS.Remove(h.at(LinkPath)); err != nil {
-			return fmt.Errorf("remove link: %w", err)
+			failed = errors.Join(failed, fmt.Errorf("remove link: %w", err))
+		} else {
+			h.say("removed %s", LinkPath)
 		}
-		h.say("removed %s", LinkPath)
 	}
-	return h.FS.RemoveAll(h.slots().path())
+	return errors.Join(failed, h.FS.RemoveAll(h.slots().path()))
+}
+
+// placeBoot makes the link by which m starts the service at boot, as enabling it would.
+func (h *Host) placeBoot(m manager) (bool, error) {
+	link, to := m.boot()
+	if link == "" || h.leads(link, to) {
+		return false, nil
+	}
+	if err := h.FS.Mkdir(filepath.Dir(h.at(link)), 0o755); err != nil {
+		return false, fmt.Errorf("enable the service: %w", err)
+	}
+	if err := h.FS.Symlink(to, h.at(link)); err != nil {
+		return false, fmt.Errorf("enable the service: %w", err)
+	}
+	h.say("service %s starts at boot", ServiceName)
+	return true, nil
+}
+
+// leads reports whether link is one that leads to the path to.
+func (h *Host) leads(link, to string) bool {
+	if link == "" {
+		return false
+	}
+	is, err := os.Readlink(h.at(link))
+	return err == nil && is == to
 }
 
 // placeFile writes a service file and returns whether it was not right before. One without the marker is not touched.

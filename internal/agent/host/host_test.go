@@ -164,6 +164,76 @@ func TestInstallAndUninstall(t *testing.T) {
 	}
 }
 
+// An image is made in a chroot, where no service manager answers.
+func TestInstallWithoutAStart(t *testing.T) {
+	for kind, link := range map[host.Kind]string{
+		host.Systemd: "/etc/systemd/system/multi-user.target.wants/overland-agent.service",
+		host.OpenRC:  "/etc/runlevels/default/overland-agent",
+		host.None:    "",
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			f := &fakeManager{}
+			h := newHost(t, kind, f)
+			h.NoStart = true
+			for i := range 2 {
+				r, err := h.Install(t.Context())
+				if err != nil || r.Started || len(f.changes) > 0 || r.Changed != (i == 0) {
+					t.Errorf("Install %d = %+v, %v and told %q", i+1, r, err, f.changes)
+				}
+			}
+			if h.Running(t.Context()) {
+				t.Error("a supervisor runs")
+			}
+			if link == "" {
+				return
+			}
+			to, err := os.Readlink(filepath.Join(h.Root, link))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(filepath.Join(h.Root, to)); err != nil {
+				t.Errorf("%s leads to %s: %v", link, to, err)
+			}
+			h.Command = func(context.Context, string, ...string) (string, error) { return "", fs.ErrNotExist }
+			if err := h.Uninstall(t.Context()); err != nil {
+				t.Errorf("no service manager runs here: %v", err)
+			}
+			if left := tree(t, h.Root); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+		})
+	}
+}
+
+func TestDetectImage(t *testing.T) {
+	for want, files := range map[host.Kind][]string{
+		host.Systemd: {"lib/systemd/systemd"}, host.OpenRC: {"sbin/openrc-run", "usr/lib/systemd/systemd"}, host.None: {"bin/busybox"},
+	} {
+		root := t.TempDir()
+		for _, name := range files {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(root, name)), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, name), nil, 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := host.DetectImage(root); got != want {
+			t.Errorf("%v: %s, want %s", files, got, want)
+		}
+		if err := os.MkdirAll(filepath.Join(root, "sbin"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		// Both may be installed: what /sbin/init is decides.
+		if err := os.Symlink("../lib/systemd/systemd", filepath.Join(root, "sbin", "init")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(filepath.Join(root, "sbin", "init")); err == nil && host.DetectImage(root) != host.Systemd {
+			t.Errorf("%v: /sbin/init is systemd", files)
+		}
+	}
+}
+
 func TestInstallLeavesWhatIsNotItsOwn(t *testing.T) {
 	f := &fakeManager{}
 	h := newHost(t, host.Systemd, f)

@@ -32,6 +32,25 @@ func Detect(root string) Kind {
 	return None
 }
 
+// DetectImage returns what will manage services on the machine whose file system is at root once it
+// runs: by the first program, or by what is installed.
+func DetectImage(root string) Kind {
+	init, err := filepath.EvalSymlinks(filepath.Join("/", root, "sbin/init"))
+	at := func(path string) bool {
+		_, err := os.Lstat(filepath.Join("/", root, path))
+		return err == nil
+	}
+	switch {
+	case err == nil && filepath.Base(init) == "systemd":
+		return Systemd
+	case err == nil && filepath.Base(init) == "openrc-init", at("sbin/openrc-run"), at("usr/sbin/openrc-run"):
+		return OpenRC
+	case at("lib/systemd/systemd"), at("usr/lib/systemd/systemd"):
+		return Systemd
+	}
+	return None
+}
+
 // ParseKind returns the Kind named s; "auto" and "" detect it.
 func ParseKind(s string) (Kind, bool) {
 	switch Kind(s) {

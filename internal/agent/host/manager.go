@@ -58,6 +58,7 @@ type file struct {
 // manager is one service manager. running and enabled ask; the others change.
 type manager interface {
 	file(dir string) file
+	boot() (link, to string) // what makes the service start at boot, as enable makes it; "" = nothing does
 	running(ctx context.Context) bool
 	enabled(ctx context.Context) bool
 	reload(ctx context.Context) error // after the file changed

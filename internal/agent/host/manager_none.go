@@ -33,14 +33,19 @@ func (m none) running(context.Context) bool {
 	return errors.Is(err, fsx.ErrLocked)
 }
 
+func (none) boot() (link, to string)         { return "", "" }
 func (none) enabled(context.Context) bool    { return true }
 func (none) reload(context.Context) error    { return nil }
 func (none) enable(context.Context) error    { return nil }
 func (none) disable(context.Context) error   { return nil }
 func (m none) restart(context.Context) error { return nil } // there is no file that could have changed
 
-// start starts the supervisor detached from this process, its terminal and its outputs.
+// start starts the supervisor detached from this process, its terminal and its outputs; one that has
+// waited for a program takes over instead.
 func (m none) start(ctx context.Context) error {
+	if m.slots.awaited() {
+		return m.takenOver(ctx)
+	}
 	path := agentLog(m.slots.Dir)
 	if err := m.slots.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -82,6 +87,22 @@ func (m none) start(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// takenOver returns when the supervisor that waited has the node in hand.
+func (m none) takenOver(ctx context.Context) error {
+	const patience = 30 * time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for tick := time.NewTicker(10 * time.Millisecond); !m.running(ctx); {
+		select {
+		case <-ctx.Done():
+			tick.Stop()
+			return fmt.Errorf("wait for the supervisor that waits in %s: %w", m.slots.Dir, ctx.Err())
+		case <-tick.C:
+		}
+	}
+	return nil
 }
 
 // stop ends the supervisor with SIGTERM and waits until its lock is free.

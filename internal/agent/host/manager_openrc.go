@@ -52,6 +52,10 @@ func shellQuote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+func (openrc) boot() (link, to string) {
+	return "/etc/runlevels/default/" + ServiceName, "/etc/init.d/" + ServiceName
+}
+
 func (m openrc) service(ctx context.Context, verb string) error {
 	_, err := m.run(ctx, "rc-service", ServiceName, verb)
 	return err

@@ -54,6 +54,11 @@ func systemdQuote(s string) string {
 	return s
 }
 
+func (systemd) boot() (link, to string) {
+	const dir, name = "/etc/systemd/system/", ServiceName + ".service"
+	return dir + "multi-user.target.wants/" + name, dir + name
+}
+
 func (m systemd) ctl(ctx context.Context, args ...string) error {
 	_, err := m.run(ctx, "systemctl", args...)
 	return err

@@ -287,6 +287,43 @@ func (s Slots) refuse(r nodeapi.RefusedVersion) error {
 	return s.FS.Remove(s.path(string(r.Slot), Program))
 }
 
+// startable reports whether there is any program that the supervisor would start.
+func (s Slots) startable() bool {
+	for _, slot := range append([]nodeapi.Slot{s.link("current"), s.link("good")}, s.list()...) {
+		if _, refused := s.refused(slot); !refused && s.runnable(slot) {
+			return true
+		}
+	}
+	return false
+}
+
+// Placed reports whether there is a good program. A link to one that is gone does not count.
+func (s Slots) Placed() bool { return s.runnable(s.link("good")) }
+
+// waitingName is the lock that a supervisor holds while it waits for a program.
+const waitingName = "waiting"
+
+// awaited reports whether a supervisor waits for a program and will start it.
+func (s Slots) awaited() bool {
+	lock, err := fsx.TryLock(s.path(waitingName))
+	if err == nil {
+		lock.Unlock()
+	}
+	return errors.Is(err, fsx.ErrLocked)
+}
+
+// Executable returns an error (Denied) when no program can be started below dir, a node's directory,
+// because of how its file system is mounted. nodev and nosuid are no hindrance.
+func Executable(dir string) error {
+	for _, path := range []string{dir, filepath.Join(dir, "agent"), filepath.Join(dir, "gen")} {
+		if at := fsx.NoExec(path); at != "" {
+			return errs.Hint(errs.Errorf(errs.Denied, "%s is on %s, which is mounted noexec: neither the agent nor a service can be started there", path, at),
+				"mount -o remount,exec %s, and mend its line in /etc/fstab; or another directory: --state DIR", at)
+		}
+	}
+	return nil
+}
+
 func (s Slots) runnable(slot nodeapi.Slot) bool {
 	if slot == "" {
 		return false

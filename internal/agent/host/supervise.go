@@ -48,17 +48,12 @@ type Supervisor struct {
 // is up to Args. Orphans are reaped meanwhile.
 //
 // Run takes over SIGCHLD and every child of the process, so one process runs it once and
-// starts nothing else. It returns an error that wraps fsx.ErrLocked when another
-// supervisor has the same directory.
+// starts nothing else. Without a program it waits for an installation. It returns an error that
+// wraps fsx.ErrLocked when another supervisor has the same directory.
 func (s *Supervisor) Run(ctx context.Context) error {
 	if err := s.Slots.FS.Mkdir(s.Slots.path(), 0o755); err != nil {
 		return err
 	}
-	lock, err := s.lock(ctx)
-	if err != nil {
-		return errs.E(errs.Conflict, fmt.Errorf("supervise: %w", err))
-	}
-	defer lock.Unlock()
 	s.Log = cmp.Or(s.Log, slog.New(slog.DiscardHandler))
 	// PDEATHSIG goes off when the forking THREAD ends, so that thread must
 	// live as long as the supervisor.
@@ -70,9 +65,54 @@ func (s *Supervisor) Run(ctx context.Context) error {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, syscall.SIGCHLD)
 	defer signal.Stop(children)
-
-	wait := cmp.Or(s.MinWait, time.Second)
 	for ctx.Err() == nil {
+		lock, err := s.take(ctx, children)
+		if lock == nil {
+			return err
+		}
+		s.keep(ctx, children)
+		if err := lock.Unlock(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// take returns the supervisor's lock once there is a program to start, or nil when ctx ends. Until
+// then an installation is waited for, which needs the node free: the power may have gone during the
+// first one, and a container may start with an empty volume.
+func (s *Supervisor) take(ctx context.Context, children <-chan os.Signal) (*fsx.Lock, error) {
+	if s.Slots.startable() {
+		lock, err := s.lock(ctx)
+		if err != nil && ctx.Err() == nil {
+			return nil, errs.E(errs.Conflict, fmt.Errorf("supervise: %w", err))
+		}
+		return lock, nil
+	}
+	waiting, err := fsx.TryLock(s.Slots.path(waitingName))
+	if err != nil {
+		return nil, errs.E(errs.Conflict, fmt.Errorf("supervise: %w", err))
+	}
+	defer waiting.Unlock()
+	s.Slots.noteFailure("no agent is installed here; its supervisor waits for: sh FILE install")
+	s.Log.Warn("no agent is installed here: waiting for an installation", "dir", s.Slots.Dir)
+	const pause = 200 * time.Millisecond
+	for ctx.Err() == nil {
+		if s.Slots.startable() {
+			lock, err := fsx.TryLock(s.Slots.path("lock"))
+			if err == nil || !errors.Is(err, fsx.ErrLocked) {
+				return lock, err
+			}
+		}
+		s.idle(ctx, children, pause)
+	}
+	return nil, nil
+}
+
+// keep keeps an agent running until ctx ends or there is none to start.
+func (s *Supervisor) keep(ctx context.Context, children <-chan os.Signal) {
+	wait := cmp.Or(s.MinWait, time.Second)
+	for ctx.Err() == nil && s.Slots.startable() {
 		began := time.Now()
 		pause := s.once(ctx, children)
 		if time.Since(began) >= cmp.Or(s.MaxWait, time.Minute) {
@@ -84,7 +124,6 @@ func (s *Supervisor) Run(ctx context.Context) error {
 		s.idle(ctx, children, wait)
 		wait = min(2*wait, cmp.Or(s.MaxWait, time.Minute))
 	}
-	return nil
 }
 
 // lock takes the supervisor's lock. Install and status hold it for a moment to see whether a
@@ -222,7 +261,7 @@ func (s *Supervisor) start(c choice) (*child, error) {
 		Sys: &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), r.Close())
+		return nil, errors.Join(Executable(s.Slots.Dir), fmt.Errorf("start %s: %w", program, err), r.Close())
 	}
 	a := &child{pid: pid, ready: make(chan bool, 1), beats: make(chan struct{}, 1), pipe: r, out: words}
 	go func() {

@@ -201,6 +201,28 @@ func TestASupervisorIsNotTurnedAwayByAQuestion(t *testing.T) {
 	supervise(t, s.Dir).expectStart("agent started")
 }
 
+// The power went during a first installation, or a container starts with an empty volume.
+func TestASupervisorWaitsForAnInstallation(t *testing.T) {
+	s := host.Slots{Dir: t.TempDir()}
+	r := supervise(t, s.Dir)
+	r.expect("waiting for an installation")
+	h := &host.Host{Dir: s.Dir, Kind: host.None, Root: t.TempDir()}
+	if h.Running(t.Context()) {
+		t.Error("it holds the node from whoever installs")
+	}
+	if why := s.NotedFailure(); !strings.Contains(why, "install") {
+		t.Errorf("status says %q", why)
+	}
+	if _, err := s.First(host.StageScript(t, s, works("first"))); err != nil {
+		t.Fatal(err)
+	}
+	result, err := h.Install(t.Context())
+	if err != nil || !h.Running(t.Context()) {
+		t.Errorf("Install = %+v, %v; want the waiting supervisor to take over", result, err)
+	}
+	r.expectStart("agent started")
+}
+
 func TestAgentThatDoesNotWorkIsTakenBack(t *testing.T) {
 	for name, tt := range map[string]struct {
 		script string

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"overland/internal/agent"
@@ -24,6 +26,16 @@ var (
 	programVersion = "devel"
 	programTime    = "" // Unix seconds of the commit: the lowest time that trust believes
 )
+
+// self returns the path of this program: the kernel's word, or, in a chroot without /proc, how it was
+// called.
+func self() (string, error) {
+	path, err := os.Executable()
+	if err != nil && strings.Contains(os.Args[0], "/") {
+		return filepath.Abs(os.Args[0])
+	}
+	return path, err
+}
 
 func buildTime() time.Time {
 	sec, err := strconv.ParseInt(programTime, 10, 64)
@@ -42,7 +54,7 @@ func agentOptions(slots host.Slots) (agent.Options, error) {
 	}
 	program := slots.GoodPath()
 	if _, err := os.Stat(program); err != nil {
-		if program, err = os.Executable(); err != nil {
+		if program, err = self(); err != nil {
 			return agent.Options{}, fmt.Errorf("find this program: %w", err)
 		}
 	}
@@ -83,7 +95,7 @@ func runAgent(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	exe, err := os.Executable()
+	exe, err := self()
 	if err != nil {
 		return 0, fmt.Errorf("find this program: %w", err)
 	}

@@ -22,7 +22,7 @@ type call struct {
 	dir    string // the node's directory, absolute
 	volume string
 
-	site          string
+	sites         stringList
 	source        string
 	root          string
 	channel       string
@@ -32,6 +32,7 @@ type call struct {
 	retry         bool
 	switchChannel bool
 	fore          bool
+	noStart       bool
 	yes           bool
 	json          bool
 	purge         bool
@@ -65,6 +66,12 @@ func (c *call) check() (err error) {
 	var ok bool
 	if c.kind, ok = host.ParseKind(c.service); !ok {
 		return fmt.Errorf("--service %s: not one of auto, systemd, openrc, none", c.service)
+	}
+	if c.noStart && c.fore {
+		return fmt.Errorf("--no-start and --foreground exclude each other")
+	}
+	if c.noStart && (c.service == "" || c.service == "auto") {
+		c.kind = host.DetectImage("")
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/fetch"
 	"overland/internal/nodeapi"
 )
 
@@ -33,7 +34,7 @@ const startTimeout = 30 * time.Second
 func (c *call) origin() (string, error) {
 	n := 0
 	name := ""
-	for _, s := range []string{c.volume, c.source, c.site} {
+	for _, s := range []string{c.volume, c.source, strings.Join(c.sites, " ")} {
 		if s != "" {
 			n++
 			name = s
@@ -46,14 +47,15 @@ func (c *call) origin() (string, error) {
 	if n > 1 {
 		return "", errs.Errorf(errs.Invalid, "install: only one of --volume, --dir-source and --site")
 	}
+	if len(c.sites) > 0 {
+		name = c.sites[0]
+	}
 	return name, nil
 }
 
 func (c *call) installOptions() nodeapi.InstallOptions {
 	o := nodeapi.InstallOptions{Channel: c.channel, Offline: c.offline, Retry: c.retry, Watch: c.watch}
-	if c.site != "" {
-		o.Sites = []string{c.site}
-	}
+	o.Sites = c.sites
 	if c.source != "" {
 		o.Watch = append(o.Watch, c.source)
 	}
@@ -67,11 +69,18 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 		return 0, err
 	}
 	opts := c.installOptions()
+	if err := host.Executable(c.dir); err != nil {
+		return 0, err
+	}
+	if len(c.sites) > 1 {
+		name = answering(ctx, e, c.sites)
+	}
 	src, closeSrc, err := follow.OpenSource(name)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = closeSrc() }()
+	defer tellGoesOn(ctx, e, c.dir)
 	if opts.Root, err = chooseRoot(ctx, e, c, src); err != nil {
 		return 0, err
 	}
@@ -82,6 +91,9 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	var report nodeapi.Report
 	supervised := h.Running(ctx)
 	running := supervised || answers(ctx, c.dir)
+	if running && c.noStart {
+		return 0, errs.Hint(errs.Errorf(errs.Invalid, "install --no-start: an agent runs here, in %s", c.dir), "leave out --no-start, or name the image's own folder: --state DIR")
+	}
 	if running {
 		report, err = installRunning(ctx, e, c, name, opts)
 	} else {
@@ -94,10 +106,13 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	case err == nil && running && !supervised:
 		e.say("note: the agent that runs has no supervisor, and nothing starts it at boot: end it and install again to have it so")
 	case err == nil:
+		h.NoStart = c.noStart
 		if err := place(ctx, e, c, h); err != nil {
 			return 0, err
 		}
-		if report.Outcome == nodeapi.Staged {
+		if c.noStart {
+			e.say("note: nothing was started: the next boot starts and self-tests it")
+		} else if report.Outcome == nodeapi.Staged {
 			if c.fore {
 				return 0, foreground(e, c)
 			}
@@ -119,6 +134,38 @@ func install(ctx context.Context, e env, c *call, _ []string) (int, error) {
 			"the channel's operator sees it too: overland channel show %s", report.Channel)
 	}
 	return finish(e, c, report, err)
+}
+
+// answering returns the first of sites that answers, in the order in which the node will ask them
+// too; the first when none does, whose error then tells.
+func answering(ctx context.Context, e env, sites []string) string {
+	const limit = 1 << 20 // bytes; nothing is done with them
+	for _, name := range sites {
+		site, err := fetch.Site(name, fetch.SiteOptions{Attempts: 2})
+		if err == nil {
+			_, err = site.Metadata(ctx, "timestamp.json", limit)
+			site.CloseIdleConnections()
+		}
+		if err == nil {
+			return name
+		}
+		e.say("note: %v", err)
+	}
+	return sites[0]
+}
+
+// tellGoesOn tells a person who ended a command, or whose terminal did, what the agent goes on with.
+func tellGoesOn(ctx context.Context, e env, dir string) {
+	if ctx.Err() == nil {
+		return
+	}
+	const patience = 2 * time.Second
+	s, err := nodeStatus(context.WithoutCancel(ctx), dir, patience)
+	if err == nil && s.Trial != nil && s.Running {
+		e.say("note: generation %d is being tried all the same, by the agent: %s status shows what becomes of it, %[2]s rollback ends it", s.Trial.Generation, Program)
+	} else if err == nil && s.Running {
+		e.say("note: the agent goes on with what it was asked for: %s status shows it, %[1]s rollback goes back", Program)
+	}
 }
 
 // serveInstead ends an installation that failed with err. A container that starts again with an older
@@ -236,7 +283,7 @@ func place(ctx context.Context, e env, c *call, h *host.Host) error {
 	if r.Started {
 		e.say("agent started (%s)", h.Kind)
 	}
-	if h.Kind == host.None && r.Started {
+	if h.Kind == host.None && (r.Started || c.noStart) {
 		e.say("note: nothing starts the agent at boot: let your init run %s supervise", host.LinkPath)
 	}
 	return nil
@@ -245,10 +292,10 @@ func place(ctx context.Context, e env, c *call, h *host.Host) error {
 // placeProgram puts this very program into a slot when the node has no agent yet: it is the one
 // that is known to run here. What the channel names instead is tried by the supervisor.
 func placeProgram(ctx context.Context, e env, slots host.Slots) error {
-	if slots.Versions().Good != "" {
+	if slots.Placed() {
 		return nil
 	}
-	exe, err := os.Executable()
+	exe, err := self()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
@@ -285,7 +332,7 @@ func installed(dir string) bool {
 // it: with --foreground no shell is left to do so.
 func removeUnpacked() {
 	dir := os.Getenv("OVERLAND_UNPACKED")
-	exe, err := os.Executable()
+	exe, err := self()
 	if dir == "" || err != nil || filepath.Dir(exe) != dir {
 		return
 	}

@@ -72,7 +72,7 @@ func run(ctx context.Context, e env, args []string) int {
 	if err == nil {
 		return code
 	}
-	if ctx.Err() != nil && errs.KindOf(err) == errs.Internal {
+	if kind := errs.KindOf(err); ctx.Err() != nil && (kind == errs.Internal || kind == errs.Unavailable) {
 		err = errs.E(errs.Cancelled, err)
 	}
 	complain(e, err)

@@ -16,6 +16,7 @@ import (
 	"overland/internal/agent/control"
 	"overland/internal/agent/host"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/printer"
 	"overland/internal/runtime"
@@ -70,6 +71,9 @@ func nodeStatus(ctx context.Context, dir string, limit time.Duration) (nodeapi.S
 	s, err := agent.Peek(dir)
 	if why := (host.Slots{Dir: dir}).NotedFailure(); why != "" && err == nil {
 		s.Problems = append(s.Problems, "the agent does not start: "+why)
+	}
+	if why := host.Executable(dir); why != nil && err == nil {
+		s.Problems = append(s.Problems, why.Error()+": "+errs.HintOf(why))
 	}
 	return s, err
 }
@@ -208,6 +212,7 @@ func rollback(ctx context.Context, e env, c *call, args []string) (int, error) {
 		}
 		to = n
 	}
+	defer tellGoesOn(ctx, e, c.dir)
 	r, err := control.CallProgress(ctx, c.dir, nodeapi.Request{Op: nodeapi.OpRollback, Generation: to}, e.progress())
 	if r.Report == nil || err != nil && r.Report.Outcome == "" {
 		if errs.KindOf(err) == errs.Unavailable {
@@ -284,24 +289,46 @@ func uninstall(ctx context.Context, e env, c *call, _ []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := a.Uninstall(ctx, c.purge); err != nil {
-		return 0, err
-	}
-	if err := h.Uninstall(ctx); err != nil {
+	left, err := a.Uninstall(ctx, c.purge)
+	err = errors.Join(err, h.Uninstall(ctx)) // what starts at boot goes, whatever is left
+	if err != nil {
 		return 0, err
 	}
 	if c.purge {
 		_ = os.Remove(c.dir) // not empty when something that is not ours is in it: said below
 	}
 	if entries, err := os.ReadDir(c.dir); err == nil && len(entries) > 0 {
-		var left []string
+		var kept []string
 		for _, entry := range entries {
-			left = append(left, entry.Name())
+			kept = append(kept, entry.Name())
 		}
-		e.say("kept in %s: %s", c.dir, strings.Join(left, ", "))
+		e.say("kept in %s: %s", c.dir, strings.Join(kept, ", "))
+		if !c.purge {
+			e.say("to remove that too, when nothing is mounted there: rm -r %s", c.dir)
+		}
 	}
 	fmt.Fprintln(e.out, "uninstalled")
-	return 0, nil
+	return 0, notRemoved(c.dir, left)
+}
+
+// notRemoved returns the error (Partial) of what uninstall could not remove; nil when there is nothing.
+func notRemoved(dir string, left []fsx.Left) error {
+	const most = 10
+	if len(left) == 0 {
+		return nil
+	}
+	var lines []string
+	hint := "mend that, then"
+	for _, l := range left[:min(most, len(left))] {
+		lines = append(lines, fmt.Sprintf("%s: %v", l.Path, l.Err))
+		if errors.Is(l.Err, fsx.ErrMount) {
+			hint = "unmount it, then"
+		}
+	}
+	if len(left) > most {
+		lines = append(lines, fmt.Sprintf("and %d more", len(left)-most))
+	}
+	return errs.Hint(errs.Errorf(errs.Partial, "uninstalled, but for what could not be removed: %s", strings.Join(lines, "; ")), "%s: rm -r %s", hint, dir)
 }
 
 // confirmPurge says what is lost and asks.

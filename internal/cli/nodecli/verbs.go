@@ -18,8 +18,8 @@ func verbs() []verb {
 	return []verb{
 		{
 			name: "install", short: "install, or upgrade to, what a volume, directory or site holds",
-			usage: "[--volume FILE | --dir-source DIR | --site URL] [--root FINGERPRINT] [--channel NAME [--switch-channel]] [--offline] " +
-				"[--retry] [--watch DIR]... [--service auto|systemd|openrc|none] [--foreground] [--json]",
+			usage: "[--volume FILE | --dir-source DIR | --site URL...] [--root FINGERPRINT] [--channel NAME [--switch-channel]] [--offline] " +
+				"[--retry] [--watch DIR]... [--service auto|systemd|openrc|none] [--foreground | --no-start] [--json]",
 			long: `Verifies everything from the root of trust to each program, places the agent as a service of this machine, starts
 the channel's services, self-tests them, and goes back to what ran before when they fail. Repeating it changes nothing.
 
@@ -30,8 +30,9 @@ carries the source chooses neither.
 
   --volume      a volume file, or its first part; "sh FILE install" passes it
   --dir-source  a depot directory, for example on a stick; the node looks there again from now on
-  --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on
-  --channel     the channel to follow; default: the one the node follows
+  --site        a site's URL with its pinned key, https://10.0.0.1:8443#sha256:PIN; the node follows it from now on.
+                May be repeated: they are asked in that order, and replace those that the node followed before
+  --channel     the channel to follow; default: the one the node follows, or the only one that a site has
   --switch-channel
                 follow --channel though the node follows another one: what that does not name is stopped. Without it
                 a person at a terminal is asked. A switch that fails goes back to the channel from before, too
@@ -40,7 +41,8 @@ carries the source chooses neither.
   --watch       a directory where volume files may appear (a stick); may be repeated
   --service     what starts the agent at boot; none = nothing does
   --foreground  stay, as a container's first process: SIGTERM stops the services; when nothing can be installed from
-                the source, that is reported and what is installed already runs`,
+                the source, that is reported and what is installed already runs
+  --no-start    start nothing and ask no service manager, as in the chroot of an image: the first boot starts it`,
 			example: []string{
 				"install --volume wallet.volume --root sha256:5b2c… --channel local/wallet",
 				"install --site https://10.0.0.1:8443#sha256:9f1e… --root sha256:5b2c… --channel live",
@@ -49,7 +51,7 @@ carries the source chooses neither.
 			flags: func(c *call, f *flag.FlagSet) {
 				rootFlag(c, f)
 				jsonFlag(c, f)
-				f.StringVar(&c.site, "site", "", "")
+				f.Var(&c.sites, "site", "")
 				f.StringVar(&c.source, "dir-source", "", "")
 				f.StringVar(&c.channel, "channel", "", "")
 				f.StringVar(&c.service, "service", "auto", "")
@@ -58,6 +60,7 @@ carries the source chooses neither.
 				f.BoolVar(&c.offline, "offline", false, "")
 				f.BoolVar(&c.retry, "retry", false, "")
 				f.BoolVar(&c.fore, "foreground", false, "")
+				f.BoolVar(&c.noStart, "no-start", false, "")
 				f.BoolVar(&c.yes, "yes", false, "")
 			},
 		},
@@ -93,7 +96,7 @@ carries the source chooses neither.
 		{
 			name: "uninstall", usage: "[--purge [--yes]]", short: "stop the services and remove what install made",
 			long: "The data of the services and their logs stay unless --purge is given; it lists what it removes and asks. " +
-				"Without a terminal --purge needs --yes.",
+				"Without a terminal --purge needs --yes. Links are not followed, and what is mounted there stays: exit code 3 names it.",
 			example: []string{"uninstall", "uninstall --purge --yes"}, run: uninstall,
 			flags: func(c *call, f *flag.FlagSet) {
 				f.BoolVar(&c.purge, "purge", false, "")
@@ -132,7 +135,8 @@ of them the signatures are checked against the volume's own root, and its finger
 		{
 			name: "supervise", usage: "[--stop-services]", short: "run the agent and keep it running",
 			long: "What the service file starts; what a container's start program may be. It reaps orphans, tries new versions of the " +
-				"agent and takes back those that do not work. As process 1, --stop-services is the default.",
+				"agent and takes back those that do not work. Where no agent is installed yet it waits for: sh FILE install. As process 1, " +
+				"--stop-services is the default.",
 			run: supervise, example: []string{"supervise"},
 			flags: func(c *call, f *flag.FlagSet) {
 				f.BoolVar(&c.stop, "stop-services", false, "")
