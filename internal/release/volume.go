@@ -2,7 +2,9 @@ package release
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -22,7 +24,7 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry, refused
 	for _, e := range entries {
 		r, err := know(ctx, v, e, known)
 		if err != nil {
-			return fmt.Errorf("release %s: %w", e.Ref(), err)
+			return fmt.Errorf("release %s: %w", e.Ref(), Incomplete(v, err))
 		}
 		if e.App == AgentApp {
 			agent = r
@@ -47,6 +49,16 @@ func CheckVolume(ctx context.Context, v *volume.Volume, entries []Entry, refused
 		}
 	}
 	return nil
+}
+
+// Incomplete gives err its kind, Untrusted, when it says that v lacks what its signed metadata names: a
+// volume holds all of it when it is sealed.
+func Incomplete(v *volume.Volume, err error) error {
+	if errs.KindOf(err) != errs.NotFound && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return errs.Hint(errs.E(errs.Untrusted, fmt.Errorf("%s does not hold what its signed metadata names: it was changed, or a part is missing: %w", v.Name(), err)),
+		"get the volume again from the one who sealed it")
 }
 
 // know adds the blobs of e's release that v has to known.

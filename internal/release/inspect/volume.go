@@ -141,7 +141,7 @@ func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, build
 	for _, e := range out.Entries {
 		r, err := release.Read(ctx, v, e.Digest)
 		if err != nil {
-			return nil, fmt.Errorf("release %s: %w", e.Ref(), err)
+			return nil, fmt.Errorf("release %s: %w", e.Ref(), release.Incomplete(v, err))
 		}
 		out.Releases = append(out.Releases, r)
 	}

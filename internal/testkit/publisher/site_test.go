@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/follow"
 	"overland/internal/appfile"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 	"overland/internal/runtime"
@@ -91,9 +93,12 @@ func TestNodeFollowsASite(t *testing.T) {
 	must(t, err)
 	src, done, err := follow.OpenSource(url)
 	must(t, err)
-	r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Channel: "live", Sites: []string{url}})
+	r, err := a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Sites: []string{url}}) // it has one channel
 	must(t, err)
 	must(t, done())
+	if r.Channel != "live" {
+		t.Errorf("follows %q, and the operator has only live", r.Channel)
+	}
 	if !r.Freshness.Known || r.Outcome != nodeapi.Installed {
 		t.Errorf("report: %+v", r)
 	}
@@ -114,6 +119,31 @@ func TestNodeFollowsASite(t *testing.T) {
 	must(t, <-ran)
 	must(t, a.Close())
 	if got := m.Running(); !slices.Equal(got, []string{"wallet.node: up two"}) {
+		t.Errorf("runs %q", got)
+	}
+}
+
+// Of several channels the source cannot choose: a person is told which there are.
+func TestASiteWithSeveralChannels(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	o := publisher.New(t, t.TempDir(), nil)
+	o.Release("wallet", v1, map[string]string{"node": "up one"}, node)
+	o.Promote("live", "wallet", v1)
+	o.Promote("staging", "wallet", v1)
+	url, stop := serve(t, o)
+	defer stop()
+	m := &publisher.Machine{}
+	a, err := agent.Open(filepath.Join(t.TempDir(), "node"), agent.Options{Runtimes: runtime.Set{"process": m}, Platform: "linux/amd64"})
+	must(t, err)
+	src, done, err := follow.OpenSource(url)
+	must(t, err)
+	_, err = a.Install(context.Background(), src, nodeapi.InstallOptions{Root: o.Root(), Sites: []string{url}})
+	if errs.KindOf(err) != errs.Untrusted || !strings.Contains(errs.HintOf(err), "live; staging") {
+		t.Errorf("got %v, hint %q", err, errs.HintOf(err))
+	}
+	must(t, done())
+	must(t, a.Close())
+	if got := m.Running(); len(got) > 0 {
 		t.Errorf("runs %q", got)
 	}
 }
