@@ -191,7 +191,7 @@ func (s *SiteSource) checkBlob(resp *http.Response, off int64) (int64, error) {
 func plain(resp *http.Response) error {
 	kind := resp.Header.Get("Content-Type")
 	if httpx.IsPage(kind, nil) {
-		return httpx.ErrPage
+		return errs.Hint(errs.E(errs.Unavailable, httpx.ErrPage), loginFirst)
 	}
 	if strings.HasPrefix(kind, "multipart/") {
 		return fmt.Errorf("%w: of type %q", httpx.ErrAnswer, kind)
@@ -265,8 +265,14 @@ func (s *SiteSource) unreachable(err error) error {
 	if dull := (*url.Error)(nil); errors.As(err, &dull) {
 		err = dull.Err
 	}
-	return errs.E(errs.Unavailable, err)
+	err = errs.E(errs.Unavailable, err)
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return errs.Hint(err, loginFirst)
+	}
+	return err
 }
+
+const loginFirst = "the network that this machine is in answers in the site's place (a captive portal?): log in to it, or use another one"
 
 // refusal makes an error of an answer that is not a success.
 func (s *SiteSource) refusal(resp *http.Response) error {

@@ -423,6 +423,15 @@ func TestAPortalInTheWayOfTLS(t *testing.T) {
 		_, _ = io.WriteString(w, "<h1>Welcome</h1>")
 	}))
 	defer portal.Close()
+	seen, err := badlink.Listen(badlink.To(portal.Listener.Addr().String()), badlink.Faults{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seen.Close()
+	_, err = site(t, origin.URL(seen.Addr()), fetch.SiteOptions{Attempts: 1}).Metadata(t.Context(), "timestamp.json", 1000)
+	if errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "log in") {
+		t.Errorf("%v, hint %q", err, errs.HintOf(err))
+	}
 	var conns atomic.Int64
 	// The portal takes the first connections, until somebody has accepted its terms.
 	link, err := badlink.Listen(func(ctx context.Context) (net.Conn, error) {
@@ -463,7 +472,7 @@ func TestMetadataOverABadLink(t *testing.T) {
 		t.Errorf("endless: %v, want an error", err)
 	}
 	link.Origin.Set(badlink.Portal)
-	if got, err := link.src.Metadata(t.Context(), "timestamp.json", 1000); errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("a portal's page was taken: %q, %v", got, err)
+	if got, err := link.src.Metadata(t.Context(), "timestamp.json", 1000); errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "log in") {
+		t.Errorf("a portal's page was taken: %q, %v, hint %q", got, err, errs.HintOf(err))
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/httpx"
 	"overland/internal/store"
 )
 
@@ -304,9 +305,13 @@ func (v *Volume) bytes(m *member, want digest.Digest, limit int64) ([]byte, erro
 // read reads the structure of the volume in r, which has size bytes, into v.
 func (v *Volume) read(r io.ReaderAt, size int64) error {
 	head := make([]byte, stubSize)
-	if n, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+	n, err := r.ReadAt(head, 0)
+	switch {
+	case err != nil && err != io.EOF:
 		return err
-	} else if n < len(head) {
+	case httpx.IsPage("", head[:n]):
+		return errs.Hint(untrusted("a web page, not a volume"), "a login page of the network (a captive portal) was saved in its place: log in, and get the file again")
+	case n < len(head):
 		return untrusted("%d bytes: not a volume, or cut short", size)
 	}
 	if !bytes.HasPrefix(head, []byte(magic)) {
