@@ -17,7 +17,7 @@ import (
 
 // MakeData makes the data folders of i, mode 0750 and owned by i.User. A folder that exists keeps
 // its content and mode. When it is another's, as after a release that ran as root, it and what is in
-// it become i.User's: the folder last, so that a crash is made up for. A symbolic link in its place
+// it become i.User's: the folder last, so that a crash is made up for, also by going back. A symbolic link in its place
 // is refused: the service could have pointed it at another's files; of links inside of it the links
 // themselves are handed over, and a file with a second name only when it was the folder's owner's.
 func MakeData(disk fsx.FS, i Instance) error {
@@ -42,6 +42,9 @@ func MakeData(disk fsx.FS, i Instance) error {
 	return nil
 }
 
+// onItsWay is the group of a folder that is being handed over; no service is in it.
+const onItsWay = 65533
+
 func makeFolder(disk fsx.FS, path string, u User) error {
 	if err := disk.Mkdir(path, 0o750); err != nil {
 		return err
@@ -56,6 +59,13 @@ func makeFolder(disk fsx.FS, path string, u User) error {
 	}
 	if st.Uid == u.UID && st.Gid == u.GID {
 		return nil
+	}
+	// A folder whose group is nobody's is on its way: whoever comes next, also the user from before,
+	// hands all of it over. Where the machine has no such group a crash on the way is not made up for.
+	if os.Lchown(path, -1, onItsWay) == nil {
+		if err := disk.SyncDir(path); err != nil {
+			return err
+		}
 	}
 	if err := handOver(path, st.Uid, u); err != nil {
 		return err

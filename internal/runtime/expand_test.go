@@ -87,6 +87,57 @@ func TestLookupUser(t *testing.T) {
 	}
 }
 
+// A hand-over that broke off is made up for, also when the release is rolled back.
+func TestDataThatWasHandedOverInPart(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	i := runtime.Instance{User: "1234", Data: map[string]string{"data": data}}
+	owned := func(user uint32) {
+		t.Helper()
+		for _, path := range []string{data, filepath.Join(data, "a"), filepath.Join(data, "z")} {
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if st := info.Sys().(*syscall.Stat_t); st.Uid != user || st.Gid != user {
+				t.Errorf("%s is %d:%d's, want %d", path, st.Uid, st.Gid, user)
+			}
+		}
+	}
+	if err := runtime.MakeData(fsx.FS{}, i); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "m", "z"} {
+		appendTo(t, filepath.Join(data, name), "kept")
+		if err := os.Chown(filepath.Join(data, name), 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// In the middle of it the disk refuses: a file that is mounted read-only.
+	stuck := filepath.Join(data, "m")
+	for _, flags := range []uintptr{syscall.MS_BIND, syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY} {
+		if err := syscall.Mount(stuck, stuck, "", flags, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := i
+	other.User = "4321"
+	err := runtime.MakeData(fsx.FS{}, other)
+	if uerr := syscall.Unmount(stuck, 0); uerr != nil {
+		t.Fatal(uerr)
+	}
+	if err == nil {
+		t.Fatal("nothing was in the way")
+	}
+	if err := runtime.MakeData(fsx.FS{}, i); err != nil { // the release before runs again
+		t.Fatal(err)
+	}
+	owned(1234)
+	if err := runtime.MakeData(fsx.FS{}, other); err != nil {
+		t.Fatal(err)
+	}
+	owned(4321)
+}
+
 func TestMakeData(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "volumes", "wallet")
 	s := runtime.Instance{User: "1234:77", Data: map[string]string{"data": filepath.Join(root, "data"), "wallet": filepath.Join(root, "wallet")}}
