@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -111,6 +112,9 @@ func (m none) stop(ctx context.Context) error {
 	lock, err := fsx.TryLock(path)
 	if err == nil {
 		return lock.Unlock()
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // uninstalled before: only data is left
 	}
 	if !errors.Is(err, fsx.ErrLocked) {
 		return err

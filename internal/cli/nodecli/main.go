@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -74,6 +75,9 @@ func run(ctx context.Context, e env, args []string) int {
 	}
 	if kind := errs.KindOf(err); ctx.Err() != nil && (kind == errs.Internal || kind == errs.Unavailable) {
 		err = errs.E(errs.Cancelled, err)
+	}
+	if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 && errs.HintOf(err) == "" {
+		err = errs.Hint(err, "a node is its owner's: sudo %s …, or a directory of yours: --state DIR", Program)
 	}
 	complain(e, err)
 	return errs.KindOf(err).Exit()
