@@ -19,7 +19,8 @@ var errEnd = fmt.Errorf("compressed bytes do not end where they should: %w", dig
 // unpack returns the size bytes that the compressed ones in r stand for. They must end with the last
 // of these: bytes that stand for more, and bytes behind the end, are an error, and are not read.
 func unpack(r io.Reader, size int64) io.Reader {
-	b := bufio.NewReaderSize(r, bufferSize)
+	const least = 4 << 10
+	b := bufio.NewReaderSize(r, int(max(least, min(size, bufferSize)))) // what is small is smaller when it is packed
 	return &unpacker{packed: b, content: flate.NewReader(b), left: size}
 }
 
