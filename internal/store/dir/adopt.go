@@ -51,7 +51,7 @@ func (g *staged) Commit(ctx context.Context) error {
 }
 
 func (g *staged) commit(ctx context.Context) error {
-	if n, err := g.s.stat(g.digest); err == nil && n == g.size {
+	if n, err := g.s.stat(g.digest); err == nil && n == g.size && g.s.wanted(g.digest) {
 		return nil
 	}
 	if err := g.s.room(0); err != nil {

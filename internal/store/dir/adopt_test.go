@@ -60,9 +60,7 @@ func TestStaged(t *testing.T) {
 			if info, err := os.Stat(path); err != nil || info.Mode() != storedir.BlobMode {
 				t.Errorf("%v, %v", info.Mode(), err)
 			}
-			if left, err := os.ReadDir(ingest(s, "")); err == nil && len(left) != 0 {
-				t.Errorf("left behind: %v", left)
-			}
+			checkClean(t, s)
 		})
 	}
 }

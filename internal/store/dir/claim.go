@@ -30,8 +30,8 @@ func (s *Store) Claim(name string) error {
 	return nil
 }
 
-// unclaimed returns an error (errs.Conflict) unless every claim is among those that are known.
-func (s *Store) unclaimed(known []string) error {
+// Unclaimed returns an error (errs.Conflict) unless every claim is among those that are known.
+func (s *Store) Unclaimed(known ...string) error {
 	entries, err := os.ReadDir(filepath.Join(s.dir, claimsFolder))
 	if err != nil && !os.IsNotExist(err) {
 		return err

@@ -22,7 +22,7 @@ import (
 // known are the claims (see Claim) whose blobs are among roots. When the depot has another claim
 // nothing is removed (errs.Conflict): the caller has not asked everybody.
 func (s *Store) Collect(ctx context.Context, roots []ocispec.Descriptor, known ...string) (freed int64, err error) {
-	if err = s.unclaimed(known); err == nil {
+	if err = s.Unclaimed(known...); err == nil {
 		freed, err = s.collect(ctx, roots)
 	}
 	if err != nil {

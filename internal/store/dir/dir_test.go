@@ -209,7 +209,7 @@ func checkClean(t *testing.T, s *storedir.Store) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.Name() != storedir.IndexLock {
+		if e.Name() != storedir.IndexLock && e.Name() != storedir.KeepLock {
 			t.Errorf("left behind: %s", e.Name())
 		}
 	}

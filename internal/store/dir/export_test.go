@@ -17,6 +17,7 @@ const (
 	Layout       = layout
 	IngestFolder = ingestFolder
 	IndexLock    = indexLock
+	KeepLock     = keepLock
 	PartSuffix   = partSuffix
 	PutPrefix    = putPrefix
 )

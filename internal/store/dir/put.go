@@ -33,7 +33,7 @@ func (s *Store) Put(ctx context.Context, r io.Reader, want digest.Digest, size i
 func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
 	if want != "" {
 		n, err := s.stat(want)
-		if err == nil && (size < 0 || n == size) {
+		if err == nil && (size < 0 || n == size) && s.wanted(want) {
 			return want, n, nil
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
@@ -114,7 +114,7 @@ func (s *Store) publish(f *fsx.File, d digest.Digest, size int64) error {
 	if err := f.Sync(); err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); err == nil && info.Size() == size {
+	if info, err := os.Stat(path); err == nil && info.Size() == size && s.wanted(d) {
 		// Another writer was faster with the same bytes. Its file may have hard links by now, so it
 		// stays.
 		if err := s.fs.Remove(f.Name()); err != nil {

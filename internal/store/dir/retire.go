@@ -22,7 +22,9 @@ const ahead = 2 * time.Second
 // Touch protects blob d from a Retire that is under way. Call it when d was found in the depot and
 // it was noted, durably, that it has to stay. The error wraps store.ErrNotFound when d is gone
 // already.
-func (s *Store) Touch(d digest.Digest) error {
+func (s *Store) Touch(d digest.Digest) error { return s.touch(d, ahead) }
+
+func (s *Store) touch(d digest.Digest, ahead time.Duration) error {
 	err := s.keeping(d, func(path string, _ fs.FileInfo) error {
 		now := time.Now()
 		err := os.Chtimes(path, now, now.Add(ahead))
@@ -35,6 +37,29 @@ func (s *Store) Touch(d digest.Digest) error {
 		return fmt.Errorf("keep blob %s: %w", d, err)
 	}
 	return nil
+}
+
+// Wanted returns when somebody last wanted blob d to stay: when it was written, or touched. The error
+// wraps store.ErrNotFound when it is not there.
+func (s *Store) Wanted(d digest.Digest) (time.Time, error) {
+	path, err := s.path(d)
+	if err != nil {
+		return time.Time{}, err
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, errs.E(errs.NotFound, store.ErrNotFound)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("blob %s: %w", d, err)
+	}
+	return info.ModTime(), nil
+}
+
+// wanted gives blob d, which a writer has found in the depot, the time of one that is written now,
+// and reports whether it is still there. A disk that takes no times is no reason to write it again.
+func (s *Store) wanted(d digest.Digest) bool {
+	return !errors.Is(s.touch(d, 0), store.ErrNotFound)
 }
 
 // Retire removes blob d unless it was touched after since, and reports whether it removed it. since
