@@ -15,6 +15,8 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/host"
 	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/platform"
 	"overland/internal/printer"
 	"overland/internal/runtime"
 	"overland/internal/runtime/process"
@@ -48,7 +50,7 @@ func buildTime() time.Time {
 // agentOptions returns the options of this machine's agent; Self is the program that slots
 // say is current, else this one.
 func agentOptions(slots host.Slots) (agent.Options, error) {
-	p, err := host.Platform()
+	p, err := thisPlatform()
 	if err != nil {
 		return agent.Options{}, err
 	}
@@ -208,7 +210,7 @@ func supervise(ctx context.Context, e env, c *call, _ []string) (int, error) {
 }
 
 func version(_ context.Context, e env, _ *call, _ []string) (int, error) {
-	p, err := host.Platform()
+	p, err := thisPlatform()
 	if err != nil {
 		return 0, err
 	}
@@ -234,4 +236,10 @@ func firstOf(list ...error) error {
 		}
 	}
 	return nil
+}
+
+// thisPlatform returns what this machine is.
+func thisPlatform() (platform.Platform, error) {
+	p, err := platform.Here()
+	return p, errs.E(errs.Invalid, err)
 }

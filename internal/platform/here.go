@@ -1,32 +1,29 @@
-package host
+package platform
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"golang.org/x/sys/unix"
-
-	"overland/internal/errs"
-	"overland/internal/platform"
 )
 
-// Platform returns what this machine is: the best platform whose programs it runs.
+// Here returns what this machine is: the best platform whose programs it runs.
 // OVERLAND_PLATFORM overrides it. An ARM machine is asked for its level (uname), because an
 // agent built for v6 may run on a v7.
-func Platform() (platform.Platform, error) {
+func Here() (Platform, error) {
 	if s := os.Getenv("OVERLAND_PLATFORM"); s != "" {
-		p, err := platform.Parse(s)
-		if err != nil {
-			return "", errs.E(errs.Invalid, err)
-		}
-		return p, nil
+		return Parse(s)
+	}
+	if runtime.GOOS != "linux" {
+		return "", fmt.Errorf("this machine is not one that Overland installs on (%s)", runtime.GOOS)
 	}
 	switch runtime.GOARCH {
 	case "amd64", "arm64":
-		return platform.Platform("linux/" + runtime.GOARCH), nil
+		return Platform("linux/" + runtime.GOARCH), nil
 	case "arm":
 		var u unix.Utsname
 		machine := ""
@@ -35,12 +32,12 @@ func Platform() (platform.Platform, error) {
 		}
 		return armPlatform(machine, builtForARM()), nil
 	}
-	return "", errs.Errorf(errs.Invalid, "Overland runs no programs on linux/%s", runtime.GOARCH)
+	return "", fmt.Errorf("Overland runs no programs on linux/%s", runtime.GOARCH)
 }
 
 // armPlatform returns the platform of an ARM machine that calls itself machine ("armv6l",
 // "aarch64") and runs a program built for level built ("5", "6", "7"): it is at least that.
-func armPlatform(machine, built string) platform.Platform {
+func armPlatform(machine, built string) Platform {
 	level := "5"
 	switch {
 	case strings.HasPrefix(machine, "armv6"):
@@ -48,7 +45,7 @@ func armPlatform(machine, built string) platform.Platform {
 	case strings.HasPrefix(machine, "armv7"), strings.HasPrefix(machine, "armv8"), machine == "aarch64":
 		level = "7"
 	}
-	return platform.Platform("linux/arm/v" + max(level, built))
+	return Platform("linux/arm/v" + max(level, built))
 }
 
 // builtForARM returns the ARM level for which this program was built, or "".
