@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -69,7 +70,15 @@ func WriteInputs(ctx context.Context, s store.Store, ref Ref, in Inputs) (ocispe
 }
 
 // InputsTag returns the tag of ref's inputs in a depot. No release can have that name.
-func InputsTag(ref Ref) string { return ref.String() + "+inputs" }
+func InputsTag(ref Ref) string { return ref.String() + inputsSuffix }
+
+const inputsSuffix = "+inputs"
+
+// IsTag reports whether the tag name in a depot is that of a release or of its inputs.
+func IsTag(name string) bool {
+	_, err := ParseRef(strings.TrimSuffix(name, inputsSuffix))
+	return err == nil
+}
 
 func writeInputs(ctx context.Context, s store.Store, in Inputs) (ocispec.Descriptor, error) {
 	list, err := in.documents()

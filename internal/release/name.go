@@ -40,6 +40,11 @@ func claimOf(t trust.TargetFile) claim {
 	return c
 }
 
+// RepositoryOf returns the hash of the first commit of the repository that released ref; "" for none.
+func RepositoryOf(now trust.Signed, ref Ref) string {
+	return claimOf(now.Targets(Role(ref.App))[Path(ref)]).Repository
+}
+
 // Holder is who has an application's name.
 type Holder struct {
 	Repository string // hash of its first commit; "" = it was never said

@@ -148,7 +148,8 @@ func promote(ctx context.Context, repo Repository, app string, to Channel,
 }
 
 // Before returns what Rollback can return to: the entries of app that channel ch ran before the
-// present one, oldest first. What was rolled back from is not among them.
+// present one, oldest first. What was rolled back from is not among them, nor is a release that was
+// removed since.
 func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]Entry, error) {
 	history, err := now.History(ctx, ch.Role())
 	if err != nil {
@@ -175,7 +176,10 @@ func Before(ctx context.Context, now trust.Signed, ch Channel, app string) ([]En
 		}
 		stack = append(stack, e)
 	}
-	return stack[:max(len(stack)-1, 0)], nil
+	return slices.DeleteFunc(stack[:max(len(stack)-1, 0)], func(e Entry) bool {
+		file, err := Find(now, e.Ref())
+		return err != nil || file.Digest != e.Digest
+	}), nil
 }
 
 // Show returns what channel ch runs, sorted by application, and since when: for that it reads the
@@ -227,6 +231,32 @@ func Remove(ctx context.Context, repo Repository, app string, ch Channel) (was E
 		return was, 0, refused
 	}
 	return was, left, done(fmt.Sprintf("channel %s", ch), err)
+}
+
+// Withdraw signs that refs, of one application, are no releases any more. check, given the state that
+// the change is made on, may refuse it. The name stays with who has it: a change that would give it
+// to another repository is an error of kind Conflict. Without any release left it is free.
+func Withdraw(ctx context.Context, repo Repository, refs []Ref, check func(now trust.Signed) error) error {
+	app := refs[0].App
+	var refused error
+	err := repo.SetTargets(ctx, Role(app), func(now trust.Signed, t map[string]trust.TargetFile) error {
+		if refused = check(now); refused != nil {
+			return refused
+		}
+		had, term := holder(t)
+		for _, ref := range refs {
+			delete(t, Path(ref))
+		}
+		if has, left := holder(t); has != nil && (has.Repository != had.Repository || left != term) {
+			refused = errs.Hint(errs.Errorf(errs.Conflict, "the name %s would go back to the repository that begins with commit %s", app, short(has.Repository)),
+				"remove all its releases too, or keep the newest of the repository that begins with %s", short(had.Repository))
+		}
+		return refused
+	})
+	if refused != nil {
+		return refused
+	}
+	return done(fmt.Sprintf("releases of %s", app), err)
 }
 
 // checkRuns returns an error of kind NotFound unless channel ch runs app.
