@@ -20,6 +20,7 @@ const (
 	TLS          Place = "tls"
 	Settings     Place = "site.yaml"
 	Locks        Place = "locks"
+	Noted        Place = "noted-locks"
 	Database     Place = "site.db"
 	Netcache     Place = "netcache"
 	Policy       Place = "netcache/policy.json"
@@ -30,6 +31,7 @@ const (
 	CacheIndex   Place = "cache/index.db"
 	Sessions     Place = "cache/record"
 	GoCache      Place = "cache/go-build"
+	GoSeeds      Place = "cache/go-build/std"
 	CommandCache Place = "cache/command"
 	Builds       Place = "cache/builds"
 	Work         Place = "cache/work"
@@ -74,13 +76,15 @@ func Table() []Entry {
 		{Policy, Yours, 0, false, "who may write to the network cache, and whose entries are known or revoked"},
 		{Settings, Yours, 0, false, "how the site is served ([site-yaml.md](../reference/site-yaml.md))"},
 		{Locks, Yours, 0, true, "`*.lock`: what these locks name is never evicted"},
+		{Noted, Durable, 0o600, false, "paths of the lock files that were recorded with this directory, one a line: `overland depot gc` keeps what they name"},
 		{SharedCache, Yours, 0, false, "where builds share results ([how to](../how-to/binary-cache.md))"},
 		{Seen, Durable, 0, true, "the newest entries seen of network caches: an older one is refused"},
 		{Upstream, Durable, 0, true, "of a site chained to others: the pinned root, and what was verified of their metadata"},
 		{Cache, Rebuildable, private, true, "what was fetched for others and what builds remember"},
 		{CacheIndex, Rebuildable, 0, false, "which blob is the answer to which request"},
 		{Sessions, Rebuildable, private, true, "what recordings and replays need while they run"},
-		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application, and `std`, from which each begins; no command sees it"},
+		{GoCache, Rebuildable, private, true, "what the builder `go` has compiled, one folder for each application; no command sees it"},
+		{GoSeeds, Rebuildable, private, true, "the standard library, compiled, from which the cache of each application begins"},
 		{CommandCache, Rebuildable, private, true, "what commands have compiled with Go, one folder for each application and repository"},
 		{Builds, Rebuildable, 0, true, "which recipe made which artifact"},
 		{Work, Rebuildable, 0, true, "checkouts and temporary files of builds"},

@@ -215,7 +215,7 @@ var bad = map[string]yamltest.Refusal{
 	"failures alone":        {serviceHead + "    selftest:\n      - {tcp: \"127.0.0.1:1\", failures: 2}\n", "failures belongs to a self-test that goes on", "every: 30s", false},
 	"every of a log":        {serviceHead + "    selftest:\n      - {log: x, every: 30s}\n", "every does not belong to log", "http", false},
 	"every moment":          {serviceHead + "    selftest:\n      - {tcp: \"127.0.0.1:1\", every: 10ms}\n", "every 10ms: at least 1s", "30s", false},
-	"kind":        {serviceHead + "    kind: job\n", `f.yaml:8:11: unknown kind "job"`, "service, task", true},
+	"kind":                  {serviceHead + "    kind: job\n", `f.yaml:8:11: unknown kind "job"`, "service, task", true},
 	"within of a service":   {serviceHead + "    within: 5m\n", "f.yaml:8:13: within belongs to a task", "kind: task", false},
 	"while of a service":    {serviceHead + "    while: running\n    kind: service\n", "f.yaml:8:12: while belongs to a task", "kind: task", false},
 	"self-test of a task":   {serviceHead + "    selftest: [{tcp: \"127.0.0.1:1\"}]\n    kind: task\n", "f.yaml:8:15: selftest does not belong to a task", "ends with 0", false},

@@ -2,8 +2,10 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -12,11 +14,15 @@ import (
 	"overland/internal/builder"
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/home"
+	"overland/internal/lockfile"
+	"overland/internal/operator/holdings"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/session"
+	"overland/internal/store"
 )
 
 // BuildOptions say what to build; the zero value builds HEAD of the
@@ -42,7 +48,7 @@ type Built struct {
 
 // Build builds one commit. What was built before is not built again.
 func (p *Operator) Build(ctx context.Context, o BuildOptions) (*Built, error) {
-	src, err := LoadSource(ctx, o.Source)
+	src, err := p.source(ctx, o.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +57,9 @@ func (p *Operator) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 
 func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Built, error) {
 	start := time.Now()
+	if err := p.noteLock(src); err != nil {
+		return nil, err
+	}
 	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
 	shared, done, err := p.shared(o, src)
 	if err != nil {
@@ -84,10 +93,36 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	if err == nil {
 		err = runnable(src.App, programs)
 	}
+	for _, made := range programs {
+		if err == nil {
+			err = p.keep(made.Digest)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("build %s: %w", ref, err)
 	}
 	return &Built{Ref: ref, Source: src, Programs: programs, Took: time.Since(start)}, nil
+}
+
+// noteLock notes that the blobs of the lock in src's folder stay.
+func (p *Operator) noteLock(src *Source) error {
+	path, err := filepath.Abs(filepath.Join(src.Repo.Dir(), lockfile.Name))
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil // a folder without one
+	}
+	return holdings.Note(p.dir, path, p.o.FS)
+}
+
+// keep touches blob d, which is about to be named: what a collection has just removed is an error.
+func (p *Operator) keep(d digest.Digest) error {
+	err := p.depot.Touch(d)
+	if errors.Is(err, store.ErrNotFound) {
+		return errs.Hint(errs.Errorf(errs.Conflict, "a collection has removed %s meanwhile: %w", d, err), "do it again: it is built anew")
+	}
+	return err
 }
 
 // runnable returns an error when a service would run an artifact that is not a program.

@@ -14,6 +14,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
+	"overland/internal/operator/holdings"
 	"overland/internal/progress"
 	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
@@ -131,6 +132,17 @@ func (p *Operator) Signed(ctx context.Context) (*repository.State, error) {
 		return nil, err
 	}
 	return repo.Read(ctx)
+}
+
+// Holdings returns the site directory as what it keeps, and for whom.
+func (p *Operator) Holdings(ctx context.Context) (*holdings.Holdings, error) {
+	h := &holdings.Holdings{Dir: p.dir, Depot: p.depot, FS: p.o.FS, Progress: p.say.Progress}
+	repo, err := p.Repository(ctx)
+	if errs.KindOf(err) == errs.NotFound {
+		return h, nil // nothing is signed yet
+	}
+	h.Repo = repo
+	return h, err
 }
 
 // InitTrust makes the signed metadata and the keys that are missing: rootKeys (empty: one, "root")

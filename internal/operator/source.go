@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
@@ -15,6 +17,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/platform"
 	"overland/internal/progress"
 	"overland/internal/source"
 )
@@ -38,6 +41,18 @@ type Source struct {
 
 	newSpec   bool // overland.yaml is the folder's: the commit has none
 	isolation cell.Isolation
+}
+
+// source is LoadSource for a call of p, which hears its warnings before minutes go into a build.
+func (p *Operator) source(ctx context.Context, o SourceOptions) (*Source, error) {
+	src, err := LoadSource(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range src.Warnings {
+		p.say.Warn(text)
+	}
+	return src, nil
 }
 
 // LoadSource finds the commit and reads its overland.yaml. A commit that has none takes the
@@ -79,6 +94,27 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 	}
 	s.Warnings = append(s.Warnings, s.App.Doubts()...)
 	return s, nil
+}
+
+// only makes s the source of a release for platforms alone. A version names one content, so that of
+// a release which lacks platforms says which it has (decision 0080).
+func (s *Source) only(platforms []platform.Platform) {
+	var have []string
+	lacks := false
+	for _, p := range platform.All() {
+		made := slices.ContainsFunc(slices.Collect(maps.Values(s.App.Artifacts)), func(a appfile.Artifact) bool {
+			return len(a.Platforms) == 0 || slices.Contains(a.Platforms, p)
+		})
+		switch asked := len(platforms) == 0 || slices.Contains(platforms, p); {
+		case made && asked:
+			have = append(have, strings.TrimPrefix(p.Dashed(), "linux-"))
+		case made:
+			lacks = true
+		}
+	}
+	if lacks {
+		s.Commit.Version += "-for-" + strings.Join(have, ".")
+	}
 }
 
 func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {

@@ -92,6 +92,14 @@ func (b *Bar) Show(e Event) {
 	}
 }
 
+// Aside calls do, which writes lines of its own, while no bar is shown.
+func (b *Bar) Aside(do func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.clear()
+	do()
+}
+
 // Close takes a bar that is still shown off the screen.
 func (b *Bar) Close() {
 	b.mu.Lock()

@@ -65,6 +65,33 @@ type Depot interface {
 	// Claim notes that locks name blobs of the depot: a garbage collection that
 	// does not read them is refused.
 	Claim(name string) error
+	// Touch has blob d stay, whatever a garbage collection has looked before; the error wraps
+	// store.ErrNotFound when it is gone already.
+	Touch(d digest.Digest) error
+}
+
+// Keep touches the blobs of lock l, which was written in place of old and noted where a garbage
+// collection looks. A blob that l has and old has not must be there: else an error of kind Conflict
+// says that one was removed meanwhile.
+func Keep(depot Depot, old, l *lockfile.Lock) error {
+	had := map[digest.Digest]bool{}
+	for _, e := range old.Entries {
+		had[e.Blob] = true
+	}
+	for _, e := range l.Entries {
+		if !e.Exists() {
+			continue
+		}
+		switch err := depot.Touch(e.Blob); {
+		case errors.Is(err, store.ErrNotFound) && had[e.Blob]: // another depot has it
+		case errors.Is(err, store.ErrNotFound):
+			return errs.Hint(errs.Errorf(errs.Conflict, "%s %s was removed from the depot meanwhile: %w", e.Protocol, e.Key, err),
+				"record again: it is fetched anew")
+		case err != nil:
+			return err
+		}
+	}
+	return nil
 }
 
 // ExitError is the error of a command that ended with another exit code than 0.

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"overland/internal/admission"
@@ -21,6 +20,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
 	"overland/internal/netcache/server"
+	"overland/internal/operator/holdings"
 	"overland/internal/origin"
 	"overland/internal/registry"
 	cacheserver "overland/internal/server/cache"
@@ -156,8 +156,9 @@ func (o CacheOptions) named(host string) bool {
 }
 
 // roots returns the blobs that must stay in the depot of the site in dir: what its tags reach,
-// which is every release, what the locks in the site's directory name, what was put into the
-// network cache, and what a repository of the registry has. What freezes need, the cache's own index knows.
+// which is every release, what the locks in the site's directory and those recorded with it name, what was
+// put into the network cache, and what a repository of the registry has. What freezes need, the
+// cache's own index knows.
 func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf, images *registry.Registry) (map[digest.Digest]bool, error) {
 	tags, err := blobs.Tags(ctx)
 	if err != nil {
@@ -171,12 +172,12 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 	for _, d := range reached {
 		keep[d.Digest] = true
 	}
-	files, err := filepath.Glob(filepath.Join(home.Locks.In(dir), "*.lock"))
+	files, err := holdings.Noted(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range slices.Sorted(slices.Values(files)) {
-		if err := addLock(keep, path); err != nil {
+	for _, path := range files {
+		if err := addLock(keep, path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}

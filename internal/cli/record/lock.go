@@ -119,7 +119,7 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 		}
 	}
 	noteFailed(t, failedOf(res.Lock))
-	return replaceLock(t, o.lock, old, res.Lock)
+	return replaceLock(t, s, o.lock, old, res.Lock)
 }
 
 func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
@@ -128,7 +128,7 @@ func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		Use:   "prune [flags] -- COMMAND…",
 		Short: "Drop what a command no longer asks for",
 		Long: "Replays COMMAND without a network, prints the entries that it neither asked for nor needs to prove what it asked\n" +
-			"for, and asks before it drops them from the lock file. The blobs stay in the depot.",
+			"for, and asks before it drops them from the lock file. The blobs stay in the depot until overland depot gc.",
 		Example: "overland lock prune --yes -- go mod download",
 	}, run)
 	o.cellFlags(c)
@@ -141,11 +141,11 @@ func runLockPrune(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	o.proofs = true
-	res, err := replayed(ctx, t, o)
+	res, s, err := replayed(ctx, t, o)
 	if err != nil {
 		return err
 	}
-	return replaceLock(t, o.lock, old, res.Lock)
+	return replaceLock(t, s, o.lock, old, res.Lock)
 }
 
 // failedJSON is an origin's refusal or failure that is locked.
@@ -180,7 +180,7 @@ func noteFailed(t *term.Term, list []failedJSON) {
 }
 
 // replaceLock writes the lock l in place of old, when a person agrees to what changes.
-func replaceLock(t *term.Term, file string, old, l *lockfile.Lock) error {
+func replaceLock(t *term.Term, s *session.Options, file string, old, l *lockfile.Lock) error {
 	changes := lockfile.Diff(old, l)
 	if len(changes) == 0 {
 		t.Note("%s: nothing changes", file)
@@ -190,7 +190,7 @@ func replaceLock(t *term.Term, file string, old, l *lockfile.Lock) error {
 	if err := t.Confirm("Write %s with %s?", file, progress.Count(len(changes), "change", "changes")); err != nil {
 		return err
 	}
-	return l.Save(file)
+	return save(s, file, old, l)
 }
 
 // diffOptions are the settings of lock diff.

@@ -21,6 +21,7 @@ import (
 	"overland/internal/home"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
+	"overland/internal/operator/holdings"
 	"overland/internal/session"
 )
 
@@ -99,7 +100,7 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 	res, ended := recorded(ctx, t, *s)
 	err = res.RecordErr(ended)
 	if err == nil {
-		err = res.Lock.Save(o.lock)
+		err = save(s, o.lock, s.Lock, res.Lock)
 	}
 	if o.json && res != nil {
 		err = errors.Join(err, t.JSON(newRecorded(s, res, ended, err == nil)))
@@ -149,11 +150,22 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 		out = t.Stderr // stdout is for the result
 	}
 	path, err := filepath.Abs(o.lock)
+	if err == nil {
+		err = holdings.Note(dir, path, fsx.FS{})
+	}
 	return &session.Options{
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
 		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: []string{dir},
 	}, err
+}
+
+// save writes the lock l, which was old, to file. From then on its blobs stay in the depot.
+func save(s *session.Options, file string, old, l *lockfile.Lock) error {
+	if err := l.Save(file); err != nil {
+		return err
+	}
+	return session.Keep(s.Store, old, l)
 }
 
 // readPins reads the file of pins: the one that is named, or the one that lies beside the lock.

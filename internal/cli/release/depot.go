@@ -10,13 +10,14 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/operator"
+	"overland/internal/operator/holdings"
 	"overland/internal/progress"
 )
 
 func depot(t *term.Term) *cobra.Command {
-	return verb.Group("depot", "Say what the depot holds",
+	return verb.Group("depot", "Say what the depot holds, and free what nothing needs",
 		"The depot of the site directory holds every blob: of releases, of what builds and records fetched, of the caches.",
-		stats(t, runStats))
+		stats(t, runStats), gc(t, runGC))
 }
 
 type statsOptions struct{ json bool }
@@ -52,7 +53,13 @@ type appJSON struct {
 }
 
 func runStats(ctx context.Context, t *term.Term, o statsOptions) error {
-	s, err := sitedir.Call(t, func(p *operator.Operator) (*operator.Stored, error) { return p.Stored(ctx) })
+	s, err := sitedir.Call(t, func(p *operator.Operator) (*holdings.Stored, error) {
+		h, err := p.Holdings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return h.Stored(ctx)
+	})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package release
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/digest"
 	"overland/internal/operator"
+	"overland/internal/operator/holdings"
 	"overland/internal/progress"
 )
 
@@ -30,6 +32,8 @@ func list(t *term.Term, run verb.Run[listOptions]) *cobra.Command {
 			"depot, how much of that no other release has, and which channels run it, fall back to it or can return to it.",
 		Example: "overland release list\noverland release list wallet --json",
 		Args:    cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: sitedir.Complete(t, 1, sitedir.Apps),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.app = verb.First(args, "")
 			return run(c.Context(), t, o)
@@ -51,20 +55,30 @@ type heldJSON struct {
 	Problem   string        `json:"problem,omitempty"` // why it cannot be read
 }
 
+func newHeld(h holdings.Held) heldJSON {
+	return heldJSON{
+		App: h.Ref.App, Version: h.Ref.Version, Digest: h.Digest, Committed: h.Committed,
+		Size: h.Size, Alone: h.Alone, Held: slices.Concat([]string{}, h.Held, h.Returns), Problem: h.Problem,
+	}
+}
+
 func runList(ctx context.Context, t *term.Term, o listOptions) error {
-	releases, err := sitedir.Call(t, func(p *operator.Operator) ([]operator.Held, error) { return p.Releases(ctx, o.app) })
+	releases, err := sitedir.Call(t, func(p *operator.Operator) ([]holdings.Held, error) {
+		h, err := p.Holdings(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return h.Releases(ctx, o.app)
+	})
 	if err != nil {
 		return err
 	}
 	out := []heldJSON{}
 	var rows [][]string
 	for _, h := range releases {
-		out = append(out, heldJSON{
-			App: h.Ref.App, Version: h.Ref.Version, Digest: h.Digest, Committed: h.Committed,
-			Size: h.Size, Alone: h.Alone, Held: append([]string{}, h.Held...), Problem: h.Problem,
-		})
+		out = append(out, newHeld(h))
 		rows = append(rows, []string{
-			h.Ref.String(), term.When(h.Committed), progress.Bytes(h.Size), progress.Bytes(h.Alone), cmp.Or(strings.Join(h.Held, ", "), "-"),
+			h.Ref.String(), term.When(h.Committed), progress.Bytes(h.Size), progress.Bytes(h.Alone), cmp.Or(strings.Join(slices.Concat(h.Held, h.Returns), ", "), "-"),
 		})
 	}
 	if o.json {

@@ -30,7 +30,7 @@ type Options struct {
 	Agents string // folder of agent programs; "" = $OVERLAND_AGENTS
 }
 
-// With is Call with options. Progress is shown while do runs, and warnings when it is done.
+// With is Call with options. Progress and warnings are shown while do runs.
 func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)) (T, error) {
 	var none T
 	dir, err := t.SiteDir()
@@ -41,8 +41,6 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 	if err != nil {
 		return none, err
 	}
-	var warnings []string
-	defer func() { t.Warn(warnings...) }()
 	bar := t.Bar()
 	defer bar.Close()
 	p, err := operator.Open(dir, operator.Options{
@@ -56,7 +54,7 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 		t.Note("a new site directory: %s", dir)
 	}
 	return do(p.With(operator.Callbacks{
-		Asks: keys.Asks{Passphrase: t.Passphrase, NewPassphrase: newPassphrase(t)}, Progress: bar.Show, Warn: func(s string) { warnings = append(warnings, s) },
+		Asks: keys.Asks{Passphrase: t.Passphrase, NewPassphrase: newPassphrase(t)}, Progress: bar.Show, Warn: func(s string) { bar.Aside(func() { t.Warn(s) }) },
 	}))
 }
 
