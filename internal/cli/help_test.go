@@ -93,6 +93,7 @@ func TestCompletion(t *testing.T) {
 // releases of the application wallet on the channels staging and live, keys and a volume.
 func TestExamples(t *testing.T) {
 	site, versions := newSite(t)
+	t.Run("names-are-completed", func(t *testing.T) { completesNames(t, site, versions) })
 	for _, c := range cli.AllVerbs(cli.Tree())[1:] {
 		if c.Example == "" {
 			continue
@@ -241,6 +242,10 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		must("binary", "upload", "software", "--url", "https://origin.example/raw/1.0/software.cfg")
 	}
 	switch verb {
+	case "overland release remove":
+		for _, channel := range []string{"staging", "live"} {
+			must("channel", "remove", "wallet", "--from", channel)
+		}
 	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
 		must("record", "--", "go", "mod", "download")
 	case "overland open":

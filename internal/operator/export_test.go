@@ -3,6 +3,7 @@ package operator
 import (
 	"context"
 
+	"overland/internal/platform"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
@@ -39,3 +40,6 @@ var (
 	Shared      = (*Operator).shared
 	EnsureTrust = (*Operator).ensureTrust
 )
+
+// Only is only.
+func (s *Source) Only(platforms []platform.Platform) { s.only(platforms) }

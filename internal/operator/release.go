@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/operator/approval"
+	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/trust/doctor"
@@ -24,27 +25,36 @@ type Released struct {
 	Repository string             // hash of the first commit of its history
 }
 
-// Release builds one commit for all its platforms, writes the release and signs it. Doing it again
+// ReleaseOptions say what is released; the zero value releases HEAD of the current folder.
+type ReleaseOptions struct {
+	Source    SourceOptions
+	Take      release.TakeName
+	Platforms []platform.Platform // empty = all; else the version names them, unless there are no others
+	Parallel  int                 // programs built at once; 0 = 1
+}
+
+// Release builds one commit for its platforms, writes the release and signs it. Doing it again
 // changes nothing. A name that is another repository's is an error of kind Conflict before anything
-// is built, unless take allows it.
-func (p *Operator) Release(ctx context.Context, o SourceOptions, take release.TakeName) (*Released, error) {
+// is built, unless o.Take allows it.
+func (p *Operator) Release(ctx context.Context, o ReleaseOptions) (*Released, error) {
 	repo, err := p.Repository(ctx)
 	if err != nil {
 		return nil, err
 	}
-	src, err := LoadSource(ctx, o)
+	src, err := p.source(ctx, o.Source)
 	if err != nil {
 		return nil, err
 	}
-	return p.release(ctx, repo, src, take)
+	return p.release(ctx, repo, src, o)
 }
 
-func (p *Operator) release(ctx context.Context, repo *repository.Repository, src *Source, take release.TakeName) (*Released, error) {
+func (p *Operator) release(ctx context.Context, repo *repository.Repository, src *Source, o ReleaseOptions) (*Released, error) {
+	src.only(o.Platforms)
 	root, err := src.Repo.Root(ctx, src.Commit)
 	if err != nil {
 		return nil, err
 	}
-	origin := release.Origin{Repository: root, Take: take}
+	origin := release.Origin{Repository: root, Take: o.Take}
 	now, err := repo.Read(ctx)
 	if err == nil {
 		err = release.MayName(now, src.App.Name, origin)
@@ -52,7 +62,7 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err != nil {
 		return nil, err
 	}
-	b, err := p.build(ctx, src, BuildOptions{})
+	b, err := p.build(ctx, src, BuildOptions{Platforms: o.Platforms, Parallel: o.Parallel})
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +73,15 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	desc, err := release.Write(ctx, p.depot, r)
 	if err != nil {
 		return nil, err
+	}
+	closure, err := release.Closure(ctx, p.depot, desc.Digest, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, blob := range closure { // its tag is there by now
+		if err := p.keep(blob.Digest); err != nil {
+			return nil, err
+		}
 	}
 	done, err := release.Publish(ctx, repo, b.Ref, origin, desc)
 	if err != nil {

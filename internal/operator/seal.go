@@ -27,12 +27,13 @@ type SealOptions struct {
 	Channel   release.Channel // "" = build and release Source, promote it to its release.Local, seal that
 	Source    SourceOptions   // used when Channel is ""
 	Out       string
-	Platforms []platform.Platform // empty = all that every application and the agent have
+	Platforms []platform.Platform // empty = all that every application and the agent have; else Source is built for these alone
 	Apps      []string            // whose programs go in, for nodes that have the others; empty = all
 	Split     int64               // bytes per part; 0 = one file
 	Inputs    bool                // what the releases were built from goes in too
 	Compress  bool                // what becomes shorter
 
+	Parallel int              // programs of Source built at once; 0 = 1
 	TakeName release.TakeName // Source may have a name that is another repository's
 }
 
@@ -142,7 +143,7 @@ func (w *sealed) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	// The source is looked at first: without one there is no reason to make keys.
-	src, err := LoadSource(ctx, w.o.Source)
+	src, err := w.source(ctx, w.o.Source)
 	if err != nil {
 		return err
 	}
@@ -151,12 +152,11 @@ func (w *sealed) prepare(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	w.s.Warnings = append(w.s.Warnings, src.Warnings...)
 	if w.repo, w.s.NewKeys, err = w.ensureTrust(ctx); err != nil {
 		return err
 	}
 	w.s.Channel = release.Local(src.App.Name)
-	if w.s.Released, err = w.release(ctx, w.repo, src, w.o.TakeName); err != nil {
+	if w.s.Released, err = w.release(ctx, w.repo, src, ReleaseOptions{Take: w.o.TakeName, Platforms: w.o.Platforms, Parallel: w.o.Parallel}); err != nil {
 		return err
 	}
 	_, err = release.Promote(ctx, w.repo, w.s.Released.Ref, w.s.Channel, w.o.TakeName)

@@ -48,7 +48,7 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 	verb.PlatformFlag(c, &o.platforms)
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
 	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again, from nothing, what was built before; when it differs, fail and name the first file")
-	c.Flags().IntVarP(&o.jobs, "jobs", "j", 1, "programs built at the same time")
+	verb.JobsFlag(c, &o.jobs)
 	c.Flags().StringVar(&o.netcache, "network-cache", "", "share results through the binary cache in the section [networkcache] of FILE; \"none\" shares nothing\n(default: networkcache.cfg in the site directory, if it exists)")
 	verb.JSONFlag(c, &o.json)
 	return c
@@ -97,7 +97,6 @@ func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
 	if err != nil {
 		return err
 	}
-	t.Warn(b.Source.Warnings...)
 	return printBuilt(t, b, paths, o.json)
 }
 

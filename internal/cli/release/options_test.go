@@ -2,6 +2,7 @@ package release
 
 import (
 	"testing"
+	"time"
 
 	"overland/internal/cli/verb/verbtest"
 	"overland/internal/operator"
@@ -23,10 +24,10 @@ func TestBuildOptions(t *testing.T) {
 
 func TestReleaseOptions(t *testing.T) {
 	verbtest.Options(t, release,
-		verbtest.Case[releaseOptions]{},
+		verbtest.Case[releaseOptions]{Want: releaseOptions{jobs: 1}},
 		verbtest.Case[releaseOptions]{
-			Args: []string{"app", "--dirty", "--json"},
-			Want: releaseOptions{source: operator.SourceOptions{Dir: "app", Dirty: true}, json: true},
+			Args: []string{"app", "--dirty", "-j", "3", "--json"},
+			Want: releaseOptions{source: operator.SourceOptions{Dir: "app", Dirty: true}, jobs: 3, json: true},
 		},
 	)
 }
@@ -45,6 +46,19 @@ func TestListAndStatsOptions(t *testing.T) {
 	verbtest.Options(t, list,
 		verbtest.Case[listOptions]{},
 		verbtest.Case[listOptions]{Args: []string{"wallet", "--json"}, Want: listOptions{app: "wallet", json: true}},
+	)
+	verbtest.Options(t, gc,
+		verbtest.Case[gcOptions]{Want: gcOptions{older: 24 * time.Hour}},
+		verbtest.Case[gcOptions]{
+			Args: []string{"--older", "1h", "--lock", "a", "--lock", "b", "--dry-run", "--json"},
+			Want: gcOptions{older: time.Hour, locks: []string{"a", "b"}, dryRun: true, json: true},
+		},
+	)
+	verbtest.Options(t, show, verbtest.Case[showOptions]{Args: []string{"a@r1.b", "--json"}, Want: showOptions{release: "a@r1.b", json: true}})
+	verbtest.Options(t, remove,
+		verbtest.Case[removeOptions]{
+			Args: []string{"a@r1.b", "a@r2.c", "--dry-run", "--json"}, Want: removeOptions{releases: []string{"a@r1.b", "a@r2.c"}, dryRun: true, json: true},
+		},
 	)
 	verbtest.Options(t, stats, verbtest.Case[statsOptions]{}, verbtest.Case[statsOptions]{Args: []string{"--json"}, Want: statsOptions{json: true}})
 }

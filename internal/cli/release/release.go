@@ -16,6 +16,7 @@ import (
 type releaseOptions struct {
 	source operator.SourceOptions
 	take   bool // another repository's name
+	jobs   int
 	json   bool
 }
 
@@ -35,9 +36,10 @@ func release(t *term.Term, run verb.Run[releaseOptions]) *cobra.Command {
 		},
 	}
 	verb.SourceFlags(c, &o.source)
+	verb.JobsFlag(c, &o.jobs)
 	verb.TakeNameFlag(c, &o.take, "take the name from the repository that has it")
 	verb.JSONFlag(c, &o.json)
-	c.AddCommand(list(t, runList))
+	c.AddCommand(list(t, runList), show(t, runShow), remove(t, runRemove))
 	return c
 }
 
@@ -56,12 +58,11 @@ type releasedJSON struct {
 
 func runRelease(ctx context.Context, t *term.Term, o releaseOptions) error {
 	r, err := sitedir.Call(t, func(p *operator.Operator) (*operator.Released, error) {
-		return p.Release(ctx, o.source, rel.TakeName(o.take))
+		return p.Release(ctx, operator.ReleaseOptions{Source: o.source, Take: rel.TakeName(o.take), Parallel: o.jobs})
 	})
 	if err != nil {
 		return err
 	}
-	t.Warn(r.Source.Warnings...)
 	t.Warn(verb.NameWarnings(r)...)
 	if o.json {
 		out := releasedJSON{

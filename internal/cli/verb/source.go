@@ -2,6 +2,7 @@ package verb
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,26 @@ func IsolationFlag(c *cobra.Command, i *cell.Isolation) {
 	_ = c.RegisterFlagCompletionFunc("isolation", cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// PlatformFlag adds --platform, which may be repeated or hold a list.
+// here is the platform that --single-target stands for, until it is parsed.
+const here = "this machine"
+
+// PlatformFlag adds --platform, which may be repeated or hold a list, and --single-target.
 func PlatformFlag(c *cobra.Command, list *[]string) {
 	c.Flags().StringSliceVar(list, "platform", nil, "only these, as linux/arm/v6; may be repeated (default: all)")
+	c.Flags().BoolFunc("single-target", "only the platform of this machine", func(s string) error {
+		only, err := strconv.ParseBool(s)
+		if only {
+			*list = append(*list, here)
+		}
+		return err
+	})
+	c.MarkFlagsMutuallyExclusive("platform", "single-target")
 	_ = c.RegisterFlagCompletionFunc("platform", cobra.FixedCompletions(platformNames(), cobra.ShellCompDirectiveNoFileComp))
+}
+
+// JobsFlag adds -j.
+func JobsFlag(c *cobra.Command, jobs *int) {
+	c.Flags().IntVarP(jobs, "jobs", "j", 1, "programs built at the same time")
 }
 
 func platformNames() []string {
@@ -45,6 +62,10 @@ func ParsePlatforms(list []string) ([]platform.Platform, error) {
 	var out []platform.Platform
 	for _, s := range list {
 		p, err := platform.Parse(strings.TrimSpace(s))
+		if s == here {
+			p, err = platform.Here()
+			err = errs.Hint(err, "--platform names one")
+		}
 		if err != nil {
 			return nil, errs.E(errs.Invalid, err)
 		}

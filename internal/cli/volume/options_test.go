@@ -11,12 +11,12 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, seal,
 		verbtest.Case[sealOptions]{
 			Args: []string{"app", "--rev", "v1", "-o", "app.volume"},
-			Want: sealOptions{source: operator.SourceOptions{Dir: "app", Rev: "v1"}, out: "app.volume"},
+			Want: sealOptions{source: operator.SourceOptions{Dir: "app", Rev: "v1"}, out: "app.volume", jobs: 1},
 		},
 		verbtest.Case[sealOptions]{
-			Args: []string{"--channel", "live", "-o", "x", "--platform", "linux/arm64", "--app", "a,b", "--split", "650MiB", "--with-inputs", "--agents", "dir", "--json"},
+			Args: []string{"--channel", "live", "-o", "x", "--platform", "linux/arm64", "--app", "a,b", "--split", "650MiB", "--with-inputs", "--agents", "dir", "-j", "2", "--json"},
 			Want: sealOptions{
-				channel: "live", out: "x", platforms: []string{"linux/arm64"}, apps: []string{"a", "b"}, split: "650MiB", inputs: true, agents: "dir", json: true,
+				jobs: 2, channel: "live", out: "x", platforms: []string{"linux/arm64"}, apps: []string{"a", "b"}, split: "650MiB", inputs: true, agents: "dir", json: true,
 			},
 		},
 	)

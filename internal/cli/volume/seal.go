@@ -33,6 +33,7 @@ type sealOptions struct {
 	compress  bool
 	take      bool   // another repository's name
 	agents    string // folder
+	jobs      int
 	json      bool
 }
 
@@ -44,10 +45,11 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 		Long: "Writes the releases that --channel runs, the agent and the signed metadata into FILE, which is an installer, an\n" +
 			"archive and an OCI image layout at once. The same state gives the same bytes. Without --channel it builds\n" +
 			"SOURCE (default: the current folder), releases it, promotes it to the application's own channel, local/APP, and\n" +
-			"seals that, making keys on first use. --platform chooses what FILE holds; a release is always built for all its platforms.\n" +
+			"seals that, making keys on first use. With --platform or --single-target only those platforms are built, and the\n" +
+			"version of the release names them; with --channel they choose what FILE holds.\n" +
 			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
 			"alone.",
-		Example: "overland seal -o wallet.volume\noverland seal --channel live -o live.volume\n" +
+		Example: "overland seal -o wallet.volume\noverland seal --single-target -j 2 -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
 			"overland seal --channel live --with-inputs -o live.volume\noverland seal --channel live --compress -o live.volume",
 		Args: cobra.MaximumNArgs(1),
@@ -61,6 +63,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	}
 	verb.SourceFlags(c, &o.source)
 	verb.PlatformFlag(c, &o.platforms)
+	verb.JobsFlag(c, &o.jobs)
 	c.Flags().StringVar(&o.channel, "channel", "", "the channel to seal")
 	c.Flags().StringVarP(&o.out, "out", "o", "", "the file to write")
 	c.Flags().StringSliceVar(&o.apps, "app", nil, "only programs of these applications, for nodes that have the others; may be repeated")
@@ -71,6 +74,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	verb.JSONFlag(c, &o.json)
 	channel.CompleteFlags(t, c, "channel")
+	sitedir.CompleteFlags(t, c, sitedir.Apps, "app")
 	return c
 }
 
@@ -110,7 +114,7 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Operator) (*operator.Sealed, error) {
 		return p.Seal(ctx, operator.SealOptions{
 			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs, Compress: o.compress,
-			TakeName: release.TakeName(o.take),
+			TakeName: release.TakeName(o.take), Parallel: o.jobs,
 		})
 	})
 	if err != nil {
