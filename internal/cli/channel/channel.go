@@ -36,7 +36,7 @@ func show(t *term.Term, run verb.Run[showOptions]) *cobra.Command {
 			o.channel = args[0]
 			return run(c.Context(), t, o)
 		},
-		ValidArgsFunction: completeArg(t),
+		ValidArgsFunction: sitedir.Complete(t, 1, sitedir.Channels),
 	}
 	verb.JSONFlag(c, &o.json)
 	return c
@@ -142,26 +142,7 @@ func names(ctx context.Context, t *term.Term) ([]string, error) {
 	return sitedir.Call(t, func(p *operator.Operator) ([]string, error) { return p.Channels(ctx) })
 }
 
-// completeArg completes the first argument with the names of the channels.
-func completeArg(t *term.Term) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		list, err := names(c.Context(), t)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return list, cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
 // CompleteFlags completes flags of c with the names of the channels.
 func CompleteFlags(t *term.Term, c *cobra.Command, flags ...string) {
-	complete := completeArg(t)
-	for _, f := range flags {
-		_ = c.RegisterFlagCompletionFunc(f, func(c *cobra.Command, _ []string, s string) ([]string, cobra.ShellCompDirective) {
-			return complete(c, nil, s)
-		})
-	}
+	sitedir.CompleteFlags(t, c, sitedir.Channels, flags...)
 }

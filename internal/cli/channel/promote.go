@@ -34,6 +34,8 @@ func promote(t *term.Term, run verb.Run[promoteOptions]) *cobra.Command {
 		Example: "overland promote wallet@r412.abcdef012345 --to staging\noverland promote wallet --from staging --to live\n" +
 			"overland promote --from staging --to live",
 		Args: cobra.MaximumNArgs(1),
+
+		ValidArgsFunction: sitedir.Complete(t, 1, promotable),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.what = verb.First(args, "")
 			return run(c.Context(), t, o)
@@ -45,6 +47,16 @@ func promote(t *term.Term, run verb.Run[promoteOptions]) *cobra.Command {
 	verb.JSONFlag(c, &o.json)
 	CompleteFlags(t, c, "from", "to")
 	return c
+}
+
+// promotable names what can be promoted: by release, or by application from another channel.
+func promotable(ctx context.Context, p *operator.Operator) ([]string, error) {
+	refs, err := sitedir.Releases(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	apps, err := sitedir.Apps(ctx, p)
+	return append(refs, apps...), err
 }
 
 // promotionJSON is the result of promote --json and rollback --json.

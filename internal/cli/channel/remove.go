@@ -29,6 +29,8 @@ func remove(t *term.Term, run verb.Run[removeOptions]) *cobra.Command {
 			"that runs nothing at all changes nothing on them. The releases stay, and APP can be promoted again.",
 		Example: "overland channel remove wallet --from live",
 		Args:    cobra.ExactArgs(1),
+
+		ValidArgsFunction: sitedir.Complete(t, 1, sitedir.Apps),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.app = args[0]
 			return run(c.Context(), t, o)

@@ -39,7 +39,12 @@ func rollback(t *term.Term, run verb.Run[rollbackOptions]) *cobra.Command {
 			o.channel, o.app = args[0], verb.First(args[1:], "")
 			return run(c.Context(), t, o)
 		},
-		ValidArgsFunction: completeArg(t),
+		ValidArgsFunction: func(c *cobra.Command, args []string, s string) ([]string, cobra.ShellCompDirective) {
+			if len(args) == 0 {
+				return sitedir.Complete(t, 1, sitedir.Channels)(c, args, s)
+			}
+			return sitedir.Complete(t, 2, sitedir.Apps)(c, args, s)
+		},
 	}
 	c.Flags().BoolVar(&o.alone, "alone", false, "with one signature, to the fallback that the promotion names")
 	verb.JSONFlag(c, &o.json)
