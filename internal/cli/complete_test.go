@@ -77,3 +77,12 @@ func files(t *testing.T, dir string) map[string]string {
 	})
 	return list
 }
+
+// Who looks on the operator's machine for what nodes do is told where it is.
+func TestVerbsOfNodes(t *testing.T) {
+	for _, verb := range []string{"status", "install"} {
+		if code, _, msg := run(t.Context(), nil, verb, "x"); code != 2 || !strings.Contains(msg, "hint: on a node: overland-agent "+verb) {
+			t.Errorf("%s: exit code %d: %s", verb, code, msg)
+		}
+	}
+}

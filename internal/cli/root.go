@@ -42,6 +42,9 @@ func chapters(t *term.Term) []chapter {
 	}
 }
 
+// onNodes returns verbs of overland-agent that people look for here.
+func onNodes() []string { return []string{"install", "status", "logs", "uninstall", "supervise"} }
+
 // tree returns the command overland with all its verbs.
 func tree(t *term.Term) *cobra.Command {
 	c := &cobra.Command{
@@ -56,6 +59,9 @@ func tree(t *term.Term) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return c.Help()
+			}
+			if slices.Contains(onNodes(), args[0]) {
+				return errs.Hint(verb.Usage("%s is a verb of the program on nodes", args[0]), "on a node: overland-agent %s", args[0])
 			}
 			return errs.Hint(verb.Usage("there is no verb %q", args[0]), "%s", verb.Instead(c, args[0], "overland --help lists them"))
 		},

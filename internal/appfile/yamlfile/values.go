@@ -11,6 +11,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 
 	"overland/internal/appfile"
+	"overland/internal/printer"
 )
 
 // Patterns of names, in the syntax that Go and JSON schema share.
@@ -186,7 +187,7 @@ func (d *Decoder) variables(n Node, s string, known []string) {
 			return "", nil
 		}
 		says := ""
-		if near := nearest(strings.TrimPrefix(strings.TrimSpace(inside), "."), known); near != "" {
+		if near := printer.Nearest(strings.TrimPrefix(strings.TrimSpace(inside), "."), known); near != "" {
 			says = " · did you mean {{." + near + "}}?"
 		}
 		d.Fail(n, "known here: {{."+strings.Join(known, "}}, {{.")+"}}; the braces themselves are "+appfile.Literal,

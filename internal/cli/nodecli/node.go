@@ -23,7 +23,15 @@ import (
 )
 
 func noVerb(name string) error {
-	return errs.Hint(errs.Errorf(errs.Invalid, "no verb %.40q", name), "%s help", Program)
+	var names []string
+	for _, v := range verbs() {
+		names = append(names, v.name)
+	}
+	err := errs.Errorf(errs.Invalid, "no verb %.40q", name)
+	if near := printer.Nearest(name, names); near != "" {
+		return errs.Hint(err, "did you mean %s %s?", Program, near)
+	}
+	return errs.Hint(err, "%s help", Program)
 }
 
 func status(ctx context.Context, e env, c *call, _ []string) (int, error) {

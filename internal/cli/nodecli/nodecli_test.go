@@ -37,6 +37,7 @@ func TestEveryMistakeHasAMessageAHintAndACode(t *testing.T) {
 	}{
 		{nil, 2, []string{"usage: overland-agent VERB"}},
 		{[]string{"dance"}, 2, []string{`overland-agent: no verb "dance" · hint: overland-agent help`}},
+		{[]string{"sttaus"}, 2, []string{`no verb "sttaus" · hint: did you mean overland-agent status?`}},
 		{[]string{"help", "dance"}, 2, []string{`no verb "dance"`}},
 		{[]string{"status", "--loud"}, 2, []string{"status: flag provided but not defined: -loud", "overland-agent help status"}},
 		{[]string{"status", "now"}, 2, []string{"usage: overland-agent status", "hint"}},

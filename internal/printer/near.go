@@ -1,15 +1,7 @@
-package yamlfile
+package printer
 
-// meant returns " · did you mean NAME?" for the one of names that s is probably a slip of, or "".
-func meant(s string, names []string) string {
-	if near := nearest(s, names); near != "" {
-		return " · did you mean " + near + "?"
-	}
-	return ""
-}
-
-// nearest returns the one of names that s is fewer than three letters away from, or "".
-func nearest(s string, names []string) string {
+// Nearest returns the one of names that s is fewer than three letters away from, or "".
+func Nearest(s string, names []string) string {
 	best, near := 3, ""
 	for _, name := range names {
 		if n := distance(s, name); n < best && n < len(name) {
