@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -47,6 +48,7 @@ type Request struct {
 	Shared   Shared               // asked before something is built, told afterwards; nil = results are not shared
 	Progress func(progress.Event) // called from one goroutine at a time; nil = not called
 	Note     func(string)         // as Progress, with what a person should know though it stops nothing; nil = not called
+	Still    time.Duration        // how often Progress hears that something is still made; 0 = 30 s
 	FS       fsx.FS
 }
 

@@ -169,6 +169,31 @@ func TestWarmBuildDoesNoWork(t *testing.T) {
 	}
 }
 
+// A build that takes long is heard of.
+func TestABuildThatTakesLong(t *testing.T) {
+	s := newSite(t)
+	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
+	req.Platforms, req.Still = []platform.Platform{"linux/amd64"}, 1
+	heard := make(chan struct{}, 1)
+	req.Progress = func(e progress.Event) {
+		if strings.HasPrefix(e.Note, "checkout since ") && !e.End {
+			select {
+			case heard <- struct{}{}:
+			default:
+			}
+		}
+	}
+	s.fake.during = func(ctx context.Context, _ string) error {
+		select {
+		case <-heard:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.build(req)
+}
+
 func TestWhatMakesAnotherResult(t *testing.T) {
 	s := newSite(t)
 	dir := repository(t, map[string]string{"main": "1"})

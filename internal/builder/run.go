@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -45,10 +47,12 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	fail := func(err error) (Built, error) {
 		return Built{}, fmt.Errorf("build %s for %s: %w", j.Name, j.Platform, err)
 	}
+	var under string // what is under way; guarded by r.telling
 	tell := func(step Step, detail string, ended bool) {
 		if r.req.Progress != nil {
 			r.telling.Lock()
 			defer r.telling.Unlock()
+			under = string(step)
 			r.req.Progress(progress.Event{
 				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(step)+" "+detail) + j.turn, End: ended,
 			})
@@ -93,7 +97,14 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	rec, found, err := r.shared(ctx, j, in)
 	if err == nil && !found {
 		step = StepDone
+		stop := r.still(func(took time.Duration) {
+			r.telling.Lock()
+			step := under
+			r.telling.Unlock()
+			tell(Step(step), fmt.Sprintf("since %s", progress.Duration(took)), false)
+		})
 		rec, err = r.make(ctx, b, j, recipe)
+		stop()
 	}
 	if err != nil {
 		return fail(err)
@@ -114,6 +125,26 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	made := rec.built(j, found)
 	made.Shared = found
 	return made, nil
+}
+
+// still calls say now and then, with the time since, until stop is called.
+func (r *run) still(say func(time.Duration)) (stop func()) {
+	const usual = 30 * time.Second
+	begun, done, over := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(over)
+		t := time.NewTicker(cmp.Or(r.req.Still, usual))
+		defer t.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-t.C:
+				say(time.Since(begun))
+			}
+		}
+	}()
+	return func() { close(done); <-over }
 }
 
 // make builds j and puts the result into the depot.
