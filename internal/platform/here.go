@@ -32,7 +32,7 @@ func Here() (Platform, error) {
 		}
 		return armPlatform(machine, builtForARM()), nil
 	}
-	return "", fmt.Errorf("Overland runs no programs on linux/%s", runtime.GOARCH)
+	return "", fmt.Errorf("linux/%s: Overland runs no programs there", runtime.GOARCH)
 }
 
 // armPlatform returns the platform of an ARM machine that calls itself machine ("armv6l",

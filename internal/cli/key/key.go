@@ -20,6 +20,14 @@ type makeOptions struct {
 	name   string
 	locked bool // there is a passphrase, or it fails
 	root   bool // the private key lies with the root keys
+	json   bool
+}
+
+// madeJSON is the result of key new --json and key rotate --json.
+type madeJSON struct {
+	Name string `json:"name"`
+	ID   string `json:"id"`
+	File string `json:"file,omitempty"` // the private half
 }
 
 // makeVerb makes c a verb whose argument is the name of a key that it writes.
@@ -45,6 +53,7 @@ func newVerb(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
 		Example: "overland key new alice\noverland key new root2 --root --root-keys stick",
 	}, run)
 	c.Flags().BoolVar(&o.root, "root", false, "its private half lies in the folder of root keys")
+	verb.JSONFlag(c, &o.json)
 	return c
 }
 
@@ -66,6 +75,9 @@ func runNew(_ context.Context, t *term.Term, o makeOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.json {
+		return t.JSON(madeJSON{o.name, pub.ID, path})
+	}
 	t.Printf("%s\n", pub.ID)
 	t.Note("the private half is %s: it never leaves your hands", path)
 	if o.root || o.name == keys.Root {
@@ -75,7 +87,7 @@ func runNew(_ context.Context, t *term.Term, o makeOptions) error {
 }
 
 func rotate(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
-	c, _ := makeVerb(t, &cobra.Command{
+	c, o := makeVerb(t, &cobra.Command{
 		Use:   "rotate NAME",
 		Short: "Replace a key by a new one",
 		Long: "Makes a new key NAME, lets it sign wherever the old one did, and withdraws the old one. Nodes follow by\n" +
@@ -83,6 +95,7 @@ func rotate(t *term.Term, run verb.Run[makeOptions]) *cobra.Command {
 			"interrupted.",
 		Example: "overland key rotate online",
 	}, run)
+	verb.JSONFlag(c, &o.json)
 	return c
 }
 
@@ -96,6 +109,9 @@ func runRotate(ctx context.Context, t *term.Term, o makeOptions) error {
 	})
 	if err != nil {
 		return err
+	}
+	if o.json {
+		return t.JSON(madeJSON{Name: o.name, ID: pub.ID})
 	}
 	t.Printf("%s\n", pub.ID)
 	return nil

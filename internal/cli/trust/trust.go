@@ -23,6 +23,13 @@ import (
 type initOptions struct {
 	rootKeys  []string // names; none = "root"
 	threshold int      // 0 = 1
+	json      bool
+}
+
+// begunJSON is the result of trust init --json.
+type begunJSON struct {
+	Fingerprint trust.Fingerprint `json:"fingerprint"`
+	RootKeys    string            `json:"rootKeys"` // folder of their private halves
 }
 
 func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
@@ -38,6 +45,7 @@ func initVerb(t *term.Term, run verb.Run[initOptions]) *cobra.Command {
 	}
 	c.Flags().StringSliceVar(&o.rootKeys, "root-key", nil, "key that signs for the root; may be repeated (default: root)")
 	c.Flags().IntVar(&o.threshold, "threshold", 0, "how many root keys must sign (default 1)")
+	verb.JSONFlag(c, &o.json)
 	return c
 }
 
@@ -50,6 +58,9 @@ func runInit(ctx context.Context, t *term.Term, o initOptions) error {
 	})
 	if err != nil {
 		return err
+	}
+	if o.json {
+		return t.JSON(begunJSON{repo.Fingerprint(), folder})
 	}
 	t.Printf("%s\n", repo.Fingerprint())
 	t.Note("the root key is in %s: carry that folder away from this machine, and name it with --root-keys when root changes", folder)
