@@ -14,9 +14,7 @@ const (
 	TailLimit   = tailLimit
 )
 
-var (
-	Numbered = numbered
-)
+var Numbered = numbered
 
 // Title is c in a few words.
 func Title(c appfile.Check) string { return c.Title() }

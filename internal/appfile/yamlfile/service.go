@@ -144,6 +144,7 @@ func (f Format) serviceKeys() []Key[service] {
 
 // What only tasks have, and what they do not have.
 func tasksOnly() []string { return []string{"within", "while"} }
+
 func othersOnly() []string {
 	return []string{"ports", "restart", "selftest", "stable", "readiness"}
 }
