@@ -1,9 +1,11 @@
 package cache_test
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -49,6 +51,31 @@ func TestIndexIsAskedForAgain(t *testing.T) {
 	b.asked("i/x", 3)
 	if n := b.blobs(); n != 2 {
 		t.Errorf("%d blobs, want both versions", n)
+	}
+}
+
+// An origin that encodes what it was asked for as it is: clients get what it encoded, and a revalidation
+// finds it unchanged.
+func TestWhatAnOriginEncodesIsHeldAsItIs(t *testing.T) {
+	b := newBench(t, nil)
+	b.origin.trouble(func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Etag", `"one"`)
+		if r.Header.Get("If-None-Match") == `"one"` {
+			w.WriteHeader(http.StatusNotModified)
+			return true
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, "one of "+r.URL.Path)
+		return z.Close() == nil
+	})
+	b.want(b, "i/x", "one of /i/x")
+	b.want(b, "a.zip", "one of /a.zip")
+	b.later(cache.DefaultFresh)
+	b.want(b, "i/x", "one of /i/x")
+	b.asked("i/x", 2)
+	if n := b.blobs(); n != 2 {
+		t.Errorf("%d blobs", n)
 	}
 }
 

@@ -87,6 +87,7 @@ type Answer struct {
 	Spliced bool
 
 	spool *spool // whose file Body is; nil after GetInto
+	dir   string // for what is made of it
 }
 
 // Close frees the temporary file.
@@ -138,7 +139,7 @@ func (c *Client) Get(ctx context.Context, r Request) (*Answer, error) {
 		s.leave(ctx.Err() != nil || k == errs.Unavailable && !errors.Is(err, httpx.ErrAnswer))
 		return nil, err
 	}
-	a.Body, a.Digest, a.spool = s.file, s.hash.Digest(), s
+	a.Body, a.Digest, a.spool, a.dir = s.file, s.hash.Digest(), s, c.Dir
 	s.flow.end(a.Digest, nil)
 	return a, nil
 }

@@ -17,6 +17,7 @@ import (
 type Flow struct {
 	MediaType string
 	Header    http.Header // the origin's
+	Asked     http.Header // of the request
 
 	mu     sync.Mutex
 	more   sync.Cond // of mu

@@ -252,7 +252,7 @@ func (t *transfer) begun() {
 	}
 	t.told = true
 	f := t.spool.flow
-	f.MediaType, f.Header = t.media, t.header
+	f.MediaType, f.Header, f.Asked = t.media, t.header, t.r.Header
 	t.r.Begun(f)
 }
 

@@ -1,11 +1,13 @@
 package record
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"path"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -102,15 +104,75 @@ func (q *Acquisition) bring(ctx context.Context, it Item, ask origin.Request, as
 	if err := discreet(it, f); err != nil {
 		return q.errorf(err, "")
 	}
-	staged, err := q.Store.Stage(ctx, f.Body, store.Known{Digest: f.Digest, Size: f.Size})
+	a, done, err := q.proved(ctx, it, f)
+	defer done()
 	if err != nil {
+		return err
+	}
+	asked()
+	if err := q.hold(ctx, it, a); err != nil {
 		return q.errorf(err, "")
 	}
+	return nil
+}
+
+// proved returns what f is, once it is proved. The bytes are f's, or, of an origin that encodes what it
+// was asked for as it is, what was encoded: whichever are right. Those of a Whole item are its client's
+// to decode. done frees them.
+func (q *Acquisition) proved(ctx context.Context, it Item, f *origin.Answer) (a *Arrival, done func(), err error) {
+	nothing := func() {}
+	if it.Whole || len(f.Codings()) == 0 {
+		a, err := q.arrive(ctx, it, f)
+		return a, nothing, err
+	}
+	plain, undone := f.Decoded(cmp.Or(it.Limit, origin.DefaultLimit))
+	if undone == nil && !it.HTML {
+		if undone = origin.RefusePage(plain.Body); undone != nil {
+			_ = plain.Close()
+		}
+	}
+	if undone != nil { // the coding may be that of the file, which the origin misunderstands
+		if a, err = q.arrive(ctx, it, f); err != nil {
+			err = q.errorf(undone, "from %s: ", f.URL)
+		}
+		return a, nothing, err
+	}
+	free := func() { _ = plain.Close() }
+	if packed(it.Key) {
+		if a, err := q.arrive(ctx, it, f); err == nil {
+			return a, free, nil
+		}
+	}
+	a, err = q.arrive(ctx, it, plain)
+	if err != nil && ctx.Err() == nil && !packed(it.Key) {
+		if a, err := q.arrive(ctx, it, f); err == nil {
+			return a, free, nil
+		}
+	}
+	return a, free, err
+}
+
+// packed reports whether a file with this name is compressed by itself: servers that know such a name
+// often give a Content-Encoding for it that they did not apply.
+func packed(key string) bool {
+	switch path.Ext(key) {
+	case ".crate", ".gz", ".tgz", ".zst":
+		return true
+	}
+	return false
+}
+
+// arrive stages the bytes of f and proves them.
+func (q *Acquisition) arrive(ctx context.Context, it Item, f *origin.Answer) (*Arrival, error) {
+	staged, err := q.Store.Stage(ctx, f.Body, store.Known{Digest: f.Digest, Size: f.Size})
+	if err != nil {
+		return nil, q.errorf(err, "")
+	}
 	if q.Locked != nil && staged.Digest() != q.Locked.Blob {
-		return errs.E(errs.Conflict, &ChangedError{it.Protocol, it.Key, f.URL, q.Locked.Blob, staged.Digest()})
+		return nil, errs.E(errs.Conflict, &ChangedError{it.Protocol, it.Key, f.URL, q.Locked.Blob, staged.Digest()})
 	}
 	if _, err := f.Body.Seek(0, io.SeekStart); err != nil {
-		return err
+		return nil, err
 	}
 	a := &Arrival{Entry: entryOf(it, staged.Digest(), staged.Size(), f.MediaType), Header: f.Header, From: f.URL, staged: staged}
 	if it.Whole {
@@ -118,13 +180,9 @@ func (q *Acquisition) bring(ctx context.Context, it Item, ask origin.Request, as
 		a.Entry.Mutable = a.Entry.Failed()
 	}
 	if err := q.prove(ctx, it, f.Body, a); err != nil {
-		return q.errorf(err, "from %s: ", f.URL)
+		return nil, q.errorf(err, "from %s: ", f.URL)
 	}
-	asked()
-	if err := q.hold(ctx, it, a); err != nil {
-		return q.errorf(err, "")
-	}
-	return nil
+	return a, nil
 }
 
 // Adopt takes b, a copy of the item with that media type, which is already in the store.

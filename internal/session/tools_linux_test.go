@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -51,6 +52,21 @@ func registry(t *testing.T, files map[string]string) *httptest.Server {
 	}))
 }
 
+// encoding is h as an origin that encodes all its answers, whoever asks.
+func encoding(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		plain := httptest.NewRecorder()
+		r.Header.Del("Range")
+		h.ServeHTTP(plain, r)
+		w.Header().Set("Content-Type", plain.Header().Get("Content-Type"))
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(plain.Code)
+		z := gzip.NewWriter(w)
+		_, _ = plain.Body.WriteTo(z)
+		_ = z.Close()
+	})
+}
+
 // trusting returns a transport that finds srv at every address and believes its certificate.
 func trusting(t *testing.T, srv *httptest.Server) *http.Transport {
 	t.Helper()
@@ -95,7 +111,7 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string, wr
 // pip's own index is spoken by its protocol: the lock says why its files are the right ones.
 func TestPipWithItsIndex(t *testing.T) {
 	wheel := pack.Wheel("tea", "1.0", "WORD = 'tea'\n")
-	srv := serve(t, pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}})
+	srv := serve(t, encoding(pack.PyPI{Files: map[string][]byte{"tea-1.0-py3-none-any.whl": wheel}}))
 	t.Setenv("PIP_INDEX_URL", srv.URL+"/simple/")
 	res := recordAndReplay(t, srv, "PIP_FIND_LINKS= pip install -q --no-input --root-user-action ignore --target out tea; cat out/tea.py", "WORD = 'tea'\n")
 	want := lockfile.Proof{Kind: pypi.ProofFile, Value: digest.Of(wheel).Encoded()}
@@ -120,7 +136,7 @@ func TestPip(t *testing.T) {
 func TestNPMWithTheRegistryOfAScope(t *testing.T) {
 	packument, tarball := pack.NPM("{BASE}/npm", "@leaf/tea", "1.0.0", "module.exports = 'tea'\n")
 	files := map[string]string{"/npm/@leaf/tea": packument, "/npm/@leaf/tea/-/tea-1.0.0.tgz": string(tarball)}
-	srv := registry(t, files)
+	srv := serve(t, encoding(registry(t, files).Config.Handler))
 	rc := filepath.Join(t.TempDir(), "npmrc")
 	if err := os.WriteFile(rc, []byte("@leaf:registry=https://registry.invalid/npm/\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -142,7 +158,7 @@ func TestCargoWithItsRegistry(t *testing.T) {
 	pack.SparseCargo(t)
 	milk := pack.NewCrate("milk", "1.2.0", "pub fn place() -> &'static str { std::panic::Location::caller().file() }\n")
 	tea := pack.NewCrate("tea", "1.0.0", "pub fn place() -> &'static str { milk::place() }\n", "milk")
-	srv := serve(t, pack.Crates{tea, milk})
+	srv := serve(t, encoding(pack.Crates{tea, milk}))
 	project := filepath.Join(t.TempDir(), "p")
 	for name, text := range map[string]string{
 		"Cargo.toml": pack.Manifest("p", "0.1.0", "tea"), "src/main.rs": "fn main() { println!(\"{}\", tea::place()); }\n",

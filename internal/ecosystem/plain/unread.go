@@ -1,0 +1,124 @@
+package plain
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"sync"
+
+	"overland/internal/errs"
+	"overland/internal/httpx"
+	"overland/internal/record"
+)
+
+// What a server of net/http answers when it cannot read a request; its handler hears nothing of it.
+// Answers of handlers have a date.
+const (
+	unreadBegin = "HTTP/1.1 "
+	unreadEnd   = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+)
+
+// unread is a client's connection that tells a getter of requests that cannot be read: the client gets
+// another answer than without us.
+type unread struct {
+	net.Conn
+	getter record.Getter
+	host   string // HOST:PORT of a tunnel; "" = the client names it
+
+	mu   sync.Mutex
+	head []byte // what came since the last answer
+}
+
+// listening returns l, whose connections are unread.
+type listening struct {
+	net.Listener
+	getter record.Getter
+}
+
+// Accept implements net.Listener.
+func (l listening) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &unread{Conn: c, getter: l.getter}, nil
+}
+
+// Listener returns l for a server of p: requests on its connections that cannot be read are named in
+// the end, as others that are refused.
+func (p *Proxy) Listener(l net.Listener) net.Listener { return listening{l, p.getter} }
+
+// Read implements net.Conn.
+func (u *unread) Read(b []byte) (int, error) {
+	n, err := u.Conn.Read(b)
+	const most = 4 << 10
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.head = append(u.head, b[:min(n, max(0, most-len(u.head)))]...)
+	return n, err
+}
+
+// Write implements net.Conn.
+func (u *unread) Write(b []byte) (int, error) {
+	u.mu.Lock()
+	head := u.head
+	u.head = nil
+	u.mu.Unlock()
+	if status, _, ok := bytes.Cut(b, []byte(unreadEnd)); ok && bytes.HasPrefix(status, []byte(unreadBegin)) && !bytes.Contains(status, []byte("\n")) {
+		u.tell(head, strings.TrimPrefix(string(status), unreadBegin))
+	}
+	return u.Conn.Write(b)
+}
+
+// ReadFrom implements io.ReaderFrom: a file may go out without a copy.
+func (u *unread) ReadFrom(r io.Reader) (int64, error) {
+	u.mu.Lock()
+	u.head = nil
+	u.mu.Unlock()
+	return io.Copy(u.Conn, r)
+}
+
+// tell names the request that begins with head.
+func (u *unread) tell(head []byte, status string) {
+	to, ok := u.getter.(record.Refuser)
+	if !ok || len(head) == 0 { // it ended in its TLS handshake
+		return
+	}
+	line, _, _ := strings.Cut(string(head), "\n")
+	method, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+	target, _, _ := strings.Cut(rest, " ")
+	reason := status
+	if _, err := url.ParseRequestURI(target); err != nil {
+		inner := (*url.Error)(nil)
+		if errors.As(err, &inner) {
+			err = inner.Err // without the address
+		}
+		reason = err.Error()
+	}
+	if u.host != "" {
+		target = "https://" + u.host + target
+	}
+	to.Refuse(&record.RefusedError{
+		Protocol: Name, Request: record.Short(method, withoutSecrets(target)),
+		Err: errs.Errorf(errs.Invalid, "it cannot be read as a request: %s", reason),
+	})
+}
+
+// withoutSecrets returns address, which need not be a URL, without what proves who may have it.
+func withoutSecrets(address string) string {
+	at, query, asks := strings.Cut(address, "?")
+	if scheme, rest, ok := strings.Cut(at, "://"); ok {
+		host, path, _ := strings.Cut(rest, "/")
+		if i := strings.LastIndex(host, "@"); i >= 0 {
+			host = host[i+1:]
+		}
+		at = scheme + "://" + host + "/" + path
+	}
+	if query, _ = httpx.MaskQuery(query); asks {
+		at += "?" + query
+	}
+	return at
+}
