@@ -59,14 +59,18 @@ type Refuser interface {
 // Refuse answers r with err, and tells g of it, if that is a Refuser.
 func Refuse(w http.ResponseWriter, r *http.Request, g Getter, protocol string, err error) {
 	if to, ok := g.(Refuser); ok {
-		const most = 300
-		at := httpx.RedactedURL(r.URL)
-		if len(at) > most {
-			at = at[:most] + "…"
-		}
-		to.Refuse(&RefusedError{protocol, fmt.Sprintf("%.20s %s", r.Method, at), err})
+		to.Refuse(&RefusedError{protocol, Short(r.Method, httpx.RedactedURL(r.URL)), err})
 	}
 	httpx.Errors{}.Write(w, r, err)
+}
+
+// Short returns a request for a person: neither a method nor an address need end.
+func Short(method, address string) string {
+	const most = 300
+	if len(address) > most {
+		address = address[:most] + "…"
+	}
+	return fmt.Sprintf("%.20s %s", method, address)
 }
 
 // ChangedError is content that is not what the lock holds for the

@@ -163,8 +163,13 @@ func offset(r *http.Request) (n int64, ok bool) {
 
 // headOf returns the header of an answer with the bytes of f; nil when p serves others.
 func headOf(p Protocol, it Item, f *origin.Flow, base string) http.Header {
-	if it.Whole {
+	switch {
+	case it.Whole && !alike(it.Header, f):
+		return nil // it is the answer to another question
+	case it.Whole:
 		return headerOf(lockfile.Entry{Header: fieldsOf(f.Header, f.MediaType), MediaType: f.MediaType})
+	case f.Header.Get("Content-Encoding") != "":
+		return nil // what it serves is what was encoded
 	}
 	as := strings.NewReader("")
 	body, media, err := p.Serve(it, entryOf(it, "", max(f.Size(), 0), f.MediaType), as, base)
@@ -172,6 +177,17 @@ func headOf(p Protocol, it Item, f *origin.Flow, base string) http.Header {
 		return nil
 	}
 	return http.Header{"Content-Type": {media}}
+}
+
+// alike reports whether a request with the header h is the one that f answers, in all that its origin
+// says it heeds: clients join a transfer before that is known.
+func alike(h http.Header, f *origin.Flow) bool {
+	for _, name := range varied(fieldsOf(f.Header, f.MediaType)) {
+		if asked(h, name) != asked(f.Asked, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // pour writes f, read from in, to w. The last bytes are kept back until end says that they are proved; else the

@@ -2,15 +2,19 @@ package record_test
 
 import (
 	"bytes"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"overland/internal/digest"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 )
 
@@ -162,4 +166,65 @@ func TestWhatWasSplicedIsFetchedWholeIfItFails(t *testing.T) {
 		t.Fatalf("%+v, %v, asked %d times", e, err, n)
 	}
 	b.Close()
+}
+
+// asking is a protocol whose answers depend on what a client sends besides.
+type asking struct{ files }
+
+func (a asking) Item(r *http.Request) (record.Item, error) {
+	it, err := a.files.Item(r)
+	it.Whole, it.HTML, it.Header = true, true, r.Header
+	return it, err
+}
+
+func (asking) Check(context.Context, record.Item, io.ReadSeeker, record.Lookup) (lockfile.Proof, error) {
+	return lockfile.Proof{}, nil
+}
+
+// Two clients ask at once, and the origin's answer says that it depends on something in which they
+// differ: each gets its own, whole.
+func TestClientsThatAskAtOnceGetTheirOwn(t *testing.T) {
+	next := make(chan struct{})
+	o := newOrigin(t, func(w http.ResponseWriter, r *http.Request) {
+		body := bytes.Repeat([]byte(r.Header.Get("X-Who")), 300<<10)
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+		w.Header().Set("Vary", "X-Who")
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		<-next
+		_, _ = w.Write(body[len(body)/2:])
+	})
+	r := record.NewRecorder(newStore(t), record.Options{Upstream: quick(t)})
+	defer r.Close()
+	client, base := face(t, r, asking{files{o.URL}})
+	first, head := ask(t, client, base, 1000, "X-Who: a", "Accept-Encoding: identity")
+	second := make(chan string)
+	go func() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/files/x", nil)
+		if err != nil {
+			second <- err.Error()
+			return
+		}
+		req.Header.Set("X-Who", "b")
+		req.Header.Set("Accept-Encoding", "identity")
+		res, err := client.Do(req)
+		if err != nil {
+			second <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		b, err := io.ReadAll(res.Body)
+		second <- fmt.Sprint(strings.Trim(string(b), "b"), len(b), err)
+	}()
+	for r.Waiters("files", "x") < 2 {
+		runtime.Gosched()
+	}
+	close(next)
+	rest, err := io.ReadAll(first.Body)
+	if err != nil || len(head)+len(rest) != 300<<10 || strings.Trim(string(rest), "a") != "" {
+		t.Errorf("%d more bytes, %v", len(rest), err)
+	}
+	if got := <-second; got != fmt.Sprint("", 300<<10, nil) {
+		t.Errorf("%.200s", got)
+	}
 }

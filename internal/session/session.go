@@ -293,7 +293,7 @@ func (s *session) serve(l net.Listener) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = srv.Serve(l) // ends with Close
+		_ = srv.Serve(s.proxy.Listener(l)) // ends with Close
 	}()
 	return func() {
 		_ = srv.Close()

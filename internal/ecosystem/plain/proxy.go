@@ -43,10 +43,8 @@ func NewProxy(k record.Getter, urls Protocol, ca *Authority, next http.Handler) 
 		ReadHeaderTimeout: handshake,
 		ErrorLog:          log.New(io.Discard, "", 0), // a client that does not believe the authority says so itself
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if t, ok := c.(*tls.Conn); ok {
-				if h, ok := t.NetConn().(*tunnel); ok {
-					return context.WithValue(ctx, hostKey{}, h.host)
-				}
+			if u, ok := c.(*unread); ok {
+				return context.WithValue(ctx, hostKey{}, u.host)
 			}
 			return ctx
 		},
@@ -143,7 +141,7 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 			return p.ca.certificate(strings.ToLower(host))
 		},
 	}
-	p.conns.add(tls.Server(&tunnel{conn, buf.Reader, r.Host}, config))
+	p.conns.add(&unread{Conn: tls.Server(&tunnel{conn, buf.Reader}, config), getter: p.getter, host: r.Host})
 }
 
 // tunneled serves a request that came through a tunnel.
@@ -162,8 +160,7 @@ type hostKey struct{}
 // tunnel is a client's connection after CONNECT, with what was read of it already.
 type tunnel struct {
 	net.Conn
-	buf  *bufio.Reader
-	host string // HOST:PORT
+	buf *bufio.Reader
 }
 
 func (t *tunnel) Read(p []byte) (int, error) { return t.buf.Read(p) }
