@@ -19,13 +19,15 @@ type sessionJSON struct {
 	Bytes     int64              `json:"bytes"`
 	Protocols []nodeapi.Protocol `json:"protocols"` // sorted by name
 	Problems  []string           `json:"problems"`  // what could not be answered, one for each request
+	Warnings  []string           `json:"warnings"`  // everything that was warned of, problems too
 }
 
 // recordedJSON is the result of record --json. Entries and bytes are those of the whole lock.
 type recordedJSON struct {
 	sessionJSON
-	Failed    []failedJSON `json:"failed"`  // what origins refused or failed to give, and is locked so
-	Written   bool         `json:"written"` // false: the lock was not changed
+	Unproved  []string     `json:"unproved"` // what has no proof of its ecosystem, and why
+	Failed    []failedJSON `json:"failed"`   // what origins refused or failed to give, and is locked so
+	Written   bool         `json:"written"`  // false: the lock was not changed
 	New       int          `json:"new"`
 	Changed   int          `json:"changed"`
 	Unchanged int          `json:"unchanged"`
@@ -45,7 +47,7 @@ type missJSON struct {
 func newSession(s *session.Options, res *session.Result, ended error) sessionJSON {
 	out := sessionJSON{
 		Lock: s.LockFile, Entries: len(res.Lock.Entries), Bytes: bytesOf(res.Lock),
-		Protocols: append([]nodeapi.Protocol{}, inspect.ByProtocol(res.Lock)...), Problems: []string{},
+		Protocols: append([]nodeapi.Protocol{}, inspect.ByProtocol(res.Lock)...),
 	}
 	exit := (*session.ExitError)(nil)
 	switch {
@@ -54,14 +56,17 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 	case errors.As(ended, &exit):
 		out.ExitCode = &exit.Code
 	}
-	for _, p := range res.Problems {
-		out.Problems = append(out.Problems, httpx.RedactedText(p.Error()))
-	}
+	out.Problems = warnings(res)
+	out.Warnings = out.Problems
 	return out
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Failed: failedOf(res.Lock), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Failed: failedOf(res.Lock), Written: written}
+	out.Warnings = recordWarnings(res, ended)
+	for _, err := range res.Unproved {
+		out.Unproved = append(out.Unproved, httpx.RedactedText(err.Error()))
+	}
 	for _, c := range lockfile.Diff(s.Lock, res.Lock) {
 		if c.Old == nil {
 			out.New++

@@ -110,28 +110,37 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 	}
 	t.Note("%s: %s", o.lock, summary(res.Lock, lockfile.Diff(s.Lock, res.Lock)))
 	noteFailed(t, failedOf(res.Lock))
-	if len(res.Lock.Entries) == 0 {
-		t.Warn("nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
-	}
 	return nil
 }
 
-// recorded records s, and warns of what could not be answered and of connections that were refused.
+// recorded records s, and warns of what a person should know.
 func recorded(ctx context.Context, t *term.Term, s session.Options) (*session.Result, error) {
-	if !session.Guarded {
-		t.Warn("on this system every process of the machine can use the recorder while it runs")
-	}
 	res, ended := session.Record(ctx, s)
-	warn(t, res)
-	if res != nil {
-		for _, err := range res.Unproved {
-			t.Warn("recorded as plain URLs: " + httpx.RedactedText(err.Error()))
-		}
-	}
-	if res != nil && res.Strangers != "" {
-		t.Warn("connections to the recorder: " + res.Strangers)
+	for _, text := range recordWarnings(res, ended) {
+		t.Warn(text)
 	}
 	return res, ended
+}
+
+// recordWarnings returns what a person should know of a recording whose command ended with ended.
+func recordWarnings(res *session.Result, ended error) []string {
+	list := warnings(res)
+	if res == nil {
+		return list
+	}
+	if !session.Guarded {
+		list = append(list, "on this system every process of the machine can use the recorder while it runs")
+	}
+	for _, err := range res.Unproved {
+		list = append(list, "recorded as plain URLs: "+httpx.RedactedText(err.Error()))
+	}
+	if res.Strangers != "" {
+		list = append(list, "connections to the recorder: "+res.Strangers)
+	}
+	if ended == nil && len(res.Lock.Entries) == 0 {
+		list = append(list, "nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
+	}
+	return list
 }
 
 // session returns the settings of a session. One that records may be the

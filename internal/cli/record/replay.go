@@ -14,6 +14,7 @@ import (
 	"overland/internal/confine"
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/session"
 )
@@ -98,18 +99,21 @@ func existing(paths []string) (list []string, _ error) {
 // ended beside the error of the whole.
 func Replay(ctx context.Context, t *term.Term, s session.Options, h session.Holder) (res *session.Result, ended, err error) {
 	res, ended = session.Replay(ctx, s)
-	warn(t, res)
+	for _, text := range warnings(res) {
+		t.Warn(text)
+	}
 	return res, ended, res.ReplayErr(ended, h)
 }
 
-// warn names on stderr what a session could not answer.
-func warn(t *term.Term, res *session.Result) {
-	if res == nil {
-		return
+// warnings returns what a session could not answer, for people.
+func warnings(res *session.Result) []string {
+	list := []string{}
+	if res != nil {
+		for _, p := range res.Problems {
+			list = append(list, httpx.RedactedText(p.Error()))
+		}
 	}
-	for _, p := range res.Problems {
-		t.Warn(p.Error())
-	}
+	return list
 }
 
 // inside is what replay starts in the network namespace.
