@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/http"
 	"path"
 	"path/filepath"
 	"strings"
@@ -48,28 +49,54 @@ func TestAptAsItIs(t *testing.T) {
 		all["/apart/Release"], all["/apart/Release.gpg"] = release, sig.String()
 	})
 	add("/trusted", "3", func(string) {})
+	add("/closed", "4", func(release string) { all["/closed/InRelease"] = string(pack.ClearSign(key, release, nil)) })
+	add("/late", "5", func(release string) {
+		release = "Valid-Until: " + time.Now().UTC().Add(-time.Minute).Format(time.RFC1123) + "\n" + release
+		all["/late/InRelease"] = string(pack.ClearSign(key, release, nil))
+	})
 	for name, text := range maps.Clone(all) { // as apt writes it
 		all[path.Dir(name)+"/./"+path.Base(name)] = text
 	}
-	srv := registry(t, all)
+	inner := registry(t, all).Config.Handler
+	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, word, _ := r.BasicAuth(); strings.HasPrefix(r.URL.Path, "/closed/") != (word == "SECRET") {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		inner.ServeHTTP(w, r)
+	}))
 	dir := t.TempDir()
 	ring := filepath.Join(dir, "key.asc")
 	files(t, dir, map[string]string{
-		"apt/sources.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n", ring),
-		"key.asc":          pack.Armour(key),
-		"one":              "Package: *\nPin: origin \"one.invalid\"\nPin-Priority: 1001\n",
-		"two":              "Package: *\nPin: origin \"two.invalid\"\nPin-Priority: 1001\n",
-		"none":             "",
+		"apt/sources.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n"+
+			"deb [signed-by=%[1]s] https://four.invalid/closed ./\ndeb [signed-by=%[1]s] https://five.invalid/late ./\ndeb [trusted=yes] file:%[2]s/disk ./\n", ring, dir),
+		"auth.conf":     "machine four.invalid login tea password SECRET\n",
+		"apt.conf":      "Acquire::Check-Valid-Until \"false\";\nDir::Etc::netrc \"" + dir + "/auth.conf\";\n",
+		"disk/Packages": "",
+		"key.asc":       pack.Armour(key),
+		"one":           "Package: *\nPin: origin \"one.invalid\"\nPin-Priority: 1001\n",
+		"two":           "Package: *\nPin: origin \"two.invalid\"\nPin-Priority: 1001\n",
+		"four":          "Package: *\nPin: origin \"four.invalid\"\nPin-Priority: 1001\n",
+		"none":          "",
 	})
-	o, out := newOptions(t, `set -e; cd `+dir+`; rm -f *.deb; apt-get -q update >&2; for p in one two none; do apt-get -q -o Dir::Etc::preferences=`+dir+`/$p -o Dir::Etc::preferencesparts=/dev/null download tea >&2; done; cat *.deb`)
+	t.Setenv("APT_CONFIG", filepath.Join(dir, "apt.conf"))
+	o, out := newOptions(t, `set -e; cd `+dir+`; rm -f *.deb; apt-get -q update >&2; for p in one two four none; do apt-get -q -o Dir::Etc::preferences=`+dir+`/$p -o Dir::Etc::preferencesparts=/dev/null download tea >&2; done; cat *.deb`)
 	o = o.WithEtc(dir)
 	o.Write = []string{dir}
 	o.Upstream.Transport = trusting(t, srv)
 	said := &strings.Builder{}
 	o.Stderr = said
+	const want = "tea 1tea 2tea 4tea 5"
 	res, err := session.Record(t.Context(), o)
-	if err != nil || out.String() != "tea 1tea 2tea 3" || len(res.Problems) != 0 {
+	if err != nil || out.String() != want || len(res.Problems) != 0 {
 		t.Fatalf("%v\n%s\n%s\n%v", err, out, said, res)
+	}
+	if len(res.Past) != 1 || !strings.Contains(res.Past[0].Error(), "reads file:"+dir+"/disk from the disk") {
+		t.Errorf("%v", res.Past)
+	}
+	var text bytes.Buffer
+	if err := res.Lock.Write(&text); err != nil || strings.Contains(text.String(), "SECRET") || !strings.Contains(text.String(), "closed/tea_4_all.deb") {
+		t.Errorf("%v\n%s", err, &text)
 	}
 	if len(res.Unproved) != 1 || !strings.Contains(res.Unproved[0].Error(), "three.invalid/trusted without a signature") {
 		t.Errorf("%v", res.Unproved)
@@ -80,7 +107,7 @@ func TestAptAsItIs(t *testing.T) {
 			proved[filepath.Base(e.Key)] = e.Proof.Kind != ""
 		}
 	}
-	if !proved["tea_1_all.deb"] || proved["tea_2_all.deb"] || proved["tea_3_all.deb"] || len(proved) != 3 {
+	if !proved["tea_1_all.deb"] || proved["tea_2_all.deb"] || !proved["tea_4_all.deb"] || !proved["tea_5_all.deb"] || len(proved) != 4 {
 		t.Errorf("%v", proved)
 	}
 	srv.Close()
@@ -88,7 +115,7 @@ func TestAptAsItIs(t *testing.T) {
 	said.Reset()
 	o.Lock = res.Lock
 	res, err = session.Replay(t.Context(), o)
-	if err != nil || out.String() != "tea 1tea 2tea 3" || len(res.Problems) != 0 {
+	if err != nil || out.String() != want || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%s\n%v", err, out, said, res.Problems)
 	}
 }

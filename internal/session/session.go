@@ -109,6 +109,7 @@ type Result struct {
 	Lock      *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
 	Problems  []error        // requests that could not be answered
 	Unproved  []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
+	Past      []error        // Record: what tools read past the recorder
 	Strangers string         // Record: the connections that were refused, for people; "" = none
 }
 
@@ -159,7 +160,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Strangers: strangers}, err
+	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Past: s.past, Strangers: strangers}, err
 }
 
 func isNil(err error) bool { return err == nil }
@@ -225,6 +226,7 @@ type session struct {
 	recording bool
 	clients   []client
 	unfit     []error // Record: of each tool of the table, why it is not among the clients
+	past      []error
 	proxy     *plain.Proxy
 	lock      *fsx.Lock
 	caches    string            // this session's folder

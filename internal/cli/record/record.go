@@ -134,6 +134,9 @@ func recordWarnings(res *session.Result, ended error) []string {
 	for _, err := range res.Unproved {
 		list = append(list, "recorded as plain URLs: "+httpx.RedactedText(err.Error()))
 	}
+	for _, err := range res.Past {
+		list = append(list, "not recorded: "+httpx.RedactedText(err.Error()))
+	}
 	if res.Strangers != "" {
 		list = append(list, "connections to the recorder: "+res.Strangers)
 	}

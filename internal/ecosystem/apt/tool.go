@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"overland/internal/ecosystem/tool"
@@ -55,11 +56,24 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 		return p.Setup(filepath.Join(at.Dir, "apt"), at.Proxy, at.Authority, os.Getenv("APT_CONFIG"))
 	}}
 	for _, s := range sources {
-		if s.unproved() {
-			client.Unproved = append(client.Unproved, fmt.Errorf("apt trusts %s without a signature", httpx.RedactedText(strings.Join(s.URIs, " "))))
+		client.Past = append(client.Past, s.onDisk()...)
+		far := slices.DeleteFunc(slices.Clone(s.URIs), func(raw string) bool { _, id := parseURI(raw); return id == "" })
+		if s.unproved() && len(far) > 0 {
+			client.Unproved = append(client.Unproved, fmt.Errorf("apt trusts %s without a signature", httpx.RedactedText(strings.Join(far, " "))))
 		}
 	}
 	return client, nil
+}
+
+// onDisk returns an error for each URI of s that apt reads from the disk.
+func (s Source) onDisk() (list []error) {
+	for _, raw := range s.URIs {
+		switch scheme, _, _ := strings.Cut(raw, ":"); scheme {
+		case "file", "copy", "cdrom":
+			list = append(list, fmt.Errorf("apt reads %s from the disk: a replay lacks it", raw))
+		}
+	}
+	return list
 }
 
 // anyDate reports whether this machine's apt takes lists that have expired.

@@ -53,6 +53,7 @@ type Client struct {
 	Protocol  record.Protocol
 	Addresses []Address // where a proxy answers by the protocol too: for clients that know of no other address
 	Unproved  []error   // what the tool is told to take without a proof
+	Past      []error   // what the tool reads past a recorder, and is in no lock
 	// Environ returns the settings, NAME=VALUE, that point the tool at p; nil = there are none.
 	Environ func(p Place) ([]string, error)
 }
