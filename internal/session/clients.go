@@ -1,12 +1,14 @@
 package session
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,8 +56,8 @@ func (s *session) lead(ctx context.Context, set map[string]string, addr string) 
 // password matches one in an address, which git does not compare; a command must not know it.
 var password = regexp.MustCompile(`(://[^/@:]*):[^/@]*@`)
 
-// git overrides the proxies and the authorities that git's files name. The more exact address
-// counts there, so each of them is named again.
+// git overrides the proxies and the authorities that git's files name, the user's and those of the
+// project's own repository. The more exact address counts there, so each of them is named again.
 func (s *session) git(ctx context.Context, set map[string]string, base string) {
 	n, err := strconv.Atoi(value(s.o.Environ, gitCount))
 	if err != nil || n < 0 {
@@ -66,20 +68,82 @@ func (s *session) git(ctx context.Context, set map[string]string, base string) {
 		n++
 	}
 	add("http.proxy", base)
-	if s.recording && tool.Installed("git") {
-		const names = `^(http\..*\.(proxy|sslcainfo)|remote\..*\.proxy)$`
-		q := tool.Question{Argv: []string{"git", "config", "--includes", "--name-only", "--get-regexp", names}, Environ: s.o.Environ, Keep: []string{"GIT_CONFIG"}}
-		out, _ := tool.Ask(ctx, q) // none is exit code 1
-		for line := range strings.Lines(string(out)) {
-			switch key := password.ReplaceAllString(strings.TrimSpace(line), "$1@"); {
-			case strings.HasSuffix(key, ".proxy"):
-				add(key, base)
-			case strings.HasPrefix(key, "http."):
-				add(key, set["GIT_SSL_CAINFO"])
-			}
+	for _, key := range s.gitNames(ctx) {
+		if strings.HasSuffix(key, ".proxy") {
+			add(key, base)
+		} else {
+			add(key, set["GIT_SSL_CAINFO"])
 		}
 	}
 	set[gitCount] = strconv.Itoa(n)
+}
+
+// gitNames returns the settings of a proxy or an authority for one address or remote in git's files,
+// sorted. A replay does not see the user's.
+func (s *session) gitNames(ctx context.Context) (list []string) {
+	if !tool.Installed("git") {
+		return nil
+	}
+	const names = `^(http\..*\.(proxy|sslcainfo)|remote\..*\.proxy)$`
+	var places [][]string
+	if s.recording {
+		places = append(places, nil)
+	}
+	for _, file := range gitFiles(cmp.Or(s.o.WorkDir, ".")) {
+		places = append(places, []string{"--file", file})
+	}
+	for _, place := range places {
+		argv := slices.Concat([]string{"git", "config"}, place, []string{"--includes", "--name-only", "--get-regexp", names})
+		out, _ := tool.Ask(ctx, tool.Question{Argv: argv, Environ: s.o.Environ, Keep: []string{"GIT_CONFIG"}}) // none is exit code 1
+		for line := range strings.Lines(string(out)) {
+			if key := password.ReplaceAllString(strings.TrimSpace(line), "$1@"); strings.HasPrefix(key, "http.") || strings.HasPrefix(key, "remote.") {
+				list = append(list, key)
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// gitFiles returns the files with the settings of the repository that holds dir, and of those in it:
+// its submodules.
+func gitFiles(dir string) (list []string) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil
+	}
+	at := filepath.Join(dir, ".git")
+	for _, err = os.Lstat(at); err != nil && filepath.Dir(dir) != dir; _, err = os.Lstat(at) {
+		dir = filepath.Dir(dir)
+		at = filepath.Join(dir, ".git")
+	}
+	const most = 4 << 10
+	// A submodule and a further working tree have a file that says where theirs is.
+	if b, err := fsx.ReadFile(at, most); err == nil {
+		to, _ := strings.CutPrefix(strings.TrimSpace(string(b)), "gitdir: ")
+		at = relative(dir, to)
+	}
+	if b, err := fsx.ReadFile(filepath.Join(at, "commondir"), most); err == nil {
+		at = relative(at, strings.TrimSpace(string(b)))
+	}
+	for _, below := range []string{"config", "config.worktree", "modules/*/config", "modules/*/*/config", "modules/*/modules/*/config"} {
+		found, _ := filepath.Glob(filepath.Join(escapeGlob(at), below)) // the pattern is a valid one
+		list = append(list, found...)
+	}
+	return list
+}
+
+// relative returns path, which is meant from dir.
+func relative(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
+// escapeGlob returns the pattern that matches path alone.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
 }
 
 // java points every Java program at base. Java prints the variable to stderr, so only a machine
