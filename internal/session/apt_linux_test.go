@@ -71,7 +71,7 @@ func TestAptAsItIs(t *testing.T) {
 		"apt/sources.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n"+
 			"deb [signed-by=%[1]s] https://four.invalid/closed ./\ndeb [signed-by=%[1]s] https://five.invalid/late ./\ndeb [trusted=yes] file:%[2]s/disk ./\n", ring, dir),
 		"auth.conf":     "machine four.invalid login tea password SECRET\n",
-		"apt.conf":      "Acquire::Check-Valid-Until \"false\";\nDir::Etc::netrc \"" + dir + "/auth.conf\";\n",
+		"apt.conf":      "Acquire::Check-Valid-Until \"false\";\nAcquire::http::Timeout \"9\";\nDir::Etc::netrc \"" + dir + "/auth.conf\";\n",
 		"disk/Packages": "",
 		"key.asc":       pack.Armour(key),
 		"one":           "Package: *\nPin: origin \"one.invalid\"\nPin-Priority: 1001\n",
@@ -80,13 +80,13 @@ func TestAptAsItIs(t *testing.T) {
 		"none":          "",
 	})
 	t.Setenv("APT_CONFIG", filepath.Join(dir, "apt.conf"))
-	o, out := newOptions(t, `set -e; cd `+dir+`; rm -f *.deb; apt-get -q update >&2; for p in one two four none; do apt-get -q -o Dir::Etc::preferences=`+dir+`/$p -o Dir::Etc::preferencesparts=/dev/null download tea >&2; done; cat *.deb`)
+	o, out := newOptions(t, `set -e; cd `+dir+`; rm -f *.deb; apt-config dump --format %v%n Acquire::http::Timeout Acquire::https::Timeout | xargs; apt-get -q update >&2; for p in one two four none; do apt-get -q -o Dir::Etc::preferences=`+dir+`/$p -o Dir::Etc::preferencesparts=/dev/null download tea >&2; done; cat *.deb`)
 	o = o.WithEtc(dir)
 	o.Write = []string{dir}
 	o.Upstream.Transport = trusting(t, srv)
 	said := &strings.Builder{}
 	o.Stderr = said
-	const want = "tea 1tea 2tea 4tea 5"
+	const want = "9 86400\ntea 1tea 2tea 4tea 5"
 	res, err := session.Record(t.Context(), o)
 	if err != nil || out.String() != want || len(res.Problems) != 0 {
 		t.Fatalf("%v\n%s\n%s\n%v", err, out, said, res)

@@ -43,6 +43,7 @@ func (s *session) lead(ctx context.Context, set map[string]string, addr string) 
 	if _, own := environ.Lookup(s.o.Environ, "GIT_USER_AGENT"); !own {
 		set["GIT_USER_AGENT"] = agent
 	}
+	s.wait(set)
 	s.git(ctx, set, base)
 	if err := s.java(set, addr); err != nil {
 		return err
@@ -55,6 +56,31 @@ func (s *session) lead(ctx context.Context, set map[string]string, addr string) 
 
 // password matches one in an address, which git does not compare; a command must not know it.
 var password = regexp.MustCompile(`(://[^/@:]*):[^/@]*@`)
+
+// timeouts are those of clients, in their own units, each with the other names of the same
+// setting. What is rewritten for a client, or decoded, comes when the whole is there, and the recorder
+// itself ends what is silent.
+func timeouts() [][]string {
+	const seconds, milliseconds = "86400", "86400000"
+	return [][]string{
+		{seconds, "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT"},
+		{milliseconds, "npm_config_fetch_timeout", "NPM_CONFIG_FETCH_TIMEOUT"}, // pnpm's too
+		{milliseconds, "pnpm_config_fetch_timeout", "PNPM_CONFIG_FETCH_TIMEOUT"},
+		{milliseconds, "YARN_HTTP_TIMEOUT"},
+		{seconds, "CARGO_HTTP_TIMEOUT", "HTTP_TIMEOUT"},
+		{seconds, "UV_HTTP_TIMEOUT", "HTTP_TIMEOUT"},
+		{seconds, "POETRY_REQUESTS_TIMEOUT"},
+	}
+}
+
+// wait adds to set the time-outs that the caller has not set.
+func (s *session) wait(set map[string]string) {
+	for _, p := range timeouts() {
+		if !slices.ContainsFunc(p[1:], func(name string) bool { _, own := environ.Lookup(s.o.Environ, name); return own }) {
+			set[p[1]] = p[0]
+		}
+	}
+}
 
 // git overrides the proxies and the authorities that git's files name, the user's and those of the
 // project's own repository. The more exact address counts there, so each of them is named again.

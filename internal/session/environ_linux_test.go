@@ -22,10 +22,12 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	if err := os.WriteFile(own, []byte("# the caller's"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+	for _, name := range []string{
+		"PIP_DEFAULT_TIMEOUT", "npm_config_fetch_timeout", "NPM_CONFIG_FETCH_TIMEOUT", "UV_HTTP_TIMEOUT", "HTTP_TIMEOUT", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+	} {
 		o.Environ = slices.DeleteFunc(o.Environ, func(kv string) bool { return strings.HasPrefix(kv, name+"=") })
 	}
-	o.Environ = append(o.Environ, "HTTPS_PROXY=http://127.0.0.1:1", "CURL_CA_BUNDLE=/none", "NODE_EXTRA_CA_CERTS="+own, "PIP_CERT="+own, "ALL_PROXY=socks5://127.0.0.1:1", "UV_CACHE_DIR=/none")
+	o.Environ = append(o.Environ, "HTTPS_PROXY=http://127.0.0.1:1", "CURL_CA_BUNDLE=/none", "NODE_EXTRA_CA_CERTS="+own, "PIP_CERT="+own, "ALL_PROXY=socks5://127.0.0.1:1", "UV_CACHE_DIR=/none", "PIP_TIMEOUT=7")
 	run := func() map[string]string {
 		t.Helper()
 		out.Reset()
@@ -50,6 +52,10 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	// The caller's own are extended, once.
 	if b := set["PIP_CERT"]; b == ca || b != set["NODE_EXTRA_CA_CERTS"] || !strings.HasPrefix(b, o.Dir) || !strings.HasPrefix(said.String(), "# the caller's\n-----BEGIN CERTIFICATE-----") {
 		t.Errorf("%s: %s", b, said)
+	}
+	// Clients wait as long as the recorder does, unless the caller says how long.
+	if set["PIP_DEFAULT_TIMEOUT"] != "" || set["PIP_TIMEOUT"] != "7" || set["UV_HTTP_TIMEOUT"] != "86400" || set["npm_config_fetch_timeout"] != "86400000" {
+		t.Errorf("time-outs: %v", set)
 	}
 	if v, isSet := set["ALL_PROXY"]; isSet {
 		t.Errorf("ALL_PROXY=%s", v)

@@ -140,7 +140,7 @@ func recordWarnings(res *session.Result, ended error) []string {
 	if res.Strangers != "" {
 		list = append(list, "connections to the recorder: "+res.Strangers)
 	}
-	if ended == nil && len(res.Lock.Entries) == 0 {
+	if ended == nil && len(res.Lock.Entries)+len(res.Problems) == 0 {
 		list = append(list, "nothing was fetched through the recorder; what this machine itself serves (127.0.0.1, localhost) is not recorded")
 	}
 	return list

@@ -19,7 +19,7 @@ func (p *Protocol) Setup(dir, base, ca, before string) ([]string, error) {
 	if strings.ContainsAny(dir+base+ca+before, "\"\n") {
 		return nil, errs.Errorf(errs.Invalid, "apt: cannot be set up in %q for %q", dir, base)
 	}
-	const dirMode, fileMode = 0o755, 0o644
+	const dirMode, fileMode, patience = 0o755, 0o644, "86400" // seconds
 	for _, d := range []string{"lists/partial", "archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), dirMode); err != nil {
 			return nil, err
@@ -27,6 +27,8 @@ func (p *Protocol) Setup(dir, base, ca, before string) ([]string, error) {
 	}
 	sources, config := filepath.Join(dir, "overland.sources"), filepath.Join(dir, "apt.conf")
 	var b strings.Builder
+	// The recorder waits for its origin. What is set elsewhere counts: it is read later.
+	fmt.Fprintf(&b, "Acquire::http::Timeout %q;\nAcquire::https::Timeout %q;\n", patience, patience)
 	if _, err := os.Stat(before); err == nil { // apt itself passes over one that is not there
 		fmt.Fprintf(&b, "#include %q;\n", before)
 	}
