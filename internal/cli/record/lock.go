@@ -14,6 +14,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/progress"
 	"overland/internal/session"
@@ -83,13 +84,20 @@ func runLockVerify(ctx context.Context, t *term.Term, o sessionOptions) error {
 func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 	var o sessionOptions
 	c := o.runs(t, &cobra.Command{
-		Use:   "update [flags] -- COMMAND…",
+		Use:   "update [flags] [--] [COMMAND…]",
 		Short: "Record anew and show what changes before it changes",
 		Long: "Runs COMMAND as overland record does, but as if nothing were locked, prints what would change in the lock file, and\n" +
 			"asks before it replaces it. What COMMAND did not ask for is dropped. With --failed only the origins' refusals and\n" +
-			"failures (403, 404, 503 …) are asked for again, and everything else stays locked.",
-		Example: "overland lock update --yes -- go mod download\noverland lock update --failed --yes -- go mod download",
+			"failures (403, 404, 503 …) are asked for again, and everything else stays locked; without COMMAND they are asked for\n" +
+			"alone, and what COMMAND would fetch after them is not.",
+		Example: "overland lock update --yes -- go mod download\noverland lock update --failed --yes",
 	}, run)
+	c.Args = func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 && !o.failed {
+			return errs.Hint(errs.Errorf(errs.Invalid, "no command to run"), "overland lock update -- COMMAND, or overland lock update --failed")
+		}
+		return nil
+	}
 	c.Flags().BoolVar(&o.failed, "failed", false, "ask again only for what an origin refused or failed to give")
 	return c
 }
@@ -106,6 +114,9 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.failed && len(o.command) == 0 {
+		return askAgain(ctx, t, o.lock, old, *s)
+	}
 	if o.failed {
 		s.Lock = lockfile.New(slices.DeleteFunc(slices.Clone(old.Entries), lockfile.Entry.Failed))
 	}
@@ -113,13 +124,29 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if err := res.RecordErr(err); err != nil {
 		return err
 	}
-	for _, e := range old.Entries {
-		if o.failed && e.Failed() && len(res.Lock.Variants(e.Protocol, e.Key)) == 0 { // COMMAND did not ask for it
-			res.Lock = lockfile.New(append(slices.Clone(res.Lock.Entries), e))
-		}
+	if o.failed {
+		res.Lock = session.KeepFailed(old, res.Lock)
 	}
 	noteFailed(t, failedOf(res.Lock))
 	return replaceLock(t, s, o.lock, old, res.Lock)
+}
+
+// askAgain asks for the failures in old alone.
+func askAgain(ctx context.Context, t *term.Term, file string, old *lockfile.Lock, s session.Options) error {
+	if len(failedOf(old)) == 0 {
+		t.Note("%s: nothing failed", file)
+		return nil
+	}
+	s.Lock = old
+	res, err := session.Again(ctx, s)
+	for _, text := range warnings(res) {
+		t.Warn(text)
+	}
+	if err := res.RecordErr(err); err != nil {
+		return err
+	}
+	noteFailed(t, failedOf(res.Lock))
+	return replaceLock(t, file, old, res.Lock)
 }
 
 func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
