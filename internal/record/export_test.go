@@ -27,3 +27,18 @@ func Streamed(ctx context.Context) bool { return ctx.Value(streamKey{}) != nil }
 func Streaming(ctx context.Context) context.Context {
 	return context.WithValue(ctx, streamKey{}, &stream{begun: make(chan struct{})})
 }
+
+// Pick is what finds the line of a lock that answers a request.
+var Pick = pick
+
+// SetCookie returns what a lock holds of the Set-Cookie v.
+func SetCookie(v string) string { return new(identities).setCookie("k", v) }
+
+// SameCookies and Pairs read what a client sends.
+var (
+	SameCookies = sameCookies
+	Pairs       = pairs
+)
+
+// Offset reads a Range.
+var Offset = offset

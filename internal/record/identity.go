@@ -94,9 +94,12 @@ func (i *identities) cookies(v string) string {
 // as a replay: a date would end them one day.
 func (i *identities) setCookie(key, v string) string {
 	parts := strings.Split(v, ";")
-	name, value, _ := strings.Cut(parts[0], "=")
+	name, value, named := strings.Cut(parts[0], "=")
 	name = strings.TrimSpace(name)
 	out := []string{name + "=" + i.handed(key, name, strings.TrimSpace(value))}
+	if !named {
+		out = []string{i.handed(key, "", name)} // some clients take it for a value
+	}
 	c, err := http.ParseSetCookie(v)
 	ends := err == nil && c.MaxAge < 0
 	for _, part := range parts[1:] {

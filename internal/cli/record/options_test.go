@@ -20,7 +20,7 @@ func TestOptions(t *testing.T) {
 		verbtest.Options(t, replayVerb, c)
 	}
 	moved := verbtest.Case[sessionOptions]{Args: command, Want: sessionOptions{command: command, lock: "overland.lock"}}
-	verbtest.Options(t, lockUpdate, moved, verbtest.Case[sessionOptions]{Args: []string{"--failed"}, Want: sessionOptions{lock: "overland.lock", failed: true}})
+	verbtest.Options(t, lockUpdate, moved, verbtest.Case[sessionOptions]{Args: []string{"--failed"}, Want: sessionOptions{command: []string{}, lock: "overland.lock", failed: true}})
 	verbtest.Options(t, lockPrune, moved)
 	verbtest.Options(t, lockVerify, verbtest.Case[sessionOptions]{Args: []string{"--json"}, Want: sessionOptions{lock: "overland.lock", json: true}})
 	verbtest.Options(t, lockDiff,

@@ -78,3 +78,29 @@ func TestWhatCannotBeReadIsNamed(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// refusals is a Getter that keeps what was refused.
+type refusals struct {
+	record.Getter
+	list []*record.RefusedError
+}
+
+func (r *refusals) Refuse(err *record.RefusedError) { r.list = append(r.list, err) }
+
+// Whatever comes on a connection is named without a secret that it has in the place of one.
+func FuzzUnread(f *testing.F) {
+	f.Add("GET http://u:p@h.invalid/%zz HTTP/1.1\r\n")
+	f.Add("\x16\x03\x01")
+	f.Add("GET /%?token=S3CRETVALUE HTTP/1.1")
+	f.Fuzz(func(t *testing.T, head string) {
+		got := &refusals{}
+		plain.Tell(got, "h.invalid:443", head)
+		plain.Tell(got, "", "GET http://u:S3CRETVALUE@h.invalid/%?a="+strings.NewReplacer("?", "", "&", "", "#", "", ";", "").Replace(head)+"&token=S3CRETVALUE x")
+		plain.Tell(got, "", head)
+		for i, err := range got.list {
+			if text := err.Error(); len(text) > 2000 || i == 1 && strings.Contains(text, "S3CRETVALUE") && !strings.Contains(head, "S3CRET") {
+				t.Errorf("%q", text)
+			}
+		}
+	})
+}
