@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -103,5 +105,37 @@ module.exports = 'pot'
 	res, err = session.Replay(t.Context(), o)
 	if err != nil || out.String() != want || len(res.Problems) != 0 {
 		t.Errorf("on another machine: %v\n%s\n%v", err, out, res.Problems)
+	}
+}
+
+// A registry without TLS that wants a login: it alone gets it, wherever its tarballs are, and no lock
+// does.
+func TestNPMLogsInWhereTheUserSaysSo(t *testing.T) {
+	const base = "http://registry.invalid/team"
+	tea, teaFile := pack.NPM(base, "tea", "1.0.0", "module.exports = 'tea'\n")
+	milk, milkFile := pack.NPM(base, "milk", "1.0.0", "module.exports = 'milk'\n")
+	milk = strings.Replace(milk, base+"/milk/-/milk-1.0.0.tgz", "http://files.invalid/milk.tgz", 1)
+	pages := map[string]string{"/team/tea": tea, "/team/tea/-/tea-1.0.0.tgz": string(teaFile), "/team/milk": milk, "/milk.tgz": string(milkFile)}
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wants := r.Host == "registry.invalid"
+		if got := r.Header.Get("Authorization"); wants != (got == "Bearer SECRET") || !wants && got != "" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, pages[r.URL.Path])
+	}))
+	srv.Listener.Close()
+	srv.Listener = listen(t, "127.0.0.2:0")
+	srv.Start()
+	t.Cleanup(srv.Close)
+	rc := filepath.Join(t.TempDir(), "npmrc")
+	if err := os.WriteFile(rc, []byte("registry="+base+"/\n//registry.invalid/team/:_authToken=SECRET\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("npm_config_userconfig", rc)
+	res := recordAndReplay(t, srv, "npm install --fetch-retries=0 --silent tea milk; cat node_modules/tea/index.js node_modules/milk/index.js", "module.exports = 'tea'\nmodule.exports = 'milk'\n")
+	var text strings.Builder
+	if err := res.Lock.Write(&text); err != nil || strings.Contains(text.String(), "SECRET") || !strings.Contains(text.String(), "files.invalid/milk.tgz") {
+		t.Errorf("%v\n%s", err, &text)
 	}
 }
