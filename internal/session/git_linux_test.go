@@ -1,21 +1,14 @@
 package session_test
 
 import (
-	"crypto/sha256"
-	"encoding/json"
-	"fmt"
-	"io"
 	"net/http"
 	"net/http/cgi"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 
-	"overland/internal/ecosystem/plain"
 	"overland/internal/session"
 )
 
@@ -71,53 +64,6 @@ func TestGitAsItIs(t *testing.T) {
 	o.Environ = append(os.Environ(), "GIT_USER_AGENT=git/2.99.0.another", "LANG=de_DE.UTF-8")
 	res, err = session.Replay(t.Context(), o)
 	if err != nil || out.String() != want || len(res.Problems) != 0 {
-		t.Errorf("%v\n%s\n%v", err, out, res)
-	}
-}
-
-// Files in LFS: a batch of addresses, each with a token of the day, and what is there.
-func TestGitLFS(t *testing.T) {
-	const big = "a big file\n"
-	oid := fmt.Sprintf("%x", sha256.Sum256([]byte(big)))
-	git := repositories(t, `git init -q -b main tea; cd tea; echo 'big filter=lfs' >.gitattributes
-		printf 'version https://git-lfs.github.com/spec/v1\noid sha256:`+oid+`\nsize `+strconv.Itoa(len(big))+`\n' >big; git add .; git commit -q -m big; cd ..; git clone -q --bare tea tea.git`)
-	var day atomic.Int64
-	srv := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token := fmt.Sprint("SECRET", day.Load())
-		switch {
-		case r.Host == "objects.invalid" && r.FormValue("token") == token && r.Header.Get("Authorization") == "RemoteAuth "+token:
-			_, _ = io.WriteString(w, big)
-		case r.Host == "objects.invalid":
-			w.WriteHeader(http.StatusForbidden)
-		case r.URL.Path == "/tea.git/info/lfs/objects/batch":
-			token = fmt.Sprint("SECRET", day.Add(1))
-			w.Header().Set("Content-Type", "application/vnd.git-lfs+json")
-			_ = json.NewEncoder(w).Encode(map[string]any{"transfer": "basic", "objects": []any{map[string]any{"oid": oid, "size": len(big), "authenticated": true, "actions": map[string]any{
-				"download": map[string]any{"href": "https://objects.invalid/" + oid + "?token=" + token, "expires_in": 3600, "header": map[string]string{"Authorization": "RemoteAuth " + token}},
-			}}}})
-		default:
-			git.ServeHTTP(w, r)
-		}
-	}))
-	place := t.TempDir()
-	o, out := newOptions(t, `set -e; cd `+place+`; rm -rf copy; git -c filter.lfs.process='git-lfs filter-process' -c filter.lfs.required=true clone -q https://git.invalid/tea.git copy; cat copy/big`)
-	program, err := exec.LookPath("git-lfs")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Write, o.Read = []string{place}, []string{filepath.Dir(program)}
-	o.Upstream.Transport = trusting(t, srv)
-	res, err := session.Record(t.Context(), o)
-	if err != nil || out.String() != big || len(res.Problems) != 0 {
-		t.Fatalf("%v\n%s\n%v", err, out, res)
-	}
-	if e, ok := res.Lock.Find(plain.Name, "https://objects.invalid/"+oid+"?token=xxxxx"); !ok || e.Size != int64(len(big)) {
-		t.Errorf("%v", res.Lock)
-	}
-	srv.Close()
-	out.Reset()
-	o.Lock = res.Lock
-	if res, err = session.Replay(t.Context(), o); err != nil || out.String() != big || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
 }
