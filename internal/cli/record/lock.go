@@ -146,7 +146,7 @@ func askAgain(ctx context.Context, t *term.Term, file string, old *lockfile.Lock
 		return err
 	}
 	noteFailed(t, failedOf(res.Lock))
-	return replaceLock(t, file, old, res.Lock)
+	return replaceLock(t, &s, file, old, res.Lock)
 }
 
 func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
