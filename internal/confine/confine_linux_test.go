@@ -52,6 +52,7 @@ var verbs = map[string]func(args []string){
 		fmt.Println(os.Getuid(), os.Getgid(), dir, host, os.Getenv("WORD"), len(os.Environ()))
 		os.Exit(3)
 	},
+	"held": func([]string) { fmt.Println(confine.Held()) },
 	"eat": func(args []string) {
 		n, _ := strconv.Atoi(args[0])
 		b := make([]byte, n<<20)
@@ -464,6 +465,33 @@ func TestWhatIsAppliedIsSaid(t *testing.T) {
 	if !slices.Equal(a.Namespaces, []string{"mount", "pid", "ipc", "uts", "network", "user"}) || a.User != "namespace" || !a.Filter ||
 		!strings.HasPrefix(a.Limits, "cgroup v") || len(a.Missing) > 0 {
 		t.Errorf("%+v", a)
+	}
+}
+
+// Whether a process is confined is the kernel's word, and of each part.
+func TestWhoIsHeld(t *testing.T) {
+	if confine.Held() {
+		t.Error("this test is")
+	}
+	for name, c := range map[string]struct {
+		change func(*confine.Spec)
+		held   string
+	}{
+		"all of it":      {func(*confine.Spec) {}, "true"},
+		"with a network": {func(s *confine.Spec) { s.Network = confine.NetworkHost }, "false"},
+		"with calls":     {func(s *confine.Spec) { s.Filter = confine.FilterOff }, "false"},
+		"with rights":    {func(s *confine.Spec) { s.Caps = []string{"CAP_NET_BIND_SERVICE"} }, "false"},
+		"with its root": {func(s *confine.Spec) {
+			s.Mounts = append([]confine.Mount{{Kind: confine.Bind, Source: "/", Target: "/"}, {Kind: confine.Temp, Target: "/tmp", Exec: true}},
+				confine.Mount{Kind: confine.Bind, Source: program(t), Target: "/tmp/attempt"})
+			s.Path = "/tmp/attempt"
+		}, "false"},
+	} {
+		s := spec(t, "held")
+		c.change(&s)
+		if out, _, err := run(t, s); out != c.held || err != nil {
+			t.Errorf("%s: %q, %v; want %s", name, out, err, c.held)
+		}
 	}
 }
 

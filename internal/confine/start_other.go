@@ -23,6 +23,9 @@ func System() ([]Mount, error) { return nil, nil }
 // Wait is never called: there is no Process.
 func (*Process) Wait() (Exit, error) { return Exit{}, errors.ErrUnsupported }
 
+// Held reports false: nothing is confined here.
+func Held() bool { return false }
+
 // Main ends the program: there is no keeper here.
 func Main() {
 	fmt.Fprintln(os.Stderr, "this verb is for Overland itself, on Linux")

@@ -1,23 +1,21 @@
 package session
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"overland/internal/confine/cell"
+	"overland/internal/confine"
 	"overland/internal/environ"
 )
 
 // The variables that tell a command about its session.
 const (
-	envKind = "OVERLAND_SESSION"           // Recording or Replaying
-	envSet  = "OVERLAND_SESSION_SET"       // the names of the variables that the session set, including these
-	envDir  = "OVERLAND_SESSION_DIR"       // where its tools have their caches
-	envCell = "OVERLAND_SESSION_ISOLATION" // of the command: cell.Full when it is in a cell
+	envKind = "OVERLAND_SESSION"     // Recording or Replaying
+	envSet  = "OVERLAND_SESSION_SET" // the names of the variables that the session set, including these
+	envDir  = "OVERLAND_SESSION_DIR" // where its tools have their caches
 )
 
 // The kinds of a session, as Kind returns them.
@@ -36,10 +34,9 @@ func Kind(environ []string) string {
 	return ""
 }
 
-// Confined reports whether a process with this environment runs in the cell of a session.
-func Confined(environ []string) bool {
-	return Kind(environ) == Replaying && value(environ, envCell) == string(cell.Full)
-}
+// Confined reports whether this process, which has this environment, runs in the cell of a replay.
+// That there is a cell is the kernel's word: a Makefile can set variables.
+func Confined(environ []string) bool { return Kind(environ) == Replaying && confine.Held() }
 
 // Own returns the part of environ that the session set. A program in the session passes only this
 // on to a child that must not see the rest of the caller's environment.
@@ -85,10 +82,10 @@ func (s *session) environ(ctx context.Context, addr string) ([]string, error) {
 	base := "http://" + addr
 	set := map[string]string{
 		"NO_PROXY": direct, "no_proxy": direct,
-		envKind: Replaying, envDir: s.caches, envCell: string(cmp.Or(s.o.Isolation, cell.Full)),
+		envKind: Replaying, envDir: s.caches,
 	}
 	if s.recording {
-		set[envKind], set[envCell] = Recording, string(cell.None)
+		set[envKind] = Recording
 	}
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"} {
 		set[name] = base

@@ -116,6 +116,21 @@ func TestS4ABuildSeesItsInputsAndNothingElse(t *testing.T) {
 	}
 }
 
+// What confines a build is what the kernel says: a Makefile around it can set variables, and a release
+// would record a cell that there was not.
+func TestS4AnEnvironmentIsNoCell(t *testing.T) {
+	b, dir := victim(t)
+	b.o.Env = append(b.o.Env, "OVERLAND_SESSION=replay", "OVERLAND_SESSION_ISOLATION=full", "OVERLAND_SESSION_SET=OVERLAND_SESSION")
+	got, _, err := b.run(`mkdir out; { id -u; cat ` + dir + `/keys/root.key; } >out/app 2>/dev/null || true`)
+	if err != nil || got != "1000\n" {
+		t.Errorf("%v\n%s", err, got)
+	}
+	b.o.Isolation = cell.None
+	if r, err := New(b.o).Recipe(t.Context(), b.job("true")); err != nil || r.Isolation != cell.None {
+		t.Errorf("recorded as %q, %v", r.Isolation, err)
+	}
+}
+
 // In a recording, the tools around a confined command run programs from the session's folder: the Go
 // toolchain, apk. The command must neither change them nor read the logins beside them.
 func TestS4ARecordingsFolderIsNotTheCommands(t *testing.T) {
