@@ -24,12 +24,13 @@ import (
 // Options are the settings of an Operator; the zero value works.
 type Options struct {
 	FS       fsx.FS
-	Clock    clock.Clock // nil: the machine's
-	Agents   string      // folder of agent programs; "" = "agents" beside this program
-	Compiled string      // folder of the compilers' own caches; "" = cache/ in the site directory
-	Make     bool        // a site directory that is missing is made
-	RootKeys string      // folder of the private halves of root keys; "" = keys/root in the site directory
-	Env      []string    // environment that builders take network settings from; nil = environ.Child()
+	Clock    clock.Clock                     // nil: the machine's
+	Agents   string                          // folder of agent programs; "" = "agents" beside this program
+	Compiled string                          // folder of the compilers' own caches; "" = cache/ in the site directory
+	Make     bool                            // a site directory that is missing is made
+	RootKeys string                          // folder of the private halves of root keys; "" = keys/root in the site directory
+	Isolated func() (required bool, _ error) // whether a release needs isolated builds; nil = it does not
+	Env      []string                        // environment that builders take network settings from; nil = environ.Child()
 }
 
 // Callbacks reach the person, or the job, that one call is made for. The zero value reaches nobody.

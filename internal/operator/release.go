@@ -8,7 +8,9 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/confine/cell"
 	"overland/internal/errs"
+	"overland/internal/home"
 	"overland/internal/operator/approval"
 	"overland/internal/platform"
 	"overland/internal/release"
@@ -59,12 +61,20 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err == nil {
 		err = release.MayName(now, src.App.Name, origin)
 	}
+	if err == nil {
+		err = p.mayRelease(src.isolation)
+	}
 	if err != nil {
 		return nil, err
 	}
 	b, err := p.build(ctx, src, BuildOptions{Platforms: o.Platforms, Parallel: o.Parallel})
 	if err != nil {
 		return nil, err
+	}
+	for _, a := range b.Programs {
+		if err := p.mayRelease(a.Isolation); err != nil {
+			return nil, err
+		}
 	}
 	r := b.Release()
 	if r.Inputs, err = p.writeInputs(ctx, b); err != nil {
@@ -88,6 +98,19 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 		return nil, err
 	}
 	return &Released{Built: b, Published: *done, Index: desc, Repository: root}, nil
+}
+
+// mayRelease refuses what was, or is to be, built without isolation where that is required.
+func (p *Operator) mayRelease(i cell.Isolation) error {
+	if i != cell.None || p.o.Isolated == nil {
+		return nil
+	}
+	required, err := p.o.Isolated()
+	if err == nil && required {
+		err = errs.Hint(errs.Errorf(errs.Denied, "release of a build without isolation: %s says that releases need it", home.Settings.In(p.dir)),
+			"leave out --isolation none, and build on a machine that can isolate")
+	}
+	return err
 }
 
 // PromoteOptions say what to promote: Ref, or what channel From runs of App.

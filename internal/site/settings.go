@@ -15,7 +15,8 @@ import (
 	"overland/internal/home"
 )
 
-// Settings are what site.yaml in a site directory says of how the site is served.
+// Settings are what site.yaml in a site directory says of how the site is served, and what may be
+// released there.
 // A flag of `site run` beats it.
 type Settings struct {
 	Format    int      // 1
@@ -27,6 +28,7 @@ type Settings struct {
 	Root      string   // fingerprint of the root of trust whose metadata they are asked for
 	Cache     CacheSettings
 	Registry  RegistrySettings
+	Isolation string // IsolationRequired, or "": of builds that are released here
 }
 
 // RegistrySettings are the settings of the registry in site.yaml.
@@ -57,6 +59,9 @@ type CacheSettings struct {
 	Writes    string              // certificate or open
 	Upstreams map[string][]string // by protocol
 }
+
+// IsolationRequired is a value of Settings.Isolation: what was built without isolation is not released.
+const IsolationRequired = "required"
 
 // Values of CacheSettings.Writes.
 const (
@@ -127,6 +132,8 @@ func settingsKeys() []yamlfile.Key[Settings] {
 			func(s *Settings) *CacheSettings { return &s.Cache }),
 		yamlfile.Nested("registry", "The registry of images, which is there without this too.", registryKeys(),
 			func(s *Settings) *RegistrySettings { return &s.Registry }),
+		yamlfile.OneOf("isolation", "required: no release is signed of what was built with --isolation none.", []string{IsolationRequired},
+			func(s *Settings) *string { return &s.Isolation }),
 	}
 }
 

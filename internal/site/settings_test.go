@@ -36,7 +36,7 @@ func TestSettings(t *testing.T) {
 	}
 	want := site.Settings{
 		Format: 1, Listen: ":8443", Conns: 4096, Names: []string{"site.example.org", "203.0.113.7"}, Trusted: []string{"10.0.0.5"},
-		Upstreams: []string{"https://10.0.0.1:8443#sha256:" + pin}, Root: "sha256:" + pin,
+		Upstreams: []string{"https://10.0.0.1:8443#sha256:" + pin}, Root: "sha256:" + pin, Isolation: site.IsolationRequired,
 		Cache: site.CacheSettings{
 			Listen: "10.0.0.2:3142", Size: "50GiB", Writes: site.WritesByCertificate,
 			Upstreams: map[string][]string{

@@ -7,6 +7,7 @@ import (
 	"overland/internal/cli/term"
 	"overland/internal/errs"
 	"overland/internal/operator"
+	"overland/internal/site"
 	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -46,6 +47,10 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 	p, err := operator.Open(dir, operator.Options{
 		Make: o.Make, Agents: cmp.Or(o.Agents, t.Getenv("OVERLAND_AGENTS")), Compiled: t.Getenv("OVERLAND_COMPILED"),
 		Clock: t.Clock, RootKeys: rootKeys,
+		Isolated: func() (bool, error) {
+			s, err := site.ReadSettings(dir)
+			return s.Isolation == site.IsolationRequired, err
+		},
 	})
 	if err != nil {
 		return none, err
