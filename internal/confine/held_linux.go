@@ -34,7 +34,7 @@ func filtered() bool {
 // privateReadOnlyRoot reports whether the root is one that a keeper made, in memory.
 func privateReadOnlyRoot() bool {
 	var s unix.Statfs_t
-	return unix.Statfs("/", &s) == nil && int64(s.Type) == unix.TMPFS_MAGIC && s.Flags&unix.ST_RDONLY != 0
+	return unix.Statfs("/", &s) == nil && s.Type == unix.TMPFS_MAGIC && s.Flags&unix.ST_RDONLY != 0
 }
 
 // noNetwork reports whether nothing but the loopback interface is up. Some kernels put ends of tunnels
