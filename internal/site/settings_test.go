@@ -44,6 +44,7 @@ func TestSettings(t *testing.T) {
 				"apt": {"http://10.0.0.9/debian", "deb [signed-by=/keys/own.asc] http://10.0.0.9/own stable main"},
 			},
 		},
+		Registry: site.RegistrySettings{Pull: "anyone", Delete: "refused", Incomplete: "refused", Fixed: []string{"live/*"}},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
