@@ -209,7 +209,7 @@ func (s *Stager) resolveAll(ctx context.Context, f *fetch.Fetcher, src Source, p
 	if unusable == nil {
 		return all(), nil
 	}
-	slices.SortFunc(p.Generation.Apps, func(a, b node.App) int { return strings.Compare(a.App, b.App) })
+	p.Generation.Sort()
 	if len(p.Generation.Apps) == 0 {
 		return nil, unusable
 	}

@@ -144,7 +144,7 @@ func (s *Stager) keep(p *Plan, app string, err error) {
 	old := s.runs(app)
 	if old != nil {
 		p.Generation.Apps = append(p.Generation.Apps, node.App{App: old.App, Version: old.Version, Release: old.Release})
-		slices.SortFunc(p.Generation.Apps, func(a, b node.App) int { return strings.Compare(a.App, b.App) })
+		p.Generation.Sort()
 	}
 	s.note(p, app, old, err)
 }
