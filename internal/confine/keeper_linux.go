@@ -36,7 +36,7 @@ func Main() {
 	}
 	k := &keeper{conn: conn, heard: make(chan os.Signal, 16)}
 	if err := k.begin(); err != nil {
-		_ = send(conn, refusal(err))
+		_ = Send(conn, refusal(err))
 		os.Exit(1)
 	}
 	os.Exit(k.keep())
@@ -69,7 +69,7 @@ func refusal(err error) answer {
 // begin makes the private world and starts the command in it.
 func (k *keeper) begin() error {
 	var o order
-	if _, err := receive(k.conn, &o); err != nil {
+	if _, err := Receive(k.conn, &o); err != nil {
 		return err
 	}
 	s := o.Spec
@@ -90,7 +90,7 @@ func (k *keeper) begin() error {
 	// From here on a signal is the command's, also one that comes before it runs.
 	signal.Notify(k.heard, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
 	if s.Network == NetworkNone {
-		if err := loopback(); err != nil {
+		if err := Loopback(); err != nil {
 			return fmt.Errorf("bring lo up: %w", err)
 		}
 	}
@@ -153,7 +153,7 @@ func (k *keeper) begin() error {
 	if err != nil {
 		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
 	}
-	return send(k.conn, answer{Started: true})
+	return Send(k.conn, answer{Started: true})
 }
 
 // umask is that of every command: what it writes is not for others to change.
@@ -187,12 +187,11 @@ func (k *keeper) listen(at string) (environ []string, _ error) {
 		return nil, err
 	}
 	defer f.Close()
-	text := append([]byte{1}, `{"listening":true}`...)
-	if _, _, err := k.conn.WriteMsgUnix(text, unix.UnixRights(int(f.Fd())), nil); err != nil {
+	if err := Send(k.conn, answer{Listening: true}, f); err != nil {
 		return nil, err
 	}
 	var list Texts
-	_, err = receive(k.conn, &list)
+	_, err = Receive(k.conn, &list)
 	return list, err
 }
 
@@ -311,17 +310,20 @@ func (k *keeper) keepService() int {
 	}
 }
 
-// loopback brings the namespace's loopback interface up.
-func loopback() error {
+// Loopback brings the loopback interface of this network namespace up.
+func Loopback() error { return Up("lo", unix.IFF_RUNNING) }
+
+// Up brings the interface name of this network namespace up, with further flags.
+func Up(name string, flags uint16) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	r, err := unix.NewIfreq("lo")
+	r, err := unix.NewIfreq(name)
 	if err != nil {
 		return err
 	}
-	r.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	r.SetUint16(unix.IFF_UP | flags)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, r)
 }

@@ -2,7 +2,6 @@ package confine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -86,7 +85,7 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 			cancel(nil)
 		}
 	}()
-	ours, theirs, err := socketPair()
+	ours, theirs, err := SocketPair()
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +108,7 @@ func start(ctx context.Context, s Spec, mapped bool, v *Service) (_ *Process, er
 	p.cmd.WaitDelay = s.Grace + time.Second
 	p.cmd.Cancel = func() error { return p.end(s) }
 	if err := p.cmd.Start(); err != nil {
-		return nil, p.unable(err, mapped)
+		return nil, Unable(err, mapped)
 	}
 	defer func() {
 		if err != nil {
@@ -234,8 +233,9 @@ func idMap(inside, outside, own int) []syscall.SysProcIDMap {
 	return []syscall.SysProcIDMap{{ContainerID: inside, HostID: outside, Size: 1}, {ContainerID: keeper, HostID: 0, Size: 1}}
 }
 
-// unable explains why the keeper could not be cloned.
-func (p *Process) unable(err error, mapped bool) error {
+// Unable explains why a process could not be cloned into new namespaces; mapped says that one for users
+// is among them.
+func Unable(err error, mapped bool) error {
 	switch {
 	case mapped && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSYS)):
 		return &UnableError{userNamespace, "run it as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, " +
@@ -249,7 +249,7 @@ func (p *Process) unable(err error, mapped bool) error {
 	case errors.Is(err, syscall.ENOSPC):
 		return &UnableError{"namespaces", "raise the sysctls user.max_*_namespaces", err}
 	}
-	return fmt.Errorf("start the keeper: %w", err)
+	return fmt.Errorf("start a process in namespaces: %w", err)
 }
 
 // order is what the parent sends the keeper first.
@@ -288,12 +288,12 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 	if s.Group != nil {
 		o.Grouped = s.Group.limits != ""
 	}
-	if err := send(p.control, o); err != nil {
+	if err := Send(p.control, o); err != nil {
 		return p.silent(err)
 	}
 	for {
 		var a answer
-		f, err := receive(p.control, &a)
+		files, err := Receive(p.control, &a)
 		switch {
 		case errors.Is(err, io.EOF) && s.Bare:
 			return nil // the command has the keeper's place, or it has ended already
@@ -303,11 +303,11 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 			return a.err()
 		case a.Started:
 			return nil
-		case !a.Listening || f == nil:
+		case !a.Listening || len(files) != 1:
 			return errors.New("confine: the keeper said what it never says")
 		}
-		l, err := net.FileListener(f)
-		f.Close()
+		l, err := net.FileListener(files[0])
+		files[0].Close()
 		if err != nil {
 			return err
 		}
@@ -317,7 +317,7 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 		} else if more, err = s.Prepare(l); err != nil {
 			return err
 		}
-		if err := send(p.control, Texts(more)); err != nil {
+		if err := Send(p.control, Texts(more)); err != nil {
 			return p.silent(err)
 		}
 	}
@@ -401,86 +401,4 @@ func exitOfKeeper(code int) Exit {
 		return Exit{Code: code, Signal: code - signalled}
 	}
 	return Exit{Code: code}
-}
-
-// socketPair returns the parent's and the keeper's end of a socket that keeps messages apart.
-func socketPair() (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, err
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "control"), os.NewFile(uintptr(fds[1]), "control")
-	defer ours.Close()
-	c, err := net.FileConn(ours)
-	if err != nil {
-		theirs.Close()
-		return nil, nil, err
-	}
-	return c.(*net.UnixConn), theirs, nil
-}
-
-// messageLimit is how long a message is at most, in bytes; longer ones are sent in parts.
-const messageLimit = 64 << 10
-
-// send writes v as one JSON text in parts, ended by an empty-tailed one.
-func send(c *net.UnixConn, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	for {
-		n := min(len(b), messageLimit-1)
-		last := byte(0)
-		if n == len(b) {
-			last = 1
-		}
-		if _, err := c.Write(append([]byte{last}, b[:n]...)); err != nil {
-			return err
-		}
-		if b = b[n:]; last == 1 {
-			return nil
-		}
-	}
-}
-
-// receive reads what send wrote into v, and returns the file that came with it, if one did.
-func receive(c *net.UnixConn, v any) (*os.File, error) {
-	const most = 32 << 20
-	var all []byte
-	var f *os.File
-	for buf, oob := make([]byte, messageLimit), make([]byte, unix.CmsgSpace(4)); ; {
-		n, on, _, _, err := c.ReadMsgUnix(buf, oob)
-		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return nil, io.EOF
-		}
-		if on > 0 {
-			if f, err = fileOf(oob[:on]); err != nil {
-				return nil, err
-			}
-		}
-		if all = append(all, buf[1:n]...); len(all) > most {
-			return nil, errors.New("confine: a message that is too long")
-		}
-		if buf[0] == 1 {
-			return f, json.Unmarshal(all, v)
-		}
-	}
-}
-
-func fileOf(oob []byte) (*os.File, error) {
-	list, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return nil, err
-	}
-	for k := range list {
-		fds, err := unix.ParseUnixRights(&list[k])
-		if err == nil && len(fds) == 1 {
-			unix.CloseOnExec(fds[0])
-			return os.NewFile(uintptr(fds[0]), "listener"), nil
-		}
-	}
-	return nil, errors.New("confine: no descriptor came")
 }
