@@ -38,6 +38,7 @@ var floors = map[string]int{
 	"progress":                  0,
 	"alpine":                    1,
 	"confine":                   1,
+	"confine/border":            1,
 	"confine/cell":              1,
 	"confine/filter":            1,
 	"appfile":                   1,

@@ -151,3 +151,46 @@ func Below(pid int) []Process {
 	}
 	return list
 }
+
+// Sender returns the name of the process below the process pid that has the socket which, in the
+// network namespace of that process, sends from an address by protocol, tcp or udp; "" when there is
+// none, or no longer.
+func Sender(pid int, protocol string, from netip.AddrPort) string {
+	inodes := map[uint64]bool{}
+	for six, table := range map[bool]string{false: protocol, true: protocol + "6"} {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, table))
+		if err != nil {
+			continue // a kernel without IPv6
+		}
+		all := netip.IPv4Unspecified()
+		if six {
+			all = netip.IPv6Unspecified()
+		}
+		const localAt, inodeAt = 1, 9 // fields of a line, see proc(5)
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			if len(f) <= inodeAt || f[localAt] != form(from, six) && f[localAt] != form(netip.AddrPortFrom(all, from.Port()), six) {
+				continue
+			}
+			if inode, err := strconv.ParseUint(f[inodeAt], 10, 64); err == nil && inode != 0 {
+				inodes[inode] = true
+			}
+		}
+	}
+	if len(inodes) == 0 {
+		return ""
+	}
+	for _, p := range Below(pid) {
+		list, _ := p.Sockets() // some may not be looked into
+		if slices.ContainsFunc(list, func(inode uint64) bool { return inodes[inode] }) {
+			return p.name()
+		}
+	}
+	return ""
+}
+
+// name returns what the process calls itself, in 15 bytes.
+func (p Process) name() string {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(p.PID) + "/comm")
+	return strings.TrimSuffix(string(b), "\n")
+}

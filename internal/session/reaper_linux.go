@@ -60,6 +60,12 @@ func Inside(_ context.Context, args []string) error {
 	}
 	unix.CloseOnExec(leashFD)
 	environ := environ.Child()
+	if args[0] == bordered {
+		var err error
+		if environ, err = behindBorder(); err != nil {
+			return err
+		}
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
@@ -91,6 +97,9 @@ func (r *reaper) start(command, environ []string) error {
 	path, err := exec.LookPath(command[0])
 	if err != nil {
 		return errs.E(errs.NotFound, err)
+	}
+	if err := withoutRights(); err != nil {
+		return err
 	}
 	r.pid, err = syscall.ForkExec(path, command, &syscall.ProcAttr{Env: environ, Files: []uintptr{0, 1, 2}})
 	if err != nil {

@@ -7,12 +7,18 @@ import (
 	"os"
 	"os/exec"
 
+	"overland/internal/confine/border"
 	"overland/internal/errs"
 )
 
 // Replay works on Linux only: it needs a network namespace.
 func Replay(context.Context, Options) (*Result, error) {
 	return nil, errs.Hint(errs.Errorf(errs.Invalid, "a replay needs a network namespace"), "run it on Linux")
+}
+
+// isolated works on Linux only.
+func (*session) isolated(context.Context) ([]border.Attempt, error) {
+	return nil, errs.Hint(errs.Errorf(errs.Invalid, "isolation needs a network namespace"), "run it on Linux, or leave out --isolated")
 }
 
 // Nested works on Linux only.

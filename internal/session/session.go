@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"overland/internal/confine"
+	"overland/internal/confine/border"
 	"overland/internal/confine/cell"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/plain"
@@ -46,6 +47,7 @@ type Options struct {
 	Upstream      *origin.Client
 	Pins          plain.Pins // the digests that URLs must have
 	Resume        bool       // Record: reuse what an earlier session of LockFile had proved before it failed
+	Isolated      bool       // Record: the command can reach nothing but the recorder
 	Proofs        bool       // Replay: Result.Lock includes what proves the entries that were used
 
 	Isolation cell.Isolation // Replay: "" = cell.Full
@@ -111,6 +113,8 @@ type Result struct {
 	Unproved  []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
 	Past      []error        // Record: what tools read past the recorder
 	Strangers string         // Record: the connections that were refused, for people; "" = none
+
+	Tried []border.Attempt // Record, Isolated: what the command tried past the recorder, without success
 }
 
 // Verb is the hidden verb of the program that calls Inside with its arguments.
@@ -156,11 +160,18 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		r.Resume(earlier)
 	}
 	r.Forget() // what openTools requested
-	strangers, err := s.outside(ctx, Recording)
+	strangers, tried := "", []border.Attempt(nil)
+	if o.Isolated {
+		tried, err = s.isolated(ctx)
+	} else {
+		strangers, err = s.outside(ctx, Recording)
+	}
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Past: s.past, Strangers: strangers}, err
+	return &Result{
+		Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Past: s.past, Strangers: strangers, Tried: tried,
+	}, err
 }
 
 func isNil(err error) bool { return err == nil }

@@ -29,7 +29,10 @@ import (
 	storedir "overland/internal/store/dir"
 )
 
-const nobody = 65534
+const (
+	nobody   = 65534
+	isolated = "isolated" // a kind for program: a recording
+)
 
 // TestMain also plays what a session starts, and a program that runs a session of its own:
 // OVERLAND_SESSION_TEST names that one's folder.
@@ -62,6 +65,7 @@ func sessionIn(dir, kind, script string) int {
 	if kind == session.Replaying {
 		run = session.Replay
 	}
+	o.Isolated = kind == isolated
 	res, err := run(ctx, o)
 	exit := (*session.ExitError)(nil)
 	switch {
@@ -72,6 +76,9 @@ func sessionIn(dir, kind, script string) int {
 		return 1
 	}
 	fmt.Println(len(res.Problems), "problems")
+	for _, a := range res.Tried {
+		fmt.Println("past:", a)
+	}
 	return 0
 }
 

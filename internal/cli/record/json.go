@@ -3,6 +3,7 @@ package record
 import (
 	"errors"
 
+	"overland/internal/confine/border"
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/nodeapi"
@@ -26,11 +27,29 @@ type sessionJSON struct {
 type recordedJSON struct {
 	sessionJSON
 	Unproved  []string     `json:"unproved"` // what has no proof of its ecosystem, and why
+	Isolated  bool         `json:"isolated"` // the command could reach nothing but the recorder
+	Past      []pastJSON   `json:"past"`     // what it tried past the recorder, without success; only if isolated
 	Failed    []failedJSON `json:"failed"`   // what origins refused or failed to give, and is locked so
 	Written   bool         `json:"written"`  // false: the lock was not changed
 	New       int          `json:"new"`
 	Changed   int          `json:"changed"`
 	Unchanged int          `json:"unchanged"`
+}
+
+// pastJSON is a try to go past the recorder.
+type pastJSON struct {
+	Protocol string `json:"protocol"`       // tcp, udp, …
+	To       string `json:"to"`             // ADDRESS:PORT, or ADDRESS of a protocol that has no ports
+	Name     string `json:"name,omitempty"` // of a question to a name server: what it asked for
+	Process  string `json:"process"`        // its name; "" = it had ended
+}
+
+func newPast(list []border.Attempt) []pastJSON {
+	out := []pastJSON{}
+	for _, a := range list {
+		out = append(out, pastJSON{a.Protocol, a.Address(), a.Name, a.Process})
+	}
+	return out
 }
 
 // replayedJSON is the result of replay --json. Entries and bytes are those that were asked for.
@@ -62,7 +81,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Failed: failedOf(res.Lock), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Tried), Failed: failedOf(res.Lock), Written: written}
 	out.Warnings = recordWarnings(res, ended)
 	for _, err := range res.Unproved {
 		out.Unproved = append(out.Unproved, httpx.RedactedText(err.Error()))

@@ -98,6 +98,7 @@ func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		}
 		return nil
 	}
+	o.borderFlag(c)
 	c.Flags().BoolVar(&o.failed, "failed", false, "ask again only for what an origin refused or failed to give")
 	return c
 }

@@ -33,6 +33,7 @@ type sessionOptions struct {
 	machineCaches bool
 	proofs        bool // count what proves an entry as asked for
 	failed        bool // lock update: only what failed
+	isolated      bool // of a recording: nothing can be reached but the recorder
 	json          bool
 
 	isolation   cell.Isolation // of a replay
@@ -58,6 +59,11 @@ func (o *sessionOptions) runs(t *term.Term, c *cobra.Command, run verb.Run[sessi
 	return c
 }
 
+// borderFlag adds the flag of a recording.
+func (o *sessionOptions) borderFlag(c *cobra.Command) {
+	c.Flags().BoolVar(&o.isolated, "isolated", false, "let COMMAND reach nothing but the recorder, and name what it tries past it (Linux)")
+}
+
 // cellFlags adds the flags of a replay.
 func (o *sessionOptions) cellFlags(c *cobra.Command) {
 	verb.IsolationFlag(c, &o.isolation)
@@ -74,10 +80,12 @@ func recordVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
 			"What is locked already is served as it is and never replaced. Go modules, npm, Python, Debian and Alpine\n" +
 			"packages and Rust crates come from where the tools' own configuration says; everything else goes through an\n" +
-			"HTTP proxy with an authority made for this run. With --json the output of COMMAND goes to stderr, and the result\n" +
-			"follows on stdout, also when COMMAND fails.",
-		Example: "overland record -- go mod download\noverland record --lock tools.lock -- go build ./...\noverland record --json -- go mod download",
+			"HTTP proxy with an authority made for this run. With --isolated that is the only network that COMMAND has: what\n" +
+			"tries to go past the recorder fails at once and is named, by address and process. With --json the output of\n" +
+			"COMMAND goes to stderr, and the result follows on stdout, also when COMMAND fails.",
+		Example: "overland record -- go mod download\noverland record --isolated -- go build ./...\noverland record --json --lock tools.lock -- go mod download",
 	}, run)
+	o.borderFlag(c)
 	verb.JSONFlag(c, &o.json)
 	return c
 }
@@ -137,6 +145,9 @@ func recordWarnings(res *session.Result, ended error) []string {
 	for _, err := range res.Past {
 		list = append(list, "not recorded: "+httpx.RedactedText(err.Error()))
 	}
+	for _, a := range res.Tried {
+		list = append(list, "went past the recorder, and failed: "+a.String())
+	}
 	if res.Strangers != "" {
 		list = append(list, "connections to the recorder: "+res.Strangers)
 	}
@@ -169,6 +180,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
 		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: []string{dir},
+		Isolated: o.isolated,
 	}, err
 }
 
