@@ -18,7 +18,7 @@ import (
 
 // Parent and keeper hear what the other says, however long it is.
 func TestMessages(t *testing.T) {
-	ours, theirs, err := socketPair()
+	ours, theirs, err := SocketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,25 +34,25 @@ func TestMessages(t *testing.T) {
 	other := c.(*net.UnixConn)
 	for _, n := range []int{0, 1, messageLimit - 4, messageLimit - 3, messageLimit - 2, 3*messageLimit + 1} {
 		sent := make(chan error)
-		go func() { sent <- send(ours, strings.Repeat("x", n)) }()
+		go func() { sent <- Send(ours, strings.Repeat("x", n)) }()
 		var got string
-		f, err := receive(other, &got)
+		f, err := Receive(other, &got)
 		if err := errors.Join(err, <-sent); err != nil || len(got) != n || f != nil {
 			t.Errorf("%d: %d, %v", n, len(got), err)
 		}
 	}
 	const much = 33 << 20
 	sent := make(chan error)
-	go func() { sent <- send(ours, strings.Repeat("x", much)) }()
+	go func() { sent <- Send(ours, strings.Repeat("x", much)) }()
 	var got string
-	if _, err := receive(other, &got); err == nil {
+	if _, err := Receive(other, &got); err == nil {
 		t.Error("a message without end is taken")
 	}
 	other.Close()
 	if <-sent == nil {
 		t.Error("nobody hears it")
 	}
-	if _, err := receive(ours, &got); !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) {
+	if _, err := Receive(ours, &got); !errors.Is(err, io.EOF) && !errors.Is(err, unix.ECONNRESET) {
 		t.Errorf("the end: %v", err)
 	}
 }

@@ -70,6 +70,7 @@ type Request struct {
 	Once     bool        // asked once and never again: what it does at the origin must not be done twice
 	Fixed    bool        // the content of the URL never changes: it is resumed without a validator too, and by a later process
 	Begun    func(*Flow) // called when the first byte is there to be read; not by GetInto; nil = nobody is told
+	Local    bool        // a file: URL is read from this machine's disk; without it nobody can be led there
 	Heard    func()      // called when something comes, from other goroutines too; nil = nobody is told
 }
 

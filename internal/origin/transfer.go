@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/httpx"
 )
 
@@ -275,6 +276,12 @@ func (t *transfer) page() error {
 }
 
 func (t *transfer) client(ctx context.Context) *http.Client {
+	if t.r.Local && strings.HasPrefix(t.url, "file:///") {
+		return &http.Client{
+			Transport:     http.NewFileTransportFS(fsx.DirFS("/")),
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it is a folder
+		}
+	}
 	h := &hops{t: t, led: t.r.Named != ""}
 	if h.led {
 		h.at = reachOfOrigin(ctx, t.r.Named)

@@ -28,6 +28,7 @@ type Item struct {
 	Body     []byte      // sent with a Method other than GET; part of Key through its digest
 	Named    string      // the origin in whose document Upstream stands; "" = it is the configured one
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
+	Local    bool        // Upstream and Fallback are the operator's own words: file: URLs are read from the disk
 	Secrets  string      // what Upstream has and Key lacks, because it must not be stored; "" = nothing
 }
 
@@ -35,7 +36,7 @@ type Item struct {
 func (it Item) Request() origin.Request {
 	return origin.Request{
 		URL: it.Upstream, Named: it.Named, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
-		Limit: it.Limit, Page: it.HTML, Whole: it.Whole, Follow: it.Follow, Once: it.Once,
+		Limit: it.Limit, Page: it.HTML, Whole: it.Whole, Follow: it.Follow, Once: it.Once, Local: it.Local,
 	}
 }
 

@@ -87,9 +87,8 @@ func settings(file string) (map[string]string, error) {
 	return found, nil
 }
 
-// proxies returns the URLs of the proxies in GOPROXY, without a trailing slash; "direct" and
-// "off" are not proxies. A file: URL is kept and fails when it is used: skipping it would fetch
-// its modules from another proxy.
+// proxies returns the URLs of the proxies in GOPROXY, without a trailing slash, folders (file:) among
+// them; "direct" and "off" are not proxies.
 func (e Env) proxies() []string {
 	var list []string
 	for s := range strings.FieldsFuncSeq(e.GOPROXY, func(r rune) bool { return r == ',' || r == '|' }) {

@@ -69,7 +69,7 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 func (p *Protocol) ItemOf(key string) (record.Item, error) { return p.item(key) }
 
 func (p *Protocol) item(key string) (record.Item, error) {
-	it := record.Item{Protocol: Name, Key: key}
+	it := record.Item{Protocol: Name, Key: key, Local: true}
 	for _, proxy := range p.proxies {
 		it.Fallback = append(it.Fallback, proxy+"/"+key)
 	}

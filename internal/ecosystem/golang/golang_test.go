@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -620,12 +621,47 @@ func TestWithoutAProxy(t *testing.T) {
 	if err != nil || e.Status != http.StatusNotFound {
 		t.Errorf("%+v, %v", e, err)
 	}
-	l = newLab(t, golang.Env{GOPROXY: "file:///none,direct", GOSUMDB: "off"})
-	if it, err = l.protocol.ItemOf("example.org/dep/@v/v1.0.0.info"); err != nil {
-		t.Fatal(err)
+}
+
+// A folder is a proxy: what it has comes from there, and what it lacks from the next. Nothing else leads
+// to the disk.
+func TestAFolderIsAProxy(t *testing.T) {
+	dir := t.TempDir()
+	const key = "example.org/dep/@v/v1.0.0.info"
+	files := map[string]string{key: `{"Version":"v1.0.0"}`, "example.org/dep/@v/list": "v1.0.0\n"}
+	for name, text := range files {
+		path := filepath.Join(dir, "a folder", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if _, _, err := l.recorder.Get(t.Context(), l.protocol, it); err == nil || !strings.Contains(err.Error(), "file:///none") {
-		t.Errorf("a proxy that is passed over: %v", err)
+	l := newLab(t, golang.Env{GOPROXY: "file:///none|file://" + dir + "/a%20folder/,direct", GOSUMDB: "off"})
+	get := func(key string, local bool) (int, string, error) {
+		it, err := l.protocol.ItemOf(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		it.Local = it.Local && local
+		e, b, err := l.recorder.Get(t.Context(), l.protocol, it)
+		if err != nil || b == nil {
+			return e.Status, "", err
+		}
+		defer b.Close()
+		text, err := io.ReadAll(b)
+		return e.Status, string(text), err
+	}
+	for name, text := range files {
+		if status, got, err := get(name, true); err != nil || status != http.StatusOK || got != text {
+			t.Errorf("%s: %d %q, %v", name, status, got, err)
+		}
+	}
+	for _, name := range []string{"example.org/dep/@v/v1.0.1.info", "example.org/dep/@latest"} {
+		if status, _, err := get(name, true); err != nil || status != http.StatusNotFound {
+			t.Errorf("%s: %d, %v", name, status, err)
+		}
+	}
+	if _, _, err := get("example.org/dep/@v/v1.0.2.info", false); err == nil {
+		t.Error("any address leads to the disk")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"overland/internal/ecosystem/tool"
+	"overland/internal/lockfile"
 )
 
 // Tool is the go command.
@@ -40,6 +41,9 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	}
 	if !s.Recording {
 		e.GOCACHE = "" // the user's is out of sight
+		if s.Lock != nil && !slices.ContainsFunc(s.Lock.Entries, func(l lockfile.Entry) bool { return l.Protocol == Name && strings.HasPrefix(l.Key, "sumdb/") }) {
+			e.GOSUMDB = "off" // as where it was recorded
+		}
 	}
 	if s.Recording {
 		p.FreezeLater() // a command that fetches no modules does not wait for the database
