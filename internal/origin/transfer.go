@@ -200,12 +200,10 @@ func (t *transfer) goOn(res *http.Response) error {
 }
 
 func (t *transfer) copy(res *http.Response, w *httpx.Watchdog) error {
-	size := 64 << 10
-	if res.ContentLength < 0 {
-		// One Read of a chunked body lasts until the buffer is full: with a large buffer, a link of
-		// 4 KB/s that many share would look silent.
-		size = 4 << 10
-	}
+	const small, large = 4 << 10, 64 << 10
+	// One Read of a chunked body lasts until the buffer is full: with a large buffer, a link of
+	// 4 KB/s that many share would look silent. Most answers are short: one of 1 KB needs no more.
+	size := int(max(small, min(large, res.ContentLength+1)))
 	limit := t.limit
 	if t.r.Size > 0 {
 		limit = t.r.Size

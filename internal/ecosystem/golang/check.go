@@ -36,7 +36,7 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 	}
 	switch r.kind {
 	case "zip", "mod":
-		return hashOf(r, body)
+		return p.hashOf(r, body)
 	case "list":
 		return lockfile.Proof{}, checkList(body)
 	}
@@ -44,8 +44,8 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 }
 
 // hashOf returns the h1 hash of a module or of its go.mod as a proof.
-func hashOf(r request, body io.ReadSeeker) (lockfile.Proof, error) {
-	hash := hashZip
+func (p *Protocol) hashOf(r request, body io.ReadSeeker) (lockfile.Proof, error) {
+	hash := p.unzip.hash
 	if r.kind == "mod" {
 		hash = hashMod
 	}
@@ -83,8 +83,8 @@ func hashMod(_ request, body io.ReadSeeker) (string, error) {
 	})
 }
 
-// hashZip returns the hash of a module's archive, whose files all lie below MODULE@VERSION/.
-func hashZip(r request, body io.ReadSeeker) (string, error) {
+// hash returns the hash of a module's archive, whose files all lie below MODULE@VERSION/.
+func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 	at, ok := body.(io.ReaderAt)
 	if !ok {
 		return "", errors.New("a module that cannot be read at an offset")
@@ -97,6 +97,7 @@ func hashZip(r request, body io.ReadSeeker) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("not a whole zip archive: %w", err)
 	}
+	u.use(z)
 	prefix := r.module.Path + "@" + r.module.Version + "/"
 	files := map[string]*zip.File{}
 	names := make([]string, 0, len(z.File))
@@ -111,7 +112,7 @@ func hashZip(r request, body io.ReadSeeker) (string, error) {
 		files[f.Name] = f
 		names = append(names, f.Name)
 	}
-	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
 }
 
 // checkList refuses what is not a list of versions.

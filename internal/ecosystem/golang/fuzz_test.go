@@ -1,12 +1,18 @@
 package golang
 
 import (
+	"archive/zip"
 	"bytes"
+	"fmt"
+	"io"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	"golang.org/x/sync/errgroup"
 )
 
 func FuzzItem(f *testing.F) {
@@ -36,8 +42,69 @@ func FuzzHashZip(f *testing.F) {
 	f.Add([]byte("PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
 	r := request{kind: "zip", module: module.Version{Path: "example.org/a", Version: "v1.0.0"}}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if h, err := hashZip(r, bytes.NewReader(b)); err == nil && !strings.HasPrefix(h, "h1:") {
-			t.Errorf("hash %q", h)
+		h, err := new(unzipper).hash(r, bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		if std, err := standard(b); err == nil && h != std || !strings.HasPrefix(h, "h1:") {
+			t.Errorf("hash %q, of the standard library %q", h, std)
 		}
 	})
+}
+
+// standard returns the hash of an archive as the go command computes it.
+func standard(b []byte) (string, error) {
+	z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		return "", err
+	}
+	files := map[string]*zip.File{}
+	for _, f := range z.File {
+		files[f.Name] = f
+	}
+	return dirhash.Hash1(slices.Collect(maps.Keys(files)), func(name string) (io.ReadCloser, error) { return files[name].Open() })
+}
+
+// One unzipper hashes many archives, at the same time, as the go command does; what is damaged in one
+// does not reach another.
+func TestUnzip(t *testing.T) {
+	var u unzipper
+	var all errgroup.Group
+	for n := range 8 {
+		all.Go(func() error {
+			var b bytes.Buffer
+			z := zip.NewWriter(&b)
+			for i, text := range []string{"", "package a\n", strings.Repeat("a long text ", 20_000*(n+1)), strings.Repeat("x", 70_000)} {
+				w, err := z.Create(fmt.Sprintf("example.org/a@v1.0.0/%d.go", i))
+				if err == nil {
+					_, err = io.WriteString(w, text)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			if err := z.Close(); err != nil {
+				return err
+			}
+			r := request{kind: "zip", module: module.Version{Path: "example.org/a", Version: "v1.0.0"}}
+			want, err := standard(b.Bytes())
+			if err != nil {
+				return err
+			}
+			for range 4 {
+				if got, err := u.hash(r, bytes.NewReader(b.Bytes())); err != nil || got != want {
+					return fmt.Errorf("%q, not %q: %w", got, want, err)
+				}
+				bad := bytes.Clone(b.Bytes())
+				bad[len(bad)/3] ^= 0xff
+				if got, err := u.hash(r, bytes.NewReader(bad)); err == nil {
+					return fmt.Errorf("%q of a damaged archive", got)
+				}
+			}
+			return nil
+		})
+	}
+	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
 }

@@ -37,6 +37,7 @@ type Protocol struct {
 	later   atomic.Bool             // Freeze is called when the tree is first needed
 	freeze  sync.Mutex              // held meanwhile
 	down    health.Memory[struct{}] // the database did not answer
+	unzip   unzipper
 }
 
 var (
