@@ -120,7 +120,7 @@ func readManifest(scan func(...any) error) (m Manifest, err error) {
 	return m, json.Unmarshal([]byte(annotations), &m.Annotations)
 }
 
-// PutManifest stores m in repository, and lets tags stand for it, in one transaction. Errors: a *Lacks
+// PutManifest stores m in repository, and lets tags stand for it, in one transaction. Errors: a *LacksError
 // when repository does not have all that m needs. check, which may be nil, is asked for each tag
 // that stands for another manifest, with that one's blob; its error ends the change.
 func (d *DB) PutManifest(ctx context.Context, repository string, m Manifest, tags []string, check func(tag string, now digest.Digest) error) error {
@@ -153,12 +153,12 @@ func (d *DB) PutManifest(ctx context.Context, repository string, m Manifest, tag
 	})
 }
 
-// Lacks is the error for a manifest that points to what its repository does not have.
-type Lacks struct{ Blob digest.Digest }
+// LacksError is the error for a manifest that points to what its repository does not have.
+type LacksError struct{ Blob digest.Digest }
 
-func (e *Lacks) Error() string { return "the repository does not have " + string(e.Blob) }
+func (e *LacksError) Error() string { return "the repository does not have " + string(e.Blob) }
 
-// has returns a *Lacks unless repository has all of needs, as a blob or a manifest.
+// has returns a *LacksError unless repository has all of needs, as a blob or a manifest.
 func has(ctx context.Context, tx *sql.Tx, repository string, needs []digest.Digest) error {
 	for _, d := range needs {
 		var there bool
@@ -168,7 +168,7 @@ func has(ctx context.Context, tx *sql.Tx, repository string, needs []digest.Dige
 			return err
 		}
 		if !there {
-			return &Lacks{d}
+			return &LacksError{d}
 		}
 	}
 	return nil

@@ -79,8 +79,8 @@ func (f FS) Purge(path string) []Left {
 	}
 	defer unix.Close(parent)
 	var p purge
-	if real, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
-		p.mounts, p.real, p.said = mounts(), filepath.Join(real, filepath.Base(path)), path
+	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		p.mounts, p.real, p.said = mounts(), filepath.Join(folder, filepath.Base(path)), path
 	}
 	p.remove(parent, filepath.Base(path), path)
 	return p.left
@@ -152,7 +152,7 @@ func (p *purge) below(dir *os.File, path string, empty *bool) bool {
 }
 
 func (p *purge) keep(path string, err error) bool {
-	if err == unix.EBUSY {
+	if errors.Is(err, unix.EBUSY) {
 		err = ErrMount
 	}
 	p.left = append(p.left, Left{path, err})

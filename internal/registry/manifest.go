@@ -164,7 +164,7 @@ func (r *Registry) Put(ctx context.Context, name Name, ref Reference, tags []str
 			m.Children = append(m.Children, d.Digest)
 		}
 	}
-	var lacks *db.Lacks
+	var lacks *db.LacksError
 	if err := r.facts.PutManifest(ctx, string(name), m, tags, r.mayMove(name)); errors.As(err, &lacks) {
 		return Pushed{}, fail(errs.NotFound, ManifestBlobUnknown, "%s is not in this repository: push it first", lacks.Blob)
 	} else if err != nil {

@@ -307,7 +307,7 @@ func (v *Volume) read(r io.ReaderAt, size int64) error {
 	head := make([]byte, stubSize)
 	n, err := r.ReadAt(head, 0)
 	switch {
-	case err != nil && err != io.EOF:
+	case err != nil && !errors.Is(err, io.EOF):
 		return err
 	case httpx.IsPage("", head[:n]):
 		return errs.Hint(untrusted("a web page, not a volume"), "a login page of the network (a captive portal) was saved in its place: log in, and get the file again")

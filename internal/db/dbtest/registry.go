@@ -37,7 +37,7 @@ func images(t *testing.T, d *db.DB) {
 	}
 	lacking := m
 	lacking.Needs = []digest.Digest{layer, two}
-	var lacks *db.Lacks
+	var lacks *db.LacksError
 	if err := d.PutManifest(ctx, "a", lacking, []string{"v1"}, nil); !errors.As(err, &lacks) || lacks.Blob != two {
 		t.Errorf("a manifest that lacks %s: %v", two, err)
 	}
