@@ -85,6 +85,10 @@ func TestAServiceOfAnotherUser(t *testing.T) {
 	n := newNode(t, s)
 	n.sh(0, "sh", "-c", "umask 077; echo secret >/root-only; exec 7</root-only; exec sh "+first+" install --channel live --root "+s.root)
 	process := n.mustServe(v1)
+	keeper := strconv.Itoa(n.status(0).Services[0].PID)
+	if status := n.sh(0, "cat", "/proc/"+keeper+"/status"); keeper == process || !strings.Contains(status, "CapEff:\t0000000000000020\n") {
+		t.Errorf("the keeper of process %s has rights:\n%s", process, status)
+	}
 	status := n.sh(0, "cat", "/proc/"+process+"/status")
 	for _, line := range []string{"Uid:\t1234\t1234\t1234\t1234\n", "Umask:\t0022\n"} {
 		if !strings.Contains(status, line) {

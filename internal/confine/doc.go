@@ -6,6 +6,9 @@
 //	         the command; it collects orphans, passes signals on, and everything ends with it
 //	command  what the Spec names, with its user, limits and system-call filter
 //
+// A service's keeper outlives the parent. It makes a starter, which becomes the service, and starts
+// itself anew without its rights: see docs/decisions/0066.
+//
 // The program that calls Start is started again as the keeper, with Verb as its first argument: its
 // main must hand over to Main then.
 //

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
@@ -26,20 +27,41 @@ import (
 func Main() {
 	runtime.LockOSThread() // rights, filters and limits are the thread's, and pass on to the command
 	procfs.Disinherit()
-	f := os.NewFile(controlFD, "control")
-	c, err := net.FileConn(f)
-	f.Close()
-	conn, ok := c.(*net.UnixConn)
-	if err != nil || !ok {
+	k := &keeper{heard: make(chan os.Signal, 16)}
+	begin, keep, control := k.begin, k.keep, controlFD
+	var err error
+	if len(os.Args) > 2 {
+		k.kept = &kept{logged: make(chan struct{})}
+		err = json.Unmarshal([]byte(os.Args[2]), k.kept)
+		begin, keep, k.pid, control = k.resume, k.keepService, k.kept.PID, k.kept.Conn
+	}
+	if err == nil {
+		k.conn, err = socketOf(uintptr(control))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "this verb is for Overland itself")
 		os.Exit(2)
 	}
-	k := &keeper{conn: conn, heard: make(chan os.Signal, 16)}
-	if err := k.begin(); err != nil {
-		_ = Send(conn, refusal(err))
+	if err := begin(); err != nil {
+		_ = Send(k.conn, refusal(err))
 		os.Exit(1)
 	}
-	os.Exit(k.keep())
+	os.Exit(keep())
+}
+
+// socketOf returns the end of a SocketPair that this process was started with.
+func socketOf(fd uintptr) (*net.UnixConn, error) {
+	f := os.NewFile(fd, "control")
+	defer f.Close()
+	c, err := net.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil, errors.New("not one of our sockets")
+	}
+	return conn, nil
 }
 
 type keeper struct {
@@ -48,7 +70,8 @@ type keeper struct {
 	pid   int // the command
 	order order
 	exit  *os.File // of a service
-	logs  *logs    // of a service; nil = it writes where the keeper was told to
+	log   *os.File // of a service: the folder of its log
+	kept  *kept    // of a service, when this is a keeper without rights
 }
 
 func refusal(err error) answer {
@@ -81,14 +104,12 @@ func (k *keeper) begin() error {
 	if o.Service {
 		ownStanding()
 	}
-	if o.Exit {
-		k.exit = os.NewFile(exitFD, "exit")
-	}
-	if s.Bare {
+	if s.Bare && !o.Service {
 		return k.beBare(s)
 	}
-	// From here on a signal is the command's, also one that comes before it runs.
-	signal.Notify(k.heard, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
+	if !o.Service {
+		k.hear()
+	}
 	if s.Network == NetworkNone {
 		if err := Loopback(); err != nil {
 			return fmt.Errorf("bring lo up: %w", err)
@@ -106,11 +127,14 @@ func (k *keeper) begin() error {
 			return fmt.Errorf("set the host name: %w", err)
 		}
 	}
-	if o.Log != "" { // while the machine's folders are in sight
+	if o.Service { // while the machine's folders are in sight
 		var err error
-		if k.logs, err = openLog(o, s); err != nil {
-			return err
+		if k.log, err = folderAlone(filepath.Dir(o.Log), s.Bare); err != nil {
+			return fmt.Errorf("open the folder of the log: %w", err)
 		}
+	}
+	if s.Bare {
+		return k.serve(s)
 	}
 	if len(s.Mounts) > 0 {
 		if err := privateRoot(s.Mounts, o.Mapped); err != nil {
@@ -118,6 +142,9 @@ func (k *keeper) begin() error {
 		}
 	} else if err := apart(); err != nil {
 		return err
+	}
+	if o.Service {
+		return k.serve(s)
 	}
 	if s.Dir == "" {
 		s.Dir = "/"
@@ -140,12 +167,7 @@ func (k *keeper) begin() error {
 	if err != nil {
 		return &ExecError{fmt.Errorf("start %s: %w", s.Path, err)}
 	}
-	files := []uintptr{0, 1, 2}
-	if k.logs != nil {
-		defer k.logs.pipe.Close()
-		files = []uintptr{0, k.logs.pipe.Fd(), k.logs.pipe.Fd()}
-	}
-	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: files, Sys: &syscall.SysProcAttr{Setsid: true}}
+	attr := &syscall.ProcAttr{Dir: s.Dir, Env: s.Env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Setsid: true}}
 	err = retryBusy(func() error {
 		k.pid, err = syscall.ForkExec(path, s.Args, attr)
 		return err
@@ -159,16 +181,31 @@ func (k *keeper) begin() error {
 // umask is that of every command: what it writes is not for others to change.
 const umask = 0o022
 
+// hear makes signals the command's, also those that come before it runs.
+func (k *keeper) hear() {
+	signal.Notify(k.heard, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGCONT)
+}
+
 // beBare gives up what is to be given up and becomes the command.
 func (k *keeper) beBare(s Spec) error {
+	if k.order.Waits {
+		if _, err := Receive(k.conn, new(bool)); err != nil {
+			return err
+		}
+	}
 	if err := os.Chdir(cmp.Or(s.Dir, "/")); err != nil {
 		return fmt.Errorf("working folder: %w", err)
 	}
 	if err := setLimits(s.Limits, k.order.Grouped, true); err != nil {
 		return err
 	}
-	if err := surrender(s, false); err != nil {
+	if err := surrender(s, k.order.Mapped); err != nil {
 		return err
+	}
+	if k.order.Dies {
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+			return err
+		}
 	}
 	// It returns only when it cannot.
 	return &ExecError{retryBusy(func() error { return unix.Exec(s.Path, s.Args, s.Env) })}
@@ -212,10 +249,6 @@ func program(s Spec) (string, error) {
 // code; the kernel then ends what is left. When the parent says so, everything is told to end, and
 // has the time of grace for it.
 func (k *keeper) keep() int {
-	if k.order.Service {
-		k.conn.Close()
-		return k.keepService()
-	}
 	deaths, stop := make(chan procfs.Death), make(chan struct{})
 	go k.obey(stop)
 	go procfs.Reap(deaths)
@@ -243,9 +276,7 @@ func (k *keeper) keep() int {
 			}
 			_ = syscall.Kill(-1, syscall.SIGKILL)
 		case s := <-k.heard:
-			if n, ok := s.(syscall.Signal); ok {
-				_ = syscall.Kill(-k.pid, n) // its group, as a terminal does it
-			}
+			k.pass(s)
 		}
 	}
 }
@@ -258,55 +289,6 @@ func (k *keeper) obey(stop chan<- struct{}) {
 			os.Exit(signalled + int(syscall.SIGKILL))
 		}
 		stop <- struct{}{}
-	}
-}
-
-// others collects what has ended and reports whether any process is left here.
-func (k *keeper) others() bool {
-	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, nil)
-		if errors.Is(err, syscall.EINTR) || pid > 0 {
-			continue
-		}
-		return err == nil
-	}
-}
-
-// report writes how a service ended, for an agent that is not the parent.
-func (k *keeper) report(e Exit) {
-	if k.exit == nil {
-		return
-	}
-	if b, err := json.Marshal(e); err == nil {
-		_, _ = k.exit.Write(b)
-	}
-}
-
-// keepService is keep for a service, which outlives the parent.
-func (k *keeper) keepService() int {
-	go func() {
-		for s := range k.heard {
-			if n, ok := s.(syscall.Signal); ok {
-				_ = syscall.Kill(-k.pid, n) // its group, as a terminal does it
-			}
-		}
-	}()
-	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		switch {
-		case errors.Is(err, syscall.EINTR):
-		case err != nil:
-			return 1
-		case pid == k.pid && (status.Signaled() || status.Exited()):
-			e := exitOf(status)
-			e.Left = remains(k.others)
-			k.report(e)
-			endRest(k.order.Linger, k.others)
-			k.logs.drain(k.others)
-			return e.Code
-		}
 	}
 }
 

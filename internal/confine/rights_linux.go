@@ -34,6 +34,20 @@ func surrender(s Spec, mapped bool) error {
 			return err
 		}
 	}
+	if err := setCapabilities(keep); err != nil {
+		return err
+	}
+	if s.Filter == FilterOff {
+		return nil
+	}
+	if err := installFilters(s); err != nil {
+		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
+	}
+	return nil
+}
+
+// setCapabilities leaves the calling thread, and what it starts, those of keep.
+func setCapabilities(keep uint64) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	low, high := uint32(keep), uint32(keep>>32)
 	data := [2]unix.CapUserData{{Effective: low, Permitted: low, Inheritable: low}, {Effective: high, Permitted: high, Inheritable: high}}
@@ -47,12 +61,6 @@ func surrender(s Spec, mapped bool) error {
 		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
 			return fmt.Errorf("keep capability %d: %w", c, err)
 		}
-	}
-	if s.Filter == FilterOff {
-		return nil
-	}
-	if err := installFilters(s); err != nil {
-		return &UnableError{SystemCallFilters, "the kernel needs CONFIG_SECCOMP_FILTER", err}
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"time"
@@ -23,7 +22,7 @@ type Service struct {
 	Linger time.Duration // what the command leaves behind gets SIGTERM, and SIGKILL after this
 	Exit   *os.File      // the keeper writes here how the command ended: see ReadExit; nil = nowhere
 	// Log is the file into which the keeper writes what the command prints, instead of Stdout and
-	// Stderr, and never more than LogLimits; "" = none. Its folder must exist. Not with Bare.
+	// Stderr, and never more than LogLimits. Its folder must exist.
 	Log       string
 	LogLimits logfile.Limits
 }
@@ -96,82 +95,5 @@ func retryBusy(start func() error) error {
 			return err
 		}
 		time.Sleep(wait)
-	}
-}
-
-// logs is what the keeper does with what the command prints.
-type logs struct {
-	pipe  *os.File // the command's end, until the command has it
-	ended chan struct{}
-}
-
-// openLog begins to write what arrives on a pipe into the log of o. The pipe is not the user's of s,
-// though it may be opened anew, as programs do with /dev/stdout: an owner could change its mode.
-func openLog(o order, s Spec) (*logs, error) {
-	w, err := logfile.Open(o.Log, o.LogLimits)
-	if err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
-	}
-	r, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	if os.Geteuid() == 0 {
-		const group = 0o660
-		if err := errors.Join(in.Chown(0, s.User.Group), in.Chmod(group)); err != nil {
-			return nil, fmt.Errorf("hand over the log: %w", err)
-		}
-	}
-	l := &logs{pipe: in, ended: make(chan struct{})}
-	go func() {
-		defer close(l.ended)
-		b := make([]byte, 64<<10)
-		for {
-			n, err := r.Read(b)
-			if err != nil {
-				w.Close()
-				return
-			}
-			_, _ = w.Write(b[:n])
-		}
-	}()
-	return l, nil
-}
-
-// drain returns when all that was printed is in the log, once nobody is left who prints.
-func (l *logs) drain(left func() bool) {
-	const unkillable, look = 5 * time.Second, time.Millisecond
-	if l == nil {
-		return
-	}
-	for end := time.Now().Add(unkillable); left() && time.Now().Before(end); time.Sleep(look) {
-		_ = unix.Kill(-1, unix.SIGKILL)
-	}
-	select {
-	case <-l.ended:
-	case <-time.After(unkillable):
-	}
-}
-
-// remains reports whether left still returns true after a moment: helpers of a command that is done may
-// need one to end.
-func remains(left func() bool) bool {
-	for range 10 {
-		if !left() {
-			return false
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return left()
-}
-
-// endRest ends what the command left behind: this is process 1, and -1 is everyone else here.
-func endRest(linger time.Duration, left func() bool) {
-	if linger <= 0 || unix.Kill(-1, unix.SIGTERM) != nil {
-		return
-	}
-	_ = unix.Kill(-1, unix.SIGCONT)
-	for end := time.Now().Add(linger); left() && time.Now().Before(end); {
-		time.Sleep(5 * time.Millisecond)
 	}
 }

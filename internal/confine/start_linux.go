@@ -258,6 +258,8 @@ type order struct {
 	Mapped  bool `json:"mapped"`  // it is in a user namespace of its own
 	Grouped bool `json:"grouped"` // a control group holds the limits
 	Service bool `json:"service"` // it outlives its parent
+	Waits   bool `json:"waits"`   // it becomes a service, after one more word
+	Dies    bool `json:"dies"`    // it ends with its parent
 	Exit    bool `json:"exit"`    // of a service: exitFD is there
 
 	Linger time.Duration `json:"linger"`
@@ -295,7 +297,7 @@ func (p *Process) converse(s Spec, mapped bool, v *Service) error {
 		var a answer
 		files, err := Receive(p.control, &a)
 		switch {
-		case errors.Is(err, io.EOF) && s.Bare:
+		case errors.Is(err, io.EOF) && s.Bare && v == nil:
 			return nil // the command has the keeper's place, or it has ended already
 		case err != nil:
 			return p.silent(err)

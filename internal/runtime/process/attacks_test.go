@@ -228,6 +228,7 @@ func confession(t *testing.T, change func(w *world)) (*world, string) {
 	w.inst.Program = filepath.Join(w.dir, "program")
 	copyProgram(t, w.inst.Program)
 	open(t, w.dir)
+	w.inst.Log = filepath.Join(t.TempDir(), "log") // the folder becomes the service's
 	change(w)
 	if err := runtime.MakeData(fsx0, w.inst); err != nil {
 		t.Fatal(err)

@@ -2,8 +2,9 @@
 // can do with: see package confine.
 //
 //	agent    forks the keeper, records it, and only then gives it the word
-//	keeper   process 1 of the service's namespaces: passes signals on, writes how the service ended
-//	service  a child of the keeper; without namespaces the keeper becomes it
+//	keeper   process 1 of the service's namespaces, where there are some: passes signals on, writes the
+//	         log and how the service ended; it has no rights
+//	service  a child of the keeper
 //
 // Files: the record (JSON, 0600: process id, kernel start time, boot id, user, control group) says
 // who runs an instance; RECORD.exit is what the keeper wrote; RECORD.lock is held while one is

@@ -361,14 +361,11 @@ func both(t *testing.T, test func(t *testing.T, r *process.Runtime)) {
 // inside returns what the service calls itself: its process id where it runs.
 func inside(t *testing.T, p runtime.Process) int {
 	t.Helper()
-	pid, own := p.PID(), spaces(p.PID())
-	if len(own) == 1 {
-		return pid
-	}
+	pid := p.PID()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		found := 0
 		_ = procfs.Each(func(s procfs.Process) {
-			if s.Parent == pid && s.Session == s.PID {
+			if s.Parent == pid && s.Group == s.PID {
 				found = s.PID
 			}
 		})

@@ -2,9 +2,12 @@ package process_test
 
 import (
 	"context"
+	"debug/elf"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -345,6 +348,49 @@ func TestALogBurstStaysWithinItsLimit(t *testing.T) {
 	if n := total(); n < keep*size || !strings.HasSuffix(w.log(), "x\nneedle\n") {
 		t.Errorf("%d bytes; the log ends with %q", n, w.log()[max(0, len(w.log())-40):])
 	}
+}
+
+// What the keeper of a service could do, it can do for as long as the service runs: it has the right to
+// signal what it keeps, whoever that becomes, and no other.
+func TestS17AKeeperHasNoRights(t *testing.T) {
+	both(t, func(t *testing.T, r *process.Runtime) {
+		w := newWorld(t, "serve")
+		p := w.start(r)
+		w.ready(1)
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.PID()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := strings.ReplaceAll(string(status), "\t", " ")
+		const kill = "0000000000000020"
+		wantAll(t, got, "CapInh: "+kill+"\n", "CapPrm: "+kill+"\n", "CapEff: "+kill+"\n", "CapBnd: "+kill+"\n",
+			"NoNewPrivs: 1\n", "Seccomp: 2\n", "Groups:  \n")
+		if files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID())); err != nil || len(files) > 12 {
+			t.Errorf("it has %d files open: %v", len(files), err)
+		}
+		if alone(t) && p.Info().Confined.Apart {
+			root, err := os.Stat(fmt.Sprintf("/proc/%d/root", p.PID()))
+			if logs, e := os.Stat(filepath.Dir(w.inst.Log)); err != nil || e != nil || !os.SameFile(root, logs) {
+				t.Errorf("it sees more than the folder of the log: %v, %v", err, e)
+			}
+		}
+		w.stop(p)
+		if got := w.log(); got != "serving\nbye\n" {
+			t.Errorf("log %q", got)
+		}
+	})
+}
+
+// alone reports whether this program, which is the keeper too, needs no other file to start: as the agent,
+// and these tests in a virtual machine.
+func alone(t *testing.T) bool {
+	t.Helper()
+	program, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
+	return !slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP })
 }
 
 // procfsLives reports whether the child pid has not ended.

@@ -38,7 +38,7 @@ func (h collected) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// reaper plays a process 1: its service leaves an orphan behind, and it has children of its own.
+// reaper plays a process 1: somebody leaves an orphan to it, and it has a service and children of its own.
 func reaper(dir string) {
 	if err := process.Subreaper(); err != nil {
 		panic(err)
@@ -50,7 +50,8 @@ func reaper(dir string) {
 	ended := make(chan error)
 	go func() { ended <- r.Reap(ctx) }()
 
-	p, err := r.Start(ctx, instance("orphaner "+bare, dir, "orphaner"))
+	i := instance("orphaner "+bare, dir, "orphaner")
+	p, err := r.Start(ctx, i)
 	if err != nil {
 		panic(err)
 	}
@@ -59,7 +60,13 @@ func reaper(dir string) {
 	exit.Left = false // its child may take a moment to end
 	fmt.Println("service:", exit)
 
-	i := instance("exec", dir, "exit=5")
+	orphaner := exec.Command(i.Program)
+	orphaner.Env = append(i.Env, "OVERLAND_TEST_FIFO=/dev/null")
+	if err := orphaner.Run(); err != nil {
+		panic(err)
+	}
+
+	i = instance("exec", dir, "exit=5")
 	e, err := r.Exec(ctx, i, []string{i.Program}, &bytes.Buffer{})
 	if err != nil {
 		panic(err)

@@ -25,7 +25,6 @@ type command struct {
 	user     runtime.User
 	spec     confine.Spec
 	null     *os.File
-	log      *os.File
 	exit     *os.File
 	logStart int64
 }
@@ -58,35 +57,13 @@ func (r *Runtime) prepare(i runtime.Instance) (_ *command, err error) {
 		c.logStart = info.Size()
 	}
 	c.spec.Stdin, c.spec.Stdout, c.spec.Stderr = c.null, nil, nil
-	if c.spec.Bare {
-		if err := c.openLog(); err != nil {
-			return nil, err
-		}
-	}
 	// A full disk keeps nobody down: the exit of an adopted service is unknown then.
 	c.exit, _ = os.OpenFile(exitPath(i.Record), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	return c, nil
 }
 
-// openLog gives the service, which has no keeper, its log itself.
-func (c *command) openLog() (err error) {
-	// O_APPEND: after a rotation emptied the file, the service goes on at its new end.
-	if c.log, err = os.OpenFile(c.i.Log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
-		return fmt.Errorf("open the log: %w", err)
-	}
-	// Programs open /dev/stdout anew, so the log is their group's too. It is never theirs: a file's
-	// owner may hold up whoever opens it (F_SETLEASE), and change its mode.
-	if os.Geteuid() == 0 {
-		if err := errors.Join(c.log.Chown(0, int(c.user.GID)), c.log.Chmod(0o660)); err != nil {
-			return fmt.Errorf("hand over the log: %w", err)
-		}
-	}
-	c.spec.Stdout, c.spec.Stderr = c.log, c.log
-	return nil
-}
-
 func (c *command) close() {
-	for _, f := range []*os.File{c.null, c.log, c.exit} {
+	for _, f := range []*os.File{c.null, c.exit} {
 		if f != nil {
 			f.Close()
 		}
@@ -126,11 +103,6 @@ func (c *command) start(ctx context.Context) (record, error) {
 			break
 		}
 		rec.Confined.Missing = append(rec.Confined.Missing, missing)
-		if c.spec.Bare && c.log == nil {
-			if err := c.openLog(); err != nil {
-				return rec, err
-			}
-		}
 		err = c.launch(ctx, &rec)
 	}
 	return rec, err
@@ -175,10 +147,8 @@ func (c *command) devices(rec *record) error {
 
 func (c *command) launch(ctx context.Context, rec *record) error {
 	missing := rec.Confined.Missing
-	v := confine.Service{Linger: c.i.StopTimeout(), Exit: c.exit}
-	if rec.KeepsLog = !c.spec.Bare; rec.KeepsLog {
-		v.Log, v.LogLimits = c.i.Log, c.r.o.Rotation.Limits()
-	}
+	rec.KeepsLog = true
+	v := confine.Service{Linger: c.i.StopTimeout(), Exit: c.exit, Log: c.i.Log, LogLimits: c.r.o.Rotation.Limits()}
 	v.Ready = func(pid int, done confine.Applied) error {
 		s, err := procfs.Read(pid)
 		if err != nil {

@@ -207,7 +207,7 @@ func openPidfd(rec record) *os.File {
 // process. The run's control group goes.
 func (p *proc) collect() runtime.Exit {
 	e := collectChild(p.rec.PID)
-	if x, ok := confine.ReadExit(exitPath(p.path)); ok && p.rec.Confined.Apart {
+	if x, ok := confine.ReadExit(exitPath(p.path)); ok && (p.rec.Confined.Apart || p.rec.KeepsLog) {
 		e = exitOf(x, e.At)
 	}
 	if g := confine.FindGroup(p.rec.Group); p.rec.Group != "" {

@@ -17,7 +17,7 @@ var suites = map[string]string{
 	"confine": "^TestACommandIsWhatItsSpecSays$|^TestLimits$/^(memory|processes|enough)$|^TestEverythingEndsWithTheCommand$|" +
 		"^TestMounts$|^TestListen$|^TestWhatIsAppliedIsSaid$|^TestNoAttemptGetsThrough$/^(in_a_user_namespace|as_root_without_one)$|^TestS17DisksAreKeptAwayByTheControlGroup$",
 	"runtime/process": "^(TestS5AnotherUserTakesNoServicesPlace|TestS17CapabilitiesAreAskedFor|TestS17LimitsHoldAndAreNamed|" +
-		"TestS17AServiceCannotWriteTheDisk|TestDamagedRecord)$/^(pidfd|empty)$",
+		"TestS17AServiceCannotWriteTheDisk|TestDamagedRecord|TestS17AKeeperHasNoRights)$/^(pidfd|empty)$",
 }
 
 // What holds on this machine holds on a pure cgroup v2 with another kernel too: builds and services, in one boot.
