@@ -126,7 +126,7 @@ func alone() bool {
 }
 
 func native(b []byte) uint64 {
-	if len(b) == 4 { //nolint:mnd // bytes of a word
+	if len(b) == 4 { // bytes of a word
 		return uint64(binary.NativeEndian.Uint32(b))
 	}
 	return binary.NativeEndian.Uint64(b)
