@@ -47,16 +47,19 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	fail := func(err error) (Built, error) {
 		return Built{}, fmt.Errorf("build %s for %s: %w", j.Name, j.Platform, err)
 	}
-	var under string // what is under way; guarded by r.telling
-	tell := func(step Step, detail string, ended bool) {
+	var under Step // what is under way; guarded by r.telling
+	say := func(detail string, ended bool) {
 		if r.req.Progress != nil {
-			r.telling.Lock()
-			defer r.telling.Unlock()
-			under = string(step)
 			r.req.Progress(progress.Event{
-				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(step)+" "+detail) + j.turn, End: ended,
+				Step: "build", What: fmt.Sprintf("%s for %s", j.Name, j.Platform), Note: strings.TrimSpace(string(under)+" "+detail) + j.turn, End: ended,
 			})
 		}
+	}
+	tell := func(step Step, detail string, ended bool) {
+		r.telling.Lock()
+		defer r.telling.Unlock()
+		under = step
+		say(detail, ended)
 	}
 	j.ReadFile, j.Note = r.readFile, r.note
 	j.Progress = func(step Step, detail string) { tell(step, detail, false) }
@@ -98,10 +101,9 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if err == nil && !found {
 		step = StepDone
 		stop := r.still(func(took time.Duration) {
-			r.telling.Lock()
-			step := under
-			r.telling.Unlock()
-			tell(Step(step), fmt.Sprintf("since %s", progress.Duration(took)), false)
+			r.telling.Lock() // the step must not change in between
+			defer r.telling.Unlock()
+			say(fmt.Sprintf("since %s", progress.Duration(took)), false)
 		})
 		rec, err = r.make(ctx, b, j, recipe)
 		stop()
