@@ -48,6 +48,7 @@ func TestAHangingServiceIsRestarted(t *testing.T) {
 				t.Errorf("after two failures: %+v", st)
 			}
 			time.Sleep(30 * sec)
+			synctest.Wait() // whoever told it is done
 			st := s.Status()
 			if st.State != runtime.Running || st.Restarts != 1 || rt.started() != 2 || len(told) != 1 {
 				t.Errorf("%s: after three failures: %+v, told %q", policy, st, told)
@@ -124,6 +125,7 @@ func TestATryThatHangs(t *testing.T) {
 		var told error
 		s := runtime.Supervise(t.Context(), rt, inst, runtime.Options{Unwell: func(err error) { told = errors.Join(told, err) }})
 		time.Sleep(5 * time.Minute)
+		synctest.Wait() // whoever told it is done
 		if told == nil || !strings.Contains(told.Error(), "it did not end") {
 			t.Errorf("told %v", told)
 		}
