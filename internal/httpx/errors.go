@@ -42,6 +42,12 @@ func WithStatus(err error, status int) error {
 	return &statusError{err, status}
 }
 
+// NotServed is the error of a method that is not served here; allow lists those that are.
+func NotServed(w http.ResponseWriter, allow string) error {
+	w.Header().Set("Allow", allow)
+	return WithStatus(errs.Errorf(errs.Invalid, "this method is not served here"), http.StatusMethodNotAllowed)
+}
+
 // Status returns the HTTP status of err: what its HTTPStatus method says, else that
 // of its kind (the table of errs).
 func Status(err error) int {

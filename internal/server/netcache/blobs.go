@@ -35,7 +35,7 @@ func (f *Face) blob(w http.ResponseWriter, r *http.Request, name string) error {
 	case name == "":
 		return errs.Errorf(errs.NotFound, "no blob is named")
 	}
-	return notServed(w, "GET, HEAD, PUT")
+	return httpx.NotServed(w, "GET, HEAD, PUT")
 }
 
 func (f *Face) getBlob(w http.ResponseWriter, r *http.Request, name string) error {

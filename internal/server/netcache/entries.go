@@ -25,7 +25,7 @@ func (f *Face) key(w http.ResponseWriter, r *http.Request, key string) error {
 	case r.Method == http.MethodPost && key == updateName:
 		return f.update(w, r)
 	}
-	return notServed(w, "GET, HEAD, PUT")
+	return httpx.NotServed(w, "GET, HEAD, PUT")
 }
 
 func (f *Face) getEntries(w http.ResponseWriter, r *http.Request, key string) error {

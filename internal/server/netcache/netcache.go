@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"overland/internal/admission"
-	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/netcache/server"
 	"overland/internal/store"
@@ -92,12 +91,6 @@ func (f *Face) writer(r *http.Request) (server.By, error) {
 		from = c // the network of an IPv6 address
 	}
 	return server.By{Account: account, Remote: r.RemoteAddr, Client: from}, err
-}
-
-// notServed is the error of a method that is not served here; allow lists those that are.
-func notServed(w http.ResponseWriter, allow string) error {
-	w.Header().Set("Allow", allow)
-	return httpx.WithStatus(errs.Errorf(errs.Invalid, "this method is not served here"), http.StatusMethodNotAllowed)
 }
 
 // fail answers with err. The old client sends its whole body before it reads: unless a bounded

@@ -93,7 +93,7 @@ func (f *Face) token(w http.ResponseWriter, r *http.Request) error {
 			who, err = f.form(r, string(form))
 		}
 	default:
-		return notServed(w, "GET, POST")
+		return httpx.NotServed(w, "GET, POST")
 	}
 	if err != nil {
 		if errs.KindOf(err) == errs.Denied {

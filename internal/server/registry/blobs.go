@@ -38,7 +38,7 @@ func (c *call) blobs(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
-	return notServed(w, "GET, HEAD, DELETE")
+	return httpx.NotServed(w, "GET, HEAD, DELETE")
 }
 
 func (c *call) getBlob(w http.ResponseWriter, r *http.Request, d registry.Digest) error {
@@ -70,7 +70,7 @@ func (c *call) uploads(w http.ResponseWriter, r *http.Request, id string) error 
 	case id == "" && r.Method == http.MethodPost:
 		return c.begin(w, r)
 	case id == "":
-		return notServed(w, "POST")
+		return httpx.NotServed(w, "POST")
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
@@ -96,7 +96,7 @@ func (c *call) uploads(w http.ResponseWriter, r *http.Request, id string) error 
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	return notServed(w, "GET, PATCH, PUT, DELETE")
+	return httpx.NotServed(w, "GET, PATCH, PUT, DELETE")
 }
 
 // begin answers a POST: a blob of another repository is mounted, or one in the body is taken whole, or an upload begins.

@@ -103,7 +103,7 @@ func (f *Face) answer(w http.ResponseWriter, r *http.Request) error {
 // login is asked for it, also where everybody may pull: see tokenPath.
 func (f *Face) version(w http.ResponseWriter, r *http.Request, who auth.Account) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return notServed(w, "GET, HEAD")
+		return httpx.NotServed(w, "GET, HEAD")
 	}
 	if who.Name == "" && f.o.Accounts != nil && r.Header.Get("Authorization") == "" {
 		return f.challenge(w, r, auth.Pull, "", errs.Errorf(errs.Denied, "say who you are, or ask for a pass"))
@@ -120,11 +120,6 @@ func (c *call) allow(w http.ResponseWriter, r *http.Request, action auth.Action)
 		return c.f.challenge(w, r, action, string(c.name), errs.Errorf(errs.Denied, "%s %s needs a login", action, c.name))
 	}
 	return errs.Errorf(errs.Denied, "%s may not %s %s", c.who.Name, action, c.name)
-}
-
-func notServed(w http.ResponseWriter, allow string) error {
-	w.Header().Set("Allow", allow)
-	return httpx.WithStatus(errs.Errorf(errs.Invalid, "this method is not served here"), http.StatusMethodNotAllowed)
 }
 
 // fail answers with err in the form of the specification.

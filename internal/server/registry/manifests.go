@@ -49,7 +49,7 @@ func (c *call) manifests(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}
-	return notServed(w, "GET, HEAD, PUT, DELETE")
+	return httpx.NotServed(w, "GET, HEAD, PUT, DELETE")
 }
 
 func (c *call) getManifest(w http.ResponseWriter, r *http.Request, ref registry.Reference) error {
@@ -153,7 +153,7 @@ func (c *call) tags(w http.ResponseWriter, r *http.Request) error {
 		return errs.Errorf(errs.NotFound, "nothing is served under this path")
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return notServed(w, "GET, HEAD")
+		return httpx.NotServed(w, "GET, HEAD")
 	}
 	if err := c.allow(w, r, auth.Pull); err != nil {
 		return err
@@ -180,7 +180,7 @@ func (c *call) tags(w http.ResponseWriter, r *http.Request) error {
 // catalog answers /v2/_catalog: the repositories that the client may pull.
 func (f *Face) catalog(w http.ResponseWriter, r *http.Request, who auth.Account) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return notServed(w, "GET, HEAD")
+		return httpx.NotServed(w, "GET, HEAD")
 	}
 	n, err := limit(r.URL.Query())
 	if err != nil {
@@ -213,7 +213,7 @@ func (f *Face) catalog(w http.ResponseWriter, r *http.Request, who auth.Account)
 // referrers answers …/referrers/DIGEST.
 func (c *call) referrers(w http.ResponseWriter, r *http.Request) error {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return notServed(w, "GET, HEAD")
+		return httpx.NotServed(w, "GET, HEAD")
 	}
 	if err := c.allow(w, r, auth.Pull); err != nil {
 		return err
