@@ -45,6 +45,16 @@ func (g *Generation) Sort() {
 	sort.Slice(g.Apps, func(i, j int) bool { return g.Apps[i].App < g.Apps[j].App })
 }
 
+// App returns the application of that name, nil when g does not have it.
+func (g *Generation) App(name string) *App {
+	for i := range g.Apps {
+		if g.Apps[i].App == name {
+			return &g.Apps[i]
+		}
+	}
+	return nil
+}
+
 // App is one application of a generation.
 type App struct {
 	App      string                     `json:"app"`

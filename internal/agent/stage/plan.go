@@ -172,11 +172,7 @@ func (s *Stager) runs(app string) *node.App {
 	if err != nil {
 		return nil
 	}
-	i := slices.IndexFunc(g.Apps, func(a node.App) bool { return a.App == app })
-	if i < 0 {
-		return nil
-	}
-	return &g.Apps[i]
+	return g.App(app)
 }
 
 // compare finds out whether p is what the node runs already or what it refused.

@@ -2,7 +2,6 @@ package switchover
 
 import (
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"overland/internal/agent/node"
@@ -68,14 +67,14 @@ func (s *Switch) stays(g *node.Generation, service string) bool {
 		return false
 	}
 	release := func(g *node.Generation) string {
-		i := slices.IndexFunc(g.Apps, func(a node.App) bool { return a.App == app })
-		if i < 0 {
+		a := g.App(app)
+		if a == nil {
 			return ""
 		}
-		if _, has := g.Apps[i].Services[name]; !has {
+		if _, has := a.Services[name]; !has {
 			return ""
 		}
-		return string(g.Apps[i].Release)
+		return string(a.Release)
 	}
 	return release(g) != "" && release(g) == release(old)
 }

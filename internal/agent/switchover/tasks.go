@@ -39,9 +39,8 @@ func (s *Switch) pending(g *node.Generation) ([]task, error) {
 			continue
 		}
 		app, _, _ := strings.Cut(name, ".")
-		i := slices.IndexFunc(g.Apps, func(a node.App) bool { return a.App == app })
-		if !st.Did(name, g.Apps[i].Release) {
-			tasks = append(tasks, task{g.Apps[i], list[name]})
+		if a := g.App(app); !st.Did(name, a.Release) {
+			tasks = append(tasks, task{*a, list[name]})
 		}
 	}
 	return tasks, nil
@@ -60,7 +59,7 @@ func (s *Switch) prepare(ctx context.Context, g *node.Generation, t *trial) (tes
 	if len(tasks) == 0 {
 		return nil, v, nil
 	}
-	s.o.Ready() // a task may take an hour, which is no fault of the agent's
+	s.o.Ready() // a task may take an hour; that does not mean that the agent hangs
 	ended = s.during(ctx, t, func(ctx context.Context) {
 		for _, task := range tasks {
 			var one nodeapi.Test
