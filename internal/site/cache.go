@@ -15,7 +15,6 @@ import (
 	"overland/internal/digest"
 	"overland/internal/ecosystem"
 	"overland/internal/errs"
-	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/lockfile"
 	"overland/internal/mirror"
@@ -188,12 +187,7 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 }
 
 func addLock(keep map[digest.Digest]bool, path string) error {
-	f, err := fsx.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	l, err := lockfile.Parse(f, lockfile.Limit)
+	l, err := lockfile.Load(path)
 	if err != nil {
 		return err
 	}

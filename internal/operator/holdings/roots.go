@@ -151,7 +151,7 @@ func (h *Holdings) nameReleases(ctx context.Context, n *named, now *repository.S
 	}
 	var others []ocispec.Descriptor
 	for _, tag := range tags {
-		name := tag.Annotations[ocispec.AnnotationRefName]
+		name := store.TagOf(tag)
 		switch {
 		case signed[name]:
 			roots = append(roots, tag)
