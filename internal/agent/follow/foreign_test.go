@@ -71,13 +71,7 @@ func TestS13APipeInAWatchedFolderStopsNothing(t *testing.T) {
 	ticks := make(chan struct{})
 	following(t, node.Settings{Watch: []string{dir, good}, Sites: []string{"https://127.0.0.1:1#sha256:" + zeros}}, follow.Options{
 		Poll: time.Millisecond, Watch: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Resume: func(ctx context.Context) error {
-			select {
-			case ticks <- struct{}{}:
-			case <-ctx.Done():
-			}
-			return nil
-		},
+		Resume: ticking(ticks),
 		Install: func(_ context.Context, src stage.Source) (nodeapi.Report, error) {
 			to := offered
 			if strings.HasPrefix(src.Name(), "site ") {
@@ -117,6 +111,17 @@ func TestS13APipeInAWatchedFolderStopsNothing(t *testing.T) {
 	}
 }
 
+// ticking returns a Resume that tells of each look at the watched folders.
+func ticking(ticks chan<- struct{}) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case ticks <- struct{}{}:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+}
+
 // A watched folder that never answers when it is listed (a network folder whose server is gone, FUSE)
 // keeps the agent neither from the others nor from trying again to start what the node runs. It is asked
 // once, named once, and looked at when it is back.
@@ -133,13 +138,7 @@ func TestS13AFolderThatHangsWhenItIsListed(t *testing.T) {
 	back, ticks, offered := make(chan struct{}), make(chan struct{}), make(chan string, 100)
 	following(t, node.Settings{Watch: []string{filepath.Join(below, "*")}}, follow.Silent(follow.Options{
 		Poll: time.Hour, Watch: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Resume: func(ctx context.Context) error {
-			select {
-			case ticks <- struct{}{}:
-			case <-ctx.Done():
-			}
-			return nil
-		},
+		Resume: ticking(ticks),
 		Install: func(_ context.Context, src stage.Source) (nodeapi.Report, error) {
 			offered <- src.Name()
 			return nodeapi.Report{Outcome: nodeapi.Unchanged}, nil
@@ -203,13 +202,7 @@ func bounded(t *testing.T, pattern, limit string) {
 	ticks := make(chan struct{})
 	following(t, node.Settings{Watch: []string{pattern}}, follow.Options{
 		Poll: time.Hour, Watch: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
-		Resume: func(ctx context.Context) error {
-			select {
-			case ticks <- struct{}{}:
-			case <-ctx.Done():
-			}
-			return nil
-		},
+		Resume:  ticking(ticks),
 		Install: func(context.Context, stage.Source) (nodeapi.Report, error) { return nodeapi.Report{}, nil },
 	})
 	for range 6 {

@@ -76,14 +76,8 @@ func newWatching(t *testing.T, dir string, install func(n int64) error) *watchin
 	var offered atomic.Int64
 	following(t, node.Settings{Watch: []string{dir}}, follow.Options{
 		Poll: time.Hour, Watch: time.Millisecond,
-		Clock: func() time.Time { w.looks.Add(1); return time.Now() },
-		Resume: func(ctx context.Context) error {
-			select {
-			case w.ticks <- struct{}{}:
-			case <-ctx.Done():
-			}
-			return nil
-		},
+		Clock:  func() time.Time { w.looks.Add(1); return time.Now() },
+		Resume: ticking(w.ticks),
 		Install: func(context.Context, stage.Source) (nodeapi.Report, error) {
 			return nodeapi.Report{}, install(offered.Add(1))
 		},
