@@ -288,7 +288,7 @@ func (d *DB) RegistryUpload(ctx context.Context, id string) (repository, account
 	return repository, account, failed("upload", err)
 }
 
-// RemoveRegistryUpload forgets the upload id; that it is not known is no error.
+// RemoveRegistryUpload forgets the upload id; an unknown one is not an error.
 func (d *DB) RemoveRegistryUpload(ctx context.Context, id string) error {
 	return d.exec(ctx, "end an upload", "DELETE FROM registry_upload WHERE id = $1", id)
 }

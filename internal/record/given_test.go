@@ -282,7 +282,7 @@ func noCutIsSeen(t *testing.T) {
 	}
 }
 
-// Who asks for the head alone gets it at once, too, and nothing of it stays open.
+// A client that asks for the head alone gets it at once, too, and nothing of it stays open.
 func TestTheHeadComesAtOnce(t *testing.T) {
 	body := bytes.Repeat(content, 12)
 	p, a := newTold(whole(t, body).URL), newArrival(t)

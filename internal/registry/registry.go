@@ -66,7 +66,7 @@ func Open(blobs Store, facts *db.DB, o Options) (*Registry, error) {
 	return &Registry{blobs: blobs, facts: facts, o: o, uploads: map[string]*upload{}}, nil
 }
 
-// Deletes returns an error (errs.Denied) unless clients may delete.
+// deletes returns an error (errs.Denied) unless clients may delete.
 func (r *Registry) deletes() error {
 	if r.o.Delete {
 		return nil

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,11 +38,7 @@ func Listening(rt Runtime, p appfile.Port, records []string) ([]Listener, error)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	protocol := appfile.TCP
-	if p.Protocol != "" {
-		protocol = p.Protocol
-	}
-	all, err := teller.Listeners(protocol, p.Number, records)
+	all, err := teller.Listeners(cmp.Or(p.Protocol, appfile.TCP), p.Number, records)
 	var list []Listener
 	for _, l := range all {
 		if p.Covers(l.At.Addr()) {

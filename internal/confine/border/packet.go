@@ -158,7 +158,7 @@ func sum(parts ...[]byte) uint16 {
 }
 
 // question reads what a name server is asked, and returns the name, without the dot at its end, and
-// the answer "no such name". false = it is no question.
+// the answer "no such name". false = it is not a question.
 func question(b []byte) (name string, answer []byte, _ bool) {
 	var p dnsmessage.Parser
 	h, err := p.Start(b)
