@@ -62,6 +62,36 @@ func FuzzIndex(f *testing.F) {
 	})
 }
 
+func FuzzPackages(f *testing.F) {
+	f.Add([]byte("Package: a\nVersion: 1\nFilename: a\nSize: 1\nSHA256: " + strings.Repeat("0", 64) + "\nDepends: b (>= 1) | c:any, d\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		err := ReadPackages(bytes.NewReader(b), func(p *Package) error {
+			for _, a := range p.Depends {
+				again, err := ParseRelations(a.String())
+				if err != nil || len(again) != 1 || again[0].String() != a.String() {
+					t.Fatalf("%s: %v, %v", a, again, err)
+				}
+			}
+			return nil
+		})
+		if err != nil && errs.KindOf(err) != errs.Invalid {
+			t.Fatal(err)
+		}
+	})
+}
+
+func FuzzVersions(f *testing.F) {
+	f.Add("1:1.0~rc1-1", "1.0+b1-2", "2")
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		if CompareVersions(a, b) != -CompareVersions(b, a) || CompareVersions(a, a) != 0 {
+			t.Fatalf("%q and %q", a, b)
+		}
+		if CompareVersions(a, b) <= 0 && CompareVersions(b, c) <= 0 && CompareVersions(a, c) > 0 {
+			t.Fatalf("%q, %q and %q are in no order", a, b, c)
+		}
+	})
+}
+
 // FuzzInRelease: whatever is taken, is what was signed.
 func FuzzInRelease(f *testing.F) {
 	keys, err := ReadKeyring([]byte(fuzzKey))

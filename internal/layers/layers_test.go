@@ -48,6 +48,7 @@ var floors = map[string]int{
 	"db/dbtest":                 1,
 	"db/sqlite":                 1,
 	"deb":                       1,
+	"deb/resolve":               1,
 	"home":                      1,
 	"nodeapi":                   1,
 	"source":                    1,

@@ -1,0 +1,121 @@
+package deb
+
+import (
+	"strings"
+
+	"overland/internal/errs"
+)
+
+const relationLimit = 20_000 // alternatives in one field; the longest ones known have 3,000
+
+// Relation is one package that a field such as Depends names.
+type Relation struct {
+	Name    string
+	Arch    string // the qualifier: "any" of "python3:any"; "" = none
+	Op      string // "<<", "<=", "=", ">=", ">>"; "" = any version
+	Version string
+}
+
+// String returns r as a field has it.
+func (r Relation) String() string {
+	s := r.Name
+	if r.Arch != "" {
+		s += ":" + r.Arch
+	}
+	if r.Op != "" {
+		s += " (" + r.Op + " " + r.Version + ")"
+	}
+	return s
+}
+
+// Holds reports whether version is one that r asks for.
+func (r Relation) Holds(version string) bool {
+	c := CompareVersions(version, r.Version)
+	switch r.Op {
+	case "<<":
+		return c < 0
+	case "<=":
+		return c <= 0
+	case "=":
+		return c == 0
+	case ">=":
+		return c >= 0
+	case ">>":
+		return c > 0
+	}
+	return r.Op == ""
+}
+
+// Alternatives are the relations of which one is enough: "a | b".
+type Alternatives []Relation
+
+// String returns a as a field has it.
+func (a Alternatives) String() string {
+	list := make([]string, len(a))
+	for i, r := range a {
+		list[i] = r.String()
+	}
+	return strings.Join(list, " | ")
+}
+
+// ParseRelations returns what the value of a field such as Depends or Provides says, in its order.
+// It reads what an index has: architectures in brackets and build profiles, which only sources
+// have, are errs.Invalid, and so is a field of more than 20,000 names.
+func ParseRelations(field string) ([]Alternatives, error) {
+	if strings.TrimSpace(field) == "" {
+		return nil, nil
+	}
+	parts := strings.Split(field, ",")
+	if last := len(parts) - 1; strings.TrimSpace(parts[last]) == "" {
+		parts = parts[:last] // a comma at the end is allowed
+	}
+	if len(parts)+strings.Count(field, "|") > relationLimit {
+		return nil, errs.Errorf(errs.Invalid, "more than %d names in a field", relationLimit)
+	}
+	list := make([]Alternatives, len(parts))
+	for i, part := range parts {
+		for one := range strings.SplitSeq(part, "|") {
+			r, ok := parseRelation(strings.TrimSpace(one))
+			if !ok {
+				return nil, errs.Errorf(errs.Invalid, "%.100q is not a package with a version", one)
+			}
+			list[i] = append(list[i], r)
+		}
+	}
+	return list, nil
+}
+
+func parseRelation(s string) (r Relation, ok bool) {
+	name, rest, versioned := strings.Cut(s, "(")
+	r.Name = strings.TrimSpace(name)
+	if versioned {
+		inner, closed := strings.CutSuffix(strings.TrimSpace(rest), ")")
+		n := 0
+		for n < len(inner) && strings.IndexByte("<=>", inner[n]) >= 0 {
+			n++
+		}
+		switch r.Op = inner[:n]; r.Op {
+		case "<": // old names of these
+			r.Op = "<="
+		case ">":
+			r.Op = ">="
+		}
+		r.Version = strings.TrimSpace(inner[n:])
+		if !closed || r.Version == "" || strings.ContainsAny(r.Version, " \t\n()") || !strings.Contains(" << <= = >= >> ", " "+r.Op+" ") || r.Op == "" {
+			return r, false
+		}
+	}
+	r.Name, r.Arch, _ = strings.Cut(r.Name, ":")
+	return r, IsName(r.Name) && (r.Arch == "" || IsName(r.Arch))
+}
+
+// IsName reports whether s can be the name of a package.
+func IsName(s string) bool {
+	const longest = 128
+	for _, c := range []byte(s) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && strings.IndexByte("+-._", c) < 0 {
+			return false
+		}
+	}
+	return s != "" && len(s) <= longest && s[0] != '-' && s[0] != '.'
+}
