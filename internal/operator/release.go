@@ -3,17 +3,21 @@ package operator
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/builder/command"
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
 	"overland/internal/home"
+	"overland/internal/lockfile"
 	"overland/internal/operator/approval"
 	"overland/internal/platform"
 	"overland/internal/release"
+	"overland/internal/session"
 	"overland/internal/trust"
 	"overland/internal/trust/doctor"
 	"overland/internal/trust/repository"
@@ -67,6 +71,7 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err != nil {
 		return nil, err
 	}
+	p.warnRecording(src)
 	b, err := p.build(ctx, src, BuildOptions{Platforms: o.Platforms, Parallel: o.Parallel})
 	if err != nil {
 		return nil, err
@@ -98,6 +103,19 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 		return nil, err
 	}
 	return &Released{Built: b, Published: *done, Index: desc, Repository: root}, nil
+}
+
+// warnRecording tells that what a command fetches is not held to a lock: a Makefile's variables are
+// enough for a recording to be believed.
+func (p *Operator) warnRecording(src *Source) {
+	if session.Kind(p.env()) != session.Recording {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(src.App.Artifacts)) {
+		if _, ok := src.App.Artifacts[name].Settings.(*command.Command); ok {
+			p.say.Warn(fmt.Sprintf("%s is built in a recording, from what its command fetches now: commit %s, then release outside of it", name, lockfile.Name))
+		}
+	}
 }
 
 // mayRelease refuses what was, or is to be, built without isolation where that is required.
