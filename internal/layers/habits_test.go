@@ -62,9 +62,10 @@ var habits = []struct {
 		nil,
 	},
 	{
-		regexp.MustCompile(`exec\.Command(Context)?\(`),
+		regexp.MustCompile(`(exec|procgroup)\.Command(Context)?\(`),
 		"tool.Ask for a tool that is asked about itself: a file of a checkout must run nothing",
 		[]string{
+			"internal/procgroup",
 			"internal/ecosystem/tool", "internal/source", "internal/session", "internal/builder/golang", "internal/builder/command", "internal/confine",
 			"internal/runtime", "internal/agent/host", "internal/trust/conformance", "internal/testkit", "bench", "demo",
 		},

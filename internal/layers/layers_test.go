@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"platform/sysinfo":          0,
 	"printer":                   0,
 	"procfs":                    0,
+	"procgroup":                 0,
 	"progress":                  0,
 	"alpine":                    1,
 	"confine":                   1,

@@ -10,11 +10,11 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"time"
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/procgroup"
 )
 
 // settings hold for every git command. Each one stops a repository, or this machine, from running a
@@ -60,12 +60,8 @@ func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	for _, s := range settings {
 		full = append(full, "-c", s)
 	}
-	cmd := exec.CommandContext(ctx, "git", append(full, args...)...)
+	cmd := procgroup.Command(ctx, 5*time.Second, environment(), "git", append(full, args...)...)
 	cmd.Dir = dir
-	cmd.Env = environment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 

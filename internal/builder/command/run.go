@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"overland/internal/builder"
@@ -19,6 +18,7 @@ import (
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
+	"overland/internal/procgroup"
 	"overland/internal/session"
 )
 
@@ -80,17 +80,13 @@ func (b *Builder) nested(ctx context.Context, j builder.Job, s settings, w place
 // does everything that it started.
 func (b *Builder) inSession(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
 	args := argv(s)
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	env := environ.Without(append(session.Own(b.o.Env), b.environ(j, s, w)...))
+	cmd := procgroup.Command(ctx, 5*time.Second, env, args[0], args[1:]...)
 	cmd.Dir = w.src
-	cmd.Env = environ.Without(append(session.Own(b.o.Env), b.environ(j, s, w)...))
 	cmd.Stdout, cmd.Stderr = said, said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	kill := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.Cancel = kill
-	cmd.WaitDelay = 5 * time.Second
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
-		_ = kill()
+		_ = cmd.Cancel()
 	}
 	return cmp.Or(ctx.Err(), err)
 }

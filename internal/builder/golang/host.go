@@ -10,12 +10,12 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
-	"syscall"
 	"time"
 
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/procgroup"
 )
 
 // host is the machine's own Go, and the caller's settings for fetching.
@@ -104,12 +104,8 @@ func (e *runError) Unwrap() error { return e.err }
 // run returns what a command prints on stdout. The command and everything
 // that it starts end when ctx does.
 func run(ctx context.Context, dir string, env []string, command string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, command, args...)
+	cmd := procgroup.Command(ctx, 5*time.Second, append(slices.Clone(env), "PWD="+dir), command, args...)
 	cmd.Dir = dir
-	cmd.Env = append(slices.Clone(env), "PWD="+dir)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = 5 * time.Second
 	stdout, stderr := &fsx.Beginning{Most: maxSaid}, &fsx.Beginning{Most: maxSaid}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	err := cmd.Run()

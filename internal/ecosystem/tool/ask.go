@@ -16,6 +16,7 @@ import (
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/procgroup"
 )
 
 // Question is what a tool of this machine is asked about itself.
@@ -58,12 +59,9 @@ func Ask(ctx context.Context, q Question) ([]byte, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(ctx, path, append(slices.Clone(q.Argv[1:]), args...)...)
+	env := append(slices.Concat(q.environ(), q.Set, set), "PWD="+at)
+	cmd := procgroup.Command(ctx, time.Second, env, path, append(slices.Clone(q.Argv[1:]), args...)...)
 	cmd.Dir = at
-	cmd.Env = append(slices.Concat(q.environ(), q.Set, set), "PWD="+at)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
 	out, said := &fsx.Beginning{Most: maxAnswer}, &fsx.Beginning{Most: maxComplaint}
 	cmd.Stdout, cmd.Stderr = out, said
 	err = cmd.Run()
