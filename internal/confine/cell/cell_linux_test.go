@@ -10,6 +10,7 @@ import (
 	"overland/internal/confine"
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 )
 
 // inTemp returns a new folder below /tmp itself, with its links resolved.
@@ -59,8 +60,18 @@ func TestS4LinksInTheTemporaryFolder(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if info, err := os.Stat(filepath.Join(tmp, rel, "tool")); err != nil || info.Size() != 0 {
+	made := filepath.Join(tmp, rel, "tool")
+	if info, err := os.Stat(made); err != nil || info.Size() != 0 {
 		t.Errorf("%v, %v", info, err)
+	}
+	if err := os.WriteFile(made, []byte("text"), 0o755); err != nil { // as an earlier command may
+		t.Fatal(err)
+	}
+	if _, err := cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{tmp}, Tmp: tmp, Read: []string{tool}}); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(made); string(b) != "text" {
+		t.Errorf("what lay there is %q now, %v", b, err)
 	}
 }
 
@@ -156,7 +167,13 @@ func TestWhoACommandIs(t *testing.T) {
 	if err != nil || s.User.HostID != cell.User || s.User.HostGroup != cell.User || s.User.ID == 0 || s.User.Share || owned(t, own) != cell.User {
 		t.Errorf("%+v, %v; its own folder is of %d", s.User, err, owned(t, own))
 	}
-	s, err = cell.Spec(cell.Options{Command: []string{"/bin/true"}, Write: []string{theirs}})
+	if err := os.Chown(own, cell.User, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cell.Spec(cell.Options{Command: []string{"/bin/true"}, Own: []string{own}}); err != nil || group(t, own) != cell.User {
+		t.Errorf("%v; its own folder is of the group %d", err, group(t, own))
+	}
+	s, err = cell.Spec(cell.Options{Command: []string{"/bin/true"}, Write: []string{theirs, own}})
 	if err != nil || s.User.HostID != 1234 || s.User.HostGroup != 2345 || owned(t, theirs) != 1234 {
 		t.Errorf("%+v, %v", s.User, err)
 	}
@@ -173,6 +190,17 @@ func TestLimitsAreBounded(t *testing.T) {
 	most := cell.Limits(confine.Limits{Memory: much, Processes: 1 << 30, Disk: much, Time: much}, dir)
 	if most.Processes != cell.MostProcesses || most.Time != cell.MostTime || most.Memory != usual.Memory || most.Disk >= usual.Disk*2 || most.Disk < usual.Disk {
 		t.Errorf("all asked for: %+v, usual %+v", most, usual)
+	}
+	if three := cell.Memory() / 4 * 3; usual.Memory != three {
+		t.Errorf("%d bytes of memory, want three quarters: %d", usual.Memory, three)
+	}
+	if free, err := fsx.Free(dir); err != nil || usual.Disk > free*5/8 || most.Disk > free*7/8 { // others write meanwhile
+		t.Errorf("%d bytes of the disk, and %d at most; %d are free, %v", usual.Disk, most.Disk, free, err)
+	}
+	for _, c := range []struct{ asked, most, want int64 }{{0, 8, 4}, {2, 8, 2}, {9, 8, 8}, {9, 0, 9}, {0, 0, 4}} {
+		if got := cell.Within(c.asked, 4, c.most); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
 	}
 	few := confine.Limits{Memory: 1, Processes: 2, Disk: 3, Time: 4}
 	if got := cell.Limits(few, dir); got != few {
@@ -200,7 +228,9 @@ func TestS4TheMachinesSettingsAreNotShown(t *testing.T) {
 	if got := cell.WithoutSettings(dir); got != nil {
 		t.Errorf("nothing to hide: %+v", got)
 	}
-	for _, name := range []string{"npmrc", "pip.conf", "gitconfig", "php/php.ini", "plain"} {
+	for _, name := range []string{
+		"npmrc", "pip.conf", "gitconfig", "git-credentials", "netrc", "wgetrc", "curlrc", "yarnrc", "bunfig.toml", "php/php.ini", "plain",
+	} {
 		path := filepath.Join(dir, name)
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("text"), 0o644)); err != nil {
 			t.Fatal(err)

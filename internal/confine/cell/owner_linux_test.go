@@ -22,6 +22,16 @@ func owned(t *testing.T, path string) int {
 	return int(info.Sys().(*syscall.Stat_t).Uid)
 }
 
+// group returns the group of a file.
+func group(t *testing.T, path string) int {
+	t.Helper()
+	info, err := os.Lstat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Sys().(*syscall.Stat_t).Gid)
+}
+
 func TestGive(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Fatal("run it as root: it gives files away")

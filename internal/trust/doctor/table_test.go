@@ -66,6 +66,20 @@ func TestEachRule(t *testing.T) {
 			doctor.Facts{Info: site(role("app/x", 1, plain("online")), role("app/y", 1, key("ann"))), Files: []keys.File{file("/k/online", "online", 0o600, false)}},
 			[]string{at("weak", "/k/online", "the online key, which has no passphrase, also signs for app/x", "overland key new NAME, overland trust add-signer for it, then remove-signer online")},
 		},
+		"each of the daily keys": {
+			doctor.Facts{
+				Info: &repository.Info{Roles: []repository.RoleInfo{
+					roots, role("timestamp", 1, plain("clock")), role("snapshot", 1, plain("list")),
+					role("channel/live", 2, key("ann"), plain("list")), role("fallback/live", 1),
+				}},
+				Files: []keys.File{file("/k/list", "list", 0o600, false), file("/k/root", "root", 0o600, true), file("/c/clock", "clock", 0o600, false)},
+			},
+			[]string{
+				at("weak", "/k/list", "the online key, which has no passphrase, also signs for channel/live", ""),
+				at("weak", "/k/root", "a root key lies beside the online key", ""),
+				at("weak", "channel/live", "the machine's key list counts as a person", ""),
+			},
+		},
 		"root beside it": {
 			doctor.Facts{Info: site(), Files: []keys.File{file("/k/online", "online", 0o600, false), file("/k/root", "root", 0o600, true)}},
 			[]string{at("weak", "/k/root", "a root key lies beside the online key", "mkdir -m 700 /k/root; mv /k/root /k/root")},
@@ -90,7 +104,10 @@ func TestEachRule(t *testing.T) {
 			doctor.Facts{Info: &repository.Info{Roles: []repository.RoleInfo{roots, until(daily[0], 4*day), until(daily[1], 4*day-1)}}},
 			[]string{at("weak", "snapshot", "it expires soon", "overland trust refresh, or a running site")},
 		},
-		"never signed":            {doctor.Facts{Info: site(repository.RoleInfo{Role: "app/x", Threshold: 1, Expires: now.AddDate(-1, 0, 0)})}, nil},
+		"never signed": {doctor.Facts{Info: site(repository.RoleInfo{Role: "app/x", Threshold: 1, Expires: now.AddDate(-1, 0, 0)})}, nil},
+		"a machine as the only person": {doctor.Facts{Info: site(role("channel/live", 2, key("promote")), role("fallback/live", 1))}, []string{
+			at("weak", "channel/live", "the machine's key promote counts as a person", ""),
+		}},
 		"a machine's own channel": {doctor.Facts{Info: site(role("channel/live", 1, key("promote")))}, nil},
 		"an application's people": {doctor.Facts{Info: site(role("app/x", 1, key("ann"), key("ben")))}, nil},
 		"any one of two": {
