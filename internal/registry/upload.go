@@ -147,8 +147,9 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 		return fail(errs.Invalid, BlobUploadInvalid, "from byte %d, and %d are here: %w", from, start, ErrRange)
 	}
 	var to io.Writer = u.u
-	if u.h != nil && u.n == start {
-		to = io.MultiWriter(u.u, u.h)
+	hashes := u.h != nil && u.n == start
+	if hashes {
+		to = hashing{u.u, u.h}
 	}
 	for left := size; ; {
 		want := int64(piece)
@@ -159,7 +160,7 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 			return err
 		}
 		n, err := io.CopyN(to, body, want)
-		if to != io.Writer(u.u) {
+		if hashes {
 			u.n += n
 		}
 		left -= n
@@ -174,6 +175,19 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 			return err
 		}
 	}
+}
+
+// hashing is an upload with the hash of what it takes. io.MultiWriter would leave out of it what came before a disk
+// was full, and the upload, resumed, would be taken for other bytes.
+type hashing struct {
+	store.Upload
+	h hash.Hash
+}
+
+func (w hashing) Write(p []byte) (int, error) {
+	n, err := w.Upload.Write(p)
+	w.h.Write(p[:n])
+	return n, err
 }
 
 // Finish ends the upload, which is whole: the repository has the blob d from now on. Errors: DigestInvalid for bytes

@@ -1,0 +1,216 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/db/sqlite"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/store"
+	storedir "overland/internal/store/dir"
+)
+
+// depot is a depot that tells what the registry asks of it, and can be full.
+type depot struct {
+	*storedir.Store
+	touched []digest.Digest
+	claims  []string
+	claim   error
+	gone    bool // what is touched was collected
+	room    int  // bytes that uploads still take; -1 = any number
+}
+
+func (d *depot) Claim(name string) error { d.claims = append(d.claims, name); return d.claim }
+
+func (d *depot) Touch(b digest.Digest) error {
+	d.touched = append(d.touched, b)
+	if d.gone {
+		return errs.Errorf(errs.NotFound, "blob %s", b)
+	}
+	return nil
+}
+
+func (d *depot) Begin(ctx context.Context, id string, size int64) (store.Upload, error) {
+	u, err := d.Store.Begin(ctx, id, size)
+	return &narrow{u, d}, err
+}
+
+// narrow is an upload onto a disk that may be full.
+type narrow struct {
+	store.Upload
+	d *depot
+}
+
+func (n *narrow) Write(p []byte) (int, error) {
+	if n.d.room < 0 || n.d.room >= len(p) {
+		return n.Upload.Write(p)
+	}
+	k, err := n.Upload.Write(p[:n.d.room])
+	n.d.room = 0
+	return k, errors.Join(err, fsx.Full(syscall.ENOSPC))
+}
+
+// openOn opens a registry on a depot.
+func openOn(t *testing.T, o Options) (*Registry, *depot) {
+	t.Helper()
+	dir := t.TempDir()
+	blobs, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts, err := sqlite.Open(t.Context(), filepath.Join(dir, "site.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = facts.Close() })
+	d := &depot{Store: blobs, room: -1}
+	r, err := Open(d, facts, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close() })
+	return r, d
+}
+
+// An upload on which the disk was full goes on when there is room: what was taken of a piece counts, and no more.
+func TestAFullDiskSpoilsNoUpload(t *testing.T) {
+	ctx, text := t.Context(), []byte("hello, world")
+	for _, name := range []Digest{Digest(digest.Of(text)), sha512Of(text)} {
+		r, d := openOn(t, Options{})
+		id, err := r.Begin(ctx, repo, ann, name.Algorithm())
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.room = 3
+		n, err := r.Write(ctx, repo, ann, id, 0, bytes.NewReader(text), int64(len(text)))
+		if n != 3 || !fsx.IsFull(err) {
+			t.Fatalf("%d, %v", n, err)
+		}
+		d.room = -1
+		if n, err = r.Write(ctx, repo, ann, id, n, bytes.NewReader(text[n:]), -1); n != int64(len(text)) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+		if err := r.Finish(ctx, repo, ann, id, name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A collection that is under way removes nothing that was acknowledged, and no other program takes the depot for its own.
+func TestWhatIsAcknowledgedIsTouched(t *testing.T) {
+	ctx := t.Context()
+	r, d := openOn(t, Options{Sparse: true})
+	if !slices.Equal(d.claims, []string{store.ClaimRegistry}) {
+		t.Errorf("claims %q", d.claims)
+	}
+	touched := func(what string, name Digest, want bool) {
+		t.Helper()
+		if got := slices.Contains(d.touched, digest.Digest(name)); got != want {
+			t.Errorf("%s: touched %v", what, got)
+		}
+		d.touched = nil
+	}
+	blob := put(t, r, "text")
+	touched("pushed", blob, true)
+	for _, keep := range []bool{false, true} {
+		b, err := r.Blob(ctx, repo, blob, keep)
+		if err := errors.Join(err, b.Close()); err != nil {
+			t.Fatal(err)
+		}
+		touched(fmt.Sprintf("looked for, to keep it: %v", keep), blob, keep)
+	}
+	all := func(Name) bool { return true }
+	if there, err := r.Mount(ctx, "other", repo, blob, all); !there || err != nil {
+		t.Fatal(there, err)
+	}
+	touched("mounted", blob, true)
+	pushed, err := r.Put(ctx, repo, Reference{Tag: "v1"}, nil, imageType, fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q}}`, blob))
+	if err != nil {
+		t.Fatal(err)
+	}
+	touched("a manifest", pushed.Digest, true)
+	d.gone = true
+	if there, err := r.Mount(ctx, "third", "", blob, all); there || err != nil {
+		t.Errorf("a blob that was collected meanwhile: %v, %v", there, err)
+	}
+	if there, err := r.Mount(ctx, "third", "", sha512Of(nil), all); there || err != nil {
+		t.Errorf("a blob that nobody has: %v, %v", there, err)
+	}
+	if there, err := r.Mount(ctx, "third", "none", blob, all); there || err != nil {
+		t.Errorf("from a repository that does not have it: %v, %v", there, err)
+	}
+}
+
+const imageType = "application/vnd.oci.image.manifest.v1+json"
+
+func TestARegistryThatIsNotOpened(t *testing.T) {
+	refused := errors.New("no")
+	if _, err := Open(&depot{claim: refused}, nil, Options{}); !errors.Is(err, refused) {
+		t.Errorf("a depot that is somebody else's: %v", err)
+	}
+	if _, err := Open(&depot{}, nil, Options{Fixed: []string{"live/*", "["}}); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a pattern that is none: %v", err)
+	}
+}
+
+// Only so many uploads are open at once, and those that nobody sends make room.
+func TestOnlySoManyUploadsAreOpen(t *testing.T) {
+	ctx := t.Context()
+	r, _ := openOn(t, Options{})
+	first, err := r.Begin(ctx, repo, ann, "sha512")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range mostUploads - 1 {
+		u := &upload{turn: make(chan struct{}, 1)}
+		u.turn <- struct{}{}
+		r.uploads[fmt.Sprint(i)] = u
+	}
+	id, err := r.Begin(ctx, repo, ann, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Offset(ctx, repo, ann, id); CodeOf(err) != TooManyRequests || errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("one more: %v", err)
+	}
+	if _, err := r.Offset(ctx, repo, ann, first); err != nil {
+		t.Errorf("one that is open: %v", err)
+	}
+	r.closeIdle(time.Now().Add(-time.Minute))
+	if _, err := r.Offset(ctx, repo, ann, id); err != nil {
+		t.Errorf("when there is room: %v", err)
+	}
+}
+
+// What is no manifest, or says two things, is refused.
+func TestManifestsThatAreNone(t *testing.T) {
+	const index = "application/vnd.oci.image.index.v1+json"
+	blob := fmt.Sprintf(`{"digest":%q,"size":1}`, digest.Of(nil))
+	many := strings.TrimSuffix(strings.Repeat(blob+",", store.ChildLimit), ",")
+	for what, c := range map[string]struct{ mediaType, text string }{
+		"":                       {imageType, `{"schemaVersion":2,"config":` + blob + `,"layers":[` + blob + `]}`},
+		"another type":           {index, `{"schemaVersion":2,"mediaType":"` + imageType + `","config":` + blob + `}`},
+		"a type that is unknown": {"text/plain", `{"schemaVersion":2,"config":` + blob + `}`},
+		"an image with images":   {imageType, `{"schemaVersion":2,"config":` + blob + `,"manifests":[` + blob + `]}`},
+		"an index with layers":   {index, `{"schemaVersion":2,"manifests":[],"layers":[` + blob + `]}`},
+		"an index with a config": {index, `{"schemaVersion":2,"manifests":[],"config":` + blob + `}`},
+		"too many":               {imageType, `{"schemaVersion":2,"config":` + blob + `,"layers":[` + many + `,` + blob + `]}`},
+		"too long":               {imageType, `{"schemaVersion":2,"config":` + blob + `,"x":"` + strings.Repeat("x", ManifestLimit) + `"}`},
+		"a negative size":        {imageType, `{"schemaVersion":2,"config":` + strings.Replace(blob, "1}", "-1}", 1) + `}`},
+		"no digest":              {imageType, `{"schemaVersion":2,"config":{"digest":"sha256:0","size":1}}`},
+	} {
+		if _, err := parseManifest([]byte(c.text), c.mediaType); (err == nil) != (what == "") || err != nil && CodeOf(err) != ManifestInvalid {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
