@@ -1,0 +1,4 @@
+package registry
+
+// Limit is how many lines a client gets.
+var Limit = limit
