@@ -374,6 +374,12 @@ func TestS17AKeeperHasNoRights(t *testing.T) {
 				t.Errorf("it sees more than the folder of the log: %v, %v", err, e)
 			}
 		}
+		if p.Info().Confined.Apart { // the machine's folders are above that of the log
+			above, err := os.Stat(fmt.Sprintf("/proc/%d/cwd/..", p.PID()))
+			if logs, e := os.Stat(filepath.Dir(w.inst.Log)); err != nil || e != nil || !os.SameFile(above, logs) {
+				t.Errorf("a way leads out of the folder of the log: %v, %v", err, e)
+			}
+		}
 		w.stop(p)
 		if got := w.log(); got != "serving\nbye\n" {
 			t.Errorf("log %q", got)
