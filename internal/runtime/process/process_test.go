@@ -387,6 +387,21 @@ func TestS17AKeeperHasNoRights(t *testing.T) {
 	})
 }
 
+// A service does not outlive its keeper, also where nobody watches: nothing would write its log, or end what it leaves.
+func TestAServiceEndsWithItsKeeper(t *testing.T) {
+	both(t, func(t *testing.T, r *process.Runtime) {
+		w := newWorld(t, "serve")
+		p := w.start(r)
+		w.ready(1)
+		p.Release()
+		if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		collectDead(t, p.PID())
+		w.allGone()
+	})
+}
+
 // alone reports whether this program, which is the keeper too, needs no other file to start: as the agent,
 // and these tests in a virtual machine.
 func alone(t *testing.T) bool {
