@@ -189,6 +189,9 @@ func confess() {
 		_, err = out.WriteString("reopened\n")
 	}
 	say("stdout %v", err)
+	if info, err := os.Stdout.Stat(); err == nil {
+		say("stdout for others %o", info.Mode().Perm()&0o007)
+	}
 	_, err = unix.FcntlInt(1, unix.F_SETLEASE, unix.F_WRLCK)
 	say("lease %v, mode %v", err, os.Stdout.Chmod(0o4777))
 	for _, path := range strings.Split(os.Getenv("TRY_WRITE"), ":") {
@@ -285,7 +288,7 @@ func TestS17AServiceHasTheLeast(t *testing.T) {
 		w.inst.Env = append(w.inst.Env, "TRY_WRITE=/etc/"+own+":/"+own+":/tmp/"+own+":"+filepath.Join(w.dir, own), "TRY_READ="+secret+":/etc/shadow:/etc/os-release")
 	})
 	wantAll(t, got, "NoNewPrivs: 1\n", "CapEff: 0000000000000000\n", "CapBnd: 0000000000000000\n", "Seccomp: 2\n",
-		"oom 0 nice 0 umask 022 secrets []\n", "stdout <nil>\n",
+		"oom 0 nice 0 umask 022 secrets []\n", "stdout <nil>\n", "stdout for others 0\n",
 		// With a lease on its log it would hold up its agent, 45 s at each look.
 		"lease permission denied, mode chmod /dev/stdout: operation not permitted\n",
 		"write /etc/"+own+": open /etc/"+own+": read-only file system\n", "write /"+own+": open /"+own+": read-only file system\n",
