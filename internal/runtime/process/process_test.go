@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -365,6 +366,9 @@ func TestS17AKeeperHasNoRights(t *testing.T) {
 		const kill = "0000000000000020"
 		wantAll(t, got, "CapInh: "+kill+"\n", "CapPrm: "+kill+"\n", "CapEff: "+kill+"\n", "CapBnd: "+kill+"\n",
 			"NoNewPrivs: 1\n", "Seccomp: 2\n", "Groups:  \n")
+		if own, its := filters(t, "self"), filters(t, strconv.Itoa(p.PID())); its != own+3 { // no set-user-ID bits, no sockets, the default
+			t.Errorf("it has %d filters more than this process, want 3", its-own)
+		}
 		if files, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", p.PID())); err != nil || len(files) > 12 {
 			t.Errorf("it has %d files open: %v", len(files), err)
 		}
@@ -385,6 +389,22 @@ func TestS17AKeeperHasNoRights(t *testing.T) {
 			t.Errorf("log %q", got)
 		}
 	})
+}
+
+// filters returns how many filters of system calls the process pid has.
+func filters(t *testing.T, pid string) int {
+	t.Helper()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, _ := strings.Cut(string(status), "Seccomp_filters:")
+	line, _, _ := strings.Cut(after, "\n")
+	n, err := strconv.Atoi(strings.TrimSpace(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // A service does not outlive its keeper, also where nobody watches: nothing would write its log, or end what it leaves.
