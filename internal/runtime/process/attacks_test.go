@@ -336,6 +336,15 @@ func TestS17RootHasTheLeastToo(t *testing.T) {
 		"write /proc/sys/kernel/hostname: open /proc/sys/kernel/hostname: read-only file system\n", "low port permission denied\n")
 }
 
+// Nor does it look into its keeper, with the one right that that has.
+func TestS17RootDoesNotTraceItsKeeper(t *testing.T) {
+	_, got := confession(t, func(w *world) {
+		w.inst.User, w.inst.Spec.Capabilities = "0", []string{"kill"}
+		w.inst.Env = append(w.inst.Env, "TRY_READ=/proc/1/environ")
+	})
+	wantAll(t, got, "CapEff: 0000000000000020\n", "processes 2\n", "read /proc/1/environ: open /proc/1/environ: permission denied\n")
+}
+
 // The machine's sockets below /run trust root, whatever it gave up: a service sees none that it did not
 // ask for, whoever it is. What it leaves for the machine's other users runs as them alone.
 func TestS17RootReachesNothingOfTheMachinesThroughFiles(t *testing.T) {

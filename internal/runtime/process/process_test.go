@@ -422,6 +422,22 @@ func TestAServiceEndsWithItsKeeper(t *testing.T) {
 	})
 }
 
+// What a service leaves behind is ended by its keeper, also where nobody watches and no namespace ends with it.
+func TestAKeeperEndsWhatIsLeft(t *testing.T) {
+	both(t, func(t *testing.T, r *process.Runtime) {
+		w := newWorld(t, "family=dies")
+		w.inst.Spec.StopTimeout = appfile.Duration(time.Millisecond)
+		p := w.start(r)
+		w.ready(5)
+		p.Release()
+		if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		collectDead(t, p.PID())
+		w.allGone()
+	})
+}
+
 // alone reports whether this program, which is the keeper too, needs no other file to start: as the agent,
 // and these tests in a virtual machine.
 func alone(t *testing.T) bool {
