@@ -121,8 +121,12 @@ func TestTokens(t *testing.T) {
 	}
 	now = now.Add(time.Hour)
 	denied("an account that has expired", "ann", token)
+	bobs := a.Issue(got2(a.ByToken(ctx, "bob", other)))
 	if err := a.Remove(ctx, "bob"); err != nil {
 		t.Error(err)
+	}
+	if of, err := a.ByPass(ctx, bobs); errs.KindOf(err) != errs.Denied || of.Name != "" {
+		t.Errorf("the pass of an account that is gone: %v, %v", of, err)
 	}
 	denied("an account that is gone", "bob", other)
 	if err := a.Remove(ctx, "bob"); errs.KindOf(err) != errs.NotFound {
@@ -143,6 +147,28 @@ func TestNamesAndPatternsAreChecked(t *testing.T) {
 		if _, err := a.Make(t.Context(), "ann", []Grant{{Push, pattern}}, time.Time{}); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("pattern %q: %v", pattern, err)
 		}
+	}
+}
+
+// A name, and a certificate, stand for one account.
+func TestNamesAreTakenOnce(t *testing.T) {
+	ctx, a := t.Context(), open(t)
+	mine := certificate(t, nil)
+	if err := a.MakeKnownBy(ctx, "ann", mine.c, nil, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Make(ctx, "ann", nil, time.Time{})
+	for what, err := range map[string]error{"the name": err, "the certificate": a.MakeKnownBy(ctx, "bob", mine.c, nil, time.Time{})} {
+		if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" || strings.Contains(err.Error(), keySecret(mine.c)) {
+			t.Errorf("%s again: %v", what, err)
+		}
+	}
+	// A database that does not answer is not an account that is not known: with that anybody is let in.
+	if err := a.facts.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if of, err := a.ByCertificate(ctx, mine.c); err == nil || errs.KindOf(err) == errs.Denied {
+		t.Errorf("without a database: %v, %v", of, err)
 	}
 }
 
