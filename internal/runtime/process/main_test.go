@@ -76,6 +76,19 @@ func play(role string) {
 		os.Exit(code)
 	case "daemon": // goes to the background, as old servers do
 		spawn("serve", &syscall.SysProcAttr{Setsid: true})
+	case "leaves": // a child that has something to say at its end, and takes its time
+		wait := make(chan os.Signal, 1)
+		signal.Notify(wait, syscall.SIGUSR1)
+		spawn("late", &syscall.SysProcAttr{Setsid: true})
+		say("ready %d", os.Getpid())
+		<-wait
+	case "late":
+		term := make(chan os.Signal, 1)
+		signal.Notify(term, syscall.SIGTERM)
+		say("ready %d", os.Getpid())
+		<-term
+		time.Sleep(100 * time.Millisecond)
+		fmt.Println("bye")
 	case "abort":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		hang()

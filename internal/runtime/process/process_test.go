@@ -438,6 +438,23 @@ func TestAKeeperEndsWhatIsLeft(t *testing.T) {
 	})
 }
 
+// What is left behind has time to end, and what it says until then is in the log.
+func TestAKeeperWaitsForWhatIsLeft(t *testing.T) {
+	both(t, func(t *testing.T, r *process.Runtime) {
+		w := newWorld(t, "leaves")
+		p := w.start(r)
+		w.ready(2)
+		p.Release()
+		if err := syscall.Kill(p.PID(), syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		collectDead(t, p.PID())
+		if got := w.log(); got != "bye\n" {
+			t.Errorf("log %q", got)
+		}
+	})
+}
+
 // alone reports whether this program, which is the keeper too, needs no other file to start: as the agent,
 // and these tests in a virtual machine.
 func alone(t *testing.T) bool {
