@@ -145,6 +145,27 @@ func TestS5WhoOwnsAProcess(t *testing.T) {
 	}
 }
 
+// A program that runs as its owner is that one's, whoever started it.
+func TestS5ASetUserIDProgramIsItsOwners(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(sleep)
+	path := filepath.Join(t.TempDir(), "sleep")
+	if err := errors.Join(err, os.WriteFile(path, b, 0o755), os.Chown(path, 23456, 23457), os.Chmod(path, 0o755|os.ModeSetuid|os.ModeSetgid)); err != nil { //nolint:gosec // that is what it is about
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), path, "1000")
+	if err := cmd.Start(); err != nil { // which has started the program when it returns
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	if uid, gid, err := owner(cmd.Process.Pid); uid != 23456 || gid != 23457 || err != nil {
+		t.Errorf("it is of %d:%d, %v", uid, gid, err)
+	}
+}
+
 // sleeper returns a process of the user 23456 and the group 23457.
 func sleeper(t *testing.T) int {
 	t.Helper()
