@@ -1,6 +1,7 @@
 package process_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -253,16 +254,28 @@ func collectDead(t *testing.T, pid int) {
 
 func TestStartsAreSerialised(t *testing.T) {
 	w := newWorld(t, "serve")
+	r := process.New(process.Options{})
+	w.start(r).Release()
+	w.ready(1)
 	lock, err := fsx.TryLock(w.inst.Record + ".lock")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := contextWith(t, 50*time.Millisecond)
 	defer cancel()
-	if _, err := process.New(process.Options{}).Start(ctx, w.inst); err == nil {
-		t.Error("started while another start was going on")
+	if _, err := r.Start(ctx, w.inst); !errors.Is(err, context.DeadlineExceeded) { // else it says that one runs
+		t.Errorf("started while another start was going on: %v", err)
+	}
+	if p, ok := r.Adopt(ctx, w.inst); ok {
+		p.Release()
+		t.Error("adopted while a start was going on")
 	}
 	if err := lock.Unlock(); err != nil {
 		t.Fatal(err)
 	}
+	p, ok := r.Adopt(t.Context(), w.inst)
+	if !ok {
+		t.Fatal("not adopted")
+	}
+	w.stop(p)
 }

@@ -119,8 +119,10 @@ func TestS5ARecordedProcessOfAnotherUserIsNotAdopted(t *testing.T) {
 			t.Fatal("no record")
 		}
 		// It holds the run's id, which nobody else may know, and says who the service is.
-		if info, err := os.Stat(w.inst.Record); err != nil || info.Mode().Perm() != 0o600 {
-			t.Errorf("the record: %v, %v", info.Mode(), err)
+		for _, path := range []string{w.inst.Record, w.inst.Record + ".exit"} {
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: %v", path, err)
+			}
 		}
 		users := []uint32{attacker}
 		if os.Geteuid() == 0 && rec.Group != "" {

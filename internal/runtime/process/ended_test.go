@@ -88,6 +88,24 @@ func TestOnlyWorkThatIsDoneIsRemembered(t *testing.T) {
 	}
 }
 
+// What the keeper of an earlier run wrote says nothing of one whose keeper was killed.
+func TestTheEndOfAnEarlierRun(t *testing.T) {
+	w := newWorld(t, "exit=0")
+	r := process.New(process.Options{})
+	if e := w.done(w.start(r)); !e.OK() {
+		t.Fatal(e)
+	}
+	w.inst.Env[0] = roleVar + "=serve"
+	p := w.start(r)
+	w.ready(1)
+	if err := syscall.Kill(p.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.done(p); e.Signal != syscall.SIGKILL {
+		t.Errorf("exit: %s", e)
+	}
+}
+
 // settledPID waits until s runs its instance.
 func settledPID(t *testing.T, s *runtime.Supervisor) int {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"overland/internal/confine"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/procfs"
 	"overland/internal/runtime"
 )
 
@@ -163,6 +164,29 @@ func TestS5ASetUserIDProgramIsItsOwners(t *testing.T) {
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	if uid, gid, err := owner(cmd.Process.Pid); uid != 23456 || gid != 23457 || err != nil {
 		t.Errorf("it is of %d:%d, %v", uid, gid, err)
+	}
+}
+
+// A process that has got the number of the recorded one is neither signalled nor watched in its place.
+func TestS5AReusedNumberIsLeftAlone(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := procfs.Read(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another, itself := record{PID: s.PID, Start: s.Start + 1}, record{PID: s.PID, Start: s.Start}
+	if fd := openPidfd(another); fd != nil {
+		t.Error("it is watched")
+		fd.Close()
+	}
+	(&proc{rec: another}).signalGroup(syscall.SIGKILL)
+	(&proc{rec: itself}).signalGroup(syscall.SIGTERM)
+	if err := cmd.Wait(); err == nil || cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", err)
 	}
 }
 
