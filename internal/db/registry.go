@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"math"
 	"time"
 
 	"overland/internal/digest"
@@ -27,8 +28,25 @@ type Manifest struct {
 
 // AddRegistryBlob notes that repository has the blob, from now on.
 func (d *DB) AddRegistryBlob(ctx context.Context, repository string, blob digest.Digest, at time.Time) error {
-	return d.exec(ctx, "add a blob to the repository "+repository, "INSERT INTO registry_blob (repository, blob, at) VALUES ($1, $2, $3)"+
-		" ON CONFLICT (repository, blob) DO UPDATE SET at = excluded.at", repository, string(blob), at.UnixMilli())
+	return d.change(ctx, "add a blob to the repository "+repository, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO registry_blob (repository, blob, at) VALUES ($1, $2, $3)"+
+			" ON CONFLICT (repository, blob) DO UPDATE SET at = excluded.at", repository, string(blob), at.UnixMilli())
+		if err != nil {
+			return err
+		}
+		return came(ctx, tx, blob)
+	})
+}
+
+// came notes that a push brought the blob.
+func came(ctx context.Context, tx *sql.Tx, blob digest.Digest) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO registry_came (blob) VALUES ($1) ON CONFLICT DO NOTHING", string(blob))
+	return err
+}
+
+// RegistryCame reports whether a push brought the blob, or one like it, ever.
+func (d *DB) RegistryCame(ctx context.Context, blob digest.Digest) (bool, error) {
+	return d.exists(ctx, "look for a blob", "SELECT 1 FROM registry_came WHERE blob = $1", string(blob))
 }
 
 // HasRegistryBlob reports whether repository has the blob.
@@ -132,6 +150,9 @@ func (d *DB) PutManifest(ctx context.Context, repository string, m Manifest, tag
 		if err != nil {
 			return err
 		}
+		if err := came(ctx, tx, m.Blob); err != nil {
+			return err
+		}
 		at := m.At.UnixMilli()
 		_, err = tx.ExecContext(ctx, "INSERT INTO registry_manifest (repository, "+manifestColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"+
 			" ON CONFLICT DO NOTHING", repository, string(m.Blob), m.Digest, m.MediaType, m.Size, m.Subject, m.ArtifactType, string(annotations), at)
@@ -207,23 +228,30 @@ func (d *DB) TaggedManifest(ctx context.Context, repository, name string) (Manif
 	return m, failed("tag "+name+" of "+repository, err)
 }
 
-// Referrers returns the manifests of repository whose subject has one of the names subjects, the oldest first;
-// those of artifactType alone unless that is "".
-func (d *DB) Referrers(ctx context.Context, repository string, subjects []string, artifactType string) ([]Manifest, error) {
-	var list []Manifest
-	for _, subject := range subjects {
-		err := d.each(ctx, "referrers in "+repository, func(scan func(...any) error) error {
-			m, err := readManifest(scan)
-			list = append(list, m)
-			return err
-		}, "SELECT "+manifestColumns+" FROM registry_manifest WHERE repository = $1 AND subject = $2 AND ($3 = '' OR artifact_type = $3)"+
-			" ORDER BY at, blob", repository, subject, artifactType)
-		if err != nil {
-			return nil, err
-		}
+// Referrers calls visit for the manifests of repository whose subject is called one or other, the oldest first, until
+// that returns false; for those of artifactType alone unless that is "". With after, a manifest of the repository,
+// they are those behind it.
+func (d *DB) Referrers(ctx context.Context, repository, one, other, artifactType string, after *Manifest, visit func(Manifest) bool) error {
+	at, blob := int64(math.MinInt64), ""
+	if after != nil {
+		at, blob = after.At.UnixMilli(), string(after.Blob)
 	}
-	return list, nil
+	err := d.each(ctx, "referrers in "+repository, func(scan func(...any) error) error {
+		m, err := readManifest(scan)
+		if err == nil && !visit(m) {
+			err = errEnough
+		}
+		return err
+	}, "SELECT "+manifestColumns+" FROM registry_manifest WHERE repository = $1 AND (subject = $2 OR subject = $3)"+
+		" AND ($4 = '' OR artifact_type = $4) AND (at > $5 OR at = $5 AND blob > $6) ORDER BY at, blob",
+		repository, one, other, artifactType, at, blob)
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
 }
+
+var errEnough = errors.New("enough")
 
 // RemoveManifest removes the manifest with these bytes from repository, and the tags that stand for
 // it: errs.NotFound when there is none. check, which may be nil, is asked for each such tag.
@@ -291,6 +319,12 @@ func (d *DB) RegistryUpload(ctx context.Context, id string) (repository, account
 // RemoveRegistryUpload forgets the upload id; an unknown one is not an error.
 func (d *DB) RemoveRegistryUpload(ctx context.Context, id string) error {
 	return d.exec(ctx, "end an upload", "DELETE FROM registry_upload WHERE id = $1", id)
+}
+
+// SurplusRegistryUploads returns the uploads of account but the last keep of them to be begun.
+func (d *DB) SurplusRegistryUploads(ctx context.Context, account string, keep int) ([]string, error) {
+	return d.texts(ctx, "uploads of an account", "SELECT id FROM registry_upload WHERE account = $1 AND id NOT IN"+
+		" (SELECT id FROM registry_upload WHERE account = $1 ORDER BY at DESC, id LIMIT $2) ORDER BY at, id", account, keep)
 }
 
 // OldRegistryUploads returns the uploads that were begun before the moment at.

@@ -41,6 +41,11 @@ func fail(kind errs.Kind, code Code, format string, args ...any) error {
 	return errs.E(kind, &coded{code, fmt.Errorf(format, args...)})
 }
 
+// Busy returns the error for a client that is to come again.
+func Busy(format string, args ...any) error {
+	return fail(errs.Unavailable, TooManyRequests, format, args...)
+}
+
 // CodeOf returns the code of err; "" when it has none.
 func CodeOf(err error) Code {
 	var e *coded

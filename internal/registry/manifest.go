@@ -19,11 +19,16 @@ import (
 // ManifestLimit is the length in bytes of the longest manifest that is taken.
 const ManifestLimit = store.ManifestLimit
 
-// Manifest is a manifest of a repository.
+// referrersBytes is how many bytes of descriptors come in one answer, as the specification wants it: the annotations
+// of one manifest may have as many as a manifest.
+const referrersBytes = 4 << 20
+
+// Manifest is a manifest of a repository. It is read from the depot, not held in memory: thousands of clients that take
+// their time would hold 4 MiB each.
 type Manifest struct {
+	store.Blob
 	Digest    Digest // under which it was asked for, else under which it was pushed
 	MediaType string
-	Bytes     []byte
 }
 
 // document is what the registry reads of a manifest or an index.
@@ -107,6 +112,12 @@ func (doc document) pointers() []descriptor {
 	return list
 }
 
+// parts returns what doc consists of: all that it points to but what it is about.
+func (doc document) parts() []descriptor {
+	doc.Subject = nil
+	return doc.pointers()
+}
+
 // artifactType returns what referrers of that kind are asked for by.
 func (doc document) artifactType() string {
 	if doc.ArtifactType == "" && doc.Config != nil {
@@ -154,41 +165,58 @@ func (r *Registry) Put(ctx context.Context, name Name, ref Reference, tags []str
 	}
 	m := db.Manifest{
 		Blob: blob, Digest: string(named), MediaType: doc.MediaType, Size: int64(len(b)), ArtifactType: doc.artifactType(),
-		Annotations: doc.Annotations, Needs: needs, At: r.o.Now(),
+		Annotations: doc.Annotations, At: r.o.Now(),
+	}
+	for _, n := range needs {
+		m.Needs = append(m.Needs, n.blob)
 	}
 	if doc.Subject != nil {
 		m.Subject = doc.Subject.Digest
 	}
-	for _, d := range doc.pointers() {
-		if doc.Subject == nil || d.Digest != doc.Subject.Digest {
-			m.Children = append(m.Children, d.Digest)
-		}
+	for _, d := range doc.parts() {
+		m.Children = append(m.Children, d.Digest)
 	}
-	var lacks *db.LacksError
-	if err := r.facts.PutManifest(ctx, string(name), m, tags, r.mayMove(name)); errors.As(err, &lacks) {
-		return Pushed{}, fail(errs.NotFound, ManifestBlobUnknown, "%s is not in this repository: push it first", lacks.Blob)
-	} else if err != nil {
+	if err := r.facts.PutManifest(ctx, string(name), m, tags, r.mayMove(name)); err != nil {
+		var lacking *db.LacksError
+		if errors.As(err, &lacking) {
+			i := slices.IndexFunc(needs, func(n need) bool { return n.blob == lacking.Blob })
+			err = lacks(errs.E(errs.NotFound, err), needs[i].name)
+		}
 		return Pushed{}, err
 	}
 	return Pushed{named, Digest(m.Subject)}, r.blobs.Touch(blob)
 }
 
-// needs returns the blobs that a repository must have before doc is pushed.
-func (r *Registry) needs(ctx context.Context, doc document) (list []digest.Digest, err error) {
+// needs returns the blobs that a repository must have before doc is pushed, each with the name that doc has for it.
+func (r *Registry) needs(ctx context.Context, doc document) (list []need, err error) {
 	if r.o.Sparse {
 		return nil, nil
 	}
-	for _, d := range doc.pointers() {
-		if d.elsewhere() || doc.Subject != nil && d.Digest == doc.Subject.Digest {
+	for _, d := range doc.parts() {
+		if d.elsewhere() {
 			continue
 		}
 		b, err := r.resolve(ctx, Digest(d.Digest))
 		if err != nil {
-			return nil, unknown(err, ManifestBlobUnknown, d.Digest)
+			return nil, lacks(err, d.Digest)
 		}
-		list = append(list, b)
+		list = append(list, need{b, d.Digest})
 	}
 	return list, nil
+}
+
+type need struct {
+	blob digest.Digest
+	name string
+}
+
+// lacks returns err, of which errs.NotFound becomes the error for a repository without the blob that a manifest
+// calls name. It is one and the same whether other repositories have it: that, and what its other name is, is not told.
+func lacks(err error, name string) error {
+	if errs.KindOf(err) == errs.NotFound {
+		return fail(errs.NotFound, ManifestBlobUnknown, "%s is not in this repository: push it first", name)
+	}
+	return err
 }
 
 // mayMove returns what is asked before a tag of the repository stands for something else, or for nothing; nil = it may.
@@ -201,7 +229,7 @@ func (r *Registry) mayMove(name Name) func(string, digest.Digest) error {
 	}
 }
 
-// Manifest returns what ref names in the repository, whole.
+// Manifest opens what ref names in the repository; the caller closes it.
 func (r *Registry) Manifest(ctx context.Context, name Name, ref Reference) (Manifest, error) {
 	row, err := r.row(ctx, name, ref)
 	if err != nil {
@@ -211,7 +239,7 @@ func (r *Registry) Manifest(ctx context.Context, name Name, ref Reference) (Mani
 	if ref.Digest != "" {
 		m.Digest = ref.Digest
 	}
-	m.Bytes, err = r.blobs.Bytes(ctx, row.Blob, ManifestLimit)
+	m.Blob, err = r.blobs.Open(ctx, row.Blob)
 	return m, err
 }
 
@@ -265,23 +293,41 @@ func (r *Registry) Repositories(ctx context.Context, after string, limit int) ([
 	return r.facts.Repositories(ctx, after, limit)
 }
 
-// Referrers returns descriptors of the manifests in the repository that are about subject, those of artifactType alone
-// unless that is "". A subject that nobody has pushed may have referrers already.
-func (r *Registry) Referrers(ctx context.Context, name Name, subject Digest, artifactType string) ([]ocispec.Descriptor, error) {
+// Referrers returns descriptors of the manifests in the repository that are about subject, the oldest first, and
+// whether there are more: at most limit, and not many more than 4 MiB of them. They are those behind the manifest last unless that is "", and
+// those of artifactType alone unless that is "". A subject that nobody has pushed may have referrers already.
+func (r *Registry) Referrers(ctx context.Context, name Name, subject Digest, artifactType string, last Digest, limit int) (list []ocispec.Descriptor, more bool, err error) {
 	names := []string{string(subject)}
 	b, err := r.resolve(ctx, subject)
 	if err == nil {
 		names, err = r.names(ctx, b)
 	}
 	if err != nil && errs.KindOf(err) != errs.NotFound {
-		return nil, fmt.Errorf("referrers of %s: %w", subject, err)
+		return nil, false, fmt.Errorf("referrers of %s: %w", subject, err)
 	}
-	rows, err := r.facts.Referrers(ctx, string(name), names, artifactType)
-	list := []ocispec.Descriptor{}
-	for _, m := range rows {
+	var after *db.Manifest
+	if last != "" {
+		row, err := r.row(ctx, name, Reference{Digest: last})
+		if err != nil {
+			return nil, false, err
+		}
+		after = &row
+	}
+	list = []ocispec.Descriptor{}
+	size := 0
+	err = r.facts.Referrers(ctx, string(name), names[0], names[len(names)-1], artifactType, after, func(m db.Manifest) bool {
+		n := len(m.ArtifactType)
+		for k, v := range m.Annotations {
+			n += len(k) + len(v)
+		}
+		if more = len(list) == limit || len(list) > 0 && size+n > referrersBytes; more {
+			return false
+		}
+		size += n
 		list = append(list, ocispec.Descriptor{
 			MediaType: m.MediaType, Digest: digest.Digest(m.Digest), Size: m.Size, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
 		})
-	}
-	return list, err
+		return true
+	})
+	return list, more, err
 }

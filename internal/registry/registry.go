@@ -45,6 +45,8 @@ type Registry struct {
 	facts *db.DB
 	o     Options
 
+	mostOpen, mostUploads int // the constants, but in tests
+
 	mu      sync.Mutex
 	uploads map[string]*upload // that are open, by id
 }
@@ -63,7 +65,7 @@ func Open(blobs Store, facts *db.DB, o Options) (*Registry, error) {
 	if err := blobs.Claim(store.ClaimRegistry); err != nil {
 		return nil, err
 	}
-	return &Registry{blobs: blobs, facts: facts, o: o, uploads: map[string]*upload{}}, nil
+	return &Registry{blobs: blobs, facts: facts, o: o, mostOpen: mostOpen, mostUploads: mostUploads, uploads: map[string]*upload{}}, nil
 }
 
 // deletes returns an error (errs.Denied) unless clients may delete.

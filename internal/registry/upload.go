@@ -22,13 +22,16 @@ const (
 	uploadIdle   = time.Minute    // after which the file of an upload is closed
 	uploadLife   = 24 * time.Hour // after which an upload, or a blob to which no manifest points, is dropped
 	sweepEvery   = time.Hour
-	mostUploads  = 1024
+	mostOpen     = 1024     // uploads whose file is open; one more closes that of whoever has the most
+	mostUploads  = 512      // of one account that are not finished; one more drops its oldest
 	piece        = 64 << 20 // bytes for which room is asked at a time
+	smallPiece   = 1 << 20  // the same for a body of unknown size on a disk that is nearly full
 )
 
 // upload is a blob on its way in. It is kept open between the requests of its client.
 type upload struct {
 	id   string
+	of   string        // account
 	turn chan struct{} // holds a token while nobody uses what follows
 	u    store.Upload
 	h    hash.Hash // sha512 of the first hashed bytes; nil = the client has not said that it wants that
@@ -51,6 +54,15 @@ func (r *Registry) Begin(ctx context.Context, name Name, account, algorithm stri
 	id = uploadPrefix + strings.ToLower(rand.Text())
 	if err := r.facts.AddRegistryUpload(ctx, id, string(name), account, r.o.Now()); err != nil {
 		return "", err
+	}
+	surplus, err := r.facts.SurplusRegistryUploads(ctx, account, r.mostUploads)
+	if err != nil {
+		return "", err
+	}
+	for _, old := range surplus {
+		if err := r.drop(ctx, old); err != nil {
+			return "", fmt.Errorf("upload %s: %w", old, err)
+		}
 	}
 	if algorithm == "sha512" {
 		u, release, err := r.take(ctx, name, account, id)
@@ -79,11 +91,11 @@ func (r *Registry) take(ctx context.Context, name Name, account, id string) (u *
 	}
 	r.mu.Lock()
 	if u = r.uploads[id]; u == nil {
-		if len(r.uploads) >= mostUploads {
+		if len(r.uploads) >= r.mostOpen && !r.closeOne() {
 			r.mu.Unlock()
-			return nil, nil, fail(errs.Unavailable, TooManyRequests, "%d uploads go on already", mostUploads)
+			return nil, nil, Busy("%d uploads go on already", r.mostOpen)
 		}
-		u = &upload{id: id, turn: make(chan struct{}, 1), last: time.Now()}
+		u = &upload{id: id, of: account, turn: make(chan struct{}, 1), last: time.Now()}
 		u.turn <- struct{}{}
 		r.uploads[id] = u
 	}
@@ -156,7 +168,12 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 		if size >= 0 {
 			want = min(left, piece)
 		}
-		if err := u.u.Reserve(want); err != nil && size >= 0 {
+		err := u.u.Reserve(want)
+		if err != nil && size < 0 {
+			want = smallPiece
+			err = u.u.Reserve(want)
+		}
+		if err != nil {
 			return err
 		}
 		n, err := io.CopyN(to, body, want)
@@ -297,6 +314,38 @@ func (r *Registry) closeIdle(at time.Time) {
 	}
 }
 
+// closeOne closes the file of one upload that nobody is at work on: of the account that has the most of them, the
+// one that was used longest ago. It can be resumed. The caller holds r.mu. It reports whether there was one.
+func (r *Registry) closeOne() bool {
+	many := map[string]int{}
+	for _, u := range r.uploads {
+		many[u.of]++
+	}
+	var found *upload
+	for _, u := range r.uploads {
+		select {
+		case <-u.turn:
+		default:
+			continue
+		}
+		if found == nil || many[u.of] > many[found.of] || many[u.of] == many[found.of] && u.last.Before(found.last) {
+			found, u = u, found
+		}
+		if u != nil {
+			u.turn <- struct{}{}
+		}
+	}
+	if found == nil {
+		return false
+	}
+	if err := found.close(); err != nil {
+		r.o.Log.Warn("an upload cannot be closed", "upload", found.id, "error", err)
+	}
+	delete(r.uploads, found.id)
+	found.turn <- struct{}{}
+	return true
+}
+
 // Sweep drops the uploads that were begun more than a day ago, and takes blobs out of their repositories that came
 // before then and that no manifest points to. The bytes stay until a collection.
 func (r *Registry) Sweep(ctx context.Context) error {
@@ -320,8 +369,25 @@ func (r *Registry) Sweep(ctx context.Context) error {
 	return err
 }
 
-// drop removes the upload id, which nobody has open.
+// drop removes the upload id, unless somebody is at work on it.
 func (r *Registry) drop(ctx context.Context, id string) error {
+	r.mu.Lock()
+	open := r.uploads[id]
+	r.mu.Unlock()
+	if open != nil {
+		select {
+		case <-open.turn:
+		default:
+			return nil
+		}
+		defer func() { open.turn <- struct{}{} }()
+		if open.done {
+			return nil // or it was closed a moment ago, and goes the next time
+		}
+		if open.u != nil {
+			return errors.Join(open.u.Discard(), r.forget(ctx, open))
+		}
+	}
 	u, err := r.blobs.Begin(ctx, id, -1)
 	if errors.Is(err, store.ErrBusy) {
 		return nil

@@ -53,9 +53,27 @@ func images(t *testing.T, d *db.DB) {
 	if _, err := d.Manifest(ctx, "b", one); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("a manifest of another repository: %v", err)
 	}
-	same(t, "referrers", value[[]db.Manifest](t)(d.Referrers(ctx, "a", []string{"x", string(one)}, "")), []db.Manifest{about})
-	same(t, "of a type", value[[]db.Manifest](t)(d.Referrers(ctx, "a", []string{string(one)}, "sbom")), []db.Manifest{about})
-	same(t, "of another", value[[]db.Manifest](t)(d.Referrers(ctx, "a", []string{string(one)}, "else")), []db.Manifest(nil))
+	referrers := func(artifactType string, after *db.Manifest) (list []db.Manifest) {
+		must(t, d.Referrers(ctx, "a", "x", string(one), artifactType, after, func(m db.Manifest) bool {
+			list = append(list, m)
+			return false // more are not wanted
+		}))
+		return list
+	}
+	same(t, "referrers", referrers("", nil), []db.Manifest{about})
+	same(t, "of a type", referrers("sbom", nil), []db.Manifest{about})
+	same(t, "of another", referrers("else", nil), []db.Manifest(nil))
+	later := about
+	later.Blob, later.Digest = named("later"), string(named("later"))
+	must(t, d.PutManifest(ctx, "a", later, nil, nil))
+	first, second := about, later
+	if second.Blob < first.Blob { // of one moment
+		first, second = second, first
+	}
+	same(t, "behind nothing", referrers("", nil), []db.Manifest{first})
+	same(t, "behind the first", referrers("", &first), []db.Manifest{second})
+	same(t, "behind the last", referrers("", &second), []db.Manifest(nil))
+	must(t, d.RemoveManifest(ctx, "a", later.Blob, nil))
 
 	never := errors.New("never")
 	check := func(tag string, now digest.Digest) error {
@@ -97,6 +115,9 @@ func images(t *testing.T, d *db.DB) {
 	found := map[digest.Digest]bool{}
 	must(t, d.RegistryBlobs(ctx, func(b digest.Digest) error { found[b] = true; return nil }))
 	same(t, "blobs", found, map[digest.Digest]bool{layer: true, two: true})
+	for b, want := range map[digest.Digest]bool{layer: true, one: true, named("never"): false} { // one is gone
+		same(t, "came", value[bool](t)(d.RegistryCame(ctx, b)), want)
+	}
 }
 
 // sweep takes what no manifest points to, by either name, and what came before.
@@ -123,6 +144,9 @@ func uploads(t *testing.T, d *db.DB) {
 	must(t, err)
 	same(t, "upload", [2]string{repository, account}, [2]string{"a", "ann"})
 	same(t, "old", value[[]string](t)(d.OldRegistryUploads(ctx, at(2))), []string{"u1"})
+	must(t, d.AddRegistryUpload(ctx, "u3", "b", "ann", at(3)))
+	same(t, "surplus", value[[]string](t)(d.SurplusRegistryUploads(ctx, "ann", 1)), []string{"u1"})
+	same(t, "no surplus", value[[]string](t)(d.SurplusRegistryUploads(ctx, "ann", 2)), []string(nil))
 	must(t, d.RemoveRegistryUpload(ctx, "u1"))
 	must(t, d.RemoveRegistryUpload(ctx, "u1"))
 	if _, _, err := d.RegistryUpload(ctx, "u1"); errs.KindOf(err) != errs.NotFound {

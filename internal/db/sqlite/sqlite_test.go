@@ -88,7 +88,7 @@ func older(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	script(t, path, "DROP TABLE account; DROP TABLE registry_tag; DROP TABLE registry_child; DROP TABLE registry_manifest;"+
-		"DROP TABLE registry_blob; DROP TABLE registry_alias; DROP TABLE registry_upload;"+
+		"DROP TABLE registry_blob; DROP TABLE registry_alias; DROP TABLE registry_upload; DROP TABLE registry_came;"+
 		"DROP TABLE netcache_account; DROP TABLE netcache_revoked; DROP TABLE netcache_audit;"+
 		"DELETE FROM goose_db_version WHERE version_id > 1")
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -169,7 +170,7 @@ func parseRange(s string) (first, last int64, err error) {
 	a, b, ok := strings.Cut(text, "-")
 	first, err1 := strconv.ParseInt(a, 10, 64)
 	last, err2 := strconv.ParseInt(b, 10, 64)
-	if !ok || err1 != nil || err2 != nil || first < 0 || last < first {
+	if !ok || err1 != nil || err2 != nil || first < 0 || last < first || last == math.MaxInt64 {
 		return 0, 0, errs.Errorf(errs.Invalid, "Content-Range %.100q: FIRST-LAST", s)
 	}
 	return first, last, nil

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
+	"overland/internal/admission"
 	"overland/internal/auth"
 	"overland/internal/errs"
 	"overland/internal/httpx"
@@ -23,14 +25,29 @@ type Options struct {
 
 // Face answers what is below /v2. It is safe for concurrent use.
 type Face struct {
-	r *registry.Registry
-	o Options
+	r         *registry.Registry
+	o         Options
+	documents *admission.Requests // that are held in memory
 }
+
+const (
+	documents = 64               // manifests that come, or lists that go, at once, shared among clients
+	patience  = 20 * time.Second // for a place among them
+)
 
 // New returns the face of r.
 func New(r *registry.Registry, o Options) *Face {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	return &Face{r, o}
+	return &Face{r, o, admission.NewRequests(documents)}
+}
+
+// place waits until r may have a document of some MiB in memory, and returns what ends that.
+func (f *Face) place(r *http.Request) (end func(), err error) {
+	end, ok := f.documents.Enter(r.Context(), patience)
+	if !ok {
+		err = registry.Busy("%d manifests come and lists go already", documents)
+	}
+	return end, err
 }
 
 // Prefix is the path below which everything stands.

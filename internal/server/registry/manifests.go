@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -60,6 +61,7 @@ func (c *call) getManifest(w http.ResponseWriter, r *http.Request, ref registry.
 	if err != nil {
 		return err
 	}
+	defer m.Close()
 	h := w.Header()
 	tag := `"` + string(m.Digest) + `"`
 	h.Set("Docker-Content-Digest", string(m.Digest))
@@ -72,9 +74,9 @@ func (c *call) getManifest(w http.ResponseWriter, r *http.Request, ref registry.
 		return nil
 	}
 	h.Set("Content-Type", m.MediaType)
-	h.Set("Content-Length", strconv.Itoa(len(m.Bytes)))
+	h.Set("Content-Length", strconv.FormatInt(m.Size(), 10))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(m.Bytes)
+		_, _ = io.Copy(w, m)
 	}
 	return nil
 }
@@ -88,6 +90,11 @@ func (c *call) putManifest(w http.ResponseWriter, r *http.Request, ref registry.
 		drain(r)
 		return errs.Errorf(errs.Invalid, "%d tags, at most %d are taken", len(tags), mostTags)
 	}
+	end, err := c.f.place(r)
+	if err != nil {
+		return err
+	}
+	defer end()
 	b, err := fsx.Read(r.Body, "manifest", registry.ManifestLimit)
 	if errors.Is(err, store.ErrTooLarge) {
 		return httpx.WithStatus(err, http.StatusRequestEntityTooLarge)
@@ -125,8 +132,8 @@ func limit(q url.Values) (int, error) {
 	return min(n, page), nil
 }
 
-// more links to what follows last in the list at path.
-func more(w http.ResponseWriter, path, last string, n int, rest url.Values) {
+// next links to what follows last in the list at path.
+func next(w http.ResponseWriter, path, last string, n int, rest url.Values) {
 	q := url.Values{"last": {last}, "n": {strconv.Itoa(n)}}
 	for k, v := range rest {
 		q[k] = v
@@ -168,7 +175,7 @@ func (c *call) tags(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(list) > n {
 		if list = list[:n]; n > 0 {
-			more(w, fmt.Sprintf("%s/%s/tags/list", Prefix, c.name), list[n-1], n, nil)
+			next(w, fmt.Sprintf("%s/%s/tags/list", Prefix, c.name), list[n-1], n, nil)
 		}
 	}
 	return give(w, r, "application/json", struct {
@@ -197,7 +204,7 @@ func (f *Face) catalog(w http.ResponseWriter, r *http.Request, who auth.Account)
 				continue
 			}
 			if len(found) == n {
-				more(w, Prefix+"/_catalog", found[n-1], n, nil)
+				next(w, Prefix+"/_catalog", found[n-1], n, nil)
 				list = nil
 				break
 			}
@@ -223,7 +230,18 @@ func (c *call) referrers(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	q := r.URL.Query()
-	list, err := c.f.r.Referrers(r.Context(), c.name, d, q.Get("artifactType"))
+	last := registry.Digest(q.Get("last"))
+	if last != "" {
+		if last, err = registry.ParseDigest(string(last)); err != nil {
+			return err
+		}
+	}
+	end, err := c.f.place(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	list, more, err := c.f.r.Referrers(r.Context(), c.name, d, q.Get("artifactType"), last, page)
 	if err != nil {
 		return err
 	}
@@ -232,22 +250,10 @@ func (c *call) referrers(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Oci-Filters-Applied", "artifactType")
 		rest.Set("artifactType", t)
 	}
-	list = behind(list, q.Get("last"))
-	if len(list) > page {
-		list = list[:page]
-		more(w, fmt.Sprintf("%s/%s/referrers/%s", Prefix, c.name, d), string(list[page-1].Digest), page, rest)
+	if more {
+		next(w, fmt.Sprintf("%s/%s/referrers/%s", Prefix, c.name, d), string(list[len(list)-1].Digest), page, rest)
 	}
 	return give(w, r, ocispec.MediaTypeImageIndex, ocispec.Index{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: list,
 	})
-}
-
-// behind returns what follows the descriptor of digest last in list; all of it when last is "".
-func behind(list []ocispec.Descriptor, last string) []ocispec.Descriptor {
-	for i, d := range list {
-		if string(d.Digest) == last {
-			return list[i+1:]
-		}
-	}
-	return list
 }
