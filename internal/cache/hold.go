@@ -26,3 +26,8 @@ func (c *Cache) Used(protocol, key string) {
 	defer c.mu.Unlock()
 	c.used[id{protocol, key}] = c.now()
 }
+
+// Holds reports whether anything that the cache holds is blob d.
+func (c *Cache) Holds(ctx context.Context, d digest.Digest) (bool, error) {
+	return c.index.holds(ctx, d)
+}

@@ -9,7 +9,9 @@ import (
 	"net/http"
 	"strings"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"overland/internal/admission"
+
 	"overland/internal/cache"
 	"overland/internal/db"
 	"overland/internal/digest"
@@ -154,8 +156,7 @@ func (o CacheOptions) named(host string) bool {
 	return false
 }
 
-// roots returns the blobs that must stay in the depot of the site in dir: what its tags reach,
-// which is every release, what the locks in the site's directory and those recorded with it name, what was
+// roots returns the blobs that must stay in the depot of the site in dir: what its tags and its locks name, what was
 // put into the network cache, and what a repository of the registry has. What freezes need, the
 // cache's own index knows.
 func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server.Shelf, images *registry.Registry) (map[digest.Digest]bool, error) {
@@ -163,6 +164,19 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 	if err != nil {
 		return nil, err
 	}
+	keep, err := named(ctx, dir, blobs, tags)
+	if err != nil {
+		return nil, err
+	}
+	if err := images.Roots(ctx, func(d digest.Digest) error { keep[d] = true; return nil }); err != nil {
+		return nil, err
+	}
+	return keep, shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
+}
+
+// named returns the blobs that tags reach, which is every release, and those that the locks in the site's directory and
+// those recorded with it name.
+func named(ctx context.Context, dir string, blobs *storedir.Store, tags []ocispec.Descriptor) (map[digest.Digest]bool, error) {
 	reached, err := store.Reach(ctx, blobs, tags, nil)
 	if err != nil {
 		return nil, err
@@ -180,10 +194,7 @@ func roots(ctx context.Context, dir string, blobs *storedir.Store, shelf *server
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 	}
-	if err := images.Roots(ctx, func(d digest.Digest) error { keep[d] = true; return nil }); err != nil {
-		return nil, err
-	}
-	return keep, shelf.Blobs(ctx, func(_ string, d digest.Digest, _ int64) error { keep[d] = true; return nil })
+	return keep, nil
 }
 
 func addLock(keep map[digest.Digest]bool, path string) error {

@@ -1,8 +1,11 @@
 package site
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -142,4 +145,82 @@ func TestAClientPushesAndPulls(t *testing.T) {
 			t.Errorf("%s may be evicted, %v", d, err)
 		}
 	}
+}
+
+// An image that only accounts may pull is not there for others by its digests either, also when it was deleted and
+// its bytes are left; what a release needs is, whoever pushed the same bytes.
+func TestPrivateImagesAreNoBlobsForEverybody(t *testing.T) {
+	dir := newSite(t)
+	url, _ := start(t, dir, Options{Images: RegistryOptions{Private: true, Delete: true}})
+	accounts, err := OpenAccounts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := accounts.Make(t.Context(), "ci", []auth.Grant{{Action: auth.Push, Pattern: "**"}, {Action: auth.Delete, Pattern: "**"}}, time.Time{})
+	if err := errors.Join(err, accounts.Close()); err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	t.Cleanup(client.CloseIdleConnections)
+	status := func(method, path, body string, login bool) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, "https://"+addrOf(url)+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if login {
+			r.SetBasicAuth("ci", token)
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	push := func(text string) digest.Digest {
+		t.Helper()
+		d := digest.Of([]byte(text))
+		if got := status("POST", "/v2/a/blobs/uploads/?digest="+string(d), text, true); got != http.StatusCreated {
+			t.Fatalf("push: %d", got)
+		}
+		return d
+	}
+	layer, config, released := push("layer"), push("{}"), push("released")
+	m := fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"config":{"mediaType":"x","digest":%q,"size":2},"layers":[{"mediaType":"x","digest":%q,"size":5}]}`,
+		ocispec.MediaTypeImageManifest, config, layer)
+	manifest := digest.Of([]byte(m))
+	if got := status("PUT", "/v2/a/manifests/"+string(manifest), m, true); got != http.StatusCreated {
+		t.Fatalf("push: %d", got)
+	}
+	depot := openDepot(t, dir)
+	tag := func(name string, d digest.Digest) {
+		t.Helper()
+		if err := depot.Tag(t.Context(), name, ocispec.Descriptor{MediaType: "x", Digest: d, Size: int64(len(name))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := store.PutBytes(t.Context(), depot, []byte("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := func(want int, all ...digest.Digest) {
+		t.Helper()
+		for _, d := range all {
+			for _, method := range []string{"HEAD", "GET"} {
+				if got := status(method, "/v1/blobs/"+string(d), "", false); got != want {
+					t.Errorf("%s %s: %d, want %d", method, d, got, want)
+				}
+			}
+		}
+	}
+	seen(http.StatusNotFound, layer, config, released, manifest)
+	tag("released", released)
+	seen(http.StatusOK, released, other)
+	for _, path := range []string{"manifests/" + string(manifest), "blobs/" + string(layer)} {
+		if got := status("DELETE", "/v2/a/"+path, "", true); got != http.StatusAccepted {
+			t.Fatalf("delete %s: %d", path, got)
+		}
+	}
+	seen(http.StatusNotFound, layer, manifest)
 }
