@@ -23,6 +23,7 @@ const (
 	DefaultTries = 4
 	DefaultWait  = 500 * time.Millisecond
 	DefaultLimit = 4 << 30 // bytes
+	headLimit    = 1 << 20 // bytes of an answer's header, interim answers and trailers included
 )
 
 // Client asks origins. The zero value works; it is safe for concurrent use.
@@ -43,13 +44,17 @@ func (c *Client) RoundTripper() http.RoundTripper {
 	if c.Transport != nil {
 		return c.Transport
 	}
-	c.once.Do(func() { c.own = httpx.NewTransport(httpx.Ways{}) })
+	c.once.Do(func() { c.own = ownTransport() })
 	return c.own
+}
+
+func ownTransport() *httpx.Transport {
+	return httpx.NewTransport(httpx.Ways{Change: func(t *http.Transport) { t.MaxResponseHeaderBytes = headLimit }})
 }
 
 // CloseIdleConnections closes the connections that are kept for later. Those of Transport stay.
 func (c *Client) CloseIdleConnections() {
-	c.once.Do(func() { c.own = httpx.NewTransport(httpx.Ways{}) })
+	c.once.Do(func() { c.own = ownTransport() })
 	c.own.CloseIdleConnections()
 }
 

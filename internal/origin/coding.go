@@ -42,7 +42,11 @@ func (a *Answer) Decoded(limit int64) (_ *Answer, err error) {
 	if len(codings) > codingsMost {
 		return nil, errs.Errorf(errs.Untrusted, "%d codings of a body", len(codings))
 	}
-	for _, name := range slices.Backward(codings) {
+	for i, name := range slices.Backward(codings) {
+		if i < len(codings)-1 {
+			// What lies between two codings is bounded too: it may be without end and come to nothing.
+			in = io.LimitReader(in, limit)
+		}
 		var done func()
 		if in, done, err = decoder(name, in); err != nil {
 			return nil, errors.Join(errs.Errorf(errs.Untrusted, "Content-Encoding %.40q: %w", name, err), a.rewind())

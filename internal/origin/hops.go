@@ -24,7 +24,11 @@ const (
 )
 
 func reachOf(ip netip.Addr) reach {
-	switch ip = ip.Unmap(); {
+	if ip = ip.Unmap(); translated.Contains(ip) {
+		all := ip.As16()
+		ip = netip.AddrFrom4([4]byte(all[len(all)-4:]))
+	}
+	switch {
 	case !ip.IsValid():
 		return far
 	case ip.IsLoopback(), ip.IsUnspecified(), ip.IsLinkLocalUnicast(), ip.IsMulticast():
@@ -34,6 +38,9 @@ func reachOf(ip netip.Addr) reach {
 	}
 	return far
 }
+
+// translated is RFC 6052's: a NAT64 leads to the IPv4 address at its end.
+var translated = netip.MustParsePrefix("64:ff9b::/96")
 
 // shared is RFC 6598's, in which carriers and clouds have services.
 var shared = netip.MustParsePrefix("100.64.0.0/10")

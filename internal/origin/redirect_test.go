@@ -37,6 +37,7 @@ func TestAnOriginLeadsNowhereNearer(t *testing.T) {
 	hosts := map[string]string{
 		"far.example": "192.0.2.1", "other.example": "198.51.100.7", "in.example": "10.0.0.1", "in2.example": "192.168.1.1",
 		"localhost": "127.0.0.1", "near.example": "127.0.0.1", "rebound.example": "127.0.0.1", "192.0.2.9": "192.0.2.9", "169.254.169.254": "169.254.169.254", "[fe80::1]": "fe80::1", "127.0.0.1": "127.0.0.1",
+		"[64:ff9b::a00:1]": "64:ff9b::a00:1", "translated.example": "64:ff9b::7f00:1", "[::ffff:a9fe:a9fe]": "::ffff:169.254.169.254", "2130706433": "127.0.0.1",
 	}
 	var asked atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -72,6 +73,10 @@ func TestAnOriginLeadsNowhereNearer(t *testing.T) {
 		{"far.example", "169.254.169.254", false},
 		{"far.example", "[fe80::1]", false},
 		{"far.example", "localhost", false},
+		{"far.example", "[64:ff9b::a00:1]", false},
+		{"far.example", "translated.example", false},
+		{"far.example", "[::ffff:a9fe:a9fe]", false},
+		{"far.example", "2130706433", false},
 		{"in.example", "in2.example", true},
 		{"in.example", "other.example", true},
 		{"in.example", "near.example", false},
