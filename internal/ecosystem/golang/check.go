@@ -93,10 +93,12 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	z, err := zip.NewReader(at, size)
+	list := &directory{ReaderAt: at, left: listLimit}
+	z, err := zip.NewReader(list, size)
 	if err != nil {
 		return "", fmt.Errorf("not a whole zip archive: %w", err)
 	}
+	list.read = true
 	u.use(z)
 	prefix := r.module.Path + "@" + r.module.Version + "/"
 	files := map[string]*zip.File{}
@@ -113,6 +115,24 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 		names = append(names, f.Name)
 	}
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
+}
+
+// directory is an archive whose list of files, which is read first and held in memory, is no longer than left bytes: one
+// of 500 MB lists ten million files, which take several GB.
+type directory struct {
+	io.ReaderAt
+	left int64
+	read bool // the list was read
+}
+
+// ReadAt implements io.ReaderAt.
+func (d *directory) ReadAt(p []byte, off int64) (int, error) {
+	if !d.read {
+		if d.left -= int64(len(p)); d.left < 0 {
+			return 0, fmt.Errorf("a list of files of more than %d bytes", listLimit)
+		}
+	}
+	return d.ReaderAt.ReadAt(p, off)
 }
 
 // checkList refuses what is not a list of versions.

@@ -3,6 +3,7 @@ package golang
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"maps"
@@ -105,6 +106,24 @@ func TestUnzip(t *testing.T) {
 		})
 	}
 	if err := all.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An archive that lists millions of files is refused before they are in memory.
+func TestAModuleThatListsMillionsOfFiles(t *testing.T) {
+	const nameless = 46
+	entry := make([]byte, nameless)
+	copy(entry, "PK\x01\x02")
+	n := listLimit/nameless + 100
+	b := bytes.Repeat(entry, n)
+	end := make([]byte, 22)
+	copy(end, "PK\x05\x06")
+	binary.LittleEndian.PutUint16(end[8:], uint16(n))
+	binary.LittleEndian.PutUint16(end[10:], uint16(n))
+	binary.LittleEndian.PutUint32(end[12:], uint32(len(b)))
+	_, err := new(unzipper).hash(request{kind: "zip"}, bytes.NewReader(append(b, end...)))
+	if err == nil || !strings.Contains(err.Error(), "a list of files of more than") {
 		t.Error(err)
 	}
 }

@@ -20,6 +20,7 @@ const Name = "go"
 // Limits, in bytes; those of the go command where it has them.
 const (
 	zipLimit  = 500 << 20
+	listLimit = 32 << 20 // of the list of files in a module; the longest ones known have 6 MB
 	modLimit  = 16 << 20
 	textLimit = 16 << 20
 	tileLimit = 1 << 20
