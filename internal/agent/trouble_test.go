@@ -14,7 +14,9 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/follow"
 	"overland/internal/agent/node"
+	"overland/internal/agent/stage"
 	"overland/internal/clock"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
 )
@@ -34,6 +36,30 @@ func TestLyingClock(t *testing.T) {
 			w.runs("wallet.node: up two")
 		})
 	}
+}
+
+// site is a source that can be asked for what is newest.
+type site struct{ stage.Source }
+
+func (site) Live() bool { return true }
+
+// Whoever can be asked has no excuse for statements that have expired; a file that was sealed in time has.
+func TestASiteThatHoldsBackNewsIsRefused(t *testing.T) {
+	w := newWorld(t)
+	w.o.Clock = clock.At(time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC))
+	path := w.wallet(v1, "up one")
+	a := w.open()
+	src, done, err := follow.OpenSource(path)
+	must(t, err)
+	defer done()
+	o := nodeapi.InstallOptions{Root: w.Root(), Channel: "live"}
+	if r, err := a.Install(t.Context(), site{src}, o); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "expired") {
+		t.Errorf("report %+v, %v", r, err)
+	}
+	w.runs()
+	a.Close()
+	w.mustInstall(path)
+	w.runs("wallet.node: up one")
 }
 
 func TestFullDiskAtAnyPoint(t *testing.T) {
