@@ -34,8 +34,7 @@ type upload struct {
 	of   string        // account
 	turn chan struct{} // holds a token while nobody uses what follows
 	u    store.Upload
-	h    hash.Hash // sha512 of the first hashed bytes; nil = the client has not said that it wants that
-	n    int64
+	h    hash.Hash // sha512 of all bytes; nil = the client has not said that it wants that, or the upload was resumed
 	last time.Time
 	done bool
 }
@@ -159,8 +158,7 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 		return fail(errs.Invalid, BlobUploadInvalid, "from byte %d, and %d are here: %w", from, start, ErrRange)
 	}
 	var to io.Writer = u.u
-	hashes := u.h != nil && u.n == start
-	if hashes {
+	if u.h != nil {
 		to = hashing{u.u, u.h}
 	}
 	for left := size; ; {
@@ -177,9 +175,6 @@ func (u *upload) write(from int64, body io.Reader, size int64) error {
 			return err
 		}
 		n, err := io.CopyN(to, body, want)
-		if hashes {
-			u.n += n
-		}
 		left -= n
 		switch {
 		case size >= 0 && left == 0:
@@ -251,7 +246,7 @@ func (u *upload) commit(ctx context.Context, d Digest) (b digest.Digest, size in
 // check verifies that the size bytes of the upload are d, a sha512.
 func (u *upload) check(d Digest, size int64) error {
 	h := u.h
-	if h == nil || u.n != size { // nobody said so before, or the upload was resumed
+	if h == nil {
 		h = sha512.New()
 		if _, err := io.Copy(h, io.NewSectionReader(u.u, 0, size)); err != nil {
 			return err
