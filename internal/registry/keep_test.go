@@ -153,6 +153,46 @@ func TestWhatIsAcknowledgedIsTouched(t *testing.T) {
 
 const imageType = "application/vnd.oci.image.manifest.v1+json"
 
+// A blob with a sha512 is one blob: what points to it by either name keeps it, and is found by either.
+func TestABlobHasTwoNames(t *testing.T) {
+	ctx, text := t.Context(), []byte("text")
+	r, _ := openOn(t, Options{Delete: true, Sparse: true})
+	long := sha512Of(text)
+	id, err := r.Begin(ctx, repo, ann, "sha512")
+	if err == nil {
+		_, err = r.Write(ctx, repo, ann, id, -1, bytes.NewReader(text), -1)
+	}
+	if err == nil {
+		err = r.Finish(ctx, repo, ann, id, long)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	short := Digest(digest.Of(text))
+	about := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q},"subject":{"digest":%q}}`, digest.Of(nil), long)
+	layer := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q},"layers":[{"digest":%q}]}`, digest.Of(nil), long)
+	for _, m := range [][]byte{about, layer} {
+		if _, err := r.Put(ctx, repo, Reference{Digest: sha512Of(m)}, nil, imageType, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []Digest{short, long} {
+		if err := r.RemoveBlob(ctx, repo, name); errs.KindOf(err) != errs.Conflict {
+			t.Errorf("a layer was removed as %.12s: %v", name, err)
+		}
+		list, err := r.Referrers(ctx, repo, name, "")
+		if err != nil || len(list) != 1 || Digest(list[0].Digest) != sha512Of(about) {
+			t.Errorf("referrers of %.12s: %v, %v", name, list, err)
+		}
+	}
+	for _, name := range []Digest{sha512Of(layer), Digest(digest.Of(layer))} {
+		m, err := r.Manifest(ctx, repo, Reference{Digest: name})
+		if err != nil || m.Digest != name || !bytes.Equal(m.Bytes, layer) {
+			t.Errorf("a manifest by %.12s: %+v, %v", name, m, err)
+		}
+	}
+}
+
 func TestARegistryThatIsNotOpened(t *testing.T) {
 	refused := errors.New("no")
 	if _, err := Open(&depot{claim: refused}, nil, Options{}); !errors.Is(err, refused) {
