@@ -217,6 +217,17 @@ func TestEntries(t *testing.T) {
 		if err != nil || f.Blob != digest.Of([]byte("list")) || f.Size != 4 || f.MediaType != "application/octet-stream" || f.ETag == "" {
 			t.Errorf("%s: %+v, %v", path, f, err)
 		}
+		if got := res.Header.Get("Cache-Control"); got != "no-store" { // what is held changes
+			t.Errorf("%s: Cache-Control %q", path, got)
+		}
+	}
+	res, err := face.Client().Post(face.URL+"/v1/cache/fix/i%2Fa%20b", "text/plain", strings.NewReader("x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusBadRequest {
+		t.Errorf("POST: %d", res.StatusCode)
 	}
 }
 
@@ -257,12 +268,21 @@ func TestProxy(t *testing.T) {
 			proxy.User = url.User(c.user)
 		}
 		tr := &http.Transport{Proxy: http.ProxyURL(proxy)}
-		res, err := (&http.Client{Transport: tr}).Get(c.url)
+		through := &http.Client{Transport: tr}
+		res, err := through.Get(c.url)
 		if err != nil {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(res.Body)
 		res.Body.Close()
+		posted, e := through.Post(c.url, "text/plain", strings.NewReader("x"))
+		if e != nil {
+			t.Fatal(e)
+		}
+		posted.Body.Close()
+		if posted.StatusCode != http.StatusForbidden {
+			t.Errorf("POST %s: %d", c.url, posted.StatusCode)
+		}
 		tr.CloseIdleConnections()
 		if err != nil || res.StatusCode != c.status || !strings.Contains(string(body), c.text) {
 			t.Errorf("%s as %q: %d %q, %v", c.url, c.user, res.StatusCode, body, err)
