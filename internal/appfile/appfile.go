@@ -26,14 +26,34 @@ const FileName = "overland.yaml"
 type App struct {
 	Overland  int    // Version
 	Name      string // [a-z][a-z0-9-]{0,62}
+	Version   Naming // how its releases are called
 	Artifacts map[string]Artifact
 	Services  map[string]Service
+}
+
+// Naming is where the versions of an application's releases come from.
+type Naming string
+
+// The ways to call a release. The zero value counts commits: r412.abcdef012345.
+const (
+	ByCommit Naming = "commit" // what the zero value says
+	ByTag    Naming = "tag"    // the newest annotated tag, as git describe prints it
+)
+
+// Tagged reports whether building a needs the newest annotated tag of the commit.
+func (a *App) Tagged() bool {
+	for _, one := range a.Artifacts {
+		if s, ok := one.Settings.(interface{ NamesTag() bool }); ok && s.NamesTag() {
+			return true
+		}
+	}
+	return a.Version == ByTag
 }
 
 // Artifact is how one artifact is made.
 type Artifact struct {
 	Builder   string              // the builder key that is set: "go"
-	Settings  any                 // what stands under it, as the builder's package has it: a *golang.Program
+	Settings  any                 // what stands under it, as the builder's package has it: a *golang.Program; see App.Tagged
 	Platforms []platform.Platform // empty = platform.All
 }
 
@@ -44,9 +64,10 @@ type Service struct {
 	Kind        Kind              `json:"kind,omitempty"`      // "" = it stays up; Task
 	Within      Duration          `json:"within,omitempty"`    // of a task: how long it may take; 0 = 10 min
 	While       While             `json:"while,omitempty"`     // of a task: "" = Stopped
-	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Release.Version}}, {{.Release.App}}
+	Args        []string          `json:"args,omitempty"`      // may hold {{.Volumes.NAME}}, {{.Files.NAME}}, {{.Release.Version}}, {{.Release.App}}
 	Env         map[string]string `json:"env,omitempty"`       // values expand like Args; nothing is inherited; PATH and HOME are set
 	Data        map[string]string `json:"volumes,omitempty"`   // folders: name → path in a container; a process gets {{.Volumes.name}}
+	Files       map[string]string `json:"files,omitempty"`     // artifacts of its release that are files: name → path in the commit; see {{.Files.NAME}}
 	Ports       []Port            `json:"ports,omitempty"`     // that it listens on; proved after a start
 	User        string            `json:"user,omitempty"`      // name or uid[:gid]; "" = one of its application's own
 	Restart     Restart           `json:"restart,omitzero"`    //

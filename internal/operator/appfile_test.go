@@ -47,6 +47,29 @@ func TestBracesThatAreNoVariable(t *testing.T) {
 	}
 }
 
+// A tag is asked for only where the file names it: a commit without one is built all the same.
+func TestWhoNeedsATag(t *testing.T) {
+	for text, want := range map[string]bool{
+		"": false, "version: commit\n": false, "version: tag\n": true,
+		"artifacts: {a: {go: {package: ., vars: {main.v: \"{{.Version}}\"}}}}\n": false,
+		"artifacts: {a: {go: {package: ., vars: {main.v: \"{{ .Tag }}\"}}}}\n":   true,
+	} {
+		if !strings.Contains(text, "artifacts") {
+			text += "artifacts: {a: {go: .}}\n"
+		}
+		app, err := operator.AppFile().Parse([]byte("overland: 1\nname: x\n"+text), "f.yaml")
+		if err != nil || app.Tagged() != want {
+			t.Errorf("%s: %v, %v", text, app.Tagged(), err)
+		}
+		if again, err := operator.AppFile().Parse(operator.AppFile().Marshal(app), "f.yaml"); err != nil || again.Version != app.Version {
+			t.Errorf("%s: written as %q, %v", text, again.Version, err)
+		}
+	}
+	if _, err := operator.AppFile().Parse([]byte("overland: 1\nname: x\nversion: v1\nartifacts: {a: {go: .}}\n"), "f.yaml"); err == nil || !strings.Contains(err.Error(), "f.yaml:3:10") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestReferenceNamesEveryKey(t *testing.T) {
 	b, err := os.ReadFile(reference)
 	if err != nil {

@@ -31,6 +31,7 @@ import (
 type BuildOptions struct {
 	Source    SourceOptions
 	Platforms []platform.Platform // empty = what overland.yaml says
+	Only      bool                // call it as a release for Platforms alone is called
 	Parallel  int                 // programs built at once; 0 = 1
 	Rebuild   bool                // also what was built before, which must come out the same; in a session always
 	// NetworkCache is a file with a section [networkcache]: the binary cache that results
@@ -52,6 +53,9 @@ func (p *Operator) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 	src, err := p.source(ctx, o.Source)
 	if err != nil {
 		return nil, err
+	}
+	if o.Only {
+		src.only(o.Platforms)
 	}
 	return p.build(ctx, src, o)
 }

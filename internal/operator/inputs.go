@@ -32,8 +32,10 @@ func (p *Operator) writeInputs(ctx context.Context, b *Built) (*ocispec.Descript
 	if err != nil {
 		return nil, err
 	}
-	if old, ok := writtenInputs(ctx, p.depot, b.Ref, digest.Of(text)); ok {
-		return &old, nil
+	if b.Source.Commit.Tag.Name == "" { // else the source holds a tag, which the version may not name
+		if old, ok := writtenInputs(ctx, p.depot, b.Ref, digest.Of(text)); ok {
+			return &old, nil
+		}
 	}
 	in := release.Inputs{Blobs: list}
 	in.Lock.Size = int64(len(text))

@@ -118,10 +118,14 @@ func (o *Opened) Unpack(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	if c.Version != o.Version {
-		return errs.Errorf(errs.Untrusted, "the source of %s is that of %s", o.Ref(), c.Version)
+	version, _, _ := strings.Cut(o.Version, lacking)
+	if c.Version == version {
+		return nil
 	}
-	return nil
+	if tagged, err := repo.Describe(ctx, c); err == nil && tagged.Tagged().Version == version {
+		return nil
+	}
+	return errs.Errorf(errs.Untrusted, "the source of %s is that of %s", o.Ref(), c.Version)
 }
 
 // Open returns the bytes of blob d, copied out of the volume and checked again

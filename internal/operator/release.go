@@ -66,6 +66,9 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 		err = release.MayName(now, src.App.Name, origin)
 	}
 	if err == nil {
+		err = p.mayCall(ctx, now, src)
+	}
+	if err == nil {
 		err = p.mayRelease(src.isolation)
 	}
 	if err != nil {
@@ -116,6 +119,22 @@ func (p *Operator) warnRecording(src *Source) {
 			p.say.Warn(fmt.Sprintf("%s is built in a recording, from what its command fetches now: commit %s, then release outside of it", name, lockfile.Name))
 		}
 	}
+}
+
+// mayCall refuses src when its version is a tag that named another commit when it was released:
+// before minutes go into a build.
+func (p *Operator) mayCall(ctx context.Context, now *repository.State, src *Source) error {
+	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	file, err := release.Find(now, ref)
+	if err != nil || src.Commit.Tag.Name == "" {
+		return nil //nolint:nilerr // it was not released
+	}
+	old, err := release.Read(ctx, p.depot, file.Digest)
+	if err != nil || old.Commit == src.Commit.Hash {
+		return nil //nolint:nilerr // not in this depot: Publish compares
+	}
+	return errs.Hint(errs.Errorf(errs.Conflict, "%s is released already, of commit %.12s: its tag was moved to %.12s", ref, old.Commit, src.Commit.Hash),
+		"a release never changes: make a new tag")
 }
 
 // mayRelease refuses what was, or is to be, built without isolation where that is required.

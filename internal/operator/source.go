@@ -93,7 +93,20 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		return s, err
 	}
 	s.Warnings = append(s.Warnings, s.App.Doubts()...)
-	return s, nil
+	s.Commit, err = called(ctx, repo, s.Commit, s.App)
+	return s, err
+}
+
+// called returns c under the version that app wants, and with its tag where app needs that.
+func called(ctx context.Context, repo *source.Repo, c source.Commit, app *appfile.App) (source.Commit, error) {
+	if !app.Tagged() {
+		return c, nil
+	}
+	c, err := repo.Describe(ctx, c)
+	if err == nil && app.Version == appfile.ByTag {
+		c = c.Tagged()
+	}
+	return c, err
 }
 
 // only makes s the source of a release for platforms alone. A version names one content, so that of
@@ -113,9 +126,12 @@ func (s *Source) only(platforms []platform.Platform) {
 		}
 	}
 	if lacks {
-		s.Commit.Version += "-for-" + strings.Join(have, ".")
+		s.Commit.Version += lacking + strings.Join(have, ".")
 	}
 }
+
+// lacking stands in the version of a release that lacks platforms, before those that it has.
+const lacking = "-for-"
 
 func (s *Source) readSpec(ctx context.Context) (fromFolder bool, err error) {
 	s.Spec, err = s.Repo.ReadFile(ctx, s.Commit, appfile.FileName)

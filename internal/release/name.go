@@ -76,7 +76,7 @@ func holder(t map[string]trust.TargetFile) (*Holder, int) {
 		}
 		h.Releases++
 		version := path[strings.LastIndexByte(path, '/')+1:]
-		if h.Newest == "" || older(h.Newest, version) {
+		if h.Newest == "" || CompareVersions(h.Newest, version) < 0 {
 			h.Newest = version
 		}
 	}
@@ -94,11 +94,30 @@ func Commits(version string) (n int, ok bool) {
 	return n, ok
 }
 
-// older reports whether version a comes before b: by the count of commits, then by name.
-func older(a, b string) bool {
-	m, _ := Commits(a)
-	n, _ := Commits(b)
-	return cmp.Or(cmp.Compare(m, n), cmp.Compare(a, b)) < 0
+// CompareVersions orders versions, the oldest first, as far as their names tell: r9.… before r10.…,
+// and v1.9.0 before v1.10.0.
+func CompareVersions(a, b string) int {
+	number := func(s string) string {
+		const digits = "0123456789"
+		return s[:len(s)-len(strings.TrimLeft(s, digits))]
+	}
+	x, y := a, b
+	for x != "" && y != "" {
+		m, n := number(x), number(y)
+		if m == "" || n == "" {
+			if x[0] != y[0] {
+				return cmp.Compare(x[0], y[0])
+			}
+			x, y = x[1:], y[1:]
+			continue
+		}
+		x, y = x[len(m):], y[len(n):]
+		m, n = strings.TrimLeft(m, "0"), strings.TrimLeft(n, "0")
+		if c := cmp.Or(cmp.Compare(len(m), len(n)), cmp.Compare(m, n)); c != 0 {
+			return c
+		}
+	}
+	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 
 // MayName returns an error unless a repository may release under the name app: of kind Invalid for a

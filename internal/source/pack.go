@@ -27,6 +27,7 @@ const (
 	packCommit = 1
 	packTree   = 2
 	packBlob   = 3
+	packTag    = 4
 )
 
 // packed is one object of a pack.
@@ -36,8 +37,8 @@ type packed struct {
 }
 
 // Pack writes c as a git pack: all commits that lead to it, so that it counts the same, and the tree
-// and files of c alone, with those of its submodules that are in this clone. The same commit gives
-// the same bytes, whatever git and zlib are on the machine: objects are sorted by kind and name,
+// and files of c alone, with those of its submodules that are in this clone, and the tag that Describe
+// gave it. The same commit and tag give the same bytes, whatever git and zlib are on the machine: objects are sorted by kind and name,
 // none is a delta, and none is compressed. Errors: Invalid for a folder as it is (Repo.Dirty), a
 // partial clone, or more than PackLimit bytes.
 func (r *Repo) Pack(ctx context.Context, c Commit, w io.Writer) error {
@@ -87,6 +88,9 @@ func (r *Repo) reached(ctx context.Context, c Commit) ([]packed, error) {
 		list = append(list, packed{packCommit, strings.TrimSuffix(hash, "\n")})
 	}
 	list = append(list, packed{packTree, c.Tree})
+	if c.Tag.Hash != "" {
+		list = append(list, packed{packTag, c.Tag.Hash})
+	}
 	files, err := r.list(ctx, c.Hash, "-t")
 	if err != nil {
 		return nil, err
@@ -190,7 +194,7 @@ func (p *packer) object(o packed, br *bufio.Reader) error {
 	if err != nil {
 		return err
 	}
-	if want := []string{packCommit: "commit", packTree: "tree", packBlob: "blob"}[o.kind]; kind != want {
+	if want := []string{packCommit: "commit", packTree: "tree", packBlob: "blob", packTag: "tag"}[o.kind]; kind != want {
 		return errs.Errorf(errs.Invalid, "a %s where a %s belongs", kind, want)
 	}
 	p.write(packHeader(o.kind, size))

@@ -104,6 +104,31 @@ func TestPackIsOneForOneCommit(t *testing.T) {
 	}
 }
 
+// A tag that a version names travels with its commit.
+func TestPackHoldsTheTag(t *testing.T) {
+	for _, format := range []string{"sha1", "sha256"} {
+		r := history(t, "--object-format="+format)
+		r.git("tag", "-a", "v1.2.3", "-m", "one", "HEAD~1")
+		c, err := r.describe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		pack := packOf(t, r.open(), c)
+		dir := filepath.Join(t.TempDir(), "source")
+		if _, err := source.Unpack(t.Context(), bytes.NewReader(pack), c.Hash, dir); err != nil {
+			t.Fatal(err)
+		}
+		again := repo{t, dir}
+		got, err := again.describe()
+		if diff := cmp.Diff(c, got); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
+		}
+		if !bytes.Equal(packOf(t, again.open(), got), pack) {
+			t.Error("packed again, the pack is another one")
+		}
+	}
+}
+
 func TestPackRefuses(t *testing.T) {
 	r := history(t)
 	c := r.resolve("HEAD")

@@ -29,7 +29,8 @@ type Commit struct {
 	Tree    string    // hex of the tree; "dirty:<64 hex>" when made by Repo.Dirty
 	Time    time.Time // committer time, UTC
 	Count   int       // commits reachable from it, itself included
-	Version string    // "r412.abcdef012345"; with "-dirty.<12 hex>" when made by Repo.Dirty
+	Version string    // "r412.abcdef012345", or what Tagged makes of it; with "-dirty.<12 hex>" when made by Repo.Dirty
+	Tag     Tag       // of Describe; zero before
 	Subject string    // first line of the message
 	// Dirty reports that the folder differs from this commit (Resolve of HEAD) or that the
 	// content is the folder's (Repo.Dirty).
@@ -131,9 +132,12 @@ func (r *Repo) resolve(ctx context.Context, rev string) (Commit, error) {
 	if c.Count, err = strconv.Atoi(strings.TrimSpace(string(out))); err != nil {
 		return Commit{}, fmt.Errorf("count the commits below %s: %w", hash, err)
 	}
-	c.Version = fmt.Sprintf("r%d.%s", c.Count, hash[:12])
+	c.Version = c.counted()
 	return c, nil
 }
+
+// counted returns the version that counting the commits gives.
+func (c Commit) counted() string { return fmt.Sprintf("r%d.%.12s", c.Count, c.Hash) }
 
 // parseCommit reads the headers of a commit object (gitformat: lines up to
 // an empty one, then the message).

@@ -638,3 +638,49 @@ func TestReplaceRefsAndForeignOwner(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+// describe gives HEAD of r its tag.
+func (r repo) describe() (source.Commit, error) {
+	return r.open().Describe(r.t.Context(), r.resolve("HEAD"))
+}
+
+func TestDescribe(t *testing.T) {
+	r := newRepo(t)
+	r.commit(map[string]string{"a": "1"})
+	_, err := r.describe()
+	if errs.KindOf(err) != errs.NotFound || !strings.Contains(errs.HintOf(err), "git fetch --tags") {
+		t.Errorf("without a tag: %v, hint %q", err, errs.HintOf(err))
+	}
+	r.git("tag", "v0.9")
+	if _, err = r.describe(); errs.KindOf(err) != errs.NotFound || !strings.Contains(errs.HintOf(err), "git tag -a -f v0.9") {
+		t.Errorf("with a lightweight tag: %v, hint %q", err, errs.HintOf(err))
+	}
+	r.git("tag", "-a", "v1.0.0", "-m", "one")
+	r.git("config", "core.abbrev", "4") // the machine's taste decides nothing
+	if c, err := r.describe(); err != nil || c.Tagged().Version != "v1.0.0" || c.Tag.Hash != r.git("rev-parse", "v1.0.0") || !strings.HasPrefix(c.Version, "r1.") {
+		t.Errorf("on the tag: %+v, %v", c, err)
+	}
+	r.commit(map[string]string{"b": "2"})
+	r.git("tag", "v1.1.0") // lightweight
+	second := r.commit(map[string]string{"c": "3"})
+	if c, err := r.describe(); err != nil || c.Tagged().Version != "v1.0.0-2-g"+second[:12] || c.Tag.Name != "v1.0.0" || c.Tag.Since != 2 {
+		t.Errorf("after the tag: %+v, %v", c, err)
+	}
+	dirty := r.dirty()
+	c, err := r.open().Describe(t.Context(), dirty)
+	if want := "v1.0.0-2-g" + second[:12] + strings.TrimPrefix(dirty.Version, "r3."+second[:12]); err != nil || c.Tagged().Version != want || !strings.Contains(want, "-dirty.") {
+		t.Errorf("a folder as it is: %s, %v; want %s", c.Tagged().Version, err, want)
+	}
+	for name, says := range map[string]string{"cmd/V2": "no version", "v2+x": "no version"} {
+		r.git("tag", "-a", name, "-m", "x")
+		if _, err := r.describe(); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), says) {
+			t.Errorf("tag %s: %v", name, err)
+		}
+		r.git("tag", "-d", name)
+	}
+	r.git("tag", "-a", "v3", "-m", "of a tag", "v1.0.0")
+	r.git("tag", "-d", "v1.0.0")
+	if _, err := r.describe(); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a tag of a tag: %v", err)
+	}
+}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -13,8 +14,8 @@ import (
 // copyPack copies a pack as Pack writes it from r to w, and refuses any other: one with deltas, or
 // compressed. So what it holds is no longer than the pack itself, where a few kilobytes of a pack that
 // git takes are terabytes. hash is the length of an object's name, in bytes. Errors: Untrusted for
-// a pack that is another one, those of r and of w as they are.
-func copyPack(w io.Writer, r io.Reader, hash int) error {
+// a pack that is another one, those of r and of w as they are. It returns the text of the tag in it, if any.
+func copyPack(w io.Writer, r io.Reader, hash int) (tag []byte, err error) {
 	const ahead = 256 << 10
 	c := &packCopy{r: bufio.NewReaderSize(r, ahead), w: bufio.NewWriterSize(w, ahead)}
 	head := c.take(12)
@@ -32,7 +33,7 @@ func copyPack(w io.Writer, r io.Reader, hash int) error {
 	if c.err == nil {
 		c.err = c.w.Flush()
 	}
-	return c.err
+	return c.tag.Bytes(), c.err
 }
 
 // packCopy copies a pack, piece by piece. After the first error nothing more is copied.
@@ -40,6 +41,7 @@ type packCopy struct {
 	r   *bufio.Reader
 	w   *bufio.Writer
 	buf [32]byte
+	tag bytes.Buffer
 	err error
 }
 
@@ -87,8 +89,15 @@ func (c *packCopy) object() {
 			c.bad("an object without end")
 		}
 	}
-	if kind != packCommit && kind != packTree && kind != packBlob {
+	if kind != packCommit && kind != packTree && kind != packBlob && kind != packTag {
 		c.bad("an object of kind %d, a delta for one", kind)
+	}
+	to := io.Writer(c.w)
+	if kind == packTag {
+		if c.tag.Len() > 0 || size > maxTag {
+			c.bad("a second tag, or a long one")
+		}
+		to = io.MultiWriter(c.w, &c.tag)
 	}
 	if z := c.take(2); z[0] != 0x78 || z[1] != 0x01 {
 		c.bad("an object that is compressed")
@@ -104,7 +113,7 @@ func (c *packCopy) object() {
 			c.bad("an object that is longer than it says")
 		}
 		if c.err == nil {
-			_, err := io.CopyN(c.w, c.r, int64(n))
+			_, err := io.CopyN(to, c.r, int64(n))
 			c.read(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	if err := partial(dir, format); err != nil {
 		return nil, err
 	}
-	err = piped(func(w io.Writer) error { return copyPack(w, r, len(want)/2) }, func(r io.Reader) error {
+	var tag []byte
+	err = piped(func(w io.Writer) (err error) { tag, err = copyPack(w, r, len(want)/2); return err }, func(r io.Reader) error {
 		err := git(ctx, dir, r, "index-pack", "--stdin", "--promisor=overland", "--max-input-size="+strconv.FormatInt(PackLimit, 10))
 		if said := (*gitError)(nil); errors.As(err, &said) {
 			return errs.E(errs.Untrusted, err)
@@ -58,6 +60,9 @@ func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 	}
 	if err := git(ctx, dir, nil, "update-ref", "--no-deref", "HEAD", want); err != nil {
 		return nil, notWhole(err)
+	}
+	if err := placeTag(ctx, dir, tag); err != nil {
+		return nil, err
 	}
 	repo, err := Open(ctx, dir)
 	if err != nil {
@@ -74,6 +79,26 @@ func unpack(ctx context.Context, r io.Reader, want, dir string) (*Repo, error) {
 		return nil, notWhole(err)
 	}
 	return repo, nil
+}
+
+// placeTag gives the tag whose text came in a pack its name, so that Describe finds it; nothing for none.
+func placeTag(ctx context.Context, dir string, text []byte) error {
+	if len(text) == 0 {
+		return nil
+	}
+	name, err := tagName(text)
+	if err != nil {
+		return errs.E(errs.Untrusted, err)
+	}
+	const limit = 1 << 10
+	hash, err := output(ctx, dir, limit, bytes.NewReader(text), "hash-object", "-t", "tag", "--literally", "--stdin")
+	if err != nil {
+		return err
+	}
+	if err := git(ctx, dir, nil, "update-ref", "refs/tags/"+name, strings.TrimSpace(string(hash))); err != nil {
+		return notWhole(err)
+	}
+	return nil
 }
 
 // holds refuses a commit whose files would have more than room bytes together: a few objects, each

@@ -25,6 +25,13 @@ func (f Format) appKeys() []Key[appfile.App] {
 			},
 		},
 		f.nameKey(),
+		OneOf("version", "What releases are called: commit (the default), r412.abcdef012345; tag, the newest annotated tag, v1.2.3, or v1.2.3-4-gabcdef012345 after it.",
+			[]string{string(appfile.ByCommit), string(appfile.ByTag)}, func(a *appfile.App) *string { return (*string)(&a.Version) }).
+			Then(func(_ *Decoder, _ Node, a *appfile.App) {
+				if a.Version == appfile.ByCommit {
+					a.Version = ""
+				}
+			}),
 		{
 			Name: "artifacts", Doc: "What is built, by name.", Required: true, Schema: named(Object(artifact), 1),
 			Set: func(d *Decoder, n Node, a *appfile.App) { f.setArtifacts(d, n, artifact, a) },

@@ -42,6 +42,9 @@ func (f Format) Marshal(app *appfile.App) []byte {
 	w.line(0, "# What this repository builds, and how it runs. Every key: docs/reference/overland-yaml.md of Overland.")
 	w.line(0, "overland: %d", appfile.Version)
 	w.line(0, "name: %s", quote(app.Name))
+	if app.Version != "" {
+		w.line(0, "version: %s", app.Version)
+	}
 	w.line(0, "")
 	w.line(0, "# What is built, by name: a Go command, for these platforms.")
 	w.line(0, "artifacts:")

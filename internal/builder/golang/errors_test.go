@@ -220,7 +220,7 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 	recipe := func(vars map[string]string, version string) []string {
 		j := builder.Job{
 			Name: "x", Artifact: appfile.Artifact{Builder: Key, Settings: &Program{Package: ".", Vars: vars}},
-			Commit: source.Commit{Version: version, Hash: "h" + version, Time: time.Unix(0, 0).In(time.FixedZone("", 3600))},
+			Commit: source.Commit{Version: version, Hash: "h" + version, Tag: source.Tag{Name: "v1", Since: 2}, Time: time.Unix(0, 0).In(time.FixedZone("", 3600))},
 			ReadFile: func(_ context.Context, name string) ([]byte, error) {
 				if name != "go.mod" {
 					return nil, fs.ErrNotExist
@@ -238,6 +238,9 @@ func TestVariablesAreOnlyPartOfTheRecipeWhenUsed(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	if got := recipe(map[string]string{"main.at": "{{.Time}}"}, "r1"); strings.Join(got, ";") != "main.at=1970-01-01T00:00:00Z" {
+		t.Errorf("got %q", got)
+	}
+	if got := recipe(map[string]string{"main.tag": "{{.Tag}}"}, "r1"); strings.Join(got, ";") != "main.tag=v1" {
 		t.Errorf("got %q", got)
 	}
 	if got := recipe(map[string]string{"main.format": `{{"{{"}}.Names}} {{.Version}}`}, "r1"); strings.Join(got, ";") != "main.format={{.Names}} r1" {

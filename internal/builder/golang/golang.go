@@ -89,11 +89,15 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 				return j.Commit.Hash, nil
 			case "Time":
 				return j.Commit.Time.UTC().Format(time.RFC3339), nil
+			case "Tag":
+				if j.Commit.Tag.Name != "" {
+					return j.Commit.Tag.Name, nil
+				}
 			}
 			return "", errs.Errorf(errs.Invalid, "%q holds an unknown variable", value)
 		})
 		if err != nil {
-			return builder.Recipe{}, errs.Hint(fmt.Errorf("vars: %s: %w", name, err), "{{.Version}}, {{.Commit}} and {{.Time}} are known")
+			return builder.Recipe{}, errs.Hint(fmt.Errorf("vars: %s: %w", name, err), "known: {{.%s}}", strings.Join(vars(), "}}, {{."))
 		}
 		s.Vars = append(s.Vars, name+"="+value)
 	}

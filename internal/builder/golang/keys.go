@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
 )
 
@@ -18,7 +19,19 @@ type Program struct {
 	Dir       string            // module folder inside the repository; "" = its root
 	Toolchain string            // "go1.26.8"; "" = what go.mod asks for
 	Tags      []string          //
-	Vars      map[string]string // -X name=value; values may hold {{.Version}}, {{.Commit}} and {{.Time}}
+	Vars      map[string]string // -X name=value; values may hold the variables of vars()
+}
+
+// NamesTag reports whether p cannot be built of a commit without a tag.
+func (p *Program) NamesTag() bool {
+	names := false
+	for _, value := range p.Vars {
+		_, _ = appfile.Expand(value, func(name, _ string) (string, error) { // what is wrong in it Parse has said
+			names = names || name == "Tag"
+			return "", nil
+		})
+	}
+	return names
 }
 
 const packageForm = "a folder of the module, written like ./cmd/node"
@@ -76,13 +89,16 @@ func programKeys() []yamlfile.Key[Program] {
 				d.Fail(n, "leave it out; a command in overland.yaml can run a C compiler", "cgo: it is always off, for there is no builder with cgo yet")
 			},
 		},
-		yamlfile.Texts("vars", "Text variables set in the program, like main.version; {{.Version}}, {{.Commit}} and {{.Time}} (of the commit) are replaced.",
+		yamlfile.Texts("vars", "Text variables set in the program, like main.version; {{.Version}}, {{.Commit}}, {{.Time}} (of the commit) and {{.Tag}} (the newest annotated one) are replaced.",
 			varPattern, "a package's path and a variable, like main.version", func(p *Program) *map[string]string { return &p.Vars }).
 			Then(func(d *yamlfile.Decoder, n yamlfile.Node, _ *Program) {
-				d.Variables(n, []string{"Version", "Commit", "Time"})
+				d.Variables(n, vars())
 			}),
 	}
 }
+
+// vars returns the variables in the values of Vars.
+func vars() []string { return []string{"Version", "Commit", "Time", "Tag"} }
 
 func setPackage(d *yamlfile.Decoder, n yamlfile.Node, p *Program) {
 	s, ok := d.Match(n, "go", packagePattern, packageForm)

@@ -20,6 +20,7 @@ import (
 type buildOptions struct {
 	source    operator.SourceOptions
 	platforms []string
+	only      bool
 	out       string
 	rebuild   bool
 	jobs      int
@@ -46,6 +47,8 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 	}
 	verb.SourceFlags(c, &o.source)
 	verb.PlatformFlag(c, &o.platforms)
+	c.Flags().BoolVar(&o.only, "as-released", false, "call it as seal --platform does: for open, which compares")
+	_ = c.Flags().MarkHidden("as-released") // it is there
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
 	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again, from nothing, what was built before; when it differs, fail and name the first file")
 	verb.JobsFlag(c, &o.jobs)
@@ -83,7 +86,7 @@ func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
 	}
 	var paths []string
 	b, err := sitedir.First(t, func(p *operator.Operator) (*operator.Built, error) {
-		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Rebuild: o.rebuild, Parallel: o.jobs, NetworkCache: o.netcache})
+		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Only: o.only, Rebuild: o.rebuild, Parallel: o.jobs, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err
 		}

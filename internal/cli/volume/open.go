@@ -158,7 +158,10 @@ func rebuild(ctx context.Context, t *term.Term, s session.Options, opened *opera
 		return err
 	}
 	out := &fsx.Beginning{Most: 8 << 20} // what is built says what it likes
-	s.Command, s.Stdout = []string{self, "build", "--json"}, out
+	s.Command, s.Stdout = []string{self, "build", "--json", "--as-released"}, out
+	for _, p := range opened.Platforms() {
+		s.Command = append(s.Command, "--platform", string(p))
+	}
 	if t.Quiet {
 		s.Command = append(s.Command, "--quiet")
 	}

@@ -130,9 +130,7 @@ func (h *Holdings) Refs(ctx context.Context) ([]release.Ref, error) {
 		list = append(list, ref)
 	}
 	slices.SortFunc(list, func(a, b release.Ref) int {
-		m, _ := release.Commits(a.Version)
-		n, _ := release.Commits(b.Version)
-		return cmp.Or(cmp.Compare(a.App, b.App), cmp.Compare(m, n), cmp.Compare(a.Version, b.Version))
+		return cmp.Or(cmp.Compare(a.App, b.App), release.CompareVersions(a.Version, b.Version))
 	})
 	return list, nil
 }
