@@ -214,6 +214,10 @@ func (s *Service) Runs() []string {
 		list = append(list, fmt.Sprintf("once for each release, within %s, the application's services %s meanwhile",
 			Short(s.Within.Or(DefaultTask)), cmp.Or(s.While, Stopped)))
 	}
+	for name, from := range s.Files {
+		list = append(list, "file "+name+" is "+from)
+	}
+	slices.Sort(list)
 	if ports := s.PortWords(); len(ports) > 0 {
 		list = append(list, "port "+strings.Join(ports, ", "))
 	}

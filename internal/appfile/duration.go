@@ -21,6 +21,8 @@ const (
 	MinEvery    = time.Second      //
 	MaxFailures = 100              // failures of a self-test
 	MaxChecks   = 64               // self-tests of one service
+	MaxFiles    = 32               // files of one service
+	MaxFile     = 16 << 20         // bytes of one of them
 )
 
 // DefaultTask is how long a task may take that does not say it.

@@ -180,6 +180,7 @@ var good = map[string]string{
       - {exec: [a, check], contains: ok}
       - {http: "https://[::1]:80/"}
 `,
+	"files":       serviceHead + "    args: [--config, \"{{.Files.conf}}\"]\n    files: {conf: deploy/app.ini, x: .hidden/x}\n  t: {artifact: a, files: {conf: deploy/app.ini}}\n",
 	"tasks":       serviceHead + "    kind: service\n  migrate: {artifact: a, kind: task, args: [up], within: 1h, while: running}\n  seed: {artifact: a, kind: task, stop: 1m}\n",
 	"block text":  serviceHead + "    args:\n      - |\n        two\n        lines\n",
 	"user number": serviceHead + "    user: 1000\n",
@@ -227,6 +228,14 @@ var bad = map[string]yamltest.Refusal{
 	"open variable":         {serviceHead + "    args: [\"{{.Volumes\"]\n", `f.yaml:8:12: "{{.Volumes": {{ without }}`, "}}", false},
 	"undotted":              {serviceHead + "    env: {A: \"{{Release.App}}\"}\n", "f.yaml:8:14: unknown variable {{Release.App}}", "{{.Release.App}}", false},
 	"env name":              {serviceHead + "    env: {A-B: x}\n", `f.yaml:8:11: env: "A-B"`, "letters", true},
+	"unknown file":          {serviceHead + "    args: [\"{{.Files.con}}\"]\n    files: {conf: app.ini}\n", "f.yaml:8:12: unknown variable {{.Files.con}} · did you mean {{.Files.conf}}?", "{{.Files.conf}}", false},
+	"file outside":          {serviceHead + "    files: {c: ../app.ini}\n", `f.yaml:8:16: files: c: "../app.ini" is not a path in the repository`, "deploy/app.ini", false},
+	"file at the root":      {serviceHead + "    files: {c: /etc/passwd}\n", `f.yaml:8:16: files: c "/etc/passwd"`, "deploy/app.ini", true},
+	"file with a dot":       {serviceHead + "    files: {c: .env}\n", `f.yaml:8:16: files: c ".env"`, "begins with no dot", true},
+	"file as an artifact":   {serviceHead + "    files: {a: app.ini}\n", "f.yaml:8:13: file a: an artifact is called so", "another name", false},
+	"file as a program":     {serviceHead + "    files: {c: deploy/a}\n", "f.yaml:8:16: files: c: on a node the program a would lie there", "otherwise", false},
+	"two files, one name":   {serviceHead + "    files: {c: x/app.ini}\n  t: {artifact: a, files: {c: y/app.ini}}\n", "f.yaml:8:16: files: c: service t has y/app.ini under that name", "another name", false},
+	"two files, one place":  {serviceHead + "    files: {c: x/app.ini, d: y/app.ini}\n", "would be called app.ini on a node", "otherwise", false},
 	"volume path":           {serviceHead + "    volumes: {d: data}\n", `f.yaml:8:18: volumes: d: "data" is not an absolute path`, "/data", true},
 	"port":                  {serviceHead + "    ports: [70000]\n", `f.yaml:8:13: port "70000": must be between 1 and 65535`, "53/udp", true},
 	"port name":             {serviceHead + "    ports: [http]\n", `f.yaml:8:13: port "http": must be between`, "53/udp", true},

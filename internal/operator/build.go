@@ -66,6 +66,10 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		return nil, err
 	}
 	ref := release.Ref{App: src.App.Name, Version: src.Commit.Version}
+	files, err := src.files(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("build %s: %w", ref, err)
+	}
 	shared, done, err := p.shared(o, src)
 	if err != nil {
 		return nil, err
@@ -97,6 +101,9 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 	})
 	if err == nil {
 		err = runnable(src.App, programs)
+	}
+	if err == nil {
+		programs, err = p.addFiles(ctx, files, programs)
 	}
 	for _, made := range programs {
 		if err == nil {

@@ -39,6 +39,8 @@ func (o *Opened) Volume() *volume.Volume { return o.v }
 var (
 	Shared      = (*Operator).shared
 	EnsureTrust = (*Operator).ensureTrust
+	Files       = (*Source).files
+	AddFiles    = (*Operator).addFiles
 )
 
 // Only is only.

@@ -1,6 +1,7 @@
 package release_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -334,6 +335,21 @@ func TestS3AChannelRunsOnlyWhatItMay(t *testing.T) {
 		list, refused, err := release.Judge(checked{view{repo}, nil}, ch, time.Time{})
 		if err != nil || len(list) != 1 || list[0].App != "wallet" || len(refused) != 1 || refused[0].App != app {
 			t.Errorf("%s runs %+v, refuses %+v, %v", ch, list, refused, err)
+		}
+	}
+}
+
+func TestCompareVersions(t *testing.T) {
+	for _, list := range [][]string{
+		{"r9.f", "r10.0", "r10.a", "v0.9.0", "v1.2.3", "v1.2.3-4-gabc", "v1.2.3-10-g0", "v1.2.10", "v1.10.0", "v2"},
+		{"", "r1", "r1.a", "r001.b", "r2"},
+	} {
+		for i, a := range list {
+			for j, b := range list {
+				if got := release.CompareVersions(a, b); got != cmp.Compare(i, j) {
+					t.Errorf("%q, %q: %d", a, b, got)
+				}
+			}
 		}
 	}
 }

@@ -194,6 +194,11 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
 		return fmt.Errorf("artifact %.100q is not a program", s.Artifact)
 	}
+	for file := range s.Files {
+		if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == file && a.Kind == KindFile }) {
+			return fmt.Errorf("file %.100q is not in this release", file)
+		}
+	}
 	for volume := range s.Data {
 		if err := checkName("volume", volume); err != nil {
 			return err

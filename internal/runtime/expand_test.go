@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"overland/internal/appfile"
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
@@ -259,6 +260,44 @@ func TestInstanceDigestStaysAsItWas(t *testing.T) {
 	i.Spec.Runtime = "container"
 	if i.Digest() == want {
 		t.Error("another runtime goes unseen")
+	}
+}
+
+// A file of the release is one and the same in every generation, until its content changes.
+func TestFilesOfAService(t *testing.T) {
+	set := runtime.Set{"process": &fakeRuntime{}}
+	instance := func(gen, blob string, args ...string) (runtime.Instance, error) {
+		s := runtime.Service{
+			App: "wallet", Name: "node", Home: "/n/volumes/wallet",
+			Artifacts: map[string]runtime.Artifact{
+				"node": {"/n/gen/" + gen + "/bin/wallet/node", "sha256:aa"}, "conf": {"/n/gen/" + gen + "/bin/wallet/app.ini", digest.Digest(blob)},
+			},
+			Spec: appfile.Service{Artifact: "node", Args: args, Env: map[string]string{"C": "{{.Files.conf}}"}, Files: map[string]string{"conf": "deploy/app.ini"}},
+		}
+		rt, err := set.For(s.Spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.Instance(rt)
+	}
+	a, err := instance("1", "sha256:bb", "--config={{.Files.conf}}")
+	if err != nil || a.Args[0] != "--config=/n/gen/1/bin/wallet/app.ini" || a.Env[0] != "C=/n/gen/1/bin/wallet/app.ini" {
+		t.Errorf("%q %q, %v", a.Args, a.Env, err)
+	}
+	if got, err := a.Expand("{{.Files.conf}}"); err != nil || got != "/n/gen/1/bin/wallet/app.ini" {
+		t.Errorf("a check names %q, %v", got, err)
+	}
+	if b, _ := instance("2", "sha256:bb", "--config={{.Files.conf}}"); a.Digest() != b.Digest() {
+		t.Error("a move is no change")
+	}
+	if b, _ := instance("1", "sha256:cc", "--config={{.Files.conf}}"); a.Digest() == b.Digest() {
+		t.Error("a change of the file goes unseen")
+	}
+	if b, _ := instance("1", "sha256:bb", "{{.Files.conf}}"); a.Digest() == b.Digest() {
+		t.Error("a change of an argument goes unseen")
+	}
+	if _, err := instance("1", "sha256:bb", "{{.Files.other}}"); err == nil {
+		t.Error("a file that the service does not have was expanded")
 	}
 }
 

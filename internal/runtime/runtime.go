@@ -20,6 +20,7 @@ type Instance struct {
 	Program string        // absolute path of the program
 	Blob    digest.Digest // names Program's content, so that moving to another generation changes nothing; "" = Program does
 	Args    []string      // without the program's own name
+	Same    []any         // what of Args and Env Digest names, where they name files of a generation; nil = Args and Env
 	Env     []string      // NAME=value; PATH and HOME are set, nothing is inherited
 	Dir     string        // working directory, absolute; must exist
 	User    string        // name or uid[:gid]; "" = the agent's own: what a Service names none for has one of its application's
@@ -43,6 +44,9 @@ func (i Instance) Digest() digest.Digest {
 	what := string(i.Blob)
 	what = cmp.Or(what, i.Program)
 	all := []any{what, i.Args, i.Env, i.Dir, i.User}
+	if i.Same != nil {
+		all = []any{what, i.Same, i.Dir, i.User}
+	}
 	if word := Word(i.Spec); word != ProcessWord {
 		all = append(all, word, i.Data, i.Spec.Data)
 	}

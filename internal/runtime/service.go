@@ -67,6 +67,17 @@ func (s Service) Instance(rt Runtime) (Instance, error) {
 		i.Data[name] = filepath.Join(s.Home, name)
 		vars["Volumes."+name] = rt.DataPath(i, name)
 	}
+	if len(s.Spec.Files) > 0 { // by content: in another generation they are the same
+		for name := range s.Spec.Files {
+			vars["Files."+name] = string(s.Artifacts[name].Blob)
+		}
+		args, _ := Arguments(s.Spec, vars) // what is wrong is told below
+		env, _ := Environ(s.Spec, vars)
+		i.Same = []any{args, env}
+		for name := range s.Spec.Files {
+			vars["Files."+name] = s.Artifacts[name].Path
+		}
+	}
 	i.Expand = func(text string) (string, error) { return Expand(text, vars) }
 	var err error
 	if i.Args, err = Arguments(s.Spec, vars); err == nil {

@@ -56,6 +56,25 @@ func (r *Repo) ReadFileUpTo(ctx context.Context, c Commit, name string, limit in
 	return b, nil
 }
 
+// ReadRegular is ReadFileUpTo for what must be a file as it stands: a link or a Git LFS pointer is
+// errs.Invalid.
+func (r *Repo) ReadRegular(ctx context.Context, c Commit, name string, limit int64) ([]byte, error) {
+	if !c.Working() && inside(name) {
+		out, err := r.output(ctx, maxLink, nil, "ls-tree", "-z", "--full-tree", c.Hash, "--", ":(literal,top)"+name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s of %s: %w", name, c.Version, err)
+		}
+		if strings.HasPrefix(string(out), modeLink+" ") {
+			return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s is a symbolic link", name), "name the file that it leads to")
+		}
+	}
+	b, err := r.ReadFileUpTo(ctx, c, name, limit)
+	if err == nil && len(b) < maxLFS && bytes.HasPrefix(b, []byte(lfsStart)) {
+		return nil, Left{name, LFSPointer}.Err()
+	}
+	return b, err
+}
+
 // object returns one git object of at most limit bytes, or errMissing.
 func (r *Repo) object(ctx context.Context, name string, limit int64) (hash, kind string, b []byte, err error) {
 	out, err := r.output(ctx, limit+4<<10, strings.NewReader(name+"\n"), "cat-file", "--batch")

@@ -12,7 +12,7 @@ import (
 	"overland/internal/appfile"
 )
 
-const dottedVars = "{{.Release.Version}}, {{.Release.App}} and {{.Volumes.NAME}} are replaced"
+const dottedVars = "{{.Release.Version}}, {{.Release.App}}, {{.Volumes.NAME}} and {{.Files.NAME}} are replaced"
 
 // service is a Service being read.
 type service struct {
@@ -45,6 +45,9 @@ func (f Format) setServices(d *Decoder, n Node, keys []Key[service], a *appfile.
 		known := []string{"Release.Version", "Release.App"}
 		for _, name := range slices.Sorted(maps.Keys(s.Data)) {
 			known = append(known, "Volumes."+name)
+		}
+		for _, name := range slices.Sorted(maps.Keys(s.Files)) {
+			known = append(known, "Files."+name)
 		}
 		for _, e := range s.expanded {
 			d.Variables(e, known)
@@ -80,6 +83,15 @@ func (f Format) serviceKeys() []Key[service] {
 				"additionalProperties": Schema{"type": "string", "pattern": absolutePattern},
 			},
 			Set: setData, Get: func(s *service) any { return s.Data },
+		},
+		{
+			Name: "files",
+			Doc:  "Files of the commit that nodes get with the release, read-only, by name: the path in the repository. {{.Files.NAME}} is where one is on the node.",
+			Schema: Schema{
+				"type": "object", "propertyNames": Schema{"pattern": namePattern},
+				"additionalProperties": Schema{"type": "string", "pattern": filePattern},
+			},
+			Set: setFiles, Get: func(s *service) any { return s.Files },
 		},
 		{
 			Name: "ports",
@@ -258,6 +270,50 @@ func setData(d *Decoder, n Node, s *service) {
 		s.Data = nil
 	}
 }
+
+// setFiles reads the files of the commit that a service has. They lie beside the programs of their
+// application, and are artifacts of its releases.
+func setFiles(d *Decoder, n Node, s *service) {
+	s.Files = map[string]string{}
+	d.each(n, "files", func(k keyToken, v Node) {
+		from, ok := d.Match(v, fmt.Sprintf("files: %.60s", k.Value), filePattern, fileForm)
+		if !d.name(k, k.Value, "file") || !ok {
+			return
+		}
+		if path.Clean(from) != from || slices.Contains(strings.Split(from, "/"), "..") {
+			d.Fail(v, fileForm, "files: %s: %.60q is not a path in the repository", k.Value, from)
+			return
+		}
+		s.Files[k.Value] = from
+		app := s.app
+		d.later = append(d.later, func() { // when all are known
+			if _, taken := app.Artifacts[k.Value]; taken {
+				d.fail(k, "give it another name", "file %s: an artifact is called so", k.Value)
+			}
+			if _, taken := app.Artifacts[path.Base(from)]; taken {
+				d.Fail(v, "call the file in the repository otherwise", "files: %s: on a node the program %s would lie there", k.Value, path.Base(from))
+			}
+			for _, other := range slices.Sorted(maps.Keys(app.Services)) {
+				for _, name := range slices.Sorted(maps.Keys(app.Services[other].Files)) {
+					at := app.Services[other].Files[name]
+					if name == k.Value && at != from {
+						d.Fail(v, "give one of them another name", "files: %s: service %s has %s under that name", name, other, at)
+					} else if name != k.Value && path.Base(at) == path.Base(from) {
+						d.Fail(v, "call one of them otherwise", "files: %s and %s: both would be called %s on a node", name, k.Value, path.Base(at))
+					}
+				}
+			}
+		})
+	})
+	if len(s.Files) > appfile.MaxFiles {
+		d.Fail(n, "an application with more has them in a program or an archive", "%d files: at most %d", len(s.Files), appfile.MaxFiles)
+	}
+	if len(s.Files) == 0 {
+		s.Files = nil
+	}
+}
+
+const fileForm = "a path in the repository like deploy/app.ini; its last part has letters, digits, ., _, + and -, and begins with no dot"
 
 func restartKeys() []Key[appfile.Restart] {
 	return []Key[appfile.Restart]{

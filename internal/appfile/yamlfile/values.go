@@ -22,6 +22,7 @@ var (
 	durationPattern = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 	backoffPattern  = regexp.MustCompile(`^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+\.\.([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`)
 	portPattern     = regexp.MustCompile(`^(([0-9.]+|\[[0-9a-fA-F:.]+\]):)?[1-9][0-9]{0,4}(/(tcp|udp))?$`)
+	filePattern     = regexp.MustCompile(`^([^/\\\n]+/)*[A-Za-z0-9_][A-Za-z0-9._+-]{0,199}$`)
 	absolutePattern = regexp.MustCompile(`^/`)
 )
 

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,8 +24,10 @@ const (
 const (
 	Tags      = "netgo,osusergo"
 	AgentTags = Tags + ",nethttpomithttp2"
-	agentGC   = "-gcflags=overland/...=-l" // our own functions are not inlined: 120 KB less
 )
+
+// agentGC is the Makefile's AGENTGC: neither our own functions nor those of dependencies are inlined, 130 KB less.
+func agentGC() []string { return []string{"-gcflags=overland/...=-l", "-gcflags=github.com/...=-l"} }
 
 // Builder builds into a directory of its own. It is safe for concurrent use.
 type Builder struct {
@@ -62,14 +65,14 @@ func (b *Builder) Build(ctx context.Context, pkg string, p platform.Platform, ve
 }
 
 func compile(ctx context.Context, pkg string, p platform.Platform, version, path string) error {
-	tags, flags, gc := Tags, "-s -w -buildid=", "-gcflags="
+	tags, flags, gc := Tags, "-s -w -buildid=", []string(nil)
 	if pkg == Agent {
-		tags, gc = AgentTags, agentGC
+		tags, gc = AgentTags, agentGC()
 		if version != "" {
 			flags += " -X overland/internal/cli/nodecli.programVersion=" + version
 		}
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", tags, gc, "-ldflags", flags, "-o", path, pkg)
+	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"build", "-trimpath", "-buildvcs=false", "-tags", tags}, gc, []string{"-ldflags", flags, "-o", path, pkg})...)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS="), p.GoEnv()...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s for %s: %w\n%s", pkg, p, err, out)
