@@ -26,6 +26,7 @@ type Release struct {
 	Version   string        `json:"version"`
 	Digest    digest.Digest `json:"digest"`
 	Commit    string        `json:"commit,omitempty"`
+	Dirty     bool          `json:"dirty,omitempty"` // built of the folder as it was, on top of Commit
 	Committed time.Time     `json:"committed,omitzero"`
 	Toolchain string        `json:"toolchain,omitempty"`
 	Channels  []string      `json:"channels,omitempty"` // that run it

@@ -89,6 +89,9 @@ func LoadSource(ctx context.Context, o SourceOptions) (*Source, error) {
 		}
 		s.warnNew(s.newSpec)
 	}
+	if s.Commit.Working() {
+		s.Warnings = append(s.Warnings, "the folder as it is, not the commit: "+progress.Some(s.Commit.Changed))
+	}
 	if s.App, err = AppFile().Parse(s.Spec, appfile.FileName); err != nil {
 		return s, err
 	}

@@ -14,6 +14,9 @@ var (
 	versionForm = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,126}$`)
 )
 
+// OfFolder stands in the version of a release that was built of a folder as it was.
+const OfFolder = "-dirty."
+
 // Ref names a release: "wallet@r412.abcdef012345".
 type Ref struct{ App, Version string }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -24,18 +25,23 @@ const (
 	maxChanged = 100
 )
 
-// Dirty returns HEAD with the folder's files in place of its tree: tracked files as they are now,
-// and untracked files that are not ignored. When nothing differs it returns HEAD itself. Two
-// folders with the same content on the same commit have the same version.
+// Dirty returns HEAD with the folder's files in place of its tree: all of them, as they are now, also
+// what git ignores, like generated sources; not volumes that were sealed there. Changed names the
+// ignored ones too. When nothing differs it returns HEAD itself. Two folders with the same content on
+// the same commit have the same version.
 func (r *Repo) Dirty(ctx context.Context) (Commit, error) {
 	c, err := r.Resolve(ctx, "")
-	if err != nil || !c.Dirty {
+	if err != nil || r.bare {
 		return c, err
 	}
-	list, err := r.listWorking(ctx)
+	list, also, err := r.listWorking(ctx)
 	if err != nil {
 		return Commit{}, fmt.Errorf("read %s: %w", r.dir, err)
 	}
+	if !c.Dirty && len(also) == 0 {
+		return c, nil
+	}
+	c.Dirty, c.Changed = true, atMost(slices.Compact(slices.Sorted(slices.Values(append(also, c.Changed...)))))
 	h := digest.New()
 	if err := r.eachWorking(list, h, func(entry, io.Reader, int64) error { return nil }); err != nil {
 		return Commit{}, fmt.Errorf("read %s: %w", r.dir, err)
@@ -63,7 +69,7 @@ func (r *Repo) changed(ctx context.Context) (all, tracked []string, err error) {
 		return nil, nil, fmt.Errorf("compare the folder with its commit: %w", err)
 	}
 	for line := range strings.SplitSeq(string(out), "\x00") {
-		if len(line) > 3 {
+		if len(line) > 3 && !(strings.HasPrefix(line, "??") && sealed.MatchString(line)) {
 			all = append(all, line[3:])
 			if !strings.HasPrefix(line, "??") {
 				tracked = append(tracked, line[3:])
@@ -104,11 +110,16 @@ func saysNothing(err error) bool {
 	return errors.As(err, &e) && e.ExitCode() == 1
 }
 
-// listWorking returns the folder's files, sorted. hash is empty; mode is what the file has.
-func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
+// sealed matches the names of volumes and their parts: overland seal writes them where it is called,
+// and what was made of a commit is no part of the folder that it is made of.
+var sealed = regexp.MustCompile(`\.volume(\.[0-9]{3,})?$`)
+
+// listWorking returns the folder's files, sorted, and those of them that git does not track. hash is
+// empty; mode is what the file has.
+func (r *Repo) listWorking(ctx context.Context) (list []entry, also []string, err error) {
 	out, err := output(ctx, r.dir, maxList, nil, "ls-files", "-z", "--stage", "--cached")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var names []string
 	var submodules []entry
@@ -121,16 +132,21 @@ func (r *Repo) listWorking(ctx context.Context) ([]entry, error) {
 			names = append(names, name)
 		}
 	}
-	out, err = output(ctx, r.dir, maxList, nil, "ls-files", "-z", "--others", "--exclude-standard")
+	out, err = output(ctx, r.dir, maxList, nil, "ls-files", "-z", "--others")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	names = append(names, strings.Split(string(out), "\x00")...)
+	for name := range strings.SplitSeq(string(out), "\x00") {
+		if name != "" && !strings.HasSuffix(name, "/") && !sealed.MatchString(name) {
+			also = append(also, name)
+		}
+	}
+	names = append(names, also...)
 	slices.Sort(names)
-	list, err := r.stat(slices.Compact(names))
+	list, err = r.stat(slices.Compact(names))
 	list = append(list, submodules...)
 	slices.SortStableFunc(list, func(a, b entry) int { return strings.Compare(a.path, b.path) })
-	return list, err
+	return list, also, err
 }
 
 // stat returns the entries of the names that exist and are files or links.
@@ -216,12 +232,19 @@ func (r *Repo) eachWorking(list []entry, h digest.Hasher, do func(e entry, conte
 
 // copyWorking copies the folder's files, and checks that they are still those that gave c its name.
 func (r *Repo) copyWorking(ctx context.Context, c Commit, t *target) error {
-	list, err := r.listWorking(ctx)
+	list, _, err := r.listWorking(ctx)
 	if err != nil {
 		return err
 	}
 	h := digest.New()
-	if err := r.eachWorking(list, h, t.write); err != nil {
+	write := func(e entry, content io.Reader, size int64) error {
+		if t.room -= size; t.room < 0 {
+			return errs.Hint(errs.Errorf(errs.Invalid, "its files take more than half of what is free on the disk"),
+				"remove what is generated and not needed (git clean -ndX lists it); or make room on the disk of the site directory")
+		}
+		return t.write(e, content, size)
+	}
+	if err := r.eachWorking(list, h, write); err != nil {
 		return err
 	}
 	if err := r.copyObjects(ctx, t.later, t); err != nil {

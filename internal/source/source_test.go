@@ -530,6 +530,8 @@ func TestDirty(t *testing.T) {
 		r.write("a", "2")
 		r.write("new/b", "3")
 		r.write("x.log", "ignored")
+		r.write("a-live.volume", "sealed")
+		r.write("a-live.volume.001", "sealed")
 		return r
 	}
 	r := make2()
@@ -540,7 +542,10 @@ func TestDirty(t *testing.T) {
 	if !c.Dirty || !c.Working() || !strings.HasPrefix(c.Version, r.resolve("").Version+"-dirty.") {
 		t.Errorf("got %+v", c)
 	}
-	want := map[string]string{".gitignore": "-rw-r--r-- *.log\n", "a": "-rw-r--r-- 2", "new/b": "-rw-r--r-- 3"}
+	want := map[string]string{".gitignore": "-rw-r--r-- *.log\n", "a": "-rw-r--r-- 2", "new/b": "-rw-r--r-- 3", "x.log": "-rw-r--r-- ignored"}
+	if want := "a gone new/b x.log"; strings.Join(c.Changed, " ") != want {
+		t.Errorf("changed: %q, want %s", c.Changed, want)
+	}
 	if diff := cmp.Diff(want, r.checkout(c)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -556,8 +561,16 @@ func TestDirty(t *testing.T) {
 	}
 	r.git("checkout", "-q", "--", ".")
 	r.git("clean", "-fdqx")
+	r.write("a.volume", "sealed where the commit is")
+	if c := r.resolve(""); c.Dirty {
+		t.Errorf("a volume in the folder: %+v", c)
+	}
 	if c, err := r.open().Dirty(t.Context()); err != nil || c.Working() || c.Dirty {
 		t.Errorf("clean: %+v, %v", c, err)
+	}
+	r.write("gen.log", "all that differs is ignored")
+	if c, err := r.open().Dirty(t.Context()); err != nil || !c.Working() || !c.Dirty || strings.Join(c.Changed, " ") != "gen.log" {
+		t.Errorf("with a generated file: %+v, %v", c, err)
 	}
 }
 

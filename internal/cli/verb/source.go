@@ -16,7 +16,7 @@ import (
 // SourceFlags adds the flags that choose what is built.
 func SourceFlags(c *cobra.Command, o *operator.SourceOptions) {
 	c.Flags().StringVar(&o.Rev, "rev", "", "branch, tag or hash to build (default: HEAD, when the folder is as committed)")
-	c.Flags().BoolVar(&o.Dirty, "dirty", false, "build the folder as it is; the version says so")
+	c.Flags().BoolVar(&o.Dirty, "dirty", false, "build the folder as it is, with what git ignores; the version says so")
 	IsolationFlag(c, &o.Isolation)
 }
 

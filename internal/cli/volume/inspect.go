@@ -81,6 +81,9 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	t.Printf("\n%s@%s\n", r.App, r.Version)
 	field(t, "digest", string(r.Digest))
 	field(t, "commit", r.Commit)
+	if r.Dirty {
+		field(t, "source", "the folder as it was on top of that commit (--dirty): nobody can build it again")
+	}
 	if !r.Committed.IsZero() {
 		field(t, "committed", term.When(r.Committed))
 	}

@@ -30,7 +30,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 		return nil, err
 	}
 	out := &nodeapi.Release{
-		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Committed: r.CommitTime, Toolchain: r.Toolchain,
+		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Dirty: strings.Contains(r.Version, release.OfFolder), Committed: r.CommitTime, Toolchain: r.Toolchain,
 		Services: slices.Sorted(maps.Keys(r.Services)), Runs: runs(r), Asks: Asks(r),
 	}
 	for _, a := range r.Artifacts {
