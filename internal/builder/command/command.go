@@ -148,6 +148,9 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 		return builder.Output{}, explain(cmp.Or(limit(ctx), err), s, said)
 	}
 	file, data, err := w.output(s.Output, b.o.MaxOutput)
+	if err == nil && !data {
+		err = forPlatform(file, s.Output, j.Platform)
+	}
 	if err != nil {
 		return builder.Output{}, explain(err, s, said)
 	}

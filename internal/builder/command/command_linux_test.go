@@ -121,10 +121,10 @@ func TestAGeneratorForTheTarget(t *testing.T) {
 
 func TestACommandHasAPlaceAndAnEnvironmentOfItsOwn(t *testing.T) {
 	const script = `mkdir out; rm folder/link
-		echo "$OVERLAND_PLATFORM $GOOS $GOARCH $GOARM $SOURCE_DATE_EPOCH $OVERLAND_VERSION $TZ $LC_ALL $(umask) ${MINE-none} $OVERLAND_SESSION" > out/app
+		echo "$OVERLAND_PLATFORM $OVERLAND_GOOS-$OVERLAND_GOARCH-$OVERLAND_GOARM $GOOS $GOARCH $GOARM $SOURCE_DATE_EPOCH $OVERLAND_VERSION $TZ $LC_ALL $(umask) ${MINE-none} $OVERLAND_SESSION" > out/app
 		test -w word; test "$PWD" = "$(pwd)"; test -d "$HOME"; test -d "$TMPDIR"; cp "$HOME/.config/go/telemetry/mode" "$TMPDIR"
 		stat -c '%n %a %Y' . word >> out/app; chmod +x out/app; echo changed > word`
-	want := "linux/arm/v6 linux arm 6 1772366400 r1.abc UTC C 0022 none %s\n. 755 1772366400\nword 644 1772366400\n"
+	want := "linux/arm/v6 linux-arm-6 linux arm 6 1772366400 r1.abc UTC C 0022 none %s\n. 755 1772366400\nword 644 1772366400\n"
 	for _, kind := range []string{session.Recording, session.Replaying} {
 		t.Run(kind, func(t *testing.T) {
 			b := newBench(t)
@@ -152,6 +152,7 @@ func TestAFileThatIsNoProgram(t *testing.T) {
 func TestOutputsThatAreNone(t *testing.T) {
 	for name, c := range map[string]struct{ script, says string }{
 		"missing":      {"echo compiled nothing", "the command made no out/app"},
+		"Windows":      {"mkdir out; printf 'MZ..' > out/app; chmod +x out/app", "out/app is a program for Windows, not for linux/arm/v6"},
 		"a folder":     {"mkdir -p out/app", "out/app is not a regular file but d"},
 		"a link":       {"mkdir out; ln -s ../word out/app", "out/app is not a regular file but L"},
 		"a pipe":       {"mkdir out; mkfifo out/app", "out/app is not a regular file but p"},

@@ -29,7 +29,11 @@ func (b *Builder) environ(j builder.Job, s settings, w place) []string {
 	if !set {
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	}
-	return append(j.Platform.GoEnv(), "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+w.cache,
+	env := j.Platform.GoEnv()
+	for _, kv := range j.Platform.GoEnv() { // also by names that a command can leave alone when it unsets the others for a generator
+		env = append(env, "OVERLAND_"+kv)
+	}
+	return append(env, "PATH="+path, "HOME="+w.home, "TMPDIR="+w.tmp, "PWD="+w.src, "GOCACHE="+w.cache,
 		"OVERLAND_PLATFORM="+string(j.Platform), "OVERLAND_VERSION="+s.Version,
 		"SOURCE_DATE_EPOCH="+strconv.FormatInt(s.Time, 10), "TZ=UTC", "LC_ALL=C")
 }
@@ -119,7 +123,7 @@ func explain(err error, s settings, said *tail) error {
 	hint := errs.HintOf(err)
 	if hint == "" && strings.Contains(strings.ToLower(lines), "exec format error") {
 		hint = "it ran a program that it made for the target: GOOS, GOARCH and GOARM are the target's, so run generators without them: " +
-			"env -u GOOS -u GOARCH -u GOARM go run …"
+			"env -u GOOS -u GOARCH -u GOARM go run …; OVERLAND_GOOS, OVERLAND_GOARCH and OVERLAND_GOARM stay"
 	}
 	hint = cmp.Or(hint, "mend it and commit; its last lines say where")
 	return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w%s", what, err, lines), "%s", hint)
