@@ -19,8 +19,8 @@ type change int
 
 const (
 	unchanged change = iota
-	updated
-	removed
+	updated          // it has new entries
+	removed          // it lost entries, all or some, and has no new ones: what a SlapOS proxy, which keeps one for each key, calls so
 )
 
 // merge inserts the records of another network cache, which come newest first, into the list of key
@@ -126,7 +126,7 @@ func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record
 	if err != nil && errs.KindOf(err) != errs.NotFound {
 		return unchanged, err
 	}
-	had := len(list) > 0
+	had, before := len(list), ids(list)
 	old, err := lines(list)
 	if err != nil {
 		return unchanged, err
@@ -136,11 +136,14 @@ func (s *Shelf) edit(ctx context.Context, key string, do func([]Record) []Record
 	switch {
 	case err != nil || bytes.Equal(old, whole):
 		return unchanged, err
-	case len(list) == 0 && had:
+	case len(list) == 0 && had > 0:
 		return removed, s.fs.Remove(path)
 	}
 	if err := s.fs.WriteFile(path, whole, fileMode); err != nil {
 		return unchanged, fmt.Errorf("entries of key %q: %w", key, fsx.Full(err))
+	}
+	if len(list) < had && !slices.ContainsFunc(list, func(r Record) bool { return !before[r.id()] }) {
+		return removed, nil
 	}
 	return updated, nil
 }

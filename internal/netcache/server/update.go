@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// Changes are the keys whose lists an update changed.
+// Changes are the keys whose lists an update changed: Removed those that lost entries, all or some, and
+// got none.
 type Changes struct {
 	Removed []string `json:"removed"`
 	Updated []string `json:"updated"`

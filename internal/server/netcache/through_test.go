@@ -592,7 +592,7 @@ func TestUpdate(t *testing.T) {
 		}
 		http.NotFound(w, r)
 	})
-	if a := update("/shacache"); a.status != 200 || a.body != `{"removed":["a"],"updated":["b","c"]}` {
+	if a := update("/shacache"); a.status != 200 || a.body != `{"removed":["a","b"],"updated":["c"]}` {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 	if a, b, c := listed(t, base, "a"), listed(t, base, "b"), listed(t, base, "c"); a != "404" || b != "mine" || c != "c2" {
@@ -620,7 +620,7 @@ func TestUpdateAlone(t *testing.T) {
 	add(t, s, "half", "y", "egg")
 	put(t, s, "egg")
 	a := do(t, nil, "POST", base+"/shadir/update", bytes.NewReader(nil))
-	if a.status != 200 || a.body != `{"removed":["gone"],"updated":["half"]}` {
+	if a.status != 200 || a.body != `{"removed":["gone","half"],"updated":[]}` {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
 	if got := listed(t, base, "half"); got != "egg" {
