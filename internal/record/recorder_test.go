@@ -100,8 +100,11 @@ func TestWhatIsRecordedIsReplayedAndNothingElse(t *testing.T) {
 	if used := replay.Used(); len(used.Entries) != 3 || used.Entries[2].Key != "gone" {
 		t.Errorf("used %v", used.Entries)
 	}
-	if bad := record.Verify(t.Context(), record.NewReplayer(s, l), p); len(bad) != 0 {
-		t.Error(bad)
+	told := map[bool]int{}
+	again := record.NewReplayer(s, l)
+	again.Verified = func(_ lockfile.Entry, proved bool) { told[proved]++ }
+	if bad := record.Verify(t.Context(), again, p); len(bad) != 0 || told[false] != len(l.Entries) || told[true] != len(l.Entries) {
+		t.Error(bad, told)
 	}
 }
 

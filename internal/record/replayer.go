@@ -18,6 +18,10 @@ import (
 
 // Replayer is the Getter that knows only a lock and its blobs. It is safe for concurrent use.
 type Replayer struct {
+	// Verified is told of each entry that Verify has read, and with proved of each whose proof it has
+	// computed again, also when that failed; nil = nobody.
+	Verified func(e lockfile.Entry, proved bool)
+
 	blobs store.Opener
 	lock  *lockfile.Lock
 

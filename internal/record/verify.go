@@ -20,10 +20,15 @@ import (
 // A protocol that needs a Getter must have been given r.
 func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
 	v := &verifier{r: r, protocols: byName(protocols), bad: map[name]error{}}
+	tell := r.Verified
+	if tell == nil {
+		tell = func(lockfile.Entry, bool) {}
+	}
 	for _, e := range r.lock.Entries {
 		if err := v.bytes(ctx, e); err != nil {
 			v.bad[entryName(e)] = err
 		}
+		tell(e, false)
 	}
 	for _, e := range r.lock.Entries {
 		n := entryName(e)
@@ -35,6 +40,7 @@ func Verify(ctx context.Context, r *Replayer, protocols ...Protocol) []error {
 				v.bad[n] = err
 			}
 		}
+		tell(e, true)
 	}
 	for n, err := range v.bad {
 		v.bad[n] = fmt.Errorf("%s %s: %w", n.protocol, n.key, err)

@@ -26,6 +26,7 @@ import (
 	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
+	"overland/internal/progress"
 	"overland/internal/record"
 	"overland/internal/store"
 )
@@ -45,10 +46,11 @@ type Options struct {
 	Stderr        io.Writer
 	MachineCaches bool // the tools use the machine's caches: what these hold is not recorded
 	Upstream      *origin.Client
-	Pins          plain.Pins // the digests that URLs must have
-	Resume        bool       // Record: reuse what an earlier session of LockFile had proved before it failed
-	Isolated      bool       // Record: the command can reach nothing but the recorder
-	Proofs        bool       // Replay: Result.Lock includes what proves the entries that were used
+	Pins          plain.Pins           // the digests that URLs must have
+	Resume        bool                 // Record: reuse what an earlier session of LockFile had proved before it failed
+	Isolated      bool                 // Record: the command can reach nothing but the recorder
+	Progress      func(progress.Event) // Verify; nil = nobody is told
+	Proofs        bool                 // Replay: Result.Lock includes what proves the entries that were used
 
 	Isolation cell.Isolation // Replay: "" = cell.Full
 	Own       []string       // Replay: folders that were made for this command; WorkDir may be in one

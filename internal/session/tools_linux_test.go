@@ -21,6 +21,7 @@ import (
 	"overland/internal/ecosystem/npm"
 	"overland/internal/ecosystem/pypi"
 	"overland/internal/lockfile"
+	"overland/internal/progress"
 	"overland/internal/session"
 	"overland/internal/testkit/pack"
 )
@@ -102,8 +103,14 @@ func recordAndReplay(t *testing.T, srv *httptest.Server, script, want string, wr
 	if err != nil || out.String() != first || len(res.Problems) != 0 {
 		t.Errorf("%v\n%s\n%v", err, out, res)
 	}
-	if bad, err := session.Verify(t.Context(), o); err != nil || len(bad) != 0 {
-		t.Errorf("verify: %v, %v", bad, err)
+	over := 0
+	o.Progress = func(e progress.Event) {
+		if e.Over() && e.Done == e.Total {
+			over++
+		}
+	}
+	if bad, err := session.Verify(t.Context(), o); err != nil || len(bad) != 0 || over < 2 {
+		t.Errorf("verify: %v, %v; %d of reading and proving were told to be over", bad, err, over)
 	}
 	return res
 }

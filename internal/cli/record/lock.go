@@ -54,7 +54,10 @@ func runLockVerify(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if s.Lock, err = lockfile.Load(o.lock); err != nil {
 		return err
 	}
+	bar := t.Bar()
+	s.Progress = bar.Show
 	bad, err := session.Verify(ctx, *s)
+	bar.Close()
 	if err != nil {
 		return err
 	}
