@@ -307,6 +307,40 @@ func (r *Recorder) Problems() []error {
 	return inOrder(r.wrong)
 }
 
+// Asked returns the keys of protocol that were requested and exist, sorted.
+func (r *Recorder) Asked(protocol string) (keys []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, e := range r.have {
+		if n.protocol == protocol && e.Exists() {
+			keys = append(keys, n.key)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// Also records it if no client asked for it: when it cannot be had, that is not one of the Problems,
+// and not in the lock. No client may ask meanwhile.
+func (r *Recorder) Also(ctx context.Context, p Protocol, it Item) error {
+	n := r.nameOf(it)
+	r.mu.Lock()
+	_, had := r.have[n]
+	_, failed := r.wrong[n]
+	r.mu.Unlock()
+	if had || failed {
+		return nil
+	}
+	e, err := r.entry(ctx, p, it)
+	if err != nil || !e.Exists() {
+		r.mu.Lock()
+		delete(r.wrong, n)
+		delete(r.have, n)
+		r.mu.Unlock()
+	}
+	return err
+}
+
 // Refuse implements Refuser.
 func (r *Recorder) Refuse(err *RefusedError) {
 	r.mu.Lock()

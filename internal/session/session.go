@@ -115,6 +115,7 @@ type Result struct {
 	Unproved  []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
 	Past      []error        // Record: what tools read past the recorder
 	Strangers string         // Record: the connections that were refused, for people; "" = none
+	Lacking   []string       // Record: what the project needs by its own files, and Lock has not
 
 	Tried []border.Attempt // Record, Isolated: what the command tried past the recorder, without success
 }
@@ -168,12 +169,19 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 	} else {
 		strangers, err = s.outside(ctx, Recording)
 	}
+	if err == nil {
+		s.beside(ctx, r)
+	}
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	return &Result{
+	res := &Result{
 		Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Past: s.past, Strangers: strangers, Tried: tried,
-	}, err
+	}
+	if err == nil {
+		res.Lacking = s.lacking(r, res.Lock)
+	}
+	return res, err
 }
 
 func isNil(err error) bool { return err == nil }

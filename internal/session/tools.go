@@ -3,6 +3,8 @@ package session
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -89,6 +91,49 @@ func (s *session) toolEnviron(set map[string]string, base string) error {
 		add(set, env)
 	}
 	return nil
+}
+
+// besideMost is how long a session may ask, when its command has ended, for what other commands need.
+const besideMost = 2 * time.Minute
+
+// beside records what other commands of the same tools ask for beside what this one fetched. The
+// first that does not answer ends it: then nobody waits for the others.
+func (s *session) beside(ctx context.Context, r *record.Recorder) {
+	ctx, cancel := context.WithTimeout(ctx, besideMost)
+	defer cancel()
+	g, ctx := errgroup.WithContext(ctx)
+	const atOnce = 8
+	g.SetLimit(atOnce)
+	for _, c := range s.clients {
+		if c.Beside == nil {
+			continue
+		}
+		asked := r.Asked(c.name)
+		for _, key := range asked {
+			key = c.Beside(key)
+			if _, has := slices.BinarySearch(asked, key); has || key == "" {
+				continue
+			}
+			g.Go(func() error {
+				it, err := record.ItemOf(c.Protocol, key)
+				if err != nil {
+					return err
+				}
+				return r.Also(ctx, c.Protocol, it)
+			})
+		}
+	}
+	_ = g.Wait() // the command has what it wanted
+}
+
+// lacking returns what l lacks for other commands of the tools that fetched something.
+func (s *session) lacking(r *record.Recorder, l *lockfile.Lock) (list []string) {
+	for _, c := range s.clients {
+		if c.Lacking != nil && len(r.Asked(c.name)) > 0 {
+			list = append(list, c.Lacking(l)...)
+		}
+	}
+	return list
 }
 
 // withoutIdle returns l without the entries that sessions request by themselves, for each protocol

@@ -30,6 +30,7 @@ type recordedJSON struct {
 	Isolated  bool         `json:"isolated"` // the command could reach nothing but the recorder
 	Past      []pastJSON   `json:"past"`     // what it tried past the recorder, without success; only if isolated
 	Failed    []failedJSON `json:"failed"`   // what origins refused or failed to give, and is locked so
+	Lacking   []string     `json:"lacking"`  // modules that go.mod requires and this command did not fetch
 	Written   bool         `json:"written"`  // false: the lock was not changed
 	New       int          `json:"new"`
 	Changed   int          `json:"changed"`
@@ -81,7 +82,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Tried), Failed: failedOf(res.Lock), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Tried), Failed: failedOf(res.Lock), Lacking: append([]string{}, res.Lacking...), Written: written}
 	out.Warnings = recordWarnings(res, ended)
 	for _, err := range res.Unproved {
 		out.Unproved = append(out.Unproved, httpx.RedactedText(err.Error()))

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -118,7 +119,22 @@ func runRecord(ctx context.Context, t *term.Term, o sessionOptions) error {
 	}
 	t.Note("%s: %s", o.lock, summary(res.Lock, lockfile.Diff(s.Lock, res.Lock)))
 	noteFailed(t, failedOf(res.Lock))
+	noteLacking(t, res.Lacking)
 	return nil
+}
+
+// noteLacking says what other commands than the recorded one would miss.
+func noteLacking(t *term.Term, list []string) {
+	const most = 5
+	if len(list) == 0 {
+		return
+	}
+	more := ""
+	if len(list) > most {
+		more = fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	t.Note("not fetched, though go.mod requires it: %s%s", strings.Join(list[:min(len(list), most)], ", "), more)
+	t.Note("for commands that need more than this one: overland record -- go mod download")
 }
 
 // recorded records s, and warns of what a person should know.

@@ -1,6 +1,7 @@
 package golang
 
 import (
+	"cmp"
 	"context"
 	"net/url"
 	"path/filepath"
@@ -50,7 +51,11 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	} else {
 		_ = p.Freeze(ctx) // a lock without a tree was recorded with the database off
 	}
-	return &tool.Client{Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil }}, nil
+	return &tool.Client{
+		Protocol: p, Environ: func(at tool.Place) ([]string, error) { return e.pointed(at), nil },
+		Beside:  info,
+		Lacking: func(l *lockfile.Lock) []string { return lacking(l, cmp.Or(s.WorkDir, ".")) },
+	}, nil
 }
 
 // pointed returns the settings that point a go command at the session at at.

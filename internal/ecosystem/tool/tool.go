@@ -56,6 +56,12 @@ type Client struct {
 	Past      []error   // what the tool reads past a recorder, and is in no lock
 	// Environ returns the settings, NAME=VALUE, that point the tool at p; nil = there are none.
 	Environ func(p Place) ([]string, error)
+	// Beside returns the key of a small thing that other commands of the tool ask for where this one
+	// asked for key: it is recorded too. "" = there is none; nil = there never is.
+	Beside func(key string) string
+	// Lacking returns what the project needs according to its own files, and l has not, by names for
+	// people, sorted: other commands of the tool would ask for it. nil = nobody knows.
+	Lacking func(l *lockfile.Lock) []string
 }
 
 // Address is a URL below which a protocol answers.
