@@ -57,6 +57,7 @@ type Origin struct {
 	trust    map[string][]byte // by name
 	mischief Mischief
 	flips    []int64 // offsets in every blob long enough
+	instead  http.Handler
 	requests int
 	sent     int64
 }
@@ -130,6 +131,13 @@ func (o *Origin) Set(m Mischief, flips ...int64) {
 	o.mischief, o.flips = m, flips
 }
 
+// Serve has h answer everything from now on: a real site behind the Origin's certificate.
+func (o *Origin) Serve(h http.Handler) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.instead = h
+}
+
 // Addr returns the address that is listened on.
 func (o *Origin) Addr() string { return o.l.Addr().String() }
 
@@ -158,8 +166,12 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if name, isTrust := strings.CutPrefix(r.URL.EscapedPath(), "/v1/trust/"); isTrust {
 		body, ok = o.trust[name]
 	}
-	m, flips := o.mischief, o.flips
+	m, flips, instead := o.mischief, o.flips, o.instead
 	o.mu.Unlock()
+	if instead != nil {
+		instead.ServeHTTP(w, r)
+		return
+	}
 	if !ok && m != Portal && m != Redirects && m != Unavailable {
 		http.Error(w, `{"code":"notfound"}`, http.StatusNotFound)
 		return
