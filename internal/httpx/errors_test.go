@@ -89,7 +89,10 @@ func TestRedactedText(t *testing.T) {
 		"see https://10.0.0.1:8443#sha256:5b2c… and \"https://h/x?q=ü\"": "see https://10.0.0.1:8443#sha256:5b2c… and \"https://h/x?q=ü\"",
 		`Get "https://me:secret@h/x": no`:                                `Get "https://xxxxx@h/x": no`,
 		"deb https://secret@h/debian?token=secret sid main":              "deb https://xxxxx@h/debian?token=xxxxx sid main",
-		"https://secret:%zz@h/x":                                         "an address that is not a URL",
+		"https://secret:%zz@h/x":                                         "https://h/x",
+		"no https://u:sec/ret@h/x y":                                     "no https://h/x y",
+		"https://h/%?token=secret&a=1":                                   "https://h/%?token=xxxxx&a=1",
+		"https://h:80/@a/%zz":                                            "https://h:80/@a/%zz",
 	} {
 		if got := httpx.RedactedText(s); got != want {
 			t.Errorf("%q became %q", s, got)

@@ -73,6 +73,25 @@ func Redacted(s string) string {
 	return RedactedURL(u)
 }
 
+// RedactedTarget is Redacted for what a program names, which need not be a URL, and without the login's
+// mark: a person shall see which address cannot be read.
+func RedactedTarget(s string) string {
+	at, query, asks := strings.Cut(s, "?")
+	if scheme, rest, ok := strings.Cut(at, "://"); ok {
+		if host, _, _ := strings.Cut(rest, "/"); strings.Contains(host, "@") || strings.Contains(host, ":") && !port.MatchString(host) {
+			rest = rest[strings.LastIndex(rest, "@")+1:] // a password may have a slash in it
+		}
+		at = scheme + "://" + rest
+	}
+	if query, _ = MaskQuery(query); asks {
+		at += "?" + query
+	}
+	return at
+}
+
+// port matches a host with one.
+var port = regexp.MustCompile(`:[0-9]*$`)
+
 // RedactedURL is Redacted for a URL that is parsed.
 func RedactedURL(u *url.URL) string {
 	clean := *u
@@ -107,10 +126,7 @@ func RedactedText(s string) string {
 	return address.ReplaceAllStringFunc(s, func(found string) string {
 		u, err := url.Parse(found)
 		if err != nil {
-			if strings.Contains(found, "@") {
-				return Redacted(found)
-			}
-			return found
+			return RedactedTarget(found)
 		}
 		_, query := MaskQuery(u.RawQuery)
 		_, fragment := MaskQuery(u.EscapedFragment())

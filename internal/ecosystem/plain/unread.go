@@ -102,23 +102,7 @@ func (u *unread) tell(head []byte, status string) {
 		target = "https://" + u.host + target
 	}
 	to.Refuse(&record.RefusedError{
-		Protocol: Name, Request: record.Short(method, withoutSecrets(target)),
+		Protocol: Name, Request: record.Short(method, httpx.RedactedTarget(target)),
 		Err: errs.Errorf(errs.Invalid, "it cannot be read as a request: %s", reason),
 	})
-}
-
-// withoutSecrets returns address, which need not be a URL, without what proves who may have it.
-func withoutSecrets(address string) string {
-	at, query, asks := strings.Cut(address, "?")
-	if scheme, rest, ok := strings.Cut(at, "://"); ok {
-		host, path, _ := strings.Cut(rest, "/")
-		if i := strings.LastIndex(host, "@"); i >= 0 {
-			host = host[i+1:]
-		}
-		at = scheme + "://" + host + "/" + path
-	}
-	if query, _ = httpx.MaskQuery(query); asks {
-		at += "?" + query
-	}
-	return at
 }
