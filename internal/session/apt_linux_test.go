@@ -91,8 +91,8 @@ func TestAptAsItIs(t *testing.T) {
 	if err != nil || out.String() != want || len(res.Problems) != 0 {
 		t.Fatalf("%v\n%s\n%s\n%v", err, out, said, res)
 	}
-	if len(res.Past) != 1 || !strings.Contains(res.Past[0].Error(), "reads file:"+dir+"/disk from the disk") {
-		t.Errorf("%v", res.Past)
+	if len(res.Unrecorded) != 1 || !strings.Contains(res.Unrecorded[0].Error(), "reads file:"+dir+"/disk from the disk") {
+		t.Errorf("%v", res.Unrecorded)
 	}
 	var text bytes.Buffer
 	if err := res.Lock.Write(&text); err != nil || strings.Contains(text.String(), "SECRET") || !strings.Contains(text.String(), "closed/tea_4_all.deb") {

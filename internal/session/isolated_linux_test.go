@@ -48,18 +48,18 @@ func TestNothingGoesPastAnIsolatedRecorder(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	for i, want := range wentPast {
-		if i >= len(res.Tried) || !strings.HasPrefix(res.Tried[i].String(), want) {
-			t.Errorf("not %q: %v", want, res.Tried)
+		if i >= len(res.Past) || !strings.HasPrefix(res.Past[i].String(), want) {
+			t.Errorf("not %q: %v", want, res.Past)
 		}
 	}
-	if last := res.Tried[len(res.Tried)-1]; len(res.Tried) != len(wentPast) || !strings.HasSuffix(last.String(), ":53 (process curl)") {
-		t.Errorf("%v", res.Tried)
+	if last := res.Past[len(res.Past)-1]; len(res.Past) != len(wentPast) || !strings.HasSuffix(last.String(), ":53 (process curl)") {
+		t.Errorf("%v", res.Past)
 	}
 	// The recorder is the only thing that is not as it was.
 	o.Isolated, o.Lock = false, &lockfile.Lock{}
 	o.Command = []string{"readlink", "/proc/self/ns/net"}
 	out.Reset()
-	if res, err := session.Record(t.Context(), o); err != nil || len(res.Tried) != 0 {
+	if res, err := session.Record(t.Context(), o); err != nil || len(res.Past) != 0 {
 		t.Errorf("%v, %+v", err, res)
 	}
 	if here, _ := os.Readlink("/proc/self/ns/net"); strings.TrimSpace(out.String()) != here {

@@ -110,14 +110,14 @@ func (e *ExitError) Error() string {
 
 // Result is the outcome of a session.
 type Result struct {
-	Lock      *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
-	Problems  []error        // requests that could not be answered
-	Unproved  []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
-	Past      []error        // Record: what tools read past the recorder
-	Strangers string         // Record: the connections that were refused, for people; "" = none
-	Lacking   []string       // Record: what the project needs by its own files, and Lock has not
+	Lock       *lockfile.Lock // Record: the old and the new entries; Replay: those that were used
+	Problems   []error        // requests that could not be answered
+	Unproved   []error        // Record: why tools fetch as plain URLs, which their own proofs do not cover
+	Unrecorded []error        // Record: what tools read past the recorder
+	Strangers  string         // Record: the connections that were refused, for people; "" = none
+	Lacking    []string       // Record: what the project needs by its own files, and Lock has not
 
-	Tried []border.Attempt // Record, Isolated: what the command tried past the recorder, without success
+	Past []border.Attempt // Record, Isolated: what the command tried past the recorder, without success
 }
 
 // Verb is the hidden verb of the program that calls Inside with its arguments.
@@ -163,9 +163,9 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		r.Resume(earlier)
 	}
 	r.Forget() // what openTools requested
-	strangers, tried := "", []border.Attempt(nil)
+	strangers, past := "", []border.Attempt(nil)
 	if o.Isolated {
-		tried, err = s.isolated(ctx)
+		past, err = s.isolated(ctx)
 	} else {
 		strangers, err = s.outside(ctx, Recording)
 	}
@@ -176,7 +176,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		err = lost // even if the command failed: this may be why
 	}
 	res := &Result{
-		Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Past: s.past, Strangers: strangers, Tried: tried,
+		Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Unrecorded: s.unrecorded, Strangers: strangers, Past: past,
 	}
 	if err == nil {
 		res.Lacking = s.lacking(r, res.Lock)
@@ -242,18 +242,18 @@ func exitCode(s syscall.WaitStatus) int {
 
 // session is one run.
 type session struct {
-	o         Options
-	getter    record.Getter
-	recording bool
-	clients   []client
-	unfit     []error // Record: of each tool of the table, why it is not among the clients
-	past      []error
-	proxy     *plain.Proxy
-	lock      *fsx.Lock
-	caches    string            // this session's folder
-	ca        string            // a file with the authority's certificate
-	authority []byte            // that certificate, in PEM
-	bundles   map[string]string // files with it and with the caller's, by the name of the caller's
+	o          Options
+	getter     record.Getter
+	recording  bool
+	clients    []client
+	unfit      []error // Record: of each tool of the table, why it is not among the clients
+	unrecorded []error
+	proxy      *plain.Proxy
+	lock       *fsx.Lock
+	caches     string            // this session's folder
+	ca         string            // a file with the authority's certificate
+	authority  []byte            // that certificate, in PEM
+	bundles    map[string]string // files with it and with the caller's, by the name of the caller's
 }
 
 // open prepares everything but the listener. The caller closes the session.

@@ -76,7 +76,7 @@ func sessionIn(dir, kind, script string) int {
 		return 1
 	}
 	fmt.Println(len(res.Problems), "problems")
-	for _, a := range res.Tried {
+	for _, a := range res.Past {
 		fmt.Println("past:", a)
 	}
 	return 0

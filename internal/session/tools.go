@@ -51,7 +51,7 @@ func (s *session) openTools(ctx context.Context) error {
 		if c != nil {
 			s.clients = append(s.clients, client{table[i].Name, c})
 			s.unfit = append(s.unfit, c.Unproved...)
-			s.past = append(s.past, c.Past...)
+			s.unrecorded = append(s.unrecorded, c.Unrecorded...)
 		}
 	}
 	return nil

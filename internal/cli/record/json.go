@@ -82,7 +82,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Tried), Failed: failedOf(res.Lock), Lacking: append([]string{}, res.Lacking...), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Past), Failed: failedOf(res.Lock), Lacking: append([]string{}, res.Lacking...), Written: written}
 	out.Warnings = recordWarnings(res, ended)
 	for _, err := range res.Unproved {
 		out.Unproved = append(out.Unproved, httpx.RedactedText(err.Error()))

@@ -158,10 +158,10 @@ func recordWarnings(res *session.Result, ended error) []string {
 	for _, err := range res.Unproved {
 		list = append(list, "recorded as plain URLs: "+httpx.RedactedText(err.Error()))
 	}
-	for _, err := range res.Past {
+	for _, err := range res.Unrecorded {
 		list = append(list, "not recorded: "+httpx.RedactedText(err.Error()))
 	}
-	for _, a := range res.Tried {
+	for _, a := range res.Past {
 		list = append(list, "went past the recorder, and failed: "+a.String())
 	}
 	if res.Strangers != "" {

@@ -56,7 +56,7 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 		return p.Setup(filepath.Join(at.Dir, "apt"), at.Proxy, at.Authority, os.Getenv("APT_CONFIG"))
 	}}
 	for _, s := range sources {
-		client.Past = append(client.Past, s.onDisk()...)
+		client.Unrecorded = append(client.Unrecorded, s.onDisk()...)
 		far := slices.DeleteFunc(slices.Clone(s.URIs), func(raw string) bool { _, id := parseURI(raw); return id == "" })
 		if s.unproved() && len(far) > 0 {
 			client.Unproved = append(client.Unproved, fmt.Errorf("apt trusts %s without a signature", httpx.RedactedText(strings.Join(far, " "))))

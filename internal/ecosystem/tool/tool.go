@@ -53,7 +53,8 @@ type Client struct {
 	Protocol  record.Protocol
 	Addresses []Address // where a proxy answers by the protocol too: for clients that know of no other address
 	Unproved  []error   // what the tool is told to take without a proof
-	Past      []error   // what the tool reads past a recorder, and is in no lock
+	// Unrecorded is what the tool reads past a recorder, and is in no lock.
+	Unrecorded []error
 	// Environ returns the settings, NAME=VALUE, that point the tool at p; nil = there are none.
 	Environ func(p Place) ([]string, error)
 	// Beside returns the key of a small thing that other commands of the tool ask for where this one
