@@ -14,8 +14,6 @@ var withoutJSON = map[string]string{
 	"overland completion":                      "a script for a shell",
 	"overland init":                            "writes a file for people, and names it",
 	"overland key passphrase":                  "prints nothing but that it is done",
-	"overland lock prune":                      "asks; lock diff prints the same change",
-	"overland lock update":                     "asks; lock diff prints the same change",
 	"overland man":                             "pages of a manual",
 	"overland netcache download":               "the program of a SlapOS node reads its output",
 	"overland netcache generate-signature-key": "the output is what SlapOS's program prints",

@@ -3,6 +3,7 @@ package record
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -102,6 +103,7 @@ func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		return nil
 	}
 	o.borderFlag(c)
+	verb.JSONFlag(c, &o.json)
 	c.Flags().BoolVar(&o.failed, "failed", false, "ask again only for what an origin refused or failed to give")
 	return c
 }
@@ -119,38 +121,31 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	if o.failed && len(o.command) == 0 {
-		return askAgain(ctx, t, o.lock, old, *s)
+		return o.askAgain(ctx, t, old, s)
 	}
 	if o.failed {
 		s.Lock = lockfile.New(slices.DeleteFunc(slices.Clone(old.Entries), lockfile.Entry.Failed))
 	}
-	res, err := recorded(ctx, t, *s)
-	if err := res.RecordErr(err); err != nil {
-		return err
-	}
-	if o.failed {
+	res, ended := recorded(ctx, t, *s)
+	err = res.RecordErr(ended)
+	if err == nil && o.failed {
 		res.Lock = session.KeepFailed(old, res.Lock)
 	}
-	noteFailed(t, failedOf(res.Lock))
-	return replaceLock(t, s, o.lock, old, res.Lock)
+	return o.replaceLock(t, s, old, res, recordWarnings(res, ended), err)
 }
 
 // askAgain asks for the failures in old alone.
-func askAgain(ctx context.Context, t *term.Term, file string, old *lockfile.Lock, s session.Options) error {
+func (o sessionOptions) askAgain(ctx context.Context, t *term.Term, old *lockfile.Lock, s *session.Options) error {
 	if len(failedOf(old)) == 0 {
-		t.Note("%s: nothing failed", file)
-		return nil
+		t.Note("%s: nothing failed", o.lock)
+		return o.replaceLock(t, s, old, &session.Result{Lock: old}, nil, nil)
 	}
 	s.Lock = old
-	res, err := session.Again(ctx, s)
+	res, err := session.Again(ctx, *s)
 	for _, text := range warnings(res) {
 		t.Warn(text)
 	}
-	if err := res.RecordErr(err); err != nil {
-		return err
-	}
-	noteFailed(t, failedOf(res.Lock))
-	return replaceLock(t, &s, file, old, res.Lock)
+	return o.replaceLock(t, s, old, res, warnings(res), res.RecordErr(err))
 }
 
 func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
@@ -163,6 +158,7 @@ func lockPrune(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		Example: "overland lock prune --yes -- go mod download",
 	}, run)
 	o.cellFlags(c)
+	verb.JSONFlag(c, &o.json)
 	return c
 }
 
@@ -172,11 +168,11 @@ func runLockPrune(ctx context.Context, t *term.Term, o sessionOptions) error {
 		return err
 	}
 	o.proofs = true
-	res, s, err := replayed(ctx, t, o)
-	if err != nil {
+	res, s, _, err := replayed(ctx, t, o)
+	if s == nil {
 		return err
 	}
-	return replaceLock(t, s, o.lock, old, res.Lock)
+	return o.replaceLock(t, s, old, res, warnings(res), err)
 }
 
 // failedJSON is an origin's refusal or failure that is locked.
@@ -210,18 +206,44 @@ func noteFailed(t *term.Term, list []failedJSON) {
 	}
 }
 
-// replaceLock writes the lock l in place of old, when a person agrees to what changes.
-func replaceLock(t *term.Term, s *session.Options, file string, old, l *lockfile.Lock) error {
-	changes := lockfile.Diff(old, l)
+// replacedJSON is the result of lock update --json and lock prune --json.
+type replacedJSON struct {
+	Lock     string       `json:"lock"`    // the file's absolute path
+	Written  bool         `json:"written"` // false: the file was not changed
+	Changes  []changeJSON `json:"changes"`
+	Failed   []failedJSON `json:"failed"` // what origins refused or failed to give
+	Warnings []string     `json:"warnings"`
+}
+
+// replaceLock writes the lock of res in place of old, when a person agrees to what changes. Nothing is
+// written after the error failed, which is returned; res may be nil then.
+func (o sessionOptions) replaceLock(t *term.Term, s *session.Options, old *lockfile.Lock, res *session.Result, warned []string, failed error) (err error) {
+	out := replacedJSON{Lock: s.LockFile, Changes: []changeJSON{}, Failed: []failedJSON{}, Warnings: append([]string{}, warned...)}
+	if err = failed; err == nil {
+		changes := lockfile.Diff(old, res.Lock)
+		out.Changes, out.Failed = changesJSON(changes), failedOf(res.Lock)
+		noteFailed(t, out.Failed)
+		out.Written, err = o.replace(t, s, old, res.Lock, changes)
+	}
+	if o.json {
+		err = errors.Join(err, t.JSON(out))
+	}
+	return err
+}
+
+func (o sessionOptions) replace(t *term.Term, s *session.Options, old, l *lockfile.Lock, changes []lockfile.Change) (written bool, _ error) {
 	if len(changes) == 0 {
-		t.Note("%s: nothing changes", file)
-		return nil
+		t.Note("%s: nothing changes", o.lock)
+		return false, nil
 	}
-	printChanges(t, changes)
-	if err := t.Confirm("Write %s with %s?", file, progress.Count(len(changes), "change", "changes")); err != nil {
-		return err
+	if !o.json {
+		printChanges(t, changes)
 	}
-	return save(s, file, old, l)
+	if err := t.Confirm("Write %s with %s?", o.lock, progress.Count(len(changes), "change", "changes")); err != nil {
+		return false, err
+	}
+	err := save(s, o.lock, old, l)
+	return err == nil, err
 }
 
 // diffOptions are the settings of lock diff.

@@ -37,28 +37,29 @@ func replayVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 }
 
 func runReplay(ctx context.Context, t *term.Term, o sessionOptions) error {
-	_, _, err := replayed(ctx, t, o)
-	return err
-}
-
-// replayed replays the command from the depot, and prints the result with --json.
-func replayed(ctx context.Context, t *term.Term, o sessionOptions) (*session.Result, *session.Options, error) {
-	s, err := o.session(t, false)
-	if err != nil {
-		return nil, nil, err
-	}
-	if s.Lock, err = lockfile.Load(o.lock); err != nil {
-		return nil, nil, err
-	}
-	if err := o.confine(s); err != nil {
-		return nil, nil, err
-	}
-	again := fmt.Sprintf("with a network: overland record -- %s …", o.command[0])
-	res, ended, err := Replay(ctx, t, *s, session.Holder{Name: "this depot", Missing: again, Damaged: again})
+	res, s, ended, err := replayed(ctx, t, o)
 	if o.json && res != nil {
 		err = errors.Join(err, t.JSON(newReplayed(s, res, ended)))
 	}
-	return res, s, err
+	return err
+}
+
+// replayed replays the command from the depot. It returns how the command ended beside the error of the
+// whole.
+func replayed(ctx context.Context, t *term.Term, o sessionOptions) (_ *session.Result, _ *session.Options, ended, err error) {
+	s, err := o.session(t, false)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if s.Lock, err = lockfile.Load(o.lock); err != nil {
+		return nil, nil, nil, err
+	}
+	if err := o.confine(s); err != nil {
+		return nil, nil, nil, err
+	}
+	again := fmt.Sprintf("with a network: overland record -- %s …", o.command[0])
+	res, ended, err := Replay(ctx, t, *s, session.Holder{Name: "this depot", Missing: again, Damaged: again})
+	return res, s, ended, err
 }
 
 // confine sets what the command of s sees.
