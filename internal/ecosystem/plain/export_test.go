@@ -15,3 +15,6 @@ var FixPackets = fixPackets
 func Tell(g record.Getter, host, head string) {
 	(&unread{getter: g, host: host}).tell([]byte(head), "400 Bad Request")
 }
+
+// FixLFS is fixLFS.
+var FixLFS = fixLFS

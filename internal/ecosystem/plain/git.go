@@ -3,8 +3,10 @@ package plain
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,10 @@ const uploadPack = "application/x-git-upload-pack-request"
 // fixGit returns it, a request by git, as every git of the same protocol version would send it.
 // Whatever else asks is returned as it is.
 func fixGit(it record.Item) (record.Item, error) {
+	if kind, _, _ := strings.Cut(it.Header.Get("Content-Type"), ";"); kind == lfs && it.Method == http.MethodPost {
+		it.Body = fixLFS(it.Body)
+		return it, nil
+	}
 	posts := it.Header.Get("Content-Type") == uploadPack
 	if !posts && !strings.HasPrefix(it.Header.Get("User-Agent"), "git/") {
 		return it, nil
@@ -45,6 +51,31 @@ func fixGit(it record.Item) (record.Item, error) {
 	}
 	it.Body, it.Once = fixPackets(body), false // it only reads
 	return it, nil
+}
+
+const lfs = "application/vnd.git-lfs+json"
+
+// fixLFS returns body, what git-lfs posts to be told where files are (the batch API), with its lists
+// sorted: it writes how it can transfer them in another order each time, and order means nothing there.
+// What is not such a body is returned as it is.
+func fixLFS(body []byte) []byte {
+	var ask map[string]json.RawMessage
+	if json.Unmarshal(body, &ask) != nil {
+		return body
+	}
+	for _, name := range []string{"transfers", "objects"} {
+		var list []json.RawMessage
+		if json.Unmarshal(ask[name], &list) != nil {
+			continue
+		}
+		slices.SortFunc(list, func(a, b json.RawMessage) int { return bytes.Compare(a, b) })
+		ask[name], _ = json.Marshal(list) // it was read from JSON
+	}
+	fixed, err := json.Marshal(ask)
+	if err != nil {
+		return body
+	}
+	return fixed
 }
 
 // fixPackets returns body, packets of git (gitprotocol-common, "pkt-line format"), without what says

@@ -61,6 +61,17 @@ func TestPackets(t *testing.T) {
 	}
 }
 
+func TestLFSBatches(t *testing.T) {
+	for in, want := range map[string]string{
+		`{"transfers":["ssh","basic"],"operation":"download","objects":[{"oid":"b"},{"oid":"a","size":9007199254740993}],"x":null}`: `{"objects":[{"oid":"a","size":9007199254740993},{"oid":"b"}],"operation":"download","transfers":["basic","ssh"],"x":null}`,
+		`{"objects":1}`: `{"objects":1}`, "not JSON": "not JSON", "null": "null", "": "",
+	} {
+		if got := string(plain.FixLFS([]byte(in))); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
+
 func FuzzPackets(f *testing.F) {
 	f.Add([]byte("0011command=fetch0016agent=git/2.39.5-L0001000dofs-delta0000"))
 	f.Add([]byte("003bwant 0123 side-band-64k agent=git/2.1 session-id=1 end\n0000"))
