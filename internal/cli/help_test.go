@@ -331,14 +331,22 @@ func (w *firstWrite) text() string {
 }
 
 func siteEnv(work string) map[string]string {
-	return map[string]string{"OVERLAND_HOME": filepath.Join(work, "home"), "OVERLAND_AGENTS": filepath.Join(work, "agents")}
+	return map[string]string{
+		"OVERLAND_HOME": filepath.Join(work, "home"), "OVERLAND_AGENTS": filepath.Join(work, "agents"), "OVERLAND_COMPILED": compiled(),
+	}
 }
 
-// newSite returns a folder with wallet/ (a repository of two commits), home/ and
-// agents/, and the two versions.
+// madeVersions are the versions of the site that newSite made.
+var madeVersions []string
+
+// newSite returns a folder, which all tests share and none changes, with wallet/ (a repository of
+// two commits), home/ and agents/, and the two versions.
 func newSite(t *testing.T) (dir string, versions []string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = filepath.Join(shared, "site")
+	if madeVersions != nil {
+		return dir, madeVersions
+	}
 	repo, agent := filepath.Join(dir, "wallet"), filepath.Join(dir, "agents", "linux-amd64", "overland-agent")
 	write := func(path, text string) {
 		t.Helper()
@@ -385,6 +393,7 @@ func newSite(t *testing.T) (dir string, versions []string) {
 		must("promote", "--from", "staging", "--to", "live")
 	}
 	must("seal", "--channel", "live", "--with-inputs", "-o", filepath.Join(repo, "live.volume"))
+	madeVersions = versions
 	return dir, versions
 }
 

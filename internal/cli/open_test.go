@@ -12,19 +12,23 @@ import (
 	"overland/internal/errs"
 )
 
-// openable seals live.volume with everything that the build of the current folder fetches.
+// openable seals live.volume with everything that the build of the current folder needs: a script, for
+// whose build no compiler is fetched and unpacked. inputs.txtar opens what a compiler made.
 func openable(t *testing.T, env map[string]string, must func(...string)) {
 	t.Helper()
 	for name, value := range env {
 		t.Setenv(name, value)
 	}
 	t.Setenv(asOverland, "1")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"build.sh":      "mkdir -p out && printf '#!/bin/sh\n' >out/wallet\n",
+		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    command: {run: [sh, build.sh], output: out/wallet}\n    platforms: [linux/amd64]\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	must("record", "--", self, "build")
-	for _, args := range [][]string{{"add", "overland.lock"}, {"-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "locked"}} {
+	for _, args := range [][]string{{"add", "build.sh", "overland.yaml"}, {"-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "a script"}} {
 		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}

@@ -19,6 +19,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/confine"
 	"overland/internal/environ"
+	"overland/internal/fsx"
 	"overland/internal/session"
 )
 
@@ -29,11 +30,29 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Args[1] == "build" || os.Getenv(asOverland) != "") {
 		os.Exit(mainAt()) // a session of a test starts its own program, and overland open its own build
 	}
-	testscript.Main(m, map[string]func(){
+	testscript.Main(sharing{m}, map[string]func(){
 		"overland":       func() { os.Exit(mainAt()) },
 		"overland-agent": func() { os.Exit(nodecli.Main(os.Args[1:])) },
 	})
 }
+
+// sharing runs the tests with a folder that they share: compiling the runtime anew for each site
+// would take most of their time.
+type sharing struct{ *testing.M }
+
+func (m sharing) Run() int {
+	var err error
+	if shared, err = os.MkdirTemp("", "overland-cli-"); err != nil {
+		panic(err)
+	}
+	defer func() { _ = fsx.RemoveTree(shared) }()
+	return m.M.Run()
+}
+
+// shared is the folder that tests share: compiled/ is $OVERLAND_COMPILED, site/ is made by newSite.
+var shared string
+
+func compiled() string { return filepath.Join(shared, "compiled") }
 
 // asOverland is set for a program of a test that is to be overland.
 const asOverland = "TEST_AS_OVERLAND"
@@ -58,11 +77,11 @@ func mainAt() int {
 // naming the releases of its commits; "exits CODE overland ARGS…" demands an exit code and, on
 // failure, one message with one hint; "registries" serves Python and Rust packages.
 func TestScripts(t *testing.T) {
-	cache, modules := t.TempDir(), goEnv(t, "GOMODCACHE")
+	modules := goEnv(t, "GOMODCACHE")
 	testscript.Run(t, testscript.Params{
 		Dir:           "testdata/script",
 		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
-		Setup:         func(e *testscript.Env) error { return prepare(e, cache, modules) },
+		Setup:         func(e *testscript.Env) error { return prepare(e, modules) },
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"commit": commit, "exits": exits, "flip": flip, "read": read, "registries": registries, "spoil": spoil,
 		},
@@ -78,17 +97,16 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// prepare gives a script its own site directory; what the Go command caches is shared, because
-// compiling the runtime anew for each script would take most of the time.
-func prepare(e *testscript.Env, cache, modules string) error {
+// prepare gives a script its own site directory; what the Go command caches is shared.
+func prepare(e *testscript.Env, modules string) error {
 	home, agent := filepath.Join(e.WorkDir, "home"), filepath.Join(e.WorkDir, "agents", "linux-amd64", "overland-agent")
 	const dir, file = 0o755, 0o755
-	for _, d := range []string{home, filepath.Dir(agent), filepath.Join(cache, "go-build"), filepath.Join(home, "cache")} {
+	for _, d := range []string{home, filepath.Dir(agent), filepath.Join(compiled(), "go-build"), filepath.Join(home, "cache")} {
 		if err := os.MkdirAll(d, dir); err != nil {
 			return err
 		}
 	}
-	if err := os.Symlink(filepath.Join(cache, "go-build"), filepath.Join(home, "cache", "go-build")); err != nil {
+	if err := os.Symlink(filepath.Join(compiled(), "go-build"), filepath.Join(home, "cache", "go-build")); err != nil {
 		return err
 	}
 	if err := os.WriteFile(agent, []byte("#!/bin/sh\necho agent \"$@\"\n"), file); err != nil {
