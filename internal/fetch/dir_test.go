@@ -125,3 +125,26 @@ func TestS13LinksOfAFoundFolder(t *testing.T) {
 		}
 	}
 }
+
+// A file that is longer than the blob that is wanted does not become it: nobody waits for that, as one
+// waits for what is still being copied.
+func TestALongerFileIsReadOnce(t *testing.T) {
+	body := random(1, 100)
+	for _, c := range []struct {
+		wanted int64
+		asked  int
+		kind   errs.Kind
+	}{{99, 1, errs.Untrusted}, {101, 3, errs.Unavailable}} {
+		src := having("stick", nil, body)
+		o := quick(localSource{src})
+		o.Attempts = 3
+		err := fetch.New(newStore(t), o).Fetch(t.Context(), fetch.Blob{Digest: digest.Of(body), Size: c.wanted})
+		if errs.KindOf(err) != c.kind || src.asked() != c.asked {
+			t.Errorf("%d bytes wanted of 100: asked %d times, want %d: %v", c.wanted, src.asked(), c.asked, err)
+		}
+	}
+}
+
+type localSource struct{ *fake }
+
+func (localSource) Local() bool { return true }

@@ -139,9 +139,13 @@ func (f *Fetcher) current() (sources []Source, free bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.sources, !slices.ContainsFunc(f.sources, func(s Source) bool {
-		l, ok := s.(local)
-		return !ok || !l.Local()
+		return !isLocal(s)
 	})
+}
+
+func isLocal(s Source) bool {
+	l, ok := s.(local)
+	return ok && l.Local()
 }
 
 // Fetch returns when the store has b, whole and verified: at once when it is there already.

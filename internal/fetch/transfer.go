@@ -228,7 +228,11 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 	}
 	defer rc.Close()
 	if size >= 0 && t.b.Size >= 0 && size != t.b.Size {
-		return false, fmt.Errorf("%w: says that the blob has %d bytes, not %d", httpx.ErrAnswer, size, t.b.Size)
+		err := fmt.Errorf("%w: says that the blob has %d bytes, not %d", httpx.ErrAnswer, size, t.b.Size)
+		if size > t.b.Size && isLocal(t.sources[i]) {
+			return false, errs.E(errs.Untrusted, err) // a file may still grow; it does not shrink by waiting
+		}
+		return false, err
 	}
 	if size >= 0 && size < t.off {
 		// Only for a blob of unknown size: what is on the disk is not a prefix of it.
