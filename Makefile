@@ -40,23 +40,26 @@ demo: demodeps build ## from a git commit to three running machines with the cab
 
 test: deps check units fuzz cross demo ## everything that CI runs, the demo last
 
+# With -race, as the tests: so that what they compile is not compiled without it as well.
 check: tools ## format, vet, lint, floors
 	$(TOOLS)/golangci-lint fmt --diff
-	$(GO) vet ./...
-	$(TOOLS)/golangci-lint run
-	$(GO) test -count=1 ./internal/layers
+	$(GO) vet -race ./...
+	GOFLAGS=-race $(TOOLS)/golangci-lint run
+	$(GO) test -race -vet=off -count=1 ./internal/layers
 
 # Crash, power-cut, multi-host and qemu-user tests are Go tests like the others; they need root, or say what they need.
+# Many of them wait, so twice as many packages as processors run at once; check has vetted them.
 units: ## every Go test, under the race detector
-	$(GO) test -race -timeout 45m ./...
+	$(GO) test -race -vet=off -p $$((2 * $$(nproc))) -timeout 45m ./...
 
 fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give it 30s before a release)
 	@$(GO) run ./internal/testkit/fuzz -fuzztime $(FUZZTIME) ./...
 
+# The agents' flags: what they compiled for arm/v5 is not compiled again.
 cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=arm64 $(GOBUILD) -o /dev/null ./cmd/overland
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
-	GOOS=linux GOARCH=arm GOARM=5 $(GO) vet ./internal/... ./cmd/...
+	GOOS=linux GOARCH=arm GOARM=5 CGO_ENABLED=0 $(GO) vet -trimpath -buildvcs=false -tags $(AGENTTAGS) -gcflags '$(AGENTGC)' ./internal/... ./cmd/...
 
 vm: vmdeps ## builds and services in virtual machines of the other processors
 	for a in arm64 arm; do OVERLAND_VM_ARCH=$$a $(GO) test -count=1 -run InAMachine ./internal/testkit/vm || exit 1; done

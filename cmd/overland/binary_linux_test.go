@@ -288,7 +288,7 @@ func TestResultsForMachinesOfOneKind(t *testing.T) {
 	}
 	buildHere := func(home, config string) (map[string]program, string) {
 		t.Helper()
-		out, said := l.here(0, []string{"OVERLAND_HOME=" + filepath.Join(l.dir, home), "GOCACHE=" + filepath.Join(l.dir, "gocache")},
+		out, said := l.here(0, []string{"OVERLAND_HOME=" + filepath.Join(l.dir, home), "OVERLAND_COMPILED=" + filepath.Join(l.dir, "compiled")},
 			l.overland(), "build", repo, "--json", "--network-cache", filepath.Join(l.dir, config))
 		return programs(t, out), said
 	}

@@ -45,7 +45,7 @@ for net in /proc/sys/net/ipv4/conf/e*; do [ ! -e "$net" ] || exit 14; done
 
 // The bytes are the same in a cell and without one, and each result says which it is.
 func TestACellChangesNoByte(t *testing.T) {
-	dir := commit(t, nil)
+	dir := commit(t, small)
 	var built []builder.Built
 	for _, isolation := range []cell.Isolation{cell.Full, cell.None} {
 		w := newSite(t, t.TempDir(), sharedCache(t))

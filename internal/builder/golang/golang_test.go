@@ -186,6 +186,17 @@ func commit(t testing.TB, files map[string]string) string {
 	return dir
 }
 
+// small is a greeter that needs less of the processor to compile with all that it imports: for
+// tests in which that is done several times.
+var small = map[string]string{"cmd/greeter/main.go": `package main
+
+import "golang.org/x/text/transform"
+
+var version = "unknown"
+
+func main() { println("greeter", version, transform.ErrShortDst.Error()) }
+`}
+
 func edit(t testing.TB, dir string, files map[string]string) {
 	t.Helper()
 	for name, content := range files {

@@ -26,7 +26,7 @@ func TestFind(t *testing.T) {
 		}
 	}
 	got, err := find(dir, "./...")
-	if want := []target{{"example.org/x", "FuzzA"}, {"example.org/x/y", "FuzzB"}}; err != nil || !slices.Equal(got, want) {
+	if want := []target{{"example.org/x", dir, "FuzzA"}, {"example.org/x/y", filepath.Join(dir, "y"), "FuzzB"}}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("found %v, %v, want %v", got, err, want)
 	}
 }
