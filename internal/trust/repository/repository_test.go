@@ -130,15 +130,33 @@ func TestCrashDuringPublishing(t *testing.T) {
 			t.Parallel()
 			base := newSite(t, InitOptions{})
 			base.release("wallet", "r1")
+			now := base.now
+			if name == "refresh" {
+				now = now.Add(400 * day)
+			}
+			follow := func(dir string) *client.Client {
+				node, err := client.Open(dir, client.Options{Clock: func() time.Time { return now }})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return node
+			}
+			// A node that followed from the start, and must get over whatever it finds.
+			followed := filepath.Join(t.TempDir(), "node")
+			node := follow(followed)
+			if err := node.Pin(ctx, base, base.Fingerprint()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := node.Refresh(ctx, base, client.RefreshOptions{Offline: true}); err != nil {
+				t.Fatal(err)
+			}
 			for n := 1; ; n++ {
 				dir := t.TempDir()
 				copyTree(t, base.dir, filepath.Join(dir, "trust"))
 				copyTree(t, base.keyDir, filepath.Join(dir, "keys"))
+				copyTree(t, followed, filepath.Join(dir, "node"))
+				node := follow(filepath.Join(dir, "node"))
 				fsys, count := failAt(n)
-				now := base.now
-				if name == "refresh" {
-					now = now.Add(400 * day)
-				}
 				open := func(fsys fsx.FS) *site {
 					keys, err := keys.Open(filepath.Join(dir, "keys"), keys.Options{FS: fsys})
 					if err != nil {
@@ -151,18 +169,7 @@ func TestCrashDuringPublishing(t *testing.T) {
 					}
 					return &site{Repository: r, keys: keys, dir: filepath.Join(dir, "trust"), now: now, t: t}
 				}
-				// A node that followed from the start, and must get over whatever it finds.
-				node, err := client.Open(filepath.Join(dir, "node"), client.Options{Clock: func() time.Time { return now }})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := node.Pin(ctx, base, base.Fingerprint()); err != nil {
-					t.Fatal(err)
-				}
-				if _, err := node.Refresh(ctx, base, client.RefreshOptions{Offline: true}); err != nil {
-					t.Fatal(err)
-				}
-				err = step(open(fsys).Repository)
+				err := step(open(fsys).Repository)
 				done := *count < n
 				if done && err != nil {
 					t.Fatal(err)
