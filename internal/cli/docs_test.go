@@ -1,0 +1,342 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"overland/internal/errs"
+)
+
+// page is what a page of docs/ takes for granted, and what it asks a person to do between its commands.
+type page struct {
+	prepare string            // a script that runs first, in the project's folder
+	before  map[string]string // command → a script that runs before it
+	words   map[string]string // what the page leaves open → a command that prints what stands for it
+}
+
+const (
+	fingerprint = `overland trust show --json | sed -n 's/.*"fingerprint": "\(.*\)".*/\1/p'`
+	newest      = `echo r$(git rev-list --count HEAD).$(git rev-parse --short=12 HEAD)`
+	describe    = "cp ../overland.yaml . && git add overland.yaml && git commit -qm described"
+	locked      = describe + " && echo 'overland.lock 1' >overland.lock && git add overland.lock && git commit -qm locked"
+	next        = "git commit -q --allow-empty -m next && overland release && overland promote wallet@$(" + newest + ")"
+	released    = locked + " && overland release && overland promote wallet@$(" + newest + ") --to staging"
+)
+
+// pages are the pages with commands that run. The project's folder is a repository with a Go package.
+var pages = map[string]page{
+	"getting-started.md": {
+		before: map[string]string{
+			"overland seal -o wallet.volume":   locked,
+			"overland seal -o wallet-2.volume": "echo >more && git add more && git commit -qm more",
+			"overland rollback live":           next + " --to live",
+		},
+		words: map[string]string{"r412.0123456789ab": newest},
+	},
+	"how-to/approve.md": {
+		prepare: "overland trust init && " + released + " && overland promote wallet --from staging --to live && mkdir persons && " +
+			next + " --to staging",
+		before: map[string]string{
+			"overland trust add-signer channel/live alice.pub": "overland key new bob && cp $OVERLAND_HOME/keys/*.pub .",
+			"overland promote --from staging --to live":        "mv $OVERLAND_HOME/keys/bob.key ..", // it is bob who has it
+		},
+	},
+	"format/volume.md": {
+		prepare: locked + " && overland seal -o FILE",
+		words:   map[string]string{"DIR:NAME": "echo DIR:wallet@$(" + newest + ")"},
+	},
+	"how-to/cache.md":    {prepare: "overland site init site"},
+	"how-to/registry.md": {prepare: "overland site init site"},
+	"how-to/command.md":  {prepare: describe},
+	"how-to/rebuild-offline.md": {
+		prepare: describe,
+		words:   map[string]string{"FINGERPRINT": fingerprint, "/srv/": `echo "$HOME/"`},
+	},
+	"how-to/record.md": {
+		prepare: "git mv main.go wallet.go && echo 'package wallet' >wallet.go && git commit -qam library", // which takes no compiled runtime
+		before:  map[string]string{"overland record -- overland build": "git reset -q && rm overland.lock && " + describe},
+	},
+	"how-to/proximity.md": {words: map[string]string{
+		"#sha256:…":       "echo '#sha256:" + strings.Repeat("0", 64) + "'",
+		"--root sha256:…": "echo --root sha256:" + strings.Repeat("0", 64),
+	}},
+}
+
+// block is a fenced block of a page.
+type block struct {
+	line   int // of its first line
+	lang   string
+	why    string // it does not run here; "" = it does
+	script string
+}
+
+var notRun = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+
+// blocks returns the blocks of a page.
+func blocks(text string) (list []block) {
+	var in *block
+	before := ""
+	for i, line := range strings.Split(text, "\n") {
+		fence, isFence := strings.CutPrefix(strings.TrimSpace(line), "```")
+		switch {
+		case isFence && in == nil:
+			in = &block{line: i + 2, lang: fence}
+			if m := notRun.FindStringSubmatch(before); m != nil {
+				in.why = m[1]
+			}
+		case isFence:
+			list, in = append(list, *in), nil
+		case in != nil:
+			in.script += line + "\n"
+		}
+		before = line
+	}
+	return list
+}
+
+// TestDocs runs the commands of the pages as they are printed, each page on a machine of its own as far as
+// that goes here: a home, a project, and the addresses that the pages use. Every block says by its
+// language what it is; commands that cannot run here have a line "not run: WHY" above them.
+func TestDocs(t *testing.T) {
+	docs := filepath.Join("..", "..", "docs")
+	ran := map[string]bool{}
+	walk := func(path string, d fs.DirEntry, err error) error {
+		if err != nil || filepath.Ext(path) != ".md" || filepath.Base(filepath.Dir(path)) == "decisions" || filepath.Base(filepath.Dir(path)) == "reference" {
+			return err // reference/ is generated, and TestExamples runs its examples
+		}
+		name, _ := filepath.Rel(docs, path)
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		var run []block
+		for _, b := range blocks(string(text)) {
+			switch {
+			case b.lang == "" || slices.Contains([]string{"bash", "console", "shell"}, b.lang):
+				t.Errorf("docs/%s:%d: a block of language %q: sh for commands, text for what is printed", name, b.line, b.lang)
+			case b.lang == "sh" && b.why == "":
+				run = append(run, b)
+			}
+		}
+		if len(run) > 0 {
+			ran[name] = true
+			t.Run(strings.ReplaceAll(name, "/", "-"), func(t *testing.T) { runPage(t, name, run) })
+		}
+		return nil
+	}
+	if err := errors.Join(filepath.WalkDir(docs, walk), filepath.WalkDir(filepath.Join(docs, "..", "README.md"), walk)); err != nil {
+		t.Fatal(err)
+	}
+	for name := range pages {
+		if !ran[name] {
+			t.Errorf("docs/%s has no commands that run", name)
+		}
+	}
+}
+
+// reader is the machine of a page.
+type reader struct {
+	*testing.T
+	dir string
+	env []string
+	net string // its network namespace
+	end func() // ends the site that serves
+}
+
+func runPage(t *testing.T, name string, run []block) {
+	p := pages[name]
+	r := newReader(t)
+	used := map[string]bool{}
+	if p.prepare != "" {
+		r.sh(0, p.prepare)
+	}
+	for _, b := range run {
+		at := b.line
+		for _, command := range commands(b.script) {
+			for word, says := range p.words {
+				if strings.Contains(command, word) {
+					command = strings.ReplaceAll(command, word, strings.TrimSpace(r.sh(0, says)))
+				}
+			}
+			for begins, script := range p.before {
+				if strings.HasPrefix(command, begins) {
+					used[begins] = true
+					r.sh(0, script)
+				}
+			}
+			r.at(fmt.Sprintf("docs/%s:%d", name, at), command)
+			at += strings.Count(command, "\n") + 1
+			if t.Failed() {
+				return
+			}
+		}
+	}
+	for begins := range p.before {
+		if !used[begins] {
+			t.Errorf("docs/%s has no command %q any more", name, begins)
+		}
+	}
+}
+
+// commands returns the commands of a script: its lines, with those that a backslash continues.
+func commands(script string) (list []string) {
+	for _, line := range strings.Split(strings.TrimSpace(script), "\n") {
+		if n := len(list); n > 0 && strings.HasSuffix(list[n-1], "\\") {
+			list[n-1] += "\n" + line
+		} else if line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
+}
+
+func newReader(t *testing.T) *reader {
+	t.Helper()
+	dir := t.TempDir()
+	r := &reader{T: t, dir: filepath.Join(dir, "wallet")}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(shared, "bin")
+	if _, err := os.Stat(bin); err != nil {
+		if err := os.Mkdir(bin, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "cp", self, filepath.Join(bin, "overland")).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	for name, text := range map[string]string{
+		"home/.gitconfig":                   "[user]\n\tname = t\n\temail = t@example.org\n",
+		"agents/linux-amd64/overland-agent": "#!/bin/sh\n",
+		"wallet/go.mod":                     "module example.org/wallet\n\ngo 1.26.0\n\ntoolchain go1.26.8\n",
+		"wallet/main.go":                    "package main\n\nfunc main() {}\n",
+		"wallet/build.sh":                   "mkdir -p out && printf '#!/bin/sh\\n' >out/wallet && chmod +x out/wallet\n",
+		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    command: {run: [sh, build.sh], output: out/wallet}\n" +
+			"    platforms: [linux/amd64]\nservices:\n  wallet:\n    artifact: wallet\n    runtime: process\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	home := filepath.Join(dir, "home")
+	r.env = append(os.Environ(),
+		"HOME="+home, "OVERLAND_HOME="+filepath.Join(home, ".local", "share", "overland"), "OVERLAND_AGENTS="+filepath.Join(dir, "agents"),
+		"OVERLAND_COMPILED="+compiled(), "PATH="+bin+":"+os.Getenv("PATH"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"),
+	)
+	r.sh(0, "git init -q -b main && git add -A && git commit -qm first")
+	return r
+}
+
+// at runs a command of a page. It ends with the code that its comment says ("# exit code 3: …"), else
+// with 0; one that serves goes on until the page ends.
+func (r *reader) at(where, command string) {
+	r.Helper()
+	want := 0
+	if m := regexp.MustCompile(`# .*exit code (\d+)`).FindStringSubmatch(command); m != nil {
+		want, _ = strconv.Atoi(m[1])
+	}
+	if strings.HasPrefix(command, "overland trust doctor") {
+		want = errs.Partial.Exit() // the keys of a test are in the clear
+	}
+	r.Log(where, "$", command)
+	if strings.Contains(command, "overland site run ") {
+		r.serve(where, command)
+		return
+	}
+	if code, said := r.run(command); code != want {
+		r.Errorf("%s: %s\nexit code %d, want %d: %s", where, command, code, want, said)
+	}
+}
+
+// sh runs a script of the test itself, and returns what it prints.
+func (r *reader) sh(want int, script string) string {
+	r.Helper()
+	code, said := r.run(script)
+	if code != want {
+		r.Fatalf("%s\nexit code %d: %s", script, code, said)
+	}
+	return said
+}
+
+func (r *reader) run(script string) (code int, said string) {
+	r.Helper()
+	cmd := r.command(r.Context(), script)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		r.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+func (r *reader) command(ctx context.Context, script string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "sh", "-c", script)
+	if r.net != "" {
+		cmd = exec.CommandContext(ctx, "nsenter", "--net="+r.net, "sh", "-c", script)
+	}
+	cmd.Dir, cmd.Env = r.dir, r.env
+	return cmd
+}
+
+// serve starts a site where the addresses of the pages are its own, and waits until it says where it is.
+func (r *reader) serve(where, command string) {
+	r.Helper()
+	if r.net == "" {
+		hold := exec.Command("unshare", "--net", "sh", "-c", "ip link set lo up; for a in 10.0.0.1 10.1.0.1; do ip addr add $a/32 dev lo; done; echo; exec sleep 1000")
+		out, err := hold.StdoutPipe()
+		if err != nil {
+			r.Fatal(err)
+		}
+		if err := hold.Start(); err != nil {
+			r.Fatal(err)
+		}
+		r.Cleanup(func() { _ = hold.Process.Kill(); _ = hold.Wait() })
+		if _, err := out.Read(make([]byte, 1)); err != nil {
+			r.Fatal(err)
+		}
+		r.net = fmt.Sprintf("/proc/%d/ns/net", hold.Process.Pid)
+	}
+	if r.end != nil {
+		r.end()
+	}
+	ctx, stop := context.WithCancel(r.Context())
+	cmd := r.command(ctx, "exec "+command)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Minute
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		r.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		r.Fatal(err)
+	}
+	line := make([]byte, 8)
+	n, _ := out.Read(line)
+	r.end = sync.OnceFunc(func() { stop(); _ = cmd.Wait() })
+	r.Cleanup(r.end)
+	if string(line[:n]) != "https://" {
+		r.end()
+		r.Errorf("%s: %s\nit ended: %s", where, command, &said)
+	}
+}
