@@ -3,10 +3,12 @@ package deflate_test
 import (
 	"bytes"
 	"compress/flate"
+	"compress/gzip"
 	"crypto/sha256"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"overland/internal/deflate"
@@ -94,6 +96,42 @@ func TestPiecesDoNotMatter(t *testing.T) {
 		}
 		if err := w.Close(); err != nil || !bytes.Equal(out.Bytes(), whole) {
 			t.Errorf("%s: copied it is packed to other bytes: %v", name, err)
+		}
+	}
+}
+
+// As TestFrozen, for what layers of images are packed with.
+func TestFrozenGzip(t *testing.T) {
+	want := map[string]string{
+		"nothing": "ac73670af3abed54ac6fb4695131f4099be9fbe39d6076c5d0264a6bbdae9d83", // 20 of 0 bytes
+		"text":    "ba7df7c78ee259df96b9630148d4f067d46220005bd73d40588eeee6b605ec94", // 44870 of 199842
+		"noise":   "a6f7a0e3fa3dfbd6c417eed87a843405167b59f366398808411621669ef7c9a0", // 300045 of 300000
+		"mixed":   "89f68df03bf89daea86d1ed15825edd112404fbd552619cfb36066f913db3102", // 103440 of 103410
+		"zeros":   "83c95878b4198fcb9fbe8ea034c5476377601fdce7b5715783adee9b9933149f", // 2046 of 1048576
+	}
+	for name, b := range samples() {
+		var out bytes.Buffer
+		w, err := deflate.NewGzip(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for part := range slices.Chunk(b, 7001) {
+			if _, err := w.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if d := fmt.Sprintf("%x", sha256.Sum256(out.Bytes())); d != want[name] {
+			t.Errorf("%s: %s (%d of %d bytes), want %s", name, d, out.Len(), len(b), want[name])
+		}
+		r, err := gzip.NewReader(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if back, err := io.ReadAll(r); err != nil || !bytes.Equal(back, b) || r.Name != "" || !r.ModTime.IsZero() {
+			t.Errorf("%s does not unpack to itself: %v", name, err)
 		}
 	}
 }

@@ -68,6 +68,7 @@ var floors = map[string]int{
 	"fetch":                     2,
 	"lockfile":                  2,
 	"origin":                    2,
+	"image":                     2,
 	"volume":                    2,
 	"auth":                      3,
 	"ecosystem":                 3,
