@@ -1,6 +1,8 @@
 package yamlfile
 
 import (
+	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -130,6 +132,42 @@ func Nested[T, N any](name, doc string, keys []Key[N], at func(*T) *N) Key[T] {
 		Name: name, Doc: doc, Schema: Object(keys),
 		Set: func(d *Decoder, n Node, to *T) { Decode(d, n, name, keys, at(to)) },
 		Get: func(from *T) any { return Fields(keys, at(from)) },
+	}
+}
+
+// Table is a key with a mapping from names of the form of pattern to an N each: a mapping with keys, or a text
+// that short reads.
+func Table[T, N any](name, doc string, pattern *regexp.Regexp, form string, keys []Key[N], short Key[N], at func(*T) *map[string]N) Key[T] {
+	return Key[T]{
+		Name: name, Doc: doc,
+		Schema: Schema{
+			"type": "object", "propertyNames": Schema{"pattern": pattern},
+			"additionalProperties": Schema{"oneOf": []any{short.Schema, Object(keys)}},
+		},
+		Set: func(d *Decoder, n Node, to *T) {
+			m := map[string]N{}
+			d.each(n, name, func(k keyToken, v Node) {
+				var one N
+				switch {
+				case !pattern.MatchString(k.Value):
+					d.fail(k, form, "%s: %.60q: %s", name, k.Value, form)
+				case IsMapping(v):
+					Decode(d, v, fmt.Sprintf("%s: %.60s", name, k.Value), keys, &one)
+				default:
+					short.Set(d, v, &one)
+				}
+				m[k.Value] = one
+			})
+			*at(to) = m
+		},
+		Get: func(from *T) any {
+			var list Mapping
+			for _, k := range slices.Sorted(maps.Keys(*at(from))) {
+				one := (*at(from))[k]
+				list = append(list, field{k, Fields(keys, &one)})
+			}
+			return list
+		},
 	}
 }
 

@@ -144,6 +144,10 @@ func inline(v any) string {
 	switch v := v.(type) {
 	case plain:
 		return string(v)
+	case Mapping:
+		if list := v.texts(); len(list) > 0 {
+			return "{" + strings.Join(list, ", ") + "}"
+		}
 	case string:
 		if v != "" {
 			return quote(v)
