@@ -56,10 +56,13 @@ type Request struct {
 type Built struct {
 	Name      string // the artifact's
 	Platform  platform.Platform
-	File      string // file name for it: the artifact's name
-	Data      bool   // it is not a program
+	File      string          // file name for it: the artifact's name
+	Data      bool            // it is not a program
+	Image     bool            // it is the manifest of an image
+	Parts     []digest.Digest // of an image: its config and layers, in the depot too
 	Digest    digest.Digest
 	Size      int64          // bytes
+	Whole     int64          // bytes, of the result and its parts
 	Toolchain string         // "go1.26.8"
 	Cached    bool           // nothing was built
 	Shared    bool           // another machine built it
@@ -91,6 +94,13 @@ type Builder interface {
 	Build(ctx context.Context, j Job, r Recipe, src, scratch string) (Output, error)
 }
 
+// Composer is a Builder whose artifacts are made of others of the application, for the same platform.
+type Composer interface {
+	Builder
+	// Needs returns the names of the artifacts that a is made of.
+	Needs(a appfile.Artifact) []string
+}
+
 // Job is one artifact for one platform.
 type Job struct {
 	Name     string
@@ -104,6 +114,8 @@ type Job struct {
 	// repository too, because a fork has the name and the first commit of its original.
 	Folder string
 	Fresh  bool // as in the Request
+	// Needs are the results that a Composer asked for, by the names of their artifacts. They are in the depot.
+	Needs map[string]Built
 	// Left is what the checkout lacks; known to Build only. A builder that needs one of these files
 	// fails with its Err.
 	Left     []source.Left
@@ -132,6 +144,10 @@ type Output struct {
 	File      string // path of the result, below scratch
 	Data      bool   // it is not a program
 	Toolchain string // what made it; as in the Recipe
+	// Image says that the result is the manifest of an image, and Parts are the blobs in the depot that it
+	// names: its config and layers.
+	Image bool
+	Parts []digest.Digest
 }
 
 // Run builds what req asks for, or finds it built, and returns one Built for each artifact and
@@ -141,6 +157,9 @@ type Output struct {
 // Untrusted when one is not what its checksum says, Conflict when a rebuild gives other bytes.
 func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	jobs, err := plan(req)
+	if err == nil {
+		err = checkNeeds(req, jobs)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -160,12 +179,13 @@ func Run(ctx context.Context, d Depot, req Request) ([]Built, error) {
 	built := make([]Built, len(jobs))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(1, req.Parallel))
+	r.begin(ctx, jobs)
 	for i, j := range jobs {
 		group.Go(func() (err error) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			built[i], err = r.one(ctx, j)
+			built[i], err = r.result(j.Name, j.Platform)
 			return err
 		})
 	}

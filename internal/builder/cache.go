@@ -36,17 +36,21 @@ type inputs struct {
 
 // record is one remembered result.
 type record struct {
-	Digest    digest.Digest `json:"digest"`
-	Size      int64         `json:"size"`
-	Toolchain string        `json:"toolchain"`
-	Data      bool          `json:"data,omitempty"` // it is not a program
-	Inputs    inputs        `json:"inputs"`         // for people: why this is a result of its own
+	Digest    digest.Digest   `json:"digest"`
+	Size      int64           `json:"size"`
+	Toolchain string          `json:"toolchain"`
+	Data      bool            `json:"data,omitempty"` // it is not a program
+	Image     bool            `json:"image,omitempty"`
+	Parts     []digest.Digest `json:"parts,omitempty"` // as in the Output
+	Inputs    inputs          `json:"inputs"`          // for people: why this is a result of its own
+
+	Whole int64 `json:"-"` // bytes, of the result and its parts
 }
 
 // built returns what r remembers as the result of j.
 func (r record) built(j Job, cached bool) Built {
 	return Built{
-		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
+		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Image: r.Image, Parts: r.Parts, Whole: r.Whole, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
 		Cached: cached, Isolation: r.Inputs.Recipe.Isolation,
 	}
 }
@@ -66,7 +70,7 @@ func (c cache) path(key digest.Digest) string {
 }
 
 // get returns the record of key. A record that cannot be read, or whose blob does not have its
-// size, counts as none. With a nil size the blob may be gone.
+// size, or one of whose parts is gone, counts as none. With a nil size the blobs may be gone.
 func (c cache) get(key digest.Digest, size func(digest.Digest) (int64, error)) (record, bool) {
 	b, err := fsx.ReadFile(c.path(key), maxRecord)
 	if err != nil {
@@ -80,14 +84,32 @@ func readRecord(b []byte, size func(digest.Digest) (int64, error)) (record, bool
 	if json.Unmarshal(b, &r) != nil || r.Toolchain == "" {
 		return record{}, false
 	}
-	if _, err := digest.Parse(string(r.Digest)); err != nil {
-		return record{}, false
+	for _, d := range append([]digest.Digest{r.Digest}, r.Parts...) {
+		if _, err := digest.Parse(string(d)); err != nil {
+			return record{}, false
+		}
 	}
 	if size == nil {
 		return r, true
 	}
 	n, err := size(r.Digest)
-	return r, err == nil && n == r.Size
+	if err != nil || n != r.Size {
+		return record{}, false
+	}
+	return r, r.weigh(size) == nil
+}
+
+// weigh asks for the sizes of all blobs of r.
+func (r *record) weigh(size func(digest.Digest) (int64, error)) error {
+	r.Whole = r.Size
+	for _, d := range r.Parts {
+		n, err := size(d)
+		if err != nil {
+			return err
+		}
+		r.Whole += n
+	}
+	return nil
 }
 
 // put remembers r, durably.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestCancelWhileAnotherBuilds(t *testing.T) {
 func TestRecordSurvivesACrash(t *testing.T) {
 	key := digest.Of([]byte("recipe"))
 	blob := digest.Of([]byte("blob"))
-	want := record{Digest: blob, Size: 4, Toolchain: "go1.26.8"}
+	want := record{Digest: blob, Size: 4, Toolchain: "go1.26.8", Parts: []digest.Digest{key}, Whole: 8}
 	crash := errors.New("crash")
 	for stop := 1; ; stop++ {
 		n := 0
@@ -64,11 +65,22 @@ func TestRecordSurvivesACrash(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	f.Add([]byte(`{"digest":"sha256:` + strings.Repeat("a", 64) + `","size":1,"toolchain":"go1.26.8","inputs":{"recipe":{"settings":[1]}}}`))
 	f.Add([]byte(`{"digest":"sha256:../..","size":-1}`))
+	f.Add([]byte(`{"digest":"sha256:` + strings.Repeat("a", 64) + `","size":1,"toolchain":"x","parts":["sha256:` + strings.Repeat("b", 64) + `"]}`))
+	f.Add([]byte(`{"digest":"sha256:` + strings.Repeat("a", 64) + `","size":1,"toolchain":"x","parts":["sha256:../.."]}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		asked := digest.Digest("")
-		r, ok := readRecord(b, func(d digest.Digest) (int64, error) { asked = d; return 1, nil })
-		if _, err := digest.Parse(string(r.Digest)); ok && (err != nil || asked != r.Digest || r.Size != 1) {
+		var asked []digest.Digest
+		r, ok := readRecord(b, func(d digest.Digest) (int64, error) { asked = append(asked, d); return 1, nil })
+		if !ok {
+			return
+		}
+		want := append([]digest.Digest{r.Digest}, r.Parts...)
+		if !slices.Equal(asked, want) || r.Size != 1 || r.Whole != int64(len(want)) {
 			t.Errorf("accepted %+v", r)
+		}
+		for _, d := range asked {
+			if _, err := digest.Parse(string(d)); err != nil {
+				t.Errorf("asked for %q", d)
+			}
 		}
 	})
 }

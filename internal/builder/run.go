@@ -35,6 +35,8 @@ type run struct {
 
 	telling sync.Mutex
 	noted   map[string]bool
+
+	results map[target]func() (Built, error)
 }
 
 // file is one file of the commit, read once.
@@ -68,6 +70,9 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	if err != nil {
 		return fail(err)
 	}
+	if j.Needs, err = r.needs(b, j); err != nil {
+		return Built{}, err // it names what failed
+	}
 	recipe, err := b.Recipe(ctx, j)
 	if err != nil {
 		return fail(err)
@@ -78,7 +83,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 		return fail(err)
 	}
 	cached := func() (Built, bool) {
-		rec, ok := r.cache.get(key, func(d digest.Digest) (int64, error) { return r.depot.Stat(ctx, d) })
+		rec, ok := r.cache.get(key, r.size(ctx))
 		if !ok || r.req.Rebuild {
 			return Built{}, false
 		}
@@ -170,7 +175,13 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, fmt.Errorf("store the result: %w", err)
 	}
-	return record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data}, nil
+	rec := record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data, Image: out.Image, Parts: out.Parts}
+	return rec, rec.weigh(r.size(ctx))
+}
+
+// size returns how the sizes of blobs in the depot are asked for.
+func (r *run) size(ctx context.Context) func(digest.Digest) (int64, error) {
+	return func(d digest.Digest) (int64, error) { return r.depot.Stat(ctx, d) }
 }
 
 func (r *run) readFile(ctx context.Context, path string) ([]byte, error) {

@@ -47,7 +47,7 @@ func (in inputs) wanted(j Job, c source.Commit) (Wanted, error) {
 
 // shared gets the result of in from other machines, if one has it.
 func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found bool, err error) {
-	if r.req.Shared == nil || r.req.Rebuild {
+	if r.req.Shared == nil || r.req.Rebuild || j.Needs != nil { // what is composed is made fast, of what is shared
 		return record{}, false, nil
 	}
 	w, err := in.wanted(j, r.req.Commit)
@@ -55,12 +55,12 @@ func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found b
 		return record{}, false, err
 	}
 	s, found, err := r.req.Shared.Get(ctx, w)
-	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data}, found, err
+	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data, Whole: s.Size}, found, err
 }
 
 // share offers a result that was built here to other machines.
 func (r *run) share(ctx context.Context, j Job, rec record) {
-	if r.req.Shared == nil {
+	if r.req.Shared == nil || j.Needs != nil {
 		return
 	}
 	if w, err := rec.Inputs.wanted(j, r.req.Commit); err == nil {
