@@ -2,6 +2,8 @@ package image
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -75,10 +77,42 @@ type Made struct {
 // equal bytes. Folders above a member that were not added before it are root's, with mode 0755 and the time
 // at. Errors: Invalid for a member that no layer may have, and fill's own.
 func PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer) error) (Made, error) {
+	return put(ctx, s, func(w io.Writer) error {
+		l := &Layer{tar: tar.NewWriter(w), time: at, have: map[string]Kind{".": Folder}}
+		if err := fill(l); err != nil {
+			return err
+		}
+		return l.tar.Close()
+	})
+}
+
+// PutTar stores the tar r as a layer, as it is. What is in it is not looked at, but that it is a tar: the error for
+// another file is Invalid.
+func PutTar(ctx context.Context, s store.Blobs, r io.Reader) (Made, error) {
+	const enough = 64 << 10
+	b := bufio.NewReaderSize(r, enough)
+	beginning, err := b.Peek(enough)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return Made{}, err
+	}
+	switch _, err := tar.NewReader(bytes.NewReader(beginning)).Next(); {
+	case errors.Is(err, io.EOF) && len(beginning) == 0:
+		return Made{}, errs.Errorf(errs.Invalid, "it is empty, and no tar")
+	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		return Made{}, errs.Hint(errs.Errorf(errs.Invalid, "it is no tar: %w", err), "a layer is made of a tar that is not compressed")
+	}
+	return put(ctx, s, func(w io.Writer) error {
+		_, err := io.Copy(w, b)
+		return err
+	})
+}
+
+// put stores what write writes, packed, as a layer.
+func put(ctx context.Context, s store.Blobs, write func(io.Writer) error) (Made, error) {
 	r, w := io.Pipe()
 	sum, ended := digest.New(), make(chan error, 1)
 	go func() {
-		err := write(w, sum, at, fill)
+		err := pack(w, sum, write)
 		w.CloseWithError(err) // nil is the end
 		ended <- err
 	}()
@@ -93,17 +127,13 @@ func PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer
 	return Made{Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: size}, DiffID: sum.Digest()}, nil
 }
 
-// write writes a layer to w, and its tar to sum.
-func write(w io.Writer, sum io.Writer, at time.Time, fill func(*Layer) error) error {
+// pack packs what write writes to w, and writes it to sum as it is.
+func pack(w, sum io.Writer, write func(io.Writer) error) error {
 	packed, err := deflate.NewGzip(w)
 	if err != nil {
 		return err
 	}
-	l := &Layer{tar: tar.NewWriter(io.MultiWriter(packed, sum)), time: at, have: map[string]Kind{".": Folder}}
-	if err := fill(l); err != nil {
-		return err
-	}
-	if err := l.tar.Close(); err != nil {
+	if err := write(io.MultiWriter(packed, sum)); err != nil {
 		return err
 	}
 	return packed.Close()

@@ -1,0 +1,155 @@
+package image
+
+import (
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"overland/internal/appfile/yamlfile"
+)
+
+// Key is this builder's key in overland.yaml.
+const Key = "image"
+
+// Image is what stands under the key "image".
+type Image struct {
+	Base       string // an artifact that is a tar of a root file system; "" = nothing
+	Files      map[string]File
+	Entrypoint []string
+	Command    []string
+	User       string
+	Env        map[string]string
+	WorkingDir string
+	Volumes    []string
+	Ports      []string
+	Labels     map[string]string
+	StopSignal string
+}
+
+// File is what is placed at a path of the image: an artifact, or a file or folder of the commit.
+type File struct {
+	Artifact string // its name, or
+	Path     string // below the top of the repository; slash-separated
+	Mode     string // octal; "" = 0755 for programs and folders, 0644 for other files
+	Owner    string // "uid:gid"; "" = 0:0
+}
+
+var (
+	namePattern     = regexp.MustCompile(`^[a-z][a-z0-9-]{0,62}$`)
+	absolutePattern = regexp.MustCompile(`^(/[^/\x00]+)+$`)
+	sourcePattern   = regexp.MustCompile(`^([a-z][a-z0-9-]{0,62}|\./[^\x00]*)$`)
+	pathPattern     = regexp.MustCompile(`^\./`)
+	modePattern     = regexp.MustCompile(`^0?[0-7]{3,4}$`)
+	ownerPattern    = regexp.MustCompile(`^[0-9]{1,10}:[0-9]{1,10}$`)
+	userPattern     = regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`)
+	envPattern      = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+	portPattern     = regexp.MustCompile(`^[1-9][0-9]{0,4}(/(tcp|udp))?$`)
+	labelPattern    = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$`)
+	signalPattern   = regexp.MustCompile(`^(SIG[A-Z0-9+-]+|[1-9][0-9]?)$`)
+)
+
+const (
+	nameForm     = "an artifact's name"
+	absoluteForm = "written like /usr/bin/wallet"
+	sourceForm   = "an artifact's name, or a file or folder of the commit, written like ./etc/wallet.conf"
+)
+
+// Keys returns the key "image" with all that stands under it. Its Settings are an *Image.
+func Keys() yamlfile.Builder {
+	b := yamlfile.NewBuilder(Key, "Builder key: a container image of other artifacts and files of the commit.", []yamlfile.Key[Image]{
+		yamlfile.Text("base", "The artifact with the root file system on which it stands, one tar; left out, it stands on nothing.",
+			namePattern, nameForm, func(i *Image) *string { return &i.Base }),
+		yamlfile.Table("files", "What is placed in it, by path: an artifact, or a file or folder of the commit, written like ./etc/wallet.conf.",
+			absolutePattern, absoluteForm, fileKeys(), source(), func(i *Image) *map[string]File { return &i.Files }),
+		yamlfile.Words("entrypoint", "The program that a container runs, and its first arguments.", func(i *Image) *[]string { return &i.Entrypoint }),
+		yamlfile.Words("command", "The arguments that follow when nobody gives others.", func(i *Image) *[]string { return &i.Command }),
+		yamlfile.Text("user", "The user that it runs as: a name or uid, with a group if wanted; root when left out.", userPattern,
+			"written like 65532 or app:app", func(i *Image) *string { return &i.User }),
+		yamlfile.Texts("env", "Environment variables.", envPattern, "a variable's name, like HOME", func(i *Image) *map[string]string { return &i.Env }),
+		yamlfile.Text("workdir", "The folder that it starts in.", absolutePattern, absoluteForm, func(i *Image) *string { return &i.WorkingDir }),
+		yamlfile.List("volumes", "volume", "Folders whose content outlives a container.", absolutePattern, absoluteForm,
+			func(i *Image) *[]string { return &i.Volumes }),
+		yamlfile.Words("ports", "Ports that it listens on: 8080 or 53/udp.", func(i *Image) *[]string { return &i.Ports }).Then(checkPorts),
+		yamlfile.Texts("labels", "Labels, beside those that say version, commit and time.", labelPattern, "letters, digits and ._/- between them",
+			func(i *Image) *map[string]string { return &i.Labels }),
+		yamlfile.Text("stop-signal", "The signal that asks it to end; SIGTERM when left out.", signalPattern, "written like SIGINT",
+			func(i *Image) *string { return &i.StopSignal }),
+	})
+	b.Example = "for an image: image: {files: {/usr/bin/app: ARTIFACT}, entrypoint: [/usr/bin/app]}"
+	read := b.Read
+	b.Read = func(d *yamlfile.Decoder, n yamlfile.Node) any {
+		got := read(d, n)
+		i, ok := got.(*Image)
+		if !ok {
+			return got
+		}
+		if i.Base == "" && len(i.Files) == 0 {
+			d.Fail(n, "name a base, or files", "an image of nothing")
+		}
+		for _, at := range slices.Sorted(maps.Keys(i.Files)) {
+			if f := i.Files[at]; (f.Artifact == "") == (f.Path == "") {
+				d.Fail(n, sourceForm, "files: %.60q: one of artifact and path", at)
+			}
+		}
+		return i
+	}
+	return b
+}
+
+// source is the short form of a File.
+func source() yamlfile.Key[File] {
+	var s string
+	return yamlfile.Text("file", "", sourcePattern, sourceForm, func(*File) *string { return &s }).Then(func(d *yamlfile.Decoder, n yamlfile.Node, f *File) {
+		if strings.HasPrefix(s, "./") {
+			f.Path = local(d, n, s)
+		} else {
+			f.Artifact = s
+		}
+	})
+}
+
+func fileKeys() []yamlfile.Key[File] {
+	return []yamlfile.Key[File]{
+		yamlfile.Text("artifact", "The artifact that is placed.", namePattern, nameForm, func(f *File) *string { return &f.Artifact }),
+		{
+			Name: "path", Doc: "The file or folder of the commit that is placed: ./etc/wallet.conf.",
+			Schema: yamlfile.Schema{"type": "string", "pattern": pathPattern},
+			Set: func(d *yamlfile.Decoder, n yamlfile.Node, f *File) {
+				if s, ok := d.Match(n, "path", pathPattern, "written like ./etc/wallet.conf"); ok {
+					f.Path = local(d, n, s)
+				}
+			},
+			Get: func(f *File) any {
+				if f.Path == "" {
+					return ""
+				}
+				return "./" + f.Path
+			},
+		},
+		yamlfile.Text("mode", "Its permissions, in octal and quotes: \"0755\".", modePattern, "in octal and quotes, like \"0755\"",
+			func(f *File) *string { return &f.Mode }),
+		yamlfile.Text("owner", "Its owner, in numbers: 65532:65532; 0:0 when left out.", ownerPattern, "written like 65532:65532",
+			func(f *File) *string { return &f.Owner }),
+	}
+}
+
+// local returns s, a path of the commit, below its top.
+func local(d *yamlfile.Decoder, n yamlfile.Node, s string) string {
+	clean := path.Clean(s)
+	if clean == ".." || strings.HasPrefix(clean, "../") {
+		d.Fail(n, sourceForm, "%.60q leaves the repository", s)
+	}
+	return clean
+}
+
+func checkPorts(d *yamlfile.Decoder, n yamlfile.Node, i *Image) {
+	for _, p := range i.Ports {
+		number, _, _ := strings.Cut(p, "/")
+		if v, err := strconv.ParseUint(number, 10, 16); err != nil || v == 0 || !portPattern.MatchString(p) {
+			d.Fail(n, "written like 8080 or 53/udp", "port %.60q", p)
+		}
+	}
+}
