@@ -14,7 +14,7 @@ var empty = ocispec.DescriptorEmptyJSON
 
 // Closure returns the blobs of release d that a reader needs for only the artifacts that keep
 // accepts: the index, the document and its manifest always; manifest, program and chunk list of
-// each kept artifact. A nil keep keeps all. Blobs come in the order in which a reader meets
+// each kept artifact, and of an image its config and layers. A nil keep keeps all. Blobs come in the order in which a reader meets
 // them; the same blob may come twice.
 func Closure(ctx context.Context, g Getter, d digest.Digest, keep func(Artifact) bool) ([]ocispec.Descriptor, error) {
 	r, p, err := read(ctx, g, d)
@@ -23,10 +23,17 @@ func Closure(ctx context.Context, g Getter, d digest.Digest, keep func(Artifact)
 	}
 	list := []ocispec.Descriptor{p.index, p.manifest, p.config, p.doc}
 	for _, a := range r.Artifacts {
-		if keep == nil || keep(a) {
-			list = append(list, plain(a.Manifest))
-			list = append(list, a.layers()...)
+		if keep != nil && !keep(a) {
+			continue
 		}
+		list = append(list, plain(a.Manifest))
+		more := a.layers()
+		if a.Kind == KindImage {
+			if more, err = a.parts(ctx, g); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, more...)
 	}
 	return list, nil
 }
@@ -48,4 +55,22 @@ func (a *Artifact) layers() []ocispec.Descriptor {
 // chunksSize returns the length in bytes of b's chunk list.
 func (b Blob) chunksSize() int64 {
 	return (b.Size + store.ChunkSize - 1) / store.ChunkSize * digest.Size
+}
+
+// image returns the descriptor of the manifest of a, which is an image.
+func (a *Artifact) image() ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: a.Blob.Digest, Size: a.Blob.Size}
+}
+
+// parts returns the config and the layers of a, which is an image.
+func (a *Artifact) parts(ctx context.Context, g Getter) ([]ocispec.Descriptor, error) {
+	b, err := g.Bytes(ctx, a.Blob.Digest, maxJSON)
+	if err != nil {
+		return nil, err
+	}
+	list, err := store.Children(ocispec.MediaTypeImageManifest, b)
+	for i := range list {
+		list[i] = plain(list[i])
+	}
+	return list, err
 }

@@ -152,6 +152,9 @@ func (r *Release) link(index ocispec.Index) error {
 		if !ok {
 			return fmt.Errorf("artifact %s for %s: no manifest", a.Name, a.Platform)
 		}
+		if a.Kind == KindImage && m.Digest != a.Blob.Digest {
+			return fmt.Errorf("image %s for %s: another manifest than its own", a.Name, a.Platform)
+		}
 		r.Artifacts[i].Manifest = m
 	}
 	return nil

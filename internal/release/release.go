@@ -25,6 +25,7 @@ const Schema = 1
 const (
 	KindBinary = "binary" // one static program
 	KindFile   = "file"   // any other file: no service runs it
+	KindImage  = "image"  // a container image: its blob is its manifest
 )
 
 // The isolations of an artifact's build.
@@ -53,7 +54,7 @@ type Artifact struct {
 	Name     string            `json:"name"`
 	Platform platform.Platform `json:"platform"`
 	File     string            `json:"file"` // plain file name for it on a node
-	Kind     string            `json:"kind"` // KindBinary, KindFile
+	Kind     string            `json:"kind"` // KindBinary, KindFile, KindImage
 	Blob     Blob              `json:"blob"`
 	// Isolation is how its build was kept from the machine: IsolationFull, IsolationNone, or "" when
 	// nothing of the repository ran.
@@ -154,8 +155,11 @@ func (a *Artifact) check() error {
 		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
 		return fmt.Errorf("%.100q is not a plain file name", a.File)
 	}
-	if a.Kind != KindBinary && a.Kind != KindFile {
-		return fmt.Errorf("kind %.100q: this program knows %q and %q", a.Kind, KindBinary, KindFile)
+	if a.Kind != KindBinary && a.Kind != KindFile && a.Kind != KindImage {
+		return fmt.Errorf("kind %.100q: this program knows %q, %q and %q", a.Kind, KindBinary, KindFile, KindImage)
+	}
+	if a.Kind == KindImage && a.Blob.Size > maxJSON {
+		return fmt.Errorf("an image's manifest of %d bytes", a.Blob.Size)
 	}
 	if a.Isolation != "" && a.Isolation != IsolationFull && a.Isolation != IsolationNone {
 		return fmt.Errorf("isolation %.100q: this program knows %q and %q", a.Isolation, IsolationFull, IsolationNone)

@@ -63,9 +63,11 @@ func write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, e
 	m.Annotations = map[string]string{AnnotationRelease: marked}
 	index.Manifests = append(index.Manifests, m)
 	for _, a := range r.Artifacts {
-		m, err := putManifest(ctx, s, TypeBinary, a.layers()...)
-		if err != nil {
-			return none, err
+		m := a.image()
+		if a.Kind != KindImage {
+			if m, err = putManifest(ctx, s, TypeBinary, a.layers()...); err != nil {
+				return none, err
+			}
 		}
 		m.Platform = a.Platform.OCI()
 		m.Annotations = map[string]string{AnnotationArtifact: a.Name}

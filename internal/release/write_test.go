@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/image"
 	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/store"
@@ -119,6 +121,74 @@ func TestAFileThatNobodyRuns(t *testing.T) {
 	got, err := release.Read(t.Context(), s, written(t, s, r).Digest)
 	if err != nil || got.Artifacts[0].Kind != release.KindFile || got.Artifacts[2].Kind != release.KindBinary {
 		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// An image's manifest in a release is the image itself, so its config and layers are the release's too.
+func TestAnImage(t *testing.T) {
+	s, dir := depot(t)
+	at := time.Unix(0, 0)
+	var layers []image.Made
+	for _, text := range []string{"base", "top"} {
+		l, err := image.PutLayer(t.Context(), s, at, func(l *image.Layer) error {
+			return l.Add(image.Entry{Name: text, Size: int64(len(text))}, strings.NewReader(text))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers = append(layers, l)
+	}
+	m, err := image.Put(t.Context(), s, image.Image{Platform: "linux/arm/v6", Created: at, Layers: []image.Step{{Made: layers[0]}, {Made: layers[1]}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := wallet(t, s)
+	r.Artifacts = append(r.Artifacts, release.Artifact{
+		Name: "picture", Platform: "linux/arm/v6", File: "picture", Kind: release.KindImage, Blob: release.Blob{Digest: m.Digest, Size: m.Size},
+	})
+	desc := written(t, s, r)
+	got, err := release.Read(t.Context(), s, desc.Digest)
+	if err != nil || len(got.Artifacts) != 5 || got.Artifacts[4].Manifest.Digest != m.Digest || got.Artifacts[4].Manifest.MediaType != ocispec.MediaTypeImageManifest {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for keep, want := range map[platform.Platform]int{"linux/amd64": 4 + 5, "linux/arm/v6": 4 + 4 + 4} {
+		list, err := release.Closure(t.Context(), s, desc.Digest, func(a release.Artifact) bool { return a.Platform == keep })
+		if err != nil || len(list) != want {
+			t.Errorf("%s: %d blobs, want %d: %v", keep, len(list), want, err)
+		}
+		for _, d := range list {
+			if size, err := s.Stat(t.Context(), d.Digest); err != nil || size != d.Size {
+				t.Errorf("%s %s: %d bytes, %v", d.MediaType, d.Digest, size, err)
+			}
+		}
+		for _, l := range layers {
+			if have := slices.ContainsFunc(list, func(d ocispec.Descriptor) bool { return d.Digest == l.Digest }); have != (keep == "linux/arm/v6") {
+				t.Errorf("%s: layer %s: %v", keep, l.Digest, have)
+			}
+		}
+	}
+	// A document that names another image than the index is not believed.
+	b, err := s.Bytes(t.Context(), desc.Digest, release.MaxJSON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := got.Artifacts[0].Manifest
+	forged := bytes.ReplaceAll(b, []byte(m.Digest), []byte(other.Digest))
+	d, err := store.PutBytes(t.Context(), s, forged)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := release.Read(t.Context(), s, d); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "another manifest than its own") {
+		t.Error(err)
+	}
+	// skopeo copies all of it.
+	to := filepath.Join(t.TempDir(), "copy")
+	out, err := exec.Command("skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "oci:"+dir+":wallet@r412.abcdef012345", "oci:"+to+":copy").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := os.Stat(filepath.Join(to, "blobs", "sha256", layers[0].Digest.Encoded())); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -250,6 +250,9 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 	mine := map[digest.Digest]bool{}
 	var blobs []fetch.Blob
 	for _, art := range r.For(s.o.Platform) {
+		if art.Kind == release.KindImage { // nothing here runs one yet
+			continue
+		}
 		app.Programs = append(app.Programs, node.Program{
 			Artifact: art.Name, Platform: art.Platform, File: art.File, Digest: art.Blob.Digest, Size: art.Blob.Size,
 			Data: art.Kind == release.KindFile,
