@@ -4,6 +4,7 @@ import (
 	"overland/internal/appfile/yamlfile"
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
+	"overland/internal/builder/image"
 	"overland/internal/runtime"
 )
 
@@ -14,6 +15,7 @@ func AppFile() yamlfile.Format {
 		Builders: []yamlfile.Builder{
 			golang.Keys(),
 			command.Keys(),
+			image.Keys(),
 		},
 		Runtimes: []yamlfile.Runtime{
 			{Name: runtime.ProcessWord},

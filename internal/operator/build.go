@@ -15,6 +15,7 @@ import (
 	"overland/internal/builder"
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
+	"overland/internal/builder/image"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/home"
@@ -89,6 +90,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 			command.Key: command.New(command.Options{
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),
+			image.Key: image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
@@ -106,8 +108,10 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 		programs, err = p.addFiles(ctx, files, programs)
 	}
 	for _, made := range programs {
-		if err == nil {
-			err = p.keep(made.Digest)
+		for _, d := range append([]digest.Digest{made.Digest}, made.Parts...) {
+			if err == nil {
+				err = p.keep(d)
+			}
 		}
 	}
 	if err != nil {
@@ -162,7 +166,10 @@ func (b *Built) Release() release.Release {
 			r.Toolchain = a.Toolchain
 		}
 		kind := release.KindBinary
-		if a.Data {
+		switch {
+		case a.Image:
+			kind = release.KindImage
+		case a.Data:
 			kind = release.KindFile
 		}
 		r.Artifacts = append(r.Artifacts, release.Artifact{

@@ -5,17 +5,24 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path/filepath"
+	"slices"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/builder"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/image"
 	"overland/internal/release"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 )
 
 // ExportDir copies what b made to dir/PLATFORM/FILE ("linux-arm-v6/wallet"), each whole or not at
-// all, and returns the paths in the order of b.Programs. The mode is 0755, and 0644 for data.
+// all, and returns the paths in the order of b.Programs. The mode is 0755, and 0644 for data. An image becomes the
+// file NAME.tar, which docker load, podman, ctr and skopeo take, and is called NAME:VERSION there.
 func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
@@ -24,7 +31,12 @@ func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]strin
 		if a.Data {
 			mode = 0o644
 		}
-		if err := p.export(ctx, a.Digest, path, mode); err != nil {
+		copied := func(to io.Writer) error { return p.copyTo(ctx, a.Digest, to) }
+		if a.Image {
+			path += ".tar"
+			copied = func(to io.Writer) error { return image.Save(ctx, p.depot, manifestOf(a), imageName(b, a.Name), to) }
+		}
+		if err := p.export(path, mode, copied); err != nil {
 			return paths, fmt.Errorf("write %s: %w", path, err)
 		}
 		paths = append(paths, path)
@@ -33,27 +45,41 @@ func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]strin
 }
 
 // export copies rather than links: the file is the user's, who may change it in place.
-func (p *Operator) export(ctx context.Context, d digest.Digest, path string, mode fs.FileMode) error {
+func (p *Operator) export(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	from, err := p.depot.Open(ctx, d)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
 	to, err := p.o.FS.Create(path, mode)
 	if err != nil {
 		return err
 	}
 	defer to.Discard()
-	if _, err := io.Copy(to, from); err != nil {
+	if err := write(to); err != nil {
 		return err
 	}
 	return to.Commit()
 }
 
-// ExportOCI writes b as an unsigned release into the OCI image layout dir, tagged "APP@VERSION".
+func (p *Operator) copyTo(ctx context.Context, d digest.Digest, to io.Writer) error {
+	from, err := p.depot.Open(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	_, err = io.Copy(to, from)
+	return err
+}
+
+// manifestOf returns the descriptor of the image a.
+func manifestOf(a builder.Built) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: a.Digest, Size: a.Size, Platform: a.Platform.OCI()}
+}
+
+// imageName returns what other tools call the image that is the artifact name of b.
+func imageName(b *Built, name string) string { return name + ":" + b.Ref.Version }
+
+// ExportOCI writes b as an unsigned release into the OCI image layout dir, tagged "APP@VERSION". An image has an
+// index of its own in it, tagged "NAME:VERSION".
 func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	if err := p.o.FS.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -62,8 +88,23 @@ func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	if err != nil {
 		return fmt.Errorf("write image layout %s: %w", dir, err)
 	}
+	images := map[string][]ocispec.Descriptor{}
 	for _, a := range b.Programs {
-		if err := p.copyBlob(ctx, to, a.Digest, a.Size); err != nil {
+		for _, d := range append([]digest.Digest{a.Digest}, a.Parts...) {
+			if err := p.copyBlob(ctx, to, d); err != nil {
+				return fmt.Errorf("write image layout %s: %w", dir, err)
+			}
+		}
+		if a.Image {
+			images[a.Name] = append(images[a.Name], manifestOf(a))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(images)) {
+		index, err := image.PutIndex(ctx, to, images[name], nil)
+		if err == nil {
+			err = to.Tag(ctx, imageName(b, name), index)
+		}
+		if err != nil {
 			return fmt.Errorf("write image layout %s: %w", dir, err)
 		}
 	}
@@ -73,12 +114,12 @@ func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
 	return nil
 }
 
-func (p *Operator) copyBlob(ctx context.Context, to store.Store, d digest.Digest, size int64) error {
+func (p *Operator) copyBlob(ctx context.Context, to store.Store, d digest.Digest) error {
 	from, err := p.depot.Open(ctx, d)
 	if err != nil {
 		return errs.E(errs.Internal, err)
 	}
 	defer from.Close()
-	_, _, err = to.Put(ctx, from, d, size)
+	_, _, err = to.Put(ctx, from, d, from.Size())
 	return err
 }
