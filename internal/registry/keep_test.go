@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"overland/internal/db/sqlite"
 	"overland/internal/digest"
@@ -180,14 +180,18 @@ func TestABlobHasTwoNames(t *testing.T) {
 		if err := r.RemoveBlob(ctx, repo, name); errs.KindOf(err) != errs.Conflict {
 			t.Errorf("a layer was removed as %.12s: %v", name, err)
 		}
-		list, err := r.Referrers(ctx, repo, name, "")
+		list, _, err := r.Referrers(ctx, repo, name, "", "", 9)
 		if err != nil || len(list) != 1 || Digest(list[0].Digest) != sha512Of(about) {
 			t.Errorf("referrers of %.12s: %v, %v", name, list, err)
 		}
 	}
 	for _, name := range []Digest{sha512Of(layer), Digest(digest.Of(layer))} {
 		m, err := r.Manifest(ctx, repo, Reference{Digest: name})
-		if err != nil || m.Digest != name || !bytes.Equal(m.Bytes, layer) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(m)
+		if err := errors.Join(err, m.Close()); err != nil || m.Digest != name || !bytes.Equal(b, layer) {
 			t.Errorf("a manifest by %.12s: %+v, %v", name, m, err)
 		}
 	}
@@ -200,35 +204,6 @@ func TestARegistryThatIsNotOpened(t *testing.T) {
 	}
 	if _, err := Open(&depot{}, nil, Options{Fixed: []string{"live/*", "["}}); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("a pattern that is none: %v", err)
-	}
-}
-
-// Only so many uploads are open at once, and those that nobody sends make room.
-func TestOnlySoManyUploadsAreOpen(t *testing.T) {
-	ctx := t.Context()
-	r, _ := openOn(t, Options{})
-	first, err := r.Begin(ctx, repo, ann, "sha512")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range mostUploads - 1 {
-		u := &upload{turn: make(chan struct{}, 1)}
-		u.turn <- struct{}{}
-		r.uploads[fmt.Sprint(i)] = u
-	}
-	id, err := r.Begin(ctx, repo, ann, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := r.Offset(ctx, repo, ann, id); CodeOf(err) != TooManyRequests || errs.KindOf(err) != errs.Unavailable {
-		t.Errorf("one more: %v", err)
-	}
-	if _, err := r.Offset(ctx, repo, ann, first); err != nil {
-		t.Errorf("one that is open: %v", err)
-	}
-	r.closeIdle(time.Now().Add(-time.Minute))
-	if _, err := r.Offset(ctx, repo, ann, id); err != nil {
-		t.Errorf("when there is room: %v", err)
 	}
 }
 
