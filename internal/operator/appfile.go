@@ -5,6 +5,7 @@ import (
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/builder/image"
+	"overland/internal/builder/rootfs"
 	"overland/internal/runtime"
 )
 
@@ -16,11 +17,12 @@ func AppFile() yamlfile.Format {
 			golang.Keys(),
 			command.Keys(),
 			image.Keys(),
+			rootfs.Keys(),
 		},
 		Runtimes: []yamlfile.Runtime{
 			{Name: runtime.ProcessWord},
 		},
-		LaterBuilders: []string{"rootfs", "dockerfile", "package", "unikernel"},
+		LaterBuilders: []string{"dockerfile", "package", "unikernel"},
 		LaterRuntimes: []string{"container", "unikernel", "swarm-service"},
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/builder/image"
+	"overland/internal/builder/rootfs"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/home"
@@ -91,6 +92,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),
 			image.Key: image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
+			rootfs.Key: rootfs.New(rootfs.Options{Store: p.depot, Env: p.env()}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,

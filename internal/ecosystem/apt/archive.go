@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
@@ -17,7 +18,47 @@ import (
 type archive struct {
 	name   string   // in keys, "debian-security"
 	uri    *url.URL // without a slash at the end
-	suites []*suite
+	suites []*suite // that sources name; never changed once the protocol is there
+
+	mu     sync.Mutex
+	others map[string]*suite // that were asked for, by name
+}
+
+// othersLimit is how many suites of an archive may be asked for that no source names.
+const othersLimit = 64
+
+// other returns the suite called name that no source names: it has the keys of those that sources name,
+// if these agree. nil when it cannot be told who signs it.
+func (a *archive) other(name string) *suite {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s := a.others[name]; s != nil || len(a.suites) == 0 || len(a.others) >= othersLimit {
+		return s
+	}
+	s := &suite{name: name, components: []string{"main"}, signedBy: a.suites[0].signedBy, anyDate: a.suites[0].anyDate}
+	for _, m := range a.suites {
+		if m.flat || m.signedBy != s.signedBy {
+			return nil
+		}
+		s.anyDate = s.anyDate && m.anyDate
+	}
+	s.dir, _ = suiteDir(name)
+	if a.others == nil {
+		a.others = map[string]*suite{}
+	}
+	a.others[name] = s
+	return s
+}
+
+// all returns the suites of a: those that sources name, and others that were asked for, by name.
+func (a *archive) all() []*suite {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := slices.Clone(a.suites)
+	for _, name := range slices.Sorted(maps.Keys(a.others)) {
+		list = append(list, a.others[name])
+	}
+	return list
 }
 
 // suite is one distribution of an archive, or the directory of a flat one.

@@ -156,7 +156,7 @@ func (p *Protocol) checkIndex(ctx context.Context, w where, got deb.File, have r
 // checkPackage proves the content with size and digest got by an index that is held.
 func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	var held error
-	for _, s := range w.archive.suites {
+	for _, s := range w.archive.all() {
 		var proof lockfile.Proof
 		var err error
 		none := p.eachRelease(ctx, path.Join(w.archive.name, s.dir, "InRelease"), have, func(r *deb.Release, _ string) bool {
@@ -199,7 +199,7 @@ func (p *Protocol) Identify(ctx context.Context, it record.Item, have record.Loo
 	if err != nil {
 		return "", err
 	}
-	for _, s := range w.archive.suites {
+	for _, s := range w.archive.all() {
 		dir := path.Join(w.archive.name, s.dir)
 		r, _, err := p.heldRelease(ctx, path.Join(dir, "InRelease"), have)
 		if err != nil {

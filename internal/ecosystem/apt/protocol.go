@@ -146,7 +146,12 @@ func (p *Protocol) locate(key string) (where, error) {
 	}
 	w := where{archive: a, rel: rel}
 	w.suite, w.rest = a.suiteOf(rel)
-	if w.suite == nil && strings.HasPrefix(rel, "dists/") {
+	below, isDist := strings.CutPrefix(rel, "dists/")
+	if name, rest, ok := strings.Cut(below, "/"); w.suite == nil && isDist && ok && p.history == nil {
+		// A root file system of another suite than the machine's, in a session: a cache serves what it is set up for.
+		w.suite, w.rest = a.other(name), rest
+	}
+	if w.suite == nil && isDist {
 		return where{}, errs.Hint(errs.Errorf(errs.Invalid, "apt: %.100s: no source of this machine names that suite", key),
 			"add it to apt's sources; only those are recorded")
 	}

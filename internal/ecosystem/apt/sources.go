@@ -218,3 +218,17 @@ func truth(s string) bool {
 	}
 	return true
 }
+
+// Find returns the first of sources whose archive is called name, as keys of a lock have it: "debian"; nil when
+// there is none that can be recorded. Its first URI is that of the archive.
+func Find(sources []Source, name string) *Source {
+	for _, s := range sources {
+		for _, raw := range s.URIs {
+			if u, id := parseURI(raw); id != "" && !s.unproved() && shortName(u) == name {
+				s.URIs = []string{raw}
+				return &s
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,226 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"overland/internal/builder"
+	"overland/internal/deb"
+	"overland/internal/digest"
+	"overland/internal/ecosystem/apt"
+	"overland/internal/environ"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/lockfile"
+	"overland/internal/origin"
+	"overland/internal/session"
+	"overland/internal/store"
+)
+
+// Name is this builder and the version of how it builds. Whatever changes the bytes of a result
+// changes it.
+const Name = "rootfs/1"
+
+// toolchain is what a result of this builder says that it was made with.
+const toolchain = "rootfs"
+
+// Options says where packages come from.
+type Options struct {
+	Store  store.Opener   // holds the inputs
+	Env    []string       // the session that this process is in; nil = environ.Child()
+	Client *origin.Client // asks the archives in a recording; nil = one that heeds the proxy of this process
+	Etc    string         // apt's configuration; "" = /etc/apt
+}
+
+// Builder makes root file systems. It is safe for concurrent use.
+type Builder struct {
+	o    Options
+	kind string // of the session around
+}
+
+// New returns a Builder.
+func New(o Options) *Builder {
+	if o.Env == nil {
+		o.Env = environ.Child()
+	}
+	if o.Client == nil {
+		o.Client = &origin.Client{}
+	}
+	if o.Etc == "" {
+		o.Etc = "/etc/apt"
+	}
+	return &Builder{o: o, kind: session.Kind(o.Env)}
+}
+
+var _ builder.Builder = (*Builder)(nil)
+
+// settings is the part of a recipe that is this builder's own.
+type settings struct {
+	Root         Root          `json:"root"`
+	Architecture string        `json:"architecture"`
+	Lock         digest.Digest `json:"lock,omitempty"`    // of overland.lock in the commit
+	Session      string        `json:"session,omitempty"` // its inputs may differ from Lock's
+}
+
+// Recipe returns what decides the bytes of j. Outside of a recording, a commit that holds no lock is
+// Invalid.
+func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, error) {
+	root, ok := j.Artifact.Settings.(*Root)
+	if !ok {
+		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key rootfs", j.Name)
+	}
+	arch := architectures[j.Platform]
+	if arch == "" {
+		return builder.Recipe{}, errs.Errorf(errs.Invalid, "no distribution is built for %s", j.Platform)
+	}
+	s := settings{Root: *root, Architecture: arch}
+	if b.kind == session.Recording {
+		s.Session = b.kind
+	}
+	lock, err := j.ReadFile(ctx, lockfile.Name)
+	switch {
+	case err == nil:
+		s.Lock = digest.Of(lock)
+	case !errors.Is(err, fs.ErrNotExist):
+		return builder.Recipe{}, err
+	case s.Session == "":
+		return builder.Recipe{}, noLock(j)
+	}
+	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
+}
+
+func noLock(j builder.Job) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says which packages %s is made of", j.Commit.Version, lockfile.Name, j.Name),
+		"overland record -- overland build, then commit %s", lockfile.Name)
+}
+
+// Build makes the root file system of j below scratch. A set that does not go together, or a package whose script is
+// not known, is errs.Invalid; one that is not what lock or index says is errs.Untrusted.
+func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, _, scratch string) (builder.Output, error) {
+	s, ok := r.Settings.(settings)
+	if !ok {
+		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
+	}
+	all, err := b.candidates(ctx, j, s, scratch)
+	if err != nil {
+		return builder.Output{}, err
+	}
+	list, missed, err := choose(&s.Root, s.Architecture, all)
+	if err != nil {
+		if s.Session == "" {
+			err = errs.Hint(fmt.Errorf("%s: %w", lockfile.Name, err), "with a network: overland record -- overland build, then commit %s", lockfile.Name)
+		}
+		return builder.Output{}, err
+	}
+	for _, c := range missed {
+		j.Note(fmt.Sprintf("%s: %s is left without %s, which only its scripts need", j.Name, c.Package, c.Depends))
+	}
+	j.Progress(builder.StepCompile, fmt.Sprintf("%d packages", len(list)))
+	file := filepath.Join(scratch, j.Name+".tar")
+	if err := assemble(ctx, &s.Root, list, file, scratch); err != nil {
+		return builder.Output{}, err
+	}
+	return builder.Output{File: file, Data: true, Toolchain: toolchain}, nil
+}
+
+// candidates returns what may be chosen from.
+func (b *Builder) candidates(ctx context.Context, j builder.Job, s settings, scratch string) ([]*candidate, error) {
+	if s.Session != "" {
+		sources, err := apt.ReadSources(b.o.Etc)
+		if err != nil {
+			return nil, err
+		}
+		l := live{client: b.o.Client, sources: sources, etc: b.o.Etc, dir: scratch}
+		return l.fetch(ctx, &s.Root, s.Architecture, func(what string) { j.Progress(builder.StepFetch, what) })
+	}
+	text, err := j.ReadFile(ctx, lockfile.Name)
+	if err != nil {
+		return nil, err
+	}
+	l, err := lockfile.Parse(bytes.NewReader(text), 0)
+	if err != nil {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")
+	}
+	return locked(ctx, l, b.o.Store, &s.Root, s.Architecture)
+}
+
+// assemble writes the root file system of the packages in list to file.
+func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch string) error {
+	t, err := newTree(scratch)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	for _, c := range list {
+		if err := unpack(ctx, t, root, c); err != nil {
+			return err
+		}
+	}
+	for _, c := range list {
+		if do := actions[c.Name]; do != nil {
+			if err := do(t); err != nil {
+				return fmt.Errorf("%s: what its scripts do: %w", c.Name, err)
+			}
+		}
+	}
+	if err := t.complete(); err != nil {
+		return err
+	}
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := t.writeTo(f); err != nil {
+		return fsx.Full(err)
+	}
+	return f.Close()
+}
+
+// unpack adds the files of c, and what says that it is there, to t.
+func unpack(ctx context.Context, t *tree, root *Root, c *candidate) error {
+	var sums []byte
+	err := c.contents(ctx, deb.Contents{
+		Control: func(name string, r io.Reader) (err error) {
+			switch {
+			case name == "md5sums":
+				const most = 64 << 20
+				sums, err = fsx.Read(r, name, most)
+			case slices.Contains(scripts, name) && actions[c.Name] == nil && !slices.Contains(root.SkipScripts, c.Name):
+				const most = 1 << 20
+				b, err := fsx.Read(r, name, most)
+				if err == nil && !inert(string(b)) {
+					err = unknown(c.Name, name)
+				}
+				return err
+			}
+			return err
+		},
+		Data: func(h *tar.Header, r io.Reader) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return t.add(c.Package, h, r)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	// As scanners look for it in images without dpkg.
+	at := "var/lib/dpkg/status.d/" + c.Name
+	if err := t.write(at, fileMode, append(bytes.TrimRight(c.control, "\n"), '\n')); err != nil {
+		return err
+	}
+	if len(sums) == 0 {
+		return nil
+	}
+	return t.write(at+".md5sums", fileMode, sums)
+}

@@ -1,0 +1,298 @@
+package rootfs
+
+import (
+	"archive/tar"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"overland/internal/deb"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+// Limits of one root file system.
+const (
+	entriesLimit = 1_000_000
+	sizeLimit    = 16 << 30  // bytes of all files
+	namesLimit   = 256 << 20 // bytes of all names, which are held in memory
+	nameLimit    = 4096      // bytes of a name or the target of a link
+	idLimit      = 1 << 16   // of a user or a group
+	dirMode      = 0o755
+	fileMode     = 0o644
+)
+
+// tree is a root file system while it is made: names in memory, what files hold in a spool.
+type tree struct {
+	entries map[string]*entry // by clean names without a leading slash
+	spool   *os.File
+	size    int64 // of spool
+	names   int64
+	latest  time.Time // of all files; what is made here has it
+}
+
+// entry is one file, folder or link.
+type entry struct {
+	kind     byte // tar.TypeReg, TypeDir, TypeSymlink, TypeLink
+	mode     int64
+	uid, gid int
+	made     time.Time
+	target   string // of a symlink, as it is; of a hard link, a name in the tree
+	at, size int64  // in the spool
+	of       *deb.Package
+}
+
+// newTree returns an empty tree whose spool is a file in the folder dir.
+func newTree(dir string) (*tree, error) {
+	f, err := os.CreateTemp(dir, "spool-")
+	if err != nil {
+		return nil, err
+	}
+	return &tree{entries: map[string]*entry{}, spool: f}, nil
+}
+
+func (t *tree) close() {
+	t.spool.Close()
+	_ = os.Remove(t.spool.Name())
+}
+
+// merged are the folders that are links to those of the same name below usr: packages may have files in
+// both, as long as the root has them in one.
+var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"}
+
+// clean returns the name in the tree of an entry called raw; "" is the root itself.
+func clean(raw string) (string, error) {
+	name := path.Clean(strings.TrimPrefix(raw, "./"))
+	if len(raw) > nameLimit || raw == "" || raw[0] == '/' || strings.ContainsAny(raw, "\x00\\\n") || name != "." && !filepath.IsLocal(name) {
+		return "", errs.Errorf(errs.Untrusted, "%.200q is not a name of a file below the root", raw)
+	}
+	if name == "." {
+		return "", nil
+	}
+	first, _, deeper := strings.Cut(name, "/")
+	if deeper && slices.Contains(merged, first) {
+		return "usr/" + name, nil
+	}
+	return name, nil
+}
+
+// add adds the entry h of the package p, whose bytes are r.
+func (t *tree) add(p *deb.Package, h *tar.Header, r io.Reader) error {
+	name, err := clean(h.Name)
+	if err != nil || name == "" {
+		return err
+	}
+	kind := h.Typeflag
+	if kind == tar.TypeDir && slices.Contains(merged, name) {
+		name = "usr/" + name
+	}
+	e := &entry{kind: kind, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid, made: h.ModTime.Truncate(time.Second), target: h.Linkname, of: p}
+	switch {
+	case h.Uid < 0 || h.Uid >= idLimit || h.Gid < 0 || h.Gid >= idLimit:
+		return errs.Errorf(errs.Untrusted, "%s is of user %d and group %d", name, h.Uid, h.Gid)
+	case kind == tar.TypeReg, kind == tar.TypeDir:
+	case kind == tar.TypeSymlink:
+		if h.Linkname == "" || len(h.Linkname) > nameLimit || strings.Contains(h.Linkname, "\x00") {
+			return errs.Errorf(errs.Untrusted, "%s is a link to %.100q", name, h.Linkname)
+		}
+	case kind == tar.TypeLink:
+		if e.target, err = clean(h.Linkname); err != nil {
+			return err
+		}
+	default:
+		return errs.Errorf(errs.Untrusted, "%s is neither file, folder nor link: a device, or worse (type %q)", name, kind)
+	}
+	if old := t.entries[name]; old != nil {
+		keep, err := t.both(name, old, e)
+		if err != nil || keep {
+			return err
+		}
+	}
+	if kind == tar.TypeReg {
+		e.at, e.size = t.size, h.Size
+		if err := t.spooled(r); err != nil {
+			return err
+		}
+	}
+	return t.set(name, e)
+}
+
+// both says what happens to the entry old that e has the name of: keep = it stays.
+func (t *tree) both(name string, old, e *entry) (keep bool, err error) {
+	switch {
+	case old.kind == tar.TypeDir && e.kind == tar.TypeDir:
+		return true, nil
+	case old.of == e.of || old.of == nil:
+		return false, errs.Errorf(errs.Untrusted, "%s is there twice", name)
+	case old.kind == tar.TypeDir || e.kind == tar.TypeDir:
+	case replaces(e.of, old.of):
+		return false, nil
+	case replaces(old.of, e.of):
+		return true, nil
+	}
+	return false, errs.Hint(errs.Errorf(errs.Invalid, "%s and %s both have %s, and neither says that it replaces the other", old.of.Name, e.of.Name, name),
+		"leave one of them out")
+}
+
+// replaces reports whether p may have files that are q's too.
+func replaces(p, q *deb.Package) bool {
+	return slices.ContainsFunc(p.Replaces, func(a deb.Alternatives) bool { return a[0].Name == q.Name && a[0].Holds(q.Version) })
+}
+
+func (t *tree) set(name string, e *entry) error {
+	if _, there := t.entries[name]; !there {
+		t.names += int64(len(name) + len(e.target))
+	}
+	t.entries[name] = e
+	if e.made.After(t.latest) {
+		t.latest = e.made
+	}
+	if len(t.entries) > entriesLimit || t.names > namesLimit {
+		return errs.Errorf(errs.Untrusted, "more than %d files, or their names are too long", entriesLimit)
+	}
+	return nil
+}
+
+// spooled adds what r yields to the spool.
+func (t *tree) spooled(r io.Reader) error {
+	n, err := io.Copy(t.spool, io.LimitReader(r, sizeLimit-t.size+1))
+	if t.size += n; err == nil && t.size > sizeLimit {
+		err = errs.Errorf(errs.Untrusted, "more than %d bytes", int64(sizeLimit))
+	}
+	return fsx.Full(err)
+}
+
+// The following are for actions: what is made here has no package, is root's, and as old as the
+// newest file of the packages.
+
+func (t *tree) has(name string) bool { return t.entries[name] != nil }
+
+// under returns the names of the regular files in the folder dir and below, sorted.
+func (t *tree) under(dir string) (list []string) {
+	for name, e := range t.entries {
+		if e.kind == tar.TypeReg && strings.HasPrefix(name, dir+"/") {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// read returns what the file name holds; fs.ErrNotExist when it is not a regular file.
+func (t *tree) read(name string) ([]byte, error) {
+	e := t.entries[name]
+	if e == nil || e.kind != tar.TypeReg {
+		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	const most = 64 << 20
+	return fsx.Read(io.NewSectionReader(t.spool, e.at, e.size), name, most)
+}
+
+// write makes the file name unless it is there.
+func (t *tree) write(name string, mode int64, b []byte) error {
+	if t.has(name) {
+		return nil
+	}
+	e := &entry{kind: tar.TypeReg, mode: mode, at: t.size, size: int64(len(b))}
+	return errors.Join(t.spooled(strings.NewReader(string(b))), t.set(name, e))
+}
+
+// link makes the symbolic link name to target unless something is there.
+func (t *tree) link(name, target string) error {
+	if t.has(name) {
+		return nil
+	}
+	return t.set(name, &entry{kind: tar.TypeSymlink, mode: 0o777, target: target})
+}
+
+// dir makes the folder name unless something is there.
+func (t *tree) dir(name string, mode int64, gid int) error {
+	if t.has(name) {
+		return nil
+	}
+	return t.set(name, &entry{kind: tar.TypeDir, mode: mode, gid: gid})
+}
+
+// complete adds the folders that are missing and the links of merged, and checks what holds for the
+// tree as a whole.
+func (t *tree) complete() error {
+	for _, name := range slices.Collect(maps.Keys(t.entries)) {
+		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
+			if err := t.dir(dir, dirMode, 0); err != nil {
+				return err
+			}
+			if t.entries[dir].kind != tar.TypeDir {
+				return errs.Errorf(errs.Untrusted, "%s lies below %s, which is not a folder", name, dir)
+			}
+		}
+	}
+	for _, name := range merged {
+		if e := t.entries["usr/"+name]; e == nil || e.kind != tar.TypeDir {
+			continue
+		}
+		if err := t.link(name, "usr/"+name); err != nil {
+			return err
+		}
+		if e := t.entries[name]; e.kind != tar.TypeSymlink || e.target != "usr/"+name {
+			return errs.Errorf(errs.Untrusted, "/%s is not a link to usr/%s", name, name)
+		}
+	}
+	for name, e := range t.entries {
+		if e.kind != tar.TypeLink {
+			continue
+		}
+		to := t.entries[e.target]
+		if to == nil || to.kind != tar.TypeReg || to.of != e.of {
+			return errs.Errorf(errs.Untrusted, "%s is a hard link to %.200q, which is not a file of its package", name, e.target)
+		}
+	}
+	return nil
+}
+
+// writeTo writes the tree to w as a tar whose entries are sorted by name.
+func (t *tree) writeTo(w io.Writer) error {
+	out := tar.NewWriter(w)
+	first := map[string]string{} // of a file that has several names: the one that was written with its bytes
+	for _, name := range slices.Sorted(maps.Keys(t.entries)) {
+		e := t.entries[name]
+		h := &tar.Header{
+			Typeflag: e.kind, Name: name, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: e.made, Linkname: e.target, Size: e.size,
+		}
+		if e.made.IsZero() {
+			h.ModTime = t.latest
+		}
+		switch e.kind {
+		case tar.TypeDir:
+			h.Name += "/"
+		case tar.TypeReg, tar.TypeLink:
+			// The sorted order may have a link before the file.
+			file := cmp.Or(e.target, name)
+			if at, written := first[file]; written {
+				h.Typeflag, h.Linkname, h.Size = tar.TypeLink, at, 0
+				break
+			}
+			first[file] = name
+			to := t.entries[file]
+			h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeReg, "", to.size, to.mode
+			e = to
+		}
+		if err := out.WriteHeader(h); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			if _, err := io.Copy(out, io.NewSectionReader(t.spool, e.at, e.size)); err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+		}
+	}
+	return out.Close()
+}
