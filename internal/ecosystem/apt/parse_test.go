@@ -106,6 +106,7 @@ func TestItems(t *testing.T) {
 		{"/debian/dists/calm/main/binary-all/Packages.xz", "debian/dists/calm/main/binary-all/Packages.xz", "http://a.invalid/debian/dists/calm/main/binary-all/Packages.xz", true},
 		{"/debian/dists/calm/main/by-hash/SHA256/" + sum, "debian/dists/calm/main/by-hash/SHA256/" + sum, "http://a.invalid/debian/dists/calm/main/by-hash/SHA256/" + sum, false},
 		{"/debian/pool/a_1%3a2~x+y.deb", "debian/pool/a_1%3a2~x+y.deb", "http://a.invalid/debian/pool/a_1%253a2~x+y.deb", false},
+		{"/debian/dists/storm/InRelease", "debian/dists/storm/InRelease", "http://a.invalid/debian/dists/storm/InRelease", true}, // no source names it
 		{"/flat/./InRelease", "flat/InRelease", "http://f.invalid/flat/InRelease", true},
 		{"/flat/./Packages", "flat/Packages", "http://f.invalid/flat/Packages", true},
 		{"/flat/./x.deb", "flat/x.deb", "http://f.invalid/flat/x.deb", false},
@@ -119,7 +120,7 @@ func TestItems(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"/", "/debian", "/debian/", "/other/dists/calm/InRelease", "/debian/../x", "/debian/pool/../../x", "/debian/a\\b", "/debian/a\x00b",
-		"/debian/dists/storm/InRelease", "/debian/dists/calm/Release", "/debian/dists/calm/Release.gpg",
+		"/debian/dists/calm/Release", "/debian/dists/calm/Release.gpg",
 		"/debian/dists/calm/main/binary-all/Packages.diff/Index", "/debian/dists/calm/by-hash/MD5Sum/" + sum[:32], "/debian/pool/dir/",
 		"/debian/" + strings.Repeat("a", apt.PathLimit),
 	} {
