@@ -213,7 +213,7 @@ var bad = map[string]yamltest.Refusal{
 	"artifact name":         {strings.Replace(head, "  a:", "  A_b:", 1), `f.yaml:4:3: artifact "A_b"`, "a to z", true},
 	"no builder":            {strings.Replace(head, "{go: ./cmd/a}", "{platforms: [linux/amd64]}", 1), "f.yaml:4:3: artifact a has no builder key", "go: ./cmd/a", false},
 	"two builders":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ./cmd/a, rootfs: x}", 1), "f.yaml:4:3: artifact a has 2 builder keys, go and rootfs", "keep one", true},
-	"later builder":         {strings.Replace(head, "{go: ./cmd/a}", "{rootfs: x}", 1), "f.yaml:4:15: the builder rootfs is not there yet", "go, command", true},
+	"later builder":         {strings.Replace(head, "{go: ./cmd/a}", "{dockerfile: x}", 1), "f.yaml:4:19: the builder dockerfile is not there yet", "go, command", true},
 	"bad platform":          {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm/v8]}", 1), `f.yaml:4:26: platform "linux/arm/v8": not one of linux/amd64`, "leave platforms out", true},
 	"platform twice":        {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: [linux/arm64, linux/arm64]}", 1), `f.yaml:4:39: platform "linux/arm64" is here twice`, "", true},
 	"no platform":           {strings.Replace(head, "{go: ./cmd/a}", "{go: ., platforms: []}", 1), "f.yaml:4:25: platforms is empty", "", true},
