@@ -91,7 +91,7 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 			command.Key: command.New(command.Options{
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),
-			image.Key: image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
+			image.Key:  image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
 			rootfs.Key: rootfs.New(rootfs.Options{Store: p.depot, Env: p.env()}),
 		},
 		Cache:    p.cacheDir(),
