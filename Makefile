@@ -59,7 +59,7 @@ fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give i
 cross: agents ## every program for every system that it is for
 	GOOS=darwin GOARCH=arm64 $(GOBUILD) -o /dev/null ./cmd/overland
 	GOOS=darwin GOARCH=amd64 $(GO) vet ./cmd/overland
-	GOOS=linux GOARCH=arm GOARM=5 CGO_ENABLED=0 $(GO) vet -trimpath -buildvcs=false -tags $(AGENTTAGS) -gcflags '$(AGENTGC)' ./internal/... ./cmd/...
+	GOOS=linux GOARCH=arm GOARM=5 CGO_ENABLED=0 $(GO) vet -trimpath -buildvcs=false -tags $(AGENTTAGS) $(AGENTGC) ./internal/... ./cmd/...
 
 vm: vmdeps ## builds and services in virtual machines of the other processors
 	for a in arm64 arm; do OVERLAND_VM_ARCH=$$a $(GO) test -count=1 -run InAMachine ./internal/testkit/vm || exit 1; done
