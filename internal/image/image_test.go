@@ -31,6 +31,9 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // program stands for a program: long enough that its packing is not one block.
 var program = bytes.Repeat([]byte("the cable is unplugged; "), 40_000)
 
+// Numbers of users and groups that need 32 bits; no constants, which a 32-bit processor has no int for.
+var farUser, noGroup int64 = 3_000_000_000, 1<<32 - 1
+
 // sample adds members of every kind.
 func sample(l *image.Layer) error {
 	for _, e := range []image.Entry{
@@ -38,7 +41,7 @@ func sample(l *image.Layer) error {
 		{Name: "usr", Kind: image.Folder, Mode: 0o700}, // is there by now
 		{Name: "usr/bin/w", Kind: image.Hardlink, Target: "usr/bin/wallet"},
 		{Name: "bin", Kind: image.Symlink, Target: "usr/bin"},
-		{Name: "data", Kind: image.Folder, Mode: 0o700 | fs.ModeSticky, UID: 3_000_000_000, GID: 5, Time: noon},
+		{Name: "data", Kind: image.Folder, Mode: 0o700 | fs.ModeSticky, UID: int(farUser), GID: 5, Time: noon},
 		{Name: "data/" + strings.Repeat("é", 200), Mode: 0o4755&0o777 | fs.ModeSetuid, Xattrs: map[string]string{"security.capability": "\x01\x00\x00\x02", "user.a": "b"}},
 	} {
 		if err := l.Add(e, bytes.NewReader(program)); err != nil {
@@ -131,7 +134,7 @@ func TestALayerHoldsWhatWasAdded(t *testing.T) {
 				t.Errorf("%d bytes, %v; %+v", len(got), err, h)
 			}
 		case "data/":
-			if h.Uid != 3_000_000_000 || h.Gid != 5 || h.Mode != 0o1700 {
+			if int64(h.Uid) != farUser || h.Gid != 5 || h.Mode != 0o1700 {
 				t.Errorf("%+v", h)
 			}
 		case "bin", "usr/bin/w":
@@ -181,7 +184,7 @@ func TestWhatNoLayerHolds(t *testing.T) {
 		{image.Entry{Name: "a", Kind: image.Symlink, Target: "b", Size: 1}, "a size of"},
 		{image.Entry{Name: "a", Size: -1}, "a size of"},
 		{image.Entry{Name: "a", UID: -1}, "owner"},
-		{image.Entry{Name: "a", GID: 1<<32 - 1}, "owner"},
+		{image.Entry{Name: "a", GID: int(noGroup)}, "owner"},
 		{image.Entry{Name: "a", Mode: fs.ModeDevice}, "mode"},
 		{image.Entry{Name: "a", Kind: 9}, "kind 9"},
 		{image.Entry{Name: "a", Xattrs: map[string]string{"a=b": ""}}, "extended attribute"},

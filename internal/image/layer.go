@@ -213,7 +213,7 @@ func (e Entry) header() (*tar.Header, error) {
 		return nil, errors.New("not a path below the root")
 	case strings.Contains("/"+e.Name, "/"+whiteout):
 		return nil, fmt.Errorf("names that begin with %s remove files of other layers", whiteout)
-	case e.UID < 0 || e.GID < 0 || e.UID > maxID || e.GID > maxID:
+	case e.UID < 0 || e.GID < 0 || int64(e.UID) > maxID || int64(e.GID) > maxID:
 		return nil, fmt.Errorf("owner %d:%d: no user or group has that number", e.UID, e.GID)
 	case e.Size < 0 || e.Kind != File && e.Size != 0:
 		return nil, fmt.Errorf("a size of %d bytes", e.Size)
