@@ -239,7 +239,7 @@ func (s *pieces) ReadAt(p []byte, off int64) (int, error) {
 			return done, err
 		}
 		if off += int64(n); off < s.sizes[i] {
-			return done, io.ErrUnexpectedEOF // shorter than it was when it was opened
+			return done, untrusted("%s is shorter than its file system says: %w", f.Name(), io.ErrUnexpectedEOF)
 		}
 		off = 0
 	}

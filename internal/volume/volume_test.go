@@ -558,3 +558,22 @@ func TestSealAgainWithFewerParts(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A file system that says more than there is gives a volume that is damaged, and not one that cannot be read.
+func TestAFileThatIsShorterThanItsFileSystemSays(t *testing.T) {
+	path := small(t).seal(t, Options{})
+	for _, more := range []int64{1, 1 << 40} {
+		p, err := openPieces(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.sizes[0], p.size = p.sizes[0]+more, p.size+more
+		_, err = readEnd(p, p.size)
+		if errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), path) {
+			t.Errorf("%d bytes more: %v", more, err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
