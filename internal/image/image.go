@@ -138,6 +138,15 @@ func putJSON(ctx context.Context, s store.Blobs, mediaType string, v any) (ocisp
 // Read returns the config of the image whose manifest is desc, and the descriptors of its layers. What is
 // not an image, or is not whole, is an error of kind Untrusted.
 func Read(ctx context.Context, s store.Getter, desc ocispec.Descriptor) (*ocispec.Image, []ocispec.Descriptor, error) {
+	c, list, err := read(ctx, s, desc)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, list[1:], nil
+}
+
+// read is Read with the descriptor of the config before those of the layers.
+func read(ctx context.Context, s store.Getter, desc ocispec.Descriptor) (*ocispec.Image, []ocispec.Descriptor, error) {
 	b, err := s.Bytes(ctx, desc.Digest, store.ManifestLimit)
 	if err != nil {
 		return nil, nil, err
@@ -165,5 +174,5 @@ func Read(ctx context.Context, s store.Getter, desc ocispec.Descriptor) (*ocispe
 			return nil, nil, errs.E(errs.Untrusted, err)
 		}
 	}
-	return &c, list[1:], nil
+	return &c, list, nil
 }

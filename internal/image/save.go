@@ -19,16 +19,8 @@ import (
 // which `docker load` finds its way in it. So docker, podman, ctr and skopeo take the same file. name is what
 // it is called there: "wallet:r412". Equal images of one name give equal bytes.
 func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name string, w io.Writer) error {
-	config, layers, err := Read(ctx, s, desc)
+	config, parts, err := read(ctx, s, desc)
 	if err != nil {
-		return err
-	}
-	b, err := s.Bytes(ctx, desc.Digest, store.ManifestLimit)
-	if err != nil {
-		return err
-	}
-	var m ocispec.Manifest
-	if err := json.Unmarshal(b, &m); err != nil {
 		return err
 	}
 	at := time.Unix(0, 0)
@@ -40,8 +32,8 @@ func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name stri
 		Config   string
 		RepoTags []string
 		Layers   []string
-	}{{Config: blobPath(m.Config.Digest), RepoTags: []string{name}}}
-	for _, l := range layers {
+	}{{Config: blobPath(parts[0].Digest), RepoTags: []string{name}}}
+	for _, l := range parts[1:] {
 		docker[0].Layers = append(docker[0].Layers, blobPath(l.Digest))
 	}
 	desc.Annotations = map[string]string{
@@ -61,7 +53,7 @@ func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name stri
 		}
 	}
 	done := map[digest.Digest]bool{} // a layer may stand twice in an image
-	for _, d := range append([]ocispec.Descriptor{desc, m.Config}, layers...) {
+	for _, d := range append([]ocispec.Descriptor{desc}, parts...) {
 		if done[d.Digest] {
 			continue
 		}
