@@ -3,9 +3,7 @@ package command
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,13 +85,11 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	s := settings{
 		Run: slices.Clone(c.Run), Output: c.Output, Session: b.kind, Version: j.Commit.Version, Time: j.Commit.Time.Unix(),
 	}
-	lock, err := j.ReadFile(ctx, lockfile.Name)
-	switch {
-	case err == nil:
-		s.Lock = digest.Of(lock)
-	case !errors.Is(err, fs.ErrNotExist):
+	var err error
+	switch s.Lock, err = j.LockDigest(ctx); {
+	case err != nil:
 		return builder.Recipe{}, err
-	case b.kind == "":
+	case s.Lock == "" && b.kind == "":
 		return builder.Recipe{}, errs.Hint(errs.Errorf(errs.Invalid, "%s holds no %s, so nothing says what the command may fetch",
 			j.Commit.Version, lockfile.Name), "overland record -- overland build, then commit %s", lockfile.Name)
 	}

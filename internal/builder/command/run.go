@@ -1,7 +1,6 @@
 package command
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -52,13 +51,9 @@ func (m missing) Error() string {
 
 // replay runs the command where only what the commit's lock names can be fetched.
 func (b *Builder) replay(ctx context.Context, j builder.Job, s settings, w place, said io.Writer) error {
-	text, err := j.ReadFile(ctx, lockfile.Name)
+	lock, err := j.Lock(ctx)
 	if err != nil {
 		return err
-	}
-	lock, err := lockfile.Parse(bytes.NewReader(text), 0)
-	if err != nil {
-		return errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")
 	}
 	res, err := session.Replay(ctx, session.Options{
 		Blobs: b.o.Store, Lock: lock, Command: argv(s), WorkDir: w.src, Environ: b.environ(j, s, w), Stdout: said, Stderr: said,

@@ -4,10 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,13 +83,11 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	if b.kind == session.Recording {
 		s.Session = b.kind
 	}
-	lock, err := j.ReadFile(ctx, lockfile.Name)
-	switch {
-	case err == nil:
-		s.Lock = digest.Of(lock)
-	case !errors.Is(err, fs.ErrNotExist):
+	var err error
+	switch s.Lock, err = j.LockDigest(ctx); {
+	case err != nil:
 		return builder.Recipe{}, err
-	case s.Session == "":
+	case s.Lock == "" && s.Session == "":
 		return builder.Recipe{}, noLock(j)
 	}
 	return builder.Recipe{Builder: Name, Toolchain: toolchain, Settings: s}, nil
@@ -141,13 +137,9 @@ func (b *Builder) candidates(ctx context.Context, j builder.Job, s settings, scr
 		l := live{client: b.o.Client, sources: sources, etc: b.o.Etc, dir: scratch}
 		return l.fetch(ctx, &s.Root, s.Architecture, func(what string) { j.Progress(builder.StepFetch, what) })
 	}
-	text, err := j.ReadFile(ctx, lockfile.Name)
+	l, err := j.Lock(ctx)
 	if err != nil {
 		return nil, err
-	}
-	l, err := lockfile.Parse(bytes.NewReader(text), 0)
-	if err != nil {
-		return nil, errs.Hint(errs.Errorf(errs.Invalid, "%s: %w", lockfile.Name, err), "mend the line, or record again, and commit it")
 	}
 	return locked(ctx, l, b.o.Store, &s.Root, s.Architecture)
 }
