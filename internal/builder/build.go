@@ -62,12 +62,15 @@ type Built struct {
 	Parts     []digest.Digest // of an image: its config and layers, in the depot too
 	Digest    digest.Digest
 	Size      int64          // bytes
-	Whole     int64          // bytes, of the result and its parts
+	Beside    int64          // bytes, of its Parts
 	Toolchain string         // "go1.26.8"
 	Cached    bool           // nothing was built
 	Shared    bool           // another machine built it
 	Isolation cell.Isolation // as in the Recipe
 }
+
+// Whole returns the length in bytes of b with its Parts.
+func (b Built) Whole() int64 { return b.Size + b.Beside }
 
 // Step is the part of building one artifact that is under way. A
 // progress event's note begins with it.

@@ -44,13 +44,13 @@ type record struct {
 	Parts     []digest.Digest `json:"parts,omitempty"` // as in the Output
 	Inputs    inputs          `json:"inputs"`          // for people: why this is a result of its own
 
-	Whole int64 `json:"-"` // bytes, of the result and its parts
+	Beside int64 `json:"-"` // bytes, of Parts; weigh fills it
 }
 
 // built returns what r remembers as the result of j.
 func (r record) built(j Job, cached bool) Built {
 	return Built{
-		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Image: r.Image, Parts: r.Parts, Whole: r.Whole, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
+		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Image: r.Image, Parts: r.Parts, Beside: r.Beside, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
 		Cached: cached, Isolation: r.Inputs.Recipe.Isolation,
 	}
 }
@@ -99,15 +99,15 @@ func readRecord(b []byte, size func(digest.Digest) (int64, error)) (record, bool
 	return r, r.weigh(size) == nil
 }
 
-// weigh asks for the sizes of all blobs of r.
+// weigh asks for the sizes of the parts of r.
 func (r *record) weigh(size func(digest.Digest) (int64, error)) error {
-	r.Whole = r.Size
+	r.Beside = 0
 	for _, d := range r.Parts {
 		n, err := size(d)
 		if err != nil {
 			return err
 		}
-		r.Whole += n
+		r.Beside += n
 	}
 	return nil
 }

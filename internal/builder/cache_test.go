@@ -35,7 +35,7 @@ func TestCancelWhileAnotherBuilds(t *testing.T) {
 func TestRecordSurvivesACrash(t *testing.T) {
 	key := digest.Of([]byte("recipe"))
 	blob := digest.Of([]byte("blob"))
-	want := record{Digest: blob, Size: 4, Toolchain: "go1.26.8", Parts: []digest.Digest{key}, Whole: 8}
+	want := record{Digest: blob, Size: 4, Toolchain: "go1.26.8", Parts: []digest.Digest{key}, Beside: 4}
 	crash := errors.New("crash")
 	for stop := 1; ; stop++ {
 		n := 0
@@ -74,7 +74,7 @@ func FuzzRecord(f *testing.F) {
 			return
 		}
 		want := append([]digest.Digest{r.Digest}, r.Parts...)
-		if !slices.Equal(asked, want) || r.Size != 1 || r.Whole != int64(len(want)) {
+		if !slices.Equal(asked, want) || r.Size != 1 || r.Size+r.Beside != int64(len(want)) {
 			t.Errorf("accepted %+v", r)
 		}
 		for _, d := range asked {

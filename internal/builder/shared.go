@@ -55,7 +55,7 @@ func (r *run) shared(ctx context.Context, j Job, in inputs) (rec record, found b
 		return record{}, false, err
 	}
 	s, found, err := r.req.Shared.Get(ctx, w)
-	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data, Whole: s.Size}, found, err
+	return record{Digest: s.Digest, Size: s.Size, Toolchain: s.Toolchain, Data: s.Data}, found, err
 }
 
 // share offers a result that was built here to other machines.

@@ -52,6 +52,11 @@ git init -q && git add -A && git -c user.name=t -c user.email=t@example.org comm
 		if err != nil {
 			t.Fatal(err)
 		}
+		for _, one := range list[len(made):] {
+			if one.Whole() != int64(len(text)) {
+				t.Errorf("%s for %s: %d bytes are shown", one.Name, one.Platform, one.Whole())
+			}
+		}
 		b := operator.Built{Ref: release.Ref{App: "a", Version: src.Commit.Version}, Source: src, Programs: list}
 		var on []platform.Platform
 		for _, a := range b.Release().Artifacts[len(made):] {

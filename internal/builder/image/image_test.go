@@ -159,7 +159,7 @@ func (b *bench) must(text string) (*ocispec.Image, []ocispec.Descriptor, []strin
 		}
 		whole += n
 	}
-	if !built[0].Image || !built[0].Data || built[0].Whole != whole {
+	if !built[0].Image || !built[0].Data || built[0].Whole() != whole {
 		b.t.Errorf("%+v", built[0])
 	}
 	c, list, err := layers.Read(b.t.Context(), b.depot, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: built[0].Digest, Size: built[0].Size})

@@ -108,13 +108,13 @@ func printBuilt(t *term.Term, b *operator.Built, paths []string, asJSON bool) er
 	var rows [][]string
 	for i, r := range b.Programs {
 		j := Program{
-			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Whole, Toolchain: r.Toolchain, Cached: r.Cached, Shared: r.Shared, Isolation: r.Isolation,
+			Name: r.Name, Platform: r.Platform, Digest: r.Digest, Size: r.Whole(), Toolchain: r.Toolchain, Cached: r.Cached, Shared: r.Shared, Isolation: r.Isolation,
 		}
 		if i < len(paths) {
 			j.Path = paths[i]
 		}
 		out.Programs = append(out.Programs, j)
-		rows = append(rows, []string{r.Name, string(r.Platform), progress.Bytes(r.Whole), r.Toolchain, string(r.Digest)})
+		rows = append(rows, []string{r.Name, string(r.Platform), progress.Bytes(r.Whole()), r.Toolchain, string(r.Digest)})
 	}
 	if asJSON {
 		return t.JSON(out)
