@@ -67,7 +67,7 @@ func (r *run) begin(ctx context.Context, jobs []Job) {
 		if r.results[at] != nil {
 			return
 		}
-		// Who asks first makes it; the others wait. No two wait for each other, as nothing is made of itself.
+		// The first caller makes it, and the others wait. Two never wait for each other: checkNeeds refused cycles.
 		r.results[at] = sync.OnceValues(func() (Built, error) { return r.one(ctx, j) })
 		for _, of := range needs(r.req, j.Artifact) {
 			need := j

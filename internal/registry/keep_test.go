@@ -207,7 +207,7 @@ func TestARegistryThatIsNotOpened(t *testing.T) {
 	}
 }
 
-// What is no manifest, or says two things, is refused.
+// A document that is not a manifest, or contradicts itself, is refused.
 func TestManifestsThatAreNone(t *testing.T) {
 	const index = "application/vnd.oci.image.index.v1+json"
 	blob := fmt.Sprintf(`{"digest":%q,"size":1}`, digest.Of(nil))

@@ -111,7 +111,7 @@ func saysNothing(err error) bool {
 }
 
 // sealed matches the names of volumes and their parts: overland seal writes them where it is called,
-// and what was made of a commit is no part of the folder that it is made of.
+// and a volume is not a source of the commit that it was made from.
 var sealed = regexp.MustCompile(`\.volume(\.[0-9]{3,})?$`)
 
 // listWorking returns the folder's files, sorted, and those of them that git does not track. hash is

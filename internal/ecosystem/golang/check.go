@@ -117,8 +117,8 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
 }
 
-// directory is an archive whose list of files, which is read first and held in memory, is no longer than left bytes: one
-// of 500 MB lists ten million files, which take several GB.
+// directory limits the list of files of a ZIP archive to left bytes. The list is read first and held in memory: an
+// archive of 500 MB can list ten million files, which take several GB.
 type directory struct {
 	io.ReaderAt
 	left int64

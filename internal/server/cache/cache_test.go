@@ -217,7 +217,7 @@ func TestEntries(t *testing.T) {
 		if err != nil || f.Blob != digest.Of([]byte("list")) || f.Size != 4 || f.MediaType != "application/octet-stream" || f.ETag == "" {
 			t.Errorf("%s: %+v, %v", path, f, err)
 		}
-		if got := res.Header.Get("Cache-Control"); got != "no-store" { // what is held changes
+		if got := res.Header.Get("Cache-Control"); got != "no-store" { // an entry may be replaced
 			t.Errorf("%s: Cache-Control %q", path, got)
 		}
 	}
