@@ -138,10 +138,10 @@ func TestATaskThatIsCutShort(t *testing.T) {
 	w.calls()
 	w.Boot()
 	w.undecided(func(a *agent.Agent) {
-		until(t, tried)
-		if s := a.Status(); s.Trial == nil || s.Services[0].State != "running" {
-			t.Errorf("status: %+v", s)
-		}
+		until(t, func() bool { // the status follows the start
+			s := a.Status()
+			return tried() && s.Trial != nil && s.Services[0].State == "running"
+		})
 		w.calls("start wallet.migrate")
 		w.End("wallet.migrate", 0)
 		until(t, func() bool { return a.Status().Good == 2 })
