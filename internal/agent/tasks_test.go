@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/agent"
 	"overland/internal/agent/follow"
+	"overland/internal/agent/node"
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
@@ -55,6 +56,7 @@ func TestATaskRunsOnceForEachRelease(t *testing.T) {
 	two := w.migrating(v2, "done two", nil)
 	w.mustInstall(two)
 	w.calls("stop wallet.node", "start wallet.migrate", "start wallet.node")
+	w.change(func(s *node.State) { s.Tasks = map[string][]string{"wallet.migrate": s.Tasks["wallet.migrate"][1:]} }) // v1's is forgotten
 	a := w.open()
 	_, err := a.Rollback(t.Context(), 0)
 	must(t, err)
