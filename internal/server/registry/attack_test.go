@@ -15,6 +15,7 @@ import (
 	"overland/internal/auth"
 	"overland/internal/digest"
 	domain "overland/internal/registry"
+	"overland/internal/server/registry"
 )
 
 // The manifests about one subject come in answers of some MiB, however large their annotations are.
@@ -130,6 +131,18 @@ func TestOddRequests(t *testing.T) {
 		}
 		if resp.Body.Close(); resp.StatusCode != want {
 			t.Errorf("%s: %d, want %d", text, resp.StatusCode, want)
+		}
+	}
+}
+
+func TestParseRange(t *testing.T) {
+	for text, want := range map[string]bool{
+		"0-0": true, "5-9": true, "bytes 5-9/10": true, "0-9223372036854775806": true,
+		"": false, "5": false, "-5": false, "5-": false, "x-5": false, "5-x": false, "-1-5": false, "5-4": false, "0-9223372036854775807": false,
+	} {
+		first, last, err := registry.ParseRange(text)
+		if (err == nil) != want || first < 0 || last < first {
+			t.Errorf("%q: %d-%d, %v", text, first, last, err)
 		}
 	}
 }

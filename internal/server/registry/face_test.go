@@ -164,8 +164,33 @@ func TestAManifestIsWhole(t *testing.T) {
 			t.Errorf("%s: %d %s", c.what, got.status, got.body)
 		}
 	}
+	for what, path := range map[string]string{
+		"a name that is another's": layer, "a tag with a slash": string(digest.Of([]byte(m))) + "?tag=a%2Fb", "many tags": "v1" + strings.Replace(strings.Repeat("&tag=a", 65), "&", "?", 1),
+	} {
+		if got := b.do(t, "PUT", "/v2/a/manifests/"+path, ann, m, "Content-Type", manifestType); got.status != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", what, got.status, got.body)
+		}
+	}
 	if got := b.do(t, "PUT", "/v2/a/manifests/v2", ann, strings.Repeat(" ", domain.ManifestLimit+1)); got.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("a manifest of over 4 MiB: %d", got.status)
+	}
+	at := string(digest.Of([]byte(m)))
+	b.do(t, "PUT", "/v2/a/manifests/v3", ann, m, "Content-Type", manifestType)
+	for _, c := range []struct{ remove, left, gone string }{{"v3", "v1", "v3"}, {at, "", "v1"}, {"", "", at}} {
+		if c.remove != "" {
+			if got := b.do(t, "DELETE", "/v2/a/manifests/"+c.remove, ann, ""); got.status != http.StatusAccepted {
+				t.Errorf("delete %s: %d %s", c.remove, got.status, got.body)
+			}
+		}
+		if got := b.do(t, "GET", "/v2/a/manifests/"+c.gone, ann, ""); got.status != http.StatusNotFound {
+			t.Errorf("%s after %s was deleted: %d", c.gone, c.remove, got.status)
+		}
+		if c.left == "" {
+			continue
+		}
+		if got := b.do(t, "GET", "/v2/a/manifests/"+c.left, ann, ""); got.body != m {
+			t.Errorf("%s after %s was deleted: %d", c.left, c.remove, got.status)
+		}
 	}
 }
 
