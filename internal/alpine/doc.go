@@ -10,7 +10,8 @@
 //	           control member (C:) and the size; .PKGINFO, in that member, has the SHA256 of the data
 //
 // A caller walks the chain from the root: Verify and ReadIndex for an index, ReadPackage and
-// Package.Check for a package. Nothing here opens a connection or remembers anything.
+// Package.Check for a package. Who takes one apart reads ReadInfos and ReadArchive, once and in order. Nothing here
+// opens a connection or remembers anything.
 //
 // Sources: apk(5) and apk-package(5) of apk-tools, and what apk-tools 2.14 and abuild-sign write.
 //

@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 
@@ -26,6 +27,7 @@ type members struct {
 	r   *bufio.Reader
 	pos int64 // of the next byte of the file
 	z   *gzip.Reader
+	sum hash.Hash // of the bytes of this member so far; nil = not wanted
 }
 
 func newMembers(r io.Reader) *members { return &members{r: bufio.NewReaderSize(r, 64<<10)} }
@@ -34,6 +36,9 @@ func newMembers(r io.Reader) *members { return &members{r: bufio.NewReaderSize(r
 func (m *members) Read(p []byte) (int, error) {
 	n, err := m.r.Read(p)
 	m.pos += int64(n)
+	if m.sum != nil {
+		m.sum.Write(p[:n])
+	}
 	return n, err
 }
 
@@ -42,6 +47,9 @@ func (m *members) ReadByte() (byte, error) {
 	b, err := m.r.ReadByte()
 	if err == nil {
 		m.pos++
+		if m.sum != nil {
+			m.sum.Write([]byte{b})
+		}
 	}
 	return b, err
 }
@@ -50,6 +58,9 @@ func (m *members) ReadByte() (byte, error) {
 func (m *members) next() (io.Reader, error) {
 	if _, err := m.r.Peek(1); err != nil {
 		return nil, err // io.EOF
+	}
+	if m.sum != nil {
+		m.sum.Reset()
 	}
 	var err error
 	if m.z == nil {
