@@ -38,6 +38,7 @@ var floors = map[string]int{
 	"procgroup":                 0,
 	"progress":                  0,
 	"alpine":                    1,
+	"alpine/resolve":            1,
 	"confine":                   1,
 	"confine/border":            1,
 	"confine/cell":              1,
