@@ -46,6 +46,8 @@ func TestPatterns(t *testing.T) {
 		{"**", "anything/at/all", true},
 		{"*", "a", true},
 		{"*", "a/b", false},
+		{"staging/wallet", "staging", false},
+		{"**/wallet", "live/other", false}, // ** stands for parts at the end alone
 	} {
 		a := Account{Grants: []Grant{{Push, c.pattern}}}
 		if got := a.May(Push, c.name); got != c.want {
@@ -168,6 +170,9 @@ func TestNamesAreTakenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if of, err := a.ByCertificate(ctx, mine.c); err == nil || errs.KindOf(err) == errs.Denied {
+		t.Errorf("without a database: %v, %v", of, err)
+	}
+	if of, err := a.ByToken(ctx, "ann", "token"); err == nil || errs.KindOf(err) == errs.Denied {
 		t.Errorf("without a database: %v, %v", of, err)
 	}
 }
