@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,7 +122,8 @@ func TestAClientPushesAndPulls(t *testing.T) {
 	}
 	push(true, "oci:"+work+"/two:v1", at+"/staging/app:v1", "ci:"+token)
 	push(false, "oci:"+work+"/two:v1", at+"/live/app:v1", "ci:"+token) // a tag that must not move
-	cache := "docker://" + <-plain
+	addr := <-plain
+	cache := "docker://" + addr
 	for name, want := range map[string]digest.Digest{"staging/app": second, "live/app": first} {
 		for _, from := range []string{at, cache} {
 			to := filepath.Join(work, fmt.Sprintf("%x", digest.Of([]byte(name + from))[7:15]))
@@ -134,6 +136,14 @@ func TestAClientPushesAndPulls(t *testing.T) {
 				t.Errorf("%s from %s: %s, %v, want %s", name, from, got.Digest, err, want)
 			}
 		}
+	}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/v2/staging/app/tags/list", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth("ci", token)
+	if resp, err := http.DefaultTransport.RoundTrip(r); err != nil || resp.Body.Close() != nil || resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a login over plain HTTP: %+v, %v", resp, err)
 	}
 	list, err := Repositories(t.Context(), dir)
 	if want := fmt.Sprint([]Repository{{"live/app", []string{"v1"}}, {"staging/app", []string{"v1"}}}); fmt.Sprint(list) != want || err != nil {
@@ -223,4 +233,41 @@ func TestPrivateImagesAreNoBlobsForEverybody(t *testing.T) {
 		}
 	}
 	seen(http.StatusNotFound, layer, manifest)
+}
+
+// Over plain HTTP no login is taken, whatever everybody may do; private images are for accounts alone.
+func TestWhoMayPull(t *testing.T) {
+	dir := newSite(t)
+	known, err := openFacts(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer known.Close()
+	token, err := auth.Open(known).Make(t.Context(), "ci", []auth.Grant{{Action: auth.Pull, Pattern: "**"}}, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const none = http.StatusNotFound // there is no such repository
+	for _, c := range []struct {
+		private, secure, login bool
+		want                   int
+	}{
+		{false, true, true, none}, {false, true, false, none}, {false, false, true, http.StatusForbidden}, {false, false, false, none},
+		{true, true, true, none}, {true, true, false, http.StatusUnauthorized}, {true, false, true, http.StatusForbidden}, {true, false, false, http.StatusForbidden},
+	} {
+		i, err := openImages(openDepot(t, dir), known, Options{Images: RegistryOptions{Private: c.private}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/a/tags/list", nil)
+		if c.login {
+			r.SetBasicAuth("ci", token)
+		}
+		if i.route(c.secure).Handler.ServeHTTP(w, r); w.Code != c.want {
+			t.Errorf("%+v: %d %s", c, w.Code, w.Body)
+		}
+		if err := i.registry.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
