@@ -139,11 +139,11 @@ func newTarball(r io.Reader, limit int64) *tarball {
 
 // next goes to the next file; io.EOF when there is none.
 func (t *tarball) next() (err error) {
-	if t.n++; t.n > entriesLimit {
-		return fmt.Errorf("more than %d files", entriesLimit)
-	}
 	if t.h, err = t.t.Next(); err != nil && !errors.Is(err, io.EOF) {
 		return unexpected(err)
+	}
+	if t.n++; err == nil && t.n > entriesLimit {
+		return fmt.Errorf("more than %d files", entriesLimit)
 	}
 	return err
 }
