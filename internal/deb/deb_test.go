@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
@@ -57,6 +58,20 @@ func TestAChainIsWalkedInAStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for what, b := range map[string][]byte{
+		"text before it": append([]byte("Suite: storm\n"), signed...), "text behind it": append(bytes.Clone(signed), "Suite: storm\n"...), "it twice": append(bytes.Clone(signed), signed...),
+		"other text": bytes.Replace(signed, []byte("calm"), []byte("Calm"), 1), "no text": nil, "no signature": []byte("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\nSuite: calm\n"),
+	} {
+		if text, _, err := deb.VerifyInRelease(b, keys, today); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%s: %q, %v", what, text, err)
+		}
+	}
+	if _, _, err := deb.VerifyInRelease(signed, keys, time.Time{}); err != nil {
+		t.Errorf("at the time of the signature: %v", err)
+	}
+	if _, err := deb.SignedText([]byte("Suite: calm\n")); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("text that is not signed: %v", err)
+	}
 	text, signer, err := deb.VerifyInRelease(signed, keys, today)
 	if err != nil || signer != deb.Fingerprint(key) {
 		t.Fatalf("signed by %s, %v", signer, err)
@@ -85,7 +100,11 @@ func TestAChainIsWalkedInAStream(t *testing.T) {
 			t.Errorf("%s: %+v %v", name, f, ok)
 		}
 	}
-	for _, name := range []string{"main/Packages", "main/by-hash/SHA256/" + listed.SHA256, "main/binary-amd64/by-hash/SHA256/00"} {
+	other := strings.Repeat("0", 64)
+	for _, name := range []string{
+		"main/binary-amd64/by-hash/SHA256/" + other, "main/binary-amd64/by-hash/SHA512/" + other + other, "main/binary-amd64/by-hash/MD5/" + listed.SHA256,
+		"main/binary-amd64/by-hash/MD5/" + listed.SHA512, "main/Packages", "main/by-hash/SHA256/" + listed.SHA256, "main/binary-amd64/by-hash/SHA256/00",
+	} {
 		if f, ok := r.Find(name); ok {
 			t.Errorf("%s is found: %+v", name, f)
 		}
@@ -131,6 +150,7 @@ func TestWhatIsNotAnIndexIsInvalid(t *testing.T) {
 		"without a field":  " x\n",
 		"appears twice":    "Size: 1\nSize: 2\n",
 		"zstd or lzma":     "\x28\xb5\x2f\xfd",
+		"lzma":             "\x5d\x00\x00",
 		"not a field name": "a b: c\n",
 		"NUL":              "Size: \x00\n",
 	} {
@@ -140,6 +160,61 @@ func TestWhatIsNotAnIndexIsInvalid(t *testing.T) {
 	}
 	if _, err := deb.ParseRelease(nil); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "empty") {
 		t.Errorf("an empty Release: %v", err)
+	}
+}
+
+func TestParagraphs(t *testing.T) {
+	many := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "F%d: x\n", i)
+		}
+		return b.String()
+	}
+	for text, want := range map[string]deb.Paragraph{
+		"# x\nA: b\n": {"a": "b"}, "A: b\n# x\n c\n": {"a": "b\nc"}, "A: b\n\tc\n": {"a": "b\nc"}, "A: b\r\n c\r\n": {"a": "b\nc"}, "\n \nA:b": {"a": "b"},
+		"A: b\n \t\nC: d\n": {"a": "b"}, "A: b\n\t\nC: d\n": {"a": "b"}, "-A: b\n": nil, ":b: c\n": nil, "A\x7f: b\n": nil, "A b: c\n": nil,
+		many(1001): nil,
+	} {
+		got, err := deb.NewDecoder(strings.NewReader(text)).Next()
+		if diff := cmp.Diff(want, got); diff != "" || (err == nil) != (want != nil) || err != nil && errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%.40q: %v\n%s", text, err, diff)
+		}
+	}
+	if p, err := deb.NewDecoder(strings.NewReader(many(1000))).Next(); err != nil || len(p) != 1000 {
+		t.Errorf("%d fields, %v", len(p), err)
+	}
+	for _, text := range []string{"", "A: b\n", "A: b\n c"} {
+		if p, err := deb.NewDecoder(io.MultiReader(strings.NewReader(text), iotest.ErrReader(io.ErrNoProgress))).Next(); !errors.Is(err, io.ErrNoProgress) {
+			t.Errorf("%q, and then it cannot be read: %v, %v", text, p, err)
+		}
+	}
+}
+
+// An index in bzip2 is one; the same file twice is one file; one without a sha256 is not there.
+func TestWhatAnIndexMayBe(t *testing.T) {
+	const packed = "BZh91AY&SY\xfa\\\xaf\x09\x00\x00\x09\xdf\x80\x00\x10\x40\x00\x73\x14\x21\x40\x08\x00\x22\x27\x00\x10\x20\x00\x31\x4c\x26\x9a\x03\x4c\x42\x08\x0c\x4c\x83\x21" +
+		"\xd9\xd0\x6f\x81\x25\x34\x5d\x86\x1d\xb6\x40\x91\x33\x31\x99\xf3\x53\xe2\xee\x48\xa7\x0a\x12\x1f\x4b\x95\xe1\x20"
+	one := "Filename: a\nSize: 1\nSHA256: " + strings.Repeat("0", 64) + "\n"
+	for _, text := range []string{packed, one + "\n" + one, one + "\nFilename: b\nSize: 2\nMD5sum: 0\n"} {
+		x, err := deb.ReadIndex(strings.NewReader(text))
+		if _, ok := x.Find("a"); !ok || err != nil || len(x) != 1 {
+			t.Errorf("%.20q: %v, %v", text, x, err)
+		}
+	}
+}
+
+func TestIsName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"a": true, "z9": true, "0ad": true, "libstdc++6": true, "Foo.bar_baz-1": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false,
+		"": false, "-a": false, ".a": false, "a{": false, "a`": false, "a:": false, "a/b": false, "a@": false, "a[": false, "a b": false, "ä": false,
+	} {
+		if deb.IsName(name) != want {
+			t.Errorf("%.20q: %v", name, !want)
+		}
+		if _, err := deb.ParseRelations("b:" + name); name != "" && (err == nil) != want {
+			t.Errorf("as an architecture, %.20q: %v", name, err)
+		}
 	}
 }
 
@@ -162,10 +237,14 @@ func TestKeysAreOnlyThoseThatASourceNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b, c := pack.OpenPGP(birth), pack.OpenPGP(birth), pack.OpenPGP(birth)
-	other := filepath.Join(dir, "other.asc")
+	other, binary := filepath.Join(dir, "other.asc"), filepath.Join(dir, "binary.gpg")
+	var public bytes.Buffer
+	if err := a.Serialize(&public); err != nil {
+		t.Fatal(err)
+	}
 	for path, text := range map[string]string{
 		filepath.Join(dir, "trusted.gpg.d/two.asc"): pack.Armour(a) + "\n" + pack.Armour(b) + "\n",
-		other: pack.Armour(c) + "\n",
+		other: pack.Armour(c) + "\n", binary: public.String(),
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -177,6 +256,10 @@ func TestKeysAreOnlyThoseThatASourceNames(t *testing.T) {
 	}{
 		{"", []string{deb.Fingerprint(a), deb.Fingerprint(b)}},
 		{deb.Fingerprint(b) + "!", []string{deb.Fingerprint(b)}},
+		{other + " " + binary, []string{deb.Fingerprint(c), deb.Fingerprint(a)}},
+		{other + "," + binary, []string{deb.Fingerprint(c), deb.Fingerprint(a)}},
+		{other + "\n" + binary, []string{deb.Fingerprint(c), deb.Fingerprint(a)}},
+		{other + "\t" + deb.Fingerprint(c), []string{deb.Fingerprint(c)}},
 		{other, []string{deb.Fingerprint(c)}},
 		{strings.ReplaceAll("\n"+pack.Armour(a), "\n\n", "\n.\n"), []string{deb.Fingerprint(a)}},
 	} {
@@ -191,6 +274,18 @@ func TestKeysAreOnlyThoseThatASourceNames(t *testing.T) {
 	}
 	if _, err := deb.KeysFor(deb.Fingerprint(c), dir); errs.KindOf(err) != errs.Invalid {
 		t.Errorf("a key that is not trusted: %v", err)
+	}
+	for _, signedBy := range []string{deb.Fingerprint(a) + " " + other, filepath.Join(dir, "none.asc"), other + " " + filepath.Join(dir, "none.asc")} {
+		if keys, err := deb.KeysFor(signedBy, dir); err == nil {
+			t.Errorf("%d keys for %s", len(keys), signedBy)
+		}
+	}
+	for what, text := range map[string]string{
+		"no key": "-----BEGIN CERTIFICATE-----\n", "too long": pack.Armour(a) + strings.Repeat("\n", 4<<20), "half of one": pack.Armour(a)[:200],
+	} {
+		if keys, err := deb.ReadKeyring([]byte(text)); errs.KindOf(err) != errs.Invalid {
+			t.Errorf("%s: %d keys, %v", what, len(keys), err)
+		}
 	}
 	var private bytes.Buffer
 	if err := a.SerializePrivate(&private, nil); err != nil {

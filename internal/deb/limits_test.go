@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"strings"
@@ -39,6 +40,13 @@ func TestCheckOfAFile(t *testing.T) {
 func TestAReleaseContradictsItself(t *testing.T) {
 	const head = "Suite: calm\nDate: Thu, 01 Jan 2026 00:00:00 UTC\n"
 	a, b, long := strings.Repeat("a", 64), strings.Repeat("b", 64), strings.Repeat("c", 128)
+	files := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, " %s 1 %d\n", a, i)
+		}
+		return b.String()
+	}
 	for text, good := range map[string]bool{
 		"SHA256:\n " + a + " 1 x\nSHA512:\n " + long + " 1 x\n": true,
 		"SHA256:\n " + a + " 1 x\nSHA512:\n " + long + " 2 x\n": false,
@@ -46,9 +54,38 @@ func TestAReleaseContradictsItself(t *testing.T) {
 		"SHA256:\n " + a + " 1\n":                               false,
 		"SHA256:\n " + long + " 1 x\n":                          false,
 		"SHA256:\n " + a + " -1 x\n":                            false,
+		"SHA256:\n " + a + " 1 x\n " + a + " 1 x\n":             true,
+		"Valid-Until: tomorrow\n":                               false,
+		"Valid-Until: Thu, 01 Jan 2026 00:00:00 +0200\n":        false,
+		"SHA256:\n " + a + " 1 x\n\nSuite: storm\n":             false,
+		"SHA256:\n" + files(100_001):                            false,
 	} {
 		if r, err := deb.ParseRelease([]byte(head + text)); (err == nil) != good || err != nil && errs.KindOf(err) != errs.Invalid {
-			t.Errorf("%q: %+v, %v", text, r, err)
+			t.Errorf("%.200q: %v", text, err)
+		} else if good && r.CheckDates(today) != nil {
+			t.Errorf("%.200q: it says no end, and has ended", text)
+		}
+	}
+	for text, bad := range map[string]bool{"": false, "Suite: calm\n": true, "Codename: calm\n": true} {
+		r, err := deb.ParseRelease([]byte("Date: Thu, 01 Jan 2026 00:00:00 UTC\n" + text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.CheckSuite("storm"); (err != nil) != bad {
+			t.Errorf("%q, of the suite storm: %v", text, err)
+		}
+	}
+	if _, err := deb.ParseRelease([]byte("Suite: calm\n")); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("one without a date: %v", err)
+	}
+	// Of files that have one digest alone, none is found by the same kind of digest of another one.
+	for field, sums := range map[string][2]string{"SHA256": {a, b}, "SHA512": {long, strings.Repeat("d", 128)}} {
+		r, err := deb.ParseRelease([]byte(head + field + ":\n " + sums[0] + " 1 x\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, ok := r.Find("by-hash/" + field + "/" + sums[1]); ok {
+			t.Errorf("%+v", f)
 		}
 	}
 }
