@@ -252,8 +252,14 @@ func TestWhoMayPull(t *testing.T) {
 		private, secure, login bool
 		want                   int
 	}{
-		{false, true, true, none}, {false, true, false, none}, {false, false, true, http.StatusForbidden}, {false, false, false, none},
-		{true, true, true, none}, {true, true, false, http.StatusUnauthorized}, {true, false, true, http.StatusForbidden}, {true, false, false, http.StatusForbidden},
+		{false, true, true, none},
+		{false, true, false, none},
+		{false, false, true, http.StatusForbidden},
+		{false, false, false, none},
+		{true, true, true, none},
+		{true, true, false, http.StatusUnauthorized},
+		{true, false, true, http.StatusForbidden},
+		{true, false, false, http.StatusForbidden},
 	} {
 		i, err := openImages(openDepot(t, dir), known, Options{Images: RegistryOptions{Private: c.private}})
 		if err != nil {
