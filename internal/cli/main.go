@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func Run(ctx context.Context, env Env) int {
 	}
 	if exit := (*session.ExitError)(nil); errors.As(err, &exit) {
 		// The command has said why.
-		fmt.Fprintln(env.Stderr, explain(errs.Hint(err, "its own messages are above")))
+		fmt.Fprintln(env.Stderr, explain(errs.Hint(err, "%s", cmp.Or(errs.HintOf(err), "its own messages are above"))))
 		return exit.Code
 	}
 	if errs.HintOf(err) == "" {

@@ -22,7 +22,7 @@ type Listener struct {
 }
 
 // Listeners returns those of this network namespace at port of protocol, "tcp" or "udp", on any
-// address. It is fs.ErrNotExist where the kernel does not tell.
+// address; port 0 is every port. It is fs.ErrNotExist where the kernel does not tell.
 func Listeners(protocol string, port int) ([]Listener, error) {
 	state := map[string]string{"tcp": "0A", "udp": "07"}[protocol] // TCP_LISTEN; TCP_CLOSE: not connected
 	var list []Listener
@@ -40,12 +40,13 @@ func Listeners(protocol string, port int) ([]Listener, error) {
 	return listening(list, b, state, port), nil
 }
 
-// listening adds to list the lines of table, the text of /proc/net/tcp or its like, that are in state at port.
+// listening adds to list the lines of table, the text of /proc/net/tcp or its like, that are in state at port,
+// or at any for 0.
 func listening(list []Listener, table []byte, state string, port int) []Listener {
 	const localAt, stateAt, uidAt, inodeAt = 1, 3, 7, 9 // fields of a line, see proc(5)
-	want := fmt.Appendf(nil, ":%04X ", port)
+	want, inState := fmt.Appendf(nil, ":%04X ", port), []byte(" "+state+" ")
 	for line := range bytes.Lines(table) {
-		if !bytes.Contains(line, want) {
+		if port != 0 && !bytes.Contains(line, want) || !bytes.Contains(line, inState) {
 			continue
 		}
 		f := strings.Fields(string(line))
@@ -55,7 +56,7 @@ func listening(list []Listener, table []byte, state string, port int) []Listener
 		at, err := address(f[localAt])
 		uid, err1 := strconv.Atoi(f[uidAt])
 		inode, err2 := strconv.ParseUint(f[inodeAt], 10, 64)
-		if errors.Join(err, err1, err2) == nil && int(at.Port()) == port {
+		if errors.Join(err, err1, err2) == nil && (port == 0 || int(at.Port()) == port) {
 			list = append(list, Listener{Socket{uid, inode}, at})
 		}
 	}

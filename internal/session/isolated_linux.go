@@ -27,17 +27,18 @@ const bordered = "isolated"
 // and gets the command's environment.
 const controlFD = leashFD + 1
 
-// isolated runs the command as outside does, in a network namespace in which only the recorder can
-// be reached. The rest of the machine is as it always is.
-func (s *session) isolated(ctx context.Context) (past []border.Attempt, _ error) {
+// isolated runs the command as outside does, in a network namespace in which only what o.Reach says can
+// be reached. The rest of the machine is as it always is. begun = the command ran; else the error says
+// why it could not be isolated.
+func (s *session) isolated(ctx context.Context, res *Result) (begun bool, _ error) {
 	cmd, release, err := s.o.reaper(ctx, bordered)
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer release()
 	ours, theirs, err := confine.SocketPair()
 	if err != nil {
-		return nil, err
+		return false, err
 	}
 	defer ours.Close()
 	cmd.ExtraFiles = append(cmd.ExtraFiles, theirs)
@@ -55,16 +56,17 @@ func (s *session) isolated(ctx context.Context) (past []border.Attempt, _ error)
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
-		return nil, unable(confine.Unable(err, person))
+		return false, unable(confine.Unable(err, person))
 	}
 	stop, err := s.behind(ctx, ours, cmd.Process.Pid)
 	if err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		return nil, unable(err)
+		return false, unable(err)
 	}
 	err = s.o.explain(cmd.Wait())
-	return stop(), err
+	stop(res)
+	return true, err
 }
 
 // unable gives what the machine cannot do a kind and a hint.
@@ -73,12 +75,12 @@ func unable(err error) error {
 	if !errors.As(err, &unable) {
 		return err
 	}
-	return errs.Hint(errs.E(errs.Denied, err), "%s; or leave out --isolated: then what goes past the recorder is not named", unable.Remedy)
+	return errs.Hint(errs.E(errs.Denied, err), "%s; or --isolated=false: then what goes past the recorder is not named", unable.Remedy)
 }
 
 // behind serves the network namespace of the reaper pid, and gives the reaper the environment of its
-// command. stop returns who tried to go past the recorder.
-func (s *session) behind(ctx context.Context, c *net.UnixConn, pid int) (stop func() []border.Attempt, err error) {
+// command. stop notes what the command tried.
+func (s *session) behind(ctx context.Context, c *net.UnixConn, pid int) (stop func(*Result), err error) {
 	files, err := receiveFiles(c)
 	if err != nil {
 		return nil, err
@@ -91,26 +93,43 @@ func (s *session) behind(ctx context.Context, c *net.UnixConn, pid int) (stop fu
 		}
 		return nil, err
 	}
-	watch := border.Watch(&border.Wire{Frames: files[1], Names: files[2:]}, func(protocol string, from netip.AddrPort) string {
-		return procfs.Sender(pid, protocol, from)
-	})
+	sender := func(protocol string, from netip.AddrPort) string { return procfs.Sender(pid, protocol, from) }
+	watch := border.Watch(&border.Wire{Frames: files[1], Names: files[2:]}, sender)
 	unserve := s.serve(l)
-	stop = func() []border.Attempt {
+	near := &services{c: c, sender: sender, open: map[netip.AddrPort]*forwarder{}}
+	stop = func(res *Result) {
+		res.Local = near.stop()
 		unserve()
-		return watch.Stop()
+		res.Past = watch.Stop()
 	}
 	env, err := s.environ(ctx, l.Addr().String())
 	if err == nil {
-		err = confine.Send(c, confine.Texts(env))
+		env, err = s.withoutRaisers(env)
+	}
+	if err == nil && s.o.Reach == Services {
+		err = near.renew(ctx) // before the command asks for one
+	}
+	if err == nil {
+		err = confine.Send(c, order{Environ: env})
 	}
 	if err != nil {
-		stop()
+		stop(&Result{})
 		return nil, err
+	}
+	if s.o.Reach == Services {
+		near.follow(ctx)
 	}
 	return stop, nil
 }
 
+// order is what a reaper is told, after it has sent the files of its border.
+type order struct {
+	Listen  []netip.AddrPort `json:"listen,omitempty"`  // where it listens and sends the sockets; those that are taken are left out
+	Environ confine.Texts    `json:"environ,omitempty"` // of the command, which starts
+}
+
 // behindBorder makes a border around this process, the reaper, and returns the command's environment.
+// From then on it listens where the session says.
 func behindBorder() ([]string, error) {
 	f := os.NewFile(controlFD, "control")
 	c, err := net.FileConn(f)
@@ -119,7 +138,19 @@ func behindBorder() ([]string, error) {
 	if err != nil || !ok {
 		return nil, errs.Errorf(errs.Invalid, "this verb is for Overland itself")
 	}
-	defer conn.Close()
+	env, err := borderFor(conn)
+	if err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	go func() { // until the session or this process ends
+		defer conn.Close()
+		_, _ = obey(conn)
+	}()
+	return env, nil
+}
+
+// borderFor makes a border, sends its files, and returns the command's environment.
+func borderFor(conn *net.UnixConn) ([]string, error) {
 	l, w, err := border.Make()
 	if err != nil {
 		t := told{Error: err.Error()}
@@ -138,9 +169,43 @@ func behindBorder() ([]string, error) {
 	if err := confine.Send(conn, told{}, append([]*os.File{at, w.Frames}, w.Names...)...); err != nil {
 		return nil, err
 	}
-	var list confine.Texts
-	_, err = confine.Receive(conn, &list)
-	return list, err
+	return obey(conn)
+}
+
+// obey listens as orders from c say, and returns the environment in the first one that has it.
+func obey(c *net.UnixConn) ([]string, error) {
+	for {
+		var o order
+		if _, err := confine.Receive(c, &o); err != nil {
+			return nil, err
+		}
+		if len(o.Environ) > 0 {
+			return o.Environ, nil
+		}
+		var at []netip.AddrPort
+		var files []*os.File
+		for _, a := range o.Listen {
+			if f, err := listenTCP(a); err == nil {
+				at, files = append(at, a), append(files, f)
+			}
+		}
+		err := confine.Send(c, order{Listen: at}, files...)
+		for _, f := range files {
+			_ = f.Close()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+func listenTCP(at netip.AddrPort) (*os.File, error) {
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	return l.File()
 }
 
 // withoutRights gives up, for the command, what a person's reaper may do in its network namespace.

@@ -1,8 +1,18 @@
 package session_test
 
 import (
+	"bufio"
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +43,7 @@ var wentPast = []string{
 func TestNothingGoesPastAnIsolatedRecorder(t *testing.T) {
 	srv := originServer(t)
 	o, out := newOptions(t, "")
-	o.Isolated, o.Lock = true, &lockfile.Lock{}
+	o.Reach, o.Lock = session.Nothing, &lockfile.Lock{}
 	o.Command = []string{"bash", "-c", fmt.Sprintf(goPast, srv.URL)}
 	res, err := session.Record(t.Context(), o)
 	if err != nil {
@@ -56,7 +66,7 @@ func TestNothingGoesPastAnIsolatedRecorder(t *testing.T) {
 		t.Errorf("%v", res.Past)
 	}
 	// The recorder is the only thing that is not as it was.
-	o.Isolated, o.Lock = false, &lockfile.Lock{}
+	o.Reach, o.Lock = session.Everything, &lockfile.Lock{}
 	o.Command = []string{"readlink", "/proc/self/ns/net"}
 	out.Reset()
 	if res, err := session.Record(t.Context(), o); err != nil || len(res.Past) != 0 {
@@ -67,17 +77,80 @@ func TestNothingGoesPastAnIsolatedRecorder(t *testing.T) {
 	}
 }
 
+// By default a recording is isolated, and what listens on the loopback interface of this machine answers as
+// always, also when it came after the command, and no longer when it is gone. Each is named: a replay lacks it.
+func TestServicesOfThisMachineAnswerAndAreNamed(t *testing.T) {
+	answering := func(text string) *httptest.Server {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }))
+		srv.Start()
+		t.Cleanup(srv.Close)
+		return srv
+	}
+	before := answering("before\n")
+	unused := answering("unused\n")
+	free := listen(t, "127.0.0.1:0")
+	later := free.Addr().String()
+	_ = free.Close()
+	bin := t.TempDir() // the machine's other tools are not asked where they fetch from
+	for _, name := range []string{"bash", "curl", "sleep"} {
+		path, err := exec.LookPath(name)
+		if err = errors.Join(err, os.Symlink(path, filepath.Join(bin, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+	o, out := newOptions(t, "")
+	said, say := io.Pipe()
+	o.Reach, o.Lock, o.Stdout, o.Stderr = session.Services, &lockfile.Lock{}, io.MultiWriter(out, say), io.Discard
+	o.Command = []string{"bash", "-c", fmt.Sprintf(`curl -sS %s; echo ready
+until curl -sf http://%[2]s; do sleep 0.1; done; echo here
+while curl -sf -o body http://%[2]s; do sleep 0.1; done; echo gone
+curl -sS --noproxy '*' -m 20 http://192.0.2.7:8080/x; true`, before.URL, later)}
+	o.WorkDir = t.TempDir()
+	met := make(chan error, 1)
+	go func() { // a container engine, say, opens a port for the command
+		var srv *httptest.Server
+		var err error
+		for s := bufio.NewScanner(said); s.Scan(); {
+			switch s.Text() {
+			case "ready":
+				srv = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "later\n") }))
+				_ = srv.Listener.Close()
+				if srv.Listener, err = new(net.ListenConfig).Listen(context.Background(), "tcp", later); err == nil {
+					srv.Start()
+				}
+			case "here":
+				srv.Close()
+			}
+		}
+		met <- err
+	}()
+	res, err := session.Record(t.Context(), o)
+	_ = say.Close()
+	if other := <-met; err != nil || other != nil || out.String() != "before\nready\nlater\nhere\ngone\n" {
+		t.Fatalf("%v, %v\n%s", err, other, out)
+	}
+	var local []string
+	for _, a := range res.Local {
+		local = append(local, a.String())
+	}
+	want := []string{before.Listener.Addr().String() + " (process curl)", later + " (process curl)"}
+	if !slices.Equal(local, want) || !res.Isolated || res.Open != nil || len(res.Past) != 1 || len(res.Problems) != 0 {
+		t.Errorf("%q, want %q and not %s; %+v", local, want, unused.URL, res)
+	}
+}
+
 // A person without rights has it too, and the command gets none; files are whose they were.
 func TestAPersonWithoutRightsIsolates(t *testing.T) {
 	srv := originServer(t)
-	cmd := program(t, isolated, "bash -c '"+strings.ReplaceAll(fmt.Sprintf(goPast, srv.URL), "'", `'\''`)+"'; touch mine; stat -c 'owner %u' mine", false)
+	cmd := program(t, isolated, "bash -c '"+strings.ReplaceAll(fmt.Sprintf(goPast, srv.URL), "'", `'\''`)+"'; touch mine; stat -c 'owner %u' mine; su; true", false)
 	out, err := cmd.CombinedOutput()
 	uid := os.Geteuid()
 	if uid == 0 {
 		uid = nobody
 	}
 	want := append([]string{
-		"CapEff:\t0000000000000000\n", fmt.Sprintf("user %d\n", uid), fmt.Sprintf("owner %d\n", uid), "own: 0\n", "0 problems\n",
+		"su does not work in an isolated recording", "CapEff:\t0000000000000000\n", fmt.Sprintf("user %d\n", uid), fmt.Sprintf("owner %d\n", uid), "own: 0\n", "0 problems\n",
 	}, wentPast...)
 	for _, want := range want {
 		if err != nil || !strings.Contains(string(out), want) {

@@ -100,6 +100,7 @@ func variables(list []string) map[string]string {
 
 // forwarder connects the clients of a listener with an address.
 type forwarder struct {
+	met   func(client net.Conn) // before it is connected; nil = nobody is told
 	l     net.Listener
 	mu    sync.Mutex
 	open  map[net.Conn]bool
@@ -126,9 +127,15 @@ func (f *forwarder) join(ctx context.Context, inner net.Conn, to string) {
 	if !f.hold(inner) {
 		return
 	}
+	if f.met != nil {
+		f.met(inner)
+	}
 	var d net.Dialer
 	outer, err := d.DialContext(ctx, "tcp", to)
 	if err != nil {
+		if c, ok := inner.(*net.TCPConn); ok {
+			_ = c.SetLinger(0) // as near to a refusal as one comes: it is reset
+		}
 		return
 	}
 	defer f.forget(outer)

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 
-	"overland/internal/confine/border"
 	"overland/internal/errs"
 )
 
@@ -17,9 +16,11 @@ func Replay(context.Context, Options) (*Result, error) {
 }
 
 // isolated works on Linux only.
-func (*session) isolated(context.Context) ([]border.Attempt, error) {
-	return nil, errs.Hint(errs.Errorf(errs.Invalid, "isolation needs a network namespace"), "run it on Linux, or leave out --isolated")
+func (*session) isolated(context.Context, *Result) (begun bool, _ error) {
+	return false, errs.Hint(errs.Errorf(errs.Invalid, "isolation needs a network namespace"), "run it on Linux, or with --isolated=false")
 }
+
+func (*session) rights() error { return nil }
 
 // Nested works on Linux only.
 func Nested(context.Context, []string, Options) error {

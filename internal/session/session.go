@@ -48,7 +48,7 @@ type Options struct {
 	Upstream      *origin.Client
 	Pins          plain.Pins           // the digests that URLs must have
 	Resume        bool                 // Record: reuse what an earlier session of LockFile had proved before it failed
-	Isolated      bool                 // Record: the command can reach nothing but the recorder
+	Reach         Reach                // Record: what the command can reach
 	Progress      func(progress.Event) // Verify; nil = nobody is told
 	Proofs        bool                 // Replay: Result.Lock includes what proves the entries that were used
 
@@ -61,6 +61,20 @@ type Options struct {
 
 	etc string // where the machine's settings are; "" = /etc
 }
+
+// Reach is what the command of a recording can reach.
+type Reach int
+
+// The reaches.
+const (
+	// Everything that this machine can: what goes past the recorder is not known.
+	Everything Reach = iota
+	// Services is the recorder, and what listens on the loopback interface of this machine. Where the machine
+	// cannot isolate, and for a command that needs more rights than isolation leaves, it is Everything.
+	Services
+	// Nothing but the recorder; where the machine cannot do it, that is an error.
+	Nothing
+)
 
 // Depot is where a session keeps blobs.
 type Depot interface {
@@ -117,7 +131,10 @@ type Result struct {
 	Strangers  string         // Record: the connections that were refused, for people; "" = none
 	Lacking    []string       // Record: what the project needs by its own files, and Lock has not
 
-	Past []border.Attempt // Record, Isolated: what the command tried past the recorder, without success
+	Isolated bool             // Record: nothing could go past the recorder unseen
+	Open     error            // Record with Services: why it was not isolated; nil = it was
+	Past     []border.Attempt // of an isolated recording: what the command tried past the recorder, without success
+	Local    []border.Attempt // of one with Services: the services of this machine that it used, which a replay lacks
 }
 
 // Verb is the hidden verb of the program that calls Inside with its arguments.
@@ -163,25 +180,36 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		r.Resume(earlier)
 	}
 	r.Forget() // what openTools requested
-	strangers, past := "", []border.Attempt(nil)
-	if o.Isolated {
-		past, err = s.isolated(ctx)
-	} else {
-		strangers, err = s.outside(ctx, Recording)
-	}
-	if err == nil {
+	var ran Result
+	if err = s.run(ctx, &ran); err == nil {
 		s.beside(ctx, r)
 	}
 	if lost := r.Settle(); lost != nil {
 		err = lost // even if the command failed: this may be why
 	}
-	res := &Result{
-		Lock: withoutIdle(r.Lock()), Problems: r.Problems(), Unproved: slices.DeleteFunc(s.unfit, isNil), Unrecorded: s.unrecorded, Strangers: strangers, Past: past,
-	}
+	res := &ran
+	res.Lock, res.Problems, res.Unproved, res.Unrecorded = withoutIdle(r.Lock()), r.Problems(), slices.DeleteFunc(s.unfit, isNil), s.unrecorded
 	if err == nil {
 		res.Lacking = s.lacking(r, res.Lock)
 	}
 	return res, err
+}
+
+// run runs the command of a recording within its reach, and notes in res what it did there.
+func (s *session) run(ctx context.Context, res *Result) (err error) {
+	if s.o.Reach != Everything {
+		if res.Open = s.rights(); s.o.Reach == Nothing || res.Open == nil {
+			var begun bool
+			begun, err = s.isolated(ctx, res)
+			res.Isolated, res.Open = begun, err
+			if begun || s.o.Reach == Nothing || ctx.Err() != nil {
+				res.Open = nil
+				return err
+			}
+		}
+	}
+	res.Strangers, err = s.outside(ctx, Recording)
+	return err
 }
 
 func isNil(err error) bool { return err == nil }

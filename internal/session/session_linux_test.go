@@ -65,7 +65,9 @@ func sessionIn(dir, kind, script string) int {
 	if kind == session.Replaying {
 		run = session.Replay
 	}
-	o.Isolated = kind == isolated
+	if kind == isolated {
+		o.Reach = session.Nothing
+	}
 	res, err := run(ctx, o)
 	exit := (*session.ExitError)(nil)
 	switch {

@@ -27,8 +27,9 @@ type sessionJSON struct {
 type recordedJSON struct {
 	sessionJSON
 	Unproved  []string     `json:"unproved"` // what has no proof of its ecosystem, and why
-	Isolated  bool         `json:"isolated"` // the command could reach nothing but the recorder
+	Isolated  bool         `json:"isolated"` // nothing could go past the recorder unnamed
 	Past      []pastJSON   `json:"past"`     // what it tried past the recorder, without success; only if isolated
+	Local     []pastJSON   `json:"local"`    // the services of this machine that it used; only if isolated
 	Failed    []failedJSON `json:"failed"`   // what origins refused or failed to give, and is locked so
 	Lacking   []string     `json:"lacking"`  // modules that go.mod requires and this command did not fetch
 	Written   bool         `json:"written"`  // false: the lock was not changed
@@ -82,7 +83,7 @@ func newSession(s *session.Options, res *session.Result, ended error) sessionJSO
 }
 
 func newRecorded(s *session.Options, res *session.Result, ended error, written bool) recordedJSON {
-	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: s.Isolated, Past: newPast(res.Past), Failed: failedOf(res.Lock), Lacking: append([]string{}, res.Lacking...), Written: written}
+	out := recordedJSON{sessionJSON: newSession(s, res, ended), Unproved: []string{}, Isolated: res.Isolated, Past: newPast(res.Past), Local: newPast(res.Local), Failed: failedOf(res.Lock), Lacking: append([]string{}, res.Lacking...), Written: written}
 	out.Warnings = recordWarnings(res, ended)
 	for _, err := range res.Unproved {
 		out.Unproved = append(out.Unproved, httpx.RedactedText(err.Error()))

@@ -102,7 +102,7 @@ func lockUpdate(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 		}
 		return nil
 	}
-	o.borderFlag(c)
+	o.reachFlag(c)
 	verb.JSONFlag(c, &o.json)
 	c.Flags().BoolVar(&o.failed, "failed", false, "ask again only for what an origin refused or failed to give")
 	return c

@@ -32,9 +32,9 @@ type sessionOptions struct {
 	lock          string // file
 	pins          string // file; "" = overland.pins beside the lock, if it exists
 	machineCaches bool
-	proofs        bool // count what proves an entry as asked for
-	failed        bool // lock update: only what failed
-	isolated      bool // of a recording: nothing can be reached but the recorder
+	proofs        bool   // count what proves an entry as asked for
+	failed        bool   // lock update: only what failed
+	isolated      string // of a recording; see reaches
 	json          bool
 
 	isolation   cell.Isolation // of a replay
@@ -60,11 +60,6 @@ func (o *sessionOptions) runs(t *term.Term, c *cobra.Command, run verb.Run[sessi
 	return c
 }
 
-// borderFlag adds the flag of a recording.
-func (o *sessionOptions) borderFlag(c *cobra.Command) {
-	c.Flags().BoolVar(&o.isolated, "isolated", false, "let COMMAND reach nothing but the recorder, and name what it tries past it (Linux)")
-}
-
 // cellFlags adds the flags of a replay.
 func (o *sessionOptions) cellFlags(c *cobra.Command) {
 	verb.IsolationFlag(c, &o.isolation)
@@ -81,12 +76,14 @@ func recordVerb(t *term.Term, run verb.Run[sessionOptions]) *cobra.Command {
 			"file: each request with the digest of the answer and the ecosystem's own proof. The bytes go to the depot.\n" +
 			"What is locked already is served as it is and never replaced. Go modules, npm, Python, Debian and Alpine\n" +
 			"packages and Rust crates come from where the tools' own configuration says; everything else goes through an\n" +
-			"HTTP proxy with an authority made for this run. With --isolated that is the only network that COMMAND has: what\n" +
-			"tries to go past the recorder fails at once and is named, by address and process. With --json the output of\n" +
-			"COMMAND goes to stderr, and the result follows on stdout, also when COMMAND fails.",
-		Example: "overland record -- go mod download\noverland record --isolated -- go build ./...\noverland record --json --lock tools.lock -- go mod download",
+			"HTTP proxy with an authority made for this run. On Linux that is the only network that COMMAND has: what tries to\n" +
+			"go past the recorder fails at once and is named, by address and process. Services of this machine at 127.0.0.1\n" +
+			"answer as always, and are named too, since a replay lacks them; --isolated shuts them out. --isolated=false lets\n" +
+			"COMMAND reach whatever this machine can, and nobody is told what. With --json the output of COMMAND goes to stderr,\n" +
+			"and the result follows on stdout, also when COMMAND fails.",
+		Example: "overland record -- go mod download\noverland record --isolated -- go build ./...\noverland record --isolated=false -- go build ./...\noverland record --json --lock tools.lock -- go mod download",
 	}, run)
-	o.borderFlag(c)
+	o.reachFlag(c)
 	verb.JSONFlag(c, &o.json)
 	return c
 }
@@ -143,6 +140,10 @@ func recorded(ctx context.Context, t *term.Term, s session.Options) (*session.Re
 	for _, text := range recordWarnings(res, ended) {
 		t.Warn(text)
 	}
+	exit := (*session.ExitError)(nil)
+	if errors.As(ended, &exit) && len(res.Past) > 0 {
+		ended = errs.Hint(ended, "if it needs what it was refused, which a replay lacks too: overland record --isolated=false -- %s …", s.Command[0])
+	}
 	return res, ended
 }
 
@@ -161,8 +162,14 @@ func recordWarnings(res *session.Result, ended error) []string {
 	for _, err := range res.Unrecorded {
 		list = append(list, "not recorded: "+httpx.RedactedText(err.Error()))
 	}
+	if res.Open != nil && session.Guarded { // elsewhere nobody expects it
+		list = append(list, "not isolated, so what goes past the recorder is not named: "+httpx.RedactedText(res.Open.Error()))
+	}
 	for _, a := range res.Past {
 		list = append(list, "went past the recorder, and failed: "+a.String())
+	}
+	for _, a := range res.Local {
+		list = append(list, "used a service of this machine, which a replay does not have: "+a.String())
 	}
 	if res.Strangers != "" {
 		list = append(list, "connections to the recorder: "+res.Strangers)
@@ -188,6 +195,10 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	if o.json {
 		out = t.Stderr // stdout is for the result
 	}
+	reach, err := o.reach(t)
+	if err != nil {
+		return nil, err
+	}
 	path, err := filepath.Abs(o.lock)
 	if err == nil {
 		err = holdings.Note(dir, path, fsx.FS{})
@@ -196,7 +207,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
 		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: []string{dir},
-		Isolated: o.isolated,
+		Reach: reach,
 	}, err
 }
 
