@@ -73,7 +73,7 @@ conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANC
 	cd "$(TUF_CONFORMANCE)" && PYTHONPATH="$$PWD:$$PYTHONPATH" python3 -m pytest -q tuf_conformance --entrypoint $(BIN)/conformance
 
 deps: ## Debian packages that the tests use
-	@sh .ci/deps bubblewrap busybox-static cargo curl e2fsprogs faketime gcc git git-lfs iproute2 libc6-dev mmdebstrap musl openrc python3-pip qemu-system-x86 qemu-user-static runc skopeo systemd unzip util-linux wget xz-utils
+	@sh .ci/deps bubblewrap busybox-static cargo curl e2fsprogs faketime gcc git git-lfs iproute2 libc6-dev maven mmdebstrap musl openrc python3-pip qemu-system-x86 qemu-user-static runc skopeo systemd unzip util-linux wget xz-utils
 
 benchdeps:
 	@sh .ci/deps apt-cacher-ng nginx strace

@@ -180,6 +180,7 @@ func (o *Options) mounts() ([]confine.Mount, []string, error) {
 	for _, dir := range settingsFolders() {
 		list = append(list, withoutSettings(dir)...)
 	}
+	list = append(list, etcMounts("/etc")...)
 	tools := newTools(o.Environ)
 	tools.add(o.Command[0], o.Dir)
 	more := tools.mounts

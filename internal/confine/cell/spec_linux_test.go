@@ -98,6 +98,55 @@ func TestOwnFoldersAndFiles(t *testing.T) {
 	}
 }
 
+// A command sees what of /etc the programs of /usr cannot do without, and none of what may hold secrets.
+func TestWhatOfEtcIsShown(t *testing.T) {
+	dir := inTemp(t)
+	shown := []string{
+		"java-17-openjdk/security/java.security", "java-21-openjdk/net.properties", "maven/m2.conf", "maven/logging/simplelogger.properties", "xml/catalog",
+		"ImageMagick-6/policy.xml", "pki/ca-trust/extracted/pem/tls-ca-bundle.pem", "lsb-release", "mke2fs.conf",
+	}
+	secret := []string{
+		"maven/settings.xml", "maven/settings-security.xml", "shadow", "ssh/ssh_host_ed25519_key", "ssl/private/key.pem", "npmrc", "pip.conf", "gitconfig",
+		"wgetrc", "environment", "profile.d/proxy.sh", "apt/auth.conf", "overland/sign.key", "pki/tls/private/key.pem", "fstab", "hostname", "machine-id",
+	}
+	for _, name := range slices.Concat(shown, secret) {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list := cell.EtcMounts(dir)
+	sees := func(path string) (yes bool) {
+		for _, m := range list { // the last one that holds it counts
+			if rel, err := filepath.Rel(m.Target, path); err == nil && filepath.IsLocal(rel) {
+				yes = m.Kind != confine.Temp
+			}
+		}
+		return yes
+	}
+	for _, name := range shown {
+		if !sees(filepath.Join(dir, name)) {
+			t.Errorf("%s is not shown", name)
+		}
+	}
+	for _, name := range secret {
+		if sees(filepath.Join(dir, name)) {
+			t.Errorf("%s is shown", name)
+		}
+	}
+	for _, m := range list {
+		if m.Writable || m.Kind == confine.Temp && m.Size == 0 {
+			t.Errorf("%+v", m)
+		}
+	}
+	at := mounts(t, cell.Options{})
+	for _, name := range []string{"shadow", "ssh", "npmrc", "pip.conf", "gitconfig", "ssl", "ssl/private", "maven/settings.xml"} {
+		if m, ok := at["/etc/"+name]; ok {
+			t.Errorf("/etc/%s: %+v", name, m)
+		}
+	}
+}
+
 // What a machine cannot confine is refused, with what to do about it; other errors are as they were.
 func TestAMachineThatCannotConfine(t *testing.T) {
 	unable := &confine.UnableError{What: "namespaces", Remedy: "load them", Err: errors.New("no")}
