@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"overland/internal/agent/control"
 	"overland/internal/appfile"
 	"overland/internal/errs"
@@ -325,12 +323,12 @@ func TestTheReleasedAgentsClockLies(t *testing.T) {
 	}
 }
 
-// The released agent on a real disk without a free inode, and on one that turned read-only: what is
-// there runs on, runs again after it has ended, is started by the next agent, and can be gone back to.
+// The released agent on a real disk without a free inode, on which an error of the file system comes then, so
+// that it turns read-only under the agent: what is there runs on, runs again after it has ended, is started by the next agent, and can be gone back to.
 func TestTheReleasedAgentOnADiskThatTakesNothing(t *testing.T) {
 	// A log that cannot be written cannot be looked into.
 	g := newSagaOf(t, func(string) []appfile.Check { return []appfile.Check{{Exec: []string{"true"}}} })
-	disk, _ := crash.SmallDisk(t, 128<<20)
+	disk, fail := crash.FailingDisk(t, 128<<20)
 	dir := filepath.Join(disk, "node")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -390,33 +388,18 @@ func TestTheReleasedAgentOnADiskThatTakesNothing(t *testing.T) {
 		runs(before)
 	}
 	start()
+	defer func() { end(syscall.SIGTERM) }()
 	if _, _, err := settled(ctx, disk); err != nil {
 		t.Fatal(err)
 	}
 	for _, volume := range g.volumes[:2] {
 		ask(nodeapi.Request{Op: nodeapi.OpInstall, Source: volume, Install: &nodeapi.InstallOptions{Root: g.root, Channel: "live"}})
 	}
-	var now unix.Statfs_t
-	if err := unix.Statfs(disk, &now); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Mount("tmpfs", disk, "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("nr_inodes=%d", now.Files-now.Ffree+1)); err != nil {
-		t.Fatal(err)
-	}
 	for k, err := 0, error(nil); err == nil; k++ {
 		err = os.WriteFile(filepath.Join(disk, fmt.Sprint("fill", k)), nil, 0o600)
 	}
 	again(v2, 1, v1)
 
-	end(syscall.SIGTERM)
-	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
-	start()
-	defer func() { end(syscall.SIGTERM) }()
+	fail() // while the agent runs
 	again(v1, 2, v2)
 }
