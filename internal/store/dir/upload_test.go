@@ -2,6 +2,8 @@ package dir_test
 
 import (
 	"errors"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -69,6 +71,38 @@ func TestIngestResumes(t *testing.T) {
 	complete(t, s, b)
 	if _, err := store.Resume(t.Context(), s, digest.Of(b), int64(len(b))); !errors.Is(err, store.ErrExists) || errs.KindOf(err) != errs.Conflict {
 		t.Errorf("Begin of a blob that is there: %v", err)
+	}
+}
+
+// What an earlier writer left and somebody cut short meanwhile is an error, and never the digest of less.
+func TestAnUploadThatSomebodyCutShort(t *testing.T) {
+	s := open(t)
+	b := noise(2*storedir.BufferSize, 1)
+	i := begin(t, s, b)
+	write(t, i, b[:len(b)-1])
+	if err := errors.Join(i.Sync(), i.Close()); err != nil {
+		t.Fatal(err)
+	}
+	i = begin(t, s, b)
+	defer i.Close()
+	cut := 0
+	err := filepath.WalkDir(s.Dir(), func(path string, d fs.DirEntry, err error) error {
+		if info, e := os.Stat(path); err == nil && e == nil && info.Size() == int64(len(b)-1) {
+			cut++
+			return os.Truncate(path, storedir.BufferSize/2)
+		}
+		return err
+	})
+	if err != nil || cut != 1 {
+		t.Fatalf("%v, %d files", err, cut)
+	}
+	for range 2 { // not the second time either
+		if d, err := i.Digest(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%s, %v", d, err)
+		}
+		if _, err := i.Write(b[len(b)-1:]); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("it goes on: %v", err)
+		}
 	}
 }
 
