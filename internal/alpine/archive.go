@@ -19,7 +19,7 @@ import (
 type Contents struct {
 	Control func(name string, r io.Reader) error   // ".PKGINFO", ".post-install" and so on
 	Data    func(h *tar.Header, r io.Reader) error // the files, as they are named there
-	Info    func(p *Info) error                    // what .PKGINFO says, before the files
+	Info    func(p *Info) error                    // what .PKGINFO says, with the control sum, before the files
 }
 
 // ReadArchive reads r, a package, once and in order, and returns its size and control sum. That its data is what its
@@ -64,6 +64,7 @@ func ReadArchive(r io.Reader, to Contents) (Package, error) {
 	if to.Info != nil {
 		p, err := ParsePkginfo(bytes.NewReader(info))
 		if err == nil {
+			p.Package.Control = got.Control
 			err = to.Info(p)
 		}
 		if err != nil {

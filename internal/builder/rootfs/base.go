@@ -31,6 +31,9 @@ var architectures = map[platform.Platform]string{
 	"linux/amd64": "amd64", "linux/arm/v5": "armel", "linux/arm/v6": "armel", "linux/arm/v7": "armhf", "linux/arm64": "arm64",
 }
 
+// merged are the folders that Debian's packages have files in, and that are links.
+var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"}
+
 // always are in every root file system: they say which distribution it is, and who its users are.
 var always = []string{"base-files", "base-passwd"}
 

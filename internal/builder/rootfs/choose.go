@@ -31,6 +31,19 @@ type candidate struct {
 	*deb.Package
 }
 
+// called implements owner.
+func (c *candidate) called() string { return c.Name }
+
+// over implements owner by the field Replaces.
+func (c *candidate) over(old owner) (wins, ok bool) {
+	q := old.(*candidate)
+	replaces := func(p, q *candidate) bool {
+		return slices.ContainsFunc(p.Replaces, func(a deb.Alternatives) bool { return a[0].Name == q.Name && a[0].Holds(q.Version) })
+	}
+	wins = replaces(c, q)
+	return wins, wins || replaces(q, c)
+}
+
 // look reads the control file of c.
 func (c *candidate) look(ctx context.Context) error {
 	r, err := c.open(ctx)

@@ -2,9 +2,10 @@
 //
 // Parties and files:
 //
-//	base       "debian/trixie": an archive by the name that room ecosystem/apt gives it, and a suite
-//	indexes    read in a recording only: InRelease (its signature is verified), then Packages
-//	packages   chosen by room deb/resolve, read by room deb; in overland.lock with their proofs
+//	base       "debian/trixie": an archive by the name that room ecosystem/apt gives it, and a suite; or
+//	           "alpine/v3.22": the repositories that room ecosystem/apk calls alpine-v3.22-main and -community
+//	indexes    read in a recording only: InRelease (its signature is verified), then Packages; or APKINDEX
+//	packages   chosen by room deb/resolve or alpine/resolve, read by deb or alpine; in overland.lock with their proofs
 //	result     one tar, not compressed: entries sorted by name, all that programs need of the scripts done
 //
 // In a recording the packages are chosen from the indexes and fetched through the session, so that
@@ -12,7 +13,7 @@
 // it holds for the base, by what these say of themselves, which gives the same set and spares the indexes.
 //
 // No maintainer script runs. What scripts do that matters is in a table, by the names of the packages
-// (actions.go); a package with a script that is neither there nor known to do nothing here is refused by name.
+// (actions.go, alpineactions.go); a package with a script that is neither there nor known to do nothing here is refused by name.
 //
 // The tar is written as a stream, from a spool on the disk: memory holds names, not files. Nothing is
 // unpacked, so no right is needed and no link can lead anywhere.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/errs"
 )
 
 // Key is this builder's key in overland.yaml.
@@ -12,7 +13,7 @@ const Key = "rootfs"
 
 // Root is what stands under the key "rootfs".
 type Root struct {
-	From            string   // "debian/trixie"
+	From            string   // "debian/trixie", "alpine/v3.22"
 	Packages        []string // names, or NAME=VERSION
 	Exclude         []string
 	SkipScripts     []string // packages whose scripts may be unknown
@@ -22,18 +23,29 @@ type Root struct {
 
 var (
 	fromPattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]*/[a-z0-9][a-z0-9.-]*$`)
-	wishPattern    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
-	packagePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	wishPattern    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_+.:-]*((=|<|>|<=|>=|~)[A-Za-z0-9.+:~_-]+)?(@[a-z0-9-]+)?$`)
+	debianWish     = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?$`)
+	packagePattern = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_+.:-]*$`)
 )
 
 const packageForm = "a package's name, like busybox"
 
+// check returns errs.Invalid for a wish that the distribution has no word for.
+func (r *Root) check() error {
+	for _, w := range r.Packages {
+		if !r.alpine() && !debianWish.MatchString(w) {
+			return errs.Errorf(errs.Invalid, "%s: of Debian a package is wished by NAME or NAME=VERSION", w)
+		}
+	}
+	return nil
+}
+
 // Keys returns the key "rootfs" with all that stands under it. Its Settings are a *Root.
 func Keys() yamlfile.Builder {
 	b := yamlfile.NewBuilder(Key, "Builder key: a root file system from the packages of a distribution.", []yamlfile.Key[Root]{
-		yamlfile.Text("from", "The base: an archive of apt's sources and a suite of it, debian/trixie.", fromPattern, "written like debian/trixie",
+		yamlfile.Text("from", "The base: an archive of apt's sources and a suite of it, debian/trixie, or a branch of Alpine, alpine/v3.22.", fromPattern, "written like debian/trixie or alpine/v3.22",
 			func(r *Root) *string { return &r.From }).Must(),
-		yamlfile.List("packages", "package", "Packages, by name or as NAME=VERSION; what they depend on comes with them.", wishPattern,
+		yamlfile.List("packages", "package", "Packages, by name or as NAME=VERSION; what they depend on comes with them. Of Alpine also with < <= > >= and ~, and as NAME@community.", wishPattern,
 			"a package's name, like busybox, or busybox=VERSION", func(r *Root) *[]string { return &r.Packages }).Must(),
 		yamlfile.List("exclude", "package", "Packages that must not be in it.", packagePattern, packageForm, func(r *Root) *[]string { return &r.Exclude }),
 		yamlfile.List("skip-scripts", "package", "Packages that are taken although their scripts are not known, and not run.", packagePattern, packageForm,

@@ -39,12 +39,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // archive is Debian as the test makes it: debian/calm and debian-security/calm-security.
 type archive struct {
-	t     *testing.T
-	key   *openpgp.Entity
-	etc   string
-	store *dir.Store
-	url   string
-	notes []string
+	t      *testing.T
+	key    *openpgp.Entity
+	etc    string
+	store  *dir.Store
+	url    string
+	notes  []string
+	before *lockfile.Lock // what is locked already in a recording
 
 	mu    sync.Mutex
 	files map[string][]byte
@@ -140,7 +141,17 @@ func (a *archive) recorded(root rootfs.Root, p platform.Platform) ([]byte, *lock
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	r := recording.Recorder(a.t, a.store, nil)
+	return a.through(protocol, rootfs.Options{Etc: a.etc}, root, p)
+}
+
+// through builds root in a recording that asks protocol, and returns the tar and the lock.
+func (a *archive) through(protocol interface {
+	record.Protocol
+	Below(u *url.URL) string
+}, o rootfs.Options, root rootfs.Root, p platform.Platform,
+) ([]byte, *lockfile.Lock, error) {
+	a.t.Helper()
+	r := recording.Recorder(a.t, a.store, a.before)
 	mounted := record.Handler(r, protocol)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		inner := q.Clone(q.Context())
@@ -154,10 +165,8 @@ func (a *archive) recorded(root rootfs.Root, p platform.Platform) ([]byte, *lock
 	}
 	transport := &http.Transport{Proxy: http.ProxyURL(proxy)}
 	defer transport.CloseIdleConnections()
-	b := rootfs.New(rootfs.Options{
-		Store: a.store, Env: []string{"OVERLAND_SESSION=record"}, Etc: a.etc, Client: &origin.Client{Transport: transport, Tries: 1, Dir: a.t.TempDir()},
-	})
-	out, err := a.build(b, root, p, nil)
+	o.Store, o.Env, o.Client = a.store, []string{"OVERLAND_SESSION=record"}, &origin.Client{Transport: transport, Tries: 1, Dir: a.t.TempDir()}
+	out, err := a.build(rootfs.New(o), root, p, nil)
 	if lost := r.Settle(); lost != nil {
 		a.t.Fatal(lost)
 	}
@@ -171,7 +180,7 @@ func (a *archive) again(root rootfs.Root, p platform.Platform, l *lockfile.Lock)
 	if err := l.Write(&text); err != nil {
 		a.t.Fatal(err)
 	}
-	return a.build(rootfs.New(rootfs.Options{Store: a.store, Env: []string{}, Etc: "/none"}), root, p, text.Bytes())
+	return a.build(rootfs.New(rootfs.Options{Store: a.store, Env: []string{}, Etc: "/none", Apk: "/none"}), root, p, text.Bytes())
 }
 
 func (a *archive) build(b *rootfs.Builder, root rootfs.Root, p platform.Platform, lock []byte) ([]byte, error) {

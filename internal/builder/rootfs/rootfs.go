@@ -36,6 +36,7 @@ type Options struct {
 	Env    []string       // the session that this process is in; nil = environ.Child()
 	Client *origin.Client // asks the archives in a recording; nil = one that heeds the proxy of this process
 	Etc    string         // apt's configuration; "" = /etc/apt
+	Apk    string         // apk's repositories and keys; "" = /etc/apk
 }
 
 // Builder makes root file systems. It is safe for concurrent use.
@@ -75,15 +76,17 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 	if !ok {
 		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key rootfs", j.Name)
 	}
-	arch := architectures[j.Platform]
-	if arch == "" {
-		return builder.Recipe{}, errs.Errorf(errs.Invalid, "no distribution is built for %s", j.Platform)
+	arch, err := root.architecture(j.Platform)
+	if err == nil {
+		err = root.check()
+	}
+	if err != nil {
+		return builder.Recipe{}, err
 	}
 	s := settings{Root: *root, Architecture: arch}
 	if b.kind == session.Recording {
 		s.Session = b.kind
 	}
-	var err error
 	switch s.Lock, err = j.LockDigest(ctx); {
 	case err != nil:
 		return builder.Recipe{}, err
@@ -105,26 +108,45 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, _,
 	if !ok {
 		return builder.Output{}, fmt.Errorf("recipe of another builder: %s", r.Builder)
 	}
-	all, err := b.candidates(ctx, j, s, scratch)
-	if err != nil {
-		return builder.Output{}, err
-	}
-	list, missed, err := choose(&s.Root, s.Architecture, all)
-	if err != nil {
-		if s.Session == "" {
-			err = errs.Hint(fmt.Errorf("%s: %w", lockfile.Name, err), "with a network: overland record -- overland build, then commit %s", lockfile.Name)
-		}
-		return builder.Output{}, err
-	}
-	for _, c := range missed {
-		j.Note(fmt.Sprintf("%s: %s is left without %s, which only its scripts need", j.Name, c.Package, c.Depends))
-	}
-	j.Progress(builder.StepCompile, fmt.Sprintf("%d packages", len(list)))
 	file := filepath.Join(scratch, j.Name+".tar")
-	if err := assemble(ctx, &s.Root, list, file, scratch); err != nil {
+	made := b.debian
+	if s.Root.alpine() {
+		made = b.alpine
+	}
+	if err := made(ctx, j, s, file, scratch); err != nil {
 		return builder.Output{}, err
 	}
 	return builder.Output{File: file, Data: true, Toolchain: toolchain}, nil
+}
+
+// debian writes the root file system of Debian's packages that s asks for to file.
+func (b *Builder) debian(ctx context.Context, j builder.Job, s settings, file, scratch string) error {
+	all, err := b.candidates(ctx, j, s, scratch)
+	if err != nil {
+		return err
+	}
+	list, missed, err := choose(&s.Root, s.Architecture, all)
+	if err != nil {
+		return s.again(err)
+	}
+	for _, c := range missed {
+		cut(j, c.Package, c.Depends)
+	}
+	j.Progress(builder.StepCompile, fmt.Sprintf("%d packages", len(list)))
+	return assemble(ctx, &s.Root, list, file, scratch)
+}
+
+// again returns err, and without a recording how to get a lock that has what is missing.
+func (s *settings) again(err error) error {
+	if s.Session != "" {
+		return err
+	}
+	return errs.Hint(fmt.Errorf("%s: %w", lockfile.Name, err), "with a network: overland record -- overland build, then commit %s", lockfile.Name)
+}
+
+// cut tells the person that a dependency was not followed.
+func cut(j builder.Job, name, depends string) {
+	j.Note(fmt.Sprintf("%s: %s is left without %s, which only its scripts need", j.Name, name, depends))
 }
 
 // candidates returns what may be chosen from.
@@ -146,7 +168,7 @@ func (b *Builder) candidates(ctx context.Context, j builder.Job, s settings, scr
 
 // assemble writes the root file system of the packages in list to file.
 func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch string) error {
-	t, err := newTree(scratch)
+	t, err := newTree(scratch, merged)
 	if err != nil {
 		return err
 	}
@@ -163,6 +185,11 @@ func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch 
 			}
 		}
 	}
+	return t.save(file)
+}
+
+// save writes the tree, which is whole, to file.
+func (t *tree) save(file string) error {
 	if err := t.complete(); err != nil {
 		return err
 	}
@@ -200,7 +227,7 @@ func unpack(ctx context.Context, t *tree, root *Root, c *candidate) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return t.add(c.Package, h, r)
+			return t.add(c, h, r)
 		},
 	})
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"overland/internal/deb"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -38,6 +37,14 @@ type tree struct {
 	size    int64 // of spool
 	names   int64
 	latest  time.Time // of all files; what is made here has it
+	merged  []string  // folders that are links to those of the same name below usr
+}
+
+// owner is a package that files are of.
+type owner interface {
+	called() string
+	// over says who has a file that old has too: wins = this package. ok is false when neither may have the other's.
+	over(old owner) (wins, ok bool)
 }
 
 // entry is one file, folder or link.
@@ -46,18 +53,20 @@ type entry struct {
 	mode     int64
 	uid, gid int
 	made     time.Time
-	target   string // of a symlink, as it is; of a hard link, a name in the tree
-	at, size int64  // in the spool
-	of       *deb.Package
+	target   string            // of a symlink, as it is; of a hard link, a name in the tree
+	at, size int64             // in the spool
+	of       owner             // nil = made here
+	xattrs   map[string]string // as a tar has them
 }
 
-// newTree returns an empty tree whose spool is a file in the folder dir.
-func newTree(dir string) (*tree, error) {
+// newTree returns an empty tree whose spool is a file in the folder dir. Packages may have files in a folder that is
+// merged and in the one below usr, as long as the root has them in one.
+func newTree(dir string, merged []string) (*tree, error) {
 	f, err := os.CreateTemp(dir, "spool-")
 	if err != nil {
 		return nil, err
 	}
-	return &tree{entries: map[string]*entry{}, spool: f}, nil
+	return &tree{entries: map[string]*entry{}, spool: f, merged: merged}, nil
 }
 
 func (t *tree) close() {
@@ -65,12 +74,8 @@ func (t *tree) close() {
 	_ = os.Remove(t.spool.Name())
 }
 
-// merged are the folders that are links to those of the same name below usr: packages may have files in
-// both, as long as the root has them in one.
-var merged = []string{"bin", "sbin", "lib", "lib32", "lib64", "libo32", "libx32"}
-
 // clean returns the name in the tree of an entry called raw; "" is the root itself.
-func clean(raw string) (string, error) {
+func (t *tree) clean(raw string) (string, error) {
 	name := path.Clean(strings.TrimPrefix(raw, "./"))
 	if len(raw) > nameLimit || raw == "" || raw[0] == '/' || strings.ContainsAny(raw, "\x00\\\n") || name != "." && !filepath.IsLocal(name) {
 		return "", errs.Errorf(errs.Untrusted, "%.200q is not a name of a file below the root", raw)
@@ -79,20 +84,20 @@ func clean(raw string) (string, error) {
 		return "", nil
 	}
 	first, _, deeper := strings.Cut(name, "/")
-	if deeper && slices.Contains(merged, first) {
+	if deeper && slices.Contains(t.merged, first) {
 		return "usr/" + name, nil
 	}
 	return name, nil
 }
 
-// add adds the entry h of the package p, whose bytes are r.
-func (t *tree) add(p *deb.Package, h *tar.Header, r io.Reader) error {
-	name, err := clean(h.Name)
+// add adds the entry h of p, whose bytes are r.
+func (t *tree) add(p owner, h *tar.Header, r io.Reader) error {
+	name, err := t.clean(h.Name)
 	if err != nil || name == "" {
 		return err
 	}
 	kind := h.Typeflag
-	if kind == tar.TypeDir && slices.Contains(merged, name) {
+	if kind == tar.TypeDir && slices.Contains(t.merged, name) {
 		name = "usr/" + name
 	}
 	e := &entry{kind: kind, mode: h.Mode & 0o7777, uid: h.Uid, gid: h.Gid, made: h.ModTime.Truncate(time.Second), target: h.Linkname, of: p}
@@ -105,7 +110,7 @@ func (t *tree) add(p *deb.Package, h *tar.Header, r io.Reader) error {
 			return errs.Errorf(errs.Untrusted, "%s is a link to %.100q", name, h.Linkname)
 		}
 	case kind == tar.TypeLink:
-		if e.target, err = clean(h.Linkname); err != nil {
+		if e.target, err = t.clean(h.Linkname); err != nil {
 			return err
 		}
 	default:
@@ -133,19 +138,13 @@ func (t *tree) both(name string, old, e *entry) (keep bool, err error) {
 		return true, nil
 	case old.of == e.of || old.of == nil:
 		return false, errs.Errorf(errs.Untrusted, "%s is there twice", name)
-	case old.kind == tar.TypeDir || e.kind == tar.TypeDir:
-	case replaces(e.of, old.of):
-		return false, nil
-	case replaces(old.of, e.of):
-		return true, nil
+	case old.kind != tar.TypeDir && e.kind != tar.TypeDir:
+		if wins, ok := e.of.over(old.of); ok {
+			return !wins, nil
+		}
 	}
-	return false, errs.Hint(errs.Errorf(errs.Invalid, "%s and %s both have %s, and neither says that it replaces the other", old.of.Name, e.of.Name, name),
+	return false, errs.Hint(errs.Errorf(errs.Invalid, "%s and %s both have %s, and neither says that it replaces the other", old.of.called(), e.of.called(), name),
 		"leave one of them out")
-}
-
-// replaces reports whether p may have files that are q's too.
-func replaces(p, q *deb.Package) bool {
-	return slices.ContainsFunc(p.Replaces, func(a deb.Alternatives) bool { return a[0].Name == q.Name && a[0].Holds(q.Version) })
 }
 
 func (t *tree) set(name string, e *entry) error {
@@ -235,7 +234,7 @@ func (t *tree) complete() error {
 			}
 		}
 	}
-	for _, name := range merged {
+	for _, name := range t.merged {
 		if e := t.entries["usr/"+name]; e == nil || e.kind != tar.TypeDir {
 			continue
 		}
@@ -265,7 +264,7 @@ func (t *tree) writeTo(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(t.entries)) {
 		e := t.entries[name]
 		h := &tar.Header{
-			Typeflag: e.kind, Name: name, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: e.made, Linkname: e.target, Size: e.size,
+			Typeflag: e.kind, Name: name, Mode: e.mode, Uid: e.uid, Gid: e.gid, ModTime: e.made, Linkname: e.target, Size: e.size, PAXRecords: e.xattrs,
 		}
 		if e.made.IsZero() {
 			h.ModTime = t.latest
@@ -282,7 +281,7 @@ func (t *tree) writeTo(w io.Writer) error {
 			}
 			first[file] = name
 			to := t.entries[file]
-			h.Typeflag, h.Linkname, h.Size, h.Mode = tar.TypeReg, "", to.size, to.mode
+			h.Typeflag, h.Linkname, h.Size, h.Mode, h.PAXRecords = tar.TypeReg, "", to.size, to.mode, to.xattrs
 			e = to
 		}
 		if err := out.WriteHeader(h); err != nil {

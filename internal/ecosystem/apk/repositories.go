@@ -132,3 +132,12 @@ func ParseRepository(s string) (Repository, error) {
 	}
 	return r, nil
 }
+
+// Find returns the repository of list that the keys of a lock call name; nil when there is none.
+func Find(list []Repository, name string) (*Repository, error) {
+	named, err := bases(list)
+	if err != nil || named[name] == nil {
+		return nil, err
+	}
+	return &Repository{URL: named[name].uri.String(), Keys: named[name].keys}, nil
+}

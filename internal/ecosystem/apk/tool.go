@@ -11,7 +11,7 @@ import (
 	"overland/internal/ecosystem/tool"
 )
 
-// Tool is apk. The only setting that it takes from its environment is the proxy. So its requests
+// Tool is apk, and whoever else asks the machine's repositories: a builder does without apk. The only setting that it takes from its environment is the proxy. So its requests
 // are recognised by their URLs, even when it works on another root file system.
 func Tool() tool.Tool {
 	return tool.Tool{
@@ -24,9 +24,6 @@ func Tool() tool.Tool {
 }
 
 func forSession(_ context.Context, s tool.Session) (*tool.Client, error) {
-	if !tool.Installed("apk") {
-		return nil, nil
-	}
 	dir := ""
 	if s.Etc != "" {
 		dir = filepath.Join(s.Etc, "apk")
@@ -34,6 +31,9 @@ func forSession(_ context.Context, s tool.Session) (*tool.Client, error) {
 	list, err := MachineRepositories(dir)
 	if err != nil {
 		return nil, err
+	}
+	if len(list) == 0 && !tool.Installed(Name) {
+		return nil, nil
 	}
 	p, err := New(list, nil)
 	if err != nil {
@@ -45,7 +45,7 @@ func forSession(_ context.Context, s tool.Session) (*tool.Client, error) {
 // environ puts an apk into PATH that has an empty cache of its own: an index in the machine's cache
 // would not be requested, and so not recorded.
 func environ(at tool.Place) ([]string, error) {
-	if !at.OwnCaches {
+	if !at.OwnCaches || !tool.Installed(Name) {
 		return nil, nil
 	}
 	path, err := exec.LookPath("apk")

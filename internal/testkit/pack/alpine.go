@@ -3,6 +3,7 @@ package pack
 import (
 	"archive/tar"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto"
 	"crypto/rand"
@@ -13,9 +14,11 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,14 +90,87 @@ func AlpineSign(t testing.TB, key *rsa.PrivateKey, kind, name string, content []
 // APK returns a package with one file, signed, and its record in an index.
 func APK(t testing.TB, key *rsa.PrivateKey, name, version, text string) ([]byte, string) {
 	t.Helper()
-	data := AlpineMember(t, AlpineBirth, true, "opt/", "", "opt/"+name, text)
-	control := AlpineMember(t, AlpineBirth, false, ".PKGINFO", fmt.Sprintf(
-		"# by hand\npkgname = %s\npkgver = %s\npkgdesc = %s\nsize = %d\narch = x86_64\nlicense = none\ndatahash = %x\n",
-		name, version, name, len(text), sha256.Sum256(data)))
+	info := fmt.Sprintf("pkgname = %s\npkgver = %s\npkgdesc = %s\nurl = none\nsize = %d\narch = x86_64\norigin = %s\nbuilddate = %d\nlicense = none\n",
+		name, version, name, len(text), name, AlpineBirth.Unix())
+	return APKWith(t, key, info, nil, DebEntry{Name: "opt/"}, DebEntry{Name: "opt/" + name, Text: text})
+}
+
+// APKWith returns a package with what info, the beginning of a .PKGINFO, says, and with scripts by their names, such as
+// "post-install"; and its record in an index.
+func APKWith(t testing.TB, key *rsa.PrivateKey, info string, scripts map[string]string, entries ...DebEntry) ([]byte, string) {
+	t.Helper()
+	data := alpineData(t, entries)
+	files := []string{".PKGINFO", fmt.Sprintf("# by hand\n%sdatahash = %x\n", info, sha256.Sum256(data))}
+	for _, name := range slices.Sorted(maps.Keys(scripts)) {
+		files = append(files, "."+name, scripts[name])
+	}
+	control := AlpineMember(t, AlpineBirth, false, files...)
 	b := append(AlpineSign(t, key, "RSA", AlpineKey, control), data...)
 	sum := sha1.Sum(control)
-	return b, fmt.Sprintf("C:Q1%s\nP:%s\nV:%s\nA:x86_64\nS:%d\nI:%d\nT:%s\nU:none\nL:none\no:%s\nt:%d\n\n",
-		base64.StdEncoding.EncodeToString(sum[:]), name, version, len(b), len(text), name, name, AlpineBirth.Unix())
+	fields := map[string]string{}
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " = ")
+		fields[name] = strings.TrimSpace(fields[name] + " " + value)
+	}
+	record := fmt.Sprintf("C:Q1%s\n", base64.StdEncoding.EncodeToString(sum[:]))
+	for _, f := range strings.Fields("P:pkgname V:pkgver A:arch S: I:size T:pkgdesc U:url L:license o:origin t:builddate k:provider_priority D:depend p:provides i:install_if") {
+		letter, name, _ := strings.Cut(f, ":")
+		v := fields[name]
+		if name == "" {
+			v = fmt.Sprint(len(b))
+		}
+		if v != "" {
+			record += letter + ":" + v + "\n"
+		}
+	}
+	return b, record + "\n"
+}
+
+// alpineData returns the data of a package: what apk wants to know of the files that it unpacks is in PAX records.
+func alpineData(t testing.TB, entries []DebEntry) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, e := range entries {
+		h := e.Header
+		h.Name, h.Size, h.Format, h.ModTime = e.Name, int64(len(e.Text)), tar.FormatPAX, AlpineBirth
+		if h.Uname == "" {
+			h.Uname, h.Gname = "root", "root"
+		}
+		of := e.Text
+		switch {
+		case h.Typeflag == 0 && strings.HasSuffix(h.Name, "/"):
+			h.Typeflag = tar.TypeDir
+			h.Mode = cmp.Or(h.Mode, 0o755)
+		case h.Typeflag == 0:
+			h.Typeflag = tar.TypeReg
+		case h.Typeflag == tar.TypeSymlink:
+			h.Mode, of = 0o777, h.Linkname
+		}
+		h.Mode = cmp.Or(h.Mode, 0o644)
+		records := map[string]string{}
+		if h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeSymlink {
+			records["APK-TOOLS.checksum.SHA1"] = fmt.Sprintf("%x", sha1.Sum([]byte(of)))
+		}
+		maps.Copy(records, h.PAXRecords)
+		if h.PAXRecords = records; len(records) == 0 {
+			h.PAXRecords = nil
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(e.Text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // Alpine serves a repository with the package tea below /calm/.
@@ -110,18 +186,24 @@ type Alpine struct {
 func NewAlpine(t testing.TB, key *rsa.PrivateKey) *Alpine {
 	t.Helper()
 	p := &Alpine{Key: key, Keys: t.TempDir(), files: map[string][]byte{}}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
-	if err := os.WriteFile(filepath.Join(p.Keys, AlpineKey), text, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	p.Trust(t, p.Keys)
 	b, record := APK(t, key, "tea", "1.0-r0", "tea 1.0")
 	p.Put(AlpineTea, b)
 	p.Index(t, AlpineBirth, record)
 	return p
+}
+
+// Trust writes the public key to the folder dir.
+func (p *Alpine) Trust(t testing.TB, dir string) {
+	t.Helper()
+	der, err := x509.MarshalPKIXPublicKey(p.Key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	if err := os.WriteFile(filepath.Join(dir, AlpineKey), text, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Index publishes an index made at that time.
