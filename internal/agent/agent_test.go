@@ -500,6 +500,16 @@ func TestNoArtifactForThisMachine(t *testing.T) {
 	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "linux/arm/v7") || !strings.Contains(err.Error(), "linux/amd64, linux/arm64") {
 		t.Errorf("error: %v", err)
 	}
+	both := map[string]appfile.Service{"node": quick, "tool": quick}
+	tool := quick
+	tool.Artifact = "tool"
+	both["tool"] = tool
+	w.Release("wallet", v3, map[string]string{"node linux/arm/v7": "up", "tool linux/amd64": "up"}, both)
+	w.Promote("live", "wallet", v3)
+	_, err = w.install(w.volume("half"), nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
+	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "no artifact tool, which service tool runs, for linux/arm/v7") {
+		t.Errorf("half of it: %v", err)
+	}
 	w.Release("wallet", v2, map[string]string{"node linux/arm/v5": "up five", "node linux/arm/v6": "up six"}, services(quick))
 	w.Promote("live", "wallet", v2)
 	w.mustInstall(w.volume("two"))

@@ -113,6 +113,22 @@ func TestATaskThatFails(t *testing.T) {
 	}
 }
 
+// After a task that failed, none is run.
+func TestTheFirstTaskThatFailsIsTheLast(t *testing.T) {
+	w := newWorld(t)
+	task := func(artifact string) appfile.Service {
+		return appfile.Service{Artifact: artifact, Runtime: "process", Kind: appfile.Task}
+	}
+	programs := map[string]string{"a": "done a", "b": "crash b", "c": "done c"}
+	w.Release("wallet", v1, programs, map[string]appfile.Service{"a": task("a"), "b": task("b"), "c": task("c")})
+	w.Promote("live", "wallet", v1)
+	r, err := w.install(w.volume("one"), nodeapi.InstallOptions{Root: w.Root(), Channel: "live"})
+	if r.Outcome != nodeapi.RolledBack || r.Check != "wallet.b: task" || len(r.Tests) != 2 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	w.calls("start wallet.a", "start wallet.b")
+}
+
 // What is cut short is run again: not for an agent that ends, which the task outlives, but for a machine.
 func TestATaskThatIsCutShort(t *testing.T) {
 	w := newWorld(t)

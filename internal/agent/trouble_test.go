@@ -57,7 +57,13 @@ func TestASiteThatHoldsBackNewsIsRefused(t *testing.T) {
 		t.Errorf("report %+v, %v", r, err)
 	}
 	w.runs()
+	o.Offline = true // a person says that there is no news to be had
+	if r, err := a.Install(t.Context(), site{src}, o); err != nil || r.Outcome != nodeapi.Installed {
+		t.Errorf("offline: %+v, %v", r, err)
+	}
 	a.Close()
+	w.dir = filepath.Join(t.TempDir(), "other")
+	w.Boot()
 	w.mustInstall(path)
 	w.runs("wallet.node: up one")
 }

@@ -8,6 +8,7 @@ import (
 	"syscall"
 	"testing"
 
+	"overland/internal/agent/node"
 	"overland/internal/fsx"
 	"overland/internal/runtime"
 )
@@ -38,6 +39,8 @@ func TestS17ASetUserIDFileInAVolume(t *testing.T) {
 		"its own and root":      {0o755, []string{"61234:61234", "0:0"}, true, false},
 		"closed by a umask":     {0o700, []string{"61234:61234"}, true, false},
 		"closed by an operator": {0o750, []string{"0"}, false, false},
+		"one group twice":       {0o755, []string{"61234:61234", "61234:61234"}, true, false},
+		"two groups, one often": {0o700, []string{"61234:61234", "61235:61235", "61235:61235", "61235:61235", "61235:61235"}, true, true},
 		"two groups":            {0o700, []string{"61234:61234", "61235:61235"}, true, true},
 	} {
 		top, err := os.MkdirTemp("", "volumes")
@@ -67,6 +70,40 @@ func TestS17ASetUserIDFileInAVolume(t *testing.T) {
 			if err := cmd.Run(); (err == nil) != want {
 				t.Errorf("%s: a process of user %d reaches the program: %v, want %v", name, uid, err == nil, want)
 			}
+		}
+	}
+}
+
+// A folder of the node's that lets nobody pass is opened; one that does is left as it is, and so is what is above.
+func TestFoldersOnTheWay(t *testing.T) {
+	above := t.TempDir()
+	if err := os.Chmod(above, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	n, err := node.Open(filepath.Join(above, "node"), node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	want := map[string]os.FileMode{"..": 0o700, ".": 0o755, "gen": 0o711, "gen/1": 0o755, "gen/1/bin": 0o751, "volumes": 0o775}
+	for _, dir := range []string{"gen/1/bin/wallet", "volumes/wallet"} {
+		if err := os.MkdirAll(filepath.Join(n.Dir(), dir), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir, mode := range map[string]os.FileMode{".": 0o700, "gen": 0o711, "gen/1": 0o700, "gen/1/bin": 0o751, "volumes": 0o770} {
+		if err := os.Chmod(filepath.Join(n.Dir(), dir), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &services{node: n}
+	inst := runtime.Instance{Program: filepath.Join(n.Dir(), "gen/1/bin/wallet/node"), Dir: filepath.Join(n.Dir(), "volumes/wallet")}
+	if err := s.open(inst); err != nil {
+		t.Fatal(err)
+	}
+	for dir, mode := range want {
+		if info, err := os.Stat(filepath.Join(n.Dir(), dir)); err != nil || info.Mode().Perm() != mode {
+			t.Errorf("%s: %v, %v, want %v", dir, info.Mode(), err, mode)
 		}
 	}
 }

@@ -65,6 +65,7 @@ func TestHeadersOfPrograms(t *testing.T) {
 		"a table behind the file":         {true, func(p put) { p(40, 1<<40, 8) }, false},
 		"short entries":                   {true, func(p put) { p(58, 63, 2) }, false},
 		"short entries, 32 bits":          {false, func(p put) { p(46, 39, 2) }, false},
+		"entries of 16 bytes, 32 bits":    {false, func(p put) { p(46, 16, 2) }, false},
 		"no entries":                      {true, func(p put) { p(60, 0, 2) }, false},
 		"more sections than any has":      {true, func(p put) { p(60, 0xffff, 2); p(58, 64, 2) }, false},
 		"names in a section that is not":  {true, func(p put) { p(62, 2, 2) }, false},
