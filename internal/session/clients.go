@@ -66,6 +66,8 @@ func timeouts() [][]string {
 		{seconds, "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT"},
 		{milliseconds, "npm_config_fetch_timeout", "NPM_CONFIG_FETCH_TIMEOUT"}, // pnpm's too
 		{milliseconds, "pnpm_config_fetch_timeout", "PNPM_CONFIG_FETCH_TIMEOUT"},
+		// Of yarn 2 and later, which refuses to start when it sees yarn 1's, YARN_NETWORK_TIMEOUT. npm warns of
+		// npm_config_network_timeout, which yarn 1 heeds too. It hears bytes while they come.
 		{milliseconds, "YARN_HTTP_TIMEOUT"},
 		{seconds, "CARGO_HTTP_TIMEOUT", "HTTP_TIMEOUT"},
 		{seconds, "UV_HTTP_TIMEOUT", "HTTP_TIMEOUT"},

@@ -14,7 +14,7 @@ import (
 type home struct {
 	variable string // which moves it
 	below    string // where it is in a session's folder
-	asked    bool   // only for a caller who sets the variable: the tool's default is below XDG_CACHE_HOME
+	asked    bool   // only for a caller who sets the variable, or whose files move the home: the tool's default is below XDG_CACHE_HOME
 	// user is where it is below HOME, and settings are what a recording needs of that: files, and
 	// folders of files.
 	user     string
@@ -29,6 +29,8 @@ func homes() []home {
 		{variable: "YARN_GLOBAL_FOLDER", below: "yarn"},
 		{variable: "PNPM_HOME", below: "pnpm"}, // its store, and the versions of pnpm that projects ask for
 		{variable: "pnpm_config_store_dir", below: "pnpm/store"},
+		{variable: "UV_CACHE_DIR", below: "uv"}, // a project's uv.toml and poetry.toml may name another
+		{variable: "POETRY_CACHE_DIR", below: "poetry"},
 		{variable: "BUN_INSTALL_CACHE_DIR", below: "bun"},
 		{variable: "NUGET_PACKAGES", below: "nuget/packages"},
 		{variable: "NUGET_HTTP_CACHE_PATH", below: "nuget/http"},
@@ -40,8 +42,6 @@ func homes() []home {
 		{variable: "npm_config_store_dir", below: "pnpm/store", asked: true},
 		{variable: "NPM_CONFIG_STORE_DIR", below: "pnpm/store", asked: true},
 		{variable: "COREPACK_HOME", below: "corepack", asked: true},
-		{variable: "UV_CACHE_DIR", below: "uv", asked: true},
-		{variable: "POETRY_CACHE_DIR", below: "poetry", asked: true},
 		{variable: "DENO_DIR", below: "deno", asked: true},
 		{variable: "COMPOSER_CACHE_DIR", below: "composer", asked: true},
 		{variable: "HELM_CACHE_HOME", below: "helm", asked: true},
@@ -54,9 +54,13 @@ func homes() []home {
 
 // moveHomes adds to set the variables that give each tool an empty home below the session's folder.
 func (s *session) moveHomes(set map[string]string) error {
+	wanted, full := s.moved()
+	if s.recording {
+		s.unrecorded = append(s.unrecorded, full...)
+	}
 	for _, h := range homes() {
 		old, isSet := environ.Lookup(s.o.Environ, h.variable)
-		if h.asked && !isSet {
+		if h.asked && !isSet && !wanted[h.variable] {
 			continue
 		}
 		dir := filepath.Join(s.caches, h.below)
