@@ -296,7 +296,12 @@ func TestLines(t *testing.T) {
 	if err != nil || len(lines) != 6 || lines[0] != "go env -w GOPROXY=http://10.0.0.1:3142/at/tuesday/go" {
 		t.Errorf("%q, %v", lines, err)
 	}
-	for _, bad := range [][2]string{{"ftp://x", ""}, {"http://x/$(id)", ""}, {"http://u@x", ""}, {"http://x", "../y"}} {
+	if lines, err := cacheserver.Lines("https://site:8443/cache", ""); err != nil || lines[0] != "go env -w GOPROXY=https://site:8443/cache/go" {
+		t.Errorf("%q, %v", lines, err)
+	}
+	for _, bad := range [][2]string{
+		{"http://x/%zz", ""}, {"http://", ""}, {"http:///x", ""}, {"http://x?y", ""}, {"http://x#y", ""}, {"x:3142", ""}, {"ftp://x", ""}, {"http://x/$(id)", ""}, {"http://u@x", ""}, {"http://x", "../y"},
+	} {
 		if _, err := cacheserver.Lines(bad[0], bad[1]); errs.KindOf(err) != errs.Invalid || err == nil {
 			t.Errorf("%q: %v", bad, err)
 		}
