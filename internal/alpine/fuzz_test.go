@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,6 +67,10 @@ func FuzzPackage(f *testing.F) {
 		if err == nil && l.Size != int64(len(b)) || err != nil && errs.KindOf(err) != errs.Untrusted {
 			t.Fatalf("%+v of %d bytes, %v", l, len(b), err)
 		}
+		once, onceErr := ReadArchive(bytes.NewReader(b), Contents{})
+		if (err == nil) != (onceErr == nil) || err == nil && once != l || onceErr != nil && errs.KindOf(onceErr) != errs.Untrusted {
+			t.Fatalf("in two passes %+v %v, in one %+v %v", l, err, once, onceErr)
+		}
 	})
 }
 
@@ -74,6 +79,30 @@ func FuzzPkginfo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, s string) {
 		if h, err := dataHash(strings.NewReader(s)); err == nil && (len(h) != 64 || strings.Trim(h, "0123456789abcdef") != "") {
 			t.Fatalf("%q", h)
+		}
+		p, err := ParsePkginfo(strings.NewReader(s))
+		if err != nil {
+			if errs.KindOf(err) != errs.Invalid {
+				t.Fatal(err)
+			}
+			return
+		}
+		for _, d := range slices.Concat(p.Depends, p.Provides, p.InstallIf, p.Replaces) {
+			if again, err := ParseDependency(d.String()); err != nil || again != d {
+				t.Fatalf("%+v, again %+v: %v", d, again, err)
+			}
+		}
+	})
+}
+
+func FuzzVersions(f *testing.F) {
+	f.Add("1.2_rc1-r3", "1.02b~0a")
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if CompareVersions(a, a) != 0 || CompareVersions(a, b) != -CompareVersions(b, a) {
+			t.Fatalf("%q and %q", a, b)
+		}
+		if ValidVersion(a) && ValidVersion(a+"-r1") && CompareVersions(a, a+"-r1") >= 0 {
+			t.Fatalf("%q is not older than its first revision", a)
 		}
 	})
 }
