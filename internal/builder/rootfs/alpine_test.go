@@ -398,18 +398,75 @@ func TestWhatIsRefusedOfAlpine(t *testing.T) {
 	}
 }
 
-// TestWhatIsAllowedOfAlpine: circles, scripts that somebody can do without, and triggers for what is not there.
+// TestWhatIsAllowedOfAlpine: circles, scripts that somebody can do without, and files that two packages have.
 func TestWhatIsAllowedOfAlpine(t *testing.T) {
 	a := newAlpineArchive(t)
 	a.kettle()
 	a.add("main", "armhf", "pkgname = scripted\npkgver = 1-r0\ndepend = circle\ntriggers = /bin\n", map[string]string{"post-install": "make-tea", "trigger": "make-tea"})
 	a.add("main", "armhf", "pkgname = circle\npkgver = 1-r0\ndepend = scripted\n", nil)
+	for _, p := range []struct{ name, more, file string }{
+		{"file1", "origin = files\n", "one"}, {"file2", "origin = files\n", "one"}, // of one origin: the later one
+		{"file3", "replaces = file4\nreplaces_priority = 9\n", "two"}, {"file4", "replaces = file3\nreplaces_priority = 8\n", "two"}, // the higher priority
+		{"file5", "replaces = file6\n", "three"}, {"file6", "replaces = file5\n", "three"}, // the same one: the later one
+	} {
+		a.add("main", "armhf", "pkgname = "+p.name+"\npkgver = 1-r0\n"+p.more, nil, pack.DebEntry{Name: "etc/"}, pack.DebEntry{Name: "etc/" + p.file, Text: p.name})
+	}
 	a.publish(pack.AlpineBirth)
-	b, _, err := a.recorded(rootfs.Root{From: calmBase, Packages: []string{"scripted", "busybox"}, SkipScripts: []string{"scripted", "busybox"}}, "linux/arm/v6")
+	wishes := []string{"scripted", "busybox", "file1", "file2", "file3", "file4", "file5", "file6"}
+	b, _, err := a.recorded(rootfs.Root{From: calmBase, Packages: wishes, SkipScripts: []string{"scripted", "busybox"}}, "linux/arm/v6")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := listed(t, b); !strings.Contains(got, "busybox for armhf") || strings.Contains(got, "bin/cat ->") {
+	got := listed(t, b)
+	for _, line := range []string{"bin/busybox busybox for armhf", "etc/one file2", "etc/two file3", "etc/three file6"} {
+		if !strings.Contains(got, " "+line+"\n") {
+			t.Errorf("no %s", line)
+		}
+	}
+	for _, line := range []string{"R:one\n", "R:two\n", "R:three\n"} {
+		if strings.Count(got, line) != 1 {
+			t.Errorf("%q, %d times in the database", line, strings.Count(got, line))
+		}
+	}
+	if strings.Contains(got, "bin/cat ->") || t.Failed() {
 		t.Error(got)
+	}
+}
+
+// TestADepotThatChanged: a package that is as good as the one that is locked, but another one, is refused.
+func TestADepotThatChanged(t *testing.T) {
+	a := newAlpineArchive(t)
+	a.publish(pack.AlpineBirth)
+	root := rootfs.Root{From: calmBase, Packages: []string{"musl"}}
+	_, lock, err := a.recorded(root, "linux/amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range lock.Entries {
+		if !strings.Contains(e.Key, "/musl-") {
+			continue
+		}
+		file := filepath.Join(a.store.Dir(), "blobs", "sha256", e.Blob.Encoded())
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, pack.AlpineSign(t, a.Key, "RSA", "other.rsa.pub", b), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := a.again(root, "linux/amd64", lock); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "its sha256 is") {
+		t.Error(err)
+	}
+	for i, e := range lock.Entries { // a lock that says that one package is another
+		if strings.Contains(e.Key, "/alpine-release-") {
+			lock.Entries[i].Key = strings.Replace(e.Key, "3.22.1-r0", "9-r0", 1)
+		}
+	}
+	if _, err := a.again(root, "linux/amd64", lock); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "is alpine-release-3.22.1-r0.apk") {
+		t.Error(err)
 	}
 }
