@@ -51,6 +51,7 @@ var floors = map[string]int{
 	"db/sqlite":                 1,
 	"deb":                       1,
 	"deb/resolve":               1,
+	"deb/maintscript":           1,
 	"home":                      1,
 	"nodeapi":                   1,
 	"source":                    1,

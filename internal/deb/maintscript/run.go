@@ -1,0 +1,608 @@
+package maintscript
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"mvdan.cc/sh/v3/expand"
+	"mvdan.cc/sh/v3/interp"
+	"mvdan.cc/sh/v3/syntax"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+)
+
+// Limits of one run of one script.
+const (
+	callsLimit     = 50_000      // commands
+	outputLimit    = 16 << 20    // bytes printed and written
+	variablesLimit = 16 << 20    // bytes, looked at before each command
+	depthLimit     = 16          // scripts that scripts run
+	timeLimit      = time.Minute // for what the other limits do not see
+)
+
+// Package is whose scripts are run.
+type Package struct {
+	Name, Version, Architecture string
+	Templates                   []byte                             // its questions, for debconf; nil = none
+	Files                       func(name string) []string         // of a package of the root; nil = it is not there
+	Installed                   func(name string) (version string) // "" = it is not in the root
+}
+
+// System is one root while packages are installed in it: what their scripts share besides files.
+type System struct {
+	root         at
+	alternatives map[string]*alternative
+	diversions   []diversion
+	answers      map[string]string // debconf's, by question
+	triggers     []string          // that were asked for by name
+	day          int64             // since 1970, for /etc/shadow
+}
+
+// New returns a System for root, whose day is that of made.
+func New(root Root, made time.Time) *System {
+	return &System{root: at{root}, alternatives: map[string]*alternative{}, answers: map[string]string{}, day: made.Unix() / daySeconds}
+}
+
+const daySeconds = 24 * 60 * 60
+
+// Triggers returns the triggers that scripts have asked for by name since the last call.
+func (s *System) Triggers() []string {
+	list := slices.Compact(slices.Sorted(slices.Values(s.triggers)))
+	s.triggers = nil
+	return list
+}
+
+// UnknownError says what a script wants that is not done here.
+type UnknownError struct{ What string }
+
+func (e *UnknownError) Error() string { return e.What + notDone }
+
+const notDone = ", which is not done here"
+
+// Run runs text, the script called name ("postinst") of p, with args. A step that is not done here is an *UnknownError, a script
+// that fails is errs.Invalid with the end of what it printed.
+func (s *System) Run(ctx context.Context, p Package, name string, text []byte, args ...string) error {
+	tree, err := parse(name, text)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeLimit, errs.Errorf(errs.Invalid, "it runs for more than %s", timeLimit))
+	defer cancel()
+	r := &run{System: s, of: p}
+	var said tail
+	switch err := r.shell(ctx, tree, args, r.env(name), nil, &said, &said); {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case r.unknown != nil:
+		return r.unknown
+	case r.lost != nil:
+		return r.lost
+	case err == nil:
+		return nil
+	default:
+		var code interp.ExitStatus
+		if errors.As(err, &code) {
+			err = fmt.Errorf("exit code %d", code)
+		}
+		return errs.Errorf(errs.Invalid, "%w: %s", err, said.last())
+	}
+}
+
+type depthKey struct{}
+
+// env is what dpkg says to the script called name.
+func (r *run) env(name string) expand.Environ {
+	return expand.ListEnviron(
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "UID=0", "EUID=0", "GID=0", "LC_ALL=C.UTF-8", "TMPDIR=/tmp",
+		"DEBIAN_FRONTEND=noninteractive", "DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_MAINTSCRIPT_PACKAGE="+r.of.Name, "DPKG_MAINTSCRIPT_NAME="+name,
+		"DPKG_MAINTSCRIPT_ARCH="+r.of.Architecture, "DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1", "DPKG_RUNNING_VERSION=1.22.0",
+	)
+}
+
+// shell runs tree. in = nil is an empty input.
+func (r *run) shell(ctx context.Context, tree *script, args []string, env expand.Environ, in io.Reader, out, err io.Writer) error {
+	if in == nil {
+		null, err := os.Open("/dev/null")
+		if err != nil {
+			return err
+		}
+		defer null.Close()
+		in = null
+	}
+	call := r.call
+	if !tree.bash {
+		call = func(ctx context.Context, args []string) ([]string, error) {
+			args, err := r.call(ctx, args)
+			if err == nil && args[0] == "echo" {
+				args = echo(args[1:])
+			}
+			return args, err
+		}
+	}
+	shell, lost := interp.New(
+		interp.Env(env), interp.Dir("/"), interp.Params(append([]string{"--"}, args...)...), interp.StdIO(in, out, err),
+		interp.CallHandler(call), interp.OpenHandler(r.open), interp.ReadDirHandler2(r.list), interp.StatHandler(r.stat), interp.AccessHandler(r.access),
+		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return r.exec }),
+	)
+	if lost != nil {
+		return lost
+	}
+	return shell.Run(ctx, tree.File)
+}
+
+// echo returns the command that prints args as dash does: with what follows a backslash.
+func echo(args []string) []string {
+	end := "\n"
+	if len(args) > 0 && args[0] == "-n" {
+		args, end = args[1:], ""
+	}
+	return []string{"printf", "%b" + end, strings.Join(args, " ")}
+}
+
+// script is one that was parsed.
+type script struct {
+	*syntax.File
+	bash bool
+}
+
+// parse reads a script, and refuses what the interpreter would ask this machine for.
+func parse(name string, text []byte) (*script, error) {
+	first, _, _ := strings.Cut(string(text), "\n")
+	words := strings.Fields(strings.TrimPrefix(first, "#!"))
+	if !strings.HasPrefix(first, "#!") || len(words) == 0 {
+		return nil, &UnknownError{"it names no interpreter"}
+	}
+	if path.Base(words[0]) == "env" && len(words) > 1 {
+		words = words[1:]
+	}
+	base := path.Base(words[0])
+	if !slices.Contains([]string{"sh", "dash", "bash"}, base) {
+		return nil, &UnknownError{"it is written for " + words[0]}
+	}
+	// The interpreter knows local and export only as bash has them, and dash has them too.
+	tree, err := syntax.NewParser().Parse(bytes.NewReader(text), name)
+	if err != nil {
+		return nil, errs.E(errs.Invalid, err)
+	}
+	if slices.ContainsFunc(words[1:], func(w string) bool { return strings.HasPrefix(w, "-") && strings.Contains(w, "e") }) {
+		tree.Stmts = append([]*syntax.Stmt{stopAtErrors()}, tree.Stmts...)
+	}
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.ParamExp:
+			if n.Param != nil && slices.Contains([]string{"$", "PPID", "RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID"}, n.Param.Value) {
+				err = &UnknownError{"it uses $" + n.Param.Value}
+			}
+		case *syntax.Stmt:
+			if n.Background || n.Coprocess {
+				err = &UnknownError{"it starts something in the background"}
+			}
+		case *syntax.Word:
+			if base != "bash" && syntax.SplitBraces(n) {
+				err = &UnknownError{"it uses {…,…}, which sh does not expand"}
+			}
+		case *syntax.ProcSubst:
+			err = &UnknownError{"it uses <(…)"}
+		}
+		return err == nil
+	})
+	for _, stmt := range tree.Stmts {
+		tails(stmt)
+	}
+	return &script{tree, base == "bash"}, err
+}
+
+// tails makes "if A; then B; fi" of a list "A && B" at the end of an if, case or loop outside of functions. With set -e a
+// failing A ends neither the list nor what is around it; the interpreter ends the script there.
+func tails(stmt *syntax.Stmt) {
+	bodies := func(lists ...[]*syntax.Stmt) {
+		for _, list := range lists {
+			for _, inner := range list {
+				tails(inner)
+			}
+			if len(list) == 0 {
+				continue
+			}
+			last := list[len(list)-1]
+			if and, ok := last.Cmd.(*syntax.BinaryCmd); ok && and.Op == syntax.AndStmt && !last.Negated && len(last.Redirs) == 0 {
+				last.Cmd = &syntax.IfClause{Cond: []*syntax.Stmt{and.X}, Then: []*syntax.Stmt{and.Y}}
+			}
+		}
+	}
+	switch c := stmt.Cmd.(type) {
+	case *syntax.IfClause:
+		for ; c != nil; c = c.Else {
+			bodies(c.Then)
+		}
+	case *syntax.CaseClause:
+		for _, one := range c.Items {
+			bodies(one.Stmts)
+		}
+	case *syntax.ForClause:
+		bodies(c.Do)
+	case *syntax.WhileClause:
+		bodies(c.Do)
+	case *syntax.Block:
+		bodies(c.Stmts)
+	}
+}
+
+// stopAtErrors is the statement "set -e", for scripts that say it in their first line.
+func stopAtErrors() *syntax.Stmt {
+	tree, err := syntax.NewParser().Parse(strings.NewReader("set -e"), "")
+	if err != nil {
+		panic(err) // the words are ours
+	}
+	return tree.Stmts[0]
+}
+
+// run is one script while it runs. The interpreter calls from several goroutines when there are pipes.
+type run struct {
+	*System
+	of Package
+
+	mu      sync.Mutex
+	calls   int
+	written int64
+	unknown error // the first
+	lost    error // what a file could not hold, the first
+}
+
+// lose keeps err for the end of the script: the interpreter asks nobody how a file was closed.
+func (r *run) lose(err error) error {
+	if r.lost == nil {
+		r.lost = err
+	}
+	return err
+}
+
+// fail ends the script: what it wants is not known.
+func (r *run) fail(format string, a ...any) error {
+	if r.unknown == nil {
+		r.unknown = &UnknownError{fmt.Sprintf(format, a...)}
+	}
+	return r.unknown
+}
+
+func (r *run) call(ctx context.Context, args []string) ([]string, error) {
+	hc := interp.HandlerCtx(ctx)
+	if args[0] == "read" { // it may wait for who writes, who waits for r.mu
+		set, ok := readLine(hc, args[1:])
+		if !ok {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return nil, r.fail("it runs %s", strings.Join(args, " "))
+		}
+		args = set
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lost != nil { // the interpreter goes on when a file is full
+		return nil, r.lost
+	}
+	held := 0
+	for _, v := range hc.Env.Each {
+		held += len(v.Str)
+	}
+	if held > variablesLimit {
+		return nil, errs.Errorf(errs.Invalid, "its variables have more than %d bytes", variablesLimit)
+	}
+	if r.calls++; r.calls > callsLimit {
+		return nil, errs.Errorf(errs.Invalid, "it runs more than %d commands", callsLimit)
+	}
+	switch {
+	case args[0] == "command" && len(args) == 3 && (args[1] == "-v" || args[1] == "-V"):
+		return []string{"which", args[2]}, nil
+	case args[0] == "type" || args[0] == "hash":
+		return append([]string{"which"}, args[1:]...), nil
+	case args[0] == "umask" && len(args) == 2 && strings.Trim(args[1], "01234567") == "":
+		return []string{"eval", umask + "=" + args[1]}, nil // of this subshell alone
+	case args[0] == "umask":
+		return nil, r.fail("it runs %s", strings.Join(args, " "))
+	case (args[0] == "[" || args[0] == "test") && slices.Contains(args, ""):
+		return named(args), nil
+	case args[0] == "cd" && len(args) > 1 && strings.HasPrefix(args[1], "-"), args[0] == "pwd" && len(args) > 1, // they would look at this machine
+		slices.Contains([]string{"kill", "ulimit", "exec", "wait", "bg", "fg", "jobs", "times", "fc", "enable", "dirs", "pushd", "popd"}, args[0]):
+		return nil, r.fail("it runs %s", strings.Join(args, " "))
+	}
+	return args, nil
+}
+
+// umask is the variable that has the mask for new files.
+const umask = "_umask"
+
+// named returns a test in which a file without a name is one that is not there: the interpreter takes it for the
+// working folder.
+func named(args []string) []string {
+	args = slices.Clone(args)
+	for i := 1; i < len(args); i++ {
+		if op := args[i-1]; args[i] == "" && len(op) == 2 && op[0] == '-' && strings.ContainsRune("abcdefghkLOGprsSuwx", rune(op[1])) {
+			args[i] = "/dev/no name"
+		}
+	}
+	return args
+}
+
+func (r *run) exec(ctx context.Context, args []string) error {
+	hc := interp.HandlerCtx(ctx)
+	name := args[0]
+	if dir, base := path.Split(name); slices.Contains([]string{"/bin/", "/sbin/", "/usr/bin/", "/usr/sbin/"}, dir) {
+		name = base
+	}
+	do, own, err := r.command(hc, name, args[0])
+	if err != nil {
+		return err
+	}
+	if own != nil {
+		depth, _ := ctx.Value(depthKey{}).(int)
+		if depth++; depth > depthLimit {
+			return errs.Errorf(errs.Invalid, "%d scripts run one another", depth)
+		}
+		return r.shell(context.WithValue(ctx, depthKey{}, depth), own, args[1:], hc.Env, hc.Stdin, hc.Stdout, hc.Stderr)
+	}
+	c := &call{run: r, name: name, args: args[1:], dir: hc.Dir, mask: mask(hc), err: hc.Stderr}
+	if do.reads { // before the root is held: who writes may wait for it
+		if c.in, err = fsx.Read(hc.Stdin, "what is piped to "+name, outputLimit); err != nil {
+			return err
+		}
+	}
+	if err := c.done(do); err != nil {
+		return err
+	}
+	_, _ = hc.Stdout.Write(c.out.Bytes()) // a pipe that nobody reads is no fault
+	if c.status != 0 {
+		return interp.ExitStatus(c.status)
+	}
+	return nil
+}
+
+// command returns what is done for the command name, which the script calls as, or the script that the root has for
+// it. What the root would not have either is exit code 127.
+func (r *run) command(hc interp.HandlerContext, name, as string) (command, *script, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if strings.HasPrefix(name, "python3.") {
+		name = "python3"
+	}
+	do, known := commands[name]
+	there := r.program(hc.Dir, as)
+	switch {
+	case known && (do.everywhere || there != ""):
+		return do, nil, nil
+	case there != "":
+		if text, err := r.root.Read(there); err == nil && bytes.HasPrefix(text, []byte("#!")) {
+			own, err := parse(as, text)
+			if err != nil {
+				return command{}, nil, r.fail("it runs %s: %s", as, strings.TrimSuffix(err.Error(), notDone))
+			}
+			return command{}, own, nil
+		}
+		return command{}, nil, r.fail("it runs %s", as)
+	case essential[name]:
+		return command{}, nil, r.fail("it runs %s", as)
+	}
+	fmt.Fprintf(hc.Stderr, "%s: not found\n", as)
+	const notFound = 127
+	return command{}, nil, interp.ExitStatus(notFound)
+}
+
+// done runs the command c, and says how it ended in c.status. An error ends the script.
+func (c *call) done(do command) error {
+	r := c.run
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := do.do(c)
+	if r.written += int64(c.out.Len()); r.written > outputLimit {
+		return errs.Errorf(errs.Invalid, "it prints more than %d bytes", outputLimit)
+	}
+	var unknown *UnknownError
+	var status interp.ExitStatus
+	switch {
+	case errors.As(err, &unknown):
+		return r.fail("%s", unknown.What)
+	case errors.As(err, &status):
+		c.status = uint8(status)
+	case errs.KindOf(err) == errs.Untrusted, errs.KindOf(err) == errs.Unavailable:
+		return err // of the root, not of the command
+	case err != nil:
+		fmt.Fprintf(c.err, "%s: %v\n", c.name, err)
+		c.status = 1
+	}
+	return nil
+}
+
+// program returns the name in the root of the program that is called as; "" = there is none.
+func (r *run) program(dir, as string) string {
+	places := []string{as}
+	if !strings.Contains(as, "/") {
+		places = nil
+		for _, d := range []string{"/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+			places = append(places, path.Join(d, as))
+		}
+	}
+	for _, p := range places {
+		if name, f, err := r.root.find(dir, p, true); err == nil && f.Mode.IsRegular() && f.Mode&0o111 != 0 {
+			return name
+		}
+	}
+	return ""
+}
+
+const confmodule = "/usr/share/debconf/confmodule"
+
+func (r *run) open(ctx context.Context, p string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
+	hc := interp.HandlerCtx(ctx)
+	if !path.IsAbs(p) {
+		p = path.Join(hc.Dir, p)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch p {
+	case "/dev/null":
+		return &opened{}, nil
+	case "/dev/stdout":
+		return &opened{w: hc.Stdout}, nil
+	case "/dev/stderr":
+		return &opened{w: hc.Stderr}, nil
+	case "/dev/stdin":
+		return &opened{r: hc.Stdin}, nil
+	case confmodule:
+		return &opened{r: strings.NewReader(confmoduleText)}, nil
+	}
+	if strings.HasPrefix(p, "/dev/") || strings.HasPrefix(p, "/proc/") || strings.HasPrefix(p, "/sys/") {
+		return nil, &fs.PathError{Op: "open", Path: p, Err: fs.ErrNotExist}
+	}
+	if flag&(os.O_WRONLY|os.O_RDWR) == 0 {
+		b, err := r.root.read("/", p)
+		if err != nil {
+			return nil, plain(err)
+		}
+		return &opened{r: bytes.NewReader(b)}, nil
+	}
+	var held []byte
+	if flag&os.O_TRUNC == 0 {
+		b, err := r.root.read("/", p)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, plain(err)
+		}
+		held = b
+	}
+	if err := r.root.make("/", p, held, mask(hc)); err != nil { // it is there as soon as it is opened
+		return nil, plain(err)
+	}
+	return &opened{name: p, of: r, held: held}, nil
+}
+
+// mask returns the bits that a new file does not get.
+func mask(hc interp.HandlerContext) fs.FileMode {
+	const usual = 0o022
+	n, err := strconv.ParseUint(hc.Env.Get(umask).String(), 8, 9)
+	if err != nil {
+		return usual
+	}
+	return fs.FileMode(n)
+}
+
+// plain is err as the interpreter takes it for one that ends a command and not the script.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p
+	}
+	return err
+}
+
+// opened is a file that a script has opened.
+type opened struct {
+	r    io.Reader // nil = nothing to read
+	w    io.Writer // nil, of = nil: what is written is dropped
+	of   *run
+	name string
+	held []byte
+}
+
+func (o *opened) Read(b []byte) (int, error) {
+	if o.r == nil {
+		return 0, io.EOF
+	}
+	return o.r.Read(b)
+}
+
+func (o *opened) Write(b []byte) (int, error) {
+	switch {
+	case o.w != nil:
+		return o.w.Write(b)
+	case o.of == nil:
+		return len(b), nil
+	}
+	o.of.mu.Lock()
+	defer o.of.mu.Unlock()
+	if o.of.written += int64(len(b)); o.of.written > outputLimit {
+		return 0, o.of.lose(errs.Errorf(errs.Invalid, "it writes more than %d bytes", outputLimit))
+	}
+	o.held = append(o.held, b...)
+	return len(b), nil
+}
+
+func (o *opened) Close() error {
+	if o.of == nil {
+		return nil
+	}
+	o.of.mu.Lock()
+	defer o.of.mu.Unlock()
+	return o.of.lose(o.of.root.write("/", o.name, o.held))
+}
+
+func (r *run) stat(ctx context.Context, p string, follow bool) (fs.FileInfo, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if p == "/dev/null" {
+		return info{p, File{Mode: fs.ModeDevice | fs.ModeCharDevice | 0o666}}, nil
+	}
+	name, f, err := r.root.find(interp.HandlerCtx(ctx).Dir, p, follow)
+	return info{name, f}, err
+}
+
+func (r *run) access(ctx context.Context, p string, mode interp.AccessMode) error {
+	i, err := r.stat(ctx, p, true)
+	if err == nil && mode == interp.AccessExec && !i.IsDir() && i.Mode()&0o111 == 0 {
+		err = fs.ErrPermission
+	}
+	return err // root may read and write all
+}
+
+func (r *run) list(ctx context.Context, p string) ([]fs.DirEntry, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	name, f, err := r.root.find(interp.HandlerCtx(ctx).Dir, p, true)
+	if err != nil {
+		return nil, err
+	}
+	if !f.Mode.IsDir() {
+		return nil, &fs.PathError{Op: "readdir", Path: p, Err: errors.New("not a directory")}
+	}
+	var all []fs.DirEntry
+	for _, one := range r.root.List(name) {
+		if f, ok := r.root.Get(path.Join(name, one)); ok {
+			all = append(all, info{one, f})
+		}
+	}
+	return all, nil
+}
+
+// tail keeps the end of what a script prints.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	const most = 4 << 10
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, b...)
+	if len(t.b) > most {
+		t.b = slices.Clone(t.b[len(t.b)-most:])
+	}
+	return len(b), nil
+}
+
+// last returns the last line that was printed.
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	lines := strings.Split(strings.TrimSpace(string(t.b)), "\n")
+	return lines[len(lines)-1]
+}
