@@ -21,6 +21,28 @@ var apkActions = map[string]action{
 	"ca-certificates":   apkCertificates,
 }
 
+// inert reports whether script has nothing but comments and the usual frame.
+func inert(script string) bool {
+	for line := range strings.Lines(script) {
+		switch line = strings.TrimSpace(line); {
+		case line == "", strings.HasPrefix(line, "#"), line == "set -e", line == "set -eu", line == "exit 0", line == ":":
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// unknown returns the error for a package whose script is neither in the table nor inert.
+func unknown(name, script string) error {
+	return without(errs.Errorf(errs.Invalid, "%s has a script (%s) that is not known here, and none is run", name, script), name)
+}
+
+// without is err with the ways around the script of the package name.
+func without(err error, name string) error {
+	return errs.Hint(err, "leave %s out, or name it under skip-scripts when the root file system does without what the script does", name)
+}
+
 // known returns an error for a script that is run when a package is installed, and that is neither in the table nor without effect. A
 // trigger is looked at when it is known which folders there are.
 func (in *apkInstalled) known(root *Root, kind, text string) error {

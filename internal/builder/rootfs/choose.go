@@ -27,7 +27,8 @@ type candidate struct {
 	key     string // in a lock
 	file    deb.File
 	open    func(ctx context.Context) (io.ReadCloser, error)
-	control []byte // its control file
+	control []byte            // its control file
+	scripts map[string][]byte // kept, once it is unpacked
 	*deb.Package
 }
 

@@ -12,8 +12,9 @@
 // lock and depot have them. Without one the lock is all there is: they are chosen again among the packages that
 // it holds for the base, by what these say of themselves, which gives the same set and spares the indexes.
 //
-// No maintainer script runs. What scripts do that matters is in a table, by the names of the packages
-// (actions.go, alpineactions.go); a package with a script that is neither there nor known to do nothing here is refused by name.
+// No maintainer script runs: room deb/maintscript reads them, on the tree, and what it does not know is refused by
+// name. A few packages whose scripts need their own programs have an action instead (actions.go), and so have
+// those of Alpine (alpineactions.go); another one of Alpine that has a script is refused.
 //
 // The tar is written as a stream, from a spool on the disk: memory holds names, not files. Nothing is
 // unpacked, so no right is needed and no link can lead anywhere.

@@ -75,17 +75,27 @@ func newArchive(t *testing.T) *archive {
 	return a
 }
 
+// baseFiles is the script of base-files, in short.
+const baseFiles = `#!/bin/sh
+set -e
+if [ "$1" = configure ] && [ -z "$2" ]; then
+	for f in profile motd; do [ -f /etc/$f ] || cp -p /usr/share/base-files/$f /etc/$f; done
+	mkdir -p /var && mkdir /var/mail && chown root:mail /var/mail && chmod 2775 /var/mail
+	ln -s /run /var/run
+fi
+`
+
 // base adds what every root file system has.
 func (a *archive) base(arch string) {
 	file := func(name string) pack.DebEntry {
 		return pack.DebEntry{Name: "./usr/share/base-files/" + name, Text: name + "\n"}
 	}
-	a.add("debian/calm", arch, "Package: base-files\nVersion: 13\nArchitecture: "+arch+"\nPre-Depends: awk", map[string]string{"postinst": "#!/bin/sh\nunheard of"},
-		pack.DebEntry{Name: "./"}, pack.DebEntry{Name: "./usr/bin/"}, pack.DebEntry{Name: "./usr/lib/os-release", Text: "ID=debian\n"}, file("dot.profile"), file("dot.bashrc"),
+	a.add("debian/calm", arch, "Package: base-files\nVersion: 13\nArchitecture: "+arch+"\nPre-Depends: awk", map[string]string{"postinst": baseFiles},
+		pack.DebEntry{Name: "./"}, pack.DebEntry{Name: "./etc/"}, pack.DebEntry{Name: "./root/"}, pack.DebEntry{Name: "./var/"}, pack.DebEntry{Name: "./usr/bin/"}, pack.DebEntry{Name: "./usr/lib/os-release", Text: "ID=debian\n"}, file("dot.profile"), file("dot.bashrc"),
 		file("profile"), file("motd"), pack.DebEntry{Name: "./tmp/", Header: tar.Header{Mode: 0o1777}})
 	a.add("debian/calm", arch, "Package: base-passwd\nVersion: 3\nArchitecture: "+arch+"\nDepends: libc6", nil,
 		pack.DebEntry{Name: "./usr/share/base-passwd/passwd.master", Text: "root:*:0:0::/root:/bin/sh\n"},
-		pack.DebEntry{Name: "./usr/share/base-passwd/group.master", Text: "root:*:0:\n"})
+		pack.DebEntry{Name: "./usr/share/base-passwd/group.master", Text: "root:*:0:\nmail:*:8:\n"})
 }
 
 // add publishes a package in a suite, "debian/calm", for arch.

@@ -25,7 +25,7 @@ import (
 
 // Name is this builder and the version of how it builds. Whatever changes the bytes of a result
 // changes it.
-const Name = "rootfs/1"
+const Name = "rootfs/2"
 
 // toolchain is what a result of this builder says that it was made with.
 const toolchain = "rootfs"
@@ -174,16 +174,12 @@ func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch 
 	}
 	defer t.close()
 	for _, c := range list {
-		if err := unpack(ctx, t, root, c); err != nil {
+		if err := unpack(ctx, t, c); err != nil {
 			return err
 		}
 	}
-	for _, c := range list {
-		if do := actions[c.Name]; do != nil {
-			if err := do(t); err != nil {
-				return fmt.Errorf("%s: what its scripts do: %w", c.Name, err)
-			}
-		}
+	if err := install(ctx, t, root, list); err != nil {
+		return err
 	}
 	return t.save(file)
 }
@@ -205,21 +201,17 @@ func (t *tree) save(file string) error {
 }
 
 // unpack adds the files of c, and what says that it is there, to t.
-func unpack(ctx context.Context, t *tree, root *Root, c *candidate) error {
+func unpack(ctx context.Context, t *tree, c *candidate) error {
 	var sums []byte
+	c.scripts = map[string][]byte{}
 	err := c.contents(ctx, deb.Contents{
 		Control: func(name string, r io.Reader) (err error) {
+			const most = 64 << 20
 			switch {
 			case name == "md5sums":
-				const most = 64 << 20
 				sums, err = fsx.Read(r, name, most)
-			case slices.Contains(scripts, name) && actions[c.Name] == nil && !slices.Contains(root.SkipScripts, c.Name):
-				const most = 1 << 20
-				b, err := fsx.Read(r, name, most)
-				if err == nil && !inert(string(b)) {
-					err = unknown(c.Name, name)
-				}
-				return err
+			case slices.Contains(kept, name):
+				c.scripts[name], err = fsx.Read(r, name, most)
 			}
 			return err
 		},

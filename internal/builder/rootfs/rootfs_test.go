@@ -105,9 +105,10 @@ func TestWhatIsRefused(t *testing.T) {
 		"twice":             {change: evil(pack.DebEntry{Name: "./x"}, pack.DebEntry{Name: "x"}), kind: errs.Untrusted, want: "x is there twice"},
 		"a conflict":        {change: evil(pack.DebEntry{Name: "./usr/lib/os-release"}), kind: errs.Invalid, want: "base-files and evil both have usr/lib/os-release"},
 		"another /bin":      {change: entry("./bin", tar.TypeSymlink, "/tmp"), kind: errs.Untrusted, want: "/bin is not a link to usr/bin"},
-		"a script":          {change: script("preinst", "#!/bin/sh\nmake-tea\n"), kind: errs.Invalid, want: "evil has a script (preinst) that is not known"},
-		"a hidden script":   {change: script("postinst", "#!/bin/sh\n# Automatically added by dh_installdeb/13\n:\n# End automatically added section\nmake-tea\n"), kind: errs.Invalid, want: "script (postinst)"},
-		"a service":         {change: script("postinst", "#!/bin/sh\n# Automatically added by dh_installsystemd/13\nx\n# End automatically added section\n"), kind: errs.Invalid, want: "script (postinst)"},
+		"a script":          {change: script("preinst", "#!/bin/sh\nmake-tea\n"), kind: errs.Invalid, want: "evil: its preinst: exit code 127: make-tea: not found"},
+		"a hidden script":   {change: script("postinst", "#!/bin/sh\n# Automatically added by dh_installdeb/13\n:\n# End automatically added section\nperl -e 1\n"), kind: errs.Invalid, want: "evil: its postinst: it runs perl, which is not done here"},
+		"another language":  {change: script("postinst", "#!/usr/bin/python3\n"), kind: errs.Invalid, want: "evil: its postinst: it is written for /usr/bin/python3"},
+		"a link to nowhere": {change: script("postinst", "#!/bin/sh\nset -e\nln -s ../../../../nowhere/x /etc/x\necho y > /etc/x"), kind: errs.Invalid, want: "evil: its postinst: exit code 1"},
 		"a swapped package": {change: entry("./x", tar.TypeReg, ""), after: func(a *archive) { a.files["debian/pool/main/evil_1_amd64.deb"][100] ^= 1 }, kind: errs.Unavailable, want: "evil_1_amd64.deb"},
 		"another's key": {change: entry("./x", tar.TypeReg, ""), after: func(a *archive) {
 			a.files["debian/dists/calm/InRelease"] = pack.DebianRelease(pack.OpenPGP(pack.DebianBirth), "calm", nil)
@@ -135,7 +136,7 @@ func TestWhatIsRefused(t *testing.T) {
 func TestWhatIsAllowed(t *testing.T) {
 	a := newArchive(t)
 	a.tea()
-	a.add("debian/calm", "amd64", "Package: scripted\nVersion: 1\nArchitecture: amd64", map[string]string{"postinst": "make-tea"})
+	a.add("debian/calm", "amd64", "Package: scripted\nVersion: 1\nArchitecture: amd64", map[string]string{"postinst": "#!/bin/sh\nmake-tea"})
 	a.publish()
 	a.files["debian-security/dists/calm-security/InRelease"] = pack.DebianRelease(a.key, "calm-security", nil)
 	for _, root := range []rootfs.Root{

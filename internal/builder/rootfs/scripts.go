@@ -1,51 +1,141 @@
 package rootfs
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
+	"overland/internal/deb"
+	"overland/internal/deb/maintscript"
 	"overland/internal/errs"
 )
 
-// scripts are the control files that dpkg runs when a package is installed on an empty machine.
-var scripts = []string{"preinst", "postinst"}
+// kept are the control files that say what a package does when it is installed, beside "control" and "md5sums".
+var kept = []string{"preinst", "postinst", "templates", "triggers"}
 
-// harmless are the debhelper programs whose additions to a script do nothing that a root file system needs: they
-// change what an older version left, compile what is compiled again anyway, or tell a service that does not run.
-var harmless = []string{
-	"dh_installdeb", "dh_makeshlibs", "dh_python3", "dh_icons", "dh_installmenu", "dh_installmime", "dh_installinitramfs", "dh_installdebconf",
-	"dh_ucf", "dh_installwm", "dh_perl", "dh_doc-base",
-}
-
-// inert reports whether script has nothing but comments, the usual frame, and what harmless programs have added.
-func inert(script string) bool {
-	inside := false
-	for line := range strings.Lines(script) {
-		line = strings.TrimSpace(line)
-		if what, ok := strings.CutPrefix(line, "# Automatically added by "); ok {
-			name, _, _ := strings.Cut(what, "/")
-			inside = false
-			for _, h := range harmless {
-				inside = inside || name == h
+// install does what the packages in list do when they are installed, whose files are all in t: each preinst, then each
+// postinst after those of what it depends on.
+func install(ctx context.Context, t *tree, root *Root, list []*candidate) error {
+	if err := t.complete(); err != nil {
+		return err
+	}
+	s := &scripts{t: t, list: list, skip: root.SkipScripts, system: maintscript.New(files{t}, t.latest)}
+	ordered := inOrder(list)
+	for _, step := range [][]string{{"preinst", "install"}, {"postinst", "configure", ""}} {
+		for _, c := range ordered {
+			if err := s.run(ctx, c, step[0], step[1:]...); err != nil {
+				return err
 			}
-			if !inside {
-				return false
-			}
-			continue
-		}
-		switch {
-		case line == "# End automatically added section":
-			inside = false
-		case inside, line == "", strings.HasPrefix(line, "#"):
-		case line == "set -e", line == "set -eu", line == "exit 0", line == ":":
-		default:
-			return false
 		}
 	}
-	return true
+	const rounds = 10 // of triggers that activate others
+	for range rounds {
+		for _, name := range s.system.Triggers() {
+			for _, c := range list {
+				if c.interested(name) {
+					if err := s.run(ctx, c, "postinst", "triggered", name); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return t.complete()
 }
 
-// unknown returns the error for a package whose script is neither in the table nor harmless.
-func unknown(name, script string) error {
-	return errs.Hint(errs.Errorf(errs.Invalid, "%s has a script (%s) that is not known here, and none is run", name, script),
-		"leave %s out, or name it under skip-scripts when the root file system does without what the script does", name)
+// scripts are those of the packages in list, while they are installed in t.
+type scripts struct {
+	t      *tree
+	list   []*candidate
+	skip   []string
+	system *maintscript.System
+}
+
+// run runs the script called name of c.
+func (s *scripts) run(ctx context.Context, c *candidate, name string, args ...string) error {
+	switch text, there := c.scripts[name]; {
+	case slices.Contains(s.skip, c.Name):
+	case actions[c.Name] != nil:
+		if name == "postinst" && args[0] == "configure" {
+			if err := actions[c.Name](s.t); err != nil {
+				return fmt.Errorf("%s: what its scripts do: %w", c.Name, err)
+			}
+		}
+	case there:
+		err := s.system.Run(ctx, s.of(c), name, text, args...)
+		var unknown *maintscript.UnknownError
+		if errors.As(err, &unknown) || errs.KindOf(err) == errs.Invalid {
+			return without(errs.E(errs.Invalid, fmt.Errorf("%s: its %s: %w", c.Name, name, err)), c.Name)
+		}
+		return err
+	}
+	return nil
+}
+
+// of is c as its scripts know it.
+func (s *scripts) of(c *candidate) maintscript.Package {
+	return maintscript.Package{
+		Name: c.Name, Version: c.Version, Architecture: c.Architecture, Templates: c.scripts["templates"],
+		Files: func(of string) (names []string) {
+			for name, e := range s.t.entries {
+				if e.of != nil && e.of.called() == of {
+					names = append(names, name)
+				}
+			}
+			slices.Sort(names)
+			return names
+		},
+		Installed: func(name string) string {
+			name, _, _ = strings.Cut(name, ":")
+			if at := slices.IndexFunc(s.list, func(c *candidate) bool { return c.Name == name }); at >= 0 {
+				return s.list[at].Version
+			}
+			return ""
+		},
+	}
+}
+
+// interested reports whether the package c wants to be told of the trigger name.
+func (c *candidate) interested(name string) bool {
+	for line := range strings.Lines(string(c.scripts["triggers"])) {
+		if words := strings.Fields(line); len(words) == 2 && strings.HasPrefix(words[0], "interest") && words[1] == name {
+			return true
+		}
+	}
+	return false
+}
+
+// inOrder returns list with users and their folders first, and then each package after those that it depends on, as far
+// as they go in a line.
+func inOrder(list []*candidate) (ordered []*candidate) {
+	seen := map[*candidate]bool{}
+	for _, name := range []string{"base-passwd", "base-files"} {
+		if at := slices.IndexFunc(list, func(c *candidate) bool { return c.Name == name }); at >= 0 {
+			ordered = append(ordered, list[at])
+			seen[list[at]] = true
+		}
+	}
+	var visit func(c *candidate)
+	visit = func(c *candidate) {
+		if seen[c] {
+			return
+		}
+		seen[c] = true
+		for _, a := range slices.Concat(c.PreDepends, c.Depends) {
+			for _, r := range a {
+				for _, other := range list {
+					if other.Name == r.Name || slices.ContainsFunc(other.Provides, func(p deb.Alternatives) bool { return p[0].Name == r.Name }) {
+						visit(other)
+					}
+				}
+			}
+		}
+		ordered = append(ordered, c)
+	}
+	for _, c := range list {
+		visit(c)
+	}
+	return ordered
 }

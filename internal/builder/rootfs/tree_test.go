@@ -26,7 +26,9 @@ func TestFilesOfATree(t *testing.T) {
 		of     named
 		header tar.Header
 	}
-	reg := func(of named, name string) file { return file{of, tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 1}} }
+	reg := func(of named, name string) file {
+		return file{of, tar.Header{Name: name, Typeflag: tar.TypeReg, Size: 1}}
+	}
 	dir := func(of named, name string) file { return file{of, tar.Header{Name: name, Typeflag: tar.TypeDir}} }
 	link := func(kind byte, to string) file {
 		return file{"a", tar.Header{Name: "./link", Typeflag: kind, Linkname: to}}
@@ -96,11 +98,8 @@ func TestFilesOfATree(t *testing.T) {
 
 // A script is passed over when each of its lines is known to do nothing.
 func TestInertScripts(t *testing.T) {
-	const added, end = "# Automatically added by ", "# End automatically added section\n"
 	for script, want := range map[string]bool{
 		"": true, "#!/bin/sh\nset -e\n\n# x\nexit 0\n": true, "#!/bin/sh\nset -eu\n:\n": true, "rm -r /": false, "set -x\n": false, "exit 1\n": false,
-		added + "dh_python3\npy3compile\n" + end: true, added + "dh_python3/13.1\npy3compile\n" + end: true, added + "dh_python3x\npy3compile\n" + end: false,
-		added + "dh_installsystemd\nstart\n" + end: false, added + "dh_python3\nx\n" + end + "y\n": false, added + "dh_python3\nx\n" + added + "dh_evil\ny\n": false,
 	} {
 		if inert(script) != want {
 			t.Errorf("%q: %v", script, !want)
