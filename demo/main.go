@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -19,10 +20,11 @@ func main() {
 	machine.Init()
 	keep := flag.Bool("keep", false, "leave .demo behind to look at")
 	full := flag.Bool("full", false, "also record, seal and rebuild an application from one file, with npm and Debian packages")
+	platforms := flag.String("platforms", "", "build the server for these alone, as linux/amd64,linux/arm/v6 (default: all five)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	d := &demo{full: *full, show: newShow(os.Stdout)}
+	d := &demo{full: *full, platforms: *platforms, show: newShow(os.Stdout)}
 	err := errors.Join(
 		absolute(&d.dir, ".demo"), absolute(&d.compiled, ".cache", "demo"), absolute(&d.overland, "bin", "overland"))
 	if err == nil {
@@ -48,6 +50,7 @@ func absolute(path *string, below ...string) (err error) {
 // demo is one run: where its files are, and the machines that are up.
 type demo struct {
 	full        bool
+	platforms   string // of the server; "" = all
 	dir         string
 	compiled    string // where compiled packages stay between runs
 	overland    string // the operator's program
@@ -66,7 +69,7 @@ func (d *demo) run(ctx context.Context) error {
 	steps := []step{
 		{"look for what the demo needs", d.prepare},
 		{"make a git repository of a real server at two real versions, and a broken third", d.makeRepository},
-		{"build " + version1 + " for five platforms, from its commit", d.build},
+		{"build " + version1 + " for " + cmp.Or(d.platforms, "five platforms") + ", from its commit", d.build},
 		{"make the keys and the root of trust", d.trust},
 		{"release it, promote it: staging, then live", func(ctx context.Context) error { return d.release(ctx, "v1") }},
 		{"seal one file that holds everything", func(ctx context.Context) error { return d.seal(ctx, "v1") }},

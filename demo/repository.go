@@ -19,13 +19,13 @@ const (
 	toolchain = "go1.26.8"
 )
 
-// application is the overland.yaml that the demo puts beside the server's own files; %s
-// is the version it must report.
+// application is the overland.yaml that the demo puts beside the server's own files; PLATFORMS are
+// those to build for, VERSION is what it must report.
 const application = `overland: 1
 name: nats
 artifacts:
   nats-server:
-    go: {package: ., toolchain: ` + toolchain + `}
+    go: {package: ., toolchain: ` + toolchain + `}PLATFORMS
 services:
   nats-server:
     artifact: nats-server
@@ -36,7 +36,7 @@ services:
     selftest:
       - {http: "http://127.0.0.1:8222/healthz", status: 200, contains: ok, within: 60s}
       - {tcp: "127.0.0.1:4222", within: 60s}
-      - {exec: [nats-server, --version], contains: "%s", within: 60s}
+      - {exec: [nats-server, --version], contains: "VERSION", within: 60s}
       - {log: "Server is ready", within: 60s}
     stable: 5s
 `
@@ -102,7 +102,11 @@ func (d *demo) checkIn(ctx context.Context, version string) error {
 	if err := copyTree(got.Dir, repo); err != nil {
 		return err
 	}
-	text := fmt.Sprintf(application, version)
+	platforms := ""
+	if d.platforms != "" {
+		platforms = "\n    platforms: [" + d.platforms + "]"
+	}
+	text := strings.NewReplacer("PLATFORMS", platforms, "VERSION", version).Replace(application)
 	return os.WriteFile(filepath.Join(repo, "overland.yaml"), []byte(text), 0o644)
 }
 
