@@ -17,6 +17,7 @@ func (a *Agent) Uninstall(ctx context.Context, purge bool) ([]fsx.Left, error) {
 	if err := a.Stop(ctx); err != nil {
 		return nil, fmt.Errorf("uninstall: %w", err)
 	}
+	a.node.UnlinkCommands()
 	names := []string{"current", "good", "state.a", "state.b", node.ConfigName, "gen", "run", "upgrade", "depot", "trust"}
 	if purge {
 		names = append(names, "log", "volumes")

@@ -29,6 +29,7 @@ type App struct {
 	Version   Naming // how its releases are called
 	Artifacts map[string]Artifact
 	Services  map[string]Service
+	Commands  map[string]string // what people call on a node → the artifact that it is
 }
 
 // Naming is where the versions of an application's releases come from.

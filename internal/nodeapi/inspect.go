@@ -31,8 +31,9 @@ type Release struct {
 	Toolchain string        `json:"toolchain,omitempty"`
 	Channels  []string      `json:"channels,omitempty"` // that run it
 	Services  []string      `json:"services,omitempty"`
-	Runs      []string      `json:"runs,omitempty"` // what services do beyond staying up: "web: port 8080"
-	Asks      []string      `json:"asks,omitempty"` // what services ask for beyond the least: "web: capabilities net_bind_service"
+	Commands  []string      `json:"commands,omitempty"` // that people call
+	Runs      []string      `json:"runs,omitempty"`     // what services do beyond staying up: "web: port 8080"
+	Asks      []string      `json:"asks,omitempty"`     // what services ask for beyond the least: "web: capabilities net_bind_service"
 	Artifacts []Artifact    `json:"artifacts"`
 	Inputs    *Inputs       `json:"inputs,omitempty"`
 	Problem   string        `json:"problem,omitempty"` // why nobody may act on it; the volume's others are not touched by that

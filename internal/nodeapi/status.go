@@ -37,6 +37,8 @@ type App struct {
 	App     string        `json:"app"`
 	Version string        `json:"version"`
 	Release digest.Digest `json:"release"`
+
+	Commands []string `json:"commands,omitempty"` // that people call: DIR/bin/NAME
 }
 
 // Return is an application that one signer of the channel returned to the fallback of its promotion,

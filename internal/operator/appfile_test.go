@@ -181,6 +181,7 @@ var good = map[string]string{
       - {http: "https://[::1]:80/"}
 `,
 	"files":       serviceHead + "    args: [--config, \"{{.Files.conf}}\"]\n    files: {conf: deploy/app.ini, x: .hidden/x}\n  t: {artifact: a, files: {conf: deploy/app.ini}}\n",
+	"commands":    head + "commands: {wallet-cli: a, W_2.x+y: a}\n",
 	"tasks":       serviceHead + "    kind: service\n  migrate: {artifact: a, kind: task, args: [up], within: 1h, while: running}\n  seed: {artifact: a, kind: task, stop: 1m}\n",
 	"block text":  serviceHead + "    args:\n      - |\n        two\n        lines\n",
 	"user number": serviceHead + "    user: 1000\n",
@@ -220,6 +221,9 @@ var bad = map[string]yamltest.Refusal{
 	"unknown artifact":      {strings.Replace(serviceHead, "artifact: a", "artifact: b", 1), `f.yaml:7:15: unknown artifact "b"`, "artifacts of this file: a", false},
 	"service before":        {"overland: 1\nname: a\nservices: {s: {artifact: appp}}\nartifacts: {app: {go: .}}\n", `f.yaml:3:26: unknown artifact "appp" · did you mean app?`, "", false},
 	"no artifact":           {head + "services:\n  s:\n    stable: 1s\n", "f.yaml:7:5: service s has no key artifact", "artifact: ", true},
+	"command of nothing":    {head + "commands: {tool: b}\n", `f.yaml:5:18: unknown artifact "b"`, "artifacts of this file: a", false},
+	"command with a path":   {head + "commands: {../tool: a}\n", `f.yaml:5:12: command "../tool": not a name`, "another name", true},
+	"command as ours":       {head + "commands: {overland-agent: a}\n", "f.yaml:5:12: command overland-agent: names that begin with overland", "another name", true},
 	"runtime":               {serviceHead + "    runtime: proces\n", `f.yaml:8:14: unknown runtime "proces" · did you mean process?`, "one of: process", true},
 	"later runtime":         {serviceHead + "    runtime: container\n", "f.yaml:8:14: the runtime container is not there yet", "process", true},
 	"args is text":          {serviceHead + "    args: --data x\n", "f.yaml:8:11: args must be a list, not text", "[one, two]", true},

@@ -76,6 +76,10 @@ func drawApp(t *rapid.T) *appfile.App {
 		}
 		return s
 	}), 1, 3).Draw(t, "services")
+	app.Commands = rapid.MapOfN(names.Filter(func(s string) bool { return appfile.CheckCommand(s) == nil }), rapid.SampledFrom(slices.Sorted(maps.Keys(app.Artifacts))), 0, 2).Draw(t, "commands")
+	if len(app.Commands) == 0 {
+		app.Commands = nil
+	}
 	port := 0
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) { // two services with one port are refused
 		s := app.Services[name]

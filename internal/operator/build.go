@@ -143,17 +143,28 @@ func (p *Operator) keep(d digest.Digest) error {
 	return err
 }
 
-// runnable returns an error when a service would run an artifact that is not a program.
+// runnable returns an error when a service or a person would run an artifact that is not a program.
 func runnable(app *appfile.App, made []builder.Built) error {
 	for _, name := range slices.Sorted(maps.Keys(app.Services)) {
 		for _, a := range made {
 			if a.Name == app.Services[name].Artifact && a.Data {
-				return errs.Hint(errs.Errorf(errs.Invalid, "service %s runs %s, which is not a program: its output may not be executed", name, a.Name),
-					"the command must make it executable (chmod +x)")
+				return notProgram("service "+name, a.Name)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(app.Commands)) {
+		for _, a := range made {
+			if a.Name == app.Commands[name] && (a.Data || a.Image) {
+				return notProgram("command "+name, a.Name)
 			}
 		}
 	}
 	return nil
+}
+
+func notProgram(what, artifact string) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s runs %s, which is not a program: its output may not be executed", what, artifact),
+		"the command must make it executable (chmod +x)")
 }
 
 // Release returns b as a release document, ready for release.Write.
@@ -161,7 +172,7 @@ func (b *Built) Release() release.Release {
 	r := release.Release{
 		App: b.Ref.App, Version: b.Ref.Version,
 		Commit: b.Source.Commit.Hash, CommitTime: b.Source.Commit.Time,
-		Spec: b.Source.specDigest(), Services: b.Source.App.Services,
+		Spec: b.Source.specDigest(), Services: b.Source.App.Services, Commands: b.Source.App.Commands,
 	}
 	for _, a := range b.Programs {
 		if b.Source.App.Artifacts[a.Name].Builder == golang.Key {

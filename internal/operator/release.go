@@ -9,6 +9,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/appfile"
 	"overland/internal/builder/command"
 	"overland/internal/confine/cell"
 	"overland/internal/errs"
@@ -168,12 +169,66 @@ func (p *Operator) Promote(ctx context.Context, o PromoteOptions) (*release.Prom
 		return nil, err
 	}
 	if o.From == "" {
+		if err := p.mayCommand(ctx, repo, o.Ref, o.To); err != nil {
+			return nil, err
+		}
 		return release.Promote(ctx, repo, o.Ref, o.To, o.TakeName)
 	}
 	if o.App, err = theApp(ctx, repo, o.From, o.App); err != nil {
 		return nil, err
 	}
+	now, err := repo.Read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if list, err := release.Runs(now, o.From); err == nil {
+		for _, e := range list {
+			if e.App == o.App {
+				if err := p.mayCommand(ctx, repo, e.Ref(), o.To); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
 	return release.PromoteFrom(ctx, repo, o.App, o.From, o.To, o.TakeName)
+}
+
+// mayCommand refuses a release with a command that another application of channel to has: nodes
+// would have to leave one of them out.
+func (p *Operator) mayCommand(ctx context.Context, repo *repository.Repository, ref release.Ref, to release.Channel) error {
+	now, err := repo.Read(ctx)
+	if err != nil {
+		return err
+	}
+	commands := func(ref release.Ref) map[string]string {
+		file, err := release.Find(now, ref)
+		if err != nil {
+			return nil // Promote tells
+		}
+		r, err := release.Read(ctx, p.depot, file.Digest)
+		if err != nil {
+			return nil // not in this depot
+		}
+		return r.Commands
+	}
+	own := commands(ref)
+	if len(own) == 0 {
+		return nil
+	}
+	list, err := release.Runs(now, to)
+	if err != nil {
+		return nil //nolint:nilerr // nothing was promoted to it yet, or Promote tells
+	}
+	for _, e := range list {
+		if e.App == ref.App {
+			continue
+		}
+		if name := appfile.SameCommand(own, commands(e.Ref())); name != "" {
+			return errs.Hint(errs.Errorf(errs.Conflict, "%s: its command %s is one of %s already, which channel %s runs", ref, name, e.Ref(), to),
+				"give one of them another name in commands: of its %s, or promote to another channel", appfile.FileName)
+		}
+	}
+	return nil
 }
 
 // Rollback returns channel ch to what it ran of app before; app may be "" when

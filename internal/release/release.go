@@ -46,7 +46,8 @@ type Release struct {
 	Spec       digest.Digest              `json:"spec,omitempty"` // of the overland.yaml that was built
 	Artifacts  []Artifact                 `json:"artifacts"`      // sorted by name, then platform.All's order
 	Services   map[string]appfile.Service `json:"services,omitempty"`
-	Inputs     *ocispec.Descriptor        `json:"inputs,omitempty"` // what WriteInputs made; nil when the commit has no overland.lock
+	Commands   map[string]string          `json:"commands,omitempty"` // what people call on a node → the artifact that it is
+	Inputs     *ocispec.Descriptor        `json:"inputs,omitempty"`   // what WriteInputs made; nil when the commit has no overland.lock
 }
 
 // Artifact is one program for one platform.
@@ -138,8 +139,28 @@ func (r *Release) check() error {
 			return fmt.Errorf("service %.100q: %w", name, err)
 		}
 	}
+	for name, artifact := range r.Commands {
+		if err := cmp.Or(appfile.CheckCommand(name), r.checkProgram(artifact)); err != nil {
+			return fmt.Errorf("commands: %w", err)
+		}
+	}
 	if r.Inputs != nil {
 		return checkInputs(*r.Inputs)
+	}
+	return nil
+}
+
+// checkProgram returns an error unless artifact is a program of r.
+func (r *Release) checkProgram(artifact string) error {
+	found := false
+	for _, a := range r.Artifacts {
+		found = found || a.Name == artifact
+		if a.Name == artifact && a.Kind != KindBinary {
+			return fmt.Errorf("artifact %.100q is not a program", artifact)
+		}
+	}
+	if !found {
+		return fmt.Errorf("artifact %.100q is not in this release", artifact)
 	}
 	return nil
 }
@@ -192,11 +213,8 @@ func (r *Release) checkService(name string, s appfile.Service) error {
 	if err := cmp.Or(s.CheckKind(), s.CheckLimits(), s.CheckUser()); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact }) {
-		return fmt.Errorf("artifact %.100q is not in this release", s.Artifact)
-	}
-	if slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == s.Artifact && a.Kind != KindBinary }) {
-		return fmt.Errorf("artifact %.100q is not a program", s.Artifact)
+	if err := r.checkProgram(s.Artifact); err != nil {
+		return err
 	}
 	for file := range s.Files {
 		if !slices.ContainsFunc(r.Artifacts, func(a Artifact) bool { return a.Name == file && a.Kind == KindFile }) {

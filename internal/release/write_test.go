@@ -208,6 +208,9 @@ func TestWriteIsDeterministic(t *testing.T) {
 func TestWriteRefuses(t *testing.T) {
 	s, _ := depot(t)
 	for name, change := range map[string]func(*release.Release){
+		"command's artifact": func(r *release.Release) { r.Commands = map[string]string{"tool": "none"} },
+		"command's name":     func(r *release.Release) { r.Commands = map[string]string{"../tool": "node"} },
+		"our own command":    func(r *release.Release) { r.Commands = map[string]string{"overland-agent": "node"} },
 		"no artifacts":       func(r *release.Release) { r.Artifacts, r.Services = nil, nil },
 		"file leaves folder": func(r *release.Release) { r.Artifacts[0].File = "../node" },
 		"file is hidden":     func(r *release.Release) { r.Artifacts[0].File = ".." },

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -63,7 +64,8 @@ type App struct {
 	Release  digest.Digest              `json:"release"`
 	Programs []Program                  `json:"programs,omitempty"` // by artifact
 	Services map[string]appfile.Service `json:"services,omitempty"`
-	Blobs    []digest.Digest            `json:"blobs,omitempty"` // everything of it that the depot holds
+	Commands map[string]string          `json:"commands,omitempty"` // what people call → its program's artifact
+	Blobs    []digest.Digest            `json:"blobs,omitempty"`    // everything of it that the depot holds
 }
 
 // Program is one artifact, for this machine. It is bin/APP/FILE in the generation's folder.
@@ -103,6 +105,16 @@ func (g *Generation) Names() []string {
 		names[i] = a.App + "@" + a.Version
 	}
 	return names
+}
+
+// program returns what runs of the artifact of that name, nil when there is nothing.
+func (a *App) program(artifact string) *Program {
+	for i, p := range a.Programs {
+		if p.Artifact == artifact && !p.Data {
+			return &a.Programs[i]
+		}
+	}
+	return nil
 }
 
 // ProgramPath returns where p lies below the generation's folder.
@@ -165,7 +177,7 @@ func (g *Generation) check() error {
 	if g.Schema != Schema || g.Number <= 0 || len(g.Apps) > appsMax {
 		return bad("schema %d, number %d, %d apps", g.Schema, g.Number, len(g.Apps))
 	}
-	apps := map[string]bool{}
+	apps, commands := map[string]bool{}, map[string]bool{}
 	for _, a := range g.Apps {
 		if !nameOK.MatchString(a.App) || apps[a.App] {
 			return bad("app %q is named twice or badly", clip(a.App, 80))
@@ -181,11 +193,17 @@ func (g *Generation) check() error {
 				return bad("app %s: program %s: no digest or size", a.App, p.File)
 			}
 		}
+		for name, artifact := range a.Commands {
+			if commands[name] || appfile.CheckCommand(name) != nil || a.program(artifact) == nil {
+				return bad("app %s: command %q is named twice or badly, or has no program here", a.App, clip(name, 80))
+			}
+			commands[name] = true
+		}
 		for name, s := range a.Services {
 			if !nameOK.MatchString(name) {
 				return bad("app %s: service %q is named badly", a.App, clip(name, 80))
 			}
-			if !slices.ContainsFunc(a.Programs, func(p Program) bool { return p.Artifact == s.Artifact && !p.Data }) {
+			if a.program(s.Artifact) == nil {
 				return bad("app %s: service %s runs artifact %q, which is not a program here", a.App, name, clip(s.Artifact, 80))
 			}
 			for folder := range s.Data {
@@ -292,7 +310,7 @@ func exists(path string) bool {
 func (g *Generation) Info() []nodeapi.App {
 	list := make([]nodeapi.App, len(g.Apps))
 	for i, a := range g.Apps {
-		list[i] = nodeapi.App{App: a.App, Version: a.Version, Release: a.Release}
+		list[i] = nodeapi.App{App: a.App, Version: a.Version, Release: a.Release, Commands: slices.Sorted(maps.Keys(a.Commands))}
 	}
 	return list
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"overland/internal/fsx"
@@ -110,7 +111,7 @@ func (n *Node) numbers() []int {
 			list = append(list, number)
 		}
 	}
-	slices.Sort(list)
+	sort.Sort(sort.IntSlice(list)) //nolint:staticcheck // slices.Sort costs the agent 8 KB for numbers
 	return list
 }
 
@@ -233,12 +234,48 @@ func (s *State) want() int {
 // links points current and good to where the state says. Both are for people, and for a state that is
 // lost: on a disk that takes nothing new they stay behind, until the next switch.
 func (n *Node) links() error {
+	n.linkCommands()
 	err := cmp.Or(n.point("current", n.state.want()), n.point("good", n.state.Good))
 	if !fsx.TakesNothing(err) {
 		return err
 	}
 	n.Problem("links", fmt.Sprintf("what runs is as it should be, but %v", err))
 	return nil
+}
+
+// commandsDir is the folder of a generation with a link for each command; DIR/bin leads to that of
+// the current one, so the commands switch when it does.
+const (
+	commandsDir     = "commands"
+	currentCommands = "current/" + commandsDir
+)
+
+func (n *Node) commandsLinked() bool {
+	to, err := os.Readlink(filepath.Join(n.dir, "bin"))
+	return err == nil && to == currentCommands
+}
+
+// UnlinkCommands removes DIR/bin, unless it is somebody else's.
+func (n *Node) UnlinkCommands() {
+	if n.commandsLinked() {
+		_ = n.o.FS.Remove(filepath.Join(n.dir, "bin"))
+	}
+}
+
+// linkCommands makes DIR/bin, once there are commands. That it cannot is told, and hinders nothing.
+func (n *Node) linkCommands() {
+	path, target := filepath.Join(n.dir, "bin"), currentCommands
+	if n.commandsLinked() || !exists(filepath.Join(genDir(n.dir, n.state.want()), commandsDir)) {
+		n.Problem(commandsDir, "")
+		return
+	}
+	err := fs.ErrExist // somebody else's
+	if !exists(path) {
+		err = n.o.FS.Symlink(target, path)
+	}
+	if err != nil {
+		n.Problem(commandsDir, fmt.Sprintf("no commands in %s: %v; they are in %s/%s", path, err, n.dir, target))
+	}
 }
 
 func (n *Node) point(name string, number int) error {

@@ -50,6 +50,12 @@ func (n *Node) write(g *Generation, dir string, place func(Program, string) erro
 		return err
 	}
 	dirs := []string{tmp}
+	if slices.ContainsFunc(g.Apps, func(a App) bool { return len(a.Commands) > 0 }) {
+		dirs = append(dirs, filepath.Join(tmp, commandsDir))
+		if err := fs.Mkdir(dirs[1], 0o755); err != nil {
+			return err
+		}
+	}
 	for _, a := range g.Apps {
 		if len(a.Programs) == 0 {
 			continue
@@ -64,6 +70,11 @@ func (n *Node) write(g *Generation, dir string, place func(Program, string) erro
 			}
 		}
 		dirs = append(dirs, bin)
+		for name, artifact := range a.Commands {
+			if err := fs.Symlink(filepath.Join("..", a.ProgramPath(*a.program(artifact))), filepath.Join(tmp, commandsDir, name)); err != nil {
+				return fmt.Errorf("app %s: command %s: %w", a.App, name, err)
+			}
+		}
 	}
 	b, err := encodeGeneration(g)
 	if err != nil {

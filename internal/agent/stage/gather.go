@@ -246,7 +246,7 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 	if r.App != app.App || r.Version != app.Version {
 		return nil, &unusableError{errs.Errorf(errs.Untrusted, "%s: release %s calls itself %s@%s", src.Name(), name, r.App, r.Version)}
 	}
-	app.Commit, app.Services = r.Commit, r.Services
+	app.Commit, app.Services, app.Commands = r.Commit, r.Services, map[string]string{}
 	mine := map[digest.Digest]bool{}
 	var blobs []fetch.Blob
 	for _, art := range r.For(s.o.Platform) {
@@ -260,6 +260,11 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 		mine[art.Manifest.Digest] = true
 		s.named(art.Blob.Digest, name+" "+art.Name)
 		blobs = append(blobs, fetch.Blob{Digest: art.Blob.Digest, Size: art.Blob.Size, Chunks: art.Blob.Chunks})
+	}
+	for name, artifact := range r.Commands {
+		if slices.ContainsFunc(app.Programs, func(p node.Program) bool { return p.Artifact == artifact }) { // else it is for other machines
+			app.Commands[name] = artifact
+		}
 	}
 	if err := complete(r, app, s.o.Platform); err != nil {
 		return nil, &unusableError{err}

@@ -9,18 +9,25 @@ import (
 	"overland/internal/errs"
 )
 
-// crowded returns the index of an application of list that cannot have a port which it declares, and
-// why; no error when each can. The one that has it on this node already keeps it, whatever the other's
+// crowded returns the index of an application of list that cannot have a port or a command which it
+// declares, and why; no error when each can. The one that has it on this node already keeps it, whatever the other's
 // signers say; of two that are new here, the first of list.
 func (s *Stager) crowded(list []node.App) (int, error) {
 	for a, one := range list {
 		for b, other := range list[:a] {
+			if name := appfile.SameCommand(one.Commands, other.Commands); name != "" {
+				had := func(old *node.App) bool { return old.Commands[name] != "" }
+				if s.claim(other, had) < s.claim(one, had) {
+					a, one, other = b, other, one
+				}
+				return a, errs.Errorf(errs.Conflict, "command %s of application %s is one of %s already", name, one.App, other.App)
+			}
 			service, rival := collision(one, other)
 			if rival.name == "" {
 				continue
 			}
-			loser, weakest := a, s.claim(one, service.port)
-			if claim := s.claim(other, rival.port); claim < weakest {
+			loser, weakest := a, s.claim(one, service.runs)
+			if claim := s.claim(other, rival.runs); claim < weakest {
 				loser, weakest = b, claim
 				service, rival = rival, service
 			}
@@ -34,14 +41,14 @@ func (s *Stager) crowded(list []node.App) (int, error) {
 	return 0, nil
 }
 
-// Claims to a port, the stronger the higher.
+// Claims to a port or a command, the stronger the higher.
 const (
 	newcomer  = iota // it did not have it here
 	owner            // the version that runs here has it
 	unchanged        // it runs here as it is
 )
 
-func (s *Stager) claim(app node.App, port appfile.Port) int {
+func (s *Stager) claim(app node.App, had func(old *node.App) bool) int {
 	old := s.runs(app.App)
 	if old == nil {
 		return newcomer
@@ -49,7 +56,7 @@ func (s *Stager) claim(app node.App, port appfile.Port) int {
 	if old.Release == app.Release {
 		return unchanged
 	}
-	if has, _ := appfile.PortOf(old.Services, port); has != "" {
+	if had(old) {
 		return owner
 	}
 	return newcomer
@@ -59,6 +66,12 @@ func (s *Stager) claim(app node.App, port appfile.Port) int {
 type served struct {
 	name string
 	port appfile.Port
+}
+
+// runs reports whether old has the port.
+func (p served) runs(old *node.App) bool {
+	has, _ := appfile.PortOf(old.Services, p.port)
+	return has != ""
 }
 
 // collision returns services of app and of other that cannot both have their port; without names

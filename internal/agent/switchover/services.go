@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"sync"
 
 	"overland/internal/agent/node"
@@ -228,7 +229,7 @@ func (s *services) numbers() []int {
 	if i := st.Intent; i != nil {
 		numbers = append(numbers, i.Generation, i.From)
 	}
-	slices.Sort(numbers)
+	sort.Sort(sort.IntSlice(numbers)) //nolint:staticcheck // as in node.numbers
 	return slices.Compact(numbers)
 }
 

@@ -40,6 +40,14 @@ func (f Format) appKeys() []Key[appfile.App] {
 			Name: "services", Doc: "What runs on a node, by name.", Schema: named(Object(service), 0),
 			Set: func(d *Decoder, n Node, a *appfile.App) { f.setServices(d, n, service, a) },
 		},
+		{
+			Name: "commands", Doc: "What people call on a node, by name: the artifact that it is. DIR/bin/NAME leads to the version that runs.",
+			Schema: Schema{
+				"type": "object", "propertyNames": Schema{"pattern": appfile.CommandPattern, "not": Schema{"pattern": "^overland"}},
+				"additionalProperties": Schema{"type": "string", "pattern": namePattern},
+			},
+			Set: setCommands,
+		},
 	}
 }
 
@@ -68,6 +76,22 @@ func (f Format) setArtifacts(d *Decoder, n Node, keys []Key[appfile.Artifact], a
 	})
 	if len(a.Artifacts) == 0 && !d.failed() {
 		d.Fail(n, "overland init writes them", "artifacts is empty: there is nothing to build")
+	}
+}
+
+func setCommands(d *Decoder, n Node, a *appfile.App) {
+	a.Commands = map[string]string{}
+	d.each(n, "commands", func(k keyToken, v Node) {
+		artifact, ok := d.Text(v, "an artifact")
+		if err := appfile.CheckCommand(k.Value); err != nil {
+			d.fail(k, "write another name", "%v", err)
+		} else if ok {
+			a.Commands[k.Value] = artifact
+			d.needsArtifact(v, a, artifact)
+		}
+	})
+	if len(a.Commands) == 0 {
+		a.Commands = nil
 	}
 }
 

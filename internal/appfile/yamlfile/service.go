@@ -199,7 +199,11 @@ func runtimeOnly(runtime string, k Key[appfile.Service]) Key[service] {
 
 func setArtifact(d *Decoder, n Node, s *service) {
 	s.Artifact, _ = d.Text(n, "artifact")
-	app, name := s.app, s.Artifact
+	d.needsArtifact(n, s.app, s.Artifact)
+}
+
+// needsArtifact complains of n, when the file has been read, unless app has the artifact name.
+func (d *Decoder) needsArtifact(n Node, app *appfile.App, name string) {
 	d.later = append(d.later, func() {
 		if _, ok := app.Artifacts[name]; ok || name == "" || len(app.Artifacts) == 0 {
 			return

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"overland/internal/agent"
@@ -96,80 +95,85 @@ func allUp(list []nodeapi.Service) bool {
 }
 
 func printStatus(e env, s nodeapi.Status, v nodeapi.AgentVersions) {
-	w := tabwriter.NewWriter(e.out, 0, 0, 2, ' ', 0)
-	defer w.Flush()
+	// Not text/tabwriter, which costs the agent 10 KB: no label is longer than "generation".
+	row := func(label, format string, args ...any) {
+		printer.Fprintf(e.out, "%-12s"+format, append([]any{label}, args...)...)
+	}
 	running := "not running"
 	if s.Running {
 		running = fmt.Sprintf("running, process %d", s.PID)
 	}
-	printer.Fprintf(w, "agent\t%s, %s (%s)\n", running, s.Agent, v.Current)
+	row("agent", "%s, %s (%s)\n", running, s.Agent, v.Current)
 	if v.Trying != "" {
-		printer.Fprintf(w, "\ttrying version %s\n", v.Trying)
+		row("", "trying version %s\n", v.Trying)
 	}
 	for _, r := range v.Refused {
-		printer.Fprintf(w, "\trefused version %s: %s\n", r.Slot, r.Reason)
+		row("", "refused version %s: %s\n", r.Slot, r.Reason)
 	}
-	printer.Fprintf(w, "node\t%s, %s\n", s.Platform, s.Dir)
-	printer.Fprintf(w, "channel\t%s\n", orNone(s.Channel))
+	row("node", "%s, %s\n", s.Platform, s.Dir)
+	row("channel", "%s\n", orNone(s.Channel))
 	for _, site := range s.Sites {
-		printer.Fprintf(w, "site\t%s\n", site)
+		row("site", "%s\n", site)
 	}
 	for _, dir := range s.Watch {
-		printer.Fprintf(w, "watches\t%s\n", dir)
+		row("watches", "%s\n", dir)
 	}
-	printer.Fprintf(w, "generation\t%d (good: %d)\n", s.Generation, s.Good)
+	row("generation", "%d (good: %d)\n", s.Generation, s.Good)
 	if s.Trial != nil {
-		printer.Fprintf(w, "\ttrying %d, %d tries left\n", s.Trial.Generation, s.Trial.TriesLeft)
+		row("", "trying %d, %d tries left\n", s.Trial.Generation, s.Trial.TriesLeft)
 	}
 	for _, a := range s.Apps {
-		printer.Fprintf(w, "app\t%s@%s\n", a.App, a.Version)
+		row("app", "%s@%s\n", a.App, a.Version)
+		for _, name := range a.Commands {
+			row("", "command %s/bin/%s\n", s.Dir, name)
+		}
 	}
 	for _, svc := range s.Services {
-		printer.Fprintf(w, "%s\t%s %s", cmp.Or(svc.Kind, "service"), svc.Name, svc.State)
+		row(cmp.Or(svc.Kind, "service"), "%s %s", svc.Name, svc.State)
 		if svc.PID != 0 {
-			printer.Fprintf(w, ", process %d", svc.PID)
+			printer.Fprintf(e.out, ", process %d", svc.PID)
 		}
 		if !svc.Since.IsZero() {
-			printer.Fprintf(w, ", since %s", svc.Since.UTC().Format(time.RFC3339))
+			printer.Fprintf(e.out, ", since %s", svc.Since.UTC().Format(time.RFC3339))
 		}
 		switch {
 		case svc.Restarts > 0:
-			printer.Fprintf(w, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
+			printer.Fprintf(e.out, ", %d restarts (last: %s)", svc.Restarts, svc.LastExit)
 		case svc.LastExit != "":
-			printer.Fprintf(w, ", %s", svc.LastExit)
+			printer.Fprintf(e.out, ", %s", svc.LastExit)
 		}
-		printer.Fprintf(w, "\n")
+		printer.Fprintf(e.out, "\n")
 		if len(svc.Ports) > 0 {
-			printer.Fprintf(w, "\tport %s\n", strings.Join(svc.Ports, ", "))
+			row("", "port %s\n", strings.Join(svc.Ports, ", "))
 		}
 		if svc.Error != "" {
-			printer.Fprintf(w, "\t%s\n", svc.Error)
+			row("", "%s\n", svc.Error)
 		}
 		if svc.User != "" {
-			printer.Fprintf(w, "\t%s\n", confinedLine(svc))
+			row("", "%s\n", confinedLine(svc))
 		}
 		for _, m := range svc.Confined.Missing {
-			printer.Fprintf(w, "\tless confined: %s\n", m)
+			row("", "less confined: %s\n", m)
 		}
 	}
 	switch {
 	case s.Freshness.SignedAt.IsZero():
 	case s.Freshness.Known:
-		printer.Fprintf(w, "signed\t%s, expires %s\n", stamp(s.Freshness.SignedAt), stamp(s.Freshness.Expires))
+		row("signed", "%s, expires %s\n", stamp(s.Freshness.SignedAt), stamp(s.Freshness.Expires))
 	default:
-		printer.Fprintf(w, "signed\t%s, freshness unknown (taken offline)\n", stamp(s.Freshness.SignedAt))
+		row("signed", "%s, freshness unknown (taken offline)\n", stamp(s.Freshness.SignedAt))
 	}
 	if s.Last != nil {
-		printer.Fprintf(w, "last look\t%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
+		row("last look", "%s: %s %s%s\n", stamp(s.Last.At), s.Last.Source, s.Last.Outcome, s.Last.Error)
 	}
 	for _, r := range s.Returned {
-		printer.Fprintf(w, "fallback\t%s stands on %s: %s was undone by one signer, key %s\n", r.App, r.Version, r.Undone, strings.Join(r.By, ", "))
+		row("fallback", "%s stands on %s: %s was undone by one signer, key %s\n", r.App, r.Version, r.Undone, strings.Join(r.By, ", "))
 	}
 	for _, r := range s.Refused {
-		printer.Fprintf(w, "refused\tgeneration %d: %s\n", r.Generation, r.Reason)
+		row("refused", "generation %d: %s\n", r.Generation, r.Reason)
 	}
 	for _, p := range s.Problems {
-		printer.Fprintf(w, "problem\t%s\n", p)
+		row("problem", "%s\n", p)
 	}
 }
 

@@ -3,6 +3,7 @@ package nodecli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"overland/internal/agent"
 	"overland/internal/agent/stage"
@@ -170,6 +171,9 @@ func inspectVolume(ctx context.Context, e env, c *call, args []string) (int, err
 				missing += "  (built without isolation)"
 			}
 			printer.Fprintf(e.out, "  %-16s %-14s %s%s\n", a.Name, a.Platform, progress.Bytes(a.Size), missing)
+		}
+		if len(r.Commands) > 0 {
+			printer.Fprintf(e.out, "  commands  %s\n", strings.Join(r.Commands, ", "))
 		}
 		for _, a := range r.Runs {
 			printer.Fprintf(e.out, "  runs      %s\n", a)

@@ -89,6 +89,7 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	}
 	field(t, "toolchain", r.Toolchain)
 	field(t, "services", strings.Join(r.Services, ", "))
+	field(t, "commands", strings.Join(r.Commands, ", "))
 	for _, a := range r.Runs {
 		field(t, "runs", a)
 	}

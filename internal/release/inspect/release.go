@@ -31,7 +31,8 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 	}
 	out := &nodeapi.Release{
 		App: r.App, Version: r.Version, Digest: d, Commit: r.Commit, Dirty: strings.Contains(r.Version, release.OfFolder), Committed: r.CommitTime, Toolchain: r.Toolchain,
-		Services: slices.Sorted(maps.Keys(r.Services)), Runs: runs(r), Asks: Asks(r),
+		Services: slices.Sorted(maps.Keys(r.Services)), Commands: slices.Sorted(maps.Keys(r.Commands)),
+		Runs: runs(r), Asks: Asks(r),
 	}
 	for _, a := range r.Artifacts {
 		detail := nodeapi.Artifact{Name: a.Name, Platform: a.Platform, Isolation: a.Isolation}

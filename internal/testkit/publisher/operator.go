@@ -36,6 +36,8 @@ type Operator struct {
 	Data   []string            // artifacts of the releases from now on that are no programs
 	Origin release.Origin      // of the releases from now on
 
+	Commands map[string]string // of the releases from now on
+
 	keys *keys.Dir
 }
 
@@ -72,7 +74,7 @@ func (o *Operator) Root() string { return string(o.Repo.Fingerprint()) }
 func (o *Operator) Release(app, version string, programs map[string]string, services map[string]appfile.Service) string {
 	o.T.Helper()
 	ctx := context.Background()
-	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services, Inputs: o.Inputs}
+	r := release.Release{App: app, Version: version, Commit: "0123456789abcdef0123456789abcdef01234567", Services: services, Commands: o.Commands, Inputs: o.Inputs}
 	for _, key := range slices.Sorted(maps.Keys(programs)) {
 		name, p, ok := strings.Cut(key, " ")
 		if !ok {
@@ -90,6 +92,7 @@ func (o *Operator) Release(app, version string, programs map[string]string, serv
 		})
 	}
 	if app == release.AgentApp {
+		r.Commands = nil
 		r.Commit, r.Version = "", release.AgentVersion(r.Artifacts)
 		desc, err := release.Write(ctx, o.Depot, r)
 		o.must(err)
