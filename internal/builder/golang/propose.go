@@ -37,7 +37,7 @@ const most = 4
 // Propose returns an App for the Go commands found in dir, for overland init. Each command is an
 // artifact; of more than four only the likeliest one is, and the others are named. When that seems to
 // serve something it is a service too, with a self-test where a port is seen; a command-line tool is
-// a program without a service. Commands that help to build or test the rest (below internal, tools,
+// a program that people call, without a service. Commands that help to build or test the rest (below internal, tools,
 // examples, …) are taken only when there are no others. Without any command the error is NotFound,
 // with a hint.
 func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
@@ -72,6 +72,15 @@ func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 	}
 	h, err := s.habitsOf(list[first])
 	if err != nil || h.points < enough {
+		for name := range app.Artifacts {
+			if appfile.CheckCommand(name) != nil {
+				continue
+			}
+			if app.Commands == nil {
+				app.Commands = map[string]string{}
+			}
+			app.Commands[name] = name
+		}
 		return p, err
 	}
 	p.Port = h.likeliest()

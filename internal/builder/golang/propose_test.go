@@ -132,6 +132,15 @@ func TestPropose(t *testing.T) {
 			if got := runs(app); got != test.service {
 				t.Errorf("services %q, want %q", got, test.service)
 			}
+			calls := map[string]string{}
+			for name := range test.want {
+				if test.service == "" {
+					calls[name] = name
+				}
+			}
+			if !maps.Equal(app.Commands, calls) {
+				t.Errorf("commands %v, want %v", app.Commands, calls)
+			}
 			format := yamlfile.Format{Builders: []yamlfile.Builder{Keys()}, Runtimes: []yamlfile.Runtime{{Name: "process"}}}
 			if again, err := format.Parse(format.Marshal(app), "overland.yaml"); err != nil || !cmp.Equal(app, again) {
 				t.Errorf("what init writes does not read back: %v\n%s", err, format.Marshal(app))
