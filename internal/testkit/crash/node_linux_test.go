@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -87,11 +88,23 @@ func must(t testing.TB, err error) {
 
 // scenario goes from one ("" = a new node) to another volume.
 func (w world) scenario(from, to string, rt func() runtime.Runtime, check func(t testing.TB, dir string, rt runtime.Runtime, completed bool)) crash.Scenario {
+	var first string // where from was installed once; each point begins with a copy of it
 	return crash.Scenario{
 		Prepare: func(t testing.TB, dir string) {
-			if from != "" {
+			switch _, copies := rt().(*publisher.Machine); {
+			case from == "":
+			case !copies: // processes belong to their folder
 				_, err := w.install(dir, from, fsx.FS{}, rt())
 				must(t, err)
+			default:
+				if first == "" {
+					first = filepath.Join(t.TempDir(), "first")
+					_, err := w.install(first, from, fsx.FS{}, rt())
+					must(t, err)
+				}
+				if out, err := exec.Command("cp", "-a", first+"/.", dir).CombinedOutput(); err != nil {
+					t.Fatalf("%v\n%s", err, out)
+				}
 			}
 		},
 		Run: func(dir string, f fsx.FS) error {
