@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,8 @@ import (
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/testkit/bins"
+	"overland/internal/testkit/machine"
 )
 
 // page is what a page of docs/ takes for granted, and what it asks a person to do between its commands.
@@ -26,6 +29,7 @@ type page struct {
 	prepare string            // a script that runs first, in the project's folder
 	before  map[string]string // command → a script that runs before it
 	words   map[string]string // what the page leaves open → a command that prints what stands for it
+	types   map[string]string // command → what a person types at the terminal when it asks
 }
 
 const (
@@ -34,6 +38,10 @@ const (
 	describe    = "cp ../overland.yaml . && git add overland.yaml && git commit -qm described"
 	locked      = describe + " && echo 'overland.lock 1' >overland.lock && git add overland.lock && git commit -qm locked"
 	next        = "git commit -q --allow-empty -m next && overland release && overland promote wallet@$(" + newest + ")"
+	bobAway     = "mv $OVERLAND_HOME/keys/bob.key .."
+	bobBack     = "mv ../bob.key $OVERLAND_HOME/keys/"
+	onTheNode   = "on the node: " // begins a script that runs there
+	again       = onTheNode + "sh wallet-2.volume install --root $(cat root) --channel local/wallet"
 	released    = locked + " && overland release && overland promote wallet@$(" + newest + ") --to staging"
 )
 
@@ -41,18 +49,48 @@ const (
 var pages = map[string]page{
 	"getting-started.md": {
 		before: map[string]string{
-			"overland seal -o wallet.volume":   locked,
+			// What init wrote, for one platform; a service is what the page asks for.
+			"overland seal -o wallet.volume": "sed -i 's/^    platforms: .*arm64.$/    platforms: [linux\\/amd64]/' overland.yaml && " +
+				"printf 'services:\\n  wallet: {artifact: wallet, stable: 100ms}\\n' >>overland.yaml && echo 'overland.lock 1' >overland.lock && " +
+				"git add overland.yaml overland.lock && git commit -qm described",
 			"overland seal -o wallet-2.volume": "echo >more && git add more && git commit -qm more",
 			"overland rollback live":           next + " --to live",
 		},
-		words: map[string]string{"r412.0123456789ab": newest},
+		words: map[string]string{
+			"r412.0123456789ab": newest,
+			`p=$(head -c 8192 wallet.volume) && if [ … ]; then sh -c "$p" wallet.volume install --root sha256:… --channel local/wallet; else … fi`: "overland seal -o wallet.volume 2>&1 | grep -o 'p=.*'",
+		},
+	},
+	"how-to/install-a-node.md": {
+		prepare: "printf 'overland: 1\nname: wallet\nartifacts:\n  wallet:\n    command: {run: [sh, build.sh], output: out/wallet}\n    platforms: [linux/amd64]\n" +
+			"services:\n  node: {artifact: wallet, stable: 100ms}\ncommands: {shopctl: wallet}\n' >../overland.yaml && " + locked + " && overland seal -o wallet.volume && " +
+			"git commit -q --allow-empty -m more && overland seal -o wallet-2.volume && " + fingerprint + " >root",
+		before: map[string]string{
+			"overland-agent uninstall --purge": again,
+			"echo 'PATH=":                      onTheNode + "mkdir -p /etc/profile.d && " + strings.TrimPrefix(again, onTheNode),
+		},
+		words: map[string]string{
+			"2f3a…": "head -c 8192 wallet.volume | sha256sum | cut -c1-64", "sha256:5b2c…": "cat root",
+			"logs wallet.node -f": "echo logs wallet.node", // which goes on for ever
+		},
+		types: map[string]string{"overland-agent uninstall --purge": "yes"},
 	},
 	"how-to/approve.md": {
 		prepare: "overland trust init && " + released + " && overland promote wallet --from staging --to live && mkdir persons && " +
 			next + " --to staging",
 		before: map[string]string{
 			"overland trust add-signer channel/live alice.pub": "overland key new bob && cp $OVERLAND_HOME/keys/*.pub .",
-			"overland promote --from staging --to live":        "mv $OVERLAND_HOME/keys/bob.key ..", // it is bob who has it
+			"overland promote --from staging --to live":        bobAway, // it is bob who has it
+			"overland trust sign channel/live  ":               bobBack,
+			"overland trust sign channel/live --yes":           bobAway + "; " + next + " --to live; " + bobBack,
+			// Bob's key is elsewhere from the first day, and a change waits for it.
+			"overland trust payload": bobAway + " && sed s/OVERLAND.// ../bob.key >bob.pem && cp $OVERLAND_HOME/keys/bob.pub . && " + next + " --to live; true",
+		},
+		words: map[string]string{"sha256:276a8e…": "overland trust show | sed -n 's/^  digest  *//p' | head -1"},
+		types: map[string]string{
+			"overland trust sign channel/live  ":    "y",
+			"overland trust add-signature":          "y",
+			"overland rollback live wallet --alone": "y",
 		},
 	},
 	"format/volume.md": {
@@ -83,10 +121,17 @@ type block struct {
 	line   int // of its first line
 	lang   string
 	why    string // it does not run here; "" = it does
+	node   bool   // it runs on the node, a machine that has nothing but a shell
+	same   bool   // of text: the last command before it has printed this, but for digests, versions, numbers and times
 	script string
 }
 
 var notRun = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+
+const (
+	onANode = "<!-- on a node -->"
+	printed = "<!-- printed -->"
+)
 
 // blocks returns the blocks of a page.
 func blocks(text string) (list []block) {
@@ -100,6 +145,7 @@ func blocks(text string) (list []block) {
 			if m := notRun.FindStringSubmatch(before); m != nil {
 				in.why = m[1]
 			}
+			in.node, in.same = before == onANode, before == printed
 		case isFence:
 			list, in = append(list, *in), nil
 		case in != nil:
@@ -130,7 +176,7 @@ func TestDocs(t *testing.T) {
 			switch {
 			case b.lang == "" || slices.Contains([]string{"bash", "console", "shell"}, b.lang):
 				t.Errorf("docs/%s:%d: a block of language %q: sh for commands, text for what is printed", name, b.line, b.lang)
-			case b.lang == "sh" && b.why == "":
+			case b.lang == "sh" && b.why == "" || b.same:
 				run = append(run, b)
 			}
 		}
@@ -157,28 +203,44 @@ type reader struct {
 	env []string
 	net string // its network namespace
 	end func() // ends the site that serves
+
+	page   page
+	node   *machine.Machine // where it installs; nil until then
+	onNode bool             // the commands run there
+	said   string           // what the last command printed
 }
 
 func runPage(t *testing.T, name string, run []block) {
 	p := pages[name]
-	r := newReader(t)
+	r := newReader(t, slices.ContainsFunc(run, func(b block) bool { return b.node }))
+	r.page = p
 	used := map[string]bool{}
 	if p.prepare != "" {
 		r.sh(0, p.prepare)
 	}
 	for _, b := range run {
 		at := b.line
+		if b.same {
+			r.same(fmt.Sprintf("docs/%s:%d", name, at), b.script)
+			continue
+		}
 		for _, command := range commands(b.script) {
+			for begins, script := range p.before {
+				if strings.HasPrefix(command, begins) {
+					used[begins] = true
+					script, r.onNode = strings.CutPrefix(script, onTheNode)
+					r.sh(0, script)
+				}
+			}
+			r.onNode = false
 			for word, says := range p.words {
 				if strings.Contains(command, word) {
 					command = strings.ReplaceAll(command, word, strings.TrimSpace(r.sh(0, says)))
 				}
 			}
-			for begins, script := range p.before {
-				if strings.HasPrefix(command, begins) {
-					used[begins] = true
-					r.sh(0, script)
-				}
+			r.onNode = b.node
+			for begins := range p.types {
+				used[begins] = used[begins] || strings.HasPrefix(command, begins)
 			}
 			r.at(fmt.Sprintf("docs/%s:%d", name, at), command)
 			at += strings.Count(command, "\n") + 1
@@ -187,10 +249,40 @@ func runPage(t *testing.T, name string, run []block) {
 			}
 		}
 	}
-	for begins := range p.before {
+	for begins := range merged(p.before, p.types) {
 		if !used[begins] {
 			t.Errorf("docs/%s has no command %q any more", name, begins)
 		}
+	}
+}
+
+func merged(a, b map[string]string) map[string]string {
+	m := maps.Clone(b)
+	if m == nil {
+		m = map[string]string{}
+	}
+	maps.Copy(m, a)
+	return m
+}
+
+// varying matches what is different in each run.
+var varying = regexp.MustCompile(`sha256:[0-9a-f]+…?|\b[0-9a-f]{12,40}\b…?|\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d)?Z?|\d+| +`)
+
+// same compares text of a page with what was printed: its lines must be there, in their order. What is
+// typed after a question is on its line.
+func (r *reader) same(where, text string) {
+	r.Helper()
+	said := strings.Split(varying.ReplaceAllString(r.said, "·"), "\n")
+	for line := range strings.Lines(text) {
+		line = varying.ReplaceAllString(strings.TrimRight(line, "\n"), "·")
+		i := slices.IndexFunc(said, func(s string) bool {
+			return strings.TrimRight(s, "\r") == line || strings.HasSuffix(line, "[y/N]") && strings.HasPrefix(s, line)
+		})
+		if i < 0 {
+			r.Errorf("%s: not printed, or not there: %q\nin: %s", where, line, r.said)
+			return
+		}
+		said = said[i+1:]
 	}
 }
 
@@ -206,7 +298,7 @@ func commands(script string) (list []string) {
 	return list
 }
 
-func newReader(t *testing.T) *reader {
+func newReader(t *testing.T, installs bool) *reader {
 	t.Helper()
 	dir := t.TempDir()
 	r := &reader{T: t, dir: filepath.Join(dir, "wallet")}
@@ -227,16 +319,26 @@ func newReader(t *testing.T) *reader {
 		"home/.gitconfig":                   "[user]\n\tname = t\n\temail = t@example.org\n",
 		"agents/linux-amd64/overland-agent": "#!/bin/sh\n",
 		"wallet/go.mod":                     "module example.org/wallet\n\ngo 1.26.0\n\ntoolchain go1.26.8\n",
-		"wallet/main.go":                    "package main\n\nfunc main() {}\n",
-		"wallet/build.sh":                   "mkdir -p out && printf '#!/bin/sh\\n' >out/wallet && chmod +x out/wallet\n",
+		"wallet/main.go":                    "package main\n\nimport \"time\"\n\nfunc main() { time.Sleep(1e15) }\n",
+		"wallet/build.sh":                   "mkdir -p out && printf '#!/bin/sh\\n[ \"$1\" != --version ] || exec echo one\\nexec sleep 10000\\n' >out/wallet && chmod +x out/wallet\n",
 		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    command: {run: [sh, build.sh], output: out/wallet}\n" +
-			"    platforms: [linux/amd64]\nservices:\n  wallet:\n    artifact: wallet\n    runtime: process\n",
+			"    platforms: [linux/amd64]\nservices:\n  wallet:\n    artifact: wallet\n    runtime: process\n    stable: 100ms\n",
 	} {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if installs { // then the agent is one
+		b := bins.Builder{Dir: filepath.Join(shared, "bins")}
+		agents, err := b.Agents(t.Context(), "", "linux/amd64")
+		if err == nil {
+			err = errors.Join(os.RemoveAll(filepath.Join(dir, "agents")), os.Symlink(agents, filepath.Join(dir, "agents")))
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -254,7 +356,7 @@ func newReader(t *testing.T) *reader {
 func (r *reader) at(where, command string) {
 	r.Helper()
 	want := 0
-	if m := regexp.MustCompile(`# .*exit code (\d+)`).FindStringSubmatch(command); m != nil {
+	if m := regexp.MustCompile(`# exit code (\d+)`).FindStringSubmatch(command); m != nil {
 		want, _ = strconv.Atoi(m[1])
 	}
 	if strings.HasPrefix(command, "overland trust doctor") {
@@ -265,7 +367,9 @@ func (r *reader) at(where, command string) {
 		r.serve(where, command)
 		return
 	}
-	if code, said := r.run(command); code != want {
+	code, said := r.run(command)
+	r.said = said
+	if code != want {
 		r.Errorf("%s: %s\nexit code %d, want %d: %s", where, command, code, want, said)
 	}
 }
@@ -283,6 +387,17 @@ func (r *reader) sh(want int, script string) string {
 func (r *reader) run(script string) (code int, said string) {
 	r.Helper()
 	cmd := r.command(r.Context(), script)
+	for begins, answer := range r.page.types {
+		if strings.HasPrefix(script, begins) { // a person at a terminal: bsdutils has one
+			var quoted []string
+			for _, arg := range cmd.Args {
+				quoted = append(quoted, "'"+strings.ReplaceAll(arg, "'", `'\''`)+"'")
+			}
+			asked := exec.CommandContext(r.Context(), "script", "-qec", strings.Join(quoted, " "), "/dev/null")
+			asked.Dir, asked.Env, asked.Stdin = cmd.Dir, cmd.Env, strings.NewReader(answer+"\n")
+			cmd = asked
+		}
+	}
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		r.Fatal(err)
@@ -291,12 +406,29 @@ func (r *reader) run(script string) (code int, said string) {
 }
 
 func (r *reader) command(ctx context.Context, script string) *exec.Cmd {
+	if r.onNode {
+		return r.machine().Command(ctx, "sh", "-c", "cd /mnt && "+script)
+	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", script)
 	if r.net != "" {
 		cmd = exec.CommandContext(ctx, "nsenter", "--net="+r.net, "sh", "-c", script)
 	}
 	cmd.Dir, cmd.Env = r.dir, r.env
 	return cmd
+}
+
+// machine returns the node, which has a shell, no network, and the project's folder at /mnt.
+func (r *reader) machine() *machine.Machine {
+	r.Helper()
+	if r.node == nil {
+		m, err := machine.Start(r.Context(), machine.Options{Name: "node", Root: machine.Busybox, Binds: map[string]string{r.dir: "/mnt"}, Output: r.Output()})
+		if err != nil {
+			r.Fatal(err)
+		}
+		r.Cleanup(m.Stop)
+		r.node = m
+	}
+	return r.node
 }
 
 // serve starts a site where the addresses of the pages are its own, and waits until it says where it is.

@@ -21,9 +21,11 @@ import (
 	"overland/internal/environ"
 	"overland/internal/fsx"
 	"overland/internal/session"
+	"overland/internal/testkit/machine"
 )
 
 func TestMain(m *testing.M) {
+	machine.Init()
 	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
 		confine.Main()
 	}
