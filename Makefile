@@ -18,7 +18,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 500x
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units fuzz cross vm bench conformance deps benchdeps vmdeps demodeps tools clean
+.PHONY: help build agents demo test check units crash fuzz cross vm bench conformance deps benchdeps vmdeps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,8 +51,12 @@ check: tools ## format, vet, lint, floors
 
 # Crash, power-cut, multi-host and qemu-user tests are Go tests like the others; they need root, or say what they need.
 # Many of them wait, so twice as many packages as processors run at once; check has vetted them.
+# Of the crash and power-cut points it tries a third, another one with each commit; make crash tries all.
 units: ## every Go test, under the race detector
-	$(GO) test -race -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 45m ./...
+	OVERLAND_CRASH_POINTS=$$(( $$(git rev-list --count HEAD 2>/dev/null || echo 0) % 3 ))/3 $(GO) test -race -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 45m ./...
+
+crash: ## every crash and power-cut point of all stories
+	$(GO) test -count=1 -timeout 60m -run 'Stop|Kill|PowerCut|Crash' ./internal/testkit/crash ./internal/agent/node ./internal/netcache/server
 
 fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give it 30s before a release)
 	@$(GO) run ./internal/testkit/fuzz -fuzztime $(FUZZTIME) ./...

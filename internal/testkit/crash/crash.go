@@ -32,11 +32,26 @@ var ErrStopped = errors.New("stopped here")
 
 const farthest = 20000 // points, so that a scenario that never completes fails
 
+// points returns which points are tried: all, or as $OVERLAND_CRASH_POINTS says, I/N: of N that follow
+// each other the I-th, counted from 0. The end of a scenario is always tried.
+func points(t testing.TB) (first, step int64) {
+	t.Helper()
+	share := os.Getenv("OVERLAND_CRASH_POINTS")
+	if share == "" {
+		return 1, 1
+	}
+	if _, err := fmt.Sscanf(share, "%d/%d", &first, &step); err != nil || step < 1 || first < 0 || first >= step {
+		t.Fatalf("OVERLAND_CRASH_POINTS=%q: I/N with I from 0 to N-1", share)
+	}
+	return first + 1, step
+}
+
 // Stop runs s once for each operation, in this process: from operation N on, none is
 // done. It returns the points tried.
 func Stop(t *testing.T, s Scenario) int {
 	t.Helper()
-	for n := int64(1); n < farthest; n++ {
+	first, step := points(t)
+	for n := first; n < farthest; n += step {
 		dir := t.TempDir()
 		s.Prepare(t, dir)
 		var count atomic.Int64
@@ -56,7 +71,7 @@ func Stop(t *testing.T, s Scenario) int {
 		}
 		point(t, n, at.Load(), func(t testing.TB) { s.Check(t, dir, completed) })
 		if completed {
-			t.Logf("%d crash points tried", n)
+			t.Logf("%d crash points, each %d. tried", n, step)
 			return int(n)
 		}
 		if err := os.RemoveAll(dir); err != nil {
@@ -99,7 +114,8 @@ func Kill(t *testing.T, s Scenario) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for n := int64(1); n < farthest; n++ {
+	first, step := points(t)
+	for n := first; n < farthest; n += step {
 		dir := t.TempDir()
 		s.Prepare(t, dir)
 		cmd := exec.Command(exe, "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
@@ -121,7 +137,7 @@ func Kill(t *testing.T, s Scenario) int {
 		}
 		point(t, n, &fsx.Op{Name: lastOp(string(text))}, func(t testing.TB) { s.Check(t, dir, completed) })
 		if completed {
-			t.Logf("%d kill points tried", n)
+			t.Logf("%d kill points, each %d. tried", n, step)
 			return int(n)
 		}
 		if err := os.RemoveAll(dir); err != nil {

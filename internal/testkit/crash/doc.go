@@ -9,7 +9,7 @@
 //   - PowerCut: on an ext4 image that is photographed before every operation and mounted again. All that was not synced
 //     is gone.
 //
-// All but Killed try every N until the scenario completes, and return how many points that
-// were. Tests only. Failure guarded: a moment, however short, at which a crash leaves a
+// All but Killed and Program try every N until the scenario completes, and return how many points that
+// were; where OVERLAND_CRASH_POINTS=I/N is set, one in N. Each commit's CI tries another third (Makefile). Tests only. Failure guarded: a moment, however short, at which a crash leaves a
 // node that is neither old nor new.
 package crash

@@ -47,7 +47,11 @@ func PowerCut(t *testing.T, s Scenario, size int64) Photographs {
 		t.Fatal(err)
 	}
 	unmount()
+	first, step := points(t)
 	for i, p := range album.photos {
+		if int64(i)%step != first-1 && p.op.Name != "the end" {
+			continue
+		}
 		point(t, int64(i+1), &p.op, func(t testing.TB) {
 			done := mount(t, p.path, mnt)
 			defer done()
@@ -57,7 +61,7 @@ func PowerCut(t *testing.T, s Scenario, size int64) Photographs {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("%d power-cut points tried, %d different disks", album.points, len(album.photos))
+	t.Logf("%d power-cut points, %d different disks, each %d. looked at", album.points, len(album.photos), step)
 	return Photographs{Points: album.points, Distinct: len(album.photos)}
 }
 
