@@ -24,7 +24,7 @@ func AgentVersion(programs []Artifact) string {
 // checkAgent refuses an agent that was not made as the operator's own program makes it: a repository
 // that calls itself so has a commit, and a version that counts its commits.
 func (r *Release) checkAgent() error {
-	if r.Commit != "" || !r.CommitTime.IsZero() || r.Spec != "" || len(r.Services) > 0 || r.Inputs != nil {
+	if r.Commit != "" || !r.CommitTime.IsZero() || r.Spec != "" || len(r.Services)+len(r.Commands) > 0 || r.Inputs != nil {
 		return fmt.Errorf("%s was built from a repository: only Overland's own agent has that name", r.Ref())
 	}
 	for _, a := range r.Artifacts {

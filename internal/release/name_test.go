@@ -166,6 +166,7 @@ func TestS3OnlyTheAgentIsTheAgent(t *testing.T) {
 		"another version":    func(r *release.Release) { r.Version = "r0.0123456789ab" },
 		"a commit":           func(r *release.Release) { r.Commit = ours.Repository },
 		"a commit's time":    func(r *release.Release) { r.CommitTime = time.Unix(1, 0) },
+		"a command":          func(r *release.Release) { r.Commands = map[string]string{"tool": release.AgentApp} },
 		"an overland.yaml":   func(r *release.Release) { r.Spec = digest.Of(nil) },
 		"another artifact":   func(r *release.Release) { r.Artifacts[0].Name = "node" },
 		"another program":    func(r *release.Release) { r.Artifacts[0].Blob.Digest = digest.Of([]byte("evil")) },
