@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 )
 
@@ -19,6 +20,9 @@ const (
 	signatureLimit  = 4 << 10  // bytes of a signature; RSA with 4096 bits has 512
 	signatures      = 16       // of one file
 	signPrefix      = ".SIGN."
+	filesLimit      = 1 << 20 // of the data of a package
+	ratioLimit      = 400     // bytes of the tar of the data for one byte of it, beyond the first freeLimit
+	freeLimit       = 256 << 20
 	entriesLimit    = 1000 // files of a control member, or beside an APKINDEX
 )
 
@@ -127,32 +131,27 @@ func (t *tarball) signatures(list []signature) ([]signature, error) {
 // tarball is the files of a member.
 type tarball struct {
 	r *limited
-	t *tar.Reader
+	t *archive.Tar
 	h *tar.Header // the file that t is at
-	n int
 }
 
 func newTarball(r io.Reader, limit int64) *tarball {
 	l := &limited{r, limit}
-	return &tarball{r: l, t: tar.NewReader(l)}
+	return &tarball{r: l, t: archive.NewTar(l, archive.Bounds{Members: entriesLimit})}
 }
 
-// next goes to the next file; io.EOF when there is none.
+// next goes to the next file; io.EOF when there is none, and the member was read to its end.
 func (t *tarball) next() (err error) {
 	if t.h, err = t.t.Next(); err != nil && !errors.Is(err, io.EOF) {
 		return unexpected(err)
 	}
-	if t.n++; err == nil && t.n > entriesLimit {
-		return fmt.Errorf("more than %d files", entriesLimit)
-	}
 	return err
 }
 
-// end returns err, the last error of next, but at io.EOF it reads the rest of the member, so that
-// the member after it can be read.
+// end returns err, the last error of next, but not io.EOF.
 func (t *tarball) end(err error) error {
 	if errors.Is(err, io.EOF) {
-		_, err = io.Copy(io.Discard, t.r)
+		return nil
 	}
 	return unexpected(err)
 }

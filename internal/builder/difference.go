@@ -1,7 +1,6 @@
 package builder
 
 import (
-	"archive/tar"
 	"archive/zip"
 	"bufio"
 	"bytes"
@@ -13,12 +12,17 @@ import (
 	"io"
 	"time"
 
+	"overland/internal/archive"
 	"overland/internal/digest"
 	"overland/internal/store"
 )
 
-// compared is how many bytes of two results are compared at most: an archive may unpack to any size.
-const compared = 16 << 30
+// Limits of what is compared of two results: an archive may unpack to any size, and its list of files is held in memory.
+const (
+	compared  = 16 << 30 // bytes, unpacked, of all files
+	listLimit = 64 << 20 // bytes of the list of a ZIP archive
+	tabLimit  = 64 << 20 // bytes of a program's table of lines; Kubernetes' largest one has 30 MB
+)
 
 // difference says in a few words where the results a and b begin to differ: the first file in an
 // archive, the section of a program and, where it is Go's code, the source file; else the byte.
@@ -33,7 +37,7 @@ func (r *run) difference(ctx context.Context, a, b digest.Digest) string {
 		return "it cannot be read"
 	}
 	defer is.Close()
-	if name, ok := firstMember(was, is); ok {
+	if name, ok := firstMember(ctx, was, is, compared); ok {
 		return "the first file that differs is " + name
 	}
 	at := firstByte(was, is)
@@ -43,15 +47,16 @@ func (r *run) difference(ctx context.Context, a, b digest.Digest) string {
 	return fmt.Sprintf("they differ from byte %d on", at)
 }
 
-// firstMember returns the name of the first file that differs in two archives, tar, tar.gz or zip.
-func firstMember(a, b store.Blob) (string, bool) {
-	one, errA := zip.NewReader(a, a.Size())
-	two, errB := zip.NewReader(b, b.Size())
+// firstMember returns the name of the first file that differs in two archives, tar, tar.gz or zip, among the first most
+// bytes of what they hold.
+func firstMember(ctx context.Context, a, b store.Blob, most int64) (string, bool) {
+	one, errA := archive.Zip(a, a.Size(), listLimit)
+	two, errB := archive.Zip(b, b.Size(), listLimit)
 	if errA == nil && errB == nil {
-		return firstOf(zipped(one), zipped(two))
+		return firstOf(zipped(ctx, one, most), zipped(ctx, two, most))
 	}
-	one2, errA := tarred(a)
-	two2, errB := tarred(b)
+	one2, errA := tarred(ctx, a, most)
+	two2, errB := tarred(ctx, b, most)
 	if errA != nil || errB != nil {
 		return "", false
 	}
@@ -88,36 +93,59 @@ func firstOf(a, b members) (string, bool) {
 	}
 }
 
-func zipped(z *zip.Reader) members {
+// reading bounds what is unpacked of one archive: its files may all be unpacked from the same bytes.
+type reading struct {
+	stop func() error
+	r    io.Reader
+	left *int64
+}
+
+func (l reading) Read(p []byte) (int, error) {
+	if err := l.stop(); err != nil {
+		return 0, err
+	}
+	if *l.left <= 0 {
+		return 0, archive.ErrBomb
+	}
+	n, err := l.r.Read(p[:min(int64(len(p)), *l.left)])
+	*l.left -= int64(n)
+	return n, err
+}
+
+func zipped(ctx context.Context, z *zip.Reader, left int64) members {
 	i := -1
 	return func() (member, error) {
 		if i++; i >= len(z.File) {
 			return member{}, io.EOF
+		}
+		if left <= 0 {
+			return member{}, archive.ErrBomb
 		}
 		f := z.File[i]
 		content, err := f.Open()
 		if err != nil {
 			return member{}, err
 		}
-		return member{f.Name, fmt.Sprintf("%s %s", f.Mode(), f.Modified.UTC().Format(time.DateTime)), io.LimitReader(content, compared)}, nil
+		about := fmt.Sprintf("%s %s", f.Mode(), f.Modified.UTC().Format(time.DateTime))
+		return member{f.Name, about, reading{ctx.Err, content, &left}}, nil
 	}
 }
 
 // tarred reads b as a tar archive, compressed by gzip or not. One that holds no file is an error.
-func tarred(b store.Blob) (members, error) {
+func tarred(ctx context.Context, b store.Blob, left int64) (members, error) {
 	if _, err := b.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	in := bufio.NewReader(io.LimitReader(b, compared))
+	in := bufio.NewReader(b)
 	var content io.Reader = in
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, err
 		}
-		content = io.LimitReader(z, compared)
+		content = z
 	}
-	t := tar.NewReader(content)
+	t := archive.NewTar(reading{ctx.Err, content, &left}, archive.Bounds{})
 	first, err := t.Next()
 	if err != nil {
 		return nil, err
@@ -164,7 +192,7 @@ func firstByte(a, b io.Reader) int64 {
 
 // firstPlace says where byte at of a program lies.
 func firstPlace(program io.ReaderAt, at int64) (string, bool) {
-	f, err := elf.NewFile(program)
+	f, err := archive.ELF(program)
 	if err != nil {
 		return "", false
 	}
@@ -184,7 +212,7 @@ func firstPlace(program io.ReaderAt, at int64) (string, bool) {
 // goFile returns the source file of the code at offset off of section s, if it is Go's.
 func goFile(f *elf.File, s *elf.Section, off uint64) string {
 	lines := f.Section(".gopclntab")
-	if s.Name != ".text" || lines == nil {
+	if s.Name != ".text" || lines == nil || lines.Flags&elf.SHF_COMPRESSED != 0 || lines.FileSize > tabLimit {
 		return ""
 	}
 	data, err := lines.Data()

@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/platform"
+	"overland/internal/testkit/pack"
 )
 
 // giving is a Builder whose result is what it was told.
@@ -117,6 +118,46 @@ func TestS2ARebuildNamesTheFirstFileThatDiffers(t *testing.T) {
 		})
 	}
 }
+
+// Results that are bombs cost a look at their bytes, not the time and memory for what they unpack to.
+func TestABombIsNotCompared(t *testing.T) {
+	end := make([]byte, 1024)
+	sparse := func(last string) []byte {
+		return bytes.Join([][]byte{pack.TarBlocks("a", "a"), pack.TarSparse("b", 4<<60), pack.TarBlocks("c", last), end}, nil)
+	}
+	s := newSite(t)
+	g := &giving{sparse("1")}
+	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
+	req.Builders = map[string]builder.Builder{"go": g}
+	req.Platforms = []platform.Platform{"linux/amd64"}
+	s.build(req)
+	g.result, req.Rebuild = sparse("2"), true
+	const want = "they differ from byte 2048 on"
+	if _, err := builder.Run(t.Context(), s.depot, req); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v\nwant %s", err, want)
+	}
+}
+
+// The files of an archive may all be unpacked from the same bytes: what is compared is bounded in all, not for each.
+func TestWhatIsComparedIsBoundedInAll(t *testing.T) {
+	mega := strings.Repeat("0", 1<<20)
+	files := []packed{{"a", mega, 0}, {"b", mega, 0}, {"c", mega, 0}, {"d", "1", 0}}
+	before, beforeTar := zipOf(t, files...), gzipOf(t, tarOf(t, files...), "")
+	files[3].text = "2"
+	now, nowTar := zipOf(t, files...), gzipOf(t, tarOf(t, files...), "")
+	for _, of := range [][2][]byte{{before, now}, {beforeTar, nowTar}} {
+		for most, want := range map[int64]bool{4 << 20: true, 2 << 20: false} {
+			if _, found := builder.FirstMember(t.Context(), blob{bytes.NewReader(of[0])}, blob{bytes.NewReader(of[1])}, most); found != want {
+				t.Errorf("of %d bytes: %v", most, found)
+			}
+		}
+	}
+}
+
+// blob is a store.Blob.
+type blob struct{ *bytes.Reader }
+
+func (blob) Close() error { return nil }
 
 // The same files and settings under another name, or in another repository, are another
 // application's: it is built.

@@ -3,6 +3,7 @@ package deb
 import (
 	"archive/tar"
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/therootcompany/xz"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -23,7 +25,7 @@ const (
 	controlLimit = 64 << 20 // bytes of a package's control files, unpacked; the largest ones known have 10 MB
 	ratioLimit   = 400      // bytes for one byte of the package, beyond the first freeLimit
 	freeLimit    = 256 << 20
-	trailerLimit = 1 << 20 // bytes after the end of a tar
+	membersLimit = 1 << 20 // of each of both
 )
 
 // Contents are what ReadArchive calls while it reads a package. A nil one is not called.
@@ -37,7 +39,8 @@ type Contents struct {
 
 // ReadArchive reads r, a binary package (deb(5), format 2.0) with control files and data in xz, gzip,
 // zstd or plain tar. What is not such a package is errs.Invalid, and so are data of more than 400
-// times the package's size, once they are more than 256 MiB. An error of c is returned as it is.
+// times the package's size, once they are more than 256 MiB, sparse files, and headers of PAX: dpkg takes neither,
+// and what PAX says of a file would be true here alone. An error of c is returned as it is.
 func ReadArchive(r io.Reader, c Contents) error {
 	in := &counted{r: r}
 	b := bufio.NewReaderSize(in, 64<<10)
@@ -61,7 +64,7 @@ func ReadArchive(r io.Reader, c Contents) error {
 				err = fmt.Errorf("its format is %.20q", version)
 			}
 		case "control.tar":
-			err = readTar(name, member, fixed(controlLimit), func(h *tar.Header, r io.Reader) error {
+			err = readTar(name, member, archive.Bounds{Members: membersLimit, Bytes: controlLimit}, func(h *tar.Header, r io.Reader) error {
 				if c.Control == nil || h.Typeflag != tar.TypeReg {
 					return nil
 				}
@@ -71,7 +74,8 @@ func ReadArchive(r io.Reader, c Contents) error {
 			if c.Data == nil {
 				return nil
 			}
-			err = readTar(name, member, func(n int64) bool { return n > freeLimit && n > in.n*ratioLimit }, c.Data)
+			packed := func() int64 { return in.n }
+			err = readTar(name, member, archive.Bounds{Members: membersLimit, Ratio: ratioLimit, Free: freeLimit, Packed: packed}, c.Data)
 		}
 		var own *given
 		if errors.As(err, &own) {
@@ -117,33 +121,27 @@ func arMember(r io.Reader) (name string, size int64, err error) {
 	return strings.TrimSuffix(strings.TrimRight(string(h[:16]), " "), "/"), size, nil
 }
 
-// readTar calls each with the entries of r, which is packed as name says. over says whether so many
-// bytes are too many.
-func readTar(name string, r io.Reader, over func(int64) bool, each func(*tar.Header, io.Reader) error) error {
+// readTar calls each with the entries of r, which is packed as name says.
+func readTar(name string, r io.Reader, bounds archive.Bounds, each func(*tar.Header, io.Reader) error) error {
 	u, done, err := unpackAs(name, r)
 	if err != nil {
 		return err
 	}
 	defer done()
-	in := &counted{r: u, over: over}
-	t := tar.NewReader(in)
+	t := archive.NewTar(u, bounds)
 	for {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			n, err := io.Copy(io.Discard, io.LimitReader(in, trailerLimit+1))
-			if err == nil && n > trailerLimit {
-				err = fmt.Errorf("more than %d bytes after the end of %s", trailerLimit, name)
-			}
-			return err
+			return nil
 		}
 		if err != nil {
 			return err
 		}
+		if h.Format == tar.FormatPAX {
+			return fmt.Errorf("%.200q has a header of PAX", h.Name)
+		}
 		if err := each(h, t); err != nil {
-			if in.failed != nil {
-				return in.failed
-			}
-			return &given{err}
+			return cmp.Or[error](t.Failed(), &given{err})
 		}
 	}
 }
@@ -170,23 +168,14 @@ func unpackAs(name string, r io.Reader) (io.Reader, func(), error) {
 	return nil, nil, fmt.Errorf("%.20q is packed in a way that is not known here", name)
 }
 
-// counted counts what is read, and fails once that is too much.
+// counted counts what is read.
 type counted struct {
-	r      io.Reader
-	n      int64
-	over   func(int64) bool // nil = never
-	failed error
+	r io.Reader
+	n int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
-	if c.n += int64(n); c.over != nil && c.over(c.n) {
-		err = errors.New("its files are far larger than it is itself")
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.failed = err
-	}
+	c.n += int64(n)
 	return n, err
 }
-
-func fixed(limit int64) func(int64) bool { return func(n int64) bool { return n > limit } }

@@ -119,16 +119,20 @@ func (r repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// An index that asks for a dictionary of 4 GiB is refused before anything is set aside for it.
-func TestAnIndexWithALargeDictionary(t *testing.T) {
+// dictionary is an xz file that asks for a dictionary of 4 GiB.
+func dictionary() []byte {
 	const largest = 40 // 4 GiB - 1, as LZMA2 writes it
 	b := []byte("\xfd7zXZ\x00\x00\x04")
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(b[6:]))
 	block := []byte{2, 0, 0x21, 1, largest, 0, 0, 0} // its length is (2+1)*4, one filter: LZMA2
 	b = append(b, block...)
 	b = binary.LittleEndian.AppendUint32(b, crc32.ChecksumIEEE(block))
-	b = append(b, "\x01\x00\x00xxxx"...)
-	if _, err := deb.ReadIndex(bytes.NewReader(b)); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "xz") {
+	return append(b, "\x01\x00\x00xxxx"...)
+}
+
+// An index that asks for it is refused before anything is set aside.
+func TestAnIndexWithALargeDictionary(t *testing.T) {
+	if _, err := deb.ReadIndex(bytes.NewReader(dictionary())); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "xz") {
 		t.Error(err)
 	}
 }

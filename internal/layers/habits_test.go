@@ -71,6 +71,16 @@ var habits = []struct {
 		},
 	},
 	{
+		regexp.MustCompile(`\b(tar\.NewReader|zip\.(NewReader|OpenReader)|elf\.NewFile|buildinfo\.Read)\(`),
+		"archive.NewTar, archive.Zip, archive.ELF: what others packed is read within bounds",
+		[]string{
+			"internal/archive", "internal/testkit", "bench", "demo",
+			"internal/platform/sysinfo", // the machine's own
+			"internal/operator/agents",  // our own programs
+			"internal/image/layer.go",   // one header, to tell a tar from something else
+		},
+	},
+	{
 		regexp.MustCompile(`func (clip\(s string\)|orDefault\(|def\()`),
 		"the verb %.100q, and cmp.Or",
 		nil,

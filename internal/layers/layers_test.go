@@ -21,6 +21,7 @@ const module = "overland/"
 // its own room: the packages whose path begins with the same name.
 var floors = map[string]int{
 	"admission":                 0,
+	"archive":                   0,
 	"clock":                     0,
 	"deflate":                   0,
 	"digest":                    0,

@@ -2,7 +2,6 @@ package operator
 
 import (
 	"context"
-	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"io"
@@ -58,8 +57,7 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 		return nil, openErr
 	}
 	defer f.Close()
-	program := nodeapi.Program{Size: size}
-	info, readErr := buildinfo.Read(f)
+	program, readErr := inspect.ReadProgram(f, size)
 	if readErr != nil {
 		return nil, errs.Hint(fmt.Errorf("inspect %s: neither a volume nor a Go program: %w", path, err),
 			"if it should be a volume, it was damaged on the way: get it again")
@@ -68,7 +66,6 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	if _, err := io.Copy(h, f); err != nil {
 		return nil, err
 	}
-	inspect.Describe(&program, info)
 	program.Digest = h.Digest()
 	return &nodeapi.Inspection{Kind: "file", Name: filepath.Base(path), Size: size, Program: &program}, nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/platform"
@@ -41,7 +42,7 @@ func forPlatform(file, name string, p platform.Platform) error {
 	case string(head) != elf.ELFMAG:
 		return nil
 	}
-	e, err := elf.NewFile(f)
+	e, err := archive.ELF(f)
 	if err != nil {
 		return errs.Hint(errs.Errorf(errs.Invalid, "%s is not a whole program: %w", name, err), "output in overland.yaml names the one file that the command makes")
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"overland/internal/archive"
 	"overland/internal/fsx"
 )
 
@@ -22,7 +23,7 @@ type program struct {
 // elf reads f, at rel from the top, as an ELF file. It refuses a loader or a library that is named
 // by a path below a root, and makes RPATH and RUNPATH relative.
 func (p *packer) elf(f io.ReaderAt, rel string) (g program) {
-	e, err := elf.NewFile(f)
+	e, err := archive.ELF(f)
 	if err != nil {
 		return g // not a program: scan checks it
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -23,7 +24,7 @@ type Limits struct {
 	Entries int64 // files, folders and links; 0 = 1,000,000
 	Size    int64 // bytes of all files; 0 = 32 GiB
 	Names   int64 // bytes of all names, which are held in memory; 0 = 256 MiB
-	Ratio   int64 // bytes of files for one byte of the archive, beyond the first 64 MiB; 0 = 200
+	Ratio   int64 // bytes of the tar for one byte of the archive, beyond the first 64 MiB; 0 = 200
 }
 
 const (
@@ -33,7 +34,6 @@ const (
 	defaultRatio   = 200
 	freeRatio      = 64 << 20 // bytes before Ratio applies
 	nameLimit      = 4096     // bytes of a name
-	trailerLimit   = 1 << 20  // bytes after the end of the archive
 )
 
 func (l Limits) orDefaults() Limits {
@@ -102,27 +102,26 @@ func (u *unpacker) all(ctx context.Context, r io.Reader) error {
 	if err != nil {
 		return untrusted("not a gzip file: %w", err)
 	}
-	t := tar.NewReader(z)
+	t := archive.NewTar(z, archive.Bounds{
+		Members: u.limits.Entries, Ratio: u.limits.Ratio, Free: freeRatio, Packed: func() int64 { return u.archived.n },
+	})
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		h, err := t.Next()
+		h, err := t.Next() // at the end it has read the checksum of the whole
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			return untrusted("a broken archive: %w", err)
+		if err == nil {
+			err = u.entry(ctx, h, t)
 		}
-		if err := u.entry(ctx, h, t); err != nil {
+		if broken := t.Failed(); broken != nil {
+			return untrusted("a broken archive: %w", broken)
+		}
+		if err != nil {
 			return err
 		}
-	}
-	// The checksum of the whole comes after the end of the archive.
-	if n, err := io.Copy(io.Discard, io.LimitReader(z, trailerLimit+1)); err != nil {
-		return untrusted("a broken archive: %w", err)
-	} else if n > trailerLimit {
-		return untrusted("more than %d bytes after the end of the archive", trailerLimit)
 	}
 	if u.seen[u.top] != tar.TypeDir {
 		return untrusted("an archive without its top folder")
@@ -250,14 +249,8 @@ func (u *unpacker) file(ctx context.Context, name string, h *tar.Header, body io
 		if err == nil {
 			err = ctx.Err()
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, gzip.ErrChecksum) {
-			err = untrusted("a broken archive: %w", err)
-		}
 		if err != nil {
 			return err
-		}
-		if written := u.size - left; written > freeRatio && written/u.limits.Ratio > u.archived.n {
-			return untrusted("it grows more than %d-fold", u.limits.Ratio)
 		}
 	}
 	return f.Chmod(mode)

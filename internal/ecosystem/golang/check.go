@@ -14,6 +14,7 @@ import (
 	"golang.org/x/mod/semver"
 	"golang.org/x/mod/sumdb/dirhash"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
@@ -93,12 +94,10 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	list := &directory{ReaderAt: at, left: listLimit}
-	z, err := zip.NewReader(list, size)
+	z, err := archive.Zip(at, size, listLimit)
 	if err != nil {
-		return "", fmt.Errorf("not a whole zip archive: %w", err)
+		return "", err
 	}
-	list.read = true
 	u.use(z)
 	prefix := r.module.Path + "@" + r.module.Version + "/"
 	files := map[string]*zip.File{}
@@ -115,24 +114,6 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 		names = append(names, f.Name)
 	}
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
-}
-
-// directory limits the list of files of a ZIP archive to left bytes. The list is read first and held in memory: an
-// archive of 500 MB can list ten million files, which take several GB.
-type directory struct {
-	io.ReaderAt
-	left int64
-	read bool // the list was read
-}
-
-// ReadAt implements io.ReaderAt.
-func (d *directory) ReadAt(p []byte, off int64) (int, error) {
-	if !d.read {
-		if d.left -= int64(len(p)); d.left < 0 {
-			return 0, fmt.Errorf("a list of files of more than %d bytes", listLimit)
-		}
-	}
-	return d.ReaderAt.ReadAt(p, off)
 }
 
 // checkList refuses what is not a list of versions.

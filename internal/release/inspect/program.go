@@ -17,10 +17,10 @@ const (
 	infoMax     = 4 << 20 // bytes that the linker leaves in a program
 )
 
-// readProgram reads what the Go linker left in the Linux program r of size bytes, in
-// place. Another file is errs.Invalid. debug/buildinfo reads the same of more formats, and
-// would make the agent 330 KB larger.
-func readProgram(r io.ReaderAt, size int64) (nodeapi.Program, error) {
+// ReadProgram reads what the Go linker left in the Linux program r of size bytes, in
+// place. Another file is errs.Invalid. debug/buildinfo reads the same of more formats, without bounds for
+// what a file says of itself, and would make the agent 330 KB larger.
+func ReadProgram(r io.ReaderAt, size int64) (nodeapi.Program, error) {
 	p := nodeapi.Program{Size: size}
 	off, err := buildInfoOffset(r)
 	if err != nil {

@@ -18,7 +18,7 @@ func TestOtherFilesAreNoPrograms(t *testing.T) {
 		"empty": "", "script": "#!/bin/sh\necho " + strings.Repeat("x", 100), "cut in the header": string(exe[:50]), "cut": string(exe[:4096]),
 	} {
 		r := strings.NewReader(text)
-		if _, err := readProgram(r, r.Size()); errs.KindOf(err) != errs.Invalid {
+		if _, err := ReadProgram(r, r.Size()); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -32,7 +32,7 @@ func FuzzProgram(f *testing.F) {
 	f.Add(string(head[:4096]))
 	f.Add("\x7fELF\x02\x01" + strings.Repeat("\x40\x00", 40))
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := readProgram(strings.NewReader(text), int64(len(text)))
+		p, err := ReadProgram(strings.NewReader(text), int64(len(text)))
 		if err != nil && errs.KindOf(err) != errs.Invalid {
 			t.Errorf("kind %s of %v", errs.KindOf(err), err)
 		}

@@ -41,7 +41,7 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 		case err == nil:
 			detail.Present = true
 			// A program that is not Go has no modules to show.
-			detail.Program, _ = readProgram(section, section.Size())
+			detail.Program, _ = ReadProgram(section, section.Size())
 			if err := closer.Close(); err != nil {
 				return nil, err
 			}

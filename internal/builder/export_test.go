@@ -1,0 +1,4 @@
+package builder
+
+// FirstMember is what looks for the first file that differs.
+var FirstMember = firstMember
