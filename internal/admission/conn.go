@@ -2,7 +2,6 @@ package admission
 
 import (
 	"context"
-	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -82,21 +81,24 @@ func ConnState(c net.Conn, state http.ConnState) {
 		return
 	}
 	switch state {
-	case http.StateActive:
+	case http.StateActive, http.StateHijacked: // a tunnel is open until it is closed
 		conn.seat.Set(Active)
 	case http.StateIdle:
 		conn.seat.Set(Idle)
-	case http.StateHijacked, http.StateClosed:
+	case http.StateClosed:
 		conn.seat.End()
 	case http.StateNew: // as it is
 	}
 }
 
-// below returns the Conn that c is, or that it is TLS over.
+// below returns the Conn that c is, or that it is TLS or something else over.
 func below(c net.Conn) *Conn {
-	if t, ok := c.(*tls.Conn); ok {
-		c = t.NetConn()
+	for {
+		over, ok := c.(interface{ NetConn() net.Conn }) // as a tls.Conn
+		if !ok {
+			conn, _ := c.(*Conn)
+			return conn
+		}
+		c = over.NetConn()
 	}
-	conn, _ := c.(*Conn)
-	return conn
 }

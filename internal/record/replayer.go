@@ -53,7 +53,7 @@ func (r *Replayer) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry
 		if it.Whole {
 			n.asked = question(it.Header, nil)
 		}
-		r.missed[n] = err
+		r.miss(n, err)
 		return lockfile.Entry{}, nil, err
 	}
 	r.used[entryName(e)] = e
@@ -130,7 +130,7 @@ func (r *Replayer) Inspect(ctx context.Context) {
 		}
 		if err != nil {
 			r.mu.Lock()
-			r.missed[entryName(e)] = fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err)
+			r.miss(entryName(e), fmt.Errorf("%s %s: %w", e.Protocol, e.Key, err))
 			r.mu.Unlock()
 		}
 	}
@@ -149,7 +149,18 @@ func (r *Replayer) open(ctx context.Context, protocol, key string) (io.ReadClose
 	return f, err
 }
 
-// Misses returns the requests that could not be answered, one error for each, sorted by request.
+// missesLimit is how many requests are remembered that could not be answered: the command, which is not believed, may make
+// any number, and this memory is not the command's.
+const missesLimit = 1000
+
+// miss remembers that n, a request, could not be answered. It needs r.mu.
+func (r *Replayer) miss(n name, err error) {
+	if _, again := r.missed[n]; again || len(r.missed) < missesLimit {
+		r.missed[n] = err
+	}
+}
+
+// Misses returns the requests that could not be answered, at most 1000, one error for each, sorted by request.
 func (r *Replayer) Misses() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,7 +171,7 @@ func (r *Replayer) Misses() []error {
 func (r *Replayer) Refuse(err *RefusedError) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.missed[name{err.Protocol, err.Request, "refused"}] = err
+	r.miss(name{err.Protocol, err.Request, "refused"}, err)
 }
 
 // Used returns the part of the lock that was requested.

@@ -95,7 +95,7 @@ func (s *session) behind(ctx context.Context, c *net.UnixConn, pid int) (stop fu
 	}
 	sender := func(protocol string, from netip.AddrPort) string { return procfs.Sender(pid, protocol, from) }
 	watch := border.Watch(&border.Wire{Frames: files[1], Names: files[2:]}, sender)
-	unserve := s.serve(l)
+	unserve := s.serveCell(l)
 	near := &services{c: c, sender: sender, open: map[netip.AddrPort]*forwarder{}}
 	stop = func(res *Result) {
 		res.Local = near.stop()

@@ -58,7 +58,7 @@ func (s *session) inside(ctx context.Context) error {
 	c.Read = append(slices.Clone(c.Read), git.shown()...)
 	stop := func() {}
 	c.Listen = func(l net.Listener) ([]string, error) {
-		stop = s.serve(l)
+		stop = s.serveCell(l)
 		return s.environ(ctx, l.Addr().String())
 	}
 	exit, _, err := cell.Run(ctx, c)

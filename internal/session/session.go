@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/confine"
 	"overland/internal/confine/border"
 	"overland/internal/confine/cell"
@@ -337,10 +338,16 @@ func open(ctx context.Context, o Options, g record.Getter) (_ *session, err erro
 	return s, nil
 }
 
+// serveCell is serve for a listener that a confined command alone reaches, which is not believed: it may open connections
+// without end, and each is a file of this process. Nobody's patience is tried: a command that is stopped keeps its downloads.
+func (s *session) serveCell(l net.Listener) (stop func()) {
+	const conns, slow = 512, 24 * time.Hour
+	return s.serve(admission.Listen(l, admission.Options{Conns: conns, Slow: slow}))
+}
+
 // serve serves on l until stop is called.
 func (s *session) serve(l net.Listener) (stop func()) {
-	const head = time.Minute
-	srv := &http.Server{Handler: addressed(l.Addr().String(), s.proxy), ReadHeaderTimeout: head}
+	srv := plain.Server(addressed(l.Addr().String(), s.proxy))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -29,9 +29,7 @@ const (
 	defaultRefresh = 5 * time.Minute
 	defaultConns   = 4096
 	listeners      = 2
-	ownFiles       = 1024             // descriptors for what is not a connection: blobs, databases, origins
-	headerTimeout  = 30 * time.Second // of a request's header and of the TLS handshake, which fit 4 KB/s many times
-	idleTimeout    = 2 * time.Minute
+	ownFiles       = 1024 // descriptors for what is not a connection: blobs, databases, origins
 	headerLimit    = 16 << 10
 	bodyTimeout    = 30 * time.Second // without, or with next to nothing of, a body that is not there yet
 )
@@ -218,16 +216,8 @@ func (s *Site) overHTTP(c *cached, images *images, o Options) Service {
 // serve returns the service that answers on listener with handler.
 func serve(name string, listener net.Listener, handler http.Handler, o Options) Service {
 	return Service{name, func(ctx context.Context) error {
-		s := &http.Server{
-			Handler:                      handler,
-			ConnState:                    admission.ConnState,
-			ConnContext:                  admission.ConnContext,
-			ReadHeaderTimeout:            headerTimeout,
-			IdleTimeout:                  idleTimeout,
-			MaxHeaderBytes:               headerLimit,
-			ErrorLog:                     slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
-			DisableGeneralOptionsHandler: true,
-		}
+		s := admission.Server(handler, headerLimit)
+		s.ErrorLog = slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug)
 		ended := make(chan error, 1)
 		stop := context.AfterFunc(ctx, func() {
 			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Grace)

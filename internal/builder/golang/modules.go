@@ -16,12 +16,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/mod/module"
 	"golang.org/x/mod/sumdb/dirhash"
 	"golang.org/x/mod/zip"
 
+	"overland/internal/admission"
 	"overland/internal/builder"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -104,8 +104,9 @@ func newModules(ctx context.Context, c compile, dir string) (*modules, error) {
 // serve answers on l until stop is called.
 func (m *modules) serve(ctx context.Context, l net.Listener) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	const head = time.Minute
-	srv := &http.Server{ReadHeaderTimeout: head, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.answer(ctx, w, r) })}
+	const conns, header = 256, 16 << 10
+	srv := admission.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.answer(ctx, w, r) }), header)
+	l = admission.Listen(l, admission.Options{Conns: conns})
 	var all sync.WaitGroup
 	all.Go(func() { _ = srv.Serve(l) }) // ends with Close
 	return func() {

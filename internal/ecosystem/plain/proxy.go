@@ -13,13 +13,25 @@ import (
 	"sync"
 	"time"
 
+	"overland/internal/admission"
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/record"
 )
 
-// handshake is how long a client may take over its TLS handshake and the head of a request.
-const handshake = time.Minute
+const (
+	handshake = time.Minute // that a client may take over its TLS handshake and the head of a request
+	header    = 64 << 10    // bytes of the head of a request
+	bodies    = 32          // requests with a body at once: it is held in memory
+)
+
+// Server returns a server for a Proxy. What clients hold in memory before they are answered is bounded, but idle connections
+// are not ended by a clock.
+func Server(h http.Handler) *http.Server {
+	s := admission.Server(h, header)
+	s.ReadHeaderTimeout, s.IdleTimeout = handshake, 0
+	return s
+}
 
 // Proxy serves plain URLs from k to clients that use it as their HTTP proxy. Requests to the proxy
 // itself go to Next.
@@ -33,21 +45,19 @@ type Proxy struct {
 	inner *http.Server // speaks to clients inside of their CONNECT tunnels
 	conns *queue
 	done  chan struct{}
+	turns chan struct{} // of requests with a body
 }
 
 // NewProxy returns a proxy whose https certificates are ca's. The caller closes it.
 func NewProxy(k record.Getter, urls Protocol, ca *Authority, next http.Handler) *Proxy {
-	p := &Proxy{getter: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{})}
-	p.inner = &http.Server{
-		Handler:           http.HandlerFunc(p.tunneled),
-		ReadHeaderTimeout: handshake,
-		ErrorLog:          log.New(io.Discard, "", 0), // a client that does not believe the authority says so itself
-		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
-			if u, ok := c.(*unread); ok {
-				return context.WithValue(ctx, hostKey{}, u.host)
-			}
-			return ctx
-		},
+	p := &Proxy{getter: k, urls: urls, ca: ca, next: next, conns: newQueue(), done: make(chan struct{}), turns: make(chan struct{}, bodies)}
+	p.inner = Server(http.HandlerFunc(p.tunneled))
+	p.inner.ErrorLog = log.New(io.Discard, "", 0) // a client that does not believe the authority says so itself
+	p.inner.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		if u, ok := c.(*unread); ok {
+			return context.WithValue(ctx, hostKey{}, u.host)
+		}
+		return ctx
 	}
 	go func() {
 		defer close(p.done)
@@ -106,6 +116,14 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		select {
+		case p.turns <- struct{}{}:
+			defer func() { <-p.turns }()
+		case <-r.Context().Done():
+			return
+		}
+	}
 	it, err := p.urls.Item(r)
 	if err != nil {
 		record.Refuse(w, r, p.getter, Name, err)
@@ -162,6 +180,9 @@ type tunnel struct {
 	net.Conn
 	buf *bufio.Reader
 }
+
+// NetConn returns the connection below t.
+func (t *tunnel) NetConn() net.Conn { return t.Conn }
 
 func (t *tunnel) Read(p []byte) (int, error) { return t.buf.Read(p) }
 

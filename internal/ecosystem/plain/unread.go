@@ -51,6 +51,9 @@ func (l listening) Accept() (net.Conn, error) {
 // the end, as others that are refused.
 func (p *Proxy) Listener(l net.Listener) net.Listener { return listening{l, p.getter} }
 
+// NetConn returns the connection below u.
+func (u *unread) NetConn() net.Conn { return u.Conn }
+
 // Read implements net.Conn.
 func (u *unread) Read(b []byte) (int, error) {
 	n, err := u.Conn.Read(b)
