@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
+	"crypto/subtle"
 	"errors"
 	"io/fs"
 	"net"
@@ -44,7 +46,7 @@ func whole(settings []byte) []byte { return settings }
 // and proxy, and what an address says of a user. Of what is not TOML nothing is left.
 func public(settings []byte) []byte {
 	var all map[string]any
-	if toml.Unmarshal(settings, &all) != nil {
+	if readTOML(settings, &all) != nil {
 		return nil
 	}
 	delete(all, "env")
@@ -128,7 +130,7 @@ func Discover(ctx context.Context, project string) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var l listener
+	l := listener{secret: rand.Text()}
 	addr, stop, err := l.listen(ctx, ca)
 	if err != nil {
 		return "", err
@@ -147,7 +149,7 @@ func Discover(ctx context.Context, project string) (string, error) {
 			"RUSTUP_AUTO_INSTALL=0",
 		}
 		for _, name := range []string{"CARGO_HTTP_PROXY", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"} {
-			set = append(set, name+"=http://"+addr)
+			set = append(set, name+"=http://cargo:"+l.secret+"@"+addr)
 		}
 		args = []string{"--manifest-path", filepath.Join(dir, "Cargo.toml")}
 		for _, setting := range replaced {
@@ -165,6 +167,8 @@ func Discover(ctx context.Context, project string) (string, error) {
 // listener is the Getter of a proxy that holds nothing: it remembers the first
 // config.json that is asked for.
 type listener struct {
+	secret string // of cargo: every user of the machine reaches the proxy
+
 	mu    sync.Mutex
 	found string
 }
@@ -192,7 +196,16 @@ func (l *listener) listen(ctx context.Context, ca *plain.Authority) (addr string
 		return "", nil, err
 	}
 	proxy := plain.NewProxy(l, plain.Protocol{}, ca, http.NotFoundHandler())
-	srv := &http.Server{Handler: proxy, ReadHeaderTimeout: patience}
+	srv := plain.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		const field = "Proxy-Authorization"
+		asked := http.Request{Header: http.Header{"Authorization": r.Header.Values(field)}}
+		if _, secret, _ := asked.BasicAuth(); subtle.ConstantTimeCompare([]byte(secret), []byte(l.secret)) == 0 {
+			http.Error(w, "this proxy is cargo's", http.StatusProxyAuthRequired)
+			return
+		}
+		r.Header.Del(field)
+		proxy.ServeHTTP(w, r)
+	}))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -5,13 +5,8 @@ import (
 	"regexp"
 	"strings"
 
-	"github.com/BurntSushi/toml"
-
 	"overland/internal/ecosystem/tool"
 )
-
-// configLength is the longest configuration file of a project that is read, in bytes.
-const configLength = 1 << 20
 
 // projectConfig is the part of a .cargo/config.toml that says where crates come from. The rest,
 // which names programs that cargo would run, is not read.
@@ -35,7 +30,7 @@ func replacements(project string) (settings []string, ok bool) {
 	for _, name := range []string{".cargo/config", ".cargo/config.toml"} { // cargo prefers the first where both stand
 		for _, b := range tool.ProjectFiles(project, name, configLength) {
 			var c projectConfig
-			if toml.Unmarshal(b, &c) != nil {
+			if readTOML(b, &c) != nil {
 				continue // cargo itself says so to the command
 			}
 			addMissing(all.Source, c.Source)

@@ -186,6 +186,23 @@ func TestDiscover(t *testing.T) {
 	}
 }
 
+// Every user of the machine reaches the proxy that cargo is asked behind. Whoever is not cargo says nothing there: a request
+// of theirs would name the registry that all crates come from.
+func TestS7AnotherUserNamesNoRegistry(t *testing.T) {
+	bin := t.TempDir()
+	// The thief's address is that of the proxy, without what only cargo is told.
+	write(t, bin, map[string]string{"cargo": "#!/bin/sh\nat=http://${http_proxy##*@}; at=http://${at##*/}\ncurl -sS -x \"$at\" http://thief.invalid/config.json" +
+		"\ncurl -sS -p -x \"$at\" http://thief.invalid/config.json\ncurl -sS http://own.invalid/config.json\n"})
+	if err := os.Chmod(filepath.Join(bin, "cargo"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CARGO_HOME", t.TempDir())
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	if got, err := cargo.Discover(t.Context(), ""); err != nil || got != "http://own.invalid/" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // What a checkout says of where crates come from makes cargo connect to nobody: a build, which asks
 // it, is to reach no network, and cargo would go around the proxy that it is asked behind.
 func TestS1ACheckoutSendsCargoNowhere(t *testing.T) {

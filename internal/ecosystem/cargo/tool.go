@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/BurntSushi/toml"
-
 	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -78,7 +76,7 @@ func installRoot() string {
 	}
 	for _, b := range files {
 		var c struct{ Install struct{ Root string } }
-		if toml.Unmarshal(b, &c) == nil && c.Install.Root != "" {
+		if readTOML(b, &c) == nil && c.Install.Root != "" {
 			return ""
 		}
 	}
