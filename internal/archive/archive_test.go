@@ -121,7 +121,7 @@ func program(flags elf.SectionFlag, declared uint64, count uint16) []byte {
 	if flags != 0 {
 		le.PutUint64(s[32:], uint64(content.Len()))
 	}
-	return append(append(b, s...), content.Bytes()...)
+	return bytes.Join([][]byte{b, s, content.Bytes()}, nil)
 }
 
 // zeros is a file of which only the beginning takes room on a disk.

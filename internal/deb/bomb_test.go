@@ -42,7 +42,7 @@ func TestDebianBombs(t *testing.T) {
 		"PAX headers without end":   ar("data.tar.gz", bytes.Repeat(pack.Gzip(comment), 300)),
 		"a dictionary of 4 GiB":     ar("data.tar.xz", dictionary()),
 		"a window of 512 MiB":       ar("data.tar.zst", []byte("\x28\xb5\x2f\xfd\x00\x98\x01\x00\x00")),
-		"zeros behind its end":      ar("data.tar.gz", pack.Gzip(append(end, make([]byte, 3<<20)...))),
+		"zeros behind its end":      ar("data.tar.gz", pack.Gzip(make([]byte, 3<<20))),
 		"a size beyond the package": ar("data.tar", pack.TarBlocks("./x", "x")[:512]),
 	} {
 		var got int64
