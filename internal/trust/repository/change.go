@@ -31,7 +31,8 @@ func checkRole(role string) error {
 // timestamp, which makes it hold. The delegation is made on first use, for paths role+"/*". change
 // is given the state that it is applied to, and role's part of it to change; when another writer
 // was first it is called again, with what that one has left. Its error is returned as it is, and
-// nothing is changed then. A change that changes nothing writes nothing.
+// nothing is changed then. A change that changes nothing writes nothing. Errors do not name role: the
+// caller knows what a person calls it.
 //
 // When this machine's keys are fewer than the role's threshold the change is staged: errs.Partial,
 // wrapping ErrStaged; the same change made with other keys, or Sign, adds their signatures.
@@ -40,7 +41,8 @@ func (r *Repository) SetTargets(ctx context.Context, role string, change func(no
 	if err := checkRole(role); err != nil {
 		return err
 	}
-	return r.update(ctx, "set targets of "+role, func(t *tx) error {
+	return r.update(ctx, "", func(t *tx) error {
+		t.about = role
 		current := t.s.roles[role]
 		if current == nil {
 			current = metadata.Targets(t.now)

@@ -185,7 +185,10 @@ func (t *tx) propose(role string, signed any, sigs *[]metadata.Signature) error 
 			return nil
 		}
 	}
-	err = errs.Errorf(errs.Denied, "%s: none of the keys that the signed metadata names is here, so signers would not be shown the change", role)
+	err = errs.Errorf(errs.Denied, "none of the keys that the signed metadata names is here, so signers would not be shown the change")
+	if role != t.about {
+		err = prefixed(role, err)
+	}
 	return errs.Hint(err, "propose it where one of its keys is: overland trust show lists them")
 }
 

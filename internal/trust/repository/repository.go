@@ -183,18 +183,22 @@ func stamp(fields map[string]any, now time.Time) map[string]any {
 func (r *Repository) update(ctx context.Context, what string, change func(*tx) error) error {
 	for {
 		s, err := r.Read(ctx)
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
+		if err == nil {
+			err = r.attempt(ctx, s, change)
+			if errors.Is(err, ErrMoved) && ctx.Err() == nil {
+				continue
+			}
 		}
-		err = r.attempt(ctx, s, change)
-		if errors.Is(err, ErrMoved) && ctx.Err() == nil {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", what, err)
-		}
-		return nil
+		return prefixed(what, err)
 	}
+}
+
+// prefixed returns err with what was done in front of it; what may be "", and err nil.
+func prefixed(what string, err error) error {
+	if err == nil || what == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", what, err)
 }
 
 // attempt makes one change of s; the error wraps ErrMoved when s is no longer the newest state.

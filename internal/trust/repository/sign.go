@@ -247,16 +247,19 @@ func (s *State) keyOf(id string) *metadata.Key {
 
 // waits returns the error that says that roles are staged; failed is why what has its
 // signatures could not be published.
-func waits(roles []string, replaced bool, failed error) error {
-	names := strings.Join(roles, ", ")
-	if replaced {
-		names += ": it takes the place of another change that waited"
+func (t *tx) waits(roles []string, failed error) error {
+	names := ""
+	if !slices.Equal(roles, []string{t.about}) {
+		names = strings.Join(roles, ", ") + ": "
+	}
+	if t.replaced {
+		names += "it takes the place of another change that waited: "
 	}
 	if failed != nil {
-		err := errs.Errorf(errs.Partial, "%s: signed here and %w: %w", names, ErrStaged, failed)
+		err := errs.Errorf(errs.Partial, "%ssigned here and %w: %w", names, ErrStaged, failed)
 		return errs.Hint(err, "on the machine with the online key: overland trust refresh")
 	}
-	err := errs.Errorf(errs.Partial, "%s: %w", names, ErrStaged)
+	err := errs.Errorf(errs.Partial, "%s%w", names, ErrStaged)
 	return errs.Hint(err, "the other signers run: overland trust sign %s", strings.Join(roles, "; overland trust sign "))
 }
 

@@ -294,7 +294,7 @@ func (t *tx) stageRest(proposed, waiting map[string]*trust.TargetsMetadata, fail
 	if len(lacking) == 0 {
 		return failed
 	}
-	return waits(lacking, t.replaced, failed)
+	return t.waits(lacking, failed)
 }
 
 // ready returns which of the waiting changes may be published at once: all together, or one alone.

@@ -22,7 +22,8 @@ type tx struct {
 	signer  signerOf  // of what is changed; the online roles are always signed with the repository's keys
 	changes []Change
 
-	replaced bool // another change that waited gives way to this one
+	about    string // the role that errors do not name, since the caller does; "" = none
+	replaced bool   // another change that waited gives way to this one
 }
 
 // signerOf returns a signer with the key id, nil when there is none.
