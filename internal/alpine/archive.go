@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -24,7 +25,8 @@ type Contents struct {
 
 // ReadArchive reads r, a package, once and in order, and returns its size and control sum. That its data is what its
 // control files say is known at the end only: then anything else is errs.Untrusted, whatever came before. Control files
-// of more than 64 MiB or 1,000 files are refused as errs.Untrusted; how much data is too much is the caller's to know.
+// of more than 64 MiB or 1,000 files are refused as errs.Untrusted, and so are sparse files, and data of more than 400 times
+// its packed size, beyond 256 MiB.
 func ReadArchive(r io.Reader, to Contents) (Package, error) {
 	m := newMembers(r)
 	m.sum = sha1.New()
@@ -90,11 +92,13 @@ func readData(r io.Reader, each func(h *tar.Header, r io.Reader) error) error {
 	if each == nil {
 		return nil
 	}
-	z, err := gzip.NewReader(r)
+	packed := &counted{r: r}
+	z, err := gzip.NewReader(packed)
 	if err != nil {
 		return unexpected(err)
 	}
-	for t := tar.NewReader(z); ; {
+	bounds := archive.Bounds{Members: filesLimit, Ratio: ratioLimit, Free: freeLimit, Packed: func() int64 { return packed.n }}
+	for t := archive.NewTar(z, bounds); ; {
 		h, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -103,7 +107,22 @@ func readData(r io.Reader, each func(h *tar.Header, r io.Reader) error) error {
 			return unexpected(err)
 		}
 		if err := each(h, t); err != nil {
+			if broken := t.Failed(); broken != nil {
+				return unexpected(broken)
+			}
 			return err
 		}
 	}
+}
+
+// counted counts what is read.
+type counted struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }

@@ -3,6 +3,10 @@ package alpine_test
 import (
 	"archive/tar"
 	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 
@@ -47,4 +51,30 @@ func long(n int) []byte {
 	copy(b[257:], "ustar  \x00")
 	pack.TarSum(b)
 	return append(b, pack.TarBlocks("a", "")...)
+}
+
+// As TestBombs, for what a package installs: whose .PKGINFO is right, for its maker wrote that too.
+func TestAlpineDataThatIsABomb(t *testing.T) {
+	end := make([]byte, 1024)
+	huge := pack.TarBlocks("x", "")
+	copy(huge[124:], "77777777777\x00") // 8 GiB - 1
+	pack.TarSum(huge)
+	for what, data := range map[string][]byte{
+		"4 EB that are not there": pack.Gzip(append(pack.TarSparse("x", 4<<60), end...)),
+		"GiBs of zeros":           append(pack.Gzip(huge), bytes.Repeat(pack.Gzip(make([]byte, 1<<20)), 300)...),
+	} {
+		info := fmt.Sprintf("pkgname = x\ndatahash = %x\n", sha256.Sum256(data))
+		b := append(pack.Gzip(pack.TarBlocks(".PKGINFO", info)), data...)
+		var got int64
+		_, err := alpine.ReadArchive(bytes.NewReader(b), alpine.Contents{Data: func(_ *tar.Header, r io.Reader) error {
+			n, err := io.Copy(io.Discard, io.LimitReader(r, 1<<30))
+			if got += n; n == 1<<30 {
+				return errors.New("a GiB came")
+			}
+			return err
+		}})
+		if errs.KindOf(err) != errs.Untrusted || got > 320<<20 {
+			t.Errorf("%s: %v, after %d bytes", what, err, got)
+		}
+	}
 }
