@@ -183,12 +183,17 @@ func TestWhatNoLayerHolds(t *testing.T) {
 		{image.Entry{Name: "a", Kind: image.Symlink, Target: "b\x00"}, "a link to"},
 		{image.Entry{Name: "a", Kind: image.Symlink, Target: "b", Size: 1}, "a size of"},
 		{image.Entry{Name: "a", Size: -1}, "a size of"},
+		{image.Entry{Name: "a", Kind: image.Symlink, Target: strings.Repeat("b", 4096)}, "a link to"},
 		{image.Entry{Name: "a", UID: -1}, "owner"},
+		{image.Entry{Name: "a", GID: -1}, "owner"},
+		{image.Entry{Name: "a", UID: int(noGroup)}, "owner"},
+		{image.Entry{Name: "a", GID: int(noGroup)}, "owner"},
 		{image.Entry{Name: "a", GID: int(noGroup)}, "owner"},
 		{image.Entry{Name: "a", Mode: fs.ModeDevice}, "mode"},
 		{image.Entry{Name: "a", Kind: 9}, "kind 9"},
 		{image.Entry{Name: "a", Xattrs: map[string]string{"a=b": ""}}, "extended attribute"},
 		{image.Entry{Name: "a", Xattrs: map[string]string{"": ""}}, "extended attribute"},
+		{image.Entry{Name: "a", Xattrs: map[string]string{"user.\xff": ""}}, "extended attribute"},
 	} {
 		var s mem.Store
 		_, err := image.PutLayer(t.Context(), &s, noon, func(l *image.Layer) error {
