@@ -94,7 +94,7 @@ func (s *System) Run(ctx context.Context, p Package, name string, text []byte, a
 	default:
 		var code interp.ExitStatus
 		if errors.As(err, &code) {
-			err = fmt.Errorf("exit code %d", code)
+			err = fmt.Errorf("exit code %d", uint8(code))
 		}
 		return errs.Errorf(errs.Invalid, "%w: %s", err, said.last())
 	}
