@@ -24,27 +24,44 @@ const (
 	tabLimit  = 64 << 20 // bytes of a program's table of lines; Kubernetes' largest one has 30 MB
 )
 
-// difference says in a few words where the results a and b begin to differ: the first file in an
-// archive, the section of a program and, where it is Go's code, the source file; else the byte.
-func (r *run) difference(ctx context.Context, a, b digest.Digest) string {
-	was, err := r.depot.Open(ctx, a)
+// Side is one of two results that are compared.
+type Side struct {
+	In     store.Opener
+	Digest digest.Digest
+	Image  bool // it is the manifest of an image
+}
+
+// Difference says in a few words where two results begin to differ, and what both have there: the first file in an
+// archive or in a layer of an image, the section of a program and, where it is Go's code, the source file; else the byte.
+func Difference(ctx context.Context, was, is Side) string {
+	one, err := was.In.Open(ctx, was.Digest)
 	if err != nil {
-		return "the one before is not in the depot"
+		return "the one before is not there any more"
 	}
-	defer was.Close()
-	is, err := r.depot.Open(ctx, b)
+	defer one.Close()
+	two, err := is.In.Open(ctx, is.Digest)
 	if err != nil {
 		return "it cannot be read"
 	}
-	defer is.Close()
+	defer two.Close()
+	if was.Image && is.Image {
+		if text, ok := firstLayer(ctx, was, is); ok {
+			return text
+		}
+	}
+	return different(ctx, one, two)
+}
+
+// different says where two blobs begin to differ.
+func different(ctx context.Context, was, is store.Blob) string {
 	if name, ok := firstMember(ctx, was, is, compared); ok {
 		return "the first file that differs is " + name
 	}
-	at := firstByte(was, is)
-	if place, ok := firstPlace(was, at); ok {
+	d, _ := firstByte(was, is)
+	if place, ok := firstPlace(was, d); ok {
 		return place
 	}
-	return fmt.Sprintf("they differ from byte %d on", at)
+	return "they differ " + d.String()
 }
 
 // firstMember returns the name of the first file that differs in two archives, tar, tar.gz or zip, among the first most
@@ -85,9 +102,11 @@ func firstOf(a, b members) (string, bool) {
 			return fmt.Sprintf("%q, which is missing now", one.name), true
 		case one.name != two.name:
 			return fmt.Sprintf("%q, where %q was before", two.name, one.name), true
-		case firstByte(one.content, two.content) >= 0:
-			return fmt.Sprintf("%q", one.name), true
-		case one.about != two.about:
+		}
+		if d, differ := firstByte(one.content, two.content); differ {
+			return fmt.Sprintf("%q, %s", one.name, d), true
+		}
+		if one.about != two.about {
 			return fmt.Sprintf("%q: not its content but its mode, owner or time (%s, now %s)", one.name, one.about, two.about), true
 		}
 	}
@@ -162,9 +181,22 @@ func tarred(ctx context.Context, b store.Blob, left int64) (members, error) {
 	}, nil
 }
 
-// firstByte returns where a and b, read from their beginning if they can seek, begin to differ; -1
-// when they do not.
-func firstByte(a, b io.Reader) int64 {
+// spot is where two contents begin to differ, and what both have around it.
+type spot struct {
+	at      int64 // bytes
+	was, is []byte
+}
+
+func (s spot) String() string { return fmt.Sprintf("from byte %d on: %q, now %q", s.at, s.was, s.is) }
+
+// around returns what a spot shows of b, whose byte i is the first that differs.
+func around(b []byte, i int) []byte {
+	const before, after = 16, 32
+	return bytes.Clone(b[max(0, i-before):min(len(b), i+after)])
+}
+
+// firstByte returns where a and b, read from their beginning if they can seek, begin to differ.
+func firstByte(a, b io.Reader) (_ spot, differ bool) {
 	for _, r := range []io.Reader{a, b} {
 		if s, ok := r.(io.Seeker); ok {
 			_, _ = s.Seek(0, io.SeekStart) // what cannot be read differs from its first byte on
@@ -175,32 +207,32 @@ func firstByte(a, b io.Reader) int64 {
 	for at := int64(0); ; {
 		n, errA := io.ReadFull(a, one)
 		m, errB := io.ReadFull(b, two)
-		for i := range min(n, m) {
-			if one[i] != two[i] {
-				return at + int64(i)
-			}
+		same := 0
+		for same < min(n, m) && one[same] == two[same] {
+			same++
 		}
-		if n != m {
-			return at + int64(min(n, m))
+		if same < max(n, m) {
+			return spot{at + int64(same), around(one[:n], same), around(two[:m], same)}, true
 		}
 		if errA != nil || errB != nil {
-			return -1
+			return spot{}, false
 		}
 		at += int64(n)
 	}
 }
 
-// firstPlace says where byte at of a program lies.
-func firstPlace(program io.ReaderAt, at int64) (string, bool) {
+// firstPlace says where the spot d of a program lies.
+func firstPlace(program io.ReaderAt, d spot) (string, bool) {
 	f, err := archive.ELF(program)
 	if err != nil {
 		return "", false
 	}
+	at := d.at
 	for _, s := range f.Sections {
 		if s.Type == elf.SHT_NOBITS || at < int64(s.Offset) || at >= int64(s.Offset+s.FileSize) {
 			continue
 		}
-		place := fmt.Sprintf("they differ from byte %d on, in section %s", at, s.Name)
+		place := fmt.Sprintf("they differ in section %s %s", s.Name, d)
 		if file := goFile(f, s, uint64(at)-s.Offset); file != "" {
 			return fmt.Sprintf("the first file that differs is %s (%s)", file, place), true
 		}

@@ -14,6 +14,7 @@ import (
 
 	"overland/internal/builder"
 	"overland/internal/platform"
+	"overland/internal/store/mem"
 	"overland/internal/testkit/pack"
 )
 
@@ -92,7 +93,7 @@ func TestS2ARebuildNamesTheFirstFileThatDiffers(t *testing.T) {
 		before, now []byte
 		want        string
 	}{
-		"tar":           {tarOf(t, a, b), tarOf(t, a, other), `the first file that differs is "b/two"`},
+		"tar":           {tarOf(t, a, b), tarOf(t, a, other), `the first file that differs is "b/two", from byte 1 on: "22", now "2x"`},
 		"tar.gz":        {gzipOf(t, tarOf(t, a, b), ""), gzipOf(t, tarOf(t, a, other), ""), `the first file that differs is "b/two"`},
 		"gzip's header": {gzipOf(t, tarOf(t, a, b), "x"), gzipOf(t, tarOf(t, a, b), "y"), "they differ from byte 10 on"},
 		"tar, mode":     {tarOf(t, a, b), tarOf(t, a, packed{"b/two", "22", 0o755}), `"b/two": not its content but its mode, owner or time (-rw-r--r--`},
@@ -100,22 +101,33 @@ func TestS2ARebuildNamesTheFirstFileThatDiffers(t *testing.T) {
 		"tar, new":      {tarOf(t, a), tarOf(t, a, b), `"b/two", which is new`},
 		"tar, order":    {tarOf(t, a, b), tarOf(t, b, a), `"b/two", where "a/one" was before`},
 		"zip":           {zipOf(t, a, b), zipOf(t, a, other), `the first file that differs is "b/two"`},
-		"text":          {[]byte("hello"), []byte("help!"), "they differ from byte 3 on"},
+		"text":          {[]byte("hello"), []byte("help!"), `they differ from byte 3 on: "hello", now "help!"`},
 		"longer":        {[]byte("hello"), []byte("hello!"), "they differ from byte 5 on"},
 		"not an ELF":    {[]byte("\x7fELF\x02\x01\x01"), []byte("\x7fELF\x02\x01\x02"), "they differ from byte 6 on"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			g := &giving{test.before}
-			req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
-			req.Builders = map[string]builder.Builder{"go": g}
-			req.Platforms = []platform.Platform{"linux/amd64"}
-			s.build(req)
-			g.result, req.Rebuild = test.now, true
-			if _, err := builder.Run(t.Context(), s.depot, req); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("%v\nwant %s", err, test.want)
+			var s mem.Store
+			side := func(b []byte) builder.Side {
+				d, _, err := s.Put(t.Context(), bytes.NewReader(b), "", -1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return builder.Side{In: &s, Digest: d}
+			}
+			if got := builder.Difference(t.Context(), side(test.before), side(test.now)); !strings.Contains(got, test.want) {
+				t.Errorf("%s\nwant %s", got, test.want)
 			}
 		})
+	}
+	s := newSite(t)
+	g := &giving{[]byte("hello")}
+	req := s.request(repository(t, map[string]string{"main": "1"}), app("a"))
+	req.Builders = map[string]builder.Builder{"go": g}
+	req.Platforms = []platform.Platform{"linux/amd64"}
+	s.build(req)
+	g.result, req.Rebuild = []byte("help!"), true
+	if _, err := builder.Run(t.Context(), s.depot, req); err == nil || !strings.Contains(err.Error(), `: they differ from byte 3 on: "hello", now "help!"`) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -118,7 +118,7 @@ func (r *run) one(ctx context.Context, j Job) (Built, error) {
 	}
 	if before, ok := r.cache.get(key, nil); r.req.Rebuild && ok && before.Digest != rec.Digest {
 		return fail(errs.Hint(errs.Errorf(errs.Conflict, "not reproducible: built before %s, now %s: %s", before.Digest, rec.Digest,
-			r.difference(ctx, before.Digest, rec.Digest)),
+			Difference(ctx, Side{r.depot, before.Digest, before.Image}, Side{r.depot, rec.Digest, rec.Image})),
 			"look for times, paths, random numbers, the order of files, and a cache that was changed; both are in the depot, for diffoscope"))
 	}
 	rec.Inputs = in

@@ -36,6 +36,20 @@ func openable(t *testing.T, env map[string]string, must func(...string)) {
 	must("seal", "--with-inputs", "-o", "live.volume")
 }
 
+// headVersion returns the version of the commit in the current folder.
+func headVersion(t *testing.T) string {
+	t.Helper()
+	var words []string
+	for _, args := range [][]string{{"rev-list", "--count", "HEAD"}, {"rev-parse", "--short=12", "HEAD"}} {
+		out, err := exec.CommandContext(t.Context(), "git", args...).Output()
+		if err != nil {
+			t.Fatalf("git %v: %v", args, err)
+		}
+		words = append(words, strings.TrimSpace(string(out)))
+	}
+	return "r" + strings.Join(words, ".")
+}
+
 // An interrupted run leaves nothing behind, and what a killed one left is gone after the next.
 func TestOpenLeavesNothingBehind(t *testing.T) {
 	site, versions := newSite(t)

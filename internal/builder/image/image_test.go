@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -88,7 +89,7 @@ func rootTar(t *testing.T) []byte {
 
 func (b *bench) git(args ...string) {
 	b.t.Helper()
-	cmd := exec.Command("git", append([]string{"-C", b.repo, "-c", "user.name=a", "-c", "user.email=a@localhost"}, args...)...)
+	cmd := exec.Command("git", append([]string{"-C", existing(b.repo), "-c", "user.name=a", "-c", "user.email=a@localhost"}, args...)...)
 	cmd.Env = append(cmd.Environ(), "GIT_COMMITTER_DATE=2026-03-01T12:00:00Z", "GIT_AUTHOR_DATE=2026-03-01T12:00:00Z")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.t.Fatalf("git %v: %v\n%s", args, err, out)
@@ -262,6 +263,30 @@ func TestWhatIsTheSameIsTheSameLayer(t *testing.T) {
 	}
 }
 
+// Another site, folder and umask give the same images.
+func TestElsewhereItIsTheSame(t *testing.T) {
+	here := newBench(t, map[string]string{"deploy/motd": "hello", "deploy/bin/run": "#!x"})
+	one, err := here.build(whole, "linux/amd64", "linux/arm/v5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := newBench(t, nil)
+	there.given = here.given
+	there.repo = filepath.Join(t.TempDir(), "another", "folder")
+	there.git("clone", "-q", here.repo, there.repo)
+	t.Chdir("/")
+	defer syscall.Umask(syscall.Umask(0o077))
+	two, err := there.build(whole, "linux/amd64", "linux/arm/v5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range one {
+		if one[i].Digest != two[i].Digest || two[i].Cached {
+			t.Errorf("%s: %s, elsewhere %s", one[i].Platform, one[i].Digest, two[i].Digest)
+		}
+	}
+}
+
 // A base is packed once; a note that is wrong, or of a layer that is gone, is not believed.
 func TestABaseIsPackedOnce(t *testing.T) {
 	b := newBench(t, nil)
@@ -383,5 +408,14 @@ func TestKeysAreWrittenAsTheyAreRead(t *testing.T) {
 	a, b := one.Artifacts["image"].Settings.(*image.Image), two.Artifacts["image"].Settings.(*image.Image)
 	if fmt.Sprintf("%+v", a) != fmt.Sprintf("%+v", b) {
 		t.Errorf("%+v\n%+v", a, b)
+	}
+}
+
+// existing returns dir, or the folder above it that is there.
+func existing(dir string) string {
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); err == nil {
+			return dir
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"strings"
+	"syscall"
 	"testing"
 
 	"overland/internal/builder/rootfs"
@@ -58,6 +59,8 @@ func TestARootFileSystem(t *testing.T) {
 		t.Log(got)
 	}
 	a.files = nil // the archive is gone
+	t.Chdir("/")
+	defer syscall.Umask(syscall.Umask(0o077)) // another user's habits
 	second, err := a.again(root, "linux/amd64", lock)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package volume is the verbs around the one file that is carried: seal, open, inspect, and
+// Package volume is the verbs around the one file that is carried: seal, open, rebuild, inspect, and
 // volume verify, list and extract.
 //
 // Failure guarded: a volume that is called whole, or a rebuild that
@@ -15,7 +15,7 @@ import (
 // Verbs returns the verbs, each ready to run.
 func Verbs(t *term.Term) []*cobra.Command {
 	return []*cobra.Command{
-		seal(t, runSeal), open(t, runOpen), inspect(t, runInspect),
+		seal(t, runSeal), open(t, runOpen), rebuild(t, runRebuild), inspect(t, runInspect),
 		verb.Group("volume", "Verify, list and unpack volumes", "A volume is one file that holds everything an installation, or a full rebuild, needs.",
 			verify(t, runVerify), list(t, runList), extract(t, runExtract)),
 	}

@@ -29,12 +29,12 @@ func TestCompareNamesBothDigests(t *testing.T) {
 		want  []string // in the error
 	}{
 		"the same": {[]release.Program{program("linux/arm64", one), program("linux/amd64", one)}, nil},
-		"another":  {[]release.Program{program("linux/arm64", two), program("linux/amd64", one)}, []string{"linux/arm64", string(one), string(two)}},
+		"another":  {[]release.Program{program("linux/arm64", two), program("linux/amd64", one)}, []string{"linux/arm64", string(one), string(two), "where they differ"}},
 		"missing":  {[]release.Program{program("linux/amd64", one)}, []string{"linux/arm64", string(one), "not built"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
-			err := compare(&term.Term{Stdout: &out}, opened, release.Built{Programs: test.built}, false)
+			err := compare(&term.Term{Stdout: &out}, opened, release.Built{Programs: test.built}, false, func(rel.Artifact, digest.Digest) string { return "where they differ" })
 			if (err == nil) != (test.want == nil) || (err != nil && errs.KindOf(err).Exit() != 1) {
 				t.Fatalf("error = %v", err)
 			}
@@ -43,7 +43,7 @@ func TestCompareNamesBothDigests(t *testing.T) {
 					t.Errorf("%q is not in %q", text, err)
 				}
 			}
-			if strings.Contains(out.String(), "different") != (err != nil) {
+			if (strings.Contains(out.String(), "different") || strings.Contains(out.String(), "not built")) != (err != nil) {
 				t.Errorf("printed %q", out.String())
 			}
 		})

@@ -27,6 +27,13 @@ func TestOptions(t *testing.T) {
 			Want: openOptions{file: "f", root: "x", app: "a", command: []string{"go", "test", "--json"}},
 		},
 	)
+	verbtest.Options(t, rebuild,
+		verbtest.Case[rebuildOptions]{Args: []string{"a@r1.b"}, Want: rebuildOptions{what: "a@r1.b"}},
+		verbtest.Case[rebuildOptions]{
+			Args: []string{"f", "--root", "x", "--app", "a", "--isolation", "none", "--verify", "--json"},
+			Want: rebuildOptions{what: "f", root: "x", app: "a", verify: true, isolation: "none", json: true},
+		},
+	)
 	verbtest.Options(t, inspect,
 		verbtest.Case[inspectOptions]{Args: []string{"f"}, Want: inspectOptions{what: "f", modules: true}},
 		verbtest.Case[inspectOptions]{Args: []string{"f", "--modules=false", "--json"}, Want: inspectOptions{what: "f", json: true}},

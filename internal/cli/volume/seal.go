@@ -47,7 +47,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 			"SOURCE (default: the current folder), releases it, promotes it to the application's own channel, local/APP, and\n" +
 			"seals that, making keys on first use. With --platform or --single-target only those platforms are built, and the\n" +
 			"version of the release names them; with --channel they choose what FILE holds.\n" +
-			"--with-inputs adds the source and everything that overland.lock names: overland open builds it again from FILE\n" +
+			"--with-inputs adds the source and everything that overland.lock names: overland rebuild builds it again from FILE\n" +
 			"alone.",
 		Example: "overland seal -o wallet.volume\noverland seal --single-target -j 2 -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
