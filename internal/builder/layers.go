@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
+	"overland/internal/fsx"
 	"overland/internal/store"
 )
 
@@ -78,5 +78,9 @@ func document(ctx context.Context, in store.Opener, d digest.Digest, to any) err
 		return err
 	}
 	defer b.Close()
-	return json.NewDecoder(io.LimitReader(b, store.ManifestLimit)).Decode(to)
+	text, err := fsx.Read(b, string(d), store.ManifestLimit)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(text, to)
 }

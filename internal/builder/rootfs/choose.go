@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -87,13 +85,13 @@ func (c *candidate) contents(ctx context.Context, to deb.Contents) error {
 		return err
 	}
 	defer r.Close()
-	h := sha256.New()
+	h := digest.New()
 	tee := io.TeeReader(r, h)
 	err = deb.ReadArchive(tee, to)
 	if _, rest := io.Copy(io.Discard, tee); rest != nil {
 		return rest
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != c.file.SHA256 {
+	if got := h.Digest().Encoded(); got != c.file.SHA256 {
 		return errs.Errorf(errs.Untrusted, "%s: its sha256 is %s, not %s", c.key, got, c.file.SHA256)
 	}
 	if err != nil {
