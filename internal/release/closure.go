@@ -62,6 +62,20 @@ func (a *Artifact) image() ocispec.Descriptor {
 	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: a.Blob.Digest, Size: a.Blob.Size}
 }
 
+// Whole returns the length in bytes of all that a is: of an image its manifest, config and layers. It needs the
+// manifest alone.
+func (a *Artifact) Whole(ctx context.Context, g Getter) (int64, error) {
+	n := a.Blob.Size
+	if a.Kind != KindImage {
+		return n, nil
+	}
+	list, err := a.parts(ctx, g)
+	for _, d := range list {
+		n += d.Size
+	}
+	return n, err
+}
+
 // parts returns the config and the layers of a, which is an image.
 func (a *Artifact) parts(ctx context.Context, g Getter) ([]ocispec.Descriptor, error) {
 	b, err := g.Bytes(ctx, a.Blob.Digest, maxJSON)

@@ -151,6 +151,19 @@ func TestAnImage(t *testing.T) {
 	if err != nil || len(got.Artifacts) != 5 || got.Artifacts[4].Manifest.Digest != m.Digest || got.Artifacts[4].Manifest.MediaType != ocispec.MediaTypeImageManifest {
 		t.Fatalf("%+v, %v", got, err)
 	}
+	whole := m.Size
+	for _, d := range m.Parts {
+		n, err := s.Stat(t.Context(), d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole += n
+	}
+	for i, want := range map[int]int64{4: whole, 0: got.Artifacts[0].Blob.Size} {
+		if n, err := got.Artifacts[i].Whole(t.Context(), s); n != want || err != nil {
+			t.Errorf("%s weighs %d bytes, want %d: %v", got.Artifacts[i].Name, n, want, err)
+		}
+	}
 	for keep, want := range map[platform.Platform]int{"linux/amd64": 4 + 5, "linux/arm/v6": 4 + 4 + 4} {
 		list, err := release.Closure(t.Context(), s, desc.Digest, func(a release.Artifact) bool { return a.Platform == keep })
 		if err != nil || len(list) != want {

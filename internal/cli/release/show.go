@@ -87,9 +87,9 @@ func runShow(ctx context.Context, t *term.Term, o showOptions) error {
 		if r.Inputs != nil {
 			out.Inputs = r.Inputs.Digest
 		}
-		for _, a := range r.Artifacts {
-			out.Artifacts = append(out.Artifacts, artifactJSON{a.Name, a.Platform, a.Blob.Digest, a.Blob.Size})
-			rows = append(rows, []string{a.Name, string(a.Platform), progress.Bytes(a.Blob.Size), string(a.Blob.Digest)})
+		for i, a := range r.Artifacts {
+			out.Artifacts = append(out.Artifacts, artifactJSON{a.Name, a.Platform, a.Blob.Digest, s.Sizes[i]})
+			rows = append(rows, []string{a.Name, string(a.Platform), progress.Bytes(s.Sizes[i]), string(a.Blob.Digest)})
 		}
 	}
 	if o.json {

@@ -272,6 +272,7 @@ type Shown struct {
 	Held
 	Release    *release.Release // nil: it cannot be read, see Problem
 	Repository string           // hash of the first commit of its history; "" for the agent
+	Sizes      []int64          // bytes of each artifact of Release, of an image with all its parts
 }
 
 // Show returns the release ref. One that is not signed is an error of kind NotFound.
@@ -295,5 +296,15 @@ func (h *Holdings) Show(ctx context.Context, ref release.Ref) (*Shown, error) {
 	if s.Problem == "" {
 		s.Release, err = release.Read(ctx, h.Depot, s.Digest)
 	}
-	return s, err
+	if err != nil || s.Release == nil {
+		return s, err
+	}
+	for _, a := range s.Release.Artifacts {
+		n, err := a.Whole(ctx, h.Depot)
+		if err != nil {
+			return nil, err
+		}
+		s.Sizes = append(s.Sizes, n)
+	}
+	return s, nil
 }

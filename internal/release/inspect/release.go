@@ -45,10 +45,16 @@ func Release(ctx context.Context, b Blobs, d digest.Digest) (*nodeapi.Release, e
 			if err := closer.Close(); err != nil {
 				return nil, err
 			}
+			if detail.Size, err = a.Whole(ctx, b); err != nil {
+				return nil, err
+			}
 		case !errors.Is(err, fs.ErrNotExist) && errs.KindOf(err) != errs.NotFound:
 			return nil, err
 		}
-		detail.Digest, detail.Size = a.Blob.Digest, a.Blob.Size
+		detail.Digest = a.Blob.Digest
+		if !detail.Present {
+			detail.Size = a.Blob.Size
+		}
 		out.Artifacts = append(out.Artifacts, detail)
 	}
 	if r.Inputs != nil {
