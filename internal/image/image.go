@@ -45,27 +45,34 @@ type Run struct {
 	StopSignal string // "SIGINT"; "" = SIGTERM
 }
 
-// Put writes the config and the manifest of i into the depot, and returns the manifest's descriptor with its
-// platform. Layers must be there. Equal images give equal bytes.
-func Put(ctx context.Context, s store.Blobs, i Image) (ocispec.Descriptor, error) {
-	var none ocispec.Descriptor
+// Written is an image in a depot.
+type Written struct {
+	ocispec.Descriptor                 // of its manifest, with its platform
+	Manifest           []byte          // that is named so
+	Parts              []digest.Digest // its config, then its layers
+}
+
+// Put writes the config and the manifest of i into the depot. Layers must be there. Equal images give equal bytes.
+func Put(ctx context.Context, s store.Blobs, i Image) (*Written, error) {
 	if len(i.Layers) == 0 { // docker and containerd take none without
-		return none, errs.Errorf(errs.Invalid, "an image without a layer")
+		return nil, errs.Errorf(errs.Invalid, "an image without a layer")
 	}
-	config, err := putJSON(ctx, s, ocispec.MediaTypeImageConfig, i.config())
+	config, _, err := putJSON(ctx, s, ocispec.MediaTypeImageConfig, i.config())
 	if err != nil {
-		return none, err
+		return nil, err
 	}
+	w := &Written{Parts: []digest.Digest{config.Digest}}
 	m := ocispec.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
 		Config: config, Annotations: i.Annotations,
 	}
 	for _, l := range i.Layers {
 		m.Layers = append(m.Layers, l.Descriptor)
+		w.Parts = append(w.Parts, l.Digest)
 	}
-	desc, err := putJSON(ctx, s, ocispec.MediaTypeImageManifest, m)
-	desc.Platform = i.Platform.OCI()
-	return desc, err
+	w.Descriptor, w.Manifest, err = putJSON(ctx, s, ocispec.MediaTypeImageManifest, m)
+	w.Platform = i.Platform.OCI()
+	return w, err
 }
 
 func (i *Image) config() ocispec.Image {
@@ -117,22 +124,24 @@ func PutIndex(ctx context.Context, s store.Blobs, images []ocispec.Descriptor, a
 	if n := len(slices.CompactFunc(slices.Clone(index.Manifests), twice)); n == 0 || n != len(images) {
 		return ocispec.Descriptor{}, errs.Errorf(errs.Invalid, "an index of %d images for %d platforms", len(images), n)
 	}
-	return putJSON(ctx, s, ocispec.MediaTypeImageIndex, index)
+	desc, _, err := putJSON(ctx, s, ocispec.MediaTypeImageIndex, index)
+	return desc, err
 }
 
-func putJSON(ctx context.Context, s store.Blobs, mediaType string, v any) (ocispec.Descriptor, error) {
+// putJSON stores v as JSON, and returns its bytes too.
+func putJSON(ctx context.Context, s store.Blobs, mediaType string, v any) (ocispec.Descriptor, []byte, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
-		return ocispec.Descriptor{}, err
+		return ocispec.Descriptor{}, nil, err
 	}
 	if len(b) > store.ManifestLimit {
-		return ocispec.Descriptor{}, errs.Errorf(errs.Invalid, "%s of %d bytes: registries take %d", mediaType, len(b), store.ManifestLimit)
+		return ocispec.Descriptor{}, nil, errs.Errorf(errs.Invalid, "%s of %d bytes: registries take %d", mediaType, len(b), store.ManifestLimit)
 	}
 	d, err := store.PutBytes(ctx, s, b)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", mediaType, err)
 	}
-	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(b))}, err
+	return ocispec.Descriptor{MediaType: mediaType, Digest: d, Size: int64(len(b))}, b, err
 }
 
 // Read returns the config of the image whose manifest is desc, and the descriptors of its layers. What is

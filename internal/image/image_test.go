@@ -73,7 +73,7 @@ func write(t *testing.T, s store.Blobs, p platform.Platform, layers ...image.Mad
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d
+	return d.Descriptor
 }
 
 // The digests were written down once: what was made before must come out as the same bytes, with any

@@ -36,33 +36,47 @@ func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name stri
 	for _, l := range parts[1:] {
 		docker[0].Layers = append(docker[0].Layers, blobPath(l.Digest))
 	}
-	desc.Annotations = map[string]string{
-		ocispec.AnnotationRefName: name, "io.containerd.image.name": name, // docker's and ctr's name for it
+	if err := a.layout(named(desc, name)); err != nil {
+		return err
 	}
-	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{desc}}
-	for _, f := range []struct {
-		name string
-		doc  any
-	}{
-		{ocispec.ImageLayoutFile, ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion}},
-		{ocispec.ImageIndexFile, index},
-		{"manifest.json", docker},
-	} {
-		if err := a.document(f.name, f.doc); err != nil {
-			return err
-		}
+	if err := a.document("manifest.json", docker); err != nil {
+		return err
 	}
-	done := map[digest.Digest]bool{} // a layer may stand twice in an image
-	for _, d := range append([]ocispec.Descriptor{desc}, parts...) {
-		if done[d.Digest] {
-			continue
-		}
-		done[d.Digest] = true
-		if err := a.blob(d); err != nil {
-			return err
-		}
+	if err := a.blobs(append([]ocispec.Descriptor{desc}, parts...)); err != nil {
+		return err
 	}
 	return a.tar.Close()
+}
+
+// SaveIndex writes images, each of another platform, as one OCI archive to w: what `skopeo copy --all` and `ctr
+// images import --all-platforms` take, and docker load before version 25 does not. name is what they are called there.
+func SaveIndex(ctx context.Context, s store.Store, images []ocispec.Descriptor, name string, w io.Writer) error {
+	index, err := PutIndex(ctx, s, images, nil)
+	if err != nil {
+		return err
+	}
+	a := &archive{ctx: ctx, s: s, tar: tar.NewWriter(w), at: time.Unix(0, 0)}
+	if err := a.layout(named(index, name)); err != nil {
+		return err
+	}
+	list := []ocispec.Descriptor{index}
+	for _, m := range images {
+		_, parts, err := read(ctx, s, m)
+		if err != nil {
+			return err
+		}
+		list = append(append(list, m), parts...)
+	}
+	if err := a.blobs(list); err != nil {
+		return err
+	}
+	return a.tar.Close()
+}
+
+// named returns desc with docker's and ctr's name for it.
+func named(desc ocispec.Descriptor, name string) ocispec.Descriptor {
+	desc.Annotations = map[string]string{ocispec.AnnotationRefName: name, "io.containerd.image.name": name}
+	return desc
 }
 
 func blobPath(d digest.Digest) string { return "blobs/" + string(d.Algorithm()) + "/" + d.Encoded() }
@@ -87,6 +101,31 @@ func (a *archive) document(name string, v any) error {
 	}
 	_, err = a.tar.Write(b)
 	return err
+}
+
+// layout adds the documents of an OCI image layout in which desc is named.
+func (a *archive) layout(desc ocispec.Descriptor) error {
+	if err := a.document(ocispec.ImageLayoutFile, ocispec.ImageLayout{Version: ocispec.ImageLayoutVersion}); err != nil {
+		return err
+	}
+	return a.document(ocispec.ImageIndexFile, ocispec.Index{
+		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{desc},
+	})
+}
+
+// blobs adds blobs, each once: a layer may stand twice in an image, and in many.
+func (a *archive) blobs(list []ocispec.Descriptor) error {
+	done := map[digest.Digest]bool{}
+	for _, d := range list {
+		if done[d.Digest] {
+			continue
+		}
+		done[d.Digest] = true
+		if err := a.blob(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // blob adds a blob, and proves its bytes on their way.

@@ -34,6 +34,7 @@ type BuildOptions struct {
 	Source    SourceOptions
 	Platforms []platform.Platform // empty = what overland.yaml says
 	Only      bool                // call it as a release for Platforms alone is called
+	Images    image.Given         // images that differ from what overland.yaml says
 	Parallel  int                 // programs built at once; 0 = 1
 	Rebuild   bool                // also what was built before, which must come out the same; in a session always
 	// NetworkCache is a file with a section [networkcache]: the binary cache that results
@@ -58,6 +59,9 @@ func (p *Operator) Build(ctx context.Context, o BuildOptions) (*Built, error) {
 	}
 	if o.Only {
 		src.only(o.Platforms)
+	}
+	if src.App.Artifacts, err = o.Images.Apply(src.App.Artifacts); err != nil {
+		return nil, err
 	}
 	return p.build(ctx, src, o)
 }

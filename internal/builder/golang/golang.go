@@ -9,9 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
-	"overland/internal/appfile"
 	"overland/internal/builder"
 	"overland/internal/confine/cell"
 	"overland/internal/environ"
@@ -81,23 +79,9 @@ func (b *Builder) Recipe(ctx context.Context, j builder.Job) (builder.Recipe, er
 			"write it like ./cmd/server")
 	}
 	for name, value := range g.Vars {
-		value, err := appfile.Expand(value, func(name, _ string) (string, error) {
-			switch name {
-			case "Version":
-				return j.Commit.Version, nil
-			case "Commit":
-				return j.Commit.Hash, nil
-			case "Time":
-				return j.Commit.Time.UTC().Format(time.RFC3339), nil
-			case "Tag":
-				if j.Commit.Tag.Name != "" {
-					return j.Commit.Tag.Name, nil
-				}
-			}
-			return "", errs.Errorf(errs.Invalid, "%q holds an unknown variable", value)
-		})
+		value, err := j.Expand(value, nil)
 		if err != nil {
-			return builder.Recipe{}, errs.Hint(fmt.Errorf("vars: %s: %w", name, err), "known: {{.%s}}", strings.Join(vars(), "}}, {{."))
+			return builder.Recipe{}, errs.Hint(fmt.Errorf("vars: %s: %w", name, err), "known: {{.%s}}", strings.Join(builder.Variables(), "}}, {{."))
 		}
 		s.Vars = append(s.Vars, name+"="+value)
 	}

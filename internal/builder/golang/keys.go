@@ -1,13 +1,14 @@
 package golang
 
 import (
+	"maps"
 	"path"
 	"regexp"
 	"slices"
 	"strings"
 
-	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/builder"
 )
 
 // Key is this builder's key in overland.yaml.
@@ -19,19 +20,12 @@ type Program struct {
 	Dir       string            // module folder inside the repository; "" = its root
 	Toolchain string            // "go1.26.8"; "" = what go.mod asks for
 	Tags      []string          //
-	Vars      map[string]string // -X name=value; values may hold the variables of vars()
+	Vars      map[string]string // -X name=value; values may hold builder.Variables
 }
 
 // NamesTag reports whether p cannot be built of a commit without a tag.
 func (p *Program) NamesTag() bool {
-	names := false
-	for _, value := range p.Vars {
-		_, _ = appfile.Expand(value, func(name, _ string) (string, error) { // what is wrong in it Parse has said
-			names = names || name == "Tag"
-			return "", nil
-		})
-	}
-	return names
+	return builder.NamesTag(slices.Collect(maps.Values(p.Vars))...)
 }
 
 const packageForm = "a folder of the module, written like ./cmd/node"
@@ -92,13 +86,10 @@ func programKeys() []yamlfile.Key[Program] {
 		yamlfile.Texts("vars", "Text variables set in the program, like main.version; {{.Version}}, {{.Commit}}, {{.Time}} (of the commit) and {{.Tag}} (the newest annotated one) are replaced.",
 			varPattern, "a package's path and a variable, like main.version", func(p *Program) *map[string]string { return &p.Vars }).
 			Then(func(d *yamlfile.Decoder, n yamlfile.Node, _ *Program) {
-				d.Variables(n, vars())
+				d.Variables(n, builder.Variables())
 			}),
 	}
 }
-
-// vars returns the variables in the values of Vars.
-func vars() []string { return []string{"Version", "Commit", "Time", "Tag"} }
 
 func setPackage(d *yamlfile.Decoder, n yamlfile.Node, p *Program) {
 	s, ok := d.Match(n, "go", packagePattern, packageForm)

@@ -23,7 +23,7 @@ import (
 )
 
 // Name is this builder and the version of how it builds. Whatever changes the bytes of a result changes it.
-const Name = "image/1"
+const Name = "image/2"
 
 // Options say where the parts of images are.
 type Options struct {
@@ -73,7 +73,11 @@ func (b *Builder) Recipe(_ context.Context, j builder.Job) (builder.Recipe, erro
 	if !ok {
 		return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s has no key image", j.Name)
 	}
-	s := settings{Image: *i, Needs: map[string]digest.Digest{}, Title: j.Name, Version: j.Commit.Version, Commit: j.Commit.Hash, Time: j.Commit.Time.Unix()}
+	whole, err := i.expanded(&j)
+	if err != nil {
+		return builder.Recipe{}, err
+	}
+	s := settings{Image: *whole, Needs: map[string]digest.Digest{}, Title: j.Name, Version: j.Commit.Version, Commit: j.Commit.Hash, Time: j.Commit.Time.Unix()}
 	for name, of := range j.Needs {
 		if of.Image {
 			return builder.Recipe{}, errs.Errorf(errs.Invalid, "artifact %s is made of %s, which is an image: name what is in it", j.Name, name)
@@ -98,25 +102,14 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	run.Labels = labels(s)
 	maps.Copy(run.Labels, s.Image.Labels)
 	made := image.Image{Platform: j.Platform, Created: j.Commit.Time, Layers: layers, Run: run, Annotations: labels(s)}
-	desc, err := image.Put(ctx, b.o.Store, made)
+	w, err := image.Put(ctx, b.o.Store, made)
 	if err != nil {
 		return builder.Output{}, err
 	}
 	// The result is a file, as that of every builder: the manifest.
-	text, err := b.o.Store.Bytes(ctx, desc.Digest, store.ManifestLimit)
-	if err != nil {
-		return builder.Output{}, err
-	}
-	list, err := store.Children(desc.MediaType, text)
-	if err != nil {
-		return builder.Output{}, err
-	}
-	out := builder.Output{File: filepath.Join(scratch, "manifest.json"), Data: true, Image: true, Toolchain: r.Toolchain}
-	for _, d := range list {
-		out.Parts = append(out.Parts, d.Digest)
-	}
+	out := builder.Output{File: filepath.Join(scratch, "manifest.json"), Data: true, Image: true, Parts: w.Parts, Toolchain: r.Toolchain}
 	const private = 0o600
-	return out, os.WriteFile(out.File, text, private)
+	return out, os.WriteFile(out.File, w.Manifest, private)
 }
 
 // labels returns what the image says of itself, by the names that the image specification gives.
@@ -133,7 +126,7 @@ func labels(s settings) map[string]string {
 // run returns how a container of i runs.
 func (i *Image) run() image.Run {
 	r := image.Run{
-		User: i.User, Entrypoint: i.Entrypoint, Cmd: i.Command, WorkingDir: i.WorkingDir, Volumes: i.Volumes, StopSignal: i.StopSignal, Labels: map[string]string{},
+		User: i.User, Entrypoint: i.entrypoint(), Cmd: i.Command, WorkingDir: i.WorkingDir, Volumes: i.Volumes, StopSignal: i.StopSignal, Labels: map[string]string{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(i.Env)) {
 		r.Env = append(r.Env, name+"="+i.Env[name])

@@ -56,6 +56,7 @@ type bench struct {
 	depot *storedir.Store
 	repo  string
 	given given
+	args  image.Given
 }
 
 func newBench(t *testing.T, files map[string]string) *bench {
@@ -131,6 +132,9 @@ func (b *bench) build(text string, platforms ...platform.Platform) ([]builder.Bu
 	if err != nil {
 		return nil, err
 	}
+	if app.Artifacts, err = b.args.Apply(app.Artifacts); err != nil {
+		return nil, err
+	}
 	repo, err := source.Open(b.t.Context(), b.repo)
 	if err != nil {
 		b.t.Fatal(err)
@@ -172,6 +176,30 @@ func (b *bench) must(text string) (*ocispec.Image, []ocispec.Descriptor, []strin
 		all = append(all, b.list(l.Digest))
 	}
 	return c, list, all
+}
+
+// text returns what the layer d has under name.
+func (b *bench) text(d digest.Digest, name string) string {
+	b.t.Helper()
+	f, err := b.depot.Open(b.t.Context(), d)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for r := tar.NewReader(z); ; {
+		h, err := r.Next()
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if h.Name == name {
+			text, _ := io.ReadAll(r)
+			return string(text)
+		}
+	}
 }
 
 func (b *bench) list(d digest.Digest) string {

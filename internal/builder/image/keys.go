@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
 )
 
@@ -27,6 +28,9 @@ type Image struct {
 	Ports      []string
 	Labels     map[string]string
 	StopSignal string
+	// OtherPrograms, AnyProgram or "", says whether the first argument of a container may name a program to be run in place of Entrypoint.
+	OtherPrograms string
+	Args          map[string]string // defaults of {{.Args.NAME}}, by name
 }
 
 // File is what is placed at a path of the image: an artifact, or a file or folder of the commit.
@@ -65,6 +69,8 @@ func Keys() yamlfile.Builder {
 		yamlfile.Table("files", "What is placed in it, by path: an artifact, or a file or folder of the commit, written like ./etc/wallet.conf.",
 			absolutePattern, absoluteForm, fileKeys(), source(), func(i *Image) *map[string]File { return &i.Files }),
 		yamlfile.Words("entrypoint", "The program that a container runs, and its first arguments.", func(i *Image) *[]string { return &i.Entrypoint }),
+		yamlfile.OneOf("other-programs", "With allowed, a container whose first argument is a program of the image runs that: docker run IMAGE sh. "+
+			"All else are arguments of the entrypoint. It needs /bin/sh in the image.", []string{AnyProgram}, func(i *Image) *string { return &i.OtherPrograms }),
 		yamlfile.Words("command", "The arguments that follow when nobody gives others.", func(i *Image) *[]string { return &i.Command }),
 		yamlfile.Text("user", "The user that it runs as: a name or uid, with a group if wanted; root when left out.", userPattern,
 			"written like 65532 or app:app", func(i *Image) *string { return &i.User }),
@@ -77,6 +83,9 @@ func Keys() yamlfile.Builder {
 			func(i *Image) *map[string]string { return &i.Labels }),
 		yamlfile.Text("stop-signal", "The signal that asks it to end; SIGTERM when left out.", signalPattern, "written like SIGINT",
 			func(i *Image) *string { return &i.StopSignal }),
+		yamlfile.Texts("args", "Arguments of the build with their defaults: {{.Args.NAME}} in files, entrypoint, command, env, workdir and labels is what "+
+			"overland build --arg NAME=VALUE gives, or the default. {{.Version}}, {{.Commit}}, {{.Time}} and {{.Tag}} are replaced too.",
+			envPattern, "a name like NETWORK", func(i *Image) *map[string]string { return &i.Args }),
 	})
 	b.Example = "for an image: image: {files: {/usr/bin/app: ARTIFACT}, entrypoint: [/usr/bin/app]}"
 	read := b.Read
@@ -88,6 +97,12 @@ func Keys() yamlfile.Builder {
 		}
 		if i.Base == "" && len(i.Files) == 0 {
 			d.Fail(n, "name a base, or files", "an image of nothing")
+		}
+		if err := i.unknown(); err != nil {
+			d.Fail(n, "known here: {{.Version}}, {{.Commit}}, {{.Time}}, {{.Tag}} and {{.Args.NAME}} of each name in args; the braces themselves are "+appfile.Literal, "%v", err)
+		}
+		if i.OtherPrograms != "" && len(i.Entrypoint) == 0 {
+			d.Fail(n, "name the entrypoint", "other-programs, and no entrypoint beside which they are")
 		}
 		for _, at := range slices.Sorted(maps.Keys(i.Files)) {
 			if f := i.Files[at]; (f.Artifact == "") == (f.Path == "") {
@@ -139,7 +154,7 @@ func fileKeys() []yamlfile.Key[File] {
 // local returns s, a path of the commit, below its top.
 func local(d *yamlfile.Decoder, n yamlfile.Node, s string) string {
 	clean := path.Clean(s)
-	if clean == ".." || strings.HasPrefix(clean, "../") {
+	if !below(s) {
 		d.Fail(n, sourceForm, "%.60q leaves the repository", s)
 	}
 	return clean

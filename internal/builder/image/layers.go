@@ -62,6 +62,13 @@ func (m *making) layers(ctx context.Context, src string) ([]image.Step, error) {
 		}
 		list = append(list, image.Step{Made: made, By: "overland: files of the commit"})
 	}
+	if m.image.OtherPrograms != "" {
+		made, err := m.entry(ctx)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, image.Step{Made: made, By: "overland: entry point"})
+	}
 	for _, name := range slices.Sorted(maps.Keys(artifacts)) {
 		at := artifacts[name]
 		slices.Sort(at)

@@ -7,11 +7,13 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"overland/internal/builder/image"
 	"overland/internal/cli/sitedir"
 	"overland/internal/cli/term"
 	"overland/internal/cli/verb"
 	"overland/internal/confine/cell"
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/operator"
 	"overland/internal/platform"
 	"overland/internal/progress"
@@ -21,6 +23,8 @@ type buildOptions struct {
 	source    operator.SourceOptions
 	platforms []string
 	only      bool
+	args      []string // NAME=VALUE
+	bases     []string
 	out       string
 	rebuild   bool
 	jobs      int
@@ -37,8 +41,9 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 			"the commit asks for. The same commit gives the same bytes everywhere. Results stay in the depot; --out DIR\n" +
 			"copies them to DIR/PLATFORM/NAME, --out oci:DIR into an OCI image layout. A result that is in the depot is not\n" +
 			"built again, except with --rebuild, which proves that it comes out the same, and within overland record and\n" +
-			"replay. With a network cache, a result that a machine of the same kind built and signed is downloaded instead.",
-		Example: "overland build\noverland build --rev HEAD --platform linux/amd64 --out dist\noverland build --out oci:layout --json",
+			"replay. With a network cache, a result that a machine of the same kind built and signed is downloaded instead.\n" +
+			"--arg and --base change images for this build alone: a release is what the commit says.",
+		Example: "overland build\noverland build --base scratch --arg NETWORK=test --out dist\noverland build --rev HEAD --platform linux/amd64 --out dist\noverland build --out oci:layout --json",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.source.Dir = verb.First(args, "")
@@ -49,6 +54,8 @@ func build(t *term.Term, run verb.Run[buildOptions]) *cobra.Command {
 	verb.PlatformFlag(c, &o.platforms)
 	c.Flags().BoolVar(&o.only, "as-released", false, "call it as seal --platform does: for open, which compares")
 	_ = c.Flags().MarkHidden("as-released") // it is there
+	c.Flags().StringArrayVar(&o.args, "arg", nil, "NAME=VALUE in place of a default in args of images; may be repeated")
+	c.Flags().StringSliceVar(&o.bases, "base", nil, "the artifact on which images stand, or scratch for nothing; of several each image is made on each, as NAME-BASE")
 	c.Flags().StringVarP(&o.out, "out", "o", "", "copy the results to DIR, or to the image layout oci:DIR")
 	c.Flags().BoolVar(&o.rebuild, "rebuild", false, "build again, from nothing, what was built before; when it differs, fail and name the first file")
 	verb.JobsFlag(c, &o.jobs)
@@ -84,9 +91,17 @@ func runBuild(ctx context.Context, t *term.Term, o buildOptions) error {
 	if err != nil {
 		return err
 	}
+	given := image.Given{Base: o.bases, Args: map[string]string{}}
+	for _, arg := range o.args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok {
+			return errs.Hint(verb.Usage("--arg %q: no value", arg), "write it like --arg NETWORK=test")
+		}
+		given.Args[name] = value
+	}
 	var paths []string
 	b, err := sitedir.First(t, func(p *operator.Operator) (*operator.Built, error) {
-		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Only: o.only, Rebuild: o.rebuild, Parallel: o.jobs, NetworkCache: o.netcache})
+		b, err := p.Build(ctx, operator.BuildOptions{Source: o.source, Platforms: platforms, Only: o.only, Images: given, Rebuild: o.rebuild, Parallel: o.jobs, NetworkCache: o.netcache})
 		if err != nil {
 			return nil, err
 		}

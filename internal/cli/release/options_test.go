@@ -18,6 +18,10 @@ func TestBuildOptions(t *testing.T) {
 				platforms: []string{"linux/amd64", "linux/arm/v6", "linux/arm64"}, out: "oci:dir", rebuild: true, jobs: 4, json: true,
 			},
 		},
+		verbtest.Case[buildOptions]{
+			Args: []string{"--arg", "A=b,c", "--arg", "D=e", "--base", "root,scratch", "--base", "other"},
+			Want: buildOptions{args: []string{"A=b,c", "D=e"}, bases: []string{"root", "scratch", "other"}, jobs: 1},
+		},
 		verbtest.Case[buildOptions]{Args: []string{"--network-cache", "none"}, Want: buildOptions{jobs: 1, netcache: "none"}},
 	)
 }
