@@ -7,7 +7,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"io/fs"
+	"log"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +21,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/registry"
 	"github.com/spf13/cobra"
 
 	"overland/internal/cli"
@@ -113,13 +118,20 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 	_, fingerprint, _ = strings.Cut(fingerprint, `"fingerprint": "`)
 	fingerprint, _, _ = strings.Cut(fingerprint, `"`)
 	prepareFor(t, env, c.CommandPath())
-	if c.CommandPath() == "overland rebuild" {
-		versions = []string{headVersion(t)} // what openable has sealed
+	replaced := []string{"sha256:PIN", "sha256:" + strings.Repeat("0", 64), "FINGERPRINT", fingerprint}
+	switch c.CommandPath() {
+	case "overland rebuild", "overland image save":
+		versions = []string{headVersion(t)} // what was made ready
+	case "overland image push":
+		versions = []string{headVersion(t)}
+		s := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0))))
+		t.Cleanup(s.Close)
+		replaced = append(replaced, "127.0.0.1:8443", s.Listener.Addr().String())
 	}
+	replaced = append(replaced, "r412.abcdef012345", versions[0])
 	lines := slices.Collect(strings.Lines(c.Example))
 	for i, line := range lines {
-		line = strings.NewReplacer("r412.abcdef012345", versions[0], "FINGERPRINT", fingerprint,
-			"sha256:PIN", "sha256:"+strings.Repeat("0", 64)).Replace(strings.TrimSpace(line))
+		line = strings.NewReplacer(replaced...).Replace(strings.TrimSpace(line))
 		args := strings.Fields(line)[1:]
 		switch c.CommandPath() {
 		case "overland init":
@@ -251,6 +263,12 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		}
 	case "overland replay", "overland lock verify", "overland lock update", "overland lock diff", "overland lock prune":
 		must("record", "--", "go", "mod", "download")
+	case "overland build":
+		pictured(t)
+	case "overland image save", "overland image push":
+		pictured(t)
+		must("release")
+		certificate(t, "site.pem")
 	case "overland open", "overland rebuild":
 		openable(t, env, must)
 	case "overland key new":
@@ -287,6 +305,17 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 				t.Fatal(err)
 			}
 		}
+	}
+}
+
+// certificate writes the certificate of some server to path.
+func certificate(t *testing.T, path string) {
+	t.Helper()
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	defer s.Close()
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -20,20 +20,35 @@ func openable(t *testing.T, env map[string]string, must func(...string)) {
 		t.Setenv(name, value)
 	}
 	t.Setenv(asOverland, "1")
-	for name, text := range map[string]string{
+	committed(t, map[string]string{
 		"build.sh":      "mkdir -p out && printf '#!/bin/sh\n' >out/wallet\n",
 		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet:\n    command: {run: [sh, build.sh], output: out/wallet}\n    platforms: [linux/amd64]\n",
-	} {
+	})
+	must("seal", "--with-inputs", "-o", "live.volume")
+}
+
+// committed commits files in the current folder.
+func committed(t *testing.T, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, args := range [][]string{{"add", "build.sh", "overland.yaml"}, {"-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "a script"}} {
+	for _, args := range [][]string{{"add", "-A"}, {"-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "more"}} {
 		if out, err := exec.CommandContext(t.Context(), "git", args...).CombinedOutput(); err != nil {
 			t.Fatalf("git %v: %v\n%s", args, err, out)
 		}
 	}
-	must("seal", "--with-inputs", "-o", "live.volume")
+}
+
+// pictured makes the application of the current folder one with an image.
+func pictured(t *testing.T) {
+	t.Helper()
+	committed(t, map[string]string{
+		"motd":          "hello\n",
+		"overland.yaml": "overland: 1\nname: wallet\nartifacts:\n  wallet-image:\n    image: {args: {NETWORK: main}, env: {NETWORK: '{{.Args.NETWORK}}'}, files: {/etc/motd: ./motd}}\n",
+	})
 }
 
 // headVersion returns the version of the commit in the current folder.

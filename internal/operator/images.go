@@ -1,0 +1,100 @@
+package operator
+
+import (
+	"context"
+	"io"
+	"slices"
+	"strings"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/errs"
+	"overland/internal/image"
+	"overland/internal/platform"
+	"overland/internal/registry/client"
+	"overland/internal/release"
+)
+
+// ImageOptions say which image of a signed release is meant.
+type ImageOptions struct {
+	Ref       release.Ref
+	Image     string              // the artifact's name; "" = the only image
+	Platforms []platform.Platform // empty = all
+}
+
+// images returns the manifests of an image, one for each platform, and what it is called.
+func (p *Operator) images(ctx context.Context, o ImageOptions) (name string, list []ocispec.Descriptor, err error) {
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	file, err := release.Find(now, o.Ref)
+	if err != nil {
+		return "", nil, err
+	}
+	r, err := release.Read(ctx, p.depot, file.Digest)
+	if err != nil {
+		return "", nil, err
+	}
+	var names []string
+	for _, a := range r.Artifacts {
+		if a.Kind == release.KindImage && !slices.Contains(names, a.Name) {
+			names = append(names, a.Name)
+		}
+	}
+	switch name = o.Image; {
+	case len(names) == 0:
+		return "", nil, errs.Errorf(errs.NotFound, "%s has no image", o.Ref)
+	case name == "" && len(names) > 1:
+		return "", nil, errs.Hint(errs.Errorf(errs.Invalid, "%s has %d images: which one?", o.Ref, len(names)), "--image %s", strings.Join(names, ", --image "))
+	case name == "":
+		name = names[0]
+	case !slices.Contains(names, name):
+		return "", nil, errs.Hint(errs.Errorf(errs.NotFound, "%s has no image %.100q", o.Ref, name), "one of: %s", strings.Join(names, ", "))
+	}
+	have := []string{}
+	for _, a := range r.Artifacts {
+		if a.Name != name {
+			continue
+		}
+		have = append(have, string(a.Platform))
+		if len(o.Platforms) == 0 || slices.Contains(o.Platforms, a.Platform) {
+			list = append(list, ocispec.Descriptor{
+				MediaType: ocispec.MediaTypeImageManifest, Digest: a.Blob.Digest, Size: a.Blob.Size, Platform: a.Platform.OCI(),
+			})
+		}
+	}
+	for _, one := range o.Platforms {
+		if !slices.Contains(have, string(one)) {
+			return "", nil, errs.Hint(errs.Errorf(errs.NotFound, "%s of %s is not made for %s", name, o.Ref, one), "it is for: %s", strings.Join(have, ", "))
+		}
+	}
+	return name, list, nil
+}
+
+// SaveImage writes an image to w, called NAME:VERSION there. Of one platform the file is one that docker load, podman, ctr
+// and skopeo take; with all it is an OCI archive with an index of o.Platforms.
+func (p *Operator) SaveImage(ctx context.Context, o ImageOptions, all bool, w io.Writer) error {
+	name, list, err := p.images(ctx, o)
+	if err != nil {
+		return err
+	}
+	name += ":" + o.Ref.Version
+	if all {
+		return image.SaveIndex(ctx, p.depot, list, name, w)
+	}
+	if len(list) > 1 {
+		return errs.Hint(errs.Errorf(errs.Invalid, "%s is for %d platforms, and docker's archive holds one", name, len(list)), "--platform names it; --for oci takes them all")
+	}
+	return image.Save(ctx, p.depot, list[0], name, w)
+}
+
+// PushImage sends an image to the repository to of a registry, HOST:PORT/NAME, as o.Ref's version, and for each platform
+// under a name of its own.
+func (p *Operator) PushImage(ctx context.Context, o ImageOptions, to string, how client.Options) ([]client.Pushed, error) {
+	_, list, err := p.images(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	return client.Push(ctx, p.depot, to, o.Ref.Version, list, how)
+}
