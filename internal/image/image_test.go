@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"overland/internal/image"
 	"overland/internal/platform"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/store/mem"
 )
 
@@ -393,5 +395,51 @@ func TestSkopeoTakesWhatIsSaved(t *testing.T) {
 	}
 	if err := image.Save(t.Context(), swapped{&s, top.Digest, base.Digest}, desc, "wallet:r412", io.Discard); !errors.Is(err, digest.ErrMismatch) {
 		t.Errorf("a damaged layer: %v", err)
+	}
+}
+
+// containers/image, which podman and skopeo are made of, takes of an index what a machine of ours takes.
+func TestSkopeoTakesWhatWeTake(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "layout")
+	s, err := storedir.Open(dir, storedir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer := put(t, s, func(l *image.Layer) error { return l.Add(image.Entry{Name: "etc/motd"}, nil) })
+	for tag, index := range map[string][]platform.Platform{
+		"all": platform.All(), "old": {"linux/arm/v5", "linux/arm64"}, "odd": {"linux/arm/v5", "linux/arm/v7"},
+	} {
+		var list []ocispec.Descriptor
+		for _, p := range index {
+			list = append(list, write(t, s, p, layer))
+		}
+		desc, err := image.PutIndex(t.Context(), s, list, nil)
+		if err == nil {
+			err = s.Tag(t.Context(), tag, desc)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, host := range platform.All() {
+			want := platform.Platform("")
+			for _, p := range host.Runs() {
+				if want == "" && slices.Contains(index, p) {
+					want = p
+				}
+			}
+			o := host.OCI()
+			args := []string{"--override-os", o.OS, "--override-arch", o.Architecture, "--override-variant", o.Variant, "inspect", "--config", "oci:" + dir + ":" + tag}
+			var got platform.Platform
+			if out, err := exec.CommandContext(t.Context(), "skopeo", args...).Output(); err == nil {
+				var c ocispec.Image
+				if err := json.Unmarshal(out, &c); err != nil {
+					t.Fatal(err)
+				}
+				got = platform.FromOCI(&c.Platform)
+			}
+			if got != want {
+				t.Errorf("%s of %s: skopeo takes %q, we %q", host, tag, got, want)
+			}
+		}
 	}
 }
