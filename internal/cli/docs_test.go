@@ -100,9 +100,11 @@ var pages = map[string]page{
 	"how-to/cache.md":    {prepare: "overland site init site"},
 	"how-to/registry.md": {prepare: "overland site init site"},
 	"how-to/command.md":  {prepare: describe},
-	"how-to/image.md": {prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-image: {image: {files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
-		" && git add overland.yaml && git commit -qm image && overland trust init",
-		words: map[string]string{"wallet@r412.abcdef012345": "echo wallet@$(" + newest + ")"}},
+	"how-to/image.md": {
+		prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-image: {image: {files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
+			" && git add overland.yaml && git commit -qm image && overland trust init",
+		words: map[string]string{"wallet@r412.abcdef012345": "echo wallet@$(" + newest + ")"},
+	},
 	"how-to/rebuild-offline.md": {
 		prepare: describe,
 		words:   map[string]string{"FINGERPRINT": fingerprint, "/srv/": `echo "$HOME/"`},
