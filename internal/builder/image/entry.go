@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/image"
 	"overland/internal/store"
@@ -79,7 +80,8 @@ func (m *making) hasShell(ctx context.Context) (bool, error) {
 	defer blob.Close()
 	_, merged := m.image.Files["/usr/bin/sh"]
 	linked := false
-	for r := tar.NewReader(store.Once(blob)); ; {
+	const members = 1 << 20
+	for r := archive.NewTar(store.Once(blob), archive.Bounds{Members: members}); ; {
 		h, err := r.Next()
 		switch {
 		case errors.Is(err, io.EOF):
