@@ -89,12 +89,12 @@ func (m *making) hasShell(ctx context.Context) (bool, error) {
 		case err != nil:
 			return false, errs.E(errs.Invalid, err)
 		}
-		switch name := path.Clean(h.Name); {
-		case name == "bin/sh":
+		switch path.Clean(h.Name) {
+		case "bin/sh":
 			return true, nil
-		case name == "usr/bin/sh":
+		case "usr/bin/sh":
 			merged = true
-		case name == "bin":
+		case "bin":
 			linked = h.Typeflag == tar.TypeSymlink
 		}
 	}
