@@ -12,6 +12,7 @@ var withoutJSON = map[string]string{
 	"overland cache freeze":                    "cache freezes lists it",
 	"overland cache thaw":                      "prints nothing that was not said",
 	"overland completion":                      "a script for a shell",
+	"overland image save":                      "writes a file, and names its size",
 	"overland init":                            "writes a file for people, and names it",
 	"overland key passphrase":                  "prints nothing but that it is done",
 	"overland man":                             "pages of a manual",
