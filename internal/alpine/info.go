@@ -130,3 +130,23 @@ func ReadInfos(r io.Reader, each func(*Info) error) error {
 
 // Checksum returns c as an index and an installed database write a SHA1.
 func Checksum(c []byte) string { return "Q1" + base64.StdEncoding.EncodeToString(c) }
+
+// ReadInstalled calls each for every package that r, apk's database lib/apk/db/installed, lists, with its name, version, architecture
+// and origin. What is wrong is errs.Invalid, and an error of each ends it.
+func ReadInstalled(r io.Reader, each func(*Info) error) error {
+	n := 0
+	err := records(r, "PVAo", func(fields map[byte]string) error {
+		if n++; n > recordsLimit {
+			return fmt.Errorf("more than %d packages", recordsLimit)
+		}
+		p, err := newInfo(fields)
+		if err != nil {
+			return err
+		}
+		return each(p)
+	})
+	if err != nil && errs.KindOf(err) == errs.Internal {
+		err = errs.E(errs.Invalid, err)
+	}
+	return err
+}

@@ -97,6 +97,7 @@ var floors = map[string]int{
 	"netcache/client":           4,
 	"netcache/server":           4,
 	"registry":                  4,
+	"sbom":                      4,
 	"registry/client":           4,
 	"session":                   4,
 	"builder":                   5,

@@ -1,0 +1,22 @@
+package operator
+
+import (
+	"context"
+
+	"overland/internal/release"
+	"overland/internal/release/inspect"
+	"overland/internal/sbom"
+)
+
+// SBOM returns what a signed release is made of.
+func (p *Operator) SBOM(ctx context.Context, ref release.Ref, o sbom.Options) (*sbom.Document, error) {
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return nil, err
+	}
+	file, err := release.Find(now, ref)
+	if err != nil {
+		return nil, err
+	}
+	return sbom.Of(ctx, inspect.Depot{Blobs: p.depot}, file.Digest, o)
+}

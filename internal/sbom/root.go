@@ -1,0 +1,271 @@
+package sbom
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	packageurl "github.com/package-url/packageurl-go"
+
+	"overland/internal/alpine"
+	"overland/internal/archive"
+	"overland/internal/deb"
+	"overland/internal/digest"
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/release"
+	"overland/internal/release/inspect"
+	"overland/internal/store"
+)
+
+// Limits of what is read of one root file system, which somebody else may have made.
+const (
+	membersLimit = 2_000_000
+	bytesLimit   = 64 << 30  // unpacked, of one layer
+	databaseMost = 256 << 20 // one file of a package database
+	programMost  = 512 << 20 // a program in an image, held while it is looked at
+)
+
+// found is what was found in the layers of a root, the upper over the lower.
+type found struct {
+	release   []byte                 // os-release
+	databases map[string][]byte      // by name
+	programs  map[string][]Component // by name
+	inImage   bool                   // programs are looked for
+}
+
+// databaseOf reports whether name is a file of a package database.
+func databaseOf(name string) bool {
+	switch name {
+	case "var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed":
+		return true
+	}
+	return path.Dir(name) == "var/lib/dpkg/status.d" && path.Ext(name) != ".md5sums"
+}
+
+func releaseFile(name string) bool { return name == "usr/lib/os-release" || name == "etc/os-release" }
+
+// root reports whether there is a root file system.
+func (t *found) root() bool { return t.release != nil || len(t.databases) > 0 }
+
+// layer reads a tar.
+func (t *found) layer(ctx context.Context, r io.Reader) error {
+	if t.databases == nil {
+		t.databases, t.programs = map[string][]byte{}, map[string][]Component{}
+	}
+	in := archive.NewTar(r, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
+	for {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = t.member(strings.TrimPrefix(path.Clean("/"+h.Name), "/"), h, in)
+		}
+		if err != nil {
+			return errs.E(errs.Invalid, err)
+		}
+	}
+}
+
+const (
+	whiteout = ".wh." // before the name of a file that a layer removes
+	opaque   = ".wh..wh..opq"
+)
+
+func (t *found) member(name string, h *tar.Header, r io.Reader) (err error) {
+	dir, base := path.Split(name)
+	switch {
+	case base == opaque:
+		t.remove(strings.TrimSuffix(dir, "/"), false)
+		return nil
+	case strings.HasPrefix(base, whiteout):
+		t.remove(dir+strings.TrimPrefix(base, whiteout), true)
+		return nil
+	case h.Typeflag != tar.TypeDir:
+		t.remove(name, true)
+	}
+	if h.Typeflag != tar.TypeReg {
+		return nil
+	}
+	switch {
+	case databaseOf(name):
+		t.databases[name], err = fsx.Read(r, name, databaseMost)
+	case releaseFile(name):
+		const most = 64 << 10
+		t.release, err = fsx.Read(r, name, most)
+	case t.inImage && h.Size > 0 && h.Size < programMost:
+		magic := make([]byte, 4)
+		if _, err := io.ReadFull(r, magic); err != nil || string(magic) != "\x7fELF" {
+			return nil //nolint:nilerr // the next member says whether the tar is at fault
+		}
+		b, err := fsx.Read(io.MultiReader(bytes.NewReader(magic), r), name, programMost)
+		if err != nil {
+			return err
+		}
+		if p, err := inspect.ReadProgram(bytes.NewReader(b), int64(len(b))); err == nil {
+			t.programs[name] = modules(p)
+		}
+	}
+	return err
+}
+
+// remove forgets what is at name, and below it; self = name too.
+func (t *found) remove(name string, self bool) {
+	under := func(one string) bool { return self && one == name || name == "" || strings.HasPrefix(one, name+"/") }
+	for one := range t.databases {
+		if under(one) {
+			delete(t.databases, one)
+		}
+	}
+	for one := range t.programs {
+		if under(one) {
+			delete(t.programs, one)
+		}
+	}
+}
+
+// fill puts what was found into a.
+func (t *found) fill(a *Artifact) error {
+	distro := osRelease(t.release)
+	a.Distribution = distro["PRETTY_NAME"]
+	id, version := distro["ID"], distro["VERSION_ID"]
+	for name, b := range t.databases {
+		list, err := packages(name, b)
+		if err != nil {
+			return errs.E(errs.Invalid, fmt.Errorf("/%s: %w", name, err))
+		}
+		for _, c := range list {
+			c.Namespace = id
+			if id != "" && version != "" {
+				c.Distro = id + "-" + version
+			}
+			a.Components = append(a.Components, c)
+		}
+	}
+	for _, list := range t.programs {
+		a.Components = append(a.Components, list...)
+	}
+	return nil
+}
+
+// osRelease returns the variables of an os-release(5) file.
+func osRelease(b []byte) map[string]string {
+	vars := map[string]string{}
+	for line := range strings.Lines(string(b)) {
+		name, value, ok := strings.Cut(strings.TrimSpace(line), "=")
+		if ok && !strings.HasPrefix(name, "#") {
+			vars[name] = strings.Trim(value, `"'`)
+		}
+	}
+	return vars
+}
+
+// packages returns those that the database called name lists as installed.
+func packages(name string, b []byte) (list []Component, err error) {
+	if strings.Contains(name, "apk/db") {
+		err = alpine.ReadInstalled(bytes.NewReader(b), func(p *alpine.Info) error {
+			list = append(list, Component{Type: packageurl.TypeApk, Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: other(p.Origin, p.Name)})
+			return nil
+		})
+		return list, err
+	}
+	d := deb.NewDecoder(bytes.NewReader(b), "package", "version", "architecture", "source", "status")
+	for {
+		p, err := d.Next()
+		if errors.Is(err, io.EOF) {
+			return list, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if p["package"] == "" || p["status"] != "" && !strings.HasSuffix(p["status"], " installed") {
+			continue
+		}
+		source, _, _ := strings.Cut(p["source"], " ")
+		list = append(list, Component{Type: packageurl.TypeDebian, Name: p["package"], Version: p["version"], Architecture: p["architecture"], Source: other(source, p["package"])})
+	}
+}
+
+// other returns source unless it is name.
+func other(source, name string) string {
+	if source == name {
+		return ""
+	}
+	return source
+}
+
+// image reads the layers of the image a, the lowest first.
+func image(ctx context.Context, b inspect.Blobs, a release.Artifact, out *Artifact) error {
+	manifest, err := b.Bytes(ctx, a.Blob.Digest, store.ManifestLimit)
+	if err != nil {
+		return err
+	}
+	children, err := store.Children(ocispec.MediaTypeImageManifest, manifest)
+	if err != nil {
+		return err
+	}
+	t := &found{inImage: true}
+	for _, layer := range children[1:] { // the first is the config
+		if err := t.packed(ctx, b, layer.Digest); err != nil {
+			return fmt.Errorf("layer %s: %w", layer.Digest, err)
+		}
+	}
+	return t.fill(out)
+}
+
+// packed reads the layer d, compressed or not.
+func (t *found) packed(ctx context.Context, b inspect.Blobs, d digest.Digest) error {
+	section, closer, err := b.Section(ctx, d)
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	magic := make([]byte, 4)
+	if _, err := section.ReadAt(magic, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch {
+	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(section)
+		if err != nil {
+			return errs.E(errs.Invalid, err)
+		}
+		return t.layer(ctx, z)
+	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		const window = 128 << 20
+		z, err := zstd.NewReader(section, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
+		if err != nil {
+			return errs.E(errs.Invalid, err)
+		}
+		defer z.Close()
+		return t.layer(ctx, z)
+	}
+	return t.layer(ctx, section)
+}
+
+// Packages returns the packages of the root file system that the tar r is, and the name of its distribution.
+func Packages(ctx context.Context, r io.Reader) (*Artifact, error) {
+	t := &found{}
+	if err := t.layer(ctx, r); err != nil {
+		return nil, err
+	}
+	a := &Artifact{Kind: Root}
+	if err := t.fill(a); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(a.Components, compare)
+	return a, nil
+}
