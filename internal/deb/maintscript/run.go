@@ -179,6 +179,17 @@ func parse(name string, text []byte) (*script, error) {
 	if slices.ContainsFunc(words[1:], func(w string) bool { return strings.HasPrefix(w, "-") && strings.Contains(w, "e") }) {
 		tree.Stmts = append([]*syntax.Stmt{stopAtErrors()}, tree.Stmts...)
 	}
+	if err := allowed(tree, base == "bash"); err != nil {
+		return nil, err
+	}
+	for _, stmt := range tree.Stmts {
+		tails(stmt)
+	}
+	return &script{tree, base == "bash"}, nil
+}
+
+// allowed refuses what the interpreter would ask this machine for, or do with it.
+func allowed(tree *syntax.File, bash bool) (err error) {
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.ParamExp:
@@ -190,7 +201,7 @@ func parse(name string, text []byte) (*script, error) {
 				err = &UnknownError{"it starts something in the background"}
 			}
 		case *syntax.Word:
-			if base != "bash" && syntax.SplitBraces(n) {
+			if !bash && syntax.SplitBraces(n) {
 				err = &UnknownError{"it uses {…,…}, which sh does not expand"}
 			}
 		case *syntax.ProcSubst:
@@ -198,10 +209,20 @@ func parse(name string, text []byte) (*script, error) {
 		}
 		return err == nil
 	})
-	for _, stmt := range tree.Stmts {
-		tails(stmt)
+	return err
+}
+
+// later refuses text, which a script has put together or reads from a file and runs.
+func (r *run) later(text string) error {
+	tree, err := syntax.NewParser().Parse(strings.NewReader(text), "")
+	if err != nil {
+		return nil //nolint:nilerr // the interpreter says so, and the script goes on with its exit code
 	}
-	return &script{tree, base == "bash"}, err
+	var unknown *UnknownError
+	if errors.As(allowed(tree, true), &unknown) {
+		return r.fail("%s", unknown.What)
+	}
+	return nil
 }
 
 // tails makes "if A; then B; fi" of a list "A && B" at the end of an if, case or loop outside of functions. With set -e a
@@ -303,6 +324,18 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 		return nil, errs.Errorf(errs.Invalid, "it runs more than %d commands", callsLimit)
 	}
 	switch {
+	case args[0] == "eval":
+		return args, r.later(strings.Join(args[1:], " "))
+	case args[0] == "trap" && len(args) > 1:
+		return args, r.later(args[1])
+	case (args[0] == "." || args[0] == "source") && len(args) > 1 && !strings.Contains(args[1], "/"):
+		return nil, r.fail("it runs %s", strings.Join(args, " ")) // from a folder of the PATH
+	case (args[0] == "." || args[0] == "source") && len(args) > 1 && args[1] != confmodule:
+		text, err := r.root.read(hc.Dir, args[1])
+		if err != nil {
+			return args, nil //nolint:nilerr // the interpreter opens it again
+		}
+		return args, r.later(string(text))
 	case args[0] == "command" && len(args) == 3 && (args[1] == "-v" || args[1] == "-V"):
 		return []string{"which", args[2]}, nil
 	case args[0] == "type" || args[0] == "hash":
