@@ -333,7 +333,7 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	case (args[0] == "." || args[0] == "source") && len(args) > 1 && args[1] != confmodule:
 		text, err := r.root.read(hc.Dir, args[1])
 		if err != nil {
-			return args, nil //nolint:nilerr // the interpreter opens it again
+			return args, nil // the interpreter opens it again, and says so
 		}
 		return args, r.later(string(text))
 	case args[0] == "command" && len(args) == 3 && (args[1] == "-v" || args[1] == "-V"):
