@@ -22,6 +22,7 @@ import (
 	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/store"
 )
 
@@ -220,7 +221,7 @@ func (e Entry) header() (*tar.Header, error) {
 	case e.Mode&^(fs.ModePerm|fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky) != 0:
 		return nil, fmt.Errorf("mode %s", e.Mode)
 	}
-	h := &tar.Header{Name: e.Name, Mode: mode(e.Mode), Uid: e.UID, Gid: e.GID, ModTime: e.Time.UTC().Truncate(time.Second)}
+	h := &tar.Header{Name: e.Name, Mode: fsx.ModeBits(e.Mode), Uid: e.UID, Gid: e.GID, ModTime: e.Time.UTC().Truncate(time.Second)}
 	switch e.Kind {
 	case File:
 		h.Typeflag, h.Size = tar.TypeReg, e.Size
@@ -249,18 +250,3 @@ func (e Entry) header() (*tar.Header, error) {
 }
 
 const linkMode = 0o777
-
-// mode returns the bits of m as a tar has them.
-func mode(m fs.FileMode) int64 {
-	const setUID, setGID, sticky = 0o4000, 0o2000, 0o1000
-	bits := int64(m.Perm())
-	for _, b := range []struct {
-		has  fs.FileMode
-		bits int64
-	}{{fs.ModeSetuid, setUID}, {fs.ModeSetgid, setGID}, {fs.ModeSticky, sticky}} {
-		if m&b.has != 0 {
-			bits |= b.bits
-		}
-	}
-	return bits
-}

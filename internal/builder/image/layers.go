@@ -129,15 +129,7 @@ func entry(at string, f File, mode fs.FileMode) (image.Entry, error) {
 		if err != nil {
 			return e, errs.E(errs.Invalid, err)
 		}
-		e.Mode = fs.FileMode(n).Perm()
-		for _, b := range []struct {
-			bit  uint64
-			mode fs.FileMode
-		}{{0o4000, fs.ModeSetuid}, {0o2000, fs.ModeSetgid}, {0o1000, fs.ModeSticky}} {
-			if n&b.bit != 0 {
-				e.Mode |= b.mode
-			}
-		}
+		e.Mode = fsx.Mode(int64(n))
 	}
 	if uid, gid, ok := strings.Cut(f.Owner, ":"); ok {
 		var err1, err2 error

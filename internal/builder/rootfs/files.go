@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"overland/internal/deb/maintscript"
+	"overland/internal/fsx"
 )
 
 // files is a tree as maintainer scripts see it, once it is complete. What they make or change has no package, and is as
@@ -17,9 +18,6 @@ import (
 type files struct{ *tree }
 
 var _ maintscript.Root = files{}
-
-// bits are those of a mode above the permissions, as tar has them.
-var bits = map[int64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky}
 
 // itself returns the entry that has the bytes and the mode of name: of a hard link, the file.
 func (t files) itself(name string) *entry {
@@ -36,12 +34,7 @@ func (t files) Get(name string) (maintscript.File, bool) {
 	if e == nil {
 		return maintscript.File{}, false
 	}
-	f := maintscript.File{Mode: fs.FileMode(e.mode) & fs.ModePerm, UID: e.uid, GID: e.gid, Size: e.size}
-	for bit, as := range bits {
-		if e.mode&bit != 0 {
-			f.Mode |= as
-		}
-	}
+	f := maintscript.File{Mode: fsx.Mode(e.mode), UID: e.uid, GID: e.gid, Size: e.size}
 	switch e.kind {
 	case tar.TypeDir:
 		f.Mode |= fs.ModeDir
@@ -73,12 +66,7 @@ func (t files) Read(name string) ([]byte, error) {
 
 // Put makes name what f says.
 func (t files) Put(name string, f maintscript.File, b []byte) error {
-	e := &entry{mode: int64(f.Mode.Perm()), uid: f.UID, gid: f.GID, target: f.Target}
-	for bit, as := range bits {
-		if f.Mode&as != 0 {
-			e.mode |= bit
-		}
-	}
+	e := &entry{mode: fsx.ModeBits(f.Mode), uid: f.UID, gid: f.GID, target: f.Target}
 	switch {
 	case f.Mode.IsDir():
 		e.kind = tar.TypeDir

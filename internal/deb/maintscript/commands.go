@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/pflag"
 	"mvdan.cc/sh/v3/interp"
+
+	"overland/internal/fsx"
 )
 
 // command is what is done for a command of scripts.
@@ -510,11 +512,11 @@ func modeOf(mode fs.FileMode, text string) (fs.FileMode, bool) {
 		if n > 0o7777 {
 			return 0, false
 		}
-		m := mode&fs.ModeType | fs.FileMode(n&0o777)
+		m := mode&fs.ModeType | fsx.Mode(int64(n))
 		if mode.IsDir() && len(strings.TrimLeft(text, "0")) < 4 { // a folder keeps these unless they are named
 			m |= mode & (fs.ModeSetuid | fs.ModeSetgid)
 		}
-		return m | bits(n), true
+		return m, true
 	}
 	for _, one := range strings.Split(text, ",") {
 		at := strings.IndexAny(one, "+-=")
@@ -525,7 +527,7 @@ func modeOf(mode fs.FileMode, text string) (fs.FileMode, bool) {
 		if who == "" || strings.Contains(who, "a") {
 			who = "ugo"
 		}
-		var set, all uint64
+		var set, all int64
 		for _, w := range who {
 			shift := map[rune]int{'u': 6, 'g': 3, 'o': 0}[w]
 			all |= 7 << shift
@@ -546,7 +548,7 @@ func modeOf(mode fs.FileMode, text string) (fs.FileMode, bool) {
 				}
 			}
 		}
-		switch m := fs.FileMode(set&0o777) | bits(set); one[at] {
+		switch m := fsx.Mode(set); one[at] {
 		case '+':
 			mode |= m
 		case '-':
@@ -556,16 +558,6 @@ func modeOf(mode fs.FileMode, text string) (fs.FileMode, bool) {
 		}
 	}
 	return mode, true
-}
-
-// bits returns the bits above the permissions of n, a mode as the system writes it.
-func bits(n uint64) (m fs.FileMode) {
-	for bit, as := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if n&bit != 0 {
-			m |= as
-		}
-	}
-	return m
 }
 
 func changeOwner(c *call) error {
@@ -873,13 +865,7 @@ func status(c *call) error {
 	if err != nil {
 		return err
 	}
-	mode := uint64(file.Mode.Perm())
-	for bit, as := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
-		if file.Mode&as != 0 {
-			mode |= bit
-		}
-	}
-	text := strings.NewReplacer("%a", strconv.FormatUint(mode, 8), "%u", strconv.Itoa(file.UID), "%g", strconv.Itoa(file.GID),
+	text := strings.NewReplacer("%a", strconv.FormatInt(fsx.ModeBits(file.Mode), 8), "%u", strconv.Itoa(file.UID), "%g", strconv.Itoa(file.GID),
 		"%U", c.called("passwd", file.UID), "%G", c.called("group", file.GID), "%s", strconv.FormatInt(file.Size, 10), "%n", args[0]).Replace(*format)
 	if *format == "" || strings.Contains(text, "%") {
 		return c.cannot()
