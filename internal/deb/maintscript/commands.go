@@ -371,7 +371,7 @@ func makeFolder(c *call) error {
 			return err
 		}
 		if f.Changed("mode") {
-			if err := c.mode(p, *mode); err != nil {
+			if err := c.each([]string{p}, true, false, func(f *File) error { return c.mode(f, *mode) }); err != nil {
 				return err
 			}
 		}
@@ -437,27 +437,28 @@ func changeMode(c *call) error {
 	if err != nil || len(args) < 2 || len(args)+boolCount(*deep) < len(c.args)-1 {
 		return cmp.Or(err, c.cannot())
 	}
-	for _, p := range args[1:] {
-		name, _, err := c.root.find(c.dir, p, true)
-		if err != nil {
+	return c.each(args[1:], true, *deep, func(file *File) error { return c.mode(file, args[0]) })
+}
+
+// each changes the files called names, and with deep what is below them. follow = what links at their ends lead to.
+func (c *call) each(names []string, follow, deep bool, change func(*File) error) error {
+	one := func(name string, file File) error {
+		switch err := change(&file); {
+		case errors.Is(err, errStays):
+			return nil
+		case err != nil:
 			return err
 		}
-		change := func(one string, file File) error {
-			if file.Mode&fs.ModeSymlink != 0 {
-				return nil
-			}
-			mode, ok := modeOf(file.Mode, args[0])
-			if !ok {
-				return c.cannot()
-			}
-			file.Mode = mode
-			return c.root.Put(one, file, nil)
-		}
-		if *deep {
-			err = c.root.walk(name, change)
-		} else {
-			file, _ := c.root.Get(name)
-			err = change(name, file)
+		return c.root.Put(name, file, nil)
+	}
+	for _, p := range names {
+		name, file, err := c.root.find(c.dir, p, follow)
+		switch {
+		case err != nil:
+		case deep:
+			err = c.root.walk(name, one)
+		default:
+			err = one(name, file)
 		}
 		if err != nil {
 			return err
@@ -466,23 +467,19 @@ func changeMode(c *call) error {
 	return nil
 }
 
+// errStays is what a change of each returns for a file that it leaves alone.
+var errStays = errors.New("it stays as it is")
+
 // likewise changes the files called names to be as the one called like.
 func (c *call) likewise(like string, names []string, change func(from File, to *File)) error {
 	_, from, err := c.root.find(c.dir, like, true)
 	if err != nil {
 		return err
 	}
-	for _, p := range names {
-		name, file, err := c.root.find(c.dir, p, true)
-		if err != nil {
-			return err
-		}
-		change(from, &file)
-		if err := c.root.Put(name, file, nil); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.each(names, true, false, func(to *File) error {
+		change(from, to)
+		return nil
+	})
 }
 
 func boolCount(b bool) int {
@@ -492,18 +489,17 @@ func boolCount(b bool) int {
 	return 0
 }
 
-// mode gives the file p the mode that text says.
-func (c *call) mode(p, text string) error {
-	name, f, err := c.root.find(c.dir, p, true)
-	if err != nil {
-		return err
+// mode gives file the mode that text says. A link has none of its own.
+func (c *call) mode(file *File, text string) error {
+	if file.Mode&fs.ModeSymlink != 0 {
+		return errStays
 	}
-	mode, ok := modeOf(f.Mode, text)
+	mode, ok := modeOf(file.Mode, text)
 	if !ok {
 		return c.cannot()
 	}
-	f.Mode = mode
-	return c.root.Put(name, f, nil)
+	file.Mode = mode
+	return nil
 }
 
 // modeOf returns what chmod's text makes of mode: "2755", "u+s,go-w".
@@ -593,37 +589,21 @@ func changeOwner(c *call) error {
 			return err
 		}
 	}
-	for _, p := range args[1:] {
-		name, _, err := c.root.find(c.dir, p, !*links)
-		if err != nil {
-			return err
+	return c.each(args[1:], !*links, *deep, func(file *File) error {
+		if uid >= 0 {
+			file.UID = uid
 		}
-		change := func(one string, file File) error {
-			if uid >= 0 {
-				file.UID = uid
+		if gid >= 0 {
+			file.GID = gid
+		}
+		if file.Mode.IsRegular() { // as the kernel does
+			file.Mode &^= fs.ModeSetuid
+			if file.Mode&0o010 != 0 {
+				file.Mode &^= fs.ModeSetgid
 			}
-			if gid >= 0 {
-				file.GID = gid
-			}
-			if file.Mode.IsRegular() { // as the kernel does
-				file.Mode &^= fs.ModeSetuid
-				if file.Mode&0o010 != 0 {
-					file.Mode &^= fs.ModeSetgid
-				}
-			}
-			return c.root.Put(one, file, nil)
 		}
-		if *deep {
-			err = c.root.walk(name, change)
-		} else {
-			file, _ := c.root.Get(name)
-			err = change(name, file)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func install(c *call) error {
@@ -644,15 +624,10 @@ func install(c *call) error {
 		return err
 	}
 	finish := func(p string) error {
-		if err := c.mode(p, *mode); err != nil {
-			return err
-		}
-		name, file, err := c.root.find(c.dir, p, true)
-		if err != nil {
-			return err
-		}
-		file.UID, file.GID = uid, gid
-		return c.root.Put(name, file, nil)
+		return c.each([]string{p}, true, false, func(file *File) error {
+			file.UID, file.GID = uid, gid
+			return c.mode(file, *mode)
+		})
 	}
 	if *folders {
 		for _, p := range args {
