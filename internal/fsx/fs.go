@@ -3,6 +3,7 @@ package fsx
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -87,12 +88,20 @@ func (f *File) Truncate(size int64) error {
 // WriteFile puts data at path, whole or not at all, and returns when it will survive a power cut.
 // The directory must exist. mode is set exactly, whatever the umask.
 func (f FS) WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return f.WriteWith(path, mode, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// WriteWith is WriteFile for what write writes. Its error is returned, and path is as it was.
+func (f FS) WriteWith(path string, mode fs.FileMode, write func(io.Writer) error) error {
 	w, err := f.Create(path, mode)
 	if err != nil {
 		return err
 	}
 	defer w.Discard()
-	if _, err := w.Write(data); err != nil {
+	if err := write(w); err != nil {
 		return err
 	}
 	return w.Commit()

@@ -49,15 +49,7 @@ func (p *Operator) export(path string, mode fs.FileMode, write func(io.Writer) e
 	if err := p.o.FS.Mkdir(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	to, err := p.o.FS.Create(path, mode)
-	if err != nil {
-		return err
-	}
-	defer to.Discard()
-	if err := write(to); err != nil {
-		return err
-	}
-	return to.Commit()
+	return p.o.FS.WriteWith(path, mode, write)
 }
 
 func (p *Operator) copyTo(ctx context.Context, d digest.Digest, to io.Writer) error {

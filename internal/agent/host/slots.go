@@ -173,15 +173,10 @@ func (s Slots) copyTo(from, to string) error {
 		return err
 	}
 	defer f.Close()
-	w, err := s.FS.Create(to, 0o755)
-	if err != nil {
+	return s.FS.WriteWith(to, 0o755, func(w io.Writer) error {
+		_, err := io.Copy(w, f)
 		return err
-	}
-	defer w.Discard()
-	if _, err := io.Copy(w, f); err != nil {
-		return err
-	}
-	return w.Commit()
+	})
 }
 
 // First makes slot current and good when there is no version yet, as a first install does; else it

@@ -88,15 +88,7 @@ func runSave(ctx context.Context, t *term.Term, o saveOptions) error {
 			return struct{}{}, write(t.Stdout)
 		}
 		const mode = 0o644
-		f, err := fsx.FS{}.Create(o.out, mode)
-		if err != nil {
-			return struct{}{}, err
-		}
-		defer f.Discard()
-		if err := write(f); err != nil {
-			return struct{}{}, err
-		}
-		return struct{}{}, f.Commit()
+		return struct{}{}, fsx.FS{}.WriteWith(o.out, mode, write)
 	})
 	if err != nil || o.out == "-" {
 		return err

@@ -78,13 +78,5 @@ func runSBOM(ctx context.Context, t *term.Term, o sbomOptions) error {
 		return write(doc, t.Stdout)
 	}
 	const mode = 0o644
-	f, err := fsx.FS{}.Create(o.out, mode)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if err := write(doc, f); err != nil {
-		return err
-	}
-	return f.Commit()
+	return fsx.FS{}.WriteWith(o.out, mode, func(w io.Writer) error { return write(doc, w) })
 }
