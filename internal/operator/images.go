@@ -24,15 +24,11 @@ type ImageOptions struct {
 
 // images returns the manifests of an image, one for each platform, and what it is called.
 func (p *Operator) images(ctx context.Context, o ImageOptions) (name string, list []ocispec.Descriptor, err error) {
-	now, err := p.Signed(ctx)
+	_, d, err := p.find(ctx, o.Ref)
 	if err != nil {
 		return "", nil, err
 	}
-	file, err := release.Find(now, o.Ref)
-	if err != nil {
-		return "", nil, err
-	}
-	r, err := release.Read(ctx, p.depot, file.Digest)
+	r, err := release.Read(ctx, p.depot, d)
 	if err != nil {
 		return "", nil, err
 	}

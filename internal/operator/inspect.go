@@ -75,15 +75,11 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 	if err != nil {
 		return nil, err
 	}
-	now, err := p.Signed(ctx)
+	now, of, err := p.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	signed, err := release.Find(now, ref)
-	if err != nil {
-		return nil, err
-	}
-	d, err := inspect.Release(ctx, inspect.Depot{Blobs: p.depot}, signed.Digest)
+	d, err := inspect.Release(ctx, inspect.Depot{Blobs: p.depot}, of)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +93,7 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 		if err != nil {
 			return nil, err
 		}
-		if slices.ContainsFunc(list, func(e release.Entry) bool { return e.Digest == signed.Digest }) {
+		if slices.ContainsFunc(list, func(e release.Entry) bool { return e.Digest == of }) {
 			d.Channels = append(d.Channels, name)
 			roles = append(roles, release.Channel(name).Role())
 		}

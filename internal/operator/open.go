@@ -82,15 +82,11 @@ func OpenVolume(ctx context.Context, o OpenOptions) (_ *Opened, err error) {
 // OpenRelease returns a signed release of the site, with what it was built from in its depot. The caller closes it. One
 // whose inputs are not all there is an error of kind NotFound.
 func (p *Operator) OpenRelease(ctx context.Context, ref release.Ref) (*Opened, error) {
-	now, err := p.Signed(ctx)
+	_, d, err := p.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	file, err := release.Find(now, ref)
-	if err != nil {
-		return nil, err
-	}
-	r, err := release.Read(ctx, p.depot, file.Digest)
+	r, err := release.Read(ctx, p.depot, d)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ref, err)
 	}

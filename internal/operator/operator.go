@@ -10,12 +10,14 @@ import (
 	"sync"
 
 	"overland/internal/clock"
+	"overland/internal/digest"
 	"overland/internal/environ"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
 	"overland/internal/operator/holdings"
 	"overland/internal/progress"
+	"overland/internal/release"
 	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
 	"overland/internal/trust/repository"
@@ -133,6 +135,19 @@ func (p *Operator) Signed(ctx context.Context) (*repository.State, error) {
 		return nil, err
 	}
 	return repo.Read(ctx)
+}
+
+// find returns the digest of the release ref, which the site has signed, and what is signed now.
+func (p *Operator) find(ctx context.Context, ref release.Ref) (*repository.State, digest.Digest, error) {
+	now, err := p.Signed(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	file, err := release.Find(now, ref)
+	if err != nil {
+		return nil, "", err
+	}
+	return now, file.Digest, nil
 }
 
 // Holdings returns the site directory as what it keeps, and for whom.

@@ -10,13 +10,9 @@ import (
 
 // SBOM returns what a signed release is made of.
 func (p *Operator) SBOM(ctx context.Context, ref release.Ref, o sbom.Options) (*sbom.Document, error) {
-	now, err := p.Signed(ctx)
+	_, d, err := p.find(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	file, err := release.Find(now, ref)
-	if err != nil {
-		return nil, err
-	}
-	return sbom.Of(ctx, inspect.Depot{Blobs: p.depot}, file.Digest, o)
+	return sbom.Of(ctx, inspect.Depot{Blobs: p.depot}, d, o)
 }
