@@ -455,6 +455,8 @@ func (c *call) each(names []string, follow, deep bool, change func(*File) error)
 		name, file, err := c.root.find(c.dir, p, follow)
 		switch {
 		case err != nil:
+		case name == "":
+			return c.cannot() // the root has no entry
 		case deep:
 			err = c.root.walk(name, one)
 		default:

@@ -226,6 +226,7 @@ func TestWhatScriptsCannotDo(t *testing.T) {
 		"also when it may fail":   {"brew tea || true", "it runs brew, ", true},
 		"a command of Debian's":   {"perl -e 1", "it runs perl, ", true},
 		"an option":               {"cp --sparse=always /etc/a /etc/b", "it runs cp --sparse=always /etc/a /etc/b", true},
+		"the root's own mode":     {"chmod 700 /", "it runs chmod 700 /", true},
 		"another language":        {"#!/usr/bin/perl\n1;", "it is written for /usr/bin/perl", true},
 		"no language":             {"#\n1", "exit code", false},
 		"its process":             {"echo $$", "it uses $$", true},
