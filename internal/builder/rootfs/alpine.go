@@ -3,8 +3,6 @@ package rootfs
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -123,24 +121,12 @@ func (c *apkCandidate) look(ctx context.Context, size int64) error {
 // contents reads the package c, which must be what its digest says: else the error is errs.Untrusted, whatever
 // came before.
 func (c *apkCandidate) contents(ctx context.Context, to alpine.Contents) error {
-	r, err := c.open(ctx)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	h := sha256.New()
-	tee := io.TeeReader(r, h)
-	_, err = alpine.ReadArchive(tee, to)
-	if _, rest := io.Copy(io.Discard, tee); rest != nil {
-		return rest
-	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != c.sha256 {
-		return errs.Errorf(errs.Untrusted, "%s: its sha256 is %s, not %s", c.key, got, c.sha256)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Name, err)
-	}
-	return nil
+	return proved(ctx, c.open, c.key, c.sha256, func(r io.Reader) error {
+		if _, err := alpine.ReadArchive(r, to); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		return nil
+	})
 }
 
 // alpineRequest returns what is wanted of a resolver.

@@ -5,9 +5,7 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http/httptest"
 	"os"
@@ -240,23 +238,13 @@ func entryOf(t *testing.T, b []byte, name string) *tar.Header {
 // fileOf returns an entry of a tar, and its bytes.
 func fileOf(t *testing.T, b []byte, name string) (*tar.Header, []byte) {
 	t.Helper()
-	for r := tar.NewReader(bytes.NewReader(b)); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			t.Fatalf("no %s", name)
+	for h, text := range members(t, b) {
+		if h.Name == name {
+			return h, text
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if h.Name != name {
-			continue
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return h, text
 	}
+	t.Fatalf("no %s", name)
+	return nil, nil
 }
 
 // sums are what differs with the compressor of packages: checksums of control files, and sizes.
@@ -284,20 +272,10 @@ func (a *alpineArchive) database(b []byte) {
 func scriptsOf(t *testing.T, b []byte) string {
 	t.Helper()
 	var out strings.Builder
-	for r := tar.NewReader(bytes.NewReader(b)); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out.String()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for h, text := range members(t, b) {
 		fmt.Fprintf(&out, "%s %o %s %s %d\n%s\n", h.Name, h.Mode, h.Uname, h.Gname, h.ModTime.Unix(), text)
 	}
+	return out.String()
 }
 
 // TestWhatIsRefusedOfAlpine changes the archive in one way each.

@@ -2,17 +2,15 @@ package rootfs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 
 	"overland/internal/alpine"
 	"overland/internal/alpine/resolve"
+	"overland/internal/digest"
 	"overland/internal/ecosystem/apk"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -115,15 +113,11 @@ func (l apkLive) save(ctx context.Context, repository, rel string, size int64, t
 	if err != nil || at == nil {
 		return "", err
 	}
-	u, err := url.Parse(at.URL)
-	if err != nil {
-		return "", err
-	}
 	limit := size
 	if size == 0 {
 		limit = alpine.IndexLimit
 	}
-	a, err := l.client.Get(ctx, origin.Request{URL: u.JoinPath((&url.URL{Path: rel}).EscapedPath()).String(), Limit: limit})
+	a, err := ask(ctx, l.client, at.URL, rel, limit)
 	if err != nil {
 		return "", err
 	}
@@ -133,9 +127,9 @@ func (l apkLive) save(ctx context.Context, repository, rel string, size int64, t
 		return "", err
 	}
 	defer f.Close()
-	h := sha256.New()
+	h := digest.New()
 	if _, err := io.Copy(io.MultiWriter(f, h), a.Body); err != nil {
 		return "", fsx.Full(err)
 	}
-	return hex.EncodeToString(h.Sum(nil)), f.Close()
+	return h.Digest().Encoded(), f.Close()
 }

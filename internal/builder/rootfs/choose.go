@@ -80,24 +80,32 @@ func (c *candidate) look(ctx context.Context) error {
 // contents reads the package c, which must be what its digest says: else the error is errs.Untrusted, whatever
 // came before.
 func (c *candidate) contents(ctx context.Context, to deb.Contents) error {
-	r, err := c.open(ctx)
+	return proved(ctx, c.open, c.key, c.file.SHA256, func(r io.Reader) error {
+		if err := deb.ReadArchive(r, to); err != nil {
+			return fmt.Errorf("%s: %w", c.Name, err)
+		}
+		return nil
+	})
+}
+
+// proved reads what open returns, which must have the sha256 that is wanted: else the error is errs.Untrusted, whatever read
+// says.
+func proved(ctx context.Context, open func(context.Context) (io.ReadCloser, error), key, sha256 string, read func(io.Reader) error) error {
+	r, err := open(ctx)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
 	h := digest.New()
 	tee := io.TeeReader(r, h)
-	err = deb.ReadArchive(tee, to)
+	err = read(tee)
 	if _, rest := io.Copy(io.Discard, tee); rest != nil {
 		return rest
 	}
-	if got := h.Digest().Encoded(); got != c.file.SHA256 {
-		return errs.Errorf(errs.Untrusted, "%s: its sha256 is %s, not %s", c.key, got, c.file.SHA256)
+	if got := h.Digest().Encoded(); got != sha256 {
+		return errs.Errorf(errs.Untrusted, "%s: its sha256 is %s, not %s", key, got, sha256)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Name, err)
-	}
-	return nil
+	return err
 }
 
 // request returns what is wanted of a resolver.

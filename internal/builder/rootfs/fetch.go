@@ -168,12 +168,16 @@ func (l live) release(ctx context.Context, s suite) (*deb.Release, error) {
 
 // get returns the file rel of an archive.
 func (l live) get(ctx context.Context, archive, rel string, limit int64) (*origin.Answer, error) {
-	at := apt.Find(l.sources, archive)
-	u, err := url.Parse(at.URIs[0])
+	return ask(ctx, l.client, apt.Find(l.sources, archive).URIs[0], rel, limit)
+}
+
+// ask returns the file rel below the address base.
+func ask(ctx context.Context, client *origin.Client, base, rel string, limit int64) (*origin.Answer, error) {
+	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
 	}
-	return l.client.Get(ctx, origin.Request{URL: u.JoinPath((&url.URL{Path: rel}).EscapedPath()).String(), Limit: limit})
+	return client.Get(ctx, origin.Request{URL: u.JoinPath((&url.URL{Path: rel}).EscapedPath()).String(), Limit: limit})
 }
 
 // save writes the file rel of an archive to path when it is what want says.

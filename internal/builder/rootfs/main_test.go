@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -224,22 +225,34 @@ func (a *archive) build(b *rootfs.Builder, root rootfs.Root, p platform.Platform
 	return text, nil
 }
 
+// members yields the entries of a tar and their bytes.
+func members(t *testing.T, b []byte) iter.Seq2[*tar.Header, []byte] {
+	t.Helper()
+	return func(yield func(*tar.Header, []byte) bool) {
+		for r := tar.NewReader(bytes.NewReader(b)); ; {
+			h, err := r.Next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(h, text) {
+				return
+			}
+		}
+	}
+}
+
 // listed returns the entries of a tar, a line each.
 func listed(t *testing.T, b []byte) string {
 	t.Helper()
 	var out strings.Builder
-	for r := tar.NewReader(bytes.NewReader(b)); ; {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return out.String()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for h, text := range members(t, b) {
 		if strings.HasPrefix(h.Name, "var/lib/dpkg") {
 			text = nil
 		}
@@ -249,4 +262,5 @@ func listed(t *testing.T, b []byte) string {
 		}
 		fmt.Fprintf(&out, " %s\n", strings.TrimSpace(string(text)))
 	}
+	return out.String()
 }
