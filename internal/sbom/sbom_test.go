@@ -3,7 +3,6 @@ package sbom_test
 import (
 	"archive/tar"
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -29,23 +28,12 @@ import (
 	"overland/internal/image"
 	"overland/internal/platform"
 	"overland/internal/release"
+	"overland/internal/release/inspect"
 	"overland/internal/sbom"
 	"overland/internal/store/mem"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// depot is a store whose blobs are read in place.
-type depot struct{ *mem.Store }
-
-func (d depot) Section(ctx context.Context, blob digest.Digest) (*io.SectionReader, io.Closer, error) {
-	b, err := d.Open(ctx, blob)
-	if err != nil {
-		return nil, nil, err
-	}
-	size, err := d.Stat(ctx, blob)
-	return io.NewSectionReader(b, 0, size), b, err
-}
 
 // tarred returns a tar of files by name; one that ends in "/" is a folder.
 func tarred(t *testing.T, files map[string]string) []byte {
@@ -114,9 +102,9 @@ func built(t *testing.T) []byte {
 }
 
 // wallet is a release with a Go program, a root file system, an image of both, and a file.
-func wallet(t *testing.T) (depot, digest.Digest) {
+func wallet(t *testing.T) (inspect.Depot, digest.Digest) {
 	t.Helper()
-	s := depot{new(mem.Store)}
+	s := new(mem.Store)
 	program := built(t)
 	root := tarred(t, map[string]string{
 		"usr/lib/os-release":                debian,
@@ -155,7 +143,7 @@ func wallet(t *testing.T) (depot, digest.Digest) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s, desc.Digest
+	return inspect.Depot{Blobs: s}, desc.Digest
 }
 
 func TestWhatAReleaseIsMadeOf(t *testing.T) {
@@ -281,7 +269,7 @@ func TestHostileRoots(t *testing.T) {
 		"half installed":   {map[string]string{"var/lib/dpkg/status": "Package: tea\nStatus: deinstall ok config-files\nVersion: 1\n"}, errs.Internal},
 		"nothing about it": {map[string]string{"var/lib/dpkg/status.d/x": ""}, errs.Internal},
 	} {
-		s := depot{new(mem.Store)}
+		s := new(mem.Store)
 		d, size, err := s.Put(t.Context(), bytes.NewReader(tarred(t, test.files)), "", -1)
 		if err != nil {
 			t.Fatal(err)
@@ -292,7 +280,7 @@ func TestHostileRoots(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		doc, err := sbom.Of(t.Context(), s, desc.Digest, sbom.Options{})
+		doc, err := sbom.Of(t.Context(), inspect.Depot{Blobs: s}, desc.Digest, sbom.Options{})
 		if (err == nil) != (test.want == errs.Internal) || err != nil && errs.KindOf(err) != test.want {
 			t.Errorf("%s: %v", name, err)
 		}

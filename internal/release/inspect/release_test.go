@@ -1,9 +1,7 @@
 package inspect_test
 
 import (
-	"context"
 	"debug/buildinfo"
-	"io"
 	"os"
 	"strings"
 	"testing"
@@ -12,7 +10,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"overland/internal/appfile"
-	"overland/internal/digest"
 	"overland/internal/nodeapi"
 	"overland/internal/platform"
 	"overland/internal/release"
@@ -20,18 +17,6 @@ import (
 	"overland/internal/store/mem"
 	"overland/internal/testkit/bins"
 )
-
-// depot is a store whose blobs are read in place.
-type depot struct{ *mem.Store }
-
-func (d depot) Section(ctx context.Context, blob digest.Digest) (*io.SectionReader, io.Closer, error) {
-	b, err := d.Open(ctx, blob)
-	if err != nil {
-		return nil, nil, err
-	}
-	size, err := d.Stat(ctx, blob)
-	return io.NewSectionReader(b, 0, size), b, err
-}
 
 // The standard library's reader, which knows more formats, must agree on what Overland builds.
 func TestProgramIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
@@ -68,7 +53,7 @@ func TestProgramIsReadAsTheStandardLibraryReadsIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := inspect.Release(t.Context(), depot{s}, desc.Digest)
+	got, err := inspect.Release(t.Context(), inspect.Depot{Blobs: s}, desc.Digest)
 	if err != nil {
 		t.Fatal(err)
 	}
