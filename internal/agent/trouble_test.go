@@ -57,7 +57,7 @@ func TestASiteThatHoldsBackNewsIsRefused(t *testing.T) {
 		t.Errorf("report %+v, %v", r, err)
 	}
 	w.runs()
-	o.Offline = true // a person says that there is no news to be had
+	o.Offline = true // the operator has said that nothing newer can be fetched
 	if r, err := a.Install(t.Context(), site{src}, o); err != nil || r.Outcome != nodeapi.Installed {
 		t.Errorf("offline: %+v, %v", r, err)
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Bounds are what a tar may have at most. In a zero field there is no bound.
+// Bounds limit what a tar may hold. A zero field means no limit.
 type Bounds struct {
 	Members int64
 	Bytes   int64        // of the tar, not compressed: contents, headers, and what follows its end

@@ -247,7 +247,7 @@ func TestWhoMayPull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const none = http.StatusNotFound // there is no such repository
+	const none = http.StatusNotFound // the repository does not exist
 	for _, c := range []struct {
 		private, secure, login bool
 		want                   int

@@ -20,7 +20,7 @@ const (
 	endless               // it goes on for too long
 )
 
-// reason is why there is no set, or why a package is not in it.
+// reason explains why no set exists, or why a package is left out of one.
 type reason struct {
 	kind  kind
 	name  *name

@@ -9,7 +9,7 @@ import (
 	"overland/internal/ecosystem/tool"
 )
 
-// TestAMachineWithoutApkRecordsToo: a builder asks the repositories that are written down, though there is no apk.
+// TestAMachineWithoutApkRecordsToo: a builder uses the configured repositories even where apk is not installed.
 func TestAMachineWithoutApkRecordsToo(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	etc := t.TempDir()
