@@ -159,6 +159,7 @@ var outside = []string{
 	"internal/testkit/badlink",
 	"internal/testkit/bins",
 	"internal/testkit/crash",
+	"internal/testkit/engines",
 	"internal/testkit/fuzz",
 	"internal/testkit/hello",
 	"internal/testkit/machine",
