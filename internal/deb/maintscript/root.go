@@ -1,9 +1,12 @@
 package maintscript
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -39,6 +42,30 @@ type at struct{ Root }
 const linksLimit = 40 // followed for one name, as Linux does
 
 var errLoop = errors.New("too many levels of symbolic links")
+
+// Put implements Root for names that are below the root: a script may have put others together, of "x/..".
+func (r at) Put(name string, f File, b []byte) error {
+	if err := below(name); err != nil {
+		return err
+	}
+	return r.Root.Put(name, f, b)
+}
+
+// Rename implements Root, like Put.
+func (r at) Rename(from, to string) error {
+	if err := cmp.Or(below(from), below(to)); err != nil {
+		return err
+	}
+	return r.Root.Rename(from, to)
+}
+
+// below returns an error unless name is one of a file below the root.
+func below(name string) error {
+	if name == "." || !filepath.IsLocal(name) || path.Clean(name) != name {
+		return fmt.Errorf("%q is not a file below the root", name)
+	}
+	return nil
+}
 
 // name returns the name in the root of what a script in the folder dir calls p; follow = of what a link at its end leads to. The
 // last part need not exist, the others must.

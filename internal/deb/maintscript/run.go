@@ -132,14 +132,40 @@ func (r *run) shell(ctx context.Context, tree *script, args []string, env expand
 		}
 	}
 	shell, lost := interp.New(
-		interp.Env(env), interp.Dir("/"), interp.Params(append([]string{"--"}, args...)...), interp.StdIO(in, out, err),
+		interp.Env(nowhere{env}), interp.Dir("/"), interp.Params(append([]string{"--"}, args...)...), interp.StdIO(in, out, err),
 		interp.CallHandler(call), interp.OpenHandler(r.open), interp.ReadDirHandler2(r.list), interp.StatHandler(r.stat), interp.AccessHandler(r.access),
 		interp.ExecHandlers(func(interp.ExecHandlerFunc) interp.ExecHandlerFunc { return r.exec }),
 	)
 	if lost != nil {
 		return lost
 	}
-	return shell.Run(ctx, tree.File)
+	whole := *tree.File
+	whole.Stmts = append(temporary(env), whole.Stmts...)
+	return shell.Run(ctx, &whole)
+}
+
+// nowhere is an environment whose folder for temporary files cannot be. The interpreter opens names below that folder on this
+// machine, and not through its handlers, when they look like those of its own pipes.
+type nowhere struct{ expand.Environ }
+
+const temporaryFolder = "TMPDIR"
+
+// Get implements expand.Environ.
+func (e nowhere) Get(name string) expand.Variable {
+	v := e.Environ.Get(name)
+	if name == temporaryFolder {
+		v.Set, v.Kind, v.Str = true, expand.String, "/dev/null/none"
+	}
+	return v
+}
+
+// temporary returns the statements that give a script the folder for temporary files that env has, in the place of nowhere's.
+func temporary(env expand.Environ) []*syntax.Stmt {
+	word, err := syntax.Quote(env.Get(temporaryFolder).String(), syntax.LangPOSIX)
+	if err != nil { // a NUL byte: no name of a file has one
+		word = "''"
+	}
+	return statements(temporaryFolder + "=" + word)
 }
 
 // echo returns the command that prints args as dash does: with what follows a backslash.
@@ -177,7 +203,7 @@ func parse(name string, text []byte) (*script, error) {
 		return nil, errs.E(errs.Invalid, err)
 	}
 	if slices.ContainsFunc(words[1:], func(w string) bool { return strings.HasPrefix(w, "-") && strings.Contains(w, "e") }) {
-		tree.Stmts = append([]*syntax.Stmt{stopAtErrors()}, tree.Stmts...)
+		tree.Stmts = append(statements("set -e"), tree.Stmts...)
 	}
 	if err := allowed(tree, base == "bash"); err != nil {
 		return nil, err
@@ -188,19 +214,41 @@ func parse(name string, text []byte) (*script, error) {
 	return &script{tree, base == "bash"}, nil
 }
 
+// machine are the variables that the interpreter asks this machine for, or that differ from run to run.
+var machine = []string{"$", "PPID", "RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID"}
+
 // allowed refuses what the interpreter would ask this machine for, or do with it.
 func allowed(tree *syntax.File, bash bool) (err error) {
 	syntax.Walk(tree, func(n syntax.Node) bool {
 		switch n := n.(type) {
 		case *syntax.ParamExp:
-			if n.Param != nil && slices.Contains([]string{"$", "PPID", "RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID"}, n.Param.Value) {
+			switch {
+			case n.Param != nil && slices.Contains(machine, n.Param.Value):
 				err = &UnknownError{"it uses $" + n.Param.Value}
+			case n.Excl:
+				err = &UnknownError{"it uses ${!…}"} // any of them
 			}
+		case *syntax.ArithmExp, *syntax.ArithmCmd, *syntax.LetClause:
+			syntax.Walk(n, func(n syntax.Node) bool {
+				if l, ok := n.(*syntax.Lit); ok && slices.Contains(machine, l.Value) {
+					err = &UnknownError{"it uses $" + l.Value}
+				}
+				return err == nil
+			})
+		case *syntax.DeclClause:
+			if n.Variant.Value != "export" && slices.ContainsFunc(n.Args, func(a *syntax.Assign) bool { return a.Naked && a.Value != nil && refers(a.Value.Lit()) }) {
+				err = &UnknownError{"it uses variables that stand for others"}
+			}
+		case *syntax.TimeClause:
+			err = &UnknownError{"it measures time"}
 		case *syntax.Stmt:
 			if n.Background || n.Coprocess {
 				err = &UnknownError{"it starts something in the background"}
 			}
 		case *syntax.Word:
+			if first, ok := n.Parts[0].(*syntax.Lit); ok && len(first.Value) > 1 && first.Value[0] == '~' && first.Value[1] != '/' {
+				err = &UnknownError{"it uses " + first.Value}
+			}
 			if !bash && syntax.SplitBraces(n) {
 				err = &UnknownError{"it uses {…,…}, which sh does not expand"}
 			}
@@ -210,6 +258,11 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 		return err == nil
 	})
 	return err
+}
+
+// refers reports whether option, of declare, makes a variable stand for another.
+func refers(option string) bool {
+	return strings.HasPrefix(option, "-") && strings.Contains(option, "n")
 }
 
 // later refuses text, which a script has put together or reads from a file and runs.
@@ -260,13 +313,13 @@ func tails(stmt *syntax.Stmt) {
 	}
 }
 
-// stopAtErrors is the statement "set -e", for scripts that say it in their first line.
-func stopAtErrors() *syntax.Stmt {
-	tree, err := syntax.NewParser().Parse(strings.NewReader("set -e"), "")
+// statements returns text, which is ours, parsed.
+func statements(text string) []*syntax.Stmt {
+	tree, err := syntax.NewParser().Parse(strings.NewReader(text), "")
 	if err != nil {
-		panic(err) // the words are ours
+		panic(err)
 	}
-	return tree.Stmts[0]
+	return tree.Stmts
 }
 
 // run is one script while it runs. The interpreter calls from several goroutines when there are pipes.
@@ -323,31 +376,58 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	if r.calls++; r.calls > callsLimit {
 		return nil, errs.Errorf(errs.Invalid, "it runs more than %d commands", callsLimit)
 	}
-	switch {
-	case args[0] == "eval":
-		return args, r.later(strings.Join(args[1:], " "))
-	case args[0] == "trap" && len(args) > 1:
-		return args, r.later(args[1])
-	case (args[0] == "." || args[0] == "source") && len(args) > 1 && !strings.Contains(args[1], "/"):
+	return r.judged(hc, args)
+}
+
+// judged returns args, a command, as the interpreter shall have it. What it would do on this machine is refused.
+func (r *run) judged(hc interp.HandlerContext, args []string) ([]string, error) {
+	switch name, rest := args[0], args[1:]; {
+	case name == "command" || name == "builtin":
+		if len(rest) > 0 && rest[0] == "--" {
+			rest = rest[1:]
+		}
+		if len(rest) == 0 {
+			return args, nil
+		}
+		if name == "command" && (rest[0] == "-v" || rest[0] == "-V") {
+			return append([]string{"which"}, rest[1:]...), nil
+		}
+		if strings.HasPrefix(rest[0], "-") {
+			return nil, r.fail("it runs %s", strings.Join(args, " "))
+		}
+		// The interpreter does not ask about what it runs for these two.
+		inner, err := r.judged(hc, rest)
+		if err != nil || inner[0] == "which" {
+			return inner, err
+		}
+		return append([]string{name}, inner...), nil
+	case name == "eval":
+		return args, r.later(strings.Join(rest, " "))
+	case name == "trap":
+		for _, text := range rest {
+			if err := r.later(text); err != nil {
+				return nil, err
+			}
+		}
+		return args, nil
+	case (name == "." || name == "source") && len(rest) > 0 && !strings.Contains(rest[0], "/"):
 		return nil, r.fail("it runs %s", strings.Join(args, " ")) // from a folder of the PATH
-	case (args[0] == "." || args[0] == "source") && len(args) > 1 && args[1] != confmodule:
-		text, err := r.root.read(hc.Dir, args[1])
+	case (name == "." || name == "source") && len(rest) > 0 && rest[0] != confmodule:
+		text, err := r.root.read(hc.Dir, rest[0])
 		if err != nil {
-			return args, nil // the interpreter opens it again, and says so
+			return args, nil //nolint:nilerr // the interpreter opens it again, and says so
 		}
 		return args, r.later(string(text))
-	case args[0] == "command" && len(args) == 3 && (args[1] == "-v" || args[1] == "-V"):
-		return []string{"which", args[2]}, nil
-	case args[0] == "type" || args[0] == "hash":
-		return append([]string{"which"}, args[1:]...), nil
-	case args[0] == "umask" && len(args) == 2 && strings.Trim(args[1], "01234567") == "":
-		return []string{"eval", umask + "=" + args[1]}, nil // of this subshell alone
-	case args[0] == "umask":
+	case name == "type" || name == "hash":
+		return append([]string{"which"}, rest...), nil
+	case name == "umask" && len(rest) == 1 && strings.Trim(rest[0], "01234567") == "":
+		return []string{"eval", umask + "=" + rest[0]}, nil // of this subshell alone
+	case name == "umask":
 		return nil, r.fail("it runs %s", strings.Join(args, " "))
-	case (args[0] == "[" || args[0] == "test") && slices.Contains(args, ""):
+	case (name == "[" || name == "test") && slices.Contains(rest, ""):
 		return named(args), nil
-	case args[0] == "cd" && len(args) > 1 && strings.HasPrefix(args[1], "-"), args[0] == "pwd" && len(args) > 1, // they would look at this machine
-		slices.Contains([]string{"kill", "ulimit", "exec", "wait", "bg", "fg", "jobs", "times", "fc", "enable", "dirs", "pushd", "popd"}, args[0]):
+	case name == "cd" && len(rest) > 0 && strings.HasPrefix(rest[0], "-"), name == "pwd" && len(rest) > 0, // they would look at this machine
+		slices.Contains([]string{"alias", "kill", "ulimit", "exec", "wait", "bg", "fg", "jobs", "times", "fc", "enable", "dirs", "pushd", "popd"}, name):
 		return nil, r.fail("it runs %s", strings.Join(args, " "))
 	}
 	return args, nil

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -234,6 +236,22 @@ func TestWhatScriptsCannotDo(t *testing.T) {
 		"the background":          {"true & wait", "it starts something in the background", true},
 		"substituted files":       {"#!/bin/bash\ncat <(true)", "it uses <(…)", true},
 		"its process, evaluated":  {"eval 'echo $'$", "it uses $$", true},
+		"by two ways":             {"builtin eval 'echo $'$", "it uses $$", true},
+		"by three":                {"command builtin eval 'echo $'$", "it uses $$", true},
+		"in a sum":                {"#!/bin/bash\necho $((PPID))", "it uses $PPID", true},
+		"by another name":         {"#!/bin/bash\nn=PPID; echo ${!n}", "it uses ${!", true},
+		"as another name":         {"#!/bin/bash\ndeclare -n n=PPID; echo $n", "variables that stand for others", true},
+		"by an alias":             {"alias 'x=echo $PPID'", "it runs alias", true},
+		"in a trap with a dash":   {"trap -- 'echo $'$ EXIT", "it uses $$", true},
+		"a home of this machine":  {"echo ~daemon", "it uses ~daemon", true},
+		"one after a colon":       {"echo ${none:-~daemon/x}", "it uses ~daemon/x", true},
+		"a folder's other name":   {"builtin pwd -P", "it runs pwd -P", true},
+		"programs of the machine": {"command -v no-such /bin/cat-of-this-machine && command -v /proc/version no-such", "exit code 1", false},
+		"the time":                {"#!/bin/bash\ntime true", "it measures time", true},
+		"a link above the root":   {"ln -s /x/.. /", "not a file below the root", false},
+		"a copy above the root":   {"mkdir -p /a/b; cp -r /a/b/.. /", "not a file below the root", false},
+		"moved above the root":    {"mkdir -p /a/b; mv /a/b/.. /", "not a file below the root", false},
+		"a link for the root":     {"ln -s /x/.. /etc", "not a file below the root", false},
 		"files, in a trap":        {"#!/bin/bash\ntrap 'cat <(true)' EXIT", "it uses <(…)", true},
 		"the background, sourced": {"echo 'true &' > /etc/a; . /etc/a", "it starts something in the background", true},
 		"braces":                  {"touch /etc/{a,b}", "which sh does not expand", true},
@@ -271,6 +289,36 @@ func TestWhatScriptsCannotDo(t *testing.T) {
 	cancel()
 	if err := maintscript.New(tree(), time.Time{}).Run(ctx, tea, "postinst", []byte("#!/bin/sh\nwhile :; do :; done")); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// The interpreter itself opens names that look like those of its own pipes.
+func TestAScriptOpensNothingOfThisMachine(t *testing.T) {
+	dir := t.TempDir()
+	const name = "/sh-interp-1"
+	secret := filepath.Join(dir, name)
+	if err := os.WriteFile(secret, []byte("secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	for _, text := range []string{
+		"echo x > " + secret, "cat < " + secret, "TMPDIR=" + dir + "; echo x > " + secret, "export TMPDIR=" + dir + "; write", "export TMPDIR=" + dir + "; . /usr/bin/write", "export TMPDIR=" + dir + "/; write",
+		"echo x > /tmp" + name + "; cat < /tmp" + name + " > /etc/a", "echo x > /dev/null/none" + name, "echo $TMPDIR > /etc/a",
+	} {
+		r := newRoot().with("usr/bin/write", "#!/bin/sh\necho x > "+secret+"; cat < "+secret, 0o755)
+		changed, err := ran(t, r, text)
+		if strings.HasPrefix(text, "echo $") != strings.Contains(changed, "/tmp\\n") || strings.Contains(changed, "secret") || strings.Contains(fmt.Sprint(err), "secret") {
+			t.Errorf("%s: %q %v", text, changed, err)
+		}
+	}
+	if b, err := os.ReadFile(secret); err != nil || string(b) != "secret" {
+		t.Errorf("%q %v", b, err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 1 {
+		t.Error(list, err)
+	}
+	if _, err := os.Lstat("/tmp" + name); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }
 
