@@ -42,6 +42,7 @@ type local interface{ Local() bool }
 type Blob struct {
 	Digest digest.Digest
 	Size   int64         // bytes; -1 is unknown, and then at most Options.Unknown bytes are taken
+	Else   bool          // the caller has somebody else to ask: sources that drip are given up
 	Chunks digest.Digest // blob of the raw 32-byte sha256 of each store.ChunkSize bytes; "" is none
 }
 

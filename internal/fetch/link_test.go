@@ -3,12 +3,15 @@ package fetch_test
 import (
 	"context"
 	"errors"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fetch"
+	"overland/internal/httpx"
 	"overland/internal/testkit/badlink"
 )
 
@@ -239,4 +242,98 @@ func TestCancelled(t *testing.T) {
 		want(t, s, body)
 		atMost(t, link.Link, len(body))
 	})
+}
+
+// dripping is a source that has body, and sends as many bytes as given after each pause.
+func dripping(name string, body []byte, bytes int, pause time.Duration) *fake {
+	return &fake{name: name, open: func(ctx context.Context, _ digest.Digest, off int64) (io.ReadCloser, int64, error) {
+		return io.NopCloser(&drip{ctx, body[off:], bytes, pause}), int64(len(body)), nil
+	}}
+}
+
+type drip struct {
+	ctx   context.Context
+	left  []byte
+	bytes int
+	pause time.Duration
+}
+
+func (d *drip) Read(p []byte) (int, error) {
+	if len(d.left) == 0 {
+		return 0, io.EOF
+	}
+	select {
+	case <-d.ctx.Done():
+		return 0, d.ctx.Err()
+	case <-time.After(d.pause):
+	}
+	n := copy(p, d.left[:min(d.bytes, len(d.left))])
+	d.left = d.left[n:]
+	return n, nil
+}
+
+// A source that drips never goes silent. Where another one has the blob, everybody who waits for it
+// has it from there; two that are slow are compared, and neither is given up.
+func TestADripHoldsUpNobody(t *testing.T) {
+	body := random(42, mib)
+	for name, c := range map[string]struct {
+		sources []fetch.Source
+		within  time.Duration
+	}{
+		"a byte every half minute, and a good one": {[]fetch.Source{
+			dripping("drip", body, 1, 29*time.Second), having("good", nil, body),
+		}, 2 * time.Minute},
+		"just above what is a drip, and a good one": {[]fetch.Source{
+			dripping("drip", body, 150, time.Second), having("good", nil, body),
+		}, 2 * time.Minute},
+		"a slow link of 1 KB/s, and one that is slower": {[]fetch.Source{
+			dripping("slow", body, 1024, time.Second), dripping("drip", body, 16, time.Second),
+		}, 1024*time.Second + 4*time.Minute},
+		"a link of 4 KB/s, and one that is dead": {[]fetch.Source{
+			dripping("slow", body, 4096, time.Second), failing("dead", errDown),
+		}, 256 * time.Second},
+		"a link of 40 B/s alone": {[]fetch.Source{dripping("slow", body, 40, time.Second)}, 27_000 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStore(t)
+				f := fetch.New(s, fetch.Options{Sources: c.sources})
+				began := time.Now()
+				if err := f.Fetch(t.Context(), plainBlob(body)); err != nil {
+					t.Fatal(err)
+				}
+				if took := time.Since(began); took > c.within {
+					t.Errorf("took %s", took)
+				}
+				want(t, s, body)
+			})
+		})
+	}
+}
+
+// What drips in alone, or for somebody who has others to ask, is given up in the end, and by name.
+func TestOnlyDripsIsUnavailable(t *testing.T) {
+	body := random(43, mib)
+	for name, c := range map[string]struct {
+		els    bool
+		within time.Duration
+	}{
+		"alone":              {false, 2 * time.Hour},
+		"with others to ask": {true, 2 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := fetch.New(newStore(t), fetch.Options{Sources: []fetch.Source{dripping("drip", body, 1, 20*time.Second)}})
+				b, began := plainBlob(body), time.Now()
+				b.Else = c.els
+				err := f.Fetch(t.Context(), b)
+				if !errors.Is(err, httpx.ErrDrips) || errs.KindOf(err) != errs.Unavailable {
+					t.Errorf("fetched: %v", err)
+				}
+				if took := time.Since(began); took > c.within {
+					t.Errorf("given up after %s", took)
+				}
+			})
+		})
+	}
 }

@@ -2,10 +2,12 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // pick returns the source to ask next, waiting while every one of them rests after a failure. When
@@ -59,13 +61,37 @@ func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 	return 0, 0, false
 }
 
+// better returns the pace, in bytes a second, below which source i is left for another one: half of
+// a link that nobody may give up while there is a source that was not asked yet, else half of what
+// another one did. To leave costs nothing: the next one goes on where this one was. 0 = there is no other.
+func (t *transfer) better(i int) (pace int64) {
+	if t.solo || t.src[i].noRange {
+		return 0
+	}
+	if t.b.Else {
+		pace = httpx.SharedPace
+	}
+	for j := range t.src {
+		s := &t.src[j]
+		_, avoided := t.f.health.Look(t.ids[j])
+		switch {
+		case j == i || s.out || s.noRange:
+		case s.err == nil && !avoided:
+			return httpx.LegalPace / 2
+		default:
+			pace = max(pace, s.pace/2)
+		}
+	}
+	return pace
+}
+
 // failed records an attempt of source i. A source that keeps connections drops them after silence:
 // another one over the same dead link would cost as long again.
-func (t *transfer) failed(i int, took time.Duration, got int64, silent bool) {
-	cost := took
+func (t *transfer) failed(i int, took time.Duration, got int64, err error) {
+	cost, silent := took, errors.Is(err, httpx.ErrStalled)
 	if silent {
 		cost = t.f.o.Stall
-	} else if got > 0 {
+	} else if got > 0 && !errors.Is(err, httpx.ErrDrips) {
 		cost = 0
 	}
 	t.f.health.Failed(t.ids[i], t.f.o.Backoff, cost, got)

@@ -212,6 +212,7 @@ func (s *SiteSource) Ask(ctx context.Context, path string, limit int64, heard fu
 	w := httpx.NewWatchdog(ctx, s.o.Stall)
 	defer w.Stop()
 	w.Interim = heard
+	w.Hurry(httpx.SharedPace)
 	resp, err := s.get(w.Context(), path, nil)
 	if err != nil {
 		return nil, w.Explain(err)

@@ -59,6 +59,7 @@ const disk = -1
 type standing struct {
 	err     error // the last one
 	idle    int   // attempts since the last new byte
+	pace    int64 // bytes a second, when it was left because it was slow
 	noRange bool  // only from the beginning
 	over    outcome
 	out     bool // not asked again, because of over
@@ -158,7 +159,7 @@ func (t *transfer) run(ctx context.Context) error {
 		}
 		began, before, moved := time.Now(), t.best, t.meter.e.Moved
 		whole, err = t.read(ctx, i)
-		if t.best > before {
+		if t.best > before && !errors.Is(err, httpx.ErrDrips) {
 			for j := range t.src {
 				t.src[j].idle = 0
 			}
@@ -196,11 +197,15 @@ func (t *transfer) note(ctx context.Context, i int, err error, began time.Time, 
 	case noRange:
 		s.noRange = true
 	default:
+		drips := errors.Is(err, httpx.ErrDrips)
+		if drips {
+			s.pace = int64(float64(got) / time.Since(began).Seconds())
+		}
 		s.idle++
-		if s.idle >= t.f.o.Attempts {
+		if s.idle >= t.f.o.Attempts || t.b.Else && drips && s.pace < httpx.SharedPace {
 			s.out, s.over = true, transient
 		}
-		t.failed(i, time.Since(began), got, errors.Is(err, httpx.ErrStalled))
+		t.failed(i, time.Since(began), got, err)
 	}
 	return nil
 }
@@ -218,6 +223,7 @@ func (t *transfer) read(ctx context.Context, i int) (whole bool, err error) {
 	w := httpx.NewWatchdog(ctx, t.f.o.Stall)
 	defer w.Stop()
 	w.Interim = t.meter.waits
+	w.Hurry(t.better(i))
 	from := t.off
 	if t.src[i].noRange {
 		from = 0

@@ -13,11 +13,28 @@ import (
 	"overland/internal/errs"
 )
 
-// ErrStalled means that no byte came for as long as a Watchdog waits.
-var ErrStalled = errors.New("went silent")
+var (
+	// ErrStalled means that no byte came for as long as a Watchdog waits.
+	ErrStalled = errors.New("went silent")
+	// ErrDrips means that fewer bytes came than on any link that a Watchdog waits for.
+	ErrDrips = errors.New("drips")
+)
 
-// Watchdog ends its context when nothing was seen for a while: a link of 4 KB/s is a legal link, so
-// it is silence that ends a transfer, not a deadline. It is safe for concurrent use.
+// The slowest link that is a legal one, in bytes a second, and what is left of it for each of 30 transfers.
+const (
+	LegalPace  = 4 << 10
+	SharedPace = LegalPace / 30
+)
+
+// dripStalls is how often the silence that is allowed fits into the time in which trickle must
+// come: 7 bytes a second where 30 s of silence are, so that a link of LegalPace may be shared by 600
+// transfers, or by 150 in records of TLS, which cannot be read in part.
+const dripStalls = 20
+
+const hurryStalls = 2 // the same for Hurry
+
+// Watchdog ends its context when nothing, or next to nothing, was seen for a while: a link of 4 KB/s
+// is a legal link, so it is silence that ends a transfer, not a deadline. It is safe for concurrent use.
 type Watchdog struct {
 	// Interim is called when an interim answer says that more has come to the other side; nil =
 	// nobody is told. It is set before the request.
@@ -30,13 +47,18 @@ type Watchdog struct {
 
 	mu      sync.Mutex
 	silence func() time.Duration // since the last byte came in below what can be read; nil = not known
+	least   int64                // bytes that must come in each within
+	within  time.Duration
+	reading time.Time     // when the read under way began; zero = there is none
+	spent   time.Duration // in reads that ended, of this within: not the time that our own disk takes
+	came    int64         // bytes, meanwhile
 }
 
 type watchdogKey struct{}
 
 // NewWatchdog returns a Watchdog that allows so much silence. The caller stops it.
 func NewWatchdog(ctx context.Context, stall time.Duration) *Watchdog {
-	w := &Watchdog{stall: stall}
+	w := &Watchdog{stall: stall, least: trickle, within: dripStalls * stall}
 	w.ctx, w.cancel = context.WithCancelCause(context.WithValue(ctx, watchdogKey{}, w))
 	w.timer = time.AfterFunc(stall, w.expire)
 	return w
@@ -49,7 +71,7 @@ func WatchdogOf(ctx context.Context) *Watchdog {
 }
 
 // Context returns the context that it ends: with an error of kind
-// Unavailable that wraps ErrStalled.
+// Unavailable that wraps ErrStalled or ErrDrips.
 func (w *Watchdog) Context() context.Context { return w.ctx }
 
 // expire runs when nothing could be read for a while, and ends the context unless
@@ -57,13 +79,62 @@ func (w *Watchdog) Context() context.Context { return w.ctx }
 func (w *Watchdog) expire() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.silence != nil && w.ctx.Err() == nil {
+	if w.drips(); w.silence != nil && w.ctx.Err() == nil {
 		if left := w.stall - w.silence(); left > 0 {
 			w.timer.Reset(left)
 			return
 		}
 	}
 	w.cancel(errs.E(errs.Unavailable, fmt.Errorf("%w: no byte for %s", ErrStalled, w.stall)))
+}
+
+// Hurry ends the context also when less than pace, in bytes a second, comes for a while: the caller
+// has somebody else to ask.
+func (w *Watchdog) Hurry(pace int64) {
+	within := hurryStalls * w.stall
+	least := int64(float64(pace) * within.Seconds())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if least*int64(w.within) > w.least*int64(within) {
+		w.least, w.within = least, within
+	}
+}
+
+// begins says that a read begins.
+func (w *Watchdog) begins() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.reading = time.Now()
+}
+
+// ended says that it brought n bytes.
+func (w *Watchdog) ended(n int) {
+	if n > 0 {
+		w.Seen()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.spent += time.Since(w.reading)
+	w.reading = time.Time{}
+	w.came += int64(n)
+	w.drips()
+}
+
+// drips ends the context when too little came. w.mu is held.
+func (w *Watchdog) drips() {
+	in := w.spent
+	if !w.reading.IsZero() {
+		in += time.Since(w.reading)
+	}
+	switch {
+	case w.came >= w.least:
+		w.spent, w.came = 0, 0
+		if !w.reading.IsZero() {
+			w.reading = time.Now()
+		}
+	case in >= w.within:
+		w.cancel(errs.E(errs.Unavailable, fmt.Errorf("%w: %d bytes in %s", ErrDrips, w.came, in.Round(time.Second))))
+	}
 }
 
 // Seen starts the wait again.
@@ -117,10 +188,9 @@ type watched struct {
 }
 
 func (r *watched) Read(p []byte) (int, error) {
+	r.w.begins()
 	n, err := r.r.Read(p)
-	if n > 0 {
-		r.w.Seen()
-	}
+	r.w.ended(n)
 	if err == io.EOF {
 		return n, err
 	}

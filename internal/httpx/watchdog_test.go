@@ -363,3 +363,72 @@ func TestWhatStandsStillIsToldOnce(t *testing.T) {
 		}
 	})
 }
+
+// dripping brings so many bytes at a time, each after a pause.
+type dripping struct {
+	bytes int
+	pause time.Duration
+}
+
+func (d dripping) Read(p []byte) (int, error) {
+	time.Sleep(d.pause)
+	return copy(p, make([]byte, d.bytes)), nil
+}
+
+// A byte now and then is never silence. What is left of a link of 4 KB/s that 150 share goes on for
+// as long as it takes, though a record of TLS comes every ten minutes.
+func TestADripEndsATransfer(t *testing.T) {
+	for name, c := range map[string]struct {
+		from  dripping
+		pace  int64
+		drips bool
+	}{
+		"a byte every four seconds":                  {dripping{1, 4 * time.Second}, 0, true},
+		"a byte a second":                            {dripping{1, time.Second}, 0, true},
+		"records on a link that many share":          {dripping{16 << 10, 199 * time.Second / 20}, 0, false},
+		"a link of 4 KB/s, with others to ask":       {dripping{2 << 10, time.Second / 2}, httpx.LegalPace / 2, false},
+		"a quarter of that, with others to ask":      {dripping{512, time.Second / 2}, httpx.LegalPace / 2, true},
+		"a quarter of that, with nobody to ask":      {dripping{512, time.Second / 2}, 0, false},
+		"a slower pace than what is needed anyway":   {dripping{1, time.Second}, 1, true},
+		"shared by 30, with somebody else to ask":    {dripping{httpx.SharedPace + 1, time.Second}, httpx.SharedPace, false},
+		"a tenth of that, with somebody else to ask": {dripping{httpx.SharedPace / 10, time.Second}, httpx.SharedPace, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := httpx.NewWatchdog(t.Context(), stall)
+				defer w.Stop()
+				w.Hurry(c.pace)
+				r, buf := w.Over(c.from), make([]byte, 16<<10)
+				for began := time.Now(); time.Since(began) < 4*time.Hour && w.Context().Err() == nil; {
+					if _, err := r.Read(buf); err != nil {
+						t.Fatal(err)
+					}
+					time.Sleep(stall / 2) // our own disk, which is not the other side's fault
+				}
+				if got := errors.Is(context.Cause(w.Context()), httpx.ErrDrips); got != c.drips {
+					t.Errorf("ended: %v", context.Cause(w.Context()))
+				}
+			})
+		})
+	}
+}
+
+// Bytes below what can be read are no silence, but a drip of them is one.
+func TestADripBelowWhatCanBeReadEndsATransfer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := httpx.NewWatchdog(t.Context(), stall)
+		defer w.Stop()
+		in, out := io.Pipe()
+		defer out.Close()
+		b := &body{Reader: in}
+		b.came()
+		go func() { _, _ = w.Over(b).Read(make([]byte, 1)) }()
+		for range 100 {
+			time.Sleep(9 * time.Second)
+			b.came()
+		}
+		if err := context.Cause(w.Context()); !errors.Is(err, httpx.ErrDrips) || errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("ended: %v", err)
+		}
+	})
+}

@@ -59,7 +59,7 @@ func (c *Chain) findAt(ctx context.Context, s *fetch.SiteSource, protocol, key s
 	if err != nil {
 		return f, false, err
 	}
-	return f, !there, c.bring(ctx, fetch.Blob{Digest: f.Blob, Size: f.Size}, heard)
+	return f, !there, c.bring(ctx, fetch.Blob{Digest: f.Blob, Size: f.Size, Else: true}, heard)
 }
 
 // bring fetches a blob that is counted under another name than its own.

@@ -75,6 +75,7 @@ type Request struct {
 	Once     bool        // asked once and never again: what it does at the origin must not be done twice
 	Fixed    bool        // the content of the URL never changes: it is resumed without a validator too, and by a later process
 	Begun    func(*Flow) // called when the first byte is there to be read; not by GetInto; nil = nobody is told
+	Else     bool        // the caller has somebody else to ask: an answer that drips is left, and not asked for again
 	Local    bool        // a file: URL is read from this machine's disk; without it nobody can be led there
 	Heard    func()      // called when something comes, from other goroutines too; nil = nobody is told
 }
@@ -186,10 +187,10 @@ func (c *Client) getOne(ctx context.Context, r Request, from string, sink Sink, 
 		if err == nil {
 			return &Answer{Size: t.got, MediaType: t.media, Status: t.status, URL: t.name, Header: t.header, Spliced: t.spliced}, nil
 		}
-		if t.got > best { // what came again is not progress
+		if t.got > best && !errors.Is(err, httpx.ErrDrips) { // what came again, or drips, is not progress
 			best, tries, wait = t.got, 0, cmp.Or(c.Wait, DefaultWait)
 		}
-		if ctx.Err() != nil || !retryable(err) || r.Once || tries >= cmp.Or(c.Tries, DefaultTries) {
+		if ctx.Err() != nil || !retryable(err) || r.Once || r.Else && errors.Is(err, httpx.ErrDrips) || tries >= cmp.Or(c.Tries, DefaultTries) {
 			return nil, err
 		}
 		select {

@@ -45,6 +45,9 @@ func (t *transfer) attempt(ctx context.Context) error {
 	w := httpx.NewWatchdog(ctx, cmp.Or(t.c.Stall, DefaultStall))
 	defer w.Stop()
 	w.Interim = t.r.Heard
+	if t.r.Else {
+		w.Hurry(httpx.SharedPace)
+	}
 	err := t.once(w)
 	switch {
 	case err != nil && ctx.Err() != nil:

@@ -151,7 +151,8 @@ func (t *through) start(ctx context.Context, id string, do func(context.Context,
 // NotFound when each of them says that there is no such thing.
 func (t *through) first(ctx context.Context, bases []string, path string, req origin.Request, take func(base string, f *origin.Answer) error) error {
 	var failed error
-	for _, to := range t.living(bases) {
+	for i, to := range t.living(bases) {
+		req.Else = i < len(bases)-1
 		req.URL = strings.TrimSuffix(to, "/") + "/" + path
 		base := httpx.Redacted(to)
 		f, err := t.o.Fetch.Get(ctx, req)
