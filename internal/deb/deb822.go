@@ -2,10 +2,10 @@ package deb
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"overland/internal/errs"
 )
@@ -23,10 +23,11 @@ type Paragraph map[string]string
 // length: one paragraph, at most 8 MiB and 1000 fields, is in memory at a time. Lines
 // that begin with "#" are comments.
 type Decoder struct {
-	r    *bufio.Reader
-	only map[string]bool // fields that are kept; nil = all
-	line int
-	size int // bytes of the paragraph so far
+	r     *bufio.Reader
+	only  map[string]string // fields that are kept, by their names; nil = all
+	lower []byte            // the name of the last field
+	line  int
+	size  int // bytes of the paragraph so far
 }
 
 // NewDecoder returns a Decoder of r that keeps only the fields of these names (in
@@ -35,9 +36,9 @@ func NewDecoder(r io.Reader, only ...string) *Decoder {
 	d := &Decoder{r: bufio.NewReaderSize(r, 64<<10)}
 	for _, name := range only {
 		if d.only == nil {
-			d.only = map[string]bool{}
+			d.only = map[string]string{}
 		}
-		d.only[name] = true
+		d.only[name] = name
 	}
 	return d
 }
@@ -52,13 +53,12 @@ func (d *Decoder) Next() (Paragraph, error) {
 	p := Paragraph{}
 	d.size = 0
 	fields, name, keep := 0, "", false
-	var value strings.Builder
+	var value []byte
 	flush := func() {
 		if keep {
-			p[name] = value.String()
+			p[name] = string(value)
 		}
-		value.Reset()
-		keep = false
+		value, keep = value[:0], false
 	}
 	for {
 		line, err := d.readLine()
@@ -77,12 +77,11 @@ func (d *Decoder) Next() (Paragraph, error) {
 				return p, nil
 			}
 		case line[0] == ' ' || line[0] == '\t':
-			if name == "" {
+			if fields == 0 {
 				return nil, d.errorf("a continuation without a field")
 			}
 			if keep {
-				value.WriteByte('\n')
-				value.Write(line[1:])
+				value = append(append(value, '\n'), line[1:]...)
 			}
 		default:
 			flush()
@@ -93,25 +92,33 @@ func (d *Decoder) Next() (Paragraph, error) {
 			if name, rest, err = d.field(line); err != nil {
 				return nil, err
 			}
-			if keep = d.only == nil || d.only[name]; keep {
+			if keep = name != ""; keep {
 				if _, twice := p[name]; twice {
 					return nil, d.errorf("field %q appears twice", name)
 				}
-				value.WriteString(strings.TrimSpace(string(rest)))
+				value = append(value, bytes.TrimSpace(rest)...)
 			}
 		}
 	}
 }
 
-// field returns the name, in lower case, and the value of a line "Name: value".
+// field returns the name, in lower case, and the value of a line "Name: value". A field that is not kept has the
+// name "".
 func (d *Decoder) field(line []byte) (string, []byte, error) {
+	d.lower = d.lower[:0]
 	for i, c := range line {
 		switch {
 		case c == ':' && i > 0 && line[0] != '-':
-			return strings.ToLower(string(line[:i])), line[i+1:], nil
+			if d.only == nil {
+				return string(d.lower), line[i+1:], nil
+			}
+			return d.only[string(d.lower)], line[i+1:], nil
 		case c <= ' ' || c > '~' || c == ':':
 			return "", nil, d.errorf("not a field name")
+		case c >= 'A' && c <= 'Z':
+			c += 'a' - 'A'
 		}
+		d.lower = append(d.lower, c)
 	}
 	return "", nil, d.errorf("a line without a colon")
 }
@@ -145,10 +152,8 @@ func (d *Decoder) readLine() ([]byte, error) {
 	if n > 0 && line[n-1] == '\r' {
 		n--
 	}
-	for _, c := range line[:n] {
-		if c == 0 {
-			return nil, d.errorf("a NUL byte")
-		}
+	if bytes.IndexByte(line[:n], 0) >= 0 {
+		return nil, d.errorf("a NUL byte")
 	}
 	return line[:n:n], nil
 }

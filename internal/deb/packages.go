@@ -72,12 +72,22 @@ func parsePackage(p Paragraph) (*Package, error) {
 	if pkg.File.SHA256 = p["sha256"]; !isHex(pkg.File.SHA256, 64) || !filepath.IsLocal(pkg.Filename) || strings.ContainsAny(pkg.Filename, "\\\n") {
 		return nil, fmt.Errorf("%s: sha256 %.100q of the file %.100q", pkg.Name, pkg.File.SHA256, pkg.Filename)
 	}
-	for name, into := range map[string]*[]Alternatives{
-		"pre-depends": &pkg.PreDepends, "depends": &pkg.Depends, "conflicts": &pkg.Conflicts, "breaks": &pkg.Breaks, "recommends": &pkg.Recommends,
-		"suggests": &pkg.Suggests, "replaces": &pkg.Replaces, "enhances": &pkg.Enhances, "provides": &pkg.Provides,
+	for _, field := range [...]struct {
+		name string
+		into *[]Alternatives
+	}{
+		{"pre-depends", &pkg.PreDepends},
+		{"depends", &pkg.Depends},
+		{"conflicts", &pkg.Conflicts},
+		{"breaks", &pkg.Breaks},
+		{"recommends", &pkg.Recommends},
+		{"suggests", &pkg.Suggests},
+		{"replaces", &pkg.Replaces},
+		{"enhances", &pkg.Enhances},
+		{"provides", &pkg.Provides},
 	} {
-		if *into, err = ParseRelations(p[name]); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", pkg.Name, name, err)
+		if *field.into, err = ParseRelations(p[field.name]); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", pkg.Name, field.name, err)
 		}
 	}
 	return pkg, nil

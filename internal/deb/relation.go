@@ -69,18 +69,21 @@ func ParseRelations(field string) ([]Alternatives, error) {
 	if last := len(parts) - 1; strings.TrimSpace(parts[last]) == "" {
 		parts = parts[:last] // a comma at the end is allowed
 	}
-	if len(parts)+strings.Count(field, "|") > relationLimit {
+	names := len(parts) + strings.Count(field, "|")
+	if names > relationLimit {
 		return nil, errs.Errorf(errs.Invalid, "more than %d names in a field", relationLimit)
 	}
-	list := make([]Alternatives, len(parts))
+	list, all := make([]Alternatives, len(parts)), make([]Relation, 0, names)
 	for i, part := range parts {
+		first := len(all)
 		for one := range strings.SplitSeq(part, "|") {
 			r, ok := parseRelation(strings.TrimSpace(one))
 			if !ok {
 				return nil, errs.Errorf(errs.Invalid, "%.100q is not a package with a version", one)
 			}
-			list[i] = append(list[i], r)
+			all = append(all, r)
 		}
+		list[i] = all[first:len(all):len(all)]
 	}
 	return list, nil
 }
