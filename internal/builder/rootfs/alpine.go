@@ -38,8 +38,14 @@ var alpineArchitectures = map[platform.Platform]string{
 	"linux/amd64": "x86_64", "linux/arm/v6": "armhf", "linux/arm/v7": "armv7", "linux/arm64": "aarch64",
 }
 
-// architecture returns the distribution's name of p.
+// data reports whether r holds nothing that runs on a processor.
+func (r *Root) data() bool { return r.DataOnly == "yes" }
+
+// architecture returns the distribution's name of p, or, where that does not matter, of one that each base has.
 func (r *Root) architecture(p platform.Platform) (string, error) {
+	if r.data() {
+		p = "linux/amd64"
+	}
 	names, whose := architectures, "no distribution is"
 	if r.alpine() {
 		names, whose = alpineArchitectures, "Alpine is not"
@@ -175,7 +181,7 @@ func (b *Builder) alpine(ctx context.Context, j builder.Job, s settings, file, s
 		cut(j, c.Package, c.Depends)
 	}
 	j.Progress(builder.StepCompile, fmt.Sprintf("%d packages", len(answer.Packages)))
-	t, err := newTree(scratch, nil)
+	t, err := newTree(scratch, nil, s.Root.data())
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ type Root struct {
 	SkipScripts     []string // packages whose scripts may be unknown
 	WithoutSecurity string   // "yes" allows a base whose security archive lacks a platform
 	Updates         string   // "none" = the base as it was released; "" = all
+	DataOnly        string   // "yes" = nothing that runs on a processor: one root for all platforms
 }
 
 var (
@@ -54,6 +55,8 @@ func Keys() yamlfile.Builder {
 			func(r *Root) *string { return &r.WithoutSecurity }),
 		yamlfile.OneOf("updates", "Which updates of the base are taken: all of them, also security's, or none: then it is as it was released.", []string{"all", "none"},
 			func(r *Root) *string { return &r.Updates }),
+		yamlfile.OneOf("data-only", "Whether it holds nothing that runs on a processor: certificates, users, time zones. It is the same for every platform then.", []string{"yes", "no"},
+			func(r *Root) *string { return &r.DataOnly }),
 	})
 	b.Example = "for a root file system: rootfs: {from: debian/trixie, packages: [libc6, busybox]}"
 	return b

@@ -13,7 +13,7 @@ func TestKeys(t *testing.T) {
 	const head = "overland: 1\nname: a\nartifacts:\n  a: {rootfs: {from: debian/trixie, packages: [libc6]}}\n"
 	format := yamlfile.Format{Builders: []yamlfile.Builder{rootfs.Keys()}, Runtimes: []yamlfile.Runtime{{Name: "process"}}}
 	yamltest.Run(t, format, map[string]string{
-		"rootfs": "overland: 1\nname: a\nartifacts:\n  a: {rootfs: {from: debian/trixie, packages: [libc6, \"busybox=1:1.37.0-6+b9\"], exclude: [bash], skip-scripts: [mawk], without-security: \"yes\", updates: none}, platforms: [linux/amd64]}\n",
+		"rootfs": "overland: 1\nname: a\nartifacts:\n  a: {rootfs: {from: debian/trixie, packages: [libc6, \"busybox=1:1.37.0-6+b9\"], exclude: [bash], skip-scripts: [mawk], without-security: \"yes\", updates: none, data-only: \"yes\"}, platforms: [linux/amd64]}\n",
 	}, map[string]yamltest.Refusal{
 		"without from":     {strings.Replace(head, "from: debian/trixie, ", "", 1), "f.yaml:4:15: rootfs has no key from", "from: ", true},
 		"without packages": {strings.Replace(head, ", packages: [libc6]", "", 1), "f.yaml:4:15: rootfs has no key packages", "packages: ", true},

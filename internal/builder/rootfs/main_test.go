@@ -94,7 +94,9 @@ func (a *archive) base(arch string) {
 	a.add("debian/calm", arch, "Package: base-files\nVersion: 13\nArchitecture: "+arch+"\nPre-Depends: awk", map[string]string{"postinst": baseFiles},
 		pack.DebEntry{Name: "./"}, pack.DebEntry{Name: "./etc/"}, pack.DebEntry{Name: "./root/"}, pack.DebEntry{Name: "./var/"}, pack.DebEntry{Name: "./usr/bin/"}, pack.DebEntry{Name: "./usr/lib/os-release", Text: "ID=debian\n"}, file("dot.profile"), file("dot.bashrc"),
 		file("profile"), file("motd"), pack.DebEntry{Name: "./tmp/", Header: tar.Header{Mode: 0o1777}})
-	a.add("debian/calm", arch, "Package: base-passwd\nVersion: 3\nArchitecture: "+arch+"\nDepends: libc6", nil,
+	a.add("debian/calm", arch, "Package: base-passwd\nVersion: 3\nArchitecture: "+arch+"\nDepends: libc6",
+		map[string]string{"md5sums": "0  usr/sbin/update-passwd\n1  usr/share/base-passwd/passwd.master\n"},
+		pack.DebEntry{Name: "./usr/sbin/update-passwd", Text: "\x7fELF for " + arch},
 		pack.DebEntry{Name: "./usr/share/base-passwd/passwd.master", Text: "root:*:0:0::/root:/bin/sh\n"},
 		pack.DebEntry{Name: "./usr/share/base-passwd/group.master", Text: "root:*:0:\nmail:*:8:\n"})
 }

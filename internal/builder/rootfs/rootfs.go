@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"overland/internal/builder"
 	"overland/internal/deb"
@@ -168,7 +169,7 @@ func (b *Builder) candidates(ctx context.Context, j builder.Job, s settings, scr
 
 // assemble writes the root file system of the packages in list to file.
 func assemble(ctx context.Context, root *Root, list []*candidate, file, scratch string) error {
-	t, err := newTree(scratch, merged)
+	t, err := newTree(scratch, merged, root.data())
 	if err != nil {
 		return err
 	}
@@ -229,6 +230,16 @@ func unpack(ctx context.Context, t *tree, c *candidate) error {
 	at := "var/lib/dpkg/status.d/" + c.Name
 	if err := t.write(at, fileMode, append(bytes.TrimRight(c.control, "\n"), '\n')); err != nil {
 		return err
+	}
+	if t.data { // without those of programs
+		var there []byte
+		for line := range bytes.Lines(sums) {
+			_, name, _ := strings.Cut(strings.TrimSpace(string(line)), "  ")
+			if name, err := t.clean(name); err == nil && t.has(name) {
+				there = append(there, line...)
+			}
+		}
+		sums = there
 	}
 	if len(sums) == 0 {
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"overland/internal/builder/rootfs"
 	"overland/internal/errs"
+	"overland/internal/platform"
 	"overland/internal/testkit/pack"
 )
 
@@ -153,5 +154,35 @@ func TestWhatIsAllowed(t *testing.T) {
 	root := rootfs.Root{From: "debian/calm", Packages: []string{"tea"}, Exclude: []string{"coffee"}, WithoutSecurity: "yes"}
 	if _, _, err := a.recorded(root, "linux/amd64"); err == nil || !strings.Contains(err.Error(), "tea depends on leaves | coffee") {
 		t.Errorf("excluded: %v", err)
+	}
+}
+
+// TestDataOnly: without programs it is one root file system for every platform, those included that the base lacks.
+func TestDataOnly(t *testing.T) {
+	a := newArchive(t)
+	a.add("debian/calm", "amd64", "Package: zones\nVersion: 1\nArchitecture: all", nil, pack.DebEntry{Name: "./usr/share/zoneinfo/UTC", Text: "TZif2"}, pack.DebEntry{Name: "./usr/share/short", Text: "x"})
+	a.add("debian/calm", "amd64", "Package: clock\nVersion: 1\nArchitecture: amd64", nil, pack.DebEntry{Name: "./usr/bin/clock", Text: "\x7fELF"})
+	a.publish()
+	root := rootfs.Root{From: "debian/calm", Packages: []string{"zones"}, DataOnly: "yes", Updates: "none"}
+	first, lock, err := a.recorded(root, "linux/amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []platform.Platform{"linux/arm/v5", "linux/arm/v6", "linux/arm/v7", "linux/arm64"} {
+		if b, err := a.again(root, p, lock); err != nil || !bytes.Equal(b, first) {
+			t.Errorf("for %s it is another one: %v", p, err)
+		}
+	}
+	for h, text := range members(t, first) {
+		if strings.Contains(string(text), "\x7fELF") || strings.Contains(h.Name, "update-passwd") || strings.Contains(string(text), "update-passwd") {
+			t.Errorf("%s: %q", h.Name, text)
+		}
+	}
+	if got := listed(t, first); !strings.Contains(got, " usr/share/zoneinfo/UTC TZif2\n") || !strings.Contains(got, " usr/share/short x\n") || !strings.Contains(got, " etc/passwd root:") {
+		t.Error(got)
+	}
+	root.Packages = []string{"clock"}
+	if _, _, err := a.recorded(root, "linux/amd64"); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "clock is not only data: /usr/bin/clock runs on one processor") {
+		t.Errorf("a program: %v", err)
 	}
 }

@@ -2,7 +2,9 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +40,7 @@ type tree struct {
 	names   int64
 	latest  time.Time // of all files; what is made here has it
 	merged  []string  // folders that are links to those of the same name below usr
+	data    bool      // nothing in it runs on a processor
 }
 
 // owner is a package that files are of.
@@ -60,13 +63,13 @@ type entry struct {
 }
 
 // newTree returns an empty tree whose spool is a file in the folder dir. Packages may have files in a folder that is
-// merged and in the one below usr, as long as the root has them in one.
-func newTree(dir string, merged []string) (*tree, error) {
+// merged and in the one below usr, as long as the root has them in one. With data, it takes no programs.
+func newTree(dir string, merged []string, data bool) (*tree, error) {
 	f, err := os.CreateTemp(dir, "spool-")
 	if err != nil {
 		return nil, err
 	}
-	return &tree{entries: map[string]*entry{}, spool: f, merged: merged}, nil
+	return &tree{entries: map[string]*entry{}, spool: f, merged: merged, data: data}, nil
 }
 
 func (t *tree) close() {
@@ -123,12 +126,33 @@ func (t *tree) add(p owner, h *tar.Header, r io.Reader) error {
 		}
 	}
 	if kind == tar.TypeReg {
+		if t.data {
+			head := make([]byte, len(elf.ELFMAG))
+			n, err := io.ReadFull(r, head)
+			switch {
+			case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+				return err
+			case string(head[:n]) == elf.ELFMAG:
+				return program(p, name)
+			}
+			r = io.MultiReader(bytes.NewReader(head[:n]), r)
+		}
 		e.at, e.size = t.size, h.Size
 		if err := t.spooled(r); err != nil {
 			return err
 		}
 	}
 	return t.set(name, e)
+}
+
+// program says what happens to a program or library of p in a root without any: what is always there goes without its
+// own, which only scripts need.
+func program(p owner, name string) error {
+	if slices.Contains(always, p.called()) {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s is not only data: /%s runs on one processor", p.called(), name),
+		"leave %s out, or say data-only: no, for a root file system of each platform", p.called())
 }
 
 // both says what happens to the entry old that e has the name of: keep = it stays.

@@ -71,7 +71,7 @@ func TestFilesOfATree(t *testing.T) {
 		"a file below a file":               {[]file{reg("a", "x"), reg("b", "x/y")}, errs.Untrusted},
 		"a folder that is merged, as files": {[]file{reg("a", "bin/x"), reg("b", "usr/bin/x")}, errs.Invalid},
 	} {
-		tree, err := newTree(t.TempDir(), []string{"bin"})
+		tree, err := newTree(t.TempDir(), []string{"bin"}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
