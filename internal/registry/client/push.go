@@ -34,6 +34,14 @@ import (
 type Options struct {
 	CA   []byte       // certificates in PEM that are believed beside the machine's
 	Said func(string) // called with each name once the registry has it; nil = not called
+	// Referrers are documents about the images, and about their index.
+	Referrers []Referrer
+}
+
+// Referrer is the manifest of a document, in the depot, and what it is about.
+type Referrer struct {
+	ocispec.Descriptor
+	Subject digest.Digest
 }
 
 // Pushed is a name that a registry has now.
@@ -82,6 +90,9 @@ func Push(ctx context.Context, s store.Blobs, to, version string, images []ocisp
 		}
 		done = append(done, Pushed{tag.String(), at, m.Digest})
 		o.Said(tag.String())
+	}
+	if err := p.refer(repo, o.Referrers); err != nil {
+		return done, err
 	}
 	tag := repo.Tag(version) // at last: it leads to all of them
 	if err := remote.WriteIndex(tag, &index{push: p, desc: desc}, p.options...); err != nil {
@@ -140,7 +151,7 @@ type push struct {
 }
 
 // explain returns err without what a registry has said beyond its own words, or a login.
-func (p *push) explain(tag name.Tag, err error) error {
+func (p *push) explain(tag name.Reference, err error) error {
 	what := "push " + tag.String()
 	if p.ctx.Err() != nil {
 		return p.ctx.Err()

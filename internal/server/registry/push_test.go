@@ -54,8 +54,12 @@ func TestAnImageIsPushed(t *testing.T) {
 		}
 		images = append(images, w.Descriptor)
 	}
+	note, err := image.PutReferrer(t.Context(), &s, image.Referrer{Subject: images[0], Type: "application/spdx+json", Content: []byte("{}")})
+	if err != nil {
+		t.Fatal(err)
+	}
 	push := func(to string) ([]client.Pushed, error) {
-		return client.Push(t.Context(), &s, to, "r412.abc", images, client.Options{CA: b.ca})
+		return client.Push(t.Context(), &s, to, "r412.abc", images, client.Options{CA: b.ca, Referrers: []client.Referrer{{Descriptor: note, Subject: images[0].Digest}}})
 	}
 	login("nobody")
 	if done, err := push(host + "/public/wallet"); errs.KindOf(err) != errs.Denied || len(done) != 0 || !strings.Contains(errs.HintOf(err), "docker login "+host) || strings.Contains(err.Error(), token) {
@@ -83,6 +87,10 @@ func TestAnImageIsPushed(t *testing.T) {
 				t.Errorf("%s: %d %v", names[i], got.status, got.header)
 			}
 		}
+	}
+	about := b.do(t, http.MethodGet, "/v2/public/wallet/referrers/"+string(images[0].Digest), "", "")
+	if about.status != http.StatusOK || strings.Count(about.body, `"artifactType":"application/spdx+json"`) != 1 {
+		t.Errorf("what is said about an image: %d %s", about.status, about.body)
 	}
 	out, err := exec.CommandContext(t.Context(), "skopeo", "inspect", "--tls-verify=false", "--no-creds", "--raw", "docker://"+host+"/public/wallet:r412.abc").CombinedOutput()
 	if err != nil || strings.Count(string(out), `"architecture"`) != 3 || !strings.Contains(string(out), `"variant":"v6"`) || strings.Contains(string(out), "unknown") {
