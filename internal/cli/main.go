@@ -42,7 +42,7 @@ func Main() int {
 
 // Run runs the program once and returns the exit code.
 func Run(ctx context.Context, env Env) int {
-	t := &term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock}
+	t := &term.Term{Stdin: env.Stdin, Stdout: env.Stdout, Stderr: env.Stderr, Getenv: env.Getenv, Clock: env.Clock, Version: readVersion().Version}
 	root := tree(t)
 	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)

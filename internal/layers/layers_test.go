@@ -98,6 +98,7 @@ var floors = map[string]int{
 	"netcache/server":           4,
 	"registry":                  4,
 	"sbom":                      4,
+	"provenance":                4,
 	"registry/client":           4,
 	"session":                   4,
 	"builder":                   5,

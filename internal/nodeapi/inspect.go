@@ -36,7 +36,11 @@ type Release struct {
 	Asks      []string      `json:"asks,omitempty"`     // what services ask for beyond the least: "web: capabilities net_bind_service"
 	Artifacts []Artifact    `json:"artifacts"`
 	Inputs    *Inputs       `json:"inputs,omitempty"`
-	Problem   string        `json:"problem,omitempty"` // why nobody may act on it; the volume's others are not touched by that
+	// Provenance are the ids of the keys that have signed how all artifacts were built, as the keys that may release; empty =
+	// it is not signed, or not here. Unproved says why what is there does not hold.
+	Provenance []string `json:"provenance,omitempty"`
+	Unproved   string   `json:"unproved,omitempty"`
+	Problem    string   `json:"problem,omitempty"` // why nobody may act on it; the volume's others are not touched by that
 }
 
 // Artifact is an artifact for one platform.

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"overland/internal/platform"
 	"overland/internal/registry/client"
 	"overland/internal/release"
+	"overland/internal/sbom"
 )
 
 // ImageOptions say which image of a signed release is meant.
@@ -86,11 +88,65 @@ func (p *Operator) SaveImage(ctx context.Context, o ImageOptions, all bool, w io
 }
 
 // PushImage sends an image to the repository to of a registry, HOST:PORT/NAME, as o.Ref's version, and for each platform
-// under a name of its own.
-func (p *Operator) PushImage(ctx context.Context, o ImageOptions, to string, how client.Options) ([]client.Pushed, error) {
-	_, list, err := p.images(ctx, o)
+// under a name of its own. What the image is made of and how it was built go with it, unless bare is set.
+func (p *Operator) PushImage(ctx context.Context, o ImageOptions, to string, bare bool, how client.Options) ([]client.Pushed, error) {
+	name, list, err := p.images(ctx, o)
 	if err != nil {
 		return nil, err
 	}
+	if !bare {
+		if how.Referrers, err = p.referrers(ctx, o.Ref, name, list); err != nil {
+			return nil, err
+		}
+	}
 	return client.Push(ctx, p.depot, to, o.Ref.Version, list, how)
+}
+
+// referrers writes what there is to say about each of images, the artifact name of ref, and about their index: an SBOM in
+// both formats, and signed provenance.
+func (p *Operator) referrers(ctx context.Context, ref release.Ref, name string, images []ocispec.Descriptor) ([]client.Referrer, error) {
+	index, err := image.PutIndex(ctx, p.depot, images, nil)
+	if err != nil {
+		return nil, err
+	}
+	var list []image.Referrer
+	var all []platform.Platform
+	for _, m := range append(slices.Clone(images), index) {
+		of := all // the index is the last
+		if m.Platform != nil {
+			of = []platform.Platform{platform.FromOCI(m.Platform)}
+			all = append(all, of...)
+		}
+		doc, err := p.SBOM(ctx, ref, sbom.Options{Artifact: name, Platforms: of})
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range sbom.Formats() {
+			var b bytes.Buffer
+			if err := f.Write(doc, &b); err != nil {
+				return nil, err
+			}
+			list = append(list, image.Referrer{Subject: m, Type: f.MediaType, Content: b.Bytes()})
+		}
+	}
+	signed, err := p.Provenance(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range append(slices.Clone(images), index) {
+		for _, one := range signed {
+			if one.Subject.Digest == m.Digest {
+				list = append(list, one.Referrer())
+			}
+		}
+	}
+	out := make([]client.Referrer, 0, len(list))
+	for _, r := range list {
+		desc, err := image.PutReferrer(ctx, p.depot, r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, client.Referrer{Descriptor: desc, Subject: r.Subject.Digest})
+	}
+	return out, nil
 }

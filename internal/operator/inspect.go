@@ -98,6 +98,17 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 			roles = append(roles, release.Channel(name).Role())
 		}
 	}
+	switch list, err := p.signedProvenance(ctx, now, ref, of); {
+	case errs.KindOf(err) == errs.NotFound: // not signed
+	case err != nil:
+		d.Unproved = err.Error()
+	default:
+		for _, one := range list {
+			if !slices.Contains(d.Provenance, one.Key.ID) {
+				d.Provenance = append(d.Provenance, one.Key.ID)
+			}
+		}
+	}
 	in.Releases = []nodeapi.Release{*d}
 	in.Signed, err = signedBy(now, roles)
 	return in, err

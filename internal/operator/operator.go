@@ -29,6 +29,7 @@ type Options struct {
 	Clock    clock.Clock                     // nil: the machine's
 	Agents   string                          // folder of agent programs; "" = "agents" beside this program
 	Compiled string                          // folder of the compilers' own caches; "" = cache/ in the site directory
+	Version  string                          // of this program, for provenance; "" = "devel"
 	Make     bool                            // a site directory that is missing is made
 	RootKeys string                          // folder of the private halves of root keys; "" = keys/root in the site directory
 	Isolated func() (required bool, _ error) // whether a release needs isolated builds; nil = it does not

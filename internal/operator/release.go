@@ -106,6 +106,9 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err != nil {
 		return nil, err
 	}
+	if _, err := p.Provenance(ctx, b.Ref); err != nil {
+		p.say.Warn(fmt.Sprintf("%s is released, but its provenance is not signed: %v", b.Ref, err))
+	}
 	return &Released{Built: b, Published: *done, Index: desc, Repository: root}, nil
 }
 

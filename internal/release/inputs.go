@@ -74,9 +74,17 @@ func InputsTag(ref Ref) string { return ref.String() + inputsSuffix }
 
 const inputsSuffix = "+inputs"
 
-// IsTag reports whether the tag name in a depot is that of a release or of its inputs.
+// ProvenanceTag returns the tag of the signed provenance of ref's artifacts in a depot. No release can have that name.
+func ProvenanceTag(ref Ref) string { return ref.String() + provenanceSuffix }
+
+const provenanceSuffix = "+provenance"
+
+// TagsOf returns all tags that belong to ref in a depot: its own, that of its inputs, and that of its provenance.
+func TagsOf(ref Ref) []string { return []string{ref.String(), InputsTag(ref), ProvenanceTag(ref)} }
+
+// IsTag reports whether the tag name in a depot is one of TagsOf a release.
 func IsTag(name string) bool {
-	_, err := ParseRef(strings.TrimSuffix(name, inputsSuffix))
+	_, err := ParseRef(strings.TrimSuffix(strings.TrimSuffix(name, inputsSuffix), provenanceSuffix))
 	return err == nil
 }
 

@@ -12,6 +12,21 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 )
 
+// Format is a form of document.
+type Format struct {
+	Name      string // "cyclonedx"
+	MediaType string
+	Write     func(*Document, io.Writer) error
+}
+
+// Formats returns the forms in which a Document is written.
+func Formats() []Format {
+	return []Format{
+		{"cyclonedx", "application/vnd.cyclonedx+json", (*Document).CycloneDX},
+		{"spdx", "application/spdx+json", (*Document).SPDX},
+	}
+}
+
 // label returns how an artifact is called: "wallet for linux/arm/v6".
 func (a Artifact) label() string { return fmt.Sprintf("%s for %s", a.Name, a.Platform) }
 

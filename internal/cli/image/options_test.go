@@ -17,8 +17,8 @@ func TestOptions(t *testing.T) {
 	verbtest.Options(t, push,
 		verbtest.Case[pushOptions]{Args: []string{"a@r1.b", "h:1/n"}, Want: pushOptions{release: "a@r1.b", to: "h:1/n"}},
 		verbtest.Case[pushOptions]{
-			Args: []string{"a@r1.b", "h:1/n", "--image", "i", "--platform", "linux/amd64", "--ca", "f", "--json"},
-			Want: pushOptions{release: "a@r1.b", to: "h:1/n", image: "i", platforms: []string{"linux/amd64"}, ca: "f", json: true},
+			Args: []string{"a@r1.b", "h:1/n", "--image", "i", "--platform", "linux/amd64", "--bare", "--ca", "f", "--json"},
+			Want: pushOptions{release: "a@r1.b", to: "h:1/n", image: "i", platforms: []string{"linux/amd64"}, bare: true, ca: "f", json: true},
 		},
 	)
 }

@@ -19,6 +19,7 @@ type pushOptions struct {
 	to        string // HOST:PORT/NAME
 	image     string
 	platforms []string
+	bare      bool   // without what explains the image
 	ca        string // file
 	json      bool
 }
@@ -31,7 +32,8 @@ func push(t *term.Term, run verb.Run[pushOptions]) *cobra.Command {
 		Long: "Sends an image of a signed release to a registry, a site's or any other: as NAME:VERSION an index of all platforms,\n" +
 			"and for each platform NAME:VERSION-arm32v6 and its like, which name that image alone. The index is named last. The\n" +
 			"login is what docker login, podman login or a credential helper has for HOST:PORT. What the registry has already is\n" +
-			"not sent again; layers go up as they were signed.",
+			"not sent again; layers go up as they were signed. Beside each image go its SBOM, as CycloneDX and as SPDX, and its\n" +
+			"signed provenance, as referrers: cosign verify-attestation --key checks that one (overland provenance).",
 		Example: "overland image push wallet@r412.abcdef012345 127.0.0.1:8443/staging/wallet\n" +
 			"overland image push wallet@r412.abcdef012345 127.0.0.1:8443/staging/wallet --platform linux/arm/v6 --ca site.pem",
 		Args:              cobra.ExactArgs(2),
@@ -42,6 +44,7 @@ func push(t *term.Term, run verb.Run[pushOptions]) *cobra.Command {
 		},
 	}
 	imageFlags(c, &o.image, &o.platforms)
+	c.Flags().BoolVar(&o.bare, "bare", false, "send no SBOM and no provenance beside it")
 	c.Flags().StringVar(&o.ca, "ca", "", "file with the registry's certificate in PEM, as overland site certificate prints it")
 	verb.JSONFlag(c, &o.json)
 	return c
@@ -62,7 +65,7 @@ func runPush(ctx context.Context, t *term.Term, o pushOptions) error {
 			return err
 		}
 	}
-	done, err := sitedir.Call(t, func(p *operator.Operator) ([]client.Pushed, error) { return p.PushImage(ctx, which, o.to, how) })
+	done, err := sitedir.Call(t, func(p *operator.Operator) ([]client.Pushed, error) { return p.PushImage(ctx, which, o.to, o.bare, how) })
 	if err != nil {
 		return err
 	}

@@ -12,5 +12,5 @@ import (
 
 // Verbs returns the verbs, each ready to run.
 func Verbs(t *term.Term) []*cobra.Command {
-	return []*cobra.Command{initVerb(t, runInit), build(t, runBuild), release(t, runRelease), bill(t, runSBOM), depot(t)}
+	return []*cobra.Command{initVerb(t, runInit), build(t, runBuild), release(t, runRelease), bill(t, runSBOM), origin(t, runProvenance), depot(t)}
 }

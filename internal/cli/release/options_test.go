@@ -66,6 +66,9 @@ func TestListAndStatsOptions(t *testing.T) {
 			Want: sbomOptions{release: "a@r1.b", artifact: "x", platforms: []string{"linux/arm64"}, format: "spdx", out: "f"},
 		},
 	)
+	verbtest.Options(t, origin, verbtest.Case[provenanceOptions]{
+		Args: []string{"a@r1.b", "-o", "d", "--json"}, Want: provenanceOptions{release: "a@r1.b", out: "d", json: true},
+	})
 	verbtest.Options(t, remove,
 		verbtest.Case[removeOptions]{
 			Args: []string{"a@r1.b", "a@r2.c", "--dry-run", "--json"}, Want: removeOptions{releases: []string{"a@r1.b", "a@r2.c"}, dryRun: true, json: true},

@@ -3,6 +3,7 @@ package release
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -23,11 +24,6 @@ type sbomOptions struct {
 	platforms []string
 	format    string
 	out       string
-}
-
-// formats are those of --format.
-var formats = map[string]func(*sbom.Document, io.Writer) error{
-	"cyclonedx": (*sbom.Document).CycloneDX, "spdx": (*sbom.Document).SPDX,
 }
 
 func bill(t *term.Term, run verb.Run[sbomOptions]) *cobra.Command {
@@ -56,8 +52,8 @@ func bill(t *term.Term, run verb.Run[sbomOptions]) *cobra.Command {
 }
 
 func runSBOM(ctx context.Context, t *term.Term, o sbomOptions) error {
-	write := formats[o.format]
-	if write == nil {
+	at := slices.IndexFunc(sbom.Formats(), func(f sbom.Format) bool { return f.Name == o.format })
+	if at < 0 {
 		return errs.Hint(verb.Usage("--format %.40q", o.format), "cyclonedx, or spdx")
 	}
 	ref, err := rel.ParseRef(o.release)
@@ -74,6 +70,7 @@ func runSBOM(ctx context.Context, t *term.Term, o sbomOptions) error {
 	if err != nil {
 		return err
 	}
+	write := sbom.Formats()[at].Write
 	if o.out == "" {
 		return write(doc, t.Stdout)
 	}

@@ -46,7 +46,7 @@ func With[T any](t *term.Term, o Options, do func(*operator.Operator) (T, error)
 	defer bar.Close()
 	p, err := operator.Open(dir, operator.Options{
 		Make: o.Make, Agents: cmp.Or(o.Agents, t.Getenv("OVERLAND_AGENTS")), Compiled: t.Getenv("OVERLAND_COMPILED"),
-		Clock: t.Clock, RootKeys: rootKeys,
+		Clock: t.Clock, RootKeys: rootKeys, Version: t.Version,
 		Isolated: func() (bool, error) {
 			s, err := site.ReadSettings(dir)
 			return s.Isolation == site.IsolationRequired, err

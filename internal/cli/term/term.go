@@ -28,6 +28,8 @@ type Term struct {
 	Getenv func(string) string
 	Clock  clock.Clock // nil: the machine's
 
+	Version string // of this program: "r412.abcdef012345"
+
 	Home  string // --home; "" = see SiteDir
 	Quiet bool   // --quiet: no progress and no notes
 	Yes   bool   // --yes: questions are answered with yes

@@ -69,7 +69,7 @@ func runInspect(ctx context.Context, t *term.Term, o inspectOptions) error {
 		t.Printf("channel    %s\n", in.Channel)
 	}
 	for _, r := range in.Releases {
-		printRelease(t, r, o.modules)
+		printRelease(t, r, o.modules, names)
 	}
 	if in.Signed != nil {
 		printSigned(t, in.Signed, in.Kind, names)
@@ -77,7 +77,7 @@ func runInspect(ctx context.Context, t *term.Term, o inspectOptions) error {
 	return nil
 }
 
-func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
+func printRelease(t *term.Term, r nodeapi.Release, modules bool, names map[string]string) {
 	t.Printf("\n%s@%s\n", r.App, r.Version)
 	field(t, "digest", string(r.Digest))
 	field(t, "commit", r.Commit)
@@ -100,6 +100,12 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool) {
 	field(t, "NOT VALID", r.Problem)
 	if r.Inputs != nil {
 		field(t, "inputs", inputsText(r.Inputs))
+	}
+	if len(r.Provenance) > 0 {
+		field(t, "provenance", "signed by "+strings.Join(named(r.Provenance, names), ", "))
+	}
+	if r.Unproved != "" {
+		field(t, "provenance", "does NOT hold: "+r.Unproved)
 	}
 	var rows [][]string
 	for _, p := range r.Artifacts {

@@ -90,7 +90,7 @@ func (h *Holdings) Remove(ctx context.Context, p *Removal) error {
 		return err
 	}
 	for _, ref := range refs {
-		for _, tag := range []string{ref.String(), release.InputsTag(ref)} {
+		for _, tag := range release.TagsOf(ref) {
 			if err := h.Depot.Untag(ctx, tag); err != nil && !errors.Is(err, store.ErrNotFound) {
 				return err
 			}

@@ -139,7 +139,9 @@ func (h *Holdings) nameReleases(ctx context.Context, n *named, now *repository.S
 	signed := map[string]bool{} // tags of signed releases, and of those that wait for signatures
 	var roots []ocispec.Descriptor
 	for ref, t := range releasesOf(now) {
-		signed[ref.String()], signed[release.InputsTag(ref)] = true, true
+		for _, tag := range release.TagsOf(ref) {
+			signed[tag] = true
+		}
 		roots = append(roots, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: t.Digest, Size: t.Size})
 	}
 	staged, err := stagedRefs(now)
@@ -147,7 +149,9 @@ func (h *Holdings) nameReleases(ctx context.Context, n *named, now *repository.S
 		return err
 	}
 	for _, ref := range staged {
-		signed[ref.String()], signed[release.InputsTag(ref)] = true, true
+		for _, tag := range release.TagsOf(ref) {
+			signed[tag] = true
+		}
 	}
 	var others []ocispec.Descriptor
 	for _, tag := range tags {
