@@ -5,11 +5,13 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"overland/internal/deb/maintscript"
+	"overland/internal/errs"
 	"overland/internal/fsx"
 )
 
@@ -47,13 +49,35 @@ func (t files) Get(name string) (maintscript.File, bool) {
 
 // List returns the names in the folder dir.
 func (t files) List(dir string) (list []string) {
-	for name := range t.entries {
-		if path.Dir(name) == path.Clean(dir) {
-			list = append(list, path.Base(name))
-		}
+	for name := range t.in(path.Clean(dir)) {
+		list = append(list, path.Base(name))
 	}
 	slices.Sort(list)
 	return list
+}
+
+// in returns the whole names of what is in a folder; "." is the root.
+func (t files) in(dir string) map[string]bool {
+	if t.kids == nil {
+		t.kids = names{}
+		for name := range t.entries {
+			t.kids.add(path.Dir(name), name)
+		}
+	}
+	return t.kids[dir]
+}
+
+// links returns the hard links, by what they are of.
+func (t files) links() names {
+	if t.hard == nil {
+		t.hard = names{}
+		for name, e := range t.entries {
+			if e.kind == tar.TypeLink {
+				t.hard.add(e.target, name)
+			}
+		}
+	}
+	return t.hard
 }
 
 // Read returns what the file name holds.
@@ -66,6 +90,9 @@ func (t files) Read(name string) ([]byte, error) {
 
 // Put makes name what f says.
 func (t files) Put(name string, f maintscript.File, b []byte) error {
+	if err := t.allowed(name, f.Target); err != nil {
+		return err
+	}
 	e := &entry{mode: fsx.ModeBits(f.Mode), uid: f.UID, gid: f.GID, target: f.Target}
 	switch {
 	case f.Mode.IsDir():
@@ -90,12 +117,29 @@ func (t files) Put(name string, f maintscript.File, b []byte) error {
 	return t.set(name, e)
 }
 
+// allowed returns an error for a name that no package may have either, or a link's target like that.
+func (t files) allowed(name, target string) error {
+	if is, err := t.clean(name); err != nil || is != name || name == "" {
+		return errs.Errorf(errs.Invalid, "%.200q is not a name of a file below the root", name)
+	}
+	if len(target) > nameLimit || strings.Contains(target, "\x00") {
+		return errs.Errorf(errs.Invalid, "%s is a link to %.100q", name, target)
+	}
+	return nil
+}
+
 // Remove removes name and what lies below it.
 func (t files) Remove(name string) {
 	for _, one := range t.below(name) {
 		t.part(one)
-		delete(t.entries, one)
+		t.drop(one)
 	}
+}
+
+// drop forgets name, whose bytes nobody else needs.
+func (t files) drop(name string) {
+	delete(t.entries, name)
+	delete(t.in(path.Dir(name)), name)
 }
 
 // Rename moves name and what lies below it.
@@ -106,26 +150,40 @@ func (t files) Rename(from, to string) error {
 	if to == "" || strings.HasPrefix(to+"/", from+"/") {
 		return fmt.Errorf("%s cannot become %s", from, to)
 	}
-	t.Remove(to)
-	for _, one := range t.below(from) {
-		at := to + strings.TrimPrefix(one, from)
-		for _, e := range t.entries {
-			if e.kind == tar.TypeLink && e.target == one {
-				e.target = at
-			}
-		}
-		if err := t.set(at, t.entries[one]); err != nil {
+	all := t.below(from)
+	for _, one := range all {
+		if err := t.allowed(to+strings.TrimPrefix(one, from), ""); err != nil {
 			return err
 		}
-		delete(t.entries, one)
+	}
+	t.Remove(to)
+	hard := t.links()
+	for _, one := range all {
+		at, e := to+strings.TrimPrefix(one, from), t.entries[one]
+		for link := range hard[one] {
+			t.entries[link].target = at
+			hard.add(at, link)
+		}
+		delete(hard, one)
+		if e.kind == tar.TypeLink {
+			delete(hard[e.target], one)
+			hard.add(e.target, at)
+		}
+		if err := t.set(at, e); err != nil {
+			return err
+		}
+		t.drop(one)
 	}
 	return nil
 }
 
-// below returns name, if it is there, and all names below it, sorted; of "", all names.
+// below returns name, if it is there, and all names below it, sorted.
 func (t files) below(name string) (list []string) {
-	for one := range t.entries {
-		if one == name || name == "" || strings.HasPrefix(one, name+"/") {
+	if t.has(name) {
+		list = append(list, name)
+	}
+	for at := 0; at < len(list); at++ {
+		for one := range t.in(list[at]) {
 			list = append(list, one)
 		}
 	}
@@ -136,20 +194,25 @@ func (t files) below(name string) (list []string) {
 // part gives the bytes of the file name to one of the hard links to it, before they are gone.
 func (t files) part(name string) {
 	e := t.entries[name]
-	if e == nil || e.kind != tar.TypeReg {
+	switch {
+	case e == nil:
+		return
+	case e.kind == tar.TypeLink:
+		delete(t.links()[e.target], name)
+		return
+	case e.kind != tar.TypeReg:
 		return
 	}
+	hard := t.links()
 	var heir string
-	for _, one := range t.below("") {
-		l := t.entries[one]
-		if l.kind != tar.TypeLink || l.target != name {
-			continue
-		}
+	for _, one := range slices.Sorted(maps.Keys(hard[name])) {
 		if heir == "" {
 			whole := *e
 			t.entries[one], heir = &whole, one
 			continue
 		}
-		l.target = heir
+		t.entries[one].target = heir
+		hard.add(heir, one)
 	}
+	delete(hard, name)
 }

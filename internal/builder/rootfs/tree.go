@@ -41,6 +41,18 @@ type tree struct {
 	latest  time.Time // of all files; what is made here has it
 	merged  []string  // folders that are links to those of the same name below usr
 	data    bool      // nothing in it runs on a processor
+	kids    names     // of folders; nil until somebody lists one
+	hard    names     // links by the file that they are of; nil until a file goes that may have some
+}
+
+// names are sets of names, by names.
+type names map[string]map[string]bool
+
+func (n names) add(of, name string) {
+	if n[of] == nil {
+		n[of] = map[string]bool{}
+	}
+	n[of][name] = true
 }
 
 // owner is a package that files are of.
@@ -174,6 +186,9 @@ func (t *tree) both(name string, old, e *entry) (keep bool, err error) {
 func (t *tree) set(name string, e *entry) error {
 	if _, there := t.entries[name]; !there {
 		t.names += int64(len(name) + len(e.target))
+		if t.kids != nil {
+			t.kids.add(path.Dir(name), name)
+		}
 	}
 	t.entries[name] = e
 	if e.made.After(t.latest) {

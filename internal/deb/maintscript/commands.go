@@ -26,7 +26,22 @@ type command struct {
 	reads      bool // what is piped to it
 }
 
-// call is a command while it is done. What it prints is short of outputLimit.
+// output is what a command prints. What is beyond outputLimit is left out: then it has failed.
+type output struct {
+	b    bytes.Buffer
+	over bool
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	if o.over = o.over || o.b.Len()+len(b) > outputLimit; !o.over {
+		o.b.Write(b)
+	}
+	return len(b), nil
+}
+
+func (o *output) print(s string) { _, _ = io.WriteString(o, s) }
+
+// call is a command while it is done.
 type call struct {
 	*run
 	name   string
@@ -34,9 +49,10 @@ type call struct {
 	dir    string   // the working folder, "/…"
 	mask   fs.FileMode
 	in     []byte
-	out    bytes.Buffer
+	out    output
 	err    io.Writer
 	status uint8
+	ended  func() error // why it is too late to go on; nil = it is not
 }
 
 // commands are by name.

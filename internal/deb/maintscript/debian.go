@@ -94,7 +94,7 @@ func dpkgQuery(c *call) error {
 	if strings.Contains(text, "${") {
 		return c.cannot()
 	}
-	c.out.WriteString(text)
+	c.out.print(text)
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,8 +27,13 @@ import (
 // Limits of one run of one script.
 const (
 	callsLimit     = 50_000      // commands
-	outputLimit    = 16 << 20    // bytes printed and written
-	variablesLimit = 16 << 20    // bytes, looked at before each command
+	textLimit      = 64 << 10    // bytes of a script, or of what one evaluates; the largest one known has 14 KiB
+	outputLimit    = 16 << 20    // bytes printed and written, and of the words of all commands
+	takenLimit     = 64 << 20    // bytes of files that are redirected into commands
+	variablesLimit = 4 << 20     // bytes, looked at before each command and each variable that is set to others
+	wordsLimit     = 64          // variables in one command: with all of them, what it takes before anybody looks
+	nestedLimit    = 500         // lists in lists
+	framesLimit    = 20_000      // of this process's stack, for functions that call themselves
 	depthLimit     = 16          // scripts that scripts run
 	timeLimit      = time.Minute // for what the other limits do not see
 )
@@ -80,7 +86,7 @@ func (s *System) Run(ctx context.Context, p Package, name string, text []byte, a
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeLimit, errs.Errorf(errs.Invalid, "it runs for more than %s", timeLimit))
 	defer cancel()
-	r := &run{System: s, of: p}
+	r := &run{System: s, of: p, sourced: map[string]string{}}
 	var said tail
 	switch err := r.shell(ctx, tree, args, r.env(name), nil, &said, &said); {
 	case ctx.Err() != nil:
@@ -197,6 +203,9 @@ func parse(name string, text []byte) (*script, error) {
 	if !slices.Contains([]string{"sh", "dash", "bash"}, base) {
 		return nil, &UnknownError{"it is written for " + words[0]}
 	}
+	if len(text) > textLimit {
+		return nil, tooLong()
+	}
 	// The interpreter knows local and export only as bash has them, and dash has them too.
 	tree, err := syntax.NewParser().Parse(bytes.NewReader(text), name)
 	if err != nil {
@@ -211,15 +220,32 @@ func parse(name string, text []byte) (*script, error) {
 	for _, stmt := range tree.Stmts {
 		tails(stmt)
 	}
+	watched(tree)
 	return &script{tree, base == "bash"}, nil
 }
+
+func tooLong() error { return errs.Errorf(errs.Invalid, "a script of more than %d bytes", textLimit) }
 
 // machine are the variables that the interpreter asks this machine for, or that differ from run to run.
 var machine = []string{"$", "PPID", "RANDOM", "SRANDOM", "SECONDS", "EPOCHSECONDS", "EPOCHREALTIME", "BASHPID"}
 
 // allowed refuses what the interpreter would ask this machine for, or do with it.
 func allowed(tree *syntax.File, bash bool) (err error) {
+	depth := 0
 	syntax.Walk(tree, func(n syntax.Node) bool {
+		if n == nil {
+			depth--
+			return true
+		}
+		if depth++; depth > nestedLimit {
+			err = errs.Errorf(errs.Invalid, "it is nested more than %d-fold", nestedLimit)
+		}
+		switch n.(type) {
+		case *syntax.CallExpr, *syntax.Redirect, *syntax.DeclClause:
+			if variables(n) > wordsLimit {
+				err = errs.Errorf(errs.Invalid, "more than %d variables in one command", wordsLimit)
+			}
+		}
 		switch n := n.(type) {
 		case *syntax.ParamExp:
 			switch {
@@ -227,6 +253,8 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 				err = &UnknownError{"it uses $" + n.Param.Value}
 			case n.Excl:
 				err = &UnknownError{"it uses ${!…}"} // any of them
+			case n.Repl != nil && (n.Repl.With != nil && len(n.Repl.With.Parts) > 0 && (n.Repl.With.Lit() == "" || len(n.Repl.With.Lit()) > 4)):
+				err = &UnknownError{"it puts more than 4 letters, or a variable, into ${…/…/…}"}
 			}
 		case *syntax.ArithmExp, *syntax.ArithmCmd, *syntax.LetClause:
 			syntax.Walk(n, func(n syntax.Node) bool {
@@ -249,8 +277,12 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 			if first, ok := n.Parts[0].(*syntax.Lit); ok && len(first.Value) > 1 && first.Value[0] == '~' && first.Value[1] != '/' {
 				err = &UnknownError{"it uses " + first.Value}
 			}
-			if !bash && syntax.SplitBraces(n) {
+			switch {
+			case !syntax.SplitBraces(n):
+			case !bash:
 				err = &UnknownError{"it uses {…,…}, which sh does not expand"}
+			case braces(n) > 1:
+				err = &UnknownError{"it uses {…..…}, or several of {…,…}"}
 			}
 		case *syntax.ProcSubst:
 			err = &UnknownError{"it uses <(…)"}
@@ -260,22 +292,100 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 	return err
 }
 
+// variables returns how many variables and outputs of commands n is expanded from.
+func variables(n syntax.Node) (count int) {
+	syntax.Walk(n, func(n syntax.Node) bool {
+		switch n.(type) {
+		case *syntax.ParamExp:
+			count++
+		case *syntax.CmdSubst:
+			count++
+			return false
+		case *syntax.Stmt:
+			return false
+		}
+		return true
+	})
+	return count
+}
+
+// braces returns how many lists in braces w has; a sequence, or a list with words of several parts, is many.
+func braces(w *syntax.Word) (count int) {
+	const many = 100
+	for _, part := range w.Parts {
+		b, ok := part.(*syntax.BraceExp)
+		if !ok {
+			continue
+		}
+		if count++; b.Sequence {
+			count += many
+		}
+		for _, one := range b.Elems {
+			count += braces(one)
+		}
+	}
+	return count
+}
+
+// watched makes x=$y of each x=$(:)$y: the command asks about variables before another one grows. It reports whether there
+// was one.
+func watched(tree *syntax.File) (grows bool) {
+	watch := func(w *syntax.Word) {
+		if w == nil || variables(w) == 0 {
+			return
+		}
+		grows = true
+		w.Parts = append([]syntax.WordPart{&syntax.CmdSubst{Stmts: statements(":")}}, w.Parts...)
+	}
+	var words []*syntax.Word
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.Assign:
+			words = append(words, n.Value)
+			if n.Array != nil {
+				for _, one := range n.Array.Elems {
+					words = append(words, one.Value)
+				}
+			}
+		case *syntax.ParamExp:
+			if n.Exp != nil && (n.Exp.Op == syntax.AssignUnset || n.Exp.Op == syntax.AssignUnsetOrNull) {
+				words = append(words, n.Exp.Word)
+			}
+		}
+		return true
+	})
+	for _, w := range words {
+		watch(w)
+	}
+	return grows
+}
+
 // refers reports whether option, of declare, makes a variable stand for another.
 func refers(option string) bool {
 	return strings.HasPrefix(option, "-") && strings.Contains(option, "n")
 }
 
-// later refuses text, which a script has put together or reads from a file and runs.
-func (r *run) later(text string) error {
+// later returns text, which a script has put together or reads from a file and runs, as it shall run; or refuses it.
+func (r *run) later(text string) (string, error) {
+	if len(text) > textLimit {
+		return "", tooLong()
+	}
 	tree, err := syntax.NewParser().Parse(strings.NewReader(text), "")
 	if err != nil {
-		return nil //nolint:nilerr // the interpreter says so, and the script goes on with its exit code
+		return text, nil //nolint:nilerr // the interpreter says so, and the script goes on with its exit code
 	}
 	var unknown *UnknownError
-	if errors.As(allowed(tree, true), &unknown) {
-		return r.fail("%s", unknown.What)
+	if err := allowed(tree, true); errors.As(err, &unknown) {
+		return "", r.fail("%s", unknown.What)
+	} else if err != nil {
+		return "", err
 	}
-	return nil
+	if !watched(tree) {
+		return text, nil
+	}
+	var out strings.Builder
+	err = syntax.NewPrinter().Print(&out, tree)
+	return out.String(), err
 }
 
 // tails makes "if A; then B; fi" of a list "A && B" at the end of an if, case or loop outside of functions. With set -e a
@@ -329,9 +439,12 @@ type run struct {
 
 	mu      sync.Mutex
 	calls   int
-	written int64
-	unknown error // the first
-	lost    error // what a file could not hold, the first
+	written int64             // by commands, and to files
+	said    int64             // words of commands
+	taken   int64             // read by redirections
+	sourced map[string]string // files as they shall run, by their names
+	unknown error             // the first
+	lost    error             // what a file could not hold, the first
 }
 
 // lose keeps err for the end of the script: the interpreter asks nobody how a file was closed.
@@ -366,17 +479,58 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	if r.lost != nil { // the interpreter goes on when a file is full
 		return nil, r.lost
 	}
+	if err := r.small(hc, args); err != nil {
+		return nil, r.lose(err) // in a trap, nobody else says it
+	}
+	return r.judged(hc, args)
+}
+
+// small returns an error when the memory that a script takes, or the stack, is not small.
+func (r *run) small(hc interp.HandlerContext, args []string) error {
 	held := 0
 	for _, v := range hc.Env.Each {
 		held += len(v.Str)
+		for _, one := range v.List {
+			held += len(one) + perWord
+		}
+		for name, one := range v.Map {
+			held += len(name) + len(one) + perWord
+		}
 	}
-	if held > variablesLimit {
-		return nil, errs.Errorf(errs.Invalid, "its variables have more than %d bytes", variablesLimit)
+	words := 0
+	for _, a := range args {
+		words += len(a) + perWord
 	}
-	if r.calls++; r.calls > callsLimit {
-		return nil, errs.Errorf(errs.Invalid, "it runs more than %d commands", callsLimit)
+	if args[0] == "printf" && len(args) > 1 {
+		words += printed(args[1], len(args))
 	}
-	return r.judged(hc, args)
+	r.calls++
+	switch r.said += int64(words); {
+	case held > variablesLimit, words > variablesLimit:
+		return errs.Errorf(errs.Invalid, "its variables have more than %d bytes", variablesLimit)
+	case r.calls > callsLimit:
+		return errs.Errorf(errs.Invalid, "it runs more than %d commands", callsLimit)
+	case r.said > outputLimit:
+		return errs.Errorf(errs.Invalid, "it prints more than %d bytes", outputLimit)
+	case runtime.Callers(framesLimit, make([]uintptr, 1)) > 0:
+		return errs.Errorf(errs.Invalid, "its functions call one another without end")
+	}
+	return nil
+}
+
+const perWord = 16 // bytes that a word takes besides its letters
+
+// printed returns how many bytes printf may print with this format, which it takes again while there are arguments.
+func printed(format string, times int) int {
+	n, number := len(format), 0
+	for _, ch := range format + " " {
+		if ch >= '0' && ch <= '9' {
+			number = min(10*number+int(ch-'0'), variablesLimit)
+			continue
+		}
+		n, number = n+number, 0
+	}
+	return n * times
 }
 
 // judged returns args, a command, as the interpreter shall have it. What it would do on this machine is refused.
@@ -402,10 +556,13 @@ func (r *run) judged(hc interp.HandlerContext, args []string) ([]string, error) 
 		}
 		return append([]string{name}, inner...), nil
 	case name == "eval":
-		return args, r.later(strings.Join(rest, " "))
+		text, err := r.later(strings.Join(rest, " "))
+		return []string{"eval", text}, err
 	case name == "trap":
-		for _, text := range rest {
-			if err := r.later(text); err != nil {
+		args = slices.Clone(args)
+		for i, text := range rest {
+			var err error
+			if args[i+1], err = r.later(text); err != nil {
 				return nil, err
 			}
 		}
@@ -417,7 +574,11 @@ func (r *run) judged(hc interp.HandlerContext, args []string) ([]string, error) 
 		if err != nil {
 			return args, nil //nolint:nilerr // the interpreter opens it again, and says so
 		}
-		return args, r.later(string(text))
+		again, err := r.later(string(text))
+		if again != string(text) {
+			r.sourced[absolute(hc.Dir, rest[0])] = again
+		}
+		return args, err
 	case name == "type" || name == "hash":
 		return append([]string{"which"}, rest...), nil
 	case name == "umask" && len(rest) == 1 && strings.Trim(rest[0], "01234567") == "":
@@ -465,7 +626,7 @@ func (r *run) exec(ctx context.Context, args []string) error {
 		}
 		return r.shell(context.WithValue(ctx, depthKey{}, depth), own, args[1:], hc.Env, hc.Stdin, hc.Stdout, hc.Stderr)
 	}
-	c := &call{run: r, name: name, args: args[1:], dir: hc.Dir, mask: mask(hc), err: hc.Stderr}
+	c := &call{run: r, name: name, args: args[1:], dir: hc.Dir, mask: mask(hc), err: hc.Stderr, ended: ctx.Err}
 	if do.reads { // before the root is held: who writes may wait for it
 		if c.in, err = fsx.Read(hc.Stdin, "what is piped to "+name, outputLimit); err != nil {
 			return err
@@ -474,7 +635,7 @@ func (r *run) exec(ctx context.Context, args []string) error {
 	if err := c.done(do); err != nil {
 		return err
 	}
-	_, _ = hc.Stdout.Write(c.out.Bytes()) // a pipe that nobody reads is no fault
+	_, _ = hc.Stdout.Write(c.out.b.Bytes()) // a pipe that nobody reads is no fault
 	if c.status != 0 {
 		return interp.ExitStatus(c.status)
 	}
@@ -517,7 +678,7 @@ func (c *call) done(do command) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := do.do(c)
-	if r.written += int64(c.out.Len()); r.written > outputLimit {
+	if r.written += int64(c.out.b.Len()); r.written > outputLimit || c.out.over {
 		return errs.Errorf(errs.Invalid, "it prints more than %d bytes", outputLimit)
 	}
 	var unknown *UnknownError
@@ -557,9 +718,7 @@ const confmodule = "/usr/share/debconf/confmodule"
 
 func (r *run) open(ctx context.Context, p string, flag int, _ os.FileMode) (io.ReadWriteCloser, error) {
 	hc := interp.HandlerCtx(ctx)
-	if !path.IsAbs(p) {
-		p = path.Join(hc.Dir, p)
-	}
+	p = absolute(hc.Dir, p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch p {
@@ -582,6 +741,13 @@ func (r *run) open(ctx context.Context, p string, flag int, _ os.FileMode) (io.R
 		if err != nil {
 			return nil, plain(err)
 		}
+		if text, ok := r.sourced[p]; ok {
+			delete(r.sourced, p)
+			b = []byte(text)
+		}
+		if r.taken += int64(len(b)); r.taken > takenLimit {
+			return nil, errs.Errorf(errs.Invalid, "it reads more than %d bytes", takenLimit)
+		}
 		return &opened{r: bytes.NewReader(b)}, nil
 	}
 	var held []byte
@@ -596,6 +762,14 @@ func (r *run) open(ctx context.Context, p string, flag int, _ os.FileMode) (io.R
 		return nil, plain(err)
 	}
 	return &opened{name: p, of: r, held: held}, nil
+}
+
+// absolute returns the whole name of what is called p in the folder dir.
+func absolute(dir, p string) string {
+	if !path.IsAbs(p) {
+		p = path.Join(dir, p)
+	}
+	return p
 }
 
 // mask returns the bits that a new file does not get.

@@ -2,6 +2,7 @@ package maintscript
 
 import (
 	"cmp"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
@@ -53,15 +54,20 @@ func sed(c *call) error {
 		if err != nil {
 			return err
 		}
-		c.out.WriteString(edit(steps, b, *quiet))
-		return nil
+		text, err := c.edit(steps, b, *quiet)
+		c.out.print(text)
+		return err
 	}
 	for _, name := range args {
 		b, err := c.file(name)
 		if err != nil {
 			return err
 		}
-		if err := c.root.write(c.dir, name, []byte(edit(steps, b, *quiet))); err != nil {
+		text, err := c.edit(steps, b, *quiet)
+		if err != nil {
+			return err
+		}
+		if err := c.root.write(c.dir, name, []byte(text)); err != nil {
 			return err
 		}
 	}
@@ -69,29 +75,36 @@ func sed(c *call) error {
 }
 
 // edit returns what steps make of b.
-func edit(steps []*step, b []byte, quiet bool) string {
-	var out strings.Builder
+func (c *call) edit(steps []*step, b []byte, quiet bool) (string, error) {
+	var out output
 	lines := linesOf(b)
 	for i, line := range lines {
 		text, end := strings.TrimSuffix(line, "\n"), line[len(strings.TrimSuffix(line, "\n")):]
-		e := &editing{out: &out, text: text, end: end, n: i + 1, last: i == len(lines)-1}
+		e := &editing{out: &out, ended: c.ended, text: text, end: end, n: i + 1, last: i == len(lines)-1}
 		e.run(steps)
 		if !e.gone && !quiet {
-			out.WriteString(e.text + end)
+			out.print(e.text + end)
+		}
+		if err := c.ended(); err != nil {
+			return "", err
+		}
+		if out.over || len(e.text) > lineLimit {
+			return "", fmt.Errorf("it makes more than %d bytes, or %d in a line", outputLimit, lineLimit)
 		}
 		if e.quit {
 			break
 		}
 	}
-	return out.String()
+	return out.b.String(), nil
 }
 
 // editing is one line while it is edited.
 type editing struct {
-	out              *strings.Builder
+	out              *output
 	text, end        string
 	n                int
 	last, gone, quit bool
+	ended            func() error
 }
 
 func (e *editing) is(a *address) bool {
@@ -119,7 +132,7 @@ func (e *editing) run(steps []*step) {
 		case 'd':
 			e.gone = true
 		case 'p':
-			e.out.WriteString(e.text + cmp.Or(e.end, "\n"))
+			e.out.print(e.text + cmp.Or(e.end, "\n"))
 		case 'q':
 			e.quit = true
 		case 's':
@@ -128,10 +141,10 @@ func (e *editing) run(steps []*step) {
 			}
 			e.text = s.replace(e.text)
 			if s.print {
-				e.out.WriteString(e.text + cmp.Or(e.end, "\n"))
+				e.out.print(e.text + cmp.Or(e.end, "\n"))
 			}
 		}
-		if e.gone || e.quit {
+		if e.gone || e.quit || len(e.text) > lineLimit || e.ended() != nil {
 			return
 		}
 	}
@@ -147,7 +160,9 @@ func (s *step) replace(text string) string {
 		}
 		out = append(out, text[at:m[0]]...)
 		out = s.re.ExpandString(out, s.with, text, m)
-		at = m[1]
+		if at = m[1]; len(out) > lineLimit {
+			return string(out) // edit refuses it
+		}
 	}
 	return string(append(out, text[at:]...))
 }

@@ -21,7 +21,11 @@ func (c *call) file(p string) ([]byte, error) {
 	if p == "/dev/null" {
 		return nil, nil
 	}
-	return c.root.read(c.dir, p)
+	b, err := c.root.read(c.dir, p)
+	if len(b) > outputLimit {
+		return nil, fmt.Errorf("%s has more than %d bytes", p, outputLimit)
+	}
+	return b, err
 }
 
 // files returns what the files called names hold, one after the other; of none, what is piped.
@@ -45,6 +49,9 @@ func (c *call) files(names []string) ([]byte, error) {
 // linesOf returns the lines of b, each with the newline that it has.
 func linesOf(b []byte) []string { return slices.Collect(strings.Lines(string(b))) }
 
+// lineLimit is how long lines are, in bytes, that are looked through for patterns.
+const lineLimit = 128 << 10
+
 func cat(c *call) error {
 	args, err := c.parse(c.options())
 	if err != nil {
@@ -54,7 +61,7 @@ func cat(c *call) error {
 	if err != nil {
 		return err
 	}
-	c.out.Write(b)
+	c.out.print(string(b))
 	return nil
 }
 
@@ -176,6 +183,10 @@ func grep(c *call) error {
 	if len(args) == 0 {
 		args = []string{"-"}
 	}
+	const most = 100
+	if len(all) > most {
+		return c.cannot()
+	}
 	if *only && len(all) > 1 {
 		return c.cannot()
 	}
@@ -190,7 +201,12 @@ func grep(c *call) error {
 		}
 		n := 0
 		for _, line := range linesOf(b) {
-			line = strings.TrimSuffix(line, "\n")
+			if err := c.ended(); err != nil {
+				return err
+			}
+			if line = strings.TrimSuffix(line, "\n"); len(line) > lineLimit {
+				return fmt.Errorf("a line of more than %d bytes", lineLimit)
+			}
 			if slices.ContainsFunc(all, func(re *regexp.Regexp) bool { return re.MatchString(line) }) == *not {
 				continue
 			}
@@ -243,6 +259,9 @@ func cut(c *call) error {
 		return c.cannot()
 	}
 	for _, line := range linesOf(b) {
+		if err := c.ended(); err != nil {
+			return err
+		}
 		line = strings.TrimSuffix(line, "\n")
 		parts, sep := strings.Split(line, *by), *by
 		if *chars != "" {
@@ -254,6 +273,7 @@ func cut(c *call) error {
 			continue
 		}
 		var chosen []string
+		before := 0
 		for _, span := range strings.Split(cmp.Or(*fields, *chars), ",") {
 			from, to, open := strings.Cut(span, "-")
 			first, err1 := strconv.Atoi(cmp.Or(from, "1"))
@@ -262,9 +282,10 @@ func cut(c *call) error {
 			if open {
 				last, err2 = strconv.Atoi(cmp.Or(to, "1000000"))
 			}
-			if err1 != nil || err2 != nil || first < 1 || last < first {
-				return c.cannot()
+			if err1 != nil || err2 != nil || first <= before || last < first {
+				return c.cannot() // what is named twice is printed once, in the order of the line
 			}
+			before = last
 			if first <= len(parts) {
 				chosen = append(chosen, parts[first-1:min(last, len(parts))]...)
 			}
@@ -289,7 +310,7 @@ func head(c *call) error {
 		return err
 	}
 	lines := linesOf(b)
-	c.out.WriteString(strings.Join(lines[:min(*n, len(lines))], ""))
+	c.out.print(strings.Join(lines[:min(*n, len(lines))], ""))
 	return nil
 }
 
@@ -370,7 +391,7 @@ func translate(c *call) error {
 			continue
 		}
 		before = int(ch)
-		c.out.WriteByte(ch)
+		c.out.print(string([]byte{ch}))
 	}
 	return nil
 }
@@ -397,7 +418,7 @@ func sortLines(c *call) error {
 	if *back {
 		slices.Reverse(lines)
 	}
-	c.out.WriteString(strings.Join(lines, ""))
+	c.out.print(strings.Join(lines, ""))
 	return nil
 }
 
@@ -496,8 +517,8 @@ func sequence(c *call) error {
 		return c.cannot()
 	}
 	last := n[len(n)-1]
-	const most = 1 << 20
-	if step == 0 || (last-first)/step > most {
+	const most, far = 1 << 20, 1 << 40
+	if step == 0 || max(first, last, step) > far || min(first, last, step) < -far || (last-first)/step > most {
 		return c.cannot()
 	}
 	for i := first; step > 0 && i <= last || step < 0 && i >= last; i += step {
