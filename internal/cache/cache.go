@@ -173,6 +173,9 @@ func (c *Cache) find(ctx context.Context, p record.Protocol, it record.Item, see
 		c.remember(old)
 		return c.hit(old), nil
 	}
+	if held && it.AtOnce {
+		return c.hit(old), c.revalidate(ctx, p, it, seen, old)
+	}
 	status, err := c.index.absent(ctx, i, now)
 	if err != nil {
 		return answer{}, err

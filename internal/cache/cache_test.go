@@ -365,3 +365,45 @@ func TestDNSIsDead(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// What is to be answered at once is, however old, while upstream says nothing at all; what that says in the end is for
+// those who come later. One that failed is left alone for a while.
+func TestAnsweredAtOnce(t *testing.T) {
+	b := newBench(t, nil)
+	b.origin.set("i/tags/x", "one")
+	b.want(b, "i/tags/x", "one")
+	b.later(cache.DefaultFresh)
+	asked, answer := make(chan struct{}, 1), make(chan struct{})
+	b.origin.trouble(func(http.ResponseWriter, *http.Request) bool {
+		asked <- struct{}{}
+		<-answer
+		return false
+	})
+	b.origin.set("i/tags/x", "two")
+	b.want(b, "i/tags/x", "one")
+	b.want(b, "i/tags/x", "one")
+	<-asked
+	close(answer)
+	end := time.After(time.Minute)
+	for {
+		text, err := read(t.Context(), b, b.p, "i/tags/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text == "two" {
+			break
+		}
+		select {
+		case <-end:
+			t.Fatal("what upstream said never came")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	b.asked("i/tags/x", 2)
+	b.origin.trouble(nil)
+	b.origin.Close()
+	b.later(cache.DefaultFresh)
+	for range 3 {
+		b.want(b, "i/tags/x", "two")
+	}
+}

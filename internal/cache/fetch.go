@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/flight"
+	"overland/internal/httpx"
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/record"
@@ -39,6 +40,25 @@ func (c *Cache) once(ctx context.Context, p record.Protocol, it record.Item, see
 		return c.fetch(ctx, call, p, it, seen, old)
 	})
 	return call.WaitFor(ctx, patience)
+}
+
+// revalidate begins to ask upstream for it, of which old is held, unless that is asked already, may not be, or has
+// failed lately. Nobody waits for that.
+func (c *Cache) revalidate(ctx context.Context, p record.Protocol, it record.Item, seen sight, old version) error {
+	offline, err := c.Offline(ctx)
+	if err != nil || offline || httpx.OnlyIfCached(ctx) || c.down.Has(host(it)) {
+		return err
+	}
+	call, _ := c.calls.Join(record.Whole(ctx), asked{id{it.Protocol, it.Key}, seen.freeze}, func(ctx context.Context, call *call) (answer, error) {
+		a, err := c.fetch(ctx, call, p, it, seen, old)
+		if err != nil && ctx.Err() == nil && tolerable(err) {
+			c.down.Set(host(it), downtime)
+			c.o.Log.Warn("upstream fails: serving a stale answer", "protocol", it.Protocol, "key", it.Key, "error", err)
+		}
+		return a, err
+	})
+	call.Keep()
+	return nil
 }
 
 // fetch asks the near caches for it, then upstream, and delivers the result to the waiters of call.

@@ -27,7 +27,7 @@ func (c *Cache) Used(protocol, key string) {
 	c.used[id{protocol, key}] = c.now()
 }
 
-// Holds reports whether anything that the cache holds is blob d.
-func (c *Cache) Holds(ctx context.Context, d digest.Digest) (bool, error) {
-	return c.index.holds(ctx, d)
+// Holds reports whether blob d is what the cache holds for something of protocol, and for something of another one.
+func (c *Cache) Holds(ctx context.Context, d digest.Digest, protocol string) (of, other bool, err error) {
+	return c.index.holdsOf(ctx, d, protocol)
 }

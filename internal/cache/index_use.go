@@ -79,6 +79,13 @@ func (x *index) lists(ctx context.Context, protocol string) (keys []string, _ er
 	return keys, err
 }
 
+// holdsOf reports whether blob d is held for something of protocol, and for something of another one.
+func (x *index) holdsOf(ctx context.Context, d digest.Digest, protocol string) (of, other bool, err error) {
+	const some = "EXISTS (SELECT 1 FROM version WHERE blob = ?1 AND held = 1 AND protocol "
+	err = x.db.QueryRowContext(ctx, "SELECT "+some+"= ?2), "+some+"<> ?2)", string(d), protocol).Scan(&of, &other)
+	return of, other, indexError(err)
+}
+
 // holds reports whether any held version has blob d.
 func (x *index) holds(ctx context.Context, d digest.Digest) (ok bool, err error) {
 	err = x.db.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM version WHERE blob = ? AND held = 1)", string(d)).Scan(&ok)

@@ -59,7 +59,7 @@ func (f fixture) Item(r *http.Request) (record.Item, error) {
 }
 
 func (f fixture) item(key string) record.Item {
-	return record.Item{Protocol: "fix", Key: key, Upstream: f.upstream + "/" + key, Mutable: strings.HasPrefix(key, "i/"), Limit: 64 << 20}
+	return record.Item{Protocol: "fix", Key: key, Upstream: f.upstream + "/" + key, Mutable: strings.HasPrefix(key, "i/"), AtOnce: strings.HasPrefix(key, "i/tags/"), Limit: 64 << 20}
 }
 
 func (f fixture) ItemOf(key string) (record.Item, error) {

@@ -304,6 +304,13 @@ func (d *DB) HasRepository(ctx context.Context, name string) (bool, error) {
 		" UNION ALL SELECT 1 FROM registry_manifest WHERE repository = $1", name)
 }
 
+// RepositoryBelow reports whether a repository of the registry is called first, or first and more parts.
+func (d *DB) RepositoryBelow(ctx context.Context, first string) (bool, error) {
+	const where = " WHERE repository = $1 OR repository > $2 AND repository < $3"
+	return d.exists(ctx, "look for repositories below "+first, "SELECT 1 FROM registry_blob"+where+" UNION ALL SELECT 1 FROM registry_manifest"+where,
+		first, first+"/", first+string('/'+1))
+}
+
 // AddRegistryUpload notes that the upload id goes to repository, and that account sends it.
 func (d *DB) AddRegistryUpload(ctx context.Context, id, repository, account string, at time.Time) error {
 	return d.exec(ctx, "begin an upload to "+repository, "INSERT INTO registry_upload (id, repository, account, at) VALUES ($1, $2, $3, $4)",

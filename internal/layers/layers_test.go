@@ -81,6 +81,7 @@ var floors = map[string]int{
 	"ecosystem/golang":          3,
 	"ecosystem/jsonedit":        3,
 	"ecosystem/npm":             3,
+	"ecosystem/oci":             3,
 	"ecosystem/plain":           3,
 	"ecosystem/pypi":            3,
 	"ecosystem/tool":            3,

@@ -3,6 +3,7 @@ package origin
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -28,15 +29,30 @@ const (
 
 // Client asks origins. The zero value works; it is safe for concurrent use.
 type Client struct {
-	Transport http.RoundTripper      // nil = an httpx.Transport of its own, which heeds the proxy variables of the process
-	Stall     time.Duration          // end an attempt when no byte came for so long; 0 = DefaultStall
-	Tries     int                    // attempts in a row that get no further than those before; 0 = DefaultTries
-	Wait      time.Duration          // before the second attempt, doubled each time; 0 = DefaultWait
-	Tell      func(host string) bool // whether a host is another site: it is told the way of a request, and says how far it is; nil = none is
-	Dir       string                 // for what is being fetched; "" = the system's temporary directory
+	Transport http.RoundTripper         // nil = an httpx.Transport of its own, which heeds the proxy variables of the process
+	Stall     time.Duration             // end an attempt when no byte came for so long; 0 = DefaultStall
+	Tries     int                       // attempts in a row that get no further than those before; 0 = DefaultTries
+	Wait      time.Duration             // before the second attempt, doubled each time; 0 = DefaultWait
+	Tell      func(host string) bool    // whether a host is another site: it is told the way of a request, and says how far it is; nil = none is
+	Roots     map[string]*x509.CertPool // by host, with its port: certificates believed for it, in place of the machine's; not with Transport
+	Dir       string                    // for what is being fetched; "" = the system's temporary directory
 
 	once sync.Once
-	own  *httpx.Transport
+	own  own
+}
+
+// own are the connections of a Client that has no Transport.
+type own struct {
+	usual *httpx.Transport
+	by    map[string]*httpx.Transport // of Client.Roots
+}
+
+// RoundTrip implements http.RoundTripper.
+func (o *own) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t := o.by[r.URL.Host]; t != nil && r.URL.Scheme == "https" {
+		return t.RoundTrip(r)
+	}
+	return o.usual.RoundTrip(r)
 }
 
 // RoundTripper returns what c sends requests with.
@@ -44,18 +60,33 @@ func (c *Client) RoundTripper() http.RoundTripper {
 	if c.Transport != nil {
 		return c.Transport
 	}
-	c.once.Do(func() { c.own = ownTransport() })
-	return c.own
+	c.once.Do(c.open)
+	return &c.own
 }
 
-func ownTransport() *httpx.Transport {
-	return httpx.NewTransport(httpx.Ways{Change: func(t *http.Transport) { t.MaxResponseHeaderBytes = headLimit }})
+func (c *Client) open() {
+	c.own = own{ownTransport(nil), map[string]*httpx.Transport{}}
+	for host, roots := range c.Roots {
+		c.own.by[host] = ownTransport(roots)
+	}
+}
+
+func ownTransport(roots *x509.CertPool) *httpx.Transport {
+	return httpx.NewTransport(httpx.Ways{Change: func(t *http.Transport) {
+		t.MaxResponseHeaderBytes = headLimit
+		if roots != nil {
+			t.TLSClientConfig.RootCAs = roots
+		}
+	}})
 }
 
 // CloseIdleConnections closes the connections that are kept for later. Those of Transport stay.
 func (c *Client) CloseIdleConnections() {
-	c.once.Do(func() { c.own = ownTransport() })
-	c.own.CloseIdleConnections()
+	c.once.Do(c.open)
+	c.own.usual.CloseIdleConnections()
+	for _, t := range c.own.by {
+		t.CloseIdleConnections()
+	}
 }
 
 // Request is what is asked for.

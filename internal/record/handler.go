@@ -12,6 +12,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
+	"overland/internal/lockfile"
 )
 
 // Handler returns the HTTP face of g, with each protocol below /NAME/.
@@ -83,29 +84,32 @@ func Report(ctx context.Context, came func() int64) {
 // Answer writes what g has for it, as p serves it. base is the
 // absolute URL of the protocol's mount.
 func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, base string) {
+	if err := Give(w, r, g, p, it, base); err != nil {
+		refuse(w, r, err)
+	}
+}
+
+// Give is Answer for a protocol with errors of its own form: with an error, nothing has been written.
+func Give(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Item, base string) error {
 	end, given := get(w, r, g, p, it, base)
 	if given {
-		return
+		return nil
 	}
 	e, blob, err := end.entry, end.blob, end.err
 	if err != nil {
-		refuse(w, r, err)
-		return
+		return err
 	}
 	if !e.Exists() {
-		err := errs.Errorf(httpx.KindOf(e.Status), "%s: %s", strings.ToLower(http.StatusText(e.Status)), it.Key)
-		refuse(w, r, httpx.WithStatus(err, e.Status))
-		return
+		return Gone(e)
 	}
 	defer blob.Close()
 	if it.Whole {
 		serveWhole(w, r, it, e, blob)
-		return
+		return nil
 	}
 	body, media, err := p.Serve(it, e, blob, base)
 	if err != nil {
-		refuse(w, r, fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err))
-		return
+		return fmt.Errorf("serve %s %s: %w", it.Protocol, it.Key, err)
 	}
 	w.Header().Set("Content-Type", media)
 	// A body that can seek is the blob itself, or as good as that: serve ranges of it.
@@ -117,13 +121,20 @@ func Answer(w http.ResponseWriter, r *http.Request, g Getter, p Protocol, it Ite
 		}
 		httpx.OneRange(r.Header)
 		http.ServeContent(w, conditional(r, since), "", since, s)
-		return
+		return nil
 	}
 	if r.Method == http.MethodHead {
-		return
+		return nil
 	}
 	// If the copy fails, the client sees a short body: the status has been sent.
 	_, _ = io.Copy(w, body)
+	return nil
+}
+
+// Gone returns the error of e, which says that its origin has no such thing.
+func Gone(e lockfile.Entry) error {
+	err := errs.Errorf(httpx.KindOf(e.Status), "%s: %s", strings.ToLower(http.StatusText(e.Status)), e.Key)
+	return httpx.WithStatus(err, e.Status)
 }
 
 // conditional returns r without the conditions that must not be applied to content of that date. A

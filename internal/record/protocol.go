@@ -18,6 +18,7 @@ type Item struct {
 	Key      string      // canonical request below the protocol, the name in the lock: "golang.org/x/text/@v/v0.3.0.zip"
 	Upstream string      // absolute URL to get it from, "" = nowhere; not part of Key if the protocol has a configured upstream
 	Mutable  bool        // an index or "latest": frozen per session; otherwise it never changes
+	AtOnce   bool        // of Mutable: what is held is the answer, however old, and revalidated for those who come later
 	Limit    int64       // largest acceptable size in bytes; 0 = origin.DefaultLimit
 	Header   http.Header // request headers that matter upstream (Accept for npm), fixed by the protocol, or the client's if Whole
 	HTML     bool        // a web page is an acceptable answer

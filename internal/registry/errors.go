@@ -46,6 +46,14 @@ func Busy(format string, args ...any) error {
 	return fail(errs.Unavailable, TooManyRequests, format, args...)
 }
 
+// Mirrors returns the error for a push or a removal under the name of another registry that is mirrored.
+func Mirrors(from string) error {
+	return fail(errs.Denied, Denied, "images of %s are mirrored here: nothing else can be under its name", from)
+}
+
+// Unknown returns err as that of what is not there, with a code.
+func Unknown(code Code, err error) error { return errs.E(errs.NotFound, &coded{code, err}) }
+
 // CodeOf returns the code of err; "" when it has none.
 func CodeOf(err error) Code {
 	var e *coded

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,16 @@ func (r *Registry) fixed(name Name) bool {
 		ok, _ := path.Match(p, string(name)) // Open has checked it
 		return ok
 	})
+}
+
+// Below reports whether a repository is called first, or first and more parts, or may be by Options.Fixed.
+func (r *Registry) Below(ctx context.Context, first string) (bool, error) {
+	for _, p := range r.o.Fixed {
+		if part, _, _ := strings.Cut(p, "/"); part == first {
+			return true, nil
+		}
+	}
+	return r.facts.RepositoryBelow(ctx, first)
 }
 
 // resolve returns the blob that d names; errs.NotFound for a sha512 that nobody has pushed.

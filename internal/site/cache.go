@@ -16,6 +16,8 @@ import (
 	"overland/internal/db"
 	"overland/internal/digest"
 	"overland/internal/ecosystem"
+	"overland/internal/ecosystem/oci"
+	"overland/internal/ecosystem/tool"
 	"overland/internal/errs"
 	"overland/internal/home"
 	"overland/internal/lockfile"
@@ -25,6 +27,7 @@ import (
 	"overland/internal/origin"
 	"overland/internal/registry"
 	cacheserver "overland/internal/server/cache"
+	registryface "overland/internal/server/registry"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 )
@@ -45,6 +48,7 @@ type cached struct {
 	cache    *cache.Cache
 	netcache *netcache
 	chain    *mirror.Chain // nil = no upstream sites
+	mirrors  *oci.Protocol // of other registries; nil = none
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
 	handler  http.Handler  // of the cache's own listener; nil = none
 	listener *admission.Listener
@@ -73,7 +77,7 @@ func (c *cached) close() error {
 
 // openCache opens what the site in dir keeps of others. known is the site's database, and images its
 // registry; both stay the caller's.
-func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db.DB, images *registry.Registry, o Options, e edges) (_ *cached, err error) {
+func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db.DB, images *images, o Options, e edges) (_ *cached, err error) {
 	c := &cached{}
 	if len(o.Upstreams) > 0 {
 		chain := e.mirror
@@ -92,7 +96,10 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	up := &origin.Client{Dir: home.Cache.In(dir), Tell: o.Cache.named}
+	up := &origin.Client{Dir: home.Cache.In(dir), Tell: o.named}
+	if c.mirrors, err = o.Images.open(up); err != nil {
+		return nil, errors.Join(err, c.close())
+	}
 	var near cache.Near
 	if c.chain != nil {
 		near = c.chain
@@ -100,7 +107,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 	c.cache, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{known},
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
-			return roots(ctx, dir, blobs, c.netcache.shelf, images)
+			return roots(ctx, dir, blobs, c.netcache.shelf, images.registry)
 		},
 	})
 	if err != nil {
@@ -114,36 +121,54 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 			return nil, errors.Join(err, c.close())
 		}
 	}
+	var served []*tool.Server
 	if o.Cache.Listen != "" {
-		if err := c.listen(ctx, o); err != nil {
+		if served, err = c.listen(ctx, o); err != nil {
 			return nil, errors.Join(err, c.close())
 		}
+	}
+	if c.mirrors != nil {
+		images.mirrored = &registryface.Mirrored{Getter: c.cache, Protocol: c.mirrors, Unnamed: o.Images.Unnamed, Names: o.Names}
+		if !o.Images.Private { // other sites have no account here
+			served = append(served, &tool.Server{Protocol: c.mirrors})
+		}
+	}
+	if len(served) > 0 {
+		c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
 	}
 	return c, nil
 }
 
-// listen opens the address that the cache is served on, for tools over plain HTTP.
-func (c *cached) listen(ctx context.Context, o Options) error {
+// listen opens the address that the cache is served on, for tools over plain HTTP, and returns what is served there.
+func (c *cached) listen(ctx context.Context, o Options) ([]*tool.Server, error) {
 	if _, _, err := parseListen(o.Cache.Listen); err != nil {
-		return err
+		return nil, err
 	}
 	served, err := ecosystem.Serve(ctx, o.Cache.Upstreams, []string{shacacheName, shadirName}, c.cache)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	plain, err := new(net.ListenConfig).Listen(ctx, "tcp", o.Cache.Listen)
 	if err != nil {
-		return errs.Hint(err, "another program may have that port: choose one with --cache-listen")
+		return nil, errs.Hint(err, "another program may have that port: choose one with --cache-listen")
 	}
-	c.entries = cacheserver.Entries(c.cache, mirror.CachePath, served...)
 	// Not tuned for slow links: small buffers in the kernel cost a fast one twice the CPU, measured
 	// on loopback: 330 ms for 1 GB in place of 145.
 	c.handler, c.listener = cacheserver.New(c.cache, served...), admission.Listen(plain, admission.Options{Conns: o.Conns, Trusted: o.Trusted, Files: o.files})
-	return nil
+	return served, nil
 }
 
 // named reports whether host is one that a person named to fetch from: it may be a
 // cache, even one that asks this one.
+func (o Options) named(host string) bool {
+	for _, m := range o.Images.Mirrors {
+		if m.URL != "" && strings.TrimRight(m.URL[strings.Index(m.URL, "//")+1:], "/") == "/"+host {
+			return true
+		}
+	}
+	return o.Cache.named(host)
+}
+
 func (o CacheOptions) named(host string) bool {
 	for _, list := range o.Upstreams {
 		for _, s := range list {

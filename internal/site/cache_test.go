@@ -174,7 +174,7 @@ func evictAll(t *testing.T, dir string, s *storedir.Store, blobs ...[]byte) {
 	}
 	known, pictures := openRegistry(t, dir, s)
 	o := Options{Cache: CacheOptions{Limit: 1, Offline: true}, Log: slog.New(slog.DiscardHandler)}
-	c, err := openCache(t.Context(), dir, s, known, pictures, o, edges{})
+	c, err := openCache(t.Context(), dir, s, known, &images{registry: pictures}, o, edges{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package site
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"overland/internal/auth"
+	registryface "overland/internal/server/registry"
 	"overland/internal/testkit/engines"
 )
 
@@ -19,15 +21,27 @@ func settingsOfEngines(addr string, ca []byte, more map[string]string) map[strin
 		"docker/certs.d/" + addr + "/ca.crt":         string(ca),
 		"containers/certs.d/" + addr + "/ca.crt":     string(ca),
 		"containerd/certs.d/" + addr + "/ca.crt":     string(ca),
+		"resolv.conf":                                "nameserver 127.0.0.1\noptions timeout:1 attempts:1\n", // nobody is asked
 		"containers/policy.json":                     `{"default":[{"type":"insecureAcceptAnything"}]}`,
 		"containers/storage.conf":                    "[storage]\ndriver = \"vfs\"\ngraphroot = \"/var/lib/containers/storage\"\nrunroot = \"/run/containers/storage\"\n",
 		"containers/containers.conf":                 "[engine]\nevents_logger = \"none\"\ncgroup_manager = \"cgroupfs\"\nruntime = \"runc\"\n",
 		"containerd/certs.d/" + addr + "/hosts.toml": fmt.Sprintf("server = \"https://%[1]s\"\n[host.\"https://%[1]s\"]\nca = \"/etc/containerd/certs.d/%[1]s/ca.crt\"\n", addr),
 	}
-	for name, text := range more {
-		files[name] = text
-	}
+	maps.Copy(files, more)
 	return files
+}
+
+// pushImage makes an image with one file, and pushes it as to.
+func pushImage(t *testing.T, h *engines.Host, to string, flags ...string) {
+	t.Helper()
+	file := filepath.Join(h.Dir(), "motd")
+	if err := os.WriteFile(file, []byte("made by buildah"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made := strings.TrimSpace(h.Do(t, "buildah", "from", "scratch"))
+	h.Do(t, "buildah", "copy", "-q", made, file, "/etc/motd")
+	h.Do(t, "buildah", "commit", "-q", made, "made")
+	h.Do(t, append(append([]string{"buildah", "push", "-q"}, flags...), "made", "docker://"+to)...)
 }
 
 // What people have for images works as it is: each pushes, and the next pulls what it pushed, of a site whose images are
@@ -49,10 +63,6 @@ func TestEnginesPushAndPull(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := engines.Start(t, settingsOfEngines(addr, ca, nil))
-	file := filepath.Join(h.Dir(), "motd")
-	if err := os.WriteFile(file, []byte("made by buildah"), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	staging, live := addr+"/staging/app", addr+"/live/app"
 	for _, program := range []string{"docker", "podman"} {
 		if out, err := h.Run(t.Context(), nil, program, "pull", "-q", staging+":one"); err == nil {
@@ -62,10 +72,7 @@ func TestEnginesPushAndPull(t *testing.T) {
 			t.Fatalf("%s login: %v\n%s", program, err, out)
 		}
 	}
-	made := strings.TrimSpace(h.Do(t, "buildah", "from", "scratch"))
-	h.Do(t, "buildah", "copy", "-q", made, file, "/etc/motd")
-	h.Do(t, "buildah", "commit", "-q", made, staging+":one")
-	h.Do(t, "buildah", "push", "-q", staging+":one")
+	pushImage(t, h, staging+":one")
 
 	h.Do(t, "docker", "pull", "-q", staging+":one")
 	h.Do(t, "docker", "create", "--name", "one", staging+":one", "x")
@@ -91,5 +98,71 @@ func TestEnginesPushAndPull(t *testing.T) {
 	h.Do(t, "docker", "commit", "one", live+":r1")
 	if out, err := h.Run(t.Context(), nil, "docker", "push", live+":r1"); err == nil || !strings.Contains(out, "for good") {
 		t.Errorf("a release's tag was moved: %v\n%s", err, out)
+	}
+}
+
+// An image of another registry, which is a second site here, comes through a site to each program with the file that
+// `overland cache env --for` prints for it; again when that registry is gone.
+func TestEnginesPullThrough(t *testing.T) {
+	hub := newSite(t)
+	hubURL, stopHub := start(t, hub, Options{})
+	hubCert, err := Certificate(hub, addrOf(hubURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts, err := OpenAccounts(t.Context(), hub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := accounts.Make(t.Context(), "ci", []auth.Grant{{Action: auth.Push, Pattern: "**"}}, time.Time{})
+	if err := errors.Join(err, accounts.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dir := newSite(t)
+	text := fmt.Sprintf("site: 1\nregistry:\n  mirrors:\n    hub.example: {url: \"https://%s\", certificate: hub.crt}\n  dockerMirrors: hub.example\n", addrOf(hubURL))
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "hub.crt"), hubCert, 0o600), os.WriteFile(filepath.Join(dir, "site.yaml"), []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	written, err := ReadSettings(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _ := start(t, dir, Options{Images: written.Registry.Options(dir)})
+	addr := addrOf(url)
+	ca, err := Certificate(dir, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{"containers/certs.d/" + addrOf(hubURL) + "/ca.crt": string(hubCert)}
+	for _, program := range []string{"docker", "containerd", "podman"} {
+		var registries []string
+		if program == "podman" {
+			registries = []string{"hub.example"}
+		}
+		p, err := registryface.Point(program, "https://"+addr, registries)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[strings.TrimPrefix(p.Path, "/etc/")], files[strings.TrimPrefix(p.Certificate, "/etc/")] = p.Text, string(ca)
+	}
+	h := engines.Start(t, settingsOfEngines(addr, ca, files))
+	pushImage(t, h, addrOf(hubURL)+"/library/app:v1", "--creds", "ci:"+token)
+	for _, up := range []bool{true, false} {
+		if !up {
+			stopHub()
+		}
+		for _, pull := range [][]string{
+			{"docker", "pull", "-q", "app:v1"},
+			{"ctr", "images", "pull", "--hosts-dir", "/etc/containerd/certs.d", "hub.example/library/app:v1"},
+			{"podman", "pull", "-q", "hub.example/library/app:v1"},
+			{"skopeo", "inspect", "--no-tags", "docker://" + addr + "/hub.example/library/app:v1"},
+		} {
+			if out, err := h.Run(t.Context(), nil, pull...); err != nil {
+				t.Errorf("with its registry up: %v: %s: %v\n%s", up, strings.Join(pull, " "), err, out)
+			}
+		}
+		h.Do(t, "docker", "rmi", "-f", "app:v1")
+		h.Do(t, "podman", "rmi", "-f", "hub.example/library/app:v1")
+		h.Do(t, "ctr", "images", "rm", "--sync", "hub.example/library/app:v1")
 	}
 }

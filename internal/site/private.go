@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/db"
 	"overland/internal/digest"
+	"overland/internal/ecosystem/oci"
 	"overland/internal/errs"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
@@ -18,7 +19,8 @@ import (
 // lookAgain is how long what lock files name is remembered. What tags name is known at once.
 const lookAgain = time.Minute
 
-// private is the depot of a site whose images are for accounts, as everybody sees it: without what a push brought.
+// private is the depot of a site whose images are for accounts, as everybody sees it: without what a push brought, and
+// what is mirrored of other registries.
 // The digest of an image is told in many places, and would be all that it takes. What a release, a lock
 // or the cache needs is seen, whoever pushed the same bytes.
 type private struct {
@@ -48,13 +50,18 @@ func (p *private) Open(ctx context.Context, d digest.Digest) (store.Blob, error)
 
 func (p *private) hides(ctx context.Context, d digest.Digest) (bool, error) {
 	came, err := p.known.RegistryCame(ctx, d)
-	if err != nil || !came {
+	if err != nil {
 		return false, err
 	}
 	if p.cached != nil {
-		if held, err := p.cached.cache.Holds(ctx, d); err != nil || held {
+		mirrored, other, err := p.cached.cache.Holds(ctx, d, oci.Name)
+		if err != nil || other {
 			return false, err
 		}
+		came = came || mirrored
+	}
+	if !came {
+		return false, nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,12 +1,20 @@
 package site
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"errors"
+	"fmt"
+	"net/url"
 
 	"overland/internal/auth"
 	"overland/internal/db"
+	"overland/internal/ecosystem/oci"
+	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/home"
+	"overland/internal/origin"
 	"overland/internal/registry"
 	registryface "overland/internal/server/registry"
 	storedir "overland/internal/store/dir"
@@ -19,13 +27,24 @@ type RegistryOptions struct {
 	Delete  bool     // accounts may delete what they were given
 	Sparse  bool     // a manifest may point to what its repository does not have
 	Fixed   []string // patterns of repositories whose tags never move
+
+	Mirrors []Mirror // other registries whose images are pulled through this one
+	Unnamed string   // the one of Mirrors whose images docker asks for, under their names alone; "" = none
+}
+
+// Mirror is another registry whose images are mirrored.
+type Mirror struct {
+	Name        string // as images are called after it
+	URL         string // where it is; "" = https:// and its name
+	Certificate string // a file with certificates that are believed for it, in PEM; "" = the machine's
 }
 
 // images is a site's registry.
 type images struct {
 	registry *registry.Registry
-	full     *registryface.Face // over HTTPS
-	plain    *registryface.Face // over plain HTTP, where no login is taken
+	known    *db.DB
+	o        Options
+	mirrored *registryface.Mirrored
 }
 
 // openImages opens the registry whose bytes are in blobs. known is the site's database.
@@ -34,24 +53,57 @@ func openImages(blobs *storedir.Store, known *db.DB, o Options) (*images, error)
 	if err != nil {
 		return nil, err
 	}
-	var anyone []auth.Grant
-	if !o.Images.Private {
-		anyone = []auth.Grant{{Action: auth.Pull, Pattern: "**"}}
-	}
-	return &images{
-		registry: r,
-		full:     registryface.New(r, registryface.Options{Accounts: auth.Open(known), Anyone: anyone, Log: o.Log}),
-		plain:    registryface.New(r, registryface.Options{Anyone: anyone, Log: o.Log}),
-	}, nil
+	return &images{registry: r, known: known, o: o}, nil
 }
 
-// route returns what the registry answers. It knows its accounts itself.
+// route returns what the registry answers over HTTPS, or over plain HTTP, where no login is taken. It knows its
+// accounts itself.
 func (i *images) route(secure bool) Route {
-	if secure {
-		return Route{registryface.Prefix, Anyone, i.full}
+	o := registryface.Options{Mirrored: i.mirrored, Log: i.o.Log}
+	if !i.o.Images.Private {
+		o.Anyone = []auth.Grant{{Action: auth.Pull, Pattern: "**"}}
 	}
-	return Route{registryface.Prefix, Anyone, i.plain}
+	if secure {
+		o.Accounts = auth.Open(i.known)
+	}
+	return Route{registryface.Prefix, Anyone, registryface.New(i.registry, o)}
 }
+
+// open returns the protocol of the registries that are mirrored, which asks with up; nil = there are none.
+func (o RegistryOptions) open(up *origin.Client) (*oci.Protocol, error) {
+	if len(o.Mirrors) == 0 {
+		return nil, nil
+	}
+	var list []oci.Registry
+	up.Roots = map[string]*x509.CertPool{}
+	for _, m := range o.Mirrors {
+		m.URL = cmp.Or(m.URL, "https://"+m.Name)
+		list = append(list, oci.Registry{Name: m.Name, URL: m.URL})
+		if m.Certificate == "" {
+			continue
+		}
+		text, err := fsx.ReadFile(m.Certificate, certificateLimit)
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: %w", m.Name, err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, errs.Errorf(errs.Invalid, "registry %s: %s: not a certificate in PEM", m.Name, m.Certificate)
+		}
+		u, err := url.Parse(m.URL)
+		if err != nil {
+			return nil, errs.Errorf(errs.Invalid, "registry %s: %w", m.Name, err)
+		}
+		up.Roots[u.Host] = roots
+	}
+	p, err := oci.New(up, list...)
+	if err == nil && o.Unnamed != "" && !p.Mirrors(o.Unnamed) {
+		err = errs.Hint(errs.Errorf(errs.Invalid, "dockerMirrors: %.100q is not one of mirrors", o.Unnamed), "name it below mirrors too")
+	}
+	return p, err
+}
+
+const certificateLimit = 1 << 20 // bytes of a file with certificates
 
 // Accounts are the accounts of a site, opened to change them; a running site sees the changes.
 type Accounts struct {

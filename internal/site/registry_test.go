@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -274,6 +275,85 @@ func TestWhoMayPull(t *testing.T) {
 		}
 		if err := i.registry.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// What a site whose images are for accounts mirrors of another registry is for accounts as well: not by its name, not by its
+// digests where nodes get their blobs, and not for other sites.
+func TestMirroredImagesOfAPrivateSite(t *testing.T) {
+	hub := newSite(t)
+	hubURL, _ := start(t, hub, Options{})
+	cert, err := Certificate(hub, addrOf(hubURL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	t.Cleanup(client.CloseIdleConnections)
+	do := func(method, url, login, body string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, token, ok := strings.Cut(login, ":"); ok {
+			r.SetBasicAuth(name, token)
+		}
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(text)
+	}
+	account := func(dir string, g auth.Grant) string {
+		t.Helper()
+		accounts, err := OpenAccounts(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := accounts.Make(t.Context(), "ci", []auth.Grant{g}, time.Time{})
+		if err := errors.Join(err, accounts.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return "ci:" + token
+	}
+	layer := digest.Of([]byte("layer"))
+	push := "https://" + addrOf(hubURL) + "/v2/library/app/blobs/uploads/?digest=" + string(layer)
+	if got, text := do("POST", push, account(hub, auth.Grant{Action: auth.Push, Pattern: "**"}), "layer"); got != http.StatusCreated {
+		t.Fatalf("push: %d %s", got, text)
+	}
+	certificate := filepath.Join(t.TempDir(), "hub.crt")
+	if err := os.WriteFile(certificate, cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mirrors := []Mirror{{Name: "hub.example", URL: "https://" + addrOf(hubURL), Certificate: certificate}}
+	for _, private := range []bool{true, false} {
+		dir := newSite(t)
+		url, _ := start(t, dir, Options{Images: RegistryOptions{Private: private, Mirrors: mirrors}})
+		ci, other := account(dir, auth.Grant{Action: auth.Pull, Pattern: "hub.example/library/*"}), 200
+		at := "https://" + addrOf(url)
+		if private {
+			other = 401
+		}
+		blob := "/v2/hub.example/library/app/blobs/" + string(layer)
+		if got, text := do("GET", at+blob, ci, ""); got != 200 || text != "layer" {
+			t.Fatalf("with an account: %d %s", got, text)
+		}
+		if got, text := do("GET", at+blob, "", ""); got != other {
+			t.Errorf("private: %v: without one: %d %s", private, got, text)
+		}
+		if private {
+			other = 404
+		}
+		for _, path := range []string{"/v1/blobs/" + string(layer), "/v1/cache/oci/hub.example%2Flibrary%2Fapp%2Fblobs%2F" + string(layer)} {
+			if got, text := do("GET", at+path, "", ""); got != other {
+				t.Errorf("private: %v: %s: %d %s", private, path, got, text)
+			}
 		}
 	}
 }

@@ -123,8 +123,8 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 	}
 	defer func() { err = errors.Join(err, images.registry.Close()) }()
 	var c *cached // nil = the site keeps nothing of others
-	if o.Cache.Listen != "" || len(o.Upstreams) > 0 {
-		if c, err = openCache(ctx, s.Dir, s.depot, known, images.registry, o, e); err != nil {
+	if o.Cache.Listen != "" || len(o.Upstreams) > 0 || len(o.Images.Mirrors) > 0 {
+		if c, err = openCache(ctx, s.Dir, s.depot, known, images, o, e); err != nil {
 			return errors.Join(fmt.Errorf("cache: %w", err), plain.Close())
 		}
 		defer func() { err = errors.Join(err, c.close()) }()

@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
+	"path/filepath"
 	"regexp"
+	"slices"
 
 	"overland/internal/ecosystem"
 	"overland/internal/fsx"
@@ -37,11 +40,27 @@ type RegistrySettings struct {
 	Delete     string   // refused or allowed
 	Incomplete string   // refused or allowed
 	Fixed      []string // patterns of repositories
+	Mirrors    map[string]MirrorSettings
+	Unnamed    string // of Mirrors: whose images have no registry in their name
 }
 
-// Options returns what s says.
-func (s RegistrySettings) Options() RegistryOptions {
-	return RegistryOptions{Private: s.Pull == pullAccounts, Delete: s.Delete == allowed, Sparse: s.Incomplete == allowed, Fixed: s.Fixed}
+// MirrorSettings are the settings of another registry whose images are mirrored.
+type MirrorSettings struct {
+	URL         string // "" = https:// and its name
+	Certificate string // a file, below the site's directory if it is relative, with certificates in PEM that are believed for it alone; "" = the machine's
+}
+
+// Options returns what s says of the site in dir.
+func (s RegistrySettings) Options(dir string) RegistryOptions {
+	o := RegistryOptions{Private: s.Pull == pullAccounts, Delete: s.Delete == allowed, Sparse: s.Incomplete == allowed, Fixed: s.Fixed, Unnamed: s.Unnamed}
+	for _, name := range slices.Sorted(maps.Keys(s.Mirrors)) {
+		m := Mirror{Name: name, URL: s.Mirrors[name].URL, Certificate: s.Mirrors[name].Certificate}
+		if m.Certificate != "" && !filepath.IsAbs(m.Certificate) {
+			m.Certificate = filepath.Join(dir, m.Certificate)
+		}
+		o.Mirrors = append(o.Mirrors, m)
+	}
+	return o
 }
 
 // Values of RegistrySettings.
@@ -109,6 +128,9 @@ var (
 	nameForm        = regexp.MustCompile(`^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*)$`)
 	proxyForm       = regexp.MustCompile(`^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`)
 	repositoryForm  = regexp.MustCompile(`^[a-z0-9._/*-]+$`)
+	registryForm    = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?$`)
+	registryURLForm = regexp.MustCompile(`^https?://[^\s/?#@]+/?$`)
+	fileForm        = regexp.MustCompile(`^\S.*$`)
 	upstreamForm    = regexp.MustCompile(`^\S.*$`)
 )
 
@@ -147,6 +169,23 @@ func registryKeys() []yamlfile.Key[RegistrySettings] {
 			[]string{refused, allowed}, func(s *RegistrySettings) *string { return &s.Incomplete }),
 		yamlfile.List("fixedTags", "repository", "Repositories whose tags stand for what they stood for first, for good: a name, or a pattern with * for a part of one.",
 			repositoryForm, "write it like live/wallet or live/*", func(s *RegistrySettings) *[]string { return &s.Fixed }),
+		yamlfile.Table("mirrors", "Other registries whose images are pulled through this one, by the name that images have after them.", registryForm,
+			"write it like hub.example or hub.example:5000", mirrorKeys(), mirrorURL("A registry, by its address."),
+			func(s *RegistrySettings) *map[string]MirrorSettings { return &s.Mirrors }),
+		yamlfile.Text("dockerMirrors", "The one of mirrors whose images docker pulls through this site as its registry-mirrors.", registryForm,
+			"write it like hub.example", func(s *RegistrySettings) *string { return &s.Unnamed }),
+	}
+}
+
+func mirrorURL(doc string) yamlfile.Key[MirrorSettings] {
+	return yamlfile.Text("url", doc, registryURLForm, "write it like https://hub.example", func(s *MirrorSettings) *string { return &s.URL })
+}
+
+func mirrorKeys() []yamlfile.Key[MirrorSettings] {
+	return []yamlfile.Key[MirrorSettings]{
+		mirrorURL("Its address; https:// and its name without it."),
+		yamlfile.Text("certificate", "A file with certificates in PEM that are believed for it, in place of the machine's.", fileForm,
+			"write a path", func(s *MirrorSettings) *string { return &s.Certificate }),
 	}
 }
 

@@ -44,7 +44,13 @@ func TestSettings(t *testing.T) {
 				"apt": {"http://10.0.0.9/debian", "deb [signed-by=/keys/own.asc] http://10.0.0.9/own stable main"},
 			},
 		},
-		Registry: site.RegistrySettings{Pull: "anyone", Delete: "refused", Incomplete: "refused", Fixed: []string{"live/*"}},
+		Registry: site.RegistrySettings{
+			Pull: "anyone", Delete: "refused", Incomplete: "refused", Fixed: []string{"live/*"}, Unnamed: "hub.example",
+			Mirrors: map[string]site.MirrorSettings{
+				"hub.example":      {URL: "https://registry.hub.example"},
+				"own.example:5000": {URL: "https://10.0.0.9:5000", Certificate: "own.crt"},
+			},
+		},
 	}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
@@ -62,17 +68,19 @@ func TestSettingsAreStrict(t *testing.T) {
 		"site: 1\nlisten: here\n":             "site.yaml:2:9: listen \"here\"",
 		"site: 1\nlisten: example.org:8443\n": "listen on \"example.org:8443\"",
 		"site: 1\nlisten: :99999\n":           "99999",
-		"site: 1\ncache: {listen: example.org:3142}\n": "listen on \"example.org:3142\"",
-		"site: 1\ncahce:\n  size: 1GiB\n":              "site.yaml:2:1: unknown key \"cahce\"",
-		"site: 1\ncache:\n  offline: true\n":           "site.yaml:3:3: unknown key \"offline\"",
-		"site: 1\ncache: {upstreams: {gopher: [x]}}\n": "unknown key \"gopher\"",
-		"site: 1\ncache: {writes: everybody}\n":        "everybody",
-		"site: 1\ncache: {size: much}\n":               "size \"much\"",
-		"site: 1\nupstreams: [http://10.0.0.1]\n":      "site.yaml:2:13: upstream",
-		"site: 1\nsite: 1\n":                           "site.yaml:2:1: ",
-		"site: 1\nconnections: 0\n":                    "connections",
-		"site: 1\nnames: [\"https://site.example\"]\n": "site.yaml:2:9: name",
-		"site: 1\ntrustedProxies: [10.0.0.0/99]\n":     "10.0.0.0/99",
+		"site: 1\ncache: {listen: example.org:3142}\n":         "listen on \"example.org:3142\"",
+		"site: 1\nregistry: {mirrors: {Hub: {}}}\n":            "\"Hub\"",
+		"site: 1\nregistry: {mirrors: {a: \"https://b@c\"}}\n": "url \"https://b@c\"",
+		"site: 1\ncahce:\n  size: 1GiB\n":                      "site.yaml:2:1: unknown key \"cahce\"",
+		"site: 1\ncache:\n  offline: true\n":                   "site.yaml:3:3: unknown key \"offline\"",
+		"site: 1\ncache: {upstreams: {gopher: [x]}}\n":         "unknown key \"gopher\"",
+		"site: 1\ncache: {writes: everybody}\n":                "everybody",
+		"site: 1\ncache: {size: much}\n":                       "size \"much\"",
+		"site: 1\nupstreams: [http://10.0.0.1]\n":              "site.yaml:2:13: upstream",
+		"site: 1\nsite: 1\n":                                   "site.yaml:2:1: ",
+		"site: 1\nconnections: 0\n":                            "connections",
+		"site: 1\nnames: [\"https://site.example\"]\n":         "site.yaml:2:9: name",
+		"site: 1\ntrustedProxies: [10.0.0.0/99]\n":             "10.0.0.0/99",
 	} {
 		got, err := settings(t, text)
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), want) || errs.HintOf(err) == "" {

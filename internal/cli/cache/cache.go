@@ -12,6 +12,7 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/errs"
 	cacheserver "overland/internal/server/cache"
+	registryface "overland/internal/server/registry"
 	"overland/internal/site"
 )
 
@@ -19,6 +20,9 @@ import (
 type envOptions struct {
 	url    string
 	freeze string // name; "" = the present
+
+	program    string   // for images; "" = the package tools
+	registries []string // of program
 }
 
 func env(t *term.Term, run verb.Run[envOptions]) *cobra.Command {
@@ -27,24 +31,56 @@ func env(t *term.Term, run verb.Run[envOptions]) *cobra.Command {
 		Use:   "env URL",
 		Short: "Print how to point a machine at a cache",
 		Long: "Prints one command for each tool that the cache at URL serves; run them on the machine that is to use it. With\n" +
-			"--freeze they point at the state that `overland cache freeze` gave a name.",
-		Example: "overland cache env http://10.0.0.1:3142\noverland cache env http://10.0.0.1:3142 --freeze tuesday",
-		Args:    cobra.ExactArgs(1),
+			"--freeze they point at the state that `overland cache freeze` gave a name. With --for it prints the file with which\n" +
+			"docker, containerd, podman or k3s pulls images of other registries through the site at URL, and says where it goes;\n" +
+			"which registries those are, site.yaml says (mirrors).",
+		Example: "overland cache env http://10.0.0.1:3142\noverland cache env http://10.0.0.1:3142 --freeze tuesday\n" +
+			"overland cache env https://10.0.0.1:8443 --for docker\n" +
+			"overland cache env https://10.0.0.1:8443 --for podman --registry hub.example",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			o.url = args[0]
 			return run(c.Context(), t, o)
 		},
 	}
 	c.Flags().StringVar(&o.freeze, "freeze", "", "the name of a freeze")
+	c.Flags().StringVar(&o.program, "for", "", "the program that pulls images: docker, containerd, podman or k3s")
+	_ = c.RegisterFlagCompletionFunc("for", cobra.FixedCompletions(registryface.Programs(), cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().StringArrayVar(&o.registries, "registry", nil, "a registry that is mirrored, as its images are called; may be repeated; podman needs it")
 	return c
 }
 
 func runEnv(_ context.Context, t *term.Term, o envOptions) error {
+	switch {
+	case o.program != "" && o.freeze != "":
+		return errs.Hint(verb.Usage("--freeze with --for"), "images have no freezes: pull them by their digests")
+	case o.program == "" && len(o.registries) > 0:
+		return errs.Hint(verb.Usage("--registry without --for"), "--for docker, containerd, podman or k3s")
+	case o.program != "":
+		return point(t, o)
+	}
 	lines, err := cacheserver.Lines(o.url, o.freeze)
 	for _, l := range lines {
 		t.Printf("%s\n", l)
 	}
 	return err
+}
+
+// point prints the file for o.program, and beside it what to do with that.
+func point(t *term.Term, o envOptions) error {
+	p, err := registryface.Point(o.program, o.url, o.registries)
+	if err != nil {
+		return err
+	}
+	t.Print(p.Text)
+	t.Note("it goes to %s", p.Path)
+	if p.Certificate != "" {
+		t.Note("the site's certificate, which overland site certificate prints, goes to %s", p.Certificate)
+	}
+	if p.More != "" {
+		t.Note("%s", p.More)
+	}
+	return nil
 }
 
 // freezeOptions are the settings of cache freeze and cache thaw.

@@ -132,7 +132,7 @@ func (o runOptions) over(written site.Settings, given func(flag string) bool) ru
 			o.origins = append(o.origins, name+"="+u)
 		}
 	}
-	o.conns, o.images = written.Conns, written.Registry.Options()
+	o.conns, o.images = written.Conns, written.Registry.Options(o.dir)
 	return o
 }
 

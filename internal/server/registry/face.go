@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Accounts *auth.Accounts // nil = no login is taken
 	Anyone   []auth.Grant   // what everybody may do
+	Mirrored *Mirrored      // nil = no other registry's images
 	Log      *slog.Logger   // nil = none
 }
 
@@ -111,7 +112,15 @@ func (f *Face) answer(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		return noun.do(&call{f, who, name, parts[i+1:]}, w, r)
+		c := &call{f, who, name, parts[i+1:]}
+		to, ok, err := f.foreign(r, name)
+		if err != nil {
+			return err
+		}
+		if ok {
+			return c.mirrored(w, r, parts[i], to)
+		}
+		return noun.do(c, w, r)
 	}
 	return errs.Errorf(errs.NotFound, "nothing is served under this path")
 }

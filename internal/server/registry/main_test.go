@@ -29,7 +29,7 @@ type bench struct {
 	ca       []byte // the certificate of the server, in PEM
 }
 
-func newBench(t *testing.T, o domain.Options) *bench {
+func newBench(t *testing.T, o domain.Options, more ...func(dir string, blobs *storedir.Store, o *registry.Options)) *bench {
 	t.Helper()
 	dir := t.TempDir()
 	blobs, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
@@ -48,7 +48,11 @@ func newBench(t *testing.T, o domain.Options) *bench {
 	t.Cleanup(func() { _ = r.Close() })
 	b := &bench{accounts: auth.Open(facts), registry: r}
 	anyone := []auth.Grant{{Action: auth.Pull, Pattern: "public/**"}}
-	s := httptest.NewUnstartedServer(registry.New(r, registry.Options{Accounts: b.accounts, Anyone: anyone}))
+	face := registry.Options{Accounts: b.accounts, Anyone: anyone}
+	for _, m := range more {
+		m(dir, blobs, &face)
+	}
+	s := httptest.NewUnstartedServer(registry.New(r, face))
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
 	s.StartTLS()
 	t.Cleanup(s.Close)

@@ -1,0 +1,145 @@
+package oci
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/httpx"
+	"overland/internal/origin"
+)
+
+const (
+	answerLimit = 1 << 20          // bytes of an answer about passes
+	openFor     = time.Minute      // that a registry is believed to want no pass
+	passLife    = 60 * time.Second // of one that does not say; the specification's
+	passMargin  = 10 * time.Second // before its end a pass is not used any more: the request is still to come
+	mostPasses  = 4096
+)
+
+// passes are what registries give everybody who asks: they want to see one with each request.
+type passes struct {
+	client *origin.Client
+
+	mu   sync.Mutex
+	held map[string]pass // by address and repository
+}
+
+type pass struct {
+	text string // "" = none is wanted
+	end  time.Time
+}
+
+// get returns the pass with which everybody may pull the repository name of the registry at address; "" = none is
+// wanted.
+func (p *passes) get(ctx context.Context, address, name string) (string, error) {
+	key := address + "/" + name
+	p.mu.Lock()
+	held, ok := p.held[key]
+	p.mu.Unlock()
+	if ok && time.Now().Before(held.end) {
+		return held.text, nil
+	}
+	fresh, err := p.ask(ctx, address, name)
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil || len(p.held) >= mostPasses {
+		p.held = map[string]pass{}
+	}
+	p.held[key] = fresh
+	return fresh.text, nil
+}
+
+// ask finds out whether the registry wants a pass, and where it is given.
+func (p *passes) ask(ctx context.Context, address, name string) (pass, error) {
+	none := pass{end: time.Now().Add(openFor)}
+	a, err := p.client.Get(ctx, origin.Request{URL: address + "/v2/", Whole: true, Page: true, Limit: answerLimit})
+	if err != nil {
+		return pass{}, err
+	}
+	defer a.Close()
+	realm, service := "", ""
+	for _, text := range a.Header.Values("Www-Authenticate") {
+		kind, rest, _ := strings.Cut(text, " ")
+		if strings.EqualFold(kind, "Bearer") {
+			fields := parameters(rest)
+			realm, service = fields["realm"], fields["service"]
+		}
+	}
+	switch {
+	case a.Status >= http.StatusInternalServerError:
+		return pass{}, errs.E(errs.Unavailable, &origin.StatusError{URL: httpx.Redacted(address), Status: a.Status})
+	case a.Status != http.StatusUnauthorized, realm == "":
+		return none, nil // what it refuses it refuses by itself
+	}
+	u, err := url.Parse(realm)
+	if err != nil || u.Host == "" || u.Scheme != "https" && (u.Scheme != "http" || strings.HasPrefix(address, "https:")) {
+		return pass{}, errs.Errorf(errs.Untrusted, "%s: passes are given at %.200q: not an address over TLS", httpx.Redacted(address), realm)
+	}
+	q := u.Query()
+	if service != "" {
+		q.Set("service", service)
+	}
+	q.Set("scope", "repository:"+name+":pull")
+	u.RawQuery = q.Encode()
+	return p.fetch(ctx, address, u.String())
+}
+
+// fetch gets a pass from where the registry at address says that it is given.
+func (p *passes) fetch(ctx context.Context, address, from string) (pass, error) {
+	begun := time.Now()
+	a, err := p.client.Get(ctx, origin.Request{URL: from, Named: address, Limit: answerLimit})
+	if err != nil {
+		return pass{}, err
+	}
+	defer a.Close()
+	var got struct {
+		Token   string `json:"token"`
+		Access  string `json:"access_token"`
+		Expires int    `json:"expires_in"` // seconds
+	}
+	b, err := fsx.Read(a.Body, "pass", answerLimit)
+	if err == nil {
+		err = json.Unmarshal(b, &got)
+	}
+	text := cmp.Or(got.Token, got.Access)
+	if err != nil || text == "" || strings.ContainsAny(text, " \r\n") {
+		return pass{}, errs.Errorf(errs.Unavailable, "%s: not a pass", a.URL)
+	}
+	life := passLife
+	if got.Expires > 0 && got.Expires < int(time.Hour/time.Second) {
+		life = time.Duration(got.Expires) * time.Second
+	}
+	return pass{text, begun.Add(life - passMargin)}, nil
+}
+
+// parameters reads what follows the scheme of a challenge: realm="…",service="…" (RFC 9110 §11.2).
+func parameters(s string) map[string]string {
+	found := map[string]string{}
+	for s = strings.TrimSpace(s); s != ""; s = strings.TrimLeft(s, ", ") {
+		name, rest, ok := strings.Cut(s, "=")
+		if !ok {
+			break
+		}
+		var value string
+		if text, quoted := strings.CutPrefix(rest, `"`); quoted {
+			value, s, _ = strings.Cut(text, `"`)
+		} else if i := strings.IndexByte(rest, ','); i >= 0 {
+			value, s = rest[:i], rest[i:]
+		} else {
+			value, s = rest, ""
+		}
+		found[strings.ToLower(strings.TrimSpace(name))] = value
+	}
+	return found
+}
