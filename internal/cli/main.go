@@ -15,6 +15,7 @@ import (
 	"overland/internal/clock"
 	"overland/internal/environ"
 	"overland/internal/errs"
+	"overland/internal/fsx"
 	"overland/internal/httpx"
 	"overland/internal/printer"
 	"overland/internal/session"
@@ -63,7 +64,7 @@ func Run(ctx context.Context, env Env) int {
 		fmt.Fprintln(env.Stderr, explain(errs.Hint(err, "%s", cmp.Or(errs.HintOf(err), "its own messages are above"))))
 		return exit.Code
 	}
-	if errs.HintOf(err) == "" {
+	if err = fsx.Full(err); errs.HintOf(err) == "" {
 		err = hinted(err, verb.CommandPath())
 	}
 	fmt.Fprintln(env.Stderr, explain(err))
