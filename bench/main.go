@@ -77,6 +77,8 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 		{"recording over a slow link, apt", func(ctx context.Context) error { return b.recordOver(ctx, b.installed) }},
 		{"recording over a slow link, npm", func(ctx context.Context) error { return b.recordOver(ctx, b.packages) }},
 		{"recording over a slow link, go", func(ctx context.Context) error { return b.recordOver(ctx, b.modules) }},
+		{"images, beside ko", b.images},
+		{"root file systems, beside mmdebstrap", b.rootfs},
 		{"flow: first bytes and bad links", b.flow},
 		{"cached blobs", b.serve},
 		{"apt through a cache", b.aptCaches},

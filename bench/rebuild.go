@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -26,19 +24,8 @@ artifacts:
 // time finds everything remembered.
 func (b *bench) rebuild(ctx context.Context) error {
 	repo := filepath.Join(b.dir, "hello")
-	files := map[string]string{"main.go": program, "overland.yaml": application, "go.mod": "module hello\n\ngo 1.26.0\ntoolchain go1.26.8\n"}
-	if err := os.MkdirAll(repo, 0o755); err != nil {
-		return err
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(repo, name), []byte(text), 0o644); err != nil {
-			return err
-		}
-	}
-	git := "git init -q && git add . && git -c user.name=bench -c user.email=bench@localhost commit -qm bench"
-	sh := exec.CommandContext(ctx, "sh", "-c", git)
-	sh.Dir = repo
-	if _, err := measure(sh); err != nil {
+	err := committed(ctx, repo, map[string]string{"main.go": program, "overland.yaml": application, "go.mod": "module hello\n\ngo 1.26.0\ntoolchain go1.26.8\n"})
+	if err != nil {
 		return err
 	}
 	cold, err := measure(b.command(ctx, "build", repo))

@@ -182,6 +182,8 @@ func settled(ctx context.Context, home string) error {
 	return nil
 }
 
+func cpuOf(c cost) time.Duration { return c.cpu }
+
 func (w *way) sorted(of func(cost) time.Duration) []float64 {
 	var list []float64
 	for _, c := range w.runs {
@@ -192,7 +194,7 @@ func (w *way) sorted(of func(cost) time.Duration) []float64 {
 }
 
 func (w *way) String() string {
-	wall, cpu := w.sorted(func(c cost) time.Duration { return c.wall }), w.sorted(func(c cost) time.Duration { return c.cpu })
+	wall, cpu := w.sorted(func(c cost) time.Duration { return c.wall }), w.sorted(cpuOf)
 	return fmt.Sprintf("%.2f s (median %.2f), %.2f CPU-s (median %.2f)", wall[0], wall[len(wall)/2], cpu[0], cpu[len(cpu)/2])
 }
 
