@@ -80,7 +80,7 @@ func TestFilesOfARootAreFound(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"", ".", "..", "../x", "/etc", "a\nb", `a\b`, "usr//x", "bin/x", strings.Repeat("x/", 3000) + "x"} {
+	for _, name := range []string{"", ".", "..", "../x", "/etc", "a\nb", "usr//x", "bin/x", strings.Repeat("x/", 3000) + "x"} {
 		if err := r.Put(name, reg, []byte("x")); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%.20q: %v", name, err)
 		}

@@ -23,6 +23,7 @@ func (a *archive) tea() {
 				{Name: "./bin/cup", Header: tar.Header{Typeflag: tar.TypeLink, Linkname: "./bin/tea"}},
 				{Name: "./usr/bin/pot", Header: tar.Header{Typeflag: tar.TypeSymlink, Linkname: "/bin/tea"}},
 				{Name: "./usr/share/doc/tea/copyright", Text: "free"},
+				{Name: `./usr/lib/tea\x2dpot.slice`, Text: "as systemd writes a dash"},
 			}
 		}
 		a.add("debian/calm", arch, "Package: tea\nVersion: 1\nArchitecture: "+arch+"\nDepends: leaves | coffee", map[string]string{"md5sums": "0  bin/tea\n"}, program("1")...)
@@ -48,7 +49,7 @@ func TestARootFileSystem(t *testing.T) {
 	got := listed(t, first)
 	for _, line := range []string{
 		"2 0777 0:0 bin -> usr/bin ", "0 0755 0:0 usr/bin/cup tea 1+s1 for amd64", "1 0755 0:0 usr/bin/tea -> usr/bin/cup ", "2 0644 0:0 usr/bin/pot -> /bin/tea ",
-		"0 0644 0:0 usr/lib/os-release ID=debian", "0 0644 0:0 usr/share/doc/tea/copyright free", "0 0644 0:0 etc/motd strong", "5 1777 0:0 tmp/ ",
+		"0 0644 0:0 usr/lib/os-release ID=debian", "0 0644 0:0 usr/share/doc/tea/copyright free", `0 0644 0:0 usr/lib/tea\x2dpot.slice as systemd writes a dash`, "0 0644 0:0 etc/motd strong", "5 1777 0:0 tmp/ ",
 		"0 0644 0:0 etc/passwd root:*:0:0::/root:/bin/sh", "2 0777 0:0 var/run -> /run ", "2 0777 0:0 lib -> usr/lib ", "5 2775 0:8 var/mail/ ",
 		"0 0644 0:0 var/lib/dpkg/status.d/tea ", "0 0644 0:0 var/lib/dpkg/status.d/tea.md5sums ", "0 0644 0:0 var/lib/dpkg/status.d/coffee ",
 	} {

@@ -92,7 +92,7 @@ func (t *tree) close() {
 // clean returns the name in the tree of an entry called raw; "" is the root itself.
 func (t *tree) clean(raw string) (string, error) {
 	name := path.Clean(strings.TrimPrefix(raw, "./"))
-	if len(raw) > nameLimit || raw == "" || raw[0] == '/' || strings.ContainsAny(raw, "\x00\\\n") || name != "." && !filepath.IsLocal(name) {
+	if len(raw) > nameLimit || raw == "" || raw[0] == '/' || strings.ContainsAny(raw, "\x00\n") || name != "." && !filepath.IsLocal(name) {
 		return "", errs.Errorf(errs.Untrusted, "%.200q is not a name of a file below the root", raw)
 	}
 	if name == "." {
