@@ -804,49 +804,6 @@ func listFiles(c *call) error {
 	return nil
 }
 
-func findFiles(c *call) error {
-	var kind, pattern string
-	args := c.args
-	var places []string
-	for len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		places, args = append(places, args[0]), args[1:]
-	}
-	for ; len(args) > 1; args = args[2:] {
-		switch args[0] {
-		case "-type":
-			kind = args[1]
-		case "-name":
-			pattern = args[1]
-		default:
-			return c.cannot()
-		}
-	}
-	if len(args) > 0 && args[0] != "-print" || len(places) == 0 || !strings.Contains("fdl", kind) {
-		return c.cannot()
-	}
-	for _, p := range places {
-		name, _, err := c.root.find(c.dir, p, false)
-		if err != nil {
-			return err
-		}
-		err = c.root.walk(name, func(one string, f File) error {
-			is := map[bool]string{f.Mode.IsRegular(): "f", f.Mode.IsDir(): "d", f.Mode&fs.ModeSymlink != 0: "l"}[true]
-			fits, err := path.Match(cmp.Or(pattern, "*"), path.Base(one))
-			if err != nil {
-				return c.cannot()
-			}
-			if fits && (kind == "" || kind == is) {
-				fmt.Fprintf(&c.out, "%s%s\n", p, strings.TrimPrefix(one, name))
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func status(c *call) error {
 	f := c.options()
 	format, follow := f.StringP("format", "c", "", ""), f.BoolP("dereference", "L", false, "")

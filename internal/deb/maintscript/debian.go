@@ -256,7 +256,7 @@ func updateAlternatives(c *call) error {
 	switch args[0] {
 	case "--remove", "--remove-all", "--auto":
 		return nil // of what an older version had; and all are automatic
-	case "--query":
+	case "--query", "--display", "--list":
 		if len(args) != 2 {
 			return c.cannot()
 		}
@@ -265,7 +265,7 @@ func updateAlternatives(c *call) error {
 			fmt.Fprintf(c.err, "no alternatives for %s\n", args[1])
 			return exit(2)
 		}
-		return c.printf("Name: %s\nLink: %s\nStatus: auto\nBest: %s\nValue: %[3]s\n", args[1], a.link, a.best)
+		return c.printf("%s", map[string]func(string) string{"--query": a.query, "--display": a.display, "--list": a.list}[args[0]](args[1]))
 	case "--install":
 	default:
 		return c.cannot()
@@ -305,6 +305,44 @@ func updateAlternatives(c *call) error {
 	a.choices[file] = one
 	a.decide(file, !known)
 	return c.choose(name, a)
+}
+
+// list returns what is printed of a, which is called name: a choice a line.
+func (a *alternative) list(string) string {
+	return strings.Join(slices.Sorted(maps.Keys(a.choices)), "\n") + "\n"
+}
+
+// query is list with all that is known, for programs.
+func (a *alternative) query(name string) string {
+	slaves := func(of map[string]string) (text string) {
+		for _, slave := range slices.Sorted(maps.Keys(of)) {
+			text += " " + slave + " " + of[slave] + "\n"
+		}
+		if len(a.slaves) > 0 {
+			text = "Slaves:\n" + text
+		}
+		return text
+	}
+	text := fmt.Sprintf("Name: %s\nLink: %s\n%sStatus: auto\nBest: %s\nValue: %[4]s\n", name, a.link, slaves(a.slaves), a.best)
+	for _, p := range slices.Sorted(maps.Keys(a.choices)) {
+		text += fmt.Sprintf("\nAlternative: %s\nPriority: %d\n%s", p, a.choices[p].priority, slaves(a.choices[p].slaves))
+	}
+	return text
+}
+
+// display is query for people.
+func (a *alternative) display(name string) string {
+	text := fmt.Sprintf("%s - auto mode\n  link best version is %s\n  link currently points to %[2]s\n  link %[1]s is %[3]s\n", name, a.best, a.link)
+	for _, slave := range slices.Sorted(maps.Keys(a.slaves)) {
+		text += fmt.Sprintf("  slave %s is %s\n", slave, a.slaves[slave])
+	}
+	for _, p := range slices.Sorted(maps.Keys(a.choices)) {
+		text += fmt.Sprintf("%s - priority %d\n", p, a.choices[p].priority)
+		for _, slave := range slices.Sorted(maps.Keys(a.choices[p].slaves)) {
+			text += fmt.Sprintf("  slave %s: %s\n", slave, a.choices[p].slaves[slave])
+		}
+	}
+	return text
 }
 
 // decide sets the best choice of a, once file is one of them: the one with the highest priority; of equals the one whose

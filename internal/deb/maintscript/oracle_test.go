@@ -1,11 +1,13 @@
 package maintscript_test
 
 import (
+	"errors"
 	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -36,6 +38,8 @@ x:y:z
 EOF
 echo "$b|$a"`, `printf 'a\\tb  c\n' | { read a b; echo "$a|$b"; }`, `printf ' a:b: \n' | { IFS=': ' read -r a b; echo "$a|$b|"; }`,
 		`set -- a 'b c'; for x; do echo "<$x>"; done; shift; echo $#`, `x=/usr/lib/a.so; echo "${x##*/} ${x%.so} ${y:-none} ${x#/usr}"`, `f() { local a=1; echo $a; }; f`,
+		`x=1; printf 'a\nb\n' | while read l; do x=$l; done; echo $x`, `f() { printf 'a\n' | while read l; do return 3; done; echo $?; }; f`, `printf 'a\n' | { read x; echo $x; exit 3; }; echo $?`,
+		`f() { (return 4); echo $?; y=$(return 5) || echo $?; g() { return 6; }; (g) || echo $?; return 7; }; f || echo $?`, `eval 'x=1; printf "a\n" | cat | read x; echo $x'`,
 		`case abc in a*) echo yes;; *) echo no;; esac`, `echo 'a\nb'`, `echo -n x; printf '%s-%d\n' a 3`, `test -z "" -a ! -e /no/such && echo both`, `[ 3 -gt 2 ] && echo $((3 * 4))`,
 	} {
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -60,6 +64,7 @@ func TestAlternativesAreAsDpkgs(t *testing.T) {
 		"--install /usr/bin/vi vi /usr/bin/vim 30 --slave /usr/share/man/vi.1 vi.1 /usr/share/man/vim.1",
 		"--install /usr/bin/vi vi /usr/bin/ed 30", "--install /usr/bin/ex ex /usr/bin/none 1", "--install /usr/bin/ed ed /usr/bin/vim 5",
 		"--install /usr/bin/pager pager /usr/bin/ed -3", "--install /usr/bin/pager pager /usr/bin/vim -7", "--remove nothing /usr/bin/ed",
+		"--display vi", "--query vi", "--query pager", "--list vi", "--display pager", "--query nothing", "--display nothing", "--list nothing",
 	}
 	r := newRoot().with("var/lib/dpkg/alternatives/.", "", fs.ModeDir|0o755).with("etc/alternatives/.", "", fs.ModeDir|0o755)
 	maps.DeleteFunc(r, func(name string, _ file) bool { return filepath.Base(name) == "." })
@@ -87,10 +92,13 @@ func TestAlternativesAreAsDpkgs(t *testing.T) {
 	for _, step := range steps {
 		cmd := exec.CommandContext(t.Context(), "update-alternatives", append([]string{"--root", dir, "--log", "/dev/null"}, strings.Fields(step)...)...)
 		cmd.Env = append(environ.Child(), "PATH=/usr/sbin:/usr/bin:/sbin:/bin")
-		wanted := cmd.Run() == nil
-		err := system.Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\nupdate-alternatives "+step))
-		if (err == nil) != wanted {
-			t.Errorf("%s: %v, and dpkg's worked: %v", step, err, wanted)
+		said, failed := cmd.Output()
+		err := system.Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\nupdate-alternatives "+step+" >/said"))
+		if (err == nil) != (failed == nil) {
+			t.Errorf("%s: %v, and dpkg's %v", step, err, failed)
+		}
+		if diff := cmp.Diff(string(said), r["said"].text); diff != "" && !strings.HasPrefix(step, "--install") { // what it did
+			t.Errorf("%s: %s", step, diff)
 		}
 	}
 	for name, f := range r {
@@ -116,6 +124,67 @@ func TestAlternativesAreAsDpkgs(t *testing.T) {
 		}
 		if diff := cmp.Diff(names, r.List(folder)); diff != "" {
 			t.Errorf("%s: %s", folder, diff)
+		}
+	}
+}
+
+// The machine's find finds the same, in some order.
+func TestFindIsAsTheMachines(t *testing.T) {
+	r := newRoot()
+	dir := t.TempDir()
+	for name, f := range map[string]file{
+		"a": {File: maintscript.File{Mode: fs.ModeDir | 0o755}}, "a/b": {File: maintscript.File{Mode: fs.ModeDir | 0o755}}, "a/none": {File: maintscript.File{Mode: fs.ModeDir | 0o755}},
+		"a/x.ini": {text: "x"}, "a/x.ini.bak": {text: "y"}, "a/b/y.ini": {}, "a/b/.z": {text: "z"}, "a/link": {File: maintscript.File{Mode: fs.ModeSymlink, Target: "b"}},
+	} {
+		at := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		var err error
+		switch {
+		case f.Mode.IsDir():
+			err = os.MkdirAll(at, 0o755)
+		case f.Target != "":
+			err = os.Symlink(f.Target, at)
+		default:
+			err = os.WriteFile(at, []byte(f.text), 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Size = int64(len(f.text))
+		r[name] = f
+	}
+	sorted := func(s string) string {
+		lines := strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == 0 })
+		slices.Sort(lines)
+		return strings.Join(lines, "\n")
+	}
+	for _, line := range []string{
+		"find a", "find a/ -type f", "find a/b a/none", "find a -name '*.ini' -print", "find a -mindepth 1 -maxdepth 1 ! ( -name '*.bak' -name '*.ini' ) -printf '%f\\n'",
+		"find a -mindepth 1 -not -type d -a -print0", "find a -name b -prune -o -type f -print", "find a -empty", "find a -type l -or -name '[!x]*' -and -type f", "find a -maxdepth 0",
+		"find a -name '.*' -printf '%p %P %f%%\\t\\\\\\n'", "find a -uid 4242", "find a -type f -name x.ini -o -print", "find a ! -name 'x*'",
+	} {
+		line = strings.NewReplacer("( ", `\( `, " )", ` \)`).Replace(line)
+		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
+		cmd.Dir, cmd.Env = dir, append(environ.Child(), "LC_ALL=C.UTF-8", "PATH=/usr/bin:/bin")
+		want, err := cmd.Output()
+		if err != nil || len(want) == 0 && !strings.Contains(line, "4242") {
+			t.Errorf("%s: the machine: %v", line, err)
+		}
+		if err := maintscript.New(r, time.Time{}).Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\ncd /\n"+line+" >/said")); err != nil {
+			t.Errorf("%s: %v", line, err)
+		}
+		if diff := cmp.Diff(sorted(string(want)), sorted(r["said"].text)); diff != "" {
+			t.Errorf("%s: %s", line, diff)
+		}
+	}
+	for _, line := range []string{"find", "find a -exec rm {} +", "find a -delete", "find a -type s", "find a (", "find a !", "find a -name", "find a ( -type f", "find a -o", "find a -printf %T", "find a -maxdepth x"} {
+		line = strings.NewReplacer("(", `\(`).Replace(line)
+		err := maintscript.New(r, time.Time{}).Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\ncd /\n"+line))
+		var unknown *maintscript.UnknownError
+		if !errors.As(err, &unknown) {
+			t.Errorf("%s: %v", line, err)
 		}
 	}
 }

@@ -221,6 +221,7 @@ func parse(name string, text []byte) (*script, error) {
 		tails(stmt)
 	}
 	watched(tree)
+	subshells(tree)
 	return &script{tree, base == "bash"}, nil
 }
 
@@ -380,7 +381,7 @@ func (r *run) later(text string) (string, error) {
 	} else if err != nil {
 		return "", err
 	}
-	if !watched(tree) {
+	if grows, parts := watched(tree), subshells(tree); !grows && !parts {
 		return text, nil
 	}
 	var out strings.Builder
@@ -421,6 +422,42 @@ func tails(stmt *syntax.Stmt) {
 	case *syntax.Block:
 		bodies(c.Stmts)
 	}
+}
+
+// subshells makes each command of a pipe one of a shell of its own, as every sh does, and "exit" of "return" in a subshell, which
+// ends that alone; the interpreter runs the last command of a pipe itself, and knows no function in a subshell. It
+// reports whether there was something to change.
+func subshells(tree *syntax.File) (changed bool) {
+	var parts []*syntax.Stmt
+	syntax.Walk(tree, func(n syntax.Node) bool {
+		switch n := n.(type) {
+		case *syntax.BinaryCmd:
+			if n.Op != syntax.Pipe && n.Op != syntax.PipeAll {
+				break
+			}
+			changed = true
+			if pipe, ok := n.Y.Cmd.(*syntax.BinaryCmd); !ok || pipe.Op != syntax.Pipe && pipe.Op != syntax.PipeAll {
+				n.Y = &syntax.Stmt{Cmd: &syntax.Subshell{Stmts: []*syntax.Stmt{n.Y}}}
+			}
+			parts = append(parts, n.X, n.Y)
+		case *syntax.Subshell:
+			parts = append(parts, n.Stmts...)
+		case *syntax.CmdSubst:
+			parts = append(parts, n.Stmts...)
+		}
+		return true
+	})
+	for _, part := range parts {
+		syntax.Walk(part, func(n syntax.Node) bool {
+			if call, ok := n.(*syntax.CallExpr); ok && len(call.Args) > 0 && call.Args[0].Lit() == "return" {
+				call.Args[0].Parts[0].(*syntax.Lit).Value = "exit"
+				changed = true
+			}
+			_, function := n.(*syntax.FuncDecl)
+			return !function
+		})
+	}
+	return changed
 }
 
 // statements returns text, which is ours, parsed.
