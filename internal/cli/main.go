@@ -91,5 +91,5 @@ func explain(err error) string {
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}
-	return "overland: " + printer.Block(httpx.RedactedText(msg))
+	return "overland: " + printer.Block(httpx.WithoutLogins(httpx.RedactedText(msg)))
 }

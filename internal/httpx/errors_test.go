@@ -93,8 +93,12 @@ func TestRedactedText(t *testing.T) {
 		"no https://u:sec/ret@h/x y":                                     "no https://h/x y",
 		"https://h/%?token=secret&a=1":                                   "https://h/%?token=xxxxx&a=1",
 		"https://h:80/@a/%zz":                                            "https://h:80/@a/%zz",
+		`403: "you sent Basic YW5uOnNlY3JldA=="`:                         `403: "you sent Basic xxxxx"`,
+		"you sent authorization: basic dXNlcjpwYXNz, which is wrong":     "you sent authorization: basic xxxxx, which is wrong",
+		"Bearer eyJhbGciOi.J9-x_y at https://me@h/x":                     "Bearer xxxxx at https://xxxxx@h/x",
+		"Basic authentication, a bearer token: basic words stay":         "Basic authentication, a bearer token: basic words stay",
 	} {
-		if got := httpx.RedactedText(s); got != want {
+		if got := httpx.WithoutLogins(httpx.RedactedText(s)); got != want {
 			t.Errorf("%q became %q", s, got)
 		}
 	}

@@ -136,3 +136,9 @@ func RedactedText(s string) string {
 		return RedactedURL(u)
 	})
 }
+
+// WithoutLogins returns s, what a server has said, without what it was sent as Authorization: some say it again. English words
+// have no capital in the middle.
+func WithoutLogins(s string) string {
+	return regexp.MustCompile(`((?i:\b(?:basic|bearer))) +[\w+/.~-]+[A-Z0-9=][\w+/.~=-]*`).ReplaceAllString(s, "$1 "+Mask)
+}

@@ -78,14 +78,14 @@ func (t *Term) Print(text string) { fmt.Fprint(t.Result(), printer.Text(text)) }
 // Note prints a line for the eye, on stderr; nothing under --quiet.
 func (t *Term) Note(format string, args ...any) {
 	if !t.Quiet {
-		fmt.Fprint(t.Stderr, httpx.RedactedText(printer.Sprintf(format+"\n", args...)))
+		fmt.Fprint(t.Stderr, httpx.WithoutLogins(httpx.RedactedText(printer.Sprintf(format+"\n", args...))))
 	}
 }
 
 // Warn prints lines that matter even under --quiet.
 func (t *Term) Warn(list ...string) {
 	for _, s := range list {
-		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", printer.Block(httpx.RedactedText(s)))
+		fmt.Fprintf(t.Stderr, "overland: warning: %s\n", printer.Block(httpx.WithoutLogins(httpx.RedactedText(s))))
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/httpx"
 	"overland/internal/image"
 	"overland/internal/platform"
 	"overland/internal/store"
@@ -168,7 +169,7 @@ func (p *push) explain(tag name.Reference, err error) error {
 	for _, d := range said.Errors {
 		words = append(words, strings.TrimSpace(fmt.Sprintf("%.40s %.200q", d.Code, d.Message)))
 	}
-	text := strings.TrimSuffix(fmt.Sprintf("status %d: %s", said.StatusCode, strings.Join(words, ", ")), ": ")
+	text := httpx.WithoutLogins(strings.TrimSuffix(fmt.Sprintf("status %d: %s", said.StatusCode, strings.Join(words, ", ")), ": "))
 	switch said.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return errs.Hint(errs.Errorf(errs.Denied, "%s: the registry refuses it, %s", what, text), "docker login %s, as an account that may push there", p.host)
