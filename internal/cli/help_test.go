@@ -160,7 +160,7 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 			}
 		}
 		ctx := t.Context()
-		if c.CommandPath() == "overland site run" {
+		if c.CommandPath() == "overland site run" || c.CommandPath() == "overland registry serve" {
 			var cancel context.CancelFunc
 			ctx, cancel = context.WithCancel(ctx)
 			defer cancel()
@@ -269,6 +269,12 @@ func prepareFor(t *testing.T, env map[string]string, verb string) {
 		pictured(t)
 		must("release")
 		certificate(t, "site.pem")
+	case "overland registry serve":
+		pictured(t)
+		must("seal", "-o", "../pictured.volume")
+		if err := os.Rename("../pictured.volume", "live.volume"); err != nil {
+			t.Fatal(err)
+		}
 	case "overland open", "overland rebuild":
 		openable(t, env, must)
 	case "overland key new":
@@ -337,7 +343,8 @@ func runUntilPrinted(t *testing.T, ctx context.Context, stop func(), env map[str
 		Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: &bytes.Buffer{},
 		Getenv: func(name string) string { return env[name] },
 	})
-	if !strings.HasPrefix(out.text(), "https://127.0.0.1:") {
+	want := map[bool]string{true: "https://127.0.0.1:", false: "127.0.0.1:"}[args[0] == "site"] // an image has no scheme
+	if !strings.HasPrefix(out.text(), want) {
 		t.Errorf("%v printed %q", args, out.text())
 	}
 }

@@ -20,6 +20,7 @@ var withoutJSON = map[string]string{
 	"overland netcache generate-signature-key": "the output is what SlapOS's program prints",
 	"overland netcache upload":                 "the program of a SlapOS node reads its output",
 	"overland registry remove-account":         "registry accounts lists who is left",
+	"overland registry serve":                  "serves",
 	"overland sbom":                            "the document is JSON, in the format that was asked for",
 	"overland site certificate":                "PEM",
 	"overland site init":                       "prints nothing but what to do next",

@@ -1,4 +1,4 @@
-// Package registry is the verbs for a site's registry of images: registry list, accounts, add-account and
+// Package registry is the verbs for a site's registry of images: registry serve, list, accounts, add-account and
 // remove-account.
 //
 // Failure guarded: a token that is told twice, or stands in a shell's history; an account that may more than was said.
@@ -15,6 +15,7 @@ import (
 func Verbs(t *term.Term) []*cobra.Command {
 	return []*cobra.Command{verb.Group("registry", "Look into a site's registry of images and say who may push",
 		"A running site is a registry of images for docker, podman, skopeo and their like, at its HTTPS address: everybody\n"+
-			"may pull, and accounts may push what they were given. These verbs work on the site directory (--home).",
-		list(t, runList), accounts(t, runAccounts), addAccount(t, runAddAccount), removeAccount(t, runRemoveAccount))}
+			"may pull, and accounts may push what they were given. These verbs work on the site directory (--home); serve needs\n"+
+			"none.",
+		serve(t, runServe), list(t, runList), accounts(t, runAccounts), addAccount(t, runAddAccount), removeAccount(t, runRemoveAccount))}
 }

@@ -81,7 +81,7 @@ func Push(ctx context.Context, s store.Blobs, to, version string, images []ocisp
 	done := []Pushed{}
 	for _, m := range images {
 		at := platform.FromOCI(m.Platform)
-		tag := repo.Tag(version + "-" + suffix(at))
+		tag := repo.Tag(version + "-" + Suffix(at))
 		one, err := p.image(m)
 		if err == nil {
 			err = remote.Write(tag, one, p.options...)
@@ -103,8 +103,8 @@ func Push(ctx context.Context, s store.Blobs, to, version string, images []ocisp
 	return append(done, Pushed{Name: tag.String(), Digest: desc.Digest}), nil
 }
 
-// suffix returns what registries call platform p in names: arm32v6, arm64v8.
-func suffix(p platform.Platform) string {
+// Suffix returns what registries call platform p in names: arm32v6, arm64v8.
+func Suffix(p platform.Platform) string {
 	oci := p.OCI()
 	switch oci.Architecture {
 	case "arm":
