@@ -1,12 +1,16 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,14 +26,16 @@ import (
 	"overland/internal/errs"
 	"overland/internal/testkit/bins"
 	"overland/internal/testkit/machine"
+	"overland/internal/testkit/pack"
 )
 
 // page is what a page of docs/ takes for granted, and what it asks a person to do between its commands.
 type page struct {
-	prepare string            // a script that runs first, in the project's folder
-	before  map[string]string // command → a script that runs before it
+	prepare string            // steps that come first: scripts that run in the project's folder, or as the words below say
+	before  map[string]string // command → steps that come before it
 	words   map[string]string // what the page leaves open → a command that prints what stands for it
 	types   map[string]string // command → what a person types at the terminal when it asks
+	apt     bool              // apt has an archive, and sources that name it
 }
 
 const (
@@ -41,8 +47,13 @@ const (
 	bobAway     = "mv $OVERLAND_HOME/keys/bob.key .."
 	bobBack     = "mv ../bob.key $OVERLAND_HOME/keys/"
 	onTheNode   = "on the node: " // begins a script that runs there
+	serving     = "serve: "       // begins a command that starts a site
+	then        = "\n# then\n"    // between two steps
 	again       = onTheNode + "sh wallet-2.volume install --root $(cat root) --channel local/wallet"
-	released    = locked + " && overland release && overland promote wallet@$(" + newest + ") --to staging"
+	example     = `awk '/^\140..yaml/ {n++; next} /^\140/ {if (n) exit} n' $PAGE >overland.yaml` // the first of the page
+	registered  = "overland site certificate site --listen 10.0.0.1:8443 >site.pem && mkdir -p $HOME/.docker && " +
+		`printf '{"auths":{"10.0.0.1:8443":{"auth":"%s"}}}' $(printf ci:%s $(overland --home site registry add-account ci --push 'staging/**' --push 'live/**') | base64 -w0) >$HOME/.docker/config.json`
+	released = locked + " && overland release && overland promote wallet@$(" + newest + ") --to staging"
 )
 
 // pages are the pages with commands that run. The project's folder is a repository with a Go package.
@@ -57,7 +68,7 @@ var pages = map[string]page{
 			"overland rollback live":           next + " --to live",
 		},
 		words: map[string]string{
-			"r412.0123456789ab": newest,
+			"r412.0123456789ab": newest, "https://10.0.0.1:8443#sha256:…": "echo $SITE",
 			`p=$(head -c 8192 wallet.volume) && if [ … ]; then sh -c "$p" wallet.volume install --root sha256:… --channel local/wallet; else … fi`: "overland seal -o wallet.volume 2>&1 | grep -o 'p=.*'",
 		},
 	},
@@ -67,9 +78,13 @@ var pages = map[string]page{
 			"git commit -q --allow-empty -m more && overland seal -o wallet-2.volume && " + fingerprint + " >root",
 		before: map[string]string{
 			"overland-agent uninstall --purge": again,
-			"echo 'PATH=":                      onTheNode + "mkdir -p /etc/profile.d && " + strings.TrimPrefix(again, onTheNode),
+			"overland-agent install --site":    again + then + "overland site init $OVERLAND_HOME" + then + serving + "overland site run $OVERLAND_HOME --listen 10.0.0.1:8443",
+			"overland-agent install --volume":  onTheNode + "mkdir -p /media/stick && cp wallet-2.volume /media/stick/wallet.volume",
+			"echo 'PATH=":                      onTheNode + "mkdir -p /etc/profile.d",
+			"chroot IMAGE":                     onTheNode + "mkdir -p /image/bin /image/tmp /image/etc && cp /bin/busybox /image/bin/ && for a in sh tail head uname mkdir rm cat gzip sha256sum chmod; do ln -s busybox /image/bin/$a; done && cp wallet.volume /image/",
 		},
 		words: map[string]string{
+			"https://10.0.0.1:8443#sha256:PIN": "echo $SITE", "https://10.0.0.2:8443#sha256:PIN": "echo $SITE | sed s/10.0.0.1/10.0.0.2/", "IMAGE": "echo /image",
 			"2f3a…": "head -c 8192 wallet.volume | sha256sum | cut -c1-64", "sha256:5b2c…": "cat root",
 			"logs wallet.node -f": "echo logs wallet.node", // which goes on for ever
 		},
@@ -97,19 +112,48 @@ var pages = map[string]page{
 		prepare: locked + " && overland seal -o FILE",
 		words:   map[string]string{"DIR:NAME": "echo DIR:wallet@$(" + newest + ")"},
 	},
-	"how-to/cache.md":    {prepare: "overland site init site"},
-	"how-to/registry.md": {prepare: "overland site init site"},
-	"how-to/command.md":  {prepare: describe},
+	"how-to/cache.md": {prepare: "overland site init site"},
+	"how-to/registry.md": {
+		prepare: "overland site init site",
+		before: map[string]string{
+			"skopeo copy": serving + "overland site run site --listen 10.0.0.1:8443" + then + "overland --home site registry remove-account ci && " + registered + then +
+				describe + ` && printf 'overland: 1\nname: wallet\nartifacts:\n  wallet: {image: {files: {/srv/main: ./main.go}}}\n' >overland.yaml && git add overland.yaml && git commit -qm image && ` +
+				"overland build --out oci:layout && SSL_CERT_FILE=site.pem skopeo --insecure-policy copy -q --all oci:layout:wallet:$(" + newest + ") docker://10.0.0.1:8443/staging/wallet:r412",
+		},
+		words: map[string]string{"skopeo copy docker": "echo SSL_CERT_FILE=site.pem skopeo --insecure-policy copy docker"}, // and not in /etc
+	},
+	"how-to/command.md": {prepare: describe},
 	"how-to/image.md": {
 		prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-image: {image: {files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
 			" && git add overland.yaml && git commit -qm image && overland trust init",
+		before: map[string]string{
+			"overland image push": "overland site init site" + then + serving + "overland site run site --listen 10.0.0.1:8443" + then + registered,
+			"overland build --arg": `printf 'overland: 1\nname: wallet\nartifacts:\n  root: {command: {run: [sh, root.sh], output: root.tar}}\n  other: {command: {run: [sh, root.sh], output: root.tar}}\n  wallet: {command: {run: [sh, build.sh], output: out/wallet}}\n' >overland.yaml && ` +
+				`awk '/^\140..yaml/ {n++; next} /^\140/ {if (n == 2) exit} n == 2' $PAGE >>overland.yaml && mkdir deploy && touch deploy/main.conf deploy/test.conf && ` +
+				`echo 'mkdir etc && echo ID=debian >etc/os-release && tar --sort=name --mtime=@0 --owner=0 --group=0 -cf root.tar etc' >root.sh && echo 'overland.lock 1' >overland.lock && git add overland.yaml overland.lock root.sh deploy && git commit -qm based`,
+		},
 		words: map[string]string{"wallet@r412.abcdef012345": "echo wallet@$(" + newest + ")"},
+	},
+	"how-to/binary-cache.md": {
+		prepare: locked + " && mkdir -p etc hello/bin && printf '#!/bin/sh\n' >hello/bin/hello && overland site init site && overland site init maker && " +
+			`mkdir -p site/netcache && printf '{"accounts":[{"name":"builder","certificate":"%s"}]}' "$(awk '{printf "%s\\n", $0}' maker/tls/cert.pem)" >site/netcache/policy.json && ` +
+			"overland site certificate site --listen 10.0.0.1:8443 >etc/site.pem && cp maker/tls/cert.pem etc/client.pem && cp maker/tls/key.pem etc/client.key && " +
+			// Both of the page's files in one: this machine builds, and reads.
+			"{ awk '/^\140..ini/ {n=1; next} /^\140/ {n=0} n' $PAGE | awk '!/networkcache.$/ || !n++' | sed -e '/PUBLIC KEY/d' -e '/…/d' -e \"s|/etc/overland|$PWD/etc|\"; " +
+			"overland netcache generate-signature-key --ed25519 etc/sign.key builder | sed 's/^/  /'; } >networkcache.cfg" + then +
+			serving + "overland site run site --listen 10.0.0.1:8443 --cache-listen 10.0.0.1:3142 --cache-upstream npm=http://127.0.0.1:1",
+		words: map[string]string{"/opt/build/": "echo $PWD/", "/srv/": "echo $PWD/installed-"},
+	},
+	"how-to/rootfs.md": {
+		apt:     true,
+		prepare: example + " && git add overland.yaml && git commit -qm root",
 	},
 	"how-to/rebuild-offline.md": {
 		prepare: describe,
 		words:   map[string]string{"FINGERPRINT": fingerprint, "/srv/": `echo "$HOME/"`},
 	},
 	"how-to/record.md": {
+		apt:     true,
 		prepare: "git mv main.go wallet.go && echo 'package wallet' >wallet.go && git commit -qam library", // which takes no compiled runtime
 		before:  map[string]string{"overland record -- overland build": "git reset -q && rm overland.lock && " + describe},
 	},
@@ -207,6 +251,7 @@ type reader struct {
 	net string // its network namespace
 	end func() // ends the site that serves
 
+	etcApt string // its /etc/apt; "" = this machine's
 	page   page
 	node   *machine.Machine // where it installs; nil until then
 	onNode bool             // the commands run there
@@ -217,9 +262,17 @@ func runPage(t *testing.T, name string, run []block) {
 	p := pages[name]
 	r := newReader(t, slices.ContainsFunc(run, func(b block) bool { return b.node }))
 	r.page = p
+	pages, err := filepath.Abs(filepath.Join("..", "..", "docs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.env = append(r.env, "PAGE="+filepath.Join(pages, name))
+	if p.apt {
+		r.archive()
+	}
 	used := map[string]bool{}
 	if p.prepare != "" {
-		r.sh(0, p.prepare)
+		r.steps(name, p.prepare)
 	}
 	for _, b := range run {
 		at := b.line
@@ -231,8 +284,7 @@ func runPage(t *testing.T, name string, run []block) {
 			for begins, script := range p.before {
 				if strings.HasPrefix(command, begins) {
 					used[begins] = true
-					script, r.onNode = strings.CutPrefix(script, onTheNode)
-					r.sh(0, script)
+					r.steps(name, script)
 				}
 			}
 			r.onNode = false
@@ -366,14 +418,92 @@ func (r *reader) at(where, command string) {
 		want = errs.Partial.Exit() // the keys of a test are in the clear
 	}
 	r.Log(where, "$", command)
-	if strings.Contains(command, "overland site run ") {
+	switch {
+	case strings.Contains(command, "overland site run "):
 		r.serve(where, command)
+		return
+	case strings.Contains(command, " --foreground"):
+		r.first(where, command)
 		return
 	}
 	code, said := r.run(command)
 	r.said = said
 	if code != want {
 		r.Errorf("%s: %s\nexit code %d, want %d: %s", where, command, code, want, said)
+	}
+}
+
+// archive serves a Debian archive of the packages that the pages name, and makes its sources apt's.
+func (r *reader) archive() {
+	r.Helper()
+	key, files := pack.OpenPGP(pack.DebianBirth), map[string][]byte{}
+	for suite, at := range map[string]string{"trixie": "debian/", "trixie-updates": "debian/", "trixie-security": "debian-security/"} {
+		lists := map[string][]byte{}
+		for _, arch := range []string{"amd64", "armhf", "arm64"} {
+			index := ""
+			for _, name := range []string{"base-files", "base-passwd", "libc6", "busybox", "ca-certificates", "hello"} {
+				if suite != "trixie" {
+					continue
+				}
+				control := fmt.Sprintf("Package: %s\nVersion: 1\nArchitecture: %s\nMaintainer: archive\nDescription: %[1]s", name, arch)
+				entries := []pack.DebEntry{{Name: "./usr/share/doc/" + name + "/copyright", Text: name}}
+				switch name {
+				case "base-files":
+					entries = append(entries, pack.DebEntry{Name: "./usr/lib/os-release", Text: "ID=debian\n"})
+				case "base-passwd":
+					entries = append(entries, pack.DebEntry{Name: "./usr/share/base-passwd/passwd.master", Text: "root:*:0:0::/root:/bin/sh\n"},
+						pack.DebEntry{Name: "./usr/share/base-passwd/group.master", Text: "root:*:0:\n"})
+				}
+				b := pack.Deb(map[string]string{"control": control + "\n"}, entries...)
+				rel := fmt.Sprintf("pool/%s_1_%s.deb", name, arch)
+				files[at+rel], index = b, index+pack.DebStanza(control, rel, b)+"\n"
+			}
+			rel := "main/binary-" + arch + "/Packages"
+			lists[rel] = []byte(index)
+			files[at+"dists/"+suite+"/"+rel] = lists[rel]
+		}
+		files[at+"dists/"+suite+"/InRelease"] = pack.DebianRelease(key, suite, lists)
+	}
+	l, err := new(net.ListenConfig).Listen(r.Context(), "tcp", "127.0.0.2:0") // 127.0.0.1 is the command's own
+	if err != nil {
+		r.Fatal(err)
+	}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		b, ok := files[strings.TrimPrefix(q.URL.Path, "/")]
+		if !ok {
+			w.WriteHeader(http.StatusNotFound)
+		}
+		_, _ = w.Write(b)
+	}))
+	s.Listener.Close()
+	s.Listener = l
+	s.Start()
+	r.Cleanup(s.Close)
+	r.etcApt = filepath.Join(r.dir, "..", "apt")
+	if err := os.Mkdir(r.etcApt, 0o755); err != nil {
+		r.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"key.asc":      pack.Armour(key),
+		"sources.list": fmt.Sprintf("deb [signed-by=/etc/apt/key.asc] %[1]s/debian trixie main\ndeb [signed-by=/etc/apt/key.asc] %[1]s/debian-security trixie-security main\n", s.URL),
+	} {
+		if err := os.WriteFile(filepath.Join(r.etcApt, name), []byte(text), 0o644); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+// steps does what the test itself does between the commands of a page.
+func (r *reader) steps(where, steps string) {
+	r.Helper()
+	for step := range strings.SplitSeq(steps, then) {
+		if site, ok := strings.CutPrefix(step, serving); ok {
+			r.serve(where, site)
+			continue
+		}
+		step, r.onNode = strings.CutPrefix(step, onTheNode)
+		r.sh(0, step)
+		r.onNode = false
 	}
 }
 
@@ -412,10 +542,14 @@ func (r *reader) command(ctx context.Context, script string) *exec.Cmd {
 	if r.onNode {
 		return r.machine().Command(ctx, "sh", "-c", "cd /mnt && "+script)
 	}
-	cmd := exec.CommandContext(ctx, "sh", "-c", script)
-	if r.net != "" {
-		cmd = exec.CommandContext(ctx, "nsenter", "--net="+r.net, "sh", "-c", script)
+	argv := []string{"sh", "-c", script}
+	if r.etcApt != "" {
+		argv = append([]string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/apt && exec "$@"`, r.etcApt}, argv...)
 	}
+	if r.net != "" {
+		argv = append([]string{"nsenter", "--net=" + r.net}, argv...)
+	}
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env = r.dir, r.env
 	return cmd
 }
@@ -430,11 +564,54 @@ func (r *reader) machine() *machine.Machine {
 		}
 		r.Cleanup(m.Stop)
 		r.node = m
+		r.connect()
 	}
 	return r.node
 }
 
-// serve starts a site where the addresses of the pages are its own, and waits until it says where it is.
+// first starts a container whose process 1 is command, waits until its services are up, and ends it.
+func (r *reader) first(where, command string) {
+	r.Helper()
+	m, err := machine.Start(r.Context(), machine.Options{
+		Name: "container", Root: machine.Busybox, Binds: map[string]string{r.dir: "/mnt"}, Output: r.Output(),
+		First: []string{"sh", "-c", "cd /mnt && exec " + command},
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer m.Stop()
+	for said, err := "", error(nil); ; {
+		if said, err = m.Run(r.Context(), "overland-agent", "status"); err == nil {
+			break
+		}
+		select {
+		case <-m.Done():
+			r.Fatalf("%s: %s\nit ended: %s", where, command, said)
+		case <-r.Context().Done():
+			r.Fatalf("%s: %s\nits services are not up: %s", where, command, said)
+		default:
+		}
+	}
+	if err := m.Signal(syscall.SIGTERM); err != nil {
+		r.Fatal(err)
+	}
+	<-m.Done()
+}
+
+// connect lays a cable between the network of the site and the node, when both are there.
+func (r *reader) connect() {
+	r.Helper()
+	if r.net == "" || r.node == nil {
+		return
+	}
+	r.sh(0, fmt.Sprintf("ip link add node type veth peer name site netns %d && ip link set node up && ip route add 10.9.0.2 dev node", r.node.PID()))
+	if out, err := r.node.Run(r.Context(), "sh", "-c", "ip link set site up && ip addr add 10.9.0.2/32 dev site && ip route add 10.0.0.0/8 dev site"); err != nil {
+		r.Fatalf("%v: %s", err, out)
+	}
+}
+
+// serve starts a site where the addresses of the pages are its own, and waits until it says where it
+// is: $SITE for the scripts that follow.
 func (r *reader) serve(where, command string) {
 	r.Helper()
 	if r.net == "" {
@@ -451,6 +628,7 @@ func (r *reader) serve(where, command string) {
 			r.Fatal(err)
 		}
 		r.net = fmt.Sprintf("/proc/%d/ns/net", hold.Process.Pid)
+		r.connect()
 	}
 	if r.end != nil {
 		r.end()
@@ -468,11 +646,11 @@ func (r *reader) serve(where, command string) {
 	if err := cmd.Start(); err != nil {
 		r.Fatal(err)
 	}
-	line := make([]byte, 8)
-	n, _ := out.Read(line)
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	r.env = append(r.env, "SITE="+strings.TrimSpace(line))
 	r.end = sync.OnceFunc(func() { stop(); _ = cmd.Wait() })
 	r.Cleanup(r.end)
-	if string(line[:n]) != "https://" {
+	if !strings.HasPrefix(line, "https://") {
 		r.end()
 		r.Errorf("%s: %s\nit ended: %s", where, command, &said)
 	}

@@ -171,6 +171,9 @@ func (m *Machine) Run(ctx context.Context, argv ...string) (string, error) {
 // Name returns the machine's host name.
 func (m *Machine) Name() string { return m.opts.Name }
 
+// PID returns the number, here, of the machine's first process: /proc/PID/ns has its namespaces.
+func (m *Machine) PID() int { return m.cmd.Process.Pid }
+
 // Done is closed when the machine's first process has ended.
 func (m *Machine) Done() <-chan struct{} { return m.done }
 
