@@ -2,9 +2,13 @@ package volume
 
 import (
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -95,6 +99,61 @@ func TestPacked(t *testing.T) {
 	}
 	if shorter != 3 || same < 5 { // the layer, the text, the zeros
 		t.Errorf("%d blobs are compressed, %d are not", shorter, same)
+	}
+}
+
+// A file server without a word of volumes serves each blob in place: a range of the file is its
+// compressed bytes, and what they unpack to has the blob's name. A range that was cut goes on.
+func TestPackedIsServedInPlace(t *testing.T) {
+	f := packable(t)
+	path := f.seal(t, Options{Pack: deflate.NewWriter})
+	v := open(t, path)
+	s := httptest.NewServer(http.FileServer(http.Dir(filepath.Dir(path))))
+	defer s.Close()
+	get := func(from, to int64) []byte {
+		t.Helper()
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/"+filepath.Base(path), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", from, to-1))
+		resp, err := http.DefaultClient.Do(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil || resp.StatusCode != http.StatusPartialContent {
+			t.Fatalf("%s: %v", resp.Status, err)
+		}
+		return b
+	}
+	var shorter int
+	for _, e := range v.Entries() {
+		if !strings.HasPrefix(e.Name, prefixBlob) {
+			continue
+		}
+		length := cmp.Or(e.Packed, e.Size)
+		if length < 2 {
+			continue
+		}
+		b := append(get(e.Offset, e.Offset+length/2), get(e.Offset+length/2, e.Offset+length)...)
+		if packed, ok := v.doc.Packed[e.Digest]; ok != (e.Packed > 0) || ok && (packed.Digest != digest.Of(b) || packed.Size != length) {
+			t.Errorf("%s: the served bytes are %s, %s says %+v", e.Name, digest.Of(b), nameDocument, packed)
+		}
+		if e.Packed > 0 {
+			shorter++
+			var err error
+			if b, err = io.ReadAll(flate.NewReader(bytes.NewReader(b))); err != nil {
+				t.Errorf("%s: %v", e.Name, err)
+			}
+		}
+		if digest.Of(b) != e.Digest {
+			t.Errorf("%s: served was %s", e.Name, digest.Of(b))
+		}
+	}
+	if shorter != 3 {
+		t.Errorf("%d blobs are compressed", shorter)
 	}
 }
 
