@@ -42,18 +42,20 @@ test: deps check units fuzz cross demo ## everything that CI runs, the demo last
 # What its machines are; for all five, by hand, it compiles 4 CPU-minutes more of the server, and of nothing of ours.
 test: DEMOFLAGS ?= -platforms linux/amd64,linux/arm/v6
 
-# With -race, as the tests: so that what they compile is not compiled without it as well.
+# With -race, as the tests: so that what they compile is not compiled without it as well. go vet's
+# checks are among golangci-lint's (govet), and are not run twice.
 check: tools ## format, vet, lint, floors
 	$(TOOLS)/golangci-lint fmt --diff
-	$(GO) vet -race ./...
 	GOFLAGS=-race $(TOOLS)/golangci-lint run
 	$(GO) test -race -vet=off -count=1 ./internal/layers
 
 # Crash, power-cut, multi-host and qemu-user tests are Go tests like the others; they need root, or say what they need.
 # Many of them wait, so twice as many packages as processors run at once; check has vetted them.
+# What takes minutes begins first (LONG), so that nothing is waited for at the end with a processor idle.
 # Of the crash and power-cut points it tries a third, another one with each commit; make crash tries all.
+units: LONG := ./internal/cli ./demo/proof ./internal/testkit/crash ./internal/session ./cmd/overland-agent ./internal/builder/golang
 units: ## every Go test, under the race detector
-	OVERLAND_CRASH_POINTS=$$(( $$(git rev-list --count HEAD 2>/dev/null || echo 0) % 3 ))/3 $(GO) test -race -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 45m ./...
+	OVERLAND_CRASH_POINTS=$$(( $$(git rev-list --count HEAD 2>/dev/null || echo 0) % 3 ))/3 $(GO) test -race -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 45m $(LONG) ./...
 
 crash: ## every crash and power-cut point of all stories
 	$(GO) test -count=1 -timeout 60m -run 'Stop|Kill|PowerCut|Crash' ./internal/testkit/crash ./internal/agent/node ./internal/netcache/server

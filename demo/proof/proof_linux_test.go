@@ -36,7 +36,7 @@ func TestOneFileIsEnough(t *testing.T) {
 	}
 	// What the recording compiles, the build need not; the rebuild compiles all.
 	compiled := filepath.Join(dir, "compiled")
-	if err := os.Mkdir(compiled, 0o755); err != nil {
+	if err := bins.ShareStandard(t.Context(), filepath.Join(compiled, "go-build")); err != nil {
 		t.Fatal(err)
 	}
 	for _, s := range Steps(Options{

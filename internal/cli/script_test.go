@@ -21,6 +21,7 @@ import (
 	"overland/internal/environ"
 	"overland/internal/fsx"
 	"overland/internal/session"
+	"overland/internal/testkit/bins"
 	"overland/internal/testkit/machine"
 )
 
@@ -48,6 +49,9 @@ func (m sharing) Run() int {
 		panic(err)
 	}
 	defer func() { _ = fsx.RemoveTree(shared) }()
+	if err := bins.ShareStandard(context.Background(), filepath.Join(compiled(), "go-build")); err != nil {
+		panic(err)
+	}
 	return m.M.Run()
 }
 

@@ -35,7 +35,7 @@ func TestFivePlatforms(t *testing.T) {
 	w := newSite(t, t.TempDir(), sharedCache(t))
 	counted := &counting{Builder: w.Builders["go"]}
 	w.Builders["go"] = counted
-	dir := commit(t, small)
+	dir := commit(t, nil)
 	built, err := w.build(t.Context(), dir, greeter)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestFivePlatforms(t *testing.T) {
 // TestAnotherUserAnotherFolder builds the same commit as another user, who shares nothing with this
 // one but what the module proxy gives: own home, own caches, own folder.
 func TestAnotherUserAnotherFolder(t *testing.T) {
-	dir := commit(t, small)
+	dir := commit(t, nil)
 	w := newSite(t, t.TempDir(), sharedCache(t))
 	mine, err := w.build(t.Context(), dir, greeter, "linux/amd64")
 	if err != nil {
