@@ -580,8 +580,9 @@ func (r *reader) first(where, command string) {
 		r.Fatal(err)
 	}
 	defer m.Stop()
-	for said, err := "", error(nil); ; {
-		if said, err = m.Run(r.Context(), "overland-agent", "status"); err == nil {
+	for {
+		said, err := m.Run(r.Context(), "overland-agent", "status")
+		if err == nil {
 			break
 		}
 		select {

@@ -49,7 +49,7 @@ func Propose(dir fs.FS, w Wishes) (*Proposal, error) {
 	list = narrow(list, func(f found) bool { return !f.helper })
 	if len(list) == 0 {
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "there is no Go command here"),
-			"run it in a repository that has a go.mod and a package main with a function main")
+			"run it in a repository that has a go.mod and a package main with a function main; what npm, make or a script builds is described by hand: docs/how-to/command.md")
 	}
 	names, first := s.names(list)
 	app := &appfile.App{Overland: appfile.Version, Name: cmp.Or(plainName(w.Name), s.appName(list, names[first])), Artifacts: map[string]appfile.Artifact{}}
