@@ -659,3 +659,12 @@ func TestServiceMovesToAnotherRuntime(t *testing.T) {
 		t.Errorf("in the other runtime: %v", got)
 	}
 }
+
+// Where nothing was ever installed, or the first version was taken back, a rollback says that.
+func TestRollbackWhereNothingIsInstalled(t *testing.T) {
+	w := newWorld(t)
+	_, err := w.open().Rollback(t.Context(), 0)
+	if errs.KindOf(err) != errs.NotFound || !strings.Contains(err.Error(), "roll back: nothing is installed") {
+		t.Errorf("%v", err)
+	}
+}

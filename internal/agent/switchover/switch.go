@@ -417,7 +417,10 @@ func (s *Switch) Rollback(ctx context.Context, number int) (nodeapi.Report, erro
 	}
 	st := s.node.State()
 	number = cmp.Or(number, st.Before)
-	if number == 0 {
+	switch {
+	case number == 0 && st.Current == 0:
+		return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: nothing is installed"), "overland-agent history")
+	case number == 0:
 		return nodeapi.Report{}, errs.Hint(errs.Errorf(errs.NotFound, "roll back: no good generation before %d is kept", st.Current), "overland-agent history")
 	}
 	g, err := s.node.Generation(number)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"overland/internal/agent"
 	"overland/internal/agent/control"
 	"overland/internal/agent/host"
+	"overland/internal/agent/node"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -249,6 +251,20 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 		names = append(names, svc.Name)
 		if svc.Name == args[0] {
 			path = svc.Log
+		}
+	}
+	// Those of a version that was taken back are told of too: that is when they are read.
+	kept, err := filepath.Glob(node.LogPath(c.dir, "*.*"))
+	if err != nil {
+		return 0, err
+	}
+	for _, file := range kept {
+		name := strings.TrimSuffix(filepath.Base(file), ".log")
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+		if path == "" && name == args[0] {
+			path = file
 		}
 	}
 	if path == "" {

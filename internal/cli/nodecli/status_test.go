@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"overland/internal/agent/control"
+	"overland/internal/agent/node"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
@@ -108,4 +109,44 @@ func TestRollbackWithNothingBefore(t *testing.T) {
 	if code != 1 || out.Len() > 0 || !strings.Contains(said.String(), "no good generation before 1") {
 		t.Errorf("exit code %d, %q, %q", code, out.String(), said.String())
 	}
+}
+
+// What a version that was taken back wrote is read after a first installation too, when no service is left.
+func TestLogsOfWhatWasTakenBack(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"wallet.node": "no such flag\n", "agent": "of the agent\n"} {
+		if err := os.WriteFile(node.LogPath(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := control.Listen(dir, fsx.FS{}, empty{}, &control.Steps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error)
+	go func() { served <- s.Serve(ctx) }()
+	for name, want := range map[string]string{
+		"wallet.node": "no such flag\n", "wallet.none": "hint: there are: wallet.node", "../log/wallet.node": "there are: ", "agent": "there are: wallet.node",
+	} {
+		var out, said bytes.Buffer
+		code := Run(t.Context(), strings.NewReader(""), &out, &said, []string{"logs", "--state", dir, name})
+		if (code == 0) != (name == "wallet.node") || !strings.Contains(out.String()+said.String(), want) {
+			t.Errorf("logs %s: exit code %d, %q, %q", name, code, &out, &said)
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
+// empty is an agent on which nothing is installed.
+type empty struct{}
+
+func (empty) Handle(context.Context, nodeapi.Request) (nodeapi.Response, error) {
+	return nodeapi.Response{Status: &nodeapi.Status{}}, nil
 }
