@@ -18,7 +18,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 500x
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units crash fuzz cross vm bench conformance deps benchdeps vmdeps demodeps tools clean
+.PHONY: help build agents demo test check units crash fuzz cross vm bench conformance cosign deps benchdeps vmdeps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANC
 	@test -d "$(TUF_CONFORMANCE)" || { echo "set TUF_CONFORMANCE to a copy of the suite: docs/explanation/trust.md" >&2; exit 2; }
 	$(GO) build -o $(BIN)/conformance ./internal/trust/conformance
 	cd "$(TUF_CONFORMANCE)" && PYTHONPATH="$$PWD:$$PYTHONPATH" python3 -m pytest -q tuf_conformance --entrypoint $(BIN)/conformance
+
+cosign: $(TOOLS)/cosign ## signed provenance, as cosign verifies it; building that takes ten minutes of a processor
+	COSIGN=$(TOOLS)/cosign $(GO) test -count=1 -tags cosign -run Cosign ./internal/operator
+
+$(TOOLS)/cosign: tools/cosign/go.mod tools/cosign/go.sum
+	$(GO) build -C tools/cosign -o $@ github.com/sigstore/cosign/v3/cmd/cosign
 
 deps: ## Debian packages that the tests use
 	@sh .ci/deps bubblewrap busybox-static cargo curl e2fsprogs faketime gcc git git-lfs iproute2 libc6-dev maven mmdebstrap musl openrc python3-pip qemu-system-x86 qemu-user-static runc skopeo systemd unzip util-linux wget xz-utils

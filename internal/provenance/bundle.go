@@ -39,9 +39,10 @@ type envelope struct {
 	Signatures  []signature `json:"signatures"`
 }
 
+// signature has no keyid, which DSSE leaves open: verifiers skip a signature whose keyid is not what they call the key, and
+// cosign calls it otherwise than TUF.
 type signature struct {
-	KeyID string `json:"keyid"`
-	Sig   []byte `json:"sig"`
+	Sig []byte `json:"sig"`
 }
 
 // encoding returns what is signed: DSSE's PAE.
@@ -62,7 +63,7 @@ func Sign(s Statement, by trust.Signer) ([]byte, error) {
 		return nil, fmt.Errorf("sign provenance: %w", err)
 	}
 	b.VerificationMaterial.PublicKey.Hint = by.Public().ID
-	b.Envelope.Signatures = []signature{{by.Public().ID, sig}}
+	b.Envelope.Signatures = []signature{{sig}}
 	return json.Marshal(b)
 }
 
