@@ -3,13 +3,18 @@ package archive_test
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"compress/zlib"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
 	"io"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"overland/internal/archive"
 	"overland/internal/testkit/pack"
@@ -156,5 +161,50 @@ func TestBoundsOfAProgram(t *testing.T) {
 		if bomb := errors.Is(err, archive.ErrBomb); bomb != (c.bad && what != "not a program") {
 			t.Errorf("%s: %v", what, err)
 		}
+	}
+}
+
+// What is packed in any way that is known here is told by its first bytes, and unpacked.
+func TestUnpacked(t *testing.T) {
+	text := strings.Repeat("tea ", 1000)
+	var gz, zs bytes.Buffer
+	z, err := zstd.NewWriter(&zs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range []io.WriteCloser{gzip.NewWriter(&gz), z} {
+		if _, err := io.WriteString(w, text); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+	}
+	packed := map[archive.Packing]string{archive.Plain: text, archive.Gzip: gz.String(), archive.Zstd: zs.String()}
+	x := exec.CommandContext(t.Context(), "xz", "-c")
+	x.Stdin, x.Env = strings.NewReader(text), []string{"PATH=" + os.Getenv("PATH")}
+	out, err := x.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed[archive.XZ] = string(out)
+	for as, b := range packed {
+		if got := archive.PackingOf([]byte(b)); got != as {
+			t.Errorf("%s is taken for %s", as, got)
+		}
+		r, done, err := archive.Unpacked(strings.NewReader(b))
+		if err != nil {
+			t.Fatalf("%s: %v", as, err)
+		}
+		if got, err := io.ReadAll(r); err != nil || string(got) != text {
+			t.Errorf("%s: %d bytes, %v", as, len(got), err)
+		}
+		done()
+	}
+	if _, _, err := archive.Unpack(strings.NewReader(""), "lzma"); err == nil {
+		t.Error("a packing that is not known")
+	}
+	if r, done, err := archive.Unpacked(strings.NewReader("")); err != nil {
+		t.Error(err)
+	} else if got, err := io.ReadAll(r); err != nil || len(got) != 0 {
+		t.Errorf("nothing: %q, %v", got, err)
+		done()
 	}
 }

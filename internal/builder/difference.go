@@ -2,9 +2,7 @@ package builder
 
 import (
 	"archive/zip"
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"debug/elf"
 	"debug/gosym"
@@ -72,8 +70,10 @@ func firstMember(ctx context.Context, a, b store.Blob, most int64) (string, bool
 	if errA == nil && errB == nil {
 		return firstOf(zipped(ctx, one, most), zipped(ctx, two, most))
 	}
-	one2, errA := tarred(ctx, a, most)
-	two2, errB := tarred(ctx, b, most)
+	one2, doneA, errA := tarred(ctx, a, most)
+	defer doneA()
+	two2, doneB, errB := tarred(ctx, b, most)
+	defer doneB()
 	if errA != nil || errB != nil {
 		return "", false
 	}
@@ -150,24 +150,19 @@ func zipped(ctx context.Context, z *zip.Reader, left int64) members {
 	}
 }
 
-// tarred reads b as a tar archive, compressed by gzip or not. One that holds no file is an error.
-func tarred(ctx context.Context, b store.Blob, left int64) (members, error) {
+// tarred reads b as a tar archive, compressed or not, until the caller calls done. One that holds no file is an error.
+func tarred(ctx context.Context, b store.Blob, left int64) (_ members, done func(), err error) {
 	if _, err := b.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+		return nil, func() {}, err
 	}
-	in := bufio.NewReader(b)
-	var content io.Reader = in
-	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(in)
-		if err != nil {
-			return nil, err
-		}
-		content = z
+	content, done, err := archive.Unpacked(b)
+	if err != nil {
+		return nil, done, err
 	}
 	t := archive.NewTar(reading{ctx.Err, content, &left}, archive.Bounds{})
 	first, err := t.Next()
 	if err != nil {
-		return nil, err
+		return nil, done, err
 	}
 	return func() (member, error) {
 		h := first
@@ -178,7 +173,7 @@ func tarred(ctx context.Context, b store.Blob, left int64) (members, error) {
 		}
 		about := fmt.Sprintf("%s %d:%d %s %s", h.FileInfo().Mode(), h.Uid, h.Gid, h.ModTime.UTC().Format(time.DateTime), h.Linkname)
 		return member{h.Name, about, t}, nil
-	}, nil
+	}, done, nil
 }
 
 // spot is where two contents begin to differ, and what both have around it.

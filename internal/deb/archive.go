@@ -4,15 +4,11 @@ import (
 	"archive/tar"
 	"bufio"
 	"cmp"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"strings"
-
-	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
 
 	"overland/internal/archive"
 	"overland/internal/errs"
@@ -146,26 +142,14 @@ func readTar(name string, r io.Reader, bounds archive.Bounds, each func(*tar.Hea
 	}
 }
 
+// unpackAs returns what r holds, which is packed as the end of name says: dpkg goes by that, and not by what is in it.
 func unpackAs(name string, r io.Reader) (io.Reader, func(), error) {
-	nothing := func() {}
-	switch _, kind, _ := strings.Cut(name, ".tar"); kind {
-	case "":
-		return r, nothing, nil
-	case ".xz":
-		x, err := xz.NewReader(r, xz.DefaultDictMax)
-		return x, nothing, err
-	case ".gz":
-		z, err := gzip.NewReader(r)
-		return z, nothing, err
-	case ".zst":
-		const window = 128 << 20
-		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
+	_, kind, _ := strings.Cut(name, ".tar")
+	as, ok := map[string]archive.Packing{"": archive.Plain, ".xz": archive.XZ, ".gz": archive.Gzip, ".zst": archive.Zstd}[kind]
+	if !ok {
+		return nil, nil, fmt.Errorf("%.20q is packed in a way that is not known here", name)
 	}
-	return nil, nil, fmt.Errorf("%.20q is packed in a way that is not known here", name)
+	return archive.Unpack(r, as)
 }
 
 // counted counts what is read.

@@ -2,8 +2,6 @@ package deb
 
 import (
 	"bufio"
-	"compress/bzip2"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -12,8 +10,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/therootcompany/xz"
-
+	"overland/internal/archive"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -124,24 +121,14 @@ func Unpack(r io.Reader) (io.Reader, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	switch h := string(head); {
-	case strings.HasPrefix(h, "\xfd7zXZ\x00"):
-		x, err := xz.NewReader(b, xz.DefaultDictMax)
-		if err != nil {
-			return nil, errs.E(errs.Invalid, err)
-		}
-		return x, nil
-	case strings.HasPrefix(h, "\x1f\x8b"):
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, errs.E(errs.Invalid, err)
-		}
-		return z, nil
-	case strings.HasPrefix(h, "BZh"):
-		return bzip2.NewReader(b), nil
-	case strings.HasPrefix(h, "\x28\xb5\x2f\xfd"), strings.HasPrefix(h, "\x5d\x00\x00"):
+	as := archive.PackingOf(head)
+	if as == archive.Zstd || strings.HasPrefix(string(head), "\x5d\x00\x00") {
 		return nil, errs.Hint(errs.Errorf(errs.Invalid, "an index packed with zstd or lzma"),
 			"run apt with -o Acquire::CompressionTypes::Order::=xz")
 	}
-	return b, nil
+	u, _, err := archive.Unpack(b, as) // none of the others has something to free
+	if err != nil {
+		return nil, errs.E(errs.Invalid, err)
+	}
+	return u, nil
 }
