@@ -26,6 +26,7 @@ type Acquisition struct {
 	Protocol Protocol
 	Item     Item
 	Have     Lookup // what is held, as the client sees it: the answer is checked against it
+	Before   Lookup // what the answer is checked against in place of Have; nil = Have
 	Where    Lookup // what is held, to find the item's address; nil = Have
 	Store    store.Stager
 
@@ -242,10 +243,17 @@ func (q *Acquisition) askAhead(ctx context.Context, it Item) (end func()) {
 	}
 }
 
+func (q *Acquisition) against() Lookup {
+	if q.Before != nil {
+		return q.Before
+	}
+	return q.Have
+}
+
 // prove completes a.Entry, whose bytes are body.
 func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a *Arrival) (err error) {
 	if a.Entry.Status == http.StatusOK {
-		if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.Have); err != nil {
+		if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.against()); err != nil {
 			return err
 		}
 	}

@@ -27,6 +27,9 @@ var noTime time.Time
 type Options struct {
 	Upstream *origin.Client // how things are fetched; nil = the defaults
 	Lock     *lockfile.Lock // what is already locked: it is served unchanged and never replaced; nil = nothing
+	// Seen is the lock that this recording will take the place of: an index that is older than the one in it is a mirror
+	// that fell behind, or that somebody rolls back. nil = nothing.
+	Seen *lockfile.Lock
 	// Note is called with each entry that has a proof, and so never changes, as soon as its blob is
 	// in the store: for Resume. It may be called by several goroutines. nil = not called.
 	Note func(lockfile.Entry)
@@ -43,6 +46,7 @@ type Recorder struct {
 	store Depot
 	up    *origin.Client
 	lock  *lockfile.Lock
+	seen  *lockfile.Lock // nil = nothing
 	note  func(lockfile.Entry)
 	calls flight.Group[name, lockfile.Entry]
 
@@ -69,7 +73,7 @@ type name struct{ protocol, key, asked string }
 // NewRecorder returns a Recorder that keeps bytes in s.
 func NewRecorder(s Depot, o Options) *Recorder {
 	r := &Recorder{
-		store: s, up: o.Upstream, lock: o.Lock, note: o.Note,
+		store: s, up: o.Upstream, lock: o.Lock, seen: o.Seen, note: o.Note,
 		have: map[name]lockfile.Entry{}, noted: map[name]lockfile.Entry{}, wrong: map[name]error{},
 		early: map[digest.Digest]*Arrival{}, secrets: map[name]map[digest.Digest]bool{},
 		vary: map[name][]string{}, asks: map[name]http.Header{}, led: map[string]Item{},
@@ -172,7 +176,7 @@ var errNoted = errors.New("noted by an earlier recording")
 // else what upstream has, checked.
 func (r *Recorder) acquire(ctx context.Context, c *flight.Call[lockfile.Entry], p Protocol, it Item) (e lockfile.Entry, err error) {
 	n := r.nameOf(it)
-	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Store: r.store, Late: true}
+	q := &Acquisition{Protocol: p, Item: it, Have: r.lookup(it.Protocol), Before: r.before(it), Store: r.store, Late: true}
 	held := func(e lockfile.Entry) (lockfile.Entry, error) {
 		n = r.learn(it, e)
 		r.leads(p, it, e)
@@ -269,6 +273,23 @@ func (r *Recorder) lookup(protocol string) Lookup {
 			e, ok = r.lock.Find(protocol, key)
 		}
 		return open(ctx, r, e, ok, protocol, key)
+	}
+}
+
+// before returns lookup, to which what the lock of before has under it's own key counts as held: for comparison, because
+// nothing that is recorded now is proved by it. It is nil without such a lock, and for what never changes.
+func (r *Recorder) before(it Item) Lookup {
+	if r.seen == nil || !it.Mutable {
+		return nil
+	}
+	have := r.lookup(it.Protocol)
+	return func(ctx context.Context, key string) (io.ReadCloser, error) {
+		f, err := have(ctx, key)
+		if key != it.Key || errs.KindOf(err) != errs.NotFound {
+			return f, err
+		}
+		e, ok := r.seen.Find(it.Protocol, key)
+		return open(ctx, r.store, e, ok, it.Protocol, key)
 	}
 }
 

@@ -37,6 +37,7 @@ type Options struct {
 	Store         Depot          // Replay does not need it if it has Blobs
 	Blobs         store.Opener   // where Replay finds bytes; nil = Store
 	Lock          *lockfile.Lock // what is already locked; nil = nothing
+	Seen          *lockfile.Lock // Record: the lock that the new one will take the place of: no index may be older than in it; nil = nothing
 	LockFile      string         // its absolute path; the caches are named after it
 	Dir           string         // for caches; created if missing
 	Command       []string
@@ -162,7 +163,7 @@ func Record(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	var notes *journal
-	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock, Note: func(e lockfile.Entry) { notes.add(e) }})
+	r := record.NewRecorder(o.Store, record.Options{Upstream: o.Upstream, Lock: o.Lock, Seen: o.Seen, Note: func(e lockfile.Entry) { notes.add(e) }})
 	defer r.Close()
 	s, err := open(ctx, o, r)
 	if err != nil {

@@ -126,6 +126,7 @@ func runLockUpdate(ctx context.Context, t *term.Term, o sessionOptions) error {
 	if o.failed {
 		s.Lock = lockfile.New(slices.DeleteFunc(slices.Clone(old.Entries), lockfile.Entry.Failed))
 	}
+	s.Seen = old
 	res, ended := recorded(ctx, t, *s)
 	err = res.RecordErr(ended)
 	if err == nil && o.failed {

@@ -18,6 +18,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/lockfile"
 	"overland/internal/record"
+	"overland/internal/testkit/recording"
 )
 
 func TestAChainIsRecordedVerifiedAndReplayed(t *testing.T) {
@@ -261,6 +262,27 @@ func TestAnOlderIndexIsRefused(t *testing.T) {
 	for n, want := range map[int]string{0: "before the one held", 1: "", 2: ""} {
 		it := record.Item{Protocol: apk.Name, Key: "calm/" + teaIdx, Mutable: true}
 		_, err := s.protocol.Check(t.Context(), it, bytes.NewReader(hour(n)), have)
+		if want == "" && err != nil || want != "" && (errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), want)) {
+			t.Errorf("of hour %d: %v", n, err)
+		}
+	}
+}
+
+// A lock that is updated never goes back to an older index, though the new one is recorded from nothing.
+func TestAnUpdateGoesNotBack(t *testing.T) {
+	s := newSession(t)
+	s.index(birth.Add(time.Hour))
+	if _, _, err := recording.Fetch(t, s.recorder, s.protocol, "/calm/"+teaIdx, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.recorder.Settle(); err != nil {
+		t.Fatal(err)
+	}
+	seen := s.recorder.Lock()
+	for n, want := range []string{"before the one held", "", ""} {
+		s.index(birth.Add(time.Duration(n) * time.Hour))
+		s.recorder = recording.Updating(t, s.store, seen)
+		_, _, err := recording.Fetch(t, s.recorder, s.protocol, "/calm/"+teaIdx, "")
 		if want == "" && err != nil || want != "" && (errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), want)) {
 			t.Errorf("of hour %d: %v", n, err)
 		}

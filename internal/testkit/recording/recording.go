@@ -101,8 +101,18 @@ func Blobs(t testing.TB, r *record.Recorder, s *dir.Store) int {
 // Recorder returns one that keeps bytes in s, gives up at once, and ends with the test. locked is
 // what is locked already; nil = nothing.
 func Recorder(t testing.TB, s *dir.Store, locked *lockfile.Lock) *record.Recorder {
+	return start(t, s, record.Options{Lock: locked})
+}
+
+// Updating is Recorder of a recording that will take the place of the lock seen.
+func Updating(t testing.TB, s *dir.Store, seen *lockfile.Lock) *record.Recorder {
+	return start(t, s, record.Options{Seen: seen})
+}
+
+func start(t testing.TB, s *dir.Store, o record.Options) *record.Recorder {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	r := record.NewRecorder(s, record.Options{Lock: locked, Upstream: &origin.Client{Transport: transport, Tries: 1, Wait: time.Millisecond}})
+	o.Upstream = &origin.Client{Transport: transport, Tries: 1, Wait: time.Millisecond}
+	r := record.NewRecorder(s, o)
 	t.Cleanup(func() {
 		r.Close()
 		transport.CloseIdleConnections()
