@@ -128,7 +128,7 @@ func runExamples(t *testing.T, site string, versions []string, c *cobra.Command)
 		t.Cleanup(s.Close)
 		replaced = append(replaced, "127.0.0.1:8443", s.Listener.Addr().String())
 	}
-	replaced = append(replaced, "r412.abcdef012345", versions[0])
+	replaced = append(replaced, "r412.abcdef012345", versions[0], "r411.0123456789ab", versions[len(versions)-1])
 	lines := slices.Collect(strings.Lines(c.Example))
 	for i, line := range lines {
 		line = strings.NewReplacer(replaced...).Replace(strings.TrimSpace(line))

@@ -119,6 +119,7 @@ var floors = map[string]int{
 	"operator":                  6,
 	"operator/agents":           6,
 	"operator/approval":         6,
+	"operator/changes":          6,
 	"operator/holdings":         6,
 	"operator/sealing":          6,
 	"server/cache":              8,

@@ -17,6 +17,7 @@ type Inspection struct {
 	Channel  string    `json:"channel,omitempty"`
 	Releases []Release `json:"releases,omitempty"`
 	Program  *Program  `json:"program,omitempty"` // of a file
+	Root     *Root     `json:"root,omitempty"`    // of a file that is the tar of a root file system
 	Signed   *Signed   `json:"signed,omitempty"`
 }
 
@@ -51,6 +52,13 @@ type Artifact struct {
 	// Isolation is how what made it was kept from the machine: "full", "none", "" = nothing of the repository ran.
 	Isolation string `json:"isolation,omitempty"`
 	Program
+	Root *Root `json:"root,omitempty"` // of a root file system, and of an image that holds one
+}
+
+// Root is what a root file system says of itself, as a scanner reads it.
+type Root struct {
+	Distribution string   `json:"distribution,omitempty"` // "Debian GNU/Linux 13 (trixie)"
+	Packages     []string `json:"packages"`               // package URLs, sorted
 }
 
 // Program is one program and what it was made of.

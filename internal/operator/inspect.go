@@ -14,8 +14,10 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
+	"overland/internal/sbom"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
@@ -44,6 +46,11 @@ func InspectFile(ctx context.Context, path string) (*nodeapi.Inspection, error) 
 
 func inspectVolume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) {
 	in, err := inspect.Volume(ctx, v)
+	if err == nil {
+		for i := range in.Releases {
+			addRoots(ctx, v, &in.Releases[i])
+		}
+	}
 	return in, errors.Join(err, v.Close())
 }
 
@@ -59,7 +66,10 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	defer f.Close()
 	program, readErr := inspect.ReadProgram(f, size)
 	if readErr != nil {
-		return nil, errs.Hint(fmt.Errorf("inspect %s: neither a volume nor a Go program: %w", path, err),
+		if a, rootErr := sbom.Packages(ctx, io.NewSectionReader(f, 0, size)); rootErr == nil {
+			return &nodeapi.Inspection{Kind: "file", Name: filepath.Base(path), Size: size, Root: rootOf(a)}, nil
+		}
+		return nil, errs.Hint(fmt.Errorf("inspect %s: neither a volume, a Go program nor a root file system: %w", path, err),
 			"if it should be a volume, it was damaged on the way: get it again")
 	}
 	h := digest.New()
@@ -98,6 +108,7 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 			roles = append(roles, release.Channel(name).Role())
 		}
 	}
+	addRoots(ctx, inspect.Depot{Blobs: p.depot}, d)
 	switch list, err := p.signedProvenance(ctx, now, ref, of); {
 	case errs.KindOf(err) == errs.NotFound: // not signed
 	case err != nil:
@@ -112,6 +123,31 @@ func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.In
 	in.Releases = []nodeapi.Release{*d}
 	in.Signed, err = signedBy(now, roles)
 	return in, err
+}
+
+// addRoots adds what the root file systems and images of r, in b, say of themselves. One that cannot be read says nothing.
+func addRoots(ctx context.Context, b inspect.Blobs, r *nodeapi.Release) {
+	for i := range r.Artifacts {
+		a := &r.Artifacts[i]
+		if !a.Present || a.Go != "" {
+			continue
+		}
+		doc, err := sbom.Of(ctx, b, r.Digest, sbom.Options{Artifact: a.Name, Platforms: []platform.Platform{a.Platform}})
+		if err != nil || doc.Artifacts[0].Kind == sbom.Program {
+			continue
+		}
+		if one := doc.Artifacts[0]; one.Distribution != "" || len(one.Components) > 0 {
+			a.Root = rootOf(&doc.Artifacts[0])
+		}
+	}
+}
+
+func rootOf(a *sbom.Artifact) *nodeapi.Root {
+	r := &nodeapi.Root{Distribution: a.Distribution, Packages: []string{}}
+	for _, c := range a.Components {
+		r.Packages = append(r.Packages, c.URL())
+	}
+	return r
 }
 
 // signedBy returns what is signed of roles.

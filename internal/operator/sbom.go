@@ -2,10 +2,19 @@ package operator
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
 
+	"overland/internal/errs"
+	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/release/inspect"
 	"overland/internal/sbom"
+	"overland/internal/trust"
+	"overland/internal/volume"
 )
 
 // SBOM returns what a signed release is made of.
@@ -15,4 +24,72 @@ func (p *Operator) SBOM(ctx context.Context, ref release.Ref, o sbom.Options) (*
 		return nil, err
 	}
 	return sbom.Of(ctx, inspect.Depot{Blobs: p.depot}, d, o)
+}
+
+// FileOptions say which release of a volume is looked into.
+type FileOptions struct {
+	Path     string
+	Root     trust.Fingerprint // the chain of signatures must begin here; "" = where the file itself says
+	App      string            // "" = the only application in it
+	Progress func(progress.Event)
+}
+
+// SBOMFile returns what a release in a volume is made of, as far as it is in it. Every byte of the file and its signatures are
+// checked before.
+func SBOMFile(ctx context.Context, f FileOptions, o sbom.Options) (_ *sbom.Document, err error) {
+	v, e, err := openSealed(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, v.Close()) }()
+	o.Present = len(o.Platforms) == 0
+	return sbom.Of(ctx, v, e.Digest, o)
+}
+
+// openSealed checks a volume and returns which release of f.App it holds. The caller closes the volume.
+func openSealed(ctx context.Context, f FileOptions) (_ *volume.Volume, e release.Entry, err error) {
+	v, err := openWhole(ctx, f.Path, f.Progress)
+	if err != nil {
+		return nil, e, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, v.Close())
+		}
+	}()
+	root := f.Root
+	if root == "" {
+		s, err := inspect.Roles(ctx, v)
+		if err != nil {
+			return nil, e, err
+		}
+		root = trust.Fingerprint(s.Fingerprint)
+	}
+	signed, err := inspect.Verify(ctx, v, root, time.Time{})
+	if err != nil {
+		return nil, e, err
+	}
+	var names []string
+	for _, one := range signed.Entries {
+		if f.App == "" && one.App == release.AgentApp || f.App != "" && one.App != f.App {
+			continue
+		}
+		e = one
+		names = append(names, one.App)
+	}
+	switch len(names) {
+	case 1:
+		return v, e, nil
+	case 0:
+		return nil, e, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), f.App), "overland inspect %s", v.Name())
+	}
+	return nil, e, errs.Hint(errs.Errorf(errs.Invalid, "%s holds %d applications: which one?", v.Name(), len(names)), "--app %s", strings.Join(names, ", --app "))
+}
+
+// IsFile reports whether what, an argument, is a file and not a release's name.
+func IsFile(what string) bool {
+	if _, err := os.Stat(what); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	return !strings.Contains(what, "@") // the first part of a split volume has another name
 }

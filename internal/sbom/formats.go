@@ -123,7 +123,7 @@ func (d *Document) SPDX(w io.Writer) error {
 	relate("DOCUMENT", "DESCRIBES", "Release")
 	ids := map[string]string{}
 	for _, a := range d.Artifacts {
-		purpose := map[Kind]string{Program: "APPLICATION", Root: "OPERATING-SYSTEM", Image: "CONTAINER", Data: "FILE"}[a.Kind]
+		purpose := map[Kind]string{Program: "APPLICATION", Root: "OPERATING_SYSTEM", Image: "CONTAINER", Data: "FILE"}[a.Kind]
 		id := "Artifact-" + word(a.ref())
 		p := add(id, a.label(), d.Version, purpose, a.Digest.Encoded())
 		p.PackageSummary = a.Distribution

@@ -3,7 +3,6 @@ package sbom
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/klauspost/compress/zstd"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	packageurl "github.com/package-url/packageurl-go"
 
@@ -233,34 +231,28 @@ func (t *found) packed(ctx context.Context, b inspect.Blobs, d digest.Digest) er
 		return err
 	}
 	defer closer.Close()
-	magic := make([]byte, 4)
-	if _, err := section.ReadAt(magic, 0); err != nil && !errors.Is(err, io.EOF) {
-		return err
+	in, done, err := archive.Unpacked(section)
+	if err != nil {
+		return errs.E(errs.Invalid, err)
 	}
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(section)
-		if err != nil {
-			return errs.E(errs.Invalid, err)
-		}
-		return t.layer(ctx, z)
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		const window = 128 << 20
-		z, err := zstd.NewReader(section, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window))
-		if err != nil {
-			return errs.E(errs.Invalid, err)
-		}
-		defer z.Close()
-		return t.layer(ctx, z)
-	}
-	return t.layer(ctx, section)
+	defer done()
+	return t.layer(ctx, in)
 }
 
-// Packages returns the packages of the root file system that the tar r is, and the name of its distribution.
+// Packages returns the packages of the root file system that the tar r, packed or not, is, and the name of its
+// distribution. A tar in which there is none is errs.Invalid.
 func Packages(ctx context.Context, r io.Reader) (*Artifact, error) {
+	in, done, err := archive.Unpacked(r)
+	if err != nil {
+		return nil, errs.E(errs.Invalid, err)
+	}
+	defer done()
 	t := &found{}
-	if err := t.layer(ctx, r); err != nil {
+	if err := t.layer(ctx, in); err != nil {
 		return nil, err
+	}
+	if !t.root() {
+		return nil, errs.Errorf(errs.Invalid, "no root file system: it names no distribution and no packages")
 	}
 	a := &Artifact{Kind: Root}
 	if err := t.fill(a); err != nil {

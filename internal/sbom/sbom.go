@@ -83,7 +83,11 @@ func (c Component) URL() string {
 type Options struct {
 	Artifact  string              // "" = all
 	Platforms []platform.Platform // empty = all
+	Present   bool                // what is not there is left out, as from a file for some platforms
 }
+
+// main reports whether c is a program's own module, whose version is that of the release.
+func (c Component) main() bool { return c.Type == packageurl.TypeGolang && c.Version == "" }
 
 // Of returns what the release d in b is made of. What b lacks of it is errs.NotFound.
 func Of(ctx context.Context, b inspect.Blobs, d digest.Digest, o Options) (*Document, error) {
@@ -99,11 +103,14 @@ func Of(ctx context.Context, b inspect.Blobs, d digest.Digest, o Options) (*Docu
 			continue
 		}
 		one, err := artifact(ctx, b, a)
+		if o.Present && errs.KindOf(err) == errs.NotFound {
+			continue
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s for %s: %w", a.Name, a.Platform, err)
 		}
 		for i := range one.Components { // a main module has the release's version
-			if c := &one.Components[i]; c.Type == packageurl.TypeGolang && c.Version == "" {
+			if c := &one.Components[i]; c.main() {
 				c.Version = r.Version
 			}
 		}
@@ -115,6 +122,14 @@ func Of(ctx context.Context, b inspect.Blobs, d digest.Digest, o Options) (*Docu
 		return nil, errs.Hint(errs.Errorf(errs.NotFound, "%s@%s has no such artifact", r.App, r.Version), "it has %s", strings.Join(names, ", "))
 	}
 	return out, nil
+}
+
+// Look returns what a, in b, is made of. The version of a program's own module is "" there: it is its release's.
+func Look(ctx context.Context, b inspect.Blobs, a release.Artifact) (Artifact, error) {
+	one, err := artifact(ctx, b, a)
+	slices.SortFunc(one.Components, compare)
+	one.Components = slices.Compact(one.Components)
+	return one, err
 }
 
 func compare(a, b Component) int {

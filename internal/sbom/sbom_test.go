@@ -221,6 +221,13 @@ func TestDocuments(t *testing.T) {
 	if err := spdxlib.ValidateDocument(doc); err != nil {
 		t.Error(err)
 	}
+	// As the format's JSON schema has them: its text for tag-value has a hyphen in the last one.
+	purposes := []string{"APPLICATION", "CONTAINER", "FILE", "LIBRARY", "OPERATING_SYSTEM"}
+	for _, p := range doc.Packages {
+		if !slices.Contains(purposes, p.PrimaryPackagePurpose) {
+			t.Errorf("%s is for %q", p.PackageName, p.PrimaryPackagePurpose)
+		}
+	}
 	ids, err := spdxlib.GetDescribedPackageIDs(doc)
 	if err != nil || len(ids) != 1 || ids[0] != "Release" || len(doc.Packages) != 1+4+2+2+3 {
 		t.Errorf("%v, %v, %d packages", ids, err, len(doc.Packages))

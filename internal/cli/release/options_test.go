@@ -60,10 +60,10 @@ func TestListAndStatsOptions(t *testing.T) {
 	)
 	verbtest.Options(t, show, verbtest.Case[showOptions]{Args: []string{"a@r1.b", "--json"}, Want: showOptions{release: "a@r1.b", json: true}})
 	verbtest.Options(t, bill,
-		verbtest.Case[sbomOptions]{Args: []string{"a@r1.b"}, Want: sbomOptions{release: "a@r1.b", format: "cyclonedx"}},
+		verbtest.Case[sbomOptions]{Args: []string{"a@r1.b"}, Want: sbomOptions{what: "a@r1.b", format: "cyclonedx"}},
 		verbtest.Case[sbomOptions]{
-			Args: []string{"a@r1.b", "--artifact", "x", "--platform", "linux/arm64", "--format", "spdx", "-o", "f"},
-			Want: sbomOptions{release: "a@r1.b", artifact: "x", platforms: []string{"linux/arm64"}, format: "spdx", out: "f"},
+			Args: []string{"a@r1.b", "--root", "r", "--app", "a", "--artifact", "x", "--platform", "linux/arm64", "--format", "spdx", "-o", "f"},
+			Want: sbomOptions{what: "a@r1.b", root: "r", app: "a", artifact: "x", platforms: []string{"linux/arm64"}, format: "spdx", out: "f"},
 		},
 	)
 	verbtest.Options(t, origin, verbtest.Case[provenanceOptions]{

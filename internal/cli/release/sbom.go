@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,13 +14,15 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/operator"
+	"overland/internal/printer"
 	rel "overland/internal/release"
 	"overland/internal/sbom"
 )
 
 // sbomOptions are the settings of sbom.
 type sbomOptions struct {
-	release   string
+	what      string // a release of the site, or a volume
+	root, app string // of a volume
 	artifact  string
 	platforms []string
 	format    string
@@ -29,20 +32,23 @@ type sbomOptions struct {
 func bill(t *term.Term, run verb.Run[sbomOptions]) *cobra.Command {
 	var o sbomOptions
 	c := &cobra.Command{
-		Use:   "sbom RELEASE",
+		Use:   "sbom RELEASE|FILE",
 		Short: "List what a release is made of, as CycloneDX or SPDX",
-		Long: "Writes a software bill of materials of a signed release: the Go modules in its programs, and the Debian and Alpine\n" +
+		Long: "Writes a software bill of materials of a signed RELEASE of the site, or of the one in a volume FILE: the Go modules in its programs, and the Debian and Alpine\n" +
 			"packages in its root file systems and images, each with a package URL. It is read out of what was built, not out of\n" +
 			"a lock, and is the same bytes each time. Programs in other languages are listed without parts.",
 		Example: "overland sbom wallet@r412.abcdef012345\n" +
-			"overland sbom wallet@r412.abcdef012345 --format spdx -o wallet.spdx.json",
+			"overland sbom wallet@r412.abcdef012345 --format spdx -o wallet.spdx.json\n" +
+			"overland sbom live.volume --root FINGERPRINT",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: sitedir.Complete(t, 1, sitedir.Releases),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.release = args[0]
+			o.what = args[0]
 			return run(c.Context(), t, o)
 		},
 	}
+	c.Flags().StringVar(&o.root, "root", "", "of a FILE: fingerprint of the root of trust, as overland trust show prints it (default: the file's own)")
+	c.Flags().StringVar(&o.app, "app", "", "of a FILE: the application, when it holds several")
 	c.Flags().StringVar(&o.artifact, "artifact", "", "of this artifact alone")
 	verb.PlatformFlag(c, &o.platforms)
 	c.Flags().StringVar(&o.format, "format", "cyclonedx", "cyclonedx (1.6) or spdx (2.3), both in JSON")
@@ -56,24 +62,44 @@ func runSBOM(ctx context.Context, t *term.Term, o sbomOptions) error {
 	if at < 0 {
 		return errs.Hint(verb.Usage("--format %.40q", o.format), "cyclonedx, or spdx")
 	}
-	ref, err := rel.ParseRef(o.release)
-	if err != nil {
-		return err
-	}
 	platforms, err := verb.ParsePlatforms(o.platforms)
 	if err != nil {
 		return err
 	}
-	doc, err := sitedir.Call(t, func(p *operator.Operator) (*sbom.Document, error) {
-		return p.SBOM(ctx, ref, sbom.Options{Artifact: o.artifact, Platforms: platforms})
-	})
+	doc, err := o.document(ctx, t, sbom.Options{Artifact: o.artifact, Platforms: platforms})
 	if err != nil {
 		return err
 	}
 	write := sbom.Formats()[at].Write
 	if o.out == "" {
-		return write(doc, t.Stdout)
+		var b strings.Builder
+		if err := write(doc, &b); err != nil {
+			return err
+		}
+		_, err := io.WriteString(t.Result(), printer.Text(b.String()))
+		return err
 	}
 	const mode = 0o644
 	return fsx.FS{}.WriteWith(o.out, mode, func(w io.Writer) error { return write(doc, w) })
+}
+
+// document looks into the release, or the file.
+func (o sbomOptions) document(ctx context.Context, t *term.Term, part sbom.Options) (*sbom.Document, error) {
+	if operator.IsFile(o.what) {
+		root, err := verb.ParseRoot(o.root)
+		if err != nil {
+			return nil, err
+		}
+		bar := t.Bar()
+		defer bar.Close()
+		return operator.SBOMFile(ctx, operator.FileOptions{Path: o.what, Root: root, App: o.app, Progress: bar.Show}, part)
+	}
+	if o.root != "" || o.app != "" {
+		return nil, verb.Usage("--root and --app are for files: the site's own metadata says who signed %s", o.what)
+	}
+	ref, err := rel.ParseRef(o.what)
+	if err != nil {
+		return nil, err
+	}
+	return sitedir.Call(t, func(p *operator.Operator) (*sbom.Document, error) { return p.SBOM(ctx, ref, part) })
 }

@@ -15,7 +15,7 @@ import (
 // Verbs returns the verbs, each ready to run.
 func Verbs(t *term.Term) []*cobra.Command {
 	return []*cobra.Command{
-		seal(t, runSeal), open(t, runOpen), rebuild(t, runRebuild), inspect(t, runInspect),
+		seal(t, runSeal), open(t, runOpen), rebuild(t, runRebuild), inspect(t, runInspect), diff(t, runDiff),
 		verb.Group("volume", "Verify, list and unpack volumes", "A volume is one file that holds everything an installation, or a full rebuild, needs.",
 			verify(t, runVerify), list(t, runList), extract(t, runExtract)),
 	}

@@ -29,8 +29,9 @@ func inspect(t *term.Term, run verb.Run[inspectOptions]) *cobra.Command {
 	var o inspectOptions
 	c := &cobra.Command{
 		Use:   "inspect RELEASE|VOLUME|FILE",
-		Short: "Show what is inside a release, a volume or a program",
-		Long: "Shows artifacts, platforms, sizes, toolchain, Go modules and their versions, and who signed what. A volume is\n" +
+		Short: "Show what is inside a release, a volume or a file",
+		Long: "Shows artifacts, platforms, sizes, toolchain, Go modules, the packages of root file systems and images, who signed\n" +
+			"what, and how it was built. FILE may be a Go program or the tar of a root file system. A volume is\n" +
 			"read in place, and its signatures are checked against the root that it carries itself: compare the\n" +
 			"fingerprint, or use overland volume verify --root.",
 		Example: "overland inspect wallet@r412.abcdef012345\noverland inspect live.volume\noverland inspect live.volume --json",
@@ -41,7 +42,7 @@ func inspect(t *term.Term, run verb.Run[inspectOptions]) *cobra.Command {
 		},
 	}
 	verb.JSONFlag(c, &o.json)
-	c.Flags().BoolVar(&o.modules, "modules", true, "list the Go modules")
+	c.Flags().BoolVar(&o.modules, "modules", true, "list the Go modules and packages")
 	return c
 }
 
@@ -64,6 +65,9 @@ func runInspect(ctx context.Context, t *term.Term, o inspectOptions) error {
 	if in.Program != nil {
 		t.Printf("digest     %s\nbuilt with %s from %s\n", in.Program.Digest, in.Program.Go, in.Program.Package)
 		printModules(t, in.Program.Modules)
+	}
+	if in.Root != nil {
+		printRoot(t, in.Root)
 	}
 	if in.Channel != "" {
 		t.Printf("channel    %s\n", in.Channel)
@@ -118,6 +122,20 @@ func printRelease(t *term.Term, r nodeapi.Release, modules bool, names map[strin
 	t.Table("  ", "ARTIFACT PLATFORM SIZE ISOLATION DIGEST", rows)
 	if modules {
 		printReleaseModules(t, r)
+		for _, a := range r.Artifacts {
+			if a.Root != nil {
+				t.Printf("  packages of %s (%s):\n", a.Name, a.Platform)
+				printRoot(t, a.Root)
+			}
+		}
+	}
+}
+
+// printRoot prints what a scanner would find in a root file system.
+func printRoot(t *term.Term, r *nodeapi.Root) {
+	t.Printf("    %s\n", cmp.Or(r.Distribution, "no distribution is named"))
+	for _, url := range r.Packages {
+		t.Printf("    %s\n", url)
 	}
 }
 

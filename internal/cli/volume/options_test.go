@@ -34,6 +34,12 @@ func TestOptions(t *testing.T) {
 			Want: rebuildOptions{what: "f", root: "x", app: "a", verify: true, isolation: "none", json: true},
 		},
 	)
+	verbtest.Options(t, diff,
+		verbtest.Case[diffOptions]{Args: []string{"a@r1.b", "f"}, Want: diffOptions{a: "a@r1.b", b: "f", files: true}},
+		verbtest.Case[diffOptions]{
+			Args: []string{"a", "b", "--root", "r", "--app", "x", "--files=false", "--json"}, Want: diffOptions{a: "a", b: "b", root: "r", app: "x", json: true},
+		},
+	)
 	verbtest.Options(t, inspect,
 		verbtest.Case[inspectOptions]{Args: []string{"f"}, Want: inspectOptions{what: "f", modules: true}},
 		verbtest.Case[inspectOptions]{Args: []string{"f", "--modules=false", "--json"}, Want: inspectOptions{what: "f", json: true}},
