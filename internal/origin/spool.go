@@ -2,6 +2,7 @@ package origin
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"os"
 	"path/filepath"
@@ -18,6 +19,9 @@ const (
 	worthy     = 1 << 20            // bytes from which a transfer gets such a name
 	keptFor    = 7 * 24 * time.Hour // of what nobody resumed
 	spoolMode  = 0o600
+
+	reserve  = 16 << 20 // bytes that an answer leaves free on the disk
+	unlooked = 4 << 20  // bytes that come between two looks at what is free
 )
 
 // spool is a temporary file as a Sink. What comes again after a Restart is compared with what is
@@ -33,11 +37,14 @@ type spool struct {
 	hash   digest.Hasher
 	hashed int64
 	buf    []byte // to compare with
+
+	dir    string
+	looked int64 // bytes in the file when the disk was last looked at
 }
 
 // openSpool returns a spool in c.Dir: what an earlier process left of r, if r may be resumed.
 func (c *Client) openSpool(r Request) (*spool, error) {
-	s := &spool{hash: digest.New()}
+	s := &spool{hash: digest.New(), dir: cmp.Or(c.Dir, os.TempDir())}
 	if r.Fixed && c.Dir != "" && r.Method == "" && len(r.Body) == 0 {
 		const id = 32
 		s.path = filepath.Join(c.Dir, unfinished+digest.Of([]byte(r.URL)).Encoded()[:id])
@@ -99,6 +106,10 @@ func (s *spool) Write(p []byte) (int, error) {
 	}
 	s.at += int64(n)
 	s.n = s.at
+	if err == nil && s.n-s.looked >= unlooked { // an answer may have no length, and no end
+		s.looked = s.n
+		err = fsx.Room(s.dir, reserve)
+	}
 	if err == nil && s.path != "" && !s.name && s.n >= worthy {
 		s.keep()
 	}
@@ -150,7 +161,10 @@ func (s *spool) Restart() error {
 // Expect implements Sink.
 func (s *spool) Expect(n int64) error {
 	s.flow.expect(s.at + n)
-	return nil
+	if n < unlooked {
+		return nil
+	}
+	return fsx.Room(s.dir, n+reserve-(s.n-s.at))
 }
 
 // keep gives the file its name, so that it outlives the process.

@@ -183,6 +183,7 @@ func TestLimits(t *testing.T) {
 	}{
 		"an endless fork": {Limits{Processes: 60}, "while :; do sleep 1000 & done", "the limit of 60 for processes was reached"},
 		"a full disk":     {Limits{Disk: 32 << 20}, "dd if=/dev/zero of=big bs=1M count=4000", "the limit of 32 MiB for disk was reached"},
+		"in every folder": {Limits{Disk: 32 << 20}, "for dir in . $HOME $TMPDIR /tmp $GOCACHE; do head -c 9M /dev/zero >$dir/big; done; sleep 1000", "the limit of 32 MiB for disk was reached"},
 		"memory":          {Limits{Memory: 64 << 20}, "head -c 300M /dev/zero | tail -c 250M | wc -c; exit 1", "the limit of 64 MiB for memory was reached"},
 		"time":            {Limits{Time: 300_000_000}, "sleep 1000", "the limit of 300ms for time was reached"},
 		"a log":           {Limits{}, "yes", "the limit of 1 MiB for output was reached"},
