@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -222,7 +223,8 @@ func TestFullDiskDoesNotKeepAServiceDown(t *testing.T) {
 }
 
 func TestLeftoversAreNotAdoptedButEnded(t *testing.T) {
-	for _, name := range []string{"apart", bare} { // without namespaces what is left is in the run's control group still
+	// Without namespaces what is left is in the run's control group still.
+	for _, name := range []string{"apart", bare, bare + " without a record"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, "family=dies")
 			r := process.New(process.Options{})
@@ -233,6 +235,12 @@ func TestLeftoversAreNotAdoptedButEnded(t *testing.T) {
 				t.Fatal(err)
 			}
 			collectDead(t, first.PID())
+			if strings.HasSuffix(name, "record") { // a full disk, and a keeper that was killed
+				if err := os.Remove(w.inst.Record); err != nil {
+					t.Fatal(err)
+				}
+				orphaned(t, pids)
+			}
 			if p, ok := r.Adopt(t.Context(), w.inst); ok {
 				p.Release()
 				t.Fatalf("adopted %d of the leftovers %v", p.PID(), pids)
@@ -242,6 +250,19 @@ func TestLeftoversAreNotAdoptedButEnded(t *testing.T) {
 			w.done(w.start(r))
 			w.allGone()
 		})
+	}
+}
+
+// orphaned waits until none of pids is the parent of another one.
+func orphaned(t *testing.T, pids []int) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); slices.ContainsFunc(pids, func(pid int) bool {
+		s, err := procfs.Read(pid)
+		return err == nil && slices.Contains(pids, s.Parent)
+	}); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the service outlives its keeper")
+		}
 	}
 }
 

@@ -54,7 +54,8 @@ func (r record) groupName(path string) string {
 	return groupPrefix(path) + r.Instance.Encoded()[:digits] + "." + strings.ToLower(r.Run[:digits])
 }
 
-// ofGroup returns a record of the process that leads the control group name.
+// ofGroup returns a record of the keeper that leads the control group name. What a keeper left behind
+// when it was killed leads a session too.
 func ofGroup(path, name string) (record, bool) {
 	members := confine.FindGroup(name).Processes()
 	part, _, ok := strings.Cut(strings.TrimPrefix(name, groupPrefix(path)), ".")
@@ -63,7 +64,7 @@ func ofGroup(path, name string) (record, bool) {
 	}
 	for _, pid := range members {
 		s, err := procfs.Read(pid)
-		if err != nil || s.Dead() || s.Session != pid || slices.Contains(members, s.Parent) {
+		if err != nil || s.Dead() || s.Session != pid || slices.Contains(members, s.Parent) || becameService(pid) {
 			continue
 		}
 		r := newRecord(runtime.Instance{}, 0)
