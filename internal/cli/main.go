@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"overland/internal/cli/term"
 	"overland/internal/clock"
@@ -32,13 +34,33 @@ type Env struct {
 }
 
 // Main runs the program with the process's arguments and streams and returns the exit code. The
-// first interrupt stops it in order, the second one at once.
+// first interrupt stops it in order; the second one at once, and so does the time for that: what reads
+// a folder whose server is gone may never return.
 func Main() int {
+	const orderly = 30 * time.Second
+	return mainWithin(orderly)
+}
+
+// mainWithin is Main, where what was interrupted may take so long to end.
+func mainWithin(orderly time.Duration) int {
+	// The kernel gives signals to the first thread, and one that waits for a file takes none.
+	runtime.LockOSThread()
 	getenv := environ.Hide()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop)
-	return Run(ctx, Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: getenv})
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.AfterFunc(orderly, func() {
+			fmt.Fprintln(os.Stderr, explain(errs.Hint(errs.Errorf(errs.Cancelled, "stopped, though something did not end within %s", orderly),
+				"is a folder on a server that is gone? What was done so far is kept")))
+			os.Exit(errs.Cancelled.Exit())
+		})
+	})
+	code := make(chan int, 1)
+	go func() {
+		code <- Run(ctx, Env{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Getenv: getenv})
+	}()
+	return <-code
 }
 
 // Run runs the program once and returns the exit code.

@@ -30,6 +30,12 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == confine.Verb {
 		confine.Main()
 	}
+	if d, err := time.ParseDuration(os.Getenv(asMain)); err == nil {
+		if len(os.Args) > 1 && os.Args[1] == "overland-agent" {
+			os.Exit(nodecli.Main(os.Args[2:]))
+		}
+		os.Exit(cli.MainWithin(d))
+	}
 	if len(os.Args) > 1 && (os.Args[1] == session.Verb || os.Args[1] == "build" || os.Getenv(asOverland) != "") {
 		os.Exit(mainAt()) // a session of a test starts its own program, and overland open its own build
 	}
@@ -62,6 +68,9 @@ func compiled() string { return filepath.Join(shared, "compiled") }
 
 // asOverland is set for a program of a test that is to be overland.
 const asOverland = "TEST_AS_OVERLAND"
+
+// asMain is set, to how long it may take to end, for a program of a test that is to be interrupted.
+const asMain = "TEST_AS_MAIN"
 
 // mainAt is Main at the time of day $TEST_NOW, so that a script can be years later.
 func mainAt() int {

@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/term"
 
@@ -46,13 +48,22 @@ type verb struct {
 	args    [2]int // fewest and most positional arguments
 }
 
+// orderly is how long what was interrupted may take to end.
+const orderly = time.Minute
+
 // Main runs the command line args (without the program's name) and returns the exit code.
 func Main(args []string) int {
+	// The kernel gives signals to the first thread, and one that waits for a file takes none.
+	runtime.LockOSThread()
 	host.Disinherit()
 	// SIGHUP: a terminal that goes away must not take an installation, or the agent, with it.
 	signal.Ignore(syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	context.AfterFunc(ctx, func() {
+		stop() // a second one ends it at once, and so does the time: a folder whose server is gone may never answer
+		time.AfterFunc(orderly, func() { os.Exit(errs.Cancelled.Exit()) })
+	})
 	e := env{
 		in:       bufio.NewReader(os.Stdin),
 		out:      os.Stdout,
@@ -60,7 +71,9 @@ func Main(args []string) int {
 		terminal: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		screen:   term.IsTerminal(int(os.Stdout.Fd())),
 	}
-	return run(ctx, e, args)
+	code := make(chan int, 1)
+	go func() { code <- run(ctx, e, args) }()
+	return <-code
 }
 
 func run(ctx context.Context, e env, args []string) int {
