@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,10 @@ var settings = []string{
 	"protocol.allow=never", // a partial clone would fetch, through a command that its own configuration names
 }
 
+// allocLimit is the most memory that git may set aside for one object. Files that are larger than half of it
+// (core.bigFileThreshold) are no deltas and are not held in memory.
+const allocLimit = "1g"
+
 func environment() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"),
@@ -50,6 +55,7 @@ func environment() []string {
 		"GIT_OPTIONAL_LOCKS=0", // reading changes nothing, not even the index
 		"GIT_TERMINAL_PROMPT=0",
 		"GIT_PAGER=cat",
+		"GIT_ALLOC_LIMIT=" + allocLimit, // an object may say that it unpacks to any size
 	}
 }
 
@@ -108,6 +114,9 @@ func explain(ctx context.Context, err error, verb, says string) error {
 	if errors.Is(err, exec.ErrNotFound) {
 		return errs.Hint(errs.Errorf(errs.NotFound, "git is not on this machine"), "install the package git")
 	}
+	if err := tooLarge(says); err != nil {
+		return err
+	}
 	says = strings.TrimSpace(says)
 	if i := strings.LastIndexByte(says, '\n'); i >= 0 && !strings.Contains(says, "fatal: ") {
 		says = says[i+1:]
@@ -118,6 +127,15 @@ func explain(ctx context.Context, err error, verb, says string) error {
 		return fmt.Errorf("git %s: %w", verb, err)
 	}
 	return &gitError{verb: verb, says: says, err: err}
+}
+
+// tooLarge returns an error when git says that an object takes more memory than it may have, else nil.
+func tooLarge(says string) error {
+	if !strings.Contains(says, "fatal: attempting to allocate ") {
+		return nil
+	}
+	return errs.Hint(errs.Errorf(errs.Invalid, "an object takes more memory than %s to unpack", allocLimit),
+		"git fsck says which; no file that git packs as a change of another one is that large, so do not trust this repository")
 }
 
 // gitError is a git command that failed, with its output.
@@ -145,8 +163,8 @@ func (r *Repo) batch(ctx context.Context, names io.Reader, read func(*bufio.Read
 	}
 	if err := read(bufio.NewReaderSize(out, 256<<10)); err != nil {
 		cancel()
-		_ = cmd.Wait() // we ended it ourselves
-		return err
+		_ = cmd.Wait() // we ended it ourselves, or it says why it ended
+		return cmp.Or(tooLarge(says.String()), err)
 	}
 	if err := cmd.Wait(); err != nil {
 		return explain(ctx, err, "cat-file", says.String())

@@ -72,7 +72,7 @@ func greet(server int) error {
 		atMajor, atMinor     = head, head + 4
 		atMost               = head + 20 // the longest write
 	)
-	in, out := make([]byte, 1<<17), make([]byte, head+answer) //nolint:mnd // the kernel's least
+	in, out := make([]byte, 1<<17), make([]byte, head+answer)
 	if _, err := unix.Read(server, in); err != nil {
 		return err
 	}
