@@ -18,9 +18,9 @@ import (
 	"overland/internal/testkit/pack"
 )
 
-// archive returns the files of a flat archive at path with one version of tea, by path, and its Release.
-func archive(path, version string) (files map[string]string, release string) {
-	body := "tea " + version
+// archive returns the files of a flat archive at path with one version of tea, which ends in more, by path, and its Release.
+func archive(path, version, more string) (files map[string]string, release string) {
+	body := "tea " + version + more
 	sum := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 	index := fmt.Sprintf("Package: tea\nVersion: %s\nArchitecture: all\nMaintainer: a <a@a.invalid>\nDescription: tea\nFilename: ./tea_%s_all.deb\nSize: %d\nSHA256: %s\n\n",
 		version, version, len(body), sum(body))
@@ -34,7 +34,7 @@ func TestAptAsItIs(t *testing.T) {
 	key := pack.OpenPGP(time.Now().Add(-24 * time.Hour))
 	all := map[string]string{}
 	add := func(path, version string, signed func(release string)) {
-		files, release := archive(path, version)
+		files, release := archive(path, version, "")
 		for name, text := range files {
 			all[name] = text
 		}

@@ -12,13 +12,13 @@ import (
 	"overland/internal/session"
 )
 
-// module publishes the module example.org/NAME, version v1.0.0, in the folder dir.
-func module(t *testing.T, dir, name string) {
+// module publishes the module example.org/NAME, version v1.0.0, with a comment, in the folder dir.
+func module(t *testing.T, dir, name, comment string) {
 	t.Helper()
 	mod := "module example.org/" + name + "\n\ngo 1.21\n"
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for file, text := range map[string]string{"go.mod": mod, "dep.go": "package " + name + "\n\nconst Tea = \"tea\"\n"} {
+	for file, text := range map[string]string{"go.mod": mod, "dep.go": "package " + name + "\n\n// " + comment + "\nconst Tea = \"tea\"\n"} {
 		w, err := z.Create("example.org/" + name + "@v1.0.0/" + file)
 		if err == nil {
 			_, err = w.Write([]byte(text))
@@ -38,7 +38,7 @@ func module(t *testing.T, dir, name string) {
 // folder nor its settings.
 func TestGoFromAFolder(t *testing.T) {
 	dir, work := t.TempDir(), t.TempDir()
-	module(t, dir, "dep")
+	module(t, dir, "dep", "")
 	files(t, work, map[string]string{"go.mod": "module m\n\ngo 1.21\n\nrequire example.org/dep v1.0.0\n"})
 	t.Setenv("GOPROXY", "file:///none,file://"+dir)
 	t.Setenv("GOSUMDB", "off")
@@ -64,7 +64,7 @@ func TestGoFromAFolder(t *testing.T) {
 func TestALockIsEnoughForOtherGoCommands(t *testing.T) {
 	dir, work := t.TempDir(), t.TempDir()
 	for _, name := range []string{"dep", "bare", "other"} {
-		module(t, dir, name)
+		module(t, dir, name, "")
 	}
 	if err := os.Remove(filepath.Join(dir, "example.org/bare/@v/v1.0.0.info")); err != nil { // as below pkg/mod/cache/download
 		t.Fatal(err)
