@@ -47,14 +47,14 @@ type Arrival struct {
 	Header http.Header // of the origin's answer; nil for a copy
 	From   string      // the address that answered, without a password; "" for a copy
 
-	witness func(context.Context) error // nil = no third party vouches for it
+	witness func(context.Context) error // completes the proof; nil = there is no more to it
 	staged  store.Staged                // nil for a copy, which is in the store
 }
 
 // Open opens what arrived, which has no name in the store yet.
 func (a *Arrival) Open() (store.Blob, error) { return a.staged.Open() }
 
-// Witness completes the proof of a.Entry with what a third party says: errs.Untrusted when that
+// Witness completes the proof of a.Entry, with what a third party says too: errs.Untrusted when that
 // contradicts it. With Acquisition.Late, Keep calls it; otherwise it has been called before Keep.
 func (a *Arrival) Witness(ctx context.Context) error {
 	if a.witness == nil {
@@ -180,7 +180,8 @@ func (q *Acquisition) arrive(ctx context.Context, it Item, f *origin.Answer) (*A
 		a.Entry.Status, a.Entry.Header = f.Status, fieldsOf(f.Header, f.MediaType)
 		a.Entry.Mutable = a.Entry.Failed()
 	}
-	if err := q.prove(ctx, it, f.Body, a); err != nil {
+	// What was put together from parts may have to be fetched anew, before a client has it.
+	if err := q.prove(ctx, it, f.Body, a, q.Late && !f.Spliced); err != nil {
 		return nil, q.errorf(err, "from %s: ", f.URL)
 	}
 	return a, nil
@@ -194,7 +195,7 @@ func (q *Acquisition) Adopt(ctx context.Context, b store.Blob, d digest.Digest, 
 		}
 	}
 	a := &Arrival{Entry: entryOf(q.Item, d, b.Size(), media)}
-	if err := q.prove(ctx, q.Item, b, a); err != nil {
+	if err := q.prove(ctx, q.Item, b, a, false); err != nil {
 		return err
 	}
 	return q.hold(ctx, q.Item, a)
@@ -250,9 +251,15 @@ func (q *Acquisition) against() Lookup {
 	return q.Have
 }
 
-// prove completes a.Entry, whose bytes are body.
-func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a *Arrival) (err error) {
-	if a.Entry.Status == http.StatusOK {
+// prove completes a.Entry, whose bytes are body. late says that a.Witness may do what takes long.
+func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a *Arrival, late bool) (err error) {
+	glanced := false
+	if g, ok := q.Protocol.(Glancer); ok && late && q.Locked == nil && a.Entry.Status == http.StatusOK {
+		if glanced, err = g.Glance(it, body); err != nil {
+			return err
+		}
+	}
+	if a.Entry.Status == http.StatusOK && !glanced {
 		if a.Entry.Proof, err = q.Protocol.Check(ctx, it, body, q.against()); err != nil {
 			return err
 		}
@@ -261,16 +268,33 @@ func (q *Acquisition) prove(ctx context.Context, it Item, body io.ReadSeeker, a 
 		a.Entry = *q.Locked
 		return nil
 	}
-	if w, ok := q.Protocol.(Witness); ok {
-		a.witness = func(ctx context.Context) (err error) {
-			a.Entry.Proof, err = w.Witness(ctx, it, a.Entry.Proof)
-			return err
+	w, vouched := q.Protocol.(Witness)
+	a.witness = func(ctx context.Context) (err error) {
+		if glanced {
+			err = q.check(ctx, it, a)
 		}
+		if err == nil && vouched {
+			a.Entry.Proof, err = w.Witness(ctx, it, a.Entry.Proof)
+		}
+		return err
 	}
 	if q.Late {
 		return nil
 	}
 	return a.Witness(ctx)
+}
+
+// check completes a.Entry with the proof of what arrived.
+func (q *Acquisition) check(ctx context.Context, it Item, a *Arrival) error {
+	b, err := a.Open()
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if a.Entry.Proof, err = q.Protocol.Check(ctx, it, b, q.against()); err != nil {
+		return q.errorf(err, "from %s: ", a.From)
+	}
+	return nil
 }
 
 func (q *Acquisition) hold(ctx context.Context, it Item, a *Arrival) error {

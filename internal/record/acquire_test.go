@@ -151,6 +151,46 @@ func TestFetchWithALateWitness(t *testing.T) {
 	})
 }
 
+// hasty is a protocol whose Check takes long.
+type hasty struct{ *steps }
+
+func (h hasty) Glance(_ record.Item, body io.ReadSeeker) (bool, error) {
+	b, _ := io.ReadAll(body)
+	h.note("glance at " + string(b))
+	return true, nil
+}
+
+// What takes long is done beside the client of a recording, and not of a cache.
+func TestFetchWithALateCheck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &steps{}
+		q := acquisition(t, s, "x")
+		q.Protocol, q.Late, q.Where = hasty{s}, true, nil
+		q.Keep = func(ctx context.Context, a *record.Arrival) error {
+			s.note("keep " + a.Entry.Proof.Value)
+			err := a.Witness(ctx)
+			s.note("then " + a.Entry.Proof.Value)
+			return err
+		}
+		if err := q.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantSteps(t, s, "locate by have", "get "+located, "glance at x", "keep ", "check x by have", "witness", "then own and a witness", "read ahead")
+
+		s.list, s.check = nil, errs.Errorf(errs.Untrusted, "damaged")
+		if err := q.Fetch(t.Context()); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("error %v", err)
+		}
+		wantSteps(t, s, "locate by have", "get "+located, "glance at x", "keep ", "check x by have", "then own")
+
+		s.list, s.check, q.Late = nil, nil, false
+		if err := q.Fetch(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		wantSteps(t, s, "locate by have", "ask ahead", "get "+located, "check x by have", "witness", "keep own and a witness", "witness", "then own and a witness and a witness", "read ahead")
+	})
+}
+
 // What a lock has stays as it is, and asks no witness; other bytes are not looked at any further.
 func TestFetchWhatIsLocked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

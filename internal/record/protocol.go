@@ -79,6 +79,14 @@ type Witness interface {
 	AskAhead(ctx context.Context, it Item)
 }
 
+// Glancer is a Protocol some of whose proofs take long, and are compared with nothing before a Witness is
+// asked: a hash of all that is unpacked. The clients of a recording compute it themselves, beside ours.
+type Glancer interface {
+	// Glance refuses what is of another kind than it, and reports whether that is enough for the clients of a
+	// recording: Check follows. The lock waits for it.
+	Glance(it Item, body io.ReadSeeker) (enough bool, err error)
+}
+
 // Lister is a Protocol whose signed lists say which bytes a name stands for, and
 // which other lists belong to them.
 type Lister interface {

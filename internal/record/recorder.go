@@ -91,6 +91,12 @@ func (r *Recorder) Get(ctx context.Context, p Protocol, it Item) (lockfile.Entry
 		return e, nil, err
 	}
 	b, err := r.Open(ctx, e.Blob)
+	if err != nil {
+		n := r.nameOf(it)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		err = cmp.Or(r.wrong[n], err) // what was found out about it meanwhile
+	}
 	return e, b, err
 }
 

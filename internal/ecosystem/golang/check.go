@@ -44,6 +44,17 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 	return lockfile.Proof{}, checkInfo(r, body)
 }
 
+// Glance implements record.Glancer: the list of a module's files is enough for a go command, which hashes
+// them itself.
+func (p *Protocol) Glance(it record.Item, body io.ReadSeeker) (enough bool, err error) {
+	r, err := parse(it.Key)
+	if err != nil || r.kind != "zip" {
+		return false, nil //nolint:nilerr // it is of the checksum database, or short
+	}
+	_, err = list(r, body)
+	return err == nil, errs.E(errs.Untrusted, err)
+}
+
 // hashOf returns the h1 hash of a module or of its go.mod as a proof.
 func (p *Protocol) hashOf(r request, body io.ReadSeeker) (lockfile.Proof, error) {
 	hash := p.unzip.hash
@@ -84,36 +95,49 @@ func hashMod(_ request, body io.ReadSeeker) (string, error) {
 	})
 }
 
-// hash returns the hash of a module's archive, whose files all lie below MODULE@VERSION/.
+// hash returns the hash of a module's archive.
 func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
-	at, ok := body.(io.ReaderAt)
-	if !ok {
-		return "", errors.New("a module that cannot be read at an offset")
-	}
-	size, err := body.Seek(0, io.SeekEnd)
-	if err != nil {
-		return "", err
-	}
-	z, err := archive.Zip(at, size, listLimit)
+	z, err := list(r, body)
 	if err != nil {
 		return "", err
 	}
 	u.use(z)
-	prefix := r.module.Path + "@" + r.module.Version + "/"
-	files := map[string]*zip.File{}
+	files := make(map[string]*zip.File, len(z.File))
 	names := make([]string, 0, len(z.File))
-	var unpacked uint64
 	for _, f := range z.File {
-		if !strings.HasPrefix(f.Name, prefix) || files[f.Name] != nil {
-			return "", fmt.Errorf("file %q is not one file below %s", f.Name, prefix)
-		}
-		if unpacked += f.UncompressedSize64; f.UncompressedSize64 > zipLimit || unpacked > zipLimit {
-			return "", fmt.Errorf("more than %d bytes unpacked", zipLimit)
-		}
 		files[f.Name] = f
 		names = append(names, f.Name)
 	}
 	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
+}
+
+// list returns a module's archive, whose files all lie below MODULE@VERSION/.
+func list(r request, body io.ReadSeeker) (*zip.Reader, error) {
+	at, ok := body.(io.ReaderAt)
+	if !ok {
+		return nil, errors.New("a module that cannot be read at an offset")
+	}
+	size, err := body.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, err
+	}
+	z, err := archive.Zip(at, size, listLimit)
+	if err != nil {
+		return nil, err
+	}
+	prefix := r.module.Path + "@" + r.module.Version + "/"
+	seen := make(map[string]bool, len(z.File))
+	var unpacked uint64
+	for _, f := range z.File {
+		if !strings.HasPrefix(f.Name, prefix) || seen[f.Name] {
+			return nil, fmt.Errorf("file %q is not one file below %s", f.Name, prefix)
+		}
+		if unpacked += f.UncompressedSize64; f.UncompressedSize64 > zipLimit || unpacked > zipLimit {
+			return nil, fmt.Errorf("more than %d bytes unpacked", zipLimit)
+		}
+		seen[f.Name] = true
+	}
+	return z, nil
 }
 
 // checkList refuses what is not a list of versions.

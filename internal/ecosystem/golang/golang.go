@@ -44,6 +44,7 @@ type Protocol struct {
 var (
 	_ record.Protocol = (*Protocol)(nil)
 	_ record.Witness  = (*Protocol)(nil)
+	_ record.Glancer  = (*Protocol)(nil)
 )
 
 // New returns the protocol with the proxies and the checksum database that e names. Requests to the

@@ -592,6 +592,36 @@ func TestTheDatabaseIsAskedAfterTheClientWasServed(t *testing.T) {
 	}
 }
 
+// A module is hashed beside the go command that has it, which does the same: what is damaged within is in no lock, and the
+// recording fails. A cache, whose clients may be anybody, hashes first.
+func TestAModuleIsHashedBesideItsClient(t *testing.T) {
+	const file = "example.org/dep/@v/v1.0.0.zip"
+	u := newUpstream(t)
+	damaged := []byte(u.files[file])
+	damaged[bytes.Index(damaged, []byte("PK\x07\x08"))+4]++ // the sum of the first file
+	damaged[bytes.Index(damaged, []byte("PK\x01\x02"))+16]++
+	u.files[file] = string(damaged)
+	l := newLab(t, u.env())
+	it, err := l.protocol.ItemOf(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, b, err := l.recorder.Get(t.Context(), l.protocol, it); err == nil { // else it was found at once
+		b.Close()
+	} else if !strings.Contains(err.Error(), "checksum error") {
+		t.Errorf("error %v", err)
+	}
+	if err := l.recorder.Settle(); errs.KindOf(err) != errs.Untrusted || !strings.Contains(err.Error(), "checksum error") {
+		t.Errorf("error %v", err)
+	}
+	if _, ok := l.recorder.Lock().Find(golang.Name, file); ok || len(l.recorder.Problems()) != 1 {
+		t.Errorf("problems %v", l.recorder.Problems())
+	}
+	if _, err := l.acquire(t.Context(), file); errs.KindOf(err) != errs.Untrusted {
+		t.Errorf("a cache: %v", err)
+	}
+}
+
 // TestTheMachinesOwnProxy asks the proxy and the checksum database that
 // the machine is configured for.
 func TestTheMachinesOwnProxy(t *testing.T) {
