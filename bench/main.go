@@ -20,10 +20,11 @@ func main() {
 	only := flag.String("only", "", "measure only what has a name that matches this regular expression")
 	rounds := flag.Int("rounds", 3, "how often what is compared is repeated")
 	mbit := flag.Int64("mbit", 10, "what the slow link carries, in Mbit/s")
+	projects := flag.String("kinds", "", "of the kinds of projects, only those with a name that matches this regular expression")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *size<<20, *only, &bench{rounds: *rounds, mbit: *mbit}); err != nil {
+	if err := run(ctx, *dir, *size<<20, *only, &bench{rounds: *rounds, mbit: *mbit, projects: *projects}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -35,8 +36,9 @@ type bench struct {
 	dir      string
 	overland string
 	agents   string
-	rounds   int   // how often each of two rivals runs, in turns
-	mbit     int64 // Mbit/s of the slow link
+	rounds   int    // how often each of two rivals runs, in turns
+	mbit     int64  // Mbit/s of the slow link
+	projects string // which kinds are measured: a regular expression
 	table    table
 }
 
@@ -80,6 +82,7 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 		{"images, beside ko", b.images},
 		{"root file systems, beside mmdebstrap", b.rootfs},
 		{"flow: first bytes and bad links", b.flow},
+		{"kinds of projects, recorded and replayed elsewhere", b.kinds},
 		{"cached blobs", b.serve},
 		{"apt through a cache", b.aptCaches},
 		{"a thousand transfers", b.transfers},
