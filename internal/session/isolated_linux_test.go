@@ -77,6 +77,41 @@ func TestNothingGoesPastAnIsolatedRecorder(t *testing.T) {
 	}
 }
 
+// onlyTools has the machine's other tools not asked where they fetch from.
+func onlyTools(t *testing.T, names ...string) {
+	t.Helper()
+	bin := t.TempDir()
+	for _, name := range names {
+		path, err := exec.LookPath(name)
+		if err = errors.Join(err, os.Symlink(path, filepath.Join(bin, name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", bin)
+}
+
+// node's own fetch heeds no proxy before node 24: an isolated recording, which is the default, refuses it, by name;
+// later ones come through the recorder.
+func TestFetchOfNodeIsLedOrNamed(t *testing.T) {
+	srv := originServer(t)
+	onlyTools(t, "node")
+	for _, reach := range []session.Reach{session.Services, session.Nothing} {
+		o, out := newOptions(t, "")
+		o.Reach, o.Lock = reach, &lockfile.Lock{}
+		o.Command = []string{"node", "-e", `const heeds = process.versions.node.split(".")[0] >= 24
+			fetch(heeds ? "` + srv.URL + `/a" : "http://192.0.2.9:8081/a").then(a => a.text().then(t => console.log("led: " + t)), () => console.log("refused"))`}
+		res, err := session.Record(t.Context(), o)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		led := out.String() == "led: content of /a\n" && len(res.Lock.Entries) == 1
+		named := out.String() == "refused\n" && len(res.Past) == 1 && res.Past[0].String() == "192.0.2.9:8081 (process node)"
+		if !led && !named {
+			t.Errorf("%s\n%+v", out, res)
+		}
+	}
+}
+
 // By default a recording is isolated, and what listens on the loopback interface of this machine answers as
 // always, also when it came after the command, and no longer when it is gone. Each is named: a replay lacks it.
 func TestServicesOfThisMachineAnswerAndAreNamed(t *testing.T) {
@@ -91,14 +126,7 @@ func TestServicesOfThisMachineAnswerAndAreNamed(t *testing.T) {
 	free := listen(t, "127.0.0.1:0")
 	later := free.Addr().String()
 	_ = free.Close()
-	bin := t.TempDir() // the machine's other tools are not asked where they fetch from
-	for _, name := range []string{"bash", "curl", "sleep"} {
-		path, err := exec.LookPath(name)
-		if err = errors.Join(err, os.Symlink(path, filepath.Join(bin, name))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("PATH", bin)
+	onlyTools(t, "bash", "curl", "sleep")
 	o, out := newOptions(t, "")
 	said, say := io.Pipe()
 	o.Reach, o.Lock, o.Stdout, o.Stderr = session.Services, &lockfile.Lock{}, io.MultiWriter(out, say), io.Discard

@@ -29,7 +29,7 @@ type trickle struct {
 func (k trickle) Write(p []byte) (n int, err error) {
 	const most, each = 512, 128 * time.Millisecond
 	for n < len(p) && err == nil {
-		m := 0
+		var m int
 		m, err = k.ResponseWriter.Write(p[n:min(n+most, len(p))])
 		n += m
 		_ = http.NewResponseController(k.ResponseWriter).Flush()
