@@ -55,7 +55,7 @@ func makeFolder(disk fsx.FS, path string, u User) error {
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !info.IsDir() || !ok {
-		return errs.Errorf(errs.Denied, "%s is not a directory", path)
+		return errs.Hint(errs.Errorf(errs.Denied, "%s is not a directory", path), "for data elsewhere: mount --bind DIR %s", path)
 	}
 	if st.Uid == u.UID && st.Gid == u.GID {
 		return nil

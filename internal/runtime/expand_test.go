@@ -226,6 +226,10 @@ func TestMakeDataRefuses(t *testing.T) {
 			t.Errorf("data folder %q was made", name)
 		}
 	}
+	link := filepath.Join(root, "link")
+	if err := runtime.MakeData(fsx.FS{}, runtime.Instance{Data: map[string]string{"link": link}}); errs.HintOf(err) != "for data elsewhere: mount --bind DIR "+link {
+		t.Errorf("%v · %s", err, errs.HintOf(err))
+	}
 	if err := runtime.MakeData(fsx.FS{}, runtime.Instance{User: "nosuchuser"}); err != nil {
 		t.Errorf("no data: %v", err)
 	}
