@@ -28,6 +28,7 @@ type finder struct {
 	*call
 	least, most int // depths
 	acts        bool
+	after       bool // a folder is looked at after what is in it
 	pruned      bool // the folder that is looked at is not gone into
 }
 
@@ -77,13 +78,14 @@ func (f *finder) walk(x *found, all predicate) error {
 		return err
 	}
 	f.pruned = false
-	if x.depth >= f.least {
+	if x.depth >= f.least && !f.after {
 		all(x)
 	}
-	if !x.Mode.IsDir() || x.depth >= f.most || f.pruned {
-		return nil
+	var inside []string
+	if x.Mode.IsDir() && x.depth < f.most && !f.pruned {
+		inside = f.root.List(x.name)
 	}
-	for _, one := range f.root.List(x.name) {
+	for _, one := range inside {
 		name := path.Join(x.name, one)
 		file, there := f.root.Get(name)
 		if !there {
@@ -93,6 +95,9 @@ func (f *finder) walk(x *found, all predicate) error {
 		if err := f.walk(next, all); err != nil {
 			return err
 		}
+	}
+	if x.depth >= f.least && f.after {
+		all(x)
 	}
 	return nil
 }
@@ -151,6 +156,20 @@ func (f *finder) one(args []string) (predicate, []string, error) {
 		return func(x *found) bool { return f.show("%s\x00", x.shown) }, args, nil
 	case "-prune":
 		return func(*found) bool { f.pruned = true; return true }, args, nil
+	case "-depth":
+		f.after = true
+		return func(*found) bool { return true }, args, nil
+	case "-delete":
+		f.acts, f.after = true, true
+		return func(x *found) bool {
+			if x.Mode.IsDir() && len(f.root.List(x.name)) > 0 {
+				fmt.Fprintf(f.err, "find: cannot delete '%s': Directory not empty\n", x.shown)
+				f.status = 1
+				return false
+			}
+			f.root.Remove(x.name)
+			return true
+		}, args, nil
 	case "-empty":
 		return func(x *found) bool {
 			return x.Mode.IsRegular() && x.Size == 0 || x.Mode.IsDir() && len(f.root.List(x.name)) == 0

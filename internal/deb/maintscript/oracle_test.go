@@ -163,7 +163,8 @@ func TestFindIsAsTheMachines(t *testing.T) {
 	for _, line := range []string{
 		"find a", "find a/ -type f", "find a/b a/none", "find a -name '*.ini' -print", "find a -mindepth 1 -maxdepth 1 ! ( -name '*.bak' -name '*.ini' ) -printf '%f\\n'",
 		"find a -mindepth 1 -not -type d -a -print0", "find a -name b -prune -o -type f -print", "find a -empty", "find a -type l -or -name '[!x]*' -and -type f", "find a -maxdepth 0",
-		"find a -name '.*' -printf '%p %P %f%%\\t\\\\\\n'", "find a -uid 4242", "find a -type f -name x.ini -o -print", "find a ! -name 'x*'",
+		"find a -name '.*' -printf '%p %P %f%%\\t\\\\\\n'", "find a -uid 4242", "find a -type f -name x.ini -o -print", "find a ! -name 'x*'", "find a -depth -maxdepth 1 -name a",
+		"find a -type d -empty -delete -print", "find a -mindepth 1 -name b -delete -o -name none; find a", "find a/b -delete; find a",
 	} {
 		line = strings.NewReplacer("( ", `\( `, " )", ` \)`).Replace(line)
 		cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -172,14 +173,14 @@ func TestFindIsAsTheMachines(t *testing.T) {
 		if err != nil || len(want) == 0 && !strings.Contains(line, "4242") {
 			t.Errorf("%s: the machine: %v", line, err)
 		}
-		if err := maintscript.New(r, time.Time{}).Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\ncd /\n"+line+" >/said")); err != nil {
+		if err := maintscript.New(r, time.Time{}).Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\ncd /\n{ "+line+"; } >/said")); err != nil {
 			t.Errorf("%s: %v", line, err)
 		}
 		if diff := cmp.Diff(sorted(string(want)), sorted(r["said"].text)); diff != "" {
 			t.Errorf("%s: %s", line, diff)
 		}
 	}
-	for _, line := range []string{"find", "find a -exec rm {} +", "find a -delete", "find a -type s", "find a (", "find a !", "find a -name", "find a ( -type f", "find a -o", "find a -printf %T", "find a -maxdepth x"} {
+	for _, line := range []string{"find", "find a -exec rm {} +", "find a -prune -exec x", "find a -type s", "find a (", "find a !", "find a -name", "find a ( -type f", "find a -o", "find a -printf %T", "find a -maxdepth x"} {
 		line = strings.NewReplacer("(", `\(`).Replace(line)
 		err := maintscript.New(r, time.Time{}).Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\ncd /\n"+line))
 		var unknown *maintscript.UnknownError
