@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -314,20 +315,21 @@ func (r *Registry) Referrers(ctx context.Context, name Name, subject Digest, art
 		after = &row
 	}
 	list = []ocispec.Descriptor{}
-	size := 0
+	size, wrong := 0, error(nil)
 	err = r.facts.Referrers(ctx, string(name), names[0], names[len(names)-1], artifactType, after, func(m db.Manifest) bool {
-		n := len(m.ArtifactType)
-		for k, v := range m.Annotations {
-			n += len(k) + len(v)
+		d := ocispec.Descriptor{
+			MediaType: m.MediaType, Digest: digest.Digest(m.Digest), Size: m.Size, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
 		}
-		if more = len(list) == limit || len(list) > 0 && size+n > referrersBytes; more {
+		var text []byte // as it is answered: JSON writes "<", and bytes that are no text, in six
+		if text, wrong = json.Marshal(d); wrong != nil {
 			return false
 		}
-		size += n
-		list = append(list, ocispec.Descriptor{
-			MediaType: m.MediaType, Digest: digest.Digest(m.Digest), Size: m.Size, ArtifactType: m.ArtifactType, Annotations: m.Annotations,
-		})
+		if more = len(list) == limit || len(list) > 0 && size+len(text) > referrersBytes; more {
+			return false
+		}
+		size += len(text)
+		list = append(list, d)
 		return true
 	})
-	return list, more, err
+	return list, more, cmp.Or(err, wrong)
 }

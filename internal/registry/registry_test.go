@@ -386,6 +386,23 @@ func TestReferrersInPages(t *testing.T) {
 	}
 }
 
+// What is counted of referrers is what is answered: "<" is six bytes of JSON.
+func TestReferrersOfManyBytes(t *testing.T) {
+	ctx := t.Context()
+	r, _, _ := open(t, t.TempDir(), Options{})
+	config, subject := put(t, r, "{}"), Digest(digest.Of([]byte("not pushed")))
+	for i := range 3 {
+		m := fmt.Sprintf(`{"schemaVersion":2,"annotations":{"n%d":%q},"subject":{"digest":%q,"size":1},"config":{"mediaType":"a","digest":%q,"size":2},"layers":[]}`,
+			i, strings.Repeat("<", 400<<10), subject, config)
+		if _, err := r.Put(ctx, repo, Reference{Digest: Digest(digest.Of([]byte(m)))}, nil, imageType, []byte(m)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list, more, err := r.Referrers(ctx, repo, subject, "", "", 9); err != nil || len(list) != 1 || !more {
+		t.Errorf("%d at once, more %v: %v", len(list), more, err)
+	}
+}
+
 // Unless clients may delete, nothing is, by any way.
 func TestNothingIsDeleted(t *testing.T) {
 	ctx := t.Context()
