@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -45,7 +46,7 @@ func TestBasesStart(t *testing.T) {
 name: base
 artifacts:
   root:
-    rootfs: {from: debian/%s, packages: [busybox, ca-certificates, tzdata], updates: none}
+    rootfs: {from: debian/%s, packages: [busybox, ca-certificates, libc-bin, tzdata], updates: none}
     platforms: [linux/amd64, linux/arm/v5, linux/arm/v7, linux/arm64]
 `, codename), 0o644))
 	commit()
@@ -71,6 +72,15 @@ artifacts:
 			if out := run([]string{"TZ=Asia/Kathmandu"}, append(inside, "date", "+%H:%M", "-d", "@0")...); out != "05:30\n" {
 				t.Errorf("%s: in Kathmandu it was %q", cpu, out)
 			}
+		}
+		// Its own ldconfig finds nothing to change.
+		cache := filepath.Join(root, "etc/ld.so.cache")
+		ours, err := os.ReadFile(cache)
+		must(t, err)
+		must(t, os.Remove(cache))
+		run(nil, strings.Fields(cpus[0])[0], filepath.Join(root, "usr/sbin/ldconfig"), "-r", root)
+		if theirs, err := os.ReadFile(cache); err != nil || !bytes.Equal(ours, theirs) {
+			t.Errorf("%s: ldconfig writes another cache: %v", platform, err)
 		}
 		bundle, err := os.ReadFile(filepath.Join(root, "etc/ssl/certs/ca-certificates.crt"))
 		must(t, err)

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path"
@@ -86,6 +87,12 @@ func (t files) Read(name string) ([]byte, error) {
 		name = e.target
 	}
 	return t.read(name)
+}
+
+// Bytes yields what the regular file name holds.
+func (t files) Bytes(name string) io.ReaderAt {
+	e := t.itself(name)
+	return io.NewSectionReader(t.spool, e.at, e.size)
 }
 
 // Put makes name what f says.

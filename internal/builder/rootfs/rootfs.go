@@ -26,7 +26,7 @@ import (
 
 // Name is this builder and the version of how it builds. Whatever changes the bytes of a result
 // changes it.
-const Name = "rootfs/2"
+const Name = "rootfs/3"
 
 // toolchain is what a result of this builder says that it was made with.
 const toolchain = "rootfs"

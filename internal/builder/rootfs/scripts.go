@@ -1,6 +1,7 @@
 package rootfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func install(ctx context.Context, t *tree, root *Root, list []*candidate) error 
 			}
 		}
 	}
-	return t.complete()
+	return cmp.Or(s.system.Finish(), t.complete())
 }
 
 // scripts are those of the packages in list, while they are installed in t.

@@ -88,7 +88,7 @@ func init() { // it calls itself: which, xargs
 		"deb-systemd-invoke": {do: noServices, everywhere: true}, "service": {do: noServices, everywhere: true},
 		// Made again by whoever needs it.
 		"py3compile": {do: nothing}, "py3clean": {do: nothing}, "update-mime": {do: nothing}, "update-menus": {do: nothing}, "update-icon-caches": {do: nothing},
-		"ldconfig": {do: nothing, everywhere: true}, // once for all packages, at the end
+		"ldconfig": {do: linkerCache, everywhere: true},
 		"python3":  {do: python},
 		"ischroot": {do: nothing, everywhere: true}, // it is one
 		// No file system here keeps capabilities, and scripts know what to do then.

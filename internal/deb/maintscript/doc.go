@@ -9,6 +9,8 @@
 // names it: nothing is passed over in silence. A command that the root would not have either is "not found", as it
 // would be there; dpkg's, coreutils' and the others that every Debian machine has are done whether the root has them or not.
 //
+// ldconfig is done once, after all scripts: the cache of the dynamic linker, byte for byte as glibc's own writes it.
+//
 // Commands that speak to what runs (a service manager, a kernel) do nothing, for nothing runs. Programs that compile
 // caches which are made again when they are missing (py3compile) do nothing either.
 //

@@ -189,3 +189,75 @@ func TestFindIsAsTheMachines(t *testing.T) {
 		}
 	}
 }
+
+// The machine's ldconfig, which needs root's rights, writes the same cache and makes the same links.
+func TestLinkerCacheIsAsTheMachines(t *testing.T) {
+	dir := t.TempDir()
+	r := newRoot()
+	r["lib"] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: "usr/lib"}}
+	r["sbin"] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: "usr/sbin"}}
+	const triplet = "usr/lib/x86_64-linux-gnu/"
+	host := func(name string) string {
+		t.Helper()
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	link := func(name, to string) {
+		r.with(name, "", 0o644)
+		r[name] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: to}}
+	}
+	r.with("usr/sbin/ldconfig", host("/sbin/ldconfig"), 0o755)
+	for _, name := range []string{"libc.so.6", "libm.so.6", "ld-linux-x86-64.so.2", "libgcc_s.so.1"} {
+		r.with(triplet+name, host("/lib/x86_64-linux-gnu/"+name), 0o755)
+	}
+	library := host("/lib/x86_64-linux-gnu/libz.so.1")
+	r.with(triplet+"libz.so.1.2.13", library, 0o644).with(triplet+"libz.so.1.2.9", library, 0o644).with("opt/lib/libz.so.1.3", library, 0o644)
+	link(triplet+"libz.so.1", "libz.so.1.2.9") // the older one
+	link(triplet+"libz.so", "libz.so.1.2.13")
+	link(triplet+"libz.so.99", "libz.so.1.2.13")
+	link(triplet+"libgone.so.1", "nowhere")
+	r.with(triplet+"libtext.so", "GROUP ( /lib/libc.so.6 )", 0o644).with(triplet+"libshort.so.1", "\x7fELF", 0o644).with(triplet+"liba.so-gdb.py", "x", 0o644)
+	r.with(triplet+"libprogram.so", host("/bin/true"), 0o755).with(triplet+"other.so", library, 0o644)
+	r.with("etc/ld.so.conf", "include /etc/ld.so.conf.d/*.conf\n", 0o644).with("etc/ld.so.conf.d/b.conf", "# b\n/opt/lib=libc6 # more\n/lib/x86_64-linux-gnu\nhwcap 1 x\n", 0o644)
+	r.with("etc/ld.so.conf.d/a.conf", "/none\n/opt/second/\ninclude more/*\n", 0o644).with("etc/ld.so.conf.d/none", "/opt/third", 0o644).with("etc/ld.so.conf.d/more/x", "/opt/fourth\n", 0o644)
+	for _, name := range []string{"second", "third", "fourth"} {
+		r.with("opt/"+name+"/lib"+name+".so.10", library, 0o644)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		f, at := r[name], filepath.Join(dir, name)
+		var err error
+		switch {
+		case f.Mode.IsDir():
+			err = os.MkdirAll(at, 0o755)
+		case f.Target != "":
+			err = os.Symlink(f.Target, at)
+		default:
+			err = os.WriteFile(at, []byte(f.text), 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if out, err := exec.CommandContext(t.Context(), "/sbin/ldconfig", "-r", dir).CombinedOutput(); err != nil {
+		t.Fatalf("ldconfig: %v: %s", err, out)
+	}
+	system := maintscript.New(r, time.Time{})
+	if err := system.Run(t.Context(), tea, "postinst", []byte("#!/bin/sh\nset -e\nldconfig -r /\n")); err != nil || system.Finish() != nil {
+		t.Fatal(err)
+	}
+	want := host(filepath.Join(dir, "etc/ld.so.cache"))
+	if got := r["etc/ld.so.cache"].text; got != want {
+		t.Errorf("another cache: %s", cmp.Diff(strings.Split(want, "\x00"), strings.Split(got, "\x00")))
+	}
+	if _, there := r[triplet+"libgone.so.1"]; there {
+		t.Error("a link to nowhere is left")
+	}
+	for name, f := range r {
+		if to, err := os.Readlink(filepath.Join(dir, name)); f.Mode&fs.ModeSymlink != 0 && (err != nil || to != f.Target) {
+			t.Errorf("%s leads to %s, and ldconfig's to %s, %v", name, f.Target, to, err)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -28,6 +29,8 @@ type Root interface {
 	List(dir string) []string
 	// Read returns what the regular file name holds.
 	Read(name string) ([]byte, error)
+	// Bytes is Read of a file of any length.
+	Bytes(name string) io.ReaderAt
 	// Put makes name what f says, in place of what is there. b is what a regular file holds; nil = what it held.
 	Put(name string, f File, b []byte) error
 	// Remove removes name, and what lies below it.

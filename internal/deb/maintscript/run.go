@@ -53,6 +53,7 @@ type System struct {
 	diversions   []diversion
 	answers      map[string]string // debconf's, by question
 	triggers     []string          // that were asked for by name
+	linked       bool              // a script has run ldconfig
 	day          int64             // since 1970, for /etc/shadow
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -76,6 +77,8 @@ func (r root) Put(name string, f maintscript.File, b []byte) error {
 	r[name] = file{f, text}
 	return nil
 }
+
+func (r root) Bytes(name string) io.ReaderAt { return strings.NewReader(r[name].text) }
 
 func (r root) Remove(name string) {
 	maps.DeleteFunc(r, func(one string, _ file) bool { return one == name || strings.HasPrefix(one, name+"/") })
