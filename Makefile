@@ -18,7 +18,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w 
 FUZZTIME ?= 500x
 export GOFLAGS :=
 
-.PHONY: help build agents demo test check units crash fuzz cross vm bench conformance cosign deps benchdeps vmdeps demodeps tools clean
+.PHONY: help build agents demo test check units crash fuzz cross vm bench oracle conformance cosign deps benchdeps vmdeps demodeps tools clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,9 @@ vm: vmdeps ## builds and services in virtual machines of the other processors
 
 bench: deps benchdeps build ## the figures of docs/benchmarks.md, beside their floors
 	@$(GO) run ./bench $(BENCHFLAGS)
+
+oracle: ## thousands of random sets of packages, as apt of this machine chooses them and as we do (SEED=N)
+	$(GO) test -count=1 -v -timeout 60m -run TestTheSetsAreApts ./internal/deb/resolve -ask 3000 -seed $${SEED:-$$(date +%s)}
 
 conformance: ## the public TUF conformance suite, from the folder TUF_CONFORMANCE (docs/explanation/trust.md)
 	@test -d "$(TUF_CONFORMANCE)" || { echo "set TUF_CONFORMANCE to a copy of the suite: docs/explanation/trust.md" >&2; exit 2; }

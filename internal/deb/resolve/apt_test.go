@@ -16,6 +16,7 @@ import (
 
 var (
 	record   = flag.Int("record", 0, "ask the machine's apt about so many random sets, and write what it answers to testdata")
+	ask      = flag.Int("ask", 0, "the same, without writing it: answers are compared at once")
 	universe = flag.String("universe", "", "with -record: Packages files, divided by commas, as archives has them, of which testdata gets a part")
 	seed     = flag.Uint64("seed", 1, "with -record: of the random sets")
 )
@@ -87,8 +88,8 @@ func (r aptRoot) install(t *testing.T, wishes []string) []string {
 	return list
 }
 
-// recordAnswers writes testdata: what apt says of n random sets.
-func recordAnswers(t *testing.T, n int) {
+// recordAnswers writes to file what apt says of n random sets.
+func recordAnswers(t *testing.T, n int, file string) {
 	if *universe != "" {
 		choose(t, strings.Split(*universe, ","))
 	}
@@ -115,7 +116,7 @@ func recordAnswers(t *testing.T, n int) {
 		wishes = slices.Compact(wishes)
 		fmt.Fprintln(&out, line(wishes, root.install(t, wishes)))
 	}
-	if err := os.WriteFile("testdata/answers", []byte(out.String()), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

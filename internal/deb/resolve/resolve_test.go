@@ -78,11 +78,16 @@ func line(wishes, answer []string) string {
 }
 
 func TestTheSetsAreApts(t *testing.T) {
+	file := "testdata/answers"
 	if *record > 0 {
-		recordAnswers(t, *record)
+		recordAnswers(t, *record, file)
+	}
+	if *ask > 0 {
+		file = filepath.Join(t.TempDir(), "answers")
+		recordAnswers(t, *ask, file)
 	}
 	pool, _ := newPool(t)
-	b, err := os.ReadFile("testdata/answers")
+	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
