@@ -1,6 +1,7 @@
 package site
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,8 +11,14 @@ import (
 	"testing"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"overland/internal/auth"
+	"overland/internal/digest"
+	ocimage "overland/internal/image"
 	registryface "overland/internal/server/registry"
+	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/engines"
 )
 
@@ -44,6 +51,45 @@ func pushImage(t *testing.T, h *engines.Host, to string, flags ...string) {
 	h.Do(t, append(append([]string{"buildah", "push", "-q"}, flags...), "made", "docker://"+to)...)
 }
 
+// loadSaved saves the image with manifest d of the site in dir to a file, which each program takes.
+func loadSaved(t *testing.T, h *engines.Host, dir, d string) {
+	t.Helper()
+	depot, err := storedir.Open(filepath.Join(dir, "depot"), storedir.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := depot.Bytes(t.Context(), digest.Digest(d), store.ManifestLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(h.Dir(), "saved.tar")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(d), Size: int64(len(manifest))}
+	if err := errors.Join(ocimage.Save(t.Context(), depot, desc, "localhost/saved:r1", f), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		t.Fatal(err)
+	}
+	for _, take := range [][]string{
+		{"docker", "load", "-q", "-i", file},
+		{"docker", "image", "inspect", "--format", "{{.Id}}", "localhost/saved:r1"},
+		{"podman", "load", "-q", "-i", file},
+		{"podman", "image", "inspect", "--format", "sha256:{{.Id}}", "localhost/saved:r1"},
+		{"ctr", "images", "import", file},
+		{"skopeo", "inspect", "--format", "{{.Digest}}", "docker-archive:" + file},
+	} {
+		out := h.Do(t, take...)
+		if strings.Contains(take[2], "inspect") && strings.TrimSpace(out) != string(m.Config.Digest) {
+			t.Errorf("%s: %s, not %s", take[0], out, m.Config.Digest)
+		}
+	}
+}
+
 // What people have for images works as it is: each pushes, and the next pulls what it pushed, of a site whose images are
 // for accounts. A release's tag stands, and nothing is copied for it.
 func TestEnginesPushAndPull(t *testing.T) {
@@ -73,6 +119,7 @@ func TestEnginesPushAndPull(t *testing.T) {
 		}
 	}
 	pushImage(t, h, staging+":one")
+	loadSaved(t, h, dir, strings.TrimSpace(h.Do(t, "skopeo", "inspect", "--format", "{{.Digest}}", "docker://"+staging+":one")))
 
 	h.Do(t, "docker", "pull", "-q", staging+":one")
 	h.Do(t, "docker", "create", "--name", "one", staging+":one", "x")
