@@ -80,6 +80,7 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 		{"recording over a slow link, npm", func(ctx context.Context) error { return b.recordOver(ctx, b.packages) }},
 		{"recording over a slow link, go", func(ctx context.Context) error { return b.recordOver(ctx, b.modules) }},
 		{"images, beside ko", b.images},
+		{"a registry, beside distribution", func(ctx context.Context) error { return b.registry(ctx, size) }},
 		{"root file systems, beside mmdebstrap", b.rootfs},
 		{"flow: first bytes and bad links", b.flow},
 		{"kinds of projects, recorded and replayed elsewhere", b.kinds},
