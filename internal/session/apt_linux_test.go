@@ -68,10 +68,10 @@ func TestAptAsItIs(t *testing.T) {
 	dir := t.TempDir()
 	ring := filepath.Join(dir, "key.asc")
 	files(t, dir, map[string]string{
-		"apt/sources.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n"+
+		"own.list": fmt.Sprintf("deb [signed-by=%[1]s] https://one.invalid/clear ./\ndeb [signed-by=%[1]s] https://two.invalid/apart ./\ndeb [trusted=yes] https://three.invalid/trusted ./\n"+
 			"deb [signed-by=%[1]s] https://four.invalid/closed ./\ndeb [signed-by=%[1]s] https://five.invalid/late ./\ndeb [trusted=yes] file:%[2]s/disk ./\n", ring, dir),
 		"auth.conf":     "machine four.invalid login tea password SECRET\n",
-		"apt.conf":      "Acquire::Check-Valid-Until \"false\";\nAcquire::http::Timeout \"9\";\nDir::Etc::netrc \"" + dir + "/auth.conf\";\n",
+		"apt.conf":      "Acquire::Check-Valid-Until \"false\";\nAcquire::http::Timeout \"9\";\nDir::Etc::sourcelist \"" + dir + "/own.list\";\nDir::Etc::sourceparts \"/dev/null\";\nDir::Etc::netrc \"" + dir + "/auth.conf\";\n",
 		"disk/Packages": "",
 		"key.asc":       pack.Armour(key),
 		"one":           "Package: *\nPin: origin \"one.invalid\"\nPin-Priority: 1001\n",

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"overland/internal/deb"
 	"overland/internal/errs"
@@ -53,21 +54,31 @@ var fileName = regexp.MustCompile(`^[A-Za-z0-9_.-]+\.(list|sources)$`)
 // cannot be recorded (cdrom:, file: and the like) are among them; New leaves them out.
 func MachineSources() ([]Source, error) { return ReadSources(etc) }
 
+const sourcesList, sourcesParts = "sources.list", "sources.list.d"
+
 // ReadSources returns the entries of sources.list and sources.list.d in dir.
 func ReadSources(dir string) ([]Source, error) {
-	names := []string{"sources.list"}
-	entries, err := os.ReadDir(filepath.Join(dir, "sources.list.d")) // sorted
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return readAll(filepath.Join(dir, sourcesList), filepath.Join(dir, sourcesParts))
+}
+
+// readAll returns the entries of the file list, and of those in the folder parts.
+func readAll(list, parts string) ([]Source, error) {
+	names := []string{list}
+	entries, err := os.ReadDir(parts)                                                      // sorted
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) { // people write /dev/null
 		return nil, fmt.Errorf("read apt sources: %w", err)
 	}
 	for _, e := range entries {
 		if fileName.MatchString(e.Name()) {
-			names = append(names, filepath.Join("sources.list.d", e.Name()))
+			names = append(names, filepath.Join(parts, e.Name()))
 		}
 	}
 	var all []Source
 	for _, name := range names {
-		some, err := readSources(filepath.Join(dir, name))
+		if name == os.DevNull { // as people say that there is none
+			continue
+		}
+		some, err := readSources(name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:

@@ -1,7 +1,7 @@
 package apt
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -36,14 +36,15 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if s.Etc != "" {
 		o.Dir = filepath.Join(s.Etc, "apt")
 	}
-	sources, err := machineSources(o.Dir)
+	own := ownSettings(ctx)
+	sources, err := own.sources(cmp.Or(o.Dir, etc))
 	if !s.Recording && s.Runs { // verifying alone needs this machine's keys
 		sources, err = LockedSources(ctx, s.Lock, s.Blobs, sources), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if s.Recording && anyDate(ctx) {
+	if s.Recording && own.anyDate {
 		for i := range sources {
 			sources[i].AnyDate = true
 		}
@@ -76,17 +77,42 @@ func (s Source) onDisk() (list []error) {
 	return list
 }
 
-// anyDate reports whether this machine's apt takes lists that have expired.
-func anyDate(ctx context.Context) bool {
-	out, err := tool.Ask(ctx, tool.Question{Argv: []string{"apt-config", "dump", "--format", "%v%n", "Acquire::Check-Valid-Until"}, Keep: []string{"APT_CONFIG"}})
-	return err == nil && len(bytes.TrimSpace(out)) > 0 && !truth(string(out))
+// settings are what this machine's configuration of apt says, and the file that APT_CONFIG names.
+type settings struct {
+	list, parts string // where sources are, when it is not the usual place; "" = there
+	anyDate     bool   // lists that have expired are taken
 }
 
-func machineSources(dir string) ([]Source, error) {
-	if dir == "" {
-		return MachineSources()
+func ownSettings(ctx context.Context) (own settings) {
+	out, err := tool.Ask(ctx, tool.Question{
+		Argv: []string{"apt-config", "shell", "list", "Dir::Etc::sourcelist/f", "parts", "Dir::Etc::sourceparts/d", "date", "Acquire::Check-Valid-Until"},
+		Keep: []string{"APT_CONFIG"},
+	})
+	if err != nil {
+		return own // apt says it
 	}
-	return ReadSources(dir)
+	for line := range strings.Lines(string(out)) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), "=")
+		value = strings.Trim(value, "'")
+		switch name {
+		case "list":
+			if own.list = filepath.Clean(value); own.list == filepath.Join(etc, sourcesList) {
+				own.list = ""
+			}
+		case "parts":
+			if own.parts = filepath.Clean(value); own.parts == filepath.Join(etc, sourcesParts) {
+				own.parts = ""
+			}
+		case "date":
+			own.anyDate = value != "" && !truth(value)
+		}
+	}
+	return own
+}
+
+// sources returns the entries of the sources; dir is the usual place.
+func (own settings) sources(dir string) ([]Source, error) {
+	return readAll(cmp.Or(own.list, filepath.Join(dir, sourcesList)), cmp.Or(own.parts, filepath.Join(dir, sourcesParts)))
 }
 
 // forCache opens the archives of this machine's sources. An upstream that is given is a mirror in
