@@ -1,10 +1,10 @@
 package lockfile
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"unicode/utf8"
 
@@ -21,7 +21,7 @@ type Fields string
 // NewFields returns the fields in lines, each "name: value", in any order.
 func NewFields(lines []string) Fields {
 	lines = slices.Clone(lines)
-	slices.SortStableFunc(lines, func(a, b string) int { return cmp.Compare(nameOf(a), nameOf(b)) })
+	sort.SliceStable(lines, func(i, j int) bool { return nameOf(lines[i]) < nameOf(lines[j]) })
 	return Fields(strings.Join(lines, "\n"))
 }
 

@@ -2,9 +2,7 @@ package inspect
 
 import (
 	"bytes"
-	"cmp"
 	"context"
-	"slices"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -61,9 +59,9 @@ func Lock(ctx context.Context, g release.Getter, in *release.Inputs) (*lockfile.
 func ByProtocol(l *lockfile.Lock) []nodeapi.Protocol {
 	var list []nodeapi.Protocol
 	for _, e := range l.Entries {
-		at, ok := slices.BinarySearchFunc(list, e.Protocol, func(p nodeapi.Protocol, name string) int { return cmp.Compare(p.Name, name) })
-		if !ok {
-			list = slices.Insert(list, at, nodeapi.Protocol{Name: e.Protocol})
+		at := len(list) - 1
+		if at < 0 || list[at].Name != e.Protocol { // a lock is sorted
+			at, list = at+1, append(list, nodeapi.Protocol{Name: e.Protocol})
 		}
 		list[at].Entries++
 		list[at].Bytes += e.Size
