@@ -254,17 +254,20 @@ func logs(ctx context.Context, e env, c *call, args []string) (int, error) {
 		}
 	}
 	// Those of a version that was taken back are told of too: that is when they are read.
-	kept, err := filepath.Glob(node.LogPath(c.dir, "*.*"))
-	if err != nil {
+	kept, err := os.ReadDir(filepath.Dir(node.LogPath(c.dir, "")))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return 0, err
 	}
 	for _, file := range kept {
-		name := strings.TrimSuffix(filepath.Base(file), ".log")
+		name, isLog := strings.CutSuffix(file.Name(), ".log")
+		if !isLog || !strings.Contains(name, ".") { // the agent's own
+			continue
+		}
 		if !slices.Contains(names, name) {
 			names = append(names, name)
 		}
 		if path == "" && name == args[0] {
-			path = file
+			path = node.LogPath(c.dir, name)
 		}
 	}
 	if path == "" {
