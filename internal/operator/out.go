@@ -2,10 +2,12 @@ package operator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -26,7 +28,11 @@ import (
 func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]string, error) {
 	var paths []string
 	for _, a := range b.Programs {
-		path := filepath.Join(dir, a.Platform.Dashed(), a.File)
+		folder := filepath.Join(dir, a.Platform.Dashed())
+		if info, err := os.Lstat(folder); err == nil && !info.IsDir() {
+			return paths, leads(folder)
+		}
+		path := filepath.Join(folder, a.File)
 		mode := fs.FileMode(0o755)
 		if a.Data {
 			mode = 0o644
@@ -42,6 +48,25 @@ func (p *Operator) ExportDir(ctx context.Context, b *Built, dir string) ([]strin
 		paths = append(paths, path)
 	}
 	return paths, nil
+}
+
+// leads is the error of what lies where an export makes folders and files of its own. A checkout may
+// bring links there: what was built would replace a program of the operator's, or become a file of cron's.
+func leads(path string) error {
+	return errs.Hint(errs.Errorf(errs.Invalid, "%s is neither a folder nor a file, and may lead elsewhere", path), "remove it, or write to another folder")
+}
+
+// ownLayout refuses whatever is neither a folder nor a file in the layout dir, which itself may be a link.
+func ownLayout(dir string) error {
+	return filepath.WalkDir(dir+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err == nil && !d.IsDir() && !d.Type().IsRegular():
+			return leads(path)
+		}
+		return err
+	})
 }
 
 // export copies rather than links: the file is the user's, who may change it in place.
@@ -73,6 +98,9 @@ func imageName(b *Built, name string) string { return name + ":" + b.Ref.Version
 // ExportOCI writes b as an unsigned release into the OCI image layout dir, tagged "APP@VERSION". An image has an
 // index of its own in it, tagged "NAME:VERSION".
 func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
+	if err := ownLayout(dir); err != nil {
+		return err
+	}
 	if err := p.o.FS.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
