@@ -290,6 +290,8 @@ var bad = map[string]yamltest.Refusal{
 	"deep list":             {strings.Repeat("- ", 100_000) + "x\n", "f.yaml:1:", "", false},
 	"deep mapping":          {deepMapping(400), "nested too deeply", "", false},
 	"too long":              {head + "#" + strings.Repeat("x", 1<<20), "f.yaml:1:1: longer than 1048576 bytes", "a page", false},
+	"too many lines":        {head + strings.Repeat("\n", 5000), "f.yaml:1:1: 5004 line ends: more than 4096", "a page", false},
+	"too many returns":      {head + "x: |\r" + strings.Repeat(" \r", 5000), "line ends: more than 4096", "a page", false},
 	"too many words":        {head + "x: [" + strings.Repeat("a, ", 100_000) + "a]\n", "more than 100000 words", "a page", false},
 }
 

@@ -1,6 +1,7 @@
 package yamlfile
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 
@@ -13,6 +14,7 @@ import (
 // Limits of a file.
 const (
 	MaxSize   = 1 << 20 // bytes of a file that Read takes
+	maxLines  = 4096    // the lexer looks at all lines before one again: 16,000 empty ones took it seconds
 	maxTokens = 100_000
 	maxFlow   = 32  // brackets inside each other
 	maxColumn = 256 // of a key or a "-", which bounds how deep blocks can be inside each other
@@ -22,6 +24,10 @@ const (
 func (d *Decoder) tree(b []byte) ast.Node {
 	if len(b) > MaxSize {
 		d.fail(nil, "such a file is a page, not a book", "longer than %d bytes", MaxSize)
+		return nil
+	}
+	if n := bytes.Count(b, []byte("\n")) + bytes.Count(b, []byte("\r")); n > maxLines {
+		d.fail(nil, "such a file is a page, not a book", "%d line ends: more than %d", n, maxLines)
 		return nil
 	}
 	tokens := lexer.Tokenize(string(b))
