@@ -43,22 +43,22 @@ func addSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
 	return signerVerb(t, &cobra.Command{
 		Use:   "add-signer ROLE KEY",
 		Short: "Let a key sign for a role",
-		Long: "Lets KEY, a NAME.pub file or the name of a key of this machine, sign for ROLE: app/NAME may release NAME,\n" +
+		Long: "Lets KEY, the name of a key of this machine or else a NAME.pub file, sign for ROLE: app/NAME may release NAME,\n" +
 			"channel/NAME may promote to it. --threshold says how many signatures the role needs from then on.",
 		Example: "overland trust add-signer channel/live alice.pub\noverland trust add-signer channel/live bob --threshold 2",
 	}, run)
 }
 
 func runAddSigner(ctx context.Context, t *term.Term, o signerOptions) error {
-	err := changeSigners(ctx, t, o, func(repo *repository.Repository, have *keys.Dir) error {
-		pub, err := publicKey(have, o.key)
-		if err != nil {
+	var pub trust.PublicKey
+	err := changeSigners(ctx, t, o, func(repo *repository.Repository, have *keys.Dir) (err error) {
+		if pub, err = publicKey(have, o.key); err != nil {
 			return err
 		}
 		return repo.AddSigner(ctx, o.role, pub, o.threshold)
 	})
 	if err == nil {
-		t.Note("%s may sign for %s", o.key, o.role)
+		t.Note("%s may sign for %s: key %s", o.key, o.role, pub.ID)
 	}
 	if err == nil && o.threshold > 1 && strings.HasPrefix(o.role, "channel/") {
 		t.Note("%s takes %d signatures of people from now on; a machine's own key is not counted: overland trust show says whose are", o.role, o.threshold)
@@ -70,7 +70,7 @@ func removeSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
 	return signerVerb(t, &cobra.Command{
 		Use:     "remove-signer ROLE KEY",
 		Short:   "No longer let a key sign for a role",
-		Long:    "Withdraws KEY, a NAME.pub file, the name of a key of this machine or a key's id, from ROLE.",
+		Long:    "Withdraws KEY, the name of a key of this machine, a NAME.pub file or a key's id, from ROLE.",
 		Example: "overland trust remove-signer channel/live bob --threshold 1",
 	}, run)
 }
@@ -121,15 +121,15 @@ func checkRole(role string) error {
 	return err
 }
 
-// publicKey returns the public key in the file s, or of this machine's key s.
+// publicKey returns this machine's key s, or the public key in the file s. The folder that an operator
+// stands in may be somebody else's: no file there takes the name of a key of this machine.
 func publicKey(have *keys.Dir, s string) (trust.PublicKey, error) {
+	if have.Has(s) {
+		return have.Public(s)
+	}
 	f, err := fsx.Open(s)
 	if err != nil {
-		pub, keyErr := have.Public(s)
-		if keyErr != nil {
-			return pub, errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a key of this machine", s), "overland key list")
-		}
-		return pub, nil
+		return trust.PublicKey{}, errs.Hint(errs.Errorf(errs.NotFound, "%s is neither a file nor a key of this machine", s), "overland key list")
 	}
 	defer f.Close()
 	const limit = 64 << 10

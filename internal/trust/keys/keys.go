@@ -140,6 +140,15 @@ func (k *Dir) List() ([]trust.KeyInfo, error) {
 	return out, nil
 }
 
+// Has reports whether a key of this name is here, whole or damaged.
+func (k *Dir) Has(name string) bool {
+	if checkKeyName(name) != nil {
+		return false
+	}
+	_, here := k.secret(name)
+	return here || k.exists(name+".pub")
+}
+
 // Public returns the public key name. errs.NotFound when there is none; errs.Denied when
 // a private key is in its place.
 func (k *Dir) Public(name string) (trust.PublicKey, error) {

@@ -1,0 +1,53 @@
+package trust
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"overland/internal/errs"
+	"overland/internal/trust"
+	"overland/internal/trust/keys"
+)
+
+// An operator who stands in somebody else's checkout, which holds a file alice, means the key alice
+// of this machine: a file's key is taken only where no key here has that name.
+func TestAFileOfACheckoutIsNotAKeyOfThisMachine(t *testing.T) {
+	t.Chdir(t.TempDir())
+	have, err := keys.Open(t.TempDir(), keys.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	alice, err := have.New("alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	others, err := keys.Open(t.TempDir(), keys.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mallory, err := others.New("mallory", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"alice", "mallory", "alice.pub", "broken"} {
+		if err := os.WriteFile(name, keys.EncodePublic(mallory.Key), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]trust.PublicKey{"alice": alice, "./alice": mallory, "mallory": mallory, "alice.pub": mallory} {
+		if got, err := publicKey(have, name); err != nil || got.ID != want.ID {
+			t.Errorf("%s: key %.12s, %v, want %.12s", name, got.ID, err, want.ID)
+		}
+	}
+	// A key that is here and cannot be read is no reason to take another one.
+	if err := os.WriteFile(strings.TrimSuffix(have.Path("broken"), ".key")+".pub", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := publicKey(have, "broken"); err == nil {
+		t.Errorf("broken: key %.12s, want an error", got.ID)
+	}
+	if _, err := publicKey(have, "nobody"); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("nobody: %v", err)
+	}
+}
