@@ -25,10 +25,27 @@ import (
 // Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another
 // file's path. It writes nothing.
 func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
-	if info, err := os.Stat(what); strings.Contains(what, "@") && (err != nil || !info.Mode().IsRegular()) {
+	if p.means(ctx, what) {
 		return p.inspectRelease(ctx, what)
 	}
 	return InspectFile(ctx, what)
+}
+
+// means reports whether what is a release rather than a file. The folder that an operator stands in may
+// be somebody else's: no file there takes the name of a release that is signed here.
+func (p *Operator) means(ctx context.Context, what string) bool {
+	if !strings.Contains(what, "@") {
+		return false
+	}
+	if info, err := os.Stat(what); err != nil || !info.Mode().IsRegular() {
+		return true
+	}
+	ref, err := release.ParseRef(what)
+	if err != nil {
+		return false
+	}
+	_, _, err = p.find(ctx, ref)
+	return errs.KindOf(err) != errs.NotFound
 }
 
 // InspectFile is Inspect for a machine without a site directory, which knows no releases.

@@ -1,0 +1,27 @@
+package operator_test
+
+import (
+	"os"
+	"testing"
+)
+
+// Whoever asks for a release in somebody else's checkout is not shown a file there that has its name.
+func TestAFileOfACheckoutIsNotARelease(t *testing.T) {
+	p := begin(t)
+	ref := publish(t, p, "wallet", "r4.abcdef012345", "linux/amd64")
+	t.Chdir(t.TempDir())
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{ref.String(), "other@r1.abcdef012345"} {
+		if err := os.Symlink(self, name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, kind := range map[string]string{ref.String(): "release", "./" + ref.String(): "file", "other@r1.abcdef012345": "file"} {
+		if in, err := p.Inspect(t.Context(), what); err != nil || in.Kind != kind {
+			t.Errorf("%s: %+v, %v, want a %s", what, in, err, kind)
+		}
+	}
+}
