@@ -517,7 +517,7 @@ func sequence(c *call) error {
 		return c.cannot()
 	}
 	last := n[len(n)-1]
-	const most, far = 1 << 20, 1 << 40
+	const most, far = 1 << 20, 1 << 29
 	if step == 0 || max(first, last, step) > far || min(first, last, step) < -far || (last-first)/step > most {
 		return c.cannot()
 	}
