@@ -33,7 +33,7 @@ func (p *Operator) Diff(ctx context.Context, what [2]string, f FileOptions) (_ *
 // side opens what. The caller calls done.
 func (p *Operator) side(ctx context.Context, what string, f FileOptions) (s changes.Side, done func() error, err error) {
 	done = func() error { return nil }
-	if !IsFile(what) {
+	if !IsFile(what) || p.means(ctx, what) {
 		ref, err := release.ParseRef(what)
 		if err != nil {
 			return s, done, err

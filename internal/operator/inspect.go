@@ -32,9 +32,9 @@ func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspectio
 }
 
 // means reports whether what is a release rather than a file. The folder that an operator stands in may
-// be somebody else's: no file there takes the name of a release that is signed here.
+// be somebody else's: no file there takes the name of a release that is signed here. A nil p knows no releases.
 func (p *Operator) means(ctx context.Context, what string) bool {
-	if !strings.Contains(what, "@") {
+	if p == nil || !strings.Contains(what, "@") {
 		return false
 	}
 	if info, err := os.Stat(what); err != nil || !info.Mode().IsRegular() {

@@ -3,6 +3,8 @@ package operator_test
 import (
 	"os"
 	"testing"
+
+	"overland/internal/operator"
 )
 
 // Whoever asks for a release in somebody else's checkout is not shown a file there that has its name.
@@ -23,5 +25,8 @@ func TestAFileOfACheckoutIsNotARelease(t *testing.T) {
 		if in, err := p.Inspect(t.Context(), what); err != nil || in.Kind != kind {
 			t.Errorf("%s: %+v, %v, want a %s", what, in, err, kind)
 		}
+	}
+	if c, err := p.Diff(t.Context(), [2]string{ref.String(), "./" + ref.String()}, operator.FileOptions{}); err != nil || c.Same {
+		t.Errorf("a release and a file that is called like it are the same to diff: %+v, %v", c, err)
 	}
 }
