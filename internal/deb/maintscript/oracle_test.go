@@ -57,6 +57,28 @@ echo "$b|$a"`, `printf 'a\\tb  c\n' | { read a b; echo "$a|$b"; }`, `printf ' a:
 	}
 }
 
+// laid returns a folder in which r lies on the disk.
+func laid(t *testing.T, r root) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		f, at := r[name], filepath.Join(dir, name)
+		var err error
+		switch {
+		case f.Mode.IsDir():
+			err = os.MkdirAll(at, 0o755)
+		case f.Target != "":
+			err = os.Symlink(f.Target, at)
+		default:
+			err = os.WriteFile(at, []byte(f.text), 0o755)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
 // dpkg's update-alternatives makes the same links, and keeps the same of them.
 func TestAlternativesAreAsDpkgs(t *testing.T) {
 	steps := []string{
@@ -71,23 +93,7 @@ func TestAlternativesAreAsDpkgs(t *testing.T) {
 	for _, name := range []string{"usr/bin/vi.tiny", "usr/bin/vim", "usr/bin/ed", "usr/share/man/vi.tiny.1", "usr/share/man/vim.1"} {
 		r.with(name, "x", 0o755)
 	}
-	dir := t.TempDir()
-	for name, f := range r {
-		at := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		switch {
-		case f.Mode.IsDir():
-			err = os.MkdirAll(at, 0o755)
-		case f.Mode.IsRegular():
-			err = os.WriteFile(at, []byte(f.text), 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := laid(t, r)
 	system := maintscript.New(r, time.Time{})
 	for _, step := range steps {
 		cmd := exec.CommandContext(t.Context(), "update-alternatives", append([]string{"--root", dir, "--log", "/dev/null"}, strings.Fields(step)...)...)
@@ -130,31 +136,9 @@ func TestAlternativesAreAsDpkgs(t *testing.T) {
 
 // The machine's find finds the same, in some order.
 func TestFindIsAsTheMachines(t *testing.T) {
-	r := newRoot()
-	dir := t.TempDir()
-	for name, f := range map[string]file{
-		"a": {File: maintscript.File{Mode: fs.ModeDir | 0o755}}, "a/b": {File: maintscript.File{Mode: fs.ModeDir | 0o755}}, "a/none": {File: maintscript.File{Mode: fs.ModeDir | 0o755}},
-		"a/x.ini": {text: "x"}, "a/x.ini.bak": {text: "y"}, "a/b/y.ini": {}, "a/b/.z": {text: "z"}, "a/link": {File: maintscript.File{Mode: fs.ModeSymlink, Target: "b"}},
-	} {
-		at := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		switch {
-		case f.Mode.IsDir():
-			err = os.MkdirAll(at, 0o755)
-		case f.Target != "":
-			err = os.Symlink(f.Target, at)
-		default:
-			err = os.WriteFile(at, []byte(f.text), 0o644)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		f.Size = int64(len(f.text))
-		r[name] = f
-	}
+	r := newRoot().with("a/x.ini", "x", 0o644).with("a/x.ini.bak", "y", 0o644).with("a/b/y.ini", "", 0o644).with("a/b/.z", "z", 0o644).with("a/none", "", fs.ModeDir|0o755)
+	r["a/link"] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: "b"}}
+	dir := laid(t, r)
 	sorted := func(s string) string {
 		lines := strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == 0 })
 		slices.Sort(lines)
@@ -192,7 +176,6 @@ func TestFindIsAsTheMachines(t *testing.T) {
 
 // The machine's ldconfig, which needs root's rights, writes the same cache and makes the same links.
 func TestLinkerCacheIsAsTheMachines(t *testing.T) {
-	dir := t.TempDir()
 	r := newRoot()
 	r["lib"] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: "usr/lib"}}
 	r["sbin"] = file{File: maintscript.File{Mode: fs.ModeSymlink | 0o777, Target: "usr/sbin"}}
@@ -226,21 +209,7 @@ func TestLinkerCacheIsAsTheMachines(t *testing.T) {
 	for _, name := range []string{"second", "third", "fourth"} {
 		r.with("opt/"+name+"/lib"+name+".so.10", library, 0o644)
 	}
-	for _, name := range slices.Sorted(maps.Keys(r)) {
-		f, at := r[name], filepath.Join(dir, name)
-		var err error
-		switch {
-		case f.Mode.IsDir():
-			err = os.MkdirAll(at, 0o755)
-		case f.Target != "":
-			err = os.Symlink(f.Target, at)
-		default:
-			err = os.WriteFile(at, []byte(f.text), 0o755)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := laid(t, r)
 	if out, err := exec.CommandContext(t.Context(), "/sbin/ldconfig", "-r", dir).CombinedOutput(); err != nil {
 		t.Fatalf("ldconfig: %v: %s", err, out)
 	}
