@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -169,7 +170,8 @@ func (s *System) librariesIn(dir, name string) (list []cached, err error) {
 			all[x.soname] = x
 		}
 	}
-	for _, x := range all {
+	for _, soname := range slices.Sorted(maps.Keys(all)) {
+		x := all[soname]
 		x.path = path.Join(dir, x.soname)
 		list = append(list, x.cached)
 		if there, ok := s.root.Get(path.Join(name, x.soname)); x.link || ok && there.Mode&fs.ModeSymlink == 0 || there.Target == x.file {
@@ -179,7 +181,6 @@ func (s *System) librariesIn(dir, name string) (list []cached, err error) {
 			return nil, err
 		}
 	}
-	slices.SortFunc(list, func(a, b cached) int { return strings.Compare(a.soname, b.soname) })
 	return list, nil
 }
 
@@ -202,8 +203,8 @@ const (
 	armFlags         = 36           // where these are
 )
 
-// readLibrary returns the soname of a library, "" when it has none, and the flags for what it runs on. What is no library is
-// not ok.
+// readLibrary returns the soname of a library, "" when it has none, and the flags of the processor that it is for. ok = r is a
+// library.
 func readLibrary(r io.ReaderAt) (soname string, flags uint32, ok bool) {
 	f, err := archive.ELF(r)
 	if err != nil || f.Type != elf.ET_DYN || !slices.ContainsFunc(f.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_DYNAMIC }) {
