@@ -6,7 +6,7 @@
 //	bundle      the envelope as cosign and others read it: one file, or one layer of a manifest
 //	manifest    of an OCI artifact whose subject is the artifact's own manifest: registries list it as a referrer
 //
-// The statement depends on the release, its lock and the version of Overland alone; there is no time of a build in it. ed25519
+// The statement depends on the release, its lock and the version of Overland alone; it does not say when a build ran. ed25519
 // signatures are deterministic, so the same release gives the same bundle.
 //
 // Sources: in-toto attestation framework 1, SLSA 1.0 provenance, DSSE 1.0.2, Sigstore bundle 0.3, OCI image specification 1.1.

@@ -47,7 +47,7 @@ type Arrival struct {
 	Header http.Header // of the origin's answer; nil for a copy
 	From   string      // the address that answered, without a password; "" for a copy
 
-	witness func(context.Context) error // completes the proof; nil = there is no more to it
+	witness func(context.Context) error // completes the proof; nil = the proof is complete
 	staged  store.Staged                // nil for a copy, which is in the store
 }
 

@@ -40,7 +40,7 @@ func TestAFileOfACheckoutIsNotAKeyOfThisMachine(t *testing.T) {
 			t.Errorf("%s: key %.12s, %v, want %.12s", name, got.ID, err, want.ID)
 		}
 	}
-	// A key that is here and cannot be read is no reason to take another one.
+	// A damaged key of this machine does not let a file of the checkout take its place.
 	if err := os.WriteFile(strings.TrimSuffix(have.Path("broken"), ".key")+".pub", []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
