@@ -241,7 +241,7 @@ func compareLibraries(a, b string) int {
 	digit := func(s string) bool { return s != "" && s[0] >= '0' && s[0] <= '9' }
 	number := func(s string) (n int32, rest string) {
 		for ; digit(s); s = s[1:] {
-			n = n*10 + int32(s[0]-'0') //nolint:mnd // it overflows as it does there
+			n = n*10 + int32(s[0]-'0') // it overflows as it does there
 		}
 		return n, s
 	}
