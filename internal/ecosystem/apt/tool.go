@@ -36,7 +36,10 @@ func forSession(ctx context.Context, s tool.Session) (*tool.Client, error) {
 	if s.Etc != "" {
 		o.Dir = filepath.Join(s.Etc, "apt")
 	}
-	own := ownSettings(ctx)
+	var own settings
+	if s.Recording || s.Runs { // verifying alone starts no tool
+		own = ownSettings(ctx)
+	}
 	sources, err := own.sources(cmp.Or(o.Dir, etc))
 	if !s.Recording && s.Runs { // verifying alone needs this machine's keys
 		sources, err = LockedSources(ctx, s.Lock, s.Blobs, sources), nil
