@@ -62,8 +62,8 @@ func parseManifest(b []byte, mediaType string) (doc document, err error) {
 	bad := func(format string, args ...any) (document, error) {
 		return document{}, fail(errs.Invalid, ManifestInvalid, "manifest: "+format, args...)
 	}
-	if len(b) > ManifestLimit {
-		return bad("%d bytes, at most %d are taken", len(b), ManifestLimit)
+	if err := store.CheckDocument(b); err != nil {
+		return bad("%w", err)
 	}
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return bad("%w", err)

@@ -309,6 +309,7 @@ func TestParseManifest(t *testing.T) {
 		{"of an unknown type", "text/plain", strings.Replace(image, imageType, "", 1), false},
 		{"that nobody says the type of", "", strings.Replace(image, imageType, "", 1), false},
 		{"as long as may be", imageType, image + strings.Repeat(" ", ManifestLimit-len(image)-3*(len(one)-3)+len(one)-3), true},
+		{"a bomb", imageType, strings.TrimSuffix(image, "}") + `,"annotations":{` + strings.Repeat(`"":"",`, 1<<18) + `"":""}}`, false},
 		{"longer", imageType, image + strings.Repeat(" ", ManifestLimit), false},
 		{"of as many layers as may be", imageType, many(store.ChildLimit), true},
 		{"of one more", imageType, many(store.ChildLimit + 1), false},

@@ -16,6 +16,7 @@ import (
 const (
 	ManifestLimit = 4 << 20 // bytes; what registries accept
 	ChildLimit    = 1 << 14 // descriptors
+	valueLimit    = 1 << 17 // JSON values
 	depthLimit    = 16
 )
 
@@ -37,6 +38,26 @@ func HasChildren(mediaType string) bool {
 	return false
 }
 
+// CheckDocument refuses what is longer than a manifest or an index, or has many more values (ErrTooLarge), before it is
+// decoded: "{}," has three bytes, and becomes a descriptor of more than a hundred.
+func CheckDocument(b []byte) error {
+	values, text := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case text && c == '\\':
+			i++
+		case c == '"':
+			text = !text
+		case !text && (c == ',' || c == '{'):
+			values++
+		}
+	}
+	if len(b) > ManifestLimit || values > valueLimit {
+		return fmt.Errorf("%d bytes, %d values: %w", len(b), values, ErrTooLarge)
+	}
+	return nil
+}
+
 // Children returns what the document b points to: an index's manifests; a manifest's config, then
 // its layers. It is empty for other media types. A document that exceeds the limits, names a bad
 // digest or claims another media type than the one it was reached by is refused (errs.Untrusted).
@@ -52,8 +73,8 @@ func Children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
 }
 
 func children(mediaType string, b []byte) ([]ocispec.Descriptor, error) {
-	if len(b) > ManifestLimit {
-		return nil, fmt.Errorf("%d bytes: %w", len(b), ErrTooLarge)
+	if err := CheckDocument(b); err != nil {
+		return nil, err
 	}
 	var doc struct {
 		SchemaVersion int                  `json:"schemaVersion"`

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -114,6 +115,33 @@ func TestChildrenRefuses(t *testing.T) {
 	}
 	if list, err := store.Children("application/octet-stream", []byte(`garbage`)); err != nil || list != nil {
 		t.Errorf("a blob that is no document: %v, %v", list, err)
+	}
+}
+
+// A document of few bytes that becomes much memory is refused before it is decoded, also where it stands in a place that
+// nobody looks at. What a long text says is not counted.
+func TestADocumentThatIsABomb(t *testing.T) {
+	const many = 1 << 20
+	index := func(rest string) string {
+		return `{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json",` + rest + `}`
+	}
+	for name, text := range map[string]string{
+		"descriptors": index(`"manifests":[` + strings.Repeat("{},", many) + `{}]`),
+		"addresses":   index(`"manifests":[{"urls":[` + strings.Repeat(`"",`, many) + `""]}]`),
+		"annotations": index(`"manifests":[],"annotations":{` + strings.Repeat(`"\"":"",`, many/4) + `"":""}`),
+		"anything":    index(`"manifests":[],"x":[` + strings.Repeat(`[{}],`, many/8) + `0]`),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := store.Children(ocispec.MediaTypeImageIndex, []byte(text))
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, store.ErrTooLarge) || n > 2*store.ManifestLimit {
+			t.Errorf("%s: %v, %d MiB", name, err, n>>20)
+		}
+	}
+	text := index(`"manifests":[],"annotations":{"org.example.text":"` + strings.Repeat(`{\",`, many/2) + `"}`)
+	if _, err := store.Children(ocispec.MediaTypeImageIndex, []byte(text)); err != nil {
+		t.Error(err)
 	}
 }
 

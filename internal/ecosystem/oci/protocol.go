@@ -222,7 +222,7 @@ func MediaType(b []byte, said string) string {
 		Config    json.RawMessage   `json:"config"`
 		Manifests []json.RawMessage `json:"manifests"`
 	}
-	if err := json.Unmarshal(b, &m); err != nil || m.Schema != 2 { // 2 is the version
+	if store.CheckDocument(b) != nil || json.Unmarshal(b, &m) != nil || m.Schema != 2 { // 2 is the version
 		return ""
 	}
 	said, _, _ = strings.Cut(said, ";")

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -92,9 +91,9 @@ func (c *Carried) add(ctx context.Context, name, version string, list []ocispec.
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the volume was sealed for other platforms
 		}
-		var parts ocispec.Manifest
+		var parts []ocispec.Descriptor
 		if err == nil {
-			err = json.Unmarshal(b, &parts)
+			parts, err = store.Children(m.MediaType, b)
 		}
 		if err != nil {
 			return err
@@ -102,7 +101,7 @@ func (c *Carried) add(ctx context.Context, name, version string, list []ocispec.
 		here = append(here, m)
 		repo.tags[version+"-"+client.Suffix(platform.FromOCI(m.Platform))] = m.Digest
 		repo.manifests[m.Digest] = document{m.MediaType, b}
-		for _, d := range append(parts.Layers, parts.Config) {
+		for _, d := range parts {
 			repo.blobs[d.Digest] = true
 		}
 	}
