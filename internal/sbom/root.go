@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -27,10 +28,12 @@ import (
 
 // Limits of what is read of one root file system, which somebody else may have made.
 const (
-	membersLimit = 2_000_000
-	bytesLimit   = 64 << 30  // unpacked, of one layer
-	databaseMost = 256 << 20 // one file of a package database
+	membersLimit = 2_000_000 // of all layers
+	bytesLimit   = 64 << 30  // unpacked, of all layers
 	programMost  = 512 << 20 // a program in an image, held while it is looked at
+	heldMost     = 128 << 20 // all that is remembered of a root
+	packagesMost = 1 << 17   // that its databases list
+	stepsMost    = 1 << 22   // to find what upper layers remove
 )
 
 // found is what was found in the layers of a root, the upper over the lower.
@@ -39,6 +42,36 @@ type found struct {
 	databases map[string][]byte      // by name
 	programs  map[string][]Component // by name
 	inImage   bool                   // programs are looked for
+
+	held    int64           // bytes that were remembered
+	folders map[string]bool // that have, or had, a database or a program below them
+	steps   int
+	members int64
+	bytes   int64
+}
+
+// counted counts the bytes that are read.
+type counted struct {
+	io.Reader
+	n *int64
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	*c.n += int64(n)
+	return n, err
+}
+
+// keep counts n bytes that are remembered of what is at name.
+func (t *found) keep(name string, n int64) error {
+	const entry = 256 // bytes of a map's entry, about
+	if t.held += n + entry; t.held > heldMost {
+		return fmt.Errorf("%w: more than %d bytes of package databases and modules", archive.ErrBomb, heldMost)
+	}
+	for dir := path.Dir(name); !t.folders[dir] && dir != "."; dir = path.Dir(dir) {
+		t.folders[dir] = true
+	}
+	return nil
 }
 
 // databaseOf reports whether name is a file of a package database.
@@ -58,10 +91,11 @@ func (t *found) root() bool { return t.release != nil || len(t.databases) > 0 }
 // layer reads a tar.
 func (t *found) layer(ctx context.Context, r io.Reader) error {
 	if t.databases == nil {
-		t.databases, t.programs = map[string][]byte{}, map[string][]Component{}
+		t.databases, t.programs, t.folders = map[string][]byte{}, map[string][]Component{}, map[string]bool{}
 	}
-	in := archive.NewTar(r, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
-	for {
+	// A bound of 0 would be none.
+	in := archive.NewTar(counted{r, &t.bytes}, archive.Bounds{Members: max(1, membersLimit-t.members), Bytes: max(1, bytesLimit-t.bytes)})
+	for ; ; t.members++ {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -87,20 +121,20 @@ func (t *found) member(name string, h *tar.Header, r io.Reader) (err error) {
 	dir, base := path.Split(name)
 	switch {
 	case base == opaque:
-		t.remove(strings.TrimSuffix(dir, "/"), false)
-		return nil
+		return t.remove(strings.TrimSuffix(dir, "/"), false)
 	case strings.HasPrefix(base, whiteout):
-		t.remove(dir+strings.TrimPrefix(base, whiteout), true)
-		return nil
+		return t.remove(dir+strings.TrimPrefix(base, whiteout), true)
 	case h.Typeflag != tar.TypeDir:
-		t.remove(name, true)
+		err = t.remove(name, true)
 	}
-	if h.Typeflag != tar.TypeReg {
-		return nil
+	if err != nil || h.Typeflag != tar.TypeReg {
+		return err
 	}
 	switch {
 	case databaseOf(name):
-		t.databases[name], err = fsx.Read(r, name, databaseMost)
+		if err = t.keep(name, h.Size); err == nil {
+			t.databases[name], err = fsx.Read(r, name, heldMost)
+		}
 	case releaseFile(name):
 		const most = 64 << 10
 		t.release, err = fsx.Read(r, name, most)
@@ -114,25 +148,35 @@ func (t *found) member(name string, h *tar.Header, r io.Reader) (err error) {
 			return err
 		}
 		if p, err := inspect.ReadProgram(bytes.NewReader(b), int64(len(b))); err == nil {
-			t.programs[name] = modules(p)
+			list := modules(p)
+			size := int64(0)
+			for _, c := range list {
+				const fields = 256
+				size += fields + int64(len(c.Name)+len(c.Version)+len(c.Sum))
+			}
+			t.programs[name] = list
+			return t.keep(name, size)
 		}
 	}
 	return err
 }
 
 // remove forgets what is at name, and below it; self = name too.
-func (t *found) remove(name string, self bool) {
-	under := func(one string) bool { return self && one == name || name == "" || strings.HasPrefix(one, name+"/") }
-	for one := range t.databases {
-		if under(one) {
-			delete(t.databases, one)
-		}
+func (t *found) remove(name string, self bool) error {
+	if self {
+		delete(t.databases, name)
+		delete(t.programs, name)
 	}
-	for one := range t.programs {
-		if under(one) {
-			delete(t.programs, one)
-		}
+	if name != "" && !t.folders[name] {
+		return nil
 	}
+	if t.steps += len(t.databases) + len(t.programs); t.steps > stepsMost {
+		return fmt.Errorf("%w: too much of it is removed again", archive.ErrBomb)
+	}
+	under := func(one string) bool { return name == "" || strings.HasPrefix(one, name+"/") }
+	maps.DeleteFunc(t.databases, func(one string, _ []byte) bool { return under(one) })
+	maps.DeleteFunc(t.programs, func(one string, _ []Component) bool { return under(one) })
+	return nil
 }
 
 // fill puts what was found into a.
@@ -140,8 +184,10 @@ func (t *found) fill(a *Artifact) error {
 	distro := osRelease(t.release)
 	a.Distribution = distro["PRETTY_NAME"]
 	id, version := distro["ID"], distro["VERSION_ID"]
+	left := packagesMost
 	for name, b := range t.databases {
-		list, err := packages(name, b)
+		list, err := packages(name, b, left)
+		left -= len(list)
 		if err != nil {
 			return errs.E(errs.Invalid, fmt.Errorf("/%s: %w", name, err))
 		}
@@ -171,12 +217,18 @@ func osRelease(b []byte) map[string]string {
 	return vars
 }
 
-// packages returns those that the database called name lists as installed.
-func packages(name string, b []byte) (list []Component, err error) {
+// packages returns those that the database called name lists as installed, at most that many.
+func packages(name string, b []byte, most int) (list []Component, err error) {
+	more := func(c Component) error {
+		if len(list) == most {
+			return fmt.Errorf("%w: more than %d packages", archive.ErrBomb, packagesMost)
+		}
+		list = append(list, c)
+		return nil
+	}
 	if strings.Contains(name, "apk/db") {
 		err = alpine.ReadInstalled(bytes.NewReader(b), func(p *alpine.Info) error {
-			list = append(list, Component{Type: packageurl.TypeApk, Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: other(p.Origin, p.Name)})
-			return nil
+			return more(Component{Type: packageurl.TypeApk, Name: p.Name, Version: p.Version, Architecture: p.Architecture, Source: other(p.Origin, p.Name)})
 		})
 		return list, err
 	}
@@ -193,7 +245,9 @@ func packages(name string, b []byte) (list []Component, err error) {
 			continue
 		}
 		source, _, _ := strings.Cut(p["source"], " ")
-		list = append(list, Component{Type: packageurl.TypeDebian, Name: p["package"], Version: p["version"], Architecture: p["architecture"], Source: other(source, p["package"])})
+		if err := more(Component{Type: packageurl.TypeDebian, Name: p["package"], Version: p["version"], Architecture: p["architecture"], Source: other(source, p["package"])}); err != nil {
+			return nil, err
+		}
 	}
 }
 

@@ -1,0 +1,73 @@
+package sbom_test
+
+import (
+	"archive/tar"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"overland/internal/archive"
+	"overland/internal/sbom"
+)
+
+// member is one of a tar: a file of size bytes, of which text is the beginning, or a folder.
+type member struct {
+	name, text string
+	size       int64
+}
+
+// zeros is an endless file.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// written returns a tar while it is written: some of them are large.
+func written(t *testing.T, list func(yield func(member) bool)) io.Reader {
+	t.Helper()
+	r, w := io.Pipe()
+	ended := make(chan struct{})
+	t.Cleanup(func() { r.Close(); <-ended })
+	go func() {
+		defer close(ended)
+		out := tar.NewWriter(w)
+		for m := range list {
+			m.size = max(m.size, int64(len(m.text)))
+			if out.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: m.name, Mode: 0o644, Size: m.size}) != nil {
+				break
+			}
+			if _, err := io.Copy(out, io.LimitReader(io.MultiReader(strings.NewReader(m.text), zeros{}), m.size)); err != nil {
+				break
+			}
+		}
+		w.CloseWithError(errors.Join(out.Close()))
+	}()
+	return r
+}
+
+// A root file system whose package databases fill the memory, or whose layers take each other away without end, is refused.
+func TestARootThatIsABomb(t *testing.T) {
+	const status = "var/lib/dpkg/status"
+	for name, list := range map[string]func(yield func(member) bool){
+		"large databases": func(yield func(member) bool) {
+			for i := 0; yield(member{fmt.Sprintf(status+".d/%d", i), "Package: a\nVersion: 1\n\n", 6 << 20}) && i < 30; i++ {
+			}
+		},
+		"many packages": func(yield func(member) bool) {
+			yield(member{name: status, text: strings.Repeat("Package: a\nVersion: 1\n\n", 1<<17+1)})
+		},
+		"a folder that is removed again and again": func(yield func(member) bool) {
+			const many = 1 << 12
+			for i := 0; i < many && yield(member{name: fmt.Sprintf("lib/dpkg/../../"+status+".d/%d", i), text: "Package: a\n"}); i++ {
+			}
+			for i := 0; i < many && yield(member{name: "usr/lib/apk/db/installed", text: "P:a\nV:1\n\n"}) && yield(member{name: "usr/.wh.lib"}); i++ {
+			}
+		},
+	} {
+		_, err := sbom.Packages(t.Context(), written(t, list))
+		if !errors.Is(err, archive.ErrBomb) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
