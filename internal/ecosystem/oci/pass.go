@@ -22,6 +22,7 @@ const (
 	passLife    = 60 * time.Second // of one that does not say; the specification's
 	passMargin  = 10 * time.Second // before its end a pass is not used any more: the request is still to come
 	mostPasses  = 4096
+	longestPass = 16 << 10 // bytes; a server takes no longer line of a header, and thousands are held
 )
 
 // passes are what registries give everybody who asks: they want to see one with each request.
@@ -113,7 +114,7 @@ func (p *passes) fetch(ctx context.Context, address, from string) (pass, error) 
 		err = json.Unmarshal(b, &got)
 	}
 	text := cmp.Or(got.Token, got.Access)
-	if err != nil || text == "" || strings.ContainsAny(text, " \r\n") {
+	if err != nil || text == "" || len(text) > longestPass || strings.ContainsAny(text, " \r\n") {
 		return pass{}, errs.Errorf(errs.Unavailable, "%s: not a pass", a.URL)
 	}
 	life := passLife
