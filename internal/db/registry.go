@@ -254,7 +254,8 @@ func (d *DB) Referrers(ctx context.Context, repository, one, other, artifactType
 var errEnough = errors.New("enough")
 
 // RemoveManifest removes the manifest with these bytes from repository, and the tags that stand for
-// it: errs.NotFound when there is none. check, which may be nil, is asked for each such tag.
+// it: errs.NotFound when there is none. check is asked for each such tag; unless it is nil, a manifest that another one
+// points to stays too (errs.Conflict): a tag may stand for that.
 func (d *DB) RemoveManifest(ctx context.Context, repository string, blob digest.Digest, check func(tag string, now digest.Digest) error) error {
 	return d.change(ctx, "remove a manifest of "+repository, func(tx *sql.Tx) error {
 		if check != nil {
@@ -272,6 +273,15 @@ func (d *DB) RemoveManifest(ctx context.Context, repository string, blob digest.
 				}
 			}
 			if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+				return err
+			}
+			var pointed bool
+			err = tx.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM registry_child WHERE repository = $1 AND"+
+				" (child = $2 OR child IN (SELECT name FROM registry_alias WHERE blob = $2)))", repository, string(blob)).Scan(&pointed)
+			if err == nil && pointed {
+				err = errs.Errorf(errs.Conflict, "a manifest points to it")
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -146,3 +146,40 @@ func TestParseRange(t *testing.T) {
 		}
 	}
 }
+
+// What a fixed tag stands for stays whole: neither its manifest is taken away, nor what that points to.
+func TestAFixedTagStaysWhole(t *testing.T) {
+	b := newBench(t, domain.Options{Delete: true, Fixed: []string{"live/*"}})
+	ann := "ann:" + b.account(t, "ann", auth.Grant{Action: auth.Push, Pattern: "**"}, auth.Grant{Action: auth.Delete, Pattern: "**"})
+	b.push(t, ann, "live/a", "{}")
+	layer := b.push(t, ann, "live/a", "x")
+	m := manifest(layer, "")
+	d := string(digest.Of([]byte(m)))
+	index := fmt.Sprintf(`{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{"mediaType":%q,"digest":%q,"size":%d}]}`, manifestType, d, len(m))
+	for ref, text := range map[string]string{d: m, "v1": index} {
+		defer func() {
+			if got := b.do(t, "GET", "/v2/live/a/manifests/"+ref, ann, ""); got.status != http.StatusOK || got.body != text {
+				t.Errorf("%s: %d %.200s", ref, got.status, got.body)
+			}
+		}()
+	}
+	for _, one := range [][2]string{{d, m}, {"v1", index}} {
+		if got := b.do(t, "PUT", "/v2/live/a/manifests/"+one[0], ann, one[1]); got.status != http.StatusCreated {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	for _, path := range []string{"manifests/v1", "manifests/" + string(digest.Of([]byte(index))), "manifests/" + d, "blobs/" + d, "blobs/" + layer} {
+		if got := b.do(t, "DELETE", "/v2/live/a/"+path, ann, ""); got.status < http.StatusBadRequest || got.status == http.StatusInternalServerError {
+			t.Errorf("DELETE %s: %d %s", path, got.status, got.body)
+		}
+	}
+	// Where tags may move, it is its owner's to take.
+	b.push(t, ann, "a", "{}")
+	b.push(t, ann, "a", "x")
+	if got := b.do(t, "PUT", "/v2/a/manifests/v1", ann, m); got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if got := b.do(t, "DELETE", "/v2/a/manifests/"+d, ann, ""); got.status != http.StatusAccepted {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+}
