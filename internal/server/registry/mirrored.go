@@ -37,20 +37,20 @@ func (f *Face) foreign(r *http.Request, name registry.Name) (to foreign, ok bool
 	if m == nil {
 		return foreign{}, false, nil
 	}
-	if ns := r.URL.Query().Get("ns"); ns != "" {
-		switch {
-		case m.Protocol.Mirrors(ns):
-			return foreign{ns, string(name)}, true, nil
-		case ns != r.Host && !slices.Contains(m.Names, hostOf(ns)):
-			return foreign{}, false, errs.Errorf(errs.NotFound, "the registry %.100q is not mirrored here", ns)
-		}
-		return foreign{}, false, nil
+	ns := r.URL.Query().Get("ns")
+	switch {
+	case ns == "":
+	case m.Protocol.Mirrors(ns):
+		return foreign{ns, string(name)}, true, nil
+	case ns != r.Host && !slices.Contains(m.Names, hostOf(ns)):
+		return foreign{}, false, errs.Errorf(errs.NotFound, "the registry %.100q is not mirrored here", ns)
 	}
+	// Also for whoever says that this site is meant: nothing of ours is ever under another registry's name.
 	from, rest, _ := strings.Cut(string(name), "/")
 	if rest != "" && m.Protocol.Mirrors(from) {
 		return foreign{from, rest}, true, nil
 	}
-	if m.Unnamed == "" || r.Method != http.MethodGet && r.Method != http.MethodHead || strings.Contains(from, ".") { // a host's name
+	if ns != "" || m.Unnamed == "" || r.Method != http.MethodGet && r.Method != http.MethodHead || strings.Contains(from, ".") { // a host's name
 		return foreign{}, false, nil
 	}
 	ours, err := f.r.Below(r.Context(), from)

@@ -255,3 +255,18 @@ func TestHeadOfAMirroredBlob(t *testing.T) {
 		t.Errorf("GET after HEAD: %d", a.status)
 	}
 }
+
+// Nothing of ours is under the name of another registry, also when a client says that it means this one.
+func TestAMirrorsNameIsNotOurs(t *testing.T) {
+	h := newHub(t)
+	b := h.mirror(t, domain.Options{})
+	ann := "ann:" + b.account(t, "ann", auth.Grant{Action: auth.Push, Pattern: "**"})
+	for _, ns := range []string{"", "?ns=site.example", "?ns=site.example:8443"} {
+		if got := b.do(t, "PUT", "/v2/hub.example/public/app/manifests/v1"+ns, ann, manifest(h.blob, ""), "Content-Type", manifestType); got.status != http.StatusForbidden {
+			t.Errorf("pushed with %q: %d %s", ns, got.status, got.body)
+		}
+		if got := b.do(t, "GET", "/v2/hub.example/public/app/manifests/v1"+ns, "", ""); got.status != http.StatusOK || got.body != h.manifest {
+			t.Errorf("pulled with %q: %d %s", ns, got.status, got.body)
+		}
+	}
+}
