@@ -10,7 +10,8 @@ import (
 	"io"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/therootcompany/xz"
+
+	"overland/internal/archive/xz"
 )
 
 // Packing is how bytes are compressed.
@@ -41,8 +42,11 @@ func PackingOf(head []byte) Packing {
 	return Plain
 }
 
-// Window is the most that is held to unpack zstd, in bytes; xz has a dictionary of at most 64 MiB.
+// Window is the most that is held to unpack zstd, in bytes.
 const Window = 128 << 20
+
+// largestDictionary is that of xz -9, the best of its levels.
+const largestDictionary = 64 << 20
 
 // Unpack returns a reader of what r, packed as p, holds. What it reads is not limited. The caller calls done.
 func Unpack(r io.Reader, p Packing) (_ io.Reader, done func(), err error) {
@@ -56,7 +60,7 @@ func Unpack(r io.Reader, p Packing) (_ io.Reader, done func(), err error) {
 	case Bzip2:
 		return bzip2.NewReader(r), nothing, nil
 	case XZ:
-		x, err := xz.NewReader(r, xz.DefaultDictMax)
+		x, err := xz.NewReader(r, largestDictionary)
 		return x, nothing, err
 	case Zstd:
 		z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(Window))

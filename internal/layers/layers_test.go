@@ -22,6 +22,7 @@ const module = "overland/"
 var floors = map[string]int{
 	"admission":                 0,
 	"archive":                   0,
+	"archive/xz":                0,
 	"clock":                     0,
 	"deflate":                   0,
 	"digest":                    0,
