@@ -24,21 +24,34 @@ type Paragraph map[string]string
 // that begin with "#" are comments.
 type Decoder struct {
 	r     *bufio.Reader
-	only  map[string]string // fields that are kept, by their names; nil = all
-	lower []byte            // the name of the last field
+	names []string       // of the fields that are kept; nil = all
+	index map[string]int // of names
 	line  int
 	size  int // bytes of the paragraph so far
+
+	// Of the last paragraph, written over by the next one: an index has a million fields.
+	lower []byte // the name of its last field
+	text  []byte // all values that are kept
+	found []found
+	row   []string
+}
+
+// found is a field whose value is text[from:to] of its Decoder.
+type found struct {
+	name     string
+	at       int // in names
+	from, to int
 }
 
 // NewDecoder returns a Decoder of r that keeps only the fields of these names (in
 // lower case); without names, all.
 func NewDecoder(r io.Reader, only ...string) *Decoder {
-	d := &Decoder{r: bufio.NewReaderSize(r, 64<<10)}
-	for _, name := range only {
-		if d.only == nil {
-			d.only = map[string]string{}
-		}
-		d.only[name] = name
+	d := &Decoder{r: bufio.NewReaderSize(r, 64<<10), names: only, row: make([]string, len(only))}
+	if only != nil {
+		d.index = map[string]int{}
+	}
+	for i, name := range only {
+		d.index[name] = i
 	}
 	return d
 }
@@ -50,77 +63,103 @@ func (d *Decoder) Line() int { return d.line }
 // Next returns the next paragraph, or io.EOF after the last one. A syntax error is errs.Invalid and
 // names the line. A paragraph that has none of the wanted fields is returned empty.
 func (d *Decoder) Next() (Paragraph, error) {
-	p := Paragraph{}
-	d.size = 0
-	fields, name, keep := 0, "", false
-	var value []byte
-	flush := func() {
-		if keep {
-			p[name] = string(value)
-		}
-		value, keep = value[:0], false
+	if err := d.read(); err != nil {
+		return nil, err
 	}
+	p := Paragraph{}
+	for _, f := range d.found {
+		p[f.name] = string(d.text[f.from:f.to])
+	}
+	return p, nil
+}
+
+// next is Next for a Decoder with names: the value of each, "" when it is not there, in a slice that the next call
+// writes over. The values are parts of one string.
+func (d *Decoder) next() ([]string, error) {
+	if err := d.read(); err != nil {
+		return nil, err
+	}
+	clear(d.row)
+	text := string(d.text)
+	for _, f := range d.found {
+		d.row[f.at] = text[f.from:f.to]
+	}
+	return d.row, nil
+}
+
+// read reads the next paragraph into text and found.
+func (d *Decoder) read() error {
+	d.size, d.text, d.found = 0, d.text[:0], d.found[:0]
+	fields, keep := 0, false
 	for {
 		line, err := d.readLine()
 		if err != nil && (!errors.Is(err, io.EOF) || line == nil) {
 			if errors.Is(err, io.EOF) && fields > 0 {
-				flush()
-				return p, nil
+				return nil
 			}
-			return nil, err
+			return err
 		}
 		switch {
 		case len(line) > 0 && line[0] == '#':
 		case blank(line):
 			if fields > 0 {
-				flush()
-				return p, nil
+				return nil
 			}
 		case line[0] == ' ' || line[0] == '\t':
 			if fields == 0 {
-				return nil, d.errorf("a continuation without a field")
+				return d.errorf("a continuation without a field")
 			}
 			if keep {
-				value = append(append(value, '\n'), line[1:]...)
+				d.text = append(append(d.text, '\n'), line[1:]...)
+				d.found[len(d.found)-1].to = len(d.text)
 			}
 		default:
-			flush()
 			if fields++; fields > fieldLimit {
-				return nil, d.errorf("more than %d fields", fieldLimit)
+				return d.errorf("more than %d fields", fieldLimit)
 			}
-			var rest []byte
-			if name, rest, err = d.field(line); err != nil {
-				return nil, err
-			}
-			if keep = name != ""; keep {
-				if _, twice := p[name]; twice {
-					return nil, d.errorf("field %q appears twice", name)
-				}
-				value = append(value, bytes.TrimSpace(rest)...)
+			if keep, err = d.field(line); err != nil {
+				return err
 			}
 		}
 	}
 }
 
-// field returns the name, in lower case, and the value of a line "Name: value". A field that is not kept has the
-// name "".
-func (d *Decoder) field(line []byte) (string, []byte, error) {
+// field takes the line "Name: value" in, and reports whether the field is kept.
+func (d *Decoder) field(line []byte) (keep bool, err error) {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
+		return false, d.errorf("a line without a colon")
+	}
 	d.lower = d.lower[:0]
-	for i, c := range line {
+	for _, c := range line[:colon] {
 		switch {
-		case c == ':' && i > 0 && line[0] != '-':
-			if d.only == nil {
-				return string(d.lower), line[i+1:], nil
-			}
-			return d.only[string(d.lower)], line[i+1:], nil
-		case c <= ' ' || c > '~' || c == ':':
-			return "", nil, d.errorf("not a field name")
+		case c <= ' ' || c > '~':
+			return false, d.errorf("not a field name")
 		case c >= 'A' && c <= 'Z':
 			c += 'a' - 'A'
 		}
 		d.lower = append(d.lower, c)
 	}
-	return "", nil, d.errorf("a line without a colon")
+	if colon == 0 || line[0] == '-' {
+		return false, d.errorf("not a field name")
+	}
+	f := found{from: len(d.text)}
+	if d.names == nil {
+		f.name = string(d.lower)
+	} else if f.at, keep = d.index[string(d.lower)]; keep {
+		f.name = d.names[f.at]
+	} else {
+		return false, nil
+	}
+	for _, other := range d.found {
+		if other.name == f.name {
+			return false, d.errorf("field %q appears twice", f.name)
+		}
+	}
+	d.text = append(d.text, bytes.TrimSpace(line[colon+1:])...)
+	f.to = len(d.text)
+	d.found = append(d.found, f)
+	return true, nil
 }
 
 // readLine returns the next line without its line feed, which the last one may lack; valid until

@@ -77,17 +77,17 @@ func parseIndex(r io.Reader) (Index, error) {
 	x := Index{}
 	d := NewDecoder(fsx.Limit(r, IndexLimit), "filename", "size", "sha256", "directory", "checksums-sha256")
 	for {
-		p, err := d.Next()
+		p, err := d.next()
 		if errors.Is(err, io.EOF) {
 			return x, nil
 		}
 		if err != nil {
 			return nil, fmt.Errorf("index: %w", err)
 		}
-		if name := p["filename"]; name != "" && p["sha256"] != "" {
-			err = x.add(name, p["size"], p["sha256"])
-		} else if sums := p["checksums-sha256"]; sums != "" {
-			err = x.addSource(p["directory"], sums)
+		if name, size, sum, dir, sums := p[0], p[1], p[2], p[3], p[4]; name != "" && sum != "" {
+			err = x.add(name, size, sum)
+		} else if sums != "" {
+			err = x.addSource(dir, sums)
 		}
 		if err != nil {
 			return nil, errs.E(errs.Invalid, fmt.Errorf("index: before line %d: %w", d.line, err))

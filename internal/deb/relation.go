@@ -62,28 +62,50 @@ func (a Alternatives) String() string {
 // It reads what an index has: architectures in brackets and build profiles, which only sources
 // have, are errs.Invalid, and so is a field of more than 20,000 names.
 func ParseRelations(field string) ([]Alternatives, error) {
-	if strings.TrimSpace(field) == "" {
+	var room relations
+	return room.parse(field)
+}
+
+// relations is room for the fields of an index, which has half a million relations: they are not allocated one by one.
+type relations struct {
+	all  []Relation
+	list []Alternatives
+}
+
+// carve returns n zero elements, with no room for more, of *room, which grows when it is short of them.
+func carve[T any](room *[]T, n int) []T {
+	const many = 1024
+	if cap(*room)-len(*room) < n {
+		*room = make([]T, 0, max(n, many))
+	}
+	from := len(*room)
+	*room = (*room)[:from+n]
+	return (*room)[from : from+n : from+n]
+}
+
+func (room *relations) parse(field string) ([]Alternatives, error) {
+	if field = strings.TrimSpace(field); field == "" {
 		return nil, nil
 	}
-	parts := strings.Split(field, ",")
-	if last := len(parts) - 1; strings.TrimSpace(parts[last]) == "" {
-		parts = parts[:last] // a comma at the end is allowed
-	}
-	names := len(parts) + strings.Count(field, "|")
+	field = strings.TrimSuffix(field, ",") // one at the end is allowed
+	parts := 1 + strings.Count(field, ",")
+	names := parts + strings.Count(field, "|")
 	if names > relationLimit {
 		return nil, errs.Errorf(errs.Invalid, "more than %d names in a field", relationLimit)
 	}
-	list, all := make([]Alternatives, len(parts)), make([]Relation, 0, names)
-	for i, part := range parts {
-		first := len(all)
-		for one := range strings.SplitSeq(part, "|") {
-			r, ok := parseRelation(strings.TrimSpace(one))
-			if !ok {
+	list, all := carve(&room.list, parts), carve(&room.all, names)
+	for i, n := 0, 0; i < parts; i++ {
+		var part, one string
+		part, field, _ = strings.Cut(field, ",")
+		first := n
+		for more := true; more; n++ {
+			one, part, more = strings.Cut(part, "|")
+			var ok bool
+			if all[n], ok = parseRelation(strings.TrimSpace(one)); !ok {
 				return nil, errs.Errorf(errs.Invalid, "%.100q is not a package with a version", one)
 			}
-			all = append(all, r)
 		}
-		list[i] = all[first:len(all):len(all)]
+		list[i] = all[first:n:n]
 	}
 	return list, nil
 }
@@ -115,8 +137,8 @@ func parseRelation(s string) (r Relation, ok bool) {
 // IsName reports whether s can be the name of a package.
 func IsName(s string) bool {
 	const longest = 128
-	for _, c := range []byte(s) {
-		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && strings.IndexByte("+-._", c) < 0 {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && (c < 'A' || c > 'Z') && c != '-' && c != '+' && c != '.' && c != '_' {
 			return false
 		}
 	}
