@@ -29,6 +29,7 @@ type Item struct {
 	Body     []byte      // sent with a Method other than GET; part of Key through its digest
 	Named    string      // the origin in whose document Upstream stands; "" = it is the configured one
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
+	Unpacked bool        // the client wants what is packed in it, which Serve gives it; what is fetched and held is the same
 	Local    bool        // Upstream and Fallback are the operator's own words: file: URLs are read from the disk
 	Secrets  string      // what Upstream has and Key lacks, because it must not be stored; "" = nothing
 }

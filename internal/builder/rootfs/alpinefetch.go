@@ -117,7 +117,7 @@ func (l apkLive) save(ctx context.Context, repository, rel string, size int64, t
 	if size == 0 {
 		limit = alpine.IndexLimit
 	}
-	a, err := ask(ctx, l.client, at.URL, rel, limit)
+	a, err := ask(ctx, l.client, at.URL, rel, nil, limit)
 	if err != nil {
 		return "", err
 	}

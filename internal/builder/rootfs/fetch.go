@@ -2,8 +2,10 @@ package rootfs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path"
@@ -87,26 +89,43 @@ func (l live) suite(ctx context.Context, s suite, root *Root, arch string, pool 
 	if whole, listed := r.Files[plain]; listed && whole.Size == 0 {
 		return nil // archives need not have the packed form of nothing
 	}
-	file, want := filepath.Join(l.dir, "Packages"), r.Files[name]
+	var index *origin.Answer
 	for _, rel := range places(r, name) {
-		if err = l.save(ctx, s.archive, path.Join("dists", s.name, rel), want, file); errs.KindOf(err) != errs.NotFound {
+		if index, err = l.index(ctx, s.archive, path.Join("dists", s.name, rel), r.Files[name], r.Files[plain]); errs.KindOf(err) != errs.NotFound {
 			break
 		}
 	}
 	if err != nil {
 		return err
 	}
-	f, err := fsx.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	u, err := deb.Unpack(f)
+	defer index.Close()
+	u, err := deb.Unpack(index.Body)
 	if err != nil {
 		return err
 	}
 	archive := &resolve.Archive{Name: s.archive}
 	return deb.ReadPackages(u, func(p *deb.Package) error { pool.Add(archive, p); return nil })
+}
+
+// index returns the index rel of an archive: as it is, packed, or what is packed in it, if both are listed. The recorder unpacks it
+// anyway, to prove packages by it.
+func (l live) index(ctx context.Context, archive, rel string, packed, plain deb.File) (*origin.Answer, error) {
+	var h http.Header
+	if plain.SHA256 != "" {
+		h = http.Header{apt.UnpackedHeader: {"1"}}
+	}
+	a, err := ask(ctx, l.client, apt.Find(l.sources, archive).URIs[0], rel, h, max(packed.Size, plain.Size, 1))
+	if err != nil {
+		return nil, err
+	}
+	want := packed
+	if a.Digest.Encoded() == plain.SHA256 {
+		want = plain
+	}
+	if err := (deb.File{Size: want.Size, SHA256: want.SHA256}).Check(deb.File{Size: a.Size, SHA256: a.Digest.Encoded()}); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path.Base(rel), err), a.Close())
+	}
+	return a, nil
 }
 
 // places returns where the index called name may be, below its suite: by its digest in its own folder, or in another's
@@ -168,16 +187,16 @@ func (l live) release(ctx context.Context, s suite) (*deb.Release, error) {
 
 // get returns the file rel of an archive.
 func (l live) get(ctx context.Context, archive, rel string, limit int64) (*origin.Answer, error) {
-	return ask(ctx, l.client, apt.Find(l.sources, archive).URIs[0], rel, limit)
+	return ask(ctx, l.client, apt.Find(l.sources, archive).URIs[0], rel, nil, limit)
 }
 
-// ask returns the file rel below the address base.
-func ask(ctx context.Context, client *origin.Client, base, rel string, limit int64) (*origin.Answer, error) {
+// ask returns the file rel below the address base, asked for with the header h.
+func ask(ctx context.Context, client *origin.Client, base, rel string, h http.Header, limit int64) (*origin.Answer, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return nil, err
 	}
-	return client.Get(ctx, origin.Request{URL: u.JoinPath((&url.URL{Path: rel}).EscapedPath()).String(), Limit: limit})
+	return client.Get(ctx, origin.Request{URL: u.JoinPath((&url.URL{Path: rel}).EscapedPath()).String(), Header: h, Limit: limit})
 }
 
 // save writes the file rel of an archive to path when it is what want says.

@@ -3,11 +3,14 @@ package rootfs_test
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
+	"path"
 	"strings"
 	"syscall"
 	"testing"
 
 	"overland/internal/builder/rootfs"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/platform"
 	"overland/internal/testkit/pack"
@@ -185,5 +188,51 @@ func TestDataOnly(t *testing.T) {
 	root.Packages = []string{"clock"}
 	if _, _, err := a.recorded(root, "linux/amd64"); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "clock is not only data: /usr/bin/clock runs on one processor") {
 		t.Errorf("a program: %v", err)
+	}
+}
+
+// A packed index is unpacked by the recorder, which is believed as far as the InRelease goes.
+func TestAnIndexIsTakenAsItsReleaseListsItUnpacked(t *testing.T) {
+	for _, changed := range []bool{false, true} {
+		a := newArchive(t)
+		a.publish()
+		for rel, b := range a.files {
+			if path.Base(rel) != "Packages" {
+				continue
+			}
+			delete(a.files, rel) // as in archives: only what is packed is there
+			var packed bytes.Buffer
+			w := gzip.NewWriter(&packed)
+			if _, err := w.Write(b); err != nil || w.Close() != nil {
+				t.Fatal(err)
+			}
+			a.files[rel+".gz"] = packed.Bytes()
+		}
+		for _, at := range []string{"debian/calm", "debian-security/calm-security"} {
+			name, suite, _ := strings.Cut(at, "/")
+			lists := map[string][]byte{}
+			for _, arch := range []string{"amd64", "armel"} {
+				rel := "main/binary-" + arch + "/Packages"
+				lists[rel] = []byte(a.index[at+" "+arch])
+				lists[rel+".gz"] = a.files[name+"/dists/"+suite+"/"+rel+".gz"]
+				if changed { // what is listed is not what is packed
+					lists[rel] = append(lists[rel], '\n')
+				}
+			}
+			a.files[name+"/dists/"+suite+"/InRelease"] = pack.DebianRelease(a.key, suite, lists)
+		}
+		_, l, err := a.recorded(rootfs.Root{From: "debian/calm", WithoutSecurity: "yes"}, "linux/amd64")
+		if changed {
+			if errs.KindOf(err) != errs.Untrusted {
+				t.Errorf("taken: %v", err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := l.Find(apt.Name, "debian/dists/calm/main/binary-amd64/Packages.gz"); !ok {
+			t.Errorf("not locked: %+v", l.Entries)
+		}
 	}
 }

@@ -179,7 +179,9 @@ func (p *Protocol) checkPackage(ctx context.Context, w where, got deb.File, have
 // lists. It returns neither a proof nor an error when no index lists it.
 func (p *Protocol) inIndexes(ctx context.Context, w where, s *suite, r *deb.Release, got deb.File, have record.Lookup) (lockfile.Proof, error) {
 	dir := path.Join(w.archive.name, s.dir)
-	for _, name := range s.indexes(r) {
+	names := s.indexes(r)
+	p.readFirst(names, r)
+	for _, name := range names {
 		t, err := p.table(ctx, dir, name, r.Files[name], have)
 		if err != nil {
 			return lockfile.Proof{}, errs.E(errs.Untrusted, fmt.Errorf("%s/%s: %w", s.dir, name, err))
@@ -259,10 +261,7 @@ func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, h
 		if err != nil {
 			return nil, err
 		}
-		if len(p.tables) >= tablesLimit {
-			clear(p.tables)
-		}
-		p.tables[want.SHA256] = t
+		p.keep(want.SHA256, t)
 		return t, nil
 	}
 	return nil, nil
@@ -272,7 +271,7 @@ func (p *Protocol) table(ctx context.Context, dir, name string, want deb.File, h
 // unpacked.
 func (p *Protocol) ReadAhead(ctx context.Context, it record.Item, have record.Lookup) {
 	w, err := p.locate(it.Key)
-	if err != nil || w.suite == nil || w.rest == "InRelease" {
+	if err != nil || w.suite == nil || w.rest == "InRelease" || it.Unpacked { // it is read as it is served
 		return
 	}
 	dir := path.Join(w.archive.name, w.suite.dir)

@@ -114,9 +114,9 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 		if _, _, ok := deb.ByHash(w.rest); !ok {
 			return it, errs.Errorf(errs.Invalid, "apt: %s: not by SHA256 or SHA512", key)
 		}
-		it.Limit = deb.IndexLimit
+		it.Limit, it.Unpacked = deb.IndexLimit, r.Header.Get(UnpackedHeader) != ""
 	case !w.suite.flat || strings.HasPrefix(base, "Packages") || strings.HasPrefix(base, "Sources"):
-		it.Mutable, it.Limit = true, deb.IndexLimit
+		it.Mutable, it.Limit, it.Unpacked = true, deb.IndexLimit, r.Header.Get(UnpackedHeader) != ""
 	}
 	return it, nil
 }
@@ -124,8 +124,11 @@ func (p *Protocol) Item(r *http.Request) (record.Item, error) {
 // ItemOf implements record.Protocol.
 func (p *Protocol) ItemOf(key string) (record.Item, error) { return record.ByPath(p, key) }
 
-// Serve implements record.Protocol: the bytes as they are.
-func (p *Protocol) Serve(_ record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+// Serve implements record.Protocol: the bytes as they are, or what is packed in them.
+func (p *Protocol) Serve(it record.Item, e lockfile.Entry, body io.Reader, _ string) (io.Reader, string, error) {
+	if it.Unpacked {
+		return &unpacking{p: p, entry: e, packed: body}, "text/plain", nil
+	}
 	return body, e.MediaType, nil
 }
 
