@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -33,45 +32,28 @@ const (
 	programMost  = 512 << 20 // a program in an image, held while it is looked at
 	heldMost     = 128 << 20 // all that is remembered of a root
 	packagesMost = 1 << 17   // that its databases list
-	stepsMost    = 1 << 22   // to find what upper layers remove
 )
 
 // found is what was found in the layers of a root, the upper over the lower.
 type found struct {
-	release   []byte                 // os-release
-	databases map[string][]byte      // by name
-	programs  map[string][]Component // by name
-	inImage   bool                   // programs are looked for
-
-	held    int64           // bytes that were remembered
-	folders map[string]bool // that have, or had, a database or a program below them
-	steps   int
-	members int64
-	bytes   int64
+	release []byte // os-release
+	files   archive.Layered[item]
+	held    int64
+	inImage bool // programs are looked for
 }
 
-// counted counts the bytes that are read.
-type counted struct {
-	io.Reader
-	n *int64
+// item is a file of a root: of a package database, or a program.
+type item struct {
+	database []byte // nil = it is a program
+	program  []Component
 }
 
-func (c counted) Read(p []byte) (int, error) {
-	n, err := c.Reader.Read(p)
-	*c.n += int64(n)
-	return n, err
-}
-
-// keep counts n bytes that are remembered of what is at name.
-func (t *found) keep(name string, n int64) error {
-	const entry = 256 // bytes of a map's entry, about
-	if t.held += n + entry; t.held > heldMost {
+// keep notes one, of size bytes, for the file called name.
+func (t *found) keep(name string, one item, size int64) error {
+	if t.held += size; t.held > heldMost {
 		return fmt.Errorf("%w: more than %d bytes of package databases and modules", archive.ErrBomb, heldMost)
 	}
-	for dir := path.Dir(name); !t.folders[dir] && dir != "."; dir = path.Dir(dir) {
-		t.folders[dir] = true
-	}
-	return nil
+	return t.files.Set(name, one)
 }
 
 // databaseOf reports whether name is a file of a package database.
@@ -86,16 +68,19 @@ func databaseOf(name string) bool {
 func releaseFile(name string) bool { return name == "usr/lib/os-release" || name == "etc/os-release" }
 
 // root reports whether there is a root file system.
-func (t *found) root() bool { return t.release != nil || len(t.databases) > 0 }
+func (t *found) root() bool {
+	for _, one := range t.files.All {
+		if one.database != nil {
+			return true
+		}
+	}
+	return t.release != nil
+}
 
 // layer reads a tar.
 func (t *found) layer(ctx context.Context, r io.Reader) error {
-	if t.databases == nil {
-		t.databases, t.programs, t.folders = map[string][]byte{}, map[string][]Component{}, map[string]bool{}
-	}
-	// A bound of 0 would be none.
-	in := archive.NewTar(counted{r, &t.bytes}, archive.Bounds{Members: max(1, membersLimit-t.members), Bytes: max(1, bytesLimit-t.bytes)})
-	for ; ; t.members++ {
+	in := t.files.Begin(r, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
+	for {
 		h, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -104,7 +89,7 @@ func (t *found) layer(ctx context.Context, r io.Reader) error {
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = t.member(strings.TrimPrefix(path.Clean("/"+h.Name), "/"), h, in)
+			err = t.member(h, in)
 		}
 		if err != nil {
 			return errs.E(errs.Invalid, err)
@@ -112,29 +97,21 @@ func (t *found) layer(ctx context.Context, r io.Reader) error {
 	}
 }
 
-const (
-	whiteout = ".wh." // before the name of a file that a layer removes
-	opaque   = ".wh..wh..opq"
-)
-
-func (t *found) member(name string, h *tar.Header, r io.Reader) (err error) {
-	dir, base := path.Split(name)
-	switch {
-	case base == opaque:
-		return t.remove(strings.TrimSuffix(dir, "/"), false)
-	case strings.HasPrefix(base, whiteout):
-		return t.remove(dir+strings.TrimPrefix(base, whiteout), true)
-	case h.Typeflag != tar.TypeDir:
-		err = t.remove(name, true)
-	}
-	if err != nil || h.Typeflag != tar.TypeReg {
-		return err
+func (t *found) member(h *tar.Header, r io.Reader) (err error) {
+	name, put := t.files.Lay(h.Name, h.Typeflag == tar.TypeDir)
+	if !put || h.Typeflag != tar.TypeReg {
+		return nil
 	}
 	switch {
 	case databaseOf(name):
-		if err = t.keep(name, h.Size); err == nil {
-			t.databases[name], err = fsx.Read(r, name, heldMost)
+		if h.Size > heldMost {
+			return fmt.Errorf("%w: %s has %d bytes", archive.ErrBomb, name, h.Size)
 		}
+		b, err := fsx.Read(r, name, heldMost)
+		if err != nil {
+			return err
+		}
+		return t.keep(name, item{database: append([]byte{}, b...)}, h.Size)
 	case releaseFile(name):
 		const most = 64 << 10
 		t.release, err = fsx.Read(r, name, most)
@@ -147,36 +124,18 @@ func (t *found) member(name string, h *tar.Header, r io.Reader) (err error) {
 		if err != nil {
 			return err
 		}
-		if p, err := inspect.ReadProgram(bytes.NewReader(b), int64(len(b))); err == nil {
-			list := modules(p)
-			size := int64(0)
-			for _, c := range list {
-				const fields = 256
-				size += fields + int64(len(c.Name)+len(c.Version)+len(c.Sum))
-			}
-			t.programs[name] = list
-			return t.keep(name, size)
+		p, err := inspect.ReadProgram(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return nil //nolint:nilerr // another program
 		}
+		one, size := item{program: modules(p)}, int64(0)
+		for _, c := range one.program {
+			const fields = 256
+			size += fields + int64(len(c.Name)+len(c.Version)+len(c.Sum))
+		}
+		return t.keep(name, one, size)
 	}
 	return err
-}
-
-// remove forgets what is at name, and below it; self = name too.
-func (t *found) remove(name string, self bool) error {
-	if self {
-		delete(t.databases, name)
-		delete(t.programs, name)
-	}
-	if name != "" && !t.folders[name] {
-		return nil
-	}
-	if t.steps += len(t.databases) + len(t.programs); t.steps > stepsMost {
-		return fmt.Errorf("%w: too much of it is removed again", archive.ErrBomb)
-	}
-	under := func(one string) bool { return name == "" || strings.HasPrefix(one, name+"/") }
-	maps.DeleteFunc(t.databases, func(one string, _ []byte) bool { return under(one) })
-	maps.DeleteFunc(t.programs, func(one string, _ []Component) bool { return under(one) })
-	return nil
 }
 
 // fill puts what was found into a.
@@ -185,12 +144,16 @@ func (t *found) fill(a *Artifact) error {
 	a.Distribution = distro["PRETTY_NAME"]
 	id, version := distro["ID"], distro["VERSION_ID"]
 	left := packagesMost
-	for name, b := range t.databases {
-		list, err := packages(name, b, left)
-		left -= len(list)
+	for name, one := range t.files.All {
+		if one.database == nil {
+			a.Components = append(a.Components, one.program...)
+			continue
+		}
+		list, err := packages(name, one.database, left)
 		if err != nil {
 			return errs.E(errs.Invalid, fmt.Errorf("/%s: %w", name, err))
 		}
+		left -= len(list)
 		for _, c := range list {
 			c.Namespace = id
 			if id != "" && version != "" {
@@ -198,9 +161,6 @@ func (t *found) fill(a *Artifact) error {
 			}
 			a.Components = append(a.Components, c)
 		}
-	}
-	for _, list := range t.programs {
-		a.Components = append(a.Components, list...)
 	}
 	return nil
 }
