@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -255,9 +256,13 @@ func look(ctx context.Context, b inspect.Blobs, a release.Artifact, size *Sized)
 	if parts.Distribution != "" {
 		l.packages["distribution"] = parts.Distribution
 	}
+	versions := map[string][]string{} // sorted, as parts are
 	for _, c := range parts.Components {
 		name := c.Type + " " + c.Name
-		l.packages[name] = join(l.packages[name], cmp.Or(c.Version, "(the release's)"))
+		versions[name] = append(versions[name], cmp.Or(c.Version, "(the release's)"))
+	}
+	for name, list := range versions { // several, where parts of an image have others
+		l.packages[name] = strings.Join(slices.Compact(list), ", ")
 	}
 	if parts.Kind == sbom.Program {
 		return l, nil
@@ -284,12 +289,4 @@ func look(ctx context.Context, b inspect.Blobs, a release.Artifact, size *Sized)
 	err = json.Unmarshal(text, &config)
 	l.config = config.Config
 	return l, err
-}
-
-// join returns the versions of one name that several parts of an image have.
-func join(have, more string) string {
-	if have == "" || have == more {
-		return more
-	}
-	return have + ", " + more
 }

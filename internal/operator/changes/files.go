@@ -6,8 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path"
-	"strings"
+	"maps"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -19,7 +18,7 @@ import (
 	"overland/internal/store"
 )
 
-// Limits of one layer, which somebody else may have made.
+// Limits of what is read of one root, which somebody else may have made.
 const (
 	membersLimit = 2_000_000
 	bytesLimit   = 64 << 30
@@ -39,14 +38,17 @@ type File struct {
 // tree is a root file system: its files by name, without a "/" in front.
 type tree map[string]File
 
+// root is a tree on its way.
+type root struct{ files archive.Layered[File] }
+
 // filesOf returns what a, an image or a tar, holds; nil when it is neither.
 func filesOf(ctx context.Context, b inspect.Blobs, a release.Artifact) (tree, error) {
-	t := tree{}
+	r := &root{}
 	if a.Kind != release.KindImage {
-		if err := t.blob(ctx, b, a.Blob.Digest); err != nil {
+		if err := r.blob(ctx, b, a.Blob.Digest); err != nil {
 			return nil, ctx.Err() // a program, or another file
 		}
-		return t, nil
+		return r.tree(), nil
 	}
 	manifest, err := b.Bytes(ctx, a.Blob.Digest, store.ManifestLimit)
 	if err != nil {
@@ -57,15 +59,17 @@ func filesOf(ctx context.Context, b inspect.Blobs, a release.Artifact) (tree, er
 		return nil, err
 	}
 	for _, layer := range children[1:] { // the first is the config
-		if err := t.blob(ctx, b, layer.Digest); err != nil {
+		if err := r.blob(ctx, b, layer.Digest); err != nil {
 			return nil, fmt.Errorf("layer %s: %w", layer.Digest, err)
 		}
 	}
-	return t, nil
+	return r.tree(), nil
 }
 
-// blob lays the tar d, packed or not, over t.
-func (t tree) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error {
+func (r *root) tree() tree { return maps.Collect(r.files.All) }
+
+// blob lays the tar d, packed or not, over r.
+func (r *root) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error {
 	section, closer, err := b.Section(ctx, d)
 	if err != nil {
 		return err
@@ -76,9 +80,9 @@ func (t tree) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error 
 		return errs.E(errs.Invalid, err)
 	}
 	defer done()
-	r := archive.NewTar(in, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
+	members := r.files.Begin(in, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
 	for {
-		h, err := r.Next()
+		h, err := members.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -86,7 +90,7 @@ func (t tree) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error 
 			err = ctx.Err()
 		}
 		if err == nil {
-			err = t.member(h, r)
+			err = r.member(h, members)
 		}
 		if err != nil {
 			return errs.E(errs.Invalid, err)
@@ -94,27 +98,16 @@ func (t tree) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error 
 	}
 }
 
-const (
-	whiteout   = ".wh." // before the name of a file that a layer removes
-	opaque     = ".wh..wh..opq"
-	capability = "SCHILY.xattr.security.capability"
-)
+const capability = "SCHILY.xattr.security.capability"
 
-func (t tree) member(h *tar.Header, r io.Reader) error {
-	name := strings.TrimPrefix(path.Clean("/"+h.Name), "/")
-	dir, base := path.Split(name)
-	switch {
-	case name == "":
-		return nil
-	case base == opaque:
-		t.remove(strings.TrimSuffix(dir, "/"), false)
-		return nil
-	case strings.HasPrefix(base, whiteout):
-		t.remove(dir+strings.TrimPrefix(base, whiteout), true)
+func (r *root) member(h *tar.Header, in io.Reader) error {
+	name, put := r.files.Lay(h.Name, h.Typeflag == tar.TypeDir)
+	if !put {
 		return nil
 	}
-	if h.Typeflag != tar.TypeDir {
-		t.remove(name, true)
+	const longest = 4096 // bytes; Linux has no longer ones
+	if len(h.Linkname) > longest || len(h.PAXRecords[capability]) > longest {
+		return fmt.Errorf("%w: a link of %d bytes", archive.ErrBomb, len(h.Linkname))
 	}
 	f := File{Mode: h.FileInfo().Mode().String(), Owner: fmt.Sprintf("%d:%d", h.Uid, h.Gid), Link: h.Linkname}
 	if c := h.PAXRecords[capability]; c != "" {
@@ -122,29 +115,11 @@ func (t tree) member(h *tar.Header, r io.Reader) error {
 	}
 	if h.Typeflag == tar.TypeReg {
 		sum := digest.New()
-		n, err := io.Copy(sum, r)
+		n, err := io.Copy(sum, in)
 		if err != nil {
 			return err
 		}
 		f.Size, f.Digest = n, sum.Digest()
 	}
-	t[name] = f
-	return nil
-}
-
-// remove forgets what is below name; self = name too.
-func (t tree) remove(name string, self bool) {
-	if f, ok := t[name]; ok && !strings.HasPrefix(f.Mode, "d") {
-		if self {
-			delete(t, name)
-		}
-		return // there is nothing below a file: most names of a layer end here
-	} else if !ok && self && name != "" {
-		return
-	}
-	for one := range t {
-		if self && one == name || name == "" || strings.HasPrefix(one, name+"/") {
-			delete(t, one)
-		}
-	}
+	return r.files.Set(name, f)
 }
