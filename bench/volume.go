@@ -117,9 +117,6 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 	if err != nil {
 		return "", nil, err
 	}
-	if err := depot.Tag(ctx, heavy.String(), desc); err != nil {
-		return "", nil, err
-	}
 	keys, err := keys.Open(filepath.Join(b.home(), "keys"), keys.Options{})
 	if err != nil {
 		return "", nil, err
@@ -129,7 +126,7 @@ func (b *bench) heavyRelease(ctx context.Context, size int64) (string, []string,
 		return "", nil, err
 	}
 	origin := release.Origin{Repository: "6f4a1c0000000000000000000000000000000001"}
-	if _, err := release.Publish(ctx, repo, r.Ref(), origin, desc); err != nil {
+	if _, err := release.Publish(ctx, repo, depot, release.Draft{Ref: r.Ref(), Index: desc}, origin); err != nil {
 		return "", nil, err
 	}
 	if _, err := release.Promote(ctx, repo, r.Ref(), "heavy", false); err != nil {

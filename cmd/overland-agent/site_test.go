@@ -98,7 +98,7 @@ func (s *site) seal(version, agents string, args ...string) string {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := release.Publish(ctx, repo, r.Ref(), release.Origin{Repository: publisher.Repository}, desc); err != nil {
+	if _, err := release.Publish(ctx, repo, p.Depot(), release.Draft{Ref: r.Ref(), Index: desc}, release.Origin{Repository: publisher.Repository}); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, err := release.Promote(ctx, repo, r.Ref(), channel, false); err != nil {

@@ -49,7 +49,7 @@ func (w *sealed) promoteAgent(ctx context.Context) (promoted bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := release.PublishAgent(ctx, w.repo, ref, desc); err != nil {
+	if err := release.PublishAgent(ctx, w.repo, w.depot, release.Draft{Ref: ref, Index: desc}); err != nil {
 		return false, err
 	}
 	_, err = release.Promote(ctx, w.repo, ref, w.s.Channel, false)

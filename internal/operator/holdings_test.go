@@ -319,7 +319,7 @@ func TestRemoveKeepsTheName(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := release.Ref{App: "wallet", Version: "r9.bbbbbbbbbbbb"}
-	if _, err := release.Publish(t.Context(), repo, other, release.Origin{Repository: strings.Repeat("b", 40), Take: true}, desc); err != nil {
+	if _, err := release.Publish(t.Context(), repo, p.Depot(), release.Draft{Ref: other, Index: desc}, release.Origin{Repository: strings.Repeat("b", 40), Take: true}); err != nil {
 		t.Fatal(err)
 	}
 	h := keeping(t, p)

@@ -118,7 +118,7 @@ func publishRelease(t *testing.T, p *operator.Operator, r release.Release, platf
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := release.Publish(t.Context(), repo, r.Ref(), release.Origin{Repository: publisher.Repository}, desc); err != nil {
+	if _, err := release.Publish(t.Context(), repo, p.Depot(), release.Draft{Ref: r.Ref(), Index: desc, Inputs: r.Inputs}, release.Origin{Repository: publisher.Repository}); err != nil {
 		t.Fatal(err)
 	}
 	return r.Ref()

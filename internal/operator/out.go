@@ -128,7 +128,11 @@ func (p *Operator) ExportOCI(ctx context.Context, b *Built, dir string) error {
 			return fmt.Errorf("write image layout %s: %w", dir, err)
 		}
 	}
-	if _, err := release.Write(ctx, to, b.Release()); err != nil {
+	desc, err := release.Write(ctx, to, b.Release())
+	if err == nil {
+		err = release.Draft{Ref: b.Ref, Index: desc}.Name(ctx, to)
+	}
+	if err != nil {
 		return fmt.Errorf("write image layout %s: %w", dir, err)
 	}
 	return nil

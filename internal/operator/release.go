@@ -97,12 +97,12 @@ func (p *Operator) release(ctx context.Context, repo *repository.Repository, src
 	if err != nil {
 		return nil, err
 	}
-	for _, blob := range closure { // its tag is there by now
+	for _, blob := range closure { // a tag holds it by now
 		if err := p.keep(blob.Digest); err != nil {
 			return nil, err
 		}
 	}
-	done, err := release.Publish(ctx, repo, b.Ref, origin, desc)
+	done, err := release.Publish(ctx, repo, p.depot, release.Draft{Ref: b.Ref, Index: desc, Inputs: r.Inputs}, origin)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -55,37 +54,18 @@ func (in *Inputs) Size() int64 {
 }
 
 // WriteInputs puts the list of inputs of release ref into depot s and returns its descriptor, for
-// Release.Inputs. It is tagged "APP@VERSION+inputs" there, so that what it names is kept. The blobs
-// themselves need not be in s. The same inputs give the same bytes. Inputs that contradict
+// Release.Inputs. A tag holds it there, as with Write, until Publish names it "APP@VERSION+inputs".
+// The blobs themselves need not be in s. The same inputs give the same bytes. Inputs that contradict
 // themselves are an error of kind Invalid.
 func WriteInputs(ctx context.Context, s store.Store, ref Ref, in Inputs) (ocispec.Descriptor, error) {
 	desc, err := writeInputs(ctx, s, in)
 	if err == nil {
-		err = s.Tag(ctx, InputsTag(ref), desc)
+		err = s.Tag(ctx, holding(InputsTag(ref), desc), desc)
 	}
 	if err != nil {
 		return desc, fmt.Errorf("write inputs of %s: %w", ref, err)
 	}
 	return desc, nil
-}
-
-// InputsTag returns the tag of ref's inputs in a depot. No release can have that name.
-func InputsTag(ref Ref) string { return ref.String() + inputsSuffix }
-
-const inputsSuffix = "+inputs"
-
-// ProvenanceTag returns the tag of the signed provenance of ref's artifacts in a depot. No release can have that name.
-func ProvenanceTag(ref Ref) string { return ref.String() + provenanceSuffix }
-
-const provenanceSuffix = "+provenance"
-
-// TagsOf returns all tags that belong to ref in a depot: its own, that of its inputs, and that of its provenance.
-func TagsOf(ref Ref) []string { return []string{ref.String(), InputsTag(ref), ProvenanceTag(ref)} }
-
-// IsTag reports whether the tag name in a depot is one of TagsOf a release.
-func IsTag(name string) bool {
-	_, err := ParseRef(strings.TrimSuffix(strings.TrimSuffix(name, inputsSuffix), provenanceSuffix))
-	return err == nil
 }
 
 func writeInputs(ctx context.Context, s store.Store, in Inputs) (ocispec.Descriptor, error) {

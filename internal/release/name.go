@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
-	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
-
 	"overland/internal/errs"
+	"overland/internal/store"
 	"overland/internal/trust"
 )
 
@@ -160,15 +160,16 @@ func short(hash string) string {
 	return hash[:min(digits, len(hash))]
 }
 
-// Publish signs that ref, of repository o, is the release whose OCI index is desc. Doing it twice
-// changes nothing; the same ref with another index is an error of kind Conflict. So is a name that
-// is another repository's, and a reserved name is one of kind Invalid: see MayName.
-func Publish(ctx context.Context, repo Repository, ref Ref, o Origin, desc ocispec.Descriptor) (*Published, error) {
+// Publish signs that d, in depot s, is the release of repository o, and then names it there. Doing it
+// twice changes nothing; the same ref with another index is an error of kind Conflict. So is a name
+// that is another repository's, and a reserved name is one of kind Invalid: see MayName. What is
+// refused leaves the names in s as they were; what waits for signatures is named.
+func Publish(ctx context.Context, repo Repository, s store.Tags, d Draft, o Origin) (*Published, error) {
 	var p *Published
 	var refused error // all that there is to say
-	err := publish(ctx, repo, ref, desc, func(t map[string]trust.TargetFile) (json.RawMessage, error) {
+	err := publish(ctx, repo, s, d, func(t map[string]trust.TargetFile) (json.RawMessage, error) {
 		var c claim
-		if c, p, refused = claimFor(t, ref.App, o); refused != nil {
+		if c, p, refused = claimFor(t, d.Ref.App, o); refused != nil {
 			return nil, refused
 		}
 		return json.Marshal(c)
@@ -179,18 +180,19 @@ func Publish(ctx context.Context, repo Repository, ref Ref, o Origin, desc ocisp
 	return p, err
 }
 
-// PublishAgent signs that ref is the agent whose OCI index is desc: what Publish never signs.
-func PublishAgent(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor) error {
-	if ref.App != AgentApp {
-		return errs.Errorf(errs.Internal, "release %s: not the agent", ref)
+// PublishAgent is Publish for the agent, which that never signs.
+func PublishAgent(ctx context.Context, repo Repository, s store.Tags, d Draft) error {
+	if d.Ref.App != AgentApp {
+		return errs.Errorf(errs.Internal, "release %s: not the agent", d.Ref)
 	}
-	return publish(ctx, repo, ref, desc, func(map[string]trust.TargetFile) (json.RawMessage, error) { return nil, nil })
+	return publish(ctx, repo, s, d, func(map[string]trust.TargetFile) (json.RawMessage, error) { return nil, nil })
 }
 
-// publish signs ref with what custom makes of the role's targets.
-func publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descriptor,
+// publish signs d with what custom makes of the role's targets.
+func publish(ctx context.Context, repo Repository, s store.Tags, d Draft,
 	custom func(t map[string]trust.TargetFile) (json.RawMessage, error),
 ) error {
+	ref, desc := d.Ref, d.Index
 	if err := ref.Check(); err != nil {
 		return err
 	}
@@ -210,5 +212,8 @@ func publish(ctx context.Context, repo Repository, ref Ref, desc ocispec.Descrip
 		t[Path(ref)] = trust.TargetFile{Digest: desc.Digest, Size: desc.Size, Custom: said}
 		return nil
 	})
-	return done(fmt.Sprintf("release %s", ref), err)
+	if errors.Is(err, errSame) {
+		err = nil
+	}
+	return done(fmt.Sprintf("release %s", ref), d.named(ctx, s, err))
 }

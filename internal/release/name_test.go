@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/release"
+	"overland/internal/store/mem"
 	"overland/internal/trust"
 )
 
@@ -21,7 +22,7 @@ var theirs = release.Origin{Repository: "bad0000000000000000000000000000000000ba
 
 func publish(t *testing.T, repo release.Repository, version string, o release.Origin) (*release.Published, error) {
 	t.Helper()
-	return release.Publish(t.Context(), repo, release.Ref{"wallet", version}, o, index(version))
+	return release.Publish(t.Context(), repo, new(mem.Store), release.Draft{Ref: release.Ref{"wallet", version}, Index: index(version)}, o)
 }
 
 // A name is the repository's own word: it is bound to the repository that released it first.
@@ -129,14 +130,14 @@ func TestS3ReservedNamesAreNotSigned(t *testing.T) {
 	repo := &signed{}
 	for _, name := range []string{release.AgentApp, "overland", "local", "root"} {
 		ref := release.Ref{name, "r1.a"}
-		if _, err := release.Publish(t.Context(), repo, ref, ours, index("x")); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "reserved") {
+		if _, err := release.Publish(t.Context(), repo, new(mem.Store), release.Draft{Ref: ref, Index: index("x")}, ours); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "reserved") {
 			t.Errorf("publish %s: %v", name, err)
 		}
 		if len(repo.roles) != 0 {
 			t.Errorf("%s was signed", name)
 		}
 	}
-	if err := release.PublishAgent(t.Context(), repo, release.Ref{"wallet", "r1.a"}, index("x")); err == nil {
+	if err := release.PublishAgent(t.Context(), repo, new(mem.Store), release.Draft{Ref: release.Ref{"wallet", "r1.a"}, Index: index("x")}); err == nil {
 		t.Error("an application was signed as the agent")
 	}
 }
@@ -239,7 +240,7 @@ func TestS16EachApplicationIsJudgedAlone(t *testing.T) {
 	repo := &signed{}
 	for _, app := range []string{"good", "withdrawn", "expired", "changed", "longer"} {
 		ref := release.Ref{app, "r1.a"}
-		if _, err := release.Publish(t.Context(), repo, ref, ours, index(app)); err != nil {
+		if _, err := release.Publish(t.Context(), repo, new(mem.Store), release.Draft{Ref: ref, Index: index(app)}, ours); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := release.Promote(t.Context(), repo, ref, "live", false); err != nil {

@@ -12,6 +12,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/release"
 	"overland/internal/store"
+	"overland/internal/store/mem"
 	"overland/internal/trust"
 )
 
@@ -76,7 +77,7 @@ func index(content string) ocispec.Descriptor {
 func published(t *testing.T, repo release.Repository, versions ...string) {
 	t.Helper()
 	for _, v := range versions {
-		if _, err := release.Publish(t.Context(), repo, release.Ref{"wallet", v}, ours, index(v)); err != nil {
+		if _, err := release.Publish(t.Context(), repo, new(mem.Store), release.Draft{Ref: release.Ref{"wallet", v}, Index: index(v)}, ours); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +93,7 @@ func promoted(t *testing.T, repo release.Repository, ch release.Channel, version
 func TestReleasesAreImmutable(t *testing.T) {
 	repo := &signed{}
 	published(t, repo, "r1.a", "r1.a")
-	_, err := release.Publish(t.Context(), repo, release.Ref{"wallet", "r1.a"}, ours, index("other"))
+	_, err := release.Publish(t.Context(), repo, new(mem.Store), release.Draft{Ref: release.Ref{"wallet", "r1.a"}, Index: index("other")}, ours)
 	if errs.KindOf(err) != errs.Conflict || errs.HintOf(err) == "" {
 		t.Errorf("error = %v, want a conflict with a hint", err)
 	}

@@ -14,10 +14,10 @@ import (
 	"overland/internal/store"
 )
 
-// Write puts release r into depot s and returns the descriptor of its OCI index, tagged
-// "APP@VERSION" there. The artifacts' blobs must be in s. Blob.Chunks and Manifest are made here;
-// Schema and the artifacts' order too. The same r gives the same bytes. A release that cannot be
-// used is an error of kind Invalid.
+// Write puts release r into depot s and returns the descriptor of its OCI index. A tag of its own
+// holds it there until Publish names it "APP@VERSION". The artifacts' blobs must be in s. Blob.Chunks
+// and Manifest are made here; Schema and the artifacts' order too. The same r gives the same bytes.
+// A release that cannot be used is an error of kind Invalid.
 func Write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, error) {
 	desc, err := write(ctx, s, r)
 	if err != nil {
@@ -77,7 +77,7 @@ func write(ctx context.Context, s store.Store, r Release) (ocispec.Descriptor, e
 	if err != nil {
 		return none, err
 	}
-	return desc, s.Tag(ctx, r.Ref().String(), desc)
+	return desc, s.Tag(ctx, holding(r.Ref().String(), desc), desc)
 }
 
 // chunk makes the list of b's chunks when b is long enough to have one.

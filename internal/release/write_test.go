@@ -74,6 +74,9 @@ func wallet(t *testing.T, s *storedir.Store) release.Release {
 func written(t *testing.T, s *storedir.Store, r release.Release) ocispec.Descriptor {
 	t.Helper()
 	desc, err := release.Write(t.Context(), s, r)
+	if err == nil {
+		err = release.Draft{Ref: r.Ref(), Index: desc}.Name(t.Context(), s)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

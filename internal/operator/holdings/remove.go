@@ -3,7 +3,6 @@ package holdings
 import (
 	"cmp"
 	"context"
-	"errors"
 	"iter"
 	"slices"
 	"strings"
@@ -89,11 +88,17 @@ func (h *Holdings) Remove(ctx context.Context, p *Removal) error {
 	if err != nil {
 		return err
 	}
-	for _, ref := range refs {
-		for _, tag := range release.TagsOf(ref) {
-			if err := h.Depot.Untag(ctx, tag); err != nil && !errors.Is(err, store.ErrNotFound) {
-				return err
-			}
+	tags, err := h.Depot.Tags(ctx)
+	if err != nil {
+		return err
+	}
+	for _, tag := range tags {
+		name := store.TagOf(tag)
+		if ref, ok := release.TagRef(name); !ok || !slices.Contains(refs, ref) {
+			continue
+		}
+		if err := h.Depot.Untag(ctx, name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -136,12 +136,10 @@ func (h *Holdings) nameNetcache(ctx context.Context, n *named) error {
 
 // nameReleases adds what signed releases and tags reach.
 func (h *Holdings) nameReleases(ctx context.Context, n *named, now *repository.State, tags []ocispec.Descriptor) error {
-	signed := map[string]bool{} // tags of signed releases, and of those that wait for signatures
+	signed := map[release.Ref]bool{} // and those that wait for signatures
 	var roots []ocispec.Descriptor
 	for ref, t := range releasesOf(now) {
-		for _, tag := range release.TagsOf(ref) {
-			signed[tag] = true
-		}
+		signed[ref] = true
 		roots = append(roots, ocispec.Descriptor{MediaType: ocispec.MediaTypeImageIndex, Digest: t.Digest, Size: t.Size})
 	}
 	staged, err := stagedRefs(now)
@@ -149,17 +147,16 @@ func (h *Holdings) nameReleases(ctx context.Context, n *named, now *repository.S
 		return err
 	}
 	for _, ref := range staged {
-		for _, tag := range release.TagsOf(ref) {
-			signed[tag] = true
-		}
+		signed[ref] = true
 	}
 	var others []ocispec.Descriptor
 	for _, tag := range tags {
 		name := store.TagOf(tag)
+		ref, of := release.TagRef(name)
 		switch {
-		case signed[name]:
+		case of && signed[ref]:
 			roots = append(roots, tag)
-		case release.IsTag(name) && h.older(tag.Digest, time.Now().Add(-unsigned)):
+		case of && h.older(tag.Digest, time.Now().Add(-unsigned)):
 			n.stale = append(n.stale, name)
 		default:
 			others = append(others, tag)

@@ -96,12 +96,12 @@ func (o *Operator) Release(app, version string, programs map[string]string, serv
 		r.Commit, r.Version = "", release.AgentVersion(r.Artifacts)
 		desc, err := release.Write(ctx, o.Depot, r)
 		o.must(err)
-		o.must(release.PublishAgent(ctx, o.Repo, r.Ref(), desc))
+		o.must(release.PublishAgent(ctx, o.Repo, o.Depot, release.Draft{Ref: r.Ref(), Index: desc}))
 		return r.Version
 	}
 	desc, err := release.Write(ctx, o.Depot, r)
 	o.must(err)
-	_, err = release.Publish(ctx, o.Repo, release.Ref{App: app, Version: version}, o.Origin, desc)
+	_, err = release.Publish(ctx, o.Repo, o.Depot, release.Draft{Ref: r.Ref(), Index: desc, Inputs: r.Inputs}, o.Origin)
 	o.must(err)
 	return version
 }
