@@ -33,14 +33,11 @@ func (p *Operator) Diff(ctx context.Context, what [2]string, f FileOptions) (_ *
 // side opens what. The caller calls done.
 func (p *Operator) side(ctx context.Context, what string, f FileOptions) (s changes.Side, done func() error, err error) {
 	done = func() error { return nil }
-	if !IsFile(what) || p.means(ctx, what) {
-		ref, err := release.ParseRef(what)
-		if err != nil {
-			return s, done, err
-		}
-		if p == nil {
-			return s, done, errs.Hint(errs.Errorf(errs.NotFound, "%s is a release, and there is no site directory", ref), "--home DIR names one")
-		}
+	ref, released, err := p.Which(ctx, what)
+	if err != nil {
+		return s, done, err
+	}
+	if released {
 		_, d, err := p.find(ctx, ref)
 		if err != nil {
 			return s, done, err

@@ -23,33 +23,43 @@ import (
 )
 
 // Inspect looks at what, a release ("wallet@r412.…"), or a volume's or another
-// file's path. It writes nothing.
+// file's path. It writes nothing. A nil p knows no releases.
 func (p *Operator) Inspect(ctx context.Context, what string) (*nodeapi.Inspection, error) {
-	if p.means(ctx, what) {
-		return p.inspectRelease(ctx, what)
+	ref, released, err := p.Which(ctx, what)
+	switch {
+	case err != nil:
+		return nil, err
+	case released:
+		return p.inspectRelease(ctx, ref)
 	}
-	return InspectFile(ctx, what)
+	return inspectPath(ctx, what)
 }
 
-// means reports whether what is a release rather than a file. The folder that an operator stands in may
-// be somebody else's: no file there takes the name of a release that is signed here. A nil p knows no releases.
-func (p *Operator) means(ctx context.Context, what string) bool {
-	if p == nil || !strings.Contains(what, "@") {
-		return false
+// Which returns the release that what, an argument, names; false when it is a file. The folder that an operator
+// stands in may be somebody else's: no file there takes the name of a release that is signed here. A nil p knows
+// no releases: then a name that is no file's is an error.
+func (p *Operator) Which(ctx context.Context, what string) (ref release.Ref, released bool, err error) {
+	if !strings.Contains(what, "@") {
+		return ref, false, nil
 	}
-	if info, err := os.Stat(what); err != nil || !info.Mode().IsRegular() {
-		return true
+	ref, err = release.ParseRef(what)
+	if err == nil && p != nil {
+		if _, _, err := p.find(ctx, ref); errs.KindOf(err) != errs.NotFound {
+			return ref, true, err
+		}
 	}
-	ref, err := release.ParseRef(what)
-	if err != nil {
-		return false
+	switch _, statErr := os.Stat(what); {
+	case statErr == nil:
+		return release.Ref{}, false, nil
+	case err != nil:
+		return ref, false, err
+	case p == nil:
+		return ref, true, errs.Hint(errs.Errorf(errs.NotFound, "%s is a release, and there is no site directory", ref), "--home DIR names one")
 	}
-	_, _, err = p.find(ctx, ref)
-	return errs.KindOf(err) != errs.NotFound
+	return ref, true, nil
 }
 
-// InspectFile is Inspect for a machine without a site directory, which knows no releases.
-func InspectFile(ctx context.Context, path string) (*nodeapi.Inspection, error) {
+func inspectPath(ctx context.Context, path string) (*nodeapi.Inspection, error) {
 	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
 		return inspectFile(ctx, path, info.Size())
 	}
@@ -97,11 +107,7 @@ func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspect
 	return &nodeapi.Inspection{Kind: "file", Name: filepath.Base(path), Size: size, Program: &program}, nil
 }
 
-func (p *Operator) inspectRelease(ctx context.Context, what string) (*nodeapi.Inspection, error) {
-	ref, err := release.ParseRef(what)
-	if err != nil {
-		return nil, err
-	}
+func (p *Operator) inspectRelease(ctx context.Context, ref release.Ref) (*nodeapi.Inspection, error) {
 	now, of, err := p.find(ctx, ref)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"os"
 	"testing"
 
+	"overland/internal/errs"
 	"overland/internal/operator"
 )
 
@@ -25,6 +26,15 @@ func TestAFileOfACheckoutIsNotARelease(t *testing.T) {
 		if in, err := p.Inspect(t.Context(), what); err != nil || in.Kind != kind {
 			t.Errorf("%s: %+v, %v, want a %s", what, in, err, kind)
 		}
+	}
+	var none *operator.Operator
+	for _, what := range []string{ref.String(), "./" + ref.String()} {
+		if in, err := none.Inspect(t.Context(), what); err != nil || in.Kind != "file" {
+			t.Errorf("without a site: %s: %+v, %v, want a file", what, in, err)
+		}
+	}
+	if _, err := none.Inspect(t.Context(), "wallet@r5.abcdef012345"); errs.KindOf(err) != errs.NotFound || errs.HintOf(err) == "" {
+		t.Errorf("without a site: %v", err)
 	}
 	if c, err := p.Diff(t.Context(), [2]string{ref.String(), "./" + ref.String()}, operator.FileOptions{}); err != nil || c.Same {
 		t.Errorf("a release and a file that is called like it are the same to diff: %+v, %v", c, err)

@@ -102,7 +102,7 @@ func TestS16AVolumeWithWhatWasWithdrawn(t *testing.T) {
 	if err != nil || len(check.Releases) != 2 {
 		t.Fatalf("verify: %+v, %v", check, err)
 	}
-	in, err := operator.InspectFile(t.Context(), path)
+	in, err := (*operator.Operator)(nil).Inspect(t.Context(), path)
 	if err != nil || in.Signed.Problem != "" || len(in.Releases) != 3 {
 		t.Fatalf("inspect: %+v, %v", in, err)
 	}

@@ -3,8 +3,6 @@ package operator
 import (
 	"context"
 	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"time"
 
@@ -84,12 +82,4 @@ func openSealed(ctx context.Context, f FileOptions) (_ *volume.Volume, e release
 		return nil, e, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), f.App), "overland inspect %s", v.Name())
 	}
 	return nil, e, errs.Hint(errs.Errorf(errs.Invalid, "%s holds %d applications: which one?", v.Name(), len(names)), "--app %s", strings.Join(names, ", --app "))
-}
-
-// IsFile reports whether what, an argument, is a file and not a release's name.
-func IsFile(what string) bool {
-	if _, err := os.Stat(what); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return true
-	}
-	return !strings.Contains(what, "@") // the first part of a split volume has another name
 }

@@ -15,7 +15,6 @@ import (
 	"overland/internal/fsx"
 	"overland/internal/operator"
 	"overland/internal/printer"
-	rel "overland/internal/release"
 	"overland/internal/sbom"
 )
 
@@ -85,7 +84,11 @@ func runSBOM(ctx context.Context, t *term.Term, o sbomOptions) error {
 
 // document looks into the release, or the file.
 func (o sbomOptions) document(ctx context.Context, t *term.Term, part sbom.Options) (*sbom.Document, error) {
-	if operator.IsFile(o.what) {
+	ref, released, err := sitedir.Which(ctx, t, o.what)
+	if err != nil {
+		return nil, err
+	}
+	if !released {
 		root, err := verb.ParseRoot(o.root)
 		if err != nil {
 			return nil, err
@@ -96,10 +99,6 @@ func (o sbomOptions) document(ctx context.Context, t *term.Term, part sbom.Optio
 	}
 	if o.root != "" || o.app != "" {
 		return nil, verb.Usage("--root and --app are for files: the site's own metadata says who signed %s", o.what)
-	}
-	ref, err := rel.ParseRef(o.what)
-	if err != nil {
-		return nil, err
 	}
 	return sitedir.Call(t, func(p *operator.Operator) (*sbom.Document, error) { return p.SBOM(ctx, ref, part) })
 }

@@ -3,10 +3,12 @@ package sitedir
 import (
 	"cmp"
 	"context"
+	"errors"
 
 	"overland/internal/cli/term"
 	"overland/internal/errs"
 	"overland/internal/operator"
+	"overland/internal/release"
 	"overland/internal/site"
 	storedir "overland/internal/store/dir"
 	"overland/internal/trust/keys"
@@ -17,6 +19,24 @@ import (
 // mistyped --home makes nothing.
 func Call[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	return With(t, Options{}, do)
+}
+
+// Maybe is Call for verbs that work on files too: where there is no site directory, do gets nil.
+func Maybe[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
+	made, err := Call(t, do)
+	if errors.Is(err, operator.ErrNoSite) {
+		return do(nil)
+	}
+	return made, err
+}
+
+// Which returns the release that what, an argument, names; false when it is a file.
+func Which(ctx context.Context, t *term.Term, what string) (ref release.Ref, released bool, err error) {
+	_, err = Maybe(t, func(p *operator.Operator) (_ struct{}, err error) {
+		ref, released, err = p.Which(ctx, what)
+		return struct{}{}, err
+	})
+	return ref, released, err
 }
 
 // First is Call for the verbs that a newcomer begins with: a site

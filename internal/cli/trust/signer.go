@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -77,14 +78,11 @@ func removeSigner(t *term.Term, run verb.Run[signerOptions]) *cobra.Command {
 
 func runRemoveSigner(ctx context.Context, t *term.Term, o signerOptions) error {
 	err := changeSigners(ctx, t, o, func(repo *repository.Repository, have *keys.Dir) error {
-		pub, err := publicKey(have, o.key)
-		if errs.KindOf(err) == errs.NotFound {
-			pub, err = trust.PublicKey{ID: o.key}, nil // an id of which no file is here
-		}
+		id, err := keyID(have, o.key)
 		if err != nil {
 			return err
 		}
-		return repo.RemoveSigner(ctx, o.role, pub.ID, o.threshold)
+		return repo.RemoveSigner(ctx, o.role, id, o.threshold)
 	})
 	if err == nil {
 		t.Note("%s no longer signs for %s", o.key, o.role)
@@ -120,6 +118,18 @@ func checkRole(role string) error {
 	}
 	return err
 }
+
+// keyID returns the id of this machine's key s, s itself when it is written as an id is, or the id of the public key in
+// the file s: no file takes the place of an id.
+func keyID(have *keys.Dir, s string) (string, error) {
+	if !have.Has(s) && idForm.MatchString(s) {
+		return s, nil
+	}
+	pub, err := publicKey(have, s)
+	return pub.ID, err
+}
+
+var idForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
 // publicKey returns this machine's key s, or the public key in the file s. The folder that an operator
 // stands in may be somebody else's: no file there takes the name of a key of this machine.

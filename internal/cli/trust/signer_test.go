@@ -40,6 +40,15 @@ func TestAFileOfACheckoutIsNotAKeyOfThisMachine(t *testing.T) {
 			t.Errorf("%s: key %.12s, %v, want %.12s", name, got.ID, err, want.ID)
 		}
 	}
+	// So with a file that has the id of a key as its name: the key with that id would stay a signer.
+	if err := os.WriteFile(alice.ID, keys.EncodePublic(mallory.Key), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]trust.PublicKey{"alice": alice, "mallory": mallory, alice.ID: alice, "./" + alice.ID: mallory} {
+		if id, err := keyID(have, name); err != nil || id != want.ID {
+			t.Errorf("%s: id %.12s, %v, want %.12s", name, id, err, want.ID)
+		}
+	}
 	// A damaged key of this machine does not let a file of the checkout take its place.
 	if err := os.WriteFile(strings.TrimSuffix(have.Path("broken"), ".key")+".pub", []byte("x"), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package volume
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -55,10 +54,7 @@ func runDiff(ctx context.Context, t *term.Term, o diffOptions) error {
 	}
 	f := operator.FileOptions{Root: root, App: o.app}
 	both := [2]string{o.a, o.b}
-	out, err := sitedir.Call(t, func(p *operator.Operator) (*changes.Changes, error) { return p.Diff(ctx, both, f) })
-	if errors.Is(err, operator.ErrNoSite) {
-		out, err = (*operator.Operator)(nil).Diff(ctx, both, f)
-	}
+	out, err := sitedir.Maybe(t, func(p *operator.Operator) (*changes.Changes, error) { return p.Diff(ctx, both, f) })
 	if err != nil {
 		return err
 	}

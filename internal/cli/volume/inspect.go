@@ -3,7 +3,6 @@ package volume
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -48,13 +47,12 @@ func inspect(t *term.Term, run verb.Run[inspectOptions]) *cobra.Command {
 
 func runInspect(ctx context.Context, t *term.Term, o inspectOptions) error {
 	var names map[string]string
-	in, err := sitedir.Call(t, func(p *operator.Operator) (*nodeapi.Inspection, error) {
-		names = p.KeyNames()
+	in, err := sitedir.Maybe(t, func(p *operator.Operator) (*nodeapi.Inspection, error) {
+		if p != nil {
+			names = p.KeyNames()
+		}
 		return p.Inspect(ctx, o.what)
 	})
-	if errors.Is(err, operator.ErrNoSite) && !strings.Contains(o.what, "@") {
-		in, err = operator.InspectFile(ctx, o.what)
-	}
 	if err != nil {
 		return err
 	}

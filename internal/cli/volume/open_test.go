@@ -1,7 +1,13 @@
 package volume
 
 import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"overland/internal/cli/release"
@@ -45,6 +51,52 @@ func TestCompareNamesBothDigests(t *testing.T) {
 			}
 			if (strings.Contains(out.String(), "different") || strings.Contains(out.String(), "not built")) != (err != nil) {
 				t.Errorf("printed %q", out.String())
+			}
+		})
+	}
+}
+
+// What a build in a cell left where its depot was is read as it lies there: nothing behind a link out of it, no pipe.
+func TestWhatACellLeftLeadsNowhere(t *testing.T) {
+	text := []byte("a key of the operator's")
+	secret := filepath.Join(t.TempDir(), digest.Of(text).Encoded())
+	if err := os.WriteFile(secret, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	at, d := t.TempDir(), digest.Of(text)
+	blob := filepath.Join(at, "depot", "blobs", "sha256", d.Encoded())
+	for name, c := range map[string]struct {
+		lay  func() error
+		read bool
+	}{
+		"a blob": {func() error { return os.WriteFile(blob, text, 0o600) }, true},
+		"a link": {func() error { return os.Symlink(secret, blob) }, false},
+		"a pipe": {func() error { return syscall.Mkfifo(blob, 0o600) }, false},
+		"a linked folder": {func() error {
+			return errors.Join(os.Remove(filepath.Dir(blob)), os.Symlink(filepath.Dir(secret), filepath.Dir(blob)))
+		}, false},
+		"a bad name of it": {func() error { d = "sha256:../../../secret"; return nil }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d = digest.Of(text)
+			if err := errors.Join(os.RemoveAll(filepath.Join(at, "depot")), os.MkdirAll(filepath.Dir(blob), 0o700), c.lay()); err != nil {
+				t.Fatal(err)
+			}
+			root, err := os.OpenRoot(at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			b, err := leftDepot{root}.Open(t.Context(), d)
+			if (err == nil) != c.read {
+				t.Fatalf("error %v", err)
+			}
+			if err != nil {
+				return
+			}
+			defer b.Close()
+			if got, err := io.ReadAll(b); err != nil || !bytes.Equal(got, text) || b.Size() != int64(len(text)) {
+				t.Errorf("%q of %d bytes, %v", got, b.Size(), err)
 			}
 		})
 	}

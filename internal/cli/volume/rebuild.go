@@ -27,7 +27,7 @@ import (
 	"overland/internal/operator"
 	"overland/internal/platform"
 	rel "overland/internal/release"
-	storedir "overland/internal/store/dir"
+	"overland/internal/store"
 )
 
 // rebuildOptions are the settings of rebuild.
@@ -90,15 +90,15 @@ func runRebuild(ctx context.Context, t *term.Term, o rebuildOptions) (err error)
 
 // open opens what is built again.
 func (o rebuildOptions) open(ctx context.Context, t *term.Term) (*operator.Opened, error) {
-	if _, err := os.Stat(o.what); err == nil || !strings.Contains(o.what, "@") {
+	ref, released, err := sitedir.Which(ctx, t, o.what)
+	if err != nil {
+		return nil, err
+	}
+	if !released {
 		return openFile(ctx, t, o.what, o.root, o.app)
 	}
 	if o.root != "" || o.app != "" {
 		return nil, verb.Usage("--root and --app are for files: the site's own metadata says who signed %s", o.what)
-	}
-	ref, err := rel.ParseRef(o.what)
-	if err != nil {
-		return nil, err
 	}
 	return sitedir.Call(t, func(p *operator.Operator) (*operator.Opened, error) { return p.OpenRelease(ctx, ref) })
 }
@@ -133,14 +133,35 @@ func (w *world) rebuild(ctx context.Context, t *term.Term, opened *operator.Open
 	if err := json.Unmarshal(out.Bytes(), &built); err != nil {
 		return fmt.Errorf("result of overland build: %w", err)
 	}
-	depot, err := storedir.Open(home.Depot.In(filepath.Join(w.Dir(), "home")), storedir.Options{})
+	left, err := os.OpenRoot(filepath.Join(w.Dir(), "home"))
 	if err != nil {
 		return err
 	}
+	defer left.Close()
 	return compare(t, opened, built, asJSON, func(a rel.Artifact, now digest.Digest) string {
 		image := a.Kind == rel.KindImage
-		return builder.Difference(ctx, builder.Side{In: opened, Digest: a.Blob.Digest, Image: image}, builder.Side{In: depot, Digest: now, Image: image})
+		return builder.Difference(ctx, builder.Side{In: opened, Digest: a.Blob.Digest, Image: image}, builder.Side{In: leftDepot{left}, Digest: now, Image: image})
 	})
+}
+
+// leftDepot is the depot in the site directory that a build in a cell leaves. A command in that cell may have made
+// anything of it: nothing is written there, no link leads out of it, and a pipe is not waited for.
+type leftDepot struct{ home *os.Root }
+
+// Open is part of store.Opener.
+func (l leftDepot) Open(_ context.Context, d digest.Digest) (store.Blob, error) {
+	if _, err := digest.Parse(string(d)); err != nil {
+		return nil, err
+	}
+	f, err := fsx.OpenIn(l.home, filepath.Join(home.Depot.In("."), "blobs", "sha256", d.Encoded()))
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return store.NewBlob(f, info.Size()), nil
 }
 
 // executable returns the path of this program, as it was called.
