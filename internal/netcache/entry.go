@@ -2,9 +2,11 @@ package netcache
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -18,6 +20,7 @@ import (
 const (
 	EntryLimit    = 256 << 10 // bytes of one entry as it is sent
 	ListLimit     = 16 << 20  // bytes of the list of one key
+	listMost      = 1 << 15   // elements of it
 	KeyLimit      = 1024      // bytes of a key
 	depthLimit    = 32        // nested values in metadata; Python's parser gives up at about 1000
 	numberLimit   = 64        // bytes of a number; Python refuses integers of more than 4300 digits
@@ -141,17 +144,34 @@ func ParseList(r io.Reader) (list []Entry, bad int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	var raw []json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil {
+	wrong := func(err error) ([]Entry, int, error) {
 		return nil, 0, errs.Errorf(errs.Invalid, "not a JSON list of entries: %w", err)
 	}
-	for _, one := range raw {
+	// One by one: "1," has two bytes, and 24 in a slice.
+	d := json.NewDecoder(bytes.NewReader(b))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return wrong(cmp.Or(err, errors.New("it begins otherwise")))
+	}
+	for d.More() {
+		var one json.RawMessage
+		if err := d.Decode(&one); err != nil {
+			return wrong(err)
+		}
+		if len(list)+bad == listMost {
+			return wrong(fmt.Errorf("it has more than %d", listMost))
+		}
 		e, err := parseEntry(one)
 		if err != nil {
 			bad++
 			continue
 		}
 		list = append(list, e)
+	}
+	if _, err := d.Token(); err != nil {
+		return wrong(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return wrong(errors.New("something follows it"))
 	}
 	return list, bad, nil
 }

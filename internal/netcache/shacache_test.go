@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -226,10 +227,22 @@ func TestBadEntryHidesNoOther(t *testing.T) {
 	if string(EncodeList(nil)) != "[]" {
 		t.Errorf("%s", EncodeList(nil))
 	}
-	for _, text := range []string{"", "{}", "<html>", "[", "null x"} {
+	for _, text := range []string{"", "{}", "<html>", "[", "null x", "[] x", "[1,]"} {
 		if _, _, err := ParseList(strings.NewReader(text)); errs.KindOf(err) != errs.Invalid {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// A list of millions of nothings is refused before it has become GBs.
+func TestAListThatIsABomb(t *testing.T) {
+	text := "[" + strings.Repeat("1,", 4<<20) + "1]"
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, err := ParseList(strings.NewReader(text))
+	runtime.ReadMemStats(&after)
+	if n := (after.TotalAlloc - before.TotalAlloc) >> 20; errs.KindOf(err) != errs.Invalid || n > 64 {
+		t.Errorf("%v, %d MiB", err, n)
 	}
 }
 
