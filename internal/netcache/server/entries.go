@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	listLimit   = netcache.ListLimit - 1<<20 // bytes of live records of one key: the list that is sent stays below ListLimit
-	wasteLimit  = 64 << 10                   // bytes of records that are there twice before the file is written anew
-	sumLength   = 9                          // "HHHHHHHH " before a record
+	listLimit   = netcache.ListLimit / 4 // bytes of live records of one key: each reader of the list has them in memory
+	wasteLimit  = 64 << 10               // bytes of records that are there twice before the file is written anew
+	sumLength   = 9                      // "HHHHHHHH " before a record
 	crcBase     = 16
 	recordLimit = 2 * netcache.EntryLimit
 )

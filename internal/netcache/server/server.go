@@ -147,11 +147,14 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 }
 
 // Entries returns the entries of key, newest first, after upstream was asked where that is due.
-// What a revoked key signed is left out.
-func (s *Server) Entries(ctx context.Context, key string) ([]netcache.Entry, error) {
+// What a revoked key signed is left out. turn is called when the list is about to be in memory; its error ends it.
+func (s *Server) Entries(ctx context.Context, key string, turn func() error) ([]netcache.Entry, error) {
 	var late error
 	if s.through.may(ctx) {
 		late = s.through.list(ctx, key)
+	}
+	if err := turn(); err != nil {
+		return nil, err
 	}
 	records, err := s.shelf.List(key)
 	if errs.KindOf(err) == errs.NotFound && late != nil {

@@ -28,8 +28,22 @@ func (f *Face) key(w http.ResponseWriter, r *http.Request, key string) error {
 	return httpx.NotServed(w, "GET, HEAD, PUT")
 }
 
+// place waits until r may have a list in memory, and returns what ends that.
+func (f *Face) place(r *http.Request) (end func(), err error) {
+	end, ok := f.lists.Enter(r.Context(), patience)
+	if !ok {
+		err = errs.Errorf(errs.Unavailable, "%d lists are asked for already", lists)
+	}
+	return end, err
+}
+
 func (f *Face) getEntries(w http.ResponseWriter, r *http.Request, key string) error {
-	list, err := f.s.Entries(r.Context(), key)
+	end := func() {}
+	defer func() { end() }()
+	list, err := f.s.Entries(r.Context(), key, func() (err error) {
+		end, err = f.place(r)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -45,7 +59,12 @@ func (f *Face) getEntries(w http.ResponseWriter, r *http.Request, key string) er
 
 func (f *Face) putEntry(w http.ResponseWriter, r *http.Request, key string) error {
 	by, err := f.writer(r)
+	if err != nil {
+		return err
+	}
+	end, err := f.place(r)
 	if err == nil {
+		defer end()
 		err = f.s.PutEntry(r.Context(), by, key, r.Body)
 	}
 	if err != nil {

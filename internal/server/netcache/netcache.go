@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"overland/internal/admission"
 	"overland/internal/httpx"
@@ -27,14 +28,20 @@ type Options struct {
 // Face answers the requests of both services. It is safe for concurrent use. It stands behind
 // httpx.Bodies, which ends the bodies of clients that send nothing more.
 type Face struct {
-	s *server.Server
-	o Options
+	s     *server.Server
+	o     Options
+	lists *admission.Requests // that are in memory
 }
+
+const (
+	lists    = 16               // of MiB each, shared among clients
+	patience = 20 * time.Second // for a place among them
+)
 
 // New returns the face of s.
 func New(s *server.Server, o Options) *Face {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
-	return &Face{s, o}
+	return &Face{s, o, admission.NewRequests(lists)}
 }
 
 // Mount serves blobs at and below the path cache, entries below the path dir, and everything else
