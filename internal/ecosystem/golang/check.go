@@ -97,7 +97,18 @@ func hashMod(_ request, body io.ReadSeeker) (string, error) {
 
 // hash returns the hash of a module's archive.
 func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
-	z, err := list(r, body)
+	at, ok := body.(io.ReaderAt)
+	if !ok {
+		return "", errNoOffset
+	}
+	m, ok := u.memories.Get().(*memory)
+	if !ok {
+		m = &memory{}
+	}
+	defer u.memories.Put(m)
+	m.ahead.open(body, at)
+	defer m.ahead.open(nil, nil)
+	z, err := list(r, &m.ahead)
 	if err != nil {
 		return "", err
 	}
@@ -108,14 +119,21 @@ func (u *unzipper) hash(r request, body io.ReadSeeker) (string, error) {
 		files[f.Name] = f
 		names = append(names, f.Name)
 	}
-	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return u.open(files[name]) })
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) {
+		if b, ok := m.content(files[name]); ok {
+			return io.NopCloser(bytes.NewReader(b)), nil // which is read before the next one is opened
+		}
+		return u.open(files[name])
+	})
 }
+
+var errNoOffset = errors.New("a module that cannot be read at an offset")
 
 // list returns a module's archive, whose files all lie below MODULE@VERSION/.
 func list(r request, body io.ReadSeeker) (*zip.Reader, error) {
 	at, ok := body.(io.ReaderAt)
 	if !ok {
-		return nil, errors.New("a module that cannot be read at an offset")
+		return nil, errNoOffset
 	}
 	size, err := body.Seek(0, io.SeekEnd)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 // unzipper unpacks the files of archives, with what earlier ones needed. It is safe for concurrent
 // use. The zero value works.
 type unzipper struct {
-	inflate sync.Pool // of *inflater
-	buffers sync.Pool // of *[]byte
+	memories sync.Pool // of *memory
+	inflate  sync.Pool // of *inflater, for what is not unpacked in memory
+	buffers  sync.Pool // of *[]byte
 }
 
 // use makes z unpack its files with u: hashing modules is most of what recording go costs, and the
