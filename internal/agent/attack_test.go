@@ -183,6 +183,37 @@ func TestOlderVolumeIsRefused(t *testing.T) {
 	w.runs("wallet.node: up two")
 }
 
+// A newer file that is refused for its damaged content has said what is newest, signed: the older file of what runs
+// is a rollback from then on. What runs goes on, and the newer file installs once it is whole.
+func TestAfterADamagedNewerFile(t *testing.T) {
+	w := newWorld(t)
+	one := w.wallet(v1, "up one")
+	w.mustInstall(one)
+	two := w.wallet(v2, "up two")
+	b, err := os.ReadFile(two)
+	must(t, err)
+	bad := filepath.Join(t.TempDir(), "bad.volume")
+	refuse := func(damaged []byte) {
+		t.Helper()
+		must(t, os.WriteFile(bad, damaged, 0o644))
+		if _, err := w.install(bad, nodeapi.InstallOptions{}); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("a damaged file: %v", err)
+		}
+		w.runs("wallet.node: up one")
+	}
+	refuse(b[:len(b)/2]) // nothing of it can be read
+	if r, err := w.install(one, nodeapi.InstallOptions{}); err != nil || r.Outcome != nodeapi.Unchanged {
+		t.Errorf("the file of what runs: %+v, %v", r, err)
+	}
+	refuse(bytes.Replace(b, []byte("up two"), []byte("up six"), 1))
+	if _, err := w.install(one, nodeapi.InstallOptions{}); !errors.Is(err, trust.ErrRollback) {
+		t.Errorf("an older file: %v", err)
+	}
+	w.runs("wallet.node: up one")
+	w.mustInstall(two)
+	w.runs("wallet.node: up two")
+}
+
 func TestMissingPartIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.Release("wallet", v1, map[string]string{"node": "up one" + strings.Repeat(" padding", 10000)}, services(quick))
