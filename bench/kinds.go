@@ -32,8 +32,9 @@ var managers = []string{"pnpm@10.34.9", "yarn@1.22.22", "@yarnpkg/cli-dist@4.18.
 const (
 	manyPackages = `{"name":"bench","version":"1.0.0","private":true,"dependencies":{"serverless":"3.40.0","react-scripts":"5.0.1","gatsby-cli":"5.13.3","@angular/cli":"17.3.8","expo-cli":"6.3.10"}}`
 	somePackages = `{"name":"bench","version":"1.0.0","private":true,"dependencies":{"serverless":"3.40.0"}}`
-	// packed prints one digest of what is below node_modules but the notes that managers keep of an installation.
-	packed = `cd node_modules && find . -type f ! -name '.modules.yaml' ! -name '.yarn-*' ! -name '.package-lock.json' ! -name '.pnpm-workspace-state*.json' ! -path './.cache/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum`
+	// packed prints one digest of what is below node_modules but the notes that managers keep of an installation,
+	// and the scripts in which pnpm writes where that is.
+	packed = `cd node_modules && find . -type f ! -name '.modules.yaml' ! -name '.yarn-*' ! -name '.package-lock.json' ! -name '.pnpm-workspace-state*.json' ! -path './.cache/*' ! -path '*/.bin/*' -print0 | sort -z | xargs -0 sha256sum | sha256sum`
 )
 
 // kinds records each project and replays it elsewhere: in another folder, with a copy of the depot and without a
