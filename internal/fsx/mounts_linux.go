@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -90,7 +91,14 @@ type purge struct {
 	left       []Left
 	mounts     map[string]bool // for kernels that do not say which mount a folder is on
 	real, said string          // two names of the top
+	depth, top int             // of the folders that are open, and the descriptor of the first
+	moved, due int             // folders that were so deep that they were moved to the top, and the next of them to remove
 }
+
+// deepest is how many folders are open at once: a service nests more than a process may open.
+const deepest = 256
+
+func movedName(n int) string { return ".purged-" + strconv.Itoa(n) }
 
 // remove removes name in the folder parent, which is called path, and reports whether it is gone.
 func (p *purge) remove(parent int, name, path string) bool {
@@ -100,6 +108,10 @@ func (p *purge) remove(parent int, name, path string) bool {
 	}
 	if err != unix.EISDIR && err != unix.EPERM { // EPERM: POSIX's word for a folder
 		return p.keep(path, err)
+	}
+	if p.depth == deepest && unix.Renameat(parent, name, p.top, movedName(p.moved)) == nil {
+		p.moved++
+		return true
 	}
 	fd, oerr := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if oerr == unix.ENOTDIR || oerr == unix.ELOOP {
@@ -113,6 +125,11 @@ func (p *purge) remove(parent int, name, path string) bool {
 	if p.mounted(parent, fd, path) {
 		return p.keep(path, ErrMount)
 	}
+	if p.depth == 0 {
+		p.top = fd
+	}
+	p.depth++
+	defer func() { p.depth-- }()
 	for empty := true; ; empty = true {
 		if !p.below(dir, path, &empty) {
 			return false
@@ -141,6 +158,10 @@ func (p *purge) below(dir *os.File, path string, empty *bool) bool {
 		for _, name := range names {
 			*empty = false
 			gone = p.remove(int(dir.Fd()), name, filepath.Join(path, name)) && gone
+			for ; p.depth == 1 && p.due < p.moved; p.due++ {
+				name := movedName(p.due)
+				gone = p.remove(int(dir.Fd()), name, filepath.Join(path, name)) && gone
+			}
 		}
 		switch {
 		case err == io.EOF:
