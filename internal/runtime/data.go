@@ -83,25 +83,43 @@ func handOver(path string, before uint32, u User) error {
 	if err != nil {
 		return err
 	}
+	return handOverAll(root, before, u, 0)
+}
+
+// deepest is how many folders in one another are handed over: each is held open, and one that was named from the top would be
+// looked for through all above it.
+const deepest = 256
+
+func handOverAll(root *os.Root, before uint32, u User, depth int) error {
 	defer root.Close()
-	return fs.WalkDir(root.FS(), ".", func(name string, _ fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // removed meanwhile
-		}
-		if err != nil || name == "." {
-			return err
-		}
+	dir, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	names, err := dir.Readdirnames(-1)
+	dir.Close()
+	for _, name := range names {
 		info, err := root.Lstat(name)
 		if err != nil {
-			return nil //nolint:nilerr // removed meanwhile
+			continue // removed meanwhile
 		}
 		st, ok := info.Sys().(*syscall.Stat_t)
 		if !ok || !info.IsDir() && st.Nlink > 1 && st.Uid != before {
-			return nil // a second name of a file that may be anybody's
+			continue // a second name of a file that may be anybody's
 		}
-		if err := root.Lchown(name, int(u.UID), int(u.GID)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = root.Lchown(name, int(u.UID), int(u.GID))
+		if err == nil && info.IsDir() {
+			if depth == deepest {
+				return errs.Errorf(errs.Invalid, "%.100q: more than %d folders in one another", name, deepest)
+			}
+			var below *os.Root
+			if below, err = root.OpenRoot(name); err == nil {
+				err = handOverAll(below, before, u, depth+1)
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		return nil
-	})
+	}
+	return err
 }

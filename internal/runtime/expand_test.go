@@ -216,6 +216,32 @@ func TestS17DataOfARootServiceIsHandedOver(t *testing.T) {
 	}
 }
 
+// A service that nests folders without end does not keep its node at handing them over for hours: it would look for each
+// through all above it.
+func TestDataThatIsNestedWithoutEnd(t *testing.T) {
+	for levels, want := range map[int]errs.Kind{250: errs.Internal, 300: errs.Invalid} {
+		data := filepath.Join(t.TempDir(), "data")
+		deep := filepath.Join(data, strings.Repeat("a/", levels))
+		if err := os.MkdirAll(deep, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		err := runtime.MakeData(fsx.FS{}, runtime.Instance{User: "99", Data: map[string]string{"data": data}})
+		if want == errs.Internal && err == nil {
+			info, serr := os.Stat(deep)
+			if serr != nil {
+				t.Fatal(serr)
+			}
+			if st := info.Sys().(*syscall.Stat_t); st.Uid != 99 {
+				t.Errorf("%d levels: the last is %d's", levels, st.Uid)
+			}
+			continue
+		}
+		if errs.KindOf(err) != want {
+			t.Errorf("%d levels: %v", levels, err)
+		}
+	}
+}
+
 func TestMakeDataRefuses(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Symlink("/etc", filepath.Join(root, "link")); err != nil {
