@@ -8,8 +8,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A service may nest folders deeper than there are descriptors, and names may come to more than any path.
+// A service, or a build, may nest folders deeper than there are descriptors, and names may come to more than any path.
 func TestPurgeOfADeepTree(t *testing.T) {
+	deepTree(t, func(top string) error {
+		if left := (FS{}).Purge(top); len(left) > 0 {
+			return left[0].Err
+		}
+		return nil
+	})
+}
+
+func TestRemoveTreeOfADeepTree(t *testing.T) { deepTree(t, RemoveTree) }
+
+// deepTree has remove remove a tree.
+func deepTree(t *testing.T, remove func(string) error) {
 	top := filepath.Join(t.TempDir(), "volumes")
 	if err := os.Mkdir(top, 0o700); err != nil {
 		t.Fatal(err)
@@ -40,7 +52,10 @@ func TestPurgeOfADeepTree(t *testing.T) {
 		t.Fatal(err)
 	}
 	unix.Close(at)
-	if left := (FS{}).Purge(top); len(left) > 0 {
-		t.Errorf("%d are left: %v", len(left), left[0].Err)
+	if err := remove(top); err != nil {
+		t.Errorf("%.100s", err)
+	}
+	if _, err := os.Lstat(top); err == nil {
+		t.Error("it is there")
 	}
 }

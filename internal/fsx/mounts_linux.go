@@ -79,7 +79,25 @@ func (f FS) Purge(path string) []Left {
 		return []Left{{path, err}}
 	}
 	defer unix.Close(parent)
-	var p purge
+	return purgeIn(parent, path, false)
+}
+
+// removeForced removes dir, which os.RemoveAll could not.
+func removeForced(dir string) error {
+	parent, err := unix.Open(filepath.Dir(dir), unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "remove", Path: dir, Err: err}
+	}
+	defer unix.Close(parent)
+	if left := purgeIn(parent, dir, true); len(left) > 0 {
+		const longest = 1000 // bytes of a path that is shown
+		return &os.PathError{Op: "remove", Path: left[0].Path[:min(len(left[0].Path), longest)], Err: left[0].Err}
+	}
+	return nil
+}
+
+func purgeIn(parent int, path string, forced bool) []Left {
+	p := purge{forced: forced}
 	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		p.mounts, p.real, p.said = mounts(), filepath.Join(folder, filepath.Base(path)), path
 	}
@@ -92,6 +110,7 @@ type purge struct {
 	mounts     map[string]bool // for kernels that do not say which mount a folder is on
 	real, said string          // two names of the top
 	depth, top int             // of the folders that are open, and the descriptor of the first
+	forced     bool            // folders are given the modes that it takes
 	moved, due int             // folders that were so deep that they were moved to the top, and the next of them to remove
 }
 
@@ -109,11 +128,15 @@ func (p *purge) remove(parent int, name, path string) bool {
 	if err != unix.EISDIR && err != unix.EPERM { // EPERM: POSIX's word for a folder
 		return p.keep(path, err)
 	}
-	if p.depth == deepest && unix.Renameat(parent, name, p.top, movedName(p.moved)) == nil {
+	if p.depth >= deepest && unix.Renameat(parent, name, p.top, movedName(p.moved)) == nil {
 		p.moved++
 		return true
 	}
-	fd, oerr := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	const mode, flags = 0o700, unix.O_RDONLY | unix.O_DIRECTORY | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	fd, oerr := unix.Openat(parent, name, flags, 0)
+	if p.forced && oerr == unix.EACCES && unix.Fchmodat(parent, name, mode, 0) == nil {
+		fd, oerr = unix.Openat(parent, name, flags, 0)
+	}
 	if oerr == unix.ENOTDIR || oerr == unix.ELOOP {
 		return p.keep(path, err)
 	}
@@ -127,6 +150,9 @@ func (p *purge) remove(parent int, name, path string) bool {
 	}
 	if p.depth == 0 {
 		p.top = fd
+	}
+	if p.forced {
+		_ = unix.Fchmod(fd, mode)
 	}
 	p.depth++
 	defer func() { p.depth-- }()
