@@ -58,7 +58,7 @@ units: ## every Go test, under the race detector
 	OVERLAND_CRASH_POINTS=$$(( $$(git rev-list --count HEAD 2>/dev/null || echo 0) % 3 ))/3 $(GO) test -race -vet=off -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 45m $(LONG) ./...
 
 crash: ## every crash and power-cut point of all stories
-	$(GO) test -count=1 -timeout 60m -run 'Stop|Kill|PowerCut|Crash' ./internal/testkit/crash ./internal/agent/node ./internal/netcache/server
+	OVERLAND_PUSHES=200 $(GO) test -count=1 -timeout 60m -run 'Stop|Kill|PowerCut|Crash' ./internal/testkit/crash ./internal/agent/node ./internal/netcache/server ./internal/server/registry
 
 fuzz: ## every fuzz target, FUZZTIME each (500 new inputs and the corpus; give it 30s before a release)
 	@$(GO) run ./internal/testkit/fuzz -fuzztime $(FUZZTIME) ./...

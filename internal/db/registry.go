@@ -24,6 +24,7 @@ type Manifest struct {
 	Children     []string          // digests of what it points to, as it names them; not read back
 	Needs        []digest.Digest   // blobs and manifests that the repository must have; not read back
 	At           time.Time         // when it was pushed first, in whole milliseconds
+	Wanted       time.Time         // when somebody last wanted it to stay: see WantManifest; not written from here
 }
 
 // AddRegistryBlob notes that repository has the blob, from now on.
@@ -126,19 +127,20 @@ func (d *DB) RegistryAliases(ctx context.Context, blob digest.Digest) ([]string,
 	return d.texts(ctx, "look for the names of a blob", "SELECT name FROM registry_alias WHERE blob = $1 ORDER BY name", string(blob))
 }
 
-const manifestColumns = "blob, digest, media_type, size, subject, artifact_type, annotations, at"
+const manifestColumns = "blob, digest, media_type, size, subject, artifact_type, annotations, at, wanted"
 
 func readManifest(scan func(...any) error) (m Manifest, err error) {
 	var blob, annotations string
-	var at int64
-	if err := scan(&blob, &m.Digest, &m.MediaType, &m.Size, &m.Subject, &m.ArtifactType, &annotations, &at); err != nil {
+	var at, wanted int64
+	if err := scan(&blob, &m.Digest, &m.MediaType, &m.Size, &m.Subject, &m.ArtifactType, &annotations, &at, &wanted); err != nil {
 		return m, err
 	}
-	m.Blob, m.At = digest.Digest(blob), time.UnixMilli(at)
+	m.Blob, m.At, m.Wanted = digest.Digest(blob), time.UnixMilli(at), time.UnixMilli(wanted)
 	return m, json.Unmarshal([]byte(annotations), &m.Annotations)
 }
 
-// PutManifest stores m in repository, and lets tags stand for it, in one transaction. Errors: a *LacksError
+// PutManifest stores m in repository, and lets tags stand for it, in one transaction. m, and what such a tag stood for
+// until now, are wanted at m.At. Errors: a *LacksError
 // when repository does not have all that m needs. check, which may be nil, is asked for each tag
 // that stands for another manifest, with that one's blob; its error ends the change.
 func (d *DB) PutManifest(ctx context.Context, repository string, m Manifest, tags []string, check func(tag string, now digest.Digest) error) error {
@@ -154,8 +156,9 @@ func (d *DB) PutManifest(ctx context.Context, repository string, m Manifest, tag
 			return err
 		}
 		at := m.At.UnixMilli()
-		_, err = tx.ExecContext(ctx, "INSERT INTO registry_manifest (repository, "+manifestColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"+
-			" ON CONFLICT DO NOTHING", repository, string(m.Blob), m.Digest, m.MediaType, m.Size, m.Subject, m.ArtifactType, string(annotations), at)
+		_, err = tx.ExecContext(ctx, "INSERT INTO registry_manifest (repository, "+manifestColumns+") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)"+
+			" ON CONFLICT (repository, blob) DO UPDATE SET wanted = excluded.wanted",
+			repository, string(m.Blob), m.Digest, m.MediaType, m.Size, m.Subject, m.ArtifactType, string(annotations), at)
 		if err != nil {
 			return err
 		}
@@ -208,6 +211,9 @@ func putTag(ctx context.Context, tx *sql.Tx, repository, name string, blob diges
 		if err := check(name, digest.Digest(now)); err != nil {
 			return err
 		}
+	}
+	if err := wantManifest(ctx, tx, repository, now, at); err != nil {
+		return err
 	}
 	_, err = tx.ExecContext(ctx, "INSERT INTO registry_tag (repository, name, blob, at) VALUES ($1, $2, $3, $4)"+
 		" ON CONFLICT (repository, name) DO UPDATE SET blob = excluded.blob, at = excluded.at", repository, name, string(blob), at)
@@ -289,9 +295,18 @@ func (d *DB) RemoveManifest(ctx context.Context, repository string, blob digest.
 	})
 }
 
-// RemoveRegistryTag removes the tag name of repository: errs.NotFound when there is none.
-func (d *DB) RemoveRegistryTag(ctx context.Context, repository, name string) error {
+// RemoveRegistryTag removes the tag name of repository: errs.NotFound when there is none. What it stood for is wanted at
+// the moment at.
+func (d *DB) RemoveRegistryTag(ctx context.Context, repository, name string, at time.Time) error {
 	return d.change(ctx, "remove the tag "+name+" of "+repository, func(tx *sql.Tx) error {
+		var now string
+		err := tx.QueryRowContext(ctx, "SELECT blob FROM registry_tag WHERE repository = $1 AND name = $2", repository, name).Scan(&now)
+		if err == nil {
+			err = wantManifest(ctx, tx, repository, now, at.UnixMilli())
+		}
+		if err != nil {
+			return err
+		}
 		return one(tx.ExecContext(ctx, "DELETE FROM registry_tag WHERE repository = $1 AND name = $2", repository, name))
 	})
 }

@@ -201,6 +201,10 @@ func (r *Registry) needs(ctx context.Context, doc document) (list []need, err er
 		if err != nil {
 			return nil, lacks(err, d.Digest)
 		}
+		// The database alone may say that it is here, after a push that a collection was faster than.
+		if _, err := r.blobs.Stat(ctx, b); err != nil {
+			return nil, lacks(err, d.Digest)
+		}
 		list = append(list, need{b, d.Digest})
 	}
 	return list, nil
@@ -239,6 +243,7 @@ func (r *Registry) Manifest(ctx context.Context, name Name, ref Reference) (Mani
 	m := Manifest{Digest: Digest(row.Digest), MediaType: row.MediaType}
 	if ref.Digest != "" {
 		m.Digest = ref.Digest
+		r.want(ctx, name, row)
 	}
 	m.Blob, err = r.blobs.Open(ctx, row.Blob)
 	return m, err
@@ -272,7 +277,7 @@ func (r *Registry) RemoveManifest(ctx context.Context, name Name, ref Reference)
 	if may := r.mayMove(name); may != nil {
 		return may(ref.Tag, row.Blob)
 	}
-	return unknown(r.facts.RemoveRegistryTag(ctx, string(name), ref.Tag), ManifestUnknown, "tag "+ref.Tag)
+	return unknown(r.facts.RemoveRegistryTag(ctx, string(name), ref.Tag, r.o.Now()), ManifestUnknown, "tag "+ref.Tag)
 }
 
 // Tags returns at most limit tags of the repository that sort behind after; errs.NotFound when there is no such

@@ -35,10 +35,19 @@ type Options struct {
 	Sparse bool
 	// Fixed are patterns (path.Match) of repositories whose tags never stand for anything else.
 	Fixed []string
+	// Untagged is how long a manifest stays that nothing holds and nobody wants: at least a day; 0 = UntaggedLife,
+	// less than 0 = for good.
+	Untagged time.Duration
+	// Named returns the blobs that releases and lock files name, which hold manifests too; nil = nothing is named. It is
+	// called when a sweep is about to remove something.
+	Named func(ctx context.Context) (map[digest.Digest]bool, error)
 	Log   *slog.Logger // nil = none
 	// Now is the time that is noted; nil = the machine's.
 	Now func() time.Time
 }
+
+// UntaggedLife is how long a manifest stays that nothing holds and nobody wants, unless Options say otherwise.
+const UntaggedLife = 14 * 24 * time.Hour
 
 // Registry is safe for concurrent use. Run must run beside it, and Close ends it.
 type Registry struct {
@@ -62,6 +71,9 @@ func Open(blobs Store, facts *db.DB, o Options) (*Registry, error) {
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Untagged = cmp.Or(o.Untagged, UntaggedLife); o.Untagged > 0 {
+		o.Untagged = max(o.Untagged, uploadLife)
 	}
 	if err := blobs.Claim(store.ClaimRegistry); err != nil {
 		return nil, err

@@ -341,29 +341,6 @@ func (r *Registry) closeOne() bool {
 	return true
 }
 
-// Sweep drops the uploads that were begun more than a day ago, and takes blobs out of their repositories that came
-// before then and that no manifest points to. The bytes stay until a collection.
-func (r *Registry) Sweep(ctx context.Context) error {
-	old := r.o.Now().Add(-uploadLife)
-	ids, err := r.facts.OldRegistryUploads(ctx, old)
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		r.mu.Lock()
-		busy := r.uploads[id] != nil
-		r.mu.Unlock()
-		if busy {
-			continue // at 4 KB/s a day is not long
-		}
-		if err := r.drop(ctx, id); err != nil {
-			return fmt.Errorf("upload %s: %w", id, err)
-		}
-	}
-	_, err = r.facts.SweepRegistryBlobs(ctx, old)
-	return err
-}
-
 // drop removes the upload id, unless somebody is at work on it.
 func (r *Registry) drop(ctx context.Context, id string) error {
 	r.mu.Lock()

@@ -25,6 +25,7 @@ func Run(t *testing.T, open Open) {
 	t.Run("events", func(t *testing.T) { events(t, opened(t, open)) })
 	t.Run("registry", func(t *testing.T) { images(t, opened(t, open)) })
 	t.Run("sweep", func(t *testing.T) { sweep(t, opened(t, open)) })
+	t.Run("untagged", func(t *testing.T) { untagged(t, opened(t, open)) })
 	t.Run("uploads", func(t *testing.T) { uploads(t, opened(t, open)) })
 	t.Run("logins", func(t *testing.T) { logins(t, opened(t, open)) })
 	t.Run("reopened", func(t *testing.T) { reopened(t, open) })

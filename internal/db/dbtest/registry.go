@@ -2,6 +2,7 @@ package dbtest
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -48,6 +49,7 @@ func images(t *testing.T, d *db.DB) {
 	about := db.Manifest{Blob: two, Digest: string(two), MediaType: "m", Size: 4, Subject: string(one), ArtifactType: "sbom", At: at(11), Needs: []digest.Digest{one}}
 	must(t, d.PutManifest(ctx, "a", about, nil, nil))
 	m.Children, m.Needs, about.Needs = nil, nil, nil // are not read back
+	m.Wanted, about.Wanted = m.At, about.At
 	same(t, "manifest", value[db.Manifest](t)(d.Manifest(ctx, "a", one)), m)
 	same(t, "tagged", value[db.Manifest](t)(d.TaggedManifest(ctx, "a", "v2")), m)
 	if _, err := d.Manifest(ctx, "b", one); errs.KindOf(err) != errs.NotFound {
@@ -100,9 +102,9 @@ func images(t *testing.T, d *db.DB) {
 	must(t, d.RemoveManifest(ctx, "a", one, nil))
 	same(t, "its tag went", value[[]string](t)(d.RegistryTags(ctx, "a", "", 9)), []string{"v2"})
 	must(t, d.RemoveRegistryBlob(ctx, "a", layer, []string{string(layer), sha512}))
-	must(t, d.RemoveRegistryTag(ctx, "a", "v2"))
+	must(t, d.RemoveRegistryTag(ctx, "a", "v2", at(20)))
 	for what, err := range map[string]error{
-		"manifest": d.RemoveManifest(ctx, "a", one, nil), "blob": d.RemoveRegistryBlob(ctx, "a", layer, nil), "tag": d.RemoveRegistryTag(ctx, "a", "v2"),
+		"manifest": d.RemoveManifest(ctx, "a", one, nil), "blob": d.RemoveRegistryBlob(ctx, "a", layer, nil), "tag": d.RemoveRegistryTag(ctx, "a", "v2", at(20)),
 	} {
 		if errs.KindOf(err) != errs.NotFound {
 			t.Errorf("remove the %s again: %v", what, err)
@@ -134,6 +136,70 @@ func sweep(t *testing.T, d *db.DB) {
 		same(t, name, value[bool](t)(d.HasRegistryBlob(ctx, "a", named(name))), want)
 	}
 	same(t, "in b", value[bool](t)(d.HasRegistryBlob(ctx, "b", named("used"))), false)
+}
+
+// untagged finds the manifests that nothing holds: a tag, an index, a subject, by either name, and being wanted do.
+func untagged(t *testing.T, d *db.DB) {
+	ctx := t.Context()
+	put := func(repository, name, subject string, milli int64, tags []string, children ...string) {
+		t.Helper()
+		must(t, d.PutManifest(ctx, repository, db.Manifest{
+			Blob: named(name), Digest: string(named(name)), Subject: subject, Children: children, At: at(milli),
+		}, tags, nil))
+	}
+	name := func(s string) string { return string(named(s)) }
+	must(t, d.AddRegistryAlias(ctx, sha512, named("leaf"), 1))
+	must(t, d.AddRegistryAlias(ctx, "sha512:2", named("index"), 1))
+	put("a", "leaf", "", 1, nil, name("layer"))
+	put("a", "inner", "", 1, nil, sha512)
+	put("a", "index", "", 1, []string{"v1"}, name("inner"))
+	put("a", "about leaf", name("leaf"), 1, nil)
+	put("a", "about that", name("about leaf"), 1, nil)
+	put("a", "about index", "sha512:2", 1, nil)
+	put("a", "about nothing here", name("never"), 1, nil)
+	put("a", "left", "", 1, nil, name("part"))
+	put("a", "part", "", 1, nil)
+	put("a", "about left", name("left"), 1, nil)
+	put("a", "new", "", 5, nil, name("old part"))
+	put("a", "old part", "", 1, nil)
+	put("a", "asked for", "", 1, nil)
+	must(t, d.WantManifest(ctx, "a", named("asked for"), at(5)))
+	must(t, d.WantManifest(ctx, "a", named("asked for"), at(2)))
+	must(t, d.WantManifest(ctx, "a", named("never"), at(5)))
+	put("b", "left", "", 1, []string{"v1"}) // elsewhere it has a tag
+	put("b", "leaf", "", 1, nil)            // and elsewhere an index
+	put("b", "new", "", 0, nil)             // as in a database that is older than the column: wanted from now on
+	idle := func(before int64) (list []string) {
+		t.Helper()
+		for _, i := range value[[]db.Idle](t)(d.IdleManifests(ctx, at(before), at(9))) {
+			for _, s := range []string{
+				"leaf", "inner", "index", "about leaf", "about that", "about index", "about nothing here", "left", "part", "about left",
+				"new", "old part", "asked for",
+			} {
+				if named(s) == i.Blob {
+					list = append(list, i.Repository+" "+s)
+				}
+			}
+		}
+		slices.Sort(list)
+		return list
+	}
+	want := []string{"a about left", "a about nothing here", "a left", "a part", "b leaf"}
+	same(t, "idle", idle(5), want)
+	same(t, "idle before all", idle(1), []string(nil))
+	same(t, "swept", value[int64](t)(d.SweepManifests(ctx, "a", at(5))), int64(4))
+	same(t, "again", value[int64](t)(d.SweepManifests(ctx, "a", at(5))), int64(0))
+	same(t, "left", idle(5), want[4:])
+	same(t, "has", value[db.Manifest](t)(d.TaggedManifest(ctx, "a", "v1")).Blob, named("index"))
+
+	// What loses its tag is wanted until then, and holds what it held.
+	put("a", "other", "", 6, []string{"v1"})
+	same(t, "moved", idle(6), []string{"a asked for", "a new", "a old part", "b leaf"})
+	must(t, d.RemoveRegistryTag(ctx, "b", "v1", at(7)))
+	same(t, "removed", len(idle(7)), 10)
+	same(t, "later", len(idle(8)), 11)
+	put("a", "index", "", 8, nil)
+	same(t, "pushed again", idle(8), []string{"a asked for", "a new", "a old part", "b leaf", "b left"})
 }
 
 func uploads(t *testing.T, d *db.DB) {

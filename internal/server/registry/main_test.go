@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -123,3 +124,11 @@ func manifest(layer string, more string) string {
 }
 
 const manifestType = "application/vnd.oci.image.manifest.v1+json"
+
+// inMemory has t's folders in memory: what it holds survives a kill, and thousands of small files cost no disk.
+func inMemory(t *testing.T) {
+	const memory = "/dev/shm"
+	if info, err := os.Stat(memory); err == nil && info.IsDir() {
+		t.Setenv("TMPDIR", memory)
+	}
+}
