@@ -119,9 +119,9 @@ func (h *hops) near() error {
 }
 
 // leave removes from a redirect what is for the host of the first request alone: another port is
-// another host.
+// another host, and so is one without TLS.
 func leave(req, first *http.Request) {
-	if req.URL.Host != first.URL.Host {
+	if req.URL.Host != first.URL.Host || req.URL.Scheme == "http" && first.URL.Scheme == "https" {
 		for _, name := range []string{"Authorization", "Cookie"} {
 			req.Header.Del(name)
 		}

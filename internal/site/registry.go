@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"overland/internal/auth"
 	"overland/internal/db"
+	"overland/internal/digest"
 	"overland/internal/ecosystem/oci"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -28,8 +30,11 @@ type RegistryOptions struct {
 	Sparse  bool     // a manifest may point to what its repository does not have
 	Fixed   []string // patterns of repositories whose tags never move
 
+	Untagged time.Duration // how long a manifest stays that nothing holds; 0 = registry.UntaggedLife, less = for good
+
 	Mirrors []Mirror // other registries whose images are pulled through this one
 	Unnamed string   // the one of Mirrors whose images docker asks for, under their names alone; "" = none
+	Logins  string   // a file with logins for Mirrors, as oci.ReadLogin takes it; only where Private; "" = none
 }
 
 // Mirror is another registry whose images are mirrored.
@@ -47,9 +52,18 @@ type images struct {
 	mirrored *registryface.Mirrored
 }
 
-// openImages opens the registry whose bytes are in blobs. known is the site's database.
-func openImages(blobs *storedir.Store, known *db.DB, o Options) (*images, error) {
-	r, err := registry.Open(blobs, known, registry.Options{Delete: o.Images.Delete, Sparse: o.Images.Sparse, Fixed: o.Images.Fixed, Log: o.Log})
+// openImages opens the registry of the site in dir, whose bytes are in blobs. known is the site's database.
+func openImages(dir string, blobs *storedir.Store, known *db.DB, o Options) (*images, error) {
+	r, err := registry.Open(blobs, known, registry.Options{
+		Delete: o.Images.Delete, Sparse: o.Images.Sparse, Fixed: o.Images.Fixed, Untagged: o.Images.Untagged, Log: o.Log,
+		Named: func(ctx context.Context) (map[digest.Digest]bool, error) {
+			tags, err := blobs.Tags(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return named(ctx, dir, blobs, tags)
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -74,11 +88,23 @@ func (o RegistryOptions) open(up *origin.Client) (*oci.Protocol, error) {
 	if len(o.Mirrors) == 0 {
 		return nil, nil
 	}
+	if o.Logins != "" && !o.Private {
+		return nil, errs.Hint(errs.Errorf(errs.Invalid, "logins: what is fetched with a login is not for everybody"), "set pull: accounts")
+	}
 	var list []oci.Registry
 	up.Roots = map[string]*x509.CertPool{}
 	for _, m := range o.Mirrors {
 		m.URL = cmp.Or(m.URL, "https://"+m.Name)
-		list = append(list, oci.Registry{Name: m.Name, URL: m.URL})
+		r := oci.Registry{Name: m.Name, URL: m.URL}
+		if o.Logins != "" {
+			r.Login = func() (oci.Login, bool, error) { return oci.ReadLogin(o.Logins, m.Name, m.URL) }
+			if _, ok, err := r.Login(); err != nil {
+				return nil, err
+			} else if !ok {
+				r.Login = nil // it may stand at an address without TLS
+			}
+		}
+		list = append(list, r)
 		if m.Certificate == "" {
 			continue
 		}

@@ -262,7 +262,7 @@ func TestWhoMayPull(t *testing.T) {
 		{true, false, true, http.StatusForbidden},
 		{true, false, false, http.StatusForbidden},
 	} {
-		i, err := openImages(openDepot(t, dir), known, Options{Images: RegistryOptions{Private: c.private}})
+		i, err := openImages(dir, openDepot(t, dir), known, Options{Images: RegistryOptions{Private: c.private}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -117,7 +117,7 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 		return errors.Join(err, plain.Close())
 	}
 	defer func() { err = errors.Join(err, known.Close()) }()
-	images, err := openImages(s.depot, known, o)
+	images, err := openImages(s.Dir, s.depot, known, o)
 	if err != nil {
 		return errors.Join(fmt.Errorf("registry: %w", err), plain.Close())
 	}

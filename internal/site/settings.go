@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
 
 	"overland/internal/ecosystem"
 	"overland/internal/fsx"
@@ -40,8 +43,10 @@ type RegistrySettings struct {
 	Delete     string   // refused or allowed
 	Incomplete string   // refused or allowed
 	Fixed      []string // patterns of repositories
+	Untagged   string   // "14d" or forever
 	Mirrors    map[string]MirrorSettings
 	Unnamed    string // of Mirrors: whose images have no registry in their name
+	Logins     string // a file, below the site's directory if it is relative, with logins for Mirrors
 }
 
 // MirrorSettings are the settings of another registry whose images are mirrored.
@@ -53,11 +58,20 @@ type MirrorSettings struct {
 // Options returns what s says of the site in dir.
 func (s RegistrySettings) Options(dir string) RegistryOptions {
 	o := RegistryOptions{Private: s.Pull == pullAccounts, Delete: s.Delete == allowed, Sparse: s.Incomplete == allowed, Fixed: s.Fixed, Unnamed: s.Unnamed}
-	for _, name := range slices.Sorted(maps.Keys(s.Mirrors)) {
-		m := Mirror{Name: name, URL: s.Mirrors[name].URL, Certificate: s.Mirrors[name].Certificate}
-		if m.Certificate != "" && !filepath.IsAbs(m.Certificate) {
-			m.Certificate = filepath.Join(dir, m.Certificate)
+	if days, err := strconv.Atoi(strings.TrimSuffix(s.Untagged, "d")); err == nil { // its form was checked
+		o.Untagged = time.Duration(days) * 24 * time.Hour
+	} else if s.Untagged != "" {
+		o.Untagged = -1
+	}
+	below := func(file string) string {
+		if file == "" || filepath.IsAbs(file) {
+			return file
 		}
+		return filepath.Join(dir, file)
+	}
+	o.Logins = below(s.Logins)
+	for _, name := range slices.Sorted(maps.Keys(s.Mirrors)) {
+		m := Mirror{Name: name, URL: s.Mirrors[name].URL, Certificate: below(s.Mirrors[name].Certificate)}
 		o.Mirrors = append(o.Mirrors, m)
 	}
 	return o
@@ -131,6 +145,7 @@ var (
 	registryForm    = regexp.MustCompile(`^[a-z0-9]+([.-][a-z0-9]+)*(:[0-9]{1,5})?$`)
 	registryURLForm = regexp.MustCompile(`^https?://[^\s/?#@]+/?$`)
 	fileForm        = regexp.MustCompile(`^\S.*$`)
+	untaggedForm    = regexp.MustCompile(`^([1-9][0-9]{0,3}d|forever)$`)
 	upstreamForm    = regexp.MustCompile(`^\S.*$`)
 )
 
@@ -169,11 +184,15 @@ func registryKeys() []yamlfile.Key[RegistrySettings] {
 			[]string{refused, allowed}, func(s *RegistrySettings) *string { return &s.Incomplete }),
 		yamlfile.List("fixedTags", "repository", "Repositories whose tags stand for what they stood for first, for good: a name, or a pattern with * for a part of one.",
 			repositoryForm, "write it like live/wallet or live/*", func(s *RegistrySettings) *[]string { return &s.Fixed }),
+		yamlfile.Text("untagged", "How long a manifest stays that nothing holds and nobody asks for: 14d without it, or forever.", untaggedForm,
+			"write it like 14d, or forever", func(s *RegistrySettings) *string { return &s.Untagged }),
 		yamlfile.Table("mirrors", "Other registries whose images are pulled through this one, by the name that images have after them.", registryForm,
 			"write it like hub.example or hub.example:5000", mirrorKeys(), mirrorURL("A registry, by its address."),
 			func(s *RegistrySettings) *map[string]MirrorSettings { return &s.Mirrors }),
 		yamlfile.Text("dockerMirrors", "The one of mirrors whose images docker pulls through this site as its registry-mirrors.", registryForm,
 			"write it like hub.example", func(s *RegistrySettings) *string { return &s.Unnamed }),
+		yamlfile.Text("logins", "A file in the form of docker's config.json with logins for mirrors; it needs pull: accounts.", fileForm,
+			"write a path", func(s *RegistrySettings) *string { return &s.Logins }),
 	}
 }
 

@@ -45,7 +45,7 @@ func TestSettings(t *testing.T) {
 			},
 		},
 		Registry: site.RegistrySettings{
-			Pull: "anyone", Delete: "refused", Incomplete: "refused", Fixed: []string{"live/*"}, Unnamed: "hub.example",
+			Pull: "anyone", Delete: "refused", Incomplete: "refused", Fixed: []string{"live/*"}, Untagged: "14d", Unnamed: "hub.example", Logins: "auth.json",
 			Mirrors: map[string]site.MirrorSettings{
 				"hub.example":      {URL: "https://registry.hub.example"},
 				"own.example:5000": {URL: "https://10.0.0.9:5000", Certificate: "own.crt"},

@@ -25,30 +25,31 @@ const (
 	longestPass = 16 << 10 // bytes; a server takes no longer line of a header, and thousands are held
 )
 
-// passes are what registries give everybody who asks: they want to see one with each request.
+// passes are what registries give who asks, everybody or who has a login: they want to see one with each request.
 type passes struct {
 	client *origin.Client
+	logins map[string]func() (Login, bool, error) // by the registry's name; nil = there is none
 
 	mu   sync.Mutex
-	held map[string]pass // by address and repository
+	held map[string]pass // by the registry's name and repository: two may stand at one address, one of them with a login
 }
 
 type pass struct {
-	text string // "" = none is wanted
+	text string // the value of Authorization; "" = none is wanted
 	end  time.Time
 }
 
-// get returns the pass with which everybody may pull the repository name of the registry at address; "" = none is
-// wanted.
-func (p *passes) get(ctx context.Context, address, name string) (string, error) {
-	key := address + "/" + name
+// get returns what is sent as Authorization to pull from the repository name of the registry called from, which is at
+// address; "" = nothing is wanted.
+func (p *passes) get(ctx context.Context, from, address, name string) (string, error) {
+	key := from + "/" + name
 	p.mu.Lock()
 	held, ok := p.held[key]
 	p.mu.Unlock()
 	if ok && time.Now().Before(held.end) {
 		return held.text, nil
 	}
-	fresh, err := p.ask(ctx, address, name)
+	fresh, err := p.ask(ctx, from, address, name)
 	if err != nil {
 		return "", err
 	}
@@ -62,19 +63,30 @@ func (p *passes) get(ctx context.Context, address, name string) (string, error) 
 }
 
 // ask finds out whether the registry wants a pass, and where it is given.
-func (p *passes) ask(ctx context.Context, address, name string) (pass, error) {
+func (p *passes) ask(ctx context.Context, from, address, name string) (pass, error) {
 	none := pass{end: time.Now().Add(openFor)}
 	a, err := p.client.Get(ctx, origin.Request{URL: address + "/v2/", Whole: true, Page: true, Limit: answerLimit})
 	if err != nil {
 		return pass{}, err
 	}
 	defer a.Close()
-	realm, service := "", ""
+	realm, service, basic := "", "", false
 	for _, text := range a.Header.Values("Www-Authenticate") {
 		kind, rest, _ := strings.Cut(text, " ")
 		if strings.EqualFold(kind, "Bearer") {
 			fields := parameters(rest)
 			realm, service = fields["realm"], fields["service"]
+		}
+		basic = basic || strings.EqualFold(kind, "Basic")
+	}
+	var login Login
+	if read := p.logins[from]; read != nil && a.Status == http.StatusUnauthorized {
+		var ok bool
+		if login, ok, err = read(); err != nil {
+			return pass{}, err
+		}
+		if ok && realm == "" && basic {
+			return pass{login.basic(), none.end}, nil
 		}
 	}
 	switch {
@@ -93,13 +105,20 @@ func (p *passes) ask(ctx context.Context, address, name string) (pass, error) {
 	}
 	q.Set("scope", "repository:"+name+":pull")
 	u.RawQuery = q.Encode()
-	return p.fetch(ctx, address, u.String())
+	return p.fetch(ctx, address, u, login)
 }
 
-// fetch gets a pass from where the registry at address says that it is given.
-func (p *passes) fetch(ctx context.Context, address, from string) (pass, error) {
+// fetch gets a pass from where the registry at address says that it is given, for login, or for everybody.
+func (p *passes) fetch(ctx context.Context, address string, from *url.URL, login Login) (pass, error) {
 	begun := time.Now()
-	a, err := p.client.Get(ctx, origin.Request{URL: from, Named: address, Limit: answerLimit})
+	r := origin.Request{URL: from.String(), Named: address, Limit: answerLimit}
+	if login != (Login{}) {
+		if from.Scheme != "https" && !loopback(from.Hostname()) {
+			return pass{}, errs.Errorf(errs.Untrusted, "%s: passes are given at %.200q: no login is sent there, it is not over TLS", httpx.Redacted(address), from.Host)
+		}
+		r.Header = http.Header{"Authorization": {login.basic()}}
+	}
+	a, err := p.client.Get(ctx, r)
 	if err != nil {
 		return pass{}, err
 	}
@@ -121,7 +140,7 @@ func (p *passes) fetch(ctx context.Context, address, from string) (pass, error) 
 	if got.Expires > 0 && got.Expires < int(time.Hour/time.Second) {
 		life = time.Duration(got.Expires) * time.Second
 	}
-	return pass{text, begun.Add(life - passMargin)}, nil
+	return pass{"Bearer " + text, begun.Add(life - passMargin)}, nil
 }
 
 // parameters reads what follows the scheme of a challenge: realm="…",service="…" (RFC 9110 §11.2).

@@ -47,7 +47,10 @@ func TestHostilePasses(t *testing.T) {
 	} {
 		p := passes{client: client}
 		answer, realm = c.answer, c.realm
-		got, err := p.get(t.Context(), s.URL, "app")
+		got, err := p.get(t.Context(), "hub.example", s.URL, "app")
+		if c.want != "" {
+			c.want = "Bearer " + c.want
+		}
 		if got != c.want || (err == nil) != (c.kind == errs.Internal) || err != nil && errs.KindOf(err) != c.kind {
 			t.Errorf("%s, %.40s: a pass of %d bytes, %v", c.realm, c.answer, len(got), err)
 		}

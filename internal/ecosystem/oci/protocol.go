@@ -9,8 +9,10 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
@@ -31,12 +33,16 @@ const Name = "oci"
 const (
 	ProofDigest   = "oci-digest"   // the bytes are those that the request named
 	ProofManifest = "oci-manifest" // of a tag: its registry says so, over TLS
+	ProofList     = "oci-list"     // of tags or referrers: its registry says so, over TLS
 )
 
 // Registry is one that is mirrored.
 type Registry struct {
 	Name string // as images are called after it: "hub.example", "hub.example:5000"
 	URL  string // where it is; "" = https://NAME
+	// Login returns the login with which it is asked, or ok = there is none; nil = there is none. It is called when a
+	// login is needed, so that one that is changed counts at once.
+	Login func() (l Login, ok bool, err error)
 }
 
 // Protocol is safe for concurrent use.
@@ -53,7 +59,7 @@ var (
 // New returns the protocol for these registries, which asks with client. Errors: Invalid for one that has no such
 // name or address.
 func New(client *origin.Client, registries ...Registry) (*Protocol, error) {
-	p := &Protocol{at: map[string]string{}, passes: passes{client: client}}
+	p := &Protocol{at: map[string]string{}, passes: passes{client: client, logins: map[string]func() (Login, bool, error){}}}
 	for _, r := range registries {
 		if !hostForm.MatchString(r.Name) {
 			return nil, errs.Errorf(errs.Invalid, "a registry called %.100q: write it like hub.example or hub.example:5000", r.Name)
@@ -65,7 +71,11 @@ func New(client *origin.Client, registries ...Registry) (*Protocol, error) {
 		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 			return nil, errs.Errorf(errs.Invalid, "the address of the registry %s: write it like https://hub.example", r.Name)
 		}
+		if r.Login != nil && u.Scheme != "https" && !loopback(u.Hostname()) {
+			return nil, errs.Errorf(errs.Invalid, "the registry %s: a login is sent over TLS alone, not to %s", r.Name, r.URL)
+		}
 		p.at[r.Name] = strings.TrimRight(r.URL, "/")
+		p.passes.logins[r.Name] = r.Login
 	}
 	return p, nil
 }
@@ -75,6 +85,11 @@ var (
 	nameForm = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagForm  = regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`)
 )
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
 
 const (
 	nameLimit = 255     // bytes
@@ -96,6 +111,28 @@ func (p *Protocol) Manifest(from, name, ref string) (record.Item, error) {
 func (p *Protocol) Blob(from, name, d string) (record.Item, error) {
 	return p.ItemOf(from + "/" + name + "/blobs/" + d)
 }
+
+// TagsPage is how many tags are asked for at once.
+const TagsPage = 1000
+
+// Tags returns the Item of a page of the tags in a repository of the registry from: those behind the tag last.
+func (p *Protocol) Tags(from, name, last string) (record.Item, error) {
+	key := from + "/" + name + "/" + tagsList
+	if last != "" {
+		key += afterTag + last
+	}
+	return p.ItemOf(key)
+}
+
+// Referrers returns the Item of the index of what is about d in a repository of the registry from.
+func (p *Protocol) Referrers(from, name, d string) (record.Item, error) {
+	return p.ItemOf(from + "/" + name + "/referrers/" + d)
+}
+
+const (
+	tagsList = "tags/list"
+	afterTag = "?last="
+)
 
 // Item implements record.Protocol.
 func (p *Protocol) Item(r *http.Request) (record.Item, error) {
@@ -120,8 +157,11 @@ func parse(key string) (q request, ok bool) {
 		return q, false
 	}
 	switch q.noun {
-	case "blobs":
+	case "blobs", "referrers":
 		return q, q.hash() != nil
+	case "tags":
+		list, last, more := strings.Cut(q.ref, afterTag)
+		return q, list == "list" && more == tagForm.MatchString(last)
 	case "manifests":
 		return q, q.hash() != nil || tagForm.MatchString(q.ref)
 	}
@@ -158,11 +198,20 @@ func (p *Protocol) ItemOf(key string) (record.Item, error) {
 	it := record.Item{
 		Protocol: Name, Key: key, Upstream: fmt.Sprintf("%s/v2/%s/%s/%s", at, q.name, q.noun, q.ref), Limit: blobLimit, HTML: true, Header: http.Header{},
 	}
-	if q.noun == "manifests" {
-		it.Limit, it.HTML = store.ManifestLimit, false
-		it.Mutable = q.hash() == nil
-		it.AtOnce = it.Mutable
-		it.Header["Accept"] = []string{strings.Join(manifests, ", ")}
+	if q.noun == "blobs" {
+		return it, nil
+	}
+	it.Limit, it.HTML = store.ManifestLimit, false
+	it.Mutable = q.noun != "manifests" || q.hash() == nil
+	it.AtOnce = it.Mutable
+	it.Header["Accept"] = []string{strings.Join(manifests, ", ")}
+	if q.noun == "tags" {
+		_, last, more := strings.Cut(it.Upstream, afterTag)
+		it.Upstream = fmt.Sprintf("%s/v2/%s/%s?n=%d", at, q.name, tagsList, TagsPage)
+		if more {
+			it.Upstream += "&last=" + last
+		}
+		it.Header["Accept"] = []string{"application/json"}
 	}
 	return it, nil
 }
@@ -179,10 +228,10 @@ func (p *Protocol) Locate(ctx context.Context, it record.Item, _ record.Lookup) 
 	if !ok {
 		return it, errs.Errorf(errs.Invalid, "oci: %.300q", it.Key)
 	}
-	pass, err := p.passes.get(ctx, p.at[q.from], q.name)
+	pass, err := p.passes.get(ctx, q.from, p.at[q.from], q.name)
 	if err == nil && pass != "" {
 		it.Header = it.Header.Clone()
-		it.Header.Set("Authorization", "Bearer "+pass)
+		it.Header.Set("Authorization", pass)
 	}
 	return it, err
 }
@@ -193,7 +242,7 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 	if !ok {
 		return lockfile.Proof{}, errs.Errorf(errs.Invalid, "oci: %.300q", it.Key)
 	}
-	if h := q.hash(); h != nil {
+	if h := q.hash(); h != nil && q.noun != "referrers" {
 		if _, err := io.Copy(h, body); err != nil {
 			return lockfile.Proof{}, err
 		}
@@ -207,10 +256,37 @@ func (p *Protocol) Check(_ context.Context, it record.Item, body io.ReadSeeker, 
 	if err != nil {
 		return lockfile.Proof{}, err
 	}
+	if q.noun == "tags" || q.noun == "referrers" {
+		if !isList(q.noun, b) {
+			return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "it is not a list of %s", q.noun)
+		}
+		return lockfile.Proof{Kind: ProofList, Value: string(digest.Of(b))}, nil
+	}
 	if MediaType(b, "") == "" {
 		return lockfile.Proof{}, errs.Errorf(errs.Untrusted, "it is not a manifest")
 	}
 	return lockfile.Proof{Kind: ProofManifest, Value: string(digest.Of(b))}, nil
+}
+
+func isList(noun string, b []byte) bool {
+	if noun == "referrers" {
+		return MediaType(b, "") == ocispec.MediaTypeImageIndex
+	}
+	_, err := ReadTags(b)
+	return err == nil
+}
+
+// ReadTags returns the tags in b, the answer to Tags, sorted, without those that no client could ask for.
+func ReadTags(b []byte) ([]string, error) {
+	var list struct {
+		Name *string  `json:"name"`
+		Tags []string `json:"tags"`
+	}
+	if store.CheckDocument(b) != nil || json.Unmarshal(b, &list) != nil || list.Name == nil {
+		return nil, errs.Errorf(errs.Untrusted, "it is not a list of tags")
+	}
+	slices.Sort(list.Tags)
+	return slices.DeleteFunc(slices.Compact(list.Tags), func(t string) bool { return !tagForm.MatchString(t) }), nil
 }
 
 // MediaType returns the media type of the manifest b: as it says itself, else said, which its registry called it, else

@@ -173,6 +173,11 @@ func (c *call) tags(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return c.listTags(w, r, list, n)
+}
+
+// listTags answers with the first n tags of list, which are more if there are more.
+func (c *call) listTags(w http.ResponseWriter, r *http.Request, list []string, n int) error {
 	if len(list) > n {
 		if list = list[:n]; n > 0 {
 			next(w, fmt.Sprintf("%s/%s/tags/list", Prefix, c.name), list[n-1], n, nil)

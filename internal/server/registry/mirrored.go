@@ -1,17 +1,23 @@
 package registry
 
 import (
+	"context"
+	"encoding/json"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/opencontainers/image-spec/specs-go"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
 	"overland/internal/auth"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/oci"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/lockfile"
 	"overland/internal/record"
 	"overland/internal/registry"
 )
@@ -90,6 +96,10 @@ func (c *call) mirrored(w http.ResponseWriter, r *http.Request, noun string, to 
 			return err
 		}
 		return c.foreignBlob(w, r, it, ref)
+	case noun == "tags" && ref == "list":
+		return c.foreignTags(w, r, to)
+	case noun == "referrers":
+		return c.foreignReferrers(w, r, to, ref)
 	}
 	return errs.Errorf(errs.NotFound, "of %s, images alone are mirrored here", to.from)
 }
@@ -102,24 +112,106 @@ func unserved(err error, code registry.Code) error {
 	return err
 }
 
-func (c *call) foreignManifest(w http.ResponseWriter, r *http.Request, it record.Item, ref string) error {
+// mostForeign is how many tags of a repository of another registry are listed.
+const mostForeign = 100_000
+
+// document returns the bytes of an item, which are not many; errs.NotFound for one that its registry does not have.
+func (m *Mirrored) document(ctx context.Context, it record.Item) ([]byte, lockfile.Entry, error) {
+	e, blob, err := m.Getter.Get(ctx, m.Protocol, it)
+	if err == nil && !e.Exists() {
+		err = record.Gone(e)
+	}
+	if err != nil {
+		return nil, e, err
+	}
+	defer blob.Close()
+	b, err := fsx.Read(blob, "manifest", registry.ManifestLimit)
+	return b, e, err
+}
+
+// foreignTags answers with the tags of a repository, all of which are fetched: a registry may give fewer at once than it
+// is asked for, or all of them again.
+func (c *call) foreignTags(w http.ResponseWriter, r *http.Request, to foreign) error {
+	n, err := limit(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	end, err := c.f.place(r)
+	if err != nil {
+		return err
+	}
+	defer end()
+	m, after := c.f.o.Mirrored, r.URL.Query().Get("last")
+	var list []string
+	for last := ""; len(list) < mostForeign; {
+		it, err := m.Protocol.Tags(to.from, to.name, last)
+		if err != nil {
+			return err
+		}
+		b, _, err := m.document(r.Context(), it)
+		if err != nil {
+			return unserved(err, registry.NameUnknown)
+		}
+		page, err := oci.ReadTags(b)
+		if err != nil {
+			return err
+		}
+		page = slices.DeleteFunc(page, func(t string) bool { return t <= last })
+		if len(page) == 0 {
+			break
+		}
+		list, last = append(list, page...), page[len(page)-1]
+	}
+	list = slices.DeleteFunc(list, func(t string) bool { return t <= after })
+	return c.listTags(w, r, list, n)
+}
+
+// foreignReferrers answers with what is about a manifest: as its registry says it, or, where that does not have the API, as
+// the tag for it does.
+func (c *call) foreignReferrers(w http.ResponseWriter, r *http.Request, to foreign, d string) error {
 	end, err := c.f.place(r)
 	if err != nil {
 		return err
 	}
 	defer end()
 	m := c.f.o.Mirrored
-	e, blob, err := m.Getter.Get(r.Context(), m.Protocol, it)
-	if err == nil && !e.Exists() {
-		err = record.Gone(e)
+	var b []byte
+	it, err := m.Protocol.Referrers(to.from, to.name, d)
+	if err == nil {
+		b, _, err = m.document(r.Context(), it)
 	}
-	if err != nil {
-		return unserved(err, registry.ManifestUnknown)
+	if errs.KindOf(err) == errs.NotFound {
+		if it, err = m.Protocol.Manifest(to.from, to.name, strings.Replace(d, ":", "-", 1)); err == nil {
+			b, _, err = m.document(r.Context(), it)
+		}
 	}
-	defer blob.Close()
-	b, err := fsx.Read(blob, "manifest", registry.ManifestLimit)
+	index := ocispec.Index{Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageIndex, Manifests: []ocispec.Descriptor{}}
+	switch {
+	case errs.KindOf(err) == errs.NotFound: // nothing is about it
+	case err != nil:
+		return err
+	case oci.MediaType(b, "") != ocispec.MediaTypeImageIndex: // a tag that looks like one
+	default:
+		if err := json.Unmarshal(b, &index); err != nil {
+			return errs.Errorf(errs.Unavailable, "referrers of %s: %w", d, err)
+		}
+	}
+	if t := r.URL.Query().Get("artifactType"); t != "" {
+		w.Header().Set("Oci-Filters-Applied", "artifactType")
+		index.Manifests = slices.DeleteFunc(index.Manifests, func(m ocispec.Descriptor) bool { return m.ArtifactType != t })
+	}
+	return give(w, r, ocispec.MediaTypeImageIndex, index)
+}
+
+func (c *call) foreignManifest(w http.ResponseWriter, r *http.Request, it record.Item, ref string) error {
+	end, err := c.f.place(r)
 	if err != nil {
 		return err
+	}
+	defer end()
+	b, e, err := c.f.o.Mirrored.document(r.Context(), it)
+	if err != nil {
+		return unserved(err, registry.ManifestUnknown)
 	}
 	mediaType := oci.MediaType(b, e.MediaType)
 	if mediaType == "" {

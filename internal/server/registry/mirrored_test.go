@@ -3,6 +3,7 @@ package registry_test
 import (
 	"context"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,15 +11,20 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/auth"
 	"overland/internal/cache"
 	"overland/internal/cache/cachetest"
 	"overland/internal/digest"
 	"overland/internal/ecosystem/oci"
+	"overland/internal/errs"
 	"overland/internal/origin"
 	domain "overland/internal/registry"
 	"overland/internal/server/registry"
@@ -28,18 +34,24 @@ import (
 // hub is a registry over HTTPS that wants passes, with the image public/app:v1 in it, behind a gate.
 type hub struct {
 	*httptest.Server
-	manifest, layer string        // of the image
-	blob            string        // digest of the layer
-	requests        atomic.Int64  // for the layer
-	half            chan struct{} // a request for the layer gets its first half, and the rest when this is closed; nil = at once
-	dead            atomic.Bool   // nothing is answered
+	manifest, layer string                 // of the image
+	blob            string                 // digest of the layer
+	requests        atomic.Int64           // for the layer
+	half            chan struct{}          // a request for the layer gets its first half, and the rest when this is closed; nil = at once
+	dead            atomic.Bool            // nothing is answered
+	old             atomic.Bool            // it does not know of referrers
+	all             atomic.Bool            // it gives all tags, whatever it is asked for
+	leads           atomic.Pointer[string] // where requests for the layer are led; nil = nowhere
+	mu              sync.Mutex
+	shown           map[string]bool // what was sent as Authorization, and where: "/v2/token Basic …"
+	b               *bench
 }
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
 	b := newBench(t, domain.Options{})
 	ann := "ann:" + b.account(t, "ann", auth.Grant{Action: auth.Push, Pattern: "**"})
-	h := &hub{layer: strings.Repeat("layer ", 1<<17)}
+	h := &hub{layer: strings.Repeat("layer ", 1<<17), shown: map[string]bool{}, b: b}
 	b.push(t, ann, "public/app", "{}")
 	h.blob = b.push(t, ann, "public/app", h.layer)
 	h.manifest = manifest(h.blob, "")
@@ -57,6 +69,20 @@ func newHub(t *testing.T) *hub {
 	h.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h.dead.Load() {
 			panic(http.ErrAbortHandler)
+		}
+		h.mu.Lock()
+		h.shown[r.URL.Path+" "+r.Header.Get("Authorization")] = true
+		h.mu.Unlock()
+		if h.old.Load() && strings.Contains(r.URL.Path, "/referrers/") {
+			http.NotFound(w, r)
+			return
+		}
+		if h.all.Load() && strings.HasSuffix(r.URL.Path, "/tags/list") {
+			r.URL.RawQuery = ""
+		}
+		if to := h.leads.Load(); to != nil && strings.HasSuffix(r.URL.Path, h.blob) {
+			http.Redirect(w, r, *to, http.StatusTemporaryRedirect)
+			return
 		}
 		if strings.HasSuffix(r.URL.Path, h.blob) {
 			h.requests.Add(1)
@@ -76,13 +102,17 @@ func newHub(t *testing.T) *hub {
 }
 
 // mirror returns a registry that mirrors h for everybody as hub.example, and for accounts as closed.example.
-func (h *hub) mirror(t *testing.T, o domain.Options) *bench {
+func (h *hub) mirror(t *testing.T, o domain.Options, logins ...func() (oci.Login, bool, error)) *bench {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(h.Certificate())
 	return newBench(t, o, func(dir string, blobs *storedir.Store, o *registry.Options) {
 		up := &origin.Client{Dir: dir, Roots: map[string]*x509.CertPool{strings.TrimPrefix(h.URL, "https://"): roots}, Tries: 1}
-		p, err := oci.New(up, oci.Registry{Name: "hub.example", URL: h.URL}, oci.Registry{Name: "closed.example:5000", URL: h.URL})
+		list := []oci.Registry{{Name: "hub.example", URL: h.URL}, {Name: "closed.example:5000", URL: h.URL}}
+		for _, l := range logins {
+			list[0].Login = l
+		}
+		p, err := oci.New(up, list...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +164,8 @@ func TestMirrored(t *testing.T) {
 		{"public/own/manifests/v1", ann, 200, ours},
 		{"public/app/manifests/v1", ann, 404, ""}, // it begins like ours
 		{"live/app/manifests/v1", ann, 404, ""},   // so could this
-		{"hub.example/public/app/tags/list", ann, 404, ""},
+		{"hub.example/public/none/tags/list", ann, 404, ""},
+		{"hub.example/other/app/tags/list", ann, 403, ""},
 		{"hub.example/public/app/blobs/uploads/", ann, 404, ""},
 		{"hub.example/../app/manifests/v1", ann, 400, ""},
 	} {
@@ -268,5 +299,128 @@ func TestAMirrorsNameIsNotOurs(t *testing.T) {
 		if got := b.do(t, "GET", "/v2/hub.example/public/app/manifests/v1"+ns, "", ""); got.status != http.StatusOK || got.body != h.manifest {
 			t.Errorf("pulled with %q: %d %s", ns, got.status, got.body)
 		}
+	}
+}
+
+// The tags of a mirrored repository come in pages, also of a registry that gives all of them each time; what is about an
+// image too, also of one that knows no referrers; both when it is down.
+func TestMirroredLists(t *testing.T) {
+	h := newHub(t)
+	h.all.Store(true)
+	bob := "bob:" + h.b.account(t, "bob", auth.Grant{Action: auth.Push, Pattern: "**"})
+	subject := string(digest.Of([]byte(h.manifest)))
+	for tag, kind := range map[string]string{"sbom": "application/spdx+json", "sig": "signature"} {
+		m := manifest(h.blob, fmt.Sprintf(`"artifactType":%q,"subject":{"mediaType":%q,"digest":%q,"size":%d},`, kind, manifestType, subject, len(h.manifest)))
+		if got := h.b.do(t, "PUT", "/v2/public/app/manifests/"+tag, bob, m, "Content-Type", manifestType); got.status != http.StatusCreated {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+	}
+	b := h.mirror(t, domain.Options{})
+	for _, c := range []struct{ query, want, link string }{
+		{"", `["sbom","sig","v1"]`, ""},
+		{"?n=2", `["sbom","sig"]`, "</v2/hub.example/public/app/tags/list?last=sig&n=2>; rel=\"next\""},
+		{"?n=2&last=sig", `["v1"]`, ""},
+		{"?n=0", `[]`, ""},
+	} {
+		got := b.do(t, "GET", "/v2/hub.example/public/app/tags/list"+c.query, "", "")
+		if want := `{"name":"hub.example/public/app","tags":` + c.want + `}`; got.status != http.StatusOK || got.body != want || got.header.Get("Link") != c.link {
+			t.Errorf("tags%s: %d %s, %s", c.query, got.status, got.body, got.header.Get("Link"))
+		}
+	}
+	about := func(of, query string, want ...string) {
+		t.Helper()
+		got := b.do(t, "GET", "/v2/hub.example/public/app/referrers/"+of+query, "", "")
+		var index ocispec.Index
+		if err := json.Unmarshal([]byte(got.body), &index); err != nil || got.status != http.StatusOK || got.header.Get("Content-Type") != ocispec.MediaTypeImageIndex {
+			t.Fatalf("%d %s, %v", got.status, got.body, err)
+		}
+		var kinds []string
+		for _, d := range index.Manifests {
+			kinds = append(kinds, d.ArtifactType)
+		}
+		if slices.Sort(kinds); !slices.Equal(kinds, want) || (got.header.Get("Oci-Filters-Applied") != "") != (query != "") {
+			t.Errorf("about %.20s%s: %v, %v", of, query, kinds, got.header)
+		}
+	}
+	about(subject, "", "application/spdx+json", "signature")
+	about(subject, "?artifactType=signature", "signature")
+	about(h.blob, "")
+	h.old.Store(true)
+	other := string(digest.Of([]byte("an image")))
+	index := fmt.Sprintf(`{"schemaVersion":2,"manifests":[{"mediaType":%q,"digest":%q,"size":%d,"artifactType":"x"}]}`, manifestType, subject, len(h.manifest))
+	if got := h.b.do(t, "PUT", "/v2/public/app/manifests/"+strings.Replace(other, ":", "-", 1), bob, index, "Content-Type", ocispec.MediaTypeImageIndex); got.status != http.StatusCreated {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	about(other, "", "x")
+	about(string(digest.Of([]byte("another"))), "")
+	h.dead.Store(true)
+	about(subject, "", "application/spdx+json", "signature")
+	about(other, "", "x")
+	if got := b.do(t, "GET", "/v2/hub.example/public/app/tags/list", "", ""); got.status != http.StatusOK {
+		t.Errorf("tags of a registry that is down: %d", got.status)
+	}
+	if got := b.do(t, "GET", "/v2/hub.example/public/other/tags/list", "", ""); got.status != http.StatusServiceUnavailable {
+		t.Errorf("tags that are not here: %d", got.status)
+	}
+}
+
+// A login goes to where the registry that it is for gives passes, and to nobody else, whoever is led where; one that does
+// not hold is told of, and not shown.
+func TestALoginForAMirroredRegistry(t *testing.T) {
+	h := newHub(t)
+	token := h.b.account(t, "site", auth.Grant{Action: auth.Pull, Pattern: "closed/**"})
+	bob := "bob:" + h.b.account(t, "bob", auth.Grant{Action: auth.Push, Pattern: "**"})
+	h.b.push(t, bob, "closed/app", "{}")
+	h.b.push(t, bob, "closed/app", h.layer)
+	h.b.do(t, "PUT", "/v2/closed/app/manifests/v1", bob, h.manifest, "Content-Type", manifestType)
+	var elsewhere sync.Map
+	cdn := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		elsewhere.Store(r.URL.Path, r.Header.Get("Authorization"))
+		_, _ = io.WriteString(w, h.layer)
+	}))
+	defer cdn.Close()
+	var password atomic.Pointer[string]
+	wrong := "wrong-password"
+	password.Store(&wrong)
+	b := h.mirror(t, domain.Options{}, func() (oci.Login, bool, error) { return oci.Login{Name: "site", Password: *password.Load()}, true, nil })
+	path := "/v2/hub.example/closed/app/"
+	if got := b.do(t, "GET", path+"manifests/v1", "", ""); got.status < 400 || strings.Contains(got.body, wrong) || strings.Contains(fmt.Sprint(got.header), wrong) {
+		t.Errorf("with a wrong login: %d %s", got.status, got.body)
+	}
+	password.Store(&token)
+	if got := b.do(t, "GET", path+"manifests/v1", "", ""); got.status != http.StatusOK || got.body != h.manifest {
+		t.Fatalf("with the login as it is now: %d %s", got.status, got.body)
+	}
+	to := cdn.URL + "/layer"
+	h.leads.Store(&to)
+	b.do(t, "GET", path+"blobs/"+h.blob, "", "") // it may refuse the certificate there
+	elsewhere.Range(func(k, v any) bool {
+		if v != "" {
+			t.Errorf("%s elsewhere was sent %s", k, v)
+		}
+		return true
+	})
+	h.leads.Store(nil)
+	if got := b.do(t, "GET", path+"blobs/"+h.blob, "", ""); got.status != http.StatusOK || got.body != h.layer {
+		t.Errorf("the layer: %d", got.status)
+	}
+	all := "all:" + b.account(t, "all", auth.Grant{Action: auth.Pull, Pattern: "**"})
+	if got := b.do(t, "GET", "/v2/closed/app/manifests/v1?ns=closed.example:5000", all, ""); got.status == http.StatusOK {
+		t.Error("the login of a registry is used for another one at the same address")
+	}
+	basic := 0
+	for shown := range h.shown {
+		if at, login, _ := strings.Cut(shown, " "); strings.HasPrefix(login, "Basic") {
+			if basic++; at != "/v2/token" {
+				t.Errorf("the login was sent to %s", at)
+			}
+		}
+	}
+	if basic != 2 {
+		t.Errorf("%d logins were sent, not the wrong and the right one", basic)
+	}
+	up := &origin.Client{}
+	if _, err := oci.New(up, oci.Registry{Name: "hub.example", URL: "http://hub.example", Login: func() (oci.Login, bool, error) { return oci.Login{}, false, nil }}); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("a login without TLS: %v", err)
 	}
 }

@@ -26,7 +26,7 @@ var setUp string
 // Start makes a host whose /etc has the files etc beside what Debian puts there, by path below /etc. It needs root.
 func Start(t testing.TB, etc map[string]string) *Host {
 	t.Helper()
-	packages, dir := fetch(t), t.TempDir()
+	packages, dir := fetch(t, programs...), t.TempDir()
 	for name, text := range etc {
 		path := filepath.Join(dir, "etc", name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {

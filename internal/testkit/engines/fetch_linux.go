@@ -11,12 +11,18 @@ import (
 // programs are the packages, without the libraries that they need.
 var programs = []string{"docker.io", "podman", "buildah"}
 
-// fetch returns a folder with the packages, unpacked, and of what they need all that this machine lacks.
-func fetch(t testing.TB) string {
+// Registry returns the registry of the distribution project as Debian has it, a program that runs without being installed.
+func Registry(t testing.TB) string {
+	t.Helper()
+	return filepath.Join(fetch(t, "docker-registry"), "usr", "bin", "docker-registry")
+}
+
+// fetch returns a folder with the packages names, unpacked, and of what they need all that this machine lacks.
+func fetch(t testing.TB, names ...string) string {
 	t.Helper()
 	top := strings.TrimSpace(run(t, "", "go", "env", "GOMOD"))
 	cache := filepath.Join(filepath.Dir(top), ".cache", "engines")
-	dir := filepath.Join(cache, "root")
+	dir := filepath.Join(cache, strings.Join(names, "+"))
 	if _, err := os.Stat(dir); err == nil {
 		return dir
 	}
@@ -33,7 +39,7 @@ func fetch(t testing.TB) string {
 	}
 	asApt := []string{"apt-get", "download", "-q"}
 	download := asApt
-	for line := range strings.Lines(run(t, tmp, append([]string{"apt-get", "-s", "install", "--no-install-recommends"}, programs...)...)) {
+	for line := range strings.Lines(run(t, tmp, append([]string{"apt-get", "-s", "install", "--no-install-recommends"}, names...)...)) {
 		// "Inst podman (4.3.1 …)", and with "[1.0]" before the version for one that would be upgraded.
 		if f := strings.Fields(line); len(f) > 2 && f[0] == "Inst" && !strings.HasPrefix(f[2], "[") {
 			download = append(download, f[1])
