@@ -119,3 +119,52 @@ func TestAptAsItIs(t *testing.T) {
 		t.Errorf("%v\n%s\n%s\n%v", err, out, said, res.Problems)
 	}
 }
+
+// A command with sources of its own asks in a replay for the translations that were recorded, whatever languages the
+// settings and the locale of that machine name.
+func TestAptAsksForTheLanguagesThatWereRecorded(t *testing.T) {
+	key := pack.OpenPGP(time.Now().Add(-24 * time.Hour))
+	sum := func(text string) string { return fmt.Sprintf("%x %d", sha256.Sum256([]byte(text)), len(text)) }
+	const index = "Package: tea\nVersion: 1\nArchitecture: all\nMaintainer: a <a@a.invalid>\nDescription: tea\nFilename: pool/tea_1_all.deb\nSize: 3\nSHA256: 0\n\n"
+	text := func(lang string) string { return "Package: tea\nDescription-" + lang + ": tea\n\n" }
+	release := fmt.Sprintf("Codename: calm\nSuite: calm\nComponents: main\nArchitectures: all\nDate: %s\nSHA256:\n", time.Now().UTC().Add(-time.Hour).Format(time.RFC1123))
+	all := map[string]string{"main/binary-all/Packages": index}
+	for _, lang := range []string{"de", "en", "fr"} {
+		all["main/i18n/Translation-"+lang] = text(lang)
+	}
+	served := map[string]string{}
+	for name, text := range all {
+		release += " " + sum(text) + " " + name + "\n"
+		served["/calm/dists/calm/"+name] = text
+	}
+	served["/calm/dists/calm/InRelease"] = string(pack.ClearSign(key, release, nil))
+	srv := registry(t, served)
+	dir := t.TempDir()
+	files(t, dir, map[string]string{
+		"own.list": "deb [signed-by=" + dir + "/key.asc arch=all] https://one.invalid/calm calm main\n", "key.asc": pack.Armour(key), "none/empty": "",
+	})
+	settings := func(languages string) map[string]string {
+		return map[string]string{"apt.conf": "Dir::Etc::sourcelist \"" + dir + "/own.list\";\nDir::Etc::sourceparts \"/dev/null\";\nDir::Etc::parts \"" + dir + "/none\";\nAcquire::Languages " + languages + ";\n"}
+	}
+	machine := t.TempDir() // which the command of a replay does not see
+	t.Setenv("APT_CONFIG", filepath.Join(machine, "apt.conf"))
+	o, out := newOptions(t, `cd `+dir+`; apt-get -q -o Dir::Etc::sourcelist=`+dir+`/own.list update >&2 && ls "$(apt-config shell d Dir::State::lists/d | cut -d"'" -f2)" | sed -n 's/.*Translation-//p' | xargs`)
+	o = o.WithEtc(dir)
+	o.Read = []string{dir}
+	o.Upstream.Transport = trusting(t, srv)
+	said := &strings.Builder{}
+	o.Stderr = said
+	const want = "de en\n"
+	files(t, machine, settings(`{ "de"; "en"; }`))
+	res, err := session.Record(t.Context(), o)
+	if err != nil || out.String() != want || len(res.Problems) != 0 {
+		t.Fatalf("%v\n%q\n%s\n%v", err, out, said, res)
+	}
+	out.Reset()
+	files(t, machine, settings(`"fr"`))
+	o.Lock = res.Lock
+	res, err = session.Replay(t.Context(), o)
+	if err != nil || out.String() != want || len(res.Problems) != 0 {
+		t.Errorf("%v\n%q\n%s\n%v", err, out, said, res.Problems)
+	}
+}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/fsx"
+	"overland/internal/httpx"
 )
 
 // Setup writes into dir, an absolute path, what an apt needs to go through the proxy at base, and
@@ -29,9 +31,7 @@ func (p *Protocol) Setup(dir, base, ca, before string) ([]string, error) {
 	var b strings.Builder
 	// The recorder waits for its origin. What is set elsewhere counts: it is read later.
 	fmt.Fprintf(&b, "Acquire::http::Timeout %q;\nAcquire::https::Timeout %q;\n", patience, patience)
-	if _, err := os.Stat(before); err == nil { // apt itself passes over one that is not there
-		fmt.Fprintf(&b, "#include %q;\n", before)
-	}
+	b.WriteString(p.before(before))
 	settings := [][2]string{
 		{"Dir::Etc::sourcelist", sources},
 		{"Dir::Etc::sourceparts", "/dev/null"},
@@ -49,6 +49,7 @@ func (p *Protocol) Setup(dir, base, ca, before string) ([]string, error) {
 	for _, kv := range settings {
 		fmt.Fprintf(&b, "%s %q;\n", kv[0], kv[1])
 	}
+	b.WriteString(p.languages())
 	if err := os.WriteFile(sources, []byte(p.Sources()), fileMode); err != nil {
 		return nil, err
 	}
@@ -69,4 +70,47 @@ func (p *Protocol) hosts() (list []string) {
 	}
 	slices.Sort(list)
 	return list
+}
+
+// before returns the settings of the file that APT_CONFIG named so far. A replay's command may not see that file, and apt
+// fails when it cannot be included: it gets what is in it, unless that is a password.
+func (p *Protocol) before(file string) string {
+	if _, err := os.Stat(file); err != nil { // apt itself passes over one that is not there
+		return ""
+	}
+	if !p.locked {
+		return fmt.Sprintf("#include %q;\n", file)
+	}
+	const most = 64 << 10
+	b, err := fsx.ReadFile(file, most)
+	if text := string(b); err == nil && httpx.RedactedText(text) == text && !strings.Contains(text, "#include") {
+		return text + "\n"
+	}
+	return ""
+}
+
+// languages returns the setting of the languages whose translations were recorded, for sources that a command names
+// itself: what this machine's settings and its locale ask for is no part of the lock. "" when it is not known.
+func (p *Protocol) languages() string {
+	var list []string
+	for _, s := range p.sources {
+		said := s.Options["languages"]
+		if !p.locked || said == "" {
+			return ""
+		}
+		for lang := range strings.FieldsFuncSeq(said, func(r rune) bool { return r == ' ' || r == ',' }) {
+			if lang != "none" {
+				list = union(list, lang)
+			}
+		}
+	}
+	switch {
+	case len(p.sources) == 0:
+		return ""
+	case len(list) == 0:
+		return "#clear Acquire::Languages;\nAcquire::Languages \"none\";\n"
+	}
+	slices.Sort(list)
+	// What stands behind none is not asked for, such as what is read later.
+	return "#clear Acquire::Languages;\nAcquire::Languages { \"" + strings.Join(append(list, "none"), "\"; \"") + "\"; };\n"
 }
