@@ -38,7 +38,9 @@ func homes() []home {
 		{variable: "BUNDLE_USER_CACHE", below: "bundle"},
 		{variable: "GRADLE_USER_HOME", below: "gradle", user: ".gradle", settings: []string{"gradle.properties", "init.gradle", "init.gradle.kts", "init.d"}},
 
-		{variable: "YARN_CACHE_FOLDER", below: "yarn/cache", asked: true}, // unasked it would be a project's own for yarn 2 and later
+		{variable: "GRADLE_RO_DEP_CACHE", below: "gradle-read-only", asked: true}, // asked before its own caches
+		{variable: "UV_PYTHON_CACHE_DIR", below: "uv-python", asked: true},        // archives of Pythons, beside its cache
+		{variable: "YARN_CACHE_FOLDER", below: "yarn/cache", asked: true},         // unasked it would be a project's own for yarn 2 and later
 		{variable: "npm_config_store_dir", below: "pnpm/store", asked: true},
 		{variable: "NPM_CONFIG_STORE_DIR", below: "pnpm/store", asked: true},
 		{variable: "COREPACK_HOME", below: "corepack", asked: true},
