@@ -199,6 +199,12 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	if err != nil {
 		return nil, err
 	}
+	hide := []string{dir}
+	if keys, err := t.RootKeysDir(); err != nil {
+		return nil, err
+	} else if keys != "" {
+		hide = append(hide, keys)
+	}
 	path, err := filepath.Abs(o.lock)
 	if err == nil {
 		err = holdings.Note(dir, path, fsx.FS{})
@@ -206,7 +212,7 @@ func (o sessionOptions) session(t *term.Term, records bool) (*session.Options, e
 	return &session.Options{
 		Pins:  pins,
 		Store: depot, LockFile: path, Dir: home.Sessions.In(dir), Command: o.command, Environ: environ.Child(),
-		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: []string{dir},
+		Stdin: t.Stdin, Stdout: out, Stderr: t.Stderr, MachineCaches: o.machineCaches, Proofs: o.proofs, Hide: hide,
 		Reach: reach,
 	}, err
 }
