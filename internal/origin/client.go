@@ -93,6 +93,7 @@ func (c *Client) CloseIdleConnections() {
 type Request struct {
 	URL      string      // absolute; "" = nobody has it
 	Named    string      // the origin in whose document URL stands; "" = it was configured
+	Beyond   bool        // whoever names URL may reach the network through this machine, and nothing of the machine itself
 	Name     string      // its name in an error, when it has no URL
 	Fallback []string    // further URLs, asked in turn when those before say that there is no such thing
 	Method   string      // "" = GET

@@ -7,9 +7,11 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 // reach is how far away an address is. What an origin names, by a redirect or in a document, is never
@@ -80,8 +82,32 @@ func proxied(r *http.Request) bool {
 // hops sends the requests of a transfer, its redirects too.
 type hops struct {
 	t   *transfer
-	led bool  // the next address comes from an origin
-	at  reach // which is as near as this
+	led bool         // the next address comes from an origin
+	at  reach        // which is as near as this
+	own []netip.Addr // of this machine, when nothing of it may be asked
+}
+
+// newHops returns what sends the requests of t.
+func newHops(ctx context.Context, t *transfer) (*hops, error) {
+	h := &hops{t: t, led: t.r.Named != "" || t.r.Beyond}
+	if t.r.Named != "" {
+		h.at = reachOfOrigin(ctx, t.r.Named)
+	}
+	if !t.r.Beyond {
+		return h, nil
+	}
+	h.at = max(h.at, inside)
+	var err error
+	h.own, err = httpx.Addresses()
+	return h, err
+}
+
+// reachOf is how near ip is to whoever asks.
+func (h *hops) reachOf(ip netip.Addr) reach {
+	if slices.Contains(h.own, ip.Unmap().WithZone("")) {
+		return here
+	}
+	return reachOf(ip)
 }
 
 // RoundTrip implements http.RoundTripper. Nothing is sent over a connection that leads too near.
@@ -97,7 +123,7 @@ func (h *hops) RoundTrip(r *http.Request) (*http.Response, error) {
 			return
 		}
 		to, _ := netip.ParseAddrPort(c.Conn.RemoteAddr().String())
-		if at = reachOf(to.Addr()); led && at < h.at {
+		if at = h.reachOf(to.Addr()); led && at < h.at {
 			refused = true
 			_ = c.Conn.Close()
 		}
@@ -114,6 +140,10 @@ func (h *hops) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (h *hops) near() error {
+	if h.t.r.Beyond {
+		return errs.Hint(errs.Errorf(errs.Untrusted, "%s: is of this machine itself, and a command in a cell reaches nothing of it", h.t.name),
+			"where the command is meant to have it, let what is recorded ask for it first: overland record -- sh -c 'curl URL && overland build'")
+	}
 	return errs.Hint(errs.Errorf(errs.Untrusted, "%s: leads to an address that is nearer than itself", h.t.name),
 		"an origin names no service of this machine's or of its network: if this one may, configure what it leads to")
 }

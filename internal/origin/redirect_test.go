@@ -1,24 +1,32 @@
 package origin
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"overland/internal/errs"
+	"overland/internal/httpx"
 )
 
 func TestNothingLeadsFromHTTPSToHTTP(t *testing.T) {
 	tr := &transfer{url: "https://example.org/x", c: &Client{}}
 	from, _ := http.NewRequest(http.MethodGet, "https://example.org/x", nil)
 	to, _ := http.NewRequest(http.MethodGet, "http://example.org/x", nil)
-	if err := tr.client(t.Context()).CheckRedirect(to, []*http.Request{from}); errs.KindOf(err) != errs.Untrusted {
+	c, err := tr.client(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CheckRedirect(to, []*http.Request{from}); errs.KindOf(err) != errs.Untrusted {
 		t.Errorf("error %v", err)
 	}
 }
@@ -104,6 +112,45 @@ func TestAnOriginLeadsNowhereNearer(t *testing.T) {
 		if (err == nil) != ok || !ok && (errs.KindOf(err) != errs.Untrusted || asked.Load() != before) {
 			t.Errorf("a document names %s: %v, asked %d times", to, err, asked.Load()-before)
 		}
+	}
+}
+
+// Who may reach what is beyond this machine reaches nothing of the machine itself, by whatever name or address.
+func TestBeyondThisMachine(t *testing.T) {
+	own, err := httpx.Addresses()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := own[slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() })]
+	asked := 0
+	tr := &http.Transport{DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
+		asked++
+		host, _, _ := net.SplitHostPort(addr)
+		ip := map[string]netip.Addr{
+			"far.example": netip.MustParseAddr("192.0.2.77"), "in.example": netip.MustParseAddr("10.99.0.1"), "near.example": netip.MustParseAddr("127.0.0.1"),
+			"mine.example": mine, "meta.example": netip.MustParseAddr("169.254.169.254"),
+		}[host]
+		us, them := net.Pipe()
+		go func() {
+			defer them.Close()
+			if r, err := http.ReadRequest(bufio.NewReader(them)); err == nil {
+				_, _ = io.WriteString(them, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n"+r.Method[:2])
+			}
+		}()
+		return away{us, net.TCPAddrFromAddrPort(netip.AddrPortFrom(ip, 80))}, nil
+	}}
+	c := &Client{Transport: tr, Tries: 1, Dir: t.TempDir()}
+	for host, ok := range map[string]bool{"far.example": true, "in.example": true, "near.example": false, "mine.example": false, "meta.example": false, "localhost": false, "127.0.0.1:80": false} {
+		a, err := c.Get(t.Context(), Request{URL: "http://" + host + "/", Beyond: true})
+		if err == nil {
+			a.Close()
+		}
+		if (err == nil) != ok || !ok && (errs.KindOf(err) != errs.Untrusted || errs.HintOf(err) == "") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	if asked != 5 {
+		t.Errorf("%d connections, want one for each name", asked)
 	}
 }
 

@@ -81,7 +81,11 @@ func (t *transfer) once(w *httpx.Watchdog) error {
 		httpx.Forward(ctx, req.Header)
 		req = req.WithContext(httpx.AskWatched(ctx, req.Header))
 	}
-	res, err := t.client(ctx).Do(req)
+	client, err := t.client(ctx)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		err = httpx.RedactedError(err)
 		var cert *tls.CertificateVerificationError
@@ -276,16 +280,16 @@ func (t *transfer) page() error {
 	return errs.E(errs.Unavailable, fmt.Errorf("%s: %w", t.name, httpx.ErrPage))
 }
 
-func (t *transfer) client(ctx context.Context) *http.Client {
+func (t *transfer) client(ctx context.Context) (*http.Client, error) {
 	if t.r.Local && strings.HasPrefix(t.url, "file:///") {
 		return &http.Client{
 			Transport:     http.NewFileTransportFS(fsx.DirFS("/")),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // it is a folder
-		}
+		}, nil
 	}
-	h := &hops{t: t, led: t.r.Named != ""}
-	if h.led {
-		h.at = reachOfOrigin(ctx, t.r.Named)
+	h, err := newHops(ctx, t)
+	if err != nil {
+		return nil, err
 	}
 	return &http.Client{
 		Transport: h,
@@ -303,7 +307,7 @@ func (t *transfer) client(ctx context.Context) *http.Client {
 			leave(req, via[0])
 			return nil
 		},
-	}
+	}, nil
 }
 
 // postAgain makes req, which a redirected POST led to, that POST again: net/http makes it a GET,

@@ -28,6 +28,7 @@ type Item struct {
 	Once     bool        // not asked twice: what it does at the origin must not be done again
 	Body     []byte      // sent with a Method other than GET; part of Key through its digest
 	Named    string      // the origin in whose document Upstream stands; "" = it is the configured one
+	Beyond   bool        // who asks reaches nothing of this machine itself: see origin.Request
 	Fallback []string    // further URLs, asked in turn when the ones before answer "not found"
 	Unpacked bool        // the client wants what is packed in it, which Serve gives it; what is fetched and held is the same
 	Local    bool        // Upstream and Fallback are the operator's own words: file: URLs are read from the disk
@@ -37,7 +38,7 @@ type Item struct {
 // Request returns the request for it to its origin.
 func (it Item) Request() origin.Request {
 	return origin.Request{
-		URL: it.Upstream, Named: it.Named, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
+		URL: it.Upstream, Named: it.Named, Beyond: it.Beyond, Name: it.Key, Fallback: it.Fallback, Method: it.Method, Header: it.Header, Body: it.Body,
 		Limit: it.Limit, Page: it.HTML, Whole: it.Whole, Follow: it.Follow, Once: it.Once, Local: it.Local,
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"overland/internal/confine/cell"
 	"overland/internal/ecosystem"
+	"overland/internal/ecosystem/plain"
 	"overland/internal/fsx"
 )
 
@@ -38,7 +39,7 @@ func Nested(ctx context.Context, environ []string, o Options) error {
 		c.At = map[string]string{dir: own}
 		c.Environ = merge(c.Environ, apartSettings(dir, own))
 	}
-	var f forwarder
+	f := forwarder{first: []byte{plain.Beyond}}
 	if at, err := url.Parse(value(environ, "HTTP_PROXY")); err == nil && at.Host != "" {
 		c.ListenAt = at.Host // the same as outside: many files of the session name it
 		c.Listen = func(l net.Listener) ([]string, error) {
@@ -100,6 +101,7 @@ func variables(list []string) map[string]string {
 
 // forwarder connects the clients of a listener with an address.
 type forwarder struct {
+	first []byte                // what comes before a client's own bytes
 	met   func(client net.Conn) // before it is connected; nil = nobody is told
 	l     net.Listener
 	mu    sync.Mutex
@@ -140,6 +142,9 @@ func (f *forwarder) join(ctx context.Context, inner net.Conn, to string) {
 	}
 	defer f.forget(outer)
 	if !f.hold(outer) {
+		return
+	}
+	if _, err := outer.Write(f.first); err != nil {
 		return
 	}
 	var one sync.WaitGroup

@@ -32,6 +32,7 @@ import (
 const (
 	nobody   = 65534
 	isolated = "isolated" // a kind for program: a recording
+	nested   = "nested"   // and a command in a cell, in the session around
 )
 
 // TestMain also plays what a session starts, and a program that runs a session of its own:
@@ -61,6 +62,14 @@ func sessionIn(dir, kind, script string) int {
 	}
 	o := options(s, dir, script)
 	o.Lock, o.Stdout, o.Stderr = &lockfile.Lock{}, os.Stdout, os.Stderr
+	if kind == nested {
+		o.WorkDir, o.Own = dir, []string{dir}
+		if err := session.Nested(ctx, os.Environ(), o); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return 0
+	}
 	run := session.Record
 	if kind == session.Replaying {
 		run = session.Replay

@@ -30,6 +30,9 @@ const (
 func Server(h http.Handler) *http.Server {
 	s := admission.Server(h, header)
 	s.ReadHeaderTimeout, s.IdleTimeout = handshake, 0
+	s.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+		return context.WithValue(admission.ConnContext(ctx, c), connKey{}, c)
+	}
 	return s
 }
 
@@ -55,7 +58,7 @@ func NewProxy(k record.Getter, urls Protocol, ca *Authority, next http.Handler) 
 	p.inner.ErrorLog = log.New(io.Discard, "", 0) // a client that does not believe the authority says so itself
 	p.inner.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		if u, ok := c.(*unread); ok {
-			return context.WithValue(ctx, hostKey{}, u.host)
+			return context.WithValue(context.WithValue(ctx, connKey{}, u), hostKey{}, u.host)
 		}
 		return ctx
 	}
@@ -129,6 +132,7 @@ func (p *Proxy) answer(w http.ResponseWriter, r *http.Request) {
 		record.Refuse(w, r, p.getter, Name, err)
 		return
 	}
+	it.Beyond = isBeyond(r.Context())
 	if o, inner, ok := p.owned(r, it.Upstream); ok && it.Method == "" {
 		record.Answer(w, r, p.getter, o.protocol, inner, o.base)
 		return
@@ -159,7 +163,9 @@ func (p *Proxy) connect(w http.ResponseWriter, r *http.Request) {
 			return p.ca.certificate(strings.ToLower(host))
 		},
 	}
-	p.conns.add(&unread{Conn: tls.Server(&tunnel{conn, buf.Reader}, config), getter: p.getter, host: r.Host})
+	inner := &unread{Conn: tls.Server(&tunnel{conn, buf.Reader}, config), getter: p.getter, host: r.Host}
+	inner.beyond.Store(isBeyond(r.Context()))
+	p.conns.add(inner)
 }
 
 // tunneled serves a request that came through a tunnel.

@@ -2,12 +2,14 @@ package plain
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"overland/internal/errs"
 	"overland/internal/httpx"
@@ -21,12 +23,28 @@ const (
 	unreadEnd   = "\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
 )
 
+// Beyond is the first byte of a connection whose client is a command in a cell: it may ask for what is beyond this
+// machine, and for nothing of the machine itself. Neither HTTP nor TLS begins with it.
+const Beyond = 0
+
+// connKey is where the context of a request has the connection that it came on.
+type connKey struct{}
+
+// isBeyond reports whether the client of a request with this context is a command in a cell.
+func isBeyond(ctx context.Context) bool {
+	u, ok := ctx.Value(connKey{}).(*unread)
+	return ok && u.beyond.Load()
+}
+
 // unread is a client's connection that tells a getter of requests that cannot be read: the client gets
 // another answer than without us.
 type unread struct {
 	net.Conn
 	getter record.Getter
 	host   string // HOST:PORT of a tunnel; "" = the client names it
+
+	begun  bool        // something was read
+	beyond atomic.Bool // it began with Beyond, or came through a connection that did
 
 	mu   sync.Mutex
 	head []byte // what came since the last answer
@@ -57,6 +75,14 @@ func (u *unread) NetConn() net.Conn { return u.Conn }
 // Read implements net.Conn.
 func (u *unread) Read(b []byte) (int, error) {
 	n, err := u.Conn.Read(b)
+	if n > 0 && !u.begun {
+		if u.begun = true; b[0] == Beyond {
+			u.beyond.Store(true)
+			if n = copy(b, b[1:n]); n == 0 && err == nil {
+				n, err = u.Conn.Read(b)
+			}
+		}
+	}
 	const most = 4 << 10
 	u.mu.Lock()
 	defer u.mu.Unlock()
