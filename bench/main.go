@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"overland/internal/testkit/machine"
 )
@@ -21,10 +22,11 @@ func main() {
 	rounds := flag.Int("rounds", 3, "how often what is compared is repeated")
 	mbit := flag.Int64("mbit", 10, "what the slow link carries, in Mbit/s")
 	projects := flag.String("kinds", "", "of the kinds of projects, only those with a name that matches this regular expression")
+	limit := flag.Duration("limit", time.Hour, "how long one measurement may take before its programs are ended")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, *dir, *size<<20, *only, &bench{rounds: *rounds, mbit: *mbit, projects: *projects}); err != nil {
+	if err := run(ctx, *dir, *size<<20, *only, &bench{rounds: *rounds, mbit: *mbit, projects: *projects, limit: *limit}); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -39,6 +41,7 @@ type bench struct {
 	rounds   int    // how often each of two rivals runs, in turns
 	mbit     int64  // Mbit/s of the slow link
 	projects string // which kinds are measured: a regular expression
+	limit    time.Duration
 	table    table
 }
 
@@ -94,9 +97,20 @@ func run(ctx context.Context, dir string, size int64, only string, b *bench) (er
 			continue
 		}
 		fmt.Fprintln(os.Stderr, "measuring:", s.name)
-		if err := s.do(ctx); err != nil {
+		if err := within(ctx, b.limit, s.do); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}
 	return nil
+}
+
+// within runs do, whose programs end when it takes longer than limit: one that waits for nothing holds up the rest.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("it took longer than %v", limit))
+	defer cancel()
+	err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return err
 }
