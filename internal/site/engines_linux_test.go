@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,10 +18,12 @@ import (
 	"overland/internal/auth"
 	"overland/internal/digest"
 	ocimage "overland/internal/image"
+	"overland/internal/release"
 	registryface "overland/internal/server/registry"
 	"overland/internal/store"
 	storedir "overland/internal/store/dir"
 	"overland/internal/testkit/engines"
+	"overland/internal/volume"
 )
 
 // settingsOfEngines are files below /etc for people's container programs. Nothing is isolated: nothing is run.
@@ -90,6 +94,60 @@ func loadSaved(t *testing.T, h *engines.Host, dir, d string) {
 	}
 }
 
+// pullFromVolume seals the image with manifest d of the site in dir into a volume, out of which each program pulls it, as
+// `overland registry serve` gives it.
+func pullFromVolume(t *testing.T, h *engines.Host, dir, d string) {
+	t.Helper()
+	depot := openDepot(t, dir)
+	manifest, err := depot.Bytes(t.Context(), digest.Digest(d), store.ManifestLimit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m ocispec.Manifest
+	if err := json.Unmarshal(manifest, &m); err != nil {
+		t.Fatal(err)
+	}
+	desc := ocispec.Descriptor{MediaType: ocispec.MediaTypeImageManifest, Digest: digest.Digest(d), Size: int64(len(manifest))}
+	parts, err := store.Reach(t.Context(), depot, []ocispec.Descriptor{desc}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	index, err := store.MarshalIndex(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "app.volume")
+	_, err = volume.Seal(t.Context(), file, volume.Content{
+		Blobs: parts, Index: index, Open: func(d digest.Digest) (io.ReadCloser, error) { return depot.Open(t.Context(), d) },
+	}, volume.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := volume.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	r := &release.Release{App: "app", Version: "r1", Artifacts: []release.Artifact{{
+		Name: "node", Kind: release.KindImage, Platform: "linux/amd64", Blob: release.Blob{Digest: desc.Digest, Size: desc.Size},
+	}}}
+	images, err := registryface.NewCarried(t.Context(), v, []*release.Release{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(images)
+	defer s.Close()
+	name := strings.TrimPrefix(s.URL, "http://") + "/app/node:r1"
+	h.Do(t, "docker", "pull", "-q", name)
+	h.Do(t, "podman", "pull", "-q", "--tls-verify=false", name)
+	h.Do(t, "ctr", "images", "pull", "--plain-http", name)
+	for program, format := range map[string]string{"docker": "{{.Id}}", "podman": "sha256:{{.Id}}"} {
+		if out := strings.TrimSpace(h.Do(t, program, "image", "inspect", "--format", format, name)); out != string(m.Config.Digest) {
+			t.Errorf("%s has %s, not %s", program, out, m.Config.Digest)
+		}
+	}
+}
+
 // What people have for images works as it is: each pushes, and the next pulls what it pushed, of a site whose images are
 // for accounts. A release's tag stands, and nothing is copied for it.
 func TestEnginesPushAndPull(t *testing.T) {
@@ -119,7 +177,9 @@ func TestEnginesPushAndPull(t *testing.T) {
 		}
 	}
 	pushImage(t, h, staging+":one")
-	loadSaved(t, h, dir, strings.TrimSpace(h.Do(t, "skopeo", "inspect", "--format", "{{.Digest}}", "docker://"+staging+":one")))
+	made := strings.TrimSpace(h.Do(t, "skopeo", "inspect", "--format", "{{.Digest}}", "docker://"+staging+":one"))
+	loadSaved(t, h, dir, made)
+	pullFromVolume(t, h, dir, made)
 
 	h.Do(t, "docker", "pull", "-q", staging+":one")
 	h.Do(t, "docker", "create", "--name", "one", staging+":one", "x")
