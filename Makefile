@@ -90,7 +90,7 @@ $(TOOLS)/cosign: tools/cosign/go.mod tools/cosign/go.sum
 	$(GO) build -C tools/cosign -o $@ github.com/sigstore/cosign/v3/cmd/cosign
 
 deps: ## Debian packages that the tests use
-	@sh .ci/deps bubblewrap busybox-static cargo curl e2fsprogs faketime gcc git git-lfs iproute2 libc6-dev maven mmdebstrap musl openrc python3-pip qemu-system-x86 qemu-user-static runc skopeo systemd unzip util-linux wget xz-utils
+	@sh .ci/deps bubblewrap busybox-static cargo curl e2fsprogs faketime gcc git git-lfs iproute2 libc6-dev maven mmdebstrap musl openrc python3-pip qemu-system-x86 qemu-user-static runc skopeo systemd unzip util-linux wget xz-utils zstd
 
 benchdeps:
 	@sh .ci/deps apt-cacher-ng nginx strace

@@ -98,6 +98,7 @@ func TestFrozen(t *testing.T) {
 var frozen = map[string]string{
 	"tar":   "sha256:3722d89ce69a289339b0d61e970b4942b77ba92937a6ae2b4ea38591c88acf2d",
 	"layer": "sha256:bc59ac840187c5725785f30dbdc926a75b8500c015d4a083df778efb6ab34c1e",
+	"zstd":  "sha256:7501741d59c872015af4dc112cfeaae04869bca30253ea9616947fc6471df520",
 	"image": "sha256:3dba08a42c079e309b4ae55051118fb583ac9f2e45f3d4039d46fc5ad549ba34",
 }
 
@@ -441,5 +442,38 @@ func TestSkopeoTakesWhatWeTake(t *testing.T) {
 				t.Errorf("%s of %s: skopeo takes %q, we %q", host, tag, got, want)
 			}
 		}
+	}
+}
+
+// A layer that is packed with zstd has OCI's type, and goes into OCI's archives alone.
+func TestZstdIsSavedForOCI(t *testing.T) {
+	var s mem.Store
+	l, err := image.Zstd.PutLayer(t.Context(), &s, noon, sample)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l.MediaType != ocispec.MediaTypeImageLayerZstd || string(l.DiffID) != frozen["tar"] || string(l.Digest) != frozen["zstd"] {
+		t.Errorf("%+v", l)
+	}
+	desc := write(t, &s, "linux/arm/v7", l)
+	if err := image.Save(t.Context(), &s, desc, "wallet:r412", io.Discard); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "zstd") {
+		t.Errorf("docker gets it: %v", err)
+	}
+	dir := t.TempDir()
+	var b bytes.Buffer
+	if err := image.SaveIndex(t.Context(), &s, []ocispec.Descriptor{desc}, "wallet:r412", &b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "wallet.tar")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(dir, "to")
+	if out, err := exec.Command("skopeo", "--insecure-policy", "--override-os", "linux", "--override-arch", "arm", "--override-variant", "v7",
+		"copy", "--dest-decompress", "oci-archive:"+file, "dir:"+to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if tar, err := os.ReadFile(filepath.Join(to, l.DiffID.Encoded())); err != nil || digest.Of(tar) != l.DiffID {
+		t.Errorf("unpacked by skopeo: %v", err)
 	}
 }

@@ -19,7 +19,6 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -74,11 +73,21 @@ type Made struct {
 	DiffID             digest.Digest // of the tar
 }
 
+// PutLayer is Packing.PutLayer of a layer that is packed as usual, with Gzip.
+func PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer) error) (Made, error) {
+	return Gzip.PutLayer(ctx, s, at, fill)
+}
+
+// PutTar is Packing.PutTar of a layer that is packed as usual, with Gzip.
+func PutTar(ctx context.Context, s store.Blobs, r io.Reader) (Made, error) {
+	return Gzip.PutTar(ctx, s, r)
+}
+
 // PutLayer stores a layer of the members that fill adds, in their order. Equal members in equal order give
 // equal bytes. Folders above a member that were not added before it are root's, with mode 0755 and the time
 // at. Errors: Invalid for a member that no layer may have, and fill's own.
-func PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer) error) (Made, error) {
-	return put(ctx, s, func(w io.Writer) error {
+func (p Packing) PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer) error) (Made, error) {
+	return p.put(ctx, s, func(w io.Writer) error {
 		l := &Layer{tar: tar.NewWriter(w), time: at, have: map[string]Kind{".": Folder}}
 		if err := fill(l); err != nil {
 			return err
@@ -89,7 +98,7 @@ func PutLayer(ctx context.Context, s store.Blobs, at time.Time, fill func(*Layer
 
 // PutTar stores the tar r as a layer, as it is. What is in it is not looked at, but that it is a tar: the error for
 // another file is Invalid.
-func PutTar(ctx context.Context, s store.Blobs, r io.Reader) (Made, error) {
+func (p Packing) PutTar(ctx context.Context, s store.Blobs, r io.Reader) (Made, error) {
 	const enough = 64 << 10
 	b := bufio.NewReaderSize(r, enough)
 	beginning, err := b.Peek(enough)
@@ -102,18 +111,18 @@ func PutTar(ctx context.Context, s store.Blobs, r io.Reader) (Made, error) {
 	case err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
 		return Made{}, errs.Hint(errs.Errorf(errs.Invalid, "it is no tar: %w", err), "a layer is made of a tar that is not compressed")
 	}
-	return put(ctx, s, func(w io.Writer) error {
+	return p.put(ctx, s, func(w io.Writer) error {
 		_, err := io.Copy(w, b)
 		return err
 	})
 }
 
 // put stores what write writes, packed, as a layer.
-func put(ctx context.Context, s store.Blobs, write func(io.Writer) error) (Made, error) {
+func (p Packing) put(ctx context.Context, s store.Blobs, write func(io.Writer) error) (Made, error) {
 	r, w := io.Pipe()
 	sum, ended := digest.New(), make(chan error, 1)
 	go func() {
-		err := pack(w, sum, write)
+		err := p.pack(w, sum, write)
 		w.CloseWithError(err) // nil is the end
 		ended <- err
 	}()
@@ -125,17 +134,17 @@ func put(ctx context.Context, s store.Blobs, write func(io.Writer) error) (Made,
 	if err != nil {
 		return Made{}, fmt.Errorf("layer: %w", err)
 	}
-	return Made{Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: d, Size: size}, DiffID: sum.Digest()}, nil
+	return Made{Descriptor: ocispec.Descriptor{MediaType: p.MediaType(), Digest: d, Size: size}, DiffID: sum.Digest()}, nil
 }
 
 // pack packs what write writes to w, and writes it to sum as it is.
-func pack(w, sum io.Writer, write func(io.Writer) error) error {
-	packed, err := deflate.NewGzip(w)
+func (p Packing) pack(w, sum io.Writer, write func(io.Writer) error) error {
+	packed, err := p.writer(w)
 	if err != nil {
 		return err
 	}
 	if err := write(io.MultiWriter(packed, sum)); err != nil {
-		return err
+		return errors.Join(err, packed.Close())
 	}
 	return packed.Close()
 }

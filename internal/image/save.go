@@ -12,12 +12,14 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/digest"
+	"overland/internal/errs"
 	"overland/internal/store"
 )
 
 // Save writes the image whose manifest is desc as one tar file to w: an OCI image layout, with the document by
 // which `docker load` finds its way in it. So docker, podman, ctr and skopeo take the same file. name is what
-// it is called there: "wallet:r412". Equal images of one name give equal bytes.
+// it is called there: "wallet:r412". Equal images of one name give equal bytes. An image with a layer that docker does not read
+// is errs.Invalid.
 func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name string, w io.Writer) error {
 	config, parts, err := read(ctx, s, desc)
 	if err != nil {
@@ -34,6 +36,10 @@ func Save(ctx context.Context, s store.Store, desc ocispec.Descriptor, name stri
 		Layers   []string
 	}{{Config: blobPath(parts[0].Digest), RepoTags: []string{name}}}
 	for _, l := range parts[1:] {
+		if l.MediaType == ocispec.MediaTypeImageLayerZstd {
+			return errs.Hint(errs.Errorf(errs.Invalid, "%s has a layer that is packed with zstd, which docker load does not read", name),
+				"write it in the OCI form (--for oci, or build --out oci:FOLDER), push it to a registry, or build it without compress: zstd")
+		}
 		docker[0].Layers = append(docker[0].Layers, blobPath(l.Digest))
 	}
 	if err := a.layout(named(desc, name)); err != nil {

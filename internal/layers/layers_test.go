@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"archive/xz":                0,
 	"clock":                     0,
 	"deflate":                   0,
+	"zstd":                      0,
 	"digest":                    0,
 	"environ":                   0,
 	"errs":                      0,

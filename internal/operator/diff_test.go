@@ -68,11 +68,15 @@ func explained(t *testing.T, p *operator.Operator, version, libc string, r []byt
 		return release.Blob{Digest: d, Size: int64(len(b))}
 	}
 	var layers []image.Step
-	for _, b := range [][]byte{r, root(t, map[string]string{"libc6": libc}, file("etc/.wh.gone", 0))} {
-		blob := put(b)
-		made := image.Made{Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: blob.Digest, Size: blob.Size}, DiffID: blob.Digest}
-		layers = append(layers, image.Step{Made: made})
+	below := put(r)
+	layers = append(layers, image.Step{Made: image.Made{
+		Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Digest: below.Digest, Size: below.Size}, DiffID: below.Digest,
+	}})
+	above, err := image.Zstd.PutTar(t.Context(), p.Depot(), bytes.NewReader(root(t, map[string]string{"libc6": libc}, file("etc/.wh.gone", 0))))
+	if err != nil {
+		t.Fatal(err)
 	}
+	layers = append(layers, image.Step{Made: above})
 	w, err := image.Put(t.Context(), p.Depot(), image.Image{Platform: "linux/amd64", Created: noon, Layers: layers, Run: run})
 	if err != nil {
 		t.Fatal(err)

@@ -125,10 +125,10 @@ func wallet(t *testing.T) (inspect.Depot, digest.Digest) {
 	put("node", release.KindBinary, program)
 	put("note", release.KindFile, []byte("a text"))
 	var steps []image.Step
-	for _, layer := range [][]byte{root, tarred(t, map[string]string{
+	for i, layer := range [][]byte{root, tarred(t, map[string]string{
 		"var/lib/dpkg/status.d/.wh.tea": "", "etc/app/": "", "lib/apk/db/installed": "C:Q1x\nP:musl\nV:1.2.5-r10\nA:x86_64\no:musl\nF:lib\nR:ld.so\n\nP:libcrypto3\nV:3.5.0-r0\nA:x86_64\no:openssl\n\n",
 	})} {
-		made, err := image.PutTar(t.Context(), s, bytes.NewReader(layer))
+		made, err := []image.Packing{image.Gzip, image.Zstd}[i].PutTar(t.Context(), s, bytes.NewReader(layer))
 		if err != nil {
 			t.Fatal(err)
 		}

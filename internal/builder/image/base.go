@@ -8,7 +8,6 @@ import (
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
 	"overland/internal/builder"
-	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -26,10 +25,14 @@ type packed struct {
 
 const maxNote = 4 << 10 // bytes
 
-// base returns the layer of the root file system of, which is packed once.
-func (b *Builder) base(ctx context.Context, of builder.Built) (image.Made, error) {
-	note := filepath.Join(b.o.Cache, of.Digest.Encoded()+".json")
-	if made, ok := b.noted(ctx, note, of.Digest); ok {
+// base returns the layer of the root file system of, which is packed once in each way.
+func (b *Builder) base(ctx context.Context, of builder.Built, as image.Packing) (image.Made, error) {
+	name := of.Digest.Encoded()
+	if as != image.Gzip {
+		name += "." + string(as)
+	}
+	note := filepath.Join(b.o.Cache, name+".json")
+	if made, ok := b.noted(ctx, note, of.Digest, as); ok {
 		return made, nil
 	}
 	blob, err := b.o.Store.Open(ctx, of.Digest)
@@ -37,14 +40,14 @@ func (b *Builder) base(ctx context.Context, of builder.Built) (image.Made, error
 		return image.Made{}, err
 	}
 	defer blob.Close()
-	made, err := image.PutTar(ctx, b.o.Store, store.Once(blob))
+	made, err := as.PutTar(ctx, b.o.Store, store.Once(blob))
 	if err != nil {
 		return made, err
 	}
 	if made.DiffID != of.Digest {
 		return made, errs.Errorf(errs.Untrusted, "its bytes are %s: %w", made.DiffID, digest.ErrMismatch)
 	}
-	text, err := json.Marshal(packed{deflate.Encoder, of.Digest, made.Digest, made.Size})
+	text, err := json.Marshal(packed{as.Encoder(), of.Digest, made.Digest, made.Size})
 	if err != nil {
 		return made, err
 	}
@@ -56,10 +59,10 @@ func (b *Builder) base(ctx context.Context, of builder.Built) (image.Made, error
 }
 
 // noted returns the layer that a note names, if that is in the depot.
-func (b *Builder) noted(ctx context.Context, note string, tar digest.Digest) (image.Made, bool) {
+func (b *Builder) noted(ctx context.Context, note string, tar digest.Digest, as image.Packing) (image.Made, bool) {
 	text, err := fsx.ReadFile(note, maxNote)
 	var p packed
-	if err != nil || json.Unmarshal(text, &p) != nil || p.Encoder != deflate.Encoder || p.Tar != tar {
+	if err != nil || json.Unmarshal(text, &p) != nil || p.Encoder != as.Encoder() || p.Tar != tar {
 		return image.Made{}, false
 	}
 	if _, err := digest.Parse(string(p.Layer)); err != nil {
@@ -69,6 +72,6 @@ func (b *Builder) noted(ctx context.Context, note string, tar digest.Digest) (im
 		return image.Made{}, false
 	}
 	return image.Made{
-		Descriptor: ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayerGzip, Digest: p.Layer, Size: p.Size}, DiffID: tar,
+		Descriptor: ocispec.Descriptor{MediaType: as.MediaType(), Digest: p.Layer, Size: p.Size}, DiffID: tar,
 	}, true
 }

@@ -63,7 +63,7 @@ func (m *making) entry(ctx context.Context) (image.Made, error) {
 		words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
 	}
 	text := fmt.Sprintf(entryScript, strings.Join(words, " "))
-	return image.PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error {
+	return m.image.packing().PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error {
 		return l.Add(image.Entry{Name: entryPath, Mode: programMode, Size: int64(len(text)), Time: dated()}, strings.NewReader(text))
 	})
 }

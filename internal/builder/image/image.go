@@ -14,7 +14,6 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/builder"
-	"overland/internal/deflate"
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
@@ -84,7 +83,7 @@ func (b *Builder) Recipe(_ context.Context, j builder.Job) (builder.Recipe, erro
 		}
 		s.Needs[name] = of.Digest
 	}
-	return builder.Recipe{Builder: Name, Toolchain: deflate.Encoder, Settings: s}, nil
+	return builder.Recipe{Builder: Name, Toolchain: i.packing().Encoder(), Settings: s}, nil
 }
 
 // Build makes the image of j. What cannot be placed is an Invalid error.
@@ -111,6 +110,9 @@ func (b *Builder) Build(ctx context.Context, j builder.Job, r builder.Recipe, sr
 	const private = 0o600
 	return out, os.WriteFile(out.File, w.Manifest, private)
 }
+
+// packing is how the layers of i are packed.
+func (i *Image) packing() image.Packing { return image.Packing(i.Compress) }
 
 // labels returns what the image says of itself, by the names that the image specification gives.
 func labels(s settings) map[string]string {

@@ -3,7 +3,6 @@ package image_test
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/archive"
 	"overland/internal/builder"
 	"overland/internal/builder/image"
 	"overland/internal/digest"
@@ -186,10 +186,11 @@ func (b *bench) text(d digest.Digest, name string) string {
 		b.t.Fatal(err)
 	}
 	defer f.Close()
-	z, err := gzip.NewReader(f)
+	z, done, err := archive.Unpacked(f)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	defer done()
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
 		if err != nil {
@@ -209,10 +210,11 @@ func (b *bench) list(d digest.Digest) string {
 		b.t.Fatal(err)
 	}
 	defer f.Close()
-	z, err := gzip.NewReader(f)
+	z, done, err := archive.Unpacked(f)
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	defer done()
 	var out strings.Builder
 	for r := tar.NewReader(z); ; {
 		h, err := r.Next()
@@ -445,5 +447,32 @@ func existing(dir string) string {
 		if _, err := os.Stat(dir); err == nil {
 			return dir
 		}
+	}
+}
+
+// The same layers, packed another way: on request only, with a type of its own, and a base is packed once in each way.
+func TestLayersArePackedWithZstdOnRequest(t *testing.T) {
+	b := newBench(t, map[string]string{"deploy/motd": "hello"})
+	plain, gzipped, want := b.must(whole)
+	for range 2 { // the second time from the note of the base
+		c, packed, all := b.must(whole + "      compress: zstd\n")
+		if !slices.Equal(all, want) || !slices.Equal(c.RootFS.DiffIDs, plain.RootFS.DiffIDs) {
+			t.Errorf("%q of %v, want %q of %v", all, c.RootFS.DiffIDs, want, plain.RootFS.DiffIDs)
+		}
+		for i, l := range packed {
+			if l.MediaType != ocispec.MediaTypeImageLayerZstd || gzipped[i].MediaType != ocispec.MediaTypeImageLayerGzip || l.Digest == gzipped[i].Digest {
+				t.Errorf("layer %d: %+v, and %+v", i, l, gzipped[i])
+			}
+		}
+	}
+	if notes, err := filepath.Glob(filepath.Join(existing(b.dir), "layers", "*.json")); err != nil || len(notes) != 2 {
+		t.Errorf("%v %v", notes, err)
+	}
+	built, err := b.build(whole+"      compress: zstd\n", "linux/arm64")
+	if err != nil || !strings.HasPrefix(built[0].Toolchain, "zstd/") {
+		t.Errorf("%+v %v", built, err)
+	}
+	if _, err := b.build(whole+"      compress: xz\n", "linux/arm64"); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("xz: %v", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"overland/internal/appfile"
 	"overland/internal/appfile/yamlfile"
+	"overland/internal/image"
 )
 
 // Key is this builder's key in overland.yaml.
@@ -30,6 +31,7 @@ type Image struct {
 	StopSignal string
 	// OtherPrograms, AnyProgram or "", says whether the first argument of a container may name a program to be run in place of Entrypoint.
 	OtherPrograms string
+	Compress      string            `json:",omitempty"` // how layers are packed: an image.Packing
 	Args          map[string]string // defaults of {{.Args.NAME}}, by name
 }
 
@@ -83,6 +85,8 @@ func Keys() yamlfile.Builder {
 			func(i *Image) *map[string]string { return &i.Labels }),
 		yamlfile.Text("stop-signal", "The signal that asks it to end; SIGTERM when left out.", signalPattern, "written like SIGINT",
 			func(i *Image) *string { return &i.StopSignal }),
+		yamlfile.OneOf("compress", "How its layers are packed: with zstd they are shorter, and unpacked faster; docker load, and docker before version 23, do "+
+			"not read them. Left out, with gzip, which everybody reads.", []string{string(image.Zstd)}, func(i *Image) *string { return &i.Compress }),
 		yamlfile.Texts("args", "Arguments of the build with their defaults: {{.Args.NAME}} in files, entrypoint, command, env, workdir and labels is what "+
 			"overland build --arg NAME=VALUE gives, or the default. {{.Version}}, {{.Commit}}, {{.Time}} and {{.Tag}} are replaced too.",
 			envPattern, "a name like NETWORK", func(i *Image) *map[string]string { return &i.Args }),

@@ -39,7 +39,7 @@ func (m *making) layers(ctx context.Context, src string) ([]image.Step, error) {
 	var list []image.Step
 	if name := m.image.Base; name != "" {
 		m.job.Progress(builder.StepCompile, "pack "+name)
-		base, err := m.b.base(ctx, m.job.Needs[name])
+		base, err := m.b.base(ctx, m.job.Needs[name], m.image.packing())
 		if err != nil {
 			return nil, fmt.Errorf("base %s: %w", name, err)
 		}
@@ -56,7 +56,7 @@ func (m *making) layers(ctx context.Context, src string) ([]image.Step, error) {
 	}
 	if len(paths) > 0 {
 		slices.Sort(paths)
-		made, err := image.PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error { return m.commit(l, src, paths) })
+		made, err := m.image.packing().PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error { return m.commit(l, src, paths) })
 		if err != nil {
 			return nil, err
 		}
@@ -72,7 +72,7 @@ func (m *making) layers(ctx context.Context, src string) ([]image.Step, error) {
 	for _, name := range slices.Sorted(maps.Keys(artifacts)) {
 		at := artifacts[name]
 		slices.Sort(at)
-		made, err := image.PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error { return m.artifact(ctx, l, name, at) })
+		made, err := m.image.packing().PutLayer(ctx, m.b.o.Store, dated(), func(l *image.Layer) error { return m.artifact(ctx, l, name, at) })
 		if err != nil {
 			return nil, err
 		}
