@@ -91,8 +91,7 @@ func (t files) Read(name string) ([]byte, error) {
 
 // Bytes yields what the regular file name holds.
 func (t files) Bytes(name string) io.ReaderAt {
-	e := t.itself(name)
-	return io.NewSectionReader(t.spool, e.at, e.size)
+	return t.bytes(t.itself(name))
 }
 
 // Put makes name what f says.

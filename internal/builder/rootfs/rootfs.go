@@ -2,7 +2,9 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -195,7 +197,8 @@ func (t *tree) save(file string) error {
 		return err
 	}
 	defer f.Close()
-	if err := t.writeTo(f); err != nil {
+	w := bufio.NewWriterSize(f, bufferSize) // for heads and small files
+	if err := cmp.Or(t.writeTo(w), w.Flush()); err != nil {
 		return fsx.Full(err)
 	}
 	return f.Close()

@@ -2,6 +2,7 @@ package rootfs
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"cmp"
 	"debug/elf"
@@ -36,7 +37,8 @@ const (
 type tree struct {
 	entries map[string]*entry // by clean names without a leading slash
 	spool   *os.File
-	size    int64 // of spool
+	pending *bufio.Writer // into spool: a root has many small files
+	size    int64         // of what was written to pending
 	names   int64
 	latest  time.Time // of all files; what is made here has it
 	merged  []string  // folders that are links to those of the same name below usr
@@ -81,8 +83,27 @@ func newTree(dir string, merged []string, data bool) (*tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tree{entries: map[string]*entry{}, spool: f, merged: merged, data: data}, nil
+	// Only the Writer: a file reads from others with a buffer that is made for each.
+	pending := bufio.NewWriterSize(struct{ io.Writer }{f}, bufferSize)
+	return &tree{entries: map[string]*entry{}, spool: f, pending: pending, merged: merged, data: data}, nil
 }
+
+const bufferSize = 256 << 10
+
+// bytes returns what e, a regular file, holds.
+func (t *tree) bytes(e *entry) *io.SectionReader {
+	var from io.ReaderAt = t.spool
+	if err := t.pending.Flush(); err != nil {
+		from = failed{err}
+	}
+	return io.NewSectionReader(from, e.at, e.size)
+}
+
+// failed is a spool that was not written.
+type failed struct{ err error }
+
+// ReadAt implements io.ReaderAt.
+func (f failed) ReadAt([]byte, int64) (int, error) { return 0, fsx.Full(f.err) }
 
 func (t *tree) close() {
 	t.spool.Close()
@@ -202,7 +223,7 @@ func (t *tree) set(name string, e *entry) error {
 
 // spooled adds what r yields to the spool.
 func (t *tree) spooled(r io.Reader) error {
-	n, err := io.Copy(t.spool, io.LimitReader(r, sizeLimit-t.size+1))
+	n, err := io.Copy(t.pending, io.LimitReader(r, sizeLimit-t.size+1))
 	if t.size += n; err == nil && t.size > sizeLimit {
 		err = errs.Errorf(errs.Untrusted, "more than %d bytes", int64(sizeLimit))
 	}
@@ -232,7 +253,7 @@ func (t *tree) read(name string) ([]byte, error) {
 		return nil, fmt.Errorf("%s: %w", name, fs.ErrNotExist)
 	}
 	const most = 64 << 20
-	return fsx.Read(io.NewSectionReader(t.spool, e.at, e.size), name, most)
+	return fsx.Read(t.bytes(e), name, most)
 }
 
 // write makes the file name unless it is there.
@@ -298,7 +319,7 @@ func (t *tree) complete() error {
 
 // writeTo writes the tree to w as a tar whose entries are sorted by name.
 func (t *tree) writeTo(w io.Writer) error {
-	out := tar.NewWriter(w)
+	out, buf := tar.NewWriter(w), make([]byte, bufferSize)
 	first := map[string]string{} // of a file that has several names: the one that was written with its bytes
 	for _, name := range slices.Sorted(maps.Keys(t.entries)) {
 		e := t.entries[name]
@@ -327,7 +348,7 @@ func (t *tree) writeTo(w io.Writer) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if h.Typeflag == tar.TypeReg {
-			if _, err := io.Copy(out, io.NewSectionReader(t.spool, e.at, e.size)); err != nil {
+			if _, err := io.CopyBuffer(out, t.bytes(e), buf); err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}

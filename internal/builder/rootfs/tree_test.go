@@ -2,7 +2,9 @@ package rootfs
 
 import (
 	"archive/tar"
+	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -105,3 +107,52 @@ func TestInertScripts(t *testing.T) {
 		}
 	}
 }
+
+// endless yields zeros.
+type endless struct{}
+
+func (endless) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// A root of 100,000 files and two large ones: memory holds names alone, while it is made and while it is written.
+func TestARootOf100000Files(t *testing.T) {
+	tree, err := newTree(t.TempDir(), merged, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tree.close()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const files, large = 100_000, 16 << 20
+	add := func(name string, size int64) {
+		h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Size: size}
+		if err := tree.add(named("a"), h, io.LimitReader(endless{}, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range files {
+		add(fmt.Sprintf("./usr/share/tea/%02d/leaf-%d", i%100, i), 100)
+	}
+	for i := range 2 {
+		add(fmt.Sprintf("./usr/lib/large-%d", i), large)
+	}
+	if err := tree.complete(); err != nil {
+		t.Fatal(err)
+	}
+	var written count
+	if err := tree.writeTo(&written); err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&after)
+	if least := count(files*2*512 + 2*large); written < least {
+		t.Errorf("%d bytes of at least %d", written, least)
+	}
+	// All that was ever taken, freed or not: 2 KB a file.
+	if took := after.TotalAlloc - before.TotalAlloc; took > 200<<20 {
+		t.Errorf("%d bytes were allocated", took)
+	}
+}
+
+// count is how many bytes were written to it.
+type count int64
+
+func (c *count) Write(b []byte) (int, error) { *c += count(len(b)); return len(b), nil }
