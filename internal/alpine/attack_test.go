@@ -146,3 +146,20 @@ func TestWhatIsInAnIndex(t *testing.T) {
 		}
 	}
 }
+
+// What apk-tools 3 writes by itself is named, not taken for damage.
+func TestFormatV3IsRefusedByName(t *testing.T) {
+	for _, head := range []string{"ADB.pckg", "ADBd\x01", "ADBc\x02\x01"} {
+		b := head + strings.Repeat("x", 100)
+		_, verify := alpine.Verify(strings.NewReader(b), t.TempDir())
+		_, pkg := alpine.ReadPackage(strings.NewReader(b))
+		_, unpack := alpine.ReadArchive(strings.NewReader(b), alpine.Contents{})
+		for what, err := range map[string]error{
+			"verify": verify, "package": pkg, "unpack": unpack, "infos": alpine.ReadInfos(strings.NewReader(b), func(*alpine.Info) error { return nil }),
+		} {
+			if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "v3 (ADB)") {
+				t.Errorf("%s of %q: %v", what, head, err)
+			}
+		}
+	}
+}

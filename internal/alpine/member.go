@@ -26,6 +26,9 @@ const (
 	entriesLimit    = 1000 // files of a control member, or beside an APKINDEX
 )
 
+// adb begins files of apk's format v3, packed ("ADBd", "ADBc") or not ("ADB.").
+const adb = "ADB"
+
 // members reads the gzip members of a file, one after the other, and knows where each ends.
 type members struct {
 	r   *bufio.Reader
@@ -89,6 +92,10 @@ type signature struct {
 // begin reads the members with signatures. It returns the signatures, the offset where what they
 // sign begins, and the files of the member that begins there, positioned at the first of them.
 func (m *members) begin() ([]signature, int64, *tarball, error) {
+	if head, _ := m.r.Peek(len(adb)); string(head) == adb { // an error is the next reader's
+		return nil, 0, nil, errs.Hint(errs.Errorf(errs.Invalid, "it is of apk's format v3 (ADB), which is not read here"),
+			"take a repository whose index and packages are of v2, as those of Alpine's branches are")
+	}
 	var list []signature
 	for {
 		at := m.pos
