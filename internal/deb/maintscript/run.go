@@ -234,6 +234,11 @@ func (r *run) call(ctx context.Context, args []string) ([]string, error) {
 	if err := r.small(hc, args); err != nil {
 		return nil, r.lose(err) // in a trap, nobody else says it
 	}
+	for _, v := range hc.Env.Each {
+		if name := ofMachine(v.Str); name != "" && v.IsSet() {
+			return nil, r.fail("it uses $%s", name)
+		}
+	}
 	return r.judged(hc, args)
 }
 

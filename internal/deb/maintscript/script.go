@@ -86,13 +86,6 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 			case n.Repl != nil && (n.Repl.With != nil && len(n.Repl.With.Parts) > 0 && (n.Repl.With.Lit() == "" || len(n.Repl.With.Lit()) > 4)):
 				err = &UnknownError{"it puts more than 4 letters, or a variable, into ${…/…/…}"}
 			}
-		case *syntax.ArithmExp, *syntax.ArithmCmd, *syntax.LetClause:
-			syntax.Walk(n, func(n syntax.Node) bool {
-				if l, ok := n.(*syntax.Lit); ok && slices.Contains(machine, l.Value) {
-					err = &UnknownError{"it uses $" + l.Value}
-				}
-				return err == nil
-			})
 		case *syntax.DeclClause:
 			if n.Variant.Value != "export" && slices.ContainsFunc(n.Args, func(a *syntax.Assign) bool { return a.Naked && a.Value != nil && refers(a.Value.Lit()) }) {
 				err = &UnknownError{"it uses variables that stand for others"}
@@ -104,6 +97,9 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 				err = &UnknownError{"it starts something in the background"}
 			}
 		case *syntax.Word:
+			if name := ofMachine(constant(n)); name != "" {
+				err = &UnknownError{"it uses $" + name}
+			}
 			if first, ok := n.Parts[0].(*syntax.Lit); ok && len(first.Value) > 1 && first.Value[0] == '~' && first.Value[1] != '/' {
 				err = &UnknownError{"it uses " + first.Value}
 			}
@@ -122,11 +118,38 @@ func allowed(tree *syntax.File, bash bool) (err error) {
 	return err
 }
 
+// ofMachine returns the name in machine that value is, or "": a sum takes the name of a variable for its value, and the name in that
+// one's value too, so that such a name is as good as the variable wherever it stands.
+func ofMachine(value string) string {
+	if value = strings.TrimSpace(value); len(value) > 1 && slices.Contains(machine, value) {
+		return value
+	}
+	return ""
+}
+
+// constant returns what w is, quoted or not, when it has no variables; else "".
+func constant(w *syntax.Word) string {
+	var s string
+	for _, part := range w.Parts {
+		switch p := part.(type) {
+		case *syntax.Lit:
+			s += p.Value
+		case *syntax.SglQuoted:
+			s += p.Value
+		case *syntax.DblQuoted:
+			s += constant(&syntax.Word{Parts: p.Parts})
+		default:
+			return ""
+		}
+	}
+	return s
+}
+
 // variables returns how many variables and outputs of commands n is expanded from.
 func variables(n syntax.Node) (count int) {
 	syntax.Walk(n, func(n syntax.Node) bool {
 		switch n.(type) {
-		case *syntax.ParamExp:
+		case *syntax.ParamExp, *syntax.ArithmExp:
 			count++
 		case *syntax.CmdSubst:
 			count++
