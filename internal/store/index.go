@@ -90,7 +90,7 @@ func ParseIndex(b []byte) ([]ocispec.Descriptor, error) {
 }
 
 func parseIndex(b []byte) ([]ocispec.Descriptor, error) {
-	if len(b) > IndexLimit {
+	if len(b) > IndexLimit || Dense(b) {
 		return nil, fmt.Errorf("%d bytes: %w", len(b), ErrTooLarge)
 	}
 	var index ocispec.Index

@@ -41,7 +41,22 @@ func HasChildren(mediaType string) bool {
 // CheckDocument refuses what is longer than a manifest or an index, or has many more values (ErrTooLarge), before it is
 // decoded: "{}," has three bytes, and becomes a descriptor of more than a hundred.
 func CheckDocument(b []byte) error {
-	values, text := 0, false
+	if n := values(b); len(b) > ManifestLimit || n > valueLimit {
+		return fmt.Errorf("%d bytes, %d values: %w", len(b), n, ErrTooLarge)
+	}
+	return nil
+}
+
+// Dense reports whether the JSON b has more values than any document of ours, which name digests: what it is decoded into
+// would be a hundred times as long.
+func Dense(b []byte) bool {
+	const bytesOfOne, few = 16, 1000
+	return values(b) > len(b)/bytesOfOne+few
+}
+
+// values returns how many values the JSON b has, about.
+func values(b []byte) int {
+	n, text := 0, false
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case text && c == '\\':
@@ -49,13 +64,10 @@ func CheckDocument(b []byte) error {
 		case c == '"':
 			text = !text
 		case !text && (c == ',' || c == '{'):
-			values++
+			n++
 		}
 	}
-	if len(b) > ManifestLimit || values > valueLimit {
-		return fmt.Errorf("%d bytes, %d values: %w", len(b), values, ErrTooLarge)
-	}
-	return nil
+	return n
 }
 
 // Children returns what the document b points to: an index's manifests; a manifest's config, then

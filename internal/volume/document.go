@@ -8,6 +8,7 @@ import (
 
 	"overland/internal/digest"
 	"overland/internal/platform"
+	"overland/internal/store"
 )
 
 // ociLayout is the entry oci-layout, the same in every volume.
@@ -51,6 +52,9 @@ func marshalDocument(agents []Agent, files map[string][]byte, packed map[digest.
 // overland.json for one content.
 func parseDocument(b []byte) (*document, error) {
 	var doc document
+	if store.Dense(b) { // anybody may put a volume where an agent looks at it
+		return nil, store.ErrTooLarge
+	}
 	if err := json.Unmarshal(b, &doc); err != nil {
 		return nil, err
 	}
