@@ -47,9 +47,13 @@ artifacts:
   hello: {go: .}
   image:
     image: {files: {/etc/base: ./base, /ko-app/hello: hello}, entrypoint: [/ko-app/hello]}
-  base:
-    image: {files: {/etc/base: ./base}, entrypoint: [/none]}
 `,
+	}); err != nil {
+		return err
+	}
+	base := filepath.Join(dir, "base")
+	if err := committed(ctx, base, map[string]string{
+		"base": "data\n", "overland.yaml": "overland: 1\nname: base\nartifacts:\n  base:\n    image: {files: {/etc/base: ./base}, entrypoint: [/none]}\n",
 	}); err != nil {
 		return err
 	}
@@ -60,7 +64,7 @@ artifacts:
 		return err
 	}
 	layout := filepath.Join(dir, "layout")
-	if _, err := measure(b.command(ctx, "build", "--out", "oci:"+layout, repo)); err != nil {
+	if _, err := measure(b.command(ctx, "build", "--out", "oci:"+layout, base)); err != nil {
 		return err
 	}
 	registry, err := pulled(layout, "base")
@@ -114,6 +118,7 @@ artifacts:
 					return err
 				}
 				what[i].runs = append(what[i].runs, c)
+				fmt.Fprintf(os.Stderr, "  %s: %.1f s, %.1f CPU-s\n", [2]string{"ours", "ko"}[i], c.wall.Seconds(), c.cpu.Seconds())
 			}
 		}
 		for _, home := range homes {
