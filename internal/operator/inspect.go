@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -18,6 +19,7 @@ import (
 	"overland/internal/release"
 	"overland/internal/release/inspect"
 	"overland/internal/sbom"
+	"overland/internal/trust"
 	"overland/internal/trust/repository"
 	"overland/internal/volume"
 )
@@ -77,8 +79,35 @@ func inspectVolume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, 
 		for i := range in.Releases {
 			addRoots(ctx, v, &in.Releases[i])
 		}
+		addProvenance(ctx, v, in)
 	}
 	return in, errors.Join(err, v.Close())
+}
+
+// addProvenance adds to in who has signed how the releases in v were built. What else does not hold is said already.
+func addProvenance(ctx context.Context, v *volume.Volume, in *nodeapi.Inspection) {
+	signed, err := inspect.Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{})
+	if err != nil {
+		return
+	}
+	how, err := sealedProvenance(ctx, v, signed)
+	for i := range in.Releases {
+		r := &in.Releases[i]
+		if err != nil {
+			r.Unproved = err.Error()
+		}
+		r.Provenance = signersOf(how[release.Ref{App: r.App, Version: r.Version}])
+	}
+}
+
+// signersOf returns the ids of the keys that have signed list.
+func signersOf(list []Provenance) (ids []string) {
+	for _, one := range list {
+		if !slices.Contains(ids, one.Key.ID) {
+			ids = append(ids, one.Key.ID)
+		}
+	}
+	return ids
 }
 
 func inspectFile(ctx context.Context, path string, size int64) (*nodeapi.Inspection, error) {
@@ -137,11 +166,7 @@ func (p *Operator) inspectRelease(ctx context.Context, ref release.Ref) (*nodeap
 	case err != nil:
 		d.Unproved = err.Error()
 	default:
-		for _, one := range list {
-			if !slices.Contains(d.Provenance, one.Key.ID) {
-				d.Provenance = append(d.Provenance, one.Key.ID)
-			}
-		}
+		d.Provenance = signersOf(list)
 	}
 	in.Releases = []nodeapi.Release{*d}
 	in.Signed, err = signedBy(now, roles)

@@ -1,14 +1,23 @@
 package operator_test
 
 import (
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"overland/internal/digest"
 	"overland/internal/errs"
+	"overland/internal/nodeapi"
 	"overland/internal/operator"
+	"overland/internal/platform"
 	"overland/internal/release"
 	"overland/internal/trust/repository"
+	"overland/internal/volume"
 )
 
 // Provenance is signed once, by a key that may release; when that key may not any more, anew.
@@ -61,5 +70,117 @@ func TestProvenanceWithoutTheKey(t *testing.T) {
 	}
 	if _, err := p.With(operator.Callbacks{}).Provenance(t.Context(), ref); errs.KindOf(err) != errs.Denied || errs.HintOf(err) == "" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A volume says how what is in it was built, signed; nothing else may lie there in its place.
+func TestProvenanceIsCarriedByAVolume(t *testing.T) {
+	p := begin(t)
+	ref := publish(t, p, "wallet", "r1.aaaaaaaaaaaa", "linux/amd64", "linux/arm/v6")
+	other := publish(t, p, "other", "r1.bbbbbbbbbbbb", "linux/amd64", "linux/arm/v6")
+	promote(t, p, ref, "live")
+	promote(t, p, other, "elsewhere")
+	if s, _ := seal(t, p, operator.SealOptions{Channel: "live"}); len(s.Warnings) > 0 {
+		t.Errorf("%q", s.Warnings)
+	} else if _, _, err := operator.ProvenanceFile(t.Context(), operator.FileOptions{Path: s.Paths[0]}); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("before anything is signed: %v", err)
+	}
+	signed, err := p.Provenance(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign, err := p.Provenance(t.Context(), other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, of := range []struct {
+		o    operator.SealOptions
+		want int
+	}{{operator.SealOptions{}, 2}, {operator.SealOptions{Platforms: []platform.Platform{"linux/amd64"}}, 1}, {operator.SealOptions{Bare: true}, 0}} {
+		of.o.Channel = "live"
+		s, _ := seal(t, p, of.o)
+		path := s.Paths[0]
+		check, err := operator.VerifyVolume(t.Context(), path, "", nil)
+		if err != nil || check.Provenance != of.want {
+			t.Errorf("%+v: %+v, %v", of.o, check, err)
+		}
+		in, err := p.Inspect(t.Context(), path)
+		if err != nil || in.Signed.Problem != "" || (of.want > 0) != (releaseOf(in, "wallet").Provenance != nil) || releaseOf(in, "wallet").Unproved != "" {
+			t.Errorf("%+v: %+v, %v", of.o, in, err)
+		}
+		for _, r := range in.Signed.Roles {
+			if r.Version == 0 {
+				t.Errorf("a role %s", r.Name)
+			}
+		}
+		if got, list, err := operator.ProvenanceFile(t.Context(), operator.FileOptions{Path: path}); of.want > 0 &&
+			(err != nil || got != ref || len(list) != of.want || string(list[0].Bundle) != string(signed[0].Bundle)) {
+			t.Errorf("%+v: %v, %d, %v", of.o, got, len(list), err)
+		}
+	}
+	whole, _ := seal(t, p, operator.SealOptions{Channel: "live"})
+	torn := slices.Clone(signed[0].Bundle)
+	torn[len(torn)-20] ^= 1
+	for what, text := range map[string][]byte{"of another channel's release": foreign[0].Bundle, "changed": torn, "not a statement": []byte("{}")} {
+		changed := filepath.Join(t.TempDir(), "changed.volume")
+		addMetadata(t, whole.Paths[0], changed, release.ProvenanceFile(digest.Of(text)), text)
+		if _, err := operator.VerifyVolume(t.Context(), changed, "", nil); errs.KindOf(err) != errs.Untrusted {
+			t.Errorf("%s: %v", what, err)
+		}
+		if in, err := p.Inspect(t.Context(), changed); err != nil || releaseOf(in, "wallet").Unproved == "" || releaseOf(in, "wallet").Provenance != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	repo, err := p.Repository(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := repo.RotateKey(t.Context(), repository.KeyRelease, []byte{}); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := seal(t, p, operator.SealOptions{Channel: "live"})
+	if check, err := operator.VerifyVolume(t.Context(), s.Paths[0], "", nil); err != nil || check.Provenance != 0 || len(s.Warnings) != 1 {
+		t.Errorf("by a key that may not any more: %+v, %q, %v", check, s.Warnings, err)
+	}
+}
+
+// releaseOf returns what in has of app.
+func releaseOf(in *nodeapi.Inspection, app string) nodeapi.Release {
+	for _, r := range in.Releases {
+		if r.App == app {
+			return r
+		}
+	}
+	return nodeapi.Release{}
+}
+
+// addMetadata writes the volume to, which is the one at from with one more file among the metadata.
+func addMetadata(t *testing.T, from, to, name string, text []byte) {
+	t.Helper()
+	v, err := volume.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer v.Close()
+	c := volume.Content{Trust: map[string][]byte{name: text}, Agents: v.Agents()}
+	if c.Index, err = v.Index(); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range v.MetadataNames() {
+		if c.Trust[one], err = v.Metadata(t.Context(), one, 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, e := range v.Entries() {
+		if e.Digest != "" && strings.HasPrefix(e.Name, "blobs/") {
+			c.Blobs = append(c.Blobs, ocispec.Descriptor{Digest: e.Digest, Size: e.Size})
+		}
+	}
+	c.Open = func(d digest.Digest) (io.ReadCloser, error) {
+		r, _, err := v.Open(t.Context(), d, 0)
+		return r, err
+	}
+	if _, err := volume.Seal(t.Context(), to, c, volume.Options{}); err != nil {
+		t.Fatal(err)
 	}
 }

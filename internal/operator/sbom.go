@@ -45,10 +45,16 @@ func SBOMFile(ctx context.Context, f FileOptions, o sbom.Options) (_ *sbom.Docum
 }
 
 // openSealed checks a volume and returns which release of f.App it holds. The caller closes the volume.
-func openSealed(ctx context.Context, f FileOptions) (_ *volume.Volume, e release.Entry, err error) {
+func openSealed(ctx context.Context, f FileOptions) (*volume.Volume, release.Entry, error) {
+	v, e, _, err := openExplained(ctx, f)
+	return v, e, err
+}
+
+// openExplained is openSealed that also returns how the releases in the volume were built, as far as it says that.
+func openExplained(ctx context.Context, f FileOptions) (_ *volume.Volume, e release.Entry, how map[release.Ref][]Provenance, err error) {
 	v, err := openWhole(ctx, f.Path, f.Progress)
 	if err != nil {
-		return nil, e, err
+		return nil, e, nil, err
 	}
 	defer func() {
 		if err != nil {
@@ -59,13 +65,16 @@ func openSealed(ctx context.Context, f FileOptions) (_ *volume.Volume, e release
 	if root == "" {
 		s, err := inspect.Roles(ctx, v)
 		if err != nil {
-			return nil, e, err
+			return nil, e, nil, err
 		}
 		root = trust.Fingerprint(s.Fingerprint)
 	}
 	signed, err := inspect.Verify(ctx, v, root, time.Time{})
 	if err != nil {
-		return nil, e, err
+		return nil, e, nil, err
+	}
+	if how, err = sealedProvenance(ctx, v, signed); err != nil {
+		return nil, e, nil, err
 	}
 	var names []string
 	for _, one := range signed.Entries {
@@ -77,9 +86,9 @@ func openSealed(ctx context.Context, f FileOptions) (_ *volume.Volume, e release
 	}
 	switch len(names) {
 	case 1:
-		return v, e, nil
+		return v, e, how, nil
 	case 0:
-		return nil, e, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), f.App), "overland inspect %s", v.Name())
+		return nil, e, nil, errs.Hint(errs.Errorf(errs.NotFound, "%s holds no application %q", v.Name(), f.App), "overland inspect %s", v.Name())
 	}
-	return nil, e, errs.Hint(errs.Errorf(errs.Invalid, "%s holds %d applications: which one?", v.Name(), len(names)), "--app %s", strings.Join(names, ", --app "))
+	return nil, e, nil, errs.Hint(errs.Errorf(errs.Invalid, "%s holds %d applications: which one?", v.Name(), len(names)), "--app %s", strings.Join(names, ", --app "))
 }

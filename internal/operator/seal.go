@@ -32,6 +32,7 @@ type SealOptions struct {
 	Split     int64               // bytes per part; 0 = one file
 	Inputs    bool                // what the releases were built from goes in too
 	Compress  bool                // what becomes shorter
+	Bare      bool                // without what is signed of how the releases were built
 
 	Parallel int              // programs of Source built at once; 0 = 1
 	TakeName release.TakeName // Source may have a name that is another repository's
@@ -233,5 +234,9 @@ func (w *sealed) content(ctx context.Context) (volume.Content, error) {
 	s := w.s
 	s.Entries, s.Platforms, s.Inputs, s.Fingerprint = c.Entries, c.Platforms, c.Inputs, c.Root()
 	s.Warnings = append(s.Warnings, c.Warnings...)
-	return c.Content(ctx)
+	v, err := c.Content(ctx)
+	if err == nil && !w.o.Bare {
+		err = w.addProvenance(ctx, &v)
+	}
+	return v, err
 }

@@ -23,6 +23,7 @@ type VolumeCheck struct {
 	SealedAt    time.Time         `json:"sealedAt,omitzero"`
 	Expires     time.Time         `json:"expires,omitzero"`
 	Releases    []string          `json:"releases"`
+	Provenance  int               `json:"provenance,omitempty"` // signed statements of how an artifact was built
 }
 
 // openWhole opens the volume at path once every byte of it is checked. Its signatures are not
@@ -59,12 +60,19 @@ func VerifyVolume(ctx context.Context, path string, root trust.Fingerprint, show
 	if err != nil {
 		return nil, err
 	}
+	how, err := sealedProvenance(ctx, v, signed)
+	if err != nil {
+		return nil, err
+	}
 	c := &VolumeCheck{
 		Channel: signed.Channel, Fingerprint: root, Trusted: trusted,
 		SealedAt: signed.Freshness.SignedAt, Expires: signed.Freshness.Expires,
 	}
 	for _, e := range signed.Entries {
 		c.Releases = append(c.Releases, e.Ref().String())
+	}
+	for _, list := range how {
+		c.Provenance += len(list)
 	}
 	for _, e := range v.Entries() {
 		if strings.HasPrefix(e.Name, "blobs/") {

@@ -7,6 +7,7 @@ import (
 
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
+	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/store"
 )
@@ -89,3 +90,13 @@ func (d Draft) named(ctx context.Context, s store.Tags, refused error) error {
 	}
 	return refused
 }
+
+// provenancePrefix begins the names of provenance among the metadata of a volume, where no role has such a name: an agent
+// asks for roles alone.
+const provenancePrefix = "provenance."
+
+// ProvenanceFile returns how the signed provenance d is called among the metadata of a volume.
+func ProvenanceFile(d digest.Digest) string { return provenancePrefix + d.Encoded() + ".json" }
+
+// IsProvenance reports whether the metadata name of a volume is such a file, and no role.
+func IsProvenance(name string) bool { return strings.HasPrefix(name, provenancePrefix) }

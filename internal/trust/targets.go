@@ -2,6 +2,7 @@ package trust
 
 import (
 	"context"
+	"crypto/ed25519"
 	"encoding/hex"
 	"encoding/json"
 	"slices"
@@ -79,6 +80,24 @@ func Delegation(m *TargetsMetadata, role string) *metadata.DelegatedRole {
 		}
 	}
 	return nil
+}
+
+// DelegatedKeys returns the keys that may sign what role says, to which top delegates.
+func DelegatedKeys(top *TargetsMetadata, role string) (list []PublicKey) {
+	d := Delegation(top, role)
+	if d == nil {
+		return nil
+	}
+	for _, id := range d.KeyIDs {
+		if k := top.Signed.Delegations.Keys[id]; k != nil {
+			if pub, err := k.ToPublicKey(); err == nil {
+				if key, ok := pub.(ed25519.PublicKey); ok {
+					list = append(list, PublicKey{ID: id, Key: key})
+				}
+			}
+		}
+	}
+	return list
 }
 
 // SignersOf returns the ids of the keys, of those which top names for role, whose signature on m is

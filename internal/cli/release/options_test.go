@@ -67,7 +67,8 @@ func TestListAndStatsOptions(t *testing.T) {
 		},
 	)
 	verbtest.Options(t, origin, verbtest.Case[provenanceOptions]{
-		Args: []string{"a@r1.b", "-o", "d", "--json"}, Want: provenanceOptions{release: "a@r1.b", out: "d", json: true},
+		Args: []string{"a@r1.b", "--root", "r", "--app", "a", "-o", "d", "--json"},
+		Want: provenanceOptions{what: "a@r1.b", root: "r", app: "a", out: "d", json: true},
 	})
 	verbtest.Options(t, remove,
 		verbtest.Case[removeOptions]{

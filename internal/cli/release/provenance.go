@@ -23,29 +23,34 @@ import (
 
 // provenanceOptions are the settings of provenance.
 type provenanceOptions struct {
-	release string
-	out     string
-	json    bool
+	what      string // a release of the site, or a volume
+	root, app string // of a volume
+	out       string
+	json      bool
 }
 
 func origin(t *term.Term, run verb.Run[provenanceOptions]) *cobra.Command {
 	var o provenanceOptions
 	c := &cobra.Command{
-		Use:   "provenance RELEASE",
+		Use:   "provenance RELEASE|FILE",
 		Short: "Show how a release was built, as it was signed",
-		Long: "Verifies and shows the SLSA provenance of each artifact of a signed release: its commit, what the lock names, and the\n" +
-			"site that built it. The key that may release the application signs it, when the release is made; where that was\n" +
-			"missed, it is signed now. With -o each statement becomes a Sigstore bundle in DIR, beside the public key:\n" +
-			"cosign verify-blob-attestation --key DIR/release.pub --bundle DIR/NAME-PLATFORM.sigstore.json checks a program\n" +
-			"with them, without a network.",
-		Example:           "overland provenance wallet@r412.abcdef012345\noverland provenance wallet@r412.abcdef012345 -o provenance",
+		Long: "Verifies and shows the SLSA provenance of each artifact of a signed RELEASE, or of the one in a volume FILE: its\n" +
+			"commit, what the lock names, and the site that built it. The key that may release the application signs it, when\n" +
+			"the release is made; where that was missed, it is signed now. With -o each statement becomes a Sigstore bundle in\n" +
+			"DIR, beside the public key: cosign verify-blob-attestation --key DIR/release.pub --bundle\n" +
+			"DIR/NAME-PLATFORM.sigstore.json checks a program with them, without a network.",
+		Example: "overland provenance wallet@r412.abcdef012345\noverland provenance wallet@r412.abcdef012345 -o provenance\n" +
+			"overland provenance live.volume --root FINGERPRINT",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: sitedir.Complete(t, 1, sitedir.Releases),
 		RunE: func(c *cobra.Command, args []string) error {
-			o.release = args[0]
+			o.what = args[0]
 			return run(c.Context(), t, o)
 		},
 	}
+	c.Flags().StringVar(&o.root, "root", "",
+		"of a FILE: fingerprint of the root of trust, as overland trust show prints it (default: the file's own)")
+	c.Flags().StringVar(&o.app, "app", "", "of a FILE: the application, when it holds several")
 	c.Flags().StringVarP(&o.out, "out", "o", "", "write the bundles and the public key into the folder DIR")
 	verb.JSONFlag(c, &o.json)
 	return c
@@ -61,15 +66,7 @@ type provenanceJSON struct {
 }
 
 func runProvenance(ctx context.Context, t *term.Term, o provenanceOptions) error {
-	ref, err := rel.ParseRef(o.release)
-	if err != nil {
-		return err
-	}
-	var names map[string]string
-	list, err := sitedir.Call(t, func(p *operator.Operator) ([]operator.Provenance, error) {
-		names = p.KeyNames()
-		return p.Provenance(ctx, ref)
-	})
+	ref, list, names, err := o.list(ctx, t)
 	if err != nil {
 		return err
 	}
@@ -100,6 +97,34 @@ func runProvenance(ctx context.Context, t *term.Term, o provenanceOptions) error
 	}
 	t.Printf("read       %s\n", progress.Count(len(d.BuildDefinition.ResolvedDependencies), "input", "inputs"))
 	return nil
+}
+
+// list returns what is signed, of which release, and the names of this machine's keys by their ids.
+func (o provenanceOptions) list(ctx context.Context, t *term.Term) (
+	ref rel.Ref, list []operator.Provenance, names map[string]string, err error,
+) {
+	ref, released, err := sitedir.Which(ctx, t, o.what)
+	if err != nil {
+		return ref, nil, nil, err
+	}
+	if !released {
+		root, err := verb.ParseRoot(o.root)
+		if err != nil {
+			return ref, nil, nil, err
+		}
+		bar := t.Bar()
+		defer bar.Close()
+		ref, list, err = operator.ProvenanceFile(ctx, operator.FileOptions{Path: o.what, Root: root, App: o.app, Progress: bar.Show})
+		return ref, list, nil, err
+	}
+	if o.root != "" || o.app != "" {
+		return ref, nil, nil, verb.Usage("--root and --app are for files: the site's own metadata says who signed %s", o.what)
+	}
+	list, err = sitedir.Call(t, func(p *operator.Operator) ([]operator.Provenance, error) {
+		names = p.KeyNames()
+		return p.Provenance(ctx, ref)
+	})
+	return ref, list, names, err
 }
 
 // writeBundles writes list into the folder dir, each under the name of its artifact and platform, and the key beside them.

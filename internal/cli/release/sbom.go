@@ -33,9 +33,10 @@ func bill(t *term.Term, run verb.Run[sbomOptions]) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "sbom RELEASE|FILE",
 		Short: "List what a release is made of, as CycloneDX or SPDX",
-		Long: "Writes a software bill of materials of a signed RELEASE of the site, or of the one in a volume FILE: the Go modules in its programs, and the Debian and Alpine\n" +
-			"packages in its root file systems and images, each with a package URL. It is read out of what was built, not out of\n" +
-			"a lock, and is the same bytes each time. Programs in other languages are listed without parts.",
+		Long: "Writes a software bill of materials of a signed RELEASE of the site, or of the one in a volume FILE: the Go modules\n" +
+			"in its programs, and the Debian and Alpine packages in its root file systems and images, each with a package URL.\n" +
+			"It is read out of what was built, not out of a lock, and is the same bytes each time. Programs in other languages\n" +
+			"are listed without parts.",
 		Example: "overland sbom wallet@r412.abcdef012345\n" +
 			"overland sbom wallet@r412.abcdef012345 --format spdx -o wallet.spdx.json\n" +
 			"overland sbom live.volume --root FINGERPRINT",

@@ -14,9 +14,10 @@ func TestOptions(t *testing.T) {
 			Want: sealOptions{source: operator.SourceOptions{Dir: "app", Rev: "v1"}, out: "app.volume", jobs: 1},
 		},
 		verbtest.Case[sealOptions]{
-			Args: []string{"--channel", "live", "-o", "x", "--platform", "linux/arm64", "--app", "a,b", "--split", "650MiB", "--with-inputs", "--agents", "dir", "-j", "2", "--json"},
+			Args: []string{"--channel", "live", "-o", "x", "--platform", "linux/arm64", "--app", "a,b", "--split", "650MiB", "--with-inputs", "--bare", "--agents", "dir", "-j", "2", "--json"},
 			Want: sealOptions{
-				jobs: 2, channel: "live", out: "x", platforms: []string{"linux/arm64"}, apps: []string{"a", "b"}, split: "650MiB", inputs: true, agents: "dir", json: true,
+				jobs: 2, channel: "live", out: "x", platforms: []string{"linux/arm64"}, apps: []string{"a", "b"}, split: "650MiB", inputs: true,
+				bare: true, agents: "dir", json: true,
 			},
 		},
 	)

@@ -31,6 +31,7 @@ type sealOptions struct {
 	split     string
 	inputs    bool
 	compress  bool
+	bare      bool   // without provenance
 	take      bool   // another repository's name
 	agents    string // folder
 	jobs      int
@@ -48,7 +49,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 			"seals that, making keys on first use. With --platform or --single-target only those platforms are built, and the\n" +
 			"version of the release names them; with --channel they choose what FILE holds.\n" +
 			"--with-inputs adds the source and everything that overland.lock names: overland rebuild builds it again from FILE\n" +
-			"alone.",
+			"alone. How each artifact was built goes in as it was signed, unless --bare is given.",
 		Example: "overland seal -o wallet.volume\noverland seal --single-target -j 2 -o wallet.volume\noverland seal --channel live -o live.volume\n" +
 			"overland seal --channel live --platform linux/amd64 --split 650MiB -o live.volume\n" +
 			"overland seal --channel live --with-inputs -o live.volume\noverland seal --channel live --compress -o live.volume",
@@ -70,6 +71,7 @@ func seal(t *term.Term, run verb.Run[sealOptions]) *cobra.Command {
 	c.Flags().StringVar(&o.split, "split", "", "write parts of this size: 650MiB, 2GiB")
 	c.Flags().BoolVar(&o.inputs, "with-inputs", false, "add everything that a rebuild needs: source, packages, toolchains")
 	c.Flags().BoolVar(&o.compress, "compress", false, "compress what becomes shorter: for slow links and small sticks")
+	c.Flags().BoolVar(&o.bare, "bare", false, "leave out the signed provenance of what is in it")
 	verb.TakeNameFlag(c, &o.take, "SOURCE takes its name from the repository that has it")
 	c.Flags().StringVar(&o.agents, "agents", "", "folder of agent programs (default $OVERLAND_AGENTS, else agents beside this program)")
 	verb.JSONFlag(c, &o.json)
@@ -113,7 +115,7 @@ func runSeal(ctx context.Context, t *term.Term, o sealOptions) error {
 	// With a channel there are releases already, or there is nothing to seal.
 	s, err := sitedir.With(t, sitedir.Options{Make: ch == "", Agents: o.agents}, func(p *operator.Operator) (*operator.Sealed, error) {
 		return p.Seal(ctx, operator.SealOptions{
-			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs, Compress: o.compress,
+			Channel: ch, Source: o.source, Out: o.out, Platforms: platforms, Apps: o.apps, Split: split, Inputs: o.inputs, Compress: o.compress, Bare: o.bare,
 			TakeName: release.TakeName(o.take), Parallel: o.jobs,
 		})
 	})

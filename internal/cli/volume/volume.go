@@ -60,6 +60,9 @@ func runVerify(ctx context.Context, t *term.Term, o verifyOptions) error {
 	}
 	t.Printf("%s is whole: %s, %s\n", o.file, progress.Count(check.Blobs, "blob", "blobs"), progress.Bytes(check.Bytes))
 	t.Printf("channel %s: %s, sealed at %s\n", check.Channel, strings.Join(check.Releases, ", "), term.When(check.SealedAt))
+	if check.Provenance > 0 {
+		t.Printf("how they were built is signed too: %s\n", progress.Count(check.Provenance, "statement", "statements"))
+	}
 	if check.Trusted {
 		t.Printf("signed under the root %s\n", check.Fingerprint)
 	} else {

@@ -69,6 +69,9 @@ func Roles(ctx context.Context, v *volume.Volume) (*nodeapi.Signed, error) {
 	s := &nodeapi.Signed{}
 	var newest int64
 	for _, name := range v.MetadataNames() {
+		if release.IsProvenance(name) {
+			continue
+		}
 		b, err := v.Metadata(ctx, name, trust.MaxTargets)
 		if err != nil {
 			return nil, err
@@ -106,6 +109,13 @@ type Verified struct {
 	Entries   []release.Entry    // what the channel runs
 	Releases  []*release.Release // of Entries
 	Refused   []release.Refused  // what the channel says and on which nobody may act
+
+	node *client.Client
+}
+
+// SignerKeys returns the keys that may release app.
+func (v *Verified) SignerKeys(app string) []trust.PublicKey {
+	return v.node.SignerKeys(release.Role(app))
 }
 
 // Verify follows the signatures in v from root to every blob of its channel's releases, as a node
@@ -124,7 +134,7 @@ func Verify(ctx context.Context, v *volume.Volume, root trust.Fingerprint, build
 	if err := node.Pin(ctx, v, root); err != nil {
 		return nil, err
 	}
-	out := &Verified{Root: root}
+	out := &Verified{Root: root, node: node}
 	if out.Freshness, err = node.Refresh(ctx, v, client.RefreshOptions{Offline: true}); err != nil {
 		return nil, err
 	}

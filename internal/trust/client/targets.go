@@ -93,6 +93,16 @@ func (c *Client) TargetsBy(ctx context.Context, role string) (map[string]trust.T
 	return out, trust.SignersOf(c.set.Targets[metadata.TARGETS], role, m), nil
 }
 
+// SignerKeys returns the keys that may sign what the delegated role says; none before a Refresh.
+func (c *Client) SignerKeys(role string) []trust.PublicKey {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.set == nil {
+		return nil
+	}
+	return trust.DelegatedKeys(c.set.Targets[metadata.TARGETS], role)
+}
+
 // says returns what role says, within its delegation, and its metadata. The caller holds mu.
 func (c *Client) says(ctx context.Context, role string) (map[string]trust.TargetFile, *trust.TargetsMetadata, error) {
 	if c.set == nil {

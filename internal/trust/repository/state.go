@@ -2,7 +2,6 @@ package repository
 
 import (
 	"context"
-	"crypto/ed25519"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -263,20 +262,7 @@ func (s *State) signersOf(role string) (ids []string, threshold int) {
 }
 
 // SignerKeys returns the keys that may sign what the delegated role says.
-func (s *State) SignerKeys(role string) []trust.PublicKey {
-	var list []trust.PublicKey
-	ids, _ := s.signersOf(role)
-	for _, id := range ids {
-		if d := s.top().Signed.Delegations; d != nil && d.Keys[id] != nil {
-			if pub, err := d.Keys[id].ToPublicKey(); err == nil {
-				if key, ok := pub.(ed25519.PublicKey); ok {
-					list = append(list, trust.PublicKey{ID: id, Key: key})
-				}
-			}
-		}
-	}
-	return list
-}
+func (s *State) SignerKeys(role string) []trust.PublicKey { return trust.DelegatedKeys(s.top(), role) }
 
 // signersAcross returns the key ids of role, with those that the coming root
 // next gives it; next may be nil.
