@@ -160,6 +160,7 @@ var outside = []string{
 	"demo",
 	"demo/proof",
 	"internal/layers",
+	"internal/testkit/again",
 	"internal/testkit/attack",
 	"internal/testkit/badlink",
 	"internal/testkit/bins",

@@ -18,6 +18,7 @@ const (
 	Agent    = "overland/cmd/overland-agent"
 	Overland = "overland/cmd/overland"
 	Hello    = "overland/internal/testkit/hello"
+	Again    = "overland/internal/testkit/again"
 )
 
 // Tags are the build tags of every released program; the agent has AgentTags.
