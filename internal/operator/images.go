@@ -109,21 +109,24 @@ func (p *Operator) referrers(ctx context.Context, ref release.Ref, name string, 
 	if err != nil {
 		return nil, err
 	}
-	var list []image.Referrer
 	var all []platform.Platform
+	for _, m := range images {
+		all = append(all, platform.FromOCI(m.Platform))
+	}
+	whole, err := p.SBOM(ctx, ref, sbom.Options{Artifact: name, Platforms: all}) // each layer is read once
+	if err != nil {
+		return nil, err
+	}
+	var list []image.Referrer
 	for _, m := range append(slices.Clone(images), index) {
-		of := all // the index is the last
-		if m.Platform != nil {
-			of = []platform.Platform{platform.FromOCI(m.Platform)}
-			all = append(all, of...)
-		}
-		doc, err := p.SBOM(ctx, ref, sbom.Options{Artifact: name, Platforms: of})
-		if err != nil {
-			return nil, err
+		doc := *whole
+		if m.Platform != nil { // the index is of all
+			of := platform.FromOCI(m.Platform)
+			doc.Artifacts = slices.DeleteFunc(slices.Clone(whole.Artifacts), func(a sbom.Artifact) bool { return a.Platform != of })
 		}
 		for _, f := range sbom.Formats() {
 			var b bytes.Buffer
-			if err := f.Write(doc, &b); err != nil {
+			if err := f.Write(&doc, &b); err != nil {
 				return nil, err
 			}
 			list = append(list, image.Referrer{Subject: m, Type: f.MediaType, Content: b.Bytes()})
