@@ -21,6 +21,8 @@ import (
 	"overland/internal/cli/verb"
 	"overland/internal/confine/cell"
 	"overland/internal/digest"
+	"overland/internal/ecosystem/apk"
+	"overland/internal/ecosystem/apt"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/home"
@@ -28,6 +30,7 @@ import (
 	"overland/internal/platform"
 	rel "overland/internal/release"
 	"overland/internal/store"
+	storedir "overland/internal/store/dir"
 )
 
 // rebuildOptions are the settings of rebuild.
@@ -126,6 +129,13 @@ func (w *world) rebuild(ctx context.Context, t *term.Term, opened *operator.Open
 	if t.Quiet {
 		s.Command = append(s.Command, "--quiet")
 	}
+	depot, err := storedir.Open(home.Depot.In(filepath.Join(w.Dir(), "home")), storedir.Options{})
+	if err != nil {
+		return err
+	}
+	if err := packages(ctx, depot, opened); err != nil {
+		return err
+	}
 	if err := replay(ctx, t, s, opened); err != nil {
 		return err
 	}
@@ -162,6 +172,25 @@ func (l leftDepot) Open(_ context.Context, d digest.Digest) (store.Blob, error) 
 		return nil, errors.Join(err, f.Close())
 	}
 	return store.NewBlob(f, info.Size()), nil
+}
+
+// packages copies into depot the packages of distributions that the lock of opened names: a root file system is made of what
+// is in the depot, and asks no session.
+func packages(ctx context.Context, depot *storedir.Store, opened *operator.Opened) error {
+	for _, e := range opened.Lock.Entries {
+		if e.Protocol != apt.Name && e.Protocol != apk.Name || !e.Exists() {
+			continue
+		}
+		b, err := opened.Open(ctx, e.Blob)
+		if err != nil {
+			return err
+		}
+		_, _, err = depot.Put(ctx, b, e.Blob, b.Size())
+		if err := errors.Join(err, b.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // executable returns the path of this program, as it was called.
