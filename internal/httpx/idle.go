@@ -55,6 +55,7 @@ type idleBody struct {
 	io.ReadCloser
 	control *http.ResponseController
 	stall   time.Duration
+	begun   bool          // somebody has read
 	waited  time.Duration // for what came since it was last enough
 	came    int           // bytes, meanwhile
 }
@@ -63,19 +64,22 @@ type idleBody struct {
 // 30 s, so that a link of 4 KB/s may be shared by 30.
 const trickle = 4 << 10
 
-// IdleBody gives r, the request that w answers, a body that ends with io.ErrUnexpectedEOF when
+// IdleBody returns r, the request that w answers, with a body that ends with io.ErrUnexpectedEOF when
 // nothing, or next to nothing, comes for so long: its connection is dead or its client drips, and
 // would hold up the next part of an upload, or take somebody's place.
 func IdleBody(w http.ResponseWriter, r *http.Request, stall time.Duration) *http.Request {
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &idleBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: stall}
+	if r.Body == nil || r.Body == http.NoBody {
+		return r
 	}
-	return r
+	own := *r // the server's keeps the body that tells it whether the client waits for 100 Continue: that one is not drained
+	own.Body = &idleBody{ReadCloser: r.Body, control: http.NewResponseController(w), stall: stall}
+	return &own
 }
 
 // Read implements io.Reader.
 func (i *idleBody) Read(p []byte) (int, error) {
 	began := time.Now()
+	i.begun = true
 	// Where it is not supported, somebody else watches.
 	_ = i.control.SetReadDeadline(began.Add(i.stall - i.waited))
 	n, err := i.ReadCloser.Read(p)
@@ -103,7 +107,12 @@ func Bodies(next http.Handler, stall time.Duration) http.Handler {
 		}
 		control := http.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Now().Add(stall)) // where it is not supported, somebody else watches
-		next.ServeHTTP(w, IdleBody(w, r, stall))
-		_ = control.SetReadDeadline(time.Now().Add(stall))
+		own := IdleBody(w, r, stall)
+		next.ServeHTTP(w, own)
+		rest := stall
+		if b, ok := own.Body.(*idleBody); ok && !b.begun && r.Header.Get("Expect") != "" {
+			rest = 0 // the client holds its body back, and waits for the connection's end
+		}
+		_ = control.SetReadDeadline(time.Now().Add(rest))
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"os"
@@ -292,6 +293,28 @@ func TestBodies(t *testing.T) {
 			d.read = time.Time{}
 		}
 	})
+}
+
+// A client that waits for 100 Continue, and does not get it, is answered at once: the server does not
+// wait for the body that it has held back.
+func TestBodiesOfThoseWhoWaitToBeAsked(t *testing.T) {
+	refuse := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) })
+	srv := httptest.NewServer(httpx.Bodies(refuse, time.Hour))
+	t.Cleanup(srv.Close)
+	for _, length := range []string{"Content-Length: 5", "Transfer-Encoding: chunked"} {
+		c, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SetDeadline(time.Now().Add(10 * time.Second)); err != nil { // it would be an hour
+			t.Fatal(err)
+		}
+		_, err = io.WriteString(c, "POST / HTTP/1.1\r\nHost: here\r\nExpect: 100-continue\r\n"+length+"\r\n\r\n")
+		answer, rerr := io.ReadAll(c)
+		if err := errors.Join(err, rerr, c.Close()); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 405 ") {
+			t.Errorf("%s: %q, %v", length, answer, err)
+		}
+	}
 }
 
 // At the end of a body no deadline is left: the server watches whether the client leaves while the
