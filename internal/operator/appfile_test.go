@@ -197,6 +197,7 @@ var bad = map[string]yamltest.Refusal{
 	"a text":                {"hello\n", "f.yaml:1:1: the file must be a mapping (key: value), not text", "", true},
 	"two documents":         {head + "---\nname: b\n", "f.yaml:6:1: a second document", "one application", false},
 	"newer":                 {strings.Replace(head, "1", "2", 1), "f.yaml:1:11: format 2 is not known here", "newer Overland", true},
+	"a fraction":            {strings.Replace(head, "1", "1.0", 1), "f.yaml:1:11: overland must be a whole number, not 1.0", "", false},
 	"no version":            {head[len("overland: 1\n"):], "f.yaml:1:1: the file has no key overland", "overland: ", true},
 	"no artifacts":          {"overland: 1\nname: a\nartifacts: {}\n", "f.yaml:3:12: artifacts is empty", "overland init", true},
 	"null artifacts":        {"overland: 1\nname: a\nartifacts:\n", "f.yaml:3:12: artifacts must be a mapping (key: value), not nothing", "", true},

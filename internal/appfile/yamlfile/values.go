@@ -104,7 +104,11 @@ func (d *Decoder) number(n Node, what string, low, high int) (int, bool) {
 		d.Fail(n, "", "%s %.60s: must be between %d and %d", what, i.Token.Value, low, high)
 		return 0, false
 	}
-	d.Fail(n, "", "%s must be a number, not %s", what, kind(n))
+	is := kind(n)
+	if f, ok := n.(*ast.FloatNode); ok {
+		is = fmt.Sprintf("%.60s", f.Token.Value)
+	}
+	d.Fail(n, "", "%s must be a whole number, not %s", what, is)
 	return 0, false
 }
 
