@@ -10,6 +10,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/progress"
 )
 
@@ -134,7 +135,7 @@ func (a *Agent) bringAgent(staging context.Context, src stage.Source, p stage.Pl
 	case err != nil && staging.Err() != nil:
 		return err
 	case err != nil:
-		a.node.Problem("agent", err.Error())
+		a.node.Problem("agent", printer.Error(err))
 		a.o.Log.Warn("the agent program was not fetched", "error", err)
 	}
 	return nil

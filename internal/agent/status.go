@@ -12,6 +12,7 @@ import (
 	"overland/internal/appfile"
 	"overland/internal/errs"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/runtime"
 	"overland/internal/trust/client"
 )
@@ -87,7 +88,7 @@ func Peek(dir string) (nodeapi.Status, error) {
 	}
 	s := statusOf(dir, st, g)
 	if err != nil {
-		s.Problems = append(s.Problems, err.Error())
+		s.Problems = append(s.Problems, printer.Error(err))
 	}
 	if c, err := client.Open(filepath.Join(dir, "trust"), client.Options{}); err == nil {
 		s.Root = string(c.Fingerprint())

@@ -109,7 +109,7 @@ func hinted(err error, verb string) error {
 
 // explain returns what a person sees of err, on one line as a rule.
 func explain(err error) string {
-	msg := strings.TrimSpace(err.Error())
+	msg := strings.TrimSpace(printer.Error(err))
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}

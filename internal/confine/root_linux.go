@@ -251,11 +251,17 @@ func (b *builder) place(m Mount) error {
 		if m.Size > 0 {
 			data += fmt.Sprintf(",size=%d", m.Size)
 		}
-		return errors.Join(mountAt("tmpfs", at, "tmpfs", flags, data), b.note(at))
+		if err := mountAt("tmpfs", at, "tmpfs", flags, data); err != nil {
+			return err
+		}
+		return b.note(at)
 	case Proc:
 		return mountProc(at)
 	case Devices:
-		return errors.Join(mountDevices(at), b.note(at), b.note(filepath.Join(at, "shm")))
+		if err := mountDevices(at); err != nil {
+			return err
+		}
+		return errors.Join(b.note(at), b.note(filepath.Join(at, "shm")))
 	}
 	return fmt.Errorf("confine: no kind of mount is called %q", m.Kind)
 }

@@ -6,6 +6,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/printer"
 	"overland/internal/progress"
 )
 
@@ -76,7 +77,7 @@ func NewError(err error) *Error {
 	if err == nil {
 		return nil
 	}
-	return &Error{Code: errs.KindOf(err).String(), Message: err.Error(), Hint: errs.HintOf(err)}
+	return &Error{Code: errs.KindOf(err).String(), Message: printer.Error(err), Hint: errs.HintOf(err)}
 }
 
 // Err returns the error that e carries, with its kind and hint; nil for nil.

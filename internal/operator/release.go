@@ -17,6 +17,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/operator/approval"
 	"overland/internal/platform"
+	"overland/internal/printer"
 	"overland/internal/release"
 	"overland/internal/session"
 	"overland/internal/trust"
@@ -355,7 +356,7 @@ func (p *Operator) Channel(ctx context.Context, ch release.Channel) ([]Running, 
 		if i < 0 { // the channel's own statement cannot be read
 			i, list = len(list), append(list, Running{Entry: r.Entry})
 		}
-		list[i].Problem = r.Err.Error()
+		list[i].Problem = printer.Error(r.Err)
 	}
 	return list, nil
 }

@@ -15,6 +15,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/operator/sealing"
 	"overland/internal/platform"
+	"overland/internal/printer"
 	"overland/internal/progress"
 	"overland/internal/release"
 	"overland/internal/trust"
@@ -188,7 +189,7 @@ func (w *sealed) renew(ctx context.Context) error {
 	}
 	switch err := w.repo.Refresh(ctx); {
 	case errs.KindOf(err) == errs.Partial:
-		w.s.Warnings = append(w.s.Warnings, err.Error())
+		w.s.Warnings = append(w.s.Warnings, printer.Error(err))
 	case err != nil:
 		return err
 	}

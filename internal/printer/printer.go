@@ -19,8 +19,8 @@ func Line(s string) string { return clean(s, false) }
 // several lines, which must not look like lines of our own.
 func Block(s string) string { return strings.ReplaceAll(Text(strings.TrimSpace(s)), "\n", "\n  ") }
 
-// Fprintf writes to w as fmt.Fprintf does, but each string, error and fmt.Stringer among args as Line
-// has it, and the whole as Text. Errors of w are ignored, as of fmt.Print.
+// Fprintf writes to w as fmt.Fprintf does, but each string, error (as Error has it) and fmt.Stringer
+// among args as Line has it, and the whole as Text. Errors of w are ignored, as of fmt.Print.
 func Fprintf(w io.Writer, format string, args ...any) {
 	_, _ = io.WriteString(w, Sprintf(format, args...))
 }
@@ -43,7 +43,9 @@ func line(a any) any {
 	case []byte:
 		s = string(v)
 	case error:
-		s = v.Error()
+		if s = Error(v); s != v.Error() {
+			return Line(s)
+		}
 	case fmt.Stringer:
 		s = v.String()
 	default:

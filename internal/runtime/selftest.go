@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"overland/internal/appfile"
+	"overland/internal/printer"
 )
 
 // DefaultStable and DefaultWithin are the values for a spec that names none.
@@ -64,9 +65,9 @@ func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Resul
 	results := make([]Result, len(probes)+1)
 	if err != nil {
 		for k, p := range probes {
-			results[k] = Result{Check: p.title, Err: err.Error(), Took: time.Since(called)}
+			results[k] = Result{Check: p.title, Err: printer.Error(err), Took: time.Since(called)}
 		}
-		results[len(results)-1] = Result{Check: "stable", Err: err.Error(), Took: time.Since(called)}
+		results[len(results)-1] = Result{Check: "stable", Err: printer.Error(err), Took: time.Since(called)}
 		return results
 	}
 	start := called
@@ -82,7 +83,7 @@ func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Resul
 			err := p.passes(trial, start, s)
 			results[k] = Result{Check: p.title, OK: err == nil, Took: time.Since(start)}
 			if err != nil {
-				results[k].Err = err.Error()
+				results[k].Err = printer.Error(err)
 				give(errOther)
 			}
 		})
@@ -99,7 +100,7 @@ func SelfTest(ctx context.Context, rt Runtime, inst Instance, s Subject) []Resul
 		err := hold(ctx, s, inst.Spec.Stable.Or(DefaultStable))
 		stable = Result{Check: "stable", OK: err == nil, Took: time.Since(began)}
 		if err != nil {
-			stable.Err = err.Error()
+			stable.Err = printer.Error(err)
 		}
 	}
 	results[len(results)-1] = stable

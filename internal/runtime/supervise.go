@@ -11,6 +11,7 @@ import (
 
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/printer"
 )
 
 // Options are how Supervise works. The zero value works.
@@ -155,7 +156,7 @@ func (s *Supervisor) run(ctx context.Context) {
 			next.NextStart = next.Since.Add(wait)
 			if err != nil {
 				kind := errs.KindOf(err)
-				next.Err, next.Final = err.Error(), kind == errs.Invalid || kind == errs.NotFound
+				next.Err, next.Final = printer.Error(err), kind == errs.Invalid || kind == errs.NotFound
 			} else {
 				next.LastExit = &ended
 			}

@@ -15,6 +15,7 @@ import (
 	"overland/internal/fetch"
 	"overland/internal/health"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 )
 
 const (
@@ -83,7 +84,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.o.Node.Problem("start", "")
 			break
 		}
-		f.o.Node.Problem("start", err.Error())
+		f.o.Node.Problem("start", printer.Error(err))
 		f.o.Log.Error("the node's generation could not be started", "error", err)
 		if !pause(ctx, f.o.Watch) {
 			return ctx.Err()
@@ -209,7 +210,7 @@ func (f *Follower) feeds(old map[string]*feed) (list []*feed, now map[string]*fe
 		if one == nil {
 			site, err := fetch.Site(name, fetch.SiteOptions{})
 			if err != nil {
-				f.o.Node.Problem("site "+name, err.Error())
+				f.o.Node.Problem("site "+name, printer.Error(err))
 				now[name] = nil
 				continue
 			}
@@ -268,7 +269,7 @@ func (f *Follower) noteLook(source, outcome string, err error) {
 	}
 	l := &nodeapi.Look{Source: source, At: f.o.Clock.Or()(), Outcome: outcome}
 	if err != nil {
-		l.Error = err.Error()
+		l.Error = printer.Error(err)
 	}
 	f.mu.Lock()
 	f.last = l

@@ -20,6 +20,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/fsx"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/progress"
 	"overland/internal/runtime"
 )
@@ -139,7 +140,7 @@ func (s *Switch) decide(ctx context.Context, t *trial) (nodeapi.Report, error) {
 	}
 	g, err := s.node.Generation(i.Generation)
 	if err != nil {
-		return s.back(ctx, node.Verdict{Reason: err.Error()}, nil)
+		return s.back(ctx, node.Verdict{Reason: printer.Error(err)}, nil)
 	}
 	s.o.Log.Info("starting a generation", "generation", i.Generation)
 	s.tellStopped(i.From, g)
@@ -208,7 +209,7 @@ func (s *Switch) prove(ctx context.Context, g *node.Generation, proven instances
 	if ended == nil && v.Reason == "" && bounded.Err() == nil {
 		s.o.Progress(progress.Event{Step: "start", What: strings.Join(g.Names(), " ")})
 		if err := s.services.apply(bounded, g); err != nil {
-			return tests, node.Verdict{Reason: err.Error()}, nil
+			return tests, node.Verdict{Reason: printer.Error(err)}, nil
 		}
 		s.o.Ready()
 		var more []nodeapi.Test
@@ -252,7 +253,7 @@ func (s *Switch) selfTest(ctx context.Context, proven instances) ([]nodeapi.Test
 		if r, bad := runtime.Failed(results[i]); bad && v.Reason == "" {
 			lines, err := runtime.Tail(units[name].inst.Log, failedLines)
 			if err != nil {
-				lines = []string{err.Error()}
+				lines = []string{printer.Error(err)}
 			}
 			v = node.Verdict{Reason: "service " + name + " failed its self-test: " + r.String(), Check: name + ": " + r.Check, Log: lines}
 		}

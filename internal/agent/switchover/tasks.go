@@ -12,6 +12,7 @@ import (
 	"overland/internal/agent/node"
 	"overland/internal/appfile"
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/progress"
 	"overland/internal/runtime"
 )
@@ -54,7 +55,7 @@ func (s *Switch) prepare(ctx context.Context, g *node.Generation, t *trial) (tes
 		err = s.services.pause(ctx, g, tasks)
 	}
 	if err != nil {
-		return nil, node.Verdict{Reason: err.Error()}, nil //nolint:nilerr // the verdict is the answer
+		return nil, node.Verdict{Reason: printer.Error(err)}, nil //nolint:nilerr // the verdict is the answer
 	}
 	if len(tasks) == 0 {
 		return nil, v, nil
@@ -94,7 +95,7 @@ func (s *Switch) run(ctx context.Context, t task, g *node.Generation) (nodeapi.T
 		s.o.Log.Info("a task is done", "task", name, "took", test.Took)
 		return test, node.Verdict{}
 	}
-	test.Error = err.Error()
+	test.Error = printer.Error(err)
 	lines, tailErr := runtime.Tail(t.inst.Log, failedLines)
 	if tailErr != nil {
 		lines = []string{tailErr.Error()}

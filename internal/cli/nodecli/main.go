@@ -98,7 +98,7 @@ func run(ctx context.Context, e env, args []string) int {
 
 // complain prints err as a person is to see it: what, and what to do.
 func complain(e env, err error) {
-	msg := Program + ": " + err.Error()
+	msg := Program + ": " + printer.Error(err)
 	if hint := errs.HintOf(err); hint != "" {
 		msg += " · hint: " + hint
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"overland/internal/nodeapi"
+	"overland/internal/printer"
 	"overland/internal/release"
 	"overland/internal/trust"
 	"overland/internal/trust/client"
@@ -52,13 +53,13 @@ func Volume(ctx context.Context, v *volume.Volume) (*nodeapi.Inspection, error) 
 func judge(ctx context.Context, v *volume.Volume, in *nodeapi.Inspection) {
 	signed, err := Verify(ctx, v, trust.Fingerprint(in.Signed.Fingerprint), time.Time{})
 	if err != nil {
-		in.Signed.Problem = err.Error()
+		in.Signed.Problem = printer.Error(err)
 		return
 	}
 	for _, r := range signed.Refused {
 		for i := range in.Releases {
 			if in.Releases[i].App == r.App {
-				in.Releases[i].Problem = r.Err.Error()
+				in.Releases[i].Problem = printer.Error(r.Err)
 			}
 		}
 	}
