@@ -26,7 +26,7 @@ var habits = []struct {
 		[]string{"internal/fsx", "internal/confine"}, // there it is said of namespaces
 	},
 	{
-		regexp.MustCompile(`\bos\.(Open|ReadFile|DirFS)\([^"]|\broot\.Open\(`), // a constant path is the kernel's or the system's
+		regexp.MustCompile(`\bos\.(Open|ReadFile|DirFS)\([^"]|\broot\.Open\([^"]`), // a constant path is the kernel's or the system's
 		"fsx.Open, fsx.ReadFile, fsx.OpenIn or fsx.DirFS, which a pipe or a device under that name cannot stop; " +
 			"fsx.OpenStream for what a person named",
 		[]string{

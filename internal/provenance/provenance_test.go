@@ -187,7 +187,7 @@ func TestBundlesInADepot(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0].Platform != "linux/arm/v6" || got[1].Platform != "" || string(got[1].Bundle) != "{ }" || got[0].Subject.Digest != program {
 		t.Errorf("%v, %v", got, err)
 	}
-	if !release.IsTag(release.ProvenanceTag(ref)) {
+	if of, ok := release.TagRef(release.ProvenanceTag(ref)); !ok || of != ref {
 		t.Error("a collection would keep it for ever")
 	}
 }

@@ -55,7 +55,7 @@ func (s *Switch) prepare(ctx context.Context, g *node.Generation, t *trial) (tes
 		err = s.services.pause(ctx, g, tasks)
 	}
 	if err != nil {
-		return nil, node.Verdict{Reason: printer.Error(err)}, nil //nolint:nilerr // the verdict is the answer
+		return nil, node.Verdict{Reason: printer.Error(err)}, nil // the verdict is the answer
 	}
 	if len(tasks) == 0 {
 		return nil, v, nil
