@@ -3,7 +3,6 @@ package tree
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"overland/internal/deflate"
 	"overland/internal/errs"
 	"overland/internal/fsx"
 )
@@ -44,7 +44,7 @@ type Packed struct {
 	Rewritten []string // what was changed so that it runs elsewhere: "bin/tool: RUNPATH"
 }
 
-// Pack writes the folder dir to w. Files that hold its path, or one of o.Prefixes, and cannot be
+// Pack writes the folder dir to w, as a tar in gzip (deflate.NewGzip): the same folder as the same bytes, with any Go. Files that hold its path, or one of o.Prefixes, and cannot be
 // changed safely are an error (errs.Invalid) that names them all; so are links that lead outside,
 // devices and setuid programs. The bytes written to w are useless then.
 func Pack(ctx context.Context, w io.Writer, dir string, o PackOptions) (Packed, error) {
@@ -52,7 +52,10 @@ func Pack(ctx context.Context, w io.Writer, dir string, o PackOptions) (Packed, 
 	if err != nil {
 		return Packed{}, err
 	}
-	z, _ := gzip.NewWriterLevel(w, gzip.DefaultCompression)
+	z, err := deflate.NewGzip(w)
+	if err != nil {
+		return Packed{}, fmt.Errorf("pack %s: %w", dir, err)
+	}
 	p.tar = tar.NewWriter(z)
 	err = filepath.WalkDir(p.dir, func(file string, d fs.DirEntry, err error) error {
 		if err == nil {
