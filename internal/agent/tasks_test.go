@@ -86,7 +86,7 @@ func TestATaskThatFails(t *testing.T) {
 	}{
 		"stopped meanwhile": {"crash two", nil, "task wallet.migrate failed: exit code 1", []string{"stop wallet.node", "start wallet.migrate", "start wallet.node"}},
 		"running meanwhile": {"crash two", whileRunning, "task wallet.migrate failed: exit code 1", []string{"start wallet.migrate"}},
-		"not a program":     {"what", whileRunning, `task wallet.migrate failed: start wallet.migrate: start wallet.migrate: "what" is no program`, []string{"start wallet.migrate"}},
+		"not a program":     {"what", whileRunning, `task wallet.migrate failed: start wallet.migrate: "what" is no program`, []string{"start wallet.migrate"}},
 		"too long": {
 			"up for ever", func(s *appfile.Service) { s.While, s.Within = appfile.Running, appfile.Duration(10*time.Millisecond) },
 			"task wallet.migrate failed: it did not end within 10ms",
