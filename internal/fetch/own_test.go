@@ -11,8 +11,8 @@ import (
 	"overland/internal/fetch"
 )
 
-// A near site whose connection goes silent holds up nothing else that it is asked, and nobody else who asks it:
-// over HTTP/2, which it may offer, all would be on the one dead connection.
+// When a connection to a near site goes silent, only the request on it waits. Over HTTP/2, which the site may offer, all
+// requests would share the one dead connection.
 func TestASilentConnectionToASiteIsItsRequestsAlone(t *testing.T) {
 	body := random(1, mib)
 	var silent, others atomic.Int32

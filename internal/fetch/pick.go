@@ -63,7 +63,7 @@ func (t *transfer) choose() (best int, wait time.Duration, found bool) {
 
 // better returns the pace, in bytes a second, below which source i is left for another one: half of
 // a link that nobody may give up while there is a source that was not asked yet, else half of what
-// another one did. Leaving costs nothing: the next source continues at the same byte. 0 = there is no other.
+// another one did. To leave a source costs nothing: the next one goes on at the same byte. 0 = there is no other.
 func (t *transfer) better(i int) (pace int64) {
 	if t.solo || t.src[i].noRange {
 		return 0

@@ -93,7 +93,8 @@ func bit(p *uint16, r, c uint32, in *[inSize]byte, at uint32) (_, _, _, b uint32
 // decode fills win[pos:end] from in[:n], one chunk. The dictionary is win[start:pos], and dict bytes at most. false = the
 // data is corrupt.
 //
-// The eight bits of a literal are decoded without a branch on what they are: it cannot be foretold.
+// The eight bits of a literal are decoded without a branch on what they are: it cannot be foretold. One loop for both kinds of
+// literals takes a fifth more time.
 func (d *decoder) decode(in *[inSize]byte, n uint32, win []byte, start, pos, end, dict int) bool {
 	if n < 5 || in[0] != 0 {
 		return false
@@ -281,27 +282,22 @@ func after(state, to uint32) uint32 {
 func (l *lengths) decode(r, c uint32, in *[inSize]byte, at, here uint32) (_, _, _, length uint32) {
 	var b uint32
 	m := uint32(1)
+	list, least := &l.low, uint32(0)
 	r, c, at, b = bit(&l.choice, r, c, in, at)
-	if b == 0 {
-		list := &l.low[here%16]
-		for range 3 {
-			r, c, at, b = bit(&list[m%8], r, c, in, at)
-			m = m<<1 | b
+	if b == 1 {
+		list, least = &l.mid, 8
+		r, c, at, b = bit(&l.choice2, r, c, in, at)
+		if b == 1 {
+			for range 8 {
+				r, c, at, b = bit(&l.high[m%256], r, c, in, at)
+				m = m<<1 | b
+			}
+			return r, c, at, m - 256 + 16
 		}
-		return r, c, at, m - 8
 	}
-	r, c, at, b = bit(&l.choice2, r, c, in, at)
-	if b == 0 {
-		list := &l.mid[here%16]
-		for range 3 {
-			r, c, at, b = bit(&list[m%8], r, c, in, at)
-			m = m<<1 | b
-		}
-		return r, c, at, m
-	}
-	for range 8 {
-		r, c, at, b = bit(&l.high[m%256], r, c, in, at)
+	for range 3 {
+		r, c, at, b = bit(&list[here%16][m%8], r, c, in, at)
 		m = m<<1 | b
 	}
-	return r, c, at, m - 240
+	return r, c, at, m - 8 + least
 }

@@ -14,8 +14,8 @@ type lzma2 struct {
 	d    decoder
 	dict int // bytes
 
-	// win[start:wr] is the dictionary, win[rd:wr] is unread. A chunk goes behind it; where there is no room the last dict
-	// bytes move to the front. Its length grows with what comes out.
+	// win[start:wr] is the dictionary, of which win[rd:wr] was not read yet. The next chunk is written at wr. When there is no
+	// room for it, the last dict bytes are moved to the front first. win grows as it is filled.
 	win           []byte
 	start, rd, wr int
 

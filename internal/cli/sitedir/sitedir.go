@@ -21,7 +21,7 @@ func Call[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error
 	return With(t, Options{}, do)
 }
 
-// Maybe is Call for verbs that work on files too: where there is no site directory, do gets nil.
+// Maybe is like Call, for verbs that also work on files: when there is no site directory, do is called with nil.
 func Maybe[T any](t *term.Term, do func(*operator.Operator) (T, error)) (T, error) {
 	made, err := Call(t, do)
 	if errors.Is(err, operator.ErrNoSite) {

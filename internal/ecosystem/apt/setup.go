@@ -90,7 +90,7 @@ func (p *Protocol) before(file string) string {
 }
 
 // languages returns the setting of the languages whose translations were recorded, for sources that a command names
-// itself: what this machine's settings and its locale ask for is no part of the lock. "" when it is not known.
+// itself: the lock lacks what this machine's settings and locale ask for. "" when the languages are not known.
 func (p *Protocol) languages() string {
 	var list []string
 	for _, s := range p.sources {
