@@ -22,27 +22,17 @@ type cost struct {
 	wall time.Duration
 }
 
-// longest is how long one command may take: on two processors that others use too, the slowest takes a quarter of it.
-const longest = 40 * time.Minute
-
-// measure runs cmd to its end, or for as long as the slowest may take. Its output is shown only when it fails: a Go program
-// that does not end says there where each goroutine waits.
+// measure runs cmd to its end, or to that of its context. Its output is shown only when it fails: a Go program that is ended
+// says there where each goroutine waits.
 func measure(cmd *exec.Cmd) (cost, error) {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = time.Minute // what it left behind may hold its output open
+	cmd.WaitDelay = time.Minute // for what it says at its end, and what it left behind may hold its output open
+	if cmd.Cancel != nil {
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGQUIT) }
+	}
 	began := time.Now()
-	if err := cmd.Start(); err != nil {
-		return cost{}, err
-	}
-	late := time.AfterFunc(longest, func() { _ = cmd.Process.Signal(syscall.SIGQUIT) })
-	dead := time.AfterFunc(longest+time.Minute, func() { _ = cmd.Process.Kill() })
-	err := cmd.Wait()
-	dead.Stop()
-	if !late.Stop() {
-		err = fmt.Errorf("it did not end within %s: %w", longest, err)
-	}
-	if err != nil {
+	if err := cmd.Run(); err != nil {
 		return cost{}, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out.Bytes())
 	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
