@@ -13,6 +13,7 @@ import (
 	"overland/internal/digest"
 	"overland/internal/errs"
 	"overland/internal/fsx"
+	"overland/internal/store"
 	"overland/internal/trust"
 )
 
@@ -38,7 +39,7 @@ type dirFile interface {
 // fs.ErrNotExist when there is no depot. It is waited for as long as it takes: a person named it.
 func Dir(path string) (*DirSource, error) {
 	for _, depot := range []string{".", "depot"} {
-		info, err := os.Stat(filepath.Join(path, depot, "blobs", "sha256"))
+		info, err := os.Stat(filepath.Join(path, depot, store.BlobFolder))
 		if err == nil && info.IsDir() {
 			return &DirSource{name: path, depot: depot, open: openRegular}, nil
 		}
@@ -78,7 +79,7 @@ func (s *DirSource) Open(ctx context.Context, d digest.Digest, off int64) (io.Re
 	if _, err := digest.Parse(string(d)); err != nil {
 		return nil, -1, errs.E(errs.Invalid, err)
 	}
-	f, size, err := s.file(ctx, s.depot, filepath.Join("blobs", "sha256", d.Encoded()))
+	f, size, err := s.file(ctx, s.depot, filepath.Join(store.BlobFolder, d.Encoded()))
 	if err != nil {
 		return nil, -1, err
 	}

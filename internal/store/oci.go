@@ -12,6 +12,9 @@ import (
 	"overland/internal/errs"
 )
 
+// BlobFolder is where an OCI image layout, and so a depot, has its blobs: each is a file named by the digits of its digest.
+const BlobFolder = "blobs/sha256"
+
 // Limits of one OCI manifest or index, and of how deep they nest.
 const (
 	ManifestLimit = 4 << 20 // bytes; what registries accept

@@ -163,7 +163,7 @@ func (l leftDepot) Open(_ context.Context, d digest.Digest) (store.Blob, error) 
 	if _, err := digest.Parse(string(d)); err != nil {
 		return nil, err
 	}
-	f, err := fsx.OpenIn(l.home, filepath.Join(home.Depot.In("."), "blobs", "sha256", d.Encoded()))
+	f, err := fsx.OpenIn(l.home, filepath.Join(home.Depot.In("."), store.BlobFolder, d.Encoded()))
 	if err != nil {
 		return nil, err
 	}

@@ -136,7 +136,7 @@ func (s *Store) Remove(ctx context.Context, d digest.Digest) error {
 
 // List is part of store.Blobs. Files that are not named like a blob are passed over.
 func (s *Store) List(ctx context.Context, visit func(d digest.Digest, size int64) error) error {
-	dir, err := os.Open(filepath.Join(s.dir, "blobs", "sha256"))
+	dir, err := os.Open(filepath.Join(s.dir, store.BlobFolder))
 	if err != nil {
 		return fmt.Errorf("list depot %s: %w", s.dir, err)
 	}

@@ -68,18 +68,18 @@ func (s *Store) prepare() error {
 			if l.Version != ocispec.ImageLayoutVersion {
 				return errs.Errorf(errs.Invalid, "%s: layout version %q, want %q", path, l.Version, ocispec.ImageLayoutVersion)
 			}
-			return s.folder(filepath.Join("blobs", "sha256"))
+			return s.folder(store.BlobFolder)
 		default:
 			// The file is a constant. Where there are blobs a torn one is written again, so that no
 			// person has to.
-			if _, serr := os.Stat(filepath.Join(s.dir, "blobs", "sha256")); serr != nil {
+			if _, serr := os.Stat(filepath.Join(s.dir, store.BlobFolder)); serr != nil {
 				return errs.Hint(errs.Errorf(errs.Invalid, "%s: not an OCI layout", path), "choose another folder, or remove that file")
 			}
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if err := s.folder(filepath.Join("blobs", "sha256")); err != nil {
+	if err := s.folder(store.BlobFolder); err != nil {
 		return err
 	}
 	return s.fs.WriteFile(path, []byte(layout), 0o644)
@@ -94,7 +94,7 @@ func (s *Store) path(d digest.Digest) (string, error) {
 	if _, err := digest.Parse(string(d)); err != nil {
 		return "", errs.E(errs.Invalid, err)
 	}
-	return filepath.Join(s.dir, "blobs", "sha256", d.Encoded()), nil
+	return filepath.Join(s.dir, store.BlobFolder, d.Encoded()), nil
 }
 
 func (s *Store) ingest(name string) string { return filepath.Join(s.dir, ingestFolder, name) }

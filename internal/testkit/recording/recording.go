@@ -14,6 +14,7 @@ import (
 	"overland/internal/lockfile"
 	"overland/internal/origin"
 	"overland/internal/record"
+	"overland/internal/store"
 	"overland/internal/store/dir"
 )
 
@@ -91,7 +92,7 @@ func Blobs(t testing.TB, r *record.Recorder, s *dir.Store) int {
 	if err := r.Settle(); err != nil {
 		t.Fatal(err)
 	}
-	found, err := os.ReadDir(filepath.Join(s.Dir(), "blobs", "sha256"))
+	found, err := os.ReadDir(filepath.Join(s.Dir(), store.BlobFolder))
 	if err != nil {
 		t.Fatal(err)
 	}
