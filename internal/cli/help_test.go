@@ -30,12 +30,30 @@ import (
 
 // run runs the program in dir's site with args, and returns the exit code and both streams.
 func run(ctx context.Context, env map[string]string, args ...string) (code int, stdout, stderr string) {
-	var out, msg bytes.Buffer
+	var out, msg lockedBuffer
 	code = cli.Run(ctx, cli.Env{
 		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &msg,
 		Getenv: func(name string) string { return env[name] },
 	})
 	return code, out.String(), msg.String()
+}
+
+// lockedBuffer is a buffer that may be written by several goroutines at once, as a file may.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 // TestHelp holds what every verb's help must have: one line, one paragraph, examples of itself.
@@ -346,33 +364,24 @@ func runUntilPrinted(t *testing.T, ctx context.Context, stop func(), env map[str
 	t.Helper()
 	out := &firstWrite{done: stop}
 	cli.Run(ctx, cli.Env{
-		Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: &bytes.Buffer{},
+		Args: args, Stdin: strings.NewReader(""), Stdout: out, Stderr: &lockedBuffer{},
 		Getenv: func(name string) string { return env[name] },
 	})
 	want := map[bool]string{true: "https://127.0.0.1:", false: "127.0.0.1:"}[args[0] == "site"] // an image has no scheme
-	if !strings.HasPrefix(out.text(), want) {
-		t.Errorf("%v printed %q", args, out.text())
+	if !strings.HasPrefix(out.String(), want) {
+		t.Errorf("%v printed %q", args, out.String())
 	}
 }
 
-// firstWrite calls done at the first write to it.
+// firstWrite calls done at each write to it.
 type firstWrite struct {
-	mu   sync.Mutex
-	b    bytes.Buffer
+	lockedBuffer
 	done func()
 }
 
 func (w *firstWrite) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	defer w.done()
-	return w.b.Write(p)
-}
-
-func (w *firstWrite) text() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.b.String()
+	return w.lockedBuffer.Write(p)
 }
 
 func siteEnv(work string) map[string]string {

@@ -23,7 +23,8 @@ import (
 	"overland/internal/session"
 )
 
-// Env is what one run of the program may touch besides the disk and the network.
+// Env is what one run of the program may touch besides the disk and the network. Its writers are called
+// by several goroutines at once, as a file may be.
 type Env struct {
 	Args   []string // without the program's name
 	Stdin  io.Reader

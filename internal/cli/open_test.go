@@ -87,8 +87,8 @@ func TestOpenLeavesNothingBehind(t *testing.T) {
 		Stdin: strings.NewReader(""), Stdout: begun, Stderr: os.Stderr,
 		Getenv: func(name string) string { return env[name] },
 	})
-	if code != errs.Cancelled.Exit() || begun.text() != "begun\n" {
-		t.Errorf("exit code %d, printed %q", code, begun.text())
+	if code != errs.Cancelled.Exit() || begun.String() != "begun\n" {
+		t.Errorf("exit code %d, printed %q", code, begun.String())
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
