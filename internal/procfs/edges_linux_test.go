@@ -96,8 +96,8 @@ func TestWhatProcSays(t *testing.T) {
 		return "   0: " + local + " " + remote + " 01 00000000:00000000 00:00000000 00000000  " + uid + "        0 " + inode + " 1 0000000000000000 20 4 30 10 -1\n"
 	}
 	const us, client, other = "0100007F:1F90", "0100007F:9C40", "0100007F:9C41"
-	p := Peers{}
-	p.add([]byte(header+line(client, us, "1000", "77")+line(us, client, "0", "78")+line(other, us, "5", "0")+line("0100007F:9C42", us, "x", "9")+"torn "+us+" "), us)
+	p := map[string]Socket{}
+	addPeers(p, []byte(header+line(client, us, "1000", "77")+line(us, client, "0", "78")+line(other, us, "5", "0")+line("0100007F:9C42", us, "x", "9")+"torn "+us+" "), us)
 	if len(p) != 1 || p[client] != (Socket{1000, 77}) {
 		t.Errorf("%+v", p)
 	}

@@ -1,99 +1,15 @@
 package procfs
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 )
-
-// Socket is a process's end of a connection, as the kernel knows it: nobody can claim another.
-type Socket struct {
-	UID   int // of the user who made it
-	Inode uint64
-}
-
-// Peers are the sockets that are connected to one address of this machine, by their own.
-type Peers map[string]Socket
-
-// PeersOf returns the sockets of this machine and network namespace that are connected to at, a TCP
-// address. It costs one look, however many there are.
-func PeersOf(at net.Addr) (Peers, error) {
-	addr, ok := at.(*net.TCPAddr)
-	if !ok {
-		return nil, fmt.Errorf("peers of %s: not a TCP address", at)
-	}
-	all := Peers{}
-	// A socket of IPv6 may hold the connection: then both addresses are mapped.
-	for _, table := range []string{"tcp", "tcp6"} {
-		b, err := os.ReadFile("/proc/self/net/" + table)
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) {
-				continue // a kernel without IPv6
-			}
-			return nil, err
-		}
-		all.add(b, form(addr.AddrPort(), table == "tcp6"))
-	}
-	return all, nil
-}
-
-// add adds the sockets that are connected to remote, by the text of /proc/net/tcp or tcp6.
-func (p Peers) add(table []byte, remote string) {
-	const localAt, remoteAt, uidAt, inodeAt = 1, 2, 7, 9 // fields of a line, see proc(5)
-	want := []byte(" " + remote + " ")
-	for line := range bytes.Lines(table) {
-		if !bytes.Contains(line, want) {
-			continue
-		}
-		f := strings.Fields(string(line))
-		if len(f) <= inodeAt || f[remoteAt] != remote {
-			continue
-		}
-		uid, err := strconv.Atoi(f[uidAt])
-		inode, err2 := strconv.ParseUint(f[inodeAt], 10, 64)
-		if err == nil && err2 == nil && inode != 0 { // 0: closed by its process
-			p[f[localAt]] = Socket{uid, inode}
-		}
-	}
-}
-
-// Of returns the other end of c, a connection to the address of p; false when it is closed already.
-func (p Peers) Of(c net.Conn) (Socket, bool) {
-	local, ok := c.RemoteAddr().(*net.TCPAddr)
-	if !ok {
-		return Socket{}, false
-	}
-	for _, six := range []bool{false, true} {
-		if s, ok := p[form(local.AddrPort(), six)]; ok {
-			return s, true
-		}
-	}
-	return Socket{}, false
-}
-
-// form writes an address as /proc/net/tcp does: words in the machine's byte order, in hex.
-func form(a netip.AddrPort, six bool) string {
-	b := a.Addr().Unmap().AsSlice()
-	if six {
-		long := a.Addr().As16()
-		b = long[:]
-	}
-	var s strings.Builder
-	const word = 4
-	for w := range slices.Chunk(b, word) {
-		fmt.Fprintf(&s, "%08X", binary.NativeEndian.Uint32(w))
-	}
-	fmt.Fprintf(&s, ":%04X", a.Port())
-	return s.String()
-}
 
 // Sockets returns the inodes of the sockets among the descriptors of the process; fs.ErrPermission
 // when this process may not look.
@@ -139,17 +55,29 @@ func (p Process) Is(uid int) bool {
 
 // Below returns the live processes that descend from process pid, parents before their children.
 func Below(pid int) []Process {
+	list, _, _ := Around(pid)
+	return list
+}
+
+// Around returns, of one look at the machine, the live processes that descend from process pid, parents
+// before their children, and all others, pid itself among them.
+func Around(pid int) (below, others []Process, err error) {
+	var all []Process
 	children := map[int][]Process{}
-	_ = Each(func(p Process) {
+	err = Each(func(p Process) {
 		if !p.Dead() {
+			all = append(all, p)
 			children[p.Parent] = append(children[p.Parent], p)
 		}
 	})
-	list := slices.Clone(children[pid])
-	for i := 0; i < len(list); i++ {
-		list = append(list, children[list[i].PID]...)
+	below = slices.Clone(children[pid])
+	ours := map[int]bool{}
+	for i := 0; i < len(below); i++ {
+		ours[below[i].PID] = true
+		below = append(below, children[below[i].PID]...)
 	}
-	return list
+	others = slices.DeleteFunc(all, func(p Process) bool { return ours[p.PID] })
+	return below, others, err
 }
 
 // Sender returns the name of the process below the process pid that has the socket which, in the

@@ -38,7 +38,10 @@ func TestThePeerOfAConnection(t *testing.T) {
 		}
 		defer c.Close()
 		peers, err := procfs.PeersOf(l.Addr())
-		peer, found := peers.Of(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer, found, err := peers.Of(c)
 		if err != nil || !found || peer.UID != os.Geteuid() {
 			t.Fatalf("family %d: %+v, %v", family, peers, err)
 		}
@@ -56,8 +59,8 @@ func TestThePeerOfAConnection(t *testing.T) {
 		if err := syscall.Close(fd); err != nil {
 			t.Fatal(err)
 		}
-		if peers, err = procfs.PeersOf(l.Addr()); err != nil || len(peers) > 0 {
-			t.Errorf("family %d: a closed socket: %+v, %v", family, peers, err)
+		if peer, found, err = peers.Of(c); err != nil || found {
+			t.Errorf("family %d: a closed socket: %+v, %v", family, peer, err)
 		}
 	}
 }
@@ -80,6 +83,11 @@ func TestDescendants(t *testing.T) {
 	list := procfs.Below(os.Getpid())
 	if len(list) != 2 || list[0].PID != cmd.Process.Pid || list[1].Parent != cmd.Process.Pid {
 		t.Errorf("%+v", list)
+	}
+	below, others, err := procfs.Around(cmd.Process.Pid)
+	here := func(p procfs.Process) bool { return p.PID == os.Getpid() || p.PID == cmd.Process.Pid }
+	if err != nil || len(below) != 1 || below[0] != list[1] || slices.Contains(others, list[1]) || !slices.ContainsFunc(others, here) {
+		t.Errorf("%+v, %+v, %v", below, others, err)
 	}
 	_ = in.Close()
 	if err := cmd.Wait(); err != nil {

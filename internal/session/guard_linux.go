@@ -28,13 +28,13 @@ const (
 // not a border: every user of the machine reaches it, and a recorder answers with whatever the
 // operator's logins can read, and locks whatever it is asked for.
 //
-// All connections that wait are judged by one look at the machine. So what strangers cost does not
+// All connections that wait are judged by one look at the machine's processes. So what strangers cost does not
 // grow with how many connections they open, and the command does not wait behind them.
 type guard struct {
 	net.Listener
 
 	above int // the process above the command
-	peers func(net.Addr) (procfs.Peers, error)
+	peers func(net.Addr) (*procfs.Peers, error)
 
 	mu       sync.Mutex
 	waiting  []*visitor       // to be judged by the next look
@@ -172,15 +172,19 @@ func (g *guard) judge(list []*visitor) (again []*visitor) {
 	found := map[uint64]*visitor{}
 	users := map[int][]uint64{} // of each user, the sockets in found
 	for _, v := range list {
-		s, ok := peers.Of(v.conn)
+		var s procfs.Socket
+		ok := false
+		if err == nil {
+			s, ok, err = peers.Of(v.conn)
+		}
 		switch {
 		case err != nil:
 			g.deny(v, err.Error())
-		case !ok:
-			g.deny(v, "it had gone already")
-		default:
+		case ok:
 			found[s.Inode] = v
 			users[s.UID] = append(users[s.UID], s.Inode)
+		default:
+			g.deny(v, "it had gone already")
 		}
 	}
 	admit := func(inode uint64) {
@@ -203,14 +207,14 @@ func (g *guard) judge(list []*visitor) (again []*visitor) {
 	// The descriptors of some processes are hidden from us, such as those of apt's, which run as
 	// another user: see vouched.
 	var hidden []procfs.Process
-	below := procfs.Below(g.above)
+	below, others, errOthers := procfs.Around(g.above)
 	for _, p := range below {
 		if errors.Is(g.admitAll(p, found, admit), fs.ErrPermission) {
 			hidden = append(hidden, p)
 		}
 	}
-	if len(found) > 0 && len(hidden) > 0 {
-		for uid := range vouched(users, below, hidden) {
+	if errOthers == nil && len(found) > 0 {
+		for _, uid := range vouched(users, hidden, others) {
 			for _, inode := range users[uid] {
 				admit(inode)
 			}
@@ -254,34 +258,18 @@ func same(p procfs.Process) bool {
 }
 
 // vouched returns those of users whose sockets are the command's though the descriptors of the processes
-// hidden cannot be read: one of these is of that user, and no process of that user runs that the command
-// did not start. Root is believed: it could read all that we have. Our own user is not, whose other
-// programs (a browser) are strangers too.
-func vouched(users map[int][]uint64, below, hidden []procfs.Process) map[int]bool {
-	out := map[int]bool{}
+// hidden cannot be read: one of these is of that user, and none of others, which the command did not start.
+// Root is believed: it could read all that we have. Our own user is not, whose other programs (a browser)
+// are strangers too.
+func vouched(users map[int][]uint64, hidden, others []procfs.Process) (list []int) {
 	for uid := range users {
-		if slices.ContainsFunc(hidden, func(p procfs.Process) bool { return p.Is(uid) && same(p) }) {
-			out[uid] = true
+		of := func(p procfs.Process) bool { return p.Is(uid) }
+		if slices.ContainsFunc(hidden, func(p procfs.Process) bool { return of(p) && same(p) }) &&
+			(uid == 0 || !slices.ContainsFunc(others, of)) {
+			list = append(list, uid)
 		}
 	}
-	ours := map[procfs.Process]bool{}
-	for _, p := range below {
-		ours[procfs.Process{PID: p.PID, Start: p.Start}] = true
-	}
-	err := procfs.Each(func(p procfs.Process) {
-		if p.Dead() || ours[procfs.Process{PID: p.PID, Start: p.Start}] {
-			return
-		}
-		for uid := range out {
-			if uid != 0 && p.Is(uid) {
-				delete(out, uid)
-			}
-		}
-	})
-	if err != nil {
-		return nil // whether there are others is not known
-	}
-	return out
+	return list
 }
 
 // deny refuses v; peer says who it was.

@@ -147,7 +147,7 @@ func TestS7AFloodOfStrangersIsOneLook(t *testing.T) {
 	defer func() { _, _ = command.Process.Kill(), command.Wait() }()
 	var looked atomic.Int64
 	all := make(chan struct{})
-	l := session.Guard(plain, command.Process.Pid, func(at net.Addr) (procfs.Peers, error) {
+	l := session.Guard(plain, command.Process.Pid, func(at net.Addr) (*procfs.Peers, error) {
 		looked.Add(1)
 		<-all
 		return procfs.PeersOf(at)

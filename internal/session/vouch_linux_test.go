@@ -42,11 +42,12 @@ func TestS7AUsersWordIsNotEnough(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	// run starts a command in which a shell of another user runs script, and returns once that has said something.
+	// run starts a command in which a shell of a user whom no other test has runs script, and returns once that has
+	// said something.
 	run := func(script string) (above int) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), "bash", "-c",
-			"setpriv --reuid=23456 --regid=23456 --clear-groups bash -c '"+script+"'; exit")
+			"setpriv --reuid=23478 --regid=23478 --clear-groups bash -c '"+script+"'; exit")
 		cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Setpgid: true}
 		out, err := cmd.StdoutPipe()
 		if err == nil {
