@@ -1,6 +1,9 @@
 package archive
 
 import (
+	"archive/tar"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -35,8 +38,13 @@ const (
 	opaque   = ".wh..wh..opq"
 )
 
-// Begin begins the next layer, the tar r. What bounds allow is for all layers together, but for their ratio.
-func (l *Layered[T]) Begin(r io.Reader, bounds Bounds) *Tar {
+// RootBounds are those of the layers of one root file system that is looked at, not unpacked: 2,000,000 files, 64 GiB.
+var RootBounds = Bounds{Members: 2_000_000, Bytes: 64 << 30}
+
+// Layer reads the next layer, the tar r, and calls visit with each of its members: the reader has
+// the bytes of that member. What bounds allow is for all layers together, but for their ratio. It ends with the error of ctx, of the
+// tar or of visit.
+func (l *Layered[T]) Layer(ctx context.Context, r io.Reader, bounds Bounds, visit func(*tar.Header, io.Reader) error) error {
 	if t := l.last; t != nil {
 		l.past.Members += t.bounds.Members - t.left
 		l.past.Bytes += t.in.n
@@ -45,7 +53,21 @@ func (l *Layered[T]) Begin(r io.Reader, bounds Bounds) *Tar {
 	// 0 would be none.
 	bounds.Members, bounds.Bytes = max(1, bounds.Members-l.past.Members), max(1, bounds.Bytes-l.past.Bytes)
 	l.last = NewTar(r, bounds)
-	return l.last
+	for {
+		h, err := l.last.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err == nil {
+			err = visit(h, l.last)
+		}
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // Lay takes away what the member called name of the layer does: a whiteout what it names, a folder a file, anything else

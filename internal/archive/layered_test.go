@@ -19,7 +19,9 @@ func lay(t *testing.T, layers ...string) []string {
 	t.Helper()
 	var l Layered[int]
 	for i, layer := range layers {
-		l.Begin(strings.NewReader(""), Bounds{})
+		if err := l.Layer(t.Context(), strings.NewReader(""), Bounds{}, nil); err != nil {
+			t.Fatal(err)
+		}
 		for name := range strings.FieldsSeq(layer) {
 			folder := strings.HasSuffix(name, "/")
 			clean, put := l.Lay(name, folder)
@@ -101,14 +103,10 @@ func TestBoundsOfLayers(t *testing.T) {
 		var l Layered[int]
 		var err error
 		for range c.layers {
-			in := l.Begin(bytes.NewReader(text.Bytes()), c.bounds)
-			for err == nil {
-				_, err = in.Next()
-			}
-			if !errors.Is(err, io.EOF) {
+			visit := func(*tar.Header, io.Reader) error { return nil }
+			if err = l.Layer(t.Context(), bytes.NewReader(text.Bytes()), c.bounds, visit); err != nil {
 				break
 			}
-			err = nil
 		}
 		if errors.Is(err, ErrBomb) != c.bomb || !c.bomb && err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -27,8 +27,6 @@ import (
 
 // Limits of what is read of one root file system, which somebody else may have made.
 const (
-	membersLimit = 2_000_000 // of all layers
-	bytesLimit   = 64 << 30  // unpacked, of all layers
 	programMost  = 512 << 20 // a program in an image, held while it is looked at
 	heldMost     = 128 << 20 // all that is remembered of a root
 	packagesMost = 1 << 17   // that its databases list
@@ -79,22 +77,7 @@ func (t *found) root() bool {
 
 // layer reads a tar.
 func (t *found) layer(ctx context.Context, r io.Reader) error {
-	in := t.files.Begin(r, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
-	for {
-		h, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = t.member(h, in)
-		}
-		if err != nil {
-			return errs.E(errs.Invalid, err)
-		}
-	}
+	return errs.E(errs.Invalid, t.files.Layer(ctx, r, archive.RootBounds, t.member))
 }
 
 func (t *found) member(h *tar.Header, r io.Reader) (err error) {

@@ -3,7 +3,6 @@ package changes
 import (
 	"archive/tar"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -16,12 +15,6 @@ import (
 	"overland/internal/release"
 	"overland/internal/release/inspect"
 	"overland/internal/store"
-)
-
-// Limits of what is read of one root, which somebody else may have made.
-const (
-	membersLimit = 2_000_000
-	bytesLimit   = 64 << 30
 )
 
 // File is what a root has under one name.
@@ -80,22 +73,7 @@ func (r *root) blob(ctx context.Context, b inspect.Blobs, d digest.Digest) error
 		return errs.E(errs.Invalid, err)
 	}
 	defer done()
-	members := r.files.Begin(in, archive.Bounds{Members: membersLimit, Bytes: bytesLimit})
-	for {
-		h, err := members.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err == nil {
-			err = ctx.Err()
-		}
-		if err == nil {
-			err = r.member(h, members)
-		}
-		if err != nil {
-			return errs.E(errs.Invalid, err)
-		}
-	}
+	return errs.E(errs.Invalid, r.files.Layer(ctx, in, archive.RootBounds, r.member))
 }
 
 const capability = "SCHILY.xattr.security.capability"
