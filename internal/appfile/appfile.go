@@ -58,6 +58,15 @@ type Artifact struct {
 	Platforms []platform.Platform // empty = platform.All
 }
 
+// For reports whether a is made for p: Platforms has it, or is empty and the Settings do not say that they lack p.
+func (a Artifact) For(p platform.Platform) bool {
+	if len(a.Platforms) > 0 {
+		return slices.Contains(a.Platforms, p)
+	}
+	s, ok := a.Settings.(interface{ Lacks(platform.Platform) bool })
+	return !ok || !s.Lacks(p)
+}
+
 // Service is how an artifact runs on a node.
 type Service struct {
 	Artifact    string            `json:"artifact"`

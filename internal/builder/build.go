@@ -56,7 +56,7 @@ type Request struct {
 type Built struct {
 	Name      string // the artifact's
 	Platform  platform.Platform
-	File      string          // file name for it: the artifact's name
+	File      string          // file name for it: the artifact's name, or what its builder called it
 	Data      bool            // it is not a program
 	Image     bool            // it is the manifest of an image
 	Parts     []digest.Digest // of an image: its config and layers, in the depot too
@@ -146,6 +146,7 @@ type Recipe struct {
 type Output struct {
 	File      string // path of the result, below scratch
 	Data      bool   // it is not a program
+	Called    string // file name for it; "" = the artifact's name
 	Toolchain string // what made it; as in the Recipe
 	// Image says that the result is the manifest of an image, and Parts are the blobs in the depot that it
 	// names: its config and layers.
@@ -227,7 +228,7 @@ func plan(req Request) ([]Job, error) {
 		a := req.App.Artifacts[name]
 		for _, p := range platform.All() {
 			wanted := len(req.Platforms) == 0 || slices.Contains(req.Platforms, p)
-			if wanted && (len(a.Platforms) == 0 || slices.Contains(a.Platforms, p)) {
+			if wanted && a.For(p) {
 				jobs = append(jobs, Job{Name: name, Artifact: a, Platform: p, Commit: req.Commit})
 			}
 		}

@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,8 @@ type record struct {
 	Digest    digest.Digest   `json:"digest"`
 	Size      int64           `json:"size"`
 	Toolchain string          `json:"toolchain"`
-	Data      bool            `json:"data,omitempty"` // it is not a program
+	Data      bool            `json:"data,omitempty"`   // it is not a program
+	Called    string          `json:"called,omitempty"` // as in the Output
 	Image     bool            `json:"image,omitempty"`
 	Parts     []digest.Digest `json:"parts,omitempty"` // as in the Output
 	Inputs    inputs          `json:"inputs"`          // for people: why this is a result of its own
@@ -50,7 +52,7 @@ type record struct {
 // built returns what r remembers as the result of j.
 func (r record) built(j Job, cached bool) Built {
 	return Built{
-		Name: j.Name, Platform: j.Platform, File: j.Name, Data: r.Data, Image: r.Image, Parts: r.Parts, Beside: r.Beside, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
+		Name: j.Name, Platform: j.Platform, File: cmp.Or(r.Called, j.Name), Data: r.Data, Image: r.Image, Parts: r.Parts, Beside: r.Beside, Digest: r.Digest, Size: r.Size, Toolchain: r.Toolchain,
 		Cached: cached, Isolation: r.Inputs.Recipe.Isolation,
 	}
 }

@@ -47,7 +47,7 @@ func checkNeedsOf(req Request, name string, p platform.Platform, above []string)
 		switch {
 		case !ok:
 			return errs.Hint(errs.Errorf(errs.Invalid, "artifact %s is made of %q, which is not there", name, of), "name an artifact of %s", appfile.FileName)
-		case len(a.Platforms) > 0 && !slices.Contains(a.Platforms, p):
+		case !a.For(p):
 			return errs.Hint(errs.Errorf(errs.Invalid, "artifact %s for %s is made of %s, which is not made for it", name, p, of),
 				"name the platforms of both in %s", appfile.FileName)
 		}

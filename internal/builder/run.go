@@ -175,7 +175,7 @@ func (r *run) make(ctx context.Context, b Builder, j Job, recipe Recipe) (record
 	if err != nil {
 		return record{}, fmt.Errorf("store the result: %w", err)
 	}
-	rec := record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data, Image: out.Image, Parts: out.Parts}
+	rec := record{Digest: d, Size: size, Toolchain: out.Toolchain, Data: out.Data, Called: out.Called, Image: out.Image, Parts: out.Parts}
 	return rec, rec.weigh(r.size(ctx))
 }
 

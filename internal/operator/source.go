@@ -118,9 +118,7 @@ func (s *Source) only(platforms []platform.Platform) {
 	var have []string
 	lacks := false
 	for _, p := range platform.All() {
-		made := slices.ContainsFunc(slices.Collect(maps.Values(s.App.Artifacts)), func(a appfile.Artifact) bool {
-			return len(a.Platforms) == 0 || slices.Contains(a.Platforms, p)
-		})
+		made := slices.ContainsFunc(slices.Collect(maps.Values(s.App.Artifacts)), func(a appfile.Artifact) bool { return a.For(p) })
 		switch asked := len(platforms) == 0 || slices.Contains(platforms, p); {
 		case made && asked:
 			have = append(have, strings.TrimPrefix(p.Dashed(), "linux-"))
