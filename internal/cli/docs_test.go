@@ -134,6 +134,10 @@ var pages = map[string]page{
 		},
 		words: map[string]string{"wallet@r412.abcdef012345": "echo wallet@$(" + newest + ")"},
 	},
+	"how-to/package.md": {
+		prepare: `printf 'overland: 1\nname: wallet\nartifacts:\n  wallet-deb: {package: {format: deb, maintainer: A <a@localhost>, description: a wallet, files: {/srv/main: ./main.go}}}\n' >overland.yaml` +
+			" && git add overland.yaml && git commit -qm package",
+	},
 	"how-to/binary-cache.md": {
 		prepare: locked + " && mkdir -p etc hello/bin && printf '#!/bin/sh\n' >hello/bin/hello && overland site init site && overland site init maker && " +
 			`mkdir -p site/netcache && printf '{"accounts":[{"name":"builder","certificate":"%s"}]}' "$(awk '{printf "%s\\n", $0}' maker/tls/cert.pem)" >site/netcache/policy.json && ` +

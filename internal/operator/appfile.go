@@ -5,6 +5,7 @@ import (
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/builder/image"
+	"overland/internal/builder/packages"
 	"overland/internal/builder/rootfs"
 	"overland/internal/runtime"
 )
@@ -17,12 +18,13 @@ func AppFile() yamlfile.Format {
 			golang.Keys(),
 			command.Keys(),
 			image.Keys(),
+			packages.Keys(),
 			rootfs.Keys(),
 		},
 		Runtimes: []yamlfile.Runtime{
 			{Name: runtime.ProcessWord},
 		},
-		LaterBuilders: []string{"dockerfile", "package", "unikernel"},
+		LaterBuilders: []string{"dockerfile", "unikernel"},
 		LaterRuntimes: []string{"container", "unikernel", "swarm-service"},
 	}
 }

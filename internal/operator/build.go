@@ -16,6 +16,7 @@ import (
 	"overland/internal/builder/command"
 	"overland/internal/builder/golang"
 	"overland/internal/builder/image"
+	"overland/internal/builder/packages"
 	"overland/internal/builder/rootfs"
 	"overland/internal/digest"
 	"overland/internal/errs"
@@ -95,8 +96,9 @@ func (p *Operator) build(ctx context.Context, src *Source, o BuildOptions) (*Bui
 			command.Key: command.New(command.Options{
 				Store: p.depot, Sessions: home.Sessions.In(p.dir), Caches: commandCache, Env: p.env(), Isolation: src.isolation,
 			}),
-			image.Key:  image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
-			rootfs.Key: rootfs.New(rootfs.Options{Store: p.depot, Env: p.env()}),
+			image.Key:    image.New(image.Options{Store: p.depot, Cache: filepath.Join(p.cacheDir(), "layers"), FS: p.o.FS}),
+			packages.Key: packages.New(p.depot),
+			rootfs.Key:   rootfs.New(rootfs.Options{Store: p.depot, Env: p.env()}),
 		},
 		Cache:    p.cacheDir(),
 		Parallel: o.Parallel,
@@ -186,6 +188,8 @@ func (b *Built) Release() release.Release {
 		switch {
 		case a.Image:
 			kind = release.KindImage
+		case b.Source.App.Artifacts[a.Name].Builder == packages.Key:
+			kind = release.KindPackage
 		case a.Data:
 			kind = release.KindFile
 		}

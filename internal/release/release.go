@@ -23,9 +23,10 @@ const Schema = 1
 
 // The kinds of an artifact.
 const (
-	KindBinary = "binary" // one static program
-	KindFile   = "file"   // any other file: no service runs it
-	KindImage  = "image"  // a container image: its blob is its manifest
+	KindBinary  = "binary"  // one static program
+	KindFile    = "file"    // any other file: no service runs it
+	KindImage   = "image"   // a container image: its blob is its manifest
+	KindPackage = "package" // a package of a distribution, for its package manager
 )
 
 // The isolations of an artifact's build.
@@ -55,7 +56,7 @@ type Artifact struct {
 	Name     string            `json:"name"`
 	Platform platform.Platform `json:"platform"`
 	File     string            `json:"file"` // plain file name for it on a node
-	Kind     string            `json:"kind"` // KindBinary, KindFile, KindImage
+	Kind     string            `json:"kind"` // KindBinary, KindFile, KindImage, KindPackage
 	Blob     Blob              `json:"blob"`
 	// Isolation is how its build was kept from the machine: IsolationFull, IsolationNone, or "" when
 	// nothing of the repository ran.
@@ -176,8 +177,8 @@ func (a *Artifact) check() error {
 		strings.ContainsFunc(a.File, func(c rune) bool { return c <= ' ' || c == 0x7f || c == '\\' }) {
 		return fmt.Errorf("%.100q is not a plain file name", a.File)
 	}
-	if a.Kind != KindBinary && a.Kind != KindFile && a.Kind != KindImage {
-		return fmt.Errorf("kind %.100q: this program knows %q, %q and %q", a.Kind, KindBinary, KindFile, KindImage)
+	if a.Kind != KindBinary && a.Kind != KindFile && a.Kind != KindImage && a.Kind != KindPackage {
+		return fmt.Errorf("kind %.100q: this program knows %q, %q, %q and %q", a.Kind, KindBinary, KindFile, KindImage, KindPackage)
 	}
 	if a.Kind == KindImage && a.Blob.Size > maxJSON {
 		return fmt.Errorf("an image's manifest of %d bytes", a.Blob.Size)

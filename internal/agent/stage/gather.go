@@ -250,7 +250,7 @@ func (s *Stager) resolve(ctx context.Context, f *fetch.Fetcher, src Source, app 
 	mine := map[digest.Digest]bool{}
 	var blobs []fetch.Blob
 	for _, art := range r.For(s.o.Platform) {
-		if art.Kind == release.KindImage { // nothing here runs one yet
+		if art.Kind == release.KindImage || art.Kind == release.KindPackage { // nothing here runs one
 			continue
 		}
 		app.Programs = append(app.Programs, node.Program{
