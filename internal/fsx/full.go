@@ -3,6 +3,7 @@ package fsx
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"overland/internal/errs"
 )
@@ -21,14 +22,18 @@ func Full(err error) error {
 }
 
 // Room returns an error (errs.Unavailable) that wraps ErrNoRoom when the disk of dir cannot take n
-// more bytes. Call it before work that would fail after hours.
-func Room(dir string, n int64) error {
+// more bytes and keep reserve free. Call it before work that would fail after hours. n may be what
+// somebody else says: any number.
+func Room(dir string, n, reserve int64) error {
 	free, err := Free(dir)
 	if err != nil {
 		return err
 	}
-	if free >= n {
+	if n <= free-reserve { // n+reserve may be more than an int64 holds
 		return nil
+	}
+	if n += reserve; n < reserve {
+		n = math.MaxInt64
 	}
 	err = fmt.Errorf("%s: %w: %d bytes free, %d needed", dir, ErrNoRoom, free, n)
 	return errs.Hint(errs.E(errs.Unavailable, err), "free at least %d MiB on that disk and run it again", (n-free)>>20+1)

@@ -3,6 +3,7 @@ package fsx_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"syscall"
 	"testing"
@@ -35,14 +36,16 @@ func TestRoom(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fsx.Room(dir, 0); err != nil {
+	if err := fsx.Room(dir, 0, 0); err != nil {
 		t.Error(err)
 	}
-	err = fsx.Room(dir, free+1<<40)
-	if !errors.Is(err, fsx.ErrNoRoom) || errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "MiB") {
-		t.Errorf("%v, hint %q", err, errs.HintOf(err))
+	for _, ask := range [][2]int64{{free + 1<<40, 0}, {0, free + 1<<40}, {math.MaxInt64, 0}, {math.MaxInt64, 16 << 20}, {math.MaxInt64, math.MaxInt64}} {
+		err = fsx.Room(dir, ask[0], ask[1])
+		if !errors.Is(err, fsx.ErrNoRoom) || errs.KindOf(err) != errs.Unavailable || !strings.Contains(errs.HintOf(err), "MiB") || strings.Contains(err.Error(), " -") {
+			t.Errorf("%d and %d: %v, hint %q", ask[0], ask[1], err, errs.HintOf(err))
+		}
 	}
-	if err := fsx.Room(dir+"/none", 1); err == nil || errors.Is(err, fsx.ErrNoRoom) {
+	if err := fsx.Room(dir+"/none", 1, 0); err == nil || errors.Is(err, fsx.ErrNoRoom) {
 		t.Errorf("no such folder: %v", err)
 	}
 }

@@ -108,7 +108,7 @@ func (s *spool) Write(p []byte) (int, error) {
 	s.n = s.at
 	if err == nil && s.n-s.looked >= unlooked { // an answer may have no length, and no end
 		s.looked = s.n
-		err = fsx.Room(s.dir, reserve)
+		err = fsx.Room(s.dir, 0, reserve)
 	}
 	if err == nil && s.path != "" && !s.name && s.n >= worthy {
 		s.keep()
@@ -164,7 +164,7 @@ func (s *spool) Expect(n int64) error {
 	if n < unlooked {
 		return nil
 	}
-	return fsx.Room(s.dir, n+reserve-(s.n-s.at))
+	return fsx.Room(s.dir, n-(s.n-s.at), reserve)
 }
 
 // keep gives the file its name, so that it outlives the process.

@@ -36,7 +36,7 @@ func (v *Volume) extract(ctx context.Context, dir string, f fsx.FS) (err error) 
 	if err := f.Mkdir(filepath.Dir(dir), 0o755); err != nil {
 		return err
 	}
-	if err := fsx.Room(filepath.Dir(dir), v.contentSize()); err != nil {
+	if err := fsx.Room(filepath.Dir(dir), v.contentSize(), 0); err != nil {
 		return err
 	}
 	stage := dir + stageSuffix

@@ -34,7 +34,7 @@ func newOutput(path string, size int64, o Options) (*output, error) {
 	if err := w.sweep(); err != nil {
 		return nil, err
 	}
-	return w, fsx.Room(filepath.Dir(path), size)
+	return w, fsx.Room(filepath.Dir(path), size, 0)
 }
 
 // Write appends p, beginning a new part where the last one is full.

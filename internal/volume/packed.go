@@ -96,7 +96,7 @@ func (v *Volume) spool(ctx context.Context, m *member) (_ *io.SectionReader, _ i
 			err = errors.Join(fmt.Errorf("volume %s: %s: %w", v.Name(), m.name, fsx.Full(err)), f.Close())
 		}
 	}()
-	if err := fsx.Room(os.TempDir(), m.size); err != nil {
+	if err := fsx.Room(os.TempDir(), m.size, 0); err != nil {
 		return nil, nil, err
 	}
 	content := v.content(m)

@@ -141,4 +141,4 @@ const reserve = 16 << 20 // bytes to leave free on the disk
 
 // Room returns an error (errs.Unavailable) when size bytes and a reserve do not fit
 // on the disk of the destination.
-func (s *Stage) Room(size int64) error { return fsx.Room(s.dir, size+reserve) }
+func (s *Stage) Room(size int64) error { return fsx.Room(s.dir, size, reserve) }

@@ -152,5 +152,5 @@ func (d *download) Restart() error {
 // Expect implements origin.Sink: it returns an error (errs.Unavailable) when the
 // disk cannot hold n more bytes.
 func (d *download) Expect(n int64) error {
-	return fsx.Room(filepath.Dir(d.file.Name()), n+reserve)
+	return fsx.Room(filepath.Dir(d.file.Name()), n, reserve)
 }

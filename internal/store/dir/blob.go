@@ -48,22 +48,32 @@ func (s *Store) open(ctx context.Context, d digest.Digest) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := fsx.Open(path)
 	if err != nil {
 		return nil, missing(d, err)
 	}
 	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = errs.Errorf(errs.Invalid, "blob %s: not a file", d)
-	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return &file{f, info.Size()}, nil
 }
 
+// blobAt describes the file of a blob. Anything else that stands there is none: a writer replaces it.
+func blobAt(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = &fs.PathError{Op: "open", Path: path, Err: fsx.ErrNotRegular}
+	}
+	return info, err
+}
+
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fsx.ErrNotRegular)
+}
+
 func missing(d digest.Digest, err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
+	if isMissing(err) {
 		return errs.Errorf(errs.NotFound, "blob %s: %w", d, store.ErrNotFound)
 	}
 	return fmt.Errorf("blob %s: %w", d, err)
@@ -95,7 +105,7 @@ func (s *Store) stat(d digest.Digest) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	info, err := os.Stat(path)
+	info, err := blobAt(path)
 	if err != nil {
 		return 0, missing(d, err)
 	}

@@ -24,6 +24,7 @@ const (
 	bufferSize   = 256 << 10
 	blobMode     = 0o444
 	reserve      = 16 << 20
+	unlooked     = 1 << 20  // bytes that a writer writes between two looks at what is free
 	large        = 32 << 20 // bytes; a smaller blob may be a program that runs next: it stays in memory
 	ingestFolder = "ingest"
 	partSuffix   = ".part" // of a partial blob in it
@@ -98,7 +99,3 @@ func (s *Store) path(d digest.Digest) (string, error) {
 }
 
 func (s *Store) ingest(name string) string { return filepath.Join(s.dir, ingestFolder, name) }
-
-// room returns an error (errs.Unavailable) when the disk cannot take n more bytes and keep the
-// reserve.
-func (s *Store) room(n int64) error { return fsx.Room(s.dir, n+max(s.reserve, 0)) }

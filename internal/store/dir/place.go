@@ -30,7 +30,7 @@ func (s *Store) place(ctx context.Context, d digest.Digest, path string, mode fs
 	if err != nil {
 		return err
 	}
-	info, err := os.Stat(blob)
+	info, err := blobAt(blob)
 	if err != nil {
 		return missing(d, err)
 	}

@@ -60,7 +60,7 @@ func (s *Store) put(ctx context.Context, r io.Reader, want digest.Digest, size i
 		r = io.LimitReader(r, size+1)
 	}
 	h := digest.New()
-	n, err := s.copy(ctx, &both{f: f, h: h, done: behind(f, size)}, r)
+	n, err := s.copy(ctx, &both{f: f, h: h, done: behind(f, size), room: looks{room: s.room}}, r)
 	if err != nil {
 		return "", 0, err
 	}
@@ -81,9 +81,13 @@ type both struct {
 	h    digest.Hasher
 	off  int64
 	done *fsx.Behind // nil when the file is to stay in memory
+	room looks
 }
 
 func (b *both) Write(p []byte) (int, error) {
+	if err := b.room.before(len(p)); err != nil {
+		return 0, err
+	}
 	n, err := b.f.Write(p)
 	b.h.Write(p[:n])
 	if b.off += int64(n); b.done != nil {

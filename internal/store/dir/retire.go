@@ -46,8 +46,8 @@ func (s *Store) Wanted(d digest.Digest) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := blobAt(path)
+	if isMissing(err) {
 		return time.Time{}, errs.E(errs.NotFound, store.ErrNotFound)
 	}
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *Store) keeping(d digest.Digest, do func(path string, info fs.FileInfo) 
 		return err
 	}
 	defer func() { _ = lock.Unlock() }() // held by the open file alone
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := blobAt(path)
+	if isMissing(err) {
 		return errs.E(errs.NotFound, store.ErrNotFound)
 	}
 	if err != nil {

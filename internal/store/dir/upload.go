@@ -26,6 +26,7 @@ type upload struct {
 	h      digest.Hasher // of the first hashed bytes
 	hashed int64
 	done   *fsx.Behind
+	room   looks
 	closed bool
 }
 
@@ -49,7 +50,7 @@ func (s *Store) begin(ctx context.Context, id string, size int64) (*upload, erro
 	if err != nil {
 		return nil, err
 	}
-	u := &upload{s: s, id: id, size: size, f: f, h: digest.New(), done: behind(f, size)}
+	u := &upload{s: s, id: id, size: size, f: f, h: digest.New(), done: behind(f, size), room: looks{room: s.room}}
 	if err := u.resume(); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -158,6 +159,9 @@ func (u *upload) Write(p []byte) (int, error) {
 		return 0, errs.Errorf(errs.Untrusted, "upload %s: more than %d bytes: %w", u.id, u.size, digest.ErrMismatch)
 	}
 	if err := u.catchUp(context.Background()); err != nil {
+		return 0, err
+	}
+	if err := u.room.before(len(p)); err != nil {
 		return 0, err
 	}
 	n, err := u.f.Write(p)
