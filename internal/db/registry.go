@@ -45,6 +45,11 @@ func came(ctx context.Context, tx *sql.Tx, blob digest.Digest) error {
 	return err
 }
 
+// NoteRegistryCame notes that a push brings the blob.
+func (d *DB) NoteRegistryCame(ctx context.Context, blob digest.Digest) error {
+	return d.change(ctx, "note a blob", func(tx *sql.Tx) error { return came(ctx, tx, blob) })
+}
+
 // RegistryCame reports whether a push brought the blob, or one like it, ever.
 func (d *DB) RegistryCame(ctx context.Context, blob digest.Digest) (bool, error) {
 	return d.exists(ctx, "look for a blob", "SELECT 1 FROM registry_came WHERE blob = $1", string(blob))

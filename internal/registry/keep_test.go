@@ -26,8 +26,16 @@ type depot struct {
 	touched []digest.Digest
 	claims  []string
 	claim   error
-	gone    bool // what is touched was collected
-	room    int  // bytes that uploads still take; -1 = any number
+	gone    bool                // what is touched was collected
+	room    int                 // bytes that uploads still take; -1 = any number
+	before  func(digest.Digest) // called before something becomes a blob; nil = nothing
+}
+
+func (d *depot) Put(ctx context.Context, r io.Reader, want digest.Digest, size int64) (digest.Digest, int64, error) {
+	if d.before != nil {
+		d.before(want)
+	}
+	return d.Store.Put(ctx, r, want, size)
 }
 
 func (d *depot) Claim(name string) error { d.claims = append(d.claims, name); return d.claim }
@@ -56,6 +64,13 @@ func (n *narrow) Reserve(bytes int64) error {
 		return fsx.Full(syscall.ENOSPC)
 	}
 	return n.Upload.Reserve(bytes)
+}
+
+func (n *narrow) Commit(ctx context.Context, b digest.Digest) error {
+	if n.d.before != nil {
+		n.d.before(b)
+	}
+	return n.Upload.Commit(ctx, b)
 }
 
 func (n *narrow) Write(p []byte) (int, error) {
@@ -125,6 +140,55 @@ func TestASmallPiece(t *testing.T) {
 		n, err := r.Write(t.Context(), repo, ann, id, -1, strings.NewReader("ab"), size)
 		if fsx.IsFull(err) != full || !full && (n != 2 || err != nil) {
 			t.Errorf("a body of %d bytes: %d, %v", size, n, err)
+		}
+	}
+}
+
+// It is known that a push brings a blob before the depot has it: else it would be everybody's for a moment, or, when what
+// follows fails, for good. Bytes that nobody has sent are not a push's.
+func TestAPushIsNotedBeforeTheDepotHasIt(t *testing.T) {
+	ctx := t.Context()
+	r, d := openOn(t, Options{Sparse: true})
+	seen := 0
+	d.before = func(b digest.Digest) {
+		if came, err := r.facts.RegistryCame(ctx, b); !came || err != nil {
+			t.Errorf("%s becomes a blob: %v, %v", b, came, err)
+		}
+		seen++
+	}
+	put(t, r, "text")
+	id, err := r.Begin(ctx, repo, ann, "sha512")
+	if err == nil {
+		_, err = r.Write(ctx, repo, ann, id, -1, strings.NewReader("more"), -1)
+	}
+	if err == nil {
+		err = r.Finish(ctx, repo, ann, id, sha512Of([]byte("more")))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"config":{"digest":%q}}`, digest.Of([]byte("text")))
+	if _, err := r.Put(ctx, repo, Reference{Tag: "v1"}, nil, imageType, manifest); err != nil {
+		t.Fatal(err)
+	}
+	if seen != 3 {
+		t.Errorf("%d blobs", seen)
+	}
+	for _, name := range []Digest{Digest(digest.Of([]byte("another's"))), sha512Of([]byte("another's"))} {
+		id, err := r.Begin(ctx, repo, ann, name.Algorithm())
+		if err == nil {
+			_, err = r.Write(ctx, repo, ann, id, -1, strings.NewReader("mine"), -1)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Finish(ctx, repo, ann, id, name); CodeOf(err) != DigestInvalid {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, b := range []string{"another's", "mine"} {
+			if came, err := r.facts.RegistryCame(ctx, digest.Of([]byte(b))); came || err != nil {
+				t.Errorf("%s: %v, %v", b, came, err)
+			}
 		}
 	}
 }

@@ -157,6 +157,9 @@ func (r *Registry) Put(ctx context.Context, name Name, ref Reference, tags []str
 	if err != nil {
 		return Pushed{}, err
 	}
+	if err := r.facts.NoteRegistryCame(ctx, digest.Of(b)); err != nil { // first, as in Finish
+		return Pushed{}, err
+	}
 	blob, err := store.PutBytes(ctx, r.blobs, b)
 	if err == nil && named.SHA512() {
 		err = r.facts.AddRegistryAlias(ctx, string(named), blob, int64(len(b)))

@@ -210,7 +210,13 @@ func (r *Registry) Finish(ctx context.Context, name Name, account, id string, d 
 		return err
 	}
 	defer release()
-	b, size, err := u.commit(ctx, d)
+	b, size, err := u.verify(ctx, d)
+	if err == nil {
+		// First: what the depot has and no push is known to have brought is for everybody.
+		if err = r.facts.NoteRegistryCame(ctx, b); err == nil {
+			err = u.u.Commit(ctx, b)
+		}
+	}
 	if errors.Is(err, digest.ErrMismatch) {
 		err := fail(errs.Invalid, DigestInvalid, "%w", err)
 		return errors.Join(err, u.u.Discard(), r.forget(ctx, u))
@@ -227,8 +233,8 @@ func (r *Registry) Finish(ctx context.Context, name Name, account, id string, d 
 	return errors.Join(err, r.forget(ctx, u))
 }
 
-// commit makes the upload a blob of the depot.
-func (u *upload) commit(ctx context.Context, d Digest) (b digest.Digest, size int64, err error) {
+// verify returns which blob the upload is, an error that wraps digest.ErrMismatch when it is not d.
+func (u *upload) verify(ctx context.Context, d Digest) (b digest.Digest, size int64, err error) {
 	size = u.u.Offset()
 	if d.SHA512() {
 		if err := u.check(d, size); err != nil {
@@ -237,10 +243,12 @@ func (u *upload) commit(ctx context.Context, d Digest) (b digest.Digest, size in
 		if b, err = u.u.Digest(ctx); err != nil {
 			return "", 0, err
 		}
-	} else if b, err = digest.Parse(string(d)); err != nil {
-		return "", 0, err
+		return b, size, nil
 	}
-	return b, size, u.u.Commit(ctx, b)
+	if b, err = u.u.Digest(ctx); err == nil && string(b) != string(d) {
+		err = errs.Errorf(errs.Untrusted, "blob %s: its bytes are %s: %w", d, b, digest.ErrMismatch)
+	}
+	return b, size, err
 }
 
 // check verifies that the size bytes of the upload are d, a sha512.

@@ -50,6 +50,7 @@ type cached struct {
 	chain    *mirror.Chain // nil = no upstream sites
 	mirrors  *oci.Protocol // of other registries; nil = none
 	entries  http.Handler  // what the cache holds, for other sites; nil = there is no cache
+	private  *private      // the depot without the images that are for accounts; nil = there are none
 	handler  http.Handler  // of the cache's own listener; nil = none
 	listener *admission.Listener
 }
@@ -79,6 +80,11 @@ func (c *cached) close() error {
 // registry; both stay the caller's.
 func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db.DB, images *images, o Options, e edges) (_ *cached, err error) {
 	c := &cached{}
+	var hides func(context.Context, digest.Digest) (bool, error)
+	if o.Images.Private {
+		c.private = &private{Opener: blobs, dir: dir, blobs: blobs, known: known, cached: c}
+		hides = c.private.hides
+	}
 	if len(o.Upstreams) > 0 {
 		chain := e.mirror
 		chain.Sites, chain.Root, chain.Log, chain.Offline = o.Upstreams, o.Root, o.Log, c.offline
@@ -91,7 +97,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 	}
 	through, err := c.through(dir, o.Cache)
 	if err == nil {
-		c.netcache, err = openNetcache(ctx, dir, blobs, o.Cache.Writes, through, known, o.Log)
+		c.netcache, err = openNetcache(ctx, dir, blobs, o.Cache.Writes, through, hides, known, o.Log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, c.close())

@@ -26,8 +26,10 @@ type netcache struct {
 }
 
 // openNetcache opens the network cache of the site in dir. With open set, everybody may write.
-// through, which may be nil, says where it asks for what it lacks; known is the site's database.
-func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open bool, through *server.Through, known *db.DB, log *slog.Logger) (*netcache, error) {
+// through, which may be nil, says where it asks for what it lacks; known is the site's database. hides, which may be nil, says of which
+// blobs of the depot no writer is told that they are there.
+func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open bool, through *server.Through,
+	hides func(context.Context, digest.Digest) (bool, error), known *db.DB, log *slog.Logger) (*netcache, error) {
 	folder := home.Netcache.In(dir)
 	policy := &policyOnDisk{path: home.Policy.In(dir), open: open, facts: known, log: log}
 	if err := policy.read(); err != nil {
@@ -37,7 +39,7 @@ func openNetcache(ctx context.Context, dir string, blobs *storedir.Store, open b
 	if err != nil {
 		return nil, err
 	}
-	o := server.Options{Policy: policy.now, Through: through, Log: log}
+	o := server.Options{Policy: policy.now, Through: through, Hides: hides, Log: log}
 	if known != nil {
 		if err := importAudit(ctx, folder, known, log); err != nil {
 			return nil, err

@@ -115,7 +115,7 @@ func TestTheNetworkCacheIsWrittenWithACertificate(t *testing.T) {
 func TestTheNetworkCacheIsKept(t *testing.T) {
 	dir := t.TempDir()
 	s := openDepot(t, dir)
-	n, err := openNetcache(t.Context(), dir, s, false, nil, nil, nil)
+	n, err := openNetcache(t.Context(), dir, s, false, nil, nil, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

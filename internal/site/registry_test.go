@@ -1,7 +1,10 @@
 package site
 
 import (
+	"crypto/sha512"
 	"crypto/tls"
+	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -162,7 +165,9 @@ func TestAClientPushesAndPulls(t *testing.T) {
 // its bytes are left; what a release needs is, whoever pushed the same bytes.
 func TestPrivateImagesAreNoBlobsForEverybody(t *testing.T) {
 	dir := newSite(t)
-	url, _ := start(t, dir, Options{Images: RegistryOptions{Private: true, Delete: true}})
+	url, _ := start(t, dir, Options{
+		Images: RegistryOptions{Private: true, Delete: true}, Cache: CacheOptions{Listen: "127.0.0.1:0", Writes: true},
+	})
 	accounts, err := OpenAccounts(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
@@ -226,6 +231,31 @@ func TestPrivateImagesAreNoBlobsForEverybody(t *testing.T) {
 		}
 	}
 	seen(http.StatusNotFound, layer, config, released, manifest)
+	// Nor from the network cache, which takes no sum for bytes that are private, and does not say their other name.
+	raw, err := hex.DecodeString(layer.Encoded())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{strings.Repeat("ab", 64), fmt.Sprintf("%x", sha512.Sum512([]byte("layer")))} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://"+addrOf(url)+"/shacache/"+name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Range", "bytes */5")
+		r.Header.Set("Repr-Digest", "sha-256=:"+base64.StdEncoding.EncodeToString(raw)+":")
+		resp, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != http.StatusPermanentRedirect || resp.Header.Get("Range") != "" {
+			t.Errorf("is it here? %d %s %v %v", resp.StatusCode, text, resp.Header, err)
+		}
+		if got := status(http.MethodGet, "/shacache/"+name, "", false); got != http.StatusNotFound {
+			t.Errorf("it is: %d", got)
+		}
+	}
 	tag("released", released)
 	seen(http.StatusOK, released, other)
 	for _, path := range []string{"manifests/" + string(manifest), "blobs/" + string(layer)} {

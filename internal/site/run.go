@@ -167,8 +167,11 @@ func (s *Site) compose(ctx context.Context, o Options, e edges) (err error) {
 // faces returns what is answered over HTTPS.
 func (s *Site) faces(c *cached, images *images, known *db.DB, signed metadata, o Options) []Route {
 	n := node.Options{Blobs: s.depot, Trust: signed, Log: o.Log}
-	if o.Images.Private {
-		n.Blobs = &private{Opener: s.depot, dir: s.Dir, blobs: s.depot, known: known, cached: c}
+	switch {
+	case c != nil && c.private != nil:
+		n.Blobs = c.private
+	case o.Images.Private:
+		n.Blobs = &private{Opener: s.depot, dir: s.Dir, blobs: s.depot, known: known}
 	}
 	if c == nil {
 		return []Route{images.route(true), {"/", Anyone, node.New(n)}}

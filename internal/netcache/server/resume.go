@@ -21,7 +21,7 @@ func (s *Shelf) putPart(ctx context.Context, r io.Reader, name, writer string, p
 	if d, n, err := s.Resolve(ctx, name); err == nil && d == p.Sum && n == p.Size {
 		return p.Size, s.alias(name, p.Sum, p.Size) // it may have come from another network cache only
 	}
-	if stored, err := store.HasSize(ctx, s.depot, p.Sum, p.Size); stored || err != nil {
+	if stored, err := store.HasSize(ctx, s.depot, p.Sum, p.Size); stored && !p.secret || err != nil {
 		if err != nil {
 			return 0, err
 		}

@@ -26,7 +26,9 @@ type Options struct {
 	Policy func() *Policy
 	// Audit makes an event durable: it is called before the client hears of its write. nil =
 	// the file audit.log of the shelf.
-	Audit   func(e Event) error
+	Audit func(e Event) error
+	// Hides says of which blobs of the depot a writer is not told that they are there: it sends the bytes. nil = of none.
+	Hides   func(ctx context.Context, d digest.Digest) (bool, error)
 	Through *Through     // where what is not here may be; nil = nowhere
 	MaxBlob int64        // bytes of a blob that is accepted; 0 = 16 GiB
 	Log     *slog.Logger // nil = none
@@ -126,6 +128,8 @@ type Part struct {
 	// Stop ends the reading of the part: its client has come back, and nothing came on this
 	// connection for a while. nil = it cannot be.
 	Stop func()
+
+	secret bool // that the depot has it may not be told: it is sent as if it were not there
 }
 
 // PutPart appends the part p of the blob called name, in r, and returns how many bytes of the blob
@@ -139,6 +143,11 @@ func (s *Server) PutPart(ctx context.Context, by By, r io.Reader, name string, p
 		return 0, err
 	}
 	defer end()
+	if s.o.Hides != nil {
+		if p.secret, err = s.o.Hides(ctx, p.Sum); err != nil {
+			return 0, err
+		}
+	}
 	there, err = s.shelf.putPart(ctx, r, name, by.writer(), p, s.o.MaxBlob)
 	if err == nil && there < p.Size {
 		return there, nil // nothing is stored yet
