@@ -45,9 +45,11 @@ type Options struct {
 	// Roots returns the blobs that eviction must keep whatever the limit is: those that locks and
 	// releases name. nil = none.
 	Roots func(ctx context.Context) (map[digest.Digest]bool, error)
-	Facts Facts        // freezes and the offline switch; required
-	Clock clock.Clock  // nil = the machine's
-	Log   *slog.Logger // nil = nothing is logged
+	// Coming is called before an answer becomes a blob; its error keeps it out. nil = nobody is told.
+	Coming func(ctx context.Context, protocol string, d digest.Digest) error
+	Facts  Facts        // freezes and the offline switch; required
+	Clock  clock.Clock  // nil = the machine's
+	Log    *slog.Logger // nil = nothing is logged
 }
 
 // Cache is the pull-through cache. It is safe for concurrent use. The caller closes it.

@@ -133,6 +133,11 @@ func (c *Cache) keep(ctx context.Context, v version, in *record.Arrival) (versio
 		return v, err
 	}
 	v.own = !there
+	if c.o.Coming != nil {
+		if err := c.o.Coming(ctx, v.protocol, v.blob); err != nil {
+			return v, err
+		}
+	}
 	if err := in.Commit(ctx); err != nil {
 		return v, err
 	}

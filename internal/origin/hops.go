@@ -2,6 +2,7 @@ package origin
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -112,31 +113,47 @@ func (h *hops) reachOf(ip netip.Addr) reach {
 
 // RoundTrip implements http.RoundTripper. Nothing is sent over a connection that leads too near.
 func (h *hops) RoundTrip(r *http.Request) (*http.Response, error) {
-	led, via, at := h.led, proxied(r), reachOfHost(r.URL)
+	least := h.at
+	if !h.led {
+		least = here
+	}
 	h.led = true
-	if led && at < h.at {
+	res, at, err := noNearer(h.t.c.RoundTripper(), r, least, h.reachOf)
+	if errors.Is(err, errNear) {
 		return nil, h.near()
 	}
-	refused := false
+	h.at = at
+	return res, err
+}
+
+// errNear is the error of noNearer for an address that is nearer.
+var errNear = errs.Errorf(errs.Untrusted, "leads to an address that is nearer than itself")
+
+// noNearer sends r by rt, and returns how near the answer came from: errNear, before anything is sent, when that is nearer
+// than least.
+func noNearer(rt http.RoundTripper, r *http.Request, least reach, reachOf func(netip.Addr) reach) (*http.Response, reach, error) {
+	via, at, refused := proxied(r), reachOfHost(r.URL), false
+	if at < least {
+		return nil, at, errNear
+	}
 	ctx := httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
 		if via {
 			return
 		}
 		to, _ := netip.ParseAddrPort(c.Conn.RemoteAddr().String())
-		if at = h.reachOf(to.Addr()); led && at < h.at {
+		if at = reachOf(to.Addr()); at < least {
 			refused = true
 			_ = c.Conn.Close()
 		}
 	}})
-	res, err := h.t.c.RoundTripper().RoundTrip(r.WithContext(ctx))
+	res, err := rt.RoundTrip(r.WithContext(ctx))
 	if refused {
 		if err == nil {
 			_ = res.Body.Close()
 		}
-		return nil, h.near()
+		return nil, at, errNear
 	}
-	h.at = at
-	return res, err
+	return res, at, err
 }
 
 func (h *hops) near() error {

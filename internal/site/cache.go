@@ -112,6 +112,7 @@ func openCache(ctx context.Context, dir string, blobs *storedir.Store, known *db
 	}
 	c.cache, err = cache.Open(ctx, home.Cache.In(dir), blobs, cache.Options{
 		Upstream: up, Near: near, Offline: o.Cache.Offline, Limit: o.Cache.Limit, Log: o.Log, Facts: facts{known},
+		Coming: c.private.coming,
 		Roots: func(ctx context.Context) (map[digest.Digest]bool, error) {
 			return roots(ctx, dir, blobs, c.netcache.shelf, images.registry)
 		},

@@ -48,6 +48,15 @@ func (p *private) Open(ctx context.Context, d digest.Digest) (store.Blob, error)
 	return p.Opener.Open(ctx, d)
 }
 
+// coming notes that a blob of another registry's is about to be here, where such images are for accounts: the depot has it
+// before the cache says whose it is.
+func (p *private) coming(ctx context.Context, protocol string, d digest.Digest) error {
+	if p == nil || protocol != oci.Name {
+		return nil
+	}
+	return p.known.NoteRegistryCame(ctx, d)
+}
+
 func (p *private) hides(ctx context.Context, d digest.Digest) (bool, error) {
 	came, err := p.known.RegistryCame(ctx, d)
 	if err != nil {

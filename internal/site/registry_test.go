@@ -377,6 +377,15 @@ func TestMirroredImagesOfAPrivateSite(t *testing.T) {
 		if got, text := do("GET", at+blob, "", ""); got != other {
 			t.Errorf("private: %v: without one: %d %s", private, got, text)
 		}
+		facts, err := openFacts(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// Noted before it was stored: it is nobody else's in between, nor when it cannot be said whose it is.
+		came, err := facts.RegistryCame(t.Context(), layer)
+		if err := errors.Join(err, facts.Close()); err != nil || came != private {
+			t.Errorf("private: %v: noted: %v, %v", private, came, err)
+		}
 		if private {
 			other = 404
 		}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ import (
 	"overland/internal/errs"
 	"overland/internal/httpx"
 	"overland/internal/image"
+	"overland/internal/origin"
 	"overland/internal/platform"
 	"overland/internal/store"
 )
@@ -68,8 +70,9 @@ func Push(ctx context.Context, s store.Blobs, to, version string, images []ocisp
 		return nil, err
 	}
 	defer round.CloseIdleConnections()
+	base := &url.URL{Scheme: "https", Host: repo.RegistryStr()}
 	p := &push{ctx: ctx, s: s, host: repo.RegistryStr(), options: []remote.Option{
-		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(private{round}), remote.WithUserAgent("overland"),
+		remote.WithContext(ctx), remote.WithAuthFromKeychain(authn.DefaultKeychain), remote.WithTransport(private{origin.Led(round, base)}), remote.WithUserAgent("overland"),
 	}}
 	if o.Said == nil {
 		o.Said = func(string) {}
@@ -132,7 +135,7 @@ func (o Options) transport() (*http.Transport, error) {
 
 // private is a transport that speaks plain HTTP with this machine alone: where TLS fails, ggcr tries it on private
 // networks too, and whoever made TLS fail would be told the login.
-type private struct{ *http.Transport }
+type private struct{ http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (p private) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -140,7 +143,7 @@ func (p private) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ip := net.ParseIP(host); r.URL.Scheme != "https" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, errs.Errorf(errs.Unavailable, "%s does not speak TLS with a certificate that is believed", r.URL.Host)
 	}
-	return p.Transport.RoundTrip(r)
+	return p.RoundTripper.RoundTrip(r)
 }
 
 // push is one call of Push.
